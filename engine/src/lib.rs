@@ -1,0 +1,1 @@
+//! Adversarial training and class-wise feature attribution on libtorch.

@@ -1,0 +1,1 @@
+//! The CrossLens browser application.

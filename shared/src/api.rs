@@ -1,0 +1,309 @@
+//! The bodies of the HTTP API.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Inputs, Norm, RunConfig};
+use crate::dataset::DatasetInfo;
+use crate::eps::Eps;
+use crate::matrix::{Matrix, PairChange};
+use crate::record::Metrics;
+
+/// `GET /api/health`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Health {
+    pub version: String,
+    pub worker: WorkerStatus,
+    pub queued: u32,
+    pub running: u32,
+}
+
+/// Whether training can run here, and on what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum WorkerStatus {
+    Ready(Probe),
+    /// The worker could not be started or could not load libtorch; says why.
+    Broken {
+        message: String,
+    },
+}
+
+/// What `worker --probe` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Probe {
+    pub engine: String,
+    pub libtorch: String,
+    pub devices: Vec<Device>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Device {
+    /// As in a configuration: `cpu`, `cuda:0`.
+    pub id: String,
+    pub name: String,
+}
+
+/// `GET /api/datasets`: a data set and whether it can be used at once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DatasetStatus {
+    #[serde(flatten)]
+    pub info: DatasetInfo,
+    /// Embedded and generated data always are; data from a folder needs its path in the run.
+    pub ready: bool,
+}
+
+/// The state of a run. A finished run never changes state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    Queued,
+    Running,
+    Succeeded,
+    Failed,
+    Canceled,
+}
+
+impl RunState {
+    pub const ALL: [RunState; 5] = [RunState::Queued, RunState::Running, RunState::Succeeded, RunState::Failed, RunState::Canceled];
+
+    pub fn id(self) -> &'static str {
+        match self {
+            RunState::Queued => "queued",
+            RunState::Running => "running",
+            RunState::Succeeded => "succeeded",
+            RunState::Failed => "failed",
+            RunState::Canceled => "canceled",
+        }
+    }
+
+    pub fn is_finished(self) -> bool {
+        matches!(self, RunState::Succeeded | RunState::Failed | RunState::Canceled)
+    }
+}
+
+/// A run without its curves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Run {
+    pub id: String,
+    pub title: String,
+    pub state: RunState,
+    pub config: RunConfig,
+    /// RFC 3339, UTC, as are the ones below.
+    pub created_at: String,
+    pub started_at: Option<String>,
+    pub finished_at: Option<String>,
+    /// Runs that start before this one, for a queued run.
+    pub queue_position: Option<u32>,
+    /// Why the run failed, in a sentence; the log has the story.
+    pub failure: Option<String>,
+    /// A cancel was asked for, and the worker is saving.
+    pub canceling: bool,
+    pub summary: RunSummary,
+}
+
+/// The numbers of a run that tables show.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunSummary {
+    pub epoch: u32,
+    pub epochs: u32,
+    /// In `[0, 1]`.
+    pub fraction_done: f64,
+    pub seconds_left: Option<f64>,
+    pub best: Option<EpochSummary>,
+    pub last: Option<EpochSummary>,
+    /// Robust test accuracy over epochs, at most `SPARK_POINTS` of them.
+    pub spark: Vec<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EpochSummary {
+    pub epoch: u32,
+    pub clean_accuracy: Option<f64>,
+    pub robust_accuracy: Option<f64>,
+    /// Of adversarial inputs.
+    pub cas: Option<f64>,
+}
+
+/// Points of the small curve in a table row.
+pub const SPARK_POINTS: usize = 60;
+
+impl RunSummary {
+    /// Sums up a run of `epochs` epochs.
+    pub fn of(metrics: &Metrics, epochs: u32) -> Self {
+        let summary = |epoch: &crate::record::Epoch| EpochSummary {
+            epoch: epoch.epoch,
+            clean_accuracy: epoch.test_clean_accuracy,
+            robust_accuracy: epoch.test_robust_accuracy,
+            cas: metrics.cas(epoch.epoch, Inputs::Adversarial),
+        };
+        let robust: Vec<f64> = metrics.epochs.iter().filter_map(|epoch| epoch.test_robust_accuracy).collect();
+        let stride = robust.len().div_ceil(SPARK_POINTS).max(1);
+        RunSummary {
+            epoch: metrics.epochs.last().map_or(0, |epoch| epoch.epoch),
+            epochs,
+            fraction_done: metrics.fraction_done(),
+            seconds_left: metrics.seconds_left(),
+            best: metrics.best().map(summary),
+            last: metrics.last().map(summary),
+            // From the end, so that the newest point is always among them.
+            spark: robust.iter().rev().step_by(stride).rev().copied().collect(),
+        }
+    }
+}
+
+/// `GET /api/runs`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunPage {
+    pub runs: Vec<Run>,
+    /// Runs that match, on this page or not.
+    pub total: u32,
+}
+
+/// `GET /api/runs/{id}/checkpoints`: a checkpoint that exists.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CheckpointInfo {
+    /// `RUN.e12`.
+    pub id: String,
+    pub run: String,
+    pub epoch: u32,
+    pub is_best: bool,
+    pub is_last: bool,
+    pub size_bytes: u64,
+    pub sha256: String,
+    pub clean_accuracy: Option<f64>,
+    pub robust_accuracy: Option<f64>,
+    pub attributions: Vec<AttributionSummary>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AttributionSummary {
+    /// `RUN.e12.adversarial`.
+    pub id: String,
+    pub inputs: Inputs,
+    pub cas: f64,
+    pub cas_normalized: f64,
+}
+
+/// A class-wise attribution matrix with everything needed to trust it: the content of `attributions/*.json` in a run directory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AttributionFile {
+    pub epoch: u32,
+    pub inputs: Inputs,
+    /// The attack the inputs were made with; absent for clean inputs.
+    pub attack: Option<AttackUsed>,
+    pub class_names: Vec<String>,
+    /// Samples of each class that were averaged.
+    pub class_counts: Vec<u32>,
+    /// C: the cosine of the mean attribution vectors of every two classes.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
+    pub matrix: Matrix,
+    /// The L2 norm of each class's mean attribution vector.
+    pub norms: Vec<f64>,
+    pub cas: f64,
+    pub cas_normalized: f64,
+    /// The fraction of each class's samples classified correctly, on these inputs.
+    pub class_accuracy: Vec<f64>,
+    /// Of all samples, on these inputs.
+    pub accuracy: f64,
+    pub feature_dim: u32,
+    pub checkpoint_sha256: String,
+    pub seconds: f64,
+}
+
+/// The attack behind adversarial inputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AttackUsed {
+    pub norm: Norm,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub eps: Eps,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub step_size: Eps,
+    pub steps: u32,
+    pub random_start: bool,
+}
+
+/// `GET /api/attributions/{id}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Attribution {
+    pub id: String,
+    pub run: String,
+    pub run_title: String,
+    pub is_best: bool,
+    pub is_last: bool,
+    /// Of the checkpoint, on the whole test set, as measured in training.
+    pub clean_accuracy: Option<f64>,
+    pub robust_accuracy: Option<f64>,
+    #[serde(flatten)]
+    pub file: AttributionFile,
+}
+
+/// `GET /api/comparisons`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Comparison {
+    pub a: Attribution,
+    pub b: Attribution,
+    /// B − A, cell by cell.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
+    pub difference: Matrix,
+    /// CAS of B − CAS of A.
+    pub delta_cas: f64,
+    /// Every pair `i < j`, largest change first.
+    pub changes: Vec<PairChange>,
+}
+
+/// `POST /api/shares`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewShare {
+    /// The path and query of the page, `/compare?a=…&b=…`.
+    pub view: String,
+    /// At most 120 characters; empty: named after what is shown.
+    #[serde(default)]
+    pub title: String,
+}
+
+/// A share as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Share {
+    pub token: String,
+    pub title: String,
+    pub view: String,
+    pub created_at: String,
+    /// Where it opens, relative to the application: `s/TOKEN`.
+    pub path: String,
+}
+
+/// `GET /api/shares/{token}`: all that the reader of a link needs, so that no other route must be open to them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SharedView {
+    pub share: Share,
+    pub content: SharedContent,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "page", rename_all = "snake_case")]
+pub enum SharedContent {
+    Run { run: Box<Run>, metrics: Box<Metrics> },
+    Attribution { attribution: Box<Attribution> },
+    Compare { comparison: Box<Comparison> },
+}

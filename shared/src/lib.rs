@@ -1,0 +1,16 @@
+//! What the browser, the server and the worker agree on: configuration and its validation, the records of a run,
+//! matrices, views that a link can carry, and the drawing of charts.
+//!
+//! Builds for wasm32 and the host. Knows no tensors, no HTTP, no files and no clock.
+
+pub mod api;
+pub mod chart;
+pub mod config;
+pub mod dataset;
+pub mod eps;
+pub mod format;
+pub mod matrix;
+pub mod preset;
+pub mod problem;
+pub mod record;
+pub mod view;

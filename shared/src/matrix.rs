@@ -1,0 +1,237 @@
+//! The class-wise attribution matrix C and what is read off it: CAS, differences, pairs that changed, orders of classes.
+
+use serde::{Deserialize, Serialize};
+
+/// A square matrix over classes, row by row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Vec<f64>>", into = "Vec<Vec<f64>>")]
+pub struct Matrix {
+    classes: usize,
+    /// `classes × classes` values.
+    values: Vec<f64>,
+}
+
+/// Why rows are not a matrix over classes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MatrixError {
+    #[error("row {row} has {length} values; a matrix over {classes} classes has {classes}")]
+    NotSquare { row: usize, length: usize, classes: usize },
+    #[error("the value at row {row}, column {column} is not finite")]
+    NotFinite { row: usize, column: usize },
+}
+
+impl TryFrom<Vec<Vec<f64>>> for Matrix {
+    type Error = MatrixError;
+
+    fn try_from(rows: Vec<Vec<f64>>) -> Result<Self, MatrixError> {
+        let classes = rows.len();
+        for (row, values) in rows.iter().enumerate() {
+            if values.len() != classes {
+                return Err(MatrixError::NotSquare { row, length: values.len(), classes });
+            }
+            if let Some(column) = values.iter().position(|value| !value.is_finite()) {
+                return Err(MatrixError::NotFinite { row, column });
+            }
+        }
+        Ok(Matrix { classes, values: rows.into_iter().flatten().collect() })
+    }
+}
+
+impl From<Matrix> for Vec<Vec<f64>> {
+    fn from(matrix: Matrix) -> Self {
+        matrix.rows().map(<[f64]>::to_vec).collect()
+    }
+}
+
+/// A pair of classes `i < j` and how its cosine differs between two matrices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PairChange {
+    pub i: usize,
+    pub j: usize,
+    pub a: f64,
+    pub b: f64,
+    /// `b − a`.
+    pub difference: f64,
+}
+
+impl Matrix {
+    /// The cosine of every two rows of `vectors`, `[classes][n]`.
+    ///
+    /// The cosine with a zero vector is undefined; it is given as 0, and 1 on the diagonal.
+    pub fn cosine(vectors: &[Vec<f64>]) -> Self {
+        let classes = vectors.len();
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+        let norms: Vec<f64> = vectors.iter().map(|vector| dot(vector, vector).sqrt()).collect();
+        let mut values = vec![0.0; classes * classes];
+        for i in 0..classes {
+            values[i * classes + i] = 1.0;
+            for j in 0..i {
+                let scale = norms[i] * norms[j];
+                let cosine = if scale > 0.0 { (dot(&vectors[i], &vectors[j]) / scale).clamp(-1.0, 1.0) } else { 0.0 };
+                values[i * classes + j] = cosine;
+                values[j * classes + i] = cosine;
+            }
+        }
+        Matrix { classes, values }
+    }
+
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    pub fn get(&self, i: usize, j: usize) -> f64 {
+        self.values[i * self.classes + j]
+    }
+
+    pub fn rows(&self) -> impl Iterator<Item = &[f64]> {
+        self.values.chunks(self.classes.max(1))
+    }
+
+    /// The class attribution similarity: Σ over ordered pairs `i ≠ j` of `max(C[i,j], 0)`; in `[0, K(K−1)]`.
+    pub fn cas(&self) -> f64 {
+        self.off_diagonal().map(|value| value.max(0.0)).sum()
+    }
+
+    /// CAS over K(K−1): the mean over ordered pairs, in `[0, 1]`.
+    pub fn cas_normalized(&self) -> f64 {
+        let pairs = self.classes * self.classes.saturating_sub(1);
+        if pairs == 0 { 0.0 } else { self.cas() / pairs as f64 }
+    }
+
+    /// The smallest and the largest value off the diagonal; `(0, 0)` for fewer than two classes.
+    pub fn off_diagonal_range(&self) -> (f64, f64) {
+        self.off_diagonal()
+            .fold(None, |range, value| match range {
+                None => Some((value, value)),
+                Some((low, high)) => Some((f64::min(low, value), f64::max(high, value))),
+            })
+            .unwrap_or((0.0, 0.0))
+    }
+
+    fn off_diagonal(&self) -> impl Iterator<Item = f64> {
+        (0..self.classes).flat_map(move |i| (0..self.classes).filter(move |j| *j != i).map(move |j| self.get(i, j)))
+    }
+
+    /// `other − self`, cell by cell; none where the numbers of classes differ.
+    pub fn difference(&self, other: &Matrix) -> Option<Matrix> {
+        (self.classes == other.classes)
+            .then(|| Matrix { classes: self.classes, values: self.values.iter().zip(&other.values).map(|(a, b)| b - a).collect() })
+    }
+
+    /// Every pair `i < j` by how much it differs from `self` to `other`, largest change first.
+    pub fn changes(&self, other: &Matrix) -> Vec<PairChange> {
+        let classes = self.classes.min(other.classes);
+        let mut changes: Vec<PairChange> = (0..classes)
+            .flat_map(|i| (i + 1..classes).map(move |j| (i, j)))
+            .map(|(i, j)| {
+                let (a, b) = (self.get(i, j), other.get(i, j));
+                PairChange { i, j, a, b, difference: b - a }
+            })
+            .collect();
+        changes.sort_by(|x, y| y.difference.abs().total_cmp(&x.difference.abs()));
+        changes
+    }
+
+    /// An order of the classes that puts similar ones side by side: average-linkage clustering on `1 − C`, the leaves of each
+    /// merge turned so that the closer ends meet.
+    pub fn similarity_order(&self) -> Vec<usize> {
+        let mut clusters: Vec<Vec<usize>> = (0..self.classes).map(|class| vec![class]).collect();
+        while clusters.len() > 1 {
+            let mut closest = (0, 1, f64::NEG_INFINITY);
+            for a in 0..clusters.len() {
+                for b in a + 1..clusters.len() {
+                    let similarity = self.mean_between(&clusters[a], &clusters[b]);
+                    if similarity > closest.2 {
+                        closest = (a, b, similarity);
+                    }
+                }
+            }
+            let (a, b, _) = closest;
+            let mut right = clusters.remove(b);
+            let left = &mut clusters[a];
+            let ends = |left: &[usize], right: &[usize]| self.get(left[left.len() - 1], right[0]);
+            let reversed = |list: &[usize]| list.iter().rev().copied().collect::<Vec<_>>();
+            let options = [
+                (left.clone(), right.clone()),
+                (left.clone(), reversed(&right)),
+                (reversed(left), right.clone()),
+                (reversed(left), reversed(&right)),
+            ];
+            let best =
+                options.into_iter().reduce(|best, option| if ends(&option.0, &option.1) > ends(&best.0, &best.1) { option } else { best });
+            if let Some((turned_left, turned_right)) = best {
+                *left = turned_left;
+                right = turned_right;
+            }
+            left.append(&mut right);
+        }
+        clusters.pop().unwrap_or_default()
+    }
+
+    fn mean_between(&self, a: &[usize], b: &[usize]) -> f64 {
+        let sum: f64 = a.iter().flat_map(|i| b.iter().map(move |j| self.get(*i, *j))).sum();
+        sum / (a.len() * b.len()) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matrix(rows: &[&[f64]]) -> Matrix {
+        Matrix::try_from(rows.iter().map(|row| row.to_vec()).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn cas_adds_positive_cosines_of_ordered_pairs() {
+        let c = matrix(&[&[1.0, 0.5, -0.5], &[0.5, 1.0, 0.25], &[-0.5, 0.25, 1.0]]);
+        assert_eq!(c.cas(), 1.5);
+        assert_eq!(c.cas_normalized(), 0.25);
+        assert_eq!(c.off_diagonal_range(), (-0.5, 0.5));
+    }
+
+    #[test]
+    fn cosine_is_of_directions_and_a_zero_vector_has_none() {
+        let c = Matrix::cosine(&[vec![3.0, 4.0], vec![6.0, 8.0], vec![-4.0, 3.0], vec![0.0, 0.0]]);
+        assert!((c.get(0, 1) - 1.0).abs() < 1e-15);
+        assert!(c.get(0, 2).abs() < 1e-15);
+        assert_eq!((c.get(0, 3), c.get(3, 3)), (0.0, 1.0));
+    }
+
+    #[test]
+    fn changes_are_ranked_by_size_and_keep_their_sign() {
+        let a = matrix(&[&[1.0, 0.5, 0.1], &[0.5, 1.0, 0.2], &[0.1, 0.2, 1.0]]);
+        let b = matrix(&[&[1.0, 0.1, 0.2], &[0.1, 1.0, 0.2], &[0.2, 0.2, 1.0]]);
+        let changes = a.changes(&b);
+        assert_eq!(changes.iter().map(|change| (change.i, change.j)).collect::<Vec<_>>(), [(0, 1), (0, 2), (1, 2)]);
+        assert!((changes[0].difference + 0.4).abs() < 1e-15);
+        assert!((a.difference(&b).unwrap().get(1, 0) + 0.4).abs() < 1e-15);
+        assert_eq!(a.difference(&matrix(&[&[1.0]])), None);
+    }
+
+    #[test]
+    fn similar_classes_end_up_side_by_side() {
+        let pairs = |i: usize, j: usize| {
+            if i == j {
+                1.0
+            } else if i % 3 == j % 3 {
+                0.9
+            } else {
+                0.0
+            }
+        };
+        let rows: Vec<Vec<f64>> = (0..6).map(|i| (0..6).map(|j| pairs(i, j)).collect()).collect();
+        let order = Matrix::try_from(rows).unwrap().similarity_order();
+        assert_eq!(order.len(), 6);
+        for pair in order.chunks(2) {
+            assert_eq!(pair[0] % 3, pair[1] % 3, "{order:?}");
+        }
+    }
+
+    #[test]
+    fn rows_of_unequal_length_and_values_that_are_not_finite_are_refused() {
+        assert_eq!(Matrix::try_from(vec![vec![1.0], vec![1.0]]), Err(MatrixError::NotSquare { row: 0, length: 1, classes: 2 }));
+        assert_eq!(Matrix::try_from(vec![vec![f64::NAN]]), Err(MatrixError::NotFinite { row: 0, column: 0 }));
+    }
+}

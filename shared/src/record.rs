@@ -1,0 +1,299 @@
+//! The lines of `metrics.jsonl`, and the state of a run that they add up to.
+//!
+//! A line that repeats an epoch, as a resumed run writes them, replaces the earlier one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Inputs;
+
+/// One line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Record {
+    Started(Started),
+    Progress(Progress),
+    Epoch(Epoch),
+    Checkpoint(Checkpoint),
+    /// A former best whose epoch was not to be kept has been deleted.
+    CheckpointRemoved {
+        epoch: u32,
+    },
+    Attribution(AttributionEntry),
+    Finished(Finished),
+}
+
+/// What the worker found when it began.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Started {
+    /// `cpu` or `cuda:0`.
+    pub device: String,
+    /// The device as its maker calls it, or the number of CPU threads.
+    pub device_name: String,
+    pub libtorch: String,
+    pub engine: String,
+    /// Trainable numbers of the network.
+    pub parameters: u64,
+    pub feature_dim: u32,
+    pub class_names: Vec<String>,
+    pub train_samples: u32,
+    pub test_samples: u32,
+    pub holdout_samples: u32,
+    /// Training labels that label noise replaced.
+    pub noisy_labels: u32,
+    pub epochs: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Training,
+    Evaluating,
+    Attributing,
+}
+
+/// Where the worker is inside an epoch; at most about one a second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Progress {
+    pub phase: Phase,
+    /// From 1.
+    pub epoch: u32,
+    /// Batches done, of `steps`.
+    pub step: u32,
+    pub steps: u32,
+    /// Since the worker began.
+    pub elapsed_secs: f64,
+}
+
+/// What was measured of one epoch. Accuracies are fractions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Epoch {
+    /// From 1.
+    pub epoch: u32,
+    pub learning_rate: f64,
+    /// Mean cross-entropy on the images trained on, adversarial ones in adversarial training.
+    pub train_loss: f64,
+    /// On clean training images with the labels trained on, in the forward passes of the epoch; absent where the method makes none.
+    pub train_clean_accuracy: Option<f64>,
+    /// On the adversarial training images of the epoch.
+    pub train_robust_accuracy: Option<f64>,
+    /// Absent in epochs without evaluation, as are the ones below.
+    pub test_clean_accuracy: Option<f64>,
+    pub test_robust_accuracy: Option<f64>,
+    pub test_loss: Option<f64>,
+    /// On the held-out images, where some are held out.
+    pub holdout_robust_accuracy: Option<f64>,
+    /// Of the epoch: training, evaluation and saving.
+    pub seconds: f64,
+    /// Since the worker began.
+    pub elapsed_secs: f64,
+}
+
+/// A checkpoint written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Checkpoint {
+    pub epoch: u32,
+    /// Relative to the run directory.
+    pub file: String,
+    pub size_bytes: u64,
+    /// Of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+/// An attribution written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AttributionEntry {
+    pub epoch: u32,
+    pub inputs: Inputs,
+    /// Relative to the run directory.
+    pub file: String,
+    pub cas: f64,
+    pub cas_normalized: f64,
+}
+
+/// The last line of a run that came to its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Finished {
+    pub best_epoch: u32,
+    pub last_epoch: u32,
+    pub elapsed_secs: f64,
+}
+
+/// Everything the records of a run add up to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Metrics {
+    pub started: Option<Started>,
+    pub progress: Option<Progress>,
+    /// Rising by epoch, each once.
+    pub epochs: Vec<Epoch>,
+    /// Those that exist, rising by epoch.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Rising by epoch, then by inputs.
+    pub attributions: Vec<AttributionEntry>,
+    pub finished: Option<Finished>,
+}
+
+impl Metrics {
+    pub fn from_records(records: impl IntoIterator<Item = Record>) -> Self {
+        let mut metrics = Metrics::default();
+        for record in records {
+            metrics.apply(record);
+        }
+        metrics
+    }
+
+    /// Takes in the next record of the file.
+    pub fn apply(&mut self, record: Record) {
+        match record {
+            Record::Started(started) => self.started = Some(started),
+            Record::Progress(progress) => self.progress = Some(progress),
+            Record::Epoch(epoch) => put(&mut self.epochs, epoch, |entry| entry.epoch),
+            Record::Checkpoint(checkpoint) => put(&mut self.checkpoints, checkpoint, |entry| entry.epoch),
+            Record::CheckpointRemoved { epoch } => {
+                self.checkpoints.retain(|entry| entry.epoch != epoch);
+                self.attributions.retain(|entry| entry.epoch != epoch);
+            }
+            Record::Attribution(entry) => put(&mut self.attributions, entry, |entry| (entry.epoch, entry.inputs)),
+            Record::Finished(finished) => self.finished = Some(finished),
+        }
+    }
+
+    /// The epoch of highest robust accuracy on the images that checkpoints are chosen by; the first of equals.
+    pub fn best(&self) -> Option<&Epoch> {
+        let mut best: Option<(&Epoch, f64)> = None;
+        for epoch in &self.epochs {
+            let Some(accuracy) = epoch.selection_accuracy() else { continue };
+            if best.is_none_or(|(_, highest)| accuracy > highest) {
+                best = Some((epoch, accuracy));
+            }
+        }
+        best.map(|(epoch, _)| epoch)
+    }
+
+    /// The last epoch that was evaluated.
+    pub fn last(&self) -> Option<&Epoch> {
+        self.epochs.iter().rev().find(|epoch| epoch.test_robust_accuracy.is_some())
+    }
+
+    /// CAS of an epoch, where it was measured.
+    pub fn cas(&self, epoch: u32, inputs: Inputs) -> Option<f64> {
+        self.attributions.iter().find(|entry| entry.epoch == epoch && entry.inputs == inputs).map(|entry| entry.cas)
+    }
+
+    /// The fraction of the run that is done, in `[0, 1]`.
+    pub fn fraction_done(&self) -> f64 {
+        if self.finished.is_some() {
+            return 1.0;
+        }
+        let Some(started) = &self.started else { return 0.0 };
+        let done = f64::from(self.epochs.last().map_or(0, |epoch| epoch.epoch));
+        let current = self.progress.as_ref().filter(|progress| f64::from(progress.epoch) > done);
+        let part = current.map_or(0.0, |progress| match progress.phase {
+            Phase::Training => f64::from(progress.step) / f64::from(progress.steps.max(1)),
+            Phase::Evaluating | Phase::Attributing => 1.0,
+        });
+        ((done + part) / f64::from(started.epochs.max(1))).min(1.0)
+    }
+
+    /// Seconds left at the pace so far; unknown before the first epoch ends.
+    pub fn seconds_left(&self) -> Option<f64> {
+        if self.finished.is_some() {
+            return None;
+        }
+        let last = self.epochs.last()?;
+        let left = self.started.as_ref()?.epochs.saturating_sub(last.epoch);
+        Some(f64::from(left) * last.elapsed_secs / f64::from(last.epoch.max(1)))
+    }
+}
+
+impl Epoch {
+    /// Robust accuracy on the held-out images, or on the test set where none are held out.
+    pub fn selection_accuracy(&self) -> Option<f64> {
+        self.holdout_robust_accuracy.or(self.test_robust_accuracy)
+    }
+}
+
+/// Inserts by key in rising order, in place of an entry with the same key.
+fn put<T, K: Ord>(entries: &mut Vec<T>, entry: T, key: impl Fn(&T) -> K) {
+    match entries.binary_search_by_key(&key(&entry), &key) {
+        Ok(index) => entries[index] = entry,
+        Err(index) => entries.insert(index, entry),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(number: u32, robust: Option<f64>) -> Record {
+        Record::Epoch(Epoch {
+            epoch: number,
+            learning_rate: 0.1,
+            train_loss: 1.0,
+            train_clean_accuracy: None,
+            train_robust_accuracy: Some(0.5),
+            test_clean_accuracy: robust,
+            test_robust_accuracy: robust,
+            test_loss: None,
+            holdout_robust_accuracy: None,
+            seconds: 2.0,
+            elapsed_secs: 2.0 * f64::from(number),
+        })
+    }
+
+    #[test]
+    fn best_is_the_first_of_equals_and_last_the_last_evaluated() {
+        let metrics = Metrics::from_records([epoch(1, Some(0.3)), epoch(2, Some(0.4)), epoch(3, Some(0.4)), epoch(4, None)]);
+        assert_eq!(metrics.best().unwrap().epoch, 2);
+        assert_eq!(metrics.last().unwrap().epoch, 3);
+    }
+
+    #[test]
+    fn a_repeated_epoch_replaces_the_earlier_one() {
+        let metrics = Metrics::from_records([epoch(1, Some(0.3)), epoch(2, Some(0.9)), epoch(2, Some(0.1))]);
+        assert_eq!(metrics.epochs.len(), 2);
+        assert_eq!(metrics.best().unwrap().epoch, 1);
+    }
+
+    #[test]
+    fn a_removed_checkpoint_takes_its_attributions_along() {
+        let checkpoint = |epoch| Record::Checkpoint(Checkpoint { epoch, file: String::new(), size_bytes: 1, sha256: String::new() });
+        let entry = |epoch| {
+            Record::Attribution(AttributionEntry { epoch, inputs: Inputs::Clean, file: String::new(), cas: 1.0, cas_normalized: 0.1 })
+        };
+        let metrics = Metrics::from_records([checkpoint(1), entry(1), checkpoint(2), entry(2), Record::CheckpointRemoved { epoch: 1 }]);
+        assert_eq!(metrics.checkpoints.len(), 1);
+        assert_eq!((metrics.cas(1, Inputs::Clean), metrics.cas(2, Inputs::Clean)), (None, Some(1.0)));
+    }
+
+    #[test]
+    fn progress_counts_the_started_epoch() {
+        let mut metrics = Metrics::from_records([epoch(1, None), epoch(2, None)]);
+        assert_eq!(metrics.fraction_done(), 0.0, "nothing is known before the worker has started");
+        metrics.started = Some(Started {
+            device: "cpu".into(),
+            device_name: String::new(),
+            libtorch: String::new(),
+            engine: String::new(),
+            parameters: 1,
+            feature_dim: 1,
+            class_names: Vec::new(),
+            train_samples: 1,
+            test_samples: 1,
+            holdout_samples: 0,
+            noisy_labels: 0,
+            epochs: 4,
+        });
+        metrics.apply(Record::Progress(Progress { phase: Phase::Training, epoch: 3, step: 1, steps: 2, elapsed_secs: 5.0 }));
+        assert_eq!(metrics.fraction_done(), 0.625);
+        assert_eq!(metrics.seconds_left(), Some(4.0));
+    }
+}

@@ -1,0 +1,1 @@
+//! End-to-end tests: the built server and worker, driven through a real Chromium.
