@@ -514,3 +514,113 @@ impl Inputs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::preset;
+
+    /// Sets one field of the demo's configuration and gives the fields that are then wrong.
+    #[track_caller]
+    fn check(pointer: &str, value: Value, expected: &[(&str, &str)]) {
+        let mut config = preset::demo().config.to_json();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        config.pointer_mut(parent).unwrap()[key] = value.clone();
+        let errors = RunConfig::parse(&config).err().unwrap_or_default();
+        let found: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+        let fields: Vec<&str> = expected.iter().map(|(field, _)| *field).collect();
+        assert_eq!(found, fields, "{pointer} = {value}: {errors:?}");
+        for (error, (_, part)) in errors.iter().zip(expected) {
+            assert!(error.message.contains(part), "{pointer} = {value}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn every_preset_is_valid_once_its_folder_is_named() {
+        for preset in preset::all() {
+            let mut config = preset.config.to_json();
+            if config["data"]["dataset"] == "cifar10" {
+                let errors = RunConfig::parse(&config).unwrap_err();
+                assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["data.path"]);
+                config["data"]["path"] = json!("/data/cifar-10");
+            }
+            let read = RunConfig::parse(&config).unwrap_or_else(|errors| panic!("{}: {errors:?}", preset.id));
+            assert_eq!(read.to_json(), config, "{}", preset.id);
+        }
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_named_with_its_field() {
+        check(
+            "/training/epochs",
+            json!(0),
+            &[("training.epochs", "0 is out of range"), ("training.milestones", "30"), ("checkpoints.every", "5 is more")],
+        );
+        check("/training/learning_rate", json!(-0.1), &[("training.learning_rate", "-0.1")]);
+        check("/training/milestones", json!([45, 30]), &[("training.milestones", "[45, 30]")]);
+        check("/training/milestones", json!([30, 99]), &[("training.milestones", "99 is not an epoch")]);
+        check("/data/label_noise", json!(1.0), &[("data.label_noise", "1 is out of range")]);
+        check("/data/train_samples", json!(5), &[("data.train_samples", "5 is out of range"), ("data.holdout_samples", "too few")]);
+        check("/data/holdout_samples", json!(5), &[("data.holdout_samples", "5 is too few")]);
+        check("/data/holdout_samples", json!(295), &[("data.holdout_samples", "295 of 300")]);
+        check("/model/architecture", json!("preact_resnet18"), &[("model.architecture", "8×8")]);
+        check("/attack/eps", json!("2.0/1"), &[("attack.eps", "510/255")]);
+        check("/attack/eps", json!(0), &[("attack.eps", "above 0")]);
+        check("/evaluation/every", json!(61), &[("evaluation.every", "61")]);
+        check("/device", json!("gpu"), &[("device", "`gpu`")]);
+        check("/name", json!("x".repeat(81)), &[("name", "81 characters")]);
+        check("/data/path", json!("/tmp"), &[("data.path", "`/tmp`")]);
+        check("/attribution/inputs", json!(["clean", "clean"]), &[("attribution.inputs", "twice")]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_its_field() {
+        check("/attack/eps", json!("eight"), &[("attack.eps", "`eight`")]);
+        check("/training/epochs", json!("many"), &[("training.epochs", "\"many\"")]);
+        check("/training/epochs", json!(-3), &[("training.epochs", "-3")]);
+        check("/training/method", json!("magic"), &[("training.method", "`magic`")]);
+        check("/data/dataset", json!("mnist"), &[("data.dataset", "`mnist`")]);
+        check("/training/epoch", json!(3), &[("training.epoch", "unknown field")]);
+        check("/color", json!("red"), &[("color", "unknown field")]);
+        check("/kind", json!("dance"), &[("kind", "`dance`")]);
+        check("/kind", Value::Null, &[("kind", "missing")]);
+        assert_eq!(RunConfig::parse(&json!({"kind": "train"})).unwrap_err()[0].field, "data");
+        assert_eq!(RunConfig::parse(&json!([])).unwrap_err()[0].field, "");
+    }
+
+    #[test]
+    fn absent_fields_take_the_papers_recipe() {
+        let RunConfig::Train(config) = RunConfig::parse(&json!({
+            "kind": "train",
+            "data": {"dataset": "cifar10", "path": "/data/cifar-10", "augment": true},
+            "model": {"architecture": "preact_resnet18"},
+            "training": {"method": "pgd_at", "epochs": 200, "milestones": [100, 150]},
+            "attack": {"norm": "linf", "eps": "8/255", "step_size": "2/255"},
+            "checkpoints": {"epochs": [10, 70]}
+        }))
+        .unwrap();
+        let RunConfig::Train(mut paper) = preset::all().pop().unwrap().config;
+        paper.data.path = Some("/data/cifar-10".into());
+        assert_eq!(config, paper);
+        assert_eq!(config.evaluation_step_size().to_string(), "2/255");
+        assert_eq!(config.title(), "CIFAR-10 · PGD AT · ℓ∞ 8/255");
+    }
+
+    #[test]
+    fn the_learning_rate_drops_after_its_milestones() {
+        let RunConfig::Train(config) = preset::all().pop().unwrap().config;
+        for (epoch, rate) in [(1, 0.1), (100, 0.1), (101, 0.01), (150, 0.01), (151, 0.001), (200, 0.001)] {
+            assert!((config.learning_rate_at(epoch) - rate).abs() < 1e-12, "epoch {epoch}");
+        }
+    }
+
+    #[test]
+    fn the_l2_step_of_evaluation_is_an_eighth_of_eps() {
+        let RunConfig::Train(mut config) = preset::all().pop().unwrap().config;
+        config.attack.norm = Norm::L2;
+        config.attack.eps = Eps::of_255(128.0);
+        assert_eq!(config.evaluation_step_size().to_string(), "16/255");
+    }
+}
