@@ -1,0 +1,121 @@
+//! A CrossLens server of its own for a test, on a free port and an empty data folder.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use shared::api::{Run, RunState};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::{from_env, until};
+
+/// A running server; ends with the value.
+#[derive(Debug)]
+pub struct App {
+    server: Child,
+    port: u16,
+    data: TempDir,
+    http: reqwest::Client,
+}
+
+impl App {
+    pub async fn start() -> Result<Self> {
+        let data = TempDir::with_prefix("crosslens-test-")?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let http = reqwest::Client::new();
+        let app = App { server: spawn(data.path(), port)?, port, data, http };
+        app.wait_until_healthy().await?;
+        Ok(app)
+    }
+
+    /// Stops the server as a shutdown of the machine would, and starts it again on the same data.
+    pub async fn restart(&mut self) -> Result<()> {
+        let pid = self.server.id().context("the server is not running")?;
+        // SAFETY: kill takes no pointers.
+        unsafe { libc::kill(pid as libc::pid_t, libc::SIGTERM) };
+        self.server.wait().await?;
+        self.server = spawn(self.data.path(), self.port)?;
+        self.wait_until_healthy().await
+    }
+
+    async fn wait_until_healthy(&self) -> Result<()> {
+        until("the worker is ready", async || {
+            let Ok(response) = self.http.get(self.url("/api/health")).send().await else { return Ok(None) };
+            let health: Value = response.json().await?;
+            anyhow::ensure!(health["worker"]["status"] != "broken", "the worker is broken: {health}");
+            Ok((health["worker"]["status"] == "ready").then_some(()))
+        })
+        .await
+    }
+
+    /// The address of a path such as `/runs/x`.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    pub fn run_dir(&self, id: &str) -> PathBuf {
+        self.data.path().join("runs").join(id)
+    }
+
+    pub async fn submit(&self, config: &Value) -> Result<Run> {
+        let response = self.http.post(self.url("/api/runs")).json(config).send().await?;
+        let status = response.status();
+        let body = response.text().await?;
+        anyhow::ensure!(status == 201, "POST /api/runs answered {status}: {body}");
+        Ok(serde_json::from_str(&body)?)
+    }
+
+    pub async fn run(&self, id: &str) -> Result<Run> {
+        Ok(self.http.get(self.url(&format!("/api/runs/{id}"))).send().await?.error_for_status()?.json().await?)
+    }
+
+    /// Waits for the run to finish, in whatever state.
+    pub async fn finished(&self, id: &str) -> Result<Run> {
+        until("the run finishes", async || Ok(Some(self.run(id).await?).filter(|run| run.state.is_finished()))).await
+    }
+
+    /// Submits a configuration and waits for it to succeed.
+    pub async fn succeeded(&self, config: &Value) -> Result<Run> {
+        let run = self.submit(config).await?;
+        let run = self.finished(&run.id).await?;
+        let log = std::fs::read_to_string(self.run_dir(&run.id).join("log.txt")).unwrap_or_default();
+        anyhow::ensure!(run.state == RunState::Succeeded, "the run ended {:?}: {:?}\n{log}", run.state, run.failure);
+        Ok(run)
+    }
+}
+
+fn spawn(data: &Path, port: u16) -> Result<Child> {
+    let server = from_env("CROSSLENS_SERVER")?;
+    Command::new(&server)
+        .args(["--addr", &format!("127.0.0.1:{port}")])
+        .arg("--data-dir")
+        .arg(data)
+        .arg("--worker")
+        .arg(from_env("CROSSLENS_WORKER")?)
+        .arg("--web")
+        .arg(from_env("CROSSLENS_WEB")?)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot start {}", server.display()))
+}
+
+/// Adversarial training that takes seconds: a few digits, a narrow network.
+pub fn small_run(epochs: u32) -> Value {
+    json!({
+        "kind": "train",
+        "name": "Small run",
+        "device": "cpu",
+        "data": {"dataset": "digits", "train_samples": 60, "test_samples": 40},
+        "model": {"architecture": "preact_resnet_small", "width": 4},
+        "training": {"method": "pgd_at", "epochs": epochs, "batch_size": 20},
+        "attack": {"norm": "linf", "eps": "16/255", "step_size": "4/255", "steps": 2},
+        "evaluation": {"steps": 2},
+        "checkpoints": {"every": 2}
+    })
+}

@@ -1,0 +1,130 @@
+//! A Chromium of its own for a test, with an empty profile.
+
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+use thirtyfour::prelude::*;
+use thirtyfour::{ChromiumLikeCapabilities, LoggingPrefsLogLevel};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::{from_env, until};
+
+/// A browser window; ends with the value.
+#[derive(Debug)]
+pub struct Browser {
+    driver: WebDriver,
+    // Hold the process and its profile for as long as the window lives.
+    _chromedriver: Child,
+    _profile: TempDir,
+}
+
+impl Browser {
+    pub async fn open() -> Result<Self> {
+        let program = from_env("CROSSLENS_CHROMEDRIVER")?;
+        let mut chromedriver = Command::new(&program)
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let mut lines = BufReader::new(chromedriver.stdout.take().context("chromedriver has no output")?).lines();
+        let port = loop {
+            let line = lines.next_line().await?.context("chromedriver ended before it listened")?;
+            if let Some((_, port)) = line.rsplit_once("successfully on port ") {
+                break port.trim_end_matches('.').to_owned();
+            }
+        };
+        // chromedriver goes on to print; a closed pipe would end it.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+
+        let profile = TempDir::with_prefix("crosslens-profile-")?;
+        let mut capabilities = DesiredCapabilities::chrome();
+        capabilities.set_binary(from_env("CROSSLENS_CHROMIUM")?.to_str().context("the path of chromium is not UTF-8")?)?;
+        for argument in [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--window-size=1440,900",
+            &format!("--user-data-dir={}", profile.path().display()),
+        ] {
+            capabilities.add_arg(argument)?;
+        }
+        capabilities.set_browser_log_level(LoggingPrefsLogLevel::Severe)?;
+        let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities).await?;
+        Ok(Browser { driver, _chromedriver: chromedriver, _profile: profile })
+    }
+
+    pub async fn goto(&self, url: &str) -> Result<()> {
+        Ok(self.driver.goto(url).await?)
+    }
+
+    pub async fn url(&self) -> Result<String> {
+        Ok(self.driver.current_url().await?.to_string())
+    }
+
+    /// Waits for a visible element; XPath where the selector starts with `/`, CSS otherwise.
+    pub async fn find(&self, selector: &str) -> Result<WebElement> {
+        let by = || if selector.starts_with('/') { By::XPath(selector.to_owned()) } else { By::Css(selector.to_owned()) };
+        until(&format!("`{selector}` is on the page"), async || {
+            for element in self.driver.find_all(by()).await? {
+                if element.is_displayed().await.unwrap_or(false) {
+                    return Ok(Some(element));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Waits for a button or link by what a screen reader calls it, and clicks it.
+    pub async fn click(&self, name: &str) -> Result<()> {
+        let named = format!("[normalize-space()='{name}' or @aria-label='{name}']");
+        let element = self.find(&format!("//button{named} | //a{named}")).await?;
+        element.scroll_into_view().await?;
+        Ok(element.click().await?)
+    }
+
+    /// Waits until the page shows a text.
+    pub async fn sees(&self, text: &str) -> Result<()> {
+        until(&format!("the page shows `{text}`"), async || Ok(self.text().await?.contains(text).then_some(()))).await
+    }
+
+    /// The text of the page as it is shown.
+    pub async fn text(&self) -> Result<String> {
+        let result = self.driver.execute("return document.body.innerText", Vec::new()).await?;
+        Ok(result.json().as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Waits until the address contains a text, and gives the address.
+    pub async fn reaches(&self, part: &str) -> Result<String> {
+        until(&format!("the address contains `{part}`"), async || Ok(Some(self.url().await?).filter(|url| url.contains(part)))).await
+    }
+
+    /// Replaces what an input holds.
+    pub async fn fill(&self, label: &str, value: &str) -> Result<()> {
+        let input = self.find(&format!("//*[@id=//label[normalize-space()='{label}']/@for]")).await?;
+        input.clear().await?;
+        Ok(input.send_keys(value).await?)
+    }
+
+    /// Types into whatever has the focus.
+    pub async fn press(&self, keys: impl Into<TypingData>) -> Result<()> {
+        Ok(self.driver.active_element().await?.send_keys(keys).await?)
+    }
+
+    /// What the page said of itself as broken: errors on its console.
+    pub async fn console_errors(&self) -> Result<Vec<String>> {
+        let entries = self.driver.browser_log().await?;
+        Ok(entries.into_iter().filter(|entry| entry.level == "SEVERE").map(|entry| entry.message).collect())
+    }
+}
