@@ -23,6 +23,8 @@ pub struct Health {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum WorkerStatus {
+    /// The worker is being asked; takes a few seconds after the server's start.
+    Starting,
     Ready(Probe),
     /// The worker could not be started or could not load libtorch; says why.
     Broken {
