@@ -1,0 +1,150 @@
+//! The picture that a shared link shows where it is posted.
+
+use plotters::backend::DrawingBackend;
+
+use super::colors::Theme;
+use super::curves::Curves;
+use super::figure::{checkpoint_name, comparison_title};
+use super::heatmap::Heatmap;
+use super::pen::{Align, Font, fitted};
+use super::{Chart, ChartError, Pen, Rect};
+use crate::api::{Attribution, SharedContent, SharedView};
+use crate::config::RunConfig;
+use crate::format;
+use crate::view::{Lens, View};
+
+/// The size that cards are made for: what social networks and chats show whole.
+pub const SIZE: (u32, u32) = (1200, 630);
+
+/// A preview of a shared view.
+#[derive(Clone, Debug)]
+pub struct Card {
+    pub title: String,
+    pub subtitle: String,
+    content: Content,
+    theme: Theme,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Curves(Box<Curves>),
+    /// A matrix, and facts beside it: a name and a value each.
+    Matrix(Box<Heatmap>, Vec<(&'static str, String)>),
+    /// Matrices side by side, two lines below each.
+    Matrices(Vec<(Heatmap, String, String)>),
+}
+
+const MARGIN: f64 = 56.0;
+
+impl Card {
+    /// The card of a share.
+    pub fn of(shared: &SharedView, theme: Theme) -> Self {
+        let lens = match shared.share.view.parse() {
+            Ok(View::Attribution { lens, .. } | View::Compare { lens, .. }) => lens,
+            // A view is checked before it is stored; one that is not read any more is shown through the default lens.
+            Ok(View::Run { .. }) | Err(_) => Lens::default(),
+        };
+        let lens = Lens { cell: None, ..lens };
+        let (name, subtitle, content) = match &shared.content {
+            SharedContent::Run { run, metrics } => {
+                let RunConfig::Train(config) = &run.config;
+                let curves = Curves::of(metrics, config, theme);
+                let subtitle = match (curves.best, curves.last) {
+                    (Some(best), Some(last)) => format!(
+                        "Robust accuracy: best {} at epoch {}, last {}",
+                        format::percent(best.accuracy),
+                        best.epoch,
+                        format::percent(last.accuracy)
+                    ),
+                    _ => format!("{} epochs", curves.epochs),
+                };
+                (run.title.clone(), subtitle, Content::Curves(Box::new(curves)))
+            }
+            SharedContent::Attribution { attribution } => {
+                let heatmap = Heatmap { show_legend: false, ..Heatmap::of(attribution, &lens, theme) };
+                let classes = attribution.file.class_names.len();
+                let facts = vec![
+                    ("CAS", format!("{} of {}", format::decimal(attribution.file.cas, 2), classes * classes.saturating_sub(1))),
+                    ("Robust accuracy", format::percent(attribution.robust_accuracy)),
+                    ("Clean accuracy", format::percent(attribution.clean_accuracy)),
+                ];
+                let subtitle = format!("Class-wise feature attribution · {}", checkpoint_name(attribution));
+                (attribution.run_title.clone(), subtitle, Content::Matrix(Box::new(heatmap), facts))
+            }
+            SharedContent::Compare { comparison } => {
+                let [a, b, difference] = Heatmap::of_comparison(comparison, &lens, theme).map(Heatmap::bare);
+                let facts = |attribution: &Attribution| {
+                    let cas = format::decimal(attribution.file.cas, 1);
+                    format!("CAS {cas} · robust {}", format::percent(attribution.robust_accuracy))
+                };
+                let robust = comparison.b.robust_accuracy.zip(comparison.a.robust_accuracy).map(|(b, a)| b - a);
+                let change = format!("CAS {} · robust {}", format::signed(comparison.delta_cas, 1), format::points(robust));
+                let matrices = vec![
+                    (a, format!("A: {}", checkpoint_name(&comparison.a)), facts(&comparison.a)),
+                    (b, format!("B: {}", checkpoint_name(&comparison.b)), facts(&comparison.b)),
+                    (difference, "B − A".to_owned(), change),
+                ];
+                let subtitle = "Features that classes share, before and after".to_owned();
+                (comparison_title(comparison), subtitle, Content::Matrices(matrices))
+            }
+        };
+        let title = if shared.share.title.trim().is_empty() { name } else { shared.share.title.trim().to_owned() };
+        Card { title, subtitle, content, theme }
+    }
+}
+
+impl Chart for Card {
+    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+        let palette = self.theme.palette();
+        pen.fill(pen.bounds(), palette.surface)?;
+        pen.fill(Rect::new(0.0, 0.0, pen.width(), 8.0), palette.accent)?;
+        let width = pen.width() - 2.0 * MARGIN;
+        let right = pen.width() - MARGIN;
+        pen.text("CrossLens", (right, 62.0), Align::End, Font::new(24.0, palette.accent).bold())?;
+        let title = fitted(&self.title, 42.0, width - 160.0);
+        pen.text(&title, (MARGIN, 66.0), Align::Start, Font::new(42.0, palette.text).bold())?;
+        let subtitle = fitted(&self.subtitle, 26.0, width);
+        pen.text(&subtitle, (MARGIN, 122.0), Align::Start, Font::new(26.0, palette.text_muted))?;
+        match &self.content {
+            Content::Curves(curves) => {
+                let rect = Rect::new(MARGIN - 20.0, 162.0, width + 40.0, pen.height() - 162.0 - 20.0);
+                curves.paint(&pen.part(rect, 1.75))
+            }
+            Content::Matrix(heatmap, facts) => {
+                let rect = Rect::new(MARGIN, 164.0, 520.0, pen.height() - 164.0 - 32.0);
+                heatmap.paint(&pen.part(rect, 1.25))?;
+                let left = rect.right() + 64.0;
+                for (index, (name, value)) in facts.iter().enumerate() {
+                    let top = 220.0 + index as f64 * 124.0;
+                    pen.text(name, (left, top), Align::Start, Font::new(24.0, palette.text_muted))?;
+                    pen.text(value, (left, top + 46.0), Align::Start, Font::new(52.0, palette.text).bold())?;
+                }
+                Ok(())
+            }
+            Content::Matrices(matrices) => {
+                let gap = 44.0;
+                let count = matrices.len() as f64;
+                let side = (width - (count - 1.0) * gap) / count;
+                for (index, (heatmap, name, facts)) in matrices.iter().enumerate() {
+                    let left = MARGIN + index as f64 * (side + gap);
+                    let square = Rect::new(left, 164.0, side, side);
+                    heatmap.paint(&pen.part(square, 1.0))?;
+                    let below = square.bottom();
+                    pen.text(&fitted(name, 26.0, side + gap), (left, below + 36.0), Align::Start, Font::new(26.0, palette.text).bold())?;
+                    let facts = fitted(facts, 22.0, side + gap);
+                    pen.text(&facts, (left, below + 72.0), Align::Start, Font::new(22.0, palette.text_muted))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn describe(&self) -> String {
+        let content = match &self.content {
+            Content::Curves(curves) => curves.describe(),
+            Content::Matrix(heatmap, _) => heatmap.describe(),
+            Content::Matrices(matrices) => matrices.iter().map(|(_, name, facts)| format!("{name}: {facts}.")).collect::<Vec<_>>().join(" "),
+        };
+        format!("{}. {}. {content}", self.title, self.subtitle)
+    }
+}

@@ -1,0 +1,224 @@
+//! From a cell's value to its color.
+
+use plotters::style::RGBColor;
+
+use super::colors::{Theme, from_oklab, oklab};
+use crate::matrix::Matrix;
+use crate::view::Scale;
+
+/// What the cells of a matrix are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    /// Cosines, 1 on the diagonal.
+    #[default]
+    Cosine,
+    /// One matrix less another, 0 on the diagonal.
+    Difference,
+}
+
+/// A color scale with the values its ends stand for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ColorMap {
+    /// From blue at `-limit` over the background at 0 to red at `limit`.
+    Diverging { limit: f64 },
+    /// From the background at 0 to blue at `limit`.
+    Blues { limit: f64 },
+}
+
+/// Cells whose value the color scale does not show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hidden {
+    /// Below 0 on a scale that starts there.
+    pub negative: usize,
+    /// Beyond the ends of the scale.
+    pub clipped: usize,
+}
+
+/// Differences below this are noise of the seventh digit; a scale fitted to them would show it as structure.
+const SMALLEST_LIMIT: f64 = 0.01;
+
+/// Colors of a map from the end to zero and from zero to the other end; enough that neighbors cannot be told apart.
+const STEPS: usize = 128;
+
+impl ColorMap {
+    /// The scale that the lens asks for, common to all of `matrices`.
+    pub fn for_lens(scale: Scale, matrices: &[&Matrix], content: Content) -> Self {
+        match (scale, content) {
+            (Scale::Locked, _) => ColorMap::Diverging { limit: 1.0 },
+            (Scale::Fitted, _) => {
+                let largest = matrices.iter().map(|matrix| matrix.off_diagonal_range()).fold(0.0, |largest, (low, high)| {
+                    f64::max(largest, f64::max(low.abs(), high.abs()))
+                });
+                ColorMap::Diverging { limit: largest.max(SMALLEST_LIMIT) }
+            }
+            (Scale::Paper, Content::Cosine) => ColorMap::Blues { limit: 1.0 },
+            (Scale::Paper, Content::Difference) => ColorMap::Blues { limit: 0.5 },
+        }
+    }
+
+    /// The values of the two ends.
+    pub fn range(self) -> (f64, f64) {
+        match self {
+            ColorMap::Diverging { limit } => (-limit, limit),
+            ColorMap::Blues { limit } => (0.0, limit),
+        }
+    }
+
+    /// How many cells off the diagonal have a value that this scale does not show.
+    pub fn hidden(self, matrix: &Matrix) -> Hidden {
+        let (low, high) = self.range();
+        let mut hidden = Hidden::default();
+        for (i, row) in matrix.rows().enumerate() {
+            for (j, value) in row.iter().enumerate() {
+                match self {
+                    _ if i == j => {}
+                    ColorMap::Blues { .. } if *value < 0.0 => hidden.negative += 1,
+                    _ if *value < low || *value > high => hidden.clipped += 1,
+                    _ => {}
+                }
+            }
+        }
+        hidden
+    }
+
+    /// The colors of the map on a theme, ready to be asked for many cells.
+    pub fn colors(self, theme: Theme) -> MapColors {
+        let (low, high) = self.range();
+        let (negative, positive) = arms(self, theme);
+        let colors = match negative {
+            Some(negative) => (0..=2 * STEPS)
+                .map(|step| {
+                    let t = step as f64 / STEPS as f64 - 1.0;
+                    if t < 0.0 { negative.at(-t) } else { positive.at(t) }
+                })
+                .collect(),
+            None => (0..=2 * STEPS).map(|step| positive.at(step as f64 / (2 * STEPS) as f64)).collect(),
+        };
+        MapColors { low, high, colors }
+    }
+}
+
+/// A color map spelled out.
+#[derive(Clone, Debug)]
+pub struct MapColors {
+    low: f64,
+    high: f64,
+    colors: Vec<RGBColor>,
+}
+
+impl MapColors {
+    /// The color of a value; beyond the ends that of the end.
+    pub fn of(&self, value: f64) -> RGBColor {
+        let t = ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
+        self.colors[(t * (self.colors.len() - 1) as f64).round() as usize]
+    }
+}
+
+/// A line through Oklab at constant speed.
+struct Arm {
+    points: [[f64; 3]; 3],
+}
+
+impl Arm {
+    fn at(&self, t: f64) -> RGBColor {
+        let [a, b, c] = self.points;
+        let (first, second) = (distance(a, b), distance(b, c));
+        let along = t * (first + second);
+        let between = |from: [f64; 3], to: [f64; 3], t: f64| [0, 1, 2].map(|axis| from[axis] + (to[axis] - from[axis]) * t);
+        from_oklab(if along <= first { between(a, b, along / first) } else { between(b, c, (along - first) / second) })
+    }
+}
+
+fn distance(a: [f64; 3], b: [f64; 3]) -> f64 {
+    (0..3).map(|axis| (a[axis] - b[axis]).powi(2)).sum::<f64>().sqrt()
+}
+
+/// The arms of a map from zero outwards. The middle of each is more vivid than a straight line would have it.
+fn arms(map: ColorMap, theme: Theme) -> (Option<Arm>, Arm) {
+    let palette = theme.palette();
+    let zero = oklab(palette.map_zero);
+    let (blue, orange) = match theme {
+        Theme::Light => (RGBColor(0x6a, 0xb0, 0xe4), RGBColor(0xf0, 0xa0, 0x5c)),
+        Theme::Dark => (RGBColor(0x3a, 0x70, 0xae), RGBColor(0xb0, 0x55, 0x1c)),
+    };
+    let low = Arm { points: [zero, oklab(blue), oklab(palette.map_low)] };
+    let high = Arm { points: [zero, oklab(orange), oklab(palette.map_high)] };
+    match map {
+        ColorMap::Diverging { .. } => (Some(low), high),
+        ColorMap::Blues { .. } => (None, low),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::colors::{contrast, css, text_on};
+    use super::*;
+
+    const MAPS: [ColorMap; 2] = [ColorMap::Diverging { limit: 1.0 }, ColorMap::Blues { limit: 1.0 }];
+
+    fn matrix(rows: &[&[f64]]) -> Matrix {
+        Matrix::try_from(rows.iter().map(|row| row.to_vec()).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn equal_steps_of_value_are_equal_steps_to_the_eye() {
+        for theme in [Theme::Light, Theme::Dark] {
+            for map in MAPS {
+                let colors = map.colors(theme);
+                let (low, high) = map.range();
+                let labs: Vec<[f64; 3]> = (0..=20).map(|step| oklab(colors.of(low + (high - low) * f64::from(step) / 20.0))).collect();
+                let steps: Vec<f64> = labs.windows(2).map(|pair| distance(pair[0], pair[1])).collect();
+                let (smallest, largest) = (steps.iter().copied().fold(f64::MAX, f64::min), steps.iter().copied().fold(0.0, f64::max));
+                assert!(largest / smallest < 1.6, "{theme:?} {map:?}: steps from {smallest:.4} to {largest:.4}");
+            }
+        }
+    }
+
+    #[test]
+    fn lightness_tells_size_without_color() {
+        for theme in [Theme::Light, Theme::Dark] {
+            let colors = ColorMap::Diverging { limit: 1.0 }.colors(theme);
+            let lightness = |value: f64| oklab(colors.of(value))[0];
+            for step in 1..=10 {
+                let (inner, outer) = (f64::from(step - 1) / 10.0, f64::from(step) / 10.0);
+                for sign in [-1.0, 1.0] {
+                    let change = lightness(sign * outer) - lightness(sign * inner);
+                    assert!(if theme == Theme::Light { change < 0.0 } else { change > 0.0 }, "{theme:?} at {}", sign * outer);
+                }
+                let apart = (lightness(outer) - lightness(-outer)).abs();
+                assert!(apart < 0.06, "{theme:?}: {outer} and −{outer} differ in lightness by {apart:.3}");
+            }
+        }
+    }
+
+    #[test]
+    fn zero_disappears_and_every_color_carries_readable_text() {
+        for theme in [Theme::Light, Theme::Dark] {
+            for map in MAPS {
+                let colors = map.colors(theme);
+                assert!(contrast(colors.of(0.0), theme.palette().surface) < 1.1);
+                for color in &colors.colors {
+                    let ratio = contrast(text_on(*color, theme), *color);
+                    assert!(ratio >= 4.5, "{theme:?} {}: {ratio:.2}:1", css(*color));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_fitted_scale_covers_all_matrices_and_ignores_the_diagonal() {
+        let a = matrix(&[&[1.0, 0.25], &[0.25, 1.0]]);
+        let b = matrix(&[&[1.0, -0.5], &[-0.5, 1.0]]);
+        assert_eq!(ColorMap::for_lens(Scale::Fitted, &[&a, &b], Content::Cosine), ColorMap::Diverging { limit: 0.5 });
+        let nothing = matrix(&[&[0.0, 0.0], &[0.0, 0.0]]);
+        assert_eq!(ColorMap::for_lens(Scale::Fitted, &[&nothing], Content::Difference), ColorMap::Diverging { limit: 0.01 });
+        assert_eq!(ColorMap::for_lens(Scale::Paper, &[&a], Content::Difference), ColorMap::Blues { limit: 0.5 });
+    }
+
+    #[test]
+    fn cells_that_a_scale_hides_are_counted() {
+        let c = matrix(&[&[1.0, -0.5, 0.7], &[-0.5, 1.0, 0.2], &[0.7, 0.2, 1.0]]);
+        assert_eq!(ColorMap::Diverging { limit: 1.0 }.hidden(&c), Hidden::default());
+        assert_eq!(ColorMap::Blues { limit: 0.5 }.hidden(&c), Hidden { negative: 2, clipped: 2 });
+    }
+}

@@ -1,0 +1,284 @@
+//! Drawing in CSS pixels on a plotters area of any resolution, and estimates of how wide text will be.
+
+use plotters::coord::Shift;
+use plotters::drawing::{DrawingArea, DrawingAreaErrorKind};
+use plotters::element::{Circle, Drawable, PathElement, PointCollection, Polygon, Rectangle};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, FontDesc, FontFamily, FontStyle, FontTransform, RGBColor, ShapeStyle, TextStyle};
+use plotters::backend::DrawingBackend;
+
+use super::ChartError;
+
+/// The interface's own typeface in the browser, the renderer's generic one elsewhere.
+const FONT: FontFamily<'static> = FontFamily::Name("system-ui, sans-serif");
+
+/// A rectangle in CSS pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rect {
+    pub left: f64,
+    pub top: f64,
+    pub width: f64,
+    pub height: f64,
+}
+
+impl Rect {
+    pub fn new(left: f64, top: f64, width: f64, height: f64) -> Self {
+        Rect { left, top, width, height }
+    }
+
+    pub fn right(&self) -> f64 {
+        self.left + self.width
+    }
+
+    pub fn bottom(&self) -> f64 {
+        self.top + self.height
+    }
+
+    pub fn center(&self) -> (f64, f64) {
+        (self.left + self.width / 2.0, self.top + self.height / 2.0)
+    }
+
+    pub fn contains(&self, x: f64, y: f64) -> bool {
+        (self.left..self.right()).contains(&x) && (self.top..self.bottom()).contains(&y)
+    }
+
+    /// The rectangle with each side moved outwards.
+    pub fn grown(&self, by: f64) -> Self {
+        Rect::new(self.left - by, self.top - by, self.width + 2.0 * by, self.height + 2.0 * by)
+    }
+}
+
+/// Which end of a text stands at its point; vertically it is always centered there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Align {
+    Start,
+    Middle,
+    End,
+}
+
+/// How a text looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Font {
+    pub size: f64,
+    pub color: RGBColor,
+    pub bold: bool,
+    /// Reads from bottom to top.
+    pub upward: bool,
+}
+
+impl Font {
+    pub fn new(size: f64, color: RGBColor) -> Self {
+        Font { size, color, bold: false, upward: false }
+    }
+
+    pub fn bold(self) -> Self {
+        Font { bold: true, ..self }
+    }
+}
+
+/// A part of a drawing area with CSS pixels of its own.
+pub struct Pen<'a, DB: DrawingBackend> {
+    area: &'a DrawingArea<DB, Shift>,
+    /// Pixels of the area per CSS pixel.
+    scale: f64,
+    /// Of the part's corner, in pixels of the area.
+    origin: (f64, f64),
+    width: f64,
+    height: f64,
+}
+
+impl<DB: DrawingBackend> std::fmt::Debug for Pen<'_, DB> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Pen { area: _, scale, origin, width, height } = self;
+        f.debug_struct("Pen").field("scale", scale).field("origin", origin).field("width", width).field("height", height).finish()
+    }
+}
+
+impl<'a, DB: DrawingBackend> Pen<'a, DB> {
+    pub fn new(area: &'a DrawingArea<DB, Shift>, scale: f64) -> Self {
+        let (width, height) = area.dim_in_pixel();
+        Pen { area, scale, origin: (0.0, 0.0), width: f64::from(width) / scale, height: f64::from(height) / scale }
+    }
+
+    /// A pen for the part `rect`, whose pixels are `zoom` of this pen's.
+    pub(super) fn part(&self, rect: Rect, zoom: f64) -> Pen<'a, DB> {
+        let origin = (self.origin.0 + rect.left * self.scale, self.origin.1 + rect.top * self.scale);
+        Pen { area: self.area, scale: self.scale * zoom, origin, width: rect.width / zoom, height: rect.height / zoom }
+    }
+
+    pub fn width(&self) -> f64 {
+        self.width
+    }
+
+    pub fn height(&self) -> f64 {
+        self.height
+    }
+
+    pub(super) fn bounds(&self) -> Rect {
+        Rect::new(0.0, 0.0, self.width, self.height)
+    }
+
+    pub(super) fn fill(&self, rect: Rect, color: RGBColor) -> Result<(), ChartError> {
+        let (from, to) = (self.pixel(rect.left, rect.top), self.pixel(rect.right(), rect.bottom()));
+        self.element(&Rectangle::new([from, to], color.filled()))
+    }
+
+    /// A frame of the given thickness, inside the rectangle.
+    pub(super) fn frame(&self, rect: Rect, thickness: f64, color: RGBColor) -> Result<(), ChartError> {
+        let Rect { left, top, width, height } = rect;
+        let inner = height - 2.0 * thickness;
+        self.fill(Rect::new(left, top, width, thickness), color)?;
+        self.fill(Rect::new(left, rect.bottom() - thickness, width, thickness), color)?;
+        self.fill(Rect::new(left, top + thickness, thickness, inner), color)?;
+        self.fill(Rect::new(rect.right() - thickness, top + thickness, thickness, inner), color)
+    }
+
+    /// A horizontal line one CSS pixel thick; a rectangle, because strokes between pixels blur.
+    pub(super) fn horizontal(&self, from: f64, to: f64, y: f64, color: RGBColor) -> Result<(), ChartError> {
+        self.fill(Rect::new(from, y.round(), to - from, 1.0), color)
+    }
+
+    /// A vertical line of dashes one CSS pixel thick; a solid one when `gap` is 0.
+    pub(super) fn vertical(&self, x: f64, from: f64, to: f64, gap: f64, color: RGBColor) -> Result<(), ChartError> {
+        let dash = if gap > 0.0 { 4.0 } else { to - from };
+        let mut y = from;
+        while y < to {
+            self.fill(Rect::new(x.round(), y, 1.0, dash.min(to - y)), color)?;
+            y += dash + gap;
+        }
+        Ok(())
+    }
+
+    pub(super) fn path(&self, points: &[(f64, f64)], thickness: f64, color: RGBColor) -> Result<(), ChartError> {
+        let pixels: Vec<(i32, i32)> = points.iter().map(|(x, y)| self.pixel(*x, *y)).collect();
+        let stroke_width = (thickness * self.scale).round().max(1.0) as u32;
+        self.element(&PathElement::new(pixels, ShapeStyle { color: color.to_rgba(), filled: false, stroke_width }))
+    }
+
+    /// A path of dashes and gaps.
+    pub(super) fn dashed(&self, points: &[(f64, f64)], thickness: f64, color: RGBColor) -> Result<(), ChartError> {
+        dashes(points, 5.0, 3.0).iter().try_for_each(|dash| self.path(dash, thickness, color))
+    }
+
+    pub(super) fn disc(&self, center: (f64, f64), radius: f64, color: RGBColor) -> Result<(), ChartError> {
+        let radius = (radius * self.scale).round().max(1.0) as i32;
+        self.element(&Circle::new(self.pixel(center.0, center.1), radius, color.filled()))
+    }
+
+    pub(super) fn polygon(&self, points: &[(f64, f64)], color: RGBColor) -> Result<(), ChartError> {
+        let pixels: Vec<(i32, i32)> = points.iter().map(|(x, y)| self.pixel(*x, *y)).collect();
+        self.element(&Polygon::new(pixels, color.filled()))
+    }
+
+    pub(super) fn text(&self, text: &str, (x, y): (f64, f64), align: Align, font: Font) -> Result<(), ChartError> {
+        let horizontal = match align {
+            Align::Start => HPos::Left,
+            Align::Middle => HPos::Center,
+            Align::End => HPos::Right,
+        };
+        let weight = if font.bold { FontStyle::Bold } else { FontStyle::Normal };
+        let turn = if font.upward { FontTransform::Rotate270 } else { FontTransform::None };
+        let desc = FontDesc::new(FONT, font.size * self.scale, weight).transform(turn);
+        let style = TextStyle::from(desc).color(&font.color).pos(Pos::new(horizontal, VPos::Center));
+        self.area.draw_text(text, &style, self.pixel(x, y)).map_err(refused)
+    }
+
+    fn pixel(&self, x: f64, y: f64) -> (i32, i32) {
+        ((self.origin.0 + x * self.scale).round() as i32, (self.origin.1 + y * self.scale).round() as i32)
+    }
+
+    fn element<E>(&self, element: &E) -> Result<(), ChartError>
+    where
+        E: Drawable<DB>,
+        for<'b> &'b E: PointCollection<'b, (i32, i32)>,
+    {
+        self.area.draw(element).map_err(refused)
+    }
+}
+
+fn refused<E: std::error::Error + Send + Sync>(error: DrawingAreaErrorKind<E>) -> ChartError {
+    ChartError(error.to_string())
+}
+
+/// Cuts a path into its dashes.
+fn dashes(points: &[(f64, f64)], dash: f64, gap: f64) -> Vec<Vec<(f64, f64)>> {
+    let mut dashes = Vec::new();
+    let mut current: Vec<(f64, f64)> = points.first().copied().into_iter().collect();
+    let (mut drawing, mut left) = (true, dash);
+    for pair in points.windows(2) {
+        let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
+        let length = (x1 - x0).hypot(y1 - y0);
+        let mut done = 0.0;
+        while length - done > left {
+            done += left;
+            let at = (x0 + (x1 - x0) * done / length, y0 + (y1 - y0) * done / length);
+            if drawing {
+                current.push(at);
+                dashes.push(std::mem::take(&mut current));
+            } else {
+                current = vec![at];
+            }
+            drawing = !drawing;
+            left = if drawing { dash } else { gap };
+        }
+        left -= length - done;
+        if drawing {
+            current.push((x1, y1));
+        }
+    }
+    if drawing && current.len() > 1 {
+        dashes.push(current);
+    }
+    dashes
+}
+
+/// About how wide a text is, in CSS pixels, rather too much than too little: layout must not depend on the font that is there.
+pub(super) fn text_width(text: &str, size: f64) -> f64 {
+    let em = |character: char| match character {
+        'i' | 'j' | 'l' | '.' | ',' | ':' | ';' | '|' | '\'' | '!' | '·' => 0.3,
+        ' ' | 'f' | 't' | 'r' | '(' | ')' | '-' | '/' | 'I' => 0.38,
+        'm' | 'w' | 'M' | 'W' | '%' | '@' => 0.9,
+        '…' => 0.9,
+        '−' | '+' | '→' | '∞' => 0.7,
+        'A'..='Z' | 'Δ' => 0.68,
+        _ => 0.58,
+    };
+    text.chars().map(em).sum::<f64>() * size
+}
+
+/// The text, or as much of its beginning as fits with an ellipsis; empty when nothing does.
+pub(super) fn fitted(text: &str, size: f64, width: f64) -> String {
+    if text_width(text, size) <= width {
+        return text.to_owned();
+    }
+    let mut kept: String = text.to_owned();
+    while kept.pop().is_some() {
+        let shortened = format!("{}…", kept.trim_end());
+        if !kept.is_empty() && text_width(&shortened, size) <= width {
+            return shortened;
+        }
+    }
+    String::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dashes_keep_their_length_around_corners() {
+        let cut = dashes(&[(0.0, 0.0), (6.0, 0.0), (6.0, 10.0)], 5.0, 3.0);
+        assert_eq!(cut, [vec![(0.0, 0.0), (5.0, 0.0)], vec![(6.0, 2.0), (6.0, 7.0)], vec![(6.0, 10.0)]].map(|dash| dash)[..2].to_vec());
+        assert!(dashes(&[], 5.0, 3.0).is_empty());
+        assert!(dashes(&[(1.0, 1.0)], 5.0, 3.0).is_empty());
+    }
+
+    #[test]
+    fn long_texts_end_in_an_ellipsis_and_fit() {
+        let size = 12.0;
+        assert_eq!(fitted("cat", size, 100.0), "cat");
+        let short = fitted("streetcar and pickup truck", size, 80.0);
+        assert!(short.starts_with("street") && short.ends_with('…') && text_width(&short, size) <= 80.0, "{short}");
+        assert_eq!(fitted("automobile", size, 3.0), "");
+    }
+}
