@@ -1,1 +1,21 @@
 //! Adversarial training and class-wise feature attribution on libtorch.
+//!
+//! Knows tensors and files, no HTTP and no async. The binary `worker` runs a configuration in a directory;
+//! everything it does can be called from here.
+
+pub mod attack;
+pub mod attribution;
+pub mod cancel;
+pub mod checkpoint;
+pub mod data;
+pub mod device;
+mod error;
+pub mod evaluate;
+pub mod job;
+pub mod model;
+pub mod optim;
+pub mod random;
+pub mod run_dir;
+pub mod train;
+
+pub use error::Error;

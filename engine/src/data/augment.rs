@@ -1,0 +1,32 @@
+//! Random crops with a reflected border, and flips, for a whole batch at once on its device.
+
+use shared::dataset::Dataset;
+use tch::{Kind, Tensor};
+
+/// Shifts each image by up to an eighth of its side (4 pixels of 32, 1 of 8), filling in by reflection, and mirrors half of the images
+/// of data sets whose classes survive it. Draws from the default generator.
+///
+/// `images`: `[N, C, S, S]`. Returns the same shape.
+pub fn crop_and_flip(images: &Tensor, dataset: Dataset) -> Tensor {
+    let (count, channels, side, _) = images.size4().expect("images have four dimensions");
+    let border = side / 8;
+    let options = (Kind::Int64, images.device());
+    let offsets = || Tensor::randint(2 * border + 1, [count, 1], options);
+    let pixels = Tensor::arange(side, options).unsqueeze(0);
+
+    let rows = offsets() + &pixels;
+    let columns = match dataset {
+        Dataset::Cifar10 => {
+            let flipped = Tensor::randint(2, [count, 1], options);
+            let mirrored = (side - 1) - 2 * &pixels;
+            offsets() + &pixels + flipped * mirrored
+        }
+        // A mirrored digit is no digit, and a mirrored pattern is another pattern.
+        Dataset::Digits | Dataset::Synthetic => offsets() + &pixels,
+    };
+
+    let padded = images.reflection_pad2d([border, border, border, border]);
+    let wide = side + 2 * border;
+    let cropped = padded.gather(2, &rows.view([count, 1, side, 1]).expand([count, channels, side, wide], false), false);
+    cropped.gather(3, &columns.view([count, 1, 1, side]).expand([count, channels, side, side], false), false)
+}

@@ -1,0 +1,173 @@
+//! Images and labels to train and test on, as tensors of pixels in `[0, 1]`.
+
+pub mod augment;
+mod cifar10;
+mod digits;
+mod noise;
+pub mod synthetic;
+
+use std::ops::Range;
+use std::path::Path;
+
+use shared::config::DataConfig;
+use shared::dataset::{Dataset, DatasetInfo};
+use tch::{Device, Kind, Tensor};
+
+use crate::Error;
+
+/// Images with their labels.
+#[derive(Debug)]
+pub struct Split {
+    /// `[N, C, H, W]`, float32 in `[0, 1]`.
+    pub images: Tensor,
+    /// `[N]`, int64.
+    pub labels: Tensor,
+}
+
+/// What a run trains on and is measured with.
+#[derive(Debug)]
+pub struct Data {
+    pub info: DatasetInfo,
+    pub train: Split,
+    /// Training images set aside to choose the best checkpoint by; their labels are without noise.
+    pub holdout: Option<Split>,
+    pub test: Split,
+    /// Training labels that noise replaced.
+    pub noisy_labels: u32,
+}
+
+impl Split {
+    fn new(pixels: &[f32], labels: &[i64], info: &DatasetInfo) -> Self {
+        let [channels, height, width] = info.shape.map(i64::from);
+        let count = labels.len() as i64;
+        Split { images: Tensor::from_slice(pixels).view([count, channels, height, width]), labels: Tensor::from_slice(labels) }
+    }
+
+    pub fn len(&self) -> i64 {
+        self.labels.size()[0]
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn to_device(&self, device: Device) -> Self {
+        Split { images: self.images.to_device(device), labels: self.labels.to_device(device) }
+    }
+
+    /// The images and labels at `indices`, `[B]`.
+    pub fn select(&self, indices: &Tensor) -> (Tensor, Tensor) {
+        (self.images.index_select(0, indices), self.labels.index_select(0, indices))
+    }
+
+    /// A random order of the images, `[N]`; draws from the default generator of the CPU.
+    pub fn shuffled_order(&self) -> Tensor {
+        Tensor::randperm(self.len(), (Kind::Int64, Device::Cpu)).to_device(self.labels.device())
+    }
+
+    fn part(&self, indices: &[i64]) -> Self {
+        let (images, labels) = self.select(&Tensor::from_slice(indices).to_device(self.labels.device()));
+        Split { images, labels }
+    }
+
+    fn label_list(&self) -> Vec<i64> {
+        let mut labels = vec![0; self.len() as usize];
+        let count = labels.len();
+        self.labels.copy_data(&mut labels, count);
+        labels
+    }
+}
+
+impl Data {
+    pub fn to_device(&self, device: Device) -> Self {
+        Data {
+            info: self.info.clone(),
+            train: self.train.to_device(device),
+            holdout: self.holdout.as_ref().map(|holdout| holdout.to_device(device)),
+            test: self.test.to_device(device),
+            noisy_labels: self.noisy_labels,
+        }
+    }
+}
+
+/// Reads or makes the images that `config` asks for, on the CPU.
+///
+/// Which images are chosen does not depend on `seed`, so that runs with different seeds are about the same images: the first of each
+/// class in the order of the data set, and the first of those are held out. `seed` decides generated images and noise.
+pub fn load(config: &DataConfig, seed: u32) -> Result<Data, Error> {
+    let DataConfig { dataset, path, train_samples, test_samples, label_noise, holdout_samples, augment: _ } = config;
+    let info = dataset.info();
+    let (train, test) = match dataset {
+        Dataset::Digits => digits::load(&info)?,
+        Dataset::Synthetic => (
+            synthetic::images(seed, synthetic::Part::Train, train_samples.unwrap_or(info.train_samples)),
+            synthetic::images(seed, synthetic::Part::Test, test_samples.unwrap_or(info.test_samples)),
+        ),
+        Dataset::Cifar10 => cifar10::load(Path::new(path.as_deref().unwrap_or_default()), &info)?,
+    };
+    let train = subset(&train, *train_samples, "training", &info)?;
+    let test = subset(&test, *test_samples, "test", &info)?;
+
+    let mut holdout = None;
+    let mut train = train;
+    if *holdout_samples > 0 {
+        let held = by_rank(&train.label_list());
+        let (held, rest) = held
+            .split_at_checked(*holdout_samples as usize)
+            .ok_or_else(|| Error::Data(format!("{holdout_samples} images cannot be held out of {} training images", train.len())))?;
+        let (held, rest) = (sorted(held), sorted(rest));
+        holdout = Some(train.part(&held));
+        train = train.part(&rest);
+        every_class(&train, "training", &info)?;
+    }
+    let noisy_labels = noise::replace_labels(&mut train.labels, *label_noise, info.class_names.len() as i64, seed);
+    Ok(Data { info, train, holdout, test, noisy_labels })
+}
+
+/// Splits `count` images into batches of nearly equal size, as few as keep each within `batch_size`.
+///
+/// Equal parts leave no remainder of one, for which batch statistics mean nothing; where a batch of one could not be avoided
+/// (three images in batches of two), batches are larger instead.
+pub fn batches(count: i64, batch_size: i64) -> Vec<Range<i64>> {
+    let parts = ((count + batch_size - 1) / batch_size).min((count / 2).max(1));
+    (0..parts).map(|part| count * part / parts..count * (part + 1) / parts).collect()
+}
+
+/// `count` images in equal parts of each class as far as the classes go, in the order they had; all without a count.
+fn subset(split: &Split, count: Option<u32>, name: &str, info: &DatasetInfo) -> Result<Split, Error> {
+    let order = by_rank(&split.label_list());
+    let count = count.map_or(order.len(), |count| count as usize);
+    let chosen = order
+        .get(..count)
+        .ok_or_else(|| Error::Data(format!("{count} {name} images were asked for, and {} has {} of them", info.title, order.len())))?;
+    let split = split.part(&sorted(chosen));
+    every_class(&split, name, info)?;
+    Ok(split)
+}
+
+/// Indices by how many of the same class come before: first the first of each class, then the second of each.
+fn by_rank(labels: &[i64]) -> Vec<i64> {
+    let mut seen = std::collections::HashMap::new();
+    let mut ranked: Vec<(usize, i64, i64)> = (0..)
+        .zip(labels)
+        .map(|(index, label)| {
+            let rank = seen.entry(*label).or_insert(0usize);
+            *rank += 1;
+            (*rank, *label, index)
+        })
+        .collect();
+    ranked.sort_unstable();
+    ranked.into_iter().map(|(_, _, index)| index).collect()
+}
+
+fn sorted(indices: &[i64]) -> Vec<i64> {
+    let mut indices = indices.to_vec();
+    indices.sort_unstable();
+    indices
+}
+
+fn every_class(split: &Split, name: &str, info: &DatasetInfo) -> Result<(), Error> {
+    let labels = split.label_list();
+    let missing = (0..).zip(&info.class_names).find(|(class, _)| !labels.contains(class));
+    missing.map_or(Ok(()), |(_, class)| Err(Error::Data(format!("no {name} image is of class `{class}`"))))
+}
