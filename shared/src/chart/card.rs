@@ -84,7 +84,7 @@ impl Card {
                     (b, format!("B: {}", checkpoint_name(&comparison.b)), facts(&comparison.b)),
                     (difference, "B − A".to_owned(), change),
                 ];
-                let subtitle = "Features that classes share, before and after".to_owned();
+                let subtitle = "Class-wise feature attribution, two checkpoints compared".to_owned();
                 (comparison_title(comparison), subtitle, Content::Matrices(matrices))
             }
         };
@@ -111,7 +111,7 @@ impl Chart for Card {
                 curves.paint(&pen.part(rect, 1.75))
             }
             Content::Matrix(heatmap, facts) => {
-                let rect = Rect::new(MARGIN, 164.0, 520.0, pen.height() - 164.0 - 32.0);
+                let rect = Rect::new(MARGIN, 164.0, 480.0, pen.height() - 164.0 - 32.0);
                 heatmap.paint(&pen.part(rect, 1.25))?;
                 let left = rect.right() + 64.0;
                 for (index, (name, value)) in facts.iter().enumerate() {
@@ -127,7 +127,9 @@ impl Chart for Card {
                 let side = (width - (count - 1.0) * gap) / count;
                 for (index, (heatmap, name, facts)) in matrices.iter().enumerate() {
                     let left = MARGIN + index as f64 * (side + gap);
-                    let square = Rect::new(left, 164.0, side, side);
+                    // The cells line up with the text, whatever margin the heatmap keeps.
+                    let cells = heatmap.layout(side, side).cells;
+                    let square = Rect::new(left - cells.left, 164.0, side, side);
                     heatmap.paint(&pen.part(square, 1.0))?;
                     let below = square.bottom();
                     pen.text(&fitted(name, 26.0, side + gap), (left, below + 36.0), Align::Start, Font::new(26.0, palette.text).bold())?;
@@ -143,8 +145,116 @@ impl Chart for Card {
         let content = match &self.content {
             Content::Curves(curves) => curves.describe(),
             Content::Matrix(heatmap, _) => heatmap.describe(),
-            Content::Matrices(matrices) => matrices.iter().map(|(_, name, facts)| format!("{name}: {facts}.")).collect::<Vec<_>>().join(" "),
+            Content::Matrices(matrices) => {
+                matrices.iter().map(|(_, name, facts)| format!("{name}: {facts}.")).collect::<Vec<_>>().join(" ")
+            }
         };
         format!("{}. {}. {content}", self.title, self.subtitle)
+    }
+}
+
+#[cfg(all(test, feature = "svg"))]
+mod tests {
+    use super::*;
+    use crate::api::{AttributionFile, Comparison, Run, RunState, RunSummary, Share};
+    use crate::chart::figure::Figure;
+    use crate::chart::svg;
+    use crate::config::Inputs;
+    use crate::matrix::Matrix;
+    use crate::preset;
+    use crate::record::Metrics;
+
+    fn attribution(epoch: u32, cosine: f64) -> Attribution {
+        let matrix = Matrix::try_from(vec![vec![1.0, cosine], vec![cosine, 1.0]]).unwrap();
+        Attribution {
+            id: format!("r.e{epoch}.adversarial"),
+            run: "r".into(),
+            run_title: "Digits <&> more".into(),
+            is_best: epoch == 12,
+            is_last: epoch == 60,
+            clean_accuracy: Some(0.9),
+            robust_accuracy: Some(0.7),
+            file: AttributionFile {
+                epoch,
+                inputs: Inputs::Adversarial,
+                attack: None,
+                class_names: vec!["cat".into(), "dog".into()],
+                class_counts: vec![5, 5],
+                cas: matrix.cas(),
+                cas_normalized: matrix.cas_normalized(),
+                matrix,
+                norms: vec![1.0, 1.0],
+                class_accuracy: vec![0.7, 0.7],
+                accuracy: 0.7,
+                feature_dim: 4,
+                checkpoint_sha256: String::new(),
+                seconds: 1.0,
+            },
+        }
+    }
+
+    fn comparison() -> Comparison {
+        let (a, b) = (attribution(12, 0.8), attribution(60, 0.3));
+        let difference = a.file.matrix.difference(&b.file.matrix).unwrap();
+        Comparison { delta_cas: -1.0, changes: a.file.matrix.changes(&b.file.matrix), difference, a, b }
+    }
+
+    #[track_caller]
+    fn check(view: &str, title: &str, content: SharedContent, expected: &[&str]) {
+        let share = Share { token: "t".into(), title: title.into(), view: view.into(), created_at: String::new(), path: "s/t".into() };
+        let shared = SharedView { share, content };
+        for theme in [Theme::Light, Theme::Dark] {
+            let drawn = svg(SIZE.0, SIZE.1, &Card::of(&shared, theme)).unwrap();
+            for text in expected.iter().chain(&["CrossLens"]) {
+                assert!(drawn.contains(&format!(">\n{text}\n")), "{text} is missing from {drawn}");
+            }
+            assert!(!drawn.contains("NaN") && !drawn.contains("inf"));
+        }
+    }
+
+    #[test]
+    fn a_comparison_shows_both_checkpoints_and_the_change() {
+        let content = || SharedContent::Compare { comparison: Box::new(comparison()) };
+        let view = "/compare?a=r.e12.adversarial&b=r.e60.adversarial&scale=fitted";
+        let facts = ["A: epoch 12 (best)", "B: epoch 60 (last)", "CAS 1.6 · robust 70.0 %", "CAS −1.0 · robust +0.0 pp"];
+        check(view, "", content(), &facts);
+        check(view, "", content(), &["Digits &lt;&amp;&gt; more"]);
+        check(view, "What I found", content(), &["What I found"]);
+    }
+
+    #[test]
+    fn an_attribution_shows_its_numbers() {
+        let content = SharedContent::Attribution { attribution: Box::new(attribution(12, 0.8)) };
+        check("/attributions/r.e12.adversarial", "", content, &["1.60 of 2", "70.0 %", "cat", "dog"]);
+    }
+
+    #[test]
+    fn a_run_without_epochs_has_a_card_too() {
+        let run = Run {
+            id: "r".into(),
+            title: "Digits".into(),
+            state: RunState::Queued,
+            config: preset::demo().config,
+            created_at: String::new(),
+            started_at: None,
+            finished_at: None,
+            queue_position: None,
+            failure: None,
+            canceling: false,
+            summary: RunSummary::default(),
+        };
+        let content = SharedContent::Run { run: Box::new(run), metrics: Box::new(Metrics::default()) };
+        check("/runs/r", "", content, &["Digits", "60 epochs", "No epoch has finished yet"]);
+    }
+
+    #[test]
+    fn a_figure_of_a_comparison_names_its_panels_and_its_source() {
+        let figure = Figure::comparison(&comparison(), &Lens::default(), Theme::Light);
+        let (width, height) = figure.size();
+        let drawn = svg(width, height, &figure).unwrap();
+        for text in ["Digits &lt;&amp;&gt; more", "A: epoch 12 (best)", "B: epoch 60 (last)", "B − A", "0.80", "−0.50"] {
+            assert!(drawn.contains(&format!(">\n{text}\n")), "{text} is missing");
+        }
+        assert!(drawn.contains("role=\"img\" aria-label=\"Digits &lt;&amp;> more. A: epoch 12"), "{}", &drawn[..300]);
     }
 }

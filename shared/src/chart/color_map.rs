@@ -46,9 +46,10 @@ impl ColorMap {
         match (scale, content) {
             (Scale::Locked, _) => ColorMap::Diverging { limit: 1.0 },
             (Scale::Fitted, _) => {
-                let largest = matrices.iter().map(|matrix| matrix.off_diagonal_range()).fold(0.0, |largest, (low, high)| {
-                    f64::max(largest, f64::max(low.abs(), high.abs()))
-                });
+                let largest = matrices
+                    .iter()
+                    .map(|matrix| matrix.off_diagonal_range())
+                    .fold(0.0, |largest, (low, high)| f64::max(largest, f64::max(low.abs(), high.abs())));
                 ColorMap::Diverging { limit: largest.max(SMALLEST_LIMIT) }
             }
             (Scale::Paper, Content::Cosine) => ColorMap::Blues { limit: 1.0 },

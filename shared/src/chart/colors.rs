@@ -183,8 +183,7 @@ impl Palette {
             ("map-zero", map_zero),
             ("map-high", map_high),
         ];
-        let states =
-            [("queued", queued), ("running", running), ("succeeded", succeeded), ("failed", failed), ("canceled", canceled)];
+        let states = [("queued", queued), ("running", running), ("succeeded", succeeded), ("failed", failed), ("canceled", canceled)];
         let single = single.into_iter().map(|(name, color)| (name.to_owned(), *color));
         let states = states.into_iter().flat_map(|(name, state)| [(name.to_owned(), state.strong), (format!("{name}-soft"), state.soft)]);
         let series = series.iter().enumerate().map(|(index, color)| (format!("series-{}", index + 1), *color));
@@ -314,10 +313,8 @@ mod tests {
             .collect();
         let dark = Theme::Dark.palette().tokens();
         let light = Theme::Light.palette().tokens().into_iter();
-        let mut expected: Vec<(String, String)> = light
-            .zip(dark)
-            .map(|((name, light), (_, dark))| (name, format!("light-dark({}, {})", css(light), css(dark))))
-            .collect();
+        let mut expected: Vec<(String, String)> =
+            light.zip(dark).map(|((name, light), (_, dark))| (name, format!("light-dark({}, {})", css(light), css(dark)))).collect();
         written.sort();
         expected.sort();
         assert_eq!(written, expected);

@@ -5,7 +5,7 @@ use plotters::style::RGBColor;
 
 use super::colors::{Palette, Theme};
 use super::pen::{Align, Font, text_width};
-use super::scale::{Projection, round_range, round_step, ticks};
+use super::scale::{Projection, ROUND, ROUNDEST, round_up, ticks};
 use super::{Chart, ChartError, Pen, Rect};
 use crate::config::{Inputs, TrainConfig};
 use crate::format;
@@ -118,18 +118,26 @@ const LEGEND_SIZE: f64 = 12.0;
 const LEGEND_ROW: f64 = 20.0;
 const LEGEND_SAMPLE: f64 = 18.0;
 /// Above the plot, for the names of the axes.
-const AXIS_NAMES: f64 = 20.0;
+const AXIS_NAMES: f64 = 26.0;
 const BOTTOM: f64 = 38.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 14.0;
 const RIGHT_WITH_CAS: f64 = 40.0;
+/// How bad it is to cover a label or a mark, in points of a curve covered.
+const COVERED_TEXT: u32 = 1000;
+/// The CAS axis is never shorter: below, CAS is next to nothing and should look so.
+const SMALLEST_CAS: f64 = 0.05;
 
 impl Curves {
     pub fn of(metrics: &Metrics, config: &TrainConfig, theme: Theme) -> Self {
         let epochs = config.training.epochs.max(1);
         let series = SeriesKind::ALL.into_iter().map(|kind| Series {
             kind,
-            points: metrics.epochs.iter().filter_map(|epoch| Some((epoch.epoch, kind.value(epoch)?))).collect(),
+            points: metrics
+                .epochs
+                .iter()
+                .filter_map(|epoch| Some((epoch.epoch, kind.value(epoch).filter(|value| value.is_finite())?)))
+                .collect(),
         });
         let mark = |epoch: &Epoch| Some(Mark { epoch: epoch.epoch, accuracy: epoch.test_robust_accuracy? });
         let milestones = config.training.milestones.iter().copied().filter(|milestone| *milestone < epochs);
@@ -177,26 +185,21 @@ impl Curves {
         let plot = Rect::new(LEFT, top, (right - LEFT).max(1.0), (height - top - BOTTOM).max(1.0));
         let vertical = |values| Projection { values, pixels: (plot.bottom(), plot.top) };
 
-        let rows = (plot.height / 48.0).clamp(2.0, 6.0) as usize;
-        let accuracies = self.series.iter().flat_map(|series| series.points.iter().map(|point| point.1));
-        let (range, accuracy_step) = match extent(accuracies) {
-            Some((low, high)) => round_range(low, high, rows),
-            None => ((0.0, 1.0), 0.25),
-        };
-        let cas = extent(self.cas.iter().map(|point| point.1)).map(|(low, high)| {
-            // A similarity near its own noise should not look like a mountain: zero stays in unless it is far away.
-            round_range(if low < high / 2.0 { 0.0 } else { low }, high, rows)
-        });
-        let columns = (plot.width / 70.0).clamp(1.0, 10.0) as usize;
+        // Accuracy always spans 0 to 100 %, and CAS starts at 0: axes that do not move while a run is watched, and that compare from
+        // run to run. CAS has as many steps as accuracy has, so that both share the lines of the grid.
+        let steps = if plot.height >= 130.0 { 5.0 } else { 2.0 };
+        let highest_cas = self.cas.iter().map(|point| point.1).reduce(f64::max);
+        let cas_step = highest_cas.map(|highest| round_up(highest.max(SMALLEST_CAS) / steps, &ROUND));
+        let columns = (plot.width / 70.0).clamp(1.0, 10.0);
         Layout {
             plot,
-            accuracy: vertical((range.0.max(0.0), range.1.min(1.0))),
-            cas: cas.map(|(range, _)| vertical(range)),
+            accuracy: vertical((0.0, 1.0)),
+            cas: cas_step.map(|step| vertical((0.0, step * steps))),
             epoch: Projection { values: (0.0, f64::from(self.epochs)), pixels: (plot.left, plot.right()) },
             epochs: self.epochs,
-            epoch_step: round_step(f64::from(self.epochs), columns).ceil(),
-            accuracy_step,
-            cas_step: cas.map_or(1.0, |(_, step)| step),
+            epoch_step: round_up((f64::from(self.epochs) / columns).max(1.0), &ROUNDEST),
+            accuracy_step: 1.0 / steps,
+            cas_step: cas_step.unwrap_or(1.0),
             legend,
         }
     }
@@ -208,21 +211,21 @@ impl Curves {
         for value in ticks(layout.accuracy.values, layout.accuracy_step) {
             let y = layout.accuracy.to_pixel(value);
             pen.horizontal(plot.left, plot.right(), y, palette.grid)?;
-            pen.text(&percent_tick(value, layout.accuracy_step), (plot.left - 8.0, y), Align::End, font)?;
+            pen.text(&format!("{} %", format::decimal(value * 100.0, 0)), (plot.left - 8.0, y), Align::End, font)?;
         }
         pen.horizontal(plot.left, plot.right(), plot.bottom(), palette.axis)?;
         for value in ticks((0.0, f64::from(self.epochs)), layout.epoch_step) {
             let x = layout.epoch.to_pixel(value);
             pen.vertical(x, plot.bottom(), plot.bottom() + 4.0, 0.0, palette.axis)?;
-            pen.text(&format::count(value as u64), (x, plot.bottom() + 13.0), Align::Middle, font)?;
+            pen.text(&epoch_number(value as u32), (x, plot.bottom() + 13.0), Align::Middle, font)?;
         }
         pen.text("epoch", (plot.center().0, plot.bottom() + 29.0), Align::Middle, font)?;
-        let names = plot.top - 12.0;
+        let names = plot.top - 16.0;
         pen.text("accuracy", (plot.left - 38.0, names), Align::Start, font)?;
         if let Some(projection) = layout.cas {
             let font = Font::new(AXIS_SIZE, cas_color(palette));
+            let digits = if layout.cas_step < 0.1 { 2 } else { usize::from(layout.cas_step.fract() > 1e-9) };
             for value in ticks(projection.values, layout.cas_step) {
-                let digits = usize::from(layout.cas_step.fract() > 1e-9) + usize::from((layout.cas_step * 10.0).fract() > 1e-9);
                 let y = projection.to_pixel(value);
                 pen.text(&format::decimal(value, digits), (plot.right() + 8.0, y), Align::Start, font)?;
             }
@@ -256,7 +259,7 @@ impl Curves {
             let text = format!("lr {}", rounded(*learning_rate));
             let end = x + 5.0 + text_width(&text, AXIS_SIZE);
             if x >= free_from && end <= pen.width() {
-                pen.text(&text, (x + 5.0, layout.plot.top + 8.0), Align::Start, Font::new(AXIS_SIZE, palette.text_muted))?;
+                pen.text(&text, (x + 5.0, layout.plot.bottom() - 9.0), Align::Start, Font::new(AXIS_SIZE, palette.text_muted))?;
                 free_from = end;
             }
         }
@@ -297,29 +300,39 @@ impl Curves {
                 best.into_iter().chain(last).collect()
             }
         };
-        let mut taken: Option<Rect> = None;
+        let mut occupied = self.occupied(layout);
         for (mark, text) in marks {
             let (x, y) = (layout.x_of(mark.epoch), layout.accuracy.to_pixel(mark.accuracy));
             pen.disc((x, y), 5.5, palette.text)?;
             pen.disc((x, y), 3.5, palette.surface)?;
             pen.disc((x, y), 2.0, palette.series[0])?;
-            let size = LEGEND_SIZE;
-            let (width, height) = (text_width(&text, size) + 8.0, size + 6.0);
+            let (width, height) = (text_width(&text, LEGEND_SIZE) + 6.0, LEGEND_SIZE + 6.0);
             let left = (x - width / 2.0).clamp(layout.plot.left, (layout.plot.right() - width).max(layout.plot.left));
-            let above = Rect::new(left, y - 10.0 - height, width, height);
-            let below = Rect::new(left, y + 10.0, width, height);
-            let free = |chip: &Rect| {
-                let apart = taken.is_none_or(|other| {
-                    chip.left > other.right() || chip.right() < other.left || chip.top > other.bottom() || chip.bottom() < other.top
-                });
-                apart && chip.top >= layout.plot.top && chip.bottom() <= layout.plot.bottom()
-            };
-            let chip = if free(&above) || !free(&below) { above } else { below };
+            // Where it covers least, and near rather than far.
+            let places = [-10.0 - height, 10.0, -26.0 - height, 26.0, -42.0 - height, 42.0];
+            let chips = places.map(|offset| Rect::new(left, y + offset, width, height));
+            let inside = |chip: &Rect| chip.top >= layout.plot.top && chip.bottom() <= layout.plot.bottom();
+            let covered = |chip: &Rect| occupied.iter().filter(|(taken, _)| taken.overlaps(chip)).map(|(_, weight)| weight).sum::<u32>();
+            let best = chips.iter().filter(|chip| inside(chip)).min_by_key(|chip| covered(chip));
+            let chip = *best.unwrap_or(&chips[0]);
             pen.fill(chip, palette.surface)?;
-            pen.text(&text, chip.center(), Align::Middle, Font::new(size, palette.text).bold())?;
-            taken = Some(chip);
+            pen.text(&text, chip.center(), Align::Middle, Font::new(LEGEND_SIZE, palette.text).bold())?;
+            occupied.push((chip, COVERED_TEXT));
         }
         Ok(())
+    }
+
+    /// What labels should not cover, each with how bad it would be.
+    fn occupied(&self, layout: &Layout) -> Vec<(Rect, u32)> {
+        let around = |x: f64, y: f64, radius: f64| Rect::new(x - radius, y - radius, 2.0 * radius, 2.0 * radius);
+        let lines = self.series.iter().flat_map(|series| &series.points).map(|(epoch, value)| (*epoch, layout.accuracy.to_pixel(*value)));
+        let mut occupied: Vec<(Rect, u32)> = lines.map(|(epoch, y)| (around(layout.x_of(epoch), y, 2.0), 1)).collect();
+        if let Some(projection) = layout.cas {
+            occupied.extend(self.cas.iter().map(|(epoch, cas)| (around(layout.x_of(*epoch), projection.to_pixel(*cas), 5.0), 5)));
+        }
+        let marks = self.best.iter().chain(&self.last);
+        occupied.extend(marks.map(|mark| (around(layout.x_of(mark.epoch), layout.accuracy.to_pixel(mark.accuracy), 6.0), COVERED_TEXT)));
+        occupied
     }
 
     fn paint_cursor<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
@@ -332,7 +345,7 @@ impl Curves {
                 pen.disc((x, layout.accuracy.to_pixel(value)), 3.0, series.kind.color(palette))?;
             }
         }
-        let text = format::count(u64::from(epoch));
+        let text = epoch_number(epoch);
         let width = text_width(&text, AXIS_SIZE) + 10.0;
         pen.fill(Rect::new(x - width / 2.0, layout.plot.bottom() + 4.0, width, 18.0), palette.accent)?;
         pen.text(&text, (x, layout.plot.bottom() + 13.0), Align::Middle, Font::new(AXIS_SIZE, palette.on_accent).bold())
@@ -369,8 +382,12 @@ impl Chart for Curves {
         self.paint_legend(pen, &layout)?;
         self.paint_drops(pen, &layout)?;
         if self.series.is_empty() {
-            let font = Font::new(13.0, self.theme.palette().text_muted);
-            return pen.text("No epoch has finished yet", layout.plot.center(), Align::Middle, font);
+            let text = "No epoch has finished yet";
+            let palette = self.theme.palette();
+            let (x, y) = layout.plot.center();
+            let width = text_width(text, 13.0);
+            pen.fill(Rect::new(x - width / 2.0, y - 12.0, width, 24.0), palette.surface)?;
+            return pen.text(text, (x, y), Align::Middle, Font::new(13.0, palette.text_muted));
         }
         self.paint_data(pen, &layout)?;
         self.paint_cursor(pen, &layout)?;
@@ -391,12 +408,7 @@ impl Chart for Curves {
 }
 
 /// Robust accuracies are strong lines, clean ones fine and dashed.
-fn stroke<DB: DrawingBackend>(
-    pen: &Pen<'_, DB>,
-    kind: SeriesKind,
-    points: &[(f64, f64)],
-    palette: &Palette,
-) -> Result<(), ChartError> {
+fn stroke<DB: DrawingBackend>(pen: &Pen<'_, DB>, kind: SeriesKind, points: &[(f64, f64)], palette: &Palette) -> Result<(), ChartError> {
     let color = kind.color(palette);
     if kind.is_robust() { pen.path(points, 2.0, color) } else { pen.dashed(points, 1.25, color) }
 }
@@ -420,20 +432,168 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
         .collect()
 }
 
-fn extent(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    values.fold(None, |range, value| match range {
-        None => Some((value, value)),
-        Some((low, high)) => Some((f64::min(low, value), f64::max(high, value))),
-    })
-}
-
-fn percent_tick(value: f64, step: f64) -> String {
-    let digits = usize::from((step * 100.0).fract() > 1e-6 && (step * 100.0).fract() < 1.0 - 1e-6);
-    format!("{} %", format::decimal(value * 100.0, digits))
+/// Thousands are set apart by a space that every font has; the thin one of [`format::count`] would change the font of the number.
+fn epoch_number(epoch: u32) -> String {
+    format::count(u64::from(epoch)).replace('\u{2009}', "\u{a0}")
 }
 
 /// A learning rate without the noise of its multiplications: `0.001`, not `0.0010000000000000002`.
 fn rounded(value: f64) -> f64 {
     let factor = 10f64.powf(3.0 - value.log10().floor());
     (value * factor).round() / factor
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RunConfig;
+    use crate::preset;
+    use crate::record::{AttributionEntry, Record};
+
+    fn config(epochs: u32) -> TrainConfig {
+        let RunConfig::Train(mut config) = preset::demo().config;
+        config.training.epochs = epochs;
+        config.training.milestones = vec![epochs / 2, epochs * 3 / 4];
+        config
+    }
+
+    /// Robust test accuracy rises to 70 % at epoch 12 and falls from there; CAS is kept every tenth epoch.
+    fn metrics(done: u32) -> Metrics {
+        let epochs = (1..=done).map(|epoch| {
+            let robust = if epoch <= 12 { 0.1 + 0.05 * f64::from(epoch) } else { 0.7 - 0.1 * f64::from(epoch - 12) / f64::from(done) };
+            Record::Epoch(Epoch {
+                epoch,
+                learning_rate: 0.1,
+                train_loss: 1.0,
+                train_clean_accuracy: None,
+                train_robust_accuracy: Some(f64::from(epoch) / f64::from(done)),
+                test_clean_accuracy: Some(0.9),
+                test_robust_accuracy: Some(robust),
+                test_loss: None,
+                holdout_robust_accuracy: None,
+                seconds: 1.0,
+                elapsed_secs: f64::from(epoch),
+            })
+        });
+        let kept = (1..=done).filter(|epoch| epoch % 10 == 0).map(|epoch| {
+            let (cas, inputs) = (20.0 - 0.1 * f64::from(epoch), Inputs::Adversarial);
+            Record::Attribution(AttributionEntry { epoch, inputs, file: String::new(), cas, cas_normalized: 0.2 })
+        });
+        Metrics::from_records(epochs.chain(kept))
+    }
+
+    #[test]
+    fn an_epoch_is_found_where_it_is_drawn() {
+        for epochs in [1, 2, 60, 10_000] {
+            let layout = Curves::of(&metrics(epochs.min(200)), &config(epochs), Theme::Light).layout(860.0, 380.0);
+            for epoch in (1..=epochs).step_by(epochs.div_ceil(97) as usize) {
+                assert_eq!(layout.epoch_at(layout.x_of(epoch)), Some(epoch), "of {epochs}");
+            }
+            assert_eq!(layout.epoch_at(layout.plot.left), Some(1), "nothing is known of epoch 0");
+            assert_eq!(layout.epoch_at(layout.plot.right() + 2.0), Some(epochs));
+            assert_eq!(layout.epoch_at(layout.plot.left - 20.0), None);
+        }
+    }
+
+    #[test]
+    fn axes_are_those_of_the_whole_run_from_the_first_epoch_on() {
+        let (early, late) = (Curves::of(&metrics(3), &config(60), Theme::Light), Curves::of(&metrics(9), &config(60), Theme::Light));
+        assert_eq!(early.layout(800.0, 400.0), late.layout(800.0, 400.0));
+        let layout = early.layout(800.0, 400.0);
+        assert_eq!((layout.x_of(60), layout.accuracy.to_pixel(1.0)), (layout.plot.right(), layout.plot.top));
+    }
+
+    #[test]
+    fn cas_shares_the_grid_of_accuracy_and_starts_at_zero() {
+        let layout = Curves::of(&metrics(60), &config(60), Theme::Light).layout(800.0, 400.0);
+        let cas = layout.cas.unwrap();
+        assert_eq!(cas.values, (0.0, 20.0));
+        assert_eq!(ticks(cas.values, layout.cas_step).len(), ticks((0.0, 1.0), layout.accuracy_step).len());
+        assert_eq!(Curves::of(&metrics(5), &config(60), Theme::Light).layout(800.0, 400.0).cas, None);
+    }
+
+    #[test]
+    fn curves_hold_what_was_measured() {
+        let curves = Curves::of(&metrics(60), &config(60), Theme::Light);
+        let kinds: Vec<SeriesKind> = curves.series.iter().map(|series| series.kind).collect();
+        assert_eq!(kinds, [SeriesKind::TestRobust, SeriesKind::TestClean, SeriesKind::TrainRobust], "nothing measured, no curve");
+        assert_eq!(curves.best.map(|mark| mark.epoch), Some(12));
+        assert_eq!(curves.last.map(|mark| mark.epoch), Some(60));
+        assert_eq!(curves.accuracy_at(SeriesKind::TestClean, 7), Some(0.9));
+        assert_eq!(curves.accuracy_at(SeriesKind::TestClean, 61), None);
+        assert_eq!((curves.cas_at(10), curves.cas_at(11)), (Some(19.0), None));
+        assert_eq!(curves.drops.iter().map(|drop| (drop.0, rounded(drop.1))).collect::<Vec<_>>(), [(30, 0.01), (45, 0.001)]);
+    }
+
+    #[test]
+    fn thinning_keeps_the_picture() {
+        let points: Vec<(f64, f64)> = (0..10_000).map(|index| (f64::from(index) / 100.0, f64::from(index * 7919 % 1000))).collect();
+        let kept = thinned(&points);
+        assert!(kept.len() <= 4 * 100, "{}", kept.len());
+        assert_eq!((kept.first(), kept.last()), (points.first(), points.last()));
+        for column in 0..100 {
+            let highest = |points: &[(f64, f64)]| {
+                points.iter().filter(|point| point.0.floor() == f64::from(column)).map(|point| point.1).fold(0.0, f64::max)
+            };
+            assert_eq!(highest(&kept), highest(&points));
+        }
+        let sparse: Vec<(f64, f64)> = (0..50).map(|index| (f64::from(index) * 10.0, 1.0)).collect();
+        assert_eq!(thinned(&sparse), sparse);
+    }
+
+    #[test]
+    fn descriptions_give_best_and_last() {
+        assert_eq!(
+            Curves::of(&metrics(60), &config(60), Theme::Light).describe(),
+            "Training curves, 60 of 60 epochs: robust test accuracy best 70.0 % at epoch 12, last 62.0 % at epoch 60 (CAS 14.0)."
+        );
+        assert_eq!(
+            Curves::of(&Metrics::default(), &config(60), Theme::Light).describe(),
+            "Training curves, 0 of 60 epochs: no robust test accuracy yet."
+        );
+    }
+
+    #[cfg(feature = "svg")]
+    mod drawn {
+        use super::*;
+        use crate::chart::svg;
+
+        fn drawn(done: u32, epochs: u32) -> String {
+            svg(860, 380, &Curves::of(&metrics(done), &config(epochs), Theme::Light)).unwrap()
+        }
+
+        #[test]
+        fn a_finished_run_shows_curves_marks_drops_and_cas() {
+            let drawn = drawn(60, 60);
+            for text in ["best 70.0 %", "last 62.0 %", "lr 0.01", "lr 0.001", "Robust test", "CAS (right axis)", "100 %", "epoch"] {
+                assert!(drawn.contains(&format!(">\n{text}\n")), "{text} is missing");
+            }
+            assert_eq!(drawn.matches("<polygon").count(), 6 + 1, "a diamond for each kept epoch, and one in the legend");
+        }
+
+        #[test]
+        fn best_and_last_in_one_epoch_are_one_mark() {
+            let drawn = drawn(12, 60);
+            assert!(drawn.contains("best and last 70.0 %"));
+            assert!(!drawn.contains(">\nlast"));
+        }
+
+        #[test]
+        fn an_empty_run_says_so() {
+            let drawn = svg(860, 380, &Curves::of(&Metrics::default(), &config(60), Theme::Dark)).unwrap();
+            assert!(drawn.contains("No epoch has finished yet") && drawn.contains("lr 0.01"));
+        }
+
+        #[test]
+        fn runs_of_any_length_draw_finite_numbers_and_not_too_many() {
+            for (done, epochs) in [(0, 1), (1, 1), (1, 60), (2, 2), (23, 60), (10_000, 10_000)] {
+                for (width, height) in [(860, 380), (340, 300), (60, 40), (1, 1)] {
+                    let curves = Curves { cursor: Some(1), ..Curves::of(&metrics(done), &config(epochs), Theme::Light) };
+                    let drawn = svg(width, height, &curves).unwrap();
+                    assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{done} of {epochs} in {width}×{height}");
+                    assert!(drawn.len() < 1_000_000, "{done} of {epochs} in {width}×{height}: {} bytes", drawn.len());
+                }
+            }
+        }
+    }
 }

@@ -41,7 +41,7 @@ impl Figure {
         Figure {
             title: comparison_title(comparison),
             subtitle: format!(
-                "CAS {} → {} ({}) · {}",
+                "CAS {} and {} ({}) · {}",
                 format::decimal(a.file.cas, 2),
                 format::decimal(b.file.cas, 2),
                 format::signed(*delta_cas, 2),
@@ -109,7 +109,7 @@ pub fn checkpoint_name(attribution: &Attribution) -> String {
 /// The run compared, or both where there are two.
 pub(super) fn comparison_title(comparison: &Comparison) -> String {
     let Comparison { a, b, .. } = comparison;
-    if a.run == b.run { a.run_title.clone() } else { format!("{} → {}", a.run_title, b.run_title) }
+    if a.run == b.run { a.run_title.clone() } else { format!("{} and {}", a.run_title, b.run_title) }
 }
 
 fn measurements(attribution: &Attribution) -> String {

@@ -14,9 +14,9 @@ mod scale;
 #[cfg(feature = "svg")]
 mod svg;
 
+use plotters::backend::DrawingBackend;
 use plotters::coord::Shift;
 use plotters::drawing::DrawingArea;
-use plotters::backend::DrawingBackend;
 
 pub use pen::{Pen, Rect};
 #[cfg(feature = "svg")]

@@ -1,11 +1,11 @@
 //! Drawing in CSS pixels on a plotters area of any resolution, and estimates of how wide text will be.
 
+use plotters::backend::DrawingBackend;
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, DrawingAreaErrorKind};
 use plotters::element::{Circle, Drawable, PathElement, PointCollection, Polygon, Rectangle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontDesc, FontFamily, FontStyle, FontTransform, RGBColor, ShapeStyle, TextStyle};
-use plotters::backend::DrawingBackend;
 
 use super::ChartError;
 
@@ -40,6 +40,10 @@ impl Rect {
 
     pub fn contains(&self, x: f64, y: f64) -> bool {
         (self.left..self.right()).contains(&x) && (self.top..self.bottom()).contains(&y)
+    }
+
+    pub fn overlaps(&self, other: &Rect) -> bool {
+        self.left < other.right() && other.left < self.right() && self.top < other.bottom() && other.top < self.bottom()
     }
 
     /// The rectangle with each side moved outwards.
@@ -118,7 +122,11 @@ impl<'a, DB: DrawingBackend> Pen<'a, DB> {
         Rect::new(0.0, 0.0, self.width, self.height)
     }
 
+    /// Fills a rectangle; one without extent is not there.
     pub(super) fn fill(&self, rect: Rect, color: RGBColor) -> Result<(), ChartError> {
+        if rect.width <= 0.0 || rect.height <= 0.0 {
+            return Ok(());
+        }
         let (from, to) = (self.pixel(rect.left, rect.top), self.pixel(rect.right(), rect.bottom()));
         self.element(&Rectangle::new([from, to], color.filled()))
     }
@@ -232,16 +240,15 @@ fn dashes(points: &[(f64, f64)], dash: f64, gap: f64) -> Vec<Vec<(f64, f64)>> {
     dashes
 }
 
-/// About how wide a text is, in CSS pixels, rather too much than too little: layout must not depend on the font that is there.
+/// About how wide a text is, in CSS pixels, rather too much than too little: layout must not depend on
+/// the font that is there. The widths are those of DejaVu Sans, a wide face that many machines fall back to.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
     let em = |character: char| match character {
-        'i' | 'j' | 'l' | '.' | ',' | ':' | ';' | '|' | '\'' | '!' | '·' => 0.3,
-        ' ' | 'f' | 't' | 'r' | '(' | ')' | '-' | '/' | 'I' => 0.38,
-        'm' | 'w' | 'M' | 'W' | '%' | '@' => 0.9,
-        '…' => 0.9,
-        '−' | '+' | '→' | '∞' => 0.7,
-        'A'..='Z' | 'Δ' => 0.68,
-        _ => 0.58,
+        'i' | 'j' | 'l' | '.' | ',' | ':' | ';' | '|' | '\'' | '!' | '·' | 'I' => 0.32,
+        ' ' | 'f' | 't' | 'r' | '(' | ')' | '-' | '/' => 0.4,
+        'm' | 'w' | 'M' | 'W' | '%' | '@' | '…' => 0.97,
+        'A'..='Z' | '−' | '+' | '∞' => 0.7,
+        _ => 0.62,
     };
     text.chars().map(em).sum::<f64>() * size
 }
@@ -268,7 +275,7 @@ mod tests {
     #[test]
     fn dashes_keep_their_length_around_corners() {
         let cut = dashes(&[(0.0, 0.0), (6.0, 0.0), (6.0, 10.0)], 5.0, 3.0);
-        assert_eq!(cut, [vec![(0.0, 0.0), (5.0, 0.0)], vec![(6.0, 2.0), (6.0, 7.0)], vec![(6.0, 10.0)]].map(|dash| dash)[..2].to_vec());
+        assert_eq!(cut, [vec![(0.0, 0.0), (5.0, 0.0)], vec![(6.0, 2.0), (6.0, 7.0)]]);
         assert!(dashes(&[], 5.0, 3.0).is_empty());
         assert!(dashes(&[(1.0, 1.0)], 5.0, 3.0).is_empty());
     }

@@ -1,4 +1,4 @@
-//! Axes: round numbers around data, and projections with their inverses.
+//! Axes: round numbers, and projections with their inverses.
 
 /// A linear map from values to pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,22 +19,18 @@ impl Projection {
     }
 }
 
-/// The largest of 1, 2, 2.5 and 5 times a power of ten that divides `span` into about `count` parts.
-pub fn round_step(span: f64, count: usize) -> f64 {
-    let raw = span / count.max(1) as f64;
-    let power = 10f64.powf(raw.log10().floor());
-    let step = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().find(|step| step * power >= raw * 0.999).unwrap_or(10.0);
-    step * power
-}
+/// First digits of the steps of an axis.
+pub const ROUND: [f64; 9] = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0];
 
-/// Round numbers around `low..=high`, and the step between ticks.
-pub fn round_range(low: f64, high: f64, count: usize) -> ((f64, f64), f64) {
-    let span = if high > low { high - low } else { low.abs().max(1.0) * 0.1 };
-    let step = round_step(span, count);
-    // A hair of slack, so that 0.7 is not pushed to the next step by its own representation.
-    let bottom = (low / step + 1e-9).floor() * step;
-    let top = (high / step - 1e-9).ceil() * step;
-    ((bottom, if top > bottom { top } else { bottom + step }), step)
+/// First digits whose multiples stay round over many steps.
+pub const ROUNDEST: [f64; 3] = [1.0, 2.0, 5.0];
+
+/// The least number that is at least `raw` and one of `digits`, rising from 1, times a power of ten.
+pub fn round_up(raw: f64, digits: &[f64]) -> f64 {
+    let power = 10f64.powf(raw.log10().floor());
+    // A hair of slack, so that 0.3 is not pushed to the next step by its own representation.
+    let step = digits.iter().find(|step| **step * power >= raw * (1.0 - 1e-9));
+    step.unwrap_or(&10.0) * power
 }
 
 /// The multiples of `step` in a range.
@@ -49,12 +45,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_round_and_hold_the_data() {
-        assert_eq!(round_range(0.0, 1.0, 5), ((0.0, 1.0), 0.2));
-        assert_eq!(round_range(17.2, 25.6, 4).0, (15.0, 27.5));
-        assert_eq!(round_range(3.0, 3.0, 4).1, 0.1);
-        let ((low, high), _) = round_range(0.7, 0.7, 5);
-        assert!(low <= 0.7 + 1e-9 && high >= 0.7 - 1e-9 && high - low > 0.01, "{low} to {high}");
+    fn round_numbers_are_just_above() {
+        for (raw, round) in [(1.0, 1.0), (1.1, 1.5), (4.74, 5.0), (113.8, 150.0), (0.3, 0.3), (0.0081, 0.01), (9.5, 10.0)] {
+            assert!((round_up(raw, &ROUND) - round).abs() < 1e-12, "{raw}: {}", round_up(raw, &ROUND));
+        }
+    }
+
+    #[test]
+    fn projections_are_inverted() {
+        let projection = Projection { values: (0.0, 60.0), pixels: (46.0, 812.0) };
+        for value in [0.0, 0.5, 17.0, 60.0] {
+            assert!((projection.to_value(projection.to_pixel(value)) - value).abs() < 1e-9);
+        }
+        assert_eq!(projection.to_pixel(60.0), 812.0);
     }
 
     #[test]

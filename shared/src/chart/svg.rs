@@ -1,11 +1,11 @@
 //! Charts as SVG text.
 
 use plotters::drawing::IntoDrawingArea;
+use plotters::prelude::SVGBackend;
 use plotters_backend::text_anchor::{self, VPos};
 use plotters_backend::{
     BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind, FontFamily, FontStyle, FontTransform,
 };
-use plotters::prelude::SVGBackend;
 
 use super::{Chart, ChartError};
 

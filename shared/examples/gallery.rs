@@ -1,0 +1,208 @@
+//! Writes every kind of chart, in light and dark, small and large, empty and full, as SVG: to be looked at after a change.
+//!
+//! `cargo run --release -p shared --example gallery --features svg -- DIR`
+
+use std::path::PathBuf;
+
+use shared::api::{Attribution, AttributionFile, Comparison, Run, RunState, RunSummary, Share, SharedContent, SharedView};
+use shared::chart::card::{self, Card};
+use shared::chart::color_map::{ColorMap, Content};
+use shared::chart::colors::Theme;
+use shared::chart::curves::Curves;
+use shared::chart::figure::Figure;
+use shared::chart::heatmap::Heatmap;
+use shared::chart::{Chart, svg};
+use shared::config::{Inputs, RunConfig, TrainConfig};
+use shared::dataset::Dataset;
+use shared::matrix::Matrix;
+use shared::preset;
+use shared::record::{AttributionEntry, Epoch, Metrics, Record};
+use shared::view::{Lens, Order, Scale};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder: PathBuf = std::env::args_os().nth(1).ok_or("which folder? gallery DIR")?.into();
+    std::fs::create_dir_all(&folder)?;
+    let draw = |name: &str, width: u32, height: u32, chart: &dyn Drawn| {
+        std::fs::write(folder.join(format!("{name}.svg")), chart.svg(width, height))
+    };
+
+    for theme in [Theme::Light, Theme::Dark] {
+        let suffix = match theme {
+            Theme::Light => "light",
+            Theme::Dark => "dark",
+        };
+        for (scale, scale_name) in [(Scale::Locked, "locked"), (Scale::Fitted, "fitted"), (Scale::Paper, "paper")] {
+            let lens = Lens { scale, cell: Some((3, 5)), order: Order::Given };
+            let heatmap = Heatmap::of(&attribution(Dataset::Digits, 12, 0.45), &lens, theme);
+            draw(&format!("digits-{scale_name}-{suffix}"), 520, heatmap.natural_height(520.0).ceil() as u32, &heatmap)?;
+        }
+        let names = Heatmap::of(
+            &attribution(Dataset::Cifar10, 108, 0.6),
+            &Lens { scale: Scale::Fitted, cell: Some((3, 5)), order: Order::Similarity },
+            theme,
+        );
+        draw(&format!("names-{suffix}"), 640, names.natural_height(640.0).ceil() as u32, &names)?;
+        draw(&format!("names-phone-{suffix}"), 340, names.natural_height(340.0).ceil() as u32, &names)?;
+        for classes in [30, 100, 200] {
+            let matrix = similarities(classes, 0.5, 3);
+            let labels: Vec<String> = (0..classes).map(|class| format!("class number {class}")).collect();
+            let map = ColorMap::for_lens(Scale::Fitted, &[&matrix], Content::Cosine);
+            let many = Heatmap { selected: Some((7, 11)), ..Heatmap::plain(&matrix, Content::Cosine, &labels, map, theme) };
+            draw(&format!("classes-{classes}-{suffix}"), 760, many.natural_height(760.0).ceil() as u32, &many)?;
+        }
+
+        let comparison = comparison();
+        for (scale, scale_name) in [(Scale::Locked, "locked"), (Scale::Fitted, "fitted"), (Scale::Paper, "paper")] {
+            let figure = Figure::comparison(&comparison, &Lens { scale, cell: Some((3, 5)), ..Lens::default() }, theme);
+            let (width, height) = figure.size();
+            draw(&format!("figure-{scale_name}-{suffix}"), width, height, &figure)?;
+        }
+
+        for done in [0, 1, 2, 23, 60] {
+            let curves = Curves { cursor: (done == 60).then_some(40), ..Curves::of(&metrics(done), &demo(60), theme) };
+            draw(&format!("curves-{done:02}-{suffix}"), 860, 380, &curves)?;
+        }
+        draw(&format!("curves-phone-{suffix}"), 340, 300, &Curves::of(&metrics(60), &demo(60), theme))?;
+        draw(&format!("curves-10000-{suffix}"), 860, 380, &Curves::of(&metrics(10_000), &demo(10_000), theme))?;
+
+        let share = |view: &str| Share {
+            token: "t".into(),
+            title: String::new(),
+            view: view.into(),
+            created_at: String::new(),
+            path: "s/t".into(),
+        };
+        let run = Run {
+            id: "demo".into(),
+            title: "Demo: robust overfitting on digits".into(),
+            state: RunState::Succeeded,
+            config: RunConfig::Train(demo(60)),
+            created_at: String::new(),
+            started_at: None,
+            finished_at: None,
+            queue_position: None,
+            failure: None,
+            canceling: false,
+            summary: RunSummary::of(&metrics(60), 60),
+        };
+        let cards = [
+            ("run", share("/runs/demo"), SharedContent::Run { run: Box::new(run), metrics: Box::new(metrics(60)) }),
+            (
+                "attribution",
+                share("/attributions/demo.e12.adversarial?scale=fitted"),
+                SharedContent::Attribution { attribution: Box::new(attribution(Dataset::Cifar10, 12, 0.6)) },
+            ),
+            (
+                "compare",
+                share("/compare?a=demo.e12.adversarial&b=demo.e60.adversarial&scale=fitted"),
+                SharedContent::Compare { comparison: Box::new(comparison) },
+            ),
+        ];
+        for (name, share, content) in cards {
+            let card = Card::of(&SharedView { share, content }, theme);
+            draw(&format!("card-{name}-{suffix}"), card::SIZE.0, card::SIZE.1, &card)?;
+        }
+    }
+    Ok(())
+}
+
+/// A chart of any kind, as text.
+trait Drawn {
+    fn svg(&self, width: u32, height: u32) -> String;
+}
+
+impl<C: Chart> Drawn for C {
+    fn svg(&self, width: u32, height: u32) -> String {
+        svg(width, height, self).expect("text can be written to memory")
+    }
+}
+
+/// Cosines with blocks of similar classes; `strength` is that of the most similar, `seed` moves the rest.
+fn similarities(classes: usize, strength: f64, seed: usize) -> Matrix {
+    let value = |i: usize, j: usize| {
+        let (low, high) = (i.min(j), i.max(j));
+        let noise = ((low * 7 + high * 13 + seed * 5) as f64 * 12.9898).sin() * 0.22;
+        let related = if (low % 2 == 1 && high == low + 2) || low / 5 == high / 5 && classes > 10 { strength } else { 0.05 };
+        (related + noise).clamp(-1.0, 1.0)
+    };
+    let rows: Vec<Vec<f64>> = (0..classes).map(|i| (0..classes).map(|j| if i == j { 1.0 } else { value(i, j) }).collect()).collect();
+    Matrix::try_from(rows).expect("rows are square and finite")
+}
+
+fn attribution(dataset: Dataset, epoch: u32, strength: f64) -> Attribution {
+    let matrix = similarities(10, strength, 1);
+    Attribution {
+        id: format!("demo.e{epoch}.adversarial"),
+        run: "demo".into(),
+        run_title: "Demo: robust overfitting on digits".into(),
+        is_best: epoch != 60,
+        is_last: epoch == 60,
+        clean_accuracy: Some(0.933),
+        robust_accuracy: Some(if epoch == 60 { 0.605 } else { 0.716 }),
+        file: AttributionFile {
+            epoch,
+            inputs: Inputs::Adversarial,
+            attack: None,
+            class_names: dataset.info().class_names,
+            class_counts: vec![60; 10],
+            cas: matrix.cas(),
+            cas_normalized: matrix.cas_normalized(),
+            matrix,
+            norms: vec![1.0; 10],
+            class_accuracy: vec![0.7; 10],
+            accuracy: 0.7,
+            feature_dim: 96,
+            checkpoint_sha256: String::new(),
+            seconds: 1.0,
+        },
+    }
+}
+
+fn comparison() -> Comparison {
+    let (a, mut b) = (attribution(Dataset::Digits, 12, 0.6), attribution(Dataset::Digits, 60, 0.6));
+    b.file.matrix = similarities(10, 0.25, 2);
+    b.file.cas = b.file.matrix.cas();
+    let difference = a.file.matrix.difference(&b.file.matrix).expect("both have ten classes");
+    Comparison { delta_cas: b.file.cas - a.file.cas, changes: a.file.matrix.changes(&b.file.matrix), difference, a, b }
+}
+
+fn demo(epochs: u32) -> TrainConfig {
+    let RunConfig::Train(mut config) = preset::demo().config;
+    config.training.epochs = epochs;
+    config.training.milestones = vec![epochs / 2, epochs * 3 / 4];
+    config
+}
+
+/// Curves of a run that overfits.
+fn metrics(done: u32) -> Metrics {
+    let epochs = (1..=done).map(|epoch| {
+        let t = f64::from(epoch) / f64::from(done.max(60)) * 60.0;
+        let noise = |phase: f64| (t * 2.7 + phase).sin() * 0.012 + (t * 7.3 + phase * 3.0).sin() * 0.009;
+        let rise = 1.0 - (-t / 4.0).exp();
+        Record::Epoch(Epoch {
+            epoch,
+            learning_rate: 0.1,
+            train_loss: 1.0,
+            train_clean_accuracy: Some((0.2 + 0.62 * rise + 0.17 * (t / 60.0) + noise(0.3)).min(1.0)),
+            train_robust_accuracy: Some((0.12 + 0.48 * rise + 0.34 * (t / 60.0) + noise(1.0)).min(0.995)),
+            test_clean_accuracy: Some(0.2 + 0.74 * rise - 0.03 * (t / 60.0) + noise(2.0)),
+            test_robust_accuracy: Some(0.12 + 0.62 * rise - 0.14 * (t / 60.0) + noise(3.0)),
+            test_loss: Some(0.7),
+            holdout_robust_accuracy: None,
+            seconds: 1.0,
+            elapsed_secs: f64::from(epoch),
+        })
+    });
+    let every = (done / 12).max(5);
+    let kept = (1..=done).filter(|epoch| epoch % every == 0).map(|epoch| {
+        let t = f64::from(epoch) / f64::from(done.max(60)) * 60.0;
+        Record::Attribution(AttributionEntry {
+            epoch,
+            inputs: Inputs::Adversarial,
+            file: String::new(),
+            cas: 24.0 - 0.12 * t + (t * 1.3).sin(),
+            cas_normalized: 0.25,
+        })
+    });
+    Metrics::from_records(epochs.chain(kept))
+}
