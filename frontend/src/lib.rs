@@ -1,1 +1,29 @@
-//! The CrossLens browser application.
+//! The CrossLens browser application: pages over the HTTP API, drawn by the code that draws the server's figures.
+//!
+//! Components are functions of signals; what they decide is in plain functions with tests. Knows no paths of the host it
+//! is served from: every address is relative to the page's base.
+
+use wasm_bindgen::prelude::wasm_bindgen;
+
+mod addressed;
+mod api;
+mod app;
+mod browser;
+mod components;
+mod form;
+mod live;
+mod load;
+mod pages;
+mod place;
+mod theme;
+mod words;
+
+/// Takes over the page.
+#[wasm_bindgen(start)]
+pub fn start() {
+    console_error_panic_hook::set_once();
+    if let Some(boot) = leptos::prelude::document().get_element_by_id("boot") {
+        boot.remove();
+    }
+    leptos::mount::mount_to_body(app::App);
+}

@@ -1,0 +1,99 @@
+//! State that lives in the page's address, so that a link, a reload and the back button carry it.
+
+use std::time::Duration;
+
+use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
+use leptos::prelude::*;
+use leptos_router::NavigateOptions;
+use leptos_router::hooks::{use_navigate, use_query_map};
+use leptos_router::params::ParamsMap;
+
+/// Browsers take only so many address changes in a time (Safari 100 in 30 s) and refuse the rest.
+const WRITE_AFTER: Duration = Duration::from_millis(300);
+
+/// A value that can be read and set; on a page of its own it is also in the address.
+pub struct Addressed<T: Send + Sync + 'static> {
+    value: Signal<T>,
+    set: Callback<(T,)>,
+}
+
+impl<T: Send + Sync + 'static> Clone for Addressed<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Send + Sync + 'static> Copy for Addressed<T> {}
+
+impl<T: Clone + Send + Sync + 'static> Addressed<T> {
+    /// A value of this page view alone, for pages that are themselves a link to a view.
+    pub fn local(initial: T) -> Self {
+        let value = RwSignal::new(initial);
+        Addressed { value: value.into(), set: Callback::new(move |(new,)| value.set(new)) }
+    }
+
+    pub fn get(self) -> T {
+        self.value.get()
+    }
+
+    pub fn get_untracked(self) -> T {
+        self.value.get_untracked()
+    }
+
+    pub fn set(self, value: T) {
+        self.set.run((value,));
+    }
+
+    pub fn update(self, change: impl FnOnce(&mut T)) {
+        let mut value = self.get_untracked();
+        change(&mut value);
+        self.set(value);
+    }
+}
+
+/// Keeps a value equal to what `read` takes from the query; a change goes to the address that `write` gives, in place of the
+/// present one and a moment later.
+pub fn addressed<T>(
+    read: impl Fn(&ParamsMap) -> T + Send + Sync + 'static,
+    write: impl Fn(&T) -> String + Send + Sync + 'static,
+) -> Addressed<T>
+where
+    T: Clone + PartialEq + Send + Sync + 'static,
+{
+    let query = use_query_map();
+    let navigate = use_navigate();
+    let value = RwSignal::new(query.with_untracked(&read));
+    let pending: StoredValue<Option<TimeoutHandle>> = StoredValue::new(None);
+
+    Effect::new(move || {
+        let new = query.with(&read);
+        // A change of the address that was overtaken by one of the value is history.
+        if pending.with_value(Option::is_none) && value.get_untracked() != new {
+            value.set(new);
+        }
+    });
+    on_cleanup(move || {
+        if let Some(Some(timer)) = pending.try_get_value() {
+            timer.clear();
+        }
+    });
+    let write = StoredValue::new(write);
+    let navigate = StoredValue::new_local(navigate);
+    let set = Callback::new(move |(new,): (T,)| {
+        if value.get_untracked() == new {
+            return;
+        }
+        value.set(new);
+        if let Some(timer) = pending.get_value() {
+            timer.clear();
+        }
+        let later = move || {
+            pending.set_value(None);
+            let address = value.with_untracked(|value| write.with_value(|write| write(value)));
+            let options = NavigateOptions { replace: true, scroll: false, ..NavigateOptions::default() };
+            navigate.with_value(|navigate| navigate(&address, options));
+        };
+        pending.set_value(set_timeout_with_handle(later, WRITE_AFTER).ok());
+    });
+    Addressed { value: value.into(), set }
+}

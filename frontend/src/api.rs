@@ -1,0 +1,95 @@
+//! Talks to the server. Addresses are relative to the page's base; whatever goes wrong comes back as a [`Problem`].
+
+use gloo_net::http::{Request, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shared::problem::Problem;
+
+pub async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Problem> {
+    read(path, accepted(Request::get(path).send().await)?).await
+}
+
+pub async fn get_text(path: &str) -> Result<String, Problem> {
+    let response = succeeded(accepted(Request::get(path).send().await)?).await?;
+    response.text().await.map_err(|error| unreadable(path, &error.to_string()))
+}
+
+pub async fn post<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Result<T, Problem> {
+    let request = Request::post(path).json(body).map_err(|error| unreachable(&error.to_string()))?;
+    read(path, accepted(request.send().await)?).await
+}
+
+/// Posts without a body and does not look at the answer's.
+pub async fn post_empty(path: &str) -> Result<(), Problem> {
+    succeeded(accepted(Request::post(path).send().await)?).await.map(drop)
+}
+
+pub async fn delete(path: &str) -> Result<(), Problem> {
+    succeeded(accepted(Request::delete(path).send().await)?).await.map(drop)
+}
+
+fn accepted(answer: Result<Response, gloo_net::Error>) -> Result<Response, Problem> {
+    answer.map_err(|error| unreachable(&error.to_string()))
+}
+
+async fn read<T: DeserializeOwned>(path: &str, response: Response) -> Result<T, Problem> {
+    let response = succeeded(response).await?;
+    response.json().await.map_err(|error| unreadable(path, &error.to_string()))
+}
+
+async fn succeeded(response: Response) -> Result<Response, Problem> {
+    if response.ok() {
+        return Ok(response);
+    }
+    let body = response.text().await.unwrap_or_default();
+    Err(problem(response.status(), &response.status_text(), &body))
+}
+
+/// The problem in a body, or one made from the status where a proxy answered in its own words.
+fn problem(status: u16, status_text: &str, body: &str) -> Problem {
+    serde_json::from_str(body).unwrap_or_else(|_| Problem {
+        kind: "about:blank".into(),
+        title: status_text.to_owned(),
+        status,
+        detail: format!("the server answered {status} {status_text}").trim_end().to_owned(),
+        errors: Vec::new(),
+    })
+}
+
+fn unreachable(cause: &str) -> Problem {
+    Problem {
+        kind: "about:blank".into(),
+        title: "No answer".into(),
+        status: 0,
+        detail: format!("the server does not answer ({cause})"),
+        errors: Vec::new(),
+    }
+}
+
+fn unreadable(path: &str, cause: &str) -> Problem {
+    Problem {
+        kind: "about:blank".into(),
+        title: "Unexpected answer".into(),
+        status: 0,
+        detail: format!("the answer of {path} cannot be read: {cause}"),
+        errors: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_taken_from_the_body() {
+        let body = r#"{"type":"/problems/run-not-found","title":"Not Found","status":404,"detail":"no run `at-1`"}"#;
+        assert_eq!(problem(404, "Not Found", body).detail, "no run `at-1`");
+    }
+
+    #[test]
+    fn an_answer_that_is_no_problem_is_named_by_its_status() {
+        let made = problem(502, "Bad Gateway", "<html>nginx</html>");
+        assert_eq!((made.status, made.detail.as_str()), (502, "the server answered 502 Bad Gateway"));
+        assert_eq!(problem(599, "", "").detail, "the server answered 599");
+    }
+}

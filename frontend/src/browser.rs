@@ -1,0 +1,55 @@
+//! Small services of the browser: title, clipboard, focus.
+
+use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlElement};
+
+/// Keeps the window's title equal to `title`, with the name of the application behind it.
+pub fn use_title(title: impl Fn() -> String + 'static) {
+    Effect::new(move || {
+        let title = title();
+        document().set_title(&if title.is_empty() { "CrossLens".to_owned() } else { format!("{title} · CrossLens") });
+    });
+}
+
+/// The page's base, with a slash at its end.
+pub fn base_uri() -> String {
+    document().base_uri().ok().flatten().unwrap_or_default()
+}
+
+/// Puts a text on the clipboard; whether that worked. Browsers refuse it outside secure contexts.
+pub async fn copy(text: &str) -> bool {
+    let clipboard = js_sys::Reflect::get(&window().navigator(), &"clipboard".into()).ok().filter(|value| !value.is_undefined());
+    let Some(clipboard) = clipboard else { return copy_by_selection(text) };
+    let clipboard: web_sys::Clipboard = clipboard.unchecked_into();
+    wasm_bindgen_futures::JsFuture::from(clipboard.write_text(text)).await.is_ok()
+}
+
+/// What works on a page served without TLS: select the text in an input, and let the browser copy the selection.
+fn copy_by_selection(text: &str) -> bool {
+    let Ok(area) = document().create_element("textarea").map(|element| element.unchecked_into::<web_sys::HtmlTextAreaElement>()) else {
+        return false;
+    };
+    // A modal dialog makes everything outside it inert.
+    let dialog = document().query_selector("dialog[open]").ok().flatten();
+    let Some(parent) = dialog.or_else(|| document().body().map(Element::from)) else { return false };
+    area.set_value(text);
+    area.set_class_name("visually-hidden");
+    if parent.append_child(&area).is_err() {
+        return false;
+    }
+    area.select();
+    let copied = document().unchecked_into::<web_sys::HtmlDocument>().exec_command("copy").unwrap_or(false);
+    area.remove();
+    copied
+}
+
+/// Moves the focus to an element and shows it.
+pub fn focus(id: &str) {
+    if let Some(element) = document().get_element_by_id(id) {
+        let element: HtmlElement = element.unchecked_into();
+        element.scroll_into_view();
+        // Fails only where there is no window to focus.
+        let _ = element.focus();
+    }
+}

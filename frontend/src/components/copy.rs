@@ -1,0 +1,43 @@
+//! A button that puts a text on the clipboard and says so.
+
+use std::time::Duration;
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+
+use crate::browser;
+
+const SHOWN_FOR: Duration = Duration::from_secs(2);
+
+#[component]
+pub fn CopyButton(
+    /// What is copied, asked for at the click.
+    text: impl Fn() -> String + Clone + 'static,
+    #[prop(into)] label: String,
+) -> impl IntoView {
+    let outcome = RwSignal::new(None::<bool>);
+    let copy = move |_| {
+        let text = text();
+        spawn_local(async move {
+            let copied = browser::copy(&text).await;
+            let _ = outcome.try_set(Some(copied));
+            set_timeout(
+                move || {
+                    let _ = outcome.try_set(None);
+                },
+                SHOWN_FOR,
+            );
+        });
+    };
+    let said = move || match outcome.get() {
+        None => "",
+        Some(true) => "Copied",
+        Some(false) => "Could not copy: select the text instead",
+    };
+    view! {
+        <span class="copy">
+            <button class="button button-small" type="button" on:click=copy>{label}</button>
+            <span class="copy-outcome" role="status">{said}</span>
+        </span>
+    }
+}

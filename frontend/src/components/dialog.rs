@@ -1,0 +1,39 @@
+//! A modal dialog, the browser's own: it keeps the focus inside, closes on Escape and gives the focus back.
+
+use leptos::html;
+use leptos::prelude::*;
+
+#[component]
+pub fn Dialog(
+    #[prop(into)] open: Signal<bool>,
+    /// Called when the reader closes it.
+    close: impl Fn() + Copy + Send + Sync + 'static,
+    #[prop(into)] title: String,
+    children: ChildrenFn,
+) -> impl IntoView {
+    let dialog = NodeRef::<html::Dialog>::new();
+    Effect::new(move || {
+        let Some(dialog) = dialog.get() else { return };
+        if open.get() && !dialog.open() {
+            // Fails only for a dialog that is not in the page.
+            let _ = dialog.show_modal();
+        } else if !open.get() && dialog.open() {
+            dialog.close();
+        }
+    });
+    let title_id = format!("dialog-{}", title.to_lowercase().replace(' ', "-"));
+    let heading_id = title_id.clone();
+    view! {
+        <dialog class="dialog" node_ref=dialog aria-labelledby=title_id on:close=move |_| close()>
+            <Show when=move || open.get()>
+                <header class="dialog-header">
+                    <h2 id=heading_id.clone()>{title.clone()}</h2>
+                    <button class="button button-quiet button-small" type="button" aria-label="Close" on:click=move |_| close()>
+                        "✕"
+                    </button>
+                </header>
+                {children()}
+            </Show>
+        </dialog>
+    }
+}

@@ -1,0 +1,242 @@
+//! Fields of the form for a new run. Each edits one place of the configuration and shows the messages about it.
+
+use leptos::prelude::*;
+use serde_json::Value;
+use shared::problem::FieldError;
+
+use crate::form::{self, Kind};
+
+/// What the fields of one form share.
+#[derive(Clone, Copy)]
+pub struct Form {
+    pub config: RwSignal<Value>,
+    /// Of the validation here and, after a refused submission, of the server.
+    pub errors: Signal<Vec<FieldError>>,
+    /// Called with the path of a field that was edited.
+    pub edited: Callback<()>,
+}
+
+impl Form {
+    pub fn set(self, path: &str, value: Option<Value>) {
+        self.config.update(|config| form::set_at(config, path, value));
+        self.edited.run(());
+    }
+
+    fn messages(self, path: &'static str) -> Memo<Vec<String>> {
+        Memo::new(move |_| self.errors.with(|errors| form::messages(errors, path)))
+    }
+}
+
+/// The element id of the input at a path.
+pub fn field_id(path: &str) -> String {
+    let own = path.split(['[', ']']).next().unwrap_or(path);
+    format!("field-{}", own.replace('.', "-"))
+}
+
+/// A field with its label, hint and messages around an input that `input` makes from its id and what describes it.
+#[component]
+fn Field(
+    path: &'static str,
+    label: &'static str,
+    #[prop(into)] hint: Signal<String>,
+    input: impl FnOnce(String, Signal<Option<String>>, Signal<Option<&'static str>>) -> AnyView,
+) -> impl IntoView {
+    let messages = use_form().messages(path);
+    let id = field_id(path);
+    let (hint_id, error_id) = (format!("{id}-hint"), format!("{id}-error"));
+    let described = Signal::derive({
+        let (hint_id, error_id) = (hint_id.clone(), error_id.clone());
+        move || {
+            let with_hint = hint.with(|hint| !hint.is_empty()).then_some(hint_id.as_str());
+            let with_error = messages.with(|messages| !messages.is_empty()).then_some(error_id.as_str());
+            let ids: Vec<&str> = with_error.into_iter().chain(with_hint).collect();
+            (!ids.is_empty()).then(|| ids.join(" "))
+        }
+    });
+    let invalid = Signal::derive(move || messages.with(|messages| !messages.is_empty()).then_some("true"));
+    let input = input(id.clone(), described, invalid);
+    view! {
+        <div class="field">
+            <label class="field-label" for=id>{label}</label>
+            {input}
+            <p class="field-hint" id=hint_id>{move || hint.get()}</p>
+            <div class="field-error" id=error_id>
+                {move || messages.get().into_iter().map(|message| view! { <p>{message}</p> }).collect_view()}
+            </div>
+        </div>
+    }
+}
+
+/// A line of text that stands for a value of some kind.
+///
+/// What is typed stays as it is typed; the input follows the configuration only where that has come to mean something else.
+#[component]
+pub fn TextField(
+    path: &'static str,
+    label: &'static str,
+    kind: Kind,
+    #[prop(into, optional)] hint: Signal<String>,
+    #[prop(optional)] placeholder: &'static str,
+) -> impl IntoView {
+    let form = use_form();
+    let text_now = move || form.config.with(|config| form::text_of(form::at(config, path)));
+    let typed = RwSignal::new(form.config.with_untracked(|config| form::text_of(form::at(config, path))));
+    let shown = Memo::new(move |_| {
+        let same = typed.with(|typed| form.config.with(|config| form::parse_text(kind, typed).as_ref() == form::at(config, path)));
+        if same { typed.get() } else { text_now() }
+    });
+    let on_input = move |event| {
+        let text = event_target_value(&event);
+        let value = form::parse_text(kind, &text);
+        typed.set(text);
+        form.set(path, value);
+    };
+    let input_mode = match kind {
+        Kind::Number => "decimal",
+        Kind::Text | Kind::Numbers | Kind::Size => "text",
+    };
+    let class = match kind {
+        Kind::Text => "input",
+        Kind::Number | Kind::Numbers | Kind::Size => "input input-number",
+    };
+    let input = move |id: String, described: Signal<Option<String>>, invalid: Signal<Option<&'static str>>| {
+        view! {
+            <input
+                class=class
+                type="text"
+                id=id
+                inputmode=input_mode
+                autocomplete="off"
+                spellcheck="false"
+                placeholder=placeholder
+                prop:value=move || shown.get()
+                aria-describedby=move || described.get()
+                aria-invalid=move || invalid.get()
+                on:input=on_input
+            />
+        }
+        .into_any()
+    };
+    view! { <Field path label hint input/> }
+}
+
+/// A perturbation size: its hint shows it in both notations.
+#[component]
+pub fn SizeField(
+    path: &'static str,
+    label: &'static str,
+    /// Shown while the field is empty.
+    #[prop(into, optional)]
+    otherwise: Signal<String>,
+    #[prop(optional)] placeholder: &'static str,
+) -> impl IntoView {
+    let form = use_form();
+    let hint = Signal::derive(move || {
+        let text = form.config.with(|config| form::text_of(form::at(config, path)));
+        if text.is_empty() { otherwise.get() } else { form::size_hint(&text).unwrap_or_default() }
+    });
+    view! { <TextField path label kind=Kind::Size hint placeholder/> }
+}
+
+/// A choice of a few values.
+#[component]
+pub fn SelectField(
+    path: &'static str,
+    label: &'static str,
+    /// Values and what they are called.
+    options: Vec<(String, String)>,
+    #[prop(into, optional)] hint: Signal<String>,
+    /// What a choice does beyond setting the field.
+    #[prop(optional, into)]
+    choose: Option<Callback<(String,)>>,
+) -> impl IntoView {
+    let form = use_form();
+    let current = Memo::new(move |_| form.config.with(|config| form::text_of(form::at(config, path))));
+    let on_change = move |event| {
+        let chosen: String = event_target_value(&event);
+        match choose {
+            Some(choose) => choose.run((chosen,)),
+            None => form.set(path, Some(chosen.into())),
+        }
+    };
+    let input = move |id: String, described: Signal<Option<String>>, invalid: Signal<Option<&'static str>>| {
+        let options = options
+            .into_iter()
+            .map(|(value, label)| {
+                let is_current = {
+                    let value = value.clone();
+                    move || current.with(|current| *current == value)
+                };
+                view! { <option value=value prop:selected=is_current>{label}</option> }
+            })
+            .collect_view();
+        view! {
+            <select
+                class="input"
+                id=id
+                aria-describedby=move || described.get()
+                aria-invalid=move || invalid.get()
+                on:change=on_change
+            >
+                {options}
+            </select>
+        }
+        .into_any()
+    };
+    view! { <Field path label hint input/> }
+}
+
+/// Yes or no.
+#[component]
+pub fn CheckField(path: &'static str, label: &'static str, #[prop(optional)] hint: &'static str) -> impl IntoView {
+    let form = use_form();
+    let checked = move || form.config.with(|config| form::at(config, path).and_then(Value::as_bool).unwrap_or_default());
+    let on_change = move |event| form.set(path, Some(event_target_checked(&event).into()));
+    view! { <Check id=field_id(path) label hint checked=Signal::derive(checked) on_change/> }
+}
+
+/// Whether a list holds an entry.
+#[component]
+pub fn EntryField(path: &'static str, entry: &'static str, label: &'static str, #[prop(optional)] hint: &'static str) -> impl IntoView {
+    let form = use_form();
+    let checked = move || form.config.with(|config| form::contains(config, path, entry));
+    let on_change = move |event| {
+        let on = event_target_checked(&event);
+        form.config.update(|config| form::toggle(config, path, entry, on));
+        form.edited.run(());
+    };
+    view! { <Check id=format!("{}-{entry}", field_id(path)) label hint checked=Signal::derive(checked) on_change/> }
+}
+
+#[component]
+fn Check(
+    id: String,
+    label: &'static str,
+    hint: &'static str,
+    checked: Signal<bool>,
+    on_change: impl FnMut(leptos::ev::Event) + 'static,
+) -> impl IntoView {
+    let hint_id = format!("{id}-hint");
+    view! {
+        <div class="field field-check">
+            <input type="checkbox" id=id.clone() prop:checked=move || checked.get() aria-describedby=hint_id.clone() on:change=on_change/>
+            <label class="field-label" for=id>{label}</label>
+            <p class="field-hint" id=hint_id>{hint}</p>
+        </div>
+    }
+}
+
+pub fn use_form() -> Form {
+    expect_context()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_about_an_entry_leads_to_its_field() {
+        assert_eq!(field_id("attack.eps"), "field-attack-eps");
+        assert_eq!(field_id("training.milestones[1]"), "field-training-milestones");
+    }
+}

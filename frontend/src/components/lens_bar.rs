@@ -1,0 +1,54 @@
+//! The choices of a lens: how classes are ordered, and what the ends of the color scale stand for.
+
+use leptos::prelude::*;
+use shared::view::{Order, Scale};
+
+use super::explorer::Explorer;
+
+const ORDERS: [(Order, &str); 2] = [(Order::Given, "As given"), (Order::Similarity, "By similarity")];
+const SCALES: [(Scale, &str); 3] = [(Scale::Locked, "−1 to 1"), (Scale::Fitted, "Fitted"), (Scale::Paper, "As in the paper")];
+
+#[component]
+pub fn LensBar(explorer: Explorer) -> impl IntoView {
+    let order = Signal::derive(move || explorer.lens.get().order);
+    let scale = Signal::derive(move || explorer.lens.get().scale);
+    view! {
+        <div class="lens-bar">
+            <Segments legend="Order" name="order" options=ORDERS.to_vec() value=order set=move |order| explorer.lens.update(|lens| lens.order = order)/>
+            <Segments legend="Scale" name="scale" options=SCALES.to_vec() value=scale set=move |scale| explorer.lens.update(|lens| lens.scale = scale)/>
+        </div>
+    }
+}
+
+/// A choice of a few values, all in sight.
+#[component]
+pub fn Segments<T>(
+    legend: &'static str,
+    /// Of the group of radio buttons; one of its kind on the page.
+    name: &'static str,
+    options: Vec<(T, &'static str)>,
+    value: Signal<T>,
+    set: impl Fn(T) + Copy + Send + Sync + 'static,
+) -> impl IntoView
+where
+    T: Copy + PartialEq + Send + Sync + 'static,
+{
+    view! {
+        <fieldset class="segments">
+            <legend>{legend}</legend>
+            <div class="segments-row">
+                {options
+                    .into_iter()
+                    .map(|(option, label)| {
+                        view! {
+                            <label class="segment">
+                                <input type="radio" name=name prop:checked=move || value.get() == option on:change=move |_| set(option)/>
+                                <span>{label}</span>
+                            </label>
+                        }
+                    })
+                    .collect_view()}
+            </div>
+        </fieldset>
+    }
+}

@@ -1,0 +1,15 @@
+//! Pieces that several pages are made of.
+
+pub mod badge;
+pub mod canvas;
+pub mod copy;
+pub mod curves;
+pub mod dialog;
+pub mod explorer;
+pub mod field;
+pub mod health;
+pub mod heatmap;
+pub mod key_figures;
+pub mod lens_bar;
+pub mod share;
+pub mod spark;

@@ -1,0 +1,262 @@
+//! The form of a new run as edits of one JSON value: what a field's text means, what belongs together, what it costs, and the
+//! same configuration as text and as a command. Knows no rules: [`RunConfig::parse`] has them.
+
+use serde_json::{Map, Value};
+use shared::config::{Architecture, Method, RunConfig};
+use shared::dataset::{Dataset, Source};
+use shared::eps::Eps;
+use shared::problem::FieldError;
+
+/// How the text of a field becomes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Number,
+    /// Numbers with commas or spaces between them.
+    Numbers,
+    /// A perturbation size, kept in the notation it was typed in.
+    Size,
+}
+
+/// The value a text stands for; none for an empty one.
+///
+/// What is no number stays a text, for the validation to name it.
+pub fn parse_text(kind: Kind, text: &str) -> Option<Value> {
+    let text = text.trim();
+    match kind {
+        Kind::Text => Some(Value::from(text)),
+        Kind::Numbers => {
+            Some(text.split([',', ';', ' ']).map(str::trim).filter(|part| !part.is_empty()).map(number).collect::<Vec<_>>().into())
+        }
+        _ if text.is_empty() => None,
+        Kind::Number => Some(number(text)),
+        Kind::Size => Some(Value::from(text)),
+    }
+}
+
+fn number(text: &str) -> Value {
+    if let Ok(whole) = text.parse::<u64>() {
+        return whole.into();
+    }
+    text.parse::<f64>().ok().and_then(|number| serde_json::Number::from_f64(number).map(Value::Number)).unwrap_or_else(|| text.into())
+}
+
+/// The text of a value, such that reading it gives the value back.
+pub fn text_of(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(values)) => values.iter().map(|value| text_of(Some(value))).collect::<Vec<_>>().join(", "),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// The value at a dotted path.
+pub fn at<'a>(config: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(config, |value, key| value.get(key))
+}
+
+/// Sets the value at a dotted path, or removes the field.
+pub fn set_at(config: &mut Value, path: &str, value: Option<Value>) {
+    let (folder, name) = path.rsplit_once('.').map_or((None, path), |(folder, name)| (Some(folder), name));
+    let mut target = config;
+    for key in folder.into_iter().flat_map(|folder| folder.split('.')) {
+        let object = object(target);
+        target = object.entry(key).or_insert_with(|| Value::Object(Map::new()));
+    }
+    let object = object(target);
+    match value {
+        Some(value) => {
+            object.insert(name.to_owned(), value);
+        }
+        None => {
+            object.remove(name);
+        }
+    }
+}
+
+fn object(value: &mut Value) -> &mut Map<String, Value> {
+    if !value.is_object() {
+        *value = Value::Object(Map::new());
+    }
+    value.as_object_mut().expect("it was just made one")
+}
+
+/// Changes the data set and what cannot stay as it was: the architecture, the folder, and sample counts beyond the new size.
+pub fn switch_dataset(config: &mut Value, dataset: Dataset) {
+    set_at(config, "data.dataset", Some(dataset.id().into()));
+    let info = dataset.info();
+    let architecture = if info.shape[1] < 16 { Architecture::PreactResnetSmall } else { Architecture::PreactResnet18 };
+    set_at(config, "model.architecture", serde_json::to_value(architecture).ok());
+    let path = (dataset.source() == Source::Folder).then(|| Value::from(""));
+    set_at(config, "data.path", path);
+    for (field, available) in [("data.train_samples", info.train_samples), ("data.test_samples", info.test_samples)] {
+        let too_many = at(config, field).and_then(Value::as_u64).is_some_and(|wanted| wanted > u64::from(available));
+        if too_many {
+            set_at(config, field, None);
+        }
+    }
+}
+
+/// Whether a list field holds an entry.
+pub fn contains(config: &Value, path: &str, entry: &str) -> bool {
+    at(config, path).and_then(Value::as_array).is_some_and(|list| list.iter().any(|value| value == entry))
+}
+
+/// Puts an entry into a list field or takes it out.
+pub fn toggle(config: &mut Value, path: &str, entry: &str, on: bool) {
+    let mut list = at(config, path).and_then(Value::as_array).cloned().unwrap_or_default();
+    list.retain(|value| value != entry);
+    if on {
+        list.push(entry.into());
+    }
+    set_at(config, path, Some(list.into()));
+}
+
+/// A size in both notations, where the text is one.
+pub fn size_hint(text: &str) -> Option<String> {
+    text.parse::<Eps>().ok().map(Eps::long)
+}
+
+/// The messages for a field and for what is inside it: `training.milestones` takes those of `training.milestones[1]`.
+pub fn messages(errors: &[FieldError], path: &str) -> Vec<String> {
+    let inside = |field: &str| field.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']));
+    errors.iter().filter(|error| inside(&error.field)).map(|error| error.message.clone()).collect()
+}
+
+/// The configuration as text: in the order of its type where it is valid, as it stands where it is not.
+pub fn config_text(config: &Value) -> String {
+    let text = match RunConfig::parse(config) {
+        Ok(config) => serde_json::to_string_pretty(&config),
+        Err(_) => serde_json::to_string_pretty(config),
+    };
+    text.expect("a configuration has only string keys")
+}
+
+/// A command that submits the configuration to the application at `base`.
+pub fn command_line(base: &str, config: &Value) -> String {
+    format!("curl {base}api/runs -H 'content-type: application/json' --data-binary @- <<'END'\n{}\nEND", config_text(config))
+}
+
+/// What a run will do, counted in images put through the network: forward and, for the attack and the training step, backward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    pub training: u64,
+    pub evaluation: u64,
+}
+
+/// Counts the passes of a configuration.
+pub fn cost(config: &RunConfig) -> Cost {
+    let RunConfig::Train(config) = config;
+    let info = config.data.dataset.info();
+    let train = config.data.train_samples.unwrap_or(info.train_samples).saturating_sub(config.data.holdout_samples);
+    let test = config.data.test_samples.unwrap_or(info.test_samples) + config.data.holdout_samples;
+    let attack_steps = match config.training.method {
+        Method::Standard => 0,
+        Method::PgdAt => config.attack.steps,
+    };
+    let epochs = config.training.epochs;
+    let evaluated = (1..=epochs).filter(|epoch| config.evaluates_epoch(*epoch)).count() as u64;
+    Cost {
+        training: u64::from(train) * u64::from(epochs) * u64::from(attack_steps + 1),
+        evaluation: u64::from(test) * evaluated * u64::from(config.evaluation.steps + 2),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use shared::preset;
+
+    #[test]
+    fn numbers_are_numbers_and_anything_else_stays_what_was_typed() {
+        for (kind, text, expected) in [
+            (Kind::Number, "12", Some(json!(12))),
+            (Kind::Number, " 5e-4 ", Some(json!(5e-4))),
+            (Kind::Number, "1.", Some(json!(1.0))),
+            (Kind::Number, "1e", Some(json!("1e"))),
+            (Kind::Number, "-3", Some(json!(-3.0))),
+            (Kind::Number, "inf", Some(json!("inf"))),
+            (Kind::Number, "", None),
+            (Kind::Numbers, "30, 45", Some(json!([30, 45]))),
+            (Kind::Numbers, "30,x", Some(json!([30, "x"]))),
+            (Kind::Numbers, "", Some(json!([]))),
+            (Kind::Size, "8", Some(json!("8"))),
+            (Kind::Size, "", None),
+            (Kind::Text, "", Some(json!(""))),
+        ] {
+            assert_eq!(parse_text(kind, text), expected, "{kind:?} {text:?}");
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_value_reads_back_to_it() {
+        for (kind, value) in [
+            (Kind::Number, json!(0.0005)),
+            (Kind::Number, json!(200)),
+            (Kind::Numbers, json!([100, 150])),
+            (Kind::Size, json!("8/255")),
+            (Kind::Text, json!("a name")),
+        ] {
+            assert_eq!(parse_text(kind, &text_of(Some(&value))), Some(value));
+        }
+    }
+
+    #[test]
+    fn a_field_is_set_and_removed_at_its_path() {
+        let mut config = json!({"data": {"dataset": "digits"}});
+        set_at(&mut config, "data.train_samples", Some(json!(300)));
+        set_at(&mut config, "attack.eps", Some(json!("8")));
+        assert_eq!(config, json!({"data": {"dataset": "digits", "train_samples": 300}, "attack": {"eps": "8"}}));
+        set_at(&mut config, "data.train_samples", None);
+        assert_eq!(at(&config, "data.train_samples"), None);
+        assert_eq!(at(&config, "attack.eps"), Some(&json!("8")));
+    }
+
+    #[test]
+    fn another_data_set_takes_an_architecture_that_fits_and_drops_what_does_not() {
+        let mut config = preset::demo().config.to_json();
+        switch_dataset(&mut config, Dataset::Cifar10);
+        assert_eq!(at(&config, "model.architecture"), Some(&json!("preact_resnet18")));
+        let errors = RunConfig::parse(&config).unwrap_err();
+        assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["data.path"], "only the folder is left to name");
+        set_at(&mut config, "data.train_samples", Some(json!(50_000)));
+        switch_dataset(&mut config, Dataset::Digits);
+        assert!(RunConfig::parse(&config).is_ok());
+        assert_eq!(at(&config, "data.train_samples"), None);
+    }
+
+    #[test]
+    fn a_list_gains_and_loses_entries() {
+        let mut config = json!({});
+        toggle(&mut config, "attribution.inputs", "clean", true);
+        toggle(&mut config, "attribution.inputs", "clean", true);
+        assert!(contains(&config, "attribution.inputs", "clean"));
+        toggle(&mut config, "attribution.inputs", "clean", false);
+        assert_eq!(config, json!({"attribution": {"inputs": []}}));
+    }
+
+    #[test]
+    fn messages_go_to_the_field_they_are_about() {
+        let errors = [FieldError::new("training.milestones[1]", "one"), FieldError::new("training.milestones_other", "two")];
+        assert_eq!(messages(&errors, "training.milestones"), ["one"]);
+        assert!(messages(&errors, "training.mile").is_empty());
+    }
+
+    #[test]
+    fn the_command_holds_the_configuration_as_the_page_shows_it() {
+        let config = preset::demo().config.to_json();
+        let command = command_line("http://localhost:8000/lab/", &config);
+        assert!(command.starts_with("curl http://localhost:8000/lab/api/runs "));
+        let body = command.split_once("<<'END'\n").unwrap().1.strip_suffix("\nEND").unwrap();
+        assert_eq!(RunConfig::parse(&serde_json::from_str(body).unwrap()).unwrap(), preset::demo().config);
+    }
+
+    #[test]
+    fn cost_counts_every_pass_of_every_image() {
+        let Cost { training, evaluation } = cost(&preset::demo().config);
+        assert_eq!(training, 300 * 60 * 11);
+        assert_eq!(evaluation, 599 * 60 * 22);
+    }
+}

@@ -1,0 +1,382 @@
+//! One matrix, large: what it shows, where it comes from, and the way to its neighbors.
+
+use leptos::prelude::*;
+use leptos_router::hooks::use_params_map;
+use shared::api::{Attribution, CheckpointInfo};
+use shared::chart::colors::Theme;
+use shared::chart::figure::checkpoint_name;
+use shared::chart::heatmap::Heatmap;
+use shared::config::Inputs;
+use shared::format;
+use shared::matrix::Matrix;
+use shared::view::{AttributionId, Lens, View};
+
+use crate::addressed::addressed;
+use crate::browser::use_title;
+use crate::components::explorer::{Cell, Explorer};
+use crate::components::heatmap::{HeatmapView, MatrixTable};
+use crate::components::key_figures::{Figure, KeyFigures};
+use crate::components::lens_bar::LensBar;
+use crate::components::share::ShareButton;
+use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched};
+use crate::place;
+use crate::theme::use_theme;
+
+#[component]
+pub fn AttributionPage() -> impl IntoView {
+    let params = use_params_map();
+    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
+    let fetched = fetched::<Attribution>(move || Some(format!("api/attributions/{}", id.get())));
+    use_title(move || {
+        fetched
+            .ready()
+            .map_or_else(|| "Attribution".to_owned(), |attribution| format!("{}, {}", attribution.run_title, checkpoint_name(&attribution)))
+    });
+    let known = Memo::new(move |_| fetched.state.with(|state| matches!(state, Load::Ready(_))));
+    move || {
+        if known.get() {
+            return view! { <Known id fetched/> }.into_any();
+        }
+        match fetched.state.get() {
+            Load::Failed(problem) => view! { <Failure problem retry=move || fetched.reload()/> }.into_any(),
+            Load::Loading | Load::Ready(_) => view! { <Skeleton placeholder=Placeholder::Matrix/> }.into_any(),
+        }
+    }
+}
+
+/// Stays while one goes from matrix to matrix.
+#[component]
+fn Known(id: Memo<String>, fetched: Fetched<Attribution>) -> impl IntoView {
+    // The next matrix may fail to come: the former one then still shows while the page changes to the failure.
+    let attribution = Memo::new(move |former: Option<&Option<Attribution>>| fetched.ready().or_else(|| former.cloned().flatten()));
+    let attribution = Signal::derive(move || attribution.get().expect("the page is shown for an attribution"));
+    let view_of = move |lens: &Lens| id.get_untracked().parse::<AttributionId>().map(|id| View::Attribution { id, lens: lens.clone() });
+    let lens = addressed(
+        |query| Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(),
+        move |lens| view_of(lens).map(|view| view.to_string()).unwrap_or_default(),
+    );
+    let shared_view = move || view_of(&lens.get_untracked()).expect("the server knows no attribution by another kind of name");
+    view! {
+        <AttributionHeader attribution view=Callback::new(move |()| shared_view())/>
+        <Neighbors attribution lens=Signal::derive(move || lens.get())/>
+        <AttributionView attribution explorer=Explorer::new(lens)/>
+        <Exports id lens=Signal::derive(move || lens.get())/>
+    }
+}
+
+#[component]
+fn AttributionHeader(attribution: Signal<Attribution>, view: Callback<(), View>) -> impl IntoView {
+    let run = move || attribution.with(|attribution| attribution.run.clone());
+    let run_title = move || attribution.with(|attribution| attribution.run_title.clone());
+    let title = move || attribution.with(|attribution| format!("Class-wise attribution, {}", checkpoint_name(attribution)));
+    view! {
+        <header class="page-header">
+            <div>
+                <nav class="crumbs" aria-label="Breadcrumb">
+                    <a href=".">"Runs"</a>
+                    <span aria-hidden="true">"/"</span>
+                    <a href=move || place::href(&place::run(&run()))>{run_title}</a>
+                </nav>
+                <h1>{title}</h1>
+                <p class="subline">{move || attribution.with(|attribution| inputs_text(attribution.file.inputs))}</p>
+            </div>
+            <div class="actions"><ShareButton view=move || view.run(())/></div>
+        </header>
+    }
+}
+
+pub fn inputs_text(inputs: Inputs) -> &'static str {
+    match inputs {
+        Inputs::Adversarial => "Adversarial test images",
+        Inputs::Clean => "Clean test images",
+    }
+}
+
+/// The checkpoints before and after this one, and the same one on other inputs.
+#[component]
+fn Neighbors(attribution: Signal<Attribution>, lens: Signal<Lens>) -> impl IntoView {
+    let run = Memo::new(move |_| attribution.with(|attribution| attribution.run.clone()));
+    let here = Memo::new(move |_| attribution.with(|attribution| (attribution.file.epoch, attribution.file.inputs)));
+    let checkpoints = fetched::<Vec<CheckpointInfo>>(move || Some(format!("api/runs/{}/checkpoints", run.get())));
+    let epochs = Memo::new(move |_| {
+        let inputs = here.get().1;
+        let has = |checkpoint: &CheckpointInfo| checkpoint.attributions.iter().any(|attribution| attribution.inputs == inputs);
+        checkpoints
+            .ready()
+            .unwrap_or_default()
+            .iter()
+            .filter(|checkpoint| has(checkpoint))
+            .map(|checkpoint| checkpoint.epoch)
+            .collect::<Vec<_>>()
+    });
+    let address = move |epoch: u32, inputs: Inputs| {
+        let id = place::attribution_id(&run.get(), epoch, inputs);
+        place::href(&View::Attribution { id, lens: lens.get() }.to_string())
+    };
+    let step = move |text: &'static str, to: Option<u32>| match to {
+        Some(epoch) => view! {
+            <a class="button button-small" href=address(epoch, here.get().1) data-noscroll="">{format!("{text} (epoch {epoch})")}</a>
+        }
+        .into_any(),
+        None => view! { <span class="button button-small button-off">{text}</span> }.into_any(),
+    };
+    let inputs = move |inputs: Inputs, text: &'static str| {
+        let current = move || (here.get().1 == inputs).then_some("true");
+        view! { <a class="tab" href=move || address(here.get().0, inputs) data-noscroll="" aria-current=current>{text}</a> }
+    };
+    let exists = move |inputs: Inputs| {
+        let epoch = here.get().0;
+        checkpoints.ready().is_none_or(|list| {
+            list.iter().any(|checkpoint| checkpoint.epoch == epoch && checkpoint.attributions.iter().any(|entry| entry.inputs == inputs))
+        })
+    };
+    view! {
+        <nav class="neighbors" aria-label="Other matrices of this run">
+            <div class="tabs">
+                {move || exists(Inputs::Adversarial).then(|| inputs(Inputs::Adversarial, "Adversarial"))}
+                {move || exists(Inputs::Clean).then(|| inputs(Inputs::Clean, "Clean"))}
+            </div>
+            <div class="actions">
+                {move || step("← Earlier", neighbors(&epochs.get(), here.get().0).0)}
+                {move || step("Later →", neighbors(&epochs.get(), here.get().0).1)}
+            </div>
+        </nav>
+    }
+}
+
+/// The epochs of a rising list before and after one.
+fn neighbors(epochs: &[u32], epoch: u32) -> (Option<u32>, Option<u32>) {
+    let before = epochs.iter().rev().find(|other| **other < epoch).copied();
+    let after = epochs.iter().find(|other| **other > epoch).copied();
+    (before, after)
+}
+
+/// The matrix with everything needed to read it: also what the reader of a link sees.
+#[component]
+pub fn AttributionView(#[prop(into)] attribution: Signal<Attribution>, explorer: Explorer) -> impl IntoView {
+    let theme = use_theme();
+    let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
+    let heatmap = Memo::new(move |_| {
+        let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
+        attribution.with(|attribution| Heatmap::of(attribution, &plain_lens.get(), theme))
+    });
+    let name = Signal::derive(move || attribution.with(checkpoint_name));
+    let figures = Signal::derive(move || attribution.with(figures));
+    view! {
+        <KeyFigures figures/>
+        <div class="split">
+            <section class="panel" aria-label="Heatmap">
+                <LensBar explorer/>
+                <HiddenBadge heatmap/>
+                <HeatmapView name heatmap explorer/>
+                <MatrixTable heatmap/>
+            </section>
+            <div class="stack">
+                <PairCard attribution explorer/>
+                <ClassTable attribution/>
+                <Provenance attribution/>
+            </div>
+        </div>
+    }
+}
+
+fn figures(attribution: &Attribution) -> Vec<Figure> {
+    let Attribution { file, clean_accuracy, robust_accuracy, .. } = attribution;
+    let pairs = file.matrix.classes() * file.matrix.classes().saturating_sub(1);
+    vec![
+        Figure::new("CAS", format::decimal(file.cas, 2), format!("of {pairs} ordered pairs")),
+        Figure::new("CAS / K(K−1)", format::decimal(file.cas_normalized, 4), "mean over ordered pairs"),
+        Figure::new("Robust accuracy", format::percent(*robust_accuracy), "of the checkpoint, whole test set"),
+        Figure::new("Clean accuracy", format::percent(*clean_accuracy), "of the checkpoint, whole test set"),
+    ]
+}
+
+/// How many cells the color scale does not show.
+#[component]
+pub fn HiddenBadge(heatmap: Memo<Heatmap>) -> impl IntoView {
+    move || {
+        let note = heatmap.with(|heatmap| heatmap.map.hidden(&heatmap.matrix).note())?;
+        Some(view! { <p class="badge badge-canceled hidden-badge">{note}</p> })
+    }
+}
+
+/// What is known of the pair one points at.
+#[component]
+fn PairCard(attribution: Signal<Attribution>, explorer: Explorer) -> impl IntoView {
+    let content = move || {
+        let cell = explorer.current()?;
+        attribution.with(|attribution| {
+            let file = &attribution.file;
+            let pair = Pair::of(&file.matrix, cell)?;
+            let name = |class: usize| file.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
+            let norm = |class: usize| format::decimal(file.norms.get(class).copied(), 2);
+            let (i, j) = cell;
+            Some(view! {
+                <p class="pair-name">{format!("{} · {}", name(i), name(j))}</p>
+                <dl class="facts">
+                    <div><dt>"Cosine"</dt><dd>{format::decimal(pair.value, 4)}</dd></div>
+                    {pair.rank.map(|(rank, pairs)| view! { <div><dt>"Rank"</dt><dd>{format!("{rank} of {pairs} pairs")}</dd></div> })}
+                    <div><dt>"Norms"</dt><dd>{format!("{} · {}", norm(i), norm(j))}</dd></div>
+                </dl>
+            })
+        })
+    };
+    view! {
+        <section class="panel panel-pair">
+            <h2>"Pair"</h2>
+            {move || content().map_or_else(
+                || view! { <p class="muted">"Point at a cell, click it to keep it, or use the arrow keys on the heatmap."</p> }.into_any(),
+                |pair| pair.into_any(),
+            )}
+        </section>
+    }
+}
+
+/// A cell among the others.
+#[derive(Clone, Debug, PartialEq)]
+struct Pair {
+    value: f64,
+    /// From 1, the most alike first, and of how many; none on the diagonal.
+    rank: Option<(usize, usize)>,
+}
+
+impl Pair {
+    fn of(matrix: &Matrix, (i, j): Cell) -> Option<Self> {
+        let classes = matrix.classes();
+        if i.max(j) >= classes {
+            return None;
+        }
+        let value = matrix.get(i, j);
+        let above = (0..classes).flat_map(|a| (a + 1..classes).map(move |b| (a, b))).filter(|(a, b)| matrix.get(*a, *b) > value).count();
+        Some(Pair { value, rank: (i != j).then_some((above + 1, classes * (classes - 1) / 2)) })
+    }
+}
+
+/// Accuracy on the inputs of the matrix, class by class.
+#[component]
+fn ClassTable(attribution: Signal<Attribution>) -> impl IntoView {
+    let rows = move || {
+        attribution.with(|attribution| {
+            let file = &attribution.file;
+            let classes = file.class_names.iter().zip(&file.class_accuracy).zip(&file.class_counts);
+            classes
+                .map(|((name, accuracy), count)| {
+                    view! {
+                        <tr>
+                            <th scope="row">{name.clone()}</th>
+                            <td class="bar-cell"><span class="bar" style:width=format!("{:.1}%", accuracy * 100.0)></span></td>
+                            <td class="number">{format::percent(*accuracy)}</td>
+                            <td class="number">{format::count(u64::from(*count))}</td>
+                        </tr>
+                    }
+                })
+                .collect_view()
+        })
+    };
+    view! {
+        <section class="panel">
+            <h2>"Accuracy by class"</h2>
+            <p class="muted">
+                {move || attribution.with(|attribution| {
+                    format!("On the inputs of this matrix; all together {}.", format::percent(attribution.file.accuracy))
+                })}
+            </p>
+            <div class="table-box table-box-tall" role="region" aria-label="Accuracy by class" tabindex="0">
+                <table class="table table-dense">
+                    <thead>
+                        <tr>
+                            <th scope="col">"Class"</th>
+                            <td></td>
+                            <th scope="col" class="number">"Accuracy"</th>
+                            <th scope="col" class="number">"Samples"</th>
+                        </tr>
+                    </thead>
+                    <tbody>{rows}</tbody>
+                </table>
+            </div>
+        </section>
+    }
+}
+
+/// What the matrix was computed from.
+#[component]
+fn Provenance(attribution: Signal<Attribution>) -> impl IntoView {
+    let facts = move || {
+        attribution.with(provenance).into_iter().map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> }).collect_view()
+    };
+    let hash = move || attribution.with(|attribution| attribution.file.checkpoint_sha256.clone());
+    view! {
+        <section class="panel">
+            <h2>"Provenance"</h2>
+            <dl class="facts">
+                {facts}
+                <div><dt>"Checkpoint SHA-256"</dt><dd><code class="hash">{hash}</code></dd></div>
+            </dl>
+        </section>
+    }
+}
+
+fn provenance(attribution: &Attribution) -> Vec<(&'static str, String)> {
+    let file = &attribution.file;
+    let attack = match &file.attack {
+        None => "none: clean images".to_owned(),
+        Some(attack) => format!(
+            "PGD-{}, {} {}, step {}, {}",
+            attack.steps,
+            attack.norm.symbol(),
+            attack.eps.long(),
+            attack.step_size.long(),
+            if attack.random_start { "random start" } else { "from the image" },
+        ),
+    };
+    let samples: u64 = file.class_counts.iter().copied().map(u64::from).sum();
+    vec![
+        ("Run", attribution.run.clone()),
+        ("Epoch", file.epoch.to_string()),
+        ("Attack", attack),
+        ("Samples", format!("{} in {} classes", format::count(samples), file.class_names.len())),
+        ("Features", format::count(u64::from(file.feature_dim))),
+        ("Computed in", format::duration(file.seconds)),
+    ]
+}
+
+/// The matrix as files: numbers as they are, pictures through the lens.
+#[component]
+fn Exports(id: Memo<String>, lens: Signal<Lens>) -> impl IntoView {
+    let address = move |format: &str| {
+        let id = id.get();
+        let query = id.parse().map(|id| View::Attribution { id, lens: lens.get() }.to_string()).unwrap_or_default();
+        let query = query.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
+        format!("api/attributions/{id}.{format}{query}")
+    };
+    let link = move |format: &'static str| {
+        view! { <a class="button button-small" rel="external" download="" href=move || address(format)>{format.to_uppercase()}</a> }
+    };
+    view! {
+        <section class="exports" aria-label="Export">
+            <h2>"Export"</h2>
+            <p class="actions">{["csv", "npy", "svg", "png"].map(link).collect_view()}</p>
+        </section>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbors_are_the_nearest_kept_epochs() {
+        assert_eq!(neighbors(&[5, 10, 12], 10), (Some(5), Some(12)));
+        assert_eq!(neighbors(&[5, 10, 12], 5), (None, Some(10)));
+        assert_eq!(neighbors(&[], 5), (None, None));
+    }
+
+    #[test]
+    fn a_pair_is_ranked_among_all_pairs() {
+        let rows = vec![vec![1.0, 0.5, 0.1], vec![0.5, 1.0, 0.2], vec![0.1, 0.2, 1.0]];
+        let matrix = Matrix::try_from(rows).unwrap();
+        assert_eq!(Pair::of(&matrix, (2, 1)), Some(Pair { value: 0.2, rank: Some((2, 3)) }));
+        assert_eq!(Pair::of(&matrix, (1, 1)), Some(Pair { value: 1.0, rank: None }));
+        assert_eq!(Pair::of(&matrix, (1, 3)), None);
+    }
+}

@@ -1,0 +1,17 @@
+//! One module a page.
+
+mod attribution;
+mod compare;
+mod new;
+mod not_found;
+mod run;
+mod runs;
+mod share;
+
+pub use attribution::AttributionPage;
+pub use compare::ComparePage;
+pub use new::NewPage;
+pub use not_found::NotFoundPage;
+pub use run::RunPage;
+pub use runs::RunsPage;
+pub use share::SharedPage;

@@ -1,0 +1,86 @@
+//! What the reader of a share link sees: one view, from one answer, without anything to change.
+
+use leptos::prelude::*;
+use leptos_router::hooks::use_params_map;
+use shared::api::{SharedContent, SharedView};
+use shared::view::{Lens, View};
+
+use super::attribution::AttributionView;
+use super::compare::ComparisonView;
+use super::run::{RunView, Selection};
+use crate::addressed::Addressed;
+use crate::browser::use_title;
+use crate::components::explorer::Explorer;
+use crate::load::{Failure, Load, Placeholder, Skeleton, fetched};
+use crate::words;
+
+#[component]
+pub fn SharedPage() -> impl IntoView {
+    let params = use_params_map();
+    let token = Memo::new(move |_| params.with(|params| params.get("token").unwrap_or_default()));
+    let view = fetched::<SharedView>(move || Some(format!("api/shares/{}", token.get())));
+    use_title(move || view.ready().map_or_else(|| "Shared view".to_owned(), |view| view.share.title));
+    move || match view.state.get() {
+        Load::Loading => view! { <Skeleton placeholder=Placeholder::Matrix/> }.into_any(),
+        Load::Failed(problem) if problem.status == 404 => view! {
+            <div class="empty">
+                <h1>"This link opens nothing"</h1>
+                <p>{problem.detail}</p>
+                <p>"It may be incomplete, or whoever shared it has withdrawn it. Ask them for a new one."</p>
+            </div>
+        }
+        .into_any(),
+        Load::Failed(problem) => view! { <Failure problem retry=move || view.reload()/> }.into_any(),
+        Load::Ready(view) => view! { <Opened view/> }.into_any(),
+    }
+}
+
+#[component]
+fn Opened(view: SharedView) -> impl IntoView {
+    let SharedView { share, content } = view;
+    // The reader may turn the lens; the link stays what it is.
+    let explorer = || Explorer::new(Addressed::local(lens_of(&share.view)));
+    let content = match content {
+        SharedContent::Run { run, metrics } => {
+            let selection = Addressed::local(Selection::default());
+            view! { <RunView run=Signal::stored(*run) metrics=Signal::stored(*metrics) selection own=false/> }.into_any()
+        }
+        SharedContent::Attribution { attribution } => {
+            view! { <AttributionView attribution=Signal::stored(*attribution) explorer=explorer()/> }.into_any()
+        }
+        SharedContent::Compare { comparison } => {
+            view! { <ComparisonView comparison=Signal::stored(*comparison) explorer=explorer()/> }.into_any()
+        }
+    };
+    view! {
+        <header class="page-header">
+            <div>
+                <p class="eyebrow">"Shared view · read-only"</p>
+                <h1>{share.title}</h1>
+                <p class="subline">{format!("Shared {} UTC", words::minute(&share.created_at))}</p>
+            </div>
+        </header>
+        {content}
+    }
+}
+
+/// The lens that a view was shared with; the plain one where its text is not understood.
+fn lens_of(view: &str) -> Lens {
+    match view.parse() {
+        Ok(View::Attribution { lens, .. } | View::Compare { lens, .. }) => lens,
+        Ok(View::Run { .. }) | Err(_) => Lens::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::view::{Order, Scale};
+
+    #[test]
+    fn the_sender_s_lens_is_the_reader_s_first() {
+        let lens = lens_of("/compare?a=r.e1.clean&b=r.e2.clean&order=similarity&scale=fitted&cell=1,2");
+        assert_eq!(lens, Lens { order: Order::Similarity, scale: Scale::Fitted, cell: Some((1, 2)) });
+        assert_eq!(lens_of("/runs/at-1"), Lens::default());
+    }
+}

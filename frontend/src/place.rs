@@ -1,0 +1,89 @@
+//! Where the application lives, and the addresses of its pages. Plain text in, plain text out.
+
+use shared::config::Inputs;
+use shared::view::{AttributionId, CheckpointId};
+
+/// The path prefix of the application, without a slash at its end: `/lab` for `https://host/lab/`, empty for the root.
+pub fn prefix(base_uri: &str) -> String {
+    let after_scheme = base_uri.split_once("://").map_or(base_uri, |(_, rest)| rest);
+    let path = after_scheme.find('/').map_or("", |start| &after_scheme[start..]);
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let folder = &path[..path.rfind('/').unwrap_or(0)];
+    folder.trim_end_matches('/').to_owned()
+}
+
+/// A path inside the application as a link's `href`: relative, so that the page's base gives it its prefix.
+pub fn href(path: &str) -> String {
+    match path.trim_start_matches('/') {
+        "" => ".".to_owned(),
+        relative => relative.to_owned(),
+    }
+}
+
+pub fn run(id: &str) -> String {
+    format!("/runs/{id}")
+}
+
+pub fn new_from(run: &str) -> String {
+    format!("/new?from={run}")
+}
+
+pub fn attribution(run: &str, epoch: u32, inputs: Inputs) -> String {
+    format!("/attributions/{}", attribution_id(run, epoch, inputs))
+}
+
+pub fn attribution_id(run: &str, epoch: u32, inputs: Inputs) -> AttributionId {
+    AttributionId { run: run.to_owned(), epoch, inputs }
+}
+
+pub fn checkpoint_file(run: &str, epoch: u32) -> String {
+    format!("api/checkpoints/{}/file", CheckpointId { run: run.to_owned(), epoch })
+}
+
+/// The comparison of two epochs of a run under attack.
+pub fn compare(run: &str, a: u32, b: u32) -> String {
+    let id = |epoch| attribution_id(run, epoch, Inputs::Adversarial);
+    format!("/compare?a={}&b={}", id(a), id(b))
+}
+
+/// A value inside a query, with everything but unreserved characters as `%XX`.
+pub fn encoded(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(byte as char),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_is_the_folder_of_the_base() {
+        for (base, expected) in [
+            ("http://127.0.0.1:8000/", ""),
+            ("http://127.0.0.1:8000", ""),
+            ("https://lab.example/crosslens/", "/crosslens"),
+            ("https://lab.example/a/b/?x=/c#/d", "/a/b"),
+        ] {
+            assert_eq!(prefix(base), expected, "{base}");
+        }
+    }
+
+    #[test]
+    fn links_are_relative_to_the_base() {
+        assert_eq!(href("/"), ".");
+        assert_eq!(href("/runs/at-1"), "runs/at-1");
+        assert_eq!(compare("at-1", 12, 60), "/compare?a=at-1.e12.adversarial&b=at-1.e60.adversarial");
+        assert_eq!(checkpoint_file("at-1", 12), "api/checkpoints/at-1.e12/file");
+    }
+
+    #[test]
+    fn queries_carry_any_text() {
+        assert_eq!(encoded("ℓ∞ a&b=c"), "%E2%84%93%E2%88%9E%20a%26b%3Dc");
+    }
+}

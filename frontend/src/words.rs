@@ -1,0 +1,161 @@
+//! What was measured, in sentences, and dates and states as people read them.
+
+use shared::api::{EpochSummary, RunState, RunSummary};
+use shared::format;
+use shared::record::Phase;
+
+/// Changes below these show as none with one decimal.
+const CAS_RESOLUTION: f64 = 0.05;
+const POINTS_RESOLUTION: f64 = 0.05;
+
+/// A checkpoint as a sentence needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// `epoch 12 (best)`.
+    pub name: String,
+    pub robust_accuracy: Option<f64>,
+    pub cas: Option<f64>,
+}
+
+/// What happened from one checkpoint to another; nothing before both accuracies are known.
+pub fn change(from: &Measured, to: &Measured) -> Option<String> {
+    let points = (to.robust_accuracy? - from.robust_accuracy?) * 100.0;
+    let accuracy = match () {
+        () if points.abs() < POINTS_RESOLUTION => "did not change".to_owned(),
+        () if points > 0.0 => format!("rose by {points:.1} pp"),
+        () => format!("fell by {:.1} pp", -points),
+    };
+    let accuracy = format!("Robust accuracy {accuracy} from {} to {}", from.name, to.name);
+    let Some((before, after)) = from.cas.zip(to.cas) else { return Some(format!("{accuracy}.")) };
+    let cas = match () {
+        () if (after - before).abs() < CAS_RESOLUTION => format!("CAS stayed at {}", format::decimal(after, 1)),
+        () if after > before => format!("CAS rose from {} to {}", format::decimal(before, 1), format::decimal(after, 1)),
+        () => format!("CAS fell from {} to {}", format::decimal(before, 1), format::decimal(after, 1)),
+    };
+    Some(format!("{accuracy}; {cas}."))
+}
+
+/// What happened between the best and the last checkpoint of a run.
+///
+/// Where CAS did not fall, it says what the paper reports, so that nobody takes the one for the other.
+pub fn best_to_last(summary: &RunSummary) -> Option<String> {
+    let (best, last) = (summary.best.as_ref()?, summary.last.as_ref()?);
+    if best.epoch == last.epoch {
+        return Some(format!("Robust accuracy is highest in the last evaluated epoch, {}: best and last are one checkpoint.", best.epoch));
+    }
+    let measured = |epoch: &EpochSummary, tag: &str| Measured {
+        name: format!("epoch {} ({tag})", epoch.epoch),
+        robust_accuracy: epoch.robust_accuracy,
+        cas: epoch.cas,
+    };
+    let sentence = change(&measured(best, "best"), &measured(last, "last"))?;
+    Some(with_paper(sentence, best.cas, last.cas))
+}
+
+/// Adds what the paper reports where CAS, best to last, did not do the same.
+pub fn with_paper(sentence: String, cas_best: Option<f64>, cas_last: Option<f64>) -> String {
+    let differs = cas_best.zip(cas_last).is_some_and(|(best, last)| last - best > -CAS_RESOLUTION);
+    if differs { format!("{sentence} The paper reports a falling CAS on CIFAR-10.") } else { sentence }
+}
+
+/// Robust accuracy lost from best to last, as a fraction.
+pub fn gap(summary: &RunSummary) -> Option<f64> {
+    let robust = |epoch: &Option<EpochSummary>| epoch.as_ref()?.robust_accuracy;
+    Some(robust(&summary.best)? - robust(&summary.last)?)
+}
+
+/// CAS of the last checkpoint − CAS of the best.
+pub fn delta_cas(summary: &RunSummary) -> Option<f64> {
+    Some(summary.last.as_ref()?.cas? - summary.best.as_ref()?.cas?)
+}
+
+pub fn state(state: RunState) -> &'static str {
+    match state {
+        RunState::Queued => "Queued",
+        RunState::Running => "Running",
+        RunState::Succeeded => "Succeeded",
+        RunState::Failed => "Failed",
+        RunState::Canceled => "Canceled",
+    }
+}
+
+pub fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Training => "Training",
+        Phase::Evaluating => "Evaluating",
+        Phase::Attributing => "Computing attributions",
+    }
+}
+
+/// `2026-11-22T19:13:38.123Z` as `2026-11-22 19:13`; what has another form stays as it is.
+pub fn minute(rfc3339: &str) -> String {
+    match (rfc3339.get(..10), rfc3339.get(10..11), rfc3339.get(11..16)) {
+        (Some(day), Some("T"), Some(time)) => format!("{day} {time}"),
+        _ => rfc3339.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(epoch: u32, robust: f64, cas: Option<f64>) -> Option<EpochSummary> {
+        Some(EpochSummary { epoch, clean_accuracy: None, robust_accuracy: Some(robust), cas })
+    }
+
+    #[track_caller]
+    fn check(best: Option<EpochSummary>, last: Option<EpochSummary>, expected: Option<&str>) {
+        let summary = RunSummary { best, last, ..RunSummary::default() };
+        assert_eq!(best_to_last(&summary).as_deref(), expected);
+    }
+
+    #[test]
+    fn a_cas_that_did_not_fall_is_set_against_the_paper() {
+        check(
+            epoch(12, 0.716, Some(20.1)),
+            epoch(60, 0.605, Some(24.3)),
+            Some(
+                "Robust accuracy fell by 11.1 pp from epoch 12 (best) to epoch 60 (last); CAS rose from 20.1 to 24.3. \
+                 The paper reports a falling CAS on CIFAR-10.",
+            ),
+        );
+        check(
+            epoch(1, 0.4, Some(20.1)),
+            epoch(2, 0.4, Some(20.12)),
+            Some(
+                "Robust accuracy did not change from epoch 1 (best) to epoch 2 (last); CAS stayed at 20.1. \
+                 The paper reports a falling CAS on CIFAR-10.",
+            ),
+        );
+    }
+
+    #[test]
+    fn a_falling_cas_needs_no_comment() {
+        check(
+            epoch(108, 0.478, Some(25.6)),
+            epoch(200, 0.425, Some(9.0)),
+            Some("Robust accuracy fell by 5.3 pp from epoch 108 (best) to epoch 200 (last); CAS fell from 25.6 to 9.0."),
+        );
+    }
+
+    #[test]
+    fn only_what_was_measured_is_said() {
+        check(None, None, None);
+        check(
+            epoch(5, 0.5, None),
+            epoch(9, 0.4, Some(1.0)),
+            Some("Robust accuracy fell by 10.0 pp from epoch 5 (best) to epoch 9 (last)."),
+        );
+        check(
+            epoch(5, 0.5, None),
+            epoch(5, 0.5, None),
+            Some("Robust accuracy is highest in the last evaluated epoch, 5: best and last are one checkpoint."),
+        );
+    }
+
+    #[test]
+    fn times_are_cut_to_the_minute() {
+        assert_eq!(minute("2026-11-22T19:13:38.123Z"), "2026-11-22 19:13");
+        assert_eq!(minute("yesterday"), "yesterday");
+    }
+}
