@@ -1,0 +1,112 @@
+//! The map of addresses, and what every response carries.
+
+use std::any::Any;
+
+use anyhow::Context;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate};
+use tower_http::compression::{CompressionLayer, DefaultPredicate};
+use tower_http::trace::TraceLayer;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::server::Server;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::auth;
+use crate::problem::ApiError;
+use crate::routes::{attributions, checkpoints, comparisons, meta, pages, runs, shares};
+use crate::state::AppState;
+
+const BODY_LIMIT_BYTES: usize = 1 << 20;
+
+/// Nothing from elsewhere, no frames, no inline scripts; WebAssembly needs its own word.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+     img-src 'self' data: blob:; connect-src 'self'; object-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'self'";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "CrossLens", description = "Adversarial training and class-wise feature attribution. Everything the pages do is in here."),
+    components(schemas(shared::problem::Problem)),
+    security(("token" = [])),
+    tags(
+        (name = "server", description = "What the server is and offers"),
+        (name = "runs", description = "Submitting, following and ending runs"),
+        (name = "checkpoints", description = "Weights that runs have kept"),
+        (name = "attributions", description = "Class-wise attribution matrices, alone and against each other"),
+        (name = "shares", description = "Views under unguessable, revocable links")
+    )
+)]
+struct ApiDoc;
+
+/// Builds the application: the API with its document, and the frontend for everything else.
+pub fn router(state: AppState) -> anyhow::Result<Router> {
+    let private = OpenApiRouter::with_openapi(ApiDoc::openapi())
+        .routes(routes!(meta::get_health))
+        .routes(routes!(meta::list_presets))
+        .routes(routes!(meta::list_datasets))
+        .routes(routes!(runs::list_runs, runs::create_run))
+        .routes(routes!(runs::get_run, runs::delete_run))
+        .routes(routes!(runs::cancel_run))
+        .routes(routes!(runs::get_metrics))
+        .routes(routes!(runs::get_metrics_csv))
+        .routes(routes!(runs::stream_events))
+        .routes(routes!(runs::get_log))
+        .routes(routes!(checkpoints::list_checkpoints))
+        .routes(routes!(checkpoints::get_checkpoint_file))
+        .routes(routes!(attributions::get_attribution))
+        .routes(routes!(comparisons::get_comparison))
+        .routes(routes!(shares::list_shares, shares::create_share))
+        .routes(routes!(shares::delete_share))
+        .route_layer(from_fn_with_state(state.clone(), auth::require_token));
+    // What whoever has a share link may ask, and nothing else.
+    let public = OpenApiRouter::new().routes(routes!(shares::get_share)).routes(routes!(shares::get_share_preview));
+
+    let (api, mut document) = private.merge(public).split_for_parts();
+    let token = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    document.components.get_or_insert_default().add_security_scheme("token", token);
+    if !state.settings.base_path.is_empty() {
+        document.servers = Some(vec![Server::new(&state.settings.base_path)]);
+    }
+    let same_site = auth::same_site(&state.settings.allowed_hosts).context("a name in --allowed-host cannot be the name of a host")?;
+
+    // Weights do not get smaller, and would lose their length.
+    let compressible = DefaultPredicate::new().and(NotForContentType::const_new("application/octet-stream"));
+    let base_path = state.settings.base_path.clone();
+    let app = api
+        .route("/api/openapi.json", get(async || Json(document)))
+        .fallback(pages::get_page)
+        .method_not_allowed_fallback(pages::method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
+        .layer(same_site)
+        .layer(from_fn_with_state(state.clone(), auth::check_host))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CompressionLayer::new().compress_when(compressible))
+        .layer(from_fn(add_headers))
+        .layer(TraceLayer::new_for_http())
+        .with_state(state);
+    // A proxy may take the prefix off or leave it on.
+    Ok(if base_path.is_empty() { app } else { Router::new().nest_service(&base_path, app.clone()).fallback_service(app) })
+}
+
+async fn add_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // Kept, but asked about each time: a new build or a new state shows at once.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
+    response
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    ApiError::internal(format!("a handler panicked: {}", message.unwrap_or("without a message"))).into_response()
+}

@@ -1,0 +1,381 @@
+//! The database: runs and their states, and share links. The scheduler alone changes states.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use serde::Deserialize;
+use shared::api::{Run, RunState, RunSummary, Share};
+use shared::config::RunConfig;
+use shared::record::Metrics;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::types::Json;
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqlitePool};
+use utoipa::ToSchema;
+
+use crate::id::{RunId, ShareToken};
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+#[derive(Clone, Debug)]
+pub struct Db {
+    pool: SqlitePool,
+}
+
+/// Which runs to list, and how.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    pub state: Option<RunState>,
+    /// Words that the name or the title must hold, in any case.
+    pub words: Vec<String>,
+    pub sort: SortKey,
+    pub order: SortOrder,
+    pub limit: u32,
+    pub offset: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SortKey {
+    #[default]
+    Created,
+    Title,
+    State,
+    BestRobustAccuracy,
+    LastRobustAccuracy,
+    BestCas,
+    LastCas,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SortOrder {
+    Asc,
+    #[default]
+    Desc,
+}
+
+/// A run that waits or runs, as the scheduler needs it.
+#[derive(Debug)]
+pub struct ActiveRun {
+    pub id: RunId,
+    pub device: String,
+    pub config: RunConfig,
+    pub worker_pid: Option<i32>,
+    pub canceling: bool,
+}
+
+#[derive(FromRow)]
+struct RunRow {
+    id: String,
+    title: String,
+    state: String,
+    config: Json<RunConfig>,
+    created_at: String,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    queue_position: Option<u32>,
+    failure: Option<String>,
+    canceling: bool,
+    summary: Json<RunSummary>,
+}
+
+#[derive(FromRow)]
+struct ActiveRow {
+    id: String,
+    device: String,
+    config: Json<RunConfig>,
+    worker_pid: Option<i32>,
+    canceling: bool,
+}
+
+#[derive(FromRow)]
+struct ShareRow {
+    token: String,
+    title: String,
+    view: String,
+    created_at: String,
+}
+
+const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, canceling, summary, \
+     CASE state WHEN 'queued' THEN \
+        (SELECT count(*) FROM runs AS other WHERE other.state = 'queued' AND other.device = runs.device AND other.seq < runs.seq) \
+     END AS queue_position \
+     FROM runs";
+
+/// The time as the API writes it; texts of equal length sort by time.
+fn now() -> String {
+    at(Timestamp::now())
+}
+
+fn at(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+impl Db {
+    pub async fn open(path: &Path) -> anyhow::Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10));
+        let pool = SqlitePoolOptions::new()
+            .max_connections(4)
+            .connect_with(options)
+            .await
+            .with_context(|| format!("cannot open the database {}", path.display()))?;
+        MIGRATIONS.run(&pool).await.with_context(|| format!("cannot bring the database {} up to date", path.display()))?;
+        Ok(Db { pool })
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    pub async fn insert_queued(&self, id: &RunId, config: &RunConfig, device: &str) -> sqlx::Result<()> {
+        let RunConfig::Train(train) = config;
+        let summary = RunSummary { epochs: train.training.epochs, ..RunSummary::default() };
+        sqlx::query("INSERT INTO runs (id, title, state, device, config, created_at, summary) VALUES (?, ?, 'queued', ?, ?, ?, ?)")
+            .bind(id.as_str())
+            .bind(config.title())
+            .bind(device)
+            .bind(Json(config))
+            .bind(now())
+            .bind(Json(summary))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Takes in a run that another server or a worker by hand has finished.
+    pub async fn insert_finished(
+        &self,
+        id: &RunId,
+        config: &RunConfig,
+        metrics: &Metrics,
+        time: Timestamp,
+        failure: Option<&str>,
+    ) -> sqlx::Result<()> {
+        let RunConfig::Train(train) = config;
+        let state = if failure.is_none() { RunState::Succeeded } else { RunState::Failed };
+        sqlx::query(
+            "INSERT INTO runs (id, title, state, device, config, created_at, started_at, finished_at, failure, summary) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, ?7, ?8)",
+        )
+        .bind(id.as_str())
+        .bind(config.title())
+        .bind(state.id())
+        .bind(&train.device)
+        .bind(Json(config))
+        .bind(at(time))
+        .bind(failure)
+        .bind(Json(RunSummary::of(metrics, train.training.epochs)))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    pub async fn run(&self, id: &RunId) -> sqlx::Result<Option<Run>> {
+        let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
+        query.push(" WHERE id = ").push_bind(id.as_str());
+        query.build_query_as::<RunRow>().fetch_optional(&self.pool).await?.map(RunRow::into_run).transpose()
+    }
+
+    /// The runs of one page, and how many match on all pages.
+    pub async fn runs(&self, filter: &RunFilter) -> sqlx::Result<(Vec<Run>, u32)> {
+        let mut count = QueryBuilder::<Sqlite>::new("SELECT count(*) FROM runs");
+        push_filter(&mut count, filter);
+        let total: u32 = count.build_query_scalar().fetch_one(&self.pool).await?;
+
+        let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
+        push_filter(&mut query, filter);
+        let key = match filter.sort {
+            SortKey::Created => "seq",
+            SortKey::Title => "title COLLATE NOCASE",
+            SortKey::State => "state",
+            SortKey::BestRobustAccuracy => "summary ->> '$.best.robust_accuracy'",
+            SortKey::LastRobustAccuracy => "summary ->> '$.last.robust_accuracy'",
+            SortKey::BestCas => "summary ->> '$.best.cas'",
+            SortKey::LastCas => "summary ->> '$.last.cas'",
+        };
+        let direction = match filter.order {
+            SortOrder::Asc => "ASC",
+            SortOrder::Desc => "DESC",
+        };
+        // Runs without the number come last either way; the newest run comes first among equals.
+        query.push(format_args!(" ORDER BY {key} IS NULL, {key} {direction}, seq DESC LIMIT "));
+        query.push_bind(filter.limit).push(" OFFSET ").push_bind(filter.offset);
+        let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
+        Ok((rows.into_iter().map(RunRow::into_run).collect::<sqlx::Result<_>>()?, total))
+    }
+
+    /// Runs in a state, in the order of the queue.
+    pub async fn active(&self, state: RunState) -> sqlx::Result<Vec<ActiveRun>> {
+        let rows: Vec<ActiveRow> =
+            sqlx::query_as("SELECT id, device, config, worker_pid, canceling FROM runs WHERE state = ? ORDER BY seq")
+                .bind(state.id())
+                .fetch_all(&self.pool)
+                .await?;
+        rows.into_iter().map(ActiveRow::into_run).collect()
+    }
+
+    pub async fn count(&self, state: RunState) -> sqlx::Result<u32> {
+        sqlx::query_scalar("SELECT count(*) FROM runs WHERE state = ?").bind(state.id()).fetch_one(&self.pool).await
+    }
+
+    pub async fn set_device(&self, id: &RunId, device: &str) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET device = ? WHERE id = ?").bind(device).bind(id.as_str()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    pub async fn set_running(&self, id: &RunId) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET state = 'running', started_at = ? WHERE id = ?")
+            .bind(now())
+            .bind(id.as_str())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    pub async fn set_worker_pid(&self, id: &RunId, pid: Option<i32>) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET worker_pid = ? WHERE id = ?").bind(pid).bind(id.as_str()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    pub async fn set_canceling(&self, id: &RunId) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET canceling = 1 WHERE id = ?").bind(id.as_str()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    pub async fn set_finished(&self, id: &RunId, state: RunState, failure: Option<&str>) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET state = ?, finished_at = ?, failure = ?, canceling = 0, worker_pid = NULL WHERE id = ?")
+            .bind(state.id())
+            .bind(now())
+            .bind(failure)
+            .bind(id.as_str())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    pub async fn set_summary(&self, id: &RunId, summary: &RunSummary) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET summary = ? WHERE id = ?").bind(Json(summary)).bind(id.as_str()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Forgets a run and the shares that show it.
+    pub async fn delete_run(&self, id: &RunId) -> sqlx::Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("DELETE FROM shares WHERE token IN (SELECT token FROM share_runs WHERE run = ?)")
+            .bind(id.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("DELETE FROM runs WHERE id = ?").bind(id.as_str()).execute(&mut *transaction).await?;
+        transaction.commit().await
+    }
+
+    pub async fn insert_share(&self, title: &str, view: &str, runs: &[RunId]) -> sqlx::Result<Share> {
+        let row =
+            ShareRow { token: ShareToken::random().as_str().to_owned(), title: title.to_owned(), view: view.to_owned(), created_at: now() };
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("INSERT INTO shares (token, title, view, created_at) VALUES (?, ?, ?, ?)")
+            .bind(&row.token)
+            .bind(&row.title)
+            .bind(&row.view)
+            .bind(&row.created_at)
+            .execute(&mut *transaction)
+            .await?;
+        for run in runs {
+            sqlx::query("INSERT INTO share_runs (token, run) VALUES (?, ?)")
+                .bind(&row.token)
+                .bind(run.as_str())
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(row.into_share())
+    }
+
+    pub async fn share(&self, token: &ShareToken) -> sqlx::Result<Option<Share>> {
+        let row: Option<ShareRow> = sqlx::query_as("SELECT token, title, view, created_at FROM shares WHERE token = ?")
+            .bind(token.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.map(ShareRow::into_share))
+    }
+
+    /// Every share, the newest first.
+    pub async fn shares(&self) -> sqlx::Result<Vec<Share>> {
+        let rows: Vec<ShareRow> = sqlx::query_as("SELECT token, title, view, created_at FROM shares ORDER BY created_at DESC, token")
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.into_iter().map(ShareRow::into_share).collect())
+    }
+
+    pub async fn count_shares(&self) -> sqlx::Result<u32> {
+        sqlx::query_scalar("SELECT count(*) FROM shares").fetch_one(&self.pool).await
+    }
+
+    /// Revokes a share; tells whether there was one.
+    pub async fn delete_share(&self, token: &ShareToken) -> sqlx::Result<bool> {
+        let deleted = sqlx::query("DELETE FROM shares WHERE token = ?").bind(token.as_str()).execute(&self.pool).await?;
+        Ok(deleted.rows_affected() > 0)
+    }
+}
+
+fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter) {
+    query.push(" WHERE true");
+    if let Some(state) = filter.state {
+        query.push(" AND state = ").push_bind(state.id());
+    }
+    for word in &filter.words {
+        let pattern = format!("%{}%", word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
+        query.push(" AND (id LIKE ").push_bind(pattern.clone()).push(" ESCAPE '\\' OR title LIKE ").push_bind(pattern);
+        query.push(" ESCAPE '\\')");
+    }
+}
+
+fn unreadable(column: &'static str, value: &str) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: column.to_owned(), source: format!("`{value}` is not a {column}").into() }
+}
+
+impl RunRow {
+    fn into_run(self) -> sqlx::Result<Run> {
+        let state = RunState::ALL.into_iter().find(|state| state.id() == self.state).ok_or_else(|| unreadable("state", &self.state))?;
+        Ok(Run {
+            id: self.id,
+            title: self.title,
+            state,
+            config: self.config.0,
+            created_at: self.created_at,
+            started_at: self.started_at,
+            finished_at: self.finished_at,
+            queue_position: self.queue_position,
+            failure: self.failure,
+            canceling: self.canceling,
+            summary: self.summary.0,
+        })
+    }
+}
+
+impl ActiveRow {
+    fn into_run(self) -> sqlx::Result<ActiveRun> {
+        Ok(ActiveRun {
+            id: self.id.parse().map_err(|_| unreadable("id", &self.id))?,
+            device: self.device,
+            config: self.config.0,
+            worker_pid: self.worker_pid,
+            canceling: self.canceling,
+        })
+    }
+}
+
+impl ShareRow {
+    fn into_share(self) -> Share {
+        Share { path: format!("s/{}", self.token), token: self.token, title: self.title, view: self.view, created_at: self.created_at }
+    }
+}

@@ -1,0 +1,140 @@
+//! Extractors that answer what they cannot read with a problem naming the field.
+
+use std::str::FromStr;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+use shared::problem::FieldError;
+use shared::view::{AttributionId, CheckpointId, Lens, ViewError};
+
+use crate::id::{RunId, ShareToken};
+use crate::problem::{ApiError, Kind};
+
+/// A name in the last parameter of the path.
+#[derive(Debug)]
+pub struct Name<T>(pub T);
+
+/// What a path can name.
+pub trait Named: FromStr {
+    /// What to answer when nothing can have this name.
+    fn not_found(text: &str) -> ApiError;
+}
+
+impl Named for RunId {
+    fn not_found(text: &str) -> ApiError {
+        ApiError::on_field(Kind::RunNotFound, "id", format!("no run `{text}`"))
+    }
+}
+
+impl Named for CheckpointId {
+    fn not_found(text: &str) -> ApiError {
+        ApiError::on_field(Kind::CheckpointNotFound, "id", format!("no checkpoint `{text}`; checkpoints are named like `RUN.e12`"))
+    }
+}
+
+impl Named for AttributionId {
+    fn not_found(text: &str) -> ApiError {
+        let detail = format!("no attribution `{text}`; attributions are named like `RUN.e12.adversarial`");
+        ApiError::on_field(Kind::AttributionNotFound, "id", detail)
+    }
+}
+
+impl Named for ShareToken {
+    fn not_found(_: &str) -> ApiError {
+        let detail = "this link does not lead anywhere: it was revoked, or the run it showed was deleted";
+        ApiError::on_field(Kind::ShareNotFound, "token", detail)
+    }
+}
+
+impl<S: Send + Sync, T: Named> FromRequestParts<S> for Name<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| T::not_found("?"))?;
+        text.parse().map(Name).map_err(|_| T::not_found(&text))
+    }
+}
+
+/// The query of the address as a struct.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+        serde_path_to_error::deserialize(pairs).map(Query).map_err(|error| {
+            let path = error.path().to_string();
+            let message = error.into_inner().to_string();
+            let field = named_field(&message).unwrap_or(&path).to_owned();
+            ApiError::on_fields(Kind::InvalidQuery, vec![FieldError::new(field, message)])
+        })
+    }
+}
+
+/// serde names a missing, unknown or repeated field in its message only.
+fn named_field(message: &str) -> Option<&str> {
+    let rest = ["missing field `", "unknown field `", "duplicate field `"].iter().find_map(|start| message.strip_prefix(start))?;
+    rest.split_once('`').map(|(field, _)| field)
+}
+
+/// A JSON body.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            let detail = "the body must be JSON, with the header `Content-Type: application/json`";
+            return Err(ApiError::on_field(Kind::UnsupportedMediaType, "Content-Type", detail));
+        }
+        let body = Bytes::from_request(request, state).await.map_err(unreadable_body)?;
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&body)).map(Json).map_err(|error| {
+            let path = error.path().to_string();
+            let inner = error.into_inner();
+            let message = inner.to_string();
+            if !inner.is_data() {
+                return ApiError::new(Kind::InvalidJson, format!("the body is not JSON: {message}"));
+            }
+            let field = named_field(&message).unwrap_or(if path == "." { "" } else { &path }).to_owned();
+            ApiError::on_fields(Kind::InvalidJson, vec![FieldError::new(field, message)])
+        })
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn unreadable_body(rejection: BytesRejection) -> ApiError {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(Kind::BodyTooLarge, "the body is larger than 1 MiB"),
+        _ => ApiError::new(Kind::InvalidJson, format!("the body could not be read: {}", rejection.body_text())),
+    }
+}
+
+/// Reads the lens of a figure from query parameters that were parsed as texts.
+pub fn lens(order: Option<&str>, scale: Option<&str>, cell: Option<&str>) -> Result<Lens, ApiError> {
+    let get = |name: &str| match name {
+        "order" => order,
+        "scale" => scale,
+        "cell" => cell,
+        _ => None,
+    };
+    Lens::from_parameters(get).map_err(|error| {
+        let field = match &error {
+            ViewError::Parameter { name, .. } => name,
+            ViewError::Attribution(_) | ViewError::Checkpoint(_) | ViewError::Page(_) => "",
+        };
+        ApiError::on_field(Kind::InvalidQuery, field, error.to_string())
+    })
+}

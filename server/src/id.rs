@@ -1,0 +1,122 @@
+//! Names that are checked once, where they come in.
+
+use std::fmt;
+use std::str::FromStr;
+
+use shared::config::{Method, RunConfig};
+use shared::view::{AttributionId, CheckpointId, View, is_run_id};
+
+/// The name of a run; safe as the name of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RunId(String);
+
+/// A text that cannot be the name of a run.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not the name of a run")]
+pub struct NotARunId(String);
+
+impl RunId {
+    /// Makes a name such as `at-digits-7f3a`; `digits` hexadecimal digits tell runs of one kind apart.
+    pub fn random(config: &RunConfig, digits: usize) -> Self {
+        let RunConfig::Train(train) = config;
+        let method = match train.training.method {
+            Method::Standard => "std",
+            Method::PgdAt => "at",
+        };
+        let random = format!("{:016x}", rand::random::<u64>());
+        RunId(format!("{method}-{}-{}", train.data.dataset.id(), &random[..digits.min(16)]))
+    }
+
+    /// The run of a view's attribution; views hold checked names.
+    pub fn of_attribution(id: &AttributionId) -> Self {
+        RunId(id.run.clone())
+    }
+
+    pub fn of_checkpoint(id: &CheckpointId) -> Self {
+        RunId(id.run.clone())
+    }
+
+    /// The runs that a view shows, each once.
+    pub fn of_view(view: &View) -> Vec<Self> {
+        let mut runs = match view {
+            View::Run { run } => vec![RunId(run.clone())],
+            View::Attribution { id, .. } => vec![Self::of_attribution(id)],
+            View::Compare { a, b, .. } => vec![Self::of_attribution(a), Self::of_attribution(b)],
+        };
+        runs.dedup();
+        runs
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RunId {
+    type Err = NotARunId;
+
+    fn from_str(text: &str) -> Result<Self, NotARunId> {
+        if is_run_id(text) { Ok(RunId(text.to_owned())) } else { Err(NotARunId(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The secret part of a share link: 160 random bits in hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareToken(String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("not a share token")]
+pub struct NotAShareToken;
+
+impl ShareToken {
+    pub fn random() -> Self {
+        ShareToken(random_hex())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// 160 random bits from a generator that is fit for secrets.
+pub fn random_hex() -> String {
+    rand::random::<[u8; 20]>().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl FromStr for ShareToken {
+    type Err = NotAShareToken;
+
+    fn from_str(text: &str) -> Result<Self, NotAShareToken> {
+        let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() == 40 && text.bytes().all(hexadecimal) { Ok(ShareToken(text.to_owned())) } else { Err(NotAShareToken) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_name_is_a_name() {
+        let config = shared::preset::demo().config;
+        for digits in [4, 16] {
+            let id = RunId::random(&config, digits);
+            assert!(id.as_str().starts_with("at-digits-"));
+            assert_eq!(id.as_str().parse::<RunId>().unwrap(), id);
+        }
+    }
+
+    #[test]
+    fn made_tokens_read_back_and_differ() {
+        let token = ShareToken::random();
+        assert_eq!(token.as_str().parse::<ShareToken>().unwrap(), token);
+        assert_ne!(token, ShareToken::random());
+        assert!("../../etc/passwd".parse::<ShareToken>().is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! Sums up the records of a run into the database while its worker writes them, for the tables.
+
+use std::time::Duration;
+
+use shared::api::RunSummary;
+use shared::record::Metrics;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::db::Db;
+use crate::id::RunId;
+use crate::rundir::{RunDir, record};
+
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Keeps the summary of a run up with its records until `ended`, then takes in the rest and returns what they add up to.
+pub async fn follow(db: &Db, dir: &RunDir, id: &RunId, epochs: u32, ended: CancellationToken) -> Metrics {
+    let mut tail = dir.tail();
+    let mut metrics = Metrics::default();
+    loop {
+        // Look first: a line written before the worker ended is then still read.
+        let last_look = ended.is_cancelled();
+        let lines = tail.read().await.unwrap_or_else(|error| {
+            tracing::warn!(run = %id, "the records of {id} cannot be read: {error}");
+            Vec::new()
+        });
+        if lines.is_empty() {
+            if last_look {
+                return metrics;
+            }
+            tokio::select! {
+                () = sleep(INTERVAL) => {}
+                () = ended.cancelled() => {}
+            }
+            continue;
+        }
+        for line in lines {
+            match record(&line) {
+                Ok(record) => metrics.apply(record),
+                Err(error) => tracing::warn!(run = %id, "line {} of the records of {id} is passed over: {error}", line.number),
+            }
+        }
+        if let Err(error) = db.set_summary(id, &RunSummary::of(&metrics, epochs)).await {
+            tracing::error!(run = %id, "the summary of {id} cannot be kept: {error}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The CrossLens web server: the queue and its workers, run directories as JSON, figures and streams, and share links.
+//!
+//! Knows no tensors: training happens in a child process (see [`worker`]).
+
+pub mod app;
+pub mod args;
+mod auth;
+mod content;
+mod db;
+mod extract;
+mod figures;
+mod id;
+mod ingest;
+mod problem;
+mod routes;
+mod rundir;
+mod scheduler;
+pub mod serve;
+pub mod state;
+mod tail;
+mod worker;

@@ -1,0 +1,9 @@
+//! The handlers, one file for each thing that addresses name.
+
+pub mod attributions;
+pub mod checkpoints;
+pub mod comparisons;
+pub mod meta;
+pub mod pages;
+pub mod runs;
+pub mod shares;

@@ -1,0 +1,142 @@
+//! Everything outside the API: the built frontend, one page for every address in it, and what a share link tells other programs.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{Html, IntoResponse, Response};
+use shared::api::SharedView;
+use tower::ServiceExt;
+use tower_http::services::ServeDir;
+
+use crate::auth;
+use crate::content;
+use crate::id::ShareToken;
+use crate::problem::{ApiError, Kind};
+use crate::routes::shares;
+use crate::state::{AppState, Settings};
+
+/// What index.html holds for us to replace.
+const BASE: &str = "<base href=\"/\">";
+const HEAD: &str = "<!-- head -->";
+
+/// Answers every address that no route answers: a file of the frontend, or its page.
+pub async fn get_page(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
+    let path = request.uri().path().to_owned();
+    if path == "/api" || path.starts_with("/api/") {
+        return Err(ApiError::new(Kind::RouteNotFound, format!("the API has no route `{path}`")));
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Err(method_not_allowed(request.method().clone(), request.uri().clone()).await);
+    }
+    if let Some(response) = auth::sign_in(&state.settings, request.uri()) {
+        return Ok(response);
+    }
+    let Some(web) = state.settings.web.clone() else {
+        return Err(ApiError::new(Kind::RouteNotFound, "this server serves only the API, because it was started without `--web`"));
+    };
+    if let Some(token) = path.strip_prefix("/s/") {
+        return share_page(&state, &web, token, request.headers()).await;
+    }
+    if path == "/" || path == "/index.html" {
+        return Ok(Html(index(&state.settings, &web, "").await?).into_response());
+    }
+    let files = ServeDir::new(&web).append_index_html_on_directories(false).precompressed_gzip();
+    let file = files.oneshot(request).await.map_err(ApiError::internal)?;
+    if file.status() != StatusCode::NOT_FOUND {
+        return Ok(file.map(Body::new));
+    }
+    if is_asset(&path) {
+        return Err(ApiError::new(Kind::RouteNotFound, format!("the frontend has no file `{path}`")));
+    }
+    Ok(Html(index(&state.settings, &web, "").await?).into_response())
+}
+
+/// Answers a method that a route does not know.
+pub async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(Kind::MethodNotAllowed, format!("`{}` cannot be asked for with {method}", uri.path()))
+}
+
+/// A file that is missing must not come as a page: the browser would take the page for a broken script.
+fn is_asset(path: &str) -> bool {
+    let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| {
+        ["css", "gz", "ico", "js", "map", "png", "svg", "txt", "wasm", "webmanifest", "woff2"].contains(&extension)
+    })
+}
+
+/// The page with a share's title and picture for programs that show previews; 404 with the plain page when the link leads nowhere.
+async fn share_page(state: &AppState, web: &Path, token: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+    let shared = match token.parse::<ShareToken>() {
+        Ok(token) => shares::open(state, &token).await,
+        Err(_) => return Ok((StatusCode::NOT_FOUND, Html(index(&state.settings, web, "").await?)).into_response()),
+    };
+    match shared {
+        Ok(shared) => {
+            let head = share_head(&shared, &origin(headers), &state.settings.base_path);
+            Ok(Html(index(&state.settings, web, &head).await?).into_response())
+        }
+        Err(error) if error.kind() == Kind::ShareNotFound => {
+            Ok((StatusCode::NOT_FOUND, Html(index(&state.settings, web, "").await?)).into_response())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn index(settings: &Settings, web: &Path, head: &str) -> Result<String, ApiError> {
+    let path = web.join("index.html");
+    let page = match tokio::fs::read_to_string(&path).await {
+        Ok(page) => page,
+        Err(error) => return Err(ApiError::internal(format!("cannot read {}: {error}", path.display()))),
+    };
+    Ok(page.replacen(BASE, &format!("<base href=\"{}/\">", settings.base_path), 1).replacen(HEAD, head, 1))
+}
+
+fn share_head(shared: &SharedView, origin: &str, base_path: &str) -> String {
+    let title = escape(&shared.share.title);
+    let description = content::description(&shared.content);
+    let description = escape(&description);
+    let address = format!("{origin}{base_path}/{}", shared.share.path);
+    let address = escape(&address);
+    let picture = format!("{origin}{base_path}/api/shares/{}/preview.png", shared.share.token);
+    let picture = escape(&picture);
+    // Whoever has the link may show it; search engines need not know it.
+    format!(
+        "<meta name=\"robots\" content=\"noindex\">\
+         <meta name=\"description\" content=\"{description}\">\
+         <meta property=\"og:type\" content=\"website\">\
+         <meta property=\"og:site_name\" content=\"CrossLens\">\
+         <meta property=\"og:title\" content=\"{title}\">\
+         <meta property=\"og:description\" content=\"{description}\">\
+         <meta property=\"og:url\" content=\"{address}\">\
+         <meta property=\"og:image\" content=\"{picture}\">\
+         <meta property=\"og:image:type\" content=\"image/png\">\
+         <meta property=\"og:image:width\" content=\"1200\">\
+         <meta property=\"og:image:height\" content=\"630\">\
+         <meta name=\"twitter:card\" content=\"summary_large_image\">\
+         <meta name=\"twitter:title\" content=\"{title}\">\
+         <meta name=\"twitter:description\" content=\"{description}\">\
+         <meta name=\"twitter:image\" content=\"{picture}\">"
+    )
+}
+
+/// Where this server is for whoever asked, `https://lens.example.org`; a proxy says so in its headers.
+fn origin(headers: &HeaderMap) -> String {
+    // Each proxy adds its own; the first is the one that the browser spoke to.
+    let first =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).and_then(|value| value.split(',').next()).map(str::trim);
+    let scheme = first("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
+    let host = first("x-forwarded-host").or_else(|| first(header::HOST.as_str())).unwrap_or("localhost");
+    format!("{scheme}://{host}")
+}
+
+/// A text inside a quoted attribute.
+fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(['&', '<', '>', '"', '\'']) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;");
+    Cow::Owned(escaped)
+}

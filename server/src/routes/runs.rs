@@ -1,0 +1,367 @@
+//! Runs: submitting, listing, following, canceling and deleting them.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, stream};
+use serde::Deserialize;
+use serde_json::Value;
+use shared::api::{Run, RunPage, RunState, WorkerStatus};
+use shared::config::{Inputs, RunConfig};
+use shared::dataset::Source;
+use shared::problem::FieldError;
+use shared::record::Metrics;
+use tokio::time::sleep;
+use tokio_util::io::ReaderStream;
+use utoipa::IntoParams;
+
+use crate::content;
+use crate::db::{RunFilter, SortKey, SortOrder};
+use crate::extract::{self, Name, Named, Query};
+use crate::id::RunId;
+use crate::problem::{ApiError, Kind};
+use crate::rundir::record;
+use crate::scheduler::{Refusal, resolve_device};
+use crate::state::AppState;
+use crate::tail::Tail;
+
+/// More than a person queues; a bound for a script that runs wild.
+const MOST_QUEUED: u32 = 1000;
+const MOST_LISTED: u32 = 500;
+/// How often a stream looks for new lines.
+const EVENTS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Queues a run
+#[utoipa::path(post, path = "/api/runs", tag = "runs", request_body = RunConfig, responses((status = 201, body = Run), ApiError))]
+pub async fn create_run(State(state): State<AppState>, extract::Json(config): extract::Json<Value>) -> Result<impl IntoResponse, ApiError> {
+    let config = RunConfig::parse(&config).map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
+    let probe = match state.worker_status().await {
+        WorkerStatus::Ready(probe) => probe,
+        WorkerStatus::Broken { message } => {
+            return Err(ApiError::new(Kind::WorkerNotReady, format!("nothing can be trained here: {message}")));
+        }
+        WorkerStatus::Starting => return Err(ApiError::new(Kind::WorkerNotReady, "the worker has not started yet")),
+    };
+    let RunConfig::Train(train) = &config;
+    let mut errors = Vec::new();
+    let device = resolve_device(&train.device, &probe).map(str::to_owned);
+    if device.is_none() {
+        let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
+        errors.push(FieldError::new("device", format!("`{}` is not on this machine; it has {}", train.device, known.join(", "))));
+    }
+    if let (Source::Folder, Some(path)) = (train.data.dataset.source(), &train.data.path) {
+        errors.extend(missing_files(path).map(|message| FieldError::new("data.path", message)));
+    }
+    let Some(device) = device.filter(|_| errors.is_empty()) else {
+        return Err(ApiError::on_fields(Kind::InvalidRun, errors));
+    };
+    if state.db.count(RunState::Queued).await? >= MOST_QUEUED {
+        return Err(ApiError::new(Kind::QueueFull, format!("{MOST_QUEUED} runs are queued; wait for some to finish or cancel them")));
+    }
+    let id = state.scheduler.submit(config, device).await?;
+    let run = content::run(&state, &id).await?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, format!("{}/api/runs/{id}", state.settings.base_path))], Json(run)))
+}
+
+/// What a folder lacks to be CIFAR-10 in one of its two layouts.
+fn missing_files(path: &str) -> Option<String> {
+    let folder = Path::new(path);
+    if !folder.is_absolute() {
+        return Some(format!("`{path}` is not an absolute path"));
+    }
+    if !folder.is_dir() {
+        return Some(format!("`{path}` is not a folder on the server"));
+    }
+    let found = ["data_batch_1.bin", "data_batch_1"].iter().any(|file| folder.join(file).is_file());
+    (!found).then(|| format!("`{path}` holds neither data_batch_1.bin (binary version) nor data_batch_1 (Python version)"))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct ListRuns {
+    /// Only runs in this state.
+    state: Option<RunState>,
+    /// Words that the name or the title holds.
+    q: String,
+    #[param(inline)]
+    sort: SortKey,
+    #[param(inline)]
+    order: SortOrder,
+    /// At most 500; 50 when absent.
+    limit: u32,
+    offset: u32,
+}
+
+impl Default for ListRuns {
+    fn default() -> Self {
+        ListRuns { state: None, q: String::new(), sort: SortKey::default(), order: SortOrder::default(), limit: 50, offset: 0 }
+    }
+}
+
+/// A page of runs
+#[utoipa::path(get, path = "/api/runs", tag = "runs", params(ListRuns), responses((status = 200, body = RunPage), ApiError))]
+pub async fn list_runs(State(state): State<AppState>, Query(query): Query<ListRuns>) -> Result<Json<RunPage>, ApiError> {
+    let ListRuns { state: run_state, q, sort, order, limit, offset } = query;
+    if !(1..=MOST_LISTED).contains(&limit) {
+        let message = format!("{limit} is out of range; 1 to {MOST_LISTED}");
+        return Err(ApiError::on_fields(Kind::InvalidQuery, vec![FieldError::new("limit", message)]));
+    }
+    let words = q.split_whitespace().map(str::to_owned).collect();
+    let (runs, total) = state.db.runs(&RunFilter { state: run_state, words, sort, order, limit, offset }).await?;
+    Ok(Json(RunPage { runs, total }))
+}
+
+/// One run, without its curves
+#[utoipa::path(
+    get, path = "/api/runs/{id}", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    responses((status = 200, body = Run), ApiError)
+)]
+pub async fn get_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
+    content::run(&state, &id).await.map(Json)
+}
+
+/// Deletes a run that does not run, with its checkpoints and the share links that show it
+#[utoipa::path(
+    delete, path = "/api/runs/{id}", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    responses((status = 204, description = "Deleted"), ApiError)
+)]
+pub async fn delete_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<StatusCode, ApiError> {
+    match state.scheduler.delete(id.clone()).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(refusal) => Err(refused(&id, refusal)),
+    }
+}
+
+/// Takes a run out of the queue, or asks its worker to save and stop
+#[utoipa::path(
+    post, path = "/api/runs/{id}/cancel", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    responses((status = 200, body = Run, description = "The run: canceled, or canceling until the worker has saved"), ApiError)
+)]
+pub async fn cancel_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
+    state.scheduler.cancel(id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
+    content::run(&state, &id).await.map(Json)
+}
+
+fn refused(id: &RunId, refusal: Refusal) -> ApiError {
+    match refusal {
+        Refusal::NotFound => RunId::not_found(id.as_str()),
+        Refusal::Finished(state) => {
+            ApiError::on_field(Kind::RunFinished, "id", format!("`{id}` has finished ({}) and cannot be canceled", state.id()))
+        }
+        Refusal::Running => ApiError::on_field(Kind::RunActive, "id", format!("`{id}` is running; cancel it before deleting it")),
+        Refusal::Internal(error) => error.into(),
+    }
+}
+
+/// Everything that a run has recorded so far
+#[utoipa::path(
+    get, path = "/api/runs/{id}/metrics", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    responses((status = 200, body = Metrics), ApiError)
+)]
+pub async fn get_metrics(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Metrics>, ApiError> {
+    content::metrics(&state, &id).await.map(Json)
+}
+
+/// The epochs of a run as a table
+#[utoipa::path(
+    get, path = "/api/runs/{id}/metrics.csv", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    responses((status = 200, content_type = "text/csv", body = String), ApiError)
+)]
+pub async fn get_metrics_csv(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
+    let table = metrics_csv(&content::metrics(&state, &id).await?).map_err(ApiError::internal)?;
+    let disposition = format!("attachment; filename=\"{id}.csv\"");
+    Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)], table).into_response())
+}
+
+fn metrics_csv(metrics: &Metrics) -> Result<Vec<u8>, csv::Error> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record([
+        "epoch",
+        "learning_rate",
+        "train_loss",
+        "train_clean_accuracy",
+        "train_robust_accuracy",
+        "test_clean_accuracy",
+        "test_robust_accuracy",
+        "test_loss",
+        "holdout_robust_accuracy",
+        "cas_adversarial",
+        "cas_clean",
+        "seconds",
+        "elapsed_secs",
+    ])?;
+    for epoch in &metrics.epochs {
+        let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+        table.write_record([
+            epoch.epoch.to_string(),
+            number(Some(epoch.learning_rate)),
+            number(Some(epoch.train_loss)),
+            number(epoch.train_clean_accuracy),
+            number(epoch.train_robust_accuracy),
+            number(epoch.test_clean_accuracy),
+            number(epoch.test_robust_accuracy),
+            number(epoch.test_loss),
+            number(epoch.holdout_robust_accuracy),
+            number(metrics.cas(epoch.epoch, Inputs::Adversarial)),
+            number(metrics.cas(epoch.epoch, Inputs::Clean)),
+            number(Some(epoch.seconds)),
+            number(Some(epoch.elapsed_secs)),
+        ])?;
+    }
+    table.into_inner().map_err(|error| error.into_error().into())
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReadLog {
+    /// Only so many of the last lines.
+    tail: Option<usize>,
+}
+
+/// What the worker has printed
+#[utoipa::path(
+    get, path = "/api/runs/{id}/log", tag = "runs",
+    params(("id" = String, Path, description = "The run"), ReadLog),
+    responses((status = 200, content_type = "text/plain", body = String), ApiError)
+)]
+pub async fn get_log(State(state): State<AppState>, Name(id): Name<RunId>, Query(query): Query<ReadLog>) -> Result<Response, ApiError> {
+    content::run(&state, &id).await?;
+    let dir = state.dirs.of(&id);
+    let body = match query.tail {
+        Some(lines) => Body::from(dir.log_tail(lines).await?),
+        None => match tokio::fs::File::open(dir.log()).await {
+            Ok(file) => Body::from_stream(ReaderStream::new(file)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Body::empty(),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct FollowRun {
+    /// Starts after this line; the header `Last-Event-ID` goes first.
+    after: Option<u64>,
+}
+
+/// The records of a run as they are written
+///
+/// A stream of server-sent events. A `message` holds one record as JSON, its id is the number of the line in `metrics.jsonl`. A `run`
+/// holds the run: first of all, and whenever its state changes. An `end` holds the run once it has finished and every record is
+/// sent; close the stream then.
+#[utoipa::path(
+    get, path = "/api/runs/{id}/events", tag = "runs",
+    params(
+        ("id" = String, Path, description = "The run"), FollowRun,
+        ("Last-Event-ID" = Option<u64>, Header, description = "The last line seen; the stream starts after it")
+    ),
+    responses((status = 200, content_type = "text/event-stream", body = String), ApiError)
+)]
+pub async fn stream_events(
+    State(state): State<AppState>,
+    Name(id): Name<RunId>,
+    Query(query): Query<FollowRun>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, ApiError> {
+    let after = last_event_id(&headers)?.or(query.after).unwrap_or(0);
+    content::run(&state, &id).await?;
+    let follower = Follower { tail: state.dirs.of(&id).tail(), state, id, after, pending: VecDeque::new(), seen: None, ended: false };
+    let events = Sse::new(events(follower)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
+    // nginx would hold events back until it has a buffer full of them.
+    Ok(([("x-accel-buffering", "no")], events))
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+    const NAME: &str = "last-event-id";
+    let Some(value) = headers.get(NAME) else { return Ok(None) };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let bad = |_| ApiError::on_field(Kind::InvalidQuery, "Last-Event-ID", format!("`{text}` is not the number of a line"));
+    text.parse().map(Some).map_err(bad)
+}
+
+/// One viewer's place in the records of a run.
+struct Follower {
+    state: AppState,
+    id: RunId,
+    tail: Tail,
+    after: u64,
+    pending: VecDeque<Event>,
+    /// What the last `run` event said: state and whether a cancel was asked for.
+    seen: Option<(RunState, bool)>,
+    ended: bool,
+}
+
+fn events(follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(follower, |mut follower| async move { follower.next().await.map(|event| (Ok(event), follower)) })
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Some(event);
+            }
+            if self.ended || self.state.stopping.is_cancelled() {
+                return None;
+            }
+            if let Err(error) = self.look().await {
+                // The browser comes again with the last line it saw.
+                tracing::warn!(run = %self.id, "the stream of {} breaks off: {error}", self.id);
+                return None;
+            }
+            if self.pending.is_empty() {
+                tokio::select! {
+                    () = sleep(EVENTS_INTERVAL) => {}
+                    () = self.state.stopping.cancelled() => {}
+                }
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), ApiError> {
+        // The state first: a line written before the run ended is then still sent.
+        let Some(run) = self.state.db.run(&self.id).await? else {
+            self.ended = true;
+            return Ok(());
+        };
+        if self.seen.replace((run.state, run.canceling)) != Some((run.state, run.canceling)) {
+            self.pending.push_back(run_event("run", &run)?);
+        }
+        let lines = self.tail.read().await?;
+        let drained = lines.is_empty();
+        for line in lines {
+            if line.number > self.after && record(&line).is_ok() {
+                self.pending.push_back(Event::default().id(line.number.to_string()).data(line.text));
+            }
+        }
+        if drained && run.state.is_finished() {
+            self.pending.push_back(run_event("end", &run)?);
+            self.ended = true;
+        }
+        Ok(())
+    }
+}
+
+fn run_event(name: &str, run: &Run) -> Result<Event, ApiError> {
+    Event::default().event(name).json_data(run).map_err(ApiError::internal)
+}

@@ -1,0 +1,93 @@
+//! Share links: a view under an unguessable name that can be revoked.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use shared::api::{NewShare, Share, SharedView};
+use shared::view::View;
+
+use crate::content;
+use crate::extract::{self, Name, Named};
+use crate::figures;
+use crate::id::{RunId, ShareToken};
+use crate::problem::{ApiError, Kind};
+use crate::state::AppState;
+
+/// More than a person makes; a bound for a script that runs wild.
+const MOST_SHARES: u32 = 10_000;
+const LONGEST_TITLE: usize = 120;
+
+/// Makes a link that opens a view
+#[utoipa::path(post, path = "/api/shares", tag = "shares", request_body = NewShare, responses((status = 201, body = Share), ApiError))]
+pub async fn create_share(
+    State(state): State<AppState>,
+    extract::Json(new): extract::Json<NewShare>,
+) -> Result<impl IntoResponse, ApiError> {
+    let length = new.title.chars().count();
+    if length > LONGEST_TITLE {
+        let detail = format!("the title has {length} characters; at most {LONGEST_TITLE}");
+        return Err(ApiError::on_field(Kind::InvalidShare, "title", detail));
+    }
+    let view: View = new.view.parse().map_err(|error| ApiError::on_field(Kind::InvalidShare, "view", format!("{error}")))?;
+    let content = content::shared_content(&state, &view).await.map_err(|error| error.moved_to("view"))?;
+    if state.db.count_shares().await? >= MOST_SHARES {
+        return Err(ApiError::new(Kind::TooManyShares, format!("there are {MOST_SHARES} share links; revoke some first")));
+    }
+    let title = match new.title.trim() {
+        "" => content::title(&content),
+        title => title.to_owned(),
+    };
+    // The view as we write it, so that nothing but a view comes back.
+    let share = state.db.insert_share(&title, &view.to_string(), &RunId::of_view(&view)).await?;
+    Ok((StatusCode::CREATED, Json(share)))
+}
+
+/// Every share link, the newest first
+#[utoipa::path(get, path = "/api/shares", tag = "shares", responses((status = 200, body = Vec<Share>), ApiError))]
+pub async fn list_shares(State(state): State<AppState>) -> Result<Json<Vec<Share>>, ApiError> {
+    Ok(Json(state.db.shares().await?))
+}
+
+/// What a share link shows; needs no token beside the link's own
+#[utoipa::path(
+    get, path = "/api/shares/{token}", tag = "shares",
+    params(("token" = String, Path, description = "The secret part of the link")),
+    responses((status = 200, body = SharedView), ApiError), security(())
+)]
+pub async fn get_share(State(state): State<AppState>, Name(token): Name<ShareToken>) -> Result<Json<SharedView>, ApiError> {
+    open(&state, &token).await.map(Json)
+}
+
+/// Revokes a share link
+#[utoipa::path(
+    delete, path = "/api/shares/{token}", tag = "shares",
+    params(("token" = String, Path, description = "The secret part of the link")),
+    responses((status = 204, description = "Revoked"), ApiError)
+)]
+pub async fn delete_share(State(state): State<AppState>, Name(token): Name<ShareToken>) -> Result<StatusCode, ApiError> {
+    if state.db.delete_share(&token).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ShareToken::not_found(token.as_str())) }
+}
+
+/// A picture of what a share link shows, 1200×630, for previews of links
+#[utoipa::path(
+    get, path = "/api/shares/{token}/preview.png", tag = "shares",
+    params(("token" = String, Path, description = "The secret part of the link")),
+    responses((status = 200, content_type = "image/png", body = Vec<u8>), ApiError), security(())
+)]
+pub async fn get_share_preview(State(state): State<AppState>, Name(token): Name<ShareToken>) -> Result<impl IntoResponse, ApiError> {
+    let shared = open(&state, &token).await?;
+    Ok(([(header::CONTENT_TYPE, "image/png")], figures::preview(shared).await?))
+}
+
+/// Looks up a share and what it shows.
+pub async fn open(state: &AppState, token: &ShareToken) -> Result<SharedView, ApiError> {
+    let not_found = || ShareToken::not_found(token.as_str());
+    let share = state.db.share(token).await?.ok_or_else(not_found)?;
+    let view: View = share.view.parse().map_err(|error| ApiError::internal(format!("share {}: {error}", share.view)))?;
+    match content::shared_content(state, &view).await {
+        Ok(content) => Ok(SharedView { share, content }),
+        Err(error) if matches!(error.kind(), Kind::RunNotFound | Kind::AttributionNotFound) => Err(not_found()),
+        Err(error) => Err(error),
+    }
+}

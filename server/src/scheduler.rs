@@ -1,0 +1,436 @@
+//! The queue: starts runs in order, one per device, and settles how they ended.
+//!
+//! One task owns all of it and alone changes the state of a run; everyone else sends it messages.
+
+use std::collections::HashMap;
+use std::io;
+use std::process::ExitStatus;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use shared::api::{Probe, RunState, WorkerStatus};
+use shared::config::RunConfig;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::db::{ActiveRun, Db};
+use crate::id::RunId;
+use crate::ingest;
+use crate::rundir::{RunDir, RunDirs};
+use crate::worker::{Worker, last_words, sentence};
+
+/// What a worker exits with after it was asked to stop.
+const CANCELED_CODE: i32 = 3;
+const SERVER_STOPPED: &str = "the server stopped while this run was running";
+
+/// Sends messages to the task that owns the queue.
+#[derive(Clone, Debug)]
+pub struct Scheduler {
+    messages: mpsc::Sender<Message>,
+}
+
+/// Why a run cannot be canceled or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("no such run")]
+    NotFound,
+    #[error("the run has finished: {}", .0.id())]
+    Finished(RunState),
+    #[error("the run is running")]
+    Running,
+    #[error(transparent)]
+    Internal(#[from] anyhow::Error),
+}
+
+#[derive(Debug)]
+enum Message {
+    Submit { config: Box<RunConfig>, device: String, reply: oneshot::Sender<anyhow::Result<RunId>> },
+    Cancel { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
+    Delete { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
+    Ended { id: RunId, ending: Ending },
+    Stop { reply: oneshot::Sender<()> },
+}
+
+/// How the worker of a run came to its end.
+#[derive(Debug)]
+enum Ending {
+    Exited(io::Result<ExitStatus>),
+    /// It outlived the server that had started it, so nobody saw its exit code.
+    Unseen {
+        finished: bool,
+    },
+}
+
+struct Actor {
+    db: Db,
+    dirs: RunDirs,
+    worker: Worker,
+    probe: watch::Receiver<WorkerStatus>,
+    inbox: mpsc::Receiver<Message>,
+    /// For the tasks that wait for workers.
+    outbox: mpsc::Sender<Message>,
+    running: HashMap<RunId, Running>,
+    /// Set while the server stops: who wants to know when the last worker has ended.
+    stopping: Option<oneshot::Sender<()>>,
+}
+
+struct Running {
+    device: String,
+    stop: CancellationToken,
+    stop_reason: Option<StopReason>,
+    /// Left over from a server that died; stopping already.
+    left_over: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StopReason {
+    Canceled,
+    ServerStops,
+}
+
+impl Scheduler {
+    /// Starts the task: settles the runs that a former server left running, and starts queued ones once the worker is ready.
+    pub fn start(db: Db, dirs: RunDirs, worker: Worker, probe: watch::Receiver<WorkerStatus>) -> Self {
+        let (messages, inbox) = mpsc::channel(64);
+        let actor = Actor { db, dirs, worker, probe, inbox, outbox: messages.clone(), running: HashMap::new(), stopping: None };
+        tokio::spawn(actor.run());
+        Scheduler { messages }
+    }
+
+    /// Queues a valid configuration for a device that exists.
+    pub async fn submit(&self, config: RunConfig, device: String) -> anyhow::Result<RunId> {
+        self.ask(|reply| Message::Submit { config: Box::new(config), device, reply }).await?
+    }
+
+    /// Takes a run out of the queue, or asks its worker to save and stop.
+    pub async fn cancel(&self, id: RunId) -> Result<(), Refusal> {
+        self.ask(|reply| Message::Cancel { id, reply }).await?
+    }
+
+    /// Removes a run that does not run, with its directory and the shares that show it.
+    pub async fn delete(&self, id: RunId) -> Result<(), Refusal> {
+        self.ask(|reply| Message::Delete { id, reply }).await?
+    }
+
+    /// Starts no further runs, asks every worker to save and stop, and waits for them.
+    pub async fn stop(&self) -> anyhow::Result<()> {
+        self.ask(|reply| Message::Stop { reply }).await
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> anyhow::Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(message(reply)).await.ok().context("the scheduler has ended")?;
+        answer.await.context("the scheduler has ended")
+    }
+}
+
+/// The device that a configuration's `device` means here.
+pub fn resolve_device<'a>(wanted: &str, probe: &'a Probe) -> Option<&'a str> {
+    let device = match wanted {
+        "auto" => probe.devices.first(),
+        id => probe.devices.iter().find(|device| device.id == id),
+    };
+    device.map(|device| device.id.as_str())
+}
+
+impl Actor {
+    async fn run(mut self) {
+        if let Err(error) = self.recover().await {
+            tracing::error!("the runs of the last start could not all be settled: {error:#}");
+        }
+        loop {
+            if let Err(error) = self.start_next().await {
+                tracing::error!("the queue is stuck until something changes: {error:#}");
+            }
+            let probe_changes = !matches!(*self.probe.borrow(), WorkerStatus::Ready(_));
+            tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.handle(message).await,
+                    None => return,
+                },
+                changed = self.probe.changed(), if probe_changes => if changed.is_err() { return },
+            }
+        }
+    }
+
+    async fn handle(&mut self, message: Message) {
+        // Whoever asked may be gone; what was asked for is done all the same.
+        match message {
+            Message::Submit { config, device, reply } => _ = reply.send(self.submit(&config, &device).await),
+            Message::Cancel { id, reply } => _ = reply.send(self.cancel(&id).await),
+            Message::Delete { id, reply } => _ = reply.send(self.delete(&id).await),
+            Message::Ended { id, ending } => {
+                if let Err(error) = self.settle(&id, ending).await {
+                    tracing::error!(run = %id, "the end of {id} could not be kept: {error:#}");
+                }
+            }
+            Message::Stop { reply } => {
+                self.stopping = Some(reply);
+                // A worker left over is stopping anyway; the next start settles it.
+                self.running.retain(|_, running| !running.left_over);
+                for running in self.running.values_mut() {
+                    running.stop_reason.get_or_insert(StopReason::ServerStops);
+                    running.stop.cancel();
+                }
+            }
+        }
+        if self.running.is_empty()
+            && let Some(reply) = self.stopping.take()
+        {
+            self.inbox.close();
+            reply.send(()).ok();
+        }
+    }
+
+    async fn submit(&mut self, config: &RunConfig, device: &str) -> anyhow::Result<RunId> {
+        let mut digits = 4;
+        let id = loop {
+            let id = RunId::random(config, digits);
+            match self.dirs.make(&id, config) {
+                Ok(_) => break id,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && digits < 16 => digits += 1,
+                Err(error) => return Err(error).context("cannot make the directory of the run"),
+            }
+        };
+        if let Err(error) = self.db.insert_queued(&id, config, device).await {
+            self.remove_dir(&id).await?;
+            return Err(error.into());
+        }
+        tracing::info!(run = %id, "{id} is queued for {device}");
+        Ok(id)
+    }
+
+    async fn cancel(&mut self, id: &RunId) -> Result<(), Refusal> {
+        match self.state(id).await? {
+            RunState::Queued => {
+                self.db.set_finished(id, RunState::Canceled, None).await.context("cannot cancel")?;
+                tracing::info!(run = %id, "{id} is canceled before it started");
+            }
+            RunState::Running => {
+                self.db.set_canceling(id).await.context("cannot cancel")?;
+                if let Some(running) = self.running.get_mut(id) {
+                    running.stop_reason.get_or_insert(StopReason::Canceled);
+                    running.stop.cancel();
+                }
+                tracing::info!(run = %id, "{id} is asked to stop");
+            }
+            state => return Err(Refusal::Finished(state)),
+        }
+        Ok(())
+    }
+
+    async fn delete(&mut self, id: &RunId) -> Result<(), Refusal> {
+        if self.state(id).await? == RunState::Running {
+            return Err(Refusal::Running);
+        }
+        // Hidden first: a directory without its row would be taken in as a new run at the next start.
+        let hidden = self.dirs.hide(id).context("cannot remove the directory of the run")?;
+        self.db.delete_run(id).await.context("cannot delete")?;
+        if let Some(hidden) = hidden {
+            tokio::fs::remove_dir_all(hidden).await.context("cannot remove the directory of the run")?;
+        }
+        tracing::info!(run = %id, "{id} is deleted");
+        Ok(())
+    }
+
+    async fn remove_dir(&self, id: &RunId) -> io::Result<()> {
+        match self.dirs.hide(id)? {
+            Some(hidden) => tokio::fs::remove_dir_all(hidden).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn state(&self, id: &RunId) -> Result<RunState, Refusal> {
+        let run = self.db.run(id).await.context("cannot look up the run")?;
+        run.map(|run| run.state).ok_or(Refusal::NotFound)
+    }
+
+    /// Starts every queued run whose device is free.
+    async fn start_next(&mut self) -> anyhow::Result<()> {
+        let WorkerStatus::Ready(probe) = self.probe.borrow().clone() else { return Ok(()) };
+        if self.stopping.is_some() {
+            return Ok(());
+        }
+        for run in self.db.active(RunState::Queued).await? {
+            let RunConfig::Train(train) = &run.config;
+            let Some(device) = resolve_device(&train.device, &probe) else {
+                let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
+                let failure = format!("this machine has no device `{}`; it has {}", train.device, known.join(", "));
+                self.db.set_finished(&run.id, RunState::Failed, Some(&failure)).await?;
+                continue;
+            };
+            if device != run.device {
+                self.db.set_device(&run.id, device).await?;
+            }
+            if !self.running.values().any(|running| running.device == device) {
+                self.start(run.id, train.training.epochs, device).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn start(&mut self, id: RunId, epochs: u32, device: &str) -> anyhow::Result<()> {
+        let dir = self.dirs.of(&id);
+        // Running first: if the server dies between the two lines, the next start looks for a worker that was left over.
+        self.db.set_running(&id).await?;
+        let worker = match self.worker.start(&dir) {
+            Ok(worker) => worker,
+            Err(error) => {
+                let failure = format!("cannot start the worker `{}`: {error}", self.worker.program.display());
+                self.db.set_finished(&id, RunState::Failed, Some(&failure)).await?;
+                tracing::warn!(run = %id, "{id} failed: {failure}");
+                return Ok(());
+            }
+        };
+        tracing::info!(run = %id, "{id} is running on {device}");
+        let pid = worker.pid;
+        let stop = CancellationToken::new();
+        self.running.insert(id.clone(), Running { device: device.to_owned(), stop: stop.clone(), stop_reason: None, left_over: false });
+        let (db, outbox, name) = (self.db.clone(), self.outbox.clone(), id.clone());
+        tokio::spawn(async move {
+            let ended = CancellationToken::new();
+            let wait = async {
+                let status = worker.wait(stop).await;
+                ended.cancel();
+                status
+            };
+            let (status, _) = tokio::join!(wait, ingest::follow(&db, &dir, &name, epochs, ended.clone()));
+            drop(outbox.send(Message::Ended { id: name, ending: Ending::Exited(status) }).await);
+        });
+        self.db.set_worker_pid(&id, pid).await?;
+        Ok(())
+    }
+
+    /// Settles how a run ended.
+    async fn settle(&mut self, id: &RunId, ending: Ending) -> anyhow::Result<()> {
+        let stop_reason = self.running.remove(id).and_then(|running| running.stop_reason);
+        let log = self.dirs.of(id).log_tail(50).await.unwrap_or_else(|error| {
+            tracing::warn!(run = %id, "the log of {id} cannot be read: {error}");
+            String::new()
+        });
+        let (state, reason) = verdict(ending, stop_reason, &last_words(&log));
+        self.db.set_finished(id, state, reason.as_deref()).await?;
+        match reason {
+            Some(reason) => tracing::info!(run = %id, "{id} has {}: {reason}", state.id()),
+            None => tracing::info!(run = %id, "{id} has {}", state.id()),
+        }
+        Ok(())
+    }
+
+    /// Finds the runs of the last start: waits for workers that are still ending, and takes in directories that are not known.
+    async fn recover(&mut self) -> anyhow::Result<()> {
+        for run in self.db.active(RunState::Running).await? {
+            self.settle_left_over(run);
+        }
+        for id in self.dirs.existing().context("cannot list the run directories")? {
+            if self.db.run(&id).await?.is_none()
+                && let Err(error) = self.take_in(&id).await
+            {
+                tracing::warn!(run = %id, "the directory {id} is not taken in: {error:#}");
+            }
+        }
+        Ok(())
+    }
+
+    fn settle_left_over(&mut self, run: ActiveRun) {
+        let ActiveRun { id, device, config: RunConfig::Train(train), worker_pid, canceling } = run;
+        tracing::warn!(run = %id, "{id} was running when the server stopped");
+        let stop_reason = canceling.then_some(StopReason::Canceled);
+        self.running.insert(id.clone(), Running { device, stop: CancellationToken::new(), stop_reason, left_over: true });
+        let (db, worker, outbox, dir) = (self.db.clone(), self.worker.clone(), self.outbox.clone(), self.dirs.of(&id));
+        tokio::spawn(async move {
+            if let Err(error) = worker.outlive(&dir, worker_pid).await {
+                tracing::error!(run = %id, "cannot tell whether a worker of {id} is left over: {error}");
+            }
+            let ended = CancellationToken::new();
+            ended.cancel();
+            let metrics = ingest::follow(&db, &dir, &id, train.training.epochs, ended).await;
+            drop(outbox.send(Message::Ended { id, ending: Ending::Unseen { finished: metrics.finished.is_some() } }).await);
+        });
+    }
+
+    /// Takes in a run directory that was copied here.
+    async fn take_in(&self, id: &RunId) -> anyhow::Result<()> {
+        let dir = self.dirs.of(id);
+        let config = read_config(&dir)?;
+        let time = std::fs::metadata(dir.metrics_file()).and_then(|metadata| metadata.modified()).context("it has no records")?;
+        let metrics = dir.metrics().await?;
+        let failure = metrics.finished.is_none().then_some("its records end before the run did");
+        self.db.insert_finished(id, &config, &metrics, Timestamp::try_from(time)?, failure).await?;
+        tracing::info!(run = %id, "{id} is taken in from its directory");
+        Ok(())
+    }
+}
+
+fn read_config(dir: &RunDir) -> anyhow::Result<RunConfig> {
+    let config = dir.config().context("its config.json cannot be read")?;
+    match config.validate().first() {
+        None => Ok(config),
+        Some(error) => anyhow::bail!("its config.json is not valid: {} {}", error.field, error.message),
+    }
+}
+
+/// The state that a run ends in, and why in a sentence where someone will ask.
+fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_words: &str) -> (RunState, Option<String>) {
+    let status = match ending {
+        Ending::Exited(Ok(status)) => status,
+        Ending::Exited(Err(error)) => return (RunState::Failed, Some(format!("the server lost sight of the worker: {error}"))),
+        Ending::Unseen { finished: true } => return (RunState::Succeeded, None),
+        Ending::Unseen { finished: false } => {
+            return match stop_reason {
+                Some(_) => (RunState::Canceled, None),
+                None => (RunState::Failed, Some(SERVER_STOPPED.to_owned())),
+            };
+        }
+    };
+    match (status.code(), stop_reason) {
+        (Some(0), _) => (RunState::Succeeded, None),
+        (Some(CANCELED_CODE), Some(StopReason::ServerStops)) => (RunState::Canceled, Some(SERVER_STOPPED.to_owned())),
+        (Some(CANCELED_CODE), _) => (RunState::Canceled, None),
+        (None, Some(_)) => (RunState::Canceled, Some("the worker did not stop in time and was ended, so it may not have saved".to_owned())),
+        _ => (RunState::Failed, Some(sentence(status, last_words))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(ending: Ending, stop_reason: Option<StopReason>, state: RunState, part: Option<&str>) {
+        let (found, reason) = verdict(ending, stop_reason, "error: no data");
+        assert_eq!(found, state, "{reason:?}");
+        match (reason, part) {
+            (Some(reason), Some(part)) => assert!(reason.contains(part), "{reason}"),
+            (reason, part) => assert_eq!(reason.as_deref(), part),
+        }
+    }
+
+    #[test]
+    fn the_state_of_a_run_follows_from_how_its_worker_ended() {
+        let exit = |code: i32| Ending::Exited(Ok(ExitStatus::from_raw(code << 8)));
+        let killed = || Ending::Exited(Ok(ExitStatus::from_raw(9)));
+        check(exit(0), None, RunState::Succeeded, None);
+        check(exit(0), Some(StopReason::Canceled), RunState::Succeeded, None);
+        check(exit(3), Some(StopReason::Canceled), RunState::Canceled, None);
+        check(exit(3), Some(StopReason::ServerStops), RunState::Canceled, Some("the server stopped"));
+        check(exit(1), None, RunState::Failed, Some("error: no data"));
+        check(exit(1), Some(StopReason::Canceled), RunState::Failed, Some("error: no data"));
+        check(killed(), None, RunState::Failed, Some("SIGKILL"));
+        check(killed(), Some(StopReason::Canceled), RunState::Canceled, Some("did not stop in time"));
+        check(Ending::Unseen { finished: true }, None, RunState::Succeeded, None);
+        check(Ending::Unseen { finished: false }, None, RunState::Failed, Some("the server stopped"));
+        check(Ending::Unseen { finished: false }, Some(StopReason::Canceled), RunState::Canceled, None);
+    }
+
+    #[test]
+    fn auto_is_the_first_device() {
+        let device = |id: &str| shared::api::Device { id: id.into(), name: id.into() };
+        let probe = Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device("cuda:0"), device("cpu")] };
+        assert_eq!(resolve_device("auto", &probe), Some("cuda:0"));
+        assert_eq!(resolve_device("cpu", &probe), Some("cpu"));
+        assert_eq!(resolve_device("cuda:1", &probe), None);
+    }
+}

@@ -1,0 +1,118 @@
+//! What the handlers share, and how it is opened and closed.
+
+use std::fs::{File, TryLockError};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use shared::api::WorkerStatus;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::db::Db;
+use crate::rundir::RunDirs;
+use crate::scheduler::Scheduler;
+use crate::worker::Worker;
+
+/// How the server is set up; the command line checked these.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub data_dir: PathBuf,
+    pub worker: PathBuf,
+    pub stop_grace: Duration,
+    pub web: Option<PathBuf>,
+    /// Empty, or a path without a slash at its end.
+    pub base_path: String,
+    /// Wanted from everyone who opens more than a share link.
+    pub token: Option<String>,
+    pub allowed_hosts: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AppState(Arc<Inner>);
+
+#[derive(Debug)]
+pub struct Inner {
+    pub settings: Settings,
+    pub db: Db,
+    pub dirs: RunDirs,
+    pub scheduler: Scheduler,
+    pub worker: watch::Receiver<WorkerStatus>,
+    /// Streams end when the server stops.
+    pub stopping: CancellationToken,
+    /// Held for as long as this server uses the data directory.
+    _lock: File,
+}
+
+impl std::ops::Deref for AppState {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl AppState {
+    /// Opens the data directory and starts the queue. The worker is asked in the background what it can do.
+    pub async fn open(settings: Settings) -> anyhow::Result<Self> {
+        let data = &settings.data_dir;
+        std::fs::create_dir_all(data).with_context(|| format!("cannot make the data directory {}", data.display()))?;
+        let lock = lock(data)?;
+        let dirs = RunDirs::create(data.join("runs")).with_context(|| format!("cannot use {}/runs", data.display()))?;
+        let db = Db::open(&data.join("crosslens.db")).await?;
+
+        let worker = Worker { program: settings.worker.clone(), stop_grace: settings.stop_grace };
+        let (probed, probe) = watch::channel(WorkerStatus::Starting);
+        let scheduler = Scheduler::start(db.clone(), dirs.clone(), worker.clone(), probe.clone());
+        tokio::spawn(async move {
+            let status = worker.probe().await;
+            match &status {
+                WorkerStatus::Ready(probe) => {
+                    let devices: Vec<&str> = probe.devices.iter().map(|device| device.name.as_str()).collect();
+                    tracing::info!("the worker is ready: libtorch {} on {}", probe.libtorch, devices.join(", "));
+                }
+                WorkerStatus::Broken { message } => tracing::error!("{message}"),
+                WorkerStatus::Starting => {}
+            }
+            probed.send_replace(status);
+            // The channel stays open for as long as someone looks at it.
+            probed.closed().await;
+        });
+        Ok(AppState(Arc::new(Inner { settings, db, dirs, scheduler, worker: probe, stopping: CancellationToken::new(), _lock: lock })))
+    }
+
+    /// Ends streams, asks workers to save, and waits for them.
+    pub async fn stop(&self) -> anyhow::Result<()> {
+        self.stopping.cancel();
+        self.scheduler.stop().await
+    }
+
+    /// Closes the database; nothing can be asked after that.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+
+    /// What the worker can do, once it has said so.
+    pub async fn worker_status(&self) -> WorkerStatus {
+        let mut worker = self.worker.clone();
+        match worker.wait_for(|status| !matches!(status, WorkerStatus::Starting)).await {
+            Ok(status) => status.clone(),
+            Err(_) => WorkerStatus::Starting,
+        }
+    }
+}
+
+/// Two servers on one data directory would run every queued run twice.
+fn lock(data: &std::path::Path) -> anyhow::Result<File> {
+    let path = data.join("server.lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            bail!("another server uses the data directory {}; stop it or choose another with --data-dir", data.display())
+        }
+        Err(TryLockError::Error(error)) => tracing::warn!("{} cannot be locked: {error}", path.display()),
+    }
+    Ok(file)
+}

@@ -1,0 +1,221 @@
+//! The program that trains, as a child process: asking what it can do, running it on a directory, stopping it.
+//!
+//! The protocol: `worker RUNDIR` trains until its standard input closes, then saves and exits 3; exit 0 means done, anything else
+//! failed. `worker --probe` prints what the machine offers. Knows nothing of the database.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use shared::api::{Probe, WorkerStatus};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::rundir::{LogLock, RunDir};
+
+/// How long the first look at the machine may take; loading CUDA libraries from a slow disk takes tens of seconds.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between a polite signal and the one that cannot be refused.
+const TERM_GRACE: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Debug)]
+pub struct Worker {
+    pub program: PathBuf,
+    /// From the closing of standard input to the first signal.
+    pub stop_grace: Duration,
+}
+
+/// A worker at its work.
+#[derive(Debug)]
+pub struct RunningWorker {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    /// The process group, led by the worker.
+    pub pid: Option<i32>,
+    stop_grace: Duration,
+}
+
+impl Worker {
+    /// Asks the worker what it can do here.
+    pub async fn probe(&self) -> WorkerStatus {
+        match self.ask().await {
+            Ok(probe) => WorkerStatus::Ready(probe),
+            Err(error) => WorkerStatus::Broken { message: format!("{error:#}") },
+        }
+    }
+
+    async fn ask(&self) -> anyhow::Result<Probe> {
+        let program = self.program.display();
+        let mut command = Command::new(&self.program);
+        command.arg("--probe").stdin(Stdio::null()).kill_on_drop(true);
+        let output = timeout(PROBE_TIMEOUT, command.output())
+            .await
+            .with_context(|| format!("the worker `{program}` did not say what it can do within {} s", PROBE_TIMEOUT.as_secs()))?
+            .with_context(|| format!("cannot start the worker `{program}`"))?;
+        if !output.status.success() {
+            let said = last_words(&String::from_utf8_lossy(&output.stderr));
+            bail!("the worker `{program}` does not work here: {}", sentence(output.status, &said));
+        }
+        let probe: Probe = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("`{program}` does not answer like a worker; is it one of this version?"))?;
+        if probe.devices.is_empty() {
+            bail!("the worker `{program}` names no device to train on");
+        }
+        Ok(probe)
+    }
+
+    /// Starts the worker on a directory, with its output going to the log there.
+    pub fn start(&self, dir: &RunDir) -> io::Result<RunningWorker> {
+        let LogLock::Free(log) = dir.lock_log()? else {
+            return Err(io::Error::other("another worker still writes to this run"));
+        };
+        let mut child = Command::new(&self.program)
+            .arg(dir.path())
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            // A Ctrl-C in the server's terminal is for the server, which then stops its workers in order.
+            .process_group(0)
+            .spawn()?;
+        // Taken, because waiting for the child would close it.
+        let stdin = child.stdin.take();
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+        Ok(RunningWorker { child, stdin, pid, stop_grace: self.stop_grace })
+    }
+
+    /// Waits until a worker that outlived its server has ended. Its standard input is closed, so it is on its way.
+    pub async fn outlive(&self, dir: &RunDir, pid: Option<i32>) -> io::Result<()> {
+        let alive = async || {
+            while matches!(dir.lock_log()?, LogLock::Held) {
+                sleep(Duration::from_millis(100)).await;
+            }
+            io::Result::Ok(())
+        };
+        if let Ok(ended) = timeout(self.stop_grace, alive()).await {
+            return ended;
+        }
+        signal(pid, libc::SIGTERM);
+        if let Ok(ended) = timeout(TERM_GRACE, alive()).await {
+            return ended;
+        }
+        signal(pid, libc::SIGKILL);
+        alive().await
+    }
+}
+
+impl RunningWorker {
+    /// Waits for the worker to end, by itself or because `stop` was asked for.
+    pub async fn wait(mut self, stop: CancellationToken) -> io::Result<ExitStatus> {
+        tokio::select! {
+            status = self.child.wait() => return status,
+            () = stop.cancelled() => {}
+        }
+        self.stdin.take();
+        if let Ok(status) = timeout(self.stop_grace, self.child.wait()).await {
+            return status;
+        }
+        signal(self.pid, libc::SIGTERM);
+        if let Ok(status) = timeout(TERM_GRACE, self.child.wait()).await {
+            return status;
+        }
+        signal(self.pid, libc::SIGKILL);
+        self.child.wait().await
+    }
+}
+
+fn signal(group: Option<i32>, signal: i32) {
+    let Some(group) = group else { return };
+    // SAFETY: killpg takes two numbers and touches no memory of ours. The group is that of a worker that has not been waited for or
+    // that holds the lock of its log, so the number has not passed to another process.
+    let result = unsafe { libc::killpg(group, signal) };
+    if result != 0 {
+        tracing::warn!("signal {signal} to process group {group} failed: {}", io::Error::last_os_error());
+    }
+}
+
+/// Why a worker that ended this way failed, in a sentence that ends with its last words.
+pub fn sentence(status: ExitStatus, last_words: &str) -> String {
+    let reason = match (status.signal(), status.code()) {
+        (Some(libc::SIGKILL), _) => "the worker was killed by signal 9 (SIGKILL), often a sign of too little memory".to_owned(),
+        (Some(signal), _) => match signal_name(signal) {
+            Some(name) => format!("the worker was killed by signal {signal} ({name})"),
+            None => format!("the worker was killed by signal {signal}"),
+        },
+        // Its own words are better than a number.
+        (None, Some(_)) if !last_words.is_empty() => return last_words.to_owned(),
+        (None, Some(code)) => format!("the worker ended with code {code} and said nothing"),
+        (None, None) => "the worker ended in an unknown way".to_owned(),
+    };
+    if last_words.is_empty() { reason } else { format!("{reason}; its last words: {last_words}") }
+}
+
+fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        libc::SIGILL => "SIGILL",
+        libc::SIGABRT => "SIGABRT",
+        libc::SIGBUS => "SIGBUS",
+        libc::SIGFPE => "SIGFPE",
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGINT => "SIGINT",
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGHUP => "SIGHUP",
+        _ => return None,
+    })
+}
+
+/// The last thing a log says: its last line, with the line before the causes that follow it.
+pub fn last_words(log: &str) -> String {
+    const LONGEST: usize = 400;
+    let mut words: Vec<&str> = Vec::new();
+    for line in log.lines().rev() {
+        let text = line.trim();
+        if text.is_empty() || text.starts_with("note: run with `RUST_BACKTRACE") || text == "Caused by:" {
+            continue;
+        }
+        words.push(text);
+        if !line.starts_with(char::is_whitespace) || words.len() == 5 {
+            break;
+        }
+    }
+    words.reverse();
+    let words = words.join(": ");
+    let words = words.strip_prefix("error: ").or(words.strip_prefix("Error: ")).unwrap_or(&words);
+    match words.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_of_a_log_are_its_last_message() {
+        for (log, expected) in [
+            ("", ""),
+            ("epoch 1\nerror: no file `data_batch_1`\n\n", "no file `data_batch_1`"),
+            ("start\nError: cannot train\n\nCaused by:\n    0: out of\n    1: memory\n", "cannot train: 0: out of: 1: memory"),
+            ("thread 'main' panicked at src/x.rs:1:2:\nboom\nnote: run with `RUST_BACKTRACE=1` to see\n", "boom"),
+        ] {
+            assert_eq!(last_words(log), expected, "{log:?}");
+        }
+        assert_eq!(last_words(&"é".repeat(1000)).chars().count(), 401);
+    }
+
+    #[test]
+    fn the_way_a_worker_ended_is_told_in_words() {
+        for (raw, log, expected) in [
+            (9, "", "the worker was killed by signal 9 (SIGKILL), often a sign of too little memory"),
+            (11, "epoch 3", "the worker was killed by signal 11 (SIGSEGV); its last words: epoch 3"),
+            (1 << 8, "error: no data", "error: no data"),
+            (101 << 8, "", "the worker ended with code 101 and said nothing"),
+        ] {
+            assert_eq!(sentence(ExitStatus::from_raw(raw), log), expected);
+        }
+    }
+}

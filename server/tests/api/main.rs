@@ -1,0 +1,12 @@
+//! The API against real run directories and a fake worker: a shell script that does what the name of the run says.
+
+mod auth;
+mod lifecycle;
+mod matrices;
+mod pages;
+mod problems;
+mod process;
+mod runs;
+mod shares;
+mod streams;
+mod support;

@@ -1,0 +1,105 @@
+//! Attributions and comparisons in all their forms.
+
+use axum::http::header;
+use shared::api::{Attribution, Comparison};
+
+use crate::support::{TestServer, attribution};
+
+#[tokio::test]
+async fn an_attribution_comes_with_what_is_needed_to_trust_it() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let found: Attribution = server.get(&format!("/api/attributions/{}.e1.adversarial", run.id)).await.json();
+    assert_eq!(found.file, attribution(1));
+    assert_eq!((found.run, found.run_title.as_str()), (run.id, "done"));
+    assert_eq!((found.is_best, found.is_last), (true, false));
+    assert_eq!((found.clean_accuracy, found.robust_accuracy), (Some(0.75), Some(0.5)));
+}
+
+#[tokio::test]
+async fn a_matrix_comes_as_a_table_with_class_names() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let answer = server.get(&format!("/api/attributions/{}.e1.adversarial.csv", run.id)).await;
+    assert_eq!(answer.header(header::CONTENT_TYPE), "text/csv; charset=utf-8");
+    let text = answer.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 11);
+    assert_eq!(lines[0], "class,0,1,2,3,4,5,6,7,8,9");
+    assert_eq!(lines[1], "0,1,-0.125,0.5,-0.125,-0.125,-0.125,-0.125,-0.125,-0.125,-0.125");
+}
+
+#[tokio::test]
+async fn a_matrix_comes_as_an_array_for_numpy() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let answer = server.get(&format!("/api/attributions/{}.e2.adversarial.npy", run.id)).await;
+    let bytes = answer.body;
+    assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
+    let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let (head, values) = bytes[10..].split_at(length);
+    assert_eq!((10 + length) % 64, 0);
+    let head = std::str::from_utf8(head).unwrap();
+    assert_eq!(head.trim_end_matches([' ', '\n']), "{'descr': '<f8', 'fortran_order': False, 'shape': (10, 10), }");
+    assert!(head.ends_with('\n'));
+    let values: Vec<f64> = values.chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap())).collect();
+    assert_eq!(values, attribution(2).matrix.rows().flatten().copied().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn figures_follow_theme_and_lens() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let uri = format!("/api/attributions/{}.e1.adversarial", run.id);
+    let light = server.get(&format!("{uri}.svg")).await;
+    assert_eq!(light.header(header::CONTENT_TYPE), "image/svg+xml");
+    assert!(light.text().starts_with("<svg") && light.text().contains("done"), "{}", &light.text()[..200]);
+    for query in ["theme=dark", "order=similarity", "scale=paper", "cell=3,5"] {
+        let other = server.get(&format!("{uri}.svg?{query}")).await;
+        assert_eq!(other.status, 200, "{}", other.text());
+        assert_ne!(other.text(), light.text(), "{query}");
+    }
+    let png = server.get(&format!("{uri}.png?theme=dark")).await;
+    assert_eq!(png.header(header::CONTENT_TYPE), "image/png");
+    assert_png(&png.body, None);
+}
+
+#[tokio::test]
+async fn a_comparison_has_the_difference_and_ranks_the_changes() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let query = format!("a={0}.e1.adversarial&b={0}.e2.adversarial", run.id);
+    let found: Comparison = server.get(&format!("/api/comparisons?{query}")).await.json();
+    assert_eq!((found.delta_cas, found.difference.get(0, 2), found.difference.get(0, 1)), (-4.0, -0.25, 0.0));
+    assert_eq!((found.changes[0].i, found.changes[0].j, found.changes.len()), (0, 2, 45));
+
+    let table = server.get(&format!("/api/comparisons?{query}&format=csv")).await;
+    assert_eq!(table.text().lines().take(2).collect::<Vec<_>>(), ["class_i,class_j,a,b,difference", "0,2,0.5,0.25,-0.25"]);
+    let svg = server.get(&format!("/api/comparisons?{query}&format=svg&theme=dark&order=similarity")).await;
+    assert_eq!(svg.header(header::CONTENT_TYPE), "image/svg+xml");
+    let png = server.get(&format!("/api/comparisons?{query}&format=png")).await;
+    assert_png(&png.body, None);
+}
+
+#[tokio::test]
+async fn matrices_over_other_classes_are_not_compared() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let mut other = attribution(2);
+    other.class_names[0] = "zero".into();
+    let file = server.run_dir(&run.id).join("attributions/e2.adversarial.json");
+    std::fs::write(file, serde_json::to_string(&other).unwrap()).unwrap();
+    let uri = format!("/api/comparisons?a={0}.e1.adversarial&b={0}.e2.adversarial", run.id);
+    server.get(&uri).await.assert_problem(422, "not-comparable", Some("b"));
+}
+
+#[track_caller]
+pub fn assert_png(bytes: &[u8], size: Option<(u32, u32)>) {
+    assert_eq!(&bytes[..8], b"\x89PNG\r\n\x1a\n");
+    let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    let found = (number(16), number(20));
+    assert!(found.0 > 100 && found.1 > 100 && bytes.len() > 5000, "{found:?}, {} bytes", bytes.len());
+    if let Some(size) = size {
+        assert_eq!(found, size);
+    }
+}

@@ -1,0 +1,228 @@
+//! What the API answers to requests that are wrong, and the document that describes it.
+
+use axum::body::Body;
+use axum::http::{Method, header};
+use serde_json::{Value, json};
+
+use crate::support::{TestServer, config, request};
+
+#[tokio::test]
+async fn names_that_nothing_has_are_not_found() {
+    let server = TestServer::start().await;
+    for name in ["at-digits-0000", "NO", "..", "%FF", "a%2Fb", "x%00"] {
+        for tail in ["", "/metrics", "/metrics.csv", "/events", "/log", "/checkpoints"] {
+            let answer = server.get(&format!("/api/runs/{name}{tail}")).await;
+            answer.assert_problem(404, "run-not-found", Some("id"));
+        }
+        server.call(Method::DELETE, &format!("/api/runs/{name}")).await.assert_problem(404, "run-not-found", Some("id"));
+        server.call(Method::POST, &format!("/api/runs/{name}/cancel")).await.assert_problem(404, "run-not-found", Some("id"));
+    }
+    for name in ["at-digits-0000.e1", "at-digits-0000", "x.e-1", "x.e1.clean", "%FF"] {
+        server.get(&format!("/api/checkpoints/{name}/file")).await.assert_problem(404, "checkpoint-not-found", Some("id"));
+    }
+    for name in ["x.e1.clean", "x.e1", "x", "x.e1.clean.pdf", "x.e1.clean.csv", "..%2f..%2fetc.e1.clean", "x.e99999999999.clean"] {
+        server.get(&format!("/api/attributions/{name}")).await.assert_problem(404, "attribution-not-found", Some("id"));
+    }
+    for name in ["x", "0000000000000000000000000000000000000000", "%FF"] {
+        server.get(&format!("/api/shares/{name}")).await.assert_problem(404, "share-not-found", Some("token"));
+        server.get(&format!("/api/shares/{name}/preview.png")).await.assert_problem(404, "share-not-found", Some("token"));
+        server.call(Method::DELETE, &format!("/api/shares/{name}")).await.assert_problem(404, "share-not-found", Some("token"));
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_or_attribution_that_a_run_does_not_have_is_not_found() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    server.get(&format!("/api/checkpoints/{run}.e3/file")).await.assert_problem(404, "checkpoint-not-found", Some("id"));
+    server.get(&format!("/api/attributions/{run}.e1.clean")).await.assert_problem(404, "attribution-not-found", Some("id"));
+    let (a, missing) = (format!("{run}.e1.adversarial"), format!("{run}.e3.adversarial"));
+    server.get(&format!("/api/comparisons?a={missing}&b={a}")).await.assert_problem(404, "attribution-not-found", Some("a"));
+    server.get(&format!("/api/comparisons?a={a}&b={missing}")).await.assert_problem(404, "attribution-not-found", Some("b"));
+
+    std::fs::remove_file(server.run_dir(&run).join("checkpoints/e1.safetensors")).unwrap();
+    server.get(&format!("/api/checkpoints/{run}.e1/file")).await.assert_problem(404, "checkpoint-not-found", Some("id"));
+}
+
+#[tokio::test]
+async fn wrong_query_values_are_named() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    let id = format!("{run}.e1.adversarial");
+    for (uri, field) in [
+        ("/api/runs?state=done".to_owned(), "state"),
+        ("/api/runs?sort=size".to_owned(), "sort"),
+        ("/api/runs?order=up".to_owned(), "order"),
+        ("/api/runs?limit=0".to_owned(), "limit"),
+        ("/api/runs?limit=501".to_owned(), "limit"),
+        ("/api/runs?limit=ten".to_owned(), "limit"),
+        ("/api/runs?offset=-1".to_owned(), "offset"),
+        ("/api/runs?color=red".to_owned(), "color"),
+        ("/api/runs?limit=1&limit=2".to_owned(), "limit"),
+        (format!("/api/runs/{run}/log?tail=x"), "tail"),
+        (format!("/api/attributions/{id}.svg?theme=pink"), "theme"),
+        (format!("/api/attributions/{id}.svg?order=random"), "order"),
+        (format!("/api/attributions/{id}?scale=log"), "scale"),
+        (format!("/api/attributions/{id}.png?cell=3"), "cell"),
+        (format!("/api/comparisons?b={id}"), "a"),
+        (format!("/api/comparisons?a={id}"), "b"),
+        (format!("/api/comparisons?a=x&b={id}"), "a"),
+        (format!("/api/comparisons?a={id}&b=x.e1"), "b"),
+        (format!("/api/comparisons?a={id}&b={id}&format=pdf"), "format"),
+        (format!("/api/comparisons?a={id}&b={id}&theme=pink"), "theme"),
+        (format!("/api/comparisons?a={id}&b={id}&order=random"), "order"),
+        (format!("/api/comparisons?a={id}&b={id}&scale=log"), "scale"),
+        (format!("/api/comparisons?a={id}&b={id}&cell=x"), "cell"),
+    ] {
+        server.get(&uri).await.assert_problem(400, "invalid-query", Some(field));
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_run_names_its_fields() {
+    let server = TestServer::start().await;
+    let check = async |pointer: &str, value: Value, field: &str, part: &str| {
+        let mut body = config("done");
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        body.pointer_mut(parent).unwrap()[key] = value;
+        let problem = server.post("/api/runs", &body).await.assert_problem(422, "invalid-run", Some(field));
+        assert!(problem.detail.contains(part), "{problem:?}");
+    };
+    check("/training/epochs", json!(0), "training.epochs", "0 is out of range").await;
+    check("/attack/eps", json!("eight"), "attack.eps", "`eight`").await;
+    check("/training/epoch", json!(3), "training.epoch", "unknown field").await;
+    check("/kind", json!("dance"), "kind", "`dance`").await;
+    check("/device", json!("cuda:7"), "device", "it has cpu").await;
+
+    let empty = tempfile::tempdir().unwrap();
+    let cifar10 = |path: &str| json!({"dataset": "cifar10", "path": path});
+    check("/data", json!({"dataset": "cifar10"}), "data.path", "is missing").await;
+    check("/data", cifar10("/no/such/folder"), "data.path", "is not a folder on the server").await;
+    check("/data", cifar10("data"), "data.path", "absolute").await;
+    check("/data", cifar10(empty.path().to_str().unwrap()), "data.path", "neither data_batch_1.bin").await;
+    assert_eq!(std::fs::read_dir(server.dir.path().join("data/runs")).unwrap().count(), 0, "nothing is left of a refused run");
+
+    std::fs::write(empty.path().join("data_batch_1"), "").unwrap();
+    let mut body = config("done");
+    body["data"] = cifar10(empty.path().to_str().unwrap());
+    assert_eq!(server.post("/api/runs", &body).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_told() {
+    let server = TestServer::start().await;
+    for uri in ["/api/runs", "/api/shares"] {
+        let send = async |kind: Option<&str>, body: String| {
+            let mut builder = request(Method::POST, uri);
+            if let Some(kind) = kind {
+                builder = builder.header(header::CONTENT_TYPE, kind);
+            }
+            server.send(builder.body(Body::from(body)).unwrap()).await
+        };
+        send(None, "{}".into()).await.assert_problem(415, "unsupported-media-type", Some("Content-Type"));
+        send(Some("text/plain"), "{}".into()).await.assert_problem(415, "unsupported-media-type", Some("Content-Type"));
+        let problem = send(Some("application/json"), "{\"kind\": ".into()).await.assert_problem(400, "invalid-json", None);
+        assert!(problem.detail.contains("line 1 column"), "{problem:?}");
+        send(Some("application/json; charset=utf-8"), String::new()).await.assert_problem(400, "invalid-json", None);
+        send(Some("application/json"), " ".repeat(1 << 21)).await.assert_problem(413, "body-too-large", None);
+    }
+    server.post("/api/runs", &json!([])).await.assert_problem(422, "invalid-run", Some(""));
+}
+
+#[tokio::test]
+async fn a_failure_of_the_server_tells_nothing_of_its_insides() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    std::fs::write(server.run_dir(&run).join("attributions/e1.adversarial.json"), "{").unwrap();
+    let problem = server.get(&format!("/api/attributions/{run}.e1.adversarial")).await.assert_problem(500, "internal", None);
+    assert_eq!(problem.detail, "the server could not do this; its log says why");
+}
+
+/// The operations of the API document.
+async fn operations(server: &TestServer) -> Vec<(String, String)> {
+    let document: Value = server.get("/api/openapi.json").await.json();
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            assert!(operation["summary"].is_string(), "{method} {path} says what it does");
+            assert_eq!(
+                operation["responses"]["default"]["content"]["application/problem+json"]["schema"]["$ref"],
+                "#/components/schemas/Problem"
+            );
+            operations.push((method.to_uppercase(), path.clone()));
+        }
+    }
+    operations.sort();
+    operations
+}
+
+#[tokio::test]
+async fn the_document_lists_every_route() {
+    let server = TestServer::start().await;
+    let expected = [
+        ("DELETE", "/api/runs/{id}"),
+        ("DELETE", "/api/shares/{token}"),
+        ("GET", "/api/attributions/{id}"),
+        ("GET", "/api/checkpoints/{id}/file"),
+        ("GET", "/api/comparisons"),
+        ("GET", "/api/datasets"),
+        ("GET", "/api/health"),
+        ("GET", "/api/presets"),
+        ("GET", "/api/runs"),
+        ("GET", "/api/runs/{id}"),
+        ("GET", "/api/runs/{id}/checkpoints"),
+        ("GET", "/api/runs/{id}/events"),
+        ("GET", "/api/runs/{id}/log"),
+        ("GET", "/api/runs/{id}/metrics"),
+        ("GET", "/api/runs/{id}/metrics.csv"),
+        ("GET", "/api/shares"),
+        ("GET", "/api/shares/{token}"),
+        ("GET", "/api/shares/{token}/preview.png"),
+        ("POST", "/api/runs"),
+        ("POST", "/api/runs/{id}/cancel"),
+        ("POST", "/api/shares"),
+    ];
+    let found = operations(&server).await;
+    assert_eq!(found.iter().map(|(method, path)| (method.as_str(), path.as_str())).collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn what_the_document_refers_to_is_in_it() {
+    let server = TestServer::start().await;
+    let document: Value = server.get("/api/openapi.json").await.json();
+    fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(object) => {
+                for (key, value) in object {
+                    match value.as_str() {
+                        Some(reference) if key == "$ref" => found.push(reference),
+                        _ => references(value, found),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(found.len() > 20, "{found:?}");
+    for reference in found {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{reference} is missing");
+    }
+}
+
+#[tokio::test]
+async fn a_route_refuses_methods_it_does_not_know() {
+    let server = TestServer::start().await;
+    let known = operations(&server).await;
+    for (_, path) in &known {
+        let uri = path.replace("{id}", "x.e1.clean").replace("{token}", "x");
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            if !known.iter().any(|(known, other)| known == method && other == path) {
+                server.call(method.parse().unwrap(), &uri).await.assert_problem(405, "method-not-allowed", None);
+            }
+        }
+    }
+}

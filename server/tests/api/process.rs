@@ -1,0 +1,174 @@
+//! The program itself: starting, signals, and what happens when it is killed.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use shared::api::{Run, RunState};
+
+use crate::support::{DEADLINE, config, write_fixture};
+
+struct Program {
+    child: Child,
+    /// What it said where it is.
+    said: String,
+    address: String,
+}
+
+impl Program {
+    fn start(dir: &Path, arguments: &[&str]) -> Self {
+        let mut child = command(dir, arguments).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let address = said.split_once("http://").unwrap().1.split_once('/').unwrap().0.to_owned();
+        Program { child, said, address }
+    }
+
+    fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Length: {length}\r\n{headers}\r\n", self.address);
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    fn submit(&self, name: &str) -> String {
+        let (status, body) = self.ask("POST", "/api/runs", "Content-Type: application/json\r\n", &config(name).to_string());
+        assert_eq!(status, 201, "{body}");
+        serde_json::from_str::<Value>(&body).unwrap()["id"].as_str().unwrap().to_owned()
+    }
+
+    fn until(&self, id: &str, condition: impl Fn(&Run) -> bool) -> Run {
+        let mut last = String::new();
+        until(|| {
+            last = self.ask("GET", &format!("/api/runs/{id}"), "", "").1;
+            serde_json::from_str(&last).ok().filter(&condition)
+        })
+        .unwrap_or_else(|| panic!("still {last}"))
+    }
+
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn command(dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
+    command.env_clear().args(["--addr", "127.0.0.1:0"]).arg("--data-dir").arg(dir.join("data"));
+    command.arg("--worker").arg(dir.join("worker.sh")).arg("--web").arg(dir.join("web")).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    while start.elapsed() < DEADLINE {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    None
+}
+
+#[test]
+fn a_signal_stops_the_server_once_its_workers_have_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    write_fixture(dir.path());
+    let mut program = Program::start(dir.path(), &[]);
+    let id = program.submit("hung");
+    let records = dir.path().join("data/runs").join(&id).join("metrics.jsonl");
+    until(|| records.exists().then_some(())).unwrap();
+    program.signal("-TERM");
+    let status = until(|| program.child.try_wait().unwrap()).expect("the server stops");
+    assert!(status.success(), "{status}");
+    assert!(fs::read_to_string(records.with_file_name("log.txt")).unwrap().ends_with("saved\n"));
+
+    let program = Program::start(dir.path(), &[]);
+    let run = program.until(&id, |run| run.state.is_finished());
+    assert_eq!(run.state, RunState::Canceled);
+}
+
+#[test]
+fn a_server_that_was_killed_leaves_no_run_running() {
+    let dir = tempfile::tempdir().unwrap();
+    write_fixture(dir.path());
+    let mut program = Program::start(dir.path(), &[]);
+    // One whose worker ends when its input does, one whose worker still finishes, one that waits.
+    let check = |program: &mut Program, name: &str, state: RunState, failure: Option<&str>| {
+        let id = program.submit(name);
+        let dir_of_run = dir.path().join("data/runs").join(&id);
+        until(|| dir_of_run.join("metrics.jsonl").exists().then_some(())).unwrap();
+        let queued = program.submit("done");
+        program.signal("-KILL");
+        program.child.wait().unwrap();
+        *program = Program::start(dir.path(), &[]);
+        let run = program.until(&id, |run| run.state.is_finished());
+        assert_eq!((run.state, run.failure.as_deref()), (state, failure));
+        let next = program.until(&queued, |run| run.state.is_finished());
+        assert_eq!(next.state, RunState::Succeeded);
+        assert!(run.finished_at <= next.started_at, "the next run waits for the worker that was left over");
+    };
+    check(&mut program, "hung", RunState::Failed, Some("the server stopped while this run was running"));
+    check(&mut program, "late", RunState::Succeeded, None);
+}
+
+#[test]
+fn a_worker_that_outlives_its_server_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    write_fixture(dir.path());
+    let mut program = Program::start(dir.path(), &["--stop-grace-secs", "0"]);
+    let id = program.submit("stubborn");
+    until(|| dir.path().join("data/runs").join(&id).join("metrics.jsonl").exists().then_some(())).unwrap();
+    program.signal("-KILL");
+    program.child.wait().unwrap();
+    let program = Program::start(dir.path(), &["--stop-grace-secs", "0"]);
+    let run = program.until(&id, |run| run.state.is_finished());
+    assert_eq!(run.state, RunState::Failed);
+}
+
+#[test]
+fn an_address_that_others_can_reach_wants_a_token() {
+    let dir = tempfile::tempdir().unwrap();
+    write_fixture(dir.path());
+    let mut program = Program::start(dir.path(), &["--addr", "0.0.0.0:0"]);
+    let token = program.said.trim_end().split_once("/?token=").expect("a link with the token").1.to_owned();
+    assert_eq!(token.len(), 40, "{}", program.said);
+    program.address = program.address.replace("localhost", "127.0.0.1");
+    assert_eq!(program.ask("GET", "/api/health", "", "").0, 401);
+    assert_eq!(program.ask("GET", "/api/health", &format!("Authorization: Bearer {token}\r\n"), "").0, 200);
+    assert_eq!(program.ask("GET", &format!("/?token={token}"), "", "").0, 303);
+}
+
+#[test]
+fn what_is_missing_at_the_start_is_said_in_a_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    write_fixture(dir.path());
+    let check = |arguments: &[&str], part: &str| {
+        let output = command(dir.path(), arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(part), "{arguments:?}: {said}");
+    };
+    check(&["--addr", "nowhere"], "`nowhere` is not an address");
+    check(&["--web", "/no/such/folder"], "holds no index.html");
+    check(&["--data-dir", "/dev/null/data"], "cannot make the data directory");
+    check(&["--base-path", "lens"], "/crosslens");
+    check(&["--token", "short"], "16 or more");
+    let program = Program::start(dir.path(), &[]);
+    check(&["--addr", &program.address], "cannot listen on");
+    check(&[], "another server uses the data directory");
+}

@@ -1,0 +1,119 @@
+//! Share links from making to revoking.
+
+use axum::http::{Method, StatusCode, header};
+use serde_json::json;
+use shared::api::{Run, Share, SharedContent, SharedView};
+
+use crate::matrices::assert_png;
+use crate::support::{TestServer, config};
+
+async fn share(server: &TestServer, view: &str, title: &str) -> Share {
+    let answer = server.post("/api/shares", &json!({"view": view, "title": title})).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    answer.json()
+}
+
+#[tokio::test]
+async fn a_share_carries_what_it_shows_until_it_is_revoked() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let view = format!("/compare?a={0}.e1.adversarial&b={0}.e2.adversarial&scale=fitted", run.id);
+    let made = share(&server, &view, "Best & last").await;
+    assert_eq!((made.token.len(), made.path.as_str()), (40, format!("s/{}", made.token).as_str()));
+    assert_eq!((made.view.as_str(), made.title.as_str()), (view.as_str(), "Best & last"));
+    assert_eq!(server.get("/api/shares").await.json::<Vec<Share>>(), std::slice::from_ref(&made));
+
+    let uri = format!("/api/shares/{}", made.token);
+    let opened: SharedView = server.get(&uri).await.json();
+    assert_eq!(opened.share, made);
+    let SharedContent::Compare { comparison } = opened.content else { panic!("{:?}", opened.content) };
+    assert_eq!(comparison.delta_cas, -4.0);
+    let preview = server.get(&format!("{uri}/preview.png")).await;
+    assert_eq!(preview.header(header::CONTENT_TYPE), "image/png");
+    assert_png(&preview.body, Some((1200, 630)));
+
+    assert_eq!(server.call(Method::DELETE, &uri).await.status, StatusCode::NO_CONTENT);
+    server.get(&uri).await.assert_problem(404, "share-not-found", Some("token"));
+    server.get(&format!("{uri}/preview.png")).await.assert_problem(404, "share-not-found", Some("token"));
+    server.call(Method::DELETE, &uri).await.assert_problem(404, "share-not-found", Some("token"));
+    assert_eq!(server.get(&format!("/{}", made.path)).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn every_page_can_be_shared_and_names_itself() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    for (view, title) in [
+        (format!("/runs/{}", run.id), "done"),
+        (format!("/attributions/{}.e1.adversarial?cell=3,5", run.id), "done: epoch 1 (best)"),
+        (format!("/compare?a={0}.e1.adversarial&b={0}.e2.adversarial", run.id), "done: epoch 1 (best) against epoch 2 (last)"),
+    ] {
+        let made = share(&server, &view, " ").await;
+        assert_eq!(made.title, title);
+        let preview = server.get(&format!("/api/shares/{}/preview.png", made.token)).await;
+        assert_png(&preview.body, Some((1200, 630)));
+    }
+}
+
+#[tokio::test]
+async fn a_share_goes_with_its_run() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let other = server.finish("done").await;
+    let made = share(&server, &format!("/runs/{}", run.id), "").await;
+    let both = share(&server, &format!("/compare?a={}.e1.adversarial&b={}.e1.adversarial", other.id, run.id), "").await;
+    let kept = share(&server, &format!("/runs/{}", other.id), "").await;
+    server.call(Method::DELETE, &format!("/api/runs/{}", run.id)).await;
+    assert_eq!(server.get("/api/shares").await.json::<Vec<Share>>(), [kept]);
+    for token in [made.token, both.token] {
+        let problem = server.get(&format!("/api/shares/{token}")).await.assert_problem(404, "share-not-found", Some("token"));
+        assert!(problem.detail.contains("deleted"), "{problem:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_shared_run_does_not_tell_folders_of_the_server() {
+    let server = TestServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("data_batch_1.bin"), "").unwrap();
+    let mut config = config("done");
+    config["data"] = json!({"dataset": "cifar10", "path": folder.path()});
+    let run: Run = server.post("/api/runs", &config).await.json();
+    server.until(&run.id, |run| run.state.is_finished()).await;
+    let made = share(&server, &format!("/runs/{}", run.id), "").await;
+    let opened = server.get(&format!("/api/shares/{}", made.token)).await;
+    assert!(!opened.text().contains(folder.path().to_str().unwrap()), "{}", opened.text());
+    let SharedContent::Run { run: shown, .. } = opened.json::<SharedView>().content else { panic!("{}", opened.text()) };
+    assert_eq!(shown.id, run.id);
+}
+
+#[tokio::test]
+async fn there_is_an_end_to_shares() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let view = format!("/runs/{}", run.id);
+    let made = share(&server, &view, "").await;
+    server.multiply(9_999, "INSERT INTO shares SELECT token || number, title, view, created_at FROM shares, numbers").await;
+    let answer = server.post("/api/shares", &json!({"view": view})).await;
+    answer.assert_problem(429, "too-many-shares", None);
+    server.call(Method::DELETE, &format!("/api/shares/{}", made.token)).await;
+    share(&server, &view, "").await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_shared_is_named() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let check = async |body: serde_json::Value, status: u16, kind: &str, field: &str| {
+        server.post("/api/shares", &body).await.assert_problem(status, kind, Some(field));
+    };
+    check(json!({"view": "/settings"}), 422, "invalid-share", "view").await;
+    check(json!({"view": "https://evil.example/"}), 422, "invalid-share", "view").await;
+    check(json!({"view": format!("/attributions/{}.e1.adversarial?scale=log", run.id)}), 422, "invalid-share", "view").await;
+    check(json!({"view": "/runs/at-digits-0000"}), 404, "run-not-found", "view").await;
+    check(json!({"view": format!("/attributions/{}.e9.adversarial", run.id)}), 404, "attribution-not-found", "view").await;
+    check(json!({"view": format!("/runs/{}", run.id), "title": "x".repeat(121)}), 422, "invalid-share", "title").await;
+    check(json!({"title": "no view"}), 400, "invalid-json", "view").await;
+    check(json!({"view": "/runs/x", "color": "red"}), 400, "invalid-json", "color").await;
+    check(json!({"view": 3}), 400, "invalid-json", "view").await;
+}

@@ -1,0 +1,159 @@
+//! Following a run by server-sent events.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Method, header};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use shared::api::{Run, RunState};
+use tokio::time::timeout;
+
+use crate::support::{DEADLINE, LINES, TestServer, request};
+
+#[derive(Debug)]
+struct Event {
+    id: Option<u64>,
+    name: String,
+    data: String,
+}
+
+struct Events {
+    body: Body,
+    text: String,
+}
+
+impl Events {
+    async fn open(server: &TestServer, uri: &str, last_seen: Option<&str>) -> Self {
+        let mut builder = request(Method::GET, uri);
+        if let Some(id) = last_seen {
+            builder = builder.header("Last-Event-ID", id);
+        }
+        let response = server.open_stream(builder.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+        Events { body: response.into_body(), text: String::new() }
+    }
+
+    /// The next event; none when the server has ended the stream.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let event = parse(event);
+                self.text = rest.to_owned();
+                return Some(event);
+            }
+            let frame = timeout(DEADLINE, self.body.frame()).await.expect("an event in time")?;
+            self.text.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap());
+        }
+    }
+
+    async fn rest(mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(event) = self.next().await {
+            events.push(event);
+        }
+        events
+    }
+}
+
+fn parse(text: &str) -> Event {
+    let mut event = Event { id: None, name: "message".into(), data: String::new() };
+    for line in text.lines() {
+        match line.split_once(": ").unwrap() {
+            ("id", id) => event.id = Some(id.parse().unwrap()),
+            ("event", name) => event.name = name.to_owned(),
+            ("data", data) => event.data.push_str(data),
+            other => panic!("{other:?}"),
+        }
+    }
+    event
+}
+
+/// The line numbers and names of events.
+fn outline(events: &[Event]) -> Vec<String> {
+    events.iter().map(|event| event.id.map_or(event.name.clone(), |id| id.to_string())).collect()
+}
+
+#[tokio::test]
+async fn a_stream_follows_a_run_to_its_end() {
+    let server = TestServer::start().await;
+    let run = server.submit("gated").await;
+    let mut events = Events::open(&server, &format!("/api/runs/{}/events", run.id), None).await;
+    let mut seen = Vec::new();
+    while seen.iter().filter(|event: &&Event| event.id.is_some()).count() < 3 {
+        seen.push(events.next().await.unwrap());
+    }
+    let first: Run = serde_json::from_str(&seen[0].data).unwrap();
+    assert_eq!((seen[0].name.as_str(), first.id), ("run", run.id.clone()));
+    assert_eq!(serde_json::from_str::<Value>(&seen.last().unwrap().data).unwrap()["type"], "checkpoint");
+
+    std::fs::write(server.run_dir(&run.id).join("go"), "").unwrap();
+    let rest = events.rest().await;
+    let records: Vec<u64> = rest.iter().filter_map(|event| event.id).collect();
+    assert_eq!(records, [4, 5, 6, 7, 8]);
+    let end = rest.last().unwrap();
+    assert_eq!(end.name, "end");
+    let ended: Run = serde_json::from_str(&end.data).unwrap();
+    assert_eq!((ended.state, ended.summary.last.unwrap().epoch), (RunState::Succeeded, 2));
+}
+
+#[tokio::test]
+async fn a_resumed_stream_starts_after_the_last_seen_line() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let uri = format!("/api/runs/{}/events", run.id);
+    let check = async |uri: &str, last_seen: Option<&str>, expected: &[&str]| {
+        let events = Events::open(&server, uri, last_seen).await.rest().await;
+        assert_eq!(outline(&events), expected, "{uri} {last_seen:?}");
+    };
+    check(&uri, None, &["run", "1", "2", "3", "4", "5", "6", "7", "8", "end"]).await;
+    check(&uri, Some("6"), &["run", "7", "8", "end"]).await;
+    check(&format!("{uri}?after=7"), None, &["run", "8", "end"]).await;
+    check(&format!("{uri}?after=2"), Some("8"), &["run", "end"]).await;
+    check(&uri, Some(""), &["run", "1", "2", "3", "4", "5", "6", "7", "8", "end"]).await;
+    server.get(&format!("{uri}?after=x")).await.assert_problem(400, "invalid-query", Some("after"));
+    let bad = request(Method::GET, &uri).header("Last-Event-ID", "x").body(Body::empty()).unwrap();
+    server.send(bad).await.assert_problem(400, "invalid-query", Some("Last-Event-ID"));
+}
+
+#[tokio::test]
+async fn a_line_that_is_no_record_is_not_sent_but_counts() {
+    let server = TestServer::start().await;
+    let run = server.finish("torn").await;
+    let events = Events::open(&server, &format!("/api/runs/{}/events", run.id), None).await.rest().await;
+    let records: Vec<u64> = events.iter().filter_map(|event| event.id).collect();
+    assert_eq!(records, [1, 2, 3, 5, 6, 7, 8, 9]);
+    assert_eq!(records.len(), LINES);
+}
+
+#[tokio::test]
+async fn a_change_of_state_is_told_and_a_stopping_server_ends_the_stream() {
+    let server = TestServer::start().await;
+    let first = server.submit("hung").await;
+    server.until_running(&first.id).await;
+    let second = server.submit("done").await;
+    let mut events = Events::open(&server, &format!("/api/runs/{}/events", second.id), None).await;
+    let state = |event: Event| serde_json::from_str::<Run>(&event.data).unwrap().state;
+    assert_eq!(state(events.next().await.unwrap()), RunState::Queued);
+    server.call(Method::POST, &format!("/api/runs/{}/cancel", second.id)).await;
+    assert_eq!(state(events.next().await.unwrap()), RunState::Canceled);
+    assert_eq!(events.next().await.unwrap().name, "end");
+    assert!(events.next().await.is_none());
+
+    let following = Events::open(&server, &format!("/api/runs/{}/events", first.id), None).await;
+    server.state.stop().await.unwrap();
+    let events = timeout(Duration::from_secs(2), following.rest()).await.expect("the stream ends");
+    assert!(events.iter().all(|event| event.name != "end"), "the run goes on with the next server: {events:?}");
+}
+
+#[tokio::test]
+async fn the_stream_of_a_deleted_run_ends() {
+    let server = TestServer::start().await;
+    let first = server.submit("hung").await;
+    server.until_running(&first.id).await;
+    let second = server.submit("done").await;
+    let mut events = Events::open(&server, &format!("/api/runs/{}/events", second.id), None).await;
+    events.next().await.unwrap();
+    server.call(Method::DELETE, &format!("/api/runs/{}", second.id)).await;
+    assert!(events.next().await.is_none());
+}

@@ -1,0 +1,367 @@
+//! A server in a temporary folder with a fake worker, and requests to it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use server::app;
+use server::state::{AppState, Settings};
+use shared::api::{AttackUsed, AttributionFile, Run, RunState};
+use shared::config::{Inputs, Norm};
+use shared::eps::Eps;
+use shared::matrix::Matrix;
+use shared::preset;
+use shared::record::{AttributionEntry, Checkpoint, Epoch, Finished, Record, Started};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+/// Long enough for a machine that is busy with other tests.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Does what the name in config.json says, as a worker would.
+const WORKER: &str = r#"#!/bin/sh
+here=$(dirname "$0")
+if [ "$1" = --probe ]; then
+    if [ -f "$here/broken" ]; then
+        echo "error: cannot load libtorch_cpu.so" >&2
+        exit 1
+    fi
+    echo '{"engine":"0.1.0","libtorch":"2.11.0","devices":[{"id":"cpu","name":"2 CPU threads"}]}'
+    exit 0
+fi
+cd "$1" || exit 1
+echo "worker begins"
+mode=$(sed -n 's/^ *"name": "\([a-z]*\).*/\1/p' config.json)
+head -n 3 "$here/metrics.jsonl" >> metrics.jsonl
+files() { cp -r "$here/checkpoints" "$here/attributions" .; }
+rest() { files; tail -n +4 "$here/metrics.jsonl" >> metrics.jsonl; }
+case $mode in
+    done) rest ;;
+    gated)
+        while [ ! -f go ]; do sleep 0.02; done
+        rest ;;
+    torn)
+        echo 'no JSON at all' >> metrics.jsonl
+        rest
+        printf '{"type":"epoch","epo' >> metrics.jsonl ;;
+    failed)
+        echo "error: no memory left for the model" >&2
+        exit 1 ;;
+    killed) kill -9 $$ ;;
+    hung)
+        cat > /dev/null
+        echo "saved"
+        exit 3 ;;
+    late)
+        cat > /dev/null
+        sleep 0.5
+        files
+        tail -n +4 "$here/metrics.jsonl" >> metrics.jsonl
+        exit 3 ;;
+    stubborn) exec sleep 60 ;;
+    *) echo "error: unknown mode $mode" >&2; exit 1 ;;
+esac
+"#;
+
+pub const INDEX: &str = "<!DOCTYPE html><html><head><base href=\"/\"><title>CrossLens</title><!-- head --></head><body></body></html>";
+
+/// Lines that the fake worker writes when nothing goes wrong.
+pub const LINES: usize = 8;
+
+pub struct TestServer {
+    pub dir: TempDir,
+    pub state: AppState,
+    router: Router,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl TestServer {
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        write_fixture(dir.path());
+        let mut settings = settings(dir.path());
+        change(&mut settings);
+        Self::open(dir, settings).await
+    }
+
+    pub async fn open(dir: TempDir, settings: Settings) -> Self {
+        let state = AppState::open(settings).await.unwrap();
+        let router = app::router(state.clone()).unwrap();
+        TestServer { dir, state, router }
+    }
+
+    /// Stops the server in order, lets `between` change things on disk, and starts it again on the same data.
+    pub async fn restart(self, between: impl FnOnce(&Path)) -> Self {
+        let TestServer { dir, state, router } = self;
+        state.stop().await.unwrap();
+        state.close().await;
+        drop(router);
+        let settings = state.settings.clone();
+        drop(state);
+        between(dir.path());
+        // The lock goes with the last task that holds the state.
+        let start = Instant::now();
+        loop {
+            match AppState::open(settings.clone()).await {
+                Ok(state) => {
+                    let router = app::router(state.clone()).unwrap();
+                    return TestServer { dir, state, router };
+                }
+                Err(error) => assert!(start.elapsed() < DEADLINE, "{error:#}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub fn run_dir(&self, id: &str) -> PathBuf {
+        self.dir.path().join("data/runs").join(id)
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes().to_vec() }
+    }
+
+    /// The response with its body still to come.
+    pub async fn open_stream(&self, request: Request<Body>) -> axum::response::Response {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    pub async fn get(&self, uri: &str) -> Answer {
+        self.send(request(Method::GET, uri).body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn post(&self, uri: &str, body: &Value) -> Answer {
+        let request = request(Method::POST, uri).header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    pub async fn call(&self, method: Method, uri: &str) -> Answer {
+        self.send(request(method, uri).body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn run(&self, id: &str) -> Run {
+        self.get(&format!("/api/runs/{id}")).await.json()
+    }
+
+    /// Runs an `INSERT` that selects from `numbers`, the numbers from 1 to `count`.
+    pub async fn multiply(&self, count: u32, insert: &str) {
+        let options = SqliteConnectOptions::new().filename(self.dir.path().join("data/crosslens.db"));
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        let numbers =
+            format!("WITH RECURSIVE numbers(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {count})");
+        let (insert, select) = insert.split_once(" SELECT ").unwrap();
+        sqlx::query(AssertSqlSafe(format!("{insert} {numbers} SELECT {select}"))).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// Submits a run whose worker does what `name` says.
+    pub async fn submit(&self, name: &str) -> Run {
+        let answer = self.post("/api/runs", &config(name)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        answer.json()
+    }
+
+    /// Submits a run and waits until it has finished.
+    pub async fn finish(&self, name: &str) -> Run {
+        let run = self.submit(name).await;
+        self.until(&run.id, |run| run.state.is_finished()).await
+    }
+
+    pub async fn until(&self, id: &str, condition: impl Fn(&Run) -> bool) -> Run {
+        let start = Instant::now();
+        loop {
+            let run = self.run(id).await;
+            if condition(&run) {
+                return run;
+            }
+            assert!(start.elapsed() < DEADLINE, "still {run:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub async fn until_running(&self, id: &str) -> Run {
+        // With its first lines written, so that the worker listens.
+        let file = self.run_dir(id).join("metrics.jsonl");
+        self.until(id, |run| run.state == RunState::Running && file.exists()).await
+    }
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{} {error}: {}", self.status, self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn header(&self, name: header::HeaderName) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Asserts a problem of this status and kind, one of whose fields is `field` where there is one.
+    #[track_caller]
+    pub fn assert_problem(&self, status: u16, kind: &str, field: Option<&str>) -> shared::problem::Problem {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        assert_eq!(self.header(header::CONTENT_TYPE), "application/problem+json", "{}", self.text());
+        let problem: shared::problem::Problem = self.json();
+        assert_eq!((problem.status, problem.kind.as_str()), (status, format!("/problems/{kind}").as_str()));
+        assert!(!problem.title.is_empty() && !problem.detail.is_empty(), "{problem:?}");
+        if let Some(field) = field {
+            assert!(problem.errors.iter().any(|error| error.field == field && !error.message.is_empty()), "{problem:?}");
+        }
+        problem
+    }
+}
+
+pub fn request(method: Method, uri: &str) -> axum::http::request::Builder {
+    Request::builder().method(method).uri(uri).header(header::HOST, "localhost:8000")
+}
+
+/// A short digits run of this name.
+pub fn config(name: &str) -> Value {
+    let mut config = preset::demo().config.to_json();
+    config["name"] = json!(name);
+    config["training"]["epochs"] = json!(2);
+    config["training"]["milestones"] = json!([]);
+    config["checkpoints"]["every"] = json!(0);
+    config
+}
+
+pub fn settings(dir: &Path) -> Settings {
+    Settings {
+        data_dir: dir.join("data"),
+        worker: dir.join("worker.sh"),
+        stop_grace: Duration::from_secs(5),
+        web: Some(dir.join("web")),
+        base_path: String::new(),
+        token: None,
+        allowed_hosts: Vec::new(),
+    }
+}
+
+/// The worker, what it writes, and a frontend.
+pub fn write_fixture(dir: &Path) {
+    let worker = dir.join("worker.sh");
+    fs::write(&worker, WORKER).unwrap();
+    fs::set_permissions(&worker, fs::Permissions::from_mode(0o755)).unwrap();
+
+    fs::create_dir(dir.join("web")).unwrap();
+    fs::write(dir.join("web/index.html"), INDEX).unwrap();
+    fs::write(dir.join("web/app.js"), "export {}").unwrap();
+    fs::write(dir.join("web/app.wasm"), b"\0asm").unwrap();
+    fs::write(dir.join("web/app.wasm.gz"), b"a compressed module").unwrap();
+
+    let lines: Vec<String> = records().iter().map(|record| serde_json::to_string(record).unwrap()).collect();
+    assert_eq!(lines.len(), LINES);
+    fs::write(dir.join("metrics.jsonl"), lines.join("\n") + "\n").unwrap();
+    fs::create_dir(dir.join("checkpoints")).unwrap();
+    fs::create_dir(dir.join("attributions")).unwrap();
+    for epoch in [1, 2] {
+        fs::write(dir.join(format!("checkpoints/e{epoch}.safetensors")), format!("weights of epoch {epoch}")).unwrap();
+        let file = attribution(epoch);
+        fs::write(dir.join(format!("attributions/e{epoch}.adversarial.json")), serde_json::to_string(&file).unwrap()).unwrap();
+    }
+}
+
+/// A fake matrix over the digits: class pairs two apart share more in epoch 1 than in epoch 2.
+pub fn attribution(epoch: u32) -> AttributionFile {
+    let value = |i: usize, j: usize| match i.abs_diff(j) {
+        0 => 1.0,
+        2 => 0.5 / f64::from(epoch),
+        _ => -0.125,
+    };
+    let matrix = Matrix::try_from((0..10).map(|i| (0..10).map(|j| value(i, j)).collect()).collect::<Vec<Vec<f64>>>()).unwrap();
+    AttributionFile {
+        epoch,
+        inputs: Inputs::Adversarial,
+        attack: Some(AttackUsed { norm: Norm::Linf, eps: Eps::of_255(25.5), step_size: Eps::of_255(6.375), steps: 20, random_start: true }),
+        class_names: (0..10).map(|class| class.to_string()).collect(),
+        class_counts: vec![60; 10],
+        norms: vec![1.0; 10],
+        cas: matrix.cas(),
+        cas_normalized: matrix.cas_normalized(),
+        matrix,
+        class_accuracy: vec![0.5; 10],
+        accuracy: 0.5,
+        feature_dim: 96,
+        checkpoint_sha256: format!("{epoch:064x}"),
+        seconds: 0.5,
+    }
+}
+
+/// Two epochs, the first the better one.
+fn records() -> Vec<Record> {
+    let epoch = |epoch: u32, robust: f64| {
+        Record::Epoch(Epoch {
+            epoch,
+            learning_rate: 0.1,
+            train_loss: 1.5,
+            train_clean_accuracy: None,
+            train_robust_accuracy: Some(0.5),
+            test_clean_accuracy: Some(0.75),
+            test_robust_accuracy: Some(robust),
+            test_loss: Some(1.25),
+            holdout_robust_accuracy: None,
+            seconds: 1.0,
+            elapsed_secs: f64::from(epoch),
+        })
+    };
+    let checkpoint = |epoch: u32| {
+        let size_bytes = format!("weights of epoch {epoch}").len() as u64;
+        Record::Checkpoint(Checkpoint {
+            epoch,
+            file: format!("checkpoints/e{epoch}.safetensors"),
+            size_bytes,
+            sha256: format!("{epoch:064x}"),
+        })
+    };
+    let entry = |epoch: u32| {
+        let AttributionFile { cas, cas_normalized, .. } = attribution(epoch);
+        let file = format!("attributions/e{epoch}.adversarial.json");
+        Record::Attribution(AttributionEntry { epoch, inputs: Inputs::Adversarial, file, cas, cas_normalized })
+    };
+    vec![
+        Record::Started(Started {
+            device: "cpu".into(),
+            device_name: "2 CPU threads".into(),
+            libtorch: "2.11.0".into(),
+            engine: "0.1.0".into(),
+            parameters: 1000,
+            feature_dim: 96,
+            class_names: (0..10).map(|class| class.to_string()).collect(),
+            train_samples: 300,
+            test_samples: 599,
+            holdout_samples: 0,
+            noisy_labels: 60,
+            epochs: 2,
+        }),
+        epoch(1, 0.5),
+        checkpoint(1),
+        entry(1),
+        epoch(2, 0.25),
+        checkpoint(2),
+        entry(2),
+        Record::Finished(Finished { best_epoch: 1, last_epoch: 2, elapsed_secs: 2.5 }),
+    ]
+}
