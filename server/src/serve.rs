@@ -1,5 +1,6 @@
 //! From the command line to a listening server, and to its end in order.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,7 +41,12 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     };
     let state = AppState::open(settings).await?;
     let router = app::router(state.clone())?;
-    println!("CrossLens is at {}", link(address, &state.settings));
+    if let Err(error) = writeln!(io::stdout(), "CrossLens is at {}", link(address, &state.settings)) {
+        tracing::warn!("nobody reads where the server is: {error}");
+    }
+    if address.ip().is_unspecified() {
+        tracing::info!("from other machines, open this link with this machine's name in place of localhost");
+    }
 
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -83,7 +89,7 @@ fn link(address: SocketAddr, settings: &Settings) -> String {
     let host = if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() };
     let base = &settings.base_path;
     match &settings.token {
-        Some(token) => format!("http://{host}{base}/?token={token}\nFrom another machine, write this one's name in place of {host}."),
+        Some(token) => format!("http://{host}{base}/?token={token}"),
         None => format!("http://{host}{base}/"),
     }
 }
