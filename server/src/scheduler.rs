@@ -311,8 +311,8 @@ impl Actor {
         let (state, reason) = verdict(ending, stop_reason, &last_words(&log));
         self.db.set_finished(id, state, reason.as_deref()).await?;
         match reason {
-            Some(reason) => tracing::info!(run = %id, "{id} has {}: {reason}", state.id()),
-            None => tracing::info!(run = %id, "{id} has {}", state.id()),
+            Some(reason) => tracing::info!(run = %id, "{id} ended, {}: {reason}", state.id()),
+            None => tracing::info!(run = %id, "{id} ended, {}", state.id()),
         }
         Ok(())
     }

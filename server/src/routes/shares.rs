@@ -76,7 +76,11 @@ pub async fn delete_share(State(state): State<AppState>, Name(token): Name<Share
     responses((status = 200, content_type = "image/png", body = Vec<u8>), ApiError), security(())
 )]
 pub async fn get_share_preview(State(state): State<AppState>, Name(token): Name<ShareToken>) -> Result<impl IntoResponse, ApiError> {
-    let shared = open(&state, &token).await?;
+    let mut shared = open(&state, &token).await?;
+    // A title of our own repeats what the picture shows; without it the picture has room for the name of the run.
+    if shared.share.title == content::title(&shared.content) {
+        shared.share.title.clear();
+    }
     Ok(([(header::CONTENT_TYPE, "image/png")], figures::preview(shared).await?))
 }
 
