@@ -1,0 +1,38 @@
+//! Builds the whole application: server, worker and what the browser gets.
+
+use anyhow::Result;
+
+use crate::layout::Layout;
+use crate::libtorch::{self, Libtorch};
+use crate::process::run_shown;
+use crate::progress::Progress;
+use crate::{wasm, web};
+
+/// The packages that every cargo call for the host selects.
+///
+/// Cargo unites the features of the packages it is called for; with one selection for building,
+/// checking and testing, no dependency is compiled twice. xtask is already built by itself.
+pub const PRODUCT: [&str; 3] = ["--workspace", "--exclude", "xtask"];
+
+/// Sets up and builds; returns the libtorch that the worker wants at run time.
+pub fn build(layout: &Layout, progress: &Progress) -> Result<Libtorch> {
+    let libtorch = libtorch::prepare(layout, progress)?;
+    build_binaries(layout, progress, &libtorch, &[])?;
+    build_web(layout, progress)?;
+    Ok(libtorch)
+}
+
+/// Compiles the server and the worker, and what `more_targets` adds.
+pub fn build_binaries(layout: &Layout, progress: &Progress, libtorch: &Libtorch, more_targets: &[&str]) -> Result<()> {
+    progress.say("server and worker", "compiling");
+    let mut cargo = layout.cargo();
+    cargo.args(["build", "--release"]).args(PRODUCT).args(["--bin", "server", "--bin", "worker"]);
+    cargo.args(more_targets);
+    libtorch.apply(&mut cargo)?;
+    run_shown(&mut cargo)
+}
+
+pub fn build_web(layout: &Layout, progress: &Progress) -> Result<()> {
+    let compiler = wasm::prepare(layout, progress)?;
+    web::build(layout, progress, &compiler)
+}

@@ -1,0 +1,138 @@
+//! `cargo xtask`: sets up, builds, serves and tests CrossLens.
+//!
+//! The steps are functions in the modules below, each of which skips what is already there. Nothing
+//! here is part of the product: the server and the worker run without xtask.
+
+mod app;
+mod apt;
+mod browser;
+mod demo;
+mod layout;
+mod libtorch;
+mod process;
+mod progress;
+mod serve;
+mod styles;
+mod test;
+mod wasm;
+mod web;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::layout::Layout;
+use crate::progress::Progress;
+
+/// Sets up, builds, serves and tests CrossLens.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Gets what is missing, builds everything in release mode and starts the server.
+    Serve(ServeArgs),
+    /// Gets what is missing and builds everything in release mode.
+    Build,
+    /// Checks format and lints, then runs every test, those in a real browser included.
+    Test {
+        /// Passed on to `cargo test`, for example a part of a test's name.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// Submits the demo experiment and prints the link to it.
+    #[arg(long)]
+    demo: bool,
+    /// Where the server listens.
+    #[arg(long, env = "CROSSLENS_ADDR", default_value = "127.0.0.1:8000", value_parser = serve::parse_addr)]
+    addr: SocketAddr,
+    /// Where runs and their index are kept [default: `data` in the checkout].
+    #[arg(long, env = "CROSSLENS_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// What the server wants from everyone; one is made where it is needed and not given.
+    #[arg(long, env = "CROSSLENS_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Passed on to the server as they are; `-- --help` lists them.
+    #[arg(last = true)]
+    server_args: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let progress = Progress::start();
+    match run(Cli::parse().command, &progress) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
+    let layout = Layout::from_env()?;
+    match command {
+        Command::Serve(args) => serve::serve(&layout, progress, args),
+        Command::Build => {
+            app::build(&layout, progress)?;
+            progress.say("build", "everything is up to date");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Test { args } => {
+            test::test(&layout, progress, &args)?;
+            progress.say("test", "all passed");
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn serve_args(args: &[&str]) -> ServeArgs {
+        let line = ["xtask", "serve"].iter().chain(args);
+        match Cli::try_parse_from(line).unwrap().command {
+            Command::Serve(args) => args,
+            other => panic!("{other:?} is not serve"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_listens_on_loopback_by_default() {
+        let args = serve_args(&[]);
+        assert_eq!(args.addr, SocketAddr::from(([127, 0, 0, 1], 8000)));
+        assert!(!args.demo && args.data_dir.is_none() && args.server_args.is_empty());
+    }
+
+    #[test]
+    fn what_follows_two_dashes_goes_to_the_server() {
+        let args = serve_args(&["--demo", "--addr", "[::1]:9000", "--", "--log", "debug"]);
+        assert_eq!(args.addr.to_string(), "[::1]:9000");
+        assert_eq!(args.server_args, ["--log", "debug"]);
+    }
+
+    #[test]
+    fn test_passes_everything_on_to_cargo() {
+        let cli = Cli::try_parse_from(["xtask", "test", "--test", "browser", "--", "--nocapture"]);
+        let Command::Test { args } = cli.unwrap().command else { panic!("not test") };
+        assert_eq!(args, ["--test", "browser", "--", "--nocapture"]);
+    }
+}

@@ -1,0 +1,153 @@
+//! `cargo xtask serve`: builds what is out of date and runs the server until it is stopped.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::absolute;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::layout::Layout;
+use crate::progress::Progress;
+use crate::{ServeArgs, app, demo};
+
+pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs) -> Result<ExitCode> {
+    let ServeArgs { demo, addr, data_dir, token, server_args } = args;
+    let data_dir = match data_dir {
+        Some(dir) => absolute(dir)?,
+        None => layout.root.join("data"),
+    };
+    require_free(addr)?;
+    if demo && token.is_none() && !addr.ip().is_loopback() {
+        bail!("other machines can reach {addr}, so the demo wants a token: give one of 16 or more letters and digits with --token");
+    }
+    let libtorch = app::build(layout, progress)?;
+
+    let mut command = Command::new(layout.server());
+    command
+        .arg("--addr")
+        .arg(addr.to_string())
+        .arg("--data-dir")
+        .arg(data_dir)
+        .arg("--worker")
+        .arg(layout.worker())
+        .arg("--web")
+        .arg(layout.web())
+        .args(server_args)
+        .stdin(Stdio::null());
+    libtorch.apply(&mut command)?;
+    if let Some(token) = &token {
+        // Not as an argument: everyone on the machine sees those.
+        command.env("CROSSLENS_TOKEN", token);
+    }
+    progress.say("server", "starting (Ctrl-C stops it)");
+    let mut server = spawn(&mut command)?;
+    if demo {
+        match demo::submit(&base_url(addr), token.as_deref(), &mut server) {
+            Ok(Some(link)) => println!("\nThe demo is running: {link}\n"),
+            // It was stopped first; its exit status says how.
+            Ok(None) => {}
+            Err(error) => {
+                stop(&mut server)?;
+                return Err(error);
+            }
+        }
+    }
+    let status = server.wait()?;
+    let code = status.code().or(status.signal().map(|signal| 128 + signal));
+    Ok(code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Reads an address and a port, or a name and a port.
+pub fn parse_addr(text: &str) -> Result<SocketAddr, String> {
+    let first = text.to_socket_addrs().ok().and_then(|mut addrs| addrs.next());
+    first.ok_or_else(|| "write an address and a port, such as 127.0.0.1:8000".to_owned())
+}
+
+/// Starts the server and passes signals on to it.
+///
+/// It gets a process group of its own. In ours, Ctrl-C would reach it twice: from the terminal and
+/// from us.
+fn spawn(command: &mut Command) -> Result<Child> {
+    // Before the start: a signal in between would leave the server behind.
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let server = command.process_group(0).spawn().context("cannot start the server")?;
+    let pid = Pid::from_child(&server);
+    thread::spawn(move || {
+        for signal in &mut signals {
+            let signal = if signal == SIGINT { Signal::INT } else { Signal::TERM };
+            // It may have ended by itself in the meantime.
+            let _ = kill_process(pid, signal);
+        }
+    });
+    Ok(server)
+}
+
+fn stop(server: &mut Child) -> Result<()> {
+    if server.try_wait()?.is_none() {
+        kill_process(Pid::from_child(server), Signal::TERM)?;
+        server.wait()?;
+    }
+    Ok(())
+}
+
+/// Fails before the build, not after it.
+fn require_free(addr: SocketAddr) -> Result<()> {
+    match TcpListener::bind(addr) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            bail!("{addr} is already in use: stop what listens there, or choose another address with --addr")
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot listen on {addr}: choose another address with --addr")),
+    }
+}
+
+/// Returns the address that a browser on this machine can open.
+fn base_url(addr: SocketAddr) -> String {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, addr.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_all_addresses_is_opened_on_loopback() {
+        for (addr, expected) in [
+            ("127.0.0.1:8000", "http://127.0.0.1:8000"),
+            ("0.0.0.0:80", "http://127.0.0.1:80"),
+            ("[::]:8000", "http://[::1]:8000"),
+            ("10.0.0.7:8000", "http://10.0.0.7:8000"),
+        ] {
+            assert_eq!(base_url(addr.parse().unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn an_address_has_a_port() {
+        assert_eq!(parse_addr("[::1]:9000").unwrap().to_string(), "[::1]:9000");
+        assert!(parse_addr("localhost:80").unwrap().ip().is_loopback());
+        assert!(parse_addr("127.0.0.1").is_err());
+    }
+
+    #[test]
+    fn an_address_in_use_is_one_sentence() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = taken.local_addr().unwrap();
+        let error = require_free(addr).unwrap_err();
+        assert_eq!(
+            format!("{error:#}"),
+            format!("{addr} is already in use: stop what listens there, or choose another address with --addr"),
+        );
+    }
+}

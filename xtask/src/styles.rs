@@ -1,0 +1,97 @@
+//! Makes one style sheet of many: a browser would fetch imported ones after each other.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+/// Returns `style/main.css` with the sheets it imports in place of the import lines.
+///
+/// Understands lines of the form `@import "name.css";`, also with `layer(name)` before the
+/// semicolon. Imported sheets cannot import others.
+pub fn bundle(dir: &Path) -> Result<String> {
+    let main = read(dir, "main.css")?;
+    inline(&main, |name| {
+        let sheet = read(dir, name)?;
+        if sheet.lines().any(|line| line.trim_start().starts_with("@import")) {
+            bail!("style/{name} has an @import: only style/main.css may");
+        }
+        Ok(sheet)
+    })
+}
+
+fn read(dir: &Path, name: &str) -> Result<String> {
+    fs::read_to_string(dir.join(name)).with_context(|| format!("cannot read style/{name}"))
+}
+
+fn inline(main: &str, mut read: impl FnMut(&str) -> Result<String>) -> Result<String> {
+    let mut bundle = String::new();
+    for line in main.lines() {
+        let Some(import) = line.trim_start().strip_prefix("@import") else {
+            bundle.push_str(line);
+            bundle.push('\n');
+            continue;
+        };
+        let (name, layer) = parse_import(import).with_context(|| format!("style/main.css: cannot understand `{}`", line.trim()))?;
+        let sheet = read(name)?;
+        match layer {
+            Some(layer) => bundle.push_str(&format!("@layer {layer} {{\n{}\n}}\n", sheet.trim())),
+            None => bundle.push_str(&format!("{}\n", sheet.trim())),
+        }
+    }
+    Ok(bundle)
+}
+
+/// Reads what follows `@import`: the file's name, and the layer if there is one.
+fn parse_import(import: &str) -> Option<(&str, Option<&str>)> {
+    let import = import.trim().strip_suffix(';')?.trim_end();
+    let (name, rest) = import.strip_prefix('"')?.split_once('"')?;
+    let layer = match rest.trim() {
+        "" => None,
+        rest => Some(rest.strip_prefix("layer(")?.strip_suffix(')')?),
+    };
+    Some((name, layer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(main: &str, expected: &str) {
+        let bundle = inline(main, |name| Ok(format!("/* {name} */\n")));
+        assert_eq!(bundle.unwrap_or_else(|error| error.to_string()), expected);
+    }
+
+    #[test]
+    fn imports_are_replaced_in_their_order() {
+        check("@layer base;\n@import \"b.css\";\n@import \"a.css\";\nhtml {}\n", "@layer base;\n/* b.css */\n/* a.css */\nhtml {}\n");
+    }
+
+    #[test]
+    fn a_layer_is_kept() {
+        check("@import \"a.css\" layer(base);", "@layer base {\n/* a.css */\n}\n");
+    }
+
+    #[test]
+    fn an_import_that_is_not_understood_is_named() {
+        check("@import \"a.css\" print;", "style/main.css: cannot understand `@import \"a.css\" print;`");
+    }
+
+    #[test]
+    fn a_missing_sheet_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("main.css"), "@import \"tokens.css\";").unwrap();
+        let error = bundle(dir.path()).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read style/tokens.css");
+    }
+
+    #[test]
+    fn an_imported_sheet_cannot_import() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("main.css"), "@import \"a.css\";").unwrap();
+        fs::write(dir.path().join("a.css"), "@import \"b.css\";").unwrap();
+        let error = bundle(dir.path()).unwrap_err();
+        assert_eq!(error.to_string(), "style/a.css has an @import: only style/main.css may");
+    }
+}

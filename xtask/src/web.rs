@@ -1,0 +1,197 @@
+//! Builds what the browser downloads: the frontend as WebAssembly, the page, styles and other files.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::layout::{Layout, remove_dir};
+use crate::process::run_shown;
+use crate::progress::Progress;
+use crate::styles;
+use crate::wasm::{self, WasmCompiler};
+
+const STEP: &str = "frontend";
+
+/// The page's content-security policy forbids inline scripts, so this is a file. Addresses are
+/// relative to it: the application may live under any path.
+const MAIN_JS: &str = "import init from './frontend.js';
+
+await init({ module_or_path: new URL('frontend_bg.wasm', import.meta.url) });
+";
+
+/// Compiles the frontend and brings `target/web` up to date.
+pub fn build(layout: &Layout, progress: &Progress, compiler: &WasmCompiler) -> Result<()> {
+    let wasm = compile(layout, progress, compiler)?;
+    let files = Files::collect(layout, wasm)?;
+    let web = layout.web();
+    // Beside the folder, not in it: everything in it is served.
+    let key_file = web.with_extension("key");
+    let key = files.key();
+    if web.is_dir() && fs::read_to_string(&key_file).is_ok_and(|old| old == key) {
+        progress.say(STEP, "the web files are up to date");
+        return Ok(());
+    }
+    progress.say(STEP, "writing the web files");
+    let partial = web.with_extension("partial");
+    remove_dir(&partial)?;
+    files.write(&partial)?;
+    compress(&partial)?;
+    remove_dir(&web)?;
+    fs::rename(&partial, &web)?;
+    fs::write(key_file, key)?;
+    Ok(())
+}
+
+fn compile(layout: &Layout, progress: &Progress, compiler: &WasmCompiler) -> Result<Vec<u8>> {
+    progress.say(STEP, "compiling to WebAssembly");
+    // A target folder of its own, because the compiler may be another one than the host's.
+    let target = layout.target.join("wasm");
+    let stamp_file = target.join("compiler.stamp");
+    if fs::read_to_string(&stamp_file).is_ok_and(|old| old != compiler.stamp) {
+        remove_dir(&target)?;
+    }
+    fs::create_dir_all(&target)?;
+    fs::write(&stamp_file, &compiler.stamp)?;
+
+    let mut cargo = layout.cargo();
+    cargo.args(["build", "--package", "frontend", "--lib", "--profile", "wasm"]);
+    cargo.args(["--target", wasm::TARGET]).env("CARGO_TARGET_DIR", &target);
+    compiler.apply(&mut cargo);
+    run_shown(&mut cargo)?;
+    let file = target.join(wasm::TARGET).join("wasm/frontend.wasm");
+    fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// The files that the web folder is made of.
+#[derive(Debug)]
+struct Files {
+    wasm: Vec<u8>,
+    index_html: Vec<u8>,
+    style_css: String,
+    /// What lies in `frontend/static`, by its path there.
+    others: Vec<(PathBuf, Vec<u8>)>,
+}
+
+impl Files {
+    fn collect(layout: &Layout, wasm: Vec<u8>) -> Result<Self> {
+        let index_html = fs::read(layout.root.join("frontend/index.html")).context("cannot read frontend/index.html")?;
+        let style_css = styles::bundle(&layout.root.join("style"))?;
+        let static_dir = layout.root.join("frontend/static");
+        let mut others = Vec::new();
+        for file in files_below(&static_dir)? {
+            let content = fs::read(&file)?;
+            others.push((file.strip_prefix(&static_dir)?.to_owned(), content));
+        }
+        Ok(Self { wasm, index_html, style_css, others })
+    }
+
+    /// Changes with every input, that is also when this program makes something else of them.
+    fn key(&self) -> String {
+        let Self { wasm, index_html, style_css, others } = self;
+        let mut hasher = DefaultHasher::new();
+        (wasm, index_html, style_css, others, MAIN_JS).hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+
+    fn write(self, dir: &Path) -> Result<()> {
+        let Self { wasm, index_html, style_css, others } = self;
+        fs::create_dir_all(dir)?;
+        Bindgen::new()
+            .input_bytes("frontend", wasm)
+            .web(true)?
+            .omit_default_module_path(false)
+            .typescript(false)
+            .remove_name_section(true)
+            .remove_producers_section(true)
+            .generate(dir)?;
+        fs::write(dir.join("main.js"), MAIN_JS)?;
+        fs::write(dir.join("index.html"), index_html)?;
+        fs::write(dir.join("style.css"), style_css)?;
+        for (path, content) in others {
+            let file = dir.join(path);
+            fs::create_dir_all(file.parent().unwrap_or(dir))?;
+            fs::write(file, content)?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts `name.gz` beside each file that gets smaller by it, for the server to send as it is.
+fn compress(dir: &Path) -> Result<()> {
+    for file in files_below(dir)? {
+        let content = fs::read(&file)?;
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&content)?;
+        let compressed = encoder.finish()?;
+        if compressed.len() < content.len() {
+            File::create(file.with_added_extension("gz"))?.write_all(&compressed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lists the files below a folder in a fixed order; none if it does not exist. Hidden files are
+/// left out, they are editors' and desktops' own.
+fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    if !dir.is_dir() {
+        return Ok(files);
+    }
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(files_below(&path)?);
+        } else if path.file_name().is_some_and(|name| !is_hidden(name)) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files() -> Files {
+        Files {
+            wasm: b"wasm".to_vec(),
+            index_html: b"<!doctype html>".to_vec(),
+            style_css: "html {}".into(),
+            others: vec![("icon.svg".into(), b"<svg/>".to_vec())],
+        }
+    }
+
+    #[test]
+    fn the_key_follows_every_input() {
+        let key = files().key();
+        assert_eq!(key, files().key());
+        let style = Files { style_css: "html { }".into(), ..files() };
+        let others = Files { others: Vec::new(), ..files() };
+        assert_ne!(key, style.key());
+        assert_ne!(key, others.key());
+    }
+
+    #[test]
+    fn only_what_gets_smaller_is_compressed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("deep")).unwrap();
+        fs::write(dir.path().join("deep/long.css"), "a {} ".repeat(100)).unwrap();
+        fs::write(dir.path().join("short.txt"), "a").unwrap();
+        compress(dir.path()).unwrap();
+        let names = files_below(dir.path()).unwrap();
+        let names: Vec<_> = names.iter().map(|file| file.strip_prefix(dir.path()).unwrap()).collect();
+        assert_eq!(names, ["deep/long.css", "deep/long.css.gz", "short.txt"].map(Path::new));
+    }
+}
