@@ -47,7 +47,7 @@ pub fn run(directory: &Path, cancel: &Cancel) -> Result<(), Error> {
         epochs: config.training.epochs,
     }))?;
 
-    let mut keeper = Keeper { config: &config, info: &data.info, dir, begun, epoch_begun: begun, best: None, last: None };
+    let mut keeper = Keeper { config: &config, info: &data.info, dir, begun, epoch_begun: Instant::now(), best: None, last: None };
     let outcome = fit(&config, &data, &network, cancel, &mut |event| match event {
         Event::Batch { phase, epoch, step, steps } => {
             keeper.dir.progress(Progress { phase, epoch, step, steps, elapsed_secs: begun.elapsed().as_secs_f64() })

@@ -97,6 +97,10 @@ pub fn fit(
             true => Some(evaluate(config, data, network, epoch, cancel, observe)?),
             false => None,
         };
+        let finite = |evaluation: &Evaluation| evaluation.test_clean.loss.is_finite() && evaluation.test_robust.loss.is_finite();
+        if !evaluation.as_ref().is_none_or(finite) {
+            return Err(Error::Diverged { epoch });
+        }
         let train_robust_accuracy = (config.training.method == Method::PgdAt).then_some(train_accuracy);
         observe(Event::Epoch(&EpochReport { epoch, learning_rate, train_loss, train_robust_accuracy, evaluation }))?;
     }

@@ -1,10 +1,9 @@
 //! Generated 32×32 images for which the right matrix is known: each class has a pattern of its own, and the classes of a pair another
 //! that both share.
 //!
-//! x = 0.5 + s·own(class) + t·shared(pair) + noise, with contrasts s and t drawn for each image. Patterns are colored gratings,
-//! which differ in direction and number of waves and so are nearly orthogonal; the seed deals them to classes and pairs.
-
-use std::f64::consts::PI;
+//! x = 0.5 + s·own(class) + t·shared(pair) + noise, with contrasts s and t drawn for each image. A pattern is a random tile of 4×4
+//! colored pixels, repeated; the tiles are orthogonal, so that no two patterns have anything in common. The patterns of classes are
+//! half as strong as those of pairs: under attack a network has to lean on what is shared.
 
 use shared::dataset::Dataset;
 use tch::{Device, Kind, Tensor};
@@ -15,8 +14,12 @@ use crate::random::{self, Purpose, Seed};
 const CLASSES: i64 = 10;
 const PAIRS: i64 = CLASSES / 2;
 const SIDE: i64 = 32;
-/// Largest deviation from gray by a pattern; contrasts go from half of it to all.
-const CONTRAST: f64 = 0.12;
+/// The side of a tile.
+const TILE: i64 = 4;
+/// Root mean square of the pattern of a class, before a contrast between half and all of it.
+const OWN: f64 = 0.06;
+/// The same of the pattern of a pair.
+const SHARED: f64 = 0.12;
 /// Standard deviation of the noise of a pixel.
 const NOISE: f64 = 0.08;
 
@@ -45,27 +48,19 @@ pub fn images(seed: u32, part: Part, count: u32) -> Split {
         Part::Test => Purpose::TestImages,
     };
     let images = random::draw(Seed::once(seed, purpose), || {
-        let contrast = || (Tensor::rand([count, 1, 1, 1], cpu) + 1.0) * (CONTRAST / 2.0);
+        let contrast = || (Tensor::rand([count, 1, 1, 1], cpu) + 1.0) / 2.0;
         let noise = Tensor::randn([count, 3, SIDE, SIDE], cpu) * NOISE;
-        (own * contrast() + shared * contrast() + noise + 0.5).clamp_(0.0, 1.0)
+        (own * contrast() * OWN + shared * contrast() * SHARED + noise + 0.5).clamp_(0.0, 1.0)
     });
     debug_assert_eq!(images.size()[1..], Dataset::Synthetic.info().shape.map(i64::from));
     Split { images, labels }
 }
 
-/// One pattern for each class, then one for each pair: `[15, 3, 32, 32]`, in `[-1, 1]`.
+/// One pattern for each class, then one for each pair: `[15, 3, 32, 32]`, mean square 1.
 fn patterns() -> Tensor {
-    let cpu = (Kind::Float, Device::Cpu);
-    let coordinates = Tensor::arange(SIDE, cpu) / SIDE as f64 - 0.5;
-    let (rows, columns) = (coordinates.view([SIDE, 1]), coordinates.view([1, SIDE]));
-    let gratings: Vec<Tensor> = (0..CLASSES + PAIRS)
-        .map(|index| {
-            let (direction, waves) = (PI * (index / 3) as f64 / 5.0, [3.0, 5.0, 7.0][(index % 3) as usize]);
-            let grating = ((&rows * direction.sin() + &columns * direction.cos()) * (2.0 * PI * waves)).sin();
-            let color = Tensor::randn([3, 1, 1], cpu);
-            grating * (&color / color.abs().max())
-        })
-        .collect();
-    let deal = Tensor::randperm(CLASSES + PAIRS, (Kind::Int64, Device::Cpu));
-    Tensor::stack(&gratings, 0).index_select(0, &deal)
+    let count = CLASSES + PAIRS;
+    let pixels = 3 * TILE * TILE;
+    let (orthonormal, _) = Tensor::linalg_qr(&Tensor::randn([pixels, count], (Kind::Float, Device::Cpu)), "reduced");
+    let tiles = orthonormal.tr() * (pixels as f64).sqrt();
+    tiles.view([count, 3, TILE, TILE]).repeat([1, 1, SIDE / TILE, SIDE / TILE])
 }

@@ -1,0 +1,169 @@
+//! The CIFAR-10 reader on small files in both layouts, and on every way they can be wrong.
+
+use std::fs;
+use std::path::Path;
+
+use engine::data::{Data, load};
+use shared::config::DataConfig;
+use shared::dataset::Dataset;
+use tch::Kind;
+use tempfile::TempDir;
+
+use crate::values;
+
+const PIXELS: usize = 3072;
+const FILES: [&str; 6] = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
+
+/// A pickle of protocol 2 as Python 2 and NumPy wrote the published files: a dictionary whose array is NumPy's
+/// `_reconstruct` with its state.
+fn pickle(labels: &[u8], pixels: &[u8], by_column: bool) -> Vec<u8> {
+    let text = |text: &str| [&[b'U', text.len() as u8], text.as_bytes()].concat();
+    let long = |value: usize| [b"J".as_slice(), &(value as u32).to_le_bytes()].concat();
+    let mut file = b"\x80\x02}(".to_vec();
+    file.extend([text("batch_label"), text("made for a test")].concat());
+    file.extend([text("labels"), b"](".to_vec()].concat());
+    for label in labels {
+        file.extend([b'K', *label]);
+    }
+    file.push(b'e');
+    file.extend(text("data"));
+    file.extend(b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R");
+    // The state: version, shape, type (itself a call with a state), order, bytes.
+    file.extend(b"(K\x01");
+    file.extend([long(labels.len()), long(PIXELS), b"\x86".to_vec()].concat());
+    file.extend(b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb");
+    file.push(if by_column { 0x88 } else { 0x89 });
+    file.extend([b"T".as_slice(), &(pixels.len() as u32).to_le_bytes(), pixels].concat());
+    file.extend(b"tbu.");
+    file
+}
+
+/// Ten images, one of each class; image i of file f has the red pixel (0, 1) at 10·f + i and everything else at 255.
+fn images(file: usize) -> (Vec<u8>, Vec<u8>) {
+    let mut pixels = vec![255; 10 * PIXELS];
+    for image in 0..10 {
+        pixels[image * PIXELS + 1] = (10 * file + image) as u8;
+    }
+    ((0..10).collect(), pixels)
+}
+
+fn binary_folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (index, name) in FILES.iter().enumerate() {
+        let (labels, pixels) = images(index);
+        let records: Vec<u8> = labels.iter().zip(pixels.chunks(PIXELS)).flat_map(|(label, pixels)| [&[*label], pixels].concat()).collect();
+        fs::write(folder.path().join(format!("{name}.bin")), records).unwrap();
+    }
+    folder
+}
+
+fn python_folder(by_column: bool) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (index, name) in FILES.iter().enumerate() {
+        let (labels, mut pixels) = images(index);
+        if by_column {
+            pixels = (0..PIXELS)
+                .flat_map(|column| (0..10).map(move |row| (row, column)))
+                .map(|(row, column)| pixels[row * PIXELS + column])
+                .collect();
+        }
+        fs::write(folder.path().join(name), pickle(&labels, &pixels, by_column)).unwrap();
+    }
+    folder
+}
+
+fn read(folder: &Path) -> Result<Data, engine::Error> {
+    let config = DataConfig {
+        dataset: Dataset::Cifar10,
+        path: Some(folder.to_str().unwrap().to_owned()),
+        train_samples: None,
+        test_samples: None,
+        label_noise: 0.0,
+        holdout_samples: 0,
+        augment: false,
+    };
+    load(&config, 0)
+}
+
+#[test]
+fn both_layouts_and_both_orders_of_arrays_give_the_same_images() {
+    for folder in [binary_folder(), python_folder(false), python_folder(true)] {
+        let data = read(folder.path()).unwrap();
+        assert_eq!((data.train.images.size(), data.test.images.size()), (vec![50, 3, 32, 32], vec![10, 3, 32, 32]));
+        let marked = |split: &engine::data::Split| values(&(split.images.select(1, 0).select(1, 0).select(1, 1) * 255.0).round());
+        assert_eq!(marked(&data.train), (0..50).map(f64::from).collect::<Vec<_>>());
+        assert_eq!(marked(&data.test), (50..60).map(f64::from).collect::<Vec<_>>());
+        assert_eq!(values(&data.train.labels), (0..50).map(|index| f64::from(index % 10)).collect::<Vec<_>>());
+        let others = data.train.images.sum(Kind::Double).double_value(&[]) - (0..50).map(f64::from).sum::<f64>() / 255.0;
+        assert!((others - 50.0 * (PIXELS as f64 - 1.0)).abs() < 1e-3);
+    }
+}
+
+/// Spoils a folder and holds the message to its parts.
+#[track_caller]
+fn check(folder: TempDir, spoil: impl FnOnce(&Path), parts: &[&str]) {
+    spoil(folder.path());
+    let message = read(folder.path()).unwrap_err().to_string();
+    for part in parts {
+        assert!(message.contains(part), "`{part}` is not in: {message}");
+    }
+}
+
+#[test]
+fn a_folder_without_the_files_says_what_it_should_hold() {
+    check(tempfile::tempdir().unwrap(), |_| {}, &["data_batch_1.bin (binary version)", "data_batch_1 (Python version)"]);
+    check(binary_folder(), |folder| fs::remove_dir_all(folder).unwrap(), &["is not a folder"]);
+    check(binary_folder(), |folder| fs::remove_file(folder.join("data_batch_4.bin")).unwrap(), &["data_batch_4.bin", "cannot be read"]);
+    check(python_folder(false), |folder| fs::remove_file(folder.join("test_batch")).unwrap(), &["test_batch", "cannot be read"]);
+}
+
+#[test]
+fn a_file_that_is_cut_off_is_named() {
+    let cut = |name: &'static str| {
+        move |folder: &Path| {
+            let bytes = fs::read(folder.join(name)).unwrap();
+            fs::write(folder.join(name), &bytes[..bytes.len() - 100]).unwrap();
+        }
+    };
+    check(binary_folder(), cut("data_batch_2.bin"), &["data_batch_2.bin", "has 30630 bytes", "3073", "cut off"]);
+    check(python_folder(false), cut("data_batch_2"), &["data_batch_2", "not a readable pickle", "cut off"]);
+    check(binary_folder(), |folder| fs::write(folder.join("test_batch.bin"), []).unwrap(), &["test_batch.bin", "has 0 bytes"]);
+}
+
+#[test]
+fn a_label_out_of_range_is_named_with_its_image() {
+    let (mut labels, pixels) = images(0);
+    labels[3] = 77;
+    let file = pickle(&labels, &pixels, false);
+    check(python_folder(false), |folder| fs::write(folder.join("data_batch_1"), file).unwrap(), &["label 77 at image 3", "0 to 9"]);
+    check(
+        binary_folder(),
+        |folder| {
+            let mut bytes = fs::read(folder.join("test_batch.bin")).unwrap();
+            bytes[3073 * 3] = 10;
+            fs::write(folder.join("test_batch.bin"), bytes).unwrap();
+        },
+        &["test_batch.bin", "label 10 at image 3"],
+    );
+}
+
+#[test]
+fn a_pickle_of_something_else_is_named() {
+    let with = |bytes: Vec<u8>| move |folder: &Path| fs::write(folder.join("data_batch_1"), bytes).unwrap();
+    check(python_folder(false), with(b"\x80\x02K\x01.".to_vec()), &["not of a dictionary"]);
+    check(python_folder(false), with(b"\x80\x02}.".to_vec()), &["no field `labels`"]);
+    check(python_folder(false), with(b"\x80\x02}(U\x06labelsK\x01u.".to_vec()), &["`labels` that is not a list"]);
+    check(python_folder(false), with(b"\x80\x02}(U\x06labels](U\x01ae".iter().chain(b"u.").copied().collect()), &["not a whole number"]);
+    check(python_folder(false), with(b"\x80\x02}(U\x06labels](K\x01eU\x04dataK\x01u.".to_vec()), &["`data` that is not an array"]);
+    let (labels, pixels) = images(0);
+    check(python_folder(false), with(pickle(&labels[..9], &pixels, false)), &["9 labels and 30720 pixels", "3072"]);
+}
+
+#[test]
+fn a_class_without_images_is_named() {
+    let spoil = |folder: &Path| {
+        let bytes = fs::read(folder.join("test_batch.bin")).unwrap();
+        fs::write(folder.join("test_batch.bin"), &bytes[..9 * 3073]).unwrap();
+    };
+    check(binary_folder(), spoil, &["no test image is of class `truck`"]);
+}

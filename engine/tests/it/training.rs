@@ -1,0 +1,136 @@
+use engine::Error;
+use engine::attack::Attack;
+use engine::attribution::correlation_matrix;
+use engine::cancel::Cancel;
+use engine::data::{self, synthetic};
+use engine::evaluate::Measured;
+use engine::evaluate::measure;
+use engine::model::Network;
+use engine::optim::Sgd;
+use engine::train::{EpochReport, Event, fit};
+use shared::config::{Method, RunConfig, TrainConfig, TrainingConfig};
+use tch::{Device, Kind, Tensor};
+
+use crate::{assert_close, tiny_config, values};
+
+fn train(config: &TrainConfig) -> Result<(Network, Vec<EpochReport>), Error> {
+    tch::set_num_threads(1);
+    let data = data::load(&config.data, config.seed)?;
+    let network = Network::new(&config.model, &data.info, config.seed, Kind::Float, Device::Cpu);
+    let mut reports = Vec::new();
+    fit(config, &data, &network, &Cancel::default(), &mut |event| {
+        if let Event::Epoch(report) = event {
+            reports.push(report.clone());
+        }
+        Ok(())
+    })?;
+    Ok((network, reports))
+}
+
+/// What was measured, without how long it took.
+fn numbers(reports: &[EpochReport]) -> Vec<f64> {
+    reports
+        .iter()
+        .flat_map(|report| {
+            let evaluation = report.evaluation.as_ref();
+            let measured =
+                evaluation.map(|evaluation| [evaluation.train_clean.loss, evaluation.test_clean.loss, evaluation.test_robust.loss]);
+            [report.train_loss, report.train_robust_accuracy.unwrap_or(-1.0)].into_iter().chain(measured.into_iter().flatten())
+        })
+        .collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_numbers_and_another_does_not() {
+    let config = tiny_config();
+    let (first, again) = (train(&config).unwrap().1, train(&config).unwrap().1);
+    assert_eq!(first.len(), 4);
+    assert_eq!(numbers(&first), numbers(&again));
+    let other = train(&TrainConfig { seed: 2, ..config }).unwrap().1;
+    assert_ne!(numbers(&first), numbers(&other));
+}
+
+#[test]
+fn leaving_out_evaluations_changes_nothing_else() {
+    let config = tiny_config();
+    let every = train(&config).unwrap().1;
+    let mut seldom = config;
+    seldom.evaluation.every = 3;
+    seldom.checkpoints.every = 0;
+    let some = train(&seldom).unwrap().1;
+    assert_eq!(some.iter().map(|report| report.evaluation.is_some()).collect::<Vec<_>>(), [false, false, true, true]);
+    assert_eq!(numbers(&every[3..]), numbers(&some[3..]));
+    assert_eq!(every[0].train_loss, some[0].train_loss);
+}
+
+#[test]
+fn standard_training_fits_the_training_images() {
+    let mut config = tiny_config();
+    config.training.method = Method::Standard;
+    config.training.epochs = 15;
+    config.training.milestones = vec![12];
+    config.data.label_noise = 0.0;
+    config.evaluation.every = 15;
+    let (_, reports) = train(&config).unwrap();
+    let last = reports.last().unwrap();
+    assert_eq!(last.train_robust_accuracy, None);
+    let evaluation = last.evaluation.as_ref().unwrap();
+    assert!(evaluation.train_clean.accuracy() > 0.9, "{}", evaluation.train_clean.accuracy());
+    assert!(evaluation.test_clean.accuracy() > 0.5, "{}", evaluation.test_clean.accuracy());
+}
+
+/// The expected values are what `torch.optim.SGD` of PyTorch 2.11 gives.
+#[test]
+fn sgd_steps_are_those_of_torch() {
+    let RunConfig::Train(TrainConfig { training, .. }) = shared::preset::demo().config;
+    let mut optimizer = Sgd::new(&TrainingConfig { momentum: 0.9, weight_decay: 0.1, ..training });
+    let parameters = [Tensor::from_slice(&[1.0, -2.0])];
+    for (gradient, expected) in [([0.5, 0.0], [0.94, -1.98]), ([0.5, 0.0], [0.8266, -1.9422]), ([0.0, 1.0], [0.716274, -1.988758])] {
+        optimizer.step(&parameters, vec![Tensor::from_slice(&gradient)], 0.1);
+        assert_close("parameters", &values(&parameters[0]), &expected, 1e-12);
+    }
+}
+
+#[test]
+fn a_learning_rate_that_diverges_is_an_error_that_says_so() {
+    let mut config = tiny_config();
+    config.training.learning_rate = 100.0;
+    config.training.momentum = 0.99;
+    config.training.epochs = 40;
+    config.training.milestones = vec![];
+    config.evaluation.every = 40;
+    config.checkpoints.every = 0;
+    let message = train(&config).unwrap_err().to_string();
+    assert!(message.contains("not finite") && message.contains("learning rate"), "{message}");
+}
+
+#[test]
+fn generated_classes_are_learnt_and_the_pairs_that_share_a_pattern_stand_out() {
+    let preset = shared::preset::all().into_iter().find(|preset| preset.id == "synthetic").unwrap();
+    let RunConfig::Train(mut config) = preset.config;
+    config.model.width = 8;
+    config.data.test_samples = Some(100);
+    config.training.epochs = 5;
+    config.training.milestones = vec![4];
+    config.attack.steps = 3;
+    config.evaluation.every = 5;
+    config.evaluation.steps = 4;
+    let (network, _) = train(&config).unwrap();
+    let data = data::load(&config.data, config.seed).unwrap();
+    let attack = Attack::for_evaluation(&config);
+    let attacked = Measured::Attacked { attack: &attack, seed: config.seed };
+    let measured = measure(&network, &data.test, attacked, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+    assert!(measured.accuracy() > 0.25, "accuracy {}", measured.accuracy());
+
+    let matrix = correlation_matrix(&measured.classes.attributions);
+    let pairs = synthetic::shared_pairs();
+    let (mut within, mut between) = (Vec::new(), Vec::new());
+    for i in 0..10 {
+        for j in i + 1..10 {
+            if pairs.contains(&(i, j)) { within.push(matrix.get(i, j)) } else { between.push(matrix.get(i, j)) }
+        }
+    }
+    let lowest = within.iter().copied().fold(f64::INFINITY, f64::min);
+    let highest = between.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    assert!(lowest > highest + 0.2, "pairs from {lowest:.2}, others to {highest:.2}");
+}

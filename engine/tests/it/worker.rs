@@ -1,0 +1,211 @@
+//! The binary as a server uses it: a directory, standard input, an exit code.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use engine::checkpoint::{Sidecar, load};
+use engine::model::Network;
+use serde_json::Value;
+use shared::api::{AttributionFile, Probe};
+use shared::config::{Inputs, RunConfig, TrainConfig};
+use shared::record::{Metrics, Record};
+use tch::{Device, Kind};
+use tempfile::TempDir;
+
+use crate::tiny_config;
+
+fn worker() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    command.env("OMP_NUM_THREADS", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn directory(config: &Value) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
+    directory
+}
+
+fn json(config: TrainConfig) -> Value {
+    RunConfig::Train(config).to_json()
+}
+
+fn run(directory: &Path) -> Output {
+    worker().arg(directory).output().unwrap()
+}
+
+fn metrics(directory: &Path) -> Metrics {
+    let text = fs::read_to_string(directory.join("metrics.jsonl")).unwrap_or_default();
+    let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+    Metrics::from_records(whole.lines().map(|line| serde_json::from_str::<Record>(line).unwrap()))
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_run_leaves_what_its_records_say_and_nothing_else() {
+    let config = tiny_config();
+    let directory = directory(&json(config.clone()));
+    let output = run(directory.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let metrics = metrics(directory.path());
+    let started = metrics.started.as_ref().unwrap();
+    assert_eq!((started.device.as_str(), started.train_samples, started.test_samples, started.noisy_labels), ("cpu", 60, 40, 12));
+    assert_eq!(metrics.epochs.iter().map(|epoch| epoch.epoch).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert!(
+        metrics.epochs.iter().all(|epoch| epoch.test_robust_accuracy <= epoch.test_clean_accuracy && epoch.train_clean_accuracy.is_some())
+    );
+    let best = metrics.best().unwrap().epoch;
+    let finished = metrics.finished.as_ref().unwrap();
+    assert_eq!((finished.best_epoch, finished.last_epoch), (best, 4));
+
+    let mut kept = vec![2, 4, best];
+    kept.sort();
+    kept.dedup();
+    assert_eq!(metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>(), kept);
+    let mut expected: Vec<String> = kept.iter().flat_map(|epoch| [format!("e{epoch}.json"), format!("e{epoch}.safetensors")]).collect();
+    expected.sort();
+    assert_eq!(files(&directory.path().join("checkpoints")), expected);
+    let mut expected: Vec<String> =
+        kept.iter().flat_map(|epoch| [format!("e{epoch}.adversarial.json"), format!("e{epoch}.clean.json")]).collect();
+    expected.sort();
+    assert_eq!(files(&directory.path().join("attributions")), expected);
+
+    for entry in &metrics.attributions {
+        let text = fs::read_to_string(directory.path().join(&entry.file)).unwrap();
+        let file: AttributionFile = serde_json::from_str(&text).unwrap();
+        let checkpoint = metrics.checkpoints.iter().find(|checkpoint| checkpoint.epoch == entry.epoch).unwrap();
+        let epoch = metrics.epochs.iter().find(|epoch| epoch.epoch == entry.epoch).unwrap();
+        assert_eq!((file.epoch, file.inputs, &file.checkpoint_sha256), (entry.epoch, entry.inputs, &checkpoint.sha256));
+        assert!((file.matrix.cas() - entry.cas).abs() < 1e-9);
+        let measured = if file.inputs == Inputs::Clean { epoch.test_clean_accuracy } else { epoch.test_robust_accuracy };
+        assert_eq!(Some(file.accuracy), measured);
+        assert_eq!(file.attack.is_some(), file.inputs == Inputs::Adversarial);
+        assert_eq!((file.class_counts, file.feature_dim), (vec![4; 10], 16));
+    }
+    for checkpoint in &metrics.checkpoints {
+        let sidecar = fs::read_to_string(directory.path().join(format!("checkpoints/e{}.json", checkpoint.epoch))).unwrap();
+        let sidecar: Sidecar = serde_json::from_str(&sidecar).unwrap();
+        assert_eq!(sidecar.checkpoint, *checkpoint);
+        let network = Network::new(&sidecar.model, &sidecar.dataset.info(), 9, Kind::Float, Device::Cpu);
+        load(&directory.path().join(&checkpoint.file), &network).unwrap();
+    }
+}
+
+/// Starts a run too long to end by itself, and waits until it has written a record that `seen` knows.
+fn start_long(directory: &Path, seen: impl Fn(&Metrics) -> bool) -> Child {
+    let mut child = worker().arg(directory).stdin(Stdio::piped()).spawn().unwrap();
+    wait_for("a record", || {
+        assert!(child.try_wait().unwrap().is_none(), "the worker ended by itself");
+        seen(&metrics(directory))
+    });
+    child
+}
+
+#[track_caller]
+fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "no {what} within a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_worker_whose_input_ends_keeps_its_last_epoch_and_exits_with_3() {
+    let mut config = tiny_config();
+    config.training.epochs = 10_000;
+    config.checkpoints.every = 0;
+    let directory = directory(&json(config));
+    let mut child = start_long(directory.path(), |metrics| metrics.epochs.len() >= 2);
+    drop(child.stdin.take());
+    wait_for("end", || child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+
+    let metrics = metrics(directory.path());
+    assert_eq!(metrics.finished, None);
+    let last = metrics.epochs.last().unwrap().epoch;
+    assert_eq!(metrics.checkpoints.last().unwrap().epoch, last);
+    assert!(metrics.cas(last, Inputs::Adversarial).is_some());
+    for checkpoint in &metrics.checkpoints {
+        assert!(directory.path().join(&checkpoint.file).exists());
+    }
+}
+
+#[test]
+fn a_cancel_in_the_first_epoch_leaves_no_checkpoint() {
+    let mut config = tiny_config();
+    config.attack.steps = 1000;
+    config.data.train_samples = Some(1000);
+    let directory = directory(&json(config));
+    let mut child = start_long(directory.path(), |metrics| metrics.started.is_some());
+    drop(child.stdin.take());
+    wait_for("end", || child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert_eq!(metrics(directory.path()).epochs, []);
+    assert_eq!(files(&directory.path().join("checkpoints")), Vec::<String>::new());
+}
+
+#[track_caller]
+fn check_failure(directory: &Path, parts: &[&str]) {
+    let output = run(directory);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let last = said.lines().last().unwrap();
+    assert!(parts.iter().all(|part| last.contains(part)), "{said}");
+}
+
+#[test]
+fn a_failure_is_told_in_the_last_line_of_standard_error() {
+    let mut config = tiny_config();
+    config.device = "cuda:99".to_owned();
+    check_failure(directory(&json(config)).path(), &["error", "`cuda:99` cannot be used"]);
+
+    let mut wrong = json(tiny_config());
+    wrong["training"]["epochs"] = 0.into();
+    check_failure(directory(&wrong).path(), &["config.json", "training.epochs", "0 is out of range"]);
+
+    let empty = tempfile::tempdir().unwrap();
+    check_failure(empty.path(), &["config.json"]);
+    fs::write(empty.path().join("config.json"), "{").unwrap();
+    check_failure(empty.path(), &["config.json", "not JSON"]);
+}
+
+#[test]
+fn a_failure_inside_libtorch_ends_with_its_first_line() {
+    let mut config = tiny_config();
+    // Nearly a gigabyte of weights, where libtorch itself leaves little more than half of what is allowed.
+    config.model.width = 1024;
+    config.device = "cpu".to_owned();
+    let directory = directory(&json(config));
+    let limited = format!("ulimit -v 2000000; exec {:?} {:?}", env!("CARGO_BIN_EXE_worker"), directory.path());
+    let output = Command::new("sh").args(["-c", &limited]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.lines().last().unwrap().starts_with("error: libtorch: "), "{said}");
+}
+
+#[test]
+fn a_directory_with_a_run_in_it_is_not_written_to_again() {
+    let directory = directory(&json(tiny_config()));
+    fs::write(directory.path().join("metrics.jsonl"), "{}\n").unwrap();
+    check_failure(directory.path(), &["already holds the metrics of a run"]);
+    assert_eq!(fs::read_to_string(directory.path().join("metrics.jsonl")).unwrap(), "{}\n");
+}
+
+#[test]
+fn the_probe_names_versions_and_devices() {
+    let output = worker().arg("--probe").output().unwrap();
+    assert!(output.status.success());
+    let probe: Probe = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(probe.libtorch.starts_with("2.11."), "{}", probe.libtorch);
+    assert_eq!(probe.engine, env!("CARGO_PKG_VERSION"));
+    assert!(probe.devices.iter().any(|device| device.id == "cpu" && device.name.contains("thread")));
+}
