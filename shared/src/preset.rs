@@ -44,7 +44,7 @@ pub fn demo() -> Preset {
                 holdout_samples: 0,
                 augment: false,
             },
-            model: ModelConfig { architecture: Architecture::PreactResnetSmall, width: 24 },
+            model: ModelConfig { architecture: Architecture::PreactResnetSmall, width: 16 },
             training: TrainingConfig {
                 method: Method::PgdAt,
                 epochs: 60,
@@ -104,11 +104,11 @@ fn synthetic() -> Preset {
                 holdout_samples: 0,
                 augment: false,
             },
-            model: ModelConfig { architecture: Architecture::PreactResnet18, width: 8 },
-            training: TrainingConfig { epochs: 10, batch_size: 50, learning_rate: 0.05, milestones: vec![6, 8], ..demo.training },
-            attack: AttackConfig { eps: Eps::of_255(8.0), step_size: Eps::of_255(2.0), steps: 5, ..demo.attack },
+            model: ModelConfig { architecture: Architecture::PreactResnetSmall, width: 16 },
+            training: TrainingConfig { epochs: 12, batch_size: 50, learning_rate: 0.05, milestones: vec![8, 10], ..demo.training },
+            attack: AttackConfig { eps: Eps::of_255(12.0), step_size: Eps::of_255(3.0), steps: 5, ..demo.attack },
             evaluation: EvaluationConfig { steps: 10, ..EvaluationConfig::default() },
-            checkpoints: CheckpointConfig { every: 2, epochs: Vec::new() },
+            checkpoints: CheckpointConfig { every: 4, epochs: Vec::new() },
             ..demo
         }),
     }
