@@ -77,9 +77,10 @@ pub struct Epoch {
     pub learning_rate: f64,
     /// Mean cross-entropy on the images trained on, adversarial ones in adversarial training.
     pub train_loss: f64,
-    /// On clean training images with the labels trained on, in the forward passes of the epoch; absent where the method makes none.
+    /// On clean training images, not augmented, with the labels trained on, by the network as it is after the epoch; absent in epochs
+    /// without evaluation.
     pub train_clean_accuracy: Option<f64>,
-    /// On the adversarial training images of the epoch.
+    /// On the adversarial images of the epoch as they were trained on; absent in standard training.
     pub train_robust_accuracy: Option<f64>,
     /// Absent in epochs without evaluation, as are the ones below.
     pub test_clean_accuracy: Option<f64>,
@@ -87,7 +88,7 @@ pub struct Epoch {
     pub test_loss: Option<f64>,
     /// On the held-out images, where some are held out.
     pub holdout_robust_accuracy: Option<f64>,
-    /// Of the epoch: training, evaluation and saving.
+    /// Of the epoch: training and evaluation, and saving what the one before left.
     pub seconds: f64,
     /// Since the worker began.
     pub elapsed_secs: f64,
