@@ -302,8 +302,28 @@ fn from_object<T: DeserializeOwned>(object: Value) -> Result<T, Vec<FieldError>>
             (path, Some(field)) if path != field && !path.ends_with(&format!(".{field}")) => format!("{path}.{field}"),
             (path, _) => path.to_owned(),
         };
-        vec![FieldError::new(field, message)]
+        vec![FieldError::new(field, in_plain_words(&message).unwrap_or(message))]
     })
+}
+
+/// What serde says about a value of the wrong type, for people who know no Rust: `` `1e` is not a whole number, 0 or more ``.
+fn in_plain_words(message: &str) -> Option<String> {
+    if message.starts_with("missing field `") {
+        return Some("is missing".to_owned());
+    }
+    let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))?;
+    let (found, expected) = rest.rsplit_once(", expected ")?;
+    let expected = match expected {
+        "u32" => "a whole number, 0 or more",
+        "f64" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a string" => "a text",
+        _ => return None,
+    };
+    // `string "1e"`, `integer `-3``, `null`.
+    let value = found.split_once(['"', '`']).map_or(found, |(_, value)| value.trim_end_matches(['"', '`']));
+    Some(format!("`{value}` is not {expected}"))
 }
 
 impl TrainConfig {
@@ -578,15 +598,21 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named_with_its_field() {
         check("/attack/eps", json!("eight"), &[("attack.eps", "`eight`")]);
-        check("/training/epochs", json!("many"), &[("training.epochs", "\"many\"")]);
-        check("/training/epochs", json!(-3), &[("training.epochs", "-3")]);
+        check("/training/epochs", json!("many"), &[("training.epochs", "`many` is not a whole number, 0 or more")]);
+        check("/training/epochs", json!(-3), &[("training.epochs", "`-3` is not a whole number, 0 or more")]);
+        check("/training/epochs", json!(1.5), &[("training.epochs", "`1.5` is not a whole number, 0 or more")]);
+        check("/training/momentum", json!("0,9"), &[("training.momentum", "`0,9` is not a number")]);
+        check("/training/milestones", json!("30"), &[("training.milestones", "`30` is not a list")]);
+        check("/data/augment", json!("yes"), &[("data.augment", "`yes` is not true or false")]);
+        check("/name", Value::Null, &[("name", "`null` is not a text")]);
         check("/training/method", json!("magic"), &[("training.method", "`magic`")]);
         check("/data/dataset", json!("mnist"), &[("data.dataset", "`mnist`")]);
         check("/training/epoch", json!(3), &[("training.epoch", "unknown field")]);
         check("/color", json!("red"), &[("color", "unknown field")]);
         check("/kind", json!("dance"), &[("kind", "`dance`")]);
         check("/kind", Value::Null, &[("kind", "missing")]);
-        assert_eq!(RunConfig::parse(&json!({"kind": "train"})).unwrap_err()[0].field, "data");
+        let missing = &RunConfig::parse(&json!({"kind": "train"})).unwrap_err()[0];
+        assert_eq!((missing.field.as_str(), missing.message.as_str()), ("data", "is missing"));
         assert_eq!(RunConfig::parse(&json!([])).unwrap_err()[0].field, "");
     }
 
