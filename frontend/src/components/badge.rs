@@ -9,8 +9,9 @@ use crate::words;
 /// A run that is being canceled says so: the worker still saves.
 #[component]
 pub fn StateBadge(#[prop(into)] run: Signal<Run>) -> impl IntoView {
-    let class = move || run.with(|run| format!("badge badge-{}", if run.canceling { "canceling" } else { run.state.id() }));
-    let text = move || run.with(|run| if run.canceling && !run.state.is_finished() { "Canceling" } else { words::state(run.state) });
+    let canceling = |run: &Run| run.canceling && !run.state.is_finished();
+    let class = move || run.with(|run| format!("badge badge-{}", if canceling(run) { "canceling" } else { run.state.id() }));
+    let text = move || run.with(|run| if canceling(run) { "Canceling" } else { words::state(run.state) });
     view! { <span class=class>{text}</span> }
 }
 

@@ -43,7 +43,8 @@ pub fn Canvas(
             let canvas = canvas.clone();
             move || {
                 let rect = canvas.get_bounding_client_rect();
-                let measured = Surface { width: rect.width(), height: rect.height(), scale: window().device_pixel_ratio().max(least_scale) };
+                let measured =
+                    Surface { width: rect.width(), height: rect.height(), scale: window().device_pixel_ratio().max(least_scale) };
                 if surface.try_get_untracked().is_some_and(|known| known != measured) {
                     surface.set(measured);
                 }

@@ -134,7 +134,15 @@ fn readout(curves: &Curves, epoch: Option<u32>) -> Vec<(&'static str, String)> {
 #[component]
 pub fn EpochTable(#[prop(into)] metrics: Signal<Metrics>) -> impl IntoView {
     let open = RwSignal::new(false);
-    let row = |epoch: &Epoch, cas: Option<f64>| {
+    // Records that are not of an epoch come every second; the table is left alone by them.
+    let epochs = Memo::new(move |_| {
+        let with_cas = |metrics: &Metrics, epoch: &Epoch| (epoch.clone(), metrics.cas(epoch.epoch, Inputs::Adversarial));
+        if !open.get() {
+            return Vec::new();
+        }
+        metrics.with(|metrics| metrics.epochs.iter().map(|epoch| with_cas(metrics, epoch)).collect())
+    });
+    let row = |(epoch, cas): (Epoch, Option<f64>)| {
         view! {
             <tr>
                 <th scope="row" class="number">{epoch.epoch}</th>
@@ -149,9 +157,7 @@ pub fn EpochTable(#[prop(into)] metrics: Signal<Metrics>) -> impl IntoView {
             </tr>
         }
     };
-    let rows = move || {
-        metrics.with(|metrics| metrics.epochs.iter().map(|epoch| row(epoch, metrics.cas(epoch.epoch, Inputs::Adversarial))).collect_view())
-    };
+    let rows = move || epochs.get().into_iter().map(row).collect_view();
     view! {
         <details class="disclosure" on:toggle=move |event| open.set(is_open(&event))>
             <summary>"Data as a table"</summary>
@@ -170,7 +176,7 @@ pub fn EpochTable(#[prop(into)] metrics: Signal<Metrics>) -> impl IntoView {
                             <th scope="col" class="number">"Time"</th>
                         </tr>
                     </thead>
-                    <tbody>{move || open.get().then(rows)}</tbody>
+                    <tbody>{rows}</tbody>
                 </table>
             </div>
         </details>

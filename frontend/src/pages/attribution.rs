@@ -16,7 +16,7 @@ use crate::browser::use_title;
 use crate::components::explorer::{Cell, Explorer};
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
-use crate::components::lens_bar::LensBar;
+use crate::components::lens_bar::{LensBar, hidden_cells};
 use crate::components::share::ShareButton;
 use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched};
 use crate::place;
@@ -165,16 +165,17 @@ pub fn AttributionView(#[prop(into)] attribution: Signal<Attribution>, explorer:
     view! {
         <KeyFigures figures/>
         <div class="split">
+            <div class="stack">
             <section class="panel" aria-label="Heatmap">
-                <LensBar explorer/>
-                <HiddenBadge heatmap/>
+                <LensBar explorer hidden=Signal::derive(move || heatmap.with(hidden_cells))/>
                 <HeatmapView name heatmap explorer/>
                 <MatrixTable heatmap/>
             </section>
+            <Provenance attribution/>
+            </div>
             <div class="stack">
                 <PairCard attribution explorer/>
                 <ClassTable attribution/>
-                <Provenance attribution/>
             </div>
         </div>
     }
@@ -189,15 +190,6 @@ fn figures(attribution: &Attribution) -> Vec<Figure> {
         Figure::new("Robust accuracy", format::percent(*robust_accuracy), "of the checkpoint, whole test set"),
         Figure::new("Clean accuracy", format::percent(*clean_accuracy), "of the checkpoint, whole test set"),
     ]
-}
-
-/// How many cells the color scale does not show.
-#[component]
-pub fn HiddenBadge(heatmap: Memo<Heatmap>) -> impl IntoView {
-    move || {
-        let note = heatmap.with(|heatmap| heatmap.map.hidden(&heatmap.matrix).note())?;
-        Some(view! { <p class="badge badge-canceled hidden-badge">{note}</p> })
-    }
 }
 
 /// What is known of the pair one points at.

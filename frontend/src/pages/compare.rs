@@ -12,20 +12,19 @@ use shared::config::Inputs;
 use shared::format;
 use shared::view::{AttributionId, Lens, View};
 
-use super::attribution::HiddenBadge;
 use crate::addressed::addressed;
 use crate::browser::use_title;
 use crate::components::explorer::Explorer;
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
-use crate::components::lens_bar::LensBar;
+use crate::components::lens_bar::{LensBar, hidden_cells};
 use crate::components::share::ShareButton;
 use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched};
 use crate::theme::use_theme;
 use crate::{form, place, words};
 
 /// Pairs shown before one asks for all.
-const FIRST_PAIRS: usize = 12;
+const FIRST_PAIRS: usize = 10;
 
 #[component]
 pub fn ComparePage() -> impl IntoView {
@@ -262,7 +261,6 @@ pub fn ComparisonView(#[prop(into)] comparison: Signal<Comparison>, explorer: Ex
         view! {
             <section class="panel compare-panel" aria-label=move || name.get()>
                 <h2>{move || name.get()}</h2>
-                <HiddenBadge heatmap/>
                 <HeatmapView name heatmap explorer/>
             </section>
         }
@@ -272,13 +270,13 @@ pub fn ComparisonView(#[prop(into)] comparison: Signal<Comparison>, explorer: Ex
     view! {
         <KeyFigures figures/>
         {move || sentence().map(|sentence| view! { <p class="finding">{sentence}</p> })}
-        <LensBar explorer/>
+        <LensBar explorer hidden=Signal::derive(move || heatmaps.with(|heatmaps| heatmaps.iter().map(hidden_cells).sum()))/>
+        <SelectedPair comparison explorer/>
         <div class="compare-grid">
             {panel(name("A", |comparison| &comparison.a), a)}
             {panel(name("B", |comparison| &comparison.b), b)}
             {panel(Signal::stored("B − A".to_owned()), difference)}
         </div>
-        <SelectedPair comparison explorer/>
         <ChangedPairs comparison explorer/>
         <section class="panel" aria-labelledby="difference-title">
             <h2 id="difference-title">"B − A, cell by cell"</h2>

@@ -318,8 +318,7 @@ fn TrainingSection() -> impl IntoView {
 
 #[component]
 fn AttackSection() -> impl IntoView {
-    let batch_norm =
-        vec![("train".to_owned(), "Train mode, as in the paper's code".to_owned()), ("eval".to_owned(), "Eval mode".to_owned())];
+    let batch_norm = vec![("train".to_owned(), "Train mode, as published".to_owned()), ("eval".to_owned(), "Eval mode".to_owned())];
     view! {
         <Section title="Threat model and attack" text="The ball that the adversary moves in, and the attack that training uses inside it.">
             <SelectField path="attack.norm" label="Norm" options=options(&[Norm::Linf, Norm::L2], Norm::symbol)/>

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use leptos::html;
 use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -34,7 +35,7 @@ use crate::{api, form, place, words};
 
 const LOG_REFRESH: Duration = Duration::from_secs(3);
 /// The end of a log is what one comes for; the file has the rest.
-const LOG_LINES: usize = 300;
+const LOG_LINES: u32 = 300;
 
 /// The checkpoint whose matrix is shown.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,12 +86,12 @@ fn OwnRun(run: Run) -> impl IntoView {
     let id = run.id.clone();
     let Live { run, metrics, connection } = follow(run);
     let asked_to_cancel = RwSignal::new(false);
-    let run = Signal::derive(move || {
+    let run: Signal<Run> = Signal::from(Memo::new(move |_| {
         let run = run.get();
         // Records come sooner than the states that sum them up.
         let summary = metrics.with(|metrics| summary(&run, metrics));
         Run { canceling: run.canceling || asked_to_cancel.get(), summary, ..run }
-    });
+    }));
     let selection = addressed(
         |query| Selection {
             epoch: query.get("epoch").and_then(|epoch| epoch.parse().ok()),
@@ -98,21 +99,21 @@ fn OwnRun(run: Run) -> impl IntoView {
         },
         move |selection: &Selection| selection.address(&id),
     );
-    let failed = move || run.with(|run| run.state == RunState::Failed);
+    let failed = Memo::new(move |_| run.with(|run| run.state == RunState::Failed));
     view! {
         <RunHeader run asked_to_cancel/>
         {move || (connection.get() == Connection::Lost).then(|| view! {
             <p class="notice notice-warning" role="status">"The connection is lost; trying again. What is below is as of then."</p>
         })}
-        {move || failed().then(|| view! {
+        {move || failed.get().then(|| view! {
             <div class="notice notice-error" role="alert">
                 <h2 class="notice-title">"This run failed"</h2>
                 <p>{run.with_untracked(|run| run.failure.clone().unwrap_or_else(|| "The worker ended without a reason.".to_owned()))}</p>
-                <LogTail run open=true/>
+                <LogTail run open=true class="disclosure"/>
             </div>
         })}
         <RunView run metrics=metrics.into() selection own=true/>
-        <Show when=move || !failed()><LogTail run open=false/></Show>
+        <Show when=move || !failed.get()><LogTail run open=false class="disclosure panel"/></Show>
         <ConfigText run/>
     }
 }
@@ -181,7 +182,8 @@ pub fn RunView(
 ) -> impl IntoView {
     let RunConfig::Train(config) = run.with_untracked(|run| run.config.clone());
     let classes = config.data.dataset.info().class_names.len();
-    let figures = Signal::derive(move || run.with(|run| figures(&run.summary, classes)));
+    let figures = Memo::new(move |_| run.with(|run| figures(&run.summary, classes)));
+    let setup = Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(facts)));
     let sentence = Memo::new(move |_| run.with(|run| run.summary.last.is_some().then(|| words::best_to_last(&run.summary)).flatten()));
     let selected = Memo::new(move |_| metrics.with(|metrics| selection.get().resolved(metrics)));
     let choose = move |epoch: u32| {
@@ -220,7 +222,7 @@ pub fn RunView(
                 </div>
             </Show>
         </section>
-        {move || metrics.with(|metrics| metrics.started.as_ref().map(facts)).map(|facts| view! {
+        {move || setup.get().map(|facts| view! {
             <section class="panel" aria-labelledby="facts-title">
                 <h2 id="facts-title">"Setup"</h2>
                 <dl class="facts facts-wide">
@@ -458,15 +460,15 @@ fn Loaded(attribution: crate::load::Fetched<Attribution>, explorer: Explorer) ->
 
 /// The end of the worker's log, followed while it grows.
 #[component]
-fn LogTail(run: Signal<Run>, open: bool) -> impl IntoView {
+fn LogTail(run: Signal<Run>, open: bool, class: &'static str) -> impl IntoView {
     let shown = RwSignal::new(open);
     let text = RwSignal::new(None::<Result<String, Problem>>);
-    let address = format!("api/runs/{}/log", run.with_untracked(|run| run.id.clone()));
+    let address = format!("api/runs/{}/log?tail={LOG_LINES}", run.with_untracked(|run| run.id.clone()));
     let load = move || {
         let address = address.clone();
         spawn_local(async move {
             let answer = api::get_text(&address).await;
-            let _ = text.try_set(Some(answer.map(|log| tail(&log, LOG_LINES))));
+            let _ = text.try_set(Some(answer));
         });
     };
     let finished = Memo::new(move |_| run.with(|run| run.state.is_finished()));
@@ -484,24 +486,50 @@ fn LogTail(run: Signal<Run>, open: bool) -> impl IntoView {
             }
         }
     });
-    let content = move || match text.get() {
-        None => view! { <p class="muted">"Loading …"</p> }.into_any(),
-        Some(Ok(log)) if log.is_empty() => view! { <p class="muted">"The log is empty."</p> }.into_any(),
-        Some(Ok(log)) => view! { <pre class="code code-log" tabindex="0" aria-label="Log"><code>{log}</code></pre> }.into_any(),
-        Some(Err(problem)) => view! { <p class="field-error">{problem.detail}</p> }.into_any(),
+    // The end is what one looks for; whoever has scrolled up to read is left there.
+    let pre = NodeRef::<html::Pre>::new();
+    let at_end = StoredValue::new(true);
+    Effect::new(move || {
+        text.track();
+        if let Some(pre) = pre.get().filter(|_| at_end.get_value()) {
+            request_animation_frame(move || pre.set_scroll_top(pre.scroll_height()));
+        }
+    });
+    let on_scroll = move |_| {
+        if let Some(pre) = pre.get_untracked() {
+            at_end.set_value(pre.scroll_height() - pre.scroll_top() - pre.client_height() < 4);
+        }
+    };
+    let log = Memo::new(move |_| text.get().and_then(Result::ok).unwrap_or_default());
+    let state = Memo::new(move |_| match text.get() {
+        None => LogState::Loading,
+        Some(Ok(log)) if log.is_empty() => LogState::Empty,
+        Some(Ok(_)) => LogState::Shown,
+        Some(Err(problem)) => LogState::Failed(problem.detail),
+    });
+    let content = move || match state.get() {
+        LogState::Loading => view! { <p class="muted">"Loading …"</p> }.into_any(),
+        LogState::Empty => view! { <p class="muted">"The log is empty."</p> }.into_any(),
+        LogState::Shown => view! {
+            <pre class="code code-log" tabindex="0" aria-label="Log" node_ref=pre on:scroll=on_scroll><code>{move || log.get()}</code></pre>
+        }
+        .into_any(),
+        LogState::Failed(detail) => view! { <p class="field-error">{detail}</p> }.into_any(),
     };
     view! {
-        <details class="disclosure panel" open=open on:toggle=move |event| shown.set(is_open(&event))>
+        <details class=class open=open on:toggle=move |event| shown.set(is_open(&event))>
             <summary>"Log"</summary>
             {content}
         </details>
     }
 }
 
-/// The last lines of a text.
-fn tail(text: &str, lines: usize) -> String {
-    let all: Vec<&str> = text.lines().collect();
-    all[all.len().saturating_sub(lines)..].join("\n")
+#[derive(Clone, Debug, PartialEq)]
+enum LogState {
+    Loading,
+    Empty,
+    Shown,
+    Failed(String),
 }
 
 #[component]
@@ -571,11 +599,5 @@ mod tests {
         let row = CheckpointRow::of(&metrics(), 2);
         assert!(row.is_best && !row.is_last && row.adversarial && !row.clean);
         assert_eq!((row.robust_accuracy, row.cas, row.size_bytes), (Some(0.6), Some(20.0), 7));
-    }
-
-    #[test]
-    fn the_end_of_a_log_is_kept() {
-        assert_eq!(tail("a\nb\nc\n", 2), "b\nc");
-        assert_eq!(tail("", 2), "");
     }
 }

@@ -7,7 +7,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
-use shared::api::{Run, RunPage, RunState};
+use shared::api::{EpochSummary, Run, RunPage, RunState};
 use shared::problem::Problem;
 use shared::{format, preset};
 
@@ -208,7 +208,7 @@ fn RunTable(runs: Signal<Vec<Run>>, filter: Addressed<Filter>, refresh: impl Fn(
                         <th scope="col" class="number">"Last robust"</th>
                         <th scope="col" class="number">"Gap"</th>
                         <th scope="col" class="number">"CAS best → last"</th>
-                        <th scope="col">"Robust accuracy"</th>
+                        <th scope="col">"Curve"</th>
                         <th scope="col">"Created"</th>
                         <th scope="col"><span class="visually-hidden">"Actions"</span></th>
                     </tr>
@@ -240,57 +240,71 @@ fn Row(
         let found = runs.with(|runs| runs.iter().find(|run| run.id == id).cloned());
         found.map(|run| Run { canceling: run.canceling || canceling.get(), ..run }).or_else(|| former.cloned().flatten())
     });
+    let there = Memo::new(move |_| run.with(Option::is_some));
     move || {
-        run.with(Option::is_some).then(|| {
-        let run = Signal::derive(move || run.get().expect("a row keeps its run"));
-        let cancel = move |_| {
-            canceling.set(true);
-            let address = format!("api/runs/{}/cancel", run.get_untracked().id);
-            spawn_local(async move {
-                if api::post_empty(&address).await.is_err() {
-                    let _ = canceling.try_set(false);
-                }
-                refresh();
-            });
-        };
-        let best = move |value: fn(&shared::api::EpochSummary) -> Option<f64>| run.get().summary.best.as_ref().and_then(value);
-        let last = move |value: fn(&shared::api::EpochSummary) -> Option<f64>| run.get().summary.last.as_ref().and_then(value);
-        let compare = move || best_to_last_address(&run.get());
-        let finished = move || run.get().state.is_finished();
-        view! {
-            <tr>
-                <th scope="row" class="run-name">
-                    <a href=move || place::href(&place::run(&run.get().id))>{move || run.get().title}</a>
-                    <span class="run-id">{move || run.get().id}</span>
-                </th>
-                <td><div class="run-state"><StateBadge run/><Progress run/></div></td>
-                <td class="number">{move || format::percent(best(|epoch| epoch.robust_accuracy))}</td>
-                <td class="number">{move || format::percent(last(|epoch| epoch.robust_accuracy))}</td>
-                <td class="number">{move || format::points(words::gap(&run.get().summary).map(|gap| -gap))}</td>
-                <td class="number">
-                    {move || format!("{} → {}", format::decimal(best(|epoch| epoch.cas), 1), format::decimal(last(|epoch| epoch.cas), 1))}
-                </td>
-                <td>{move || view! { <Spark values=run.get().summary.spark/> }}</td>
-                <td class="when"><time datetime=move || run.get().created_at>{move || words::minute(&run.get().created_at)}</time></td>
-                <td>
-                    <div class="row-actions">
-                        {move || compare().map(|address| view! { <a class="button button-small" href=place::href(&address)>"Compare"</a> })}
-                        <a class="button button-small" href=move || place::href(&place::new_from(&run.get().id))>"Duplicate"</a>
-                        <Show
-                            when=finished
-                            fallback=move || view! {
-                                <button class="button button-small" type="button" disabled=move || run.get().canceling on:click=cancel>"Cancel"</button>
-                            }
-                        >
-                            <button class="button button-small button-danger" type="button" on:click=move |_| deleting.set(Some(run.get_untracked()))>
-                                "Delete"
-                            </button>
-                        </Show>
-                    </div>
-                </td>
-            </tr>
-        }
-    })
+        there
+            .get()
+            .then(|| view! { <RowCells run=Signal::derive(move || run.get().expect("a row keeps its run")) canceling deleting refresh/> })
+    }
+}
+
+#[component]
+fn RowCells(
+    run: Signal<Run>,
+    canceling: RwSignal<bool>,
+    deleting: RwSignal<Option<Run>>,
+    refresh: impl Fn() + Copy + Send + Sync + 'static,
+) -> impl IntoView {
+    let cancel = move |_| {
+        canceling.set(true);
+        let address = format!("api/runs/{}/cancel", run.with_untracked(|run| run.id.clone()));
+        spawn_local(async move {
+            if api::post_empty(&address).await.is_err() {
+                let _ = canceling.try_set(false);
+            }
+            refresh();
+        });
+    };
+    let best = move |value: fn(&EpochSummary) -> Option<f64>| run.with(|run| run.summary.best.as_ref().and_then(value));
+    let last = move |value: fn(&EpochSummary) -> Option<f64>| run.with(|run| run.summary.last.as_ref().and_then(value));
+    let cas = move || match (best(|epoch| epoch.cas), last(|epoch| epoch.cas)) {
+        (None, None) => format::decimal(None, 1),
+        (best, last) => format!("{} → {}", format::decimal(best, 1), format::decimal(last, 1)),
+    };
+    let compare = Memo::new(move |_| run.with(best_to_last_address));
+    let finished = Memo::new(move |_| run.with(|run| run.state.is_finished()));
+    let spark = Memo::new(move |_| run.with(|run| run.summary.spark.clone()));
+    let id = run.with_untracked(|run| run.id.clone());
+    view! {
+        <tr>
+            <th scope="row" class="run-name">
+                <a href=place::href(&place::run(&id))>{move || run.with(|run| run.title.clone())}</a>
+                <span class="run-id">{id.clone()}</span>
+            </th>
+            <td><div class="run-state"><StateBadge run/><Progress run/></div></td>
+            <td class="number" data-label="Best robust">{move || format::percent(best(|epoch| epoch.robust_accuracy))}</td>
+            <td class="number" data-label="Last robust">{move || format::percent(last(|epoch| epoch.robust_accuracy))}</td>
+            <td class="number" data-label="Gap">{move || run.with(|run| format::points(words::gap(&run.summary).map(|gap| -gap)))}</td>
+            <td class="number" data-label="CAS best → last">{cas}</td>
+            <td>{move || view! { <Spark values=spark.get()/> }}</td>
+            <td class="when">
+                <time datetime=move || run.with(|run| run.created_at.clone())>{move || run.with(|run| words::minute(&run.created_at))}</time>
+            </td>
+            <td>
+                <div class="row-actions">
+                    {move || compare.get().map(|address| view! { <a href=place::href(&address)>"Compare"</a> })}
+                    <a href=place::href(&place::new_from(&id))>"Duplicate"</a>
+                    <Show
+                        when=move || finished.get()
+                        fallback=move || view! {
+                            <button class="link" type="button" disabled=move || run.with(|run| run.canceling) on:click=cancel>"Cancel"</button>
+                        }
+                    >
+                        <button class="link link-danger" type="button" on:click=move |_| deleting.set(Some(run.get_untracked()))>"Delete"</button>
+                    </Show>
+                </div>
+            </td>
+        </tr>
     }
 }
 
@@ -341,7 +355,7 @@ pub fn DeleteRunDialog(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::api::{EpochSummary, RunSummary};
+    use shared::api::RunSummary;
 
     fn run(title: &str, state: RunState) -> Run {
         Run {
