@@ -39,18 +39,18 @@ fn main() -> ExitCode {
         eprintln!("warning: the worker could not start itself anew, and will be slow where other programs run: {error}");
     }
     let arguments = Arguments::parse();
-    let Ok(outcome) = panic::catch_unwind(|| run(&arguments)).inspect_err(|panic| eprintln!("error: {}", libtorch_message(&**panic)))
-    else {
-        return ExitCode::FAILURE;
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if matches!(error.downcast_ref(), Some(Error::Canceled)) => {
+    match panic::catch_unwind(|| run(&arguments)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) if matches!(error.downcast_ref(), Some(Error::Canceled)) => {
             eprintln!("canceled");
             ExitCode::from(CANCELED)
         }
-        Err(error) => {
+        Ok(Err(error)) => {
             eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+        Err(panic) => {
+            eprintln!("error: {}", libtorch_message(&*panic));
             ExitCode::FAILURE
         }
     }
