@@ -5,8 +5,10 @@ use std::time::Duration;
 use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
-use leptos_router::hooks::{use_navigate, use_query_map};
+use leptos_router::hooks::use_query_map;
 use leptos_router::params::ParamsMap;
+
+use crate::browser::use_open;
 
 /// Browsers take only so many address changes in a time (Safari 100 in 30 s) and refuse the rest.
 const WRITE_AFTER: Duration = Duration::from_millis(300);
@@ -61,7 +63,7 @@ where
     T: Clone + PartialEq + Send + Sync + 'static,
 {
     let query = use_query_map();
-    let navigate = use_navigate();
+    let navigate = use_open();
     let value = RwSignal::new(query.with_untracked(&read));
     let pending: StoredValue<Option<TimeoutHandle>> = StoredValue::new(None);
 

@@ -1,8 +1,12 @@
 //! Small services of the browser: title, clipboard, focus.
 
 use leptos::prelude::*;
+use leptos_router::NavigateOptions;
+use leptos_router::hooks::use_navigate;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement};
+
+use crate::place;
 
 /// Keeps the window's title equal to `title`, with the name of the application behind it.
 pub fn use_title(title: impl Fn() -> String + 'static) {
@@ -10,6 +14,15 @@ pub fn use_title(title: impl Fn() -> String + 'static) {
         let title = title();
         document().set_title(&if title.is_empty() { "CrossLens".to_owned() } else { format!("{title} · CrossLens") });
     });
+}
+
+/// Returns a function that opens a path inside the application.
+///
+/// The router alone would drop the slash from the address of the first page, and proxies that serve `/lab/` need not serve `/lab`.
+pub fn use_open() -> impl Fn(&str, NavigateOptions) + Clone {
+    let prefix = place::prefix(&base_uri());
+    let navigate = use_navigate();
+    move |path: &str, options: NavigateOptions| navigate(&format!("{prefix}{path}"), NavigateOptions { resolve: false, ..options })
 }
 
 /// The page's base, with a slash at its end.

@@ -58,10 +58,10 @@ pub fn with_paper(sentence: String, cas_best: Option<f64>, cas_last: Option<f64>
     if differs { format!("{sentence} The paper reports a falling CAS on CIFAR-10.") } else { sentence }
 }
 
-/// Robust accuracy lost from best to last, as a fraction.
+/// Robust accuracy of the last checkpoint − that of the best, as a fraction.
 pub fn gap(summary: &RunSummary) -> Option<f64> {
     let robust = |epoch: &Option<EpochSummary>| epoch.as_ref()?.robust_accuracy;
-    Some(robust(&summary.best)? - robust(&summary.last)?)
+    Some(robust(&summary.last)? - robust(&summary.best)?)
 }
 
 /// CAS of the last checkpoint − CAS of the best.
@@ -136,6 +136,13 @@ mod tests {
             epoch(200, 0.425, Some(9.0)),
             Some("Robust accuracy fell by 5.3 pp from epoch 108 (best) to epoch 200 (last); CAS fell from 25.6 to 9.0."),
         );
+    }
+
+    #[test]
+    fn the_gap_is_a_loss_and_none_is_no_negative_zero() {
+        let gap = |last: f64| gap(&RunSummary { best: epoch(1, 0.5, None), last: epoch(2, last, None), ..RunSummary::default() });
+        assert_eq!(format::points(gap(0.25)), "−25.0 pp");
+        assert_eq!(format::points(gap(0.5)), "+0.0 pp");
     }
 
     #[test]

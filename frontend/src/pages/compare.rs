@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
-use leptos_router::hooks::{use_navigate, use_query_map};
+use leptos_router::hooks::use_query_map;
 use serde_json::Value;
 use shared::api::{Attribution, CheckpointInfo, Comparison, Run, RunPage};
 use shared::chart::colors::Theme;
@@ -13,7 +13,7 @@ use shared::format;
 use shared::view::{AttributionId, Lens, View};
 
 use crate::addressed::addressed;
-use crate::browser::use_title;
+use crate::browser::{use_open, use_title};
 use crate::components::explorer::Explorer;
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
@@ -96,7 +96,7 @@ fn subject(comparison: &Comparison) -> String {
 #[component]
 fn Pickers(a: Memo<Option<String>>, b: Memo<Option<String>>, lens: Signal<Lens>) -> impl IntoView {
     let runs = fetched::<RunPage>(|| Some("api/runs?limit=500".to_owned()));
-    let navigate = StoredValue::new_local(use_navigate());
+    let navigate = StoredValue::new_local(use_open());
     let go = Callback::new(move |(a, b): (Option<String>, Option<String>)| {
         let options = NavigateOptions { scroll: false, ..NavigateOptions::default() };
         navigate.with_value(|navigate| navigate(&address(a, b, &lens.get_untracked()), options));

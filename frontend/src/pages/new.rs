@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
-use leptos_router::hooks::{use_navigate, use_query_map};
+use leptos_router::hooks::use_query_map;
 use serde_json::Value;
 use shared::api::{DatasetStatus, Device, Health, Run, WorkerStatus};
 use shared::config::{Architecture, Method, Norm, RunConfig};
@@ -12,7 +12,7 @@ use shared::format;
 use shared::preset::Preset;
 use shared::problem::{FieldError, Problem};
 
-use crate::browser::{base_uri, focus, use_title};
+use crate::browser::{base_uri, focus, use_open, use_title};
 use crate::components::copy::CopyButton;
 use crate::components::field::{CheckField, EntryField, Form, SelectField, SizeField, TextField, field_id, use_form};
 use crate::components::health::WorkerBanner;
@@ -108,7 +108,7 @@ fn RunForm(config: RunConfig) -> impl IntoView {
     });
     provide_context(Form { config, errors, edited: Callback::new(move |()| refused.set(None)) });
 
-    let navigate = use_navigate();
+    let navigate = use_open();
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
         if let Some(first) = errors.get_untracked().first() {

@@ -7,7 +7,7 @@ use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
-use leptos_router::hooks::{use_navigate, use_params_map};
+use leptos_router::hooks::use_params_map;
 use shared::api::{Attribution, EpochSummary, Run, RunState, RunSummary};
 use shared::chart::colors::Theme;
 use shared::chart::heatmap::Heatmap;
@@ -19,7 +19,7 @@ use shared::view::{Lens, View};
 
 use super::runs::{DeleteRunDialog, best_to_last_address};
 use crate::addressed::{Addressed, addressed};
-use crate::browser::use_title;
+use crate::browser::{use_open, use_title};
 use crate::components::badge::{Progress, StateBadge};
 use crate::components::copy::CopyButton;
 use crate::components::curves::{CurvesView, EpochTable};
@@ -139,7 +139,7 @@ fn RunHeader(run: Signal<Run>, asked_to_cancel: RwSignal<bool>) -> impl IntoView
             }
         });
     };
-    let navigate = StoredValue::new_local(use_navigate());
+    let navigate = StoredValue::new_local(use_open());
     let deleted = move || navigate.with_value(|navigate| navigate("/", NavigateOptions::default()));
     let finished = Memo::new(move |_| run.with(|run| run.state.is_finished()));
     let compare = Memo::new(move |_| run.with(best_to_last_address));
@@ -184,7 +184,8 @@ pub fn RunView(
     let classes = config.data.dataset.info().class_names.len();
     let figures = Memo::new(move |_| run.with(|run| figures(&run.summary, classes)));
     let setup = Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(facts)));
-    let sentence = Memo::new(move |_| run.with(|run| run.summary.last.is_some().then(|| words::best_to_last(&run.summary)).flatten()));
+    // Best and last are provisional while the run goes on.
+    let sentence = Memo::new(move |_| run.with(|run| run.state.is_finished().then(|| words::best_to_last(&run.summary)).flatten()));
     let selected = Memo::new(move |_| metrics.with(|metrics| selection.get().resolved(metrics)));
     let choose = move |epoch: u32| {
         if let Some(nearest) = metrics.with_untracked(|metrics| nearest_checkpoint(metrics, epoch)) {
@@ -216,7 +217,7 @@ pub fn RunView(
                 when=move || metrics.with(|metrics| !metrics.checkpoints.is_empty())
                 fallback=|| view! { <p class="muted">"None is kept yet: the first comes with the first evaluated epoch."</p> }
             >
-                <div class="split">
+                <div class=if own { "split" } else { "" }>
                     <CheckpointTable run metrics selection selected own/>
                     {own.then(|| view! { <InlineHeatmap run metrics selection selected/> })}
                 </div>
@@ -251,7 +252,7 @@ fn figures(summary: &RunSummary, classes: usize) -> Vec<Figure> {
     vec![
         Figure::new("Best robust accuracy", robust(best), note(best)),
         Figure::new("Last robust accuracy", robust(last), note(last)),
-        Figure::new("Gap", format::points(words::gap(summary).map(|gap| -gap)), "best to last"),
+        Figure::new("Gap", format::points(words::gap(summary)), "best to last"),
         Figure::new("CAS, best", format::decimal(cas(best), 2), normalized(cas(best))),
         Figure::new("CAS, last", format::decimal(cas(last), 2), normalized(cas(last))),
         Figure::new("ΔCAS", format::signed(words::delta_cas(summary), 2), "best to last"),

@@ -6,13 +6,12 @@ use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
-use leptos_router::hooks::use_navigate;
 use shared::api::{EpochSummary, Run, RunPage, RunState};
 use shared::problem::Problem;
 use shared::{format, preset};
 
 use crate::addressed::{Addressed, addressed};
-use crate::browser::use_title;
+use crate::browser::{use_open, use_title};
 use crate::components::badge::{Progress, StateBadge};
 use crate::components::dialog::Dialog;
 use crate::components::health::WorkerBanner;
@@ -129,7 +128,7 @@ pub fn RunsPage() -> impl IntoView {
 fn NoRuns() -> impl IntoView {
     let busy = RwSignal::new(false);
     let problem = RwSignal::new(None::<Problem>);
-    let navigate = use_navigate();
+    let navigate = use_open();
     let start = move |_| {
         let navigate = navigate.clone();
         busy.set(true);
@@ -209,7 +208,6 @@ fn RunTable(runs: Signal<Vec<Run>>, filter: Addressed<Filter>, refresh: impl Fn(
                         <th scope="col" class="number">"Gap"</th>
                         <th scope="col" class="number">"CAS best → last"</th>
                         <th scope="col">"Curve"</th>
-                        <th scope="col">"Created"</th>
                         <th scope="col"><span class="visually-hidden">"Actions"</span></th>
                     </tr>
                 </thead>
@@ -274,22 +272,20 @@ fn RowCells(
     let compare = Memo::new(move |_| run.with(best_to_last_address));
     let finished = Memo::new(move |_| run.with(|run| run.state.is_finished()));
     let spark = Memo::new(move |_| run.with(|run| run.summary.spark.clone()));
-    let id = run.with_untracked(|run| run.id.clone());
+    let (id, created) = run.with_untracked(|run| (run.id.clone(), run.created_at.clone()));
     view! {
         <tr>
             <th scope="row" class="run-name">
                 <a href=place::href(&place::run(&id))>{move || run.with(|run| run.title.clone())}</a>
                 <span class="run-id">{id.clone()}</span>
+                <time class="when" datetime=created.clone()>{words::minute(&created)}" UTC"</time>
             </th>
             <td><div class="run-state"><StateBadge run/><Progress run/></div></td>
             <td class="number" data-label="Best robust">{move || format::percent(best(|epoch| epoch.robust_accuracy))}</td>
             <td class="number" data-label="Last robust">{move || format::percent(last(|epoch| epoch.robust_accuracy))}</td>
-            <td class="number" data-label="Gap">{move || run.with(|run| format::points(words::gap(&run.summary).map(|gap| -gap)))}</td>
+            <td class="number" data-label="Gap">{move || run.with(|run| format::points(words::gap(&run.summary)))}</td>
             <td class="number" data-label="CAS best → last">{cas}</td>
             <td>{move || view! { <Spark values=spark.get()/> }}</td>
-            <td class="when">
-                <time datetime=move || run.with(|run| run.created_at.clone())>{move || run.with(|run| words::minute(&run.created_at))}</time>
-            </td>
             <td>
                 <div class="row-actions">
                     {move || compare.get().map(|address| view! { <a href=place::href(&address)>"Compare"</a> })}
@@ -308,10 +304,10 @@ fn RowCells(
     }
 }
 
-/// The comparison of best and last, once both have their matrices.
+/// The comparison of best and last, once they are two and both have their matrices.
 pub fn best_to_last_address(run: &Run) -> Option<String> {
     let (best, last) = (run.summary.best.as_ref()?, run.summary.last.as_ref()?);
-    (best.cas.is_some() && last.cas.is_some()).then(|| place::compare(&run.id, best.epoch, last.epoch))
+    (best.epoch != last.epoch && best.cas.is_some() && last.cas.is_some()).then(|| place::compare(&run.id, best.epoch, last.epoch))
 }
 
 /// Asks before a run is gone.
@@ -395,6 +391,8 @@ mod tests {
         let mut run = run("", RunState::Running);
         run.summary = RunSummary { best: summary(3, Some(1.0)), last: summary(9, None), ..RunSummary::default() };
         assert_eq!(best_to_last_address(&run), None);
+        run.summary.last = summary(3, Some(1.0));
+        assert_eq!(best_to_last_address(&run), None, "there is one checkpoint only");
         run.summary.last = summary(9, Some(2.0));
         assert_eq!(best_to_last_address(&run).unwrap(), "/compare?a=at-digits-7f3a.e3.adversarial&b=at-digits-7f3a.e9.adversarial");
     }
