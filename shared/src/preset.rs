@@ -106,7 +106,7 @@ fn synthetic() -> Preset {
             },
             model: ModelConfig { architecture: Architecture::PreactResnetSmall, width: 16 },
             training: TrainingConfig { epochs: 12, batch_size: 50, learning_rate: 0.05, milestones: vec![8, 10], ..demo.training },
-            attack: AttackConfig { eps: Eps::of_255(12.0), step_size: Eps::of_255(3.0), steps: 5, ..demo.attack },
+            attack: AttackConfig { eps: Eps::of_255(8.0), step_size: Eps::of_255(2.0), steps: 5, ..demo.attack },
             evaluation: EvaluationConfig { steps: 10, ..EvaluationConfig::default() },
             checkpoints: CheckpointConfig { every: 4, epochs: Vec::new() },
             ..demo
