@@ -9,6 +9,7 @@ use engine::model::Network;
 use engine::optim::Sgd;
 use engine::train::{EpochReport, Event, fit};
 use shared::config::{Method, RunConfig, TrainConfig, TrainingConfig};
+use shared::eps::Eps;
 use tch::{Device, Kind, Tensor};
 
 use crate::{assert_close, tiny_config, values};
@@ -108,6 +109,8 @@ fn a_learning_rate_that_diverges_is_an_error_that_says_so() {
 fn generated_classes_are_learnt_and_the_pairs_that_share_a_pattern_stand_out() {
     let preset = shared::preset::all().into_iter().find(|preset| preset.id == "synthetic").unwrap();
     let RunConfig::Train(mut config) = preset.config;
+    // Stronger than the preset, so that a few epochs of a thin network come to lean on what is shared.
+    config.attack.eps = Eps::of_255(12.0);
     config.model.width = 8;
     config.data.test_samples = Some(100);
     config.training.epochs = 5;
@@ -120,7 +123,9 @@ fn generated_classes_are_learnt_and_the_pairs_that_share_a_pattern_stand_out() {
     let attack = Attack::for_evaluation(&config);
     let attacked = Measured::Attacked { attack: &attack, seed: config.seed };
     let measured = measure(&network, &data.test, attacked, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
-    assert!(measured.accuracy() > 0.25, "accuracy {}", measured.accuracy());
+    let clean = measure(&network, &data.test, Measured::Clean, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+    // Who knows the pairs and nothing else is right half of the time.
+    assert!(clean.accuracy() > 0.6 && measured.accuracy() > 0.3, "clean {}, attacked {}", clean.accuracy(), measured.accuracy());
 
     let matrix = correlation_matrix(&measured.classes.attributions);
     let pairs = synthetic::shared_pairs();
@@ -132,5 +137,5 @@ fn generated_classes_are_learnt_and_the_pairs_that_share_a_pattern_stand_out() {
     }
     let lowest = within.iter().copied().fold(f64::INFINITY, f64::min);
     let highest = between.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    assert!(lowest > highest + 0.2, "pairs from {lowest:.2}, others to {highest:.2}");
+    assert!(lowest > highest + 0.3, "pairs from {lowest:.2}, others to {highest:.2}");
 }
