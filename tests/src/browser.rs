@@ -15,9 +15,20 @@ use crate::{from_env, until};
 #[derive(Debug)]
 pub struct Browser {
     driver: WebDriver,
-    // Hold the process and its profile for as long as the window lives.
-    _chromedriver: Child,
+    chromedriver: Child,
+    // Holds the profile for as long as the window lives.
     _profile: TempDir,
+}
+
+/// Ends chromedriver and Chromium at once, whether the test passed or not: they share a process group.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.driver.clone().leak();
+        if let Some(pid) = self.chromedriver.id() {
+            // SAFETY: killpg takes no pointers.
+            unsafe { libc::killpg(pid as libc::pid_t, libc::SIGKILL) };
+        }
+    }
 }
 
 impl Browser {
@@ -28,6 +39,7 @@ impl Browser {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
@@ -61,7 +73,7 @@ impl Browser {
         }
         capabilities.set_browser_log_level(LoggingPrefsLogLevel::Severe)?;
         let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities).await?;
-        Ok(Browser { driver, _chromedriver: chromedriver, _profile: profile })
+        Ok(Browser { driver, chromedriver, _profile: profile })
     }
 
     pub async fn goto(&self, url: &str) -> Result<()> {
@@ -86,10 +98,10 @@ impl Browser {
         .await
     }
 
-    /// Waits for a button or link by what a screen reader calls it, and clicks it.
+    /// Waits for a button, a link or a choice by what a screen reader calls it, and clicks it.
     pub async fn click(&self, name: &str) -> Result<()> {
         let named = format!("[normalize-space()='{name}' or @aria-label='{name}']");
-        let element = self.find(&format!("//button{named} | //a{named}")).await?;
+        let element = self.find(&format!("//button{named} | //a{named} | //label[@class='segment']{named}")).await?;
         element.scroll_into_view().await?;
         Ok(element.click().await?)
     }
@@ -122,9 +134,11 @@ impl Browser {
         Ok(self.driver.active_element().await?.send_keys(keys).await?)
     }
 
-    /// What the page said of itself as broken: errors on its console.
-    pub async fn console_errors(&self) -> Result<Vec<String>> {
+    /// Fails where the page has written errors to its console.
+    pub async fn is_quiet(&self) -> Result<()> {
         let entries = self.driver.browser_log().await?;
-        Ok(entries.into_iter().filter(|entry| entry.level == "SEVERE").map(|entry| entry.message).collect())
+        let errors: Vec<_> = entries.into_iter().filter(|entry| entry.level == "SEVERE").map(|entry| entry.message).collect();
+        anyhow::ensure!(errors.is_empty(), "the page reports errors: {errors:#?}");
+        Ok(())
     }
 }

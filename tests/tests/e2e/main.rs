@@ -1,0 +1,6 @@
+//! What people do with CrossLens, done in a real browser against the real server and worker.
+
+mod explore;
+mod runs;
+mod share;
+mod trouble;

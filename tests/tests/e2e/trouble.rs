@@ -1,0 +1,93 @@
+//! What goes wrong, and what people are then told.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use shared::api::RunState;
+use tests::{App, Browser, small_run, until};
+
+#[tokio::test]
+async fn a_killed_worker_leaves_a_failed_run_with_its_reason_and_log() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    let id = app.submit(&small_run(10_000)).await?.id;
+    browser.goto(&app.url(&format!("/runs/{id}"))).await?;
+    browser.sees("Running").await?;
+    let directory = app.run_dir(&id);
+    let pid = until("the worker is there", async || Ok(worker_in(&directory))).await?;
+    until("an epoch is done", async || Ok((app.run(&id).await?.summary.epoch > 0).then_some(()))).await?;
+    // SAFETY: kill takes no pointers.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+
+    browser.sees("This run failed").await?;
+    browser.sees("SIGKILL").await?;
+    let run = app.run(&id).await?;
+    assert_eq!(run.state, RunState::Failed);
+    assert!(run.summary.epoch > 0, "what was measured stays");
+    Ok(())
+}
+
+/// The process whose command line names the directory.
+fn worker_in(directory: &Path) -> Option<libc::pid_t> {
+    let directory = directory.to_str()?;
+    fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let command = fs::read(entry.path().join("cmdline")).ok()?;
+        let arguments: Vec<_> = command.split(|byte| *byte == 0).collect();
+        (arguments.len() > 1 && arguments.contains(&directory.as_bytes())).then_some(pid)
+    })
+}
+
+#[tokio::test]
+async fn the_cifar_10_preset_starts_on_a_folder_and_stops_cleanly() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    let folder = tempfile::tempdir()?;
+    browser.goto(&app.url("/new?preset=cifar10")).await?;
+    browser.sees("is missing; CIFAR-10 is read from a folder").await?;
+    browser.fill("Folder on the server", "/nowhere/cifar").await?;
+    browser.click("Start run").await?;
+    browser.sees("/nowhere/cifar").await?;
+    assert!(browser.url().await?.contains("/new"), "a folder that is not there is refused before a run is made");
+
+    small_cifar10(folder.path())?;
+    browser.fill("Folder on the server", folder.path().to_str().context("the folder's name is UTF-8")?).await?;
+    browser.fill("Training images", "100").await?;
+    browser.fill("Test images", "20").await?;
+    browser.click("Start run").await?;
+    let url = browser.reaches("/runs/").await?;
+    browser.sees("Training · epoch 1").await?;
+    browser.click("Cancel").await?;
+    browser.sees("Canceled").await?;
+    let run = app.run(url.rsplit('/').next().context("the address names the run")?).await?;
+    assert_eq!((run.state, run.failure), (RunState::Canceled, None));
+    Ok(())
+}
+
+/// Files in CIFAR-10's binary layout with 50 images each: a label byte, then 3072 bytes of pixels.
+fn small_cifar10(folder: &Path) -> Result<()> {
+    let names = (1..=5).map(|batch| format!("data_batch_{batch}.bin")).chain(["test_batch.bin".to_owned()]);
+    for name in names {
+        let images = (0..50_u32).flat_map(|image| {
+            let label = (image % 10) as u8;
+            std::iter::once(label).chain((0..3072_u32).map(move |pixel| (image.wrapping_mul(31) ^ pixel.wrapping_mul(7)) as u8))
+        });
+        fs::write(folder.join(name), images.collect::<Vec<u8>>())?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_in_words() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    browser.goto(&app.url("/runs/at-digits-0000")).await?;
+    browser.sees("at-digits-0000").await?;
+    browser.sees("Try again").await?;
+    browser.goto(&app.url("/nowhere")).await?;
+    browser.sees("Page not found").await?;
+    browser.goto(&app.url("/s/unknown")).await?;
+    browser.sees("This link opens nothing").await?;
+    Ok(())
+}
