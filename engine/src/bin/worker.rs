@@ -35,7 +35,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    if let Err(error) = wait_without_spinning() {
+    if let Err(error) = wait_with_short_spins() {
         eprintln!("warning: the worker could not start itself anew, and will be slow where other programs run: {error}");
     }
     let arguments = Arguments::parse();
@@ -67,16 +67,16 @@ fn libtorch_message(panic: &(dyn Any + Send)) -> String {
     }
 }
 
-/// Starts the program anew, as the same process, with OpenMP told to sleep at its barriers unless the user has told it something.
+/// Starts the program anew, as the same process, with OpenMP told to spin only briefly at its barriers unless the user has told it something.
 ///
-/// By default its threads spin there. On two cores that others use as well, the demo's epochs took 2.8 s asleep and 12 to 37 s spinning.
-/// OpenMP reads its environment when it is loaded, which is before `main`.
-fn wait_without_spinning() -> io::Result<()> {
-    const POLICY: &str = "OMP_WAIT_POLICY";
-    if env::var_os(POLICY).is_some() || env::var_os("GOMP_SPINCOUNT").is_some() {
+/// On two idle cores five epochs of the demo took 3.8 s so, 8.1 s with threads that sleep at once; with two busy loops beside them
+/// 10.7 s, 13.5 s asleep, and minutes with threads that spin without end. OpenMP reads its environment before `main`.
+fn wait_with_short_spins() -> io::Result<()> {
+    const SPINS: &str = "GOMP_SPINCOUNT";
+    if env::var_os(SPINS).is_some() || env::var_os("OMP_WAIT_POLICY").is_some() {
         return Ok(());
     }
-    Err(Command::new(env::current_exe()?).args(env::args_os().skip(1)).env(POLICY, "PASSIVE").exec())
+    Err(Command::new(env::current_exe()?).args(env::args_os().skip(1)).env(SPINS, "10000").exec())
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
