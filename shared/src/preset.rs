@@ -28,8 +28,10 @@ pub fn demo() -> Preset {
     Preset {
         id: "demo".into(),
         title: "Demo: robust overfitting in a minute".into(),
-        description: "300 digits, a fifth of them mislabeled, trained for longer than is good: robust accuracy peaks early and falls."
-            .into(),
+        description:
+            "300 digits, a fifth of them mislabeled, trained for longer than is good: robust accuracy peaks early and falls by 10 \
+                      to 14 points. CAS falls for one seed of three and rises for two."
+                .into(),
         source: "CrossLens; label noise as a cause of robust overfitting: Dong et al. 2022".into(),
         config: RunConfig::Train(TrainConfig {
             name: "Demo: robust overfitting on digits".into(),
