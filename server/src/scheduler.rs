@@ -248,7 +248,7 @@ impl Actor {
     /// Starts every queued run whose device is free.
     async fn start_next(&mut self) -> anyhow::Result<()> {
         let WorkerStatus::Ready(probe) = self.probe.borrow().clone() else { return Ok(()) };
-        if self.stopping.is_some() {
+        if self.stopping.is_some() || self.inbox.is_closed() {
             return Ok(());
         }
         for run in self.db.active(RunState::Queued).await? {
