@@ -70,7 +70,8 @@ fn libtorch_message(panic: &(dyn Any + Send)) -> String {
 /// Starts the program anew, as the same process, with OpenMP told to spin only briefly at its barriers unless the user has told it something.
 ///
 /// On two idle cores five epochs of the demo took 3.8 s so, 8.1 s with threads that sleep at once; with two busy loops beside them
-/// 10.7 s, 13.5 s asleep, and minutes with threads that spin without end. OpenMP reads its environment before `main`.
+/// 10.7 s and 13.5 s asleep. Threads that spin without end took 12 s and more an epoch on a busy machine. OpenMP reads its environment
+/// before `main`.
 fn wait_with_short_spins() -> io::Result<()> {
     const SPINS: &str = "GOMP_SPINCOUNT";
     if env::var_os(SPINS).is_some() || env::var_os("OMP_WAIT_POLICY").is_some() {
