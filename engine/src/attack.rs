@@ -3,7 +3,7 @@
 //! What a norm means (where to start, which way to step, how to come back into the ball) is apart from the loop.
 
 use shared::api::AttackUsed;
-use shared::config::{BatchNormMode, Norm, TrainConfig};
+use shared::config::{BatchNormMode, Norm, PgdConfig, TrainConfig};
 use shared::eps::Eps;
 use tch::{Reduction, Tensor};
 
@@ -30,23 +30,17 @@ impl Attack {
         Attack {
             norm: attack.norm,
             eps: attack.eps,
-            step_size: attack.step_size,
+            step_size: config.training_step_size(),
             steps: attack.steps,
             random_start: attack.random_start,
             batch_norm: attack.batch_norm,
         }
     }
 
-    /// The attack that robust accuracy is measured with: of the same norm and eps, on a network that is left as it is.
-    pub fn for_evaluation(config: &TrainConfig) -> Self {
-        Attack {
-            norm: config.attack.norm,
-            eps: config.attack.eps,
-            step_size: config.evaluation_step_size(),
-            steps: config.evaluation.steps,
-            random_start: config.evaluation.random_start,
-            batch_norm: BatchNormMode::Eval,
-        }
+    /// An attack to measure with, on a network that is left as it is.
+    pub fn to_measure(config: &PgdConfig) -> Self {
+        let PgdConfig { norm, eps, step_size: _, steps, random_start } = *config;
+        Attack { norm, eps, step_size: config.step_size(), steps, random_start, batch_norm: BatchNormMode::Eval }
     }
 
     /// The attack as an attribution names it.

@@ -22,7 +22,9 @@ use crate::model::Network;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sidecar {
     pub checkpoint: record::Checkpoint,
-    pub metrics: record::Epoch,
+    /// Absent where the network was trained elsewhere and nothing is known.
+    pub metrics: Option<record::Epoch>,
+    /// With the normalization written out.
     pub model: ModelConfig,
     pub dataset: Dataset,
     pub class_names: Vec<String>,

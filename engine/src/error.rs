@@ -29,6 +29,9 @@ pub enum Error {
     /// A checkpoint does not fit the network.
     #[error("checkpoint {path:?} {problem}")]
     Checkpoint { path: PathBuf, problem: String },
+    /// A checkpoint that a run is to measure or learn from is not there or does not fit.
+    #[error("checkpoint `{checkpoint}`: {problem}")]
+    Subject { checkpoint: String, problem: String },
     /// Training left the finite numbers.
     #[error("the loss in epoch {epoch} is not finite; a lower learning rate may help")]
     Diverged { epoch: u32 },

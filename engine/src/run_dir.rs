@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::config::{Inputs, RunConfig};
 use shared::problem::FieldError;
-use shared::record::{Progress, Record};
+use shared::record::{Metrics, Progress, Record};
 
 use crate::Error;
 use crate::checkpoint::write_whole;
@@ -35,6 +35,13 @@ pub fn read_config(directory: &Path) -> Result<RunConfig, Error> {
     let value: Value = serde_json::from_str(&text)
         .map_err(|error| Error::Config { path: path.clone(), errors: vec![FieldError::new("", format!("is not JSON: {error}"))] })?;
     RunConfig::parse(&value).map_err(|errors| Error::Config { path, errors })
+}
+
+/// What a run has recorded; lines that cannot be read are passed over, as the last one may be half written.
+pub fn read_metrics(directory: &Path) -> Result<Metrics, Error> {
+    let path = directory.join("metrics.jsonl");
+    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+    Ok(Metrics::from_records(text.lines().filter_map(|line| serde_json::from_str(line).ok())))
 }
 
 impl RunDir {

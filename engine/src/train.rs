@@ -62,7 +62,7 @@ pub fn fit(
     let steps = batches.len() as u32;
 
     for epoch in 1..=config.training.epochs {
-        let learning_rate = config.learning_rate_at(epoch);
+        let learning_rate = config.training.learning_rate_at(f64::from(epoch - 1));
         let order = random::draw(Seed { run: config.seed, purpose: Purpose::Order, epoch, step: 0 }, || data.train.shuffled_order());
         let mut tally = Tally::new(network);
 
@@ -77,7 +77,9 @@ pub fn fit(
             });
             let images = match config.training.method {
                 Method::Standard => images,
-                Method::PgdAt => attack::perturb(network, &images, &labels, &start, &training_attack, cancel)?,
+                Method::PgdAt | Method::Trades | Method::FastAt => {
+                    attack::perturb(network, &images, &labels, &start, &training_attack, cancel)?
+                }
             };
 
             let logits = network.forward(&images, BatchNormMode::Train).logits;
@@ -93,7 +95,7 @@ pub fn fit(
         if !train_loss.is_finite() {
             return Err(Error::Diverged { epoch });
         }
-        let evaluation = match config.evaluates_epoch(epoch) || config.keeps_epoch(epoch) {
+        let evaluation = match config.evaluates_epoch(epoch) {
             true => Some(evaluate(config, data, network, epoch, cancel, observe)?),
             false => None,
         };
@@ -101,7 +103,7 @@ pub fn fit(
         if !evaluation.as_ref().is_none_or(finite) {
             return Err(Error::Diverged { epoch });
         }
-        let train_robust_accuracy = (config.training.method == Method::PgdAt).then_some(train_accuracy);
+        let train_robust_accuracy = (config.training.method != Method::Standard).then_some(train_accuracy);
         observe(Event::Epoch(&EpochReport { epoch, learning_rate, train_loss, train_robust_accuracy, evaluation }))?;
     }
     Ok(())
@@ -115,7 +117,7 @@ fn evaluate(
     cancel: &Cancel,
     observe: &mut dyn FnMut(Event<'_>) -> Result<(), Error>,
 ) -> Result<Evaluation, Error> {
-    let attack = Attack::for_evaluation(config);
+    let attack = Attack::to_measure(&config.measuring_attack());
     let attacked = Measured::Attacked { attack: &attack, seed: config.seed };
     let mut measure = |split, measured| {
         let mut progress = |step, steps| observe(Event::Batch { phase: Phase::Evaluating, epoch, step, steps });

@@ -91,7 +91,8 @@ pub fn switch_dataset(config: &mut Value, dataset: Dataset) {
     let path = (dataset.source() == Source::Folder).then(|| Value::from(""));
     set_at(config, "data.path", path);
     for (field, available) in [("data.train_samples", info.train_samples), ("data.test_samples", info.test_samples)] {
-        let too_many = at(config, field).and_then(Value::as_u64).is_some_and(|wanted| wanted > u64::from(available));
+        let too_many =
+            at(config, field).and_then(Value::as_u64).zip(available).is_some_and(|(wanted, available)| wanted > u64::from(available));
         if too_many {
             set_at(config, field, None);
         }
@@ -146,21 +147,21 @@ pub struct Cost {
 }
 
 /// Counts the passes of a configuration.
-pub fn cost(config: &RunConfig) -> Cost {
-    let RunConfig::Train(config) = config;
+pub fn cost(config: &RunConfig) -> Option<Cost> {
+    let config = config.as_train()?;
     let info = config.data.dataset.info();
-    let train = config.data.train_samples.unwrap_or(info.train_samples).saturating_sub(config.data.holdout_samples);
-    let test = config.data.test_samples.unwrap_or(info.test_samples) + config.data.holdout_samples;
+    let train = config.data.train_samples.or(info.train_samples)?.saturating_sub(config.data.holdout_samples);
+    let test = config.data.test_samples.or(info.test_samples)? + config.data.holdout_samples;
     let attack_steps = match config.training.method {
         Method::Standard => 0,
-        Method::PgdAt => config.attack.steps,
+        Method::PgdAt | Method::Trades | Method::FastAt => config.attack.steps,
     };
     let epochs = config.training.epochs;
     let evaluated = (1..=epochs).filter(|epoch| config.evaluates_epoch(*epoch)).count() as u64;
-    Cost {
+    Some(Cost {
         training: u64::from(train) * u64::from(epochs) * u64::from(attack_steps + 1),
         evaluation: u64::from(test) * evaluated * u64::from(config.evaluation.steps + 2),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -255,7 +256,7 @@ mod tests {
 
     #[test]
     fn cost_counts_every_pass_of_every_image() {
-        let Cost { training, evaluation } = cost(&preset::demo().config);
+        let Cost { training, evaluation } = cost(&preset::demo().config).unwrap();
         assert_eq!(training, 300 * 60 * 11);
         assert_eq!(evaluation, 599 * 60 * 22);
     }

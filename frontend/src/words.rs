@@ -84,6 +84,7 @@ pub fn phase(phase: Phase) -> &'static str {
         Phase::Training => "Training",
         Phase::Evaluating => "Evaluating",
         Phase::Attributing => "Computing attributions",
+        Phase::Importing => "Reading files",
     }
 }
 

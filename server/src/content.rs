@@ -100,13 +100,22 @@ pub async fn shared_content(state: &AppState, view: &View) -> Result<SharedConte
             let [id] = ids.as_slice() else { return Err(ApiError::internal("a view of a run names one run")) };
             let mut run = run(state, id).await?;
             // A reader of a link need not know the folders of the server.
-            let RunConfig::Train(train) = &mut run.config;
-            train.data.path = None;
+            hide_folders(&mut run.config);
             SharedContent::Run { run: Box::new(run), metrics: Box::new(state.dirs.of(id).metrics().await?) }
         }
         View::Attribution { id, .. } => SharedContent::Attribution { attribution: Box::new(attribution(state, id).await?) },
         View::Compare { a, b, .. } => SharedContent::Compare { comparison: Box::new(comparison(state, a, b).await?) },
     })
+}
+
+fn hide_folders(config: &mut RunConfig) {
+    if let Some(data) = config.data_mut() {
+        data.path = None;
+    }
+    if let RunConfig::Import(import) = config {
+        let file = import.source.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+        import.source = file;
+    }
 }
 
 /// What a share is called when its maker did not say.

@@ -137,8 +137,7 @@ impl Db {
     }
 
     pub async fn insert_queued(&self, id: &RunId, config: &RunConfig, device: &str) -> sqlx::Result<()> {
-        let RunConfig::Train(train) = config;
-        let summary = RunSummary { epochs: train.training.epochs, ..RunSummary::default() };
+        let summary = RunSummary { epochs: config.epochs(), ..RunSummary::default() };
         sqlx::query("INSERT INTO runs (id, title, state, device, config, created_at, summary) VALUES (?, ?, 'queued', ?, ?, ?, ?)")
             .bind(id.as_str())
             .bind(config.title())
@@ -160,7 +159,6 @@ impl Db {
         time: Timestamp,
         failure: Option<&str>,
     ) -> sqlx::Result<()> {
-        let RunConfig::Train(train) = config;
         let state = if failure.is_none() { RunState::Succeeded } else { RunState::Failed };
         sqlx::query(
             "INSERT INTO runs (id, title, state, device, config, created_at, started_at, finished_at, failure, summary) \
@@ -169,11 +167,11 @@ impl Db {
         .bind(id.as_str())
         .bind(config.title())
         .bind(state.id())
-        .bind(&train.device)
+        .bind(config.device())
         .bind(Json(config))
         .bind(at(time))
         .bind(failure)
-        .bind(Json(RunSummary::of(metrics, train.training.epochs)))
+        .bind(Json(RunSummary::of(metrics, config.epochs())))
         .execute(&self.pool)
         .await?;
         Ok(())

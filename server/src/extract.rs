@@ -133,7 +133,7 @@ pub fn lens(order: Option<&str>, scale: Option<&str>, cell: Option<&str>) -> Res
     Lens::from_parameters(get).map_err(|error| {
         let field = match &error {
             ViewError::Parameter { name, .. } => name,
-            ViewError::Attribution(_) | ViewError::Checkpoint(_) | ViewError::Page(_) => "",
+            ViewError::Attribution(_) | ViewError::Checkpoint(_) | ViewError::CheckpointRef(_) | ViewError::Page(_) => "",
         };
         ApiError::on_field(Kind::InvalidQuery, field, error.to_string())
     })

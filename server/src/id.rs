@@ -18,13 +18,18 @@ pub struct NotARunId(String);
 impl RunId {
     /// Makes a name such as `at-digits-7f3a`; `digits` hexadecimal digits tell runs of one kind apart.
     pub fn random(config: &RunConfig, digits: usize) -> Self {
-        let RunConfig::Train(train) = config;
-        let method = match train.training.method {
-            Method::Standard => "std",
-            Method::PgdAt => "at",
+        let what = match config {
+            RunConfig::Train(train) => match train.training.method {
+                Method::Standard => "std",
+                Method::PgdAt => "at",
+                Method::Trades => "trades",
+                Method::FastAt => "fast",
+            },
+            other => other.kind().id(),
         };
+        let data = config.data().map(|data| format!("-{}", data.dataset.id().replace('_', "-"))).unwrap_or_default();
         let random = format!("{:016x}", rand::random::<u64>());
-        RunId(format!("{method}-{}-{}", train.data.dataset.id(), &random[..digits.min(16)]))
+        RunId(format!("{what}{data}-{}", &random[..digits.min(16)]))
     }
 
     /// The run of a view's attribution; views hold checked names.

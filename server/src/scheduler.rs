@@ -252,10 +252,9 @@ impl Actor {
             return Ok(());
         }
         for run in self.db.active(RunState::Queued).await? {
-            let RunConfig::Train(train) = &run.config;
-            let Some(device) = resolve_device(&train.device, &probe) else {
+            let Some(device) = resolve_device(run.config.device(), &probe) else {
                 let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
-                let failure = format!("this machine has no device `{}`; it has {}", train.device, known.join(", "));
+                let failure = format!("this machine has no device `{}`; it has {}", run.config.device(), known.join(", "));
                 self.db.set_finished(&run.id, RunState::Failed, Some(&failure)).await?;
                 continue;
             };
@@ -263,7 +262,7 @@ impl Actor {
                 self.db.set_device(&run.id, device).await?;
             }
             if !self.running.values().any(|running| running.device == device) {
-                self.start(run.id, train.training.epochs, device).await?;
+                self.start(run.id, run.config.epochs(), device).await?;
             }
         }
         Ok(())
@@ -333,7 +332,7 @@ impl Actor {
     }
 
     fn settle_left_over(&mut self, run: ActiveRun) {
-        let ActiveRun { id, device, config: RunConfig::Train(train), worker_pid, canceling } = run;
+        let ActiveRun { id, device, config, worker_pid, canceling } = run;
         tracing::warn!(run = %id, "{id} was running when the server stopped");
         let stop_reason = canceling.then_some(StopReason::Canceled);
         self.running.insert(id.clone(), Running { device, stop: CancellationToken::new(), stop_reason, left_over: true });
@@ -344,7 +343,7 @@ impl Actor {
             }
             let ended = CancellationToken::new();
             ended.cancel();
-            let metrics = ingest::follow(&db, &dir, &id, train.training.epochs, ended).await;
+            let metrics = ingest::follow(&db, &dir, &id, config.epochs(), ended).await;
             drop(outbox.send(Message::Ended { id, ending: Ending::Unseen { finished: metrics.finished.is_some() } }).await);
         });
     }

@@ -12,7 +12,7 @@ use shared::chart::curves::Curves;
 use shared::chart::figure::Figure;
 use shared::chart::heatmap::Heatmap;
 use shared::chart::{Chart, svg};
-use shared::config::{Inputs, RunConfig, TrainConfig};
+use shared::config::{Aggregation, Inputs, Layer, RunConfig, SplitName, Subset};
 use shared::dataset::Dataset;
 use shared::matrix::Matrix;
 use shared::preset;
@@ -76,7 +76,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             id: "demo".into(),
             title: "Demo: robust overfitting on digits".into(),
             state: RunState::Succeeded,
-            config: RunConfig::Train(demo(60)),
+            config: demo(60),
             created_at: String::new(),
             started_at: None,
             finished_at: None,
@@ -151,6 +151,14 @@ fn attribution(dataset: Dataset, epoch: u32, strength: f64) -> Attribution {
             norms: vec![1.0; 10],
             class_accuracy: vec![0.7; 10],
             accuracy: 0.7,
+            split: SplitName::Test,
+            aggregation: Aggregation::AverageThenCosine,
+            subset: Subset::All,
+            layer: Layer::Penultimate,
+            checkpoint: None,
+            confusion: Vec::new(),
+            weight_matrix: None,
+            bootstrap: None,
             feature_dim: 96,
             checkpoint_sha256: String::new(),
             seconds: 1.0,
@@ -166,11 +174,11 @@ fn comparison() -> Comparison {
     Comparison { delta_cas: b.file.cas - a.file.cas, changes: a.file.matrix.changes(&b.file.matrix), difference, a, b }
 }
 
-fn demo(epochs: u32) -> TrainConfig {
-    let RunConfig::Train(mut config) = preset::demo().config;
+fn demo(epochs: u32) -> RunConfig {
+    let mut config = preset::demo().config.as_train().expect("the demo trains").clone();
     config.training.epochs = epochs;
     config.training.milestones = vec![epochs / 2, epochs * 3 / 4];
-    config
+    RunConfig::Train(Box::new(config))
 }
 
 /// Curves of a run that overfits.

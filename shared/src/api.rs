@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Inputs, Norm, RunConfig};
+use crate::config::{Aggregation, Inputs, Layer, Norm, RunConfig, SplitName, Subset};
 use crate::dataset::DatasetInfo;
 use crate::eps::Eps;
 use crate::matrix::{Matrix, PairChange};
-use crate::record::Metrics;
+use crate::record::{EvaluationStep, Metrics};
+use crate::view::CheckpointId;
 
 /// `GET /api/health`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -123,6 +124,12 @@ pub struct RunSummary {
     pub last: Option<EpochSummary>,
     /// Robust test accuracy over epochs, at most `SPARK_POINTS` of them.
     pub spark: Vec<f64>,
+    /// What an evaluation has found so far, the weakest number last.
+    #[serde(default)]
+    pub evaluation: Vec<EvaluationStep>,
+    /// CAS of the matrix that an attribution run has measured, adversarial before clean.
+    #[serde(default)]
+    pub cas: Option<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,6 +165,8 @@ impl RunSummary {
             last: metrics.last().map(summary),
             // From the end, so that the newest point is always among them.
             spark: robust.iter().rev().step_by(stride).rev().copied().collect(),
+            evaluation: metrics.evaluation.clone(),
+            cas: metrics.attributions.first().filter(|_| epochs == 0).map(|entry| entry.cas),
         }
     }
 }
@@ -209,7 +218,19 @@ pub struct AttributionFile {
     pub class_names: Vec<String>,
     /// Samples of each class that were averaged.
     pub class_counts: Vec<u32>,
-    /// C: the cosine of the mean attribution vectors of every two classes.
+    #[serde(default)]
+    pub split: SplitName,
+    #[serde(default)]
+    pub aggregation: Aggregation,
+    #[serde(default)]
+    pub subset: Subset,
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub layer: Layer,
+    /// The checkpoint it is of where that is another run's, `RUN.e12`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+    /// C: the cosine of the mean attribution vectors of every two classes, or what `aggregation` says.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
     pub matrix: Matrix,
     /// The L2 norm of each class's mean attribution vector.
@@ -220,9 +241,111 @@ pub struct AttributionFile {
     pub class_accuracy: Vec<f64>,
     /// Of all samples, on these inputs.
     pub accuracy: f64,
+    /// Samples of class i predicted as class j, on these inputs; all samples, whatever the subset.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confusion: Vec<Vec<u32>>,
+    /// The control: the cosines of the rows of W alone (of the fitted read-out for a stage).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<Vec<f64>>>))]
+    pub weight_matrix: Option<Matrix>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<Bootstrap>,
     pub feature_dim: u32,
     pub checkpoint_sha256: String,
     pub seconds: f64,
+}
+
+/// 95 % intervals from resampling the images of each class with replacement: Efron's percentile method.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Bootstrap {
+    pub resamples: u32,
+    pub cas_low: f64,
+    pub cas_high: f64,
+    /// The ends of the interval of each cell.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
+    pub low: Matrix,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
+    pub high: Matrix,
+}
+
+/// The result of an evaluation: the content of `evaluation.json` in its run directory, written when it is complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EvaluationFile {
+    /// `RUN.e12`.
+    pub checkpoint: String,
+    pub checkpoint_sha256: String,
+    pub norm: Norm,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub eps: Eps,
+    pub split: SplitName,
+    pub class_names: Vec<String>,
+    pub class_counts: Vec<u32>,
+    /// `clean` first, then each attack in the order it was run.
+    pub steps: Vec<EvaluationStep>,
+    pub clean_accuracy: f64,
+    /// Against the worst of all attacks, image by image.
+    pub robust_accuracy: f64,
+    pub class_clean_accuracy: Vec<f64>,
+    pub class_robust_accuracy: Vec<f64>,
+    /// Samples of class i predicted as class j: clean where no attack succeeded, else by the first that did.
+    pub confusion: Vec<Vec<u32>>,
+    /// The one number to report, in words.
+    pub report: String,
+    pub seed: u32,
+    pub seconds: f64,
+}
+
+/// Where networks look: the content of `saliency.json` in its run directory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SaliencyFile {
+    pub class_names: Vec<String>,
+    /// `RUN.e12`, in the order asked for.
+    pub checkpoints: Vec<String>,
+    pub split: SplitName,
+    /// The stage that maps are of, from 1.
+    pub stage: u32,
+    pub attack: Option<AttackUsed>,
+    /// By class, then in the order of the data set.
+    pub samples: Vec<SaliencySample>,
+}
+
+/// One image with its maps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SaliencySample {
+    /// In the split.
+    pub index: u32,
+    pub label: u32,
+    /// PNG in base64, as are all images here.
+    pub image: String,
+    /// For each checkpoint, for each kind of inputs.
+    pub maps: Vec<SaliencyMap>,
+}
+
+/// What one checkpoint makes of one image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SaliencyMap {
+    /// An index into `checkpoints`.
+    pub checkpoint: u32,
+    pub inputs: Inputs,
+    /// The attacked image; absent for clean inputs.
+    pub image: Option<String>,
+    pub predicted: u32,
+    /// Softmax probability of the true class.
+    pub true_probability: f64,
+    /// Grad-CAM of the true class, row by row, scaled to `[0, 1]`; of the stage's own resolution.
+    pub map: Vec<Vec<f32>>,
+}
+
+impl AttributionFile {
+    /// The checkpoint it is of; `run` is the run whose directory it lies in.
+    pub fn checkpoint_name(&self, run: &str) -> String {
+        self.checkpoint.clone().unwrap_or_else(|| CheckpointId { run: run.to_owned(), epoch: self.epoch }.to_string())
+    }
 }
 
 /// The attack behind adversarial inputs.
@@ -267,6 +390,42 @@ pub struct Comparison {
     pub delta_cas: f64,
     /// Every pair `i < j`, largest change first.
     pub changes: Vec<PairChange>,
+}
+
+/// `POST /api/sweeps`: a run for every combination of values.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewSweep {
+    /// At most 80 characters; empty: named after the configuration.
+    #[serde(default)]
+    pub name: String,
+    /// The training run that is varied.
+    pub config: serde_json::Value,
+    pub axes: Vec<SweepAxis>,
+}
+
+/// A field of a configuration and the values it takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SweepAxis {
+    /// The dotted path, `attack.eps`.
+    pub field: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
+    pub values: Vec<serde_json::Value>,
+}
+
+/// `GET /api/sweeps/{id}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Sweep {
+    pub id: String,
+    pub name: String,
+    pub created_at: String,
+    pub axes: Vec<SweepAxis>,
+    /// In the order of their values.
+    pub runs: Vec<Run>,
 }
 
 /// `POST /api/shares`.

@@ -13,6 +13,14 @@ pub enum Dataset {
     Synthetic,
     /// CIFAR-10 from a folder, binary or Python layout.
     Cifar10,
+    /// CIFAR-100 from a folder, binary or Python layout, with the 100 fine classes.
+    Cifar100,
+    /// Tiny-ImageNet-200 from its folder as published, whose validation images lie flat beside a list of labels.
+    TinyImagenet,
+    /// SVHN from its two cropped-digit files.
+    Svhn,
+    /// Any folder with `train/CLASS/*` and `val/CLASS/*` or `test/CLASS/*`.
+    ImageFolder,
 }
 
 /// Where the images of a data set come from.
@@ -35,10 +43,16 @@ pub struct DatasetInfo {
     pub source: Source,
     /// Channels, height, width.
     pub shape: [u32; 3],
+    /// K; absent where only the files know.
+    pub classes: Option<u32>,
+    /// Empty where only the files know.
     pub class_names: Vec<String>,
-    /// Images for training when nothing limits them.
-    pub train_samples: u32,
-    pub test_samples: u32,
+    /// Groups of classes with their names, such as the 20 superclasses of CIFAR-100; empty where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superclasses: Vec<Superclass>,
+    /// Images for training when nothing limits them; absent where only the files know.
+    pub train_samples: Option<u32>,
+    pub test_samples: Option<u32>,
     /// Per channel, of pixels in [0, 1].
     pub mean: Vec<f64>,
     pub std: Vec<f64>,
@@ -47,14 +61,48 @@ pub struct DatasetInfo {
     pub how_to_get: Option<String>,
 }
 
+/// A group of classes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Superclass {
+    pub name: String,
+    /// Indices of classes.
+    pub classes: Vec<u32>,
+}
+
 impl Dataset {
-    pub const ALL: [Dataset; 3] = [Dataset::Digits, Dataset::Synthetic, Dataset::Cifar10];
+    pub const ALL: [Dataset; 7] = [
+        Dataset::Digits,
+        Dataset::Synthetic,
+        Dataset::Cifar10,
+        Dataset::Cifar100,
+        Dataset::TinyImagenet,
+        Dataset::Svhn,
+        Dataset::ImageFolder,
+    ];
 
     pub fn id(self) -> &'static str {
         match self {
             Dataset::Digits => "digits",
             Dataset::Synthetic => "synthetic",
             Dataset::Cifar10 => "cifar10",
+            Dataset::Cifar100 => "cifar100",
+            Dataset::TinyImagenet => "tiny_imagenet",
+            Dataset::Svhn => "svhn",
+            Dataset::ImageFolder => "image_folder",
+        }
+    }
+
+    /// As part of the name of a run.
+    pub fn short_title(self) -> &'static str {
+        match self {
+            Dataset::Digits => "Digits",
+            Dataset::Synthetic => "Shared features",
+            Dataset::Cifar10 => "CIFAR-10",
+            Dataset::Cifar100 => "CIFAR-100",
+            Dataset::TinyImagenet => "Tiny-ImageNet",
+            Dataset::Svhn => "SVHN",
+            Dataset::ImageFolder => "Images",
         }
     }
 
@@ -62,7 +110,7 @@ impl Dataset {
         match self {
             Dataset::Digits => Source::Embedded,
             Dataset::Synthetic => Source::Generated,
-            Dataset::Cifar10 => Source::Folder,
+            Dataset::Cifar10 | Dataset::Cifar100 | Dataset::TinyImagenet | Dataset::Svhn | Dataset::ImageFolder => Source::Folder,
         }
     }
 
@@ -77,9 +125,11 @@ impl Dataset {
                     .into(),
                 source: self.source(),
                 shape: [1, 8, 8],
+                classes: Some(10),
+                superclasses: Vec::new(),
                 class_names: names(&["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]),
-                train_samples: 1198,
-                test_samples: 599,
+                train_samples: Some(1198),
+                test_samples: Some(599),
                 mean: vec![0.5],
                 std: vec![0.5],
                 license: "CC BY 4.0, E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998".into(),
@@ -93,9 +143,11 @@ impl Dataset {
                     .into(),
                 source: self.source(),
                 shape: [3, 32, 32],
+                classes: Some(10),
+                superclasses: Vec::new(),
                 class_names: (0..10).map(|class| format!("{} of pair {}", if class % 2 == 0 { "A" } else { "B" }, class / 2 + 1)).collect(),
-                train_samples: 2000,
-                test_samples: 500,
+                train_samples: Some(2000),
+                test_samples: Some(500),
                 mean: vec![0.5, 0.5, 0.5],
                 std: vec![0.25, 0.25, 0.25],
                 license: "none needed: generated from the seed".into(),
@@ -107,9 +159,11 @@ impl Dataset {
                 description: "60,000 color photographs of 10 classes, 32×32. The data set of the paper's main experiments.".into(),
                 source: self.source(),
                 shape: [3, 32, 32],
+                classes: Some(10),
+                superclasses: Vec::new(),
                 class_names: names(&["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]),
-                train_samples: 50_000,
-                test_samples: 10_000,
+                train_samples: Some(50_000),
+                test_samples: Some(10_000),
                 // The values the public robustness code normalizes with.
                 mean: vec![0.4914, 0.4822, 0.4465],
                 std: vec![0.2471, 0.2435, 0.2616],
@@ -120,6 +174,188 @@ impl Dataset {
                         .into(),
                 ),
             },
+            Dataset::Cifar100 => DatasetInfo {
+                id: self,
+                title: "CIFAR-100".into(),
+                description: "60,000 color photographs of 100 classes in 20 superclasses, 32×32.".into(),
+                source: self.source(),
+                shape: [3, 32, 32],
+                classes: Some(100),
+                superclasses: Vec::new(),
+                class_names: names(&CIFAR100_CLASSES),
+                train_samples: Some(50_000),
+                test_samples: Some(10_000),
+                // The values the public robustness code normalizes with.
+                mean: vec![0.5070751592371323, 0.48654887331495095, 0.4409178433670343],
+                std: vec![0.2673342858792401, 0.2564384629170883, 0.27615047132568404],
+                license: "Alex Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009".into(),
+                how_to_get: Some(
+                    "Download the binary or the Python version from https://www.cs.toronto.edu/~kriz/cifar.html, unpack it on the server, \
+                     and give the folder that holds train.bin (binary) or train (Python)."
+                        .into(),
+                ),
+            },
+            Dataset::TinyImagenet => DatasetInfo {
+                id: self,
+                title: "Tiny-ImageNet-200".into(),
+                description: "110,000 color photographs of 200 classes, 64×64; the validation images serve for testing.".into(),
+                source: self.source(),
+                shape: [3, 64, 64],
+                classes: Some(200),
+                superclasses: Vec::new(),
+                class_names: Vec::new(),
+                train_samples: Some(100_000),
+                test_samples: Some(10_000),
+                // Of ImageNet, as PyTorch's own models have it.
+                mean: vec![0.485, 0.456, 0.406],
+                std: vec![0.229, 0.224, 0.225],
+                license: "Stanford CS231n, from ImageNet: for research".into(),
+                how_to_get: Some(
+                    "Download http://cs231n.stanford.edu/tiny-imagenet-200.zip, unpack it on the server, and give the folder that holds \
+                     wnids.txt, train and val."
+                        .into(),
+                ),
+            },
+            Dataset::Svhn => DatasetInfo {
+                id: self,
+                title: "SVHN".into(),
+                description: "99,289 photographs of house numbers cropped to one digit, 32×32.".into(),
+                source: self.source(),
+                shape: [3, 32, 32],
+                classes: Some(10),
+                superclasses: Vec::new(),
+                class_names: names(&["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]),
+                train_samples: Some(73_257),
+                test_samples: Some(26_032),
+                mean: vec![0.5, 0.5, 0.5],
+                std: vec![0.5, 0.5, 0.5],
+                license: "Netzer et al., Reading Digits in Natural Images, 2011: for non-commercial use".into(),
+                how_to_get: Some(
+                    "Download train_32x32.mat and test_32x32.mat from http://ufldl.stanford.edu/housenumbers and give the folder that holds \
+                     both."
+                        .into(),
+                ),
+            },
+            Dataset::ImageFolder => DatasetInfo {
+                id: self,
+                title: "A folder of images".into(),
+                description: "Any images: one folder for each class inside train and inside val or test; PNG, JPEG, BMP or WebP.".into(),
+                source: self.source(),
+                shape: [3, 32, 32],
+                classes: None,
+                superclasses: Vec::new(),
+                class_names: Vec::new(),
+                train_samples: None,
+                test_samples: None,
+                mean: vec![0.485, 0.456, 0.406],
+                std: vec![0.229, 0.224, 0.225],
+                license: "your own".into(),
+                how_to_get: Some("Put the images on the server as train/CLASS/* and val/CLASS/* (or test/CLASS/*) and give the folder.".into()),
+            },
         }
     }
 }
+
+/// The fine classes in the order of their labels.
+const CIFAR100_CLASSES: [&str; 100] = [
+    "apple",
+    "aquarium fish",
+    "baby",
+    "bear",
+    "beaver",
+    "bed",
+    "bee",
+    "beetle",
+    "bicycle",
+    "bottle",
+    "bowl",
+    "boy",
+    "bridge",
+    "bus",
+    "butterfly",
+    "camel",
+    "can",
+    "castle",
+    "caterpillar",
+    "cattle",
+    "chair",
+    "chimpanzee",
+    "clock",
+    "cloud",
+    "cockroach",
+    "couch",
+    "crab",
+    "crocodile",
+    "cup",
+    "dinosaur",
+    "dolphin",
+    "elephant",
+    "flatfish",
+    "forest",
+    "fox",
+    "girl",
+    "hamster",
+    "house",
+    "kangaroo",
+    "keyboard",
+    "lamp",
+    "lawn mower",
+    "leopard",
+    "lion",
+    "lizard",
+    "lobster",
+    "man",
+    "maple tree",
+    "motorcycle",
+    "mountain",
+    "mouse",
+    "mushroom",
+    "oak tree",
+    "orange",
+    "orchid",
+    "otter",
+    "palm tree",
+    "pear",
+    "pickup truck",
+    "pine tree",
+    "plain",
+    "plate",
+    "poppy",
+    "porcupine",
+    "possum",
+    "rabbit",
+    "raccoon",
+    "ray",
+    "road",
+    "rocket",
+    "rose",
+    "sea",
+    "seal",
+    "shark",
+    "shrew",
+    "skunk",
+    "skyscraper",
+    "snail",
+    "snake",
+    "spider",
+    "squirrel",
+    "streetcar",
+    "sunflower",
+    "sweet pepper",
+    "table",
+    "tank",
+    "telephone",
+    "television",
+    "tiger",
+    "tractor",
+    "train",
+    "trout",
+    "tulip",
+    "turtle",
+    "wardrobe",
+    "whale",
+    "willow tree",
+    "wolf",
+    "woman",
+    "worm",
+];

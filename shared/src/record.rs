@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Inputs;
+use crate::view::Which;
 
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub enum Record {
         epoch: u32,
     },
     Attribution(AttributionEntry),
+    /// An attack of an evaluation is done.
+    Evaluation(EvaluationStep),
+    Notice(Notice),
     Finished(Finished),
 }
 
@@ -42,6 +46,7 @@ pub struct Started {
     pub holdout_samples: u32,
     /// Training labels that label noise replaced.
     pub noisy_labels: u32,
+    /// Epochs to train for; 0 for a run that does not train, whose progress counts the steps of all of it.
     pub epochs: u32,
 }
 
@@ -52,6 +57,8 @@ pub enum Phase {
     Training,
     Evaluating,
     Attributing,
+    /// Reading a file from elsewhere.
+    Importing,
 }
 
 /// Where the worker is inside an epoch; at most about one a second.
@@ -118,6 +125,44 @@ pub struct AttributionEntry {
     pub cas_normalized: f64,
 }
 
+/// How many images an attack of an evaluation has left. Accuracies are fractions of all images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EvaluationStep {
+    /// `clean`, `PGD-20`, `APGD-CE`, …
+    pub attack: String,
+    /// Images it was run on: those that everything before it had left.
+    pub attacked: u32,
+    /// Of these, those it found an adversarial image for; for `clean`, those classified wrongly.
+    pub broken: u32,
+    /// After this attack and all before it.
+    pub accuracy: f64,
+    pub seconds: f64,
+}
+
+/// Something a person should know of a run that went on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Notice {
+    pub kind: NoticeKind,
+    /// The epoch it is about.
+    pub epoch: Option<u32>,
+    /// In a sentence or two.
+    pub message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// Fast adversarial training lost its robustness against stronger attacks within an epoch: Wong et al. 2020.
+    CatastrophicOverfitting,
+    /// The run goes on from where it was stopped.
+    Resumed,
+    /// What was found in an imported file.
+    Imported,
+}
+
 /// The last line of a run that came to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -139,6 +184,11 @@ pub struct Metrics {
     pub checkpoints: Vec<Checkpoint>,
     /// Rising by epoch, then by inputs.
     pub attributions: Vec<AttributionEntry>,
+    /// In the order they were run.
+    #[serde(default)]
+    pub evaluation: Vec<EvaluationStep>,
+    #[serde(default)]
+    pub notices: Vec<Notice>,
     pub finished: Option<Finished>,
 }
 
@@ -163,6 +213,16 @@ impl Metrics {
                 self.attributions.retain(|entry| entry.epoch != epoch);
             }
             Record::Attribution(entry) => put(&mut self.attributions, entry, |entry| (entry.epoch, entry.inputs)),
+            // A resumed evaluation repeats the steps that were done.
+            Record::Evaluation(step) => match self.evaluation.iter_mut().find(|known| known.attack == step.attack) {
+                Some(known) => *known = step,
+                None => self.evaluation.push(step),
+            },
+            Record::Notice(notice) => {
+                if !self.notices.contains(&notice) {
+                    self.notices.push(notice);
+                }
+            }
             Record::Finished(finished) => self.finished = Some(finished),
         }
     }
@@ -177,6 +237,17 @@ impl Metrics {
             }
         }
         best.map(|(epoch, _)| epoch)
+    }
+
+    /// The epoch of a checkpoint that exists. Where no epoch was evaluated, best and last are the last that was kept.
+    pub fn checkpoint_epoch(&self, which: Which) -> Option<u32> {
+        let exists = |epoch: u32| self.checkpoints.iter().any(|checkpoint| checkpoint.epoch == epoch);
+        let newest = self.checkpoints.last().map(|checkpoint| checkpoint.epoch);
+        match which {
+            Which::Epoch(epoch) => Some(epoch).filter(|epoch| exists(*epoch)),
+            Which::Best => self.best().map(|epoch| epoch.epoch).filter(|epoch| exists(*epoch)).or(newest),
+            Which::Last => newest,
+        }
     }
 
     /// The last epoch that was evaluated.
@@ -195,22 +266,30 @@ impl Metrics {
             return 1.0;
         }
         let Some(started) = &self.started else { return 0.0 };
+        if started.epochs == 0 {
+            return self.progress.as_ref().map_or(0.0, |progress| f64::from(progress.step) / f64::from(progress.steps.max(1))).min(1.0);
+        }
         let done = f64::from(self.epochs.last().map_or(0, |epoch| epoch.epoch));
         let current = self.progress.as_ref().filter(|progress| f64::from(progress.epoch) > done);
         let part = current.map_or(0.0, |progress| match progress.phase {
-            Phase::Training => f64::from(progress.step) / f64::from(progress.steps.max(1)),
+            Phase::Training | Phase::Importing => f64::from(progress.step) / f64::from(progress.steps.max(1)),
             Phase::Evaluating | Phase::Attributing => 1.0,
         });
         ((done + part) / f64::from(started.epochs.max(1))).min(1.0)
     }
 
-    /// Seconds left at the pace so far; unknown before the first epoch ends.
+    /// Seconds left at the pace so far; unknown before the first epoch ends, or the first step of a run that does not train.
     pub fn seconds_left(&self) -> Option<f64> {
         if self.finished.is_some() {
             return None;
         }
+        let epochs = self.started.as_ref()?.epochs;
+        if epochs == 0 {
+            let done = self.fraction_done();
+            return self.progress.as_ref().filter(|_| done > 0.0).map(|progress| progress.elapsed_secs * (1.0 - done) / done);
+        }
         let last = self.epochs.last()?;
-        let left = self.started.as_ref()?.epochs.saturating_sub(last.epoch);
+        let left = epochs.saturating_sub(last.epoch);
         Some(f64::from(left) * last.elapsed_secs / f64::from(last.epoch.max(1)))
     }
 }

@@ -5,6 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Inputs;
 
 /// An attribution by name: `RUN.e12.adversarial`.
@@ -22,6 +24,22 @@ pub struct CheckpointId {
     pub epoch: u32,
 }
 
+/// A checkpoint as a configuration names it: `RUN.e12`, or `RUN.best` and `RUN.last`, which are looked up when the run starts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CheckpointRef {
+    pub run: String,
+    pub which: Which,
+}
+
+/// Which of a run's checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Which {
+    Epoch(u32),
+    Best,
+    Last,
+}
+
 /// Why a text names no view, checkpoint or attribution.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ViewError {
@@ -29,6 +47,8 @@ pub enum ViewError {
     Attribution(String),
     #[error("`{0}` is not the name of a checkpoint, such as `RUN.e12`")]
     Checkpoint(String),
+    #[error("`{0}` is not a checkpoint, such as `RUN.e12`, `RUN.best` or `RUN.last`")]
+    CheckpointRef(String),
     #[error("`{0}` is not a page that can be shared; known: /runs/RUN, /attributions/ID, /compare?a=ID&b=ID")]
     Page(String),
     #[error("`{value}` is not a value of `{name}`; known: {known}")]
@@ -52,6 +72,51 @@ impl FromStr for CheckpointId {
     }
 }
 
+impl fmt::Display for CheckpointRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.which {
+            Which::Epoch(epoch) => write!(f, "{}.e{epoch}", self.run),
+            Which::Best => write!(f, "{}.best", self.run),
+            Which::Last => write!(f, "{}.last", self.run),
+        }
+    }
+}
+
+impl FromStr for CheckpointRef {
+    type Err = ViewError;
+
+    fn from_str(text: &str) -> Result<Self, ViewError> {
+        let bad = || ViewError::CheckpointRef(text.to_owned());
+        let (run, which) = text.rsplit_once('.').filter(|(run, _)| is_run_id(run)).ok_or_else(bad)?;
+        let which = match which {
+            "best" => Which::Best,
+            "last" => Which::Last,
+            epoch => Which::Epoch(epoch.strip_prefix('e').and_then(|epoch| epoch.parse().ok()).ok_or_else(bad)?),
+        };
+        Ok(CheckpointRef { run: run.to_owned(), which })
+    }
+}
+
+impl TryFrom<String> for CheckpointRef {
+    type Error = ViewError;
+
+    fn try_from(text: String) -> Result<Self, ViewError> {
+        text.parse()
+    }
+}
+
+impl From<CheckpointRef> for String {
+    fn from(checkpoint: CheckpointRef) -> Self {
+        checkpoint.to_string()
+    }
+}
+
+impl From<CheckpointId> for CheckpointRef {
+    fn from(CheckpointId { run, epoch }: CheckpointId) -> Self {
+        CheckpointRef { run, which: Which::Epoch(epoch) }
+    }
+}
+
 impl AttributionId {
     pub fn checkpoint(&self) -> CheckpointId {
         CheckpointId { run: self.run.clone(), epoch: self.epoch }
@@ -71,7 +136,7 @@ impl FromStr for AttributionId {
         let bad = || ViewError::Attribution(text.to_owned());
         let (checkpoint, inputs) = text.rsplit_once('.').ok_or_else(bad)?;
         let CheckpointId { run, epoch } = checkpoint.parse().map_err(|_| bad())?;
-        let inputs = [Inputs::Adversarial, Inputs::Clean].into_iter().find(|known| known.id() == inputs).ok_or_else(bad)?;
+        let inputs = Inputs::ALL.into_iter().find(|known| known.id() == inputs).ok_or_else(bad)?;
         Ok(AttributionId { run, epoch, inputs })
     }
 }
@@ -218,6 +283,16 @@ mod tests {
         check("/attributions/at-digits-7f3a.e12.adversarial");
         check("/attributions/at-digits-7f3a.e12.clean?order=similarity&cell=3,5");
         check("/compare?a=r-1.e4.adversarial&b=r-2.e60.adversarial&scale=paper");
+    }
+
+    #[test]
+    fn a_checkpoint_is_named_by_epoch_or_as_best_and_last() {
+        for text in ["r-1.e12", "r-1.best", "r-1.last"] {
+            assert_eq!(text.parse::<CheckpointRef>().unwrap().to_string(), text);
+        }
+        for text in ["r-1", "r-1.ex", "r-1.first", "../r.best", ".best"] {
+            assert!(text.parse::<CheckpointRef>().unwrap_err().to_string().contains(text), "{text}");
+        }
     }
 
     #[test]

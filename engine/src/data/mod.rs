@@ -95,15 +95,18 @@ impl Data {
 /// Which images are chosen does not depend on `seed`, so that runs with different seeds are about the same images: the first of each
 /// class in the order of the data set, and the first of those are held out. `seed` decides generated images and noise.
 pub fn load(config: &DataConfig, seed: u32) -> Result<Data, Error> {
-    let DataConfig { dataset, path, train_samples, test_samples, label_noise, holdout_samples, augment: _ } = config;
+    let DataConfig { dataset, path, train_samples, test_samples, label_noise, holdout_samples, image_size: _, augment: _ } = config;
     let info = dataset.info();
     let (train, test) = match dataset {
         Dataset::Digits => digits::load(&info)?,
         Dataset::Synthetic => (
-            synthetic::images(seed, synthetic::Part::Train, train_samples.unwrap_or(info.train_samples)),
-            synthetic::images(seed, synthetic::Part::Test, test_samples.unwrap_or(info.test_samples)),
+            synthetic::images(seed, synthetic::Part::Train, train_samples.or(info.train_samples).unwrap_or_default()),
+            synthetic::images(seed, synthetic::Part::Test, test_samples.or(info.test_samples).unwrap_or_default()),
         ),
         Dataset::Cifar10 => cifar10::load(Path::new(path.as_deref().unwrap_or_default()), &info)?,
+        Dataset::Cifar100 | Dataset::TinyImagenet | Dataset::Svhn | Dataset::ImageFolder => {
+            return Err(Error::Data(format!("{} cannot be read yet", info.title)));
+        }
     };
     let train = subset(&train, *train_samples, "training", &info)?;
     let test = subset(&test, *test_samples, "test", &info)?;

@@ -3,7 +3,7 @@
 mod layers;
 mod preact_resnet;
 
-use shared::config::{BatchNormMode, ModelConfig};
+use shared::config::{BatchNormMode, ModelConfig, Normalization};
 use shared::dataset::DatasetInfo;
 use tch::{Device, Kind, Tensor};
 
@@ -36,7 +36,7 @@ pub struct Output {
 impl Network {
     /// Builds the network for the images and classes of a data set, with PyTorch's default initialization drawn from `seed`.
     pub fn new(config: &ModelConfig, info: &DatasetInfo, seed: u32, kind: Kind, device: Device) -> Self {
-        let ModelConfig { architecture, width } = *config;
+        let (architecture, width) = (config.architecture, config.width());
         let channels = i64::from(info.shape[0]);
         let mut builder = Builder { kind, device, entries: Vec::new() };
         let body = random::draw(Seed::once(seed, Purpose::Weights), || {
@@ -45,7 +45,11 @@ impl Network {
         let entries = builder.entries;
         let parameters = entries.iter().filter(|entry| entry.role == Role::Parameter).map(|entry| entry.tensor.shallow_clone()).collect();
         let per_channel = |values: &[f64]| Tensor::from_slice(values).to_kind(kind).to_device(device).view([1, channels, 1, 1]);
-        Network { body, entries, parameters, mean: per_channel(&info.mean), std: per_channel(&info.std) }
+        let (mean, std) = match &config.normalization {
+            Some(Normalization { mean, std }) => (mean, std),
+            None => (&info.mean, &info.std),
+        };
+        Network { body, entries, parameters, mean: per_channel(mean), std: per_channel(std) }
     }
 
     /// `images`: `[N, C, H, W]` in `[0, 1]`. In `Train` mode the pass moves the running statistics.

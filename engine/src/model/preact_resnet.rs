@@ -35,6 +35,7 @@ impl PreActResNet {
         let (stages, blocks_per_stage) = match architecture {
             Architecture::PreactResnet18 => (4, 2),
             Architecture::PreactResnetSmall => (3, 1),
+            other => unimplemented!("{other:?}"),
         };
         let stem = builder.conv("conv1", [channels, width], 3, 1);
         let mut blocks = Vec::new();

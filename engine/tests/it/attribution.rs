@@ -45,7 +45,7 @@ fn class_attributions_are_means_over_true_classes() {
 /// The tolerance is that of additions in another order.
 #[test]
 fn the_size_of_batches_changes_nothing() {
-    let attack = Attack::for_evaluation(&tiny_config());
+    let attack = Attack::to_measure(&tiny_config().measuring_attack());
     for measured in [Measured::Clean, Measured::Attacked { attack: &attack, seed: 3 }] {
         let split = digits();
         let whole = measure(&split, measured, 250);

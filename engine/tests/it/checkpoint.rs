@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use crate::small_network;
 
 fn network(dataset: Dataset, width: u32, seed: u32) -> Network {
-    let config = ModelConfig { architecture: Architecture::PreactResnetSmall, width };
+    let config = ModelConfig { width: Some(width), ..ModelConfig::of(Architecture::PreactResnetSmall) };
     Network::new(&config, &dataset.info(), seed, Kind::Float, Device::Cpu)
 }
 

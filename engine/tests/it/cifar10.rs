@@ -73,15 +73,7 @@ fn python_folder(by_column: bool) -> TempDir {
 }
 
 fn read(folder: &Path) -> Result<Data, engine::Error> {
-    let config = DataConfig {
-        dataset: Dataset::Cifar10,
-        path: Some(folder.to_str().unwrap().to_owned()),
-        train_samples: None,
-        test_samples: None,
-        label_noise: 0.0,
-        holdout_samples: 0,
-        augment: false,
-    };
+    let config = DataConfig { path: Some(folder.to_str().unwrap().to_owned()), ..DataConfig::of(Dataset::Cifar10) };
     load(&config, 0)
 }
 

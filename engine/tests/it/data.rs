@@ -11,8 +11,7 @@ fn digits(edit: impl FnOnce(&mut DataConfig)) -> Result<Data, engine::Error> {
 }
 
 fn config(dataset: Dataset, edit: impl FnOnce(&mut DataConfig)) -> Result<Data, engine::Error> {
-    let mut config =
-        DataConfig { dataset, path: None, train_samples: None, test_samples: None, label_noise: 0.0, holdout_samples: 0, augment: false };
+    let mut config = DataConfig::of(dataset);
     edit(&mut config);
     load(&config, 5)
 }
@@ -130,6 +129,5 @@ fn generated_images_follow_the_seed_and_share_no_noise_between_training_and_test
 
 fn shared_config() -> DataConfig {
     let preset = shared::preset::all().into_iter().find(|preset| preset.id == "synthetic").unwrap();
-    let shared::config::RunConfig::Train(config) = preset.config;
-    config.data
+    preset.config.data().unwrap().clone()
 }

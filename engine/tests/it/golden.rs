@@ -99,7 +99,7 @@ fn check(network: &Network, images: &Tensor, expected: &Expected, tolerance: f64
 fn golden() -> (Network, Golden) {
     tch::set_num_threads(1);
     let golden = serde_json::from_str(include_str!("../fixtures/preactresnet18_cifar10.json")).unwrap();
-    let config = ModelConfig { architecture: Architecture::PreactResnet18, width: 64 };
+    let config = ModelConfig::of(Architecture::PreactResnet18);
     let network = Network::new(&config, &Dataset::Cifar10.info(), 0, Kind::Double, Device::Cpu);
     no_grad(|| {
         for (salt, entry) in (0..).zip(network.entries()) {

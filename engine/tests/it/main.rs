@@ -10,7 +10,7 @@ mod training;
 mod worker;
 
 use engine::model::Network;
-use shared::config::{Architecture, ModelConfig, RunConfig, TrainConfig};
+use shared::config::{Architecture, ModelConfig, TrainConfig};
 use shared::dataset::Dataset;
 use tch::{Device, Kind, Tensor};
 
@@ -18,16 +18,16 @@ use tch::{Device, Kind, Tensor};
 fn small_network(dataset: Dataset, kind: Kind) -> Network {
     // Tests run beside each other; more threads would only wait for one another.
     tch::set_num_threads(1);
-    let config = ModelConfig { architecture: Architecture::PreactResnetSmall, width: 4 };
+    let config = ModelConfig { width: Some(4), ..ModelConfig::of(Architecture::PreactResnetSmall) };
     Network::new(&config, &dataset.info(), 7, kind, Device::Cpu)
 }
 
 /// The demo, cut down to run in about a second.
 fn tiny_config() -> TrainConfig {
-    let RunConfig::Train(mut config) = shared::preset::demo().config;
+    let mut config = shared::preset::demo().config.as_train().unwrap().clone();
     config.data.train_samples = Some(60);
     config.data.test_samples = Some(40);
-    config.model.width = 4;
+    config.model.width = Some(4);
     config.training.epochs = 4;
     config.training.milestones = vec![3];
     config.training.batch_size = 25;

@@ -8,7 +8,7 @@ use engine::evaluate::measure;
 use engine::model::Network;
 use engine::optim::Sgd;
 use engine::train::{EpochReport, Event, fit};
-use shared::config::{Method, RunConfig, TrainConfig, TrainingConfig};
+use shared::config::{Method, TrainConfig, TrainingConfig};
 use shared::eps::Eps;
 use tch::{Device, Kind, Tensor};
 
@@ -83,8 +83,7 @@ fn standard_training_fits_the_training_images() {
 /// The expected values are what `torch.optim.SGD` of PyTorch 2.11 gives.
 #[test]
 fn sgd_steps_are_those_of_torch() {
-    let RunConfig::Train(TrainConfig { training, .. }) = shared::preset::demo().config;
-    let mut optimizer = Sgd::new(&TrainingConfig { momentum: 0.9, weight_decay: 0.1, ..training });
+    let mut optimizer = Sgd::new(&TrainingConfig { weight_decay: 0.1, ..TrainingConfig::of(Method::PgdAt, 1) });
     let parameters = [Tensor::from_slice(&[1.0, -2.0])];
     for (gradient, expected) in [([0.5, 0.0], [0.94, -1.98]), ([0.5, 0.0], [0.8266, -1.9422]), ([0.0, 1.0], [0.716274, -1.988758])] {
         optimizer.step(&parameters, vec![Tensor::from_slice(&gradient)], 0.1);
@@ -108,10 +107,10 @@ fn a_learning_rate_that_diverges_is_an_error_that_says_so() {
 #[test]
 fn generated_classes_are_learnt_and_the_pairs_that_share_a_pattern_stand_out() {
     let preset = shared::preset::all().into_iter().find(|preset| preset.id == "synthetic").unwrap();
-    let RunConfig::Train(mut config) = preset.config;
+    let mut config = preset.config.as_train().unwrap().clone();
     // Stronger than the preset, so that a few epochs of a thin network come to lean on what is shared.
     config.attack.eps = Eps::of_255(12.0);
-    config.model.width = 8;
+    config.model.width = Some(8);
     config.data.test_samples = Some(100);
     config.training.epochs = 5;
     config.training.milestones = vec![4];
@@ -120,7 +119,7 @@ fn generated_classes_are_learnt_and_the_pairs_that_share_a_pattern_stand_out() {
     config.evaluation.steps = 4;
     let (network, _) = train(&config).unwrap();
     let data = data::load(&config.data, config.seed).unwrap();
-    let attack = Attack::for_evaluation(&config);
+    let attack = Attack::to_measure(&config.measuring_attack());
     let attacked = Measured::Attacked { attack: &attack, seed: config.seed };
     let measured = measure(&network, &data.test, attacked, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
     let clean = measure(&network, &data.test, Measured::Clean, &Cancel::default(), &mut |_, _| Ok(())).unwrap();

@@ -29,7 +29,7 @@ fn directory(config: &Value) -> TempDir {
 }
 
 fn json(config: TrainConfig) -> Value {
-    RunConfig::Train(config).to_json()
+    RunConfig::Train(Box::new(config)).to_json()
 }
 
 fn run(directory: &Path) -> Output {
@@ -182,7 +182,7 @@ fn a_failure_is_told_in_the_last_line_of_standard_error() {
 fn a_failure_inside_libtorch_ends_with_its_first_line() {
     let mut config = tiny_config();
     // Nearly a gigabyte of weights, where libtorch itself leaves little more than half of what is allowed.
-    config.model.width = 1024;
+    config.model.width = Some(1024);
     config.device = "cpu".to_owned();
     let directory = directory(&json(config));
     let limited = format!("ulimit -v 2000000; exec {:?} {:?}", env!("CARGO_BIN_EXE_worker"), directory.path());

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use shared::chart::Chart;
 use shared::chart::colors::Theme;
 use shared::chart::curves::{Curves, SeriesKind};
-use shared::config::{Inputs, TrainConfig};
+use shared::config::{Inputs, RunConfig};
 use shared::format;
 use shared::record::{Epoch, Metrics};
 
@@ -15,7 +15,7 @@ use crate::theme::use_theme;
 #[component]
 pub fn CurvesView(
     #[prop(into)] metrics: Signal<Metrics>,
-    config: TrainConfig,
+    config: RunConfig,
     /// The epoch that the page is about, drawn while nobody points at another.
     #[prop(into)]
     selected: Signal<Option<u32>>,

@@ -191,7 +191,7 @@ fn ErrorSummary(errors: Signal<Vec<FieldError>>, refused: RwSignal<Option<Proble
 #[component]
 fn Cost(parsed: Memo<Result<RunConfig, Vec<FieldError>>>) -> impl IntoView {
     move || {
-        parsed.with(|parsed| parsed.as_ref().ok().map(form::cost)).map(|cost| {
+        parsed.with(|parsed| parsed.as_ref().ok().and_then(form::cost)).map(|cost| {
             view! {
                 <p class="cost">
                     {format!(
@@ -264,11 +264,11 @@ fn DataSection() -> impl IntoView {
             </Show>
             <TextField
                 path="data.train_samples" label="Training images" kind=Kind::Number
-                hint=Signal::derive(move || all(info().map(|info| info.train_samples)))
+                hint=Signal::derive(move || all(info().and_then(|info| info.train_samples)))
             />
             <TextField
                 path="data.test_samples" label="Test images" kind=Kind::Number
-                hint=Signal::derive(move || all(info().map(|info| info.test_samples)))
+                hint=Signal::derive(move || all(info().and_then(|info| info.test_samples)))
             />
             <TextField
                 path="data.label_noise" label="Label noise" kind=Kind::Number
@@ -285,7 +285,7 @@ fn DataSection() -> impl IntoView {
 
 #[component]
 fn ModelSection() -> impl IntoView {
-    let architectures = [Architecture::PreactResnet18, Architecture::PreactResnetSmall];
+    let architectures = Architecture::ALL;
     view! {
         <Section title="Model">
             <SelectField
@@ -301,7 +301,7 @@ fn ModelSection() -> impl IntoView {
 fn TrainingSection() -> impl IntoView {
     view! {
         <Section title="Training" text="Stochastic gradient descent with momentum.">
-            <SelectField path="training.method" label="Method" options=options(&[Method::PgdAt, Method::Standard], Method::label)/>
+            <SelectField path="training.method" label="Method" options=options(&Method::ALL, Method::label)/>
             <TextField path="training.epochs" label="Epochs" kind=Kind::Number/>
             <TextField path="training.batch_size" label="Batch size" kind=Kind::Number/>
             <TextField path="training.learning_rate" label="Learning rate" kind=Kind::Number/>
@@ -338,8 +338,8 @@ fn AttackSection() -> impl IntoView {
 fn EvaluationSection() -> impl IntoView {
     let form = use_form();
     let rule = Signal::derive(move || match form.config.with(RunConfig::parse) {
-        Ok(RunConfig::Train(config)) => format!("Empty: {}, the paper's rule.", config.evaluation_step_size().long()),
-        Err(_) => "Empty: eps/4 for ℓ∞ and eps/8 for ℓ2, the paper's rule.".to_owned(),
+        Ok(RunConfig::Train(config)) => format!("Empty: {}, the paper's rule.", config.measuring_attack().step_size().long()),
+        _ => "Empty: eps/4 for ℓ∞ and eps/8 for ℓ2, the paper's rule.".to_owned(),
     });
     view! {
         <Section title="Evaluation" text="The attack that robust accuracy and adversarial attributions are measured with, at the norm and eps above.">

@@ -11,7 +11,7 @@ use leptos_router::hooks::use_params_map;
 use shared::api::{Attribution, EpochSummary, Run, RunState, RunSummary};
 use shared::chart::colors::Theme;
 use shared::chart::heatmap::Heatmap;
-use shared::config::{Inputs, RunConfig};
+use shared::config::Inputs;
 use shared::format;
 use shared::problem::Problem;
 use shared::record::{Metrics, Started};
@@ -180,8 +180,8 @@ pub fn RunView(
     /// Whether matrices and files can be asked for: the reader of a link cannot.
     own: bool,
 ) -> impl IntoView {
-    let RunConfig::Train(config) = run.with_untracked(|run| run.config.clone());
-    let classes = config.data.dataset.info().class_names.len();
+    let config = run.with_untracked(|run| run.config.clone());
+    let classes = config.data().and_then(|data| data.dataset.info().classes).unwrap_or_default() as usize;
     let figures = Memo::new(move |_| run.with(|run| figures(&run.summary, classes)));
     let setup = Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(facts)));
     // Best and last are provisional while the run goes on.
@@ -192,7 +192,7 @@ pub fn RunView(
             selection.update(|selection| selection.epoch = Some(nearest));
         }
     };
-    let by_holdout = config.data.holdout_samples > 0;
+    let by_holdout = config.data().is_some_and(|data| data.holdout_samples > 0);
     view! {
         <KeyFigures figures/>
         {move || sentence.get().map(|sentence| view! { <p class="finding">{sentence}</p> })}

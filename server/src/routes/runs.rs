@@ -50,15 +50,20 @@ pub async fn create_run(State(state): State<AppState>, extract::Json(config): ex
         }
         WorkerStatus::Starting => return Err(ApiError::new(Kind::WorkerNotReady, "the worker has not started yet")),
     };
-    let RunConfig::Train(train) = &config;
     let mut errors = Vec::new();
-    let device = resolve_device(&train.device, &probe).map(str::to_owned);
+    let device = resolve_device(config.device(), &probe).map(str::to_owned);
     if device.is_none() {
         let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
-        errors.push(FieldError::new("device", format!("`{}` is not on this machine; it has {}", train.device, known.join(", "))));
+        errors.push(FieldError::new("device", format!("`{}` is not on this machine; it has {}", config.device(), known.join(", "))));
     }
-    if let (Source::Folder, Some(path)) = (train.data.dataset.source(), &train.data.path) {
-        errors.extend(missing_files(path).map(|message| FieldError::new("data.path", message)));
+    if let Some(data) = config.data()
+        && data.dataset.source() == Source::Folder
+    {
+        let message = match &data.path {
+            None => Some("is missing; name the folder on the server that holds the files".to_owned()),
+            Some(path) => missing_files(path),
+        };
+        errors.extend(message.map(|message| FieldError::new("data.path", message)));
     }
     let Some(device) = device.filter(|_| errors.is_empty()) else {
         return Err(ApiError::on_fields(Kind::InvalidRun, errors));

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use server::app;
 use server::state::{AppState, Settings};
 use shared::api::{AttackUsed, AttributionFile, Run, RunState};
-use shared::config::{Inputs, Norm};
+use shared::config::{Aggregation, Inputs, Layer, Norm, SplitName, Subset};
 use shared::eps::Eps;
 use shared::matrix::Matrix;
 use shared::preset;
@@ -304,6 +304,14 @@ pub fn attribution(epoch: u32) -> AttributionFile {
         matrix,
         class_accuracy: vec![0.5; 10],
         accuracy: 0.5,
+        split: SplitName::Test,
+        aggregation: Aggregation::AverageThenCosine,
+        subset: Subset::All,
+        layer: Layer::Penultimate,
+        checkpoint: None,
+        confusion: Vec::new(),
+        weight_matrix: None,
+        bootstrap: None,
         feature_dim: 96,
         checkpoint_sha256: format!("{epoch:064x}"),
         seconds: 0.5,

@@ -9,7 +9,7 @@ use super::heatmap::Heatmap;
 use super::pen::{Align, Font, fitted};
 use super::{Chart, ChartError, Pen, Rect};
 use crate::api::{Attribution, SharedContent, SharedView};
-use crate::config::RunConfig;
+use crate::config::RunKind;
 use crate::format;
 use crate::view::{Lens, View};
 
@@ -30,6 +30,8 @@ enum Content {
     Curves(Box<Curves>),
     /// A matrix, and facts beside it: a name and a value each.
     Matrix(Box<Heatmap>, Vec<(&'static str, String)>),
+    /// A name and a value each, such as what is left after each attack.
+    Facts(Vec<(String, String)>),
     /// Matrices side by side, two lines below each.
     Matrices(Vec<(Heatmap, String, String)>),
 }
@@ -46,9 +48,8 @@ impl Card {
         };
         let lens = Lens { cell: None, ..lens };
         let (name, subtitle, content) = match &shared.content {
-            SharedContent::Run { run, metrics } => {
-                let RunConfig::Train(config) = &run.config;
-                let curves = Curves::of(metrics, config, theme);
+            SharedContent::Run { run, metrics } if matches!(run.config.kind(), RunKind::Train | RunKind::Import) => {
+                let curves = Curves::of(metrics, &run.config, theme);
                 let subtitle = match (curves.best, curves.last) {
                     (Some(best), Some(last)) => format!(
                         "Robust accuracy: best {} at epoch {}, last {}",
@@ -59,6 +60,10 @@ impl Card {
                     _ => format!("{} epochs", curves.epochs),
                 };
                 (run.title.clone(), subtitle, Content::Curves(Box::new(curves)))
+            }
+            SharedContent::Run { run, metrics } => {
+                let facts = metrics.evaluation.iter().map(|step| (step.attack.clone(), format::percent(step.accuracy)));
+                (run.title.clone(), run.config.kind().label().to_owned(), Content::Facts(facts.collect()))
             }
             SharedContent::Attribution { attribution } => {
                 let heatmap = Heatmap { show_legend: false, ..Heatmap::of(attribution, &lens, theme) };
@@ -121,6 +126,14 @@ impl Chart for Card {
                 }
                 Ok(())
             }
+            Content::Facts(facts) => {
+                for (index, (name, value)) in facts.iter().enumerate() {
+                    let baseline = 230.0 + index as f64 * 66.0;
+                    pen.text(name, (MARGIN, baseline), Align::Start, Font::new(30.0, palette.text_muted))?;
+                    pen.text(value, (right, baseline), Align::End, Font::new(42.0, palette.text).bold())?;
+                }
+                Ok(())
+            }
             Content::Matrices(matrices) => {
                 let gap = 44.0;
                 let count = matrices.len() as f64;
@@ -145,6 +158,7 @@ impl Chart for Card {
         let content = match &self.content {
             Content::Curves(curves) => curves.describe(),
             Content::Matrix(heatmap, _) => heatmap.describe(),
+            Content::Facts(facts) => facts.iter().map(|(name, value)| format!("{name}: {value}.")).collect::<Vec<_>>().join(" "),
             Content::Matrices(matrices) => {
                 matrices.iter().map(|(_, name, facts)| format!("{name}: {facts}.")).collect::<Vec<_>>().join(" ")
             }
@@ -159,7 +173,7 @@ mod tests {
     use crate::api::{AttributionFile, Comparison, Run, RunState, RunSummary, Share};
     use crate::chart::figure::Figure;
     use crate::chart::svg;
-    use crate::config::Inputs;
+    use crate::config::{Aggregation, Inputs, Layer, SplitName, Subset};
     use crate::matrix::Matrix;
     use crate::preset;
     use crate::record::Metrics;
@@ -186,6 +200,14 @@ mod tests {
                 norms: vec![1.0, 1.0],
                 class_accuracy: vec![0.7, 0.7],
                 accuracy: 0.7,
+                split: SplitName::Test,
+                aggregation: Aggregation::AverageThenCosine,
+                subset: Subset::All,
+                layer: Layer::Penultimate,
+                checkpoint: None,
+                confusion: Vec::new(),
+                weight_matrix: None,
+                bootstrap: None,
                 feature_dim: 4,
                 checkpoint_sha256: String::new(),
                 seconds: 1.0,

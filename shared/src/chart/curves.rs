@@ -7,7 +7,7 @@ use super::colors::{Palette, Theme};
 use super::pen::{Align, Font, text_width};
 use super::scale::{Projection, ROUND, ROUNDEST, round_up, ticks};
 use super::{Chart, ChartError, Pen, Rect};
-use crate::config::{Inputs, TrainConfig};
+use crate::config::{Inputs, RunConfig};
 use crate::format;
 use crate::record::{Epoch, Metrics};
 
@@ -129,8 +129,18 @@ const COVERED_TEXT: u32 = 1000;
 const SMALLEST_CAS: f64 = 0.05;
 
 impl Curves {
-    pub fn of(metrics: &Metrics, config: &TrainConfig, theme: Theme) -> Self {
-        let epochs = config.training.epochs.max(1);
+    /// The curves of a run, over all the epochs that it is to have.
+    pub fn of(metrics: &Metrics, config: &RunConfig, theme: Theme) -> Self {
+        let last_epoch = metrics.epochs.last().map_or(1, |epoch| epoch.epoch);
+        let (epochs, drops) = match config.as_train().map(|config| &config.training) {
+            Some(training) => {
+                let milestones = training.milestones.iter().copied().filter(|milestone| *milestone < training.epochs);
+                let drops = milestones.map(|milestone| (milestone, training.learning_rate_at(f64::from(milestone))));
+                (training.epochs.max(1), drops.collect())
+            }
+            // What was trained elsewhere says what it did.
+            None => (last_epoch, drops(&metrics.epochs)),
+        };
         let series = SeriesKind::ALL.into_iter().map(|kind| Series {
             kind,
             points: metrics
@@ -140,14 +150,13 @@ impl Curves {
                 .collect(),
         });
         let mark = |epoch: &Epoch| Some(Mark { epoch: epoch.epoch, accuracy: epoch.test_robust_accuracy? });
-        let milestones = config.training.milestones.iter().copied().filter(|milestone| *milestone < epochs);
         let adversarial = metrics.attributions.iter().filter(|entry| entry.inputs == Inputs::Adversarial);
         Curves {
             epochs,
             done: metrics.epochs.last().map_or(0, |epoch| epoch.epoch),
             series: series.filter(|series| !series.points.is_empty()).collect(),
             cas: adversarial.map(|entry| (entry.epoch, entry.cas)).collect(),
-            drops: milestones.map(|milestone| (milestone, config.learning_rate_at(milestone + 1))).collect(),
+            drops,
             best: metrics.best().and_then(mark),
             last: metrics.last().and_then(mark),
             cursor: None,
@@ -437,6 +446,13 @@ fn epoch_number(epoch: u32) -> String {
     format::count(u64::from(epoch)).replace('\u{2009}', "\u{a0}")
 }
 
+/// After which epochs the learning rate fell by half or more, and to what.
+fn drops(epochs: &[Epoch]) -> Vec<(u32, f64)> {
+    let pairs = epochs.iter().zip(epochs.iter().skip(1));
+    let fell = pairs.filter(|(before, after)| after.learning_rate > 0.0 && after.learning_rate <= before.learning_rate / 2.0);
+    fell.map(|(before, after)| (before.epoch, after.learning_rate)).collect()
+}
+
 /// A learning rate without the noise of its multiplications: `0.001`, not `0.0010000000000000002`.
 fn rounded(value: f64) -> f64 {
     let factor = 10f64.powf(3.0 - value.log10().floor());
@@ -446,15 +462,14 @@ fn rounded(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::RunConfig;
     use crate::preset;
     use crate::record::{AttributionEntry, Record};
 
-    fn config(epochs: u32) -> TrainConfig {
-        let RunConfig::Train(mut config) = preset::demo().config;
+    fn config(epochs: u32) -> RunConfig {
+        let mut config = preset::demo().config.as_train().unwrap().clone();
         config.training.epochs = epochs;
         config.training.milestones = vec![epochs / 2, epochs * 3 / 4];
-        config
+        RunConfig::Train(Box::new(config))
     }
 
     /// Robust test accuracy rises to 70 % at epoch 12 and falls from there; CAS is kept every tenth epoch.

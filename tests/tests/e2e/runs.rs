@@ -1,8 +1,7 @@
 //! Setting up, watching, canceling and copying runs.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use shared::api::RunState;
-use shared::config::RunConfig;
 use tests::{App, Browser, small_run, until};
 
 /// Training that nobody waits for the end of.
@@ -47,8 +46,8 @@ async fn a_newcomer_sets_up_a_run_watches_it_and_compares_its_checkpoints() -> R
     browser.sees("Succeeded").await?;
     let id = url.rsplit('/').next().context("the address names the run")?;
     let run = app.run(id).await?;
-    let RunConfig::Train(config) = &run.config;
-    assert_eq!((config.training.epochs, config.model.width, config.attack.eps.to_string().as_str()), (6, 4, "16/255"));
+    let config = run.config.as_train().context("it trains")?;
+    assert_eq!((config.training.epochs, config.model.width(), config.attack.eps.to_string().as_str()), (6, 4, "16/255"));
 
     browser.click("Runs").await?;
     browser.sees("Demo: robust overfitting on digits").await?;
@@ -87,7 +86,9 @@ async fn a_run_is_duplicated_and_edited() -> Result<()> {
     let url = browser.reaches("/runs/").await?;
     let second = app.run(url.rsplit('/').next().context("the address names the run")?).await?;
     assert_ne!(second.id, first.id);
-    let (RunConfig::Train(first), RunConfig::Train(mut second)) = (first.config, second.config);
+    let (Some(first), Some(mut second)) = (first.config.as_train().cloned(), second.config.as_train().cloned()) else {
+        bail!("both train");
+    };
     assert_eq!(second.seed, 7);
     second.seed = first.seed;
     assert_eq!(second, first, "nothing else has changed");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use shared::api::AttributionFile;
-use shared::config::{Inputs, RunConfig, TrainConfig};
+use shared::config::{Aggregation, Inputs, Layer, SplitName, Subset, TrainConfig};
 use shared::dataset::DatasetInfo;
 use shared::record::{self, AttributionEntry, Checkpoint, Finished, Progress, Record, Started};
 use tch::{Kind, Tensor};
@@ -21,11 +21,10 @@ use crate::model::Network;
 use crate::run_dir::{self, RunDir};
 use crate::train::{EpochReport, Event, fit};
 
-/// Runs the configuration in `directory`.
+/// Trains as `config` says.
 ///
 /// `Err(Error::Canceled)` after a requested stop: the state at the end of the last complete epoch has then been kept.
-pub fn run(directory: &Path, cancel: &Cancel) -> Result<(), Error> {
-    let RunConfig::Train(config) = run_dir::read_config(directory)?;
+pub(super) fn run(directory: &Path, config: &TrainConfig, cancel: &Cancel) -> Result<(), Error> {
     let begun = Instant::now();
     let device = device::choose(&config.device)?;
     let mut dir = RunDir::open(directory)?;
@@ -47,8 +46,8 @@ pub fn run(directory: &Path, cancel: &Cancel) -> Result<(), Error> {
         epochs: config.training.epochs,
     }))?;
 
-    let mut keeper = Keeper { config: &config, info: &data.info, dir, begun, epoch_begun: Instant::now(), best: None, last: None };
-    let outcome = fit(&config, &data, &network, cancel, &mut |event| match event {
+    let mut keeper = Keeper { config, info: &data.info, dir, begun, epoch_begun: Instant::now(), best: None, last: None };
+    let outcome = fit(config, &data, &network, cancel, &mut |event| match event {
         Event::Batch { phase, epoch, step, steps } => {
             keeper.dir.progress(Progress { phase, epoch, step, steps, elapsed_secs: begun.elapsed().as_secs_f64() })
         }
@@ -157,8 +156,8 @@ impl Keeper<'_> {
         let checkpoint = Checkpoint { epoch, file, size_bytes: written.size_bytes, sha256: written.sha256 };
         let sidecar = Sidecar {
             checkpoint: checkpoint.clone(),
-            metrics: state.metrics.clone(),
-            model: self.config.model.clone(),
+            metrics: Some(state.metrics.clone()),
+            model: self.config.model.normalized_for(self.info),
             dataset: self.config.data.dataset,
             class_names: self.info.class_names.clone(),
             engine: device::ENGINE.to_owned(),
@@ -170,7 +169,7 @@ impl Keeper<'_> {
         let Some(evaluation) = &state.report.evaluation else { return Ok(()) };
         for inputs in &self.config.attribution.inputs {
             let (measurement, attack) = match inputs {
-                Inputs::Adversarial => (&evaluation.test_robust, Some(Attack::for_evaluation(self.config).used())),
+                Inputs::Adversarial => (&evaluation.test_robust, Some(Attack::to_measure(&self.config.measuring_attack()).used())),
                 Inputs::Clean => (&evaluation.test_clean, None),
             };
             let classes = &measurement.classes;
@@ -181,6 +180,14 @@ impl Keeper<'_> {
                 attack,
                 class_names: self.info.class_names.clone(),
                 class_counts: classes.counts.clone(),
+                split: SplitName::Test,
+                aggregation: Aggregation::AverageThenCosine,
+                subset: Subset::All,
+                layer: Layer::Penultimate,
+                checkpoint: None,
+                confusion: Vec::new(),
+                weight_matrix: None,
+                bootstrap: None,
                 norms: classes.norms(),
                 cas: matrix.cas(),
                 cas_normalized: matrix.cas_normalized(),

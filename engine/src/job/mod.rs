@@ -1,0 +1,22 @@
+//! What a worker does in a run directory, by the kind of the run.
+
+mod subject;
+mod train;
+
+use std::path::Path;
+
+use shared::config::RunConfig;
+
+use crate::Error;
+use crate::cancel::Cancel;
+use crate::run_dir;
+
+/// Runs the configuration in `directory`.
+///
+/// `Err(Error::Canceled)` after a requested stop: what was complete has then been kept.
+pub fn run(directory: &Path, cancel: &Cancel) -> Result<(), Error> {
+    match run_dir::read_config(directory)? {
+        RunConfig::Train(config) => train::run(directory, &config, cancel),
+        config => Err(Error::Data(format!("runs of the kind `{}` are not known to this worker", config.kind().id()))),
+    }
+}

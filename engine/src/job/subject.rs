@@ -1,0 +1,74 @@
+//! A checkpoint of another run, as runs that measure find it: beside their own directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use shared::config::{DataConfig, PgdConfig, RunConfig};
+use shared::dataset::DatasetInfo;
+use shared::record::Metrics;
+use shared::view::{CheckpointId, CheckpointRef};
+use tch::{Device, Kind};
+
+use crate::Error;
+use crate::checkpoint::{self, Sidecar};
+use crate::model::Network;
+use crate::run_dir;
+
+/// A checkpoint with what its run knows of it.
+pub(super) struct Subject {
+    pub(super) id: CheckpointId,
+    pub(super) sidecar: Sidecar,
+    path: PathBuf,
+    /// Of the run that made it.
+    config: RunConfig,
+}
+
+impl Subject {
+    /// Finds a checkpoint in the run directories beside `directory`.
+    pub(super) fn find(directory: &Path, wanted: &CheckpointRef) -> Result<Self, Error> {
+        let missing = |problem: String| Error::Subject { checkpoint: wanted.to_string(), problem };
+        let directory = directory.canonicalize().map_err(Error::io(directory))?;
+        let run = directory.with_file_name(&wanted.run);
+        if !run.is_dir() {
+            return Err(missing(format!("there is no run directory {run:?}")));
+        }
+        let config = run_dir::read_config(&run)?;
+        let metrics: Metrics = run_dir::read_metrics(&run)?;
+        let epoch = metrics.checkpoint_epoch(wanted.which).ok_or_else(|| {
+            let kept: Vec<String> = metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch.to_string()).collect();
+            missing(match kept.as_slice() {
+                [] => "the run has kept no checkpoint".to_owned(),
+                kept => format!("the run has kept the epochs {}", kept.join(", ")),
+            })
+        })?;
+        let sidecar = run.join(run_dir::sidecar_file(epoch));
+        let text = fs::read_to_string(&sidecar).map_err(Error::io(&sidecar))?;
+        let sidecar = serde_json::from_str(&text)
+            .map_err(|error| Error::Checkpoint { path: sidecar, problem: format!("cannot be read: {error}") })?;
+        let path = run.join(run_dir::checkpoint_file(epoch));
+        Ok(Subject { id: CheckpointId { run: wanted.run.clone(), epoch }, sidecar, path, config })
+    }
+
+    /// The data to measure it with: what is asked for, or what it was trained on.
+    pub(super) fn data(&self, asked: Option<&DataConfig>) -> Result<DataConfig, Error> {
+        let data = asked.or(self.config.data()).cloned();
+        data.ok_or_else(|| Error::Subject { checkpoint: self.id.to_string(), problem: "its run names no data; name some".to_owned() })
+    }
+
+    /// The attack to measure it with: what is asked for, or what its run measures with.
+    pub(super) fn attack(&self, asked: Option<&PgdConfig>) -> Result<PgdConfig, Error> {
+        let attack = asked.cloned().or_else(|| self.config.measuring_attack());
+        attack.ok_or_else(|| Error::Subject { checkpoint: self.id.to_string(), problem: "its run names no attack; name one".to_owned() })
+    }
+
+    /// The network with its weights; `info` is that of the data it will see, whose classes must be those it was trained on.
+    pub(super) fn network(&self, info: &DatasetInfo, device: Device) -> Result<Network, Error> {
+        if info.class_names != self.sidecar.class_names {
+            let problem = format!("it tells {:?} apart, and the data holds {:?}", self.sidecar.class_names, info.class_names);
+            return Err(Error::Subject { checkpoint: self.id.to_string(), problem });
+        }
+        let network = Network::new(&self.sidecar.model, info, 0, Kind::Float, device);
+        checkpoint::load(&self.path, &network)?;
+        Ok(network)
+    }
+}

@@ -1,0 +1,90 @@
+//! Collects what is wrong with a configuration, field by field.
+
+use crate::eps::Eps;
+use crate::problem::FieldError;
+
+/// What was found wrong so far; fields are named below `prefix`.
+#[derive(Default)]
+pub(super) struct Check {
+    prefix: String,
+    errors: Vec<FieldError>,
+}
+
+impl Check {
+    pub(super) fn into_errors(self) -> Vec<FieldError> {
+        self.errors
+    }
+
+    /// Checks the fields inside `prefix`.
+    pub(super) fn inside(&mut self, prefix: &str, check: impl FnOnce(&mut Check)) {
+        let outer = self.prefix.len();
+        self.prefix.push_str(prefix);
+        self.prefix.push('.');
+        check(self);
+        self.prefix.truncate(outer);
+    }
+
+    pub(super) fn fail(&mut self, field: &str, message: String) {
+        self.errors.push(FieldError::new(format!("{}{field}", self.prefix), message));
+    }
+
+    pub(super) fn that(&mut self, field: &str, holds: bool, message: impl FnOnce() -> String) {
+        if !holds {
+            self.fail(field, message());
+        }
+    }
+
+    pub(super) fn range(&mut self, field: &str, value: u32, low: u32, high: u32) {
+        self.that(field, (low..=high).contains(&value), || format!("{value} is out of range; {low} to {high}"));
+    }
+
+    /// 0 or more, below 1.
+    pub(super) fn fraction(&mut self, field: &str, value: f64) {
+        self.that(field, (0.0..1.0).contains(&value), || format!("{value} is out of range; 0 or more, below 1"));
+    }
+
+    /// Above 0, at most `largest`.
+    pub(super) fn positive(&mut self, field: &str, value: f64, largest: f64) {
+        self.that(field, value > 0.0 && value <= largest, || format!("{value} is out of range; above 0, at most {largest}"));
+    }
+
+    /// 0 or more, at most `largest`.
+    pub(super) fn weight(&mut self, field: &str, value: f64, largest: f64) {
+        self.that(field, (0.0..=largest).contains(&value), || format!("{value} is out of range; 0 or more, at most {largest}"));
+    }
+
+    pub(super) fn size(&mut self, field: &str, value: Eps, largest: f64) {
+        self.that(field, value.fraction() > 0.0 && value.fraction() <= largest, || {
+            format!("{value} is out of range; above 0, at most {largest:.4}")
+        });
+    }
+
+    pub(super) fn samples(&mut self, field: &str, value: Option<u32>, classes: u32, most: u32) {
+        if let Some(value) = value {
+            self.that(field, (classes..=most).contains(&value), || format!("{value} is out of range; {classes} (one per class) to {most}"));
+        }
+    }
+
+    pub(super) fn epochs(&mut self, field: &str, values: &[u32], last: u32) {
+        if let Some(value) = values.iter().find(|value| !(1..=last).contains(*value)) {
+            self.fail(field, format!("{value} is not an epoch of the run; 1 to {last}"));
+        }
+    }
+
+    /// Entries that must differ from one another.
+    pub(super) fn distinct<T: PartialEq>(&mut self, field: &str, values: &[T], what: &str) {
+        let repeated = (1..values.len()).any(|index| values[..index].contains(&values[index]));
+        self.that(field, !repeated, || format!("names the same {what} twice"));
+    }
+
+    pub(super) fn name(&mut self, name: &str) {
+        self.that("name", name.chars().count() <= 80, || format!("has {} characters; at most 80", name.chars().count()));
+    }
+
+    pub(super) fn device(&mut self, device: &str) {
+        let known = device == "auto"
+            || device == "cpu"
+            || device.strip_prefix("cuda:").is_some_and(|index| index.len() <= 3 && index.parse::<u16>().is_ok());
+        self.that("device", known, || format!("`{device}` is not a device; write `auto`, `cpu` or `cuda:0`"));
+    }
+}

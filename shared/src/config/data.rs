@@ -1,0 +1,114 @@
+//! Which images a run is about.
+
+use serde::{Deserialize, Serialize};
+
+use super::check::Check;
+use crate::dataset::{Dataset, Source};
+
+/// The images to train and test on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    pub dataset: Dataset,
+    /// The folder on the server that holds the files; only for data sets from a folder. Absent: the server's own folder of the data set,
+    /// which the server writes in when the run is submitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The side in pixels that images are resized and cropped to; only for `image_folder`, where absent means 32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<u32>,
+    /// How many training images to use, class by class in equal parts; all of them when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_samples: Option<u32>,
+    /// How many test images to use, class by class in equal parts; all of them when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_samples: Option<u32>,
+    /// The fraction of training labels replaced by another class, drawn from the seed; in `[0, 1)`.
+    /// A known cause of robust overfitting: Dong et al. 2022, <https://arxiv.org/abs/2110.03135>.
+    #[serde(default)]
+    pub label_noise: f64,
+    /// Training images held out to choose the best checkpoint by. 0 chooses on the test set, as the paper does.
+    #[serde(default)]
+    pub holdout_samples: u32,
+    /// Random crop with a reflected border (4 pixels of 32, 1 of 8) and, for photographs, horizontal flip.
+    #[serde(default)]
+    pub augment: bool,
+}
+
+/// Images of a run by their use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SplitName {
+    #[default]
+    Test,
+    Train,
+    /// The training images held out to choose the best checkpoint by.
+    Holdout,
+}
+
+impl DataConfig {
+    /// All of a data set as it comes.
+    pub fn of(dataset: Dataset) -> Self {
+        DataConfig {
+            dataset,
+            path: None,
+            image_size: None,
+            train_samples: None,
+            test_samples: None,
+            label_noise: 0.0,
+            holdout_samples: 0,
+            augment: false,
+        }
+    }
+
+    /// Channels, height and width of the images.
+    pub fn shape(&self) -> [u32; 3] {
+        let [channels, height, width] = self.dataset.info().shape;
+        match self.image_size {
+            Some(side) if self.dataset == Dataset::ImageFolder => [channels, side, side],
+            _ => [channels, height, width],
+        }
+    }
+
+    pub(super) fn validate(&self, check: &mut Check) {
+        let info = self.dataset.info();
+        // At least two classes where only the files know how many.
+        let classes = info.classes.unwrap_or(2);
+        // Generated data has no end; what only the files know is checked when they are read.
+        let most = |samples: Option<u32>| samples.filter(|_| self.dataset.source() != Source::Generated).unwrap_or(10_000_000);
+        let DataConfig { path, image_size, train_samples, test_samples, label_noise, holdout_samples, augment: _, dataset } = self;
+
+        if let (Source::Embedded | Source::Generated, Some(path)) = (dataset.source(), path) {
+            check.fail("path", format!("`{path}` is not used: {} needs no folder; leave it out", info.title));
+        }
+        if let Some(side) = image_size {
+            check.that("image_size", *dataset == Dataset::ImageFolder, || {
+                format!("{side} is not used: the images of {} have their size; leave it out", info.title)
+            });
+            check.that("image_size", (8..=256).contains(side), || format!("{side} is out of range; 8 to 256"));
+        }
+        check.samples("train_samples", *train_samples, classes, most(info.train_samples));
+        check.samples("test_samples", *test_samples, classes, most(info.test_samples));
+        check.fraction("label_noise", *label_noise);
+        check.that("holdout_samples", *holdout_samples == 0 || *holdout_samples >= classes, || {
+            format!("{holdout_samples} is too few; 0, or at least one for each of {classes} classes")
+        });
+        if let Some(available) = train_samples.or(info.train_samples) {
+            check.that("holdout_samples", available.saturating_sub(*holdout_samples) >= classes, || {
+                format!("{holdout_samples} of {available} training images leaves too few to train on")
+            });
+        }
+    }
+}
+
+impl SplitName {
+    pub fn label(self) -> &'static str {
+        match self {
+            SplitName::Test => "Test images",
+            SplitName::Train => "Training images",
+            SplitName::Holdout => "Held-out images",
+        }
+    }
+}

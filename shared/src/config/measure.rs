@@ -1,0 +1,410 @@
+//! Runs that measure checkpoints which are there: attributions, robust accuracy, saliency.
+
+use serde::{Deserialize, Serialize};
+
+use super::attack::{Norm, PgdConfig};
+use super::check::Check;
+use super::data::{DataConfig, SplitName};
+use super::train::Inputs;
+use crate::eps::Eps;
+use crate::view::CheckpointRef;
+
+/// Measures the class-wise attribution of one checkpoint.
+///
+/// What is absent is taken from the run that the checkpoint is of: its data and its measuring attack.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AttributeConfig {
+    /// What the run is called in tables; at most 80 characters. Empty: named after what it measures.
+    #[serde(default)]
+    pub name: String,
+    /// Of the attack's random start and the bootstrap.
+    #[serde(default)]
+    pub seed: u32,
+    #[serde(default = "super::auto_device")]
+    pub device: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "at-cifar10-7f3a.best"))]
+    pub checkpoint: CheckpointRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataConfig>,
+    #[serde(default)]
+    pub split: SplitName,
+    /// One matrix for each.
+    #[serde(default = "paper_inputs")]
+    pub inputs: Vec<Inputs>,
+    /// Absent: the measuring attack of the checkpoint's run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attack: Option<PgdConfig>,
+    #[serde(default)]
+    pub aggregation: Aggregation,
+    #[serde(default)]
+    pub subset: Subset,
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "penultimate"))]
+    pub layer: Layer,
+    /// Resamples of the images that intervals of CAS and of each cell are drawn from; 0 gives none.
+    #[serde(default = "bootstrap")]
+    pub bootstrap: u32,
+}
+
+/// In which order samples are averaged and cosines taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregation {
+    /// The cosine of the mean attributions of two classes: the paper's C.
+    #[default]
+    AverageThenCosine,
+    /// The mean cosine over all pairs of a sample of the one and a sample of the other class; on the diagonal over pairs of two samples.
+    CosineThenAverage,
+}
+
+/// Which samples of a class count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Subset {
+    /// Right or wrong predictions alike: the paper's.
+    #[default]
+    All,
+    /// Those classified correctly on the same inputs.
+    Correct,
+}
+
+/// The features that an attribution is computed on: `penultimate`, or `stage1`, `stage2`, … after global average pooling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Layer {
+    /// g(x), read out by the network's own W.
+    #[default]
+    Penultimate,
+    /// The output of a stage, from 1, averaged over positions and read out by a linear map fitted to the training images.
+    Stage(u32),
+}
+
+/// Measures the accuracy of one checkpoint, clean and under attacks of growing strength.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateConfig {
+    #[serde(default)]
+    pub name: String,
+    /// Of everything that the attacks draw.
+    #[serde(default)]
+    pub seed: u32,
+    #[serde(default = "super::auto_device")]
+    pub device: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "at-cifar10-7f3a.best"))]
+    pub checkpoint: CheckpointRef,
+    /// Absent: the data of the checkpoint's run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataConfig>,
+    #[serde(default)]
+    pub split: SplitName,
+    /// Only so many images, class by class in equal parts; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<u32>,
+    /// Absent: the threat model of the checkpoint's run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "8/255"))]
+    pub eps: Option<Eps>,
+    /// PGD with restarts; absent runs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pgd: Option<RestartedPgdConfig>,
+    /// The attacks of AutoAttack, in this order, each on the images that are left; empty runs none.
+    #[serde(default = "standard_autoattack")]
+    pub autoattack: Vec<AutoAttack>,
+    /// Square attack's queries of each image; 5000 is the standard.
+    #[serde(default = "standard_queries")]
+    pub square_queries: u32,
+}
+
+/// PGD-k from several random starts, of which the worst counts for each image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RestartedPgdConfig {
+    pub steps: u32,
+    /// Absent: eps/4 for ℓ∞ and eps/8 for ℓ2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "2/255"))]
+    pub step_size: Option<Eps>,
+    /// Starts in all; the first counts as one.
+    pub restarts: u32,
+}
+
+/// An attack of AutoAttack: Croce and Hein 2020, <https://arxiv.org/abs/2003.01690>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum AutoAttack {
+    /// APGD on the cross-entropy.
+    ApgdCe,
+    /// APGD on the targeted difference-of-logits ratio, 9 targets.
+    ApgdT,
+    /// FAB towards 9 targets: Croce and Hein 2020, <https://arxiv.org/abs/1907.02044>.
+    FabT,
+    /// Square attack, which sees only scores: Andriushchenko et al. 2020, <https://arxiv.org/abs/1912.00049>.
+    Square,
+}
+
+/// Shows where networks look: Grad-CAM of the same images at several checkpoints. Selvaraju et al. 2017,
+/// <https://arxiv.org/abs/1610.02391>.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SaliencyConfig {
+    #[serde(default)]
+    pub name: String,
+    #[serde(default)]
+    pub seed: u32,
+    #[serde(default = "super::auto_device")]
+    pub device: String,
+    /// One to six, over the same classes.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub checkpoints: Vec<CheckpointRef>,
+    /// Absent: the data of the first checkpoint's run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataConfig>,
+    #[serde(default)]
+    pub split: SplitName,
+    #[serde(default = "both_inputs")]
+    pub inputs: Vec<Inputs>,
+    /// Absent: the measuring attack of the first checkpoint's run. Each checkpoint is attacked by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attack: Option<PgdConfig>,
+    /// The first images of each class in the order of the data set.
+    #[serde(default = "one")]
+    pub images_per_class: u32,
+    /// Which stage the map is of, from 1; absent: the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<u32>,
+}
+
+fn paper_inputs() -> Vec<Inputs> {
+    vec![Inputs::Adversarial]
+}
+fn both_inputs() -> Vec<Inputs> {
+    vec![Inputs::Clean, Inputs::Adversarial]
+}
+fn bootstrap() -> u32 {
+    1000
+}
+fn standard_autoattack() -> Vec<AutoAttack> {
+    AutoAttack::ALL.to_vec()
+}
+fn standard_queries() -> u32 {
+    5000
+}
+fn one() -> u32 {
+    1
+}
+
+impl Default for RestartedPgdConfig {
+    fn default() -> Self {
+        RestartedPgdConfig { steps: 20, step_size: None, restarts: 1 }
+    }
+}
+
+impl AttributeConfig {
+    /// What the paper shows, of a checkpoint.
+    pub fn of(checkpoint: CheckpointRef) -> Self {
+        AttributeConfig {
+            name: String::new(),
+            seed: 0,
+            device: super::auto_device(),
+            checkpoint,
+            data: None,
+            split: SplitName::Test,
+            inputs: paper_inputs(),
+            attack: None,
+            aggregation: Aggregation::default(),
+            subset: Subset::default(),
+            layer: Layer::default(),
+            bootstrap: bootstrap(),
+        }
+    }
+
+    pub(super) fn title(&self) -> String {
+        format!("Attribution of {}", self.checkpoint)
+    }
+
+    pub(super) fn validate(&self, check: &mut Check) {
+        let Self { name, seed: _, device, checkpoint: _, data, split: _, inputs, attack, aggregation: _, subset: _, layer, bootstrap } =
+            self;
+        check.name(name);
+        check.device(device);
+        validate_data(data.as_ref(), check);
+        check.that("inputs", !inputs.is_empty(), || "is empty; name `adversarial`, `clean` or both".to_owned());
+        check.distinct("inputs", inputs, "inputs");
+        if let Some(attack) = attack {
+            check.inside("attack", |check| attack.validate(check));
+        }
+        if let Layer::Stage(stage) = layer {
+            check.that("layer", (1..=4).contains(stage), || format!("`{layer}` is no layer; `penultimate`, or `stage1` to `stage4`"));
+        }
+        check.range("bootstrap", *bootstrap, 0, 10_000);
+    }
+}
+
+impl EvaluateConfig {
+    /// Standard AutoAttack on a checkpoint.
+    pub fn of(checkpoint: CheckpointRef) -> Self {
+        EvaluateConfig {
+            name: String::new(),
+            seed: 0,
+            device: super::auto_device(),
+            checkpoint,
+            data: None,
+            split: SplitName::Test,
+            samples: None,
+            norm: None,
+            eps: None,
+            pgd: None,
+            autoattack: standard_autoattack(),
+            square_queries: standard_queries(),
+        }
+    }
+
+    pub(super) fn title(&self) -> String {
+        format!("Robust accuracy of {}", self.checkpoint)
+    }
+
+    pub(super) fn validate(&self, check: &mut Check) {
+        let Self { name, seed: _, device, checkpoint: _, data, split: _, samples, norm, eps, pgd, autoattack, square_queries } = self;
+        check.name(name);
+        check.device(device);
+        validate_data(data.as_ref(), check);
+        check.samples("samples", *samples, 2, 10_000_000);
+        check.that("eps", norm.is_none() || eps.is_some(), || "is missing; a norm without a radius is no threat model".to_owned());
+        let largest = norm.unwrap_or(Norm::L2).largest([3, 256, 256]);
+        if let Some(eps) = *eps {
+            check.size("eps", eps, largest);
+        }
+        if let Some(RestartedPgdConfig { steps, step_size, restarts }) = pgd {
+            check.range("pgd.steps", *steps, 1, 10_000);
+            check.range("pgd.restarts", *restarts, 1, 1000);
+            if let Some(step_size) = *step_size {
+                check.size("pgd.step_size", step_size, largest);
+            }
+        }
+        check.that("autoattack", pgd.is_some() || !autoattack.is_empty(), || {
+            "is empty and `pgd` is absent: nothing would attack".to_owned()
+        });
+        check.distinct("autoattack", autoattack, "attack");
+        check.range("square_queries", *square_queries, 1, 100_000);
+    }
+}
+
+impl SaliencyConfig {
+    /// One image of each class at the checkpoints given.
+    pub fn of(checkpoints: Vec<CheckpointRef>) -> Self {
+        SaliencyConfig {
+            name: String::new(),
+            seed: 0,
+            device: super::auto_device(),
+            checkpoints,
+            data: None,
+            split: SplitName::Test,
+            inputs: both_inputs(),
+            attack: None,
+            images_per_class: one(),
+            stage: None,
+        }
+    }
+
+    pub(super) fn title(&self) -> String {
+        let names: Vec<String> = self.checkpoints.iter().map(CheckpointRef::to_string).collect();
+        format!("Saliency of {}", names.join(", "))
+    }
+
+    pub(super) fn validate(&self, check: &mut Check) {
+        let Self { name, seed: _, device, checkpoints, data, split: _, inputs, attack, images_per_class, stage } = self;
+        check.name(name);
+        check.device(device);
+        check.that("checkpoints", (1..=6).contains(&checkpoints.len()), || format!("names {}; one to six", checkpoints.len()));
+        check.distinct("checkpoints", checkpoints, "checkpoint");
+        validate_data(data.as_ref(), check);
+        check.that("inputs", !inputs.is_empty(), || "is empty; name `adversarial`, `clean` or both".to_owned());
+        check.distinct("inputs", inputs, "inputs");
+        if let Some(attack) = attack {
+            check.inside("attack", |check| attack.validate(check));
+        }
+        check.range("images_per_class", *images_per_class, 1, 20);
+        if let Some(stage) = *stage {
+            check.range("stage", stage, 1, 4);
+        }
+    }
+}
+
+fn validate_data(data: Option<&DataConfig>, check: &mut Check) {
+    if let Some(data) = data {
+        check.inside("data", |check| data.validate(check));
+    }
+}
+
+impl std::fmt::Display for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Layer::Penultimate => f.write_str("penultimate"),
+            Layer::Stage(stage) => write!(f, "stage{stage}"),
+        }
+    }
+}
+
+impl From<Layer> for String {
+    fn from(layer: Layer) -> Self {
+        layer.to_string()
+    }
+}
+
+impl TryFrom<String> for Layer {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let stage = || text.strip_prefix("stage")?.parse().ok();
+        match text.as_str() {
+            "penultimate" => Ok(Layer::Penultimate),
+            _ => stage().map(Layer::Stage).ok_or_else(|| format!("`{text}` is no layer; `penultimate`, or `stage1` to `stage4`")),
+        }
+    }
+}
+
+impl Aggregation {
+    pub const ALL: [Aggregation; 2] = [Aggregation::AverageThenCosine, Aggregation::CosineThenAverage];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Aggregation::AverageThenCosine => "Average, then cosine",
+            Aggregation::CosineThenAverage => "Cosine per pair of samples, then average",
+        }
+    }
+}
+
+impl Subset {
+    pub const ALL: [Subset; 2] = [Subset::All, Subset::Correct];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Subset::All => "All samples",
+            Subset::Correct => "Correctly classified samples",
+        }
+    }
+}
+
+impl AutoAttack {
+    /// The standard ones, in the order of the public code.
+    pub const ALL: [AutoAttack; 4] = [AutoAttack::ApgdCe, AutoAttack::ApgdT, AutoAttack::FabT, AutoAttack::Square];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            AutoAttack::ApgdCe => "APGD-CE",
+            AutoAttack::ApgdT => "APGD-DLR, targeted",
+            AutoAttack::FabT => "FAB, targeted",
+            AutoAttack::Square => "Square",
+        }
+    }
+}

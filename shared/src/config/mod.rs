@@ -1,0 +1,411 @@
+//! The configuration of a run: one type for the form, the API, `config.json` and the worker, and the one validation of it.
+
+mod attack;
+mod check;
+mod data;
+mod import;
+mod measure;
+mod model;
+mod train;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use attack::{AttackConfig, BatchNormMode, Norm, PgdConfig};
+use check::Check;
+pub use data::{DataConfig, SplitName};
+pub use import::ImportConfig;
+pub use measure::{Aggregation, AttributeConfig, AutoAttack, EvaluateConfig, Layer, RestartedPgdConfig, SaliencyConfig, Subset};
+pub use model::{Architecture, DEIT_HEADS, ModelConfig, Normalization};
+pub use train::{
+    AttributionConfig, AwpConfig, CheckpointConfig, DistillationConfig, EvaluationConfig, Inputs, Method, Schedule, TrainConfig,
+    TrainingConfig, WeightAveragingConfig,
+};
+
+use crate::problem::FieldError;
+use crate::view::CheckpointRef;
+
+/// What a run does. In JSON the field `kind` tells the variants apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum RunConfig {
+    Train(Box<TrainConfig>),
+    Attribute(Box<AttributeConfig>),
+    Evaluate(Box<EvaluateConfig>),
+    Saliency(Box<SaliencyConfig>),
+    Import(Box<ImportConfig>),
+}
+
+/// The kinds of runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    Train,
+    Attribute,
+    Evaluate,
+    Saliency,
+    Import,
+}
+
+fn auto_device() -> String {
+    "auto".to_owned()
+}
+
+impl RunKind {
+    pub const ALL: [RunKind; 5] = [RunKind::Train, RunKind::Attribute, RunKind::Evaluate, RunKind::Saliency, RunKind::Import];
+
+    /// As in a configuration.
+    pub fn id(self) -> &'static str {
+        match self {
+            RunKind::Train => "train",
+            RunKind::Attribute => "attribute",
+            RunKind::Evaluate => "evaluate",
+            RunKind::Saliency => "saliency",
+            RunKind::Import => "import",
+        }
+    }
+
+    pub fn label(self) -> &'static str {
+        match self {
+            RunKind::Train => "Training",
+            RunKind::Attribute => "Attribution",
+            RunKind::Evaluate => "Evaluation",
+            RunKind::Saliency => "Saliency",
+            RunKind::Import => "Import",
+        }
+    }
+}
+
+impl RunConfig {
+    /// Reads and validates a configuration.
+    ///
+    /// Returns every wrong field at once where the structure can be read, and the first one where it cannot.
+    pub fn parse(value: &Value) -> Result<Self, Vec<FieldError>> {
+        let Value::Object(object) = value else {
+            return Err(vec![FieldError::new("", "a run is a JSON object with the field `kind`")]);
+        };
+        let mut object = object.clone();
+        let kind = object.remove("kind");
+        let object = Value::Object(object);
+        let known = "known: `train`, `attribute`, `evaluate`, `saliency`, `import`";
+        let config = match kind.as_ref().and_then(Value::as_str) {
+            Some("train") => RunConfig::Train(from_object(object)?),
+            Some("attribute") => RunConfig::Attribute(from_object(object)?),
+            Some("evaluate") => RunConfig::Evaluate(from_object(object)?),
+            Some("saliency") => RunConfig::Saliency(from_object(object)?),
+            Some("import") => RunConfig::Import(from_object(object)?),
+            Some(other) => return Err(vec![FieldError::new("kind", format!("`{other}` is not a kind of run; {known}"))]),
+            None => return Err(vec![FieldError::new("kind", format!("is missing; {known}"))]),
+        };
+        let errors = config.validate();
+        if errors.is_empty() { Ok(config) } else { Err(errors) }
+    }
+
+    /// The configuration as JSON, in the order of the type's fields.
+    pub fn to_json(&self) -> Value {
+        serde_json::to_value(self).expect("a configuration has only string keys")
+    }
+
+    /// Every field whose value cannot be run, with the value and what is allowed.
+    pub fn validate(&self) -> Vec<FieldError> {
+        let mut check = Check::default();
+        match self {
+            RunConfig::Train(config) => config.validate(&mut check),
+            RunConfig::Attribute(config) => config.validate(&mut check),
+            RunConfig::Evaluate(config) => config.validate(&mut check),
+            RunConfig::Saliency(config) => config.validate(&mut check),
+            RunConfig::Import(config) => config.validate(&mut check),
+        }
+        check.into_errors()
+    }
+
+    /// The configuration of a training run.
+    pub fn as_train(&self) -> Option<&TrainConfig> {
+        match self {
+            RunConfig::Train(config) => Some(config),
+            _ => None,
+        }
+    }
+
+    pub fn kind(&self) -> RunKind {
+        match self {
+            RunConfig::Train(_) => RunKind::Train,
+            RunConfig::Attribute(_) => RunKind::Attribute,
+            RunConfig::Evaluate(_) => RunKind::Evaluate,
+            RunConfig::Saliency(_) => RunKind::Saliency,
+            RunConfig::Import(_) => RunKind::Import,
+        }
+    }
+
+    /// The given name, or one made of what the run does.
+    pub fn title(&self) -> String {
+        let (name, made) = match self {
+            RunConfig::Train(config) => (&config.name, config.title()),
+            RunConfig::Attribute(config) => (&config.name, config.title()),
+            RunConfig::Evaluate(config) => (&config.name, config.title()),
+            RunConfig::Saliency(config) => (&config.name, config.title()),
+            RunConfig::Import(config) => (&config.name, config.title()),
+        };
+        if name.trim().is_empty() { made } else { name.trim().to_owned() }
+    }
+
+    /// `auto`, `cpu` or `cuda:N`.
+    pub fn device(&self) -> &str {
+        match self {
+            RunConfig::Train(config) => &config.device,
+            RunConfig::Attribute(config) => &config.device,
+            RunConfig::Evaluate(config) => &config.device,
+            RunConfig::Saliency(config) => &config.device,
+            RunConfig::Import(config) => &config.device,
+        }
+    }
+
+    /// The data that the configuration itself names.
+    pub fn data(&self) -> Option<&DataConfig> {
+        match self {
+            RunConfig::Train(config) => Some(&config.data),
+            RunConfig::Attribute(config) => config.data.as_ref(),
+            RunConfig::Evaluate(config) => config.data.as_ref(),
+            RunConfig::Saliency(config) => config.data.as_ref(),
+            RunConfig::Import(config) => Some(&config.data),
+        }
+    }
+
+    pub fn data_mut(&mut self) -> Option<&mut DataConfig> {
+        match self {
+            RunConfig::Train(config) => Some(&mut config.data),
+            RunConfig::Attribute(config) => config.data.as_mut(),
+            RunConfig::Evaluate(config) => config.data.as_mut(),
+            RunConfig::Saliency(config) => config.data.as_mut(),
+            RunConfig::Import(config) => Some(&mut config.data),
+        }
+    }
+
+    /// Epochs to train for; 0 for runs that do not train.
+    pub fn epochs(&self) -> u32 {
+        match self {
+            RunConfig::Train(config) => config.training.epochs,
+            _ => 0,
+        }
+    }
+
+    /// The attack that checkpoints of the run are measured with, for runs that make checkpoints.
+    pub fn measuring_attack(&self) -> Option<PgdConfig> {
+        match self {
+            RunConfig::Train(config) => Some(config.measuring_attack()),
+            RunConfig::Import(config) => Some(config.attack.clone()),
+            RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::Saliency(_) => None,
+        }
+    }
+
+    /// The checkpoints of other runs that this one needs.
+    pub fn needs(&self) -> Vec<&CheckpointRef> {
+        match self {
+            RunConfig::Train(config) => {
+                let teachers = config.training.distillation.iter();
+                teachers.flat_map(|config| config.standard_teacher.iter().chain(&config.robust_teacher)).collect()
+            }
+            RunConfig::Attribute(config) => vec![&config.checkpoint],
+            RunConfig::Evaluate(config) => vec![&config.checkpoint],
+            RunConfig::Saliency(config) => config.checkpoints.iter().collect(),
+            RunConfig::Import(_) => Vec::new(),
+        }
+    }
+}
+
+fn from_object<T: DeserializeOwned>(object: Value) -> Result<T, Vec<FieldError>> {
+    serde_path_to_error::deserialize(object).map_err(|error| {
+        let path = error.path().to_string();
+        let message = error.inner().to_string();
+        // serde names a missing or unknown field in its message, not in the path.
+        let named = ["missing field `", "unknown field `"]
+            .iter()
+            .find_map(|start| message.strip_prefix(start))
+            .and_then(|rest| rest.split_once('`'))
+            .map(|(field, _)| field.to_owned());
+        let field = match (path.as_str(), named) {
+            (".", Some(field)) => field,
+            (".", None) => String::new(),
+            (path, Some(field)) if path != field && !path.ends_with(&format!(".{field}")) => format!("{path}.{field}"),
+            (path, _) => path.to_owned(),
+        };
+        vec![FieldError::new(field, in_plain_words(&message).unwrap_or(message))]
+    })
+}
+
+/// What serde says about a value of the wrong type, for people who know no Rust: `` `1e` is not a whole number, 0 or more ``.
+fn in_plain_words(message: &str) -> Option<String> {
+    if message.starts_with("missing field `") {
+        return Some("is missing".to_owned());
+    }
+    let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))?;
+    let (found, expected) = rest.rsplit_once(", expected ")?;
+    let expected = match expected {
+        "u32" => "a whole number, 0 or more",
+        "f64" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a string" => "a text",
+        _ => return None,
+    };
+    // `string "1e"`, `integer `-3``, `null`.
+    let value = found.split_once(['"', '`']).map_or(found, |(_, value)| value.trim_end_matches(['"', '`']));
+    Some(format!("`{value}` is not {expected}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::eps::Eps;
+    use crate::preset;
+
+    /// Sets one field of the demo's configuration and gives the fields that are then wrong.
+    #[track_caller]
+    fn check(pointer: &str, value: Value, expected: &[(&str, &str)]) {
+        let mut config = preset::demo().config.to_json();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        config.pointer_mut(parent).unwrap()[key] = value.clone();
+        let errors = RunConfig::parse(&config).err().unwrap_or_default();
+        let found: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+        let fields: Vec<&str> = expected.iter().map(|(field, _)| *field).collect();
+        assert_eq!(found, fields, "{pointer} = {value}: {errors:?}");
+        for (error, (_, part)) in errors.iter().zip(expected) {
+            assert!(error.message.contains(part), "{pointer} = {value}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_named_with_its_field() {
+        check(
+            "/training/epochs",
+            json!(0),
+            &[("training.epochs", "0 is out of range"), ("training.milestones", "30"), ("checkpoints.every", "5 is more")],
+        );
+        check("/training/learning_rate", json!(-0.1), &[("training.learning_rate", "-0.1")]);
+        check("/training/milestones", json!([45, 30]), &[("training.milestones", "[45, 30]")]);
+        check("/training/milestones", json!([30, 99]), &[("training.milestones", "99 is not an epoch")]);
+        check("/data/label_noise", json!(1.0), &[("data.label_noise", "1 is out of range")]);
+        check("/data/train_samples", json!(5), &[("data.train_samples", "5 is out of range"), ("data.holdout_samples", "too few")]);
+        check("/data/holdout_samples", json!(5), &[("data.holdout_samples", "5 is too few")]);
+        check("/data/holdout_samples", json!(295), &[("data.holdout_samples", "295 of 300")]);
+        check("/model/architecture", json!("preact_resnet18"), &[("model.architecture", "8×8")]);
+        check("/attack/eps", json!("2.0/1"), &[("attack.eps", "510/255")]);
+        check("/attack/eps", json!(0), &[("attack.eps", "above 0")]);
+        check("/evaluation/every", json!(61), &[("evaluation.every", "61")]);
+        check("/device", json!("gpu"), &[("device", "`gpu`")]);
+        check("/name", json!("x".repeat(81)), &[("name", "81 characters")]);
+        check("/data/path", json!("/tmp"), &[("data.path", "`/tmp`")]);
+        check("/data/image_size", json!(64), &[("data.image_size", "64 is not used")]);
+        check("/sweep", json!("Two words"), &[("sweep", "`Two words`")]);
+        check("/model/width", json!(0), &[("model.width", "0 is out of range")]);
+        check(
+            "/model/normalization",
+            json!({"mean": [0.5, 0.5], "std": [0.0]}),
+            &[("model.normalization.mean", "[0.5, 0.5] has 2"), ("model.normalization.std", "not above 0")],
+        );
+        check("/training/method", json!("fast_at"), &[("attack.steps", "10 is too many")]);
+        check("/training/schedule", json!("cosine"), &[("training.milestones", "[30, 45] is not used")]);
+        check("/training/label_smoothing", json!(1.0), &[("training.label_smoothing", "1 is out of range")]);
+        check("/training/gradient_clip", json!(0.0), &[("training.gradient_clip", "above 0")]);
+        check("/training/distillation", json!({"robust_weight": 0.95}), &[("training.distillation.robust_weight", "0.95 and 0.1")]);
+        check("/training/awp", json!({"gamma": 0.0}), &[("training.awp.gamma", "above 0")]);
+        check("/training/weight_averaging", json!({"decay": 1.0}), &[("training.weight_averaging.decay", "1 is out of range")]);
+        check("/attribution/inputs", json!(["clean", "clean"]), &[("attribution.inputs", "twice")]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_its_field() {
+        check("/attack/eps", json!("eight"), &[("attack.eps", "`eight`")]);
+        check("/training/epochs", json!("many"), &[("training.epochs", "`many` is not a whole number, 0 or more")]);
+        check("/training/epochs", json!(-3), &[("training.epochs", "`-3` is not a whole number, 0 or more")]);
+        check("/training/epochs", json!(1.5), &[("training.epochs", "`1.5` is not a whole number, 0 or more")]);
+        check("/training/momentum", json!("0,9"), &[("training.momentum", "`0,9` is not a number")]);
+        check("/training/milestones", json!("30"), &[("training.milestones", "`30` is not a list")]);
+        check("/data/augment", json!("yes"), &[("data.augment", "`yes` is not true or false")]);
+        check("/name", Value::Null, &[("name", "`null` is not a text")]);
+        check("/training/method", json!("magic"), &[("training.method", "`magic`")]);
+        check("/data/dataset", json!("mnist"), &[("data.dataset", "`mnist`")]);
+        check("/training/epoch", json!(3), &[("training.epoch", "unknown field")]);
+        check("/color", json!("red"), &[("color", "unknown field")]);
+        check("/kind", json!("dance"), &[("kind", "`dance`")]);
+        check("/kind", Value::Null, &[("kind", "missing")]);
+        let missing = &RunConfig::parse(&json!({"kind": "train"})).unwrap_err()[0];
+        assert_eq!((missing.field.as_str(), missing.message.as_str()), ("data", "is missing"));
+        assert_eq!(RunConfig::parse(&json!([])).unwrap_err()[0].field, "");
+    }
+
+    fn paper() -> TrainConfig {
+        let paper = preset::all().into_iter().find(|preset| preset.id == "cifar10").unwrap();
+        paper.config.as_train().unwrap().clone()
+    }
+
+    #[test]
+    fn absent_fields_take_the_papers_recipe() {
+        let config = RunConfig::parse(&json!({
+            "kind": "train",
+            "data": {"dataset": "cifar10", "augment": true},
+            "model": {"architecture": "preact_resnet18"},
+            "training": {"method": "pgd_at", "epochs": 200, "milestones": [100, 150]},
+            "attack": {"norm": "linf", "eps": "8/255"},
+            "checkpoints": {"epochs": [10, 70]}
+        }))
+        .unwrap();
+        assert_eq!(config.as_train(), Some(&paper()));
+        assert_eq!(config.title(), "CIFAR-10 · PGD AT · ℓ∞ 8/255");
+    }
+
+    #[test]
+    fn step_sizes_follow_the_papers_rules() {
+        let mut config = paper();
+        let mut check = |norm, eps, method, training: &str, measuring: &str| {
+            (config.attack.norm, config.attack.eps, config.training.method) = (norm, Eps::of_255(eps), method);
+            assert_eq!(config.training_step_size().to_string(), training);
+            assert_eq!(config.measuring_attack().step_size().to_string(), measuring);
+        };
+        check(Norm::Linf, 8.0, Method::PgdAt, "2/255", "2/255");
+        check(Norm::L2, 128.0, Method::Trades, "16/255", "16/255");
+        check(Norm::Linf, 8.0, Method::FastAt, "10/255", "2/255");
+    }
+
+    #[test]
+    fn the_learning_rate_follows_its_schedule() {
+        let mut training = paper().training;
+        let mut check = |schedule, points: &[(f64, f64)]| {
+            training.schedule = schedule;
+            for (point, rate) in points {
+                assert!((training.learning_rate_at(*point) - rate).abs() < 1e-12, "{schedule:?} at {point}");
+            }
+        };
+        check(Schedule::Milestones, &[(0.0, 0.1), (99.9, 0.1), (100.0, 0.01), (149.0, 0.01), (150.0, 0.001), (199.0, 0.001)]);
+        check(Schedule::Cyclic, &[(0.0, 0.0), (40.0, 0.05), (80.0, 0.1), (140.0, 0.05), (200.0, 0.0)]);
+        check(Schedule::Cosine, &[(0.0, 0.1), (100.0, 0.05), (200.0, 0.0)]);
+    }
+
+    #[test]
+    fn runs_on_checkpoints_name_what_they_need() {
+        let parse = |value| RunConfig::parse(&value);
+        let config = parse(json!({"kind": "attribute", "checkpoint": "r-1.best", "layer": "stage2", "subset": "correct"})).unwrap();
+        assert_eq!((config.title().as_str(), config.needs().len()), ("Attribution of r-1.best", 1));
+        for (value, field, part) in [
+            (json!({"kind": "attribute", "checkpoint": "r-1"}), "checkpoint", "`r-1`"),
+            (json!({"kind": "attribute", "checkpoint": "r-1.best", "layer": "stage7"}), "layer", "`stage7`"),
+            (json!({"kind": "attribute", "checkpoint": "r-1.best", "layer": "logits"}), "layer", "`logits`"),
+            (json!({"kind": "attribute", "checkpoint": "r-1.best", "inputs": []}), "inputs", "empty"),
+            (json!({"kind": "evaluate", "checkpoint": "r-1.best", "autoattack": []}), "autoattack", "nothing would attack"),
+            (json!({"kind": "evaluate", "checkpoint": "r-1.best", "norm": "l2"}), "eps", "is missing"),
+            (json!({"kind": "saliency", "checkpoints": []}), "checkpoints", "names 0"),
+            (json!({"kind": "saliency", "checkpoints": ["r-1.best", "r-1.best"]}), "checkpoints", "twice"),
+            (json!({"kind": "import", "source": "../x.pth", "data": {"dataset": "cifar10"}}), "source", "`../x.pth`"),
+            (json!({"kind": "import", "source": "", "data": {"dataset": "cifar10"}}), "source", "empty"),
+        ] {
+            let errors = parse(value.clone()).unwrap_err();
+            assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), [field], "{value}: {errors:?}");
+            assert!(errors[0].message.contains(part), "{value}: {errors:?}");
+        }
+    }
+}

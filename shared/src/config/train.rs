@@ -1,0 +1,513 @@
+//! Training runs.
+
+use serde::{Deserialize, Serialize};
+
+use super::attack::{AttackConfig, BatchNormMode, PgdConfig};
+use super::check::Check;
+use super::data::DataConfig;
+use super::model::ModelConfig;
+use crate::eps::Eps;
+use crate::view::CheckpointRef;
+
+/// Trains one network and measures the attribution of every checkpoint it keeps.
+///
+/// Defaults are the paper's CIFAR-10 recipe where it has one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// What the run is called in tables; at most 80 characters. Empty: named after data, method and eps.
+    #[serde(default)]
+    pub name: String,
+    /// The sweep that the run is part of: runs of one sweep are shown on one page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<String>,
+    #[serde(default)]
+    pub seed: u32,
+    /// `auto` (CUDA where there is a device, else CPU), `cpu`, or `cuda:N`.
+    #[serde(default = "super::auto_device")]
+    pub device: String,
+    pub data: DataConfig,
+    pub model: ModelConfig,
+    pub training: TrainingConfig,
+    pub attack: AttackConfig,
+    #[serde(default)]
+    pub evaluation: EvaluationConfig,
+    #[serde(default)]
+    pub checkpoints: CheckpointConfig,
+    #[serde(default)]
+    pub attribution: AttributionConfig,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Cross-entropy on clean images: the control.
+    Standard,
+    /// PGD adversarial training: Madry et al. 2018, <https://arxiv.org/abs/1706.06083>.
+    PgdAt,
+    /// Cross-entropy on clean images and β times the divergence of adversarial ones from them: Zhang et al. 2019,
+    /// <https://arxiv.org/abs/1901.08573>.
+    Trades,
+    /// One FGSM step from a random start: Wong et al. 2020, <https://arxiv.org/abs/2001.03994>.
+    FastAt,
+}
+
+/// How the learning rate goes over a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Multiplied by `decay_factor` after each milestone.
+    #[default]
+    Milestones,
+    /// From 0 in a straight line to the learning rate at two fifths of the run and back to 0, step by step: Wong et al. 2020.
+    Cyclic,
+    /// Half a cosine from the learning rate to 0, step by step: Loshchilov and Hutter 2017.
+    Cosine,
+}
+
+/// The loss, the optimizer (stochastic gradient descent with momentum) and what is added to them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TrainingConfig {
+    pub method: Method,
+    pub epochs: u32,
+    #[serde(default = "standard_batch_size")]
+    pub batch_size: u32,
+    #[serde(default = "standard_learning_rate")]
+    pub learning_rate: f64,
+    #[serde(default = "standard_momentum")]
+    pub momentum: f64,
+    #[serde(default = "standard_weight_decay")]
+    pub weight_decay: f64,
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Epochs after which the learning rate is multiplied by `decay_factor`.
+    #[serde(default)]
+    pub milestones: Vec<u32>,
+    #[serde(default = "standard_decay_factor")]
+    pub decay_factor: f64,
+    /// β of TRADES, which weighs robustness against clean accuracy; 6 as its authors have it. Other methods do not use it.
+    #[serde(default = "standard_trades_beta")]
+    pub trades_beta: f64,
+    /// Of the true label's weight, spread over all classes: Szegedy et al. 2016. 0 is none.
+    #[serde(default)]
+    pub label_smoothing: f64,
+    /// α of the Beta distribution that pairs of images are mixed by before the attack: Zhang et al. 2018,
+    /// <https://arxiv.org/abs/1710.09412>. 0 is none.
+    #[serde(default)]
+    pub mixup: f64,
+    /// The L2 norm that the gradient of all parameters together is scaled down to where it is larger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_clip: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<DistillationConfig>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_averaging: Option<WeightAveragingConfig>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awp: Option<AwpConfig>,
+}
+
+/// Learns from two teachers beside the labels: Chen et al. 2021, "Robust Overfitting May Be Mitigated by Properly Learned Smoothening".
+///
+/// The loss is `(1 − standard_weight − robust_weight)` times cross-entropy and each weight times T² times the divergence of the
+/// student from that teacher, both on the adversarial images, softened by the temperature T.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct DistillationConfig {
+    /// A network from standard training, `RUN.best`. Absent: trained first, on the same data with the same architecture
+    /// (self-distillation).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "at-cifar10-7f3a.best"))]
+    pub standard_teacher: Option<CheckpointRef>,
+    /// A network from adversarial training. Absent: trained first with this run's own attack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "at-cifar10-7f3a.best"))]
+    pub robust_teacher: Option<CheckpointRef>,
+    /// Epochs that a teacher is trained for where it is trained first; absent: as many as the student.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher_epochs: Option<u32>,
+    pub standard_weight: f64,
+    pub robust_weight: f64,
+    pub temperature: f64,
+}
+
+/// Evaluates and keeps an exponential moving average of the weights: Izmailov et al. 2018 for its use, Rebuffi et al. 2021 in adversarial
+/// training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct WeightAveragingConfig {
+    /// What is left of the average at each step.
+    pub decay: f64,
+    /// The epoch whose end the average starts from; before it the weights themselves are evaluated.
+    pub start_epoch: u32,
+}
+
+/// Adversarial weight perturbation: Wu et al. 2020, <https://arxiv.org/abs/2004.05884>.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct AwpConfig {
+    /// The size of the perturbation of each layer, relative to the norm of its weights.
+    pub gamma: f64,
+    /// Epochs without it at the start.
+    pub warmup_epochs: u32,
+}
+
+/// The PGD attack that robust accuracy and adversarial attribution are measured with, at the run's norm and eps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluationConfig {
+    /// Evaluates the test set every so many epochs, and after the last.
+    pub every: u32,
+    pub steps: u32,
+    /// Absent: eps/4 for ℓ∞ and eps/8 for ℓ2, as the paper has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "2/255"))]
+    pub step_size: Option<Eps>,
+    pub random_start: bool,
+}
+
+/// Which epochs are kept beside the best and the last.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointConfig {
+    /// Keeps every so many epochs; 0 keeps none by count.
+    pub every: u32,
+    /// Keeps these epochs.
+    pub epochs: Vec<u32>,
+}
+
+/// Which inputs an attribution is computed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Inputs {
+    /// Images under the measuring attack: what the paper shows.
+    Adversarial,
+    Clean,
+}
+
+/// The matrices that a run measures of its own checkpoints: test images, average first, penultimate features.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct AttributionConfig {
+    /// One matrix of every kept checkpoint for each of these; empty computes none.
+    pub inputs: Vec<Inputs>,
+    /// Also every so many evaluated epochs, kept or not; 0 only of kept checkpoints. The passes of the evaluation serve for it, so it
+    /// costs no time on the device, and a file of 40 KB for 10 classes and 3 MB for 200.
+    pub every: u32,
+    /// Resamples of the images that intervals of CAS and of each cell are drawn from; 0 gives none.
+    pub bootstrap: u32,
+}
+
+impl Default for DistillationConfig {
+    /// The weights and the temperature of Chen et al. 2021.
+    fn default() -> Self {
+        DistillationConfig {
+            standard_teacher: None,
+            robust_teacher: None,
+            teacher_epochs: None,
+            standard_weight: 0.1,
+            robust_weight: 0.6,
+            temperature: 2.0,
+        }
+    }
+}
+
+impl Default for WeightAveragingConfig {
+    fn default() -> Self {
+        WeightAveragingConfig { decay: 0.999, start_epoch: 0 }
+    }
+}
+
+impl Default for AwpConfig {
+    /// γ for AT as its authors have it; they use 0.005 for TRADES. Perturbing from the tenth epoch on is theirs as well.
+    fn default() -> Self {
+        AwpConfig { gamma: 0.01, warmup_epochs: 10 }
+    }
+}
+
+impl Default for EvaluationConfig {
+    fn default() -> Self {
+        EvaluationConfig { every: 1, steps: 20, step_size: None, random_start: true }
+    }
+}
+
+impl Default for AttributionConfig {
+    /// 200 resamples: enough for the second digit of an interval, and fast.
+    fn default() -> Self {
+        AttributionConfig { inputs: vec![Inputs::Adversarial, Inputs::Clean], every: 0, bootstrap: 200 }
+    }
+}
+
+fn standard_batch_size() -> u32 {
+    128
+}
+fn standard_learning_rate() -> f64 {
+    0.1
+}
+fn standard_momentum() -> f64 {
+    0.9
+}
+fn standard_weight_decay() -> f64 {
+    5e-4
+}
+fn standard_decay_factor() -> f64 {
+    0.1
+}
+fn standard_trades_beta() -> f64 {
+    6.0
+}
+
+impl TrainingConfig {
+    /// The paper's optimizer for a method.
+    pub fn of(method: Method, epochs: u32) -> Self {
+        TrainingConfig {
+            method,
+            epochs,
+            batch_size: standard_batch_size(),
+            learning_rate: standard_learning_rate(),
+            momentum: standard_momentum(),
+            weight_decay: standard_weight_decay(),
+            schedule: Schedule::Milestones,
+            milestones: Vec::new(),
+            decay_factor: standard_decay_factor(),
+            trades_beta: standard_trades_beta(),
+            label_smoothing: 0.0,
+            mixup: 0.0,
+            gradient_clip: None,
+            distillation: None,
+            weight_averaging: None,
+            awp: None,
+        }
+    }
+
+    /// The learning rate at a point of the run, in epochs from 0 (the start of epoch 1) to `epochs`.
+    pub fn learning_rate_at(&self, point: f64) -> f64 {
+        let part = point / f64::from(self.epochs);
+        match self.schedule {
+            Schedule::Milestones => {
+                let passed = self.milestones.iter().filter(|milestone| f64::from(**milestone) <= point).count();
+                self.learning_rate * self.decay_factor.powi(passed as i32)
+            }
+            Schedule::Cyclic if part < CYCLIC_PEAK => self.learning_rate * part / CYCLIC_PEAK,
+            Schedule::Cyclic => self.learning_rate * (1.0 - part) / (1.0 - CYCLIC_PEAK),
+            Schedule::Cosine => self.learning_rate * (1.0 + (std::f64::consts::PI * part).cos()) / 2.0,
+        }
+    }
+
+    fn validate(&self, check: &mut Check) {
+        let Self { method, epochs, batch_size, learning_rate, momentum, weight_decay, schedule, milestones, decay_factor, .. } = self;
+        check.range("epochs", *epochs, 1, 10_000);
+        check.range("batch_size", *batch_size, 2, 65_536);
+        check.positive("learning_rate", *learning_rate, 100.0);
+        check.fraction("momentum", *momentum);
+        check.fraction("weight_decay", *weight_decay);
+        check.positive("decay_factor", *decay_factor, 1.0);
+        check.epochs("milestones", milestones, *epochs);
+        check.that("milestones", milestones.is_sorted_by(|a, b| a < b), || format!("{milestones:?} does not rise"));
+        check.that("milestones", milestones.is_empty() || *schedule == Schedule::Milestones, || {
+            format!("{milestones:?} is not used by the schedule `{}`; leave it empty", schedule.id())
+        });
+
+        let Self { trades_beta, label_smoothing, mixup, gradient_clip, distillation, weight_averaging, awp, .. } = self;
+        check.weight("trades_beta", *trades_beta, 1000.0);
+        check.fraction("label_smoothing", *label_smoothing);
+        check.weight("mixup", *mixup, 10.0);
+        if let Some(clip) = *gradient_clip {
+            check.positive("gradient_clip", clip, 1e6);
+        }
+        if let Some(DistillationConfig { teacher_epochs, standard_weight, robust_weight, temperature, .. }) = distillation {
+            check.that("distillation", *method == Method::PgdAt, || {
+                format!("is for PGD adversarial training; the method is `{}`", method.id())
+            });
+            if let Some(epochs) = *teacher_epochs {
+                check.range("distillation.teacher_epochs", epochs, 1, 10_000);
+            }
+            check.weight("distillation.standard_weight", *standard_weight, 1.0);
+            check.weight("distillation.robust_weight", *robust_weight, 1.0);
+            check.that("distillation.robust_weight", standard_weight + robust_weight <= 1.0, || {
+                format!("{robust_weight} and {standard_weight} of the standard teacher are more than 1 together")
+            });
+            check.positive("distillation.temperature", *temperature, 100.0);
+        }
+        if let Some(WeightAveragingConfig { decay, start_epoch }) = weight_averaging {
+            check.fraction("weight_averaging.decay", *decay);
+            check.range("weight_averaging.start_epoch", *start_epoch, 0, *epochs);
+        }
+        if let Some(AwpConfig { gamma, warmup_epochs }) = awp {
+            check.that("awp", *method != Method::Standard, || "is for adversarial training; the method is `standard`".to_owned());
+            check.positive("awp.gamma", *gamma, 1.0);
+            check.range("awp.warmup_epochs", *warmup_epochs, 0, *epochs);
+        }
+    }
+}
+
+/// The part of a cyclic run at which the learning rate is highest: epoch 12 of 30 in the code of Wong et al. 2020.
+const CYCLIC_PEAK: f64 = 0.4;
+
+impl TrainConfig {
+    /// The given name, or one such as `Digits · PGD AT · ℓ∞ 8/255`.
+    pub(super) fn title(&self) -> String {
+        let data = self.data.dataset.short_title();
+        let method = self.training.method.short();
+        match self.training.method {
+            Method::Standard => format!("{data} · {method}"),
+            _ => format!("{data} · {method} · {} {}", self.attack.norm.symbol(), self.attack.eps),
+        }
+    }
+
+    /// The step size of the training attack, given or by the method's rule.
+    pub fn training_step_size(&self) -> Eps {
+        // The step that Wong et al. 2020 found best.
+        const FAST_STEP: f64 = 1.25;
+        let AttackConfig { norm, eps, step_size, .. } = self.attack;
+        step_size.unwrap_or_else(|| match self.training.method {
+            Method::FastAt => eps.scaled(FAST_STEP),
+            Method::Standard | Method::PgdAt | Method::Trades => norm.paper_step(eps),
+        })
+    }
+
+    /// The attack that robust accuracy is measured with.
+    pub fn measuring_attack(&self) -> PgdConfig {
+        let EvaluationConfig { every: _, steps, step_size, random_start } = self.evaluation;
+        PgdConfig { norm: self.attack.norm, eps: self.attack.eps, step_size, steps, random_start }
+    }
+
+    /// Whether a checkpoint of this epoch (from 1) is kept for its own sake, best and last aside.
+    pub fn keeps_epoch(&self, epoch: u32) -> bool {
+        let every = self.checkpoints.every;
+        (every > 0 && epoch.is_multiple_of(every)) || self.checkpoints.epochs.contains(&epoch)
+    }
+
+    /// Whether the test set is evaluated after this epoch (from 1).
+    pub fn evaluates_epoch(&self, epoch: u32) -> bool {
+        epoch.is_multiple_of(self.evaluation.every.max(1)) || epoch == self.training.epochs || self.keeps_epoch(epoch)
+    }
+
+    /// Whether the attribution of this epoch (from 1) is kept even where its checkpoint is not.
+    pub fn attributes_epoch(&self, epoch: u32) -> bool {
+        self.attribution.every > 0 && epoch.is_multiple_of(self.attribution.every) && self.evaluates_epoch(epoch)
+    }
+
+    pub(super) fn validate(&self, check: &mut Check) {
+        let Self { name, sweep, seed: _, device, data, model, training, attack, evaluation, checkpoints, attribution } = self;
+        check.name(name);
+        check.device(device);
+        if let Some(sweep) = sweep {
+            check.that("sweep", crate::view::is_run_id(sweep), || format!("`{sweep}` is not a name of [a-z0-9-], at most 64 long"));
+        }
+        let shape = data.shape();
+        check.inside("data", |check| data.validate(check));
+        check.inside("model", |check| model.validate(shape, &data.dataset.info().title, check));
+        check.inside("training", |check| training.validate(check));
+        check.inside("attack", |check| attack.validate(shape, check));
+        if training.method == Method::FastAt {
+            check.that("attack.steps", attack.steps == 1, || format!("{} is too many; fast adversarial training takes 1", attack.steps));
+        }
+
+        let EvaluationConfig { every, steps, step_size, random_start: _ } = evaluation;
+        check.range("evaluation.every", *every, 1, training.epochs.max(1));
+        check.range("evaluation.steps", *steps, 1, 10_000);
+        if let Some(step_size) = *step_size {
+            check.size("evaluation.step_size", step_size, attack.norm.largest(shape));
+        }
+        check.that("checkpoints.every", checkpoints.every <= training.epochs, || {
+            format!("{} is more than the {} epochs of the run", checkpoints.every, training.epochs)
+        });
+        check.epochs("checkpoints.epochs", &checkpoints.epochs, training.epochs);
+        check.inside("attribution", |check| attribution.validate(check));
+    }
+}
+
+impl AttributionConfig {
+    pub(super) fn validate(&self, check: &mut Check) {
+        let AttributionConfig { inputs, every, bootstrap } = self;
+        check.distinct("inputs", inputs, "inputs");
+        check.range("every", *every, 0, 10_000);
+        check.range("bootstrap", *bootstrap, 0, 10_000);
+    }
+}
+
+impl Method {
+    pub const ALL: [Method; 4] = [Method::PgdAt, Method::Trades, Method::FastAt, Method::Standard];
+
+    /// As in a configuration.
+    pub fn id(self) -> &'static str {
+        match self {
+            Method::Standard => "standard",
+            Method::PgdAt => "pgd_at",
+            Method::Trades => "trades",
+            Method::FastAt => "fast_at",
+        }
+    }
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Method::Standard => "Standard training",
+            Method::PgdAt => "PGD adversarial training",
+            Method::Trades => "TRADES",
+            Method::FastAt => "Fast adversarial training",
+        }
+    }
+
+    /// As part of a name: `PGD AT`.
+    pub fn short(self) -> &'static str {
+        match self {
+            Method::Standard => "standard",
+            Method::PgdAt => "PGD AT",
+            Method::Trades => "TRADES",
+            Method::FastAt => "fast AT",
+        }
+    }
+}
+
+impl Schedule {
+    pub const ALL: [Schedule; 3] = [Schedule::Milestones, Schedule::Cyclic, Schedule::Cosine];
+
+    pub fn id(self) -> &'static str {
+        match self {
+            Schedule::Milestones => "milestones",
+            Schedule::Cyclic => "cyclic",
+            Schedule::Cosine => "cosine",
+        }
+    }
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Schedule::Milestones => "Drops at milestones",
+            Schedule::Cyclic => "Cyclic",
+            Schedule::Cosine => "Cosine",
+        }
+    }
+}
+
+impl Inputs {
+    pub const ALL: [Inputs; 2] = [Inputs::Adversarial, Inputs::Clean];
+
+    /// As in file names and addresses: `adversarial`, `clean`.
+    pub fn id(self) -> &'static str {
+        match self {
+            Inputs::Adversarial => "adversarial",
+            Inputs::Clean => "clean",
+        }
+    }
+}
+
+impl BatchNormMode {
+    pub fn label(self) -> &'static str {
+        match self {
+            BatchNormMode::Train => "Train mode, as published",
+            BatchNormMode::Eval => "Eval mode",
+        }
+    }
+}

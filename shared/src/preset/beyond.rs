@@ -1,0 +1,98 @@
+//! What the field adds to the paper's experiments, on its CIFAR-10 recipe.
+
+use serde_json::Value;
+
+use super::paper::{cifar10_config, edited};
+use super::small::small;
+use super::{Preset, PresetGroup};
+use crate::api::SweepAxis;
+use crate::config::*;
+
+pub(super) fn presets() -> Vec<Preset> {
+    vec![
+        variant(
+            "trades",
+            "TRADES",
+            "β = 6, attacked by the divergence from clean predictions in eval mode.",
+            "Zhang et al. 2019, arXiv 1901.08573",
+            |config| {
+                config.training.method = Method::Trades;
+                config.attack.batch_norm = BatchNormMode::Eval;
+            },
+        ),
+        variant(
+            "label-smoothing",
+            "Label smoothing",
+            "AT with 0.1 of each label spread over all classes.",
+            "Szegedy et al. 2016, arXiv 1512.00567",
+            |config| {
+                config.training.label_smoothing = 0.1;
+            },
+        ),
+        variant(
+            "ema",
+            "Weight averaging",
+            "AT evaluated with an exponential moving average of the weights.",
+            "Rebuffi et al. 2021, arXiv 2103.01946",
+            |config| {
+                // A short run has no thousand steps to average over.
+                let decay = if config.training.epochs > 50 { 0.999 } else { 0.9 };
+                config.training.weight_averaging = Some(WeightAveragingConfig { decay, start_epoch: 1 });
+            },
+        ),
+        variant(
+            "awp",
+            "AWP",
+            "AT with the weights perturbed against the loss as well, γ = 0.01.",
+            "Wu et al. 2020, arXiv 2004.05884",
+            |config| {
+                let warmup_epochs = AwpConfig::default().warmup_epochs.min(config.training.epochs / 6);
+                config.training.awp = Some(AwpConfig { warmup_epochs, ..AwpConfig::default() });
+            },
+        ),
+        variant(
+            "wrn-34-10",
+            "WideResNet-34-10",
+            "E1's recipe on the network of the field's leader boards.",
+            "Zagoruyko and Komodakis 2016, arXiv 1605.07146",
+            |config| {
+                config.model = wide(Architecture::WideResnet34, config);
+            },
+        ),
+        variant(
+            "wrn-28-10",
+            "WideResNet-28-10",
+            "E1's recipe on the shallower wide network.",
+            "Zagoruyko and Komodakis 2016, arXiv 1605.07146",
+            |config| {
+                config.model = wide(Architecture::WideResnet28, config);
+            },
+        ),
+        variant("standard", "Standard training", "The control: the same network and schedule without an attack.", "CrossLens", |config| {
+            config.training.method = Method::Standard;
+        }),
+        Preset {
+            sweep: vec![SweepAxis { field: "seed".into(), values: (0..5).map(Value::from).collect() }],
+            ..variant("seeds", "Several seeds", "E1 with five seeds: mean and spread of everything that is measured.", "CrossLens", |_| {})
+        },
+    ]
+}
+
+/// E1 and the small form, each with the same edit.
+fn variant(id: &str, title: &str, description: &str, source: &str, edit: impl Fn(&mut TrainConfig)) -> Preset {
+    Preset {
+        id: id.into(),
+        group: PresetGroup::Beyond,
+        title: title.into(),
+        description: description.into(),
+        source: source.into(),
+        config: edited(cifar10_config(), &edit),
+        small: Some(small(&edit)),
+        sweep: Vec::new(),
+    }
+}
+
+/// The published network, or one stage of it as narrow as small forms are.
+fn wide(architecture: Architecture, config: &TrainConfig) -> ModelConfig {
+    ModelConfig { width: config.model.width, ..ModelConfig::of(architecture) }
+}
