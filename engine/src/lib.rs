@@ -5,6 +5,7 @@
 
 pub mod attack;
 pub mod attribution;
+pub mod autoattack;
 pub mod cancel;
 pub mod checkpoint;
 pub mod data;

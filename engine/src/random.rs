@@ -16,6 +16,8 @@ pub enum Purpose {
     Order,
     Step,
     Evaluation,
+    AutoAttack,
+    Square,
 }
 
 /// The name of a draw.

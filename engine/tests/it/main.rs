@@ -2,6 +2,7 @@
 
 mod attack;
 mod attribution;
+mod autoattack;
 mod checkpoint;
 mod cifar10;
 mod data;

@@ -1,0 +1,304 @@
+//! Square attack: random search with squares of shrinking size that looks at logits alone, and so does not mind gradients that mislead.
+//! Andriushchenko et al. 2020, <https://arxiv.org/abs/1912.00049>.
+//!
+//! Every query tries the same square on all images; what differs between them are signs.
+
+use shared::config::Norm;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::{Ball, Classifier, TINY, column, length, logits_of, normalized};
+use crate::Error;
+use crate::cancel::Cancel;
+use crate::random::{self, Purpose, Seed};
+
+/// Of the standard version.
+pub const QUERIES: u32 = 5000;
+
+/// The part of an image that the first squares cover.
+const FIRST_PART: f64 = 0.8;
+/// Queries between the looks at which images are done.
+const RETIRE_EVERY: u32 = 50;
+
+/// The random numbers of the first image.
+#[derive(Debug)]
+pub struct Opening {
+    /// ±1. ℓ∞: `[N, C, 1, W]`, vertical stripes; ℓ2: `[N, C, T, T]`, one for each tile of a grid.
+    pub signs: Tensor,
+    /// Which tiles are transposed, row by row; ℓ2 only.
+    pub transposed: Vec<bool>,
+}
+
+/// The random numbers of a query.
+#[derive(Debug)]
+pub struct Draw {
+    /// Row and column of the square as parts of the free space, in `[0, 1)`; the second square is for ℓ2 only.
+    pub corners: [[f64; 2]; 2],
+    /// ℓ2 only.
+    pub transposed: bool,
+    /// ±1 for each channel: `[1, C, 1, 1]` for ℓ∞, `[N, C, 1, 1]` for ℓ2.
+    pub signs: Tensor,
+}
+
+/// Where random numbers come from. `rows`, `[M]`, are the images of the batch that are still searched for.
+pub trait Draws {
+    /// `tiles`: the rows, and the columns, of the grid.
+    fn opening(&self, norm: Norm, tiles: i64, rows: &Tensor) -> Opening;
+    fn query(&self, norm: Norm, query: u32, rows: &Tensor) -> Draw;
+}
+
+/// Draws for a whole set of images, of which a batch is at `rows`.
+#[derive(Debug)]
+pub struct Seeded<'a> {
+    pub run: u32,
+    pub rows: &'a Tensor,
+    /// Of the set.
+    pub images: i64,
+    /// Channels, height, width.
+    pub shape: [i64; 3],
+    pub device: Device,
+}
+
+/// Searches for misclassified images within `ball`.
+///
+/// `images`: `[N, C, H, W]`; `labels`: `[N]`. Returns the given image where none was found.
+pub fn perturb(
+    classifier: &impl Classifier,
+    images: &Tensor,
+    labels: &Tensor,
+    ball: Ball,
+    queries: u32,
+    draws: &impl Draws,
+    cancel: &Cancel,
+) -> Result<Tensor, Error> {
+    let adversarial = images.copy();
+    // The images still searched for, and which of the batch they are. They drop out now and then rather than at once: to know their
+    // number is to wait for the GPU.
+    let [mut images, mut labels] = [images, labels].map(Tensor::shallow_clone);
+    let mut rows = Tensor::arange(labels.size()[0], (Kind::Int64, labels.device()));
+    let [_, height, width] = super::image_shape(&images);
+    let mut best = first(&images, ball, draws, &rows);
+    let mut margins = margin(classifier, &best, &labels);
+    let mut bump: Option<Bump> = None;
+
+    for query in 0..queries {
+        cancel.check()?;
+        let draw = draws.query(ball.norm, query, &rows);
+        let side = side(ball.norm, query, [height, width]);
+        let [first, second] = draw.corners.map(|corner| Window::new(corner, side, [height, width]));
+        let tried = match ball.norm {
+            Norm::Linf => {
+                let tried = best.copy();
+                let mut square = first.of(&tried);
+                square += &draw.signs * (2.0 * ball.eps.fraction());
+                ball.project(&images, &tried)
+            }
+            Norm::L2 => {
+                let bump = match &bump {
+                    Some(bump) if bump.side == side => bump,
+                    _ => bump.insert(Bump::new(side, &images)),
+                };
+                let offsets = shift_mass(&(&best - &images), ball, [first, second], &(bump.oriented(draw.transposed) * &draw.signs));
+                (&images + normalized(Norm::L2, &offsets) * ball.eps.fraction()).clamp_(0.0, 1.0)
+            }
+        };
+        let found = margin(classifier, &tried, &labels);
+        // An image once misclassified stays as it is.
+        let better = found.lt_tensor(&margins).logical_and(&margins.gt(0.0));
+        best = tried.where_self(&column(&better), &best);
+        margins = found.where_self(&better, &margins);
+
+        if (query + 1).is_multiple_of(RETIRE_EVERY) || query + 1 == queries {
+            let done = margins.le(0.0);
+            let [finished, left] = [&done, &done.logical_not()].map(|mask| mask.nonzero().squeeze_dim(1));
+            if finished.size()[0] > 0 {
+                let _ = adversarial.shallow_clone().index_copy_(0, &rows.index_select(0, &finished), &best.index_select(0, &finished));
+                for tensor in [&mut images, &mut labels, &mut rows, &mut best, &mut margins] {
+                    *tensor = tensor.index_select(0, &left);
+                }
+            }
+            if left.size()[0] == 0 {
+                break;
+            }
+        }
+    }
+    Ok(adversarial)
+}
+
+/// The logit of the label above the largest other one, `[N]`: below zero where the image is misclassified.
+fn margin(classifier: &impl Classifier, images: &Tensor, labels: &Tensor) -> Tensor {
+    no_grad(|| {
+        let logits = classifier.logits(images);
+        let others = logits.scatter_value(1, &labels.unsqueeze(1), f64::NEG_INFINITY);
+        logits_of(&logits, labels) - others.amax([1i64].as_slice(), false)
+    })
+}
+
+/// Where the search begins: stripes for ℓ∞, a grid of bumps for ℓ2.
+fn first(images: &Tensor, ball: Ball, draws: &impl Draws, rows: &Tensor) -> Tensor {
+    let eps = ball.eps.fraction();
+    let [_, height, width] = super::image_shape(images);
+    let side = (height.min(width) / 5).max(1);
+    let border = (height.min(width) - 5 * side).max(0) / 2;
+    // As many as fit whole; the public code also starts a last one that reaches over the edge, and leaves out what does not fit.
+    let tiles = (height.min(width) - border) / side;
+    let Opening { signs, transposed } = draws.opening(ball.norm, tiles, rows);
+    match ball.norm {
+        Norm::Linf => (images + signs * eps).clamp_(0.0, 1.0),
+        Norm::L2 => {
+            let bump = Bump::new(side, images);
+            let offsets = images.zeros_like();
+            for (tile, transposed) in (0..).zip(transposed) {
+                let (row, column) = (tile / tiles, tile % tiles);
+                let window = Window { row: border + row * side, column: border + column * side, side };
+                let sign = signs.narrow(2, row, 1).narrow(3, column, 1);
+                window.of(&offsets).copy_(&(bump.oriented(transposed) * sign));
+            }
+            (images + normalized(Norm::L2, &offsets) * eps).clamp_(0.0, 1.0)
+        }
+    }
+}
+
+/// Takes what the second window holds of the offsets, and what they are short of eps, and puts it into the first as a bump.
+fn shift_mass(offsets: &Tensor, ball: Ball, [first, second]: [Window; 2], bump: &Tensor) -> Tensor {
+    let squares = |values: &Tensor| (values * values).sum_dim_intlist([2i64, 3].as_slice(), true, None::<Kind>);
+    let offsets = offsets.copy();
+    let [_, channels, height, width] = offsets.size()[..] else { unreachable!("images have four dimensions") };
+    let either = Tensor::zeros([1, 1, height, width], (offsets.kind(), offsets.device()));
+    for window in [first, second] {
+        let _ = window.of(&either).fill_(1.0);
+    }
+    let available = squares(&(&offsets * either));
+    let lengths = length(Norm::L2, &offsets);
+    let missing = (ball.eps.fraction().powi(2) - &lengths * &lengths).clamp_min(0.0) / channels as f64;
+
+    let old = first.of(&offsets);
+    let shape = bump + &old / (squares(&old).sqrt() + TINY);
+    let shape = &shape / (squares(&shape).sqrt() + TINY) * (missing + available).sqrt();
+    let _ = second.of(&offsets).fill_(0.0);
+    first.of(&offsets).copy_(&shape);
+    offsets
+}
+
+/// The side of the square of a query.
+fn side(norm: Norm, query: u32, [height, width]: [i64; 2]) -> i64 {
+    // The published schedule, made for 10,000 queries; AutoAttack leaves it as it is for its 5,000.
+    const LAST_QUERIES: [u32; 9] = [10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000];
+    let halvings = LAST_QUERIES.iter().filter(|last| query > **last).count();
+    let part = FIRST_PART / f64::from(1u32 << halvings);
+    let side = (part * (height * width) as f64).sqrt().round_ties_even() as i64;
+    let side = match norm {
+        Norm::Linf => side.max(1),
+        // A bump has a middle.
+        Norm::L2 => side.max(3) | 1,
+    };
+    side.min(height).min(width)
+}
+
+/// A square of an image.
+#[derive(Clone, Copy)]
+struct Window {
+    row: i64,
+    column: i64,
+    side: i64,
+}
+
+impl Window {
+    /// As in the published code, the last row and column are never a corner unless nothing else is left.
+    fn new(corner: [f64; 2], side: i64, [height, width]: [i64; 2]) -> Self {
+        let [row, column] = [(corner[0], height), (corner[1], width)].map(|(part, length)| (part * (length - side) as f64) as i64);
+        Window { row, column, side }
+    }
+
+    /// The square of each image, sharing its memory.
+    fn of(self, images: &Tensor) -> Tensor {
+        images.narrow(2, self.row, self.side).narrow(3, self.column, self.side)
+    }
+}
+
+/// Two halves of opposite sign, each falling off from its middle; of length 1.
+struct Bump {
+    side: i64,
+    /// `[1, 1, side, side]`.
+    upright: Tensor,
+}
+
+impl Bump {
+    /// In the kind and on the device of `like`.
+    fn new(side: i64, like: &Tensor) -> Self {
+        let top = side / 2;
+        let mut values = half(top, side);
+        values.extend(half(side - top, side).iter().map(|value| -value));
+        let length = values.iter().map(|value| value * value).sum::<f64>().sqrt();
+        let values: Vec<f64> = values.iter().map(|value| value / length).collect();
+        let upright = Tensor::from_slice(&values).to_kind(like.kind()).to_device(like.device()).view([1, 1, side, side]);
+        Bump { side, upright }
+    }
+
+    fn oriented(&self, transposed: bool) -> Tensor {
+        if transposed { self.upright.transpose(2, 3) } else { self.upright.shallow_clone() }
+    }
+}
+
+/// A rectangle of length 1 whose values fall with the distance from its middle, row by row.
+fn half(height: i64, width: i64) -> Vec<f64> {
+    let rings = (height / 2 + 1).max(width / 2 + 1);
+    let mut values = Vec::new();
+    for row in 0..height {
+        for column in 0..width {
+            let distance = (row - height / 2).abs().max((column - width / 2).abs());
+            values.push((distance..rings).map(|ring| ((ring + 1) as f64).powi(-2)).sum::<f64>());
+        }
+    }
+    let length = values.iter().map(|value| value * value).sum::<f64>().sqrt();
+    values.iter().map(|value| value / length).collect()
+}
+
+impl Seeded<'_> {
+    fn seed(&self, step: u32) -> Seed {
+        Seed { run: self.run, purpose: Purpose::Square, epoch: 0, step }
+    }
+
+    /// ±1 for every image of the set, of which those at `rows` of the batch are given.
+    fn signs(&self, shape: [i64; 3], rows: &Tensor) -> Tensor {
+        let [channels, height, width] = shape;
+        let signs = signs([self.images, channels, height, width], self.device);
+        signs.index_select(0, &self.rows.index_select(0, rows))
+    }
+}
+
+impl Draws for Seeded<'_> {
+    fn opening(&self, norm: Norm, tiles: i64, rows: &Tensor) -> Opening {
+        let [channels, _, width] = self.shape;
+        random::draw(self.seed(0), || match norm {
+            Norm::Linf => Opening { signs: self.signs([channels, 1, width], rows), transposed: Vec::new() },
+            Norm::L2 => {
+                let transposed = uniform(tiles * tiles).iter().map(|value| *value > 0.5).collect();
+                Opening { transposed, signs: self.signs([channels, tiles, tiles], rows) }
+            }
+        })
+    }
+
+    fn query(&self, norm: Norm, query: u32, rows: &Tensor) -> Draw {
+        let [channels, ..] = self.shape;
+        random::draw(self.seed(query + 1), || {
+            let numbers = uniform(5);
+            let corners = [[numbers[0], numbers[1]], [numbers[2], numbers[3]]];
+            let signs = match norm {
+                Norm::Linf => signs([1, channels, 1, 1], self.device),
+                Norm::L2 => self.signs([channels, 1, 1], rows),
+            };
+            Draw { corners, transposed: numbers[4] > 0.5, signs }
+        })
+    }
+}
+
+/// ±1 with equal chances, float32.
+fn signs(shape: [i64; 4], device: Device) -> Tensor {
+    Tensor::rand(shape, (Kind::Float, device)).ge(0.5).to_kind(Kind::Float) * 2.0 - 1.0
+}
+
+/// Numbers in `[0, 1)`, from the generator of the CPU: positions are needed there, and a GPU need not be waited for.
+fn uniform(count: i64) -> Vec<f64> {
+    let values = Tensor::rand([count], (Kind::Double, Device::Cpu));
+    Vec::try_from(values).expect("a vector of float64")
+}
