@@ -9,7 +9,7 @@ use crate::cancel::Cancel;
 use shared::config::Norm;
 
 /// Of the standard version.
-const STEPS: u32 = 100;
+pub(super) const STEPS: u32 = 100;
 /// Steps before the first look at the step sizes, how many fewer each time, and the fewest: 0.22, 0.03 and 0.06 of all.
 const FIRST_INTERVAL: u32 = 22;
 const DECREMENT: u32 = 3;

@@ -9,7 +9,7 @@ use crate::Error;
 use crate::cancel::Cancel;
 
 /// Of the standard version.
-const STEPS: u32 = 100;
+pub(super) const STEPS: u32 = 100;
 
 /// How far past the boundary a step goes: just over it.
 const OVERSHOOT: f64 = 1.05;

@@ -8,7 +8,7 @@ pub mod apgd;
 pub mod fab;
 pub mod square;
 
-use shared::config::{BatchNormMode, Norm};
+use shared::config::{AutoAttack, BatchNormMode, Norm};
 use shared::eps::Eps;
 use tch::{Tensor, no_grad};
 
@@ -42,7 +42,7 @@ pub struct Ball {
     pub eps: Eps,
 }
 
-/// One pass over the images that are left. All of them in turn are AutoAttack.
+/// One pass over the images that are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     ApgdCe,
@@ -53,24 +53,35 @@ pub enum Stage {
     FabTargeted {
         rank: i64,
     },
-    Square,
+    Square {
+        queries: u32,
+    },
 }
 
-/// The stages for a classifier of so many classes, in their order.
+/// The stages of an attack on a classifier of so many classes.
 ///
 /// With fewer than ten classes there are fewer targets. The targeted DLR loss needs the fourth largest logit: with fewer than four
-/// classes APGD goes without it, where the public code fails, and what is measured is no longer the standard version
-/// (see [`is_standard`]).
-pub fn stages(classes: i64) -> Vec<Stage> {
+/// classes the attack has no stages, where the public code fails.
+pub fn stages(attack: AutoAttack, classes: i64, square_queries: u32) -> Vec<Stage> {
     let ranks = 1..=TARGETS.min(classes - 1);
-    let apgd_targeted = ranks.clone().filter(|_| is_standard(classes)).map(|rank| Stage::ApgdTargeted { rank });
-    let fab_targeted = ranks.map(|rank| Stage::FabTargeted { rank });
-    [Stage::ApgdCe].into_iter().chain(apgd_targeted).chain(fab_targeted).chain([Stage::Square]).collect()
+    match attack {
+        AutoAttack::ApgdCe => vec![Stage::ApgdCe],
+        AutoAttack::ApgdT if classes < apgd::CLASSES_FOR_DLR => Vec::new(),
+        AutoAttack::ApgdT => ranks.map(|rank| Stage::ApgdTargeted { rank }).collect(),
+        AutoAttack::FabT => ranks.map(|rank| Stage::FabTargeted { rank }).collect(),
+        AutoAttack::Square => vec![Stage::Square { queries: square_queries }],
+    }
 }
 
-/// Whether all four attacks are defined for so many classes.
-pub fn is_standard(classes: i64) -> bool {
-    classes >= apgd::CLASSES_FOR_DLR
+impl Stage {
+    /// What it takes for an image, a backward pass counted as two.
+    pub fn forward_passes(self) -> u32 {
+        match self {
+            Stage::ApgdCe | Stage::ApgdTargeted { .. } => 3 * (apgd::STEPS + 1),
+            Stage::FabTargeted { .. } => 4 * fab::STEPS,
+            Stage::Square { queries } => queries + 1,
+        }
+    }
 }
 
 /// A stage with its random numbers, drawn for a whole set of images: which of them are attacked together then changes nothing.
@@ -93,6 +104,7 @@ enum Search {
     /// `images`: the number of them in the set.
     Square {
         seed: u32,
+        queries: u32,
         images: i64,
     },
 }
@@ -108,7 +120,7 @@ impl Prepared {
             Stage::ApgdCe => Search::Apgd { start: start(0), rank: None },
             Stage::ApgdTargeted { rank } => Search::Apgd { start: start(rank), rank: Some(rank) },
             Stage::FabTargeted { rank } => Search::Fab { rank },
-            Stage::Square => Search::Square { seed, images: images.size()[0] },
+            Stage::Square { queries } => Search::Square { seed, queries, images: images.size()[0] },
         };
         Prepared { ball, search }
     }
@@ -139,9 +151,9 @@ impl Prepared {
                 let inside = column(&nearest.distances.le(self.ball.eps.fraction()));
                 Ok(nearest.images.where_self(&inside, images))
             }
-            Search::Square { seed, images: count } => {
+            Search::Square { seed, queries, images: count } => {
                 let draws = square::Seeded { run: *seed, rows, images: *count, shape: image_shape(images), device: images.device() };
-                square::perturb(classifier, images, labels, self.ball, square::QUERIES, &draws, cancel)
+                square::perturb(classifier, images, labels, self.ball, *queries, &draws, cancel)
             }
         }
     }

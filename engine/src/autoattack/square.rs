@@ -11,9 +11,6 @@ use crate::Error;
 use crate::cancel::Cancel;
 use crate::random::{self, Purpose, Seed};
 
-/// Of the standard version.
-pub const QUERIES: u32 = 5000;
-
 /// The part of an image that the first squares cover.
 const FIRST_PART: f64 = 0.8;
 /// Queries between the looks at which images are done.
@@ -181,7 +178,7 @@ fn shift_mass(offsets: &Tensor, ball: Ball, [first, second]: [Window; 2], bump: 
 
 /// The side of the square of a query.
 fn side(norm: Norm, query: u32, [height, width]: [i64; 2]) -> i64 {
-    // The published schedule, made for 10,000 queries; AutoAttack leaves it as it is for its 5,000.
+    // The published schedule, made for 10,000 queries; AutoAttack leaves it as it is for its 5,000, and so does any other number.
     const LAST_QUERIES: [u32; 9] = [10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000];
     let halvings = LAST_QUERIES.iter().filter(|last| query > **last).count();
     let part = FIRST_PART / f64::from(1u32 << halvings);

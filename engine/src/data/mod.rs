@@ -70,7 +70,7 @@ impl Split {
         Split { images, labels }
     }
 
-    fn label_list(&self) -> Vec<i64> {
+    pub(crate) fn label_list(&self) -> Vec<i64> {
         let mut labels = vec![0; self.len() as usize];
         let count = labels.len();
         self.labels.copy_data(&mut labels, count);

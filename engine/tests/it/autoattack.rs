@@ -2,11 +2,11 @@
 //! misclassified image is known in closed form.
 
 use engine::autoattack::square::{Draw, Draws, Opening};
-use engine::autoattack::{Ball, Classifier, Prepared, Stage, apgd, fab, is_standard, square, stages};
+use engine::autoattack::{Ball, Classifier, Prepared, Stage, apgd, fab, square, stages};
 use engine::cancel::Cancel;
 use engine::{Error, data};
 use safetensors::SafeTensors;
-use shared::config::Norm;
+use shared::config::{AutoAttack, Norm};
 use shared::dataset::Dataset;
 use shared::eps::Eps;
 use tch::{Device, Kind, Tensor};
@@ -257,7 +257,7 @@ fn square_fools_most_of_what_can_be_fooled_without_a_gradient() {
     for (norm, needs) in [(Norm::Linf, 1.3), (Norm::L2, 2.0)] {
         let distances = linear.nearest(norm);
         let ball = ball(norm, dividing(&distances));
-        let left = values(&linear.survivors(Stage::Square, ball, &linear.all()));
+        let left = values(&linear.survivors(Stage::Square { queries: 5000 }, ball, &linear.all()));
         for (left, distance) in left.iter().zip(distances) {
             assert!(*left == 1.0 || distance <= ball.eps.fraction() * (1.0 + 1e-6), "{norm:?}: fooled at {distance}");
             assert!(*left == 0.0 || distance * needs > ball.eps.fraction(), "{norm:?}: not fooled at {distance} of {ball:?}");
@@ -296,7 +296,7 @@ fn images_attacked_by_themselves_come_out_as_among_others() {
     let network = Perceptron::golden();
     let (images, labels) = (golden("images"), golden("labels"));
     for (norm, eps) in [(Norm::Linf, 0.06), (Norm::L2, 0.6)] {
-        for stage in [Stage::ApgdCe, Stage::ApgdTargeted { rank: 2 }, Stage::FabTargeted { rank: 2 }, Stage::Square] {
+        for stage in [Stage::ApgdCe, Stage::ApgdTargeted { rank: 2 }, Stage::FabTargeted { rank: 2 }, Stage::Square { queries: 5000 }] {
             let prepared = Prepared::new(stage, ball(norm, eps), &images, 1);
             let perturb = |rows: &[i64]| {
                 let rows = Tensor::from_slice(rows);
@@ -313,17 +313,12 @@ fn images_attacked_by_themselves_come_out_as_among_others() {
 
 #[test]
 fn fewer_classes_have_fewer_targets_and_below_four_no_targeted_dlr() {
-    let count = |classes| {
-        let stages = stages(classes);
-        let count = |kind: fn(&Stage) -> bool| stages.iter().filter(|stage| kind(stage)).count();
-        let targeted = count(|stage| matches!(stage, Stage::ApgdTargeted { .. }));
-        (targeted, count(|stage| matches!(stage, Stage::FabTargeted { .. })), stages.len(), is_standard(classes))
-    };
-    assert_eq!(count(100), (9, 9, 20, true));
-    assert_eq!(count(10), (9, 9, 20, true));
-    assert_eq!(count(4), (3, 3, 8, true));
-    assert_eq!(count(3), (0, 2, 4, false));
-    assert_eq!(count(2), (0, 1, 3, false));
+    let count = |classes| AutoAttack::ALL.map(|attack| stages(attack, classes, 5000).len());
+    assert_eq!(count(100), [1, 9, 9, 1]);
+    assert_eq!(count(10), [1, 9, 9, 1]);
+    assert_eq!(count(4), [1, 3, 3, 1]);
+    assert_eq!(count(3), [1, 0, 2, 1]);
+    assert_eq!(count(2), [1, 0, 1, 1]);
 }
 
 #[test]
@@ -332,7 +327,7 @@ fn a_canceled_stage_ends_before_its_next_step() {
     let cancel = Cancel::default();
     cancel.request();
     let rows = Tensor::arange(60, (Kind::Int64, Device::Cpu));
-    for stage in stages(5) {
+    for stage in AutoAttack::ALL.into_iter().flat_map(|attack| stages(attack, 5, 100)) {
         let prepared = Prepared::new(stage, ball(Norm::Linf, 0.1), &linear.images, 1);
         let outcome = prepared.perturb(&linear, &linear.images, &linear.labels, &rows, &cancel);
         assert!(matches!(outcome, Err(Error::Canceled)), "{stage:?}");

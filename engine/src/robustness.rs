@@ -1,0 +1,228 @@
+//! Robust accuracy, image by image: one attack after another on the images that all before have left. Can be stopped after every batch
+//! and goes on from there to the same numbers. Knows nothing of run directories.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use shared::config::AutoAttack;
+use shared::record::EvaluationStep;
+use tch::{Tensor, no_grad};
+
+use crate::Error;
+use crate::attack::{self, Attack};
+use crate::autoattack::{self, Ball, Classifier, Prepared, Stage};
+use crate::cancel::Cancel;
+use crate::data::Split;
+use crate::model::Network;
+use crate::random::{self, Purpose, Seed};
+
+/// Images attacked together; also what is lost at most when a worker is killed.
+const BATCH_SIZE: usize = 250;
+
+/// An attack with its name: one or more passes over the images that are left.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    pub name: String,
+    passes: Vec<Pass>,
+}
+
+#[derive(Clone, Debug)]
+enum Pass {
+    /// PGD from the random start of this number.
+    Pgd {
+        attack: Attack,
+        start: u32,
+    },
+    AutoAttack {
+        stage: Stage,
+        ball: Ball,
+    },
+}
+
+/// What is known of each image so far: enough to go on from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The class predicted for each image as it is; empty before they have been looked at.
+    pub clean: Vec<i64>,
+    /// The class predicted under the first attack that was successful; the clean one where none was.
+    pub worst: Vec<i64>,
+    /// `clean` first, then each attack that is done.
+    pub steps: Vec<EvaluationStep>,
+    under_way: Option<UnderWay>,
+}
+
+/// An attack that has begun.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct UnderWay {
+    pass: usize,
+    /// The first image that this pass has not come to.
+    next: usize,
+    /// Images that were left when the attack began.
+    attacked: usize,
+    seconds: f64,
+}
+
+/// What [`run`] reports as it goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// A batch is done: so much of all the work, in steps of an attack.
+    Batch { done: u32, of: u32 },
+    /// An attack is done.
+    Step(&'a EvaluationStep),
+}
+
+impl Trial {
+    /// PGD from several random starts, the first of which is that of every other measurement with the same seed.
+    pub fn pgd(attack: &Attack, starts: u32) -> Self {
+        let name = match starts {
+            1 => format!("PGD-{}", attack.steps),
+            starts => format!("PGD-{}, {starts} starts", attack.steps),
+        };
+        Trial { name, passes: (0..starts).map(|start| Pass::Pgd { attack: attack.clone(), start }).collect() }
+    }
+
+    /// One of the attacks of AutoAttack; none where it is not defined for so few classes.
+    pub fn autoattack(attack: AutoAttack, ball: Ball, classes: i64, square_queries: u32) -> Option<Self> {
+        let stages = autoattack::stages(attack, classes, square_queries);
+        let passes = stages.into_iter().map(|stage| Pass::AutoAttack { stage, ball }).collect::<Vec<_>>();
+        (!passes.is_empty()).then(|| Trial { name: attack.label().to_owned(), passes })
+    }
+}
+
+/// Attacks `split` with each of `trials` that `state` does not hold yet.
+///
+/// After an error, a cancel included, `state` is as after the last complete batch.
+pub fn run(
+    network: &Network,
+    split: &Split,
+    trials: &[Trial],
+    seed: u32,
+    state: &mut State,
+    cancel: &Cancel,
+    observe: &mut dyn FnMut(&State, Event<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let labels = split.label_list();
+    if state.steps.is_empty() {
+        let begun = Instant::now();
+        state.clean = look(network, split, cancel)?;
+        state.worst.clone_from(&state.clean);
+        state.finish("clean", labels.len(), begun.elapsed().as_secs_f64(), &labels);
+        state.report(observe)?;
+    }
+    // The first step is the clean one.
+    let mut done = state.steps.len() - 1;
+    while let Some(trial) = trials.get(done) {
+        let mut under_way = match &state.under_way {
+            Some(under_way) => under_way.clone(),
+            None => UnderWay { pass: 0, next: 0, attacked: state.left(&labels).len(), seconds: 0.0 },
+        };
+        while let Some(pass) = trial.passes.get(under_way.pass) {
+            let ready = pass.ready(split, seed);
+            let left: Vec<usize> = state.left(&labels).into_iter().filter(|image| *image >= under_way.next).collect();
+            for batch in left.chunks(BATCH_SIZE) {
+                let begun = Instant::now();
+                let rows = indices(batch, split);
+                let (images, labels_there) = split.select(&rows);
+                let found = ready.perturb(network, &rows, &images, &labels_there, cancel)?;
+                for (image, predicted) in batch.iter().zip(predictions(network, &found)) {
+                    state.worst[*image] = predicted;
+                }
+                under_way.next = batch[batch.len() - 1] + 1;
+                under_way.seconds += begun.elapsed().as_secs_f64();
+                state.under_way = Some(under_way.clone());
+                let before = work(trials[..done].iter().flat_map(|trial| &trial.passes)) + work(&trial.passes[..under_way.pass]);
+                let now = before + pass.work() * under_way.next as f64 / labels.len() as f64;
+                observe(state, Event::Batch { done: now as u32, of: work(trials.iter().flat_map(|trial| &trial.passes)) as u32 })?;
+            }
+            under_way = UnderWay { pass: under_way.pass + 1, next: 0, ..under_way };
+        }
+        state.under_way = None;
+        state.finish(&trial.name, under_way.attacked, under_way.seconds, &labels);
+        state.report(observe)?;
+        done += 1;
+    }
+    Ok(())
+}
+
+/// The classes predicted for all images as they are.
+fn look(network: &Network, split: &Split, cancel: &Cancel) -> Result<Vec<i64>, Error> {
+    let all: Vec<usize> = (0..split.len() as usize).collect();
+    let mut predicted = Vec::new();
+    for batch in all.chunks(BATCH_SIZE) {
+        cancel.check()?;
+        predicted.extend(predictions(network, &split.select(&indices(batch, split)).0));
+    }
+    Ok(predicted)
+}
+
+fn predictions(network: &Network, images: &Tensor) -> Vec<i64> {
+    let predicted = no_grad(|| network.logits(images)).argmax(1, false);
+    Vec::try_from(predicted).expect("a vector of class numbers")
+}
+
+fn indices(images: &[usize], split: &Split) -> Tensor {
+    let images: Vec<i64> = images.iter().map(|image| *image as i64).collect();
+    Tensor::from_slice(&images).to_device(split.labels.device())
+}
+
+fn work<'a>(passes: impl IntoIterator<Item = &'a Pass>) -> f64 {
+    passes.into_iter().map(Pass::work).sum()
+}
+
+impl State {
+    /// The images that every attack so far has left.
+    fn left(&self, labels: &[i64]) -> Vec<usize> {
+        (0..labels.len()).filter(|image| self.worst[*image] == labels[*image]).collect()
+    }
+
+    fn finish(&mut self, attack: &str, attacked: usize, seconds: f64, labels: &[i64]) {
+        let left = self.left(labels).len();
+        self.steps.push(EvaluationStep {
+            attack: attack.to_owned(),
+            attacked: attacked as u32,
+            broken: (attacked - left) as u32,
+            accuracy: left as f64 / labels.len() as f64,
+            seconds,
+        });
+    }
+
+    fn report(&self, observe: &mut dyn FnMut(&State, Event<'_>) -> Result<(), Error>) -> Result<(), Error> {
+        self.steps.last().map_or(Ok(()), |step| observe(self, Event::Step(step)))
+    }
+}
+
+/// A pass with its random numbers.
+enum Ready<'a> {
+    Pgd { attack: &'a Attack, start: Tensor },
+    AutoAttack(Prepared),
+}
+
+impl Pass {
+    fn ready(&self, split: &Split, seed: u32) -> Ready<'_> {
+        match self {
+            Pass::Pgd { attack, start } => {
+                let seed = Seed { run: seed, purpose: Purpose::Evaluation, epoch: 0, step: *start };
+                Ready::Pgd { attack, start: random::draw(seed, || attack.start(&split.images)) }
+            }
+            Pass::AutoAttack { stage, ball } => Ready::AutoAttack(Prepared::new(*stage, *ball, &split.images, seed)),
+        }
+    }
+
+    /// What the pass takes for an image, in forward passes; a backward pass takes about two.
+    fn work(&self) -> f64 {
+        match self {
+            Pass::Pgd { attack, .. } => 3.0 * f64::from(attack.steps),
+            Pass::AutoAttack { stage, .. } => f64::from(stage.forward_passes()),
+        }
+    }
+}
+
+impl Ready<'_> {
+    /// Adversarial images for those at `rows` of the split, or what else the attack ended with.
+    fn perturb(&self, network: &Network, rows: &Tensor, images: &Tensor, labels: &Tensor, cancel: &Cancel) -> Result<Tensor, Error> {
+        match self {
+            Ready::Pgd { attack, start } => attack::perturb(network, images, labels, &start.index_select(0, rows), attack, cancel),
+            Ready::AutoAttack(prepared) => prepared.perturb(network, images, labels, rows, cancel),
+        }
+    }
+}
