@@ -1,0 +1,64 @@
+//! Which images a run is about.
+
+use leptos::prelude::*;
+use shared::api::DatasetStatus;
+use shared::dataset::{Dataset, Source};
+use shared::format;
+
+use super::section::Section;
+use crate::components::field::{CheckField, SelectField, TextField, use_form};
+use crate::form::{self, Kind};
+use crate::load::fetched;
+
+#[component]
+pub fn DataSection() -> impl IntoView {
+    let form = use_form();
+    let datasets = fetched::<Vec<DatasetStatus>>(|| Some("api/datasets".to_owned()));
+    let dataset = Memo::new(move |_| {
+        let id = form.config.with(|config| form::text_of(form::at(config, "data.dataset")));
+        Dataset::ALL.into_iter().find(|dataset| dataset.id() == id)
+    });
+    let info = move || dataset.get().map(Dataset::info);
+    let about = Signal::derive(move || info().map(|info| info.description).unwrap_or_default());
+    let choose = Callback::new(move |(id,): (String,)| {
+        if let Some(dataset) = Dataset::ALL.into_iter().find(|dataset| dataset.id() == id) {
+            form.config.update(|config| form::switch_dataset(config, dataset));
+            form.edited.run(());
+        }
+    });
+    let in_folder = move || dataset.get().is_some_and(|dataset| dataset.source() == Source::Folder);
+    // What the server says comes first: it may know a folder that the browser does not.
+    let how_to_get = Signal::derive(move || {
+        let known = datasets.ready().and_then(|list| list.into_iter().find(|status| Some(status.info.id) == dataset.get()));
+        known.and_then(|status| status.info.how_to_get).or_else(|| info()?.how_to_get).unwrap_or_default()
+    });
+    let all = |count: Option<u32>| count.map(|count| format!("Empty: all {}.", format::count(count.into()))).unwrap_or_default();
+    let options = Dataset::ALL.map(|dataset| (dataset.id().to_owned(), dataset.info().title)).to_vec();
+    view! {
+        <Section title="Data">
+            <div class="field-wide"><SelectField path="data.dataset" label="Data set" options hint=about choose/></div>
+            <Show when=in_folder>
+                <div class="field-wide">
+                    <TextField path="data.path" label="Folder on the server" kind=Kind::Text hint=how_to_get placeholder="/data/cifar-10-batches-bin"/>
+                </div>
+            </Show>
+            <TextField
+                path="data.train_samples" label="Training images" kind=Kind::Number
+                hint=Signal::derive(move || all(info().and_then(|info| info.train_samples)))
+            />
+            <TextField
+                path="data.test_samples" label="Test images" kind=Kind::Number
+                hint=Signal::derive(move || all(info().and_then(|info| info.test_samples)))
+            />
+            <TextField
+                path="data.label_noise" label="Label noise" kind=Kind::Number
+                hint="Fraction of training labels replaced by another class; a known cause of robust overfitting (Dong et al. 2022)."
+            />
+            <TextField
+                path="data.holdout_samples" label="Held-out images" kind=Kind::Number
+                hint="Training images to choose the best checkpoint by. 0 chooses on the test set, as the paper does."
+            />
+            <CheckField path="data.augment" label="Augment" hint="Random crop with a reflected border and, for photographs, horizontal flip."/>
+        </Section>
+    }
+}
