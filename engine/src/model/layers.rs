@@ -1,4 +1,4 @@
-//! The three kinds of layers the networks are made of, and the list of their tensors under PyTorch's names.
+//! The layers the networks are made of, and the list of their tensors under PyTorch's names.
 
 use shared::config::BatchNormMode;
 use tch::{Device, Kind, Tensor};
@@ -18,6 +18,18 @@ pub struct Entry {
     pub role: Role,
 }
 
+/// How the public code of a network draws its first weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Initialization {
+    /// PyTorch's default.
+    Default,
+    /// Convolutions normal with variance 2/(k²·to), biases of linear layers 0: WideResNet, <https://arxiv.org/abs/1605.07146>.
+    FanOut,
+    /// Linear layers normal with standard deviation 0.02 and bias 0, as timm has it for vision transformers. timm cuts the normal off at
+    /// ±2, a hundred standard deviations out.
+    Narrow,
+}
+
 /// Makes layers and keeps their tensors in the order they are made, which is the order of PyTorch's state dict.
 ///
 /// Draws weights from the default generator.
@@ -25,14 +37,27 @@ pub struct Entry {
 pub(super) struct Builder {
     pub(super) kind: Kind,
     pub(super) device: Device,
+    pub(super) initialization: Initialization,
     pub(super) entries: Vec<Entry>,
 }
 
 impl Builder {
     pub(super) fn conv(&mut self, name: &str, [from, to]: [i64; 2], kernel: i64, stride: i64) -> Conv {
-        let fan_in = from * kernel * kernel;
-        let weight = self.uniform(format!("{name}.weight"), &[to, from, kernel, kernel], fan_in);
+        let (name, shape) = (format!("{name}.weight"), [to, from, kernel, kernel]);
+        let weight = match self.initialization {
+            Initialization::FanOut => self.normal(name, &shape, (2.0 / (to * kernel * kernel) as f64).sqrt()),
+            Initialization::Default | Initialization::Narrow => self.uniform(name, &shape, from * kernel * kernel),
+        };
         Conv { weight, stride, padding: kernel / 2 }
+    }
+
+    /// A convolution with bias that cuts images into squares without overlap.
+    pub(super) fn patches(&mut self, name: &str, [from, to]: [i64; 2], side: i64) -> Patches {
+        let fan_in = from * side * side;
+        Patches {
+            weight: self.uniform(format!("{name}.weight"), &[to, from, side, side], fan_in),
+            bias: self.uniform(format!("{name}.bias"), &[to], fan_in),
+        }
     }
 
     pub(super) fn batch_norm(&mut self, name: &str, channels: i64) -> BatchNorm {
@@ -50,19 +75,46 @@ impl Builder {
         }
     }
 
-    pub(super) fn linear(&mut self, name: &str, [from, to]: [i64; 2]) -> Linear {
-        Linear {
-            weight: self.uniform(format!("{name}.weight"), &[to, from], from),
-            bias: self.uniform(format!("{name}.bias"), &[to], from),
+    pub(super) fn layer_norm(&mut self, name: &str, length: i64) -> LayerNorm {
+        let options = (self.kind, self.device);
+        LayerNorm {
+            weight: self.entry(format!("{name}.weight"), Tensor::ones(length, options), Role::Parameter),
+            bias: self.entry(format!("{name}.bias"), Tensor::zeros(length, options), Role::Parameter),
         }
+    }
+
+    pub(super) fn linear(&mut self, name: &str, [from, to]: [i64; 2]) -> Linear {
+        const NARROW: f64 = 0.02;
+        let [weight, bias] = ["weight", "bias"].map(|leaf| format!("{name}.{leaf}"));
+        let weight = match self.initialization {
+            Initialization::Narrow => self.normal(weight, &[to, from], NARROW),
+            Initialization::Default | Initialization::FanOut => self.uniform(weight, &[to, from], from),
+        };
+        let bias = match self.initialization {
+            Initialization::Default => self.uniform(bias, &[to], from),
+            Initialization::FanOut | Initialization::Narrow => {
+                self.entry(bias, Tensor::zeros(to, (self.kind, self.device)), Role::Parameter)
+            }
+        };
+        Linear { weight, bias }
+    }
+
+    /// A parameter drawn from a normal distribution around 0.
+    pub(super) fn normal(&mut self, name: String, shape: &[i64], std: f64) -> Tensor {
+        let values = Tensor::randn(shape, (self.kind, Device::Cpu)) * std;
+        self.drawn(name, values)
     }
 
     /// PyTorch's default for convolutions and linear layers: Kaiming-uniform with a = √5, which is uniform within 1/√fan_in.
     fn uniform(&mut self, name: String, shape: &[i64], fan_in: i64) -> Tensor {
         let bound = 1.0 / (fan_in as f64).sqrt();
-        // Drawn on the CPU, so that a seed gives the same network on every device.
         let values = Tensor::rand(shape, (self.kind, Device::Cpu)) * (2.0 * bound) - bound;
-        let values = match (self.device, shape.len()) {
+        self.drawn(name, values)
+    }
+
+    /// Takes values drawn on the CPU, so that a seed gives the same network on every device.
+    fn drawn(&mut self, name: String, values: Tensor) -> Tensor {
+        let values = match (self.device, values.dim()) {
             (Device::Cpu, 4) => channels_last(&values),
             _ => values.to_device(self.device),
         };
@@ -97,6 +149,20 @@ impl Conv {
 }
 
 #[derive(Debug)]
+pub(super) struct Patches {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Patches {
+    /// `xs`: `[N, from, H, W]`. Returns `[N, to, H/side, W/side]`.
+    pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
+        let side = self.weight.size()[2];
+        xs.conv2d(&self.weight, Some(&self.bias), [side, side], [0, 0], [1, 1], 1)
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct BatchNorm {
     weight: Tensor,
     bias: Tensor,
@@ -106,11 +172,15 @@ pub(super) struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// Normalizes and rectifies: every batch normalization of a pre-activation network is followed by a ReLU.
     pub(super) fn forward_relu(&self, xs: &Tensor, mode: BatchNormMode) -> Tensor {
+        self.forward(xs, mode).relu_()
+    }
+
+    /// `xs`: `[N, C, H, W]`. Returns a tensor of its own, which may be changed in place.
+    pub(super) fn forward(&self, xs: &Tensor, mode: BatchNormMode) -> Tensor {
         const MOMENTUM: f64 = 0.1;
         const EPSILON: f64 = 1e-5;
-        let mut ys = match mode {
+        match mode {
             BatchNormMode::Train => {
                 let _ = self.batches_tracked.shallow_clone().g_add_scalar_(1);
                 let (mean, var) = (Some(&self.running_mean), Some(&self.running_var));
@@ -124,8 +194,22 @@ impl BatchNorm {
                 let per_channel = [1, -1, 1, 1];
                 shift.view(per_channel).addcmul(xs, &scale.view(per_channel))
             }
-        };
-        ys.relu_()
+        }
+    }
+}
+
+/// Normalizes each token.
+#[derive(Debug)]
+pub(super) struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl LayerNorm {
+    pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
+        // timm's for vision transformers; PyTorch's default is 1e-5.
+        const EPSILON: f64 = 1e-6;
+        xs.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), EPSILON, true)
     }
 }
 

@@ -1,21 +1,23 @@
-//! Pre-activation residual networks: He et al. 2016, <https://arxiv.org/abs/1603.05027>.
+//! Residual networks that normalize before each convolution: PreActResNet (He et al. 2016, <https://arxiv.org/abs/1603.05027>) and
+//! WideResNet (Zagoruyko and Komodakis 2016, <https://arxiv.org/abs/1605.07146>), which differ in depth, widths and names.
 //!
-//! Tensor names are those of the PyTorch code that the robust-training literature shares (`conv1`, `layer1.0.bn1`, …, `bn`, `linear`).
+//! Tensor names are those of the PyTorch code that the robust-training literature shares: `conv1`, `layer1.0.bn1`, …, `bn`, `linear`, and
+//! for WideResNet `conv1`, `block1.layer.0.bn1`, …, `bn1`, `fc`.
 //! PreActResNet-18 of width 64 has 11.17 million parameters; under PGD-10 adversarial training on CIFAR-10 at ℓ∞ 8/255 its best
-//! checkpoint is reported at 47.8 % robust accuracy (Wei et al. 2025, arXiv 2506.05032).
+//! checkpoint is reported at 47.8 % robust accuracy (Wei et al. 2025, arXiv 2506.05032). WideResNet-34-10 has 46.16 million.
 
-use shared::config::{Architecture, BatchNormMode};
+use shared::config::BatchNormMode;
 use tch::{Kind, Tensor};
 
-use super::layers::{BatchNorm, Builder, Conv, Linear};
+use super::Body;
+use super::layers::{BatchNorm, Builder, Conv, Initialization, Linear};
 
 #[derive(Debug)]
 pub(super) struct PreActResNet {
     stem: Conv,
-    blocks: Vec<Block>,
+    stages: Vec<Vec<Block>>,
     norm: BatchNorm,
-    pub(super) linear: Linear,
-    pub(super) feature_dim: i64,
+    linear: Linear,
 }
 
 /// Two 3×3 convolutions, each after normalization and ReLU, around which the input is added.
@@ -30,48 +32,80 @@ struct Block {
 }
 
 impl PreActResNet {
-    /// `channels`: of the images; `width`: of the first stage. Every later stage doubles the width and halves the side.
-    pub(super) fn new(builder: &mut Builder, architecture: Architecture, channels: i64, width: i64, classes: i64) -> Self {
-        let (stages, blocks_per_stage) = match architecture {
-            Architecture::PreactResnet18 => (4, 2),
-            Architecture::PreactResnetSmall => (3, 1),
-            other => unimplemented!("{other:?}"),
-        };
+    /// `depth`: stages, and blocks of each; `channels`: of the images; `width`: of the first stage. Every later stage doubles the width
+    /// and halves the side.
+    pub(super) fn new(builder: &mut Builder, [stages, blocks]: [u32; 2], channels: i64, width: i64, classes: i64) -> Self {
         let stem = builder.conv("conv1", [channels, width], 3, 1);
-        let mut blocks = Vec::new();
-        let mut from = width;
-        for stage in 0..stages {
-            let to = width << stage;
-            for index in 0..blocks_per_stage {
-                let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-                blocks.push(Block::new(builder, &format!("layer{}.{index}", stage + 1), [from, to], stride));
-                from = to;
-            }
-        }
-        let norm = builder.batch_norm("bn", from);
-        let linear = builder.linear("linear", [from, classes]);
-        PreActResNet { stem, blocks, norm, linear, feature_dim: from }
+        let name = |stage, index| format!("layer{stage}.{index}");
+        let (stages, features) = make_stages(builder, [stages, blocks], width, width, name, "shortcut.0");
+        let norm = builder.batch_norm("bn", features);
+        PreActResNet { stem, stages, norm, linear: builder.linear("linear", [features, classes]) }
     }
 
-    /// `xs`: `[N, channels, H, W]`, normalized. Returns the features, `[N, feature_dim]`.
-    pub(super) fn features(&self, xs: &Tensor, mode: BatchNormMode) -> Tensor {
-        let mut ys = self.stem.forward(xs);
-        for block in &self.blocks {
-            ys = block.forward(&ys, mode);
+    /// WideResNet of `6 blocks + 4` layers.
+    pub(super) fn wide(builder: &mut Builder, blocks: u32, channels: i64, width: i64, classes: i64) -> Self {
+        const STEM: i64 = 16;
+        builder.initialization = Initialization::FanOut;
+        let stem = builder.conv("conv1", [channels, STEM], 3, 1);
+        let name = |stage, index| format!("block{stage}.layer.{index}");
+        let (stages, features) = make_stages(builder, [3, blocks], STEM, width, name, "convShortcut");
+        let norm = builder.batch_norm("bn1", features);
+        PreActResNet { stem, stages, norm, linear: builder.linear("fc", [features, classes]) }
+    }
+}
+
+/// The stages, and the channels that the last of them gives.
+fn make_stages(
+    builder: &mut Builder,
+    [stages, blocks]: [u32; 2],
+    stem: i64,
+    width: i64,
+    name: impl Fn(u32, u32) -> String,
+    shortcut: &str,
+) -> (Vec<Vec<Block>>, i64) {
+    let mut from = stem;
+    let mut made = Vec::new();
+    for stage in 0..stages {
+        let to = width << stage;
+        let mut stage_blocks = Vec::new();
+        for index in 0..blocks {
+            let stride = if stage > 0 && index == 0 { 2 } else { 1 };
+            stage_blocks.push(Block::new(builder, &name(stage + 1, index), [from, to], stride, shortcut));
+            from = to;
         }
-        // The published network pools 4×4, all that is left of 32×32; the mean is the same there and fits every size.
+        made.push(stage_blocks);
+    }
+    (made, from)
+}
+
+impl Body for PreActResNet {
+    fn features(&self, xs: &Tensor, mode: BatchNormMode, mut stages: Option<&mut Vec<Tensor>>) -> Tensor {
+        let mut ys = self.stem.forward(xs);
+        for stage in &self.stages {
+            for block in stage {
+                ys = block.forward(&ys, mode);
+            }
+            if let Some(stages) = &mut stages {
+                stages.push(ys.shallow_clone());
+            }
+        }
+        // The published networks pool all that is left of 32×32; the mean is the same there and fits every size.
         self.norm.forward_relu(&ys, mode).mean_dim([2i64, 3].as_slice(), false, None::<Kind>)
+    }
+
+    fn linear(&self) -> &Linear {
+        &self.linear
     }
 }
 
 impl Block {
-    fn new(builder: &mut Builder, name: &str, [from, to]: [i64; 2], stride: i64) -> Self {
+    fn new(builder: &mut Builder, name: &str, [from, to]: [i64; 2], stride: i64, shortcut: &str) -> Self {
         Block {
             norm1: builder.batch_norm(&format!("{name}.bn1"), from),
             conv1: builder.conv(&format!("{name}.conv1"), [from, to], 3, stride),
             norm2: builder.batch_norm(&format!("{name}.bn2"), to),
             conv2: builder.conv(&format!("{name}.conv2"), [to, to], 3, 1),
-            shortcut: (stride != 1 || from != to).then(|| builder.conv(&format!("{name}.shortcut.0"), [from, to], 1, stride)),
+            shortcut: (stride != 1 || from != to).then(|| builder.conv(&format!("{name}.{shortcut}"), [from, to], 1, stride)),
         }
     }
 

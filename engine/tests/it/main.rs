@@ -7,6 +7,7 @@ mod checkpoint;
 mod cifar10;
 mod data;
 mod golden;
+mod model;
 mod training;
 mod worker;
 

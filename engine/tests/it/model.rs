@@ -1,0 +1,102 @@
+//! Shapes, names and sizes of the architectures; what they compute is held by the golden numbers.
+
+use engine::model::Network;
+use shared::config::{Architecture, BatchNormMode, ModelConfig};
+use shared::dataset::{Dataset, DatasetInfo};
+use tch::{Device, Kind, Tensor};
+
+use crate::values;
+
+/// Narrow enough that a forward pass takes milliseconds.
+fn narrow(architecture: Architecture) -> ModelConfig {
+    let width = if architecture == Architecture::DeitTiny { 12 } else { 8 };
+    ModelConfig { width: Some(width), ..ModelConfig::of(architecture) }
+}
+
+fn network(config: &ModelConfig, info: &DatasetInfo) -> Network {
+    tch::set_num_threads(1);
+    Network::new(config, info, 3, Kind::Float, Device::Cpu)
+}
+
+fn of_side(side: u32) -> DatasetInfo {
+    DatasetInfo { shape: [3, side, side], ..Dataset::Cifar10.info() }
+}
+
+#[test]
+fn published_networks_have_their_published_number_of_parameters() {
+    let info = Dataset::Cifar10.info();
+    for (architecture, expected) in [
+        (Architecture::PreactResnet18, 11_172_170),
+        (Architecture::Resnet18, 11_173_962),
+        (Architecture::WideResnet28, 36_479_194),
+        (Architecture::WideResnet34, 46_160_474),
+        (Architecture::DeitTiny, 5_362_762),
+    ] {
+        assert_eq!(network(&ModelConfig::of(architecture), &info).parameter_count(), expected, "{architecture:?}");
+    }
+}
+
+#[test]
+fn every_stage_gives_a_map_that_halves_as_the_network_says() {
+    for (architecture, side, expected) in [
+        (Architecture::PreactResnet18, 32, vec![[8, 32], [16, 16], [32, 8], [64, 4]]),
+        (Architecture::PreactResnetSmall, 8, vec![[8, 8], [16, 4], [32, 2]]),
+        (Architecture::Resnet18, 64, vec![[8, 64], [16, 32], [32, 16], [64, 8]]),
+        (Architecture::WideResnet28, 32, vec![[8, 32], [16, 16], [32, 8]]),
+        (Architecture::WideResnet34, 16, vec![[8, 16], [16, 8], [32, 4]]),
+        (Architecture::DeitTiny, 32, vec![[12, 8], [12, 8], [12, 8], [12, 8]]),
+    ] {
+        let info = of_side(side);
+        let network = network(&narrow(architecture), &info);
+        let images = Tensor::rand([2, 3, i64::from(side), i64::from(side)], (Kind::Float, Device::Cpu));
+        let (stages, output) = network.forward_stages(&images, BatchNormMode::Eval);
+        let shapes: Vec<Vec<i64>> = stages.iter().map(Tensor::size).collect();
+        let expected: Vec<Vec<i64>> = expected.iter().map(|[channels, side]| vec![2, *channels, *side, *side]).collect();
+        assert_eq!(shapes, expected, "{architecture:?}");
+        assert_eq!(stages.len() as u32, architecture.stages());
+        assert_eq!(output.logits.size(), [2, 10]);
+        assert_eq!(output.features.size(), [2, i64::from(network.feature_dim())]);
+        assert_eq!(network.linear_weight().size(), [10, i64::from(network.feature_dim())]);
+        let plain = network.forward(&images, BatchNormMode::Eval);
+        assert_eq!(values(&plain.logits), values(&output.logits), "{architecture:?}");
+    }
+}
+
+#[test]
+fn logits_can_be_differentiated_by_every_stage() {
+    for architecture in Architecture::ALL {
+        let network = network(&narrow(architecture), &of_side(16));
+        let images = Tensor::rand([2, 3, 16, 16], (Kind::Float, Device::Cpu));
+        for mode in [BatchNormMode::Eval, BatchNormMode::Train] {
+            let (stages, output) = network.forward_stages(&images, mode);
+            let logit = output.logits.select(1, 3).sum(Kind::Float);
+            let gradients = Tensor::run_backward(&[logit], &stages, false, false);
+            for (stage, (map, gradient)) in (1..).zip(stages.iter().zip(&gradients)) {
+                assert_eq!(map.size(), gradient.size());
+                let unread = architecture == Architecture::DeitTiny && stage == architecture.stages();
+                let moves = gradient.abs().sum(Kind::Double).double_value(&[]) > 0.0;
+                assert_eq!(moves, !unread, "{architecture:?}, stage {stage}, {mode:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn first_weights_are_drawn_as_the_public_code_draws_them() {
+    #[track_caller]
+    fn check(config: &ModelConfig, name: &str, std: f64) {
+        let network = network(config, &Dataset::Cifar10.info());
+        let entry = network.entries().iter().find(|entry| entry.name == name).unwrap();
+        let found = entry.tensor.std(false).double_value(&[]);
+        // Of some ten thousand draws.
+        assert!((found - std).abs() <= 0.03 * std, "{name}: {found} is not {std}");
+    }
+    let uniform = |fan_in: f64| 1.0 / (3.0 * fan_in).sqrt();
+    check(&narrow(Architecture::Resnet18), "layer4.1.conv2.weight", uniform(9.0 * 64.0));
+    check(&narrow(Architecture::WideResnet28), "block3.layer.1.conv1.weight", (2.0 / (9.0 * 32.0) as f64).sqrt());
+    check(&ModelConfig::of(Architecture::DeitTiny), "blocks.11.mlp.fc1.weight", 0.02);
+    check(&ModelConfig::of(Architecture::DeitTiny), "pos_embed", 0.02);
+    check(&ModelConfig::of(Architecture::DeitTiny), "patch_embed.proj.weight", uniform(48.0));
+    check(&narrow(Architecture::WideResnet28), "fc.bias", 0.0);
+    check(&ModelConfig::of(Architecture::DeitTiny), "head.bias", 0.0);
+}
