@@ -70,7 +70,7 @@ pub fn measure_in_batches(
     let start = match measured {
         Measured::Clean => None,
         Measured::Attacked { attack, seed } => {
-            Some((attack, random::draw(Seed::once(seed, Purpose::Evaluation), || attack.start(&split.images))))
+            Some((attack, random::draw(Seed::once(seed, Purpose::Evaluation), || attack.start(&split.images()))))
         }
     };
     let mut sums = ClassSums::new(network.classes(), i64::from(network.feature_dim()), network.device());
@@ -80,8 +80,7 @@ pub fn measure_in_batches(
         cancel.check()?;
         let first = i64::from(step) * batch_size;
         let length = batch_size.min(split.len() - first);
-        let labels = split.labels.narrow(0, first, length);
-        let mut images = split.images.narrow(0, first, length);
+        let (mut images, labels) = split.narrow(first, length);
         if let Some((attack, start)) = &start {
             images = attack::perturb(network, &images, &labels, &start.narrow(0, first, length), attack, cancel)?;
         }

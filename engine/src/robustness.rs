@@ -202,9 +202,9 @@ impl Pass {
         match self {
             Pass::Pgd { attack, start } => {
                 let seed = Seed { run: seed, purpose: Purpose::Evaluation, epoch: 0, step: *start };
-                Ready::Pgd { attack, start: random::draw(seed, || attack.start(&split.images)) }
+                Ready::Pgd { attack, start: random::draw(seed, || attack.start(&split.images())) }
             }
-            Pass::AutoAttack { stage, ball } => Ready::AutoAttack(Prepared::new(*stage, *ball, &split.images, seed)),
+            Pass::AutoAttack { stage, ball } => Ready::AutoAttack(Prepared::new(*stage, *ball, &split.images(), seed)),
         }
     }
 

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use serde_pickle::{DeOptions, HashableValue, Value};
 use shared::dataset::DatasetInfo;
-use tch::{Kind, Tensor};
 
 use super::Split;
 use crate::Error;
@@ -41,9 +40,8 @@ pub(super) fn load(folder: &Path, info: &DatasetInfo) -> Result<(Split, Split), 
             all.labels.extend(batch.labels);
             all.pixels.extend(batch.pixels);
         }
-        let [channels, height, width] = info.shape.map(i64::from);
-        let pixels = Tensor::from_slice(&all.pixels).view([-1, channels, height, width]).to_kind(Kind::Float) / 255.0;
-        Ok(Split { images: pixels, labels: Tensor::from_slice(&all.labels).to_kind(Kind::Int64) })
+        let labels: Vec<i64> = all.labels.iter().map(|label| i64::from(*label)).collect();
+        Ok(Split::of_bytes(&all.pixels, u8::MAX, &labels, info.shape))
     };
     Ok((read(&TRAIN_FILES)?, read(&[TEST_FILE])?))
 }

@@ -8,7 +8,7 @@ use crate::Error;
 
 const FILE: &str = include_str!("../../data/digits.csv");
 /// Pixels are counts of 0 to 16 dark points in a 4×4 cell.
-const WHITE: f32 = 16.0;
+const WHITE: u8 = 16;
 
 /// Training and test images: every third one, from the third, is for testing.
 pub(super) fn load(info: &DatasetInfo) -> Result<(Split, Split), Error> {
@@ -17,9 +17,9 @@ pub(super) fn load(info: &DatasetInfo) -> Result<(Split, Split), Error> {
         let row = row.map_err(|error| Error::Data(format!("the embedded digits cannot be read: {error}")))?;
         let Some((label, pixels)) = row.split_last() else { continue };
         let (images, labels) = &mut parts[usize::from(index % 3 == 2)];
-        images.extend(pixels.iter().map(|pixel| f32::from(*pixel) / WHITE));
+        images.extend(pixels);
         labels.push(i64::from(*label));
     }
-    let [train, test] = parts.map(|(images, labels)| Split::new(&images, &labels, info));
+    let [train, test] = parts.map(|(images, labels)| Split::of_bytes(&images, WHITE, &labels, info.shape));
     Ok((train, test))
 }

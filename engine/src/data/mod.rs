@@ -16,10 +16,14 @@ use tch::{Device, Kind, Tensor};
 use crate::Error;
 
 /// Images with their labels.
+///
+/// Pixels that come as bytes stay bytes until they are selected: a quarter of the memory, and the same numbers.
 #[derive(Debug)]
 pub struct Split {
-    /// `[N, C, H, W]`, float32 in `[0, 1]`.
-    pub images: Tensor,
+    /// `[N, C, H, W]`: uint8 from 0 to `white`, or floats in `[0, 1]`.
+    pixels: Tensor,
+    /// The byte that is 1, a float32 scalar on the device of the pixels, for pixels that are bytes.
+    white: Option<Tensor>,
     /// `[N]`, int64.
     pub labels: Tensor,
 }
@@ -37,10 +41,30 @@ pub struct Data {
 }
 
 impl Split {
-    fn new(pixels: &[f32], labels: &[i64], info: &DatasetInfo) -> Self {
-        let [channels, height, width] = info.shape.map(i64::from);
-        let count = labels.len() as i64;
-        Split { images: Tensor::from_slice(pixels).view([count, channels, height, width]), labels: Tensor::from_slice(labels) }
+    /// Images that are floats in `[0, 1]` already, `[N, C, H, W]`, with their labels, `[N]`.
+    pub fn new(images: Tensor, labels: Tensor) -> Self {
+        Split { pixels: images, white: None, labels }
+    }
+
+    /// Images of `shape` whose pixels run from 0 to `white`, image by image, channel by channel, row by row.
+    fn of_bytes(pixels: &[u8], white: u8, labels: &[i64], shape: [u32; 3]) -> Self {
+        let [channels, height, width] = shape.map(i64::from);
+        let pixels = Tensor::from_slice(pixels).view([labels.len() as i64, channels, height, width]);
+        Split { pixels, white: Some(Tensor::from(f32::from(white))), labels: Tensor::from_slice(labels) }
+    }
+
+    /// Pixels, or a selection of them, as floats in `[0, 1]`.
+    fn floats(&self, pixels: Tensor) -> Tensor {
+        match &self.white {
+            // Divided by a tensor: a number would be replaced by its reciprocal on CUDA, which changes last bits.
+            Some(white) => pixels.to_kind(Kind::Float) / white,
+            None => pixels,
+        }
+    }
+
+    /// All images, `[N, C, H, W]`, float in `[0, 1]`. Copies those that are kept as bytes.
+    pub fn images(&self) -> Tensor {
+        self.floats(self.pixels.shallow_clone())
     }
 
     pub fn len(&self) -> i64 {
@@ -52,12 +76,21 @@ impl Split {
     }
 
     pub fn to_device(&self, device: Device) -> Self {
-        Split { images: self.images.to_device(device), labels: self.labels.to_device(device) }
+        Split {
+            pixels: self.pixels.to_device(device),
+            white: self.white.as_ref().map(|white| white.to_device(device)),
+            labels: self.labels.to_device(device),
+        }
     }
 
     /// The images and labels at `indices`, `[B]`.
     pub fn select(&self, indices: &Tensor) -> (Tensor, Tensor) {
-        (self.images.index_select(0, indices), self.labels.index_select(0, indices))
+        (self.floats(self.pixels.index_select(0, indices)), self.labels.index_select(0, indices))
+    }
+
+    /// `length` images and labels from `first` on.
+    pub fn narrow(&self, first: i64, length: i64) -> (Tensor, Tensor) {
+        (self.floats(self.pixels.narrow(0, first, length)), self.labels.narrow(0, first, length))
     }
 
     /// A random order of the images, `[N]`; draws from the default generator of the CPU.
@@ -66,8 +99,9 @@ impl Split {
     }
 
     fn part(&self, indices: &[i64]) -> Self {
-        let (images, labels) = self.select(&Tensor::from_slice(indices).to_device(self.labels.device()));
-        Split { images, labels }
+        let indices = Tensor::from_slice(indices).to_device(self.labels.device());
+        let white = self.white.as_ref().map(Tensor::shallow_clone);
+        Split { pixels: self.pixels.index_select(0, &indices), white, labels: self.labels.index_select(0, &indices) }
     }
 
     pub(crate) fn label_list(&self) -> Vec<i64> {

@@ -53,7 +53,7 @@ pub fn images(seed: u32, part: Part, count: u32) -> Split {
         (own * contrast() * OWN + shared * contrast() * SHARED + noise + 0.5).clamp_(0.0, 1.0)
     });
     debug_assert_eq!(images.size()[1..], Dataset::Synthetic.info().shape.map(i64::from));
-    Split { images, labels }
+    Split::new(images, labels)
 }
 
 /// One pattern for each class, then one for each pair: `[15, 3, 32, 32]`, mean square 1.

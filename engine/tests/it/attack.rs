@@ -25,7 +25,7 @@ fn attack(norm: Norm) -> Attack {
 
 fn digits() -> (Tensor, Tensor) {
     let data = data::load(&tiny_config().data, 1).unwrap();
-    (data.test.images, data.test.labels)
+    (data.test.images(), data.test.labels)
 }
 
 fn start(attack: &Attack, images: &Tensor, run: u32) -> Tensor {

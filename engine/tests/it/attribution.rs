@@ -11,13 +11,14 @@ use crate::{assert_close, small_network, tiny_config, values};
 
 fn digits() -> Split {
     let data = data::load(&tiny_config().data, 1).unwrap();
-    Split { images: data.test.images.to_kind(Kind::Double), labels: data.test.labels }
+    Split::new(data.test.images().to_kind(Kind::Double), data.test.labels)
 }
 
 #[test]
 fn an_attribution_sums_to_the_logit_without_its_bias() {
     let network = small_network(Dataset::Digits, Kind::Double);
-    let Split { images, labels } = digits();
+    let split = digits();
+    let (images, labels) = (split.images(), split.labels);
     let output = network.forward(&images, BatchNormMode::Eval);
     let sums = attribution(&output.features, network.linear_weight(), &labels).sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
     let logits = output.logits - network.linear_bias();
@@ -30,7 +31,7 @@ fn class_attributions_are_means_over_true_classes() {
     let network = small_network(Dataset::Digits, Kind::Double);
     let split = digits();
     let measured = measure(&split, Measured::Clean, 250);
-    let output = network.forward(&split.images, BatchNormMode::Eval);
+    let output = network.forward(&split.images(), BatchNormMode::Eval);
     let all = attribution(&output.features, network.linear_weight(), &split.labels);
     for class in 0..10 {
         let members = split.labels.eq(class).nonzero().view([-1]);

@@ -268,7 +268,7 @@ fn square_fools_most_of_what_can_be_fooled_without_a_gradient() {
 #[test]
 fn every_stage_stays_in_ball_and_pixels_and_leaves_what_it_cannot_fool() {
     let network = small_network(Dataset::Digits, Kind::Float);
-    let images = data::load(&tiny_config().data, 1).unwrap().test.images;
+    let images = data::load(&tiny_config().data, 1).unwrap().test.images();
     let labels = network.logits(&images).argmax(1, false);
     let rows = Tensor::arange(images.size()[0], (Kind::Int64, Device::Cpu));
     for (norm, eps) in [(Norm::Linf, 0.1), (Norm::L2, 1.0)] {

@@ -81,12 +81,15 @@ fn read(folder: &Path) -> Result<Data, engine::Error> {
 fn both_layouts_and_both_orders_of_arrays_give_the_same_images() {
     for folder in [binary_folder(), python_folder(false), python_folder(true)] {
         let data = read(folder.path()).unwrap();
-        assert_eq!((data.train.images.size(), data.test.images.size()), (vec![50, 3, 32, 32], vec![10, 3, 32, 32]));
-        let marked = |split: &engine::data::Split| values(&(split.images.select(1, 0).select(1, 0).select(1, 1) * 255.0).round());
+        assert_eq!((data.train.images().size(), data.test.images().size()), (vec![50, 3, 32, 32], vec![10, 3, 32, 32]));
+        let marked = |split: &engine::data::Split| values(&(split.images().select(1, 0).select(1, 0).select(1, 1) * 255.0).round());
         assert_eq!(marked(&data.train), (0..50).map(f64::from).collect::<Vec<_>>());
         assert_eq!(marked(&data.test), (50..60).map(f64::from).collect::<Vec<_>>());
         assert_eq!(values(&data.train.labels), (0..50).map(|index| f64::from(index % 10)).collect::<Vec<_>>());
-        let others = data.train.images.sum(Kind::Double).double_value(&[]) - (0..50).map(f64::from).sum::<f64>() / 255.0;
+        // The very bits of the division: selecting converts on the device, and results must not depend on where.
+        let (image, _) = data.train.select(&tch::Tensor::from_slice(&[37i64]));
+        assert_eq!(image.double_value(&[0, 0, 0, 1]), f64::from(37.0f32 / 255.0));
+        let others = data.train.images().sum(Kind::Double).double_value(&[]) - (0..50).map(f64::from).sum::<f64>() / 255.0;
         assert!((others - 50.0 * (PIXELS as f64 - 1.0)).abs() < 1e-3);
     }
 }

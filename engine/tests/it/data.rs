@@ -24,10 +24,10 @@ fn count(labels: &Tensor, class: i64) -> i64 {
 fn the_digits_are_all_there_with_every_third_for_testing() {
     let data = digits(|_| {}).unwrap();
     assert_eq!((data.train.len(), data.test.len()), (1198, 599));
-    assert_eq!(data.train.images.size(), [1198, 1, 8, 8]);
-    assert_eq!((data.train.images.min().double_value(&[]), data.train.images.max().double_value(&[])), (0.0, 1.0));
+    assert_eq!(data.train.images().size(), [1198, 1, 8, 8]);
+    assert_eq!((data.train.images().min().double_value(&[]), data.train.images().max().double_value(&[])), (0.0, 1.0));
     // The first row of the file, and the third, which is the first test image.
-    assert_eq!(values(&data.train.images.get(0).view([-1]).narrow(0, 0, 8)), [0.0, 0.0, 0.3125, 0.8125, 0.5625, 0.0625, 0.0, 0.0]);
+    assert_eq!(values(&data.train.images().get(0).view([-1]).narrow(0, 0, 8)), [0.0, 0.0, 0.3125, 0.8125, 0.5625, 0.0625, 0.0, 0.0]);
     assert_eq!(values(&data.train.labels.narrow(0, 0, 4)), [0.0, 1.0, 3.0, 4.0]);
     assert_eq!(values(&data.test.labels.narrow(0, 0, 3)), [2.0, 5.0, 8.0]);
 }
@@ -58,8 +58,8 @@ fn held_out_images_are_not_trained_on_and_keep_their_labels() {
     let holdout = data.holdout.unwrap();
     assert_eq!((data.train.len(), holdout.len(), data.noisy_labels), (250, 50, 50));
     assert!((0..10).all(|class| count(&holdout.labels, class) == 5));
-    let together = Tensor::cat(&[&data.train.images, &holdout.images], 0);
-    assert_eq!(together.sum(Kind::Double).double_value(&[]), all.train.images.sum(Kind::Double).double_value(&[]));
+    let together = Tensor::cat(&[&data.train.images(), &holdout.images()], 0);
+    assert_eq!(together.sum(Kind::Double).double_value(&[]), all.train.images().sum(Kind::Double).double_value(&[]));
 }
 
 #[test]
@@ -120,10 +120,10 @@ fn generated_images_follow_the_seed_and_share_no_noise_between_training_and_test
         load(&config, seed).unwrap()
     };
     let (first, again, other) = (make(1), make(1), make(2));
-    assert_eq!(first.train.images, again.train.images);
-    assert_ne!(first.train.images, other.train.images);
-    assert_ne!(first.train.images, first.test.images);
-    assert_eq!(first.train.images.size(), [40, 3, 32, 32]);
+    assert_eq!(first.train.images(), again.train.images());
+    assert_ne!(first.train.images(), other.train.images());
+    assert_ne!(first.train.images(), first.test.images());
+    assert_eq!(first.train.images().size(), [40, 3, 32, 32]);
     assert!((0..10).all(|class| count(&first.test.labels, class) == 4));
 }
 
