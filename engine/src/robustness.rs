@@ -10,7 +10,7 @@ use tch::{Tensor, no_grad};
 
 use crate::Error;
 use crate::attack::{self, Attack};
-use crate::autoattack::{self, Ball, Classifier, Prepared, Stage};
+use crate::autoattack::{self, Ball, Classifier, Prepared, Stage, square};
 use crate::cancel::Cancel;
 use crate::data::Split;
 use crate::model::Network;
@@ -85,7 +85,11 @@ impl Trial {
     pub fn autoattack(attack: AutoAttack, ball: Ball, classes: i64, square_queries: u32) -> Option<Self> {
         let stages = autoattack::stages(attack, classes, square_queries);
         let passes = stages.into_iter().map(|stage| Pass::AutoAttack { stage, ball }).collect::<Vec<_>>();
-        (!passes.is_empty()).then(|| Trial { name: attack.label().to_owned(), passes })
+        let name = match attack {
+            AutoAttack::Square if square_queries != square::STANDARD_QUERIES => format!("{}, {square_queries} queries", attack.label()),
+            _ => attack.label().to_owned(),
+        };
+        (!passes.is_empty()).then_some(Trial { name, passes })
     }
 }
 
@@ -170,6 +174,15 @@ fn work<'a>(passes: impl IntoIterator<Item = &'a Pass>) -> f64 {
 }
 
 impl State {
+    /// Whether this can be a state of these attacks on these images.
+    pub fn fits(&self, split: &Split, trials: &[Trial]) -> bool {
+        let known = [&self.clean, &self.worst].iter().all(|predictions| predictions.len() as i64 == split.len());
+        let attacks = self.steps.iter().skip(1);
+        (self.steps.is_empty() || known)
+            && self.steps.len() <= trials.len() + 1
+            && attacks.zip(trials).all(|(step, trial)| step.attack == trial.name)
+    }
+
     /// The images that every attack so far has left.
     fn left(&self, labels: &[i64]) -> Vec<usize> {
         (0..labels.len()).filter(|image| self.worst[*image] == labels[*image]).collect()

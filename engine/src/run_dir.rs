@@ -51,13 +51,27 @@ impl RunDir {
             let path = directory.join(folder);
             fs::create_dir_all(&path).map_err(Error::io(&path))?;
         }
-        let path = directory.join("metrics.jsonl");
-        let metrics = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path))?;
+        let (path, metrics) = open_metrics(directory)?;
         if metrics.metadata().map_err(Error::io(&path))?.len() > 0 {
             let problem = "already holds the metrics of a run; copy its config.json to a new directory".to_owned();
             return Err(Error::RunDir { path: directory.to_owned(), problem });
         }
         Ok(RunDir { path: directory.to_owned(), metrics, last_progress: None })
+    }
+
+    /// Opens a directory for a run that has not begun, or that was stopped and can go on; a finished one is never written to again.
+    pub fn open_or_resume(directory: &Path) -> Result<Self, Error> {
+        let (path, metrics) = open_metrics(directory)?;
+        if read_metrics(directory)?.finished.is_some() {
+            let problem = "already holds a finished run; copy its config.json to a new directory".to_owned();
+            return Err(Error::RunDir { path: directory.to_owned(), problem });
+        }
+        let mut dir = RunDir { path: directory.to_owned(), metrics, last_progress: None };
+        // What a killed worker left unfinished stays a line by itself.
+        if fs::read(&path).map_err(Error::io(&path))?.last().is_some_and(|byte| *byte != b'\n') {
+            dir.metrics.write_all(b"\n").map_err(Error::io(&path))?;
+        }
+        Ok(dir)
     }
 
     /// Appends one line.
@@ -96,6 +110,12 @@ impl RunDir {
             _ => Ok(()),
         }
     }
+}
+
+fn open_metrics(directory: &Path) -> Result<(PathBuf, File), Error> {
+    let path = directory.join("metrics.jsonl");
+    let file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path))?;
+    Ok((path, file))
 }
 
 /// `checkpoints/e12.safetensors`, relative to the run directory.

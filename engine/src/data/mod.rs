@@ -9,7 +9,7 @@ pub mod synthetic;
 use std::ops::Range;
 use std::path::Path;
 
-use shared::config::DataConfig;
+use shared::config::{DataConfig, SplitName};
 use shared::dataset::{Dataset, DatasetInfo};
 use tch::{Device, Kind, Tensor};
 
@@ -121,6 +121,19 @@ impl Data {
             test: self.test.to_device(device),
             noisy_labels: self.noisy_labels,
         }
+    }
+}
+
+impl Data {
+    /// The images of one use; of them `samples`, class by class in equal parts, or all.
+    pub fn into_split(self, name: SplitName, samples: Option<u32>) -> Result<Split, Error> {
+        let none = || Error::Data("no training images are held out; set `data.holdout_samples`".to_owned());
+        let split = match name {
+            SplitName::Test => self.test,
+            SplitName::Train => self.train,
+            SplitName::Holdout => self.holdout.ok_or_else(none)?,
+        };
+        if samples.is_none() { Ok(split) } else { subset(&split, samples, &name.label().to_lowercase().replace(" images", ""), &self.info) }
     }
 }
 

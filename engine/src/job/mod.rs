@@ -1,5 +1,6 @@
 //! What a worker does in a run directory, by the kind of the run.
 
+mod evaluate;
 mod subject;
 mod train;
 
@@ -17,6 +18,7 @@ use crate::run_dir;
 pub fn run(directory: &Path, cancel: &Cancel) -> Result<(), Error> {
     match run_dir::read_config(directory)? {
         RunConfig::Train(config) => train::run(directory, &config, cancel),
+        RunConfig::Evaluate(config) => evaluate::run(directory, &config, cancel),
         config => Err(Error::Data(format!("runs of the kind `{}` are not known to this worker", config.kind().id()))),
     }
 }

@@ -49,6 +49,15 @@ impl Subject {
         Ok(Subject { id: CheckpointId { run: wanted.run.clone(), epoch }, sidecar, path, config })
     }
 
+    /// What generated images and label noise of its run were drawn from: measuring it is about the same ones.
+    pub(super) fn data_seed(&self) -> u32 {
+        match &self.config {
+            RunConfig::Train(config) => config.seed,
+            RunConfig::Import(config) => config.seed,
+            RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::Saliency(_) => 0,
+        }
+    }
+
     /// The data to measure it with: what is asked for, or what it was trained on.
     pub(super) fn data(&self, asked: Option<&DataConfig>) -> Result<DataConfig, Error> {
         let data = asked.or(self.config.data()).cloned();

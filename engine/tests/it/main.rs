@@ -6,6 +6,7 @@ mod autoattack;
 mod checkpoint;
 mod cifar10;
 mod data;
+mod evaluation;
 mod golden;
 mod model;
 mod training;

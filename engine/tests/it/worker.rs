@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::tiny_config;
 
-fn worker() -> Command {
+pub(crate) fn worker() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
     command.env("OMP_NUM_THREADS", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -28,7 +28,7 @@ fn directory(config: &Value) -> TempDir {
     directory
 }
 
-fn json(config: TrainConfig) -> Value {
+pub(crate) fn json(config: TrainConfig) -> Value {
     RunConfig::Train(Box::new(config)).to_json()
 }
 
@@ -36,7 +36,7 @@ fn run(directory: &Path) -> Output {
     worker().arg(directory).output().unwrap()
 }
 
-fn metrics(directory: &Path) -> Metrics {
+pub(crate) fn metrics(directory: &Path) -> Metrics {
     let text = fs::read_to_string(directory.join("metrics.jsonl")).unwrap_or_default();
     let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
     Metrics::from_records(whole.lines().map(|line| serde_json::from_str::<Record>(line).unwrap()))
@@ -110,7 +110,7 @@ fn start_long(directory: &Path, seen: impl Fn(&Metrics) -> bool) -> Child {
 }
 
 #[track_caller]
-fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(Instant::now() < deadline, "no {what} within a minute");

@@ -1,0 +1,188 @@
+//! An evaluation in its directory: `evaluation.json` once it is complete, and until then `evaluation.state.json`, from which a worker
+//! that is started again goes on.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use shared::api::EvaluationFile;
+use shared::config::{AutoAttack, EvaluateConfig, PgdConfig, SplitName};
+use shared::format;
+use shared::record::{Finished, Notice, NoticeKind, Phase, Progress, Record, Started};
+
+use super::subject::Subject;
+use crate::Error;
+use crate::attack::Attack;
+use crate::autoattack::{Ball, apgd, square};
+use crate::cancel::Cancel;
+use crate::data::{self, Split};
+use crate::device;
+use crate::robustness::{self, Event, State, Trial};
+use crate::run_dir::RunDir;
+
+const RESULT: &str = "evaluation.json";
+const STATE: &str = "evaluation.state.json";
+
+/// What is kept of an evaluation that has begun.
+#[derive(Deserialize, Serialize)]
+struct Saved {
+    checkpoint_sha256: String,
+    state: State,
+}
+
+/// Evaluates as `config` says, from where an earlier worker was stopped.
+///
+/// `Err(Error::Canceled)` after a requested stop: every complete batch has then been kept.
+pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) -> Result<(), Error> {
+    let begun = Instant::now();
+    let device = device::choose(&config.device)?;
+    let subject = Subject::find(directory, &config.checkpoint)?;
+    let mut dir = RunDir::open_or_resume(directory)?;
+
+    let data = data::load(&subject.data(config.data.as_ref())?, subject.data_seed())?;
+    let network = subject.network(&data.info, device)?;
+    let noisy_labels = data.noisy_labels;
+    let split = data.into_split(config.split, config.samples)?.to_device(device);
+    let of_split = |name| if config.split == name { split.len() as u32 } else { 0 };
+    dir.append(&Record::Started(Started {
+        device: device::id(device),
+        device_name: device::name(device),
+        libtorch: device::libtorch_version(),
+        engine: device::ENGINE.to_owned(),
+        parameters: network.parameter_count(),
+        feature_dim: network.feature_dim(),
+        class_names: subject.sidecar.class_names.clone(),
+        train_samples: of_split(SplitName::Train),
+        test_samples: of_split(SplitName::Test),
+        holdout_samples: of_split(SplitName::Holdout),
+        noisy_labels,
+        epochs: 0,
+    }))?;
+
+    let ball = ball(config, &subject)?;
+    let trials = trials(config, ball, network.classes())?;
+    let mut state = resume(&dir, &subject, &split, &trials)?;
+    if let Some(done) = state.steps.len().checked_sub(1) {
+        let message = format!("The evaluation goes on where it was stopped: {done} of {} attacks were done.", trials.len());
+        dir.append(&Record::Notice(Notice { kind: NoticeKind::Resumed, epoch: None, message }))?;
+    }
+    // A worker that was killed may have kept a step without recording it.
+    for step in &state.steps {
+        dir.append(&Record::Evaluation(step.clone()))?;
+    }
+    let checkpoint_sha256 = &subject.sidecar.checkpoint.sha256;
+    robustness::run(&network, &split, &trials, config.seed, &mut state, cancel, &mut |state, event| {
+        dir.write_json(STATE, &Saved { checkpoint_sha256: checkpoint_sha256.clone(), state: state.clone() })?;
+        match event {
+            Event::Batch { done, of } => dir.progress(Progress {
+                phase: Phase::Evaluating,
+                epoch: 0,
+                step: done,
+                steps: of,
+                elapsed_secs: begun.elapsed().as_secs_f64(),
+            }),
+            Event::Step(step) => dir.append(&Record::Evaluation(step.clone())),
+        }
+    })?;
+
+    dir.write_json(RESULT, &result(config, &subject, ball, network.classes(), &split, state))?;
+    dir.remove(STATE)?;
+    let epoch = subject.id.epoch;
+    dir.append(&Record::Finished(Finished { best_epoch: epoch, last_epoch: epoch, elapsed_secs: begun.elapsed().as_secs_f64() }))
+}
+
+/// The threat model asked for, or what of it the checkpoint's run says.
+fn ball(config: &EvaluateConfig, subject: &Subject) -> Result<Ball, Error> {
+    let (norm, eps) = match (config.norm, config.eps) {
+        (Some(norm), Some(eps)) => (norm, eps),
+        (norm, eps) => {
+            let known = subject.attack(None)?;
+            (norm.unwrap_or(known.norm), eps.unwrap_or(known.eps))
+        }
+    };
+    Ok(Ball { norm, eps })
+}
+
+/// PGD first, then the attacks of AutoAttack that are defined for so many classes.
+fn trials(config: &EvaluateConfig, ball: Ball, classes: i64) -> Result<Vec<Trial>, Error> {
+    let Ball { norm, eps } = ball;
+    let pgd = config.pgd.as_ref().map(|pgd| {
+        let attack = PgdConfig { norm, eps, step_size: pgd.step_size, steps: pgd.steps, random_start: true };
+        Trial::pgd(&Attack::to_measure(&attack), pgd.restarts)
+    });
+    let of_autoattack = config.autoattack.iter().filter_map(|attack| Trial::autoattack(*attack, ball, classes, config.square_queries));
+    let trials: Vec<Trial> = pgd.into_iter().chain(of_autoattack).collect();
+    if trials.is_empty() {
+        return Err(Error::Data(format!("{} needs four classes or more; the data has {classes}", AutoAttack::ApgdT.label())));
+    }
+    Ok(trials)
+}
+
+/// What an earlier worker has left, or nothing known yet.
+fn resume(dir: &RunDir, subject: &Subject, split: &Split, trials: &[Trial]) -> Result<State, Error> {
+    let path = dir.path(STATE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(State::default()),
+        Err(error) => return Err(Error::io(&path)(error)),
+    };
+    let bad = |problem: String| Error::RunDir { path: path.clone(), problem };
+    let Saved { checkpoint_sha256, state } = serde_json::from_str(&text).map_err(|error| bad(format!("cannot be read: {error}")))?;
+    if checkpoint_sha256 != subject.sidecar.checkpoint.sha256 {
+        return Err(bad(format!("is about another checkpoint than {}", subject.id)));
+    }
+    if !state.fits(split, trials) {
+        return Err(bad("is about other images or attacks".to_owned()));
+    }
+    Ok(state)
+}
+
+fn result(config: &EvaluateConfig, subject: &Subject, ball: Ball, classes: i64, split: &Split, state: State) -> EvaluationFile {
+    let labels = split.label_list();
+    let classes = classes as usize;
+    let mut confusion = vec![vec![0; classes]; classes];
+    let mut clean = vec![0; classes];
+    for ((label, worst), seen) in labels.iter().zip(&state.worst).zip(&state.clean) {
+        confusion[*label as usize][*worst as usize] += 1;
+        clean[*label as usize] += u32::from(seen == label);
+    }
+    let counts: Vec<u32> = confusion.iter().map(|row| row.iter().sum()).collect();
+    let robust: Vec<u32> = (0..classes).map(|class| confusion[class][class]).collect();
+    let share = |hits: u32, of: u32| f64::from(hits) / f64::from(of.max(1));
+    let of_each_class = |hits: &[u32]| hits.iter().zip(&counts).map(|(hits, count)| share(*hits, *count)).collect();
+    let images = labels.len() as u32;
+    let robust_accuracy = share(robust.iter().sum(), images);
+    EvaluationFile {
+        checkpoint: subject.id.to_string(),
+        checkpoint_sha256: subject.sidecar.checkpoint.sha256.clone(),
+        norm: ball.norm,
+        eps: ball.eps,
+        split: config.split,
+        class_names: subject.sidecar.class_names.clone(),
+        clean_accuracy: share(clean.iter().sum(), images),
+        robust_accuracy,
+        class_clean_accuracy: of_each_class(&clean),
+        class_robust_accuracy: of_each_class(&robust),
+        report: report(config, ball, classes, images, &state, robust_accuracy),
+        seed: config.seed,
+        seconds: state.steps.iter().map(|step| step.seconds).sum(),
+        class_counts: counts,
+        steps: state.steps,
+        confusion,
+    }
+}
+
+/// The one number to report, such as `AutoAttack (standard) robust accuracy at ℓ∞ 8/255 (0.0314) on 10000 test images: 47.8 %`.
+fn report(config: &EvaluateConfig, ball: Ball, classes: usize, images: u32, state: &State, accuracy: f64) -> String {
+    let all = AutoAttack::ALL.iter().all(|attack| config.autoattack.contains(attack));
+    let standard = all && config.square_queries == square::STANDARD_QUERIES && classes as i64 >= apgd::CLASSES_FOR_DLR;
+    let attacks: Vec<&str> = state.steps.iter().skip(1).map(|step| step.attack.as_str()).collect();
+    let against = match (&config.pgd, standard) {
+        (None, true) => "AutoAttack (standard) robust accuracy".to_owned(),
+        (Some(_), true) => format!("Robust accuracy against {} and AutoAttack (standard), the worst for each image,", attacks[0]),
+        (_, false) => format!("Robust accuracy against {} (not the standard AutoAttack), the worst for each image,", attacks.join("; ")),
+    };
+    let images = format!("{images} {}", config.split.label().to_lowercase());
+    format!("{against} at {} {} on {images}: {}", ball.norm.symbol(), ball.eps.long(), format::percent(accuracy))
+}

@@ -1,0 +1,259 @@
+//! Evaluations: attack after attack on the images that are left, stopped anywhere and gone on with.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use engine::attack::{Attack, perturb};
+use engine::autoattack::Ball;
+use engine::cancel::Cancel;
+use engine::data::{self, Split};
+use engine::model::Network;
+use engine::random::{self, Purpose, Seed};
+use engine::robustness::{self, Event, State, Trial};
+use engine::{Error, job};
+use serde_json::{Value, json};
+use shared::api::EvaluationFile;
+use shared::config::{AutoAttack, BatchNormMode, DataConfig, Norm, PgdConfig};
+use shared::dataset::Dataset;
+use shared::eps::Eps;
+use shared::record::NoticeKind;
+use tch::{Kind, Tensor};
+use tempfile::TempDir;
+
+use crate::worker::{self, metrics, wait_for, worker};
+use crate::{small_network, tiny_config, values};
+
+/// An attack that an untrained network on digits withstands on some of the images.
+fn pgd() -> Attack {
+    Attack::to_measure(&PgdConfig { steps: 5, ..PgdConfig::of(Norm::Linf, Eps::of_255(30.0)) })
+}
+
+/// Two batches of digits, labeled as an untrained network sees them, but for every seventh.
+fn digits(network: &Network) -> Split {
+    let images = data::load(&DataConfig::of(Dataset::Digits), 0).unwrap().test.images.narrow(0, 0, 330);
+    let seen = network.forward(&images, BatchNormMode::Eval).logits.argmax(1, false);
+    let wrong = Tensor::arange(seen.size()[0], (Kind::Int64, seen.device())).remainder(7).eq(0);
+    Split { labels: (&seen + wrong).remainder(10), images }
+}
+
+fn trials() -> Vec<Trial> {
+    let ball = Ball { norm: Norm::Linf, eps: Eps::of_255(45.0) };
+    let of_autoattack = [AutoAttack::Square, AutoAttack::ApgdCe].map(|attack| Trial::autoattack(attack, ball, 10, 100).unwrap());
+    [Trial::pgd(&pgd(), 3)].into_iter().chain(of_autoattack).collect()
+}
+
+/// The state without the times, which differ.
+fn timeless(mut state: State) -> State {
+    state.steps.iter_mut().for_each(|step| step.seconds = 0.0);
+    state
+}
+
+#[test]
+fn an_evaluation_stopped_after_any_batch_ends_with_the_same_numbers() {
+    let network = small_network(Dataset::Digits, Kind::Float);
+    let split = digits(&network);
+    let mut events = 0;
+    let mut whole = State::default();
+    let mut count = |_: &State, _: Event<'_>| {
+        events += 1;
+        Ok(())
+    };
+    robustness::run(&network, &split, &trials(), 3, &mut whole, &Cancel::default(), &mut count).unwrap();
+    assert!(events > 10, "{events} events are too few to stop at");
+
+    let mut stopped = State::default();
+    for _ in 0..events {
+        // Each time one event further, with what a worker would find on the disk.
+        stopped = serde_json::from_str(&serde_json::to_string(&stopped).unwrap()).unwrap();
+        let mut first = true;
+        let mut stop = |_: &State, _: Event<'_>| if std::mem::take(&mut first) { Ok(()) } else { Err(Error::Canceled) };
+        let _ = robustness::run(&network, &split, &trials(), 3, &mut stopped, &Cancel::default(), &mut stop);
+    }
+    assert_eq!(timeless(stopped), timeless(whole));
+}
+
+#[test]
+fn each_attack_is_run_on_what_the_ones_before_have_left() {
+    let network = small_network(Dataset::Digits, Kind::Float);
+    let split = digits(&network);
+    let mut state = State::default();
+    let mut done = Vec::new();
+    let mut observe = |_: &State, event: Event<'_>| {
+        if let Event::Batch { done: now, of } = event {
+            done.push(f64::from(now) / f64::from(of));
+        }
+        Ok(())
+    };
+    robustness::run(&network, &split, &trials(), 3, &mut state, &Cancel::default(), &mut observe).unwrap();
+
+    let names: Vec<&str> = state.steps.iter().map(|step| step.attack.as_str()).collect();
+    assert_eq!(names, ["clean", "PGD-5, 3 starts", "Square, 100 queries", "APGD-CE"]);
+    assert_eq!((state.steps[0].attacked, state.steps[0].broken), (330, 48));
+    for pair in state.steps.windows(2) {
+        assert_eq!(pair[1].attacked, pair[0].attacked - pair[0].broken);
+        assert!((pair[1].accuracy - f64::from(pair[1].attacked - pair[1].broken) / 330.0).abs() < 1e-12);
+    }
+    assert!(state.steps[1].broken > 0 && state.steps[3].broken > 0, "nothing to see in {:?}", state.steps);
+    assert!(done.is_sorted() && done.iter().all(|part| (0.0..=1.0).contains(part)) && done.last() > Some(&0.9), "{done:?}");
+
+    // Three starts of PGD, by themselves.
+    let labels = &split.labels;
+    let mut left = network.forward(&split.images, BatchNormMode::Eval).logits.argmax(1, false).eq_tensor(labels);
+    for start in 0..3 {
+        let seed = Seed { run: 3, purpose: Purpose::Evaluation, epoch: 0, step: start };
+        let start = random::draw(seed, || pgd().start(&split.images));
+        let found = perturb(&network, &split.images, labels, &start, &pgd(), &Cancel::default()).unwrap();
+        left = left.logical_and(&network.forward(&found, BatchNormMode::Eval).logits.argmax(1, false).eq_tensor(labels));
+    }
+    assert_eq!(f64::from(state.steps[2].attacked), values(&left).iter().sum::<f64>());
+}
+
+/// A folder of runs with one that was trained for a second.
+fn trained() -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("base");
+    fs::create_dir(&directory).unwrap();
+    let mut config = tiny_config();
+    config.attribution.inputs.clear();
+    fs::write(directory.join("config.json"), worker::json(config).to_string()).unwrap();
+    tch::set_num_threads(1);
+    job::run(&directory, &Cancel::default()).unwrap();
+    root
+}
+
+/// A run beside the trained one.
+fn evaluation(root: &TempDir, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
+    let mut config = json!({
+        "kind": "evaluate", "checkpoint": "base.best", "seed": 5, "device": "cpu", "eps": "8/255", "square_queries": 200,
+        "pgd": {"steps": 4, "restarts": 2}, "autoattack": ["apgd_ce", "square"]
+    });
+    change(&mut config);
+    let directory = root.path().join(name);
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("config.json"), config.to_string()).unwrap();
+    directory
+}
+
+fn result(directory: &Path) -> EvaluationFile {
+    serde_json::from_str(&fs::read_to_string(directory.join("evaluation.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn an_evaluation_leaves_its_result_and_says_what_to_report() {
+    let root = trained();
+    let directory = evaluation(&root, "some", |_| {});
+    job::run(&directory, &Cancel::default()).unwrap();
+    let (result, metrics) = (result(&directory), metrics(&directory));
+
+    assert_eq!(metrics.evaluation, result.steps);
+    assert_eq!((metrics.fraction_done(), metrics.notices.len()), (1.0, 0));
+    assert_eq!(metrics.started.as_ref().unwrap().test_samples, 40);
+    let base = crate::worker::metrics(&root.path().join("base"));
+    let epoch = base.best().unwrap();
+    assert_eq!(Some(result.clean_accuracy), epoch.test_clean_accuracy);
+    assert_eq!(result.checkpoint, format!("base.e{}", epoch.epoch));
+    assert_eq!(result.robust_accuracy, result.steps.last().unwrap().accuracy);
+    assert_eq!((result.norm, result.eps), (Norm::Linf, Eps::of_255(8.0)));
+    assert_eq!(result.class_counts, vec![4; 10]);
+    for (class, row) in result.confusion.iter().enumerate() {
+        assert_eq!(row.iter().sum::<u32>(), 4);
+        assert_eq!(result.class_robust_accuracy[class], f64::from(row[class]) / 4.0);
+    }
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / 10.0;
+    assert!((mean(&result.class_clean_accuracy) - result.clean_accuracy).abs() < 1e-12);
+    assert!((mean(&result.class_robust_accuracy) - result.robust_accuracy).abs() < 1e-12);
+    assert!(!directory.join("evaluation.state.json").exists());
+    let start = "Robust accuracy against PGD-4, 2 starts; APGD-CE; Square, 200 queries (not the standard AutoAttack), the worst for each \
+                 image, at ℓ∞ 8/255 (0.0314) on 40 test images: ";
+    assert!(result.report.starts_with(start), "{}", result.report);
+
+    let again = job::run(&directory, &Cancel::default()).unwrap_err();
+    assert!(again.to_string().contains("finished run"), "{again}");
+}
+
+#[test]
+fn the_standard_autoattack_is_named_so() {
+    let root = trained();
+    let directory = evaluation(&root, "standard", |config| {
+        for name in ["pgd", "autoattack", "square_queries", "eps"] {
+            config.as_object_mut().unwrap().remove(name);
+        }
+        config["samples"] = json!(10);
+    });
+    job::run(&directory, &Cancel::default()).unwrap();
+    let result = result(&directory);
+    let names: Vec<&str> = result.steps.iter().map(|step| step.attack.as_str()).collect();
+    assert_eq!(names, ["clean", "APGD-CE", "APGD-DLR, targeted", "FAB, targeted", "Square"]);
+    assert_eq!(result.class_counts, vec![1; 10]);
+    // The threat model is that of the run.
+    let start = "AutoAttack (standard) robust accuracy at ℓ∞ 25.5/255 (0.1000) on 10 test images: ";
+    assert!(result.report.starts_with(start), "{}", result.report);
+}
+
+#[test]
+fn an_evaluation_canceled_and_killed_goes_on_to_the_same_result() {
+    let root = trained();
+    // Two batches of images, and long enough to be stopped.
+    let long = |config: &mut Value| {
+        config["data"] = json!({"dataset": "digits", "test_samples": 280});
+        config["square_queries"] = json!(500);
+        config["eps"] = json!("4/255");
+    };
+    let (whole, stopped) = (evaluation(&root, "whole", long), evaluation(&root, "stopped", long));
+    job::run(&whole, &Cancel::default()).unwrap();
+
+    let start = |seen: &dyn Fn() -> bool| {
+        let mut child = worker().arg(&stopped).stdin(Stdio::piped()).spawn().unwrap();
+        wait_for("begin", || {
+            assert!(child.try_wait().unwrap().is_none(), "the worker ended by itself");
+            seen()
+        });
+        child
+    };
+    let done = |steps| move |directory: &Path| metrics(directory).evaluation.len() >= steps;
+    let mut child = start(&|| done(2)(&stopped));
+    let asked = Instant::now();
+    drop(child.stdin.take());
+    wait_for("end", || child.try_wait().unwrap().is_some());
+    assert!(asked.elapsed() < Duration::from_secs(5), "a cancel took {:?}", asked.elapsed());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert!(stopped.join("evaluation.state.json").exists() && !stopped.join("evaluation.json").exists());
+
+    let mut child = start(&|| done(3)(&stopped));
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    job::run(&stopped, &Cancel::default()).unwrap();
+    let timeless = |mut file: EvaluationFile| {
+        file.seconds = 0.0;
+        file.steps.iter_mut().for_each(|step| step.seconds = 0.0);
+        file
+    };
+    assert_eq!(timeless(result(&stopped)), timeless(result(&whole)));
+    let metrics = metrics(&stopped);
+    assert_eq!(metrics.evaluation, result(&stopped).steps);
+    assert!(metrics.notices.iter().all(|notice| notice.kind == NoticeKind::Resumed) && !metrics.notices.is_empty());
+}
+
+#[track_caller]
+fn check_refused(root: &TempDir, name: &str, change: impl FnOnce(&mut Value), parts: &[&str]) {
+    let error = job::run(&evaluation(root, name, change), &Cancel::default()).unwrap_err().to_string();
+    assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_named() {
+    let root = trained();
+    check_refused(&root, "gone", |config| config["checkpoint"] = json!("lost.best"), &["`lost.best`", "no run directory"]);
+    check_refused(&root, "epoch", |config| config["checkpoint"] = json!("base.e99"), &["`base.e99`", "kept the epochs"]);
+    check_refused(&root, "split", |config| config["split"] = json!("holdout"), &["held out"]);
+    check_refused(&root, "many", |config| config["samples"] = json!(41), &["41 test images", "40"]);
+
+    let directory = evaluation(&root, "other", |_| {});
+    fs::write(directory.join("evaluation.state.json"), r#"{"checkpoint_sha256": "0", "state": {"clean": [], "worst": [], "steps": []}}"#)
+        .unwrap();
+    let error = job::run(&directory, &Cancel::default()).unwrap_err().to_string();
+    assert!(error.contains("another checkpoint than base.e"), "{error}");
+}
