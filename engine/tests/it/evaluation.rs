@@ -32,10 +32,10 @@ fn pgd() -> Attack {
 
 /// Two batches of digits, labeled as an untrained network sees them, but for every seventh.
 fn digits(network: &Network) -> Split {
-    let images = data::load(&DataConfig::of(Dataset::Digits), 0).unwrap().test.images.narrow(0, 0, 330);
+    let images = data::load(&DataConfig::of(Dataset::Digits), 0).unwrap().test.images().narrow(0, 0, 330);
     let seen = network.forward(&images, BatchNormMode::Eval).logits.argmax(1, false);
     let wrong = Tensor::arange(seen.size()[0], (Kind::Int64, seen.device())).remainder(7).eq(0);
-    Split { labels: (&seen + wrong).remainder(10), images }
+    Split::new(images, (&seen + wrong).remainder(10))
 }
 
 fn trials() -> Vec<Trial> {
@@ -99,12 +99,12 @@ fn each_attack_is_run_on_what_the_ones_before_have_left() {
     assert!(done.is_sorted() && done.iter().all(|part| (0.0..=1.0).contains(part)) && done.last() > Some(&0.9), "{done:?}");
 
     // Three starts of PGD, by themselves.
-    let labels = &split.labels;
-    let mut left = network.forward(&split.images, BatchNormMode::Eval).logits.argmax(1, false).eq_tensor(labels);
+    let (images, labels) = (split.images(), &split.labels);
+    let mut left = network.forward(&images, BatchNormMode::Eval).logits.argmax(1, false).eq_tensor(labels);
     for start in 0..3 {
         let seed = Seed { run: 3, purpose: Purpose::Evaluation, epoch: 0, step: start };
-        let start = random::draw(seed, || pgd().start(&split.images));
-        let found = perturb(&network, &split.images, labels, &start, &pgd(), &Cancel::default()).unwrap();
+        let start = random::draw(seed, || pgd().start(&images));
+        let found = perturb(&network, &images, labels, &start, &pgd(), &Cancel::default()).unwrap();
         left = left.logical_and(&network.forward(&found, BatchNormMode::Eval).logits.argmax(1, false).eq_tensor(labels));
     }
     assert_eq!(f64::from(state.steps[2].attacked), values(&left).iter().sum::<f64>());
