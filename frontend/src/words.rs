@@ -81,6 +81,7 @@ pub fn state(state: RunState) -> &'static str {
 
 pub fn phase(phase: Phase) -> &'static str {
     match phase {
+        Phase::Teaching => "Training a teacher",
         Phase::Training => "Training",
         Phase::Evaluating => "Evaluating",
         Phase::Attributing => "Computing attributions",

@@ -48,12 +48,17 @@ pub struct Started {
     pub noisy_labels: u32,
     /// Epochs to train for; 0 for a run that does not train, whose progress counts the steps of all of it.
     pub epochs: u32,
+    /// Epochs that teachers are trained for before the first of these, all teachers together.
+    #[serde(default)]
+    pub teacher_epochs: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
+    /// Training a teacher, whose epochs are counted over all teachers.
+    Teaching,
     Training,
     Evaluating,
     Attributing,
@@ -71,7 +76,7 @@ pub struct Progress {
     /// Batches done, of `steps`.
     pub step: u32,
     pub steps: u32,
-    /// Since the worker began.
+    /// Spent on the run: since the worker began, and before the run was stopped what had come of it by then.
     pub elapsed_secs: f64,
 }
 
@@ -81,8 +86,10 @@ pub struct Progress {
 pub struct Epoch {
     /// From 1.
     pub epoch: u32,
+    /// Of its last step.
     pub learning_rate: f64,
-    /// Mean cross-entropy on the images trained on, adversarial ones in adversarial training.
+    /// Mean cross-entropy on the images trained on, adversarial ones in adversarial training. Without what a method adds to it (smoothed
+    /// labels, a divergence, teachers), so that it compares with the loss on test images; of mixed images, mixed as they are.
     pub train_loss: f64,
     /// On clean training images, not augmented, with the labels trained on, by the network as it is after the epoch; absent in epochs
     /// without evaluation.
@@ -97,7 +104,7 @@ pub struct Epoch {
     pub holdout_robust_accuracy: Option<f64>,
     /// Of the epoch: training and evaluation, and saving what the one before left.
     pub seconds: f64,
-    /// Since the worker began.
+    /// Spent on the run, as [`Progress`] has it.
     pub elapsed_secs: f64,
 }
 
@@ -157,7 +164,8 @@ pub struct Notice {
 pub enum NoticeKind {
     /// Fast adversarial training lost its robustness against stronger attacks within an epoch: Wong et al. 2020.
     CatastrophicOverfitting,
-    /// The run goes on from where it was stopped.
+    /// The run goes on from where it was stopped. Training goes on after the epoch that is named, 0 for the beginning; what later ones
+    /// had recorded is measured anew.
     Resumed,
     /// What was found in an imported file.
     Imported,
@@ -219,12 +227,22 @@ impl Metrics {
                 None => self.evaluation.push(step),
             },
             Record::Notice(notice) => {
+                if let (NoticeKind::Resumed, Some(epoch)) = (notice.kind, notice.epoch) {
+                    self.forget_after(epoch);
+                }
                 if !self.notices.contains(&notice) {
                     self.notices.push(notice);
                 }
             }
             Record::Finished(finished) => self.finished = Some(finished),
         }
+    }
+
+    fn forget_after(&mut self, epoch: u32) {
+        self.epochs.retain(|entry| entry.epoch <= epoch);
+        self.attributions.retain(|entry| entry.epoch <= epoch);
+        self.notices.retain(|notice| notice.epoch.is_none_or(|about| about <= epoch));
+        self.progress = None;
     }
 
     /// The epoch of highest robust accuracy on the images that checkpoints are chosen by; the first of equals.
@@ -269,16 +287,27 @@ impl Metrics {
         if started.epochs == 0 {
             return self.progress.as_ref().map_or(0.0, |progress| f64::from(progress.step) / f64::from(progress.steps.max(1))).min(1.0);
         }
-        let done = f64::from(self.epochs.last().map_or(0, |epoch| epoch.epoch));
-        let current = self.progress.as_ref().filter(|progress| f64::from(progress.epoch) > done);
-        let part = current.map_or(0.0, |progress| match progress.phase {
-            Phase::Training | Phase::Importing => f64::from(progress.step) / f64::from(progress.steps.max(1)),
-            Phase::Evaluating | Phase::Attributing => 1.0,
-        });
-        ((done + part) / f64::from(started.epochs.max(1))).min(1.0)
+        let done = self.epochs.last().map_or(0, |epoch| epoch.epoch);
+        // Complete epochs before the one that runs, teachers' included, and the part of it that is done.
+        let (before, part) = match &self.progress {
+            Some(progress) if progress.phase == Phase::Teaching && done == 0 => {
+                (progress.epoch.saturating_sub(1), f64::from(progress.step) / f64::from(progress.steps.max(1)))
+            }
+            Some(progress) if progress.epoch > done && progress.phase != Phase::Teaching => {
+                let part = match progress.phase {
+                    Phase::Evaluating | Phase::Attributing => 1.0,
+                    _ => f64::from(progress.step) / f64::from(progress.steps.max(1)),
+                };
+                (started.teacher_epochs + progress.epoch.saturating_sub(1), part)
+            }
+            _ if done == 0 => (0, 0.0),
+            _ => (started.teacher_epochs + done, 0.0),
+        };
+        ((f64::from(before) + part) / f64::from(started.teacher_epochs + started.epochs)).min(1.0)
     }
 
-    /// Seconds left at the pace so far; unknown before the first epoch ends, or the first step of a run that does not train.
+    /// Seconds left at the pace so far; unknown before the first epoch ends, or the first step of a run that does not train. Teachers
+    /// have another pace, and are left out of it.
     pub fn seconds_left(&self) -> Option<f64> {
         if self.finished.is_some() {
             return None;
@@ -288,9 +317,10 @@ impl Metrics {
             let done = self.fraction_done();
             return self.progress.as_ref().filter(|_| done > 0.0).map(|progress| progress.elapsed_secs * (1.0 - done) / done);
         }
-        let last = self.epochs.last()?;
+        let (first, last) = (self.epochs.first()?, self.epochs.last()?);
         let left = epochs.saturating_sub(last.epoch);
-        Some(f64::from(left) * last.elapsed_secs / f64::from(last.epoch.max(1)))
+        let spent = last.elapsed_secs - first.elapsed_secs + first.seconds;
+        Some(f64::from(left) * spent / f64::from(last.epoch - first.epoch + 1))
     }
 }
 
@@ -358,7 +388,14 @@ mod tests {
     fn progress_counts_the_started_epoch() {
         let mut metrics = Metrics::from_records([epoch(1, None), epoch(2, None)]);
         assert_eq!(metrics.fraction_done(), 0.0, "nothing is known before the worker has started");
-        metrics.started = Some(Started {
+        metrics.started = Some(started(4));
+        metrics.apply(progress(Phase::Training, 3));
+        assert_eq!(metrics.fraction_done(), 0.625);
+        assert_eq!(metrics.seconds_left(), Some(4.0));
+    }
+
+    fn started(epochs: u32) -> Started {
+        Started {
             device: "cpu".into(),
             device_name: String::new(),
             libtorch: String::new(),
@@ -370,10 +407,39 @@ mod tests {
             test_samples: 1,
             holdout_samples: 0,
             noisy_labels: 0,
-            epochs: 4,
-        });
-        metrics.apply(Record::Progress(Progress { phase: Phase::Training, epoch: 3, step: 1, steps: 2, elapsed_secs: 5.0 }));
-        assert_eq!(metrics.fraction_done(), 0.625);
-        assert_eq!(metrics.seconds_left(), Some(4.0));
+            epochs,
+            teacher_epochs: 0,
+        }
+    }
+
+    fn progress(phase: Phase, epoch: u32) -> Record {
+        Record::Progress(Progress { phase, epoch, step: 1, steps: 2, elapsed_secs: 5.0 })
+    }
+
+    #[test]
+    fn progress_counts_the_epochs_of_teachers() {
+        let mut metrics = Metrics { started: Some(Started { teacher_epochs: 6, ..started(4) }), ..Metrics::default() };
+        let mut check = |record, expected| {
+            metrics.apply(record);
+            assert_eq!(metrics.fraction_done(), expected);
+        };
+        check(progress(Phase::Teaching, 6), 0.55);
+        check(progress(Phase::Training, 1), 0.65);
+        check(progress(Phase::Evaluating, 1), 0.7);
+        check(epoch(1, None), 0.7);
+        check(progress(Phase::Training, 2), 0.75);
+    }
+
+    #[test]
+    fn resuming_forgets_what_is_measured_anew() {
+        let overfitting = |epoch| Notice { kind: NoticeKind::CatastrophicOverfitting, epoch: Some(epoch), message: String::new() };
+        let resumed = |epoch| Notice { kind: NoticeKind::Resumed, epoch, message: String::new() };
+        let lines = [epoch(1, Some(0.3)), epoch(2, Some(0.4)), epoch(3, Some(0.9)), Record::Notice(overfitting(3))];
+        let mut metrics = Metrics::from_records(lines);
+        metrics.apply(Record::Notice(resumed(None)));
+        assert_eq!((metrics.epochs.len(), metrics.notices.len()), (3, 2), "an evaluation has no epochs to forget");
+        metrics.apply(Record::Notice(resumed(Some(2))));
+        assert_eq!(metrics.best().unwrap().epoch, 2);
+        assert_eq!(metrics.notices, [resumed(None), resumed(Some(2))]);
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn run(directory: &Path, config: &TrainConfig, cancel: &Cancel) -> Re
         holdout_samples: data.holdout.as_ref().map_or(0, |holdout| holdout.len() as u32),
         noisy_labels: data.noisy_labels,
         epochs: config.training.epochs,
+        teacher_epochs: 0,
     }))?;
 
     let mut keeper = Keeper { config, info: &data.info, dir, begun, epoch_begun: Instant::now(), best: None, last: None };

@@ -363,6 +363,7 @@ fn records() -> Vec<Record> {
             holdout_samples: 0,
             noisy_labels: 60,
             epochs: 2,
+            teacher_epochs: 0,
         }),
         epoch(1, 0.5),
         checkpoint(1),

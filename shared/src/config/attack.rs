@@ -40,6 +40,7 @@ pub struct AttackConfig {
     /// Madry et al. train with 10; fast adversarial training takes 1.
     #[serde(default = "training_steps")]
     pub steps: u32,
+    /// Uniformly within the ball; TRADES takes 0.001 times a normal number for each pixel instead, as its authors do.
     #[serde(default = "yes")]
     pub random_start: bool,
     #[serde(default = "as_published")]

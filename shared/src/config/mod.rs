@@ -309,6 +309,9 @@ mod tests {
             &[("model.normalization.mean", "[0.5, 0.5] has 2"), ("model.normalization.std", "not above 0")],
         );
         check("/training/method", json!("fast_at"), &[("attack.steps", "10 is too many")]);
+        let mut trades = preset::all().into_iter().find(|preset| preset.id == "trades").unwrap().config.to_json();
+        trades["attack"]["random_start"] = json!(false);
+        assert_eq!(RunConfig::parse(&trades).unwrap_err()[0].field, "attack.random_start");
         check("/training/schedule", json!("cosine"), &[("training.milestones", "[30, 45] is not used")]);
         check("/training/label_smoothing", json!(1.0), &[("training.label_smoothing", "1 is out of range")]);
         check("/training/gradient_clip", json!(0.0), &[("training.gradient_clip", "above 0")]);
@@ -382,7 +385,7 @@ mod tests {
             }
         };
         check(Schedule::Milestones, &[(0.0, 0.1), (99.9, 0.1), (100.0, 0.01), (149.0, 0.01), (150.0, 0.001), (199.0, 0.001)]);
-        check(Schedule::Cyclic, &[(0.0, 0.0), (40.0, 0.05), (80.0, 0.1), (140.0, 0.05), (200.0, 0.0)]);
+        check(Schedule::Cyclic, &[(0.0, 0.0), (50.0, 0.05), (100.0, 0.1), (150.0, 0.05), (200.0, 0.0)]);
         check(Schedule::Cosine, &[(0.0, 0.1), (100.0, 0.05), (200.0, 0.0)]);
     }
 

@@ -62,7 +62,7 @@ pub enum Schedule {
     /// Multiplied by `decay_factor` after each milestone.
     #[default]
     Milestones,
-    /// From 0 in a straight line to the learning rate at two fifths of the run and back to 0, step by step: Wong et al. 2020.
+    /// From 0 in a straight line to the learning rate at half of the run and back to 0, step by step: Wong et al. 2020.
     Cyclic,
     /// Half a cosine from the learning rate to 0, step by step: Loshchilov and Hutter 2017.
     Cosine,
@@ -352,8 +352,8 @@ impl TrainingConfig {
     }
 }
 
-/// The part of a cyclic run at which the learning rate is highest: epoch 12 of 30 in the code of Wong et al. 2020.
-const CYCLIC_PEAK: f64 = 0.4;
+/// The part of a cyclic run at which the learning rate is highest, as the CIFAR-10 code of Wong et al. 2020 has it.
+const CYCLIC_PEAK: f64 = 0.5;
 
 impl TrainConfig {
     /// The given name, or one such as `Digits · PGD AT · ℓ∞ 8/255`.
@@ -411,6 +411,12 @@ impl TrainConfig {
         check.inside("model", |check| model.validate(shape, &data.dataset.info().title, check));
         check.inside("training", |check| training.validate(check));
         check.inside("attack", |check| attack.validate(shape, check));
+        if training.method == Method::Trades {
+            // At the image itself the divergence is smallest and has no gradient, so that nothing would ever move.
+            check.that("attack.random_start", attack.random_start, || {
+                "is needed by TRADES: its attack cannot leave the image itself".into()
+            });
+        }
         if training.method == Method::FastAt {
             check.that("attack.steps", attack.steps == 1, || format!("{} is too many; fast adversarial training takes 1", attack.steps));
         }
