@@ -58,6 +58,7 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
         holdout_samples: of_split(SplitName::Holdout),
         noisy_labels,
         epochs: 0,
+        teacher_epochs: 0,
     }))?;
 
     let ball = ball(config, &subject)?;
