@@ -4,6 +4,10 @@ use gloo_net::http::{Request, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::problem::Problem;
+use wasm_bindgen::prelude::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{FormData, ProgressEvent, XmlHttpRequest};
 
 pub async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Problem> {
     read(path, accepted(Request::get(path).send().await)?).await
@@ -17,6 +21,37 @@ pub async fn get_text(path: &str) -> Result<String, Problem> {
 pub async fn post<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Result<T, Problem> {
     let request = Request::post(path).json(body).map_err(|error| unreachable(&error.to_string()))?;
     read(path, accepted(request.send().await)?).await
+}
+
+/// Posts a form of two parts, `config` and `file`; calls `progress` with the fraction that is sent.
+pub async fn upload<T: DeserializeOwned>(
+    path: &str,
+    config: &str,
+    file: &web_sys::File,
+    progress: impl Fn(f64) + 'static,
+) -> Result<T, Problem> {
+    let failed = |error: JsValue| unreachable(&format!("{error:?}"));
+    let form = FormData::new().map_err(failed)?;
+    form.append_with_str("config", config).map_err(failed)?;
+    form.append_with_blob("file", file).map_err(failed)?;
+    // Of the browser's ways to send a body only this one says how far it is.
+    let request = XmlHttpRequest::new().map_err(failed)?;
+    request.open("POST", path).map_err(failed)?;
+    let on_progress = Closure::<dyn Fn(ProgressEvent)>::new(move |event: ProgressEvent| {
+        if event.length_computable() {
+            progress(event.loaded() / event.total());
+        }
+    });
+    request.upload().map_err(failed)?.set_onprogress(Some(on_progress.as_ref().unchecked_ref()));
+    let ended = js_sys::Promise::new(&mut |resolve, _| request.set_onloadend(Some(&resolve)));
+    request.send_with_opt_form_data(Some(&form)).map_err(failed)?;
+    JsFuture::from(ended).await.map_err(failed)?;
+    let (status, body) = (request.status().unwrap_or_default(), request.response_text().ok().flatten().unwrap_or_default());
+    match status {
+        0 => Err(unreachable("the upload broke off")),
+        200..300 => serde_json::from_str(&body).map_err(|error| unreadable(path, &error.to_string())),
+        _ => Err(problem(status, &request.status_text().unwrap_or_default(), &body)),
+    }
 }
 
 /// Posts without a body and does not look at the answer's.

@@ -1,8 +1,8 @@
-//! The form of a new run as edits of one JSON value: what a field's text means, what belongs together, what it costs, and the
-//! same configuration as text and as a command. Knows no rules: [`RunConfig::parse`] has them.
+//! The form of a new run as edits of one JSON value: what a field's text means, what belongs together, and the same
+//! configuration as text and as a command. Knows no rules: [`RunConfig::parse`] has them.
 
 use serde_json::{Map, Value};
-use shared::config::{Architecture, Method, RunConfig};
+use shared::config::{Architecture, RunConfig};
 use shared::dataset::{Dataset, Source};
 use shared::eps::Eps;
 use shared::problem::FieldError;
@@ -34,7 +34,8 @@ pub fn parse_text(kind: Kind, text: &str) -> Option<Value> {
     }
 }
 
-fn number(text: &str) -> Value {
+/// A number where the text is one, else the text.
+pub fn number(text: &str) -> Value {
     if let Ok(whole) = text.parse::<u64>() {
         return whole.into();
     }
@@ -86,8 +87,10 @@ fn object(value: &mut Value) -> &mut Map<String, Value> {
 pub fn switch_dataset(config: &mut Value, dataset: Dataset) {
     set_at(config, "data.dataset", Some(dataset.id().into()));
     let info = dataset.info();
-    let architecture = if info.shape[1] < 16 { Architecture::PreactResnetSmall } else { Architecture::PreactResnet18 };
-    set_at(config, "model.architecture", serde_json::to_value(architecture).ok());
+    if at(config, "model").is_some() {
+        let architecture = if info.shape[1] < 16 { Architecture::PreactResnetSmall } else { Architecture::PreactResnet18 };
+        set_at(config, "model.architecture", serde_json::to_value(architecture).ok());
+    }
     let path = (dataset.source() == Source::Folder).then(|| Value::from(""));
     set_at(config, "data.path", path);
     for (field, available) in [("data.train_samples", info.train_samples), ("data.test_samples", info.test_samples)] {
@@ -99,18 +102,42 @@ pub fn switch_dataset(config: &mut Value, dataset: Dataset) {
     }
 }
 
+/// Changes the method and what it cannot be had with or is published with: its attack's steps and mode.
+pub fn switch_method(config: &mut Value, method: &str) {
+    let was_fast = at(config, "training.method").is_some_and(|method| method == "fast_at");
+    set_at(config, "training.method", Some(method.into()));
+    if method == "fast_at" {
+        set_at(config, "attack.steps", Some(1.into()));
+    } else if was_fast {
+        set_at(config, "attack.steps", Some(10.into()));
+    }
+    if method == "trades" {
+        set_at(config, "attack.batch_norm", Some("eval".into()));
+        set_at(config, "attack.random_start", Some(true.into()));
+    }
+}
+
+/// Changes the schedule; only one of them has milestones.
+pub fn switch_schedule(config: &mut Value, schedule: &str) {
+    set_at(config, "training.schedule", Some(schedule.into()));
+    if schedule != "milestones" {
+        set_at(config, "training.milestones", Some(Value::Array(Vec::new())));
+    }
+}
+
 /// Whether a list field holds an entry.
 pub fn contains(config: &Value, path: &str, entry: &str) -> bool {
     at(config, path).and_then(Value::as_array).is_some_and(|list| list.iter().any(|value| value == entry))
 }
 
-/// Puts an entry into a list field or takes it out.
-pub fn toggle(config: &mut Value, path: &str, entry: &str, on: bool) {
+/// Puts an entry into a list field or takes it out. Entries named in `order` stand in that order.
+pub fn toggle(config: &mut Value, path: &str, entry: &str, on: bool, order: &[&str]) {
     let mut list = at(config, path).and_then(Value::as_array).cloned().unwrap_or_default();
     list.retain(|value| value != entry);
     if on {
         list.push(entry.into());
     }
+    list.sort_by_key(|value| order.iter().position(|known| value == known));
     set_at(config, path, Some(list.into()));
 }
 
@@ -127,41 +154,25 @@ pub fn messages(errors: &[FieldError], path: &str) -> Vec<String> {
 
 /// The configuration as text: in the order of its type where it is valid, as it stands where it is not.
 pub fn config_text(config: &Value) -> String {
-    let text = match RunConfig::parse(config) {
-        Ok(config) => serde_json::to_string_pretty(&config),
-        Err(_) => serde_json::to_string_pretty(config),
-    };
-    text.expect("a configuration has only string keys")
+    match RunConfig::parse(config) {
+        Ok(config) => pretty(&config.to_json()),
+        Err(_) => pretty(config),
+    }
 }
 
-/// A command that submits the configuration to the application at `base`.
-pub fn command_line(base: &str, config: &Value) -> String {
-    format!("curl {base}api/runs -H 'content-type: application/json' --data-binary @- <<'END'\n{}\nEND", config_text(config))
+/// A body as text.
+pub fn pretty(body: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(body).expect("a body has only string keys")
 }
 
-/// What a run will do, counted in images put through the network: forward and, for the attack and the training step, backward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cost {
-    pub training: u64,
-    pub evaluation: u64,
+/// A command that submits a body to the application.
+pub fn command_line(address: &str, body: &str) -> String {
+    format!("curl {address} -H 'content-type: application/json' --data-binary @- <<'END'\n{body}\nEND")
 }
 
-/// Counts the passes of a configuration.
-pub fn cost(config: &RunConfig) -> Option<Cost> {
-    let config = config.as_train()?;
-    let info = config.data.dataset.info();
-    let train = config.data.train_samples.or(info.train_samples)?.saturating_sub(config.data.holdout_samples);
-    let test = config.data.test_samples.or(info.test_samples)? + config.data.holdout_samples;
-    let attack_steps = match config.training.method {
-        Method::Standard => 0,
-        Method::PgdAt | Method::Trades | Method::FastAt => config.attack.steps,
-    };
-    let epochs = config.training.epochs;
-    let evaluated = (1..=epochs).filter(|epoch| config.evaluates_epoch(*epoch)).count() as u64;
-    Some(Cost {
-        training: u64::from(train) * u64::from(epochs) * u64::from(attack_steps + 1),
-        evaluation: u64::from(test) * evaluated * u64::from(config.evaluation.steps + 2),
-    })
+/// A command that uploads a file with its configuration.
+pub fn upload_command(address: &str, config: &str, file: &str) -> String {
+    format!("curl {address} -F 'config=<-' -F 'file=@{}' <<'END'\n{config}\nEND", file.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
@@ -220,8 +231,7 @@ mod tests {
         let mut config = preset::demo().config.to_json();
         switch_dataset(&mut config, Dataset::Cifar10);
         assert_eq!(at(&config, "model.architecture"), Some(&json!("preact_resnet18")));
-        let errors = RunConfig::parse(&config).unwrap_err();
-        assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["data.path"], "only the folder is left to name");
+        assert!(RunConfig::parse(&config).is_ok(), "the server may know the folder");
         set_at(&mut config, "data.train_samples", Some(json!(50_000)));
         switch_dataset(&mut config, Dataset::Digits);
         assert!(RunConfig::parse(&config).is_ok());
@@ -231,11 +241,26 @@ mod tests {
     #[test]
     fn a_list_gains_and_loses_entries() {
         let mut config = json!({});
-        toggle(&mut config, "attribution.inputs", "clean", true);
-        toggle(&mut config, "attribution.inputs", "clean", true);
+        toggle(&mut config, "attribution.inputs", "clean", true, &[]);
+        toggle(&mut config, "attribution.inputs", "clean", true, &[]);
         assert!(contains(&config, "attribution.inputs", "clean"));
-        toggle(&mut config, "attribution.inputs", "clean", false);
+        toggle(&mut config, "attribution.inputs", "clean", false, &[]);
         assert_eq!(config, json!({"attribution": {"inputs": []}}));
+        for attack in ["square", "apgd_ce"] {
+            toggle(&mut config, "autoattack", attack, true, &["apgd_ce", "square"]);
+        }
+        assert_eq!(at(&config, "autoattack"), Some(&json!(["apgd_ce", "square"])));
+    }
+
+    #[test]
+    fn another_method_brings_the_attack_it_goes_with() {
+        let mut config = preset::demo().config.to_json();
+        for method in ["fast_at", "trades", "pgd_at", "standard"] {
+            switch_method(&mut config, method);
+            assert!(RunConfig::parse(&config).is_ok(), "{method}: {config}");
+        }
+        switch_schedule(&mut config, "cosine");
+        assert!(RunConfig::parse(&config).is_ok(), "{config}");
     }
 
     #[test]
@@ -248,16 +273,9 @@ mod tests {
     #[test]
     fn the_command_holds_the_configuration_as_the_page_shows_it() {
         let config = preset::demo().config.to_json();
-        let command = command_line("http://localhost:8000/lab/", &config);
+        let command = command_line("http://localhost:8000/lab/api/runs", &config_text(&config));
         assert!(command.starts_with("curl http://localhost:8000/lab/api/runs "));
         let body = command.split_once("<<'END'\n").unwrap().1.strip_suffix("\nEND").unwrap();
         assert_eq!(RunConfig::parse(&serde_json::from_str(body).unwrap()).unwrap(), preset::demo().config);
-    }
-
-    #[test]
-    fn cost_counts_every_pass_of_every_image() {
-        let Cost { training, evaluation } = cost(&preset::demo().config).unwrap();
-        assert_eq!(training, 300 * 60 * 11);
-        assert_eq!(evaluation, 599 * 60 * 22);
     }
 }

@@ -10,12 +10,14 @@ mod api;
 mod app;
 mod browser;
 mod components;
+mod cost;
 mod form;
 mod live;
 mod load;
 mod pages;
 mod place;
 mod theme;
+mod vary;
 mod words;
 
 /// Takes over the page.

@@ -24,6 +24,10 @@ pub fn run(id: &str) -> String {
     format!("/runs/{id}")
 }
 
+pub fn sweep(id: &str) -> String {
+    format!("/sweeps/{id}")
+}
+
 pub fn new_from(run: &str) -> String {
     format!("/new?from={run}")
 }

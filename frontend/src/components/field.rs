@@ -22,6 +22,15 @@ impl Form {
         self.edited.run(());
     }
 
+    pub fn update(self, change: impl FnOnce(&mut Value)) {
+        self.config.update(change);
+        self.edited.run(());
+    }
+
+    pub fn text(self, path: &str) -> String {
+        self.config.with(|config| form::text_of(form::at(config, path)))
+    }
+
     fn messages(self, path: &'static str) -> Memo<Vec<String>> {
         Memo::new(move |_| self.errors.with(|errors| form::messages(errors, path)))
     }
@@ -35,7 +44,7 @@ pub fn field_id(path: &str) -> String {
 
 /// A field with its label, hint and messages around an input that `input` makes from its id and what describes it.
 #[component]
-fn Field(
+pub fn Field(
     path: &'static str,
     label: &'static str,
     #[prop(into)] hint: Signal<String>,
@@ -79,8 +88,8 @@ pub fn TextField(
     #[prop(optional)] placeholder: &'static str,
 ) -> impl IntoView {
     let form = use_form();
-    let text_now = move || form.config.with(|config| form::text_of(form::at(config, path)));
-    let typed = RwSignal::new(form.config.with_untracked(|config| form::text_of(form::at(config, path))));
+    let text_now = move || form.text(path);
+    let typed = RwSignal::new(untrack(text_now));
     let shown = Memo::new(move |_| {
         let same = typed.with(|typed| form.config.with(|config| form::parse_text(kind, typed).as_ref() == form::at(config, path)));
         if same { typed.get() } else { text_now() }
@@ -132,7 +141,7 @@ pub fn SizeField(
 ) -> impl IntoView {
     let form = use_form();
     let hint = Signal::derive(move || {
-        let text = form.config.with(|config| form::text_of(form::at(config, path)));
+        let text = form.text(path);
         if text.is_empty() { otherwise.get() } else { form::size_hint(&text).unwrap_or_default() }
     });
     view! { <TextField path label kind=Kind::Size hint placeholder/> }
@@ -143,7 +152,7 @@ pub fn SizeField(
 pub fn SelectField(
     path: &'static str,
     label: &'static str,
-    /// Values and what they are called.
+    /// Values and what they are called; the empty one leaves the field out.
     options: Vec<(String, String)>,
     #[prop(into, optional)] hint: Signal<String>,
     /// What a choice does beyond setting the field.
@@ -151,12 +160,12 @@ pub fn SelectField(
     choose: Option<Callback<(String,)>>,
 ) -> impl IntoView {
     let form = use_form();
-    let current = Memo::new(move |_| form.config.with(|config| form::text_of(form::at(config, path))));
+    let current = Memo::new(move |_| form.text(path));
     let on_change = move |event| {
         let chosen: String = event_target_value(&event);
         match choose {
             Some(choose) => choose.run((chosen,)),
-            None => form.set(path, Some(chosen.into())),
+            None => form.set(path, (!chosen.is_empty()).then(|| chosen.into())),
         }
     };
     let input = move |id: String, described: Signal<Option<String>>, invalid: Signal<Option<&'static str>>| {
@@ -197,15 +206,48 @@ pub fn CheckField(path: &'static str, label: &'static str, #[prop(optional)] hin
 
 /// Whether a list holds an entry.
 #[component]
-pub fn EntryField(path: &'static str, entry: &'static str, label: &'static str, #[prop(optional)] hint: &'static str) -> impl IntoView {
+pub fn EntryField(
+    path: &'static str,
+    entry: &'static str,
+    label: &'static str,
+    #[prop(optional)] hint: &'static str,
+    /// Every entry there can be, where their order counts.
+    #[prop(optional)]
+    order: &'static [&'static str],
+) -> impl IntoView {
     let form = use_form();
     let checked = move || form.config.with(|config| form::contains(config, path, entry));
     let on_change = move |event| {
         let on = event_target_checked(&event);
-        form.config.update(|config| form::toggle(config, path, entry, on));
-        form.edited.run(());
+        form.update(|config| form::toggle(config, path, entry, on, order));
     };
     view! { <Check id=format!("{}-{entry}", field_id(path)) label hint checked=Signal::derive(checked) on_change/> }
+}
+
+/// A part of the configuration that is there or not, with its fields while it is.
+#[component]
+pub fn BlockField(
+    path: &'static str,
+    label: &'static str,
+    #[prop(optional)] hint: &'static str,
+    /// What it is when it is switched on.
+    initial: fn() -> Value,
+    children: ChildrenFn,
+) -> impl IntoView {
+    let form = use_form();
+    let on = Memo::new(move |_| form.config.with(|config| form::at(config, path).is_some_and(|value| !value.is_null())));
+    let on_change = move |event| form.set(path, event_target_checked(&event).then(initial));
+    // Messages about the fields inside stand there.
+    let own = move || {
+        form.errors.with(|errors| errors.iter().filter(|error| error.field == path).map(|error| error.message.clone()).collect::<Vec<_>>())
+    };
+    view! {
+        <div class="field-wide form-block">
+            <Check id=field_id(path) label hint checked=Signal::derive(move || on.get()) on_change/>
+            {move || own().into_iter().map(|message| view! { <p class="field-error">{message}</p> }).collect_view()}
+            <Show when=move || on.get()><div class="form-grid form-block-fields">{children()}</div></Show>
+        </div>
+    }
 }
 
 #[component]

@@ -1,74 +1,126 @@
-//! A new run: start from a preset or another run, change it, see what it means, submit it.
+//! A new run of any kind: start from a preset, a checkpoint or another run, change it, see what it means, submit it.
 
+mod checkpoint;
 mod data;
+mod import;
+mod measure;
+mod presets;
 mod run_form;
 mod section;
+mod sweep;
 mod train;
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
+use serde_json::Value;
 use shared::api::Run;
+use shared::config::{AttributeConfig, DataConfig, EvaluateConfig, ImportConfig, RunConfig, RunKind, SaliencyConfig};
+use shared::dataset::Dataset;
 use shared::preset::Preset;
+use shared::view::{CheckpointRef, Which};
 
+use self::presets::{Chosen, Presets};
 use self::run_form::RunForm;
 use crate::browser::use_title;
 use crate::components::health::WorkerBanner;
 use crate::load::{Failure, Load, Placeholder, Skeleton, fetched, shown};
-use crate::place;
+use crate::{form, place, vary};
 
 const FIRST_PRESET: &str = "demo";
 
 /// Where the form's first values come from.
 #[derive(Clone, Debug, PartialEq)]
 enum Origin {
-    Preset(String),
+    Preset {
+        id: String,
+        small: bool,
+    },
     Run(String),
+    /// A kind of run that is not trained, of checkpoints or of none yet.
+    Kind {
+        kind: RunKind,
+        checkpoints: Vec<String>,
+    },
+}
+
+impl Origin {
+    /// `get`: the value of a parameter of the address.
+    fn of(get: impl Fn(&str) -> Option<String>) -> Self {
+        let kind = get("kind").and_then(|id| RunKind::ALL.into_iter().find(|kind| kind.id() == id));
+        let named = get("preset");
+        match (get("from"), kind) {
+            (Some(run), _) => Origin::Run(run),
+            (None, Some(kind)) if kind != RunKind::Train && named.is_none() => {
+                let checkpoints = get("checkpoint").unwrap_or_default();
+                let checkpoints = checkpoints.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+                Origin::Kind { kind, checkpoints }
+            }
+            (None, _) => {
+                let small = get("form").as_deref() == Some("small");
+                Origin::Preset { id: named.unwrap_or_else(|| FIRST_PRESET.to_owned()), small }
+            }
+        }
+    }
+}
+
+/// A configuration of a kind whose checkpoints may still have to be chosen: one that is not named is an empty text.
+fn blank(kind: RunKind, checkpoints: &[String]) -> Value {
+    let nobody = || CheckpointRef { run: String::new(), which: Which::Best };
+    let config = match kind {
+        RunKind::Train => shared::preset::demo().config,
+        RunKind::Attribute => RunConfig::Attribute(Box::new(AttributeConfig::of(nobody()))),
+        RunKind::Evaluate => RunConfig::Evaluate(Box::new(EvaluateConfig::of(nobody()))),
+        RunKind::Saliency => RunConfig::Saliency(Box::new(SaliencyConfig::of(Vec::new()))),
+        RunKind::Import => RunConfig::Import(Box::new(ImportConfig::of(String::new(), DataConfig::of(Dataset::Cifar10)))),
+    };
+    let mut config = config.to_json();
+    match kind {
+        RunKind::Attribute | RunKind::Evaluate => {
+            form::set_at(&mut config, "checkpoint", Some(checkpoints.first().cloned().unwrap_or_default().into()));
+        }
+        RunKind::Saliency => form::set_at(&mut config, "checkpoints", Some(checkpoints.to_vec().into())),
+        RunKind::Train | RunKind::Import => {}
+    }
+    config
 }
 
 #[component]
 pub fn NewPage() -> impl IntoView {
     use_title(|| "New run".to_owned());
     let query = use_query_map();
-    let origin = Memo::new(move |_| {
-        query.with(|query| match (query.get("from"), query.get("preset")) {
-            (Some(run), _) => Origin::Run(run),
-            (None, preset) => Origin::Preset(preset.unwrap_or_else(|| FIRST_PRESET.to_owned())),
-        })
-    });
+    let origin = Memo::new(move |_| query.with(|query| Origin::of(|name| query.get(name))));
+    // Whoever has not said where to start from is shown what there is.
+    let browsing = Memo::new(move |_| query.with(|query| query.get("preset").is_none()));
     let presets = fetched::<Vec<Preset>>(|| Some("api/presets".to_owned()));
     view! {
         <header class="page-header"><h1>"New run"</h1></header>
         <WorkerBanner/>
-        {shown(presets, Placeholder::Rows, move |presets| view! { <Start presets origin/> })}
+        {shown(presets, Placeholder::Rows, move |presets| view! { <Start presets origin browsing/> })}
     }
 }
 
-/// The presets, and the form for the chosen origin.
+/// What to run, and the form for it.
 #[component]
-fn Start(presets: Vec<Preset>, origin: Memo<Origin>) -> impl IntoView {
+fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> impl IntoView {
     let from = fetched::<Run>(move || match origin.get() {
         Origin::Run(run) => Some(format!("api/runs/{run}")),
-        Origin::Preset(_) => None,
+        Origin::Preset { .. } | Origin::Kind { .. } => None,
     });
-    let cards = presets
-        .iter()
-        .map(|preset| {
-            let id = preset.id.clone();
-            let current = move || origin.with(|origin| matches!(origin, Origin::Preset(chosen) if *chosen == id)).then_some("true");
-            view! {
-                <li>
-                    <a class="preset" href=format!("new?preset={}", preset.id) data-noscroll="" aria-current=current>
-                        <span class="preset-title">{preset.title.clone()}</span>
-                        <span class="preset-text">{preset.description.clone()}</span>
-                        <span class="preset-source">{preset.source.clone()}</span>
-                    </a>
-                </li>
-            }
-        })
-        .collect_view();
+    let presets = StoredValue::new(presets);
+    let find = move |id: &str| presets.with_value(|presets| presets.iter().find(|preset| preset.id == id).cloned());
+    let kind = Memo::new(move |_| match origin.get() {
+        Origin::Preset { id, .. } => find(&id).map_or(RunKind::Train, |preset| preset.config.kind()),
+        Origin::Run(_) => from.ready().map_or(RunKind::Train, |run| run.config.kind()),
+        Origin::Kind { kind, .. } => kind,
+    });
     let content = move || match origin.get() {
-        Origin::Preset(id) => match presets.iter().find(|preset| preset.id == id) {
-            Some(preset) => view! { <RunForm config=preset.config.clone()/> }.into_any(),
+        Origin::Preset { id, small } => match find(&id) {
+            Some(preset) => {
+                let small = small && preset.small.is_some();
+                let config = preset.small.as_ref().filter(|_| small).unwrap_or(&preset.config).to_json();
+                let rows = preset.sweep.iter().map(|axis| vary::row(axis, small)).collect();
+                view! { <Chosen preset small/><RunForm config rows/> }.into_any()
+            }
             None => {
                 view! { <p class="notice notice-error" role="alert">{format!("There is no preset `{id}`: choose one of those above.")}</p> }
                     .into_any()
@@ -77,15 +129,68 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>) -> impl IntoView {
         Origin::Run(id) => match from.state.get() {
             Load::Ready(run) if run.id == id => view! {
                 <p class="origin">"A copy of "<a href=place::href(&place::run(&id))>{run.title}</a>"."</p>
-                <RunForm config=run.config/>
+                <RunForm config=run.config.to_json() rows=Vec::new()/>
             }
             .into_any(),
             Load::Failed(problem) => view! { <Failure problem retry=move || from.reload()/> }.into_any(),
             Load::Ready(_) | Load::Loading => view! { <Skeleton placeholder=Placeholder::Rows/> }.into_any(),
         },
+        Origin::Kind { kind, checkpoints } => view! { <RunForm config=blank(kind, &checkpoints) rows=Vec::new()/> }.into_any(),
     };
     view! {
-        <nav aria-label="Presets"><ul class="presets">{cards}</ul></nav>
+        <nav class="tabs tabs-kinds" aria-label="Kinds of runs">
+            {RunKind::ALL
+                .map(|tab| {
+                    let href = if tab == RunKind::Train { "new".to_owned() } else { format!("new?kind={}", tab.id()) };
+                    let current = move || (kind.get() == tab).then_some("page");
+                    view! { <a class="tab" href=href aria-current=current>{tab.label()}</a> }
+                })
+                .collect_view()}
+        </nav>
+        <Show when=move || kind.get() == RunKind::Train || !browsing.get()>
+            <Presets presets origin open=browsing/>
+        </Show>
         {content}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(query: &[(&str, &str)], expected: Origin) {
+        let get = |name: &str| query.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        assert_eq!(Origin::of(get), expected);
+    }
+
+    #[test]
+    fn the_address_says_what_the_form_starts_from() {
+        let preset = |id: &str, small| Origin::Preset { id: id.into(), small };
+        check(&[], preset("demo", false));
+        check(&[("preset", "l2"), ("form", "small")], preset("l2", true));
+        check(&[("from", "at-1"), ("preset", "l2")], Origin::Run("at-1".into()));
+        check(&[("kind", "train")], preset("demo", false));
+        let evaluate = |checkpoints: &[&str]| Origin::Kind {
+            kind: RunKind::Evaluate,
+            checkpoints: checkpoints.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        check(&[("kind", "evaluate")], evaluate(&[]));
+        check(&[("kind", "evaluate"), ("checkpoint", "at-1.best,at-1.last")], evaluate(&["at-1.best", "at-1.last"]));
+    }
+
+    #[test]
+    fn a_blank_run_lacks_only_what_has_to_be_chosen() {
+        let wrong = |kind, checkpoints: &[&str]| {
+            let checkpoints: Vec<String> = checkpoints.iter().map(|name| (*name).to_owned()).collect();
+            let errors = RunConfig::parse(&blank(kind, &checkpoints)).err().unwrap_or_default();
+            errors.into_iter().map(|error| error.field).collect::<Vec<_>>()
+        };
+        assert_eq!(wrong(RunKind::Evaluate, &[]), ["checkpoint"]);
+        assert_eq!(wrong(RunKind::Saliency, &[]), ["checkpoints"]);
+        assert_eq!(wrong(RunKind::Import, &[]), ["source"]);
+        for kind in [RunKind::Train, RunKind::Attribute, RunKind::Evaluate, RunKind::Saliency] {
+            assert!(wrong(kind, &["at-1.best"]).is_empty(), "{kind:?}");
+        }
     }
 }

@@ -4,30 +4,45 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use serde_json::Value;
-use shared::api::Run;
-use shared::config::RunConfig;
-use shared::format;
+use shared::api::{Run, Sweep};
+use shared::config::{RunConfig, RunKind};
 use shared::problem::{FieldError, Problem};
 
+use super::import::{ImportSections, Upload};
+use super::measure::{AttributeSections, EvaluateSections, SaliencySections};
+use super::sweep::SweepSection;
 use super::train::TrainSections;
 use crate::browser::{base_uri, focus, use_open};
 use crate::components::copy::CopyButton;
 use crate::components::field::{Form, field_id};
-use crate::{api, form, place};
+use crate::vary::Row;
+use crate::{api, cost, form, place, vary};
 
 #[component]
-pub fn RunForm(config: RunConfig) -> impl IntoView {
-    let config = RwSignal::new(config.to_json());
+pub fn RunForm(
+    config: Value,
+    /// What is varied at first.
+    rows: Vec<Row>,
+) -> impl IntoView {
+    let kind = form::at(&config, "kind").and_then(Value::as_str).and_then(|id| RunKind::ALL.into_iter().find(|kind| kind.id() == id));
+    let kind = kind.unwrap_or(RunKind::Train);
+    let config = RwSignal::new(config);
+    let rows = RwSignal::new(rows);
+    let upload = Upload::new();
     let refused = RwSignal::new(None::<Problem>);
     let busy = RwSignal::new(false);
     let parsed = Memo::new(move |_| config.with(RunConfig::parse));
-    let errors = Signal::derive(move || {
+    let axes = Memo::new(move |_| rows.with(|rows| vary::axes(rows)));
+    let errors = Memo::new(move |_| {
         let mut errors = parsed.with(|parsed| parsed.as_ref().err().cloned().unwrap_or_default());
+        if errors.is_empty() {
+            errors = config.with(|config| axes.with(|axes| vary::errors(config, axes)));
+        }
         // The server knows more: whether a folder is there, say.
         errors.extend(refused.get().into_iter().flat_map(|problem| problem.errors));
         errors
     });
-    provide_context(Form { config, errors, edited: Callback::new(move |()| refused.set(None)) });
+    provide_context(Form { config, errors: errors.into(), edited: Callback::new(move |()| refused.set(None)) });
 
     let navigate = use_open();
     let submit = move |event: leptos::ev::SubmitEvent| {
@@ -41,10 +56,17 @@ pub fn RunForm(config: RunConfig) -> impl IntoView {
         }
         busy.set(true);
         let navigate = navigate.clone();
-        let body = config.get_untracked();
+        let (body, axes) = (config.get_untracked(), axes.get_untracked());
         spawn_local(async move {
-            match api::post::<Run>("api/runs", &body).await {
-                Ok(run) => navigate(&place::run(&run.id), NavigateOptions::default()),
+            let made = if !axes.is_empty() {
+                api::post::<Sweep>("api/sweeps", &vary::body(&body, axes)).await.map(|sweep| place::sweep(&sweep.id))
+            } else if let Some(file) = upload.chosen() {
+                upload.send(&body, &file).await.map(|run| place::run(&run.id))
+            } else {
+                api::post::<Run>("api/runs", &body).await.map(|run| place::run(&run.id))
+            };
+            match made {
+                Ok(place) => navigate(&place, NavigateOptions::default()),
                 Err(problem) => {
                     let _ = busy.try_set(false);
                     let _ = refused.try_set(Some(problem));
@@ -53,19 +75,33 @@ pub fn RunForm(config: RunConfig) -> impl IntoView {
             }
         });
     };
+    let sections = match kind {
+        RunKind::Train => view! { <TrainSections/><SweepSection rows/> }.into_any(),
+        RunKind::Attribute => view! { <AttributeSections/> }.into_any(),
+        RunKind::Evaluate => view! { <EvaluateSections/> }.into_any(),
+        RunKind::Saliency => view! { <SaliencySections/> }.into_any(),
+        RunKind::Import => view! { <ImportSections upload/> }.into_any(),
+    };
+    let runs = Memo::new(move |_| axes.with(|axes| if axes.is_empty() { None } else { Some(vary::count(axes)) }));
     view! {
         <form class="run-form" novalidate on:submit=submit>
             <div class="form-main">
-                <TrainSections/>
+                {sections}
                 <div class="form-footer">
-                    <ErrorSummary errors refused/>
-                    <Cost parsed/>
+                    <ErrorSummary errors=errors.into() refused/>
+                    <Cost parsed runs/>
                     <p class="actions">
-                        <button class="button button-primary button-large" type="submit" disabled=move || busy.get()>"Start run"</button>
+                        <button class="button button-primary button-large" type="submit" disabled=move || busy.get()>
+                            {move || match runs.get() {
+                                None | Some(0) => if kind == RunKind::Import { "Import".to_owned() } else { "Start run".to_owned() },
+                                Some(1) => "Start 1 run".to_owned(),
+                                Some(count) => format!("Start {count} runs"),
+                            }}
+                        </button>
                     </p>
                 </div>
             </div>
-            <ConfigText config/>
+            <ConfigText config axes upload/>
         </form>
     }
 }
@@ -108,29 +144,32 @@ fn ErrorSummary(errors: Signal<Vec<FieldError>>, refused: RwSignal<Option<Proble
     }
 }
 
-/// How much work the run is, counted rather than guessed.
+/// What the run does, before it is started.
 #[component]
-fn Cost(parsed: Memo<Result<RunConfig, Vec<FieldError>>>) -> impl IntoView {
-    move || {
-        parsed.with(|parsed| parsed.as_ref().ok().and_then(form::cost)).map(|cost| {
-            view! {
-                <p class="cost">
-                    {format!(
-                        "Puts {} images through the network to train and {} to evaluate, attack steps counted.",
-                        format::count(cost.training),
-                        format::count(cost.evaluation),
-                    )}
-                </p>
-            }
-        })
+fn Cost(parsed: Memo<Result<RunConfig, Vec<FieldError>>>, runs: Memo<Option<usize>>) -> impl IntoView {
+    let sentences = move || parsed.with(|parsed| parsed.as_ref().map(cost::sentences).unwrap_or_default());
+    view! {
+        <div class="cost">
+            {move || runs.get().map(|count| view! { <p>{format!("Each of the {count} runs:")}</p> })}
+            {move || sentences().into_iter().map(|sentence| view! { <p>{sentence}</p> }).collect_view()}
+        </div>
     }
 }
 
 /// The configuration and the command that submits it, as text.
 #[component]
-fn ConfigText(config: RwSignal<Value>) -> impl IntoView {
+fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<shared::api::SweepAxis>>, upload: Upload) -> impl IntoView {
     let text = move || config.with(form::config_text);
-    let command = move || config.with(|config| form::command_line(&base_uri(), config));
+    let command = move || {
+        let base = base_uri();
+        config.with(|config| {
+            axes.with(|axes| match upload.file_name() {
+                Some(file) => form::upload_command(&format!("{base}api/checkpoints"), &form::pretty(&Upload::part(config)), &file),
+                None if axes.is_empty() => form::command_line(&format!("{base}api/runs"), &form::config_text(config)),
+                None => form::command_line(&format!("{base}api/sweeps"), &form::pretty(&vary::body(config, axes.clone()))),
+            })
+        })
+    };
     view! {
         <aside class="config-text" aria-label="Configuration as text">
             <div class="code-header"><h2>"Configuration"</h2><CopyButton text label="Copy"/></div>

@@ -1,8 +1,12 @@
 //! What the sections of the form are made of.
 
 use leptos::prelude::*;
+use shared::api::{Device, Health, WorkerStatus};
+use shared::config::{Norm, RunConfig};
 
-use crate::form;
+use crate::components::field::{CheckField, SelectField, SizeField, TextField, use_form};
+use crate::form::{self, Kind};
+use crate::load::fetched;
 
 /// A group of fields with its name.
 #[component]
@@ -20,4 +24,42 @@ pub fn Section(title: &'static str, #[prop(optional)] text: &'static str, childr
 pub fn options<T: Copy + serde::Serialize>(values: &[T], label: fn(T) -> &'static str) -> Vec<(String, String)> {
     let id = |value: &T| form::text_of(serde_json::to_value(value).ok().as_ref());
     values.iter().map(|value| (id(value), label(*value).to_owned())).collect()
+}
+
+/// A measuring attack with its threat model, at `attack`.
+#[component]
+pub fn PgdFields() -> impl IntoView {
+    let rule = Signal::stored("Empty: eps/4 for ℓ∞ and eps/8 for ℓ2, the paper's rule.".to_owned());
+    view! {
+        <SelectField path="attack.norm" label="Norm" options=options(&[Norm::Linf, Norm::L2], Norm::symbol)/>
+        <SizeField path="attack.eps" label="Radius eps"/>
+        <SizeField path="attack.step_size" label="Step size" otherwise=rule/>
+        <TextField path="attack.steps" label="Steps" kind=Kind::Number/>
+        <CheckField path="attack.random_start" label="Random start"/>
+    }
+}
+
+/// What any run has: a name, a seed, a device.
+#[component]
+pub fn RunSection() -> impl IntoView {
+    let form = use_form();
+    let health = fetched::<Health>(|| Some("api/health".to_owned()));
+    let devices = Signal::derive(move || match health.ready().map(|health| health.worker) {
+        Some(WorkerStatus::Ready(probe)) => {
+            let names: Vec<String> = probe.devices.iter().map(|Device { id, name }| format!("{id} ({name})")).collect();
+            format!("auto, or one of: {}.", names.join(", "))
+        }
+        _ => "auto takes CUDA where there is a device, else the CPU.".to_owned(),
+    });
+    let title = Signal::derive(move || match form.config.with(RunConfig::parse) {
+        Ok(config) => format!("Empty: named after what it does. Now: {}", config.title()),
+        Err(_) => "Empty: named after what it does.".to_owned(),
+    });
+    view! {
+        <Section title="Run">
+            <div class="field-wide"><TextField path="name" label="Name" kind=Kind::Text hint=title/></div>
+            <TextField path="seed" label="Seed" kind=Kind::Number/>
+            <TextField path="device" label="Device" kind=Kind::Text hint=devices/>
+        </Section>
+    }
 }

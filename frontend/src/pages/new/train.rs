@@ -1,14 +1,14 @@
 //! The sections of a training run's form.
 
 use leptos::prelude::*;
-use shared::api::{Device, Health, WorkerStatus};
-use shared::config::{Architecture, Method, Norm, RunConfig};
+use serde_json::{Value, json};
+use shared::config::{Architecture, AwpConfig, DistillationConfig, Method, Norm, RunConfig, Schedule, WeightAveragingConfig};
 
+use super::checkpoint::{CheckpointField, runs_with_checkpoints};
 use super::data::DataSection;
-use super::section::{Section, options};
-use crate::components::field::{CheckField, EntryField, SelectField, SizeField, TextField, use_form};
-use crate::form::Kind;
-use crate::load::fetched;
+use super::section::{RunSection, Section, options};
+use crate::components::field::{BlockField, CheckField, EntryField, SelectField, SizeField, TextField, use_form};
+use crate::form::{self, Kind};
 
 #[component]
 pub fn TrainSections() -> impl IntoView {
@@ -17,6 +17,7 @@ pub fn TrainSections() -> impl IntoView {
         <ModelSection/>
         <TrainingSection/>
         <AttackSection/>
+        <AdditionsSection/>
         <EvaluationSection/>
         <KeepSection/>
         <RunSection/>
@@ -25,35 +26,122 @@ pub fn TrainSections() -> impl IntoView {
 
 #[component]
 fn ModelSection() -> impl IntoView {
-    let architectures = Architecture::ALL;
+    view! { <Section title="Model"><ModelFields/></Section> }
+}
+
+/// The fields of a network, at `model`.
+#[component]
+pub fn ModelFields() -> impl IntoView {
+    let form = use_form();
+    let width = Signal::derive(move || {
+        let chosen = form.text("model.architecture");
+        let published = Architecture::ALL.into_iter().find(|architecture| architecture.id() == chosen).map(Architecture::published_width);
+        let what = if chosen == Architecture::DeitTiny.id() { "Length of a token" } else { "Channels of the first stage" };
+        published.map(|width| format!("{what}. Empty: {width}, the published network.")).unwrap_or_default()
+    });
     view! {
-        <Section title="Model">
-            <SelectField
-                path="model.architecture" label="Architecture" options=options(&architectures, Architecture::label)
-                hint="The small one is for images of 8×8 and 16×16."
-            />
-            <TextField path="model.width" label="Width" kind=Kind::Number hint="Channels of the first stage; 64 is the published network."/>
+        <SelectField
+            path="model.architecture" label="Architecture" options=options(&Architecture::ALL, Architecture::label)
+            hint="The small one is for images of 8×8 and 16×16."
+        />
+        <TextField path="model.width" label="Width" kind=Kind::Number hint=width/>
+        <BlockField path="model.normalization" label="Own normalization" hint="Off: the data set's mean and standard deviation." initial=normalization>
+            <TextField path="model.normalization.mean" label="Mean of each channel" kind=Kind::Numbers/>
+            <TextField path="model.normalization.std" label="Standard deviation of each channel" kind=Kind::Numbers/>
+        </BlockField>
+    }
+}
+
+/// Pixels as they are.
+fn normalization() -> Value {
+    json!({"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]})
+}
+
+#[component]
+fn TrainingSection() -> impl IntoView {
+    let form = use_form();
+    let method = Memo::new(move |_| form.text("training.method"));
+    let choose_method = Callback::new(move |(method,): (String,)| form.update(|config| form::switch_method(config, &method)));
+    let schedule = Memo::new(move |_| form.text("training.schedule"));
+    let choose_schedule = Callback::new(move |(schedule,): (String,)| form.update(|config| form::switch_schedule(config, &schedule)));
+    view! {
+        <Section title="Training" text="Stochastic gradient descent with momentum.">
+            <SelectField path="training.method" label="Method" options=options(&Method::ALL, Method::label) choose=choose_method/>
+            <Show when=move || method.with(|method| method == Method::Trades.id())>
+                <TextField path="training.trades_beta" label="β of TRADES" kind=Kind::Number hint="Weighs robustness against clean accuracy; 6 as published."/>
+            </Show>
+            <TextField path="training.epochs" label="Epochs" kind=Kind::Number/>
+            <TextField path="training.batch_size" label="Batch size" kind=Kind::Number/>
+            <TextField path="training.learning_rate" label="Learning rate" kind=Kind::Number/>
+            <SelectField path="training.schedule" label="Schedule" options=options(&Schedule::ALL, Schedule::label) choose=choose_schedule/>
+            <Show when=move || schedule.with(|schedule| schedule.is_empty() || schedule == Schedule::Milestones.id())>
+                <TextField
+                    path="training.milestones" label="Milestones" kind=Kind::Numbers
+                    hint="Epochs after which the learning rate is multiplied by the decay factor, with commas between."
+                />
+                <TextField path="training.decay_factor" label="Decay factor" kind=Kind::Number/>
+            </Show>
+            <TextField path="training.momentum" label="Momentum" kind=Kind::Number/>
+            <TextField path="training.weight_decay" label="Weight decay" kind=Kind::Number/>
+        </Section>
+    }
+}
+
+/// What is added to the recipe; most runs have none of it.
+#[component]
+fn AdditionsSection() -> impl IntoView {
+    view! {
+        <Section title="Additions" text="Each is off unless it says otherwise.">
+            <TextField path="training.label_smoothing" label="Label smoothing" kind=Kind::Number hint="Of each label's weight, spread over all classes; 0 is none."/>
+            <TextField path="training.mixup" label="Mixup α" kind=Kind::Number hint="Pairs of images are mixed before the attack; 0 is none."/>
+            <TextField path="training.gradient_clip" label="Gradient clip" kind=Kind::Number hint="Largest ℓ2 norm of the gradient. Empty: none."/>
+            <BlockField
+                path="training.distillation" label="Knowledge distillation" initial=distillation
+                hint="Learns from a standard and a robust teacher beside the labels (Chen et al. 2021)."
+            >
+                <DistillationFields/>
+            </BlockField>
+            <BlockField
+                path="training.weight_averaging" label="Weight averaging (EMA)" initial=weight_averaging
+                hint="Evaluates and keeps a moving average of the weights."
+            >
+                <TextField path="training.weight_averaging.decay" label="Decay" kind=Kind::Number hint="What is left of the average at each step."/>
+                <TextField path="training.weight_averaging.start_epoch" label="After epoch" kind=Kind::Number hint="Before it the weights themselves are evaluated."/>
+            </BlockField>
+            <BlockField
+                path="training.awp" label="Adversarial weight perturbation (AWP)" initial=awp
+                hint="Perturbs the weights against the loss as well (Wu et al. 2020): one more pass a step."
+            >
+                <TextField path="training.awp.gamma" label="γ" kind=Kind::Number hint="Size relative to the norm of each layer; 0.01 for AT, 0.005 for TRADES."/>
+                <TextField path="training.awp.warmup_epochs" label="Epochs without it" kind=Kind::Number/>
+            </BlockField>
         </Section>
     }
 }
 
 #[component]
-fn TrainingSection() -> impl IntoView {
+fn DistillationFields() -> impl IntoView {
+    let runs = runs_with_checkpoints();
     view! {
-        <Section title="Training" text="Stochastic gradient descent with momentum.">
-            <SelectField path="training.method" label="Method" options=options(&Method::ALL, Method::label)/>
-            <TextField path="training.epochs" label="Epochs" kind=Kind::Number/>
-            <TextField path="training.batch_size" label="Batch size" kind=Kind::Number/>
-            <TextField path="training.learning_rate" label="Learning rate" kind=Kind::Number/>
-            <TextField
-                path="training.milestones" label="Milestones" kind=Kind::Numbers
-                hint="Epochs after which the learning rate is multiplied by the decay factor, with commas between."
-            />
-            <TextField path="training.decay_factor" label="Decay factor" kind=Kind::Number/>
-            <TextField path="training.momentum" label="Momentum" kind=Kind::Number/>
-            <TextField path="training.weight_decay" label="Weight decay" kind=Kind::Number/>
-        </Section>
+        <CheckpointField path="training.distillation.standard_teacher" label="Standard teacher" runs none="Train one first, without an attack"/>
+        <CheckpointField path="training.distillation.robust_teacher" label="Robust teacher" runs none="Train one first, with this attack"/>
+        <TextField path="training.distillation.teacher_epochs" label="Epochs of a teacher" kind=Kind::Number hint="Where it is trained first. Empty: as many as the student."/>
+        <TextField path="training.distillation.standard_weight" label="Weight, standard" kind=Kind::Number/>
+        <TextField path="training.distillation.robust_weight" label="Weight, robust" kind=Kind::Number hint="The rest of 1 is the labels'."/>
+        <TextField path="training.distillation.temperature" label="Temperature" kind=Kind::Number/>
     }
+}
+
+fn distillation() -> Value {
+    json!(DistillationConfig::default())
+}
+
+fn weight_averaging() -> Value {
+    json!(WeightAveragingConfig::default())
+}
+
+fn awp() -> Value {
+    json!(AwpConfig::default())
 }
 
 #[component]
@@ -99,29 +187,14 @@ fn KeepSection() -> impl IntoView {
             <TextField path="checkpoints.epochs" label="Also keep epochs" kind=Kind::Numbers hint="With commas between."/>
             <EntryField path="attribution.inputs" entry="adversarial" label="Attribution of adversarial inputs" hint="Test images under the evaluation attack: what the paper shows."/>
             <EntryField path="attribution.inputs" entry="clean" label="Attribution of clean inputs"/>
-        </Section>
-    }
-}
-
-#[component]
-fn RunSection() -> impl IntoView {
-    let health = fetched::<Health>(|| Some("api/health".to_owned()));
-    let devices = Signal::derive(move || match health.ready().map(|health| health.worker) {
-        Some(WorkerStatus::Ready(probe)) => {
-            let names: Vec<String> = probe.devices.iter().map(|Device { id, name }| format!("{id} ({name})")).collect();
-            format!("auto, or one of: {}.", names.join(", "))
-        }
-        _ => "auto takes CUDA where there is a device, else the CPU.".to_owned(),
-    });
-    let title = Signal::derive(move || match use_form().config.with(RunConfig::parse) {
-        Ok(config) => format!("Empty: named after data, method and eps. Now: {}", config.title()),
-        Err(_) => "Empty: named after data, method and eps.".to_owned(),
-    });
-    view! {
-        <Section title="Run">
-            <div class="field-wide"><TextField path="name" label="Name" kind=Kind::Text hint=title/></div>
-            <TextField path="seed" label="Seed" kind=Kind::Number/>
-            <TextField path="device" label="Device" kind=Kind::Text hint=devices/>
+            <TextField
+                path="attribution.every" label="Attribution every … epochs" kind=Kind::Number
+                hint="Beside kept checkpoints, of evaluated epochs; 0 only of kept ones. The evaluation's passes serve for it: it costs a file, no time."
+            />
+            <TextField
+                path="attribution.bootstrap" label="Bootstrap resamples" kind=Kind::Number
+                hint="For intervals of CAS and of each cell; 0 gives none. 200 cost a moment a matrix."
+            />
         </Section>
     }
 }

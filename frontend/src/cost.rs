@@ -1,0 +1,207 @@
+//! What a run will do, in words and counted rather than guessed.
+
+use shared::config::{Inputs, Method, RunConfig, SplitName, TrainConfig};
+use shared::format;
+
+/// A file of a matrix, without and for each cell: 40 KB for 10 classes, 3 MB for 200.
+const MATRIX_BYTES: u64 = 33_000;
+const CELL_BYTES: u64 = 74;
+
+/// Images put through the network: forward and, for the attack and the training step, backward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Passes {
+    training: u64,
+    /// Of these, to train teachers first.
+    teachers: u64,
+    evaluation: u64,
+}
+
+/// What a run does, in sentences.
+pub fn sentences(config: &RunConfig) -> Vec<String> {
+    match config {
+        RunConfig::Train(config) => passes(config).into_iter().map(in_words).chain([matrices(config)]).flatten().collect(),
+        RunConfig::Attribute(config) => {
+            let inputs: Vec<&str> = config.inputs.iter().map(|inputs| inputs.id()).collect();
+            let attack = match &config.attack {
+                _ if !config.inputs.contains(&Inputs::Adversarial) => String::new(),
+                Some(attack) => format!(", attacked by PGD-{} in {} {}", attack.steps, attack.norm.symbol(), attack.eps),
+                None => ", attacked as its own run measures".to_owned(),
+            };
+            let matrices = if inputs.len() == 1 { "One matrix" } else { "Two matrices" };
+            vec![format!("{matrices} of {} inputs: {}{attack}.", inputs.join(" and "), split(config.split))]
+        }
+        RunConfig::Evaluate(config) => {
+            let images = match config.samples {
+                Some(samples) => format!("{} of the {}", format::count(samples.into()), split(config.split)),
+                None => format!("all {}", split(config.split)),
+            };
+            let pgd = config.pgd.as_ref().map(|pgd| match pgd.restarts {
+                1 => format!("PGD-{}", pgd.steps),
+                restarts => format!("PGD-{} with {restarts} starts", pgd.steps),
+            });
+            let attacks = config.autoattack.iter().map(|attack| {
+                use shared::config::AutoAttack::*;
+                match attack {
+                    ApgdCe => "APGD-CE (100 steps)".to_owned(),
+                    ApgdT => "targeted APGD-DLR (9 targets, 100 steps each)".to_owned(),
+                    FabT => "targeted FAB (9 targets, 100 steps each)".to_owned(),
+                    Square => format!("Square ({} queries)", format::count(config.square_queries.into())),
+                }
+            });
+            let attacks: Vec<String> = pgd.into_iter().chain(attacks).collect();
+            vec![
+                format!("Clean accuracy of {images}, then {}.", attacks.join(", ")),
+                "Each attack runs on the images that those before it have left: the more robust the network, the longer it takes."
+                    .to_owned(),
+            ]
+        }
+        RunConfig::Saliency(config) => {
+            let checkpoints = match config.checkpoints.len() {
+                1 => "one checkpoint".to_owned(),
+                count => format!("{count} checkpoints"),
+            };
+            vec![format!(
+                "Grad-CAM of {} {} of each class, {}, at {checkpoints}.",
+                config.images_per_class,
+                if config.images_per_class == 1 { "image" } else { "images" },
+                split(config.split)
+            )]
+        }
+        RunConfig::Import(config) => {
+            let measured = if config.attribution.inputs.is_empty() {
+                "Measures nothing yet."
+            } else {
+                "Then measures the matrices of every checkpoint."
+            };
+            vec![format!("Reads the file without executing anything in it. {measured}")]
+        }
+    }
+}
+
+fn split(split: SplitName) -> &'static str {
+    match split {
+        SplitName::Test => "test images",
+        SplitName::Train => "training images",
+        SplitName::Holdout => "held-out images",
+    }
+}
+
+fn in_words(passes: Passes) -> Vec<String> {
+    let Passes { training, teachers, evaluation } = passes;
+    let all = format!(
+        "Puts {} images through the network to train and {} to evaluate, attack steps counted.",
+        format::count(training),
+        format::count(evaluation),
+    );
+    let teachers = (teachers > 0).then(|| format!("Of the former, {} are for teachers that are trained first.", format::count(teachers)));
+    [Some(all), teachers].into_iter().flatten().collect()
+}
+
+/// Counts the passes of a training run, where the number of images is known.
+fn passes(config: &TrainConfig) -> Option<Passes> {
+    let info = config.data.dataset.info();
+    let holdout = u64::from(config.data.holdout_samples);
+    let train = u64::from(config.data.train_samples.or(info.train_samples)?).saturating_sub(holdout);
+    let test = u64::from(config.data.test_samples.or(info.test_samples)?);
+    let training = &config.training;
+    let epochs = u64::from(training.epochs);
+    let steps = u64::from(config.attack.steps);
+    // TRADES attacks the divergence from clean predictions, and learns from clean and adversarial images.
+    let (attack, update) = match training.method {
+        Method::Standard => (0, 1),
+        Method::PgdAt | Method::FastAt => (steps, 1),
+        Method::Trades => (steps + 1, 2),
+    };
+    let mut of_image = epochs * (attack + update);
+    // Finding the perturbation of the weights takes the loss once more.
+    if let Some(awp) = &training.awp {
+        of_image += update * epochs.saturating_sub(awp.warmup_epochs.into());
+    }
+    let mut teachers = 0;
+    if let Some(distillation) = &training.distillation {
+        let teacher_epochs = distillation.teacher_epochs.map_or(epochs, u64::from);
+        if distillation.standard_teacher.is_none() {
+            teachers += train * teacher_epochs;
+        }
+        if distillation.robust_teacher.is_none() {
+            teachers += train * teacher_epochs * (steps + 1);
+        }
+        of_image += 2 * epochs;
+    }
+    let evaluated = (1..=training.epochs).filter(|epoch| config.evaluates_epoch(*epoch)).count() as u64;
+    let measuring = u64::from(config.evaluation.steps);
+    Some(Passes {
+        training: train * of_image + teachers,
+        teachers,
+        evaluation: evaluated * (train + test * (measuring + 2) + holdout * (measuring + 1)),
+    })
+}
+
+/// How many matrices there will be, where they are more than those of kept checkpoints.
+fn matrices(config: &TrainConfig) -> Vec<String> {
+    if config.attribution.every == 0 || config.attribution.inputs.is_empty() {
+        return Vec::new();
+    }
+    let epochs = 1..=config.training.epochs;
+    let count =
+        epochs.filter(|epoch| config.attributes_epoch(*epoch) || config.keeps_epoch(*epoch)).count() * config.attribution.inputs.len();
+    let size = config.data.dataset.info().classes.map(|classes| {
+        let of_one = MATRIX_BYTES + CELL_BYTES * u64::from(classes) * u64::from(classes);
+        format!(", about {} in all", format::bytes(of_one * count as u64))
+    });
+    vec![format!("Keeps at least {count} matrices{}; the passes of the evaluation serve for them.", size.unwrap_or_default())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::config::{AwpConfig, DistillationConfig, EvaluateConfig, RestartedPgdConfig};
+    use shared::preset;
+
+    /// The demo: 300 training and 599 test images, 60 epochs, PGD-10 to train with and PGD-20 to measure with.
+    #[track_caller]
+    fn check(edit: impl Fn(&mut TrainConfig), training: u64, teachers: u64) {
+        let mut config = preset::demo().config.as_train().unwrap().clone();
+        edit(&mut config);
+        let found = passes(&config).unwrap();
+        assert_eq!((found.training, found.teachers), (training, teachers));
+    }
+
+    #[test]
+    fn every_pass_of_every_image_is_counted() {
+        check(|_| {}, 300 * 60 * 11, 0);
+        check(|config| config.training.method = Method::Standard, 300 * 60, 0);
+        check(|config| config.training.method = Method::Trades, 300 * 60 * 13, 0);
+        check(|config| config.training.awp = Some(AwpConfig::default()), 300 * (60 * 11 + 50), 0);
+        let own_teachers = 300 * 60 * 12;
+        check(|config| config.training.distillation = Some(DistillationConfig::default()), 300 * 60 * 13 + own_teachers, own_teachers);
+        let named = |config: &mut TrainConfig| {
+            let teacher = "at-1.best".parse().ok();
+            config.training.distillation =
+                Some(DistillationConfig { standard_teacher: teacher.clone(), robust_teacher: teacher, ..DistillationConfig::default() });
+        };
+        check(named, 300 * 60 * 13, 0);
+        let evaluation = passes(preset::demo().config.as_train().unwrap()).unwrap().evaluation;
+        assert_eq!(evaluation, 60 * (300 + 599 * 22));
+    }
+
+    #[test]
+    fn matrices_of_every_epoch_are_counted_with_their_size() {
+        let mut config = preset::demo().config.as_train().unwrap().clone();
+        assert!(matrices(&config).is_empty());
+        config.attribution.every = 1;
+        assert_eq!(matrices(&config), ["Keeps at least 120 matrices, about 4.6 MiB in all; the passes of the evaluation serve for them."]);
+    }
+
+    #[test]
+    fn an_evaluation_names_its_attacks_in_their_order() {
+        let pgd = Some(RestartedPgdConfig { restarts: 5, ..RestartedPgdConfig::default() });
+        let config = EvaluateConfig { samples: Some(1000), pgd, ..EvaluateConfig::of("at-1.best".parse().unwrap()) };
+        let said = sentences(&RunConfig::Evaluate(Box::new(config)));
+        assert!(
+            said[0].starts_with("Clean accuracy of 1\u{2009}000 of the test images, then PGD-20 with 5 starts, APGD-CE (100 steps), "),
+            "{said:?}"
+        );
+        assert!(said[0].ends_with("Square (5\u{2009}000 queries)."), "{said:?}");
+    }
+}

@@ -1,0 +1,234 @@
+//! Choosing checkpoints of runs that are there.
+
+use leptos::prelude::*;
+use shared::api::{CheckpointInfo, Run, RunPage};
+use shared::config::RunKind;
+use shared::format;
+use shared::view::{CheckpointRef, Which};
+
+use crate::components::field::{field_id, use_form};
+use crate::form;
+use crate::load::{Fetched, Load, fetched};
+
+/// The runs that checkpoints can be taken from: asked for once for a form.
+pub fn runs_with_checkpoints() -> Fetched<RunPage> {
+    fetched(|| Some("api/runs?limit=500".to_owned()))
+}
+
+fn has_checkpoints(run: &Run) -> bool {
+    match run.config.kind() {
+        RunKind::Train => run.summary.epoch > 0,
+        RunKind::Import => run.state.is_finished(),
+        RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency => false,
+    }
+}
+
+/// A checkpoint at a path of the configuration.
+#[component]
+pub fn CheckpointField(
+    path: &'static str,
+    label: &'static str,
+    runs: Fetched<RunPage>,
+    /// What it means that none is chosen, where that is allowed.
+    #[prop(optional)]
+    none: &'static str,
+) -> impl IntoView {
+    let form = use_form();
+    let value = Memo::new(move |_| form.text(path));
+    // The field stays where one has to be chosen, so that its absence is named in words that a person understands.
+    let set = Callback::new(move |(text,): (String,)| form.set(path, (none.is_empty() || !text.is_empty()).then(|| text.into())));
+    let messages = Memo::new(move |_| form.errors.with(|errors| form::messages(errors, path)));
+    view! { <Picker id=field_id(path) label=label.to_owned() runs value=value.into() set none messages/> }
+}
+
+/// Several checkpoints in a list of the configuration.
+#[component]
+pub fn CheckpointList(path: &'static str, runs: Fetched<RunPage>, most: usize) -> impl IntoView {
+    let form = use_form();
+    let list = Memo::new(move |_| {
+        form.config.with(|config| {
+            let list = form::at(config, path).and_then(serde_json::Value::as_array);
+            list.into_iter().flatten().map(|value| form::text_of(Some(value))).collect::<Vec<_>>()
+        })
+    });
+    let set = move |list: Vec<String>| form.set(path, Some(list.into()));
+    let messages = Memo::new(move |_| form.errors.with(|errors| form::messages(errors, path)));
+    let indices = Memo::new(move |_| (0..list.with(Vec::len)).collect::<Vec<_>>());
+    let full = Memo::new(move |_| indices.with(Vec::len) >= most);
+    let no_messages = Memo::new(|_| Vec::new());
+    let row = move |index: usize| {
+        let value = Signal::derive(move || list.with(|list| list.get(index).cloned().unwrap_or_default()));
+        let choose = Callback::new(move |(text,): (String,)| {
+            let mut list = list.get_untracked();
+            list[index] = text;
+            set(list);
+        });
+        let remove = move |_: leptos::ev::MouseEvent| {
+            let mut list = list.get_untracked();
+            list.remove(index);
+            set(list);
+        };
+        view! {
+            <div class="field-wide checkpoint-row">
+                <Picker
+                    id=format!("{}-{index}", field_id(path)) label=format!("Checkpoint {}", index + 1) runs value set=choose none="" messages=no_messages
+                />
+                <button class="button" type="button" aria-label=format!("Remove checkpoint {}", index + 1) on:click=remove>"Remove"</button>
+            </div>
+        }
+    };
+    let add = move |_: leptos::ev::MouseEvent| {
+        let mut list = list.get_untracked();
+        // The other end of the same run is what one compares with.
+        let other = list.last().and_then(|last| last.strip_suffix(".best")).map(|run| format!("{run}.last"));
+        list.push(other.unwrap_or_default());
+        set(list);
+    };
+    view! {
+        <For each=move || indices.get() key=|index| *index children=row/>
+        <div class="field-wide">
+            <p class="actions">
+                <button class="button" type="button" id=field_id(path) disabled=move || full.get() on:click=add>"Add a checkpoint"</button>
+            </p>
+            <div class="field-error">
+                {move || messages.get().into_iter().map(|message| view! { <p>{message}</p> }).collect_view()}
+            </div>
+        </div>
+    }
+}
+
+/// A run and which of its checkpoints.
+#[component]
+fn Picker(
+    id: String,
+    label: String,
+    runs: Fetched<RunPage>,
+    value: Signal<String>,
+    set: Callback<(String,)>,
+    none: &'static str,
+    messages: Memo<Vec<String>>,
+) -> impl IntoView {
+    let chosen = Memo::new(move |_| value.get().parse::<CheckpointRef>().ok());
+    let run = Memo::new(move |_| chosen.get().map(|chosen| chosen.run).unwrap_or_default());
+    let checkpoints = fetched::<Vec<CheckpointInfo>>(move || {
+        Some(run.get()).filter(|run| !run.is_empty()).map(|run| format!("api/runs/{run}/checkpoints"))
+    });
+    let run_options = move || {
+        let mut options: Vec<(String, String)> = runs
+            .ready()
+            .into_iter()
+            .flat_map(|page| page.runs)
+            .filter(has_checkpoints)
+            .map(|run| (run.id.clone(), format!("{} ({})", run.title, run.id)))
+            .collect();
+        let run = run.get();
+        if !run.is_empty() && options.iter().all(|(id, _)| *id != run) {
+            options.insert(0, (run.clone(), run));
+        }
+        options
+    };
+    let which_options = move || {
+        let known = checkpoints.ready().filter(|list| list.first().is_none_or(|first| first.run == run.get())).unwrap_or_default();
+        which_options(&known, chosen.get().map(|chosen| chosen.which))
+    };
+    let choose_run = move |event| {
+        let run: String = event_target_value(&event);
+        let which = chosen.get_untracked().map_or(Which::Best, |chosen| match chosen.which {
+            Which::Epoch(_) => Which::Best,
+            which => which,
+        });
+        set.run((if run.is_empty() { run } else { CheckpointRef { run, which }.to_string() },));
+    };
+    let choose_which = move |event| {
+        let which: String = event_target_value(&event);
+        set.run((format!("{}.{which}", run.get_untracked()),));
+    };
+    let first = if none.is_empty() { "Choose a run …" } else { none };
+    let nothing = move || none.is_empty() && matches!(runs.state.get(), Load::Ready(_)) && run_options().is_empty();
+    let which_id = format!("{id}-which");
+    let invalid = move || messages.with(|messages| !messages.is_empty()).then_some("true");
+    view! {
+        <div class="field field-wide">
+            <div class="picker">
+                <div class="field">
+                    <label class="field-label" for=id.clone()>{label.clone()}</label>
+                    <select class="input" id=id aria-invalid=invalid on:change=choose_run>
+                        <option value="" prop:selected=move || run.with(String::is_empty)>{first}</option>
+                        {move || run_options()
+                            .into_iter()
+                            .map(|(id, title)| {
+                                let selected = run.get() == id;
+                                view! { <option value=id prop:selected=selected>{title}</option> }
+                            })
+                            .collect_view()}
+                    </select>
+                </div>
+                <div class="field">
+                    <label class="field-label" for=which_id.clone()>"Epoch"</label>
+                    <select class="input" id=which_id disabled=move || run.with(String::is_empty) on:change=choose_which>
+                        {move || which_options()
+                            .into_iter()
+                            .map(|(value, text, selected)| view! { <option value=value prop:selected=selected>{text}</option> })
+                            .collect_view()}
+                    </select>
+                </div>
+            </div>
+            {move || nothing().then(|| view! { <p class="field-hint">"No run has kept a checkpoint yet: train one, or import one."</p> })}
+            <div class="field-error">
+                {move || messages.get().into_iter().map(|message| view! { <p>{message}</p> }).collect_view()}
+            </div>
+        </div>
+    }
+}
+
+/// Best, last and every kept epoch: value, text, and whether it is the chosen one.
+fn which_options(known: &[CheckpointInfo], chosen: Option<Which>) -> Vec<(String, String, bool)> {
+    let text = |name: &str, checkpoint: Option<&CheckpointInfo>| match checkpoint {
+        Some(checkpoint) => match checkpoint.robust_accuracy {
+            Some(robust) => format!("{name} (epoch {}, robust {})", checkpoint.epoch, format::percent(robust)),
+            None => format!("{name} (epoch {})", checkpoint.epoch),
+        },
+        None => name.to_owned(),
+    };
+    let is = |which| chosen == Some(which);
+    let mut options = vec![
+        ("best".to_owned(), text("Best", known.iter().find(|checkpoint| checkpoint.is_best)), is(Which::Best)),
+        ("last".to_owned(), text("Last", known.iter().find(|checkpoint| checkpoint.is_last)), is(Which::Last)),
+    ];
+    let epoch = |epoch: u32| (format!("e{epoch}"), format!("Epoch {epoch}"), is(Which::Epoch(epoch)));
+    options.extend(known.iter().map(|checkpoint| epoch(checkpoint.epoch)));
+    if let Some(Which::Epoch(chosen)) = chosen
+        && known.iter().all(|checkpoint| checkpoint.epoch != chosen)
+    {
+        options.push(epoch(chosen));
+    }
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_that_is_named_is_an_option_even_before_the_others_are_known() {
+        let chosen = |known: &[CheckpointInfo], which| {
+            let options = which_options(known, Some(which));
+            options.into_iter().filter(|option| option.2).map(|option| (option.0, option.1)).collect::<Vec<_>>()
+        };
+        assert_eq!(chosen(&[], Which::Epoch(7)), [("e7".to_owned(), "Epoch 7".to_owned())]);
+        let best = CheckpointInfo {
+            id: "at-1.e7".into(),
+            run: "at-1".into(),
+            epoch: 7,
+            is_best: true,
+            is_last: false,
+            size_bytes: 1,
+            sha256: String::new(),
+            clean_accuracy: None,
+            robust_accuracy: Some(0.5),
+            attributions: Vec::new(),
+        };
+        assert_eq!(chosen(std::slice::from_ref(&best), Which::Best), [("best".to_owned(), "Best (epoch 7, robust 50.0 %)".to_owned())]);
+        assert_eq!(which_options(&[best], Some(Which::Epoch(7))).len(), 3, "it is named once");
+    }
+}

@@ -1,0 +1,165 @@
+//! The sections of runs that measure checkpoints: attribution, evaluation, saliency.
+
+use leptos::prelude::*;
+use serde_json::{Value, json};
+use shared::config::{Aggregation, AutoAttack, DataConfig, Inputs, Norm, PgdConfig, RestartedPgdConfig, SplitName, Subset};
+use shared::dataset::Dataset;
+use shared::eps::Eps;
+
+use super::checkpoint::{CheckpointField, CheckpointList, runs_with_checkpoints};
+use super::data::DataSection;
+use super::section::{PgdFields, RunSection, Section, options};
+use crate::components::field::{BlockField, EntryField, SelectField, SizeField, TextField, use_form};
+use crate::form::{self, Kind};
+
+const MOST_CHECKPOINTS: usize = 6;
+
+#[component]
+pub fn AttributeSections() -> impl IntoView {
+    let layers = ["penultimate", "stage1", "stage2", "stage3", "stage4"];
+    let label = |layer: &&str| match layer.strip_prefix("stage") {
+        Some(stage) => format!("Stage {stage}, averaged over positions"),
+        None => "Penultimate features".to_owned(),
+    };
+    let layers = layers.iter().map(|layer| ((*layer).to_owned(), label(layer))).collect();
+    view! {
+        <CheckpointSection/>
+        <Section title="Images">
+            <SplitField/>
+            <InputsFields/>
+            <AttackBlock/>
+            <DataBlock/>
+        </Section>
+        <OtherData/>
+        <Section title="Matrix" text="As the paper has it unless changed.">
+            <SelectField path="aggregation" label="Aggregation" options=options(&Aggregation::ALL, Aggregation::label)/>
+            <SelectField path="subset" label="Samples" options=options(&Subset::ALL, Subset::label)/>
+            <SelectField path="layer" label="Layer" options=layers hint="A stage is read out by a linear map fitted to the training images."/>
+            <TextField
+                path="bootstrap" label="Bootstrap resamples" kind=Kind::Number
+                hint="Of the images, for intervals of CAS and of each cell. 0 gives none."
+            />
+        </Section>
+        <RunSection/>
+    }
+}
+
+#[component]
+pub fn EvaluateSections() -> impl IntoView {
+    let form = use_form();
+    let norms =
+        [(String::new(), "As the checkpoint's run".to_owned())].into_iter().chain(options(&[Norm::Linf, Norm::L2], Norm::symbol)).collect();
+    let order: &'static [&'static str] = &["apgd_ce", "apgd_t", "fab_t", "square"];
+    let attack = move |attack: AutoAttack, entry: &'static str, hint: &'static str| {
+        view! { <EntryField path="autoattack" entry label=attack.label() hint order/> }
+    };
+    let all = move |_| form.set("autoattack", Some(order.to_vec().into()));
+    view! {
+        <CheckpointSection/>
+        <Section title="Images and threat model">
+            <SplitField/>
+            <TextField path="samples" label="Images" kind=Kind::Number hint="Class by class in equal parts. Empty: all of them."/>
+            <SelectField path="norm" label="Norm" options=norms/>
+            <SizeField path="eps" label="Radius eps" otherwise=Signal::stored("Empty: as the checkpoint's run.".to_owned())/>
+            <DataBlock/>
+        </Section>
+        <OtherData/>
+        <Section title="AutoAttack" text="Each attack runs on the images that those before it have left. All four together are the standard one.">
+            {attack(AutoAttack::ApgdCe, "apgd_ce", "Steps of a size that adapts, on the cross-entropy.")}
+            {attack(AutoAttack::ApgdT, "apgd_t", "The same on the difference of logits, towards nine other classes.")}
+            {attack(AutoAttack::FabT, "fab_t", "Looks for the nearest adversarial image, towards nine other classes.")}
+            {attack(AutoAttack::Square, "square", "Sees only scores: finds what hidden gradients hide.")}
+            <TextField path="square_queries" label="Queries of Square" kind=Kind::Number hint="Of each image; 5000 is the standard."/>
+            <div class="field"><button class="button" type="button" id="field-autoattack" on:click=all>"Choose all four"</button></div>
+        </Section>
+        <Section title="PGD">
+            <BlockField path="pgd" label="PGD with restarts" hint="Before AutoAttack: what papers report as PGD-20." initial=pgd>
+                <TextField path="pgd.steps" label="Steps" kind=Kind::Number/>
+                <TextField path="pgd.restarts" label="Starts" kind=Kind::Number hint="The worst of them counts for each image."/>
+                <SizeField path="pgd.step_size" label="Step size" otherwise=Signal::stored(RULE.to_owned())/>
+            </BlockField>
+        </Section>
+        <RunSection/>
+    }
+}
+
+#[component]
+pub fn SaliencySections() -> impl IntoView {
+    let runs = runs_with_checkpoints();
+    let stages = [("", "Last")].into_iter().chain([("1", "1"), ("2", "2"), ("3", "3"), ("4", "4")]);
+    let stages = stages.map(|(value, text)| (value.to_owned(), text.to_owned())).collect();
+    let form = use_form();
+    let choose = Callback::new(move |(stage,): (String,)| form.set("stage", form::parse_text(Kind::Number, &stage)));
+    view! {
+        <Section title="Checkpoints" text="The same images at two or more checkpoints, of one run or of several.">
+            <CheckpointList path="checkpoints" runs most=MOST_CHECKPOINTS/>
+        </Section>
+        <Section title="Images">
+            <SplitField/>
+            <TextField path="images_per_class" label="Images of each class" kind=Kind::Number/>
+            <InputsFields/>
+            <SelectField path="stage" label="Stage" options=stages choose hint="Whose features the map weighs; the last one is the usual."/>
+            <AttackBlock/>
+            <DataBlock/>
+        </Section>
+        <OtherData/>
+        <RunSection/>
+    }
+}
+
+const RULE: &str = "Empty: eps/4 for ℓ∞ and eps/8 for ℓ2, the paper's rule.";
+
+fn pgd() -> Value {
+    json!(RestartedPgdConfig::default())
+}
+
+fn attack() -> Value {
+    json!(PgdConfig::of(Norm::Linf, Eps::of_255(8.0)))
+}
+
+fn data() -> Value {
+    json!(DataConfig::of(Dataset::Cifar10))
+}
+
+#[component]
+fn CheckpointSection() -> impl IntoView {
+    let runs = runs_with_checkpoints();
+    view! { <Section title="Checkpoint"><CheckpointField path="checkpoint" label="Run" runs/></Section> }
+}
+
+#[component]
+fn SplitField() -> impl IntoView {
+    let splits = [(SplitName::Test, "Test"), (SplitName::Train, "Training"), (SplitName::Holdout, "Held out")];
+    let splits = splits.iter().map(|(split, text)| (form::text_of(Some(&json!(split))), (*text).to_owned())).collect();
+    view! { <SelectField path="split" label="Images of" options=splits/> }
+}
+
+#[component]
+fn InputsFields() -> impl IntoView {
+    view! {
+        <EntryField path="inputs" entry=Inputs::Adversarial.id() label="Adversarial inputs" order=&["adversarial", "clean"]/>
+        <EntryField path="inputs" entry=Inputs::Clean.id() label="Clean inputs" order=&["adversarial", "clean"]/>
+    }
+}
+
+#[component]
+fn AttackBlock() -> impl IntoView {
+    view! {
+        <BlockField path="attack" label="Another attack" hint="Off: the attack that the checkpoint's run measures with." initial=attack>
+            <PgdFields/>
+        </BlockField>
+    }
+}
+
+#[component]
+fn DataBlock() -> impl IntoView {
+    view! { <BlockField path="data" label="Other data" hint="Off: the data of the checkpoint's run." initial=data>""</BlockField> }
+}
+
+/// The fields of other data, where other data is asked for.
+#[component]
+fn OtherData() -> impl IntoView {
+    let form = use_form();
+    let there = Memo::new(move |_| form.config.with(|config| form::at(config, "data").is_some_and(Value::is_object)));
+    view! { <Show when=move || there.get()><DataSection/></Show> }
+}

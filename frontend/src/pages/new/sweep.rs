@@ -1,0 +1,74 @@
+//! One run or several: the fields that are varied.
+
+use leptos::prelude::*;
+
+use super::section::Section;
+use crate::components::field::use_form;
+use crate::vary::{self, Row};
+
+#[component]
+pub fn SweepSection(rows: RwSignal<Vec<Row>>) -> impl IntoView {
+    let form = use_form();
+    let messages = Memo::new(move |_| form.errors.with(|errors| crate::form::messages(errors, "axes")));
+    let change = move |change: &dyn Fn(&mut Vec<Row>)| {
+        rows.update(change);
+        form.edited.run(());
+    };
+    let indices = Memo::new(move |_| (0..rows.with(Vec::len)).collect::<Vec<_>>());
+    let made = Memo::new(move |_| rows.with(|rows| vary::count(&vary::axes(rows))));
+    let row = move |index: usize| {
+        let with =
+            move |part: fn(&Row) -> &String| move || rows.with(|rows| rows.get(index).map(|row| part(row).clone()).unwrap_or_default());
+        let (field_id, values_id) = (format!("vary-field-{index}"), format!("vary-values-{index}"));
+        let name = move || vary::field_name(&with(|row| &row.field)()).to_owned();
+        view! {
+            <div class="vary-row field-wide">
+                <div class="field">
+                    <label class="field-label" for=field_id.clone()>"Field to vary"</label>
+                    <input
+                        class="input" type="text" list="vary-fields" autocomplete="off" spellcheck="false" id=field_id
+                        prop:value=with(|row| &row.field)
+                        on:input=move |event| change(&|rows| rows[index].field = event_target_value(&event))
+                    />
+                </div>
+                <div class="field">
+                    <label class="field-label" for=values_id.clone()>{move || format!("Values of {}", name())}</label>
+                    <input
+                        class="input" type="text" autocomplete="off" spellcheck="false" id=values_id
+                        placeholder="with commas between"
+                        prop:value=with(|row| &row.values)
+                        on:input=move |event| change(&|rows| rows[index].values = event_target_value(&event))
+                    />
+                </div>
+                <button
+                    class="button" type="button" aria-label=move || format!("Do not vary {}", name())
+                    on:click=move |_| change(&|rows| { rows.remove(index); })
+                >"Remove"</button>
+            </div>
+        }
+    };
+    view! {
+        <Section title="Sweep" text="The same run for several values of a field, and every combination where there are several fields.">
+            <datalist id="vary-fields">
+                {vary::FIELDS.map(|(path, name)| view! { <option value=path>{name}</option> }).collect_view()}
+            </datalist>
+            <For each=move || indices.get() key=|index| *index children=row/>
+            <div class="field-wide">
+                <p class="actions" id="field-axes" tabindex="-1">
+                    <button class="button" type="button" on:click=move |_| change(&|rows| rows.push(Row::default()))>
+                        {move || if indices.with(Vec::is_empty) { "Vary a field" } else { "Vary another field" }}
+                    </button>
+                    <span class="muted" aria-live="polite">
+                        {move || (!indices.with(Vec::is_empty)).then(|| match made.get() {
+                            1 => "Makes 1 run.".to_owned(),
+                            count => format!("Makes {count} runs, one after another on each device."),
+                        })}
+                    </span>
+                </p>
+                <div class="field-error">
+                    {move || messages.get().into_iter().map(|message| view! { <p>{message}</p> }).collect_view()}
+                </div>
+            </div>
+        </Section>
+    }
+}
