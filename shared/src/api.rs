@@ -397,7 +397,7 @@ pub struct Comparison {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewSweep {
-    /// At most 80 characters; empty: named after the configuration.
+    /// Letters and digits of it become the name in the address, at most 40 of them; empty: named after the fields.
     #[serde(default)]
     pub name: String,
     /// The training run that is varied.
@@ -416,15 +416,17 @@ pub struct SweepAxis {
     pub values: Vec<serde_json::Value>,
 }
 
-/// `GET /api/sweeps/{id}`.
+/// `GET /api/sweeps/{id}`: the runs whose configuration says that they are part of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Sweep {
+    /// As the field `sweep` of their configurations has it.
     pub id: String,
-    pub name: String,
+    /// Of the first run.
     pub created_at: String,
+    /// The fields in which the runs differ.
     pub axes: Vec<SweepAxis>,
-    /// In the order of their values.
+    /// The oldest first.
     pub runs: Vec<Run>,
 }
 

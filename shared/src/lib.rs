@@ -13,4 +13,5 @@ pub mod matrix;
 pub mod preset;
 pub mod problem;
 pub mod record;
+pub mod sweep;
 pub mod view;

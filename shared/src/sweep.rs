@@ -1,0 +1,259 @@
+//! Sweeps: one configuration with some fields taking several values, and what its runs say together.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::api::{EpochSummary, NewSweep, Run, SweepAxis};
+use crate::config::RunConfig;
+use crate::eps::Eps;
+use crate::problem::FieldError;
+
+/// More than a person reads on one page.
+const MOST_RUNS: usize = 200;
+
+/// A run for every combination of values, valid and named, as part of the sweep `id`; the last axis goes fastest.
+///
+/// Errors name the fields of the request: `config.…` and `axes[0].…`.
+pub fn expand(new: &NewSweep, id: &str) -> Result<Vec<RunConfig>, Vec<FieldError>> {
+    let mut errors = Vec::new();
+    if new.axes.is_empty() {
+        errors.push(FieldError::new("axes", "is empty; name a field and its values"));
+    }
+    for (index, axis) in new.axes.iter().enumerate() {
+        let mut fail = |field: &str, message: String| errors.push(FieldError::new(format!("axes[{index}].{field}"), message));
+        if ["kind", "name", "sweep", "device"].contains(&axis.field.as_str()) || axis.field.is_empty() {
+            fail("field", format!("`{}` is not a field that a sweep can vary", axis.field));
+        }
+        if new.axes[..index].iter().any(|other| other.field == axis.field) {
+            fail("field", format!("`{}` is varied twice", axis.field));
+        }
+        if axis.values.is_empty() {
+            fail("values", "is empty; name the values the field takes".to_owned());
+        }
+        if (1..axis.values.len()).any(|value| axis.values[..value].contains(&axis.values[value])) {
+            fail("values", "holds a value twice".to_owned());
+        }
+    }
+    let count = new.axes.iter().map(|axis| axis.values.len()).product::<usize>();
+    if count > MOST_RUNS {
+        errors.push(FieldError::new("axes", format!("makes {count} runs; at most {MOST_RUNS}")));
+    }
+    if new.config.get("kind").and_then(Value::as_str) != Some("train") {
+        errors.push(FieldError::new("config.kind", "is not `train`; a sweep varies training runs"));
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let mut configs = Vec::with_capacity(count);
+    for index in 0..count {
+        let mut config = new.config.clone();
+        let mut rest = index;
+        let mut values = Vec::new();
+        for axis in new.axes.iter().rev() {
+            let value = &axis.values[rest % axis.values.len()];
+            rest /= axis.values.len();
+            set(&mut config, &axis.field, value.clone());
+            values.push((axis.field.as_str(), value));
+        }
+        values.reverse();
+        config["sweep"] = id.into();
+        let named = |errors: Vec<FieldError>| -> Vec<FieldError> {
+            errors.into_iter().map(|error| FieldError::new(format!("config.{}", error.field), error.message)).collect()
+        };
+        let made = RunConfig::parse(&config).map_err(named)?;
+        config["name"] = name_of(&made, &new.config, &values).into();
+        configs.push(RunConfig::parse(&config).map_err(named)?);
+    }
+    Ok(configs)
+}
+
+/// The name of a run, with what sets it apart: `CIFAR-10 · PGD AT · ℓ∞ 8/255 · seed 2`.
+fn name_of(made: &RunConfig, base: &Value, values: &[(&str, &Value)]) -> String {
+    const LONGEST: usize = 80;
+    // A title that is made up has the radius in it.
+    let made_up = base.get("name").and_then(Value::as_str).is_none_or(|name| name.trim().is_empty());
+    let mut name = made.title();
+    for (field, value) in values.iter().filter(|(field, _)| !(made_up && *field == "attack.eps")) {
+        let last = field.rsplit('.').next().unwrap_or(field).replace('_', " ");
+        name += &format!(" · {last} {}", text(value));
+    }
+    name.chars().take(LONGEST).collect()
+}
+
+fn set(config: &mut Value, path: &str, value: Value) {
+    let mut target = config;
+    for key in path.split('.') {
+        if !target.is_object() {
+            *target = Value::Object(serde_json::Map::new());
+        }
+        target = &mut target[key];
+    }
+    *target = value;
+}
+
+/// A value as people read it: texts without quotation marks.
+pub fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The number a value stands for: itself, or the fraction of a size such as `8/255`.
+pub fn number(value: &Value) -> Option<f64> {
+    value.as_f64().or_else(|| Some(value.as_str()?.parse::<Eps>().ok()?.fraction()))
+}
+
+/// The fields in which the runs of a sweep differ, with the values that occur, rising where they are numbers.
+pub fn axes(configs: &[RunConfig]) -> Vec<SweepAxis> {
+    let flat: Vec<BTreeMap<String, Value>> = configs.iter().map(|config| flatten(&config.to_json())).collect();
+    let mut fields: Vec<&String> = flat.iter().flat_map(BTreeMap::keys).collect();
+    fields.sort();
+    fields.dedup();
+    let axes = fields.into_iter().filter(|field| *field != "name").filter_map(|field| {
+        let mut values: Vec<Value> = Vec::new();
+        for config in &flat {
+            let value = config.get(field).cloned().unwrap_or(Value::Null);
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        values.sort_by(|a, b| number(a).partial_cmp(&number(b)).unwrap_or(std::cmp::Ordering::Equal));
+        (values.len() > 1).then(|| SweepAxis { field: field.clone(), values })
+    });
+    axes.collect()
+}
+
+/// The value of a field in a configuration.
+pub fn value_of(config: &RunConfig, field: &str) -> Value {
+    field.split('.').fold(config.to_json(), |value, key| value.get(key).cloned().unwrap_or(Value::Null))
+}
+
+/// The leaves of a configuration by their dotted paths; lists are leaves.
+fn flatten(config: &Value) -> BTreeMap<String, Value> {
+    fn walk(prefix: &str, value: &Value, flat: &mut BTreeMap<String, Value>) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                    walk(&path, value, flat);
+                }
+            }
+            leaf => drop(flat.insert(prefix.to_owned(), leaf.clone())),
+        }
+    }
+    let mut flat = BTreeMap::new();
+    walk("", config, &mut flat);
+    flat
+}
+
+/// What the runs with one value of a field say together, whatever else they differ in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    pub value: Value,
+    pub runs: usize,
+    pub best_robust_accuracy: Option<Spread>,
+    pub last_robust_accuracy: Option<Spread>,
+    pub best_cas: Option<Spread>,
+    pub last_cas: Option<Spread>,
+}
+
+/// Mean and spread of some numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    pub count: usize,
+    pub mean: f64,
+    /// The sample standard deviation; absent for one number.
+    pub deviation: Option<f64>,
+    pub low: f64,
+    pub high: f64,
+}
+
+impl Spread {
+    /// None without numbers.
+    pub fn of(numbers: &[f64]) -> Option<Self> {
+        let count = numbers.len();
+        let mean = numbers.iter().sum::<f64>() / count as f64;
+        let squares: f64 = numbers.iter().map(|number| (number - mean).powi(2)).sum();
+        (count > 0).then(|| Spread {
+            count,
+            mean,
+            deviation: (count > 1).then(|| (squares / (count - 1) as f64).sqrt()),
+            low: numbers.iter().copied().fold(f64::INFINITY, f64::min),
+            high: numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        })
+    }
+}
+
+/// A point for each value of `axis`.
+pub fn points(runs: &[Run], axis: &SweepAxis) -> Vec<Point> {
+    let point = |value: &Value| {
+        let runs: Vec<&Run> = runs.iter().filter(|run| value_of(&run.config, &axis.field) == *value).collect();
+        let spread = |get: &dyn Fn(&Run) -> Option<f64>| Spread::of(&runs.iter().filter_map(|run| get(run)).collect::<Vec<_>>());
+        let best = |get: fn(&EpochSummary) -> Option<f64>| spread(&|run| run.summary.best.as_ref().and_then(get));
+        let last = |get: fn(&EpochSummary) -> Option<f64>| spread(&|run| run.summary.last.as_ref().and_then(get));
+        Point {
+            value: value.clone(),
+            runs: runs.len(),
+            best_robust_accuracy: best(|epoch| epoch.robust_accuracy),
+            last_robust_accuracy: last(|epoch| epoch.robust_accuracy),
+            best_cas: best(|epoch| epoch.cas),
+            last_cas: last(|epoch| epoch.cas),
+        }
+    };
+    axis.values.iter().map(point).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::preset;
+
+    fn new(axes: Value) -> NewSweep {
+        let mut config = preset::demo().config.to_json();
+        config["name"] = json!("");
+        NewSweep { name: "radius".into(), config, axes: serde_json::from_value(axes).unwrap() }
+    }
+
+    #[test]
+    fn every_combination_becomes_a_run_and_the_runs_give_the_axes_back() {
+        let new = new(json!([
+            {"field": "attack.eps", "values": ["8/255", "16/255"]},
+            {"field": "seed", "values": [1, 2, 3]}
+        ]));
+        let configs = expand(&new, "radius-1").unwrap();
+        let names: Vec<String> = configs.iter().map(RunConfig::title).collect();
+        assert_eq!(names[0], "Digits · PGD AT · ℓ∞ 8/255 · seed 1");
+        assert_eq!(names[5], "Digits · PGD AT · ℓ∞ 16/255 · seed 3");
+        assert_eq!(axes(&configs), new.axes);
+        assert!(configs.iter().all(|config| config.as_train().unwrap().sweep.as_deref() == Some("radius-1")));
+    }
+
+    #[track_caller]
+    fn check(axes: Value, field: &str, part: &str) {
+        let errors = expand(&new(axes), "s").unwrap_err();
+        assert!(errors.iter().any(|error| error.field == field && error.message.contains(part)), "{errors:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_swept_is_named() {
+        check(json!([]), "axes", "empty");
+        check(json!([{"field": "seed", "values": []}]), "axes[0].values", "empty");
+        check(json!([{"field": "seed", "values": [1, 1]}]), "axes[0].values", "twice");
+        check(json!([{"field": "device", "values": ["cpu"]}]), "axes[0].field", "`device`");
+        check(json!([{"field": "seed", "values": [1]}, {"field": "seed", "values": [2]}]), "axes[1].field", "varied twice");
+        check(json!([{"field": "attack.radius", "values": ["8/255"]}]), "config.attack.radius", "unknown field");
+        check(json!([{"field": "attack.eps", "values": ["eight"]}]), "config.attack.eps", "`eight`");
+        check(json!([{"field": "seed", "values": (0..201).collect::<Vec<_>>()}]), "axes", "201 runs");
+    }
+
+    #[test]
+    fn seeds_are_summed_up_with_mean_and_spread() {
+        let spread = Spread::of(&[0.4, 0.5, 0.6]).unwrap();
+        assert!((spread.mean - 0.5).abs() < 1e-12 && (spread.deviation.unwrap() - 0.1).abs() < 1e-12, "{spread:?}");
+        assert_eq!((spread.low, spread.high, spread.count), (0.4, 0.6, 3));
+        assert_eq!(Spread::of(&[0.4]).unwrap().deviation, None);
+        assert_eq!(Spread::of(&[]), None);
+    }
+}
