@@ -21,10 +21,12 @@ use utoipa_axum::routes;
 
 use crate::auth;
 use crate::problem::ApiError;
-use crate::routes::{attributions, checkpoints, comparisons, meta, pages, runs, shares};
+use crate::routes::{attributions, checkpoints, comparisons, meta, pages, runs, shares, sweeps};
 use crate::state::AppState;
 
 const BODY_LIMIT_BYTES: usize = 1 << 20;
+/// WideResNet-34-20 with its optimizer has 1.5 GiB.
+const UPLOAD_LIMIT_BYTES: usize = 4 << 30;
 
 /// Nothing from elsewhere, no frames, no inline scripts; WebAssembly needs its own word.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
@@ -54,6 +56,14 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(runs::list_runs, runs::create_run))
         .routes(routes!(runs::get_run, runs::delete_run))
         .routes(routes!(runs::cancel_run))
+        .routes(routes!(runs::resume_run))
+        .routes(routes!(runs::get_evaluation))
+        .routes(routes!(runs::get_saliency))
+        .routes(routes!(runs::get_config_toml))
+        .routes(routes!(runs::get_metrics_tfevents))
+        .routes(routes!(sweeps::list_sweeps, sweeps::create_sweep))
+        .routes(routes!(sweeps::get_sweep))
+        .merge(OpenApiRouter::new().routes(routes!(checkpoints::import_checkpoint)).layer(DefaultBodyLimit::max(UPLOAD_LIMIT_BYTES)))
         .routes(routes!(runs::get_metrics))
         .routes(routes!(runs::get_metrics_csv))
         .routes(routes!(runs::stream_events))

@@ -260,6 +260,27 @@ impl Db {
         Ok(())
     }
 
+    pub async fn set_queued(&self, id: &RunId) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, finished_at = NULL, failure = NULL WHERE id = ?")
+            .bind(id.as_str())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The runs of a sweep, or of every sweep, the oldest first.
+    pub async fn sweep_runs(&self, sweep: Option<&str>) -> sqlx::Result<Vec<Run>> {
+        let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
+        query.push(" WHERE config ->> '$.sweep' ");
+        match sweep {
+            Some(sweep) => query.push("= ").push_bind(sweep),
+            None => query.push("IS NOT NULL"),
+        };
+        query.push(" ORDER BY seq");
+        let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
+        rows.into_iter().map(RunRow::into_run).collect()
+    }
+
     pub async fn set_summary(&self, id: &RunId, summary: &RunSummary) -> sqlx::Result<()> {
         sqlx::query("UPDATE runs SET summary = ? WHERE id = ?").bind(Json(summary)).bind(id.as_str()).execute(&self.pool).await?;
         Ok(())

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use shared::api::NewSweep;
 use shared::config::{Method, RunConfig};
 use shared::view::{AttributionId, CheckpointId, View, is_run_id};
 
@@ -10,9 +11,9 @@ use shared::view::{AttributionId, CheckpointId, View, is_run_id};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RunId(String);
 
-/// A text that cannot be the name of a run.
+/// A text that cannot be the name of a run or sweep.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is not the name of a run")]
+#[error("`{0}` is not a name of [a-z0-9-], at most 64 long")]
 pub struct NotARunId(String);
 
 impl RunId {
@@ -54,6 +55,36 @@ impl RunId {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// The name of a sweep, in the form of that of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepId(String);
+
+impl SweepId {
+    /// Makes a name such as `radius-7f3a` of what the sweep is called, or of the fields it varies.
+    pub fn random(new: &NewSweep) -> Self {
+        const LONGEST: usize = 40;
+        let fields: Vec<&str> = new.axes.iter().map(|axis| axis.field.rsplit('.').next().unwrap_or(&axis.field)).collect();
+        let wanted = if new.name.trim().is_empty() { fields.join("-") } else { new.name.to_lowercase() };
+        let plain: String =
+            wanted.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { ' ' }).collect();
+        let words: Vec<&str> = plain.split_whitespace().collect();
+        let name: String = words.join("-").chars().take(LONGEST).collect();
+        SweepId(format!("{}-{:04x}", if name.is_empty() { "sweep" } else { &name }, rand::random::<u16>()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SweepId {
+    type Err = NotARunId;
+
+    fn from_str(text: &str) -> Result<Self, NotARunId> {
+        if is_run_id(text) { Ok(SweepId(text.to_owned())) } else { Err(NotARunId(text.to_owned())) }
     }
 }
 

@@ -17,5 +17,7 @@ mod rundir;
 mod scheduler;
 pub mod serve;
 pub mod state;
+mod submit;
 mod tail;
+mod tensorboard;
 mod worker;

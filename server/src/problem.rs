@@ -15,6 +15,9 @@ pub enum Kind {
     RunNotFound,
     CheckpointNotFound,
     AttributionNotFound,
+    /// A run that has not written its result, or never will.
+    ResultNotFound,
+    SweepNotFound,
     ShareNotFound,
     InvalidQuery,
     InvalidJson,
@@ -26,6 +29,8 @@ pub enum Kind {
     NotComparable,
     /// A finished run cannot be canceled.
     RunFinished,
+    /// Only a canceled or failed run can go on.
+    RunNotResumable,
     /// A running run cannot be deleted.
     RunActive,
     QueueFull,
@@ -45,6 +50,8 @@ impl Kind {
             Kind::RunNotFound => ("run-not-found", StatusCode::NOT_FOUND),
             Kind::CheckpointNotFound => ("checkpoint-not-found", StatusCode::NOT_FOUND),
             Kind::AttributionNotFound => ("attribution-not-found", StatusCode::NOT_FOUND),
+            Kind::ResultNotFound => ("result-not-found", StatusCode::NOT_FOUND),
+            Kind::SweepNotFound => ("sweep-not-found", StatusCode::NOT_FOUND),
             Kind::ShareNotFound => ("share-not-found", StatusCode::NOT_FOUND),
             Kind::InvalidQuery => ("invalid-query", StatusCode::BAD_REQUEST),
             Kind::InvalidJson => ("invalid-json", StatusCode::BAD_REQUEST),
@@ -54,6 +61,7 @@ impl Kind {
             Kind::InvalidShare => ("invalid-share", StatusCode::UNPROCESSABLE_ENTITY),
             Kind::NotComparable => ("not-comparable", StatusCode::UNPROCESSABLE_ENTITY),
             Kind::RunFinished => ("run-finished", StatusCode::CONFLICT),
+            Kind::RunNotResumable => ("run-not-resumable", StatusCode::CONFLICT),
             Kind::RunActive => ("run-active", StatusCode::CONFLICT),
             Kind::QueueFull => ("queue-full", StatusCode::TOO_MANY_REQUESTS),
             Kind::TooManyShares => ("too-many-shares", StatusCode::TOO_MANY_REQUESTS),

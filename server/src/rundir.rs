@@ -8,6 +8,7 @@ use shared::api::AttributionFile;
 use shared::config::RunConfig;
 use shared::record::{Metrics, Record};
 use shared::view::{AttributionId, CheckpointId};
+use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
 use crate::id::RunId;
@@ -25,6 +26,8 @@ pub struct RunDir {
     path: PathBuf,
 }
 
+/// How folders of uploads begin.
+const INCOMING: &str = ".incoming-";
 /// How much of the end of a log the server looks at for its last lines.
 const LOG_TAIL_BYTES: u64 = 1 << 20;
 
@@ -33,7 +36,7 @@ impl RunDirs {
         std::fs::create_dir_all(&root)?;
         // Workers start in other folders than the server may.
         let dirs = RunDirs { root: root.canonicalize()? };
-        dirs.remove_deleted()?;
+        dirs.remove_leftovers()?;
         Ok(dirs)
     }
 
@@ -73,10 +76,17 @@ impl RunDirs {
         }
     }
 
-    fn remove_deleted(&self) -> io::Result<()> {
+    /// An empty folder beside the run directories, for a file that comes in.
+    pub fn make_incoming(&self) -> io::Result<TempDir> {
+        tempfile::Builder::new().prefix(INCOMING).tempdir_in(&self.root)
+    }
+
+    /// Removes what a server that died left half deleted or half uploaded.
+    fn remove_leftovers(&self) -> io::Result<()> {
         for entry in std::fs::read_dir(&self.root)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(".deleted-") {
+            let name = entry.file_name();
+            if [".deleted-", INCOMING].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
                 std::fs::remove_dir_all(entry.path())?;
             }
         }
@@ -99,6 +109,14 @@ impl RunDir {
 
     pub fn checkpoint(&self, id: &CheckpointId) -> PathBuf {
         self.path.join(format!("checkpoints/e{}.safetensors", id.epoch))
+    }
+
+    /// Moves a file that was uploaded into the directory.
+    pub fn take_upload(&self, file: &Path) -> io::Result<()> {
+        let name = file.file_name().ok_or_else(|| io::Error::other(format!("{} has no name", file.display())))?;
+        let folder = self.path.join("upload");
+        std::fs::create_dir(&folder)?;
+        std::fs::rename(file, folder.join(name))
     }
 
     fn write_config(&self, config: &RunConfig) -> io::Result<()> {

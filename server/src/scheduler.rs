@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use anyhow::Context;
@@ -29,13 +30,15 @@ pub struct Scheduler {
     messages: mpsc::Sender<Message>,
 }
 
-/// Why a run cannot be canceled or deleted.
+/// Why a run cannot be canceled, resumed or deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error("no such run")]
     NotFound,
     #[error("the run has finished: {}", .0.id())]
     Finished(RunState),
+    #[error("the run is {}", .0.id())]
+    NotResumable(RunState),
     #[error("the run is running")]
     Running,
     #[error(transparent)]
@@ -44,8 +47,9 @@ pub enum Refusal {
 
 #[derive(Debug)]
 enum Message {
-    Submit { config: Box<RunConfig>, device: String, reply: oneshot::Sender<anyhow::Result<RunId>> },
+    Submit { config: Box<RunConfig>, device: String, upload: Option<PathBuf>, reply: oneshot::Sender<anyhow::Result<RunId>> },
     Cancel { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
+    Resume { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
     Delete { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
     Ended { id: RunId, ending: Ending },
     Stop { reply: oneshot::Sender<()> },
@@ -97,9 +101,14 @@ impl Scheduler {
         Scheduler { messages }
     }
 
-    /// Queues a valid configuration for a device that exists.
-    pub async fn submit(&self, config: RunConfig, device: String) -> anyhow::Result<RunId> {
-        self.ask(|reply| Message::Submit { config: Box::new(config), device, reply }).await?
+    /// Queues a valid configuration for a device that exists; `upload` is moved into the run directory as `upload/NAME`.
+    pub async fn submit(&self, config: RunConfig, device: String, upload: Option<PathBuf>) -> anyhow::Result<RunId> {
+        self.ask(|reply| Message::Submit { config: Box::new(config), device, upload, reply }).await?
+    }
+
+    /// Puts a canceled or failed run back into the queue, at its old place.
+    pub async fn resume(&self, id: RunId) -> Result<(), Refusal> {
+        self.ask(|reply| Message::Resume { id, reply }).await?
     }
 
     /// Takes a run out of the queue, or asks its worker to save and stop.
@@ -156,7 +165,10 @@ impl Actor {
     async fn handle(&mut self, message: Message) {
         // Whoever asked may be gone; what was asked for is done all the same.
         match message {
-            Message::Submit { config, device, reply } => _ = reply.send(self.submit(&config, &device).await),
+            Message::Submit { config, device, upload, reply } => {
+                _ = reply.send(self.submit(&config, &device, upload.as_deref()).await);
+            }
+            Message::Resume { id, reply } => _ = reply.send(self.resume(&id).await),
             Message::Cancel { id, reply } => _ = reply.send(self.cancel(&id).await),
             Message::Delete { id, reply } => _ = reply.send(self.delete(&id).await),
             Message::Ended { id, ending } => {
@@ -182,7 +194,7 @@ impl Actor {
         }
     }
 
-    async fn submit(&mut self, config: &RunConfig, device: &str) -> anyhow::Result<RunId> {
+    async fn submit(&mut self, config: &RunConfig, device: &str, upload: Option<&Path>) -> anyhow::Result<RunId> {
         let mut digits = 4;
         let id = loop {
             let id = RunId::random(config, digits);
@@ -192,9 +204,15 @@ impl Actor {
                 Err(error) => return Err(error).context("cannot make the directory of the run"),
             }
         };
-        if let Err(error) = self.db.insert_queued(&id, config, device).await {
+        let queued = async {
+            if let Some(upload) = upload {
+                self.dirs.of(&id).take_upload(upload).context("cannot move the uploaded file into the run")?;
+            }
+            self.db.insert_queued(&id, config, device).await.map_err(anyhow::Error::from)
+        };
+        if let Err(error) = queued.await {
             self.remove_dir(&id).await?;
-            return Err(error.into());
+            return Err(error);
         }
         tracing::info!(run = %id, "{id} is queued for {device}");
         Ok(id)
@@ -216,6 +234,15 @@ impl Actor {
             }
             state => return Err(Refusal::Finished(state)),
         }
+        Ok(())
+    }
+
+    async fn resume(&mut self, id: &RunId) -> Result<(), Refusal> {
+        match self.state(id).await? {
+            RunState::Canceled | RunState::Failed => self.db.set_queued(id).await.context("cannot resume")?,
+            state => return Err(Refusal::NotResumable(state)),
+        }
+        tracing::info!(run = %id, "{id} is queued to go on");
         Ok(())
     }
 

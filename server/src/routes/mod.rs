@@ -7,3 +7,4 @@ pub mod meta;
 pub mod pages;
 pub mod runs;
 pub mod shares;
+pub mod sweeps;

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::path::Path;
 use std::time::Duration;
 
 use axum::Json;
@@ -14,9 +13,8 @@ use axum::response::{IntoResponse, Response};
 use futures::{Stream, stream};
 use serde::Deserialize;
 use serde_json::Value;
-use shared::api::{Run, RunPage, RunState, WorkerStatus};
+use shared::api::{EvaluationFile, Run, RunPage, RunState, SaliencyFile};
 use shared::config::{Inputs, RunConfig};
-use shared::dataset::Source;
 use shared::problem::FieldError;
 use shared::record::Metrics;
 use tokio::time::sleep;
@@ -29,12 +27,12 @@ use crate::extract::{self, Name, Named, Query};
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
 use crate::rundir::record;
-use crate::scheduler::{Refusal, resolve_device};
+use crate::scheduler::Refusal;
 use crate::state::AppState;
+use crate::submit::submit;
 use crate::tail::Tail;
+use crate::tensorboard;
 
-/// More than a person queues; a bound for a script that runs wild.
-const MOST_QUEUED: u32 = 1000;
 const MOST_LISTED: u32 = 500;
 /// How often a stream looks for new lines.
 const EVENTS_INTERVAL: Duration = Duration::from_millis(200);
@@ -43,50 +41,14 @@ const EVENTS_INTERVAL: Duration = Duration::from_millis(200);
 #[utoipa::path(post, path = "/api/runs", tag = "runs", request_body = RunConfig, responses((status = 201, body = Run), ApiError))]
 pub async fn create_run(State(state): State<AppState>, extract::Json(config): extract::Json<Value>) -> Result<impl IntoResponse, ApiError> {
     let config = RunConfig::parse(&config).map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
-    let probe = match state.worker_status().await {
-        WorkerStatus::Ready(probe) => probe,
-        WorkerStatus::Broken { message } => {
-            return Err(ApiError::new(Kind::WorkerNotReady, format!("nothing can be trained here: {message}")));
-        }
-        WorkerStatus::Starting => return Err(ApiError::new(Kind::WorkerNotReady, "the worker has not started yet")),
-    };
-    let mut errors = Vec::new();
-    let device = resolve_device(config.device(), &probe).map(str::to_owned);
-    if device.is_none() {
-        let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
-        errors.push(FieldError::new("device", format!("`{}` is not on this machine; it has {}", config.device(), known.join(", "))));
-    }
-    if let Some(data) = config.data()
-        && data.dataset.source() == Source::Folder
-    {
-        let message = match &data.path {
-            None => Some("is missing; name the folder on the server that holds the files".to_owned()),
-            Some(path) => missing_files(path),
-        };
-        errors.extend(message.map(|message| FieldError::new("data.path", message)));
-    }
-    let Some(device) = device.filter(|_| errors.is_empty()) else {
-        return Err(ApiError::on_fields(Kind::InvalidRun, errors));
-    };
-    if state.db.count(RunState::Queued).await? >= MOST_QUEUED {
-        return Err(ApiError::new(Kind::QueueFull, format!("{MOST_QUEUED} runs are queued; wait for some to finish or cancel them")));
-    }
-    let id = state.scheduler.submit(config, device).await?;
-    let run = content::run(&state, &id).await?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, format!("{}/api/runs/{id}", state.settings.base_path))], Json(run)))
+    let id = submit(&state, config, None).await?;
+    created(&state, &id).await
 }
 
-/// What a folder lacks to be CIFAR-10 in one of its two layouts.
-fn missing_files(path: &str) -> Option<String> {
-    let folder = Path::new(path);
-    if !folder.is_absolute() {
-        return Some(format!("`{path}` is not an absolute path"));
-    }
-    if !folder.is_dir() {
-        return Some(format!("`{path}` is not a folder on the server"));
-    }
-    let found = ["data_batch_1.bin", "data_batch_1"].iter().any(|file| folder.join(file).is_file());
-    (!found).then(|| format!("`{path}` holds neither data_batch_1.bin (binary version) nor data_batch_1 (Python version)"))
+/// The answer to a request that made a run.
+pub async fn created(state: &AppState, id: &RunId) -> Result<impl IntoResponse + use<>, ApiError> {
+    let run = content::run(state, id).await?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, format!("{}/api/runs/{id}", state.settings.base_path))], Json(run)))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -159,9 +121,85 @@ pub async fn cancel_run(State(state): State<AppState>, Name(id): Name<RunId>) ->
     content::run(&state, &id).await.map(Json)
 }
 
+/// Puts a canceled or failed run back into the queue, where it goes on from what it has kept
+#[utoipa::path(
+    post, path = "/api/runs/{id}/resume", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    responses((status = 200, body = Run, description = "The run, queued"), ApiError)
+)]
+pub async fn resume_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
+    state.scheduler.resume(id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
+    content::run(&state, &id).await.map(Json)
+}
+
+/// What an evaluation has found, once it is complete
+#[utoipa::path(
+    get, path = "/api/runs/{id}/evaluation", tag = "runs",
+    params(("id" = String, Path, description = "The run, of the kind `evaluate`")),
+    responses((status = 200, body = EvaluationFile), ApiError)
+)]
+pub async fn get_evaluation(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
+    result_file(&state, &id, "evaluation").await
+}
+
+/// The maps of a saliency run, once they are complete
+#[utoipa::path(
+    get, path = "/api/runs/{id}/saliency", tag = "runs",
+    params(("id" = String, Path, description = "The run, of the kind `saliency`")),
+    responses((status = 200, body = SaliencyFile), ApiError)
+)]
+pub async fn get_saliency(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
+    result_file(&state, &id, "saliency").await
+}
+
+/// A JSON file that the worker writes whole at its end, passed on as it is.
+async fn result_file(state: &AppState, id: &RunId, name: &str) -> Result<Response, ApiError> {
+    content::run(state, id).await?;
+    match tokio::fs::read(state.dirs.of(id).path().join(format!("{name}.json"))).await {
+        Ok(bytes) => Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(ApiError::on_field(Kind::ResultNotFound, "id", format!("`{id}` has no {name}, or has not completed it yet")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The configuration of a run as TOML
+#[utoipa::path(
+    get, path = "/api/runs/{id}/config.toml", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    responses((status = 200, content_type = "application/toml", body = String), ApiError)
+)]
+pub async fn get_config_toml(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
+    let run = content::run(&state, &id).await?;
+    let text = toml::to_string_pretty(&run.config).map_err(ApiError::internal)?;
+    let disposition = format!("attachment; filename=\"{id}.toml\"");
+    Ok(([(header::CONTENT_TYPE, "application/toml".to_owned()), (header::CONTENT_DISPOSITION, disposition)], text).into_response())
+}
+
+/// The epochs of a run as a TensorBoard event file
+#[utoipa::path(
+    get, path = "/api/runs/{id}/metrics.tfevents", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), ApiError)
+)]
+pub async fn get_metrics_tfevents(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
+    let run = content::run(&state, &id).await?;
+    let metrics = state.dirs.of(&id).metrics().await?;
+    let begun = run.started_at.as_deref().unwrap_or(&run.created_at).parse::<jiff::Timestamp>().map_err(ApiError::internal)?;
+    let file = tensorboard::event_file(&metrics, begun.as_second() as f64);
+    let disposition = format!("attachment; filename=\"events.out.tfevents.{}.{id}\"", begun.as_second());
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::CONTENT_DISPOSITION, disposition)], file).into_response())
+}
+
 fn refused(id: &RunId, refusal: Refusal) -> ApiError {
     match refusal {
         Refusal::NotFound => RunId::not_found(id.as_str()),
+        Refusal::NotResumable(state) => ApiError::on_field(
+            Kind::RunNotResumable,
+            "id",
+            format!("`{id}` is {}; a run that was canceled or has failed can go on", state.id()),
+        ),
         Refusal::Finished(state) => {
             ApiError::on_field(Kind::RunFinished, "id", format!("`{id}` has finished ({}) and cannot be canceled", state.id()))
         }

@@ -1,6 +1,7 @@
 //! The API against real run directories and a fake worker: a shell script that does what the name of the run says.
 
 mod auth;
+mod beyond;
 mod lifecycle;
 mod matrices;
 mod pages;

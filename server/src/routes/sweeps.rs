@@ -1,0 +1,72 @@
+//! Sweeps: runs that differ in a few fields, submitted and looked at together.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use shared::api::{NewSweep, Run, Sweep};
+use shared::config::RunConfig;
+use shared::sweep;
+
+use crate::extract::{self, Name, Named};
+use crate::id::SweepId;
+use crate::problem::{ApiError, Kind};
+use crate::state::AppState;
+use crate::submit::submit_all;
+
+impl Named for SweepId {
+    fn not_found(text: &str) -> ApiError {
+        ApiError::on_field(Kind::SweepNotFound, "id", format!("no sweep `{text}`"))
+    }
+}
+
+/// Queues a run for every combination of values, all of them or none
+#[utoipa::path(post, path = "/api/sweeps", tag = "runs", request_body = NewSweep, responses((status = 201, body = Sweep), ApiError))]
+pub async fn create_sweep(
+    State(state): State<AppState>,
+    extract::Json(new): extract::Json<NewSweep>,
+) -> Result<impl IntoResponse, ApiError> {
+    let id = SweepId::random(&new);
+    let configs = sweep::expand(&new, id.as_str()).map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
+    submit_all(&state, configs, "config.").await?;
+    let location = format!("{}/api/sweeps/{}", state.settings.base_path, id.as_str());
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(look_up(&state, &id).await?)))
+}
+
+/// Every sweep, the newest first
+#[utoipa::path(get, path = "/api/sweeps", tag = "runs", responses((status = 200, body = Vec<Sweep>), ApiError))]
+pub async fn list_sweeps(State(state): State<AppState>) -> Result<Json<Vec<Sweep>>, ApiError> {
+    let mut sweeps: Vec<(String, Vec<Run>)> = Vec::new();
+    for run in state.db.sweep_runs(None).await? {
+        let Some(id) = run.config.as_train().and_then(|config| config.sweep.clone()) else { continue };
+        match sweeps.iter_mut().find(|(known, _)| *known == id) {
+            Some((_, runs)) => runs.push(run),
+            None => sweeps.push((id, vec![run])),
+        }
+    }
+    Ok(Json(sweeps.into_iter().rev().map(|(id, runs)| summed_up(id, runs)).collect()))
+}
+
+/// The runs of a sweep, and the fields in which they differ
+#[utoipa::path(
+    get, path = "/api/sweeps/{id}", tag = "runs",
+    params(("id" = String, Path, description = "The sweep")),
+    responses((status = 200, body = Sweep), ApiError)
+)]
+pub async fn get_sweep(State(state): State<AppState>, Name(id): Name<SweepId>) -> Result<Json<Sweep>, ApiError> {
+    look_up(&state, &id).await.map(Json)
+}
+
+async fn look_up(state: &AppState, id: &SweepId) -> Result<Sweep, ApiError> {
+    let runs = state.db.sweep_runs(Some(id.as_str())).await?;
+    if runs.is_empty() {
+        return Err(SweepId::not_found(id.as_str()));
+    }
+    Ok(summed_up(id.as_str().to_owned(), runs))
+}
+
+fn summed_up(id: String, runs: Vec<Run>) -> Sweep {
+    let configs: Vec<RunConfig> = runs.iter().map(|run| run.config.clone()).collect();
+    let created_at = runs.first().map(|run| run.created_at.clone()).unwrap_or_default();
+    Sweep { id, created_at, axes: sweep::axes(&configs), runs }
+}

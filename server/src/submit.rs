@@ -1,0 +1,149 @@
+//! What the server checks of a configuration before it queues it, beyond what the configuration says by itself: devices, folders,
+//! checkpoints of other runs.
+
+use std::path::{Path, PathBuf};
+
+use shared::api::{Probe, RunState, WorkerStatus};
+use shared::config::{ImportConfig, RunConfig};
+use shared::dataset::Source;
+use shared::problem::FieldError;
+use shared::view::CheckpointRef;
+
+use crate::id::RunId;
+use crate::problem::{ApiError, Kind};
+use crate::scheduler::resolve_device;
+use crate::state::AppState;
+
+/// More than a person queues; a bound for a script that runs wild.
+const MOST_QUEUED: usize = 1000;
+
+/// Queues valid configurations, all of them or none. Errors name fields below `prefix`.
+pub async fn submit_all(state: &AppState, configs: Vec<RunConfig>, prefix: &str) -> Result<Vec<RunId>, ApiError> {
+    let probe = probe(state).await?;
+    let mut checked = Vec::with_capacity(configs.len());
+    for config in configs {
+        let device = check(state, &config, &probe, None).await.map_err(|errors| {
+            let named = errors.into_iter().map(|error| FieldError::new(format!("{prefix}{}", error.field), error.message));
+            ApiError::on_fields(Kind::InvalidRun, named.collect())
+        })?;
+        checked.push((config, device));
+    }
+    check_room(state, checked.len()).await?;
+    let mut ids = Vec::with_capacity(checked.len());
+    for (config, device) in checked {
+        ids.push(state.scheduler.submit(config, device, None).await?);
+    }
+    Ok(ids)
+}
+
+/// Queues a valid configuration, with a file that becomes part of its run directory.
+pub async fn submit(state: &AppState, config: RunConfig, upload: Option<PathBuf>) -> Result<RunId, ApiError> {
+    let probe = probe(state).await?;
+    let device = check(state, &config, &probe, upload.as_deref()).await;
+    let device = device.map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
+    check_room(state, 1).await?;
+    Ok(state.scheduler.submit(config, device, upload).await?)
+}
+
+async fn probe(state: &AppState) -> Result<Probe, ApiError> {
+    match state.worker_status().await {
+        WorkerStatus::Ready(probe) => Ok(probe),
+        WorkerStatus::Broken { message } => Err(ApiError::new(Kind::WorkerNotReady, format!("nothing can be run here: {message}"))),
+        WorkerStatus::Starting => Err(ApiError::new(Kind::WorkerNotReady, "the worker has not started yet")),
+    }
+}
+
+async fn check_room(state: &AppState, more: usize) -> Result<(), ApiError> {
+    let queued = state.db.count(RunState::Queued).await? as usize;
+    if queued + more > MOST_QUEUED {
+        let detail = format!("{queued} runs are queued, and {MOST_QUEUED} are the most; wait for some to finish or cancel them");
+        return Err(ApiError::new(Kind::QueueFull, detail));
+    }
+    Ok(())
+}
+
+/// The device the run will wait for, or what is wrong.
+async fn check(state: &AppState, config: &RunConfig, probe: &Probe, upload: Option<&Path>) -> Result<String, Vec<FieldError>> {
+    let mut errors = Vec::new();
+    let device = resolve_device(config.device(), probe).map(str::to_owned);
+    if device.is_none() {
+        let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
+        errors.push(FieldError::new("device", format!("`{}` is not on this machine; it has {}", config.device(), known.join(", "))));
+    }
+    if let Some(data) = config.data()
+        && data.dataset.source() == Source::Folder
+    {
+        let message = match &data.path {
+            None => Some("is missing; name the folder on the server that holds the files".to_owned()),
+            Some(path) => missing_files(path),
+        };
+        errors.extend(message.map(|message| FieldError::new("data.path", message)));
+    }
+    for (field, checkpoint) in needed(config) {
+        errors.extend(missing_checkpoint(state, checkpoint).await.map(|message| FieldError::new(field, message)));
+    }
+    if let (RunConfig::Import(import), None) = (config, upload) {
+        errors.extend(missing_source(import).map(|message| FieldError::new("source", message)));
+    }
+    device.filter(|_| errors.is_empty()).ok_or(errors)
+}
+
+/// The checkpoints of other runs that a configuration names, with the fields that name them.
+fn needed(config: &RunConfig) -> Vec<(String, &CheckpointRef)> {
+    match config {
+        RunConfig::Train(config) => {
+            let teachers = config.training.distillation.iter().flat_map(|distillation| {
+                [("standard_teacher", &distillation.standard_teacher), ("robust_teacher", &distillation.robust_teacher)]
+            });
+            teachers.filter_map(|(name, teacher)| Some((format!("training.distillation.{name}"), teacher.as_ref()?))).collect()
+        }
+        RunConfig::Attribute(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
+        RunConfig::Evaluate(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
+        RunConfig::Saliency(config) => {
+            (0..).zip(&config.checkpoints).map(|(index, checkpoint)| (format!("checkpoints[{index}]"), checkpoint)).collect()
+        }
+        RunConfig::Import(_) => Vec::new(),
+    }
+}
+
+async fn missing_checkpoint(state: &AppState, wanted: &CheckpointRef) -> Option<String> {
+    let run: RunId = wanted.run.parse().ok()?;
+    match state.db.run(&run).await {
+        Ok(Some(_)) => {}
+        Ok(None) => return Some(format!("`{wanted}` is of no run: there is no `{run}`")),
+        Err(error) => {
+            tracing::error!(%run, "{run} cannot be looked up: {error}");
+            return Some(format!("`{wanted}` could not be looked up"));
+        }
+    }
+    let metrics = state.dirs.of(&run).metrics().await.unwrap_or_default();
+    if metrics.checkpoint_epoch(wanted.which).is_some() {
+        return None;
+    }
+    let kept: Vec<String> = metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch.to_string()).collect();
+    Some(match kept.as_slice() {
+        [] => format!("`{wanted}` is not there: the run has kept no checkpoint yet"),
+        kept => format!("`{wanted}` is not there: the run has kept the epochs {}", kept.join(", ")),
+    })
+}
+
+fn missing_source(import: &ImportConfig) -> Option<String> {
+    let source = Path::new(&import.source);
+    if !source.is_absolute() {
+        return Some(format!("`{}` is not an absolute path", import.source));
+    }
+    (!source.exists()).then(|| format!("`{}` is not on the server", import.source))
+}
+
+/// What a folder lacks to be CIFAR-10 in one of its two layouts.
+fn missing_files(path: &str) -> Option<String> {
+    let folder = Path::new(path);
+    if !folder.is_absolute() {
+        return Some(format!("`{path}` is not an absolute path"));
+    }
+    if !folder.is_dir() {
+        return Some(format!("`{path}` is not a folder on the server"));
+    }
+    let found = ["data_batch_1.bin", "data_batch_1"].iter().any(|file| folder.join(file).is_file());
+    (!found).then(|| format!("`{path}` holds neither data_batch_1.bin (binary version) nor data_batch_1 (Python version)"))
+}

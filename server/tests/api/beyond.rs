@@ -1,0 +1,178 @@
+//! Runs beyond a single training: sweeps, runs that go on, runs on checkpoints, checkpoints from elsewhere.
+
+use axum::body::Body;
+use axum::http::{Method, StatusCode, header};
+use serde_json::{Value, json};
+use shared::api::{Run, RunState, Sweep};
+use shared::config::RunConfig;
+
+use crate::support::{Answer, TestServer, config, request};
+
+#[tokio::test]
+async fn a_sweep_queues_every_combination_and_is_found_by_its_runs() {
+    let server = TestServer::start().await;
+    let axes = json!([{"field": "attack.eps", "values": ["8/255", "16/255"]}, {"field": "seed", "values": [1, 2]}]);
+    let answer = server.post("/api/sweeps", &json!({"name": "Radius & seed", "config": config("done"), "axes": axes})).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    let sweep: Sweep = answer.json();
+    assert!(sweep.id.starts_with("radius-seed-") && answer.header(header::LOCATION) == format!("/api/sweeps/{}", sweep.id));
+    assert_eq!((sweep.runs.len(), serde_json::to_value(&sweep.axes).unwrap()), (4, axes));
+    for run in &sweep.runs {
+        server.until(&run.id, |run| run.state == RunState::Succeeded).await;
+    }
+    let found: Sweep = server.get(&format!("/api/sweeps/{}", sweep.id)).await.json();
+    assert_eq!(found.runs[3].summary.best.as_ref().unwrap().robust_accuracy, Some(0.5));
+    let all: Vec<Sweep> = server.get("/api/sweeps").await.json();
+    assert_eq!(all, [found]);
+    server.get("/api/sweeps/none").await.assert_problem(404, "sweep-not-found", Some("id"));
+}
+
+#[tokio::test]
+async fn a_sweep_with_one_wrong_run_queues_none() {
+    let server = TestServer::start().await;
+    let new = |axes: Value| json!({"config": config("done"), "axes": axes});
+    let answer = server.post("/api/sweeps", &new(json!([{"field": "attack.eps", "values": ["8/255", "-1"]}]))).await;
+    answer.assert_problem(422, "invalid-run", Some("config.attack.eps"));
+    let distilled = json!([{"field": "training.distillation.robust_teacher", "values": ["none.best"]}]);
+    server.post("/api/sweeps", &new(distilled)).await.assert_problem(
+        422,
+        "invalid-run",
+        Some("config.training.distillation.robust_teacher"),
+    );
+    let page: Value = server.get("/api/runs").await.json();
+    assert_eq!(page["total"], 0);
+}
+
+#[tokio::test]
+async fn a_canceled_run_goes_on_and_a_succeeded_one_does_not() {
+    let server = TestServer::start().await;
+    let run = server.submit("hung").await;
+    server.until_running(&run.id).await;
+    let resume = format!("/api/runs/{}/resume", run.id);
+    server.call(Method::POST, &resume).await.assert_problem(409, "run-not-resumable", Some("id"));
+    server.call(Method::POST, &format!("/api/runs/{}/cancel", run.id)).await;
+    server.until(&run.id, |run| run.state == RunState::Canceled).await;
+    // What the worker would find the next time.
+    let file = server.run_dir(&run.id).join("config.json");
+    let changed = std::fs::read_to_string(&file).unwrap().replace("hung", "done");
+    std::fs::write(&file, changed).unwrap();
+
+    let queued: Run = server.call(Method::POST, &resume).await.json();
+    assert_eq!((queued.finished_at, queued.failure), (None, None));
+    let run = server.until(&run.id, |run| run.state.is_finished()).await;
+    assert_eq!((run.state, run.summary.epoch), (RunState::Succeeded, 2));
+    server.call(Method::POST, &resume).await.assert_problem(409, "run-not-resumable", Some("id"));
+    server.call(Method::POST, "/api/runs/none/resume").await.assert_problem(404, "run-not-found", Some("id"));
+}
+
+#[tokio::test]
+async fn a_run_on_a_checkpoint_wants_one_that_is_there() {
+    let server = TestServer::start().await;
+    let trained = server.finish("done").await.id;
+    let check = async |kind: &str, checkpoint: String, part: &str| {
+        let field = if kind == "saliency" { "checkpoints[0]" } else { "checkpoint" };
+        let body = match kind {
+            "saliency" => json!({"kind": kind, "checkpoints": [checkpoint]}),
+            _ => json!({"kind": kind, "checkpoint": checkpoint}),
+        };
+        let answer = server.post("/api/runs", &body).await;
+        match part {
+            "" => assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text()),
+            part => {
+                let problem = answer.assert_problem(422, "invalid-run", Some(field));
+                assert!(problem.detail.contains(part), "{}", problem.detail);
+            }
+        }
+    };
+    for kind in ["attribute", "evaluate", "saliency"] {
+        check(kind, format!("{trained}.best"), "").await;
+        check(kind, format!("{trained}.e9"), "the run has kept the epochs 1, 2").await;
+        check(kind, "none.best".to_owned(), "there is no `none`").await;
+    }
+}
+
+#[tokio::test]
+async fn results_are_passed_on_once_they_are_complete() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    for name in ["evaluation", "saliency"] {
+        let uri = format!("/api/runs/{run}/{name}");
+        server.get(&uri).await.assert_problem(404, "result-not-found", Some("id"));
+        std::fs::write(server.run_dir(&run).join(format!("{name}.json")), "{\"whole\": true}").unwrap();
+        let answer = server.get(&uri).await;
+        assert_eq!((answer.header(header::CONTENT_TYPE), answer.text().as_str()), ("application/json", "{\"whole\": true}"));
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_reads_back_from_toml_and_metrics_are_for_tensorboard() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let answer = server.get(&format!("/api/runs/{}/config.toml", run.id)).await;
+    let read: Value = toml::from_str(&answer.text()).unwrap();
+    assert_eq!(RunConfig::parse(&read).unwrap(), run.config);
+
+    let answer = server.get(&format!("/api/runs/{}/metrics.tfevents", run.id)).await;
+    assert!(answer.header(header::CONTENT_DISPOSITION).contains("events.out.tfevents."));
+    let holds = |text: &[u8]| answer.body.windows(text.len()).filter(|window| *window == text).count();
+    assert_eq!((holds(b"brain.Event:2"), holds(b"accuracy/test_robust"), holds(b"cas/adversarial"), holds(b"cas/clean")), (1, 2, 2, 0));
+}
+
+/// Sends a form of parts: name, file name, content.
+async fn upload(server: &TestServer, parts: &[(&str, Option<&str>, &str)]) -> Answer {
+    let mut body = String::new();
+    for (name, file, content) in parts {
+        let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();
+        body += &format!("--cut\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{content}\r\n");
+    }
+    body += "--cut--\r\n";
+    let request = request(Method::POST, "/api/checkpoints").header(header::CONTENT_TYPE, "multipart/form-data; boundary=cut");
+    server.send(request.body(Body::from(body)).unwrap()).await
+}
+
+const IMPORT: &str = r#"{"name": "done", "data": {"dataset": "digits"}}"#;
+
+#[tokio::test]
+async fn an_uploaded_checkpoint_becomes_a_run_with_its_file() {
+    let server = TestServer::start().await;
+    let answer = upload(&server, &[("config", None, IMPORT), ("file", Some("C:\\net.pth"), "weights")]).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    let run: Run = answer.json();
+    let RunConfig::Import(config) = &run.config else { panic!("{run:?}") };
+    assert_eq!(config.source, "upload/net.pth");
+    assert_eq!(std::fs::read_to_string(server.run_dir(&run.id).join("upload/net.pth")).unwrap(), "weights");
+    server.until(&run.id, |run| run.state == RunState::Succeeded).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_cannot_be_one_leaves_nothing_behind() {
+    let server = TestServer::start().await;
+    let file = |name: &'static str| ("file", Some(name), "weights");
+    for (parts, field) in [
+        (vec![("config", None, IMPORT)], "file"),
+        (vec![file("net.pth")], "config"),
+        (vec![("config", None, "{"), file("net.pth")], "config"),
+        (vec![("config", None, IMPORT), file("net.exe")], "file"),
+        (vec![("config", None, IMPORT), file(".pth")], "file"),
+        (vec![("config", None, IMPORT), ("more", None, "")], "more"),
+        (vec![("config", None, r#"{"data": {"dataset": "mnist"}}"#), file("net.pth")], "data.dataset"),
+    ] {
+        let answer = upload(&server, &parts).await;
+        let status = answer.status.as_u16();
+        assert!((400..500).contains(&status), "{parts:?}: {}", answer.text());
+        let problem: shared::problem::Problem = answer.json();
+        assert_eq!(problem.errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), [field], "{parts:?}: {problem:?}");
+    }
+    server.post("/api/checkpoints", &json!({})).await.assert_problem(415, "unsupported-media-type", None);
+    assert_eq!(std::fs::read_dir(server.dir.path().join("data/runs")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_import_from_the_server_wants_a_file_that_is_there() {
+    let server = TestServer::start().await;
+    for (source, part) in [("net.pth", "not an absolute path"), ("/no/such/net.pth", "not on the server")] {
+        let body = json!({"kind": "import", "source": source, "data": {"dataset": "digits"}});
+        let problem = server.post("/api/runs", &body).await.assert_problem(422, "invalid-run", Some("source"));
+        assert!(problem.detail.contains(part), "{}", problem.detail);
+    }
+}
