@@ -3,7 +3,7 @@
 //! `config.json` is put there by whoever starts the worker; so is `log.txt`, which is the worker's standard output and error where a
 //! server starts it. By hand they go to the terminal.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,7 +24,9 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    metrics: File,
+    file: File,
+    /// Of the lines that were there and those appended since.
+    metrics: Metrics,
     last_progress: Option<Instant>,
 }
 
@@ -40,38 +42,34 @@ pub fn read_config(directory: &Path) -> Result<RunConfig, Error> {
 /// What a run has recorded; lines that cannot be read are passed over, as the last one may be half written.
 pub fn read_metrics(directory: &Path) -> Result<Metrics, Error> {
     let path = directory.join("metrics.jsonl");
-    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    Ok(Metrics::from_records(text.lines().filter_map(|line| serde_json::from_str(line).ok())))
+    let bytes = fs::read(&path).map_err(Error::io(&path))?;
+    Ok(Metrics::from_records(bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok())))
 }
 
 impl RunDir {
-    /// Opens a directory for a run that has not begun; a finished or broken one is never written to again.
-    pub fn open(directory: &Path) -> Result<Self, Error> {
-        for folder in ["checkpoints", "attributions"] {
-            let path = directory.join(folder);
-            fs::create_dir_all(&path).map_err(Error::io(&path))?;
-        }
-        let (path, metrics) = open_metrics(directory)?;
-        if metrics.metadata().map_err(Error::io(&path))?.len() > 0 {
-            let problem = "already holds the metrics of a run; copy its config.json to a new directory".to_owned();
-            return Err(Error::RunDir { path: directory.to_owned(), problem });
-        }
-        Ok(RunDir { path: directory.to_owned(), metrics, last_progress: None })
-    }
-
     /// Opens a directory for a run that has not begun, or that was stopped and can go on; a finished one is never written to again.
-    pub fn open_or_resume(directory: &Path) -> Result<Self, Error> {
-        let (path, metrics) = open_metrics(directory)?;
-        if read_metrics(directory)?.finished.is_some() {
-            let problem = "already holds a finished run; copy its config.json to a new directory".to_owned();
-            return Err(Error::RunDir { path: directory.to_owned(), problem });
+    pub fn open(directory: &Path) -> Result<Self, Error> {
+        let refused = |problem: &str| Error::RunDir { path: directory.to_owned(), problem: problem.to_owned() };
+        let path = directory.join("metrics.jsonl");
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path))?;
+        // Where the file system knows no locks, the server is trusted not to start a second worker.
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(refused("is being written to by another worker"));
         }
-        let mut dir = RunDir { path: directory.to_owned(), metrics, last_progress: None };
+        let metrics = read_metrics(directory)?;
+        if metrics.finished.is_some() {
+            return Err(refused("already holds a finished run; copy its config.json to a new directory"));
+        }
         // What a killed worker left unfinished stays a line by itself.
         if fs::read(&path).map_err(Error::io(&path))?.last().is_some_and(|byte| *byte != b'\n') {
-            dir.metrics.write_all(b"\n").map_err(Error::io(&path))?;
+            file.write_all(b"\n").map_err(Error::io(&path))?;
         }
-        Ok(dir)
+        Ok(RunDir { path: directory.to_owned(), file, metrics, last_progress: None })
+    }
+
+    /// What the run has recorded so far, by this worker and those before it.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Appends one line.
@@ -79,7 +77,9 @@ impl RunDir {
         let mut line = serde_json::to_vec(record).expect("a record has only string keys");
         line.push(b'\n');
         // One write, so that a reader rarely sees half a line.
-        self.metrics.write_all(&line).map_err(Error::io(&self.path.join("metrics.jsonl")))
+        self.file.write_all(&line).map_err(Error::io(&self.path.join("metrics.jsonl")))?;
+        self.metrics.apply(record.clone());
+        Ok(())
     }
 
     /// Appends progress, unless some was appended within the last second.
@@ -89,6 +89,12 @@ impl RunDir {
         }
         self.last_progress = Some(Instant::now());
         self.append(&Record::Progress(progress))
+    }
+
+    /// Makes a folder in the directory, if it is not there.
+    pub fn create_folder(&self, name: &str) -> Result<(), Error> {
+        let path = self.path(name);
+        fs::create_dir_all(&path).map_err(Error::io(&path))
     }
 
     /// Writes a JSON file whole; `file` is relative to the directory.
@@ -110,12 +116,6 @@ impl RunDir {
             _ => Ok(()),
         }
     }
-}
-
-fn open_metrics(directory: &Path) -> Result<(PathBuf, File), Error> {
-    let path = directory.join("metrics.jsonl");
-    let file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path))?;
-    Ok((path, file))
 }
 
 /// `checkpoints/e12.safetensors`, relative to the run directory.

@@ -38,7 +38,7 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
     let begun = Instant::now();
     let device = device::choose(&config.device)?;
     let subject = Subject::find(directory, &config.checkpoint)?;
-    let mut dir = RunDir::open_or_resume(directory)?;
+    let mut dir = RunDir::open(directory)?;
 
     let data = data::load(&subject.data(config.data.as_ref())?, subject.data_seed())?;
     let network = subject.network(&data.info, device)?;

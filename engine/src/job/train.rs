@@ -28,6 +28,9 @@ pub(super) fn run(directory: &Path, config: &TrainConfig, cancel: &Cancel) -> Re
     let begun = Instant::now();
     let device = device::choose(&config.device)?;
     let mut dir = RunDir::open(directory)?;
+    for folder in ["checkpoints", "attributions"] {
+        dir.create_folder(folder)?;
+    }
 
     let data = data::load(&config.data, config.seed)?.to_device(device);
     let network = Network::new(&config.model, &data.info, config.seed, Kind::Float, device);

@@ -10,7 +10,7 @@ use engine::model::Network;
 use serde_json::Value;
 use shared::api::{AttributionFile, Probe};
 use shared::config::{Inputs, RunConfig, TrainConfig};
-use shared::record::{Metrics, Record};
+use shared::record::{Finished, Metrics, Record};
 use tch::{Device, Kind};
 use tempfile::TempDir;
 
@@ -193,11 +193,13 @@ fn a_failure_inside_libtorch_ends_with_its_first_line() {
 }
 
 #[test]
-fn a_directory_with_a_run_in_it_is_not_written_to_again() {
+fn a_finished_run_is_not_written_to_again() {
     let directory = directory(&json(tiny_config()));
-    fs::write(directory.path().join("metrics.jsonl"), "{}\n").unwrap();
-    check_failure(directory.path(), &["already holds the metrics of a run"]);
-    assert_eq!(fs::read_to_string(directory.path().join("metrics.jsonl")).unwrap(), "{}\n");
+    let finished = Record::Finished(Finished { best_epoch: 1, last_epoch: 4, elapsed_secs: 1.0 });
+    let line = serde_json::to_string(&finished).unwrap() + "\n";
+    fs::write(directory.path().join("metrics.jsonl"), &line).unwrap();
+    check_failure(directory.path(), &["already holds a finished run"]);
+    assert_eq!(fs::read_to_string(directory.path().join("metrics.jsonl")).unwrap(), line);
 }
 
 #[test]
