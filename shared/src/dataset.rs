@@ -181,7 +181,7 @@ impl Dataset {
                 source: self.source(),
                 shape: [3, 32, 32],
                 classes: Some(100),
-                superclasses: Vec::new(),
+                superclasses: cifar100_superclasses(),
                 class_names: names(&CIFAR100_CLASSES),
                 train_samples: Some(50_000),
                 test_samples: Some(10_000),
@@ -255,6 +255,36 @@ impl Dataset {
         }
     }
 }
+
+fn cifar100_superclasses() -> Vec<Superclass> {
+    let index = |name: &str| CIFAR100_CLASSES.iter().position(|class| *class == name).expect("a superclass is of known classes") as u32;
+    let superclass = |(name, classes): &(&str, [&str; 5])| Superclass { name: (*name).to_owned(), classes: classes.map(index).to_vec() };
+    CIFAR100_SUPERCLASSES.iter().map(superclass).collect()
+}
+
+/// As <https://www.cs.toronto.edu/~kriz/cifar.html> lists them, in the order of the coarse labels.
+const CIFAR100_SUPERCLASSES: [(&str, [&str; 5]); 20] = [
+    ("aquatic mammals", ["beaver", "dolphin", "otter", "seal", "whale"]),
+    ("fish", ["aquarium fish", "flatfish", "ray", "shark", "trout"]),
+    ("flowers", ["orchid", "poppy", "rose", "sunflower", "tulip"]),
+    ("food containers", ["bottle", "bowl", "can", "cup", "plate"]),
+    ("fruit and vegetables", ["apple", "mushroom", "orange", "pear", "sweet pepper"]),
+    ("household electrical devices", ["clock", "keyboard", "lamp", "telephone", "television"]),
+    ("household furniture", ["bed", "chair", "couch", "table", "wardrobe"]),
+    ("insects", ["bee", "beetle", "butterfly", "caterpillar", "cockroach"]),
+    ("large carnivores", ["bear", "leopard", "lion", "tiger", "wolf"]),
+    ("large man-made outdoor things", ["bridge", "castle", "house", "road", "skyscraper"]),
+    ("large natural outdoor scenes", ["cloud", "forest", "mountain", "plain", "sea"]),
+    ("large omnivores and herbivores", ["camel", "cattle", "chimpanzee", "elephant", "kangaroo"]),
+    ("medium-sized mammals", ["fox", "porcupine", "possum", "raccoon", "skunk"]),
+    ("non-insect invertebrates", ["crab", "lobster", "snail", "spider", "worm"]),
+    ("people", ["baby", "boy", "girl", "man", "woman"]),
+    ("reptiles", ["crocodile", "dinosaur", "lizard", "snake", "turtle"]),
+    ("small mammals", ["hamster", "mouse", "rabbit", "shrew", "squirrel"]),
+    ("trees", ["maple tree", "oak tree", "palm tree", "pine tree", "willow tree"]),
+    ("vehicles 1", ["bicycle", "bus", "motorcycle", "pickup truck", "train"]),
+    ("vehicles 2", ["lawn mower", "rocket", "streetcar", "tank", "tractor"]),
+];
 
 /// The fine classes in the order of their labels.
 const CIFAR100_CLASSES: [&str; 100] = [
@@ -359,3 +389,15 @@ const CIFAR100_CLASSES: [&str; 100] = [
     "woman",
     "worm",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fine_class_is_in_one_superclass() {
+        let mut classes: Vec<u32> = cifar100_superclasses().into_iter().flat_map(|superclass| superclass.classes).collect();
+        classes.sort_unstable();
+        assert_eq!(classes, (0..100).collect::<Vec<_>>());
+    }
+}
