@@ -41,6 +41,15 @@ pub enum Error {
     Torch(#[from] TchError),
 }
 
+impl From<datasets::Error> for Error {
+    fn from(error: datasets::Error) -> Self {
+        match error {
+            datasets::Error::File { path, problem } => Error::DataFile { path, problem },
+            datasets::Error::NoFiles(_) => Error::Data(error.to_string()),
+        }
+    }
+}
+
 impl Error {
     /// Names the file in an input or output error: `.map_err(Error::io(&path))`.
     pub fn io(path: &Path) -> impl FnOnce(io::Error) -> Error {

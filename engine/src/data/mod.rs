@@ -1,16 +1,15 @@
 //! Images and labels to train and test on, as tensors of pixels in `[0, 1]`.
 
 pub mod augment;
-mod cifar10;
-mod digits;
 mod noise;
 pub mod synthetic;
 
 use std::ops::Range;
 use std::path::Path;
 
+use datasets::{Contents, Samples};
 use shared::config::{DataConfig, SplitName};
-use shared::dataset::{Dataset, DatasetInfo};
+use shared::dataset::{DatasetInfo, Source};
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
@@ -140,23 +139,34 @@ impl Data {
 /// Reads or makes the images that `config` asks for, on the CPU.
 ///
 /// Which images are chosen does not depend on `seed`, so that runs with different seeds are about the same images: the first of each
-/// class in the order of the data set, and the first of those are held out. `seed` decides generated images and noise.
+/// class in the order of the data set, and the first of those are held out. `seed` decides generated images and noise. Only chosen
+/// images are decoded. The returned `info` says what the files hold: classes, numbers and shape.
 pub fn load(config: &DataConfig, seed: u32) -> Result<Data, Error> {
     let DataConfig { dataset, path, train_samples, test_samples, label_noise, holdout_samples, image_size: _, augment: _ } = config;
-    let info = dataset.info();
-    let (train, test) = match dataset {
-        Dataset::Digits => digits::load(&info)?,
-        Dataset::Synthetic => (
-            synthetic::images(seed, synthetic::Part::Train, train_samples.or(info.train_samples).unwrap_or_default()),
-            synthetic::images(seed, synthetic::Part::Test, test_samples.or(info.test_samples).unwrap_or_default()),
-        ),
-        Dataset::Cifar10 => cifar10::load(Path::new(path.as_deref().unwrap_or_default()), &info)?,
-        Dataset::Cifar100 | Dataset::TinyImagenet | Dataset::Svhn | Dataset::ImageFolder => {
-            return Err(Error::Data(format!("{} cannot be read yet", info.title)));
+    let mut info = dataset.info();
+    let (train, test) = match dataset.source() {
+        Source::Generated => {
+            let make = |part, samples: Option<u32>| synthetic::images(seed, part, samples.unwrap_or_default());
+            let train = make(synthetic::Part::Train, train_samples.or(info.train_samples));
+            let test = make(synthetic::Part::Test, test_samples.or(info.test_samples));
+            every_class(&train.label_list(), "training", &info)?;
+            every_class(&test.label_list(), "test", &info)?;
+            (train, test)
+        }
+        Source::Embedded | Source::Folder => {
+            if dataset.source() == Source::Folder && path.is_none() {
+                return Err(Error::Data(format!("{} is read from a folder, and `data.path` names none", info.title)));
+            }
+            let contents = datasets::open(*dataset, Path::new(path.as_deref().unwrap_or_default()), config.shape()[1])?;
+            info.class_names.clone_from(&contents.class_names);
+            info.classes = Some(contents.class_names.len() as u32);
+            info.shape = contents.shape;
+            info.train_samples = Some(contents.train.len() as u32);
+            info.test_samples = Some(contents.test.len() as u32);
+            let train = read(&contents, &contents.train, *train_samples, "training", &info)?;
+            (train, read(&contents, &contents.test, *test_samples, "test", &info)?)
         }
     };
-    let train = subset(&train, *train_samples, "training", &info)?;
-    let test = subset(&test, *test_samples, "test", &info)?;
 
     let mut holdout = None;
     let mut train = train;
@@ -168,7 +178,7 @@ pub fn load(config: &DataConfig, seed: u32) -> Result<Data, Error> {
         let (held, rest) = (sorted(held), sorted(rest));
         holdout = Some(train.part(&held));
         train = train.part(&rest);
-        every_class(&train, "training", &info)?;
+        every_class(&train.label_list(), "training", &info)?;
     }
     let noisy_labels = noise::replace_labels(&mut train.labels, *label_noise, info.class_names.len() as i64, seed);
     Ok(Data { info, train, holdout, test, noisy_labels })
@@ -183,16 +193,29 @@ pub fn batches(count: i64, batch_size: i64) -> Vec<Range<i64>> {
     (0..parts).map(|part| count * part / parts..count * (part + 1) / parts).collect()
 }
 
-/// `count` images in equal parts of each class as far as the classes go, in the order they had; all without a count.
+/// `count` images of what a data set holds; all without a count.
+fn read(contents: &Contents, samples: &Samples, count: Option<u32>, name: &str, info: &DatasetInfo) -> Result<Split, Error> {
+    let labels: Vec<i64> = samples.labels().iter().map(|label| i64::from(*label)).collect();
+    let indices: Vec<usize> = choose(&labels, count, name, info)?.into_iter().map(|index| index as usize).collect();
+    let labels: Vec<i64> = indices.iter().map(|index| labels[*index]).collect();
+    Ok(Split::of_bytes(&samples.pixels(&indices)?, contents.white, &labels, contents.shape))
+}
+
+/// `count` images of a split; all without a count.
 fn subset(split: &Split, count: Option<u32>, name: &str, info: &DatasetInfo) -> Result<Split, Error> {
-    let order = by_rank(&split.label_list());
+    Ok(split.part(&choose(&split.label_list(), count, name, info)?))
+}
+
+/// Indices of `count` images in equal parts of each class as far as the classes go, in the order they had; all without a count.
+fn choose(labels: &[i64], count: Option<u32>, name: &str, info: &DatasetInfo) -> Result<Vec<i64>, Error> {
+    let order = by_rank(labels);
     let count = count.map_or(order.len(), |count| count as usize);
     let chosen = order
         .get(..count)
         .ok_or_else(|| Error::Data(format!("{count} {name} images were asked for, and {} has {} of them", info.title, order.len())))?;
-    let split = split.part(&sorted(chosen));
-    every_class(&split, name, info)?;
-    Ok(split)
+    let chosen = sorted(chosen);
+    every_class(&chosen.iter().map(|index| labels[*index as usize]).collect::<Vec<_>>(), name, info)?;
+    Ok(chosen)
 }
 
 /// Indices by how many of the same class come before: first the first of each class, then the second of each.
@@ -216,8 +239,7 @@ fn sorted(indices: &[i64]) -> Vec<i64> {
     indices
 }
 
-fn every_class(split: &Split, name: &str, info: &DatasetInfo) -> Result<(), Error> {
-    let labels = split.label_list();
+fn every_class(labels: &[i64], name: &str, info: &DatasetInfo) -> Result<(), Error> {
     let missing = (0..).zip(&info.class_names).find(|(class, _)| !labels.contains(class));
     missing.map_or(Ok(()), |(_, class)| Err(Error::Data(format!("no {name} image is of class `{class}`"))))
 }

@@ -131,3 +131,66 @@ fn shared_config() -> DataConfig {
     let preset = shared::preset::all().into_iter().find(|preset| preset.id == "synthetic").unwrap();
     preset.config.data().unwrap().clone()
 }
+
+/// An image folder of the classes `a` and `b` with three pictures each in training and one in `val`; the last for training is cut off.
+fn picture_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let digits = datasets::open(Dataset::Digits, folder.path(), 0).unwrap();
+    for (part, class, names) in [("train", "a", "012"), ("train", "b", "345"), ("val", "a", "6"), ("val", "b", "7")] {
+        let target = folder.path().join(part).join(class);
+        std::fs::create_dir_all(&target).unwrap();
+        for index in names.chars() {
+            let png = digits.png(&digits.train.pixels(&[index as usize - '0' as usize]).unwrap());
+            let end = if index == '5' { png.len() / 2 } else { png.len() };
+            std::fs::write(target.join(format!("{index}.png")), &png[..end]).unwrap();
+        }
+    }
+    folder
+}
+
+fn pictures(folder: &tempfile::TempDir, edit: impl FnOnce(&mut DataConfig)) -> Result<Data, engine::Error> {
+    config(Dataset::ImageFolder, |config| {
+        config.path = Some(folder.path().to_str().unwrap().to_owned());
+        config.image_size = Some(8);
+        edit(config);
+    })
+}
+
+#[test]
+fn a_folder_says_what_it_holds_and_only_chosen_images_are_decoded() {
+    let folder = picture_folder();
+    let data = pictures(&folder, |config| config.train_samples = Some(5)).unwrap();
+    assert_eq!((data.info.class_names.as_slice(), data.info.classes), (["a".to_owned(), "b".to_owned()].as_slice(), Some(2)));
+    assert_eq!((data.info.shape, data.info.train_samples, data.info.test_samples), ([3, 8, 8], Some(6), Some(2)));
+    assert_eq!(values(&data.train.labels), [0.0, 0.0, 0.0, 1.0, 1.0]);
+    let error = pictures(&folder, |_| {}).unwrap_err().to_string();
+    assert!(error.contains("train/b/5.png") && error.contains("cut off"), "{error}");
+}
+
+#[test]
+fn bytes_become_the_floats_that_division_gives_however_they_are_selected() {
+    let folder = picture_folder();
+    let data = pictures(&folder, |config| config.train_samples = Some(4)).unwrap();
+    let levels = digits(|_| {}).unwrap().train.images().narrow(0, 0, 1) * 16.0;
+    // Digits go up to 16, pictures to 255; the very bits, as conversion happens wherever the images are.
+    let expected: Vec<f64> = values(&levels).iter().map(|level| f64::from((*level * 255.0 / 16.0).floor() as f32 / 255.0)).collect();
+    let all = data.train.images();
+    let (narrowed, _) = data.train.narrow(0, 1);
+    let (selected, _) = data.train.select(&Tensor::from_slice(&[0i64]));
+    for images in [all.narrow(0, 0, 1), narrowed, selected] {
+        assert_eq!(values(&images.select(1, 1)), expected);
+    }
+}
+
+#[test]
+fn what_a_folder_cannot_give_is_named() {
+    let folder = picture_folder();
+    for (samples, expected) in [(1, "no training image is of class `b`"), (7, "7 training images were asked for")] {
+        let error = pictures(&folder, |config| config.train_samples = Some(samples)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let error = pictures(&folder, |config| config.path = None).unwrap_err().to_string();
+    assert!(error.contains("`data.path` names none"), "{error}");
+    let error = config(Dataset::Svhn, |config| config.path = Some(folder.path().to_str().unwrap().to_owned())).unwrap_err().to_string();
+    assert!(error.contains("holds no train_32x32.mat"), "{error}");
+}

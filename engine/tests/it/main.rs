@@ -4,7 +4,6 @@ mod attack;
 mod attribution;
 mod autoattack;
 mod checkpoint;
-mod cifar10;
 mod data;
 mod evaluation;
 mod golden;

@@ -1,27 +1,24 @@
-//! The CIFAR-10 reader on small files in both layouts, and on every way they can be wrong.
+//! CIFAR-10 and CIFAR-100 in both layouts, and every way they can be wrong.
 
 use std::fs;
 use std::path::Path;
 
-use engine::data::{Data, load};
-use shared::config::DataConfig;
 use shared::dataset::Dataset;
-use tch::Kind;
 use tempfile::TempDir;
 
-use crate::values;
+use crate::{all, check_refused};
 
 const PIXELS: usize = 3072;
 const FILES: [&str; 6] = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
 
 /// A pickle of protocol 2 as Python 2 and NumPy wrote the published files: a dictionary whose array is NumPy's
 /// `_reconstruct` with its state.
-fn pickle(labels: &[u8], pixels: &[u8], by_column: bool) -> Vec<u8> {
+fn pickle(field: &str, labels: &[u8], pixels: &[u8], by_column: bool) -> Vec<u8> {
     let text = |text: &str| [&[b'U', text.len() as u8], text.as_bytes()].concat();
     let long = |value: usize| [b"J".as_slice(), &(value as u32).to_le_bytes()].concat();
     let mut file = b"\x80\x02}(".to_vec();
     file.extend([text("batch_label"), text("made for a test")].concat());
-    file.extend([text("labels"), b"](".to_vec()].concat());
+    file.extend([text(field), b"](".to_vec()].concat());
     for label in labels {
         file.extend([b'K', *label]);
     }
@@ -67,49 +64,63 @@ fn python_folder(by_column: bool) -> TempDir {
                 .map(|(row, column)| pixels[row * PIXELS + column])
                 .collect();
         }
-        fs::write(folder.path().join(name), pickle(&labels, &pixels, by_column)).unwrap();
+        fs::write(folder.path().join(name), pickle("labels", &labels, &pixels, by_column)).unwrap();
     }
     folder
-}
-
-fn read(folder: &Path) -> Result<Data, engine::Error> {
-    let config = DataConfig { path: Some(folder.to_str().unwrap().to_owned()), ..DataConfig::of(Dataset::Cifar10) };
-    load(&config, 0)
 }
 
 #[test]
 fn both_layouts_and_both_orders_of_arrays_give_the_same_images() {
     for folder in [binary_folder(), python_folder(false), python_folder(true)] {
-        let data = read(folder.path()).unwrap();
-        assert_eq!((data.train.images().size(), data.test.images().size()), (vec![50, 3, 32, 32], vec![10, 3, 32, 32]));
-        let marked = |split: &engine::data::Split| values(&(split.images().select(1, 0).select(1, 0).select(1, 1) * 255.0).round());
-        assert_eq!(marked(&data.train), (0..50).map(f64::from).collect::<Vec<_>>());
-        assert_eq!(marked(&data.test), (50..60).map(f64::from).collect::<Vec<_>>());
-        assert_eq!(values(&data.train.labels), (0..50).map(|index| f64::from(index % 10)).collect::<Vec<_>>());
-        // The very bits of the division: selecting converts on the device, and results must not depend on where.
-        let (image, _) = data.train.select(&tch::Tensor::from_slice(&[37i64]));
-        assert_eq!(image.double_value(&[0, 0, 0, 1]), f64::from(37.0f32 / 255.0));
-        let others = data.train.images().sum(Kind::Double).double_value(&[]) - (0..50).map(f64::from).sum::<f64>() / 255.0;
-        assert!((others - 50.0 * (PIXELS as f64 - 1.0)).abs() < 1e-3);
+        let contents = datasets::open(Dataset::Cifar10, folder.path(), 32).unwrap();
+        assert_eq!((contents.train.len(), contents.test.len(), contents.class_names.len()), (50, 10, 10));
+        let pixels = [all(&contents.train).unwrap(), all(&contents.test).unwrap()].concat();
+        for (index, image) in pixels.chunks(PIXELS).enumerate() {
+            let expected: Vec<u8> = (0..PIXELS).map(|pixel| if pixel == 1 { index as u8 } else { 255 }).collect();
+            assert!(image == expected, "image {index}");
+        }
+        assert_eq!(contents.train.labels(), (0..50).map(|index| index % 10).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn cifar_100_takes_the_fine_labels_of_both_layouts() {
+    let (fine, pixels): (Vec<u8>, Vec<u8>) = ((0..100).rev().collect(), (0..100 * PIXELS).map(|pixel| (pixel / PIXELS) as u8).collect());
+    let [binary, python] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    for name in ["train", "test"] {
+        let record = |index: usize| [&[index as u8 / 5, fine[index]], &pixels[index * PIXELS..][..PIXELS]].concat();
+        fs::write(binary.path().join(format!("{name}.bin")), (0..100).flat_map(record).collect::<Vec<u8>>()).unwrap();
+        fs::write(python.path().join(name), pickle("fine_labels", &fine, &pixels, false)).unwrap();
+    }
+    for folder in [&binary, &python] {
+        let contents = datasets::open(Dataset::Cifar100, folder.path(), 32).unwrap();
+        assert_eq!((contents.class_names.len(), contents.test.counts(100)), (100, vec![1; 100]));
+        assert_eq!(contents.train.labels(), (0..100).rev().collect::<Vec<_>>());
+        assert_eq!(all(&contents.test).unwrap(), pixels);
+    }
+    fs::write(python.path().join("train"), pickle("labels", &fine, &pixels, false)).unwrap();
+    check_refused(Dataset::Cifar100, python.path(), &["train", "no field `fine_labels`"]);
+    fs::write(binary.path().join("test.bin"), [0, 100].iter().chain(&pixels[..PIXELS]).copied().collect::<Vec<u8>>()).unwrap();
+    check_refused(Dataset::Cifar100, binary.path(), &["test.bin", "label 100 at image 0", "0 to 99"]);
 }
 
 /// Spoils a folder and holds the message to its parts.
 #[track_caller]
 fn check(folder: TempDir, spoil: impl FnOnce(&Path), parts: &[&str]) {
     spoil(folder.path());
-    let message = read(folder.path()).unwrap_err().to_string();
-    for part in parts {
-        assert!(message.contains(part), "`{part}` is not in: {message}");
-    }
+    check_refused(Dataset::Cifar10, folder.path(), parts);
 }
 
 #[test]
 fn a_folder_without_the_files_says_what_it_should_hold() {
     check(tempfile::tempdir().unwrap(), |_| {}, &["data_batch_1.bin (binary version)", "data_batch_1 (Python version)"]);
     check(binary_folder(), |folder| fs::remove_dir_all(folder).unwrap(), &["is not a folder"]);
-    check(binary_folder(), |folder| fs::remove_file(folder.join("data_batch_4.bin")).unwrap(), &["data_batch_4.bin", "cannot be read"]);
-    check(python_folder(false), |folder| fs::remove_file(folder.join("test_batch")).unwrap(), &["test_batch", "cannot be read"]);
+    check(
+        binary_folder(),
+        |folder| fs::remove_file(folder.join("data_batch_4.bin")).unwrap(),
+        &["holds no data_batch_4.bin", "binary version"],
+    );
+    check(python_folder(false), |folder| fs::remove_file(folder.join("test_batch")).unwrap(), &["holds no test_batch", "Python version"]);
 }
 
 #[test]
@@ -129,7 +140,7 @@ fn a_file_that_is_cut_off_is_named() {
 fn a_label_out_of_range_is_named_with_its_image() {
     let (mut labels, pixels) = images(0);
     labels[3] = 77;
-    let file = pickle(&labels, &pixels, false);
+    let file = pickle("labels", &labels, &pixels, false);
     check(python_folder(false), |folder| fs::write(folder.join("data_batch_1"), file).unwrap(), &["label 77 at image 3", "0 to 9"]);
     check(
         binary_folder(),
@@ -151,14 +162,5 @@ fn a_pickle_of_something_else_is_named() {
     check(python_folder(false), with(b"\x80\x02}(U\x06labels](U\x01ae".iter().chain(b"u.").copied().collect()), &["not a whole number"]);
     check(python_folder(false), with(b"\x80\x02}(U\x06labels](K\x01eU\x04dataK\x01u.".to_vec()), &["`data` that is not an array"]);
     let (labels, pixels) = images(0);
-    check(python_folder(false), with(pickle(&labels[..9], &pixels, false)), &["9 labels and 30720 pixels", "3072"]);
-}
-
-#[test]
-fn a_class_without_images_is_named() {
-    let spoil = |folder: &Path| {
-        let bytes = fs::read(folder.join("test_batch.bin")).unwrap();
-        fs::write(folder.join("test_batch.bin"), &bytes[..9 * 3073]).unwrap();
-    };
-    check(binary_folder(), spoil, &["no test image is of class `truck`"]);
+    check(python_folder(false), with(pickle("labels", &labels[..9], &pixels, false)), &["9 labels and 30720 pixels", "3072"]);
 }

@@ -1,0 +1,25 @@
+//! 1,797 handwritten digits of 8×8 pixels, embedded. E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine
+//! Learning Repository 1998, CC BY 4.0.
+
+use shared::dataset::Dataset;
+
+use crate::{Contents, Samples};
+
+const FILE: &str = include_str!("../data/digits.csv");
+/// Pixels are counts of 0 to 16 dark points in a 4×4 cell.
+const WHITE: u8 = 16;
+
+/// Every third image, from the third, is for testing.
+pub(crate) fn contents() -> Contents {
+    let info = Dataset::Digits.info();
+    let mut parts = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
+    for (index, row) in csv::Reader::from_reader(FILE.as_bytes()).deserialize::<Vec<u8>>().enumerate() {
+        let row = row.expect("the embedded file holds numbers");
+        let (label, pixels) = row.split_last().expect("a row has 64 pixels and a label");
+        let (all_pixels, labels) = &mut parts[usize::from(index % 3 == 2)];
+        all_pixels.extend(pixels);
+        labels.push(u32::from(*label));
+    }
+    let [train, test] = parts.map(|(pixels, labels)| Samples::here(labels, pixels, info.shape));
+    Contents { class_names: info.class_names, shape: info.shape, white: WHITE, train, test }
+}

@@ -1,0 +1,175 @@
+//! Files of data sets as labels and bytes of pixels: the engine makes tensors of them, the server counts and shows them.
+//!
+//! Knows no tensors and no network. What is read is data: nothing in a file runs.
+
+mod cifar;
+mod digits;
+mod matlab;
+mod picture;
+mod svhn;
+mod tree;
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use shared::dataset::Dataset;
+
+/// What can be wrong with the files of a data set.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder is missing or not what it should be.
+    #[error("{}: {problem}", path.display())]
+    File { path: PathBuf, problem: String },
+    #[error("`{}` is generated: it has no files", .0.id())]
+    NoFiles(Dataset),
+}
+
+/// A data set whose labels have been read; photographs are decoded when they are asked for.
+#[derive(Debug)]
+pub struct Contents {
+    pub class_names: Vec<String>,
+    /// Channels, height, width.
+    pub shape: [u32; 3],
+    /// The byte of a pixel that is 1.
+    pub white: u8,
+    pub train: Samples,
+    pub test: Samples,
+}
+
+/// Images with their labels.
+#[derive(Debug)]
+pub struct Samples {
+    labels: Vec<u32>,
+    shape: [u32; 3],
+    pixels: Pixels,
+}
+
+#[derive(Debug)]
+enum Pixels {
+    /// Image by image: channel by channel, each row by row.
+    Here(Vec<u8>),
+    /// A picture for each image.
+    InFiles { paths: Vec<PathBuf>, fit: picture::Fit },
+}
+
+impl Samples {
+    /// The class of each image, an index of the class names.
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// How many images each of `classes` classes has.
+    pub fn counts(&self, classes: usize) -> Vec<u32> {
+        let mut counts = vec![0; classes];
+        for label in &self.labels {
+            counts[*label as usize] += 1;
+        }
+        counts
+    }
+
+    /// The pixels of the images at `indices`, one image after the other: channel by channel, each row by row.
+    ///
+    /// Pictures are decoded on all cores.
+    pub fn pixels(&self, indices: &[usize]) -> Result<Vec<u8>, Error> {
+        let size = size_of_image(self.shape);
+        match &self.pixels {
+            Pixels::Here(all) => Ok(indices.iter().flat_map(|index| &all[index * size..][..size]).copied().collect()),
+            Pixels::InFiles { paths, fit } => {
+                let mut pixels = vec![0; indices.len() * size];
+                pixels
+                    .par_chunks_mut(size)
+                    .zip(indices)
+                    .try_for_each(|(target, index)| picture::decode(&paths[*index], *fit, self.shape, target))?;
+                Ok(pixels)
+            }
+        }
+    }
+
+    fn here(labels: Vec<u32>, pixels: Vec<u8>, shape: [u32; 3]) -> Self {
+        Samples { labels, shape, pixels: Pixels::Here(pixels) }
+    }
+
+    fn in_files(labels: Vec<u32>, paths: Vec<PathBuf>, shape: [u32; 3], fit: picture::Fit) -> Self {
+        Samples { labels, shape, pixels: Pixels::InFiles { paths, fit } }
+    }
+}
+
+impl Contents {
+    /// One image as a PNG file, gray or RGB; `pixels` as [`Samples::pixels`] gives them.
+    pub fn png(&self, pixels: &[u8]) -> Vec<u8> {
+        picture::png(pixels, self.shape, self.white)
+    }
+}
+
+/// Reads what a data set holds; `side` is what the images of an image folder are resized and cropped to.
+///
+/// `folder` is the one with the files or the one above it; it is not looked at for what is embedded.
+pub fn open(dataset: Dataset, folder: &Path, side: u32) -> Result<Contents, Error> {
+    let folder = match dataset {
+        Dataset::Digits => return Ok(digits::contents()),
+        Dataset::Synthetic => return Err(Error::NoFiles(dataset)),
+        _ => locate(dataset, folder)?,
+    };
+    match dataset {
+        Dataset::Cifar10 | Dataset::Cifar100 => cifar::open(dataset, &folder),
+        Dataset::Svhn => svhn::open(&folder),
+        Dataset::TinyImagenet => tree::open_tiny_imagenet(&folder),
+        Dataset::ImageFolder => tree::open_image_folder(&folder, side),
+        Dataset::Digits | Dataset::Synthetic => Err(Error::NoFiles(dataset)),
+    }
+}
+
+/// Finds the files of a data set in `folder` or in the folder of its archive inside: looks at names only.
+///
+/// Says what is missing where they are not all there.
+pub fn locate(dataset: Dataset, folder: &Path) -> Result<PathBuf, Error> {
+    if !folder.is_dir() {
+        return Err(bad(folder, "is not a folder on this machine"));
+    }
+    let missing = |folder: &Path| match dataset {
+        Dataset::Cifar10 | Dataset::Cifar100 => cifar::missing(dataset, folder),
+        Dataset::Svhn => svhn::missing(folder),
+        Dataset::TinyImagenet => tree::missing_in_tiny_imagenet(folder),
+        Dataset::ImageFolder => tree::missing_in_image_folder(folder),
+        Dataset::Digits | Dataset::Synthetic => Some("is not needed".to_owned()),
+    };
+    let inside = archive_folders(dataset).iter().map(|name| folder.join(name)).find(|inside| inside.is_dir());
+    let folder = match inside {
+        Some(inside) if missing(folder).is_some() => inside,
+        _ => folder.to_owned(),
+    };
+    match missing(&folder) {
+        None => Ok(folder),
+        Some(problem) => Err(bad(&folder, problem)),
+    }
+}
+
+/// The folders that the published archives unpack to.
+fn archive_folders(dataset: Dataset) -> &'static [&'static str] {
+    match dataset {
+        Dataset::Cifar10 => &["cifar-10-batches-bin", "cifar-10-batches-py"],
+        Dataset::Cifar100 => &["cifar-100-binary", "cifar-100-python"],
+        Dataset::TinyImagenet => &["tiny-imagenet-200"],
+        Dataset::Digits | Dataset::Synthetic | Dataset::Svhn | Dataset::ImageFolder => &[],
+    }
+}
+
+fn size_of_image(shape: [u32; 3]) -> usize {
+    shape.iter().product::<u32>() as usize
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|error| bad(path, format!("cannot be read: {error}")))
+}
+
+fn bad(path: &Path, problem: impl Into<String>) -> Error {
+    Error::File { path: path.to_owned(), problem: problem.into() }
+}

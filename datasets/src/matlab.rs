@@ -1,0 +1,109 @@
+//! The numeric arrays of a MATLAB 5 file, as far as SVHN needs them: little-endian, real, compressed or not.
+//! MathWorks, MAT-File Format, <https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf>.
+
+use std::io::Read;
+
+use flate2::read::ZlibDecoder;
+
+/// What precedes the first element: a text, then version and byte order.
+const HEADER_BYTES: usize = 128;
+const COMPRESSED: u32 = 15;
+const MATRIX: u32 = 14;
+/// No array of the published files unpacks to a fourth of this.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// A named array, its values in the order of MATLAB: the first index runs fastest.
+#[derive(Debug)]
+pub(crate) struct Array {
+    pub(crate) name: String,
+    pub(crate) size: Vec<usize>,
+    kind: u32,
+    data: Vec<u8>,
+}
+
+/// A piece of a file: its type and its bytes.
+struct Element<'a> {
+    kind: u32,
+    data: &'a [u8],
+}
+
+impl Array {
+    /// The values, for an array of bytes.
+    pub(crate) fn bytes(self) -> Option<Vec<u8>> {
+        (self.kind == 2).then_some(self.data)
+    }
+
+    /// The values as whole numbers, whatever type they were written in; none where one is not whole.
+    pub(crate) fn whole_numbers(&self) -> Option<Vec<i64>> {
+        let data = &self.data;
+        match self.kind {
+            1 => Some(data.iter().map(|byte| i64::from(byte.cast_signed())).collect()),
+            2 => Some(data.iter().map(|byte| i64::from(*byte)).collect()),
+            3 => Some(values(data, |bytes| i64::from(i16::from_le_bytes(bytes)))),
+            4 => Some(values(data, |bytes| i64::from(u16::from_le_bytes(bytes)))),
+            5 => Some(values(data, |bytes| i64::from(i32::from_le_bytes(bytes)))),
+            6 => Some(values(data, |bytes| i64::from(u32::from_le_bytes(bytes)))),
+            9 => {
+                let values = values(data, f64::from_le_bytes);
+                values.iter().all(|value| value.fract() == 0.0).then(|| values.into_iter().map(|value| value as i64).collect())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Every array of a file, or what is wrong with it.
+pub(crate) fn arrays(file: &[u8]) -> Result<Vec<Array>, String> {
+    if file.get(124..HEADER_BYTES) != Some(b"\0\x01IM") {
+        return Err("is not a little-endian MATLAB 5 file".to_owned());
+    }
+    let mut rest = &file[HEADER_BYTES..];
+    let mut arrays = Vec::new();
+    while !rest.is_empty() {
+        let Element { kind, data } = element(&mut rest, false)?;
+        match kind {
+            COMPRESSED => {
+                let mut unpacked = Vec::new();
+                let read = ZlibDecoder::new(data).take(MOST_BYTES).read_to_end(&mut unpacked);
+                read.map_err(|error| format!("holds an array that cannot be unpacked; it may be cut off: {error}"))?;
+                let Element { kind, data } = element(&mut unpacked.as_slice(), false)?;
+                arrays.extend((kind == MATRIX).then(|| array(data)).transpose()?);
+            }
+            MATRIX => arrays.push(array(data)?),
+            _ => {}
+        }
+    }
+    Ok(arrays)
+}
+
+/// Flags, size, name, values.
+fn array(mut data: &[u8]) -> Result<Array, String> {
+    element(&mut data, true)?;
+    let size = values(element(&mut data, true)?.data, |bytes| u32::from_le_bytes(bytes) as usize);
+    let name = String::from_utf8_lossy(element(&mut data, true)?.data).into_owned();
+    let Element { kind, data } = element(&mut data, true)?;
+    Ok(Array { name, size, kind, data: data.to_vec() })
+}
+
+/// Takes an element off the front; `padded` to eight bytes inside an array.
+fn element<'a>(rest: &mut &'a [u8], padded: bool) -> Result<Element<'a>, String> {
+    let cut_off = || "ends inside an array; it may be cut off".to_owned();
+    let tag = rest.get(..8).ok_or_else(cut_off)?;
+    let word = |start: usize| u32::from_le_bytes([tag[start], tag[start + 1], tag[start + 2], tag[start + 3]]);
+    // Up to four bytes share the tag: their number is then in the upper half of its first word.
+    let short = (word(0) >> 16) as usize;
+    if short > 0 {
+        let data = tag.get(4..4 + short).ok_or_else(cut_off)?;
+        *rest = &rest[8..];
+        return Ok(Element { kind: word(0) & 0xffff, data });
+    }
+    let length = word(4) as usize;
+    let data = rest.get(8..8 + length).ok_or_else(cut_off)?;
+    let end = 8 + if padded { length.next_multiple_of(8) } else { length };
+    *rest = rest.get(end..).unwrap_or_default();
+    Ok(Element { kind: word(0), data })
+}
+
+fn values<const BYTES: usize, T>(data: &[u8], value: impl Fn([u8; BYTES]) -> T) -> Vec<T> {
+    data.as_chunks().0.iter().map(|bytes| value(*bytes)).collect()
+}
