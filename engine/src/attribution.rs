@@ -1,12 +1,24 @@
 //! Which features a class is recognized by, and which classes share them: Wei, Guo, Wang 2025, arXiv 2506.05032.
 //!
 //! For f(x) = W g(x) + b, the attribution of a sample x of class i is A_i(x) = g(x) ⊙ W[i]; that of the class is its mean over the
-//! samples of the class, classified correctly or not; C is the cosine of every two of those. CAS is read off C.
+//! samples of the class, classified correctly or not; C is the cosine of every two of those. CAS is read off C. Variants take the
+//! cosine of every two samples first, or only the samples classified correctly.
+//!
+//! Everything is a function of how often each sample counts, so the estimate (each once) and its bootstrap are the same code.
 
+use shared::api::Bootstrap;
+use shared::config::{Aggregation, Subset};
 use shared::matrix::Matrix;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::model::Output;
+use crate::Error;
+use crate::cancel::Cancel;
+use crate::random::{self, Purpose, Seed};
+
+/// Numbers of float64 that a chunk of resamples may hold at once: 32 MiB.
+const CHUNK_NUMBERS: i64 = 1 << 22;
+/// What is left out on either side of an interval.
+const TAIL: f64 = 0.025;
 
 /// g(x) ⊙ W[label] of each sample; a row sums to the logit of its label minus the bias.
 ///
@@ -20,77 +32,312 @@ pub fn correlation_matrix(class_attributions: &[Vec<f64>]) -> Matrix {
     Matrix::cosine(class_attributions)
 }
 
-/// Attributions and hits of each class, added up batch by batch in float64, so that the size of batches does not matter.
+/// What a network made of a set of images: all that attributions are computed from.
 #[derive(Debug)]
-pub struct ClassSums {
-    /// `[K, n]`.
-    attributions: Tensor,
-    /// `[K]`, as is `correct`.
-    samples: Tensor,
-    correct: Tensor,
+pub struct Samples {
+    /// g(x): `[N, n]`.
+    pub features: Tensor,
+    /// `[N]`, as are `predictions`, the classes of the highest logits.
+    pub labels: Tensor,
+    pub predictions: Tensor,
+    /// W, which reads classes off the features: `[K, n]`. A copy, so that the network may train on.
+    pub weight: Tensor,
 }
 
-/// What the samples of each class have in common.
+/// The attribution of every class, and how alike they are.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ClassMeans {
-    /// A_i: `[K][n]`.
+pub struct ClassAttributions {
+    /// A_i: `[K][n]`. Zero for a class without a sample that counts.
     pub attributions: Vec<Vec<f64>>,
+    /// Samples of each class that counted.
     pub counts: Vec<u32>,
-    /// The fraction of each class's samples classified correctly.
-    pub accuracy: Vec<f64>,
+    /// C, or what the aggregation makes of it. The cosine with a zero attribution is given as 0, and 1 on the diagonal.
+    pub matrix: Matrix,
 }
 
-impl ClassSums {
-    pub fn new(classes: i64, feature_dim: i64, device: Device) -> Self {
-        let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Double, device));
-        ClassSums { attributions: zeros(&[classes, feature_dim]), samples: zeros(&[classes]), correct: zeros(&[classes]) }
-    }
-
-    /// Adds a batch: `labels` `[N]`, `weight` `[K, n]`.
-    pub fn add(&mut self, output: &Output, weight: &Tensor, labels: &Tensor) {
-        let member = labels.one_hot(self.samples.size()[0]).to_kind(Kind::Double);
-        let attributions = attribution(&output.features.to_kind(Kind::Double), &weight.to_kind(Kind::Double), labels);
-        let correct = output.logits.argmax(1, false).eq_tensor(labels).to_kind(Kind::Double);
-        // A product with the membership matrix adds in a fixed order; scattering would not on CUDA.
-        self.attributions += member.tr().matmul(&attributions);
-        self.samples += member.sum_dim_intlist([0i64].as_slice(), false, Kind::Double);
-        self.correct += member.tr().matmul(&correct);
-    }
-
-    /// The means; every class must have been seen.
-    pub fn means(&self) -> ClassMeans {
-        let counts = numbers(&self.samples);
-        let attributions = numbers(&(&self.attributions / self.samples.unsqueeze(1)));
-        ClassMeans {
-            attributions: attributions.chunks(attributions.len() / counts.len()).map(<[f64]>::to_vec).collect(),
-            accuracy: numbers(&(&self.correct / &self.samples)),
-            counts: counts.into_iter().map(|count| count as u32).collect(),
+impl Clone for Samples {
+    /// The tensors are shared; nobody writes to them.
+    fn clone(&self) -> Self {
+        let Samples { features, labels, predictions, weight } = self;
+        Samples {
+            features: features.shallow_clone(),
+            labels: labels.shallow_clone(),
+            predictions: predictions.shallow_clone(),
+            weight: weight.shallow_clone(),
         }
     }
 }
 
-impl ClassMeans {
-    /// Samples of all classes.
-    pub fn total(&self) -> u32 {
-        self.counts.iter().sum()
+impl Samples {
+    /// The attribution of every class over the samples that `subset` lets count.
+    pub fn attribute(&self, aggregation: Aggregation, subset: Subset) -> ClassAttributions {
+        no_grad(|| {
+            let classes = Classes::of(self, subset);
+            let mut once = |count: i64| Ok(Tensor::ones([1, count], classes.options()));
+            let mut resample = |aggregation| classes.resample(aggregation, 1, &mut once).expect("nothing is drawn and nothing canceled");
+            let averages = resample(Aggregation::AverageThenCosine);
+            let cosines = match aggregation {
+                Aggregation::AverageThenCosine => averages.cosines(aggregation),
+                Aggregation::CosineThenAverage => resample(aggregation).cosines(aggregation),
+            };
+            ClassAttributions {
+                attributions: rows(&averages.means.get(0)),
+                counts: classes.counts.iter().map(|count| *count as u32).collect(),
+                matrix: matrix(rows(&cosines.get(0))),
+            }
+        })
     }
 
-    /// The fraction of all samples classified correctly.
-    pub fn overall_accuracy(&self) -> f64 {
-        let correct: f64 = self.accuracy.iter().zip(&self.counts).map(|(accuracy, count)| accuracy * f64::from(*count)).sum();
-        correct / f64::from(self.total())
+    /// The cosines of the rows of W alone: how alike classes would be on features that do not depend on the image.
+    pub fn weight_matrix(&self) -> Matrix {
+        correlation_matrix(&rows(&self.weight.to_kind(Kind::Double)))
     }
 
+    /// Resamples the samples of each class that count, with replacement, as often as `resamples` says; none for 0.
+    ///
+    /// The draws depend on `seed` and the numbers of samples alone, so that epochs differ only by their networks.
+    pub fn bootstrap(
+        &self,
+        aggregation: Aggregation,
+        subset: Subset,
+        resamples: u32,
+        seed: u32,
+        cancel: &Cancel,
+    ) -> Result<Option<Bootstrap>, Error> {
+        if resamples == 0 {
+            return Ok(None);
+        }
+        no_grad(|| {
+            let classes = Classes::of(self, subset);
+            let number = classes.counts.len() as i64;
+            let upper = Tensor::triu_indices(number, number, 0, (Kind::Int64, classes.device()));
+            let upper = upper.get(0) * number + upper.get(1);
+            let mut tails = Tails::new(resamples);
+            let (mut done, mut chunk) = (0, 0);
+            while done < resamples {
+                let count = classes.chunk().min(resamples - done);
+                let seed = Seed { run: seed, purpose: Purpose::Bootstrap, epoch: 0, step: chunk };
+                let resampled = random::draw(seed, || {
+                    classes.resample(aggregation, i64::from(count), &mut |samples| {
+                        cancel.check()?;
+                        Ok(drawn(i64::from(count), samples, classes.options()))
+                    })
+                })?;
+                let cosines = resampled.cosines(aggregation);
+                let cas = cosines.clamp_min(0.0).sum_dim_intlist([1i64, 2].as_slice(), false, Kind::Double)
+                    - cosines.diagonal(0, 1, 2).clamp_min(0.0).sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
+                let cells = cosines.view([i64::from(count), -1]).index_select(1, &upper);
+                tails.add(&Tensor::cat(&[cells, cas.unsqueeze(1)], 1));
+                done += count;
+                chunk += 1;
+            }
+            let (low, high) = tails.ends();
+            let (cells, cas) = (low.len() - 1, low.len() - 1);
+            Ok(Some(Bootstrap {
+                resamples,
+                cas_low: low[cas],
+                cas_high: high[cas],
+                low: symmetric(&low[..cells], number as usize),
+                high: symmetric(&high[..cells], number as usize),
+            }))
+        })
+    }
+}
+
+/// The samples that count, class by class.
+struct Classes {
+    /// `[N', n]`.
+    features: Tensor,
+    /// `[K]`.
+    counts: Vec<i64>,
+    /// W in float64, `[K, n]`.
+    weight: Tensor,
+}
+
+/// Each class under several choices of how often its samples count.
+struct Resampled {
+    /// Of R choices, the mean attribution of each class, or the mean of the attributions scaled to length 1: `[R, K, n]`.
+    means: Tensor,
+    /// `Σ w² |u|²` and `Σ w²` over the samples of each class, which count `w` times and have the directions `u`: `[R, K]`. A sample
+    /// without an attribution has the direction 0. Only where directions were averaged.
+    own: Option<(Tensor, Tensor)>,
+    /// Samples of each class: `[K]`.
+    counts: Tensor,
+}
+
+impl Classes {
+    fn of(samples: &Samples, subset: Subset) -> Self {
+        let Samples { features, labels, predictions, weight } = samples;
+        let chosen = match subset {
+            Subset::All => Tensor::arange(labels.size()[0], (Kind::Int64, labels.device())),
+            Subset::Correct => predictions.eq_tensor(labels).nonzero().view([-1]),
+        };
+        let labels = labels.index_select(0, &chosen);
+        let order = chosen.index_select(0, &labels.argsort_stable(true, 0, false));
+        Classes {
+            features: features.index_select(0, &order),
+            counts: Vec::try_from(labels.bincount(None::<Tensor>, weight.size()[0])).expect("counts are whole numbers"),
+            weight: weight.to_kind(Kind::Double),
+        }
+    }
+
+    fn options(&self) -> (Kind, Device) {
+        (Kind::Double, self.device())
+    }
+
+    fn device(&self) -> Device {
+        self.weight.device()
+    }
+
+    /// How many resamples fit into memory together.
+    fn chunk(&self) -> u32 {
+        let largest = self.counts.iter().copied().max().unwrap_or(0).max(self.weight.numel() as i64);
+        (CHUNK_NUMBERS / largest.max(1)).max(1) as u32
+    }
+
+    /// `times`: for a number of samples, how often each counts in each of `count` choices, `[count, samples]`; every row adds up to the
+    /// number of samples.
+    fn resample(
+        &self,
+        aggregation: Aggregation,
+        count: i64,
+        times: &mut dyn FnMut(i64) -> Result<Tensor, Error>,
+    ) -> Result<Resampled, Error> {
+        let (mut means, mut own, mut squares) = (Vec::new(), Vec::new(), Vec::new());
+        let mut first = 0;
+        for (class, samples) in (0..).zip(self.counts.iter().copied()) {
+            let times = times(samples)?;
+            let weight = self.weight.get(class);
+            // In float64 class by class: all classes at once would double what the features take.
+            let features = self.features.narrow(0, first, samples).to_kind(Kind::Double);
+            let total = samples.max(1) as f64;
+            means.push(match aggregation {
+                Aggregation::AverageThenCosine => times.matmul(&features) * weight / total,
+                Aggregation::CosineThenAverage => {
+                    let directions = directions(&(features * weight));
+                    let squared = times.square();
+                    own.push(squared.matmul(&directions.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Double)));
+                    squares.push(squared.sum_dim_intlist([1i64].as_slice(), false, Kind::Double));
+                    times.matmul(&directions) / total
+                }
+            });
+            debug_assert_eq!(means.last().map(Tensor::size), Some(vec![count, self.weight.size()[1]]));
+            first += samples;
+        }
+        let counts = Tensor::from_slice(&self.counts).to_kind(Kind::Double).to_device(self.device());
+        let own = (!own.is_empty()).then(|| (Tensor::stack(&own, 1), Tensor::stack(&squares, 1)));
+        Ok(Resampled { means: Tensor::stack(&means, 1), own, counts })
+    }
+}
+
+impl Resampled {
+    /// The matrix of each choice: `[R, K, K]`.
+    fn cosines(&self, aggregation: Aggregation) -> Tensor {
+        let products = |means: &Tensor| means.bmm(&means.transpose(1, 2));
+        match (aggregation, &self.own) {
+            (Aggregation::CosineThenAverage, Some((own, squares))) => {
+                // The mean over all pairs is the product of the means. On the diagonal the pairs of a sample with itself are taken out.
+                let cosines = products(&self.means);
+                let mut diagonal = cosines.diagonal(0, 1, 2);
+                let counted = self.counts.square();
+                let pairs = &counted - squares;
+                let of_two = (&diagonal * &counted - own) / pairs.clamp_min(1.0);
+                diagonal.copy_(&of_two.where_self(&pairs.gt(0.5), &of_two.ones_like()));
+                cosines.clamp(-1.0, 1.0)
+            }
+            _ => {
+                let cosines = products(&directions(&self.means)).clamp(-1.0, 1.0);
+                let _ = cosines.diagonal(0, 1, 2).fill_(1.0);
+                cosines
+            }
+        }
+    }
+}
+
+/// Vectors along the last dimension scaled to length 1; a zero vector stays zero.
+fn directions(vectors: &Tensor) -> Tensor {
+    let lengths = vectors.norm_scalaropt_dim(2, [-1], true);
+    let inverse = lengths.reciprocal().where_self(&lengths.gt(0.0), &lengths.zeros_like());
+    vectors * inverse
+}
+
+/// How often each of `samples` is drawn when as many are drawn with replacement, `count` times over: `[count, samples]`.
+fn drawn(count: i64, samples: i64, options: (Kind, Device)) -> Tensor {
+    let drawn = Tensor::randint(samples.max(1), [count, samples], (Kind::Int64, options.1));
+    // Whole numbers, so that the order in which a GPU adds them does not matter.
+    Tensor::zeros([count, samples], options).scatter_add_(1, &drawn, &Tensor::ones([1, 1], options).expand([count, samples], false))
+}
+
+/// The smallest and the largest values of each column seen so far: what percentiles are read off without keeping the rest.
+struct Tails {
+    resamples: u32,
+    /// `[columns, kept]`, the smallest first.
+    low: Option<Tensor>,
+    /// The largest first.
+    high: Option<Tensor>,
+}
+
+impl Tails {
+    fn new(resamples: u32) -> Self {
+        Tails { resamples, low: None, high: None }
+    }
+
+    /// The percentile lies so far from the end, between two ranks.
+    fn position(&self) -> f64 {
+        TAIL * f64::from(self.resamples - 1)
+    }
+
+    /// `values`: `[resamples, columns]`.
+    fn add(&mut self, values: &Tensor) {
+        let values = values.tr().contiguous();
+        let keep = self.position() as i64 + 2;
+        let merged = |known: &Option<Tensor>, largest: bool| {
+            let all = known.as_ref().map_or_else(|| values.shallow_clone(), |known| Tensor::cat(&[known, &values], 1));
+            Some(all.topk(keep.min(all.size()[1]), 1, largest, true).0)
+        };
+        (self.low, self.high) = (merged(&self.low, false), merged(&self.high, true));
+    }
+
+    /// The lower and the upper percentile of each column, between ranks as numpy does by default.
+    fn ends(&self) -> (Vec<f64>, Vec<f64>) {
+        let position = self.position();
+        let end = |kept: &Option<Tensor>| {
+            let kept = rows(kept.as_ref().expect("at least one chunk was added"));
+            let at = |values: &[f64]| {
+                let rank = position as usize;
+                let next = values.get(rank + 1).unwrap_or(&values[rank]);
+                values[rank] + (next - values[rank]) * position.fract()
+            };
+            kept.iter().map(|values| at(values)).collect()
+        };
+        (end(&self.low), end(&self.high))
+    }
+}
+
+/// A symmetric matrix from its upper triangle, row by row.
+fn symmetric(upper: &[f64], classes: usize) -> Matrix {
+    let mut rows = vec![vec![0.0; classes]; classes];
+    let cells = (0..classes).flat_map(|i| (i..classes).map(move |j| (i, j)));
+    for ((i, j), value) in cells.zip(upper) {
+        rows[i][j] = *value;
+        rows[j][i] = *value;
+    }
+    matrix(rows)
+}
+
+fn matrix(rows: Vec<Vec<f64>>) -> Matrix {
+    Matrix::try_from(rows).expect("cosines are finite, a row for each class")
+}
+
+/// The rows of a matrix.
+fn rows(tensor: &Tensor) -> Vec<Vec<f64>> {
+    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
+    Vec::try_from(tensor).expect("a matrix of float64")
+}
+
+impl ClassAttributions {
     /// The L2 norm of each class attribution.
     pub fn norms(&self) -> Vec<f64> {
         self.attributions.iter().map(|vector| vector.iter().map(|value| value * value).sum::<f64>().sqrt()).collect()
     }
-}
-
-fn numbers(tensor: &Tensor) -> Vec<f64> {
-    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
-    let mut values = vec![0.0; tensor.numel()];
-    let count = values.len();
-    tensor.copy_data(&mut values, count);
-    values
 }

@@ -1,4 +1,5 @@
-//! Measures a network on a set of images: loss, accuracy by class, and attribution, all from the same forward passes.
+//! Measures a network on a set of images: loss, which class is taken for which, and what attributions are computed from, all from the
+//! same forward passes.
 
 use std::time::Instant;
 
@@ -7,11 +8,12 @@ use tch::{Kind, Reduction, Tensor, no_grad};
 
 use crate::Error;
 use crate::attack::{self, Attack};
-use crate::attribution::{ClassMeans, ClassSums};
+use crate::attribution::Samples;
 use crate::cancel::Cancel;
 use crate::data::Split;
 use crate::model::Network;
 use crate::random::{self, Purpose, Seed};
+use crate::read_out::ReadOut;
 
 /// Images per forward pass: enough to fill a GPU, few enough for the memory of a laptop.
 const BATCH_SIZE: i64 = 250;
@@ -21,14 +23,23 @@ const BATCH_SIZE: i64 = 250;
 pub struct Measurement {
     /// Mean cross-entropy.
     pub loss: f64,
-    pub classes: ClassMeans,
+    /// Samples of class i predicted as class j: `[K][K]`.
+    pub confusion: Vec<Vec<u32>>,
     /// What the measurement took.
     pub seconds: f64,
 }
 
 impl Measurement {
+    /// The fraction of all samples classified correctly.
     pub fn accuracy(&self) -> f64 {
-        self.classes.overall_accuracy()
+        let correct: u32 = (0..).zip(&self.confusion).map(|(class, row)| row[class]).sum();
+        f64::from(correct) / f64::from(self.confusion.iter().flatten().sum::<u32>())
+    }
+
+    /// The fraction of each class's samples classified correctly; 0 for a class without samples.
+    pub fn class_accuracy(&self) -> Vec<f64> {
+        let fraction = |class: usize, row: &[u32]| f64::from(row[class]) / f64::from(row.iter().sum::<u32>().max(1));
+        (0..).zip(&self.confusion).map(|(class, row)| fraction(class, row)).collect()
     }
 }
 
@@ -53,19 +64,64 @@ pub fn measure(
     cancel: &Cancel,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
 ) -> Result<Measurement, Error> {
-    measure_in_batches(network, split, measured, BATCH_SIZE, cancel, progress)
+    let mut tally = Tally::new(network);
+    visit(network, split, measured, BATCH_SIZE, cancel, progress, &mut |images, labels| {
+        let logits = network.forward(images, BatchNormMode::Eval).logits;
+        tally.add(&logits, &logits.argmax(1, false), labels);
+    })?;
+    Ok(tally.measurement())
 }
 
-/// As [`measure`], with a size of batches.
-pub fn measure_in_batches(
+/// As [`measure`], and keeps what attributions are computed from.
+pub fn measure_samples(
+    network: &Network,
+    read_out: &ReadOut,
+    split: &Split,
+    measured: Measured<'_>,
+    cancel: &Cancel,
+    progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
+) -> Result<(Measurement, Samples), Error> {
+    measure_samples_in_batches(network, read_out, split, measured, BATCH_SIZE, cancel, progress)
+}
+
+/// As [`measure_samples`], with a size of batches.
+pub fn measure_samples_in_batches(
+    network: &Network,
+    read_out: &ReadOut,
+    split: &Split,
+    measured: Measured<'_>,
+    batch_size: i64,
+    cancel: &Cancel,
+    progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
+) -> Result<(Measurement, Samples), Error> {
+    let mut tally = Tally::new(network);
+    let (mut features, mut predictions) = (Vec::new(), Vec::new());
+    visit(network, split, measured, batch_size, cancel, progress, &mut |images, labels| {
+        let output = read_out.output(network, images);
+        let predicted = output.logits.argmax(1, false);
+        tally.add(&output.logits, &predicted, labels);
+        predictions.push(predicted);
+        features.push(output.features);
+    })?;
+    let samples = Samples {
+        features: Tensor::cat(&features, 0),
+        labels: split.labels.shallow_clone(),
+        predictions: Tensor::cat(&predictions, 0),
+        weight: read_out.weight().shallow_clone(),
+    };
+    Ok((tally.measurement(), samples))
+}
+
+/// Shows every image of `split` once, in order and batch by batch, as `measured` says; no gradients are recorded meanwhile.
+pub fn visit(
     network: &Network,
     split: &Split,
     measured: Measured<'_>,
     batch_size: i64,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
-) -> Result<Measurement, Error> {
-    let begun = Instant::now();
+    see: &mut dyn FnMut(&Tensor, &Tensor),
+) -> Result<(), Error> {
     // For the whole set at once: drawn batch by batch, the starts would depend on the batches.
     let start = match measured {
         Measured::Clean => None,
@@ -73,8 +129,6 @@ pub fn measure_in_batches(
             Some((attack, random::draw(Seed::once(seed, Purpose::Evaluation), || attack.start(&split.images()))))
         }
     };
-    let mut sums = ClassSums::new(network.classes(), i64::from(network.feature_dim()), network.device());
-    let mut loss = Tensor::zeros([0i64; 0], (Kind::Double, network.device()));
     let steps = (split.len() as u32).div_ceil(batch_size as u32);
     for step in 0..steps {
         cancel.check()?;
@@ -84,12 +138,44 @@ pub fn measure_in_batches(
         if let Some((attack, start)) = &start {
             images = attack::perturb(network, &images, &labels, &start.narrow(0, first, length), attack, cancel)?;
         }
-        no_grad(|| {
-            let output = network.forward(&images, BatchNormMode::Eval);
-            loss += attack::cross_entropy(&output.logits.to_kind(Kind::Double), &labels, Reduction::Sum);
-            sums.add(&output, network.linear_weight(), &labels);
-        });
+        no_grad(|| see(&images, &labels));
         progress(step + 1, steps)?;
     }
-    Ok(Measurement { loss: loss.double_value(&[]) / split.len() as f64, classes: sums.means(), seconds: begun.elapsed().as_secs_f64() })
+    Ok(())
+}
+
+/// Loss and confusion, added up on the device in float64 and whole numbers.
+struct Tally {
+    begun: Instant,
+    classes: i64,
+    loss: Tensor,
+    /// `[K K]`.
+    confusion: Tensor,
+}
+
+impl Tally {
+    fn new(network: &Network) -> Self {
+        let (classes, device) = (network.classes(), network.device());
+        Tally {
+            begun: Instant::now(),
+            classes,
+            loss: Tensor::zeros([0i64; 0], (Kind::Double, device)),
+            confusion: Tensor::zeros([classes * classes], (Kind::Int64, device)),
+        }
+    }
+
+    fn add(&mut self, logits: &Tensor, predictions: &Tensor, labels: &Tensor) {
+        self.loss += attack::cross_entropy(&logits.to_kind(Kind::Double), labels, Reduction::Sum);
+        self.confusion += (labels * self.classes + predictions).bincount(None::<Tensor>, self.classes * self.classes);
+    }
+
+    fn measurement(&self) -> Measurement {
+        let confusion: Vec<i64> = Vec::try_from(&self.confusion).expect("a list of whole numbers");
+        let samples: i64 = confusion.iter().sum();
+        Measurement {
+            loss: self.loss.double_value(&[]) / samples as f64,
+            confusion: confusion.chunks(self.classes as usize).map(|row| row.iter().map(|count| *count as u32).collect()).collect(),
+            seconds: self.begun.elapsed().as_secs_f64(),
+        }
+    }
 }

@@ -16,6 +16,7 @@ pub mod job;
 pub mod model;
 pub mod optim;
 pub mod random;
+pub mod read_out;
 pub mod robustness;
 pub mod run_dir;
 pub mod train;

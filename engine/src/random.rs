@@ -18,6 +18,7 @@ pub enum Purpose {
     Evaluation,
     AutoAttack,
     Square,
+    Bootstrap,
 }
 
 /// The name of a draw.

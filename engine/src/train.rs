@@ -1,17 +1,19 @@
 //! Training: standard, and adversarial as Madry et al. 2018 and the paper have it.
 
-use shared::config::{BatchNormMode, Method, TrainConfig};
+use shared::config::{BatchNormMode, Inputs, Method, TrainConfig};
 use shared::record::Phase;
 use tch::{Kind, Reduction, Tensor, no_grad};
 
 use crate::Error;
 use crate::attack::{self, Attack};
+use crate::attribution::Samples;
 use crate::cancel::Cancel;
 use crate::data::{Data, augment, batches};
-use crate::evaluate::{Measured, Measurement, measure};
+use crate::evaluate::{Measured, Measurement, measure, measure_samples};
 use crate::model::Network;
 use crate::optim::Sgd;
 use crate::random::{self, Purpose, Seed};
+use crate::read_out::ReadOut;
 
 /// What [`fit`] reports as it goes.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ pub enum Event<'a> {
 }
 
 /// What was measured of one epoch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct EpochReport {
     /// From 1.
     pub epoch: u32,
@@ -37,13 +39,15 @@ pub struct EpochReport {
 }
 
 /// A network on clean training images and on the images it is tested with.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Evaluation {
     /// On training images without augmentation, with the labels trained on.
     pub train_clean: Measurement,
     pub test_clean: Measurement,
     pub test_robust: Measurement,
     pub holdout_robust: Option<Measurement>,
+    /// What attributions are computed from, of the test images, for each kind of inputs that the configuration asks for.
+    pub samples: Vec<(Inputs, Samples)>,
 }
 
 /// Trains `network` on `data` for every epoch of `config`, and evaluates it where the configuration asks for it.
@@ -119,16 +123,22 @@ fn evaluate(
 ) -> Result<Evaluation, Error> {
     let attack = Attack::to_measure(&config.measuring_attack());
     let attacked = Measured::Attacked { attack: &attack, seed: config.seed };
-    let mut measure = |split, measured| {
-        let mut progress = |step, steps| observe(Event::Batch { phase: Phase::Evaluating, epoch, step, steps });
-        measure(network, split, measured, cancel, &mut progress)
+    let mut progress = |step, steps| observe(Event::Batch { phase: Phase::Evaluating, epoch, step, steps });
+    let read_out = ReadOut::penultimate(network);
+    let mut samples = Vec::new();
+    let mut test = |inputs, measured| -> Result<Measurement, Error> {
+        if !config.attribution.inputs.contains(&inputs) {
+            return measure(network, &data.test, measured, cancel, &mut progress);
+        }
+        let (measurement, seen) = measure_samples(network, &read_out, &data.test, measured, cancel, &mut progress)?;
+        samples.push((inputs, seen));
+        Ok(measurement)
     };
-    Ok(Evaluation {
-        train_clean: measure(&data.train, Measured::Clean)?,
-        test_clean: measure(&data.test, Measured::Clean)?,
-        test_robust: measure(&data.test, attacked)?,
-        holdout_robust: data.holdout.as_ref().map(|holdout| measure(holdout, attacked)).transpose()?,
-    })
+    let (test_clean, test_robust) = (test(Inputs::Clean, Measured::Clean)?, test(Inputs::Adversarial, attacked)?);
+    let mut measure = |split, measured| measure(network, split, measured, cancel, &mut progress);
+    let train_clean = measure(&data.train, Measured::Clean)?;
+    let holdout_robust = data.holdout.as_ref().map(|holdout| measure(holdout, attacked)).transpose()?;
+    Ok(Evaluation { train_clean, test_clean, test_robust, holdout_robust, samples })
 }
 
 /// Loss and hits of an epoch, added up on the device so that no batch waits for the CPU.

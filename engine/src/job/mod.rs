@@ -1,5 +1,6 @@
 //! What a worker does in a run directory, by the kind of the run.
 
+mod attributions;
 mod evaluate;
 mod subject;
 mod train;

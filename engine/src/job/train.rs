@@ -3,15 +3,14 @@
 use std::path::Path;
 use std::time::Instant;
 
-use shared::api::AttributionFile;
 use shared::config::{Aggregation, Inputs, Layer, SplitName, Subset, TrainConfig};
 use shared::dataset::DatasetInfo;
-use shared::record::{self, AttributionEntry, Checkpoint, Finished, Progress, Record, Started};
+use shared::record::{self, Checkpoint, Finished, Progress, Record, Started};
 use tch::{Kind, Tensor};
 
+use super::attributions::{self, About};
 use crate::Error;
 use crate::attack::Attack;
-use crate::attribution::correlation_matrix;
 use crate::cancel::Cancel;
 use crate::checkpoint::{self, Sidecar};
 use crate::data;
@@ -82,26 +81,21 @@ struct State {
     report: EpochReport,
     metrics: record::Epoch,
     tensors: Vec<(String, Tensor)>,
-    feature_dim: u32,
     saved: bool,
 }
 
 impl Keeper<'_> {
     fn epoch(&mut self, report: &EpochReport, network: &Network) -> Result<(), Error> {
         let epoch = report.epoch;
-        let mut state = State {
-            report: report.clone(),
-            metrics: self.metrics(report),
-            tensors: network.snapshot(),
-            feature_dim: network.feature_dim(),
-            saved: false,
-        };
+        let mut state = State { report: report.clone(), metrics: self.metrics(report), tensors: network.snapshot(), saved: false };
         self.dir.append(&Record::Epoch(state.metrics.clone()))?;
 
         let accuracy = state.metrics.selection_accuracy();
         let beaten = accuracy.filter(|accuracy| self.best.is_none_or(|(_, best)| *accuracy > best));
         if self.config.keeps_epoch(epoch) || beaten.is_some() {
             self.save(&mut state)?;
+        } else if self.config.attributes_epoch(epoch) {
+            self.attribute(report, "")?;
         }
         if let Some(accuracy) = beaten {
             // The new best is on disk before the old one goes.
@@ -169,55 +163,49 @@ impl Keeper<'_> {
         self.dir.write_json(&run_dir::sidecar_file(epoch), &sidecar)?;
         state.saved = true;
         self.dir.append(&Record::Checkpoint(checkpoint.clone()))?;
+        self.attribute(&state.report, &checkpoint.sha256)
+    }
 
-        let Some(evaluation) = &state.report.evaluation else { return Ok(()) };
-        for inputs in &self.config.attribution.inputs {
+    /// Writes the attributions of an epoch that was evaluated; `checkpoint_sha256` is empty where no checkpoint is kept.
+    fn attribute(&mut self, report: &EpochReport, checkpoint_sha256: &str) -> Result<(), Error> {
+        let Some(evaluation) = &report.evaluation else { return Ok(()) };
+        for (inputs, samples) in &evaluation.samples {
             let (measurement, attack) = match inputs {
                 Inputs::Adversarial => (&evaluation.test_robust, Some(Attack::to_measure(&self.config.measuring_attack()).used())),
                 Inputs::Clean => (&evaluation.test_clean, None),
             };
-            let classes = &measurement.classes;
-            let matrix = correlation_matrix(&classes.attributions);
-            let content = AttributionFile {
-                epoch,
+            let about = About {
+                epoch: report.epoch,
                 inputs: *inputs,
                 attack,
-                class_names: self.info.class_names.clone(),
-                class_counts: classes.counts.clone(),
+                class_names: &self.info.class_names,
                 split: SplitName::Test,
                 aggregation: Aggregation::AverageThenCosine,
                 subset: Subset::All,
                 layer: Layer::Penultimate,
+                bootstrap: self.config.attribution.bootstrap,
+                seed: self.config.seed,
                 checkpoint: None,
-                confusion: Vec::new(),
-                weight_matrix: None,
-                bootstrap: None,
-                norms: classes.norms(),
-                cas: matrix.cas(),
-                cas_normalized: matrix.cas_normalized(),
-                matrix,
-                class_accuracy: classes.accuracy.clone(),
-                accuracy: measurement.accuracy(),
-                feature_dim: state.feature_dim,
-                checkpoint_sha256: checkpoint.sha256.clone(),
-                seconds: measurement.seconds,
+                checkpoint_sha256,
             };
-            let file = run_dir::attribution_file(epoch, *inputs);
-            self.dir.write_json(&file, &content)?;
-            let AttributionFile { cas, cas_normalized, .. } = content;
-            self.dir.append(&Record::Attribution(AttributionEntry { epoch, inputs: *inputs, file, cas, cas_normalized }))?;
+            // Not to be canceled: a stopped run keeps its last epoch whole.
+            attributions::write(&mut self.dir, about, measurement, samples, &Cancel::default())?;
         }
         Ok(())
     }
 
-    /// Removes a former best. The record comes first: no reader is then sent to a file that is gone.
+    /// Removes a former best; its attributions stay where they are due by themselves. The record comes first: no reader is then sent to
+    /// a file that is gone.
     fn remove_unless_kept(&mut self, epoch: u32) -> Result<(), Error> {
         if self.config.keeps_epoch(epoch) {
             return Ok(());
         }
         self.dir.append(&Record::CheckpointRemoved { epoch })?;
         for inputs in &self.config.attribution.inputs {
-            self.dir.remove(&run_dir::attribution_file(epoch, *inputs))?;
+            match self.config.attributes_epoch(epoch) {
+                true => attributions::record_again(&mut self.dir, epoch, *inputs)?,
+                false => self.dir.remove(&run_dir::attribution_file(epoch, *inputs))?,
+            }
         }
         self.dir.remove(&run_dir::sidecar_file(epoch))?;
         self.dir.remove(&run_dir::checkpoint_file(epoch))

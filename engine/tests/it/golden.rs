@@ -1,11 +1,11 @@
 //! The engine against a float64 run of PyTorch 2.11; see `fixtures/README.md`.
 
 use engine::attack::{self, Attack, perturb};
-use engine::attribution::{ClassSums, correlation_matrix};
+use engine::attribution::Samples;
 use engine::cancel::Cancel;
 use engine::model::Network;
 use serde::Deserialize;
-use shared::config::{Architecture, BatchNormMode, ModelConfig, Norm};
+use shared::config::{Aggregation, Architecture, BatchNormMode, ModelConfig, Norm, Subset};
 use shared::dataset::Dataset;
 use shared::eps::Eps;
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
@@ -87,10 +87,11 @@ fn check(network: &Network, images: &Tensor, expected: &Expected, tolerance: f64
     let loss = attack::cross_entropy(&output.logits, &labels(), Reduction::Mean).double_value(&[]);
     assert_close("cross-entropy", &[loss], &[expected.mean_cross_entropy], tolerance);
 
-    let mut sums = ClassSums::new(network.classes(), i64::from(network.feature_dim()), Device::Cpu);
-    sums.add(&output, network.linear_weight(), &labels());
-    let classes = sums.means();
-    let matrix = correlation_matrix(&classes.attributions);
+    let predictions = output.logits.argmax(1, false);
+    let samples =
+        Samples { features: output.features, labels: labels(), predictions, weight: network.linear_weight().detach().shallow_clone() };
+    let classes = samples.attribute(Aggregation::AverageThenCosine, Subset::All);
+    let matrix = &classes.matrix;
     assert_close("norms", &classes.norms(), &expected.attribution_norms, tolerance);
     assert_close("matrix", &matrix.rows().collect::<Vec<_>>().concat(), &expected.matrix.concat(), tolerance);
     assert_close("CAS", &[matrix.cas()], &[expected.cas], tolerance);

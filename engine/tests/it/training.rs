@@ -1,14 +1,13 @@
 use engine::Error;
 use engine::attack::Attack;
-use engine::attribution::correlation_matrix;
 use engine::cancel::Cancel;
 use engine::data::{self, synthetic};
-use engine::evaluate::Measured;
-use engine::evaluate::measure;
+use engine::evaluate::{Measured, measure, measure_samples};
 use engine::model::Network;
 use engine::optim::Sgd;
+use engine::read_out::ReadOut;
 use engine::train::{EpochReport, Event, fit};
-use shared::config::{Method, TrainConfig, TrainingConfig};
+use shared::config::{Aggregation, Method, Subset, TrainConfig, TrainingConfig};
 use shared::eps::Eps;
 use tch::{Device, Kind, Tensor};
 
@@ -121,12 +120,13 @@ fn generated_classes_are_learnt_and_the_pairs_that_share_a_pattern_stand_out() {
     let data = data::load(&config.data, config.seed).unwrap();
     let attack = Attack::to_measure(&config.measuring_attack());
     let attacked = Measured::Attacked { attack: &attack, seed: config.seed };
-    let measured = measure(&network, &data.test, attacked, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+    let read_out = ReadOut::penultimate(&network);
+    let (measured, samples) = measure_samples(&network, &read_out, &data.test, attacked, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
     let clean = measure(&network, &data.test, Measured::Clean, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
     // Who knows the pairs and nothing else is right half of the time.
     assert!(clean.accuracy() > 0.6 && measured.accuracy() > 0.3, "clean {}, attacked {}", clean.accuracy(), measured.accuracy());
 
-    let matrix = correlation_matrix(&measured.classes.attributions);
+    let matrix = samples.attribute(Aggregation::AverageThenCosine, Subset::All).matrix;
     let pairs = synthetic::shared_pairs();
     let (mut within, mut between) = (Vec::new(), Vec::new());
     for i in 0..10 {

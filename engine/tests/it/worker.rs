@@ -88,7 +88,14 @@ fn a_run_leaves_what_its_records_say_and_nothing_else() {
         let measured = if file.inputs == Inputs::Clean { epoch.test_clean_accuracy } else { epoch.test_robust_accuracy };
         assert_eq!(Some(file.accuracy), measured);
         assert_eq!(file.attack.is_some(), file.inputs == Inputs::Adversarial);
-        assert_eq!((file.class_counts, file.feature_dim), (vec![4; 10], 16));
+        assert_eq!((&file.class_counts, file.feature_dim), (&vec![4; 10], 16));
+        assert_eq!(file.confusion.iter().map(|row| row.iter().sum()).collect::<Vec<u32>>(), file.class_counts);
+        let correct: u32 = (0..10).map(|class| file.confusion[class][class]).sum();
+        assert_eq!(f64::from(correct) / 40.0, file.accuracy);
+        assert_eq!(file.weight_matrix.as_ref().unwrap().classes(), 10);
+        let bootstrap = file.bootstrap.unwrap();
+        assert_eq!(bootstrap.resamples, config.attribution.bootstrap);
+        assert!(bootstrap.cas_low < file.cas && file.cas < bootstrap.cas_high);
     }
     for checkpoint in &metrics.checkpoints {
         let sidecar = fs::read_to_string(directory.path().join(format!("checkpoints/e{}.json", checkpoint.epoch))).unwrap();
@@ -96,6 +103,40 @@ fn a_run_leaves_what_its_records_say_and_nothing_else() {
         assert_eq!(sidecar.checkpoint, *checkpoint);
         let network = Network::new(&sidecar.model, &sidecar.dataset.info(), 9, Kind::Float, Device::Cpu);
         load(&directory.path().join(&checkpoint.file), &network).unwrap();
+    }
+}
+
+#[test]
+fn attributions_of_epochs_that_are_due_stay_without_their_checkpoints() {
+    let mut config = tiny_config();
+    config.training.epochs = 6;
+    config.checkpoints.every = 0;
+    config.attribution.every = 2;
+    config.attribution.inputs = vec![Inputs::Adversarial];
+    config.attribution.bootstrap = 0;
+    let directory = directory(&json(config));
+    let output = run(directory.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let metrics = metrics(directory.path());
+    let best = metrics.best().unwrap().epoch;
+    let mut kept = vec![best, 6];
+    kept.dedup();
+    assert_eq!(metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>(), kept);
+    let mut measured = vec![2, 4, 6, best];
+    measured.sort();
+    measured.dedup();
+    assert_eq!(metrics.attributions.iter().map(|entry| entry.epoch).collect::<Vec<_>>(), measured);
+    let mut expected: Vec<String> = measured.iter().map(|epoch| format!("e{epoch}.adversarial.json")).collect();
+    expected.sort();
+    assert_eq!(files(&directory.path().join("attributions")), expected);
+    for entry in &metrics.attributions {
+        let file: AttributionFile = serde_json::from_str(&fs::read_to_string(directory.path().join(&entry.file)).unwrap()).unwrap();
+        assert_eq!(metrics.epochs[entry.epoch as usize - 1].test_robust_accuracy, Some(file.accuracy));
+        if let Some(checkpoint) = metrics.checkpoints.iter().find(|checkpoint| checkpoint.epoch == entry.epoch) {
+            assert_eq!(file.checkpoint_sha256, checkpoint.sha256);
+        }
+        assert_eq!(file.bootstrap, None);
     }
 }
 
