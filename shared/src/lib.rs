@@ -14,4 +14,5 @@ pub mod preset;
 pub mod problem;
 pub mod record;
 pub mod sweep;
+pub mod theory;
 pub mod view;

@@ -1,0 +1,331 @@
+//! The paper's three-class data model, in which cross-class features vanish from robust training before class-specific ones do: closed
+//! forms, and a simulation that shows where they hold. Wei, Guo, Wang 2025, arXiv 2506.05032.
+//!
+//! Six features: one of each class, x_E, and one of each pair of classes that lacks the third, x_C. Given class i, x_Ei ~ N(μ, σ²) and
+//! the other x_E are 0; x_Ci is 0 and the other x_C ~ N(μ, σ²). The linear classifier is f_i = w₁ x_Ei + w₂ Σ_{j≠i} x_Cj with w₁, w₂ ≥ 0.
+//! In an ℓ∞ ball of radius ε the attack moves every feature by ε against the true class, which lowers each margin f_i − f_j by
+//! 2ε(w₁ + w₂) at once.
+
+use std::f64::consts::{PI, SQRT_2, TAU};
+
+use serde::{Deserialize, Serialize};
+
+use crate::problem::FieldError;
+
+/// The parameters of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// μ, the mean of a feature that is there.
+    pub mean: f64,
+    /// σ, its standard deviation.
+    pub deviation: f64,
+    /// ε, the radius of the ℓ∞ ball.
+    pub eps: f64,
+    /// λ, the weight of λ/2·‖w‖² in the loss.
+    pub weight_decay: f64,
+}
+
+/// What is learnt: w₁ of the class-specific features and w₂ of the cross-class ones.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Weights {
+    pub specific: f64,
+    pub cross: f64,
+}
+
+/// What training minimizes under attack.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// The theorem's: the largest margin that a rival has over the true class.
+    Surrogate,
+    /// Cross-entropy on the images that raise plain cross-entropy most; `label_smoothing` in `[0, 1)` is spread over the three labels.
+    CrossEntropy { label_smoothing: f64 },
+}
+
+/// Standard normal draws for x_Ei, x_Cj and x_Ck of each sample; the same draws serve for every parameter, so that curves are smooth.
+#[derive(Clone, Debug)]
+pub struct Samples(Vec<[f64; 3]>);
+
+impl Samples {
+    /// `count` samples from a seed; the same on every machine.
+    pub fn draw(seed: u64, count: usize) -> Self {
+        let mut state = seed;
+        let mut uniform = move || {
+            // splitmix64: Steele et al. 2014.
+            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+        };
+        // Box and Muller 1958; 1 − u keeps the logarithm finite.
+        let mut normal = move || (-2.0 * (1.0 - uniform()).ln()).sqrt() * (TAU * uniform()).cos();
+        Samples((0..count).map(|_| [normal(), normal(), normal()]).collect())
+    }
+}
+
+impl Model {
+    /// What is wrong with the parameters, field by field.
+    pub fn validate(&self) -> Vec<FieldError> {
+        let Model { mean, deviation, eps, weight_decay } = *self;
+        let fields =
+            [("mean", mean, mean > 0.0), ("deviation", deviation, deviation > 0.0), ("weight_decay", weight_decay, weight_decay > 0.0)];
+        let positive = fields.into_iter().filter(|(_, value, holds)| !holds || !value.is_finite());
+        let mut errors: Vec<FieldError> =
+            positive.map(|(field, value, _)| FieldError::new(field, format!("{value} is not above 0"))).collect();
+        if !(eps >= 0.0 && eps.is_finite()) {
+            errors.push(FieldError::new("eps", format!("{eps} is not 0 or more")));
+        }
+        errors
+    }
+
+    /// The theorem: w₁ = (μ − 2ε)/λ and w₂ = (μ − σ/√π − 2ε)/λ, each at least 0; the weights that minimize the surrogate.
+    ///
+    /// σ/√π is how far the smaller of two draws lies below μ on average: the attack picks the rival, so of the two cross-class features
+    /// only the weaker one counts.
+    pub fn closed_form(&self) -> Weights {
+        let specific = (self.mean - 2.0 * self.eps) / self.weight_decay;
+        let cross = (self.mean - self.deviation / PI.sqrt() - 2.0 * self.eps) / self.weight_decay;
+        Weights { specific: specific.max(0.0), cross: cross.max(0.0) }
+    }
+
+    /// ε₀ = (μ − σ/√π)/2: from here on the surrogate gives cross-class features no weight; 0 where it never gives them any.
+    pub fn cross_class_limit(&self) -> f64 {
+        ((self.mean - self.deviation / PI.sqrt()) / 2.0).max(0.0)
+    }
+
+    /// μ/2: from here on no feature is of use.
+    pub fn specific_limit(&self) -> f64 {
+        self.mean / 2.0
+    }
+
+    /// The chance that the true class beats one rival under attack: Φ((w₁ + w₂)(μ − 2ε) / (σ√(w₁² + w₂²))); one half without weights.
+    ///
+    /// Rises in w₂ up to w₁: cross-class features help robustness as long as they are trusted no more than class-specific ones.
+    pub fn chance_to_beat_a_rival(&self, weights: Weights) -> f64 {
+        let Weights { specific, cross } = weights;
+        let length = specific.hypot(cross);
+        if length == 0.0 {
+            return 0.5;
+        }
+        normal_cdf((specific + cross) * (self.mean - 2.0 * self.eps) / (self.deviation * length))
+    }
+
+    /// The weights that minimize a loss on samples of the model, found by projected Newton steps: both losses are convex in the weights.
+    pub fn simulate(&self, loss: Loss, samples: &Samples) -> Weights {
+        match loss {
+            Loss::Surrogate => self.minimize_surrogate(samples),
+            Loss::CrossEntropy { label_smoothing } => self.minimize_cross_entropy(label_smoothing, samples),
+        }
+    }
+
+    /// What a feature is worth after the attack, of draws z.
+    fn feature(&self, z: f64) -> f64 {
+        self.mean + self.deviation * z - 2.0 * self.eps
+    }
+
+    /// With w₂ ≥ 0 the rival is the one whose cross-class feature is smaller, whatever the weights: the minimum is at the sample means.
+    fn minimize_surrogate(&self, samples: &Samples) -> Weights {
+        let count = samples.0.len().max(1) as f64;
+        let mean = |value: &dyn Fn(&[f64; 3]) -> f64| samples.0.iter().map(value).sum::<f64>() / count;
+        let specific = mean(&|[own, ..]| self.feature(*own));
+        let cross = mean(&|[_, one, other]| self.feature(one.min(*other)));
+        Weights { specific: (specific / self.weight_decay).max(0.0), cross: (cross / self.weight_decay).max(0.0) }
+    }
+
+    fn minimize_cross_entropy(&self, label_smoothing: f64, samples: &Samples) -> Weights {
+        const STEPS: usize = 100;
+        const PRECISION: f64 = 1e-10;
+        let features: Vec<[f64; 3]> = samples.0.iter().map(|draws| draws.map(|draw| self.feature(draw))).collect();
+        let mut weights = [0.0, 0.0];
+        let mut value = self.cross_entropy(label_smoothing, &features, weights).value;
+        for _ in 0..STEPS {
+            let Terms { gradient, curvature, .. } = self.cross_entropy(label_smoothing, &features, weights);
+            // A weight at 0 that would become negative stays there, and the other moves by itself.
+            let free = [0, 1].map(|axis| weights[axis] > 0.0 || gradient[axis] < 0.0);
+            let step = newton_step(gradient, curvature, free);
+            let mut length = 1.0;
+            let moved = loop {
+                let candidate = [0, 1].map(|axis: usize| (weights[axis] - length * step[axis]).max(0.0));
+                let reached = self.cross_entropy(label_smoothing, &features, candidate).value;
+                if reached <= value || length < PRECISION {
+                    break (candidate, reached);
+                }
+                length /= 2.0;
+            };
+            let change = (0..2).map(|axis| (moved.0[axis] - weights[axis]).abs()).fold(0.0, f64::max);
+            (weights, value) = moved;
+            if change < PRECISION {
+                break;
+            }
+        }
+        Weights { specific: weights[0], cross: weights[1] }
+    }
+
+    /// Smoothed cross-entropy plus λ/2·‖w‖², with its derivatives by w₁ and w₂.
+    fn cross_entropy(&self, label_smoothing: f64, features: &[[f64; 3]], weights: [f64; 2]) -> Terms {
+        let rival_share = label_smoothing / 3.0;
+        let count = features.len().max(1) as f64;
+        let mut terms = Terms::default();
+        for &[own, one, other] in features {
+            // The margins of the true class over its rivals are linear in the weights.
+            let slopes = [[own, one], [own, other]];
+            let margins = slopes.map(|slope| slope[0] * weights[0] + slope[1] * weights[1]);
+            // −log p of the true class is log(1 + Σ exp(−margin)); of a rival it is larger by the rival's margin.
+            let top = margins.iter().fold(0.0, |top: f64, margin| top.max(-margin));
+            let [first, second] = margins.map(|margin| (-margin - top).exp());
+            let total = (-top).exp() + first + second;
+            terms.value += top + total.ln() + rival_share * (margins[0] + margins[1]);
+            let shares = [first / total, second / total];
+            for a in 0..2 {
+                let expected = shares[0] * slopes[0][a] + shares[1] * slopes[1][a];
+                terms.gradient[a] += -expected + rival_share * (slopes[0][a] + slopes[1][a]);
+                for b in 0..2 {
+                    let mean = shares[0] * slopes[0][b] + shares[1] * slopes[1][b];
+                    let square = shares[0] * slopes[0][a] * slopes[0][b] + shares[1] * slopes[1][a] * slopes[1][b];
+                    terms.curvature[a][b] += square - expected * mean;
+                }
+            }
+        }
+        terms.value /= count;
+        for a in 0..2 {
+            terms.value += self.weight_decay / 2.0 * weights[a] * weights[a];
+            terms.gradient[a] = terms.gradient[a] / count + self.weight_decay * weights[a];
+            terms.curvature[a] = terms.curvature[a].map(|value| value / count);
+            terms.curvature[a][a] += self.weight_decay;
+        }
+        terms
+    }
+}
+
+#[derive(Default)]
+struct Terms {
+    value: f64,
+    gradient: [f64; 2],
+    curvature: [[f64; 2]; 2],
+}
+
+/// The step to the minimum of the quadratic model over the free axes. The curvature is at least λ along each.
+fn newton_step(gradient: [f64; 2], curvature: [[f64; 2]; 2], free: [bool; 2]) -> [f64; 2] {
+    match free {
+        [true, true] => {
+            let determinant = curvature[0][0] * curvature[1][1] - curvature[0][1] * curvature[1][0];
+            [
+                (curvature[1][1] * gradient[0] - curvature[0][1] * gradient[1]) / determinant,
+                (curvature[0][0] * gradient[1] - curvature[1][0] * gradient[0]) / determinant,
+            ]
+        }
+        [true, false] => [gradient[0] / curvature[0][0], 0.0],
+        [false, true] => [0.0, gradient[1] / curvature[1][1]],
+        [false, false] => [0.0, 0.0],
+    }
+}
+
+/// Φ.
+fn normal_cdf(x: f64) -> f64 {
+    libm::erfc(-x / SQRT_2) / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODEL: Model = Model { mean: 1.0, deviation: 0.6, eps: 0.1, weight_decay: 0.5 };
+
+    fn at(eps: f64) -> Model {
+        Model { eps, ..MODEL }
+    }
+
+    #[test]
+    fn the_closed_form_is_the_theorems() {
+        let Weights { specific, cross } = MODEL.closed_form();
+        assert!((specific - 1.6).abs() < 1e-12 && (cross - (0.8 - 0.6 / PI.sqrt()) / 0.5).abs() < 1e-12);
+        let limit = MODEL.cross_class_limit();
+        assert!((limit - 0.330_743_124_9).abs() < 1e-9, "{limit}");
+        let beyond = at(limit + 1e-9).closed_form();
+        assert!(beyond.cross == 0.0 && beyond.specific > 0.0);
+        assert_eq!(at(MODEL.specific_limit()).closed_form(), Weights { specific: 0.0, cross: 0.0 });
+    }
+
+    #[test]
+    fn the_simulated_surrogate_agrees_with_the_theorem() {
+        let samples = Samples::draw(1, 20_000);
+        for eps in [0.0, 0.1, 0.3, 0.4] {
+            let (found, expected) = (at(eps).simulate(Loss::Surrogate, &samples), at(eps).closed_form());
+            // Four standard errors: σ/√n/λ.
+            let tolerance = 4.0 * 0.6 / 20_000f64.sqrt() / 0.5;
+            assert!(
+                (found.specific - expected.specific).abs() < tolerance && (found.cross - expected.cross).abs() < tolerance,
+                "{eps}: {found:?}"
+            );
+        }
+    }
+
+    /// The expected values come from Gauss-Hermite quadrature with 40³ nodes; the tolerance is that of 20,000 samples, σ/√n/λ doubled.
+    #[track_caller]
+    fn check(eps: f64, label_smoothing: f64, expected: [f64; 2]) {
+        let found = at(eps).simulate(Loss::CrossEntropy { label_smoothing }, &Samples::draw(1, 20_000));
+        let close = (found.specific - expected[0]).abs() < 0.017 && (found.cross - expected[1]).abs() < 0.017;
+        assert!(close, "{eps}, {label_smoothing}: {found:?} where {expected:?} was expected");
+    }
+
+    #[test]
+    fn simulated_cross_entropy_agrees_with_an_integral() {
+        check(0.0, 0.0, [0.645_839, 0.618_645]);
+        check(0.1, 0.0, [0.610_149, 0.575_082]);
+        check(0.1, 0.3, [0.425_348, 0.393_869]);
+        check(0.3, 0.0, [0.407_265, 0.367_569]);
+        check(0.4, 0.1, [0.200_479, 0.177_383]);
+    }
+
+    #[test]
+    fn cross_entropy_has_no_threshold_and_trusts_cross_class_features_less_as_eps_grows() {
+        let samples = Samples::draw(1, 20_000);
+        let mut ratio = f64::INFINITY;
+        for eps in [0.0, 0.1, 0.2, 0.3, 0.4] {
+            let Weights { specific, cross } = at(eps).simulate(Loss::CrossEntropy { label_smoothing: 0.0 }, &samples);
+            assert!(cross > 0.0 && cross / specific < ratio, "{eps}: {specific} {cross}");
+            ratio = cross / specific;
+        }
+        assert!(ratio < 0.9);
+    }
+
+    #[test]
+    fn a_minimum_of_cross_entropy_is_one() {
+        let samples = Samples::draw(3, 2_000);
+        for label_smoothing in [0.0, 0.2, 0.5] {
+            let found = MODEL.simulate(Loss::CrossEntropy { label_smoothing }, &samples);
+            let features: Vec<[f64; 3]> = samples.0.iter().map(|draws| draws.map(|draw| MODEL.feature(draw))).collect();
+            let value = |specific: f64, cross: f64| MODEL.cross_entropy(label_smoothing, &features, [specific, cross]).value;
+            let lowest = value(found.specific, found.cross);
+            for (a, b) in [(0.01, 0.0), (-0.01, 0.0), (0.0, 0.01), (0.0, -0.01), (0.01, -0.01)] {
+                assert!(value((found.specific + a).max(0.0), (found.cross + b).max(0.0)) > lowest, "{label_smoothing} {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn trusting_cross_class_features_as_much_as_specific_ones_is_best() {
+        let chance = |cross: f64| MODEL.chance_to_beat_a_rival(Weights { specific: 1.0, cross });
+        assert!(chance(0.0) < chance(0.5) && chance(0.5) < chance(1.0) && chance(1.5) < chance(1.0));
+        assert!((chance(0.0) - 0.908_788_780_3).abs() < 1e-9, "Φ(0.8/0.6): {}", chance(0.0));
+        assert_eq!(MODEL.chance_to_beat_a_rival(Weights { specific: 0.0, cross: 0.0 }), 0.5);
+    }
+
+    #[test]
+    fn the_draws_are_standard_normal() {
+        let Samples(draws) = Samples::draw(7, 20_000);
+        let all: Vec<f64> = draws.into_iter().flatten().collect();
+        let mean = all.iter().sum::<f64>() / all.len() as f64;
+        let variance = all.iter().map(|value| value * value).sum::<f64>() / all.len() as f64;
+        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.03, "{mean} {variance}");
+    }
+
+    #[test]
+    fn parameters_out_of_range_are_named() {
+        let wrong = Model { mean: 0.0, deviation: -1.0, eps: -0.1, weight_decay: f64::NAN };
+        let fields: Vec<String> = wrong.validate().into_iter().map(|error| error.field).collect();
+        assert_eq!(fields, ["mean", "deviation", "weight_decay", "eps"]);
+        assert!(MODEL.validate().is_empty());
+    }
+}
