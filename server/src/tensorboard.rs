@@ -13,7 +13,7 @@ pub fn event_file(metrics: &Metrics, begun: f64) -> Vec<u8> {
     for epoch in &metrics.epochs {
         let scalars = [
             ("learning_rate", Some(epoch.learning_rate)),
-            ("loss/train", Some(epoch.train_loss)),
+            ("loss/train", epoch.train_loss),
             ("loss/test_robust", epoch.test_loss),
             ("accuracy/train_clean", epoch.train_clean_accuracy),
             ("accuracy/train_robust", epoch.train_robust_accuracy),

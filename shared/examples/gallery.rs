@@ -190,7 +190,7 @@ fn metrics(done: u32) -> Metrics {
         Record::Epoch(Epoch {
             epoch,
             learning_rate: 0.1,
-            train_loss: 1.0,
+            train_loss: Some(1.0),
             train_clean_accuracy: Some((0.2 + 0.62 * rise + 0.17 * (t / 60.0) + noise(0.3)).min(1.0)),
             train_robust_accuracy: Some((0.12 + 0.48 * rise + 0.34 * (t / 60.0) + noise(1.0)).min(0.995)),
             test_clean_accuracy: Some(0.2 + 0.74 * rise - 0.03 * (t / 60.0) + noise(2.0)),

@@ -89,8 +89,9 @@ pub struct Epoch {
     /// Of its last step.
     pub learning_rate: f64,
     /// Mean cross-entropy on the images trained on, adversarial ones in adversarial training. Without what a method adds to it (smoothed
-    /// labels, a divergence, teachers), so that it compares with the loss on test images; of mixed images, mixed as they are.
-    pub train_loss: f64,
+    /// labels, a divergence, teachers), so that it compares with the loss on test images; of mixed images, mixed as they are. Absent
+    /// where an imported log does not tell.
+    pub train_loss: Option<f64>,
     /// On clean training images, not augmented, with the labels trained on, by the network as it is after the epoch; absent in epochs
     /// without evaluation.
     pub train_clean_accuracy: Option<f64>,
@@ -102,7 +103,7 @@ pub struct Epoch {
     pub test_loss: Option<f64>,
     /// On the held-out images, where some are held out.
     pub holdout_robust_accuracy: Option<f64>,
-    /// Of the epoch: training and evaluation, and saving what the one before left.
+    /// Of the epoch: training and evaluation, and saving what the one before left. 0 where an imported log does not tell.
     pub seconds: f64,
     /// Spent on the run, as [`Progress`] has it.
     pub elapsed_secs: f64,
@@ -347,7 +348,7 @@ mod tests {
         Record::Epoch(Epoch {
             epoch: number,
             learning_rate: 0.1,
-            train_loss: 1.0,
+            train_loss: Some(1.0),
             train_clean_accuracy: None,
             train_robust_accuracy: Some(0.5),
             test_clean_accuracy: robust,

@@ -131,7 +131,7 @@ impl Keeper<'_> {
         record::Epoch {
             epoch: *epoch,
             learning_rate: *learning_rate,
-            train_loss: *train_loss,
+            train_loss: Some(*train_loss),
             train_clean_accuracy: evaluation.map(|evaluation| evaluation.train_clean.accuracy()),
             train_robust_accuracy: *train_robust_accuracy,
             test_clean_accuracy: evaluation.map(|evaluation| evaluation.test_clean.accuracy()),

@@ -556,7 +556,7 @@ mod tests {
             Record::Epoch(Epoch {
                 epoch,
                 learning_rate: 0.1,
-                train_loss: 1.0,
+                train_loss: Some(1.0),
                 train_clean_accuracy: None,
                 train_robust_accuracy: None,
                 test_clean_accuracy: Some(0.9),

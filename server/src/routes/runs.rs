@@ -252,7 +252,7 @@ fn metrics_csv(metrics: &Metrics) -> Result<Vec<u8>, csv::Error> {
         table.write_record([
             epoch.epoch.to_string(),
             number(Some(epoch.learning_rate)),
-            number(Some(epoch.train_loss)),
+            number(epoch.train_loss),
             number(epoch.train_clean_accuracy),
             number(epoch.train_robust_accuracy),
             number(epoch.test_clean_accuracy),

@@ -324,7 +324,7 @@ fn records() -> Vec<Record> {
         Record::Epoch(Epoch {
             epoch,
             learning_rate: 0.1,
-            train_loss: 1.5,
+            train_loss: Some(1.5),
             train_clean_accuracy: None,
             train_robust_accuracy: Some(0.5),
             test_clean_accuracy: Some(0.75),

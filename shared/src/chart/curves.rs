@@ -479,7 +479,7 @@ mod tests {
             Record::Epoch(Epoch {
                 epoch,
                 learning_rate: 0.1,
-                train_loss: 1.0,
+                train_loss: Some(1.0),
                 train_clean_accuracy: None,
                 train_robust_accuracy: Some(f64::from(epoch) / f64::from(done)),
                 test_clean_accuracy: Some(0.9),
