@@ -174,6 +174,11 @@ fn work<'a>(passes: impl IntoIterator<Item = &'a Pass>) -> f64 {
 }
 
 impl State {
+    /// What the attacks have taken so far.
+    pub fn seconds(&self) -> f64 {
+        self.steps.iter().map(|step| step.seconds).chain(self.under_way.iter().map(|under_way| under_way.seconds)).sum()
+    }
+
     /// Whether this can be a state of these attacks on these images.
     pub fn fits(&self, split: &Split, trials: &[Trial]) -> bool {
         let known = [&self.clean, &self.worst].iter().all(|predictions| predictions.len() as i64 == split.len());

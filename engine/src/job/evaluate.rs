@@ -72,17 +72,15 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
     for step in &state.steps {
         dir.append(&Record::Evaluation(step.clone()))?;
     }
+    let spent_before = state.seconds();
+    let spent = || spent_before + begun.elapsed().as_secs_f64();
     let checkpoint_sha256 = &subject.sidecar.checkpoint.sha256;
     robustness::run(&network, &split, &trials, config.seed, &mut state, cancel, &mut |state, event| {
         dir.write_json(STATE, &Saved { checkpoint_sha256: checkpoint_sha256.clone(), state: state.clone() })?;
         match event {
-            Event::Batch { done, of } => dir.progress(Progress {
-                phase: Phase::Evaluating,
-                epoch: 0,
-                step: done,
-                steps: of,
-                elapsed_secs: begun.elapsed().as_secs_f64(),
-            }),
+            Event::Batch { done, of } => {
+                dir.progress(Progress { phase: Phase::Evaluating, epoch: 0, step: done, steps: of, elapsed_secs: spent() })
+            }
             Event::Step(step) => dir.append(&Record::Evaluation(step.clone())),
         }
     })?;
@@ -90,7 +88,7 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
     dir.write_json(RESULT, &result(config, &subject, ball, network.classes(), &split, state))?;
     dir.remove(STATE)?;
     let epoch = subject.id.epoch;
-    dir.append(&Record::Finished(Finished { best_epoch: epoch, last_epoch: epoch, elapsed_secs: begun.elapsed().as_secs_f64() }))
+    dir.append(&Record::Finished(Finished { best_epoch: epoch, last_epoch: epoch, elapsed_secs: spent() }))
 }
 
 /// The threat model asked for, or what of it the checkpoint's run says.
@@ -167,7 +165,7 @@ fn result(config: &EvaluateConfig, subject: &Subject, ball: Ball, classes: i64, 
         class_robust_accuracy: of_each_class(&robust),
         report: report(config, ball, classes, images, &state, robust_accuracy),
         seed: config.seed,
-        seconds: state.steps.iter().map(|step| step.seconds).sum(),
+        seconds: state.seconds(),
         class_counts: counts,
         steps: state.steps,
         confusion,
