@@ -9,6 +9,7 @@ mod browser;
 mod demo;
 mod layout;
 mod libtorch;
+mod presets;
 mod process;
 mod progress;
 mod serve;
@@ -41,6 +42,11 @@ enum Command {
     Serve(ServeArgs),
     /// Gets what is missing and builds everything in release mode.
     Build,
+    /// Runs the small form of every preset, or of those named, and prints a table of what came out.
+    Presets {
+        #[arg(value_name = "PRESET")]
+        wanted: Vec<String>,
+    },
     /// Checks format and lints, then runs every test, those in a real browser included.
     Test {
         /// Passed on to `cargo test`, for example a part of a test's name.
@@ -86,6 +92,10 @@ fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
         Command::Build => {
             app::build(&layout, progress)?;
             progress.say("build", "everything is up to date");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Presets { wanted } => {
+            presets::presets(&layout, progress, &wanted)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Test { args } => {
