@@ -16,7 +16,7 @@ use crate::random::{self, Purpose, Seed};
 use crate::read_out::ReadOut;
 
 /// Images per forward pass: enough to fill a GPU, few enough for the memory of a laptop.
-const BATCH_SIZE: i64 = 250;
+pub const BATCH_SIZE: i64 = 250;
 
 /// What a network does on a set of images.
 #[derive(Clone, Debug, PartialEq)]

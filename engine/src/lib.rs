@@ -12,6 +12,7 @@ pub mod data;
 pub mod device;
 mod error;
 pub mod evaluate;
+pub mod grad_cam;
 pub mod job;
 pub mod model;
 pub mod optim;

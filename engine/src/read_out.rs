@@ -1,29 +1,94 @@
 //! The features that attributions are computed on, and the linear map that reads classes off them.
 
 use shared::config::BatchNormMode;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
+use crate::Error;
+use crate::cancel::Cancel;
+use crate::data::Split;
+use crate::evaluate::{Measured, visit};
 use crate::model::{Network, Output};
+
+/// How strongly a fitted map is held to small weights, as a share of the mean variance of a feature: enough to decide between features
+/// that say the same, too little to move the others.
+const RIDGE: f64 = 1e-3;
 
 /// Where features are taken from a network, and what reads classes off them.
 #[derive(Debug)]
 pub struct ReadOut {
+    /// From 1; absent: the penultimate features.
+    stage: Option<u32>,
     weight: Tensor,
 }
 
 impl ReadOut {
     /// g(x) and W of the network as it is now.
     pub fn penultimate(network: &Network) -> Self {
-        ReadOut { weight: network.linear_weight().detach().copy() }
+        ReadOut { stage: None, weight: network.linear_weight().detach().copy() }
     }
 
-    /// `[K, n]`.
+    /// The output of a stage, from 1, averaged over positions, and the linear map that best reads the classes of `split` off it.
+    ///
+    /// Ridge regression on one-hot classes in closed form, in float64: W = (S_xx + λ I)⁻¹ S_xy with the features and the classes
+    /// centered, whose means the intercept takes up, and λ = 10⁻³ tr(S_xx)/n.
+    pub fn fitted(
+        network: &Network,
+        stage: u32,
+        split: &Split,
+        batch_size: i64,
+        cancel: &Cancel,
+        progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
+        let classes = network.classes();
+        let mut sums: Option<[Tensor; 3]> = None;
+        visit(network, split, Measured::Clean, batch_size, cancel, progress, &mut |images, labels| {
+            let (stages, _) = network.forward_stages(images, BatchNormMode::Eval);
+            let features = pooled(&stages, stage).to_kind(Kind::Double);
+            let members = labels.one_hot(classes).to_kind(Kind::Double);
+            let added = [features.tr().matmul(&features), members.tr().matmul(&features), total(&members)];
+            match &mut sums {
+                Some(sums) => sums.iter_mut().zip(added).for_each(|(sum, added)| *sum += added),
+                None => sums = Some(added),
+            }
+        })?;
+        let [products, by_class, counts] = sums.ok_or_else(|| Error::Data("no image to fit a read-out to".to_owned()))?;
+
+        // Small, and libtorch's solvers on CUDA are another library.
+        let [products, by_class, counts] = [products, by_class, counts].map(|sum| sum.to_device(Device::Cpu));
+        let samples = counts.sum(Kind::Double);
+        let mean = total(&by_class) / &samples;
+        let within = products - mean.outer(&mean) * &samples;
+        let between = by_class - counts.outer(&mean);
+        // Where no feature ever changes, nothing can be read off them: all weights are then 0.
+        let ridge = (within.trace() * RIDGE / mean.size()[0] as f64).clamp_min(f64::MIN_POSITIVE);
+        let weight =
+            Tensor::linalg_solve(&(within + Tensor::eye(mean.size()[0], (Kind::Double, Device::Cpu)) * ridge), &between.tr(), true);
+        Ok(ReadOut { stage: Some(stage), weight: weight.tr().contiguous().to_device(network.device()) })
+    }
+
+    /// `[K, n]`; in float64 where it was fitted.
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }
 
     /// The features of `images` and the logits of the network.
     pub(crate) fn output(&self, network: &Network, images: &Tensor) -> Output {
-        network.forward(images, BatchNormMode::Eval)
+        match self.stage {
+            None => network.forward(images, BatchNormMode::Eval),
+            Some(stage) => {
+                let (stages, output) = network.forward_stages(images, BatchNormMode::Eval);
+                Output { features: pooled(&stages, stage), ..output }
+            }
+        }
     }
+}
+
+/// The output of a stage averaged over positions: `[N, n]`.
+fn pooled(stages: &[Tensor], stage: u32) -> Tensor {
+    stages[stage as usize - 1].mean_dim([2i64, 3].as_slice(), false, None::<Kind>)
+}
+
+/// The sum over the first dimension.
+fn total(rows: &Tensor) -> Tensor {
+    rows.sum_dim_intlist([0i64].as_slice(), false, Kind::Double)
 }

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use shared::api::EvaluationFile;
-use shared::config::{AutoAttack, EvaluateConfig, PgdConfig, SplitName};
+use shared::config::{AutoAttack, EvaluateConfig, PgdConfig};
 use shared::format;
-use shared::record::{Finished, Notice, NoticeKind, Phase, Progress, Record, Started};
+use shared::record::{Finished, Notice, NoticeKind, Phase, Progress, Record};
 
 use super::subject::Subject;
 use crate::Error;
@@ -44,22 +44,7 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
     let network = subject.network(&data.info, device)?;
     let noisy_labels = data.noisy_labels;
     let split = data.into_split(config.split, config.samples)?.to_device(device);
-    let of_split = |name| if config.split == name { split.len() as u32 } else { 0 };
-    dir.append(&Record::Started(Started {
-        device: device::id(device),
-        device_name: device::name(device),
-        libtorch: device::libtorch_version(),
-        engine: device::ENGINE.to_owned(),
-        parameters: network.parameter_count(),
-        feature_dim: network.feature_dim(),
-        class_names: subject.sidecar.class_names.clone(),
-        train_samples: of_split(SplitName::Train),
-        test_samples: of_split(SplitName::Test),
-        holdout_samples: of_split(SplitName::Holdout),
-        noisy_labels,
-        epochs: 0,
-        teacher_epochs: 0,
-    }))?;
+    dir.append(&subject.started(&network, config.split, &split, noisy_labels))?;
 
     let ball = ball(config, &subject)?;
     let trials = trials(config, ball, network.classes())?;

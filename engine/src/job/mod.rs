@@ -1,9 +1,12 @@
 //! What a worker does in a run directory, by the kind of the run.
 
+mod attribute;
 mod attributions;
 mod evaluate;
+mod saliency;
 mod subject;
 mod train;
+mod work;
 
 use std::path::Path;
 
@@ -19,7 +22,9 @@ use crate::run_dir;
 pub fn run(directory: &Path, cancel: &Cancel) -> Result<(), Error> {
     match run_dir::read_config(directory)? {
         RunConfig::Train(config) => train::run(directory, &config, cancel),
+        RunConfig::Attribute(config) => attribute::run(directory, &config, cancel),
         RunConfig::Evaluate(config) => evaluate::run(directory, &config, cancel),
+        RunConfig::Saliency(config) => saliency::run(directory, &config, cancel),
         config => Err(Error::Data(format!("runs of the kind `{}` are not known to this worker", config.kind().id()))),
     }
 }

@@ -3,14 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use shared::config::{DataConfig, PgdConfig, RunConfig};
+use shared::config::{DataConfig, PgdConfig, RunConfig, SplitName};
 use shared::dataset::DatasetInfo;
-use shared::record::Metrics;
+use shared::record::{Metrics, Record, Started};
 use shared::view::{CheckpointId, CheckpointRef};
 use tch::{Device, Kind};
 
 use crate::Error;
 use crate::checkpoint::{self, Sidecar};
+use crate::data::Split;
+use crate::device;
 use crate::model::Network;
 use crate::run_dir;
 
@@ -68,6 +70,36 @@ impl Subject {
     pub(super) fn attack(&self, asked: Option<&PgdConfig>) -> Result<PgdConfig, Error> {
         let attack = asked.cloned().or_else(|| self.config.measuring_attack());
         attack.ok_or_else(|| Error::Subject { checkpoint: self.id.to_string(), problem: "its run names no attack; name one".to_owned() })
+    }
+
+    /// The first line of a run that measures `network`, which was made of it, on a split.
+    pub(super) fn started(&self, network: &Network, name: SplitName, split: &Split, noisy_labels: u32) -> Record {
+        let of_split = |wanted| if name == wanted { split.len() as u32 } else { 0 };
+        Record::Started(Started {
+            device: device::id(network.device()),
+            device_name: device::name(network.device()),
+            libtorch: device::libtorch_version(),
+            engine: device::ENGINE.to_owned(),
+            parameters: network.parameter_count(),
+            feature_dim: network.feature_dim(),
+            class_names: self.sidecar.class_names.clone(),
+            train_samples: of_split(SplitName::Train),
+            test_samples: of_split(SplitName::Test),
+            holdout_samples: of_split(SplitName::Holdout),
+            noisy_labels,
+            epochs: 0,
+            teacher_epochs: 0,
+        })
+    }
+
+    /// Refuses a stage that its network does not have; both from 1.
+    pub(super) fn has_stage(&self, stage: u32) -> Result<(), Error> {
+        let architecture = self.sidecar.model.architecture;
+        if stage <= architecture.stages() {
+            return Ok(());
+        }
+        let problem = format!("stage {stage} is beyond the {} stages of {}", architecture.stages(), architecture.label());
+        Err(Error::Subject { checkpoint: self.id.to_string(), problem })
     }
 
     /// The network with its weights; `info` is that of the data it will see, whose classes must be those it was trained on.

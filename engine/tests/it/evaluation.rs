@@ -113,13 +113,9 @@ fn each_attack_is_run_on_what_the_ones_before_have_left() {
 /// A folder of runs with one that was trained for a second.
 fn trained() -> TempDir {
     let root = tempfile::tempdir().unwrap();
-    let directory = root.path().join("base");
-    fs::create_dir(&directory).unwrap();
     let mut config = tiny_config();
     config.attribution.inputs.clear();
-    fs::write(directory.join("config.json"), worker::json(config).to_string()).unwrap();
-    tch::set_num_threads(1);
-    job::run(&directory, &Cancel::default()).unwrap();
+    worker::train(&root, "base", config);
     root
 }
 
@@ -130,10 +126,7 @@ fn evaluation(root: &TempDir, name: &str, change: impl FnOnce(&mut Value)) -> Pa
         "pgd": {"steps": 4, "restarts": 2}, "autoattack": ["apgd_ce", "square"]
     });
     change(&mut config);
-    let directory = root.path().join(name);
-    fs::create_dir(&directory).unwrap();
-    fs::write(directory.join("config.json"), config.to_string()).unwrap();
-    directory
+    worker::beside(root, name, &config)
 }
 
 fn result(directory: &Path) -> EvaluationFile {

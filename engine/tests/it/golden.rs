@@ -102,6 +102,12 @@ fn golden() -> (Network, Golden) {
     let golden = serde_json::from_str(include_str!("../fixtures/preactresnet18_cifar10.json")).unwrap();
     let config = ModelConfig::of(Architecture::PreactResnet18);
     let network = Network::new(&config, &Dataset::Cifar10.info(), 0, Kind::Double, Device::Cpu);
+    fill(&network);
+    (network, golden)
+}
+
+/// Gives a network the weights that fixtures were made with.
+pub(crate) fn fill(network: &Network) {
     no_grad(|| {
         for (salt, entry) in (0..).zip(network.entries()) {
             if let Some(value) = weights(&entry.name, &entry.tensor, salt) {
@@ -109,14 +115,13 @@ fn golden() -> (Network, Golden) {
             }
         }
     });
-    (network, golden)
 }
 
-/// The weights the fixture was made with; none for counters.
+/// The weights of an entry of the state dict; none for counters.
 fn weights(name: &str, like: &Tensor, salt: u32) -> Option<Tensor> {
     let shape = like.size();
     let noise = Tensor::from_slice(&hashed(like.numel(), salt)).view(shape.as_slice());
-    let (_, leaf) = name.rsplit_once('.').unwrap();
+    let leaf = name.rsplit('.').next().unwrap();
     match leaf {
         "num_batches_tracked" => None,
         "running_var" => Some(noise * 0.2 + 1.0),
@@ -149,7 +154,7 @@ fn labels() -> Tensor {
 }
 
 /// `count` values in `[-1, 1)`.
-fn hashed(count: usize, salt: u32) -> Vec<f64> {
+pub(crate) fn hashed(count: usize, salt: u32) -> Vec<f64> {
     (0..count as u32)
         .map(|index| {
             let mut h = index.wrapping_mul(0x9E37_79B1).wrapping_add(salt.wrapping_mul(0x85EB_CA77));

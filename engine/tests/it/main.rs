@@ -7,6 +7,7 @@ mod checkpoint;
 mod data;
 mod evaluation;
 mod golden;
+mod measure;
 mod model;
 mod training;
 mod worker;

@@ -1,11 +1,13 @@
 //! The binary as a server uses it: a directory, standard input, an exit code.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use engine::cancel::Cancel;
 use engine::checkpoint::{Sidecar, load};
+use engine::job;
 use engine::model::Network;
 use serde_json::Value;
 use shared::api::{AttributionFile, Probe};
@@ -30,6 +32,20 @@ fn directory(config: &Value) -> TempDir {
 
 pub(crate) fn json(config: TrainConfig) -> Value {
     RunConfig::Train(Box::new(config)).to_json()
+}
+
+/// A run in a folder of runs.
+pub(crate) fn beside(root: &TempDir, name: &str, config: &Value) -> PathBuf {
+    let directory = root.path().join(name);
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("config.json"), config.to_string()).unwrap();
+    directory
+}
+
+/// Trains in a folder of runs.
+pub(crate) fn train(root: &TempDir, name: &str, config: TrainConfig) {
+    tch::set_num_threads(1);
+    job::run(&beside(root, name, &json(config)), &Cancel::default()).unwrap();
 }
 
 fn run(directory: &Path) -> Output {
