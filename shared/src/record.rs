@@ -170,6 +170,8 @@ pub enum NoticeKind {
     Resumed,
     /// What was found in an imported file.
     Imported,
+    /// An attack that sees only scores succeeded where those by gradients had failed, and so gradients mislead: Croce and Hein 2020.
+    MaskedGradients,
 }
 
 /// The last line of a run that came to its end.

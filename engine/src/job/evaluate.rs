@@ -70,6 +70,13 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
         }
     })?;
 
+    if let Some(images) = robustness::masked_gradients(&state.steps) {
+        let message = format!(
+            "Square, which sees only scores, found adversarial images for {images} that the attacks by gradients had left. Gradients of \
+             this network may mislead, and its accuracy be lower than measured: an attack made for it would tell."
+        );
+        dir.append(&Record::Notice(Notice { kind: NoticeKind::MaskedGradients, epoch: None, message }))?;
+    }
     dir.write_json(RESULT, &result(config, &subject, ball, network.classes(), &split, state))?;
     dir.remove(STATE)?;
     let epoch = subject.id.epoch;

@@ -18,7 +18,7 @@ use shared::api::EvaluationFile;
 use shared::config::{AutoAttack, BatchNormMode, DataConfig, Norm, PgdConfig};
 use shared::dataset::Dataset;
 use shared::eps::Eps;
-use shared::record::NoticeKind;
+use shared::record::{EvaluationStep, NoticeKind};
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
 
@@ -108,6 +108,29 @@ fn each_attack_is_run_on_what_the_ones_before_have_left() {
         left = left.logical_and(&network.forward(&found, BatchNormMode::Eval).logits.argmax(1, false).eq_tensor(labels));
     }
     assert_eq!(f64::from(state.steps[2].attacked), values(&left).iter().sum::<f64>());
+}
+
+#[test]
+fn square_succeeding_after_gradients_failed_is_told() {
+    #[track_caller]
+    fn check(attacks: &[(&str, u32)], expected: Option<u32>) {
+        let step = |(attack, broken): &(&str, u32)| EvaluationStep {
+            attack: (*attack).to_owned(),
+            attacked: 1000,
+            broken: *broken,
+            accuracy: 0.0,
+            seconds: 0.0,
+        };
+        let steps: Vec<EvaluationStep> = [("clean", 0)].iter().chain(attacks).map(step).collect();
+        assert_eq!(robustness::masked_gradients(&steps), expected, "{attacks:?}");
+    }
+    let targeted = AutoAttack::ApgdT.label();
+    check(&[(targeted, 100), ("Square", 3)], Some(3));
+    check(&[(targeted, 100), ("FAB, targeted", 0), ("Square, 100 queries", 3)], Some(3));
+    check(&[(targeted, 100), ("Square", 2)], None);
+    check(&[("APGD-CE", 100), ("Square", 3)], None);
+    check(&[("Square", 3), (targeted, 100)], None);
+    check(&[(targeted, 100)], None);
 }
 
 /// A folder of runs with one that was trained for a second.
