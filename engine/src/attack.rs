@@ -55,10 +55,7 @@ impl Attack {
     }
 }
 
-/// Finds images within `attack.eps` of `images` that raise the cross-entropy of `labels`.
-///
-/// `images`, `start`: `[N, C, H, W]`, the images in `[0, 1]`; `labels`: `[N]`. Returns images in `[0, 1]`, detached.
-/// Each image is attacked by itself, except in `BatchNormMode::Train`, where the batch is normalized together.
+/// Finds images within `attack.eps` of `images` that raise the cross-entropy of `labels`, `[N]`; otherwise as [`ascend`].
 pub fn perturb(
     network: &Network,
     images: &Tensor,
@@ -67,22 +64,36 @@ pub fn perturb(
     attack: &Attack,
     cancel: &Cancel,
 ) -> Result<Tensor, Error> {
+    ascend(network, images, start, attack, cancel, &|logits| cross_entropy(logits, labels, Reduction::Sum))
+}
+
+/// Finds images within `attack.eps` of `images` that raise `loss`, which is a function of their logits, summed over them: an image's
+/// gradient then does not depend on how many others are in the batch.
+///
+/// `images`, `start`: `[N, C, H, W]`, the images in `[0, 1]`. Returns images in `[0, 1]`, detached.
+/// Each image is attacked by itself, except in `BatchNormMode::Train`, where the batch is normalized together.
+pub fn ascend(
+    network: &Network,
+    images: &Tensor,
+    start: &Tensor,
+    attack: &Attack,
+    cancel: &Cancel,
+    loss: &dyn Fn(&Tensor) -> Tensor,
+) -> Result<Tensor, Error> {
     let mut adversarial = (images + start).clamp_(0.0, 1.0);
     for _ in 0..attack.steps {
         cancel.check()?;
-        let gradient = input_gradient(network, &adversarial, labels, attack.batch_norm);
+        let gradient = input_gradient(network, &adversarial, attack.batch_norm, loss);
         let moved = &adversarial - images + direction(attack.norm, &gradient) * attack.step_size.fraction();
         adversarial = (images + project(attack.norm, &moved, attack.eps)).clamp_(0.0, 1.0);
     }
     Ok(adversarial)
 }
 
-/// The gradient of the summed cross-entropy, by the images alone: autograd then skips the parameters, a third of the work.
-fn input_gradient(network: &Network, images: &Tensor, labels: &Tensor, mode: BatchNormMode) -> Tensor {
+/// The gradient by the images alone: autograd then skips the parameters, a third of the work.
+fn input_gradient(network: &Network, images: &Tensor, mode: BatchNormMode, loss: &dyn Fn(&Tensor) -> Tensor) -> Tensor {
     let images = images.detach().set_requires_grad(true);
-    let logits = network.forward(&images, mode).logits;
-    // The sum, so that an image's gradient does not depend on how many others are in the batch.
-    let loss = cross_entropy(&logits, labels, Reduction::Sum);
+    let loss = loss(&network.forward(&images, mode).logits);
     Tensor::run_backward(&[&loss], &[&images], false, false).swap_remove(0)
 }
 

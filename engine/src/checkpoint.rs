@@ -2,7 +2,7 @@
 //!
 //! `load_state_dict(load_file(f), strict=True)` of a PyTorch PreActResNet accepts them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -39,16 +39,20 @@ pub struct Written {
     pub sha256: String,
 }
 
-/// Writes tensors (see [`Network::snapshot`]) as safetensors; the file appears whole or not at all.
+/// Writes the tensors of a network as safetensors; the file appears whole or not at all.
 pub fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<Written, Error> {
+    // What PyTorch's own writer says; some readers ask for it.
+    save_tensors(path, tensors, HashMap::from([("format".to_owned(), "pt".to_owned())]))
+}
+
+/// Writes any tensors on the CPU, with metadata for whoever reads them.
+pub(crate) fn save_tensors(path: &Path, tensors: &[(String, Tensor)], metadata: HashMap<String, String>) -> Result<Written, Error> {
     let raw: Vec<(Dtype, Vec<usize>, Vec<u8>)> = tensors.iter().map(|(_, tensor)| raw(tensor)).collect::<Result<_, _>>()?;
     let views = tensors
         .iter()
         .zip(&raw)
         .map(|((name, _), (dtype, shape, bytes))| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
-    // `format: pt` is what PyTorch's own writer says; some readers ask for it.
-    let metadata = [("format".to_owned(), "pt".to_owned())].into();
     let bytes = views
         .and_then(|views| safetensors::serialize(views, Some(metadata)))
         .map_err(|error| bad(path, format!("cannot be written: {error}")))?;
@@ -61,11 +65,19 @@ pub fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<Written, Error>
 ///
 /// Nothing is changed unless every tensor fits; what does not is listed whole.
 pub fn load(path: &Path, network: &Network) -> Result<(), Error> {
+    let tensors: Vec<(String, Tensor)> = network.entries().iter().map(|entry| (entry.name.clone(), entry.tensor.shallow_clone())).collect();
+    load_tensors(path, &tensors).map(|_| ())
+}
+
+/// Reads a file into tensors by their names, as [`load`] does, and returns its metadata.
+pub(crate) fn load_tensors(path: &Path, tensors: &[(String, Tensor)]) -> Result<HashMap<String, String>, Error> {
     let bytes = fs::read(path).map_err(Error::io(path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| bad(path, format!("is not a readable safetensors file: {error}")))?;
+    let unreadable = |error| bad(path, format!("is not a readable safetensors file: {error}"));
+    let file = SafeTensors::deserialize(&bytes).map_err(unreadable)?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(unreadable)?;
 
     let found: BTreeSet<&str> = file.names().into_iter().collect();
-    let expected: BTreeSet<&str> = network.entries().iter().map(|entry| entry.name.as_str()).collect();
+    let expected: BTreeSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
     let mut problems = Vec::new();
     let mut listed = |what: &str, names: Vec<String>| {
         if !names.is_empty() {
@@ -76,15 +88,15 @@ pub fn load(path: &Path, network: &Network) -> Result<(), Error> {
     listed("has the unexpected", found.difference(&expected).map(|name| format!("`{name}`")).collect());
     let mut values = Vec::new();
     let mut misshapen = Vec::new();
-    for entry in network.entries() {
-        let Ok(view) = file.tensor(&entry.name) else { continue };
+    for (name, tensor) in tensors {
+        let Ok(view) = file.tensor(name) else { continue };
         let shape: Vec<i64> = view.shape().iter().map(|length| *length as i64).collect();
         match kind_of(view.dtype()) {
-            None => misshapen.push(format!("`{}` of the type {:?}", entry.name, view.dtype())),
-            Some(_) if shape != entry.tensor.size() => {
-                misshapen.push(format!("`{}` of shape {shape:?} where the network has {:?}", entry.name, entry.tensor.size()));
+            None => misshapen.push(format!("`{name}` of the type {:?}", view.dtype())),
+            Some(_) if shape != tensor.size() => {
+                misshapen.push(format!("`{name}` of shape {shape:?} where the network has {:?}", tensor.size()));
             }
-            Some(kind) => values.push((entry, Tensor::f_from_data_size(view.data(), &shape, kind)?)),
+            Some(kind) => values.push((tensor, Tensor::f_from_data_size(view.data(), &shape, kind)?)),
         }
     }
     listed("has", misshapen);
@@ -92,11 +104,11 @@ pub fn load(path: &Path, network: &Network) -> Result<(), Error> {
         return Err(bad(path, problems.join("; ")));
     }
     no_grad(|| {
-        for (entry, value) in values {
-            entry.tensor.shallow_clone().copy_(&value);
+        for (tensor, value) in values {
+            tensor.shallow_clone().copy_(&value);
         }
     });
-    Ok(())
+    Ok(header.metadata().clone().unwrap_or_default())
 }
 
 /// Writes a file that a reader sees whole or not at all: beside it first, then renamed over it.

@@ -5,6 +5,7 @@ mod attributions;
 mod evaluate;
 mod saliency;
 mod subject;
+mod teachers;
 mod train;
 mod work;
 

@@ -60,6 +60,11 @@ impl Subject {
         }
     }
 
+    /// Of the images it was trained on: channels, height and width.
+    pub(super) fn shape(&self) -> Option<[u32; 3]> {
+        self.config.data().map(DataConfig::shape)
+    }
+
     /// The data to measure it with: what is asked for, or what it was trained on.
     pub(super) fn data(&self, asked: Option<&DataConfig>) -> Result<DataConfig, Error> {
         let data = asked.or(self.config.data()).cloned();

@@ -1,60 +1,85 @@
 //! A training run in its directory: trains, keeps checkpoints, measures the attribution of each, and writes it all down.
+//!
+//! `state.safetensors` is what a worker that is started again goes on from; a finished run has none.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use shared::config::{Aggregation, Inputs, Layer, SplitName, Subset, TrainConfig};
+use shared::config::{Aggregation, Inputs, Layer, Method, SplitName, Subset, TrainConfig};
 use shared::dataset::DatasetInfo;
-use shared::record::{self, Checkpoint, Finished, Progress, Record, Started};
-use tch::{Kind, Tensor};
+use shared::record::{self, Checkpoint, Finished, Notice, NoticeKind, Progress, Record, Started};
+use tch::{Device, Kind};
 
 use super::attributions::{self, About};
+use super::teachers;
 use crate::Error;
 use crate::attack::Attack;
 use crate::cancel::Cancel;
 use crate::checkpoint::{self, Sidecar};
-use crate::data;
+use crate::data::{self, Data};
 use crate::device;
 use crate::evaluate::Measurement;
-use crate::model::Network;
 use crate::run_dir::{self, RunDir};
-use crate::train::{EpochReport, Event, fit};
+use crate::train::{EpochReport, Event, Snapshot, State, catastrophic_overfitting, fit};
 
-/// Trains as `config` says.
+const STATE: &str = "state.safetensors";
+/// A killed worker loses no more than this and an epoch. Writing the state of a ResNet-18 takes less than a second.
+const STATE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Trains as `config` says, from where an earlier worker was stopped.
 ///
 /// `Err(Error::Canceled)` after a requested stop: the state at the end of the last complete epoch has then been kept.
 pub(super) fn run(directory: &Path, config: &TrainConfig, cancel: &Cancel) -> Result<(), Error> {
-    let begun = Instant::now();
     let device = device::choose(&config.device)?;
-    let mut dir = RunDir::open(directory)?;
+    let dir = RunDir::open(directory)?;
+    let data = data::load(&config.data, config.seed)?.to_device(device);
+    train(dir, config, &data, device, cancel, &mut |_| Ok(()))
+}
+
+/// As [`run`], on data that is loaded; `watch` is told the progress as well.
+pub(super) fn train(
+    mut dir: RunDir,
+    config: &TrainConfig,
+    data: &Data,
+    device: Device,
+    cancel: &Cancel,
+    watch: &mut dyn FnMut(&Progress) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let begun = Instant::now();
     for folder in ["checkpoints", "attributions"] {
         dir.create_folder(folder)?;
     }
-
-    let data = data::load(&config.data, config.seed)?.to_device(device);
-    let network = Network::new(&config.model, &data.info, config.seed, Kind::Float, device);
+    let mut state = State::new(config, &data.info, Kind::Float, device);
+    let resumes = dir.metrics().started.is_some();
     dir.append(&Record::Started(Started {
         device: device::id(device),
         device_name: device::name(device),
         libtorch: device::libtorch_version(),
         engine: device::ENGINE.to_owned(),
-        parameters: network.parameter_count(),
-        feature_dim: network.feature_dim(),
+        parameters: state.network.parameter_count(),
+        feature_dim: state.network.feature_dim(),
         class_names: data.info.class_names.clone(),
         train_samples: data.train.len() as u32,
         test_samples: data.test.len() as u32,
         holdout_samples: data.holdout.as_ref().map_or(0, |holdout| holdout.len() as u32),
         noisy_labels: data.noisy_labels,
         epochs: config.training.epochs,
-        teacher_epochs: 0,
+        teacher_epochs: teachers::epochs(config),
     }))?;
+    if resumes {
+        resume(&mut dir, config, &mut state)?;
+    }
+    let clock = Clock { begun, before_secs: dir.metrics().epochs.last().map_or(0.0, |epoch| epoch.elapsed_secs) };
+    let teachers = teachers::prepare(&mut dir, config, data, device, clock, cancel)?;
 
-    let mut keeper = Keeper { config, info: &data.info, dir, begun, epoch_begun: Instant::now(), best: None, last: None };
-    let outcome = fit(config, &data, &network, cancel, &mut |event| match event {
+    let mut keeper = Keeper { config, info: &data.info, dir, clock, epoch_begun: Instant::now(), state_saved: Instant::now(), last: None };
+    let outcome = fit(config, data, &teachers, &mut state, cancel, &mut |event| match event {
         Event::Batch { phase, epoch, step, steps } => {
-            keeper.dir.progress(Progress { phase, epoch, step, steps, elapsed_secs: begun.elapsed().as_secs_f64() })
+            let progress = Progress { phase, epoch, step, steps, elapsed_secs: clock.elapsed_secs() };
+            watch(&progress)?;
+            keeper.dir.progress(progress)
         }
-        Event::Epoch(report) => keeper.epoch(report, &network),
+        Event::Epoch { report, state } => keeper.epoch(report, state),
     });
     match outcome {
         Ok(()) => keeper.finish(),
@@ -63,63 +88,124 @@ pub(super) fn run(directory: &Path, config: &TrainConfig, cancel: &Cancel) -> Re
     }
 }
 
+/// Reads the state that an earlier worker has left, and takes back what it recorded of later epochs. Without a state the run starts again
+/// from its beginning.
+fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<(), Error> {
+    let path = dir.path(STATE);
+    if path.exists() {
+        state.load(&path, config)?;
+    }
+    let epoch = state.epoch;
+    let message = match epoch {
+        0 => "The run starts again from its beginning: it was stopped before the state of an epoch was kept.".to_owned(),
+        epoch => format!("The run goes on after epoch {epoch} of {}, where it was stopped.", config.training.epochs),
+    };
+    let later: Vec<u32> =
+        dir.metrics().checkpoints.iter().map(|checkpoint| checkpoint.epoch).filter(|checkpoint| *checkpoint > epoch).collect();
+    dir.append(&Record::Notice(Notice { kind: NoticeKind::Resumed, epoch: Some(epoch), message }))?;
+    for epoch in later {
+        dir.append(&Record::CheckpointRemoved { epoch })?;
+        for inputs in Inputs::ALL {
+            dir.remove(&run_dir::attribution_file(epoch, inputs))?;
+        }
+        remove_checkpoint(dir, epoch)?;
+    }
+    Ok(())
+}
+
+/// Time spent on a run, with what workers before this one spent on the epochs that count.
+#[derive(Clone, Copy)]
+pub(super) struct Clock {
+    begun: Instant,
+    before_secs: f64,
+}
+
+impl Clock {
+    pub(super) fn elapsed_secs(self) -> f64 {
+        self.before_secs + self.begun.elapsed().as_secs_f64()
+    }
+}
+
 /// Decides which epochs stay on disk: those the configuration names, the best, and the last.
 struct Keeper<'a> {
     config: &'a TrainConfig,
     info: &'a DatasetInfo,
     dir: RunDir,
-    begun: Instant,
+    clock: Clock,
     epoch_begun: Instant,
-    /// Epoch and selection accuracy.
-    best: Option<(u32, f64)>,
-    /// The state at the end of the last complete epoch, in memory until it turns out to be the last.
-    last: Option<State>,
+    state_saved: Instant,
+    /// The end of the last complete epoch, in memory until it turns out to be the last.
+    last: Option<Complete>,
 }
 
-/// An epoch with all that a checkpoint and its attributions are written from.
-struct State {
+/// An epoch with all that its state, its checkpoint and its attributions are written from.
+struct Complete {
     report: EpochReport,
     metrics: record::Epoch,
-    tensors: Vec<(String, Tensor)>,
+    snapshot: Snapshot,
     saved: bool,
 }
 
 impl Keeper<'_> {
-    fn epoch(&mut self, report: &EpochReport, network: &Network) -> Result<(), Error> {
+    fn epoch(&mut self, report: &EpochReport, state: &State) -> Result<(), Error> {
         let epoch = report.epoch;
-        let mut state = State { report: report.clone(), metrics: self.metrics(report), tensors: network.snapshot(), saved: false };
-        self.dir.append(&Record::Epoch(state.metrics.clone()))?;
+        let former = self.best();
+        let mut complete = Complete { report: report.clone(), metrics: self.metrics(report), snapshot: state.snapshot(), saved: false };
+        self.dir.append(&Record::Epoch(complete.metrics.clone()))?;
+        self.warn()?;
 
-        let accuracy = state.metrics.selection_accuracy();
-        let beaten = accuracy.filter(|accuracy| self.best.is_none_or(|(_, best)| *accuracy > best));
-        if self.config.keeps_epoch(epoch) || beaten.is_some() {
-            self.save(&mut state)?;
+        let best = self.best();
+        if self.config.keeps_epoch(epoch) || best == Some(epoch) {
+            self.save(&mut complete)?;
         } else if self.config.attributes_epoch(epoch) {
             self.attribute(report, "")?;
         }
-        if let Some(accuracy) = beaten {
-            // The new best is on disk before the old one goes.
-            if let Some((former, _)) = self.best.replace((epoch, accuracy)) {
-                self.remove_unless_kept(former)?;
-            }
+        if self.state_saved.elapsed() >= STATE_INTERVAL && epoch < self.config.training.epochs {
+            self.save_state(&complete.snapshot)?;
+            // Not before the state knows the new best; and a page that has just named the former one may still ask for it.
+            self.remove_all_but(&[best, former, Some(epoch)])?;
         }
-        self.last = Some(state);
+        self.last = Some(complete);
         Ok(())
     }
 
-    /// Saves the state of the last complete epoch, if it has not been saved as a best or a scheduled one.
-    fn keep_last(&mut self) -> Result<(), Error> {
-        match self.last.take() {
-            Some(mut state) => self.save(&mut state),
-            None => Ok(()),
+    /// The best epoch so far.
+    fn best(&self) -> Option<u32> {
+        self.dir.metrics().best().map(|best| best.epoch)
+    }
+
+    /// Says once when fast adversarial training has failed.
+    fn warn(&mut self) -> Result<(), Error> {
+        let metrics = self.dir.metrics();
+        if self.config.training.method != Method::FastAt
+            || metrics.notices.iter().any(|notice| notice.kind == NoticeKind::CatastrophicOverfitting)
+        {
+            return Ok(());
         }
+        let notice = catastrophic_overfitting(&metrics.epochs);
+        notice.map_or(Ok(()), |notice| self.dir.append(&Record::Notice(notice)))
+    }
+
+    /// Saves the last complete epoch, and its state if there is more to come.
+    fn keep_last(&mut self) -> Result<(), Error> {
+        let Some(mut complete) = self.last.take() else { return Ok(()) };
+        self.save(&mut complete)?;
+        if complete.report.epoch < self.config.training.epochs { self.save_state(&complete.snapshot) } else { Ok(()) }
     }
 
     fn finish(mut self) -> Result<(), Error> {
         self.keep_last()?;
         let last_epoch = self.config.training.epochs;
-        let best_epoch = self.best.map_or(last_epoch, |(epoch, _)| epoch);
-        self.dir.append(&Record::Finished(Finished { best_epoch, last_epoch, elapsed_secs: self.begun.elapsed().as_secs_f64() }))
+        let best = self.best();
+        self.remove_all_but(&[best, Some(last_epoch)])?;
+        let best_epoch = best.unwrap_or(last_epoch);
+        self.dir.append(&Record::Finished(Finished { best_epoch, last_epoch, elapsed_secs: self.clock.elapsed_secs() }))?;
+        self.dir.remove(STATE)
+    }
+
+    fn save_state(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+        self.state_saved = Instant::now();
+        snapshot.save(&self.dir.path(STATE), self.config)
     }
 
     fn metrics(&mut self, report: &EpochReport) -> record::Epoch {
@@ -139,31 +225,31 @@ impl Keeper<'_> {
             test_loss: evaluation.map(|evaluation| evaluation.test_robust.loss),
             holdout_robust_accuracy: evaluation.and_then(|evaluation| evaluation.holdout_robust.as_ref()).map(Measurement::accuracy),
             seconds,
-            elapsed_secs: (now - self.begun).as_secs_f64(),
+            elapsed_secs: self.clock.elapsed_secs(),
         }
     }
 
     /// Writes the checkpoint, its sidecar and its attributions, each followed by its record.
-    fn save(&mut self, state: &mut State) -> Result<(), Error> {
-        if state.saved {
+    fn save(&mut self, complete: &mut Complete) -> Result<(), Error> {
+        if complete.saved {
             return Ok(());
         }
-        let epoch = state.report.epoch;
+        let epoch = complete.report.epoch;
         let file = run_dir::checkpoint_file(epoch);
-        let written = checkpoint::save(&self.dir.path(&file), &state.tensors)?;
+        let written = checkpoint::save(&self.dir.path(&file), &complete.snapshot.evaluated())?;
         let checkpoint = Checkpoint { epoch, file, size_bytes: written.size_bytes, sha256: written.sha256 };
         let sidecar = Sidecar {
             checkpoint: checkpoint.clone(),
-            metrics: Some(state.metrics.clone()),
+            metrics: Some(complete.metrics.clone()),
             model: self.config.model.normalized_for(self.info),
             dataset: self.config.data.dataset,
             class_names: self.info.class_names.clone(),
             engine: device::ENGINE.to_owned(),
         };
         self.dir.write_json(&run_dir::sidecar_file(epoch), &sidecar)?;
-        state.saved = true;
+        complete.saved = true;
         self.dir.append(&Record::Checkpoint(checkpoint.clone()))?;
-        self.attribute(&state.report, &checkpoint.sha256)
+        self.attribute(&complete.report, &checkpoint.sha256)
     }
 
     /// Writes the attributions of an epoch that was evaluated; `checkpoint_sha256` is empty where no checkpoint is kept.
@@ -194,20 +280,26 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    /// Removes a former best; its attributions stay where they are due by themselves. The record comes first: no reader is then sent to
-    /// a file that is gone.
-    fn remove_unless_kept(&mut self, epoch: u32) -> Result<(), Error> {
-        if self.config.keeps_epoch(epoch) {
-            return Ok(());
-        }
-        self.dir.append(&Record::CheckpointRemoved { epoch })?;
-        for inputs in &self.config.attribution.inputs {
-            match self.config.attributes_epoch(epoch) {
-                true => attributions::record_again(&mut self.dir, epoch, *inputs)?,
-                false => self.dir.remove(&run_dir::attribution_file(epoch, *inputs))?,
+    /// Removes the checkpoints of former best and last epochs; their attributions stay where they are due by themselves. The record comes
+    /// first: no reader is then sent to a file that is gone.
+    fn remove_all_but(&mut self, kept: &[Option<u32>]) -> Result<(), Error> {
+        let existing = self.dir.metrics().checkpoints.iter().map(|checkpoint| checkpoint.epoch);
+        let removed: Vec<u32> = existing.filter(|epoch| !kept.contains(&Some(*epoch)) && !self.config.keeps_epoch(*epoch)).collect();
+        for epoch in removed {
+            self.dir.append(&Record::CheckpointRemoved { epoch })?;
+            for inputs in &self.config.attribution.inputs {
+                match self.config.attributes_epoch(epoch) {
+                    true => attributions::record_again(&mut self.dir, epoch, *inputs)?,
+                    false => self.dir.remove(&run_dir::attribution_file(epoch, *inputs))?,
+                }
             }
+            remove_checkpoint(&self.dir, epoch)?;
         }
-        self.dir.remove(&run_dir::sidecar_file(epoch))?;
-        self.dir.remove(&run_dir::checkpoint_file(epoch))
+        Ok(())
     }
+}
+
+fn remove_checkpoint(dir: &RunDir, epoch: u32) -> Result<(), Error> {
+    dir.remove(&run_dir::sidecar_file(epoch))?;
+    dir.remove(&run_dir::checkpoint_file(epoch))
 }

@@ -102,14 +102,14 @@ fn golden() -> (Network, Golden) {
     let golden = serde_json::from_str(include_str!("../fixtures/preactresnet18_cifar10.json")).unwrap();
     let config = ModelConfig::of(Architecture::PreactResnet18);
     let network = Network::new(&config, &Dataset::Cifar10.info(), 0, Kind::Double, Device::Cpu);
-    fill(&network);
+    fill(&network, 0);
     (network, golden)
 }
 
-/// Gives a network the weights that fixtures were made with.
-pub(crate) fn fill(network: &Network) {
+/// Gives a network the weights that fixtures were made with, the first from `salt`.
+pub(crate) fn fill(network: &Network, salt: u32) {
     no_grad(|| {
-        for (salt, entry) in (0..).zip(network.entries()) {
+        for (salt, entry) in (salt..).zip(network.entries()) {
             if let Some(value) = weights(&entry.name, &entry.tensor, salt) {
                 entry.tensor.shallow_clone().copy_(&value);
             }

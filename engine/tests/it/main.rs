@@ -10,6 +10,7 @@ mod golden;
 mod measure;
 mod model;
 mod training;
+mod updates;
 mod worker;
 
 use engine::model::Network;

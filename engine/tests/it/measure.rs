@@ -65,7 +65,7 @@ fn network(architecture: Architecture, width: u32) -> Network {
     tch::set_num_threads(1);
     let config = ModelConfig { width: Some(width), ..ModelConfig::of(architecture) };
     let network = Network::new(&config, &Dataset::Digits.info(), 0, Kind::Double, Device::Cpu);
-    fill(&network);
+    fill(&network, 0);
     network
 }
 

@@ -93,7 +93,7 @@ fn first_weights_are_drawn_as_the_public_code_draws_them() {
     }
     let uniform = |fan_in: f64| 1.0 / (3.0 * fan_in).sqrt();
     check(&narrow(Architecture::Resnet18), "layer4.1.conv2.weight", uniform(9.0 * 64.0));
-    check(&narrow(Architecture::WideResnet28), "block3.layer.1.conv1.weight", (2.0 / (9.0 * 32.0) as f64).sqrt());
+    check(&narrow(Architecture::WideResnet28), "block3.layer.1.conv1.weight", (2.0 / (9.0 * 32.0_f64)).sqrt());
     check(&ModelConfig::of(Architecture::DeitTiny), "blocks.11.mlp.fc1.weight", 0.02);
     check(&ModelConfig::of(Architecture::DeitTiny), "pos_embed", 0.02);
     check(&ModelConfig::of(Architecture::DeitTiny), "patch_embed.proj.weight", uniform(48.0));

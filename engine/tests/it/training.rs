@@ -3,28 +3,28 @@ use engine::attack::Attack;
 use engine::cancel::Cancel;
 use engine::data::{self, synthetic};
 use engine::evaluate::{Measured, measure, measure_samples};
-use engine::model::Network;
 use engine::optim::Sgd;
 use engine::read_out::ReadOut;
-use engine::train::{EpochReport, Event, fit};
-use shared::config::{Aggregation, Method, Subset, TrainConfig, TrainingConfig};
+use engine::train::{EpochReport, Event, State, Teachers, catastrophic_overfitting, fit};
+use shared::config::{Aggregation, AwpConfig, Method, Subset, TrainConfig, TrainingConfig, WeightAveragingConfig};
 use shared::eps::Eps;
+use shared::record::Epoch;
 use tch::{Device, Kind, Tensor};
 
 use crate::{assert_close, tiny_config, values};
 
-fn train(config: &TrainConfig) -> Result<(Network, Vec<EpochReport>), Error> {
+fn train(config: &TrainConfig) -> Result<(State, Vec<EpochReport>), Error> {
     tch::set_num_threads(1);
     let data = data::load(&config.data, config.seed)?;
-    let network = Network::new(&config.model, &data.info, config.seed, Kind::Float, Device::Cpu);
+    let mut state = State::new(config, &data.info, Kind::Float, Device::Cpu);
     let mut reports = Vec::new();
-    fit(config, &data, &network, &Cancel::default(), &mut |event| {
-        if let Event::Epoch(report) = event {
+    fit(config, &data, &Teachers::default(), &mut state, &Cancel::default(), &mut |event| {
+        if let Event::Epoch { report, .. } = event {
             reports.push(report.clone());
         }
         Ok(())
     })?;
-    Ok((network, reports))
+    Ok((state, reports))
 }
 
 /// What was measured, without how long it took.
@@ -82,10 +82,10 @@ fn standard_training_fits_the_training_images() {
 /// The expected values are what `torch.optim.SGD` of PyTorch 2.11 gives.
 #[test]
 fn sgd_steps_are_those_of_torch() {
-    let mut optimizer = Sgd::new(&TrainingConfig { weight_decay: 0.1, ..TrainingConfig::of(Method::PgdAt, 1) });
     let parameters = [Tensor::from_slice(&[1.0, -2.0])];
+    let mut optimizer = Sgd::new(&TrainingConfig { weight_decay: 0.1, ..TrainingConfig::of(Method::PgdAt, 1) }, &parameters);
     for (gradient, expected) in [([0.5, 0.0], [0.94, -1.98]), ([0.5, 0.0], [0.8266, -1.9422]), ([0.0, 1.0], [0.716274, -1.988758])] {
-        optimizer.step(&parameters, vec![Tensor::from_slice(&gradient)], 0.1);
+        optimizer.step(&parameters, &[Tensor::from_slice(&gradient)], 0.1);
         assert_close("parameters", &values(&parameters[0]), &expected, 1e-12);
     }
 }
@@ -116,13 +116,14 @@ fn generated_classes_are_learnt_and_the_pairs_that_share_a_pattern_stand_out() {
     config.attack.steps = 3;
     config.evaluation.every = 5;
     config.evaluation.steps = 4;
-    let (network, _) = train(&config).unwrap();
+    let (state, _) = train(&config).unwrap();
+    let network = state.evaluated();
     let data = data::load(&config.data, config.seed).unwrap();
     let attack = Attack::to_measure(&config.measuring_attack());
     let attacked = Measured::Attacked { attack: &attack, seed: config.seed };
-    let read_out = ReadOut::penultimate(&network);
-    let (measured, samples) = measure_samples(&network, &read_out, &data.test, attacked, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
-    let clean = measure(&network, &data.test, Measured::Clean, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+    let read_out = ReadOut::penultimate(network);
+    let (measured, samples) = measure_samples(network, &read_out, &data.test, attacked, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+    let clean = measure(network, &data.test, Measured::Clean, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
     // Who knows the pairs and nothing else is right half of the time.
     assert!(clean.accuracy() > 0.6 && measured.accuracy() > 0.3, "clean {}, attacked {}", clean.accuracy(), measured.accuracy());
 
@@ -137,4 +138,80 @@ fn generated_classes_are_learnt_and_the_pairs_that_share_a_pattern_stand_out() {
     let lowest = within.iter().copied().fold(f64::INFINITY, f64::min);
     let highest = between.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     assert!(lowest > highest + 0.3, "pairs from {lowest:.2}, others to {highest:.2}");
+}
+
+/// What is bitwise equal shows everything that a later epoch depends on.
+#[test]
+fn a_state_that_was_saved_goes_on_with_the_same_numbers() {
+    let mut config = tiny_config();
+    config.training.mixup = 1.0;
+    config.training.gradient_clip = Some(1.0);
+    config.training.weight_averaging = Some(WeightAveragingConfig { decay: 0.8, start_epoch: 1 });
+    config.training.awp = Some(AwpConfig { gamma: 0.01, warmup_epochs: 1 });
+    let (whole, reports) = train(&config).unwrap();
+
+    let data = data::load(&config.data, config.seed).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.safetensors");
+    let mut stopped = State::new(&config, &data.info, Kind::Float, Device::Cpu);
+    let outcome = fit(&config, &data, &Teachers::default(), &mut stopped, &Cancel::default(), &mut |event| match event {
+        Event::Epoch { report, state } if report.epoch == 2 => state.snapshot().save(&path, &config),
+        Event::Batch { epoch: 3, step: 2, .. } => Err(Error::Canceled),
+        _ => Ok(()),
+    });
+    assert!(matches!(outcome, Err(Error::Canceled)));
+
+    let mut resumed = State::new(&config, &data.info, Kind::Float, Device::Cpu);
+    resumed.load(&path, &TrainConfig { name: "Renamed".into(), ..config.clone() }).unwrap();
+    assert_eq!(resumed.epoch, 2);
+    let mut rest = Vec::new();
+    fit(&config, &data, &Teachers::default(), &mut resumed, &Cancel::default(), &mut |event| {
+        if let Event::Epoch { report, .. } = event {
+            rest.push(report.clone());
+        }
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(numbers(&rest), numbers(&reports[2..]));
+    for (whole, resumed) in [(&whole.network, &resumed.network), (whole.evaluated(), resumed.evaluated())] {
+        for (expected, found) in whole.entries().iter().zip(resumed.entries()) {
+            assert_eq!(values(&found.tensor), values(&expected.tensor), "{}", expected.name);
+        }
+    }
+
+    let mut other = config;
+    other.training.learning_rate = 0.2;
+    let message = resumed.load(&path, &other).unwrap_err().to_string();
+    assert!(message.contains("state.safetensors") && message.contains("another configuration"), "{message}");
+}
+
+#[test]
+fn robustness_lost_while_single_steps_are_withstood_is_catastrophic_overfitting() {
+    let epochs = |accuracies: &[(f64, f64)]| -> Vec<Epoch> {
+        let epoch = |(epoch, (robust, trained)): (u32, &(f64, f64))| Epoch {
+            epoch,
+            learning_rate: 0.1,
+            train_loss: Some(1.0),
+            train_clean_accuracy: None,
+            train_robust_accuracy: Some(*trained),
+            test_clean_accuracy: None,
+            test_robust_accuracy: Some(*robust),
+            test_loss: None,
+            holdout_robust_accuracy: None,
+            seconds: 1.0,
+            elapsed_secs: f64::from(epoch),
+        };
+        (1..).zip(accuracies).map(epoch).collect()
+    };
+    let check = |accuracies: &[(f64, f64)], expected: Option<&str>| {
+        let message = catastrophic_overfitting(&epochs(accuracies)).map(|notice| notice.message);
+        assert_eq!(message.is_some(), expected.is_some(), "{accuracies:?}: {message:?}");
+        assert!(message.is_none_or(|message| message.contains(expected.unwrap_or_default())), "{accuracies:?}");
+    };
+    check(&[(0.40, 0.50)], None);
+    check(&[(0.40, 0.50), (0.21, 0.60)], None);
+    check(&[(0.40, 0.50), (0.35, 0.55), (0.05, 0.80)], Some("from 40.0 % in epoch 1 to 5.0 % in epoch 3"));
+    check(&[(0.40, 0.50), (0.35, 0.55), (0.05, 0.80)], Some("from 50.0 % to 80.0 %"));
+    // A network that has lost everything has diverged.
+    check(&[(0.40, 0.50), (0.10, 0.12)], None);
 }

@@ -9,10 +9,12 @@ use engine::cancel::Cancel;
 use engine::checkpoint::{Sidecar, load};
 use engine::job;
 use engine::model::Network;
+use engine::run_dir::read_metrics;
 use serde_json::Value;
 use shared::api::{AttributionFile, Probe};
-use shared::config::{Inputs, RunConfig, TrainConfig};
-use shared::record::{Finished, Metrics, Record};
+use shared::config::{DataConfig, DistillationConfig, Inputs, RunConfig, TrainConfig};
+use shared::dataset::Dataset;
+use shared::record::{AttributionEntry, Checkpoint, Epoch, Finished, Metrics, NoticeKind, Record};
 use tch::{Device, Kind};
 use tempfile::TempDir;
 
@@ -194,6 +196,111 @@ fn a_worker_whose_input_ends_keeps_its_last_epoch_and_exits_with_3() {
     for checkpoint in &metrics.checkpoints {
         assert!(directory.path().join(&checkpoint.file).exists());
     }
+}
+
+/// What a run has measured and kept, without times.
+fn outcome(directory: &Path) -> (Vec<Epoch>, Vec<Checkpoint>, Vec<AttributionEntry>, (u32, u32)) {
+    // Passes over torn lines, as every reader does.
+    let metrics = read_metrics(directory).unwrap();
+    let epochs = metrics.epochs.into_iter().map(|epoch| Epoch { seconds: 0.0, elapsed_secs: 0.0, ..epoch });
+    let finished = metrics.finished.unwrap();
+    (epochs.collect(), metrics.checkpoints, metrics.attributions, (finished.best_epoch, finished.last_epoch))
+}
+
+#[test]
+fn a_run_that_was_canceled_and_then_killed_ends_as_if_nothing_had_been() {
+    let mut config = tiny_config();
+    config.training.epochs = 40;
+    config.training.milestones = vec![20];
+    config.checkpoints.every = 8;
+    config.attribution.every = 5;
+    config.attribution.bootstrap = 0;
+    let whole = directory(&json(config.clone()));
+    assert!(run(whole.path()).status.success());
+
+    let stopped = directory(&json(config));
+    let mut child = start_long(stopped.path(), |metrics| metrics.epochs.len() >= 3);
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    let canceled = metrics(stopped.path()).epochs.len();
+    let elapsed = metrics(stopped.path()).epochs.last().unwrap().elapsed_secs;
+
+    // Long enough for epochs that no state was kept of, and a torn line.
+    let mut child = start_long(stopped.path(), |metrics| metrics.epochs.len() >= canceled + 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let metrics_file = stopped.path().join("metrics.jsonl");
+    let mut lines = fs::read(&metrics_file).unwrap();
+    lines.extend(b"{\"type\":\"epoch\",\"ep");
+    fs::write(&metrics_file, lines).unwrap();
+
+    let output = run(stopped.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(outcome(stopped.path()), outcome(whole.path()));
+    for folder in ["checkpoints", "attributions"] {
+        assert_eq!(files(&stopped.path().join(folder)), files(&whole.path().join(folder)));
+    }
+    assert!(!stopped.path().join("state.safetensors").exists());
+    let metrics = read_metrics(stopped.path()).unwrap();
+    let resumed: Vec<_> = metrics.notices.iter().map(|notice| (notice.kind, notice.epoch)).collect();
+    assert_eq!(resumed, [(NoticeKind::Resumed, Some(canceled as u32))], "the second notice is the same as the first");
+    assert!(metrics.finished.unwrap().elapsed_secs > elapsed);
+}
+
+#[test]
+fn teachers_are_trained_first_and_once() {
+    let mut config = tiny_config();
+    config.training.epochs = 30;
+    config.training.distillation = Some(DistillationConfig { teacher_epochs: Some(2), ..DistillationConfig::default() });
+    let directory = directory(&json(config));
+    let mut child = start_long(directory.path(), |metrics| !metrics.epochs.is_empty());
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    let lines = fs::read_to_string(directory.path().join("metrics.jsonl")).unwrap();
+    assert!(lines.lines().any(|line| line.contains("\"teaching\"")));
+    assert_eq!(metrics(directory.path()).started.unwrap().teacher_epochs, 4);
+
+    let of_teachers =
+        || ["standard", "robust"].map(|name| fs::read(directory.path().join("teachers").join(name).join("metrics.jsonl")).unwrap());
+    let before = of_teachers();
+    assert!(run(directory.path()).status.success());
+    assert_eq!(of_teachers(), before);
+    let robust = metrics(&directory.path().join("teachers/robust"));
+    assert_eq!((robust.epochs.len(), robust.finished.is_some(), robust.attributions.len()), (2, true, 0));
+    assert!(metrics(directory.path()).finished.is_some());
+}
+
+#[test]
+fn a_teacher_that_does_not_fit_is_named_with_what_is_wrong() {
+    let runs = tempfile::tempdir().unwrap();
+    let write = |name: &str, config: TrainConfig| {
+        let directory = runs.path().join(name);
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("config.json"), json(config).to_string()).unwrap();
+        directory
+    };
+    let mut config = tiny_config();
+    config.training.epochs = 1;
+    config.training.milestones = Vec::new();
+    config.checkpoints.every = 0;
+    let teacher = write("teacher", config.clone());
+    assert!(run(&teacher).status.success());
+    let mut student = config.clone();
+    let of = |teacher: &str| DistillationConfig { robust_teacher: Some(teacher.parse().unwrap()), ..DistillationConfig::default() };
+
+    student.training.distillation = Some(of("nobody.best"));
+    check_failure(&write("a", student.clone()), &["`nobody.best`", "there is no run directory"]);
+    student.training.distillation = Some(of("teacher.e7"));
+    check_failure(&write("b", student.clone()), &["`teacher.e7`", "the run has kept the epochs 1"]);
+    student.training.distillation = Some(of("teacher.best"));
+    student.data = DataConfig { train_samples: Some(50), test_samples: Some(40), ..DataConfig::of(Dataset::Synthetic) };
+    let other_shape = write("c", student);
+    check_failure(&other_shape, &["`teacher.e1`", "images of 1×8×8", "3×32×32"]);
+    // Images of the same shape, and other classes.
+    let mut as_synthetic = config;
+    as_synthetic.data = DataConfig { train_samples: Some(50), test_samples: Some(40), ..DataConfig::of(Dataset::Synthetic) };
+    fs::write(teacher.join("config.json"), json(as_synthetic).to_string()).unwrap();
+    check_failure(&other_shape, &["`teacher.e1`", "it tells", "apart"]);
 }
 
 #[test]

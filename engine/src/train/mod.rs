@@ -1,6 +1,14 @@
-//! Training: standard, and adversarial as Madry et al. 2018 and the paper have it.
+//! Training: standard, adversarial as Madry et al. 2018 and the paper have it, and what others have added to it, a file for each.
 
-use shared::config::{BatchNormMode, Inputs, Method, TrainConfig};
+mod averaging;
+mod awp;
+mod distillation;
+mod overfitting;
+mod state;
+mod targets;
+mod trades;
+
+use shared::config::{BatchNormMode, Inputs, Method, TrainConfig, TrainingConfig};
 use shared::record::Phase;
 use tch::{Kind, Reduction, Tensor, no_grad};
 
@@ -11,17 +19,21 @@ use crate::cancel::Cancel;
 use crate::data::{Data, augment, batches};
 use crate::evaluate::{Measured, Measurement, measure, measure_samples};
 use crate::model::Network;
-use crate::optim::Sgd;
+use crate::optim;
 use crate::random::{self, Purpose, Seed};
 use crate::read_out::ReadOut;
+pub use distillation::Teachers;
+pub use overfitting::catastrophic_overfitting;
+pub use state::{Snapshot, State};
+pub use targets::{Targets, mixed};
 
 /// What [`fit`] reports as it goes.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A batch is done.
     Batch { phase: Phase, epoch: u32, step: u32, steps: u32 },
-    /// An epoch is done; the network is as it is at its end.
-    Epoch(&'a EpochReport),
+    /// An epoch is done, and the state is as it is at its end.
+    Epoch { report: &'a EpochReport, state: &'a State },
 }
 
 /// What was measured of one epoch.
@@ -29,8 +41,9 @@ pub enum Event<'a> {
 pub struct EpochReport {
     /// From 1.
     pub epoch: u32,
+    /// Of its last step.
     pub learning_rate: f64,
-    /// Mean cross-entropy of the images trained on, as they were when trained on.
+    /// Mean cross-entropy of the images trained on, as they were when trained on, by their labels alone.
     pub train_loss: f64,
     /// On those same images where they were adversarial.
     pub train_robust_accuracy: Option<f64>,
@@ -50,57 +63,62 @@ pub struct Evaluation {
     pub samples: Vec<(Inputs, Samples)>,
 }
 
-/// Trains `network` on `data` for every epoch of `config`, and evaluates it where the configuration asks for it.
+/// A batch to train on, with all that is drawn for it.
+#[derive(Debug)]
+pub struct Batch {
+    /// `[N, C, H, W]` in `[0, 1]`, clean.
+    pub images: Tensor,
+    pub targets: Targets,
+    /// Where the attack starts, as an offset of the images.
+    pub start: Tensor,
+}
+
+/// Trains for the epochs of `config` that `state` has not seen, and evaluates where the configuration asks for it.
 ///
 /// The last event of an epoch is its report. An error from `observe` ends training and is returned.
 pub fn fit(
     config: &TrainConfig,
     data: &Data,
-    network: &Network,
+    teachers: &Teachers,
+    state: &mut State,
     cancel: &Cancel,
     observe: &mut dyn FnMut(Event<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let training_attack = Attack::for_training(config);
-    let mut optimizer = Sgd::new(&config.training);
     let batches = batches(data.train.len(), i64::from(config.training.batch_size));
     let steps = batches.len() as u32;
 
-    for epoch in 1..=config.training.epochs {
-        let learning_rate = config.training.learning_rate_at(f64::from(epoch - 1));
+    for epoch in state.epoch + 1..=config.training.epochs {
         let order = random::draw(Seed { run: config.seed, purpose: Purpose::Order, epoch, step: 0 }, || data.train.shuffled_order());
-        let mut tally = Tally::new(network);
+        let mut tally = Tally::new(&state.network);
+        let mut learning_rate = 0.0;
 
         for (step, batch) in (1..).zip(&batches) {
             cancel.check()?;
             let (images, labels) = data.train.select(&order.narrow(0, batch.start, batch.end - batch.start));
             let seed = Seed { run: config.seed, purpose: Purpose::Step, epoch, step };
-            let (images, start) = random::draw(seed, || {
+            let batch = random::draw(seed, || {
                 let images = if config.data.augment { augment::crop_and_flip(&images, data.info.id) } else { images };
-                let start = training_attack.start(&images);
-                (images, start)
+                let (images, targets) = targets::mix(images, labels, &config.training);
+                let start = match config.training.method {
+                    Method::Trades => trades::start(&images),
+                    Method::Standard | Method::PgdAt | Method::FastAt => training_attack.start(&images),
+                };
+                Batch { images, targets, start }
             });
-            let images = match config.training.method {
-                Method::Standard => images,
-                Method::PgdAt | Method::Trades | Method::FastAt => {
-                    attack::perturb(network, &images, &labels, &start, &training_attack, cancel)?
-                }
-            };
-
-            let logits = network.forward(&images, BatchNormMode::Train).logits;
-            let loss = attack::cross_entropy(&logits, &labels, Reduction::Mean);
-            let gradients = Tensor::run_backward(&[&loss], network.parameters(), false, false);
-            optimizer.step(network.parameters(), gradients, learning_rate);
-
-            tally.add(&loss, &logits, &labels);
+            learning_rate = config.training.learning_rate_at(f64::from(epoch - 1) + f64::from(step - 1) / f64::from(steps));
+            let logits = train_on(&batch, config, teachers, state, learning_rate, cancel)?;
+            tally.add(&batch.targets, &logits);
             observe(Event::Batch { phase: Phase::Training, epoch, step, steps })?;
         }
 
+        state.epoch = epoch;
         let (train_loss, train_accuracy) = tally.means();
         if !train_loss.is_finite() {
             return Err(Error::Diverged { epoch });
         }
         let evaluation = match config.evaluates_epoch(epoch) {
-            true => Some(evaluate(config, data, network, epoch, cancel, observe)?),
+            true => Some(evaluate(config, data, state.evaluated(), epoch, cancel, observe)?),
             false => None,
         };
         let finite = |evaluation: &Evaluation| evaluation.test_clean.loss.is_finite() && evaluation.test_robust.loss.is_finite();
@@ -108,9 +126,65 @@ pub fn fit(
             return Err(Error::Diverged { epoch });
         }
         let train_robust_accuracy = (config.training.method != Method::Standard).then_some(train_accuracy);
-        observe(Event::Epoch(&EpochReport { epoch, learning_rate, train_loss, train_robust_accuracy, evaluation }))?;
+        let report = EpochReport { epoch, learning_rate, train_loss, train_robust_accuracy, evaluation };
+        observe(Event::Epoch { report: &report, state })?;
     }
     Ok(())
+}
+
+/// One step of the epoch that `state` is in. Returns the logits of the images trained on, from before the step.
+pub fn train_on(
+    batch: &Batch,
+    config: &TrainConfig,
+    teachers: &Teachers,
+    state: &mut State,
+    learning_rate: f64,
+    cancel: &Cancel,
+) -> Result<Tensor, Error> {
+    let TrainingConfig { method, label_smoothing, awp, gradient_clip, .. } = &config.training;
+    let State { epoch: complete, network, optimizer, average } = state;
+    let Batch { images: clean, targets, start } = batch;
+    let epoch = *complete + 1;
+    let attack = Attack::for_training(config);
+
+    let images = match method {
+        Method::Standard => clean.shallow_clone(),
+        Method::PgdAt | Method::FastAt => {
+            attack::ascend(network, clean, start, &attack, cancel, &|logits| targets.cross_entropy(logits, 0.0, Reduction::Sum))?
+        }
+        Method::Trades => trades::perturb(network, clean, start, &attack, cancel)?,
+    };
+    let lessons = teachers.lessons(&images);
+    let objective = || match method {
+        Method::Standard | Method::PgdAt | Method::FastAt => {
+            let logits = network.forward(&images, BatchNormMode::Train).logits;
+            let loss = targets.cross_entropy(&logits, *label_smoothing, Reduction::Mean);
+            Objective { loss: lessons.add_to(loss, &logits), logits }
+        }
+        Method::Trades => trades::objective(network, clean, &images, targets, &config.training),
+    };
+
+    let perturbed = awp.as_ref().filter(|awp| epoch > awp.warmup_epochs);
+    let perturbation = perturbed.map(|awp| awp::perturb(network, awp.gamma, || objective().loss));
+    let Objective { loss, logits } = objective();
+    let mut gradients = Tensor::run_backward(&[&loss], network.parameters(), false, false);
+    if let Some(limit) = *gradient_clip {
+        optim::clip(&mut gradients, limit);
+    }
+    optimizer.step(network.parameters(), &gradients, learning_rate);
+    if let Some(perturbation) = perturbation {
+        perturbation.take_back();
+    }
+    if let Some(average) = average {
+        average.follow(network, epoch);
+    }
+    Ok(logits)
+}
+
+/// What a step descends, and the logits of the images trained on.
+struct Objective {
+    loss: Tensor,
+    logits: Tensor,
 }
 
 fn evaluate(
@@ -154,12 +228,11 @@ impl Tally {
         Tally { loss: zero(), correct: zero(), samples: 0 }
     }
 
-    /// `loss`: the mean over the batch.
-    fn add(&mut self, loss: &Tensor, logits: &Tensor, labels: &Tensor) {
-        let samples = labels.size()[0];
+    fn add(&mut self, targets: &Targets, logits: &Tensor) {
+        let samples = logits.size()[0];
         no_grad(|| {
-            self.loss += loss.to_kind(Kind::Double) * samples as f64;
-            self.correct += logits.argmax(1, false).eq_tensor(labels).sum(Kind::Double);
+            self.loss += targets.cross_entropy(logits, 0.0, Reduction::Mean).to_kind(Kind::Double) * samples as f64;
+            self.correct += targets.correct(logits);
         });
         self.samples += samples;
     }

@@ -1,0 +1,44 @@
+//! An exponential moving average of the weights: Izmailov et al. 2018, <https://arxiv.org/abs/1803.05407>; in adversarial training Rebuffi
+//! et al. 2021, <https://arxiv.org/abs/2103.01946>.
+
+use shared::config::WeightAveragingConfig;
+use tch::no_grad;
+
+use crate::model::Network;
+
+/// Running statistics are averaged as weights are; counters are copied.
+#[derive(Debug)]
+pub(super) struct Average {
+    pub(super) network: Network,
+    config: WeightAveragingConfig,
+}
+
+impl Average {
+    /// `network`: another one of the same shape, whose weights do not matter.
+    pub(super) fn new(network: Network, config: &WeightAveragingConfig) -> Self {
+        Average { network, config: config.clone() }
+    }
+
+    /// Whether the average is of more than nothing at the end of `epoch`.
+    pub(super) fn has_begun(&self, epoch: u32) -> bool {
+        epoch >= self.config.start_epoch
+    }
+
+    /// Takes in the weights after a step of `epoch`; in the epoch whose end it starts from it is the weights themselves.
+    pub(super) fn follow(&mut self, network: &Network, epoch: u32) {
+        if epoch < self.config.start_epoch {
+            return;
+        }
+        let decay = if epoch > self.config.start_epoch { self.config.decay } else { 0.0 };
+        no_grad(|| {
+            for (average, current) in self.network.entries().iter().zip(network.entries()) {
+                let mut values = average.tensor.shallow_clone();
+                if decay > 0.0 && values.is_floating_point() {
+                    let _ = values.lerp_(&current.tensor, 1.0 - decay);
+                } else {
+                    values.copy_(&current.tensor);
+                }
+            }
+        });
+    }
+}
