@@ -251,11 +251,12 @@ pub struct AttributionFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<Bootstrap>,
     pub feature_dim: u32,
+    /// Empty for an epoch whose checkpoint was not kept.
     pub checkpoint_sha256: String,
     pub seconds: f64,
 }
 
-/// 95 % intervals from resampling the images of each class with replacement: Efron's percentile method.
+/// 95 % intervals from resampling, with replacement, the images of each class that count: Efron's percentile method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Bootstrap {

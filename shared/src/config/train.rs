@@ -202,8 +202,9 @@ pub enum Inputs {
 pub struct AttributionConfig {
     /// One matrix of every kept checkpoint for each of these; empty computes none.
     pub inputs: Vec<Inputs>,
-    /// Also every so many evaluated epochs, kept or not; 0 only of kept checkpoints. The passes of the evaluation serve for it, so it
-    /// costs no time on the device, and a file of 40 KB for 10 classes and 3 MB for 200.
+    /// Also every so many epochs where they are evaluated, their checkpoints kept or not; 0 only of kept checkpoints. The passes of the
+    /// evaluation serve for it. With 200 resamples it takes 0.1 s of a CPU core for each of `inputs` for 10 classes, 0.6 s for 200
+    /// (10,000 images, 512 features), and a file of 9 KB and 3.4 MB.
     pub every: u32,
     /// Resamples of the images that intervals of CAS and of each cell are drawn from; 0 gives none.
     pub bootstrap: u32,
