@@ -97,7 +97,7 @@ fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<(
     }
     let epoch = state.epoch;
     let message = match epoch {
-        0 => "The run starts again from its beginning: it was stopped before the state of an epoch was kept.".to_owned(),
+        0 => "No epoch had been kept when the run was stopped; it starts with its first.".to_owned(),
         epoch => format!("The run goes on after epoch {epoch} of {}, where it was stopped.", config.training.epochs),
     };
     let later: Vec<u32> =
