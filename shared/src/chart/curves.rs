@@ -6,10 +6,10 @@ use plotters::style::RGBColor;
 use super::colors::{Palette, Theme};
 use super::pen::{Align, Font, text_width};
 use super::scale::{Projection, ROUND, ROUNDEST, round_up, ticks};
-use super::{Chart, ChartError, Pen, Rect};
+use super::{Chart, ChartError, Pen, Rect, legend};
 use crate::config::{Inputs, RunConfig};
 use crate::format;
-use crate::record::{Epoch, Metrics};
+use crate::record::{Epoch, Metrics, NoticeKind};
 
 /// The curves of a run, ready to be drawn.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Curves {
     pub cas: Vec<(u32, f64)>,
     /// The epochs after which the learning rate falls, and to what.
     pub drops: Vec<(u32, f64)>,
+    /// The epochs in which robustness was lost at once.
+    pub overfitting: Vec<u32>,
     pub best: Option<Mark>,
     pub last: Option<Mark>,
     /// The epoch that the reader looks at.
@@ -114,9 +116,8 @@ enum Key {
 }
 
 const AXIS_SIZE: f64 = 11.0;
-const LEGEND_SIZE: f64 = 12.0;
-const LEGEND_ROW: f64 = 20.0;
-const LEGEND_SAMPLE: f64 = 18.0;
+const LEGEND_SIZE: f64 = legend::TEXT_SIZE;
+const LEGEND_SAMPLE: f64 = legend::SAMPLE;
 /// Above the plot, for the names of the axes.
 const AXIS_NAMES: f64 = 26.0;
 const BOTTOM: f64 = 38.0;
@@ -157,6 +158,12 @@ impl Curves {
             series: series.filter(|series| !series.points.is_empty()).collect(),
             cas: adversarial.map(|entry| (entry.epoch, entry.cas)).collect(),
             drops,
+            overfitting: metrics
+                .notices
+                .iter()
+                .filter(|notice| notice.kind == NoticeKind::CatastrophicOverfitting)
+                .filter_map(|notice| notice.epoch)
+                .collect(),
             best: metrics.best().and_then(mark),
             last: metrics.last().and_then(mark),
             cursor: None,
@@ -178,18 +185,10 @@ impl Curves {
     /// The geometry in a box.
     pub fn layout(&self, width: f64, height: f64) -> Layout {
         let right = width - if self.cas.is_empty() { RIGHT } else { RIGHT_WITH_CAS };
-        let keys = self.series.iter().map(|series| Key::Series(series.kind)).chain((!self.cas.is_empty()).then_some(Key::Cas));
-        let mut legend: Vec<(Key, f64, f64)> = Vec::new();
-        let (mut x, mut y) = (LEFT, LEGEND_ROW / 2.0);
-        for key in keys {
-            let item = LEGEND_SAMPLE + 6.0 + text_width(key.name(), LEGEND_SIZE) + 14.0;
-            if x > LEFT && x + item > width {
-                (x, y) = (LEFT, y + LEGEND_ROW);
-            }
-            legend.push((key, x, y));
-            x += item;
-        }
-        let legend_height = if legend.is_empty() { 0.0 } else { y + LEGEND_ROW / 2.0 };
+        let keys: Vec<Key> =
+            self.series.iter().map(|series| Key::Series(series.kind)).chain((!self.cas.is_empty()).then_some(Key::Cas)).collect();
+        let (places, legend_height) = legend::places(keys.iter().map(|key| key.name()), LEFT, width);
+        let legend = keys.into_iter().zip(places).map(|(key, (x, y))| (key, x, y)).collect();
         let top = legend_height + AXIS_NAMES;
         let plot = Rect::new(LEFT, top, (right - LEFT).max(1.0), (height - top - BOTTOM).max(1.0));
         let vertical = |values| Projection { values, pixels: (plot.bottom(), plot.top) };
@@ -254,7 +253,7 @@ impl Curves {
                     pen.polygon(&diamond((x + LEGEND_SAMPLE / 2.0, *y)), cas_color(palette))?;
                 }
             }
-            pen.text(key.name(), (x + LEGEND_SAMPLE + 6.0, *y), Align::Start, Font::new(LEGEND_SIZE, palette.text))?;
+            pen.text(key.name(), (x + LEGEND_SAMPLE + legend::GAP, *y), Align::Start, Font::new(LEGEND_SIZE, palette.text))?;
         }
         Ok(())
     }
@@ -270,6 +269,22 @@ impl Curves {
             if x >= free_from && end <= pen.width() {
                 pen.text(&text, (x + 5.0, layout.plot.bottom() - 9.0), Align::Start, Font::new(AXIS_SIZE, palette.text_muted))?;
                 free_from = end;
+            }
+        }
+        Ok(())
+    }
+
+    /// A line in the color of what went wrong; the first says what it is.
+    fn paint_overfitting<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+        let color = self.theme.palette().failed.strong;
+        for (index, epoch) in self.overfitting.iter().enumerate() {
+            let x = layout.x_of(*epoch);
+            pen.vertical(x, layout.plot.top, layout.plot.bottom(), 3.0, color)?;
+            if index == 0 {
+                let text = "catastrophic overfitting";
+                let fits = x + 5.0 + text_width(text, AXIS_SIZE) <= pen.width();
+                let (at, align) = if fits { (x + 5.0, Align::Start) } else { (x - 5.0, Align::End) };
+                pen.text(text, (at, layout.plot.top + 9.0), align, Font::new(AXIS_SIZE, color))?;
             }
         }
         Ok(())
@@ -390,6 +405,7 @@ impl Chart for Curves {
         self.paint_axes(pen, &layout)?;
         self.paint_legend(pen, &layout)?;
         self.paint_drops(pen, &layout)?;
+        self.paint_overfitting(pen, &layout)?;
         if self.series.is_empty() {
             let text = "No epoch has finished yet";
             let palette = self.theme.palette();
@@ -409,9 +425,13 @@ impl Chart for Curves {
             Some(cas) => format!("{} at epoch {} (CAS {})", format::percent(mark.accuracy), mark.epoch, format::decimal(cas, 1)),
             None => format!("{} at epoch {}", format::percent(mark.accuracy), mark.epoch),
         };
-        match (self.best, self.last) {
+        let accuracy = match (self.best, self.last) {
             (Some(best), Some(last)) => format!("{progress}: robust test accuracy best {}, last {}.", with_cas(best), with_cas(last)),
             _ => format!("{progress}: no robust test accuracy yet."),
+        };
+        match self.overfitting.first() {
+            Some(epoch) => format!("{accuracy} Catastrophic overfitting in epoch {epoch}."),
+            None => accuracy,
         }
     }
 }
@@ -427,7 +447,7 @@ fn diamond((x, y): (f64, f64)) -> [(f64, f64); 4] {
 }
 
 /// Keeps of the points in each pixel column the first, the lowest, the highest and the last: the same picture from fewer points.
-fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+pub(super) fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     points
         .chunk_by(|a, b| a.0.floor() == b.0.floor())
         .flat_map(|column| {
@@ -442,7 +462,7 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 /// Thousands are set apart by a space that every font has; the thin one of [`format::count`] would change the font of the number.
-fn epoch_number(epoch: u32) -> String {
+pub(super) fn epoch_number(epoch: u32) -> String {
     format::count(u64::from(epoch)).replace('\u{2009}', "\u{a0}")
 }
 
@@ -572,6 +592,7 @@ mod tests {
     mod drawn {
         use super::*;
         use crate::chart::svg;
+        use crate::record::Notice;
 
         fn drawn(done: u32, epochs: u32) -> String {
             svg(860, 380, &Curves::of(&metrics(done), &config(epochs), Theme::Light)).unwrap()
@@ -584,6 +605,16 @@ mod tests {
                 assert!(drawn.contains(&format!(">\n{text}\n")), "{text} is missing");
             }
             assert_eq!(drawn.matches("<polygon").count(), 6 + 1, "a diamond for each kept epoch, and one in the legend");
+        }
+
+        #[test]
+        fn catastrophic_overfitting_is_marked_at_its_epoch() {
+            let notice = Notice { kind: NoticeKind::CatastrophicOverfitting, epoch: Some(59), message: String::new() };
+            let mut metrics = metrics(60);
+            metrics.apply(Record::Notice(notice));
+            let curves = Curves::of(&metrics, &config(60), Theme::Light);
+            assert!(svg(860, 380, &curves).unwrap().contains(">\ncatastrophic overfitting\n"));
+            assert!(curves.describe().ends_with("Catastrophic overfitting in epoch 59."));
         }
 
         #[test]

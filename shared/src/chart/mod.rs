@@ -9,10 +9,12 @@ pub mod colors;
 pub mod curves;
 pub mod figure;
 pub mod heatmap;
+mod legend;
 mod pen;
 mod scale;
 #[cfg(feature = "svg")]
 mod svg;
+pub mod sweep;
 
 use plotters::backend::DrawingBackend;
 use plotters::coord::Shift;

@@ -1,0 +1,537 @@
+//! What a sweep found: best and last over the number that was varied, with the range over seeds, and robust accuracy over epochs.
+
+use std::collections::BTreeMap;
+
+use plotters::backend::DrawingBackend;
+
+use super::colors::{Palette, Theme};
+use super::curves::{epoch_number, thinned};
+use super::legend::{self, places};
+use super::pen::{Align, Font, text_width};
+use super::scale::{Projection, ROUND, ROUNDEST, round_up, ticks};
+use super::{Chart, ChartError, Pen, Rect};
+use crate::api::{EpochSummary, Run, Sweep};
+use crate::format;
+use crate::record::{Epoch, Metrics};
+use crate::sweep::{self, Spread};
+
+/// The field whose values are taken together: what differs between two seeds is chance.
+pub const SEED: &str = "seed";
+
+/// Lines over a number, ready to be drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SweepChart {
+    pub x_name: String,
+    /// The values that were varied, each at its place; empty where the axis counts epochs.
+    pub x_values: Vec<(f64, String)>,
+    pub unit: Unit,
+    pub series: Vec<SweepSeries>,
+    /// Said after the legend.
+    pub note: &'static str,
+    pub theme: Theme,
+}
+
+/// What the vertical axis measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Robust accuracy, a fraction; the axis spans 0 to 100 %.
+    Accuracy,
+    /// CAS, from 0.
+    Cas,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SweepSeries {
+    /// Empty: not in the legend.
+    pub name: String,
+    /// An index into the palette's series.
+    pub color: usize,
+    pub dashed: bool,
+    /// By rising `x`.
+    pub points: Vec<SweepPoint>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SweepPoint {
+    pub x: f64,
+    pub spread: Spread,
+}
+
+/// The runs of a sweep that differ in their seeds alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell<'a> {
+    /// The value of the field that the chart is over, and its place.
+    pub x: f64,
+    pub x_label: String,
+    /// The values of the other fields, `training.method = trades`; empty where no other is varied.
+    pub others: String,
+    pub runs: Vec<&'a Run>,
+}
+
+/// The fields a sweep can be drawn over: those with several values, seeds last.
+pub fn fields(sweep: &Sweep) -> Vec<String> {
+    let varied = |seeds: bool| sweep.axes.iter().map(|axis| axis.field.clone()).filter(move |field| (field == SEED) == seeds);
+    varied(false).chain(varied(true)).collect()
+}
+
+/// The runs by the value of `field` and by those of the other fields, seeds taken together unless they are `field`.
+pub fn cells<'a>(sweep: &'a Sweep, field: &str) -> Vec<Cell<'a>> {
+    let others: Vec<&str> = sweep.axes.iter().map(|axis| axis.field.as_str()).filter(|other| *other != field && *other != SEED).collect();
+    let mut labels: Vec<String> = Vec::new();
+    let mut cells: Vec<Cell<'a>> = Vec::new();
+    for run in &sweep.runs {
+        let value = |field: &str| sweep::text(&sweep::value_of(&run.config, field));
+        let x_label = value(field);
+        if !labels.contains(&x_label) {
+            labels.push(x_label.clone());
+        }
+        let others = others.iter().map(|other| format!("{other} = {}", value(other))).collect::<Vec<_>>().join(", ");
+        match cells.iter_mut().find(|cell| cell.x_label == x_label && cell.others == others) {
+            Some(cell) => cell.runs.push(run),
+            None => cells.push(Cell { x: 0.0, x_label, others, runs: vec![run] }),
+        }
+    }
+    // Numbers stand where they are, anything else in the order of the runs.
+    let number = |cell: &Cell<'_>| sweep::number(&sweep::value_of(&cell.runs.first()?.config, field));
+    let numbers: Option<Vec<f64>> = cells.iter().map(number).collect();
+    for (index, cell) in cells.iter_mut().enumerate() {
+        let place = || labels.iter().position(|label| *label == cell.x_label).unwrap_or_default() as f64;
+        cell.x = numbers.as_ref().map_or_else(place, |numbers| numbers[index]);
+    }
+    cells.sort_by(|a, b| a.x.total_cmp(&b.x));
+    cells
+}
+
+impl Unit {
+    /// Of an epoch's summary.
+    pub fn value(self, epoch: &EpochSummary) -> Option<f64> {
+        match self {
+            Unit::Accuracy => epoch.robust_accuracy,
+            Unit::Cas => epoch.cas,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Unit::Accuracy => "Robust accuracy",
+            Unit::Cas => "CAS",
+        }
+    }
+
+    fn text(self, value: f64) -> String {
+        match self {
+            Unit::Accuracy => format::percent(value),
+            Unit::Cas => format::decimal(value, 1),
+        }
+    }
+}
+
+impl SweepChart {
+    /// Best and last over the values of `field`.
+    pub fn best_and_last(sweep: &Sweep, field: &str, x_name: &str, unit: Unit, theme: Theme) -> Self {
+        let cells = cells(sweep, field);
+        let groups = distinct(cells.iter().map(|cell| cell.others.clone()));
+        let mut series = Vec::new();
+        for (index, group) in groups.iter().enumerate() {
+            for (name, dashed) in [("Best", false), ("Last", true)] {
+                let of = |run: &&Run| {
+                    if dashed { run.summary.last.as_ref() } else { run.summary.best.as_ref() }.and_then(|epoch| unit.value(epoch))
+                };
+                let mine = cells.iter().filter(|cell| cell.others == *group);
+                let points = mine.filter_map(|cell| {
+                    Some(SweepPoint { x: cell.x, spread: Spread::of(&cell.runs.iter().filter_map(of).collect::<Vec<_>>())? })
+                });
+                let (name, color) = match groups.len() {
+                    1 => (name.to_owned(), usize::from(dashed)),
+                    _ => (format!("{group}, {}", name.to_lowercase()), index),
+                };
+                series.push(SweepSeries { name, color, dashed, points: points.collect() });
+            }
+        }
+        let several = series.iter().flat_map(|series| &series.points).any(|point| point.spread.count > 1);
+        SweepChart {
+            x_name: x_name.to_owned(),
+            x_values: distinct(cells.iter().map(|cell| (cell.x, cell.x_label.clone()))),
+            unit,
+            series,
+            note: if several { "mean; bars from lowest to highest seed" } else { "" },
+            theme,
+        }
+    }
+
+    /// Robust accuracy on test and training images over epochs, a color for each value of `field`; the mean over seeds.
+    pub fn over_epochs(sweep: &Sweep, field: &str, metrics: &BTreeMap<String, Metrics>, theme: Theme) -> Self {
+        let cells = cells(sweep, field);
+        let several = distinct(cells.iter().map(|cell| cell.others.clone())).len() > 1;
+        let mut series = Vec::new();
+        for (color, cell) in cells.iter().enumerate() {
+            let name = if several { format!("{}, {}", cell.x_label, cell.others) } else { cell.x_label.clone() };
+            let test = |epoch: &Epoch| epoch.test_robust_accuracy;
+            let train = |epoch: &Epoch| epoch.train_robust_accuracy;
+            series.push(SweepSeries { name, color, dashed: false, points: mean_curve(cell, metrics, test) });
+            series.push(SweepSeries { name: String::new(), color, dashed: true, points: mean_curve(cell, metrics, train) });
+        }
+        SweepChart {
+            x_name: "epoch".to_owned(),
+            x_values: Vec::new(),
+            unit: Unit::Accuracy,
+            series: series.into_iter().filter(|series| !series.points.is_empty()).collect(),
+            note: "solid: test images, dashed: training images",
+            theme,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.series.iter().all(|series| series.points.is_empty())
+    }
+
+    fn layout(&self, width: f64, height: f64) -> Layout {
+        let named: Vec<usize> = (0..self.series.len()).filter(|index| !self.series[*index].name.is_empty()).collect();
+        let names = named.iter().map(|index| self.series[*index].name.as_str()).chain((!self.note.is_empty()).then_some(self.note));
+        let (keys, legend_height) = places(names, LEFT, width);
+        let top = legend_height + AXIS_NAMES;
+        let plot = Rect::new(LEFT, top, (width - RIGHT - LEFT).max(1.0), (height - top - BOTTOM).max(1.0));
+        let steps = if plot.height >= 130.0 { 5.0 } else { 2.0 };
+        let points = || self.series.iter().flat_map(|series| &series.points);
+        let highest = match self.unit {
+            Unit::Accuracy => 1.0,
+            Unit::Cas => {
+                let highest = points().map(|point| point.spread.high).fold(0.05, f64::max);
+                round_up(highest / steps, &ROUND) * steps
+            }
+        };
+        let places = || points().map(|point| point.x).chain(self.x_values.iter().map(|value| value.0));
+        let (first, last) = match self.x_values.is_empty() {
+            true => (0.0, places().fold(1.0, f64::max)),
+            false => (places().fold(f64::INFINITY, f64::min), places().fold(f64::NEG_INFINITY, f64::max)),
+        };
+        // Room for dots at the ends, and for a single value in the middle.
+        let margin = if self.x_values.is_empty() { 0.0 } else { ((last - first) * 0.05).max(if last > first { 0.0 } else { 1.0 }) };
+        Layout {
+            plot,
+            x: Projection { values: (first - margin, last + margin), pixels: (plot.left, plot.right()) },
+            y: Projection { values: (0.0, highest), pixels: (plot.bottom(), plot.top) },
+            y_step: highest / steps,
+            keys: named.into_iter().map(Some).chain([None]).zip(keys).collect(),
+        }
+    }
+
+    fn paint_axes<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+        let palette = self.theme.palette();
+        let plot = layout.plot;
+        let font = Font::new(AXIS_SIZE, palette.text_muted);
+        for value in ticks(layout.y.values, layout.y_step) {
+            let y = layout.y.to_pixel(value);
+            let text = match self.unit {
+                Unit::Accuracy => format!("{} %", format::decimal(value * 100.0, 0)),
+                Unit::Cas => format::decimal(value, if layout.y_step < 0.1 { 2 } else { usize::from(layout.y_step.fract() > 1e-9) }),
+            };
+            pen.horizontal(plot.left, plot.right(), y, palette.grid)?;
+            pen.text(&text, (plot.left - 8.0, y), Align::End, font)?;
+        }
+        pen.horizontal(plot.left, plot.right(), plot.bottom(), palette.axis)?;
+        let epochs = || {
+            let step = round_up((layout.x.values.1 / (plot.width / 70.0).clamp(1.0, 10.0)).max(1.0), &ROUNDEST);
+            ticks(layout.x.values, step).into_iter().map(|value| (value, epoch_number(value as u32))).collect()
+        };
+        let labels = if self.x_values.is_empty() { epochs() } else { self.x_values.clone() };
+        let mut free_from = f64::MIN;
+        for (value, text) in labels {
+            let (x, half) = (layout.x.to_pixel(value), text_width(&text, AXIS_SIZE) / 2.0);
+            pen.vertical(x, plot.bottom(), plot.bottom() + 4.0, 0.0, palette.axis)?;
+            if x - half >= free_from {
+                pen.text(&text, (x, plot.bottom() + 13.0), Align::Middle, font)?;
+                free_from = x + half + 4.0;
+            }
+        }
+        pen.text(&self.x_name, (plot.center().0, plot.bottom() + 29.0), Align::Middle, font)?;
+        pen.text(&self.unit.name().replacen('R', "r", 1), (plot.left - 38.0, plot.top - 16.0), Align::Start, font)
+    }
+
+    fn paint_legend<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+        let palette = self.theme.palette();
+        for (key, (x, y)) in &layout.keys {
+            let Some(series) = key.map(|index| &self.series[index]) else {
+                pen.text(self.note, (*x, *y), Align::Start, Font::new(legend::TEXT_SIZE, palette.text_muted))?;
+                continue;
+            };
+            series.stroke(pen, &[(*x, *y), (x + legend::SAMPLE, *y)], palette)?;
+            let at = (x + legend::SAMPLE + legend::GAP, *y);
+            pen.text(&series.name, at, Align::Start, Font::new(legend::TEXT_SIZE, palette.text))?;
+        }
+        Ok(())
+    }
+
+    fn paint_series<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout, series: &SweepSeries) -> Result<(), ChartError> {
+        let palette = self.theme.palette();
+        let color = series.color(palette);
+        let points: Vec<(f64, f64)> =
+            series.points.iter().map(|point| (layout.x.to_pixel(point.x), layout.y.to_pixel(point.spread.mean))).collect();
+        if points.len() > 1 {
+            series.stroke(pen, &thinned(&points), palette)?;
+        }
+        // Epochs are too many for dots.
+        if self.x_values.is_empty() && points.len() > 1 {
+            return Ok(());
+        }
+        for (point, (x, y)) in series.points.iter().zip(points) {
+            let Spread { low, high, .. } = point.spread;
+            if high > low {
+                let (top, bottom) = (layout.y.to_pixel(high), layout.y.to_pixel(low));
+                pen.path(&[(x, top), (x, bottom)], 1.0, color)?;
+                for end in [top, bottom] {
+                    pen.path(&[(x - 4.0, end), (x + 4.0, end)], 1.0, color)?;
+                }
+            }
+            pen.disc((x, y), 4.0, color)?;
+            if series.dashed {
+                pen.disc((x, y), 2.5, palette.surface)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SweepSeries {
+    fn color(&self, palette: &Palette) -> plotters::style::RGBColor {
+        palette.series[self.color % palette.series.len()]
+    }
+
+    fn stroke<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, points: &[(f64, f64)], palette: &Palette) -> Result<(), ChartError> {
+        if self.dashed { pen.dashed(points, 1.5, self.color(palette)) } else { pen.path(points, 2.0, self.color(palette)) }
+    }
+}
+
+/// The mean over the runs of a cell, epoch by epoch.
+fn mean_curve(cell: &Cell<'_>, metrics: &BTreeMap<String, Metrics>, value: fn(&Epoch) -> Option<f64>) -> Vec<SweepPoint> {
+    let mut by_epoch: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    for epoch in cell.runs.iter().filter_map(|run| metrics.get(&run.id)).flat_map(|metrics| &metrics.epochs) {
+        by_epoch.entry(epoch.epoch).or_default().extend(value(epoch));
+    }
+    by_epoch.into_iter().filter_map(|(epoch, values)| Some(SweepPoint { x: f64::from(epoch), spread: Spread::of(&values)? })).collect()
+}
+
+fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut found = Vec::new();
+    for value in values {
+        if !found.contains(&value) {
+            found.push(value);
+        }
+    }
+    found
+}
+
+struct Layout {
+    plot: Rect,
+    x: Projection,
+    y: Projection,
+    y_step: f64,
+    /// Of series by index; none is the note.
+    keys: Vec<(Option<usize>, (f64, f64))>,
+}
+
+const AXIS_SIZE: f64 = 11.0;
+/// Above the plot, for the name of the axis.
+const AXIS_NAMES: f64 = 26.0;
+const BOTTOM: f64 = 38.0;
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 14.0;
+
+impl Chart for SweepChart {
+    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+        let layout = self.layout(pen.width(), pen.height());
+        let palette = self.theme.palette();
+        pen.fill(pen.bounds(), palette.surface)?;
+        self.paint_axes(pen, &layout)?;
+        if self.is_empty() {
+            let (x, y) = layout.plot.center();
+            return pen.text("Nothing is measured yet", (x, y), Align::Middle, Font::new(13.0, palette.text_muted));
+        }
+        self.paint_legend(pen, &layout)?;
+        // The first ones last, above the others.
+        self.series.iter().rev().try_for_each(|series| self.paint_series(pen, &layout, series))
+    }
+
+    fn describe(&self) -> String {
+        let name = self.unit.name();
+        if self.is_empty() {
+            return format!("{name} over {}: nothing is measured yet.", self.x_name);
+        }
+        let label = |x: f64| {
+            let known = self.x_values.iter().find(|value| value.0 == x);
+            known.map_or_else(|| format!("{} {x}", self.x_name), |value| value.1.clone())
+        };
+        let named = self.series.iter().filter(|series| !series.name.is_empty());
+        let parts = named.filter_map(|series| {
+            let (first, last) = (series.points.first()?, series.points.last()?);
+            let at = |point: &SweepPoint| format!("{} at {}", self.unit.text(point.spread.mean), label(point.x));
+            Some(match series.points.len() {
+                1 => format!("{} {}", series.name, at(first)),
+                _ => format!("{} from {} to {}", series.name, at(first), at(last)),
+            })
+        });
+        format!("{name} over {}: {}.", self.x_name, parts.collect::<Vec<_>>().join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{RunState, RunSummary, SweepAxis};
+    use crate::config::RunConfig;
+    use crate::preset;
+    use crate::record::Record;
+    use serde_json::{Value, json};
+
+    /// E2 with two seeds and what could come out of it; seed 1 is a point better.
+    fn made(axes: &[(&str, &[Value])]) -> Sweep {
+        let axes: Vec<SweepAxis> =
+            axes.iter().map(|(field, values)| SweepAxis { field: (*field).into(), values: values.to_vec() }).collect();
+        let mut configs = vec![preset::demo().config.to_json()];
+        for axis in &axes {
+            let pointer = format!("/{}", axis.field.replace('.', "/"));
+            let with = |config: &Value, value: &Value| {
+                let mut config = config.clone();
+                *config.pointer_mut(&pointer).unwrap() = value.clone();
+                config
+            };
+            configs = configs.iter().flat_map(|config| axis.values.iter().map(move |value| with(config, value))).collect();
+        }
+        let run = |(index, config): (usize, &Value)| {
+            let config = RunConfig::parse(config).unwrap();
+            let train = config.as_train().unwrap();
+            let (eps, seed) = (train.attack.eps.fraction() * 255.0, f64::from(train.seed));
+            let summary = |epoch, loss: f64| {
+                let robust_accuracy = Some(0.8 - 0.02 * eps + 0.01 * seed - loss);
+                Some(EpochSummary { epoch, clean_accuracy: None, robust_accuracy, cas: Some(20.0 + eps - 100.0 * loss) })
+            };
+            Run {
+                id: format!("r-{index}"),
+                title: String::new(),
+                state: RunState::Succeeded,
+                config,
+                created_at: String::new(),
+                started_at: None,
+                finished_at: None,
+                queue_position: None,
+                failure: None,
+                canceling: false,
+                summary: RunSummary { best: summary(3, 0.0), last: summary(9, 0.1), ..RunSummary::default() },
+            }
+        };
+        let runs = configs.iter().enumerate().map(run).collect();
+        Sweep { id: "s".into(), created_at: String::new(), axes, runs }
+    }
+
+    fn eps_and_seeds() -> Sweep {
+        made(&[("attack.eps", &[json!("16/255"), json!(2), json!("8/255")]), ("seed", &[json!(0), json!(1)])])
+    }
+
+    #[test]
+    fn seeds_are_one_point_with_their_spread() {
+        let chart = SweepChart::best_and_last(&eps_and_seeds(), "attack.eps", "Radius eps", Unit::Accuracy, Theme::Light);
+        assert_eq!(chart.x_values.iter().map(|value| value.1.as_str()).collect::<Vec<_>>(), ["2/255", "8/255", "16/255"]);
+        let names: Vec<(&str, bool)> = chart.series.iter().map(|series| (series.name.as_str(), series.dashed)).collect();
+        assert_eq!(names, [("Best", false), ("Last", true)]);
+        let first = chart.series[0].points[0];
+        assert!((first.x * 255.0 - 2.0).abs() < 1e-9 && first.spread.count == 2);
+        assert!((first.spread.mean - 0.765).abs() < 1e-9, "{first:?}");
+        assert!((first.spread.low - 0.76).abs() < 1e-9 && (first.spread.high - 0.77).abs() < 1e-9);
+        assert_eq!(
+            chart.describe(),
+            "Robust accuracy over Radius eps: Best from 76.5 % at 2/255 to 48.5 % at 16/255; Last from 66.5 % at 2/255 to 38.5 % at 16/255."
+        );
+    }
+
+    #[test]
+    fn another_varied_field_has_lines_of_its_own() {
+        let sweep = made(&[("attack.eps", &[json!(2), json!(8)]), ("training.label_smoothing", &[json!(0.0), json!(0.1)])]);
+        assert_eq!(fields(&sweep), ["attack.eps", "training.label_smoothing"]);
+        let chart = SweepChart::best_and_last(&sweep, "attack.eps", "eps", Unit::Cas, Theme::Light);
+        let names: Vec<&str> = chart.series.iter().map(|series| series.name.as_str()).collect();
+        let smoothing = "training.label_smoothing";
+        assert_eq!(
+            names,
+            [
+                format!("{smoothing} = 0.0, best"),
+                format!("{smoothing} = 0.0, last"),
+                format!("{smoothing} = 0.1, best"),
+                format!("{smoothing} = 0.1, last")
+            ]
+        );
+        assert_eq!(chart.series[2].color, chart.series[3].color);
+    }
+
+    #[test]
+    fn words_stand_in_the_order_of_the_runs_and_seeds_may_be_what_is_varied() {
+        let methods = made(&[("training.method", &[json!("standard"), json!("pgd_at")])]);
+        let places: Vec<(f64, String)> = cells(&methods, "training.method").into_iter().map(|cell| (cell.x, cell.x_label)).collect();
+        assert_eq!(places, [(0.0, "standard".to_owned()), (1.0, "pgd_at".to_owned())]);
+        let seeds = made(&[("seed", &[json!(4), json!(7)])]);
+        assert_eq!(fields(&seeds), [SEED]);
+        assert_eq!(cells(&seeds, SEED).iter().map(|cell| (cell.x, cell.runs.len())).collect::<Vec<_>>(), [(4.0, 1), (7.0, 1)]);
+    }
+
+    fn metrics(sweep: &Sweep) -> BTreeMap<String, Metrics> {
+        let epochs = |offset: f64| {
+            Metrics::from_records((1..=5).map(|epoch| {
+                Record::Epoch(Epoch {
+                    epoch,
+                    learning_rate: 0.1,
+                    train_loss: Some(1.0),
+                    train_clean_accuracy: None,
+                    train_robust_accuracy: Some(0.5),
+                    test_clean_accuracy: None,
+                    test_robust_accuracy: Some(0.1 * f64::from(epoch) + offset),
+                    test_loss: None,
+                    holdout_robust_accuracy: None,
+                    seconds: 1.0,
+                    elapsed_secs: 1.0,
+                })
+            }))
+        };
+        sweep.runs.iter().enumerate().map(|(index, run)| (run.id.clone(), epochs(if index % 2 == 0 { 0.0 } else { 0.02 }))).collect()
+    }
+
+    #[test]
+    fn curves_are_the_mean_over_seeds_and_name_each_value_once() {
+        let sweep = eps_and_seeds();
+        let chart = SweepChart::over_epochs(&sweep, "attack.eps", &metrics(&sweep), Theme::Light);
+        let names: Vec<&str> = chart.series.iter().map(|series| series.name.as_str()).collect();
+        assert_eq!(names, ["2/255", "", "8/255", "", "16/255", ""]);
+        assert!((chart.series[0].points[2].spread.mean - 0.31).abs() < 1e-9);
+        assert!(SweepChart::over_epochs(&sweep, "attack.eps", &BTreeMap::new(), Theme::Light).is_empty());
+    }
+
+    #[cfg(feature = "svg")]
+    #[test]
+    fn charts_of_any_size_draw_finite_numbers() {
+        use crate::chart::svg;
+        let full = eps_and_seeds();
+        let one = made(&[("seed", &[json!(1)])]);
+        let empty = Sweep { runs: Vec::new(), ..one.clone() };
+        for sweep in [&full, &one, &empty] {
+            let field = &fields(sweep)[0];
+            for chart in [
+                SweepChart::best_and_last(sweep, field, "Radius eps", Unit::Accuracy, Theme::Light),
+                SweepChart::best_and_last(sweep, field, "Radius eps", Unit::Cas, Theme::Dark),
+                SweepChart::over_epochs(sweep, field, &metrics(sweep), Theme::Light),
+            ] {
+                for (width, height) in [(640, 320), (340, 280), (60, 40), (1, 1)] {
+                    let drawn = svg(width, height, &chart).unwrap();
+                    assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{} in {width}×{height}", chart.describe());
+                }
+            }
+        }
+        let chart = SweepChart::best_and_last(&full, "attack.eps", "Radius eps", Unit::Accuracy, Theme::Light);
+        let drawn = svg(640, 320, &chart).unwrap();
+        for text in ["2/255", "16/255", "Radius eps", "Best", "Last", "100 %"] {
+            assert!(drawn.contains(&format!(">\n{text}\n")), "{text} is missing");
+        }
+        assert!(
+            svg(640, 320, &SweepChart::best_and_last(&empty, "seed", "Seed", Unit::Cas, Theme::Light))
+                .unwrap()
+                .contains("Nothing is measured yet")
+        );
+    }
+}
