@@ -7,7 +7,7 @@ use leptos_router::hooks::use_location;
 use leptos_router::path;
 
 use crate::browser;
-use crate::pages::{AttributionPage, ComparePage, NewPage, NotFoundPage, RunPage, RunsPage, SharedPage};
+use crate::pages::{AttributionPage, ComparePage, NewPage, NotFoundPage, RunPage, RunsPage, SharedPage, SweepPage};
 use crate::place;
 use crate::theme::{ThemeSelect, provide_theme};
 
@@ -33,6 +33,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/") view=RunsPage/>
                     <Route path=path!("/new") view=NewPage/>
                     <Route path=path!("/runs/:id") view=RunPage/>
+                    <Route path=path!("/sweeps/:id") view=SweepPage/>
                     <Route path=path!("/attributions/:id") view=AttributionPage/>
                     <Route path=path!("/compare") view=ComparePage/>
                     <Route path=path!("/s/:token") view=SharedPage/>
@@ -60,7 +61,7 @@ fn Header(prefix: String) -> impl IntoView {
                 <Show when=move || !shared() fallback=|| view! { <span class="brand"><Brand/></span> }>
                     <a class="brand" href="."><Brand/></a>
                     <nav class="nav" aria-label="Main">
-                        <a href="." aria-current=current(&["/", "/runs/", "/attributions/", "/compare"])>"Runs"</a>
+                        <a href="." aria-current=current(&["/", "/runs/", "/sweeps/", "/attributions/", "/compare"])>"Runs"</a>
                         <a href="new" aria-current=current(&["/new"])>"New"</a>
                     </nav>
                 </Show>

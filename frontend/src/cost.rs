@@ -1,7 +1,9 @@
 //! What a run will do, in words and counted rather than guessed.
 
-use shared::config::{Inputs, Method, RunConfig, SplitName, TrainConfig};
+use shared::config::{Inputs, Method, RunConfig, TrainConfig};
 use shared::format;
+
+use crate::words;
 
 /// A file of a matrix, without and for each cell: 40 KB for 10 classes, 3 MB for 200.
 const MATRIX_BYTES: u64 = 33_000;
@@ -28,12 +30,12 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
                 None => ", attacked as its own run measures".to_owned(),
             };
             let matrices = if inputs.len() == 1 { "One matrix" } else { "Two matrices" };
-            vec![format!("{matrices} of {} inputs: {}{attack}.", inputs.join(" and "), split(config.split))]
+            vec![format!("{matrices} of {} inputs: {}{attack}.", inputs.join(" and "), words::split(config.split).to_lowercase())]
         }
         RunConfig::Evaluate(config) => {
             let images = match config.samples {
-                Some(samples) => format!("{} of the {}", format::count(samples.into()), split(config.split)),
-                None => format!("all {}", split(config.split)),
+                Some(samples) => format!("{} of the {}", format::count(samples.into()), words::split(config.split).to_lowercase()),
+                None => format!("all {}", words::split(config.split).to_lowercase()),
             };
             let pgd = config.pgd.as_ref().map(|pgd| match pgd.restarts {
                 1 => format!("PGD-{}", pgd.steps),
@@ -64,7 +66,7 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
                 "Grad-CAM of {} {} of each class, {}, at {checkpoints}.",
                 config.images_per_class,
                 if config.images_per_class == 1 { "image" } else { "images" },
-                split(config.split)
+                words::split(config.split).to_lowercase()
             )]
         }
         RunConfig::Import(config) => {
@@ -75,14 +77,6 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
             };
             vec![format!("Reads the file without executing anything in it. {measured}")]
         }
-    }
-}
-
-fn split(split: SplitName) -> &'static str {
-    match split {
-        SplitName::Test => "test images",
-        SplitName::Train => "training images",
-        SplitName::Holdout => "held-out images",
     }
 }
 

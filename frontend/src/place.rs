@@ -1,6 +1,6 @@
 //! Where the application lives, and the addresses of its pages. Plain text in, plain text out.
 
-use shared::config::Inputs;
+use shared::config::{Inputs, RunKind};
 use shared::view::{AttributionId, CheckpointId};
 
 /// The path prefix of the application, without a slash at its end: `/lab` for `https://host/lab/`, empty for the root.
@@ -26,6 +26,11 @@ pub fn run(id: &str) -> String {
 
 pub fn sweep(id: &str) -> String {
     format!("/sweeps/{id}")
+}
+
+/// A new run of a kind, about checkpoints such as `RUN.best`.
+pub fn new_of(kind: RunKind, checkpoints: &[String]) -> String {
+    format!("/new?kind={}&checkpoint={}", kind.id(), checkpoints.join(","))
 }
 
 pub fn new_from(run: &str) -> String {

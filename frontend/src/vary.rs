@@ -2,13 +2,10 @@
 
 use serde_json::Value;
 use shared::api::{NewSweep, SweepAxis};
-use shared::config::RunConfig;
 use shared::problem::FieldError;
+use shared::sweep;
 
 use crate::form;
-
-/// Each is checked as one types; more at once are for a script.
-const MOST_RUNS: usize = 100;
 
 /// A field that is varied, as it is typed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,45 +61,21 @@ pub fn body(config: &Value, axes: Vec<SweepAxis>) -> NewSweep {
     NewSweep { name: String::new(), config: config.clone(), axes }
 }
 
-/// What is wrong with the runs that differ from `config` in `axes`, which by itself has to be right.
+/// What is wrong with a sweep of `config`, which by itself has to be right.
 pub fn errors(config: &Value, axes: &[SweepAxis]) -> Vec<FieldError> {
-    for (index, axis) in axes.iter().enumerate() {
-        let bad = |message: &str| vec![FieldError::new("axes", message)];
-        if axis.field.is_empty() {
-            return bad("names no field to vary");
-        }
-        if axes[..index].iter().any(|other| other.field == axis.field) {
-            return bad("names the same field twice");
-        }
-        if axis.values.is_empty() {
-            return vec![FieldError::new("axes", format!("has no values for `{}`", axis.field))];
-        }
+    if axes.is_empty() {
+        return Vec::new();
     }
-    let runs = count(axes);
-    if runs > MOST_RUNS {
-        return vec![FieldError::new("axes", format!("makes {runs} runs; at most {MOST_RUNS}"))];
-    }
-    for combination in combinations(axes) {
-        let mut varied = config.clone();
-        for (axis, value) in axes.iter().zip(&combination) {
-            form::set_at(&mut varied, &axis.field, Some((*value).clone()));
-        }
-        if let Err(errors) = RunConfig::parse(&varied) {
-            let values: Vec<String> =
-                axes.iter().zip(&combination).map(|(axis, value)| format!("{} = {}", axis.field, form::text_of(Some(value)))).collect();
-            let first = errors.into_iter().next().map(|error| format!("{} {}", error.field, error.message)).unwrap_or_default();
-            return vec![FieldError::new("axes", format!("with {}: {first}", values.join(", ")))];
-        }
-    }
-    Vec::new()
+    // What the runs come to be called does not change whether they are right.
+    sweep::expand(&body(config, axes.to_vec()), "sweep").err().unwrap_or_default().into_iter().map(about_axes).collect()
 }
 
-/// Every choice of one value of each axis, the last axis fastest.
-fn combinations(axes: &[SweepAxis]) -> Vec<Vec<&Value>> {
-    axes.iter().fold(vec![Vec::new()], |chosen, axis| {
-        let with = |chosen: &Vec<_>, value| chosen.iter().copied().chain([value]).collect::<Vec<_>>();
-        chosen.iter().flat_map(|chosen| axis.values.iter().map(move |value| with(chosen, value))).collect()
-    })
+/// A run of a sweep is wrong because of a value it was given: the message belongs to the values.
+fn about_axes(error: FieldError) -> FieldError {
+    match error.field.strip_prefix("config.") {
+        Some(field) => FieldError::new("axes", format!("{field}: {}", error.message)),
+        None => error,
+    }
 }
 
 #[cfg(test)]
@@ -126,12 +99,16 @@ mod tests {
     #[test]
     fn a_sweep_is_every_combination_and_each_is_checked() {
         check(&[("attack.eps", "2/255, 4/255, 8/255"), ("seed", "0, 1")], 6, "");
-        check(&[("attack.eps", "2/255, 300")], 2, "with attack.eps = 300: attack.eps");
+        check(&[("attack.eps", "2/255, 300")], 2, "attack.eps: 300/255");
         check(&[("attack.radius", "1")], 1, "attack.radius");
-        check(&[("", "1, 2")], 2, "names no field");
-        check(&[("seed", "")], 0, "no values for `seed`");
+        check(&[("", "1, 2")], 2, "not a field");
+        check(&[("seed", "")], 0, "is empty");
         check(&[("seed", "1"), ("seed", "2")], 1, "twice");
-        check(&[("seed", "1,2,3,4,5,6,7,8,9,10,11"), ("data.label_noise", "0,.1,.2,.3,.4,.5,.6,.7,.8,.9")], 110, "110 runs");
+        check(
+            &[("seed", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21"), ("data.label_noise", "0,.1,.2,.3,.4,.5,.6,.7,.8,.9")],
+            210,
+            "210 runs",
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What was measured, in sentences, and dates and states as people read them.
 
 use shared::api::{EpochSummary, RunState, RunSummary};
+use shared::config::SplitName;
 use shared::format;
 use shared::record::Phase;
 
@@ -86,6 +87,14 @@ pub fn phase(phase: Phase) -> &'static str {
         Phase::Evaluating => "Evaluating",
         Phase::Attributing => "Computing attributions",
         Phase::Importing => "Reading files",
+    }
+}
+
+pub fn split(split: SplitName) -> &'static str {
+    match split {
+        SplitName::Test => "Test images",
+        SplitName::Train => "Training images",
+        SplitName::Holdout => "Held-out images",
     }
 }
 

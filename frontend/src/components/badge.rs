@@ -1,7 +1,8 @@
 //! The state of a run: a word, a color and, while it runs, how far it is.
 
 use leptos::prelude::*;
-use shared::api::{Run, RunState};
+use shared::api::{Run, RunState, RunSummary};
+use shared::config::RunKind;
 use shared::format;
 
 use crate::words;
@@ -13,6 +14,12 @@ pub fn StateBadge(#[prop(into)] run: Signal<Run>) -> impl IntoView {
     let class = move || run.with(|run| format!("badge badge-{}", if canceling(run) { "canceling" } else { run.state.id() }));
     let text = move || run.with(|run| if canceling(run) { "Canceling" } else { words::state(run.state) });
     view! { <span class=class>{text}</span> }
+}
+
+/// What kind of run it is.
+#[component]
+pub fn KindBadge(kind: RunKind) -> impl IntoView {
+    view! { <span class="badge badge-kind">{kind.label()}</span> }
 }
 
 /// A bar with epochs and time left; for a queued run its place.
@@ -31,7 +38,7 @@ pub fn Progress(#[prop(into)] run: Signal<Run>) -> impl IntoView {
                 }
                 .into_any(),
                 RunState::Succeeded | RunState::Failed | RunState::Canceled => {
-                    view! { <span class="progress-text">{format!("{} of {} epochs", summary.epoch, summary.epochs)}</span> }.into_any()
+                    view! { <span class="progress-text">{done(run)}</span> }.into_any()
                 }
             }
         })
@@ -48,10 +55,19 @@ fn queued(position: Option<u32>) -> String {
 
 fn running(run: &Run) -> String {
     let summary = &run.summary;
-    let epochs = format!("{} of {} epochs", summary.epoch, summary.epochs);
     match summary.seconds_left {
-        Some(seconds) if !run.canceling => format!("{epochs} · {} left", format::duration(seconds)),
-        _ => epochs,
+        Some(seconds) if !run.canceling => format!("{} · {} left", done(run), format::duration(seconds)),
+        _ => done(run),
+    }
+}
+
+/// Epochs where there are some, else a share of the whole; nothing once the whole is done.
+fn done(run: &Run) -> String {
+    let RunSummary { epoch, epochs, fraction_done, .. } = run.summary;
+    match run.config.kind() {
+        RunKind::Train => format!("{epoch} of {epochs} epochs"),
+        _ if run.state == RunState::Succeeded => String::new(),
+        _ => format!("{} done", format::percent(fraction_done)),
     }
 }
 

@@ -211,6 +211,7 @@ mod tests {
             series: vec![shared::chart::curves::Series { kind: SeriesKind::TestRobust, points: vec![(1, 0.5), (2, 0.25)] }],
             cas: vec![(2, 20.126)],
             drops: Vec::new(),
+            overfitting: Vec::new(),
             best: None,
             last: None,
             cursor: None,

@@ -2,25 +2,25 @@
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
-use shared::api::{Attribution, CheckpointInfo};
+use shared::api::{Attribution, AttributionFile, CheckpointInfo};
 use shared::chart::colors::Theme;
 use shared::chart::figure::checkpoint_name;
 use shared::chart::heatmap::Heatmap;
-use shared::config::Inputs;
+use shared::config::{Inputs, Layer};
 use shared::format;
 use shared::matrix::Matrix;
-use shared::view::{AttributionId, Lens, View};
+use shared::view::{AttributionId, CheckpointId, Lens, View};
 
 use crate::addressed::addressed;
 use crate::browser::use_title;
 use crate::components::explorer::{Cell, Explorer};
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
-use crate::components::lens_bar::{LensBar, hidden_cells};
+use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::components::share::ShareButton;
 use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched};
-use crate::place;
 use crate::theme::use_theme;
+use crate::{place, words};
 
 #[component]
 pub fn AttributionPage() -> impl IntoView {
@@ -59,7 +59,7 @@ fn Known(id: Memo<String>, fetched: Fetched<Attribution>) -> impl IntoView {
     view! {
         <AttributionHeader attribution view=Callback::new(move |()| shared_view())/>
         <Neighbors attribution lens=Signal::derive(move || lens.get())/>
-        <AttributionView attribution explorer=Explorer::new(lens)/>
+        <AttributionView attribution explorer=Explorer::new(lens) own=true/>
         <Exports id lens=Signal::derive(move || lens.get())/>
     }
 }
@@ -78,18 +78,20 @@ fn AttributionHeader(attribution: Signal<Attribution>, view: Callback<(), View>)
                     <a href=move || place::href(&place::run(&run()))>{run_title}</a>
                 </nav>
                 <h1>{title}</h1>
-                <p class="subline">{move || attribution.with(|attribution| inputs_text(attribution.file.inputs))}</p>
+                <p class="subline">{move || attribution.with(|attribution| inputs_text(&attribution.file))}</p>
             </div>
             <div class="actions"><ShareButton view=move || view.run(())/></div>
         </header>
     }
 }
 
-pub fn inputs_text(inputs: Inputs) -> &'static str {
-    match inputs {
-        Inputs::Adversarial => "Adversarial test images",
-        Inputs::Clean => "Clean test images",
-    }
+/// `Adversarial test images`.
+pub fn inputs_text(file: &AttributionFile) -> String {
+    let inputs = match file.inputs {
+        Inputs::Adversarial => "Adversarial",
+        Inputs::Clean => "Clean",
+    };
+    format!("{inputs} {}", words::split(file.split).to_lowercase())
 }
 
 /// The checkpoints before and after this one, and the same one on other inputs.
@@ -153,39 +155,80 @@ fn neighbors(epochs: &[u32], epoch: u32) -> (Option<u32>, Option<u32>) {
 
 /// The matrix with everything needed to read it: also what the reader of a link sees.
 #[component]
-pub fn AttributionView(#[prop(into)] attribution: Signal<Attribution>, explorer: Explorer) -> impl IntoView {
+pub fn AttributionView(
+    #[prop(into)] attribution: Signal<Attribution>,
+    explorer: Explorer,
+    /// Whether other pages can be asked for: the reader of a link has none.
+    own: bool,
+) -> impl IntoView {
     let theme = use_theme();
     let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
+    let control = RwSignal::new(false);
+    let has_control = Memo::new(move |_| attribution.with(|attribution| attribution.file.weight_matrix.is_some()));
+    let shown = Memo::new(move |_| {
+        let control = control.get();
+        attribution.with(|attribution| if control { of_weights(attribution) } else { None }.unwrap_or_else(|| attribution.clone()))
+    });
     let heatmap = Memo::new(move |_| {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-        attribution.with(|attribution| Heatmap::of(attribution, &plain_lens.get(), theme))
+        shown.with(|shown| Heatmap::of(shown, &plain_lens.get(), theme))
     });
-    let name = Signal::derive(move || attribution.with(checkpoint_name));
+    let name = Signal::derive(move || {
+        let checkpoint = attribution.with(checkpoint_name);
+        if control.get() { format!("Rows of W, {checkpoint}") } else { checkpoint }
+    });
     let figures = Signal::derive(move || attribution.with(figures));
     view! {
         <KeyFigures figures/>
         <div class="split">
             <div class="stack">
             <section class="panel" aria-label="Heatmap">
+                <Show when=move || has_control.get()>
+                    <Segments
+                        legend="Matrix" name="matrix" value=control.into() set=move |on| control.set(on)
+                        options=vec![(false, "Attribution"), (true, "Rows of W alone")]
+                    />
+                </Show>
+                {move || control.get().then(|| view! {
+                    <p class="muted">"The control: cosines of the classes' weights, whatever the images. What differs from it comes from the features."</p>
+                })}
                 <LensBar explorer hidden=Signal::derive(move || heatmap.with(hidden_cells))/>
                 <HeatmapView name heatmap explorer/>
                 <MatrixTable heatmap/>
             </section>
-            <Provenance attribution/>
+            <Provenance attribution own/>
             </div>
             <div class="stack">
-                <PairCard attribution explorer/>
+                <PairCard attribution shown explorer/>
                 <ClassTable attribution/>
             </div>
         </div>
     }
 }
 
+/// The same with the rows of W in place of the attribution.
+fn of_weights(attribution: &Attribution) -> Option<Attribution> {
+    let matrix = attribution.file.weight_matrix.clone()?;
+    Some(Attribution { file: AttributionFile { matrix, bootstrap: None, ..attribution.file.clone() }, ..attribution.clone() })
+}
+
+/// `[8.4, 9.7], 95 %`.
+fn interval(low: f64, high: f64, digits: usize) -> String {
+    format!("[{}, {}], 95 %", format::decimal(low, digits), format::decimal(high, digits))
+}
+
 fn figures(attribution: &Attribution) -> Vec<Figure> {
     let Attribution { file, clean_accuracy, robust_accuracy, .. } = attribution;
     let pairs = file.matrix.classes() * file.matrix.classes().saturating_sub(1);
     vec![
-        Figure::new("CAS", format::decimal(file.cas, 2), format!("of {pairs} ordered pairs")),
+        Figure::new(
+            "CAS",
+            format::decimal(file.cas, 2),
+            match &file.bootstrap {
+                Some(bootstrap) => interval(bootstrap.cas_low, bootstrap.cas_high, 2),
+                None => format!("of {pairs} ordered pairs"),
+            },
+        ),
         Figure::new("CAS / K(K−1)", format::decimal(file.cas_normalized, 4), "mean over ordered pairs"),
         Figure::new("Robust accuracy", format::percent(*robust_accuracy), "of the checkpoint, whole test set"),
         Figure::new("Clean accuracy", format::percent(*clean_accuracy), "of the checkpoint, whole test set"),
@@ -194,10 +237,16 @@ fn figures(attribution: &Attribution) -> Vec<Figure> {
 
 /// What is known of the pair one points at.
 #[component]
-fn PairCard(attribution: Signal<Attribution>, explorer: Explorer) -> impl IntoView {
+fn PairCard(
+    attribution: Signal<Attribution>,
+    /// With the matrix that is shown.
+    shown: Memo<Attribution>,
+    explorer: Explorer,
+) -> impl IntoView {
     let content = move || {
         let cell = explorer.current()?;
-        attribution.with(|attribution| {
+        let sent = attribution.with(|attribution| confused(&attribution.file, cell));
+        shown.with(|attribution| {
             let file = &attribution.file;
             let pair = Pair::of(&file.matrix, cell)?;
             let name = |class: usize| file.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
@@ -207,8 +256,12 @@ fn PairCard(attribution: Signal<Attribution>, explorer: Explorer) -> impl IntoVi
                 <p class="pair-name">{format!("{} · {}", name(i), name(j))}</p>
                 <dl class="facts">
                     <div><dt>"Cosine"</dt><dd>{format::decimal(pair.value, 4)}</dd></div>
+                    {file.bootstrap.as_ref().filter(|bootstrap| i.max(j) < bootstrap.low.classes()).map(|bootstrap| view! {
+                        <div><dt>"Interval"</dt><dd>{interval(bootstrap.low.get(i, j), bootstrap.high.get(i, j), 3)}</dd></div>
+                    })}
                     {pair.rank.map(|(rank, pairs)| view! { <div><dt>"Rank"</dt><dd>{format!("{rank} of {pairs} pairs")}</dd></div> })}
                     <div><dt>"Norms"</dt><dd>{format!("{} · {}", norm(i), norm(j))}</dd></div>
+                    {sent.into_iter().map(|(what, images)| view! { <div><dt>{what}</dt><dd>{images}</dd></div> }).collect_view()}
                 </dl>
             })
         })
@@ -222,6 +275,19 @@ fn PairCard(attribution: Signal<Attribution>, explorer: Explorer) -> impl IntoVi
             )}
         </section>
     }
+}
+
+/// How many images of two classes are taken for themselves and for each other, on the inputs of the matrix.
+fn confused(file: &AttributionFile, (i, j): Cell) -> Vec<(String, String)> {
+    let name = |class: usize| file.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
+    let line = |from: usize, to: usize| {
+        let row = file.confusion.get(from)?;
+        let (count, total) = (*row.get(to)?, row.iter().sum::<u32>());
+        let share = f64::from(count) / f64::from(total.max(1));
+        Some((format!("{} → {}", name(from), name(to)), format!("{count} of {total} ({})", format::percent(share))))
+    };
+    let pairs = if i == j { vec![(i, i)] } else { vec![(i, j), (j, i), (i, i), (j, j)] };
+    pairs.into_iter().filter_map(|(from, to)| line(from, to)).collect()
 }
 
 /// A cell among the others.
@@ -292,7 +358,21 @@ fn ClassTable(attribution: Signal<Attribution>) -> impl IntoView {
 
 /// What the matrix was computed from.
 #[component]
-fn Provenance(attribution: Signal<Attribution>) -> impl IntoView {
+fn Provenance(
+    attribution: Signal<Attribution>,
+    /// Whether there is a way to the checkpoint.
+    own: bool,
+) -> impl IntoView {
+    let checkpoint = move || {
+        let name = attribution.with(|attribution| attribution.file.checkpoint_name(&attribution.run));
+        match name.parse::<CheckpointId>() {
+            Ok(CheckpointId { run, epoch }) if own => {
+                let address = place::href(&format!("{}?epoch={epoch}", place::run(&run)));
+                view! { <a href=address>{name}</a> }.into_any()
+            }
+            _ => name.into_any(),
+        }
+    };
     let facts = move || {
         attribution.with(provenance).into_iter().map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> }).collect_view()
     };
@@ -302,6 +382,7 @@ fn Provenance(attribution: Signal<Attribution>) -> impl IntoView {
             <h2>"Provenance"</h2>
             <dl class="facts">
                 {facts}
+                <div><dt>"Checkpoint"</dt><dd>{checkpoint}</dd></div>
                 <div><dt>"Checkpoint SHA-256"</dt><dd><code class="hash">{hash}</code></dd></div>
             </dl>
         </section>
@@ -321,15 +402,27 @@ fn provenance(attribution: &Attribution) -> Vec<(&'static str, String)> {
             if attack.random_start { "random start" } else { "from the image" },
         ),
     };
+    let bootstrap =
+        file.bootstrap.as_ref().map(|bootstrap| format!("95 %, {} resamples of the images", format::count(bootstrap.resamples.into())));
     let samples: u64 = file.class_counts.iter().copied().map(u64::from).sum();
     vec![
         ("Run", attribution.run.clone()),
         ("Epoch", file.epoch.to_string()),
+        ("Images", words::split(file.split).to_owned()),
         ("Attack", attack),
-        ("Samples", format!("{} in {} classes", format::count(samples), file.class_names.len())),
-        ("Features", format::count(u64::from(file.feature_dim))),
+        ("Samples", format!("{} in {} classes; {}", format::count(samples), file.class_names.len(), file.subset.label().to_lowercase())),
+        ("Aggregation", file.aggregation.label().to_owned()),
+        ("Features", format!("{} of {}", format::count(u64::from(file.feature_dim)), layer(file.layer))),
+        ("Intervals", bootstrap.unwrap_or_else(|| "none drawn".to_owned())),
         ("Computed in", format::duration(file.seconds)),
     ]
+}
+
+fn layer(layer: Layer) -> String {
+    match layer {
+        Layer::Penultimate => "the penultimate layer".to_owned(),
+        Layer::Stage(stage) => format!("stage {stage}, averaged over positions, with a read-out of its own"),
+    }
 }
 
 /// The matrix as files: numbers as they are, pictures through the lens.

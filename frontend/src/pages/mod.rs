@@ -7,6 +7,7 @@ mod not_found;
 mod run;
 mod runs;
 mod share;
+mod sweep;
 
 pub use attribution::AttributionPage;
 pub use compare::ComparePage;
@@ -15,3 +16,4 @@ pub use not_found::NotFoundPage;
 pub use run::RunPage;
 pub use runs::RunsPage;
 pub use share::SharedPage;
+pub use sweep::SweepPage;

@@ -7,12 +7,14 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use shared::api::{EpochSummary, Run, RunPage, RunState};
+use shared::config::RunKind;
 use shared::problem::Problem;
+use shared::record::EvaluationStep;
 use shared::{format, preset};
 
 use crate::addressed::{Addressed, addressed};
 use crate::browser::{use_open, use_title};
-use crate::components::badge::{Progress, StateBadge};
+use crate::components::badge::{KindBadge, Progress, StateBadge};
 use crate::components::dialog::Dialog;
 use crate::components::health::WorkerBanner;
 use crate::components::spark::Spark;
@@ -30,6 +32,7 @@ const RUNS_ADDRESS: &str = "api/runs?limit=500";
 struct Filter {
     text: String,
     state: Option<RunState>,
+    kind: Option<RunKind>,
 }
 
 impl Filter {
@@ -37,19 +40,27 @@ impl Filter {
     fn shows(&self, run: &Run) -> bool {
         let text = self.text.trim().to_lowercase();
         let found = |hay: &str| hay.to_lowercase().contains(&text);
-        self.state.is_none_or(|state| state == run.state) && (found(&run.title) || found(&run.id))
+        let sweep = run.config.as_train().and_then(|config| config.sweep.as_deref());
+        self.state.is_none_or(|state| state == run.state)
+            && self.kind.is_none_or(|kind| kind == run.config.kind())
+            && (found(&run.title) || found(&run.id) || sweep.is_some_and(found))
     }
 
     fn address(&self) -> String {
         let text = (!self.text.is_empty()).then(|| format!("q={}", place::encoded(&self.text)));
         let state = self.state.map(|state| format!("state={}", state.id()));
-        let query: Vec<String> = text.into_iter().chain(state).collect();
+        let kind = self.kind.map(|kind| format!("kind={}", kind.id()));
+        let query: Vec<String> = text.into_iter().chain(state).chain(kind).collect();
         if query.is_empty() { "/".to_owned() } else { format!("/?{}", query.join("&")) }
     }
 }
 
 fn state_of(id: &str) -> Option<RunState> {
     RunState::ALL.into_iter().find(|state| state.id() == id)
+}
+
+fn kind_of(id: &str) -> Option<RunKind> {
+    RunKind::ALL.into_iter().find(|kind| kind.id() == id)
 }
 
 #[component]
@@ -88,7 +99,11 @@ pub fn RunsPage() -> impl IntoView {
     }
 
     let filter = addressed(
-        |query| Filter { text: query.get("q").unwrap_or_default(), state: query.get("state").and_then(|id| state_of(&id)) },
+        |query| Filter {
+            text: query.get("q").unwrap_or_default(),
+            state: query.get("state").and_then(|id| state_of(&id)),
+            kind: query.get("kind").and_then(|id| kind_of(&id)),
+        },
         Filter::address,
     );
     let some = Memo::new(move |_| runs.with(|runs| matches!(runs, Load::Ready(runs) if !runs.is_empty())));
@@ -168,7 +183,7 @@ fn FilterBar(filter: Addressed<Filter>) -> impl IntoView {
                     class="input"
                     id="filter-text"
                     type="search"
-                    placeholder="Title or id"
+                    placeholder="Title, id or sweep"
                     prop:value=move || filter.get().text
                     on:input=move |event| filter.update(|filter| filter.text = event_target_value(&event))
                 />
@@ -180,6 +195,17 @@ fn FilterBar(filter: Addressed<Filter>) -> impl IntoView {
                     {RunState::ALL
                         .map(|state| view! {
                             <option value=state.id() prop:selected=move || filter.get().state == Some(state)>{words::state(state)}</option>
+                        })
+                        .collect_view()}
+                </select>
+            </div>
+            <div class="field">
+                <label class="field-label" for="filter-kind">"Kind"</label>
+                <select class="input" id="filter-kind" on:change=move |event| filter.update(|filter| filter.kind = kind_of(&event_target_value(&event)))>
+                    <option value="" prop:selected=move || filter.get().kind.is_none()>"All"</option>
+                    {RunKind::ALL
+                        .map(|kind| view! {
+                            <option value=kind.id() prop:selected=move || filter.get().kind == Some(kind)>{kind.label()}</option>
                         })
                         .collect_view()}
                 </select>
@@ -202,6 +228,7 @@ fn RunTable(runs: Signal<Vec<Run>>, filter: Addressed<Filter>, refresh: impl Fn(
                 <thead>
                     <tr>
                         <th scope="col">"Run"</th>
+                        <th scope="col">"Kind"</th>
                         <th scope="col">"State"</th>
                         <th scope="col" class="number">"Best robust"</th>
                         <th scope="col" class="number">"Last robust"</th>
@@ -263,6 +290,7 @@ fn RowCells(
             refresh();
         });
     };
+    let (kind, sweep) = run.with_untracked(|run| (run.config.kind(), run.config.as_train().and_then(|config| config.sweep.clone())));
     let best = move |value: fn(&EpochSummary) -> Option<f64>| run.with(|run| run.summary.best.as_ref().and_then(value));
     let last = move |value: fn(&EpochSummary) -> Option<f64>| run.with(|run| run.summary.last.as_ref().and_then(value));
     let cas = move || match (best(|epoch| epoch.cas), last(|epoch| epoch.cas)) {
@@ -273,19 +301,33 @@ fn RowCells(
     let finished = Memo::new(move |_| run.with(|run| run.state.is_finished()));
     let spark = Memo::new(move |_| run.with(|run| run.summary.spark.clone()));
     let (id, created) = run.with_untracked(|run| (run.id.clone(), run.created_at.clone()));
+    let numbers = match kind {
+        RunKind::Train | RunKind::Import => view! {
+            <td class="number" data-label="Best robust">{move || format::percent(best(|epoch| epoch.robust_accuracy))}</td>
+            <td class="number" data-label="Last robust">{move || format::percent(last(|epoch| epoch.robust_accuracy))}</td>
+            <td class="number" data-label="Gap">{move || run.with(|run| format::points(words::gap(&run.summary)))}</td>
+            <td class="number" data-label="CAS best → last">{cas}</td>
+            <td>{move || view! { <Spark values=spark.get()/> }}</td>
+        }
+        .into_any(),
+        RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency => view! {
+            <td class="number" colspan="3" data-label="Measured">{move || run.with(|run| measured(&run.summary.evaluation))}</td>
+            <td class="number" data-label="CAS">{move || format::decimal(run.with(|run| run.summary.cas), 1)}</td>
+            <td></td>
+        }
+        .into_any(),
+    };
     view! {
         <tr>
             <th scope="row" class="run-name">
                 <a href=place::href(&place::run(&id))>{move || run.with(|run| run.title.clone())}</a>
                 <span class="run-id">{id.clone()}</span>
                 <time class="when" datetime=created.clone()>{words::minute(&created)}" UTC"</time>
+                {sweep.map(|sweep| view! { <a class="run-sweep" href=place::href(&place::sweep(&sweep))>{format!("Sweep {sweep}")}</a> })}
             </th>
+            <td><KindBadge kind/></td>
             <td><div class="run-state"><StateBadge run/><Progress run/></div></td>
-            <td class="number" data-label="Best robust">{move || format::percent(best(|epoch| epoch.robust_accuracy))}</td>
-            <td class="number" data-label="Last robust">{move || format::percent(last(|epoch| epoch.robust_accuracy))}</td>
-            <td class="number" data-label="Gap">{move || run.with(|run| format::points(words::gap(&run.summary)))}</td>
-            <td class="number" data-label="CAS best → last">{cas}</td>
-            <td>{move || view! { <Spark values=spark.get()/> }}</td>
+            {numbers}
             <td>
                 <div class="row-actions">
                     {move || compare.get().map(|address| view! { <a href=place::href(&address)>"Compare"</a> })}
@@ -301,6 +343,15 @@ fn RowCells(
                 </div>
             </td>
         </tr>
+    }
+}
+
+/// What an evaluation says in a row: its weakest number so far, and what it is of.
+fn measured(steps: &[EvaluationStep]) -> String {
+    match steps {
+        [] => format::decimal(None, 1),
+        [clean] => format!("clean {}", format::percent(clean.accuracy)),
+        [clean, .., last] => format!("{} robust · clean {}", format::percent(last.accuracy), format::percent(clean.accuracy)),
     }
 }
 
@@ -370,19 +421,32 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_looks_at_title_id_and_state() {
-        let shown = |text: &str, state| Filter { text: text.into(), state }.shows(&run("Demo on Digits", RunState::Failed));
+    fn the_filter_looks_at_title_id_state_and_kind() {
+        let shown = |text: &str, state| Filter { text: text.into(), state, kind: None }.shows(&run("Demo on Digits", RunState::Failed));
         assert!(shown("", None));
         assert!(shown(" digits", Some(RunState::Failed)));
         assert!(shown("7F3A", None));
         assert!(!shown("cifar", None));
         assert!(!shown("", Some(RunState::Running)));
+        let of_kind = |kind| Filter { kind: Some(kind), ..Filter::default() }.shows(&run("Demo", RunState::Failed));
+        assert!(of_kind(RunKind::Train) && !of_kind(RunKind::Evaluate));
     }
 
     #[test]
     fn the_filter_is_in_the_address() {
         assert_eq!(Filter::default().address(), "/");
-        assert_eq!(Filter { text: "a b".into(), state: Some(RunState::Queued) }.address(), "/?q=a%20b&state=queued");
+        assert_eq!(
+            Filter { text: "a b".into(), state: Some(RunState::Queued), kind: Some(RunKind::Import) }.address(),
+            "/?q=a%20b&state=queued&kind=import"
+        );
+    }
+
+    #[test]
+    fn an_evaluation_shows_its_weakest_number() {
+        let step = |attack: &str, accuracy| EvaluationStep { attack: attack.into(), attacked: 10, broken: 1, accuracy, seconds: 1.0 };
+        assert_eq!(measured(&[]), "–");
+        assert_eq!(measured(&[step("clean", 0.9)]), "clean 90.0 %");
+        assert_eq!(measured(&[step("clean", 0.9), step("APGD-CE", 0.5), step("Square", 0.45)]), "45.0 % robust · clean 90.0 %");
     }
 
     #[test]

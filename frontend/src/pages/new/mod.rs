@@ -90,7 +90,7 @@ pub fn NewPage() -> impl IntoView {
     let query = use_query_map();
     let origin = Memo::new(move |_| query.with(|query| Origin::of(|name| query.get(name))));
     // Whoever has not said where to start from is shown what there is.
-    let browsing = Memo::new(move |_| query.with(|query| query.get("preset").is_none()));
+    let browsing = Memo::new(move |_| query.with(|query| query.get("preset").is_none() && query.get("from").is_none()));
     let presets = fetched::<Vec<Preset>>(|| Some("api/presets".to_owned()));
     view! {
         <header class="page-header"><h1>"New run"</h1></header>

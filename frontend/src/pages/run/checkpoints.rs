@@ -1,0 +1,268 @@
+//! The kept checkpoints of a run, what can be measured of them, and the matrix of the selected one.
+
+use leptos::prelude::*;
+use shared::api::{Attribution, Run};
+use shared::chart::colors::Theme;
+use shared::chart::heatmap::Heatmap;
+use shared::config::{Inputs, RunKind};
+use shared::format;
+use shared::record::Metrics;
+use shared::view::Lens;
+
+use super::Selection;
+use crate::addressed::Addressed;
+use crate::components::dialog::Dialog;
+use crate::components::explorer::Explorer;
+use crate::components::heatmap::HeatmapView;
+use crate::components::lens_bar::Segments;
+use crate::load::{Fetched, Placeholder, fetched, shown};
+use crate::place;
+use crate::theme::use_theme;
+
+/// The kept epoch nearest to one.
+pub fn nearest_checkpoint(metrics: &Metrics, epoch: u32) -> Option<u32> {
+    metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).min_by_key(|kept| kept.abs_diff(epoch))
+}
+
+/// The kept checkpoints; arrow keys walk through them and take the matrix along.
+#[component]
+pub fn CheckpointTable(
+    run: Signal<Run>,
+    metrics: Signal<Metrics>,
+    selection: Addressed<Selection>,
+    selected: Memo<Option<u32>>,
+    own: bool,
+) -> impl IntoView {
+    let epochs =
+        Memo::new(move |_| metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
+    let measuring = RwSignal::new(None::<String>);
+    let run_id = run.with_untracked(|run| run.id.clone());
+    let row = move |epoch: u32| {
+        let row = Memo::new(move |_| metrics.with(|metrics| CheckpointRow::of(metrics, epoch)));
+        let id = run.with_untracked(|run| run.id.clone());
+        let choose = move |_| selection.update(|selection| selection.epoch = Some(epoch));
+        let name = format!("Epoch {epoch}");
+        let links = own.then(|| {
+            let link = {
+                let id = id.clone();
+                move |inputs: Inputs, text: &'static str, there: bool| {
+                    let label = format!("Heatmap of epoch {epoch}, {} inputs", inputs.id());
+                    there.then(|| view! { <a href=place::href(&place::attribution(&id, epoch, inputs)) aria-label=label>{text}</a> })
+                }
+            };
+            view! {
+                <td>
+                    <div class="row-links">
+                        {move || row.with(|row| link(Inputs::Adversarial, "Adversarial", row.adversarial))}
+                        {
+                            let id = id.clone();
+                            move || row.with(|row| row.clean).then(|| view! {
+                                <a href=place::href(&place::attribution(&id, epoch, Inputs::Clean)) aria-label=format!("Heatmap of epoch {epoch}, clean inputs")>"Clean"</a>
+                            })
+                        }
+                    </div>
+                </td>
+                <td>
+                    <a rel="external" download="" href=place::checkpoint_file(&id, epoch) aria-label=format!("Download epoch {epoch} as safetensors")>
+                        {move || row.with(|row| format::bytes(row.size_bytes))}
+                    </a>
+                </td>
+                <td>
+                    <button
+                        class="link" type="button" aria-haspopup="dialog" aria-label=format!("Measure epoch {epoch}")
+                        on:click=move |_| measuring.set(Some(row.with(|row| row.name(epoch))))
+                    >"Measure …"</button>
+                </td>
+            }
+        });
+        view! {
+            <tr class:selected=move || selected.get() == Some(epoch)>
+                <th scope="row">
+                    <label class="choice">
+                        <input type="radio" name="checkpoint" aria-label=name prop:checked=move || selected.get() == Some(epoch) on:change=choose/>
+                        <span>{epoch}</span>
+                        {move || row.with(|row| row.is_best).then(|| view! { <span class="tag">"best"</span> })}
+                        {move || row.with(|row| row.is_last).then(|| view! { <span class="tag">"last"</span> })}
+                    </label>
+                </th>
+                <td class="number">{move || row.with(|row| format::percent(row.clean_accuracy))}</td>
+                <td class="number">{move || row.with(|row| format::percent(row.robust_accuracy))}</td>
+                <td class="number">{move || row.with(|row| format::decimal(row.cas, 2))}</td>
+                {links}
+            </tr>
+        }
+    };
+    view! {
+        <div class="table-box table-box-tall" role="region" aria-label="Checkpoints" tabindex="0">
+            <table class="table table-dense">
+                <thead>
+                    <tr>
+                        <th scope="col">"Epoch"</th>
+                        <th scope="col" class="number">"Clean"</th>
+                        <th scope="col" class="number">"Robust"</th>
+                        <th scope="col" class="number">"CAS"</th>
+                        {own.then(|| view! {
+                            <th scope="col">"Heatmap"</th>
+                            <th scope="col">"Weights"</th>
+                            <th scope="col"><span class="visually-hidden">"Measure"</span></th>
+                        })}
+                    </tr>
+                </thead>
+                <tbody><For each=move || epochs.get() key=|epoch| *epoch children=row/></tbody>
+            </table>
+        </div>
+        {own.then(|| view! { <MeasureDialog run=run_id checkpoint=measuring/> })}
+    }
+}
+
+/// What can be measured of a checkpoint, each with the form for it.
+#[component]
+fn MeasureDialog(
+    run: String,
+    /// `best`, `last` or `e12` while it is asked about.
+    checkpoint: RwSignal<Option<String>>,
+) -> impl IntoView {
+    let links = move || {
+        let name = |which: &str| format!("{run}.{which}");
+        let which = checkpoint.get().unwrap_or_default();
+        // One compares best and last; another epoch is compared with the best.
+        let other = if which == "best" { "last" } else { "best" };
+        let link = |kind: RunKind, checkpoints: &[String], title: &'static str, text: &'static str| {
+            let href = place::href(&place::new_of(kind, checkpoints));
+            view! { <li><a href=href>{title}</a><p class="muted">{text}</p></li> }
+        };
+        view! {
+            <ul class="measures">
+                {link(RunKind::Evaluate, &[name(&which)], "AutoAttack", "The robust accuracy that papers report, or PGD with restarts.")}
+                {link(RunKind::Attribute, &[name(&which)], "Attribution", "The matrix on other images, inputs, samples or layers, with intervals.")}
+                {link(RunKind::Saliency, &[name(&which), name(other)], "Grad-CAM", "Where it looks, beside the best or the last checkpoint on the same images.")}
+            </ul>
+        }
+    };
+    view! {
+        <Dialog open=Signal::derive(move || checkpoint.with(Option::is_some)) close=move || checkpoint.set(None) title="Measure a checkpoint">
+            {links.clone()}
+        </Dialog>
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct CheckpointRow {
+    is_best: bool,
+    is_last: bool,
+    clean_accuracy: Option<f64>,
+    robust_accuracy: Option<f64>,
+    /// Of adversarial inputs.
+    cas: Option<f64>,
+    adversarial: bool,
+    clean: bool,
+    size_bytes: u64,
+}
+
+impl CheckpointRow {
+    /// As a configuration names it.
+    fn name(&self, epoch: u32) -> String {
+        match (self.is_best, self.is_last) {
+            (true, _) => "best".to_owned(),
+            (false, true) => "last".to_owned(),
+            (false, false) => format!("e{epoch}"),
+        }
+    }
+
+    fn of(metrics: &Metrics, epoch: u32) -> Self {
+        let measured = metrics.epochs.iter().find(|entry| entry.epoch == epoch);
+        let has = |inputs: Inputs| metrics.cas(epoch, inputs).is_some();
+        let size = metrics.checkpoints.iter().find(|checkpoint| checkpoint.epoch == epoch).map(|checkpoint| checkpoint.size_bytes);
+        CheckpointRow {
+            is_best: metrics.best().is_some_and(|best| best.epoch == epoch),
+            is_last: metrics.last().is_some_and(|last| last.epoch == epoch),
+            clean_accuracy: measured.and_then(|entry| entry.test_clean_accuracy),
+            robust_accuracy: measured.and_then(|entry| entry.test_robust_accuracy),
+            cas: metrics.cas(epoch, Inputs::Adversarial),
+            adversarial: has(Inputs::Adversarial),
+            clean: has(Inputs::Clean),
+            size_bytes: size.unwrap_or_default(),
+        }
+    }
+}
+
+/// The matrix of the selected checkpoint.
+#[component]
+pub fn InlineHeatmap(
+    run: Signal<Run>,
+    metrics: Signal<Metrics>,
+    selection: Addressed<Selection>,
+    selected: Memo<Option<u32>>,
+) -> impl IntoView {
+    let id = run.with_untracked(|run| run.id.clone());
+    let inputs = Signal::derive(move || selection.get().inputs);
+    // Asked for only once it is there.
+    let wanted = Memo::new(move |_| {
+        let (epoch, inputs) = (selected.get()?, inputs.get());
+        metrics.with(|metrics| metrics.cas(epoch, inputs)).map(|_| place::attribution_id(&id, epoch, inputs).to_string())
+    });
+    let attribution = fetched::<Attribution>(move || wanted.get().map(|id| format!("api/attributions/{id}")));
+    let choose = move |inputs: Inputs| selection.update(|selection| selection.inputs = inputs);
+    let present = Memo::new(move |_| wanted.get().is_some());
+    let explorer = Explorer::new(Addressed::local(Lens::default()));
+    let heatmap = move || {
+        if !present.get() {
+            return view! { <p class="muted">"This checkpoint has no matrix of these inputs, or not yet."</p> }.into_any();
+        }
+        view! { <Loaded attribution explorer/> }.into_any()
+    };
+    view! {
+        <div class="inline-heatmap">
+            <Segments
+                legend="Inputs" name="inputs" value=inputs set=choose
+                options=vec![(Inputs::Adversarial, "Adversarial"), (Inputs::Clean, "Clean")]
+            />
+            {heatmap}
+        </div>
+    }
+}
+
+/// Keeps its canvas while one walks from checkpoint to checkpoint.
+#[component]
+pub fn Loaded(attribution: Fetched<Attribution>, explorer: Explorer) -> impl IntoView {
+    let theme = use_theme();
+    let known = Memo::new(move |former: Option<&Option<Attribution>>| attribution.ready().or_else(|| former.cloned().flatten()));
+    let there = Memo::new(move |_| known.with(Option::is_some));
+    let with = move |text: fn(&Attribution) -> String| move || known.with(|known| known.as_ref().map(text).unwrap_or_default());
+    let caption = with(|attribution| {
+        let inputs = crate::pages::attribution::inputs_text(&attribution.file).to_lowercase();
+        format!("Epoch {}, {inputs}: CAS {}", attribution.file.epoch, format::decimal(attribution.file.cas, 2))
+    });
+    let link = with(|attribution| place::href(&format!("/attributions/{}", attribution.id)));
+    let view = move || {
+        let heatmap = Memo::new(move |_| {
+            let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
+            known.with(|known| Heatmap::of(known.as_ref().expect("shown only once known"), &Lens::default(), theme))
+        });
+        view! {
+            <p class="caption" aria-live="polite">{caption}" "<a href=link>"Open"</a></p>
+            <HeatmapView name=Signal::derive(caption) heatmap explorer/>
+        }
+    };
+    move || if there.get() { view().into_any() } else { shown(attribution, Placeholder::Matrix, |_| ()).into_any() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::metrics;
+    use super::*;
+
+    #[test]
+    fn a_point_of_the_curves_leads_to_the_nearest_checkpoint() {
+        assert_eq!(nearest_checkpoint(&metrics(), 1), Some(2));
+        assert_eq!(nearest_checkpoint(&metrics(), 9), Some(3));
+        assert_eq!(nearest_checkpoint(&Metrics::default(), 9), None);
+    }
+
+    #[test]
+    fn a_row_has_what_was_measured_of_its_epoch() {
+        let row = CheckpointRow::of(&metrics(), 2);
+        assert!(row.is_best && !row.is_last && row.adversarial && !row.clean);
+        assert_eq!((row.robust_accuracy, row.cas, row.size_bytes), (Some(0.6), Some(20.0), 7));
+    }
+}

@@ -1,0 +1,275 @@
+//! An evaluation: the number to report, attack by attack and class by class.
+
+use leptos::prelude::*;
+use shared::api::{EvaluationFile, Run, RunState};
+use shared::config::{EvaluateConfig, RunConfig};
+use shared::format;
+use shared::record::{EvaluationStep, Metrics};
+
+use super::subject::Subject;
+use super::training::Phase;
+use crate::components::heatmap::is_open;
+use crate::components::key_figures::{Figure, KeyFigures};
+use crate::load::{Placeholder, fetched, shown};
+
+/// More classes than this are no table that anybody reads.
+const LARGEST_TABLE: usize = 20;
+const CONFUSIONS: usize = 12;
+
+#[component]
+pub fn EvaluationView(
+    run: Signal<Run>,
+    metrics: Signal<Metrics>,
+    /// Whether more can be asked for than what the records say.
+    own: bool,
+) -> impl IntoView {
+    let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
+    let RunConfig::Evaluate(config) = config else { return ().into_any() };
+    let complete = Memo::new(move |_| own && run.with(|run| run.state == RunState::Succeeded));
+    let file = fetched::<EvaluationFile>(move || complete.get().then(|| format!("api/runs/{id}/evaluation")));
+    let steps = Memo::new(move |_| metrics.with(|metrics| metrics.evaluation.clone()));
+    let subject = config.checkpoint.clone();
+    let figures = Signal::derive(move || {
+        let threat = file.ready().map(|file| format!("{} {}", file.norm.symbol(), file.eps.long()));
+        figures(&steps.get(), &threat.unwrap_or_else(|| threat_model(&config)))
+    });
+    let report = move || match file.ready() {
+        Some(file) => Some(file.report),
+        None => so_far(&steps.get()).filter(|_| run.with(|run| run.state == RunState::Running)),
+    };
+    view! {
+        <KeyFigures figures/>
+        {move || report().map(|report| view! { <p class="finding" aria-live="polite">{report}</p> })}
+        <section class="panel" aria-labelledby="steps-title">
+            <div class="panel-header">
+                <h2 id="steps-title">"Attack by attack"</h2>
+                <Phase run metrics/>
+            </div>
+            <StepTable steps/>
+            <Subject checkpoints=vec![subject] own/>
+        </section>
+        {move || complete.get().then(|| shown(file, Placeholder::Rows, |file| view! { <ByClass file/> }))}
+    }
+    .into_any()
+}
+
+fn threat_model(config: &EvaluateConfig) -> String {
+    match (config.norm, config.eps) {
+        (Some(norm), Some(eps)) => format!("{} {}", norm.symbol(), eps.long()),
+        (None, Some(eps)) => format!("eps {}", eps.long()),
+        _ => "threat model of the checkpoint's run".to_owned(),
+    }
+}
+
+fn figures(steps: &[EvaluationStep], threat: &str) -> Vec<Figure> {
+    let attacked = steps.iter().skip(1).next_back();
+    let clean = steps.first();
+    vec![
+        Figure::new("Robust accuracy", format::percent(attacked.map(|step| step.accuracy)), threat),
+        Figure::new("Clean accuracy", format::percent(clean.map(|step| step.accuracy)), "the same images, not attacked"),
+        Figure::new(
+            "Images",
+            clean.map_or_else(|| "–".to_owned(), |step| format::count(step.attacked.into())),
+            attacked.map_or_else(|| "no attack is done yet".to_owned(), |step| format!("after {}", step.attack)),
+        ),
+    ]
+}
+
+/// What is known while attacks are still to come.
+fn so_far(steps: &[EvaluationStep]) -> Option<String> {
+    let (first, attacks) = steps.split_first()?;
+    let last = attacks.last()?;
+    let names: Vec<&str> = attacks.iter().map(|step| step.attack.as_str()).collect();
+    let images = format::count(first.attacked.into());
+    Some(format!(
+        "So far {} of {images} images withstand {}; what is still to come can only lower it.",
+        format::percent(last.accuracy),
+        names.join(", ")
+    ))
+}
+
+#[component]
+fn StepTable(steps: Memo<Vec<EvaluationStep>>) -> impl IntoView {
+    let row = |step: EvaluationStep| {
+        let EvaluationStep { attack, attacked, broken, accuracy, seconds } = step;
+        view! {
+            <tr>
+                <th scope="row">{if attack == "clean" { "No attack".to_owned() } else { attack }}</th>
+                <td class="number">{format::count(attacked.into())}</td>
+                <td class="number">{format::count(broken.into())}</td>
+                <td class="bar-cell"><span class="bar" style:width=format!("{:.1}%", accuracy * 100.0)></span></td>
+                <td class="number">{format::percent(accuracy)}</td>
+                <td class="number">{format::duration(seconds)}</td>
+            </tr>
+        }
+    };
+    view! {
+        <div class="table-box" role="region" aria-label="Attacks" tabindex="0">
+            <table class="table table-dense">
+                <thead>
+                    <tr>
+                        <th scope="col">"Attack"</th>
+                        <th scope="col" class="number">"Images attacked"</th>
+                        <th scope="col" class="number">"Broken"</th>
+                        <td></td>
+                        <th scope="col" class="number">"Accuracy after it"</th>
+                        <th scope="col" class="number">"Time"</th>
+                    </tr>
+                </thead>
+                <tbody>{move || steps.get().into_iter().map(row).collect_view()}</tbody>
+            </table>
+            {move || steps.with(Vec::is_empty).then(|| view! { <p class="table-empty">"Nothing is measured yet."</p> })}
+        </div>
+    }
+}
+
+#[component]
+fn ByClass(file: EvaluationFile) -> impl IntoView {
+    let classes = file.class_names.iter().zip(&file.class_counts).zip(&file.class_clean_accuracy).zip(&file.class_robust_accuracy);
+    let rows = classes
+        .map(|(((name, count), clean), robust)| {
+            view! {
+                <tr>
+                    <th scope="row">{name.clone()}</th>
+                    <td class="number">{format::count(u64::from(*count))}</td>
+                    <td class="number">{format::percent(*clean)}</td>
+                    <td class="bar-cell">
+                        <span class="bar bar-clean" style:width=format!("{:.1}%", clean * 100.0)></span>
+                        <span class="bar" style:width=format!("{:.1}%", robust * 100.0)></span>
+                    </td>
+                    <td class="number">{format::percent(*robust)}</td>
+                </tr>
+            }
+        })
+        .collect_view();
+    view! {
+        <div class="split">
+            <section class="panel">
+                <h2>"Accuracy by class"</h2>
+                <div class="table-box table-box-tall" role="region" aria-label="Accuracy by class" tabindex="0">
+                    <table class="table table-dense">
+                        <thead>
+                            <tr>
+                                <th scope="col">"Class"</th>
+                                <th scope="col" class="number">"Images"</th>
+                                <th scope="col" class="number">"Clean"</th>
+                                <td></td>
+                                <th scope="col" class="number">"Robust"</th>
+                            </tr>
+                        </thead>
+                        <tbody>{rows}</tbody>
+                    </table>
+                </div>
+            </section>
+            <section class="panel">
+                <h2>"Where the attacks send images"</h2>
+                <Confusion names=file.class_names confusion=file.confusion/>
+            </section>
+        </div>
+    }
+}
+
+/// The most frequent confusions, and all of them as a table where they are few.
+#[component]
+fn Confusion(names: Vec<String>, confusion: Vec<Vec<u32>>) -> impl IntoView {
+    let most = most_confused(&confusion);
+    let name = |class: usize| names.get(class).cloned().unwrap_or_else(|| class.to_string());
+    let lines = most
+        .iter()
+        .take(CONFUSIONS)
+        .map(|(i, j, count, share)| {
+            view! {
+                <tr>
+                    <th scope="row">{format!("{} → {}", name(*i), name(*j))}</th>
+                    <td class="bar-cell"><span class="bar bar-increase" style:width=format!("{:.1}%", share * 100.0)></span></td>
+                    <td class="number">{format!("{count} ({})", format::percent(*share))}</td>
+                </tr>
+            }
+        })
+        .collect_view();
+    let open = RwSignal::new(false);
+    let small = confusion.len() <= LARGEST_TABLE;
+    view! {
+        <p class="muted">"Of the images of the first class, how many are taken for the second."</p>
+        <div class="table-box table-box-tall" role="region" aria-label="Most frequent confusions" tabindex="0">
+            <table class="table table-dense"><tbody>{lines}</tbody></table>
+            {most.is_empty().then(|| view! { <p class="table-empty">"No image is taken for another class."</p> })}
+        </div>
+        {small.then(|| view! {
+            <details class="disclosure" on:toggle=move |event| open.set(is_open(&event))>
+                <summary>"Confusion matrix"</summary>
+                {move || open.get().then(|| view! { <ConfusionTable names=names.clone() confusion=confusion.clone()/> })}
+            </details>
+        })}
+    }
+}
+
+/// Rows are true classes, columns predictions.
+#[component]
+fn ConfusionTable(names: Vec<String>, confusion: Vec<Vec<u32>>) -> impl IntoView {
+    let rows = confusion
+        .iter()
+        .zip(&names)
+        .map(|(row, name)| {
+            let total = row.iter().sum::<u32>().max(1);
+            let cells = row
+                .iter()
+                .map(|count| {
+                    let share = format!("{:.3}", f64::from(*count) / f64::from(total));
+                    view! { <td class="number" style=("--share", share)>{*count}</td> }
+                })
+                .collect_view();
+            view! { <tr><th scope="row">{name.clone()}</th>{cells}</tr> }
+        })
+        .collect_view();
+    let heads = names.iter().map(|name| view! { <th scope="col" class="number">{name.clone()}</th> }).collect_view();
+    view! {
+        <div class="table-box" role="region" aria-label="Confusion matrix" tabindex="0">
+            <table class="table table-dense confusion">
+                <caption class="caption">"Rows: true class. Columns: prediction under attack."</caption>
+                <thead><tr><td></td>{heads}</tr></thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </div>
+    }
+}
+
+/// True class, predicted class, images and their share of the true class; the largest share first.
+fn most_confused(confusion: &[Vec<u32>]) -> Vec<(usize, usize, u32, f64)> {
+    let mut pairs = Vec::new();
+    for (i, row) in confusion.iter().enumerate() {
+        let total = f64::from(row.iter().sum::<u32>().max(1));
+        let others = row.iter().enumerate().filter(|(j, count)| *j != i && **count > 0);
+        pairs.extend(others.map(|(j, count)| (i, j, *count, f64::from(*count) / total)));
+    }
+    pairs.sort_by(|a, b| b.3.total_cmp(&a.3));
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(attack: &str, attacked: u32, broken: u32, accuracy: f64) -> EvaluationStep {
+        EvaluationStep { attack: attack.into(), attacked, broken, accuracy, seconds: 1.0 }
+    }
+
+    #[test]
+    fn confusions_are_counted_off_the_diagonal_by_their_share() {
+        let confusion = [vec![5, 5, 0], vec![0, 90, 10], vec![0, 0, 0]];
+        assert_eq!(most_confused(&confusion), [(0, 1, 5, 0.5), (1, 2, 10, 0.1)]);
+    }
+
+    #[test]
+    fn a_running_evaluation_promises_no_more_than_it_knows() {
+        let steps = [step("clean", 1000, 100, 0.9), step("APGD-CE", 900, 400, 0.5), step("Square", 500, 10, 0.49)];
+        assert_eq!(so_far(&steps[..1]), None);
+        assert_eq!(
+            so_far(&steps).unwrap(),
+            "So far 49.0 % of 1\u{2009}000 images withstand APGD-CE, Square; what is still to come can only lower it."
+        );
+        let values = |steps: &[EvaluationStep]| figures(steps, "ℓ∞").into_iter().map(|figure| figure.value).collect::<Vec<_>>();
+        assert_eq!(values(&steps), ["49.0 %", "90.0 %", "1\u{2009}000"]);
+        assert_eq!(values(&steps[..1]), ["–", "90.0 %", "1\u{2009}000"]);
+    }
+}

@@ -1,0 +1,61 @@
+//! The matrices of an attribution run.
+
+use leptos::prelude::*;
+use shared::api::{Attribution, Run};
+use shared::config::RunConfig;
+use shared::format;
+use shared::record::{AttributionEntry, Metrics};
+use shared::view::Lens;
+
+use super::checkpoints::Loaded;
+use super::subject::Subject;
+use super::training::Phase;
+use crate::addressed::Addressed;
+use crate::components::explorer::Explorer;
+use crate::components::key_figures::{Figure, KeyFigures};
+use crate::load::fetched;
+use crate::{place, words};
+
+#[component]
+pub fn MatricesView(run: Signal<Run>, metrics: Signal<Metrics>, own: bool) -> impl IntoView {
+    let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
+    let RunConfig::Attribute(config) = config else { return ().into_any() };
+    let entries = Memo::new(move |_| metrics.with(|metrics| metrics.attributions.clone()));
+    let figures = Signal::derive(move || entries.with(|entries| figures(entries)));
+    let how = format!("{} · {} · {}", words::split(config.split), config.aggregation.label(), config.subset.label());
+    let explorer = Explorer::new(Addressed::local(Lens::default()));
+    let matrix = move |entry: AttributionEntry| {
+        let attribution_id = place::attribution_id(&id, entry.epoch, entry.inputs).to_string();
+        let attribution = fetched::<Attribution>(move || own.then(|| format!("api/attributions/{attribution_id}")));
+        view! { <section class="panel" aria-label=format!("{} inputs", entry.inputs.id())><Loaded attribution explorer/></section> }
+    };
+    view! {
+        <KeyFigures figures/>
+        <section class="panel">
+            <div class="panel-header"><h2>"Attribution"</h2><Phase run metrics/></div>
+            <p>{how}</p>
+            <Subject checkpoints=vec![config.checkpoint] own/>
+            {move || entries.with(Vec::is_empty).then(|| view! { <p class="muted">"No matrix is there yet."</p> })}
+        </section>
+        {own.then(|| view! {
+            <div class="pair-of-panels">
+                <For each=move || entries.get() key=|entry| (entry.epoch, entry.inputs) children=matrix/>
+            </div>
+        })}
+    }
+    .into_any()
+}
+
+fn figures(entries: &[AttributionEntry]) -> Vec<Figure> {
+    let figure = |entry: &AttributionEntry| {
+        let label = match entry.inputs {
+            shared::config::Inputs::Adversarial => "CAS, adversarial inputs",
+            shared::config::Inputs::Clean => "CAS, clean inputs",
+        };
+        Figure::new(label, format::decimal(entry.cas, 2), format!("{} of the possible", format::percent(entry.cas_normalized)))
+    };
+    match entries {
+        [] => vec![Figure::new("CAS", "–", "not measured yet")],
+        entries => entries.iter().map(figure).collect(),
+    }
+}

@@ -1,0 +1,279 @@
+//! One run of any kind, as it happens: what it measures, what one may do with it, its log and configuration.
+
+mod checkpoints;
+mod evaluation;
+mod log;
+mod matrices;
+mod notices;
+mod saliency;
+mod subject;
+mod training;
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use leptos_router::NavigateOptions;
+use leptos_router::hooks::use_params_map;
+use shared::api::{Run, RunState, RunSummary};
+use shared::config::{Inputs, RunKind};
+use shared::problem::Problem;
+use shared::record::Metrics;
+use shared::view::View;
+
+use self::evaluation::EvaluationView;
+use self::log::{ConfigText, LogTail};
+use self::matrices::MatricesView;
+use self::notices::Notices;
+use self::saliency::SaliencyView;
+use self::training::TrainingView;
+use super::runs::{DeleteRunDialog, best_to_last_address};
+use crate::addressed::{Addressed, addressed};
+use crate::browser::{use_open, use_title};
+use crate::components::badge::{KindBadge, Progress, StateBadge};
+use crate::components::share::ShareButton;
+use crate::live::{Connection, Live, follow};
+use crate::load::{Placeholder, fetched, shown};
+use crate::{api, place};
+
+/// The checkpoint whose matrix is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
+    /// None: the best.
+    pub epoch: Option<u32>,
+    pub inputs: Inputs,
+}
+
+impl Default for Selection {
+    fn default() -> Self {
+        Selection { epoch: None, inputs: Inputs::Adversarial }
+    }
+}
+
+impl Selection {
+    fn address(&self, run: &str) -> String {
+        let epoch = self.epoch.map(|epoch| format!("epoch={epoch}"));
+        let inputs = (self.inputs != Inputs::Adversarial).then(|| format!("inputs={}", self.inputs.id()));
+        let query: Vec<String> = epoch.into_iter().chain(inputs).collect();
+        if query.is_empty() { place::run(run) } else { format!("{}?{}", place::run(run), query.join("&")) }
+    }
+
+    /// The epoch it stands for among the kept ones: its own, else the best, else the last.
+    fn resolved(&self, metrics: &Metrics) -> Option<u32> {
+        let kept = |epoch: &u32| metrics.checkpoints.iter().any(|checkpoint| checkpoint.epoch == *epoch);
+        let best = metrics.best().map(|epoch| epoch.epoch);
+        self.epoch.filter(kept).or_else(|| best.filter(kept)).or_else(|| metrics.checkpoints.last().map(|checkpoint| checkpoint.epoch))
+    }
+}
+
+#[component]
+pub fn RunPage() -> impl IntoView {
+    let params = use_params_map();
+    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
+    move || {
+        let id = id.get();
+        let address = format!("api/runs/{id}");
+        let fetched = fetched::<Run>(move || Some(address.clone()));
+        use_title(move || fetched.ready().map_or_else(|| id.clone(), |run| run.title));
+        shown(fetched, Placeholder::Chart, move |run| view! { <OwnRun run resumed=Callback::new(move |()| fetched.reload())/> })
+    }
+}
+
+/// A run of one's own: live, and with everything one may do to it.
+#[component]
+fn OwnRun(
+    run: Run,
+    /// The run goes on after it had ended: everything about it is asked for anew.
+    resumed: Callback<()>,
+) -> impl IntoView {
+    let id = run.id.clone();
+    let Live { run, metrics, connection } = follow(run);
+    let asked_to_cancel = RwSignal::new(false);
+    let run: Signal<Run> = Signal::from(Memo::new(move |_| {
+        let run = run.get();
+        // Records come sooner than the states that sum them up.
+        let summary = metrics.with(|metrics| summary(&run, metrics));
+        Run { canceling: run.canceling || asked_to_cancel.get(), summary, ..run }
+    }));
+    let selection = addressed(
+        |query| Selection {
+            epoch: query.get("epoch").and_then(|epoch| epoch.parse().ok()),
+            inputs: if query.get_str("inputs") == Some(Inputs::Clean.id()) { Inputs::Clean } else { Inputs::Adversarial },
+        },
+        move |selection: &Selection| selection.address(&id),
+    );
+    let failed = Memo::new(move |_| run.with(|run| run.state == RunState::Failed));
+    view! {
+        <RunHeader run asked_to_cancel resumed/>
+        {move || (connection.get() == Connection::Lost).then(|| view! {
+            <p class="notice notice-warning" role="status">"The connection is lost; trying again. What is below is as of then."</p>
+        })}
+        {move || failed.get().then(|| view! {
+            <div class="notice notice-error" role="alert">
+                <h2 class="notice-title">"This run failed"</h2>
+                <p>{run.with_untracked(|run| run.failure.clone().unwrap_or_else(|| "The worker ended without a reason.".to_owned()))}</p>
+                <LogTail run open=true class="disclosure"/>
+            </div>
+        })}
+        <RunView run metrics=metrics.into() selection own=true/>
+        <Show when=move || !failed.get()><LogTail run open=false class="disclosure panel"/></Show>
+        <ConfigText run/>
+        <Exports run/>
+    }
+}
+
+/// What a run has measured: also what the reader of a link sees.
+#[component]
+pub fn RunView(
+    run: Signal<Run>,
+    metrics: Signal<Metrics>,
+    selection: Addressed<Selection>,
+    /// Whether matrices and files can be asked for: the reader of a link cannot.
+    own: bool,
+) -> impl IntoView {
+    let kind = run.with_untracked(|run| run.config.kind());
+    let measured = match kind {
+        RunKind::Train | RunKind::Import => view! { <TrainingView run metrics selection own/> }.into_any(),
+        RunKind::Attribute => view! { <MatricesView run metrics own/> }.into_any(),
+        RunKind::Evaluate => view! { <EvaluationView run metrics own/> }.into_any(),
+        RunKind::Saliency => view! { <SaliencyView run metrics own/> }.into_any(),
+    };
+    view! { <Notices metrics/>{measured} }
+}
+
+/// The run as files for other programs.
+#[component]
+fn Exports(run: Signal<Run>) -> impl IntoView {
+    let (id, has_epochs) = run.with_untracked(|run| (run.id.clone(), matches!(run.config.kind(), RunKind::Train | RunKind::Import)));
+    let link = |file: &str, text: &'static str| {
+        view! { <a class="button button-small" rel="external" download="" href=format!("api/runs/{id}/{file}")>{text}</a> }
+    };
+    view! {
+        <section class="exports" aria-label="Export">
+            <h2>"Export"</h2>
+            <p class="actions">
+                {has_epochs.then(|| (link("metrics.csv", "Metrics as CSV"), link("metrics.tfevents", "Metrics for TensorBoard")))}
+                {link("config.toml", "Configuration as TOML")}
+            </p>
+        </section>
+    }
+}
+
+/// The summary of the records where there are some, else the server's.
+fn summary(run: &Run, metrics: &Metrics) -> RunSummary {
+    if metrics.epochs.is_empty() { run.summary.clone() } else { RunSummary::of(metrics, run.summary.epochs) }
+}
+
+#[component]
+fn RunHeader(run: Signal<Run>, asked_to_cancel: RwSignal<bool>, resumed: Callback<()>) -> impl IntoView {
+    let problem = RwSignal::new(None::<Problem>);
+    let deleting = RwSignal::new(None::<Run>);
+    let id = move || run.with(|run| run.id.clone());
+    let cancel = move |_| {
+        asked_to_cancel.set(true);
+        problem.set(None);
+        let address = format!("api/runs/{}/cancel", run.with_untracked(|run| run.id.clone()));
+        spawn_local(async move {
+            if let Err(error) = api::post_empty(&address).await {
+                let _ = asked_to_cancel.try_set(false);
+                let _ = problem.try_set(Some(error));
+            }
+        });
+    };
+    let resuming = RwSignal::new(false);
+    let resume = move |_| {
+        resuming.set(true);
+        problem.set(None);
+        let address = format!("api/runs/{}/resume", run.with_untracked(|run| run.id.clone()));
+        spawn_local(async move {
+            match api::post_empty(&address).await {
+                Ok(()) => resumed.run(()),
+                Err(error) => {
+                    let _ = resuming.try_set(false);
+                    let _ = problem.try_set(Some(error));
+                }
+            }
+        });
+    };
+    let resumable = Memo::new(move |_| run.with(|run| matches!(run.state, RunState::Canceled | RunState::Failed)));
+    let (kind, sweep) = run.with_untracked(|run| (run.config.kind(), run.config.as_train().and_then(|config| config.sweep.clone())));
+    let navigate = StoredValue::new_local(use_open());
+    let deleted = move || navigate.with_value(|navigate| navigate("/", NavigateOptions::default()));
+    let finished = Memo::new(move |_| run.with(|run| run.state.is_finished()));
+    let compare = Memo::new(move |_| run.with(best_to_last_address));
+    view! {
+        <header class="page-header">
+            <div>
+                <nav class="crumbs" aria-label="Breadcrumb">
+                    <a href=".">"Runs"</a>
+                    <span aria-hidden="true">"/"</span>
+                    {sweep.map(|sweep| view! { <a href=place::href(&place::sweep(&sweep))>{sweep.clone()}</a><span aria-hidden="true">"/"</span> })}
+                    <span>{id}</span>
+                </nav>
+                <h1>{move || run.with(|run| run.title.clone())}</h1>
+                <div class="run-status"><KindBadge kind/><StateBadge run/><Progress run/></div>
+            </div>
+            <div class="actions">
+                {move || compare.get().map(|address| view! { <a class="button button-primary" href=place::href(&address)>"Compare best and last"</a> })}
+                <ShareButton view=move || View::Run { run: run.with_untracked(|run| run.id.clone()) }/>
+                <a class="button" href=move || place::href(&place::new_from(&id()))>"Duplicate and edit"</a>
+                <Show when=move || resumable.get()>
+                    <button class="button" type="button" disabled=move || resuming.get() on:click=resume>"Resume"</button>
+                </Show>
+                <Show
+                    when=move || finished.get()
+                    fallback=move || view! {
+                        <button class="button button-danger" type="button" disabled=move || run.with(|run| run.canceling) on:click=cancel>
+                            {move || if run.with(|run| run.canceling) { "Canceling …" } else { "Cancel" }}
+                        </button>
+                    }
+                >
+                    <button class="button button-danger" type="button" on:click=move |_| deleting.set(Some(run.get_untracked()))>"Delete"</button>
+                </Show>
+            </div>
+        </header>
+        {move || problem.get().map(|problem| view! { <p class="notice notice-error" role="alert">{problem.detail}</p> })}
+        <DeleteRunDialog run=deleting done=deleted/>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::record::{AttributionEntry, Checkpoint, Epoch, Record};
+
+    pub fn metrics() -> Metrics {
+        let epoch = |epoch: u32, robust: f64| {
+            Record::Epoch(Epoch {
+                epoch,
+                learning_rate: 0.1,
+                train_loss: Some(1.0),
+                train_clean_accuracy: None,
+                train_robust_accuracy: None,
+                test_clean_accuracy: Some(0.9),
+                test_robust_accuracy: Some(robust),
+                test_loss: None,
+                holdout_robust_accuracy: None,
+                seconds: 1.0,
+                elapsed_secs: f64::from(epoch),
+            })
+        };
+        let checkpoint = |epoch| Record::Checkpoint(Checkpoint { epoch, file: String::new(), size_bytes: 7, sha256: String::new() });
+        let entry = AttributionEntry { epoch: 2, inputs: Inputs::Adversarial, file: String::new(), cas: 20.0, cas_normalized: 0.2 };
+        Metrics::from_records([epoch(1, 0.3), epoch(2, 0.6), epoch(3, 0.5), checkpoint(2), checkpoint(3), Record::Attribution(entry)])
+    }
+
+    #[test]
+    fn the_selection_is_the_best_checkpoint_unless_it_says_otherwise() {
+        let metrics = metrics();
+        let selection = |epoch| Selection { epoch, ..Selection::default() };
+        assert_eq!(selection(None).resolved(&metrics), Some(2));
+        assert_eq!(selection(Some(3)).resolved(&metrics), Some(3));
+        assert_eq!(selection(Some(1)).resolved(&metrics), Some(2), "epoch 1 is not kept");
+        assert_eq!(selection(None).resolved(&Metrics::default()), None);
+    }
+
+    #[test]
+    fn the_selection_is_in_the_address() {
+        assert_eq!(Selection::default().address("at-1"), "/runs/at-1");
+        assert_eq!(Selection { epoch: Some(12), inputs: Inputs::Clean }.address("at-1"), "/runs/at-1?epoch=12&inputs=clean");
+    }
+}

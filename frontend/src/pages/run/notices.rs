@@ -1,0 +1,47 @@
+//! What a person should know of a run that went on.
+
+use leptos::prelude::*;
+use shared::record::{Metrics, Notice, NoticeKind};
+
+#[component]
+pub fn Notices(metrics: Signal<Metrics>) -> impl IntoView {
+    let notices = Memo::new(move |_| metrics.with(|metrics| metrics.notices.clone()));
+    let shown = |notice: Notice| {
+        let (class, role) = match notice.kind {
+            NoticeKind::CatastrophicOverfitting | NoticeKind::MaskedGradients => ("notice notice-warning", "alert"),
+            NoticeKind::Resumed | NoticeKind::Imported => ("notice", "note"),
+        };
+        view! {
+            <div class=class role=role>
+                <h2 class="notice-title">{title(&notice)}</h2>
+                <p class="notice-text">{notice.message}</p>
+            </div>
+        }
+    };
+    move || notices.get().into_iter().map(shown).collect_view()
+}
+
+fn title(notice: &Notice) -> String {
+    match (notice.kind, notice.epoch) {
+        (NoticeKind::CatastrophicOverfitting, Some(epoch)) => format!("Catastrophic overfitting in epoch {epoch}"),
+        (NoticeKind::CatastrophicOverfitting, None) => "Catastrophic overfitting".to_owned(),
+        (NoticeKind::Resumed, Some(epoch)) if epoch > 0 => format!("Resumed after epoch {epoch}"),
+        (NoticeKind::Resumed, _) => "Resumed".to_owned(),
+        (NoticeKind::Imported, _) => "What was found".to_owned(),
+        (NoticeKind::MaskedGradients, _) => "Gradients are masked".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_named_with_its_epoch() {
+        let check = |kind, epoch, expected: &str| assert_eq!(title(&Notice { kind, epoch, message: String::new() }), expected);
+        check(NoticeKind::CatastrophicOverfitting, Some(7), "Catastrophic overfitting in epoch 7");
+        check(NoticeKind::Resumed, Some(12), "Resumed after epoch 12");
+        check(NoticeKind::Resumed, Some(0), "Resumed");
+        check(NoticeKind::Imported, None, "What was found");
+    }
+}

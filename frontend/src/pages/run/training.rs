@@ -1,0 +1,131 @@
+//! A run with epochs, trained here or elsewhere: figures, curves, checkpoints and set-up.
+
+use leptos::prelude::*;
+use shared::api::{EpochSummary, Run, RunState, RunSummary};
+use shared::format;
+use shared::record::{Metrics, Started};
+
+use super::Selection;
+use super::checkpoints::{CheckpointTable, InlineHeatmap, nearest_checkpoint};
+use crate::addressed::Addressed;
+use crate::components::curves::{CurvesView, EpochTable};
+use crate::components::key_figures::{Figure, KeyFigures};
+use crate::words;
+
+#[component]
+pub fn TrainingView(
+    run: Signal<Run>,
+    metrics: Signal<Metrics>,
+    selection: Addressed<Selection>,
+    /// Whether matrices and files can be asked for: the reader of a link cannot.
+    own: bool,
+) -> impl IntoView {
+    let config = run.with_untracked(|run| run.config.clone());
+    let classes = config.data().and_then(|data| data.dataset.info().classes).unwrap_or_default() as usize;
+    let figures = Memo::new(move |_| run.with(|run| figures(&run.summary, classes)));
+    let setup = Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(facts)));
+    // Best and last are provisional while the run goes on.
+    let sentence = Memo::new(move |_| run.with(|run| run.state.is_finished().then(|| words::best_to_last(&run.summary)).flatten()));
+    let selected = Memo::new(move |_| metrics.with(|metrics| selection.get().resolved(metrics)));
+    let choose = move |epoch: u32| {
+        if let Some(nearest) = metrics.with_untracked(|metrics| nearest_checkpoint(metrics, epoch)) {
+            selection.update(|selection| selection.epoch = Some(nearest));
+        }
+    };
+    // A file from elsewhere brings weights, and may bring no curves.
+    let trains = config.as_train().is_some();
+    let has_curves = Memo::new(move |_| trains || metrics.with(|metrics| !metrics.epochs.is_empty()));
+    let config = StoredValue::new(config);
+    let by_holdout = config.with_value(|config| config.data().is_some_and(|data| data.holdout_samples > 0));
+    view! {
+        <Show when=move || has_curves.get()><KeyFigures figures/></Show>
+        {move || sentence.get().map(|sentence| view! { <p class="finding">{sentence}</p> })}
+        <Show when=move || has_curves.get()>
+        <section class="panel" aria-labelledby="curves-title">
+            <div class="panel-header">
+                <h2 id="curves-title">"Training"</h2>
+                <Phase run metrics/>
+            </div>
+            <CurvesView metrics config=config.get_value() selected on_choose=choose/>
+            <p class="muted">
+                {if by_holdout {
+                    "Best: highest robust accuracy on held-out training images."
+                } else {
+                    "Best: highest robust accuracy on the test set, as in the paper."
+                }}
+            </p>
+            <EpochTable metrics/>
+        </section>
+        </Show>
+        <section class="panel" aria-labelledby="checkpoints-title">
+            <h2 id="checkpoints-title">"Checkpoints"</h2>
+            <Show
+                when=move || metrics.with(|metrics| !metrics.checkpoints.is_empty())
+                fallback=|| view! { <p class="muted">"None is kept yet: the first comes with the first evaluated epoch."</p> }
+            >
+                <div class=if own { "split" } else { "" }>
+                    <CheckpointTable run metrics selection selected own/>
+                    {own.then(|| view! { <InlineHeatmap run metrics selection selected/> })}
+                </div>
+            </Show>
+        </section>
+        {move || setup.get().map(|facts| view! {
+            <section class="panel" aria-labelledby="facts-title">
+                <h2 id="facts-title">"Setup"</h2>
+                <dl class="facts facts-wide">
+                    {facts.into_iter().map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> }).collect_view()}
+                </dl>
+            </section>
+        })}
+    }
+}
+
+fn figures(summary: &RunSummary, classes: usize) -> Vec<Figure> {
+    let RunSummary { best, last, .. } = summary;
+    let note = |epoch: &Option<EpochSummary>| {
+        epoch.as_ref().map_or_else(
+            || "not measured yet".to_owned(),
+            |epoch| format!("epoch {} · clean {}", epoch.epoch, format::percent(epoch.clean_accuracy)),
+        )
+    };
+    let robust = |epoch: &Option<EpochSummary>| format::percent(epoch.as_ref().and_then(|epoch| epoch.robust_accuracy));
+    let cas = |epoch: &Option<EpochSummary>| epoch.as_ref().and_then(|epoch| epoch.cas);
+    let pairs = classes * classes.saturating_sub(1);
+    let normalized = |cas: Option<f64>| match cas {
+        Some(cas) if pairs > 0 => format!("{} of the possible {pairs}", format::percent(cas / pairs as f64)),
+        _ => "not measured yet".to_owned(),
+    };
+    vec![
+        Figure::new("Best robust accuracy", robust(best), note(best)),
+        Figure::new("Last robust accuracy", robust(last), note(last)),
+        Figure::new("Gap", format::points(words::gap(summary)), "best to last"),
+        Figure::new("CAS, best", format::decimal(cas(best), 2), normalized(cas(best))),
+        Figure::new("CAS, last", format::decimal(cas(last), 2), normalized(cas(last))),
+        Figure::new("ΔCAS", format::signed(words::delta_cas(summary), 2), "best to last"),
+    ]
+}
+
+pub fn facts(started: &Started) -> Vec<(&'static str, String)> {
+    let count = |value: u32| format::count(u64::from(value));
+    vec![
+        ("Device", format!("{} ({})", started.device, started.device_name)),
+        ("Parameters", format::count(started.parameters)),
+        ("Features", count(started.feature_dim)),
+        ("Training images", count(started.train_samples)),
+        ("Wrong labels", count(started.noisy_labels)),
+        ("Held-out images", count(started.holdout_samples)),
+        ("Test images", count(started.test_samples)),
+        ("Engine", format!("{}, libtorch {}", started.engine, started.libtorch)),
+    ]
+}
+
+/// Where the worker is inside an epoch.
+#[component]
+pub fn Phase(run: Signal<Run>, metrics: Signal<Metrics>) -> impl IntoView {
+    move || {
+        let running = run.with(|run| run.state == RunState::Running);
+        let progress = metrics.with(|metrics| metrics.progress.clone()).filter(|_| running)?;
+        let text = format!("{} · epoch {} · step {} of {}", words::phase(progress.phase), progress.epoch, progress.step, progress.steps);
+        Some(view! { <p class="muted">{text}</p> })
+    }
+}
