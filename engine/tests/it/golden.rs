@@ -47,7 +47,7 @@ struct Attacked {
 #[test]
 fn logits_matrix_and_cas_are_those_of_pytorch() {
     let (network, golden) = golden();
-    check(&network, &images(), &golden.clean, FORWARD);
+    check(&network, &images(20), &golden.clean, FORWARD);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn check_attacked(network: &Network, norm: Norm, golden: &Attacked) {
         random_start: golden.random_start,
         batch_norm: BatchNormMode::Eval,
     };
-    let images = images();
+    let images = images(20);
     let adversarial = perturb(network, &images, &labels(), &attack.start(&images), &attack, &Cancel::default()).unwrap();
     let lengths = (&adversarial - &images).norm_scalaropt_dim(2, [1, 2, 3], false);
     assert_close("lengths of offsets", &values(&lengths), &golden.delta_l2_per_sample, ATTACKED);
@@ -97,13 +97,52 @@ fn check(network: &Network, images: &Tensor, expected: &Expected, tolerance: f64
     assert_close("CAS", &[matrix.cas()], &[expected.cas], tolerance);
 }
 
+#[derive(Deserialize)]
+struct GoldenArchitecture {
+    architecture: Architecture,
+    width: u32,
+    logits: Vec<f64>,
+    features: Vec<f64>,
+    gradient_sums: Vec<f64>,
+    gradient_norm: f64,
+    stage_sums: Vec<f64>,
+}
+
+#[test]
+fn every_architecture_computes_what_pytorch_computes() {
+    let all: Vec<GoldenArchitecture> = serde_json::from_str(include_str!("../fixtures/architectures.json")).unwrap();
+    assert_eq!(all.iter().map(|golden| golden.architecture).collect::<Vec<_>>(), Architecture::ALL);
+    for GoldenArchitecture { architecture, width, logits, features, gradient_sums, gradient_norm, stage_sums } in all {
+        let network = hashed_network(&ModelConfig { width: Some(width), ..ModelConfig::of(architecture) });
+        let images = images(3).set_requires_grad(true);
+        let labels = Tensor::arange(3, (Kind::Int64, Device::Cpu));
+        let (stages, output) = network.forward_stages(&images, BatchNormMode::Eval);
+        assert_close(&format!("logits of {architecture:?}"), &values(&output.logits), &logits, FORWARD);
+        assert_close(&format!("features of {architecture:?}"), &values(&output.features), &features, FORWARD);
+        let sum =
+            |tensor: &Tensor, salt| -> f64 { values(tensor).iter().zip(hashed(tensor.numel(), salt)).map(|(x, weight)| x * weight).sum() };
+        let sums: Vec<f64> = (3000..).zip(&stages).map(|(salt, stage)| sum(stage, salt)).collect();
+        assert_close(&format!("stages of {architecture:?}"), &sums, &stage_sums, FORWARD);
+
+        let loss = attack::cross_entropy(&output.logits, &labels, Reduction::Sum);
+        let gradient = Tensor::run_backward(&[&loss], &[&images], false, false).swap_remove(0);
+        let sums: Vec<f64> = (2000..2008).map(|salt| sum(&gradient, salt)).collect();
+        assert_close(&format!("gradients of {architecture:?}"), &sums, &gradient_sums, FORWARD * gradient_norm);
+        assert_close("norm of the gradient", &[gradient.norm().double_value(&[])], &[gradient_norm], FORWARD);
+    }
+}
+
 fn golden() -> (Network, Golden) {
-    tch::set_num_threads(1);
     let golden = serde_json::from_str(include_str!("../fixtures/preactresnet18_cifar10.json")).unwrap();
-    let config = ModelConfig::of(Architecture::PreactResnet18);
-    let network = Network::new(&config, &Dataset::Cifar10.info(), 0, Kind::Double, Device::Cpu);
+    (hashed_network(&ModelConfig::of(Architecture::PreactResnet18)), golden)
+}
+
+/// For CIFAR-10, with the weights of the fixtures.
+fn hashed_network(config: &ModelConfig) -> Network {
+    tch::set_num_threads(1);
+    let network = Network::new(config, &Dataset::Cifar10.info(), 0, Kind::Double, Device::Cpu);
     fill(&network, 0);
-    (network, golden)
+    network
 }
 
 /// Gives a network the weights that fixtures were made with, the first from `salt`.
@@ -132,10 +171,10 @@ fn weights(name: &str, like: &Tensor, salt: u32) -> Option<Tensor> {
     }
 }
 
-/// Twenty images of 3×32×32.
-fn images() -> Tensor {
-    let mut pixels = Vec::with_capacity(20 * 3 * 32 * 32);
-    for s in 0..20u32 {
+/// The first of the fixtures' images of 3×32×32.
+pub(crate) fn images(count: u32) -> Tensor {
+    let mut pixels = Vec::new();
+    for s in 0..count {
         let noise = hashed(3 * 32 * 32, 1000 + s);
         for c in 0..3u32 {
             for r in 0..32u32 {
@@ -146,7 +185,7 @@ fn images() -> Tensor {
             }
         }
     }
-    Tensor::from_slice(&pixels).view([20, 3, 32, 32])
+    Tensor::from_slice(&pixels).view([i64::from(count), 3, 32, 32])
 }
 
 fn labels() -> Tensor {
