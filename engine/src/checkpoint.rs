@@ -1,22 +1,23 @@
 //! Checkpoints: safetensors under PyTorch's names, with a sidecar in JSON that says what the file is.
 //!
-//! `load_state_dict(load_file(f), strict=True)` of a PyTorch PreActResNet accepts them.
+//! `load_state_dict(load_file(f), strict=True)` of the PyTorch network accepts them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use shared::config::ModelConfig;
+use shared::config::{ModelConfig, PgdConfig};
 use shared::dataset::Dataset;
 use shared::record;
-use tch::{Kind, Tensor, no_grad};
+use tch::{Kind, Tensor};
 
 use crate::Error;
 use crate::model::Network;
+use crate::tensor_file::TensorFile;
 
 /// What stands beside a checkpoint, so that the two files can be understood away from their run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,9 @@ pub struct Sidecar {
     pub model: ModelConfig,
     pub dataset: Dataset,
     pub class_names: Vec<String>,
+    /// What it is measured with, in the threat model it was trained for; absent where only its run knows.
+    #[serde(default)]
+    pub attack: Option<PgdConfig>,
     pub engine: String,
 }
 
@@ -65,50 +69,19 @@ pub(crate) fn save_tensors(path: &Path, tensors: &[(String, Tensor)], metadata: 
 ///
 /// Nothing is changed unless every tensor fits; what does not is listed whole.
 pub fn load(path: &Path, network: &Network) -> Result<(), Error> {
-    let tensors: Vec<(String, Tensor)> = network.entries().iter().map(|entry| (entry.name.clone(), entry.tensor.shallow_clone())).collect();
-    load_tensors(path, &tensors).map(|_| ())
+    TensorFile::open(path)?.load_by_name(&handles(network))
 }
 
 /// Reads a file into tensors by their names, as [`load`] does, and returns its metadata.
 pub(crate) fn load_tensors(path: &Path, tensors: &[(String, Tensor)]) -> Result<HashMap<String, String>, Error> {
-    let bytes = fs::read(path).map_err(Error::io(path))?;
-    let unreadable = |error| bad(path, format!("is not a readable safetensors file: {error}"));
-    let file = SafeTensors::deserialize(&bytes).map_err(unreadable)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(unreadable)?;
+    let file = TensorFile::open(path)?;
+    file.load_by_name(tensors)?;
+    Ok(file.into_metadata())
+}
 
-    let found: BTreeSet<&str> = file.names().into_iter().collect();
-    let expected: BTreeSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
-    let mut problems = Vec::new();
-    let mut listed = |what: &str, names: Vec<String>| {
-        if !names.is_empty() {
-            problems.push(format!("{what} {}", names.join(", ")));
-        }
-    };
-    listed("lacks", expected.difference(&found).map(|name| format!("`{name}`")).collect());
-    listed("has the unexpected", found.difference(&expected).map(|name| format!("`{name}`")).collect());
-    let mut values = Vec::new();
-    let mut misshapen = Vec::new();
-    for (name, tensor) in tensors {
-        let Ok(view) = file.tensor(name) else { continue };
-        let shape: Vec<i64> = view.shape().iter().map(|length| *length as i64).collect();
-        match kind_of(view.dtype()) {
-            None => misshapen.push(format!("`{name}` of the type {:?}", view.dtype())),
-            Some(_) if shape != tensor.size() => {
-                misshapen.push(format!("`{name}` of shape {shape:?} where the network has {:?}", tensor.size()));
-            }
-            Some(kind) => values.push((tensor, Tensor::f_from_data_size(view.data(), &shape, kind)?)),
-        }
-    }
-    listed("has", misshapen);
-    if !problems.is_empty() {
-        return Err(bad(path, problems.join("; ")));
-    }
-    no_grad(|| {
-        for (tensor, value) in values {
-            tensor.shallow_clone().copy_(&value);
-        }
-    });
-    Ok(header.metadata().clone().unwrap_or_default())
+/// The tensors of a network, shared, by their names.
+pub(crate) fn handles(network: &Network) -> Vec<(String, Tensor)> {
+    network.entries().iter().map(|entry| (entry.name.clone(), entry.tensor.shallow_clone())).collect()
 }
 
 /// Writes a file that a reader sees whole or not at all: beside it first, then renamed over it.
@@ -135,17 +108,6 @@ fn raw(tensor: &Tensor) -> Result<(Dtype, Vec<usize>, Vec<u8>), Error> {
     let mut bytes = vec![0; tensor.numel() * dtype.bitsize() / 8];
     tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
     Ok((dtype, tensor.size().into_iter().map(|length| length as usize).collect(), bytes))
-}
-
-fn kind_of(dtype: Dtype) -> Option<Kind> {
-    match dtype {
-        Dtype::F32 => Some(Kind::Float),
-        Dtype::F64 => Some(Kind::Double),
-        Dtype::F16 => Some(Kind::Half),
-        Dtype::BF16 => Some(Kind::BFloat16),
-        Dtype::I64 => Some(Kind::Int64),
-        _ => None,
-    }
 }
 
 fn bad(path: &Path, problem: String) -> Error {

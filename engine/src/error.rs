@@ -29,6 +29,9 @@ pub enum Error {
     /// A checkpoint does not fit the network.
     #[error("checkpoint {path:?} {problem}")]
     Checkpoint { path: PathBuf, problem: String },
+    /// A file of the public code's training log is missing or not what it should be.
+    #[error("training log {path:?} {problem}")]
+    TrainLog { path: PathBuf, problem: String },
     /// A checkpoint that a run is to measure or learn from is not there or does not fit.
     #[error("checkpoint `{checkpoint}`: {problem}")]
     Subject { checkpoint: String, problem: String },

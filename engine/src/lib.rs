@@ -13,6 +13,7 @@ pub mod device;
 mod error;
 pub mod evaluate;
 pub mod grad_cam;
+pub mod import;
 pub mod job;
 pub mod model;
 pub mod optim;
@@ -20,6 +21,7 @@ pub mod random;
 pub mod read_out;
 pub mod robustness;
 pub mod run_dir;
+pub mod tensor_file;
 pub mod train;
 
 pub use error::Error;

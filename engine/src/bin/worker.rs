@@ -3,13 +3,13 @@
 
 use std::any::Any;
 use std::env;
-use std::fs::File;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::panic;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread;
 
@@ -17,10 +17,12 @@ use anyhow::Context as _;
 use clap::Parser;
 use engine::cancel::Cancel;
 use engine::{Error, device, job};
+use serde_json::json;
+use shared::config::RunConfig;
 
 const CANCELED: u8 = 3;
 
-/// Trains as DIR/config.json says and writes metrics.jsonl, checkpoints/ and attributions/ into DIR.
+/// Does what DIR/config.json says and writes metrics.jsonl, checkpoints/ and attributions/ into DIR.
 ///
 /// Where standard input is a pipe, its end asks the worker to save and stop.
 #[derive(Parser)]
@@ -29,6 +31,24 @@ struct Arguments {
     /// The run directory.
     #[arg(value_name = "DIR", required_unless_present = "probe")]
     directory: Option<PathBuf>,
+    /// Writes a config.json into DIR that imports a .safetensors, .pth or .pt file, or a train_log folder of the public code, and runs it.
+    #[arg(long, value_name = "FILE", requires = "dataset", conflicts_with = "probe")]
+    import: Option<PathBuf>,
+    /// What the imported network was trained on: cifar10, cifar100, tiny_imagenet, svhn, image_folder, digits or synthetic.
+    #[arg(long, value_name = "NAME", requires = "import")]
+    dataset: Option<String>,
+    /// The folder that holds that data; needed only to measure.
+    #[arg(long, value_name = "DIR", requires = "import")]
+    data: Option<PathBuf>,
+    /// The attributions to measure of each imported checkpoint: clean, adversarial or both, with a comma between.
+    #[arg(long, value_name = "INPUTS", value_delimiter = ',', requires = "import")]
+    measure: Vec<String>,
+    /// The norm of the threat model: linf or l2.
+    #[arg(long, default_value = "linf", requires = "import")]
+    norm: String,
+    /// The radius of the threat model, such as 8/255; by default that, and 128/255 for l2.
+    #[arg(long, requires = "import")]
+    eps: Option<String>,
     /// Prints the version, libtorch and the devices as JSON, and does nothing else.
     #[arg(long, conflicts_with = "directory")]
     probe: bool,
@@ -85,9 +105,36 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string(&device::probe())?);
         return Ok(());
     };
+    if let (Some(source), Some(dataset)) = (&arguments.import, &arguments.dataset) {
+        write_import(directory, source, dataset, arguments)?;
+    }
     let cancel = Cancel::default();
     cancel_when_input_ends(&cancel).context("standard input cannot be watched")?;
     Ok(job::run(directory, &cancel)?)
+}
+
+/// Makes `directory` and the configuration of an import in it.
+fn write_import(directory: &Path, source: &Path, dataset: &str, arguments: &Arguments) -> anyhow::Result<()> {
+    let absolute = |path: &Path| {
+        let path = path.canonicalize().with_context(|| format!("{}", path.display()))?;
+        path.into_os_string().into_string().map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))
+    };
+    let eps = arguments.eps.as_deref().unwrap_or(if arguments.norm == "l2" { "128/255" } else { "8/255" });
+    let mut value = json!({
+        "kind": "import",
+        "source": absolute(source)?,
+        "data": { "dataset": dataset },
+        "attack": { "norm": arguments.norm, "eps": eps },
+        "attribution": { "inputs": arguments.measure },
+    });
+    if let Some(folder) = &arguments.data {
+        value["data"]["path"] = absolute(folder)?.into();
+    }
+    let path = directory.join("config.json");
+    let config = RunConfig::parse(&value).map_err(|errors| Error::Config { path: path.clone(), errors })?;
+    fs::create_dir_all(directory).with_context(|| format!("{}", directory.display()))?;
+    let mut file = File::create_new(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+    file.write_all(format!("{:#}\n", config.to_json()).as_bytes()).with_context(|| format!("{}", path.display()))
 }
 
 /// A server holds the other end of the pipe, so that its death asks to stop as well. A terminal or /dev/null asks for nothing.

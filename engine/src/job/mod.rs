@@ -3,6 +3,8 @@
 mod attribute;
 mod attributions;
 mod evaluate;
+mod import;
+mod keep;
 mod saliency;
 mod subject;
 mod teachers;
@@ -26,6 +28,6 @@ pub fn run(directory: &Path, cancel: &Cancel) -> Result<(), Error> {
         RunConfig::Attribute(config) => attribute::run(directory, &config, cancel),
         RunConfig::Evaluate(config) => evaluate::run(directory, &config, cancel),
         RunConfig::Saliency(config) => saliency::run(directory, &config, cancel),
-        config => Err(Error::Data(format!("runs of the kind `{}` are not known to this worker", config.kind().id()))),
+        RunConfig::Import(config) => import::run(directory, &config, cancel),
     }
 }

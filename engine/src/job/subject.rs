@@ -71,9 +71,9 @@ impl Subject {
         data.ok_or_else(|| Error::Subject { checkpoint: self.id.to_string(), problem: "its run names no data; name some".to_owned() })
     }
 
-    /// The attack to measure it with: what is asked for, or what its run measures with.
+    /// The attack to measure it with: what is asked for, or what is known of it or its run.
     pub(super) fn attack(&self, asked: Option<&PgdConfig>) -> Result<PgdConfig, Error> {
-        let attack = asked.cloned().or_else(|| self.config.measuring_attack());
+        let attack = asked.or(self.sidecar.attack.as_ref()).cloned().or_else(|| self.config.measuring_attack());
         attack.ok_or_else(|| Error::Subject { checkpoint: self.id.to_string(), problem: "its run names no attack; name one".to_owned() })
     }
 

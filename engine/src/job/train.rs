@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use shared::config::{Aggregation, Inputs, Layer, Method, SplitName, Subset, TrainConfig};
 use shared::dataset::DatasetInfo;
-use shared::record::{self, Checkpoint, Finished, Notice, NoticeKind, Progress, Record, Started};
+use shared::record::{self, Finished, Notice, NoticeKind, Progress, Record, Started};
 use tch::{Device, Kind};
 
 use super::attributions::{self, About};
+use super::keep;
 use super::teachers;
 use crate::Error;
 use crate::attack::Attack;
 use crate::cancel::Cancel;
-use crate::checkpoint::{self, Sidecar};
 use crate::data::{self, Data};
 use crate::device;
 use crate::evaluate::Measurement;
@@ -234,21 +234,16 @@ impl Keeper<'_> {
         if complete.saved {
             return Ok(());
         }
-        let epoch = complete.report.epoch;
-        let file = run_dir::checkpoint_file(epoch);
-        let written = checkpoint::save(&self.dir.path(&file), &complete.snapshot.evaluated())?;
-        let checkpoint = Checkpoint { epoch, file, size_bytes: written.size_bytes, sha256: written.sha256 };
-        let sidecar = Sidecar {
-            checkpoint: checkpoint.clone(),
-            metrics: Some(complete.metrics.clone()),
-            model: self.config.model.normalized_for(self.info),
-            dataset: self.config.data.dataset,
-            class_names: self.info.class_names.clone(),
-            engine: device::ENGINE.to_owned(),
+        let about = keep::About {
+            epoch: complete.report.epoch,
+            metrics: Some(&complete.metrics),
+            model: &self.config.model,
+            data: &self.config.data,
+            info: self.info,
+            attack: &self.config.measuring_attack(),
         };
-        self.dir.write_json(&run_dir::sidecar_file(epoch), &sidecar)?;
+        let checkpoint = keep::checkpoint(&mut self.dir, about, &complete.snapshot.evaluated())?;
         complete.saved = true;
-        self.dir.append(&Record::Checkpoint(checkpoint.clone()))?;
         self.attribute(&complete.report, &checkpoint.sha256)
     }
 

@@ -7,6 +7,7 @@ mod checkpoint;
 mod data;
 mod evaluation;
 mod golden;
+mod import;
 mod measure;
 mod model;
 mod training;

@@ -26,7 +26,7 @@ pub(crate) fn worker() -> Command {
     command
 }
 
-fn directory(config: &Value) -> TempDir {
+pub(crate) fn directory(config: &Value) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
     directory
@@ -50,7 +50,7 @@ pub(crate) fn train(root: &TempDir, name: &str, config: TrainConfig) {
     job::run(&beside(root, name, &json(config)), &Cancel::default()).unwrap();
 }
 
-fn run(directory: &Path) -> Output {
+pub(crate) fn run(directory: &Path) -> Output {
     worker().arg(directory).output().unwrap()
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn metrics(directory: &Path) -> Metrics {
     Metrics::from_records(whole.lines().map(|line| serde_json::from_str::<Record>(line).unwrap()))
 }
 
-fn files(folder: &Path) -> Vec<String> {
+pub(crate) fn files(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names

@@ -1,0 +1,174 @@
+//! A folder that the training script of the paper's public code leaves: `config.json`, `log.csv` and `model_*.pth`.
+//!
+//! <https://github.com/PKU-ML/Cross-Class-Features-AT>. The table has no names of columns; the optimizer's files are passed over.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use shared::config::{Norm, PgdConfig};
+use shared::eps::Eps;
+use shared::record::Epoch;
+
+use crate::Error;
+
+/// What such a folder says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainLog {
+    /// `cifar10` or `cifar100`.
+    pub dataset: String,
+    /// The attack behind the robust test accuracies.
+    pub attack: PgdConfig,
+    /// `AT`, `TRADES` or `none`, which trains on clean images.
+    pub mode: String,
+    /// In their order, from 1.
+    pub epochs: Vec<Epoch>,
+    /// The file of each epoch that has one.
+    pub models: BTreeMap<u32, PathBuf>,
+    /// The first of highest robust test accuracy.
+    pub best_epoch: u32,
+}
+
+/// The arguments of the script, as it writes them; the ones that tell how its numbers came about.
+#[derive(Deserialize)]
+struct Arguments {
+    dataset: String,
+    norm: Norm,
+    mode: String,
+    /// Of 255.
+    test_eps: f64,
+    /// Epochs.
+    ne: u32,
+    lr: f64,
+}
+
+const EXPECTED: &str = "a train_log folder of the public code holds config.json, log.csv and model_*.pth";
+/// An index and six counts: training images right without and with attack, and of how many; the same of test images.
+const COLUMNS: usize = 7;
+
+impl TrainLog {
+    pub fn read(folder: &Path) -> Result<Self, Error> {
+        let arguments = read_arguments(folder)?;
+        let epochs = read_log(folder, &arguments)?;
+        let highest = |best: Option<Epoch>, epoch: &Epoch| match best {
+            Some(best) if best.test_robust_accuracy >= epoch.test_robust_accuracy => Some(best),
+            _ => Some(epoch.clone()),
+        };
+        let best_epoch = epochs.iter().fold(None, highest).map_or(0, |epoch| epoch.epoch);
+        let models = find_models(folder, best_epoch, epochs.len() as u32)?;
+        let Arguments { dataset, norm, mode, test_eps, ne: _, lr: _ } = arguments;
+        // Without adversarial training the script attacks with a single step.
+        let steps = if mode == "none" { 1 } else { 20 };
+        let attack = PgdConfig { steps, ..PgdConfig::of(norm, Eps::of_255(test_eps)) };
+        Ok(TrainLog { dataset, attack, mode, epochs, models, best_epoch })
+    }
+}
+
+impl Arguments {
+    /// The schedule of the script; `epoch`: from 1.
+    fn learning_rate(&self, epoch: u32) -> f64 {
+        let (first, second) = match self.ne {
+            100 => (75, 90),
+            200 => (100, 150),
+            _ => return self.lr,
+        };
+        match epoch - 1 {
+            done if done < first => self.lr,
+            done if done < second => self.lr * 0.1,
+            _ => self.lr * 0.01,
+        }
+    }
+}
+
+fn bad(path: &Path, problem: String) -> Error {
+    Error::TrainLog { path: path.to_owned(), problem }
+}
+
+fn read_arguments(folder: &Path) -> Result<Arguments, Error> {
+    let path = folder.join("config.json");
+    let text = read_file(&path)?;
+    serde_json::from_str(&text).map_err(|error| bad(&path, format!("does not hold the arguments of the public code's train.py: {error}")))
+}
+
+fn read_file(path: &Path) -> Result<String, Error> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(bad(path, format!("is missing; {EXPECTED}"))),
+        Err(error) => Err(Error::io(path)(error)),
+        Ok(text) => Ok(text),
+    }
+}
+
+fn read_log(folder: &Path, arguments: &Arguments) -> Result<Vec<Epoch>, Error> {
+    let path = folder.join("log.csv");
+    let text = read_file(&path)?;
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    let columns = reader.headers().map_err(|error| bad(&path, error.to_string()))?.len();
+    let expected = "expected are an index and 6 counts: training images right clean, right under attack and of how many, and the same of \
+                    test images";
+    let wrong_columns = |line: usize, columns: usize| bad(&path, format!("has {columns} columns in line {line}; {expected}"));
+    if columns != COLUMNS {
+        return Err(wrong_columns(1, columns));
+    }
+    let mut epochs = Vec::new();
+    for (index, row) in reader.records().enumerate() {
+        let (line, epoch) = (index + 2, index as u32 + 1);
+        let row = row.map_err(|error| bad(&path, error.to_string()))?;
+        if row.len() != COLUMNS {
+            return Err(wrong_columns(line, row.len()));
+        }
+        let mut counts = [0.0; COLUMNS - 1];
+        for (count, text) in counts.iter_mut().zip(row.iter().skip(1)) {
+            let number = text.trim().parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+            *count = number.ok_or_else(|| bad(&path, format!("has `{text}` in line {line}; {expected}")))?;
+        }
+        let [train_clean, train_robust, trained, test_clean, test_robust, tested] = counts;
+        if trained < train_clean.max(train_robust).max(1.0) || tested < test_clean.max(test_robust).max(1.0) {
+            return Err(bad(&path, format!("counts more images right than there are in line {line}; {expected}")));
+        }
+        epochs.push(Epoch {
+            epoch,
+            learning_rate: arguments.learning_rate(epoch),
+            train_loss: None,
+            train_clean_accuracy: Some(train_clean / trained),
+            // Without adversarial training the script counts clean images twice.
+            train_robust_accuracy: (arguments.mode != "none").then_some(train_robust / trained),
+            test_clean_accuracy: Some(test_clean / tested),
+            test_robust_accuracy: Some(test_robust / tested),
+            test_loss: None,
+            holdout_robust_accuracy: None,
+            seconds: 0.0,
+            elapsed_secs: 0.0,
+        });
+    }
+    if epochs.is_empty() {
+        return Err(bad(&path, "has no lines of epochs; the script writes one after each".to_owned()));
+    }
+    Ok(epochs)
+}
+
+/// `model_best.pth` and `model_last.pth` are the same as the files of their epochs where those are.
+fn find_models(folder: &Path, best_epoch: u32, last_epoch: u32) -> Result<BTreeMap<u32, PathBuf>, Error> {
+    let mut models = BTreeMap::new();
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some(which) = name.strip_prefix("model_").and_then(|name| name.strip_suffix(".pth")) else { continue };
+        let epoch = match which {
+            "best" => best_epoch,
+            "last" => last_epoch,
+            number => match number.parse() {
+                Ok(epoch) => epoch,
+                Err(_) => continue,
+            },
+        };
+        if !(1..=last_epoch).contains(&epoch) {
+            return Err(bad(&path, format!("is of epoch {epoch}, and log.csv ends with epoch {last_epoch}")));
+        }
+        models.insert(epoch, path);
+    }
+    if models.is_empty() {
+        return Err(bad(folder, format!("has no model_best.pth, model_last.pth or model_10.pth; {EXPECTED}")));
+    }
+    Ok(models)
+}

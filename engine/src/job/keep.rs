@@ -1,0 +1,44 @@
+//! Checkpoints with their sidecars and records, whatever the kind of run that makes them.
+
+use shared::config::{DataConfig, ModelConfig, PgdConfig};
+use shared::dataset::DatasetInfo;
+use shared::record::{self, Checkpoint, Record};
+use tch::Tensor;
+
+use crate::Error;
+use crate::checkpoint::{self, Sidecar};
+use crate::device;
+use crate::run_dir::{self, RunDir};
+
+/// What is known of a checkpoint beside its tensors.
+pub(super) struct About<'a> {
+    pub(super) epoch: u32,
+    /// Absent where the network was trained elsewhere and nothing is known.
+    pub(super) metrics: Option<&'a record::Epoch>,
+    pub(super) model: &'a ModelConfig,
+    /// What it was trained on.
+    pub(super) data: &'a DataConfig,
+    pub(super) info: &'a DatasetInfo,
+    /// What it is measured with.
+    pub(super) attack: &'a PgdConfig,
+}
+
+/// Writes a checkpoint and its sidecar, and then its record.
+pub(super) fn checkpoint(dir: &mut RunDir, about: About<'_>, tensors: &[(String, Tensor)]) -> Result<Checkpoint, Error> {
+    let About { epoch, metrics, model, data, info, attack } = about;
+    let file = run_dir::checkpoint_file(epoch);
+    let written = checkpoint::save(&dir.path(&file), tensors)?;
+    let checkpoint = Checkpoint { epoch, file, size_bytes: written.size_bytes, sha256: written.sha256 };
+    let sidecar = Sidecar {
+        checkpoint: checkpoint.clone(),
+        metrics: metrics.cloned(),
+        model: model.normalized_for(info),
+        dataset: data.dataset,
+        class_names: info.class_names.clone(),
+        attack: Some(attack.clone()),
+        engine: device::ENGINE.to_owned(),
+    };
+    dir.write_json(&run_dir::sidecar_file(epoch), &sidecar)?;
+    dir.append(&Record::Checkpoint(checkpoint.clone()))?;
+    Ok(checkpoint)
+}
