@@ -38,6 +38,9 @@ pub enum Error {
     /// Training left the finite numbers.
     #[error("the loss in epoch {epoch} is not finite; a lower learning rate may help")]
     Diverged { epoch: u32 },
+    /// A run could not train the teacher it learns from.
+    #[error("the {name} teacher: {problem}")]
+    Teacher { name: &'static str, problem: Box<Error> },
     #[error("{path:?}: {source}")]
     Io { path: PathBuf, source: io::Error },
     #[error(transparent)]

@@ -61,6 +61,10 @@ pub(super) fn prepare(
                         dir.progress(Progress { phase: Phase::Teaching, epoch, elapsed_secs, ..progress.clone() })
                     }
                     _ => Ok(()),
+                })
+                .map_err(|error| match error {
+                    Error::Canceled => error,
+                    error => Error::Teacher { name: teacher.name, problem: Box::new(error) },
                 })?;
                 epochs += own.training.epochs;
                 trained

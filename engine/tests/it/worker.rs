@@ -271,6 +271,19 @@ fn teachers_are_trained_first_and_once() {
 }
 
 #[test]
+fn a_teacher_that_diverges_is_named() {
+    let mut config = tiny_config();
+    config.training.learning_rate = 100.0;
+    config.training.momentum = 0.99;
+    config.training.epochs = 40;
+    config.training.milestones = Vec::new();
+    config.evaluation.every = 40;
+    // A teacher without weight is not trained.
+    config.training.distillation = Some(DistillationConfig { standard_weight: 0.0, ..DistillationConfig::default() });
+    check_failure(directory(&json(config)).path(), &["the robust teacher: ", "not finite"]);
+}
+
+#[test]
 fn a_teacher_that_does_not_fit_is_named_with_what_is_wrong() {
     let runs = tempfile::tempdir().unwrap();
     let write = |name: &str, config: TrainConfig| {
