@@ -341,3 +341,28 @@ impl ClassAttributions {
         self.attributions.iter().map(|vector| vector.iter().map(|value| value * value).sum::<f64>().sqrt()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// numpy.percentile(values, [2.5, 97.5]) of 0, 1, …, R − 1 is 0.025 (R − 1) and 0.975 (R − 1).
+    #[test]
+    fn percentiles_lie_between_ranks_and_do_not_depend_on_how_resamples_are_cut() {
+        for resamples in [1u32, 2, 30, 200, 1001] {
+            // A number without a common divisor reaches every rank, in an order of its own.
+            let values: Vec<f64> = (0..resamples).map(|rank| f64::from(rank * 401 % resamples)).collect();
+            let values = Tensor::from_slice(&values).unsqueeze(1);
+            let values = Tensor::cat(&[&values, &(-&values)], 1);
+            let last = f64::from(resamples - 1);
+            for chunk in [1, 7, 1001] {
+                let mut tails = Tails::new(resamples);
+                values.split(chunk, 0).iter().for_each(|chunk| tails.add(chunk));
+                let (low, high) = tails.ends();
+                for (found, expected) in [(low[0], TAIL), (high[0], 1.0 - TAIL), (low[1], TAIL - 1.0), (high[1], -TAIL)] {
+                    assert!((found - expected * last).abs() < 1e-9, "{resamples} in chunks of {chunk}: {found} is not {}", expected * last);
+                }
+            }
+        }
+    }
+}

@@ -238,7 +238,7 @@ fn intervals_are_as_wide_as_the_delta_method_says_and_cover_the_truth_as_often_a
 }
 
 #[test]
-fn a_bootstrap_follows_its_seed_and_not_how_it_is_cut() {
+fn a_bootstrap_follows_its_seed_and_stops_when_asked() {
     let samples = samples(&[30, 20, 10], 8, 5);
     let of = |seed| samples.bootstrap(Aggregation::CosineThenAverage, Subset::All, 100, seed, &Cancel::default()).unwrap().unwrap();
     assert_eq!(of(1), of(1));
