@@ -222,6 +222,27 @@ fn an_attribution_run_says_what_it_measured() {
     assert_eq!(attribution(&holdout.unwrap(), epoch, Inputs::Adversarial).class_counts, vec![1; 10]);
 }
 
+#[test]
+fn a_measurement_that_was_canceled_begins_anew() {
+    let root = trained();
+    let canceled = Cancel::default();
+    canceled.request();
+    for (kind, result) in [("attribute", "attributions/e4.adversarial.json"), ("saliency", "saliency.json")] {
+        let mut config = json!({"kind": kind, "device": "cpu"});
+        match kind {
+            "attribute" => config["checkpoint"] = json!("base.last"),
+            _ => config["checkpoints"] = json!(["base.last"]),
+        }
+        let directory = worker::beside(&root, kind, &config);
+        assert!(matches!(job::run(&directory, &canceled), Err(engine::Error::Canceled)));
+        assert!(!directory.join(result).exists() && metrics(&directory).finished.is_none());
+        job::run(&directory, &Cancel::default()).unwrap();
+        assert!(directory.join(result).exists() && metrics(&directory).finished.is_some());
+        let again = job::run(&directory, &Cancel::default()).unwrap_err().to_string();
+        assert!(again.contains("already holds a finished run"), "{again}");
+    }
+}
+
 #[track_caller]
 fn check_refused(root: &TempDir, name: &str, config: &Value, parts: &[&str]) {
     let error = run(root, name, config).unwrap_err().to_string();
