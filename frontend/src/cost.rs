@@ -184,7 +184,7 @@ mod tests {
         let mut config = preset::demo().config.as_train().unwrap().clone();
         assert!(matrices(&config).is_empty());
         config.attribution.every = 1;
-        assert_eq!(matrices(&config), ["Keeps at least 120 matrices, about 4.6 MiB in all; the passes of the evaluation serve for them."]);
+        assert_eq!(matrices(&config), ["Keeps at least 120 matrices, about 1.0 MiB in all; the passes of the evaluation serve for them."]);
     }
 
     #[test]
