@@ -57,11 +57,7 @@ fn distillation() -> Preset {
             .into(),
         source: format!("{PAPER}; weights of Chen et al. 2021, Robust Overfitting May Be Mitigated by Properly Learned Smoothening"),
         config: edited(cifar10_config(), distill),
-        small: Some(small(|config| {
-            distill(config);
-            config.training.epochs = 10;
-            config.training.milestones = vec![6, 8];
-        })),
+        small: Some(small(distill)),
         ..cifar10()
     }
 }
