@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 
 use crate::auth;
 use crate::problem::ApiError;
-use crate::routes::{attributions, checkpoints, comparisons, meta, pages, runs, shares, sweeps};
+use crate::routes::{attributions, checkpoints, comparisons, datasets, meta, pages, runs, shares, sweeps};
 use crate::state::AppState;
 
 const BODY_LIMIT_BYTES: usize = 1 << 20;
@@ -39,6 +39,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wa
     security(("token" = [])),
     tags(
         (name = "server", description = "What the server is and offers"),
+        (name = "datasets", description = "Images to train and test on: folders, downloads, and what is in them"),
         (name = "runs", description = "Submitting, following and ending runs"),
         (name = "checkpoints", description = "Weights that runs have kept"),
         (name = "attributions", description = "Class-wise attribution matrices, alone and against each other"),
@@ -52,7 +53,10 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
     let private = OpenApiRouter::with_openapi(ApiDoc::openapi())
         .routes(routes!(meta::get_health))
         .routes(routes!(meta::list_presets))
-        .routes(routes!(meta::list_datasets))
+        .routes(routes!(datasets::list_datasets))
+        .routes(routes!(datasets::set_dataset_folder, datasets::forget_dataset_folder))
+        .routes(routes!(datasets::start_download, datasets::cancel_download))
+        .routes(routes!(datasets::get_dataset_summary))
         .routes(routes!(runs::list_runs, runs::create_run))
         .routes(routes!(runs::get_run, runs::delete_run))
         .routes(routes!(runs::cancel_run))

@@ -16,6 +16,14 @@ pub struct Args {
     #[arg(long, env = "CROSSLENS_DATA_DIR", default_value = "./data")]
     pub data_dir: PathBuf,
 
+    /// Where downloaded data sets are kept; by default `datasets` in the data directory.
+    #[arg(long, env = "CROSSLENS_DATASETS_DIR", value_name = "DIR")]
+    pub datasets_dir: Option<PathBuf>,
+
+    /// Where to download data sets from instead of where their authors publish them: an address whose folder holds files of the same names.
+    #[arg(long, env = "CROSSLENS_DATASETS_MIRROR", value_name = "URL")]
+    pub datasets_mirror: Option<String>,
+
     /// The program that trains; by default `worker` beside this one.
     #[arg(long, env = "CROSSLENS_WORKER", value_name = "PATH")]
     pub worker: Option<PathBuf>,

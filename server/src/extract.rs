@@ -8,10 +8,11 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
+use shared::dataset::Dataset;
 use shared::problem::FieldError;
 use shared::view::{AttributionId, CheckpointId, Lens, ViewError};
 
-use crate::id::{RunId, ShareToken};
+use crate::id::{DatasetId, RunId, ShareToken};
 use crate::problem::{ApiError, Kind};
 
 /// A name in the last parameter of the path.
@@ -40,6 +41,13 @@ impl Named for AttributionId {
     fn not_found(text: &str) -> ApiError {
         let detail = format!("no attribution `{text}`; attributions are named like `RUN.e12.adversarial`");
         ApiError::on_field(Kind::AttributionNotFound, "id", detail)
+    }
+}
+
+impl Named for DatasetId {
+    fn not_found(text: &str) -> ApiError {
+        let known: Vec<&str> = Dataset::ALL.into_iter().map(Dataset::id).collect();
+        ApiError::on_field(Kind::DatasetNotFound, "id", format!("no data set `{text}`; known: {}", known.join(", ")))
     }
 }
 

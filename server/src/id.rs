@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use shared::api::NewSweep;
 use shared::config::{Method, RunConfig};
+use shared::dataset::Dataset;
 use shared::view::{AttributionId, CheckpointId, View, is_run_id};
 
 /// The name of a run; safe as the name of a folder.
@@ -99,6 +100,23 @@ impl FromStr for RunId {
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The name of a data set.
+#[derive(Clone, Copy, Debug)]
+pub struct DatasetId(pub Dataset);
+
+/// A text that is the name of no data set.
+#[derive(Debug, thiserror::Error)]
+#[error("not a data set")]
+pub struct NotADataset;
+
+impl FromStr for DatasetId {
+    type Err = NotADataset;
+
+    fn from_str(text: &str) -> Result<Self, NotADataset> {
+        Dataset::from_id(text).map(DatasetId).ok_or(NotADataset)
     }
 }
 

@@ -6,6 +6,7 @@ pub mod app;
 pub mod args;
 mod auth;
 mod content;
+mod datasets;
 mod db;
 mod extract;
 mod figures;

@@ -12,6 +12,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as OpenApiResponse, R
 pub enum Kind {
     RouteNotFound,
     MethodNotAllowed,
+    DatasetNotFound,
     RunNotFound,
     CheckpointNotFound,
     AttributionNotFound,
@@ -25,6 +26,12 @@ pub enum Kind {
     BodyTooLarge,
     InvalidRun,
     InvalidShare,
+    /// A folder that does not hold the data set.
+    InvalidFolder,
+    /// What nobody publishes, or is here already.
+    NotDownloadable,
+    /// A data set whose files are not here or not what they should be.
+    DatasetNotReady,
     /// Two matrices over different classes.
     NotComparable,
     /// A finished run cannot be canceled.
@@ -47,6 +54,7 @@ impl Kind {
         match self {
             Kind::RouteNotFound => ("route-not-found", StatusCode::NOT_FOUND),
             Kind::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED),
+            Kind::DatasetNotFound => ("dataset-not-found", StatusCode::NOT_FOUND),
             Kind::RunNotFound => ("run-not-found", StatusCode::NOT_FOUND),
             Kind::CheckpointNotFound => ("checkpoint-not-found", StatusCode::NOT_FOUND),
             Kind::AttributionNotFound => ("attribution-not-found", StatusCode::NOT_FOUND),
@@ -59,6 +67,9 @@ impl Kind {
             Kind::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE),
             Kind::InvalidRun => ("invalid-run", StatusCode::UNPROCESSABLE_ENTITY),
             Kind::InvalidShare => ("invalid-share", StatusCode::UNPROCESSABLE_ENTITY),
+            Kind::InvalidFolder => ("invalid-folder", StatusCode::UNPROCESSABLE_ENTITY),
+            Kind::NotDownloadable => ("not-downloadable", StatusCode::CONFLICT),
+            Kind::DatasetNotReady => ("dataset-not-ready", StatusCode::CONFLICT),
             Kind::NotComparable => ("not-comparable", StatusCode::UNPROCESSABLE_ENTITY),
             Kind::RunFinished => ("run-finished", StatusCode::CONFLICT),
             Kind::RunNotResumable => ("run-not-resumable", StatusCode::CONFLICT),

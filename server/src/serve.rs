@@ -20,7 +20,7 @@ const CONNECTION_GRACE: Duration = Duration::from_secs(5);
 
 /// Serves until a signal asks to stop; a second signal stops at once.
 pub async fn serve(args: Args) -> anyhow::Result<()> {
-    let Args { addr, data_dir, worker, web, base_path, token, allowed_hosts, stop_grace_secs } = args;
+    let Args { addr, data_dir, datasets_dir, datasets_mirror, worker, web, base_path, token, allowed_hosts, stop_grace_secs } = args;
     if let Some(web) = &web
         && !web.join("index.html").is_file()
     {
@@ -31,6 +31,8 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     // Whoever can reach this address could train here and read everything.
     let token = token.or_else(|| (!address.ip().is_loopback()).then(random_hex));
     let settings = Settings {
+        datasets_dir: datasets_dir.unwrap_or_else(|| data_dir.join("datasets")),
+        datasets_mirror,
         data_dir,
         worker: worker.map_or_else(worker_beside_us, Ok)?,
         stop_grace: Duration::from_secs(stop_grace_secs),

@@ -10,6 +10,7 @@ use shared::api::WorkerStatus;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::datasets::Datasets;
 use crate::db::Db;
 use crate::rundir::RunDirs;
 use crate::scheduler::Scheduler;
@@ -19,6 +20,10 @@ use crate::worker::Worker;
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub data_dir: PathBuf,
+    /// Where the server keeps data sets, one folder for each.
+    pub datasets_dir: PathBuf,
+    /// Where to download data sets from instead of where their authors publish them.
+    pub datasets_mirror: Option<String>,
     pub worker: PathBuf,
     pub stop_grace: Duration,
     pub web: Option<PathBuf>,
@@ -37,6 +42,7 @@ pub struct Inner {
     pub settings: Settings,
     pub db: Db,
     pub dirs: RunDirs,
+    pub datasets: Datasets,
     pub scheduler: Scheduler,
     pub worker: watch::Receiver<WorkerStatus>,
     /// Streams end when the server stops.
@@ -62,6 +68,9 @@ impl AppState {
         let dirs = RunDirs::create(data.join("runs")).with_context(|| format!("cannot use {}/runs", data.display()))?;
         let db = Db::open(&data.join("crosslens.db")).await?;
 
+        let datasets = Datasets::open(&settings.datasets_dir, data.join("datasets.json"), settings.datasets_mirror.clone());
+        let datasets = datasets.with_context(|| format!("cannot use {}", settings.datasets_dir.display()))?;
+
         let worker = Worker { program: settings.worker.clone(), stop_grace: settings.stop_grace };
         let (probed, probe) = watch::channel(WorkerStatus::Starting);
         let scheduler = Scheduler::start(db.clone(), dirs.clone(), worker.clone(), probe.clone());
@@ -79,7 +88,16 @@ impl AppState {
             // The channel stays open for as long as someone looks at it.
             probed.closed().await;
         });
-        Ok(AppState(Arc::new(Inner { settings, db, dirs, scheduler, worker: probe, stopping: CancellationToken::new(), _lock: lock })))
+        Ok(AppState(Arc::new(Inner {
+            settings,
+            db,
+            dirs,
+            datasets,
+            scheduler,
+            worker: probe,
+            stopping: CancellationToken::new(),
+            _lock: lock,
+        })))
     }
 
     /// Ends streams, asks workers to save, and waits for them.

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use shared::api::{Probe, RunState, WorkerStatus};
 use shared::config::{ImportConfig, RunConfig};
-use shared::dataset::Source;
 use shared::problem::FieldError;
 use shared::view::CheckpointRef;
 
@@ -21,8 +20,8 @@ const MOST_QUEUED: usize = 1000;
 pub async fn submit_all(state: &AppState, configs: Vec<RunConfig>, prefix: &str) -> Result<Vec<RunId>, ApiError> {
     let probe = probe(state).await?;
     let mut checked = Vec::with_capacity(configs.len());
-    for config in configs {
-        let device = check(state, &config, &probe, None).await.map_err(|errors| {
+    for mut config in configs {
+        let device = check(state, &mut config, &probe, None).await.map_err(|errors| {
             let named = errors.into_iter().map(|error| FieldError::new(format!("{prefix}{}", error.field), error.message));
             ApiError::on_fields(Kind::InvalidRun, named.collect())
         })?;
@@ -37,9 +36,9 @@ pub async fn submit_all(state: &AppState, configs: Vec<RunConfig>, prefix: &str)
 }
 
 /// Queues a valid configuration, with a file that becomes part of its run directory.
-pub async fn submit(state: &AppState, config: RunConfig, upload: Option<PathBuf>) -> Result<RunId, ApiError> {
+pub async fn submit(state: &AppState, mut config: RunConfig, upload: Option<PathBuf>) -> Result<RunId, ApiError> {
     let probe = probe(state).await?;
-    let device = check(state, &config, &probe, upload.as_deref()).await;
+    let device = check(state, &mut config, &probe, upload.as_deref()).await;
     let device = device.map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
     check_room(state, 1).await?;
     Ok(state.scheduler.submit(config, device, upload).await?)
@@ -62,22 +61,17 @@ async fn check_room(state: &AppState, more: usize) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The device the run will wait for, or what is wrong.
-async fn check(state: &AppState, config: &RunConfig, probe: &Probe, upload: Option<&Path>) -> Result<String, Vec<FieldError>> {
+/// The device the run will wait for, or what is wrong. Writes the server's folder of the data into a configuration that names none.
+async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: Option<&Path>) -> Result<String, Vec<FieldError>> {
     let mut errors = Vec::new();
     let device = resolve_device(config.device(), probe).map(str::to_owned);
     if device.is_none() {
         let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
         errors.push(FieldError::new("device", format!("`{}` is not on this machine; it has {}", config.device(), known.join(", "))));
     }
-    if let Some(data) = config.data()
-        && data.dataset.source() == Source::Folder
-    {
-        let message = match &data.path {
-            None => Some("is missing; name the folder on the server that holds the files".to_owned()),
-            Some(path) => missing_files(path),
-        };
-        errors.extend(message.map(|message| FieldError::new("data.path", message)));
+    if let Some(data) = config.data_mut() {
+        let completed = state.datasets.complete(data);
+        errors.extend(completed.err().map(|message| FieldError::new("data.path", message)));
     }
     for (field, checkpoint) in needed(config) {
         errors.extend(missing_checkpoint(state, checkpoint).await.map(|message| FieldError::new(field, message)));
@@ -133,17 +127,4 @@ fn missing_source(import: &ImportConfig) -> Option<String> {
         return Some(format!("`{}` is not an absolute path", import.source));
     }
     (!source.exists()).then(|| format!("`{}` is not on the server", import.source))
-}
-
-/// What a folder lacks to be CIFAR-10 in one of its two layouts.
-fn missing_files(path: &str) -> Option<String> {
-    let folder = Path::new(path);
-    if !folder.is_absolute() {
-        return Some(format!("`{path}` is not an absolute path"));
-    }
-    if !folder.is_dir() {
-        return Some(format!("`{path}` is not a folder on the server"));
-    }
-    let found = ["data_batch_1.bin", "data_batch_1"].iter().any(|file| folder.join(file).is_file());
-    (!found).then(|| format!("`{path}` holds neither data_batch_1.bin (binary version) nor data_batch_1 (Python version)"))
 }

@@ -50,14 +50,120 @@ pub struct Device {
     pub name: String,
 }
 
-/// `GET /api/datasets`: a data set and whether it can be used at once.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// `GET /api/datasets`: a data set, and what is known of its files on the server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DatasetStatus {
     #[serde(flatten)]
     pub info: DatasetInfo,
-    /// Embedded and generated data always are; data from a folder needs its path in the run.
-    pub ready: bool,
+    pub files: DatasetFiles,
+    /// Where the server can get the files by itself; absent where nobody publishes them.
+    pub download: Option<DownloadOffer>,
+}
+
+/// Where the files of a data set are. Only `embedded`, `generated` and `ready` can be used at once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum DatasetFiles {
+    Embedded,
+    Generated,
+    /// The folder holds every file that the layout needs; runs that name no folder take this one.
+    Ready {
+        path: String,
+        /// Somebody pointed to it; otherwise it is the server's own.
+        pointed: bool,
+    },
+    Missing {
+        /// What an earlier download has left to go on from.
+        partial_bytes: u64,
+        /// Why the last download ended, where it did not end well.
+        problem: Option<String>,
+    },
+    Downloading {
+        step: DownloadStep,
+        /// Of `step`.
+        bytes: u64,
+        total_bytes: Option<u64>,
+        /// Whether a download that is stopped can go on where it was.
+        resumable: bool,
+    },
+    /// The folder is known and is not, or no longer, what it should be.
+    Broken {
+        path: String,
+        message: String,
+        pointed: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum DownloadStep {
+    Receiving,
+    /// The published checksum.
+    Verifying,
+    Unpacking,
+}
+
+/// Files that a data set's authors publish.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DownloadOffer {
+    pub urls: Vec<String>,
+    /// As published; of all files.
+    pub size_bytes: u64,
+    /// Whether the authors or the field publish a checksum to hold the files to.
+    pub verified: bool,
+}
+
+/// `PUT /api/datasets/{id}/folder`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DatasetFolder {
+    /// An absolute path on the server.
+    pub path: String,
+}
+
+/// `GET /api/datasets/{id}/summary`: what the files hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DatasetSummary {
+    pub class_names: Vec<String>,
+    pub splits: Vec<SplitSummary>,
+}
+
+/// One part of a data set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SplitSummary {
+    pub split: SplitName,
+    pub class_counts: Vec<u32>,
+    /// The first image of classes spread evenly; none for generated data.
+    pub samples: Vec<SampleImage>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SampleImage {
+    pub label: u32,
+    /// A PNG file in base64.
+    pub png: String,
+}
+
+impl DatasetFiles {
+    /// Whether runs can use the data set without naming a folder.
+    pub fn are_ready(&self) -> bool {
+        matches!(self, DatasetFiles::Embedded | DatasetFiles::Generated | DatasetFiles::Ready { .. })
+    }
+
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            DatasetFiles::Ready { path, .. } | DatasetFiles::Broken { path, .. } => Some(path),
+            _ => None,
+        }
+    }
 }
 
 /// The state of a run. A finished run never changes state.

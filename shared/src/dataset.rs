@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A data set by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Dataset {
@@ -34,7 +34,7 @@ pub enum Source {
 }
 
 /// What is fixed about a data set, whatever a run does with it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DatasetInfo {
     pub id: Dataset,
@@ -91,6 +91,11 @@ impl Dataset {
             Dataset::Svhn => "svhn",
             Dataset::ImageFolder => "image_folder",
         }
+    }
+
+    /// The data set of this name.
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dataset| dataset.id() == id)
     }
 
     /// As part of the name of a run.

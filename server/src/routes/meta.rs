@@ -2,8 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use shared::api::{DatasetStatus, Health, RunState};
-use shared::dataset::{Dataset, Source};
+use shared::api::{Health, RunState};
 use shared::preset::{self, Preset};
 
 use crate::problem::ApiError;
@@ -25,11 +24,4 @@ pub async fn get_health(State(state): State<AppState>) -> Result<Json<Health>, A
 #[utoipa::path(get, path = "/api/presets", tag = "server", responses((status = 200, body = Vec<Preset>), ApiError))]
 pub async fn list_presets() -> Json<Vec<Preset>> {
     Json(preset::all())
-}
-
-/// Data sets, and how to get those that are not built in
-#[utoipa::path(get, path = "/api/datasets", tag = "server", responses((status = 200, body = Vec<DatasetStatus>), ApiError))]
-pub async fn list_datasets() -> Json<Vec<DatasetStatus>> {
-    let status = |dataset: Dataset| DatasetStatus { ready: dataset.source() != Source::Folder, info: dataset.info() };
-    Json(Dataset::ALL.into_iter().map(status).collect())
 }

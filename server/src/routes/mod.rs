@@ -3,6 +3,7 @@
 pub mod attributions;
 pub mod checkpoints;
 pub mod comparisons;
+pub mod datasets;
 pub mod meta;
 pub mod pages;
 pub mod runs;

@@ -2,6 +2,7 @@
 
 mod auth;
 mod beyond;
+mod datasets;
 mod lifecycle;
 mod matrices;
 mod pages;

@@ -97,12 +97,14 @@ async fn a_configuration_that_cannot_run_names_its_fields() {
     let empty = tempfile::tempdir().unwrap();
     let cifar10 = |path: &str| json!({"dataset": "cifar10", "path": path});
     check("/data", json!({"dataset": "cifar10"}), "data.path", "is missing").await;
-    check("/data", cifar10("/no/such/folder"), "data.path", "is not a folder on the server").await;
+    check("/data", cifar10("/no/such/folder"), "data.path", "is not a folder").await;
     check("/data", cifar10("data"), "data.path", "absolute").await;
     check("/data", cifar10(empty.path().to_str().unwrap()), "data.path", "neither data_batch_1.bin").await;
     assert_eq!(std::fs::read_dir(server.dir.path().join("data/runs")).unwrap().count(), 0, "nothing is left of a refused run");
 
-    std::fs::write(empty.path().join("data_batch_1"), "").unwrap();
+    for name in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"] {
+        std::fs::write(empty.path().join(name), "").unwrap();
+    }
     let mut body = config("done");
     body["data"] = cifar10(empty.path().to_str().unwrap());
     assert_eq!(server.post("/api/runs", &body).await.status, 201);
@@ -160,12 +162,15 @@ async fn operations(server: &TestServer) -> Vec<(String, String)> {
 async fn the_document_lists_every_route() {
     let server = TestServer::start().await;
     let expected = [
+        ("DELETE", "/api/datasets/{id}/download"),
+        ("DELETE", "/api/datasets/{id}/folder"),
         ("DELETE", "/api/runs/{id}"),
         ("DELETE", "/api/shares/{token}"),
         ("GET", "/api/attributions/{id}"),
         ("GET", "/api/checkpoints/{id}/file"),
         ("GET", "/api/comparisons"),
         ("GET", "/api/datasets"),
+        ("GET", "/api/datasets/{id}/summary"),
         ("GET", "/api/health"),
         ("GET", "/api/presets"),
         ("GET", "/api/runs"),
@@ -185,11 +190,13 @@ async fn the_document_lists_every_route() {
         ("GET", "/api/sweeps"),
         ("GET", "/api/sweeps/{id}"),
         ("POST", "/api/checkpoints"),
+        ("POST", "/api/datasets/{id}/download"),
         ("POST", "/api/runs"),
         ("POST", "/api/runs/{id}/cancel"),
         ("POST", "/api/runs/{id}/resume"),
         ("POST", "/api/shares"),
         ("POST", "/api/sweeps"),
+        ("PUT", "/api/datasets/{id}/folder"),
     ];
     let found = operations(&server).await;
     assert_eq!(found.iter().map(|(method, path)| (method.as_str(), path.as_str())).collect::<Vec<_>>(), expected);

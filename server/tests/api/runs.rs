@@ -25,7 +25,7 @@ async fn presets_and_data_sets_are_those_of_the_form() {
     let presets: Vec<Preset> = server.get("/api/presets").await.json();
     assert_eq!(presets[0].id, "demo");
     let datasets: Vec<DatasetStatus> = server.get("/api/datasets").await.json();
-    let ready: Vec<&str> = datasets.iter().filter(|dataset| dataset.ready).map(|dataset| dataset.info.id.id()).collect();
+    let ready: Vec<&str> = datasets.iter().filter(|dataset| dataset.files.are_ready()).map(|dataset| dataset.info.id.id()).collect();
     assert_eq!(ready, ["digits", "synthetic"]);
 }
 

@@ -75,9 +75,11 @@ async fn a_share_goes_with_its_run() {
 async fn a_shared_run_does_not_tell_folders_of_the_server() {
     let server = TestServer::start().await;
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("data_batch_1.bin"), "").unwrap();
+    for name in ["train.bin", "test.bin"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
     let mut config = config("done");
-    config["data"] = json!({"dataset": "cifar10", "path": folder.path()});
+    config["data"] = json!({"dataset": "cifar100", "path": folder.path()});
     let run: Run = server.post("/api/runs", &config).await.json();
     server.until(&run.id, |run| run.state.is_finished()).await;
     let made = share(&server, &format!("/runs/{}", run.id), "").await;

@@ -251,6 +251,8 @@ pub fn config(name: &str) -> Value {
 pub fn settings(dir: &Path) -> Settings {
     Settings {
         data_dir: dir.join("data"),
+        datasets_dir: dir.join("data/datasets"),
+        datasets_mirror: None,
         worker: dir.join("worker.sh"),
         stop_grace: Duration::from_secs(5),
         web: Some(dir.join("web")),

@@ -1,0 +1,118 @@
+//! Data sets: which are here, pointing to folders, downloading, and looking into them.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use shared::api::{DatasetFolder, DatasetStatus, DatasetSummary};
+use shared::problem::FieldError;
+use tokio::task::spawn_blocking;
+use utoipa::IntoParams;
+
+use crate::extract::{self, Name, Query};
+use crate::id::DatasetId;
+use crate::problem::{ApiError, Kind};
+use crate::state::AppState;
+
+const MOST_SAMPLES: usize = 200;
+
+/// Data sets, where their files are, and how to get those that are not here
+#[utoipa::path(get, path = "/api/datasets", tag = "datasets", responses((status = 200, body = Vec<DatasetStatus>), ApiError))]
+pub async fn list_datasets(State(state): State<AppState>) -> Result<Json<Vec<DatasetStatus>>, ApiError> {
+    let datasets = state.datasets.clone();
+    Ok(Json(spawn_blocking(move || datasets.statuses()).await.map_err(ApiError::internal)?))
+}
+
+async fn status(state: &AppState, id: DatasetId) -> Result<Json<DatasetStatus>, ApiError> {
+    let datasets = state.datasets.clone();
+    Ok(Json(spawn_blocking(move || datasets.status(id.0)).await.map_err(ApiError::internal)?))
+}
+
+/// Points to the folder on the server that holds a data set
+///
+/// Runs that name no folder take this one. The folder is only read, and is remembered.
+#[utoipa::path(
+    put, path = "/api/datasets/{id}/folder", tag = "datasets", request_body = DatasetFolder,
+    params(("id" = String, Path, description = "The data set")),
+    responses((status = 200, body = DatasetStatus), ApiError)
+)]
+pub async fn set_dataset_folder(
+    State(state): State<AppState>,
+    Name(id): Name<DatasetId>,
+    extract::Json(folder): extract::Json<DatasetFolder>,
+) -> Result<Json<DatasetStatus>, ApiError> {
+    let datasets = state.datasets.clone();
+    let pointed = spawn_blocking(move || datasets.point(id.0, &folder.path)).await.map_err(ApiError::internal)??;
+    pointed.map_err(|problem| ApiError::on_field(Kind::InvalidFolder, "path", problem))?;
+    status(&state, id).await
+}
+
+/// Forgets the folder that somebody pointed to; its files stay
+#[utoipa::path(
+    delete, path = "/api/datasets/{id}/folder", tag = "datasets",
+    params(("id" = String, Path, description = "The data set")),
+    responses((status = 200, body = DatasetStatus), ApiError)
+)]
+pub async fn forget_dataset_folder(State(state): State<AppState>, Name(id): Name<DatasetId>) -> Result<Json<DatasetStatus>, ApiError> {
+    state.datasets.forget(id.0)?;
+    status(&state, id).await
+}
+
+/// Starts to download a published data set, or goes on with it; the list of data sets says how far it is
+#[utoipa::path(
+    post, path = "/api/datasets/{id}/download", tag = "datasets",
+    params(("id" = String, Path, description = "The data set")),
+    responses((status = 202, body = DatasetStatus), ApiError)
+)]
+pub async fn start_download(
+    State(state): State<AppState>,
+    Name(id): Name<DatasetId>,
+) -> Result<(StatusCode, Json<DatasetStatus>), ApiError> {
+    state.datasets.start_download(id.0).map_err(|error| ApiError::on_field(Kind::NotDownloadable, "id", error.to_string()))?;
+    Ok((StatusCode::ACCEPTED, status(&state, id).await?))
+}
+
+/// Stops a download and keeps what has come; where none is on its way, removes what an earlier one has left
+#[utoipa::path(
+    delete, path = "/api/datasets/{id}/download", tag = "datasets",
+    params(("id" = String, Path, description = "The data set")),
+    responses((status = 200, body = DatasetStatus), ApiError)
+)]
+pub async fn cancel_download(State(state): State<AppState>, Name(id): Name<DatasetId>) -> Result<Json<DatasetStatus>, ApiError> {
+    state.datasets.cancel_download(id.0)?;
+    status(&state, id).await
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct Summarize {
+    /// Images of each split to show, spread over the classes; at most 200, 20 when absent.
+    samples: usize,
+}
+
+impl Default for Summarize {
+    fn default() -> Self {
+        Summarize { samples: 20 }
+    }
+}
+
+/// What the files of a data set hold: classes, images of each, and some of them
+#[utoipa::path(
+    get, path = "/api/datasets/{id}/summary", tag = "datasets",
+    params(("id" = String, Path, description = "The data set"), Summarize),
+    responses((status = 200, body = DatasetSummary), ApiError)
+)]
+pub async fn get_dataset_summary(
+    State(state): State<AppState>,
+    Name(id): Name<DatasetId>,
+    Query(Summarize { samples }): Query<Summarize>,
+) -> Result<Json<DatasetSummary>, ApiError> {
+    if samples > MOST_SAMPLES {
+        let message = format!("{samples} is out of range; 0 to {MOST_SAMPLES}");
+        return Err(ApiError::on_fields(Kind::InvalidQuery, vec![FieldError::new("samples", message)]));
+    }
+    let datasets = state.datasets.clone();
+    let summary = spawn_blocking(move || datasets.summary(id.0, samples)).await.map_err(ApiError::internal)?;
+    summary.map(Json).map_err(|problem| ApiError::on_field(Kind::DatasetNotReady, "id", problem))
+}
