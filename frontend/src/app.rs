@@ -7,7 +7,7 @@ use leptos_router::hooks::use_location;
 use leptos_router::path;
 
 use crate::browser;
-use crate::pages::{AttributionPage, ComparePage, NewPage, NotFoundPage, RunPage, RunsPage, SharedPage, SweepPage};
+use crate::pages::{AttributionPage, ComparePage, DataPage, NewPage, NotFoundPage, RunPage, RunsPage, SharedPage, SweepPage};
 use crate::place;
 use crate::theme::{ThemeSelect, provide_theme};
 
@@ -36,6 +36,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/sweeps/:id") view=SweepPage/>
                     <Route path=path!("/attributions/:id") view=AttributionPage/>
                     <Route path=path!("/compare") view=ComparePage/>
+                    <Route path=path!("/data") view=DataPage/>
                     <Route path=path!("/s/:token") view=SharedPage/>
                 </FlatRoutes>
             </main>
@@ -63,6 +64,7 @@ fn Header(prefix: String) -> impl IntoView {
                     <nav class="nav" aria-label="Main">
                         <a href="." aria-current=current(&["/", "/runs/", "/sweeps/", "/attributions/", "/compare"])>"Runs"</a>
                         <a href="new" aria-current=current(&["/new"])>"New"</a>
+                        <a href="data" aria-current=current(&["/data"])>"Data"</a>
                     </nav>
                 </Show>
                 <ThemeSelect/>

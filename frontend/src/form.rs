@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 use shared::config::{Architecture, RunConfig};
-use shared::dataset::{Dataset, Source};
+use shared::dataset::Dataset;
 use shared::eps::Eps;
 use shared::problem::FieldError;
 
@@ -11,6 +11,8 @@ use shared::problem::FieldError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Text,
+    /// A path that may be left out.
+    Path,
     Number,
     /// Numbers with commas or spaces between them.
     Numbers,
@@ -30,7 +32,7 @@ pub fn parse_text(kind: Kind, text: &str) -> Option<Value> {
         }
         _ if text.is_empty() => None,
         Kind::Number => Some(number(text)),
-        Kind::Size => Some(Value::from(text)),
+        Kind::Size | Kind::Path => Some(Value::from(text)),
     }
 }
 
@@ -83,7 +85,7 @@ fn object(value: &mut Value) -> &mut Map<String, Value> {
     value.as_object_mut().expect("it was just made one")
 }
 
-/// Changes the data set and what cannot stay as it was: the architecture, the folder, and sample counts beyond the new size.
+/// Changes the data set and what cannot stay as it was: the architecture, the folder, the size of its images, and sample counts beyond the new size.
 pub fn switch_dataset(config: &mut Value, dataset: Dataset) {
     set_at(config, "data.dataset", Some(dataset.id().into()));
     let info = dataset.info();
@@ -91,8 +93,8 @@ pub fn switch_dataset(config: &mut Value, dataset: Dataset) {
         let architecture = if info.shape[1] < 16 { Architecture::PreactResnetSmall } else { Architecture::PreactResnet18 };
         set_at(config, "model.architecture", serde_json::to_value(architecture).ok());
     }
-    let path = (dataset.source() == Source::Folder).then(|| Value::from(""));
-    set_at(config, "data.path", path);
+    set_at(config, "data.path", None);
+    set_at(config, "data.image_size", None);
     for (field, available) in [("data.train_samples", info.train_samples), ("data.test_samples", info.test_samples)] {
         let too_many =
             at(config, field).and_then(Value::as_u64).zip(available).is_some_and(|(wanted, available)| wanted > u64::from(available));
@@ -197,6 +199,8 @@ mod tests {
             (Kind::Size, "8", Some(json!("8"))),
             (Kind::Size, "", None),
             (Kind::Text, "", Some(json!(""))),
+            (Kind::Path, " /data ", Some(json!("/data"))),
+            (Kind::Path, "", None),
         ] {
             assert_eq!(parse_text(kind, text), expected, "{kind:?} {text:?}");
         }

@@ -36,6 +36,14 @@ impl<T: Clone + Send + Sync + 'static> Fetched<T> {
         self.again.notify();
     }
 
+    /// Why there is no answer, if there is none.
+    pub fn problem(self) -> Option<Problem> {
+        self.state.with(|state| match state {
+            Load::Failed(problem) => Some(problem.clone()),
+            Load::Loading | Load::Ready(_) => None,
+        })
+    }
+
     /// The answer, if it is there.
     pub fn ready(self) -> Option<T> {
         self.state.with(|state| match state {

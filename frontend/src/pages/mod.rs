@@ -2,6 +2,7 @@
 
 mod attribution;
 mod compare;
+mod data;
 mod new;
 mod not_found;
 mod run;
@@ -11,6 +12,7 @@ mod sweep;
 
 pub use attribution::AttributionPage;
 pub use compare::ComparePage;
+pub use data::DataPage;
 pub use new::NewPage;
 pub use not_found::NotFoundPage;
 pub use run::RunPage;

@@ -1,7 +1,7 @@
 //! Which images a run is about.
 
 use leptos::prelude::*;
-use shared::api::DatasetStatus;
+use shared::api::{DatasetFiles, DatasetStatus};
 use shared::dataset::{Dataset, Source};
 use shared::format;
 
@@ -27,11 +27,13 @@ pub fn DataSection() -> impl IntoView {
         }
     });
     let in_folder = move || dataset.get().is_some_and(|dataset| dataset.source() == Source::Folder);
-    // What the server says comes first: it may know a folder that the browser does not.
-    let how_to_get = Signal::derive(move || {
-        let known = datasets.ready().and_then(|list| list.into_iter().find(|status| Some(status.info.id) == dataset.get()));
-        known.and_then(|status| status.info.how_to_get).or_else(|| info()?.how_to_get).unwrap_or_default()
+    let known = Memo::new(move |_| datasets.ready().and_then(|list| list.into_iter().find(|status| Some(status.info.id) == dataset.get())));
+    let folder_hint = Signal::derive(move || match known.get().map(|status| status.files) {
+        Some(DatasetFiles::Ready { path, .. }) => format!("Empty: {path}."),
+        _ => info().and_then(|info| info.how_to_get).unwrap_or_default(),
     });
+    let not_here = move || known.get().is_some_and(|status| !status.files.are_ready());
+    let sized = move || dataset.get() == Some(Dataset::ImageFolder);
     let all = |count: Option<u32>| count.map(|count| format!("Empty: all {}.", format::count(count.into()))).unwrap_or_default();
     let options = Dataset::ALL.map(|dataset| (dataset.id().to_owned(), dataset.info().title)).to_vec();
     view! {
@@ -39,8 +41,17 @@ pub fn DataSection() -> impl IntoView {
             <div class="field-wide"><SelectField path="data.dataset" label="Data set" options hint=about choose/></div>
             <Show when=in_folder>
                 <div class="field-wide">
-                    <TextField path="data.path" label="Folder on the server" kind=Kind::Text hint=how_to_get placeholder="/data/cifar-10-batches-bin"/>
+                    <TextField path="data.path" label="Folder on the server" kind=Kind::Path hint=folder_hint placeholder="/data/…"/>
+                    <Show when=not_here>
+                        <p class="field-hint"><a href="data">"Get it or point to its folder on the Data page"</a>", then this can stay empty."</p>
+                    </Show>
                 </div>
+            </Show>
+            <Show when=sized>
+                <TextField
+                    path="data.image_size" label="Image size" kind=Kind::Number
+                    hint="The side in pixels that images are resized and cropped to. Empty: 32."
+                />
             </Show>
             <TextField
                 path="data.train_samples" label="Training images" kind=Kind::Number
