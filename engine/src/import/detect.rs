@@ -65,11 +65,11 @@ pub fn detect(file: &TensorFile, asked: Option<&ModelConfig>) -> Result<Found, E
     }
     networks.sort_by_key(|(prefix, _)| (rank(prefix), prefix.len()));
     let Some((prefix, family)) = networks.first().cloned() else {
-        let what = match file.tensors().len() {
-            0 => "holds no tensors".to_owned(),
-            count => format!("holds {count} tensors, {} among them,", file.tensors().keys().next().map_or("", String::as_str)),
+        let what = match file.tensors().keys().next() {
+            None => "holds no tensors".to_owned(),
+            Some(name) => format!("holds tensors such as `{name}`"),
         };
-        return Err(bad(format!("{what} and no network known here; known are {}", known())));
+        return Err(bad(format!("{what}, and no network known here; known are {}", known())));
     };
     let others = networks[1..].iter().map(|(prefix, _)| prefix.clone()).collect();
 
