@@ -220,7 +220,7 @@ fn interval(low: f64, high: f64, digits: usize) -> String {
 fn figures(attribution: &Attribution) -> Vec<Figure> {
     let Attribution { file, clean_accuracy, robust_accuracy, .. } = attribution;
     let pairs = file.matrix.classes() * file.matrix.classes().saturating_sub(1);
-    vec![
+    let mut figures = vec![
         Figure::new(
             "CAS",
             format::decimal(file.cas, 2),
@@ -230,9 +230,16 @@ fn figures(attribution: &Attribution) -> Vec<Figure> {
             },
         ),
         Figure::new("CAS / K(K−1)", format::decimal(file.cas_normalized, 4), "mean over ordered pairs"),
-        Figure::new("Robust accuracy", format::percent(*robust_accuracy), "of the checkpoint, whole test set"),
-        Figure::new("Clean accuracy", format::percent(*clean_accuracy), "of the checkpoint, whole test set"),
-    ]
+    ];
+    // A run that only measures matrices knows nothing of the checkpoint but what it met itself.
+    if robust_accuracy.is_none() && clean_accuracy.is_none() {
+        figures.push(Figure::new("Accuracy", format::percent(file.accuracy), "on the inputs of this matrix"));
+        return figures;
+    }
+    for (label, accuracy) in [("Robust accuracy", robust_accuracy), ("Clean accuracy", clean_accuracy)] {
+        figures.push(Figure::new(label, format::percent(*accuracy), "of the checkpoint, whole test set"));
+    }
+    figures
 }
 
 /// What is known of the pair one points at.

@@ -7,6 +7,7 @@ use shared::chart::colors::Theme;
 use shared::config::{Inputs, RunConfig};
 use shared::format;
 use shared::record::Metrics;
+use shared::view::CheckpointId;
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, ImageData};
 
@@ -46,8 +47,13 @@ fn Grid(file: SaliencyFile) -> impl IntoView {
     let heads = columns(&file)
         .into_iter()
         .map(|(checkpoint, inputs)| {
-            let name = file.checkpoints.get(checkpoint as usize).cloned().unwrap_or_default();
-            view! { <th scope="col"><span class="saliency-checkpoint">{name}</span>{input_name(inputs)}</th> }
+            let (epoch, run) = checkpoint_name(&file.checkpoints, checkpoint as usize);
+            view! {
+                <th scope="col">
+                    <span class="saliency-checkpoint">{format!("{epoch}, {}", input_name(inputs))}</span>
+                    {run.map(|run| view! { <span class="saliency-checkpoint">{run}</span> })}
+                </th>
+            }
         })
         .collect_view();
     let names = file.class_names.clone();
@@ -182,6 +188,18 @@ fn columns(file: &SaliencyFile) -> Vec<(u32, Inputs)> {
     maps.unwrap_or_default()
 }
 
+/// `Epoch 12`, and the run where there are several.
+fn checkpoint_name(checkpoints: &[String], index: usize) -> (String, Option<String>) {
+    let names: Vec<CheckpointId> = checkpoints.iter().filter_map(|name| name.parse().ok()).collect();
+    match names.get(index) {
+        Some(CheckpointId { run, epoch }) => {
+            let several = names.iter().any(|other| other.run != *run);
+            (format!("Epoch {epoch}"), several.then(|| run.clone()))
+        }
+        None => (checkpoints.get(index).cloned().unwrap_or_default(), None),
+    }
+}
+
 fn input_name(inputs: Inputs) -> &'static str {
     match inputs {
         Inputs::Adversarial => "attacked",
@@ -196,6 +214,16 @@ fn data_url(png: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_column_is_named_by_its_epoch_and_by_its_run_where_there_are_several() {
+        let names = |checkpoints: &[&str]| {
+            let checkpoints: Vec<String> = checkpoints.iter().map(|name| (*name).to_owned()).collect();
+            checkpoint_name(&checkpoints, 0)
+        };
+        assert_eq!(names(&["at-1.e4", "at-1.e9"]), ("Epoch 4".to_owned(), None));
+        assert_eq!(names(&["at-1.e4", "at-2.e9"]), ("Epoch 4".to_owned(), Some("at-1".to_owned())));
+    }
 
     #[test]
     fn a_map_hides_nothing_where_it_is_zero() {
