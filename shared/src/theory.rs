@@ -188,11 +188,11 @@ impl Model {
             }
         }
         terms.value /= count;
-        for a in 0..2 {
-            terms.value += self.weight_decay / 2.0 * weights[a] * weights[a];
-            terms.gradient[a] = terms.gradient[a] / count + self.weight_decay * weights[a];
-            terms.curvature[a] = terms.curvature[a].map(|value| value / count);
-            terms.curvature[a][a] += self.weight_decay;
+        for (axis, weight) in weights.into_iter().enumerate() {
+            terms.value += self.weight_decay / 2.0 * weight * weight;
+            terms.gradient[axis] = terms.gradient[axis] / count + self.weight_decay * weight;
+            terms.curvature[axis] = terms.curvature[axis].map(|value| value / count);
+            terms.curvature[axis][axis] += self.weight_decay;
         }
         terms
     }

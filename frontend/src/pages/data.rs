@@ -455,7 +455,10 @@ mod tests {
     #[test]
     fn the_sentence_about_classes_says_whether_they_are_equal() {
         let split = |counts: &[u32]| SplitSummary { split: SplitName::Train, class_counts: counts.to_vec(), samples: Vec::new() };
-        assert_eq!(balance(&[split(&[5000, 5000]), split(&[1000, 1000])]), "Images of each class: 5\u{2009}000 for training, 1\u{2009}000 for testing.");
+        assert_eq!(
+            balance(&[split(&[5000, 5000]), split(&[1000, 1000])]),
+            "Images of each class: 5\u{2009}000 for training, 1\u{2009}000 for testing."
+        );
         assert_eq!(balance(&[split(&[3, 9]), split(&[2, 2])]), "Images of each class: 3 to 9 for training, 2 for testing.");
     }
 
