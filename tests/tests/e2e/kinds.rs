@@ -18,7 +18,7 @@ async fn a_preset_s_small_form_is_chosen_and_runs() -> Result<()> {
         ("Test images", "20"),
         ("Width", "4"),
         ("Epochs", "2"),
-        ("Milestones", ""),
+        ("Milestones", "1"),
         ("Also keep every … epochs", "1"),
     ] {
         browser.fill(label, value).await?;
@@ -56,7 +56,7 @@ async fn a_checkpoint_is_evaluated_from_its_row() -> Result<()> {
     let run = app.run(url.rsplit('/').next().context("the address names the run")?).await?;
     assert_eq!(run.config.kind(), RunKind::Evaluate);
     let weakest = run.summary.evaluation.last().context("every attack has its step")?;
-    assert_eq!((run.summary.evaluation.len(), weakest.attack.as_str()), (5, "Square"));
+    assert_eq!((run.summary.evaluation.len(), weakest.attack.as_str()), (5, "Square, 10 queries"));
     Ok(())
 }
 
