@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use shared::api::{Probe, RunState, WorkerStatus};
 use shared::config::{ImportConfig, RunConfig};
+use shared::dataset::Source;
 use shared::problem::FieldError;
 use shared::view::CheckpointRef;
 
@@ -69,9 +70,13 @@ async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: 
         let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
         errors.push(FieldError::new("device", format!("`{}` is not on this machine; it has {}", config.device(), known.join(", "))));
     }
+    take_data_of_checkpoint(state, config).await;
+    // An import that measures nothing needs no images.
+    let needs_images = !matches!(config, RunConfig::Import(import) if import.attribution.inputs.is_empty());
     if let Some(data) = config.data_mut() {
+        let wanted = needs_images || data.path.is_some();
         let completed = state.datasets.complete(data);
-        errors.extend(completed.err().map(|message| FieldError::new("data.path", message)));
+        errors.extend(completed.err().filter(|_| wanted).map(|message| FieldError::new("data.path", message)));
     }
     for (field, checkpoint) in needed(config) {
         errors.extend(missing_checkpoint(state, checkpoint).await.map(|message| FieldError::new(field, message)));
@@ -80,6 +85,26 @@ async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: 
         errors.extend(missing_source(import).map(|message| FieldError::new("source", message)));
     }
     device.filter(|_| errors.is_empty()).ok_or(errors)
+}
+
+/// Names the data of a run that measures where the checkpoint's own run could not: it was imported before its images were here.
+async fn take_data_of_checkpoint(state: &AppState, config: &mut RunConfig) {
+    let (checkpoint, data) = match config {
+        RunConfig::Attribute(config) => (&config.checkpoint, &mut config.data),
+        RunConfig::Evaluate(config) => (&config.checkpoint, &mut config.data),
+        RunConfig::Saliency(config) => match config.checkpoints.first() {
+            Some(checkpoint) => (checkpoint, &mut config.data),
+            None => return,
+        },
+        RunConfig::Train(_) | RunConfig::Import(_) => return,
+    };
+    if data.is_some() {
+        return;
+    }
+    let Ok(run) = checkpoint.run.parse::<RunId>() else { return };
+    // A run that cannot be looked up is reported with the field of its checkpoint.
+    let Ok(Some(run)) = state.db.run(&run).await else { return };
+    *data = run.config.data().filter(|data| data.dataset.source() == Source::Folder && data.path.is_none()).cloned();
 }
 
 /// The checkpoints of other runs that a configuration names, with the fields that name them.

@@ -145,6 +145,20 @@ async fn an_uploaded_checkpoint_becomes_a_run_with_its_file() {
 }
 
 #[tokio::test]
+async fn a_network_is_imported_before_its_images_are_here_and_measured_only_after() {
+    let server = TestServer::start().await;
+    let config = |inputs: &str| format!(r#"{{"name": "done", "data": {{"dataset": "cifar10"}}, "attribution": {{"inputs": [{inputs}]}}}}"#);
+    let send = async |config: &str| upload(&server, &[("config", None, config), ("file", Some("net.pth"), "weights")]).await;
+    send(&config("\"clean\"")).await.assert_problem(422, "invalid-run", Some("data.path"));
+    let answer = send(&config("")).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    let run: Run = server.until(&answer.json::<Run>().id, |run| run.state == RunState::Succeeded).await;
+
+    let measure = json!({"kind": "attribute", "checkpoint": format!("{}.last", run.id)});
+    server.post("/api/runs", &measure).await.assert_problem(422, "invalid-run", Some("data.path"));
+}
+
+#[tokio::test]
 async fn an_upload_that_cannot_be_one_leaves_nothing_behind() {
     let server = TestServer::start().await;
     let file = |name: &'static str| ("file", Some(name), "weights");
