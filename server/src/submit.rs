@@ -78,7 +78,7 @@ async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: 
         let completed = state.datasets.complete(data);
         errors.extend(completed.err().filter(|_| wanted).map(|message| FieldError::new("data.path", message)));
     }
-    for (field, checkpoint) in needed(config) {
+    for (field, checkpoint) in config.needs() {
         errors.extend(missing_checkpoint(state, checkpoint).await.map(|message| FieldError::new(field, message)));
     }
     if let (RunConfig::Import(import), None) = (config, upload) {
@@ -107,24 +107,6 @@ async fn take_data_of_checkpoint(state: &AppState, config: &mut RunConfig) {
     *data = run.config.data().filter(|data| data.dataset.source() == Source::Folder && data.path.is_none()).cloned();
 }
 
-/// The checkpoints of other runs that a configuration names, with the fields that name them.
-fn needed(config: &RunConfig) -> Vec<(String, &CheckpointRef)> {
-    match config {
-        RunConfig::Train(config) => {
-            let teachers = config.training.distillation.iter().flat_map(|distillation| {
-                [("standard_teacher", &distillation.standard_teacher), ("robust_teacher", &distillation.robust_teacher)]
-            });
-            teachers.filter_map(|(name, teacher)| Some((format!("training.distillation.{name}"), teacher.as_ref()?))).collect()
-        }
-        RunConfig::Attribute(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
-        RunConfig::Evaluate(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
-        RunConfig::Saliency(config) => {
-            (0..).zip(&config.checkpoints).map(|(index, checkpoint)| (format!("checkpoints[{index}]"), checkpoint)).collect()
-        }
-        RunConfig::Import(_) => Vec::new(),
-    }
-}
-
 async fn missing_checkpoint(state: &AppState, wanted: &CheckpointRef) -> Option<String> {
     let run: RunId = wanted.run.parse().ok()?;
     match state.db.run(&run).await {
@@ -136,14 +118,7 @@ async fn missing_checkpoint(state: &AppState, wanted: &CheckpointRef) -> Option<
         }
     }
     let metrics = state.dirs.of(&run).metrics().await.unwrap_or_default();
-    if metrics.checkpoint_epoch(wanted.which).is_some() {
-        return None;
-    }
-    let kept: Vec<String> = metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch.to_string()).collect();
-    Some(match kept.as_slice() {
-        [] => format!("`{wanted}` is not there: the run has kept no checkpoint yet"),
-        kept => format!("`{wanted}` is not there: the run has kept the epochs {}", kept.join(", ")),
-    })
+    metrics.checkpoint_epoch(wanted.which).err().map(|missing| format!("`{wanted}` is not there: {missing}"))
 }
 
 fn missing_source(import: &ImportConfig) -> Option<String> {

@@ -203,6 +203,17 @@ pub struct Metrics {
     pub finished: Option<Finished>,
 }
 
+/// A run has no checkpoint of the epoch that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", match kept.as_slice() {
+    [] => "the run has kept no checkpoint yet".to_owned(),
+    kept => format!("the run has kept the epochs {}", kept.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")),
+})]
+pub struct MissingCheckpoint {
+    /// Epochs that it has.
+    pub kept: Vec<u32>,
+}
+
 impl Metrics {
     pub fn from_records(records: impl IntoIterator<Item = Record>) -> Self {
         let mut metrics = Metrics::default();
@@ -261,14 +272,15 @@ impl Metrics {
     }
 
     /// The epoch of a checkpoint that exists. Where no epoch was evaluated, best and last are the last that was kept.
-    pub fn checkpoint_epoch(&self, which: Which) -> Option<u32> {
-        let exists = |epoch: u32| self.checkpoints.iter().any(|checkpoint| checkpoint.epoch == epoch);
+    pub fn checkpoint_epoch(&self, which: Which) -> Result<u32, MissingCheckpoint> {
+        let exists = |epoch: &u32| self.checkpoints.iter().any(|checkpoint| checkpoint.epoch == *epoch);
         let newest = self.checkpoints.last().map(|checkpoint| checkpoint.epoch);
-        match which {
-            Which::Epoch(epoch) => Some(epoch).filter(|epoch| exists(*epoch)),
-            Which::Best => self.best().map(|epoch| epoch.epoch).filter(|epoch| exists(*epoch)).or(newest),
+        let found = match which {
+            Which::Epoch(epoch) => Some(epoch).filter(exists),
+            Which::Best => self.best().map(|epoch| epoch.epoch).filter(exists).or(newest),
             Which::Last => newest,
-        }
+        };
+        found.ok_or_else(|| MissingCheckpoint { kept: self.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect() })
     }
 
     /// The last epoch that was evaluated.

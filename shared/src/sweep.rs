@@ -62,9 +62,12 @@ pub fn expand(new: &NewSweep, id: &str) -> Result<Vec<RunConfig>, Vec<FieldError
         let named = |errors: Vec<FieldError>| -> Vec<FieldError> {
             errors.into_iter().map(|error| FieldError::new(format!("config.{}", error.field), error.message)).collect()
         };
-        let made = RunConfig::parse(&config).map_err(named)?;
-        config["name"] = name_of(&made, &new.config, &values).into();
-        configs.push(RunConfig::parse(&config).map_err(named)?);
+        let mut made = RunConfig::parse(&config).map_err(named)?;
+        let name = name_of(&made, &new.config, &values);
+        if let RunConfig::Train(config) = &mut made {
+            config.name = name;
+        }
+        configs.push(made);
     }
     Ok(configs)
 }

@@ -36,13 +36,7 @@ impl Subject {
         }
         let config = run_dir::read_config(&run)?;
         let metrics: Metrics = run_dir::read_metrics(&run)?;
-        let epoch = metrics.checkpoint_epoch(wanted.which).ok_or_else(|| {
-            let kept: Vec<String> = metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch.to_string()).collect();
-            missing(match kept.as_slice() {
-                [] => "the run has kept no checkpoint".to_owned(),
-                kept => format!("the run has kept the epochs {}", kept.join(", ")),
-            })
-        })?;
+        let epoch = metrics.checkpoint_epoch(wanted.which).map_err(|error| missing(error.to_string()))?;
         let sidecar = run.join(run_dir::sidecar_file(epoch));
         let text = fs::read_to_string(&sidecar).map_err(Error::io(&sidecar))?;
         let sidecar = serde_json::from_str(&text)

@@ -201,16 +201,20 @@ impl RunConfig {
         }
     }
 
-    /// The checkpoints of other runs that this one needs.
-    pub fn needs(&self) -> Vec<&CheckpointRef> {
+    /// The checkpoints of other runs that this one needs, each with the field that names it.
+    pub fn needs(&self) -> Vec<(String, &CheckpointRef)> {
         match self {
             RunConfig::Train(config) => {
-                let teachers = config.training.distillation.iter();
-                teachers.flat_map(|config| config.standard_teacher.iter().chain(&config.robust_teacher)).collect()
+                let teachers = config.training.distillation.iter().flat_map(|distillation| {
+                    [("standard_teacher", &distillation.standard_teacher), ("robust_teacher", &distillation.robust_teacher)]
+                });
+                teachers.filter_map(|(name, teacher)| Some((format!("training.distillation.{name}"), teacher.as_ref()?))).collect()
             }
-            RunConfig::Attribute(config) => vec![&config.checkpoint],
-            RunConfig::Evaluate(config) => vec![&config.checkpoint],
-            RunConfig::Saliency(config) => config.checkpoints.iter().collect(),
+            RunConfig::Attribute(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
+            RunConfig::Evaluate(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
+            RunConfig::Saliency(config) => {
+                (0..).zip(&config.checkpoints).map(|(index, checkpoint)| (format!("checkpoints[{index}]"), checkpoint)).collect()
+            }
             RunConfig::Import(_) => Vec::new(),
         }
     }
