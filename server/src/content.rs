@@ -104,7 +104,7 @@ pub async fn shared_content(state: &AppState, view: &View) -> Result<SharedConte
             SharedContent::Run { run: Box::new(run), metrics: Box::new(state.dirs.of(id).metrics().await?) }
         }
         View::Attribution { id, .. } => SharedContent::Attribution { attribution: Box::new(attribution(state, id).await?) },
-        View::Compare { a, b, .. } => SharedContent::Compare { comparison: Box::new(comparison(state, a, b).await?) },
+        View::Compare { ids, .. } => SharedContent::Compare { comparison: Box::new(comparison(state, &ids[0], &ids[1]).await?) },
     })
 }
 

@@ -9,7 +9,7 @@ use shared::dataset::Dataset;
 use shared::view::{AttributionId, CheckpointId, View, is_run_id};
 
 /// The name of a run; safe as the name of a folder.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(String);
 
 /// A text that cannot be the name of a run or sweep.
@@ -46,10 +46,12 @@ impl RunId {
     /// The runs that a view shows, each once.
     pub fn of_view(view: &View) -> Vec<Self> {
         let mut runs = match view {
-            View::Run { run } => vec![RunId(run.clone())],
+            View::Run { run, .. } => vec![RunId(run.clone())],
             View::Attribution { id, .. } => vec![Self::of_attribution(id)],
-            View::Compare { a, b, .. } => vec![Self::of_attribution(a), Self::of_attribution(b)],
+            View::Compare { ids, .. } => ids.iter().map(Self::of_attribution).collect(),
         };
+        runs.extend(view.lens().baseline.iter().map(Self::of_attribution));
+        runs.sort();
         runs.dedup();
         runs
     }

@@ -32,13 +32,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Theme::Dark => "dark",
         };
         for (scale, scale_name) in [(Scale::Locked, "locked"), (Scale::Fitted, "fitted"), (Scale::Paper, "paper")] {
-            let lens = Lens { scale, cell: Some((3, 5)), order: Order::Given };
+            let lens = Lens { scale, cell: Some((3, 5)), ..Lens::default() };
             let heatmap = Heatmap::of(&attribution(Dataset::Digits, 12, 0.45), &lens, theme);
             draw(&format!("digits-{scale_name}-{suffix}"), 520, heatmap.natural_height(520.0).ceil() as u32, &heatmap)?;
         }
         let names = Heatmap::of(
             &attribution(Dataset::Cifar10, 108, 0.6),
-            &Lens { scale: Scale::Fitted, cell: Some((3, 5)), order: Order::Similarity },
+            &Lens { scale: Scale::Fitted, cell: Some((3, 5)), order: Order::Similarity, ..Lens::default() },
             theme,
         );
         draw(&format!("names-{suffix}"), 640, names.natural_height(640.0).ceil() as u32, &names)?;

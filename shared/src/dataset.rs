@@ -261,6 +261,11 @@ impl Dataset {
     }
 }
 
+/// The superclasses of the data set that has exactly these classes in this order; none where no known one has, or has superclasses.
+pub fn superclasses_of(class_names: &[String]) -> Option<Vec<Superclass>> {
+    class_names.iter().eq(CIFAR100_CLASSES.iter()).then(cifar100_superclasses)
+}
+
 fn cifar100_superclasses() -> Vec<Superclass> {
     let index = |name: &str| CIFAR100_CLASSES.iter().position(|class| *class == name).expect("a superclass is of known classes") as u32;
     let superclass = |(name, classes): &(&str, [&str; 5])| Superclass { name: (*name).to_owned(), classes: classes.map(index).to_vec() };
@@ -404,5 +409,13 @@ mod tests {
         let mut classes: Vec<u32> = cifar100_superclasses().into_iter().flat_map(|superclass| superclass.classes).collect();
         classes.sort_unstable();
         assert_eq!(classes, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn superclasses_are_found_by_the_names_of_the_classes() {
+        let mut names = CIFAR100_CLASSES.map(str::to_owned).to_vec();
+        assert_eq!(superclasses_of(&names).unwrap().len(), 20);
+        names.swap(0, 1);
+        assert_eq!(superclasses_of(&names), None);
     }
 }

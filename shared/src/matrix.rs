@@ -169,6 +169,24 @@ impl Matrix {
         clusters.pop().unwrap_or_default()
     }
 
+    /// `class` first, then the others, the most alike first; as given where there is no such class.
+    pub fn closeness_order(&self, class: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.classes).collect();
+        if class < self.classes {
+            let closeness = |other: &usize| if *other == class { f64::INFINITY } else { self.get(class, *other) };
+            order.sort_by(|x, y| closeness(y).total_cmp(&closeness(x)));
+        }
+        order
+    }
+
+    /// The classes whose rows hold the most, by absolute value, first: of a difference, those that changed most.
+    pub fn size_order(&self) -> Vec<usize> {
+        let sizes: Vec<f64> = self.rows().map(|row| row.iter().map(|value| value.abs()).sum()).collect();
+        let mut order: Vec<usize> = (0..self.classes).collect();
+        order.sort_by(|x, y| sizes[*y].total_cmp(&sizes[*x]));
+        order
+    }
+
     fn mean_between(&self, a: &[usize], b: &[usize]) -> f64 {
         let sum: f64 = a.iter().flat_map(|i| b.iter().map(move |j| self.get(*i, *j))).sum();
         sum / (a.len() * b.len()) as f64
@@ -227,6 +245,16 @@ mod tests {
         for pair in order.chunks(2) {
             assert_eq!(pair[0] % 3, pair[1] % 3, "{order:?}");
         }
+    }
+
+    #[test]
+    fn classes_are_ordered_by_closeness_to_one_and_by_size_of_change() {
+        let c = matrix(&[&[1.0, 0.1, 0.7], &[0.1, 1.0, -0.3], &[0.7, -0.3, 1.0]]);
+        assert_eq!(c.closeness_order(0), [0, 2, 1]);
+        assert_eq!(c.closeness_order(1), [1, 0, 2]);
+        assert_eq!(c.closeness_order(3), [0, 1, 2]);
+        let change = matrix(&[&[0.0, 0.1, 0.0], &[0.1, 0.0, -0.4], &[0.0, -0.4, 0.0]]);
+        assert_eq!(change.size_order(), [1, 2, 0]);
     }
 
     #[test]

@@ -153,90 +153,258 @@ pub enum Order {
     Given,
     /// By clustering of the first matrix of the view.
     Similarity,
+    /// By superclass, where the classes have some.
+    Superclass,
+    /// The most alike to this class first, in the first matrix of the view; the class by index as given.
+    Closeness(usize),
+    /// The classes that changed most against the baseline first.
+    Change,
+}
+
+/// Which colors stand for values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ramp {
+    /// From blue over the ground at 0 to orange: the sign shows.
+    #[default]
+    Diverging,
+    /// From the ground at 0 to blue: negative values do not show.
+    Sequential,
 }
 
 /// Which values the ends of the color scale stand for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scale {
-    /// −1 to 1 on a diverging map; differences −1 to 1 too.
+    /// −1 to 1, or 0 to 1 on a sequential ramp; differences too.
     #[default]
     Locked,
-    /// The largest absolute value off the diagonal, on a diverging map.
+    /// The largest absolute value off the diagonal, over all matrices of the page.
     Fitted,
     /// 0 to 1 on blues and differences 0 to 0.5, negative values hidden, as the paper prints them.
     Paper,
+}
+
+/// What of two matrices is shown, where there are two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Show {
+    /// Each by itself.
+    #[default]
+    Values,
+    /// Each less the baseline.
+    Difference,
+    /// The baseline above the diagonal and the other below it.
+    Split,
+    /// The baseline and the other by turns in one place.
+    Flicker,
+}
+
+/// The square of rows and columns that is in sight when zoomed in. Hundredths of a class, from the top left corner of the matrix as it
+/// is ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    pub row: u32,
+    pub column: u32,
+    pub span: u32,
 }
 
 /// How matrices are shown; applies to every matrix of a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lens {
     pub order: Order,
+    /// Superclasses are collapsed to the means of their blocks.
+    pub blocks: bool,
+    pub ramp: Ramp,
     pub scale: Scale,
+    /// Cells whose absolute value is below so many hundredths are left blank; 0 shows all.
+    pub threshold: u8,
+    pub show: Show,
+    /// None: all classes.
+    pub region: Option<Region>,
     /// The selected cell: true classes `(i, j)`, by index as given.
     pub cell: Option<(usize, usize)>,
+    /// What differences refer to where the page itself does not say: an attribution that was pinned.
+    pub baseline: Option<AttributionId>,
 }
 
 /// A page with what it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum View {
-    Run { run: String },
-    Attribution { id: AttributionId, lens: Lens },
-    Compare { a: AttributionId, b: AttributionId, lens: Lens },
+    Run {
+        run: String,
+        /// The epoch that the scrubber stands at; none: the best.
+        epoch: Option<u32>,
+        inputs: Inputs,
+        lens: Lens,
+    },
+    Attribution {
+        id: AttributionId,
+        lens: Lens,
+    },
+    /// Two to six, the baseline first.
+    Compare {
+        ids: Vec<AttributionId>,
+        lens: Lens,
+    },
+}
+
+/// The names of the parameters that say which attributions are compared, the baseline's first.
+pub const SIDES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+impl Region {
+    /// A region on a matrix over `classes` classes: no smaller than two of them, and inside the matrix; none where it holds all.
+    pub fn within(row: f64, column: f64, span: f64, classes: usize) -> Option<Self> {
+        let all = classes as f64;
+        let span = span.max(2.0);
+        if span >= all {
+            return None;
+        }
+        let hundredths = |value: f64| (value.clamp(0.0, all - span) * 100.0).round() as u32;
+        Some(Region { row: hundredths(row), column: hundredths(column), span: (span * 100.0).round() as u32 })
+    }
+
+    /// Row, column and span, in classes.
+    pub fn classes(self) -> (f64, f64, f64) {
+        (f64::from(self.row) / 100.0, f64::from(self.column) / 100.0, f64::from(self.span) / 100.0)
+    }
 }
 
 impl Lens {
+    /// The names of its parameters.
+    pub const PARAMETERS: [&str; 9] = ["order", "blocks", "ramp", "scale", "threshold", "show", "region", "cell", "base"];
+
     /// The parameters that differ from the default, as `name=value`.
     fn parameters(&self) -> Vec<String> {
-        let mut parameters = Vec::new();
-        if self.order == Order::Similarity {
-            parameters.push("order=similarity".to_owned());
-        }
-        match self.scale {
-            Scale::Locked => {}
-            Scale::Fitted => parameters.push("scale=fitted".to_owned()),
-            Scale::Paper => parameters.push("scale=paper".to_owned()),
-        }
-        if let Some((i, j)) = self.cell {
-            parameters.push(format!("cell={i},{j}"));
-        }
-        parameters
+        let Lens { order, blocks, ramp, scale, threshold, show, region, cell, baseline } = self;
+        let order = match order {
+            Order::Given => None,
+            Order::Similarity => Some("similarity".to_owned()),
+            Order::Superclass => Some("superclass".to_owned()),
+            Order::Closeness(class) => Some(format!("closeness:{class}")),
+            Order::Change => Some("change".to_owned()),
+        };
+        let scale = match scale {
+            Scale::Locked => None,
+            Scale::Fitted => Some("fitted"),
+            Scale::Paper => Some("paper"),
+        };
+        let show = match show {
+            Show::Values => None,
+            Show::Difference => Some("difference"),
+            Show::Split => Some("split"),
+            Show::Flicker => Some("flicker"),
+        };
+        let threshold = (*threshold > 0).then(|| format!("{:.2}", f64::from(*threshold) / 100.0));
+        let values = [
+            order,
+            blocks.then(|| "1".to_owned()),
+            (*ramp == Ramp::Sequential).then(|| "sequential".to_owned()),
+            scale.map(str::to_owned),
+            threshold,
+            show.map(str::to_owned),
+            region.map(|Region { row, column, span }| format!("{row},{column},{span}")),
+            cell.map(|(i, j)| format!("{i},{j}")),
+            baseline.as_ref().map(AttributionId::to_string),
+        ];
+        Self::PARAMETERS.into_iter().zip(values).filter_map(|(name, value)| Some(format!("{name}={}", value?))).collect()
     }
 
     /// Reads the lens off query parameters; those it does not know are others' business.
     pub fn from_parameters<'a>(mut get: impl FnMut(&str) -> Option<&'a str>) -> Result<Self, ViewError> {
+        let mut read = |name: &str| get(name).map(|value| value.replace("%2C", ",").replace("%3A", ":"));
         let bad = |name, value: &str, known| ViewError::Parameter { name, value: value.to_owned(), known };
-        let order = match get("order") {
+        let order = match read("order").as_deref() {
             None | Some("given") => Order::Given,
             Some("similarity") => Order::Similarity,
-            Some(other) => return Err(bad("order", other, "given, similarity")),
+            Some("superclass") => Order::Superclass,
+            Some("change") => Order::Change,
+            Some(other) => {
+                let class = other.strip_prefix("closeness:").and_then(|class| class.parse().ok());
+                Order::Closeness(class.ok_or_else(|| bad("order", other, "given, similarity, superclass, closeness:CLASS, change"))?)
+            }
         };
-        let scale = match get("scale") {
+        let blocks = match read("blocks").as_deref() {
+            None | Some("0") => false,
+            Some("1") => true,
+            Some(other) => return Err(bad("blocks", other, "0, 1")),
+        };
+        let ramp = match read("ramp").as_deref() {
+            None | Some("diverging") => Ramp::Diverging,
+            Some("sequential") => Ramp::Sequential,
+            Some(other) => return Err(bad("ramp", other, "diverging, sequential")),
+        };
+        let scale = match read("scale").as_deref() {
             None | Some("locked") => Scale::Locked,
             Some("fitted") => Scale::Fitted,
             Some("paper") => Scale::Paper,
             Some(other) => return Err(bad("scale", other, "locked, fitted, paper")),
         };
-        let cell = match get("cell") {
-            None => None,
+        let threshold = match read("threshold") {
+            None => 0,
             Some(text) => {
-                let cell =
-                    text.split_once(',').or_else(|| text.split_once("%2C")).and_then(|(i, j)| Some((i.parse().ok()?, j.parse().ok()?)));
-                Some(cell.ok_or_else(|| bad("cell", text, "two class indices such as 3,5"))?)
+                let value = text.parse::<f64>().ok().filter(|value| (0.0..=1.0).contains(value));
+                (value.ok_or_else(|| bad("threshold", &text, "a number from 0 to 1"))? * 100.0).round() as u8
             }
         };
-        Ok(Lens { order, scale, cell })
+        let show = match read("show").as_deref() {
+            None | Some("values") => Show::Values,
+            Some("difference") => Show::Difference,
+            Some("split") => Show::Split,
+            Some("flicker") => Show::Flicker,
+            Some(other) => return Err(bad("show", other, "values, difference, split, flicker")),
+        };
+        let region = match read("region") {
+            None => None,
+            Some(text) => {
+                let numbers: Option<Vec<u32>> = text.split(',').map(|number| number.parse().ok()).collect();
+                match numbers.as_deref() {
+                    Some(&[row, column, span]) if span > 0 => Some(Region { row, column, span }),
+                    _ => return Err(bad("region", &text, "row, column and span in hundredths of a class such as 400,0,1200")),
+                }
+            }
+        };
+        let cell = match read("cell") {
+            None => None,
+            Some(text) => {
+                let cell = text.split_once(',').and_then(|(i, j)| Some((i.parse().ok()?, j.parse().ok()?)));
+                Some(cell.ok_or_else(|| bad("cell", &text, "two class indices such as 3,5"))?)
+            }
+        };
+        let baseline = match read("base") {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|_| bad("base", &text, "an attribution such as RUN.e12.adversarial"))?),
+        };
+        Ok(Lens { order, blocks, ramp, scale, threshold, show, region, cell, baseline })
+    }
+}
+
+impl View {
+    /// The lens that it is seen through.
+    pub fn lens(&self) -> &Lens {
+        match self {
+            View::Run { lens, .. } | View::Attribution { lens, .. } | View::Compare { lens, .. } => lens,
+        }
+    }
+
+    /// The path inside the application and the parameters, `name=value`.
+    fn parts(&self) -> (String, Vec<String>) {
+        let (path, own) = match self {
+            View::Run { run, epoch, inputs, .. } => {
+                let epoch = epoch.map(|epoch| format!("epoch={epoch}"));
+                let inputs = (*inputs != Inputs::Adversarial).then(|| format!("inputs={}", inputs.id()));
+                (format!("/runs/{run}"), epoch.into_iter().chain(inputs).collect())
+            }
+            View::Attribution { id, .. } => (format!("/attributions/{id}"), Vec::new()),
+            View::Compare { ids, .. } => ("/compare".to_owned(), SIDES.iter().zip(ids).map(|(side, id)| format!("{side}={id}")).collect()),
+        };
+        let mut parameters: Vec<String> = own;
+        parameters.extend(self.lens().parameters());
+        (path, parameters)
     }
 }
 
 /// The path and query of the view inside the application, `/compare?a=…&b=…&scale=fitted`.
 impl fmt::Display for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, mut parameters, lens) = match self {
-            View::Run { run } => (format!("/runs/{run}"), Vec::new(), None),
-            View::Attribution { id, lens } => (format!("/attributions/{id}"), Vec::new(), Some(lens)),
-            View::Compare { a, b, lens } => ("/compare".to_owned(), vec![format!("a={a}"), format!("b={b}")], Some(lens)),
-        };
-        parameters.extend(lens.into_iter().flat_map(Lens::parameters));
+        let (path, parameters) = self.parts();
         f.write_str(&path)?;
         if !parameters.is_empty() {
             write!(f, "?{}", parameters.join("&"))?;
@@ -253,15 +421,30 @@ impl FromStr for View {
         let get =
             |name: &str| query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value);
         let page = || ViewError::Page(text.to_owned());
+        let bad = |name, value: &str, known| ViewError::Parameter { name, value: value.to_owned(), known };
         if let Some(run) = path.strip_prefix("/runs/") {
-            return is_run_id(run).then(|| View::Run { run: run.to_owned() }).ok_or_else(page);
+            if !is_run_id(run) {
+                return Err(page());
+            }
+            let epoch = get("epoch").map(|epoch| epoch.parse().map_err(|_| bad("epoch", epoch, "a number such as 12"))).transpose()?;
+            let inputs = match get("inputs") {
+                None => Inputs::Adversarial,
+                Some(text) => {
+                    let known = Inputs::ALL.into_iter().find(|known| known.id() == text);
+                    known.ok_or_else(|| bad("inputs", text, "adversarial, clean"))?
+                }
+            };
+            return Ok(View::Run { run: run.to_owned(), epoch, inputs, lens: Lens::from_parameters(get)? });
         }
         if let Some(id) = path.strip_prefix("/attributions/") {
             return Ok(View::Attribution { id: id.parse()?, lens: Lens::from_parameters(get)? });
         }
         if path == "/compare" {
-            let (a, b) = get("a").zip(get("b")).ok_or_else(page)?;
-            return Ok(View::Compare { a: a.parse()?, b: b.parse()?, lens: Lens::from_parameters(get)? });
+            let ids: Vec<AttributionId> = SIDES.iter().map_while(|side| get(side)).map(str::parse).collect::<Result<_, _>>()?;
+            if ids.len() < 2 {
+                return Err(page());
+            }
+            return Ok(View::Compare { ids, lens: Lens::from_parameters(get)? });
         }
         Err(page())
     }
@@ -283,6 +466,25 @@ mod tests {
         check("/attributions/at-digits-7f3a.e12.adversarial");
         check("/attributions/at-digits-7f3a.e12.clean?order=similarity&cell=3,5");
         check("/compare?a=r-1.e4.adversarial&b=r-2.e60.adversarial&scale=paper");
+        check("/compare?a=r-1.e4.clean&b=r-1.e5.clean&c=r-1.e6.clean&d=r.e1.clean&e=r.e2.clean&f=r.e3.clean&show=split");
+        check("/runs/at-digits-7f3a?epoch=40&inputs=clean&show=difference&base=r-2.e4.adversarial");
+        check("/attributions/r.e1.clean?order=superclass&blocks=1&ramp=sequential&threshold=0.30&region=400,0,1250");
+        check("/attributions/r.e1.clean?order=closeness:7");
+        check("/attributions/r.e1.clean?order=change&show=flicker");
+    }
+
+    #[test]
+    fn a_region_stays_inside_the_matrix_and_all_of_it_is_none() {
+        for (row, column, span, expected) in [
+            (1.0, 2.5, 4.0, Some((1.0, 2.5, 4.0))),
+            (-3.0, 9.0, 4.0, Some((0.0, 6.0, 4.0))),
+            (0.0, 0.0, 0.1, Some((0.0, 0.0, 2.0))),
+            (0.0, 0.0, 10.0, None),
+            (0.0, 0.0, f64::NAN, Some((0.0, 0.0, 2.0))),
+        ] {
+            assert_eq!(Region::within(row, column, span, 10).map(Region::classes), expected, "{row} {column} {span}");
+        }
+        assert_eq!(Region::within(0.0, 0.0, 1.0, 2), None);
     }
 
     #[test]
@@ -305,6 +507,12 @@ mod tests {
             ("/attributions/r.ex.clean", "attribution"),
             ("/attributions/r.e1.clean?scale=log", "`log`"),
             ("/attributions/r.e1.clean?cell=3", "cell"),
+            ("/attributions/r.e1.clean?order=closeness:x", "closeness:x"),
+            ("/attributions/r.e1.clean?threshold=2", "`2`"),
+            ("/attributions/r.e1.clean?region=1,2", "region"),
+            ("/attributions/r.e1.clean?base=r.e1", "base"),
+            ("/runs/r?epoch=x", "epoch"),
+            ("/runs/r?inputs=noisy", "noisy"),
         ] {
             let error = path.parse::<View>().unwrap_err().to_string();
             assert!(error.contains(part), "{path}: {error}");

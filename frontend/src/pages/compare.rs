@@ -45,7 +45,7 @@ pub fn ComparePage() -> impl IntoView {
     let view_of = move || {
         let parsed = |id: Memo<Option<String>>| id.get_untracked().and_then(|id| id.parse::<AttributionId>().ok());
         let (a, b) = parsed(a).zip(parsed(b)).expect("the server knows no attribution by another kind of name");
-        View::Compare { a, b, lens: lens.get_untracked() }
+        View::Compare { ids: vec![a, b], lens: lens.get_untracked() }
     };
     let lens_now = Signal::derive(move || lens.get());
     let content = move || {
@@ -75,7 +75,7 @@ pub fn ComparePage() -> impl IntoView {
 fn address(a: Option<String>, b: Option<String>, lens: &Lens) -> String {
     let parsed = |id: &Option<String>| id.as_deref().and_then(|id| id.parse::<AttributionId>().ok());
     if let Some((a, b)) = parsed(&a).zip(parsed(&b)) {
-        return View::Compare { a, b, lens: lens.clone() }.to_string();
+        return View::Compare { ids: vec![a, b], lens: lens.clone() }.to_string();
     }
     let one = |name: &str, id: Option<String>| id.map(|id| format!("{name}={}", place::encoded(&id)));
     let query: Vec<String> = one("a", a).into_iter().chain(one("b", b)).collect();

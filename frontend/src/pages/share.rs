@@ -66,10 +66,7 @@ fn Opened(view: SharedView) -> impl IntoView {
 
 /// The lens that a view was shared with; the plain one where its text is not understood.
 fn lens_of(view: &str) -> Lens {
-    match view.parse() {
-        Ok(View::Attribution { lens, .. } | View::Compare { lens, .. }) => lens,
-        Ok(View::Run { .. }) | Err(_) => Lens::default(),
-    }
+    view.parse().map_or_else(|_| Lens::default(), |view: View| view.lens().clone())
 }
 
 #[cfg(test)]
@@ -80,7 +77,7 @@ mod tests {
     #[test]
     fn the_sender_s_lens_is_the_reader_s_first() {
         let lens = lens_of("/compare?a=r.e1.clean&b=r.e2.clean&order=similarity&scale=fitted&cell=1,2");
-        assert_eq!(lens, Lens { order: Order::Similarity, scale: Scale::Fitted, cell: Some((1, 2)) });
+        assert_eq!(lens, Lens { order: Order::Similarity, scale: Scale::Fitted, cell: Some((1, 2)), ..Lens::default() });
         assert_eq!(lens_of("/runs/at-1"), Lens::default());
     }
 }

@@ -41,11 +41,8 @@ const MARGIN: f64 = 56.0;
 impl Card {
     /// The card of a share.
     pub fn of(shared: &SharedView, theme: Theme) -> Self {
-        let lens = match shared.share.view.parse() {
-            Ok(View::Attribution { lens, .. } | View::Compare { lens, .. }) => lens,
-            // A view is checked before it is stored; one that is not read any more is shown through the default lens.
-            Ok(View::Run { .. }) | Err(_) => Lens::default(),
-        };
+        // A view is checked before it is stored; one that is not read any more is shown through the default lens.
+        let lens = shared.share.view.parse().map_or_else(|_| Lens::default(), |view: View| view.lens().clone());
         let lens = Lens { cell: None, ..lens };
         let (name, subtitle, content) = match &shared.content {
             SharedContent::Run { run, metrics } if matches!(run.config.kind(), RunKind::Train | RunKind::Import) => {

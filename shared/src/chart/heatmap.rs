@@ -7,6 +7,7 @@ use super::colors::{Theme, text_on};
 use super::pen::{Align, Font, fitted, text_width};
 use super::{Chart, ChartError, Pen, Rect};
 use crate::api::{Attribution, Comparison};
+use crate::dataset::superclasses_of;
 use crate::format;
 use crate::matrix::Matrix;
 use crate::view::{Lens, Order};
@@ -100,14 +101,14 @@ impl Heatmap {
         let matrix = &attribution.file.matrix;
         let map = ColorMap::for_lens(lens.scale, &[matrix], Content::Cosine);
         let heatmap = Heatmap::plain(matrix, Content::Cosine, &attribution.file.class_names, map, theme);
-        Heatmap { order: class_order(matrix, lens), selected: lens.cell, ..heatmap }
+        Heatmap { order: class_order(matrix, None, &attribution.file.class_names, lens), selected: lens.cell, ..heatmap }
     }
 
     /// A, B and B − A through a lens: one order, and one scale for A and B.
     pub fn of_comparison(comparison: &Comparison, lens: &Lens, theme: Theme) -> [Self; 3] {
         let Comparison { a, b, difference, .. } = comparison;
         let (a, b) = (&a.file, &b.file);
-        let order = class_order(&a.matrix, lens);
+        let order = class_order(&a.matrix, Some(&b.matrix), &a.class_names, lens);
         let values = ColorMap::for_lens(lens.scale, &[&a.matrix, &b.matrix], Content::Cosine);
         let change = ColorMap::for_lens(lens.scale, &[difference], Content::Difference);
         [(&a.matrix, Content::Cosine, values), (&b.matrix, Content::Cosine, values), (difference, Content::Difference, change)].map(
@@ -461,10 +462,16 @@ impl Hidden {
     }
 }
 
-fn class_order(matrix: &Matrix, lens: &Lens) -> Vec<usize> {
+/// The classes as the lens orders them; `other` is what the matrix is compared with.
+fn class_order(matrix: &Matrix, other: Option<&Matrix>, class_names: &[String], lens: &Lens) -> Vec<usize> {
+    let given = || (0..matrix.classes()).collect();
     match lens.order {
-        Order::Given => (0..matrix.classes()).collect(),
+        Order::Given => given(),
         Order::Similarity => matrix.similarity_order(),
+        Order::Superclass => superclasses_of(class_names)
+            .map_or_else(given, |groups| groups.into_iter().flat_map(|group| group.classes).map(|class| class as usize).collect()),
+        Order::Closeness(class) => matrix.closeness_order(class),
+        Order::Change => other.and_then(|other| matrix.difference(other)).map_or_else(given, |change| change.size_order()),
     }
 }
 

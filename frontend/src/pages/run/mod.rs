@@ -17,7 +17,7 @@ use shared::api::{Run, RunState, RunSummary};
 use shared::config::{Inputs, RunKind};
 use shared::problem::Problem;
 use shared::record::Metrics;
-use shared::view::View;
+use shared::view::{Lens, View};
 
 use self::evaluation::EvaluationView;
 use self::log::{ConfigText, LogTail};
@@ -213,7 +213,7 @@ fn RunHeader(run: Signal<Run>, asked_to_cancel: RwSignal<bool>, resumed: Callbac
             </div>
             <div class="actions">
                 {move || compare.get().map(|address| view! { <a class="button button-primary" href=place::href(&address)>"Compare best and last"</a> })}
-                <ShareButton view=move || View::Run { run: run.with_untracked(|run| run.id.clone()) }/>
+                <ShareButton view=move || View::Run { run: run.with_untracked(|run| run.id.clone()), epoch: None, inputs: Inputs::Adversarial, lens: Lens::default() }/>
                 <a class="button" href=move || place::href(&place::new_from(&id()))>"Duplicate and edit"</a>
                 <Show when=move || resumable.get()>
                     <button class="button" type="button" disabled=move || resuming.get() on:click=resume>"Resume"</button>
