@@ -124,6 +124,18 @@ fn a_run_leaves_what_its_records_say_and_nothing_else() {
     }
 }
 
+/// What oneDNN's strided 1×1 convolutions do not survive with several threads: see `Conv::forward`.
+#[test]
+fn narrow_networks_train_on_odd_batches() {
+    let mut config = tiny_config();
+    config.data = DataConfig { train_samples: Some(126), test_samples: Some(20), ..DataConfig::of(Dataset::Synthetic) };
+    config.model.width = Some(8);
+    config.training.batch_size = 7;
+    let directory = directory(&json(config));
+    let output = worker().env("OMP_NUM_THREADS", "2").arg(directory.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn attributions_of_epochs_that_are_due_stay_without_their_checkpoints() {
     let mut config = tiny_config();
