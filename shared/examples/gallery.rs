@@ -10,7 +10,7 @@ use shared::chart::color_map::{ColorMap, Content};
 use shared::chart::colors::Theme;
 use shared::chart::curves::Curves;
 use shared::chart::figure::Figure;
-use shared::chart::heatmap::Heatmap;
+use shared::chart::heatmap::{Arrangement, Heatmap};
 use shared::chart::{Chart, svg};
 use shared::config::{Aggregation, Inputs, Layer, RunConfig, SplitName, Subset};
 use shared::dataset::Dataset;
@@ -46,8 +46,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for classes in [30, 100, 200] {
             let matrix = similarities(classes, 0.5, 3);
             let labels: Vec<String> = (0..classes).map(|class| format!("class number {class}")).collect();
-            let map = ColorMap::for_lens(Scale::Fitted, &[&matrix], Content::Cosine);
-            let many = Heatmap { selected: Some((7, 11)), ..Heatmap::plain(&matrix, Content::Cosine, &labels, map, theme) };
+            let lens = Lens { scale: Scale::Fitted, cell: Some((7, 11)), order: Order::Similarity, ..Lens::default() };
+            let map = ColorMap::for_lens(&lens, &[&matrix], Content::Cosine);
+            let arrangement = Arrangement::of(&matrix, None, &labels, &lens);
+            let many = Heatmap::arranged(&matrix, Content::Cosine, &labels, arrangement, map, &lens, theme);
             draw(&format!("classes-{classes}-{suffix}"), 760, many.natural_height(760.0).ceil() as u32, &many)?;
         }
 

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod chart;
+pub mod cluster;
 pub mod config;
 pub mod dataset;
 pub mod eps;

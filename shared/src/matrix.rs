@@ -133,42 +133,6 @@ impl Matrix {
         changes
     }
 
-    /// An order of the classes that puts similar ones side by side: average-linkage clustering on `1 − C`, the leaves of each
-    /// merge turned so that the closer ends meet.
-    pub fn similarity_order(&self) -> Vec<usize> {
-        let mut clusters: Vec<Vec<usize>> = (0..self.classes).map(|class| vec![class]).collect();
-        while clusters.len() > 1 {
-            let mut closest = (0, 1, f64::NEG_INFINITY);
-            for a in 0..clusters.len() {
-                for b in a + 1..clusters.len() {
-                    let similarity = self.mean_between(&clusters[a], &clusters[b]);
-                    if similarity > closest.2 {
-                        closest = (a, b, similarity);
-                    }
-                }
-            }
-            let (a, b, _) = closest;
-            let mut right = clusters.remove(b);
-            let left = &mut clusters[a];
-            let ends = |left: &[usize], right: &[usize]| self.get(left[left.len() - 1], right[0]);
-            let reversed = |list: &[usize]| list.iter().rev().copied().collect::<Vec<_>>();
-            let options = [
-                (left.clone(), right.clone()),
-                (left.clone(), reversed(&right)),
-                (reversed(left), right.clone()),
-                (reversed(left), reversed(&right)),
-            ];
-            let best =
-                options.into_iter().reduce(|best, option| if ends(&option.0, &option.1) > ends(&best.0, &best.1) { option } else { best });
-            if let Some((turned_left, turned_right)) = best {
-                *left = turned_left;
-                right = turned_right;
-            }
-            left.append(&mut right);
-        }
-        clusters.pop().unwrap_or_default()
-    }
-
     /// `class` first, then the others, the most alike first; as given where there is no such class.
     pub fn closeness_order(&self, class: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.classes).collect();
@@ -187,9 +151,15 @@ impl Matrix {
         order
     }
 
-    fn mean_between(&self, a: &[usize], b: &[usize]) -> f64 {
-        let sum: f64 = a.iter().flat_map(|i| b.iter().map(move |j| self.get(*i, *j))).sum();
-        sum / (a.len() * b.len()) as f64
+    /// The means of the blocks of classes: entry `(a, b)` is the mean over pairs of a class of group `a` and another of group `b`. A group
+    /// of one class has 1 within itself.
+    pub fn block_means(&self, groups: &[Vec<usize>]) -> Matrix {
+        let mean = |a: &Vec<usize>, b: &Vec<usize>| {
+            let pairs = a.iter().flat_map(|i| b.iter().map(move |j| (*i, *j))).filter(|(i, j)| i != j);
+            let (sum, count) = pairs.fold((0.0, 0), |(sum, count), (i, j)| (sum + self.get(i, j), count + 1));
+            if count == 0 { 1.0 } else { sum / f64::from(count) }
+        };
+        Matrix { classes: groups.len(), values: groups.iter().flat_map(|a| groups.iter().map(move |b| mean(a, b))).collect() }
     }
 }
 
@@ -229,22 +199,9 @@ mod tests {
     }
 
     #[test]
-    fn similar_classes_end_up_side_by_side() {
-        let pairs = |i: usize, j: usize| {
-            if i == j {
-                1.0
-            } else if i % 3 == j % 3 {
-                0.9
-            } else {
-                0.0
-            }
-        };
-        let rows: Vec<Vec<f64>> = (0..6).map(|i| (0..6).map(|j| pairs(i, j)).collect()).collect();
-        let order = Matrix::try_from(rows).unwrap().similarity_order();
-        assert_eq!(order.len(), 6);
-        for pair in order.chunks(2) {
-            assert_eq!(pair[0] % 3, pair[1] % 3, "{order:?}");
-        }
+    fn blocks_are_means_over_pairs_of_two_classes() {
+        let c = matrix(&[&[1.0, 0.5, 0.1], &[0.5, 1.0, 0.3], &[0.1, 0.3, 1.0]]);
+        assert_eq!(c.block_means(&[vec![0, 1], vec![2]]), matrix(&[&[0.5, 0.2], &[0.2, 1.0]]));
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! A canvas as sharp as the screen: follows its box, the pixel ratio and the theme, and draws again when what it shows changes.
+//!
+//! [`Canvas`] draws charts; [`Raster`] puts one image, or a part of it, into a square with a single call, however many pixels it has.
 
 use leptos::html;
 use leptos::prelude::*;
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters_canvas::CanvasBackend;
-use wasm_bindgen::JsCast;
+use shared::chart::Rect;
 use wasm_bindgen::prelude::Closure;
+use wasm_bindgen::{Clamped, JsCast};
+use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
 /// The size of a canvas in CSS pixels, and how many pixels of the screen each is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -37,6 +41,91 @@ pub fn Canvas(
     draw: impl Fn(&Area, Surface) + 'static,
 ) -> impl IntoView {
     let canvas = NodeRef::<html::Canvas>::new();
+    follow(canvas, surface, least_scale);
+    Effect::new(move || {
+        let (Some(canvas), surface) = (canvas.get(), surface.get()) else { return };
+        if !sized(&canvas, surface) {
+            return;
+        }
+        if let Some(backend) = CanvasBackend::with_canvas_object(canvas) {
+            draw(&backend.into_drawing_area(), surface);
+        }
+    });
+    view! { <canvas class="canvas" node_ref=canvas aria-hidden="true"></canvas> }
+}
+
+/// A square image, one pixel for each cell of a matrix.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pixels {
+    /// Pixels along a side.
+    pub side: u32,
+    /// Red, green, blue and opacity of each pixel, row by row.
+    pub rgba: Vec<u8>,
+}
+
+/// Which part of an image is shown, in its pixels, and where, in CSS pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Placement {
+    pub row: f64,
+    pub column: f64,
+    pub span: f64,
+    pub target: Rect,
+}
+
+#[component]
+pub fn Raster(
+    /// As of [`Canvas`].
+    surface: RwSignal<Surface>,
+    pixels: Memo<Pixels>,
+    placement: Memo<Placement>,
+) -> impl IntoView {
+    let canvas = NodeRef::<html::Canvas>::new();
+    follow(canvas, surface, 1.0);
+    let image = StoredValue::new_local(None::<HtmlCanvasElement>);
+    let changed = Trigger::new();
+    Effect::new(move || {
+        image.set_value(pixels.with(image_of));
+        changed.notify();
+    });
+    Effect::new(move || {
+        changed.track();
+        let (Some(canvas), surface, placement) = (canvas.get(), surface.get(), placement.get()) else { return };
+        if sized(&canvas, surface) {
+            image.with_value(|image| image.as_ref().and_then(|image| place(&canvas, image, placement, surface.scale)));
+        }
+    });
+    view! { <canvas class="canvas" node_ref=canvas aria-hidden="true"></canvas> }
+}
+
+/// An image out of sight that can be drawn from; none where there is nothing to show.
+fn image_of(pixels: &Pixels) -> Option<HtmlCanvasElement> {
+    let image: HtmlCanvasElement = document().create_element("canvas").ok()?.unchecked_into();
+    image.set_width(pixels.side);
+    image.set_height(pixels.side);
+    let data = ImageData::new_with_u8_clamped_array_and_sh(Clamped(&pixels.rgba), pixels.side, pixels.side).ok()?;
+    context(&image)?.put_image_data(&data, 0.0, 0.0).ok()?;
+    Some(image)
+}
+
+fn place(canvas: &HtmlCanvasElement, image: &HtmlCanvasElement, placement: Placement, scale: f64) -> Option<()> {
+    let Placement { row, column, span, target } = placement;
+    let context = context(canvas)?;
+    // Cells are flat squares, whatever their size.
+    context.set_image_smoothing_enabled(false);
+    let [left, top, side] = [target.left, target.top, target.width].map(|length| (length * scale).round());
+    context
+        .draw_image_with_html_canvas_element_and_sw_and_sh_and_dx_and_dy_and_dw_and_dh(
+            image, column, row, span, span, left, top, side, side,
+        )
+        .ok()
+}
+
+fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
+    canvas.get_context("2d").ok()??.dyn_into().ok()
+}
+
+/// Keeps `surface` equal to the box of the canvas.
+fn follow(canvas: NodeRef<html::Canvas>, surface: RwSignal<Surface>, least_scale: f64) {
     Effect::new(move || {
         let Some(canvas) = canvas.get() else { return };
         let measure = {
@@ -63,17 +152,15 @@ pub fn Canvas(
             });
         }
     });
-    Effect::new(move || {
-        let (Some(canvas), surface) = (canvas.get(), surface.get()) else { return };
-        let Some((width, height)) = surface.pixels() else { return };
-        // Setting the size also wipes the canvas.
-        canvas.set_width(width);
-        canvas.set_height(height);
-        if let Some(backend) = CanvasBackend::with_canvas_object(canvas) {
-            draw(&backend.into_drawing_area(), surface);
-        }
-    });
-    view! { <canvas class="canvas" node_ref=canvas aria-hidden="true"></canvas> }
+}
+
+/// Gives the canvas the pixels of the screen and wipes it; whether there is anything to draw on.
+fn sized(canvas: &HtmlCanvasElement, surface: Surface) -> bool {
+    let Some((width, height)) = surface.pixels() else { return false };
+    // Setting the size, to the same too, wipes the canvas.
+    canvas.set_width(width);
+    canvas.set_height(height);
+    true
 }
 
 /// Where a pointer is over the element that listens, in CSS pixels.

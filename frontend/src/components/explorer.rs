@@ -1,12 +1,18 @@
-//! What all matrices of a page share: the lens they are seen through and the cell one points at.
+//! What all matrices of a page share: the lens they are seen through and the cell one points at; how keys and pointers change it.
 
 use leptos::prelude::*;
-use shared::view::Lens;
+use shared::chart::heatmap::{Heatmap, Layout};
+use shared::view::{Lens, Order, Region, Scale, Show};
 
 use crate::addressed::Addressed;
 
 /// Classes `(i, j)` of a cell, by index as given.
 pub type Cell = (usize, usize);
+
+/// How much a step of zooming shows: of the keys and buttons, and of a notch of the wheel.
+pub const ZOOM_STEP: f64 = 0.7;
+/// Of what is in sight.
+const PAN_STEP: f64 = 0.25;
 
 #[derive(Clone, Copy)]
 pub struct Explorer {
@@ -32,6 +38,109 @@ impl Explorer {
     pub fn current(self) -> Option<Cell> {
         self.hovered.get().or_else(|| self.selected())
     }
+
+    pub fn show_region(self, region: Option<Region>) {
+        if self.lens.get_untracked().region != region {
+            self.lens.update(|lens| lens.region = region);
+        }
+    }
+
+    /// Opens collapsed superclasses at the block of two of them, with its first pair selected.
+    pub fn expand(self, heatmap: &Heatmap, (a, b): Cell) {
+        let arrangement = &heatmap.arrangement;
+        let (Some(first), Some(second)) = (arrangement.groups.get(a), arrangement.groups.get(b)) else { return };
+        let pairs = first.classes.iter().flat_map(|i| second.classes.iter().map(|j| (*i as usize, *j as usize)));
+        let pair = pairs.into_iter().find(|(i, j)| i != j);
+        let start = |group: usize| arrangement.rows_of_group(group).0 as f64;
+        let classes = arrangement.groups.iter().map(|group| group.classes.len()).sum();
+        // Some of the neighbors come along, so that one sees where one is.
+        let (margin, span) = (2.0, first.classes.len().max(second.classes.len()) as f64 + 4.0);
+        self.lens.update(|lens| {
+            lens.blocks = false;
+            lens.region = Region::within(start(a) - margin, start(b) - margin, span, classes);
+            lens.cell = pair;
+        });
+    }
+}
+
+/// The square of rows and columns in sight, in classes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sight {
+    pub row: f64,
+    pub column: f64,
+    pub span: f64,
+    /// Along a side of the whole matrix.
+    pub classes: usize,
+}
+
+impl Sight {
+    pub fn of(layout: &Layout, classes: usize) -> Self {
+        Sight { row: layout.row, column: layout.column, span: layout.span(), classes }
+    }
+
+    fn center(self) -> (f64, f64) {
+        (self.row + self.span / 2.0, self.column + self.span / 2.0)
+    }
+
+    /// With `factor` times as many classes in sight, the point `(row, column)` staying where it is; around the middle where there is none.
+    pub fn zoomed(self, point: Option<(f64, f64)>, factor: f64) -> Option<Region> {
+        let (row, column) = point.unwrap_or_else(|| self.center());
+        let span = (self.span * factor).max(2.0);
+        let along = |point: f64, start: f64| point - (point - start) / self.span * span;
+        Region::within(along(row, self.row), along(column, self.column), span, self.classes)
+    }
+
+    /// Moved by so many rows and columns.
+    pub fn moved(self, rows: f64, columns: f64) -> Option<Region> {
+        Region::within(self.row + rows, self.column + columns, self.span, self.classes)
+    }
+
+    /// Moved no farther than it takes to have a row and a column in sight.
+    pub fn revealing(self, row: usize, column: usize) -> Option<Region> {
+        let along = |position: usize, start: f64| start.clamp((position as f64 + 1.0 - self.span).max(0.0), position as f64);
+        Region::within(along(row, self.row), along(column, self.column), self.span, self.classes)
+    }
+
+    /// The region that a key asks for; none where it asks for nothing of the kind.
+    pub fn by_key(self, key: &str, shift: bool, selected: Option<(usize, usize)>) -> Option<Option<Region>> {
+        let step = self.span * PAN_STEP;
+        let around = selected.map(|(row, column)| (row as f64 + 0.5, column as f64 + 0.5));
+        Some(match key {
+            "+" | "=" => self.zoomed(around, ZOOM_STEP),
+            "-" => self.zoomed(around, 1.0 / ZOOM_STEP),
+            "0" => None,
+            "ArrowLeft" if shift => self.moved(0.0, -step),
+            "ArrowRight" if shift => self.moved(0.0, step),
+            "ArrowUp" if shift => self.moved(-step, 0.0),
+            "ArrowDown" if shift => self.moved(step, 0.0),
+            _ => return None,
+        })
+    }
+}
+
+/// The lens that a letter turns to; none for letters that turn nothing.
+pub fn turned(lens: &Lens, key: &str, has_superclasses: bool) -> Option<Lens> {
+    let mut lens = lens.clone();
+    match key {
+        "o" => {
+            lens.order = match lens.order {
+                Order::Given => Order::Similarity,
+                Order::Similarity if has_superclasses => Order::Superclass,
+                Order::Similarity | Order::Superclass => lens.cell.map_or(Order::Given, |(i, _)| Order::Closeness(i)),
+                Order::Closeness(_) | Order::Change => Order::Given,
+            }
+        }
+        "s" => {
+            lens.scale = match lens.scale {
+                Scale::Locked => Scale::Fitted,
+                Scale::Fitted => Scale::Paper,
+                Scale::Paper => Scale::Locked,
+            }
+        }
+        "d" => lens.show = if lens.show == Show::Difference { Show::Values } else { Show::Difference },
+        _ => return None,
+    }
+    Some(lens)
 }
 
 /// The cell that a key moves to among the classes as they are ordered on the page; none where the key moves nothing.
@@ -56,6 +165,18 @@ pub fn moved(cell: Option<Cell>, key: &str, order: &[usize]) -> Option<Cell> {
     Some((order[row], order[column]))
 }
 
+/// The class that a typed name means: the one called so, else the first that begins so, else the first that contains it.
+pub fn found_class(names: &[String], typed: &str) -> Option<usize> {
+    let typed = typed.trim().to_lowercase();
+    if typed.is_empty() {
+        return None;
+    }
+    let find = |fits: fn(&str, &str) -> bool| names.iter().position(|name| fits(&name.to_lowercase(), &typed));
+    find(|name, typed| name == typed)
+        .or_else(|| find(|name, typed| name.starts_with(typed)))
+        .or_else(|| find(|name, typed| name.contains(typed)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +197,60 @@ mod tests {
             assert_eq!(moved(from, key, &order), to, "{from:?} {key}");
         }
         assert_eq!(moved(None, "ArrowDown", &[]), None);
+    }
+
+    const ALL: Sight = Sight { row: 0.0, column: 0.0, span: 100.0, classes: 100 };
+
+    fn classes(region: Option<Region>) -> Option<(f64, f64, f64)> {
+        region.map(Region::classes)
+    }
+
+    #[test]
+    fn zooming_keeps_the_point_and_ends_at_all_and_at_two_classes() {
+        let near = ALL.zoomed(Some((20.0, 80.0)), 0.5);
+        assert_eq!(classes(near), Some((10.0, 40.0, 50.0)));
+        let sight = Sight { row: 10.0, column: 40.0, span: 50.0, classes: 100 };
+        assert_eq!(classes(sight.zoomed(Some((20.0, 80.0)), 2.0)), None);
+        assert_eq!(classes(ALL.zoomed(None, 0.0)).unwrap().2, 2.0);
+    }
+
+    #[test]
+    fn keys_zoom_and_pan() {
+        let sight = Sight { row: 10.0, column: 40.0, span: 20.0, classes: 100 };
+        assert_eq!(sight.by_key("ArrowRight", true, None).map(classes), Some(Some((10.0, 45.0, 20.0))));
+        assert_eq!(sight.by_key("ArrowUp", true, None).map(classes), Some(Some((5.0, 40.0, 20.0))));
+        assert_eq!(sight.by_key("0", false, None).map(classes), Some(None));
+        let (row, column, span) = classes(sight.by_key("+", false, Some((10, 40))).unwrap()).unwrap();
+        assert!(span < 20.0 && row <= 10.5 && row + span > 10.5 && column <= 40.5 && column + span > 40.5);
+        assert_eq!(sight.by_key("ArrowRight", false, None), None, "without shift it moves the cell");
+    }
+
+    #[test]
+    fn a_cell_comes_into_sight_by_the_shortest_way() {
+        let sight = Sight { row: 10.0, column: 40.0, span: 20.0, classes: 100 };
+        assert_eq!(classes(sight.revealing(15, 45)), Some((10.0, 40.0, 20.0)));
+        assert_eq!(classes(sight.revealing(5, 60)), Some((5.0, 41.0, 20.0)));
+        assert_eq!(ALL.revealing(99, 0), None);
+    }
+
+    #[test]
+    fn letters_turn_the_lens() {
+        let lens = Lens { cell: Some((4, 2)), ..Lens::default() };
+        let orders = std::iter::successors(Some(lens), |lens| turned(lens, "o", true)).map(|lens| lens.order);
+        assert_eq!(
+            orders.take(5).collect::<Vec<_>>(),
+            [Order::Given, Order::Similarity, Order::Superclass, Order::Closeness(4), Order::Given]
+        );
+        assert_eq!(turned(&Lens::default(), "s", false).unwrap().scale, Scale::Fitted);
+        assert_eq!(turned(&Lens::default(), "d", false).unwrap().show, Show::Difference);
+        assert_eq!(turned(&Lens::default(), "q", false), None);
+    }
+
+    #[test]
+    fn a_class_is_found_by_what_is_typed_of_its_name() {
+        let names = ["pickup truck", "truck", "Tractor", "cat"].map(str::to_owned);
+        for (typed, class) in [("truck", Some(1)), ("TRA", Some(2)), ("tr", Some(1)), ("up", Some(0)), (" ", None), ("dog", None)] {
+            assert_eq!(found_class(&names, typed), class, "{typed}");
+        }
     }
 }

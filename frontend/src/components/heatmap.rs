@@ -1,16 +1,34 @@
-//! A matrix to point at: by mouse, touch or arrow keys.
+//! A matrix to point at: by mouse, touch or keys.
 //!
-//! The cells are drawn once. Marks are drawn on a second canvas above, so that moving them does not depend on how many cells
-//! there are.
+//! Three layers lie on each other: the cells as one image, then labels, numbers and lines, then marks. Moving a mark does not depend on how
+//! many cells there are, and zooming moves the image.
 
+use leptos::html;
 use leptos::prelude::*;
 use shared::chart::Chart;
 use shared::chart::color_map::Content;
-use shared::chart::heatmap::{CellMark, Heatmap};
+use shared::chart::heatmap::{CellMark, Heatmap, Overlay};
 use shared::format;
+use wasm_bindgen::JsCast;
 
-use super::canvas::{Canvas, Surface, position};
-use super::explorer::{Cell, Explorer, moved};
+use super::canvas::{Canvas, Pixels, Placement, Raster, Surface, position};
+use super::explorer::{Cell, Explorer, Sight, moved, turned};
+
+/// The finder of classes, wherever it is on the page.
+pub const FINDER: &str = "find-class";
+/// A pointer that moved less has clicked.
+const CLICK_PIXELS: f64 = 4.0;
+/// Of a wheel's pixel, as an exponent: a notch of 100 shows a seventh more or less.
+const WHEEL_SPEED: f64 = 0.0015;
+const PIXELS_PER_LINE: f64 = 16.0;
+
+/// A pointer that is down, where it is and where it came down.
+#[derive(Clone, Copy)]
+struct Down {
+    id: i32,
+    at: (f64, f64),
+    from: (f64, f64),
+}
 
 #[component]
 pub fn HeatmapView(
@@ -21,6 +39,7 @@ pub fn HeatmapView(
     heatmap: Memo<Heatmap>,
     explorer: Explorer,
 ) -> impl IntoView {
+    let element = NodeRef::<html::Div>::new();
     let surface = RwSignal::new(Surface::default());
     let layout = Memo::new(move |_| {
         let Surface { width, height, .. } = surface.get();
@@ -31,45 +50,151 @@ pub fn HeatmapView(
         heatmap.with(|heatmap| heatmap.natural_height(width))
     });
     let classes = move || heatmap.with(|heatmap| heatmap.matrix.classes());
+    let sight = move || layout.with_untracked(|layout| Sight::of(layout, heatmap.with_untracked(|heatmap| heatmap.matrix.classes())));
+    let collapsed = Memo::new(move |_| heatmap.with(|heatmap| heatmap.arrangement.collapsed));
+    // Collapsed, cells are of superclasses, which are nobody else's business.
+    let group = RwSignal::new(None::<Cell>);
+    let hovered = move || if collapsed.get() { group.get() } else { explorer.hovered.get() };
+    let hover = move |cell: Option<Cell>| {
+        let signal = if collapsed.get_untracked() { group } else { explorer.hovered };
+        if signal.get_untracked() != cell {
+            signal.set(cell);
+        }
+    };
     // An address may name a cell of another matrix.
     let known = move |cell: Option<Cell>| cell.filter(|(i, j)| i.max(j) < &classes());
+    let selected = move || if collapsed.get() { None } else { known(explorer.selected()) };
 
-    let cell_under = move |event: &web_sys::MouseEvent| {
-        let (x, y) = position(event)?;
-        layout.with_untracked(|layout| layout.cell_at(x, y).map(|(row, column)| layout.classes(row, column)))
-    };
-    let on_move = move |event: web_sys::PointerEvent| {
-        let cell = cell_under(&event);
-        if explorer.hovered.get_untracked() != cell {
-            explorer.hovered.set(cell);
-        }
-    };
-    let on_click = move |event: web_sys::MouseEvent| {
-        if let Some(cell) = cell_under(&event) {
+    let choose = move |cell: Cell| {
+        if collapsed.get_untracked() {
+            group.set(None);
+            heatmap.with_untracked(|heatmap| explorer.expand(heatmap, cell));
+        } else {
             explorer.select(Some(cell));
         }
+    };
+    let cell_under =
+        move |(x, y): (f64, f64)| layout.with_untracked(|layout| layout.cell_at(x, y).map(|(row, column)| layout.classes(row, column)));
+
+    let downs = StoredValue::new(Vec::<Down>::new());
+    let dragged = StoredValue::new(false);
+    let on_down = move |event: web_sys::PointerEvent| {
+        let Some(at) = position(&event) else { return };
+        downs.update_value(|downs| {
+            downs.retain(|down| down.id != event.pointer_id());
+            downs.push(Down { id: event.pointer_id(), at, from: at });
+        });
+        dragged.set_value(downs.with_value(Vec::len) > 1);
+    };
+    let on_move = move |event: web_sys::PointerEvent| {
+        let Some(at) = position(&event) else { return };
+        let before = downs.get_value();
+        downs.update_value(|downs| downs.iter_mut().filter(|down| down.id == event.pointer_id()).for_each(|down| down.at = at));
+        match (before.as_slice(), downs.get_value().as_slice()) {
+            ([before], [now]) => {
+                let far = (now.at.0 - now.from.0).hypot(now.at.1 - now.from.1) >= CLICK_PIXELS;
+                let zoomed = explorer.lens.get_untracked().region.is_some() && !collapsed.get_untracked();
+                if zoomed && (far || dragged.get_value()) {
+                    dragged.set_value(true);
+                    if let Some(element) = element.get_untracked() {
+                        // Refused for a pointer that has just gone: the drag then ends at the edge.
+                        let _ = element.set_pointer_capture(event.pointer_id());
+                    }
+                    let cell = layout.with_untracked(|layout| layout.cell);
+                    explorer.show_region(sight().moved((before.at.1 - now.at.1) / cell, (before.at.0 - now.at.0) / cell));
+                    return;
+                }
+            }
+            ([a, b], [c, d]) if !collapsed.get_untracked() => {
+                let apart = |a: &Down, b: &Down| (a.at.0 - b.at.0).hypot(a.at.1 - b.at.1).max(1.0);
+                let middle = ((c.at.0 + d.at.0) / 2.0, (c.at.1 + d.at.1) / 2.0);
+                let point = layout.with_untracked(|layout| layout.point_at(middle.0, middle.1));
+                explorer.show_region(sight().zoomed(Some(point), apart(a, b) / apart(c, d)));
+                return;
+            }
+            _ => {}
+        }
+        hover(cell_under(at));
+    };
+    let on_up = move |event: web_sys::PointerEvent| downs.update_value(|downs| downs.retain(|down| down.id != event.pointer_id()));
+    let on_click = move |event: web_sys::MouseEvent| {
+        // The end of a drag is no choice.
+        if dragged.get_value() {
+            dragged.set_value(false);
+            return;
+        }
+        if let Some(cell) = position(&event).and_then(cell_under) {
+            choose(cell);
+        }
+    };
+    let on_wheel = move |event: web_sys::WheelEvent| {
+        let pinched = event.ctrl_key() || event.meta_key();
+        let focused = element.get_untracked().is_some_and(|element| document().active_element().as_ref() == Some(element.unchecked_ref()));
+        let zoomed = explorer.lens.get_untracked().region.is_some();
+        // A page that one scrolls through must not stop at every matrix: the wheel is ours once one has clicked into it.
+        if collapsed.get_untracked() || !(pinched || focused) || (!pinched && !zoomed && event.delta_y() > 0.0) {
+            return;
+        }
+        event.prevent_default();
+        let pixels = if event.delta_mode() == web_sys::WheelEvent::DOM_DELTA_LINE { PIXELS_PER_LINE } else { 1.0 };
+        let [across, along] = [event.delta_x(), event.delta_y()].map(|delta| delta * pixels);
+        if event.shift_key() {
+            let cell = layout.with_untracked(|layout| layout.cell);
+            return explorer.show_region(sight().moved(0.0, (across + along) / cell));
+        }
+        // A pinch on a touchpad comes in steps ten times as fine.
+        let speed = if pinched { 10.0 * WHEEL_SPEED } else { WHEEL_SPEED };
+        let point = position(&event).map(|(x, y)| layout.with_untracked(|layout| layout.point_at(x, y)));
+        explorer.show_region(sight().zoomed(point, (along * speed).clamp(-1.0, 1.0).exp()));
     };
     let on_key = move |event: web_sys::KeyboardEvent| {
         if event.ctrl_key() || event.meta_key() || event.alt_key() {
             return;
         }
-        let selected = known(explorer.lens.get_untracked().cell);
-        if event.key() == "Escape" && selected.is_some() {
-            explorer.select(None);
-        } else if let Some(cell) = heatmap.with_untracked(|heatmap| moved(selected, &event.key(), &heatmap.order)) {
-            explorer.hovered.set(None);
-            explorer.select(Some(cell));
+        let key = event.key();
+        let collapsed = collapsed.get_untracked();
+        let at = if collapsed { group.get_untracked() } else { known(explorer.lens.get_untracked().cell) };
+        let place = at.and_then(|cell| layout.with_untracked(|layout| layout.position(cell)));
+        let region = if collapsed { None } else { sight().by_key(&key, event.shift_key(), place) };
+        let has_superclasses = || heatmap.with_untracked(|heatmap| shared::dataset::superclasses_of(&heatmap.labels).is_some());
+        if let Some(region) = region {
+            explorer.show_region(region);
+        } else if key == "Escape" && at.is_some() {
+            if collapsed { group.set(None) } else { explorer.select(None) }
+        } else if key == "Escape" && explorer.lens.get_untracked().region.is_some() {
+            explorer.show_region(None);
+        } else if key == "/" {
+            focus_finder();
+        } else if let Some(cell) = at.filter(|_| collapsed && key == "Enter") {
+            choose(cell);
+        } else if let Some(cell) = heatmap.with_untracked(|heatmap| moved(at, &key, &heatmap.arrangement.order)) {
+            if collapsed {
+                group.set(Some(cell));
+            } else {
+                explorer.hovered.set(None);
+                explorer.select(Some(cell));
+                if let Some((row, column)) = layout.with_untracked(|layout| layout.position(cell)) {
+                    explorer.show_region(sight().revealing(row, column));
+                }
+            }
+        } else if let Some(lens) = turned(&explorer.lens.get_untracked(), &key, collapsed || has_superclasses()) {
+            explorer.lens.set(lens);
         } else {
             return;
         }
         event.prevent_default();
     };
 
-    let draw_cells = move |area: &super::canvas::Area, surface: Surface| {
-        heatmap.with(|heatmap| shown(heatmap.draw(area, surface.scale)));
+    let pixels =
+        Memo::new(move |_| heatmap.with(|heatmap| Pixels { side: heatmap.arrangement.order.len() as u32, rgba: heatmap.pixels() }));
+    let placement = Memo::new(move |_| {
+        layout.with(|layout| Placement { row: layout.row, column: layout.column, span: layout.span(), target: layout.cells })
+    });
+    let draw_over = move |area: &super::canvas::Area, surface: Surface| {
+        heatmap.with(|heatmap| shown(Overlay(heatmap).draw(area, surface.scale)));
     };
     let draw_marks = move |area: &super::canvas::Area, surface: Surface| {
-        let (selected, hovered) = (known(explorer.selected()), known(explorer.hovered.get()));
+        let (selected, hovered) = (selected(), known(hovered()));
         heatmap.with(|heatmap| {
             for cell in selected.into_iter().chain(hovered.filter(|cell| Some(*cell) != selected)) {
                 shown(CellMark { heatmap, cell }.draw(area, surface.scale));
@@ -78,32 +203,91 @@ pub fn HeatmapView(
     };
 
     let tip = move || {
-        let (i, j) = known(explorer.hovered.get())?;
+        let (i, j) = known(hovered())?;
         let rect = layout.with(|layout| layout.position((i, j)).map(|(row, column)| layout.cell_rect(row, column)))?;
         let text = heatmap.with(|heatmap| CellMark { heatmap, cell: (i, j) }.describe());
-        let (x, _) = rect.center();
-        Some(view! { <div class="tooltip" style:left=format!("{x:.0}px") style:top=format!("{:.0}px", rect.top)>{text}</div> })
+        let cells = layout.with(|layout| layout.cells);
+        let (x, top) = (rect.center().0.clamp(cells.left, cells.right()), rect.top.max(cells.top));
+        Some(view! { <div class="tooltip" style:left=format!("{x:.0}px") style:top=format!("{top:.0}px")>{text}</div> })
     };
-    let label = move || heatmap.with(|heatmap| format!("{}. {} Arrow keys move from cell to cell.", name.get(), heatmap.describe()));
-    let said = move || known(explorer.selected()).map(|cell| heatmap.with(|heatmap| CellMark { heatmap, cell }.describe()));
+    let label = move || {
+        let what = if collapsed.get() { "Enter opens a block." } else { "Plus and minus zoom." };
+        heatmap.with(|heatmap| format!("{}. {} Arrow keys move from cell to cell. {what}", name.get(), heatmap.describe()))
+    };
+    let said = move || selected().or_else(|| known(hovered())).map(|cell| heatmap.with(|heatmap| CellMark { heatmap, cell }.describe()));
+    let zoomed = Memo::new(move |_| heatmap.with(|heatmap| heatmap.region.is_some()));
     view! {
         <div
             class="heatmap"
+            class:zoomed=move || zoomed.get()
             role="application"
             aria-roledescription="heatmap"
             aria-label=label
             tabindex="0"
+            node_ref=element
             style:height=move || format!("{:.0}px", natural_height.get())
+            on:pointerdown=on_down
             on:pointermove=on_move
-            on:pointerleave=move |_| explorer.hovered.set(None)
+            on:pointerup=on_up
+            on:pointercancel=on_up
+            on:pointerleave=move |_| hover(None)
             on:click=on_click
+            on:wheel=on_wheel
             on:keydown=on_key
         >
-            <Canvas surface draw=draw_cells/>
+            <Raster surface pixels placement/>
+            <Canvas surface=RwSignal::new(Surface::default()) draw=draw_over/>
             <Canvas surface=RwSignal::new(Surface::default()) draw=draw_marks/>
+            {move || zoomed.get().then(|| view! { <Minimap pixels placement explorer/> })}
             {tip}
             <span class="visually-hidden" aria-live="polite">{said}</span>
         </div>
+    }
+}
+
+/// Where one is in the whole; a click goes there. Keys do the same on the heatmap itself.
+#[component]
+fn Minimap(pixels: Memo<Pixels>, placement: Memo<Placement>, explorer: Explorer) -> impl IntoView {
+    let surface = RwSignal::new(Surface::default());
+    let whole = Memo::new(move |_| {
+        let (side, Surface { width, .. }) = (f64::from(pixels.with(|pixels| pixels.side)), surface.get());
+        Placement { row: 0.0, column: 0.0, span: side, target: shared::chart::Rect::new(0.0, 0.0, width, width) }
+    });
+    let percent = move |classes: fn(&Placement) -> f64| {
+        move || format!("{:.2}%", 100.0 * placement.with(classes) / f64::from(pixels.with(|pixels| pixels.side).max(1)))
+    };
+    let go = move |event: web_sys::PointerEvent| {
+        event.stop_propagation();
+        if event.buttons() == 0 {
+            return;
+        }
+        let Some((x, y)) = position(&event) else { return };
+        let side = pixels.with_untracked(|pixels| pixels.side);
+        let Placement { row, column, span, .. } = placement.get_untracked();
+        let sight = Sight { row, column, span, classes: side as usize };
+        let at = |length: f64| length / surface.get_untracked().width.max(1.0) * f64::from(side) - span / 2.0;
+        explorer.show_region(sight.moved(at(y) - row, at(x) - column));
+    };
+    view! {
+        <div
+            class="minimap" aria-hidden="true"
+            on:pointerdown=go on:pointermove=go on:pointerup=|event| event.stop_propagation() on:click=|event| event.stop_propagation()
+        >
+            <Raster surface pixels placement=whole/>
+            <div
+                class="minimap-sight"
+                style:left=percent(|placement| placement.column) style:top=percent(|placement| placement.row)
+                style:width=percent(|placement| placement.span) style:height=percent(|placement| placement.span)
+            ></div>
+        </div>
+    }
+}
+
+/// Puts the focus into the finder of classes, where the page has one.
+fn focus_finder() {
+    if let Some(finder) = document().get_element_by_id(FINDER).and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok()) {
+        // Fails only where there is no window to focus.
+        let _ = finder.focus();
     }
 }
 
@@ -125,12 +309,14 @@ pub fn MatrixTable(heatmap: Memo<Heatmap>) -> impl IntoView {
                 Content::Cosine => format::decimal(heatmap.matrix.get(i, j), 3),
                 Content::Difference => format::signed(heatmap.matrix.get(i, j), 3),
             };
-            let heads = heatmap.order.iter().map(|class| view! { <th scope="col" class="number">{name(class)}</th> }).collect_view();
+            let heads =
+                heatmap.arrangement.order.iter().map(|class| view! { <th scope="col" class="number">{name(class)}</th> }).collect_view();
             let rows = heatmap
+                .arrangement
                 .order
                 .iter()
                 .map(|i| {
-                    let cells = heatmap.order.iter().map(|j| view! { <td class="number">{value(*i, *j)}</td> }).collect_view();
+                    let cells = heatmap.arrangement.order.iter().map(|j| view! { <td class="number">{value(*i, *j)}</td> }).collect_view();
                     view! { <tr><th scope="row">{name(i)}</th>{cells}</tr> }
                 })
                 .collect_view();
@@ -152,6 +338,5 @@ pub fn MatrixTable(heatmap: Memo<Heatmap>) -> impl IntoView {
 
 /// Whether the `details` that an event comes from is open.
 pub fn is_open(event: &web_sys::Event) -> bool {
-    use wasm_bindgen::JsCast;
     event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()).is_some_and(|details| details.has_attribute("open"))
 }

@@ -1,13 +1,15 @@
-//! The choices of a lens: how classes are ordered, and what the ends of the color scale stand for.
+//! The choices of a lens: how classes are ordered, which colors stand for which values, and how far one is zoomed in.
 
 use leptos::prelude::*;
 use shared::chart::heatmap::Heatmap;
-use shared::view::{Order, Scale};
+use shared::dataset::superclasses_of;
+use shared::view::{Lens, Order, Ramp, Scale};
 
-use super::explorer::Explorer;
+use super::explorer::{Explorer, ZOOM_STEP, found_class};
+use super::heatmap::FINDER;
 
-const ORDERS: [(Order, &str); 2] = [(Order::Given, "As given"), (Order::Similarity, "By similarity")];
-const SCALES: [(Scale, &str); 3] = [(Scale::Locked, "−1 to 1"), (Scale::Fitted, "Fitted"), (Scale::Paper, "As in the paper")];
+const SCALES: [(Scale, &str); 3] = [(Scale::Locked, "Locked"), (Scale::Fitted, "Fitted"), (Scale::Paper, "As in the paper")];
+const RAMPS: [(Ramp, &str); 2] = [(Ramp::Diverging, "Signed"), (Ramp::Sequential, "Sequential")];
 
 #[component]
 pub fn LensBar(
@@ -15,17 +17,38 @@ pub fn LensBar(
     /// Cells whose value the chosen scale does not show.
     #[prop(into)]
     hidden: Signal<usize>,
+    /// The classes of the matrices; without them none can be looked for.
+    #[prop(optional, into)]
+    names: Signal<Vec<String>>,
 ) -> impl IntoView {
     let warning = move || {
         let count = hidden.get();
         (count > 0).then(|| if count == 1 { "hides 1 value".to_owned() } else { format!("hides {count} values") })
     };
-    let order = Signal::derive(move || explorer.lens.get().order);
-    let scale = Signal::derive(move || explorer.lens.get().scale);
+    let lens = explorer.lens;
+    let scale = Signal::derive(move || lens.get().scale);
+    let ramp = Signal::derive(move || lens.get().ramp);
+    let grouped = Memo::new(move |_| lens.get().order == Order::Superclass && names.with(|names| superclasses_of(names).is_some()));
+    let some = Memo::new(move |_| names.with(|names| !names.is_empty()));
     view! {
         <div class="lens-bar">
-            <Segments legend="Order" name="order" options=ORDERS.to_vec() value=order set=move |order| explorer.lens.update(|lens| lens.order = order)/>
-            <Segments legend="Scale" name="scale" options=SCALES.to_vec() value=scale set=move |scale| explorer.lens.update(|lens| lens.scale = scale)/>
+            <OrderChoice explorer names/>
+            {move || grouped.get().then(|| view! {
+                <label class="choice">
+                    <input
+                        type="checkbox" prop:checked=move || lens.get().blocks
+                        on:change=move |event| lens.update(|lens| {
+                            lens.blocks = event_target_checked(&event);
+                            lens.region = None;
+                        })
+                    />
+                    <span>"Means of blocks"</span>
+                </label>
+            })}
+            <Segments legend="Scale" name="scale" options=SCALES.to_vec() value=scale set=move |scale| lens.update(|lens| lens.scale = scale)/>
+            <Segments legend="Colors" name="ramp" options=RAMPS.to_vec() value=ramp set=move |ramp| lens.update(|lens| lens.ramp = ramp)/>
+            <Threshold explorer/>
+            {move || some.get().then(|| view! { <Finder explorer names/><ZoomButtons explorer names/> })}
             <span class="lens-warning" role="status">
                 {move || warning().map(|text| view! { <span class="badge badge-canceled">{text}</span> })}
             </span>
@@ -33,10 +56,132 @@ pub fn LensBar(
     }
 }
 
-/// How many cells of a matrix its color scale does not show.
+/// How many cells of a matrix are not shown.
 pub fn hidden_cells(heatmap: &Heatmap) -> usize {
-    let hidden = heatmap.map.hidden(&heatmap.matrix);
-    hidden.negative + hidden.clipped
+    heatmap.hidden().count()
+}
+
+/// An order as the choice below spells it.
+fn order_id(order: Order) -> &'static str {
+    match order {
+        Order::Given => "given",
+        Order::Similarity => "similarity",
+        Order::Superclass => "superclass",
+        Order::Closeness(_) => "closeness",
+        Order::Change => "change",
+    }
+}
+
+/// The order that a choice stands for; closeness is to the class of the selected row, and stays with it when another is selected.
+fn order_of(id: &str, lens: &Lens) -> Order {
+    match id {
+        "similarity" => Order::Similarity,
+        "superclass" => Order::Superclass,
+        "change" => Order::Change,
+        "closeness" => lens.cell.map_or(lens.order, |(i, _)| Order::Closeness(i)),
+        _ => Order::Given,
+    }
+}
+
+#[component]
+fn OrderChoice(explorer: Explorer, names: Signal<Vec<String>>) -> impl IntoView {
+    let lens = explorer.lens;
+    let class_name = move |class: usize| names.with(|names| names.get(class).cloned().unwrap_or_else(|| format!("class {class}")));
+    let closeness = move || {
+        let lens = lens.get();
+        let class = match lens.order {
+            Order::Closeness(class) => Some(class),
+            _ => lens.cell.map(|(i, _)| i),
+        };
+        class.map_or_else(|| "By closeness (select a cell)".to_owned(), |class| format!("By closeness to {}", class_name(class)))
+    };
+    let has_groups = Memo::new(move |_| names.with(|names| superclasses_of(names).is_some()));
+    let option = move |id: &'static str, disabled: Signal<bool>, label: Signal<String>| {
+        view! {
+            <option value=id prop:selected=move || order_id(lens.get().order) == id disabled=move || disabled.get()>{move || label.get()}</option>
+        }
+    };
+    let always = Signal::stored(false);
+    let text = |text: &str| Signal::stored(text.to_owned());
+    view! {
+        <div class="lens-choice">
+            <label for="lens-order">"Order"</label>
+            <select
+                class="input" id="lens-order"
+                on:change=move |event| lens.update(|lens| {
+                    lens.order = order_of(&event_target_value(&event), lens);
+                    lens.region = None;
+                })
+            >
+                {option("given", always, text("As given"))}
+                {option("similarity", always, text("By similarity"))}
+                {move || has_groups.get().then(|| option("superclass", always, text("By superclass")))}
+                {option("closeness", Signal::derive(move || lens.get().cell.is_none()), Signal::derive(closeness))}
+                {option("change", always, text("By change"))}
+            </select>
+        </div>
+    }
+}
+
+/// Leaves small values blank.
+#[component]
+fn Threshold(explorer: Explorer) -> impl IntoView {
+    let lens = explorer.lens;
+    view! {
+        <div class="lens-choice">
+            <label for="lens-threshold">"Threshold"</label>
+            <input
+                id="lens-threshold" type="range" min="0" max="100" step="1" prop:value=move || lens.get().threshold.to_string()
+                aria-valuetext=move || format!("{:.2}", f64::from(lens.get().threshold) / 100.0)
+                on:input=move |event| lens.update(|lens| lens.threshold = event_target_value(&event).parse().unwrap_or_default())
+            />
+            <output for="lens-threshold">{move || format!("{:.2}", f64::from(lens.get().threshold) / 100.0)}</output>
+        </div>
+    }
+}
+
+/// Goes to a class as one types its name.
+#[component]
+fn Finder(explorer: Explorer, names: Signal<Vec<String>>) -> impl IntoView {
+    let find = move |event: web_sys::Event| {
+        let found = names.with_untracked(|names| found_class(names, &event_target_value(&event)));
+        if let Some(class) = found {
+            explorer.lens.update(|lens| {
+                // The row is the class; the column stays where one was looking.
+                lens.cell = Some((class, lens.cell.map_or(class, |(_, j)| j)));
+                lens.blocks = false;
+                lens.region = None;
+            });
+        }
+    };
+    view! {
+        <div class="lens-choice">
+            <label for=FINDER>"Find"</label>
+            <input class="input" id=FINDER type="search" list="classes" placeholder="Class" autocomplete="off" on:input=find/>
+            <datalist id="classes">{move || names.get().into_iter().map(|name| view! { <option value=name></option> }).collect_view()}</datalist>
+        </div>
+    }
+}
+
+#[component]
+fn ZoomButtons(explorer: Explorer, names: Signal<Vec<String>>) -> impl IntoView {
+    let zoom = move |factor: f64| {
+        let classes = names.with_untracked(Vec::len);
+        let all = super::explorer::Sight { row: 0.0, column: 0.0, span: classes as f64, classes };
+        let sight = explorer.lens.get_untracked().region.map_or(all, |region| {
+            let (row, column, span) = region.classes();
+            super::explorer::Sight { row, column, span, classes }
+        });
+        explorer.show_region(sight.zoomed(None, factor));
+    };
+    let all = move || explorer.lens.get().region.is_none();
+    view! {
+        <div class="zoom-buttons" role="group" aria-label="Zoom">
+            <button class="button button-small" type="button" aria-label="Zoom in" on:click=move |_| zoom(ZOOM_STEP)>"+"</button>
+            <button class="button button-small" type="button" aria-label="Zoom out" disabled=all on:click=move |_| zoom(1.0 / ZOOM_STEP)>"−"</button>
+            <button class="button button-small" type="button" disabled=all on:click=move |_| explorer.show_region(None)>"All"</button>
+        </div>
+    }
 }
 
 /// A choice of a few values, all in sight.
@@ -69,5 +214,19 @@ where
                     .collect_view()}
             </div>
         </fieldset>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_order_is_a_choice() {
+        let lens = Lens { cell: Some((3, 5)), ..Lens::default() };
+        for order in [Order::Given, Order::Similarity, Order::Superclass, Order::Closeness(3), Order::Change] {
+            assert_eq!(order_of(order_id(order), &lens), order);
+        }
+        assert_eq!(order_of("closeness", &Lens::default()), Order::Given, "nothing is selected");
     }
 }

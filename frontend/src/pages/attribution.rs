@@ -178,6 +178,7 @@ pub fn AttributionView(
         if control.get() { format!("Rows of W, {checkpoint}") } else { checkpoint }
     });
     let figures = Signal::derive(move || attribution.with(figures));
+    let names = Memo::new(move |_| attribution.with(|attribution| attribution.file.class_names.clone()));
     view! {
         <KeyFigures figures/>
         <div class="split">
@@ -192,7 +193,7 @@ pub fn AttributionView(
                 {move || control.get().then(|| view! {
                     <p class="muted">"The control: cosines of the classes' weights, whatever the images. What differs from it comes from the features."</p>
                 })}
-                <LensBar explorer hidden=Signal::derive(move || heatmap.with(hidden_cells))/>
+                <LensBar explorer names hidden=Signal::derive(move || heatmap.with(hidden_cells))/>
                 <HeatmapView name heatmap explorer/>
                 <MatrixTable heatmap/>
             </section>

@@ -4,7 +4,7 @@ use plotters::style::RGBColor;
 
 use super::colors::{Theme, from_oklab, oklab};
 use crate::matrix::Matrix;
-use crate::view::Scale;
+use crate::view::{Lens, Ramp, Scale};
 
 /// What the cells of a matrix are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Hidden {
     pub negative: usize,
     /// Beyond the ends of the scale.
     pub clipped: usize,
+    /// Smaller than the threshold of the lens.
+    pub small: usize,
 }
 
 /// Differences below this are noise of the seventh digit; a scale fitted to them would show it as structure.
@@ -41,16 +43,20 @@ const SMALLEST_LIMIT: f64 = 0.01;
 const STEPS: usize = 128;
 
 impl ColorMap {
-    /// The scale that the lens asks for, common to all of `matrices`.
-    pub fn for_lens(scale: Scale, matrices: &[&Matrix], content: Content) -> Self {
-        match (scale, content) {
-            (Scale::Locked, _) => ColorMap::Diverging { limit: 1.0 },
+    /// The scale that the lens asks for, common to all of `matrices`. Differences have a sign to show, whatever the ramp of values.
+    pub fn for_lens(lens: &Lens, matrices: &[&Matrix], content: Content) -> Self {
+        let ramp = |limit: f64| match (lens.ramp, content) {
+            (Ramp::Diverging, _) | (Ramp::Sequential, Content::Difference) => ColorMap::Diverging { limit },
+            (Ramp::Sequential, Content::Cosine) => ColorMap::Blues { limit },
+        };
+        match (lens.scale, content) {
+            (Scale::Locked, _) => ramp(1.0),
             (Scale::Fitted, _) => {
                 let largest = matrices
                     .iter()
                     .map(|matrix| matrix.off_diagonal_range())
                     .fold(0.0, |largest, (low, high)| f64::max(largest, f64::max(low.abs(), high.abs())));
-                ColorMap::Diverging { limit: largest.max(SMALLEST_LIMIT) }
+                ramp(largest.max(SMALLEST_LIMIT))
             }
             (Scale::Paper, Content::Cosine) => ColorMap::Blues { limit: 1.0 },
             (Scale::Paper, Content::Difference) => ColorMap::Blues { limit: 0.5 },
@@ -65,14 +71,15 @@ impl ColorMap {
         }
     }
 
-    /// How many cells off the diagonal have a value that this scale does not show.
-    pub fn hidden(self, matrix: &Matrix) -> Hidden {
+    /// How many cells off the diagonal have a value that this scale, or a threshold, does not show.
+    pub fn hidden(self, matrix: &Matrix, threshold: f64) -> Hidden {
         let (low, high) = self.range();
         let mut hidden = Hidden::default();
         for (i, row) in matrix.rows().enumerate() {
             for (j, value) in row.iter().enumerate() {
                 match self {
                     _ if i == j => {}
+                    _ if value.abs() < threshold => hidden.small += 1,
                     ColorMap::Blues { .. } if *value < 0.0 => hidden.negative += 1,
                     _ if *value < low || *value > high => hidden.clipped += 1,
                     _ => {}
@@ -161,6 +168,10 @@ mod tests {
         Matrix::try_from(rows.iter().map(|row| row.to_vec()).collect::<Vec<_>>()).unwrap()
     }
 
+    fn scale(scale: Scale) -> Lens {
+        Lens { scale, ..Lens::default() }
+    }
+
     #[test]
     fn equal_steps_of_value_are_equal_steps_to_the_eye() {
         for theme in [Theme::Light, Theme::Dark] {
@@ -210,16 +221,25 @@ mod tests {
     fn a_fitted_scale_covers_all_matrices_and_ignores_the_diagonal() {
         let a = matrix(&[&[1.0, 0.25], &[0.25, 1.0]]);
         let b = matrix(&[&[1.0, -0.5], &[-0.5, 1.0]]);
-        assert_eq!(ColorMap::for_lens(Scale::Fitted, &[&a, &b], Content::Cosine), ColorMap::Diverging { limit: 0.5 });
+        assert_eq!(ColorMap::for_lens(&scale(Scale::Fitted), &[&a, &b], Content::Cosine), ColorMap::Diverging { limit: 0.5 });
         let nothing = matrix(&[&[0.0, 0.0], &[0.0, 0.0]]);
-        assert_eq!(ColorMap::for_lens(Scale::Fitted, &[&nothing], Content::Difference), ColorMap::Diverging { limit: 0.01 });
-        assert_eq!(ColorMap::for_lens(Scale::Paper, &[&a], Content::Difference), ColorMap::Blues { limit: 0.5 });
+        assert_eq!(ColorMap::for_lens(&scale(Scale::Fitted), &[&nothing], Content::Difference), ColorMap::Diverging { limit: 0.01 });
+        assert_eq!(ColorMap::for_lens(&scale(Scale::Paper), &[&a], Content::Difference), ColorMap::Blues { limit: 0.5 });
     }
 
     #[test]
     fn cells_that_a_scale_hides_are_counted() {
         let c = matrix(&[&[1.0, -0.5, 0.7], &[-0.5, 1.0, 0.2], &[0.7, 0.2, 1.0]]);
-        assert_eq!(ColorMap::Diverging { limit: 1.0 }.hidden(&c), Hidden::default());
-        assert_eq!(ColorMap::Blues { limit: 0.5 }.hidden(&c), Hidden { negative: 2, clipped: 2 });
+        assert_eq!(ColorMap::Diverging { limit: 1.0 }.hidden(&c, 0.0), Hidden::default());
+        assert_eq!(ColorMap::Blues { limit: 0.5 }.hidden(&c, 0.0), Hidden { negative: 2, clipped: 2, small: 0 });
+        assert_eq!(ColorMap::Blues { limit: 0.5 }.hidden(&c, 0.3), Hidden { negative: 2, clipped: 2, small: 2 });
+    }
+
+    #[test]
+    fn a_sequential_ramp_is_for_values_and_never_for_differences() {
+        let c = matrix(&[&[1.0, 0.4], &[0.4, 1.0]]);
+        let lens = Lens { ramp: Ramp::Sequential, scale: Scale::Fitted, ..Lens::default() };
+        assert_eq!(ColorMap::for_lens(&lens, &[&c], Content::Cosine), ColorMap::Blues { limit: 0.4 });
+        assert_eq!(ColorMap::for_lens(&lens, &[&c], Content::Difference), ColorMap::Diverging { limit: 0.4 });
     }
 }

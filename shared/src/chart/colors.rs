@@ -221,6 +221,12 @@ fn linear(color: RGBColor) -> [f64; 3] {
     })
 }
 
+/// The color at `t` of the way from one to another, as the eye sees it.
+pub(super) fn mixed(from: RGBColor, to: RGBColor, t: f64) -> RGBColor {
+    let (from, to) = (oklab(from), oklab(to));
+    from_oklab([0, 1, 2].map(|axis| from[axis] + (to[axis] - from[axis]) * t))
+}
+
 /// Lightness and the two opponent axes of Oklab, <https://bottosson.github.io/posts/oklab/>: equal distances look equal.
 pub(super) fn oklab(color: RGBColor) -> [f64; 3] {
     let [r, g, b] = linear(color);

@@ -1,0 +1,689 @@
+//! A matrix over classes as colored squares.
+//!
+//! The cells can be painted as rectangles, for files, or asked for as an image of one pixel each, for screens: there an [`Overlay`] with
+//! labels, numbers and lines lies above the image, and a [`CellMark`] above that.
+
+mod arrangement;
+mod layout;
+
+use plotters::backend::DrawingBackend;
+
+use self::layout::{MARK, NOTE_HEIGHT, Numbers, SMALLEST_GAPPED_CELL, Side};
+use super::color_map::{ColorMap, Content, Hidden, MapColors};
+use super::colors::{Theme, mixed, text_on};
+use super::pen::{Align, Font, fitted, text_width};
+use super::{Chart, ChartError, Pen, Rect};
+use crate::api::{Attribution, Comparison};
+use crate::format;
+use crate::matrix::Matrix;
+use crate::view::{Lens, Region};
+
+pub use self::arrangement::Arrangement;
+pub use self::layout::Layout;
+
+/// A matrix over classes, ready to be drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heatmap {
+    /// Over classes as given, or over groups where the arrangement collapses them.
+    pub matrix: Matrix,
+    pub content: Content,
+    /// Names, by index as given; empty draws no labels.
+    pub labels: Vec<String>,
+    pub arrangement: Arrangement,
+    pub map: ColorMap,
+    /// Cells off the diagonal whose absolute value is below this are left blank.
+    pub threshold: f64,
+    /// Cells whose value is not told apart from 0, by index as given; empty hatches none.
+    pub hatched: Vec<Vec<bool>>,
+    /// What is zoomed into; none: all.
+    pub region: Option<Region>,
+    /// The marked cell: classes `(i, j)`, by index as given.
+    pub selected: Option<(usize, usize)>,
+    pub title: Option<String>,
+    pub show_legend: bool,
+    /// Writes values into cells that are large enough.
+    pub show_values: bool,
+    pub theme: Theme,
+    /// What of the matrix the map and the threshold do not show.
+    pub(super) hidden: Hidden,
+}
+
+/// Everything of a heatmap but its cells, on a transparent ground: what lies above an image of the cells.
+#[derive(Clone, Copy, Debug)]
+pub struct Overlay<'a>(pub &'a Heatmap);
+
+/// The mark of one cell of a heatmap on a transparent ground, for a canvas above the one with the cells: following the pointer then costs no
+/// redrawing of 40,000 cells.
+#[derive(Clone, Copy, Debug)]
+pub struct CellMark<'a> {
+    pub heatmap: &'a Heatmap,
+    /// Classes, by index as given.
+    pub cell: (usize, usize),
+}
+
+/// Hatching needs room; smaller cells fade into the ground instead.
+const SMALLEST_HATCHED_CELL: f64 = 8.0;
+const FADED: f64 = 0.75;
+const HATCH_CONTRAST: f64 = 0.45;
+
+impl Heatmap {
+    /// The matrix of an attribution through a lens.
+    pub fn of(attribution: &Attribution, lens: &Lens, theme: Theme) -> Self {
+        let (matrix, names) = (&attribution.file.matrix, &attribution.file.class_names);
+        let arrangement = Arrangement::of(matrix, None, names, lens);
+        let map = ColorMap::for_lens(lens, &[matrix], Content::Cosine);
+        Heatmap::arranged(matrix, Content::Cosine, names, arrangement, map, lens, theme)
+    }
+
+    /// A, B and B − A through a lens: one order, and one scale for A and B.
+    pub fn of_comparison(comparison: &Comparison, lens: &Lens, theme: Theme) -> [Self; 3] {
+        let Comparison { a, b, difference, .. } = comparison;
+        let (a, b) = (&a.file, &b.file);
+        let arrangement = Arrangement::of(&a.matrix, Some(&b.matrix), &a.class_names, lens);
+        let values = ColorMap::for_lens(lens, &[&a.matrix, &b.matrix], Content::Cosine);
+        let change = ColorMap::for_lens(lens, &[difference], Content::Difference);
+        [(&a.matrix, Content::Cosine, values), (&b.matrix, Content::Cosine, values), (difference, Content::Difference, change)]
+            .map(|(matrix, content, map)| Heatmap::arranged(matrix, content, &a.class_names, arrangement.clone(), map, lens, theme))
+    }
+
+    /// A matrix over the named classes, in an arrangement and with a map that it may share with others; region, threshold and selection are
+    /// the lens's.
+    pub fn arranged(
+        matrix: &Matrix,
+        content: Content,
+        class_names: &[String],
+        arrangement: Arrangement,
+        map: ColorMap,
+        lens: &Lens,
+        theme: Theme,
+    ) -> Self {
+        let matrix = arrangement.applied(matrix);
+        let threshold = f64::from(lens.threshold) / 100.0;
+        Heatmap {
+            hidden: map.hidden(&matrix, threshold),
+            labels: arrangement.labels(class_names),
+            // A selected pair of classes is no pair of groups, and a region of the one none of the other.
+            selected: lens.cell.filter(|_| !arrangement.collapsed),
+            region: lens.region.filter(|_| !arrangement.collapsed).and_then(|region| {
+                let (row, column, span) = region.classes();
+                Region::within(row, column, span, matrix.classes())
+            }),
+            arrangement,
+            threshold,
+            ..Heatmap::plain(&matrix, content, &[], map, theme)
+        }
+    }
+
+    /// A matrix in the given order, nothing selected, with a legend.
+    pub fn plain(matrix: &Matrix, content: Content, labels: &[String], map: ColorMap, theme: Theme) -> Self {
+        Heatmap {
+            matrix: matrix.clone(),
+            content,
+            labels: labels.to_vec(),
+            arrangement: Arrangement::given(matrix.classes()),
+            map,
+            threshold: 0.0,
+            hatched: Vec::new(),
+            region: None,
+            selected: None,
+            title: None,
+            show_legend: true,
+            show_values: true,
+            theme,
+            hidden: map.hidden(matrix, 0.0),
+        }
+    }
+
+    /// The colored cells alone.
+    pub fn bare(self) -> Self {
+        Heatmap { labels: Vec::new(), title: None, show_legend: false, show_values: false, ..self }
+    }
+
+    pub fn titled(self, title: impl Into<String>) -> Self {
+        Heatmap { title: Some(title.into()), ..self }
+    }
+
+    /// What of the matrix is not shown.
+    pub fn hidden(&self) -> Hidden {
+        self.hidden
+    }
+
+    /// What a row or column is called, by index as given.
+    pub fn name(&self, class: usize) -> String {
+        self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
+    }
+
+    /// The cells as an image of one pixel each, in the order they are shown: red, green, blue, opacity, row by row.
+    pub fn pixels(&self) -> Vec<u8> {
+        let colors = self.map.colors(self.theme);
+        let order = &self.arrangement.order;
+        let cells = order.iter().flat_map(|i| order.iter().map(move |j| (*i, *j)));
+        cells
+            .flat_map(|cell| {
+                let color = self.color(cell, &colors, true);
+                [color.0, color.1, color.2, u8::MAX]
+            })
+            .collect()
+    }
+
+    /// Whether the cell is what it is by definition.
+    fn is_diagonal(&self, (i, j): (usize, usize)) -> bool {
+        i == j && !self.arrangement.collapsed
+    }
+
+    fn is_hatched(&self, (i, j): (usize, usize)) -> bool {
+        i != j && self.hatched.get(i).and_then(|row| row.get(j)).copied().unwrap_or(false)
+    }
+
+    /// `small`: whether hatched cells fade, having no room for lines.
+    fn color(&self, cell: (usize, usize), colors: &MapColors, small: bool) -> plotters::style::RGBColor {
+        let palette = self.theme.palette();
+        let value = self.matrix.get(cell.0, cell.1);
+        match () {
+            () if self.is_diagonal(cell) => palette.diagonal,
+            () if value.abs() < self.threshold => palette.surface,
+            () if small && self.is_hatched(cell) => mixed(colors.of(value), palette.surface, FADED),
+            () => colors.of(value),
+        }
+    }
+
+    /// What a reader should know of the picture, where there is anything.
+    fn note(&self) -> Option<String> {
+        let hatched = (!self.hatched.is_empty()).then(|| "hatched: within the 95 % intervals".to_owned());
+        let notes: Vec<String> = self.hidden.note().into_iter().chain(hatched).collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
+    }
+
+    fn paint_cells<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+        let colors = self.map.colors(self.theme);
+        for row in layout.in_sight(Side::Row) {
+            for column in layout.in_sight(Side::Column) {
+                let rect = layout.visible(row, column);
+                // Each runs on under the next, so that edges between pixels show no seams.
+                let on = |edge: f64, end: f64| if edge + 0.5 < end { 0.5 } else { 0.0 };
+                let (width, height) =
+                    (rect.width + on(rect.right(), layout.cells.right()), rect.height + on(rect.bottom(), layout.cells.bottom()));
+                let color = self.color(layout.classes(row, column), &colors, layout.cell < SMALLEST_HATCHED_CELL);
+                pen.fill(Rect { width, height, ..rect }, color)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The lines between cells and between groups, and those across cells that are hatched.
+    fn paint_lines<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+        let palette = self.theme.palette();
+        if layout.cell >= SMALLEST_HATCHED_CELL && !self.hatched.is_empty() {
+            self.paint_hatching(pen, layout)?;
+        }
+        let Rect { left, top, width, height } = layout.cells;
+        let line = |position: usize, thickness: f64, color| -> Result<(), ChartError> {
+            let (x, y) = (layout.cell_rect(0, position).left, layout.cell_rect(position, 0).top);
+            let back = thickness / 2.0;
+            if x - back > left && x < layout.cells.right() {
+                pen.fill(Rect::new(x - back.ceil(), top, thickness, height), color)?;
+            }
+            if y - back > top && y < layout.cells.bottom() {
+                pen.fill(Rect::new(left, y - back.ceil(), width, thickness), color)?;
+            }
+            Ok(())
+        };
+        if layout.cell >= SMALLEST_GAPPED_CELL {
+            (1..self.arrangement.order.len()).try_for_each(|position| line(position, 1.0, palette.surface))?;
+        }
+        self.arrangement.boundaries().into_iter().try_for_each(|position| line(position, 1.0, palette.text_muted))
+    }
+
+    fn paint_hatching<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+        let colors = self.map.colors(self.theme);
+        for row in layout.in_sight(Side::Row) {
+            for column in layout.in_sight(Side::Column) {
+                let cell = layout.classes(row, column);
+                if !self.is_hatched(cell) {
+                    continue;
+                }
+                let ground = self.color(cell, &colors, false);
+                let color = mixed(ground, text_on(ground, self.theme), HATCH_CONTRAST);
+                let Rect { left, top, width, height } = layout.visible(row, column);
+                // From the bottom left to the top right, at a third and two thirds of the cell; whole in cells cut by the edge too.
+                for part in [0.5, 1.0, 1.5] {
+                    let (x, y) = ((width * part).min(width), (height * part).min(height));
+                    let (from_x, from_y) = ((width * part - width).max(0.0), (height * part - height).max(0.0));
+                    pen.path(&[(left + from_x, top + y), (left + x, top + from_y)], 1.0, color)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn paint_numbers<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+        let numbers = if self.show_values { Numbers::fitting(layout.cell) } else { Numbers::None };
+        let (Numbers::Short { size } | Numbers::Full { size }) = numbers else { return Ok(()) };
+        let colors = self.map.colors(self.theme);
+        for row in layout.in_sight(Side::Row) {
+            for column in layout.in_sight(Side::Column) {
+                let (Some(y), Some(x)) = (layout.middle(row, Side::Row), layout.middle(column, Side::Column)) else { continue };
+                let cell = layout.classes(row, column);
+                let value = self.matrix.get(cell.0, cell.1);
+                let text = match numbers {
+                    _ if self.is_diagonal(cell) && self.content == Content::Difference => continue,
+                    _ if self.is_diagonal(cell) => "1".to_owned(),
+                    _ if value.abs() < self.threshold => continue,
+                    Numbers::Full { .. } => cell_number(value),
+                    Numbers::Short { .. } | Numbers::None => cell_number(value).replacen("0.", ".", 1),
+                };
+                let color = match self.is_diagonal(cell) {
+                    true => self.theme.palette().text_muted,
+                    false => text_on(self.color(cell, &colors, false), self.theme),
+                };
+                pen.text(&text, (x, y), Align::Middle, Font::new(size, color))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn paint_labels<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+        if self.labels.is_empty() {
+            return Ok(());
+        }
+        let font = Font::new(layout.labels.size, self.theme.palette().text_muted);
+        for side in [Side::Row, Side::Column] {
+            for position in layout.in_sight(side).filter(|position| position.is_multiple_of(layout.labels.every)) {
+                self.paint_label(pen, layout, position, side, font)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn paint_label<DB: DrawingBackend>(
+        &self,
+        pen: &Pen<'_, DB>,
+        layout: &Layout,
+        position: usize,
+        side: Side,
+        font: Font,
+    ) -> Result<(), ChartError> {
+        let Some((text, point)) = layout.label(&self.name(self.arrangement.order[position]), position, side) else { return Ok(()) };
+        let (align, upward) = match side {
+            Side::Row => (Align::End, false),
+            Side::Column if layout.labels.upward => (Align::Start, true),
+            Side::Column => (Align::Middle, false),
+        };
+        pen.text(&text, point, align, Font { upward, ..font })
+    }
+
+    /// The clustering beside the rows: a merge stands as far out as what it merges is apart.
+    fn paint_tree<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout, rect: Rect) -> Result<(), ChartError> {
+        let Some(tree) = &self.arrangement.tree else { return Ok(()) };
+        let brackets = tree.brackets();
+        let farthest = brackets.iter().map(|bracket| bracket.distance).fold(f64::MIN_POSITIVE, f64::max);
+        let x = |distance: f64| rect.left + distance.max(0.0) / farthest * (rect.width - 1.0);
+        let y = |place: f64| rect.top + (place + 0.5 - layout.row) * layout.cell;
+        let inside = |y: f64| y >= rect.top && y <= rect.bottom();
+        let color = self.theme.palette().axis;
+        for bracket in brackets {
+            let ends = bracket.places.map(y);
+            for (end, from) in ends.into_iter().zip(bracket.from).filter(|(end, _)| inside(*end)) {
+                pen.horizontal(x(from), x(bracket.distance) + 1.0, end, color)?;
+            }
+            let (top, bottom) = (ends[0].max(rect.top), ends[1].min(rect.bottom()));
+            if top < bottom {
+                pen.vertical(x(bracket.distance), top, bottom, 0.0, color)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn paint_legend<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, bar: Rect) -> Result<(), ChartError> {
+        let palette = self.theme.palette();
+        let colors = self.map.colors(self.theme);
+        let (low, high) = self.map.range();
+        let slices = (bar.width / 2.0).floor().clamp(1.0, 256.0);
+        let width = bar.width / slices;
+        for slice in 0..slices as usize {
+            let value = low + (high - low) * (slice as f64 + 0.5) / slices;
+            // Each slice runs on under those after it: edges that fall between pixels would show as seams.
+            let left = bar.left + slice as f64 * width;
+            let color = if value.abs() < self.threshold { palette.surface } else { colors.of(value) };
+            pen.fill(Rect { left, width: bar.right() - left, ..bar }, color)?;
+        }
+        pen.frame(bar, 1.0, palette.border)?;
+        let font = Font::new(11.0, palette.text_muted);
+        let y = bar.bottom() + 11.0;
+        pen.text(&legend_number(low), (bar.left, y), Align::Start, font)?;
+        pen.text(&legend_number((low + high) / 2.0), (bar.center().0, y), Align::Middle, font)?;
+        pen.text(&legend_number(high), (bar.right(), y), Align::End, font)?;
+        if let Some(note) = self.note() {
+            let text = fitted(&note, 11.0, bar.width.max(pen.width() - bar.left));
+            pen.text(&text, (bar.left, y + NOTE_HEIGHT), Align::Start, font)?;
+        }
+        Ok(())
+    }
+
+    fn paint_over<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+        if let Some(title) = &self.title {
+            let text = fitted(title, 14.0, pen.width() - layout.cells.left);
+            pen.text(&text, (layout.cells.left, 9.0), Align::Start, Font::new(14.0, self.theme.palette().text).bold())?;
+        }
+        self.paint_lines(pen, layout)?;
+        self.paint_labels(pen, layout)?;
+        self.paint_numbers(pen, layout)?;
+        if let Some(rect) = layout.tree {
+            self.paint_tree(pen, layout, rect)?;
+        }
+        layout.legend.map_or(Ok(()), |bar| self.paint_legend(pen, bar))
+    }
+}
+
+impl Chart for Heatmap {
+    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+        let layout = self.layout(pen.width(), pen.height());
+        pen.fill(pen.bounds(), self.theme.palette().surface)?;
+        self.paint_cells(pen, &layout)?;
+        self.paint_over(pen, &layout)?;
+        match self.selected {
+            Some(cell) => CellMark { heatmap: self, cell }.paint_on(pen, &layout),
+            None => Ok(()),
+        }
+    }
+
+    fn describe(&self) -> String {
+        let classes = self.matrix.classes();
+        let pairs = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));
+        let value = |(i, j): (usize, usize)| self.matrix.get(i, j);
+        let title = self.title.as_ref().map(|title| format!("{title}. ")).unwrap_or_default();
+        let kind = match self.content {
+            Content::Cosine => "Class-wise attribution matrix",
+            Content::Difference => "Difference of two class-wise attribution matrices",
+        };
+        let what = if self.arrangement.collapsed { "superclasses" } else { "classes" };
+        let strongest = match self.content {
+            Content::Cosine => pairs.max_by(|x, y| value(*x).total_cmp(&value(*y))),
+            Content::Difference => pairs.max_by(|x, y| value(*x).abs().total_cmp(&value(*y).abs())),
+        };
+        let Some((i, j)) = strongest else { return format!("{title}{kind} of fewer than two {what}.") };
+        let (first, second) = (self.name(i), self.name(j));
+        match self.content {
+            Content::Cosine if self.arrangement.collapsed => format!(
+                "{title}{kind}, means over {classes} {what}: most alike are {first} and {second}, {}.",
+                format::decimal(value((i, j)), 2)
+            ),
+            Content::Cosine => format!(
+                "{title}{kind} of {classes} {what}: class attribution similarity {} of {}; most alike are {first} and {second}, {}.",
+                format::decimal(self.matrix.cas(), 2),
+                classes * (classes - 1),
+                format::decimal(value((i, j)), 2),
+            ),
+            Content::Difference => {
+                format!("{title}{kind} of {classes} {what}: {first} and {second} changed most, by {}.", format::signed(value((i, j)), 2))
+            }
+        }
+    }
+}
+
+impl Chart for Overlay<'_> {
+    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+        self.0.paint_over(pen, &self.0.layout(pen.width(), pen.height()))
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+impl CellMark<'_> {
+    fn paint_on<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+        let Some((row, column)) = layout.position(self.cell) else { return Ok(()) };
+        let palette = self.heatmap.theme.palette();
+        let inner = layout.visible(row, column);
+        if inner.width > 0.0 && inner.height > 0.0 {
+            // Ink around paper: one of the two stands out from any color of the map.
+            pen.frame(inner.grown(MARK), MARK - 1.0, palette.text)?;
+            pen.frame(inner.grown(1.0), 1.0, palette.surface)?;
+        }
+        if self.heatmap.labels.is_empty() {
+            return Ok(());
+        }
+        for (position, side) in [(row, Side::Row), (column, Side::Column)] {
+            let name = self.heatmap.name(self.heatmap.arrangement.order[position]);
+            let Some((text, (x, y))) = layout.label(&name, position, side) else { continue };
+            let size = layout.labels.size;
+            let length = text_width(&text, size) + 2.0 * MARK;
+            let thickness = size + 5.0;
+            let chip = match side {
+                Side::Row => Rect::new(x + MARK - length, y - thickness / 2.0, length, thickness),
+                Side::Column if layout.labels.upward => Rect::new(x - thickness / 2.0, y + MARK - length, thickness, length),
+                Side::Column => Rect::new(x - length / 2.0, y - thickness / 2.0, length, thickness),
+            };
+            pen.fill(chip, palette.accent)?;
+            self.heatmap.paint_label(pen, layout, position, side, Font::new(size, palette.on_accent))?;
+        }
+        Ok(())
+    }
+}
+
+impl Chart for CellMark<'_> {
+    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+        self.paint_on(pen, &self.heatmap.layout(pen.width(), pen.height()))
+    }
+
+    fn describe(&self) -> String {
+        let (i, j) = self.cell;
+        if i >= self.heatmap.matrix.classes() || j >= self.heatmap.matrix.classes() {
+            return "No such cell.".to_owned();
+        }
+        let value = self.heatmap.matrix.get(i, j);
+        let value = match self.heatmap.content {
+            Content::Cosine => format::decimal(value, 3),
+            Content::Difference => format::signed(value, 3),
+        };
+        format!("{} and {}: {value}", self.heatmap.name(i), self.heatmap.name(j))
+    }
+}
+
+impl Hidden {
+    /// What a reader should know, where anything is hidden.
+    pub fn note(self) -> Option<String> {
+        let Hidden { negative, clipped, small } = self;
+        let cells = |count: usize| if count == 1 { "1 cell".to_owned() } else { format!("{count} cells") };
+        let parts = [(negative, "below 0 not shown"), (clipped, "beyond the scale"), (small, "below the threshold")];
+        let parts: Vec<String> =
+            parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{} {what}", cells(count))).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
+    /// All together.
+    pub fn count(self) -> usize {
+        self.negative + self.clipped + self.small
+    }
+}
+
+fn cell_number(value: f64) -> String {
+    // Without the sum, −0.001 would read −0.00.
+    format::decimal((value * 100.0).round() / 100.0 + 0.0, 2)
+}
+
+fn legend_number(value: f64) -> String {
+    let text = cell_number(value);
+    let trimmed = text.trim_end_matches('0').trim_end_matches('.');
+    if trimmed.is_empty() { "0".to_owned() } else { trimmed.to_owned() }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::view::Lens;
+
+    fn matrix(classes: usize, value: impl Fn(usize, usize) -> f64) -> Matrix {
+        let row = |i| (0..classes).map(|j| if i == j { 1.0 } else { value(i, j) }).collect();
+        Matrix::try_from((0..classes).map(row).collect::<Vec<Vec<f64>>>()).unwrap()
+    }
+
+    pub fn heatmap(classes: usize) -> Heatmap {
+        let labels: Vec<String> = (0..classes).map(|class| format!("class {class}")).collect();
+        let matrix = matrix(classes, |i, j| ((i + j) % 7) as f64 / 10.0 - 0.3);
+        let map = ColorMap::for_lens(&Lens::default(), &[&matrix], Content::Cosine);
+        let arrangement = Arrangement { order: (0..classes).rev().collect(), ..Arrangement::default() };
+        Heatmap { arrangement, ..Heatmap::plain(&matrix, Content::Cosine, &labels, map, Theme::Light) }
+    }
+
+    #[test]
+    fn numbers_are_typeset() {
+        assert_eq!(cell_number(-0.42), "−0.42");
+        assert_eq!(cell_number(-0.001), "0.00");
+        assert_eq!([legend_number(1.0), legend_number(0.5), legend_number(0.0), legend_number(-0.61)], ["1", "0.5", "0", "−0.61"]);
+    }
+
+    #[test]
+    fn the_image_has_a_pixel_for_each_cell_as_it_is_ordered() {
+        let heatmap = Heatmap { threshold: 0.15, ..heatmap(12) };
+        let pixels = heatmap.pixels();
+        assert_eq!(pixels.len(), 12 * 12 * 4);
+        let at = |row: usize, column: usize| &pixels[(row * 12 + column) * 4..][..4];
+        let rgba = |color: plotters::style::RGBColor| [color.0, color.1, color.2, 255];
+        let palette = Theme::Light.palette();
+        assert_eq!(at(4, 4), rgba(palette.diagonal));
+        // The order is the reverse: row 0 shows class 11, column 5 class 6.
+        assert!(heatmap.matrix.get(11, 6).abs() < 0.15);
+        assert_eq!(at(0, 5), rgba(palette.surface), "below the threshold");
+        assert_eq!(at(11, 10), rgba(heatmap.map.colors(Theme::Light).of(heatmap.matrix.get(0, 1))));
+    }
+
+    #[test]
+    fn cells_that_are_not_told_apart_fade_where_there_is_no_room_for_lines() {
+        let plain = heatmap(12);
+        let hatched = Heatmap { hatched: vec![vec![true; 12]; 12], ..plain.clone() };
+        let (before, after) = (plain.pixels(), hatched.pixels());
+        assert_eq!(before[..4], after[..4], "the diagonal stays");
+        assert_ne!(before[4..8], after[4..8]);
+    }
+
+    #[test]
+    fn descriptions_name_the_pair_that_matters() {
+        let labels = ["cat", "dog", "ship"].map(str::to_owned);
+        let values = matrix(3, |i, j| if i + j == 1 { 0.7 } else { -0.75 });
+        let map = ColorMap::Diverging { limit: 1.0 };
+        let cosines = Heatmap::plain(&values, Content::Cosine, &labels, map, Theme::Light);
+        assert_eq!(
+            cosines.describe(),
+            "Class-wise attribution matrix of 3 classes: class attribution similarity 1.40 of 6; most alike are cat and dog, 0.70."
+        );
+        let change = Heatmap { content: Content::Difference, ..cosines.clone() }.describe();
+        assert!(change.ends_with("dog and ship changed most, by −0.75."), "{change}");
+        assert_eq!(CellMark { heatmap: &cosines, cell: (0, 1) }.describe(), "cat and dog: 0.700");
+    }
+
+    #[cfg(feature = "svg")]
+    mod drawn {
+        use super::*;
+        use crate::chart::svg;
+        use crate::view::{Order, Scale};
+
+        fn count(svg: &str, part: &str) -> usize {
+            svg.matches(part).count()
+        }
+
+        #[test]
+        fn each_cell_is_one_rectangle_with_lines_between_and_the_mark_four_more_inside_four() {
+            let bare = heatmap(12).bare();
+            let plain = svg(300, 300, &bare).unwrap();
+            assert_eq!(count(&plain, "<rect"), 1 + 12 * 12 + 2 * 11);
+            assert_eq!(count(&plain, "<text"), 0);
+            let marked = svg(300, 300, &Heatmap { selected: Some((3, 5)), ..bare.clone() }).unwrap();
+            assert_eq!(count(&marked, "<rect"), 1 + 12 * 12 + 2 * 11 + 8);
+            let overlay = svg(300, 300, &Overlay(&bare)).unwrap();
+            assert_eq!(count(&overlay, "<rect"), 2 * 11, "the cells come as an image");
+            let mark = svg(300, 300, &CellMark { heatmap: &bare, cell: (3, 5) }).unwrap();
+            assert_eq!(count(&mark, "<rect"), 8, "the mark alone has no ground");
+            let nowhere = svg(300, 300, &Heatmap { selected: Some((3, 99)), ..bare }).unwrap();
+            assert_eq!(nowhere, plain);
+        }
+
+        #[test]
+        fn what_is_zoomed_into_is_all_that_is_drawn() {
+            let region = Region::within(2.0, 5.0, 4.0, 12);
+            let zoomed = svg(300, 300, &Heatmap { region, ..heatmap(12).bare() }).unwrap();
+            assert_eq!(count(&zoomed, "<rect"), 1 + 4 * 4 + 2 * 3);
+            let labeled = svg(500, 560, &Heatmap { region, ..heatmap(12) }).unwrap();
+            // The order is the reverse of the classes.
+            for (class, times) in [(9, 1), (6, 2), (3, 1), (10, 0), (2, 0)] {
+                assert_eq!(count(&labeled, &format!(">\nclass {class}\n")), times, "class {class}");
+            }
+        }
+
+        #[test]
+        fn hatching_is_three_lines_a_cell_and_is_explained() {
+            let mut hatched = vec![vec![false; 12]; 12];
+            hatched[3][5] = true;
+            hatched[5][3] = true;
+            hatched[4][4] = true;
+            let drawn = svg(600, 660, &Heatmap { hatched, ..heatmap(12) }).unwrap();
+            assert_eq!(count(&drawn, "<polyline"), 2 * 3, "the diagonal is never hatched");
+            assert!(drawn.contains("hatched: within the 95 % intervals"));
+        }
+
+        #[test]
+        fn a_clustering_is_drawn_beside_its_rows() {
+            let lens = Lens { order: Order::Similarity, ..Lens::default() };
+            let matrix = heatmap(12).matrix;
+            let arrangement = Arrangement::of(&matrix, None, &[], &lens);
+            let with_tree = Heatmap { arrangement, ..heatmap(12) };
+            let layout = with_tree.layout(600.0, 660.0);
+            let tree = layout.tree.unwrap();
+            assert!(tree.left > layout.cells.right() && tree.right() <= 600.0);
+            let slices = (layout.cells.width / 2.0) as usize;
+            let (ground, cells, lines, frame) = (1, 12 * 12, 2 * 11, 4);
+            // Each of the eleven merges is two arms and a line across.
+            assert_eq!(count(&svg(600, 660, &with_tree).unwrap(), "<rect"), ground + cells + lines + slices + frame + 3 * 11);
+        }
+
+        #[test]
+        fn every_class_is_labeled_twice_and_every_cell_has_its_value() {
+            let drawn = svg(640, 700, &heatmap(10)).unwrap();
+            for class in 0..10 {
+                assert_eq!(count(&drawn, &format!(">\nclass {class}\n")), 2);
+            }
+            assert_eq!(count(&drawn, ">\n1\n"), 10 + 1, "the diagonal, and the end of the scale");
+            let expected = (0..10).flat_map(|i| (0..10).map(move |j| (i, j))).filter(|(i, j)| i != j && (i + j) % 7 == 0).count();
+            assert_eq!(count(&drawn, ">\n−0.30\n"), expected);
+            assert!(!drawn.contains("-0."), "minus signs are typeset");
+        }
+
+        #[test]
+        fn names_are_escaped_and_cut_to_the_margin() {
+            let mut heatmap = heatmap(4);
+            heatmap.labels[0] = "a <b> & \"c\"".to_owned();
+            heatmap.labels[1] = "a class with a name that is longer than the picture is wide".to_owned();
+            let drawn = svg(300, 300, &heatmap).unwrap();
+            assert!(drawn.contains("&lt;b&gt; &amp;"), "{drawn}");
+            assert!(drawn.contains('…') && !drawn.contains("wide\n"));
+        }
+
+        #[test]
+        fn hidden_cells_are_confessed() {
+            let matrix = matrix(3, |_, _| -0.5);
+            let map = ColorMap::for_lens(&Lens { scale: Scale::Paper, ..Lens::default() }, &[&matrix], Content::Cosine);
+            let heatmap = Heatmap::plain(&matrix, Content::Cosine, &[], map, Theme::Light);
+            assert!(svg(300, 300, &heatmap).unwrap().contains("6 cells below 0 not shown"));
+        }
+
+        #[test]
+        fn degenerate_matrices_and_boxes_draw_finite_numbers() {
+            for classes in [0, 1, 2] {
+                for scale in [Scale::Locked, Scale::Fitted, Scale::Paper] {
+                    for theme in [Theme::Light, Theme::Dark] {
+                        let matrix = matrix(classes, |_, _| 0.0);
+                        let map = ColorMap::for_lens(&Lens { scale, ..Lens::default() }, &[&matrix], Content::Difference);
+                        let labels = vec!["x".to_owned(); classes];
+                        let heatmap = Heatmap::plain(&matrix, Content::Difference, &labels, map, theme).titled("T");
+                        for (width, height) in [(400, 400), (30, 400), (400, 30), (1, 1)] {
+                            let drawn = svg(width, height, &heatmap).unwrap();
+                            let wrong = ["NaN", "inf", "=\"-"].into_iter().find(|wrong| drawn.contains(wrong));
+                            assert_eq!(wrong, None, "{classes} classes in {width}×{height}: {drawn}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
