@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
-use shared::api::{AttributionFile, EvaluationFile, NewSweep, RunSummary, SaliencyFile, SweepAxis};
+use shared::api::{AttributionFile, EvaluationFile, NewSweep, PairFile, RunSummary, SaliencyFile, SweepAxis};
 use shared::config::{Inputs, RunConfig};
 use shared::preset::{self, Preset, PresetGroup};
 use shared::record::{Metrics, Record};
@@ -140,6 +140,10 @@ fn measured(directory: &Path, config: &RunConfig, metrics: &Metrics) -> Result<S
             let file: SaliencyFile = serde_json::from_str(&fs::read_to_string(directory.join("saliency.json"))?)?;
             let maps: usize = file.samples.iter().map(|sample| sample.maps.len()).sum();
             Ok(format!("{maps} maps of {} images", file.samples.len()))
+        }
+        RunConfig::Pair(_) => {
+            let file: PairFile = serde_json::from_str(&fs::read_to_string(directory.join("pair.json"))?)?;
+            Ok(format!("{} pairs at {} checkpoints", file.pairs.len(), file.checkpoints.len()))
         }
     }
 }

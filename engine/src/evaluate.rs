@@ -122,20 +122,37 @@ pub fn visit(
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
     see: &mut dyn FnMut(&Tensor, &Tensor),
 ) -> Result<(), Error> {
-    // For the whole set at once: drawn batch by batch, the starts would depend on the batches.
-    let start = match measured {
-        Measured::Clean => None,
+    match measured {
+        Measured::Clean => visit_from(network, split, None, batch_size, cancel, progress, see),
         Measured::Attacked { attack, seed } => {
-            Some((attack, random::draw(Seed::once(seed, Purpose::Evaluation), || attack.start(&split.images()))))
+            let start = starts(split, attack, seed);
+            visit_from(network, split, Some((attack, &start)), batch_size, cancel, progress, see)
         }
-    };
+    }
+}
+
+/// Where the attack on each image starts: drawn for the whole set at once, as batch by batch the starts would depend on the batches.
+pub fn starts(split: &Split, attack: &Attack, seed: u32) -> Tensor {
+    random::draw(Seed::once(seed, Purpose::Evaluation), || attack.start(&split.images()))
+}
+
+/// As [`visit`], under an attack that starts where it is told, `[N, C, H, W]`: images chosen from a set are then attacked as in all of it.
+pub fn visit_from(
+    network: &Network,
+    split: &Split,
+    attack: Option<(&Attack, &Tensor)>,
+    batch_size: i64,
+    cancel: &Cancel,
+    progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
+    see: &mut dyn FnMut(&Tensor, &Tensor),
+) -> Result<(), Error> {
     let steps = (split.len() as u32).div_ceil(batch_size as u32);
     for step in 0..steps {
         cancel.check()?;
         let first = i64::from(step) * batch_size;
         let length = batch_size.min(split.len() - first);
         let (mut images, labels) = split.narrow(first, length);
-        if let Some((attack, start)) = &start {
+        if let Some((attack, start)) = attack {
             images = attack::perturb(network, &images, &labels, &start.narrow(0, first, length), attack, cancel)?;
         }
         no_grad(|| see(&images, &labels));

@@ -26,6 +26,11 @@ pub fn last_stage(architecture: Architecture) -> u32 {
     }
 }
 
+/// The last stage that a map of every one of several networks can be of.
+pub fn common_stage(architectures: impl Iterator<Item = Architecture>) -> u32 {
+    architectures.map(last_stage).min().unwrap_or(1)
+}
+
 /// ReLU(Σ_k α_k A_k) for the channels A_k of a stage, from 1, where α_k is the mean over positions of the gradient of the class's logit.
 ///
 /// `images`: `[N, C, H, W]` in `[0, 1]`; `labels`: `[N]`, the classes to explain.

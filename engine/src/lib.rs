@@ -17,6 +17,7 @@ pub mod import;
 pub mod job;
 pub mod model;
 pub mod optim;
+pub mod pair;
 pub mod random;
 pub mod read_out;
 pub mod robustness;

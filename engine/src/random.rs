@@ -19,6 +19,7 @@ pub enum Purpose {
     AutoAttack,
     Square,
     Bootstrap,
+    Control,
 }
 
 /// The name of a draw.

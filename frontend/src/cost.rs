@@ -69,6 +69,15 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
                 words::split(config.split).to_lowercase()
             )]
         }
+        RunConfig::Pair(config) => {
+            let (pairs, checkpoints) = (config.pairs.len(), config.checkpoints.len());
+            vec![format!(
+                "{} of classes at {}: their {} are attacked as they are, then once without the shared dimensions and three times without others.",
+                if pairs == 1 { "One pair".to_owned() } else { format!("{pairs} pairs") },
+                if checkpoints == 1 { "one checkpoint" } else { "two checkpoints" },
+                words::split(config.split).to_lowercase()
+            )]
+        }
         RunConfig::Import(config) => {
             let measured = if config.attribution.inputs.is_empty() {
                 "Measures nothing yet."

@@ -16,6 +16,8 @@ pub enum Kind {
     Number,
     /// Numbers with commas or spaces between them.
     Numbers,
+    /// Pairs of numbers, `3-5, 0-9`.
+    Pairs,
     /// A perturbation size, kept in the notation it was typed in.
     Size,
 }
@@ -29,6 +31,10 @@ pub fn parse_text(kind: Kind, text: &str) -> Option<Value> {
         Kind::Text => Some(Value::from(text)),
         Kind::Numbers => {
             Some(text.split([',', ';', ' ']).map(str::trim).filter(|part| !part.is_empty()).map(number).collect::<Vec<_>>().into())
+        }
+        Kind::Pairs => {
+            let numbers = |pair: &str| Value::from(pair.split('-').map(|part| number(part.trim())).collect::<Vec<_>>());
+            Some(text.split([',', ';']).map(str::trim).filter(|pair| !pair.is_empty()).map(numbers).collect::<Vec<_>>().into())
         }
         _ if text.is_empty() => None,
         Kind::Number => Some(number(text)),
@@ -49,7 +55,13 @@ pub fn text_of(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(values)) => values.iter().map(|value| text_of(Some(value))).collect::<Vec<_>>().join(", "),
+        Some(Value::Array(values)) => {
+            let entry = |value: &Value| match value {
+                Value::Array(pair) => pair.iter().map(|value| text_of(Some(value))).collect::<Vec<_>>().join("-"),
+                other => text_of(Some(other)),
+            };
+            values.iter().map(entry).collect::<Vec<_>>().join(", ")
+        }
         Some(other) => other.to_string(),
     }
 }
@@ -196,6 +208,9 @@ mod tests {
             (Kind::Numbers, "30, 45", Some(json!([30, 45]))),
             (Kind::Numbers, "30,x", Some(json!([30, "x"]))),
             (Kind::Numbers, "", Some(json!([]))),
+            (Kind::Pairs, "3-5; 0 - 9", Some(json!([[3, 5], [0, 9]]))),
+            (Kind::Pairs, "3-,x", Some(json!([[3, ""], ["x"]]))),
+            (Kind::Pairs, "", Some(json!([]))),
             (Kind::Size, "8", Some(json!("8"))),
             (Kind::Size, "", None),
             (Kind::Text, "", Some(json!(""))),
@@ -212,6 +227,7 @@ mod tests {
             (Kind::Number, json!(0.0005)),
             (Kind::Number, json!(200)),
             (Kind::Numbers, json!([100, 150])),
+            (Kind::Pairs, json!([[3, 5], [0, 9]])),
             (Kind::Size, json!("8/255")),
             (Kind::Text, json!("a name")),
         ] {

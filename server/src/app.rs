@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 
 use crate::auth;
 use crate::problem::ApiError;
-use crate::routes::{attributions, checkpoints, comparisons, datasets, meta, pages, runs, shares, sweeps};
+use crate::routes::{attributions, checkpoints, comparisons, datasets, meta, pages, pairs, runs, shares, sweeps};
 use crate::state::AppState;
 
 const BODY_LIMIT_BYTES: usize = 1 << 20;
@@ -63,6 +63,7 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(runs::resume_run))
         .routes(routes!(runs::get_evaluation))
         .routes(routes!(runs::get_saliency))
+        .routes(routes!(runs::get_pair))
         .routes(routes!(runs::get_config_toml))
         .routes(routes!(runs::get_metrics_tfevents))
         .routes(routes!(sweeps::list_sweeps, sweeps::create_sweep))
@@ -76,6 +77,8 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(checkpoints::get_checkpoint_file))
         .routes(routes!(attributions::get_attribution))
         .routes(routes!(comparisons::get_comparison))
+        .routes(routes!(pairs::list_pairs))
+        .routes(routes!(pairs::list_cells))
         .routes(routes!(shares::list_shares, shares::create_share))
         .routes(routes!(shares::delete_share))
         .route_layer(from_fn_with_state(state.clone(), auth::require_token));

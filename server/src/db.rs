@@ -7,7 +7,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use serde::Deserialize;
 use shared::api::{Run, RunState, RunSummary, Share};
-use shared::config::RunConfig;
+use shared::config::{RunConfig, RunKind};
 use shared::record::Metrics;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -277,6 +277,14 @@ impl Db {
             None => query.push("IS NOT NULL"),
         };
         query.push(" ORDER BY seq");
+        let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
+        rows.into_iter().map(RunRow::into_run).collect()
+    }
+
+    /// The runs that measure pairs of classes, the newest first.
+    pub async fn pair_runs(&self) -> sqlx::Result<Vec<Run>> {
+        let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
+        query.push(" WHERE config ->> '$.kind' = ").push_bind(RunKind::Pair.id()).push(" ORDER BY seq DESC");
         let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
         rows.into_iter().map(RunRow::into_run).collect()
     }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use shared::api::{Probe, RunState, WorkerStatus};
-use shared::config::{ImportConfig, RunConfig};
+use shared::config::{ImportConfig, PairConfig, RunConfig};
 use shared::dataset::Source;
 use shared::problem::FieldError;
 use shared::view::CheckpointRef;
@@ -81,6 +81,9 @@ async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: 
     for (field, checkpoint) in config.needs() {
         errors.extend(missing_checkpoint(state, checkpoint).await.map(|message| FieldError::new(field, message)));
     }
+    if let RunConfig::Pair(pair) = config {
+        errors.extend(missing_classes(state, pair).await);
+    }
     if let (RunConfig::Import(import), None) = (config, upload) {
         errors.extend(missing_source(import).map(|message| FieldError::new("source", message)));
     }
@@ -93,6 +96,10 @@ async fn take_data_of_checkpoint(state: &AppState, config: &mut RunConfig) {
         RunConfig::Attribute(config) => (&config.checkpoint, &mut config.data),
         RunConfig::Evaluate(config) => (&config.checkpoint, &mut config.data),
         RunConfig::Saliency(config) => match config.checkpoints.first() {
+            Some(checkpoint) => (checkpoint, &mut config.data),
+            None => return,
+        },
+        RunConfig::Pair(config) => match config.checkpoints.first() {
             Some(checkpoint) => (checkpoint, &mut config.data),
             None => return,
         },
@@ -119,6 +126,21 @@ async fn missing_checkpoint(state: &AppState, wanted: &CheckpointRef) -> Option<
     }
     let metrics = state.dirs.of(&run).metrics().await.unwrap_or_default();
     metrics.checkpoint_epoch(wanted.which).err().map(|missing| format!("`{wanted}` is not there: {missing}"))
+}
+
+/// Pairs with a class that the first checkpoint does not know; nothing while its run has not said what it knows.
+async fn missing_classes(state: &AppState, config: &PairConfig) -> Vec<FieldError> {
+    let Some(run) = config.checkpoints.first().and_then(|checkpoint| checkpoint.run.parse::<RunId>().ok()) else { return Vec::new() };
+    let metrics = state.dirs.of(&run).metrics().await.unwrap_or_default();
+    let Some(classes) = metrics.started.map(|started| started.class_names.len()) else { return Vec::new() };
+    let beyond = (0..).zip(&config.pairs).filter(|(_, pair)| pair[1] as usize >= classes);
+    let named = |(index, pair): (usize, &[u32; 2])| {
+        FieldError::new(
+            format!("pairs[{index}]"),
+            format!("{pair:?} is not among the {classes} classes of `{run}`, which are counted from 0"),
+        )
+    };
+    beyond.map(named).collect()
 }
 
 fn missing_source(import: &ImportConfig) -> Option<String> {

@@ -97,6 +97,16 @@ impl Split {
         Tensor::randperm(self.len(), (Kind::Int64, Device::Cpu)).to_device(self.labels.device())
     }
 
+    /// The images at `rows`, kept as they are kept here.
+    pub(crate) fn at(&self, rows: &[usize]) -> Self {
+        self.part(&rows.iter().map(|row| *row as i64).collect::<Vec<_>>())
+    }
+
+    /// Other images with the same labels, floats in `[0, 1]`.
+    pub(crate) fn with_images(&self, images: Tensor) -> Self {
+        Split::new(images, self.labels.shallow_clone())
+    }
+
     fn part(&self, indices: &[i64]) -> Self {
         let indices = Tensor::from_slice(indices).to_device(self.labels.device());
         let white = self.white.as_ref().map(Tensor::shallow_clone);

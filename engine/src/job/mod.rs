@@ -5,6 +5,7 @@ mod attributions;
 mod evaluate;
 mod import;
 mod keep;
+mod pair;
 mod saliency;
 mod subject;
 mod teachers;
@@ -28,6 +29,7 @@ pub fn run(directory: &Path, cancel: &Cancel) -> Result<(), Error> {
         RunConfig::Attribute(config) => attribute::run(directory, &config, cancel),
         RunConfig::Evaluate(config) => evaluate::run(directory, &config, cancel),
         RunConfig::Saliency(config) => saliency::run(directory, &config, cancel),
+        RunConfig::Pair(config) => pair::run(directory, &config, cancel),
         RunConfig::Import(config) => import::run(directory, &config, cancel),
     }
 }

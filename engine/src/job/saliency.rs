@@ -17,7 +17,7 @@ use crate::cancel::Cancel;
 use crate::data::{self, Split};
 use crate::device;
 use crate::evaluate::{Measured, visit};
-use crate::grad_cam::{grad_cam, last_stage};
+use crate::grad_cam::{common_stage, grad_cam, last_stage};
 use crate::model::Network;
 use crate::run_dir::RunDir;
 
@@ -30,19 +30,9 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
     let begun = Instant::now();
     let SaliencyConfig { name: _, seed, device, checkpoints, data, split, inputs, attack, images_per_class, stage } = config;
     let device = device::choose(device)?;
-    let subjects = checkpoints.iter().map(|checkpoint| Subject::find(directory, checkpoint)).collect::<Result<Vec<_>, _>>()?;
+    let subjects = Subject::find_alike(directory, checkpoints)?;
     let first = &subjects[0];
-    for other in &subjects[1..] {
-        if other.sidecar.class_names != first.sidecar.class_names {
-            let (theirs, ours) = (&other.sidecar.class_names, &first.sidecar.class_names);
-            let problem = format!("it tells {theirs:?} apart, and `{}` {ours:?}; compare networks of the same classes", first.id);
-            return Err(Error::Subject { checkpoint: other.id.to_string(), problem });
-        }
-    }
-    let stage = match *stage {
-        Some(stage) => stage,
-        None => subjects.iter().map(|subject| last_stage(subject.sidecar.model.architecture)).min().unwrap_or(1),
-    };
+    let stage = stage.unwrap_or_else(|| common_stage(subjects.iter().map(|subject| subject.sidecar.model.architecture)));
     subjects.iter().try_for_each(|subject| has_map(subject, stage))?;
     let attack = match inputs.contains(&Inputs::Adversarial) {
         true => Some(Attack::to_measure(&first.attack(attack.as_ref())?)),
@@ -121,7 +111,7 @@ fn first_of_each(labels: &[i64], count: usize) -> Vec<(i64, usize)> {
 }
 
 /// The maps of a batch; which checkpoint and inputs they are of is for the caller to say.
-fn look(network: &Network, images: &Tensor, labels: &Tensor, stage: u32, with_images: bool) -> Result<Vec<SaliencyMap>, Error> {
+pub(super) fn look(network: &Network, images: &Tensor, labels: &Tensor, stage: u32, with_images: bool) -> Result<Vec<SaliencyMap>, Error> {
     let found = grad_cam(network, images, labels, stage);
     let probabilities = found.logits.to_kind(Kind::Double).softmax(1, None::<Kind>).gather(1, &labels.unsqueeze(1), false);
     let probabilities = Vec::<f64>::try_from(probabilities.squeeze_dim(1))?;
@@ -137,7 +127,7 @@ fn look(network: &Network, images: &Tensor, labels: &Tensor, stage: u32, with_im
 }
 
 /// Each of `images`, `[N, C, H, W]` in `[0, 1]`, as a PNG in base64: gray for one channel, colored for three.
-fn pictures(images: &Tensor) -> Result<Vec<String>, Error> {
+pub(super) fn pictures(images: &Tensor) -> Result<Vec<String>, Error> {
     let (count, channels, height, width) = images.size4()?;
     let color = if channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb };
     let bytes = (images.to_device(Device::Cpu) * 255.0).round().to_kind(Kind::Uint8).permute([0, 2, 3, 1]).contiguous();

@@ -45,12 +45,26 @@ impl Subject {
         Ok(Subject { id: CheckpointId { run: wanted.run.clone(), epoch }, sidecar, path, config })
     }
 
+    /// Finds several that tell the same classes apart; at least one is asked for.
+    pub(super) fn find_alike(directory: &Path, wanted: &[CheckpointRef]) -> Result<Vec<Self>, Error> {
+        let subjects = wanted.iter().map(|checkpoint| Subject::find(directory, checkpoint)).collect::<Result<Vec<_>, _>>()?;
+        let first = &subjects[0];
+        for other in &subjects[1..] {
+            if other.sidecar.class_names != first.sidecar.class_names {
+                let (theirs, ours) = (&other.sidecar.class_names, &first.sidecar.class_names);
+                let problem = format!("it tells {theirs:?} apart, and `{}` {ours:?}; compare networks of the same classes", first.id);
+                return Err(Error::Subject { checkpoint: other.id.to_string(), problem });
+            }
+        }
+        Ok(subjects)
+    }
+
     /// What generated images and label noise of its run were drawn from: measuring it is about the same ones.
     pub(super) fn data_seed(&self) -> u32 {
         match &self.config {
             RunConfig::Train(config) => config.seed,
             RunConfig::Import(config) => config.seed,
-            RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::Saliency(_) => 0,
+            RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::Saliency(_) | RunConfig::Pair(_) => 0,
         }
     }
 

@@ -26,6 +26,8 @@ pub struct Network {
     /// `[1, C, 1, 1]`, as is `std`.
     mean: Tensor,
     std: Tensor,
+    /// 1 for each feature that counts and 0 for those left out, `[n]`; absent where all count.
+    kept: Option<Tensor>,
 }
 
 /// What the architectures differ in.
@@ -63,7 +65,7 @@ impl Network {
             Some(Normalization { mean, std }) => (mean, std),
             None => (&info.mean, &info.std),
         };
-        Network { body, entries, parameters, mean: per_channel(mean), std: per_channel(std) }
+        Network { body, entries, parameters, mean: per_channel(mean), std: per_channel(std), kept: None }
     }
 
     /// `images`: `[N, C, H, W]` in `[0, 1]`. In `Train` mode the pass moves the running statistics.
@@ -84,8 +86,21 @@ impl Network {
 
     fn pass(&self, images: &Tensor, mode: BatchNormMode, stages: Option<&mut Vec<Tensor>>) -> Output {
         let features = self.body.features(&((images - &self.mean) / &self.std), mode, stages);
+        let features = match &self.kept {
+            Some(kept) => features * kept,
+            None => features,
+        };
         let logits = self.body.linear().forward(&features);
         Output { features, logits }
+    }
+
+    /// Sets these dimensions of g to 0 in every pass from now on, and no others: the network is then W (g ⊙ m) + b.
+    pub fn leave_out(&mut self, dimensions: &[usize]) {
+        self.kept = (!dimensions.is_empty()).then(|| {
+            let mut kept = vec![1.0; self.feature_dim() as usize];
+            dimensions.iter().for_each(|dimension| kept[*dimension] = 0.0);
+            Tensor::from_slice(&kept).to_kind(self.kind()).to_device(self.device())
+        });
     }
 
     /// Every tensor, in the order of PyTorch's state dict.

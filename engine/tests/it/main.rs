@@ -10,6 +10,7 @@ mod golden;
 mod import;
 mod measure;
 mod model;
+mod pair;
 mod training;
 mod updates;
 mod worker;

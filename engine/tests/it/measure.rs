@@ -61,7 +61,7 @@ fn golden() -> Golden {
 }
 
 /// A network for 8×8 images with the weights of the fixture.
-fn network(architecture: Architecture, width: u32) -> Network {
+pub fn network(architecture: Architecture, width: u32) -> Network {
     tch::set_num_threads(1);
     let config = ModelConfig { width: Some(width), ..ModelConfig::of(architecture) };
     let network = Network::new(&config, &Dataset::Digits.info(), 0, Kind::Double, Device::Cpu);
@@ -70,7 +70,7 @@ fn network(architecture: Architecture, width: u32) -> Network {
 }
 
 /// Images of 1×8×8, hashed from one salt after another.
-fn images(count: u32, first: u32) -> Tensor {
+pub fn images(count: u32, first: u32) -> Tensor {
     let pixels: Vec<f64> = (0..count).flat_map(|image| hashed(64, first + image)).map(|value| 0.5 + 0.5 * value).collect();
     Tensor::from_slice(&pixels).view([i64::from(count), 1, 8, 8])
 }
@@ -153,7 +153,7 @@ fn grad_cam_of_deit_is_that_of_pytorch_on_the_grid_of_its_tokens() {
 }
 
 /// A folder of runs with one that was trained for a second, with ten images held out.
-fn trained() -> TempDir {
+pub fn trained() -> TempDir {
     let root = tempfile::tempdir().unwrap();
     let mut config = tiny_config();
     config.data.holdout_samples = 10;
@@ -162,7 +162,7 @@ fn trained() -> TempDir {
 }
 
 /// Runs a configuration beside the others.
-fn run(root: &TempDir, name: &str, config: &Value) -> Result<std::path::PathBuf, engine::Error> {
+pub fn run(root: &TempDir, name: &str, config: &Value) -> Result<std::path::PathBuf, engine::Error> {
     let directory = worker::beside(root, name, config);
     job::run(&directory, &Cancel::default()).map(|()| directory)
 }
@@ -244,7 +244,7 @@ fn a_measurement_that_was_canceled_begins_anew() {
 }
 
 #[track_caller]
-fn check_refused(root: &TempDir, name: &str, config: &Value, parts: &[&str]) {
+pub fn check_refused(root: &TempDir, name: &str, config: &Value, parts: &[&str]) {
     let error = run(root, name, config).unwrap_err().to_string();
     assert!(parts.iter().all(|part| error.contains(part)), "{error}");
 }
@@ -273,7 +273,7 @@ fn saliency(directory: &Path) -> SaliencyFile {
 }
 
 /// The pixels of a gray PNG.
-fn pixels(image: &str) -> Vec<u8> {
+pub fn pixels(image: &str) -> Vec<u8> {
     let mut reader = png::Decoder::new(Cursor::new(STANDARD.decode(image).unwrap())).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let frame = reader.next_frame(&mut pixels).unwrap();

@@ -310,7 +310,7 @@ fn RowCells(
             <td>{move || view! { <Spark values=spark.get()/> }}</td>
         }
         .into_any(),
-        RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency => view! {
+        RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency | RunKind::Pair => view! {
             <td class="number" colspan="3" data-label="Measured">{move || run.with(|run| measured(&run.summary.evaluation))}</td>
             <td class="number" data-label="CAS">{move || format::decimal(run.with(|run| run.summary.cas), 1)}</td>
             <td></td>

@@ -6,6 +6,7 @@ pub mod comparisons;
 pub mod datasets;
 pub mod meta;
 pub mod pages;
+pub mod pairs;
 pub mod runs;
 pub mod shares;
 pub mod sweeps;

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use futures::{Stream, stream};
 use serde::Deserialize;
 use serde_json::Value;
-use shared::api::{EvaluationFile, Run, RunPage, RunState, SaliencyFile};
+use shared::api::{EvaluationFile, PairFile, Run, RunPage, RunState, SaliencyFile};
 use shared::config::{Inputs, RunConfig};
 use shared::problem::FieldError;
 use shared::record::Metrics;
@@ -150,6 +150,16 @@ pub async fn get_evaluation(State(state): State<AppState>, Name(id): Name<RunId>
 )]
 pub async fn get_saliency(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
     result_file(&state, &id, "saliency").await
+}
+
+/// The pairs that a run has taken apart, once it is complete
+#[utoipa::path(
+    get, path = "/api/runs/{id}/pair", tag = "runs",
+    params(("id" = String, Path, description = "The run, of the kind `pair`")),
+    responses((status = 200, body = PairFile), ApiError)
+)]
+pub async fn get_pair(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
+    result_file(&state, &id, "pair").await
 }
 
 /// A JSON file that the worker writes whole at its end, passed on as it is.

@@ -70,9 +70,10 @@ async fn a_run_on_a_checkpoint_wants_one_that_is_there() {
     let server = TestServer::start().await;
     let trained = server.finish("done").await.id;
     let check = async |kind: &str, checkpoint: String, part: &str| {
-        let field = if kind == "saliency" { "checkpoints[0]" } else { "checkpoint" };
+        let field = if ["saliency", "pair"].contains(&kind) { "checkpoints[0]" } else { "checkpoint" };
         let body = match kind {
             "saliency" => json!({"kind": kind, "checkpoints": [checkpoint]}),
+            "pair" => json!({"kind": kind, "checkpoints": [checkpoint], "pairs": [[3, 5]]}),
             _ => json!({"kind": kind, "checkpoint": checkpoint}),
         };
         let answer = server.post("/api/runs", &body).await;
@@ -84,7 +85,7 @@ async fn a_run_on_a_checkpoint_wants_one_that_is_there() {
             }
         }
     };
-    for kind in ["attribute", "evaluate", "saliency"] {
+    for kind in ["attribute", "evaluate", "saliency", "pair"] {
         check(kind, format!("{trained}.best"), "").await;
         check(kind, format!("{trained}.e9"), "the run has kept the epochs 1, 2").await;
         check(kind, "none.best".to_owned(), "there is no `none`").await;
@@ -92,10 +93,47 @@ async fn a_run_on_a_checkpoint_wants_one_that_is_there() {
 }
 
 #[tokio::test]
+async fn a_pair_of_classes_that_the_checkpoint_does_not_know_is_refused() {
+    let server = TestServer::start().await;
+    let trained = server.finish("done").await.id;
+    let body = json!({"kind": "pair", "checkpoints": [format!("{trained}.best")], "pairs": [[3, 5], [3, 10]]});
+    let problem = server.post("/api/runs", &body).await.assert_problem(422, "invalid-run", Some("pairs[1]"));
+    assert!(problem.detail.contains("[3, 10] is not among the 10 classes"), "{}", problem.detail);
+}
+
+#[tokio::test]
+async fn runs_that_measure_a_pair_are_found_by_checkpoint_and_classes() {
+    let server = TestServer::start().await;
+    let trained = server.finish("done").await.id;
+    // The best is epoch 1, the last epoch 2.
+    let submit = async |checkpoints: &[&str], pairs: Value| {
+        let checkpoints: Vec<String> = checkpoints.iter().map(|which| format!("{trained}.{which}")).collect();
+        let answer = server.post("/api/runs", &json!({"kind": "pair", "name": "done", "checkpoints": checkpoints, "pairs": pairs})).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        answer.json::<Run>().id
+    };
+    let both = submit(&["last", "best"], json!([[0, 1], [3, 5]])).await;
+    let first = submit(&["e1"], json!([[3, 5]])).await;
+    let check = async |checkpoint: &str, (i, j): (u32, u32), expected: &[&String]| {
+        let found: Vec<Run> = server.get(&format!("/api/pairs?checkpoint={trained}.{checkpoint}&i={i}&j={j}")).await.json();
+        assert_eq!(found.iter().map(|run| &run.id).collect::<Vec<_>>(), expected, "{checkpoint} {i} {j}");
+    };
+    check("e1", (3, 5), &[&first, &both]).await;
+    check("e1", (5, 3), &[&first, &both]).await;
+    check("e2", (3, 5), &[&both]).await;
+    check("e1", (0, 1), &[&both]).await;
+    check("e1", (0, 2), &[]).await;
+    for (query, field) in [("checkpoint=x&i=1&j=2", "checkpoint"), ("checkpoint=a.e1&i=1", "j"), ("checkpoint=a.e1&i=1&j=-2", "j")] {
+        server.get(&format!("/api/pairs?{query}")).await.assert_problem(400, "invalid-query", Some(field));
+    }
+    server.get("/api/pairs?checkpoint=none.e1&i=1&j=2").await.assert_problem(404, "run-not-found", Some("checkpoint"));
+}
+
+#[tokio::test]
 async fn results_are_passed_on_once_they_are_complete() {
     let server = TestServer::start().await;
     let run = server.finish("done").await.id;
-    for name in ["evaluation", "saliency"] {
+    for name in ["evaluation", "saliency", "pair"] {
         let uri = format!("/api/runs/{run}/{name}");
         server.get(&uri).await.assert_problem(404, "result-not-found", Some("id"));
         std::fs::write(server.run_dir(&run).join(format!("{name}.json")), "{\"whole\": true}").unwrap();

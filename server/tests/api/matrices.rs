@@ -1,7 +1,7 @@
 //! Attributions and comparisons in all their forms.
 
 use axum::http::header;
-use shared::api::{Attribution, Comparison};
+use shared::api::{Attribution, Comparison, EpochCell};
 
 use crate::support::{TestServer, attribution};
 
@@ -14,6 +14,21 @@ async fn an_attribution_comes_with_what_is_needed_to_trust_it() {
     assert_eq!((found.run, found.run_title.as_str()), (run.id, "done"));
     assert_eq!((found.is_best, found.is_last), (true, false));
     assert_eq!((found.clean_accuracy, found.robust_accuracy), (Some(0.75), Some(0.5)));
+}
+
+#[tokio::test]
+async fn a_cell_is_followed_through_the_epochs_of_a_run() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let uri = format!("/api/runs/{}/cells", run.id);
+    let found: Vec<EpochCell> = server.get(&format!("{uri}?i=3&j=5")).await.json();
+    let cell = |epoch, value| EpochCell { epoch, value, interval: None };
+    assert_eq!(found, [cell(1, 0.5), cell(2, 0.25)]);
+    assert_eq!(server.get(&format!("{uri}?i=3&j=5&inputs=clean")).await.json::<Vec<EpochCell>>(), []);
+    let problem = server.get(&format!("{uri}?i=3&j=10")).await.assert_problem(400, "invalid-query", Some("j"));
+    assert!(problem.detail.contains("10 is no class"), "{}", problem.detail);
+    server.get(&format!("{uri}?i=3")).await.assert_problem(400, "invalid-query", Some("j"));
+    server.get("/api/runs/none/cells?i=3&j=5").await.assert_problem(404, "run-not-found", Some("id"));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod data;
 mod import;
 mod measure;
 mod model;
+mod pair;
 mod train;
 
 use serde::de::DeserializeOwned;
@@ -18,6 +19,7 @@ pub use data::{DataConfig, SplitName};
 pub use import::ImportConfig;
 pub use measure::{Aggregation, AttributeConfig, AutoAttack, EvaluateConfig, Layer, RestartedPgdConfig, SaliencyConfig, Subset};
 pub use model::{Architecture, DEIT_HEADS, ModelConfig, Normalization};
+pub use pair::PairConfig;
 pub use train::{
     AttributionConfig, AwpConfig, CheckpointConfig, DistillationConfig, EvaluationConfig, Inputs, Method, Schedule, TrainConfig,
     TrainingConfig, WeightAveragingConfig,
@@ -35,6 +37,7 @@ pub enum RunConfig {
     Attribute(Box<AttributeConfig>),
     Evaluate(Box<EvaluateConfig>),
     Saliency(Box<SaliencyConfig>),
+    Pair(Box<PairConfig>),
     Import(Box<ImportConfig>),
 }
 
@@ -47,6 +50,7 @@ pub enum RunKind {
     Attribute,
     Evaluate,
     Saliency,
+    Pair,
     Import,
 }
 
@@ -55,7 +59,8 @@ fn auto_device() -> String {
 }
 
 impl RunKind {
-    pub const ALL: [RunKind; 5] = [RunKind::Train, RunKind::Attribute, RunKind::Evaluate, RunKind::Saliency, RunKind::Import];
+    pub const ALL: [RunKind; 6] =
+        [RunKind::Train, RunKind::Attribute, RunKind::Evaluate, RunKind::Saliency, RunKind::Pair, RunKind::Import];
 
     /// As in a configuration.
     pub fn id(self) -> &'static str {
@@ -64,6 +69,7 @@ impl RunKind {
             RunKind::Attribute => "attribute",
             RunKind::Evaluate => "evaluate",
             RunKind::Saliency => "saliency",
+            RunKind::Pair => "pair",
             RunKind::Import => "import",
         }
     }
@@ -74,6 +80,7 @@ impl RunKind {
             RunKind::Attribute => "Attribution",
             RunKind::Evaluate => "Evaluation",
             RunKind::Saliency => "Saliency",
+            RunKind::Pair => "Pair",
             RunKind::Import => "Import",
         }
     }
@@ -90,12 +97,13 @@ impl RunConfig {
         let mut object = object.clone();
         let kind = object.remove("kind");
         let object = Value::Object(object);
-        let known = "known: `train`, `attribute`, `evaluate`, `saliency`, `import`";
+        let known = "known: `train`, `attribute`, `evaluate`, `saliency`, `pair`, `import`";
         let config = match kind.as_ref().and_then(Value::as_str) {
             Some("train") => RunConfig::Train(from_object(object)?),
             Some("attribute") => RunConfig::Attribute(from_object(object)?),
             Some("evaluate") => RunConfig::Evaluate(from_object(object)?),
             Some("saliency") => RunConfig::Saliency(from_object(object)?),
+            Some("pair") => RunConfig::Pair(from_object(object)?),
             Some("import") => RunConfig::Import(from_object(object)?),
             Some(other) => return Err(vec![FieldError::new("kind", format!("`{other}` is not a kind of run; {known}"))]),
             None => return Err(vec![FieldError::new("kind", format!("is missing; {known}"))]),
@@ -117,6 +125,7 @@ impl RunConfig {
             RunConfig::Attribute(config) => config.validate(&mut check),
             RunConfig::Evaluate(config) => config.validate(&mut check),
             RunConfig::Saliency(config) => config.validate(&mut check),
+            RunConfig::Pair(config) => config.validate(&mut check),
             RunConfig::Import(config) => config.validate(&mut check),
         }
         check.into_errors()
@@ -136,6 +145,7 @@ impl RunConfig {
             RunConfig::Attribute(_) => RunKind::Attribute,
             RunConfig::Evaluate(_) => RunKind::Evaluate,
             RunConfig::Saliency(_) => RunKind::Saliency,
+            RunConfig::Pair(_) => RunKind::Pair,
             RunConfig::Import(_) => RunKind::Import,
         }
     }
@@ -147,6 +157,7 @@ impl RunConfig {
             RunConfig::Attribute(config) => (&config.name, config.title()),
             RunConfig::Evaluate(config) => (&config.name, config.title()),
             RunConfig::Saliency(config) => (&config.name, config.title()),
+            RunConfig::Pair(config) => (&config.name, config.title()),
             RunConfig::Import(config) => (&config.name, config.title()),
         };
         if name.trim().is_empty() { made } else { name.trim().to_owned() }
@@ -159,6 +170,7 @@ impl RunConfig {
             RunConfig::Attribute(config) => &config.device,
             RunConfig::Evaluate(config) => &config.device,
             RunConfig::Saliency(config) => &config.device,
+            RunConfig::Pair(config) => &config.device,
             RunConfig::Import(config) => &config.device,
         }
     }
@@ -170,6 +182,7 @@ impl RunConfig {
             RunConfig::Attribute(config) => config.data.as_ref(),
             RunConfig::Evaluate(config) => config.data.as_ref(),
             RunConfig::Saliency(config) => config.data.as_ref(),
+            RunConfig::Pair(config) => config.data.as_ref(),
             RunConfig::Import(config) => Some(&config.data),
         }
     }
@@ -180,6 +193,7 @@ impl RunConfig {
             RunConfig::Attribute(config) => config.data.as_mut(),
             RunConfig::Evaluate(config) => config.data.as_mut(),
             RunConfig::Saliency(config) => config.data.as_mut(),
+            RunConfig::Pair(config) => config.data.as_mut(),
             RunConfig::Import(config) => Some(&mut config.data),
         }
     }
@@ -197,7 +211,7 @@ impl RunConfig {
         match self {
             RunConfig::Train(config) => Some(config.measuring_attack()),
             RunConfig::Import(config) => Some(config.attack.clone()),
-            RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::Saliency(_) => None,
+            RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::Saliency(_) | RunConfig::Pair(_) => None,
         }
     }
 
@@ -212,12 +226,16 @@ impl RunConfig {
             }
             RunConfig::Attribute(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
             RunConfig::Evaluate(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
-            RunConfig::Saliency(config) => {
-                (0..).zip(&config.checkpoints).map(|(index, checkpoint)| (format!("checkpoints[{index}]"), checkpoint)).collect()
-            }
+            RunConfig::Saliency(config) => listed(&config.checkpoints),
+            RunConfig::Pair(config) => listed(&config.checkpoints),
             RunConfig::Import(_) => Vec::new(),
         }
     }
+}
+
+/// The checkpoints of a list, each with its place in it.
+fn listed(checkpoints: &[CheckpointRef]) -> Vec<(String, &CheckpointRef)> {
+    (0..).zip(checkpoints).map(|(index, checkpoint)| (format!("checkpoints[{index}]"), checkpoint)).collect()
 }
 
 fn from_object<T: DeserializeOwned>(object: Value) -> Result<T, Vec<FieldError>> {
@@ -407,6 +425,11 @@ mod tests {
             (json!({"kind": "evaluate", "checkpoint": "r-1.best", "norm": "l2"}), "eps", "is missing"),
             (json!({"kind": "saliency", "checkpoints": []}), "checkpoints", "names 0"),
             (json!({"kind": "saliency", "checkpoints": ["r-1.best", "r-1.best"]}), "checkpoints", "twice"),
+            (json!({"kind": "pair", "checkpoints": ["r-1.best"], "pairs": []}), "pairs", "names 0"),
+            (json!({"kind": "pair", "checkpoints": ["r-1.best"], "pairs": [[5, 3]]}), "pairs[0]", "[5, 3] is no pair"),
+            (json!({"kind": "pair", "checkpoints": ["r-1.best"], "pairs": [[3, 5], [3, 5]]}), "pairs", "twice"),
+            (json!({"kind": "pair", "checkpoints": ["r-1.best", "r-1.last", "r-2.best"], "pairs": [[3, 5]]}), "checkpoints", "names 3"),
+            (json!({"kind": "pair", "checkpoints": ["r-1.best"], "pairs": [[3, 5]], "dimensions": 0}), "dimensions", "0 is out of range"),
             (json!({"kind": "import", "source": "../x.pth", "data": {"dataset": "cifar10"}}), "source", "`../x.pth`"),
             (json!({"kind": "import", "source": "", "data": {"dataset": "cifar10"}}), "source", "empty"),
         ] {

@@ -19,7 +19,7 @@ fn has_checkpoints(run: &Run) -> bool {
     match run.config.kind() {
         RunKind::Train => run.summary.epoch > 0,
         RunKind::Import => run.state.is_finished(),
-        RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency => false,
+        RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency | RunKind::Pair => false,
     }
 }
 

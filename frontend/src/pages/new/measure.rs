@@ -1,8 +1,8 @@
-//! The sections of runs that measure checkpoints: attribution, evaluation, saliency.
+//! The sections of runs that measure checkpoints: attribution, evaluation, saliency, pairs.
 
 use leptos::prelude::*;
 use serde_json::{Value, json};
-use shared::config::{Aggregation, AutoAttack, DataConfig, Inputs, Norm, PgdConfig, RestartedPgdConfig, SplitName, Subset};
+use shared::config::{Aggregation, AutoAttack, DataConfig, Inputs, Norm, PairConfig, PgdConfig, RestartedPgdConfig, SplitName, Subset};
 use shared::dataset::Dataset;
 use shared::eps::Eps;
 
@@ -99,6 +99,34 @@ pub fn SaliencySections() -> impl IntoView {
             <TextField path="images_per_class" label="Images of each class" kind=Kind::Number/>
             <InputsFields/>
             <SelectField path="stage" label="Stage" options=stages choose hint="Whose features the map weighs; the last one is the usual."/>
+            <AttackBlock/>
+            <DataBlock/>
+        </Section>
+        <OtherData/>
+        <RunSection/>
+    }
+}
+
+#[component]
+pub fn PairSections() -> impl IntoView {
+    let runs = runs_with_checkpoints();
+    view! {
+        <Section title="Checkpoints" text="One, or two to be held against each other; the first decides which images are shown.">
+            <CheckpointList path="checkpoints" runs most=PairConfig::MOST_CHECKPOINTS/>
+        </Section>
+        <Section title="Pairs of classes">
+            <TextField
+                path="pairs" label="Pairs" kind=Kind::Pairs
+                hint="Up to ten, by the indices of the classes from 0, the lower first: 3-5, 0-9."
+            />
+            <TextField
+                path="dimensions" label="Dimensions" kind=Kind::Number
+                hint="How many are shown and left out. Empty: 10, or half of all where that is fewer."
+            />
+        </Section>
+        <Section title="Images">
+            <SplitField/>
+            <TextField path="images_per_class" label="Images of each class" kind=Kind::Number/>
             <AttackBlock/>
             <DataBlock/>
         </Section>

@@ -14,7 +14,7 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use serde_json::Value;
 use shared::api::Run;
-use shared::config::{AttributeConfig, DataConfig, EvaluateConfig, ImportConfig, RunConfig, RunKind, SaliencyConfig};
+use shared::config::{AttributeConfig, DataConfig, EvaluateConfig, ImportConfig, PairConfig, RunConfig, RunKind, SaliencyConfig};
 use shared::dataset::Dataset;
 use shared::preset::Preset;
 use shared::view::{CheckpointRef, Which};
@@ -71,6 +71,7 @@ fn blank(kind: RunKind, checkpoints: &[String]) -> Value {
         RunKind::Attribute => RunConfig::Attribute(Box::new(AttributeConfig::of(nobody()))),
         RunKind::Evaluate => RunConfig::Evaluate(Box::new(EvaluateConfig::of(nobody()))),
         RunKind::Saliency => RunConfig::Saliency(Box::new(SaliencyConfig::of(Vec::new()))),
+        RunKind::Pair => RunConfig::Pair(Box::new(PairConfig::of(Vec::new(), Vec::new()))),
         RunKind::Import => RunConfig::Import(Box::new(ImportConfig::of(String::new(), DataConfig::of(Dataset::Cifar10)))),
     };
     let mut config = config.to_json();
@@ -78,7 +79,7 @@ fn blank(kind: RunKind, checkpoints: &[String]) -> Value {
         RunKind::Attribute | RunKind::Evaluate => {
             form::set_at(&mut config, "checkpoint", Some(checkpoints.first().cloned().unwrap_or_default().into()));
         }
-        RunKind::Saliency => form::set_at(&mut config, "checkpoints", Some(checkpoints.to_vec().into())),
+        RunKind::Saliency | RunKind::Pair => form::set_at(&mut config, "checkpoints", Some(checkpoints.to_vec().into())),
         RunKind::Train | RunKind::Import => {}
     }
     config
@@ -188,6 +189,7 @@ mod tests {
         };
         assert_eq!(wrong(RunKind::Evaluate, &[]), ["checkpoint"]);
         assert_eq!(wrong(RunKind::Saliency, &[]), ["checkpoints"]);
+        assert_eq!(wrong(RunKind::Pair, &["at-1.best"]), ["pairs"]);
         assert_eq!(wrong(RunKind::Import, &[]), ["source"]);
         for kind in [RunKind::Train, RunKind::Attribute, RunKind::Evaluate, RunKind::Saliency] {
             assert!(wrong(kind, &["at-1.best"]).is_empty(), "{kind:?}");

@@ -9,7 +9,7 @@ use shared::config::{RunConfig, RunKind};
 use shared::problem::{FieldError, Problem};
 
 use super::import::{ImportSections, Upload};
-use super::measure::{AttributeSections, EvaluateSections, SaliencySections};
+use super::measure::{AttributeSections, EvaluateSections, PairSections, SaliencySections};
 use super::sweep::SweepSection;
 use super::train::TrainSections;
 use crate::browser::{base_uri, focus, use_open};
@@ -80,6 +80,7 @@ pub fn RunForm(
         RunKind::Attribute => view! { <AttributeSections/> }.into_any(),
         RunKind::Evaluate => view! { <EvaluateSections/> }.into_any(),
         RunKind::Saliency => view! { <SaliencySections/> }.into_any(),
+        RunKind::Pair => view! { <PairSections/> }.into_any(),
         RunKind::Import => view! { <ImportSections upload/> }.into_any(),
     };
     let runs = Memo::new(move |_| axes.with(|axes| if axes.is_empty() { None } else { Some(vary::count(axes)) }));

@@ -136,6 +136,7 @@ fn MeasureDialog(
                 {link(RunKind::Evaluate, &[name(&which)], "AutoAttack", "The robust accuracy that papers report, or PGD with restarts.")}
                 {link(RunKind::Attribute, &[name(&which)], "Attribution", "The matrix on other images, inputs, samples or layers, with intervals.")}
                 {link(RunKind::Saliency, &[name(&which), name(other)], "Grad-CAM", "Where it looks, beside the best or the last checkpoint on the same images.")}
+                {link(RunKind::Pair, &[name(&which), name(other)], "Pairs of classes", "The dimensions they share, the images behind them, and both without these.")}
             </ul>
         }
     };

@@ -5,6 +5,7 @@ mod evaluation;
 mod log;
 mod matrices;
 mod notices;
+mod pair;
 mod saliency;
 mod subject;
 mod training;
@@ -23,6 +24,7 @@ use self::evaluation::EvaluationView;
 use self::log::{ConfigText, LogTail};
 use self::matrices::MatricesView;
 use self::notices::Notices;
+use self::pair::PairView;
 use self::saliency::SaliencyView;
 use self::training::TrainingView;
 use super::runs::{DeleteRunDialog, best_to_last_address};
@@ -135,6 +137,7 @@ pub fn RunView(
         RunKind::Attribute => view! { <MatricesView run metrics own/> }.into_any(),
         RunKind::Evaluate => view! { <EvaluationView run metrics own/> }.into_any(),
         RunKind::Saliency => view! { <SaliencyView run metrics own/> }.into_any(),
+        RunKind::Pair => view! { <PairView run metrics own/> }.into_any(),
     };
     view! { <Notices metrics/>{measured} }
 }

@@ -1,18 +1,14 @@
 //! Where networks look: the same images at several checkpoints, each with its map above it.
 
-use leptos::html;
 use leptos::prelude::*;
-use shared::api::{Run, RunState, SaliencyFile, SaliencyMap, SaliencySample};
-use shared::chart::colors::Theme;
+use shared::api::{Run, RunState, SaliencyFile, SaliencySample};
 use shared::config::{Inputs, RunConfig};
 use shared::format;
 use shared::record::Metrics;
-use shared::view::CheckpointId;
-use wasm_bindgen::{Clamped, JsCast};
-use web_sys::{CanvasRenderingContext2d, ImageData};
 
 use super::subject::Subject;
 use super::training::Phase;
+use crate::components::saliency_map::{Overlay, checkpoint_name, data_url};
 use crate::load::{Placeholder, fetched, shown};
 
 /// Rows at a time: each has a picture for every checkpoint and kind of inputs.
@@ -133,7 +129,7 @@ fn Sample(sample: SaliencySample, columns: Vec<(u32, Inputs)>, names: Vec<String
             view! {
                 <td>
                     <figure class="saliency-figure">
-                        <div class="saliency-picture"><img src=image alt=alt/><Overlay map=map.clone()/></div>
+                        <div class="saliency-picture"><img src=image alt=alt/><Overlay map=map.map.clone()/></div>
                         <figcaption class:wrong=!right title="Prediction, and the probability of the true class">{said}</figcaption>
                     </figure>
                 </td>
@@ -154,80 +150,15 @@ fn Sample(sample: SaliencySample, columns: Vec<(u32, Inputs)>, names: Vec<String
     }
 }
 
-/// The map alone on a canvas of its own resolution; the browser smooths it over the image.
-#[component]
-fn Overlay(map: SaliencyMap) -> impl IntoView {
-    let canvas = NodeRef::<html::Canvas>::new();
-    Effect::new(move || {
-        let Some(canvas) = canvas.get() else { return };
-        let (width, height) = (map.map.first().map_or(0, Vec::len) as u32, map.map.len() as u32);
-        canvas.set_width(width);
-        canvas.set_height(height);
-        let context = canvas.get_context("2d").ok().flatten().and_then(|context| context.dyn_into::<CanvasRenderingContext2d>().ok());
-        let pixels = pixels(&map.map);
-        // A map without extent is no image; there is nothing to draw then.
-        let image = ImageData::new_with_u8_clamped_array_and_sh(Clamped(&pixels), width, height);
-        if let (Some(context), Ok(image)) = (context, image) {
-            let _ = context.put_image_data(&image, 0.0, 0.0);
-        }
-    });
-    view! { <canvas class="saliency-map" node_ref=canvas aria-hidden="true"></canvas> }
-}
-
-/// Red, green, blue and opacity of each value: what is not looked at stays as it is.
-fn pixels(map: &[Vec<f32>]) -> Vec<u8> {
-    // The dark theme's: it stands above pictures, not above the page.
-    let color = Theme::Dark.palette().series[1];
-    let value = |value: &f32| [color.0, color.1, color.2, (value.clamp(0.0, 1.0) * 255.0).round() as u8];
-    map.iter().flatten().flat_map(value).collect()
-}
-
 /// Checkpoints and inputs that maps are of, in their order.
 fn columns(file: &SaliencyFile) -> Vec<(u32, Inputs)> {
     let maps = file.samples.first().map(|sample| sample.maps.iter().map(|map| (map.checkpoint, map.inputs)).collect::<Vec<_>>());
     maps.unwrap_or_default()
 }
 
-/// `Epoch 12`, and the run where there are several.
-fn checkpoint_name(checkpoints: &[String], index: usize) -> (String, Option<String>) {
-    let names: Vec<CheckpointId> = checkpoints.iter().filter_map(|name| name.parse().ok()).collect();
-    match names.get(index) {
-        Some(CheckpointId { run, epoch }) => {
-            let several = names.iter().any(|other| other.run != *run);
-            (format!("Epoch {epoch}"), several.then(|| run.clone()))
-        }
-        None => (checkpoints.get(index).cloned().unwrap_or_default(), None),
-    }
-}
-
 fn input_name(inputs: Inputs) -> &'static str {
     match inputs {
         Inputs::Adversarial => "attacked",
         Inputs::Clean => "clean",
-    }
-}
-
-fn data_url(png: &str) -> String {
-    format!("data:image/png;base64,{png}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_column_is_named_by_its_epoch_and_by_its_run_where_there_are_several() {
-        let names = |checkpoints: &[&str]| {
-            let checkpoints: Vec<String> = checkpoints.iter().map(|name| (*name).to_owned()).collect();
-            checkpoint_name(&checkpoints, 0)
-        };
-        assert_eq!(names(&["at-1.e4", "at-1.e9"]), ("Epoch 4".to_owned(), None));
-        assert_eq!(names(&["at-1.e4", "at-2.e9"]), ("Epoch 4".to_owned(), Some("at-1".to_owned())));
-    }
-
-    #[test]
-    fn a_map_hides_nothing_where_it_is_zero() {
-        let pixels = pixels(&[vec![0.0, 0.5], vec![1.0, 2.0]]);
-        assert_eq!(pixels.chunks(4).map(|pixel| pixel[3]).collect::<Vec<_>>(), [0, 128, 255, 255]);
     }
 }
