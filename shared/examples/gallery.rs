@@ -4,10 +4,11 @@
 
 use std::path::PathBuf;
 
-use shared::api::{Attribution, AttributionFile, Comparison, Run, RunState, RunSummary, Share, SharedContent, SharedView};
+use shared::api::{Attribution, AttributionFile, Comparison, EpochCell, Run, RunState, RunSummary, Share, SharedContent, SharedView};
 use shared::chart::card::{self, Card};
 use shared::chart::color_map::{ColorMap, Content};
 use shared::chart::colors::Theme;
+use shared::chart::course::Course;
 use shared::chart::curves::Curves;
 use shared::chart::figure::Figure;
 use shared::chart::heatmap::{Arrangement, Heatmap};
@@ -66,6 +67,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         draw(&format!("curves-phone-{suffix}"), 340, 300, &Curves::of(&metrics(60), &demo(60), theme))?;
         draw(&format!("curves-10000-{suffix}"), 860, 380, &Curves::of(&metrics(10_000), &demo(10_000), theme))?;
+
+        let cell = |epoch: u32| {
+            let value = 0.3 + 0.2 * (f64::from(epoch) / 9.0).sin() - 0.004 * f64::from(epoch);
+            EpochCell { epoch, value, interval: Some([value - 0.03, value + 0.04]) }
+        };
+        let course = Course { cells: (1..=12).map(|step| cell(5 * step)).collect(), marks: vec![(15, "baseline"), (60, "this")], theme };
+        draw(&format!("course-{suffix}"), 420, 210, &course)?;
 
         let share = |view: &str| Share {
             token: "t".into(),

@@ -13,6 +13,7 @@ use shared::view::{AttributionId, CheckpointId, Lens, View};
 
 use crate::addressed::addressed;
 use crate::browser::use_title;
+use crate::components::dossier::Dossier;
 use crate::components::explorer::{Cell, Explorer};
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
@@ -179,6 +180,9 @@ pub fn AttributionView(
     });
     let figures = Signal::derive(move || attribution.with(figures));
     let names = Memo::new(move |_| attribution.with(|attribution| attribution.file.class_names.clone()));
+    let pinned = Memo::new(move |_| explorer.lens.get().baseline.filter(|_| own));
+    let baseline = fetched::<Attribution>(move || pinned.get().map(|id| format!("api/attributions/{id}")));
+    let baseline = Signal::derive(move || baseline.ready().filter(|_| pinned.with(Option::is_some)));
     view! {
         <KeyFigures figures/>
         <div class="split">
@@ -204,6 +208,7 @@ pub fn AttributionView(
                 <ClassTable attribution/>
             </div>
         </div>
+        <Dossier subject=attribution baseline explorer own/>
     }
 }
 

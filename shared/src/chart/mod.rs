@@ -6,6 +6,7 @@
 pub mod card;
 pub mod color_map;
 pub mod colors;
+pub mod course;
 pub mod curves;
 pub mod figure;
 pub mod heatmap;

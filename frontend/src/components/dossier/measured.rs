@@ -1,0 +1,222 @@
+//! The part of a dossier that a run has to measure: found where there is one, asked for where there is none, followed until it is there.
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use shared::api::{PairFile, Run, RunState, RunSummary};
+use shared::config::{PairConfig, RunConfig};
+use shared::problem::Problem;
+
+use super::parts::Parts;
+use crate::components::badge::{Progress, StateBadge};
+use crate::live::{Connection, Live, follow};
+use crate::load::{Fetched, Placeholder, fetched, shown};
+use crate::{api, place};
+
+/// What is to be measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    pub pair: [u32; 2],
+    /// `RUN.e12`.
+    pub subject: String,
+    /// What it is measured beside, `RUN.e9`.
+    pub other: Option<String>,
+    /// The pairs that changed most; empty where nothing says what changed.
+    pub changed: Vec<[u32; 2]>,
+}
+
+impl Wanted {
+    /// The configuration that measures these pairs, the other checkpoint first, as in a comparison.
+    fn config(&self, pairs: Vec<[u32; 2]>) -> RunConfig {
+        let checkpoints = self.other.iter().chain([&self.subject]).filter_map(|checkpoint| checkpoint.parse().ok()).collect();
+        RunConfig::Pair(Box::new(PairConfig::of(checkpoints, pairs)))
+    }
+}
+
+/// The run to show: the newest of the best kind, where one that is done comes before one under way, and that before one that ended badly;
+/// among them one that holds the other checkpoint too.
+fn chosen(runs: &[Run], other: Option<&str>) -> Option<Run> {
+    let holds = |run: &Run| {
+        let RunConfig::Pair(config) = &run.config else { return false };
+        other.is_none_or(|other| config.checkpoints.iter().any(|checkpoint| checkpoint.to_string() == other))
+    };
+    let rank = |run: &Run| {
+        let state = match run.state {
+            RunState::Succeeded => 0,
+            RunState::Running | RunState::Queued => 1,
+            RunState::Failed | RunState::Canceled => 2,
+        };
+        (state, !holds(run))
+    };
+    // The first of equals, and the newest stand first.
+    runs.iter().min_by_key(|run| rank(run)).cloned()
+}
+
+#[component]
+pub fn Measured(wanted: Wanted) -> impl IntoView {
+    let [i, j] = wanted.pair;
+    let address = format!("api/pairs?checkpoint={}&i={i}&j={j}", wanted.subject);
+    let runs = fetched::<Vec<Run>>(move || Some(address.clone()));
+    let wanted = StoredValue::new(wanted);
+    shown(runs, Placeholder::Rows, move |found| {
+        let wanted = wanted.get_value();
+        match chosen(&found, wanted.other.as_deref()) {
+            None => view! { <Ask wanted again=false runs/> }.into_any(),
+            Some(run) => match run.state {
+                RunState::Succeeded => view! { <Done run wanted runs/> }.into_any(),
+                RunState::Queued | RunState::Running => view! { <Following run runs/> }.into_any(),
+                RunState::Failed | RunState::Canceled => view! { <Ended run/><Ask wanted again=true runs/> }.into_any(),
+            },
+        }
+    })
+}
+
+/// The buttons that start a measurement.
+#[component]
+fn Ask(wanted: Wanted, again: bool, runs: Fetched<Vec<Run>>) -> impl IntoView {
+    let busy = RwSignal::new(false);
+    let refused = RwSignal::new(None::<Problem>);
+    let submit = move |config: RunConfig| {
+        busy.set(true);
+        refused.set(None);
+        spawn_local(async move {
+            match api::post::<Run>("api/runs", &config).await {
+                Ok(_) => runs.reload(),
+                Err(problem) => {
+                    let _ = busy.try_set(false);
+                    let _ = refused.try_set(Some(problem));
+                }
+            }
+        });
+    };
+    let text = if again { "Measure again" } else { "Measure this pair" };
+    let one = (wanted.config(vec![wanted.pair]), text.to_owned(), "button button-primary");
+    let count = wanted.changed.len();
+    let many = (count > 1).then(|| {
+        let text = format!("Measure the {count} pairs that changed most");
+        (wanted.config(wanted.changed.clone()), text, "button")
+    });
+    let button = move |(config, text, class): (RunConfig, String, &'static str)| {
+        view! {
+            <button class=class type="button" disabled=move || busy.get() on:click=move |_| submit(config.clone())>{text}</button>
+        }
+    };
+    let beside = wanted.other.as_ref().map(|other| format!(" and at {other}")).unwrap_or_default();
+    view! {
+        <p class="muted">
+            {format!(
+                "A run attacks the images of both classes at {}{beside}: which dimensions carry the overlap, which images drive them, where the \
+                 network looks, and what leaving the dimensions out does.",
+                wanted.subject
+            )}
+        </p>
+        <p class="actions">{[Some(one), many].into_iter().flatten().map(button).collect_view()}</p>
+        {move || refused.get().map(|problem| view! { <p class="notice notice-error" role="alert">{problem.detail}</p> })}
+    }
+    .into_any()
+}
+
+/// A run under way, until it has ended.
+#[component]
+fn Following(run: Run, runs: Fetched<Vec<Run>>) -> impl IntoView {
+    let id = run.id.clone();
+    let Live { run, metrics, connection } = follow(run);
+    let run: Signal<Run> = Signal::from(Memo::new(move |_| {
+        let run = run.get();
+        let (fraction_done, seconds_left) = metrics.with(|metrics| (metrics.fraction_done(), metrics.seconds_left()));
+        Run { summary: RunSummary { fraction_done, seconds_left, ..run.summary }, ..run }
+    }));
+    Effect::new(move || {
+        if connection.get() == Connection::Ended {
+            runs.reload();
+        }
+    });
+    view! {
+        <div class="run-status" role="status">
+            <StateBadge run/>
+            <Progress run/>
+            <a href=place::href(&place::run(&id))>"The run that measures"</a>
+        </div>
+    }
+    .into_any()
+}
+
+/// A run that has ended without a result.
+#[component]
+fn Ended(run: Run) -> impl IntoView {
+    let reason = match (run.state, &run.failure) {
+        (RunState::Canceled, _) => "The run that measured this pair was canceled.".to_owned(),
+        (_, Some(failure)) => format!("The run that measured this pair failed: {failure}"),
+        (_, None) => "The run that measured this pair failed.".to_owned(),
+    };
+    view! { <p class="notice notice-warning">{reason}" "<a href=place::href(&place::run(&run.id))>"Its log"</a></p> }.into_any()
+}
+
+/// What a run has measured, and the way to a measurement beside the other checkpoint where it has none.
+#[component]
+fn Done(run: Run, wanted: Wanted, runs: Fetched<Vec<Run>>) -> impl IntoView {
+    let address = format!("api/runs/{}/pair", run.id);
+    let file = fetched::<PairFile>(move || Some(address.clone()));
+    let parts = move |file: PairFile| {
+        let missing = wanted.other.as_ref().is_some_and(|other| !file.checkpoints.contains(other));
+        let ask = missing.then(|| view! { <Ask wanted=wanted.clone() again=false runs/> });
+        match file.pairs.iter().position(|pair| [pair.i, pair.j] == wanted.pair) {
+            Some(index) => view! { {ask}<Parts file index/> }.into_any(),
+            None => view! { <p class="muted">"The run holds nothing of this pair."</p> }.into_any(),
+        }
+    };
+    view! {
+        {shown(file, Placeholder::Rows, parts)}
+        <p class="muted">"Measured by "<a href=place::href(&place::run(&run.id))>{run.title.clone()}</a>"."</p>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(id: &str, state: RunState, checkpoints: &[&str]) -> Run {
+        let checkpoints = checkpoints.iter().map(|name| name.parse().unwrap()).collect();
+        Run {
+            id: id.into(),
+            title: id.into(),
+            state,
+            config: RunConfig::Pair(Box::new(PairConfig::of(checkpoints, vec![[3, 5]]))),
+            created_at: String::new(),
+            started_at: None,
+            finished_at: None,
+            queue_position: None,
+            failure: None,
+            canceling: false,
+            summary: RunSummary::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_done_is_shown_before_what_is_under_way_and_both_checkpoints_before_one() {
+        let runs = [
+            run("failed", RunState::Failed, &["r.e4", "r.e9"]),
+            run("running", RunState::Running, &["r.e4", "r.e9"]),
+            run("alone", RunState::Succeeded, &["r.e9"]),
+            run("both", RunState::Succeeded, &["r.e4", "r.e9"]),
+        ];
+        let best = Some("r.e4");
+        let check = |runs: &[Run], other: Option<&str>, expected: Option<&str>| {
+            assert_eq!(chosen(runs, other).map(|run| run.id).as_deref(), expected);
+        };
+        check(&runs, best, Some("both"));
+        check(&runs, None, Some("alone"));
+        check(&runs[..3], best, Some("alone"));
+        check(&runs[..2], best, Some("running"));
+        check(&runs[..1], best, Some("failed"));
+        check(&[], None, None);
+    }
+
+    #[test]
+    fn a_measurement_names_the_other_checkpoint_first() {
+        let wanted = Wanted { pair: [3, 5], subject: "r.e9".into(), other: Some("r.e4".into()), changed: Vec::new() };
+        let config = wanted.config(vec![[3, 5]]);
+        assert_eq!(config.title(), "Classes 3 and 5 at r.e4, r.e9");
+        assert!(config.validate().is_empty());
+    }
+}

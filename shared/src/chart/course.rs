@@ -1,0 +1,168 @@
+//! One cell of the matrix over the epochs of a run.
+
+use plotters::backend::DrawingBackend;
+use plotters::style::RGBColor;
+
+use super::colors::Theme;
+use super::curves::epoch_number;
+use super::pen::{Align, Font, text_width};
+use super::scale::{Projection, ROUNDEST, round_up, ticks};
+use super::{Chart, ChartError, Pen, Rect};
+use crate::api::EpochCell;
+use crate::format;
+
+/// The course of a cosine, ready to be drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Course {
+    /// By rising epoch.
+    pub cells: Vec<EpochCell>,
+    /// Epochs that stand out, each with what it is called.
+    pub marks: Vec<(u32, &'static str)>,
+    pub theme: Theme,
+}
+
+const AXIS_SIZE: f64 = 11.0;
+/// Above the plot, for the names of marks.
+const TOP: f64 = 22.0;
+const BOTTOM: f64 = 36.0;
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 14.0;
+/// A range narrower than this is chance more than course.
+const LEAST_RANGE: f64 = 0.05;
+
+struct Layout {
+    plot: Rect,
+    x: Projection,
+    y: Projection,
+    y_step: f64,
+}
+
+impl Course {
+    fn layout(&self, width: f64, height: f64) -> Layout {
+        let plot = Rect::new(LEFT, TOP, (width - LEFT - RIGHT).max(1.0), (height - TOP - BOTTOM).max(1.0));
+        let ends = |cell: &EpochCell| cell.interval.unwrap_or([cell.value; 2]);
+        let (low, high) = self
+            .cells
+            .iter()
+            .map(ends)
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), [least, most]| (low.min(least), high.max(most)));
+        let (low, high) = if low <= high { (low, high) } else { (0.0, 0.0) };
+        let middle = (low + high) / 2.0;
+        let half = ((high - low) / 2.0).max(LEAST_RANGE / 2.0);
+        let step = round_up(2.0 * half / 3.0, &ROUNDEST);
+        let y = ((middle - half) / step).floor() * step..((middle + half) / step).ceil() * step;
+        let epochs = |cell: Option<&EpochCell>| cell.map_or(0.0, |cell| f64::from(cell.epoch));
+        let (first, last) = (epochs(self.cells.first()), epochs(self.cells.last()));
+        Layout {
+            plot,
+            x: Projection { values: (first, last.max(first + 1.0)), pixels: (plot.left + 6.0, plot.right() - 6.0) },
+            y: Projection { values: (y.start, y.end), pixels: (plot.bottom(), plot.top) },
+            y_step: step,
+        }
+    }
+
+    fn paint_axes<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+        let palette = self.theme.palette();
+        let plot = layout.plot;
+        let font = Font::new(AXIS_SIZE, palette.text_muted);
+        let digits = if layout.y_step < 0.1 { 2 } else { 1 };
+        for value in ticks(layout.y.values, layout.y_step) {
+            let y = layout.y.to_pixel(value);
+            let color = if value.abs() < 1e-9 { palette.axis } else { palette.grid };
+            pen.horizontal(plot.left, plot.right(), y, color)?;
+            pen.text(&format::decimal(value + 0.0, digits), (plot.left - 8.0, y), Align::End, font)?;
+        }
+        let span = layout.x.values.1 - layout.x.values.0;
+        let step = round_up((span / (plot.width / 60.0).clamp(1.0, 10.0)).max(1.0), &ROUNDEST);
+        for value in ticks(layout.x.values, step) {
+            let x = layout.x.to_pixel(value);
+            pen.vertical(x, plot.bottom(), plot.bottom() + 4.0, 0.0, palette.axis)?;
+            pen.text(&epoch_number(value as u32), (x, plot.bottom() + 12.0), Align::Middle, font)?;
+        }
+        pen.text("epoch", (plot.center().0, plot.bottom() + 27.0), Align::Middle, font)
+    }
+
+    fn paint_marks<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+        let palette = self.theme.palette();
+        let plot = layout.plot;
+        let mut free_from = plot.left;
+        let mut marks = self.marks.clone();
+        marks.sort_unstable();
+        for (epoch, name) in marks {
+            let x = layout.x.to_pixel(f64::from(epoch));
+            pen.vertical(x, plot.top, plot.bottom(), 3.0, palette.axis)?;
+            let half = text_width(name, AXIS_SIZE) / 2.0;
+            let at = x.max(free_from + half).min(plot.right() - half);
+            if at - half >= free_from - 1.0 {
+                pen.text(name, (at, plot.top - 10.0), Align::Middle, Font::new(AXIS_SIZE, palette.text_muted))?;
+                free_from = at + half + 6.0;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Chart for Course {
+    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+        let layout = self.layout(pen.width(), pen.height());
+        let palette = self.theme.palette();
+        pen.fill(pen.bounds(), palette.surface)?;
+        let color = palette.series[0];
+        let at = |epoch: u32, value: f64| (layout.x.to_pixel(f64::from(epoch)), layout.y.to_pixel(value));
+        let end = |which: usize| move |cell: &EpochCell| cell.interval.map(|ends| at(cell.epoch, ends[which]));
+        let band: Vec<(f64, f64)> = self.cells.iter().filter_map(end(0)).chain(self.cells.iter().rev().filter_map(end(1))).collect();
+        if band.len() > 2 {
+            // Pens have solid colors only: the tint is mixed here.
+            let mixed = |strong: u8, ground: u8| (f64::from(strong) * 0.18 + f64::from(ground) * 0.82).round() as u8;
+            let ground = palette.surface;
+            pen.polygon(&band, RGBColor(mixed(color.0, ground.0), mixed(color.1, ground.1), mixed(color.2, ground.2)))?;
+        }
+        self.paint_axes(pen, &layout)?;
+        self.paint_marks(pen, &layout)?;
+        let points: Vec<(f64, f64)> = self.cells.iter().map(|cell| at(cell.epoch, cell.value)).collect();
+        if points.len() > 1 {
+            pen.path(&points, 2.0, color)?;
+        }
+        for (cell, point) in self.cells.iter().zip(points) {
+            let marked = self.marks.iter().any(|(epoch, _)| *epoch == cell.epoch);
+            pen.disc(point, if marked { 5.0 } else { 2.5 }, color)?;
+        }
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        let (Some(first), Some(last)) = (self.cells.first(), self.cells.last()) else { return "Nothing is measured yet.".to_owned() };
+        let at = |cell: &EpochCell| format!("{} in epoch {}", format::decimal(cell.value, 2), cell.epoch);
+        let highest = self.cells.iter().reduce(|best, cell| if cell.value > best.value { cell } else { best });
+        let highest = highest.map(|cell| format!(", highest {}", at(cell))).unwrap_or_default();
+        format!("Cosine over epochs: from {} to {}{highest}.", at(first), at(last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn course(values: &[(u32, f64)]) -> Course {
+        let cells = values.iter().map(|(epoch, value)| EpochCell { epoch: *epoch, value: *value, interval: None }).collect();
+        Course { cells, marks: Vec::new(), theme: Theme::Light }
+    }
+
+    #[test]
+    fn the_axis_holds_every_value_and_interval() {
+        let mut course = course(&[(5, 0.31), (10, 0.42), (60, -0.04)]);
+        course.cells[1].interval = Some([0.38, 0.47]);
+        let Layout { y, x, .. } = course.layout(400.0, 200.0);
+        assert!(y.values.0 <= -0.04 && y.values.1 >= 0.47, "{y:?}");
+        assert_eq!(x.values, (5.0, 60.0));
+        let level = super::tests::course(&[(1, 0.2), (2, 0.2)]).layout(400.0, 200.0);
+        assert!(level.y.values.1 - level.y.values.0 >= LEAST_RANGE);
+    }
+
+    #[test]
+    fn a_course_is_told_by_its_ends_and_its_height() {
+        let said = course(&[(5, 0.31), (10, 0.42), (60, -0.04)]).describe();
+        assert_eq!(said, "Cosine over epochs: from 0.31 in epoch 5 to −0.04 in epoch 60, highest 0.42 in epoch 10.");
+        assert_eq!(course(&[]).describe(), "Nothing is measured yet.");
+    }
+}

@@ -1,0 +1,59 @@
+//! A pair's dossier.
+
+use anyhow::{Context, Result};
+use shared::api::RunState;
+use shared::config::{RunConfig, RunKind};
+use tests::{App, Browser, small_run};
+use thirtyfour::Key;
+
+#[tokio::test]
+async fn a_dossier_is_opened_walked_and_measured_by_keyboard() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    let run = app.succeeded(&small_run(4)).await?;
+    browser.goto(&app.url(&format!("/attributions/{0}.e4.adversarial?base={0}.e2.adversarial", run.id))).await?;
+    browser.sees("walk from pair to pair").await?;
+    browser.find("[role=application]").await?.focus().await?;
+    for key in [Key::Down, Key::Right, Key::Right, Key::Right] {
+        browser.press(key).await?;
+    }
+    // True class 0, other class 3.
+    browser.sees("0 and 3").await?;
+    browser.sees("of 45 by change").await?;
+    browser.find("[role=img][aria-label^='Cosine over epochs: from']").await?;
+
+    // The walk goes on from where the pair stands among those that changed most, and back.
+    let place = browser.find("//section[contains(@class, 'dossier')]//*[@role='status']").await?.text().await?;
+    let place: usize = place.split(' ').next().context("the place is a number")?.parse()?;
+    let (there, back, next) = if place < 45 { ("]", "[", place + 1) } else { ("[", "]", place - 1) };
+    browser.press(there).await?;
+    browser.sees(&format!("{next} of 45 by change")).await?;
+    let url = browser.reaches("cell=").await?;
+    anyhow::ensure!(!url.contains("cell=0,3"), "{url}");
+    browser.press(back).await?;
+    browser.sees(&format!("{place} of 45 by change")).await?;
+
+    browser.find("//button[normalize-space()='Measure this pair']").await?.focus().await?;
+    browser.press(Key::Enter).await?;
+    browser.sees("dimensions add up to").await?;
+    browser.sees("The images that drive these dimensions").await?;
+    browser.find("img[alt='0, attacked']").await?;
+    browser.find("[role=region][aria-label^='Accuracy without shared dimensions, Epoch 4']").await?;
+    browser.sees("0, without the 8").await?;
+    browser.is_quiet().await?;
+
+    // Found again where the page is opened anew, and a page of its own.
+    browser.goto(&app.url(&format!("/attributions/{}.e4.adversarial?cell=3,0", run.id))).await?;
+    browser.sees("dimensions add up to").await?;
+    let link = browser.find("//p[contains(., 'Measured by')]/a").await?;
+    link.click().await?;
+    let url = browser.reaches("/runs/pair-").await?;
+    browser.sees("What classes share").await?;
+    browser.sees("dimensions add up to").await?;
+    browser.is_quiet().await?;
+    let measured = app.run(url.rsplit('/').next().context("the address names the run")?).await?;
+    assert_eq!((measured.state, measured.config.kind()), (RunState::Succeeded, RunKind::Pair));
+    let RunConfig::Pair(config) = &measured.config else { anyhow::bail!("{measured:?}") };
+    assert_eq!((config.pairs.clone(), config.checkpoints.len()), (vec![[0, 3]], 2));
+    Ok(())
+}
