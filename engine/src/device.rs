@@ -59,7 +59,10 @@ pub fn name(device: Device) -> String {
 /// What this worker can run on.
 pub fn probe() -> api::Probe {
     let gpus = (0..*cuda_devices().as_ref().unwrap_or(&0)).map(Device::Cuda);
-    let devices = gpus.chain([Device::Cpu]).map(|device| api::Device { id: id(device), name: name(device) }).collect();
+    let devices = gpus
+        .chain([Device::Cpu])
+        .map(|device| api::Device { id: id(device), name: name(device), memory_bytes: memory_bytes(device) })
+        .collect();
     api::Probe { engine: ENGINE.to_owned(), libtorch: libtorch_version(), devices }
 }
 
@@ -104,14 +107,36 @@ fn beside_libtorch_cpu(library: &str) -> Option<PathBuf> {
 /// What the CUDA driver calls a device.
 fn gpu_name(index: usize) -> Option<String> {
     let mut name = [0 as c_char; 256];
-    // SAFETY: the three functions are the driver's documented C interface; the name is terminated within the length given.
+    // SAFETY: the function is of the driver's documented C interface; the name is terminated within the length given.
+    unsafe {
+        let (driver, device) = gpu(index)?;
+        let get_name = driver.get::<unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int>(b"cuDeviceGetName\0").ok()?;
+        let found = get_name(name.as_mut_ptr(), name.len() as c_int, device) == 0;
+        found.then(|| CStr::from_ptr(name.as_ptr()).to_string_lossy().into_owned())
+    }
+}
+
+/// All the memory of a GPU.
+fn memory_bytes(device: Device) -> Option<u64> {
+    let Device::Cuda(index) = device else { return None };
+    let mut bytes = 0_usize;
+    // SAFETY: the function is of the driver's documented C interface, with this signature since CUDA 3.2.
+    unsafe {
+        let (driver, device) = gpu(index)?;
+        let total = driver.get::<unsafe extern "C" fn(*mut usize, c_int) -> c_int>(b"cuDeviceTotalMem_v2\0").ok()?;
+        (total(&mut bytes, device) == 0).then_some(bytes as u64)
+    }
+}
+
+/// The CUDA driver, and its handle of a device.
+fn gpu(index: usize) -> Option<(Library, c_int)> {
+    // SAFETY: loading the driver runs its own initialization only; both functions are of its documented C interface.
     unsafe {
         let driver = Library::new("libcuda.so.1").ok()?;
         let init = driver.get::<unsafe extern "C" fn(u32) -> c_int>(b"cuInit\0").ok()?;
         let get = driver.get::<unsafe extern "C" fn(*mut c_int, c_int) -> c_int>(b"cuDeviceGet\0").ok()?;
-        let get_name = driver.get::<unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int>(b"cuDeviceGetName\0").ok()?;
         let mut device = 0;
-        let found = init(0) == 0 && get(&mut device, index as c_int) == 0 && get_name(name.as_mut_ptr(), name.len() as c_int, device) == 0;
-        found.then(|| CStr::from_ptr(name.as_ptr()).to_string_lossy().into_owned())
+        let found = init(0) == 0 && get(&mut device, index as c_int) == 0;
+        found.then_some((driver, device))
     }
 }

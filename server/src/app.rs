@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 
 use crate::auth;
 use crate::problem::ApiError;
-use crate::routes::{attributions, checkpoints, comparisons, datasets, meta, pages, pairs, runs, shares, sweeps};
+use crate::routes::{attributions, checkpoints, comparisons, datasets, meta, pages, pairs, queue, runs, shares, sweeps, system};
 use crate::state::AppState;
 
 const BODY_LIMIT_BYTES: usize = 1 << 20;
@@ -52,15 +52,19 @@ struct ApiDoc;
 pub fn router(state: AppState) -> anyhow::Result<Router> {
     let private = OpenApiRouter::with_openapi(ApiDoc::openapi())
         .routes(routes!(meta::get_health))
+        .routes(routes!(system::get_system))
         .routes(routes!(meta::list_presets))
         .routes(routes!(datasets::list_datasets))
         .routes(routes!(datasets::set_dataset_folder, datasets::forget_dataset_folder))
         .routes(routes!(datasets::start_download, datasets::cancel_download))
         .routes(routes!(datasets::get_dataset_summary))
         .routes(routes!(runs::list_runs, runs::create_run))
-        .routes(routes!(runs::get_run, runs::delete_run))
+        .routes(routes!(runs::get_run, runs::change_run, runs::delete_run))
+        .routes(routes!(runs::list_rows))
         .routes(routes!(runs::cancel_run))
         .routes(routes!(runs::resume_run))
+        .routes(routes!(runs::move_run))
+        .routes(routes!(queue::get_queue))
         .routes(routes!(runs::get_evaluation))
         .routes(routes!(runs::get_saliency))
         .routes(routes!(runs::get_pair))

@@ -101,6 +101,8 @@ pub async fn shared_content(state: &AppState, view: &View) -> Result<SharedConte
             let mut run = run(state, id).await?;
             // A reader of a link need not know the folders of the server.
             hide_folders(&mut run.config);
+            // Notes are written to oneself.
+            run.notes.clear();
             SharedContent::Run { run: Box::new(run), metrics: Box::new(state.dirs.of(id).metrics().await?) }
         }
         View::Attribution { id, .. } => SharedContent::Attribution { attribution: Box::new(attribution(state, id).await?) },

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use jiff::Timestamp;
 use serde::Deserialize;
-use shared::api::{Run, RunState, RunSummary, Share};
+use shared::api::{Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share};
 use shared::config::{RunConfig, RunKind};
 use shared::record::Metrics;
 use sqlx::migrate::Migrator;
@@ -67,8 +67,16 @@ pub struct ActiveRun {
     pub canceling: bool,
 }
 
+/// A run that has succeeded, as the estimates of others need it.
+#[derive(Debug)]
+pub struct DoneRun {
+    pub device: String,
+    pub config: RunConfig,
+    pub seconds: f64,
+}
+
 #[derive(FromRow)]
-struct RunRow {
+struct StoredRun {
     id: String,
     title: String,
     state: String,
@@ -79,7 +87,19 @@ struct RunRow {
     queue_position: Option<u32>,
     failure: Option<String>,
     canceling: bool,
+    tags: Json<Vec<String>>,
+    notes: String,
     summary: Json<RunSummary>,
+    device: String,
+    place: i64,
+}
+
+#[derive(FromRow)]
+struct DoneRow {
+    device: String,
+    config: Json<RunConfig>,
+    started_at: String,
+    finished_at: String,
 }
 
 #[derive(FromRow)]
@@ -99,11 +119,17 @@ struct ShareRow {
     created_at: String,
 }
 
-const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, canceling, summary, \
+const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, canceling, tags, notes, summary, device, \
+     coalesce(place, seq) AS place, \
      CASE state WHEN 'queued' THEN \
-        (SELECT count(*) FROM runs AS other WHERE other.state = 'queued' AND other.device = runs.device AND other.seq < runs.seq) \
+        (SELECT count(*) FROM runs AS other WHERE other.state = 'queued' AND other.device = runs.device \
+         AND coalesce(other.place, other.seq) < coalesce(runs.place, runs.seq)) \
      END AS queue_position \
      FROM runs";
+
+/// The same without counting the runs before each, which takes long where thousands wait.
+const SELECT_ROW: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, canceling, tags, notes, summary, device, \
+     coalesce(place, seq) AS place, NULL AS queue_position FROM runs";
 
 /// The time as the API writes it; texts of equal length sort by time.
 fn now() -> String {
@@ -180,7 +206,7 @@ impl Db {
     pub async fn run(&self, id: &RunId) -> sqlx::Result<Option<Run>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
         query.push(" WHERE id = ").push_bind(id.as_str());
-        query.build_query_as::<RunRow>().fetch_optional(&self.pool).await?.map(RunRow::into_run).transpose()
+        query.build_query_as::<StoredRun>().fetch_optional(&self.pool).await?.map(StoredRun::into_run).transpose()
     }
 
     /// The runs of one page, and how many match on all pages.
@@ -207,14 +233,95 @@ impl Db {
         // Runs without the number come last either way; the newest run comes first among equals.
         query.push(format_args!(" ORDER BY {key} IS NULL, {key} {direction}, seq DESC LIMIT "));
         query.push_bind(filter.limit).push(" OFFSET ").push_bind(filter.offset);
-        let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
-        Ok((rows.into_iter().map(RunRow::into_run).collect::<sqlx::Result<_>>()?, total))
+        let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
+        Ok((rows.into_iter().map(StoredRun::into_run).collect::<sqlx::Result<_>>()?, total))
+    }
+
+    /// Every run as a table has it, or what has changed since `cursor`, an earlier answer's.
+    pub async fn rows(&self, cursor: Option<&str>) -> sqlx::Result<RunRows> {
+        // One look at all of it: what changes meanwhile comes with the next cursor.
+        let mut look = self.pool.begin().await?;
+        let (lineage, revision): (String, i64) = sqlx::query_as("SELECT lineage, revision FROM changes").fetch_one(&mut *look).await?;
+        // A cursor of another database, or of a later state of this one, says nothing about what its owner has.
+        let since = cursor
+            .and_then(|cursor| cursor.split_once('.'))
+            .filter(|(known, _)| *known == lineage)
+            .and_then(|(_, known)| known.parse::<i64>().ok())
+            .filter(|known| (0..=revision).contains(known));
+        let mut query = QueryBuilder::<Sqlite>::new(SELECT_ROW);
+        if let Some(since) = since {
+            query.push(" WHERE revision > ").push_bind(since);
+        }
+        let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&mut *look).await?;
+        let deleted: Vec<String> = match since {
+            Some(since) => sqlx::query_scalar("SELECT id FROM deleted_runs WHERE revision > ?").bind(since).fetch_all(&mut *look).await?,
+            None => Vec::new(),
+        };
+        look.commit().await?;
+        Ok(RunRows {
+            cursor: format!("{lineage}.{revision}"),
+            complete: since.is_none(),
+            rows: rows.into_iter().map(StoredRun::into_row).collect::<sqlx::Result<_>>()?,
+            deleted,
+        })
+    }
+
+    /// Runs that wait or run, in the order in which they start or have started.
+    pub async fn queue(&self) -> sqlx::Result<Vec<(RunRow, RunConfig)>> {
+        let mut query = QueryBuilder::<Sqlite>::new(SELECT_ROW);
+        query.push(" WHERE state IN ('queued', 'running') ORDER BY state = 'queued', coalesce(place, seq)");
+        let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
+        let with_config = |run: StoredRun| {
+            let config = run.config.0.clone();
+            Ok((run.into_row()?, config))
+        };
+        rows.into_iter().map(with_config).collect()
+    }
+
+    /// The newest runs that have succeeded, at most `limit`.
+    pub async fn done(&self, limit: u32) -> sqlx::Result<Vec<DoneRun>> {
+        let rows: Vec<DoneRow> = sqlx::query_as(
+            "SELECT device, config, started_at, finished_at FROM runs \
+             WHERE state = 'succeeded' AND started_at < finished_at ORDER BY seq DESC LIMIT ?",
+        )
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(DoneRow::into_run).collect()
+    }
+
+    pub async fn change_run(&self, id: &RunId, change: &RunChange) -> sqlx::Result<()> {
+        let RunChange { title, tags, notes } = change;
+        sqlx::query("UPDATE runs SET title = coalesce(?, title), tags = coalesce(?, tags), notes = coalesce(?, notes) WHERE id = ?")
+            .bind(title)
+            .bind(tags.as_ref().map(Json))
+            .bind(notes)
+            .bind(id.as_str())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The runs that wait for a device, in order, each with its place.
+    pub async fn places(&self, device: &str) -> sqlx::Result<Vec<(String, i64)>> {
+        sqlx::query_as("SELECT id, coalesce(place, seq) AS place FROM runs WHERE state = 'queued' AND device = ? ORDER BY place")
+            .bind(device)
+            .fetch_all(&self.pool)
+            .await
+    }
+
+    pub async fn set_places(&self, places: &[(String, i64)]) -> sqlx::Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        for (id, place) in places {
+            sqlx::query("UPDATE runs SET place = ? WHERE id = ?").bind(place).bind(id).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
     }
 
     /// Runs in a state, in the order of the queue.
     pub async fn active(&self, state: RunState) -> sqlx::Result<Vec<ActiveRun>> {
         let rows: Vec<ActiveRow> =
-            sqlx::query_as("SELECT id, device, config, worker_pid, canceling FROM runs WHERE state = ? ORDER BY seq")
+            sqlx::query_as("SELECT id, device, config, worker_pid, canceling FROM runs WHERE state = ? ORDER BY coalesce(place, seq)")
                 .bind(state.id())
                 .fetch_all(&self.pool)
                 .await?;
@@ -277,16 +384,16 @@ impl Db {
             None => query.push("IS NOT NULL"),
         };
         query.push(" ORDER BY seq");
-        let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
-        rows.into_iter().map(RunRow::into_run).collect()
+        let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
+        rows.into_iter().map(StoredRun::into_run).collect()
     }
 
     /// The runs that measure pairs of classes, the newest first.
     pub async fn pair_runs(&self) -> sqlx::Result<Vec<Run>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
         query.push(" WHERE config ->> '$.kind' = ").push_bind(RunKind::Pair.id()).push(" ORDER BY seq DESC");
-        let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
-        rows.into_iter().map(RunRow::into_run).collect()
+        let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
+        rows.into_iter().map(StoredRun::into_run).collect()
     }
 
     pub async fn set_summary(&self, id: &RunId, summary: &RunSummary) -> sqlx::Result<()> {
@@ -370,7 +477,7 @@ fn unreadable(column: &'static str, value: &str) -> sqlx::Error {
     sqlx::Error::ColumnDecode { index: column.to_owned(), source: format!("`{value}` is not a {column}").into() }
 }
 
-impl RunRow {
+impl StoredRun {
     fn into_run(self) -> sqlx::Result<Run> {
         let state = RunState::ALL.into_iter().find(|state| state.id() == self.state).ok_or_else(|| unreadable("state", &self.state))?;
         Ok(Run {
@@ -384,8 +491,23 @@ impl RunRow {
             queue_position: self.queue_position,
             failure: self.failure,
             canceling: self.canceling,
+            tags: self.tags.0,
+            notes: self.notes,
             summary: self.summary.0,
         })
+    }
+
+    fn into_row(mut self) -> sqlx::Result<RunRow> {
+        let (device, place) = (std::mem::take(&mut self.device), self.place);
+        Ok(RunRow::of(self.into_run()?, device, place))
+    }
+}
+
+impl DoneRow {
+    fn into_run(self) -> sqlx::Result<DoneRun> {
+        let time = |text: &str| text.parse::<Timestamp>().map_err(|_| unreadable("time", text));
+        let took = time(&self.finished_at)?.duration_since(time(&self.started_at)?);
+        Ok(DoneRun { device: self.device, config: self.config.0, seconds: took.as_secs_f64() })
     }
 }
 

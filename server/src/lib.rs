@@ -8,6 +8,7 @@ mod auth;
 mod content;
 mod datasets;
 mod db;
+mod estimate;
 mod extract;
 mod figures;
 mod id;

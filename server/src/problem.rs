@@ -26,6 +26,8 @@ pub enum Kind {
     BodyTooLarge,
     InvalidRun,
     InvalidShare,
+    /// A title, tags or notes that a run cannot have.
+    InvalidChange,
     /// A folder that does not hold the data set.
     InvalidFolder,
     /// What nobody publishes, or is here already.
@@ -38,6 +40,8 @@ pub enum Kind {
     RunFinished,
     /// Only a canceled or failed run can go on.
     RunNotResumable,
+    /// Only a queued run has a place in the queue.
+    RunNotQueued,
     /// A running run cannot be deleted.
     RunActive,
     QueueFull,
@@ -67,12 +71,14 @@ impl Kind {
             Kind::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE),
             Kind::InvalidRun => ("invalid-run", StatusCode::UNPROCESSABLE_ENTITY),
             Kind::InvalidShare => ("invalid-share", StatusCode::UNPROCESSABLE_ENTITY),
+            Kind::InvalidChange => ("invalid-change", StatusCode::UNPROCESSABLE_ENTITY),
             Kind::InvalidFolder => ("invalid-folder", StatusCode::UNPROCESSABLE_ENTITY),
             Kind::NotDownloadable => ("not-downloadable", StatusCode::CONFLICT),
             Kind::DatasetNotReady => ("dataset-not-ready", StatusCode::CONFLICT),
             Kind::NotComparable => ("not-comparable", StatusCode::UNPROCESSABLE_ENTITY),
             Kind::RunFinished => ("run-finished", StatusCode::CONFLICT),
             Kind::RunNotResumable => ("run-not-resumable", StatusCode::CONFLICT),
+            Kind::RunNotQueued => ("run-not-queued", StatusCode::CONFLICT),
             Kind::RunActive => ("run-active", StatusCode::CONFLICT),
             Kind::QueueFull => ("queue-full", StatusCode::TOO_MANY_REQUESTS),
             Kind::TooManyShares => ("too-many-shares", StatusCode::TOO_MANY_REQUESTS),

@@ -9,7 +9,7 @@ use std::process::ExitStatus;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use shared::api::{Probe, RunState, WorkerStatus};
+use shared::api::{Probe, QueuePlace, RunState, WorkerStatus};
 use shared::config::RunConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ pub struct Scheduler {
     messages: mpsc::Sender<Message>,
 }
 
-/// Why a run cannot be canceled, resumed or deleted.
+/// Why a run cannot be canceled, resumed, moved or deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error("no such run")]
@@ -39,6 +39,8 @@ pub enum Refusal {
     Finished(RunState),
     #[error("the run is {}", .0.id())]
     NotResumable(RunState),
+    #[error("the run does not wait: it is {}", .0.id())]
+    NotQueued(RunState),
     #[error("the run is running")]
     Running,
     #[error(transparent)]
@@ -50,6 +52,7 @@ enum Message {
     Submit { config: Box<RunConfig>, device: String, upload: Option<PathBuf>, reply: oneshot::Sender<anyhow::Result<RunId>> },
     Cancel { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
     Resume { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
+    Move { id: RunId, to: QueuePlace, reply: oneshot::Sender<Result<(), Refusal>> },
     Delete { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
     Ended { id: RunId, ending: Ending },
     Stop { reply: oneshot::Sender<()> },
@@ -116,6 +119,11 @@ impl Scheduler {
         self.ask(|reply| Message::Cancel { id, reply }).await?
     }
 
+    /// Gives a queued run another place among those that wait for its device.
+    pub async fn move_to(&self, id: RunId, to: QueuePlace) -> Result<(), Refusal> {
+        self.ask(|reply| Message::Move { id, to, reply }).await?
+    }
+
     /// Removes a run that does not run, with its directory and the shares that show it.
     pub async fn delete(&self, id: RunId) -> Result<(), Refusal> {
         self.ask(|reply| Message::Delete { id, reply }).await?
@@ -170,6 +178,7 @@ impl Actor {
             }
             Message::Resume { id, reply } => _ = reply.send(self.resume(&id).await),
             Message::Cancel { id, reply } => _ = reply.send(self.cancel(&id).await),
+            Message::Move { id, to, reply } => _ = reply.send(self.move_to(&id, to).await),
             Message::Delete { id, reply } => _ = reply.send(self.delete(&id).await),
             Message::Ended { id, ending } => {
                 if let Err(error) = self.settle(&id, ending).await {
@@ -243,6 +252,19 @@ impl Actor {
             state => return Err(Refusal::NotResumable(state)),
         }
         tracing::info!(run = %id, "{id} is queued to go on");
+        Ok(())
+    }
+
+    async fn move_to(&mut self, id: &RunId, to: QueuePlace) -> Result<(), Refusal> {
+        match self.state(id).await? {
+            RunState::Queued => {}
+            state => return Err(Refusal::NotQueued(state)),
+        }
+        let waiting = self.db.active(RunState::Queued).await.context("cannot move")?;
+        let device = waiting.into_iter().find(|run| run.id == *id).map(|run| run.device).ok_or(Refusal::NotFound)?;
+        let places = self.db.places(&device).await.context("cannot move")?;
+        self.db.set_places(&moved(&places, id.as_str(), to)).await.context("cannot move")?;
+        tracing::info!(run = %id, "{id} is moved in the queue of {device}");
         Ok(())
     }
 
@@ -388,6 +410,21 @@ impl Actor {
     }
 }
 
+/// The runs of a queue that change their places when one of them is moved, with the places they then have. Places are exchanged.
+fn moved(places: &[(String, i64)], id: &str, to: QueuePlace) -> Vec<(String, i64)> {
+    let Some(from) = places.iter().position(|(known, _)| known == id) else { return Vec::new() };
+    let target = match to {
+        QueuePlace::Up => from.saturating_sub(1),
+        QueuePlace::Down => (from + 1).min(places.len() - 1),
+        QueuePlace::Front => 0,
+    };
+    let mut order: Vec<&String> = places.iter().map(|(known, _)| known).collect();
+    let run = order.remove(from);
+    order.insert(target, run);
+    let exchanged = order.into_iter().zip(places).filter(|(now, (before, _))| *now != before);
+    exchanged.map(|(run, (_, place))| (run.clone(), *place)).collect()
+}
+
 fn read_config(dir: &RunDir) -> anyhow::Result<RunConfig> {
     let config = dir.config().context("its config.json cannot be read")?;
     match config.validate().first() {
@@ -452,8 +489,24 @@ mod tests {
     }
 
     #[test]
+    fn a_move_exchanges_places_and_stays_inside_the_queue() {
+        let queue = [("a", 3), ("b", 5), ("c", 9)].map(|(id, place)| (id.to_owned(), place));
+        let check = |id: &str, to, expected: &[(&str, i64)]| {
+            let found = moved(&queue, id, to);
+            assert_eq!(found.iter().map(|(id, place)| (id.as_str(), *place)).collect::<Vec<_>>(), expected, "{id} {to:?}");
+        };
+        check("c", QueuePlace::Front, &[("c", 3), ("a", 5), ("b", 9)]);
+        check("c", QueuePlace::Up, &[("c", 5), ("b", 9)]);
+        check("a", QueuePlace::Down, &[("b", 3), ("a", 5)]);
+        check("a", QueuePlace::Up, &[]);
+        check("a", QueuePlace::Front, &[]);
+        check("c", QueuePlace::Down, &[]);
+        check("unknown", QueuePlace::Front, &[]);
+    }
+
+    #[test]
     fn auto_is_the_first_device() {
-        let device = |id: &str| shared::api::Device { id: id.into(), name: id.into() };
+        let device = |id: &str| shared::api::Device { id: id.into(), name: id.into(), memory_bytes: None };
         let probe = Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device("cuda:0"), device("cpu")] };
         assert_eq!(resolve_device("auto", &probe), Some("cuda:0"));
         assert_eq!(resolve_device("cpu", &probe), Some("cpu"));

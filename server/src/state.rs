@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use jiff::Timestamp;
 use shared::api::WorkerStatus;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,7 @@ pub struct Inner {
     pub datasets: Datasets,
     pub scheduler: Scheduler,
     pub worker: watch::Receiver<WorkerStatus>,
+    pub started: Timestamp,
     /// Streams end when the server stops.
     pub stopping: CancellationToken,
     /// Held for as long as this server uses the data directory.
@@ -95,6 +97,7 @@ impl AppState {
             datasets,
             scheduler,
             worker: probe,
+            started: Timestamp::now(),
             stopping: CancellationToken::new(),
             _lock: lock,
         })))

@@ -93,6 +93,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             queue_position: None,
             failure: None,
             canceling: false,
+            tags: Vec::new(),
+            notes: String::new(),
             summary: RunSummary::of(&metrics(60), 60),
         };
         let cards = [

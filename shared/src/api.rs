@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Aggregation, Inputs, Layer, Norm, RunConfig, SplitName, Subset};
-use crate::dataset::DatasetInfo;
+use crate::config::{Aggregation, Architecture, Inputs, Layer, Method, Norm, RunConfig, RunKind, SplitName, Subset};
+use crate::dataset::{Dataset, DatasetInfo};
 use crate::eps::Eps;
 use crate::matrix::{Matrix, PairChange};
 use crate::record::{EvaluationStep, Metrics};
@@ -48,6 +48,50 @@ pub struct Device {
     /// As in a configuration: `cpu`, `cuda:0`.
     pub id: String,
     pub name: String,
+    /// Of a GPU, all of it; absent for the CPU, which takes the machine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+}
+
+/// `GET /api/system`: the server, the machine it runs on, and what it keeps there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct System {
+    pub version: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    pub uptime_secs: u64,
+    /// The operating system and its processors, `Linux x86_64`.
+    pub platform: String,
+    pub processors: u32,
+    pub memory: Memory,
+    pub worker: WorkerStatus,
+    /// The path of the program that trains.
+    pub worker_program: String,
+    pub storage: Storage,
+}
+
+/// The machine's memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Memory {
+    pub total_bytes: u64,
+    /// What programs could still take.
+    pub available_bytes: u64,
+}
+
+/// Where the server keeps things, and how much.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Storage {
+    pub data_dir: String,
+    pub datasets_dir: String,
+    /// Run directories, of runs in whatever state.
+    pub runs: u32,
+    pub runs_bytes: u64,
+    /// Of the file system that holds the data folder.
+    pub total_bytes: u64,
+    pub free_bytes: u64,
 }
 
 /// `GET /api/datasets`: a data set, and what is known of its files on the server.
@@ -214,7 +258,162 @@ pub struct Run {
     pub failure: Option<String>,
     /// A cancel was asked for, and the worker is saving.
     pub canceling: bool,
+    /// Words of one's own to find the run by.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// What a person wrote about the run.
+    #[serde(default)]
+    pub notes: String,
     pub summary: RunSummary,
+}
+
+/// `PATCH /api/runs/{id}`: what a person calls a run and says of it. What is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RunChange {
+    /// 1 to 80 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// At most 12, of 1 to 32 characters without commas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// At most 4000 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+}
+
+/// `POST /api/runs/{id}/move`: where a queued run goes among those that wait for the same device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct QueueMove {
+    pub to: QueuePlace,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum QueuePlace {
+    /// Before the run that is before it.
+    Up,
+    /// After the run that is after it.
+    Down,
+    Front,
+}
+
+/// A run as tables have it: what columns show and filters look at, without its configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunRow {
+    pub id: String,
+    pub title: String,
+    pub kind: RunKind,
+    pub state: RunState,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canceling: bool,
+    pub created_at: String,
+    /// What the run waits for or has run on: `cpu`, `cuda:0`.
+    pub device: String,
+    /// Queued runs of a device start by rising place.
+    pub place: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<Dataset>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<Architecture>,
+    /// Of the attack trained against, or measured with where the run does not train.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub eps: Option<Eps>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notes: String,
+    pub epoch: u32,
+    pub epochs: u32,
+    /// In `[0, 1]`.
+    pub fraction_done: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<EpochSummary>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<EpochSummary>,
+    /// Robust test accuracy over epochs in thousandths, at most `ROW_SPARK_POINTS` of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spark: Vec<u16>,
+    /// The accuracies that an evaluation has found so far: clean, and after every attack.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evaluation: Vec<f64>,
+    /// CAS of the matrix that an attribution run has measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cas: Option<f64>,
+}
+
+/// `GET /api/run-rows`: every run, or what has changed since an earlier answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunRows {
+    /// To be given as `since` the next time.
+    pub cursor: String,
+    /// These are all runs, in place of whatever was known.
+    pub complete: bool,
+    pub rows: Vec<RunRow>,
+    /// Names of runs that have been deleted.
+    pub deleted: Vec<String>,
+}
+
+/// `GET /api/queue`: what runs and what waits, device by device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Queue {
+    pub devices: Vec<DeviceQueue>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DeviceQueue {
+    pub device: String,
+    /// As its maker calls it; absent for a device that this machine does not have.
+    pub name: Option<String>,
+    /// In the order in which they start, the running one first.
+    pub runs: Vec<QueuedRun>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct QueuedRun {
+    pub run: RunRow,
+    /// How long it will take from its start, or from now if it runs; absent where nothing tells.
+    pub estimate: Option<Estimate>,
+    /// Until it has finished, those before it included; absent where one of these estimates is.
+    pub finishes_in_secs: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Estimate {
+    pub seconds: f64,
+    pub basis: EstimateBasis,
+}
+
+/// What an estimate rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum EstimateBasis {
+    /// The pace of the run itself.
+    Progress,
+    /// Earlier runs of the same work on the same device.
+    EarlierRuns,
 }
 
 /// The numbers of a run that tables show.
@@ -248,8 +447,10 @@ pub struct EpochSummary {
     pub cas: Option<f64>,
 }
 
-/// Points of the small curve in a table row.
+/// Points of the small curve of a run.
 pub const SPARK_POINTS: usize = 60;
+/// Points of the small curve in a row of thousands.
+pub const ROW_SPARK_POINTS: usize = 30;
 
 impl RunSummary {
     /// Sums up a run of `epochs` epochs.
@@ -274,6 +475,60 @@ impl RunSummary {
             evaluation: metrics.evaluation.clone(),
             cas: metrics.attributions.first().filter(|_| epochs == 0).map(|entry| entry.cas),
         }
+    }
+}
+
+impl RunRow {
+    /// A run in short; `device` and `place` are the queue's.
+    pub fn of(run: Run, device: String, place: i64) -> Self {
+        let Run { id, title, state, config, created_at, canceling, tags, notes, summary, .. } = run;
+        let train = config.as_train();
+        let attack = train.map(|train| (train.attack.norm, train.attack.eps));
+        let (norm, eps) = attack.or_else(|| config.measuring_attack().map(|attack| (attack.norm, attack.eps))).unzip();
+        let stride = summary.spark.len().div_ceil(ROW_SPARK_POINTS).max(1);
+        let spark = summary.spark.iter().rev().step_by(stride).rev().map(|value| (value * 1000.0).round() as u16).collect();
+        RunRow {
+            kind: config.kind(),
+            dataset: config.data().map(|data| data.dataset),
+            method: train.map(|train| train.training.method),
+            architecture: train.map(|train| train.model.architecture),
+            norm,
+            eps,
+            seed: train.map(|train| train.seed),
+            sweep: train.and_then(|train| train.sweep.clone()),
+            id,
+            title,
+            state,
+            canceling,
+            created_at,
+            device,
+            place,
+            tags,
+            notes,
+            epoch: summary.epoch,
+            epochs: summary.epochs,
+            fraction_done: summary.fraction_done,
+            seconds_left: summary.seconds_left,
+            best: summary.best,
+            last: summary.last,
+            spark,
+            evaluation: summary.evaluation.iter().map(|step| step.accuracy).collect(),
+            cas: summary.cas,
+        }
+    }
+
+    /// Robust accuracy of the last checkpoint − that of the best, as a fraction.
+    pub fn gap(&self) -> Option<f64> {
+        self.change(|epoch| epoch.robust_accuracy)
+    }
+
+    /// CAS of the last checkpoint − CAS of the best.
+    pub fn delta_cas(&self) -> Option<f64> {
+        self.change(|epoch| epoch.cas)
+    }
+
+    fn change(&self, value: impl Fn(&EpochSummary) -> Option<f64>) -> Option<f64> {
+        Some(value(self.last.as_ref()?)? - value(self.best.as_ref()?)?)
     }
 }
 
@@ -641,6 +896,23 @@ pub struct SweepAxis {
     pub field: String,
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
     pub values: Vec<serde_json::Value>,
+}
+
+/// `GET /api/sweeps`: a sweep without its runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SweepSummary {
+    pub id: String,
+    pub created_at: String,
+    pub axes: Vec<SweepAxis>,
+    pub runs: u32,
+    pub queued: u32,
+    pub running: u32,
+    pub succeeded: u32,
+    pub failed: u32,
+    pub canceled: u32,
+    /// The highest best robust accuracy of its runs.
+    pub best_robust_accuracy: Option<f64>,
 }
 
 /// `GET /api/sweeps/{id}`: the runs whose configuration says that they are part of it.

@@ -7,6 +7,8 @@ pub mod datasets;
 pub mod meta;
 pub mod pages;
 pub mod pairs;
+pub mod queue;
 pub mod runs;
 pub mod shares;
 pub mod sweeps;
+pub mod system;

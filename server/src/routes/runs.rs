@@ -13,8 +13,9 @@ use axum::response::{IntoResponse, Response};
 use futures::{Stream, stream};
 use serde::Deserialize;
 use serde_json::Value;
-use shared::api::{EvaluationFile, PairFile, Run, RunPage, RunState, SaliencyFile};
+use shared::api::{EvaluationFile, PairFile, QueueMove, Run, RunChange, RunPage, RunRows, RunState, SaliencyFile};
 use shared::config::{Inputs, RunConfig};
+use shared::labels;
 use shared::problem::FieldError;
 use shared::record::Metrics;
 use tokio::time::sleep;
@@ -87,6 +88,20 @@ pub async fn list_runs(State(state): State<AppState>, Query(query): Query<ListRu
     Ok(Json(RunPage { runs, total }))
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListRows {
+    /// The cursor of an earlier answer: only what has changed since comes.
+    since: Option<String>,
+}
+
+/// Every run in short, or what has changed since an earlier answer
+#[utoipa::path(get, path = "/api/run-rows", tag = "runs", params(ListRows), responses((status = 200, body = RunRows), ApiError))]
+pub async fn list_rows(State(state): State<AppState>, Query(query): Query<ListRows>) -> Result<Json<RunRows>, ApiError> {
+    Ok(Json(state.db.rows(query.since.as_deref()).await?))
+}
+
 /// One run, without its curves
 #[utoipa::path(
     get, path = "/api/runs/{id}", tag = "runs",
@@ -94,6 +109,23 @@ pub async fn list_runs(State(state): State<AppState>, Query(query): Query<ListRu
     responses((status = 200, body = Run), ApiError)
 )]
 pub async fn get_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
+    content::run(&state, &id).await.map(Json)
+}
+
+/// Renames a run, or sets its tags or its notes
+#[utoipa::path(
+    patch, path = "/api/runs/{id}", tag = "runs", request_body = RunChange,
+    params(("id" = String, Path, description = "The run")),
+    responses((status = 200, body = Run), ApiError)
+)]
+pub async fn change_run(
+    State(state): State<AppState>,
+    Name(id): Name<RunId>,
+    extract::Json(change): extract::Json<RunChange>,
+) -> Result<Json<Run>, ApiError> {
+    content::run(&state, &id).await?;
+    let change = labels::checked(change).map_err(|errors| ApiError::on_fields(Kind::InvalidChange, errors))?;
+    state.db.change_run(&id, &change).await?;
     content::run(&state, &id).await.map(Json)
 }
 
@@ -129,6 +161,21 @@ pub async fn cancel_run(State(state): State<AppState>, Name(id): Name<RunId>) ->
 )]
 pub async fn resume_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
     state.scheduler.resume(id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
+    content::run(&state, &id).await.map(Json)
+}
+
+/// Moves a queued run among those that wait for the same device
+#[utoipa::path(
+    post, path = "/api/runs/{id}/move", tag = "runs", request_body = QueueMove,
+    params(("id" = String, Path, description = "The run")),
+    responses((status = 200, body = Run, description = "The run, with its position"), ApiError)
+)]
+pub async fn move_run(
+    State(state): State<AppState>,
+    Name(id): Name<RunId>,
+    extract::Json(QueueMove { to }): extract::Json<QueueMove>,
+) -> Result<Json<Run>, ApiError> {
+    state.scheduler.move_to(id.clone(), to).await.map_err(|refusal| refused(&id, refusal))?;
     content::run(&state, &id).await.map(Json)
 }
 
@@ -210,6 +257,9 @@ fn refused(id: &RunId, refusal: Refusal) -> ApiError {
             "id",
             format!("`{id}` is {}; a run that was canceled or has failed can go on", state.id()),
         ),
+        Refusal::NotQueued(state) => {
+            ApiError::on_field(Kind::RunNotQueued, "id", format!("`{id}` is {}; only a queued run can be moved", state.id()))
+        }
         Refusal::Finished(state) => {
             ApiError::on_field(Kind::RunFinished, "id", format!("`{id}` has finished ({}) and cannot be canceled", state.id()))
         }

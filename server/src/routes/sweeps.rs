@@ -1,10 +1,12 @@
 //! Sweeps: runs that differ in a few fields, submitted and looked at together.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use shared::api::{NewSweep, Run, Sweep};
+use shared::api::{NewSweep, Run, RunState, Sweep, SweepSummary};
 use shared::config::RunConfig;
 use shared::sweep;
 
@@ -33,18 +35,38 @@ pub async fn create_sweep(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(look_up(&state, &id).await?)))
 }
 
-/// Every sweep, the newest first
-#[utoipa::path(get, path = "/api/sweeps", tag = "runs", responses((status = 200, body = Vec<Sweep>), ApiError))]
-pub async fn list_sweeps(State(state): State<AppState>) -> Result<Json<Vec<Sweep>>, ApiError> {
+/// Every sweep without its runs, the newest first
+#[utoipa::path(get, path = "/api/sweeps", tag = "runs", responses((status = 200, body = Vec<SweepSummary>), ApiError))]
+pub async fn list_sweeps(State(state): State<AppState>) -> Result<Json<Vec<SweepSummary>>, ApiError> {
     let mut sweeps: Vec<(String, Vec<Run>)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for run in state.db.sweep_runs(None).await? {
         let Some(id) = run.config.as_train().and_then(|config| config.sweep.clone()) else { continue };
-        match sweeps.iter_mut().find(|(known, _)| *known == id) {
-            Some((_, runs)) => runs.push(run),
-            None => sweeps.push((id, vec![run])),
-        }
+        let place = *places.entry(id.clone()).or_insert_with(|| {
+            sweeps.push((id, Vec::new()));
+            sweeps.len() - 1
+        });
+        sweeps[place].1.push(run);
     }
-    Ok(Json(sweeps.into_iter().rev().map(|(id, runs)| summed_up(id, runs)).collect()))
+    Ok(Json(sweeps.into_iter().rev().map(|(id, runs)| in_short(summed_up(id, runs))).collect()))
+}
+
+fn in_short(sweep: Sweep) -> SweepSummary {
+    let Sweep { id, created_at, axes, runs } = sweep;
+    let count = |state| u32::try_from(runs.iter().filter(|run| run.state == state).count()).unwrap_or(u32::MAX);
+    let best = runs.iter().filter_map(|run| run.summary.best.as_ref()?.robust_accuracy);
+    SweepSummary {
+        id,
+        created_at,
+        axes,
+        runs: u32::try_from(runs.len()).unwrap_or(u32::MAX),
+        queued: count(RunState::Queued),
+        running: count(RunState::Running),
+        succeeded: count(RunState::Succeeded),
+        failed: count(RunState::Failed),
+        canceled: count(RunState::Canceled),
+        best_robust_accuracy: best.reduce(f64::max),
+    }
 }
 
 /// The runs of a sweep, and the fields in which they differ

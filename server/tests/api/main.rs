@@ -12,3 +12,4 @@ mod runs;
 mod shares;
 mod streams;
 mod support;
+mod table;

@@ -260,6 +260,8 @@ mod tests {
             queue_position: None,
             failure: None,
             canceling: false,
+            tags: Vec::new(),
+            notes: String::new(),
             summary: RunSummary::default(),
         };
         let content = SharedContent::Run { run: Box::new(run), metrics: Box::new(Metrics::default()) };

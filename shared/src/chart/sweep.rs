@@ -416,6 +416,8 @@ mod tests {
                 queue_position: None,
                 failure: None,
                 canceling: false,
+                tags: Vec::new(),
+                notes: String::new(),
                 summary: RunSummary { best: summary(3, 0.0), last: summary(9, 0.1), ..RunSummary::default() },
             }
         };

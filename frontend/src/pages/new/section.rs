@@ -46,7 +46,7 @@ pub fn RunSection() -> impl IntoView {
     let health = fetched::<Health>(|| Some("api/health".to_owned()));
     let devices = Signal::derive(move || match health.ready().map(|health| health.worker) {
         Some(WorkerStatus::Ready(probe)) => {
-            let names: Vec<String> = probe.devices.iter().map(|Device { id, name }| format!("{id} ({name})")).collect();
+            let names: Vec<String> = probe.devices.iter().map(|Device { id, name, .. }| format!("{id} ({name})")).collect();
             format!("auto, or one of: {}.", names.join(", "))
         }
         _ => "auto takes CUDA where there is a device, else the CPU.".to_owned(),

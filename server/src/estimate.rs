@@ -1,0 +1,178 @@
+//! How long runs will take: by their own pace, or by that of earlier runs of the same work on the same device. Guesses nothing else.
+
+use serde_json::Value;
+use shared::api::{DeviceQueue, Estimate, EstimateBasis, QueuedRun, RunRow, RunState};
+use shared::config::RunConfig;
+
+use crate::db::DoneRun;
+
+/// Fields of a configuration that do not change how long an epoch takes, or a run that has none.
+const FREE: [&str; 19] = [
+    "/name",
+    "/seed",
+    "/sweep",
+    "/device",
+    "/attack/eps",
+    "/attack/step_size",
+    "/attack/norm",
+    "/attack/random_start",
+    "/evaluation/step_size",
+    "/checkpoints",
+    "/data/path",
+    "/training/epochs",
+    "/training/learning_rate",
+    "/training/momentum",
+    "/training/weight_decay",
+    "/training/milestones",
+    "/training/decay_factor",
+    "/training/label_smoothing",
+    "/training/trades_beta",
+];
+
+/// What earlier runs tell of new ones.
+#[derive(Debug, Default)]
+pub struct Experience {
+    done: Vec<(String, Value, f64)>,
+}
+
+impl Experience {
+    pub fn of(runs: Vec<DoneRun>) -> Self {
+        let paced = |run: DoneRun| (run.device, work(&run.config), run.seconds / f64::from(run.config.epochs().max(1)));
+        Experience { done: runs.into_iter().map(paced).collect() }
+    }
+
+    /// Seconds that a whole run of this configuration takes on a device: the median of those that did the same.
+    fn seconds(&self, config: &RunConfig, device: &str) -> Option<f64> {
+        let wanted = work(config);
+        let same = self.done.iter().filter(|(known, work, _)| known == device && *work == wanted);
+        let mut paces: Vec<f64> = same.map(|(_, _, pace)| *pace).collect();
+        paces.sort_by(f64::total_cmp);
+        let pace = *paces.get(paces.len() / 2)?;
+        Some(pace * f64::from(config.epochs().max(1)))
+    }
+
+    fn estimate(&self, run: &RunRow, config: &RunConfig) -> Option<Estimate> {
+        if run.state == RunState::Running
+            && let Some(seconds) = run.seconds_left
+        {
+            return Some(Estimate { seconds, basis: EstimateBasis::Progress });
+        }
+        // A run that goes on has a part behind it.
+        let seconds = self.seconds(config, &run.device)? * (1.0 - run.fraction_done);
+        Some(Estimate { seconds, basis: EstimateBasis::EarlierRuns })
+    }
+}
+
+/// Puts the runs of a queue, in order, to their devices, and adds up when each will have finished. `devices`: those of the machine.
+///
+/// Nothing finishes while the worker does not work: then `working` is false.
+pub fn queues(devices: Vec<(String, String)>, runs: Vec<(RunRow, RunConfig)>, experience: &Experience, working: bool) -> Vec<DeviceQueue> {
+    let mut queues: Vec<DeviceQueue> =
+        devices.into_iter().map(|(device, name)| DeviceQueue { device, name: Some(name), runs: Vec::new() }).collect();
+    for (run, config) in runs {
+        let place = queues.iter().position(|queue| queue.device == run.device).unwrap_or_else(|| {
+            queues.push(DeviceQueue { device: run.device.clone(), name: None, runs: Vec::new() });
+            queues.len() - 1
+        });
+        let queue = &mut queues[place];
+        let estimate = experience.estimate(&run, &config);
+        let before = queue.runs.last().map_or(Some(0.0), |before| before.finishes_in_secs).filter(|_| working);
+        let finishes_in_secs = before.zip(estimate.as_ref()).map(|(before, estimate)| before + estimate.seconds);
+        queue.runs.push(QueuedRun { run, estimate, finishes_in_secs });
+    }
+    queues
+}
+
+/// The part of a configuration that says how much there is to do.
+fn work(config: &RunConfig) -> Value {
+    let mut work = config.to_json();
+    for field in FREE {
+        let Some((parent, name)) = field.rsplit_once('/') else { continue };
+        if let Some(Value::Object(parent)) = work.pointer_mut(parent) {
+            parent.remove(name);
+        }
+    }
+    // Which epoch of a run is measured changes nothing; whose it is does: networks differ.
+    if let Some(checkpoint) = work.get("checkpoint").and_then(Value::as_str).and_then(|name| Some(name.rsplit_once('.')?.0.to_owned())) {
+        work["checkpoint"] = checkpoint.into();
+    }
+    work
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::api::{Run, RunSummary};
+    use shared::preset;
+
+    use super::*;
+
+    fn config(epochs: u32, seed: u32, steps: u32) -> RunConfig {
+        let RunConfig::Train(mut config) = preset::demo().config else { panic!("the demo trains") };
+        (config.training.epochs, config.seed, config.attack.steps) = (epochs, seed, steps);
+        RunConfig::Train(config)
+    }
+
+    fn run(state: RunState, config: RunConfig, summary: RunSummary) -> (RunRow, RunConfig) {
+        let run = Run {
+            id: "at-digits-7f3a".into(),
+            title: String::new(),
+            state,
+            config: config.clone(),
+            created_at: String::new(),
+            started_at: None,
+            finished_at: None,
+            queue_position: None,
+            failure: None,
+            canceling: false,
+            tags: Vec::new(),
+            notes: String::new(),
+            summary,
+        };
+        (RunRow::of(run, "cpu".into(), 1), config)
+    }
+
+    fn done(seconds: f64) -> DoneRun {
+        DoneRun { device: "cpu".into(), config: config(10, 0, 10), seconds }
+    }
+
+    #[track_caller]
+    fn check(earlier: Vec<DoneRun>, runs: Vec<(RunRow, RunConfig)>, working: bool, expected: &[Option<f64>]) {
+        let queues = queues(vec![("cpu".into(), "2 CPU threads".into())], runs, &Experience::of(earlier), working);
+        assert_eq!(queues.len(), 1);
+        assert_eq!(queues[0].runs.iter().map(|run| run.finishes_in_secs).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_run_finishes_after_those_before_it() {
+        let running = || run(RunState::Running, config(10, 0, 10), RunSummary { seconds_left: Some(5.0), ..RunSummary::default() });
+        let queued = |epochs| run(RunState::Queued, config(epochs, 1, 10), RunSummary::default());
+        // Twice the epochs take twice as long; the seed changes nothing.
+        check(vec![done(20.0)], vec![running(), queued(20), queued(10)], true, &[Some(5.0), Some(45.0), Some(65.0)]);
+        check(vec![done(20.0)], vec![running(), queued(20)], false, &[None, None]);
+        let halfway = run(RunState::Queued, config(10, 0, 10), RunSummary { fraction_done: 0.5, ..RunSummary::default() });
+        check(vec![done(20.0)], vec![halfway], true, &[Some(10.0)]);
+    }
+
+    #[test]
+    fn the_median_of_earlier_runs_counts() {
+        let queued = run(RunState::Queued, config(10, 1, 10), RunSummary::default());
+        check(vec![done(20.0), done(1000.0), done(30.0)], vec![queued], true, &[Some(30.0)]);
+    }
+
+    #[test]
+    fn what_nothing_tells_is_unknown_and_so_is_all_after_it() {
+        let other = run(RunState::Queued, config(10, 0, 7), RunSummary::default());
+        let known = run(RunState::Queued, config(10, 0, 10), RunSummary::default());
+        check(vec![done(20.0)], vec![other, known.clone()], true, &[None, None]);
+        check(Vec::new(), vec![known], true, &[None]);
+    }
+
+    #[test]
+    fn runs_of_a_device_that_is_gone_have_a_queue_of_their_own() {
+        let (mut row, config) = run(RunState::Queued, config(10, 0, 10), RunSummary::default());
+        row.device = "cuda:0".into();
+        let queues = queues(vec![("cpu".into(), "CPU".into())], vec![(row, config)], &Experience::default(), true);
+        let devices: Vec<(&str, usize)> = queues.iter().map(|queue| (queue.device.as_str(), queue.runs.len())).collect();
+        assert_eq!(devices, [("cpu", 0), ("cuda:0", 1)]);
+    }
+}

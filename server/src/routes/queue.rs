@@ -1,0 +1,26 @@
+//! What runs and what waits, and when it will have finished.
+
+use axum::Json;
+use axum::extract::State;
+use shared::api::{Queue, RunState, WorkerStatus};
+
+use crate::estimate::{Experience, queues};
+use crate::problem::ApiError;
+use crate::state::AppState;
+
+/// Earlier runs that estimates look at.
+const MOST_EARLIER: u32 = 500;
+
+/// The queue of each device, with estimates of when its runs will have finished
+#[utoipa::path(get, path = "/api/queue", tag = "runs", responses((status = 200, body = Queue), ApiError))]
+pub async fn get_queue(State(state): State<AppState>) -> Result<Json<Queue>, ApiError> {
+    let runs = state.db.queue().await?;
+    let waits = runs.iter().any(|(run, _)| run.state == RunState::Queued || run.seconds_left.is_none());
+    let experience = if waits { Experience::of(state.db.done(MOST_EARLIER).await?) } else { Experience::default() };
+    let (devices, working) = match &*state.worker.borrow() {
+        WorkerStatus::Ready(probe) => (probe.devices.iter().map(|device| (device.id.clone(), device.name.clone())).collect(), true),
+        WorkerStatus::Starting => (Vec::new(), true),
+        WorkerStatus::Broken { .. } => (Vec::new(), false),
+    };
+    Ok(Json(Queue { devices: queues(devices, runs, &experience, working) }))
+}
