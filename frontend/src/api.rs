@@ -59,6 +59,11 @@ pub async fn put<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Resu
     read(path, accepted(request.send().await)?).await
 }
 
+pub async fn patch<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Result<T, Problem> {
+    let request = Request::patch(path).json(body).map_err(|error| unreachable(&error.to_string()))?;
+    read(path, accepted(request.send().await)?).await
+}
+
 /// Posts without a body and does not look at the answer's.
 pub async fn post_empty(path: &str) -> Result<(), Problem> {
     succeeded(accepted(Request::post(path).send().await)?).await.map(drop)

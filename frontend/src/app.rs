@@ -7,13 +7,19 @@ use leptos_router::hooks::use_location;
 use leptos_router::path;
 
 use crate::browser;
-use crate::pages::{AttributionPage, ComparePage, DataPage, NewPage, NotFoundPage, RunPage, RunsPage, SharedPage, SweepPage};
+use crate::components::palette::{Commands, PAGES};
+use crate::pages::{
+    AttributionPage, ComparePage, DataPage, NewPage, NotFoundPage, QueuePage, RunPage, RunsPage, SharedPage, SweepPage, SweepsPage,
+    SystemPage,
+};
 use crate::place;
+use crate::rows::provide_rows;
 use crate::theme::{ThemeSelect, provide_theme};
 
 #[component]
 pub fn App() -> impl IntoView {
     provide_theme();
+    provide_rows();
     let prefix = place::prefix(&browser::base_uri());
     let main = NodeRef::<html::Main>::new();
     // A link to `#main` would be relative to the page's base, not to the page.
@@ -33,7 +39,10 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/") view=RunsPage/>
                     <Route path=path!("/new") view=NewPage/>
                     <Route path=path!("/runs/:id") view=RunPage/>
+                    <Route path=path!("/sweeps") view=SweepsPage/>
                     <Route path=path!("/sweeps/:id") view=SweepPage/>
+                    <Route path=path!("/queue") view=QueuePage/>
+                    <Route path=path!("/system") view=SystemPage/>
                     <Route path=path!("/attributions/:id") view=AttributionPage/>
                     <Route path=path!("/compare") view=ComparePage/>
                     <Route path=path!("/data") view=DataPage/>
@@ -44,32 +53,46 @@ pub fn App() -> impl IntoView {
     }
 }
 
-/// The name, the way to the main pages, and the theme. Who reads a shared view has no other pages.
+/// The name, the way to the main pages, the palette and the theme. Who reads a shared view has no other pages.
 #[component]
 fn Header(prefix: String) -> impl IntoView {
     let path = use_location().pathname;
     let inside = Memo::new(move |_| path.with(|path| path.strip_prefix(prefix.as_str()).unwrap_or(path).to_owned()));
-    let shared = move || inside.with(|path| path.starts_with("/s/"));
-    let current = move |pages: &'static [&'static str]| {
-        move || {
-            let here = inside.with(|path| pages.iter().any(|page| if *page == "/" { path == "/" } else { path.starts_with(page) }));
-            here.then_some("page")
+    let shared = Memo::new(move |_| inside.with(|path| path.starts_with("/s/")));
+    let nav = NodeRef::<html::Nav>::new();
+    // The menu of a narrow screen; there is nothing to close on a wide one.
+    let chosen = move |_| {
+        if let Some(nav) = nav.get_untracked() {
+            let _ = nav.hide_popover();
         }
+    };
+    let link = move |(label, address): (&'static str, &'static str)| {
+        let current = move || inside.with(|path| is_page(address, path)).then_some("page");
+        view! { <a href=place::href(address) aria-current=current>{label}</a> }
     };
     view! {
         <header class="top">
             <div class="top-inner">
-                <Show when=move || !shared() fallback=|| view! { <span class="brand"><Brand/></span> }>
+                <Show when=move || !shared.get() fallback=|| view! { <span class="brand"><Brand/></span> }>
+                    <button class="menu-button" type="button" popovertarget="menu" aria-label="Menu"><span aria-hidden="true">"☰"</span></button>
                     <a class="brand" href="."><Brand/></a>
-                    <nav class="nav" aria-label="Main">
-                        <a href="." aria-current=current(&["/", "/runs/", "/sweeps/", "/attributions/", "/compare"])>"Runs"</a>
-                        <a href="new" aria-current=current(&["/new"])>"New"</a>
-                        <a href="data" aria-current=current(&["/data"])>"Data"</a>
+                    <nav class="nav" id="menu" popover="auto" aria-label="Main" node_ref=nav on:click=chosen>
+                        {PAGES.map(link).collect_view()}
                     </nav>
+                    <Commands/>
                 </Show>
                 <ThemeSelect/>
             </div>
         </header>
+    }
+}
+
+/// Whether a path belongs to a page of the menu.
+fn is_page(page: &str, path: &str) -> bool {
+    let below = |page: &str| path == page || path.strip_prefix(page).is_some_and(|rest| rest.starts_with('/'));
+    match page {
+        "/" => path == "/" || ["/runs", "/attributions", "/compare"].into_iter().any(below),
+        page => below(page),
     }
 }
 
@@ -78,5 +101,27 @@ fn Brand() -> impl IntoView {
     view! {
         <img class="brand-mark" src="favicon.svg" alt="" width="24" height="24"/>
         <span>"CrossLens"</span>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_belongs_to_one_page_at_most() {
+        for (path, expected) in [
+            ("/", Some("Runs")),
+            ("/runs/at-1", Some("Runs")),
+            ("/compare", Some("Runs")),
+            ("/sweeps", Some("Sweeps")),
+            ("/sweeps/radius-1", Some("Sweeps")),
+            ("/new", Some("New")),
+            ("/news", None),
+            ("/system", Some("System")),
+        ] {
+            let found: Vec<&str> = PAGES.iter().filter(|(_, page)| is_page(page, path)).map(|(label, _)| *label).collect();
+            assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{path}");
+        }
     }
 }

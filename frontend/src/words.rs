@@ -98,6 +98,15 @@ pub fn split(split: SplitName) -> &'static str {
     }
 }
 
+/// `2026-11-22T19:13:38.123Z` as `2026-11-22` and `19:13`.
+pub fn day_and_minute(rfc3339: &str) -> (String, String) {
+    let minute = minute(rfc3339);
+    match minute.split_once(' ') {
+        Some((day, time)) => (day.to_owned(), time.to_owned()),
+        None => (minute, String::new()),
+    }
+}
+
 /// `2026-11-22T19:13:38.123Z` as `2026-11-22 19:13`; what has another form stays as it is.
 pub fn minute(rfc3339: &str) -> String {
     match (rfc3339.get(..10), rfc3339.get(10..11), rfc3339.get(11..16)) {

@@ -1,19 +1,49 @@
 //! The state of a run: a word, a color and, while it runs, how far it is.
 
 use leptos::prelude::*;
-use shared::api::{Run, RunState, RunSummary};
+use shared::api::{Run, RunRow, RunState};
 use shared::config::RunKind;
 use shared::format;
 
 use crate::words;
 
-/// A run that is being canceled says so: the worker still saves.
+/// What these pieces show of a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standing {
+    kind: RunKind,
+    state: RunState,
+    canceling: bool,
+    queue_position: Option<u32>,
+    epoch: u32,
+    epochs: u32,
+    fraction_done: f64,
+    seconds_left: Option<f64>,
+}
+
+impl Standing {
+    pub fn of(run: &Run) -> Self {
+        let summary = &run.summary;
+        Standing {
+            kind: run.config.kind(),
+            state: run.state,
+            canceling: run.canceling,
+            queue_position: run.queue_position,
+            epoch: summary.epoch,
+            epochs: summary.epochs,
+            fraction_done: summary.fraction_done,
+            seconds_left: summary.seconds_left,
+        }
+    }
+
+    pub fn of_row(run: &RunRow, queue_position: Option<u32>) -> Self {
+        let RunRow { kind, state, canceling, epoch, epochs, fraction_done, seconds_left, .. } = *run;
+        Standing { kind, state, canceling, queue_position, epoch, epochs, fraction_done, seconds_left }
+    }
+}
+
 #[component]
 pub fn StateBadge(#[prop(into)] run: Signal<Run>) -> impl IntoView {
-    let canceling = |run: &Run| run.canceling && !run.state.is_finished();
-    let class = move || run.with(|run| format!("badge badge-{}", if canceling(run) { "canceling" } else { run.state.id() }));
-    let text = move || run.with(|run| if canceling(run) { "Canceling" } else { words::state(run.state) });
-    view! { <span class=class>{text}</span> }
+    move || state_badge(run.with(Standing::of))
 }
 
 /// What kind of run it is.
@@ -22,26 +52,30 @@ pub fn KindBadge(kind: RunKind) -> impl IntoView {
     view! { <span class="badge badge-kind">{kind.label()}</span> }
 }
 
-/// A bar with epochs and time left; for a queued run its place.
 #[component]
 pub fn Progress(#[prop(into)] run: Signal<Run>) -> impl IntoView {
-    move || {
-        run.with(|run| {
-            let summary = &run.summary;
-            match run.state {
-                RunState::Queued => view! { <span class="progress-text">{queued(run.queue_position)}</span> }.into_any(),
-                RunState::Running => view! {
-                    <div class="progress">
-                        <progress max="1" value=summary.fraction_done.to_string() aria-label="Progress"></progress>
-                        <span class="progress-text">{running(run)}</span>
-                    </div>
-                }
-                .into_any(),
-                RunState::Succeeded | RunState::Failed | RunState::Canceled => {
-                    view! { <span class="progress-text">{done(run)}</span> }.into_any()
-                }
-            }
-        })
+    move || progress(run.with(Standing::of))
+}
+
+/// A run that is being canceled says so: the worker still saves.
+pub fn state_badge(run: Standing) -> impl IntoView {
+    let canceling = run.canceling && !run.state.is_finished();
+    let class = format!("badge badge-{}", if canceling { "canceling" } else { run.state.id() });
+    view! { <span class=class>{if canceling { "Canceling" } else { words::state(run.state) }}</span> }
+}
+
+/// A bar with epochs and time left; for a queued run its place.
+pub fn progress(run: Standing) -> AnyView {
+    match run.state {
+        RunState::Queued => view! { <span class="progress-text">{queued(run.queue_position)}</span> }.into_any(),
+        RunState::Running => view! {
+            <div class="progress">
+                <progress max="1" value=run.fraction_done.to_string() aria-label="Progress"></progress>
+                <span class="progress-text">{running(run)}</span>
+            </div>
+        }
+        .into_any(),
+        RunState::Succeeded | RunState::Failed | RunState::Canceled => view! { <span class="progress-text">{done(run)}</span> }.into_any(),
     }
 }
 
@@ -53,21 +87,19 @@ fn queued(position: Option<u32>) -> String {
     }
 }
 
-fn running(run: &Run) -> String {
-    let summary = &run.summary;
-    match summary.seconds_left {
+fn running(run: Standing) -> String {
+    match run.seconds_left {
         Some(seconds) if !run.canceling => format!("{} · {} left", done(run), format::duration(seconds)),
         _ => done(run),
     }
 }
 
 /// Epochs where there are some, else a share of the whole; nothing once the whole is done.
-fn done(run: &Run) -> String {
-    let RunSummary { epoch, epochs, fraction_done, .. } = run.summary;
-    match run.config.kind() {
-        RunKind::Train => format!("{epoch} of {epochs} epochs"),
+fn done(run: Standing) -> String {
+    match run.kind {
+        RunKind::Train => format!("{} of {} epochs", run.epoch, run.epochs),
         _ if run.state == RunState::Succeeded => String::new(),
-        _ => format!("{} done", format::percent(fraction_done)),
+        _ => format!("{} done", format::percent(run.fraction_done)),
     }
 }
 

@@ -128,7 +128,7 @@ fn Known(id: String, sweep: Signal<Sweep>) -> impl IntoView {
         <header class="page-header">
             <div>
                 <nav class="crumbs" aria-label="Breadcrumb">
-                    <a href=".">"Runs"</a>
+                    <a href="sweeps">"Sweeps"</a>
                     <span aria-hidden="true">"/"</span>
                     <span>{move || sweep.with(|sweep| sweep.id.clone())}</span>
                 </nav>

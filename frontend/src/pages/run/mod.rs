@@ -27,10 +27,11 @@ use self::notices::Notices;
 use self::pair::PairView;
 use self::saliency::SaliencyView;
 use self::training::TrainingView;
-use super::runs::{DeleteRunDialog, best_to_last_address};
+use super::runs::{DeleteRunsDialog, RunName, best_to_last_address};
 use crate::addressed::{Addressed, addressed};
 use crate::browser::{use_open, use_title};
 use crate::components::badge::{KindBadge, Progress, StateBadge};
+use crate::components::labels::LabelsOfRun;
 use crate::components::share::ShareButton;
 use crate::live::{Connection, Live, follow};
 use crate::load::{Placeholder, fetched, shown};
@@ -168,7 +169,7 @@ fn summary(run: &Run, metrics: &Metrics) -> RunSummary {
 #[component]
 fn RunHeader(run: Signal<Run>, asked_to_cancel: RwSignal<bool>, resumed: Callback<()>) -> impl IntoView {
     let problem = RwSignal::new(None::<Problem>);
-    let deleting = RwSignal::new(None::<Run>);
+    let deleting = RwSignal::new(Vec::<RunName>::new());
     let id = move || run.with(|run| run.id.clone());
     let cancel = move |_| {
         asked_to_cancel.set(true);
@@ -201,7 +202,7 @@ fn RunHeader(run: Signal<Run>, asked_to_cancel: RwSignal<bool>, resumed: Callbac
     let navigate = StoredValue::new_local(use_open());
     let deleted = move || navigate.with_value(|navigate| navigate("/", NavigateOptions::default()));
     let finished = Memo::new(move |_| run.with(|run| run.state.is_finished()));
-    let compare = Memo::new(move |_| run.with(best_to_last_address));
+    let compare = Memo::new(move |_| run.with(|run| best_to_last_address(&run.id, run.summary.best.as_ref(), run.summary.last.as_ref())));
     view! {
         <header class="page-header">
             <div>
@@ -213,6 +214,7 @@ fn RunHeader(run: Signal<Run>, asked_to_cancel: RwSignal<bool>, resumed: Callbac
                 </nav>
                 <h1>{move || run.with(|run| run.title.clone())}</h1>
                 <div class="run-status"><KindBadge kind/><StateBadge run/><Progress run/></div>
+                <LabelsOfRun run changed=resumed/>
             </div>
             <div class="actions">
                 {move || compare.get().map(|address| view! { <a class="button button-primary" href=place::href(&address)>"Compare best and last"</a> })}
@@ -229,12 +231,12 @@ fn RunHeader(run: Signal<Run>, asked_to_cancel: RwSignal<bool>, resumed: Callbac
                         </button>
                     }
                 >
-                    <button class="button button-danger" type="button" on:click=move |_| deleting.set(Some(run.get_untracked()))>"Delete"</button>
+                    <button class="button button-danger" type="button" on:click=move |_| deleting.set(vec![run.with_untracked(|run| RunName::from(run))])>"Delete"</button>
                 </Show>
             </div>
         </header>
         {move || problem.get().map(|problem| view! { <p class="notice notice-error" role="alert">{problem.detail}</p> })}
-        <DeleteRunDialog run=deleting done=deleted/>
+        <DeleteRunsDialog runs=deleting done=deleted/>
     }
 }
 

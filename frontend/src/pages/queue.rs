@@ -1,0 +1,242 @@
+//! What runs and what waits, device by device: in which order, and when it will have finished.
+
+use std::time::Duration;
+
+use leptos::leptos_dom::helpers::set_interval_with_handle;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use shared::api::{DeviceQueue, Estimate, EstimateBasis, Queue, QueueMove, QueuePlace, QueuedRun, Run, RunState};
+use shared::format;
+use shared::problem::Problem;
+use wasm_bindgen::JsCast;
+
+use crate::browser::use_title;
+use crate::components::badge::{Standing, progress, state_badge};
+use crate::components::health::WorkerBanner;
+use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched};
+use crate::{api, place};
+
+const REFRESH: Duration = Duration::from_secs(2);
+
+#[component]
+pub fn QueuePage() -> impl IntoView {
+    use_title(|| "Queue".to_owned());
+    let queue = fetched::<Queue>(|| Some("api/queue".to_owned()));
+    let tick = move || {
+        if !document().hidden() {
+            queue.reload();
+        }
+    };
+    if let Ok(timer) = set_interval_with_handle(tick, REFRESH) {
+        on_cleanup(move || timer.clear());
+    }
+    let problem = RwSignal::new(None::<Problem>);
+    let moves = Moves { said: RwSignal::new(String::new()), button: StoredValue::new(None), problem };
+    Effect::new(move || {
+        queue.state.track();
+        // The run that was moved stands elsewhere now, and the focus goes with it.
+        if let Some(button) = moves.button.try_update_value(Option::take).flatten() {
+            request_animation_frame(move || {
+                let element = document().get_element_by_id(&button).map(|element| element.unchecked_into::<web_sys::HtmlElement>());
+                if let Some(element) = element {
+                    // Fails only where there is no window to focus.
+                    let _ = element.focus();
+                }
+            });
+        }
+    });
+    let count = move |state: RunState| {
+        queue.state.with(|queue| match queue {
+            Load::Ready(queue) => queue.devices.iter().flat_map(|device| &device.runs).filter(|run| run.run.state == state).count(),
+            Load::Loading | Load::Failed(_) => 0,
+        })
+    };
+    let summary = move || format!("{} running, {} waiting", count(RunState::Running), count(RunState::Queued));
+    view! {
+        <header class="page-header">
+            <div>
+                <h1>"Queue"</h1>
+                <p class="subline" aria-live="polite">{summary}</p>
+            </div>
+            <div class="actions"><a class="button button-primary" href="new">"New run"</a></div>
+        </header>
+        <p class="visually-hidden" role="status">{move || moves.said.get()}</p>
+        <WorkerBanner/>
+        {move || problem.get().map(|problem| view! { <p class="notice notice-error" role="alert">{problem.detail}</p> })}
+        {move || match queue.state.get() {
+            Load::Loading => view! { <Skeleton placeholder=Placeholder::Rows/> }.into_any(),
+            Load::Failed(problem) => view! { <Failure problem retry=move || queue.reload()/> }.into_any(),
+            Load::Ready(Queue { devices }) if devices.iter().all(|device| device.runs.is_empty()) => view! {
+                <section class="empty">
+                    <h2>"Nothing runs and nothing waits"</h2>
+                    <p>"Runs of one device start one after the other, in the order of this page. Whatever you start appears here."</p>
+                    <p class="actions"><a class="button button-primary" href="new">"Set up a run"</a></p>
+                </section>
+            }
+            .into_any(),
+            Load::Ready(Queue { devices }) => devices
+                .into_iter()
+                .map(|device| device_panel(device, queue, moves))
+                .collect_view()
+                .into_any(),
+        }}
+    }
+}
+
+/// What became of the last move.
+#[derive(Clone, Copy)]
+struct Moves {
+    /// Where the run is now, for screen readers.
+    said: RwSignal<String>,
+    /// The button that was pressed, until the next answer is drawn.
+    button: StoredValue<Option<String>>,
+    problem: RwSignal<Option<Problem>>,
+}
+
+/// Drawn anew with every answer.
+fn device_panel(device: DeviceQueue, queue: Fetched<Queue>, moves: Moves) -> impl IntoView {
+    let DeviceQueue { device, name, runs } = device;
+    let heading = format!("queue-{}", device.replace(':', "-"));
+    let label = heading.clone();
+    let missing = name.is_none() && !runs.is_empty();
+    let first_waiting = runs.iter().position(|run| run.run.state == RunState::Queued).unwrap_or(runs.len());
+    let count = runs.len();
+    let all = runs.last().and_then(|run| run.finishes_in_secs).filter(|_| count > 1);
+    let empty = runs.is_empty();
+    let rows = runs
+        .into_iter()
+        .enumerate()
+        .map(|(index, run)| {
+            let ends = Ends { first: index <= first_waiting, last: index + 1 == count, before: index.saturating_sub(first_waiting) };
+            queue_row(run, ends, queue, moves)
+        })
+        .collect_view();
+    view! {
+        <section class="panel queue-device" aria-labelledby=label>
+            <div class="panel-header">
+                <h2 id=heading>{device}" "<span class="muted">{name}</span></h2>
+                {all.map(|seconds| view! { <p class="muted">{format!("All done in about {}", format::duration(seconds))}</p> })}
+            </div>
+            {missing.then(|| view! { <p class="muted">"The worker has not named this device: these runs wait until it does, or fail."</p> })}
+            {if empty {
+                view! { <p class="muted">"Free: the next run for this device starts at once."</p> }.into_any()
+            } else {
+                view! { <ol class="queue-list">{rows}</ol> }.into_any()
+            }}
+        </section>
+    }
+}
+
+/// Where a run stands among those that wait.
+struct Ends {
+    first: bool,
+    last: bool,
+    /// Runs that wait before it.
+    before: usize,
+}
+
+fn queue_row(queued: QueuedRun, ends: Ends, queue: Fetched<Queue>, moves: Moves) -> impl IntoView {
+    let finishes = finishes(&queued);
+    let QueuedRun { run, estimate, .. } = queued;
+    let waits = run.state == RunState::Queued;
+    let standing = Standing::of_row(&run, u32::try_from(ends.before).ok());
+    let takes = takes(estimate.as_ref());
+    let (id, title, canceling) = (run.id.clone(), run.title.clone(), run.canceling);
+    let cancel = {
+        let id = id.clone();
+        move |_| {
+            let address = format!("api/runs/{id}/cancel");
+            spawn_local(async move {
+                let _ = moves.problem.try_set(api::post_empty(&address).await.err());
+                queue.reload();
+            });
+        }
+    };
+    let mover = |text: &'static str, what: &'static str, to: QueuePlace, at_end: bool| {
+        let (address, label) = (format!("api/runs/{id}/move"), format!("{what}: {title}"));
+        let button = format!("{to:?}-{id}").to_lowercase();
+        let pressed = button.clone();
+        let click = move |_| {
+            let (address, pressed) = (address.clone(), pressed.clone());
+            spawn_local(async move {
+                match api::post::<Run>(&address, &QueueMove { to }).await {
+                    Ok(Run { title, queue_position, .. }) => {
+                        let place = queue_position
+                            .map_or_else(String::new, |before| format!("{title} is now number {} of those that wait", before + 1));
+                        let _ = moves.said.try_set(place);
+                        moves.button.try_set_value(Some(pressed));
+                        let _ = moves.problem.try_set(None);
+                    }
+                    Err(error) => {
+                        let _ = moves.problem.try_set(Some(error));
+                    }
+                }
+                queue.reload();
+            });
+        };
+        // A button that cannot do anything keeps the focus that it got while it could.
+        let disabled = at_end.then_some("true");
+        view! { <button class="button button-small" type="button" id=button aria-label=label title=what aria-disabled=disabled class:button-off=at_end on:click=click>{text}</button> }
+    };
+    let movers = waits.then(|| {
+        view! {
+            {mover("⤒", "Move to the front", QueuePlace::Front, ends.first)}
+            {mover("↑", "Move up", QueuePlace::Up, ends.first)}
+            {mover("↓", "Move down", QueuePlace::Down, ends.last)}
+        }
+    });
+    view! {
+        <li class="queue-run">
+            <div class="queue-name">
+                <a class="run-title" href=place::href(&place::run(&id))>{title.clone()}</a>
+                <span class="run-id">{id.clone()}</span>
+            </div>
+            <div class="queue-state">{state_badge(standing)}{progress(standing)}</div>
+            <dl class="queue-times">
+                <div><dt>{if waits { "Takes" } else { "Left" }}</dt><dd>{takes}</dd></div>
+                <div><dt>"Finishes"</dt><dd>{finishes}</dd></div>
+            </dl>
+            <div class="actions">
+                {movers}
+                <button class="button button-small button-danger" type="button" disabled=canceling aria-label=format!("Cancel: {title}") on:click=cancel>
+                    {if canceling { "Canceling …" } else { "Cancel" }}
+                </button>
+            </div>
+        </li>
+    }
+}
+
+/// How long, and how one knows.
+fn takes(estimate: Option<&Estimate>) -> String {
+    match estimate {
+        Some(Estimate { seconds, basis: EstimateBasis::Progress }) => format!("{}, at its pace so far", format::duration(*seconds)),
+        Some(Estimate { seconds, basis: EstimateBasis::EarlierRuns }) => format!("{}, as earlier runs like it", format::duration(*seconds)),
+        None => "unknown: nothing like it has run here yet".to_owned(),
+    }
+}
+
+fn finishes(run: &QueuedRun) -> String {
+    match (run.finishes_in_secs, &run.estimate) {
+        (Some(seconds), _) => format!("in about {}", format::duration(seconds)),
+        (None, None) => "unknown".to_owned(),
+        (None, Some(_)) => "unknown: so is a run before it, or no run can start".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::tests::row;
+
+    #[test]
+    fn what_is_not_known_is_said_to_be_unknown() {
+        let estimate = |basis| Some(Estimate { seconds: 75.0, basis });
+        assert_eq!(takes(estimate(EstimateBasis::Progress).as_ref()), "1 min 15 s, at its pace so far");
+        assert_eq!(takes(estimate(EstimateBasis::EarlierRuns).as_ref()), "1 min 15 s, as earlier runs like it");
+        assert!(takes(None).starts_with("unknown"));
+        let run = |estimate, finishes_in_secs| finishes(&QueuedRun { run: row("a"), estimate, finishes_in_secs });
+        assert_eq!(run(estimate(EstimateBasis::Progress), Some(90.0)), "in about 1 min 30 s");
+        assert_eq!(run(None, None), "unknown");
+        assert!(run(estimate(EstimateBasis::EarlierRuns), None).contains("a run before it"));
+    }
+}

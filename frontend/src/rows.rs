@@ -1,0 +1,177 @@
+//! Every run in short, for tables and the command palette: asked for once, and then for what has changed since.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leptos::leptos_dom::helpers::set_interval_with_handle;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use shared::api::{RunRow, RunRows, RunState};
+use shared::problem::Problem;
+use shared::query;
+
+use crate::api;
+use crate::load::Load;
+
+const REFRESH: Duration = Duration::from_secs(2);
+/// Refreshes while nothing runs: others may submit a run.
+const IDLE_TICKS: u32 = 5;
+
+/// A run, and what words are looked for in.
+#[derive(Debug, PartialEq)]
+pub struct Entry {
+    pub run: RunRow,
+    pub words: String,
+}
+
+/// The runs by name.
+pub type Table = BTreeMap<Arc<str>, Arc<Entry>>;
+
+/// The runs that the application knows; one for all pages.
+#[derive(Clone, Copy)]
+pub struct Rows {
+    pub table: RwSignal<Table>,
+    /// Whether they are there at all.
+    pub phase: RwSignal<Load<()>>,
+    /// Why they are not up to date.
+    pub lost: RwSignal<Option<Problem>>,
+    cursor: StoredValue<Option<String>>,
+    asking: StoredValue<bool>,
+}
+
+/// Makes the runs known to every component below. Nothing is asked for yet.
+pub fn provide_rows() {
+    provide_context(Rows {
+        table: RwSignal::new(Table::new()),
+        phase: RwSignal::new(Load::Loading),
+        lost: RwSignal::new(None),
+        cursor: StoredValue::new(None),
+        asking: StoredValue::new(false),
+    });
+}
+
+pub fn use_rows() -> Rows {
+    expect_context()
+}
+
+impl Rows {
+    /// Asks for what has changed.
+    pub fn refresh(self) {
+        if self.asking.get_value() {
+            return;
+        }
+        self.asking.set_value(true);
+        let address = match self.cursor.get_value() {
+            Some(cursor) => format!("api/run-rows?since={cursor}"),
+            None => "api/run-rows".to_owned(),
+        };
+        spawn_local(async move {
+            let answer = api::get::<RunRows>(&address).await;
+            self.asking.set_value(false);
+            match answer {
+                Ok(rows) => {
+                    self.cursor.set_value(Some(rows.cursor.clone()));
+                    if rows.complete || !rows.rows.is_empty() || !rows.deleted.is_empty() {
+                        self.table.update(|table| apply(table, rows));
+                    }
+                    if self.lost.with_untracked(Option::is_some) {
+                        self.lost.set(None);
+                    }
+                    if self.phase.get_untracked() != Load::Ready(()) {
+                        self.phase.set(Load::Ready(()));
+                    }
+                }
+                // What is in sight stays in sight.
+                Err(problem) if self.phase.get_untracked() == Load::Ready(()) => self.lost.set(Some(problem)),
+                Err(problem) => self.phase.set(Load::Failed(problem)),
+            }
+        });
+    }
+
+    /// Asks again and again while the component that calls this is there and somebody looks.
+    pub fn keep_fresh(self) {
+        self.refresh();
+        let ticks = StoredValue::new(0_u32);
+        let tick = move || {
+            ticks.update_value(|ticks| *ticks += 1);
+            let active = || self.table.with_untracked(|table| table.values().any(|entry| !entry.run.state.is_finished()));
+            if !document().hidden() && (ticks.get_value().is_multiple_of(IDLE_TICKS) || active()) {
+                self.refresh();
+            }
+        };
+        if let Ok(timer) = set_interval_with_handle(tick, REFRESH) {
+            on_cleanup(move || timer.clear());
+        }
+    }
+}
+
+/// Takes in an answer of the server.
+fn apply(table: &mut Table, rows: RunRows) {
+    if rows.complete {
+        table.clear();
+    }
+    for id in &rows.deleted {
+        table.remove(id.as_str());
+    }
+    for run in rows.rows {
+        let words = query::words(&run);
+        table.insert(run.id.as_str().into(), Arc::new(Entry { run, words }));
+    }
+}
+
+/// How many runs wait for the same device before each queued one.
+pub fn positions(table: &Table) -> BTreeMap<Arc<str>, u32> {
+    let mut waiting: Vec<(&str, i64, &Arc<str>)> = table
+        .iter()
+        .filter(|(_, entry)| entry.run.state == RunState::Queued)
+        .map(|(id, entry)| (entry.run.device.as_str(), entry.run.place, id))
+        .collect();
+    waiting.sort_unstable();
+    let mut positions = BTreeMap::new();
+    let mut before = ("", 0);
+    for (device, _, id) in waiting {
+        before = if before.0 == device { (device, before.1 + 1) } else { (device, 0) };
+        positions.insert(id.clone(), before.1);
+    }
+    positions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::tests::row;
+
+    fn answer(complete: bool, ids: &[&str], deleted: &[&str]) -> RunRows {
+        RunRows {
+            cursor: String::new(),
+            complete,
+            rows: ids.iter().map(|id| row(id)).collect(),
+            deleted: deleted.iter().map(|id| (*id).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn changes_are_taken_in_and_a_complete_answer_replaces_everything() {
+        let mut table = Table::new();
+        let mut check = |answer, expected: &[&str]| {
+            apply(&mut table, answer);
+            assert_eq!(table.keys().map(|id| &**id).collect::<Vec<_>>(), expected);
+        };
+        check(answer(true, &["b", "a"], &[]), &["a", "b"]);
+        check(answer(false, &["c"], &["a"]), &["b", "c"]);
+        check(answer(false, &["b"], &["b"]), &["b", "c"]);
+        check(answer(true, &["d"], &[]), &["d"]);
+    }
+
+    #[test]
+    fn runs_wait_for_those_of_their_device_only() {
+        let mut table = Table::new();
+        let queued = |id: &str, device: &str, place| RunRow { state: RunState::Queued, device: device.into(), place, ..row(id) };
+        let rows = vec![queued("a", "cpu", 9), queued("b", "cpu", 3), queued("c", "cuda:0", 5), row("done")];
+        apply(&mut table, RunRows { rows, ..answer(true, &[], &[]) });
+        let positions = positions(&table);
+        let found: Vec<(&str, u32)> = positions.iter().map(|(id, before)| (&**id, *before)).collect();
+        assert_eq!(found, [("a", 1), ("b", 0), ("c", 0)]);
+    }
+}
