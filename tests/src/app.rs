@@ -23,7 +23,13 @@ pub struct App {
 
 impl App {
     pub async fn start() -> Result<Self> {
+        Self::start_with(|_| Ok(())).await
+    }
+
+    /// Starts on a data folder that `prepare` has put something into.
+    pub async fn start_with(prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         let data = TempDir::with_prefix("crosslens-test-")?;
+        prepare(data.path())?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let http = reqwest::Client::new();
         let app = App { server: spawn(data.path(), port)?, port, data, http };

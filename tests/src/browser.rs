@@ -129,6 +129,11 @@ impl Browser {
         Ok(input.send_keys(value).await?)
     }
 
+    /// Runs a script in the page and gives what it returns.
+    pub async fn script(&self, script: &str) -> Result<serde_json::Value> {
+        Ok(self.driver.execute(script, Vec::new()).await?.json().clone())
+    }
+
     /// Types into whatever has the focus.
     pub async fn press(&self, keys: impl Into<TypingData>) -> Result<()> {
         Ok(self.driver.active_element().await?.send_keys(keys).await?)

@@ -5,9 +5,11 @@
 
 mod app;
 mod browser;
+mod runs;
 
 pub use app::{App, small_run};
 pub use browser::Browser;
+pub use runs::write_runs;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -6,4 +6,5 @@ mod explore;
 mod kinds;
 mod runs;
 mod share;
+mod table;
 mod trouble;
