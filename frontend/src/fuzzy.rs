@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn whole_words_come_before_beginnings_and_these_before_scattered_letters() {
-        assert_eq!(ranked("data", &["demo at a table", "update", "data sets"]), ["data sets", "update", "demo at a table"]);
+        assert_eq!(ranked("data", &["update area", "demo at a table", "data sets"]), ["data sets", "demo at a table", "update area"]);
         assert_eq!(ranked("rs", &["cursor", "run sweep"]), ["run sweep", "cursor"]);
         assert_eq!(ranked("queue", &["queue of runs and more", "queue"]), ["queue", "queue of runs and more"]);
     }

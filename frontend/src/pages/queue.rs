@@ -51,6 +51,16 @@ pub fn QueuePage() -> impl IntoView {
             Load::Loading | Load::Failed(_) => 0,
         })
     };
+    // Whether anything runs or waits.
+    let phase = Memo::new(move |_| {
+        queue.state.with(|queue| match queue {
+            Load::Loading => Load::Loading,
+            Load::Failed(problem) => Load::Failed(problem.clone()),
+            Load::Ready(queue) => Load::Ready(queue.devices.iter().any(|device| !device.runs.is_empty())),
+        })
+    });
+    let devices =
+        Memo::new(move |_| queue.ready().into_iter().flat_map(|queue| queue.devices).map(|device| device.device).collect::<Vec<_>>());
     let summary = move || format!("{} running, {} waiting", count(RunState::Running), count(RunState::Queued));
     view! {
         <header class="page-header">
@@ -63,10 +73,10 @@ pub fn QueuePage() -> impl IntoView {
         <p class="visually-hidden" role="status">{move || moves.said.get()}</p>
         <WorkerBanner/>
         {move || problem.get().map(|problem| view! { <p class="notice notice-error" role="alert">{problem.detail}</p> })}
-        {move || match queue.state.get() {
+        {move || match phase.get() {
             Load::Loading => view! { <Skeleton placeholder=Placeholder::Rows/> }.into_any(),
             Load::Failed(problem) => view! { <Failure problem retry=move || queue.reload()/> }.into_any(),
-            Load::Ready(Queue { devices }) if devices.iter().all(|device| device.runs.is_empty()) => view! {
+            Load::Ready(false) => view! {
                 <section class="empty">
                     <h2>"Nothing runs and nothing waits"</h2>
                     <p>"Runs of one device start one after the other, in the order of this page. Whatever you start appears here."</p>
@@ -74,11 +84,12 @@ pub fn QueuePage() -> impl IntoView {
                 </section>
             }
             .into_any(),
-            Load::Ready(Queue { devices }) => devices
-                .into_iter()
-                .map(|device| device_panel(device, queue, moves))
-                .collect_view()
-                .into_any(),
+            Load::Ready(true) => view! {
+                <For each=move || devices.get() key=Clone::clone let:device>
+                    <DevicePanel device queue moves/>
+                </For>
+            }
+            .into_any(),
         }}
     }
 }
@@ -93,53 +104,71 @@ struct Moves {
     problem: RwSignal<Option<Problem>>,
 }
 
-/// Drawn anew with every answer.
-fn device_panel(device: DeviceQueue, queue: Fetched<Queue>, moves: Moves) -> impl IntoView {
-    let DeviceQueue { device, name, runs } = device;
-    let heading = format!("queue-{}", device.replace(':', "-"));
-    let label = heading.clone();
-    let missing = name.is_none() && !runs.is_empty();
-    let first_waiting = runs.iter().position(|run| run.run.state == RunState::Queued).unwrap_or(runs.len());
-    let count = runs.len();
-    let all = runs.last().and_then(|run| run.finishes_in_secs).filter(|_| count > 1);
-    let empty = runs.is_empty();
-    let rows = runs
-        .into_iter()
-        .enumerate()
-        .map(|(index, run)| {
-            let ends = Ends { first: index <= first_waiting, last: index + 1 == count, before: index.saturating_sub(first_waiting) };
-            queue_row(run, ends, queue, moves)
-        })
-        .collect_view();
-    view! {
-        <section class="panel queue-device" aria-labelledby=label>
-            <div class="panel-header">
-                <h2 id=heading>{device}" "<span class="muted">{name}</span></h2>
-                {all.map(|seconds| view! { <p class="muted">{format!("All done in about {}", format::duration(seconds))}</p> })}
-            </div>
-            {missing.then(|| view! { <p class="muted">"The worker has not named this device: these runs wait until it does, or fail."</p> })}
-            {if empty {
-                view! { <p class="muted">"Free: the next run for this device starts at once."</p> }.into_any()
-            } else {
-                view! { <ol class="queue-list">{rows}</ol> }.into_any()
-            }}
-        </section>
-    }
-}
-
-/// Where a run stands among those that wait.
-struct Ends {
+/// A run of the queue, and where it stands among those that wait.
+#[derive(Clone, Debug, PartialEq)]
+struct Placed {
+    queued: QueuedRun,
     first: bool,
     last: bool,
     /// Runs that wait before it.
     before: usize,
 }
 
-fn queue_row(queued: QueuedRun, ends: Ends, queue: Fetched<Queue>, moves: Moves) -> impl IntoView {
+fn placed(runs: Vec<QueuedRun>) -> Vec<Placed> {
+    let count = runs.len();
+    let first_waiting = runs.iter().position(|run| run.run.state == RunState::Queued).unwrap_or(count);
+    let place = |(index, queued): (usize, QueuedRun)| Placed {
+        queued,
+        first: index <= first_waiting,
+        last: index + 1 == count,
+        before: index.saturating_sub(first_waiting),
+    };
+    runs.into_iter().enumerate().map(place).collect()
+}
+
+#[component]
+fn DevicePanel(device: String, queue: Fetched<Queue>, moves: Moves) -> impl IntoView {
+    let heading = format!("queue-{}", device.replace(':', "-"));
+    let here = {
+        let device = device.clone();
+        Memo::new(move |_| queue.ready().and_then(|queue| queue.devices.into_iter().find(|known| known.device == device)))
+    };
+    let name = move || here.with(|here: &Option<DeviceQueue>| here.as_ref().and_then(|here| here.name.clone()));
+    let runs = Memo::new(move |_| placed(here.get().map(|here| here.runs).unwrap_or_default()));
+    let ids = Memo::new(move |_| runs.with(|runs| runs.iter().map(|run| run.queued.run.id.clone()).collect::<Vec<_>>()));
+    let all = move || runs.with(|runs| runs.last().filter(|_| runs.len() > 1).and_then(|run| run.queued.finishes_in_secs));
+    let missing = move || name().is_none() && !ids.with(Vec::is_empty);
+    // Its elements belong to the run wherever it goes: a click meant for it reaches no other.
+    let row = move |id: String| {
+        let run = Memo::new(move |former: Option<&Option<Placed>>| {
+            let found = runs.with(|runs| runs.iter().find(|run| run.queued.run.id == id).cloned());
+            found.or_else(|| former.cloned().flatten())
+        });
+        view! { <li class="queue-run">{move || run.get().map(|run| queue_row(run, queue, moves))}</li> }
+    };
+    view! {
+        <section class="panel queue-device" aria-labelledby=heading.clone()>
+            <div class="panel-header">
+                <h2 id=heading>{device}" "<span class="muted">{name}</span></h2>
+                {move || all().map(|seconds| view! { <p class="muted">{format!("All done in about {}", format::duration(seconds))}</p> })}
+            </div>
+            {move || missing().then(|| view! { <p class="muted">"The worker has not named this device: these runs wait until it does, or fail."</p> })}
+            <Show
+                when=move || !ids.with(Vec::is_empty)
+                fallback=|| view! { <p class="muted">"Free: the next run for this device starts at once."</p> }
+            >
+                <ol class="queue-list"><For each=move || ids.get() key=Clone::clone children=row/></ol>
+            </Show>
+        </section>
+    }
+}
+
+fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoView {
+    let Placed { queued, first, last, before } = placed;
     let finishes = finishes(&queued);
     let QueuedRun { run, estimate, .. } = queued;
     let waits = run.state == RunState::Queued;
-    let standing = Standing::of_row(&run, u32::try_from(ends.before).ok());
+    let standing = Standing::of_row(&run, u32::try_from(before).ok());
     let takes = takes(estimate.as_ref());
     let (id, title, canceling) = (run.id.clone(), run.title.clone(), run.canceling);
     let cancel = {
@@ -180,13 +209,12 @@ fn queue_row(queued: QueuedRun, ends: Ends, queue: Fetched<Queue>, moves: Moves)
     };
     let movers = waits.then(|| {
         view! {
-            {mover("⤒", "Move to the front", QueuePlace::Front, ends.first)}
-            {mover("↑", "Move up", QueuePlace::Up, ends.first)}
-            {mover("↓", "Move down", QueuePlace::Down, ends.last)}
+            {mover("⤒", "Move to the front", QueuePlace::Front, first)}
+            {mover("↑", "Move up", QueuePlace::Up, first)}
+            {mover("↓", "Move down", QueuePlace::Down, last)}
         }
     });
     view! {
-        <li class="queue-run">
             <div class="queue-name">
                 <a class="run-title" href=place::href(&place::run(&id))>{title.clone()}</a>
                 <span class="run-id">{id.clone()}</span>
@@ -202,7 +230,6 @@ fn queue_row(queued: QueuedRun, ends: Ends, queue: Fetched<Queue>, moves: Moves)
                     {if canceling { "Canceling …" } else { "Cancel" }}
                 </button>
             </div>
-        </li>
     }
 }
 

@@ -153,7 +153,7 @@ async fn queued_runs_are_moved_and_start_in_their_new_order() {
 async fn the_queue_says_when_runs_finish_where_earlier_ones_tell() {
     let server = TestServer::start().await;
     let running = server.submit("hung").await;
-    server.until_running(&running.id).await;
+    server.until(&running.id, |run| run.summary.seconds_left.is_some()).await;
     let waiting = server.submit("done").await;
     let queue: Queue = server.get("/api/queue").await.json();
     let [device] = queue.devices.as_slice() else { panic!("{queue:?}") };

@@ -111,14 +111,19 @@ async fn waiting_runs_are_put_in_another_order() -> Result<()> {
     browser.goto(&app.url("/queue")).await?;
     browser.sees("1 running, 3 waiting").await?;
     browser.sees("unknown: nothing like it has run here yet").await?;
+    let order = async |expected: [&str; 3]| {
+        until(&format!("the order is {expected:?}"), async || {
+            let text = browser.text().await?;
+            let waiting: Vec<&str> = text.lines().filter(|line| expected.contains(line)).collect();
+            Ok((waiting == expected).then_some(()))
+        })
+        .await
+    };
+    order(["First", "Second", "Third"]).await?;
     browser.click("Move to the front: Third").await?;
+    order(["Third", "First", "Second"]).await?;
     browser.click("Move down: First").await?;
-    until("the page has the new order", async || {
-        let text = browser.text().await?;
-        let place = |name: &str| text.find(&format!("{name}\n"));
-        Ok((place("Third") < place("Second") && place("Second") < place("First")).then_some(()))
-    })
-    .await?;
+    order(["Third", "Second", "First"]).await?;
     assert_eq!(app.run(&third.id).await?.queue_position, Some(0));
     browser.click("Cancel: Third").await?;
     browser.sees("1 running, 2 waiting").await?;
