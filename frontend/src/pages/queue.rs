@@ -129,6 +129,7 @@ fn placed(runs: Vec<QueuedRun>) -> Vec<Placed> {
 #[component]
 fn DevicePanel(device: String, queue: Fetched<Queue>, moves: Moves) -> impl IntoView {
     let heading = format!("queue-{}", device.replace(':', "-"));
+    let label = heading.clone();
     let here = {
         let device = device.clone();
         Memo::new(move |_| queue.ready().and_then(|queue| queue.devices.into_iter().find(|known| known.device == device)))
@@ -147,7 +148,7 @@ fn DevicePanel(device: String, queue: Fetched<Queue>, moves: Moves) -> impl Into
         view! { <li class="queue-run">{move || run.get().map(|run| queue_row(run, queue, moves))}</li> }
     };
     view! {
-        <section class="panel queue-device" aria-labelledby=heading.clone()>
+        <section class="panel queue-device" aria-labelledby=label>
             <div class="panel-header">
                 <h2 id=heading>{device}" "<span class="muted">{name}</span></h2>
                 {move || all().map(|seconds| view! { <p class="muted">{format!("All done in about {}", format::duration(seconds))}</p> })}
