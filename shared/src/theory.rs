@@ -28,6 +28,7 @@ pub struct Model {
 
 /// What is learnt: w₁ of the class-specific features and w₂ of the cross-class ones.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Weights {
     pub specific: f64,
     pub cross: f64,
@@ -41,6 +42,24 @@ pub enum Loss {
     Surrogate,
     /// Cross-entropy on the images that raise plain cross-entropy most; `label_smoothing` in `[0, 1)` is spread over the three labels.
     CrossEntropy { label_smoothing: f64 },
+}
+
+/// A model and the loss that it is trained with: what the theory page shows, and what its address and its figures carry.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Question {
+    pub model: Model,
+    pub loss: Loss,
+}
+
+/// The answer at one radius.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Answer {
+    pub eps: f64,
+    /// In closed form, for the surrogate.
+    pub theorem: Weights,
+    /// Of the loss asked about.
+    pub simulated: Weights,
 }
 
 /// Standard normal draws for x_Ei, x_Cj and x_Ck of each sample; the same draws serve for every parameter, so that curves are smooth.
@@ -61,6 +80,97 @@ impl Samples {
         // Box and Muller 1958; 1 − u keeps the logarithm finite.
         let mut normal = move || (-2.0 * (1.0 - uniform()).ln()).sqrt() * (TAU * uniform()).cos();
         Samples((0..count).map(|_| [normal(), normal(), normal()]).collect())
+    }
+}
+
+impl Default for Question {
+    /// Shows the threshold in the middle of the axis and cross-class features still in use.
+    fn default() -> Self {
+        Question { model: Model { mean: 1.0, deviation: 0.6, eps: 0.15, weight_decay: 0.5 }, loss: Loss::Surrogate }
+    }
+}
+
+impl Question {
+    /// The names of its parameters in an address.
+    pub const PARAMETERS: [&str; 6] = ["mean", "deviation", "eps", "weight_decay", "loss", "label_smoothing"];
+    /// Beyond, the chart shows nothing but rounding.
+    pub const LARGEST: f64 = 100.0;
+    /// Radii in a course.
+    const RADII: u32 = 21;
+
+    /// Reads it off query parameters; those that are not there have their default.
+    pub fn from_parameters<'a>(mut get: impl FnMut(&str) -> Option<&'a str>) -> Result<Self, FieldError> {
+        let Question { model, .. } = Question::default();
+        let mut number = |name: &str, default: f64| {
+            let Some(text) = get(name) else { return Ok(default) };
+            let wrong = || FieldError::new(name, format!("`{text}` is not a number up to {}", Self::LARGEST));
+            text.parse().ok().filter(|value: &f64| *value <= Self::LARGEST).ok_or_else(wrong)
+        };
+        let model = Model {
+            mean: number("mean", model.mean)?,
+            deviation: number("deviation", model.deviation)?,
+            eps: number("eps", model.eps)?,
+            weight_decay: number("weight_decay", model.weight_decay)?,
+        };
+        if let Some(error) = model.validate().into_iter().next() {
+            return Err(error);
+        }
+        let label_smoothing = number("label_smoothing", 0.0)?;
+        if !(0.0..1.0).contains(&label_smoothing) {
+            return Err(FieldError::new("label_smoothing", format!("{label_smoothing} is not from 0 to below 1")));
+        }
+        let loss = match get("loss") {
+            None | Some("surrogate") => Loss::Surrogate,
+            Some("cross_entropy") => Loss::CrossEntropy { label_smoothing },
+            Some(other) => return Err(FieldError::new("loss", format!("`{other}` is not a loss; known: surrogate, cross_entropy"))),
+        };
+        Ok(Question { model, loss })
+    }
+
+    /// Where the page that shows it is: `/theory`, with what differs from the default.
+    pub fn address(&self) -> String {
+        let Question { model: Model { mean, deviation, eps, weight_decay }, loss } = *self;
+        let default = Question::default().model;
+        let number = |value: f64, default: f64| (value != default).then(|| value.to_string());
+        let (loss, smoothing) = match loss {
+            Loss::Surrogate => (None, None),
+            Loss::CrossEntropy { label_smoothing } => (Some("cross_entropy".to_owned()), number(label_smoothing, 0.0)),
+        };
+        let values = [
+            number(mean, default.mean),
+            number(deviation, default.deviation),
+            number(eps, default.eps),
+            number(weight_decay, default.weight_decay),
+            loss,
+            smoothing,
+        ];
+        let pairs = Self::PARAMETERS.into_iter().zip(values).filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+        let query: Vec<String> = pairs.collect();
+        if query.is_empty() { "/theory".to_owned() } else { format!("/theory?{}", query.join("&")) }
+    }
+
+    /// The end of the axis of radii: a quarter beyond μ/2, or the radius asked about where that is larger.
+    pub fn largest_radius(&self) -> f64 {
+        (1.25 * self.model.specific_limit()).max(self.model.eps)
+    }
+
+    /// The answers over the axis of radii, from 0 to its end. The same draws serve for all, so that curves are smooth.
+    pub fn course(&self, samples: &Samples) -> Vec<Answer> {
+        let end = self.largest_radius();
+        let mut former = Weights { specific: 0.0, cross: 0.0 };
+        (0..Self::RADII)
+            .map(|step| {
+                let model = Model { eps: end * f64::from(step) / f64::from(Self::RADII - 1), ..self.model };
+                former = model.simulate_from(self.loss, samples, former);
+                Answer { eps: model.eps, theorem: model.closed_form(), simulated: former }
+            })
+            .collect()
+    }
+
+    /// The answer at the radius asked about.
+    pub fn answer(&self, samples: &Samples) -> Answer {
+        let Question { model, loss } = self;
+        Answer { eps: model.eps, theorem: model.closed_form(), simulated: model.simulate(*loss, samples) }
     }
 }
 
@@ -113,9 +223,14 @@ impl Model {
 
     /// The weights that minimize a loss on samples of the model, found by projected Newton steps: both losses are convex in the weights.
     pub fn simulate(&self, loss: Loss, samples: &Samples) -> Weights {
+        self.simulate_from(loss, samples, Weights { specific: 0.0, cross: 0.0 })
+    }
+
+    /// The same, found sooner from weights that are near.
+    fn simulate_from(&self, loss: Loss, samples: &Samples, start: Weights) -> Weights {
         match loss {
             Loss::Surrogate => self.minimize_surrogate(samples),
-            Loss::CrossEntropy { label_smoothing } => self.minimize_cross_entropy(label_smoothing, samples),
+            Loss::CrossEntropy { label_smoothing } => self.minimize_cross_entropy(label_smoothing, samples, start),
         }
     }
 
@@ -133,31 +248,31 @@ impl Model {
         Weights { specific: (specific / self.weight_decay).max(0.0), cross: (cross / self.weight_decay).max(0.0) }
     }
 
-    fn minimize_cross_entropy(&self, label_smoothing: f64, samples: &Samples) -> Weights {
+    fn minimize_cross_entropy(&self, label_smoothing: f64, samples: &Samples, start: Weights) -> Weights {
         const STEPS: usize = 100;
-        const PRECISION: f64 = 1e-10;
+        const SMALL_STEP: f64 = 1e-5;
+        const SHORTEST: f64 = 1e-10;
         let features: Vec<[f64; 3]> = samples.0.iter().map(|draws| draws.map(|draw| self.feature(draw))).collect();
-        let mut weights = [0.0, 0.0];
-        let mut value = self.cross_entropy(label_smoothing, &features, weights).value;
+        let mut weights = [start.specific, start.cross];
+        let mut terms = self.cross_entropy(label_smoothing, &features, weights);
         for _ in 0..STEPS {
-            let Terms { gradient, curvature, .. } = self.cross_entropy(label_smoothing, &features, weights);
             // A weight at 0 that would become negative stays there, and the other moves by itself.
-            let free = [0, 1].map(|axis| weights[axis] > 0.0 || gradient[axis] < 0.0);
-            let step = newton_step(gradient, curvature, free);
+            let free = [0, 1].map(|axis| weights[axis] > 0.0 || terms.gradient[axis] < 0.0);
+            let step = newton_step(terms.gradient, terms.curvature, free);
+            let moved = |length: f64| [0, 1].map(|axis: usize| (weights[axis] - length * step[axis]).max(0.0));
+            // The error of a Newton step is of the order of the step's square: after one this small there is none to see.
+            if step.iter().all(|change| change.abs() < SMALL_STEP) {
+                weights = moved(1.0);
+                break;
+            }
             let mut length = 1.0;
-            let moved = loop {
-                let candidate = [0, 1].map(|axis: usize| (weights[axis] - length * step[axis]).max(0.0));
-                let reached = self.cross_entropy(label_smoothing, &features, candidate).value;
-                if reached <= value || length < PRECISION {
-                    break (candidate, reached);
+            (weights, terms) = loop {
+                let reached = self.cross_entropy(label_smoothing, &features, moved(length));
+                if reached.value <= terms.value || length < SHORTEST {
+                    break (moved(length), reached);
                 }
                 length /= 2.0;
             };
-            let change = (0..2).map(|axis| (moved.0[axis] - weights[axis]).abs()).fold(0.0, f64::max);
-            (weights, value) = moved;
-            if change < PRECISION {
-                break;
-            }
         }
         Weights { specific: weights[0], cross: weights[1] }
     }
@@ -319,6 +434,56 @@ mod tests {
         let mean = all.iter().sum::<f64>() / all.len() as f64;
         let variance = all.iter().map(|value| value * value).sum::<f64>() / all.len() as f64;
         assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.03, "{mean} {variance}");
+    }
+
+    #[test]
+    fn a_course_is_the_simulation_at_each_radius() {
+        let samples = Samples::draw(1, 1_000);
+        for loss in [Loss::Surrogate, Loss::CrossEntropy { label_smoothing: 0.1 }] {
+            let question = Question { model: MODEL, loss };
+            let course = question.course(&samples);
+            assert_eq!((course.len(), course[0].eps, course[20].eps), (21, 0.0, 0.625));
+            for answer in course {
+                let alone = Question { model: at(answer.eps), loss }.answer(&samples);
+                let (found, expected) = (answer.simulated, alone.simulated);
+                // Both stop within the precision of the last step.
+                let far = (found.specific - expected.specific).abs().max((found.cross - expected.cross).abs());
+                assert!(far < 1e-8 && answer.theorem == alone.theorem, "{}: {found:?} {expected:?}", answer.eps);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check_address(address: &str) -> Question {
+        let query = address.split_once('?').map_or("", |(_, query)| query);
+        let get = |name: &str| query.split('&').filter_map(|pair| pair.split_once('=')).find(|pair| pair.0 == name).map(|pair| pair.1);
+        Question::from_parameters(get).unwrap_or_else(|error| panic!("{address}: {error:?}"))
+    }
+
+    #[test]
+    fn questions_read_back_what_they_write() {
+        for address in
+            ["/theory", "/theory?eps=0", "/theory?mean=2&deviation=0.25&eps=0.4&weight_decay=1&loss=cross_entropy&label_smoothing=0.1"]
+        {
+            assert_eq!(check_address(address).address(), address);
+        }
+        assert_eq!(check_address("/theory"), Question::default());
+    }
+
+    #[test]
+    fn what_is_no_question_is_named() {
+        for (name, value) in [
+            ("mean", "0"),
+            ("deviation", "-1"),
+            ("eps", "NaN"),
+            ("eps", "-0.1"),
+            ("weight_decay", "1e9"),
+            ("loss", "hinge"),
+            ("label_smoothing", "1"),
+        ] {
+            let error = Question::from_parameters(|asked| (asked == name).then_some(value)).unwrap_err();
+            assert!(error.field == name && error.message.contains(value), "{error:?}");
+        }
     }
 
     #[test]

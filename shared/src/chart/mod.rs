@@ -16,6 +16,7 @@ mod scale;
 #[cfg(feature = "svg")]
 mod svg;
 pub mod sweep;
+pub mod theory;
 
 use plotters::backend::DrawingBackend;
 use plotters::coord::Shift;
