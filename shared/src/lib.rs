@@ -15,6 +15,7 @@ pub mod matrix;
 pub mod preset;
 pub mod problem;
 pub mod query;
+pub mod provenance;
 pub mod record;
 pub mod sweep;
 pub mod theory;
