@@ -16,29 +16,6 @@ pub struct Row {
     pub values: String,
 }
 
-/// Fields that are worth a sweep, with what they are called.
-pub const FIELDS: [(&str, &str); 14] = [
-    ("seed", "Seed"),
-    ("attack.eps", "Radius eps"),
-    ("attack.norm", "Norm"),
-    ("attack.steps", "Steps of the attack"),
-    ("training.method", "Method"),
-    ("training.epochs", "Epochs"),
-    ("training.learning_rate", "Learning rate"),
-    ("training.weight_decay", "Weight decay"),
-    ("training.batch_size", "Batch size"),
-    ("training.label_smoothing", "Label smoothing"),
-    ("training.trades_beta", "TRADES β"),
-    ("data.label_noise", "Label noise"),
-    ("data.train_samples", "Training images"),
-    ("model.width", "Width"),
-];
-
-/// What a field is called; its path where it has no name here.
-pub fn field_name(field: &str) -> &str {
-    FIELDS.iter().find(|(path, _)| *path == field).map_or(field, |(_, name)| name)
-}
-
 /// A preset's axis as it would be typed. Small forms take every other value.
 pub fn row(axis: &SweepAxis, small: bool) -> Row {
     let values = axis.values.iter().step_by(if small { 2 } else { 1 });

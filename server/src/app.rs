@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 
 use crate::auth;
 use crate::problem::ApiError;
-use crate::routes::{attributions, checkpoints, comparisons, datasets, meta, pages, pairs, queue, runs, shares, sweeps, system};
+use crate::routes::{attributions, checkpoints, comparisons, datasets, meta, pages, pairs, queue, runs, shares, sweeps, system, theory};
 use crate::state::AppState;
 
 const BODY_LIMIT_BYTES: usize = 1 << 20;
@@ -43,6 +43,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wa
         (name = "runs", description = "Submitting, following and ending runs"),
         (name = "checkpoints", description = "Weights that runs have kept"),
         (name = "attributions", description = "Class-wise attribution matrices, alone and against each other"),
+        (name = "theory", description = "The three-class model of the paper"),
         (name = "shares", description = "Views under unguessable, revocable links")
     )
 )]
@@ -72,9 +73,12 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(runs::get_metrics_tfevents))
         .routes(routes!(sweeps::list_sweeps, sweeps::create_sweep))
         .routes(routes!(sweeps::get_sweep))
+        .routes(routes!(sweeps::get_sweep_chart))
+        .routes(routes!(theory::get_theory))
         .merge(OpenApiRouter::new().routes(routes!(checkpoints::import_checkpoint)).layer(DefaultBodyLimit::max(UPLOAD_LIMIT_BYTES)))
         .routes(routes!(runs::get_metrics))
         .routes(routes!(runs::get_metrics_csv))
+        .routes(routes!(runs::get_curves))
         .routes(routes!(runs::stream_events))
         .routes(routes!(runs::get_log))
         .routes(routes!(checkpoints::list_checkpoints))

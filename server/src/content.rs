@@ -1,8 +1,13 @@
 //! What runs, attributions and comparisons hold, put together from the database and the run directories.
 
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
 use shared::api::{Attribution, AttributionSummary, CheckpointInfo, Comparison, Run, SharedContent};
-use shared::config::{Inputs, RunConfig};
+use shared::config::{Inputs, RunConfig, RunKind};
 use shared::format;
+use shared::provenance::{APPLICATION, CheckpointHash, Page, Provenance};
 use shared::record::{Epoch, Metrics};
 use shared::view::{AttributionId, CheckpointId, View};
 
@@ -92,22 +97,88 @@ pub async fn comparison(state: &AppState, a: &AttributionId, b: &AttributionId) 
     Ok(Comparison { delta_cas: b.file.cas - a.file.cas, difference, changes, a, b })
 }
 
-/// What a view shows, fit for whoever has its link.
-pub async fn shared_content(state: &AppState, view: &View) -> Result<SharedContent, ApiError> {
-    Ok(match view {
-        View::Run { .. } => {
-            let ids = RunId::of_view(view);
-            let [id] = ids.as_slice() else { return Err(ApiError::internal("a view of a run names one run")) };
-            let mut run = run(state, id).await?;
-            // A reader of a link need not know the folders of the server.
-            hide_folders(&mut run.config);
-            // Notes are written to oneself.
-            run.notes.clear();
-            SharedContent::Run { run: Box::new(run), metrics: Box::new(state.dirs.of(id).metrics().await?) }
+/// What a view shows, fit for whoever has its link: its subject, and what other routes answer to its page.
+pub async fn shared(state: &AppState, view: &View) -> Result<(SharedContent, BTreeMap<String, Value>), ApiError> {
+    let mut answers = BTreeMap::new();
+    let content = match view {
+        View::Run { epoch, inputs, .. } => {
+            let id = RunId::of_run_view(view).ok_or_else(|| ApiError::internal("a view of a run names one"))?;
+            let (run, metrics) = (shown_run(state, &id).await?, state.dirs.of(&id).metrics().await?);
+            for id in matrices_of(&run, &metrics, *epoch, *inputs) {
+                answers.insert(format!("api/attributions/{id}"), json(&attribution(state, &id).await?)?);
+            }
+            if let Some(name) = result_name(run.config.kind())
+                && let Some(result) = state.dirs.of(&id).result(name).await?
+            {
+                answers.insert(format!("api/runs/{id}/{name}"), serde_json::from_slice(&result).map_err(ApiError::internal)?);
+            }
+            SharedContent::Run { run: Box::new(run), metrics: Box::new(metrics) }
         }
         View::Attribution { id, .. } => SharedContent::Attribution { attribution: Box::new(attribution(state, id).await?) },
-        View::Compare { ids, .. } => SharedContent::Compare { comparison: Box::new(comparison(state, &ids[0], &ids[1]).await?) },
-    })
+        View::Compare { ids, .. } => {
+            for id in RunId::of_view(view) {
+                answers.insert(format!("api/runs/{id}"), json(&shown_run(state, &id).await?)?);
+                answers.insert(format!("api/runs/{id}/metrics"), json(&state.dirs.of(&id).metrics().await?)?);
+            }
+            SharedContent::Compare { comparison: Box::new(comparison(state, &ids[0], &ids[1]).await?) }
+        }
+    };
+    if let Some(baseline) = &view.lens().baseline {
+        answers.insert(format!("api/attributions/{baseline}"), json(&attribution(state, baseline).await?)?);
+    }
+    Ok((content, answers))
+}
+
+fn json(value: &impl Serialize) -> Result<Value, ApiError> {
+    serde_json::to_value(value).map_err(ApiError::internal)
+}
+
+/// A run as others may see it: a reader of a link or of a figure need not know the folders of the server.
+pub async fn shown_run(state: &AppState, id: &RunId) -> Result<Run, ApiError> {
+    let mut run = run(state, id).await?;
+    hide_folders(&mut run.config);
+    // Notes are written to oneself.
+    run.notes.clear();
+    Ok(run)
+}
+
+/// The matrices that the page of a run shows: that of the epoch, which is the best unless the view says otherwise; or all that it has
+/// measured where it is there to measure them.
+fn matrices_of(run: &Run, metrics: &Metrics, epoch: Option<u32>, inputs: Inputs) -> Vec<AttributionId> {
+    let id = |epoch: u32, inputs: Inputs| AttributionId { run: run.id.clone(), epoch, inputs };
+    if run.config.kind() == RunKind::Attribute {
+        return metrics.attributions.iter().map(|entry| id(entry.epoch, entry.inputs)).collect();
+    }
+    let kept = |epoch: &u32| metrics.cas(*epoch, inputs).is_some();
+    let last = metrics.attributions.iter().rfind(|entry| entry.inputs == inputs).map(|entry| entry.epoch);
+    let epoch = epoch.filter(kept).or_else(|| metrics.best().map(|best| best.epoch).filter(kept)).or(last);
+    epoch.map(|epoch| id(epoch, inputs)).into_iter().collect()
+}
+
+/// The file that a run of a kind ends with, and its route.
+fn result_name(kind: RunKind) -> Option<&'static str> {
+    match kind {
+        RunKind::Evaluate => Some("evaluation"),
+        RunKind::Saliency => Some("saliency"),
+        RunKind::Pair => Some("pair"),
+        RunKind::Train | RunKind::Attribute | RunKind::Import => None,
+    }
+}
+
+/// What a figure of a page was drawn from.
+pub async fn provenance(state: &AppState, view: Page, attributions: &[Attribution], runs: &[RunId]) -> Result<Provenance, ApiError> {
+    let mut checkpoints: Vec<CheckpointHash> = Vec::new();
+    for Attribution { run, file, .. } in attributions {
+        let checkpoint = CheckpointHash { id: file.checkpoint_name(run), sha256: file.checkpoint_sha256.clone() };
+        if !checkpoint.sha256.is_empty() && !checkpoints.contains(&checkpoint) {
+            checkpoints.push(checkpoint);
+        }
+    }
+    let mut configs = BTreeMap::new();
+    for id in runs {
+        configs.insert(id.to_string(), shown_run(state, id).await?.config.to_json());
+    }
+    Ok(Provenance { application: APPLICATION.to_owned(), view, checkpoints, configs })
 }
 
 fn hide_folders(config: &mut RunConfig) {

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use shared::api::{Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share};
+use shared::api::{NewShare, Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share};
 use shared::config::{RunConfig, RunKind};
 use shared::record::Metrics;
 use sqlx::migrate::Migrator;
@@ -115,9 +115,15 @@ struct ActiveRow {
 struct ShareRow {
     token: String,
     title: String,
+    note: String,
     view: String,
     created_at: String,
+    expires_at: Option<String>,
+    expired: bool,
 }
+
+/// How long a link that has expired is kept, to say so to whoever opens it.
+const EXPIRED_KEPT_DAYS: i64 = 30;
 
 const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, canceling, tags, notes, summary, device, \
      coalesce(place, seq) AS place, \
@@ -412,42 +418,52 @@ impl Db {
         transaction.commit().await
     }
 
-    pub async fn insert_share(&self, title: &str, view: &str, runs: &[RunId]) -> sqlx::Result<Share> {
-        let row =
-            ShareRow { token: ShareToken::random().as_str().to_owned(), title: title.to_owned(), view: view.to_owned(), created_at: now() };
+    /// Makes a share of a view that shows `runs`.
+    pub async fn insert_share(&self, new: &NewShare, runs: &[RunId]) -> sqlx::Result<Share> {
+        let NewShare { view, title, note, expires_in_days } = new;
+        let (token, made) = (ShareToken::random(), Timestamp::now());
+        let end = expires_in_days.map(|days| at(made + SignedDuration::from_hours(24 * i64::from(days))));
         let mut transaction = self.pool.begin().await?;
-        sqlx::query("INSERT INTO shares (token, title, view, created_at) VALUES (?, ?, ?, ?)")
-            .bind(&row.token)
-            .bind(&row.title)
-            .bind(&row.view)
-            .bind(&row.created_at)
+        sqlx::query("INSERT INTO shares (token, title, note, view, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)")
+            .bind(token.as_str())
+            .bind(title)
+            .bind(note)
+            .bind(view)
+            .bind(at(made))
+            .bind(end)
             .execute(&mut *transaction)
             .await?;
         for run in runs {
             sqlx::query("INSERT INTO share_runs (token, run) VALUES (?, ?)")
-                .bind(&row.token)
+                .bind(token.as_str())
                 .bind(run.as_str())
                 .execute(&mut *transaction)
                 .await?;
         }
         transaction.commit().await?;
-        Ok(row.into_share())
+        self.share(&token).await?.ok_or(sqlx::Error::RowNotFound)
     }
 
     pub async fn share(&self, token: &ShareToken) -> sqlx::Result<Option<Share>> {
-        let row: Option<ShareRow> = sqlx::query_as("SELECT token, title, view, created_at FROM shares WHERE token = ?")
-            .bind(token.as_str())
-            .fetch_optional(&self.pool)
-            .await?;
+        let mut query = select_share();
+        query.push(" WHERE token = ").push_bind(token.as_str());
+        let row: Option<ShareRow> = query.build_query_as().fetch_optional(&self.pool).await?;
         Ok(row.map(ShareRow::into_share))
     }
 
     /// Every share, the newest first.
     pub async fn shares(&self) -> sqlx::Result<Vec<Share>> {
-        let rows: Vec<ShareRow> = sqlx::query_as("SELECT token, title, view, created_at FROM shares ORDER BY created_at DESC, token")
-            .fetch_all(&self.pool)
-            .await?;
+        let mut query = select_share();
+        query.push(" ORDER BY created_at DESC, token");
+        let rows: Vec<ShareRow> = query.build_query_as().fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(ShareRow::into_share).collect())
+    }
+
+    /// Forgets the shares that expired long ago.
+    pub async fn sweep_shares(&self) -> sqlx::Result<()> {
+        let long_ago = Timestamp::now() - SignedDuration::from_hours(24 * EXPIRED_KEPT_DAYS);
+        sqlx::query("DELETE FROM shares WHERE expires_at <= ?").bind(at(long_ago)).execute(&self.pool).await?;
+        Ok(())
     }
 
     pub async fn count_shares(&self) -> sqlx::Result<u32> {
@@ -459,6 +475,13 @@ impl Db {
         let deleted = sqlx::query("DELETE FROM shares WHERE token = ?").bind(token.as_str()).execute(&self.pool).await?;
         Ok(deleted.rows_affected() > 0)
     }
+}
+
+/// Begins a query for shares as they are now.
+fn select_share() -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new("SELECT token, title, note, view, created_at, expires_at, coalesce(expires_at <= ");
+    query.push_bind(now()).push(", false) AS expired FROM shares");
+    query
 }
 
 fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter) {
@@ -525,6 +548,7 @@ impl ActiveRow {
 
 impl ShareRow {
     fn into_share(self) -> Share {
-        Share { path: format!("s/{}", self.token), token: self.token, title: self.title, view: self.view, created_at: self.created_at }
+        let ShareRow { token, title, note, view, created_at, expires_at, expired } = self;
+        Share { path: format!("s/{token}"), token, title, note, view, created_at, expires_at, expired }
     }
 }

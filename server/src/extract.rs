@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use shared::dataset::Dataset;
 use shared::problem::FieldError;
-use shared::view::{AttributionId, CheckpointId, Lens, ViewError};
+use shared::view::{AttributionId, CheckpointId};
 
 use crate::id::{DatasetId, RunId, ShareToken};
 use crate::problem::{ApiError, Kind};
@@ -53,7 +53,7 @@ impl Named for DatasetId {
 
 impl Named for ShareToken {
     fn not_found(_: &str) -> ApiError {
-        let detail = "this link does not lead anywhere: it was revoked, or the run it showed was deleted";
+        let detail = "this link does not lead anywhere: it was revoked, it expired long ago, or the run it showed was deleted";
         ApiError::on_field(Kind::ShareNotFound, "token", detail)
     }
 }
@@ -75,15 +75,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let query = parts.uri.query().unwrap_or_default();
-        let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-        serde_path_to_error::deserialize(pairs).map(Query).map_err(|error| {
-            let path = error.path().to_string();
-            let message = error.into_inner().to_string();
-            let field = named_field(&message).unwrap_or(&path).to_owned();
-            ApiError::on_fields(Kind::InvalidQuery, vec![FieldError::new(field, message)])
-        })
+        read_query(parts.uri.query().unwrap_or_default()).map(Query)
     }
+}
+
+/// Reads a query as a struct.
+pub fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
+    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let path = error.path().to_string();
+        let message = error.into_inner().to_string();
+        let field = named_field(&message).unwrap_or(&path).to_owned();
+        ApiError::on_fields(Kind::InvalidQuery, vec![FieldError::new(field, message)])
+    })
 }
 
 /// serde names a missing, unknown or repeated field in its message only.
@@ -128,21 +132,4 @@ fn unreadable_body(rejection: BytesRejection) -> ApiError {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(Kind::BodyTooLarge, "the body is larger than 1 MiB"),
         _ => ApiError::new(Kind::InvalidJson, format!("the body could not be read: {}", rejection.body_text())),
     }
-}
-
-/// Reads the lens of a figure from query parameters that were parsed as texts.
-pub fn lens(order: Option<&str>, scale: Option<&str>, cell: Option<&str>) -> Result<Lens, ApiError> {
-    let get = |name: &str| match name {
-        "order" => order,
-        "scale" => scale,
-        "cell" => cell,
-        _ => None,
-    };
-    Lens::from_parameters(get).map_err(|error| {
-        let field = match &error {
-            ViewError::Parameter { name, .. } => name,
-            ViewError::Attribution(_) | ViewError::Checkpoint(_) | ViewError::CheckpointRef(_) | ViewError::Page(_) => "",
-        };
-        ApiError::on_field(Kind::InvalidQuery, field, error.to_string())
-    })
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use shared::api::NewSweep;
+use shared::api::{NewSweep, Run};
 use shared::config::{Method, RunConfig};
 use shared::dataset::Dataset;
 use shared::view::{AttributionId, CheckpointId, View, is_run_id};
@@ -54,6 +54,19 @@ impl RunId {
         runs.sort();
         runs.dedup();
         runs
+    }
+
+    /// Runs hold checked names.
+    pub fn of_run(run: &Run) -> Self {
+        RunId(run.id.clone())
+    }
+
+    /// The run that a view is of, where it is of one.
+    pub fn of_run_view(view: &View) -> Option<Self> {
+        match view {
+            View::Run { run, .. } => Some(RunId(run.clone())),
+            View::Attribution { .. } | View::Compare { .. } => None,
+        }
     }
 
     pub fn as_str(&self) -> &str {

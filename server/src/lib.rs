@@ -13,6 +13,7 @@ mod extract;
 mod figures;
 mod id;
 mod ingest;
+mod pgfplots;
 mod problem;
 mod routes;
 mod rundir;

@@ -20,6 +20,8 @@ pub enum Kind {
     ResultNotFound,
     SweepNotFound,
     ShareNotFound,
+    /// A link that worked until a time that is past.
+    ShareExpired,
     InvalidQuery,
     InvalidJson,
     UnsupportedMediaType,
@@ -65,6 +67,7 @@ impl Kind {
             Kind::ResultNotFound => ("result-not-found", StatusCode::NOT_FOUND),
             Kind::SweepNotFound => ("sweep-not-found", StatusCode::NOT_FOUND),
             Kind::ShareNotFound => ("share-not-found", StatusCode::NOT_FOUND),
+            Kind::ShareExpired => ("share-expired", StatusCode::GONE),
             Kind::InvalidQuery => ("invalid-query", StatusCode::BAD_REQUEST),
             Kind::InvalidJson => ("invalid-json", StatusCode::BAD_REQUEST),
             Kind::UnsupportedMediaType => ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE),

@@ -162,6 +162,15 @@ impl RunDir {
         Ok(Some(serde_json::from_slice(&bytes)?))
     }
 
+    /// A JSON file that the worker writes whole at its end, `evaluation` or `saliency`; none when it does not exist.
+    pub async fn result(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        match tokio::fs::read(self.path.join(format!("{name}.json"))).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The last lines of the log, at most a megabyte of them; empty while there is none.
     pub async fn log_tail(&self, lines: usize) -> io::Result<String> {
         let path = self.log();

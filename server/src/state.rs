@@ -69,6 +69,7 @@ impl AppState {
         let lock = lock(data)?;
         let dirs = RunDirs::create(data.join("runs")).with_context(|| format!("cannot use {}/runs", data.display()))?;
         let db = Db::open(&data.join("crosslens.db")).await?;
+        db.sweep_shares().await.context("cannot forget the share links that expired long ago")?;
 
         let datasets = Datasets::open(&settings.datasets_dir, data.join("datasets.json"), settings.datasets_mirror.clone());
         let datasets = datasets.with_context(|| format!("cannot use {}", settings.datasets_dir.display()))?;

@@ -75,13 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let course = Course { cells: (1..=12).map(|step| cell(5 * step)).collect(), marks: vec![(15, "baseline"), (60, "this")], theme };
         draw(&format!("course-{suffix}"), 420, 210, &course)?;
 
-        let share = |view: &str| Share {
-            token: "t".into(),
-            title: String::new(),
-            view: view.into(),
-            created_at: String::new(),
-            path: "s/t".into(),
-        };
+        let share = |view: &str| Share { view: view.into(), ..Share::default() };
         let run = Run {
             id: "demo".into(),
             title: "Demo: robust overfitting on digits".into(),
@@ -111,7 +105,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ),
         ];
         for (name, share, content) in cards {
-            let card = Card::of(&SharedView { share, content }, theme);
+            let card = Card::of(&SharedView { share, content, answers: BTreeMap::new() }, theme);
             draw(&format!("card-{name}-{suffix}"), card::SIZE.0, card::SIZE.1, &card)?;
         }
     }

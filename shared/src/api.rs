@@ -1,5 +1,7 @@
 //! The bodies of the HTTP API.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Aggregation, Architecture, Inputs, Layer, Method, Norm, RunConfig, RunKind, SplitName, Subset};
@@ -939,16 +941,28 @@ pub struct NewShare {
     /// At most 120 characters; empty: named after what is shown.
     #[serde(default)]
     pub title: String,
+    /// What the reader is told beside it, at most 2,000 characters.
+    #[serde(default)]
+    pub note: String,
+    /// How long the link works, up to 3,650; absent: until it is revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_days: Option<u32>,
 }
 
 /// A share as its owner sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Share {
     pub token: String,
     pub title: String,
+    pub note: String,
     pub view: String,
+    /// RFC 3339, UTC, as is the one below.
     pub created_at: String,
+    /// From then on the link opens nothing; absent: it works until it is revoked.
+    pub expires_at: Option<String>,
+    /// Whether that is past.
+    pub expired: bool,
     /// Where it opens, relative to the application: `s/TOKEN`.
     pub path: String,
 }
@@ -959,6 +973,11 @@ pub struct Share {
 pub struct SharedView {
     pub share: Share,
     pub content: SharedContent,
+    /// What other routes answer to the page that is shown, by their address such as `api/attributions/RUN.e12.adversarial`: the matrix
+    /// of the epoch, the baseline, the result of a run.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Object>))]
+    pub answers: BTreeMap<String, serde_json::Value>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

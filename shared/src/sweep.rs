@@ -10,6 +10,29 @@ use crate::config::RunConfig;
 use crate::eps::Eps;
 use crate::problem::FieldError;
 
+/// Fields that are worth a sweep, with what they are called.
+pub const FIELDS: [(&str, &str); 14] = [
+    ("seed", "Seed"),
+    ("attack.eps", "Radius eps"),
+    ("attack.norm", "Norm"),
+    ("attack.steps", "Steps of the attack"),
+    ("training.method", "Method"),
+    ("training.epochs", "Epochs"),
+    ("training.learning_rate", "Learning rate"),
+    ("training.weight_decay", "Weight decay"),
+    ("training.batch_size", "Batch size"),
+    ("training.label_smoothing", "Label smoothing"),
+    ("training.trades_beta", "TRADES β"),
+    ("data.label_noise", "Label noise"),
+    ("data.train_samples", "Training images"),
+    ("model.width", "Width"),
+];
+
+/// What a field is called; its path where it has no name here.
+pub fn field_name(field: &str) -> &str {
+    FIELDS.iter().find(|(path, _)| *path == field).map_or(field, |(_, name)| name)
+}
+
 /// More than a person reads on one page.
 const MOST_RUNS: usize = 200;
 

@@ -83,6 +83,11 @@ impl Samples {
     }
 }
 
+/// The draws that the page and its figures are made with.
+pub const SEED: u64 = 1;
+/// Enough that a weight is off by a hundredth of σ/λ or two; the page computes 21 radii of them at each step of a slider.
+pub const DRAWS: usize = 2500;
+
 impl Default for Question {
     /// Shows the threshold in the middle of the axis and cross-class features still in use.
     fn default() -> Self {

@@ -13,7 +13,7 @@ use shared::chart::colors::Theme;
 use shared::chart::sweep::{Cell, SEED, SweepChart, Unit, cells, fields};
 use shared::format;
 use shared::record::Metrics;
-use shared::sweep::{Spread, text, value_of};
+use shared::sweep::{Spread, field_name, text, value_of};
 
 use crate::addressed::addressed;
 use crate::browser::use_title;
@@ -23,7 +23,7 @@ use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Failure, Load, Placeholder, Skeleton};
 use crate::theme::use_theme;
-use crate::{api, place, vary};
+use crate::{api, place};
 
 const REFRESH: Duration = Duration::from_secs(4);
 /// Curves are asked for run by run; more lines than this nobody tells apart.
@@ -103,7 +103,7 @@ fn Known(id: String, sweep: Signal<Sweep>) -> impl IntoView {
     let chart = move |unit: Unit| {
         Memo::new(move |_| {
             let field = field.get();
-            sweep.with(|sweep| SweepChart::best_and_last(sweep, &field, vary::field_name(&field), unit, shade()))
+            sweep.with(|sweep| SweepChart::best_and_last(sweep, &field, field_name(&field), unit, shade()))
         })
     };
     let metrics = curves(sweep);
@@ -114,7 +114,7 @@ fn Known(id: String, sweep: Signal<Sweep>) -> impl IntoView {
     let only_seeds = Memo::new(move |_| known.with(|known| known.iter().all(|field| field == SEED)));
     let figures = Signal::derive(move || sweep.with(|sweep| summary(&sweep.runs)));
     let title = move || {
-        let names: Vec<String> = known.get().iter().map(|field| vary::field_name(field).to_lowercase()).collect();
+        let names: Vec<String> = known.get().iter().map(|field| field_name(field).to_lowercase()).collect();
         if names.is_empty() { format!("Sweep {id}") } else { format!("Sweep over {}", names.join(" and ")) }
     };
     let state = move || {
@@ -143,7 +143,7 @@ fn Known(id: String, sweep: Signal<Sweep>) -> impl IntoView {
                             .get()
                             .into_iter()
                             .map(|option| {
-                                let (name, selected) = (vary::field_name(&option).to_owned(), field.get() == option);
+                                let (name, selected) = (field_name(&option).to_owned(), field.get() == option);
                                 view! { <option value=option prop:selected=selected>{name}</option> }
                             })
                             .collect_view()}
@@ -273,7 +273,7 @@ fn Spreads(sweep: Signal<Sweep>, field: Memo<String>) -> impl IntoView {
                     <caption class="visually-hidden">"Mean and standard deviation over seeds"</caption>
                     <thead>
                         <tr>
-                            <th scope="col">{move || vary::field_name(&field.get()).to_owned()}</th>
+                            <th scope="col">{move || field_name(&field.get()).to_owned()}</th>
                             <th scope="col" class="number">"Runs"</th>
                             <th scope="col" class="number">"Best robust"</th>
                             <th scope="col" class="number">"Last robust"</th>
@@ -312,9 +312,8 @@ fn Runs(sweep: Signal<Sweep>, known: Memo<Vec<String>>) -> impl IntoView {
         }
     };
     let ids = Memo::new(move |_| sweep.with(|sweep| sweep.runs.iter().map(|run| run.id.clone()).collect::<Vec<_>>()));
-    let heads = move || {
-        known.get().iter().map(|field| view! { <th scope="col" class="number">{vary::field_name(field).to_owned()}</th> }).collect_view()
-    };
+    let heads =
+        move || known.get().iter().map(|field| view! { <th scope="col" class="number">{field_name(field).to_owned()}</th> }).collect_view();
     view! {
         <section class="panel">
             <h2>"Runs"</h2>

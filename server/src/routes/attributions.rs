@@ -7,12 +7,15 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use shared::api::Attribution;
+use shared::chart::figure::Figure;
 use shared::matrix::Matrix;
-use shared::view::{AttributionId, ViewError};
+use shared::provenance::Page;
+use shared::view::{AttributionId, View, ViewError};
 
 use crate::content;
-use crate::extract::{Name, Named, Query};
-use crate::figures::{self, FigureQuery};
+use crate::extract::{Name, Named};
+use crate::figures::{self, FigureQuery, FigureStyle, NothingElse, Picture, Style};
+use crate::id::RunId;
 use crate::problem::ApiError;
 use crate::state::AppState;
 
@@ -28,15 +31,20 @@ enum Form {
     Json,
     Csv,
     Npy,
-    Svg,
-    Png,
+    Picture(Picture),
 }
 
 impl FromStr for AttributionForm {
     type Err = ViewError;
 
     fn from_str(text: &str) -> Result<Self, ViewError> {
-        let forms = [(".csv", Form::Csv), (".npy", Form::Npy), (".svg", Form::Svg), (".png", Form::Png)];
+        let forms = [
+            (".csv", Form::Csv),
+            (".npy", Form::Npy),
+            (".svg", Form::Picture(Picture::Svg)),
+            (".png", Form::Picture(Picture::Png)),
+            (".tex", Form::Picture(Picture::Tex)),
+        ];
         let (name, form) =
             forms.into_iter().find_map(|(suffix, form)| Some((text.strip_suffix(suffix)?, form))).unwrap_or((text, Form::Json));
         Ok(AttributionForm { id: name.parse()?, form })
@@ -51,21 +59,21 @@ impl Named for AttributionForm {
 
 /// A class-wise attribution matrix with what is needed to trust it
 ///
-/// With `.csv` or `.npy` after the name: the matrix alone. With `.svg` or `.png`: the heatmap, drawn as the query says.
+/// With `.csv` or `.npy` after the name: the matrix alone, whatever the query says. With `.svg`, `.png` or `.tex`: the heatmap, drawn as
+/// the query says, with the page it shows, the hash of the checkpoint and the configuration inside.
 #[utoipa::path(
     get, path = "/api/attributions/{id}", tag = "attributions",
-    params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`, with or without `.csv`, `.npy`, `.svg` or `.png`"), FigureQuery),
+    params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`, with or without `.csv`, `.npy`, `.svg`, `.png` or `.tex`"), FigureStyle),
     responses(
-        (status = 200, content((Attribution = "application/json"), (String = "text/csv"), (Vec<u8> = "application/octet-stream"), (String = "image/svg+xml"), (Vec<u8> = "image/png"))),
+        (status = 200, content((Attribution = "application/json"), (String = "text/csv"), (Vec<u8> = "application/octet-stream"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
         ApiError
     )
 )]
 pub async fn get_attribution(
     State(state): State<AppState>,
     Name(AttributionForm { id, form }): Name<AttributionForm>,
-    Query(query): Query<FigureQuery>,
+    FigureQuery { own: NothingElse {}, style: Style { lens, theme } }: FigureQuery<NothingElse>,
 ) -> Result<Response, ApiError> {
-    let style = query.style()?;
     let attribution = content::attribution(&state, &id).await?;
     let attachment = |suffix: &str| (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.{suffix}\""));
     let kind = |kind: &str| (header::CONTENT_TYPE, kind.to_owned());
@@ -76,8 +84,14 @@ pub async fn get_attribution(
             ([kind("text/csv; charset=utf-8"), attachment("csv")], table).into_response()
         }
         Form::Npy => ([kind("application/octet-stream"), attachment("npy")], npy(&attribution.file.matrix)).into_response(),
-        Form::Svg => figures::attribution(attribution, style).await?.into_svg(),
-        Form::Png => figures::attribution(attribution, style).await?.into_png().await?,
+        Form::Picture(picture) => {
+            let figure = Figure::attribution(&attribution, &lens, theme);
+            let (size, name) = (figure.size(), id.to_string());
+            let view = View::Attribution { id, lens };
+            let runs = RunId::of_view(&view);
+            let provenance = content::provenance(&state, Page::View(view), &[attribution], &runs).await?;
+            figures::picture(figure, size, picture, provenance, &name).await?
+        }
     })
 }
 

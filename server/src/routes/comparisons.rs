@@ -6,12 +6,14 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::api::Comparison;
-use shared::view::AttributionId;
+use shared::chart::figure::Figure;
+use shared::provenance::Page;
+use shared::view::{AttributionId, View};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::content;
-use crate::extract::Query;
-use crate::figures::{self, FigureQuery, Theme};
+use crate::figures::{self, FigureQuery, FigureStyle, Picture, Style};
+use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
 use crate::state::AppState;
 
@@ -26,12 +28,6 @@ pub struct Compare {
     #[serde(default)]
     #[param(inline)]
     format: ComparisonForm,
-    #[serde(default)]
-    #[param(inline)]
-    theme: Theme,
-    order: Option<String>,
-    scale: Option<String>,
-    cell: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
@@ -43,20 +39,20 @@ pub enum ComparisonForm {
     Csv,
     Svg,
     Png,
+    Tex,
 }
 
 /// Two matrices, their difference, and the pairs that changed most
 #[utoipa::path(
-    get, path = "/api/comparisons", tag = "attributions", params(Compare),
+    get, path = "/api/comparisons", tag = "attributions", params(Compare, FigureStyle),
     responses(
-        (status = 200, content((Comparison = "application/json"), (String = "text/csv"), (String = "image/svg+xml"), (Vec<u8> = "image/png"))),
+        (status = 200, content((Comparison = "application/json"), (String = "text/csv"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
         ApiError
     )
 )]
-pub async fn get_comparison(State(state): State<AppState>, Query(query): Query<Compare>) -> Result<Response, ApiError> {
-    let Compare { a, b, format, theme, order, scale, cell } = query;
+pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, style }: FigureQuery<Compare>) -> Result<Response, ApiError> {
+    let Compare { a, b, format } = own;
     let (a, b) = (attribution_id("a", &a)?, attribution_id("b", &b)?);
-    let style = FigureQuery { theme, order, scale, cell }.style()?;
     let comparison = content::comparison(&state, &a, &b).await?;
     Ok(match format {
         ComparisonForm::Json => Json(comparison).into_response(),
@@ -66,9 +62,25 @@ pub async fn get_comparison(State(state): State<AppState>, Query(query): Query<C
             ([(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)], table)
                 .into_response()
         }
-        ComparisonForm::Svg => figures::comparison(comparison, style).await?.into_svg(),
-        ComparisonForm::Png => figures::comparison(comparison, style).await?.into_png().await?,
+        ComparisonForm::Svg => picture(&state, comparison, vec![a, b], style, Picture::Svg).await?,
+        ComparisonForm::Png => picture(&state, comparison, vec![a, b], style, Picture::Png).await?,
+        ComparisonForm::Tex => picture(&state, comparison, vec![a, b], style, Picture::Tex).await?,
     })
+}
+
+async fn picture(
+    state: &AppState,
+    comparison: Comparison,
+    ids: Vec<AttributionId>,
+    style: Style,
+    picture: Picture,
+) -> Result<Response, ApiError> {
+    let Style { lens, theme } = style;
+    let figure = Figure::comparison(&comparison, &lens, theme);
+    let (size, view) = (figure.size(), View::Compare { ids, lens });
+    let runs = RunId::of_view(&view);
+    let provenance = content::provenance(state, Page::View(view), &[comparison.a, comparison.b], &runs).await?;
+    figures::picture(figure, size, picture, provenance, "comparison").await
 }
 
 fn attribution_id(field: &str, text: &str) -> Result<AttributionId, ApiError> {

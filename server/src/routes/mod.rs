@@ -12,3 +12,4 @@ pub mod runs;
 pub mod shares;
 pub mod sweeps;
 pub mod system;
+pub mod theory;

@@ -67,7 +67,7 @@ fn is_asset(path: &str) -> bool {
     })
 }
 
-/// The page with a share's title and picture for programs that show previews; 404 with the plain page when the link leads nowhere.
+/// The page with a share's title and picture for programs that show previews; 404 or 410 with the plain page when the link leads nowhere.
 async fn share_page(state: &AppState, web: &Path, token: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
     let shared = match token.parse::<ShareToken>() {
         Ok(token) => shares::open(state, &token).await,
@@ -78,8 +78,9 @@ async fn share_page(state: &AppState, web: &Path, token: &str, headers: &HeaderM
             let head = share_head(&shared, &origin(headers), &state.settings.base_path);
             Ok(Html(index(&state.settings, web, &head).await?).into_response())
         }
-        Err(error) if error.kind() == Kind::ShareNotFound => {
-            Ok((StatusCode::NOT_FOUND, Html(index(&state.settings, web, "").await?)).into_response())
+        Err(error) if matches!(error.kind(), Kind::ShareNotFound | Kind::ShareExpired) => {
+            let status = if error.kind() == Kind::ShareExpired { StatusCode::GONE } else { StatusCode::NOT_FOUND };
+            Ok((status, Html(index(&state.settings, web, "").await?)).into_response())
         }
         Err(error) => Err(error),
     }
@@ -96,7 +97,9 @@ async fn index(settings: &Settings, web: &Path, head: &str) -> Result<String, Ap
 
 fn share_head(shared: &SharedView, origin: &str, base_path: &str) -> String {
     let title = escape(&shared.share.title);
-    let description = content::description(&shared.content);
+    // What the sender says tells more than what we can.
+    let note = shared.share.note.split_whitespace().collect::<Vec<_>>().join(" ");
+    let description = if note.is_empty() { content::description(&shared.content) } else { note };
     let description = escape(&description);
     let address = format!("{origin}{base_path}/{}", shared.share.path);
     let address = escape(&address);

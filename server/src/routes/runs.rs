@@ -14,10 +14,13 @@ use futures::{Stream, stream};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::api::{EvaluationFile, PairFile, QueueMove, Run, RunChange, RunPage, RunRows, RunState, SaliencyFile};
+use shared::chart::curves::Curves;
 use shared::config::{Inputs, RunConfig};
 use shared::labels;
 use shared::problem::FieldError;
+use shared::provenance::{CheckpointHash, Page, Provenance};
 use shared::record::Metrics;
+use shared::view::View;
 use tokio::time::sleep;
 use tokio_util::io::ReaderStream;
 use utoipa::IntoParams;
@@ -25,6 +28,7 @@ use utoipa::IntoParams;
 use crate::content;
 use crate::db::{RunFilter, SortKey, SortOrder};
 use crate::extract::{self, Name, Named, Query};
+use crate::figures::{self, FigureQuery, FigureStyle, Picture, Style};
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
 use crate::rundir::record;
@@ -212,13 +216,9 @@ pub async fn get_pair(State(state): State<AppState>, Name(id): Name<RunId>) -> R
 /// A JSON file that the worker writes whole at its end, passed on as it is.
 async fn result_file(state: &AppState, id: &RunId, name: &str) -> Result<Response, ApiError> {
     content::run(state, id).await?;
-    match tokio::fs::read(state.dirs.of(id).path().join(format!("{name}.json"))).await {
-        Ok(bytes) => Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(ApiError::on_field(Kind::ResultNotFound, "id", format!("`{id}` has no {name}, or has not completed it yet")))
-        }
-        Err(error) => Err(error.into()),
-    }
+    let missing = || ApiError::on_field(Kind::ResultNotFound, "id", format!("`{id}` has no {name}, or has not completed it yet"));
+    let bytes = state.dirs.of(id).result(name).await?.ok_or_else(missing)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
 /// The configuration of a run as TOML
@@ -276,6 +276,46 @@ fn refused(id: &RunId, refusal: Refusal) -> ApiError {
 )]
 pub async fn get_metrics(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Metrics>, ApiError> {
     content::metrics(&state, &id).await.map(Json)
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CurvesFigure {
+    #[serde(default)]
+    #[param(inline)]
+    format: Picture,
+    /// The epoch that is marked.
+    epoch: Option<u32>,
+    /// Of the matrix on the page that the figure opens: `adversarial`, `clean`.
+    inputs: Option<Inputs>,
+}
+
+/// The training curves of a run as a figure; as a table they are `metrics.csv`
+#[utoipa::path(
+    get, path = "/api/runs/{id}/curves", tag = "runs",
+    params(("id" = String, Path, description = "The run"), CurvesFigure, FigureStyle),
+    responses(
+        (status = 200, content((String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
+        ApiError
+    )
+)]
+pub async fn get_curves(
+    State(state): State<AppState>,
+    Name(id): Name<RunId>,
+    FigureQuery { own, style: Style { lens, theme } }: FigureQuery<CurvesFigure>,
+) -> Result<Response, ApiError> {
+    const SIZE: (u32, u32) = (960, 420);
+    let CurvesFigure { format, epoch, inputs } = own;
+    let (run, metrics) = (content::run(&state, &id).await?, content::metrics(&state, &id).await?);
+    let curves = Curves { cursor: epoch, ..Curves::of(&metrics, &run.config, theme) };
+    let checkpoints =
+        content::checkpoints(&id, &metrics).into_iter().filter(|entry| entry.is_best || entry.is_last || Some(entry.epoch) == epoch);
+    let checkpoints = checkpoints.map(|entry| CheckpointHash { id: entry.id, sha256: entry.sha256 }).collect();
+    let view = View::Run { run: run.id, epoch, inputs: inputs.unwrap_or(Inputs::Adversarial), lens };
+    let runs = RunId::of_view(&view);
+    let provenance = Provenance { checkpoints, ..content::provenance(&state, Page::View(view), &[], &runs).await? };
+    figures::picture(curves, SIZE, format, provenance, &format!("{id}-curves")).await
 }
 
 /// The epochs of a run as a table

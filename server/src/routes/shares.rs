@@ -17,6 +17,8 @@ use crate::state::AppState;
 /// More than a person makes; a bound for a script that runs wild.
 const MOST_SHARES: u32 = 10_000;
 const LONGEST_TITLE: usize = 120;
+const LONGEST_NOTE: usize = 2000;
+const MOST_DAYS: u32 = 3650;
 
 /// Makes a link that opens a view
 #[utoipa::path(post, path = "/api/shares", tag = "shares", request_body = NewShare, responses((status = 201, body = Share), ApiError))]
@@ -24,13 +26,20 @@ pub async fn create_share(
     State(state): State<AppState>,
     extract::Json(new): extract::Json<NewShare>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let length = new.title.chars().count();
-    if length > LONGEST_TITLE {
-        let detail = format!("the title has {length} characters; at most {LONGEST_TITLE}");
-        return Err(ApiError::on_field(Kind::InvalidShare, "title", detail));
+    for (field, text, most) in [("title", &new.title, LONGEST_TITLE), ("note", &new.note, LONGEST_NOTE)] {
+        let length = text.chars().count();
+        if length > most {
+            let detail = format!("the {field} has {length} characters; at most {most}");
+            return Err(ApiError::on_field(Kind::InvalidShare, field, detail));
+        }
+    }
+    if let Some(days) = new.expires_in_days.filter(|days| !(1..=MOST_DAYS).contains(days)) {
+        let detail = format!("a link cannot work for {days} days; 1 to {MOST_DAYS}, or leave it out for a link without an end");
+        return Err(ApiError::on_field(Kind::InvalidShare, "expires_in_days", detail));
     }
     let view: View = new.view.parse().map_err(|error| ApiError::on_field(Kind::InvalidShare, "view", format!("{error}")))?;
-    let content = content::shared_content(&state, &view).await.map_err(|error| error.moved_to("view"))?;
+    let (content, _) = content::shared(&state, &view).await.map_err(|error| error.moved_to("view"))?;
+    state.db.sweep_shares().await?;
     if state.db.count_shares().await? >= MOST_SHARES {
         return Err(ApiError::new(Kind::TooManyShares, format!("there are {MOST_SHARES} share links; revoke some first")));
     }
@@ -39,7 +48,8 @@ pub async fn create_share(
         title => title.to_owned(),
     };
     // The view as we write it, so that nothing but a view comes back.
-    let share = state.db.insert_share(&title, &view.to_string(), &RunId::of_view(&view)).await?;
+    let new = NewShare { view: view.to_string(), title, note: new.note.trim().to_owned(), ..new };
+    let share = state.db.insert_share(&new, &RunId::of_view(&view)).await?;
     Ok((StatusCode::CREATED, Json(share)))
 }
 
@@ -88,9 +98,14 @@ pub async fn get_share_preview(State(state): State<AppState>, Name(token): Name<
 pub async fn open(state: &AppState, token: &ShareToken) -> Result<SharedView, ApiError> {
     let not_found = || ShareToken::not_found(token.as_str());
     let share = state.db.share(token).await?.ok_or_else(not_found)?;
+    if let Some(end) = share.expires_at.as_deref().filter(|_| share.expired) {
+        let minute = end.get(..16).unwrap_or(end).replace('T', " ");
+        let detail = format!("this link worked until {minute} UTC; ask whoever sent it for a new one");
+        return Err(ApiError::on_field(Kind::ShareExpired, "token", detail));
+    }
     let view: View = share.view.parse().map_err(|error| ApiError::internal(format!("share {}: {error}", share.view)))?;
-    match content::shared_content(state, &view).await {
-        Ok(content) => Ok(SharedView { share, content }),
+    match content::shared(state, &view).await {
+        Ok((content, answers)) => Ok(SharedView { share, content, answers }),
         Err(error) if matches!(error.kind(), Kind::RunNotFound | Kind::AttributionNotFound) => Err(not_found()),
         Err(error) => Err(error),
     }

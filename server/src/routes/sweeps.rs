@@ -1,17 +1,23 @@
 //! Sweeps: runs that differ in a few fields, submitted and looked at together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use shared::api::{NewSweep, Run, RunState, Sweep, SweepSummary};
+use serde::Deserialize;
+use shared::chart::sweep::{SEED, SweepChart, Unit, fields};
 use shared::config::RunConfig;
-use shared::sweep;
+use shared::provenance::Page;
+use shared::sweep::{self, Spread};
+use utoipa::{IntoParams, ToSchema};
 
+use crate::content;
 use crate::extract::{self, Name, Named};
-use crate::id::SweepId;
+use crate::figures::{self, FigureQuery, FigureStyle, Picture, Style};
+use crate::id::{RunId, SweepId};
 use crate::problem::{ApiError, Kind};
 use crate::state::AppState;
 use crate::submit::submit_all;
@@ -77,6 +83,112 @@ fn in_short(sweep: Sweep) -> SweepSummary {
 )]
 pub async fn get_sweep(State(state): State<AppState>, Name(id): Name<SweepId>) -> Result<Json<Sweep>, ApiError> {
     look_up(&state, &id).await.map(Json)
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SweepFigure {
+    #[serde(default)]
+    #[param(inline)]
+    chart: SweepChartName,
+    #[serde(default)]
+    #[param(inline)]
+    format: SweepForm,
+    /// The field that the chart is over, `attack.eps`; the first that is varied when absent.
+    over: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SweepChartName {
+    /// Robust accuracy, best and last.
+    #[default]
+    Accuracy,
+    /// CAS, best and last.
+    Cas,
+    /// Robust accuracy over epochs.
+    Epochs,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SweepForm {
+    #[default]
+    Svg,
+    Png,
+    Tex,
+    /// Every point with its mean, its lowest and its highest value.
+    Csv,
+}
+
+/// A chart of a sweep as a figure or as a table
+#[utoipa::path(
+    get, path = "/api/sweeps/{id}/chart", tag = "runs",
+    params(("id" = String, Path, description = "The sweep"), SweepFigure, FigureStyle),
+    responses(
+        (status = 200, content((String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"), (String = "text/csv"))),
+        ApiError
+    )
+)]
+pub async fn get_sweep_chart(
+    State(state): State<AppState>,
+    Name(id): Name<SweepId>,
+    FigureQuery { own, style: Style { lens: _, theme } }: FigureQuery<SweepFigure>,
+) -> Result<Response, ApiError> {
+    const SIZE: (u32, u32) = (720, 400);
+    let SweepFigure { chart, format, over } = own;
+    let sweep = look_up(&state, &id).await?;
+    let known = fields(&sweep);
+    if let Some(over) = over.as_ref().filter(|over| !known.contains(over)) {
+        let detail = format!("`{over}` is not varied in this sweep; varied: {}", known.join(", "));
+        return Err(ApiError::on_field(Kind::InvalidQuery, "over", detail));
+    }
+    let field = over.clone().or_else(|| known.first().cloned()).unwrap_or_else(|| SEED.to_owned());
+    let name = sweep::field_name(&field);
+    let drawn = match chart {
+        SweepChartName::Accuracy => SweepChart::best_and_last(&sweep, &field, name, Unit::Accuracy, theme),
+        SweepChartName::Cas => SweepChart::best_and_last(&sweep, &field, name, Unit::Cas, theme),
+        SweepChartName::Epochs => {
+            let mut metrics = BTreeMap::new();
+            for run in &sweep.runs {
+                metrics.insert(run.id.clone(), state.dirs.of(&RunId::of_run(run)).metrics().await?);
+            }
+            SweepChart::over_epochs(&sweep, &field, &metrics, theme)
+        }
+    };
+    let picture = match format {
+        SweepForm::Svg => Picture::Svg,
+        SweepForm::Png => Picture::Png,
+        SweepForm::Tex => Picture::Tex,
+        SweepForm::Csv => {
+            let table = chart_csv(&drawn).map_err(ApiError::internal)?;
+            let disposition = format!("attachment; filename=\"{}.csv\"", id.as_str());
+            let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+            return Ok((headers, table).into_response());
+        }
+    };
+    let runs: Vec<RunId> = sweep.runs.iter().map(RunId::of_run).collect();
+    let provenance = content::provenance(&state, Page::Sweep(id.as_str().to_owned(), over), &[], &runs).await?;
+    figures::picture(drawn, SIZE, picture, provenance, id.as_str()).await
+}
+
+fn chart_csv(chart: &SweepChart) -> Result<Vec<u8>, csv::Error> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(["series", "inputs", "x", "mean", "low", "high", "runs"])?;
+    let mut name = "";
+    for series in &chart.series {
+        // Over epochs, the dashed line of training images follows the line of test images that has the name.
+        let of_training = series.name.is_empty();
+        name = if of_training { name } else { &series.name };
+        for point in &series.points {
+            let label = chart.x_values.iter().find(|value| value.0 == point.x).map_or_else(|| point.x.to_string(), |value| value.1.clone());
+            let Spread { count, mean, low, high, .. } = point.spread;
+            let inputs = if of_training { "train" } else { "test" };
+            table.write_record([name, inputs, &label, &mean.to_string(), &low.to_string(), &high.to_string(), &count.to_string()])?;
+        }
+    }
+    table.into_inner().map_err(|error| error.into_error().into())
 }
 
 async fn look_up(state: &AppState, id: &SweepId) -> Result<Sweep, ApiError> {

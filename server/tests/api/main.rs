@@ -3,6 +3,7 @@
 mod auth;
 mod beyond;
 mod datasets;
+mod figures;
 mod lifecycle;
 mod matrices;
 mod pages;

@@ -56,6 +56,57 @@ async fn every_page_can_be_shared_and_names_itself() {
 }
 
 #[tokio::test]
+async fn a_share_has_a_note_and_an_end_and_says_when_it_has_passed() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let body = json!({"view": format!("/runs/{}", run.id), "note": " Look at <3>.\nThen at 5. ", "expires_in_days": 7});
+    let made: Share = server.post("/api/shares", &body).await.json();
+    assert_eq!(made.note, "Look at <3>.\nThen at 5.");
+    assert!(!made.expired && made.expires_at.as_ref().is_some_and(|end| *end > made.created_at), "{made:?}");
+    let (uri, page) = (format!("/api/shares/{}", made.token), format!("/{}", made.path));
+    assert_eq!(server.get(&uri).await.json::<SharedView>().share, made);
+    assert!(server.get(&page).await.text().contains("content=\"Look at &lt;3&gt;. Then at 5.\""), "previews of the link show the note");
+
+    server.sql("UPDATE shares SET expires_at = '2026-01-02T03:04:05.678Z'").await;
+    for uri in [uri.clone(), format!("{uri}/preview.png")] {
+        let problem = server.get(&uri).await.assert_problem(410, "share-expired", Some("token"));
+        assert!(problem.detail.contains("2026-01-02 03:04 UTC"), "{problem:?}");
+    }
+    assert_eq!(server.get(&page).await.status, StatusCode::GONE);
+    let listed: Vec<Share> = server.get("/api/shares").await.json();
+    assert_eq!(listed.len(), 1);
+
+    // What expired long ago is forgotten when the next one is made.
+    server.sql("UPDATE shares SET expires_at = '2020-01-02T03:04:05.678Z'").await;
+    let next = share(&server, &format!("/runs/{}", run.id), "").await;
+    assert_eq!(server.get("/api/shares").await.json::<Vec<Share>>(), [next]);
+    server.get(&uri).await.assert_problem(404, "share-not-found", Some("token"));
+}
+
+#[tokio::test]
+async fn a_share_answers_what_its_page_asks() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let check = async |view: &str, expected: &[&str]| {
+        let made = share(&server, view, "").await;
+        let opened: SharedView = server.get(&format!("/api/shares/{}", made.token)).await.json();
+        let expected: Vec<String> = expected.iter().map(|address| format!("api/{}", address.replace("RUN", &run.id))).collect();
+        assert_eq!(opened.answers.keys().cloned().collect::<Vec<_>>(), expected, "{view}");
+        for (address, body) in &opened.answers {
+            assert_eq!(*body, server.get(&format!("/{address}")).await.json::<serde_json::Value>(), "{address}");
+        }
+    };
+    let id = &run.id;
+    check(&format!("/runs/{id}"), &["attributions/RUN.e1.adversarial"]).await;
+    check(&format!("/runs/{id}?epoch=2"), &["attributions/RUN.e2.adversarial"]).await;
+    check(&format!("/runs/{id}?inputs=clean"), &[]).await;
+    let both = ["attributions/RUN.e1.adversarial", "attributions/RUN.e2.adversarial"];
+    check(&format!("/runs/{id}?epoch=2&show=difference&base={id}.e1.adversarial"), &both).await;
+    check(&format!("/attributions/{id}.e2.adversarial?base={id}.e1.adversarial"), &both[..1]).await;
+    check(&format!("/compare?a={id}.e1.adversarial&b={id}.e2.adversarial"), &["runs/RUN", "runs/RUN/metrics"]).await;
+}
+
+#[tokio::test]
 async fn a_share_goes_with_its_run() {
     let server = TestServer::start().await;
     let run = server.finish("done").await;
@@ -95,7 +146,12 @@ async fn there_is_an_end_to_shares() {
     let run = server.finish("done").await;
     let view = format!("/runs/{}", run.id);
     let made = share(&server, &view, "").await;
-    server.multiply(9_999, "INSERT INTO shares SELECT token || number, title, view, created_at FROM shares, numbers").await;
+    server
+        .multiply(
+            9_999,
+            "INSERT INTO shares (token, title, view, created_at) SELECT token || number, title, view, created_at FROM shares, numbers",
+        )
+        .await;
     let answer = server.post("/api/shares", &json!({"view": view})).await;
     answer.assert_problem(429, "too-many-shares", None);
     server.call(Method::DELETE, &format!("/api/shares/{}", made.token)).await;
@@ -115,6 +171,12 @@ async fn what_cannot_be_shared_is_named() {
     check(json!({"view": "/runs/at-digits-0000"}), 404, "run-not-found", "view").await;
     check(json!({"view": format!("/attributions/{}.e9.adversarial", run.id)}), 404, "attribution-not-found", "view").await;
     check(json!({"view": format!("/runs/{}", run.id), "title": "x".repeat(121)}), 422, "invalid-share", "title").await;
+    check(json!({"view": format!("/runs/{}", run.id), "note": "x".repeat(2001)}), 422, "invalid-share", "note").await;
+    for days in [0, 3651] {
+        check(json!({"view": format!("/runs/{}", run.id), "expires_in_days": days}), 422, "invalid-share", "expires_in_days").await;
+    }
+    check(json!({"view": format!("/runs/{}", run.id), "expires_in_days": "soon"}), 400, "invalid-json", "expires_in_days").await;
+    check(json!({"view": format!("/runs/{}?base={}.e9.clean", run.id, run.id)}), 404, "attribution-not-found", "view").await;
     check(json!({"title": "no view"}), 400, "invalid-json", "view").await;
     check(json!({"view": "/runs/x", "color": "red"}), 400, "invalid-json", "color").await;
     check(json!({"view": 3}), 400, "invalid-json", "view").await;

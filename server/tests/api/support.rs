@@ -173,6 +173,14 @@ impl TestServer {
         connection.close().await.unwrap();
     }
 
+    /// Changes the database behind the server's back.
+    pub async fn sql(&self, statement: &'static str) {
+        let options = SqliteConnectOptions::new().filename(self.dir.path().join("data/crosslens.db"));
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
     /// Submits a run whose worker does what `name` says.
     pub async fn submit(&self, name: &str) -> Run {
         let answer = self.post("/api/runs", &config(name)).await;

@@ -166,6 +166,8 @@ impl Chart for Card {
 
 #[cfg(all(test, feature = "svg"))]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::api::{AttributionFile, Comparison, Run, RunState, RunSummary, Share};
     use crate::chart::figure::Figure;
@@ -220,8 +222,8 @@ mod tests {
 
     #[track_caller]
     fn check(view: &str, title: &str, content: SharedContent, expected: &[&str]) {
-        let share = Share { token: "t".into(), title: title.into(), view: view.into(), created_at: String::new(), path: "s/t".into() };
-        let shared = SharedView { share, content };
+        let share = Share { title: title.into(), view: view.into(), ..Share::default() };
+        let shared = SharedView { share, content, answers: BTreeMap::new() };
         for theme in [Theme::Light, Theme::Dark] {
             let drawn = svg(SIZE.0, SIZE.1, &Card::of(&shared, theme)).unwrap();
             for text in expected.iter().chain(&["CrossLens"]) {

@@ -1,6 +1,7 @@
 //! One run or several: the fields that are varied.
 
 use leptos::prelude::*;
+use shared::sweep::{FIELDS, field_name};
 
 use super::section::Section;
 use crate::components::field::use_form;
@@ -20,7 +21,7 @@ pub fn SweepSection(rows: RwSignal<Vec<Row>>) -> impl IntoView {
         let with =
             move |part: fn(&Row) -> &String| move || rows.with(|rows| rows.get(index).map(|row| part(row).clone()).unwrap_or_default());
         let (field_id, values_id) = (format!("vary-field-{index}"), format!("vary-values-{index}"));
-        let name = move || vary::field_name(&with(|row| &row.field)()).to_owned();
+        let name = move || field_name(&with(|row| &row.field)()).to_owned();
         view! {
             <div class="vary-row field-wide">
                 <div class="field">
@@ -50,7 +51,7 @@ pub fn SweepSection(rows: RwSignal<Vec<Row>>) -> impl IntoView {
     view! {
         <Section title="Sweep" text="The same run for several values of a field, and every combination where there are several fields.">
             <datalist id="vary-fields">
-                {vary::FIELDS.map(|(path, name)| view! { <option value=path>{name}</option> }).collect_view()}
+                {FIELDS.map(|(path, name)| view! { <option value=path>{name}</option> }).collect_view()}
             </datalist>
             <For each=move || indices.get() key=|index| *index children=row/>
             <div class="field-wide">

@@ -1,0 +1,154 @@
+//! Figures in all their forms, and what they tell of where they come from.
+
+use axum::http::header;
+use serde_json::Value;
+use shared::provenance::{Page, Provenance};
+
+use crate::matrices::assert_png;
+use crate::support::{Answer, TestServer};
+
+async fn get(server: &TestServer, uri: &str) -> Answer {
+    let answer = server.get(uri).await;
+    assert_eq!(answer.status, 200, "{uri}: {}", answer.text());
+    answer
+}
+
+/// Checks that SVG and PNG under an address open `page`, and that the LaTeX names it; gives what the SVG tells.
+async fn check(server: &TestServer, address: impl Fn(&str) -> String, page: &str) -> Provenance {
+    let svg = get(server, &address("svg")).await;
+    assert_eq!(svg.header(header::CONTENT_TYPE), "image/svg+xml");
+    let told = Provenance::read(&svg.body).unwrap_or_else(|error| panic!("{page}: {error}"));
+    assert_eq!(told.view.to_string(), page);
+    assert_eq!(told.view, page.parse::<Page>().unwrap());
+
+    let png = get(server, &address("png")).await;
+    assert_eq!(png.header(header::CONTENT_TYPE), "image/png");
+    assert_png(&png.body, None);
+    assert_eq!(Provenance::read(&png.body).as_ref(), Ok(&told));
+
+    let tex = get(server, &address("tex")).await;
+    assert_eq!(tex.header(header::CONTENT_TYPE), "application/x-tex");
+    let tex = tex.text();
+    assert!(tex.contains(&format!("% View: {page}\n")), "{}", &tex[..400]);
+    let body = tex.split_once("\\documentclass").unwrap().1;
+    assert_eq!(body.matches('{').count(), body.matches('}').count(), "braces of {page}");
+    assert_eq!(body.matches("\\begin{").count(), body.matches("\\end{").count());
+    assert!(!body.contains("NaN") && !body.contains("inf"));
+    told
+}
+
+#[tokio::test]
+async fn a_matrix_tells_its_lens_its_checkpoint_and_its_configuration() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    let lens = "order=similarity&scale=fitted&threshold=0.10&cell=3,5";
+    let page = format!("/attributions/{run}.e1.adversarial?{lens}");
+    let told = check(&server, |form| format!("/api/attributions/{run}.e1.adversarial.{form}?{lens}"), &page).await;
+    assert_eq!((told.checkpoints.len(), told.checkpoints[0].id.as_str()), (1, format!("{run}.e1").as_str()));
+    assert_eq!(told.checkpoints[0].sha256, format!("{:064x}", 1));
+    assert_eq!(told.configs[&run]["training"]["epochs"], 2);
+
+    let tex = get(&server, &format!("/api/attributions/{run}.e1.adversarial.tex")).await.text();
+    assert!(tex.contains("xticklabels={{0},{1},{2},") && tex.contains("\n0 0 1.0000\n1 0 -0.1250\n2 0 0.5000\n"), "{tex}");
+    assert!(tex.contains("colormap name=crosslens0, point meta min=-1, point meta max=1"), "{tex}");
+}
+
+#[tokio::test]
+async fn a_comparison_tells_all_its_checkpoints() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    let query = format!("a={run}.e1.adversarial&b={run}.e2.adversarial&scale=paper");
+    let told = check(&server, |form| format!("/api/comparisons?{query}&format={form}"), &format!("/compare?{query}")).await;
+    assert_eq!(
+        told.checkpoints.iter().map(|checkpoint| checkpoint.id.clone()).collect::<Vec<_>>(),
+        [format!("{run}.e1"), format!("{run}.e2")]
+    );
+    assert_eq!(told.configs.len(), 1);
+}
+
+#[tokio::test]
+async fn curves_tell_the_view_of_their_run() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    let told = check(&server, |form| format!("/api/runs/{run}/curves?format={form}"), &format!("/runs/{run}")).await;
+    assert_eq!(told.checkpoints.len(), 2, "best and last");
+    let query = "epoch=2&inputs=clean&order=similarity";
+    check(&server, |form| format!("/api/runs/{run}/curves?format={form}&{query}"), &format!("/runs/{run}?{query}")).await;
+    server.get(&format!("/api/runs/{run}/curves?format=pdf")).await.assert_problem(400, "invalid-query", Some("format"));
+    server.get("/api/runs/none/curves").await.assert_problem(404, "run-not-found", Some("id"));
+}
+
+#[tokio::test]
+async fn theory_is_drawn_and_told_without_a_run() {
+    let server = TestServer::start().await;
+    let query = "mean=2&eps=0.4&loss=cross_entropy&label_smoothing=0.1";
+    for chart in ["weights", "chance"] {
+        check(&server, |form| format!("/api/theory?{query}&chart={chart}&format={form}"), &format!("/theory?{query}")).await;
+    }
+    let course: Vec<Value> = get(&server, "/api/theory?eps=0.2").await.json();
+    assert_eq!((course.len(), &course[0]["theorem"]["specific"]), (21, &Value::from(2.0)));
+    let table = get(&server, "/api/theory?format=csv").await.text();
+    assert!(table.starts_with("eps,w1_theorem,w2_theorem,w1_simulated,") && table.lines().count() == 22, "{table}");
+    for (query, field) in
+        [("mean=0", "mean"), ("eps=x", "eps"), ("loss=hinge", "loss"), ("label_smoothing=1", "label_smoothing"), ("mu=1", "mu")]
+    {
+        server.get(&format!("/api/theory?{query}")).await.assert_problem(400, "invalid-query", Some(field));
+    }
+}
+
+#[tokio::test]
+async fn charts_of_a_sweep_tell_what_they_are_over() {
+    let server = TestServer::start().await;
+    let axes = serde_json::json!([{"field": "attack.eps", "values": ["4/255", "8/255"]}, {"field": "seed", "values": [0, 1]}]);
+    let sweep = serde_json::json!({"config": crate::support::config("done"), "axes": axes});
+    let answer = server.post("/api/sweeps", &sweep).await;
+    let sweep: shared::api::Sweep = answer.json();
+    for run in &sweep.runs {
+        server.until(&run.id, |run| run.state.is_finished()).await;
+    }
+    let id = &sweep.id;
+    for chart in ["accuracy", "cas", "epochs"] {
+        let address = |form: &str| format!("/api/sweeps/{id}/chart?chart={chart}&over=attack.eps&format={form}");
+        let told = check(&server, address, &format!("/sweeps/{id}?over=attack.eps")).await;
+        assert_eq!(told.configs.len(), 4);
+    }
+    let table = get(&server, &format!("/api/sweeps/{id}/chart?format=csv")).await.text();
+    assert_eq!(table.lines().next(), Some("series,inputs,x,mean,low,high,runs"));
+    assert!(table.contains("Best,test,4/255,0.5,0.5,0.5,2\n"), "{table}");
+    let tex = get(&server, &format!("/api/sweeps/{id}/chart?format=tex")).await.text();
+    assert!(tex.contains("xticklabels={{4/255},{8/255}}"), "{tex}");
+    server.get(&format!("/api/sweeps/{id}/chart?over=model.width")).await.assert_problem(400, "invalid-query", Some("over"));
+}
+
+#[tokio::test]
+async fn figures_refuse_parameters_that_are_none_of_theirs() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    let id = format!("{run}.e1.adversarial");
+    for query in ["color=red", "threshold=2", "ramp=hot", "region=1", "base=x", "blocks=yes", "show=both", "order=a&order=b"] {
+        let field = query.split('=').next();
+        for uri in [
+            format!("/api/attributions/{id}.svg?{query}"),
+            format!("/api/comparisons?a={id}&b={id}&format=svg&{query}"),
+            format!("/api/runs/{run}/curves?{query}"),
+            format!("/api/theory?format=svg&{query}"),
+        ] {
+            server.get(&uri).await.assert_problem(400, "invalid-query", field);
+        }
+    }
+}
+
+#[tokio::test]
+async fn figures_do_not_tell_folders_of_the_server() {
+    let server = TestServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["train.bin", "test.bin"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    let mut config = crate::support::config("done");
+    config["data"] = serde_json::json!({"dataset": "cifar100", "path": folder.path()});
+    let run: shared::api::Run = server.post("/api/runs", &config).await.json();
+    server.until(&run.id, |run| run.state.is_finished()).await;
+    let svg = get(&server, &format!("/api/runs/{}/curves", run.id)).await.text();
+    assert!(!svg.contains(folder.path().to_str().unwrap()));
+}
