@@ -8,9 +8,10 @@ use leptos_router::path;
 
 use crate::browser;
 use crate::components::palette::{Commands, PAGES};
+use crate::components::reopen::Reopen;
 use crate::pages::{
-    AttributionPage, ComparePage, DataPage, NewPage, NotFoundPage, QueuePage, RunPage, RunsPage, SharedPage, SweepPage, SweepsPage,
-    SystemPage,
+    AttributionPage, ComparePage, DataPage, NewPage, NotFoundPage, QueuePage, RunPage, RunsPage, SharedPage, SharesPage, SweepPage, SweepsPage,
+    SystemPage, TheoryPage,
 };
 use crate::place;
 use crate::rows::provide_rows;
@@ -46,9 +47,12 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/attributions/:id") view=AttributionPage/>
                     <Route path=path!("/compare") view=ComparePage/>
                     <Route path=path!("/data") view=DataPage/>
+                    <Route path=path!("/theory") view=TheoryPage/>
+                    <Route path=path!("/shares") view=SharesPage/>
                     <Route path=path!("/s/:token") view=SharedPage/>
                 </FlatRoutes>
             </main>
+            <Footer/>
         </Router>
     }
 }
@@ -94,6 +98,20 @@ fn is_page(page: &str, path: &str) -> bool {
         "/" => path == "/" || ["/runs", "/attributions", "/compare"].into_iter().any(below),
         page => below(page),
     }
+}
+
+/// The way back from a figure to its view. Who reads a shared view has no other pages.
+#[component]
+fn Footer() -> impl IntoView {
+    let shared = use_is_shared();
+    view! { <Show when=move || !shared.get()><Reopen/></Show> }
+}
+
+/// Whether the page is that of a share.
+fn use_is_shared() -> Memo<bool> {
+    let path = use_location().pathname;
+    let prefix = place::prefix(&browser::base_uri());
+    Memo::new(move |_| path.with(|path| path.strip_prefix(prefix.as_str()).unwrap_or(path).starts_with("/s/")))
 }
 
 #[component]

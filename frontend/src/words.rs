@@ -1,6 +1,6 @@
 //! What was measured, in sentences, and dates and states as people read them.
 
-use shared::api::{EpochSummary, RunState, RunSummary};
+use shared::api::{EpochSummary, RunState, RunSummary, Share};
 use shared::config::SplitName;
 use shared::format;
 use shared::record::Phase;
@@ -115,6 +115,15 @@ pub fn minute(rfc3339: &str) -> String {
     }
 }
 
+/// How long the link of a share works.
+pub fn until(share: &Share) -> String {
+    match &share.expires_at {
+        Some(end) if share.expired => format!("Expired {} UTC", minute(end)),
+        Some(end) => format!("Works until {} UTC", minute(end)),
+        None => "Works until it is withdrawn".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +187,15 @@ mod tests {
             epoch(5, 0.5, None),
             Some("Robust accuracy is highest in the last evaluated epoch, 5: best and last are one checkpoint."),
         );
+    }
+
+    #[test]
+    fn a_link_says_how_long_it_works() {
+        let share = |end: Option<&str>, expired| Share { expires_at: end.map(str::to_owned), expired, ..Share::default() };
+        let end = Some("2026-11-22T19:13:38.123Z");
+        assert_eq!(until(&share(None, false)), "Works until it is withdrawn");
+        assert_eq!(until(&share(end, false)), "Works until 2026-11-22 19:13 UTC");
+        assert_eq!(until(&share(end, true)), "Expired 2026-11-22 19:13 UTC");
     }
 
     #[test]

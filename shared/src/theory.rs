@@ -132,25 +132,30 @@ impl Question {
         Ok(Question { model, loss })
     }
 
+    /// The same with another value of a parameter.
+    pub fn with(&self, name: &str, value: &str) -> Result<Self, FieldError> {
+        let values = self.values();
+        let known = |asked: &str| Self::PARAMETERS.iter().position(|known| *known == asked).map(|index| values[index].as_str());
+        Self::from_parameters(|asked| if asked == name { Some(value) } else { known(asked) })
+    }
+
+    /// The value of each parameter as an address has it.
+    pub fn values(&self) -> [String; 6] {
+        let Question { model: Model { mean, deviation, eps, weight_decay }, loss } = *self;
+        let (loss, label_smoothing) = match loss {
+            Loss::Surrogate => ("surrogate", 0.0),
+            Loss::CrossEntropy { label_smoothing } => ("cross_entropy", label_smoothing),
+        };
+        let [mean, deviation, eps, weight_decay, label_smoothing] =
+            [mean, deviation, eps, weight_decay, label_smoothing].map(|value| value.to_string());
+        [mean, deviation, eps, weight_decay, loss.to_owned(), label_smoothing]
+    }
+
     /// Where the page that shows it is: `/theory`, with what differs from the default.
     pub fn address(&self) -> String {
-        let Question { model: Model { mean, deviation, eps, weight_decay }, loss } = *self;
-        let default = Question::default().model;
-        let number = |value: f64, default: f64| (value != default).then(|| value.to_string());
-        let (loss, smoothing) = match loss {
-            Loss::Surrogate => (None, None),
-            Loss::CrossEntropy { label_smoothing } => (Some("cross_entropy".to_owned()), number(label_smoothing, 0.0)),
-        };
-        let values = [
-            number(mean, default.mean),
-            number(deviation, default.deviation),
-            number(eps, default.eps),
-            number(weight_decay, default.weight_decay),
-            loss,
-            smoothing,
-        ];
-        let pairs = Self::PARAMETERS.into_iter().zip(values).filter_map(|(name, value)| Some(format!("{name}={}", value?)));
-        let query: Vec<String> = pairs.collect();
+        let pairs = Self::PARAMETERS.into_iter().zip(self.values()).zip(Question::default().values());
+        let query: Vec<String> =
+            pairs.filter(|((_, value), default)| value != default).map(|((name, value), _)| format!("{name}={value}")).collect();
         if query.is_empty() { "/theory".to_owned() } else { format!("/theory?{}", query.join("&")) }
     }
 

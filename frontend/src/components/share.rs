@@ -1,4 +1,4 @@
-//! The dialog that makes a link to a view.
+//! Links to views: the dialog that makes one, and what one can do to each.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -8,10 +8,14 @@ use shared::view::View;
 
 use super::copy::CopyButton;
 use super::dialog::Dialog;
-use crate::load::fetched;
+use crate::load::{Failure, Load, fetched};
 use crate::{api, browser, words};
 
 const TITLE_LIMIT: &str = "120";
+const NOTE_LIMIT: &str = "2000";
+
+/// How long a link works, in days.
+const TERMS: [(&str, &str); 5] = [("", "Until I withdraw it"), ("1", "1 day"), ("7", "1 week"), ("30", "1 month"), ("365", "1 year")];
 
 #[component]
 pub fn ShareButton(
@@ -22,17 +26,16 @@ pub fn ShareButton(
     view! {
         <button class="button" type="button" aria-haspopup="dialog" on:click=move |_| open.set(true)>"Share"</button>
         <Dialog open close=move || open.set(false) title="Share this view">
-            <ShareForm view=view.clone()/>
+            // The dialog is modal: the view stays what it is while one shares it.
+            <ShareForm view=view().to_string()/>
         </Dialog>
     }
 }
 
 /// The links that lead to a view, and a form for another one.
 #[component]
-fn ShareForm(view: impl Fn() -> View + Send + Sync + 'static) -> impl IntoView {
-    // The dialog is modal: the view stays what it is while one shares it.
-    let view = view().to_string();
-    let title = RwSignal::new(String::new());
+fn ShareForm(view: String) -> impl IntoView {
+    let [title, note, term] = [(); 3].map(|()| RwSignal::new(String::new()));
     let problem = RwSignal::new(None::<Problem>);
     let busy = RwSignal::new(false);
     let shares = fetched::<Vec<Share>>(|| Some("api/shares".to_owned()));
@@ -47,7 +50,12 @@ fn ShareForm(view: impl Fn() -> View + Send + Sync + 'static) -> impl IntoView {
         }
         busy.set(true);
         problem.set(None);
-        let body = NewShare { view: view.clone(), title: title.get_untracked() };
+        let body = NewShare {
+            view: view.clone(),
+            title: title.get_untracked(),
+            note: note.get_untracked(),
+            expires_in_days: term.get_untracked().parse().ok(),
+        };
         spawn_local(async move {
             match api::post::<Share>("api/shares", &body).await {
                 Ok(_) => shares.reload(),
@@ -58,46 +66,79 @@ fn ShareForm(view: impl Fn() -> View + Send + Sync + 'static) -> impl IntoView {
             let _ = busy.try_set(false);
         });
     };
+    let terms = TERMS.map(|(days, name)| view! { <option value=days>{name}</option> });
     view! {
         <form class="share-form" on:submit=submit>
-            <p>"Whoever has the link sees this view as it is now, read-only and without an account, until you withdraw it."</p>
+            <p>"Whoever has the link sees this view as it is now, read-only and without an account."</p>
             <div class="field">
                 <label class="field-label" for="share-title">"Title (optional)"</label>
                 <input
-                    class="input"
-                    id="share-title"
-                    type="text"
-                    maxlength=TITLE_LIMIT
-                    prop:value=move || title.get()
-                    on:input=move |event| title.set(event_target_value(&event))
+                    class="input" id="share-title" type="text" maxlength=TITLE_LIMIT
+                    prop:value=move || title.get() on:input=move |event| title.set(event_target_value(&event))
                 />
             </div>
-            <p class="actions">
+            <div class="field">
+                <label class="field-label" for="share-note">"Note (optional)"</label>
+                <textarea
+                    class="input" id="share-note" rows="3" maxlength=NOTE_LIMIT aria-describedby="share-note-hint"
+                    prop:value=move || note.get() on:input=move |event| note.set(event_target_value(&event))
+                ></textarea>
+                <p class="field-hint" id="share-note-hint">"What to look at; the reader sees it above the view."</p>
+            </div>
+            <div class="share-last">
+                <div class="field">
+                    <label class="field-label" for="share-term">"Works for"</label>
+                    <select class="input" id="share-term" on:change=move |event| term.set(event_target_value(&event))>{terms}</select>
+                </div>
                 <button class="button button-primary" type="submit" disabled=move || busy.get()>"Make a link"</button>
-            </p>
+            </div>
             {move || problem.get().map(|problem| view! { <p class="field-error" role="alert">{problem.detail}</p> })}
         </form>
         <div class="share-links" aria-live="polite">
-            <For each=move || links.get() key=|share| share.token.clone() let:share>
-                <Link share withdrawn=move || shares.reload() problem/>
+            {move || match shares.state.get() {
+                Load::Failed(problem) => Some(view! { <Failure problem retry=move || shares.reload()/> }),
+                Load::Loading | Load::Ready(_) => None,
+            }}
+            <For each=move || links.get() key=|share| (share.token.clone(), share.expired) let:share>
+                <Link share withdrawn=Callback::new(move |()| shares.reload()) problem/>
             </For>
         </div>
+        <p class="field-hint"><a href="shares">"All links that were shared"</a></p>
     }
 }
 
 /// A link, ways to copy and to withdraw it, and what its reader sees first.
 #[component]
-fn Link(share: Share, withdrawn: impl Fn() + Copy + Send + Sync + 'static, problem: RwSignal<Option<Problem>>) -> impl IntoView {
-    let Share { token, title, path, created_at, .. } = share;
-    let link = format!("{}{path}", browser::base_uri());
-    let picture = format!("api/shares/{token}/preview.png");
-    let input_id = format!("share-link-{token}");
-    let address = format!("api/shares/{token}");
+fn Link(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>>) -> impl IntoView {
+    let address = link(&share);
+    let picture = (!share.expired).then(|| format!("api/shares/{}/preview.png", share.token));
+    let input_id = format!("share-link-{}", share.token);
+    let made = format!("Made {} UTC. {}.", words::minute(&share.created_at), words::until(&share));
+    view! {
+        <section class="share-link">
+            <div class="field">
+                <label class="field-label" for=input_id.clone()>{format!("Link: {}", share.title)}</label>
+                <input class="input" id=input_id type="text" readonly prop:value=address/>
+                <p class="field-hint">{made}</p>
+            </div>
+            <LinkActions share withdrawn problem/>
+            {picture.map(|picture| view! {
+                <img class="share-preview" src=picture alt="Preview of the shared view" width="1200" height="630"/>
+            })}
+        </section>
+    }
+}
+
+/// Copies a link or makes it stop to work.
+#[component]
+pub fn LinkActions(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>>) -> impl IntoView {
+    let text = link(&share);
+    let address = format!("api/shares/{}", share.token);
     let withdraw = move |_| {
         let address = address.clone();
         spawn_local(async move {
             match api::delete(&address).await {
-                Ok(()) => withdrawn(),
+                Ok(()) => withdrawn.run(()),
                 Err(error) => {
                     let _ = problem.try_set(Some(error));
                 }
@@ -105,17 +146,16 @@ fn Link(share: Share, withdrawn: impl Fn() + Copy + Send + Sync + 'static, probl
         });
     };
     view! {
-        <section class="share-link">
-            <div class="field">
-                <label class="field-label" for=input_id.clone()>{format!("Link: {title}")}</label>
-                <input class="input" id=input_id type="text" readonly prop:value=link.clone()/>
-                <p class="field-hint">{format!("Made {} UTC", words::minute(&created_at))}</p>
-            </div>
-            <p class="actions">
-                <CopyButton text=move || link.clone() label="Copy link"/>
-                <button class="button button-small button-danger" type="button" on:click=withdraw>"Withdraw"</button>
-            </p>
-            <img class="share-preview" src=picture alt="Preview of the shared view" width="1200" height="630"/>
-        </section>
+        <p class="actions">
+            {(!share.expired).then(|| view! { <CopyButton text=move || text.clone() label="Copy link"/> })}
+            <button class="button button-small button-danger" type="button" on:click=withdraw>
+                {if share.expired { "Remove" } else { "Withdraw" }}
+            </button>
+        </p>
     }
+}
+
+/// As one sends it.
+fn link(share: &Share) -> String {
+    format!("{}{}", browser::base_uri(), share.path)
 }

@@ -15,6 +15,7 @@ use crate::addressed::addressed;
 use crate::browser::use_title;
 use crate::components::dossier::Dossier;
 use crate::components::explorer::{Cell, Explorer};
+use crate::components::exports::{Export, Exports, export};
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
@@ -61,7 +62,7 @@ fn Known(id: Memo<String>, fetched: Fetched<Attribution>) -> impl IntoView {
         <AttributionHeader attribution view=Callback::new(move |()| shared_view())/>
         <Neighbors attribution lens=Signal::derive(move || lens.get())/>
         <AttributionView attribution explorer=Explorer::new(lens) own=true/>
-        <Exports id lens=Signal::derive(move || lens.get())/>
+        <Exports exports=Signal::derive(move || exports_of(&id.get(), &lens.get()))/>
     }
 }
 
@@ -439,23 +440,14 @@ fn layer(layer: Layer) -> String {
 }
 
 /// The matrix as files: numbers as they are, pictures through the lens.
-#[component]
-fn Exports(id: Memo<String>, lens: Signal<Lens>) -> impl IntoView {
-    let address = move |format: &str| {
-        let id = id.get();
-        let query = id.parse().map(|id| View::Attribution { id, lens: lens.get() }.to_string()).unwrap_or_default();
-        let query = query.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
-        format!("api/attributions/{id}.{format}{query}")
-    };
-    let link = move |format: &'static str| {
-        view! { <a class="button button-small" rel="external" download="" href=move || address(format)>{format.to_uppercase()}</a> }
-    };
-    view! {
-        <section class="exports" aria-label="Export">
-            <h2>"Export"</h2>
-            <p class="actions">{["csv", "npy", "svg", "png"].map(link).collect_view()}</p>
-        </section>
-    }
+fn exports_of(id: &str, lens: &Lens) -> Vec<Export> {
+    let view = id.parse().map(|id| View::Attribution { id, lens: lens.clone() }.to_string()).unwrap_or_default();
+    let query = view.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
+    let figure = |format: &str| format!("api/attributions/{id}.{format}{query}");
+    // Everything that is known of the matrix has no ending.
+    let numbers =
+        |format: &str| if format == "json" { format!("api/attributions/{id}") } else { format!("api/attributions/{id}.{format}") };
+    vec![export("Matrix", &["csv", "npy", "json"], numbers), export("Figure", &["svg", "png", "tex"], figure)]
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use shared::view::{AttributionId, Lens, View};
 use crate::addressed::addressed;
 use crate::browser::{use_open, use_title};
 use crate::components::explorer::Explorer;
+use crate::components::exports::{Export, Exports, export};
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, hidden_cells};
@@ -230,7 +231,7 @@ fn Known(comparison: Fetched<Comparison>, explorer: Explorer, lens: Signal<Lens>
     view! {
         <ComparisonView comparison explorer/>
         {move || runs.get().map(|(a, b)| view! { <ConfigDifferences a b/> })}
-        <Exports ids lens/>
+        <Exports exports=Signal::derive(move || exports_of(ids.get(), &lens.get()))/>
     }
 }
 
@@ -481,23 +482,11 @@ fn fields(value: &Value, path: &str, into: &mut Vec<String>) {
     }
 }
 
-#[component]
-fn Exports(ids: Memo<(String, String)>, lens: Signal<Lens>) -> impl IntoView {
-    let address = move |format: &str| {
-        let (a, b) = ids.get();
-        let view = self::address(Some(a), Some(b), &lens.get());
-        let query = view.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
-        format!("api/comparisons?{query}&format={format}")
-    };
-    let link = move |format: &'static str| {
-        view! { <a class="button button-small" rel="external" download=format!("comparison.{format}") href=move || address(format)>{format.to_uppercase()}</a> }
-    };
-    view! {
-        <section class="exports" aria-label="Export">
-            <h2>"Export"</h2>
-            <p class="actions">{["csv", "svg", "png"].map(link).collect_view()}</p>
-        </section>
-    }
+fn exports_of((a, b): (String, String), lens: &Lens) -> Vec<Export> {
+    let view = address(Some(a), Some(b), lens);
+    let query = view.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
+    let address = |format: &str| format!("api/comparisons?{query}&format={format}");
+    vec![export("Changes", &["csv", "json"], address), export("Figure", &["svg", "png", "tex"], address)]
 }
 
 #[cfg(test)]

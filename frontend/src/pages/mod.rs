@@ -9,9 +9,11 @@ mod queue;
 mod run;
 mod runs;
 mod share;
+mod shares;
 mod sweep;
 mod sweeps;
 mod system;
+mod theory;
 
 pub use attribution::AttributionPage;
 pub use compare::ComparePage;
@@ -22,9 +24,11 @@ pub use queue::QueuePage;
 pub use run::RunPage;
 pub use runs::RunsPage;
 pub use share::SharedPage;
+pub use shares::SharesPage;
 pub use sweep::SweepPage;
 pub use sweeps::SweepsPage;
 pub use system::SystemPage;
+pub use theory::TheoryPage;
 
 #[cfg(test)]
 pub mod tests {

@@ -11,7 +11,7 @@ use super::run::{RunView, Selection};
 use crate::addressed::Addressed;
 use crate::browser::use_title;
 use crate::components::explorer::Explorer;
-use crate::load::{Failure, Load, Placeholder, Skeleton, fetched};
+use crate::load::{Answers, Failure, Load, Placeholder, Skeleton, fetched};
 use crate::words;
 
 #[component]
@@ -30,6 +30,13 @@ pub fn SharedPage() -> impl IntoView {
             </div>
         }
         .into_any(),
+        Load::Failed(problem) if problem.status == 410 => view! {
+            <div class="empty">
+                <h1>"This link has expired"</h1>
+                <p>{problem.detail}</p>
+            </div>
+        }
+        .into_any(),
         Load::Failed(problem) => view! { <Failure problem retry=move || view.reload()/> }.into_any(),
         Load::Ready(view) => view! { <Opened view/> }.into_any(),
     }
@@ -37,7 +44,8 @@ pub fn SharedPage() -> impl IntoView {
 
 #[component]
 fn Opened(view: SharedView) -> impl IntoView {
-    let SharedView { share, content } = view;
+    let SharedView { share, content, answers } = view;
+    provide_context(Answers(answers));
     // The reader may turn the lens; the link stays what it is.
     let explorer = || Explorer::new(Addressed::local(lens_of(&share.view)));
     let content = match content {
@@ -57,9 +65,10 @@ fn Opened(view: SharedView) -> impl IntoView {
             <div>
                 <p class="eyebrow">"Shared view · read-only"</p>
                 <h1>{share.title}</h1>
-                <p class="subline">{format!("Shared {} UTC", words::minute(&share.created_at))}</p>
+                <p class="subline">{format!("Shared {} UTC. {}.", words::minute(&share.created_at), words::until(&share))}</p>
             </div>
         </header>
+        {(!share.note.is_empty()).then(|| view! { <p class="finding share-note">{share.note.clone()}</p> })}
         {content}
     }
 }

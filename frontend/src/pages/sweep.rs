@@ -19,6 +19,7 @@ use crate::addressed::addressed;
 use crate::browser::use_title;
 use crate::components::badge::{Progress, StateBadge};
 use crate::components::canvas::{Area, Canvas, Surface};
+use crate::components::exports::{Export, Exports, export};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Failure, Load, Placeholder, Skeleton};
@@ -158,8 +159,18 @@ fn Known(id: String, sweep: Signal<Sweep>) -> impl IntoView {
         </div>
         <Spreads sweep field/>
         <Plot title="Robust accuracy over epochs" chart=over_epochs/>
+        <Exports exports=Signal::derive(move || sweep.with(|sweep| exports_of(&sweep.id, &field.get())))/>
         <Runs sweep known/>
     }
+}
+
+/// The charts as files.
+fn exports_of(id: &str, field: &str) -> Vec<Export> {
+    let over = place::encoded(field);
+    let chart = |what: &'static str, chart: &str| {
+        export(what, &["svg", "png", "tex", "csv"], |format| format!("api/sweeps/{id}/chart?chart={chart}&over={over}&format={format}"))
+    };
+    vec![chart("Robust accuracy", "accuracy"), chart("CAS", "cas"), chart("Over epochs", "epochs")]
 }
 
 /// The records of the runs, asked for again as they go on.

@@ -20,12 +20,12 @@ const CONFUSIONS: usize = 12;
 pub fn EvaluationView(
     run: Signal<Run>,
     metrics: Signal<Metrics>,
-    /// Whether more can be asked for than what the records say.
+    /// Whether there is a way to the checkpoint.
     own: bool,
 ) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Evaluate(config) = config else { return ().into_any() };
-    let complete = Memo::new(move |_| own && run.with(|run| run.state == RunState::Succeeded));
+    let complete = Memo::new(move |_| run.with(|run| run.state == RunState::Succeeded));
     let file = fetched::<EvaluationFile>(move || complete.get().then(|| format!("api/runs/{id}/evaluation")));
     let steps = Memo::new(move |_| metrics.with(|metrics| metrics.evaluation.clone()));
     let subject = config.checkpoint.clone();

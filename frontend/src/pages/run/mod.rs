@@ -32,6 +32,7 @@ use crate::addressed::{Addressed, addressed};
 use crate::browser::{use_open, use_title};
 use crate::components::badge::{KindBadge, Progress, StateBadge};
 use crate::components::labels::LabelsOfRun;
+use crate::components::exports::{Export, Exports, export};
 use crate::components::share::ShareButton;
 use crate::live::{Connection, Live, follow};
 use crate::load::{Placeholder, fetched, shown};
@@ -119,7 +120,7 @@ fn OwnRun(
         <RunView run metrics=metrics.into() selection own=true/>
         <Show when=move || !failed.get()><LogTail run open=false class="disclosure panel"/></Show>
         <ConfigText run/>
-        <Exports run/>
+        <Exports exports=Signal::derive(move || run.with(|run| exports_of(run, &selection.get())))/>
     }
 }
 
@@ -144,21 +145,17 @@ pub fn RunView(
 }
 
 /// The run as files for other programs.
-#[component]
-fn Exports(run: Signal<Run>) -> impl IntoView {
-    let (id, has_epochs) = run.with_untracked(|run| (run.id.clone(), matches!(run.config.kind(), RunKind::Train | RunKind::Import)));
-    let link = |file: &str, text: &'static str| {
-        view! { <a class="button button-small" rel="external" download="" href=format!("api/runs/{id}/{file}")>{text}</a> }
-    };
-    view! {
-        <section class="exports" aria-label="Export">
-            <h2>"Export"</h2>
-            <p class="actions">
-                {has_epochs.then(|| (link("metrics.csv", "Metrics as CSV"), link("metrics.tfevents", "Metrics for TensorBoard")))}
-                {link("config.toml", "Configuration as TOML")}
-            </p>
-        </section>
+fn exports_of(run: &Run, selection: &Selection) -> Vec<Export> {
+    let file = |file: &str| format!("api/runs/{}/{file}", run.id);
+    let mut exports = Vec::new();
+    if matches!(run.config.kind(), RunKind::Train | RunKind::Import) {
+        let page = selection.address(&run.id);
+        let query = page.split_once('?').map(|(_, query)| format!("&{query}")).unwrap_or_default();
+        exports.push(export("Curves", &["svg", "png", "tex"], |format| file(&format!("curves?format={format}{query}"))));
+        exports.push(("Metrics", vec![("CSV", file("metrics.csv")), ("TensorBoard", file("metrics.tfevents"))]));
     }
+    exports.push(("Configuration", vec![("TOML", file("config.toml"))]));
+    exports
 }
 
 /// The summary of the records where there are some, else the server's.

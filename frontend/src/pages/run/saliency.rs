@@ -19,16 +19,15 @@ const FIRST_OPACITY: &str = "0.6";
 pub fn SaliencyView(run: Signal<Run>, metrics: Signal<Metrics>, own: bool) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Saliency(config) = config else { return ().into_any() };
-    let complete = Memo::new(move |_| own && run.with(|run| run.state == RunState::Succeeded));
+    let complete = Memo::new(move |_| run.with(|run| run.state == RunState::Succeeded));
     let file = fetched::<SaliencyFile>(move || complete.get().then(|| format!("api/runs/{id}/saliency")));
     view! {
         <section class="panel" aria-labelledby="saliency-title">
             <div class="panel-header"><h2 id="saliency-title">"Grad-CAM"</h2><Phase run metrics/></div>
             <Subject checkpoints=config.checkpoints own/>
-            {move || match (complete.get(), own) {
-                (true, _) => shown(file, Placeholder::Matrix, |file| view! { <Grid file/> }).into_any(),
-                (false, true) => view! { <p class="muted">"The maps are shown when the run is complete."</p> }.into_any(),
-                (false, false) => view! { <p class="muted">"The maps are not part of the link."</p> }.into_any(),
+            {move || match complete.get() {
+                true => shown(file, Placeholder::Matrix, |file| view! { <Grid file/> }).into_any(),
+                false => view! { <p class="muted">"The maps are shown when the run is complete."</p> }.into_any(),
             }}
         </section>
     }

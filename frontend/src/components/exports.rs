@@ -1,0 +1,40 @@
+//! What is in sight as files for other programs.
+
+use leptos::prelude::*;
+
+/// A thing to keep, and the formats it comes in: each with its name and its address.
+pub type Export = (&'static str, Vec<(&'static str, String)>);
+
+/// A thing in several formats, `svg`, `png`, `tex`, `csv`, `npy` or `json`, at the address that `address` has for each.
+pub fn export(what: &'static str, formats: &[&str], address: impl Fn(&str) -> String) -> Export {
+    (what, formats.iter().map(|format| (name(format), address(format))).collect())
+}
+
+fn name(format: &str) -> &'static str {
+    match format {
+        "svg" => "SVG",
+        "png" => "PNG",
+        "tex" => "pgfplots",
+        "csv" => "CSV",
+        "npy" => "NPY",
+        _ => "JSON",
+    }
+}
+
+#[component]
+pub fn Exports(#[prop(into)] exports: Signal<Vec<Export>>) -> impl IntoView {
+    let link = |what: &str, name: &str, address: String| {
+        let label = format!("{what} as {name}");
+        view! { <a class="button button-small" rel="external" download="" href=address aria-label=label>{name.to_owned()}</a> }
+    };
+    let group = move |(what, formats): Export| {
+        let links: Vec<_> = formats.into_iter().map(|(name, address)| link(what, name, address)).collect();
+        view! { <p class="actions"><span class="export-name">{what}</span>{links}</p> }
+    };
+    view! {
+        <section class="exports" aria-label="Export">
+            <h2>"Export"</h2>
+            {move || exports.get().into_iter().map(group).collect_view()}
+        </section>
+    }
+}

@@ -1,0 +1,76 @@
+//! Every link that was shared, and the way to withdraw it.
+
+use leptos::prelude::*;
+use shared::api::Share;
+use shared::problem::Problem;
+
+use crate::browser::use_title;
+use crate::components::share::LinkActions;
+use crate::load::{Placeholder, fetched, shown};
+use crate::{place, words};
+
+#[component]
+pub fn SharesPage() -> impl IntoView {
+    use_title(|| "Shared links".to_owned());
+    let shares = fetched::<Vec<Share>>(|| Some("api/shares".to_owned()));
+    let problem = RwSignal::new(None::<Problem>);
+    let withdrawn = Callback::new(move |()| shares.reload());
+    view! {
+        <header class="page-header">
+            <div>
+                <h1>"Shared links"</h1>
+                <p class="subline">"Whoever has one of these sees its view, read-only and without an account."</p>
+            </div>
+        </header>
+        {move || problem.get().map(|problem| view! { <p class="notice notice-error" role="alert">{problem.detail}</p> })}
+        {shown(shares, Placeholder::Rows, move |shares| {
+            if shares.is_empty() {
+                return view! {
+                    <div class="empty">
+                        <h2>"Nothing is shared"</h2>
+                        <p>"Open a run, a matrix or a comparison and press Share: the link opens exactly what you see there."</p>
+                        <p class="actions"><a class="button" href=".">"All runs"</a></p>
+                    </div>
+                }
+                .into_any();
+            }
+            let rows = shares.into_iter().map(|share| view! { <Row share withdrawn problem/> }).collect_view();
+            view! {
+                <div class="table-box" role="region" aria-label="Shared links" tabindex="0">
+                    <table class="table">
+                        <thead>
+                            <tr>
+                                <th scope="col">"Title"</th>
+                                <th scope="col">"Made"</th>
+                                <th scope="col">"Works until"</th>
+                                <th scope="col"><span class="visually-hidden">"Actions"</span></th>
+                            </tr>
+                        </thead>
+                        <tbody>{rows}</tbody>
+                    </table>
+                </div>
+            }
+            .into_any()
+        })}
+    }
+}
+
+#[component]
+fn Row(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>>) -> impl IntoView {
+    let until = match &share.expires_at {
+        Some(end) if !share.expired => format!("{} UTC", words::minute(end)).into_any(),
+        Some(_) => view! { <span class="badge badge-canceled">"Expired"</span> }.into_any(),
+        None => "Withdrawn".into_any(),
+    };
+    view! {
+        <tr>
+            <th scope="row" class="share-title">
+                <a href=place::href(&share.view)>{share.title.clone()}</a>
+                {(!share.note.is_empty()).then(|| view! { <p class="muted share-note">{share.note.clone()}</p> })}
+            </th>
+            <td>{format!("{} UTC", words::minute(&share.created_at))}</td>
+            <td>{until}</td>
+            <td><LinkActions share withdrawn problem/></td>
+        </tr>
+    }
+}
