@@ -93,6 +93,5 @@ mod tests {
         let axis = SweepAxis { field: "attack.eps".into(), values: vec![json!("2/255"), json!("4/255"), json!(8)] };
         assert_eq!(axes(&[row(&axis, false)]), std::slice::from_ref(&axis));
         assert_eq!(row(&axis, true).values, "2/255, 8");
-        assert_eq!((field_name("attack.eps"), field_name("training.momentum")), ("Radius eps", "training.momentum"));
     }
 }

@@ -243,6 +243,11 @@ mod tests {
     }
 
     #[test]
+    fn a_field_without_a_name_is_called_by_its_path() {
+        assert_eq!((field_name("attack.eps"), field_name("training.momentum")), ("Radius eps", "training.momentum"));
+    }
+
+    #[test]
     fn every_combination_becomes_a_run_and_the_runs_give_the_axes_back() {
         let new = new(json!([
             {"field": "attack.eps", "values": ["8/255", "16/255"]},

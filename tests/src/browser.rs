@@ -134,6 +134,12 @@ impl Browser {
         Ok(self.driver.execute(script, Vec::new()).await?.json().clone())
     }
 
+    /// Chooses from a list what it shows as `option`.
+    pub async fn choose(&self, label: &str, option: &str) -> Result<()> {
+        let list = format!("//select[@id=//label[normalize-space()='{label}']/@for]");
+        Ok(self.find(&format!("{list}/option[normalize-space()='{option}']")).await?.click().await?)
+    }
+
     /// Types into whatever has the focus.
     pub async fn press(&self, keys: impl Into<TypingData>) -> Result<()> {
         Ok(self.driver.active_element().await?.send_keys(keys).await?)

@@ -64,7 +64,7 @@ fn Opened(view: SharedView) -> impl IntoView {
         <header class="page-header">
             <div>
                 <p class="eyebrow">"Shared view · read-only"</p>
-                <h1>{share.title}</h1>
+                <h1>{share.title.clone()}</h1>
                 <p class="subline">{format!("Shared {} UTC. {}.", words::minute(&share.created_at), words::until(&share))}</p>
             </div>
         </header>

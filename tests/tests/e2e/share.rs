@@ -11,6 +11,8 @@ async fn a_share_link_opens_the_view_read_only_where_nobody_has_been_before() ->
     browser.goto(&app.url(&format!("/compare?a={0}.e2.adversarial&b={0}.e4.adversarial&scale=fitted&cell=3,5", run.id))).await?;
     browser.click("Share").await?;
     browser.fill("Title (optional)", "Look at <3> and 5").await?;
+    browser.fill("Note (optional)", "The brightest cell.").await?;
+    browser.choose("Works for", "1 week").await?;
     browser.click("Make a link").await?;
     let link = browser
         .find("//label[starts-with(normalize-space(), 'Link:')]/following-sibling::input")
@@ -29,6 +31,8 @@ async fn a_share_link_opens_the_view_read_only_where_nobody_has_been_before() ->
     let reader = Browser::open().await?;
     reader.goto(&link).await?;
     reader.sees("Look at <3> and 5").await?;
+    reader.sees("The brightest cell.").await?;
+    reader.sees("Works until 20").await?;
     reader.sees("ΔCAS").await?;
     reader.sees("3 · 5").await?;
     let text = reader.text().await?;
@@ -37,6 +41,8 @@ async fn a_share_link_opens_the_view_read_only_where_nobody_has_been_before() ->
     }
     reader.is_quiet().await?;
 
+    browser.goto(&app.url("/shares")).await?;
+    browser.sees("Look at <3> and 5").await?;
     browser.click("Withdraw").await?;
     let token = link.rsplit('/').next().unwrap_or_default().to_owned();
     tests::until("the link is withdrawn", async || {
@@ -46,5 +52,54 @@ async fn a_share_link_opens_the_view_read_only_where_nobody_has_been_before() ->
     .await?;
     reader.goto(&link).await?;
     reader.sees("This link opens nothing").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_figure_that_was_exported_opens_its_view_again() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    let run = app.succeeded(&small_run(2)).await?;
+    let files = tempfile::tempdir()?;
+    let lens = "order=similarity&scale=fitted&cell=3,5";
+    let keep = async |format: &str| -> Result<std::path::PathBuf> {
+        let address = app.url(&format!("/api/attributions/{}.e2.adversarial.{format}?{lens}", run.id));
+        let path = files.path().join(format!("figure.{format}"));
+        std::fs::write(&path, reqwest::get(address).await?.error_for_status()?.bytes().await?)?;
+        Ok(path)
+    };
+    let open = async |path: &std::path::Path| -> Result<()> {
+        Ok(browser.find("#reopen-file").await?.send_keys(path.display().to_string()).await?)
+    };
+    for format in ["svg", "png"] {
+        browser.goto(&app.url("/data")).await?;
+        open(&keep(format).await?).await?;
+        browser.reaches(&format!("/attributions/{}.e2.adversarial?{lens}", run.id)).await?;
+        browser.sees("3 · 5").await?;
+    }
+    let other = files.path().join("other.svg");
+    std::fs::write(&other, "<svg xmlns=\"http://www.w3.org/2000/svg\"></svg>")?;
+    open(&other).await?;
+    browser.sees("other.svg opens no view: CrossLens did not make it").await?;
+    browser.is_quiet().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_theory_page_keeps_its_question_in_the_address_and_shows_where_the_theorem_ends() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    browser.goto(&app.url("/theory?eps=0.4")).await?;
+    browser.sees("the surrogate gives cross-class features no weight").await?;
+    browser.click("Cross-entropy").await?;
+    browser.sees("there is no threshold").await?;
+    let slider = browser.find("#theory-eps").await?;
+    slider.focus().await?;
+    browser.press(thirtyfour::Key::Left).await?;
+    let url = browser.reaches("eps=0.395&loss=cross_entropy").await?;
+    let other = Browser::open().await?;
+    other.goto(&url).await?;
+    other.sees("at ε = 0.395 w₂ is").await?;
+    other.is_quiet().await?;
     Ok(())
 }
