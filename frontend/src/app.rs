@@ -6,6 +6,7 @@ use leptos_router::components::{FlatRoutes, Route, Router};
 use leptos_router::hooks::use_location;
 use leptos_router::path;
 
+use crate::baseline::{BaselineChip, provide_baseline};
 use crate::browser;
 use crate::components::palette::{Commands, PAGES};
 use crate::components::reopen::Reopen;
@@ -21,6 +22,7 @@ use crate::theme::{ThemeSelect, provide_theme};
 pub fn App() -> impl IntoView {
     provide_theme();
     provide_rows();
+    provide_baseline();
     let prefix = place::prefix(&browser::base_uri());
     let main = NodeRef::<html::Main>::new();
     // A link to `#main` would be relative to the page's base, not to the page.
@@ -85,6 +87,7 @@ fn Header(prefix: String) -> impl IntoView {
                     </nav>
                     <Commands/>
                 </Show>
+                <BaselineChip/>
                 <ThemeSelect/>
             </div>
         </header>

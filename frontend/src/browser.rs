@@ -30,6 +30,12 @@ pub fn base_uri() -> String {
     document().base_uri().ok().flatten().unwrap_or_default()
 }
 
+/// Whether the page is a shared view. Who reads one has no other pages, so it stays what it is as long as the page lives.
+pub fn is_shared_page() -> bool {
+    let path = window().location().pathname().unwrap_or_default();
+    path.strip_prefix(&place::prefix(&base_uri())).unwrap_or(&path).starts_with("/s/")
+}
+
 /// Puts a text on the clipboard; whether that worked. Browsers refuse it outside secure contexts.
 pub async fn copy(text: &str) -> bool {
     let clipboard = js_sys::Reflect::get(&window().navigator(), &"clipboard".into()).ok().filter(|value| !value.is_undefined());

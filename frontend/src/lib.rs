@@ -8,6 +8,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 mod addressed;
 mod api;
 mod app;
+mod baseline;
 mod browser;
 mod components;
 mod cost;

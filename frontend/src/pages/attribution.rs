@@ -12,6 +12,7 @@ use shared::matrix::Matrix;
 use shared::view::{AttributionId, CheckpointId, Lens, View};
 
 use crate::addressed::addressed;
+use crate::baseline::{PinButton, page_baseline};
 use crate::browser::use_title;
 use crate::components::dossier::Dossier;
 use crate::components::explorer::{Cell, Explorer};
@@ -58,10 +59,11 @@ fn Known(id: Memo<String>, fetched: Fetched<Attribution>) -> impl IntoView {
         move |lens| view_of(lens).map(|view| view.to_string()).unwrap_or_default(),
     );
     let shared_view = move || view_of(&lens.get_untracked()).expect("the server knows no attribution by another kind of name");
+    let baseline = page_baseline(lens);
     view! {
         <AttributionHeader attribution view=Callback::new(move |()| shared_view())/>
         <Neighbors attribution lens=Signal::derive(move || lens.get())/>
-        <AttributionView attribution explorer=Explorer::new(lens) own=true/>
+        <AttributionView attribution baseline explorer=Explorer::new(lens) own=true/>
         <Exports exports=Signal::derive(move || exports_of(&id.get(), &lens.get()))/>
     }
 }
@@ -82,7 +84,10 @@ fn AttributionHeader(attribution: Signal<Attribution>, view: Callback<(), View>)
                 <h1>{title}</h1>
                 <p class="subline">{move || attribution.with(|attribution| inputs_text(&attribution.file))}</p>
             </div>
-            <div class="actions"><ShareButton view=move || view.run(())/></div>
+            <div class="actions">
+                <PinButton id=Signal::derive(move || attribution.with(|attribution| attribution.id.parse().ok()))/>
+                <ShareButton view=move || view.run(())/>
+            </div>
         </header>
     }
 }
@@ -159,6 +164,8 @@ fn neighbors(epochs: &[u32], epoch: u32) -> (Option<u32>, Option<u32>) {
 #[component]
 pub fn AttributionView(
     #[prop(into)] attribution: Signal<Attribution>,
+    /// What differences refer to.
+    baseline: Signal<Option<Attribution>>,
     explorer: Explorer,
     /// Whether other pages can be asked for: the reader of a link has none.
     own: bool,
@@ -179,11 +186,8 @@ pub fn AttributionView(
         let checkpoint = attribution.with(checkpoint_name);
         if control.get() { format!("Rows of W, {checkpoint}") } else { checkpoint }
     });
-    let figures = Signal::derive(move || attribution.with(figures));
+    let figures = Signal::derive(move || attribution.with(|attribution| baseline.with(|baseline| figures(attribution, baseline.as_ref()))));
     let names = Memo::new(move |_| attribution.with(|attribution| attribution.file.class_names.clone()));
-    let pinned = Memo::new(move |_| explorer.lens.get().baseline.filter(|_| own));
-    let baseline = fetched::<Attribution>(move || pinned.get().map(|id| format!("api/attributions/{id}")));
-    let baseline = Signal::derive(move || baseline.ready().filter(|_| pinned.with(Option::is_some)));
     view! {
         <KeyFigures figures/>
         <div class="split">
@@ -224,8 +228,13 @@ fn interval(low: f64, high: f64, digits: usize) -> String {
     format!("[{}, {}], 95 %", format::decimal(low, digits), format::decimal(high, digits))
 }
 
-fn figures(attribution: &Attribution) -> Vec<Figure> {
+fn figures(attribution: &Attribution, baseline: Option<&Attribution>) -> Vec<Figure> {
     let Attribution { file, clean_accuracy, robust_accuracy, .. } = attribution;
+    // The baseline itself differs from itself in nothing, and matrices over other classes are not compared.
+    let baseline = baseline.filter(|baseline| baseline.id != attribution.id && baseline.file.class_names == file.class_names);
+    let against = |difference: fn(&Attribution, &Attribution) -> String, otherwise: &str| {
+        baseline.map_or_else(|| otherwise.to_owned(), |baseline| format!("{} against the baseline", difference(baseline, attribution)))
+    };
     let pairs = file.matrix.classes() * file.matrix.classes().saturating_sub(1);
     let mut figures = vec![
         Figure::new(
@@ -233,20 +242,30 @@ fn figures(attribution: &Attribution) -> Vec<Figure> {
             format::decimal(file.cas, 2),
             match &file.bootstrap {
                 Some(bootstrap) => interval(bootstrap.cas_low, bootstrap.cas_high, 2),
-                None => format!("of {pairs} ordered pairs"),
+                None => against(|from, to| format::signed(to.file.cas - from.file.cas, 2), &format!("of {pairs} ordered pairs")),
             },
         ),
-        Figure::new("CAS / K(K−1)", format::decimal(file.cas_normalized, 4), "mean over ordered pairs"),
+        Figure::new(
+            "CAS / K(K−1)",
+            format::decimal(file.cas_normalized, 4),
+            against(|from, to| format::signed(to.file.cas_normalized - from.file.cas_normalized, 4), "mean over ordered pairs"),
+        ),
     ];
     // A run that only measures matrices knows nothing of the checkpoint but what it met itself.
     if robust_accuracy.is_none() && clean_accuracy.is_none() {
         figures.push(Figure::new("Accuracy", format::percent(file.accuracy), "on the inputs of this matrix"));
         return figures;
     }
-    for (label, accuracy) in [("Robust accuracy", robust_accuracy), ("Clean accuracy", clean_accuracy)] {
-        figures.push(Figure::new(label, format::percent(*accuracy), "of the checkpoint, whole test set"));
-    }
+    let whole = "of the checkpoint, whole test set";
+    let robust = against(|from, to| change(from.robust_accuracy, to.robust_accuracy), whole);
+    let clean = against(|from, to| change(from.clean_accuracy, to.clean_accuracy), whole);
+    figures.push(Figure::new("Robust accuracy", format::percent(*robust_accuracy), robust));
+    figures.push(Figure::new("Clean accuracy", format::percent(*clean_accuracy), clean));
     figures
+}
+
+fn change(from: Option<f64>, to: Option<f64>) -> String {
+    format::points(from.zip(to).map(|(from, to)| to - from))
 }
 
 /// What is known of the pair one points at.

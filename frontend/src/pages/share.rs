@@ -54,7 +54,7 @@ fn Opened(view: SharedView) -> impl IntoView {
             view! { <RunView run=Signal::stored(*run) metrics=Signal::stored(*metrics) selection own=false/> }.into_any()
         }
         SharedContent::Attribution { attribution } => {
-            view! { <AttributionView attribution=Signal::stored(*attribution) explorer=explorer() own=false/> }.into_any()
+            view! { <AttributionView attribution=Signal::stored(*attribution) baseline=Signal::stored(None) explorer=explorer() own=false/> }.into_any()
         }
         SharedContent::Compare { comparison } => {
             view! { <ComparisonView comparison=Signal::stored(*comparison) explorer=explorer()/> }.into_any()

@@ -1,0 +1,129 @@
+//! The baseline: one pinned attribution, kept in the browser's storage, that differences refer to on every page.
+//!
+//! A page whose address names a baseline of its own goes by that one; see [`page_baseline`].
+
+use leptos::prelude::*;
+use shared::api::Attribution;
+use shared::chart::figure::checkpoint_name;
+use shared::view::{AttributionId, Lens};
+
+use crate::addressed::Addressed;
+use crate::load::{Fetched, fetched};
+use crate::{browser, place};
+
+const STORAGE_KEY: &str = "crosslens-baseline";
+
+/// What is pinned, and its content once that is here.
+#[derive(Clone, Copy)]
+pub struct Baseline {
+    pub pinned: RwSignal<Option<AttributionId>>,
+    pub attribution: Signal<Option<Attribution>>,
+    fetched: Fetched<Attribution>,
+}
+
+/// Reads what is pinned from the browser's storage, keeps it there, and makes it known to every component below.
+pub fn provide_baseline() {
+    let storage = || window().local_storage().ok().flatten();
+    let stored = storage().and_then(|storage| storage.get_item(STORAGE_KEY).ok().flatten());
+    let pinned = RwSignal::new(stored.and_then(|id| id.parse::<AttributionId>().ok()));
+    Effect::new(move |former: Option<Option<AttributionId>>| {
+        let pinned = pinned.get();
+        if former.is_some_and(|former| former != pinned)
+            && let Some(storage) = storage()
+        {
+            // Full or forbidden storage: the pin then lasts as long as the page.
+            let _ = match &pinned {
+                Some(id) => storage.set_item(STORAGE_KEY, &id.to_string()),
+                None => storage.remove_item(STORAGE_KEY),
+            };
+        }
+        pinned
+    });
+    // Who reads a shared view may ask for nothing else.
+    let may_ask = !browser::is_shared_page();
+    let fetched = fetched::<Attribution>(move || pinned.get().filter(|_| may_ask).map(|id| format!("api/attributions/{id}")));
+    provide_context(Baseline { pinned, attribution: of(move || pinned.get(), fetched), fetched });
+}
+
+pub fn use_baseline() -> Baseline {
+    expect_context()
+}
+
+/// The baseline of a page: what its lens names, and its content once that is here.
+///
+/// A lens that names none takes the pinned one, so that a copied address carries it; pinning and unpinning change the lens of the page
+/// at hand.
+pub fn page_baseline(lens: Addressed<Lens>) -> Signal<Option<Attribution>> {
+    let Baseline { pinned, attribution, .. } = use_baseline();
+    Effect::new(move |former: Option<Option<AttributionId>>| {
+        let pinned = pinned.get();
+        let changed = former.is_some_and(|former| former != pinned);
+        if changed || lens.get_untracked().baseline.is_none() {
+            lens.update(|lens| lens.baseline = pinned.clone());
+        }
+        pinned
+    });
+    let named = Memo::new(move |_| lens.get().baseline);
+    let of_page = Memo::new(move |_| named.get().filter(|named| pinned.with(|pinned| pinned.as_ref() != Some(named))));
+    let fetched = fetched::<Attribution>(move || of_page.get().map(|id| format!("api/attributions/{id}")));
+    let own = of(move || of_page.get(), fetched);
+    Signal::derive(move || match (named.get(), of_page.get()) {
+        (None, _) => None,
+        (Some(_), None) => attribution.get(),
+        (Some(_), Some(_)) => own.get(),
+    })
+}
+
+/// The answer to `id`, and not the former one that stays while the next is on its way.
+fn of(id: impl Fn() -> Option<AttributionId> + Send + Sync + 'static, fetched: Fetched<Attribution>) -> Signal<Option<Attribution>> {
+    let answer = Memo::new(move |_| {
+        let id = id()?.to_string();
+        fetched.ready().filter(|attribution| attribution.id == id)
+    });
+    answer.into()
+}
+
+/// Pins an attribution, or takes the pin off again.
+#[component]
+pub fn PinButton(#[prop(into)] id: Signal<Option<AttributionId>>) -> impl IntoView {
+    let Baseline { pinned, .. } = use_baseline();
+    let is_pinned = move || id.with(|id| id.is_some() && pinned.with(|pinned| pinned == id));
+    let toggle = move |_| pinned.set(if is_pinned() { None } else { id.get_untracked() });
+    view! {
+        <button
+            class="button" type="button" aria-pressed=move || is_pinned().to_string() disabled=move || id.with(Option::is_none)
+            title="Differences on every page refer to the baseline"
+            on:click=toggle
+        >
+            {move || if is_pinned() { "Pinned as baseline" } else { "Pin as baseline" }}
+        </button>
+    }
+}
+
+/// What is pinned, with the way to it and a button that takes it off.
+#[component]
+pub fn BaselineChip() -> impl IntoView {
+    let Baseline { pinned, attribution, fetched } = use_baseline();
+    let chip = move |id: AttributionId| {
+        let address = place::href(&format!("/attributions/{id}"));
+        let name = move || attribution.with(|attribution| name(attribution.as_ref(), &id));
+        let problem = move || fetched.problem().map(|problem| problem.detail);
+        view! {
+            <div class="baseline-chip" class:baseline-chip-failed=move || problem().is_some() title=problem>
+                <span class="baseline-chip-label">"Baseline"</span>
+                <a href=address>{name}</a>
+                <button class="baseline-chip-unpin" type="button" aria-label="Unpin the baseline" on:click=move |_| pinned.set(None)>"✕"</button>
+            </div>
+        }
+    };
+    let shared = browser::is_shared_page();
+    move || pinned.get().filter(|_| !shared).map(chip)
+}
+
+/// `Demo: robust overfitting, epoch 16 (best)`; the name in the address until more is known.
+fn name(attribution: Option<&Attribution>, id: &AttributionId) -> String {
+    match attribution {
+        Some(attribution) => format!("{}, {}", attribution.run_title, checkpoint_name(attribution)),
+        None => id.checkpoint().to_string(),
+    }
+}
