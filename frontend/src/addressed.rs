@@ -46,6 +46,15 @@ impl<T: Clone + Send + Sync + 'static> Addressed<T> {
         self.set.run((value,));
     }
 
+    /// A part of the value, read and set through it.
+    pub fn part<U>(self, get: fn(&T) -> U, put: fn(&mut T, U)) -> Addressed<U>
+    where
+        U: Clone + PartialEq + Send + Sync + 'static,
+    {
+        let value = Memo::new(move |_| self.value.with(get));
+        Addressed { value: value.into(), set: Callback::new(move |(new,)| self.update(|value| put(value, new))) }
+    }
+
     pub fn update(self, change: impl FnOnce(&mut T)) {
         let mut value = self.get_untracked();
         change(&mut value);

@@ -55,14 +55,7 @@ pub fn use_baseline() -> Baseline {
 /// at hand.
 pub fn page_baseline(lens: Addressed<Lens>) -> Signal<Option<Attribution>> {
     let Baseline { pinned, attribution, .. } = use_baseline();
-    Effect::new(move |former: Option<Option<AttributionId>>| {
-        let pinned = pinned.get();
-        let changed = former.is_some_and(|former| former != pinned);
-        if changed || lens.get_untracked().baseline.is_none() {
-            lens.update(|lens| lens.baseline = pinned.clone());
-        }
-        pinned
-    });
+    adopt_pinned(lens);
     let named = Memo::new(move |_| lens.get().baseline);
     let of_page = Memo::new(move |_| named.get().filter(|named| pinned.with(|pinned| pinned.as_ref() != Some(named))));
     let fetched = fetched::<Attribution>(move || of_page.get().map(|id| format!("api/attributions/{id}")));
@@ -72,6 +65,19 @@ pub fn page_baseline(lens: Addressed<Lens>) -> Signal<Option<Attribution>> {
         (Some(_), None) => attribution.get(),
         (Some(_), Some(_)) => own.get(),
     })
+}
+
+/// Puts what is pinned into a lens that names no baseline, and into any lens when something else is pinned.
+pub fn adopt_pinned(lens: Addressed<Lens>) {
+    let Baseline { pinned, .. } = use_baseline();
+    Effect::new(move |former: Option<Option<AttributionId>>| {
+        let pinned = pinned.get();
+        let changed = former.is_some_and(|former| former != pinned);
+        if changed || lens.get_untracked().baseline.is_none() {
+            lens.update(|lens| lens.baseline = pinned.clone());
+        }
+        pinned
+    });
 }
 
 /// The answer to `id`, and not the former one that stays while the next is on its way.

@@ -36,6 +36,11 @@ pub fn is_shared_page() -> bool {
     path.strip_prefix(&place::prefix(&base_uri())).unwrap_or(&path).starts_with("/s/")
 }
 
+/// Whether the system was asked for less motion.
+pub fn prefers_reduced_motion() -> bool {
+    window().match_media("(prefers-reduced-motion: reduce)").ok().flatten().is_some_and(|query| query.matches())
+}
+
 /// Puts a text on the clipboard; whether that worked. Browsers refuse it outside secure contexts.
 pub async fn copy(text: &str) -> bool {
     let clipboard = js_sys::Reflect::get(&window().navigator(), &"clipboard".into()).ok().filter(|value| !value.is_undefined());

@@ -10,6 +10,7 @@ mod api;
 mod app;
 mod baseline;
 mod browser;
+mod cache;
 mod components;
 mod cost;
 mod form;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
-use shared::api::{Attribution, AttributionSummary, CheckpointInfo, Comparison, Run, SharedContent};
+use shared::api::{Attribution, AttributionSummary, CheckpointInfo, Comparison, Difference, Run, SharedContent};
 use shared::config::{Inputs, RunConfig, RunKind};
 use shared::format;
 use shared::provenance::{APPLICATION, CheckpointHash, Page, Provenance};
 use shared::record::{Epoch, Metrics};
-use shared::view::{AttributionId, CheckpointId, View};
+use shared::view::{AttributionId, CheckpointId, SIDES, View};
 
 use crate::extract::Named;
 use crate::id::RunId;
@@ -79,22 +79,13 @@ pub async fn attribution(state: &AppState, id: &AttributionId) -> Result<Attribu
     })
 }
 
-/// Two attributions over the same classes, and how they differ; errors name `a` or `b`.
-pub async fn comparison(state: &AppState, a: &AttributionId, b: &AttributionId) -> Result<Comparison, ApiError> {
-    let (a, b) = (
-        attribution(state, a).await.map_err(|error| error.moved_to("a"))?,
-        attribution(state, b).await.map_err(|error| error.moved_to("b"))?,
-    );
-    let other_classes = || {
-        let detail = format!("`{}` is over other classes than `{}`; choose two attributions of one data set", b.id, a.id);
-        ApiError::on_field(Kind::NotComparable, "b", detail)
-    };
-    if a.file.class_names != b.file.class_names {
-        return Err(other_classes());
+/// Attributions over the same classes, and how they differ from the first; errors name the side, `a` to `f`.
+pub async fn comparison(state: &AppState, ids: &[AttributionId]) -> Result<Comparison, ApiError> {
+    let mut attributions = Vec::with_capacity(ids.len());
+    for (side, id) in SIDES.iter().zip(ids) {
+        attributions.push(attribution(state, id).await.map_err(|error| error.moved_to(side))?);
     }
-    let difference = a.file.matrix.difference(&b.file.matrix).ok_or_else(other_classes)?;
-    let changes = a.file.matrix.changes(&b.file.matrix);
-    Ok(Comparison { delta_cas: b.file.cas - a.file.cas, difference, changes, a, b })
+    Comparison::of(attributions).map_err(|error| ApiError::on_field(Kind::NotComparable, SIDES[error.index], error.to_string()))
 }
 
 /// What a view shows, fit for whoever has its link: its subject, and what other routes answer to its page.
@@ -120,7 +111,7 @@ pub async fn shared(state: &AppState, view: &View) -> Result<(SharedContent, BTr
                 answers.insert(format!("api/runs/{id}"), json(&shown_run(state, &id).await?)?);
                 answers.insert(format!("api/runs/{id}/metrics"), json(&state.dirs.of(&id).metrics().await?)?);
             }
-            SharedContent::Compare { comparison: Box::new(comparison(state, &ids[0], &ids[1]).await?) }
+            SharedContent::Compare { comparison: Box::new(comparison(state, ids).await?) }
         }
     };
     if let Some(baseline) = &view.lens().baseline {
@@ -197,12 +188,13 @@ pub fn title(content: &SharedContent) -> String {
         SharedContent::Run { run, .. } => run.title.clone(),
         SharedContent::Attribution { attribution } => format!("{}: {}", attribution.run_title, place(attribution)),
         SharedContent::Compare { comparison } => {
-            let (a, b) = (&comparison.a, &comparison.b);
-            if a.run == b.run {
-                format!("{}: {} against {}", a.run_title, place(a), place(b))
-            } else {
-                format!("{}, {} against {}, {}", a.run_title, place(a), b.run_title, place(b))
-            }
+            let baseline = comparison.baseline();
+            let others: Vec<String> = comparison
+                .others()
+                .map(|(other, _)| if other.run == baseline.run { place(other) } else { format!("{}, {}", other.run_title, place(other)) })
+                .collect();
+            let one_run = comparison.attributions.iter().all(|other| other.run == baseline.run);
+            format!("{}{} {} against {}", baseline.run_title, if one_run { ":" } else { "," }, place(baseline), others.join("; "))
         }
     }
 }
@@ -227,12 +219,13 @@ pub fn description(content: &SharedContent) -> String {
             attribution.file.inputs.id(),
             format::percent(attribution.file.accuracy)
         ),
-        SharedContent::Compare { comparison } => format!(
-            "Class-wise feature attribution: CAS {} → {} ({}).",
-            format::decimal(comparison.a.file.cas, 2),
-            format::decimal(comparison.b.file.cas, 2),
-            format::signed(comparison.delta_cas, 2)
-        ),
+        SharedContent::Compare { comparison } => {
+            let change = |(other, difference): (&Attribution, &Difference)| {
+                format!("{} ({})", format::decimal(other.file.cas, 2), format::signed(difference.delta_cas, 2))
+            };
+            let others: Vec<String> = comparison.others().map(change).collect();
+            format!("Class-wise feature attribution: CAS {} → {}.", format::decimal(comparison.baseline().file.cas, 2), others.join(", "))
+        }
     }
 }
 

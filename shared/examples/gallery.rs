@@ -176,8 +176,7 @@ fn comparison() -> Comparison {
     let (a, mut b) = (attribution(Dataset::Digits, 12, 0.6), attribution(Dataset::Digits, 60, 0.6));
     b.file.matrix = similarities(10, 0.25, 2);
     b.file.cas = b.file.matrix.cas();
-    let difference = a.file.matrix.difference(&b.file.matrix).expect("both have ten classes");
-    Comparison { delta_cas: b.file.cas - a.file.cas, changes: a.file.matrix.changes(&b.file.matrix), difference, a, b }
+    Comparison::of(vec![a, b]).expect("both have ten classes")
 }
 
 fn demo(epochs: u32) -> RunConfig {

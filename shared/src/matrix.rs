@@ -119,6 +119,17 @@ impl Matrix {
             .then(|| Matrix { classes: self.classes, values: self.values.iter().zip(&other.values).map(|(a, b)| b - a).collect() })
     }
 
+    /// This matrix above the diagonal and `other` below it, when classes stand in `order`; of matrices over the same classes.
+    pub fn split(&self, other: &Matrix, order: &[usize]) -> Matrix {
+        let mut split = self.clone();
+        for (row, i) in order.iter().enumerate() {
+            for j in &order[..row] {
+                split.values[i * self.classes + j] = other.get(*i, *j);
+            }
+        }
+        split
+    }
+
     /// Every pair `i < j` by how much it differs from `self` to `other`, largest change first.
     pub fn changes(&self, other: &Matrix) -> Vec<PairChange> {
         let classes = self.classes.min(other.classes);
@@ -202,6 +213,16 @@ mod tests {
     fn blocks_are_means_over_pairs_of_two_classes() {
         let c = matrix(&[&[1.0, 0.5, 0.1], &[0.5, 1.0, 0.3], &[0.1, 0.3, 1.0]]);
         assert_eq!(c.block_means(&[vec![0, 1], vec![2]]), matrix(&[&[0.5, 0.2], &[0.2, 1.0]]));
+    }
+
+    #[test]
+    fn a_split_matrix_has_the_other_below_the_diagonal_as_the_classes_stand() {
+        let a = matrix(&[&[1.0, 0.5, 0.5], &[0.5, 1.0, 0.5], &[0.5, 0.5, 1.0]]);
+        let b = matrix(&[&[1.0, 0.1, 0.2], &[0.1, 1.0, 0.3], &[0.2, 0.3, 1.0]]);
+        let order = [2, 0, 1];
+        let split = a.split(&b, &order);
+        let shown: Vec<f64> = order.iter().flat_map(|i| order.iter().map(|j| split.get(*i, *j))).collect();
+        assert_eq!(shown, [1.0, 0.5, 0.5, 0.2, 1.0, 0.5, 0.3, 0.1, 1.0]);
     }
 
     #[test]

@@ -288,6 +288,14 @@ impl Metrics {
         self.epochs.iter().rev().find(|epoch| epoch.test_robust_accuracy.is_some())
     }
 
+    /// The epoch whose matrix stands for `epoch` on some inputs: itself where it has one, else the best, else the last that has.
+    pub fn attributed(&self, epoch: Option<u32>, inputs: Inputs) -> Option<u32> {
+        let has = |epoch: &u32| self.cas(*epoch, inputs).is_some();
+        let best = self.best().map(|epoch| epoch.epoch);
+        let last = || self.attributions.iter().rev().find(|entry| entry.inputs == inputs).map(|entry| entry.epoch);
+        epoch.filter(has).or_else(|| best.filter(has)).or_else(last)
+    }
+
     /// CAS of an epoch, where it was measured.
     pub fn cas(&self, epoch: u32, inputs: Inputs) -> Option<f64> {
         self.attributions.iter().find(|entry| entry.epoch == epoch && entry.inputs == inputs).map(|entry| entry.cas)

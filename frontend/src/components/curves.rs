@@ -2,49 +2,50 @@
 
 use leptos::prelude::*;
 use shared::chart::Chart;
-use shared::chart::colors::Theme;
-use shared::chart::curves::{Curves, SeriesKind};
-use shared::config::{Inputs, RunConfig};
+use shared::chart::axes::EpochAxes;
+use shared::chart::curves::{Cursor, Curves, SeriesKind};
+use shared::config::Inputs;
 use shared::format;
 use shared::record::{Epoch, Metrics};
 
 use super::canvas::{Area, Canvas, Surface, position};
 use super::heatmap::is_open;
-use crate::theme::use_theme;
 
 #[component]
 pub fn CurvesView(
-    #[prop(into)] metrics: Signal<Metrics>,
-    config: RunConfig,
+    curves: Memo<Curves>,
+    /// Set to where the epochs stand, for what is to stand below them.
+    axes: RwSignal<Option<EpochAxes>>,
     /// The epoch that the page is about, drawn while nobody points at another.
     #[prop(into)]
     selected: Signal<Option<u32>>,
-    /// Takes the epoch that was clicked, or chosen by Enter.
+    /// Takes the epoch that was clicked or dragged to, or chosen by Enter.
     on_choose: impl Fn(u32) + Copy + Send + Sync + 'static,
 ) -> impl IntoView {
-    let theme = use_theme();
     let surface = RwSignal::new(Surface::default());
     let pointed = RwSignal::new(None::<u32>);
-    let curves = Memo::new(move |_| {
-        let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-        metrics.with(|metrics| Curves::of(metrics, &config, theme))
-    });
     let layout = Memo::new(move |_| {
         let Surface { width, height, .. } = surface.get();
         curves.with(|curves| curves.layout(width, height))
     });
+    Effect::new(move || axes.set(Some(layout.with(|layout| layout.axes.clone()))));
     let done = Memo::new(move |_| curves.with(|curves| curves.done));
     let cursor = Memo::new(move |_| pointed.get().or_else(|| selected.get()).filter(|epoch| (1..=done.get()).contains(epoch)));
 
     let draw = move |area: &Area, surface: Surface| {
-        let curves = Curves { cursor: cursor.get(), ..curves.get() };
-        if let Err(error) = curves.draw(area, surface.scale) {
+        if let Err(error) = curves.with(|curves| curves.draw(area, surface.scale)) {
+            leptos::logging::error!("{error}");
+        }
+    };
+    let draw_cursor = move |area: &Area, surface: Surface| {
+        let Some(epoch) = cursor.get() else { return };
+        if let Err(error) = curves.with(|curves| Cursor { curves, epoch }.draw(area, surface.scale)) {
             leptos::logging::error!("{error}");
         }
     };
     let epoch_under = move |event: &web_sys::MouseEvent| {
         let (x, _) = position(event)?;
-        let epoch = layout.with_untracked(|layout| layout.epoch_at(x))?;
+        let epoch = layout.with_untracked(|layout| layout.axes.epoch_at(x))?;
         let done = done.get_untracked();
         (done > 0).then(|| epoch.min(done))
     };
@@ -52,6 +53,10 @@ pub fn CurvesView(
         let epoch = epoch_under(&event);
         if pointed.get_untracked() != epoch {
             pointed.set(epoch);
+            // With the button down the pointer drags the page along.
+            if let (true, Some(epoch)) = (event.buttons() & 1 == 1, epoch) {
+                on_choose(epoch);
+            }
         }
     };
     let on_click = move |event: web_sys::MouseEvent| {
@@ -94,6 +99,7 @@ pub fn CurvesView(
                 on:keydown=on_key
             >
                 <Canvas surface least_scale=2.0 draw/>
+                <Canvas surface=RwSignal::new(Surface::default()) least_scale=2.0 draw=draw_cursor/>
             </div>
             <dl class="readout" aria-hidden="true">
                 {move || said().into_iter().map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> }).collect_view()}
@@ -186,6 +192,7 @@ pub fn EpochTable(#[prop(into)] metrics: Signal<Metrics>) -> impl IntoView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::chart::colors::Theme;
 
     #[test]
     fn keys_move_over_the_epochs_that_are_done() {

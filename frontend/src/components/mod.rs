@@ -2,6 +2,7 @@
 
 pub mod badge;
 pub mod canvas;
+pub mod class_bars;
 pub mod copy;
 pub mod curves;
 pub mod dialog;

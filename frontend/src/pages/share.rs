@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use shared::api::{SharedContent, SharedView};
+use shared::config::Inputs;
 use shared::view::{Lens, View};
 
 use super::attribution::AttributionView;
@@ -10,6 +11,7 @@ use super::compare::ComparisonView;
 use super::run::{RunView, Selection};
 use crate::addressed::Addressed;
 use crate::browser::use_title;
+use crate::cache::Cache;
 use crate::components::explorer::Explorer;
 use crate::load::{Answers, Failure, Load, Placeholder, Skeleton, fetched};
 use crate::words;
@@ -50,14 +52,14 @@ fn Opened(view: SharedView) -> impl IntoView {
     let explorer = || Explorer::new(Addressed::local(lens_of(&share.view)));
     let content = match content {
         SharedContent::Run { run, metrics } => {
-            let selection = Addressed::local(Selection::default());
-            view! { <RunView run=Signal::stored(*run) metrics=Signal::stored(*metrics) selection own=false/> }.into_any()
+            let selection = Addressed::local(Selection::of(view_of(&share.view, &run.id)));
+            view! { <RunView run=Signal::stored(*run) metrics=Signal::stored(*metrics) selection matrices=Cache::closed() own=false/> }.into_any()
         }
         SharedContent::Attribution { attribution } => {
             view! { <AttributionView attribution=Signal::stored(*attribution) baseline=Signal::stored(None) explorer=explorer() own=false/> }.into_any()
         }
         SharedContent::Compare { comparison } => {
-            view! { <ComparisonView comparison=Signal::stored(*comparison) explorer=explorer()/> }.into_any()
+            view! { <ComparisonView comparison=Signal::stored(*comparison) explorer=explorer() own=false/> }.into_any()
         }
     };
     view! {
@@ -71,6 +73,12 @@ fn Opened(view: SharedView) -> impl IntoView {
         {(!share.note.is_empty()).then(|| view! { <p class="finding share-note">{share.note.clone()}</p> })}
         {content}
     }
+}
+
+/// The view that was shared; the run as it opens where its text is not understood.
+fn view_of(view: &str, run: &str) -> View {
+    let plain = || View::Run { run: run.to_owned(), epoch: None, inputs: Inputs::Adversarial, lens: Lens::default() };
+    view.parse().unwrap_or_else(|_| plain())
 }
 
 /// The lens that a view was shared with; the plain one where its text is not understood.

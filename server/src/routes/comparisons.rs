@@ -1,4 +1,4 @@
-//! Two attributions against each other.
+//! Attributions against the first of them.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use shared::api::Comparison;
 use shared::chart::figure::Figure;
 use shared::provenance::Page;
-use shared::view::{AttributionId, View};
+use shared::view::{AttributionId, SIDES, View};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::content;
@@ -21,10 +21,15 @@ use crate::state::AppState;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Compare {
-    /// The attribution to start from, `RUN.e12.adversarial`.
+    /// The baseline, `RUN.e12.adversarial`.
     a: String,
-    /// The attribution to compare it with.
+    /// The attribution to compare with it.
     b: String,
+    /// More of them, as are `d` to `f`.
+    c: Option<String>,
+    d: Option<String>,
+    e: Option<String>,
+    f: Option<String>,
     #[serde(default)]
     #[param(inline)]
     format: ComparisonForm,
@@ -42,7 +47,7 @@ pub enum ComparisonForm {
     Tex,
 }
 
-/// Two matrices, their difference, and the pairs that changed most
+/// Two to six matrices, how the others differ from the first, and the pairs that changed most
 #[utoipa::path(
     get, path = "/api/comparisons", tag = "attributions", params(Compare, FigureStyle),
     responses(
@@ -51,20 +56,21 @@ pub enum ComparisonForm {
     )
 )]
 pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, style }: FigureQuery<Compare>) -> Result<Response, ApiError> {
-    let Compare { a, b, format } = own;
-    let (a, b) = (attribution_id("a", &a)?, attribution_id("b", &b)?);
-    let comparison = content::comparison(&state, &a, &b).await?;
+    let Compare { a, b, c, d, e, f, format } = own;
+    let ids = attribution_ids([Some(a), Some(b), c, d, e, f])?;
+    let comparison = content::comparison(&state, &ids).await?;
     Ok(match format {
         ComparisonForm::Json => Json(comparison).into_response(),
         ComparisonForm::Csv => {
             let table = changes_csv(&comparison).map_err(ApiError::internal)?;
-            let disposition = format!("attachment; filename=\"{a}-to-{b}.csv\"");
+            let names: Vec<String> = ids.iter().take(2).map(AttributionId::to_string).collect();
+            let disposition = format!("attachment; filename=\"{}.csv\"", names.join("-to-"));
             ([(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)], table)
                 .into_response()
         }
-        ComparisonForm::Svg => picture(&state, comparison, vec![a, b], style, Picture::Svg).await?,
-        ComparisonForm::Png => picture(&state, comparison, vec![a, b], style, Picture::Png).await?,
-        ComparisonForm::Tex => picture(&state, comparison, vec![a, b], style, Picture::Tex).await?,
+        ComparisonForm::Svg => picture(&state, comparison, ids, style, Picture::Svg).await?,
+        ComparisonForm::Png => picture(&state, comparison, ids, style, Picture::Png).await?,
+        ComparisonForm::Tex => picture(&state, comparison, ids, style, Picture::Tex).await?,
     })
 }
 
@@ -79,21 +85,34 @@ async fn picture(
     let figure = Figure::comparison(&comparison, &lens, theme);
     let (size, view) = (figure.size(), View::Compare { ids, lens });
     let runs = RunId::of_view(&view);
-    let provenance = content::provenance(state, Page::View(view), &[comparison.a, comparison.b], &runs).await?;
+    let provenance = content::provenance(state, Page::View(view), &comparison.attributions, &runs).await?;
     figures::picture(figure, size, picture, provenance, "comparison").await
 }
 
-fn attribution_id(field: &str, text: &str) -> Result<AttributionId, ApiError> {
-    text.parse().map_err(|error| ApiError::on_field(Kind::InvalidQuery, field, format!("{error}")))
+/// Those that are given; a side that is left out before another is named.
+fn attribution_ids(sides: [Option<String>; 6]) -> Result<Vec<AttributionId>, ApiError> {
+    let count = sides.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+    let id = |(side, text): (&&str, &Option<String>)| match text {
+        Some(text) => text.parse().map_err(|error| ApiError::on_field(Kind::InvalidQuery, side, format!("{error}"))),
+        None => Err(ApiError::on_field(Kind::InvalidQuery, side, format!("`{side}` is missing before `{}`", SIDES[count - 1]))),
+    };
+    SIDES.iter().zip(&sides).take(count).map(id).collect()
 }
 
+/// A row for each pair: its classes, the baseline's value, then of each other its value and how it differs.
 fn changes_csv(comparison: &Comparison) -> Result<Vec<u8>, csv::Error> {
-    let names = &comparison.a.file.class_names;
+    let names = &comparison.baseline().file.class_names;
     let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record(["class_i", "class_j", "a", "b", "difference"])?;
-    for change in &comparison.changes {
-        let (a, b, difference) = (change.a.to_string(), change.b.to_string(), change.difference.to_string());
-        table.write_record([&names[change.i], &names[change.j], &a, &b, &difference])?;
+    let mut head: Vec<String> = ["class_i", "class_j", SIDES[0]].map(str::to_owned).to_vec();
+    for side in SIDES.iter().take(comparison.attributions.len()).skip(1) {
+        head.extend([(*side).to_owned(), format!("{side}_minus_a")]);
+    }
+    table.write_record(head)?;
+    for pair in comparison.ranked() {
+        let baseline = pair.values[0];
+        let mut row = vec![names[pair.i].clone(), names[pair.j].clone(), baseline.to_string()];
+        row.extend(pair.values[1..].iter().flat_map(|value| [value.to_string(), (value - baseline).to_string()]));
+        table.write_record(row)?;
     }
     table.into_inner().map_err(|error| error.into_error().into())
 }

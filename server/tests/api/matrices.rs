@@ -85,15 +85,51 @@ async fn a_comparison_has_the_difference_and_ranks_the_changes() {
     let run = server.finish("done").await;
     let query = format!("a={0}.e1.adversarial&b={0}.e2.adversarial", run.id);
     let found: Comparison = server.get(&format!("/api/comparisons?{query}")).await.json();
-    assert_eq!((found.delta_cas, found.difference.get(0, 2), found.difference.get(0, 1)), (-4.0, -0.25, 0.0));
-    assert_eq!((found.changes[0].i, found.changes[0].j, found.changes.len()), (0, 2, 45));
+    let difference = &found.differences[0];
+    assert_eq!((difference.delta_cas, difference.matrix.get(0, 2), difference.matrix.get(0, 1)), (-4.0, -0.25, 0.0));
+    assert_eq!((difference.changes[0].i, difference.changes[0].j, difference.changes.len()), (0, 2, 45));
 
     let table = server.get(&format!("/api/comparisons?{query}&format=csv")).await;
-    assert_eq!(table.text().lines().take(2).collect::<Vec<_>>(), ["class_i,class_j,a,b,difference", "0,2,0.5,0.25,-0.25"]);
+    assert_eq!(table.text().lines().take(2).collect::<Vec<_>>(), ["class_i,class_j,a,b,b_minus_a", "0,2,0.5,0.25,-0.25"]);
     let svg = server.get(&format!("/api/comparisons?{query}&format=svg&theme=dark&order=similarity")).await;
     assert_eq!(svg.header(header::CONTENT_TYPE), "image/svg+xml");
     let png = server.get(&format!("/api/comparisons?{query}&format=png")).await;
     assert_png(&png.body, None);
+}
+
+#[tokio::test]
+async fn up_to_six_are_compared_with_the_first() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let side = |side: char, epoch: u32| format!("{side}={}.e{epoch}.adversarial", run.id);
+    let query = [side('a', 2), side('b', 1), side('c', 2)].join("&");
+    let found: Comparison = server.get(&format!("/api/comparisons?{query}")).await.json();
+    assert_eq!(found.attributions.len(), 3);
+    assert_eq!(found.differences.iter().map(|difference| difference.delta_cas).collect::<Vec<_>>(), [4.0, 0.0]);
+    let table = server.get(&format!("/api/comparisons?{query}&format=csv")).await;
+    let lines = ["class_i,class_j,a,b,b_minus_a,c,c_minus_a", "0,2,0.25,0.5,0.25,0.25,0"];
+    assert_eq!(table.text().lines().take(2).collect::<Vec<_>>(), lines);
+    server.get(&format!("/api/comparisons?{query}&format=svg")).await;
+
+    let all: Vec<String> = "abcdef".chars().map(|name| side(name, 1)).collect();
+    let found: Comparison = server.get(&format!("/api/comparisons?{}", all.join("&"))).await.json();
+    assert_eq!(found.differences.len(), 5);
+}
+
+#[tokio::test]
+async fn errors_of_a_comparison_name_the_side() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let known = format!("{}.e1.adversarial", run.id);
+    for (query, status, kind, side) in [
+        (format!("a={known}"), 400, "invalid-query", "b"),
+        (format!("a={known}&b={known}&d={known}"), 400, "invalid-query", "c"),
+        (format!("a={known}&b={known}&c=nothing"), 400, "invalid-query", "c"),
+        (format!("a={known}&b={known}&g={known}"), 400, "invalid-query", "g"),
+        (format!("a={known}&b={known}&c={}.e9.adversarial", run.id), 404, "attribution-not-found", "c"),
+    ] {
+        server.get(&format!("/api/comparisons?{query}")).await.assert_problem(status, kind, Some(side));
+    }
 }
 
 #[tokio::test]
@@ -106,6 +142,8 @@ async fn matrices_over_other_classes_are_not_compared() {
     std::fs::write(file, serde_json::to_string(&other).unwrap()).unwrap();
     let uri = format!("/api/comparisons?a={0}.e1.adversarial&b={0}.e2.adversarial", run.id);
     server.get(&uri).await.assert_problem(422, "not-comparable", Some("b"));
+    let uri = format!("/api/comparisons?a={0}.e1.adversarial&b={0}.e1.adversarial&c={0}.e2.adversarial", run.id);
+    server.get(&uri).await.assert_problem(422, "not-comparable", Some("c"));
 }
 
 #[track_caller]

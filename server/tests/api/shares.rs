@@ -27,7 +27,7 @@ async fn a_share_carries_what_it_shows_until_it_is_revoked() {
     let opened: SharedView = server.get(&uri).await.json();
     assert_eq!(opened.share, made);
     let SharedContent::Compare { comparison } = opened.content else { panic!("{:?}", opened.content) };
-    assert_eq!(comparison.delta_cas, -4.0);
+    assert_eq!(comparison.differences[0].delta_cas, -4.0);
     let preview = server.get(&format!("{uri}/preview.png")).await;
     assert_eq!(preview.header(header::CONTENT_TYPE), "image/png");
     assert_png(&preview.body, Some((1200, 630)));
@@ -137,6 +137,18 @@ async fn a_shared_run_does_not_tell_folders_of_the_server() {
     let opened = server.get(&format!("/api/shares/{}", made.token)).await;
     assert!(!opened.text().contains(folder.path().to_str().unwrap()), "{}", opened.text());
     let SharedContent::Run { run: shown, .. } = opened.json::<SharedView>().content else { panic!("{}", opened.text()) };
+    assert_eq!(shown.id, run.id);
+}
+
+#[tokio::test]
+async fn a_run_is_shared_at_an_epoch_and_with_a_baseline_of_another_run() {
+    let server = TestServer::start().await;
+    let (run, other) = (server.finish("done").await, server.finish("done").await);
+    let view = format!("/runs/{}?epoch=2&base={}.e1.adversarial", run.id, other.id);
+    let made = share(&server, &view, "").await;
+    let opened: SharedView = server.get(&format!("/api/shares/{}", made.token)).await.json();
+    assert_eq!(opened.share.view, view);
+    let SharedContent::Run { run: shown, .. } = opened.content else { panic!("{:?}", opened.content) };
     assert_eq!(shown.id, run.id);
 }
 

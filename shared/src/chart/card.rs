@@ -3,6 +3,7 @@
 use plotters::backend::DrawingBackend;
 
 use super::colors::Theme;
+use super::comparison::{Panel, Side, panels};
 use super::curves::Curves;
 use super::figure::{checkpoint_name, comparison_title};
 use super::heatmap::Heatmap;
@@ -11,7 +12,7 @@ use super::{Chart, ChartError, Pen, Rect};
 use crate::api::{Attribution, SharedContent, SharedView};
 use crate::config::RunKind;
 use crate::format;
-use crate::view::{Lens, View};
+use crate::view::{Lens, Show, View};
 
 /// The size that cards are made for: what social networks and chats show whole.
 pub const SIZE: (u32, u32) = (1200, 630);
@@ -37,16 +38,18 @@ enum Content {
 }
 
 const MARGIN: f64 = 56.0;
+const MOST_MATRICES: usize = 3;
 
 impl Card {
     /// The card of a share.
     pub fn of(shared: &SharedView, theme: Theme) -> Self {
         // A view is checked before it is stored; one that is not read any more is shown through the default lens.
-        let lens = shared.share.view.parse().map_or_else(|_| Lens::default(), |view: View| view.lens().clone());
-        let lens = Lens { cell: None, ..lens };
+        let view: Option<View> = shared.share.view.parse().ok();
+        let lens = Lens { cell: None, ..view.as_ref().map(|view| view.lens().clone()).unwrap_or_default() };
+        let cursor = view.and_then(|view| if let View::Run { epoch, .. } = view { epoch } else { None });
         let (name, subtitle, content) = match &shared.content {
             SharedContent::Run { run, metrics } if matches!(run.config.kind(), RunKind::Train | RunKind::Import) => {
-                let curves = Curves::of(metrics, &run.config, theme);
+                let curves = Curves { cursor, ..Curves::of(metrics, &run.config, theme) };
                 let subtitle = match (curves.best, curves.last) {
                     (Some(best), Some(last)) => format!(
                         "Robust accuracy: best {} at epoch {}, last {}",
@@ -74,19 +77,28 @@ impl Card {
                 (attribution.run_title.clone(), subtitle, Content::Matrix(Box::new(heatmap), facts))
             }
             SharedContent::Compare { comparison } => {
-                let [a, b, difference] = Heatmap::of_comparison(comparison, &lens, theme).map(Heatmap::bare);
+                let robust = |attribution: &Attribution| attribution.robust_accuracy;
                 let facts = |attribution: &Attribution| {
-                    let cas = format::decimal(attribution.file.cas, 1);
-                    format!("CAS {cas} · robust {}", format::percent(attribution.robust_accuracy))
+                    format!("CAS {} · robust {}", format::decimal(attribution.file.cas, 1), format::percent(robust(attribution)))
                 };
-                let robust = comparison.b.robust_accuracy.zip(comparison.a.robust_accuracy).map(|(b, a)| b - a);
-                let change = format!("CAS {} · robust {}", format::signed(comparison.delta_cas, 1), format::points(robust));
-                let matrices = vec![
-                    (a, format!("A: {}", checkpoint_name(&comparison.a)), facts(&comparison.a)),
-                    (b, format!("B: {}", checkpoint_name(&comparison.b)), facts(&comparison.b)),
-                    (difference, "B − A".to_owned(), change),
-                ];
-                let subtitle = "Class-wise feature attribution, two checkpoints compared".to_owned();
+                // The values of as many as one can still see, and the change where two leave room for it.
+                let of_side = |panel: &Panel| match panel.side {
+                    Side::Of(index) => facts(&comparison.attributions[index]),
+                    Side::Less(index) => {
+                        let (other, difference) = (&comparison.attributions[index], &comparison.differences[index - 1]);
+                        let points = robust(other).zip(robust(comparison.baseline())).map(|(other, baseline)| other - baseline);
+                        format!("CAS {} · robust {}", format::signed(difference.delta_cas, 1), format::points(points))
+                    }
+                };
+                let matrices = panels(comparison, &Lens { show: Show::Values, ..lens }, theme)
+                    .into_iter()
+                    .take(MOST_MATRICES)
+                    .map(|panel| {
+                        let facts = of_side(&panel);
+                        (panel.heatmap.bare(), panel.name, facts)
+                    })
+                    .collect();
+                let subtitle = format!("Class-wise feature attribution, {} checkpoints compared", comparison.attributions.len());
                 (comparison_title(comparison), subtitle, Content::Matrices(matrices))
             }
         };
@@ -216,8 +228,7 @@ mod tests {
 
     fn comparison() -> Comparison {
         let (a, b) = (attribution(12, 0.8), attribution(60, 0.3));
-        let difference = a.file.matrix.difference(&b.file.matrix).unwrap();
-        Comparison { delta_cas: -1.0, changes: a.file.matrix.changes(&b.file.matrix), difference, a, b }
+        Comparison::of(vec![a, b]).unwrap()
     }
 
     #[track_caller]

@@ -3,9 +3,9 @@
 use plotters::backend::DrawingBackend;
 use plotters::style::RGBColor;
 
+use super::axes::{self, AXIS_SIZE, EpochAxes, epoch_number};
 use super::colors::{Palette, Theme};
 use super::pen::{Align, Font, text_width};
-use super::scale::{Projection, ROUND, ROUNDEST, round_up, ticks};
 use super::{Chart, ChartError, Pen, Rect, legend};
 use crate::config::{Inputs, RunConfig};
 use crate::format;
@@ -95,18 +95,16 @@ pub fn cas_color(palette: &Palette) -> RGBColor {
 /// Where the parts of the chart are, and the projections between data and pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
-    /// The area that data is drawn in.
-    pub plot: Rect,
-    /// The left axis.
-    pub accuracy: Projection,
-    /// The right axis.
-    pub cas: Option<Projection>,
-    epoch: Projection,
-    epochs: u32,
-    epoch_step: f64,
-    accuracy_step: f64,
-    cas_step: f64,
+    pub axes: EpochAxes,
     legend: Vec<(Key, f64, f64)>,
+}
+
+/// The cursor of curves on a transparent ground, for a second canvas above the one with the curves: moving it then costs no drawing of
+/// them.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor<'a> {
+    pub curves: &'a Curves,
+    pub epoch: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,19 +113,10 @@ enum Key {
     Cas,
 }
 
-const AXIS_SIZE: f64 = 11.0;
 const LEGEND_SIZE: f64 = legend::TEXT_SIZE;
 const LEGEND_SAMPLE: f64 = legend::SAMPLE;
-/// Above the plot, for the names of the axes.
-const AXIS_NAMES: f64 = 26.0;
-const BOTTOM: f64 = 38.0;
-const LEFT: f64 = 46.0;
-const RIGHT: f64 = 14.0;
-const RIGHT_WITH_CAS: f64 = 40.0;
 /// How bad it is to cover a label or a mark, in points of a curve covered.
 const COVERED_TEXT: u32 = 1000;
-/// The CAS axis is never shorter: below, CAS is next to nothing and should look so.
-const SMALLEST_CAS: f64 = 0.05;
 
 impl Curves {
     /// The curves of a run, over all the epochs that it is to have.
@@ -184,62 +173,14 @@ impl Curves {
 
     /// The geometry in a box.
     pub fn layout(&self, width: f64, height: f64) -> Layout {
-        let right = width - if self.cas.is_empty() { RIGHT } else { RIGHT_WITH_CAS };
         let keys: Vec<Key> =
             self.series.iter().map(|series| Key::Series(series.kind)).chain((!self.cas.is_empty()).then_some(Key::Cas)).collect();
-        let (places, legend_height) = legend::places(keys.iter().map(|key| key.name()), LEFT, width);
-        let legend = keys.into_iter().zip(places).map(|(key, (x, y))| (key, x, y)).collect();
-        let top = legend_height + AXIS_NAMES;
-        let plot = Rect::new(LEFT, top, (right - LEFT).max(1.0), (height - top - BOTTOM).max(1.0));
-        let vertical = |values| Projection { values, pixels: (plot.bottom(), plot.top) };
-
-        // Accuracy always spans 0 to 100 %, and CAS starts at 0: axes that do not move while a run is watched, and that compare from
-        // run to run. CAS has as many steps as accuracy has, so that both share the lines of the grid.
-        let steps = if plot.height >= 130.0 { 5.0 } else { 2.0 };
+        let (places, legend_height) = legend::places(keys.iter().map(|key| key.name()), axes::LEFT, width);
         let highest_cas = self.cas.iter().map(|point| point.1).reduce(f64::max);
-        let cas_step = highest_cas.map(|highest| round_up(highest.max(SMALLEST_CAS) / steps, &ROUND));
-        let columns = (plot.width / 70.0).clamp(1.0, 10.0);
         Layout {
-            plot,
-            accuracy: vertical((0.0, 1.0)),
-            cas: cas_step.map(|step| vertical((0.0, step * steps))),
-            epoch: Projection { values: (0.0, f64::from(self.epochs)), pixels: (plot.left, plot.right()) },
-            epochs: self.epochs,
-            epoch_step: round_up((f64::from(self.epochs) / columns).max(1.0), &ROUNDEST),
-            accuracy_step: 1.0 / steps,
-            cas_step: cas_step.unwrap_or(1.0),
-            legend,
+            axes: EpochAxes::new(self.epochs, highest_cas, legend_height, width, height),
+            legend: keys.into_iter().zip(places).map(|(key, (x, y))| (key, x, y)).collect(),
         }
-    }
-
-    fn paint_axes<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
-        let palette = self.theme.palette();
-        let Layout { plot, .. } = *layout;
-        let font = Font::new(AXIS_SIZE, palette.text_muted);
-        for value in ticks(layout.accuracy.values, layout.accuracy_step) {
-            let y = layout.accuracy.to_pixel(value);
-            pen.horizontal(plot.left, plot.right(), y, palette.grid)?;
-            pen.text(&format!("{} %", format::decimal(value * 100.0, 0)), (plot.left - 8.0, y), Align::End, font)?;
-        }
-        pen.horizontal(plot.left, plot.right(), plot.bottom(), palette.axis)?;
-        for value in ticks((0.0, f64::from(self.epochs)), layout.epoch_step) {
-            let x = layout.epoch.to_pixel(value);
-            pen.vertical(x, plot.bottom(), plot.bottom() + 4.0, 0.0, palette.axis)?;
-            pen.text(&epoch_number(value as u32), (x, plot.bottom() + 13.0), Align::Middle, font)?;
-        }
-        pen.text("epoch", (plot.center().0, plot.bottom() + 29.0), Align::Middle, font)?;
-        let names = plot.top - 16.0;
-        pen.text("accuracy", (plot.left - 38.0, names), Align::Start, font)?;
-        if let Some(projection) = layout.cas {
-            let font = Font::new(AXIS_SIZE, cas_color(palette));
-            let digits = if layout.cas_step < 0.1 { 2 } else { usize::from(layout.cas_step.fract() > 1e-9) };
-            for value in ticks(projection.values, layout.cas_step) {
-                let y = projection.to_pixel(value);
-                pen.text(&format::decimal(value, digits), (plot.right() + 8.0, y), Align::Start, font)?;
-            }
-            pen.text("CAS", (plot.right() + 8.0, names), Align::Start, font)?;
-        }
-        Ok(())
     }
 
     fn paint_legend<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
@@ -262,12 +203,12 @@ impl Curves {
         let palette = self.theme.palette();
         let mut free_from = f64::MIN;
         for (epoch, learning_rate) in &self.drops {
-            let x = layout.x_of(*epoch);
-            pen.vertical(x, layout.plot.top, layout.plot.bottom(), 4.0, palette.axis)?;
+            let x = layout.axes.x_of(*epoch);
+            pen.vertical(x, layout.axes.plot.top, layout.axes.plot.bottom(), 4.0, palette.axis)?;
             let text = format!("lr {}", rounded(*learning_rate));
             let end = x + 5.0 + text_width(&text, AXIS_SIZE);
             if x >= free_from && end <= pen.width() {
-                pen.text(&text, (x + 5.0, layout.plot.bottom() - 9.0), Align::Start, Font::new(AXIS_SIZE, palette.text_muted))?;
+                pen.text(&text, (x + 5.0, layout.axes.plot.bottom() - 9.0), Align::Start, Font::new(AXIS_SIZE, palette.text_muted))?;
                 free_from = end;
             }
         }
@@ -278,13 +219,13 @@ impl Curves {
     fn paint_overfitting<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
         let color = self.theme.palette().failed.strong;
         for (index, epoch) in self.overfitting.iter().enumerate() {
-            let x = layout.x_of(*epoch);
-            pen.vertical(x, layout.plot.top, layout.plot.bottom(), 3.0, color)?;
+            let x = layout.axes.x_of(*epoch);
+            pen.vertical(x, layout.axes.plot.top, layout.axes.plot.bottom(), 3.0, color)?;
             if index == 0 {
                 let text = "catastrophic overfitting";
                 let fits = x + 5.0 + text_width(text, AXIS_SIZE) <= pen.width();
                 let (at, align) = if fits { (x + 5.0, Align::Start) } else { (x - 5.0, Align::End) };
-                pen.text(text, (at, layout.plot.top + 9.0), align, Font::new(AXIS_SIZE, color))?;
+                pen.text(text, (at, layout.axes.plot.top + 9.0), align, Font::new(AXIS_SIZE, color))?;
             }
         }
         Ok(())
@@ -295,14 +236,15 @@ impl Curves {
         // The most important one last, above the others.
         for series in self.series.iter().rev() {
             let points: Vec<(f64, f64)> =
-                series.points.iter().map(|(epoch, value)| (layout.x_of(*epoch), layout.accuracy.to_pixel(*value))).collect();
+                series.points.iter().map(|(epoch, value)| (layout.axes.x_of(*epoch), layout.axes.accuracy.to_pixel(*value))).collect();
             match points[..] {
                 [only] => pen.disc(only, 2.5, series.kind.color(palette))?,
                 _ => stroke(pen, series.kind, &thinned(&points), palette)?,
             }
         }
-        if let Some(projection) = layout.cas {
-            let points: Vec<(f64, f64)> = self.cas.iter().map(|(epoch, cas)| (layout.x_of(*epoch), projection.to_pixel(*cas))).collect();
+        if let Some(projection) = layout.axes.cas {
+            let points: Vec<(f64, f64)> =
+                self.cas.iter().map(|(epoch, cas)| (layout.axes.x_of(*epoch), projection.to_pixel(*cas))).collect();
             if points.len() > 1 {
                 pen.path(&thinned(&points), 1.0, cas_color(palette))?;
             }
@@ -326,16 +268,16 @@ impl Curves {
         };
         let mut occupied = self.occupied(layout);
         for (mark, text) in marks {
-            let (x, y) = (layout.x_of(mark.epoch), layout.accuracy.to_pixel(mark.accuracy));
+            let (x, y) = (layout.axes.x_of(mark.epoch), layout.axes.accuracy.to_pixel(mark.accuracy));
             pen.disc((x, y), 5.5, palette.text)?;
             pen.disc((x, y), 3.5, palette.surface)?;
             pen.disc((x, y), 2.0, palette.series[0])?;
             let (width, height) = (text_width(&text, LEGEND_SIZE) + 6.0, LEGEND_SIZE + 6.0);
-            let left = (x - width / 2.0).clamp(layout.plot.left, (layout.plot.right() - width).max(layout.plot.left));
+            let left = (x - width / 2.0).clamp(layout.axes.plot.left, (layout.axes.plot.right() - width).max(layout.axes.plot.left));
             // Where it covers least, and near rather than far.
             let places = [-10.0 - height, 10.0, -26.0 - height, 26.0, -42.0 - height, 42.0];
             let chips = places.map(|offset| Rect::new(left, y + offset, width, height));
-            let inside = |chip: &Rect| chip.top >= layout.plot.top && chip.bottom() <= layout.plot.bottom();
+            let inside = |chip: &Rect| chip.top >= layout.axes.plot.top && chip.bottom() <= layout.axes.plot.bottom();
             let covered = |chip: &Rect| occupied.iter().filter(|(taken, _)| taken.overlaps(chip)).map(|(_, weight)| weight).sum::<u32>();
             let best = chips.iter().filter(|chip| inside(chip)).min_by_key(|chip| covered(chip));
             let chip = *best.unwrap_or(&chips[0]);
@@ -349,43 +291,33 @@ impl Curves {
     /// What labels should not cover, each with how bad it would be.
     fn occupied(&self, layout: &Layout) -> Vec<(Rect, u32)> {
         let around = |x: f64, y: f64, radius: f64| Rect::new(x - radius, y - radius, 2.0 * radius, 2.0 * radius);
-        let lines = self.series.iter().flat_map(|series| &series.points).map(|(epoch, value)| (*epoch, layout.accuracy.to_pixel(*value)));
-        let mut occupied: Vec<(Rect, u32)> = lines.map(|(epoch, y)| (around(layout.x_of(epoch), y, 2.0), 1)).collect();
-        if let Some(projection) = layout.cas {
-            occupied.extend(self.cas.iter().map(|(epoch, cas)| (around(layout.x_of(*epoch), projection.to_pixel(*cas), 5.0), 5)));
+        let lines =
+            self.series.iter().flat_map(|series| &series.points).map(|(epoch, value)| (*epoch, layout.axes.accuracy.to_pixel(*value)));
+        let mut occupied: Vec<(Rect, u32)> = lines.map(|(epoch, y)| (around(layout.axes.x_of(epoch), y, 2.0), 1)).collect();
+        if let Some(projection) = layout.axes.cas {
+            occupied.extend(self.cas.iter().map(|(epoch, cas)| (around(layout.axes.x_of(*epoch), projection.to_pixel(*cas), 5.0), 5)));
         }
         let marks = self.best.iter().chain(&self.last);
-        occupied.extend(marks.map(|mark| (around(layout.x_of(mark.epoch), layout.accuracy.to_pixel(mark.accuracy), 6.0), COVERED_TEXT)));
+        occupied.extend(
+            marks.map(|mark| (around(layout.axes.x_of(mark.epoch), layout.axes.accuracy.to_pixel(mark.accuracy), 6.0), COVERED_TEXT)),
+        );
         occupied
     }
 
-    fn paint_cursor<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
-        let Some(epoch) = self.cursor else { return Ok(()) };
+    fn paint_cursor<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout, epoch: u32) -> Result<(), ChartError> {
         let palette = self.theme.palette();
-        let x = layout.x_of(epoch);
-        pen.vertical(x, layout.plot.top, layout.plot.bottom(), 0.0, palette.accent)?;
+        let EpochAxes { plot, accuracy, .. } = &layout.axes;
+        let x = layout.axes.x_of(epoch);
+        pen.vertical(x, plot.top, plot.bottom(), 0.0, palette.accent)?;
         for series in &self.series {
             if let Some(value) = self.accuracy_at(series.kind, epoch) {
-                pen.disc((x, layout.accuracy.to_pixel(value)), 3.0, series.kind.color(palette))?;
+                pen.disc((x, accuracy.to_pixel(value)), 3.0, series.kind.color(palette))?;
             }
         }
         let text = epoch_number(epoch);
         let width = text_width(&text, AXIS_SIZE) + 10.0;
-        pen.fill(Rect::new(x - width / 2.0, layout.plot.bottom() + 4.0, width, 18.0), palette.accent)?;
-        pen.text(&text, (x, layout.plot.bottom() + 13.0), Align::Middle, Font::new(AXIS_SIZE, palette.on_accent).bold())
-    }
-}
-
-impl Layout {
-    /// The epoch nearest to a horizontal position, from 1 to the planned number; none outside the plot.
-    pub fn epoch_at(&self, x: f64) -> Option<u32> {
-        let inside = x >= self.plot.left - 4.0 && x <= self.plot.right() + 4.0;
-        inside.then(|| (self.epoch.to_value(x).round().max(1.0) as u32).min(self.epochs))
-    }
-
-    /// The horizontal position of an epoch.
-    pub fn x_of(&self, epoch: u32) -> f64 {
-        self.epoch.to_pixel(f64::from(epoch))
+        pen.fill(Rect::new(x - width / 2.0, plot.bottom() + 4.0, width, 18.0), palette.accent)?;
+        pen.text(&text, (x, plot.bottom() + 13.0), Align::Middle, Font::new(AXIS_SIZE, palette.on_accent).bold())
     }
 }
 
@@ -402,20 +334,22 @@ impl Chart for Curves {
     fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
         let layout = self.layout(pen.width(), pen.height());
         pen.fill(pen.bounds(), self.theme.palette().surface)?;
-        self.paint_axes(pen, &layout)?;
+        layout.axes.paint(pen, self.theme)?;
         self.paint_legend(pen, &layout)?;
         self.paint_drops(pen, &layout)?;
         self.paint_overfitting(pen, &layout)?;
         if self.series.is_empty() {
             let text = "No epoch has finished yet";
             let palette = self.theme.palette();
-            let (x, y) = layout.plot.center();
+            let (x, y) = layout.axes.plot.center();
             let width = text_width(text, 13.0);
             pen.fill(Rect::new(x - width / 2.0, y - 12.0, width, 24.0), palette.surface)?;
             return pen.text(text, (x, y), Align::Middle, Font::new(13.0, palette.text_muted));
         }
         self.paint_data(pen, &layout)?;
-        self.paint_cursor(pen, &layout)?;
+        if let Some(epoch) = self.cursor {
+            self.paint_cursor(pen, &layout, epoch)?;
+        }
         self.paint_marks(pen, &layout)
     }
 
@@ -436,13 +370,23 @@ impl Chart for Curves {
     }
 }
 
+impl Chart for Cursor<'_> {
+    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+        self.curves.paint_cursor(pen, &self.curves.layout(pen.width(), pen.height()), self.epoch)
+    }
+
+    fn describe(&self) -> String {
+        format!("Epoch {}.", self.epoch)
+    }
+}
+
 /// Robust accuracies are strong lines, clean ones fine and dashed.
 fn stroke<DB: DrawingBackend>(pen: &Pen<'_, DB>, kind: SeriesKind, points: &[(f64, f64)], palette: &Palette) -> Result<(), ChartError> {
     let color = kind.color(palette);
     if kind.is_robust() { pen.path(points, 2.0, color) } else { pen.dashed(points, 1.25, color) }
 }
 
-fn diamond((x, y): (f64, f64)) -> [(f64, f64); 4] {
+pub(super) fn diamond((x, y): (f64, f64)) -> [(f64, f64); 4] {
     [(x, y - 4.5), (x + 4.5, y), (x, y + 4.5), (x - 4.5, y)]
 }
 
@@ -461,11 +405,6 @@ pub(super) fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// Thousands are set apart by a space that every font has; the thin one of [`format::count`] would change the font of the number.
-pub(super) fn epoch_number(epoch: u32) -> String {
-    format::count(u64::from(epoch)).replace('\u{2009}', "\u{a0}")
-}
-
 /// After which epochs the learning rate fell by half or more, and to what.
 fn drops(epochs: &[Epoch]) -> Vec<(u32, f64)> {
     let pairs = epochs.iter().zip(epochs.iter().skip(1));
@@ -481,6 +420,7 @@ fn rounded(value: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scale::ticks;
     use super::*;
     use crate::preset;
     use crate::record::{AttributionEntry, Record};
@@ -522,11 +462,11 @@ mod tests {
         for epochs in [1, 2, 60, 10_000] {
             let layout = Curves::of(&metrics(epochs.min(200)), &config(epochs), Theme::Light).layout(860.0, 380.0);
             for epoch in (1..=epochs).step_by(epochs.div_ceil(97) as usize) {
-                assert_eq!(layout.epoch_at(layout.x_of(epoch)), Some(epoch), "of {epochs}");
+                assert_eq!(layout.axes.epoch_at(layout.axes.x_of(epoch)), Some(epoch), "of {epochs}");
             }
-            assert_eq!(layout.epoch_at(layout.plot.left), Some(1), "nothing is known of epoch 0");
-            assert_eq!(layout.epoch_at(layout.plot.right() + 2.0), Some(epochs));
-            assert_eq!(layout.epoch_at(layout.plot.left - 20.0), None);
+            assert_eq!(layout.axes.epoch_at(layout.axes.plot.left), Some(1), "nothing is known of epoch 0");
+            assert_eq!(layout.axes.epoch_at(layout.axes.plot.right() + 2.0), Some(epochs));
+            assert_eq!(layout.axes.epoch_at(layout.axes.plot.left - 20.0), None);
         }
     }
 
@@ -535,16 +475,16 @@ mod tests {
         let (early, late) = (Curves::of(&metrics(3), &config(60), Theme::Light), Curves::of(&metrics(9), &config(60), Theme::Light));
         assert_eq!(early.layout(800.0, 400.0), late.layout(800.0, 400.0));
         let layout = early.layout(800.0, 400.0);
-        assert_eq!((layout.x_of(60), layout.accuracy.to_pixel(1.0)), (layout.plot.right(), layout.plot.top));
+        assert_eq!((layout.axes.x_of(60), layout.axes.accuracy.to_pixel(1.0)), (layout.axes.plot.right(), layout.axes.plot.top));
     }
 
     #[test]
     fn cas_shares_the_grid_of_accuracy_and_starts_at_zero() {
         let layout = Curves::of(&metrics(60), &config(60), Theme::Light).layout(800.0, 400.0);
-        let cas = layout.cas.unwrap();
+        let cas = layout.axes.cas.unwrap();
         assert_eq!(cas.values, (0.0, 20.0));
-        assert_eq!(ticks(cas.values, layout.cas_step).len(), ticks((0.0, 1.0), layout.accuracy_step).len());
-        assert_eq!(Curves::of(&metrics(5), &config(60), Theme::Light).layout(800.0, 400.0).cas, None);
+        assert_eq!(ticks(cas.values, layout.axes.cas_step).len(), ticks((0.0, 1.0), layout.axes.accuracy_step).len());
+        assert_eq!(Curves::of(&metrics(5), &config(60), Theme::Light).layout(800.0, 400.0).axes.cas, None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use plotters::backend::DrawingBackend;
 
 use super::colors::Theme;
+use super::comparison::panels;
 use super::heatmap::Heatmap;
 use super::pen::{Align, Font, fitted};
 use super::{Chart, ChartError, Pen, Rect};
@@ -34,24 +35,18 @@ impl Figure {
         }
     }
 
-    /// A, B and B − A side by side.
+    /// The matrices of a comparison in the way that the lens shows them.
     pub fn comparison(comparison: &Comparison, lens: &Lens, theme: Theme) -> Self {
-        let Comparison { a, b, delta_cas, .. } = comparison;
-        let [left, right, difference] = Heatmap::of_comparison(comparison, lens, theme);
+        let baseline = comparison.baseline();
+        let others: Vec<String> = comparison
+            .others()
+            .map(|(other, difference)| format!("{} ({})", format::decimal(other.file.cas, 2), format::signed(difference.delta_cas, 2)))
+            .collect();
+        let inputs = inputs_name(baseline.file.inputs);
         Figure {
             title: comparison_title(comparison),
-            subtitle: format!(
-                "CAS {} and {} ({}) · {}",
-                format::decimal(a.file.cas, 2),
-                format::decimal(b.file.cas, 2),
-                format::signed(*delta_cas, 2),
-                inputs_name(a.file.inputs)
-            ),
-            panels: vec![
-                left.titled(format!("A: {}", checkpoint_name(a))),
-                right.titled(format!("B: {}", checkpoint_name(b))),
-                difference.titled("B − A"),
-            ],
+            subtitle: format!("CAS {} and {} · {inputs}", format::decimal(baseline.file.cas, 2), others.join(", ")),
+            panels: panels(comparison, lens, theme).into_iter().map(|panel| panel.heatmap.titled(panel.name)).collect(),
             theme,
         }
     }
@@ -106,10 +101,15 @@ pub fn checkpoint_name(attribution: &Attribution) -> String {
     }
 }
 
-/// The run compared, or both where there are two.
+/// The runs compared, each once.
 pub(super) fn comparison_title(comparison: &Comparison) -> String {
-    let Comparison { a, b, .. } = comparison;
-    if a.run == b.run { a.run_title.clone() } else { format!("{} and {}", a.run_title, b.run_title) }
+    let mut titles: Vec<&str> = Vec::new();
+    for attribution in &comparison.attributions {
+        if !titles.contains(&attribution.run_title.as_str()) {
+            titles.push(&attribution.run_title);
+        }
+    }
+    titles.join(" and ")
 }
 
 fn measurements(attribution: &Attribution) -> String {

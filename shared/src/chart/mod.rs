@@ -3,16 +3,21 @@
 //! A chart is plain data with geometry that can be asked without drawing, [`Chart::paint`] draws it, and [`Chart::describe`]
 //! says in words what it shows. Lengths are CSS pixels; how many pixels of the device each is, the pen knows.
 
+pub mod axes;
 pub mod card;
+pub mod class_bars;
 pub mod color_map;
 pub mod colors;
+pub mod comparison;
 pub mod course;
 pub mod curves;
 pub mod figure;
 pub mod heatmap;
 mod legend;
+pub mod overlay;
 mod pen;
 mod scale;
+pub mod scatter;
 #[cfg(feature = "svg")]
 mod svg;
 pub mod sweep;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use plotters::backend::DrawingBackend;
 
+use super::axes::epoch_number;
 use super::colors::{Palette, Theme};
-use super::curves::{epoch_number, thinned};
+use super::curves::thinned;
 use super::legend::{self, places};
 use super::pen::{Align, Font, text_width};
 use super::scale::{Projection, ROUND, ROUNDEST, round_up, ticks};

@@ -7,4 +7,5 @@ mod kinds;
 mod runs;
 mod share;
 mod table;
+mod time;
 mod trouble;

@@ -1,30 +1,26 @@
-//! The kept checkpoints of a run, what can be measured of them, and the matrix of the selected one.
+//! The kept checkpoints of a run, and what can be measured of them.
 
 use leptos::prelude::*;
-use shared::api::{Attribution, Run};
-use shared::chart::colors::Theme;
-use shared::chart::heatmap::Heatmap;
+use shared::api::Run;
 use shared::config::{Inputs, RunKind};
 use shared::format;
 use shared::record::Metrics;
-use shared::view::Lens;
 
 use super::Selection;
 use crate::addressed::Addressed;
 use crate::components::dialog::Dialog;
-use crate::components::explorer::Explorer;
-use crate::components::heatmap::HeatmapView;
-use crate::components::lens_bar::Segments;
-use crate::load::{Fetched, Placeholder, fetched, shown};
 use crate::place;
-use crate::theme::use_theme;
 
 /// The kept epoch nearest to one.
 pub fn nearest_checkpoint(metrics: &Metrics, epoch: u32) -> Option<u32> {
-    metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).min_by_key(|kept| kept.abs_diff(epoch))
+    nearest(&metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>(), epoch)
 }
 
-/// The kept checkpoints; arrow keys walk through them and take the matrix along.
+pub fn nearest(kept: &[u32], epoch: u32) -> Option<u32> {
+    kept.iter().copied().min_by_key(|kept| kept.abs_diff(epoch))
+}
+
+/// The kept checkpoints; arrow keys walk through them and take the matrices along.
 #[component]
 pub fn CheckpointTable(
     run: Signal<Run>,
@@ -185,67 +181,6 @@ impl CheckpointRow {
             size_bytes: size.unwrap_or_default(),
         }
     }
-}
-
-/// The matrix of the selected checkpoint.
-#[component]
-pub fn InlineHeatmap(
-    run: Signal<Run>,
-    metrics: Signal<Metrics>,
-    selection: Addressed<Selection>,
-    selected: Memo<Option<u32>>,
-) -> impl IntoView {
-    let id = run.with_untracked(|run| run.id.clone());
-    let inputs = Signal::derive(move || selection.get().inputs);
-    // Asked for only once it is there.
-    let wanted = Memo::new(move |_| {
-        let (epoch, inputs) = (selected.get()?, inputs.get());
-        metrics.with(|metrics| metrics.cas(epoch, inputs)).map(|_| place::attribution_id(&id, epoch, inputs).to_string())
-    });
-    let attribution = fetched::<Attribution>(move || wanted.get().map(|id| format!("api/attributions/{id}")));
-    let choose = move |inputs: Inputs| selection.update(|selection| selection.inputs = inputs);
-    let present = Memo::new(move |_| wanted.get().is_some());
-    let explorer = Explorer::new(Addressed::local(Lens::default()));
-    let heatmap = move || {
-        if !present.get() {
-            return view! { <p class="muted">"This checkpoint has no matrix of these inputs, or not yet."</p> }.into_any();
-        }
-        view! { <Loaded attribution explorer/> }.into_any()
-    };
-    view! {
-        <div class="inline-heatmap">
-            <Segments
-                legend="Inputs" name="inputs" value=inputs set=choose
-                options=vec![(Inputs::Adversarial, "Adversarial"), (Inputs::Clean, "Clean")]
-            />
-            {heatmap}
-        </div>
-    }
-}
-
-/// Keeps its canvas while one walks from checkpoint to checkpoint.
-#[component]
-pub fn Loaded(attribution: Fetched<Attribution>, explorer: Explorer) -> impl IntoView {
-    let theme = use_theme();
-    let known = Memo::new(move |former: Option<&Option<Attribution>>| attribution.ready().or_else(|| former.cloned().flatten()));
-    let there = Memo::new(move |_| known.with(Option::is_some));
-    let with = move |text: fn(&Attribution) -> String| move || known.with(|known| known.as_ref().map(text).unwrap_or_default());
-    let caption = with(|attribution| {
-        let inputs = crate::pages::attribution::inputs_text(&attribution.file).to_lowercase();
-        format!("Epoch {}, {inputs}: CAS {}", attribution.file.epoch, format::decimal(attribution.file.cas, 2))
-    });
-    let link = with(|attribution| place::href(&format!("/attributions/{}", attribution.id)));
-    let view = move || {
-        let heatmap = Memo::new(move |_| {
-            let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-            known.with(|known| Heatmap::of(known.as_ref().expect("shown only once known"), &Lens::default(), theme))
-        });
-        view! {
-            <p class="caption" aria-live="polite">{caption}" "<a href=link>"Open"</a></p>
-            <HeatmapView name=Signal::derive(caption) heatmap explorer/>
-        }
-    };
-    move || if there.get() { view().into_any() } else { shown(attribution, Placeholder::Matrix, |_| ()).into_any() }
 }
 
 #[cfg(test)]

@@ -2,18 +2,21 @@
 
 use leptos::prelude::*;
 use shared::api::{Attribution, Run};
+use shared::chart::colors::Theme;
+use shared::chart::heatmap::Heatmap;
 use shared::config::RunConfig;
 use shared::format;
 use shared::record::{AttributionEntry, Metrics};
 use shared::view::Lens;
 
-use super::checkpoints::Loaded;
 use super::subject::Subject;
 use super::training::Phase;
 use crate::addressed::Addressed;
 use crate::components::explorer::Explorer;
+use crate::components::heatmap::HeatmapView;
 use crate::components::key_figures::{Figure, KeyFigures};
-use crate::load::fetched;
+use crate::load::{Fetched, Placeholder, fetched, shown};
+use crate::theme::use_theme;
 use crate::{place, words};
 
 #[component]
@@ -44,6 +47,31 @@ pub fn MatricesView(run: Signal<Run>, metrics: Signal<Metrics>, own: bool) -> im
         })}
     }
     .into_any()
+}
+
+/// A matrix as soon as it is here.
+#[component]
+fn Loaded(attribution: Fetched<Attribution>, explorer: Explorer) -> impl IntoView {
+    let theme = use_theme();
+    let known = Memo::new(move |former: Option<&Option<Attribution>>| attribution.ready().or_else(|| former.cloned().flatten()));
+    let there = Memo::new(move |_| known.with(Option::is_some));
+    let with = move |text: fn(&Attribution) -> String| move || known.with(|known| known.as_ref().map(text).unwrap_or_default());
+    let caption = with(|attribution| {
+        let inputs = crate::pages::attribution::inputs_text(&attribution.file).to_lowercase();
+        format!("Epoch {}, {inputs}: CAS {}", attribution.file.epoch, format::decimal(attribution.file.cas, 2))
+    });
+    let link = with(|attribution| place::href(&format!("/attributions/{}", attribution.id)));
+    let view = move || {
+        let heatmap = Memo::new(move |_| {
+            let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
+            known.with(|known| Heatmap::of(known.as_ref().expect("shown only once known"), &Lens::default(), theme))
+        });
+        view! {
+            <p class="caption" aria-live="polite">{caption}" "<a href=link>"Open"</a></p>
+            <HeatmapView name=Signal::derive(caption) heatmap explorer/>
+        }
+    };
+    move || if there.get() { view().into_any() } else { shown(attribution, Placeholder::Matrix, |_| ()).into_any() }
 }
 
 fn figures(entries: &[AttributionEntry]) -> Vec<Figure> {

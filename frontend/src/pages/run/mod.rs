@@ -7,14 +7,16 @@ mod matrices;
 mod notices;
 mod pair;
 mod saliency;
+mod scrubber;
 mod subject;
+mod time;
 mod training;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_params_map;
-use shared::api::{Run, RunState, RunSummary};
+use shared::api::{Attribution, Run, RunState, RunSummary};
 use shared::config::{Inputs, RunKind};
 use shared::problem::Problem;
 use shared::record::Metrics;
@@ -29,7 +31,9 @@ use self::saliency::SaliencyView;
 use self::training::TrainingView;
 use super::runs::{DeleteRunsDialog, RunName, best_to_last_address};
 use crate::addressed::{Addressed, addressed};
+use crate::baseline::adopt_pinned;
 use crate::browser::{use_open, use_title};
+use crate::cache::Cache;
 use crate::components::badge::{KindBadge, Progress, StateBadge};
 use crate::components::labels::LabelsOfRun;
 use crate::components::exports::{Export, Exports, export};
@@ -38,26 +42,27 @@ use crate::live::{Connection, Live, follow};
 use crate::load::{Placeholder, fetched, shown};
 use crate::{api, place};
 
-/// The checkpoint whose matrix is shown.
+/// Where one stands in a run: at which checkpoint, on which inputs, seen through which lens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
     /// None: the best.
     pub epoch: Option<u32>,
     pub inputs: Inputs,
-}
-
-impl Default for Selection {
-    fn default() -> Self {
-        Selection { epoch: None, inputs: Inputs::Adversarial }
-    }
+    pub lens: Lens,
 }
 
 impl Selection {
-    fn address(&self, run: &str) -> String {
-        let epoch = self.epoch.map(|epoch| format!("epoch={epoch}"));
-        let inputs = (self.inputs != Inputs::Adversarial).then(|| format!("inputs={}", self.inputs.id()));
-        let query: Vec<String> = epoch.into_iter().chain(inputs).collect();
-        if query.is_empty() { place::run(run) } else { format!("{}?{}", place::run(run), query.join("&")) }
+    /// Of a view of a run; what a run's page opens with where the view is of something else.
+    pub fn of(view: View) -> Self {
+        match view {
+            View::Run { epoch, inputs, lens, .. } => Selection { epoch, inputs, lens },
+            View::Attribution { lens, .. } | View::Compare { lens, .. } => Selection { epoch: None, inputs: Inputs::Adversarial, lens },
+        }
+    }
+
+    fn view(&self, run: &str) -> View {
+        let Selection { epoch, inputs, lens } = self.clone();
+        View::Run { run: run.to_owned(), epoch, inputs, lens }
     }
 
     /// The epoch it stands for among the kept ones: its own, else the best, else the last.
@@ -101,12 +106,18 @@ fn OwnRun(
         |query| Selection {
             epoch: query.get("epoch").and_then(|epoch| epoch.parse().ok()),
             inputs: if query.get_str("inputs") == Some(Inputs::Clean.id()) { Inputs::Clean } else { Inputs::Adversarial },
+            lens: Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(),
         },
-        move |selection: &Selection| selection.address(&id),
+        {
+            let id = id.clone();
+            move |selection: &Selection| selection.view(&id).to_string()
+        },
     );
+    adopt_pinned(selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens));
+    let view_of = Callback::new(move |()| selection.get_untracked().view(&id));
     let failed = Memo::new(move |_| run.with(|run| run.state == RunState::Failed));
     view! {
-        <RunHeader run asked_to_cancel resumed/>
+        <RunHeader run view_of asked_to_cancel resumed/>
         {move || (connection.get() == Connection::Lost).then(|| view! {
             <p class="notice notice-warning" role="status">"The connection is lost; trying again. What is below is as of then."</p>
         })}
@@ -117,7 +128,7 @@ fn OwnRun(
                 <LogTail run open=true class="disclosure"/>
             </div>
         })}
-        <RunView run metrics=metrics.into() selection own=true/>
+        <RunView run metrics=metrics.into() selection matrices=Cache::new() own=true/>
         <Show when=move || !failed.get()><LogTail run open=false class="disclosure panel"/></Show>
         <ConfigText run/>
         <Exports exports=Signal::derive(move || run.with(|run| exports_of(run, &selection.get())))/>
@@ -130,12 +141,13 @@ pub fn RunView(
     run: Signal<Run>,
     metrics: Signal<Metrics>,
     selection: Addressed<Selection>,
-    /// Whether matrices and files can be asked for: the reader of a link cannot.
+    matrices: Cache<Attribution>,
+    /// Whether other pages and files can be asked for: the reader of a link cannot.
     own: bool,
 ) -> impl IntoView {
     let kind = run.with_untracked(|run| run.config.kind());
     let measured = match kind {
-        RunKind::Train | RunKind::Import => view! { <TrainingView run metrics selection own/> }.into_any(),
+        RunKind::Train | RunKind::Import => view! { <TrainingView run metrics selection matrices own/> }.into_any(),
         RunKind::Attribute => view! { <MatricesView run metrics own/> }.into_any(),
         RunKind::Evaluate => view! { <EvaluationView run metrics own/> }.into_any(),
         RunKind::Saliency => view! { <SaliencyView run metrics own/> }.into_any(),
@@ -164,7 +176,7 @@ fn summary(run: &Run, metrics: &Metrics) -> RunSummary {
 }
 
 #[component]
-fn RunHeader(run: Signal<Run>, asked_to_cancel: RwSignal<bool>, resumed: Callback<()>) -> impl IntoView {
+fn RunHeader(run: Signal<Run>, view_of: Callback<(), View>, asked_to_cancel: RwSignal<bool>, resumed: Callback<()>) -> impl IntoView {
     let problem = RwSignal::new(None::<Problem>);
     let deleting = RwSignal::new(Vec::<RunName>::new());
     let id = move || run.with(|run| run.id.clone());
@@ -215,7 +227,7 @@ fn RunHeader(run: Signal<Run>, asked_to_cancel: RwSignal<bool>, resumed: Callbac
             </div>
             <div class="actions">
                 {move || compare.get().map(|address| view! { <a class="button button-primary" href=place::href(&address)>"Compare best and last"</a> })}
-                <ShareButton view=move || View::Run { run: run.with_untracked(|run| run.id.clone()), epoch: None, inputs: Inputs::Adversarial, lens: Lens::default() }/>
+                <ShareButton view=move || view_of.run(())/>
                 <a class="button" href=move || place::href(&place::new_from(&id()))>"Duplicate and edit"</a>
                 <Show when=move || resumable.get()>
                     <button class="button" type="button" disabled=move || resuming.get() on:click=resume>"Resume"</button>
@@ -266,7 +278,7 @@ mod tests {
     #[test]
     fn the_selection_is_the_best_checkpoint_unless_it_says_otherwise() {
         let metrics = metrics();
-        let selection = |epoch| Selection { epoch, ..Selection::default() };
+        let selection = |epoch| Selection { epoch, inputs: Inputs::Adversarial, lens: Lens::default() };
         assert_eq!(selection(None).resolved(&metrics), Some(2));
         assert_eq!(selection(Some(3)).resolved(&metrics), Some(3));
         assert_eq!(selection(Some(1)).resolved(&metrics), Some(2), "epoch 1 is not kept");
@@ -275,7 +287,10 @@ mod tests {
 
     #[test]
     fn the_selection_is_in_the_address() {
-        assert_eq!(Selection::default().address("at-1"), "/runs/at-1");
-        assert_eq!(Selection { epoch: Some(12), inputs: Inputs::Clean }.address("at-1"), "/runs/at-1?epoch=12&inputs=clean");
+        let address = "/runs/at-1?epoch=12&inputs=clean&scale=fitted&base=at-2.e4.adversarial";
+        let selection = Selection::of(address.parse().unwrap());
+        assert_eq!((selection.epoch, selection.inputs), (Some(12), Inputs::Clean));
+        assert_eq!(selection.view("at-1").to_string(), address);
+        assert_eq!(Selection::of("/runs/at-1".parse().unwrap()).view("at-1").to_string(), "/runs/at-1");
     }
 }

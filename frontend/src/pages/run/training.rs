@@ -1,15 +1,21 @@
 //! A run with epochs, trained here or elsewhere: figures, curves, checkpoints and set-up.
 
 use leptos::prelude::*;
-use shared::api::{EpochSummary, Run, RunState, RunSummary};
+use shared::api::{Attribution, EpochSummary, Run, RunState, RunSummary};
+use shared::chart::colors::Theme;
+use shared::chart::curves::Curves;
 use shared::format;
 use shared::record::{Metrics, Started};
 
 use super::Selection;
-use super::checkpoints::{CheckpointTable, InlineHeatmap, nearest_checkpoint};
+use super::checkpoints::{CheckpointTable, nearest_checkpoint};
+use super::scrubber::Scrubber;
+use super::time::TimeView;
 use crate::addressed::Addressed;
+use crate::cache::Cache;
 use crate::components::curves::{CurvesView, EpochTable};
 use crate::components::key_figures::{Figure, KeyFigures};
+use crate::theme::use_theme;
 use crate::words;
 
 #[component]
@@ -17,6 +23,7 @@ pub fn TrainingView(
     run: Signal<Run>,
     metrics: Signal<Metrics>,
     selection: Addressed<Selection>,
+    matrices: Cache<Attribution>,
     /// Whether matrices and files can be asked for: the reader of a link cannot.
     own: bool,
 ) -> impl IntoView {
@@ -35,8 +42,13 @@ pub fn TrainingView(
     // A file from elsewhere brings weights, and may bring no curves.
     let trains = config.as_train().is_some();
     let has_curves = Memo::new(move |_| trains || metrics.with(|metrics| !metrics.epochs.is_empty()));
-    let config = StoredValue::new(config);
-    let by_holdout = config.with_value(|config| config.data().is_some_and(|data| data.holdout_samples > 0));
+    let by_holdout = config.data().is_some_and(|data| data.holdout_samples > 0);
+    let theme = use_theme();
+    let curves = Memo::new(move |_| {
+        let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
+        metrics.with(|metrics| Curves::of(metrics, &config, theme))
+    });
+    let axes = RwSignal::new(None);
     view! {
         <Show when=move || has_curves.get()><KeyFigures figures/></Show>
         {move || sentence.get().map(|sentence| view! { <p class="finding">{sentence}</p> })}
@@ -46,7 +58,8 @@ pub fn TrainingView(
                 <h2 id="curves-title">"Training"</h2>
                 <Phase run metrics/>
             </div>
-            <CurvesView metrics config=config.get_value() selected on_choose=choose/>
+            <CurvesView curves axes selected on_choose=choose/>
+            <Scrubber metrics curves axes=axes.into() selected selection/>
             <p class="muted">
                 {if by_holdout {
                     "Best: highest robust accuracy on held-out training images."
@@ -57,16 +70,14 @@ pub fn TrainingView(
             <EpochTable metrics/>
         </section>
         </Show>
+        <TimeView run metrics selection selected matrices own/>
         <section class="panel" aria-labelledby="checkpoints-title">
             <h2 id="checkpoints-title">"Checkpoints"</h2>
             <Show
                 when=move || metrics.with(|metrics| !metrics.checkpoints.is_empty())
                 fallback=|| view! { <p class="muted">"None is kept yet: the first comes with the first evaluated epoch."</p> }
             >
-                <div class=if own { "split" } else { "" }>
-                    <CheckpointTable run metrics selection selected own/>
-                    {own.then(|| view! { <InlineHeatmap run metrics selection selected/> })}
-                </div>
+                <CheckpointTable run metrics selection selected own/>
             </Show>
         </section>
         {move || setup.get().map(|facts| view! {

@@ -13,7 +13,7 @@ use super::color_map::{ColorMap, Content, Hidden, MapColors};
 use super::colors::{Theme, mixed, text_on};
 use super::pen::{Align, Font, fitted, text_width};
 use super::{Chart, ChartError, Pen, Rect};
-use crate::api::{Attribution, Comparison};
+use crate::api::Attribution;
 use crate::format;
 use crate::matrix::Matrix;
 use crate::view::{Lens, Region};
@@ -73,17 +73,6 @@ impl Heatmap {
         let arrangement = Arrangement::of(matrix, None, names, lens);
         let map = ColorMap::for_lens(lens, &[matrix], Content::Cosine);
         Heatmap::arranged(matrix, Content::Cosine, names, arrangement, map, lens, theme)
-    }
-
-    /// A, B and B − A through a lens: one order, and one scale for A and B.
-    pub fn of_comparison(comparison: &Comparison, lens: &Lens, theme: Theme) -> [Self; 3] {
-        let Comparison { a, b, difference, .. } = comparison;
-        let (a, b) = (&a.file, &b.file);
-        let arrangement = Arrangement::of(&a.matrix, Some(&b.matrix), &a.class_names, lens);
-        let values = ColorMap::for_lens(lens, &[&a.matrix, &b.matrix], Content::Cosine);
-        let change = ColorMap::for_lens(lens, &[difference], Content::Difference);
-        [(&a.matrix, Content::Cosine, values), (&b.matrix, Content::Cosine, values), (difference, Content::Difference, change)]
-            .map(|(matrix, content, map)| Heatmap::arranged(matrix, content, &a.class_names, arrangement.clone(), map, lens, theme))
     }
 
     /// A matrix over the named classes, in an arrangement and with a map that it may share with others; region, threshold and selection are

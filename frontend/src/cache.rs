@@ -1,0 +1,145 @@
+//! Answers of the server that never change, such as the matrix of a checkpoint: each is asked for once, by its address.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use serde::de::DeserializeOwned;
+
+use crate::api;
+use crate::load::Load;
+
+/// An answer that many hold; equal only to itself, so that nobody compares 40,000 numbers to learn that nothing changed.
+pub struct Kept<T>(Arc<T>);
+
+/// What was asked for, by address.
+pub struct Cache<T: Send + Sync + 'static> {
+    known: RwSignal<HashMap<String, Load<Kept<T>>>>,
+    /// Whether the server may be asked: not by the reader of a link.
+    asks: bool,
+}
+
+impl<T> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Kept(Arc::clone(&self.0))
+    }
+}
+
+impl<T> PartialEq for Kept<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<T> Deref for Kept<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Send + Sync + 'static> Clone for Cache<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Send + Sync + 'static> Copy for Cache<T> {}
+
+impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
+    pub fn new() -> Self {
+        Cache { known: RwSignal::new(HashMap::new()), asks: true }
+    }
+
+    /// For who may ask for nothing.
+    pub fn closed() -> Self {
+        Cache { known: RwSignal::new(HashMap::new()), asks: false }
+    }
+
+    /// Asks for an address, unless that was done before.
+    pub fn ask(self, address: &str) {
+        if self.asks && self.known.with_untracked(|known| !known.contains_key(address)) {
+            let address = address.to_owned();
+            spawn_local(async move { self.load(address).await });
+        }
+    }
+
+    /// Asks again for what failed.
+    pub fn retry(self) {
+        let failed = |load: &Load<Kept<T>>| matches!(load, Load::Failed(_));
+        let addresses: Vec<String> =
+            self.known.with_untracked(|known| known.iter().filter(|(_, load)| failed(load)).map(|(address, _)| address.clone()).collect());
+        self.known.update(|known| known.retain(|_, load| !failed(load)));
+        for address in addresses {
+            self.ask(&address);
+        }
+    }
+
+    /// The answer; none before it was asked for.
+    pub fn get(self, address: &str) -> Option<Load<Kept<T>>> {
+        self.known.with(|known| known.get(address).cloned())
+    }
+
+    /// The answer, if it is there.
+    pub fn ready(self, address: &str) -> Option<Kept<T>> {
+        match self.get(address) {
+            Some(Load::Ready(kept)) => Some(kept),
+            _ => None,
+        }
+    }
+
+    /// All answers that are there.
+    pub fn all(self) -> Vec<Kept<T>> {
+        let ready = |load: &Load<Kept<T>>| if let Load::Ready(kept) = load { Some(kept.clone()) } else { None };
+        self.known.with(|known| known.values().filter_map(ready).collect())
+    }
+
+    /// Keeps asking, one after the other, for the first of the `wanted` that was not asked for; `wanted` is asked anew each time, so that
+    /// what became more urgent meanwhile comes first.
+    pub fn prefetch(self, wanted: impl Fn() -> Vec<String> + Clone + Send + Sync + 'static) {
+        if !self.asks {
+            return;
+        }
+        let busy = StoredValue::new(false);
+        let wanted = Memo::new(move |_| wanted());
+        Effect::new(move || {
+            wanted.track();
+            if busy.get_value() {
+                return;
+            }
+            busy.set_value(true);
+            spawn_local(async move {
+                // The page may be gone by the time an answer comes.
+                while let Some(wanted) = wanted.try_get_untracked()
+                    && let Some(address) = self.first_unknown(wanted)
+                {
+                    self.load(address).await;
+                }
+                let _ = busy.try_update_value(|busy| *busy = false);
+            });
+        });
+    }
+
+    fn first_unknown(self, addresses: Vec<String>) -> Option<String> {
+        self.known.try_with_untracked(|known| addresses.into_iter().find(|address| !known.contains_key(address))).flatten()
+    }
+
+    async fn load(self, address: String) {
+        if self.known.try_update(|known| known.insert(address.clone(), Load::Loading)).is_none() {
+            return;
+        }
+        let load = match api::get::<T>(&address).await {
+            Ok(value) => Load::Ready(Kept(Arc::new(value))),
+            Err(problem) => Load::Failed(problem),
+        };
+        let _ = self.known.try_update(|known| known.insert(address, load));
+    }
+}
+
+/// Where an attribution is asked for.
+pub fn attribution_address(id: &str) -> String {
+    format!("api/attributions/{}", crate::place::encoded(id))
+}

@@ -1,0 +1,207 @@
+//! Two to six matrices of any runs against the first of them: how they differ, which pairs changed most, and what the runs have apart.
+
+mod flicker;
+mod pairs;
+mod pickers;
+mod runs;
+mod scatter;
+mod view;
+
+use leptos::prelude::*;
+use leptos_router::hooks::use_query_map;
+use shared::api::{Attribution, Comparison};
+use shared::chart::comparison::side_name;
+use shared::problem::Problem;
+use shared::view::{AttributionId, Lens, SIDES, View};
+
+use self::pickers::Pickers;
+use self::runs::RunsCompared;
+pub use self::view::ComparisonView;
+use crate::addressed::addressed;
+use crate::baseline::PinButton;
+use crate::browser::use_title;
+use crate::cache::{Cache, Kept, attribution_address};
+use crate::components::explorer::Explorer;
+use crate::components::share::ShareButton;
+use crate::load::{Failure, Load, Placeholder, Skeleton};
+use crate::place;
+
+/// The name of each compared attribution, the baseline's first; none where it is yet to be chosen.
+pub type Sides = Vec<Option<String>>;
+
+#[component]
+pub fn ComparePage() -> impl IntoView {
+    let query = use_query_map();
+    let sides = Memo::new(move |_| query.with(|query| sides(|name| query.get(name))));
+    let matrices = Cache::<Attribution>::new();
+    Effect::new(move || {
+        for id in sides.get().iter().flatten() {
+            matrices.ask(&attribution_address(id));
+        }
+    });
+    let lens = addressed(
+        |query| Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(),
+        move |lens| address(&sides.get_untracked(), lens),
+    );
+    let answer = Memo::new(move |_| sides.with(|sides| answer(sides, matrices)));
+    let comparison = Memo::new(move |former: Option<&Option<Comparison>>| match answer.get() {
+        Answer::Ready(kept) => Comparison::of(kept.iter().map(|kept| Attribution::clone(kept)).collect()).ok(),
+        // The former one stays while one goes from comparison to comparison.
+        Answer::Loading => former.cloned().flatten(),
+        Answer::Incomplete | Answer::Failed(_) => None,
+    });
+    use_title(move || {
+        comparison.with(|comparison| {
+            comparison.as_ref().map_or_else(|| "Compare".to_owned(), |comparison| format!("Compare: {}", subject(comparison)))
+        })
+    });
+    let known = Memo::new(move |_| comparison.with(Option::is_some));
+    let baseline = Signal::derive(move || sides.with(|sides| sides.first().cloned().flatten()?.parse::<AttributionId>().ok()));
+    let view_of = move || View::Compare { ids: ids(&sides.get_untracked()), lens: lens.get_untracked() };
+    let lens_now = Signal::derive(move || lens.get());
+    let content = move || {
+        if known.get() {
+            let comparison =
+                Memo::new(move |former: Option<&Comparison>| comparison.get().or_else(|| former.cloned()).expect("shown only once known"));
+            return view! {
+                <ComparisonView comparison=Signal::from(comparison) explorer=Explorer::new(lens) own=true/>
+                <RunsCompared comparison/>
+                <Exports sides lens=lens_now/>
+            }
+            .into_any();
+        }
+        match answer.get() {
+            Answer::Incomplete => view! { <p class="empty">"Choose two matrices to compare."</p> }.into_any(),
+            Answer::Failed(problem) => view! { <Failure problem retry=move || matrices.retry()/> }.into_any(),
+            Answer::Loading => view! { <Skeleton placeholder=Placeholder::Matrix/> }.into_any(),
+            Answer::Ready(kept) => view! { <NotComparable kept/> }.into_any(),
+        }
+    };
+    view! {
+        <header class="page-header">
+            <h1>"Compare"</h1>
+            <div class="actions">
+                <PinButton id=baseline/>
+                {move || known.get().then(|| view! { <ShareButton view=view_of/> })}
+            </div>
+        </header>
+        <Pickers sides lens=lens_now/>
+        {content}
+    }
+}
+
+/// Whether what was asked for can be compared.
+#[derive(Clone, PartialEq)]
+enum Answer {
+    /// Fewer than two are chosen.
+    Incomplete,
+    Loading,
+    Failed(Problem),
+    Ready(Vec<Kept<Attribution>>),
+}
+
+fn answer(sides: &[Option<String>], matrices: Cache<Attribution>) -> Answer {
+    let chosen: Vec<&String> = sides.iter().map_while(Option::as_ref).collect();
+    if chosen.len() < 2 {
+        return Answer::Incomplete;
+    }
+    let mut ready = Vec::with_capacity(chosen.len());
+    for id in chosen {
+        match matrices.get(&attribution_address(id)) {
+            Some(Load::Ready(kept)) => ready.push(kept),
+            Some(Load::Failed(problem)) => return Answer::Failed(problem),
+            Some(Load::Loading) | None => return Answer::Loading,
+        }
+    }
+    Answer::Ready(ready)
+}
+
+/// Matrices over other classes say so, in the words of the API.
+#[component]
+fn NotComparable(kept: Vec<Kept<Attribution>>) -> impl IntoView {
+    let attributions = kept.iter().map(|kept| Attribution::clone(kept)).collect();
+    let detail = Comparison::of(attributions).map_or_else(|error| error.to_string(), |_| String::new());
+    view! {
+        <div class="notice notice-error" role="alert">
+            <h2 class="notice-title">"These cannot be compared"</h2>
+            <p>{detail}</p>
+        </div>
+    }
+}
+
+/// The sides that a query names, at least two of them.
+fn sides(get: impl Fn(&str) -> Option<String>) -> Sides {
+    let mut sides: Sides = SIDES.iter().map(|side| get(side).filter(|id| !id.is_empty())).collect();
+    let count = sides.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+    sides.truncate(count.max(2));
+    sides
+}
+
+/// The attributions of the sides, up to the first that is none.
+fn ids(sides: &[Option<String>]) -> Vec<AttributionId> {
+    sides.iter().map_while(|side| side.as_ref()?.parse().ok()).collect()
+}
+
+/// The address of a comparison, complete or not.
+fn address(sides: &[Option<String>], lens: &Lens) -> String {
+    let ids = ids(sides);
+    if ids.len() >= 2 && ids.len() == sides.len() {
+        return View::Compare { ids, lens: lens.clone() }.to_string();
+    }
+    let one = |(side, id): (&&str, &Option<String>)| id.as_ref().map(|id| format!("{side}={}", place::encoded(id)));
+    let query: Vec<String> = SIDES.iter().zip(sides).filter_map(one).collect();
+    format!("/compare?{}", query.join("&"))
+}
+
+fn subject(comparison: &Comparison) -> String {
+    let names: Vec<String> = (0..comparison.attributions.len()).map(|index| side_name(comparison, index)).collect();
+    let one_run = comparison.attributions.iter().all(|other| other.run == comparison.baseline().run);
+    let run = if one_run { format!("{}, ", comparison.baseline().run_title) } else { String::new() };
+    format!("{run}{}", names.join(" → "))
+}
+
+#[component]
+fn Exports(sides: Memo<Sides>, lens: Signal<Lens>) -> impl IntoView {
+    let address = move |format: &str| {
+        let view = sides.with(|sides| self::address(sides, &lens.get()));
+        let query = view.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
+        format!("api/comparisons?{query}&format={format}")
+    };
+    let link = move |format: &'static str| {
+        view! { <a class="button button-small" rel="external" download=format!("comparison.{format}") href=move || address(format)>{format.to_uppercase()}</a> }
+    };
+    view! {
+        <section class="exports" aria-label="Export">
+            <h2>"Export"</h2>
+            <p class="actions">{["csv", "svg", "png"].map(link).collect_view()}</p>
+        </section>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some(ids: &[&str]) -> Sides {
+        ids.iter().map(|id| Some((*id).to_owned()).filter(|id| !id.is_empty())).collect()
+    }
+
+    #[test]
+    fn the_address_names_the_sides_in_their_order() {
+        let lens = Lens::default();
+        assert_eq!(address(&some(&["r.e1.clean", "r.e2.clean"]), &lens), "/compare?a=r.e1.clean&b=r.e2.clean");
+        assert_eq!(address(&some(&["r.e1.clean", "r.e2.clean", "r.e3.clean"]), &lens), "/compare?a=r.e1.clean&b=r.e2.clean&c=r.e3.clean");
+        assert_eq!(address(&some(&["", "r.e2.clean"]), &lens), "/compare?b=r.e2.clean", "half a choice has an address too");
+    }
+
+    #[test]
+    fn there_are_two_sides_at_least_and_as_many_as_the_query_names() {
+        let query = |given: &[(&str, &str)]| {
+            let given: Vec<(String, String)> = given.iter().map(|(name, id)| ((*name).to_owned(), (*id).to_owned())).collect();
+            sides(move |name| given.iter().find(|(known, _)| known == name).map(|(_, id)| id.clone()))
+        };
+        assert_eq!(query(&[]), some(&["", ""]));
+        assert_eq!(query(&[("b", "x")]), some(&["", "x"]));
+        assert_eq!(query(&[("a", "x"), ("b", "y"), ("d", "z")]), some(&["x", "y", "", "z"]));
+    }
+}

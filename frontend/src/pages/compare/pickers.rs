@@ -1,0 +1,268 @@
+//! What is compared: the matrices of any run, and which of them is the baseline.
+
+use leptos::prelude::*;
+use leptos_router::NavigateOptions;
+use shared::api::{Run, RunPage};
+use shared::chart::comparison::LETTERS;
+use shared::config::Inputs;
+use shared::record::Metrics;
+use shared::view::{AttributionId, Lens, SIDES};
+
+use super::{Sides, address};
+use crate::browser::use_open;
+use crate::load::{Fetched, fetched};
+use crate::place;
+
+#[component]
+pub fn Pickers(sides: Memo<Sides>, lens: Signal<Lens>) -> impl IntoView {
+    let runs = fetched::<RunPage>(|| Some("api/runs?limit=500".to_owned()));
+    // A side that is added has no address before its matrix is chosen.
+    let adding = RwSignal::new(false);
+    let navigate = StoredValue::new_local(use_open());
+    let change = Callback::new(move |(change,): (Change,)| {
+        adding.set(false);
+        let sides = changed(&sides.get_untracked(), change);
+        let options = NavigateOptions { scroll: false, ..NavigateOptions::default() };
+        navigate.with_value(|navigate| navigate(&address(&sides, &lens.get_untracked()), options));
+    });
+    let count = Memo::new(move |_| sides.with(Vec::len) + usize::from(adding.get()));
+    let picker = move |index: usize| {
+        let id = Memo::new(move |_| sides.with(|sides| sides.get(index).cloned().flatten()));
+        let removable = Signal::derive(move || count.get() > 2);
+        let remove = move || {
+            // What was only added is not in the address yet.
+            if index >= sides.with_untracked(Vec::len) {
+                adding.set(false);
+            } else {
+                change.run((Change::Remove(index),));
+            }
+        };
+        view! { <Picker index runs id removable change remove=Callback::new(move |()| remove())/> }
+    };
+    let complete = Memo::new(move |_| sides.with(|sides| sides.iter().all(Option::is_some)));
+    view! {
+        <form class="pickers" aria-label="What is compared" on:submit=|event| event.prevent_default()>
+            <For each=move || 0..count.get() key=|index| *index children=picker/>
+            <Show when=move || complete.get() && count.get() < SIDES.len() && !adding.get()>
+                <button class="button picker-add" type="button" on:click=move |_| adding.set(true)>"Add a checkpoint"</button>
+            </Show>
+        </form>
+    }
+}
+
+/// What one does to the sides.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    Choose(usize, String),
+    Remove(usize),
+    /// Makes it the first; the former baseline takes its place.
+    Baseline(usize),
+}
+
+fn changed(sides: &[Option<String>], change: Change) -> Sides {
+    let mut sides = sides.to_vec();
+    match change {
+        Change::Choose(index, id) if index < sides.len() => sides[index] = Some(id),
+        Change::Choose(_, id) => sides.push(Some(id)),
+        Change::Remove(index) => {
+            sides.remove(index);
+        }
+        Change::Baseline(index) => sides.swap(0, index),
+    }
+    sides
+}
+
+/// Which checkpoint of a run comes first to mind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum First {
+    Best,
+    Last,
+}
+
+/// A matrix of a run that can be chosen.
+#[derive(Clone, Debug, PartialEq)]
+struct Choice {
+    id: String,
+    inputs: Inputs,
+    is_best: bool,
+    is_last: bool,
+    name: String,
+}
+
+impl Choice {
+    /// The matrices of a run, by epoch.
+    fn all(run: &str, metrics: &Metrics) -> Vec<Self> {
+        let (best, last) = (metrics.best().map(|epoch| epoch.epoch), metrics.last().map(|epoch| epoch.epoch));
+        let choice = |entry: &shared::record::AttributionEntry| {
+            let (is_best, is_last) = (best == Some(entry.epoch), last == Some(entry.epoch));
+            let tag = match (is_best, is_last) {
+                (true, true) => ", best and last",
+                (true, false) => ", best",
+                (false, true) => ", last",
+                (false, false) => "",
+            };
+            Choice {
+                id: place::attribution_id(run, entry.epoch, entry.inputs).to_string(),
+                inputs: entry.inputs,
+                is_best,
+                is_last,
+                name: format!("Epoch {}{tag} · {}", entry.epoch, entry.inputs.id()),
+            }
+        };
+        metrics.attributions.iter().map(choice).collect()
+    }
+}
+
+impl First {
+    fn of(self, choices: &[Choice], inputs: Inputs) -> Option<String> {
+        let alike = || choices.iter().filter(|choice| choice.inputs == inputs);
+        let wanted = |choice: &&Choice| match self {
+            First::Best => choice.is_best,
+            First::Last => choice.is_last,
+        };
+        let found = alike().find(wanted).or_else(|| alike().next_back()).or_else(|| choices.last());
+        found.map(|choice| choice.id.clone())
+    }
+}
+
+/// A run, and one of its matrices.
+#[component]
+fn Picker(
+    index: usize,
+    runs: Fetched<RunPage>,
+    id: Memo<Option<String>>,
+    removable: Signal<bool>,
+    change: Callback<(Change,)>,
+    remove: Callback<()>,
+) -> impl IntoView {
+    let side = LETTERS[index];
+    let first = if index == 0 { First::Best } else { First::Last };
+    let choose = move |id: String| change.run((Change::Choose(index, id),));
+    let parsed = Memo::new(move |_| id.get().and_then(|id| id.parse::<AttributionId>().ok()));
+    let run = RwSignal::new(None::<String>);
+    Effect::new(move || run.set(parsed.get().map(|id| id.run)));
+    let metrics = fetched::<Metrics>(move || run.get().map(|run| format!("api/runs/{run}/metrics")));
+    let choices = Memo::new(move |_| match (run.get(), metrics.ready()) {
+        (Some(run), Some(metrics)) => Choice::all(&run, &metrics),
+        _ => Vec::new(),
+    });
+    // A run that was just chosen has no matrix chosen yet.
+    let waiting = RwSignal::new(false);
+    Effect::new(move || {
+        let (Some(_), true) = (metrics.ready(), waiting.get()) else { return };
+        waiting.set(false);
+        let inputs = parsed.get_untracked().map_or(Inputs::Adversarial, |id| id.inputs);
+        if let Some(id) = first.of(&choices.get_untracked(), inputs) {
+            choose(id);
+        }
+    });
+    let choose_run = move |event: leptos::ev::Event| {
+        metrics.state.set(crate::load::Load::Loading);
+        waiting.set(true);
+        run.set(Some(event_target_value(&event)));
+    };
+    let has_matrices = |run: &&Run| run.summary.best.is_some() || run.summary.cas.is_some();
+    let run_options = move || {
+        let page = runs.ready().map(|page| page.runs).unwrap_or_default();
+        let mut options: Vec<(String, String)> =
+            page.iter().filter(has_matrices).map(|run| (run.id.clone(), format!("{} ({})", run.title, run.id))).collect();
+        // One that is not among the newest is still the one that is compared.
+        if let Some(run) = parsed.get().map(|id| id.run)
+            && options.iter().all(|option| option.0 != run)
+        {
+            options.push((run.clone(), run));
+        }
+        let option = |(id, text): (String, String)| {
+            let value = id.clone();
+            view! { <option value=value prop:selected=move || run.with(|run| run.as_ref() == Some(&id))>{text}</option> }
+        };
+        options.into_iter().map(option).collect_view()
+    };
+    let matrix_options = move || {
+        let option = |choice: Choice| {
+            let value = choice.id.clone();
+            let selected = move || id.with(|id| id.as_ref() == Some(&choice.id));
+            view! { <option value=value prop:selected=selected>{choice.name}</option> }
+        };
+        choices.get().into_iter().map(option).collect_view()
+    };
+    let (run_id, matrix_id) = (format!("pick-run-{side}"), format!("pick-matrix-{side}"));
+    view! {
+        <fieldset class="picker">
+            <legend>{if index == 0 { format!("{side}, the baseline") } else { side.to_owned() }}</legend>
+            <div class="field">
+                <label class="field-label" for=run_id.clone()>{format!("Run {side}")}</label>
+                <select class="input" id=run_id on:change=choose_run>
+                    <option value="" disabled prop:selected=move || run.with(Option::is_none)>"Choose a run"</option>
+                    {run_options}
+                </select>
+            </div>
+            <div class="field">
+                <label class="field-label" for=matrix_id.clone()>{format!("Checkpoint {side}")}</label>
+                <select class="input" id=matrix_id disabled=move || run.with(Option::is_none) on:change=move |event| choose(event_target_value(&event))>
+                    {matrix_options}
+                </select>
+            </div>
+            <p class="actions picker-actions">
+                {(index > 0).then(|| view! {
+                    <button
+                        class="link" type="button" disabled=move || id.with(Option::is_none)
+                        aria-label=format!("Make {side} the baseline") on:click=move |_| change.run((Change::Baseline(index),))
+                    >"Make the baseline"</button>
+                })}
+                <Show when=move || removable.get()>
+                    <button class="link link-danger" type="button" aria-label=format!("Remove {side}") on:click=move |_| remove.run(())>"Remove"</button>
+                </Show>
+            </p>
+        </fieldset>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::record::{AttributionEntry, Epoch, Record};
+
+    fn metrics() -> Metrics {
+        let epoch = |epoch: u32, robust: f64| {
+            Record::Epoch(Epoch {
+                epoch,
+                learning_rate: 0.1,
+                train_loss: None,
+                train_clean_accuracy: None,
+                train_robust_accuracy: None,
+                test_clean_accuracy: None,
+                test_robust_accuracy: Some(robust),
+                test_loss: None,
+                holdout_robust_accuracy: None,
+                seconds: 1.0,
+                elapsed_secs: 1.0,
+            })
+        };
+        let entry =
+            |epoch, inputs| Record::Attribution(AttributionEntry { epoch, inputs, file: String::new(), cas: 1.0, cas_normalized: 0.1 });
+        let (adversarial, clean) = (Inputs::Adversarial, Inputs::Clean);
+        let entries = [entry(3, adversarial), entry(3, clean), entry(6, adversarial), entry(9, clean)];
+        Metrics::from_records([epoch(3, 0.6), epoch(6, 0.5), epoch(9, 0.4)].into_iter().chain(entries))
+    }
+
+    #[test]
+    fn a_run_starts_with_its_best_on_one_side_and_its_last_on_the_other() {
+        let choices = Choice::all("r", &metrics());
+        assert_eq!(choices[0].name, "Epoch 3, best · adversarial");
+        assert_eq!(First::Best.of(&choices, Inputs::Adversarial).unwrap(), "r.e3.adversarial");
+        assert_eq!(First::Last.of(&choices, Inputs::Clean).unwrap(), "r.e9.clean");
+        assert_eq!(First::Last.of(&choices, Inputs::Adversarial).unwrap(), "r.e6.adversarial", "the newest that has one");
+        assert_eq!(First::Best.of(&[], Inputs::Clean), None);
+    }
+
+    #[test]
+    fn sides_are_chosen_added_removed_and_made_the_baseline() {
+        let sides = |ids: &[&str]| -> Sides { ids.iter().map(|id| Some((*id).to_owned())).collect() };
+        let from = sides(&["x", "y", "z"]);
+        assert_eq!(changed(&from, Change::Choose(1, "w".into())), sides(&["x", "w", "z"]));
+        assert_eq!(changed(&from, Change::Choose(3, "w".into())), sides(&["x", "y", "z", "w"]));
+        assert_eq!(changed(&from, Change::Remove(0)), sides(&["y", "z"]));
+        assert_eq!(changed(&from, Change::Baseline(2)), sides(&["z", "y", "x"]));
+    }
+}

@@ -1,0 +1,206 @@
+//! What the compared runs went through and were set up with: their curves over each other, and the fields in which they differ.
+
+use leptos::prelude::*;
+use serde_json::Value;
+use shared::api::{Comparison, Run};
+use shared::chart::Chart;
+use shared::chart::colors::Theme;
+use shared::chart::comparison::LETTERS;
+use shared::chart::overlay::{OverlaidRun, Overlay, run_colors};
+use shared::format;
+use shared::record::Metrics;
+
+use crate::cache::Cache;
+use crate::components::canvas::{Area, Canvas, Surface};
+use crate::components::heatmap::is_open;
+use crate::form;
+use crate::theme::use_theme;
+
+/// A run that is compared, with the sides that are of it and their epochs.
+#[derive(Clone, Debug, PartialEq)]
+struct Compared {
+    run: String,
+    title: String,
+    marks: Vec<(u32, &'static str)>,
+}
+
+impl Compared {
+    /// Each run once, in the order of the sides.
+    fn all(comparison: &Comparison) -> Vec<Self> {
+        let mut all: Vec<Compared> = Vec::new();
+        for (attribution, letter) in comparison.attributions.iter().zip(LETTERS) {
+            let mark = (attribution.file.epoch, letter);
+            match all.iter_mut().find(|known| known.run == attribution.run) {
+                Some(known) => known.marks.push(mark),
+                None => all.push(Compared { run: attribution.run.clone(), title: attribution.run_title.clone(), marks: vec![mark] }),
+            }
+        }
+        all
+    }
+
+    /// `A, C: Demo`.
+    fn name(&self) -> String {
+        let letters: Vec<&str> = self.marks.iter().map(|(_, letter)| *letter).collect();
+        format!("{}: {}", letters.join(", "), self.title)
+    }
+}
+
+#[component]
+pub fn RunsCompared(comparison: Memo<Comparison>) -> impl IntoView {
+    let compared = Memo::new(move |_| comparison.with(Compared::all));
+    view! {
+        <CurvesCompared compared/>
+        {move || (compared.with(Vec::len) > 1).then(|| view! { <ConfigDifferences compared/> })}
+    }
+}
+
+#[component]
+fn CurvesCompared(compared: Memo<Vec<Compared>>) -> impl IntoView {
+    let theme = use_theme();
+    let cache = Cache::<Metrics>::new();
+    let address = |run: &str| format!("api/runs/{run}/metrics");
+    Effect::new(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
+    let overlay = Memo::new(move |_| {
+        let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
+        let compared = compared.get();
+        let colors = run_colors(&compared.iter().map(|compared| compared.run.as_str()).collect::<Vec<_>>());
+        let run = |(compared, color): (Compared, usize)| {
+            let metrics = cache.ready(&address(&compared.run))?;
+            Some(OverlaidRun::of(&compared.name(), color, &metrics, compared.marks))
+        };
+        Overlay::of(compared.into_iter().zip(colors).filter_map(run).collect(), theme)
+    });
+    let surface = RwSignal::new(Surface::default());
+    let draw = move |area: &Area, surface: Surface| {
+        if let Err(error) = overlay.with(|overlay| overlay.draw(area, surface.scale)) {
+            leptos::logging::error!("{error}");
+        }
+    };
+    view! {
+        <section class="panel" aria-labelledby="courses-title">
+            <h2 id="courses-title">"Training"</h2>
+            <div class="courses" role="img" aria-label=move || overlay.with(Chart::describe)><Canvas surface least_scale=2.0 draw/></div>
+            <CoursesTable overlay/>
+        </section>
+    }
+}
+
+/// The same numbers: the epochs at which something was measured, robust accuracy and CAS of each run.
+#[component]
+fn CoursesTable(overlay: Memo<Overlay>) -> impl IntoView {
+    let open = RwSignal::new(false);
+    let table = move || {
+        overlay.with(|overlay| {
+            let points = |run: &OverlaidRun| run.robust.iter().chain(&run.cas).map(|point| point.0).collect::<Vec<_>>();
+            let mut epochs: Vec<u32> = overlay.runs.iter().flat_map(points).collect();
+            epochs.sort_unstable();
+            epochs.dedup();
+            let at = |points: &[(u32, f64)], epoch: u32| points.iter().find(|point| point.0 == epoch).map(|point| point.1);
+            let row = |epoch: u32| {
+                let cells = overlay.runs.iter().map(|run| {
+                    view! {
+                        <td class="number">{format::percent(at(&run.robust, epoch))}</td>
+                        <td class="number">{format::decimal(at(&run.cas, epoch), 2)}</td>
+                    }
+                });
+                view! { <tr><th scope="row" class="number">{epoch}</th>{cells.collect_view()}</tr> }
+            };
+            let heads = overlay.runs.iter().map(|run| {
+                view! {
+                    <th scope="col" class="number">{format!("{}, robust test", run.title)}</th>
+                    <th scope="col" class="number">{format!("{}, CAS", run.title)}</th>
+                }
+            });
+            view! {
+                <table class="table table-dense">
+                    <thead><tr><th scope="col" class="number">"Epoch"</th>{heads.collect_view()}</tr></thead>
+                    <tbody>{epochs.into_iter().map(row).collect_view()}</tbody>
+                </table>
+            }
+        })
+    };
+    view! {
+        <details class="disclosure" on:toggle=move |event| open.set(is_open(&event))>
+            <summary>"Data as a table"</summary>
+            <div class="table-box table-box-tall" role="region" aria-label="Training of the compared runs" tabindex="0">{move || open.get().then(table)}</div>
+        </details>
+    }
+}
+
+/// What was set differently.
+#[component]
+fn ConfigDifferences(compared: Memo<Vec<Compared>>) -> impl IntoView {
+    let cache = Cache::<Run>::new();
+    let address = |run: &str| format!("api/runs/{run}");
+    Effect::new(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
+    let content = move || {
+        let compared = compared.get();
+        let configs: Option<Vec<Value>> =
+            compared.iter().map(|compared| cache.ready(&address(&compared.run)).map(|run| run.config.to_json())).collect();
+        let differences = differences(&configs?);
+        if differences.is_empty() {
+            return Some(view! { <p class="muted">"None: the runs were set up alike."</p> }.into_any());
+        }
+        let heads = compared.iter().map(|compared| view! { <th scope="col">{compared.name()}</th> }).collect_view();
+        let row = |(path, values): (String, Vec<String>)| {
+            let cells = values.into_iter().map(|value| view! { <td>{value}</td> }).collect_view();
+            view! { <tr><th scope="row"><code>{path}</code></th>{cells}</tr> }
+        };
+        Some(
+            view! {
+                <div class="table-box" role="region" aria-label="Differences in configuration" tabindex="0">
+                    <table class="table table-dense">
+                        <thead><tr><th scope="col">"Field"</th>{heads}</tr></thead>
+                        <tbody>{differences.into_iter().map(row).collect_view()}</tbody>
+                    </table>
+                </div>
+            }
+            .into_any(),
+        )
+    };
+    view! {
+        <section class="panel" aria-labelledby="config-title">
+            <h2 id="config-title">"Differences in configuration"</h2>
+            {content}
+        </section>
+    }
+}
+
+/// The fields whose values are not the same in all, with the value of each; a missing one as an en dash.
+fn differences(configs: &[Value]) -> Vec<(String, Vec<String>)> {
+    let mut paths = Vec::new();
+    configs.iter().for_each(|config| fields(config, "", &mut paths));
+    paths.sort();
+    paths.dedup();
+    let text = |config: &Value, path: &str| form::at(config, path).map_or_else(|| "–".to_owned(), |value| form::text_of(Some(value)));
+    let differs = |path: &String| configs.windows(2).any(|pair| form::at(&pair[0], path) != form::at(&pair[1], path));
+    let row = |path: String| (path.clone(), configs.iter().map(|config| text(config, &path)).collect());
+    paths.into_iter().filter(differs).map(row).collect()
+}
+
+fn fields(value: &Value, path: &str, into: &mut Vec<String>) {
+    match value.as_object() {
+        Some(object) => {
+            for (name, value) in object {
+                fields(value, &if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, into);
+            }
+        }
+        None => into.push(path.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_what_differs_is_listed() {
+        let a = json!({"seed": 1, "data": {"dataset": "digits", "train_samples": 300}});
+        let b = json!({"seed": 2, "data": {"dataset": "digits"}});
+        let row = |path: &str, values: &[&str]| (path.to_owned(), values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>());
+        let found = differences(&[a.clone(), b, a.clone()]);
+        assert_eq!(found, [row("data.train_samples", &["300", "–", "300"]), row("seed", &["1", "2", "1"])]);
+        assert!(differences(&[a.clone(), a]).is_empty());
+    }
+}

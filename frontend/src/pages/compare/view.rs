@@ -1,0 +1,274 @@
+//! The comparison itself: also what the reader of a link sees.
+
+use leptos::prelude::*;
+use shared::api::{Attribution, Comparison};
+use shared::chart::colors::Theme;
+use shared::chart::comparison::{LETTERS, Panel, panels, side_name, values};
+use shared::chart::figure::checkpoint_name;
+use shared::chart::heatmap::Heatmap;
+use shared::config::{Inputs, RunKind};
+use shared::format;
+use shared::view::{CheckpointId, Lens, Show};
+
+use super::flicker::Flicker;
+use super::pairs::{ChangedPairs, SelectedPair};
+use super::scatter::ScatterPanel;
+use crate::components::explorer::Explorer;
+use crate::components::heatmap::{HeatmapView, MatrixTable};
+use crate::components::key_figures::{Figure, KeyFigures};
+use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
+use crate::theme::use_theme;
+use crate::{place, words};
+
+const SHOWS: [(Show, &str); 4] =
+    [(Show::Values, "Side by side"), (Show::Difference, "Difference"), (Show::Split, "Split"), (Show::Flicker, "Flicker")];
+
+#[component]
+pub fn ComparisonView(
+    comparison: Signal<Comparison>,
+    explorer: Explorer,
+    /// Whether other pages can be asked for: the reader of a link has none.
+    own: bool,
+) -> impl IntoView {
+    let theme = use_theme();
+    let shade = Signal::derive(move || if theme.dark.get() { Theme::Dark } else { Theme::Light });
+    let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
+    let shown = Memo::new(move |_| comparison.with(|comparison| panels(comparison, &plain_lens.get(), shade.get())));
+    let show = Memo::new(move |_| plain_lens.get().show);
+    let flickers = Memo::new(move |_| {
+        if show.get() == Show::Flicker {
+            comparison.with(|comparison| values(comparison, &plain_lens.get(), shade.get()))
+        } else {
+            Vec::new()
+        }
+    });
+    let count = Memo::new(move |_| shown.with(Vec::len));
+    let grid = move || {
+        if show.get() == Show::Flicker {
+            return view! { <Flicker panels=flickers explorer/> }.into_any();
+        }
+        let class = format!("compare-grid compare-grid-{}", count.get().min(3));
+        let panel = move |index: usize| view! { <PanelView panels=shown index explorer/> };
+        view! { <div class=class>{(0..count.get()).map(panel).collect_view()}</div> }.into_any()
+    };
+    let pair = Memo::new(move |_| comparison.with(|comparison| comparison.attributions.len() == 2));
+    let figures = Signal::derive(move || comparison.with(figures));
+    let sentence = move || comparison.with(finding);
+    view! {
+        {move || if pair.get() { view! { <KeyFigures figures/> }.into_any() } else { view! { <Summary comparison/> }.into_any() }}
+        {move || sentence().map(|sentence| view! { <p class="finding">{sentence}</p> })}
+        <Segments
+            legend="Show" name="show" options=SHOWS.to_vec() value=show.into()
+            set=move |show| explorer.lens.update(|lens| lens.show = show)
+        />
+        <LensBar explorer hidden=Signal::derive(move || shown.with(|shown| shown.iter().map(|panel| hidden_cells(&panel.heatmap)).sum()))/>
+        <SelectedPair comparison explorer/>
+        {grid}
+        <Intervals comparison own/>
+        <div class="pair-of-panels">
+            <ScatterPanel comparison explorer shade/>
+            <ChangedPairs comparison explorer/>
+        </div>
+        <ClassTable comparison/>
+    }
+}
+
+/// One matrix of those shown.
+#[component]
+fn PanelView(panels: Memo<Vec<Panel>>, index: usize, explorer: Explorer) -> impl IntoView {
+    // While one goes to fewer panels, the former ones are still there for a moment.
+    let panel = move || panels.with(|panels| panels.get(index).or(panels.last()).cloned().expect("a comparison shows something"));
+    let name = Signal::derive(move || panel().name);
+    let heatmap: Memo<Heatmap> = Memo::new(move |_| panel().heatmap);
+    view! {
+        <section class="panel compare-panel" aria-label=move || name.get()>
+            <h2>{move || name.get()}</h2>
+            <HeatmapView name heatmap explorer/>
+            <MatrixTable heatmap/>
+        </section>
+    }
+}
+
+fn figures(comparison: &Comparison) -> Vec<Figure> {
+    let Some((b, difference)) = comparison.others().next() else { return Vec::new() };
+    let a = comparison.baseline();
+    let change = |from: Option<f64>, to: Option<f64>| format::points(from.zip(to).map(|(from, to)| to - from));
+    let arrow = |from: String, to: String| format!("{from} → {to}");
+    vec![
+        Figure::new("ΔCAS", format::signed(difference.delta_cas, 2), arrow(format::decimal(a.file.cas, 2), format::decimal(b.file.cas, 2))),
+        Figure::new(
+            "Δ CAS / K(K−1)",
+            format::signed(b.file.cas_normalized - a.file.cas_normalized, 4),
+            arrow(format::decimal(a.file.cas_normalized, 4), format::decimal(b.file.cas_normalized, 4)),
+        ),
+        Figure::new(
+            "Robust accuracy",
+            change(a.robust_accuracy, b.robust_accuracy),
+            arrow(format::percent(a.robust_accuracy), format::percent(b.robust_accuracy)),
+        ),
+        Figure::new(
+            "Clean accuracy",
+            change(a.clean_accuracy, b.clean_accuracy),
+            arrow(format::percent(a.clean_accuracy), format::percent(b.clean_accuracy)),
+        ),
+    ]
+}
+
+/// The numbers of more than two, each with how it differs from the baseline.
+#[component]
+fn Summary(comparison: Signal<Comparison>) -> impl IntoView {
+    let rows = move || {
+        comparison.with(|comparison| {
+            let baseline = comparison.baseline();
+            let row = |index: usize| {
+                let attribution = &comparison.attributions[index];
+                let number = |value: String, change: Option<String>| {
+                    view! { <td class="number">{value}{change.filter(|_| index > 0).map(|change| view! { " " <span class="muted">{change}</span> })}</td> }
+                };
+                let points = |of: fn(&Attribution) -> Option<f64>| {
+                    let change = of(attribution).zip(of(baseline)).map(|(now, then)| format::points(now - then));
+                    number(format::percent(of(attribution)), change)
+                };
+                let file = &attribution.file;
+                view! {
+                    <tr>
+                        <th scope="row">{LETTERS[index]}": "{side_name(comparison, index)}</th>
+                        {number(format::decimal(file.cas, 2), Some(format::signed(file.cas - baseline.file.cas, 2)))}
+                        {number(format::decimal(file.cas_normalized, 4), Some(format::signed(file.cas_normalized - baseline.file.cas_normalized, 4)))}
+                        {points(|attribution| attribution.robust_accuracy)}
+                        {points(|attribution| attribution.clean_accuracy)}
+                    </tr>
+                }
+            };
+            (0..comparison.attributions.len()).map(row).collect_view()
+        })
+    };
+    view! {
+        <div class="table-box" role="region" aria-label="Summary" tabindex="0">
+            <table class="table">
+                <thead>
+                    <tr>
+                        <th scope="col">"Checkpoint"</th>
+                        <th scope="col" class="number">"CAS"</th>
+                        <th scope="col" class="number">"CAS / K(K−1)"</th>
+                        <th scope="col" class="number">"Robust accuracy"</th>
+                        <th scope="col" class="number">"Clean accuracy"</th>
+                    </tr>
+                </thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </div>
+    }
+}
+
+/// What was measured, in a sentence; with the paper's finding where best and last of one run are compared and CAS did not fall. Of more
+/// than two the table says it better.
+fn finding(comparison: &Comparison) -> Option<String> {
+    let [a, b] = comparison.attributions.as_slice() else { return None };
+    let measured = |side: &str, attribution: &Attribution| words::Measured {
+        name: format!("{side}, {}", checkpoint_name(attribution)),
+        robust_accuracy: attribution.robust_accuracy,
+        cas: Some(attribution.file.cas),
+    };
+    let sentence = words::change(&measured("A", a), &measured("B", b))?;
+    let as_in_paper = a.run == b.run && a.is_best && b.is_last && !b.is_best && b.file.inputs == Inputs::Adversarial;
+    Some(if as_in_paper { words::with_paper(sentence, Some(a.file.cas), Some(b.file.cas)) } else { sentence })
+}
+
+/// How much of what changed the intervals resolve, or how to get intervals.
+#[component]
+fn Intervals(comparison: Signal<Comparison>, own: bool) -> impl IntoView {
+    let missing = |comparison: &Comparison| -> Vec<String> {
+        let without = comparison.attributions.iter().filter(|attribution| attribution.file.bootstrap.is_none());
+        let mut names: Vec<String> = without.map(|attribution| attribution.file.checkpoint_name(&attribution.run)).collect();
+        names.dedup();
+        names
+    };
+    move || {
+        comparison.with(|comparison| {
+            let missing = missing(comparison);
+            if missing.is_empty() {
+                let counts: Vec<String> = comparison
+                    .others()
+                    .zip(&LETTERS[1..])
+                    .filter_map(|((_, difference), letter)| {
+                        let (inside, pairs) = unresolved_pairs(difference.unresolved.as_ref()?);
+                        Some(format!("{letter} − A: {inside} of {pairs} pairs lie inside the 95 % intervals and may be chance"))
+                    })
+                    .collect();
+                return view! { <p class="muted">{counts.join(". ")}"."</p> }.into_any();
+            }
+            // Measured anew, each is a matrix of a run of its own, which can be chosen above.
+            let link = |name: &String| {
+                let known = name.parse::<CheckpointId>().is_ok() && own;
+                let href = place::href(&place::new_of(RunKind::Attribute, std::slice::from_ref(name)));
+                known.then(|| view! { " " <a href=href>{format!("Measure {name} with intervals")}</a> })
+            };
+            view! {
+                <p class="muted">
+                    "Which differences are larger than chance is not known: "
+                    {if missing.len() == 1 { "one of the matrices has" } else { "some of the matrices have" }}
+                    " no intervals."
+                    {missing.iter().map(link).collect_view()}
+                </p>
+            }
+            .into_any()
+        })
+    }
+}
+
+/// How many pairs are unresolved, of how many.
+fn unresolved_pairs(unresolved: &[Vec<bool>]) -> (usize, usize) {
+    let pairs = || unresolved.iter().enumerate().flat_map(|(i, row)| row.iter().skip(i + 1));
+    (pairs().filter(|unresolved| **unresolved).count(), pairs().count())
+}
+
+/// Accuracies by class side by side, on the inputs of each matrix.
+#[component]
+fn ClassTable(comparison: Signal<Comparison>) -> impl IntoView {
+    let heads = move || {
+        let count = comparison.with(|comparison| comparison.attributions.len());
+        LETTERS[..count].iter().map(|letter| view! { <th scope="col">{*letter}</th> }).collect_view()
+    };
+    let rows = move || {
+        comparison.with(|comparison| {
+            let cell = |class: usize, index: usize| {
+                let accuracy = |index: usize| comparison.attributions[index].file.class_accuracy.get(class).copied();
+                let change = accuracy(index).zip(accuracy(0)).map(|(now, then)| format::points(now - then)).filter(|_| index > 0);
+                view! {
+                    <td class="class-cell">
+                        <span class="bar" style:width=format!("{:.1}%", accuracy(index).unwrap_or_default() * 100.0)></span>
+                        <span class="class-numbers"><span>{format::percent(accuracy(index))}</span>{change.map(|change| view! { <span class="muted">{change}</span> })}</span>
+                    </td>
+                }
+            };
+            let row = |(class, name): (usize, &String)| {
+                let cells = (0..comparison.attributions.len()).map(|index| cell(class, index)).collect_view();
+                view! { <tr><th scope="row">{name.clone()}</th>{cells}</tr> }
+            };
+            comparison.baseline().file.class_names.iter().enumerate().map(row).collect_view()
+        })
+    };
+    view! {
+        <section class="panel" aria-labelledby="classes-title">
+            <h2 id="classes-title">"Accuracy by class"</h2>
+            <p class="muted">"On the inputs of each matrix; changes are to A."</p>
+            <div class="table-box table-box-tall" role="region" aria-label="Accuracy by class" tabindex="0">
+                <table class="table table-dense class-table">
+                    <thead><tr><th scope="col">"Class"</th>{heads}</tr></thead>
+                    <tbody>{rows}</tbody>
+                </table>
+            </div>
+        </section>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_counted_once() {
+        assert_eq!(unresolved_pairs(&[vec![true, true, false], vec![true, true, false], vec![false, false, true]]), (1, 3));
+    }
+}

@@ -1,0 +1,294 @@
+//! The checkpoint that the scrubber stands at: its matrix, how it differs from the baseline, and the accuracy of each class.
+//!
+//! Everything drawn here is in memory before it is asked for, so that a step of the scrubber waits for nothing.
+
+use leptos::prelude::*;
+use shared::api::{Attribution, Run};
+use shared::chart::class_bars::ClassBars;
+use shared::chart::color_map::{ColorMap, Content};
+use shared::chart::colors::Theme;
+use shared::chart::comparison;
+use shared::chart::figure::checkpoint_name;
+use shared::chart::heatmap::Heatmap;
+use shared::config::Inputs;
+use shared::format;
+use shared::matrix::Matrix;
+use shared::record::Metrics;
+use shared::view::{AttributionId, Lens, Order};
+
+use super::Selection;
+use crate::addressed::Addressed;
+use crate::baseline::PinButton;
+use crate::cache::{Cache, Kept, attribution_address};
+use crate::components::class_bars::ClassBarsView;
+use crate::components::explorer::Explorer;
+use crate::components::heatmap::{HeatmapView, MatrixTable};
+use crate::components::key_figures::{Figure, KeyFigures};
+use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
+use crate::load::{Failure, Load, Placeholder, Skeleton};
+use crate::place;
+use crate::theme::use_theme;
+
+/// Cells of all matrices kept in memory, at most: 100 matrices of 200 classes.
+const MOST_CELLS: usize = 4_000_000;
+
+#[component]
+pub fn TimeView(
+    run: Signal<Run>,
+    metrics: Signal<Metrics>,
+    selection: Addressed<Selection>,
+    selected: Memo<Option<u32>>,
+    matrices: Cache<Attribution>,
+    /// Whether other pages can be asked for: the reader of a link has none.
+    own: bool,
+) -> impl IntoView {
+    let run_id = StoredValue::new(run.with_untracked(|run| run.id.clone()));
+    let inputs = Memo::new(move |_| selection.get().inputs);
+    let lens = selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens);
+    let explorer = Explorer::new(lens);
+    let name_of = move |epoch: u32| AttributionId { run: run_id.get_value(), epoch, inputs: inputs.get() };
+
+    // Asked for only once it is there.
+    let id = Memo::new(move |_| {
+        let id = name_of(selected.get()?);
+        metrics.with(|metrics| metrics.cas(id.epoch, id.inputs)).map(|_| id)
+    });
+    let best = Memo::new(move |_| metrics.with(|metrics| metrics.attributed(None, inputs.get())).map(name_of));
+    let named = Memo::new(move |_| lens.get().baseline);
+    Effect::new(move || {
+        for id in [id.get(), named.get(), best.get()].into_iter().flatten() {
+            matrices.ask(&attribution_address(&id.to_string()));
+        }
+    });
+    matrices.prefetch(move || {
+        let around = selected.get().unwrap_or_default();
+        metrics
+            .with(|metrics| nearest_first(metrics, inputs.get(), around))
+            .into_iter()
+            .map(|epoch| attribution_address(&name_of(epoch).to_string()))
+            .collect()
+    });
+
+    let of = move |id: &AttributionId| matrices.ready(&attribution_address(&id.to_string()));
+    // The former one stays while the next is on its way; the captions say which it is.
+    let now = Memo::new(move |former: Option<&Option<Kept<Attribution>>>| {
+        let id = id.get()?;
+        of(&id).or_else(|| former.cloned().flatten())
+    });
+    let baseline = Memo::new(move |_| {
+        let classes = now.get()?;
+        let comparable = |kept: &Kept<Attribution>| kept.file.class_names == classes.file.class_names;
+        named.get().and_then(|id| of(&id)).filter(comparable).or_else(|| best.get().and_then(|id| of(&id)).filter(comparable))
+    });
+    // What was pinned may be of another data set.
+    let passed_over = Memo::new(move |_| {
+        let (named, used) = (named.get()?, baseline.get()?);
+        of(&named).filter(|named| named.id != used.id).map(|named| format!("{}, {}", named.run_title, checkpoint_name(&named)))
+    });
+
+    let figures = Signal::derive(move || {
+        let epoch = selected.get().unwrap_or_default();
+        metrics.with(|metrics| baseline.with(|baseline| figures(metrics, epoch, inputs.get(), baseline.as_deref())))
+    });
+    let state = Memo::new(move |_| match id.get() {
+        None => State::Nothing,
+        Some(_) if now.with(Option::is_some) => State::Shown,
+        Some(id) => match matrices.get(&attribution_address(&id.to_string())) {
+            Some(Load::Failed(_)) => State::Failed,
+            None if !own => State::Elsewhere,
+            _ => State::Loading,
+        },
+    });
+    let content = move || match state.get() {
+        State::Nothing => view! { <p class="muted">"This checkpoint has no matrix of these inputs, or not yet."</p> }.into_any(),
+        State::Elsewhere => view! { <p class="muted">"The link brings no matrix of this checkpoint."</p> }.into_any(),
+        State::Loading => view! { <Skeleton placeholder=Placeholder::Matrix/> }.into_any(),
+        State::Failed => {
+            let problem = id.get_untracked().and_then(|id| matrices.get(&attribution_address(&id.to_string())));
+            match problem {
+                Some(Load::Failed(problem)) => view! { <Failure problem retry=move || matrices.retry()/> }.into_any(),
+                _ => ().into_any(),
+            }
+        }
+        State::Shown => view! { <Panels now baseline matrices inputs explorer own/> }.into_any(),
+    };
+    let some = Memo::new(move |_| metrics.with(|metrics| !metrics.attributions.is_empty()));
+    let choose = move |inputs: Inputs| selection.update(|selection| selection.inputs = inputs);
+    let section = move || {
+        view! {
+            <section class="panel" aria-labelledby="time-title">
+                <div class="panel-header">
+                    <h2 id="time-title">{move || format!("Epoch {}", selected.get().map_or_else(|| "–".to_owned(), |epoch| epoch.to_string()))}</h2>
+                    {own.then(|| view! { <PinButton id/> })}
+                </div>
+                <KeyFigures figures/>
+                {move || passed_over.get().map(|name| view! {
+                    <p class="muted">{format!("The pinned baseline ({name}) is over other classes: differences here are to the best checkpoint.")}</p>
+                })}
+                <Segments
+                    legend="Inputs" name="inputs" value=inputs.into() set=choose
+                    options=vec![(Inputs::Adversarial, "Adversarial"), (Inputs::Clean, "Clean")]
+                />
+                {content}
+            </section>
+        }
+    };
+    move || some.get().then(section)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Nothing,
+    /// Not in what a shared view brings along.
+    Elsewhere,
+    Loading,
+    Failed,
+    Shown,
+}
+
+/// Matrix, difference and classes beside each other.
+#[component]
+fn Panels(
+    now: Memo<Option<Kept<Attribution>>>,
+    baseline: Memo<Option<Kept<Attribution>>>,
+    matrices: Cache<Attribution>,
+    inputs: Memo<Inputs>,
+    explorer: Explorer,
+    own: bool,
+) -> impl IntoView {
+    let theme = use_theme();
+    let shade = move || if theme.dark.get() { Theme::Dark } else { Theme::Light };
+    let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
+    let scale = Memo::new(move |_| plain_lens.get().scale);
+    let now = Memo::new(move |former: Option<&Kept<Attribution>>| {
+        now.get().unwrap_or_else(|| former.cloned().expect("the panels are shown for a matrix"))
+    });
+    let base = Memo::new(move |_| baseline.get().unwrap_or_else(|| now.get()));
+    // A scale that is fitted to all that was fetched does not move with every step.
+    let maps = Memo::new(move |_| {
+        let (base, inputs) = (base.get(), inputs.get());
+        let alike = |kept: &Kept<Attribution>| kept.file.inputs == inputs && kept.file.class_names == base.file.class_names;
+        let all: Vec<Kept<Attribution>> = matrices.all().into_iter().filter(alike).collect();
+        let differences: Vec<Matrix> = all.iter().filter_map(|kept| base.file.matrix.difference(&kept.file.matrix)).collect();
+        let values: Vec<&Matrix> = all.iter().map(|kept| &kept.file.matrix).collect();
+        let scale = scale.get();
+        let values = ColorMap::for_lens(scale, &values, Content::Cosine);
+        (values, ColorMap::for_lens(scale, &differences.iter().collect::<Vec<_>>(), Content::Difference))
+    });
+    let order = Memo::new(move |_| {
+        let lens = plain_lens.get();
+        let changed = (lens.order == Order::Change).then(|| now.get());
+        comparison::order_of(&base.get(), changed.as_deref(), &lens)
+    });
+    let values = Memo::new(move |_| {
+        let file = &now.get().file;
+        let heatmap = Heatmap::plain(&file.matrix, Content::Cosine, &file.class_names, maps.get().0, shade());
+        Heatmap { order: order.get(), ..heatmap }
+    });
+    let difference = Memo::new(move |_| {
+        let (base, now) = (base.get(), now.get());
+        let matrix = base.file.matrix.difference(&now.file.matrix).unwrap_or_else(|| now.file.matrix.clone());
+        let heatmap = Heatmap::plain(&matrix, Content::Difference, &now.file.class_names, maps.get().1, shade());
+        Heatmap { order: order.get(), ..heatmap }
+    });
+    let bars = Memo::new(move |_| {
+        let (base, now) = (base.get(), now.get());
+        ClassBars {
+            labels: now.file.class_names.clone(),
+            accuracies: now.file.class_accuracy.clone(),
+            baseline: if base.id == now.id { Vec::new() } else { base.file.class_accuracy.clone() },
+            order: order.get(),
+            marked: explorer.lens.get().cell,
+            theme: shade(),
+        }
+    });
+    let caption =
+        Signal::derive(move || now.with(|now| format!("{}: CAS {}", capitalized(&checkpoint_name(now)), format::decimal(now.file.cas, 2))));
+    let against = Signal::derive(move || {
+        let (base, now) = (base.get(), now.get());
+        let run = if base.run == now.run { String::new() } else { format!("{}, ", base.run_title) };
+        format!("Less the baseline, {run}{}", checkpoint_name(&base))
+    });
+    let classes = Signal::derive(move || match inputs.get() {
+        Inputs::Adversarial => "Robust accuracy by class",
+        Inputs::Clean => "Clean accuracy by class",
+    });
+    let open = move || now.with(|now| place::href(&format!("/attributions/{}", now.id)));
+    view! {
+        <LensBar explorer hidden=Signal::derive(move || values.with(hidden_cells) + difference.with(hidden_cells))/>
+        <div class="time-grid">
+            <div class="time-panel">
+                <p class="caption">{caption}" "{own.then(|| view! { <a href=open>"Open"</a> })}</p>
+                <HeatmapView name=caption heatmap=values explorer/>
+                <MatrixTable heatmap=values/>
+            </div>
+            <div class="time-panel">
+                <p class="caption">{against}</p>
+                <HeatmapView name=against heatmap=difference explorer/>
+                <MatrixTable heatmap=difference/>
+            </div>
+            <div class="time-panel">
+                <p class="caption">{classes}</p>
+                <ClassBarsView bars explorer/>
+            </div>
+        </div>
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// The epochs that have a matrix of some inputs, as many as memory holds, the nearest to one first.
+fn nearest_first(metrics: &Metrics, inputs: Inputs, around: u32) -> Vec<u32> {
+    let mut epochs: Vec<u32> = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
+    epochs.sort_by_key(|epoch| epoch.abs_diff(around));
+    let classes = metrics.started.as_ref().map_or(0, |started| started.class_names.len()).max(1);
+    epochs.truncate((MOST_CELLS / (classes * classes)).max(1));
+    epochs
+}
+
+fn figures(metrics: &Metrics, epoch: u32, inputs: Inputs, baseline: Option<&Attribution>) -> Vec<Figure> {
+    let measured = metrics.epochs.iter().find(|entry| entry.epoch == epoch);
+    let (robust, clean) = (measured.and_then(|entry| entry.test_robust_accuracy), measured.and_then(|entry| entry.test_clean_accuracy));
+    let cas = metrics.cas(epoch, inputs);
+    let against = |change: String| match baseline {
+        Some(baseline) => format!("{change} to {}", checkpoint_name(baseline)),
+        None => String::new(),
+    };
+    let points = |now: Option<f64>, then: fn(&Attribution) -> Option<f64>| {
+        format::points(now.zip(baseline.and_then(then)).map(|(now, then)| now - then))
+    };
+    let change = cas.zip(baseline.map(|baseline| baseline.file.cas)).map(|(now, then)| now - then);
+    vec![
+        Figure::new("Robust accuracy", format::percent(robust), against(points(robust, |baseline| baseline.robust_accuracy))),
+        Figure::new("CAS", format::decimal(cas, 2), against(format::signed(change, 2))),
+        Figure::new("Clean accuracy", format::percent(clean), against(points(clean, |baseline| baseline.clean_accuracy))),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::metrics;
+    use super::*;
+    use shared::record::{AttributionEntry, Record};
+
+    #[test]
+    fn the_nearest_matrices_are_fetched_first() {
+        let entry = |epoch| {
+            let (file, inputs) = (String::new(), Inputs::Adversarial);
+            Record::Attribution(AttributionEntry { epoch, inputs, file, cas: 1.0, cas_normalized: 0.1 })
+        };
+        let metrics = Metrics::from_records([5, 10, 15, 20].map(entry));
+        assert_eq!(nearest_first(&metrics, Inputs::Adversarial, 14), [15, 10, 20, 5]);
+        assert!(nearest_first(&metrics, Inputs::Clean, 14).is_empty());
+    }
+
+    #[test]
+    fn figures_have_what_was_measured_of_the_epoch() {
+        let values: Vec<String> = figures(&metrics(), 2, Inputs::Adversarial, None).into_iter().map(|figure| figure.value).collect();
+        assert_eq!(values, ["60.0 %", "20.00", "90.0 %"]);
+        assert_eq!(figures(&metrics(), 3, Inputs::Adversarial, None)[1].value, "–");
+    }
+}

@@ -1,0 +1,194 @@
+//! The accuracy of each class as a column, with a line where the baseline's stands.
+
+use plotters::backend::DrawingBackend;
+
+use super::axes::AXIS_SIZE;
+use super::colors::Theme;
+use super::pen::{Align, Font, fitted, text_width};
+use super::scale::{Projection, ticks};
+use super::{Chart, ChartError, Pen, Rect};
+use crate::format;
+
+/// Accuracies by class. Accuracies are fractions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassBars {
+    /// Class names, by index as given.
+    pub labels: Vec<String>,
+    /// By class.
+    pub accuracies: Vec<f64>,
+    /// By class; empty where nothing is compared.
+    pub baseline: Vec<f64>,
+    /// The class shown in each column, a permutation.
+    pub order: Vec<usize>,
+    /// Classes that stand out.
+    pub marked: Option<(usize, usize)>,
+    pub theme: Theme,
+}
+
+/// Where the parts of the chart are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layout {
+    pub plot: Rect,
+    accuracy: Projection,
+    /// From column to column.
+    step: f64,
+    /// The space for names below the columns, and whether they read upwards.
+    names: f64,
+    upward: bool,
+    /// Shows every so many names, so that they do not touch.
+    every: usize,
+}
+
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 4.0;
+const TOP: f64 = 10.0;
+/// Of the width of a column's place.
+const FILLED: f64 = 0.7;
+const LONGEST_NAME: f64 = 90.0;
+
+impl ClassBars {
+    /// The geometry in a box.
+    pub fn layout(&self, width: f64, height: f64) -> Layout {
+        let count = self.order.len().max(1) as f64;
+        let step = (width - LEFT - RIGHT).max(1.0) / count;
+        let widest = self.labels.iter().map(|label| text_width(label, AXIS_SIZE)).fold(0.0, f64::max);
+        let upward = widest + 4.0 > step;
+        let names = if upward { widest.min(LONGEST_NAME) + 8.0 } else { 20.0 };
+        let plot = Rect::new(LEFT, TOP, step * count, (height - TOP - names).max(1.0));
+        Layout {
+            plot,
+            accuracy: Projection { values: (0.0, 1.0), pixels: (plot.bottom(), plot.top) },
+            step,
+            names,
+            upward,
+            every: ((AXIS_SIZE + 2.0) / step).ceil().max(1.0) as usize,
+        }
+    }
+
+    /// The class of the column at a place.
+    pub fn class_at(&self, layout: &Layout, x: f64) -> Option<usize> {
+        let along = x - layout.plot.left;
+        (along >= 0.0).then(|| self.order.get((along / layout.step) as usize).copied()).flatten()
+    }
+
+    /// What is known of a class, in words.
+    pub fn describe_class(&self, class: usize) -> Option<String> {
+        let (name, accuracy) = (self.labels.get(class)?, *self.accuracies.get(class)?);
+        let change = self.baseline.get(class).map(|baseline| format!(" ({})", format::points(accuracy - baseline)));
+        Some(format!("{name}: {}{}", format::percent(accuracy), change.unwrap_or_default()))
+    }
+
+    fn is_marked(&self, class: usize) -> bool {
+        self.marked.is_some_and(|(i, j)| class == i || class == j)
+    }
+}
+
+impl Layout {
+    /// The middle of a column as shown.
+    pub fn center_of(&self, column: usize) -> f64 {
+        self.plot.left + (column as f64 + 0.5) * self.step
+    }
+}
+
+impl Chart for ClassBars {
+    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+        let palette = self.theme.palette();
+        let layout = self.layout(pen.width(), pen.height());
+        let plot = layout.plot;
+        pen.fill(pen.bounds(), palette.surface)?;
+        let font = Font::new(AXIS_SIZE, palette.text_muted);
+        for value in ticks((0.0, 1.0), if plot.height >= 110.0 { 0.25 } else { 0.5 }) {
+            let y = layout.accuracy.to_pixel(value);
+            pen.horizontal(plot.left, plot.right(), y, palette.grid)?;
+            pen.text(&format!("{} %", format::decimal(value * 100.0, 0)), (plot.left - 8.0, y), Align::End, font)?;
+        }
+        for (column, class) in self.order.iter().enumerate() {
+            let middle = layout.center_of(column);
+            let half = layout.step * FILLED / 2.0;
+            if let Some(accuracy) = self.accuracies.get(*class) {
+                let top = layout.accuracy.to_pixel(*accuracy);
+                let color = if self.is_marked(*class) { palette.accent } else { palette.series[0] };
+                pen.fill(Rect::new(middle - half, top, 2.0 * half, plot.bottom() - top), color)?;
+            }
+            if let Some(baseline) = self.baseline.get(*class) {
+                let y = layout.accuracy.to_pixel(*baseline);
+                let reach = layout.step / 2.0;
+                // Ink on a rim of paper stands out from the column and from the ground.
+                pen.fill(Rect::new(middle - reach, y - 2.0, 2.0 * reach, 4.0), palette.surface)?;
+                pen.fill(Rect::new(middle - reach, y - 1.0, 2.0 * reach, 2.0), palette.text)?;
+            }
+            if column % layout.every == 0 {
+                let font = if self.is_marked(*class) { Font::new(AXIS_SIZE, palette.text).bold() } else { font };
+                let name = self.labels.get(*class).map(String::as_str).unwrap_or_default();
+                if layout.upward {
+                    let name = fitted(name, AXIS_SIZE, layout.names - 8.0);
+                    let bottom = plot.bottom() + 6.0 + text_width(&name, AXIS_SIZE);
+                    pen.text(&name, (middle, bottom), Align::Start, Font { upward: true, ..font })?;
+                } else {
+                    pen.text(name, (middle, plot.bottom() + 11.0), Align::Middle, font)?;
+                }
+            }
+        }
+        pen.horizontal(plot.left, plot.right(), plot.bottom(), palette.axis)
+    }
+
+    fn describe(&self) -> String {
+        let by_accuracy = |a: &&usize, b: &&usize| self.accuracies[**a].total_cmp(&self.accuracies[**b]);
+        let known: Vec<usize> = (0..self.accuracies.len().min(self.labels.len())).collect();
+        let (Some(lowest), Some(highest)) = (known.iter().min_by(by_accuracy), known.iter().max_by(by_accuracy)) else {
+            return "Accuracy by class: nothing is measured.".to_owned();
+        };
+        let text = |class: usize| format!("{} {}", self.labels[class], format::percent(self.accuracies[class]));
+        format!("Accuracy of {} classes: highest {}, lowest {}.", known.len(), text(*highest), text(*lowest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bars(classes: usize) -> ClassBars {
+        ClassBars {
+            labels: (0..classes).map(|class| format!("class {class}")).collect(),
+            accuracies: (0..classes).map(|class| class as f64 / classes as f64).collect(),
+            baseline: vec![0.5; classes],
+            order: (0..classes).rev().collect(),
+            marked: Some((0, 1)),
+            theme: Theme::Light,
+        }
+    }
+
+    #[test]
+    fn a_class_is_found_where_its_column_stands() {
+        for classes in [1, 10, 200] {
+            let bars = bars(classes);
+            let layout = bars.layout(420.0, 240.0);
+            for (column, class) in bars.order.iter().enumerate() {
+                assert_eq!(bars.class_at(&layout, layout.center_of(column)), Some(*class));
+            }
+            assert_eq!(bars.class_at(&layout, layout.plot.left - 1.0), None);
+            assert_eq!(bars.class_at(&layout, layout.plot.right() + 1.0), None);
+        }
+    }
+
+    #[test]
+    fn a_class_is_told_with_its_change() {
+        let bars = bars(4);
+        assert_eq!(bars.describe_class(1).unwrap(), "class 1: 25.0 % (−25.0 pp)");
+        assert_eq!(bars.describe_class(4), None);
+        assert_eq!(bars.describe(), "Accuracy of 4 classes: highest class 3 75.0 %, lowest class 0 0.0 %.");
+        assert_eq!(ClassBars { baseline: Vec::new(), ..bars }.describe_class(1).unwrap(), "class 1: 25.0 %");
+    }
+
+    #[cfg(feature = "svg")]
+    #[test]
+    fn columns_of_any_number_draw_finite_numbers() {
+        use crate::chart::svg;
+        for classes in [0, 1, 10, 200] {
+            for (width, height) in [(420, 240), (60, 40), (1, 1)] {
+                let drawn = svg(width, height, &bars(classes)).unwrap();
+                assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{classes} in {width}×{height}");
+            }
+        }
+    }
+}

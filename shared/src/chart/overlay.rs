@@ -1,0 +1,222 @@
+//! The courses of several runs over each other: robust test accuracy and CAS, a color for each run.
+
+use plotters::backend::DrawingBackend;
+use plotters::style::RGBColor;
+
+use super::axes::{self, EpochAxes, epoch_number};
+use super::colors::Theme;
+use super::curves::{diamond, thinned};
+use super::pen::{Align, Font, fitted};
+use super::{Chart, ChartError, Pen, legend};
+use crate::config::Inputs;
+use crate::format;
+use crate::record::Metrics;
+
+/// The curves of several runs, ready to be drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overlay {
+    /// The axis spans the longest.
+    pub epochs: u32,
+    pub runs: Vec<OverlaidRun>,
+    pub theme: Theme,
+}
+
+/// One of the runs. Accuracies are fractions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OverlaidRun {
+    pub title: String,
+    /// An index into the colors of series, see [`run_colors`].
+    pub color: usize,
+    /// Robust test accuracy.
+    pub robust: Vec<(u32, f64)>,
+    /// Of adversarial inputs.
+    pub cas: Vec<(u32, f64)>,
+    /// The epochs that are compared, each with the letter of its side.
+    pub marks: Vec<(u32, &'static str)>,
+}
+
+/// How many runs can be told apart.
+const COLORS: usize = 6;
+/// A title in the legend is cut to this.
+const LONGEST_TITLE: f64 = 260.0;
+const KEY: &str = "Robust test; dashed: CAS (right axis)";
+
+/// A color for each run, an index into the colors of series, in the order of `runs`.
+///
+/// A color belongs to a run: it follows from its name, whatever stands beside it and in which order; only where two of the runs would
+/// have the same does the later one by name take the next that is free.
+pub fn run_colors(runs: &[&str]) -> Vec<usize> {
+    let mut names: Vec<&str> = runs.to_vec();
+    names.sort_unstable();
+    names.dedup();
+    let mut taken: Vec<(&str, usize)> = Vec::new();
+    for name in names {
+        // FNV-1a: small, and the same everywhere.
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let own = (hash % COLORS as u64) as usize;
+        let free = (0..COLORS).map(|step| (own + step) % COLORS).find(|color| taken.iter().all(|(_, other)| other != color));
+        taken.push((name, free.unwrap_or(own)));
+    }
+    let color = |run: &&str| taken.iter().find(|(name, _)| name == run).map_or(0, |(_, color)| *color);
+    runs.iter().map(color).collect()
+}
+
+impl OverlaidRun {
+    pub fn of(title: &str, color: usize, metrics: &Metrics, marks: Vec<(u32, &'static str)>) -> Self {
+        let adversarial = metrics.attributions.iter().filter(|entry| entry.inputs == Inputs::Adversarial);
+        OverlaidRun {
+            title: title.to_owned(),
+            color,
+            robust: metrics.epochs.iter().filter_map(|epoch| Some((epoch.epoch, epoch.test_robust_accuracy?))).collect(),
+            cas: adversarial.map(|entry| (entry.epoch, entry.cas)).collect(),
+            marks,
+        }
+    }
+
+    fn robust_at(&self, epoch: u32) -> Option<f64> {
+        self.robust.binary_search_by_key(&epoch, |point| point.0).ok().map(|index| self.robust[index].1)
+    }
+}
+
+impl Overlay {
+    pub fn of(runs: Vec<OverlaidRun>, theme: Theme) -> Self {
+        let last = |run: &OverlaidRun| run.robust.iter().chain(&run.cas).map(|point| point.0).max();
+        Overlay { epochs: runs.iter().filter_map(last).max().unwrap_or(1).max(1), runs, theme }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.runs.iter().all(|run| run.robust.is_empty() && run.cas.is_empty())
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let titles = self.runs.iter().map(|run| fitted(&run.title, legend::TEXT_SIZE, LONGEST_TITLE));
+        titles.chain([KEY.to_owned()]).collect()
+    }
+
+    fn paint_run<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, axes: &EpochAxes, run: &OverlaidRun) -> Result<(), ChartError> {
+        let palette = self.theme.palette();
+        let color = self.color(run);
+        if let Some(projection) = axes.cas {
+            let points: Vec<(f64, f64)> = run.cas.iter().map(|(epoch, cas)| (axes.x_of(*epoch), projection.to_pixel(*cas))).collect();
+            if points.len() > 1 {
+                pen.dashed(&thinned(&points), 1.25, color)?;
+            }
+            for point in points {
+                pen.polygon(&diamond(point), color)?;
+            }
+        }
+        let points: Vec<(f64, f64)> = run.robust.iter().map(|(epoch, value)| (axes.x_of(*epoch), axes.accuracy.to_pixel(*value))).collect();
+        match points[..] {
+            [only] => pen.disc(only, 2.5, color)?,
+            _ => pen.path(&thinned(&points), 2.0, color)?,
+        }
+        for (epoch, letter) in &run.marks {
+            let x = axes.x_of(*epoch);
+            let y = run.robust_at(*epoch).map_or(axes.plot.bottom(), |value| axes.accuracy.to_pixel(value));
+            pen.disc((x, y), 9.0, palette.surface)?;
+            pen.disc((x, y), 8.0, color)?;
+            pen.text(letter, (x, y), Align::Middle, Font::new(11.0, palette.surface).bold())?;
+        }
+        Ok(())
+    }
+
+    fn color(&self, run: &OverlaidRun) -> RGBColor {
+        let series = &self.theme.palette().series;
+        series[run.color % series.len()]
+    }
+}
+
+impl Chart for Overlay {
+    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+        let palette = self.theme.palette();
+        pen.fill(pen.bounds(), palette.surface)?;
+        let keys = self.keys();
+        let (places, legend_height) = legend::places(keys.iter().map(String::as_str), axes::LEFT, pen.width());
+        let highest_cas = self.runs.iter().flat_map(|run| &run.cas).map(|point| point.1).reduce(f64::max);
+        let axes = EpochAxes::new(self.epochs, highest_cas, legend_height, pen.width(), pen.height());
+        axes.paint(pen, self.theme)?;
+        for (index, (key, (x, y))) in keys.iter().zip(places).enumerate() {
+            let font = Font::new(legend::TEXT_SIZE, if index < self.runs.len() { palette.text } else { palette.text_muted });
+            let text = match self.runs.get(index) {
+                Some(run) => {
+                    pen.path(&[(x, y), (x + legend::SAMPLE, y)], 2.0, self.color(run))?;
+                    x + legend::SAMPLE + legend::GAP
+                }
+                None => x,
+            };
+            pen.text(key, (text, y), Align::Start, font)?;
+        }
+        if self.is_empty() {
+            let (x, y) = axes.plot.center();
+            return pen.text("Nothing was measured over epochs", (x, y), Align::Middle, Font::new(13.0, palette.text_muted));
+        }
+        // The baseline's last, above the others.
+        self.runs.iter().rev().try_for_each(|run| self.paint_run(pen, &axes, run))
+    }
+
+    fn describe(&self) -> String {
+        let run = |run: &OverlaidRun| {
+            let best = run.robust.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+            let text = |(epoch, value): &(u32, f64)| format!("{} at epoch {}", format::percent(*value), epoch_number(*epoch));
+            match (best, run.robust.last()) {
+                (Some(best), Some(last)) => format!("{}: best {}, last {}", run.title, text(best), text(last)),
+                _ => format!("{}: nothing measured over epochs", run.title),
+            }
+        };
+        format!("Robust test accuracy of {} runs. {}.", self.runs.len(), self.runs.iter().map(run).collect::<Vec<_>>().join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_color_belongs_to_a_run_in_any_company() {
+        let alone = run_colors(&["at-digits-7f3a"])[0];
+        let names = ["at-cifar10-0001", "at-digits-7f3a", "at-digits-b2c4", "at-digits-e1d7", "trades-1", "trades-2"];
+        let all = run_colors(&names);
+        let mut reversed: Vec<&str> = names.to_vec();
+        reversed.reverse();
+        let mut turned = run_colors(&reversed);
+        turned.reverse();
+        assert_eq!(all, turned, "the order of the sides does not matter");
+        let mut distinct = all.clone();
+        distinct.sort_unstable();
+        assert_eq!(distinct, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(run_colors(&["at-digits-7f3a", "at-digits-7f3a"]), [alone, alone]);
+    }
+
+    fn overlay(epochs: u32) -> Overlay {
+        let run = |title: &str, color| OverlaidRun {
+            title: title.into(),
+            color,
+            robust: (1..=epochs).map(|epoch| (epoch, 0.1 + 0.5 * f64::from(epoch) / f64::from(epochs))).collect(),
+            cas: (1..=epochs).filter(|epoch| epoch % 10 == 0).map(|epoch| (epoch, 20.0)).collect(),
+            marks: vec![(epochs, "A")],
+        };
+        Overlay::of(vec![run("One", 0), run("Another with a name that is so long that nobody would read all of it", 3)], Theme::Light)
+    }
+
+    #[test]
+    fn the_description_has_best_and_last_of_each() {
+        assert!(
+            overlay(60).describe().starts_with("Robust test accuracy of 2 runs. One: best 60.0 % at epoch 60, last 60.0 % at epoch 60; ")
+        );
+    }
+
+    #[cfg(feature = "svg")]
+    #[test]
+    fn overlays_of_any_size_draw_finite_numbers() {
+        use crate::chart::svg;
+        for epochs in [0, 1, 60, 3000] {
+            for (width, height) in [(860, 380), (340, 300), (60, 40), (1, 1)] {
+                let drawn = svg(width, height, &overlay(epochs)).unwrap();
+                assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{epochs} in {width}×{height}");
+            }
+        }
+        let drawn = svg(860, 380, &overlay(60)).unwrap();
+        assert!(drawn.contains(">\nOne\n") && drawn.contains("Robust test; dashed: CAS (right axis)"));
+        assert!(svg(860, 380, &overlay(0)).unwrap().contains("Nothing was measured over epochs"));
+    }
+}

@@ -1,0 +1,243 @@
+//! The pairs of classes as points: their cosine in one matrix against that in another.
+
+use plotters::backend::DrawingBackend;
+
+use super::axes::AXIS_SIZE;
+use super::colors::Theme;
+use super::pen::{Align, Font, fitted, text_width};
+use super::scale::{Projection, ROUND, round_up, ticks};
+use super::{Chart, ChartError, Pen, Rect};
+use crate::format;
+use crate::matrix::Matrix;
+
+/// Every pair `i < j` of two matrices over the same classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scatter {
+    pub points: Vec<Point>,
+    /// Class names, by index as given.
+    pub labels: Vec<String>,
+    /// What stands at the axes: `C of A: epoch 12 (best)`.
+    pub x_name: String,
+    pub y_name: String,
+    pub theme: Theme,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    pub i: usize,
+    pub j: usize,
+    pub x: f64,
+    pub y: f64,
+}
+
+/// The mark of one pair on a transparent ground, for a second canvas above the one with the points.
+#[derive(Clone, Copy, Debug)]
+pub struct PointMark<'a> {
+    pub scatter: &'a Scatter,
+    /// Classes, by index as given, in either order.
+    pub pair: (usize, usize),
+}
+
+/// Where the parts of the chart are, and the projections between data and pixels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layout {
+    /// A square.
+    pub plot: Rect,
+    x: Projection,
+    y: Projection,
+    step: f64,
+}
+
+const LEFT: f64 = 58.0;
+const TOP: f64 = 12.0;
+const RIGHT: f64 = 16.0;
+const BOTTOM: f64 = 42.0;
+/// A point is found from this far.
+const REACH: f64 = 14.0;
+/// From this many points on they are small.
+const MANY: usize = 1500;
+
+impl Scatter {
+    pub fn of(x: &Matrix, y: &Matrix, labels: &[String], names: [String; 2], theme: Theme) -> Self {
+        let classes = x.classes().min(y.classes());
+        let pairs = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));
+        let [x_name, y_name] = names;
+        let points = pairs.map(|(i, j)| Point { i, j, x: x.get(i, j), y: y.get(i, j) }).collect();
+        Scatter { points, labels: labels.to_vec(), x_name, y_name, theme }
+    }
+
+    /// The geometry in a box: both axes have the same values, so that the diagonal is where nothing changed.
+    pub fn layout(&self, width: f64, height: f64) -> Layout {
+        let side = (width - LEFT - RIGHT).min(height - TOP - BOTTOM).max(1.0);
+        let plot = Rect::new(LEFT, TOP, side, side);
+        let values = self.points.iter().flat_map(|point| [point.x, point.y]);
+        let (low, high) = values.fold((0.0, 0.1), |(low, high), value| (f64::min(low, value), f64::max(high, value)));
+        let step = round_up((high - low) / (side / 60.0).clamp(2.0, 8.0), &ROUND);
+        let range = ((low / step - 1e-9).floor() * step, (high / step - 1e-9).ceil() * step);
+        Layout {
+            plot,
+            x: Projection { values: range, pixels: (plot.left, plot.right()) },
+            y: Projection { values: range, pixels: (plot.bottom(), plot.top) },
+            step,
+        }
+    }
+
+    /// The height that goes with a width.
+    pub fn natural_height(width: f64) -> f64 {
+        (width - LEFT - RIGHT).max(1.0) + TOP + BOTTOM
+    }
+
+    /// The pair whose point is nearest to a place, if one is near.
+    pub fn pair_at(&self, layout: &Layout, x: f64, y: f64) -> Option<(usize, usize)> {
+        let distance = |point: &Point| {
+            let (px, py) = layout.place(point);
+            (px - x).hypot(py - y)
+        };
+        let nearest = self.points.iter().map(|point| (point, distance(point))).min_by(|a, b| a.1.total_cmp(&b.1));
+        nearest.filter(|(_, distance)| *distance <= REACH).map(|(point, _)| (point.i, point.j))
+    }
+
+    fn point(&self, (i, j): (usize, usize)) -> Option<&Point> {
+        let (i, j) = (i.min(j), i.max(j));
+        self.points.iter().find(|point| (point.i, point.j) == (i, j))
+    }
+
+    fn name(&self, class: usize) -> String {
+        self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
+    }
+}
+
+impl Layout {
+    /// Where a point is drawn.
+    pub fn place(&self, point: &Point) -> (f64, f64) {
+        (self.x.to_pixel(point.x), self.y.to_pixel(point.y))
+    }
+}
+
+impl Chart for Scatter {
+    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+        let palette = self.theme.palette();
+        let layout = self.layout(pen.width(), pen.height());
+        let plot = layout.plot;
+        pen.fill(pen.bounds(), palette.surface)?;
+        let font = Font::new(AXIS_SIZE, palette.text_muted);
+        let digits = if layout.step < 0.1 - 1e-9 { 2 } else { 1 };
+        for value in ticks(layout.x.values, layout.step) {
+            let (x, y) = (layout.x.to_pixel(value), layout.y.to_pixel(value));
+            pen.horizontal(plot.left, plot.right(), y, palette.grid)?;
+            pen.vertical(x, plot.top, plot.bottom(), 0.0, palette.grid)?;
+            // Without the sum, −0.0 would be written where the axis passes 0.
+            let text = format::decimal((value * 100.0).round() / 100.0 + 0.0, digits);
+            pen.text(&text, (plot.left - 8.0, y), Align::End, font)?;
+            pen.text(&text, (x, plot.bottom() + 13.0), Align::Middle, font)?;
+        }
+        let (low, high) = layout.x.values;
+        let corner = |value: f64| (layout.x.to_pixel(value), layout.y.to_pixel(value));
+        pen.dashed(&[corner(low), corner(high)], 1.0, palette.axis)?;
+        for point in &self.points {
+            let (x, y) = layout.place(point);
+            if self.points.len() > MANY {
+                pen.fill(Rect::new(x - 1.0, y - 1.0, 2.0, 2.0), palette.series[0])?;
+            } else {
+                pen.disc((x, y), 3.0, palette.series[0])?;
+            }
+        }
+        let x_name = fitted(&self.x_name, AXIS_SIZE, plot.width);
+        pen.text(&x_name, (plot.center().0, plot.bottom() + 31.0), Align::Middle, font)?;
+        let y_name = fitted(&self.y_name, AXIS_SIZE, plot.height);
+        // An upward text starts where it stands and goes up.
+        let start = plot.center().1 + text_width(&y_name, AXIS_SIZE) / 2.0;
+        pen.text(&y_name, (12.0, start), Align::Start, Font { upward: true, ..font })
+    }
+
+    fn describe(&self) -> String {
+        let (below, above) =
+            (self.points.iter().filter(|point| point.y < point.x).count(), self.points.iter().filter(|point| point.y > point.x).count());
+        format!(
+            "{} against {}, {} pairs of classes: {above} are more alike in the second, {below} less.",
+            self.x_name,
+            self.y_name,
+            self.points.len()
+        )
+    }
+}
+
+impl Chart for PointMark<'_> {
+    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+        let Some(point) = self.scatter.point(self.pair) else { return Ok(()) };
+        let palette = self.scatter.theme.palette();
+        let layout = self.scatter.layout(pen.width(), pen.height());
+        let (x, y) = layout.place(point);
+        pen.disc((x, y), 7.0, palette.text)?;
+        pen.disc((x, y), 5.5, palette.surface)?;
+        pen.disc((x, y), 4.0, palette.accent)
+    }
+
+    fn describe(&self) -> String {
+        let Some(point) = self.scatter.point(self.pair) else { return "No such pair.".to_owned() };
+        let (i, j) = (self.scatter.name(point.i), self.scatter.name(point.j));
+        format!("{i} and {j}: {} → {}", format::decimal(point.x, 3), format::decimal(point.y, 3))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scatter(classes: usize) -> Scatter {
+        let value = |seed: usize| move |i: usize, j: usize| if i == j { 1.0 } else { ((i * j * seed + i + j) % 17) as f64 / 20.0 - 0.2 };
+        let matrix = |seed| {
+            let value = value(seed);
+            Matrix::try_from((0..classes).map(|i| (0..classes).map(|j| value(i, j)).collect()).collect::<Vec<Vec<f64>>>()).unwrap()
+        };
+        let labels: Vec<String> = (0..classes).map(|class| format!("class {class}")).collect();
+        Scatter::of(&matrix(3), &matrix(5), &labels, ["C of A".into(), "C of B".into()], Theme::Light)
+    }
+
+    #[test]
+    fn a_pair_is_found_where_it_is_drawn_and_nowhere_far_from_it() {
+        let scatter = scatter(10);
+        let layout = scatter.layout(400.0, 400.0);
+        assert_eq!(scatter.points.len(), 45);
+        for point in &scatter.points {
+            let (x, y) = layout.place(point);
+            let (i, j) = scatter.pair_at(&layout, x, y).unwrap();
+            // Pairs may share a point; then any of them will do.
+            let found = scatter.point((j, i)).unwrap();
+            assert_eq!((found.x, found.y), (point.x, point.y));
+            assert!(layout.plot.grown(0.5).contains(x, y), "{point:?}");
+        }
+        assert_eq!(scatter.pair_at(&layout, 0.0, 0.0), None);
+        assert_eq!(scatter.point((10, 11)), None);
+    }
+
+    #[test]
+    fn what_did_not_change_lies_on_the_diagonal() {
+        let scatter = scatter(4);
+        let layout = scatter.layout(400.0, 300.0);
+        let (x, y) = layout.place(&Point { i: 0, j: 1, x: 0.3, y: 0.3 });
+        assert!(((x - layout.plot.left) - (layout.plot.bottom() - y)).abs() < 1e-9);
+        assert_eq!(layout.plot.width, layout.plot.height);
+    }
+
+    #[test]
+    fn a_mark_says_both_values() {
+        let scatter = scatter(4);
+        let point = scatter.points[0];
+        let expected = format!("class 0 and class 1: {} → {}", format::decimal(point.x, 3), format::decimal(point.y, 3));
+        assert_eq!(PointMark { scatter: &scatter, pair: (1, 0) }.describe(), expected);
+        assert_eq!(PointMark { scatter: &scatter, pair: (2, 2) }.describe(), "No such pair.");
+    }
+
+    #[cfg(feature = "svg")]
+    #[test]
+    fn scatters_of_any_size_draw_finite_numbers() {
+        use crate::chart::svg;
+        for classes in [0, 1, 2, 10, 60] {
+            for (width, height) in [(400, 400), (340, 300), (60, 40), (1, 1)] {
+                let drawn = svg(width, height, &scatter(classes)).unwrap();
+                assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{classes} in {width}×{height}");
+            }
+        }
+    }
+}
