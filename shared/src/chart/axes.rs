@@ -1,9 +1,9 @@
 //! The axes of charts over epochs: accuracy at the left, and CAS at the right where there is any.
 
 use plotters::backend::DrawingBackend;
+use plotters::style::RGBColor;
 
 use super::colors::Theme;
-use super::curves::cas_color;
 use super::pen::{Align, Font};
 use super::scale::{Projection, ROUND, ROUNDEST, round_up, ticks};
 use super::{ChartError, Pen, Rect};
@@ -71,7 +71,8 @@ impl EpochAxes {
         self.epoch.to_pixel(f64::from(epoch))
     }
 
-    pub(super) fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, theme: Theme) -> Result<(), ChartError> {
+    /// `cas_color`: of the numbers at the right.
+    pub(super) fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, theme: Theme, cas_color: RGBColor) -> Result<(), ChartError> {
         let palette = theme.palette();
         let plot = self.plot;
         let font = Font::new(AXIS_SIZE, palette.text_muted);
@@ -90,7 +91,7 @@ impl EpochAxes {
         let names = plot.top - 16.0;
         pen.text("accuracy", (plot.left - 38.0, names), Align::Start, font)?;
         if let Some(projection) = self.cas {
-            let font = Font::new(AXIS_SIZE, cas_color(palette));
+            let font = Font::new(AXIS_SIZE, cas_color);
             let digits = if self.cas_step < 0.1 { 2 } else { usize::from(self.cas_step.fract() > 1e-9) };
             for value in ticks(projection.values, self.cas_step) {
                 let y = projection.to_pixel(value);

@@ -334,7 +334,7 @@ impl Chart for Curves {
     fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
         let layout = self.layout(pen.width(), pen.height());
         pen.fill(pen.bounds(), self.theme.palette().surface)?;
-        layout.axes.paint(pen, self.theme)?;
+        layout.axes.paint(pen, self.theme, cas_color(self.theme.palette()))?;
         self.paint_legend(pen, &layout)?;
         self.paint_drops(pen, &layout)?;
         self.paint_overfitting(pen, &layout)?;

@@ -38,7 +38,7 @@ pub struct OverlaidRun {
 /// How many runs can be told apart.
 const COLORS: usize = 6;
 /// A title in the legend is cut to this.
-const LONGEST_TITLE: f64 = 260.0;
+const LONGEST_TITLE: f64 = 400.0;
 const KEY: &str = "Robust test; dashed: CAS (right axis)";
 
 /// A color for each run, an index into the colors of series, in the order of `runs`.
@@ -134,7 +134,7 @@ impl Chart for Overlay {
         let (places, legend_height) = legend::places(keys.iter().map(String::as_str), axes::LEFT, pen.width());
         let highest_cas = self.runs.iter().flat_map(|run| &run.cas).map(|point| point.1).reduce(f64::max);
         let axes = EpochAxes::new(self.epochs, highest_cas, legend_height, pen.width(), pen.height());
-        axes.paint(pen, self.theme)?;
+        axes.paint(pen, self.theme, palette.text_muted)?;
         for (index, (key, (x, y))) in keys.iter().zip(places).enumerate() {
             let font = Font::new(legend::TEXT_SIZE, if index < self.runs.len() { palette.text } else { palette.text_muted });
             let text = match self.runs.get(index) {

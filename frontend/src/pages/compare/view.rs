@@ -57,11 +57,13 @@ pub fn ComparisonView(
     view! {
         {move || if pair.get() { view! { <KeyFigures figures/> }.into_any() } else { view! { <Summary comparison/> }.into_any() }}
         {move || sentence().map(|sentence| view! { <p class="finding">{sentence}</p> })}
-        <Segments
-            legend="Show" name="show" options=SHOWS.to_vec() value=show.into()
-            set=move |show| explorer.lens.update(|lens| lens.show = show)
-        />
-        <LensBar explorer hidden=Signal::derive(move || shown.with(|shown| shown.iter().map(|panel| hidden_cells(&panel.heatmap)).sum()))/>
+        <div class="lens-row">
+            <Segments
+                legend="Show" name="show" options=SHOWS.to_vec() value=show.into()
+                set=move |show| explorer.lens.update(|lens| lens.show = show)
+            />
+            <LensBar explorer hidden=Signal::derive(move || shown.with(|shown| shown.iter().map(|panel| hidden_cells(&panel.heatmap)).sum()))/>
+        </div>
         <SelectedPair comparison explorer/>
         {grid}
         <Intervals comparison own/>

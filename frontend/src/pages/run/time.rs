@@ -87,8 +87,8 @@ pub fn TimeView(
     });
 
     let figures = Signal::derive(move || {
-        let epoch = selected.get().unwrap_or_default();
-        metrics.with(|metrics| baseline.with(|baseline| figures(metrics, epoch, inputs.get(), baseline.as_deref())))
+        let id = name_of(selected.get().unwrap_or_default());
+        metrics.with(|metrics| baseline.with(|baseline| figures(metrics, &id, baseline.as_deref())))
     });
     let state = Memo::new(move |_| match id.get() {
         None => State::Nothing,
@@ -99,6 +99,7 @@ pub fn TimeView(
             _ => State::Loading,
         },
     });
+    let hidden = RwSignal::new(0);
     let content = move || match state.get() {
         State::Nothing => view! { <p class="muted">"This checkpoint has no matrix of these inputs, or not yet."</p> }.into_any(),
         State::Elsewhere => view! { <p class="muted">"The link brings no matrix of this checkpoint."</p> }.into_any(),
@@ -110,7 +111,7 @@ pub fn TimeView(
                 _ => ().into_any(),
             }
         }
-        State::Shown => view! { <Panels now baseline matrices inputs explorer own/> }.into_any(),
+        State::Shown => view! { <Panels now baseline matrices inputs explorer hidden own/> }.into_any(),
     };
     let some = Memo::new(move |_| metrics.with(|metrics| !metrics.attributions.is_empty()));
     let choose = move |inputs: Inputs| selection.update(|selection| selection.inputs = inputs);
@@ -125,10 +126,13 @@ pub fn TimeView(
                 {move || passed_over.get().map(|name| view! {
                     <p class="muted">{format!("The pinned baseline ({name}) is over other classes: differences here are to the best checkpoint.")}</p>
                 })}
-                <Segments
-                    legend="Inputs" name="inputs" value=inputs.into() set=choose
-                    options=vec![(Inputs::Adversarial, "Adversarial"), (Inputs::Clean, "Clean")]
-                />
+                <div class="lens-row">
+                    <Segments
+                        legend="Inputs" name="inputs" value=inputs.into() set=choose
+                        options=vec![(Inputs::Adversarial, "Adversarial"), (Inputs::Clean, "Clean")]
+                    />
+                    <LensBar explorer hidden/>
+                </div>
                 {content}
             </section>
         }
@@ -154,6 +158,8 @@ fn Panels(
     matrices: Cache<Attribution>,
     inputs: Memo<Inputs>,
     explorer: Explorer,
+    /// Set to how many cells the scale does not show.
+    hidden: RwSignal<usize>,
     own: bool,
 ) -> impl IntoView {
     let theme = use_theme();
@@ -191,6 +197,7 @@ fn Panels(
         let heatmap = Heatmap::plain(&matrix, Content::Difference, &now.file.class_names, maps.get().1, shade());
         Heatmap { order: order.get(), ..heatmap }
     });
+    Effect::new(move || hidden.set(values.with(hidden_cells) + difference.with(hidden_cells)));
     let bars = Memo::new(move |_| {
         let (base, now) = (base.get(), now.get());
         ClassBars {
@@ -206,6 +213,9 @@ fn Panels(
         Signal::derive(move || now.with(|now| format!("{}: CAS {}", capitalized(&checkpoint_name(now)), format::decimal(now.file.cas, 2))));
     let against = Signal::derive(move || {
         let (base, now) = (base.get(), now.get());
+        if base.id == now.id {
+            return "This is the baseline: nothing differs".to_owned();
+        }
         let run = if base.run == now.run { String::new() } else { format!("{}, ", base.run_title) };
         format!("Less the baseline, {run}{}", checkpoint_name(&base))
     });
@@ -215,7 +225,6 @@ fn Panels(
     });
     let open = move || now.with(|now| place::href(&format!("/attributions/{}", now.id)));
     view! {
-        <LensBar explorer hidden=Signal::derive(move || values.with(hidden_cells) + difference.with(hidden_cells))/>
         <div class="time-grid">
             <div class="time-panel">
                 <p class="caption">{caption}" "{own.then(|| view! { <a href=open>"Open"</a> })}</p>
@@ -249,21 +258,30 @@ fn nearest_first(metrics: &Metrics, inputs: Inputs, around: u32) -> Vec<u32> {
     epochs
 }
 
-fn figures(metrics: &Metrics, epoch: u32, inputs: Inputs, baseline: Option<&Attribution>) -> Vec<Figure> {
+fn figures(metrics: &Metrics, id: &AttributionId, baseline: Option<&Attribution>) -> Vec<Figure> {
+    let AttributionId { epoch, inputs, .. } = *id;
     let measured = metrics.epochs.iter().find(|entry| entry.epoch == epoch);
     let (robust, clean) = (measured.and_then(|entry| entry.test_robust_accuracy), measured.and_then(|entry| entry.test_clean_accuracy));
     let cas = metrics.cas(epoch, inputs);
     let against = |change: String| match baseline {
+        Some(baseline) if baseline.id == id.to_string() => "the baseline".to_owned(),
         Some(baseline) => format!("{change} to {}", checkpoint_name(baseline)),
         None => String::new(),
     };
     let points = |now: Option<f64>, then: fn(&Attribution) -> Option<f64>| {
         format::points(now.zip(baseline.and_then(then)).map(|(now, then)| now - then))
     };
-    let change = cas.zip(baseline.map(|baseline| baseline.file.cas)).map(|(now, then)| now - then);
+    let change = |now: Option<f64>, then: fn(&Attribution) -> f64| now.zip(baseline.map(then)).map(|(now, then)| now - then);
+    let normalized =
+        metrics.attributions.iter().find(|entry| entry.epoch == epoch && entry.inputs == inputs).map(|entry| entry.cas_normalized);
     vec![
         Figure::new("Robust accuracy", format::percent(robust), against(points(robust, |baseline| baseline.robust_accuracy))),
-        Figure::new("CAS", format::decimal(cas, 2), against(format::signed(change, 2))),
+        Figure::new("CAS", format::decimal(cas, 2), against(format::signed(change(cas, |baseline| baseline.file.cas), 2))),
+        Figure::new(
+            "CAS / K(K−1)",
+            format::decimal(normalized, 4),
+            against(format::signed(change(normalized, |baseline| baseline.file.cas_normalized), 4)),
+        ),
         Figure::new("Clean accuracy", format::percent(clean), against(points(clean, |baseline| baseline.clean_accuracy))),
     ]
 }
@@ -287,8 +305,9 @@ mod tests {
 
     #[test]
     fn figures_have_what_was_measured_of_the_epoch() {
-        let values: Vec<String> = figures(&metrics(), 2, Inputs::Adversarial, None).into_iter().map(|figure| figure.value).collect();
-        assert_eq!(values, ["60.0 %", "20.00", "90.0 %"]);
-        assert_eq!(figures(&metrics(), 3, Inputs::Adversarial, None)[1].value, "–");
+        let id = |epoch| AttributionId { run: "r".into(), epoch, inputs: Inputs::Adversarial };
+        let values: Vec<String> = figures(&metrics(), &id(2), None).into_iter().map(|figure| figure.value).collect();
+        assert_eq!(values, ["60.0 %", "20.00", "0.2000", "90.0 %"]);
+        assert_eq!(figures(&metrics(), &id(3), None)[1].value, "–");
     }
 }
