@@ -241,7 +241,11 @@ fn figures(attribution: &Attribution, baseline: Option<&Attribution>) -> Vec<Fig
             "CAS",
             format::decimal(file.cas, 2),
             match &file.bootstrap {
-                Some(bootstrap) => interval(bootstrap.cas_low, bootstrap.cas_high, 2),
+                Some(bootstrap) => {
+                    let interval = interval(bootstrap.cas_low, bootstrap.cas_high, 2);
+                    let change = against(|from, to| format::signed(to.file.cas - from.file.cas, 2), "");
+                    if change.is_empty() { interval } else { format!("{interval}; {change}") }
+                }
                 None => against(|from, to| format::signed(to.file.cas - from.file.cas, 2), &format!("of {pairs} ordered pairs")),
             },
         ),

@@ -121,7 +121,7 @@ impl Chart for Scatter {
         let plot = layout.plot;
         pen.fill(pen.bounds(), palette.surface)?;
         let font = Font::new(AXIS_SIZE, palette.text_muted);
-        let digits = if layout.step < 0.1 - 1e-9 { 2 } else { 1 };
+        let digits = if (layout.step * 10.0 - (layout.step * 10.0).round()).abs() < 1e-9 { 1 } else { 2 };
         for value in ticks(layout.x.values, layout.step) {
             let (x, y) = (layout.x.to_pixel(value), layout.y.to_pixel(value));
             pen.horizontal(plot.left, plot.right(), y, palette.grid)?;

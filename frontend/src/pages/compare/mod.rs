@@ -10,7 +10,7 @@ mod view;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use shared::api::{Attribution, Comparison};
-use shared::chart::comparison::side_name;
+use shared::chart::comparison::{LETTERS, side_name};
 use shared::problem::Problem;
 use shared::view::{AttributionId, Lens, SIDES, View};
 
@@ -106,10 +106,10 @@ fn answer(sides: &[Option<String>], matrices: Cache<Attribution>) -> Answer {
         return Answer::Incomplete;
     }
     let mut ready = Vec::with_capacity(chosen.len());
-    for id in chosen {
+    for (id, side) in chosen.into_iter().zip(LETTERS) {
         match matrices.get(&attribution_address(id)) {
             Some(Load::Ready(kept)) => ready.push(kept),
-            Some(Load::Failed(problem)) => return Answer::Failed(problem),
+            Some(Load::Failed(problem)) => return Answer::Failed(Problem { title: format!("{side}: {}", problem.title), ..problem }),
             Some(Load::Loading) | None => return Answer::Loading,
         }
     }

@@ -184,7 +184,10 @@ fn Picker(
             let selected = move || id.with(|id| id.as_ref() == Some(&choice.id));
             view! { <option value=value prop:selected=selected>{choice.name}</option> }
         };
-        choices.get().into_iter().map(option).collect_view()
+        // One that the run does not have is still what the address asks for.
+        let unknown = id.get().filter(|id| choices.with(|choices| choices.iter().all(|choice| choice.id != *id)));
+        let unknown = unknown.map(|id| view! { <option selected=true value=id.clone()>{id.clone()}</option> });
+        view! { {unknown}{choices.get().into_iter().map(option).collect_view()} }
     };
     let (run_id, matrix_id) = (format!("pick-run-{side}"), format!("pick-matrix-{side}"));
     view! {

@@ -216,20 +216,24 @@ fn stepped(kept: &[u32], epoch: u32, key: &str) -> Option<u32> {
     Some(kept[place.min(kept.len() - 1)])
 }
 
-/// The checkpoint in words.
-fn said(metrics: &Metrics, epoch: u32) -> String {
-    let measured = metrics.epochs.iter().find(|entry| entry.epoch == epoch);
+/// What an epoch is called beside its number. While a run goes on, best and last move from epoch to epoch.
+pub fn tag(metrics: &Metrics, epoch: u32) -> &'static str {
     let is = |other: Option<&shared::record::Epoch>| other.is_some_and(|other| other.epoch == epoch);
-    let tag = match (is(metrics.best()), is(metrics.last())) {
+    match (is(metrics.best()), is(metrics.last())) {
         (true, true) => " (best and last)",
         (true, false) => " (best)",
         (false, true) => " (last)",
         (false, false) => "",
-    };
+    }
+}
+
+/// The checkpoint in words.
+fn said(metrics: &Metrics, epoch: u32) -> String {
+    let measured = metrics.epochs.iter().find(|entry| entry.epoch == epoch);
     let robust =
         measured.and_then(|entry| entry.test_robust_accuracy).map(|accuracy| format!(", robust accuracy {}", format::percent(accuracy)));
     let cas = metrics.cas(epoch, Inputs::Adversarial).map(|cas| format!(", CAS {}", format::decimal(cas, 2)));
-    format!("Epoch {epoch}{tag}{}{}", robust.unwrap_or_default(), cas.unwrap_or_default())
+    format!("Epoch {epoch}{}{}{}", tag(metrics, epoch), robust.unwrap_or_default(), cas.unwrap_or_default())
 }
 
 #[cfg(test)]

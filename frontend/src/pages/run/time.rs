@@ -17,6 +17,7 @@ use shared::record::Metrics;
 use shared::view::{AttributionId, Lens, Order};
 
 use super::Selection;
+use super::scrubber::tag;
 use crate::addressed::Addressed;
 use crate::baseline::PinButton;
 use crate::cache::{Cache, Kept, attribution_address};
@@ -111,7 +112,7 @@ pub fn TimeView(
                 _ => ().into_any(),
             }
         }
-        State::Shown => view! { <Panels now baseline matrices inputs explorer hidden own/> }.into_any(),
+        State::Shown => view! { <Panels metrics now baseline matrices inputs explorer hidden own/> }.into_any(),
     };
     let some = Memo::new(move |_| metrics.with(|metrics| !metrics.attributions.is_empty()));
     let choose = move |inputs: Inputs| selection.update(|selection| selection.inputs = inputs);
@@ -153,6 +154,7 @@ enum State {
 /// Matrix, difference and classes beside each other.
 #[component]
 fn Panels(
+    metrics: Signal<Metrics>,
     now: Memo<Option<Kept<Attribution>>>,
     baseline: Memo<Option<Kept<Attribution>>>,
     matrices: Cache<Attribution>,
@@ -209,15 +211,20 @@ fn Panels(
             theme: shade(),
         }
     });
-    let caption =
-        Signal::derive(move || now.with(|now| format!("{}: CAS {}", capitalized(&checkpoint_name(now)), format::decimal(now.file.cas, 2))));
+    let caption = Signal::derive(move || {
+        let now = now.get();
+        let tag = metrics.with(|metrics| tag(metrics, now.file.epoch));
+        format!("Epoch {}{tag}: CAS {}", now.file.epoch, format::decimal(now.file.cas, 2))
+    });
     let against = Signal::derive(move || {
         let (base, now) = (base.get(), now.get());
         if base.id == now.id {
             return "This is the baseline: nothing differs".to_owned();
         }
-        let run = if base.run == now.run { String::new() } else { format!("{}, ", base.run_title) };
-        format!("Less the baseline, {run}{}", checkpoint_name(&base))
+        if base.run != now.run {
+            return format!("Less {}, {}", base.run_title, checkpoint_name(&base));
+        }
+        metrics.with(|metrics| format!("Less epoch {}{}", base.file.epoch, tag(metrics, base.file.epoch)))
     });
     let classes = Signal::derive(move || match inputs.get() {
         Inputs::Adversarial => "Robust accuracy by class",
@@ -244,11 +251,6 @@ fn Panels(
     }
 }
 
-fn capitalized(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
 /// The epochs that have a matrix of some inputs, as many as memory holds, the nearest to one first.
 fn nearest_first(metrics: &Metrics, inputs: Inputs, around: u32) -> Vec<u32> {
     let mut epochs: Vec<u32> = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
@@ -265,7 +267,10 @@ fn figures(metrics: &Metrics, id: &AttributionId, baseline: Option<&Attribution>
     let cas = metrics.cas(epoch, inputs);
     let against = |change: String| match baseline {
         Some(baseline) if baseline.id == id.to_string() => "the baseline".to_owned(),
-        Some(baseline) => format!("{change} to {}", checkpoint_name(baseline)),
+        Some(baseline) if baseline.run == id.run => {
+            format!("{change} to epoch {}{}", baseline.file.epoch, tag(metrics, baseline.file.epoch))
+        }
+        Some(_) => format!("{change} to the baseline"),
         None => String::new(),
     };
     let points = |now: Option<f64>, then: fn(&Attribution) -> Option<f64>| {
