@@ -11,8 +11,8 @@ use crate::browser;
 use crate::components::palette::{Commands, PAGES};
 use crate::components::reopen::Reopen;
 use crate::pages::{
-    AttributionPage, ComparePage, DataPage, NewPage, NotFoundPage, QueuePage, RunPage, RunsPage, SharedPage, SharesPage, SweepPage, SweepsPage,
-    SystemPage, TheoryPage,
+    AttributionPage, ComparePage, DataPage, NewPage, NotFoundPage, QueuePage, RunPage, RunsPage, SharedPage, SharesPage, SweepPage,
+    SweepsPage, SystemPage, TheoryPage,
 };
 use crate::place;
 use crate::rows::provide_rows;

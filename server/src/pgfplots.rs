@@ -9,6 +9,7 @@ use shared::chart::heatmap::Heatmap;
 use shared::chart::sweep::{SweepChart, Unit};
 use shared::chart::theory::{Mark, Quantity, TheoryChart};
 use shared::provenance::Provenance;
+use shared::view::Region;
 
 /// A chart that pgfplots can draw.
 pub trait Tex {
@@ -102,41 +103,45 @@ impl Tex for Figure {
 
 /// The colors of a heatmap's scale at equal steps.
 fn color_map(index: usize, heatmap: &Heatmap) -> String {
-    const STEPS: u32 = 32;
+    const STEPS: u32 = 100;
     let colors = heatmap.map.colors(heatmap.theme);
     let (low, high) = heatmap.map.range();
     let steps = (0..=STEPS).map(|step| {
-        let RGBColor(red, green, blue) = colors.of(low + (high - low) * f64::from(step) / f64::from(STEPS));
+        let value = low + (high - low) * f64::from(step) / f64::from(STEPS);
+        let color = if value.abs() < heatmap.threshold { heatmap.theme.palette().surface } else { colors.of(value) };
+        let RGBColor(red, green, blue) = color;
         format!("rgb255=({red},{green},{blue})")
     });
     format!("\\pgfplotsset{{colormap={{crosslens{index}}}{{{}}}}}\n", steps.collect::<Vec<_>>().join(" "))
 }
 
 fn matrix(index: usize, heatmap: &Heatmap, title: &str) -> String {
-    let count = heatmap.order.len();
-    let end = count as f64 - 0.5;
+    let count = heatmap.arrangement.order.len();
+    let (row, column, span) = heatmap.region.map_or((0.0, 0.0, count as f64), Region::classes);
+    let [left, top] = [column, row].map(|start| start - 0.5);
+    let [right, bottom] = [left, top].map(|start| start + span);
     let (low, high) = heatmap.map.range();
     let name = |class: &usize| heatmap.labels.get(*class).cloned().unwrap_or_else(|| class.to_string());
     let ticks = (0..count).map(|place| place.to_string()).collect::<Vec<_>>().join(",");
-    let names = list(heatmap.order.iter().map(name));
+    let names = list(heatmap.arrangement.order.iter().map(name));
     // A side of 7 cm: names of 6 points fit up to 33 of them.
-    let size = if count <= 33 { "\\tiny".to_owned() } else { format!("\\fontsize{{{0:.2}}}{{{0:.2}}}\\selectfont", 200.0 / count as f64) };
+    let size = if span <= 33.0 { "\\tiny".to_owned() } else { format!("\\fontsize{{{0:.2}}}{{{0:.2}}}\\selectfont", 200.0 / span) };
     let mut text = format!(
         "\\nextgroupplot[title={{{}}}, width=7cm, height=7cm, scale only axis, enlargelimits=false, axis on top, tick style={{draw=none}},\n  \
-         xmin=-0.5, xmax={end}, ymin=-0.5, ymax={end}, y dir=reverse, xticklabel pos=upper,\n  \
+         xmin={left}, xmax={right}, ymin={top}, ymax={bottom}, y dir=reverse, xticklabel pos=upper,\n  \
          xtick={{{ticks}}}, ytick={{{ticks}}}, tick label style={{font={size}}}, x tick label style={{rotate=90, anchor=west}},\n  \
          xticklabels={{{names}}}, yticklabels={{{names}}},\n  \
          colormap name=crosslens{index}, point meta min={low}, point meta max={high}, colorbar, colorbar style={{font=\\tiny}}]\n\
          \\addplot [matrix plot*, mesh/cols={count}, point meta=explicit] table [meta=value] {{\nx y value\n",
         escaped(title)
     );
-    for (row, i) in heatmap.order.iter().enumerate() {
-        for (column, j) in heatmap.order.iter().enumerate() {
+    for (row, i) in heatmap.arrangement.order.iter().enumerate() {
+        for (column, j) in heatmap.arrangement.order.iter().enumerate() {
             add(&mut text, format_args!("{column} {row} {:.4}\n", heatmap.matrix.get(*i, *j)));
         }
     }
     text += "};\n";
-    if count > 0 {
+    if count > 0 && !heatmap.arrangement.collapsed {
         add(
             &mut text,
             format_args!(

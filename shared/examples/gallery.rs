@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p shared --example gallery --features svg -- DIR`
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use shared::api::{Attribution, AttributionFile, Comparison, EpochCell, Run, RunState, RunSummary, Share, SharedContent, SharedView};
@@ -34,11 +35,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         for (scale, scale_name) in [(Scale::Locked, "locked"), (Scale::Fitted, "fitted"), (Scale::Paper, "paper")] {
             let lens = Lens { scale, cell: Some((3, 5)), ..Lens::default() };
-            let heatmap = Heatmap::of(&attribution(Dataset::Digits, 12, 0.45), &lens, theme);
+            let heatmap = Heatmap::of(&attribution(Dataset::Digits, 12, 0.45), None, &lens, theme);
             draw(&format!("digits-{scale_name}-{suffix}"), 520, heatmap.natural_height(520.0).ceil() as u32, &heatmap)?;
         }
         let names = Heatmap::of(
             &attribution(Dataset::Cifar10, 108, 0.6),
+            None,
             &Lens { scale: Scale::Fitted, cell: Some((3, 5)), order: Order::Similarity, ..Lens::default() },
             theme,
         );

@@ -51,7 +51,12 @@ pub const FIELDS: [Field; 19] = [
         what: "queued, running, succeeded, failed or canceled",
         value: Value::Name(state, states),
     },
-    Field { name: "kind", example: "kind:train", what: "train, attribute, evaluate, saliency, pair or import", value: Value::Name(kind, kinds) },
+    Field {
+        name: "kind",
+        example: "kind:train",
+        what: "train, attribute, evaluate, saliency, pair or import",
+        value: Value::Name(kind, kinds),
+    },
     Field { name: "method", example: "method:trades", what: "pgd_at, trades, fast_at or standard", value: Value::Name(method, methods) },
     Field { name: "dataset", example: "dataset:cifar10", what: "the data set", value: Value::Name(dataset, datasets) },
     Field { name: "model", example: "model:preact_resnet18", what: "the network", value: Value::Name(model, models) },

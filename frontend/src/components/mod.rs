@@ -16,7 +16,7 @@ pub mod key_figures;
 pub mod labels;
 pub mod lens_bar;
 pub mod palette;
-pub mod saliency_map;
 pub mod reopen;
+pub mod saliency_map;
 pub mod share;
 pub mod spark;

@@ -9,7 +9,7 @@ use shared::chart::heatmap::Heatmap;
 use shared::config::{Inputs, Layer};
 use shared::format;
 use shared::matrix::Matrix;
-use shared::view::{AttributionId, CheckpointId, Lens, View};
+use shared::view::{AttributionId, CheckpointId, Lens, Show, View};
 
 use crate::addressed::addressed;
 use crate::baseline::{PinButton, page_baseline};
@@ -24,6 +24,9 @@ use crate::components::share::ShareButton;
 use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched};
 use crate::theme::use_theme;
 use crate::{place, words};
+
+/// What can be shown where there is a baseline.
+const SHOWS: [(Show, &str); 3] = [(Show::Values, "Values"), (Show::Difference, "Difference"), (Show::Split, "Split triangle")];
 
 #[component]
 pub fn AttributionPage() -> impl IntoView {
@@ -180,11 +183,25 @@ pub fn AttributionView(
     });
     let heatmap = Memo::new(move |_| {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-        shown.with(|shown| Heatmap::of(shown, &plain_lens.get(), theme))
+        // The rows of W have no baseline of their own.
+        let baseline = baseline.get().filter(|_| !control.get());
+        shown.with(|shown| Heatmap::of(shown, baseline.as_ref(), &plain_lens.get(), theme))
+    });
+    let show = Signal::derive(move || explorer.lens.get().show);
+    let has_baseline = Memo::new(move |_| {
+        let of = attribution.with(|attribution| (attribution.id.clone(), attribution.file.class_names.clone()));
+        !control.get()
+            && baseline.with(|baseline| baseline.as_ref().is_some_and(|other| other.id != of.0 && other.file.class_names == of.1))
     });
     let name = Signal::derive(move || {
         let checkpoint = attribution.with(checkpoint_name);
-        if control.get() { format!("Rows of W, {checkpoint}") } else { checkpoint }
+        let other = baseline.with(|baseline| baseline.as_ref().map(checkpoint_name)).filter(|_| has_baseline.get());
+        match (control.get(), explorer.lens.get().show, other) {
+            (true, ..) => format!("Rows of W, {checkpoint}"),
+            (false, Show::Difference, Some(other)) => format!("{checkpoint} less {other}"),
+            (false, Show::Split, Some(other)) => format!("{other} above, {checkpoint} below the diagonal"),
+            _ => checkpoint,
+        }
     });
     let figures = Signal::derive(move || attribution.with(|attribution| baseline.with(|baseline| figures(attribution, baseline.as_ref()))));
     let names = Memo::new(move |_| attribution.with(|attribution| attribution.file.class_names.clone()));
@@ -201,6 +218,12 @@ pub fn AttributionView(
                 </Show>
                 {move || control.get().then(|| view! {
                     <p class="muted">"The control: cosines of the classes' weights, whatever the images. What differs from it comes from the features."</p>
+                })}
+                {move || has_baseline.get().then(|| view! {
+                    <Segments
+                        legend="Show" name="show" options=SHOWS.to_vec() value=show
+                        set=move |show| explorer.lens.update(|lens| lens.show = show)
+                    />
                 })}
                 <LensBar explorer names hidden=Signal::derive(move || heatmap.with(hidden_cells))/>
                 <HeatmapView name heatmap explorer/>

@@ -3,11 +3,11 @@
 use leptos::prelude::*;
 use shared::api::{RunState, SweepAxis, SweepSummary};
 use shared::format;
-use shared::sweep::text;
+use shared::sweep::{field_name, text};
 
 use crate::browser::use_title;
 use crate::load::{Placeholder, fetched, shown};
-use crate::{place, vary, words};
+use crate::{place, words};
 
 /// Values that a line has room for.
 const MOST_VALUES: usize = 6;
@@ -44,8 +44,7 @@ fn no_sweeps() -> impl IntoView {
 fn table(sweeps: Vec<SweepSummary>) -> impl IntoView {
     let row = |sweep: SweepSummary| {
         let state = state(&sweep);
-        let axis =
-            |axis: &SweepAxis| view! { <li>{vary::field_name(&axis.field).to_owned()}": "<span class="muted">{values(axis)}</span></li> };
+        let axis = |axis: &SweepAxis| view! { <li>{field_name(&axis.field).to_owned()}": "<span class="muted">{values(axis)}</span></li> };
         let finished = sweep.succeeded + sweep.failed + sweep.canceled;
         view! {
             <tr>

@@ -85,11 +85,21 @@ pub async fn get_attribution(
         }
         Form::Npy => ([kind("application/octet-stream"), attachment("npy")], npy(&attribution.file.matrix)).into_response(),
         Form::Picture(picture) => {
-            let figure = Figure::attribution(&attribution, &lens, theme);
+            let baseline = match &lens.baseline {
+                Some(baseline) => Some(content::attribution(&state, baseline).await.map_err(|error| error.moved_to("base"))?),
+                None => None,
+            };
+            let figure = Figure::attribution(&attribution, baseline.as_ref(), &lens, theme);
             let (size, name) = (figure.size(), id.to_string());
             let view = View::Attribution { id, lens };
             let runs = RunId::of_view(&view);
-            let provenance = content::provenance(&state, Page::View(view), &[attribution], &runs).await?;
+            let provenance = content::provenance(
+                &state,
+                Page::View(view),
+                &[Some(attribution), baseline].into_iter().flatten().collect::<Vec<_>>(),
+                &runs,
+            )
+            .await?;
             figures::picture(figure, size, picture, provenance, &name).await?
         }
     })

@@ -66,7 +66,7 @@ impl Card {
                 (run.title.clone(), run.config.kind().label().to_owned(), Content::Facts(facts.collect()))
             }
             SharedContent::Attribution { attribution } => {
-                let heatmap = Heatmap { show_legend: false, ..Heatmap::of(attribution, &lens, theme) };
+                let heatmap = Heatmap { show_legend: false, ..Heatmap::of(attribution, None, &lens, theme) };
                 let classes = attribution.file.class_names.len();
                 let facts = vec![
                     ("CAS", format!("{} of {}", format::decimal(attribution.file.cas, 2), classes * classes.saturating_sub(1))),

@@ -3,7 +3,7 @@
 use super::color_map::{ColorMap, Content};
 use super::colors::Theme;
 use super::figure::checkpoint_name;
-use super::heatmap::{Heatmap, class_order};
+use super::heatmap::{Arrangement, Heatmap, unresolved};
 use crate::api::{Attribution, Comparison};
 use crate::config::Inputs;
 use crate::matrix::Matrix;
@@ -42,7 +42,7 @@ pub fn panels(comparison: &Comparison, lens: &Lens, theme: Theme) -> Vec<Panel> 
             values.into_iter().chain(difference).collect()
         }
         Show::Difference => others.map(|index| less(comparison, index, lens, theme)).collect(),
-        Show::Split => others.map(|index| split(comparison, index, lens, theme)).collect(),
+        Show::Split => others.map(|index| split(comparison, index, &Lens { blocks: false, ..lens.clone() }, theme)).collect(),
     }
 }
 
@@ -70,18 +70,17 @@ pub fn side_name(comparison: &Comparison, index: usize) -> String {
 
 fn less(comparison: &Comparison, index: usize, lens: &Lens, theme: Theme) -> Panel {
     let differences: Vec<&Matrix> = comparison.differences.iter().map(|difference| &difference.matrix).collect();
-    let map = ColorMap::for_lens(lens.scale, &differences, Content::Difference);
-    let labels = &comparison.baseline().file.class_names;
-    let heatmap = Heatmap::plain(differences[index - 1], Content::Difference, labels, map, theme);
-    Panel {
-        side: Side::Less(index),
-        name: format!("{} − A", LETTERS[index]),
-        heatmap: Heatmap { order: order(comparison, lens), selected: lens.cell, ..heatmap },
-    }
+    let map = ColorMap::for_lens(lens, &differences, Content::Difference);
+    let (baseline, other) = (comparison.baseline(), &comparison.attributions[index]);
+    let arrangement = arrangement(comparison, lens);
+    let hatched = unresolved(baseline, other, &arrangement);
+    let names = &baseline.file.class_names;
+    let heatmap = Heatmap::arranged(differences[index - 1], Content::Difference, names, arrangement, map, lens, theme);
+    Panel { side: Side::Less(index), name: format!("{} − A", LETTERS[index]), heatmap: Heatmap { hatched, ..heatmap } }
 }
 
 fn split(comparison: &Comparison, index: usize, lens: &Lens, theme: Theme) -> Panel {
-    let order = order(comparison, lens);
+    let order = arrangement(comparison, lens).order;
     let (above, below) = (&comparison.baseline().file.matrix, &comparison.attributions[index].file.matrix);
     Panel {
         side: Side::Of(index),
@@ -92,16 +91,16 @@ fn split(comparison: &Comparison, index: usize, lens: &Lens, theme: Theme) -> Pa
 
 fn of_values(comparison: &Comparison, matrix: &Matrix, lens: &Lens, theme: Theme) -> Heatmap {
     let all: Vec<&Matrix> = comparison.attributions.iter().map(|attribution| &attribution.file.matrix).collect();
-    let map = ColorMap::for_lens(lens.scale, &all, Content::Cosine);
-    let heatmap = Heatmap::plain(matrix, Content::Cosine, &comparison.baseline().file.class_names, map, theme);
-    Heatmap { order: order(comparison, lens), selected: lens.cell, ..heatmap }
+    let map = ColorMap::for_lens(lens, &all, Content::Cosine);
+    let names = &comparison.baseline().file.class_names;
+    Heatmap::arranged(matrix, Content::Cosine, names, arrangement(comparison, lens), map, lens, theme)
 }
 
-fn order(comparison: &Comparison, lens: &Lens) -> Vec<usize> {
-    order_of(comparison.baseline(), comparison.attributions.get(1), lens)
+fn arrangement(comparison: &Comparison, lens: &Lens) -> Arrangement {
+    arrangement_of(comparison.baseline(), comparison.attributions.get(1), lens)
 }
 
 /// The classes as the lens orders them in the baseline; by change, against `other`.
-pub fn order_of(baseline: &Attribution, other: Option<&Attribution>, lens: &Lens) -> Vec<usize> {
-    class_order(&baseline.file.matrix, other.map(|other| &other.file.matrix), &baseline.file.class_names, lens)
+pub fn arrangement_of(baseline: &Attribution, other: Option<&Attribution>, lens: &Lens) -> Arrangement {
+    Arrangement::of(&baseline.file.matrix, other.map(|other| &other.file.matrix), &baseline.file.class_names, lens)
 }

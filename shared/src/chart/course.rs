@@ -3,8 +3,8 @@
 use plotters::backend::DrawingBackend;
 use plotters::style::RGBColor;
 
+use super::axes::epoch_number;
 use super::colors::Theme;
-use super::curves::epoch_number;
 use super::pen::{Align, Font, text_width};
 use super::scale::{Projection, ROUNDEST, round_up, ticks};
 use super::{Chart, ChartError, Pen, Rect};

@@ -25,12 +25,12 @@ const MARGIN: f64 = 24.0;
 const HEADER: f64 = 56.0;
 
 impl Figure {
-    /// The matrix of an attribution with where it comes from.
-    pub fn attribution(attribution: &Attribution, lens: &Lens, theme: Theme) -> Self {
+    /// The matrix of an attribution, or what the lens shows of it against a baseline, with where it comes from.
+    pub fn attribution(attribution: &Attribution, baseline: Option<&Attribution>, lens: &Lens, theme: Theme) -> Self {
         Figure {
             title: attribution.run_title.clone(),
             subtitle: format!("{} · {}", checkpoint_name(attribution), measurements(attribution)),
-            panels: vec![Heatmap::of(attribution, lens, theme)],
+            panels: vec![Heatmap::of(attribution, baseline, lens, theme)],
             theme,
         }
     }

@@ -188,6 +188,8 @@ mod tests {
             queue_position: None,
             failure: None,
             canceling: false,
+            tags: Vec::new(),
+            notes: String::new(),
             summary: RunSummary::default(),
         }
     }

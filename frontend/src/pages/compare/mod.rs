@@ -22,6 +22,7 @@ use crate::baseline::PinButton;
 use crate::browser::use_title;
 use crate::cache::{Cache, Kept, attribution_address};
 use crate::components::explorer::Explorer;
+use crate::components::exports::{Export, Exports, export};
 use crate::components::share::ShareButton;
 use crate::load::{Failure, Load, Placeholder, Skeleton};
 use crate::place;
@@ -66,7 +67,7 @@ pub fn ComparePage() -> impl IntoView {
             return view! {
                 <ComparisonView comparison=Signal::from(comparison) explorer=Explorer::new(lens) own=true/>
                 <RunsCompared comparison/>
-                <Exports sides lens=lens_now/>
+                <Exports exports=Signal::derive(move || sides.with(|sides| exports_of(sides, &lens_now.get())))/>
             }
             .into_any();
         }
@@ -160,22 +161,11 @@ fn subject(comparison: &Comparison) -> String {
     format!("{run}{}", names.join(" → "))
 }
 
-#[component]
-fn Exports(sides: Memo<Sides>, lens: Signal<Lens>) -> impl IntoView {
-    let address = move |format: &str| {
-        let view = sides.with(|sides| self::address(sides, &lens.get()));
-        let query = view.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
-        format!("api/comparisons?{query}&format={format}")
-    };
-    let link = move |format: &'static str| {
-        view! { <a class="button button-small" rel="external" download=format!("comparison.{format}") href=move || address(format)>{format.to_uppercase()}</a> }
-    };
-    view! {
-        <section class="exports" aria-label="Export">
-            <h2>"Export"</h2>
-            <p class="actions">{["csv", "svg", "png"].map(link).collect_view()}</p>
-        </section>
-    }
+fn exports_of(sides: &Sides, lens: &Lens) -> Vec<Export> {
+    let view = address(sides, lens);
+    let query = view.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
+    let address = move |format: &str| format!("api/comparisons?{query}&format={format}");
+    vec![export("Changes", &["csv", "json"], &address), export("Figure", &["svg", "png", "tex"], &address)]
 }
 
 #[cfg(test)]

@@ -52,6 +52,7 @@ pub fn ComparisonView(
         view! { <div class=class>{(0..count.get()).map(panel).collect_view()}</div> }.into_any()
     };
     let pair = Memo::new(move |_| comparison.with(|comparison| comparison.attributions.len() == 2));
+    let names = Memo::new(move |_| comparison.with(|comparison| comparison.baseline().file.class_names.clone()));
     let figures = Signal::derive(move || comparison.with(figures));
     let sentence = move || comparison.with(finding);
     view! {
@@ -62,7 +63,7 @@ pub fn ComparisonView(
                 legend="Show" name="show" options=SHOWS.to_vec() value=show.into()
                 set=move |show| explorer.lens.update(|lens| lens.show = show)
             />
-            <LensBar explorer hidden=Signal::derive(move || shown.with(|shown| shown.iter().map(|panel| hidden_cells(&panel.heatmap)).sum()))/>
+            <LensBar explorer names hidden=Signal::derive(move || shown.with(|shown| shown.iter().map(|panel| hidden_cells(&panel.heatmap)).sum()))/>
         </div>
         <SelectedPair comparison explorer/>
         {grid}

@@ -64,7 +64,7 @@ fn Loaded(attribution: Fetched<Attribution>, explorer: Explorer) -> impl IntoVie
     let view = move || {
         let heatmap = Memo::new(move |_| {
             let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-            known.with(|known| Heatmap::of(known.as_ref().expect("shown only once known"), &Lens::default(), theme))
+            known.with(|known| Heatmap::of(known.as_ref().expect("shown only once known"), None, &Lens::default(), theme))
         });
         view! {
             <p class="caption" aria-live="polite">{caption}" "<a href=link>"Open"</a></p>

@@ -35,8 +35,8 @@ use crate::baseline::adopt_pinned;
 use crate::browser::{use_open, use_title};
 use crate::cache::Cache;
 use crate::components::badge::{KindBadge, Progress, StateBadge};
-use crate::components::labels::LabelsOfRun;
 use crate::components::exports::{Export, Exports, export};
+use crate::components::labels::LabelsOfRun;
 use crate::components::share::ShareButton;
 use crate::live::{Connection, Live, follow};
 use crate::load::{Placeholder, fetched, shown};
@@ -161,7 +161,7 @@ fn exports_of(run: &Run, selection: &Selection) -> Vec<Export> {
     let file = |file: &str| format!("api/runs/{}/{file}", run.id);
     let mut exports = Vec::new();
     if matches!(run.config.kind(), RunKind::Train | RunKind::Import) {
-        let page = selection.address(&run.id);
+        let page = selection.view(&run.id).to_string();
         let query = page.split_once('?').map(|(_, query)| format!("&{query}")).unwrap_or_default();
         exports.push(export("Curves", &["svg", "png", "tex"], |format| file(&format!("curves?format={format}{query}"))));
         exports.push(("Metrics", vec![("CSV", file("metrics.csv")), ("TensorBoard", file("metrics.tfevents"))]));

@@ -9,7 +9,7 @@ use shared::chart::color_map::{ColorMap, Content};
 use shared::chart::colors::Theme;
 use shared::chart::comparison;
 use shared::chart::figure::checkpoint_name;
-use shared::chart::heatmap::Heatmap;
+use shared::chart::heatmap::{Heatmap, unresolved};
 use shared::config::Inputs;
 use shared::format;
 use shared::matrix::Matrix;
@@ -101,6 +101,7 @@ pub fn TimeView(
         },
     });
     let hidden = RwSignal::new(0);
+    let names = Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(|run| run.class_names.clone()).unwrap_or_default()));
     let content = move || match state.get() {
         State::Nothing => view! { <p class="muted">"This checkpoint has no matrix of these inputs, or not yet."</p> }.into_any(),
         State::Elsewhere => view! { <p class="muted">"The link brings no matrix of this checkpoint."</p> }.into_any(),
@@ -132,7 +133,7 @@ pub fn TimeView(
                         legend="Inputs" name="inputs" value=inputs.into() set=choose
                         options=vec![(Inputs::Adversarial, "Adversarial"), (Inputs::Clean, "Clean")]
                     />
-                    <LensBar explorer hidden/>
+                    <LensBar explorer names hidden/>
                 </div>
                 {content}
             </section>
@@ -167,7 +168,10 @@ fn Panels(
     let theme = use_theme();
     let shade = move || if theme.dark.get() { Theme::Dark } else { Theme::Light };
     let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
-    let scale = Memo::new(move |_| plain_lens.get().scale);
+    let colors = Memo::new(move |_| {
+        let Lens { ramp, scale, .. } = plain_lens.get();
+        Lens { ramp, scale, ..Lens::default() }
+    });
     let now = Memo::new(move |former: Option<&Kept<Attribution>>| {
         now.get().unwrap_or_else(|| former.cloned().expect("the panels are shown for a matrix"))
     });
@@ -179,25 +183,32 @@ fn Panels(
         let all: Vec<Kept<Attribution>> = matrices.all().into_iter().filter(alike).collect();
         let differences: Vec<Matrix> = all.iter().filter_map(|kept| base.file.matrix.difference(&kept.file.matrix)).collect();
         let values: Vec<&Matrix> = all.iter().map(|kept| &kept.file.matrix).collect();
-        let scale = scale.get();
-        let values = ColorMap::for_lens(scale, &values, Content::Cosine);
-        (values, ColorMap::for_lens(scale, &differences.iter().collect::<Vec<_>>(), Content::Difference))
+        let colors = colors.get();
+        let values = ColorMap::for_lens(&colors, &values, Content::Cosine);
+        (values, ColorMap::for_lens(&colors, &differences.iter().collect::<Vec<_>>(), Content::Difference))
     });
-    let order = Memo::new(move |_| {
-        let lens = plain_lens.get();
+    let ordering = Memo::new(move |_| {
+        let Lens { order, blocks, .. } = plain_lens.get();
+        Lens { order, blocks, ..Lens::default() }
+    });
+    // Clustering takes a while: not with every step, nor with every move of a slider.
+    let arrangement = Memo::new(move |_| {
+        let lens = ordering.get();
         let changed = (lens.order == Order::Change).then(|| now.get());
-        comparison::order_of(&base.get(), changed.as_deref(), &lens)
+        comparison::arrangement_of(&base.get(), changed.as_deref(), &lens)
     });
+    let arranged = move |matrix: &Matrix, content: Content, names: &[String], map: ColorMap| {
+        Heatmap::arranged(matrix, content, names, arrangement.get(), map, &plain_lens.get(), shade())
+    };
     let values = Memo::new(move |_| {
         let file = &now.get().file;
-        let heatmap = Heatmap::plain(&file.matrix, Content::Cosine, &file.class_names, maps.get().0, shade());
-        Heatmap { order: order.get(), ..heatmap }
+        arranged(&file.matrix, Content::Cosine, &file.class_names, maps.get().0)
     });
     let difference = Memo::new(move |_| {
         let (base, now) = (base.get(), now.get());
         let matrix = base.file.matrix.difference(&now.file.matrix).unwrap_or_else(|| now.file.matrix.clone());
-        let heatmap = Heatmap::plain(&matrix, Content::Difference, &now.file.class_names, maps.get().1, shade());
-        Heatmap { order: order.get(), ..heatmap }
+        let hatched = if base.id == now.id { Vec::new() } else { arrangement.with(|arrangement| unresolved(&base, &now, arrangement)) };
+        Heatmap { hatched, ..arranged(&matrix, Content::Difference, &now.file.class_names, maps.get().1) }
     });
     Effect::new(move || hidden.set(values.with(hidden_cells) + difference.with(hidden_cells)));
     let bars = Memo::new(move |_| {
@@ -206,7 +217,10 @@ fn Panels(
             labels: now.file.class_names.clone(),
             accuracies: now.file.class_accuracy.clone(),
             baseline: if base.id == now.id { Vec::new() } else { base.file.class_accuracy.clone() },
-            order: order.get(),
+            // Bars are of classes, which collapsed rows are not.
+            order: arrangement.with(|arrangement| {
+                if arrangement.collapsed { (0..now.file.class_names.len()).collect() } else { arrangement.order.clone() }
+            }),
             marked: explorer.lens.get().cell,
             theme: shade(),
         }

@@ -16,7 +16,7 @@ use super::{Chart, ChartError, Pen, Rect};
 use crate::api::Attribution;
 use crate::format;
 use crate::matrix::Matrix;
-use crate::view::{Lens, Region};
+use crate::view::{Lens, Region, Show};
 
 pub use self::arrangement::Arrangement;
 pub use self::layout::Layout;
@@ -67,12 +67,32 @@ const FADED: f64 = 0.75;
 const HATCH_CONTRAST: f64 = 0.45;
 
 impl Heatmap {
-    /// The matrix of an attribution through a lens.
-    pub fn of(attribution: &Attribution, lens: &Lens, theme: Theme) -> Self {
+    /// The matrix of an attribution through a lens, against a baseline where the lens shows two and there is one over the same classes.
+    pub fn of(attribution: &Attribution, baseline: Option<&Attribution>, lens: &Lens, theme: Theme) -> Self {
         let (matrix, names) = (&attribution.file.matrix, &attribution.file.class_names);
-        let arrangement = Arrangement::of(matrix, None, names, lens);
-        let map = ColorMap::for_lens(lens, &[matrix], Content::Cosine);
-        Heatmap::arranged(matrix, Content::Cosine, names, arrangement, map, lens, theme)
+        let baseline = baseline.filter(|baseline| baseline.id != attribution.id && baseline.file.class_names == *names);
+        let Some(baseline) = baseline else {
+            let map = ColorMap::for_lens(lens, &[matrix], Content::Cosine);
+            return Heatmap::arranged(matrix, Content::Cosine, names, Arrangement::of(matrix, None, names, lens), map, lens, theme);
+        };
+        let other = &baseline.file.matrix;
+        let arrangement = Arrangement::of(matrix, Some(other), names, lens);
+        match (lens.show, other.difference(matrix)) {
+            (Show::Difference, Some(difference)) => {
+                let hatched = unresolved(baseline, attribution, &arrangement);
+                let map = ColorMap::for_lens(lens, &[&difference], Content::Difference);
+                let heatmap = Heatmap::arranged(&difference, Content::Difference, names, arrangement, map, lens, theme);
+                Heatmap { hatched, ..heatmap }
+            }
+            (Show::Split, Some(_)) if !arrangement.collapsed => {
+                let map = ColorMap::for_lens(lens, &[matrix, other], Content::Cosine);
+                Heatmap::arranged(&other.split(matrix, &arrangement.order), Content::Cosine, names, arrangement, map, lens, theme)
+            }
+            _ => {
+                let map = ColorMap::for_lens(lens, &[matrix], Content::Cosine);
+                Heatmap::arranged(matrix, Content::Cosine, names, arrangement, map, lens, theme)
+            }
+        }
     }
 
     /// A matrix over the named classes, in an arrangement and with a map that it may share with others; region, threshold and selection are
@@ -362,6 +382,12 @@ impl Heatmap {
         }
         layout.legend.map_or(Ok(()), |bar| self.paint_legend(pen, bar))
     }
+}
+
+/// The cells whose difference is not told from 0: none where one of the two has no intervals, or where cells are means of blocks.
+pub fn unresolved(a: &Attribution, b: &Attribution, arrangement: &Arrangement) -> Vec<Vec<bool>> {
+    let intervals = a.file.bootstrap.as_ref().zip(b.file.bootstrap.as_ref()).filter(|_| !arrangement.collapsed);
+    intervals.map(|(a, b)| a.unresolved(b)).unwrap_or_default()
 }
 
 impl Chart for Heatmap {
