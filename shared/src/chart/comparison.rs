@@ -76,7 +76,7 @@ fn less(comparison: &Comparison, index: usize, lens: &Lens, theme: Theme) -> Pan
     let hatched = unresolved(baseline, other, &arrangement);
     let names = &baseline.file.class_names;
     let heatmap = Heatmap::arranged(differences[index - 1], Content::Difference, names, arrangement, map, lens, theme);
-    Panel { side: Side::Less(index), name: format!("{} − A", LETTERS[index]), heatmap: Heatmap { hatched, ..heatmap } }
+    Panel { side: Side::Less(index), name: format!("{} − A", LETTERS[index]), heatmap: heatmap.hatched(hatched) }
 }
 
 fn split(comparison: &Comparison, index: usize, lens: &Lens, theme: Theme) -> Panel {

@@ -208,7 +208,7 @@ fn Panels(
         let (base, now) = (base.get(), now.get());
         let matrix = base.file.matrix.difference(&now.file.matrix).unwrap_or_else(|| now.file.matrix.clone());
         let hatched = if base.id == now.id { Vec::new() } else { arrangement.with(|arrangement| unresolved(&base, &now, arrangement)) };
-        Heatmap { hatched, ..arranged(&matrix, Content::Difference, &now.file.class_names, maps.get().1) }
+        arranged(&matrix, Content::Difference, &now.file.class_names, maps.get().1).hatched(hatched)
     });
     Effect::new(move || hidden.set(values.with(hidden_cells) + difference.with(hidden_cells)));
     let bars = Memo::new(move |_| {

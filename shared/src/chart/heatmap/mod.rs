@@ -81,8 +81,7 @@ impl Heatmap {
             (Show::Difference, Some(difference)) => {
                 let hatched = unresolved(baseline, attribution, &arrangement);
                 let map = ColorMap::for_lens(lens, &[&difference], Content::Difference);
-                let heatmap = Heatmap::arranged(&difference, Content::Difference, names, arrangement, map, lens, theme);
-                Heatmap { hatched, ..heatmap }
+                Heatmap::arranged(&difference, Content::Difference, names, arrangement, map, lens, theme).hatched(hatched)
             }
             (Show::Split, Some(_)) if !arrangement.collapsed => {
                 let map = ColorMap::for_lens(lens, &[matrix, other], Content::Cosine);
@@ -146,6 +145,11 @@ impl Heatmap {
     /// The colored cells alone.
     pub fn bare(self) -> Self {
         Heatmap { labels: Vec::new(), title: None, show_legend: false, show_values: false, ..self }
+    }
+
+    /// With cells hatched, by index as given.
+    pub fn hatched(self, hatched: Vec<Vec<bool>>) -> Self {
+        Heatmap { hatched, ..self }
     }
 
     pub fn titled(self, title: impl Into<String>) -> Self {
