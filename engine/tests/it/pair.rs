@@ -208,7 +208,7 @@ fn a_pair_run_takes_the_images_attack_and_dimensions_it_is_told() {
     // Label noise leaves about five of each class, fewer than were asked for.
     let counts = pair.overlaps[0].sent.each_ref().map(|sent| sent.iter().sum::<u32>());
     assert!(counts.iter().all(|count| (1..20).contains(count)), "{counts:?}");
-    assert_eq!(pair.images.len() as u32, counts.iter().sum());
+    assert_eq!(pair.images.len() as u32, counts.iter().sum::<u32>());
 }
 
 #[test]
