@@ -15,6 +15,7 @@ mod progress;
 mod serve;
 mod styles;
 mod test;
+mod transfer;
 mod wasm;
 mod web;
 

@@ -8,6 +8,7 @@ use crate::layout::Layout;
 use crate::libtorch::{self, Libtorch};
 use crate::process::run_shown;
 use crate::progress::Progress;
+use crate::transfer::Transfer;
 use crate::{app, browser};
 
 /// Checks format and lints, builds the application, runs all tests. `args` go to `cargo test`.
@@ -36,7 +37,13 @@ pub fn test(layout: &Layout, progress: &Progress, args: &[String]) -> Result<()>
     cargo.env("CROSSLENS_WEB", layout.web());
     browser.apply(&mut cargo);
     libtorch.apply(&mut cargo)?;
-    run_shown(&mut cargo)
+    run_shown(&mut cargo)?;
+    if args.is_empty() {
+        // After all others: whoever only wants to know whether something works need not build it small.
+        progress.say("size", "checking");
+        Transfer::measure(&layout.web())?.check()?;
+    }
+    Ok(())
 }
 
 fn check_format(layout: &Layout, progress: &Progress) -> Result<()> {

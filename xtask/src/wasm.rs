@@ -19,6 +19,8 @@ use crate::progress::Progress;
 
 pub const TARGET: &str = "wasm32-unknown-unknown";
 const STEP: &str = "wasm32";
+/// Leptos then hides the types of views and attributes from one another: a sixth less to download, and half the time to compile.
+const ERASED_VIEWS: &str = "--cfg=erase_components";
 /// Where Debian puts its compiler.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 /// Rustup waits without end for a server that takes connections and says nothing.
@@ -27,6 +29,8 @@ const RUSTUP_PATIENCE: Duration = Duration::from_secs(10);
 /// A compiler that has a standard library for wasm32.
 #[derive(Debug)]
 pub struct WasmCompiler {
+    /// As cargo wants them in its environment.
+    flags: OsString,
     env: Vec<(&'static str, OsString)>,
     /// Changes whenever what it has compiled cannot be used any more.
     pub stamp: String,
@@ -37,6 +41,7 @@ impl WasmCompiler {
     pub fn apply(&self, cargo: &mut Command) {
         // Flags for the host would win over the ones below.
         cargo.env_remove("RUSTFLAGS");
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", &self.flags);
         cargo.envs(self.env.iter().map(|(name, value)| (name, value)));
     }
 }
@@ -99,7 +104,7 @@ impl Rustc {
     }
 
     fn with_own_library(self) -> WasmCompiler {
-        WasmCompiler { env: Vec::new(), stamp: self.verbose_version }
+        WasmCompiler { flags: ERASED_VIEWS.into(), env: Vec::new(), stamp: self.verbose_version }
     }
 
     /// Finds a linker for WebAssembly: rustup's toolchains bring one.
@@ -136,16 +141,12 @@ impl Debian {
     }
 
     fn compiler(&self, host: &Rustc) -> Result<WasmCompiler> {
-        let mut flags = OsString::from("--sysroot\x1f");
+        let mut flags = OsString::from(format!("{ERASED_VIEWS}\x1f--sysroot\x1f"));
         flags.push(&self.sysroot);
-        let env = vec![
-            ("RUSTC", self.rustc.program.clone()),
-            ("CARGO_ENCODED_RUSTFLAGS", flags),
-            ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", host.linker()?.into()),
-        ];
+        let env = vec![("RUSTC", self.rustc.program.clone()), ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", host.linker()?.into())];
         let built = fs::metadata(&self.sysroot)?.modified()?;
         let stamp = format!("{}\nbuilt {built:?}", self.rustc.verbose_version);
-        Ok(WasmCompiler { env, stamp })
+        Ok(WasmCompiler { flags, env, stamp })
     }
 
     /// Compiles the standard library: cargo builds it for an empty crate.

@@ -1,12 +1,13 @@
 //! Builds what the browser downloads: the frontend as WebAssembly, the page, styles and other files.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use brotli::enc::BrotliEncoderParams;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use wasm_bindgen_cli_support::Bindgen;
@@ -15,6 +16,7 @@ use crate::layout::{Layout, remove_dir};
 use crate::process::run_shown;
 use crate::progress::Progress;
 use crate::styles;
+use crate::transfer::Transfer;
 use crate::wasm::{self, WasmCompiler};
 
 const STEP: &str = "frontend";
@@ -46,6 +48,7 @@ pub fn build(layout: &Layout, progress: &Progress, compiler: &WasmCompiler) -> R
     remove_dir(&web)?;
     fs::rename(&partial, &web)?;
     fs::write(key_file, key)?;
+    progress.say(STEP, &format!("the browser downloads {}", Transfer::measure(&web)?));
     Ok(())
 }
 
@@ -123,23 +126,38 @@ impl Files {
     }
 }
 
-/// Puts `name.gz` beside each file that gets smaller by it, for the server to send as it is.
+/// Puts `name.br` and `name.gz` beside each file that gets smaller by it, for the server to send as they are.
+///
+/// Brotli saves a third over gzip here, but browsers take it only over HTTPS and from the machine that they run on.
 fn compress(dir: &Path) -> Result<()> {
     for file in files_below(dir)? {
         let content = fs::read(&file)?;
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(&content)?;
-        let compressed = encoder.finish()?;
-        if compressed.len() < content.len() {
-            File::create(file.with_added_extension("gz"))?.write_all(&compressed)?;
+        for (extension, compressed) in [("br", brotli(&content)?), ("gz", gzip(&content)?)] {
+            if compressed.len() < content.len() {
+                fs::write(file.with_added_extension(extension), compressed)?;
+            }
         }
     }
     Ok(())
 }
 
+fn brotli(content: &[u8]) -> Result<Vec<u8>> {
+    // The slowest and smallest that every browser reads.
+    let parameters = BrotliEncoderParams { quality: 11, lgwin: 24, ..BrotliEncoderParams::default() };
+    let mut compressed = Vec::new();
+    brotli::BrotliCompress(&mut &*content, &mut compressed, &parameters)?;
+    Ok(compressed)
+}
+
+fn gzip(content: &[u8]) -> Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(content)?;
+    Ok(encoder.finish()?)
+}
+
 /// Lists the files below a folder in a fixed order; none if it does not exist. Hidden files are
 /// left out, they are editors' and desktops' own.
-fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
+pub fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     if !dir.is_dir() {
         return Ok(files);
@@ -192,6 +210,6 @@ mod tests {
         compress(dir.path()).unwrap();
         let names = files_below(dir.path()).unwrap();
         let names: Vec<_> = names.iter().map(|file| file.strip_prefix(dir.path()).unwrap()).collect();
-        assert_eq!(names, ["deep/long.css", "deep/long.css.gz", "short.txt"].map(Path::new));
+        assert_eq!(names, ["deep/long.css", "deep/long.css.br", "deep/long.css.gz", "short.txt"].map(Path::new));
     }
 }

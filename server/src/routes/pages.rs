@@ -43,7 +43,7 @@ pub async fn get_page(State(state): State<AppState>, request: Request) -> Result
     if path == "/" || path == "/index.html" {
         return Ok(Html(index(&state.settings, &web, "").await?).into_response());
     }
-    let files = ServeDir::new(&web).append_index_html_on_directories(false).precompressed_gzip();
+    let files = ServeDir::new(&web).append_index_html_on_directories(false).precompressed_br().precompressed_gzip();
     let file = files.oneshot(request).await.map_err(ApiError::internal)?;
     if file.status() != StatusCode::NOT_FOUND {
         return Ok(file.map(Body::new));
@@ -63,7 +63,7 @@ pub async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
 fn is_asset(path: &str) -> bool {
     let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
     extension.is_some_and(|extension| {
-        ["css", "gz", "ico", "js", "map", "png", "svg", "txt", "wasm", "webmanifest", "woff2"].contains(&extension)
+        ["br", "css", "gz", "ico", "js", "map", "png", "svg", "txt", "wasm", "webmanifest", "woff2"].contains(&extension)
     })
 }
 

@@ -26,10 +26,14 @@ async fn files_come_typed_compressed_and_revalidated() {
     let wasm = server.get("/app.wasm").await;
     assert_eq!((wasm.header(header::CONTENT_TYPE), wasm.body.as_slice()), ("application/wasm", b"\0asm".as_slice()));
     assert_eq!(wasm.header(header::CACHE_CONTROL), "no-cache");
-    let gzip = request(Method::GET, "/app.wasm").header(header::ACCEPT_ENCODING, "gzip").body(Default::default()).unwrap();
-    let gzip = server.send(gzip).await;
-    assert_eq!(gzip.header(header::CONTENT_ENCODING), "gzip");
-    assert_eq!((gzip.header(header::CONTENT_TYPE), gzip.body.as_slice()), ("application/wasm", b"a compressed module".as_slice()));
+    let compressed: [(&str, &str, &[u8]); 2] =
+        [("gzip", "gzip", b"a compressed module"), ("gzip, deflate, br, zstd", "br", b"a smaller one")];
+    for (accepted, encoding, body) in compressed {
+        let wasm = request(Method::GET, "/app.wasm").header(header::ACCEPT_ENCODING, accepted).body(Default::default()).unwrap();
+        let wasm = server.send(wasm).await;
+        assert_eq!((wasm.header(header::CONTENT_ENCODING), wasm.header(header::CONTENT_TYPE)), (encoding, "application/wasm"));
+        assert_eq!(wasm.body, body);
+    }
 
     let script = server.get("/app.js").await;
     assert_eq!(script.header(header::CONTENT_TYPE), "text/javascript");

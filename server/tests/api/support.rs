@@ -281,6 +281,7 @@ pub fn write_fixture(dir: &Path) {
     fs::write(dir.join("web/app.js"), "export {}").unwrap();
     fs::write(dir.join("web/app.wasm"), b"\0asm").unwrap();
     fs::write(dir.join("web/app.wasm.gz"), b"a compressed module").unwrap();
+    fs::write(dir.join("web/app.wasm.br"), b"a smaller one").unwrap();
 
     let lines: Vec<String> = records().iter().map(|record| serde_json::to_string(record).unwrap()).collect();
     assert_eq!(lines.len(), LINES);

@@ -1,0 +1,78 @@
+//! What a browser downloads before the application runs, and the most that it may be.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use crate::web::files_below;
+
+/// A page that is opened over a phone's connection of 5 Mbit/s is then there in a second.
+const LIMIT_BYTES: u64 = 600_000;
+
+/// The web folder's files with the bytes that each takes on its way to a browser that reads brotli, the largest first.
+#[derive(Debug)]
+pub struct Transfer(Vec<(String, u64)>);
+
+impl Transfer {
+    pub fn measure(web: &Path) -> Result<Self> {
+        let mut files = Vec::new();
+        for file in files_below(web)? {
+            if file.extension().is_some_and(|extension| extension == "br" || extension == "gz") {
+                continue;
+            }
+            let compressed = file.with_added_extension("br");
+            let sent = if compressed.exists() { &compressed } else { &file };
+            files.push((file.strip_prefix(web)?.display().to_string(), fs::metadata(sent)?.len()));
+        }
+        files.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        Ok(Self(files))
+    }
+
+    fn bytes(&self) -> u64 {
+        self.0.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Fails with the size of every file where they are more than [`LIMIT_BYTES`] together.
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.bytes() <= LIMIT_BYTES, "the browser has {self} to download, more than {LIMIT_BYTES} bytes");
+        Ok(())
+    }
+}
+
+/// `587261 bytes (frontend_bg.wasm 571145, …)`.
+impl fmt::Display for Transfer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: Vec<_> = self.0.iter().map(|(name, bytes)| format!("{name} {bytes}")).collect();
+        write!(f, "{} bytes ({})", self.bytes(), files.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, usize)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            fs::write(dir.path().join(name), vec![0; *bytes]).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn what_is_compressed_counts_as_it_is_sent() {
+        let dir = folder(&[("a.wasm", 900), ("a.wasm.br", 300), ("a.wasm.gz", 400), ("main.js", 40)]);
+        assert_eq!(Transfer::measure(dir.path()).unwrap().to_string(), "340 bytes (a.wasm 300, main.js 40)");
+    }
+
+    #[test]
+    fn too_much_is_refused_with_every_file() {
+        let fitting = folder(&[("a.wasm", 599_999), ("main.js", 1)]);
+        Transfer::measure(fitting.path()).unwrap().check().unwrap();
+        let large = folder(&[("a.wasm", 600_000), ("main.js", 1)]);
+        let error = Transfer::measure(large.path()).unwrap().check().unwrap_err();
+        assert_eq!(error.to_string(), "the browser has 600001 bytes (a.wasm 600000, main.js 1) to download, more than 600000 bytes");
+    }
+}
