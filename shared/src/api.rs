@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use crate::config::{Aggregation, Architecture, Inputs, Layer, Method, Norm, RunConfig, RunKind, SplitName, Subset};
 use crate::dataset::{Dataset, DatasetInfo};
@@ -836,7 +838,7 @@ pub struct AttackUsed {
 }
 
 /// `GET /api/attributions/{id}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Attribution {
     pub id: String,
@@ -849,6 +851,27 @@ pub struct Attribution {
     pub robust_accuracy: Option<f64>,
     #[serde(flatten)]
     pub file: AttributionFile,
+}
+
+/// Reads the text twice: `flatten` would first keep every number of the matrix as a value.
+impl<'de> Deserialize<'de> for Attribution {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Beside {
+            id: String,
+            run: String,
+            run_title: String,
+            is_best: bool,
+            is_last: bool,
+            clean_accuracy: Option<f64>,
+            robust_accuracy: Option<f64>,
+        }
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let file = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+        let beside = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+        let Beside { id, run, run_title, is_best, is_last, clean_accuracy, robust_accuracy } = beside;
+        Ok(Attribution { id, run, run_title, is_best, is_last, clean_accuracy, robust_accuracy, file })
+    }
 }
 
 /// `GET /api/comparisons`: two to six attributions over the same classes, and how they differ from the first.
@@ -1094,7 +1117,7 @@ pub struct SharedView {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(tag = "page", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum SharedContent {
     Run { run: Box<Run>, metrics: Box<Metrics> },
     Attribution { attribution: Box<Attribution> },

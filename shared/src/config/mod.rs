@@ -7,10 +7,11 @@ mod import;
 mod measure;
 mod model;
 mod pair;
+mod reading;
 mod train;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 pub use attack::{AttackConfig, BatchNormMode, Norm, PgdConfig};
@@ -29,7 +30,7 @@ use crate::problem::FieldError;
 use crate::view::CheckpointRef;
 
 /// What a run does. In JSON the field `kind` tells the variants apart.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum RunConfig {
@@ -52,6 +53,14 @@ pub enum RunKind {
     Saliency,
     Pair,
     Import,
+}
+
+/// As [`RunConfig::parse`] reads it, but without the validation: what is in a database or a file has passed one.
+impl<'de> Deserialize<'de> for RunConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        RunConfig::read(&value).map_err(|FieldError { field, message }| D::Error::custom(format!("{field}: {message}")))
+    }
 }
 
 fn auto_device() -> String {
@@ -91,25 +100,29 @@ impl RunConfig {
     ///
     /// Returns every wrong field at once where the structure can be read, and the first one where it cannot.
     pub fn parse(value: &Value) -> Result<Self, Vec<FieldError>> {
+        let config = RunConfig::read(value).map_err(|error| vec![error])?;
+        let errors = config.validate();
+        if errors.is_empty() { Ok(config) } else { Err(errors) }
+    }
+
+    fn read(value: &Value) -> Result<Self, FieldError> {
         let Value::Object(object) = value else {
-            return Err(vec![FieldError::new("", "a run is a JSON object with the field `kind`")]);
+            return Err(FieldError::new("", "a run is a JSON object with the field `kind`"));
         };
         let mut object = object.clone();
         let kind = object.remove("kind");
         let object = Value::Object(object);
         let known = "known: `train`, `attribute`, `evaluate`, `saliency`, `pair`, `import`";
-        let config = match kind.as_ref().and_then(Value::as_str) {
-            Some("train") => RunConfig::Train(from_object(object)?),
-            Some("attribute") => RunConfig::Attribute(from_object(object)?),
-            Some("evaluate") => RunConfig::Evaluate(from_object(object)?),
-            Some("saliency") => RunConfig::Saliency(from_object(object)?),
-            Some("pair") => RunConfig::Pair(from_object(object)?),
-            Some("import") => RunConfig::Import(from_object(object)?),
-            Some(other) => return Err(vec![FieldError::new("kind", format!("`{other}` is not a kind of run; {known}"))]),
-            None => return Err(vec![FieldError::new("kind", format!("is missing; {known}"))]),
-        };
-        let errors = config.validate();
-        if errors.is_empty() { Ok(config) } else { Err(errors) }
+        match kind.as_ref().and_then(Value::as_str) {
+            Some("train") => reading::read(&object).map(RunConfig::Train),
+            Some("attribute") => reading::read(&object).map(RunConfig::Attribute),
+            Some("evaluate") => reading::read(&object).map(RunConfig::Evaluate),
+            Some("saliency") => reading::read(&object).map(RunConfig::Saliency),
+            Some("pair") => reading::read(&object).map(RunConfig::Pair),
+            Some("import") => reading::read(&object).map(RunConfig::Import),
+            Some(other) => Err(FieldError::new("kind", format!("`{other}` is not a kind of run; {known}"))),
+            None => Err(FieldError::new("kind", format!("is missing; {known}"))),
+        }
     }
 
     /// The configuration as JSON, in the order of the type's fields.
@@ -236,46 +249,6 @@ impl RunConfig {
 /// The checkpoints of a list, each with its place in it.
 fn listed(checkpoints: &[CheckpointRef]) -> Vec<(String, &CheckpointRef)> {
     (0..).zip(checkpoints).map(|(index, checkpoint)| (format!("checkpoints[{index}]"), checkpoint)).collect()
-}
-
-fn from_object<T: DeserializeOwned>(object: Value) -> Result<T, Vec<FieldError>> {
-    serde_path_to_error::deserialize(object).map_err(|error| {
-        let path = error.path().to_string();
-        let message = error.inner().to_string();
-        // serde names a missing or unknown field in its message, not in the path.
-        let named = ["missing field `", "unknown field `"]
-            .iter()
-            .find_map(|start| message.strip_prefix(start))
-            .and_then(|rest| rest.split_once('`'))
-            .map(|(field, _)| field.to_owned());
-        let field = match (path.as_str(), named) {
-            (".", Some(field)) => field,
-            (".", None) => String::new(),
-            (path, Some(field)) if path != field && !path.ends_with(&format!(".{field}")) => format!("{path}.{field}"),
-            (path, _) => path.to_owned(),
-        };
-        vec![FieldError::new(field, in_plain_words(&message).unwrap_or(message))]
-    })
-}
-
-/// What serde says about a value of the wrong type, for people who know no Rust: `` `1e` is not a whole number, 0 or more ``.
-fn in_plain_words(message: &str) -> Option<String> {
-    if message.starts_with("missing field `") {
-        return Some("is missing".to_owned());
-    }
-    let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))?;
-    let (found, expected) = rest.rsplit_once(", expected ")?;
-    let expected = match expected {
-        "u32" => "a whole number, 0 or more",
-        "f64" => "a number",
-        "a boolean" => "true or false",
-        "a sequence" => "a list",
-        "a string" => "a text",
-        _ => return None,
-    };
-    // `string "1e"`, `integer `-3``, `null`.
-    let value = found.split_once(['"', '`']).map_or(found, |(_, value)| value.trim_end_matches(['"', '`']));
-    Some(format!("`{value}` is not {expected}"))
 }
 
 #[cfg(test)]
