@@ -10,7 +10,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{FormData, ProgressEvent, XmlHttpRequest};
 
 pub async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Problem> {
-    read(path, accepted(Request::get(path).send().await)?).await
+    parse(path, &get_text(path).await?)
 }
 
 pub async fn get_text(path: &str) -> Result<String, Problem> {
@@ -49,7 +49,7 @@ pub async fn upload<T: DeserializeOwned>(
     let (status, body) = (request.status().unwrap_or_default(), request.response_text().ok().flatten().unwrap_or_default());
     match status {
         0 => Err(unreachable("the upload broke off")),
-        200..300 => serde_json::from_str(&body).map_err(|error| unreadable(path, &error.to_string())),
+        200..300 => parse(path, &body),
         _ => Err(problem(status, &request.status_text().unwrap_or_default(), &body)),
     }
 }
@@ -79,7 +79,12 @@ fn accepted(answer: Result<Response, gloo_net::Error>) -> Result<Response, Probl
 
 async fn read<T: DeserializeOwned>(path: &str, response: Response) -> Result<T, Problem> {
     let response = succeeded(response).await?;
-    response.json().await.map_err(|error| unreadable(path, &error.to_string()))
+    parse(path, &response.text().await.map_err(|error| unreadable(path, &error.to_string()))?)
+}
+
+/// The answer of a path in its body.
+pub fn parse<T: DeserializeOwned>(path: &str, body: &str) -> Result<T, Problem> {
+    serde_json::from_str(body).map_err(|error| unreadable(path, &error.to_string()))
 }
 
 async fn succeeded(response: Response) -> Result<Response, Problem> {

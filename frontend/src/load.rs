@@ -1,6 +1,7 @@
 //! What a page waits for: loading, failed or there, and the look of the first two.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -61,16 +62,15 @@ impl<T: Clone + Send + Sync + 'static> Fetched<T> {
 pub struct Answers(pub BTreeMap<String, Value>);
 
 impl Answers {
-    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
-        let problem = |detail: String| Problem {
+    /// The body that the server would send.
+    fn body(&self, path: &str) -> Result<String, Problem> {
+        self.0.get(path).map(Value::to_string).ok_or_else(|| Problem {
             kind: "about:blank".into(),
             title: "Not part of this link".into(),
             status: 404,
-            detail,
+            detail: format!("the link does not carry {path}"),
             errors: Vec::new(),
-        };
-        let answer = self.0.get(path).ok_or_else(|| problem(format!("the link does not carry {path}")))?;
-        T::deserialize(answer).map_err(|error| problem(format!("{path} cannot be read: {error}")))
+        })
     }
 }
 
@@ -81,6 +81,21 @@ where
 {
     let state = RwSignal::new(Load::Loading);
     let again = Trigger::new();
+    let take = move |path: &str, answer: Result<String, Problem>| {
+        let _ = state.try_set(match answer.and_then(|body| api::parse(path, &body)) {
+            Ok(value) => Load::Ready(value),
+            Err(problem) => Load::Failed(problem),
+        });
+    };
+    ask(again, Box::new(path), Rc::new(take));
+    Fetched { state, again }
+}
+
+/// Takes in the answer of a path.
+type Take = Rc<dyn Fn(&str, Result<String, Problem>)>;
+
+/// What asking has in common for answers of every type.
+fn ask(again: Trigger, path: Box<dyn Fn() -> Option<String>>, take: Take) {
     // Answers may overtake each other: only the latest question's counts.
     let asked = StoredValue::new(0_u32);
     let answers = use_context::<Answers>();
@@ -90,20 +105,17 @@ where
         let question = asked.get_value() + 1;
         asked.set_value(question);
         if let Some(answers) = &answers {
-            state.set(answers.get(&path).map_or_else(Load::Failed, Load::Ready));
+            take(&path, answers.body(&path));
             return;
         }
+        let take = take.clone();
         spawn_local(async move {
-            let answer = api::get(&path).await;
+            let answer = api::get_text(&path).await;
             if asked.try_get_value() == Some(question) {
-                let _ = state.try_set(match answer {
-                    Ok(value) => Load::Ready(value),
-                    Err(problem) => Load::Failed(problem),
-                });
+                take(&path, answer);
             }
         });
     });
-    Fetched { state, again }
 }
 
 /// Shows `ready` of the answer, a placeholder until it is there, and what went wrong if it does not come.
@@ -145,8 +157,14 @@ pub fn Skeleton(placeholder: Placeholder) -> impl IntoView {
 /// A problem in the server's own words, and a way to try again.
 #[component]
 pub fn Failure(problem: Problem, retry: impl Fn() + 'static) -> impl IntoView {
-    let more: Vec<_> =
-        problem.errors.iter().map(|error| view! { <li><code>{error.field.clone()}</code>": " {error.message.clone()}</li> }).collect();
+    failure(problem, Box::new(retry))
+}
+
+/// For every type of `retry` the same code.
+fn failure(problem: Problem, retry: Box<dyn Fn()>) -> AnyView {
+    // What is wrong in a single place is said above already.
+    let more = problem.errors.iter().filter(|error| error.message != problem.detail);
+    let more: Vec<_> = more.map(|error| view! { <li><code>{error.field.clone()}</code>": " {error.message.clone()}</li> }).collect();
     view! {
         <div class="notice notice-error" role="alert">
             <h2 class="notice-title">{problem.title}</h2>
@@ -158,6 +176,7 @@ pub fn Failure(problem: Problem, retry: impl Fn() + 'static) -> impl IntoView {
             </p>
         </div>
     }
+    .into_any()
 }
 
 #[cfg(test)]
@@ -168,8 +187,8 @@ mod tests {
     #[test]
     fn what_came_with_the_page_is_read_by_address_and_nothing_else_is_known() {
         let answers = Answers(BTreeMap::from([("api/a".to_owned(), json!([1, 2]))]));
-        assert_eq!(answers.get::<Vec<u32>>("api/a"), Ok(vec![1, 2]));
-        assert!(answers.get::<String>("api/a").unwrap_err().detail.contains("cannot be read"));
-        assert!(answers.get::<Vec<u32>>("api/b").unwrap_err().detail.contains("api/b"));
+        let read = |path: &str| answers.body(path).and_then(|body| api::parse::<Vec<u32>>(path, &body));
+        assert_eq!(read("api/a"), Ok(vec![1, 2]));
+        assert!(read("api/b").unwrap_err().detail.contains("api/b"));
     }
 }
