@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::api::{Run, RunState};
 use tempfile::TempDir;
@@ -67,11 +68,16 @@ impl App {
     }
 
     pub async fn submit(&self, config: &Value) -> Result<Run> {
-        let response = self.http.post(self.url("/api/runs")).json(config).send().await?;
+        self.create("/api/runs", config).await
+    }
+
+    /// Posts a body to a path of the API that makes something of it.
+    pub async fn create<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
+        let response = self.http.post(self.url(path)).json(body).send().await?;
         let status = response.status();
-        let body = response.text().await?;
-        anyhow::ensure!(status == 201, "POST /api/runs answered {status}: {body}");
-        Ok(serde_json::from_str(&body)?)
+        let text = response.text().await?;
+        anyhow::ensure!(status == 201, "POST {path} answered {status}: {text}");
+        Ok(serde_json::from_str(&text)?)
     }
 
     pub async fn run(&self, id: &str) -> Result<Run> {

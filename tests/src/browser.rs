@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::prelude::*;
 use thirtyfour::{ChromiumLikeCapabilities, LoggingPrefsLogLevel};
@@ -10,6 +11,18 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::{from_env, until};
+
+/// axe-core, which knows the success criteria of WCAG; the page gets it from the driver, past its content-security policy.
+const AXE: &str = include_str!("../vendor/axe-core/axe.min.js");
+
+/// Gives one line for each element that breaks a rule.
+const AXE_RUN: &str = "
+    const done = arguments[0];
+    axe.run(document, { resultTypes: ['violations'] }).then(
+        ({ violations }) => done(violations.flatMap(({ id, help, nodes }) =>
+            nodes.map(node => `${id} (${help}) at ${node.target.join(' ')}: ${node.html}\\n  ${node.failureSummary}`))),
+        error => done([`axe-core failed: ${error}`]),
+    );";
 
 /// A browser window; ends with the value.
 #[derive(Debug)]
@@ -111,6 +124,12 @@ impl Browser {
         until(&format!("the page shows `{text}`"), async || Ok(self.text().await?.contains(text).then_some(()))).await
     }
 
+    /// Waits until the page has its heading and nothing on it is still loading.
+    pub async fn settles(&self) -> Result<()> {
+        self.find("h1").await?;
+        until("nothing is loading", async || Ok((!self.text().await?.contains("Loading …")).then_some(()))).await
+    }
+
     /// The text of the page as it is shown.
     pub async fn text(&self) -> Result<String> {
         let result = self.driver.execute("return document.body.innerText", Vec::new()).await?;
@@ -143,6 +162,28 @@ impl Browser {
     /// Types into whatever has the focus.
     pub async fn press(&self, keys: impl Into<TypingData>) -> Result<()> {
         Ok(self.driver.active_element().await?.send_keys(keys).await?)
+    }
+
+    /// Makes the system around the browser light or dark.
+    pub async fn prefers(&self, scheme: &str) -> Result<()> {
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.devtools("Emulation.setEmulatedMedia", features).await.map(drop)
+    }
+
+    /// Sends a command of the Chrome DevTools Protocol.
+    pub async fn devtools(&self, command: &str, parameters: Value) -> Result<Value> {
+        Ok(self.driver.cdp().send_raw(command, parameters).await?)
+    }
+
+    /// Fails where axe-core finds a violation, and names its rule and the elements.
+    pub async fn is_accessible(&self) -> Result<()> {
+        // Transitions may be under way, and half-way between two colors contrast is too low.
+        let finished = "document.getAnimations().forEach(animation => { try { animation.finish(); } catch { animation.cancel(); } });";
+        self.driver.execute(format!("{finished} {AXE}"), Vec::new()).await?;
+        let violations = self.driver.execute_async(AXE_RUN, Vec::new()).await?;
+        let violations: Vec<String> = violations.convert()?;
+        anyhow::ensure!(violations.is_empty(), "{} is not accessible:\n{}", self.url().await?, violations.join("\n"));
+        Ok(())
     }
 
     /// Fails where the page has written errors to its console.

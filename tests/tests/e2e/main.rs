@@ -1,5 +1,6 @@
 //! What people do with CrossLens, done in a real browser against the real server and worker.
 
+mod accessibility;
 mod data;
 mod dossier;
 mod explore;

@@ -1,0 +1,60 @@
+//! Every page, light and dark, by the rules of axe-core.
+
+use anyhow::Result;
+use serde_json::json;
+use shared::api::{Share, Sweep};
+use tests::{App, Browser, small_run};
+
+#[tokio::test]
+async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    browser.goto(&app.url("/")).await?;
+    browser.sees("Start the demo").await?;
+    browser.is_accessible().await?;
+
+    let run = app.succeeded(&small_run(4)).await?.id;
+    let checkpoint = |epoch: u32| format!("{run}.e{epoch}");
+    let evaluation = json!({"kind": "evaluate", "device": "cpu", "checkpoint": checkpoint(4), "samples": 10, "autoattack": ["apgd_ce"]});
+    let evaluation = app.succeeded(&evaluation).await?.id;
+    let saliency = json!({"kind": "saliency", "device": "cpu", "checkpoints": [checkpoint(2), checkpoint(4)]});
+    let saliency = app.succeeded(&saliency).await?.id;
+    let axes = json!([{"field": "seed", "values": [1, 2]}]);
+    let sweep: Sweep = app.create("/api/sweeps", &json!({"config": small_run(2), "axes": axes})).await?;
+    for run in &sweep.runs {
+        app.finished(&run.id).await?;
+    }
+    let comparison = format!("/compare?a={run}.e2.adversarial&b={run}.e4.adversarial&cell=3,5");
+    let share: Share = app.create("/api/shares", &json!({"view": comparison})).await?;
+
+    let pages = [
+        "/".to_owned(),
+        "/new".to_owned(),
+        "/new?preset=cifar10".to_owned(),
+        "/new?kind=attribute".to_owned(),
+        "/new?kind=evaluate".to_owned(),
+        "/new?kind=saliency".to_owned(),
+        "/new?kind=import".to_owned(),
+        format!("/runs/{run}"),
+        format!("/runs/{evaluation}"),
+        format!("/runs/{saliency}"),
+        format!("/sweeps/{}", sweep.id),
+        format!("/attributions/{run}.e4.adversarial?cell=3,5"),
+        comparison,
+        "/data".to_owned(),
+        format!("/s/{}", share.token),
+        // What fails has a page as well.
+        "/runs/at-digits-0000".to_owned(),
+        "/s/unknown".to_owned(),
+        "/nowhere".to_owned(),
+    ];
+    for scheme in ["light", "dark"] {
+        browser.prefers(scheme).await?;
+        for page in &pages {
+            browser.goto(&app.url(page)).await?;
+            browser.settles().await?;
+            browser.is_accessible().await?;
+        }
+    }
+    Ok(())
+}
