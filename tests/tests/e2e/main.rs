@@ -4,6 +4,7 @@ mod accessibility;
 mod data;
 mod dossier;
 mod explore;
+mod import;
 mod kinds;
 mod runs;
 mod share;
