@@ -5,10 +5,12 @@
 
 mod app;
 mod browser;
+mod pictures;
 mod runs;
 
 pub use app::{App, small_run};
 pub use browser::Browser;
+pub use pictures::write_pictures;
 pub use runs::write_runs;
 
 use std::path::PathBuf;

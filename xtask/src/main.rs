@@ -5,6 +5,7 @@
 
 mod app;
 mod apt;
+mod bench;
 mod browser;
 mod demo;
 mod layout;
@@ -48,6 +49,8 @@ enum Command {
         #[arg(value_name = "PRESET")]
         wanted: Vec<String>,
     },
+    /// Measures in a real browser how fast the pages answer, with 200 classes and 10,000 runs, and how much there is to download.
+    Bench,
     /// Checks format and lints, then runs every test, those in a real browser included.
     Test {
         /// Passed on to `cargo test`, for example a part of a test's name.
@@ -97,6 +100,10 @@ fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
         }
         Command::Presets { wanted } => {
             presets::presets(&layout, progress, &wanted)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench => {
+            bench::bench(&layout, progress)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Test { args } => {

@@ -1,9 +1,11 @@
 //! `cargo xtask test`: everything that has to hold before a change is merged.
 
 use std::env;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::browser::Browser;
 use crate::layout::Layout;
 use crate::libtorch::{self, Libtorch};
 use crate::process::run_shown;
@@ -28,15 +30,7 @@ pub fn test(layout: &Layout, progress: &Progress, args: &[String]) -> Result<()>
     progress.say("test", "running the tests of the application, unit to end-to-end");
     let mut cargo = layout.cargo();
     cargo.args(["test", "--release"]).args(app::PRODUCT).arg("--no-fail-fast").args(args);
-    // Settings of a user's own server are not for those of the tests.
-    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CROSSLENS_")) {
-        cargo.env_remove(name);
-    }
-    cargo.env("CROSSLENS_SERVER", layout.server());
-    cargo.env("CROSSLENS_WORKER", layout.worker());
-    cargo.env("CROSSLENS_WEB", layout.web());
-    browser.apply(&mut cargo);
-    libtorch.apply(&mut cargo)?;
+    name_the_application(&mut cargo, layout, &browser, &libtorch)?;
     run_shown(&mut cargo)?;
     if args.is_empty() {
         // After all others: whoever only wants to know whether something works need not build it small.
@@ -44,6 +38,19 @@ pub fn test(layout: &Layout, progress: &Progress, args: &[String]) -> Result<()>
         Transfer::measure(&layout.web())?.check()?;
     }
     Ok(())
+}
+
+/// Tells a program that drives the application in a browser where both are.
+pub fn name_the_application(command: &mut Command, layout: &Layout, browser: &Browser, libtorch: &Libtorch) -> Result<()> {
+    // Settings of a user's own server are not for those of the tests.
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CROSSLENS_")) {
+        command.env_remove(name);
+    }
+    command.env("CROSSLENS_SERVER", layout.server());
+    command.env("CROSSLENS_WORKER", layout.worker());
+    command.env("CROSSLENS_WEB", layout.web());
+    browser.apply(command);
+    libtorch.apply(command)
 }
 
 fn check_format(layout: &Layout, progress: &Progress) -> Result<()> {

@@ -1,12 +1,9 @@
 //! Data sets: looking into them, and pointing to a folder once for all runs.
 
-use std::fs;
-use std::path::Path;
-
 use anyhow::{Context, Result};
 use serde_json::json;
 use shared::api::RunState;
-use tests::{App, Browser, small_run};
+use tests::{App, Browser, small_run, write_pictures};
 
 #[tokio::test]
 async fn a_folder_is_pointed_to_once_and_trained_on() -> Result<()> {
@@ -30,7 +27,7 @@ async fn a_folder_is_pointed_to_once_and_trained_on() -> Result<()> {
     browser.sees("holds no folder train").await?;
 
     for (part, class) in [("train", "dark"), ("train", "light"), ("val", "dark"), ("val", "light")] {
-        pictures(&folder.path().join(part).join(class), if class == "dark" { 40 } else { 200 })?;
+        write_pictures(&folder.path().join(part).join(class), if class == "dark" { 40 } else { 200 })?;
     }
     browser.click("Use this folder").await?;
     browser.find(&format!("{card}//span[normalize-space()='Ready']")).await?;
@@ -47,20 +44,5 @@ async fn a_folder_is_pointed_to_once_and_trained_on() -> Result<()> {
 
     browser.click("Forget this folder").await?;
     browser.find(&format!("{card}//span[normalize-space()='Not here']")).await?;
-    Ok(())
-}
-
-/// Four pictures of one gray each, in a format simple enough to write here: 24-bit BMP.
-fn pictures(folder: &Path, gray: u8) -> Result<()> {
-    const SIDE: u32 = 8;
-    fs::create_dir_all(folder)?;
-    for index in 0..4_u8 {
-        let size = SIDE * SIDE * 3;
-        let header = [54 + size, 0, 54, 40, SIDE, SIDE, 1 | 24 << 16, 0, size, 0, 0, 0, 0];
-        let mut file = b"BM".to_vec();
-        file.extend(header.iter().flat_map(|word: &u32| word.to_le_bytes()));
-        file.extend(vec![gray + index; size as usize]);
-        fs::write(folder.join(format!("{index}.bmp")), file)?;
-    }
     Ok(())
 }

@@ -1,0 +1,227 @@
+//! How fast the application answers in a browser: `cargo xtask bench` builds and runs it.
+//!
+//! Made of what a person does (opening, pointing, dragging, scrolling) through the protocol of Chromium's developer tools, and of what the
+//! main thread was busy with meanwhile: all of it but layout and style, which is script and, above it, painting and collecting garbage.
+//! The numbers are therefore upper bounds of script. Nothing is asserted: machines differ.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tests::{App, Browser, small_run, until, write_pictures, write_runs};
+
+const CLASSES: u32 = 200;
+const RUNS: u32 = 10_000;
+const STEPS: usize = 60;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let pictures = tempfile::tempdir()?;
+    for class in 0..CLASSES {
+        for part in ["train", "val"] {
+            write_pictures(&pictures.path().join(part).join(format!("class {class:03}")), (class % 250) as u8)?;
+        }
+    }
+    eprintln!("training on {CLASSES} classes");
+    let app = App::start().await?;
+    let run = app.succeeded(&many_classes(pictures.path())?).await?.id;
+    let browser = Browser::open().await?;
+    browser.devtools("Performance.enable", json!({"timeDomain": "threadTicks"})).await?;
+    let mut rows = vec![transfer(&browser, &app).await?];
+
+    eprintln!("opening matrices");
+    let matrices: Vec<String> = (1..=4).map(|epoch| format!("/attributions/{run}.e{epoch}.adversarial")).collect();
+    let mut opened = Vec::new();
+    for matrix in matrices.iter().chain(&matrices) {
+        opened.push(opening(&browser, &app, matrix).await?);
+    }
+    // The first time compiles code, which a person waits for once.
+    rows.push(Row::of("first 200×200 matrix after the page: open, read and draw", 50.0, opened[..1].to_vec()));
+    rows.push(Row::of("each further one", 50.0, opened.split_off(1)));
+
+    eprintln!("pointing at cells");
+    rows.push(Row::of("hover step over a 200×200 matrix", 8.0, hovering(&browser).await?));
+    rows.push(Row::of("arrow key over a 200×200 matrix", 8.0, keys(&browser, "[role=application]", "ArrowRight", STEPS).await?));
+
+    eprintln!("dragging through checkpoints");
+    browser.goto(&app.url(&format!("/runs/{run}"))).await?;
+    browser.settles().await?;
+    rest(&browser).await?;
+    let scrubber = "input[type=range]";
+    if browser.script(&format!("return document.querySelector('{scrubber}') !== null")).await? == json!(true) {
+        keys(&browser, scrubber, "Home", 1).await?;
+        rows.push(Row::of("scrub step, checkpoints seen for the first time", 8.0, keys(&browser, scrubber, "ArrowRight", 3).await?));
+        keys(&browser, scrubber, "Home", 1).await?;
+        rows.push(Row::of("scrub step, checkpoints seen before", 8.0, keys(&browser, scrubber, "ArrowRight", 3).await?));
+    } else {
+        eprintln!("the page of a run has no scrubber");
+    }
+
+    eprintln!("scrolling through {RUNS} runs");
+    let app = App::start_with(|data| write_runs(data, RUNS)).await?;
+    rows.extend(scrolling(&browser, &app).await?);
+
+    println!("{:<64} {:>10} {:>10} {:>10}", "", "median", "max", "goal");
+    for row in rows {
+        println!("{row}");
+    }
+    Ok(())
+}
+
+/// A line of the table.
+struct Row {
+    what: String,
+    unit: &'static str,
+    median: f64,
+    max: f64,
+    goal: f64,
+}
+
+impl Row {
+    /// Of measurements in milliseconds.
+    fn of(what: &str, goal: f64, mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let max = values.last().copied().unwrap_or(f64::NAN);
+        Row { what: what.to_owned(), unit: "ms", median: values.get(values.len() / 2).copied().unwrap_or(f64::NAN), max, goal }
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Row { what, unit, median, max, goal } = self;
+        let shown = |value: &f64| format!("{value:.1} {unit}");
+        write!(f, "{what:<64} {:>10} {:>10} {:>10}", shown(median), shown(max), format!("{goal} {unit}"))
+    }
+}
+
+/// A run of a few seconds with a matrix of every epoch.
+fn many_classes(folder: &Path) -> Result<Value> {
+    let mut config = small_run(4);
+    config["name"] = json!("200 classes");
+    config["data"] = json!({"dataset": "image_folder", "path": folder.to_str().context("the folder's name is UTF-8")?, "image_size": 8});
+    config["training"]["batch_size"] = json!(100);
+    config["checkpoints"] = json!({"every": 1});
+    Ok(config)
+}
+
+/// Milliseconds that the page's main thread has been busy so far, without layout and style.
+async fn busy(browser: &Browser) -> Result<f64> {
+    let metrics = browser.devtools("Performance.getMetrics", json!({})).await?;
+    let seconds = |name: &str| {
+        let metrics = metrics["metrics"].as_array().into_iter().flatten();
+        metrics.filter(|metric| metric["name"] == name).filter_map(|metric| metric["value"].as_f64()).sum::<f64>()
+    };
+    Ok((seconds("TaskDuration") - seconds("LayoutDuration") - seconds("RecalcStyleDuration")) * 1000.0)
+}
+
+/// Waits until the page has nothing to do for a while, and gives what it has been busy for so far.
+async fn rest(browser: &Browser) -> Result<f64> {
+    // Asking costs a fraction of this by itself.
+    const IDLE_MS: f64 = 1.0;
+    let mut before = busy(browser).await?;
+    until("the page rests", async || {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let former = std::mem::replace(&mut before, busy(browser).await?);
+        Ok((before - former < IDLE_MS).then_some(before))
+    })
+    .await
+}
+
+/// What one action makes the page do until it rests again.
+async fn cost(browser: &Browser, action: impl AsyncFnOnce() -> Result<()>) -> Result<f64> {
+    let before = busy(browser).await?;
+    action().await?;
+    // Effects run in the next frames.
+    tokio::time::sleep(Duration::from_millis(80)).await;
+    Ok(busy(browser).await? - before)
+}
+
+/// Bytes of the application on their way, in a profile that has nothing yet.
+async fn transfer(browser: &Browser, app: &App) -> Result<Row> {
+    browser.goto(&app.url("/")).await?;
+    browser.settles().await?;
+    let bytes = browser
+        .script(
+            "return [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+                .filter(entry => !new URL(entry.name).pathname.startsWith('/api/'))
+                .reduce((sum, entry) => sum + entry.encodedBodySize, 0)",
+        )
+        .await?;
+    let kilobytes = bytes.as_f64().context("sizes are numbers")? / 1000.0;
+    Ok(Row { what: "transfer of the whole application".into(), unit: "kB", median: kilobytes, max: kilobytes, goal: 600.0 })
+}
+
+/// Goes to a page by a link, as from another page of the application.
+async fn opening(browser: &Browser, app: &App, path: &str) -> Result<f64> {
+    browser.goto(&app.url("/data")).await?;
+    browser.settles().await?;
+    let before = rest(browser).await?;
+    let click =
+        "const link = document.createElement('a'); link.href = arguments[0]; document.body.append(link); link.click(); link.remove();";
+    browser.script(&click.replace("arguments[0]", &json!(path).to_string())).await?;
+    browser.find("[role=application] canvas").await?;
+    Ok(rest(browser).await? - before)
+}
+
+/// Moves the pointer over the heatmap, from cell to cell.
+async fn hovering(browser: &Browser) -> Result<Vec<f64>> {
+    let corner = browser
+        .script(
+            "const heatmap = document.querySelector('[role=application]'); heatmap.scrollIntoView();
+             const { left, top, width, height } = heatmap.getBoundingClientRect(); return [left, top, width, Math.min(height, innerHeight - top)]",
+        )
+        .await?;
+    let corner: Vec<f64> = serde_json::from_value(corner)?;
+    let [left, top, width, height] = corner[..] else { anyhow::bail!("{corner:?} is no rectangle") };
+    rest(browser).await?;
+    let mut costs = Vec::new();
+    for step in 0..STEPS {
+        let part = 0.3 + 0.5 * step as f64 / STEPS as f64;
+        let place = json!({"type": "mouseMoved", "x": left + width * part, "y": top + height * part});
+        costs.push(cost(browser, async || browser.devtools("Input.dispatchMouseEvent", place).await.map(drop)).await?);
+    }
+    Ok(costs)
+}
+
+/// Presses a key again and again on an element.
+async fn keys(browser: &Browser, selector: &str, key: &str, times: usize) -> Result<Vec<f64>> {
+    browser.script(&format!("document.querySelector('{selector}').focus()")).await?;
+    rest(browser).await?;
+    let code = match key {
+        "Home" => 36,
+        _ => 39,
+    };
+    let mut costs = Vec::new();
+    for _ in 0..times {
+        let press = json!({"type": "rawKeyDown", "key": key, "code": key, "windowsVirtualKeyCode": code});
+        costs.push(cost(browser, async || browser.devtools("Input.dispatchKeyEvent", press).await.map(drop)).await?);
+    }
+    Ok(costs)
+}
+
+/// Turns the wheel over the table of runs; the longest task is what a person would feel.
+async fn scrolling(browser: &Browser, app: &App) -> Result<Vec<Row>> {
+    browser.goto(&app.url("/")).await?;
+    browser.settles().await?;
+    browser.find("table").await?;
+    rest(browser).await?;
+    browser
+        .script("window.longTasks = []; new PerformanceObserver(list => window.longTasks.push(...list.getEntries())).observe({ type: 'longtask' })")
+        .await?;
+    let mut costs = Vec::new();
+    for _ in 0..STEPS {
+        let wheel = json!({"type": "mouseWheel", "x": 700, "y": 600, "deltaX": 0, "deltaY": 900});
+        costs.push(cost(browser, async || browser.devtools("Input.dispatchMouseEvent", wheel).await.map(drop)).await?);
+    }
+    let longest = browser.script("return window.longTasks.map(task => task.duration)").await?;
+    let longest: Vec<f64> = serde_json::from_value(longest)?;
+    let scrolled = browser.script("return Math.max(...[...document.querySelectorAll('*')].map(element => element.scrollTop))").await?;
+    eprintln!("scrolled by {scrolled} px; tasks over 50 ms: {longest:?}");
+    let longest = longest.into_iter().fold(0.0, f64::max);
+    Ok(vec![
+        Row::of(&format!("turn of the wheel over a table of {RUNS} runs"), 50.0, costs),
+        Row::of("longest task over 50 ms while scrolling, 0 for none", 50.0, vec![longest]),
+    ])
+}
