@@ -15,6 +15,8 @@ use tests::{App, Browser, small_run, until, write_pictures, write_runs};
 const CLASSES: u32 = 200;
 const RUNS: u32 = 10_000;
 const STEPS: usize = 60;
+/// Checkpoints to scrub through, one of each epoch.
+const SAVED: u32 = 10;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -49,12 +51,12 @@ async fn main() -> Result<()> {
     browser.goto(&app.url(&format!("/runs/{run}"))).await?;
     browser.settles().await?;
     rest(&browser).await?;
-    let scrubber = "input[type=range]";
+    let scrubber = "input[type=range][aria-label=Checkpoint]";
     if browser.script(&format!("return document.querySelector('{scrubber}') !== null")).await? == json!(true) {
         keys(&browser, scrubber, "Home", 1).await?;
-        rows.push(Row::of("scrub step, checkpoints seen for the first time", 8.0, keys(&browser, scrubber, "ArrowRight", 3).await?));
+        rows.push(Row::of("scrub step, checkpoints seen for the first time", 8.0, keys(&browser, scrubber, "ArrowRight", SAVED as usize - 1).await?));
         keys(&browser, scrubber, "Home", 1).await?;
-        rows.push(Row::of("scrub step, checkpoints seen before", 8.0, keys(&browser, scrubber, "ArrowRight", 3).await?));
+        rows.push(Row::of("scrub step, checkpoints seen before", 8.0, keys(&browser, scrubber, "ArrowRight", SAVED as usize - 1).await?));
     } else {
         eprintln!("the page of a run has no scrubber");
     }
@@ -98,7 +100,7 @@ impl fmt::Display for Row {
 
 /// A run of a few seconds with a matrix of every epoch.
 fn many_classes(folder: &Path) -> Result<Value> {
-    let mut config = small_run(4);
+    let mut config = small_run(SAVED);
     config["name"] = json!("200 classes");
     config["data"] = json!({"dataset": "image_folder", "path": folder.to_str().context("the folder's name is UTF-8")?, "image_size": 8});
     config["training"]["batch_size"] = json!(100);
