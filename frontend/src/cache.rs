@@ -9,7 +9,7 @@ use leptos::task::spawn_local;
 use serde::de::DeserializeOwned;
 
 use crate::api;
-use crate::load::Load;
+use crate::load::{Answers, Load};
 
 /// An answer that many hold; equal only to itself, so that nobody compares 40,000 numbers to learn that nothing changed.
 pub struct Kept<T>(Arc<T>);
@@ -17,8 +17,8 @@ pub struct Kept<T>(Arc<T>);
 /// What was asked for, by address.
 pub struct Cache<T: Send + Sync + 'static> {
     known: RwSignal<HashMap<String, Load<Kept<T>>>>,
-    /// Whether the server may be asked: not by the reader of a link.
-    asks: bool,
+    /// What came with the page; the server is then asked for nothing.
+    answers: StoredValue<Option<Answers>>,
 }
 
 impl<T> Clone for Kept<T> {
@@ -51,17 +51,12 @@ impl<T: Send + Sync + 'static> Copy for Cache<T> {}
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
     pub fn new() -> Self {
-        Cache { known: RwSignal::new(HashMap::new()), asks: true }
-    }
-
-    /// For who may ask for nothing.
-    pub fn closed() -> Self {
-        Cache { known: RwSignal::new(HashMap::new()), asks: false }
+        Cache { known: RwSignal::new(HashMap::new()), answers: StoredValue::new(use_context()) }
     }
 
     /// Asks for an address, unless that was done before.
     pub fn ask(self, address: &str) {
-        if self.asks && self.known.with_untracked(|known| !known.contains_key(address)) {
+        if self.known.with_untracked(|known| !known.contains_key(address)) {
             let address = address.to_owned();
             spawn_local(async move { self.load(address).await });
         }
@@ -100,7 +95,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
     /// Keeps asking, one after the other, for the first of the `wanted` that was not asked for; `wanted` is asked anew each time, so that
     /// what became more urgent meanwhile comes first.
     pub fn prefetch(self, wanted: impl Fn() -> Vec<String> + Clone + Send + Sync + 'static) {
-        if !self.asks {
+        if self.answers.with_value(Option::is_some) {
             return;
         }
         let busy = StoredValue::new(false);
@@ -131,7 +126,12 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
         if self.known.try_update(|known| known.insert(address.clone(), Load::Loading)).is_none() {
             return;
         }
-        let load = match api::get::<T>(&address).await {
+        let given = self.answers.try_with_value(|answers| answers.as_ref().map(|answers| answers.get(&address))).flatten();
+        let answer = match given {
+            Some(answer) => answer,
+            None => api::get::<T>(&address).await,
+        };
+        let load = match answer {
             Ok(value) => Load::Ready(Kept(Arc::new(value))),
             Err(problem) => Load::Failed(problem),
         };

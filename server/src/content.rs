@@ -133,17 +133,14 @@ pub async fn shown_run(state: &AppState, id: &RunId) -> Result<Run, ApiError> {
     Ok(run)
 }
 
-/// The matrices that the page of a run shows: that of the epoch, which is the best unless the view says otherwise; or all that it has
-/// measured where it is there to measure them.
+/// The matrices that the page of a run shows: that of the epoch, and the best that it is compared with; or all that it has measured where
+/// it is there to measure them.
 fn matrices_of(run: &Run, metrics: &Metrics, epoch: Option<u32>, inputs: Inputs) -> Vec<AttributionId> {
     let id = |epoch: u32, inputs: Inputs| AttributionId { run: run.id.clone(), epoch, inputs };
     if run.config.kind() == RunKind::Attribute {
         return metrics.attributions.iter().map(|entry| id(entry.epoch, entry.inputs)).collect();
     }
-    let kept = |epoch: &u32| metrics.cas(*epoch, inputs).is_some();
-    let last = metrics.attributions.iter().rfind(|entry| entry.inputs == inputs).map(|entry| entry.epoch);
-    let epoch = epoch.filter(kept).or_else(|| metrics.best().map(|best| best.epoch).filter(kept)).or(last);
-    epoch.map(|epoch| id(epoch, inputs)).into_iter().collect()
+    [metrics.attributed(epoch, inputs), metrics.attributed(None, inputs)].into_iter().flatten().map(|epoch| id(epoch, inputs)).collect()
 }
 
 /// The file that a run of a kind ends with, and its route.

@@ -2,16 +2,16 @@
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
-use shared::api::{SharedContent, SharedView};
+use shared::api::{Attribution, SharedContent, SharedView};
 use shared::config::Inputs;
 use shared::view::{Lens, View};
 
 use super::attribution::AttributionView;
-use super::compare::ComparisonView;
+use super::compare::{ComparisonView, RunsCompared};
 use super::run::{RunView, Selection};
 use crate::addressed::Addressed;
 use crate::browser::use_title;
-use crate::cache::Cache;
+use crate::cache::{Cache, attribution_address};
 use crate::components::explorer::Explorer;
 use crate::load::{Answers, Failure, Load, Placeholder, Skeleton, fetched};
 use crate::words;
@@ -47,19 +47,27 @@ pub fn SharedPage() -> impl IntoView {
 #[component]
 fn Opened(view: SharedView) -> impl IntoView {
     let SharedView { share, content, answers } = view;
-    provide_context(Answers(answers));
+    let answers = Answers(answers);
+    // A baseline over other classes came along and is passed over, as on one's own page.
+    let baseline = lens_of(&share.view).baseline.and_then(|id| answers.get::<Attribution>(&attribution_address(&id.to_string())).ok());
+    provide_context(answers);
     // The reader may turn the lens; the link stays what it is.
     let explorer = || Explorer::new(Addressed::local(lens_of(&share.view)));
     let content = match content {
         SharedContent::Run { run, metrics } => {
             let selection = Addressed::local(Selection::of(view_of(&share.view, &run.id)));
-            view! { <RunView run=Signal::stored(*run) metrics=Signal::stored(*metrics) selection matrices=Cache::closed() own=false/> }.into_any()
+            view! { <RunView run=Signal::stored(*run) metrics=Signal::stored(*metrics) selection matrices=Cache::new() own=false/> }.into_any()
         }
         SharedContent::Attribution { attribution } => {
-            view! { <AttributionView attribution=Signal::stored(*attribution) baseline=Signal::stored(None) explorer=explorer() own=false/> }.into_any()
+            view! { <AttributionView attribution=Signal::stored(*attribution) baseline=Signal::stored(baseline) explorer=explorer() own=false/> }.into_any()
         }
         SharedContent::Compare { comparison } => {
-            view! { <ComparisonView comparison=Signal::stored(*comparison) explorer=explorer() own=false/> }.into_any()
+            let comparison = Memo::new(move |_| (*comparison).clone());
+            view! {
+                <ComparisonView comparison=comparison.into() explorer=explorer() own=false/>
+                <RunsCompared comparison/>
+            }
+            .into_any()
         }
     };
     view! {

@@ -98,9 +98,9 @@ async fn a_share_answers_what_its_page_asks() {
     };
     let id = &run.id;
     check(&format!("/runs/{id}"), &["attributions/RUN.e1.adversarial"]).await;
-    check(&format!("/runs/{id}?epoch=2"), &["attributions/RUN.e2.adversarial"]).await;
-    check(&format!("/runs/{id}?inputs=clean"), &[]).await;
     let both = ["attributions/RUN.e1.adversarial", "attributions/RUN.e2.adversarial"];
+    check(&format!("/runs/{id}?epoch=2"), &both).await;
+    check(&format!("/runs/{id}?inputs=clean"), &[]).await;
     check(&format!("/runs/{id}?epoch=2&show=difference&base={id}.e1.adversarial"), &both).await;
     check(&format!("/attributions/{id}.e2.adversarial?base={id}.e1.adversarial"), &both[..1]).await;
     check(&format!("/compare?a={id}.e1.adversarial&b={id}.e2.adversarial"), &["runs/RUN", "runs/RUN/metrics"]).await;

@@ -54,9 +54,35 @@ async fn what_is_pinned_is_the_baseline_of_other_pages_and_of_a_copied_address()
     other.sees("against the baseline").await?;
 
     browser.click("Unpin the baseline").await?;
-    browser.sees("of 90 ordered pairs").await?;
+    browser.sees("mean over ordered pairs").await?;
     browser.is_quiet().await?;
     other.is_quiet().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_share_of_a_run_opens_where_the_scrubber_stood() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    let run = app.succeeded(&small_run(6)).await?;
+    browser.goto(&app.url(&format!("/runs/{}?epoch=4", run.id))).await?;
+    browser.find("//p[@class='caption'][starts-with(., 'Epoch 4')]").await?;
+    browser.click("Share").await?;
+    browser.click("Make a link").await?;
+    let input = "//label[starts-with(normalize-space(), 'Link:')]/following-sibling::input";
+    let link = browser.find(input).await?.prop("value").await?.context("the link is in the input")?;
+
+    let reader = Browser::open().await?;
+    reader.goto(&link).await?;
+    reader.find("//p[@class='caption'][starts-with(., 'Epoch 4')]").await?;
+    let scrubber = reader.find("input[type=range][aria-label=Checkpoint]").await?;
+    scrubber.focus().await?;
+    // What the link does not carry is said, and what it carries is there again.
+    reader.press(Key::Home).await?;
+    reader.find("//h2[.='Epoch 2']").await?;
+    reader.press(Key::Right).await?;
+    reader.find("//p[@class='caption'][starts-with(., 'Epoch 4')]").await?;
+    reader.is_quiet().await?;
     Ok(())
 }
 

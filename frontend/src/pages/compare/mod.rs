@@ -15,7 +15,7 @@ use shared::problem::Problem;
 use shared::view::{AttributionId, Lens, SIDES, View};
 
 use self::pickers::Pickers;
-use self::runs::RunsCompared;
+pub use self::runs::RunsCompared;
 pub use self::view::ComparisonView;
 use crate::addressed::addressed;
 use crate::baseline::PinButton;

@@ -72,10 +72,12 @@ pub fn TimeView(
 
     let of = move |id: &AttributionId| matrices.ready(&attribution_address(&id.to_string()));
     // The former one stays while the next is on its way; the captions say which it is.
-    let now = Memo::new(move |former: Option<&Option<Kept<Attribution>>>| {
-        let id = id.get()?;
-        of(&id).or_else(|| former.cloned().flatten())
-    });
+    let now =
+        Memo::new(move |former: Option<&Option<Kept<Attribution>>>| match matrices.get(&attribution_address(&id.get()?.to_string())) {
+            Some(Load::Ready(kept)) => Some(kept),
+            Some(Load::Failed(_)) => None,
+            Some(Load::Loading) | None => former.cloned().flatten(),
+        });
     let baseline = Memo::new(move |_| {
         let classes = now.get()?;
         let comparable = |kept: &Kept<Attribution>| kept.file.class_names == classes.file.class_names;
@@ -95,8 +97,8 @@ pub fn TimeView(
         None => State::Nothing,
         Some(_) if now.with(Option::is_some) => State::Shown,
         Some(id) => match matrices.get(&attribution_address(&id.to_string())) {
-            Some(Load::Failed(_)) => State::Failed,
-            None if !own => State::Elsewhere,
+            Some(Load::Failed(_)) if own => State::Failed,
+            Some(Load::Failed(_)) => State::Elsewhere,
             _ => State::Loading,
         },
     });
