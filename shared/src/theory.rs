@@ -79,13 +79,18 @@ impl Samples {
         };
         // Box and Muller 1958; 1 − u keeps the logarithm finite.
         let mut normal = move || (-2.0 * (1.0 - uniform()).ln()).sqrt() * (TAU * uniform()).cos();
-        Samples((0..count).map(|_| [normal(), normal(), normal()]).collect())
+        // Each draw and its mirror image: as likely as two draws, and their mean is right. Hammersley and Morton 1956.
+        let pairs = (0..count.div_ceil(2)).flat_map(|_| {
+            let draw = [normal(), normal(), normal()];
+            [draw, draw.map(|z| -z)]
+        });
+        Samples(pairs.take(count).collect())
     }
 }
 
 /// The draws that the page and its figures are made with.
 pub const SEED: u64 = 1;
-/// Enough that a weight is off by a hundredth of σ/λ or two; the page computes 21 radii of them at each step of a slider.
+/// Enough that w₂ is off by a hundredth of σ/λ; the page computes 21 radii of them at each step of a slider.
 pub const DRAWS: usize = 2500;
 
 impl Default for Question {

@@ -54,7 +54,11 @@ async fn main() -> Result<()> {
     let scrubber = "input[type=range][aria-label=Checkpoint]";
     if browser.script(&format!("return document.querySelector('{scrubber}') !== null")).await? == json!(true) {
         keys(&browser, scrubber, "Home", 1).await?;
-        rows.push(Row::of("scrub step, checkpoints seen for the first time", 8.0, keys(&browser, scrubber, "ArrowRight", SAVED as usize - 1).await?));
+        rows.push(Row::of(
+            "scrub step, checkpoints seen for the first time",
+            8.0,
+            keys(&browser, scrubber, "ArrowRight", SAVED as usize - 1).await?,
+        ));
         keys(&browser, scrubber, "Home", 1).await?;
         rows.push(Row::of("scrub step, checkpoints seen before", 8.0, keys(&browser, scrubber, "ArrowRight", SAVED as usize - 1).await?));
     } else {

@@ -229,7 +229,6 @@ pub fn AttributionView(
                 <HeatmapView name heatmap explorer/>
                 <MatrixTable heatmap/>
             </section>
-            <Provenance attribution own/>
             </div>
             <div class="stack">
                 <PairCard attribution shown explorer/>
@@ -237,6 +236,7 @@ pub fn AttributionView(
             </div>
         </div>
         <Dossier subject=attribution baseline explorer own/>
+        <Provenance attribution own/>
     }
 }
 

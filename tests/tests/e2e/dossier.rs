@@ -39,7 +39,8 @@ async fn a_dossier_is_opened_walked_and_measured_by_keyboard() -> Result<()> {
     browser.sees("The images that drive these dimensions").await?;
     browser.find("img[alt='0, attacked']").await?;
     browser.find("[role=region][aria-label^='Accuracy without shared dimensions, Epoch 4']").await?;
-    browser.sees("0, without the 8").await?;
+    browser.sees("0, without others").await?;
+    browser.sees("8 other dimensions, the mean of 3 drawings").await?;
     browser.is_quiet().await?;
 
     // Found again where the page is opened anew, and a page of its own.

@@ -165,7 +165,7 @@ fn Known(
             0 | 1 => view! { <p class="muted">"The run holds no other matrix of these inputs."</p> }.into_any(),
             _ => view! { <CourseView cells marks=marks()/> }.into_any(),
         };
-        view! { <div><h3>"Over the epochs"</h3>{shown(cells, Placeholder::Rows, course)}</div> }
+        view! { <div class="dossier-course"><h3>"Over the epochs"</h3>{shown(cells, Placeholder::Rows, course)}</div> }
     });
     let run = Memo::new(move |_| subject.with(|subject| subject.run.clone()));
     let checkpoints = fetched::<Vec<CheckpointInfo>>(move || own.then(|| format!("api/runs/{}/checkpoints", run.get())));

@@ -83,17 +83,13 @@ fn dimensions(title: &str, overlap: &Overlap, names: &[String; 2]) -> AnyView {
 /// What leaving out did to the robust accuracy of both, in a sentence.
 fn left_out(overlap: &Overlap, names: &[String; 2]) -> String {
     let leave_out = &overlap.leave_out;
-    let control = mean(&leave_out.control);
-    let robust = |class: usize| {
-        format!(
-            "{} in {} instead of {} (without others in {})",
-            names[class],
-            format::percent(leave_out.without.robust[class]),
-            format::percent(leave_out.whole.robust[class]),
-            format::percent(control.robust[class]),
-        )
+    let control = mean(&leave_out.control).robust.map(format::percent);
+    let fell = |class: usize| {
+        let (before, after) = (leave_out.whole.robust[class], leave_out.without.robust[class]);
+        format!("{} from {} to {}", names[class], format::percent(before), format::percent(after))
     };
-    format!("Without these {}, the attack leaves {} and {}.", overlap.dimensions.len(), robust(0), robust(1))
+    let count = overlap.dimensions.len();
+    format!("Robust accuracy without these {count}: {}, {}. Without {count} others: {} and {}.", fell(0), fell(1), control[0], control[1])
 }
 
 fn accuracies(title: &str, overlap: &Overlap, names: &[String; 2]) -> AnyView {
@@ -101,24 +97,27 @@ fn accuracies(title: &str, overlap: &Overlap, names: &[String; 2]) -> AnyView {
     let (count, drawings) = (overlap.dimensions.len(), leave_out.control.len());
     let control = mean(&leave_out.control);
     let row = |head: String, found: &PairAccuracy, class: usize, against: Option<&PairAccuracy>| {
-        let cell = |of: fn(&PairAccuracy) -> [f64; 2]| {
-            let value = of(found)[class];
-            let change = against.map(|whole| format!(" ({})", format::points(value - of(whole)[class])));
-            format!("{}{}", format::percent(value), change.unwrap_or_default())
-        };
-        Row::new(head, vec![cell(|of| of.clean), cell(|of| of.robust), cell(|of| of.transferred), cell(|of| of.crossed)])
+        let numbers = [found.clean, found.robust, found.transferred, found.crossed].map(|values| format::percent(values[class]));
+        let [clean, robust, transferred, crossed] = numbers;
+        let change = format::points(against.map(|whole| found.robust[class] - whole.robust[class]));
+        Row::new(head, vec![clean, robust, change, transferred, crossed])
     };
     let rows = (0..2).flat_map(|class| {
         let name = &names[class];
         let whole = &leave_out.whole;
         [
-            row(format!("{name}, whole"), whole, class, None),
-            row(format!("{name}, without the {count}"), &leave_out.without, class, Some(whole)),
-            row(format!("{name}, without {count} others, mean of {drawings}"), &control, class, Some(whole)),
+            row(name.clone(), whole, class, None),
+            row(format!("{name}, without these"), &leave_out.without, class, Some(whole)),
+            row(format!("{name}, without others"), &control, class, Some(whole)),
         ]
     });
-    let heads = ["Images of", "Clean", "Robust", "Old attack", "Taken for the other"].map(str::to_owned).to_vec();
-    table(format!("Accuracy without shared dimensions, {title}"), heads, false, rows.collect())
+    let heads = ["Images of", "Clean", "Robust", "Change", "Old attack", "Taken for the other"].map(str::to_owned).to_vec();
+    let table = table(format!("Accuracy without shared dimensions, {title}"), heads, false, rows.collect());
+    let note = format!(
+        "Robust: under an attack made for the network as it then is; old attack: on the adversarial images of the whole network. Without \
+         others: {count} other dimensions, the mean of {drawings} drawings.",
+    );
+    view! { {table}<p class="muted">{note}</p> }.into_any()
 }
 
 fn mean(found: &[PairAccuracy]) -> PairAccuracy {
@@ -260,7 +259,7 @@ mod tests {
         let names = ["cat".to_owned(), "dog".to_owned()];
         assert_eq!(
             left_out(&overlap(), &names),
-            "Without these 1, the attack leaves cat in 25.0 % instead of 50.0 % (without others in 45.0 %) and dog in 50.0 % instead of 60.0 % (without others in 50.0 %)."
+            "Robust accuracy without these 1: cat from 50.0 % to 25.0 %, dog from 60.0 % to 50.0 %. Without 1 others: 45.0 % and 50.0 %."
         );
         assert_eq!(carried(&overlap(), 64), "The 1 largest of 64 dimensions add up to 0.450; all together make the cosine 0.360.");
     }
