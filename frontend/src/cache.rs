@@ -126,7 +126,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
         if self.known.try_update(|known| known.insert(address.clone(), Load::Loading)).is_none() {
             return;
         }
-        let given = self.answers.try_with_value(|answers| answers.as_ref().map(|answers| answers.get(&address))).flatten();
+        let given = self.answers.try_with_value(|answers| answers.as_ref().map(|answers| answers.get::<T>(&address))).flatten();
         let answer = match given {
             Some(answer) => answer,
             None => api::get::<T>(&address).await,

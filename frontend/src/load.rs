@@ -62,6 +62,11 @@ impl<T: Clone + Send + Sync + 'static> Fetched<T> {
 pub struct Answers(pub BTreeMap<String, Value>);
 
 impl Answers {
+    /// What the server would answer.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
+        self.body(path).and_then(|body| api::parse(path, &body))
+    }
+
     /// The body that the server would send.
     fn body(&self, path: &str) -> Result<String, Problem> {
         self.0.get(path).map(Value::to_string).ok_or_else(|| Problem {

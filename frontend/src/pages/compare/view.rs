@@ -13,6 +13,7 @@ use shared::view::{CheckpointId, Lens, Show};
 use super::flicker::Flicker;
 use super::pairs::{ChangedPairs, SelectedPair};
 use super::scatter::ScatterPanel;
+use crate::components::dossier::Dossier;
 use crate::components::explorer::Explorer;
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
@@ -53,6 +54,9 @@ pub fn ComparisonView(
     };
     let pair = Memo::new(move |_| comparison.with(|comparison| comparison.attributions.len() == 2));
     let names = Memo::new(move |_| comparison.with(|comparison| comparison.baseline().file.class_names.clone()));
+    // A pair is taken apart in the first that is compared.
+    let subject = Memo::new(move |_| comparison.with(|comparison| comparison.attributions[1].clone()));
+    let baseline = Memo::new(move |_| comparison.with(|comparison| Some(comparison.baseline().clone())));
     let figures = Signal::derive(move || comparison.with(figures));
     let sentence = move || comparison.with(finding);
     view! {
@@ -73,6 +77,7 @@ pub fn ComparisonView(
             <ChangedPairs comparison explorer/>
         </div>
         <ClassTable comparison/>
+        <Dossier subject=subject.into() baseline explorer own/>
     }
 }
 
