@@ -77,7 +77,7 @@ pub fn ComparisonView(
             <ChangedPairs comparison explorer/>
         </div>
         <ClassTable comparison/>
-        <Dossier subject=subject.into() baseline explorer own/>
+        <Dossier subject baseline explorer own/>
     }
 }
 
