@@ -1,6 +1,6 @@
 //! The matrices of a comparison, panel by panel: by themselves, less the baseline, or two in one square.
 
-use super::color_map::{ColorMap, Content};
+use super::color_map::Content;
 use super::colors::Theme;
 use super::figure::checkpoint_name;
 use super::heatmap::{Arrangement, Heatmap, unresolved};
@@ -70,9 +70,9 @@ pub fn side_name(comparison: &Comparison, index: usize) -> String {
 
 fn less(comparison: &Comparison, index: usize, lens: &Lens, theme: Theme) -> Panel {
     let differences: Vec<&Matrix> = comparison.differences.iter().map(|difference| &difference.matrix).collect();
-    let map = ColorMap::for_lens(lens, &differences, Content::Difference);
     let (baseline, other) = (comparison.baseline(), &comparison.attributions[index]);
     let arrangement = arrangement(comparison, lens);
+    let map = arrangement.map(lens, &differences, Content::Difference);
     let hatched = unresolved(baseline, other, &arrangement);
     let names = &baseline.file.class_names;
     let heatmap = Heatmap::arranged(differences[index - 1], Content::Difference, names, arrangement, map, lens, theme);
@@ -91,9 +91,10 @@ fn split(comparison: &Comparison, index: usize, lens: &Lens, theme: Theme) -> Pa
 
 fn of_values(comparison: &Comparison, matrix: &Matrix, lens: &Lens, theme: Theme) -> Heatmap {
     let all: Vec<&Matrix> = comparison.attributions.iter().map(|attribution| &attribution.file.matrix).collect();
-    let map = ColorMap::for_lens(lens, &all, Content::Cosine);
+    let arrangement = arrangement(comparison, lens);
+    let map = arrangement.map(lens, &all, Content::Cosine);
     let names = &comparison.baseline().file.class_names;
-    Heatmap::arranged(matrix, Content::Cosine, names, arrangement(comparison, lens), map, lens, theme)
+    Heatmap::arranged(matrix, Content::Cosine, names, arrangement, map, lens, theme)
 }
 
 fn arrangement(comparison: &Comparison, lens: &Lens) -> Arrangement {

@@ -178,17 +178,6 @@ fn Panels(
         now.get().unwrap_or_else(|| former.cloned().expect("the panels are shown for a matrix"))
     });
     let base = Memo::new(move |_| baseline.get().unwrap_or_else(|| now.get()));
-    // A scale that is fitted to all that was fetched does not move with every step.
-    let maps = Memo::new(move |_| {
-        let (base, inputs) = (base.get(), inputs.get());
-        let alike = |kept: &Kept<Attribution>| kept.file.inputs == inputs && kept.file.class_names == base.file.class_names;
-        let all: Vec<Kept<Attribution>> = matrices.all().into_iter().filter(alike).collect();
-        let differences: Vec<Matrix> = all.iter().filter_map(|kept| base.file.matrix.difference(&kept.file.matrix)).collect();
-        let values: Vec<&Matrix> = all.iter().map(|kept| &kept.file.matrix).collect();
-        let colors = colors.get();
-        let values = ColorMap::for_lens(&colors, &values, Content::Cosine);
-        (values, ColorMap::for_lens(&colors, &differences.iter().collect::<Vec<_>>(), Content::Difference))
-    });
     let ordering = Memo::new(move |_| {
         let Lens { order, blocks, .. } = plain_lens.get();
         Lens { order, blocks, ..Lens::default() }
@@ -198,6 +187,19 @@ fn Panels(
         let lens = ordering.get();
         let changed = (lens.order == Order::Change).then(|| now.get());
         comparison::arrangement_of(&base.get(), changed.as_deref(), &lens)
+    });
+    // A scale that is fitted to all that was fetched does not move with every step.
+    let maps = Memo::new(move |_| {
+        let (base, inputs) = (base.get(), inputs.get());
+        let alike = |kept: &Kept<Attribution>| kept.file.inputs == inputs && kept.file.class_names == base.file.class_names;
+        let all: Vec<Kept<Attribution>> = matrices.all().into_iter().filter(alike).collect();
+        let differences: Vec<Matrix> = all.iter().filter_map(|kept| base.file.matrix.difference(&kept.file.matrix)).collect();
+        let values: Vec<&Matrix> = all.iter().map(|kept| &kept.file.matrix).collect();
+        let colors = colors.get();
+        arrangement.with(|arrangement| {
+            let values = arrangement.map(&colors, &values, Content::Cosine);
+            (values, arrangement.map(&colors, &differences.iter().collect::<Vec<_>>(), Content::Difference))
+        })
     });
     let arranged = move |matrix: &Matrix, content: Content, names: &[String], map: ColorMap| {
         Heatmap::arranged(matrix, content, names, arrangement.get(), map, &plain_lens.get(), shade())

@@ -1,5 +1,6 @@
 //! In which order the classes of a page's matrices are shown, and the tree or the groups behind it.
 
+use super::super::color_map::{ColorMap, Content};
 use crate::cluster::Dendrogram;
 use crate::dataset::{Superclass, superclasses_of};
 use crate::matrix::Matrix;
@@ -52,6 +53,15 @@ impl Arrangement {
         if self.collapsed { matrix.block_means(&members(&self.groups)) } else { matrix.clone() }
     }
 
+    /// The scale that the lens asks for, common to all of `matrices` as they are shown.
+    pub fn map(&self, lens: &Lens, matrices: &[&Matrix], content: Content) -> ColorMap {
+        if !self.collapsed {
+            return ColorMap::for_lens(lens, matrices, content);
+        }
+        let shown: Vec<Matrix> = matrices.iter().map(|matrix| self.applied(matrix)).collect();
+        ColorMap::for_lens(lens, &shown.iter().collect::<Vec<_>>(), content)
+    }
+
     /// What rows and columns are called, by index as given.
     pub(super) fn labels(&self, class_names: &[String]) -> Vec<String> {
         if self.collapsed { self.groups.iter().map(|group| group.name.clone()).collect() } else { class_names.to_vec() }
@@ -84,6 +94,7 @@ fn members(groups: &[Superclass]) -> Vec<Vec<usize>> {
 mod tests {
     use super::*;
     use crate::dataset::Dataset;
+    use crate::view::Scale;
 
     fn matrix(classes: usize) -> Matrix {
         let value = |i: usize, j: usize| if i == j { 1.0 } else { ((i * 31 + j * 31) % 97) as f64 / 97.0 };
@@ -117,6 +128,8 @@ mod tests {
         assert_eq!(arrangement.rows_of_group(3), (15, 20));
         let lens = Lens { order: Order::Superclass, blocks: true, ..Lens::default() };
         let collapsed = Arrangement::of(&matrix(100), None, &names, &lens);
+        let fitted = collapsed.map(&Lens { scale: Scale::Fitted, ..Lens::default() }, &[&matrix(100)], Content::Cosine);
+        assert!(fitted.range().1 < 0.9, "means are less than what they are of: {fitted:?}");
         assert_eq!((collapsed.order.len(), collapsed.applied(&matrix(100)).classes(), collapsed.labels(&names).len()), (20, 20, 20));
     }
 }

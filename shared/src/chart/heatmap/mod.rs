@@ -71,24 +71,21 @@ impl Heatmap {
     pub fn of(attribution: &Attribution, baseline: Option<&Attribution>, lens: &Lens, theme: Theme) -> Self {
         let (matrix, names) = (&attribution.file.matrix, &attribution.file.class_names);
         let baseline = baseline.filter(|baseline| baseline.id != attribution.id && baseline.file.class_names == *names);
-        let Some(baseline) = baseline else {
-            let map = ColorMap::for_lens(lens, &[matrix], Content::Cosine);
-            return Heatmap::arranged(matrix, Content::Cosine, names, Arrangement::of(matrix, None, names, lens), map, lens, theme);
-        };
-        let other = &baseline.file.matrix;
-        let arrangement = Arrangement::of(matrix, Some(other), names, lens);
-        match (lens.show, other.difference(matrix)) {
-            (Show::Difference, Some(difference)) => {
+        let other = baseline.map(|baseline| &baseline.file.matrix);
+        let arrangement = Arrangement::of(matrix, other, names, lens);
+        match (lens.show, baseline, other.and_then(|other| other.difference(matrix))) {
+            (Show::Difference, Some(baseline), Some(difference)) => {
                 let hatched = unresolved(baseline, attribution, &arrangement);
-                let map = ColorMap::for_lens(lens, &[&difference], Content::Difference);
+                let map = arrangement.map(lens, &[&difference], Content::Difference);
                 Heatmap::arranged(&difference, Content::Difference, names, arrangement, map, lens, theme).hatched(hatched)
             }
-            (Show::Split, Some(_)) if !arrangement.collapsed => {
-                let map = ColorMap::for_lens(lens, &[matrix, other], Content::Cosine);
-                Heatmap::arranged(&other.split(matrix, &arrangement.order), Content::Cosine, names, arrangement, map, lens, theme)
+            (Show::Split, Some(baseline), _) if !arrangement.collapsed => {
+                let above = &baseline.file.matrix;
+                let map = arrangement.map(lens, &[matrix, above], Content::Cosine);
+                Heatmap::arranged(&above.split(matrix, &arrangement.order), Content::Cosine, names, arrangement, map, lens, theme)
             }
             _ => {
-                let map = ColorMap::for_lens(lens, &[matrix], Content::Cosine);
+                let map = arrangement.map(lens, &[matrix], Content::Cosine);
                 Heatmap::arranged(matrix, Content::Cosine, names, arrangement, map, lens, theme)
             }
         }
