@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn whole_words_come_before_beginnings_and_these_before_scattered_letters() {
         assert_eq!(ranked("data", &["update area", "demo at a table", "data sets"]), ["data sets", "demo at a table", "update area"]);
-        assert_eq!(ranked("rs", &["cursor", "run sweep"]), ["run sweep", "cursor"]);
+        assert_eq!(ranked("rs", &["rides", "run sweep", "cursor"]), ["cursor", "run sweep", "rides"], "as typed, by initials, scattered");
         assert_eq!(ranked("queue", &["queue of runs and more", "queue"]), ["queue", "queue of runs and more"]);
     }
 }

@@ -54,13 +54,16 @@ async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
         "/s/unknown".to_owned(),
         "/nowhere".to_owned(),
     ];
+    // All of them, so that one run says all that is wrong.
+    let mut broken = Vec::new();
     for scheme in ["light", "dark"] {
         browser.prefers(scheme).await?;
         for page in &pages {
             browser.goto(&app.url(page)).await?;
             browser.settles().await?;
-            browser.is_accessible().await?;
+            broken.extend(browser.is_accessible().await.err().map(|error| format!("{scheme}: {error}")));
         }
     }
+    anyhow::ensure!(broken.is_empty(), "{}", broken.join("\n"));
     Ok(())
 }

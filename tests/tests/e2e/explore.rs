@@ -24,7 +24,7 @@ async fn a_heatmap_is_read_by_keyboard_and_its_address_keeps_the_cell() -> Resul
     // The same address shows the same cell in a browser that has never been here, ordered anew without losing it.
     let other = Browser::open().await?;
     other.goto(&url).await?;
-    other.click("By similarity").await?;
+    other.choose("Order", "By similarity").await?;
     let url = other.reaches("order=similarity").await?;
     assert!(url.contains("cell=2,1"), "{url}");
     other.click("As in the paper").await?;

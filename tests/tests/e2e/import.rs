@@ -16,7 +16,7 @@ async fn a_file_of_pytorch_is_chosen_imported_and_its_matrix_shown() -> Result<(
     let browser = Browser::open().await?;
     browser.goto(&app.url("/new?kind=import")).await?;
     let file = Path::new(FIXTURES).join("preact_resnet18.pth").canonicalize()?;
-    let chooser = browser.find("input[type=file]").await?;
+    let chooser = browser.find("main input[type=file]").await?;
     chooser.send_keys(file.to_str().context("the path of the fixture is UTF-8")?).await?;
     browser.sees("\"source\": \"preact_resnet18.pth\"").await?;
     browser.find("//select[@id=//label[normalize-space()='Data set']/@for]/option[@value='synthetic']").await?.click().await?;

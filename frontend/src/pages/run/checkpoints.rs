@@ -59,7 +59,7 @@ pub fn CheckpointTable(
                     </div>
                 </td>
                 <td>
-                    <a rel="external" download="" href=place::checkpoint_file(&id, epoch) aria-label=format!("Download epoch {epoch} as safetensors")>
+                    <a rel="external" download="" href=place::checkpoint_file(&id, epoch) aria-label=move || row.with(|row| format!("{}: download epoch {epoch} as safetensors", format::bytes(row.size_bytes)))>
                         {move || row.with(|row| format::bytes(row.size_bytes))}
                     </a>
                 </td>
@@ -89,7 +89,7 @@ pub fn CheckpointTable(
         }
     };
     view! {
-        <div class="table-box table-box-tall" role="region" aria-label="Checkpoints" tabindex="0">
+        <div class="table-box table-box-tall" role="region" aria-label="Table of checkpoints" tabindex="0">
             <table class="table table-dense">
                 <thead>
                     <tr>
