@@ -145,7 +145,7 @@ fn matrix(index: usize, heatmap: &Heatmap, title: &str) -> String {
         add(
             &mut text,
             format_args!(
-                "\\pgfplotsinvokeforeach{{0,...,{}}}{{\\fill [diagonal] (axis cs:#1-0.5,#1-0.5) rectangle (axis cs:#1+0.5,#1+0.5);}}\n",
+                "\\pgfplotsinvokeforeach{{0,...,{}}}{{\\filldraw [diagonal, line width=0.4pt] (axis cs:#1-0.5,#1-0.5) rectangle (axis cs:#1+0.5,#1+0.5);}}\n",
                 count - 1
             ),
         );
@@ -171,13 +171,19 @@ struct Line {
     reach: Vec<(f64, f64)>,
 }
 
-const SIZE: &str = "width=12cm, height=7cm";
+/// The names of dashed lines stand above the plot, where the axis would cut them off.
+const SIZE: &str = "width=12cm, height=7cm, clip=false";
 const LEGEND: &str = "legend style={at={(0.5,-0.22)}, anchor=north, legend columns=3, draw=none, font=\\small}, legend cell align=left";
 
 impl Plot {
     fn written(&self) -> String {
         let mut text = format!("\\begin{{axis}}[{}]\n", self.options.join(", "));
         for Line { name, style, points, reach } in &self.series {
+            // A table without rows would have no entry in the legend.
+            if points.is_empty() && !name.is_empty() {
+                add(&mut text, format_args!("\\addlegendimage{{{style}}}\n\\addlegendentry{{{}}}\n", escaped(name)));
+                continue;
+            }
             let forgotten = if name.is_empty() { ", forget plot" } else { "" };
             if reach.is_empty() {
                 add(&mut text, format_args!("\\addplot [{style}{forgotten}] table {{\nx y\n"));
