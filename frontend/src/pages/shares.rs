@@ -60,7 +60,7 @@ fn Row(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>>
     let until = match &share.expires_at {
         Some(end) if !share.expired => format!("{} UTC", words::minute(end)).into_any(),
         Some(_) => view! { <span class="badge badge-canceled">"Expired"</span> }.into_any(),
-        None => "Withdrawn".into_any(),
+        None => "No end".into_any(),
     };
     view! {
         <tr>

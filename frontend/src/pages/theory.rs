@@ -175,7 +175,11 @@ fn figures(question: &Question, answer: &Answer) -> Vec<Figure> {
         Figure::new("μ/2", format::decimal(model.specific_limit(), 3), "w₁ is 0 from here on"),
         Figure::new("w₁ · w₂, theorem", pair(theorem), format!("chance {}", chance(*theorem))),
         Figure::new("w₁ · w₂, simulated", pair(simulated), format!("chance {}", chance(*simulated))),
-        Figure::new("With w₂ = w₁", chance(Weights { specific: 1.0, cross: 1.0 }), "the best chance there is"),
+        Figure::new(
+            "With w₂ = w₁",
+            chance(Weights { specific: 1.0, cross: 1.0 }),
+            if model.eps < model.specific_limit() { "the best chance there is" } else { "no better than no weights" },
+        ),
     ]
 }
 
@@ -194,7 +198,7 @@ fn finding(question: &Question, answer: &Answer) -> String {
     let ratio = if specific > 0.0 { cross / specific } else { 0.0 };
     match question.loss {
         Loss::Surrogate if model.eps < limit => format!(
-            "At ε = {eps}, below ε₀ = {}, cross-class features are in use: w₂ is {} of w₁, and falls faster than w₁ as ε grows.",
+            "At ε = {eps}, below ε₀ = {}, cross-class features are in use: w₂ is {} of w₁, a share that falls as ε grows.",
             format::decimal(limit, 3),
             format::percent(ratio)
         ),

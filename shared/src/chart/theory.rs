@@ -90,17 +90,19 @@ impl TheoryChart {
     /// much trust in them as in the class-specific ones.
     pub fn chance(question: &Question, course: &[Answer], theme: Theme) -> Self {
         let at = |eps: f64| crate::theory::Model { eps, ..question.model };
-        let line = |name, mark, color, weights: &dyn Fn(f64) -> Weights| {
-            let step = question.largest_radius() / f64::from(CHANCE_STEPS);
+        let line = |name, mark, color, end: f64, weights: &dyn Fn(f64) -> Weights| {
+            let step = end / f64::from(CHANCE_STEPS);
             let radii = (0..=CHANCE_STEPS).map(|index| f64::from(index) * step);
             Curve { name, mark, color, points: radii.map(|eps| (eps, at(eps).chance_to_beat_a_rival(weights(eps)))).collect() }
         };
         let fixed = |cross: f64| move |_: f64| Weights { specific: 1.0, cross };
+        // Beyond μ/2 weights do harm, whatever they are.
+        let (of_use, end) = (question.model.specific_limit(), question.largest_radius());
         let simulated = course.iter().map(|answer| (answer.eps, at(answer.eps).chance_to_beat_a_rival(answer.simulated)));
         let curves = vec![
-            line("w₂ = w₁, the best", Mark::Dashes, 2, &fixed(1.0)),
-            line("w₂ = 0", Mark::Dashes, 3, &fixed(0.0)),
-            line("theorem", Mark::Line, 0, &|eps| at(eps).closed_form()),
+            line("w₂ = w₁, the best", Mark::Dashes, 2, of_use, &fixed(1.0)),
+            line("w₂ = 0", Mark::Dashes, 3, of_use, &fixed(0.0)),
+            line("theorem", Mark::Line, 0, end, &|eps| at(eps).closed_form()),
             Curve { name: "simulated", mark: Mark::Dots, color: 0, points: simulated.collect() },
         ];
         TheoryChart { quantity: Quantity::Chance, curves, ..Self::empty(question, theme) }
