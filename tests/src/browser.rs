@@ -18,7 +18,8 @@ const AXE: &str = include_str!("../vendor/axe-core/axe.min.js");
 /// Gives one line for each element that breaks a rule.
 const AXE_RUN: &str = "
     const done = arguments[0];
-    axe.run(document, { resultTypes: ['violations'] }).then(
+    const levels = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
+    axe.run(document, { resultTypes: ['violations'], runOnly: levels }).then(
         ({ violations }) => done(violations.flatMap(({ id, help, nodes }) =>
             nodes.map(node => `${id} (${help}) at ${node.target.join(' ')}: ${node.html}\\n  ${node.failureSummary}`))),
         error => done([`axe-core failed: ${error}`]),
@@ -126,7 +127,7 @@ impl Browser {
 
     /// Waits until the page has its heading and nothing on it is still loading.
     pub async fn settles(&self) -> Result<()> {
-        self.find("h1").await?;
+        self.find("h1, .notice-title").await?;
         until("nothing is loading", async || Ok((!self.text().await?.contains("Loading …")).then_some(()))).await
     }
 
