@@ -100,7 +100,7 @@ async fn three_checkpoints_are_compared_split_by_address_and_another_is_made_the
     browser.click("Difference").await?;
     browser.reaches("show=difference").await?;
     browser.find("//h2[.='C − A']").await?;
-    browser.click("Make C the baseline").await?;
+    browser.click("Make the baseline: C").await?;
     browser.reaches(&side("a", 6)).await?;
     browser.click("Remove C").await?;
     browser.sees("ΔCAS").await?;

@@ -210,7 +210,7 @@ fn Picker(
                 {(index > 0).then(|| view! {
                     <button
                         class="link" type="button" disabled=move || id.with(Option::is_none)
-                        aria-label=format!("Make {side} the baseline") on:click=move |_| change.run((Change::Baseline(index),))
+                        aria-label=format!("Make the baseline: {side}") on:click=move |_| change.run((Change::Baseline(index),))
                     >"Make the baseline"</button>
                 })}
                 <Show when=move || removable.get()>
