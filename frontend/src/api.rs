@@ -3,6 +3,7 @@
 use gloo_net::http::{Request, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shared::json;
 use shared::problem::Problem;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -15,7 +16,9 @@ pub async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Problem> {
 
 pub async fn get_text(path: &str) -> Result<String, Problem> {
     let response = succeeded(accepted(Request::get(path).send().await)?).await?;
-    response.text().await.map_err(|error| unreadable(path, &error.to_string()))
+    // Through bytes: a text would come by way of the browser's own, letter by letter.
+    let body = response.binary().await.map_err(|error| unreadable(path, &error.to_string()))?;
+    String::from_utf8(body).map_err(|error| unreadable(path, &error.to_string()))
 }
 
 pub async fn post<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Result<T, Problem> {
@@ -84,7 +87,7 @@ async fn read<T: DeserializeOwned>(path: &str, response: Response) -> Result<T, 
 
 /// The answer of a path in its body.
 pub fn parse<T: DeserializeOwned>(path: &str, body: &str) -> Result<T, Problem> {
-    serde_json::from_str(body).map_err(|error| unreadable(path, &error.to_string()))
+    json::from_str(body).map_err(|error| unreadable(path, &error.to_string()))
 }
 
 async fn succeeded(response: Response) -> Result<Response, Problem> {
@@ -97,7 +100,7 @@ async fn succeeded(response: Response) -> Result<Response, Problem> {
 
 /// The problem in a body, or one made from the status where a proxy answered in its own words.
 fn problem(status: u16, status_text: &str, body: &str) -> Problem {
-    serde_json::from_str(body).unwrap_or_else(|_| Problem {
+    json::from_str(body).unwrap_or_else(|_| Problem {
         kind: "about:blank".into(),
         title: status_text.to_owned(),
         status,

@@ -9,6 +9,7 @@ use shared::view::{AttributionId, Lens};
 
 use crate::addressed::Addressed;
 use crate::load::{Fetched, fetched};
+use crate::reactive::memo;
 use crate::{browser, place};
 
 const STORAGE_KEY: &str = "crosslens-baseline";
@@ -56,15 +57,16 @@ pub fn use_baseline() -> Baseline {
 pub fn page_baseline(lens: Addressed<Lens>) -> Signal<Option<Attribution>> {
     let Baseline { pinned, attribution, .. } = use_baseline();
     adopt_pinned(lens);
-    let named = Memo::new(move |_| lens.get().baseline);
-    let of_page = Memo::new(move |_| named.get().filter(|named| pinned.with(|pinned| pinned.as_ref() != Some(named))));
+    let named = memo(move || lens.get().baseline);
+    let of_page = memo(move || named.get().filter(|named| pinned.with(|pinned| pinned.as_ref() != Some(named))));
     let fetched = fetched::<Attribution>(move || of_page.get().map(|id| format!("api/attributions/{id}")));
     let own = of(move || of_page.get(), fetched);
-    Signal::derive(move || match (named.get(), of_page.get()) {
+    memo(move || match (named.get(), of_page.get()) {
         (None, _) => None,
         (Some(_), None) => attribution.get(),
         (Some(_), Some(_)) => own.get(),
     })
+    .into()
 }
 
 /// Puts what is pinned into a lens that names no baseline, and into any lens when something else is pinned.
@@ -82,7 +84,7 @@ pub fn adopt_pinned(lens: Addressed<Lens>) {
 
 /// The answer to `id`, and not the former one that stays while the next is on its way.
 fn of(id: impl Fn() -> Option<AttributionId> + Send + Sync + 'static, fetched: Fetched<Attribution>) -> Signal<Option<Attribution>> {
-    let answer = Memo::new(move |_| {
+    let answer = memo(move || {
         let id = id()?.to_string();
         fetched.ready().filter(|attribution| attribution.id == id)
     });

@@ -7,10 +7,11 @@ use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement};
 
 use crate::place;
+use crate::reactive::effect;
 
 /// Keeps the window's title equal to `title`, with the name of the application behind it.
 pub fn use_title(title: impl Fn() -> String + 'static) {
-    Effect::new(move || {
+    effect(move || {
         let title = title();
         document().set_title(&if title.is_empty() { "CrossLens".to_owned() } else { format!("{title} · CrossLens") });
     });

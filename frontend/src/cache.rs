@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::api;
 use crate::load::{Answers, Load};
+use crate::reactive::{effect, memo};
 
 /// An answer that many hold; equal only to itself, so that nobody compares 40,000 numbers to learn that nothing changed.
 pub struct Kept<T>(Arc<T>);
@@ -99,8 +100,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
             return;
         }
         let busy = StoredValue::new(false);
-        let wanted = Memo::new(move |_| wanted());
-        Effect::new(move || {
+        let wanted = memo(wanted);
+        effect(move || {
             wanted.track();
             if busy.get_value() {
                 return;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use shared::config::{Architecture, RunConfig};
 use shared::dataset::Dataset;
 use shared::eps::Eps;
+use shared::order::sorted;
 use shared::problem::FieldError;
 
 /// How the text of a field becomes a value.
@@ -151,8 +152,8 @@ pub fn toggle(config: &mut Value, path: &str, entry: &str, on: bool, order: &[&s
     if on {
         list.push(entry.into());
     }
-    list.sort_by_key(|value| order.iter().position(|known| value == known));
-    set_at(config, path, Some(list.into()));
+    let place = |value: &Value| order.iter().position(|known| value == known);
+    set_at(config, path, Some(sorted(list, |a, b| place(a).cmp(&place(b))).into()));
 }
 
 /// A size in both notations, where the text is one.

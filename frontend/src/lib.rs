@@ -20,6 +20,7 @@ mod live;
 mod load;
 mod pages;
 mod place;
+mod reactive;
 mod rows;
 mod sight;
 mod theme;

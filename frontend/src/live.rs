@@ -155,5 +155,5 @@ fn listen(source: &EventSource, name: &str, listener: impl Fn(Event) + 'static) 
 /// A line of a newer engine may hold what this page does not know; it is left out.
 fn parsed<T: serde::de::DeserializeOwned>(event: &Event) -> Option<T> {
     let text = event.unchecked_ref::<MessageEvent>().data().as_string()?;
-    serde_json::from_str(&text).ok()
+    shared::json::from_str(&text).ok()
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use shared::problem::Problem;
 
 use crate::api;
+use crate::reactive::effect;
 
 /// An answer of the server, or the lack of one.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,7 +105,7 @@ fn ask(again: Trigger, path: Box<dyn Fn() -> Option<String>>, take: Take) {
     // Answers may overtake each other: only the latest question's counts.
     let asked = StoredValue::new(0_u32);
     let answers = use_context::<Answers>();
-    Effect::new(move || {
+    effect(move || {
         again.track();
         let Some(path) = path() else { return };
         let question = asked.get_value() + 1;

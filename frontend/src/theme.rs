@@ -4,6 +4,8 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
 
+use crate::reactive::derived;
+
 /// The same name as in `theme.js`, which applies the choice before the first paint.
 const STORAGE_KEY: &str = "crosslens-theme";
 
@@ -51,7 +53,7 @@ pub fn provide_theme() {
     let stored = storage().and_then(|storage| storage.get_item(STORAGE_KEY).ok().flatten());
     let choice = RwSignal::new(Choice::from_id(stored.as_deref().unwrap_or_default()));
     let system_is_dark = system_is_dark();
-    let dark = Signal::derive(move || match choice.get() {
+    let dark = derived(move || match choice.get() {
         Choice::System => system_is_dark.get(),
         Choice::Light => false,
         Choice::Dark => true,

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::config::{Aggregation, Architecture, Inputs, Layer, Method, Norm, RunConfig, RunKind, SplitName, Subset};
 use crate::dataset::{Dataset, DatasetInfo};
 use crate::eps::Eps;
+use crate::json;
 use crate::matrix::{Matrix, PairChange};
 use crate::record::{EvaluationStep, Metrics};
 use crate::view::CheckpointId;
@@ -24,7 +25,7 @@ pub struct Health {
 }
 
 /// Whether training can run here, and on what.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum WorkerStatus {
@@ -35,6 +36,27 @@ pub enum WorkerStatus {
     Broken {
         message: String,
     },
+}
+
+impl<'de> Deserialize<'de> for WorkerStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Tag {
+            status: String,
+        }
+        #[derive(Deserialize)]
+        struct Broken {
+            message: String,
+        }
+        json::tagged(deserializer, |Tag { status }, text| {
+            Ok(match status.as_str() {
+                "starting" => WorkerStatus::Starting,
+                "ready" => WorkerStatus::Ready(json::from_str(text)?),
+                "broken" => WorkerStatus::Broken { message: json::from_str::<Broken>(text)?.message },
+                other => return Err(serde_json::Error::custom(format_args!("`{other}` is not a status of a worker"))),
+            })
+        })
+    }
 }
 
 /// What `worker --probe` prints.
@@ -99,7 +121,7 @@ pub struct Storage {
 }
 
 /// `GET /api/datasets`: a data set, and what is known of its files on the server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DatasetStatus {
     #[serde(flatten)]
@@ -109,8 +131,22 @@ pub struct DatasetStatus {
     pub download: Option<DownloadOffer>,
 }
 
+impl<'de> Deserialize<'de> for DatasetStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Beside {
+            files: DatasetFiles,
+            download: Option<DownloadOffer>,
+        }
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let Beside { files, download } = json::from_str(text.get()).map_err(D::Error::custom)?;
+        let info = json::from_str(text.get()).map_err(D::Error::custom)?;
+        Ok(DatasetStatus { info, files, download })
+    }
+}
+
 /// Where the files of a data set are. Only `embedded`, `generated` and `ready` can be used at once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum DatasetFiles {
@@ -142,6 +178,46 @@ pub enum DatasetFiles {
         message: String,
         pointed: bool,
     },
+}
+
+impl<'de> Deserialize<'de> for DatasetFiles {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Tag {
+            state: String,
+        }
+        /// The fields of all states; those of a state are there in that state.
+        #[derive(Deserialize)]
+        struct Fields {
+            #[serde(default)]
+            path: String,
+            #[serde(default)]
+            pointed: bool,
+            #[serde(default)]
+            partial_bytes: u64,
+            problem: Option<String>,
+            step: Option<DownloadStep>,
+            #[serde(default)]
+            bytes: u64,
+            total_bytes: Option<u64>,
+            #[serde(default)]
+            resumable: bool,
+            #[serde(default)]
+            message: String,
+        }
+        json::tagged(deserializer, |Tag { state }, text| {
+            let Fields { path, pointed, partial_bytes, problem, step, bytes, total_bytes, resumable, message } = json::from_str(text)?;
+            Ok(match (state.as_str(), step) {
+                ("embedded", _) => DatasetFiles::Embedded,
+                ("generated", _) => DatasetFiles::Generated,
+                ("ready", _) => DatasetFiles::Ready { path, pointed },
+                ("missing", _) => DatasetFiles::Missing { partial_bytes, problem },
+                ("downloading", Some(step)) => DatasetFiles::Downloading { step, bytes, total_bytes, resumable },
+                ("broken", _) => DatasetFiles::Broken { path, message, pointed },
+                (other, _) => return Err(serde_json::Error::custom(format_args!("`{other}` is not a state of files"))),
+            })
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -853,11 +929,11 @@ pub struct Attribution {
     pub file: AttributionFile,
 }
 
-/// Reads the text twice: `flatten` would first keep every number of the matrix as a value.
+/// Field by field: `flatten` would first keep every number of the matrix as a value of no type.
 impl<'de> Deserialize<'de> for Attribution {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        struct Beside {
+        struct Flat {
             id: String,
             run: String,
             run_title: String,
@@ -865,11 +941,92 @@ impl<'de> Deserialize<'de> for Attribution {
             is_last: bool,
             clean_accuracy: Option<f64>,
             robust_accuracy: Option<f64>,
+            epoch: u32,
+            inputs: Inputs,
+            attack: Option<AttackUsed>,
+            class_names: Vec<String>,
+            class_counts: Vec<u32>,
+            #[serde(default)]
+            split: SplitName,
+            #[serde(default)]
+            aggregation: Aggregation,
+            #[serde(default)]
+            subset: Subset,
+            #[serde(default)]
+            layer: Layer,
+            #[serde(default)]
+            checkpoint: Option<String>,
+            matrix: Matrix,
+            norms: Vec<f64>,
+            cas: f64,
+            cas_normalized: f64,
+            class_accuracy: Vec<f64>,
+            accuracy: f64,
+            #[serde(default)]
+            confusion: Vec<Vec<u32>>,
+            #[serde(default)]
+            weight_matrix: Option<Matrix>,
+            #[serde(default)]
+            bootstrap: Option<Bootstrap>,
+            feature_dim: u32,
+            checkpoint_sha256: String,
+            seconds: f64,
         }
-        let text = Box::<RawValue>::deserialize(deserializer)?;
-        let file = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
-        let beside = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
-        let Beside { id, run, run_title, is_best, is_last, clean_accuracy, robust_accuracy } = beside;
+        let Flat {
+            id,
+            run,
+            run_title,
+            is_best,
+            is_last,
+            clean_accuracy,
+            robust_accuracy,
+            epoch,
+            inputs,
+            attack,
+            class_names,
+            class_counts,
+            split,
+            aggregation,
+            subset,
+            layer,
+            checkpoint,
+            matrix,
+            norms,
+            cas,
+            cas_normalized,
+            class_accuracy,
+            accuracy,
+            confusion,
+            weight_matrix,
+            bootstrap,
+            feature_dim,
+            checkpoint_sha256,
+            seconds,
+        } = Flat::deserialize(deserializer)?;
+        let file = AttributionFile {
+            epoch,
+            inputs,
+            attack,
+            class_names,
+            class_counts,
+            split,
+            aggregation,
+            subset,
+            layer,
+            checkpoint,
+            matrix,
+            norms,
+            cas,
+            cas_normalized,
+            class_accuracy,
+            accuracy,
+            confusion,
+            weight_matrix,
+            bootstrap,
+            feature_dim,
+            checkpoint_sha256,
+            seconds,
+        };
         Ok(Attribution { id, run, run_title, is_best, is_last, clean_accuracy, robust_accuracy, file })
     }
 }

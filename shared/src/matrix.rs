@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::order::sorted;
+
 /// A square matrix over classes, row by row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Vec<f64>>", into = "Vec<Vec<f64>>")]
 pub struct Matrix {
     classes: usize,
@@ -133,33 +135,37 @@ impl Matrix {
     /// Every pair `i < j` by how much it differs from `self` to `other`, largest change first.
     pub fn changes(&self, other: &Matrix) -> Vec<PairChange> {
         let classes = self.classes.min(other.classes);
-        let mut changes: Vec<PairChange> = (0..classes)
+        let changes: Vec<PairChange> = (0..classes)
             .flat_map(|i| (i + 1..classes).map(move |j| (i, j)))
             .map(|(i, j)| {
                 let (a, b) = (self.get(i, j), other.get(i, j));
                 PairChange { i, j, a, b, difference: b - a }
             })
             .collect();
-        changes.sort_by(|x, y| y.difference.abs().total_cmp(&x.difference.abs()));
-        changes
+        sorted(changes, |x, y| y.difference.abs().total_cmp(&x.difference.abs()))
+    }
+
+    /// How many pairs of classes are at least as alike as `i` and `j`, themselves counted among their equals first, and of how many: from 1.
+    pub fn rank(&self, i: usize, j: usize) -> (usize, usize) {
+        let value = self.get(i, j);
+        let above = |(class, row): (usize, &[f64])| row[class + 1..].iter().filter(|other| **other > value).count();
+        (self.rows().enumerate().map(above).sum::<usize>() + 1, self.classes * self.classes.saturating_sub(1) / 2)
     }
 
     /// `class` first, then the others, the most alike first; as given where there is no such class.
     pub fn closeness_order(&self, class: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.classes).collect();
-        if class < self.classes {
-            let closeness = |other: &usize| if *other == class { f64::INFINITY } else { self.get(class, *other) };
-            order.sort_by(|x, y| closeness(y).total_cmp(&closeness(x)));
+        let order: Vec<usize> = (0..self.classes).collect();
+        if class >= self.classes {
+            return order;
         }
-        order
+        let closeness = |other: &usize| if *other == class { f64::INFINITY } else { self.get(class, *other) };
+        sorted(order, |x, y| closeness(y).total_cmp(&closeness(x)))
     }
 
     /// The classes whose rows hold the most, by absolute value, first: of a difference, those that changed most.
     pub fn size_order(&self) -> Vec<usize> {
         let sizes: Vec<f64> = self.rows().map(|row| row.iter().map(|value| value.abs()).sum()).collect();
-        let mut order: Vec<usize> = (0..self.classes).collect();
-        order.sort_by(|x, y| sizes[*y].total_cmp(&sizes[*x]));
-        order
+        sorted((0..self.classes).collect(), |x, y| sizes[*y].total_cmp(&sizes[*x]))
     }
 
     /// The means of the blocks of classes: entry `(a, b)` is the mean over pairs of a class of group `a` and another of group `b`. A group

@@ -2,13 +2,15 @@
 //!
 //! A line that repeats an epoch, as a resumed run writes them, replaces the earlier one.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::Inputs;
+use crate::json;
 use crate::view::Which;
 
 /// One line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Record {
@@ -25,6 +27,33 @@ pub enum Record {
     Evaluation(EvaluationStep),
     Notice(Notice),
     Finished(Finished),
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Tag {
+            r#type: String,
+        }
+        #[derive(Deserialize)]
+        struct Removed {
+            epoch: u32,
+        }
+        json::tagged(deserializer, |Tag { r#type }, text| {
+            Ok(match r#type.as_str() {
+                "started" => Record::Started(json::from_str(text)?),
+                "progress" => Record::Progress(json::from_str(text)?),
+                "epoch" => Record::Epoch(json::from_str(text)?),
+                "checkpoint" => Record::Checkpoint(json::from_str(text)?),
+                "checkpoint_removed" => Record::CheckpointRemoved { epoch: json::from_str::<Removed>(text)?.epoch },
+                "attribution" => Record::Attribution(json::from_str(text)?),
+                "evaluation" => Record::Evaluation(json::from_str(text)?),
+                "notice" => Record::Notice(json::from_str(text)?),
+                "finished" => Record::Finished(json::from_str(text)?),
+                other => return Err(serde_json::Error::custom(format_args!("`{other}` is not a type of record"))),
+            })
+        })
+    }
 }
 
 /// What the worker found when it began.

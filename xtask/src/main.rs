@@ -5,6 +5,7 @@
 
 mod app;
 mod apt;
+mod arrange;
 mod bench;
 mod browser;
 mod demo;

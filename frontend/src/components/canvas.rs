@@ -12,6 +12,8 @@ use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
+use crate::reactive::effect;
+
 /// The size of a canvas in CSS pixels, and how many pixels of the screen each is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Surface {
@@ -42,7 +44,7 @@ pub fn Canvas(
 ) -> impl IntoView {
     let canvas = NodeRef::<html::Canvas>::new();
     follow(canvas, surface, least_scale);
-    Effect::new(move || {
+    effect(move || {
         let (Some(canvas), surface) = (canvas.get(), surface.get()) else { return };
         if !sized(&canvas, surface) {
             return;
@@ -83,11 +85,11 @@ pub fn Raster(
     follow(canvas, surface, 1.0);
     let image = StoredValue::new_local(None::<HtmlCanvasElement>);
     let changed = Trigger::new();
-    Effect::new(move || {
+    effect(move || {
         image.set_value(pixels.with(image_of));
         changed.notify();
     });
-    Effect::new(move || {
+    effect(move || {
         changed.track();
         let (Some(canvas), surface, placement) = (canvas.get(), surface.get(), placement.get()) else { return };
         if sized(&canvas, surface) {
@@ -126,7 +128,7 @@ fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
 
 /// Keeps `surface` equal to the box of the canvas.
 fn follow(canvas: NodeRef<html::Canvas>, surface: RwSignal<Surface>, least_scale: f64) {
-    Effect::new(move || {
+    effect(move || {
         let Some(canvas) = canvas.get() else { return };
         let measure = {
             let canvas = canvas.clone();

@@ -8,6 +8,8 @@ use shared::config::Inputs;
 use shared::format;
 use shared::record::{Epoch, Metrics};
 
+use crate::reactive::{effect, memo};
+
 use super::canvas::{Area, Canvas, Surface, position};
 use super::heatmap::is_open;
 
@@ -24,13 +26,13 @@ pub fn CurvesView(
 ) -> impl IntoView {
     let surface = RwSignal::new(Surface::default());
     let pointed = RwSignal::new(None::<u32>);
-    let layout = Memo::new(move |_| {
+    let layout = memo(move || {
         let Surface { width, height, .. } = surface.get();
         curves.with(|curves| curves.layout(width, height))
     });
-    Effect::new(move || axes.set(Some(layout.with(|layout| layout.axes.clone()))));
-    let done = Memo::new(move |_| curves.with(|curves| curves.done));
-    let cursor = Memo::new(move |_| pointed.get().or_else(|| selected.get()).filter(|epoch| (1..=done.get()).contains(epoch)));
+    effect(move || axes.set(Some(layout.with(|layout| layout.axes.clone()))));
+    let done = memo(move || curves.with(|curves| curves.done));
+    let cursor = memo(move || pointed.get().or_else(|| selected.get()).filter(|epoch| (1..=done.get()).contains(epoch)));
 
     let draw = move |area: &Area, surface: Surface| {
         if let Err(error) = curves.with(|curves| curves.draw(area, surface.scale)) {
@@ -141,7 +143,7 @@ fn readout(curves: &Curves, epoch: Option<u32>) -> Vec<(&'static str, String)> {
 pub fn EpochTable(#[prop(into)] metrics: Signal<Metrics>) -> impl IntoView {
     let open = RwSignal::new(false);
     // Records that are not of an epoch come every second; the table is left alone by them.
-    let epochs = Memo::new(move |_| {
+    let epochs = memo(move || {
         let with_cas = |metrics: &Metrics, epoch: &Epoch| (epoch.clone(), metrics.cas(epoch.epoch, Inputs::Adversarial));
         if !open.get() {
             return Vec::new();

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use shared::api::{Health, WorkerStatus};
 
 use crate::load::fetched;
+use crate::reactive::effect;
 
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
@@ -13,7 +14,7 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 #[component]
 pub fn WorkerBanner() -> impl IntoView {
     let health = fetched::<Health>(|| Some("api/health".to_owned()));
-    Effect::new(move || {
+    effect(move || {
         if health.ready().is_some_and(|health| health.worker == WorkerStatus::Starting) {
             set_timeout(move || health.reload(), ASK_AGAIN_AFTER);
         }

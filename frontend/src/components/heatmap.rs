@@ -11,6 +11,8 @@ use shared::chart::heatmap::{CellMark, Heatmap, Overlay};
 use shared::format;
 use wasm_bindgen::JsCast;
 
+use crate::reactive::memo;
+
 use super::canvas::{Canvas, Pixels, Placement, Raster, Surface, position};
 use super::explorer::{Cell, Explorer, Sight, moved, turned};
 
@@ -41,17 +43,17 @@ pub fn HeatmapView(
 ) -> impl IntoView {
     let element = NodeRef::<html::Div>::new();
     let surface = RwSignal::new(Surface::default());
-    let layout = Memo::new(move |_| {
+    let layout = memo(move || {
         let Surface { width, height, .. } = surface.get();
         heatmap.with(|heatmap| heatmap.layout(width, height))
     });
-    let natural_height = Memo::new(move |_| {
+    let natural_height = memo(move || {
         let width = surface.get().width;
         heatmap.with(|heatmap| heatmap.natural_height(width))
     });
     let classes = move || heatmap.with(|heatmap| heatmap.matrix.classes());
     let sight = move || layout.with_untracked(|layout| Sight::of(layout, heatmap.with_untracked(|heatmap| heatmap.matrix.classes())));
-    let collapsed = Memo::new(move |_| heatmap.with(|heatmap| heatmap.arrangement.collapsed));
+    let collapsed = memo(move || heatmap.with(|heatmap| heatmap.arrangement.collapsed));
     // Collapsed, cells are of superclasses, which are nobody else's business.
     let group = RwSignal::new(None::<Cell>);
     let hovered = move || if collapsed.get() { group.get() } else { explorer.hovered.get() };
@@ -185,13 +187,12 @@ pub fn HeatmapView(
         event.prevent_default();
     };
 
-    let pixels =
-        Memo::new(move |_| heatmap.with(|heatmap| Pixels { side: heatmap.arrangement.order.len() as u32, rgba: heatmap.pixels() }));
-    let placement = Memo::new(move |_| {
-        layout.with(|layout| Placement { row: layout.row, column: layout.column, span: layout.span(), target: layout.cells })
-    });
+    let pixels = memo(move || heatmap.with(|heatmap| Pixels { side: heatmap.arrangement.order.len() as u32, rgba: heatmap.pixels() }));
+    let placement =
+        memo(move || layout.with(|layout| Placement { row: layout.row, column: layout.column, span: layout.span(), target: layout.cells }));
+    let over = memo(move || heatmap.with(|heatmap| layout.with(|layout| heatmap.without_cells(layout))));
     let draw_over = move |area: &super::canvas::Area, surface: Surface| {
-        heatmap.with(|heatmap| shown(Overlay(heatmap).draw(area, surface.scale)));
+        over.with(|over| shown(Overlay(over).draw(area, surface.scale)));
     };
     let draw_marks = move |area: &super::canvas::Area, surface: Surface| {
         let (selected, hovered) = (selected(), known(hovered()));
@@ -215,7 +216,7 @@ pub fn HeatmapView(
         heatmap.with(|heatmap| format!("{}. {} Arrow keys move from cell to cell. {what}", name.get(), heatmap.describe()))
     };
     let said = move || selected().or_else(|| known(hovered())).map(|cell| heatmap.with(|heatmap| CellMark { heatmap, cell }.describe()));
-    let zoomed = Memo::new(move |_| heatmap.with(|heatmap| heatmap.region.is_some()));
+    let zoomed = memo(move || heatmap.with(|heatmap| heatmap.region.is_some()));
     view! {
         <div
             class="heatmap"
@@ -249,7 +250,7 @@ pub fn HeatmapView(
 #[component]
 fn Minimap(pixels: Memo<Pixels>, placement: Memo<Placement>, explorer: Explorer) -> impl IntoView {
     let surface = RwSignal::new(Surface::default());
-    let whole = Memo::new(move |_| {
+    let whole = memo(move || {
         let (side, Surface { width, .. }) = (f64::from(pixels.with(|pixels| pixels.side)), surface.get());
         Placement { row: 0.0, column: 0.0, span: side, target: shared::chart::Rect::new(0.0, 0.0, width, width) }
     });

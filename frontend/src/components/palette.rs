@@ -8,6 +8,7 @@ use leptos::prelude::*;
 use leptos::{ev, html};
 use leptos_router::NavigateOptions;
 use shared::api::SweepSummary;
+use shared::order::sorted;
 use shared::preset::Preset;
 
 use crate::browser::use_open;
@@ -15,6 +16,7 @@ use crate::fuzzy;
 use crate::keys::{KeysDialog, is_typing};
 use crate::load::fetched;
 use crate::place;
+use crate::reactive::{effect, memo};
 use crate::rows::{Entry, Table, use_rows};
 use crate::theme::{Choice, use_theme};
 
@@ -84,7 +86,7 @@ pub fn Commands() -> impl IntoView {
 #[component]
 fn Palette(open: RwSignal<bool>, keys: RwSignal<bool>) -> impl IntoView {
     let dialog = NodeRef::<html::Dialog>::new();
-    Effect::new(move || {
+    effect(move || {
         let Some(dialog) = dialog.get() else { return };
         if open.get() && !dialog.open() {
             // Fails only for a dialog that is not in the page.
@@ -112,9 +114,9 @@ fn Search(open: RwSignal<bool>, keys: RwSignal<bool>) -> impl IntoView {
     rows.refresh();
     let presets = fetched::<Vec<Preset>>(|| Some("api/presets".to_owned()));
     let sweeps = fetched::<Vec<SweepSummary>>(|| Some("api/sweeps".to_owned()));
-    let others = Memo::new(move |_| others(&presets.ready().unwrap_or_default(), &sweeps.ready().unwrap_or_default()));
+    let others = memo(move || others(&presets.ready().unwrap_or_default(), &sweeps.ready().unwrap_or_default()));
     let query = RwSignal::new(String::new());
-    let found = Memo::new(move |_| others.with(|others| rows.table.with(|table| found(&query.get(), others, table))));
+    let found = memo(move || others.with(|others| rows.table.with(|table| found(&query.get(), others, table))));
     let active = RwSignal::new(0_usize);
     let navigate = use_open();
     let theme = use_theme();
@@ -228,8 +230,7 @@ fn found(query: &str, others: &[Item], table: &Table) -> Vec<Item> {
     let runs = first(runs, MOST_SHOWN, |(a, left), (b, right)| b.cmp(a).then_with(|| right.run.created_at.cmp(&left.run.created_at)));
     items.extend(runs.into_iter().map(|(score, entry)| (score, run(entry))));
     // Stable: pages stand before runs that fit as well.
-    items.sort_by_key(|(score, _)| -score);
-    items.into_iter().take(MOST_SHOWN).map(|(_, item)| item).collect()
+    sorted(items, |a, b| b.0.cmp(&a.0)).into_iter().take(MOST_SHOWN).map(|(_, item)| item).collect()
 }
 
 /// The first `count` in an order; the others, which may be thousands, are not sorted.
@@ -238,8 +239,7 @@ fn first<T>(mut items: Vec<T>, count: usize, order: impl Fn(&T, &T) -> Ordering)
         items.select_nth_unstable_by(count, &order);
         items.truncate(count);
     }
-    items.sort_by(order);
-    items
+    sorted(items, order)
 }
 
 /// Title and name of a run, in lower case: the first two lines of its words.

@@ -15,6 +15,7 @@ use web_sys::{DragEvent, File, HtmlInputElement};
 use super::dialog::Dialog;
 use crate::api;
 use crate::browser::use_open;
+use crate::reactive::derived;
 
 /// The largest matrix has a tenth of this as SVG.
 const LARGEST_BYTES: f64 = 64e6;
@@ -81,7 +82,7 @@ pub fn Reopen() -> impl IntoView {
             <span role="status">{move || busy.get().then_some("Opening …")}</span>
         </footer>
         <Show when=move || dragged.get()><div class="drop-hint" aria-hidden="true"><p>"Drop the figure to open its view"</p></div></Show>
-        <Dialog open=Signal::derive(move || message.with(Option::is_some)) close=move || message.set(None) title="About this figure">
+        <Dialog open=derived(move || message.with(Option::is_some)) close=move || message.set(None) title="About this figure">
             <p>{move || message.get()}</p>
         </Dialog>
     }

@@ -7,6 +7,8 @@ use shared::view::CheckpointId;
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, ImageData};
 
+use crate::reactive::effect;
+
 /// The map alone on a canvas of its own resolution; the browser smooths it over the image.
 #[component]
 pub fn Overlay(
@@ -14,7 +16,7 @@ pub fn Overlay(
     map: Vec<Vec<f32>>,
 ) -> impl IntoView {
     let canvas = NodeRef::<html::Canvas>::new();
-    Effect::new(move || {
+    effect(move || {
         let Some(canvas) = canvas.get() else { return };
         let (width, height) = (map.first().map_or(0, Vec::len) as u32, map.len() as u32);
         canvas.set_width(width);

@@ -9,6 +9,7 @@ use shared::view::View;
 use super::copy::CopyButton;
 use super::dialog::Dialog;
 use crate::load::{Failure, Load, fetched};
+use crate::reactive::memo;
 use crate::{api, browser, words};
 
 const TITLE_LIMIT: &str = "120";
@@ -39,9 +40,9 @@ fn ShareForm(view: String) -> impl IntoView {
     let problem = RwSignal::new(None::<Problem>);
     let busy = RwSignal::new(false);
     let shares = fetched::<Vec<Share>>(|| Some("api/shares".to_owned()));
-    let links = Memo::new({
+    let links = memo({
         let view = view.clone();
-        move |_| shares.ready().unwrap_or_default().into_iter().filter(|share| share.view == view).collect::<Vec<_>>()
+        move || shares.ready().unwrap_or_default().into_iter().filter(|share| share.view == view).collect::<Vec<_>>()
     });
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();

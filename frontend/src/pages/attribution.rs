@@ -22,6 +22,7 @@ use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::components::share::ShareButton;
 use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched};
+use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
 use crate::{place, words};
 
@@ -31,14 +32,14 @@ const SHOWS: [(Show, &str); 3] = [(Show::Values, "Values"), (Show::Difference, "
 #[component]
 pub fn AttributionPage() -> impl IntoView {
     let params = use_params_map();
-    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
+    let id = memo(move || params.with(|params| params.get("id").unwrap_or_default()));
     let fetched = fetched::<Attribution>(move || Some(format!("api/attributions/{}", id.get())));
     use_title(move || {
         fetched
             .ready()
             .map_or_else(|| "Attribution".to_owned(), |attribution| format!("{}, {}", attribution.run_title, checkpoint_name(&attribution)))
     });
-    let known = Memo::new(move |_| fetched.state.with(|state| matches!(state, Load::Ready(_))));
+    let known = memo(move || fetched.state.with(|state| matches!(state, Load::Ready(_))));
     move || {
         if known.get() {
             return view! { <Known id fetched/> }.into_any();
@@ -54,8 +55,10 @@ pub fn AttributionPage() -> impl IntoView {
 #[component]
 fn Known(id: Memo<String>, fetched: Fetched<Attribution>) -> impl IntoView {
     // The next matrix may fail to come: the former one then still shows while the page changes to the failure.
-    let attribution = Memo::new(move |former: Option<&Option<Attribution>>| fetched.ready().or_else(|| former.cloned().flatten()));
-    let attribution = Signal::derive(move || attribution.get().expect("the page is shown for an attribution"));
+    let attribution: Signal<Attribution> = Memo::new(move |former: Option<&Attribution>| {
+        fetched.ready().or_else(|| former.cloned()).expect("the page is shown for an attribution")
+    })
+    .into();
     let view_of = move |lens: &Lens| id.get_untracked().parse::<AttributionId>().map(|id| View::Attribution { id, lens: lens.clone() });
     let lens = addressed(
         |query| Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(),
@@ -65,9 +68,9 @@ fn Known(id: Memo<String>, fetched: Fetched<Attribution>) -> impl IntoView {
     let baseline = page_baseline(lens);
     view! {
         <AttributionHeader attribution view=Callback::new(move |()| shared_view())/>
-        <Neighbors attribution lens=Signal::derive(move || lens.get())/>
+        <Neighbors attribution lens=derived(move || lens.get())/>
         <AttributionView attribution baseline explorer=Explorer::new(lens) own=true/>
-        <Exports exports=Signal::derive(move || exports_of(&id.get(), &lens.get()))/>
+        <Exports exports=derived(move || exports_of(&id.get(), &lens.get()))/>
     }
 }
 
@@ -88,7 +91,7 @@ fn AttributionHeader(attribution: Signal<Attribution>, view: Callback<(), View>)
                 <p class="subline">{move || attribution.with(|attribution| inputs_text(&attribution.file))}</p>
             </div>
             <div class="actions">
-                <PinButton id=Signal::derive(move || attribution.with(|attribution| attribution.id.parse().ok()))/>
+                <PinButton id=derived(move || attribution.with(|attribution| attribution.id.parse().ok()))/>
                 <ShareButton view=move || view.run(())/>
             </div>
         </header>
@@ -107,10 +110,10 @@ pub fn inputs_text(file: &AttributionFile) -> String {
 /// The checkpoints before and after this one, and the same one on other inputs.
 #[component]
 fn Neighbors(attribution: Signal<Attribution>, lens: Signal<Lens>) -> impl IntoView {
-    let run = Memo::new(move |_| attribution.with(|attribution| attribution.run.clone()));
-    let here = Memo::new(move |_| attribution.with(|attribution| (attribution.file.epoch, attribution.file.inputs)));
+    let run = memo(move || attribution.with(|attribution| attribution.run.clone()));
+    let here = memo(move || attribution.with(|attribution| (attribution.file.epoch, attribution.file.inputs)));
     let checkpoints = fetched::<Vec<CheckpointInfo>>(move || Some(format!("api/runs/{}/checkpoints", run.get())));
-    let epochs = Memo::new(move |_| {
+    let epochs = memo(move || {
         let inputs = here.get().1;
         let has = |checkpoint: &CheckpointInfo| checkpoint.attributions.iter().any(|attribution| attribution.inputs == inputs);
         checkpoints
@@ -174,26 +177,26 @@ pub fn AttributionView(
     own: bool,
 ) -> impl IntoView {
     let theme = use_theme();
-    let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
+    let plain_lens = memo(move || Lens { cell: None, ..explorer.lens.get() });
     let control = RwSignal::new(false);
-    let has_control = Memo::new(move |_| attribution.with(|attribution| attribution.file.weight_matrix.is_some()));
-    let shown = Memo::new(move |_| {
+    let has_control = memo(move || attribution.with(|attribution| attribution.file.weight_matrix.is_some()));
+    let shown = memo(move || {
         let control = control.get();
         attribution.with(|attribution| if control { of_weights(attribution) } else { None }.unwrap_or_else(|| attribution.clone()))
     });
-    let heatmap = Memo::new(move |_| {
+    let heatmap = memo(move || {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
         // The rows of W have no baseline of their own.
         let baseline = baseline.get().filter(|_| !control.get());
         shown.with(|shown| Heatmap::of(shown, baseline.as_ref(), &plain_lens.get(), theme))
     });
-    let show = Signal::derive(move || explorer.lens.get().show);
-    let has_baseline = Memo::new(move |_| {
+    let show = derived(move || explorer.lens.get().show);
+    let has_baseline = memo(move || {
         let of = attribution.with(|attribution| (attribution.id.clone(), attribution.file.class_names.clone()));
         !control.get()
             && baseline.with(|baseline| baseline.as_ref().is_some_and(|other| other.id != of.0 && other.file.class_names == of.1))
     });
-    let name = Signal::derive(move || {
+    let name = derived(move || {
         let checkpoint = attribution.with(checkpoint_name);
         let other = baseline.with(|baseline| baseline.as_ref().map(checkpoint_name)).filter(|_| has_baseline.get());
         match (control.get(), explorer.lens.get().show, other) {
@@ -203,8 +206,8 @@ pub fn AttributionView(
             _ => checkpoint,
         }
     });
-    let figures = Signal::derive(move || attribution.with(|attribution| baseline.with(|baseline| figures(attribution, baseline.as_ref()))));
-    let names = Memo::new(move |_| attribution.with(|attribution| attribution.file.class_names.clone()));
+    let figures = derived(move || attribution.with(|attribution| baseline.with(|baseline| figures(attribution, baseline.as_ref()))));
+    let names = memo(move || attribution.with(|attribution| attribution.file.class_names.clone()));
     view! {
         <KeyFigures figures/>
         <div class="split">
@@ -225,7 +228,7 @@ pub fn AttributionView(
                         set=move |show| explorer.lens.update(|lens| lens.show = show)
                     />
                 })}
-                <LensBar explorer names hidden=Signal::derive(move || heatmap.with(hidden_cells))/>
+                <LensBar explorer names hidden=derived(move || heatmap.with(hidden_cells))/>
                 <HeatmapView name heatmap explorer/>
                 <MatrixTable heatmap/>
             </section>
@@ -364,9 +367,7 @@ impl Pair {
         if i.max(j) >= classes {
             return None;
         }
-        let value = matrix.get(i, j);
-        let above = (0..classes).flat_map(|a| (a + 1..classes).map(move |b| (a, b))).filter(|(a, b)| matrix.get(*a, *b) > value).count();
-        Some(Pair { value, rank: (i != j).then_some((above + 1, classes * (classes - 1) / 2)) })
+        Some(Pair { value: matrix.get(i, j), rank: (i != j).then(|| matrix.rank(i, j)) })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::browser::use_title;
 use crate::components::badge::{Standing, progress, state_badge};
 use crate::components::health::WorkerBanner;
 use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched};
+use crate::reactive::{effect, memo};
 use crate::{api, place};
 
 const REFRESH: Duration = Duration::from_secs(2);
@@ -32,7 +33,7 @@ pub fn QueuePage() -> impl IntoView {
     }
     let problem = RwSignal::new(None::<Problem>);
     let moves = Moves { said: RwSignal::new(String::new()), button: StoredValue::new(None), problem };
-    Effect::new(move || {
+    effect(move || {
         queue.state.track();
         // The run that was moved stands elsewhere now, and the focus goes with it.
         if let Some(button) = moves.button.try_update_value(Option::take).flatten() {
@@ -52,15 +53,14 @@ pub fn QueuePage() -> impl IntoView {
         })
     };
     // Whether anything runs or waits.
-    let phase = Memo::new(move |_| {
+    let phase = memo(move || {
         queue.state.with(|queue| match queue {
             Load::Loading => Load::Loading,
             Load::Failed(problem) => Load::Failed(problem.clone()),
             Load::Ready(queue) => Load::Ready(queue.devices.iter().any(|device| !device.runs.is_empty())),
         })
     });
-    let devices =
-        Memo::new(move |_| queue.ready().into_iter().flat_map(|queue| queue.devices).map(|device| device.device).collect::<Vec<_>>());
+    let devices = memo(move || queue.ready().into_iter().flat_map(|queue| queue.devices).map(|device| device.device).collect::<Vec<_>>());
     let summary = move || format!("{} running, {} waiting", count(RunState::Running), count(RunState::Queued));
     view! {
         <header class="page-header">
@@ -132,11 +132,11 @@ fn DevicePanel(device: String, queue: Fetched<Queue>, moves: Moves) -> impl Into
     let label = heading.clone();
     let here = {
         let device = device.clone();
-        Memo::new(move |_| queue.ready().and_then(|queue| queue.devices.into_iter().find(|known| known.device == device)))
+        memo(move || queue.ready().and_then(|queue| queue.devices.into_iter().find(|known| known.device == device)))
     };
     let name = move || here.with(|here: &Option<DeviceQueue>| here.as_ref().and_then(|here| here.name.clone()));
-    let runs = Memo::new(move |_| placed(here.get().map(|here| here.runs).unwrap_or_default()));
-    let ids = Memo::new(move |_| runs.with(|runs| runs.iter().map(|run| run.queued.run.id.clone()).collect::<Vec<_>>()));
+    let runs = memo(move || placed(here.get().map(|here| here.runs).unwrap_or_default()));
+    let ids = memo(move || runs.with(|runs| runs.iter().map(|run| run.queued.run.id.clone()).collect::<Vec<_>>()));
     let all = move || runs.with(|runs| runs.last().filter(|_| runs.len() > 1).and_then(|run| run.queued.finishes_in_secs));
     let missing = move || name().is_none() && !ids.with(Vec::is_empty);
     // Its elements belong to the run wherever it goes: a click meant for it reaches no other.

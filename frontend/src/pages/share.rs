@@ -14,12 +14,13 @@ use crate::browser::use_title;
 use crate::cache::{Cache, attribution_address};
 use crate::components::explorer::Explorer;
 use crate::load::{Answers, Failure, Load, Placeholder, Skeleton, fetched};
+use crate::reactive::memo;
 use crate::words;
 
 #[component]
 pub fn SharedPage() -> impl IntoView {
     let params = use_params_map();
-    let token = Memo::new(move |_| params.with(|params| params.get("token").unwrap_or_default()));
+    let token = memo(move || params.with(|params| params.get("token").unwrap_or_default()));
     let view = fetched::<SharedView>(move || Some(format!("api/shares/{}", token.get())));
     use_title(move || view.ready().map_or_else(|| "Shared view".to_owned(), |view| view.share.title));
     move || match view.state.get() {
@@ -62,7 +63,7 @@ fn Opened(view: SharedView) -> impl IntoView {
             view! { <AttributionView attribution=Signal::stored(*attribution) baseline=Signal::stored(baseline) explorer=explorer() own=false/> }.into_any()
         }
         SharedContent::Compare { comparison } => {
-            let comparison = Memo::new(move |_| (*comparison).clone());
+            let comparison = memo(move || (*comparison).clone());
             view! {
                 <ComparisonView comparison=comparison.into() explorer=explorer() own=false/>
                 <RunsCompared comparison/>

@@ -23,6 +23,7 @@ use crate::components::exports::{Export, Exports, export};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Failure, Load, Placeholder, Skeleton};
+use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
 use crate::{api, place};
 
@@ -33,7 +34,7 @@ const MOST_CURVES: usize = 60;
 #[component]
 pub fn SweepPage() -> impl IntoView {
     let params = use_params_map();
-    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
+    let id = memo(move || params.with(|params| params.get("id").unwrap_or_default()));
     use_title(move || format!("Sweep {}", id.get()));
     move || view! { <One id=id.get()/> }
 }
@@ -67,12 +68,12 @@ fn One(id: String) -> impl IntoView {
     if let Ok(timer) = set_interval_with_handle(tick, REFRESH) {
         on_cleanup(move || timer.clear());
     }
-    let sweep = Memo::new(move |_| state.with(|state| if let Load::Ready(sweep) = state { Some(sweep.clone()) } else { None }));
-    let there = Memo::new(move |_| sweep.with(Option::is_some));
+    let sweep = memo(move || state.with(|state| if let Load::Ready(sweep) = state { Some(sweep.clone()) } else { None }));
+    let there = memo(move || sweep.with(Option::is_some));
     move || {
         if there.get() {
             let id = id.clone();
-            let sweep = Signal::derive(move || sweep.get().expect("a sweep that was there stays"));
+            let sweep = derived(move || sweep.get().expect("a sweep that was there stays"));
             return view! { <Known id sweep/> }.into_any();
         }
         let load = load.clone();
@@ -85,7 +86,7 @@ fn One(id: String) -> impl IntoView {
 
 #[component]
 fn Known(id: String, sweep: Signal<Sweep>) -> impl IntoView {
-    let known = Memo::new(move |_| sweep.with(fields));
+    let known = memo(move || sweep.with(fields));
     let asked = addressed(|query| query.get("over"), {
         let id = id.clone();
         move |field: &Option<String>| match field {
@@ -94,7 +95,7 @@ fn Known(id: String, sweep: Signal<Sweep>) -> impl IntoView {
         }
     });
     // A sweep of one run differs in nothing.
-    let field = Memo::new(move |_| {
+    let field = memo(move || {
         known.with(|known| {
             asked.get().filter(|field| known.contains(field)).or_else(|| known.first().cloned()).unwrap_or_else(|| SEED.to_owned())
         })
@@ -102,18 +103,18 @@ fn Known(id: String, sweep: Signal<Sweep>) -> impl IntoView {
     let theme = use_theme();
     let shade = move || if theme.dark.get() { Theme::Dark } else { Theme::Light };
     let chart = move |unit: Unit| {
-        Memo::new(move |_| {
+        memo(move || {
             let field = field.get();
             sweep.with(|sweep| SweepChart::best_and_last(sweep, &field, field_name(&field), unit, shade()))
         })
     };
     let metrics = curves(sweep);
-    let over_epochs = Memo::new(move |_| {
+    let over_epochs = memo(move || {
         let field = field.get();
         sweep.with(|sweep| metrics.with(|metrics| SweepChart::over_epochs(sweep, &field, metrics, shade())))
     });
-    let only_seeds = Memo::new(move |_| known.with(|known| known.iter().all(|field| field == SEED)));
-    let figures = Signal::derive(move || sweep.with(|sweep| summary(&sweep.runs)));
+    let only_seeds = memo(move || known.with(|known| known.iter().all(|field| field == SEED)));
+    let figures = derived(move || sweep.with(|sweep| summary(&sweep.runs)));
     let title = move || {
         let names: Vec<String> = known.get().iter().map(|field| field_name(field).to_lowercase()).collect();
         if names.is_empty() { format!("Sweep {id}") } else { format!("Sweep over {}", names.join(" and ")) }
@@ -124,7 +125,7 @@ fn Known(id: String, sweep: Signal<Sweep>) -> impl IntoView {
             format!("{done} of {} runs are finished", sweep.runs.len())
         })
     };
-    let several = Memo::new(move |_| known.with(|known| known.len() > 1));
+    let several = memo(move || known.with(|known| known.len() > 1));
     view! {
         <header class="page-header">
             <div>
@@ -159,7 +160,7 @@ fn Known(id: String, sweep: Signal<Sweep>) -> impl IntoView {
         </div>
         <Spreads sweep field/>
         <Plot title="Robust accuracy over epochs" chart=over_epochs/>
-        <Exports exports=Signal::derive(move || sweep.with(|sweep| exports_of(&sweep.id, &field.get())))/>
+        <Exports exports=derived(move || sweep.with(|sweep| exports_of(&sweep.id, &field.get())))/>
         <Runs sweep known/>
     }
 }
@@ -176,7 +177,7 @@ fn exports_of(id: &str, field: &str) -> Vec<Export> {
 /// The records of the runs, asked for again as they go on.
 fn curves(sweep: Signal<Sweep>) -> RwSignal<BTreeMap<String, Metrics>> {
     let metrics = RwSignal::new(BTreeMap::new());
-    let progress = Memo::new(move |_| {
+    let progress = memo(move || {
         sweep.with(|sweep| sweep.runs.iter().take(MOST_CURVES).map(|run| (run.id.clone(), run.summary.epoch)).collect::<Vec<_>>())
     });
     Effect::new(move |former: Option<BTreeMap<String, u32>>| {
@@ -305,7 +306,7 @@ fn Runs(sweep: Signal<Sweep>, known: Memo<Vec<String>>) -> impl IntoView {
         let run = Memo::new(move |former: Option<&Option<Run>>| {
             sweep.with(|sweep| sweep.runs.iter().find(|run| run.id == id).cloned()).or_else(|| former.cloned().flatten())
         });
-        let run = Signal::derive(move || run.get().expect("a row keeps its run"));
+        let run = derived(move || run.get().expect("a row keeps its run"));
         let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
         let values =
             move || known.get().iter().map(|field| view! { <td class="number">{text(&value_of(&config, field))}</td> }).collect_view();
@@ -322,7 +323,7 @@ fn Runs(sweep: Signal<Sweep>, known: Memo<Vec<String>>) -> impl IntoView {
             </tr>
         }
     };
-    let ids = Memo::new(move |_| sweep.with(|sweep| sweep.runs.iter().map(|run| run.id.clone()).collect::<Vec<_>>()));
+    let ids = memo(move || sweep.with(|sweep| sweep.runs.iter().map(|run| run.id.clone()).collect::<Vec<_>>()));
     let heads =
         move || known.get().iter().map(|field| view! { <th scope="col" class="number">{field_name(field).to_owned()}</th> }).collect_view();
     view! {

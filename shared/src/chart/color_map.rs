@@ -2,7 +2,7 @@
 
 use plotters::style::RGBColor;
 
-use super::colors::{Theme, from_oklab, oklab};
+use super::colors::{Theme, from_oklab, mixed, oklab};
 use crate::matrix::Matrix;
 use crate::view::{Lens, Ramp, Scale};
 
@@ -119,6 +119,11 @@ impl MapColors {
     pub fn of(&self, value: f64) -> RGBColor {
         let t = ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
         self.colors[(t * (self.colors.len() - 1) as f64).round() as usize]
+    }
+
+    /// The same map with every color a part of the way to another.
+    pub(super) fn mixed(&self, to: RGBColor, part: f64) -> Self {
+        MapColors { colors: self.colors.iter().map(|color| mixed(*color, to, part)).collect(), ..*self }
     }
 }
 

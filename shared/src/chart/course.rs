@@ -10,6 +10,7 @@ use super::scale::{Projection, ROUNDEST, round_up, ticks};
 use super::{Chart, ChartError, Pen, Rect};
 use crate::api::EpochCell;
 use crate::format;
+use crate::order::sorted;
 
 /// The course of a cosine, ready to be drawn.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,9 +87,7 @@ impl Course {
         let palette = self.theme.palette();
         let plot = layout.plot;
         let mut free_from = plot.left;
-        let mut marks = self.marks.clone();
-        marks.sort_unstable();
-        for (epoch, name) in marks {
+        for (epoch, name) in sorted(self.marks.clone(), Ord::cmp) {
             let x = layout.x.to_pixel(f64::from(epoch));
             pen.vertical(x, plot.top, plot.bottom(), 3.0, palette.axis)?;
             let half = text_width(name, AXIS_SIZE) / 2.0;

@@ -9,6 +9,7 @@ use super::pen::{Align, Font, text_width};
 use super::{Chart, ChartError, Pen, Rect, legend};
 use crate::config::{Inputs, RunConfig};
 use crate::format;
+use crate::order::sorted;
 use crate::record::{Epoch, Metrics, NoticeKind};
 
 /// The curves of a run, ready to be drawn.
@@ -397,8 +398,7 @@ pub(super) fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
         .flat_map(|column| {
             let by_height = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
             let keep = [column.first(), column.iter().min_by(by_height), column.iter().max_by(by_height), column.last()];
-            let mut keep: Vec<(f64, f64)> = keep.into_iter().flatten().copied().collect();
-            keep.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let mut keep = sorted(keep.into_iter().flatten().copied().collect::<Vec<_>>(), |a, b| a.0.total_cmp(&b.0));
             keep.dedup();
             keep
         })

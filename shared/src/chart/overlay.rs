@@ -10,6 +10,7 @@ use super::pen::{Align, Font, fitted};
 use super::{Chart, ChartError, Pen, legend};
 use crate::config::Inputs;
 use crate::format;
+use crate::order::distinct;
 use crate::record::Metrics;
 
 /// The curves of several runs, ready to be drawn.
@@ -46,9 +47,7 @@ const KEY: &str = "Robust test; dashed: CAS (right axis)";
 /// A color belongs to a run: it follows from its name, whatever stands beside it and in which order; only where two of the runs would
 /// have the same does the later one by name take the next that is free.
 pub fn run_colors(runs: &[&str]) -> Vec<usize> {
-    let mut names: Vec<&str> = runs.to_vec();
-    names.sort_unstable();
-    names.dedup();
+    let names = distinct(runs.to_vec());
     let mut taken: Vec<(&str, usize)> = Vec::new();
     for name in names {
         // FNV-1a: small, and the same everywhere.

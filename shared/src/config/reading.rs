@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::json;
 use crate::problem::FieldError;
 
 /// Reads a value, or names the first field in it that cannot be read.
@@ -11,7 +12,7 @@ use crate::problem::FieldError;
 /// say where they are.
 pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, FieldError> {
     let text = value.to_string();
-    serde_json::from_str(&text).map_err(|error| field_error(&text, &error))
+    json::from_str(&text).map_err(|error| field_error(&text, &error))
 }
 
 fn field_error(text: &str, error: &serde_json::Error) -> FieldError {

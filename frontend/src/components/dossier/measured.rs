@@ -10,6 +10,7 @@ use super::parts::Parts;
 use crate::components::badge::{Progress, StateBadge};
 use crate::live::{Connection, Live, follow};
 use crate::load::{Fetched, Placeholder, fetched, shown};
+use crate::reactive::{effect, memo};
 use crate::{api, place};
 
 /// What is to be measured.
@@ -120,12 +121,12 @@ fn Ask(wanted: Wanted, again: bool, runs: Fetched<Vec<Run>>) -> impl IntoView {
 fn Following(run: Run, runs: Fetched<Vec<Run>>) -> impl IntoView {
     let id = run.id.clone();
     let Live { run, metrics, connection } = follow(run);
-    let run: Signal<Run> = Signal::from(Memo::new(move |_| {
+    let run: Signal<Run> = Signal::from(memo(move || {
         let run = run.get();
         let (fraction_done, seconds_left) = metrics.with(|metrics| (metrics.fraction_done(), metrics.seconds_left()));
         Run { summary: RunSummary { fraction_done, seconds_left, ..run.summary }, ..run }
     }));
-    Effect::new(move || {
+    effect(move || {
         if connection.get() == Connection::Ended {
             runs.reload();
         }

@@ -6,6 +6,8 @@ mod parts;
 mod rank;
 mod table;
 
+use std::time::Duration;
+
 use leptos::ev::keydown;
 use leptos::prelude::*;
 use shared::api::{Attribution, AttributionFile, CheckpointInfo, EpochCell};
@@ -20,7 +22,10 @@ use self::rank::{destinations, pair_of, ranked, stepped};
 use self::table::{Row, table};
 use crate::components::explorer::{Cell, Explorer};
 use crate::load::{Load, Placeholder, fetched, shown};
+use crate::reactive::{memo, rested};
 
+/// How long a pair has to stay selected to be read about.
+const REST: Duration = Duration::from_millis(120);
 /// Pairs that a button measures together.
 const MEASURED_TOGETHER: usize = 5;
 /// Classes that an image is taken for, beside the two of the pair.
@@ -35,17 +40,19 @@ pub fn Dossier(
     /// Whether runs can be asked for: the reader of a link has what the link holds.
     own: bool,
 ) -> impl IntoView {
-    let baseline = Memo::new(move |_| {
+    let baseline = memo(move || {
         let alike = |baseline: &Attribution| {
             subject.with(|subject| baseline.id != subject.id && baseline.file.class_names == subject.file.class_names)
         };
         baseline.get().filter(alike)
     });
-    let order = Memo::new(move |_| {
+    let order = memo(move || {
         baseline
             .with(|baseline| subject.with(|subject| ranked(&subject.file.matrix, baseline.as_ref().map(|baseline| &baseline.file.matrix))))
     });
-    let pair = Memo::new(move |_| pair_of(explorer.selected(), subject.with(|subject| subject.file.class_names.len())));
+    let pair = memo(move || pair_of(explorer.selected(), subject.with(|subject| subject.file.class_names.len())));
+    // Keys run over pairs faster than anyone reads: what is asked and drawn waits for the one where they stop.
+    let read = rested(pair, REST);
     let step = move |forward: bool| order.with_untracked(|order| stepped(order, pair.get_untracked(), forward));
     let walk = move |forward: bool| {
         if let Some(next) = step(forward) {
@@ -93,7 +100,7 @@ pub fn Dossier(
         }
     };
     let title = move || {
-        subject.with(|subject| match pair.get() {
+        subject.with(|subject| match read.get() {
             Some((i, j)) => format!("{} and {}", name(&subject.file, i), name(&subject.file, j)),
             None => "A pair's dossier".to_owned(),
         })
@@ -101,7 +108,7 @@ pub fn Dossier(
     let place = move || {
         let by = if baseline.with(Option::is_some) { "change" } else { "cosine" };
         order.with(|order| {
-            let place = pair.get().and_then(|pair| order.iter().position(|other| *other == pair))?;
+            let place = read.get().and_then(|pair| order.iter().position(|other| *other == pair))?;
             Some(format!("{} of {} by {by}", place + 1, order.len()))
         })
     };
@@ -115,7 +122,7 @@ pub fn Dossier(
                     {button(true, "Next pair", "]")}
                 </div>
             </div>
-            {move || match pair.get() {
+            {move || match read.get() {
                 Some(pair) => view! { <Known subject baseline order pair own/> }.into_any(),
                 None => view! {
                     <p class="muted">"Select a cell of two different classes, or walk from pair to pair: the keys [ and ] do it from anywhere on the page."</p>
@@ -156,9 +163,8 @@ fn Known(
     };
     let sent = move || subject.with(|subject| sent(&subject.file, pair));
     let course = own.then(|| {
-        let address = Memo::new(move |_| {
-            subject.with(|subject| format!("api/runs/{}/cells?i={i}&j={j}&inputs={}", subject.run, subject.file.inputs.id()))
-        });
+        let address =
+            memo(move || subject.with(|subject| format!("api/runs/{}/cells?i={i}&j={j}&inputs={}", subject.run, subject.file.inputs.id())));
         let cells = fetched::<Vec<EpochCell>>(move || Some(address.get()));
         let marks = move || baseline.with(|baseline| subject.with(|subject| marks(subject, baseline.as_ref())));
         let course = move |cells: Vec<EpochCell>| match cells.len() {
@@ -167,10 +173,10 @@ fn Known(
         };
         view! { <div class="dossier-course"><h3>"Over the epochs"</h3>{shown(cells, Placeholder::Rows, course)}</div> }
     });
-    let run = Memo::new(move |_| subject.with(|subject| subject.run.clone()));
+    let run = memo(move || subject.with(|subject| subject.run.clone()));
     let checkpoints = fetched::<Vec<CheckpointInfo>>(move || own.then(|| format!("api/runs/{}/checkpoints", run.get())));
     // A measurement is of a pair and checkpoints, whatever else of the matrix changes.
-    let wanted = Memo::new(move |_| {
+    let wanted = memo(move || {
         let checkpoints = match checkpoints.state.get() {
             Load::Loading => return None,
             Load::Ready(checkpoints) => checkpoints,
@@ -205,10 +211,8 @@ fn facts(subject: &Attribution, baseline: Option<&Attribution>, (i, j): Cell) ->
         facts.push((format!("At {}", checkpoint_name(baseline)), format::decimal(before, 4)));
         facts.push(("Change".to_owned(), format::signed(value - before, 4)));
     }
-    let by_cosine = ranked(&file.matrix, None);
-    if let Some(place) = by_cosine.iter().position(|other| *other == (i, j)) {
-        facts.push(("Rank by cosine".to_owned(), format!("{} of {}", place + 1, by_cosine.len())));
-    }
+    let (rank, pairs) = file.matrix.rank(i, j);
+    facts.push(("Rank by cosine".to_owned(), format!("{rank} of {pairs}")));
     let of_class = |class: usize| {
         let (accuracy, norm) = (file.class_accuracy.get(class).copied(), file.norms.get(class).copied());
         (format!("Accuracy, norm of {}", name(file, class)), format!("{}, {}", format::percent(accuracy), format::decimal(norm, 2)))

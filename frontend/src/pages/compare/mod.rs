@@ -26,6 +26,7 @@ use crate::components::exports::{Export, Exports, export};
 use crate::components::share::ShareButton;
 use crate::load::{Failure, Load, Placeholder, Skeleton};
 use crate::place;
+use crate::reactive::{derived, effect, memo};
 
 /// The name of each compared attribution, the baseline's first; none where it is yet to be chosen.
 pub type Sides = Vec<Option<String>>;
@@ -33,9 +34,9 @@ pub type Sides = Vec<Option<String>>;
 #[component]
 pub fn ComparePage() -> impl IntoView {
     let query = use_query_map();
-    let sides = Memo::new(move |_| query.with(|query| sides(|name| query.get(name))));
+    let sides = memo(move || query.with(|query| sides(|name| query.get(name))));
     let matrices = Cache::<Attribution>::new();
-    Effect::new(move || {
+    effect(move || {
         for id in sides.get().iter().flatten() {
             matrices.ask(&attribution_address(id));
         }
@@ -44,7 +45,7 @@ pub fn ComparePage() -> impl IntoView {
         |query| Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(),
         move |lens| address(&sides.get_untracked(), lens),
     );
-    let answer = Memo::new(move |_| sides.with(|sides| answer(sides, matrices)));
+    let answer = memo(move || sides.with(|sides| answer(sides, matrices)));
     let comparison = Memo::new(move |former: Option<&Option<Comparison>>| match answer.get() {
         Answer::Ready(kept) => Comparison::of(kept.iter().map(|kept| Attribution::clone(kept)).collect()).ok(),
         // The former one stays while one goes from comparison to comparison.
@@ -56,10 +57,10 @@ pub fn ComparePage() -> impl IntoView {
             comparison.as_ref().map_or_else(|| "Compare".to_owned(), |comparison| format!("Compare: {}", subject(comparison)))
         })
     });
-    let known = Memo::new(move |_| comparison.with(Option::is_some));
-    let baseline = Signal::derive(move || sides.with(|sides| sides.first().cloned().flatten()?.parse::<AttributionId>().ok()));
+    let known = memo(move || comparison.with(Option::is_some));
+    let baseline = derived(move || sides.with(|sides| sides.first().cloned().flatten()?.parse::<AttributionId>().ok()));
     let view_of = move || View::Compare { ids: ids(&sides.get_untracked()), lens: lens.get_untracked() };
-    let lens_now = Signal::derive(move || lens.get());
+    let lens_now = derived(move || lens.get());
     let content = move || {
         if known.get() {
             let comparison =
@@ -67,7 +68,7 @@ pub fn ComparePage() -> impl IntoView {
             return view! {
                 <ComparisonView comparison=Signal::from(comparison) explorer=Explorer::new(lens) own=true/>
                 <RunsCompared comparison/>
-                <Exports exports=Signal::derive(move || sides.with(|sides| exports_of(sides, &lens_now.get())))/>
+                <Exports exports=derived(move || sides.with(|sides| exports_of(sides, &lens_now.get())))/>
             }
             .into_any();
         }

@@ -6,6 +6,7 @@ use shared::chart::comparison::LETTERS;
 use shared::format;
 
 use crate::components::explorer::{Cell, Explorer};
+use crate::reactive::memo;
 
 /// Pairs shown before one asks for more, and how many more each time: 200 classes have 19,900.
 const FIRST_PAIRS: usize = 10;
@@ -54,10 +55,10 @@ fn facts(comparison: &Comparison, (i, j): Cell) -> Option<(String, Vec<(String, 
 /// The pairs by how much they changed; a click selects one in the matrices.
 #[component]
 pub fn ChangedPairs(comparison: Signal<Comparison>, explorer: Explorer) -> impl IntoView {
-    let ranked = Memo::new(move |_| comparison.with(Comparison::ranked));
-    let names = Memo::new(move |_| comparison.with(|comparison| comparison.baseline().file.class_names.clone()));
+    let ranked = memo(move || comparison.with(Comparison::ranked));
+    let names = memo(move || comparison.with(|comparison| comparison.baseline().file.class_names.clone()));
     let shown = RwSignal::new(FIRST_PAIRS);
-    let total = Memo::new(move |_| ranked.with(Vec::len));
+    let total = memo(move || ranked.with(Vec::len));
     let rows = move || {
         let largest = ranked.with(|ranked| ranked.first().map_or(1.0, |pair| pair.change.abs().max(1e-9)));
         let row = |pair: &RankedPair| {

@@ -12,6 +12,7 @@ use super::{Sides, address};
 use crate::browser::use_open;
 use crate::load::{Fetched, fetched};
 use crate::place;
+use crate::reactive::{derived, effect, memo};
 
 #[component]
 pub fn Pickers(sides: Memo<Sides>, lens: Signal<Lens>) -> impl IntoView {
@@ -25,10 +26,10 @@ pub fn Pickers(sides: Memo<Sides>, lens: Signal<Lens>) -> impl IntoView {
         let options = NavigateOptions { scroll: false, ..NavigateOptions::default() };
         navigate.with_value(|navigate| navigate(&address(&sides, &lens.get_untracked()), options));
     });
-    let count = Memo::new(move |_| sides.with(Vec::len) + usize::from(adding.get()));
+    let count = memo(move || sides.with(Vec::len) + usize::from(adding.get()));
     let picker = move |index: usize| {
-        let id = Memo::new(move |_| sides.with(|sides| sides.get(index).cloned().flatten()));
-        let removable = Signal::derive(move || count.get() > 2);
+        let id = memo(move || sides.with(|sides| sides.get(index).cloned().flatten()));
+        let removable = derived(move || count.get() > 2);
         let remove = move || {
             // What was only added is not in the address yet.
             if index >= sides.with_untracked(Vec::len) {
@@ -39,7 +40,7 @@ pub fn Pickers(sides: Memo<Sides>, lens: Signal<Lens>) -> impl IntoView {
         };
         view! { <Picker index runs id removable change remove=Callback::new(move |()| remove())/> }
     };
-    let complete = Memo::new(move |_| sides.with(|sides| sides.iter().all(Option::is_some)));
+    let complete = memo(move || sides.with(|sides| sides.iter().all(Option::is_some)));
     view! {
         <form class="pickers" aria-label="What is compared" on:submit=|event| event.prevent_default()>
             <For each=move || 0..count.get() key=|index| *index children=picker/>
@@ -138,17 +139,17 @@ fn Picker(
     let side = LETTERS[index];
     let first = if index == 0 { First::Best } else { First::Last };
     let choose = move |id: String| change.run((Change::Choose(index, id),));
-    let parsed = Memo::new(move |_| id.get().and_then(|id| id.parse::<AttributionId>().ok()));
+    let parsed = memo(move || id.get().and_then(|id| id.parse::<AttributionId>().ok()));
     let run = RwSignal::new(None::<String>);
-    Effect::new(move || run.set(parsed.get().map(|id| id.run)));
+    effect(move || run.set(parsed.get().map(|id| id.run)));
     let metrics = fetched::<Metrics>(move || run.get().map(|run| format!("api/runs/{run}/metrics")));
-    let choices = Memo::new(move |_| match (run.get(), metrics.ready()) {
+    let choices = memo(move || match (run.get(), metrics.ready()) {
         (Some(run), Some(metrics)) => Choice::all(&run, &metrics),
         _ => Vec::new(),
     });
     // A run that was just chosen has no matrix chosen yet.
     let waiting = RwSignal::new(false);
-    Effect::new(move || {
+    effect(move || {
         let (Some(_), true) = (metrics.ready(), waiting.get()) else { return };
         waiting.set(false);
         let inputs = parsed.get_untracked().map_or(Inputs::Adversarial, |id| id.inputs);

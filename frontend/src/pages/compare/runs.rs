@@ -8,12 +8,14 @@ use shared::chart::colors::Theme;
 use shared::chart::comparison::LETTERS;
 use shared::chart::overlay::{OverlaidRun, Overlay, run_colors};
 use shared::format;
+use shared::order::distinct;
 use shared::record::Metrics;
 
 use crate::cache::Cache;
 use crate::components::canvas::{Area, Canvas, Surface};
 use crate::components::heatmap::is_open;
 use crate::form;
+use crate::reactive::{effect, memo};
 use crate::theme::use_theme;
 
 /// A run that is compared, with the sides that are of it and their epochs.
@@ -47,7 +49,7 @@ impl Compared {
 
 #[component]
 pub fn RunsCompared(comparison: Memo<Comparison>) -> impl IntoView {
-    let compared = Memo::new(move |_| comparison.with(Compared::all));
+    let compared = memo(move || comparison.with(Compared::all));
     view! {
         <CurvesCompared compared/>
         {move || (compared.with(Vec::len) > 1).then(|| view! { <ConfigDifferences compared/> })}
@@ -59,8 +61,8 @@ fn CurvesCompared(compared: Memo<Vec<Compared>>) -> impl IntoView {
     let theme = use_theme();
     let cache = Cache::<Metrics>::new();
     let address = |run: &str| format!("api/runs/{run}/metrics");
-    Effect::new(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
-    let overlay = Memo::new(move |_| {
+    effect(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
+    let overlay = memo(move || {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
         let compared = compared.get();
         let colors = run_colors(&compared.iter().map(|compared| compared.run.as_str()).collect::<Vec<_>>());
@@ -92,9 +94,7 @@ fn CoursesTable(overlay: Memo<Overlay>) -> impl IntoView {
     let table = move || {
         overlay.with(|overlay| {
             let points = |run: &OverlaidRun| run.robust.iter().chain(&run.cas).map(|point| point.0).collect::<Vec<_>>();
-            let mut epochs: Vec<u32> = overlay.runs.iter().flat_map(points).collect();
-            epochs.sort_unstable();
-            epochs.dedup();
+            let epochs: Vec<u32> = distinct(overlay.runs.iter().flat_map(points).collect());
             let at = |points: &[(u32, f64)], epoch: u32| points.iter().find(|point| point.0 == epoch).map(|point| point.1);
             let row = |epoch: u32| {
                 let cells = overlay.runs.iter().map(|run| {
@@ -132,7 +132,7 @@ fn CoursesTable(overlay: Memo<Overlay>) -> impl IntoView {
 fn ConfigDifferences(compared: Memo<Vec<Compared>>) -> impl IntoView {
     let cache = Cache::<Run>::new();
     let address = |run: &str| format!("api/runs/{run}");
-    Effect::new(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
+    effect(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
     let content = move || {
         let compared = compared.get();
         let configs: Option<Vec<Value>> =
@@ -170,8 +170,7 @@ fn ConfigDifferences(compared: Memo<Vec<Compared>>) -> impl IntoView {
 fn differences(configs: &[Value]) -> Vec<(String, Vec<String>)> {
     let mut paths = Vec::new();
     configs.iter().for_each(|config| fields(config, "", &mut paths));
-    paths.sort();
-    paths.dedup();
+    let paths = distinct(paths);
     let text = |config: &Value, path: &str| form::at(config, path).map_or_else(|| "–".to_owned(), |value| form::text_of(Some(value)));
     let differs = |path: &String| configs.windows(2).any(|pair| form::at(&pair[0], path) != form::at(&pair[1], path));
     let row = |path: String| (path.clone(), configs.iter().map(|config| text(config, &path)).collect());

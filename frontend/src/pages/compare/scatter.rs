@@ -9,12 +9,13 @@ use shared::chart::scatter::{PointMark, Scatter};
 
 use crate::components::canvas::{Area, Canvas, Surface, position};
 use crate::components::explorer::Explorer;
+use crate::reactive::memo;
 
 #[component]
 pub fn ScatterPanel(comparison: Signal<Comparison>, explorer: Explorer, shade: Signal<Theme>) -> impl IntoView {
     let other = RwSignal::new(1_usize);
-    let count = Memo::new(move |_| comparison.with(|comparison| comparison.attributions.len()));
-    let scatter = Memo::new(move |_| {
+    let count = memo(move || comparison.with(|comparison| comparison.attributions.len()));
+    let scatter = memo(move || {
         comparison.with(|comparison| {
             let index = other.get().min(comparison.attributions.len() - 1);
             let (x, y) = (&comparison.baseline().file, &comparison.attributions[index].file);

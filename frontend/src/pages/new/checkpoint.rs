@@ -9,6 +9,7 @@ use shared::view::{CheckpointRef, Which};
 use crate::components::field::{field_id, use_form};
 use crate::form;
 use crate::load::{Fetched, Load, fetched};
+use crate::reactive::{derived, memo};
 
 /// The runs that checkpoints can be taken from: asked for once for a form.
 pub fn runs_with_checkpoints() -> Fetched<RunPage> {
@@ -34,10 +35,10 @@ pub fn CheckpointField(
     none: &'static str,
 ) -> impl IntoView {
     let form = use_form();
-    let value = Memo::new(move |_| form.text(path));
+    let value = memo(move || form.text(path));
     // The field stays where one has to be chosen, so that its absence is named in words that a person understands.
     let set = Callback::new(move |(text,): (String,)| form.set(path, (none.is_empty() || !text.is_empty()).then(|| text.into())));
-    let messages = Memo::new(move |_| form.errors.with(|errors| form::messages(errors, path)));
+    let messages = memo(move || form.errors.with(|errors| form::messages(errors, path)));
     view! { <Picker id=field_id(path) label=label.to_owned() runs value=value.into() set none messages/> }
 }
 
@@ -45,19 +46,19 @@ pub fn CheckpointField(
 #[component]
 pub fn CheckpointList(path: &'static str, runs: Fetched<RunPage>, most: usize) -> impl IntoView {
     let form = use_form();
-    let list = Memo::new(move |_| {
+    let list = memo(move || {
         form.config.with(|config| {
             let list = form::at(config, path).and_then(serde_json::Value::as_array);
             list.into_iter().flatten().map(|value| form::text_of(Some(value))).collect::<Vec<_>>()
         })
     });
     let set = move |list: Vec<String>| form.set(path, Some(list.into()));
-    let messages = Memo::new(move |_| form.errors.with(|errors| form::messages(errors, path)));
-    let indices = Memo::new(move |_| (0..list.with(Vec::len)).collect::<Vec<_>>());
-    let full = Memo::new(move |_| indices.with(Vec::len) >= most);
-    let no_messages = Memo::new(|_| Vec::new());
+    let messages = memo(move || form.errors.with(|errors| form::messages(errors, path)));
+    let indices = memo(move || (0..list.with(Vec::len)).collect::<Vec<_>>());
+    let full = memo(move || indices.with(Vec::len) >= most);
+    let no_messages = memo(Vec::new);
     let row = move |index: usize| {
-        let value = Signal::derive(move || list.with(|list| list.get(index).cloned().unwrap_or_default()));
+        let value = derived(move || list.with(|list| list.get(index).cloned().unwrap_or_default()));
         let choose = Callback::new(move |(text,): (String,)| {
             let mut list = list.get_untracked();
             list[index] = text;
@@ -108,8 +109,8 @@ fn Picker(
     none: &'static str,
     messages: Memo<Vec<String>>,
 ) -> impl IntoView {
-    let chosen = Memo::new(move |_| value.get().parse::<CheckpointRef>().ok());
-    let run = Memo::new(move |_| chosen.get().map(|chosen| chosen.run).unwrap_or_default());
+    let chosen = memo(move || value.get().parse::<CheckpointRef>().ok());
+    let run = memo(move || chosen.get().map(|chosen| chosen.run).unwrap_or_default());
     let checkpoints = fetched::<Vec<CheckpointInfo>>(move || {
         Some(run.get()).filter(|run| !run.is_empty()).map(|run| format!("api/runs/{run}/checkpoints"))
     });

@@ -11,6 +11,7 @@ use super::data::DataSection;
 use super::section::{PgdFields, RunSection, Section, options};
 use crate::components::field::{BlockField, EntryField, SelectField, SizeField, TextField, use_form};
 use crate::form::{self, Kind};
+use crate::reactive::memo;
 
 const MOST_CHECKPOINTS: usize = 6;
 
@@ -188,6 +189,6 @@ fn DataBlock() -> impl IntoView {
 #[component]
 fn OtherData() -> impl IntoView {
     let form = use_form();
-    let there = Memo::new(move |_| form.config.with(|config| form::at(config, "data").is_some_and(Value::is_object)));
+    let there = memo(move || form.config.with(|config| form::at(config, "data").is_some_and(Value::is_object)));
     view! { <Show when=move || there.get()><DataSection/></Show> }
 }

@@ -15,6 +15,7 @@ use super::train::TrainSections;
 use crate::browser::{base_uri, focus, use_open};
 use crate::components::copy::CopyButton;
 use crate::components::field::{Form, field_id};
+use crate::reactive::memo;
 use crate::vary::Row;
 use crate::{api, cost, form, place, vary};
 
@@ -31,9 +32,9 @@ pub fn RunForm(
     let upload = Upload::new();
     let refused = RwSignal::new(None::<Problem>);
     let busy = RwSignal::new(false);
-    let parsed = Memo::new(move |_| config.with(RunConfig::parse));
-    let axes = Memo::new(move |_| rows.with(|rows| vary::axes(rows)));
-    let errors = Memo::new(move |_| {
+    let parsed = memo(move || config.with(RunConfig::parse));
+    let axes = memo(move || rows.with(|rows| vary::axes(rows)));
+    let errors = memo(move || {
         let mut errors = parsed.with(|parsed| parsed.as_ref().err().cloned().unwrap_or_default());
         if errors.is_empty() {
             errors = config.with(|config| axes.with(|axes| vary::errors(config, axes)));
@@ -83,7 +84,7 @@ pub fn RunForm(
         RunKind::Pair => view! { <PairSections/> }.into_any(),
         RunKind::Import => view! { <ImportSections upload/> }.into_any(),
     };
-    let runs = Memo::new(move |_| axes.with(|axes| if axes.is_empty() { None } else { Some(vary::count(axes)) }));
+    let runs = memo(move || axes.with(|axes| if axes.is_empty() { None } else { Some(vary::count(axes)) }));
     view! {
         <form class="run-form" novalidate on:submit=submit>
             <div class="form-main">

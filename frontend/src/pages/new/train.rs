@@ -9,6 +9,7 @@ use super::data::DataSection;
 use super::section::{RunSection, Section, options};
 use crate::components::field::{BlockField, CheckField, EntryField, SelectField, SizeField, TextField, use_form};
 use crate::form::{self, Kind};
+use crate::reactive::{derived, memo};
 
 #[component]
 pub fn TrainSections() -> impl IntoView {
@@ -33,7 +34,7 @@ fn ModelSection() -> impl IntoView {
 #[component]
 pub fn ModelFields() -> impl IntoView {
     let form = use_form();
-    let width = Signal::derive(move || {
+    let width = derived(move || {
         let chosen = form.text("model.architecture");
         let published = Architecture::ALL.into_iter().find(|architecture| architecture.id() == chosen).map(Architecture::published_width);
         let what = if chosen == Architecture::DeitTiny.id() { "Length of a token" } else { "Channels of the first stage" };
@@ -60,9 +61,9 @@ fn normalization() -> Value {
 #[component]
 fn TrainingSection() -> impl IntoView {
     let form = use_form();
-    let method = Memo::new(move |_| form.text("training.method"));
+    let method = memo(move || form.text("training.method"));
     let choose_method = Callback::new(move |(method,): (String,)| form.update(|config| form::switch_method(config, &method)));
-    let schedule = Memo::new(move |_| form.text("training.schedule"));
+    let schedule = memo(move || form.text("training.schedule"));
     let choose_schedule = Callback::new(move |(schedule,): (String,)| form.update(|config| form::switch_schedule(config, &schedule)));
     view! {
         <Section title="Training" text="Stochastic gradient descent with momentum.">
@@ -165,7 +166,7 @@ fn AttackSection() -> impl IntoView {
 #[component]
 fn EvaluationSection() -> impl IntoView {
     let form = use_form();
-    let rule = Signal::derive(move || match form.config.with(RunConfig::parse) {
+    let rule = derived(move || match form.config.with(RunConfig::parse) {
         Ok(RunConfig::Train(config)) => format!("Empty: {}, the paper's rule.", config.measuring_attack().step_size().long()),
         _ => "Empty: eps/4 for ℓ∞ and eps/8 for ℓ2, the paper's rule.".to_owned(),
     });

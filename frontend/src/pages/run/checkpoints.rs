@@ -10,6 +10,7 @@ use super::Selection;
 use crate::addressed::Addressed;
 use crate::components::dialog::Dialog;
 use crate::place;
+use crate::reactive::{derived, memo};
 
 /// The kept epoch nearest to one.
 pub fn nearest_checkpoint(metrics: &Metrics, epoch: u32) -> Option<u32> {
@@ -29,12 +30,11 @@ pub fn CheckpointTable(
     selected: Memo<Option<u32>>,
     own: bool,
 ) -> impl IntoView {
-    let epochs =
-        Memo::new(move |_| metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
+    let epochs = memo(move || metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
     let measuring = RwSignal::new(None::<String>);
     let run_id = run.with_untracked(|run| run.id.clone());
     let row = move |epoch: u32| {
-        let row = Memo::new(move |_| metrics.with(|metrics| CheckpointRow::of(metrics, epoch)));
+        let row = memo(move || metrics.with(|metrics| CheckpointRow::of(metrics, epoch)));
         let id = run.with_untracked(|run| run.id.clone());
         let choose = move |_| selection.update(|selection| selection.epoch = Some(epoch));
         let name = format!("Epoch {epoch}");
@@ -137,7 +137,7 @@ fn MeasureDialog(
         }
     };
     view! {
-        <Dialog open=Signal::derive(move || checkpoint.with(Option::is_some)) close=move || checkpoint.set(None) title="Measure a checkpoint">
+        <Dialog open=derived(move || checkpoint.with(Option::is_some)) close=move || checkpoint.set(None) title="Measure a checkpoint">
             {links.clone()}
         </Dialog>
     }

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use shared::api::{EvaluationFile, Run, RunState};
 use shared::config::{EvaluateConfig, RunConfig};
 use shared::format;
+use shared::order::sorted;
 use shared::record::{EvaluationStep, Metrics};
 
 use super::subject::Subject;
@@ -11,6 +12,7 @@ use super::training::Phase;
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Placeholder, fetched, shown};
+use crate::reactive::{derived, memo};
 
 /// More classes than this are no table that anybody reads.
 const LARGEST_TABLE: usize = 20;
@@ -25,11 +27,11 @@ pub fn EvaluationView(
 ) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Evaluate(config) = config else { return ().into_any() };
-    let complete = Memo::new(move |_| run.with(|run| run.state == RunState::Succeeded));
+    let complete = memo(move || run.with(|run| run.state == RunState::Succeeded));
     let file = fetched::<EvaluationFile>(move || complete.get().then(|| format!("api/runs/{id}/evaluation")));
-    let steps = Memo::new(move |_| metrics.with(|metrics| metrics.evaluation.clone()));
+    let steps = memo(move || metrics.with(|metrics| metrics.evaluation.clone()));
     let subject = config.checkpoint.clone();
-    let figures = Signal::derive(move || {
+    let figures = derived(move || {
         let threat = file.ready().map(|file| format!("{} {}", file.norm.symbol(), file.eps.long()));
         figures(&steps.get(), &threat.unwrap_or_else(|| threat_model(&config)))
     });
@@ -242,8 +244,7 @@ fn most_confused(confusion: &[Vec<u32>]) -> Vec<(usize, usize, u32, f64)> {
         let others = row.iter().enumerate().filter(|(j, count)| *j != i && **count > 0);
         pairs.extend(others.map(|(j, count)| (i, j, *count, f64::from(*count) / total)));
     }
-    pairs.sort_by(|a, b| b.3.total_cmp(&a.3));
-    pairs
+    sorted(pairs, |a, b| b.3.total_cmp(&a.3))
 }
 
 #[cfg(test)]

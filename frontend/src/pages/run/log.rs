@@ -11,6 +11,7 @@ use shared::problem::Problem;
 
 use crate::components::copy::CopyButton;
 use crate::components::heatmap::is_open;
+use crate::reactive::{effect, memo};
 use crate::{api, form};
 
 const LOG_REFRESH: Duration = Duration::from_secs(3);
@@ -30,8 +31,8 @@ pub fn LogTail(run: Signal<Run>, open: bool, class: &'static str) -> impl IntoVi
             let _ = text.try_set(Some(answer));
         });
     };
-    let finished = Memo::new(move |_| run.with(|run| run.state.is_finished()));
-    Effect::new({
+    let finished = memo(move || run.with(|run| run.state.is_finished()));
+    effect({
         let load = load.clone();
         move || {
             // Also once when the run ends: the last lines say how.
@@ -48,7 +49,7 @@ pub fn LogTail(run: Signal<Run>, open: bool, class: &'static str) -> impl IntoVi
     // The end is what one looks for; whoever has scrolled up to read is left there.
     let pre = NodeRef::<html::Pre>::new();
     let at_end = StoredValue::new(true);
-    Effect::new(move || {
+    effect(move || {
         text.track();
         if let Some(pre) = pre.get().filter(|_| at_end.get_value()) {
             request_animation_frame(move || pre.set_scroll_top(pre.scroll_height()));
@@ -59,8 +60,8 @@ pub fn LogTail(run: Signal<Run>, open: bool, class: &'static str) -> impl IntoVi
             at_end.set_value(pre.scroll_height() - pre.scroll_top() - pre.client_height() < 4);
         }
     };
-    let log = Memo::new(move |_| text.get().and_then(Result::ok).unwrap_or_default());
-    let state = Memo::new(move |_| match text.get() {
+    let log = memo(move || text.get().and_then(Result::ok).unwrap_or_default());
+    let state = memo(move || match text.get() {
         None => LogState::Loading,
         Some(Ok(log)) if log.is_empty() => LogState::Empty,
         Some(Ok(_)) => LogState::Shown,

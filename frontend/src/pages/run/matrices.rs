@@ -16,6 +16,7 @@ use crate::components::explorer::Explorer;
 use crate::components::heatmap::HeatmapView;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Fetched, Placeholder, fetched, shown};
+use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
 use crate::{place, words};
 
@@ -23,8 +24,8 @@ use crate::{place, words};
 pub fn MatricesView(run: Signal<Run>, metrics: Signal<Metrics>, own: bool) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Attribute(config) = config else { return ().into_any() };
-    let entries = Memo::new(move |_| metrics.with(|metrics| metrics.attributions.clone()));
-    let figures = Signal::derive(move || entries.with(|entries| figures(entries)));
+    let entries = memo(move || metrics.with(|metrics| metrics.attributions.clone()));
+    let figures = derived(move || entries.with(|entries| figures(entries)));
     let how = format!("{} · {} · {}", words::split(config.split), config.aggregation.label(), config.subset.label());
     let explorer = Explorer::new(Addressed::local(Lens::default()));
     let matrix = move |entry: AttributionEntry| {
@@ -54,7 +55,7 @@ pub fn MatricesView(run: Signal<Run>, metrics: Signal<Metrics>, own: bool) -> im
 fn Loaded(attribution: Fetched<Attribution>, explorer: Explorer) -> impl IntoView {
     let theme = use_theme();
     let known = Memo::new(move |former: Option<&Option<Attribution>>| attribution.ready().or_else(|| former.cloned().flatten()));
-    let there = Memo::new(move |_| known.with(Option::is_some));
+    let there = memo(move || known.with(Option::is_some));
     let with = move |text: fn(&Attribution) -> String| move || known.with(|known| known.as_ref().map(text).unwrap_or_default());
     let caption = with(|attribution| {
         let inputs = crate::pages::attribution::inputs_text(&attribution.file).to_lowercase();
@@ -62,13 +63,13 @@ fn Loaded(attribution: Fetched<Attribution>, explorer: Explorer) -> impl IntoVie
     });
     let link = with(|attribution| place::href(&format!("/attributions/{}", attribution.id)));
     let view = move || {
-        let heatmap = Memo::new(move |_| {
+        let heatmap = memo(move || {
             let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
             known.with(|known| Heatmap::of(known.as_ref().expect("shown only once known"), None, &Lens::default(), theme))
         });
         view! {
             <p class="caption" aria-live="polite">{caption}" "<a href=link>"Open"</a></p>
-            <HeatmapView name=Signal::derive(caption) heatmap explorer/>
+            <HeatmapView name=derived(caption) heatmap explorer/>
         }
     };
     move || if there.get() { view().into_any() } else { shown(attribution, Placeholder::Matrix, |_| ()).into_any() }

@@ -40,6 +40,7 @@ use crate::components::labels::LabelsOfRun;
 use crate::components::share::ShareButton;
 use crate::live::{Connection, Live, follow};
 use crate::load::{Placeholder, fetched, shown};
+use crate::reactive::{derived, memo};
 use crate::{api, place};
 
 /// Where one stands in a run: at which checkpoint, on which inputs, seen through which lens.
@@ -76,7 +77,7 @@ impl Selection {
 #[component]
 pub fn RunPage() -> impl IntoView {
     let params = use_params_map();
-    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
+    let id = memo(move || params.with(|params| params.get("id").unwrap_or_default()));
     move || {
         let id = id.get();
         let address = format!("api/runs/{id}");
@@ -96,7 +97,7 @@ fn OwnRun(
     let id = run.id.clone();
     let Live { run, metrics, connection } = follow(run);
     let asked_to_cancel = RwSignal::new(false);
-    let run: Signal<Run> = Signal::from(Memo::new(move |_| {
+    let run: Signal<Run> = Signal::from(memo(move || {
         let run = run.get();
         // Records come sooner than the states that sum them up.
         let summary = metrics.with(|metrics| summary(&run, metrics));
@@ -115,7 +116,7 @@ fn OwnRun(
     );
     adopt_pinned(selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens));
     let view_of = Callback::new(move |()| selection.get_untracked().view(&id));
-    let failed = Memo::new(move |_| run.with(|run| run.state == RunState::Failed));
+    let failed = memo(move || run.with(|run| run.state == RunState::Failed));
     view! {
         <RunHeader run view_of asked_to_cancel resumed/>
         {move || (connection.get() == Connection::Lost).then(|| view! {
@@ -131,7 +132,7 @@ fn OwnRun(
         <RunView run metrics=metrics.into() selection matrices=Cache::new() own=true/>
         <Show when=move || !failed.get()><LogTail run open=false class="disclosure panel"/></Show>
         <ConfigText run/>
-        <Exports exports=Signal::derive(move || run.with(|run| exports_of(run, &selection.get())))/>
+        <Exports exports=derived(move || run.with(|run| exports_of(run, &selection.get())))/>
     }
 }
 
@@ -206,12 +207,12 @@ fn RunHeader(run: Signal<Run>, view_of: Callback<(), View>, asked_to_cancel: RwS
             }
         });
     };
-    let resumable = Memo::new(move |_| run.with(|run| matches!(run.state, RunState::Canceled | RunState::Failed)));
+    let resumable = memo(move || run.with(|run| matches!(run.state, RunState::Canceled | RunState::Failed)));
     let (kind, sweep) = run.with_untracked(|run| (run.config.kind(), run.config.as_train().and_then(|config| config.sweep.clone())));
     let navigate = StoredValue::new_local(use_open());
     let deleted = move || navigate.with_value(|navigate| navigate("/", NavigateOptions::default()));
-    let finished = Memo::new(move |_| run.with(|run| run.state.is_finished()));
-    let compare = Memo::new(move |_| run.with(|run| best_to_last_address(&run.id, run.summary.best.as_ref(), run.summary.last.as_ref())));
+    let finished = memo(move || run.with(|run| run.state.is_finished()));
+    let compare = memo(move || run.with(|run| best_to_last_address(&run.id, run.summary.best.as_ref(), run.summary.last.as_ref())));
     view! {
         <header class="page-header">
             <div>

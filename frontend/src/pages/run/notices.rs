@@ -3,9 +3,11 @@
 use leptos::prelude::*;
 use shared::record::{Metrics, Notice, NoticeKind};
 
+use crate::reactive::memo;
+
 #[component]
 pub fn Notices(metrics: Signal<Metrics>) -> impl IntoView {
-    let notices = Memo::new(move |_| metrics.with(|metrics| metrics.notices.clone()));
+    let notices = memo(move || metrics.with(|metrics| metrics.notices.clone()));
     let shown = |notice: Notice| {
         let (class, role) = match notice.kind {
             NoticeKind::CatastrophicOverfitting | NoticeKind::MaskedGradients => ("notice notice-warning", "alert"),

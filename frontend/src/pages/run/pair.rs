@@ -9,12 +9,13 @@ use super::subject::Subject;
 use super::training::Phase;
 use crate::components::dossier::Parts;
 use crate::load::{Placeholder, fetched, shown};
+use crate::reactive::memo;
 
 #[component]
 pub fn PairView(run: Signal<Run>, metrics: Signal<Metrics>, own: bool) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Pair(config) = config else { return ().into_any() };
-    let complete = Memo::new(move |_| own && run.with(|run| run.state == RunState::Succeeded));
+    let complete = memo(move || own && run.with(|run| run.state == RunState::Succeeded));
     let file = fetched::<PairFile>(move || complete.get().then(|| format!("api/runs/{id}/pair")));
     view! {
         <section class="panel dossier" aria-labelledby="pair-title">

@@ -10,6 +10,7 @@ use super::subject::Subject;
 use super::training::Phase;
 use crate::components::saliency_map::{Overlay, checkpoint_name, data_url};
 use crate::load::{Placeholder, fetched, shown};
+use crate::reactive::memo;
 
 /// Rows at a time: each has a picture for every checkpoint and kind of inputs.
 const PAGE: usize = 20;
@@ -19,7 +20,7 @@ const FIRST_OPACITY: &str = "0.6";
 pub fn SaliencyView(run: Signal<Run>, metrics: Signal<Metrics>, own: bool) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Saliency(config) = config else { return ().into_any() };
-    let complete = Memo::new(move |_| run.with(|run| run.state == RunState::Succeeded));
+    let complete = memo(move || run.with(|run| run.state == RunState::Succeeded));
     let file = fetched::<SaliencyFile>(move || complete.get().then(|| format!("api/runs/{id}/saliency")));
     view! {
         <section class="panel" aria-labelledby="saliency-title">
@@ -61,7 +62,7 @@ fn Grid(file: SaliencyFile) -> impl IntoView {
     let stage = file.stage;
     let file = StoredValue::new(file);
     let wanted = move |sample: &SaliencySample| class.get().is_none_or(|class| class == sample.label);
-    let total = Memo::new(move |_| file.with_value(|file| file.samples.iter().filter(|sample| wanted(sample)).count()));
+    let total = memo(move || file.with_value(|file| file.samples.iter().filter(|sample| wanted(sample)).count()));
     let samples = move || {
         file.with_value(|file| {
             let shown = file.samples.iter().filter(|sample| wanted(sample)).take(rows.get());

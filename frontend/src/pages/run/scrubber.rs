@@ -8,11 +8,13 @@ use shared::chart::axes::EpochAxes;
 use shared::chart::curves::Curves;
 use shared::config::Inputs;
 use shared::format;
+use shared::order::sorted;
 use shared::record::Metrics;
 
 use super::Selection;
 use super::checkpoints::nearest;
 use crate::addressed::Addressed;
+use crate::reactive::{effect, memo};
 
 /// Checkpoints a second.
 const SPEEDS: [u32; 4] = [1, 2, 4, 8];
@@ -29,10 +31,9 @@ pub fn Scrubber(
     selected: Memo<Option<u32>>,
     selection: Addressed<Selection>,
 ) -> impl IntoView {
-    let kept =
-        Memo::new(move |_| metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
-    let marks = Memo::new(move |_| kept.with(|kept| curves.with(|curves| marks(curves, kept))));
-    let stand = Memo::new(move |_| selected.get().unwrap_or_default());
+    let kept = memo(move || metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
+    let marks = memo(move || kept.with(|kept| curves.with(|curves| marks(curves, kept))));
+    let stand = memo(move || selected.get().unwrap_or_default());
     let go = move |epoch: u32| {
         if selected.get_untracked() != Some(epoch) {
             selection.update(|selection| selection.epoch = Some(epoch));
@@ -48,7 +49,7 @@ pub fn Scrubber(
         }
     };
     on_cleanup(stop);
-    Effect::new(move || {
+    effect(move || {
         stop();
         if !playing.get() {
             return;
@@ -161,7 +162,7 @@ pub fn Scrubber(
         }
     };
     // One checkpoint is nothing to drag through.
-    let several = Memo::new(move |_| kept.with(|kept| kept.len() > 1));
+    let several = memo(move || kept.with(|kept| kept.len() > 1));
     move || several.get().then(content)
 }
 
@@ -185,8 +186,7 @@ fn marks(curves: &Curves, kept: &[u32]) -> Vec<Mark> {
             None => marks.push(Mark { epoch, name }),
         }
     }
-    marks.sort_by_key(|mark| mark.epoch);
-    marks
+    sorted(marks, |a, b| a.epoch.cmp(&b.epoch))
 }
 
 /// A learning rate without the noise of its multiplications.

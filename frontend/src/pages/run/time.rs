@@ -13,6 +13,7 @@ use shared::chart::heatmap::{Heatmap, unresolved};
 use shared::config::Inputs;
 use shared::format;
 use shared::matrix::Matrix;
+use shared::order::sorted;
 use shared::record::Metrics;
 use shared::view::{AttributionId, Lens, Order};
 
@@ -28,6 +29,7 @@ use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::load::{Failure, Load, Placeholder, Skeleton};
 use crate::place;
+use crate::reactive::{derived, effect, memo};
 use crate::theme::use_theme;
 
 /// Cells of all matrices kept in memory, at most: 100 matrices of 200 classes.
@@ -44,19 +46,19 @@ pub fn TimeView(
     own: bool,
 ) -> impl IntoView {
     let run_id = StoredValue::new(run.with_untracked(|run| run.id.clone()));
-    let inputs = Memo::new(move |_| selection.get().inputs);
+    let inputs = memo(move || selection.get().inputs);
     let lens = selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens);
     let explorer = Explorer::new(lens);
     let name_of = move |epoch: u32| AttributionId { run: run_id.get_value(), epoch, inputs: inputs.get() };
 
     // Asked for only once it is there.
-    let id = Memo::new(move |_| {
+    let id = memo(move || {
         let id = name_of(selected.get()?);
         metrics.with(|metrics| metrics.cas(id.epoch, id.inputs)).map(|_| id)
     });
-    let best = Memo::new(move |_| metrics.with(|metrics| metrics.attributed(None, inputs.get())).map(name_of));
-    let named = Memo::new(move |_| lens.get().baseline);
-    Effect::new(move || {
+    let best = memo(move || metrics.with(|metrics| metrics.attributed(None, inputs.get())).map(name_of));
+    let named = memo(move || lens.get().baseline);
+    effect(move || {
         for id in [id.get(), named.get(), best.get()].into_iter().flatten() {
             matrices.ask(&attribution_address(&id.to_string()));
         }
@@ -78,22 +80,22 @@ pub fn TimeView(
             Some(Load::Failed(_)) => None,
             Some(Load::Loading) | None => former.cloned().flatten(),
         });
-    let baseline = Memo::new(move |_| {
+    let baseline = memo(move || {
         let classes = now.get()?;
         let comparable = |kept: &Kept<Attribution>| kept.file.class_names == classes.file.class_names;
         named.get().and_then(|id| of(&id)).filter(comparable).or_else(|| best.get().and_then(|id| of(&id)).filter(comparable))
     });
     // What was pinned may be of another data set.
-    let passed_over = Memo::new(move |_| {
+    let passed_over = memo(move || {
         let (named, used) = (named.get()?, baseline.get()?);
         of(&named).filter(|named| named.id != used.id).map(|named| format!("{}, {}", named.run_title, checkpoint_name(&named)))
     });
 
-    let figures = Signal::derive(move || {
+    let figures = derived(move || {
         let id = name_of(selected.get().unwrap_or_default());
         metrics.with(|metrics| baseline.with(|baseline| figures(metrics, &id, baseline.as_deref())))
     });
-    let state = Memo::new(move |_| match id.get() {
+    let state = memo(move || match id.get() {
         None => State::Nothing,
         Some(_) if now.with(Option::is_some) => State::Shown,
         Some(id) => match matrices.get(&attribution_address(&id.to_string())) {
@@ -103,7 +105,7 @@ pub fn TimeView(
         },
     });
     let hidden = RwSignal::new(0);
-    let names = Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(|run| run.class_names.clone()).unwrap_or_default()));
+    let names = memo(move || metrics.with(|metrics| metrics.started.as_ref().map(|run| run.class_names.clone()).unwrap_or_default()));
     let content = move || match state.get() {
         State::Nothing => view! { <p class="muted">"This checkpoint has no matrix of these inputs, or not yet."</p> }.into_any(),
         State::Elsewhere => view! { <p class="muted">"The link brings no matrix of this checkpoint."</p> }.into_any(),
@@ -117,7 +119,7 @@ pub fn TimeView(
         }
         State::Shown => view! { <Panels metrics now baseline matrices inputs explorer hidden own/> }.into_any(),
     };
-    let some = Memo::new(move |_| metrics.with(|metrics| !metrics.attributions.is_empty()));
+    let some = memo(move || metrics.with(|metrics| !metrics.attributions.is_empty()));
     let choose = move |inputs: Inputs| selection.update(|selection| selection.inputs = inputs);
     let section = move || {
         view! {
@@ -169,27 +171,27 @@ fn Panels(
 ) -> impl IntoView {
     let theme = use_theme();
     let shade = move || if theme.dark.get() { Theme::Dark } else { Theme::Light };
-    let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
-    let colors = Memo::new(move |_| {
+    let plain_lens = memo(move || Lens { cell: None, ..explorer.lens.get() });
+    let colors = memo(move || {
         let Lens { ramp, scale, .. } = plain_lens.get();
         Lens { ramp, scale, ..Lens::default() }
     });
     let now = Memo::new(move |former: Option<&Kept<Attribution>>| {
         now.get().unwrap_or_else(|| former.cloned().expect("the panels are shown for a matrix"))
     });
-    let base = Memo::new(move |_| baseline.get().unwrap_or_else(|| now.get()));
-    let ordering = Memo::new(move |_| {
+    let base = memo(move || baseline.get().unwrap_or_else(|| now.get()));
+    let ordering = memo(move || {
         let Lens { order, blocks, .. } = plain_lens.get();
         Lens { order, blocks, ..Lens::default() }
     });
     // Clustering takes a while: not with every step, nor with every move of a slider.
-    let arrangement = Memo::new(move |_| {
+    let arrangement = memo(move || {
         let lens = ordering.get();
         let changed = (lens.order == Order::Change).then(|| now.get());
         comparison::arrangement_of(&base.get(), changed.as_deref(), &lens)
     });
     // A scale that is fitted to all that was fetched does not move with every step.
-    let maps = Memo::new(move |_| {
+    let maps = memo(move || {
         let (base, inputs) = (base.get(), inputs.get());
         let alike = |kept: &Kept<Attribution>| kept.file.inputs == inputs && kept.file.class_names == base.file.class_names;
         let all: Vec<Kept<Attribution>> = matrices.all().into_iter().filter(alike).collect();
@@ -204,18 +206,18 @@ fn Panels(
     let arranged = move |matrix: &Matrix, content: Content, names: &[String], map: ColorMap| {
         Heatmap::arranged(matrix, content, names, arrangement.get(), map, &plain_lens.get(), shade())
     };
-    let values = Memo::new(move |_| {
+    let values = memo(move || {
         let file = &now.get().file;
         arranged(&file.matrix, Content::Cosine, &file.class_names, maps.get().0)
     });
-    let difference = Memo::new(move |_| {
+    let difference = memo(move || {
         let (base, now) = (base.get(), now.get());
         let matrix = base.file.matrix.difference(&now.file.matrix).unwrap_or_else(|| now.file.matrix.clone());
         let hatched = if base.id == now.id { Vec::new() } else { arrangement.with(|arrangement| unresolved(&base, &now, arrangement)) };
         arranged(&matrix, Content::Difference, &now.file.class_names, maps.get().1).hatched(hatched)
     });
-    Effect::new(move || hidden.set(values.with(hidden_cells) + difference.with(hidden_cells)));
-    let bars = Memo::new(move |_| {
+    effect(move || hidden.set(values.with(hidden_cells) + difference.with(hidden_cells)));
+    let bars = memo(move || {
         let (base, now) = (base.get(), now.get());
         ClassBars {
             labels: now.file.class_names.clone(),
@@ -229,12 +231,12 @@ fn Panels(
             theme: shade(),
         }
     });
-    let caption = Signal::derive(move || {
+    let caption = derived(move || {
         let now = now.get();
         let tag = metrics.with(|metrics| tag(metrics, now.file.epoch));
         format!("Epoch {}{tag}: CAS {}", now.file.epoch, format::decimal(now.file.cas, 2))
     });
-    let against = Signal::derive(move || {
+    let against = derived(move || {
         let (base, now) = (base.get(), now.get());
         if base.id == now.id {
             return "This is the baseline: nothing differs".to_owned();
@@ -244,7 +246,7 @@ fn Panels(
         }
         metrics.with(|metrics| format!("Less epoch {}{}", base.file.epoch, tag(metrics, base.file.epoch)))
     });
-    let classes = Signal::derive(move || match inputs.get() {
+    let classes = derived(move || match inputs.get() {
         Inputs::Adversarial => "Robust accuracy by class",
         Inputs::Clean => "Clean accuracy by class",
     });
@@ -271,8 +273,8 @@ fn Panels(
 
 /// The epochs that have a matrix of some inputs, as many as memory holds, the nearest to one first.
 fn nearest_first(metrics: &Metrics, inputs: Inputs, around: u32) -> Vec<u32> {
-    let mut epochs: Vec<u32> = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
-    epochs.sort_by_key(|epoch| epoch.abs_diff(around));
+    let epochs: Vec<u32> = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
+    let mut epochs = sorted(epochs, |a, b| a.abs_diff(around).cmp(&b.abs_diff(around)));
     let classes = metrics.started.as_ref().map_or(0, |started| started.class_names.len()).max(1);
     epochs.truncate((MOST_CELLS / (classes * classes)).max(1));
     epochs

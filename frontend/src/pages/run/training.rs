@@ -15,6 +15,7 @@ use crate::addressed::Addressed;
 use crate::cache::Cache;
 use crate::components::curves::{CurvesView, EpochTable};
 use crate::components::key_figures::{Figure, KeyFigures};
+use crate::reactive::memo;
 use crate::theme::use_theme;
 use crate::words;
 
@@ -29,11 +30,11 @@ pub fn TrainingView(
 ) -> impl IntoView {
     let config = run.with_untracked(|run| run.config.clone());
     let classes = config.data().and_then(|data| data.dataset.info().classes).unwrap_or_default() as usize;
-    let figures = Memo::new(move |_| run.with(|run| figures(&run.summary, classes)));
-    let setup = Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(facts)));
+    let figures = memo(move || run.with(|run| figures(&run.summary, classes)));
+    let setup = memo(move || metrics.with(|metrics| metrics.started.as_ref().map(facts)));
     // Best and last are provisional while the run goes on.
-    let sentence = Memo::new(move |_| run.with(|run| run.state.is_finished().then(|| words::best_to_last(&run.summary)).flatten()));
-    let selected = Memo::new(move |_| metrics.with(|metrics| selection.get().resolved(metrics)));
+    let sentence = memo(move || run.with(|run| run.state.is_finished().then(|| words::best_to_last(&run.summary)).flatten()));
+    let selected = memo(move || metrics.with(|metrics| selection.get().resolved(metrics)));
     let choose = move |epoch: u32| {
         if let Some(nearest) = metrics.with_untracked(|metrics| nearest_checkpoint(metrics, epoch)) {
             selection.update(|selection| selection.epoch = Some(nearest));
@@ -41,10 +42,10 @@ pub fn TrainingView(
     };
     // A file from elsewhere brings weights, and may bring no curves.
     let trains = config.as_train().is_some();
-    let has_curves = Memo::new(move |_| trains || metrics.with(|metrics| !metrics.epochs.is_empty()));
+    let has_curves = memo(move || trains || metrics.with(|metrics| !metrics.epochs.is_empty()));
     let by_holdout = config.data().is_some_and(|data| data.holdout_samples > 0);
     let theme = use_theme();
-    let curves = Memo::new(move |_| {
+    let curves = memo(move || {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
         metrics.with(|metrics| Curves::of(metrics, &config, theme))
     });

@@ -10,6 +10,7 @@ use shared::view::{Lens, View};
 
 use super::delete::{DeleteRunsDialog, RunName};
 use crate::components::labels::{Labels, LabelsDialog};
+use crate::reactive::{derived, memo};
 use crate::rows::{Entry, Rows};
 use crate::{api, place};
 
@@ -22,14 +23,14 @@ pub type Choice = RwSignal<Vec<Arc<str>>>;
 /// How many runs there are, or what to do with those that are chosen.
 #[component]
 pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl IntoView {
-    let chosen = Signal::derive(move || rows.table.with(|table| chosen(choice.get().iter().filter_map(|id| table.get(id)))));
+    let chosen = derived(move || rows.table.with(|table| chosen(choice.get().iter().filter_map(|id| table.get(id)))));
     // What the buttons are depends on little of the runs: they are not made anew with every epoch.
-    let comparison = Memo::new(move |_| chosen.with(|runs| comparison(runs)));
+    let comparison = memo(move || chosen.with(|runs| comparison(runs)));
     let (unfinished, all) = (
-        Memo::new(move |_| chosen.with(|runs| runs.iter().any(|run| !run.run.state.is_finished()))),
-        Memo::new(move |_| chosen.with(|runs| !runs.is_empty() && runs.iter().all(|run| run.run.state.is_finished()))),
+        memo(move || chosen.with(|runs| runs.iter().any(|run| !run.run.state.is_finished()))),
+        memo(move || chosen.with(|runs| !runs.is_empty() && runs.iter().all(|run| run.run.state.is_finished()))),
     );
-    let only = Memo::new(move |_| chosen.with(|runs| if let [run] = runs.as_slice() { Some(run.run.id.clone()) } else { None }));
+    let only = memo(move || chosen.with(|runs| if let [run] = runs.as_slice() { Some(run.run.id.clone()) } else { None }));
     let editing = RwSignal::new(None::<Labels>);
     let deleting = RwSignal::new(Vec::new());
     let edit = move |_| editing.set(chosen.with_untracked(|runs| runs.first().map(|run| Labels::from(&run.run))));

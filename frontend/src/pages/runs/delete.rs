@@ -7,6 +7,7 @@ use shared::problem::Problem;
 
 use crate::api;
 use crate::components::dialog::Dialog;
+use crate::reactive::derived;
 
 /// A run as the question names it.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +52,7 @@ pub fn DeleteRunsDialog(
         several => format!("{} runs with their checkpoints, matrices and links will be gone for good.", several.len()),
     };
     view! {
-        <Dialog open=Signal::derive(move || runs.with(|runs| !runs.is_empty())) close title="Delete run">
+        <Dialog open=derived(move || runs.with(|runs| !runs.is_empty())) close title="Delete run">
             <p>{question}</p>
             {move || problem.get().map(|problem| view! { <p class="field-error" role="alert">{problem.detail}</p> })}
             <p class="actions">

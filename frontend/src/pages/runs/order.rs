@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use shared::api::{EpochSummary, RunRow};
+use shared::order::sorted;
 use shared::query::{self, Query};
 
 use crate::place;
@@ -168,25 +169,20 @@ impl Shown {
 /// The names of the runs that a query asks for, in order. Runs without the number come last either way, the newest first among equals.
 pub fn arranged(table: &Table, query: &Query, by: Column, direction: Direction) -> Vec<Arc<str>> {
     let found = table.iter().filter(|(_, entry)| query.matches(&entry.run, &entry.words));
-    let mut rows: Vec<(Option<f64>, &RunRow, &Arc<str>)> = found.map(|(id, entry)| (by.number(&entry.run), &entry.run, id)).collect();
-    let newest = |a: &RunRow, b: &RunRow| b.created_at.cmp(&a.created_at);
-    match by {
-        Column::Title => {
-            let title = |id: &Arc<str>| table.get(id).map_or("", |entry| entry.words.lines().next().unwrap_or_default());
-            rows.sort_by(|(_, a, a_id), (_, b, b_id)| direction.applied(title(a_id).cmp(title(b_id))).then_with(|| newest(a, b)));
-        }
-        Column::Created => rows.sort_by(|(_, a, _), (_, b, _)| direction.applied(a.created_at.cmp(&b.created_at))),
-        Column::State => {
-            rows.sort_by(|(_, a, _), (_, b, _)| direction.applied((a.state as u8).cmp(&(b.state as u8))).then_with(|| newest(a, b)));
-        }
-        _ => rows.sort_by(|(a_number, a, _), (b_number, b, _)| {
-            let numbers = match (a_number, b_number) {
+    let rows: Vec<(Option<f64>, &RunRow, &Arc<str>)> = found.map(|(id, entry)| (by.number(&entry.run), &entry.run, id)).collect();
+    let title = |id: &Arc<str>| table.get(id).map_or("", |entry| entry.words.lines().next().unwrap_or_default());
+    let rows = sorted(rows, |(a_number, a, a_id), (b_number, b, b_id)| {
+        let ordering = match by {
+            Column::Title => direction.applied(title(a_id).cmp(title(b_id))),
+            Column::Created => direction.applied(a.created_at.cmp(&b.created_at)),
+            Column::State => direction.applied((a.state as u8).cmp(&(b.state as u8))),
+            _ => match (a_number, b_number) {
                 (Some(a), Some(b)) => direction.applied(a.total_cmp(b)),
                 (a, b) => b.is_some().cmp(&a.is_some()),
-            };
-            numbers.then_with(|| newest(a, b))
-        }),
-    }
+            },
+        };
+        ordering.then_with(|| b.created_at.cmp(&a.created_at))
+    });
     rows.into_iter().map(|(_, _, id)| id.clone()).collect()
 }
 

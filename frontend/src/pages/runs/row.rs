@@ -12,6 +12,7 @@ use super::order::Column;
 use crate::components::badge::{Standing, progress, state_badge};
 use crate::components::labels::tag_chips;
 use crate::components::spark::Spark;
+use crate::reactive::memo;
 use crate::rows::{Entry, Rows};
 use crate::{place, words};
 
@@ -33,7 +34,7 @@ pub fn Row(
     };
     let chosen = {
         let id = id.clone();
-        Memo::new(move |_| choice.with(|choice| choice.contains(&id)))
+        memo(move || choice.with(|choice| choice.contains(&id)))
     };
     let choose = {
         let id = id.clone();

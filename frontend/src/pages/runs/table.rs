@@ -13,6 +13,7 @@ use super::choice::{Choice, ChoiceBar};
 use super::order::{Column, Direction, Shown};
 use super::row::Row;
 use crate::addressed::Addressed;
+use crate::reactive::{effect, memo};
 use crate::rows::{Rows, positions};
 use crate::sight::{Piece, in_sight, pieces};
 
@@ -55,7 +56,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
     };
     let handles = [window_event_listener(ev::scroll, move |_| measure()), window_event_listener(ev::resize, move |_| measure())];
     on_cleanup(move || handles.into_iter().for_each(|handle| handle.remove()));
-    Effect::new(move || {
+    effect(move || {
         ids.with(Vec::len);
         // Once the rows of the new list are in the page.
         request_animation_frame(measure);
@@ -71,7 +72,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
         now
     });
 
-    let layout = Memo::new(move |_| {
+    let layout = memo(move || {
         let (Range { start, end }, focused) = (range.get(), focused.get());
         ids.with(|ids| {
             let focused = focused.and_then(|id| ids.iter().position(|known| *known == id));
@@ -79,7 +80,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
         })
     });
     // Where each part is, or how many rows it stands for.
-    let parts = Memo::new(move |_| {
+    let parts = memo(move || {
         let mut gaps = 0;
         ids.with(|ids| {
             let part = |piece: &Piece| match *piece {
@@ -98,7 +99,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
             found.or_else(|| former.copied()).unwrap_or_default()
         })
     };
-    let waiting: Memo<BTreeMap<Arc<str>, u32>> = Memo::new(move |_| rows.table.with(positions));
+    let waiting: Memo<BTreeMap<Arc<str>, u32>> = memo(move || rows.table.with(positions));
     let part = move |part: Part| {
         let number = number_of(part.clone());
         match part {
@@ -109,7 +110,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
             Part::Row(id) => {
                 let queue_position = {
                     let id = id.clone();
-                    Memo::new(move |_| waiting.with(|waiting| waiting.get(&id).copied()))
+                    memo(move || waiting.with(|waiting| waiting.get(&id).copied()))
                 };
                 view! { <Row id rows position=number.into() queue_position=queue_position.into() choice/> }.into_any()
             }

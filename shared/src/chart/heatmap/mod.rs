@@ -7,6 +7,7 @@ mod arrangement;
 mod layout;
 
 use plotters::backend::DrawingBackend;
+use plotters::style::RGBColor;
 
 use self::layout::{MARK, NOTE_HEIGHT, Numbers, SMALLEST_GAPPED_CELL, Side};
 use super::color_map::{ColorMap, Content, Hidden, MapColors};
@@ -59,6 +60,13 @@ pub struct CellMark<'a> {
     pub heatmap: &'a Heatmap,
     /// Classes, by index as given.
     pub cell: (usize, usize),
+}
+
+/// From the value of a cell to its color.
+struct CellColors {
+    plain: MapColors,
+    /// Of hatched cells, where they have another.
+    hatched: Option<MapColors>,
 }
 
 /// Hatching needs room; smaller cells fade into the ground instead.
@@ -165,15 +173,54 @@ impl Heatmap {
 
     /// The cells as an image of one pixel each, in the order they are shown: red, green, blue, opacity, row by row.
     pub fn pixels(&self) -> Vec<u8> {
-        let colors = self.map.colors(self.theme);
+        let colors = self.colors(true);
         let order = &self.arrangement.order;
-        let cells = order.iter().flat_map(|i| order.iter().map(move |j| (*i, *j)));
-        cells
-            .flat_map(|cell| {
-                let color = self.color(cell, &colors, true);
-                [color.0, color.1, color.2, u8::MAX]
-            })
-            .collect()
+        let mut pixels = Vec::with_capacity(order.len() * order.len() * 4);
+        for i in order {
+            for j in order {
+                let color = self.color((*i, *j), &colors);
+                pixels.extend_from_slice(&[color.0, color.1, color.2, u8::MAX]);
+            }
+        }
+        pixels
+    }
+
+    /// What an [`Overlay`] of this shows in a layout, without the values where it shows none: it can stay while only they change.
+    pub fn without_cells(&self, layout: &Layout) -> Self {
+        let hatches = layout.cell >= SMALLEST_HATCHED_CELL && !self.hatched.is_empty();
+        let numbers = self.show_values && Numbers::fitting(layout.cell) != Numbers::None;
+        if hatches || numbers {
+            return self.clone();
+        }
+        let Heatmap {
+            content, labels, arrangement, map, threshold, region, selected, title, show_legend, show_values, theme, hidden, ..
+        } = self.clone();
+        // Whether any cell is hatched is said below the cells.
+        let hatched = if self.hatched.is_empty() { Vec::new() } else { vec![Vec::new()] };
+        let matrix = Matrix::default();
+        Heatmap {
+            matrix,
+            content,
+            labels,
+            arrangement,
+            map,
+            threshold,
+            hatched,
+            region,
+            selected,
+            title,
+            show_legend,
+            show_values,
+            theme,
+            hidden,
+        }
+    }
+
+    /// The colors of cells; `small`: hatched ones fade, having no room for lines.
+    fn colors(&self, small: bool) -> CellColors {
+        let plain = self.map.colors(self.theme);
+        let hatched = (small && !self.hatched.is_empty()).then(|| plain.mixed(self.theme.palette().surface, FADED));
+        CellColors { plain, hatched }
     }
 
     /// Whether the cell is what it is by definition.
@@ -185,15 +232,14 @@ impl Heatmap {
         i != j && self.hatched.get(i).and_then(|row| row.get(j)).copied().unwrap_or(false)
     }
 
-    /// `small`: whether hatched cells fade, having no room for lines.
-    fn color(&self, cell: (usize, usize), colors: &MapColors, small: bool) -> plotters::style::RGBColor {
+    fn color(&self, cell: (usize, usize), colors: &CellColors) -> RGBColor {
         let palette = self.theme.palette();
         let value = self.matrix.get(cell.0, cell.1);
-        match () {
-            () if self.is_diagonal(cell) => palette.diagonal,
-            () if value.abs() < self.threshold => palette.surface,
-            () if small && self.is_hatched(cell) => mixed(colors.of(value), palette.surface, FADED),
-            () => colors.of(value),
+        match &colors.hatched {
+            _ if self.is_diagonal(cell) => palette.diagonal,
+            _ if value.abs() < self.threshold => palette.surface,
+            Some(hatched) if self.is_hatched(cell) => hatched.of(value),
+            _ => colors.plain.of(value),
         }
     }
 
@@ -205,7 +251,7 @@ impl Heatmap {
     }
 
     fn paint_cells<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
-        let colors = self.map.colors(self.theme);
+        let colors = self.colors(layout.cell < SMALLEST_HATCHED_CELL);
         for row in layout.in_sight(Side::Row) {
             for column in layout.in_sight(Side::Column) {
                 let rect = layout.visible(row, column);
@@ -213,7 +259,7 @@ impl Heatmap {
                 let on = |edge: f64, end: f64| if edge + 0.5 < end { 0.5 } else { 0.0 };
                 let (width, height) =
                     (rect.width + on(rect.right(), layout.cells.right()), rect.height + on(rect.bottom(), layout.cells.bottom()));
-                let color = self.color(layout.classes(row, column), &colors, layout.cell < SMALLEST_HATCHED_CELL);
+                let color = self.color(layout.classes(row, column), &colors);
                 pen.fill(Rect { width, height, ..rect }, color)?;
             }
         }
@@ -245,14 +291,14 @@ impl Heatmap {
     }
 
     fn paint_hatching<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
-        let colors = self.map.colors(self.theme);
+        let colors = self.colors(false);
         for row in layout.in_sight(Side::Row) {
             for column in layout.in_sight(Side::Column) {
                 let cell = layout.classes(row, column);
                 if !self.is_hatched(cell) {
                     continue;
                 }
-                let ground = self.color(cell, &colors, false);
+                let ground = self.color(cell, &colors);
                 let color = mixed(ground, text_on(ground, self.theme), HATCH_CONTRAST);
                 let Rect { left, top, width, height } = layout.visible(row, column);
                 // From the bottom left to the top right, at a third and two thirds of the cell; whole in cells cut by the edge too.
@@ -269,7 +315,7 @@ impl Heatmap {
     fn paint_numbers<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
         let numbers = if self.show_values { Numbers::fitting(layout.cell) } else { Numbers::None };
         let (Numbers::Short { size } | Numbers::Full { size }) = numbers else { return Ok(()) };
-        let colors = self.map.colors(self.theme);
+        let colors = self.colors(false);
         for row in layout.in_sight(Side::Row) {
             for column in layout.in_sight(Side::Column) {
                 let (Some(y), Some(x)) = (layout.middle(row, Side::Row), layout.middle(column, Side::Column)) else { continue };
@@ -284,7 +330,7 @@ impl Heatmap {
                 };
                 let color = match self.is_diagonal(cell) {
                     true => self.theme.palette().text_muted,
-                    false => text_on(self.color(cell, &colors, false), self.theme),
+                    false => text_on(self.color(cell, &colors), self.theme),
                 };
                 pen.text(&text, (x, y), Align::Middle, Font::new(size, color))?;
             }
