@@ -196,3 +196,48 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Objects<A> {
         self.0.struct_variant(fields, Objects(visitor))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Point {
+        x: f64,
+        #[serde(default)]
+        name: Option<String>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    enum Shape {
+        Empty,
+        Round(Point),
+        Long { ends: Vec<Point> },
+    }
+
+    #[test]
+    fn values_are_read_as_serde_json_reads_them() {
+        let text = r#"{"a": "Empty", "b": {"Round": {"x": 1, "name": "µ"}}, "c": {"Long": {"ends": [{"x": -0.5, "more": [1, {}]}]}}}"#;
+        let read = from_str::<BTreeMap<String, Shape>>(text).unwrap();
+        assert_eq!(read, serde_json::from_str::<BTreeMap<String, Shape>>(text).unwrap());
+        assert_eq!(read["c"], Shape::Long { ends: vec![Point { x: -0.5, name: None }] });
+        assert_eq!(from_str::<(u8, Box<RawValue>)>("[1, {\"kept\": 1.0}]").unwrap().1.get(), "{\"kept\": 1.0}");
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong_and_where() {
+        for wrong in [r#"{"x": "one"}"#, r#"{"name": null}"#, "{\n\"x\": 1", r#"{"x": 1} 2"#, "1"] {
+            let expected = serde_json::from_str::<Point>(wrong).unwrap_err().to_string();
+            assert_eq!(from_str::<Point>(wrong).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_list_of_fields_is_no_struct() {
+        assert!(serde_json::from_str::<Point>("[1, null]").is_ok());
+        assert!(from_str::<Point>("[1, null]").unwrap_err().to_string().contains("invalid type: sequence"));
+        assert!(from_str::<Vec<Point>>("[[1, null]]").is_err());
+    }
+}

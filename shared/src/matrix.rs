@@ -86,6 +86,10 @@ impl Matrix {
         self.values[i * self.classes + j]
     }
 
+    pub fn row(&self, i: usize) -> &[f64] {
+        &self.values[i * self.classes..][..self.classes]
+    }
+
     pub fn rows(&self) -> impl Iterator<Item = &[f64]> {
         self.values.chunks(self.classes.max(1))
     }
@@ -112,7 +116,7 @@ impl Matrix {
     }
 
     fn off_diagonal(&self) -> impl Iterator<Item = f64> {
-        (0..self.classes).flat_map(move |i| (0..self.classes).filter(move |j| *j != i).map(move |j| self.get(i, j)))
+        self.rows().enumerate().flat_map(|(i, row)| row[..i].iter().chain(&row[i + 1..]).copied())
     }
 
     /// `other − self`, cell by cell; none where the numbers of classes differ.
@@ -150,6 +154,20 @@ impl Matrix {
         let value = self.get(i, j);
         let above = |(class, row): (usize, &[f64])| row[class + 1..].iter().filter(|other| **other > value).count();
         (self.rows().enumerate().map(above).sum::<usize>() + 1, self.classes * self.classes.saturating_sub(1) / 2)
+    }
+
+    /// The pair `i < j` for which `size` is largest, the last of equals; none for fewer than two classes.
+    pub fn strongest(&self, size: fn(f64) -> f64) -> Option<(usize, usize)> {
+        let mut strongest = None;
+        let mut largest = f64::NEG_INFINITY;
+        for (i, row) in self.rows().enumerate() {
+            for (j, value) in row.iter().enumerate().skip(i + 1) {
+                if size(*value) >= largest {
+                    (largest, strongest) = (size(*value), Some((i, j)));
+                }
+            }
+        }
+        strongest
     }
 
     /// `class` first, then the others, the most alike first; as given where there is no such class.
@@ -239,6 +257,14 @@ mod tests {
         assert_eq!(c.closeness_order(3), [0, 1, 2]);
         let change = matrix(&[&[0.0, 0.1, 0.0], &[0.1, 0.0, -0.4], &[0.0, -0.4, 0.0]]);
         assert_eq!(change.size_order(), [1, 2, 0]);
+    }
+
+    #[test]
+    fn a_pair_is_ranked_among_all_and_the_strongest_is_found() {
+        let c = matrix(&[&[1.0, 0.1, 0.7], &[0.1, 1.0, -0.9], &[0.7, -0.9, 1.0]]);
+        assert_eq!([c.rank(0, 2), c.rank(1, 0), c.rank(2, 1)], [(1, 3), (2, 3), (3, 3)]);
+        assert_eq!((c.strongest(|value| value), c.strongest(f64::abs)), (Some((0, 2)), Some((1, 2))));
+        assert_eq!((matrix(&[&[1.0]]).strongest(f64::abs), Matrix::default().strongest(f64::abs)), (None, None));
     }
 
     #[test]

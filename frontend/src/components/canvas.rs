@@ -7,7 +7,7 @@ use leptos::prelude::*;
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters_canvas::CanvasBackend;
-use shared::chart::Rect;
+use shared::chart::{ChartError, Rect};
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
@@ -86,7 +86,7 @@ pub fn Raster(
     let image = StoredValue::new_local(None::<HtmlCanvasElement>);
     let changed = Trigger::new();
     effect(move || {
-        image.set_value(pixels.with(image_of));
+        image.update_value(|image| *image = pixels.with(|pixels| image_of(image.take(), pixels)));
         changed.notify();
     });
     effect(move || {
@@ -99,11 +99,17 @@ pub fn Raster(
     view! { <canvas class="canvas" node_ref=canvas aria-hidden="true"></canvas> }
 }
 
-/// An image out of sight that can be drawn from; none where there is nothing to show.
-fn image_of(pixels: &Pixels) -> Option<HtmlCanvasElement> {
-    let image: HtmlCanvasElement = document().create_element("canvas").ok()?.unchecked_into();
-    image.set_width(pixels.side);
-    image.set_height(pixels.side);
+/// An image out of sight that can be drawn from, the former one where it has the size; none where there is nothing to show.
+fn image_of(former: Option<HtmlCanvasElement>, pixels: &Pixels) -> Option<HtmlCanvasElement> {
+    let image = match former.filter(|former| former.width() == pixels.side) {
+        Some(former) => former,
+        None => {
+            let image: HtmlCanvasElement = document().create_element("canvas").ok()?.unchecked_into();
+            image.set_width(pixels.side);
+            image.set_height(pixels.side);
+            image
+        }
+    };
     let data = ImageData::new_with_u8_clamped_array_and_sh(Clamped(&pixels.rgba), pixels.side, pixels.side).ok()?;
     context(&image)?.put_image_data(&data, 0.0, 0.0).ok()?;
     Some(image)
@@ -159,10 +165,22 @@ fn follow(canvas: NodeRef<html::Canvas>, surface: RwSignal<Surface>, least_scale
 /// Gives the canvas the pixels of the screen and wipes it; whether there is anything to draw on.
 fn sized(canvas: &HtmlCanvasElement, surface: Surface) -> bool {
     let Some((width, height)) = surface.pixels() else { return false };
-    // Setting the size, to the same too, wipes the canvas.
-    canvas.set_width(width);
-    canvas.set_height(height);
+    // Setting the size, to the same too, wipes the canvas, but makes it anew.
+    match context(canvas).filter(|_| (canvas.width(), canvas.height()) == (width, height)) {
+        Some(context) => context.clear_rect(0.0, 0.0, f64::from(width), f64::from(height)),
+        None => {
+            canvas.set_width(width);
+            canvas.set_height(height);
+        }
+    }
     true
+}
+
+/// A canvas takes what it is given; should one refuse, the table beside it has the same numbers.
+pub fn drawn(result: Result<(), ChartError>) {
+    if let Err(error) = result {
+        leptos::logging::error!("{error}");
+    }
 }
 
 /// Where a pointer is over the element that listens, in CSS pixels.

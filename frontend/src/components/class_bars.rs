@@ -2,22 +2,22 @@
 
 use leptos::prelude::*;
 use shared::chart::Chart;
-use shared::chart::class_bars::ClassBars;
+use shared::chart::class_bars::{ClassBars, Columns, Frame};
 use shared::format;
 
-use super::canvas::{Area, Canvas, Surface, position};
+use super::canvas::{Area, Canvas, Surface, drawn, position};
 use super::explorer::Explorer;
 use super::heatmap::is_open;
+use crate::reactive::memo;
 
 #[component]
 pub fn ClassBarsView(bars: Memo<ClassBars>, explorer: Explorer) -> impl IntoView {
     let surface = RwSignal::new(Surface::default());
     let pointed = RwSignal::new(None::<usize>);
-    let draw = move |area: &Area, surface: Surface| {
-        if let Err(error) = bars.with(|bars| bars.draw(area, surface.scale)) {
-            leptos::logging::error!("{error}");
-        }
-    };
+    // Names and lines stay while one goes from checkpoint to checkpoint.
+    let frame = memo(move || ClassBars { accuracies: Vec::new(), baseline: Vec::new(), ..bars.get() });
+    let draw_frame = move |area: &Area, surface: Surface| frame.with(|frame| drawn(Frame(frame).draw(area, surface.scale)));
+    let draw_columns = move |area: &Area, surface: Surface| bars.with(|bars| drawn(Columns(bars).draw(area, surface.scale)));
     let class_under = move |event: &web_sys::MouseEvent| {
         let (x, _) = position(event)?;
         let Surface { width, height, .. } = surface.get_untracked();
@@ -49,7 +49,8 @@ pub fn ClassBarsView(bars: Memo<ClassBars>, explorer: Explorer) -> impl IntoView
             class="class-bars" role="img" aria-label=move || bars.with(Chart::describe)
             on:pointermove=on_move on:pointerleave=move |_| pointed.set(None) on:click=on_click
         >
-            <Canvas surface draw/>
+            <Canvas surface draw=draw_frame/>
+            <Canvas surface=RwSignal::new(Surface::default()) draw=draw_columns/>
             {tip}
         </div>
         <ClassBarsTable bars/>

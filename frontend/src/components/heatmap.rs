@@ -13,7 +13,7 @@ use wasm_bindgen::JsCast;
 
 use crate::reactive::memo;
 
-use super::canvas::{Canvas, Pixels, Placement, Raster, Surface, position};
+use super::canvas::{Canvas, Pixels, Placement, Raster, Surface, drawn, position};
 use super::explorer::{Cell, Explorer, Sight, moved, turned};
 
 /// The finder of classes, wherever it is on the page.
@@ -192,13 +192,13 @@ pub fn HeatmapView(
         memo(move || layout.with(|layout| Placement { row: layout.row, column: layout.column, span: layout.span(), target: layout.cells }));
     let over = memo(move || heatmap.with(|heatmap| layout.with(|layout| heatmap.without_cells(layout))));
     let draw_over = move |area: &super::canvas::Area, surface: Surface| {
-        over.with(|over| shown(Overlay(over).draw(area, surface.scale)));
+        over.with(|over| drawn(Overlay(over).draw(area, surface.scale)));
     };
     let draw_marks = move |area: &super::canvas::Area, surface: Surface| {
         let (selected, hovered) = (selected(), known(hovered()));
         heatmap.with(|heatmap| {
             for cell in selected.into_iter().chain(hovered.filter(|cell| Some(*cell) != selected)) {
-                shown(CellMark { heatmap, cell }.draw(area, surface.scale));
+                drawn(CellMark { heatmap, cell }.draw(area, surface.scale));
             }
         });
     };
@@ -289,13 +289,6 @@ fn focus_finder() {
     if let Some(finder) = document().get_element_by_id(FINDER).and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok()) {
         // Fails only where there is no window to focus.
         let _ = finder.focus();
-    }
-}
-
-/// A canvas takes what it is given; should one refuse, the table below has the same numbers.
-fn shown(drawn: Result<(), shared::chart::ChartError>) {
-    if let Err(error) = drawn {
-        leptos::logging::error!("{error}");
     }
 }
 

@@ -25,6 +25,14 @@ pub struct ClassBars {
     pub theme: Theme,
 }
 
+/// The columns alone, on a transparent ground: what changes while one goes from checkpoint to checkpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns<'a>(pub &'a ClassBars);
+
+/// Everything but the columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a>(pub &'a ClassBars);
+
 /// Where the parts of the chart are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
@@ -90,10 +98,9 @@ impl Layout {
     }
 }
 
-impl Chart for ClassBars {
-    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+impl ClassBars {
+    fn paint_frame<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
-        let layout = self.layout(pen.width(), pen.height());
         let plot = layout.plot;
         pen.fill(pen.bounds(), palette.surface)?;
         let font = Font::new(AXIS_SIZE, palette.text_muted);
@@ -102,6 +109,24 @@ impl Chart for ClassBars {
             pen.horizontal(plot.left, plot.right(), y, palette.grid)?;
             pen.text(&format!("{} %", format::decimal(value * 100.0, 0)), (plot.left - 8.0, y), Align::End, font)?;
         }
+        for (column, class) in self.order.iter().enumerate().step_by(layout.every) {
+            let middle = layout.center_of(column);
+            let font = if self.is_marked(*class) { Font::new(AXIS_SIZE, palette.text).bold() } else { font };
+            let name = self.labels.get(*class).map(String::as_str).unwrap_or_default();
+            if layout.upward {
+                let name = fitted(name, AXIS_SIZE, layout.names - 8.0);
+                let bottom = plot.bottom() + 6.0 + text_width(&name, AXIS_SIZE);
+                pen.text(&name, (middle, bottom), Align::Start, Font { upward: true, ..font })?;
+            } else {
+                pen.text(name, (middle, plot.bottom() + 11.0), Align::Middle, font)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn paint_columns<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+        let palette = self.theme.palette();
+        let plot = layout.plot;
         for (column, class) in self.order.iter().enumerate() {
             let middle = layout.center_of(column);
             let half = layout.step * FILLED / 2.0;
@@ -117,19 +142,16 @@ impl Chart for ClassBars {
                 pen.fill(Rect::new(middle - reach, y - 2.0, 2.0 * reach, 4.0), palette.surface)?;
                 pen.fill(Rect::new(middle - reach, y - 1.0, 2.0 * reach, 2.0), palette.text)?;
             }
-            if column % layout.every == 0 {
-                let font = if self.is_marked(*class) { Font::new(AXIS_SIZE, palette.text).bold() } else { font };
-                let name = self.labels.get(*class).map(String::as_str).unwrap_or_default();
-                if layout.upward {
-                    let name = fitted(name, AXIS_SIZE, layout.names - 8.0);
-                    let bottom = plot.bottom() + 6.0 + text_width(&name, AXIS_SIZE);
-                    pen.text(&name, (middle, bottom), Align::Start, Font { upward: true, ..font })?;
-                } else {
-                    pen.text(name, (middle, plot.bottom() + 11.0), Align::Middle, font)?;
-                }
-            }
         }
         pen.horizontal(plot.left, plot.right(), plot.bottom(), palette.axis)
+    }
+}
+
+impl Chart for ClassBars {
+    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+        let layout = self.layout(pen.width(), pen.height());
+        self.paint_frame(pen, &layout)?;
+        self.paint_columns(pen, &layout)
     }
 
     fn describe(&self) -> String {
@@ -140,6 +162,26 @@ impl Chart for ClassBars {
         };
         let text = |class: usize| format!("{} {}", self.labels[class], format::percent(self.accuracies[class]));
         format!("Accuracy of {} classes: highest {}, lowest {}.", known.len(), text(*highest), text(*lowest))
+    }
+}
+
+impl Chart for Frame<'_> {
+    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+        self.0.paint_frame(pen, &self.0.layout(pen.width(), pen.height()))
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+impl Chart for Columns<'_> {
+    fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
+        self.0.paint_columns(pen, &self.0.layout(pen.width(), pen.height()))
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
     }
 }
 
@@ -169,6 +211,20 @@ mod tests {
             assert_eq!(bars.class_at(&layout, layout.plot.left - 1.0), None);
             assert_eq!(bars.class_at(&layout, layout.plot.right() + 1.0), None);
         }
+    }
+
+    #[cfg(feature = "svg")]
+    #[test]
+    fn frame_and_columns_on_each_other_are_the_chart() {
+        use crate::chart::svg;
+        let shapes = |svg: String| svg.lines().filter(|line| !line.contains("svg")).map(str::to_owned).collect::<Vec<_>>();
+        let bars = bars(12);
+        let parts = [svg(420, 240, &Frame(&bars)).unwrap(), svg(420, 240, &Columns(&bars)).unwrap()];
+        assert!(parts.map(shapes).concat() == shapes(svg(420, 240, &bars).unwrap()));
+        // The frame needs no accuracies.
+        let empty = ClassBars { accuracies: Vec::new(), baseline: Vec::new(), ..bars.clone() };
+        let frame = |bars| shapes(svg(420, 240, &Frame(bars)).unwrap());
+        assert!(frame(&empty) == frame(&bars));
     }
 
     #[test]

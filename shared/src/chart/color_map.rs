@@ -1,5 +1,7 @@
 //! From a cell's value to its color.
 
+use std::sync::OnceLock;
+
 use plotters::style::RGBColor;
 
 use super::colors::{Theme, from_oklab, mixed, oklab};
@@ -41,6 +43,8 @@ const SMALLEST_LIMIT: f64 = 0.01;
 
 /// Colors of a map from the end to zero and from zero to the other end; enough that neighbors cannot be told apart.
 const STEPS: usize = 128;
+/// How far cells that stand back are on the way to the ground.
+const FADED: f64 = 0.75;
 
 impl ColorMap {
     /// The scale that the lens asks for, common to all of `matrices`. Differences have a sign to show, whatever the ramp of values.
@@ -92,38 +96,63 @@ impl ColorMap {
     /// The colors of the map on a theme, ready to be asked for many cells.
     pub fn colors(self, theme: Theme) -> MapColors {
         let (low, high) = self.range();
-        let (negative, positive) = arms(self, theme);
-        let colors = match negative {
-            Some(negative) => (0..=2 * STEPS)
-                .map(|step| {
-                    let t = step as f64 / STEPS as f64 - 1.0;
-                    if t < 0.0 { negative.at(-t) } else { positive.at(t) }
-                })
-                .collect(),
-            None => (0..=2 * STEPS).map(|step| positive.at(step as f64 / (2 * STEPS) as f64)).collect(),
-        };
-        MapColors { low, high, colors }
+        let table = self.table(theme);
+        MapColors { low, scale: (table.full.len() - 1) as f64 / (high - low), table }
+    }
+
+    /// Whatever its limit, the colors of a map are the same.
+    fn table(self, theme: Theme) -> &'static Table {
+        static TABLES: [OnceLock<Table>; 4] = [const { OnceLock::new() }; 4];
+        let diverging = matches!(self, ColorMap::Diverging { .. });
+        TABLES[usize::from(diverging) + 2 * usize::from(theme == Theme::Dark)].get_or_init(|| {
+            let full: Vec<RGBColor> = match arms(self, theme) {
+                (Some(negative), positive) => (0..=2 * STEPS)
+                    .map(|step| {
+                        let t = step as f64 / STEPS as f64 - 1.0;
+                        if t < 0.0 { negative.at(-t) } else { positive.at(t) }
+                    })
+                    .collect(),
+                (None, positive) => (0..=2 * STEPS).map(|step| positive.at(step as f64 / (2 * STEPS) as f64)).collect(),
+            };
+            let surface = theme.palette().surface;
+            Table { faded: full.iter().map(|color| mixed(*color, surface, FADED)).collect(), full }
+        })
     }
 }
 
-/// A color map spelled out.
-#[derive(Clone, Debug)]
+/// A color map spelled out, from one end to the other.
+#[derive(Debug)]
+struct Table {
+    full: Vec<RGBColor>,
+    /// A part of the way to the ground.
+    faded: Vec<RGBColor>,
+}
+
+/// A color map ready for use.
+#[derive(Clone, Copy, Debug)]
 pub struct MapColors {
+    /// The value of the first color.
     low: f64,
-    high: f64,
-    colors: Vec<RGBColor>,
+    /// From a value to a number of colors.
+    scale: f64,
+    table: &'static Table,
 }
 
 impl MapColors {
     /// The color of a value; beyond the ends that of the end.
-    pub fn of(&self, value: f64) -> RGBColor {
-        let t = ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
-        self.colors[(t * (self.colors.len() - 1) as f64).round() as usize]
+    pub fn of(self, value: f64) -> RGBColor {
+        self.table.full[self.place(value)]
     }
 
-    /// The same map with every color a part of the way to another.
-    pub(super) fn mixed(&self, to: RGBColor, part: f64) -> Self {
-        MapColors { colors: self.colors.iter().map(|color| mixed(*color, to, part)).collect(), ..*self }
+    /// The color of a value that is to stand back.
+    pub fn faded(self, value: f64) -> RGBColor {
+        self.table.faded[self.place(value)]
+    }
+
+    fn place(self, value: f64) -> usize {
+        // What is below 0 becomes 0.
+        let place = ((value - self.low) * self.scale + 0.5) as usize;
+        place.min(self.table.full.len() - 1)
     }
 }
 
@@ -214,7 +243,7 @@ mod tests {
             for map in MAPS {
                 let colors = map.colors(theme);
                 assert!(contrast(colors.of(0.0), theme.palette().surface) < 1.1);
-                for color in &colors.colors {
+                for color in &colors.table.full {
                     let ratio = contrast(text_on(*color, theme), *color);
                     assert!(ratio >= 4.5, "{theme:?} {}: {ratio:.2}:1", css(*color));
                 }

@@ -62,16 +62,8 @@ pub struct CellMark<'a> {
     pub cell: (usize, usize),
 }
 
-/// From the value of a cell to its color.
-struct CellColors {
-    plain: MapColors,
-    /// Of hatched cells, where they have another.
-    hatched: Option<MapColors>,
-}
-
 /// Hatching needs room; smaller cells fade into the ground instead.
 const SMALLEST_HATCHED_CELL: f64 = 8.0;
-const FADED: f64 = 0.75;
 const HATCH_CONTRAST: f64 = 0.45;
 
 impl Heatmap {
@@ -173,12 +165,13 @@ impl Heatmap {
 
     /// The cells as an image of one pixel each, in the order they are shown: red, green, blue, opacity, row by row.
     pub fn pixels(&self) -> Vec<u8> {
-        let colors = self.colors(true);
+        let colors = self.map.colors(self.theme);
         let order = &self.arrangement.order;
         let mut pixels = Vec::with_capacity(order.len() * order.len() * 4);
         for i in order {
+            let row = self.matrix.row(*i);
             for j in order {
-                let color = self.color((*i, *j), &colors);
+                let color = self.color((*i, *j), row[*j], colors, true);
                 pixels.extend_from_slice(&[color.0, color.1, color.2, u8::MAX]);
             }
         }
@@ -216,13 +209,6 @@ impl Heatmap {
         }
     }
 
-    /// The colors of cells; `small`: hatched ones fade, having no room for lines.
-    fn colors(&self, small: bool) -> CellColors {
-        let plain = self.map.colors(self.theme);
-        let hatched = (small && !self.hatched.is_empty()).then(|| plain.mixed(self.theme.palette().surface, FADED));
-        CellColors { plain, hatched }
-    }
-
     /// Whether the cell is what it is by definition.
     fn is_diagonal(&self, (i, j): (usize, usize)) -> bool {
         i == j && !self.arrangement.collapsed
@@ -232,14 +218,13 @@ impl Heatmap {
         i != j && self.hatched.get(i).and_then(|row| row.get(j)).copied().unwrap_or(false)
     }
 
-    fn color(&self, cell: (usize, usize), colors: &CellColors) -> RGBColor {
-        let palette = self.theme.palette();
-        let value = self.matrix.get(cell.0, cell.1);
-        match &colors.hatched {
-            _ if self.is_diagonal(cell) => palette.diagonal,
-            _ if value.abs() < self.threshold => palette.surface,
-            Some(hatched) if self.is_hatched(cell) => hatched.of(value),
-            _ => colors.plain.of(value),
+    /// `small`: whether hatched cells fade, having no room for lines.
+    fn color(&self, cell: (usize, usize), value: f64, colors: MapColors, small: bool) -> RGBColor {
+        match () {
+            () if self.is_diagonal(cell) => self.theme.palette().diagonal,
+            () if value.abs() < self.threshold => self.theme.palette().surface,
+            () if small && self.is_hatched(cell) => colors.faded(value),
+            () => colors.of(value),
         }
     }
 
@@ -251,7 +236,8 @@ impl Heatmap {
     }
 
     fn paint_cells<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
-        let colors = self.colors(layout.cell < SMALLEST_HATCHED_CELL);
+        let colors = self.map.colors(self.theme);
+        let small = layout.cell < SMALLEST_HATCHED_CELL;
         for row in layout.in_sight(Side::Row) {
             for column in layout.in_sight(Side::Column) {
                 let rect = layout.visible(row, column);
@@ -259,7 +245,8 @@ impl Heatmap {
                 let on = |edge: f64, end: f64| if edge + 0.5 < end { 0.5 } else { 0.0 };
                 let (width, height) =
                     (rect.width + on(rect.right(), layout.cells.right()), rect.height + on(rect.bottom(), layout.cells.bottom()));
-                let color = self.color(layout.classes(row, column), &colors);
+                let (i, j) = layout.classes(row, column);
+                let color = self.color((i, j), self.matrix.get(i, j), colors, small);
                 pen.fill(Rect { width, height, ..rect }, color)?;
             }
         }
@@ -291,14 +278,14 @@ impl Heatmap {
     }
 
     fn paint_hatching<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
-        let colors = self.colors(false);
+        let colors = self.map.colors(self.theme);
         for row in layout.in_sight(Side::Row) {
             for column in layout.in_sight(Side::Column) {
                 let cell = layout.classes(row, column);
                 if !self.is_hatched(cell) {
                     continue;
                 }
-                let ground = self.color(cell, &colors);
+                let ground = self.color(cell, self.matrix.get(cell.0, cell.1), colors, false);
                 let color = mixed(ground, text_on(ground, self.theme), HATCH_CONTRAST);
                 let Rect { left, top, width, height } = layout.visible(row, column);
                 // From the bottom left to the top right, at a third and two thirds of the cell; whole in cells cut by the edge too.
@@ -315,7 +302,7 @@ impl Heatmap {
     fn paint_numbers<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
         let numbers = if self.show_values { Numbers::fitting(layout.cell) } else { Numbers::None };
         let (Numbers::Short { size } | Numbers::Full { size }) = numbers else { return Ok(()) };
-        let colors = self.colors(false);
+        let colors = self.map.colors(self.theme);
         for row in layout.in_sight(Side::Row) {
             for column in layout.in_sight(Side::Column) {
                 let (Some(y), Some(x)) = (layout.middle(row, Side::Row), layout.middle(column, Side::Column)) else { continue };
@@ -330,7 +317,7 @@ impl Heatmap {
                 };
                 let color = match self.is_diagonal(cell) {
                     true => self.theme.palette().text_muted,
-                    false => text_on(self.color(cell, &colors), self.theme),
+                    false => text_on(self.color(cell, value, colors, false), self.theme),
                 };
                 pen.text(&text, (x, y), Align::Middle, Font::new(size, color))?;
             }
@@ -451,7 +438,6 @@ impl Chart for Heatmap {
 
     fn describe(&self) -> String {
         let classes = self.matrix.classes();
-        let pairs = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));
         let value = |(i, j): (usize, usize)| self.matrix.get(i, j);
         let title = self.title.as_ref().map(|title| format!("{title}. ")).unwrap_or_default();
         let kind = match self.content {
@@ -460,8 +446,8 @@ impl Chart for Heatmap {
         };
         let what = if self.arrangement.collapsed { "superclasses" } else { "classes" };
         let strongest = match self.content {
-            Content::Cosine => pairs.max_by(|x, y| value(*x).total_cmp(&value(*y))),
-            Content::Difference => pairs.max_by(|x, y| value(*x).abs().total_cmp(&value(*y).abs())),
+            Content::Cosine => self.matrix.strongest(|value| value),
+            Content::Difference => self.matrix.strongest(f64::abs),
         };
         let Some((i, j)) = strongest else { return format!("{title}{kind} of fewer than two {what}.") };
         let (first, second) = (self.name(i), self.name(j));
@@ -659,6 +645,20 @@ pub(super) mod tests {
             assert_eq!(count(&mark, "<rect"), 8, "the mark alone has no ground");
             let nowhere = svg(300, 300, &Heatmap { selected: Some((3, 99)), ..bare }).unwrap();
             assert_eq!(nowhere, plain);
+        }
+
+        #[test]
+        fn what_lies_above_the_cells_stays_while_only_values_change_that_it_does_not_show() {
+            let (before, after) = (heatmap(12), Heatmap { matrix: matrix(12, |i, j| ((i * j) % 5) as f64 / 10.0), ..heatmap(12) });
+            let above = |heatmap: &Heatmap, side: u32| heatmap.without_cells(&heatmap.layout(f64::from(side), f64::from(side)));
+            // Without its first line, which describes the whole.
+            let drawn = |heatmap: &Heatmap, side: u32| svg(side, side, &Overlay(heatmap)).unwrap().split_once('\n').unwrap().1.to_owned();
+            for (side, stays) in [(200, true), (800, false)] {
+                assert_eq!(above(&before, side) == above(&after, side), stays, "{side} px");
+                for heatmap in [&before, &after, &before.clone().hatched(vec![vec![true; 12]; 12])] {
+                    assert!(drawn(&above(heatmap, side), side) == drawn(heatmap, side), "{side} px: something is missing");
+                }
+            }
         }
 
         #[test]
