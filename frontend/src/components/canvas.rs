@@ -35,13 +35,21 @@ pub type Area = DrawingArea<CanvasBackend, Shift>;
 #[component]
 pub fn Canvas(
     /// Set as soon as the size is known and whenever it changes.
+    #[prop(optional)]
     surface: RwSignal<Surface>,
     /// Pixels per CSS pixel at least: fine lines need two where the screen has one.
     #[prop(default = 1.0)]
     least_scale: f64,
     /// Puts the picture on an empty area; the signals it reads decide when it is called again.
-    draw: impl Fn(&Area, Surface) + 'static,
+    draw: impl Fn(&Area, Surface) -> Result<(), ChartError> + 'static,
 ) -> impl IntoView {
+    canvas(surface, least_scale, Box::new(draw))
+}
+
+type Draw = Box<dyn Fn(&Area, Surface) -> Result<(), ChartError>>;
+
+/// For every type of `draw` the same code.
+fn canvas(surface: RwSignal<Surface>, least_scale: f64, draw: Draw) -> impl IntoView {
     let canvas = NodeRef::<html::Canvas>::new();
     follow(canvas, surface, least_scale);
     effect(move || {
@@ -49,8 +57,11 @@ pub fn Canvas(
         if !sized(&canvas, surface) {
             return;
         }
-        if let Some(backend) = CanvasBackend::with_canvas_object(canvas) {
-            draw(&backend.into_drawing_area(), surface);
+        // A canvas takes what it is given; should one refuse, the table beside it has the same numbers.
+        if let Some(backend) = CanvasBackend::with_canvas_object(canvas)
+            && let Err(error) = draw(&backend.into_drawing_area(), surface)
+        {
+            leptos::logging::error!("{error}");
         }
     });
     view! { <canvas class="canvas" node_ref=canvas aria-hidden="true"></canvas> }
@@ -174,13 +185,6 @@ fn sized(canvas: &HtmlCanvasElement, surface: Surface) -> bool {
         }
     }
     true
-}
-
-/// A canvas takes what it is given; should one refuse, the table beside it has the same numbers.
-pub fn drawn(result: Result<(), ChartError>) {
-    if let Err(error) = result {
-        leptos::logging::error!("{error}");
-    }
 }
 
 /// Where a pointer is over the element that listens, in CSS pixels.

@@ -5,7 +5,7 @@ use shared::chart::Chart;
 use shared::chart::class_bars::{ClassBars, Columns, Frame};
 use shared::format;
 
-use super::canvas::{Area, Canvas, Surface, drawn, position};
+use super::canvas::{Area, Canvas, Surface, position};
 use super::explorer::Explorer;
 use super::heatmap::is_open;
 use crate::reactive::memo;
@@ -16,8 +16,8 @@ pub fn ClassBarsView(bars: Memo<ClassBars>, explorer: Explorer) -> impl IntoView
     let pointed = RwSignal::new(None::<usize>);
     // Names and lines stay while one goes from checkpoint to checkpoint.
     let frame = memo(move || ClassBars { accuracies: Vec::new(), baseline: Vec::new(), ..bars.get() });
-    let draw_frame = move |area: &Area, surface: Surface| frame.with(|frame| drawn(Frame(frame).draw(area, surface.scale)));
-    let draw_columns = move |area: &Area, surface: Surface| bars.with(|bars| drawn(Columns(bars).draw(area, surface.scale)));
+    let draw_frame = move |area: &Area, surface: Surface| frame.with(|frame| Frame(frame).draw(area, surface.scale));
+    let draw_columns = move |area: &Area, surface: Surface| bars.with(|bars| Columns(bars).draw(area, surface.scale));
     let class_under = move |event: &web_sys::MouseEvent| {
         let (x, _) = position(event)?;
         let Surface { width, height, .. } = surface.get_untracked();
@@ -50,7 +50,7 @@ pub fn ClassBarsView(bars: Memo<ClassBars>, explorer: Explorer) -> impl IntoView
             on:pointermove=on_move on:pointerleave=move |_| pointed.set(None) on:click=on_click
         >
             <Canvas surface draw=draw_frame/>
-            <Canvas surface=RwSignal::new(Surface::default()) draw=draw_columns/>
+            <Canvas draw=draw_columns/>
             {tip}
         </div>
         <ClassBarsTable bars/>

@@ -34,16 +34,10 @@ pub fn CurvesView(
     let done = memo(move || curves.with(|curves| curves.done));
     let cursor = memo(move || pointed.get().or_else(|| selected.get()).filter(|epoch| (1..=done.get()).contains(epoch)));
 
-    let draw = move |area: &Area, surface: Surface| {
-        if let Err(error) = curves.with(|curves| curves.draw(area, surface.scale)) {
-            leptos::logging::error!("{error}");
-        }
-    };
+    let draw = move |area: &Area, surface: Surface| curves.with(|curves| curves.draw(area, surface.scale));
     let draw_cursor = move |area: &Area, surface: Surface| {
-        let Some(epoch) = cursor.get() else { return };
-        if let Err(error) = curves.with(|curves| Cursor { curves, epoch }.draw(area, surface.scale)) {
-            leptos::logging::error!("{error}");
-        }
+        let Some(epoch) = cursor.get() else { return Ok(()) };
+        curves.with(|curves| Cursor { curves, epoch }.draw(area, surface.scale))
     };
     let epoch_under = move |event: &web_sys::MouseEvent| {
         let (x, _) = position(event)?;
@@ -101,7 +95,7 @@ pub fn CurvesView(
                 on:keydown=on_key
             >
                 <Canvas surface least_scale=2.0 draw/>
-                <Canvas surface=RwSignal::new(Surface::default()) least_scale=2.0 draw=draw_cursor/>
+                <Canvas least_scale=2.0 draw=draw_cursor/>
             </div>
             <dl class="readout" aria-hidden="true">
                 {move || said().into_iter().map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> }).collect_view()}

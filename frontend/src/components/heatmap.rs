@@ -13,7 +13,7 @@ use wasm_bindgen::JsCast;
 
 use crate::reactive::memo;
 
-use super::canvas::{Canvas, Pixels, Placement, Raster, Surface, drawn, position};
+use super::canvas::{Canvas, Pixels, Placement, Raster, Surface, position};
 use super::explorer::{Cell, Explorer, Sight, moved, turned};
 
 /// The finder of classes, wherever it is on the page.
@@ -191,16 +191,11 @@ pub fn HeatmapView(
     let placement =
         memo(move || layout.with(|layout| Placement { row: layout.row, column: layout.column, span: layout.span(), target: layout.cells }));
     let over = memo(move || heatmap.with(|heatmap| layout.with(|layout| heatmap.without_cells(layout))));
-    let draw_over = move |area: &super::canvas::Area, surface: Surface| {
-        over.with(|over| drawn(Overlay(over).draw(area, surface.scale)));
-    };
+    let draw_over = move |area: &super::canvas::Area, surface: Surface| over.with(|over| Overlay(over).draw(area, surface.scale));
     let draw_marks = move |area: &super::canvas::Area, surface: Surface| {
         let (selected, hovered) = (selected(), known(hovered()));
-        heatmap.with(|heatmap| {
-            for cell in selected.into_iter().chain(hovered.filter(|cell| Some(*cell) != selected)) {
-                drawn(CellMark { heatmap, cell }.draw(area, surface.scale));
-            }
-        });
+        let mut cells = selected.into_iter().chain(hovered.filter(|cell| Some(*cell) != selected));
+        heatmap.with(|heatmap| cells.try_for_each(|cell| CellMark { heatmap, cell }.draw(area, surface.scale)))
     };
 
     let tip = move || {
@@ -237,8 +232,8 @@ pub fn HeatmapView(
             on:keydown=on_key
         >
             <Raster surface pixels placement/>
-            <Canvas surface=RwSignal::new(Surface::default()) draw=draw_over/>
-            <Canvas surface=RwSignal::new(Surface::default()) draw=draw_marks/>
+            <Canvas draw=draw_over/>
+            <Canvas draw=draw_marks/>
             {move || zoomed.get().then(|| view! { <Minimap pixels placement explorer/> })}
             {tip}
             <span class="visually-hidden" aria-live="polite">{said}</span>

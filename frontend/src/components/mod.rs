@@ -16,6 +16,7 @@ pub mod key_figures;
 pub mod labels;
 pub mod lens_bar;
 pub mod palette;
+pub mod plot;
 pub mod reopen;
 pub mod saliency_map;
 pub mod share;

@@ -8,7 +8,6 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::hooks::use_params_map;
 use shared::api::{Run, Sweep};
-use shared::chart::Chart;
 use shared::chart::colors::Theme;
 use shared::chart::sweep::{Cell, SEED, SweepChart, Unit, cells, fields};
 use shared::format;
@@ -18,10 +17,10 @@ use shared::sweep::{Spread, field_name, text, value_of};
 use crate::addressed::addressed;
 use crate::browser::use_title;
 use crate::components::badge::{Progress, StateBadge};
-use crate::components::canvas::{Area, Canvas, Surface};
 use crate::components::exports::{Export, Exports, export};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
+use crate::components::plot::Plot;
 use crate::load::{Failure, Load, Placeholder, Skeleton};
 use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
@@ -198,24 +197,6 @@ fn curves(sweep: Signal<Sweep>) -> RwSignal<BTreeMap<String, Metrics>> {
         now
     });
     metrics
-}
-
-#[component]
-fn Plot(title: &'static str, chart: Memo<SweepChart>) -> impl IntoView {
-    let surface = RwSignal::new(Surface::default());
-    let draw = move |area: &Area, surface: Surface| {
-        if let Err(error) = chart.with(|chart| chart.draw(area, surface.scale)) {
-            leptos::logging::error!("{error}");
-        }
-    };
-    view! {
-        <section class="panel" aria-label=title>
-            <h2>{title}</h2>
-            <div class="sweep-plot" role="img" aria-label=move || chart.with(Chart::describe)>
-                <Canvas surface least_scale=2.0 draw/>
-            </div>
-        </section>
-    }
 }
 
 fn spread_of(runs: &[&Run], last: bool, unit: Unit) -> Option<Spread> {

@@ -1,7 +1,6 @@
 //! The paper's three-class model: what its theorem says of robust training, beside a simulation that shows where that stops being true.
 
 use leptos::prelude::*;
-use shared::chart::Chart;
 use shared::chart::colors::Theme;
 use shared::chart::theory::TheoryChart;
 use shared::format;
@@ -9,11 +8,11 @@ use shared::theory::{Answer, DRAWS, Loss, Model, Question, SEED, Samples, Weight
 
 use crate::addressed::{Addressed, addressed};
 use crate::browser::use_title;
-use crate::components::canvas::{Area, Canvas, Surface};
 use crate::components::exports::{Export, Exports, export};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::Segments;
+use crate::components::plot::Plot;
 use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
 
@@ -144,24 +143,6 @@ fn Range(slider: Slider, question: Addressed<Question>, off: Signal<bool>) -> im
             <p class="field-hint" id=hint_id>{hint}</p>
             <p class="field-error" role="alert">{move || error.get()}</p>
         </div>
-    }
-}
-
-#[component]
-fn Plot(title: &'static str, chart: Memo<TheoryChart>) -> impl IntoView {
-    let surface = RwSignal::new(Surface::default());
-    let draw = move |area: &Area, surface: Surface| {
-        if let Err(error) = chart.with(|chart| chart.draw(area, surface.scale)) {
-            leptos::logging::error!("{error}");
-        }
-    };
-    view! {
-        <section class="panel" aria-label=title>
-            <h2>{title}</h2>
-            <div class="sweep-plot" role="img" aria-label=move || chart.with(Chart::describe)>
-                <Canvas surface least_scale=2.0 draw/>
-            </div>
-        </section>
     }
 }
 

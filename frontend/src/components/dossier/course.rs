@@ -25,9 +25,7 @@ pub fn CourseView(cells: Vec<EpochCell>, marks: Vec<(u32, &'static str)>) -> imp
     let described = course.describe();
     let draw = move |area: &Area, surface: Surface| {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-        if let Err(error) = (Course { theme, ..course.clone() }).draw(area, surface.scale) {
-            leptos::logging::error!("{error}");
-        }
+        Course { theme, ..course.clone() }.draw(area, surface.scale)
     };
     view! {
         <div class="course-plot" role="img" aria-label=described><Canvas surface least_scale=2.0 draw/></div>

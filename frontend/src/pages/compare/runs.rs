@@ -73,11 +73,7 @@ fn CurvesCompared(compared: Memo<Vec<Compared>>) -> impl IntoView {
         Overlay::of(compared.into_iter().zip(colors).filter_map(run).collect(), theme)
     });
     let surface = RwSignal::new(Surface::default());
-    let draw = move |area: &Area, surface: Surface| {
-        if let Err(error) = overlay.with(|overlay| overlay.draw(area, surface.scale)) {
-            leptos::logging::error!("{error}");
-        }
-    };
+    let draw = move |area: &Area, surface: Surface| overlay.with(|overlay| overlay.draw(area, surface.scale));
     view! {
         <section class="panel" aria-labelledby="courses-title">
             <h2 id="courses-title">"Training"</h2>

@@ -25,11 +25,10 @@ pub fn ScatterPanel(comparison: Signal<Comparison>, explorer: Explorer, shade: S
     });
     let surface = RwSignal::new(Surface::default());
     let height = move || format!("{:.0}px", Scatter::natural_height(surface.get().width));
-    let draw = move |area: &Area, surface: Surface| shown(scatter.with(|scatter| scatter.draw(area, surface.scale)));
+    let draw = move |area: &Area, surface: Surface| scatter.with(|scatter| scatter.draw(area, surface.scale));
     let draw_mark = move |area: &Area, surface: Surface| {
-        if let Some(pair) = explorer.current().filter(|(i, j)| i != j) {
-            shown(scatter.with(|scatter| PointMark { scatter, pair }.draw(area, surface.scale)));
-        }
+        let Some(pair) = explorer.current().filter(|(i, j)| i != j) else { return Ok(()) };
+        scatter.with(|scatter| PointMark { scatter, pair }.draw(area, surface.scale))
     };
     let pair_under = move |event: &web_sys::MouseEvent| {
         let (x, y) = position(event)?;
@@ -71,16 +70,9 @@ pub fn ScatterPanel(comparison: Signal<Comparison>, explorer: Explorer, shade: S
                 on:pointermove=on_move on:pointerleave=move |_| explorer.hovered.set(None) on:click=on_click
             >
                 <Canvas surface draw/>
-                <Canvas surface=RwSignal::new(Surface::default()) draw=draw_mark/>
+                <Canvas draw=draw_mark/>
             </div>
             <p class="muted scatter-said">{move || said().unwrap_or_else(|| "Pairs above the dashed line are more alike than in A. The table of pairs has the numbers.".to_owned())}</p>
         </section>
-    }
-}
-
-/// A canvas takes what it is given; should one refuse, the table of pairs has the same numbers.
-fn shown(drawn: Result<(), shared::chart::ChartError>) {
-    if let Err(error) = drawn {
-        leptos::logging::error!("{error}");
     }
 }
