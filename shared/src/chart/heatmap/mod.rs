@@ -185,9 +185,8 @@ impl Heatmap {
         if hatches || numbers {
             return self.clone();
         }
-        let Heatmap {
-            content, labels, arrangement, map, threshold, region, selected, title, show_legend, show_values, theme, hidden, ..
-        } = self.clone();
+        let Heatmap { content, labels, arrangement, map, threshold, region, selected, title, show_legend, theme, hidden, .. } =
+            self.clone();
         // Whether any cell is hatched is said below the cells.
         let hatched = if self.hatched.is_empty() { Vec::new() } else { vec![Vec::new()] };
         let matrix = Matrix::default();
@@ -203,7 +202,8 @@ impl Heatmap {
             selected,
             title,
             show_legend,
-            show_values,
+            // The canvas may have grown since the layout was made: there are no values for it either.
+            show_values: false,
             theme,
             hidden,
         }
@@ -727,6 +727,15 @@ pub(super) mod tests {
             let map = ColorMap::for_lens(&Lens { scale: Scale::Paper, ..Lens::default() }, &[&matrix], Content::Cosine);
             let heatmap = Heatmap::plain(&matrix, Content::Cosine, &[], map, Theme::Light);
             assert!(svg(300, 300, &heatmap).unwrap().contains("6 cells below 0 not shown"));
+        }
+
+        #[test]
+        fn labels_without_cells_draw_in_a_layout_that_has_room_for_values() {
+            let hatched = vec![vec![true; 4]; 4];
+            let heatmap = heatmap(4).hatched(hatched);
+            let small = heatmap.layout(40.0, 40.0);
+            let drawn = svg(600, 600, &Overlay(&heatmap.without_cells(&small))).unwrap();
+            assert!(drawn.contains("class 3") && !drawn.contains("0.10"));
         }
 
         #[test]
