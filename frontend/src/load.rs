@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::problem::Problem;
 
-use crate::api;
 use crate::reactive::effect;
+use crate::{api, browser, words};
 
 /// An answer of the server, or the lack of one.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,7 +132,7 @@ where
 {
     move || match fetched.state.get() {
         Load::Loading => view! { <Skeleton placeholder/> }.into_any(),
-        Load::Failed(problem) => view! { <Failure problem retry=move || fetched.reload()/> }.into_any(),
+        Load::Failed(problem) => view! { <Failure problem page=placeholder.is_page() retry=move || fetched.reload()/> }.into_any(),
         Load::Ready(value) => ready(value).into_any(),
     }
 }
@@ -141,48 +141,101 @@ where
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Placeholder {
     Rows,
-    Chart,
     Matrix,
+    /// Of a comparison: its numbers and two matrices.
+    Matrices,
+    /// Numbers and two panels.
+    Panels,
+    /// The whole page of a run.
+    RunPage,
+    /// The whole page of a sweep.
+    SweepPage,
+    /// The whole page of a matrix.
+    MatrixPage,
+}
+
+impl Placeholder {
+    /// Whether it stands for a page with its heading, and not for a part below one.
+    fn is_page(self) -> bool {
+        matches!(self, Placeholder::RunPage | Placeholder::SweepPage | Placeholder::MatrixPage)
+    }
+
+    /// Its pieces from above; the style sheet says how large each is and which stand beside each other.
+    fn pieces(self) -> &'static [&'static str] {
+        match self {
+            Placeholder::Rows => &["row"; 5],
+            Placeholder::Matrix => &["matrix"],
+            Placeholder::Matrices => &["figures", "matrix", "matrix"],
+            Placeholder::Panels => &["figures", "half", "half"],
+            Placeholder::RunPage => &["title", "figures", "chart"],
+            Placeholder::SweepPage => &["title", "half", "half"],
+            Placeholder::MatrixPage => &["title", "figures", "matrix", "half"],
+        }
+    }
 }
 
 #[component]
 pub fn Skeleton(placeholder: Placeholder) -> impl IntoView {
-    let (class, pieces) = match placeholder {
-        Placeholder::Rows => ("skeleton skeleton-rows", 5),
-        Placeholder::Chart => ("skeleton skeleton-chart", 1),
-        Placeholder::Matrix => ("skeleton skeleton-matrix", 1),
+    let said = "Loading …";
+    let said = match placeholder.is_page() {
+        true => view! { <h1 class="visually-hidden">{said}</h1> }.into_any(),
+        false => view! { <span class="visually-hidden">{said}</span> }.into_any(),
     };
-    view! {
-        <div class=class role="status">
-            <span class="visually-hidden">"Loading …"</span>
-            {(0..pieces).map(|_| view! { <div class="skeleton-piece"></div> }).collect_view()}
-        </div>
-    }
+    let piece = |piece: &&str| view! { <div class=format!("skeleton-piece skeleton-{piece}")></div> };
+    view! { <div class="skeleton" role="status">{said}{placeholder.pieces().iter().map(piece).collect_view()}</div> }
 }
 
 /// A problem in the server's own words, and a way to try again.
 #[component]
-pub fn Failure(problem: Problem, retry: impl Fn() + 'static) -> impl IntoView {
-    failure(problem, Box::new(retry))
+pub fn Failure(
+    problem: Problem,
+    /// Whether it stands in place of a whole page, and not in a part of one.
+    #[prop(optional)]
+    page: bool,
+    retry: impl Fn() + 'static,
+) -> impl IntoView {
+    failure(problem, page, Box::new(retry))
 }
 
 /// For every type of `retry` the same code.
-fn failure(problem: Problem, retry: Box<dyn Fn()>) -> AnyView {
+fn failure(problem: Problem, page: bool, retry: Box<dyn Fn()>) -> AnyView {
     // What is wrong in a single place is said above already.
     let more = problem.errors.iter().filter(|error| error.message != problem.detail);
     let more: Vec<_> = more.map(|error| view! { <li><code>{error.field.clone()}</code>": " {error.message.clone()}</li> }).collect();
+    // The reader of a link has no other pages.
+    let elsewhere = page && !browser::is_shared_page();
+    let (class, title) = match page {
+        true => ("empty", view! { <h1>{problem.title}</h1> }.into_any()),
+        false => ("notice notice-error", view! { <h2 class="notice-title">{problem.title}</h2> }.into_any()),
+    };
     view! {
-        <div class="notice notice-error" role="alert">
-            <h2 class="notice-title">{problem.title}</h2>
-            <p>{problem.detail}</p>
+        <div class=class role="alert">
+            {title}
+            <p>{told(&problem.detail)}</p>
             {(!more.is_empty()).then(|| view! { <ul>{more}</ul> })}
             <p class="actions">
                 <button class="button" type="button" on:click=move |_| retry()>"Try again"</button>
-                <a class="button button-quiet" href=".">"All runs"</a>
+                {elsewhere.then(|| view! { <a class="button button-quiet" href=".">"All runs"</a> })}
             </p>
         </div>
     }
     .into_any()
+}
+
+/// What the server said to the last thing one asked of it, if it refused.
+pub fn refusal(problem: RwSignal<Option<Problem>>) -> impl IntoView {
+    move || problem.get().map(|problem| view! { <p class="notice notice-error" role="alert">{told(&problem.detail)}</p> })
+}
+
+/// What a problem says, as a sentence with its names set as code.
+pub fn told(detail: &str) -> AnyView {
+    let sentence = words::sentence(detail);
+    // Every other piece stands between backticks.
+    let piece = |(index, piece): (usize, &str)| match index % 2 {
+        0 => piece.to_owned().into_any(),
+        _ => view! { <code>{piece.to_owned()}</code> }.into_any(),
+    };
+    sentence.split('`').enumerate().map(piece).collect_view().into_any()
 }
 
 #[cfg(test)]

@@ -70,6 +70,14 @@ pub fn delta_cas(summary: &RunSummary) -> Option<f64> {
     Some(summary.last.as_ref()?.cas? - summary.best.as_ref()?.cas?)
 }
 
+/// What an error says, as a sentence of its own: errors are written to stand within another.
+pub fn sentence(detail: &str) -> String {
+    let mut letters = detail.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let end = if detail.is_empty() || detail.ends_with(['.', '!', '?', '…']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}
+
 pub fn state(state: RunState) -> &'static str {
     match state {
         RunState::Queued => "Queued",
@@ -136,6 +144,15 @@ mod tests {
     fn check(best: Option<EpochSummary>, last: Option<EpochSummary>, expected: Option<&str>) {
         let summary = RunSummary { best, last, ..RunSummary::default() };
         assert_eq!(best_to_last(&summary).as_deref(), expected);
+    }
+
+    #[test]
+    fn an_error_becomes_a_sentence() {
+        for (detail, expected) in
+            [("no run `at-1`", "No run `at-1`."), ("`x` is not a size", "`x` is not a size."), ("Done already.", "Done already."), ("", "")]
+        {
+            assert_eq!(sentence(detail), expected);
+        }
     }
 
     #[test]

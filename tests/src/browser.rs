@@ -15,11 +15,12 @@ use crate::{from_env, until};
 /// axe-core, which knows the success criteria of WCAG; the page gets it from the driver, past its content-security policy.
 const AXE: &str = include_str!("../vendor/axe-core/axe.min.js");
 
-/// Gives one line for each element that breaks a rule.
+/// Gives one line for each element that breaks a rule. Headings are to begin with a first and leave no level out, which is no criterion.
 const AXE_RUN: &str = "
     const done = arguments[0];
     const levels = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
-    axe.run(document, { resultTypes: ['violations'], runOnly: levels }).then(
+    const rules = { 'page-has-heading-one': { enabled: true }, 'heading-order': { enabled: true } };
+    axe.run(document, { resultTypes: ['violations'], runOnly: levels, rules }).then(
         ({ violations }) => done(violations.flatMap(({ id, help, nodes }) =>
             nodes.map(node => `${id} (${help}) at ${node.target.join(' ')}: ${node.html}\\n  ${node.failureSummary}`))),
         error => done([`axe-core failed: ${error}`]),

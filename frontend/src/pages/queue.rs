@@ -13,7 +13,7 @@ use wasm_bindgen::JsCast;
 use crate::browser::use_title;
 use crate::components::badge::{Standing, progress, state_badge};
 use crate::components::health::WorkerBanner;
-use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched};
+use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched, refusal};
 use crate::reactive::{effect, memo};
 use crate::{api, place};
 
@@ -72,7 +72,7 @@ pub fn QueuePage() -> impl IntoView {
         </header>
         <p class="visually-hidden" role="status">{move || moves.said.get()}</p>
         <WorkerBanner/>
-        {move || problem.get().map(|problem| view! { <p class="notice notice-error" role="alert">{problem.detail}</p> })}
+        {refusal(problem)}
         {move || match phase.get() {
             Load::Loading => view! { <Skeleton placeholder=Placeholder::Rows/> }.into_any(),
             Load::Failed(problem) => view! { <Failure problem retry=move || queue.reload()/> }.into_any(),

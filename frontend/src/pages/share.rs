@@ -13,7 +13,7 @@ use crate::addressed::Addressed;
 use crate::browser::use_title;
 use crate::cache::{Cache, attribution_address};
 use crate::components::explorer::Explorer;
-use crate::load::{Answers, Failure, Load, Placeholder, Skeleton, fetched};
+use crate::load::{Answers, Failure, Load, Placeholder, Skeleton, fetched, told};
 use crate::reactive::memo;
 use crate::words;
 
@@ -23,25 +23,26 @@ pub fn SharedPage() -> impl IntoView {
     let token = memo(move || params.with(|params| params.get("token").unwrap_or_default()));
     let view = fetched::<SharedView>(move || Some(format!("api/shares/{}", token.get())));
     use_title(move || view.ready().map_or_else(|| "Shared view".to_owned(), |view| view.share.title));
-    move || match view.state.get() {
-        Load::Loading => view! { <Skeleton placeholder=Placeholder::Matrix/> }.into_any(),
+    move || {
+        match view.state.get() {
+        Load::Loading => view! { <Skeleton placeholder=Placeholder::MatrixPage/> }.into_any(),
         Load::Failed(problem) if problem.status == 404 => view! {
             <div class="empty">
                 <h1>"This link opens nothing"</h1>
-                <p>{problem.detail}</p>
-                <p>"It may be incomplete, or whoever shared it has withdrawn it. Ask them for a new one."</p>
+                <p>"It may be incomplete, or whoever shared it has withdrawn it, or deleted the run that it showed. Ask them for a new one."</p>
             </div>
         }
         .into_any(),
         Load::Failed(problem) if problem.status == 410 => view! {
             <div class="empty">
                 <h1>"This link has expired"</h1>
-                <p>{problem.detail}</p>
+                <p>{told(&problem.detail)}</p>
             </div>
         }
         .into_any(),
-        Load::Failed(problem) => view! { <Failure problem retry=move || view.reload()/> }.into_any(),
+        Load::Failed(problem) => view! { <Failure problem page=true retry=move || view.reload()/> }.into_any(),
         Load::Ready(view) => view! { <Opened view/> }.into_any(),
+    }
     }
 }
 

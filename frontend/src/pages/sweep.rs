@@ -77,8 +77,8 @@ fn One(id: String) -> impl IntoView {
         }
         let load = load.clone();
         match state.get() {
-            Load::Failed(problem) => view! { <Failure problem retry=load/> }.into_any(),
-            Load::Loading | Load::Ready(_) => view! { <Skeleton placeholder=Placeholder::Chart/> }.into_any(),
+            Load::Failed(problem) => view! { <Failure problem page=true retry=load/> }.into_any(),
+            Load::Loading | Load::Ready(_) => view! { <Skeleton placeholder=Placeholder::SweepPage/> }.into_any(),
         }
     }
 }

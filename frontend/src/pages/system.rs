@@ -29,7 +29,7 @@ pub fn SystemPage() -> impl IntoView {
     }
     view! {
         <header class="page-header"><h1>"System"</h1></header>
-        {shown(system, Placeholder::Chart, |system| view! { <Known system/> })}
+        {shown(system, Placeholder::Panels, |system| view! { <Known system/> })}
     }
 }
 

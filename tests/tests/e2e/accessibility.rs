@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 use shared::api::{Share, Sweep};
 use tests::{App, Browser, small_run};
+use thirtyfour::Key;
 
 #[tokio::test]
 async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
@@ -44,13 +45,17 @@ async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
         "/queue".to_owned(),
         "/system".to_owned(),
         format!("/attributions/{run}.e4.adversarial?cell=3,5"),
-        comparison,
+        comparison.clone(),
         "/data".to_owned(),
         "/theory".to_owned(),
         "/shares".to_owned(),
         format!("/s/{}", share.token),
+        "/compare".to_owned(),
         // What fails has a page as well.
         "/runs/at-digits-0000".to_owned(),
+        "/sweeps/none-0000".to_owned(),
+        format!("/attributions/{run}.e3.adversarial"),
+        format!("/compare?a={run}.e2.adversarial&b={run}.e3.adversarial"),
         "/s/unknown".to_owned(),
         "/nowhere".to_owned(),
     ];
@@ -63,6 +68,15 @@ async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
             browser.settles().await?;
             broken.extend(browser.is_accessible().await.err().map(|error| format!("{scheme}: {error}")));
         }
+        // What lies over a page.
+        browser.goto(&app.url(&comparison)).await?;
+        browser.click("Share").await?;
+        browser.sees("Works for").await?;
+        broken.extend(browser.is_accessible().await.err().map(|error| format!("{scheme}, sharing: {error}")));
+        browser.press(Key::Escape).await?;
+        browser.press(Key::Control + "k").await?;
+        browser.find("[role=listbox] > li").await?;
+        broken.extend(browser.is_accessible().await.err().map(|error| format!("{scheme}, the palette: {error}")));
     }
     anyhow::ensure!(broken.is_empty(), "{}", broken.join("\n"));
     Ok(())

@@ -86,6 +86,7 @@ async fn what_is_not_there_is_said_in_words() -> Result<()> {
     browser.goto(&app.url("/runs/at-digits-0000")).await?;
     browser.sees("at-digits-0000").await?;
     browser.sees("Try again").await?;
+    browser.find("//h1[.='Not Found']").await?;
     browser.goto(&app.url("/nowhere")).await?;
     browser.sees("Page not found").await?;
     browser.goto(&app.url("/s/unknown")).await?;

@@ -9,7 +9,7 @@ use shared::problem::Problem;
 use super::parts::Parts;
 use crate::components::badge::{Progress, StateBadge};
 use crate::live::{Connection, Live, follow};
-use crate::load::{Fetched, Placeholder, fetched, shown};
+use crate::load::{Fetched, Placeholder, fetched, refusal, shown};
 use crate::reactive::{effect, memo};
 use crate::{api, place};
 
@@ -111,7 +111,7 @@ fn Ask(wanted: Wanted, again: bool, runs: Fetched<Vec<Run>>) -> impl IntoView {
             )}
         </p>
         <p class="actions">{[Some(one), many].into_iter().flatten().map(button).collect_view()}</p>
-        {move || refused.get().map(|problem| view! { <p class="notice notice-error" role="alert">{problem.detail}</p> })}
+        {refusal(refused)}
     }
     .into_any()
 }

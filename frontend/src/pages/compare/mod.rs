@@ -24,7 +24,7 @@ use crate::cache::{Cache, Kept, attribution_address};
 use crate::components::explorer::Explorer;
 use crate::components::exports::{Export, Exports, export};
 use crate::components::share::ShareButton;
-use crate::load::{Failure, Load, Placeholder, Skeleton};
+use crate::load::{Failure, Load, Placeholder, Skeleton, told};
 use crate::place;
 use crate::reactive::{derived, effect, memo};
 
@@ -73,9 +73,16 @@ pub fn ComparePage() -> impl IntoView {
             .into_any();
         }
         match answer.get() {
-            Answer::Incomplete => view! { <p class="empty">"Choose two matrices to compare."</p> }.into_any(),
+            Answer::Incomplete => view! {
+                <section class="empty">
+                    <h2>"Choose two matrices to compare"</h2>
+                    <p>"Of one run or of several over the same classes; the first is the baseline that the others are compared with. The page of a run compares its best and last checkpoint with one click."</p>
+                    <p class="actions"><a class="button" href=".">"All runs"</a></p>
+                </section>
+            }
+            .into_any(),
             Answer::Failed(problem) => view! { <Failure problem retry=move || matrices.retry()/> }.into_any(),
-            Answer::Loading => view! { <Skeleton placeholder=Placeholder::Matrix/> }.into_any(),
+            Answer::Loading => view! { <Skeleton placeholder=Placeholder::Matrices/> }.into_any(),
             Answer::Ready(kept) => view! { <NotComparable kept/> }.into_any(),
         }
     };
@@ -126,7 +133,7 @@ fn NotComparable(kept: Vec<Kept<Attribution>>) -> impl IntoView {
     view! {
         <div class="notice notice-error" role="alert">
             <h2 class="notice-title">"These cannot be compared"</h2>
-            <p>{detail}</p>
+            <p>{told(&detail)}</p>
         </div>
     }
 }

@@ -39,7 +39,7 @@ use crate::components::exports::{Export, Exports, export};
 use crate::components::labels::LabelsOfRun;
 use crate::components::share::ShareButton;
 use crate::live::{Connection, Live, follow};
-use crate::load::{Placeholder, fetched, shown};
+use crate::load::{Placeholder, fetched, refusal, shown, told};
 use crate::reactive::{derived, memo};
 use crate::{api, place};
 
@@ -83,7 +83,7 @@ pub fn RunPage() -> impl IntoView {
         let address = format!("api/runs/{id}");
         let fetched = fetched::<Run>(move || Some(address.clone()));
         use_title(move || fetched.ready().map_or_else(|| id.clone(), |run| run.title));
-        shown(fetched, Placeholder::Chart, move |run| view! { <OwnRun run resumed=Callback::new(move |()| fetched.reload())/> })
+        shown(fetched, Placeholder::RunPage, move |run| view! { <OwnRun run resumed=Callback::new(move |()| fetched.reload())/> })
     }
 }
 
@@ -125,7 +125,7 @@ fn OwnRun(
         {move || failed.get().then(|| view! {
             <div class="notice notice-error" role="alert">
                 <h2 class="notice-title">"This run failed"</h2>
-                <p>{run.with_untracked(|run| run.failure.clone().unwrap_or_else(|| "The worker ended without a reason.".to_owned()))}</p>
+                <p>{run.with_untracked(|run| told(run.failure.as_deref().unwrap_or("the worker ended without a reason")))}</p>
                 <LogTail run open=true class="disclosure"/>
             </div>
         })}
@@ -245,7 +245,7 @@ fn RunHeader(run: Signal<Run>, view_of: Callback<(), View>, asked_to_cancel: RwS
                 </Show>
             </div>
         </header>
-        {move || problem.get().map(|problem| view! { <p class="notice notice-error" role="alert">{problem.detail}</p> })}
+        {refusal(problem)}
         <DeleteRunsDialog runs=deleting done=deleted/>
     }
 }

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use shared::record::{Metrics, Notice, NoticeKind};
 
+use crate::load::told;
 use crate::reactive::memo;
 
 #[component]
@@ -16,7 +17,7 @@ pub fn Notices(metrics: Signal<Metrics>) -> impl IntoView {
         view! {
             <div class=class role=role>
                 <h2 class="notice-title">{title(&notice)}</h2>
-                <p class="notice-text">{notice.message}</p>
+                <p class="notice-text">{told(&notice.message)}</p>
             </div>
         }
     };
