@@ -6,7 +6,7 @@ use shared::problem::Problem;
 
 use crate::browser::use_title;
 use crate::components::share::LinkActions;
-use crate::load::{Placeholder, fetched, shown};
+use crate::load::{Placeholder, fetched, refusal, shown};
 use crate::{place, words};
 
 #[component]
@@ -22,7 +22,7 @@ pub fn SharesPage() -> impl IntoView {
                 <p class="subline">"Whoever has one of these sees its view, read-only and without an account."</p>
             </div>
         </header>
-        {move || problem.get().map(|problem| view! { <p class="notice notice-error" role="alert">{problem.detail}</p> })}
+        {refusal(problem)}
         {shown(shares, Placeholder::Rows, move |shares| {
             if shares.is_empty() {
                 return view! {
@@ -37,7 +37,7 @@ pub fn SharesPage() -> impl IntoView {
             let rows = shares.into_iter().map(|share| view! { <Row share withdrawn problem/> }).collect_view();
             view! {
                 <div class="table-box" role="region" aria-label="Shared links" tabindex="0">
-                    <table class="table">
+                    <table class="table card-table">
                         <thead>
                             <tr>
                                 <th scope="col">"Title"</th>
@@ -68,8 +68,8 @@ fn Row(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>>
                 <a href=place::href(&share.view)>{share.title.clone()}</a>
                 {(!share.note.is_empty()).then(|| view! { <p class="muted share-note">{share.note.clone()}</p> })}
             </th>
-            <td>{format!("{} UTC", words::minute(&share.created_at))}</td>
-            <td>{until}</td>
+            <td data-label="Made">{format!("{} UTC", words::minute(&share.created_at))}</td>
+            <td data-label="Works until">{until}</td>
             <td><LinkActions share withdrawn problem/></td>
         </tr>
     }

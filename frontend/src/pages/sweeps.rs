@@ -66,7 +66,7 @@ fn table(sweeps: Vec<SweepSummary>) -> impl IntoView {
     };
     view! {
         <div class="table-box" role="region" aria-label="Sweeps" tabindex="0">
-            <table class="table sweeps-table">
+            <table class="table card-table">
                 <thead>
                     <tr>
                         <th scope="col">"Sweep"</th>
