@@ -14,7 +14,7 @@ use shared::view::{AttributionId, CheckpointId, Lens, Show, View};
 use crate::addressed::addressed;
 use crate::baseline::{PinButton, page_baseline};
 use crate::browser::use_title;
-use crate::components::dossier::Dossier;
+use crate::components::dossier::{Dossier, DossierLink};
 use crate::components::explorer::{Cell, Explorer};
 use crate::components::exports::{Export, Exports, export};
 use crate::components::heatmap::{HeatmapView, MatrixTable};
@@ -45,8 +45,8 @@ pub fn AttributionPage() -> impl IntoView {
             return view! { <Known id fetched/> }.into_any();
         }
         match fetched.state.get() {
-            Load::Failed(problem) => view! { <Failure problem retry=move || fetched.reload()/> }.into_any(),
-            Load::Loading | Load::Ready(_) => view! { <Skeleton placeholder=Placeholder::Matrix/> }.into_any(),
+            Load::Failed(problem) => view! { <Failure problem page=true retry=move || fetched.reload()/> }.into_any(),
+            Load::Loading | Load::Ready(_) => view! { <Skeleton placeholder=Placeholder::MatrixPage/> }.into_any(),
         }
     }
 }
@@ -298,7 +298,7 @@ fn change(from: Option<f64>, to: Option<f64>) -> String {
     format::points(from.zip(to).map(|(from, to)| to - from))
 }
 
-/// What is known of the pair one points at.
+/// What is said at once of the pair one points at, else of the selected one; its dossier has the rest.
 #[component]
 fn PairCard(
     attribution: Signal<Attribution>,
@@ -313,25 +313,24 @@ fn PairCard(
             let file = &attribution.file;
             let pair = Pair::of(&file.matrix, cell)?;
             let name = |class: usize| file.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
-            let norm = |class: usize| format::decimal(file.norms.get(class).copied(), 2);
             let (i, j) = cell;
+            let bootstrap = file.bootstrap.as_ref().filter(|bootstrap| i.max(j) < bootstrap.low.classes());
+            let bounds = bootstrap.map(|bootstrap| interval(bootstrap.low.get(i, j), bootstrap.high.get(i, j), 3));
+            let facts = [
+                Some(("Cosine".to_owned(), format::decimal(pair.value, 4))),
+                bounds.map(|bounds| ("Interval".to_owned(), bounds)),
+                pair.rank.map(|(rank, pairs)| ("Rank".to_owned(), format!("{rank} of {pairs} pairs"))),
+            ];
+            let fact = |(what, value): (String, String)| view! { <div><dt>{what}</dt><dd>{value}</dd></div> };
             Some(view! {
-                <p class="pair-name">{format!("{} · {}", name(i), name(j))}</p>
-                <dl class="facts">
-                    <div><dt>"Cosine"</dt><dd>{format::decimal(pair.value, 4)}</dd></div>
-                    {file.bootstrap.as_ref().filter(|bootstrap| i.max(j) < bootstrap.low.classes()).map(|bootstrap| view! {
-                        <div><dt>"Interval"</dt><dd>{interval(bootstrap.low.get(i, j), bootstrap.high.get(i, j), 3)}</dd></div>
-                    })}
-                    {pair.rank.map(|(rank, pairs)| view! { <div><dt>"Rank"</dt><dd>{format!("{rank} of {pairs} pairs")}</dd></div> })}
-                    <div><dt>"Norms"</dt><dd>{format!("{} · {}", norm(i), norm(j))}</dd></div>
-                    {sent.into_iter().map(|(what, images)| view! { <div><dt>{what}</dt><dd>{images}</dd></div> }).collect_view()}
-                </dl>
+                <h2 class="pair-name">{format!("{} · {}", name(i), name(j))}</h2>
+                <dl class="facts">{facts.into_iter().flatten().chain(sent).map(fact).collect_view()}</dl>
+                <DossierLink explorer/>
             })
         })
     };
     view! {
-        <section class="panel panel-pair">
-            <h2>"Pair"</h2>
+        <section class="panel panel-pair" aria-label="Pair">
             {move || content().map_or_else(
                 || view! { <p class="muted">"Point at a cell, click it to keep it, or use the arrow keys on the heatmap."</p> }.into_any(),
                 |pair| pair.into_any(),
@@ -340,7 +339,7 @@ fn PairCard(
     }
 }
 
-/// How many images of two classes are taken for themselves and for each other, on the inputs of the matrix.
+/// How many images of two classes are taken for each other, on the inputs of the matrix; of one class, how many for itself.
 fn confused(file: &AttributionFile, (i, j): Cell) -> Vec<(String, String)> {
     let name = |class: usize| file.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
     let line = |from: usize, to: usize| {
@@ -349,7 +348,7 @@ fn confused(file: &AttributionFile, (i, j): Cell) -> Vec<(String, String)> {
         let share = f64::from(count) / f64::from(total.max(1));
         Some((format!("{} → {}", name(from), name(to)), format!("{count} of {total} ({})", format::percent(share))))
     };
-    let pairs = if i == j { vec![(i, i)] } else { vec![(i, j), (j, i), (i, i), (j, j)] };
+    let pairs = if i == j { vec![(i, i)] } else { vec![(i, j), (j, i)] };
     pairs.into_iter().filter_map(|(from, to)| line(from, to)).collect()
 }
 

@@ -22,6 +22,12 @@ async fn a_dossier_is_opened_walked_and_measured_by_keyboard() -> Result<()> {
     browser.sees("of 45 by change").await?;
     browser.find("[role=img][aria-label^='Cosine over epochs: from']").await?;
 
+    // From the heatmap to the dossier without passing all that lies between.
+    browser.find("//button[.='Go to the dossier']").await?.focus().await?;
+    browser.press(Key::Enter).await?;
+    let focused = browser.script("return document.activeElement.id").await?;
+    anyhow::ensure!(focused == "dossier", "{focused} has the focus");
+
     // The walk goes on from where the pair stands among those that changed most, and back.
     let place = browser.find("//section[contains(@class, 'dossier')]//*[@role='status']").await?.text().await?;
     let place: usize = place.split(' ').next().context("the place is a number")?.parse()?;

@@ -31,6 +31,9 @@ const MEASURED_TOGETHER: usize = 5;
 /// Classes that an image is taken for, beside the two of the pair.
 const DESTINATIONS: usize = 3;
 
+/// The dossier of a page, as an element.
+const DOSSIER: &str = "dossier";
+
 /// Of the selected cell. Walks the pairs by how much they changed against the baseline, without one by their cosine.
 #[component]
 pub fn Dossier(
@@ -113,7 +116,7 @@ pub fn Dossier(
         })
     };
     view! {
-        <section class="panel dossier" aria-labelledby="dossier-title" tabindex="0" on:keydown=on_key>
+        <section class="panel dossier" id=DOSSIER aria-labelledby="dossier-title" tabindex="0" on:keydown=on_key>
             <div class="panel-header">
                 <h2 id="dossier-title">{title}</h2>
                 <div class="actions">
@@ -132,6 +135,26 @@ pub fn Dossier(
         </section>
     }
     .into_any()
+}
+
+/// The way from the pair one points at to its dossier: a dossier is of the selected one.
+#[component]
+pub fn DossierLink(explorer: Explorer) -> impl IntoView {
+    let go = move |_| {
+        let dossier = document().get_element_by_id(DOSSIER).and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok());
+        if let Some(dossier) = dossier {
+            dossier.scroll_into_view();
+            // Fails only where there is no window to focus.
+            let _ = dossier.focus();
+        }
+    };
+    move || {
+        let pair = explorer.current().filter(|(i, j)| i != j);
+        pair.map(|pair| match explorer.selected() == Some(pair) {
+            true => view! { <button class="link pair-more" type="button" on:click=go>"Go to the dossier"</button> }.into_any(),
+            false => view! { <span class="muted pair-more">"Click for the dossier"</span> }.into_any(),
+        })
+    }
 }
 
 /// Whether a key belongs to the field that has the focus.

@@ -5,6 +5,7 @@ use shared::api::{Comparison, RankedPair};
 use shared::chart::comparison::LETTERS;
 use shared::format;
 
+use crate::components::dossier::DossierLink;
 use crate::components::explorer::{Cell, Explorer};
 use crate::reactive::memo;
 
@@ -21,6 +22,7 @@ pub fn SelectedPair(comparison: Signal<Comparison>, explorer: Explorer) -> impl 
             view! {
                 <p class="pair-name">{name}</p>
                 <dl class="facts facts-row">{facts.into_iter().map(fact).collect_view()}</dl>
+                <DossierLink explorer/>
             }
         })
     };
@@ -39,15 +41,26 @@ fn facts(comparison: &Comparison, (i, j): Cell) -> Option<(String, Vec<(String, 
     let names = &comparison.baseline().file.class_names;
     let name = format!("{} · {}", names.get(i)?, names.get(j)?);
     let value = |index: usize| comparison.attributions[index].file.matrix.get(i, j);
-    let mut facts: Vec<(String, String)> =
-        (0..comparison.attributions.len()).map(|index| (LETTERS[index].to_owned(), format::decimal(value(index), 3))).collect();
-    for (index, difference) in comparison.differences.iter().enumerate() {
-        let chance = if i != j && difference.is_unresolved((i, j)) == Some(true) { ", inside the intervals" } else { "" };
-        facts.push((format!("{} − A", LETTERS[index + 1]), format!("{}{chance}", format::signed(difference.matrix.get(i, j), 3))));
-    }
+    let change = |index: usize| format::signed(comparison.differences[index].matrix.get(i, j), 3);
+    let may_be_chance = |index: &usize| i != j && comparison.differences[*index].is_unresolved((i, j)) == Some(true);
+    let mut facts = vec![("A".to_owned(), format::decimal(value(0), 3))];
     if let [difference] = comparison.differences.as_slice() {
+        let chance = if may_be_chance(&0) { ", inside the intervals" } else { "" };
+        facts.push(("B".to_owned(), format::decimal(value(1), 3)));
+        facts.push(("B − A".to_owned(), format!("{}{chance}", change(0))));
         let rank = difference.changes.iter().position(|change| (change.i, change.j) == (i.min(j), i.max(j)));
         facts.extend(rank.map(|rank| ("Change".to_owned(), format!("rank {} of {}", rank + 1, difference.changes.len()))));
+        return Some((name, facts));
+    }
+    // Each change beside its value, so that six sides stay on a line or two.
+    let others = 0..comparison.differences.len();
+    facts.extend(others.clone().map(|other| {
+        let value = format!("{} ({})", format::decimal(value(other + 1), 3), change(other));
+        (LETTERS[other + 1].to_owned(), value)
+    }));
+    let chance: Vec<&str> = others.filter(may_be_chance).map(|other| LETTERS[other + 1]).collect();
+    if !chance.is_empty() {
+        facts.push(("Inside the intervals".to_owned(), chance.join(", ")));
     }
     Some((name, facts))
 }
@@ -73,9 +86,9 @@ pub fn ChangedPairs(comparison: Signal<Comparison>, explorer: Explorer) -> impl 
                             {format!("{} · {}", name(pair.i), name(pair.j))}
                         </button>
                     </th>
-                    {pair.values.iter().map(|value| view! { <td class="number">{format::decimal(*value, 3)}</td> }).collect_view()}
                     <td class="number">{format::signed(pair.change, 3)}</td>
-                    <td class="bar-cell"><span class=direction style:width=format!("{:.1}%", pair.change.abs() / largest * 100.0)></span></td>
+                    <td class="change-bar"><span class=direction style:width=format!("{:.1}%", pair.change.abs() / largest * 100.0)></span></td>
+                    {pair.values.iter().map(|value| view! { <td class="number">{format::decimal(*value, 3)}</td> }).collect_view()}
                 </tr>
             }
         };
@@ -83,10 +96,11 @@ pub fn ChangedPairs(comparison: Signal<Comparison>, explorer: Explorer) -> impl 
     };
     let heads = move || {
         let count = comparison.with(|comparison| comparison.attributions.len());
-        let change = if count == 2 { "B − A" } else { "Largest change" };
+        let change = if count == 2 { "B − A" } else { "Largest" };
         view! {
-            {LETTERS[..count].iter().map(|letter| view! { <th scope="col" class="number">{*letter}</th> }).collect_view()}
             <th scope="col" class="number">{change}</th>
+            <td></td>
+            {LETTERS[..count].iter().map(|letter| view! { <th scope="col" class="number">{*letter}</th> }).collect_view()}
         }
     };
     let more = move || {
@@ -111,8 +125,8 @@ pub fn ChangedPairs(comparison: Signal<Comparison>, explorer: Explorer) -> impl 
         <section class="panel" aria-labelledby="pairs-title">
             <h2 id="pairs-title">"Pairs that changed most"</h2>
             <div class="table-box table-box-tall" role="region" aria-label="Pairs that changed most" tabindex="0">
-                <table class="table table-dense">
-                    <thead><tr><th scope="col">"Pair"</th>{heads}<td></td></tr></thead>
+                <table class="table table-dense pairs-table">
+                    <thead><tr><th scope="col">"Pair"</th>{heads}</tr></thead>
                     <tbody>{rows}</tbody>
                 </table>
             </div>
@@ -155,9 +169,11 @@ mod tests {
         let (name, facts) = facts(&comparison, (1, 0)).unwrap();
         let facts: Vec<String> = facts.into_iter().map(|(name, value)| format!("{name} {value}")).collect();
         assert_eq!(name, "dog · cat");
-        assert_eq!(facts, ["A 0.500", "B 0.600", "C 0.100", "B − A +0.100, inside the intervals", "C − A −0.400"]);
+        assert_eq!(facts, ["A 0.500", "B 0.600 (+0.100)", "C 0.100 (−0.400)", "Inside the intervals B"]);
         assert!(super::facts(&comparison, (0, 2)).is_none());
         let two = Comparison::of(vec![attribution("a", 0.5), attribution("b", 0.6)]).unwrap();
-        assert_eq!(super::facts(&two, (0, 1)).unwrap().1.last().unwrap().1, "rank 1 of 1");
+        let facts = super::facts(&two, (0, 1)).unwrap().1;
+        assert_eq!(facts[2].1, "+0.100, inside the intervals");
+        assert_eq!(facts[3].1, "rank 1 of 1");
     }
 }

@@ -194,16 +194,17 @@ fn Picker(
     view! {
         <fieldset class="picker">
             <legend>{if index == 0 { format!("{side}, the baseline") } else { side.to_owned() }}</legend>
-            <div class="field">
-                <label class="field-label" for=run_id.clone()>{format!("Run {side}")}</label>
+            <div>
+                <label class="visually-hidden" for=run_id.clone()>{format!("Run {side}")}</label>
                 <select class="input" id=run_id on:change=choose_run>
                     <option value="" disabled prop:selected=move || run.with(Option::is_none)>"Choose a run"</option>
                     {run_options}
                 </select>
             </div>
-            <div class="field">
-                <label class="field-label" for=matrix_id.clone()>{format!("Checkpoint {side}")}</label>
+            <div>
+                <label class="visually-hidden" for=matrix_id.clone()>{format!("Checkpoint {side}")}</label>
                 <select class="input" id=matrix_id disabled=move || run.with(Option::is_none) on:change=move |event| choose(event_target_value(&event))>
+                    <option value="" disabled prop:selected=move || id.with(Option::is_none)>"Choose a checkpoint"</option>
                     {matrix_options}
                 </select>
             </div>

@@ -197,15 +197,9 @@ fn Intervals(comparison: Signal<Comparison>, own: bool) -> impl IntoView {
         comparison.with(|comparison| {
             let missing = missing(comparison);
             if missing.is_empty() {
-                let counts: Vec<String> = comparison
-                    .others()
-                    .zip(&LETTERS[1..])
-                    .filter_map(|((_, difference), letter)| {
-                        let (inside, pairs) = unresolved_pairs(difference.unresolved.as_ref()?);
-                        Some(format!("{letter} − A: {inside} of {pairs} pairs lie inside the 95 % intervals and may be chance"))
-                    })
-                    .collect();
-                return view! { <p class="muted">{counts.join(". ")}"."</p> }.into_any();
+                let counts: Vec<(usize, usize)> =
+                    comparison.others().filter_map(|(_, difference)| Some(unresolved_pairs(difference.unresolved.as_ref()?))).collect();
+                return view! { <p class="muted">{resolution(&counts)}</p> }.into_any();
             }
             // Measured anew, each is a matrix of a run of its own, which can be chosen above.
             let link = |name: &String| {
@@ -224,6 +218,13 @@ fn Intervals(comparison: Signal<Comparison>, own: bool) -> impl IntoView {
             .into_any()
         })
     }
+}
+
+/// What the intervals leave open of each difference to A, from how many pairs are unresolved, of how many.
+fn resolution(counts: &[(usize, usize)]) -> String {
+    let told: Vec<String> =
+        counts.iter().zip(&LETTERS[1..]).map(|((inside, pairs), letter)| format!("{inside} of {pairs} pairs of {letter} − A")).collect();
+    format!("Inside the 95 % intervals, so perhaps chance: {}.", told.join(", "))
 }
 
 /// How many pairs are unresolved, of how many.
@@ -278,6 +279,10 @@ mod tests {
 
     #[test]
     fn pairs_are_counted_once() {
+        assert_eq!(
+            resolution(&[(2, 45), (7, 45)]),
+            "Inside the 95 % intervals, so perhaps chance: 2 of 45 pairs of B − A, 7 of 45 pairs of C − A."
+        );
         assert_eq!(unresolved_pairs(&[vec![true, true, false], vec![true, true, false], vec![false, false, true]]), (1, 3));
     }
 }
