@@ -61,6 +61,21 @@ async fn a_checkpoint_is_evaluated_from_its_row() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_form_that_nobody_has_filled_in_has_no_errors_until_it_is_sent() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    browser.goto(&app.url("/new?kind=attribute")).await?;
+    browser.sees("Choose a run").await?;
+    let text = browser.text().await?;
+    assert!(!text.contains("is not a checkpoint") && !text.contains("needs another value"), "{text}");
+    browser.click("Start run").await?;
+    browser.sees("One field needs another value").await?;
+    browser.sees("is not a checkpoint").await?;
+    browser.is_quiet().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_field_is_varied_and_its_runs_are_one_page() -> Result<()> {
     let app = App::start().await?;
     let browser = Browser::open().await?;

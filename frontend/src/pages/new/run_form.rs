@@ -43,11 +43,19 @@ pub fn RunForm(
         errors.extend(refused.get().into_iter().flat_map(|problem| problem.errors));
         errors
     });
-    provide_context(Form { config, errors: errors.into(), edited: Callback::new(move |()| refused.set(None)) });
+    // A form that nobody has filled in yet is not full of errors.
+    let touched = RwSignal::new(false);
+    let told = memo(move || if touched.get() || refused.with(Option::is_some) { errors.get() } else { Vec::new() });
+    let edited = Callback::new(move |()| {
+        refused.set(None);
+        touched.set(true);
+    });
+    provide_context(Form { config, errors: told.into(), edited });
 
     let navigate = use_open();
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
+        touched.set(true);
         if let Some(first) = errors.get_untracked().first() {
             focus(&field_id(&first.field));
             return;
@@ -90,7 +98,7 @@ pub fn RunForm(
             <div class="form-main">
                 {sections}
                 <div class="form-footer">
-                    <ErrorSummary errors=errors.into() refused/>
+                    <ErrorSummary errors=told.into() refused/>
                     <Cost parsed runs/>
                     <p class="actions">
                         <button class="button button-primary button-large" type="submit" disabled=move || busy.get()>
