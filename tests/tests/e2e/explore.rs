@@ -1,8 +1,25 @@
 //! Reading a matrix and comparing two.
 
 use anyhow::{Context, Result};
-use tests::{App, Browser, small_run};
+use serde_json::Value;
+use tests::{App, Browser, small_run, until};
 use thirtyfour::Key;
+
+/// Opens the table below each heatmap and gives all their rows, a head of columns first in each.
+const TABLES: &str = "
+    for (const details of document.querySelectorAll('details:has(> [aria-label=Matrix])')) details.open = true;
+    return [...document.querySelectorAll('[aria-label=Matrix] tr')].map(row => [...row.children].map(cell => cell.innerText));";
+const CELLS_AS_PICTURE: &str = "return document.querySelector('.heatmap canvas').toDataURL()";
+const CLASSES: usize = 10;
+
+/// The rows of `count` matrices, in the order on the page.
+async fn tables(browser: &Browser, count: usize) -> Result<Vec<Vec<String>>> {
+    until("the tables are there", async || {
+        let rows: Vec<Vec<String>> = serde_json::from_value(browser.script(TABLES).await?)?;
+        Ok(Some(rows).filter(|rows| rows.len() == count * (CLASSES + 1)))
+    })
+    .await
+}
 
 #[tokio::test]
 async fn a_heatmap_is_read_by_keyboard_and_its_address_keeps_the_cell() -> Result<()> {
@@ -30,6 +47,75 @@ async fn a_heatmap_is_read_by_keyboard_and_its_address_keeps_the_cell() -> Resul
     other.click("As in the paper").await?;
     other.reaches("scale=paper").await?;
     other.is_quiet().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_order_and_a_scale_are_those_of_whoever_copied_the_address() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    let run = app.succeeded(&small_run(4)).await?;
+    browser.goto(&app.url(&format!("/attributions/{}.e4.adversarial", run.id))).await?;
+    let given = tables(&browser, 1).await?;
+    browser.choose("Order", "By similarity").await?;
+    browser.reaches("order=similarity").await?;
+    let ordered =
+        until("the rows are in another order", async || Ok(Some(tables(&browser, 1).await?).filter(|rows| *rows != given))).await?;
+    let sorted = |rows: &[Vec<String>]| {
+        let mut heads = rows[0].clone();
+        heads.sort();
+        heads
+    };
+    assert_eq!(sorted(&ordered), sorted(&given), "the same classes");
+
+    // Fitted, the cells have other colors; locked again, the ones of before.
+    let changed = async |browser: &Browser, from: &Value| {
+        until("the cells have other colors", async || Ok(Some(browser.script(CELLS_AS_PICTURE).await?).filter(|now| now != from))).await
+    };
+    let locked = browser.script(CELLS_AS_PICTURE).await?;
+    browser.click("Fitted").await?;
+    let fitted = changed(&browser, &locked).await?;
+    let url = browser.reaches("scale=fitted").await?;
+
+    let other = Browser::open().await?;
+    other.goto(&url).await?;
+    assert_eq!(tables(&other, 1).await?, ordered);
+    let shows = async |picture: &Value| {
+        until("the cells have the same colors", async || Ok((other.script(CELLS_AS_PICTURE).await? == *picture).then_some(()))).await
+    };
+    shows(&fitted).await?;
+    other.click("Locked").await?;
+    shows(&locked).await?;
+    other.is_quiet().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_split_square_has_the_baseline_above_its_diagonal_and_the_other_below() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    let run = app.succeeded(&small_run(4)).await?;
+    let address = format!("/compare?a={0}.e2.adversarial&b={0}.e4.adversarial", run.id);
+    browser.goto(&app.url(&address)).await?;
+    browser.find("//h2[.='B: epoch 4 (last)'] | //h2[.='B: epoch 4 (best and last)'] | //h2[.='B: epoch 4']").await?;
+    browser.click("Split").await?;
+    browser.find("//h2[.='A above, B below the diagonal']").await?;
+    browser.reaches("show=split").await?;
+    let split = tables(&browser, 1).await?;
+
+    browser.click("Side by side").await?;
+    browser.find("//h2[starts-with(., 'A: epoch 2')]").await?;
+    let both = tables(&browser, 3).await?;
+    let (a, b) = (&both[..=CLASSES], &both[CLASSES + 1..2 * (CLASSES + 1)]);
+    for i in 1..=CLASSES {
+        for j in 1..=CLASSES {
+            let side = if i < j { a } else { b };
+            if i != j {
+                assert_eq!(split[i][j], side[i][j], "row {i}, column {j}");
+            }
+        }
+    }
+    browser.is_quiet().await?;
     Ok(())
 }
 

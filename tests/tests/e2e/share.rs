@@ -1,7 +1,17 @@
 //! Links that open a view for somebody else.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use shared::api::Share;
 use tests::{App, Browser, small_run};
+
+/// Drags the file at an address over the page and lets it fall.
+const DROP: &str = "
+    fetch('ADDRESS').then(answer => answer.blob()).then(blob => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([blob], 'figure.svg', { type: blob.type }));
+        for (const kind of ['dragover', 'drop'])
+            document.querySelector('h1').dispatchEvent(new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer }));
+    });";
 
 #[tokio::test]
 async fn a_share_link_opens_the_view_read_only_where_nobody_has_been_before() -> Result<()> {
@@ -21,6 +31,12 @@ async fn a_share_link_opens_the_view_read_only_where_nobody_has_been_before() ->
         .await?
         .unwrap_or_default();
     assert!(link.contains("/s/"), "{link}");
+
+    let shares: Vec<Share> = reqwest::get(app.url("/api/shares")).await?.json().await?;
+    let days = async |text: &str| browser.script(&format!("return Date.parse('{text}') / 864e5")).await;
+    let (made, end) = (&shares[0].created_at, shares[0].expires_at.as_ref().context("the link has an end")?);
+    let term = days(end).await?.as_f64().zip(days(made).await?.as_f64()).map(|(end, made)| end - made);
+    assert_eq!(term, Some(7.0), "{made} to {end}");
 
     let page = reqwest::get(&link).await?.text().await?;
     assert!(page.contains("Look at &lt;3&gt; and 5"), "the title is in the page's head, escaped: {page}");
@@ -62,8 +78,11 @@ async fn a_figure_that_was_exported_opens_its_view_again() -> Result<()> {
     let run = app.succeeded(&small_run(2)).await?;
     let files = tempfile::tempdir()?;
     let lens = "order=similarity&scale=fitted&cell=3,5";
+    let view = format!("/attributions/{}.e2.adversarial?{lens}", run.id);
     let keep = async |format: &str| -> Result<std::path::PathBuf> {
-        let address = app.url(&format!("/api/attributions/{}.e2.adversarial.{format}?{lens}", run.id));
+        browser.goto(&app.url(&view)).await?;
+        let link = browser.find(&format!("a[aria-label='Figure as {}']", format.to_uppercase())).await?;
+        let address = link.prop("href").await?.context("the link leads somewhere")?;
         let path = files.path().join(format!("figure.{format}"));
         std::fs::write(&path, reqwest::get(address).await?.error_for_status()?.bytes().await?)?;
         Ok(path)
@@ -72,11 +91,18 @@ async fn a_figure_that_was_exported_opens_its_view_again() -> Result<()> {
         Ok(browser.find("#reopen-file").await?.send_keys(path.display().to_string()).await?)
     };
     for format in ["svg", "png"] {
+        let figure = keep(format).await?;
         browser.goto(&app.url("/data")).await?;
-        open(&keep(format).await?).await?;
-        browser.reaches(&format!("/attributions/{}.e2.adversarial?{lens}", run.id)).await?;
+        open(&figure).await?;
+        browser.reaches(&view).await?;
         browser.sees("3 · 5").await?;
     }
+    // Dropped anywhere on the page, too.
+    browser.goto(&app.url("/theory")).await?;
+    browser.sees("Three classes, in theory").await?;
+    let address = format!("api/attributions/{}.e2.adversarial.svg?{lens}", run.id);
+    browser.script(&DROP.replace("ADDRESS", &address)).await?;
+    browser.reaches(&view).await?;
     let other = files.path().join("other.svg");
     std::fs::write(&other, "<svg xmlns=\"http://www.w3.org/2000/svg\"></svg>")?;
     open(&other).await?;
