@@ -318,7 +318,8 @@ pub fn MatrixTable(heatmap: Memo<Heatmap>) -> impl IntoView {
         })
     };
     view! {
-        <details class="disclosure" on:toggle=move |event| open.set(is_open(&event))>
+        // Told as well as asked: the element of a matrix that was open may become that of the next one.
+        <details class="disclosure" prop:open=move || open.get() on:toggle=move |event| open.set(is_open(&event))>
             <summary>"Data as a table"</summary>
             <div class="table-box" role="region" aria-label="Matrix" tabindex="0">{move || open.get().then(table)}</div>
         </details>
