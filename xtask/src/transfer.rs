@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use crate::web::files_below;
 
 /// What it is, and a little more: it may grow only on purpose. The aim is 600,000, a second of a phone's connection of 5 Mbit/s.
-const LIMIT_BYTES: u64 = 675_000;
+const LIMIT_BYTES: u64 = 680_000;
 
 /// The web folder's files with the bytes that each takes on its way to a browser that reads brotli, the largest first.
 #[derive(Debug)]
@@ -73,6 +73,6 @@ mod tests {
         Transfer::measure(fitting.path()).unwrap().check().unwrap();
         let large = folder(&[("a.wasm", LIMIT_BYTES as usize), ("main.js", 1)]);
         let error = Transfer::measure(large.path()).unwrap().check().unwrap_err();
-        assert_eq!(error.to_string(), "the browser has 675001 bytes (a.wasm 675000, main.js 1) to download, more than 675000 bytes");
+        assert_eq!(error.to_string(), "the browser has 680001 bytes (a.wasm 680000, main.js 1) to download, more than 680000 bytes");
     }
 }
