@@ -47,7 +47,10 @@ pub enum ViewError {
     Attribution(String),
     #[error("`{0}` is not the name of a checkpoint, such as `RUN.e12`")]
     Checkpoint(String),
-    #[error("`{0}` is not a checkpoint, such as `RUN.e12`, `RUN.best` or `RUN.last`")]
+    #[error("{}, such as `RUN.e12`, `RUN.best` or `RUN.last`", match .0.as_str() {
+        "" => "names no checkpoint".to_owned(),
+        text => format!("`{text}` is not a checkpoint"),
+    })]
     CheckpointRef(String),
     #[error("`{0}` is not a page that can be shared; known: /runs/RUN, /attributions/ID, /compare?a=ID&b=ID")]
     Page(String),

@@ -123,7 +123,7 @@ fn stepped(cursor: Option<u32>, key: &str, done: u32) -> Option<u32> {
 
 /// What the curves say at an epoch; without one, how to ask.
 fn readout(curves: &Curves, epoch: Option<u32>) -> Vec<(&'static str, String)> {
-    let Some(epoch) = epoch else { return vec![("Epoch", "point at the chart".to_owned())] };
+    let Some(epoch) = epoch else { return vec![("", "Point at the chart to read an epoch.".to_owned())] };
     let accuracies = SeriesKind::ALL
         .into_iter()
         .filter(|kind| curves.series.iter().any(|series| series.kind == *kind))
@@ -223,6 +223,6 @@ mod tests {
         let text = |epoch| readout(&curves, epoch).into_iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>();
         assert_eq!(text(Some(2)), ["Epoch 2", "Robust test 25.0 %", "CAS 20.13"]);
         assert_eq!(text(Some(1)), ["Epoch 1", "Robust test 50.0 %"]);
-        assert_eq!(text(None), ["Epoch point at the chart"]);
+        assert_eq!(text(None), [" Point at the chart to read an epoch."]);
     }
 }

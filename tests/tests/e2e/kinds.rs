@@ -67,10 +67,10 @@ async fn a_form_that_nobody_has_filled_in_has_no_errors_until_it_is_sent() -> Re
     browser.goto(&app.url("/new?kind=attribute")).await?;
     browser.sees("Choose a run").await?;
     let text = browser.text().await?;
-    assert!(!text.contains("is not a checkpoint") && !text.contains("needs another value"), "{text}");
+    assert!(!text.contains("names no checkpoint") && !text.contains("needs another value"), "{text}");
     browser.click("Start run").await?;
     browser.sees("One field needs another value").await?;
-    browser.sees("is not a checkpoint").await?;
+    browser.sees("names no checkpoint").await?;
     browser.is_quiet().await?;
     Ok(())
 }
