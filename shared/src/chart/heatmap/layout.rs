@@ -220,8 +220,8 @@ impl Layout {
 impl Numbers {
     /// The longest form that fits a cell in a readable size, a minus sign included.
     pub(super) fn fitting(cell: f64) -> Self {
-        let size = |text: &str| ((cell - 9.0) / text_width(text, 1.0)).min(13.0);
-        let (full, short) = (size("−0.00"), size("−.00"));
+        let size = |text: &str, margins: f64| ((cell - margins) / text_width(text, 1.0)).min(13.0);
+        let (full, short) = (size("−0.00", 9.0), size("−.00", 5.0));
         if full >= 9.5 {
             Numbers::Full { size: full }
         } else if short >= 7.5 {
