@@ -94,11 +94,6 @@ pub struct FigureQuery<T> {
     pub style: Style,
 }
 
-/// A query of a figure's style alone.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NothingElse {}
-
 /// The form in which a picture is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

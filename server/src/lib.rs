@@ -13,6 +13,7 @@ mod extract;
 mod figures;
 mod id;
 mod ingest;
+mod npy;
 mod pgfplots;
 mod problem;
 mod routes;

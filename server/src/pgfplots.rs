@@ -3,9 +3,12 @@
 use std::fmt::Write;
 
 use plotters::style::RGBColor;
+use shared::chart::class_bars::ClassBars;
 use shared::chart::curves::{Curves, SeriesKind, cas_color};
 use shared::chart::figure::Figure;
 use shared::chart::heatmap::Heatmap;
+use shared::chart::overlay::{OverlaidRun, Overlay};
+use shared::chart::scatter::Scatter;
 use shared::chart::sweep::{SweepChart, Unit};
 use shared::chart::theory::{Mark, Quantity, TheoryChart};
 use shared::provenance::Provenance;
@@ -310,6 +313,64 @@ impl Tex for TheoryChart {
         options.extend(["xlabel={radius $\\varepsilon$ of the attack}", "ymajorgrids", LEGEND].map(str::to_owned));
         let verticals = self.limits.iter().map(|(eps, name)| (*eps, (*name).to_owned()));
         series_colors(self.theme) + &Plot { options, series: series.collect(), verticals: verticals.collect() }.written()
+    }
+}
+
+impl Tex for Scatter {
+    fn picture(&self) -> String {
+        let values = self.points.iter().flat_map(|point| [point.x, point.y]);
+        let (low, high) = values.fold((0.0, 0.1), |(low, high), value| (f64::min(low, value), f64::max(high, value)));
+        let points = self.points.iter().map(|point| (point.x, point.y)).collect();
+        let line = |style: &str, points| Line { name: String::new(), style: style.into(), points, reach: Vec::new() };
+        let series = vec![line("dashed, gray", vec![(low, low), (high, high)]), line("only marks, mark=*, mark size=1pt, series0", points)];
+        let names = [("xlabel", &self.x_name), ("ylabel", &self.y_name)].map(|(axis, name)| format!("{axis}={{{}}}", escaped(name)));
+        let options = ["width=9cm, height=9cm", "grid=major"].map(str::to_owned).into_iter().chain(names).collect();
+        series_colors(self.theme) + &Plot { options, series, verticals: Vec::new() }.written()
+    }
+}
+
+impl Tex for Overlay {
+    fn picture(&self) -> String {
+        let colors = self.theme.palette().series.len();
+        let line = |run: &OverlaidRun, name: &str, style: &str, points: &[(u32, f64)], factor: f64| Line {
+            name: name.to_owned(),
+            style: format!("series{}, {style}", run.color % colors),
+            points: points.iter().map(|(epoch, value)| (f64::from(*epoch), value * factor)).collect(),
+            reach: Vec::new(),
+        };
+        let epochs = format!("xmin=0, xmax={}", self.epochs);
+        let mut options = vec![SIZE.to_owned(), epochs.clone(), "ymin=0, ymax=100".to_owned()];
+        options.extend(["xlabel={epoch}", "ylabel={robust accuracy (\\%)}", "axis y line*=left", "ymajorgrids", LEGEND].map(str::to_owned));
+        let series = self.runs.iter().map(|run| line(run, &run.title, "thick", &run.robust, 100.0)).collect();
+        let mut text = series_colors(self.theme) + &Plot { options, series, verticals: Vec::new() }.written();
+        if self.runs.iter().any(|run| !run.cas.is_empty()) {
+            let series = self.runs.iter().map(|run| line(run, "", "dashed, mark=diamond*", &run.cas, 1.0)).collect();
+            let mut options = vec![SIZE.to_owned(), epochs];
+            options.extend(["ymin=0", "axis y line*=right", "axis x line=none", "ylabel={CAS (dashed)}"].map(str::to_owned));
+            text += &Plot { options, series, verticals: Vec::new() }.written();
+        }
+        text
+    }
+}
+
+impl Tex for ClassBars {
+    fn picture(&self) -> String {
+        let columns = |values: &[f64]| {
+            let value = |(place, class): (usize, &usize)| Some((place as f64, values.get(*class)? * 100.0));
+            self.order.iter().enumerate().filter_map(value).collect::<Vec<_>>()
+        };
+        let line = |name: &str, style: &str, points| Line { name: name.into(), style: style.into(), points, reach: Vec::new() };
+        let mut series = vec![line("accuracy", "ybar, fill=series0, draw=none, ybar legend", columns(&self.accuracies))];
+        if !self.baseline.is_empty() {
+            series.push(line("baseline", "only marks, mark=-, mark size=4pt, thick, black", columns(&self.baseline)));
+        }
+        let places = (0..self.order.len()).map(|place| place.to_string()).collect::<Vec<_>>().join(",");
+        let names = list(self.order.iter().map(|class| self.labels.get(*class).cloned().unwrap_or_default()));
+        let width = 10.0 / self.order.len().max(1) as f64;
+        let mut options = vec![SIZE.to_owned(), format!("bar width={width:.3}cm, ymin=0, ymax=100, ylabel={{accuracy (\\%)}}")];
+        options.push(format!("xtick={{{places}}}, xticklabels={{{names}}}, x tick label style={{rotate=90, anchor=east, font=\\tiny}}"));
+        options.extend(["ymajorgrids", LEGEND].map(str::to_owned));
+        series_colors(self.theme) + &Plot { options, series, verticals: Vec::new() }.written()
     }
 }
 

@@ -493,7 +493,13 @@ fn exports_of(id: &str, lens: &Lens) -> Vec<Export> {
     // Everything that is known of the matrix has no ending.
     let numbers =
         |format: &str| if format == "json" { format!("api/attributions/{id}") } else { format!("api/attributions/{id}.{format}") };
-    vec![export("Matrix", &["csv", "npy", "json"], numbers), export("Figure", &["svg", "png", "tex"], figure)]
+    let joint = if query.is_empty() { "?" } else { "&" };
+    let classes = |format: &str| format!("{}{joint}chart=classes", figure(format));
+    vec![
+        export("Matrix", &["csv", "npy", "json"], numbers),
+        export("Figure", &["svg", "png", "tex"], figure),
+        export("Accuracy by class", &["svg", "png", "tex", "csv"], classes),
+    ]
 }
 
 #[cfg(test)]

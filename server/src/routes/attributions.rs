@@ -6,16 +6,21 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use shared::api::Attribution;
+use shared::chart::class_bars::ClassBars;
 use shared::chart::figure::Figure;
+use shared::chart::heatmap::Arrangement;
 use shared::matrix::Matrix;
 use shared::provenance::Page;
 use shared::view::{AttributionId, View, ViewError};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::content;
 use crate::extract::{Name, Named};
-use crate::figures::{self, FigureQuery, FigureStyle, NothingElse, Picture, Style};
+use crate::figures::{self, FigureQuery, FigureStyle, Picture, Style};
 use crate::id::RunId;
+use crate::npy;
 use crate::problem::ApiError;
 use crate::state::AppState;
 
@@ -32,6 +37,25 @@ enum Form {
     Csv,
     Npy,
     Picture(Picture),
+}
+
+/// What of an attribution is drawn.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AttributionChart {
+    #[default]
+    Matrix,
+    /// The accuracy of each class.
+    Classes,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Shown {
+    #[serde(default)]
+    #[param(inline)]
+    chart: AttributionChart,
 }
 
 impl FromStr for AttributionForm {
@@ -59,11 +83,11 @@ impl Named for AttributionForm {
 
 /// A class-wise attribution matrix with what is needed to trust it
 ///
-/// With `.csv` or `.npy` after the name: the matrix alone, whatever the query says. With `.svg`, `.png` or `.tex`: the heatmap, drawn as
+/// With `.csv` or `.npy` after the name: the matrix alone, or as `.csv` the accuracies that `chart` asks for. With `.svg`, `.png` or `.tex`: the heatmap, drawn as
 /// the query says, with the page it shows, the hash of the checkpoint and the configuration inside.
 #[utoipa::path(
     get, path = "/api/attributions/{id}", tag = "attributions",
-    params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`, with or without `.csv`, `.npy`, `.svg`, `.png` or `.tex`"), FigureStyle),
+    params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`, with or without `.csv`, `.npy`, `.svg`, `.png` or `.tex`"), Shown, FigureStyle),
     responses(
         (status = 200, content((Attribution = "application/json"), (String = "text/csv"), (Vec<u8> = "application/octet-stream"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
         ApiError
@@ -72,25 +96,37 @@ impl Named for AttributionForm {
 pub async fn get_attribution(
     State(state): State<AppState>,
     Name(AttributionForm { id, form }): Name<AttributionForm>,
-    FigureQuery { own: NothingElse {}, style: Style { lens, theme } }: FigureQuery<NothingElse>,
+    FigureQuery { own: Shown { chart }, style: Style { lens, theme } }: FigureQuery<Shown>,
 ) -> Result<Response, ApiError> {
     let attribution = content::attribution(&state, &id).await?;
+    let baseline = match &lens.baseline {
+        Some(baseline) => Some(content::attribution(&state, baseline).await.map_err(|error| error.moved_to("base"))?),
+        None => None,
+    };
     let attachment = |suffix: &str| (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.{suffix}\""));
     let kind = |kind: &str| (header::CONTENT_TYPE, kind.to_owned());
     Ok(match form {
         Form::Json => Json(attribution).into_response(),
         Form::Csv => {
-            let table = matrix_csv(&attribution.file.class_names, &attribution.file.matrix).map_err(ApiError::internal)?;
+            let table = match chart {
+                AttributionChart::Matrix => matrix_csv(&attribution.file.class_names, &attribution.file.matrix),
+                AttributionChart::Classes => classes_csv(&attribution, comparable(&attribution, baseline.as_ref())),
+            };
+            let table = table.map_err(ApiError::internal)?;
             ([kind("text/csv; charset=utf-8"), attachment("csv")], table).into_response()
         }
-        Form::Npy => ([kind("application/octet-stream"), attachment("npy")], npy(&attribution.file.matrix)).into_response(),
+        Form::Npy => ([kind("application/octet-stream"), attachment("npy")], matrix_npy(&attribution.file.matrix)).into_response(),
         Form::Picture(picture) => {
-            let baseline = match &lens.baseline {
-                Some(baseline) => Some(content::attribution(&state, baseline).await.map_err(|error| error.moved_to("base"))?),
-                None => None,
-            };
             let figure = Figure::attribution(&attribution, baseline.as_ref(), &lens, theme);
-            let (size, name) = (figure.size(), id.to_string());
+            let other = comparable(&attribution, baseline.as_ref());
+            let arrangement = Arrangement::of(
+                &attribution.file.matrix,
+                other.map(|baseline| &baseline.file.matrix),
+                &attribution.file.class_names,
+                &lens,
+            );
+            let bars = ClassBars::of(&attribution, other, &arrangement, &lens, theme);
+            let name = id.to_string();
             let view = View::Attribution { id, lens };
             let runs = RunId::of_view(&view);
             let provenance = content::provenance(
@@ -100,9 +136,23 @@ pub async fn get_attribution(
                 &runs,
             )
             .await?;
-            figures::picture(figure, size, picture, provenance, &name).await?
+            match chart {
+                AttributionChart::Matrix => {
+                    let size = figure.size();
+                    figures::picture(figure, size, picture, provenance, &name).await?
+                }
+                AttributionChart::Classes => {
+                    let size = bars.natural_size();
+                    figures::picture(bars, size, picture, provenance, &format!("{name}-classes")).await?
+                }
+            }
         }
     })
+}
+
+/// A baseline, where it is another attribution over the same classes.
+fn comparable<'a>(attribution: &Attribution, baseline: Option<&'a Attribution>) -> Option<&'a Attribution> {
+    baseline.filter(|baseline| baseline.id != attribution.id && baseline.file.class_names == attribution.file.class_names)
 }
 
 fn matrix_csv(class_names: &[String], matrix: &Matrix) -> Result<Vec<u8>, csv::Error> {
@@ -114,19 +164,18 @@ fn matrix_csv(class_names: &[String], matrix: &Matrix) -> Result<Vec<u8>, csv::E
     table.into_inner().map_err(|error| error.into_error().into())
 }
 
-/// A matrix as NumPy reads it: version 1.0 of <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
-fn npy(matrix: &Matrix) -> Vec<u8> {
-    const ALIGNMENT: usize = 64;
-    const PREFIX: usize = 10;
-    let classes = matrix.classes();
-    let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({classes}, {classes}), }}");
-    let padding = (ALIGNMENT - (PREFIX + header.len() + 1) % ALIGNMENT) % ALIGNMENT;
-    header.extend(std::iter::repeat_n(' ', padding));
-    header.push('\n');
-    let length = u16::try_from(header.len()).expect("the header of a matrix has less than 200 bytes");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend(length.to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(matrix.rows().flatten().flat_map(|value| value.to_le_bytes()));
-    bytes
+fn matrix_npy(matrix: &Matrix) -> Vec<u8> {
+    npy::array(&[matrix.classes(); 2], matrix.rows().flatten().copied())
+}
+
+/// Images and accuracy of each class, in the order as given, and the baseline's where there is one.
+fn classes_csv(attribution: &Attribution, baseline: Option<&Attribution>) -> Result<Vec<u8>, csv::Error> {
+    let file = &attribution.file;
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(["class", "images", "accuracy"].into_iter().chain(baseline.map(|_| "baseline")))?;
+    for (class, name) in file.class_names.iter().enumerate() {
+        let accuracies = [Some(attribution), baseline].into_iter().flatten().map(|side| side.file.class_accuracy[class].to_string());
+        table.write_record([name.clone(), file.class_counts[class].to_string()].into_iter().chain(accuracies))?;
+    }
+    table.into_inner().map_err(|error| error.into_error().into())
 }

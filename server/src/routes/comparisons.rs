@@ -6,7 +6,11 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::api::Comparison;
+use shared::chart::colors::Theme;
 use shared::chart::figure::Figure;
+use shared::chart::overlay::{Compared, OverlaidRun, Overlay, run_colors};
+use shared::chart::scatter::Scatter;
+use shared::order::distinct;
 use shared::provenance::Page;
 use shared::view::{AttributionId, SIDES, View};
 use utoipa::{IntoParams, ToSchema};
@@ -14,6 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::content;
 use crate::figures::{self, FigureQuery, FigureStyle, Picture, Style};
 use crate::id::RunId;
+use crate::npy;
 use crate::problem::{ApiError, Kind};
 use crate::state::AppState;
 
@@ -32,7 +37,24 @@ pub struct Compare {
     f: Option<String>,
     #[serde(default)]
     #[param(inline)]
+    chart: ComparisonChart,
+    /// The side that the scatter shows against the baseline: `b`, unless another of `c` to `f` is named.
+    of: Option<String>,
+    #[serde(default)]
+    #[param(inline)]
     format: ComparisonForm,
+}
+
+/// What of a comparison is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ComparisonChart {
+    #[default]
+    Matrices,
+    /// The pairs of classes, their cosine in the baseline against that in another.
+    Scatter,
+    /// Robust accuracy and CAS over the epochs of the runs.
+    Curves,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
@@ -40,8 +62,10 @@ pub struct Compare {
 pub enum ComparisonForm {
     #[default]
     Json,
-    /// Every pair of classes with both values, the largest change first.
+    /// Every pair of classes with all values, the largest change first; of the curves, every epoch of every run.
     Csv,
+    /// The matrices in the order of the sides, `[n, K, K]` of float64.
+    Npy,
     Svg,
     Png,
     Tex,
@@ -51,42 +75,79 @@ pub enum ComparisonForm {
 #[utoipa::path(
     get, path = "/api/comparisons", tag = "attributions", params(Compare, FigureStyle),
     responses(
-        (status = 200, content((Comparison = "application/json"), (String = "text/csv"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
+        (status = 200, content((Comparison = "application/json"), (String = "text/csv"), (Vec<u8> = "application/octet-stream"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
         ApiError
     )
 )]
 pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, style }: FigureQuery<Compare>) -> Result<Response, ApiError> {
-    let Compare { a, b, c, d, e, f, format } = own;
+    let Compare { a, b, c, d, e, f, chart, of, format } = own;
     let ids = attribution_ids([Some(a), Some(b), c, d, e, f])?;
     let comparison = content::comparison(&state, &ids).await?;
-    Ok(match format {
-        ComparisonForm::Json => Json(comparison).into_response(),
+    let names: Vec<String> = ids.iter().take(2).map(AttributionId::to_string).collect();
+    let file = |kind: &str, suffix: &str| {
+        let disposition = format!("attachment; filename=\"{}.{suffix}\"", names.join("-to-"));
+        [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)]
+    };
+    let picture = match format {
+        ComparisonForm::Json => return Ok(Json(comparison).into_response()),
         ComparisonForm::Csv => {
-            let table = changes_csv(&comparison).map_err(ApiError::internal)?;
-            let names: Vec<String> = ids.iter().take(2).map(AttributionId::to_string).collect();
-            let disposition = format!("attachment; filename=\"{}.csv\"", names.join("-to-"));
-            ([(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)], table)
-                .into_response()
+            let table = match chart {
+                ComparisonChart::Matrices | ComparisonChart::Scatter => changes_csv(&comparison),
+                ComparisonChart::Curves => curves_csv(&overlay(&state, &comparison, Theme::Light).await?),
+            };
+            return Ok((file("text/csv; charset=utf-8", "csv"), table.map_err(ApiError::internal)?).into_response());
         }
-        ComparisonForm::Svg => picture(&state, comparison, ids, style, Picture::Svg).await?,
-        ComparisonForm::Png => picture(&state, comparison, ids, style, Picture::Png).await?,
-        ComparisonForm::Tex => picture(&state, comparison, ids, style, Picture::Tex).await?,
-    })
+        ComparisonForm::Npy => {
+            let matrices = comparison.attributions.iter().map(|attribution| &attribution.file.matrix);
+            let classes = comparison.baseline().file.matrix.classes();
+            let array = npy::array(&[ids.len(), classes, classes], matrices.flat_map(|matrix| matrix.rows().flatten().copied()));
+            return Ok((file("application/octet-stream", "npy"), array).into_response());
+        }
+        ComparisonForm::Svg => Picture::Svg,
+        ComparisonForm::Png => Picture::Png,
+        ComparisonForm::Tex => Picture::Tex,
+    };
+    let Style { lens, theme } = style;
+    let side = side(of.as_deref(), ids.len())?;
+    let view = View::Compare { ids, lens: lens.clone() };
+    let runs = RunId::of_view(&view);
+    let provenance = content::provenance(&state, Page::View(view), &comparison.attributions, &runs).await?;
+    match chart {
+        ComparisonChart::Matrices => {
+            let figure = Figure::comparison(&comparison, &lens, theme);
+            let size = figure.size();
+            figures::picture(figure, size, picture, provenance, "comparison").await
+        }
+        ComparisonChart::Scatter => {
+            const WIDTH: u32 = 560;
+            let size = (WIDTH, Scatter::natural_height(f64::from(WIDTH)).ceil() as u32);
+            figures::picture(Scatter::comparison(&comparison, side, theme), size, picture, provenance, "scatter").await
+        }
+        ComparisonChart::Curves => {
+            let overlay = overlay(&state, &comparison, theme).await?;
+            figures::picture(overlay, (960, 400), picture, provenance, "curves").await
+        }
+    }
 }
 
-async fn picture(
-    state: &AppState,
-    comparison: Comparison,
-    ids: Vec<AttributionId>,
-    style: Style,
-    picture: Picture,
-) -> Result<Response, ApiError> {
-    let Style { lens, theme } = style;
-    let figure = Figure::comparison(&comparison, &lens, theme);
-    let (size, view) = (figure.size(), View::Compare { ids, lens });
-    let runs = RunId::of_view(&view);
-    let provenance = content::provenance(state, Page::View(view), &comparison.attributions, &runs).await?;
-    figures::picture(figure, size, picture, provenance, "comparison").await
+/// The index of the side that is shown against the baseline.
+fn side(of: Option<&str>, count: usize) -> Result<usize, ApiError> {
+    let Some(of) = of else { return Ok(1) };
+    let known = &SIDES[1..count];
+    let wrong = || ApiError::on_field(Kind::InvalidQuery, "of", format!("`{of}` is not a side; known: `{}`", known.join("`, `")));
+    known.iter().position(|side| *side == of).map(|index| index + 1).ok_or_else(wrong)
+}
+
+async fn overlay(state: &AppState, comparison: &Comparison, theme: Theme) -> Result<Overlay, ApiError> {
+    let compared = Compared::all(comparison);
+    let colors = run_colors(&compared.iter().map(|compared| compared.run.as_str()).collect::<Vec<_>>());
+    let mut runs = Vec::with_capacity(compared.len());
+    for (compared, color) in compared.into_iter().zip(colors) {
+        let id: RunId = compared.run.parse().map_err(ApiError::internal)?;
+        let metrics = state.dirs.of(&id).metrics().await?;
+        runs.push(OverlaidRun::of(&compared.name(), color, &metrics, compared.marks));
+    }
+    Ok(Overlay::of(runs, theme))
 }
 
 /// Those that are given; a side that is left out before another is named.
@@ -113,6 +174,21 @@ fn changes_csv(comparison: &Comparison) -> Result<Vec<u8>, csv::Error> {
         let mut row = vec![names[pair.i].clone(), names[pair.j].clone(), baseline.to_string()];
         row.extend(pair.values[1..].iter().flat_map(|value| [value.to_string(), (value - baseline).to_string()]));
         table.write_record(row)?;
+    }
+    table.into_inner().map_err(|error| error.into_error().into())
+}
+
+/// A row for each run and epoch of which anything is known.
+fn curves_csv(overlay: &Overlay) -> Result<Vec<u8>, csv::Error> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(["run", "epoch", "robust_accuracy", "cas"])?;
+    for run in &overlay.runs {
+        let at = |points: &[(u32, f64)], epoch: u32| {
+            points.iter().find(|point| point.0 == epoch).map(|point| point.1.to_string()).unwrap_or_default()
+        };
+        for epoch in distinct(run.robust.iter().chain(&run.cas).map(|point| point.0).collect()) {
+            table.write_record([run.title.clone(), epoch.to_string(), at(&run.robust, epoch), at(&run.cas, epoch)])?;
+        }
     }
     table.into_inner().map_err(|error| error.into_error().into())
 }

@@ -67,6 +67,62 @@ async fn a_comparison_tells_all_its_checkpoints() {
 }
 
 #[tokio::test]
+async fn a_comparison_is_drawn_as_points_and_as_curves_too() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    let query = format!("a={run}.e1.adversarial&b={run}.e2.adversarial");
+    let page = format!("/compare?{query}");
+    for chart in ["scatter", "curves"] {
+        let told = check(&server, |form| format!("/api/comparisons?{query}&chart={chart}&format={form}"), &page).await;
+        assert_eq!((told.checkpoints.len(), told.configs.len()), (2, 1), "{chart}");
+    }
+    let comparison: Value = get(&server, &format!("/api/comparisons?{query}")).await.json();
+    let value = |side: usize, i: usize, j: usize| comparison["attributions"][side]["matrix"][i][j].as_f64().unwrap();
+
+    let scatter = get(&server, &format!("/api/comparisons?{query}&chart=scatter&format=tex")).await.text();
+    assert!(scatter.contains(&format!("\n{} {:.6}\n", value(0, 0, 2), value(1, 0, 2))), "{scatter}");
+    let address = format!("/api/comparisons?{query}&chart=scatter&of=c&format=svg");
+    server.get(&address).await.assert_problem(400, "invalid-query", Some("of"));
+    server.get(&format!("/api/comparisons?{query}&chart=pie")).await.assert_problem(400, "invalid-query", Some("chart"));
+
+    let metrics: Value = get(&server, &format!("/api/runs/{run}/metrics")).await.json();
+    let robust = metrics["epochs"][1]["test_robust_accuracy"].as_f64().unwrap();
+    let table = get(&server, &format!("/api/comparisons?{query}&chart=curves&format=csv")).await.text();
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("run,epoch,robust_accuracy,cas", 3));
+    assert!(lines[2].contains(&format!(",2,{robust},")), "{table}");
+
+    let array = get(&server, &format!("/api/comparisons?{query}&format=npy")).await.body;
+    let (header, numbers) = array[10..].split_at(118);
+    let classes = comparison["attributions"][0]["matrix"].as_array().unwrap().len();
+    assert!(String::from_utf8_lossy(header).contains(&format!("'shape': (2, {classes}, {classes}), }}")));
+    let number = |place: usize| f64::from_le_bytes(numbers[place * 8..][..8].try_into().unwrap());
+    assert_eq!(numbers.len(), 2 * classes * classes * 8);
+    assert_eq!((number(2), number(classes * classes + 2)), (value(0, 0, 2), value(1, 0, 2)));
+}
+
+#[tokio::test]
+async fn accuracies_of_classes_are_drawn_and_told_against_a_baseline() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    let (query, page) = (format!("base={run}.e1.adversarial"), format!("/attributions/{run}.e2.adversarial"));
+    let address = |form: &str| format!("/api/attributions/{run}.e2.adversarial.{form}?{query}&chart=classes");
+    let told = check(&server, address, &format!("{page}?{query}")).await;
+    assert_eq!(told.checkpoints.len(), 2);
+    let [now, before]: [Value; 2] = [
+        get(&server, &format!("/api/attributions/{run}.e2.adversarial")).await.json(),
+        get(&server, &format!("/api/attributions/{run}.e1.adversarial")).await.json(),
+    ];
+    let table = get(&server, &address("csv")).await.text();
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("class,images,accuracy,baseline", now["class_names"].as_array().unwrap().len() + 1));
+    let row = [&now["class_names"][1], &now["class_counts"][1], &now["class_accuracy"][1], &before["class_accuracy"][1]];
+    assert_eq!(lines[2], row.map(|value| value.to_string().replace('"', "")).join(","));
+    let alone = get(&server, &format!("/api/attributions/{run}.e2.adversarial.csv?chart=classes")).await.text();
+    assert!(alone.starts_with("class,images,accuracy\n"), "{alone}");
+}
+
+#[tokio::test]
 async fn curves_tell_the_view_of_their_run() {
     let server = TestServer::start().await;
     let run = server.finish("done").await.id;

@@ -4,10 +4,13 @@ use plotters::backend::DrawingBackend;
 
 use super::axes::AXIS_SIZE;
 use super::colors::Theme;
+use super::heatmap::Arrangement;
 use super::pen::{Align, Font, fitted, text_width};
 use super::scale::{Projection, ticks};
 use super::{Chart, ChartError, Pen, Rect};
+use crate::api::Attribution;
 use crate::format;
+use crate::view::Lens;
 
 /// Accuracies by class. Accuracies are fractions.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +58,26 @@ const FILLED: f64 = 0.7;
 const LONGEST_NAME: f64 = 90.0;
 
 impl ClassBars {
+    /// Of an attribution's inputs, against those of a baseline that is another over the same classes.
+    pub fn of(attribution: &Attribution, baseline: Option<&Attribution>, arrangement: &Arrangement, lens: &Lens, theme: Theme) -> Self {
+        let file = &attribution.file;
+        let baseline = baseline.filter(|baseline| baseline.id != attribution.id && baseline.file.class_names == file.class_names);
+        ClassBars {
+            labels: file.class_names.clone(),
+            accuracies: file.class_accuracy.clone(),
+            baseline: baseline.map(|baseline| baseline.file.class_accuracy.clone()).unwrap_or_default(),
+            // Columns are of classes, which collapsed rows are not.
+            order: if arrangement.collapsed { (0..file.class_names.len()).collect() } else { arrangement.order.clone() },
+            marked: lens.cell,
+            theme,
+        }
+    }
+
+    /// The size to draw at where nothing else gives one, in CSS pixels.
+    pub fn natural_size(&self) -> (u32, u32) {
+        ((LEFT + RIGHT + 11.0 * self.order.len() as f64).clamp(640.0, 2400.0).ceil() as u32, 320)
+    }
+
     /// The geometry in a box.
     pub fn layout(&self, width: f64, height: f64) -> Layout {
         let count = self.order.len().max(1) as f64;

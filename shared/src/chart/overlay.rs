@@ -5,9 +5,11 @@ use plotters::style::RGBColor;
 
 use super::axes::{self, EpochAxes, epoch_number};
 use super::colors::Theme;
+use super::comparison::LETTERS;
 use super::curves::{diamond, thinned};
 use super::pen::{Align, Font, fitted};
 use super::{Chart, ChartError, Pen, legend};
+use crate::api::Comparison;
 use crate::config::Inputs;
 use crate::format;
 use crate::order::distinct;
@@ -34,6 +36,36 @@ pub struct OverlaidRun {
     pub cas: Vec<(u32, f64)>,
     /// The epochs that are compared, each with the letter of its side.
     pub marks: Vec<(u32, &'static str)>,
+}
+
+/// A run that is compared, with the sides that are of it and their epochs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compared {
+    pub run: String,
+    pub title: String,
+    /// Epochs, each with the letter of its side.
+    pub marks: Vec<(u32, &'static str)>,
+}
+
+impl Compared {
+    /// Each run once, in the order of the sides.
+    pub fn all(comparison: &Comparison) -> Vec<Self> {
+        let mut all: Vec<Compared> = Vec::new();
+        for (attribution, letter) in comparison.attributions.iter().zip(LETTERS) {
+            let mark = (attribution.file.epoch, letter);
+            match all.iter_mut().find(|known| known.run == attribution.run) {
+                Some(known) => known.marks.push(mark),
+                None => all.push(Compared { run: attribution.run.clone(), title: attribution.run_title.clone(), marks: vec![mark] }),
+            }
+        }
+        all
+    }
+
+    /// `A, C: Demo`.
+    pub fn name(&self) -> String {
+        let letters: Vec<&str> = self.marks.iter().map(|(_, letter)| *letter).collect();
+        format!("{}: {}", letters.join(", "), self.title)
+    }
 }
 
 /// How many runs can be told apart.

@@ -4,9 +4,11 @@ use plotters::backend::DrawingBackend;
 
 use super::axes::AXIS_SIZE;
 use super::colors::Theme;
+use super::comparison::{LETTERS, side_name};
 use super::pen::{Align, Font, fitted, text_width};
 use super::scale::{Projection, ROUND, round_up, ticks};
 use super::{Chart, ChartError, Pen, Rect};
+use crate::api::Comparison;
 use crate::format;
 use crate::matrix::Matrix;
 
@@ -58,6 +60,13 @@ const REACH: f64 = 14.0;
 const MANY: usize = 1500;
 
 impl Scatter {
+    /// Of the baseline of a comparison against the side of an index.
+    pub fn comparison(comparison: &Comparison, side: usize, theme: Theme) -> Self {
+        let (x, y) = (&comparison.baseline().file, &comparison.attributions[side].file);
+        let names = [0, side].map(|index| format!("C of {}: {}", LETTERS[index], side_name(comparison, index)));
+        Scatter::of(&x.matrix, &y.matrix, &x.class_names, names, theme)
+    }
+
     pub fn of(x: &Matrix, y: &Matrix, labels: &[String], names: [String; 2], theme: Theme) -> Self {
         let classes = x.classes().min(y.classes());
         let pairs = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));

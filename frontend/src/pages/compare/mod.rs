@@ -173,7 +173,13 @@ fn exports_of(sides: &Sides, lens: &Lens) -> Vec<Export> {
     let view = address(sides, lens);
     let query = view.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
     let address = move |format: &str| format!("api/comparisons?{query}&format={format}");
-    vec![export("Changes", &["csv", "json"], &address), export("Figure", &["svg", "png", "tex"], &address)]
+    let chart = |chart: &str, format: &str| format!("{}&chart={chart}", address(format));
+    vec![
+        export("Changes", &["csv", "json"], &address),
+        export("Matrices", &["svg", "png", "tex", "npy"], &address),
+        export("A against B", &["svg", "png", "tex"], |format| chart("scatter", format)),
+        export("Curves", &["svg", "png", "tex", "csv"], |format| chart("curves", format)),
+    ]
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@ use serde_json::Value;
 use shared::api::{Comparison, Run};
 use shared::chart::Chart;
 use shared::chart::colors::Theme;
-use shared::chart::comparison::LETTERS;
-use shared::chart::overlay::{OverlaidRun, Overlay, run_colors};
+use shared::chart::overlay::{Compared, OverlaidRun, Overlay, run_colors};
 use shared::format;
 use shared::order::distinct;
 use shared::record::Metrics;
@@ -17,35 +16,6 @@ use crate::components::heatmap::is_open;
 use crate::form;
 use crate::reactive::{effect, memo};
 use crate::theme::use_theme;
-
-/// A run that is compared, with the sides that are of it and their epochs.
-#[derive(Clone, Debug, PartialEq)]
-struct Compared {
-    run: String,
-    title: String,
-    marks: Vec<(u32, &'static str)>,
-}
-
-impl Compared {
-    /// Each run once, in the order of the sides.
-    fn all(comparison: &Comparison) -> Vec<Self> {
-        let mut all: Vec<Compared> = Vec::new();
-        for (attribution, letter) in comparison.attributions.iter().zip(LETTERS) {
-            let mark = (attribution.file.epoch, letter);
-            match all.iter_mut().find(|known| known.run == attribution.run) {
-                Some(known) => known.marks.push(mark),
-                None => all.push(Compared { run: attribution.run.clone(), title: attribution.run_title.clone(), marks: vec![mark] }),
-            }
-        }
-        all
-    }
-
-    /// `A, C: Demo`.
-    fn name(&self) -> String {
-        let letters: Vec<&str> = self.marks.iter().map(|(_, letter)| *letter).collect();
-        format!("{}: {}", letters.join(", "), self.title)
-    }
-}
 
 #[component]
 pub fn RunsCompared(comparison: Memo<Comparison>) -> impl IntoView {

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use shared::api::Comparison;
 use shared::chart::Chart;
 use shared::chart::colors::Theme;
-use shared::chart::comparison::{LETTERS, side_name};
+use shared::chart::comparison::LETTERS;
 use shared::chart::scatter::{PointMark, Scatter};
 
 use crate::components::canvas::{Area, Canvas, Surface, position};
@@ -18,9 +18,7 @@ pub fn ScatterPanel(comparison: Signal<Comparison>, explorer: Explorer, shade: S
     let scatter = memo(move || {
         comparison.with(|comparison| {
             let index = other.get().min(comparison.attributions.len() - 1);
-            let (x, y) = (&comparison.baseline().file, &comparison.attributions[index].file);
-            let name = |index: usize| format!("C of {}: {}", LETTERS[index], side_name(comparison, index));
-            Scatter::of(&x.matrix, &y.matrix, &x.class_names, [name(0), name(index)], shade.get())
+            Scatter::comparison(comparison, index, shade.get())
         })
     });
     let surface = RwSignal::new(Surface::default());

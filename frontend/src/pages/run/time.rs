@@ -218,18 +218,8 @@ fn Panels(
     });
     effect(move || hidden.set(values.with(hidden_cells) + difference.with(hidden_cells)));
     let bars = memo(move || {
-        let (base, now) = (base.get(), now.get());
-        ClassBars {
-            labels: now.file.class_names.clone(),
-            accuracies: now.file.class_accuracy.clone(),
-            baseline: if base.id == now.id { Vec::new() } else { base.file.class_accuracy.clone() },
-            // Bars are of classes, which collapsed rows are not.
-            order: arrangement.with(|arrangement| {
-                if arrangement.collapsed { (0..now.file.class_names.len()).collect() } else { arrangement.order.clone() }
-            }),
-            marked: explorer.lens.get().cell,
-            theme: shade(),
-        }
+        let (base, now, lens) = (base.get(), now.get(), explorer.lens.get());
+        arrangement.with(|arrangement| ClassBars::of(&now, Some(&base), arrangement, &lens, shade()))
     });
     let caption = derived(move || {
         let now = now.get();
