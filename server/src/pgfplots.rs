@@ -366,7 +366,7 @@ impl Tex for ClassBars {
         }
         let places = (0..self.order.len()).map(|place| place.to_string()).collect::<Vec<_>>().join(",");
         let names = list(self.order.iter().map(|class| self.labels.get(*class).cloned().unwrap_or_default()));
-        let width = 10.0 / self.order.len().max(1) as f64;
+        let width = 7.0 / self.order.len().max(1) as f64;
         let mut options = vec![SIZE.to_owned(), format!("bar width={width:.3}cm, ymin=0, ymax=100, ylabel={{accuracy (\\%)}}")];
         options.push(format!("xtick={{{places}}}, xticklabels={{{names}}}, x tick label style={{rotate=90, anchor=east, font=\\tiny}}"));
         options.extend(["ymajorgrids", LEGEND].map(str::to_owned));
