@@ -1,7 +1,7 @@
 //! Puts the functions of a WebAssembly module into an order that compresses well.
 //!
 //! Linkers leave functions in the order of their crates. Beside others that do nearly the same, as the copies of a generic function do, each takes
-//! less to describe: a tenth of the whole (docs/performance.md).
+//! less to describe: a seventeenth of the whole (docs/performance.md).
 
 use std::convert::Infallible;
 

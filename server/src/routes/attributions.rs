@@ -13,7 +13,7 @@ use shared::chart::figure::Figure;
 use shared::chart::heatmap::Arrangement;
 use shared::matrix::Matrix;
 use shared::provenance::Page;
-use shared::view::{AttributionId, View, ViewError};
+use shared::view::{AttributionId, Lens, View, ViewError};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::content;
@@ -99,10 +99,6 @@ pub async fn get_attribution(
     FigureQuery { own: Shown { chart }, style: Style { lens, theme } }: FigureQuery<Shown>,
 ) -> Result<Response, ApiError> {
     let attribution = content::attribution(&state, &id).await?;
-    let baseline = match &lens.baseline {
-        Some(baseline) => Some(content::attribution(&state, baseline).await.map_err(|error| error.moved_to("base"))?),
-        None => None,
-    };
     let attachment = |suffix: &str| (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.{suffix}\""));
     let kind = |kind: &str| (header::CONTENT_TYPE, kind.to_owned());
     Ok(match form {
@@ -110,44 +106,47 @@ pub async fn get_attribution(
         Form::Csv => {
             let table = match chart {
                 AttributionChart::Matrix => matrix_csv(&attribution.file.class_names, &attribution.file.matrix),
-                AttributionChart::Classes => classes_csv(&attribution, comparable(&attribution, baseline.as_ref())),
+                AttributionChart::Classes => {
+                    let baseline = named_baseline(&state, &lens).await?;
+                    classes_csv(&attribution, comparable(&attribution, baseline.as_ref()))
+                }
             };
             let table = table.map_err(ApiError::internal)?;
             ([kind("text/csv; charset=utf-8"), attachment("csv")], table).into_response()
         }
         Form::Npy => ([kind("application/octet-stream"), attachment("npy")], matrix_npy(&attribution.file.matrix)).into_response(),
         Form::Picture(picture) => {
-            let figure = Figure::attribution(&attribution, baseline.as_ref(), &lens, theme);
-            let other = comparable(&attribution, baseline.as_ref());
-            let arrangement = Arrangement::of(
-                &attribution.file.matrix,
-                other.map(|baseline| &baseline.file.matrix),
-                &attribution.file.class_names,
-                &lens,
-            );
-            let bars = ClassBars::of(&attribution, other, &arrangement, &lens, theme);
+            let baseline = named_baseline(&state, &lens).await?;
             let name = id.to_string();
-            let view = View::Attribution { id, lens };
+            let view = View::Attribution { id, lens: lens.clone() };
             let runs = RunId::of_view(&view);
-            let provenance = content::provenance(
-                &state,
-                Page::View(view),
-                &[Some(attribution), baseline].into_iter().flatten().collect::<Vec<_>>(),
-                &runs,
-            )
-            .await?;
+            let sides: Vec<Attribution> = std::iter::once(attribution.clone()).chain(baseline.clone()).collect();
+            let provenance = content::provenance(&state, Page::View(view), &sides, &runs).await?;
             match chart {
                 AttributionChart::Matrix => {
+                    let figure = Figure::attribution(&attribution, baseline.as_ref(), &lens, theme);
                     let size = figure.size();
                     figures::picture(figure, size, picture, provenance, &name).await?
                 }
                 AttributionChart::Classes => {
+                    let other = comparable(&attribution, baseline.as_ref());
+                    let (matrix, names) = (&attribution.file.matrix, &attribution.file.class_names);
+                    let arrangement = Arrangement::of(matrix, other.map(|baseline| &baseline.file.matrix), names, &lens);
+                    let bars = ClassBars::of(&attribution, other, &arrangement, &lens, theme);
                     let size = bars.natural_size();
                     figures::picture(bars, size, picture, provenance, &format!("{name}-classes")).await?
                 }
             }
         }
     })
+}
+
+/// What a lens compares with.
+async fn named_baseline(state: &AppState, lens: &Lens) -> Result<Option<Attribution>, ApiError> {
+    match &lens.baseline {
+        Some(baseline) => content::attribution(state, baseline).await.map(Some).map_err(|error| error.moved_to("base")),
+        None => Ok(None),
+    }
 }
 
 /// A baseline, where it is another attribution over the same classes.

@@ -120,6 +120,10 @@ async fn accuracies_of_classes_are_drawn_and_told_against_a_baseline() {
     assert_eq!(lines[2], row.map(|value| value.to_string().replace('"', "")).join(","));
     let alone = get(&server, &format!("/api/attributions/{run}.e2.adversarial.csv?chart=classes")).await.text();
     assert!(alone.starts_with("class,images,accuracy\n"), "{alone}");
+    // Numbers need no baseline, whatever the query says.
+    for form in ["", ".csv", ".npy"] {
+        get(&server, &format!("/api/attributions/{run}.e2.adversarial{form}?base={run}.e99.adversarial")).await;
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use self::measured::{Measured, Wanted};
 pub use self::parts::Parts;
 use self::rank::{destinations, pair_of, ranked, stepped};
 use self::table::{Row, table};
+use crate::browser::focus;
 use crate::components::explorer::{Cell, Explorer};
 use crate::load::{Load, Placeholder, fetched, shown};
 use crate::reactive::{memo, rested};
@@ -140,14 +141,7 @@ pub fn Dossier(
 /// The way from the pair one points at to its dossier: a dossier is of the selected one.
 #[component]
 pub fn DossierLink(explorer: Explorer) -> impl IntoView {
-    let go = move |_| {
-        let dossier = document().get_element_by_id(DOSSIER).and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok());
-        if let Some(dossier) = dossier {
-            dossier.scroll_into_view();
-            // Fails only where there is no window to focus.
-            let _ = dossier.focus();
-        }
-    };
+    let go = |_| focus(DOSSIER);
     move || {
         let pair = explorer.current().filter(|(i, j)| i != j);
         pair.map(|pair| match explorer.selected() == Some(pair) {
