@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::builtin;
+
 /// A perturbation size or step size, as a fraction of the pixel range `[0, 1]`.
 ///
 /// Reads `"8/255"`, `"8"` or `8` (whole numbers count steps of 255), `"0.0314"` or `0.0314` (a fraction of the range), and
@@ -48,7 +50,7 @@ impl FromStr for Eps {
     fn from_str(text: &str) -> Result<Self, EpsError> {
         let text = text.trim();
         let bad = || EpsError::NotANumber(text.to_owned());
-        let number = |part: &str| part.trim().parse::<f64>().ok().filter(|value| value.is_finite());
+        let number = |part: &str| builtin::number(part.trim()).filter(|value| value.is_finite());
         let value = match text.split_once('/') {
             Some((numerator, denominator)) => {
                 let denominator = number(denominator).filter(|d| *d > 0.0).ok_or_else(bad)?;

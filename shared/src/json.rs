@@ -1,12 +1,13 @@
-//! Reads JSON whose structs are always objects.
+//! Reads JSON whose structs are always objects, and writes it.
 //!
 //! serde can read each struct from a list of its fields too, and compiles that for all of them: nobody writes such lists, and every browser would
 //! download the half of what reads answers for them. So [`from_str`] reads as `serde_json` does and asks a struct only as a map.
 
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Reads a value from its JSON text; errors say where they are.
@@ -15,6 +16,11 @@ pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error>
     let value = T::deserialize(Objects(&mut reader))?;
     reader.end()?;
     Ok(value)
+}
+
+/// Any value as JSON, its fields in the order of its type. For a text too: a browser that writes all from this downloads one writer for each type, not two.
+pub fn value(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).expect("keys are texts")
 }
 
 /// Reads an object whose tag says what it is. serde's own way would first keep every part of it as a value of no type.

@@ -1,6 +1,7 @@
 //! What a person adds to a run: its title, tags and notes, and what these may be.
 
 use crate::api::RunChange;
+use crate::builtin::lowercase;
 use crate::problem::FieldError;
 
 pub const LONGEST_TITLE: usize = 80;
@@ -28,7 +29,7 @@ pub fn checked(change: RunChange) -> Result<RunChange, Vec<FieldError>> {
     let tags = tags.map(|tags| {
         let mut kept: Vec<String> = Vec::new();
         for tag in tags.iter().map(|tag| tag.trim()).filter(|tag| !tag.is_empty()) {
-            if !kept.iter().any(|known| known.to_lowercase() == tag.to_lowercase()) {
+            if !kept.iter().any(|known| lowercase(known) == lowercase(tag)) {
                 kept.push(tag.to_owned());
             }
         }

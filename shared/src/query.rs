@@ -4,6 +4,7 @@
 //! understood is said term by term, and the others still hold: a query is read while it is typed.
 
 use crate::api::{RunRow, RunState};
+use crate::builtin::{lowercase, number};
 use crate::config::{Architecture, Method, RunKind};
 use crate::dataset::Dataset;
 use crate::eps::Eps;
@@ -181,7 +182,7 @@ pub fn words(run: &RunRow) -> String {
     let mut words = String::with_capacity(run.title.len() + run.id.len() + run.notes.len() + 32);
     let texts = [&run.title, &run.id, &run.notes];
     for text in texts.into_iter().chain(&run.sweep).chain(&run.tags) {
-        words.push_str(&text.to_lowercase());
+        words.push_str(&lowercase(text));
         words.push('\n');
     }
     words
@@ -192,8 +193,8 @@ impl Test {
         match self {
             Test::Word(word) => words.contains(word.as_str()),
             Test::Name { of, is } => of(run) == Some(is),
-            Test::Text { of, holds } => of(run).to_lowercase().contains(holds.as_str()),
-            Test::Tag(tag) => run.tags.iter().any(|known| known.to_lowercase() == *tag),
+            Test::Text { of, holds } => lowercase(of(run)).contains(holds.as_str()),
+            Test::Tag(tag) => run.tags.iter().any(|known| lowercase(known) == *tag),
             Test::Number { of, operator, number, tolerance } => of(run).is_some_and(|value| operator.holds(value, *number, *tolerance)),
         }
     }
@@ -234,13 +235,13 @@ fn split(text: &str) -> Vec<(String, bool)> {
 
 fn parse_term(text: &str, quoted: bool) -> Result<Term, String> {
     let (holds, text) = text.strip_prefix('-').map_or((true, text), |rest| (false, rest));
-    let word = || Ok(Term { holds, test: Test::Word(text.to_lowercase()) });
+    let word = || Ok(Term { holds, test: Test::Word(lowercase(text)) });
     if quoted {
         return word();
     }
     let Some(end) = text.find([':', '<', '>', '=']) else { return word() };
     let (name, rest) = text.split_at(end);
-    let name = name.to_lowercase();
+    let name = lowercase(name);
     let Some(field) = FIELDS.iter().find(|field| field.name == name) else {
         let known: Vec<&str> = FIELDS.iter().map(|field| field.name).collect();
         return Err(format!("there is no field `{name}`; known: {}; or put quotation marks around it", known.join(", ")));
@@ -270,16 +271,16 @@ fn parse_value(field: &Field, operator: Operator, value: &str) -> Result<Test, S
     }
     Ok(match kind {
         Value::Name(of, known) => {
-            let plain = |text: &str| text.to_lowercase().replace(['-', '_'], "");
+            let plain = |text: &str| lowercase(text).replace(['-', '_'], "");
             let is = known().into_iter().find(|known| plain(known) == plain(value));
             let is = is.ok_or_else(|| format!("`{value}` is no {name}; known: {}", known().join(", ")))?;
             Test::Name { of, is }
         }
-        Value::Text(of) => Test::Text { of, holds: value.to_lowercase() },
-        Value::Tag => Test::Tag(value.to_lowercase()),
+        Value::Text(of) => Test::Text { of, holds: lowercase(value) },
+        Value::Tag => Test::Tag(lowercase(value)),
         Value::Number(of, tolerance) => {
             let text = value.trim_end_matches('%').replace('−', "-");
-            let number: f64 = text.parse().map_err(|_| format!("`{value}` is no number, such as in `{example}`"))?;
+            let number = number(&text).ok_or_else(|| format!("`{value}` is no number, such as in `{example}`"))?;
             Test::Number { of, operator, number, tolerance }
         }
         Value::Eps => {

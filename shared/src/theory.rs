@@ -10,6 +10,7 @@ use std::f64::consts::{PI, SQRT_2, TAU};
 
 use serde::{Deserialize, Serialize};
 
+use crate::builtin::{self, cos, exp, ln};
 use crate::problem::FieldError;
 
 /// The parameters of the model.
@@ -78,7 +79,7 @@ impl Samples {
             ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
         };
         // Box and Muller 1958; 1 − u keeps the logarithm finite.
-        let mut normal = move || (-2.0 * (1.0 - uniform()).ln()).sqrt() * (TAU * uniform()).cos();
+        let mut normal = move || (-2.0 * ln(1.0 - uniform())).sqrt() * cos(TAU * uniform());
         // Each draw and its mirror image: as likely as two draws, and their mean is right. Hammersley and Morton 1956.
         let pairs = (0..count.div_ceil(2)).flat_map(|_| {
             let draw = [normal(), normal(), normal()];
@@ -114,7 +115,7 @@ impl Question {
         let mut number = |name: &str, default: f64| {
             let Some(text) = get(name) else { return Ok(default) };
             let wrong = || FieldError::new(name, format!("`{text}` is not a number up to {}", Self::LARGEST));
-            text.parse().ok().filter(|value: &f64| *value <= Self::LARGEST).ok_or_else(wrong)
+            builtin::number(text).filter(|value| *value <= Self::LARGEST).ok_or_else(wrong)
         };
         let model = Model {
             mean: number("mean", model.mean)?,
@@ -303,9 +304,9 @@ impl Model {
             let margins = slopes.map(|slope| slope[0] * weights[0] + slope[1] * weights[1]);
             // −log p of the true class is log(1 + Σ exp(−margin)); of a rival it is larger by the rival's margin.
             let top = margins.iter().fold(0.0, |top: f64, margin| top.max(-margin));
-            let [first, second] = margins.map(|margin| (-margin - top).exp());
-            let total = (-top).exp() + first + second;
-            terms.value += top + total.ln() + rival_share * (margins[0] + margins[1]);
+            let [first, second] = margins.map(|margin| exp(-margin - top));
+            let total = exp(-top) + first + second;
+            terms.value += top + ln(total) + rival_share * (margins[0] + margins[1]);
             let shares = [first / total, second / total];
             for a in 0..2 {
                 let expected = shares[0] * slopes[0][a] + shares[1] * slopes[1][a];

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::builtin;
 use crate::config::Inputs;
 
 /// An attribution by name: `RUN.e12.adversarial`.
@@ -343,7 +344,7 @@ impl Lens {
         let threshold = match read("threshold") {
             None => 0,
             Some(text) => {
-                let value = text.parse::<f64>().ok().filter(|value| (0.0..=1.0).contains(value));
+                let value = builtin::number(&text).filter(|value| (0.0..=1.0).contains(value));
                 (value.ok_or_else(|| bad("threshold", &text, "a number from 0 to 1"))? * 100.0).round() as u8
             }
         };

@@ -2,6 +2,8 @@
 
 use plotters::style::RGBColor;
 
+use crate::builtin::{cbrt, pow};
+
 /// Light or dark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Theme {
@@ -217,7 +219,7 @@ fn luminance(color: RGBColor) -> f64 {
 fn linear(color: RGBColor) -> [f64; 3] {
     [color.0, color.1, color.2].map(|channel| {
         let value = f64::from(channel) / 255.0;
-        if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        if value <= 0.04045 { value / 12.92 } else { pow((value + 0.055) / 1.055, 2.4) }
     })
 }
 
@@ -230,9 +232,9 @@ pub(super) fn mixed(from: RGBColor, to: RGBColor, t: f64) -> RGBColor {
 /// Lightness and the two opponent axes of Oklab, <https://bottosson.github.io/posts/oklab/>: equal distances look equal.
 pub(super) fn oklab(color: RGBColor) -> [f64; 3] {
     let [r, g, b] = linear(color);
-    let l = (0.4122214708 * r + 0.5363325363 * g + 0.0514459929 * b).cbrt();
-    let m = (0.2119034982 * r + 0.6806995451 * g + 0.1073969566 * b).cbrt();
-    let s = (0.0883024619 * r + 0.2817188376 * g + 0.6299787005 * b).cbrt();
+    let l = cbrt(0.4122214708 * r + 0.5363325363 * g + 0.0514459929 * b);
+    let m = cbrt(0.2119034982 * r + 0.6806995451 * g + 0.1073969566 * b);
+    let s = cbrt(0.0883024619 * r + 0.2817188376 * g + 0.6299787005 * b);
     [
         0.2104542553 * l + 0.7936177850 * m - 0.0040720468 * s,
         1.9779984951 * l - 2.4285922050 * m + 0.4505937099 * s,
@@ -247,7 +249,7 @@ pub(super) fn from_oklab([lightness, a, b]: [f64; 3]) -> RGBColor {
     let s = (lightness - 0.0894841775 * a - 1.2914855480 * b).powi(3);
     let channel = |value: f64| {
         let value = value.clamp(0.0, 1.0);
-        let encoded = if value <= 0.0031308 { value * 12.92 } else { 1.055 * value.powf(1.0 / 2.4) - 0.055 };
+        let encoded = if value <= 0.0031308 { value * 12.92 } else { 1.055 * pow(value, 1.0 / 2.4) - 0.055 };
         (encoded * 255.0).round() as u8
     };
     RGBColor(

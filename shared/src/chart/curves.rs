@@ -7,6 +7,7 @@ use super::axes::{self, AXIS_SIZE, EpochAxes, epoch_number};
 use super::colors::{Palette, Theme};
 use super::pen::{Align, Font, text_width};
 use super::{Chart, ChartError, Pen, Rect, legend};
+use crate::builtin::log10;
 use crate::config::{Inputs, RunConfig};
 use crate::format;
 use crate::order::sorted;
@@ -414,7 +415,7 @@ fn drops(epochs: &[Epoch]) -> Vec<(u32, f64)> {
 
 /// A learning rate without the noise of its multiplications: `0.001`, not `0.0010000000000000002`.
 fn rounded(value: f64) -> f64 {
-    let factor = 10f64.powf(3.0 - value.log10().floor());
+    let factor = 10f64.powi(3 - log10(value).floor() as i32);
     (value * factor).round() / factor
 }
 

@@ -1,5 +1,7 @@
 //! Axes: round numbers, and projections with their inverses.
 
+use crate::builtin::log10;
+
 /// A linear map from values to pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Projection {
@@ -27,7 +29,7 @@ pub const ROUNDEST: [f64; 3] = [1.0, 2.0, 5.0];
 
 /// The least number that is at least `raw` and one of `digits`, rising from 1, times a power of ten.
 pub fn round_up(raw: f64, digits: &[f64]) -> f64 {
-    let power = 10f64.powf(raw.log10().floor());
+    let power = 10f64.powi(log10(raw).floor() as i32);
     // A hair of slack, so that 0.3 is not pushed to the next step by its own representation.
     let step = digits.iter().find(|step| **step * power >= raw * (1.0 - 1e-9));
     step.unwrap_or(&10.0) * power

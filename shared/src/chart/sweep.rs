@@ -144,7 +144,7 @@ impl SweepChart {
                 });
                 let (name, color) = match groups.len() {
                     1 => (name.to_owned(), usize::from(dashed)),
-                    _ => (format!("{group}, {}", name.to_lowercase()), index),
+                    _ => (format!("{group}, {}", name.to_ascii_lowercase()), index),
                 };
                 series.push(SweepSeries { name, color, dashed, points: points.collect() });
             }

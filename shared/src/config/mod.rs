@@ -26,6 +26,7 @@ pub use train::{
     TrainingConfig, WeightAveragingConfig,
 };
 
+use crate::json;
 use crate::problem::FieldError;
 use crate::view::CheckpointRef;
 
@@ -127,7 +128,7 @@ impl RunConfig {
 
     /// The configuration as JSON, in the order of the type's fields.
     pub fn to_json(&self) -> Value {
-        serde_json::to_value(self).expect("a configuration has only string keys")
+        json::value(self)
     }
 
     /// Every field whose value cannot be run, with the value and what is allowed.

@@ -6,6 +6,7 @@ use super::attack::{AttackConfig, BatchNormMode, PgdConfig};
 use super::check::Check;
 use super::data::DataConfig;
 use super::model::ModelConfig;
+use crate::builtin::cos;
 use crate::eps::Eps;
 use crate::view::CheckpointRef;
 
@@ -302,7 +303,7 @@ impl TrainingConfig {
             }
             Schedule::Cyclic if part < CYCLIC_PEAK => self.learning_rate * part / CYCLIC_PEAK,
             Schedule::Cyclic => self.learning_rate * (1.0 - part) / (1.0 - CYCLIC_PEAK),
-            Schedule::Cosine => self.learning_rate * (1.0 + (std::f64::consts::PI * part).cos()) / 2.0,
+            Schedule::Cosine => self.learning_rate * (1.0 + cos(std::f64::consts::PI * part)) / 2.0,
         }
     }
 
