@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
-use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_query_map;
 use leptos_router::params::ParamsMap;
 
 use crate::browser::use_open;
+use crate::prelude::*;
 use crate::reactive::{effect, memo};
 
 /// Browsers take only so many address changes in a time (Safari 100 in 30 s) and refuse the rest.

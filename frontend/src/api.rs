@@ -1,8 +1,9 @@
 //! Talks to the server. Addresses are relative to the page's base; whatever goes wrong comes back as a [`Problem`].
 
-use gloo_net::http::{Request, Response};
+use gloo_net::http::{Request, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use shared::json;
 use shared::problem::Problem;
 use wasm_bindgen::prelude::Closure;
@@ -22,8 +23,7 @@ pub async fn get_text(path: &str) -> Result<String, Problem> {
 }
 
 pub async fn post<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Result<T, Problem> {
-    let request = Request::post(path).json(body).map_err(|error| unreachable(&error.to_string()))?;
-    read(path, accepted(request.send().await)?).await
+    parse(path, &sent(path, Request::post(path), json::value(body)).await?)
 }
 
 /// Posts a form of two parts, `config` and `file`; calls `progress` with the fraction that is sent.
@@ -58,13 +58,11 @@ pub async fn upload<T: DeserializeOwned>(
 }
 
 pub async fn put<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Result<T, Problem> {
-    let request = Request::put(path).json(body).map_err(|error| unreachable(&error.to_string()))?;
-    read(path, accepted(request.send().await)?).await
+    parse(path, &sent(path, Request::put(path), json::value(body)).await?)
 }
 
 pub async fn patch<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Result<T, Problem> {
-    let request = Request::patch(path).json(body).map_err(|error| unreachable(&error.to_string()))?;
-    read(path, accepted(request.send().await)?).await
+    parse(path, &sent(path, Request::patch(path), json::value(body)).await?)
 }
 
 /// Posts without a body and does not look at the answer's.
@@ -80,9 +78,12 @@ fn accepted(answer: Result<Response, gloo_net::Error>) -> Result<Response, Probl
     answer.map_err(|error| unreachable(&error.to_string()))
 }
 
-async fn read<T: DeserializeOwned>(path: &str, response: Response) -> Result<T, Problem> {
-    let response = succeeded(response).await?;
-    parse(path, &response.text().await.map_err(|error| unreadable(path, &error.to_string()))?)
+/// Sends a body as JSON and gives the text of the answer.
+async fn sent(path: &str, request: RequestBuilder, body: Value) -> Result<String, Problem> {
+    let request = request.header("content-type", "application/json").body(body.to_string());
+    let request = request.map_err(|error| unreachable(&error.to_string()))?;
+    let response = succeeded(accepted(request.send().await)?).await?;
+    response.text().await.map_err(|error| unreadable(path, &error.to_string()))
 }
 
 /// The answer of a path in its body.

@@ -1,7 +1,6 @@
 //! The frame of every page, and which page an address opens.
 
 use leptos::html;
-use leptos::prelude::*;
 use leptos_router::components::{FlatRoutes, Route, Router};
 use leptos_router::hooks::use_location;
 use leptos_router::path;
@@ -15,6 +14,7 @@ use crate::pages::{
     SweepsPage, SystemPage, TheoryPage,
 };
 use crate::place;
+use crate::prelude::*;
 use crate::reactive::memo;
 use crate::rows::provide_rows;
 use crate::theme::{ThemeSelect, provide_theme};

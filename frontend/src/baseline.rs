@@ -2,13 +2,13 @@
 //!
 //! A page whose address names a baseline of its own goes by that one; see [`page_baseline`].
 
-use leptos::prelude::*;
 use shared::api::Attribution;
 use shared::chart::figure::checkpoint_name;
 use shared::view::{AttributionId, Lens};
 
 use crate::addressed::Addressed;
 use crate::load::{Fetched, fetched};
+use crate::prelude::*;
 use crate::reactive::memo;
 use crate::{browser, place};
 
@@ -119,7 +119,7 @@ pub fn BaselineChip() -> impl IntoView {
         view! {
             <div class="baseline-chip" class:baseline-chip-failed=move || problem().is_some() title=problem>
                 <span class="baseline-chip-label">"Baseline"</span>
-                <a href=address>{name}</a>
+                <a href=address>{move || name()}</a>
                 <button class="baseline-chip-unpin" type="button" aria-label="Unpin the baseline" on:click=move |_| pinned.set(None)>"✕"</button>
             </div>
         }

@@ -1,12 +1,12 @@
 //! Small services of the browser: title, clipboard, focus.
 
-use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement};
 
 use crate::place;
+use crate::prelude::*;
 use crate::reactive::effect;
 
 /// Keeps the window's title equal to `title`, with the name of the application behind it.

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::de::DeserializeOwned;
 
 use crate::api;
 use crate::load::{Answers, Load};
+use crate::prelude::*;
 use crate::reactive::{effect, memo};
 
 /// An answer that many hold; equal only to itself, so that nobody compares 40,000 numbers to learn that nothing changed.

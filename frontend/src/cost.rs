@@ -30,12 +30,12 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
                 None => ", attacked as its own run measures".to_owned(),
             };
             let matrices = if inputs.len() == 1 { "One matrix" } else { "Two matrices" };
-            vec![format!("{matrices} of {} inputs: {}{attack}.", inputs.join(" and "), words::split(config.split).to_lowercase())]
+            vec![format!("{matrices} of {} inputs: {}{attack}.", inputs.join(" and "), words::split(config.split).to_ascii_lowercase())]
         }
         RunConfig::Evaluate(config) => {
             let images = match config.samples {
-                Some(samples) => format!("{} of the {}", format::count(samples.into()), words::split(config.split).to_lowercase()),
-                None => format!("all {}", words::split(config.split).to_lowercase()),
+                Some(samples) => format!("{} of the {}", format::count(samples.into()), words::split(config.split).to_ascii_lowercase()),
+                None => format!("all {}", words::split(config.split).to_ascii_lowercase()),
             };
             let pgd = config.pgd.as_ref().map(|pgd| match pgd.restarts {
                 1 => format!("PGD-{}", pgd.steps),
@@ -66,7 +66,7 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
                 "Grad-CAM of {} {} of each class, {}, at {checkpoints}.",
                 config.images_per_class,
                 if config.images_per_class == 1 { "image" } else { "images" },
-                words::split(config.split).to_lowercase()
+                words::split(config.split).to_ascii_lowercase()
             )]
         }
         RunConfig::Pair(config) => {
@@ -75,7 +75,7 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
                 "{} of classes at {}: their {} are attacked as they are, then once without the shared dimensions and three times without others.",
                 if pairs == 1 { "One pair".to_owned() } else { format!("{pairs} pairs") },
                 if checkpoints == 1 { "one checkpoint" } else { "two checkpoints" },
-                words::split(config.split).to_lowercase()
+                words::split(config.split).to_ascii_lowercase()
             )]
         }
         RunConfig::Import(config) => {

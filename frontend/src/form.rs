@@ -2,9 +2,11 @@
 //! configuration as text and as a command. Knows no rules: [`RunConfig::parse`] has them.
 
 use serde_json::{Map, Value};
+use shared::builtin;
 use shared::config::{Architecture, RunConfig};
 use shared::dataset::Dataset;
 use shared::eps::Eps;
+use shared::json;
 use shared::order::sorted;
 use shared::problem::FieldError;
 
@@ -48,7 +50,7 @@ pub fn number(text: &str) -> Value {
     if let Ok(whole) = text.parse::<u64>() {
         return whole.into();
     }
-    text.parse::<f64>().ok().and_then(|number| serde_json::Number::from_f64(number).map(Value::Number)).unwrap_or_else(|| text.into())
+    builtin::number(text).and_then(|number| serde_json::Number::from_f64(number).map(Value::Number)).unwrap_or_else(|| text.into())
 }
 
 /// The text of a value, such that reading it gives the value back.
@@ -104,7 +106,7 @@ pub fn switch_dataset(config: &mut Value, dataset: Dataset) {
     let info = dataset.info();
     if at(config, "model").is_some() {
         let architecture = if info.shape[1] < 16 { Architecture::PreactResnetSmall } else { Architecture::PreactResnet18 };
-        set_at(config, "model.architecture", serde_json::to_value(architecture).ok());
+        set_at(config, "model.architecture", Some(json::value(&architecture)));
     }
     set_at(config, "data.path", None);
     set_at(config, "data.image_size", None);
@@ -177,7 +179,7 @@ pub fn config_text(config: &Value) -> String {
 
 /// A body as text.
 pub fn pretty(body: &impl serde::Serialize) -> String {
-    serde_json::to_string_pretty(body).expect("a body has only string keys")
+    format!("{:#}", json::value(body))
 }
 
 /// A command that submits a body to the application.

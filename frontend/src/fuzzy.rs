@@ -39,7 +39,7 @@ fn word_score(word: &str, text: &str) -> Option<i32> {
 }
 
 fn begins_word(text: &str, start: usize) -> bool {
-    text[..start].chars().next_back().is_none_or(|before| !before.is_alphanumeric())
+    text[..start].chars().next_back().is_none_or(|before| before.is_ascii() && !before.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod live;
 mod load;
 mod pages;
 mod place;
+mod prelude;
 mod reactive;
 mod rows;
 mod sight;

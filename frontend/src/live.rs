@@ -8,12 +8,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
-use leptos::prelude::*;
 use shared::api::Run;
 use shared::record::{Metrics, Record};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
 use web_sys::{Event, EventSource, MessageEvent};
+
+use crate::prelude::*;
 
 /// Records arrive by the hundred when a page opens: the page is drawn once for all that came in this time.
 const COLLECT: Duration = Duration::from_millis(60);

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::problem::Problem;
 
+use crate::prelude::*;
 use crate::reactive::effect;
 use crate::{api, browser, words};
 
@@ -125,16 +125,17 @@ fn ask(again: Trigger, path: Box<dyn Fn() -> Option<String>>, take: Take) {
 }
 
 /// Shows `ready` of the answer, a placeholder until it is there, and what went wrong if it does not come.
-pub fn shown<T, V>(fetched: Fetched<T>, placeholder: Placeholder, ready: impl Fn(T) -> V + Send + Sync + 'static) -> impl IntoView
+pub fn shown<T, V>(fetched: Fetched<T>, placeholder: Placeholder, ready: impl Fn(T) -> V + Send + Sync + 'static) -> AnyView
 where
     T: Clone + Send + Sync + 'static,
     V: IntoView + 'static,
 {
-    move || match fetched.state.get() {
+    let view = move || match fetched.state.get() {
         Load::Loading => view! { <Skeleton placeholder/> }.into_any(),
         Load::Failed(problem) => view! { <Failure problem page=placeholder.is_page() retry=move || fetched.reload()/> }.into_any(),
         Load::Ready(value) => ready(value).into_any(),
-    }
+    };
+    view! { {move || view()} }.into_any()
 }
 
 /// The rough shape of what is about to be there.

@@ -1,9 +1,9 @@
 //! Light and dark: the system's choice or the reader's, on `<html data-theme>` and in the browser's storage.
 
-use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
 
+use crate::prelude::*;
 use crate::reactive::derived;
 
 /// The same name as in `theme.js`, which applies the choice before the first paint.

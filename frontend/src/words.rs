@@ -73,7 +73,7 @@ pub fn delta_cas(summary: &RunSummary) -> Option<f64> {
 /// What an error says, as a sentence of its own: errors are written to stand within another.
 pub fn sentence(detail: &str) -> String {
     let mut letters = detail.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase().to_string()).unwrap_or_default();
     let end = if detail.is_empty() || detail.ends_with(['.', '!', '?', '…']) { "" } else { "." };
     format!("{first}{}{end}", letters.as_str())
 }

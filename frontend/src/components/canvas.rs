@@ -3,7 +3,6 @@
 //! [`Canvas`] draws charts; [`Raster`] puts one image, or a part of it, into a square with a single call, however many pixels it has.
 
 use leptos::html;
-use leptos::prelude::*;
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters_canvas::CanvasBackend;
@@ -12,6 +11,7 @@ use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
+use crate::prelude::*;
 use crate::reactive::effect;
 
 /// The size of a canvas in CSS pixels, and how many pixels of the screen each is.

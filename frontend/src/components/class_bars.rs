@@ -1,6 +1,5 @@
 //! The accuracy of each class as a column to point at, and the same numbers as a table.
 
-use leptos::prelude::*;
 use shared::chart::Chart;
 use shared::chart::class_bars::{ClassBars, Columns, Frame};
 use shared::format;
@@ -8,6 +7,7 @@ use shared::format;
 use super::canvas::{Area, Canvas, Surface, position};
 use super::explorer::Explorer;
 use super::heatmap::is_open;
+use crate::prelude::*;
 use crate::reactive::memo;
 
 #[component]
@@ -51,7 +51,7 @@ pub fn ClassBarsView(bars: Memo<ClassBars>, explorer: Explorer) -> impl IntoView
         >
             <Canvas surface draw=draw_frame/>
             <Canvas draw=draw_columns/>
-            {tip}
+            {move || tip()}
         </div>
         <ClassBarsTable bars/>
     }

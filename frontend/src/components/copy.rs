@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 
 use crate::browser;
+use crate::prelude::*;
 
 const SHOWN_FOR: Duration = Duration::from_secs(2);
 
 #[component]
 pub fn CopyButton(
     /// What is copied, asked for at the click.
-    text: impl Fn() -> String + Clone + 'static,
+    #[prop(into)]
+    text: Callback<(), String>,
     #[prop(into)] label: String,
 ) -> impl IntoView {
     let outcome = RwSignal::new(None::<bool>);
     let copy = move |_| {
-        let text = text();
+        let text = text.run(());
         spawn_local(async move {
             let copied = browser::copy(&text).await;
             let _ = outcome.try_set(Some(copied));
@@ -37,7 +38,7 @@ pub fn CopyButton(
     view! {
         <span class="copy">
             <button class="button button-small" type="button" on:click=copy>{label}</button>
-            <span class="copy-outcome" role="status">{said}</span>
+            <span class="copy-outcome" role="status">{move || said()}</span>
         </span>
     }
 }

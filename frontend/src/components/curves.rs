@@ -1,6 +1,5 @@
 //! The curves of a run with an epoch to point at, and the same numbers as a table.
 
-use leptos::prelude::*;
 use shared::chart::Chart;
 use shared::chart::axes::EpochAxes;
 use shared::chart::curves::{Cursor, Curves, SeriesKind};
@@ -8,6 +7,7 @@ use shared::config::Inputs;
 use shared::format;
 use shared::record::{Epoch, Metrics};
 
+use crate::prelude::*;
 use crate::reactive::{effect, memo};
 
 use super::canvas::{Area, Canvas, Surface, position};
@@ -22,7 +22,8 @@ pub fn CurvesView(
     #[prop(into)]
     selected: Signal<Option<u32>>,
     /// Takes the epoch that was clicked or dragged to, or chosen by Enter.
-    on_choose: impl Fn(u32) + Copy + Send + Sync + 'static,
+    #[prop(into)]
+    on_choose: Callback<u32>,
 ) -> impl IntoView {
     let surface = RwSignal::new(Surface::default());
     let pointed = RwSignal::new(None::<u32>);
@@ -51,13 +52,13 @@ pub fn CurvesView(
             pointed.set(epoch);
             // With the button down the pointer drags the page along.
             if let (true, Some(epoch)) = (event.buttons() & 1 == 1, epoch) {
-                on_choose(epoch);
+                on_choose.run(epoch);
             }
         }
     };
     let on_click = move |event: web_sys::MouseEvent| {
         if let Some(epoch) = epoch_under(&event) {
-            on_choose(epoch);
+            on_choose.run(epoch);
         }
     };
     let on_key = move |event: web_sys::KeyboardEvent| {
@@ -66,7 +67,7 @@ pub fn CurvesView(
         }
         let key = event.key();
         if let (true, Some(epoch)) = (key == "Enter" || key == " ", cursor.get_untracked()) {
-            on_choose(epoch);
+            on_choose.run(epoch);
         } else if let Some(epoch) = stepped(cursor.get_untracked(), &key, done.get_untracked()) {
             pointed.set(Some(epoch));
         } else {
@@ -178,7 +179,7 @@ pub fn EpochTable(#[prop(into)] metrics: Signal<Metrics>) -> impl IntoView {
                             <th scope="col" class="number">"Time"</th>
                         </tr>
                     </thead>
-                    <tbody>{rows}</tbody>
+                    <tbody>{move || rows()}</tbody>
                 </table>
             </div>
         </details>

@@ -1,15 +1,16 @@
 //! A modal dialog, the browser's own: it keeps the focus inside, closes on Escape and gives the focus back.
 
 use leptos::html;
-use leptos::prelude::*;
 
+use crate::prelude::*;
 use crate::reactive::effect;
 
 #[component]
 pub fn Dialog(
     #[prop(into)] open: Signal<bool>,
     /// Called when the reader closes it.
-    close: impl Fn() + Copy + Send + Sync + 'static,
+    #[prop(into)]
+    close: Callback<()>,
     #[prop(into)] title: String,
     children: ChildrenFn,
 ) -> impl IntoView {
@@ -23,14 +24,14 @@ pub fn Dialog(
             dialog.close();
         }
     });
-    let title_id = format!("dialog-{}", title.to_lowercase().replace(' ', "-"));
+    let title_id = format!("dialog-{}", title.to_ascii_lowercase().replace(' ', "-"));
     let heading_id = title_id.clone();
     view! {
-        <dialog class="dialog" node_ref=dialog aria-labelledby=title_id on:close=move |_| close()>
+        <dialog class="dialog" node_ref=dialog aria-labelledby=title_id on:close=move |_| close.run(())>
             <Show when=move || open.get()>
                 <header class="dialog-header">
                     <h2 id=heading_id.clone()>{title.clone()}</h2>
-                    <button class="button button-quiet button-small" type="button" aria-label="Close" on:click=move |_| close()>
+                    <button class="button button-quiet button-small" type="button" aria-label="Close" on:click=move |_| close.run(())>
                         "✕"
                     </button>
                 </header>

@@ -1,10 +1,11 @@
 //! What all matrices of a page share: the lens they are seen through and the cell one points at; how keys and pointers change it.
 
-use leptos::prelude::*;
+use shared::builtin::lowercase;
 use shared::chart::heatmap::{Heatmap, Layout};
 use shared::view::{Lens, Order, Region, Scale, Show};
 
 use crate::addressed::Addressed;
+use crate::prelude::*;
 
 /// Classes `(i, j)` of a cell, by index as given.
 pub type Cell = (usize, usize);
@@ -167,11 +168,11 @@ pub fn moved(cell: Option<Cell>, key: &str, order: &[usize]) -> Option<Cell> {
 
 /// The class that a typed name means: the one called so, else the first that begins so, else the first that contains it.
 pub fn found_class(names: &[String], typed: &str) -> Option<usize> {
-    let typed = typed.trim().to_lowercase();
+    let typed = lowercase(typed.trim());
     if typed.is_empty() {
         return None;
     }
-    let find = |fits: fn(&str, &str) -> bool| names.iter().position(|name| fits(&name.to_lowercase(), &typed));
+    let find = |fits: fn(&str, &str) -> bool| names.iter().position(|name| fits(&lowercase(name), &typed));
     find(|name, typed| name == typed)
         .or_else(|| find(|name, typed| name.starts_with(typed)))
         .or_else(|| find(|name, typed| name.contains(typed)))

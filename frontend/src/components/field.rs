@@ -1,10 +1,10 @@
 //! Fields of the form for a new run. Each edits one place of the configuration and shows the messages about it.
 
-use leptos::prelude::*;
 use serde_json::Value;
 use shared::problem::FieldError;
 
 use crate::form::{self, Kind};
+use crate::prelude::*;
 use crate::reactive::{derived, memo};
 
 /// What the fields of one form share.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use leptos::prelude::*;
 use shared::api::{Health, WorkerStatus};
 
 use crate::load::fetched;
+use crate::prelude::*;
 use crate::reactive::effect;
 
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);

@@ -4,13 +4,14 @@
 //! many cells there are, and zooming moves the image.
 
 use leptos::html;
-use leptos::prelude::*;
+use shared::builtin;
 use shared::chart::Chart;
 use shared::chart::color_map::Content;
 use shared::chart::heatmap::{CellMark, Heatmap, Overlay};
 use shared::format;
 use wasm_bindgen::JsCast;
 
+use crate::prelude::*;
 use crate::reactive::memo;
 
 use super::canvas::{Canvas, Pixels, Placement, Raster, Surface, position};
@@ -147,7 +148,7 @@ pub fn HeatmapView(
         // A pinch on a touchpad comes in steps ten times as fine.
         let speed = if pinched { 10.0 * WHEEL_SPEED } else { WHEEL_SPEED };
         let point = position(&event).map(|(x, y)| layout.with_untracked(|layout| layout.point_at(x, y)));
-        explorer.show_region(sight().zoomed(point, (along * speed).clamp(-1.0, 1.0).exp()));
+        explorer.show_region(sight().zoomed(point, builtin::exp((along * speed).clamp(-1.0, 1.0))));
     };
     let on_key = move |event: web_sys::KeyboardEvent| {
         if event.ctrl_key() || event.meta_key() || event.alt_key() {
@@ -235,8 +236,8 @@ pub fn HeatmapView(
             <Canvas draw=draw_over/>
             <Canvas draw=draw_marks/>
             {move || zoomed.get().then(|| view! { <Minimap pixels placement explorer/> })}
-            {tip}
-            <span class="visually-hidden" aria-live="polite">{said}</span>
+            {move || tip()}
+            <span class="visually-hidden" aria-live="polite">{move || said()}</span>
         </div>
     }
 }

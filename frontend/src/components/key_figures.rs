@@ -1,6 +1,6 @@
 //! The numbers a page is about, large.
 
-use leptos::prelude::*;
+use crate::prelude::*;
 
 /// A number with what it is and, smaller, what belongs to it.
 #[derive(Clone, Debug, PartialEq)]

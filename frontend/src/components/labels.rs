@@ -1,6 +1,5 @@
 //! What a person adds to a run: its tags as chips, its notes, and the dialog that changes them and the title.
 
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{Run, RunChange, RunRow};
 use shared::labels;
@@ -9,6 +8,7 @@ use shared::problem::{FieldError, Problem};
 use super::dialog::Dialog;
 use crate::api;
 use crate::form::messages;
+use crate::prelude::*;
 use crate::reactive::{derived, memo};
 
 /// What the dialog starts from.
@@ -64,7 +64,7 @@ pub fn LabelsOfRun(
 pub fn LabelsDialog(
     /// The run to change; none while the dialog is closed.
     of: RwSignal<Option<Labels>>,
-    done: impl Fn() + Copy + Send + Sync + 'static,
+    #[prop(into)] done: Callback<()>,
 ) -> impl IntoView {
     let open = derived(move || of.with(Option::is_some));
     view! {
@@ -75,7 +75,7 @@ pub fn LabelsDialog(
 }
 
 #[component]
-fn LabelsForm(labels: Labels, of: RwSignal<Option<Labels>>, done: impl Fn() + Copy + Send + Sync + 'static) -> impl IntoView {
+fn LabelsForm(labels: Labels, of: RwSignal<Option<Labels>>, done: Callback<()>) -> impl IntoView {
     let Labels { id, title, tags, notes } = labels;
     let (title, tags, notes) = (RwSignal::new(title), RwSignal::new(tags.join(", ")), RwSignal::new(notes));
     let change = memo(move || RunChange { title: Some(title.get()), tags: Some(labels::tags(&tags.get())), notes: Some(notes.get()) });
@@ -95,7 +95,7 @@ fn LabelsForm(labels: Labels, of: RwSignal<Option<Labels>>, done: impl Fn() + Co
             match api::patch::<Run>(&address, &change).await {
                 Ok(_) => {
                     let _ = of.try_set(None);
-                    done();
+                    done.run(());
                 }
                 Err(problem) => {
                     let _ = refused.try_set(Some(problem));

@@ -1,10 +1,10 @@
 //! The choices of a lens: how classes are ordered, which colors stand for which values, and how far one is zoomed in.
 
-use leptos::prelude::*;
 use shared::chart::heatmap::Heatmap;
 use shared::dataset::superclasses_of;
 use shared::view::{Lens, Order, Ramp, Scale};
 
+use crate::prelude::*;
 use crate::reactive::{derived, memo};
 
 use super::explorer::{Explorer, ZOOM_STEP, found_class};
@@ -194,7 +194,7 @@ pub fn Segments<T>(
     name: &'static str,
     options: Vec<(T, &'static str)>,
     value: Signal<T>,
-    set: impl Fn(T) + Copy + Send + Sync + 'static,
+    #[prop(into)] set: Callback<T>,
 ) -> impl IntoView
 where
     T: Copy + PartialEq + Send + Sync + 'static,
@@ -208,7 +208,7 @@ where
                     .map(|(option, label)| {
                         view! {
                             <label class="segment">
-                                <input type="radio" name=name prop:checked=move || value.get() == option on:change=move |_| set(option)/>
+                                <input type="radio" name=name prop:checked=move || value.get() == option on:change=move |_| set.run(option)/>
                                 <span>{label}</span>
                             </label>
                         }

@@ -4,10 +4,10 @@
 
 use std::cmp::Ordering;
 
-use leptos::prelude::*;
 use leptos::{ev, html};
 use leptos_router::NavigateOptions;
 use shared::api::SweepSummary;
+use shared::builtin::lowercase;
 use shared::order::sorted;
 use shared::preset::Preset;
 
@@ -16,6 +16,7 @@ use crate::fuzzy;
 use crate::keys::{KeysDialog, is_typing};
 use crate::load::fetched;
 use crate::place;
+use crate::prelude::*;
 use crate::reactive::{effect, memo};
 use crate::rows::{Entry, Table, use_rows};
 use crate::theme::{Choice, use_theme};
@@ -198,7 +199,7 @@ fn others(presets: &[Preset], sweeps: &[SweepSummary]) -> Vec<Item> {
     let pages = PAGES.iter().map(|(label, path)| open("Page", label, String::new(), (*path).to_owned()));
     let themes = Choice::ALL.map(|choice| Item {
         kind: "Action",
-        label: format!("Theme: {}", choice.label().to_lowercase()),
+        label: format!("Theme: {}", choice.label().to_ascii_lowercase()),
         note: String::new(),
         act: Act::Theme(choice),
     });
@@ -210,7 +211,7 @@ fn others(presets: &[Preset], sweeps: &[SweepSummary]) -> Vec<Item> {
 
 /// What fits best, the best first; before anything is typed pages and the newest runs.
 fn found(query: &str, others: &[Item], table: &Table) -> Vec<Item> {
-    let query = query.trim().to_lowercase();
+    let query = lowercase(query.trim());
     let run = |entry: &Entry| Item {
         kind: "Run",
         label: entry.run.title.clone(),
@@ -224,7 +225,7 @@ fn found(query: &str, others: &[Item], table: &Table) -> Vec<Item> {
     }
     let mut items: Vec<(i32, Item)> = others
         .iter()
-        .filter_map(|item| Some((fuzzy::score(&query, &format!("{} {}", item.label, item.note).to_lowercase())?, item.clone())))
+        .filter_map(|item| Some((fuzzy::score(&query, &lowercase(&format!("{} {}", item.label, item.note)))?, item.clone())))
         .collect();
     let runs: Vec<(i32, &Entry)> = table.values().filter_map(|entry| Some((fuzzy::score(&query, name(&entry.words))?, &**entry))).collect();
     let runs = first(runs, MOST_SHOWN, |(a, left), (b, right)| b.cmp(a).then_with(|| right.run.created_at.cmp(&left.run.created_at)));

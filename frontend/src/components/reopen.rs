@@ -1,6 +1,5 @@
 //! Opens the page that a figure shows: an SVG or PNG that was drawn here, dropped anywhere or chosen at the foot of the page.
 
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use serde::de::IgnoredAny;
@@ -15,6 +14,7 @@ use web_sys::{DragEvent, File, HtmlInputElement};
 use super::dialog::Dialog;
 use crate::api;
 use crate::browser::use_open;
+use crate::prelude::*;
 use crate::reactive::derived;
 
 /// The largest matrix has a tenth of this as SVG.

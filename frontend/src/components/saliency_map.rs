@@ -1,12 +1,12 @@
 //! Pictures with a map of where a network looks above them.
 
 use leptos::html;
-use leptos::prelude::*;
 use shared::chart::colors::Theme;
 use shared::view::CheckpointId;
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, ImageData};
 
+use crate::prelude::*;
 use crate::reactive::effect;
 
 /// The map alone on a canvas of its own resolution; the browser smooths it over the image.

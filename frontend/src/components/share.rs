@@ -1,6 +1,5 @@
 //! Links to views: the dialog that makes one, and what one can do to each.
 
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{NewShare, Share};
 use shared::problem::Problem;
@@ -9,6 +8,7 @@ use shared::view::View;
 use super::copy::CopyButton;
 use super::dialog::Dialog;
 use crate::load::{Failure, Load, fetched};
+use crate::prelude::*;
 use crate::reactive::memo;
 use crate::{api, browser, words};
 
@@ -21,14 +21,15 @@ const TERMS: [(&str, &str); 5] = [("", "Until I withdraw it"), ("1", "1 day"), (
 #[component]
 pub fn ShareButton(
     /// What the link opens, asked for when it is made.
-    view: impl Fn() -> View + Clone + Send + Sync + 'static,
+    #[prop(into)]
+    view: Callback<(), View>,
 ) -> impl IntoView {
     let open = RwSignal::new(false);
     view! {
         <button class="button" type="button" aria-haspopup="dialog" on:click=move |_| open.set(true)>"Share"</button>
         <Dialog open close=move || open.set(false) title="Share this view">
             // The dialog is modal: the view stays what it is while one shares it.
-            <ShareForm view=view().to_string()/>
+            <ShareForm view=view.run(()).to_string()/>
         </Dialog>
     }
 }
@@ -100,7 +101,7 @@ fn ShareForm(view: String) -> impl IntoView {
                 Load::Failed(problem) => Some(view! { <Failure problem retry=move || shares.reload()/> }),
                 Load::Loading | Load::Ready(_) => None,
             }}
-            <For each=move || links.get() key=|share| (share.token.clone(), share.expired) let:share>
+            <For each=move || links.get() key=|share| format!("{} {}", share.token, share.expired) let:share>
                 <Link share withdrawn=Callback::new(move |()| shares.reload()) problem/>
             </For>
         </div>

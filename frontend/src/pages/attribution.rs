@@ -1,6 +1,5 @@
 //! One matrix, large: what it shows, where it comes from, and the way to its neighbors.
 
-use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use shared::api::{Attribution, AttributionFile, CheckpointInfo};
 use shared::chart::colors::Theme;
@@ -22,6 +21,7 @@ use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::components::share::ShareButton;
 use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched};
+use crate::prelude::*;
 use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
 use crate::{place, words};
@@ -85,9 +85,9 @@ fn AttributionHeader(attribution: Signal<Attribution>, view: Callback<(), View>)
                 <nav class="crumbs" aria-label="Breadcrumb">
                     <a href=".">"Runs"</a>
                     <span aria-hidden="true">"/"</span>
-                    <a href=move || place::href(&place::run(&run()))>{run_title}</a>
+                    <a href=move || place::href(&place::run(&run()))>{move || run_title()}</a>
                 </nav>
-                <h1>{title}</h1>
+                <h1>{move || title()}</h1>
                 <p class="subline">{move || attribution.with(|attribution| inputs_text(&attribution.file))}</p>
             </div>
             <div class="actions">
@@ -104,7 +104,7 @@ pub fn inputs_text(file: &AttributionFile) -> String {
         Inputs::Adversarial => "Adversarial",
         Inputs::Clean => "Clean",
     };
-    format!("{inputs} {}", words::split(file.split).to_lowercase())
+    format!("{inputs} {}", words::split(file.split).to_ascii_lowercase())
 }
 
 /// The checkpoints before and after this one, and the same one on other inputs.
@@ -409,7 +409,7 @@ fn ClassTable(attribution: Signal<Attribution>) -> impl IntoView {
                             <th scope="col" class="number">"Samples"</th>
                         </tr>
                     </thead>
-                    <tbody>{rows}</tbody>
+                    <tbody>{move || rows()}</tbody>
                 </table>
             </div>
         </section>
@@ -441,9 +441,9 @@ fn Provenance(
         <section class="panel">
             <h2>"Provenance"</h2>
             <dl class="facts">
-                {facts}
-                <div><dt>"Checkpoint"</dt><dd>{checkpoint}</dd></div>
-                <div><dt>"Checkpoint SHA-256"</dt><dd><code class="hash">{hash}</code></dd></div>
+                {move || facts()}
+                <div><dt>"Checkpoint"</dt><dd>{move || checkpoint()}</dd></div>
+                <div><dt>"Checkpoint SHA-256"</dt><dd><code class="hash">{move || hash()}</code></dd></div>
             </dl>
         </section>
     }
@@ -470,7 +470,10 @@ fn provenance(attribution: &Attribution) -> Vec<(&'static str, String)> {
         ("Epoch", file.epoch.to_string()),
         ("Images", words::split(file.split).to_owned()),
         ("Attack", attack),
-        ("Samples", format!("{} in {} classes; {}", format::count(samples), file.class_names.len(), file.subset.label().to_lowercase())),
+        (
+            "Samples",
+            format!("{} in {} classes; {}", format::count(samples), file.class_names.len(), file.subset.label().to_ascii_lowercase()),
+        ),
         ("Aggregation", file.aggregation.label().to_owned()),
         ("Features", format!("{} of {}", format::count(u64::from(file.feature_dim)), layer(file.layer))),
         ("Intervals", bootstrap.unwrap_or_else(|| "none drawn".to_owned())),

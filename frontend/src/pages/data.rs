@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use leptos::html;
 use leptos::leptos_dom::helpers::set_interval_with_handle;
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{DatasetFiles, DatasetFolder, DatasetStatus, DatasetSummary, DownloadStep, SplitSummary};
 use shared::dataset::{Dataset, DatasetInfo};
@@ -14,6 +13,7 @@ use shared::problem::Problem;
 use crate::api;
 use crate::browser::{focus, use_title};
 use crate::load::{Failure, Fetched, Placeholder, Skeleton, fetched, shown};
+use crate::prelude::*;
 use crate::reactive::memo;
 
 /// How often a download is asked how far it is.
@@ -188,7 +188,7 @@ fn Actions(
         (!offers.is_empty()).then(|| view! { <p class="actions">{offers.into_iter().map(button).collect_view()}</p> })
     };
     view! {
-        {buttons}
+        {move || buttons()}
         <Show when=move || pointing.get()><FolderForm id pointing datasets/></Show>
     }
 }

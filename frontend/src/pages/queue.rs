@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::set_interval_with_handle;
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{DeviceQueue, Estimate, EstimateBasis, Queue, QueueMove, QueuePlace, QueuedRun, Run, RunState};
 use shared::format;
@@ -14,6 +13,7 @@ use crate::browser::use_title;
 use crate::components::badge::{Standing, progress, state_badge};
 use crate::components::health::WorkerBanner;
 use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched, refusal};
+use crate::prelude::*;
 use crate::reactive::{effect, memo};
 use crate::{api, place};
 
@@ -66,7 +66,7 @@ pub fn QueuePage() -> impl IntoView {
         <header class="page-header">
             <div>
                 <h1>"Queue"</h1>
-                <p class="subline" aria-live="polite">{summary}</p>
+                <p class="subline" aria-live="polite">{move || summary()}</p>
             </div>
             <div class="actions"><a class="button button-primary" href="new">"New run"</a></div>
         </header>
@@ -150,7 +150,7 @@ fn DevicePanel(device: String, queue: Fetched<Queue>, moves: Moves) -> impl Into
     view! {
         <section class="panel queue-device" aria-labelledby=label>
             <div class="panel-header">
-                <h2 id=heading>{device}" "<span class="muted">{name}</span></h2>
+                <h2 id=heading>{device}" "<span class="muted">{move || name()}</span></h2>
                 {move || all().map(|seconds| view! { <p class="muted">{format!("All done in about {}", format::duration(seconds))}</p> })}
             </div>
             {move || missing().then(|| view! { <p class="muted">"The worker has not named this device: these runs wait until it does, or fail."</p> })}
@@ -184,7 +184,7 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
     };
     let mover = |text: &'static str, what: &'static str, to: QueuePlace, at_end: bool| {
         let (address, label) = (format!("api/runs/{id}/move"), format!("{what}: {title}"));
-        let button = format!("{to:?}-{id}").to_lowercase();
+        let button = format!("{to:?}-{id}").to_ascii_lowercase();
         let pressed = button.clone();
         let click = move |_| {
             let (address, pressed) = (address.clone(), pressed.clone());

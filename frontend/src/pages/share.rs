@@ -1,6 +1,5 @@
 //! What the reader of a share link sees: one view, from one answer, without anything to change.
 
-use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use shared::api::{Attribution, SharedContent, SharedView};
 use shared::config::Inputs;
@@ -14,6 +13,7 @@ use crate::browser::use_title;
 use crate::cache::{Cache, attribution_address};
 use crate::components::explorer::Explorer;
 use crate::load::{Answers, Failure, Load, Placeholder, Skeleton, fetched, told};
+use crate::prelude::*;
 use crate::reactive::memo;
 use crate::words;
 

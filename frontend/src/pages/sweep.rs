@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::set_interval_with_handle;
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::hooks::use_params_map;
 use shared::api::{Run, Sweep};
@@ -22,6 +21,7 @@ use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::plot::Plot;
 use crate::load::{Failure, Load, Placeholder, Skeleton};
+use crate::prelude::*;
 use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
 use crate::{api, place};
@@ -115,7 +115,7 @@ fn Known(id: String, sweep: Signal<Sweep>) -> impl IntoView {
     let only_seeds = memo(move || known.with(|known| known.iter().all(|field| field == SEED)));
     let figures = derived(move || sweep.with(|sweep| summary(&sweep.runs)));
     let title = move || {
-        let names: Vec<String> = known.get().iter().map(|field| field_name(field).to_lowercase()).collect();
+        let names: Vec<String> = known.get().iter().map(|field| field_name(field).to_ascii_lowercase()).collect();
         if names.is_empty() { format!("Sweep {id}") } else { format!("Sweep over {}", names.join(" and ")) }
     };
     let state = move || {
@@ -133,8 +133,8 @@ fn Known(id: String, sweep: Signal<Sweep>) -> impl IntoView {
                     <span aria-hidden="true">"/"</span>
                     <span>{move || sweep.with(|sweep| sweep.id.clone())}</span>
                 </nav>
-                <h1>{title}</h1>
-                <p class="subline" aria-live="polite">{state}</p>
+                <h1>{move || title()}</h1>
+                <p class="subline" aria-live="polite">{move || state()}</p>
             </div>
             <Show when=move || several.get()>
                 <div class="field field-inline">

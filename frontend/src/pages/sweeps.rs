@@ -1,12 +1,12 @@
 //! All sweeps: over what, how many runs, and how far they are.
 
-use leptos::prelude::*;
 use shared::api::{RunState, SweepAxis, SweepSummary};
 use shared::format;
 use shared::sweep::{field_name, text};
 
 use crate::browser::use_title;
 use crate::load::{Placeholder, fetched, shown};
+use crate::prelude::*;
 use crate::{place, words};
 
 /// Values that a line has room for.
@@ -104,7 +104,7 @@ fn state(sweep: &SweepSummary) -> String {
     let said: Vec<String> = counts
         .iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, state)| format!("{count} {}", words::state(*state).to_lowercase()))
+        .map(|(count, state)| format!("{count} {}", words::state(*state).to_ascii_lowercase()))
         .collect();
     said.join(", ")
 }

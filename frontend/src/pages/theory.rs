@@ -1,6 +1,5 @@
 //! The paper's three-class model: what its theorem says of robust training, beside a simulation that shows where that stops being true.
 
-use leptos::prelude::*;
 use shared::chart::colors::Theme;
 use shared::chart::theory::TheoryChart;
 use shared::format;
@@ -13,6 +12,7 @@ use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::Segments;
 use crate::components::plot::Plot;
+use crate::prelude::*;
 use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
 

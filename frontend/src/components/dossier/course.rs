@@ -1,6 +1,5 @@
 //! The cosine of a pair over the epochs of a run.
 
-use leptos::prelude::*;
 use shared::api::EpochCell;
 use shared::chart::Chart;
 use shared::chart::colors::Theme;
@@ -9,6 +8,7 @@ use shared::format;
 
 use super::table::{Row, table};
 use crate::components::canvas::{Area, Canvas, Surface};
+use crate::prelude::*;
 use crate::theme::use_theme;
 
 #[component]

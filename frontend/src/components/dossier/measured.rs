@@ -1,6 +1,5 @@
 //! The part of a dossier that a run has to measure: found where there is one, asked for where there is none, followed until it is there.
 
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{PairFile, Run, RunState, RunSummary};
 use shared::config::{PairConfig, RunConfig};
@@ -10,6 +9,7 @@ use super::parts::Parts;
 use crate::components::badge::{Progress, StateBadge};
 use crate::live::{Connection, Live, follow};
 use crate::load::{Fetched, Placeholder, fetched, refusal, shown};
+use crate::prelude::*;
 use crate::reactive::{effect, memo};
 use crate::{api, place};
 

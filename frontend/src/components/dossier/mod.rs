@@ -9,7 +9,6 @@ mod table;
 use std::time::Duration;
 
 use leptos::ev::keydown;
-use leptos::prelude::*;
 use shared::api::{Attribution, AttributionFile, CheckpointInfo, EpochCell};
 use shared::chart::figure::checkpoint_name;
 use shared::format;
@@ -23,6 +22,7 @@ use self::table::{Row, table};
 use crate::browser::focus;
 use crate::components::explorer::{Cell, Explorer};
 use crate::load::{Load, Placeholder, fetched, shown};
+use crate::prelude::*;
 use crate::reactive::{memo, rested};
 
 /// How long a pair has to stay selected to be read about.
@@ -119,9 +119,9 @@ pub fn Dossier(
     view! {
         <section class="panel dossier" id=DOSSIER aria-labelledby="dossier-title" tabindex="0" on:keydown=on_key>
             <div class="panel-header">
-                <h2 id="dossier-title">{title}</h2>
+                <h2 id="dossier-title">{move || title()}</h2>
                 <div class="actions">
-                    <span class="muted" role="status">{place}</span>
+                    <span class="muted" role="status">{move || place()}</span>
                     {button(false, "Previous pair", "[")}
                     {button(true, "Next pair", "]")}
                 </div>
@@ -205,9 +205,9 @@ fn Known(
     });
     view! {
         <div class="dossier-known">
-            <div><h3>"Overlap"</h3><dl class="facts">{facts}</dl></div>
+            <div><h3>"Overlap"</h3><dl class="facts">{move || facts()}</dl></div>
             {course}
-            <div>{sent}</div>
+            <div>{move || sent()}</div>
         </div>
         {own.then(|| view! { <div class="dossier-measured">{move || wanted.get().map(|wanted| view! { <Measured wanted/> })}</div> })}
     }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
-use leptos::prelude::*;
 use shared::chart::comparison::Panel;
 
 use crate::browser;
 use crate::components::explorer::Explorer;
 use crate::components::heatmap::HeatmapView;
+use crate::prelude::*;
 use crate::reactive::{derived, effect, memo};
 
 /// Changes in ten seconds. Not more than three a second: faster flashes can cause seizures.

@@ -7,7 +7,6 @@ mod runs;
 mod scatter;
 mod view;
 
-use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use shared::api::{Attribution, Comparison};
 use shared::chart::comparison::{LETTERS, side_name};
@@ -26,6 +25,7 @@ use crate::components::exports::{Export, Exports, export};
 use crate::components::share::ShareButton;
 use crate::load::{Failure, Load, Placeholder, Skeleton, told};
 use crate::place;
+use crate::prelude::*;
 use crate::reactive::{derived, effect, memo};
 
 /// The name of each compared attribution, the baseline's first; none where it is yet to be chosen.
@@ -95,7 +95,7 @@ pub fn ComparePage() -> impl IntoView {
             </div>
         </header>
         <Pickers sides lens=lens_now/>
-        {content}
+        {move || content()}
     }
 }
 

@@ -1,12 +1,12 @@
 //! The pair one points at in all matrices, and all pairs by how much they changed.
 
-use leptos::prelude::*;
 use shared::api::{Comparison, RankedPair};
 use shared::chart::comparison::LETTERS;
 use shared::format;
 
 use crate::components::dossier::DossierLink;
 use crate::components::explorer::{Cell, Explorer};
+use crate::prelude::*;
 use crate::reactive::memo;
 
 /// Pairs shown before one asks for more, and how many more each time: 200 classes have 19,900.
@@ -126,11 +126,11 @@ pub fn ChangedPairs(comparison: Signal<Comparison>, explorer: Explorer) -> impl 
             <h2 id="pairs-title">"Pairs that changed most"</h2>
             <div class="table-box table-box-tall" role="region" aria-label="Pairs that changed most" tabindex="0">
                 <table class="table table-dense pairs-table">
-                    <thead><tr><th scope="col">"Pair"</th>{heads}</tr></thead>
-                    <tbody>{rows}</tbody>
+                    <thead><tr><th scope="col">"Pair"</th>{move || heads()}</tr></thead>
+                    <tbody>{move || rows()}</tbody>
                 </table>
             </div>
-            <Show when=move || total.get().gt(&FIRST_PAIRS)><p class="actions">{more}</p></Show>
+            <Show when=move || total.get().gt(&FIRST_PAIRS)><p class="actions">{move || more()}</p></Show>
         </section>
     }
 }

@@ -1,6 +1,5 @@
 //! What is compared: the matrices of any run, and which of them is the baseline.
 
-use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use shared::api::{Run, RunPage};
 use shared::chart::comparison::LETTERS;
@@ -12,6 +11,7 @@ use super::{Sides, address};
 use crate::browser::use_open;
 use crate::load::{Fetched, fetched};
 use crate::place;
+use crate::prelude::*;
 use crate::reactive::{derived, effect, memo};
 
 #[component]
@@ -43,7 +43,7 @@ pub fn Pickers(sides: Memo<Sides>, lens: Signal<Lens>) -> impl IntoView {
     let complete = memo(move || sides.with(|sides| sides.iter().all(Option::is_some)));
     view! {
         <form class="pickers" aria-label="What is compared" on:submit=|event| event.prevent_default()>
-            <For each=move || 0..count.get() key=|index| *index children=picker/>
+            <For each=move || 0..count.get() key=ToString::to_string children=picker/>
             <Show when=move || complete.get() && count.get() < SIDES.len() && !adding.get()>
                 <button class="button picker-add" type="button" on:click=move |_| adding.set(true)>"Add a checkpoint"</button>
             </Show>
@@ -198,14 +198,14 @@ fn Picker(
                 <label class="visually-hidden" for=run_id.clone()>{format!("Run {side}")}</label>
                 <select class="input" id=run_id on:change=choose_run>
                     <option value="" disabled prop:selected=move || run.with(Option::is_none)>"Choose a run"</option>
-                    {run_options}
+                    {move || run_options()}
                 </select>
             </div>
             <div>
                 <label class="visually-hidden" for=matrix_id.clone()>{format!("Checkpoint {side}")}</label>
                 <select class="input" id=matrix_id disabled=move || run.with(Option::is_none) on:change=move |event| choose(event_target_value(&event))>
                     <option value="" disabled prop:selected=move || id.with(Option::is_none)>"Choose a checkpoint"</option>
-                    {matrix_options}
+                    {move || matrix_options()}
                 </select>
             </div>
             <p class="actions picker-actions">

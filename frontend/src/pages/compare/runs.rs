@@ -1,6 +1,5 @@
 //! What the compared runs went through and were set up with: their curves over each other, and the fields in which they differ.
 
-use leptos::prelude::*;
 use serde_json::Value;
 use shared::api::{Comparison, Run};
 use shared::chart::Chart;
@@ -14,6 +13,7 @@ use crate::cache::Cache;
 use crate::components::canvas::{Area, Canvas, Surface};
 use crate::components::heatmap::is_open;
 use crate::form;
+use crate::prelude::*;
 use crate::reactive::{effect, memo};
 use crate::theme::use_theme;
 
@@ -127,7 +127,7 @@ fn ConfigDifferences(compared: Memo<Vec<Compared>>) -> impl IntoView {
     view! {
         <section class="panel" aria-labelledby="config-title">
             <h2 id="config-title">"Differences in configuration"</h2>
-            {content}
+            {move || content()}
         </section>
     }
 }

@@ -1,6 +1,5 @@
 //! Every pair as a point, its cosine in A against that in another.
 
-use leptos::prelude::*;
 use shared::api::Comparison;
 use shared::chart::Chart;
 use shared::chart::colors::Theme;
@@ -9,6 +8,7 @@ use shared::chart::scatter::{PointMark, Scatter};
 
 use crate::components::canvas::{Area, Canvas, Surface, position};
 use crate::components::explorer::Explorer;
+use crate::prelude::*;
 use crate::reactive::memo;
 
 #[component]
@@ -59,7 +59,7 @@ pub fn ScatterPanel(comparison: Signal<Comparison>, explorer: Explorer, shade: S
                 <h2 id="scatter-title">"Pair by pair"</h2>
                 <Show when=move || count.get().gt(&2)>
                     <select class="input input-small" aria-label="Against" on:change=move |event| other.set(event_target_value(&event).parse().unwrap_or(1))>
-                        {options}
+                        {move || options()}
                     </select>
                 </Show>
             </div>

@@ -1,6 +1,5 @@
 //! The comparison itself: also what the reader of a link sees.
 
-use leptos::prelude::*;
 use shared::api::{Attribution, Comparison};
 use shared::chart::colors::Theme;
 use shared::chart::comparison::{LETTERS, Panel, panels, side_name, values};
@@ -18,6 +17,7 @@ use crate::components::explorer::Explorer;
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
+use crate::prelude::*;
 use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
 use crate::{place, words};
@@ -71,7 +71,7 @@ pub fn ComparisonView(
             <LensBar explorer names hidden=derived(move || shown.with(|shown| shown.iter().map(|panel| hidden_cells(&panel.heatmap)).sum()))/>
         </div>
         <SelectedPair comparison explorer/>
-        {grid}
+        {move || grid()}
         <Intervals comparison own/>
         <div class="pair-of-panels">
             <ScatterPanel comparison explorer shade/>
@@ -164,7 +164,7 @@ fn Summary(comparison: Signal<Comparison>) -> impl IntoView {
                         <th scope="col" class="number">"Clean accuracy"</th>
                     </tr>
                 </thead>
-                <tbody>{rows}</tbody>
+                <tbody>{move || rows()}</tbody>
             </table>
         </div>
     }
@@ -265,8 +265,8 @@ fn ClassTable(comparison: Signal<Comparison>) -> impl IntoView {
             <p class="muted">"On the inputs of each matrix; changes are to A."</p>
             <div class="table-box table-box-tall" role="region" aria-label="Accuracy by class" tabindex="0">
                 <table class="table table-dense class-table">
-                    <thead><tr><th scope="col">"Class"</th>{heads}</tr></thead>
-                    <tbody>{rows}</tbody>
+                    <thead><tr><th scope="col">"Class"</th>{move || heads()}</tr></thead>
+                    <tbody>{move || rows()}</tbody>
                 </table>
             </div>
         </section>

@@ -1,6 +1,5 @@
 //! Choosing checkpoints of runs that are there.
 
-use leptos::prelude::*;
 use shared::api::{CheckpointInfo, Run, RunPage};
 use shared::config::RunKind;
 use shared::format;
@@ -9,6 +8,7 @@ use shared::view::{CheckpointRef, Which};
 use crate::components::field::{field_id, use_form};
 use crate::form;
 use crate::load::{Fetched, Load, fetched};
+use crate::prelude::*;
 use crate::reactive::{derived, memo};
 
 /// The runs that checkpoints can be taken from: asked for once for a form.
@@ -86,7 +86,7 @@ pub fn CheckpointList(path: &'static str, runs: Fetched<RunPage>, most: usize) -
         set(list);
     };
     view! {
-        <For each=move || indices.get() key=|index| *index children=row/>
+        <For each=move || indices.get() key=ToString::to_string children=row/>
         <div class="field-wide">
             <p class="actions">
                 <button class="button" type="button" id=field_id(path) disabled=move || full.get() on:click=add>"Add a checkpoint"</button>

@@ -1,6 +1,5 @@
 //! Which images a run is about.
 
-use leptos::prelude::*;
 use shared::api::{DatasetFiles, DatasetStatus};
 use shared::dataset::{Dataset, Source};
 use shared::format;
@@ -9,6 +8,7 @@ use super::section::Section;
 use crate::components::field::{CheckField, SelectField, TextField, use_form};
 use crate::form::{self, Kind};
 use crate::load::fetched;
+use crate::prelude::*;
 use crate::reactive::{derived, memo};
 
 #[component]

@@ -1,6 +1,5 @@
 //! The sections of an import, and the upload of its file.
 
-use leptos::prelude::*;
 use serde_json::{Value, json};
 use shared::api::Run;
 use shared::config::{Architecture, Inputs, ModelConfig};
@@ -16,18 +15,19 @@ use crate::api;
 use crate::components::field::{BlockField, EntryField, Field, TextField, use_form};
 use crate::components::lens_bar::Segments;
 use crate::form::{self, Kind};
+use crate::prelude::*;
 
 /// A file that is sent with the configuration, and how much of it has been.
 #[derive(Clone, Copy)]
 pub struct Upload {
-    file: RwSignal<Option<File>, LocalStorage>,
+    file: leptos::prelude::RwSignal<Option<File>, LocalStorage>,
     /// In `[0, 1]`; none while nothing is sent.
     sent: RwSignal<Option<f64>>,
 }
 
 impl Upload {
     pub fn new() -> Self {
-        Upload { file: RwSignal::new_local(None), sent: RwSignal::new(None) }
+        Upload { file: leptos::prelude::RwSignal::new_local(None), sent: RwSignal::new(None) }
     }
 
     pub fn chosen(self) -> Option<File> {

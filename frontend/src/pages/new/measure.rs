@@ -1,6 +1,5 @@
 //! The sections of runs that measure checkpoints: attribution, evaluation, saliency, pairs.
 
-use leptos::prelude::*;
 use serde_json::{Value, json};
 use shared::config::{Aggregation, AutoAttack, DataConfig, Inputs, Norm, PairConfig, PgdConfig, RestartedPgdConfig, SplitName, Subset};
 use shared::dataset::Dataset;
@@ -11,6 +10,7 @@ use super::data::DataSection;
 use super::section::{PgdFields, RunSection, Section, options};
 use crate::components::field::{BlockField, EntryField, SelectField, SizeField, TextField, use_form};
 use crate::form::{self, Kind};
+use crate::prelude::*;
 use crate::reactive::memo;
 
 const MOST_CHECKPOINTS: usize = 6;

@@ -10,7 +10,6 @@ mod section;
 mod sweep;
 mod train;
 
-use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use serde_json::Value;
 use shared::api::Run;
@@ -24,6 +23,7 @@ use self::run_form::RunForm;
 use crate::browser::use_title;
 use crate::components::health::WorkerBanner;
 use crate::load::{Failure, Load, Placeholder, Skeleton, fetched, shown};
+use crate::prelude::*;
 use crate::reactive::memo;
 use crate::{form, place, vary};
 
@@ -152,7 +152,7 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
         <Show when=move || kind.get() == RunKind::Train || !browsing.get()>
             <Presets presets origin open=browsing/>
         </Show>
-        {content}
+        {move || content()}
     }
 }
 

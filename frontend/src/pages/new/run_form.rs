@@ -1,6 +1,5 @@
 //! The form of a run with what it means: its mistakes, its cost, its text and its command.
 
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use serde_json::Value;
@@ -15,6 +14,7 @@ use super::train::TrainSections;
 use crate::browser::{base_uri, focus, use_open};
 use crate::components::copy::CopyButton;
 use crate::components::field::{Form, field_id};
+use crate::prelude::*;
 use crate::reactive::memo;
 use crate::vary::Row;
 use crate::{api, cost, form, place, vary};
@@ -183,11 +183,11 @@ fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<shared::api::SweepAxis>>, 
     view! {
         <aside class="config-text" aria-label="Configuration as text">
             <div class="code-header"><h2>"Configuration"</h2><CopyButton text label="Copy"/></div>
-            <pre class="code" tabindex="0" aria-label="Configuration"><code>{text}</code></pre>
+            <pre class="code" tabindex="0" aria-label="Configuration"><code>{move || text()}</code></pre>
             <details class="disclosure">
                 <summary>"The same from a command line"</summary>
                 <div class="code-header"><span>"Works in any POSIX shell."</span><CopyButton text=command label="Copy command"/></div>
-                <pre class="code" tabindex="0" aria-label="Command"><code>{command}</code></pre>
+                <pre class="code" tabindex="0" aria-label="Command"><code>{move || command()}</code></pre>
             </details>
         </aside>
     }

@@ -1,12 +1,13 @@
 //! What the sections of the form are made of.
 
-use leptos::prelude::*;
 use shared::api::{Device, Health, WorkerStatus};
 use shared::config::{Norm, RunConfig};
+use shared::json;
 
 use crate::components::field::{CheckField, SelectField, SizeField, TextField, use_form};
 use crate::form::{self, Kind};
 use crate::load::fetched;
+use crate::prelude::*;
 use crate::reactive::derived;
 
 /// A group of fields with its name.
@@ -23,7 +24,7 @@ pub fn Section(title: &'static str, #[prop(optional)] text: &'static str, childr
 
 /// Values as a configuration writes them, with what they are called.
 pub fn options<T: Copy + serde::Serialize>(values: &[T], label: fn(T) -> &'static str) -> Vec<(String, String)> {
-    let id = |value: &T| form::text_of(serde_json::to_value(value).ok().as_ref());
+    let id = |value: &T| form::text_of(Some(&json::value(value)));
     values.iter().map(|value| (id(value), label(*value).to_owned())).collect()
 }
 

@@ -1,10 +1,10 @@
 //! One run or several: the fields that are varied.
 
-use leptos::prelude::*;
 use shared::sweep::{FIELDS, field_name};
 
 use super::section::Section;
 use crate::components::field::use_form;
+use crate::prelude::*;
 use crate::reactive::memo;
 use crate::vary::{self, Row};
 
@@ -54,7 +54,7 @@ pub fn SweepSection(rows: RwSignal<Vec<Row>>) -> impl IntoView {
             <datalist id="vary-fields">
                 {FIELDS.map(|(path, name)| view! { <option value=path>{name}</option> }).collect_view()}
             </datalist>
-            <For each=move || indices.get() key=|index| *index children=row/>
+            <For each=move || indices.get() key=ToString::to_string children=row/>
             <div class="field-wide">
                 <p class="actions" id="field-axes" tabindex="-1">
                     <button class="button" type="button" on:click=move |_| change(&|rows| rows.push(Row::default()))>

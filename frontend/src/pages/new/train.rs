@@ -1,6 +1,5 @@
 //! The sections of a training run's form.
 
-use leptos::prelude::*;
 use serde_json::{Value, json};
 use shared::config::{Architecture, AwpConfig, DistillationConfig, Method, Norm, RunConfig, Schedule, WeightAveragingConfig};
 
@@ -9,6 +8,7 @@ use super::data::DataSection;
 use super::section::{RunSection, Section, options};
 use crate::components::field::{BlockField, CheckField, EntryField, SelectField, SizeField, TextField, use_form};
 use crate::form::{self, Kind};
+use crate::prelude::*;
 use crate::reactive::{derived, memo};
 
 #[component]

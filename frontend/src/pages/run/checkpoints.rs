@@ -1,6 +1,5 @@
 //! The kept checkpoints of a run, and what can be measured of them.
 
-use leptos::prelude::*;
 use shared::api::Run;
 use shared::config::{Inputs, RunKind};
 use shared::format;
@@ -10,6 +9,7 @@ use super::Selection;
 use crate::addressed::Addressed;
 use crate::components::dialog::Dialog;
 use crate::place;
+use crate::prelude::*;
 use crate::reactive::{derived, memo};
 
 /// The kept epoch nearest to one.
@@ -104,7 +104,7 @@ pub fn CheckpointTable(
                         })}
                     </tr>
                 </thead>
-                <tbody><For each=move || epochs.get() key=|epoch| *epoch children=row/></tbody>
+                <tbody><For each=move || epochs.get() key=ToString::to_string children=row/></tbody>
             </table>
         </div>
         {own.then(|| view! { <MeasureDialog run=run_id checkpoint=measuring/> })}

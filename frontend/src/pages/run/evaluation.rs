@@ -1,6 +1,5 @@
 //! An evaluation: the number to report, attack by attack and class by class.
 
-use leptos::prelude::*;
 use shared::api::{EvaluationFile, Run, RunState};
 use shared::config::{EvaluateConfig, RunConfig};
 use shared::format;
@@ -12,6 +11,7 @@ use super::training::Phase;
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Placeholder, fetched, shown};
+use crate::prelude::*;
 use crate::reactive::{derived, memo};
 
 /// More classes than this are no table that anybody reads.

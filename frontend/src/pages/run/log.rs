@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use leptos::html;
 use leptos::leptos_dom::helpers::set_interval_with_handle;
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::Run;
 use shared::problem::Problem;
 
 use crate::components::copy::CopyButton;
 use crate::components::heatmap::is_open;
+use crate::prelude::*;
 use crate::reactive::{effect, memo};
 use crate::{api, form};
 
@@ -79,7 +79,7 @@ pub fn LogTail(run: Signal<Run>, open: bool, class: &'static str) -> impl IntoVi
     view! {
         <details class=class open=open on:toggle=move |event| shown.set(is_open(&event))>
             <summary>"Log"</summary>
-            {content}
+            {move || content()}
         </details>
     }
 }

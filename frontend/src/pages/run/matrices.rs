@@ -1,6 +1,5 @@
 //! The matrices of an attribution run.
 
-use leptos::prelude::*;
 use shared::api::{Attribution, Run};
 use shared::chart::colors::Theme;
 use shared::chart::heatmap::Heatmap;
@@ -16,6 +15,7 @@ use crate::components::explorer::Explorer;
 use crate::components::heatmap::HeatmapView;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Fetched, Placeholder, fetched, shown};
+use crate::prelude::*;
 use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
 use crate::{place, words};
@@ -43,7 +43,7 @@ pub fn MatricesView(run: Signal<Run>, metrics: Signal<Metrics>, own: bool) -> im
         </section>
         {own.then(|| view! {
             <div class="pair-of-panels">
-                <For each=move || entries.get() key=|entry| (entry.epoch, entry.inputs) children=matrix/>
+                <For each=move || entries.get() key=|entry| format!("{} {:?}", entry.epoch, entry.inputs) children=matrix/>
             </div>
         })}
     }
@@ -58,7 +58,7 @@ fn Loaded(attribution: Fetched<Attribution>, explorer: Explorer) -> impl IntoVie
     let there = memo(move || known.with(Option::is_some));
     let with = move |text: fn(&Attribution) -> String| move || known.with(|known| known.as_ref().map(text).unwrap_or_default());
     let caption = with(|attribution| {
-        let inputs = crate::pages::attribution::inputs_text(&attribution.file).to_lowercase();
+        let inputs = crate::pages::attribution::inputs_text(&attribution.file).to_ascii_lowercase();
         format!("Epoch {}, {inputs}: CAS {}", attribution.file.epoch, format::decimal(attribution.file.cas, 2))
     });
     let link = with(|attribution| place::href(&format!("/attributions/{}", attribution.id)));

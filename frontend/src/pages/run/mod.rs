@@ -12,7 +12,6 @@ mod subject;
 mod time;
 mod training;
 
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_params_map;
@@ -40,6 +39,7 @@ use crate::components::labels::LabelsOfRun;
 use crate::components::share::ShareButton;
 use crate::live::{Connection, Live, follow};
 use crate::load::{Placeholder, fetched, refusal, shown, told};
+use crate::prelude::*;
 use crate::reactive::{derived, memo};
 use crate::{api, place};
 
@@ -220,7 +220,7 @@ fn RunHeader(run: Signal<Run>, view_of: Callback<(), View>, asked_to_cancel: RwS
                     <a href=".">"Runs"</a>
                     <span aria-hidden="true">"/"</span>
                     {sweep.map(|sweep| view! { <a href=place::href(&place::sweep(&sweep))>{sweep.clone()}</a><span aria-hidden="true">"/"</span> })}
-                    <span>{id}</span>
+                    <span>{move || id()}</span>
                 </nav>
                 <h1>{move || run.with(|run| run.title.clone())}</h1>
                 <div class="run-status"><KindBadge kind/><StateBadge run/><Progress run/></div>

@@ -1,9 +1,9 @@
 //! What a person should know of a run that went on.
 
-use leptos::prelude::*;
 use shared::record::{Metrics, Notice, NoticeKind};
 
 use crate::load::told;
+use crate::prelude::*;
 use crate::reactive::memo;
 
 #[component]

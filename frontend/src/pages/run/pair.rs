@@ -1,6 +1,5 @@
 //! Pairs of classes taken apart: the measured parts of a dossier, pair by pair.
 
-use leptos::prelude::*;
 use shared::api::{PairFile, Run, RunState};
 use shared::config::RunConfig;
 use shared::record::Metrics;
@@ -9,6 +8,7 @@ use super::subject::Subject;
 use super::training::Phase;
 use crate::components::dossier::Parts;
 use crate::load::{Placeholder, fetched, shown};
+use crate::prelude::*;
 use crate::reactive::memo;
 
 #[component]

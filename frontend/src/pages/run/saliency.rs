@@ -1,6 +1,5 @@
 //! Where networks look: the same images at several checkpoints, each with its map above it.
 
-use leptos::prelude::*;
 use shared::api::{Run, RunState, SaliencyFile, SaliencySample};
 use shared::config::{Inputs, RunConfig};
 use shared::format;
@@ -10,6 +9,7 @@ use super::subject::Subject;
 use super::training::Phase;
 use crate::components::saliency_map::{Overlay, checkpoint_name, data_url};
 use crate::load::{Placeholder, fetched, shown};
+use crate::prelude::*;
 use crate::reactive::memo;
 
 /// Rows at a time: each has a picture for every checkpoint and kind of inputs.
@@ -93,7 +93,7 @@ fn Grid(file: SaliencyFile) -> impl IntoView {
         <div class="table-box saliency" role="region" aria-label="Saliency maps" tabindex="0" style=("--overlay", move || opacity.get())>
             <table class="table table-dense">
                 <thead><tr><th scope="col">"Image"</th>{heads}</tr></thead>
-                <tbody>{samples}</tbody>
+                <tbody>{move || samples()}</tbody>
             </table>
         </div>
         {move || (total.get() > rows.get()).then(|| view! {

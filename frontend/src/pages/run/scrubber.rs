@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
-use leptos::prelude::*;
 use shared::chart::axes::EpochAxes;
 use shared::chart::curves::Curves;
 use shared::config::Inputs;
@@ -14,6 +13,7 @@ use shared::record::Metrics;
 use super::Selection;
 use super::checkpoints::nearest;
 use crate::addressed::Addressed;
+use crate::prelude::*;
 use crate::reactive::{effect, memo};
 
 /// Checkpoints a second.
@@ -182,7 +182,7 @@ fn marks(curves: &Curves, kept: &[u32]) -> Vec<Mark> {
     for (epoch, name) in best.into_iter().chain(drops).chain(last) {
         let Some(epoch) = nearest(kept, epoch) else { continue };
         match marks.iter_mut().find(|mark| mark.epoch == epoch) {
-            Some(mark) => mark.name = format!("{}, {}", mark.name, name.to_lowercase()),
+            Some(mark) => mark.name = format!("{}, {}", mark.name, name.to_ascii_lowercase()),
             None => marks.push(Mark { epoch, name }),
         }
     }

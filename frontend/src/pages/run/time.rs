@@ -2,7 +2,6 @@
 //!
 //! Everything drawn here is in memory before it is asked for, so that a step of the scrubber waits for nothing.
 
-use leptos::prelude::*;
 use shared::api::{Attribution, Run};
 use shared::chart::class_bars::ClassBars;
 use shared::chart::color_map::{ColorMap, Content};
@@ -29,6 +28,7 @@ use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::load::{Failure, Load, Placeholder, Skeleton};
 use crate::place;
+use crate::prelude::*;
 use crate::reactive::{derived, effect, memo};
 use crate::theme::use_theme;
 
@@ -139,7 +139,7 @@ pub fn TimeView(
                     />
                     <LensBar explorer names hidden/>
                 </div>
-                {content}
+                {move || content()}
             </section>
         }
     };

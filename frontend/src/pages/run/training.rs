@@ -1,6 +1,5 @@
 //! A run with epochs, trained here or elsewhere: figures, curves, checkpoints and set-up.
 
-use leptos::prelude::*;
 use shared::api::{Attribution, EpochSummary, Run, RunState, RunSummary};
 use shared::chart::colors::Theme;
 use shared::chart::curves::Curves;
@@ -15,6 +14,7 @@ use crate::addressed::Addressed;
 use crate::cache::Cache;
 use crate::components::curves::{CurvesView, EpochTable};
 use crate::components::key_figures::{Figure, KeyFigures};
+use crate::prelude::*;
 use crate::reactive::memo;
 use crate::theme::use_theme;
 use crate::words;

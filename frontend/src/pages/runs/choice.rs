@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::RunRow;
 use shared::format;
@@ -10,6 +9,7 @@ use shared::view::{Lens, View};
 
 use super::delete::{DeleteRunsDialog, RunName};
 use crate::components::labels::{Labels, LabelsDialog};
+use crate::prelude::*;
 use crate::reactive::{derived, memo};
 use crate::rows::{Entry, Rows};
 use crate::{api, place};
@@ -81,7 +81,7 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl I
     };
     view! {
         <div class="choice-bar" role="group" aria-label="Chosen runs">
-            <span class="choice-count" role="status">{counted}</span>
+            <span class="choice-count" role="status">{move || counted()}</span>
             <Show when=move || chosen.with(|runs| !runs.is_empty()) fallback=|| view! { <span class="choice-hint">"Choose two to six to compare them"</span> }>
                 {buttons()}
             </Show>

@@ -1,12 +1,12 @@
 //! Asks before runs are gone.
 
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::Run;
 use shared::problem::Problem;
 
 use crate::api;
 use crate::components::dialog::Dialog;
+use crate::prelude::*;
 use crate::reactive::derived;
 
 /// A run as the question names it.
@@ -26,7 +26,7 @@ impl From<&Run> for RunName {
 pub fn DeleteRunsDialog(
     /// The runs to ask about; none while nobody asks.
     runs: RwSignal<Vec<RunName>>,
-    done: impl Fn() + Copy + Send + Sync + 'static,
+    #[prop(into)] done: Callback<()>,
 ) -> impl IntoView {
     let problem = RwSignal::new(None::<Problem>);
     let close = move || {
@@ -43,7 +43,7 @@ pub fn DeleteRunsDialog(
                 }
             }
             close();
-            done();
+            done.run(());
         });
     };
     let question = move || match runs.get().as_slice() {
@@ -53,7 +53,7 @@ pub fn DeleteRunsDialog(
     };
     view! {
         <Dialog open=derived(move || runs.with(|runs| !runs.is_empty())) close title="Delete run">
-            <p>{question}</p>
+            <p>{move || question()}</p>
             {move || problem.get().map(|problem| view! { <p class="field-error" role="alert">{problem.detail}</p> })}
             <p class="actions">
                 <button class="button button-danger" type="button" on:click=delete>"Delete"</button>

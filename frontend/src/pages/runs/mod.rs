@@ -6,7 +6,6 @@ mod order;
 mod row;
 mod table;
 
-use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use shared::api::{Run, RunState};
@@ -22,6 +21,7 @@ use crate::addressed::{Addressed, addressed};
 use crate::browser::{use_open, use_title};
 use crate::components::health::WorkerBanner;
 use crate::load::{Failure, Load, Placeholder, Skeleton};
+use crate::prelude::*;
 use crate::reactive::memo;
 use crate::rows::{Rows, use_rows};
 use crate::{api, place, words};

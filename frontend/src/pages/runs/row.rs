@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use leptos::prelude::*;
 use shared::api::{EpochSummary, RunRow};
 use shared::config::RunKind;
 use shared::{format, query};
@@ -12,6 +11,7 @@ use super::order::Column;
 use crate::components::badge::{Standing, progress, state_badge};
 use crate::components::labels::tag_chips;
 use crate::components::spark::Spark;
+use crate::prelude::*;
 use crate::reactive::memo;
 use crate::rows::{Entry, Rows};
 use crate::{place, words};

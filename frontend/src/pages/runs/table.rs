@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use leptos::prelude::*;
 use leptos::{ev, html};
 use wasm_bindgen::JsCast;
 use web_sys::Element;
@@ -13,6 +12,7 @@ use super::choice::{Choice, ChoiceBar};
 use super::order::{Column, Direction, Shown};
 use super::row::Row;
 use crate::addressed::Addressed;
+use crate::prelude::*;
 use crate::reactive::{effect, memo};
 use crate::rows::{Rows, positions};
 use crate::sight::{Piece, in_sight, pieces};
@@ -21,11 +21,20 @@ use crate::sight::{Piece, in_sight, pieces};
 const ROW_HEIGHT: f64 = 64.0;
 
 /// A part of the table as it is told from others while it changes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 enum Part {
     /// The gaps, counted from the top.
     Gap(usize),
     Row(Arc<str>),
+}
+
+impl Part {
+    fn key(&self) -> String {
+        match self {
+            Part::Gap(gap) => format!("gap {gap}"),
+            Part::Row(id) => id.to_string(),
+        }
+    }
 }
 
 #[component]
@@ -136,7 +145,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
         view! {
             <th scope="col" class=format!("column-{}", column.id()) class:number=column.is_number() aria-sort=sorted>
                 <button class="sort" type="button" on:click=move |_| shown.update(|shown| shown.sort_by(column))>
-                    {column.label()}<span class="sort-mark" aria-hidden="true">{mark}</span>
+                    {column.label()}<span class="sort-mark" aria-hidden="true">{move || mark()}</span>
                 </button>
             </th>
         }
@@ -157,7 +166,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
                     on:focusin=move |event| focused.set(row_of(&event))
                     on:focusout=move |_| focused.set(None)
                 >
-                    <For each=move || parts.get() key=|(part, _)| part.clone() children=move |(key, _)| part(key)/>
+                    <For each=move || parts.get() key=|(part, _)| part.key() children=move |(key, _)| part(key)/>
                 </tbody>
             </table>
             <Show when=move || ids.with(Vec::is_empty)>
