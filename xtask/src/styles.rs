@@ -1,4 +1,4 @@
-//! Makes one style sheet of many: a browser would fetch imported ones after each other.
+//! Makes one style sheet of many, without what only people read: a browser would fetch imported ones after each other.
 
 use std::fs;
 use std::path::Path;
@@ -11,13 +11,26 @@ use anyhow::{Context, Result, bail};
 /// semicolon. Imported sheets cannot import others.
 pub fn bundle(dir: &Path) -> Result<String> {
     let main = read(dir, "main.css")?;
-    inline(&main, |name| {
+    let bundle = inline(&main, |name| {
         let sheet = read(dir, name)?;
         if sheet.lines().any(|line| line.trim_start().starts_with("@import")) {
             bail!("style/{name} has an @import: only style/main.css may");
         }
         Ok(sheet)
-    })
+    })?;
+    Ok(bare(&bundle))
+}
+
+/// The sheet without comments, indentation and empty lines. No text in it may hold the start of a comment.
+fn bare(sheet: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = sheet;
+    while let Some((before, comment)) = rest.split_once("/*") {
+        kept.push_str(before);
+        rest = comment.split_once("*/").map_or("", |(_, after)| after);
+    }
+    kept.push_str(rest);
+    kept.lines().map(str::trim).filter(|line| !line.is_empty()).flat_map(|line| [line, "\n"]).collect()
 }
 
 fn read(dir: &Path, name: &str) -> Result<String> {
@@ -71,6 +84,13 @@ mod tests {
     #[test]
     fn a_layer_is_kept() {
         check("@import \"a.css\" layer(base);", "@layer base {\n/* a.css */\n}\n");
+    }
+
+    #[test]
+    fn what_no_browser_reads_is_left_out() {
+        let sheet = "/* One. */\nhtml {\n  /* Two\n     lines. */\n\n  margin: 0; /* Three. */\n}\n";
+        assert_eq!(bare(sheet), "html {\nmargin: 0;\n}\n");
+        assert_eq!(bare("body { width: calc(1px * 2 / 3) } /* without an end"), "body { width: calc(1px * 2 / 3) }\n");
     }
 
     #[test]
