@@ -172,6 +172,12 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", features).await.map(drop)
     }
 
+    /// Lays pages out as on a screen of so many CSS pixels.
+    pub async fn is_as_wide_as(&self, width: u32) -> Result<()> {
+        let screen = json!({"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", screen).await.map(drop)
+    }
+
     /// Sends a command of the Chrome DevTools Protocol.
     pub async fn devtools(&self, command: &str, parameters: Value) -> Result<Value> {
         Ok(self.driver.cdp().send_raw(command, parameters).await?)

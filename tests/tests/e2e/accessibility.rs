@@ -1,10 +1,13 @@
-//! Every page, light and dark, by the rules of axe-core.
+//! Every page, light and dark and on a phone, by the rules of axe-core.
 
 use anyhow::Result;
 use serde_json::json;
 use shared::api::{Share, Sweep};
 use tests::{App, Browser, small_run};
 use thirtyfour::Key;
+
+/// In CSS pixels.
+const PHONE: u32 = 390;
 
 #[tokio::test]
 async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
@@ -61,12 +64,18 @@ async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
     ];
     // All of them, so that one run says all that is wrong.
     let mut broken = Vec::new();
-    for scheme in ["light", "dark"] {
+    for (scheme, width) in [("light", None), ("dark", None), ("light", Some(PHONE))] {
         browser.prefers(scheme).await?;
+        if let Some(width) = width {
+            browser.is_as_wide_as(width).await?;
+        }
         for page in &pages {
             browser.goto(&app.url(page)).await?;
             browser.settles().await?;
-            broken.extend(browser.is_accessible().await.err().map(|error| format!("{scheme}: {error}")));
+            broken.extend(browser.is_accessible().await.err().map(|error| format!("{scheme}, {width:?}: {error}")));
+            if browser.script("return document.documentElement.scrollWidth > innerWidth").await? == json!(true) {
+                broken.push(format!("{page} scrolls sideways at {width:?}"));
+            }
         }
         // What lies over a page.
         browser.goto(&app.url(&comparison)).await?;
