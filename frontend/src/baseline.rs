@@ -18,7 +18,7 @@ const STORAGE_KEY: &str = "crosslens-baseline";
 #[derive(Clone, Copy)]
 pub struct Baseline {
     pub pinned: RwSignal<Option<AttributionId>>,
-    pub attribution: Signal<Option<Attribution>>,
+    pub attribution: Memo<Option<Attribution>>,
     fetched: Fetched<Attribution>,
 }
 
@@ -54,7 +54,7 @@ pub fn use_baseline() -> Baseline {
 ///
 /// A lens that names none takes the pinned one, so that a copied address carries it; pinning and unpinning change the lens of the page
 /// at hand.
-pub fn page_baseline(lens: Addressed<Lens>) -> Signal<Option<Attribution>> {
+pub fn page_baseline(lens: Addressed<Lens>) -> Memo<Option<Attribution>> {
     let Baseline { pinned, attribution, .. } = use_baseline();
     adopt_pinned(lens);
     let named = memo(move || lens.get().baseline);
@@ -66,7 +66,6 @@ pub fn page_baseline(lens: Addressed<Lens>) -> Signal<Option<Attribution>> {
         (Some(_), None) => attribution.get(),
         (Some(_), Some(_)) => own.get(),
     })
-    .into()
 }
 
 /// Puts what is pinned into a lens that names no baseline, and into any lens when something else is pinned.
@@ -83,12 +82,11 @@ pub fn adopt_pinned(lens: Addressed<Lens>) {
 }
 
 /// The answer to `id`, and not the former one that stays while the next is on its way.
-fn of(id: impl Fn() -> Option<AttributionId> + Send + Sync + 'static, fetched: Fetched<Attribution>) -> Signal<Option<Attribution>> {
-    let answer = memo(move || {
+fn of(id: impl Fn() -> Option<AttributionId> + Send + Sync + 'static, fetched: Fetched<Attribution>) -> Memo<Option<Attribution>> {
+    memo(move || {
         let id = id()?.to_string();
         fetched.ready().filter(|attribution| attribution.id == id)
-    });
-    answer.into()
+    })
 }
 
 /// Pins an attribution, or takes the pin off again.

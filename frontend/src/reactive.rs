@@ -165,6 +165,7 @@ macro_rules! followed {
             }
         }
 
+        /// Each look into it copies the value: what is large is passed on as a memo.
         impl<T: Clone + Send + Sync + 'static> From<$signal<T>> for Signal<T> {
             fn from(signal: $signal<T>) -> Self {
                 derived(move || signal.get())
@@ -178,6 +179,11 @@ followed! { RwSignal Memo }
 /// A memo of a value that does not depend on the former one.
 pub fn memo<T: PartialEq + Send + Sync + 'static>(compute: impl Fn() -> T + Send + Sync + 'static) -> Memo<T> {
     Memo::new(move |_| compute())
+}
+
+/// A value that stays, where one that changes is asked for.
+pub fn fixed<T: Clone + PartialEq + Send + Sync + 'static>(value: T) -> Memo<T> {
+    memo(move || value.clone())
 }
 
 trait Run {

@@ -42,7 +42,7 @@ impl Standing {
 }
 
 #[component]
-pub fn StateBadge(#[prop(into)] run: Signal<Run>) -> impl IntoView {
+pub fn StateBadge(#[prop(into)] run: Memo<Run>) -> impl IntoView {
     move || state_badge(run.with(Standing::of))
 }
 
@@ -53,7 +53,7 @@ pub fn KindBadge(kind: RunKind) -> impl IntoView {
 }
 
 #[component]
-pub fn Progress(#[prop(into)] run: Signal<Run>) -> impl IntoView {
+pub fn Progress(#[prop(into)] run: Memo<Run>) -> impl IntoView {
     move || progress(run.with(Standing::of))
 }
 

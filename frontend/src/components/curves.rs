@@ -135,7 +135,7 @@ fn readout(curves: &Curves, epoch: Option<u32>) -> Vec<(&'static str, String)> {
 
 /// Every epoch's numbers.
 #[component]
-pub fn EpochTable(#[prop(into)] metrics: Signal<Metrics>) -> impl IntoView {
+pub fn EpochTable(#[prop(into)] metrics: Memo<Metrics>) -> impl IntoView {
     let open = RwSignal::new(false);
     // Records that are not of an epoch come every second; the table is left alone by them.
     let epochs = memo(move || {

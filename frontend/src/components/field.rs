@@ -12,7 +12,7 @@ use crate::reactive::{derived, memo};
 pub struct Form {
     pub config: RwSignal<Value>,
     /// Of the validation here and, after a refused submission, of the server.
-    pub errors: Signal<Vec<FieldError>>,
+    pub errors: Memo<Vec<FieldError>>,
     /// Called with the path of a field that was edited.
     pub edited: Callback<()>,
 }

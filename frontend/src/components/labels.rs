@@ -41,7 +41,7 @@ pub fn tag_chips(tags: &[String]) -> Option<impl IntoView + use<>> {
 /// Tags and notes under the heading of a run, and the button that changes them.
 #[component]
 pub fn LabelsOfRun(
-    run: Signal<Run>,
+    run: Memo<Run>,
     /// Called once the server has taken a change.
     changed: Callback<()>,
 ) -> impl IntoView {

@@ -55,10 +55,9 @@ pub fn AttributionPage() -> impl IntoView {
 #[component]
 fn Known(id: Memo<String>, fetched: Fetched<Attribution>) -> impl IntoView {
     // The next matrix may fail to come: the former one then still shows while the page changes to the failure.
-    let attribution: Signal<Attribution> = Memo::new(move |former: Option<&Attribution>| {
+    let attribution = Memo::new(move |former: Option<&Attribution>| {
         fetched.ready().or_else(|| former.cloned()).expect("the page is shown for an attribution")
-    })
-    .into();
+    });
     let view_of = move |lens: &Lens| id.get_untracked().parse::<AttributionId>().map(|id| View::Attribution { id, lens: lens.clone() });
     let lens = addressed(
         |query| Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(),
@@ -68,14 +67,14 @@ fn Known(id: Memo<String>, fetched: Fetched<Attribution>) -> impl IntoView {
     let baseline = page_baseline(lens);
     view! {
         <AttributionHeader attribution view=Callback::new(move |()| shared_view())/>
-        <Neighbors attribution lens=derived(move || lens.get())/>
+        <Neighbors attribution lens=memo(move || lens.get())/>
         <AttributionView attribution baseline explorer=Explorer::new(lens) own=true/>
         <Exports exports=derived(move || exports_of(&id.get(), &lens.get()))/>
     }
 }
 
 #[component]
-fn AttributionHeader(attribution: Signal<Attribution>, view: Callback<(), View>) -> impl IntoView {
+fn AttributionHeader(attribution: Memo<Attribution>, view: Callback<(), View>) -> impl IntoView {
     let run = move || attribution.with(|attribution| attribution.run.clone());
     let run_title = move || attribution.with(|attribution| attribution.run_title.clone());
     let title = move || attribution.with(|attribution| format!("Class-wise attribution, {}", checkpoint_name(attribution)));
@@ -109,7 +108,7 @@ pub fn inputs_text(file: &AttributionFile) -> String {
 
 /// The checkpoints before and after this one, and the same one on other inputs.
 #[component]
-fn Neighbors(attribution: Signal<Attribution>, lens: Signal<Lens>) -> impl IntoView {
+fn Neighbors(attribution: Memo<Attribution>, lens: Memo<Lens>) -> impl IntoView {
     let run = memo(move || attribution.with(|attribution| attribution.run.clone()));
     let here = memo(move || attribution.with(|attribution| (attribution.file.epoch, attribution.file.inputs)));
     let checkpoints = fetched::<Vec<CheckpointInfo>>(move || Some(format!("api/runs/{}/checkpoints", run.get())));
@@ -169,9 +168,9 @@ fn neighbors(epochs: &[u32], epoch: u32) -> (Option<u32>, Option<u32>) {
 /// The matrix with everything needed to read it: also what the reader of a link sees.
 #[component]
 pub fn AttributionView(
-    #[prop(into)] attribution: Signal<Attribution>,
+    #[prop(into)] attribution: Memo<Attribution>,
     /// What differences refer to.
-    baseline: Signal<Option<Attribution>>,
+    baseline: Memo<Option<Attribution>>,
     explorer: Explorer,
     /// Whether other pages can be asked for: the reader of a link has none.
     own: bool,
@@ -301,7 +300,7 @@ fn change(from: Option<f64>, to: Option<f64>) -> String {
 /// What is said at once of the pair one points at, else of the selected one; its dossier has the rest.
 #[component]
 fn PairCard(
-    attribution: Signal<Attribution>,
+    attribution: Memo<Attribution>,
     /// With the matrix that is shown.
     shown: Memo<Attribution>,
     explorer: Explorer,
@@ -372,7 +371,7 @@ impl Pair {
 
 /// Accuracy on the inputs of the matrix, class by class.
 #[component]
-fn ClassTable(attribution: Signal<Attribution>) -> impl IntoView {
+fn ClassTable(attribution: Memo<Attribution>) -> impl IntoView {
     let rows = move || {
         attribution.with(|attribution| {
             let file = &attribution.file;
@@ -419,7 +418,7 @@ fn ClassTable(attribution: Signal<Attribution>) -> impl IntoView {
 /// What the matrix was computed from.
 #[component]
 fn Provenance(
-    attribution: Signal<Attribution>,
+    attribution: Memo<Attribution>,
     /// Whether there is a way to the checkpoint.
     own: bool,
 ) -> impl IntoView {

@@ -14,7 +14,7 @@ use crate::cache::{Cache, attribution_address};
 use crate::components::explorer::Explorer;
 use crate::load::{Answers, Failure, Load, Placeholder, Skeleton, fetched, told};
 use crate::prelude::*;
-use crate::reactive::memo;
+use crate::reactive::{fixed, memo};
 use crate::words;
 
 #[component]
@@ -58,15 +58,15 @@ fn Opened(view: SharedView) -> impl IntoView {
     let content = match content {
         SharedContent::Run { run, metrics } => {
             let selection = Addressed::local(Selection::of(view_of(&share.view, &run.id)));
-            view! { <RunView run=Signal::stored(*run) metrics=Signal::stored(*metrics) selection matrices=Cache::new() own=false/> }.into_any()
+            view! { <RunView run=fixed(*run) metrics=fixed(*metrics) selection matrices=Cache::new() own=false/> }.into_any()
         }
         SharedContent::Attribution { attribution } => {
-            view! { <AttributionView attribution=Signal::stored(*attribution) baseline=Signal::stored(baseline) explorer=explorer() own=false/> }.into_any()
+            view! { <AttributionView attribution=fixed(*attribution) baseline=fixed(baseline) explorer=explorer() own=false/> }.into_any()
         }
         SharedContent::Compare { comparison } => {
-            let comparison = memo(move || (*comparison).clone());
+            let comparison = fixed(*comparison);
             view! {
-                <ComparisonView comparison=comparison.into() explorer=explorer() own=false/>
+                <ComparisonView comparison explorer=explorer() own=false/>
                 <RunsCompared comparison/>
             }
             .into_any()

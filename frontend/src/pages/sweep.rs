@@ -72,7 +72,7 @@ fn One(id: String) -> impl IntoView {
     move || {
         if there.get() {
             let id = id.clone();
-            let sweep = derived(move || sweep.get().expect("a sweep that was there stays"));
+            let sweep = memo(move || sweep.get().expect("a sweep that was there stays"));
             return view! { <Known id sweep/> }.into_any();
         }
         let load = load.clone();
@@ -84,7 +84,7 @@ fn One(id: String) -> impl IntoView {
 }
 
 #[component]
-fn Known(id: String, sweep: Signal<Sweep>) -> impl IntoView {
+fn Known(id: String, sweep: Memo<Sweep>) -> impl IntoView {
     let known = memo(move || sweep.with(fields));
     let asked = addressed(|query| query.get("over"), {
         let id = id.clone();
@@ -174,7 +174,7 @@ fn exports_of(id: &str, field: &str) -> Vec<Export> {
 }
 
 /// The records of the runs, asked for again as they go on.
-fn curves(sweep: Signal<Sweep>) -> RwSignal<BTreeMap<String, Metrics>> {
+fn curves(sweep: Memo<Sweep>) -> RwSignal<BTreeMap<String, Metrics>> {
     let metrics = RwSignal::new(BTreeMap::new());
     let progress = memo(move || {
         sweep.with(|sweep| sweep.runs.iter().take(MOST_CURVES).map(|run| (run.id.clone(), run.summary.epoch)).collect::<Vec<_>>())
@@ -241,7 +241,7 @@ fn summary(runs: &[Run]) -> Vec<Figure> {
 
 /// The numbers of the charts as a table.
 #[component]
-fn Spreads(sweep: Signal<Sweep>, field: Memo<String>) -> impl IntoView {
+fn Spreads(sweep: Memo<Sweep>, field: Memo<String>) -> impl IntoView {
     let open = RwSignal::new(false);
     let row = |cell: &Cell<'_>| {
         let of = |last, unit| with_deviation(spread_of(&cell.runs, last, unit), unit);
@@ -282,12 +282,12 @@ fn Spreads(sweep: Signal<Sweep>, field: Memo<String>) -> impl IntoView {
 }
 
 #[component]
-fn Runs(sweep: Signal<Sweep>, known: Memo<Vec<String>>) -> impl IntoView {
+fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>) -> impl IntoView {
     let row = move |id: String| {
         let run = Memo::new(move |former: Option<&Option<Run>>| {
             sweep.with(|sweep| sweep.runs.iter().find(|run| run.id == id).cloned()).or_else(|| former.cloned().flatten())
         });
-        let run = derived(move || run.get().expect("a row keeps its run"));
+        let run = memo(move || run.get().expect("a row keeps its run"));
         let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
         let values =
             move || known.get().iter().map(|field| view! { <td class="number">{text(&value_of(&config, field))}</td> }).collect_view();

@@ -121,11 +121,11 @@ fn Ask(wanted: Wanted, again: bool, runs: Fetched<Vec<Run>>) -> impl IntoView {
 fn Following(run: Run, runs: Fetched<Vec<Run>>) -> impl IntoView {
     let id = run.id.clone();
     let Live { run, metrics, connection } = follow(run);
-    let run: Signal<Run> = Signal::from(memo(move || {
+    let run = memo(move || {
         let run = run.get();
         let (fraction_done, seconds_left) = metrics.with(|metrics| (metrics.fraction_done(), metrics.seconds_left()));
         Run { summary: RunSummary { fraction_done, seconds_left, ..run.summary }, ..run }
-    }));
+    });
     effect(move || {
         if connection.get() == Connection::Ended {
             runs.reload();

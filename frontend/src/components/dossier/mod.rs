@@ -38,8 +38,8 @@ const DOSSIER: &str = "dossier";
 /// Of the selected cell. Walks the pairs by how much they changed against the baseline, without one by their cosine.
 #[component]
 pub fn Dossier(
-    #[prop(into)] subject: Signal<Attribution>,
-    #[prop(into)] baseline: Signal<Option<Attribution>>,
+    #[prop(into)] subject: Memo<Attribution>,
+    #[prop(into)] baseline: Memo<Option<Attribution>>,
     explorer: Explorer,
     /// Whether runs can be asked for: the reader of a link has what the link holds.
     own: bool,
@@ -163,13 +163,7 @@ fn name(file: &AttributionFile, class: usize) -> String {
 
 /// The dossier of a pair.
 #[component]
-fn Known(
-    subject: Signal<Attribution>,
-    baseline: Memo<Option<Attribution>>,
-    order: Memo<Vec<Cell>>,
-    pair: Cell,
-    own: bool,
-) -> impl IntoView {
+fn Known(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, order: Memo<Vec<Cell>>, pair: Cell, own: bool) -> impl IntoView {
     let (i, j) = pair;
     let facts = move || {
         baseline

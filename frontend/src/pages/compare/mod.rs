@@ -60,13 +60,13 @@ pub fn ComparePage() -> impl IntoView {
     let known = memo(move || comparison.with(Option::is_some));
     let baseline = derived(move || sides.with(|sides| sides.first().cloned().flatten()?.parse::<AttributionId>().ok()));
     let view_of = move || View::Compare { ids: ids(&sides.get_untracked()), lens: lens.get_untracked() };
-    let lens_now = derived(move || lens.get());
+    let lens_now = memo(move || lens.get());
     let content = move || {
         if known.get() {
             let comparison =
                 Memo::new(move |former: Option<&Comparison>| comparison.get().or_else(|| former.cloned()).expect("shown only once known"));
             return view! {
-                <ComparisonView comparison=Signal::from(comparison) explorer=Explorer::new(lens) own=true/>
+                <ComparisonView comparison explorer=Explorer::new(lens) own=true/>
                 <RunsCompared comparison/>
                 <Exports exports=derived(move || sides.with(|sides| exports_of(sides, &lens_now.get())))/>
             }

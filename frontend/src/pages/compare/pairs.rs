@@ -14,7 +14,7 @@ const FIRST_PAIRS: usize = 10;
 const MORE_PAIRS: usize = 200;
 
 #[component]
-pub fn SelectedPair(comparison: Signal<Comparison>, explorer: Explorer) -> impl IntoView {
+pub fn SelectedPair(comparison: Memo<Comparison>, explorer: Explorer) -> impl IntoView {
     let content = move || {
         let cell = explorer.current()?;
         comparison.with(|comparison| facts(comparison, cell)).map(|(name, facts)| {
@@ -67,7 +67,7 @@ fn facts(comparison: &Comparison, (i, j): Cell) -> Option<(String, Vec<(String, 
 
 /// The pairs by how much they changed; a click selects one in the matrices.
 #[component]
-pub fn ChangedPairs(comparison: Signal<Comparison>, explorer: Explorer) -> impl IntoView {
+pub fn ChangedPairs(comparison: Memo<Comparison>, explorer: Explorer) -> impl IntoView {
     let ranked = memo(move || comparison.with(Comparison::ranked));
     let names = memo(move || comparison.with(|comparison| comparison.baseline().file.class_names.clone()));
     let shown = RwSignal::new(FIRST_PAIRS);

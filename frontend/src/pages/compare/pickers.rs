@@ -15,7 +15,7 @@ use crate::prelude::*;
 use crate::reactive::{derived, effect, memo};
 
 #[component]
-pub fn Pickers(sides: Memo<Sides>, lens: Signal<Lens>) -> impl IntoView {
+pub fn Pickers(sides: Memo<Sides>, lens: Memo<Lens>) -> impl IntoView {
     let runs = fetched::<RunPage>(|| Some("api/runs?limit=500".to_owned()));
     // A side that is added has no address before its matrix is chosen.
     let adding = RwSignal::new(false);

@@ -12,7 +12,7 @@ use crate::prelude::*;
 use crate::reactive::memo;
 
 #[component]
-pub fn ScatterPanel(comparison: Signal<Comparison>, explorer: Explorer, shade: Signal<Theme>) -> impl IntoView {
+pub fn ScatterPanel(comparison: Memo<Comparison>, explorer: Explorer, shade: Signal<Theme>) -> impl IntoView {
     let other = RwSignal::new(1_usize);
     let count = memo(move || comparison.with(|comparison| comparison.attributions.len()));
     let scatter = memo(move || {

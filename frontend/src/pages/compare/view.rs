@@ -27,7 +27,7 @@ const SHOWS: [(Show, &str); 4] =
 
 #[component]
 pub fn ComparisonView(
-    comparison: Signal<Comparison>,
+    comparison: Memo<Comparison>,
     explorer: Explorer,
     /// Whether other pages can be asked for: the reader of a link has none.
     own: bool,
@@ -125,7 +125,7 @@ fn figures(comparison: &Comparison) -> Vec<Figure> {
 
 /// The numbers of more than two, each with how it differs from the baseline.
 #[component]
-fn Summary(comparison: Signal<Comparison>) -> impl IntoView {
+fn Summary(comparison: Memo<Comparison>) -> impl IntoView {
     let rows = move || {
         comparison.with(|comparison| {
             let baseline = comparison.baseline();
@@ -186,7 +186,7 @@ fn finding(comparison: &Comparison) -> Option<String> {
 
 /// How much of what changed the intervals resolve, or how to get intervals.
 #[component]
-fn Intervals(comparison: Signal<Comparison>, own: bool) -> impl IntoView {
+fn Intervals(comparison: Memo<Comparison>, own: bool) -> impl IntoView {
     let missing = |comparison: &Comparison| -> Vec<String> {
         let without = comparison.attributions.iter().filter(|attribution| attribution.file.bootstrap.is_none());
         let mut names: Vec<String> = without.map(|attribution| attribution.file.checkpoint_name(&attribution.run)).collect();
@@ -235,7 +235,7 @@ fn unresolved_pairs(unresolved: &[Vec<bool>]) -> (usize, usize) {
 
 /// Accuracies by class side by side, on the inputs of each matrix.
 #[component]
-fn ClassTable(comparison: Signal<Comparison>) -> impl IntoView {
+fn ClassTable(comparison: Memo<Comparison>) -> impl IntoView {
     let heads = move || {
         let count = comparison.with(|comparison| comparison.attributions.len());
         LETTERS[..count].iter().map(|letter| view! { <th scope="col">{*letter}</th> }).collect_view()

@@ -50,7 +50,7 @@ pub fn RunForm(
         refused.set(None);
         touched.set(true);
     });
-    provide_context(Form { config, errors: told.into(), edited });
+    provide_context(Form { config, errors: told, edited });
 
     let navigate = use_open();
     let submit = move |event: leptos::ev::SubmitEvent| {
@@ -98,7 +98,7 @@ pub fn RunForm(
             <div class="form-main">
                 {sections}
                 <div class="form-footer">
-                    <ErrorSummary errors=told.into() refused/>
+                    <ErrorSummary errors=told refused/>
                     <Cost parsed runs/>
                     <p class="actions">
                         <button class="button button-primary button-large" type="submit" disabled=move || busy.get()>
@@ -118,7 +118,7 @@ pub fn RunForm(
 
 /// Everything that is wrong, each with a way to its field.
 #[component]
-fn ErrorSummary(errors: Signal<Vec<FieldError>>, refused: RwSignal<Option<Problem>>) -> impl IntoView {
+fn ErrorSummary(errors: Memo<Vec<FieldError>>, refused: RwSignal<Option<Problem>>) -> impl IntoView {
     let lines = move || {
         errors
             .get()

@@ -24,8 +24,8 @@ pub fn nearest(kept: &[u32], epoch: u32) -> Option<u32> {
 /// The kept checkpoints; arrow keys walk through them and take the matrices along.
 #[component]
 pub fn CheckpointTable(
-    run: Signal<Run>,
-    metrics: Signal<Metrics>,
+    run: Memo<Run>,
+    metrics: Memo<Metrics>,
     selection: Addressed<Selection>,
     selected: Memo<Option<u32>>,
     own: bool,

@@ -20,8 +20,8 @@ const CONFUSIONS: usize = 12;
 
 #[component]
 pub fn EvaluationView(
-    run: Signal<Run>,
-    metrics: Signal<Metrics>,
+    run: Memo<Run>,
+    metrics: Memo<Metrics>,
     /// Whether there is a way to the checkpoint.
     own: bool,
 ) -> impl IntoView {

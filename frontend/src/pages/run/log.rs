@@ -20,7 +20,7 @@ const LOG_LINES: u32 = 300;
 
 /// The end of the worker's log, followed while it grows.
 #[component]
-pub fn LogTail(run: Signal<Run>, open: bool, class: &'static str) -> impl IntoView {
+pub fn LogTail(run: Memo<Run>, open: bool, class: &'static str) -> impl IntoView {
     let shown = RwSignal::new(open);
     let text = RwSignal::new(None::<Result<String, Problem>>);
     let address = format!("api/runs/{}/log?tail={LOG_LINES}", run.with_untracked(|run| run.id.clone()));
@@ -93,7 +93,7 @@ enum LogState {
 }
 
 #[component]
-pub fn ConfigText(run: Signal<Run>) -> impl IntoView {
+pub fn ConfigText(run: Memo<Run>) -> impl IntoView {
     let text = run.with_untracked(|run| form::config_text(&run.config.to_json()));
     let copied = text.clone();
     view! {

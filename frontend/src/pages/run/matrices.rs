@@ -21,7 +21,7 @@ use crate::theme::use_theme;
 use crate::{place, words};
 
 #[component]
-pub fn MatricesView(run: Signal<Run>, metrics: Signal<Metrics>, own: bool) -> impl IntoView {
+pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Attribute(config) = config else { return ().into_any() };
     let entries = memo(move || metrics.with(|metrics| metrics.attributions.clone()));

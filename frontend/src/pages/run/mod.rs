@@ -97,12 +97,12 @@ fn OwnRun(
     let id = run.id.clone();
     let Live { run, metrics, connection } = follow(run);
     let asked_to_cancel = RwSignal::new(false);
-    let run: Signal<Run> = Signal::from(memo(move || {
+    let run = memo(move || {
         let run = run.get();
         // Records come sooner than the states that sum them up.
         let summary = metrics.with(|metrics| summary(&run, metrics));
         Run { canceling: run.canceling || asked_to_cancel.get(), summary, ..run }
-    }));
+    });
     let selection = addressed(
         |query| Selection {
             epoch: query.get("epoch").and_then(|epoch| epoch.parse().ok()),
@@ -129,7 +129,7 @@ fn OwnRun(
                 <LogTail run open=true class="disclosure"/>
             </div>
         })}
-        <RunView run metrics=metrics.into() selection matrices=Cache::new() own=true/>
+        <RunView run metrics=memo(move || metrics.get()) selection matrices=Cache::new() own=true/>
         <Show when=move || !failed.get()><LogTail run open=false class="disclosure panel"/></Show>
         <ConfigText run/>
         <Exports exports=derived(move || run.with(|run| exports_of(run, &selection.get())))/>
@@ -139,8 +139,8 @@ fn OwnRun(
 /// What a run has measured: also what the reader of a link sees.
 #[component]
 pub fn RunView(
-    run: Signal<Run>,
-    metrics: Signal<Metrics>,
+    run: Memo<Run>,
+    metrics: Memo<Metrics>,
     selection: Addressed<Selection>,
     matrices: Cache<Attribution>,
     /// Whether other pages and files can be asked for: the reader of a link cannot.
@@ -177,7 +177,7 @@ fn summary(run: &Run, metrics: &Metrics) -> RunSummary {
 }
 
 #[component]
-fn RunHeader(run: Signal<Run>, view_of: Callback<(), View>, asked_to_cancel: RwSignal<bool>, resumed: Callback<()>) -> impl IntoView {
+fn RunHeader(run: Memo<Run>, view_of: Callback<(), View>, asked_to_cancel: RwSignal<bool>, resumed: Callback<()>) -> impl IntoView {
     let problem = RwSignal::new(None::<Problem>);
     let deleting = RwSignal::new(Vec::<RunName>::new());
     let id = move || run.with(|run| run.id.clone());

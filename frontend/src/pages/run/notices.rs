@@ -7,7 +7,7 @@ use crate::prelude::*;
 use crate::reactive::memo;
 
 #[component]
-pub fn Notices(metrics: Signal<Metrics>) -> impl IntoView {
+pub fn Notices(metrics: Memo<Metrics>) -> impl IntoView {
     let notices = memo(move || metrics.with(|metrics| metrics.notices.clone()));
     let shown = |notice: Notice| {
         let (class, role) = match notice.kind {

@@ -12,7 +12,7 @@ use crate::prelude::*;
 use crate::reactive::memo;
 
 #[component]
-pub fn PairView(run: Signal<Run>, metrics: Signal<Metrics>, own: bool) -> impl IntoView {
+pub fn PairView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Pair(config) = config else { return ().into_any() };
     let complete = memo(move || own && run.with(|run| run.state == RunState::Succeeded));

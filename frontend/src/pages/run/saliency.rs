@@ -17,7 +17,7 @@ const PAGE: usize = 20;
 const FIRST_OPACITY: &str = "0.6";
 
 #[component]
-pub fn SaliencyView(run: Signal<Run>, metrics: Signal<Metrics>, own: bool) -> impl IntoView {
+pub fn SaliencyView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Saliency(config) = config else { return ().into_any() };
     let complete = memo(move || run.with(|run| run.state == RunState::Succeeded));

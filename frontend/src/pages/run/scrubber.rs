@@ -24,7 +24,7 @@ const THUMB: f64 = 9.0;
 
 #[component]
 pub fn Scrubber(
-    metrics: Signal<Metrics>,
+    metrics: Memo<Metrics>,
     curves: Memo<Curves>,
     /// Of the curves above.
     axes: Signal<Option<EpochAxes>>,

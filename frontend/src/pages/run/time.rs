@@ -37,8 +37,8 @@ const MOST_CELLS: usize = 4_000_000;
 
 #[component]
 pub fn TimeView(
-    run: Signal<Run>,
-    metrics: Signal<Metrics>,
+    run: Memo<Run>,
+    metrics: Memo<Metrics>,
     selection: Addressed<Selection>,
     selected: Memo<Option<u32>>,
     matrices: Cache<Attribution>,
@@ -159,7 +159,7 @@ enum State {
 /// Matrix, difference and classes beside each other.
 #[component]
 fn Panels(
-    metrics: Signal<Metrics>,
+    metrics: Memo<Metrics>,
     now: Memo<Option<Kept<Attribution>>>,
     baseline: Memo<Option<Kept<Attribution>>>,
     matrices: Cache<Attribution>,

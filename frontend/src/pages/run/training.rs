@@ -21,8 +21,8 @@ use crate::words;
 
 #[component]
 pub fn TrainingView(
-    run: Signal<Run>,
-    metrics: Signal<Metrics>,
+    run: Memo<Run>,
+    metrics: Memo<Metrics>,
     selection: Addressed<Selection>,
     matrices: Cache<Attribution>,
     /// Whether matrices and files can be asked for: the reader of a link cannot.
@@ -133,7 +133,7 @@ pub fn facts(started: &Started) -> Vec<(&'static str, String)> {
 
 /// Where the worker is inside an epoch.
 #[component]
-pub fn Phase(run: Signal<Run>, metrics: Signal<Metrics>) -> impl IntoView {
+pub fn Phase(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     move || {
         let running = run.with(|run| run.state == RunState::Running);
         let progress = metrics.with(|metrics| metrics.progress.clone()).filter(|_| running)?;

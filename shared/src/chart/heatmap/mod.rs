@@ -385,10 +385,10 @@ impl Heatmap {
         let width = bar.width / slices;
         for slice in 0..slices as usize {
             let value = low + (high - low) * (slice as f64 + 0.5) / slices;
-            // Each slice runs on under those after it: edges that fall between pixels would show as seams.
+            // Each slice runs on under the next: edges that fall between pixels would show as seams.
             let left = bar.left + slice as f64 * width;
             let color = if value.abs() < self.threshold { palette.surface } else { colors.of(value) };
-            pen.fill(Rect { left, width: bar.right() - left, ..bar }, color)?;
+            pen.fill(Rect { left, width: (width + 1.0).min(bar.right() - left), ..bar }, color)?;
         }
         pen.frame(bar, 1.0, palette.border)?;
         let font = Font::new(11.0, palette.text_muted);
