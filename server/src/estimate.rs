@@ -102,6 +102,7 @@ fn work(config: &RunConfig) -> Value {
 #[cfg(test)]
 mod tests {
     use shared::api::{Run, RunSummary};
+    use shared::fixtures;
     use shared::preset;
 
     use super::*;
@@ -113,21 +114,7 @@ mod tests {
     }
 
     fn run(state: RunState, config: RunConfig, summary: RunSummary) -> (RunRow, RunConfig) {
-        let run = Run {
-            id: "at-digits-7f3a".into(),
-            title: String::new(),
-            state,
-            config: config.clone(),
-            created_at: String::new(),
-            started_at: None,
-            finished_at: None,
-            queue_position: None,
-            failure: None,
-            canceling: false,
-            tags: Vec::new(),
-            notes: String::new(),
-            summary,
-        };
+        let run = Run { state, config: config.clone(), summary, ..fixtures::run("at-digits-7f3a") };
         (RunRow::of(run, "cpu".into(), 1), config)
     }
 

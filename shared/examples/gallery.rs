@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use shared::api::{Attribution, AttributionFile, Comparison, EpochCell, Run, RunState, RunSummary, Share, SharedContent, SharedView};
+use shared::api::{Attribution, AttributionFile, Comparison, EpochCell, Run, RunSummary, Share, SharedContent, SharedView};
 use shared::chart::card::{self, Card};
 use shared::chart::color_map::{ColorMap, Content};
 use shared::chart::colors::Theme;
@@ -14,12 +14,15 @@ use shared::chart::curves::Curves;
 use shared::chart::figure::Figure;
 use shared::chart::heatmap::{Arrangement, Heatmap};
 use shared::chart::{Chart, svg};
-use shared::config::{Aggregation, Inputs, Layer, RunConfig, SplitName, Subset};
+use shared::config::{Inputs, RunConfig};
 use shared::dataset::Dataset;
+use shared::fixtures;
 use shared::matrix::Matrix;
 use shared::preset;
 use shared::record::{AttributionEntry, Epoch, Metrics, Record};
 use shared::view::{Lens, Order, Scale};
+
+const TITLE: &str = "Demo: robust overfitting on digits";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder: PathBuf = std::env::args_os().nth(1).ok_or("which folder? gallery DIR")?.into();
@@ -78,21 +81,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         draw(&format!("course-{suffix}"), 420, 210, &course)?;
 
         let share = |view: &str| Share { view: view.into(), ..Share::default() };
-        let run = Run {
-            id: "demo".into(),
-            title: "Demo: robust overfitting on digits".into(),
-            state: RunState::Succeeded,
-            config: demo(60),
-            created_at: String::new(),
-            started_at: None,
-            finished_at: None,
-            queue_position: None,
-            failure: None,
-            canceling: false,
-            tags: Vec::new(),
-            notes: String::new(),
-            summary: RunSummary::of(&metrics(60), 60),
-        };
+        let run = Run { title: TITLE.into(), config: demo(60), summary: RunSummary::of(&metrics(60), 60), ..fixtures::run("demo") };
         let cards = [
             ("run", share("/runs/demo"), SharedContent::Run { run: Box::new(run), metrics: Box::new(metrics(60)) }),
             (
@@ -138,39 +127,15 @@ fn similarities(classes: usize, strength: f64, seed: usize) -> Matrix {
 }
 
 fn attribution(dataset: Dataset, epoch: u32, strength: f64) -> Attribution {
-    let matrix = similarities(10, strength, 1);
+    let of = fixtures::attribution("demo", epoch, similarities(10, strength, 1));
     Attribution {
-        id: format!("demo.e{epoch}.adversarial"),
-        run: "demo".into(),
-        run_title: "Demo: robust overfitting on digits".into(),
+        run_title: TITLE.into(),
         is_best: epoch != 60,
         is_last: epoch == 60,
         clean_accuracy: Some(0.933),
         robust_accuracy: Some(if epoch == 60 { 0.605 } else { 0.716 }),
-        file: AttributionFile {
-            epoch,
-            inputs: Inputs::Adversarial,
-            attack: None,
-            class_names: dataset.info().class_names,
-            class_counts: vec![60; 10],
-            cas: matrix.cas(),
-            cas_normalized: matrix.cas_normalized(),
-            matrix,
-            norms: vec![1.0; 10],
-            class_accuracy: vec![0.7; 10],
-            accuracy: 0.7,
-            split: SplitName::Test,
-            aggregation: Aggregation::AverageThenCosine,
-            subset: Subset::All,
-            layer: Layer::Penultimate,
-            checkpoint: None,
-            confusion: Vec::new(),
-            weight_matrix: None,
-            bootstrap: None,
-            feature_dim: 96,
-            checkpoint_sha256: String::new(),
-            seconds: 1.0,
-        },
+        file: AttributionFile { class_names: dataset.info().class_names, ..of.file },
+        ..of
     }
 }
 

@@ -10,6 +10,8 @@ pub mod cluster;
 pub mod config;
 pub mod dataset;
 pub mod eps;
+#[cfg(not(target_family = "wasm"))]
+pub mod fixtures;
 pub mod format;
 pub mod json;
 pub mod labels;

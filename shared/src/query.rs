@@ -352,6 +352,7 @@ fn models() -> Vec<&'static str> {
 mod tests {
     use super::*;
     use crate::api::{EpochSummary, Run, RunSummary};
+    use crate::fixtures;
     use crate::preset;
 
     fn run() -> RunRow {
@@ -360,19 +361,13 @@ mod tests {
         let summary =
             RunSummary { epochs: 200, best: Some(epoch(108, 0.478, 25.6)), last: Some(epoch(200, 0.425, 9.0)), ..RunSummary::default() };
         let run = Run {
-            id: "at-cifar10-7f3a".into(),
             title: "The paper's Run".into(),
             state: RunState::Failed,
             config,
-            created_at: String::new(),
-            started_at: None,
-            finished_at: None,
-            queue_position: None,
-            failure: None,
-            canceling: false,
             tags: vec!["Paper".into(), "two words".into()],
             notes: "Learning rate too high".into(),
             summary,
+            ..fixtures::run("at-cifar10-7f3a")
         };
         RunRow { sweep: Some("radius-00ff".into()), ..RunRow::of(run, "cuda:0".into(), 1) }
     }

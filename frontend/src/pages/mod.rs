@@ -32,26 +32,11 @@ pub use theory::TheoryPage;
 
 #[cfg(test)]
 pub mod tests {
-    use shared::api::{Run, RunRow, RunState, RunSummary};
-    use shared::preset;
+    use shared::api::RunRow;
+    use shared::fixtures;
 
     /// A run of the demo that has succeeded and measured nothing.
     pub fn row(id: &str) -> RunRow {
-        let run = Run {
-            id: id.into(),
-            title: "Demo".into(),
-            state: RunState::Succeeded,
-            config: preset::demo().config,
-            created_at: String::new(),
-            started_at: None,
-            finished_at: None,
-            queue_position: None,
-            failure: None,
-            canceling: false,
-            tags: Vec::new(),
-            notes: String::new(),
-            summary: RunSummary::default(),
-        };
-        RunRow::of(run, "cpu".into(), 1)
+        RunRow::of(fixtures::run(id), "cpu".into(), 1)
     }
 }

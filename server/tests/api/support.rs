@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use server::app;
 use server::state::{AppState, Settings};
 use shared::api::{AttackUsed, AttributionFile, Run, RunState};
-use shared::config::{Aggregation, Inputs, Layer, Norm, SplitName, Subset};
+use shared::config::{Inputs, Norm};
 use shared::eps::Eps;
+use shared::fixtures;
 use shared::matrix::Matrix;
 use shared::preset;
 use shared::record::{AttributionEntry, Checkpoint, Epoch, Finished, Record, Started};
@@ -304,28 +305,11 @@ pub fn attribution(epoch: u32) -> AttributionFile {
     };
     let matrix = Matrix::try_from((0..10).map(|i| (0..10).map(|j| value(i, j)).collect()).collect::<Vec<Vec<f64>>>()).unwrap();
     AttributionFile {
-        epoch,
-        inputs: Inputs::Adversarial,
         attack: Some(AttackUsed { norm: Norm::Linf, eps: Eps::of_255(25.5), step_size: Eps::of_255(6.375), steps: 20, random_start: true }),
-        class_names: (0..10).map(|class| class.to_string()).collect(),
-        class_counts: vec![60; 10],
-        norms: vec![1.0; 10],
-        cas: matrix.cas(),
-        cas_normalized: matrix.cas_normalized(),
-        matrix,
         class_accuracy: vec![0.5; 10],
         accuracy: 0.5,
-        split: SplitName::Test,
-        aggregation: Aggregation::AverageThenCosine,
-        subset: Subset::All,
-        layer: Layer::Penultimate,
-        checkpoint: None,
-        confusion: Vec::new(),
-        weight_matrix: None,
-        bootstrap: None,
-        feature_dim: 96,
         checkpoint_sha256: format!("{epoch:064x}"),
-        seconds: 0.5,
+        ..fixtures::attribution("r", epoch, matrix).file
     }
 }
 

@@ -181,48 +181,24 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::api::{AttributionFile, Comparison, Run, RunState, RunSummary, Share};
+    use crate::api::{AttributionFile, Comparison, Run, Share};
     use crate::chart::figure::Figure;
     use crate::chart::svg;
-    use crate::config::{Aggregation, Inputs, Layer, SplitName, Subset};
+    use crate::fixtures;
     use crate::matrix::Matrix;
-    use crate::preset;
     use crate::record::Metrics;
 
     fn attribution(epoch: u32, cosine: f64) -> Attribution {
         let matrix = Matrix::try_from(vec![vec![1.0, cosine], vec![cosine, 1.0]]).unwrap();
+        let of = fixtures::attribution("r", epoch, matrix);
         Attribution {
-            id: format!("r.e{epoch}.adversarial"),
-            run: "r".into(),
             run_title: "Digits <&> more".into(),
             is_best: epoch == 12,
             is_last: epoch == 60,
             clean_accuracy: Some(0.9),
             robust_accuracy: Some(0.7),
-            file: AttributionFile {
-                epoch,
-                inputs: Inputs::Adversarial,
-                attack: None,
-                class_names: vec!["cat".into(), "dog".into()],
-                class_counts: vec![5, 5],
-                cas: matrix.cas(),
-                cas_normalized: matrix.cas_normalized(),
-                matrix,
-                norms: vec![1.0, 1.0],
-                class_accuracy: vec![0.7, 0.7],
-                accuracy: 0.7,
-                split: SplitName::Test,
-                aggregation: Aggregation::AverageThenCosine,
-                subset: Subset::All,
-                layer: Layer::Penultimate,
-                checkpoint: None,
-                confusion: Vec::new(),
-                weight_matrix: None,
-                bootstrap: None,
-                feature_dim: 4,
-                checkpoint_sha256: String::new(),
-                seconds: 1.0,
-            },
+            file: AttributionFile { class_names: vec!["cat".into(), "dog".into()], ..of.file },
+            ..of
         }
     }
 
@@ -262,21 +238,7 @@ mod tests {
 
     #[test]
     fn a_run_without_epochs_has_a_card_too() {
-        let run = Run {
-            id: "r".into(),
-            title: "Digits".into(),
-            state: RunState::Queued,
-            config: preset::demo().config,
-            created_at: String::new(),
-            started_at: None,
-            finished_at: None,
-            queue_position: None,
-            failure: None,
-            canceling: false,
-            tags: Vec::new(),
-            notes: String::new(),
-            summary: RunSummary::default(),
-        };
+        let run = Run { title: "Digits".into(), ..fixtures::run("r") };
         let content = SharedContent::Run { run: Box::new(run), metrics: Box::new(Metrics::default()) };
         check("/runs/r", "", content, &["Digits", "60 epochs", "No epoch has finished yet"]);
     }

@@ -378,8 +378,9 @@ impl Chart for SweepChart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{RunState, RunSummary, SweepAxis};
+    use crate::api::{RunSummary, SweepAxis};
     use crate::config::RunConfig;
+    use crate::fixtures;
     use crate::preset;
     use crate::record::Record;
     use serde_json::{Value, json};
@@ -406,21 +407,8 @@ mod tests {
                 let robust_accuracy = Some(0.8 - 0.02 * eps + 0.01 * seed - loss);
                 Some(EpochSummary { epoch, clean_accuracy: None, robust_accuracy, cas: Some(20.0 + eps - 100.0 * loss) })
             };
-            Run {
-                id: format!("r-{index}"),
-                title: String::new(),
-                state: RunState::Succeeded,
-                config,
-                created_at: String::new(),
-                started_at: None,
-                finished_at: None,
-                queue_position: None,
-                failure: None,
-                canceling: false,
-                tags: Vec::new(),
-                notes: String::new(),
-                summary: RunSummary { best: summary(3, 0.0), last: summary(9, 0.1), ..RunSummary::default() },
-            }
+            let summary = RunSummary { best: summary(3, 0.0), last: summary(9, 0.1), ..RunSummary::default() };
+            Run { config, summary, ..fixtures::run(&format!("r-{index}")) }
         };
         let runs = configs.iter().enumerate().map(run).collect();
         Sweep { id: "s".into(), created_at: String::new(), axes, runs }

@@ -175,24 +175,11 @@ fn Done(run: Run, wanted: Wanted, runs: Fetched<Vec<Run>>) -> impl IntoView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::fixtures;
 
     fn run(id: &str, state: RunState, checkpoints: &[&str]) -> Run {
         let checkpoints = checkpoints.iter().map(|name| name.parse().unwrap()).collect();
-        Run {
-            id: id.into(),
-            title: id.into(),
-            state,
-            config: RunConfig::Pair(Box::new(PairConfig::of(checkpoints, vec![[3, 5]]))),
-            created_at: String::new(),
-            started_at: None,
-            finished_at: None,
-            queue_position: None,
-            failure: None,
-            canceling: false,
-            tags: Vec::new(),
-            notes: String::new(),
-            summary: RunSummary::default(),
-        }
+        Run { state, config: RunConfig::Pair(Box::new(PairConfig::of(checkpoints, vec![[3, 5]]))), ..fixtures::run(id) }
     }
 
     #[test]

@@ -139,28 +139,16 @@ pub fn ChangedPairs(comparison: Memo<Comparison>, explorer: Explorer) -> impl In
 mod tests {
     use super::*;
     use shared::api::{Attribution, AttributionFile, Bootstrap};
+    use shared::fixtures;
     use shared::matrix::Matrix;
 
     fn attribution(id: &str, cosine: f64) -> Attribution {
         let matrix = |cosine: f64| Matrix::try_from(vec![vec![1.0, cosine], vec![cosine, 1.0]]).unwrap();
-        let file: AttributionFile = serde_json::from_value(serde_json::json!({
-            "epoch": 1, "inputs": "adversarial", "attack": null, "class_names": ["cat", "dog"], "class_counts": [5, 5],
-            "matrix": matrix(cosine), "norms": [1.0, 1.0], "cas": 2.0 * cosine, "cas_normalized": cosine, "class_accuracy": [0.5, 0.5],
-            "accuracy": 0.5, "feature_dim": 4, "checkpoint_sha256": "", "seconds": 1.0,
-        }))
-        .unwrap();
+        let of = fixtures::attribution("r", 1, matrix(cosine));
         let (low, high) = (matrix(cosine - 0.1), matrix(cosine + 0.1));
         let bootstrap = Some(Bootstrap { resamples: 200, cas_low: 0.0, cas_high: 1.0, low, high });
-        Attribution {
-            id: id.into(),
-            run: "r".into(),
-            run_title: "R".into(),
-            is_best: false,
-            is_last: false,
-            clean_accuracy: None,
-            robust_accuracy: None,
-            file: AttributionFile { bootstrap, ..file },
-        }
+        let class_names = vec!["cat".into(), "dog".into()];
+        Attribution { id: id.into(), file: AttributionFile { class_names, bootstrap, ..of.file }, ..of }
     }
 
     #[test]

@@ -1,0 +1,64 @@
+//! A run and an attribution for tests to start from. Not for the browser: the host alone has this module.
+
+use crate::api::{Attribution, AttributionFile, Run, RunState, RunSummary};
+use crate::config::{Aggregation, Inputs, Layer, SplitName, Subset};
+use crate::matrix::Matrix;
+use crate::preset;
+use crate::view::AttributionId;
+
+/// A run of the demo that has succeeded and measured nothing.
+pub fn run(id: &str) -> Run {
+    Run {
+        id: id.into(),
+        title: "Demo".into(),
+        state: RunState::Succeeded,
+        config: preset::demo().config,
+        created_at: String::new(),
+        started_at: None,
+        finished_at: None,
+        queue_position: None,
+        failure: None,
+        canceling: false,
+        tags: Vec::new(),
+        notes: String::new(),
+        summary: RunSummary::default(),
+    }
+}
+
+/// A matrix of adversarial inputs over classes that are named `0`, `1`, ….
+pub fn attribution(run: &str, epoch: u32, matrix: Matrix) -> Attribution {
+    let classes = matrix.classes();
+    Attribution {
+        id: AttributionId { run: run.into(), epoch, inputs: Inputs::Adversarial }.to_string(),
+        run: run.into(),
+        run_title: "Demo".into(),
+        is_best: false,
+        is_last: false,
+        clean_accuracy: None,
+        robust_accuracy: None,
+        file: AttributionFile {
+            epoch,
+            inputs: Inputs::Adversarial,
+            attack: None,
+            class_names: (0..classes).map(|class| class.to_string()).collect(),
+            class_counts: vec![5; classes],
+            cas: matrix.cas(),
+            cas_normalized: matrix.cas_normalized(),
+            matrix,
+            norms: vec![1.0; classes],
+            class_accuracy: vec![0.7; classes],
+            accuracy: 0.7,
+            split: SplitName::Test,
+            aggregation: Aggregation::AverageThenCosine,
+            subset: Subset::All,
+            layer: Layer::Penultimate,
+            checkpoint: None,
+            confusion: Vec::new(),
+            weight_matrix: None,
+            bootstrap: None,
+            feature_dim: 4,
+            checkpoint_sha256: String::new(),
+            seconds: 1.0,
+        },
+    }
+}
