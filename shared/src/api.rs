@@ -929,6 +929,13 @@ pub struct Attribution {
     pub file: AttributionFile,
 }
 
+impl Attribution {
+    /// What this can be compared with: a baseline that is another attribution, over the same classes.
+    pub fn comparable<'a>(&self, baseline: Option<&'a Attribution>) -> Option<&'a Attribution> {
+        baseline.filter(|baseline| baseline.id != self.id && baseline.file.class_names == self.file.class_names)
+    }
+}
+
 /// Field by field: `flatten` would first keep every number of the matrix as a value of no type.
 impl<'de> Deserialize<'de> for Attribution {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -1262,9 +1269,21 @@ pub enum SharedContent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures;
 
     fn matrix(cosine: f64) -> Matrix {
         Matrix::try_from(vec![vec![1.0, cosine], vec![cosine, 1.0]]).unwrap()
+    }
+
+    #[test]
+    fn a_baseline_is_another_attribution_over_the_same_classes() {
+        let (subject, other) = (fixtures::attribution("r", 1, matrix(0.1)), fixtures::attribution("r", 2, matrix(0.1)));
+        assert_eq!(subject.comparable(Some(&other)), Some(&other));
+        assert_eq!(subject.comparable(Some(&subject)), None, "itself");
+        assert_eq!(subject.comparable(None), None);
+        let mut renamed = other;
+        renamed.file.class_names[1] = "cat".into();
+        assert_eq!(subject.comparable(Some(&renamed)), None, "over other classes");
     }
 
     #[test]

@@ -191,9 +191,8 @@ pub fn AttributionView(
     });
     let show = derived(move || explorer.lens.get().show);
     let has_baseline = memo(move || {
-        let of = attribution.with(|attribution| (attribution.id.clone(), attribution.file.class_names.clone()));
-        !control.get()
-            && baseline.with(|baseline| baseline.as_ref().is_some_and(|other| other.id != of.0 && other.file.class_names == of.1))
+        let comparable = |attribution: &Attribution| baseline.with(|baseline| attribution.comparable(baseline.as_ref()).is_some());
+        !control.get() && attribution.with(comparable)
     });
     let name = derived(move || {
         let checkpoint = attribution.with(checkpoint_name);
@@ -256,7 +255,7 @@ fn interval(low: f64, high: f64, digits: usize) -> String {
 fn figures(attribution: &Attribution, baseline: Option<&Attribution>) -> Vec<Figure> {
     let Attribution { file, clean_accuracy, robust_accuracy, .. } = attribution;
     // The baseline itself differs from itself in nothing, and matrices over other classes are not compared.
-    let baseline = baseline.filter(|baseline| baseline.id != attribution.id && baseline.file.class_names == file.class_names);
+    let baseline = attribution.comparable(baseline);
     let against = |difference: fn(&Attribution, &Attribution) -> String, otherwise: &str| {
         baseline.map_or_else(|| otherwise.to_owned(), |baseline| format!("{} against the baseline", difference(baseline, attribution)))
     };

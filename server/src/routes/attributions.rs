@@ -108,7 +108,7 @@ pub async fn get_attribution(
                 AttributionChart::Matrix => matrix_csv(&attribution.file.class_names, &attribution.file.matrix),
                 AttributionChart::Classes => {
                     let baseline = named_baseline(&state, &lens).await?;
-                    classes_csv(&attribution, comparable(&attribution, baseline.as_ref()))
+                    classes_csv(&attribution, attribution.comparable(baseline.as_ref()))
                 }
             };
             let table = table.map_err(ApiError::internal)?;
@@ -129,7 +129,7 @@ pub async fn get_attribution(
                     figures::picture(figure, size, picture, provenance, &name).await?
                 }
                 AttributionChart::Classes => {
-                    let other = comparable(&attribution, baseline.as_ref());
+                    let other = attribution.comparable(baseline.as_ref());
                     let (matrix, names) = (&attribution.file.matrix, &attribution.file.class_names);
                     let arrangement = Arrangement::of(matrix, other.map(|baseline| &baseline.file.matrix), names, &lens);
                     let bars = ClassBars::of(&attribution, other, &arrangement, &lens, theme);
@@ -147,11 +147,6 @@ async fn named_baseline(state: &AppState, lens: &Lens) -> Result<Option<Attribut
         Some(baseline) => content::attribution(state, baseline).await.map(Some).map_err(|error| error.moved_to("base")),
         None => Ok(None),
     }
-}
-
-/// A baseline, where it is another attribution over the same classes.
-fn comparable<'a>(attribution: &Attribution, baseline: Option<&'a Attribution>) -> Option<&'a Attribution> {
-    baseline.filter(|baseline| baseline.id != attribution.id && baseline.file.class_names == attribution.file.class_names)
 }
 
 fn matrix_csv(class_names: &[String], matrix: &Matrix) -> Result<Vec<u8>, csv::Error> {

@@ -61,7 +61,7 @@ impl ClassBars {
     /// Of an attribution's inputs, against those of a baseline that is another over the same classes.
     pub fn of(attribution: &Attribution, baseline: Option<&Attribution>, arrangement: &Arrangement, lens: &Lens, theme: Theme) -> Self {
         let file = &attribution.file;
-        let baseline = baseline.filter(|baseline| baseline.id != attribution.id && baseline.file.class_names == file.class_names);
+        let baseline = attribution.comparable(baseline);
         ClassBars {
             labels: file.class_names.clone(),
             accuracies: file.class_accuracy.clone(),

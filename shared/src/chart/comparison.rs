@@ -3,7 +3,7 @@
 use super::color_map::Content;
 use super::colors::Theme;
 use super::figure::checkpoint_name;
-use super::heatmap::{Arrangement, Heatmap, unresolved};
+use super::heatmap::{Arrangement, Heatmap};
 use crate::api::{Attribution, Comparison};
 use crate::config::Inputs;
 use crate::matrix::Matrix;
@@ -48,12 +48,16 @@ pub fn panels(comparison: &Comparison, lens: &Lens, theme: Theme) -> Vec<Panel> 
 
 /// Each by itself.
 pub fn values(comparison: &Comparison, lens: &Lens, theme: Theme) -> Vec<Panel> {
-    let panel = |(index, attribution): (usize, &Attribution)| Panel {
+    let all = matrices(comparison);
+    let arrangement = arrangement(comparison, lens);
+    let map = arrangement.map(lens, &all, Content::Cosine);
+    let names = &comparison.baseline().file.class_names;
+    let panel = |(index, matrix): (usize, &&Matrix)| Panel {
         side: Side::Of(index),
         name: format!("{}: {}", LETTERS[index], side_name(comparison, index)),
-        heatmap: of_values(comparison, &attribution.file.matrix, lens, theme),
+        heatmap: Heatmap::arranged(matrix, Content::Cosine, names, arrangement.clone(), map, lens, theme),
     };
-    comparison.attributions.iter().enumerate().map(panel).collect()
+    all.iter().enumerate().map(panel).collect()
 }
 
 /// The checkpoint of a side, with its run where there are several.
@@ -70,31 +74,25 @@ pub fn side_name(comparison: &Comparison, index: usize) -> String {
 
 fn less(comparison: &Comparison, index: usize, lens: &Lens, theme: Theme) -> Panel {
     let differences: Vec<&Matrix> = comparison.differences.iter().map(|difference| &difference.matrix).collect();
-    let (baseline, other) = (comparison.baseline(), &comparison.attributions[index]);
-    let arrangement = arrangement(comparison, lens);
-    let map = arrangement.map(lens, &differences, Content::Difference);
-    let hatched = unresolved(baseline, other, &arrangement);
-    let names = &baseline.file.class_names;
-    let heatmap = Heatmap::arranged(differences[index - 1], Content::Difference, names, arrangement, map, lens, theme);
-    Panel { side: Side::Less(index), name: format!("{} − A", LETTERS[index]), heatmap: heatmap.hatched(hatched) }
-}
-
-fn split(comparison: &Comparison, index: usize, lens: &Lens, theme: Theme) -> Panel {
-    let order = arrangement(comparison, lens).order;
-    let (above, below) = (&comparison.baseline().file.matrix, &comparison.attributions[index].file.matrix);
+    let sides = [comparison.baseline(), &comparison.attributions[index]];
     Panel {
-        side: Side::Of(index),
-        name: format!("A above, {} below the diagonal", LETTERS[index]),
-        heatmap: of_values(comparison, &above.split(below, &order), lens, theme),
+        side: Side::Less(index),
+        name: format!("{} − A", LETTERS[index]),
+        heatmap: Heatmap::difference(sides, differences[index - 1], &differences, arrangement(comparison, lens), lens, theme),
     }
 }
 
-fn of_values(comparison: &Comparison, matrix: &Matrix, lens: &Lens, theme: Theme) -> Heatmap {
-    let all: Vec<&Matrix> = comparison.attributions.iter().map(|attribution| &attribution.file.matrix).collect();
-    let arrangement = arrangement(comparison, lens);
-    let map = arrangement.map(lens, &all, Content::Cosine);
-    let names = &comparison.baseline().file.class_names;
-    Heatmap::arranged(matrix, Content::Cosine, names, arrangement, map, lens, theme)
+fn split(comparison: &Comparison, index: usize, lens: &Lens, theme: Theme) -> Panel {
+    let sides = [comparison.baseline(), &comparison.attributions[index]];
+    Panel {
+        side: Side::Of(index),
+        name: format!("A above, {} below the diagonal", LETTERS[index]),
+        heatmap: Heatmap::split(sides, &matrices(comparison), arrangement(comparison, lens), lens, theme),
+    }
+}
+
+fn matrices(comparison: &Comparison) -> Vec<&Matrix> {
+    comparison.attributions.iter().map(|attribution| &attribution.file.matrix).collect()
 }
 
 fn arrangement(comparison: &Comparison, lens: &Lens) -> Arrangement {
@@ -104,4 +102,52 @@ fn arrangement(comparison: &Comparison, lens: &Lens) -> Arrangement {
 /// The classes as the lens orders them in the baseline; by change, against `other`.
 pub fn arrangement_of(baseline: &Attribution, other: Option<&Attribution>, lens: &Lens) -> Arrangement {
     Arrangement::of(&baseline.file.matrix, other.map(|other| &other.file.matrix), &baseline.file.class_names, lens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{AttributionFile, Bootstrap};
+    use crate::fixtures;
+
+    /// Over two classes, the one cosine known to within 0.05.
+    fn attribution(epoch: u32, cosine: f64) -> Attribution {
+        let matrix = |cosine: f64| Matrix::try_from(vec![vec![1.0, cosine], vec![cosine, 1.0]]).unwrap();
+        let (low, high) = (matrix(cosine - 0.05), matrix(cosine + 0.05));
+        let of = fixtures::attribution("r", epoch, matrix(cosine));
+        let bootstrap = Some(Bootstrap { resamples: 200, cas_low: 0.0, cas_high: 1.0, low, high });
+        Attribution { file: AttributionFile { bootstrap, ..of.file }, ..of }
+    }
+
+    #[track_caller]
+    fn check(show: Show, cosines: &[f64], expected: &[(&str, [f64; 2], bool)]) {
+        let attributions: Vec<Attribution> = (1..).zip(cosines).map(|(epoch, cosine)| attribution(epoch, *cosine)).collect();
+        let lens = Lens { show, ..Lens::default() };
+        // An attribution by itself is seen against its baseline as in the comparison of the two.
+        let alone = Heatmap::of(&attributions[1], Some(&attributions[0]), &lens, Theme::Light);
+        let panels = panels(&Comparison::of(attributions).unwrap(), &lens, Theme::Light);
+        let values = |matrix: &Matrix| [matrix.get(0, 1), matrix.get(1, 0)].map(|value| (value * 100.0).round() / 100.0);
+        let is_hatched = |heatmap: &Heatmap| heatmap.hatched.first().is_some_and(|row| row[1]);
+        let found = panels.iter().map(|panel| (panel.name.as_str(), values(&panel.heatmap.matrix), is_hatched(&panel.heatmap)));
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+        if show != Show::Values {
+            assert_eq!(alone, panels[0].heatmap);
+        }
+    }
+
+    #[test]
+    fn differences_are_less_the_baseline_and_hatched_where_intervals_overlap() {
+        check(Show::Difference, &[0.5, 0.55, 0.2], &[("B − A", [0.05; 2], true), ("C − A", [-0.3; 2], false)]);
+    }
+
+    #[test]
+    fn a_split_square_has_the_baseline_above() {
+        check(Show::Split, &[0.5, 0.2], &[("A above, B below the diagonal", [0.5, 0.2], false)]);
+    }
+
+    #[test]
+    fn two_by_themselves_come_with_their_difference() {
+        let names = [("A: epoch 1", [0.5; 2], false), ("B: epoch 2", [0.2; 2], false), ("B − A", [-0.3; 2], false)];
+        check(Show::Values, &[0.5, 0.2], &names);
+    }
 }

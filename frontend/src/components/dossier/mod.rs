@@ -45,10 +45,8 @@ pub fn Dossier(
     own: bool,
 ) -> impl IntoView {
     let baseline = memo(move || {
-        let alike = |baseline: &Attribution| {
-            subject.with(|subject| baseline.id != subject.id && baseline.file.class_names == subject.file.class_names)
-        };
-        baseline.get().filter(alike)
+        let baseline = baseline.get();
+        subject.with(|subject| subject.comparable(baseline.as_ref()).cloned())
     });
     let order = memo(move || {
         baseline

@@ -70,25 +70,43 @@ impl Heatmap {
     /// The matrix of an attribution through a lens, against a baseline where the lens shows two and there is one over the same classes.
     pub fn of(attribution: &Attribution, baseline: Option<&Attribution>, lens: &Lens, theme: Theme) -> Self {
         let (matrix, names) = (&attribution.file.matrix, &attribution.file.class_names);
-        let baseline = baseline.filter(|baseline| baseline.id != attribution.id && baseline.file.class_names == *names);
+        let baseline = attribution.comparable(baseline);
         let other = baseline.map(|baseline| &baseline.file.matrix);
         let arrangement = Arrangement::of(matrix, other, names, lens);
         match (lens.show, baseline, other.and_then(|other| other.difference(matrix))) {
             (Show::Difference, Some(baseline), Some(difference)) => {
-                let hatched = unresolved(baseline, attribution, &arrangement);
-                let map = arrangement.map(lens, &[&difference], Content::Difference);
-                Heatmap::arranged(&difference, Content::Difference, names, arrangement, map, lens, theme).hatched(hatched)
+                Heatmap::difference([baseline, attribution], &difference, &[&difference], arrangement, lens, theme)
             }
             (Show::Split, Some(baseline), _) if !arrangement.collapsed => {
-                let above = &baseline.file.matrix;
-                let map = arrangement.map(lens, &[matrix, above], Content::Cosine);
-                Heatmap::arranged(&above.split(matrix, &arrangement.order), Content::Cosine, names, arrangement, map, lens, theme)
+                let sides = [baseline, attribution];
+                Heatmap::split(sides, &sides.map(|side| &side.file.matrix), arrangement, lens, theme)
             }
             _ => {
                 let map = arrangement.map(lens, &[matrix], Content::Cosine);
                 Heatmap::arranged(matrix, Content::Cosine, names, arrangement, map, lens, theme)
             }
         }
+    }
+
+    /// How the second of two attributions differs from the first, on the scale of all the differences of a page.
+    pub(super) fn difference(
+        [from, to]: [&Attribution; 2],
+        difference: &Matrix,
+        all: &[&Matrix],
+        arrangement: Arrangement,
+        lens: &Lens,
+        theme: Theme,
+    ) -> Self {
+        let hatched = unresolved(from, to, &arrangement);
+        let map = arrangement.map(lens, all, Content::Difference);
+        Heatmap::arranged(difference, Content::Difference, &from.file.class_names, arrangement, map, lens, theme).hatched(hatched)
+    }
+
+    /// The first of two attributions above the diagonal and the second below it, on the scale of all the matrices of a page.
+    pub(super) fn split([above, below]: [&Attribution; 2], all: &[&Matrix], arrangement: Arrangement, lens: &Lens, theme: Theme) -> Self {
+        let matrix = above.file.matrix.split(&below.file.matrix, &arrangement.order);
+        let map = arrangement.map(lens, all, Content::Cosine);
+        Heatmap::arranged(&matrix, Content::Cosine, &above.file.class_names, arrangement, map, lens, theme)
     }
 
     /// A matrix over the named classes, in an arrangement and with a map that it may share with others; region, threshold and selection are
