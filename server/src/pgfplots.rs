@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use plotters::style::RGBColor;
 use shared::chart::class_bars::ClassBars;
-use shared::chart::curves::{Curves, SeriesKind, cas_color};
+use shared::chart::curves::{Curves, Series, SeriesKind, cas_color};
 use shared::chart::figure::Figure;
 use shared::chart::heatmap::Heatmap;
 use shared::chart::overlay::{OverlaidRun, Overlay};
@@ -174,6 +174,12 @@ struct Line {
     reach: Vec<(f64, f64)>,
 }
 
+impl Line {
+    fn new(name: &str, style: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
+        Line { name: name.to_owned(), style: style.into(), points, reach: Vec::new() }
+    }
+}
+
 /// The names of dashed lines stand above the plot, where the axis would cut them off.
 const SIZE: &str = "width=12cm, height=7cm, clip=false";
 const LEGEND: &str = "legend style={at={(0.5,-0.22)}, anchor=north, legend columns=3, draw=none, font=\\small}, legend cell align=left";
@@ -212,6 +218,43 @@ impl Plot {
     }
 }
 
+/// Accuracies over epochs, and CAS on an axis of its own at the right where there is any.
+struct OverEpochs {
+    epochs: u32,
+    accuracy_name: &'static str,
+    accuracies: Vec<Line>,
+    cas_name: &'static str,
+    cas: Vec<Line>,
+    verticals: Vec<(f64, String)>,
+}
+
+impl OverEpochs {
+    fn written(self) -> String {
+        let OverEpochs { epochs, accuracy_name, accuracies, cas_name, cas, verticals } = self;
+        let common = [SIZE.to_owned(), format!("xmin=0, xmax={epochs}")];
+        let left = [&format!("ymin=0, ymax=100, ylabel={{{accuracy_name}}}"), "xlabel={epoch}, axis y line*=left, ymajorgrids", LEGEND];
+        let options = common.iter().cloned().chain(left.map(str::to_owned)).collect();
+        let text = Plot { options, series: accuracies, verticals }.written();
+        if cas.is_empty() {
+            return text;
+        }
+        let right = format!("ymin=0, ylabel={{{cas_name}}}, axis y line*=right, axis x line=none");
+        let options = common.into_iter().chain([right]).collect();
+        text + &Plot { options, series: cas, verticals: Vec::new() }.written()
+    }
+}
+
+/// Values over epochs, `factor` times as large.
+fn course(points: &[(u32, f64)], factor: f64) -> Vec<(f64, f64)> {
+    points.iter().map(|(epoch, value)| (f64::from(*epoch), value * factor)).collect()
+}
+
+/// The option that names places on the horizontal axis.
+fn named_ticks(ticks: &[(f64, String)]) -> String {
+    let places = ticks.iter().map(|(place, _)| place.to_string()).collect::<Vec<_>>().join(",");
+    format!("xtick={{{places}}}, xticklabels={{{}}}", list(ticks.iter().map(|(_, name)| name.clone())))
+}
+
 fn series_colors(theme: shared::chart::colors::Theme) -> String {
     theme.palette().series.iter().enumerate().map(|(index, series)| color(&format!("series{index}"), *series)).collect()
 }
@@ -221,35 +264,23 @@ impl Tex for Curves {
         let palette = self.theme.palette();
         let mut text = SeriesKind::ALL.iter().map(|kind| color(&format!("{kind:?}"), kind.color(palette))).collect::<String>();
         text += &color("cas", cas_color(palette));
-        let of = |kind: SeriesKind, points: &[(u32, f64)]| Line {
-            name: kind.name().to_owned(),
-            style: match kind {
-                SeriesKind::TestRobust | SeriesKind::TrainRobust => format!("{kind:?}, thick"),
-                SeriesKind::TestClean | SeriesKind::TrainClean => format!("{kind:?}, dashed"),
-            },
-            points: points.iter().map(|(epoch, value)| (f64::from(*epoch), value * 100.0)).collect(),
-            reach: Vec::new(),
+        let style = |kind: SeriesKind| match kind {
+            SeriesKind::TestRobust | SeriesKind::TrainRobust => format!("{kind:?}, thick"),
+            SeriesKind::TestClean | SeriesKind::TrainClean => format!("{kind:?}, dashed"),
         };
-        let mut series: Vec<Line> = self.series.iter().map(|series| of(series.kind, &series.points)).collect();
+        let line = |Series { kind, points }: &Series| Line::new(kind.name(), style(*kind), course(points, 100.0));
+        let mut accuracies: Vec<Line> = self.series.iter().map(line).collect();
+        let mut cas = Vec::new();
         if !self.cas.is_empty() {
+            const STYLE: &str = "cas, mark=diamond*";
             // The legend of one axis names the line of the other.
-            let nowhere = Vec::new();
-            series.push(Line { name: "CAS (right axis)".into(), style: "cas, mark=diamond*".into(), points: nowhere, reach: Vec::new() });
+            accuracies.push(Line::new("CAS (right axis)", STYLE, Vec::new()));
+            cas.push(Line::new("", STYLE, course(&self.cas, 1.0)));
         }
-        let epochs = format!("xmin=0, xmax={}", self.epochs);
-        let mut options = vec![SIZE.to_owned(), epochs.clone(), "ymin=0, ymax=100".to_owned()];
-        options.extend(["xlabel={epoch}", "ylabel={accuracy (\\%)}", "axis y line*=left", "ymajorgrids", LEGEND].map(str::to_owned));
-        let verticals = self.drops.iter().map(|(epoch, rate)| (f64::from(*epoch), format!("lr {rate:.4}")));
-        let verticals = verticals.map(|(epoch, name)| (epoch, name.trim_end_matches('0').to_owned())).collect();
-        text += &Plot { options, series, verticals }.written();
-        if !self.cas.is_empty() {
-            let points = self.cas.iter().map(|(epoch, cas)| (f64::from(*epoch), *cas)).collect();
-            let series = vec![Line { name: String::new(), style: "cas, mark=diamond*".into(), points, reach: Vec::new() }];
-            let mut options = vec![SIZE.to_owned(), epochs];
-            options.extend(["ymin=0", "axis y line*=right", "axis x line=none", "ylabel={CAS}"].map(str::to_owned));
-            text += &Plot { options, series, verticals: Vec::new() }.written();
-        }
-        text
+        let drop = |(epoch, rate): &(u32, f64)| (f64::from(*epoch), format!("lr {rate:.4}").trim_end_matches('0').to_owned());
+        let verticals = self.drops.iter().map(drop).collect();
+        let (accuracy_name, cas_name) = ("accuracy (\\%)", "CAS");
+        text + &OverEpochs { epochs: self.epochs, accuracy_name, accuracies, cas_name, cas, verticals }.written()
     }
 }
 
@@ -279,9 +310,7 @@ impl Tex for SweepChart {
             Unit::Cas => "ylabel={CAS}".to_owned(),
         });
         if !self.x_values.is_empty() {
-            let places = self.x_values.iter().map(|value| value.0.to_string()).collect::<Vec<_>>().join(",");
-            let names = list(self.x_values.iter().map(|value| value.1.clone()));
-            options.push(format!("xtick={{{places}}}, xticklabels={{{names}}}"));
+            options.push(named_ticks(&self.x_values));
         }
         options.extend(["ymajorgrids", LEGEND].map(str::to_owned));
         series_colors(self.theme) + &Plot { options, series: series.collect(), verticals: Vec::new() }.written()
@@ -291,19 +320,14 @@ impl Tex for SweepChart {
 impl Tex for TheoryChart {
     fn picture(&self) -> String {
         let factor = if self.quantity == Quantity::Chance { 100.0 } else { 1.0 };
-        let series = self.curves.iter().map(|curve| Line {
-            name: curve.name.to_owned(),
-            style: format!(
-                "series{}, {}",
-                curve.color,
-                match curve.mark {
-                    Mark::Line => "thick",
-                    Mark::Dashes => "dashed",
-                    Mark::Dots => "only marks, mark=o",
-                }
-            ),
-            points: curve.points.iter().map(|(eps, value)| (*eps, value * factor)).collect(),
-            reach: Vec::new(),
+        let series = self.curves.iter().map(|curve| {
+            let mark = match curve.mark {
+                Mark::Line => "thick",
+                Mark::Dashes => "dashed",
+                Mark::Dots => "only marks, mark=o",
+            };
+            let points = curve.points.iter().map(|(eps, value)| (*eps, value * factor)).collect();
+            Line::new(curve.name, format!("series{}, {mark}", curve.color), points)
         });
         let mut options = vec![SIZE.to_owned(), format!("xmin=0, xmax={}", self.largest_eps), "ymin=0".to_owned()];
         options.push(match self.quantity {
@@ -318,11 +342,10 @@ impl Tex for TheoryChart {
 
 impl Tex for Scatter {
     fn picture(&self) -> String {
-        let values = self.points.iter().flat_map(|point| [point.x, point.y]);
-        let (low, high) = values.fold((0.0, 0.1), |(low, high), value| (f64::min(low, value), f64::max(high, value)));
+        let (low, high) = self.range();
         let points = self.points.iter().map(|point| (point.x, point.y)).collect();
-        let line = |style: &str, points| Line { name: String::new(), style: style.into(), points, reach: Vec::new() };
-        let series = vec![line("dashed, gray", vec![(low, low), (high, high)]), line("only marks, mark=*, mark size=1pt, series0", points)];
+        let diagonal = Line::new("", "dashed, gray", vec![(low, low), (high, high)]);
+        let series = vec![diagonal, Line::new("", "only marks, mark=*, mark size=1pt, series0", points)];
         let names = [("xlabel", &self.x_name), ("ylabel", &self.y_name)].map(|(axis, name)| format!("{axis}={{{}}}", escaped(name)));
         let options = ["width=9cm, height=9cm", "grid=major"].map(str::to_owned).into_iter().chain(names).collect();
         series_colors(self.theme) + &Plot { options, series, verticals: Vec::new() }.written()
@@ -332,24 +355,18 @@ impl Tex for Scatter {
 impl Tex for Overlay {
     fn picture(&self) -> String {
         let colors = self.theme.palette().series.len();
-        let line = |run: &OverlaidRun, name: &str, style: &str, points: &[(u32, f64)], factor: f64| Line {
-            name: name.to_owned(),
-            style: format!("series{}, {style}", run.color % colors),
-            points: points.iter().map(|(epoch, value)| (f64::from(*epoch), value * factor)).collect(),
-            reach: Vec::new(),
+        let line =
+            |run: &OverlaidRun, name: &str, style: &str, points| Line::new(name, format!("series{}, {style}", run.color % colors), points);
+        let measured = self.runs.iter().filter(|run| !run.cas.is_empty());
+        let over_epochs = OverEpochs {
+            epochs: self.epochs,
+            accuracy_name: "robust accuracy (\\%)",
+            accuracies: self.runs.iter().map(|run| line(run, &run.title, "thick", course(&run.robust, 100.0))).collect(),
+            cas_name: "CAS (dashed)",
+            cas: measured.map(|run| line(run, "", "dashed, mark=diamond*", course(&run.cas, 1.0))).collect(),
+            verticals: Vec::new(),
         };
-        let epochs = format!("xmin=0, xmax={}", self.epochs);
-        let mut options = vec![SIZE.to_owned(), epochs.clone(), "ymin=0, ymax=100".to_owned()];
-        options.extend(["xlabel={epoch}", "ylabel={robust accuracy (\\%)}", "axis y line*=left", "ymajorgrids", LEGEND].map(str::to_owned));
-        let series = self.runs.iter().map(|run| line(run, &run.title, "thick", &run.robust, 100.0)).collect();
-        let mut text = series_colors(self.theme) + &Plot { options, series, verticals: Vec::new() }.written();
-        if self.runs.iter().any(|run| !run.cas.is_empty()) {
-            let series = self.runs.iter().map(|run| line(run, "", "dashed, mark=diamond*", &run.cas, 1.0)).collect();
-            let mut options = vec![SIZE.to_owned(), epochs];
-            options.extend(["ymin=0", "axis y line*=right", "axis x line=none", "ylabel={CAS (dashed)}"].map(str::to_owned));
-            text += &Plot { options, series, verticals: Vec::new() }.written();
-        }
-        text
+        series_colors(self.theme) + &over_epochs.written()
     }
 }
 
@@ -359,17 +376,16 @@ impl Tex for ClassBars {
             let value = |(place, class): (usize, &usize)| Some((place as f64, values.get(*class)? * 100.0));
             self.order.iter().enumerate().filter_map(value).collect::<Vec<_>>()
         };
-        let line = |name: &str, style: &str, points| Line { name: name.into(), style: style.into(), points, reach: Vec::new() };
-        let mut series = vec![line("accuracy", "ybar, fill=series0, draw=none, ybar legend", columns(&self.accuracies))];
+        let mut series = vec![Line::new("accuracy", "ybar, fill=series0, draw=none, ybar legend", columns(&self.accuracies))];
         if !self.baseline.is_empty() {
-            series.push(line("baseline", "only marks, mark=-, mark size=4pt, thick, black", columns(&self.baseline)));
+            series.push(Line::new("baseline", "only marks, mark=-, mark size=4pt, thick, black", columns(&self.baseline)));
         }
-        let places = (0..self.order.len()).map(|place| place.to_string()).collect::<Vec<_>>().join(",");
-        let names = list(self.order.iter().map(|class| self.labels.get(*class).cloned().unwrap_or_default()));
+        let name = |(place, class): (usize, &usize)| (place as f64, self.labels.get(*class).cloned().unwrap_or_default());
+        let ticks: Vec<(f64, String)> = self.order.iter().enumerate().map(name).collect();
         let width = 7.0 / self.order.len().max(1) as f64;
         let mut options = vec![SIZE.to_owned(), format!("bar width={width:.3}cm, ymin=0, ymax=100, ylabel={{accuracy (\\%)}}")];
-        options.push(format!("xtick={{{places}}}, xticklabels={{{names}}}, x tick label style={{rotate=90, anchor=east, font=\\tiny}}"));
-        options.extend(["ymajorgrids", LEGEND].map(str::to_owned));
+        options.push(named_ticks(&ticks));
+        options.extend(["x tick label style={rotate=90, anchor=east, font=\\tiny}", "ymajorgrids", LEGEND].map(str::to_owned));
         series_colors(self.theme) + &Plot { options, series, verticals: Vec::new() }.written()
     }
 }
@@ -377,6 +393,27 @@ impl Tex for ClassBars {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::chart::colors::Theme;
+
+    #[test]
+    fn cas_has_an_axis_of_its_own_where_there_is_any() {
+        let run = |cas: &[(u32, f64)]| OverlaidRun {
+            title: "One".into(),
+            color: 0,
+            robust: vec![(1, 0.25), (2, 0.5)],
+            cas: cas.to_vec(),
+            marks: Vec::new(),
+        };
+        let drawn = |runs: Vec<OverlaidRun>| Overlay::of(runs, Theme::Light).picture();
+        let without = drawn(vec![run(&[])]);
+        assert!(without.contains("\n1 25.000000\n2 50.000000\n") && without.contains("ymax=100"), "{without}");
+        assert!(!without.contains("axis y line*=right"), "{without}");
+        let with = drawn(vec![run(&[(2, 20.0)]), run(&[])]);
+        let (left, right) = with.split_once("\\end{axis}").unwrap();
+        assert!(left.contains("xmin=0, xmax=2") && left.contains("axis y line*=left"), "{left}");
+        assert!(right.contains("xmin=0, xmax=2") && right.contains("axis y line*=right") && right.contains("\n2 20.000000\n"), "{right}");
+        assert_eq!(right.matches("\\addplot").count(), 1, "a run without CAS has no line there");
+    }
 
     #[test]
     fn texts_are_printed_as_they_are() {

@@ -79,8 +79,7 @@ impl Scatter {
     pub fn layout(&self, width: f64, height: f64) -> Layout {
         let side = (width - LEFT - RIGHT).min(height - TOP - BOTTOM).max(1.0);
         let plot = Rect::new(LEFT, TOP, side, side);
-        let values = self.points.iter().flat_map(|point| [point.x, point.y]);
-        let (low, high) = values.fold((0.0, 0.1), |(low, high), value| (f64::min(low, value), f64::max(high, value)));
+        let (low, high) = self.range();
         let step = round_up((high - low) / (side / 60.0).clamp(2.0, 8.0), &ROUND);
         let range = ((low / step - 1e-9).floor() * step, (high / step - 1e-9).ceil() * step);
         Layout {
@@ -89,6 +88,12 @@ impl Scatter {
             y: Projection { values: range, pixels: (plot.bottom(), plot.top) },
             step,
         }
+    }
+
+    /// The least and the greatest value on either axis; 0 is in sight.
+    pub fn range(&self) -> (f64, f64) {
+        let values = self.points.iter().flat_map(|point| [point.x, point.y]);
+        values.fold((0.0, 0.1), |(low, high), value| (f64::min(low, value), f64::max(high, value)))
     }
 
     /// The height that goes with a width.
@@ -227,6 +232,12 @@ mod tests {
         let (x, y) = layout.place(&Point { i: 0, j: 1, x: 0.3, y: 0.3 });
         assert!(((x - layout.plot.left) - (layout.plot.bottom() - y)).abs() < 1e-9);
         assert_eq!(layout.plot.width, layout.plot.height);
+    }
+
+    #[test]
+    fn zero_is_in_sight_of_any_values() {
+        let of = |values: [f64; 2]| Scatter { points: vec![Point { i: 0, j: 1, x: values[0], y: values[1] }], ..scatter(0) }.range();
+        assert_eq!((of([0.4, 0.7]), of([-0.2, -0.3]), scatter(0).range()), ((0.0, 0.7), (-0.3, 0.1), (0.0, 0.1)));
     }
 
     #[test]
