@@ -101,8 +101,10 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
     }
     let same_site = auth::same_site(&state.settings.allowed_hosts).context("a name in --allowed-host cannot be the name of a host")?;
 
-    // Weights do not get smaller, and would lose their length.
-    let compressible = DefaultPredicate::new().and(NotForContentType::const_new("application/octet-stream"));
+    // Weights do not get smaller, and would lose their length; archives are as small as they get.
+    let compressible = DefaultPredicate::new()
+        .and(NotForContentType::const_new("application/octet-stream"))
+        .and(NotForContentType::const_new("application/zip"));
     let base_path = state.settings.base_path.clone();
     let app = api
         .route("/api/openapi.json", get(async || Json(document)))

@@ -1,4 +1,4 @@
-//! Figures as SVG, PNG and pgfplots: the charts of the browser, drawn here, with what they were drawn from inside.
+//! Figures as files: the charts of the browser, drawn here, and the numbers that they show, with what they were drawn from inside.
 
 use std::sync::{Arc, LazyLock};
 
@@ -14,13 +14,15 @@ use serde::de::DeserializeOwned;
 use shared::api::SharedView;
 use shared::chart::card::{self, Card};
 use shared::chart::{Chart, colors, svg};
-use shared::provenance::{APPLICATION, Provenance};
+use shared::provenance::Provenance;
 use shared::view::{Lens, ViewError};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::embed;
 use crate::extract::read_query;
+use crate::numbers::Numbers;
 use crate::pgfplots;
 use crate::problem::{ApiError, Kind};
 
@@ -94,15 +96,82 @@ pub struct FigureQuery<T> {
     pub style: Style,
 }
 
-/// The form in which a picture is wanted.
+/// The form in which a figure is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Picture {
+pub enum Form {
     #[default]
     Svg,
     Png,
     /// A LaTeX document of its own, for pgfplots.
     Tex,
+    /// The numbers as a table, below lines that begin with `#` and say what they were taken from.
+    Csv,
+    /// The numbers as NumPy arrays by name; `provenance` among them says in JSON what they were taken from.
+    Npz,
+    /// The matrices alone, as one NumPy array; of figures of matrices only.
+    Npy,
+}
+
+/// The forms of a figure, and JSON for the data that it is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DataForm {
+    #[default]
+    Json,
+    Svg,
+    Png,
+    Tex,
+    Csv,
+    Npz,
+    Npy,
+}
+
+impl Form {
+    pub const ALL: [Form; 6] = [Form::Svg, Form::Png, Form::Tex, Form::Csv, Form::Npz, Form::Npy];
+
+    /// What its files end with.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Form::Svg => "svg",
+            Form::Png => "png",
+            Form::Tex => "tex",
+            Form::Csv => "csv",
+            Form::Npz => "npz",
+            Form::Npy => "npy",
+        }
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Form::Svg => "image/svg+xml",
+            Form::Png => "image/png",
+            Form::Tex => "application/x-tex",
+            Form::Csv => "text/csv; charset=utf-8",
+            Form::Npz => "application/zip",
+            Form::Npy => "application/octet-stream",
+        }
+    }
+
+    /// Whether it is drawn through the lens; numbers are as they were measured.
+    pub fn is_drawn(self) -> bool {
+        matches!(self, Form::Svg | Form::Png | Form::Tex)
+    }
+}
+
+impl DataForm {
+    /// The form of the figure; none where the data itself is wanted.
+    pub fn of_figure(self) -> Option<Form> {
+        match self {
+            DataForm::Json => None,
+            DataForm::Svg => Some(Form::Svg),
+            DataForm::Png => Some(Form::Png),
+            DataForm::Tex => Some(Form::Tex),
+            DataForm::Csv => Some(Form::Csv),
+            DataForm::Npz => Some(Form::Npz),
+            DataForm::Npy => Some(Form::Npy),
+        }
+    }
 }
 
 impl FigureStyle {
@@ -155,36 +224,52 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for FigureQuery<T>
     }
 }
 
-/// Draws a chart of a size in CSS pixels; `name` is that of the file that a browser keeps it in.
-pub async fn picture<C>(chart: C, size: (u32, u32), picture: Picture, provenance: Provenance, name: &str) -> Result<Response, ApiError>
+/// Answers a figure in a form: its chart, of a size in CSS pixels, or its numbers. `name` is that of the file that a browser keeps it in.
+pub async fn figure<C>(
+    form: Form,
+    name: &str,
+    provenance: Provenance,
+    numbers: impl FnOnce() -> Numbers,
+    chart: impl FnOnce() -> (C, (u32, u32)),
+) -> Result<Response, ApiError>
 where
     C: Chart + pgfplots::Tex + Send + 'static,
 {
-    let (kind, suffix, body) = match picture {
-        Picture::Svg => {
-            ("image/svg+xml", "svg", draw(move || Ok(with_metadata(&svg(size.0, size.1, &chart)?, &provenance)?.into_bytes())).await?)
+    let body = if form.is_drawn() {
+        let (chart, (width, height)) = chart();
+        made(move || match form {
+            Form::Tex => Ok(pgfplots::document(&chart, &provenance)?.into_bytes()),
+            Form::Png => embed::with_chunk(&png(&svg(width, height, &chart)?, PNG_SCALE)?, &provenance),
+            _ => Ok(embed::with_metadata(&svg(width, height, &chart)?, &provenance)?.into_bytes()),
+        })
+        .await?
+    } else {
+        let numbers = numbers();
+        if form == Form::Npy {
+            let several = "`npy` holds one array, and this figure has several; `npz` has each of them under its name";
+            numbers.npy().ok_or_else(|| ApiError::on_field(Kind::InvalidQuery, "format", several))?
+        } else {
+            made(move || if form == Form::Csv { numbers.csv(&provenance) } else { numbers.npz(&provenance) }).await?
         }
-        Picture::Png => ("image/png", "png", draw(move || with_chunk(&png(&svg(size.0, size.1, &chart)?, PNG_SCALE)?, &provenance)).await?),
-        Picture::Tex => ("application/x-tex", "tex", draw(move || Ok(pgfplots::document(&chart, &provenance)?.into_bytes())).await?),
     };
-    // A picture is looked at before it is kept; LaTeX is not.
-    let disposition = if picture == Picture::Tex { "attachment" } else { "inline" };
-    let disposition = format!("{disposition}; filename=\"{name}.{suffix}\"");
-    Ok(([(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)], body).into_response())
+    // A picture is looked at before it is kept; anything else is not.
+    let disposition = if matches!(form, Form::Svg | Form::Png) { "inline" } else { "attachment" };
+    let disposition = format!("{disposition}; filename=\"{name}.{}\"", form.suffix());
+    Ok(([(header::CONTENT_TYPE, form.media_type().to_owned()), (header::CONTENT_DISPOSITION, disposition)], body).into_response())
 }
 
 /// The PNG that stands for a share where its link is posted.
 pub async fn preview(shared: SharedView) -> Result<Vec<u8>, ApiError> {
-    draw(move || {
+    made(move || {
         let (width, height) = card::SIZE;
         png(&svg(width, height, &Card::of(&shared, colors::Theme::Light))?, 1.0)
     })
     .await
 }
 
-async fn draw<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> Result<T, ApiError> {
+async fn made<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> Result<T, ApiError> {
     let _permit = DRAWING.acquire().await.map_err(ApiError::internal)?;
-    Ok(spawn_blocking(work).await.map_err(ApiError::internal)?.context("a figure could not be drawn")?)
+    Ok(spawn_blocking(work).await.map_err(ApiError::internal)?.context("a figure could not be made")?)
 }
 
 fn png(svg: &str, scale: f32) -> anyhow::Result<Vec<u8>> {
@@ -196,27 +281,6 @@ fn png(svg: &str, scale: f32) -> anyhow::Result<Vec<u8>> {
         Pixmap::new((width * scale).ceil() as u32, (height * scale).ceil() as u32).context("the figure has no size that can be drawn")?;
     resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixels.as_mut());
     Ok(pixels.encode_png()?)
-}
-
-/// The SVG with its provenance in a `metadata` element at its end.
-fn with_metadata(svg: &str, provenance: &Provenance) -> anyhow::Result<String> {
-    let text = serde_json::to_string(provenance)?.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let (picture, end) = svg.rsplit_once("</svg>").context("the drawing has no end")?;
-    Ok(format!("{picture}<metadata id=\"{}\">{text}</metadata>\n</svg>{end}", APPLICATION.to_lowercase()))
-}
-
-/// The PNG with its provenance in an `iTXt` chunk behind its header: <https://www.w3.org/TR/png-3/#11iTXt>.
-fn with_chunk(png: &[u8], provenance: &Provenance) -> anyhow::Result<Vec<u8>> {
-    /// The signature, and the header with its length, name and checksum.
-    const HEADER: usize = 8 + 4 + 4 + 13 + 4;
-    let (header, rest) = png.split_at_checked(HEADER).context("the picture has no header")?;
-    // Not compressed, in no language, under no other keyword.
-    let mut chunk = [b"iTXt", APPLICATION.as_bytes(), b"\0\0\0\0\0"].concat();
-    chunk.extend(serde_json::to_vec(provenance)?);
-    let length = u32::try_from(chunk.len() - 4)?;
-    let mut checksum = flate2::Crc::new();
-    checksum.update(&chunk);
-    Ok([header, &length.to_be_bytes(), &chunk, &checksum.sum().to_be_bytes(), rest].concat())
 }
 
 #[cfg(test)]

@@ -1,18 +1,121 @@
-//! Arrays as NumPy reads them.
+//! Arrays as NumPy reads them: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
-/// Numbers in rows, in version 1.0 of <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>; as many as the shape says.
-pub fn array(shape: &[usize], values: impl Iterator<Item = f64>) -> Vec<u8> {
-    const ALIGNMENT: usize = 64;
-    const PREFIX: usize = 10;
-    let shape = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-    let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({shape}), }}");
-    let padding = (ALIGNMENT - (PREFIX + header.len() + 1) % ALIGNMENT) % ALIGNMENT;
-    header.extend(std::iter::repeat_n(' ', padding));
-    header.push('\n');
-    let length = u16::try_from(header.len()).expect("the header of a few dimensions has less than 200 bytes");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend(length.to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(values.flat_map(f64::to_le_bytes));
-    bytes
+use std::io::Write;
+
+use zip::ZipWriter;
+use zip::result::ZipResult;
+use zip::write::SimpleFileOptions;
+
+/// As many values as the shape says, in rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    pub shape: Vec<usize>,
+    pub values: Values,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    Texts(Vec<String>),
+    Integers(Vec<i64>),
+    /// NaN: not known.
+    Numbers(Vec<f64>),
+}
+
+impl Array {
+    /// One text, without a dimension.
+    pub fn text(text: String) -> Self {
+        Array { shape: Vec::new(), values: Values::Texts(vec![text]) }
+    }
+
+    pub fn texts(texts: &[String]) -> Self {
+        Array::column(Values::Texts(texts.to_vec()))
+    }
+
+    /// Of one dimension.
+    pub fn column(values: Values) -> Self {
+        Array { shape: vec![values.len()], values }
+    }
+
+    /// As an `.npy` file, in version 1.0 of the format.
+    pub fn file(&self) -> Vec<u8> {
+        const ALIGNMENT: usize = 64;
+        const PREFIX: usize = 10;
+        let (kind, values) = self.values.bytes();
+        let shape = self.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        // A number in brackets alone is no tuple in Python.
+        let end = if self.shape.len() == 1 { "," } else { "" };
+        let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}{end}), }}");
+        let padding = (ALIGNMENT - (PREFIX + header.len() + 1) % ALIGNMENT) % ALIGNMENT;
+        header.extend(std::iter::repeat_n(' ', padding));
+        header.push('\n');
+        let length = u16::try_from(header.len()).expect("the header of a few dimensions has less than 200 bytes");
+        [b"\x93NUMPY\x01\x00", &length.to_le_bytes()[..], header.as_bytes(), &values].concat()
+    }
+}
+
+impl Values {
+    pub fn len(&self) -> usize {
+        match self {
+            Values::Texts(texts) => texts.len(),
+            Values::Integers(integers) => integers.len(),
+            Values::Numbers(numbers) => numbers.len(),
+        }
+    }
+
+    /// The name that NumPy has for the type, and the values as it lays them out.
+    fn bytes(&self) -> (String, Vec<u8>) {
+        match self {
+            Values::Numbers(numbers) => ("<f8".into(), numbers.iter().flat_map(|number| number.to_le_bytes()).collect()),
+            Values::Integers(integers) => ("<i8".into(), integers.iter().flat_map(|integer| integer.to_le_bytes()).collect()),
+            // All as long as the longest, in UTF-32; a type of length 0 is none.
+            Values::Texts(texts) => {
+                let longest = texts.iter().map(|text| text.chars().count()).max().unwrap_or(0).max(1);
+                let letters = |text: &String| text.chars().chain(std::iter::repeat('\0')).take(longest).collect::<Vec<_>>();
+                (format!("<U{longest}"), texts.iter().flat_map(letters).flat_map(|letter| u32::from(letter).to_le_bytes()).collect())
+            }
+        }
+    }
+}
+
+/// Several arrays under their names in an `.npz` file: a ZIP archive of `.npy` files.
+pub fn archive<'a>(arrays: impl Iterator<Item = (&'a str, &'a Array)>) -> ZipResult<Vec<u8>> {
+    let mut archive = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, array) in arrays {
+        archive.start_file(format!("{name}.npy"), SimpleFileOptions::default())?;
+        archive.write_all(&array.file())?;
+    }
+    Ok(archive.finish()?.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(array: &Array, header: &str, values: &[u8]) {
+        let file = array.file();
+        let length = usize::from(u16::from_le_bytes([file[8], file[9]]));
+        let (head, rest) = file[10..].split_at(length);
+        let head = std::str::from_utf8(head).unwrap();
+        assert_eq!(head.trim_end(), header);
+        assert_eq!(((10 + length) % 64, head.ends_with('\n')), (0, true));
+        assert_eq!(rest, values);
+    }
+
+    #[test]
+    fn arrays_of_any_shape_and_kind_have_the_header_and_the_bytes_that_numpy_expects() {
+        let numbers = Array { shape: vec![1, 2], values: Values::Numbers(vec![0.5, -1.0]) };
+        check(
+            &numbers,
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (1, 2), }",
+            &[0.5_f64.to_le_bytes(), (-1.0_f64).to_le_bytes()].concat(),
+        );
+        let integers = Array::column(Values::Integers(vec![-2]));
+        check(&integers, "{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }", &(-2_i64).to_le_bytes());
+        let texts = Array::texts(&["ε".to_owned(), "ab".to_owned()]);
+        let letters = [0x3b5_u32, 0, 97, 98].map(u32::to_le_bytes).concat();
+        check(&texts, "{'descr': '<U2', 'fortran_order': False, 'shape': (2,), }", &letters);
+        check(&Array::text("a".into()), "{'descr': '<U1', 'fortran_order': False, 'shape': (), }", &97_u32.to_le_bytes());
+        check(&Array::texts(&[]), "{'descr': '<U1', 'fortran_order': False, 'shape': (0,), }", &[]);
+    }
 }

@@ -14,6 +14,8 @@ use shared::chart::theory::{Mark, Quantity, TheoryChart};
 use shared::provenance::Provenance;
 use shared::view::Region;
 
+use crate::embed::comments;
+
 /// A chart that pgfplots can draw.
 pub trait Tex {
     /// What stands inside `tikzpicture`.
@@ -22,16 +24,7 @@ pub trait Tex {
 
 /// A document that compiles by itself and has the size of its figure; its comments say what it was drawn from.
 pub fn document(chart: &impl Tex, provenance: &Provenance) -> serde_json::Result<String> {
-    let Provenance { application, view, checkpoints, configs } = provenance;
-    let mut text =
-        format!("% Drawn by {application}. Compile with pdflatex, or with lualatex where there are hundreds of classes.\n% View: {view}\n");
-    for checkpoint in checkpoints {
-        add(&mut text, format_args!("% Checkpoint: {}, SHA-256 {}\n", checkpoint.id, checkpoint.sha256));
-    }
-    for (run, config) in configs {
-        // JSON on one line has no line breaks of its own.
-        add(&mut text, format_args!("% Configuration of {run}: {}\n", serde_json::to_string(config)?));
-    }
+    let mut text = comments("%", provenance)? + "% Compile with pdflatex, or with lualatex where there are hundreds of classes.\n";
     text += "\\documentclass[border=4pt]{standalone}\n\\usepackage{pgfplots}\n\\usepgfplotslibrary{groupplots}\n\
              \\pgfplotsset{compat=1.16}\n\\begin{document}\n\\begin{tikzpicture}\n";
     text += &chart.picture();

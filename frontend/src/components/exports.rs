@@ -5,7 +5,10 @@ use crate::prelude::*;
 /// A thing to keep, and the formats it comes in: each with its name and its address.
 pub type Export = (&'static str, Vec<(&'static str, String)>);
 
-/// A thing in several formats, `svg`, `png`, `tex`, `csv`, `npy` or `json`, at the address that `address` has for each.
+/// The formats that every figure comes in.
+pub const FIGURE: [&str; 5] = ["svg", "png", "tex", "csv", "npz"];
+
+/// A thing in several formats, `svg`, `png`, `tex`, `csv`, `npz`, `npy` or `json`, at the address that `address` has for each.
 pub fn export(what: &'static str, formats: &[&str], address: impl Fn(&str) -> String) -> Export {
     (what, formats.iter().map(|format| (name(format), address(format))).collect())
 }
@@ -16,6 +19,7 @@ fn name(format: &str) -> &'static str {
         "png" => "PNG",
         "tex" => "pgfplots",
         "csv" => "CSV",
+        "npz" => "NPZ",
         "npy" => "NPY",
         _ => "JSON",
     }

@@ -15,7 +15,7 @@ use crate::baseline::{PinButton, page_baseline};
 use crate::browser::use_title;
 use crate::components::dossier::{Dossier, DossierLink};
 use crate::components::explorer::{Cell, Explorer};
-use crate::components::exports::{Export, Exports, export};
+use crate::components::exports::{Export, Exports, FIGURE, export};
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
@@ -488,19 +488,15 @@ fn layer(layer: Layer) -> String {
 
 /// The matrix as files: numbers as they are, pictures through the lens.
 fn exports_of(id: &str, lens: &Lens) -> Vec<Export> {
-    let view = id.parse().map(|id| View::Attribution { id, lens: lens.clone() }.to_string()).unwrap_or_default();
+    let Ok(id) = id.parse::<AttributionId>() else { return Vec::new() };
+    let view = View::Attribution { id: id.clone(), lens: lens.clone() }.to_string();
     let query = view.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
-    let figure = |format: &str| format!("api/attributions/{id}.{format}{query}");
     // Everything that is known of the matrix has no ending.
-    let numbers =
-        |format: &str| if format == "json" { format!("api/attributions/{id}") } else { format!("api/attributions/{id}.{format}") };
+    let matrix =
+        |format: &str| if format == "json" { format!("api/attributions/{id}") } else { format!("api/attributions/{id}.{format}{query}") };
     let joint = if query.is_empty() { "?" } else { "&" };
-    let classes = |format: &str| format!("{}{joint}chart=classes", figure(format));
-    vec![
-        export("Matrix", &["csv", "npy", "json"], numbers),
-        export("Figure", &["svg", "png", "tex"], figure),
-        export("Accuracy by class", &["svg", "png", "tex", "csv"], classes),
-    ]
+    let classes = |format: &str| format!("{}{joint}chart=classes", matrix(format));
+    vec![export("Matrix", &["svg", "png", "tex", "csv", "npz", "npy", "json"], matrix), export("Accuracy by class", &FIGURE, classes)]
 }
 
 #[cfg(test)]

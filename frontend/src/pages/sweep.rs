@@ -16,7 +16,7 @@ use shared::sweep::{Spread, field_name, text, value_of};
 use crate::addressed::addressed;
 use crate::browser::use_title;
 use crate::components::badge::{Progress, StateBadge};
-use crate::components::exports::{Export, Exports, export};
+use crate::components::exports::{Export, Exports, FIGURE, export};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::plot::Plot;
@@ -168,7 +168,7 @@ fn Known(id: String, sweep: Memo<Sweep>) -> impl IntoView {
 fn exports_of(id: &str, field: &str) -> Vec<Export> {
     let over = place::encoded(field);
     let chart = |what: &'static str, chart: &str| {
-        export(what, &["svg", "png", "tex", "csv"], |format| format!("api/sweeps/{id}/chart?chart={chart}&over={over}&format={format}"))
+        export(what, &FIGURE, |format| format!("api/sweeps/{id}/chart?chart={chart}&over={over}&format={format}"))
     };
     vec![chart("Robust accuracy", "accuracy"), chart("CAS", "cas"), chart("Over epochs", "epochs")]
 }

@@ -7,7 +7,7 @@ use shared::theory::{Answer, DRAWS, Loss, Model, Question, SEED, Samples, Weight
 
 use crate::addressed::{Addressed, addressed};
 use crate::browser::use_title;
-use crate::components::exports::{Export, Exports, export};
+use crate::components::exports::{Export, Exports, FIGURE, export};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::Segments;
@@ -267,10 +267,9 @@ fn Explanation() -> impl IntoView {
 fn exports_of(question: &Question) -> Vec<Export> {
     let address = question.address();
     let query = address.split_once('?').map(|(_, query)| format!("&{query}")).unwrap_or_default();
-    let chart = |what: &'static str, chart: &str| {
-        export(what, &["svg", "png", "tex"], |format| format!("api/theory?chart={chart}&format={format}{query}"))
-    };
-    let numbers = export("Numbers", &["csv", "json"], |format| format!("api/theory?format={format}{query}"));
+    let chart =
+        |what: &'static str, chart: &str| export(what, &FIGURE, |format| format!("api/theory?chart={chart}&format={format}{query}"));
+    let numbers = export("Numbers", &["json"], |format| format!("api/theory?format={format}{query}"));
     vec![chart("Weights", "weights"), chart("Chance", "chance"), numbers]
 }
 

@@ -2,23 +2,24 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use shared::api::Comparison;
+use shared::api::{Comparison, RankedPair};
 use shared::chart::colors::Theme;
 use shared::chart::figure::Figure;
 use shared::chart::overlay::{Compared, OverlaidRun, Overlay, run_colors};
-use shared::chart::scatter::Scatter;
+use shared::chart::scatter::{Point, Scatter};
+use shared::matrix::Matrix;
 use shared::order::distinct;
 use shared::provenance::Page;
 use shared::view::{AttributionId, SIDES, View};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::content;
-use crate::figures::{self, FigureQuery, FigureStyle, Picture, Style};
+use crate::figures::{self, DataForm, FigureQuery, FigureStyle, Style};
 use crate::id::RunId;
-use crate::npy;
+use crate::npy::Values;
+use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
 use crate::state::AppState;
 
@@ -42,7 +43,7 @@ pub struct Compare {
     of: Option<String>,
     #[serde(default)]
     #[param(inline)]
-    format: ComparisonForm,
+    format: DataForm,
 }
 
 /// What of a comparison is drawn.
@@ -57,25 +58,14 @@ pub enum ComparisonChart {
     Curves,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ComparisonForm {
-    #[default]
-    Json,
-    /// Every pair of classes with all values, the largest change first; of the curves, every epoch of every run.
-    Csv,
-    /// The matrices in the order of the sides, `[n, K, K]` of float64.
-    Npy,
-    Svg,
-    Png,
-    Tex,
-}
-
 /// Two to six matrices, how the others differ from the first, and the pairs that changed most
+///
+/// As `csv` the matrices are every pair of classes with all values, the largest change first; as `npz` the arrays `matrices`, `[n, K, K]` in
+/// the order of the sides, `attributions`, `classes` and `provenance`; as `npy` the first of these alone.
 #[utoipa::path(
     get, path = "/api/comparisons", tag = "attributions", params(Compare, FigureStyle),
     responses(
-        (status = 200, content((Comparison = "application/json"), (String = "text/csv"), (Vec<u8> = "application/octet-stream"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
+        (status = 200, content((Comparison = "application/json"), (String = "text/csv"), (Vec<u8> = "application/zip"), (Vec<u8> = "application/octet-stream"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
         ApiError
     )
 )]
@@ -83,49 +73,31 @@ pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, st
     let Compare { a, b, c, d, e, f, chart, of, format } = own;
     let ids = attribution_ids([Some(a), Some(b), c, d, e, f])?;
     let comparison = content::comparison(&state, &ids).await?;
-    let names: Vec<String> = ids.iter().take(2).map(AttributionId::to_string).collect();
-    let file = |kind: &str, suffix: &str| {
-        let disposition = format!("attachment; filename=\"{}.{suffix}\"", names.join("-to-"));
-        [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)]
-    };
-    let picture = match format {
-        ComparisonForm::Json => return Ok(Json(comparison).into_response()),
-        ComparisonForm::Csv => {
-            let table = match chart {
-                ComparisonChart::Matrices | ComparisonChart::Scatter => changes_csv(&comparison),
-                ComparisonChart::Curves => curves_csv(&overlay(&state, &comparison, Theme::Light).await?),
-            };
-            return Ok((file("text/csv; charset=utf-8", "csv"), table.map_err(ApiError::internal)?).into_response());
-        }
-        ComparisonForm::Npy => {
-            let matrices = comparison.attributions.iter().map(|attribution| &attribution.file.matrix);
-            let classes = comparison.baseline().file.matrix.classes();
-            let array = npy::array(&[ids.len(), classes, classes], matrices.flat_map(|matrix| matrix.rows().flatten().copied()));
-            return Ok((file("application/octet-stream", "npy"), array).into_response());
-        }
-        ComparisonForm::Svg => Picture::Svg,
-        ComparisonForm::Png => Picture::Png,
-        ComparisonForm::Tex => Picture::Tex,
-    };
+    let Some(form) = format.of_figure() else { return Ok(Json(comparison).into_response()) };
     let Style { lens, theme } = style;
     let side = side(of.as_deref(), ids.len())?;
+    let name = format!("{}-to-{}", ids[0], ids[side]);
     let view = View::Compare { ids, lens: lens.clone() };
     let runs = RunId::of_view(&view);
     let provenance = content::provenance(&state, Page::View(view), &comparison.attributions, &runs).await?;
     match chart {
         ComparisonChart::Matrices => {
-            let figure = Figure::comparison(&comparison, &lens, theme);
-            let size = figure.size();
-            figures::picture(figure, size, picture, provenance, "comparison").await
+            let drawn = || {
+                let figure = Figure::comparison(&comparison, &lens, theme);
+                let size = figure.size();
+                (figure, size)
+            };
+            figures::figure(form, &name, provenance, || matrices(&comparison), drawn).await
         }
         ComparisonChart::Scatter => {
             const WIDTH: u32 = 560;
             let size = (WIDTH, Scatter::natural_height(f64::from(WIDTH)).ceil() as u32);
-            figures::picture(Scatter::comparison(&comparison, side, theme), size, picture, provenance, "scatter").await
+            let scatter = Scatter::comparison(&comparison, side, theme);
+            figures::figure(form, &format!("{name}-scatter"), provenance, || points(&scatter, side), || (scatter.clone(), size)).await
         }
         ComparisonChart::Curves => {
             let overlay = overlay(&state, &comparison, theme).await?;
-            figures::picture(overlay, (960, 400), picture, provenance, "curves").await
+            figures::figure(form, &format!("{name}-curves"), provenance, || courses(&overlay), || (overlay.clone(), (960, 400))).await
         }
     }
 }
@@ -160,35 +132,52 @@ fn attribution_ids(sides: [Option<String>; 6]) -> Result<Vec<AttributionId>, Api
     SIDES.iter().zip(&sides).take(count).map(id).collect()
 }
 
-/// A row for each pair: its classes, the baseline's value, then of each other its value and how it differs.
-fn changes_csv(comparison: &Comparison) -> Result<Vec<u8>, csv::Error> {
-    let names = &comparison.baseline().file.class_names;
-    let mut table = csv::Writer::from_writer(Vec::new());
-    let mut head: Vec<String> = ["class_i", "class_j", SIDES[0]].map(str::to_owned).to_vec();
-    for side in SIDES.iter().take(comparison.attributions.len()).skip(1) {
-        head.extend([(*side).to_owned(), format!("{side}_minus_a")]);
+/// The matrices in the order of the sides. The table has a row for each pair: its classes, the baseline's value, then of each other its value
+/// and how it differs.
+fn matrices(comparison: &Comparison) -> Numbers {
+    let (classes, ranked) = (&comparison.baseline().file.class_names, comparison.ranked());
+    let class = |of: fn(&RankedPair) -> usize| Values::Texts(ranked.iter().map(|pair| classes[of(pair)].clone()).collect());
+    let value = |of: &dyn Fn(&RankedPair) -> f64| Values::Numbers(ranked.iter().map(of).collect());
+    let mut table = vec![("class_i".to_owned(), class(|pair| pair.i)), ("class_j".to_owned(), class(|pair| pair.j))];
+    table.push((SIDES[0].to_owned(), value(&|pair| pair.values[0])));
+    for (index, side) in SIDES.iter().enumerate().take(comparison.attributions.len()).skip(1) {
+        table.push(((*side).to_owned(), value(&|pair| pair.values[index])));
+        table.push((format!("{side}_minus_a"), value(&|pair| pair.values[index] - pair.values[0])));
     }
-    table.write_record(head)?;
-    for pair in comparison.ranked() {
-        let baseline = pair.values[0];
-        let mut row = vec![names[pair.i].clone(), names[pair.j].clone(), baseline.to_string()];
-        row.extend(pair.values[1..].iter().flat_map(|value| [value.to_string(), (value - baseline).to_string()]));
-        table.write_record(row)?;
-    }
-    table.into_inner().map_err(|error| error.into_error().into())
+    let matrices: Vec<&Matrix> = comparison.attributions.iter().map(|attribution| &attribution.file.matrix).collect();
+    let names: Vec<String> = comparison.attributions.iter().map(|attribution| attribution.id.clone()).collect();
+    Numbers::matrices(&matrices, &names, classes, table)
+}
+
+/// A row for each pair that is a point.
+fn points(scatter: &Scatter, side: usize) -> Numbers {
+    let points = &scatter.points;
+    let class = |of: fn(&Point) -> usize| Values::Texts(points.iter().map(|point| scatter.labels[of(point)].clone()).collect());
+    let value = |of: fn(&Point) -> f64| Values::Numbers(points.iter().map(of).collect());
+    Numbers::table(vec![
+        ("class_i", class(|point| point.i)),
+        ("class_j", class(|point| point.j)),
+        (SIDES[0], value(|point| point.x)),
+        (SIDES[side], value(|point| point.y)),
+    ])
 }
 
 /// A row for each run and epoch of which anything is known.
-fn curves_csv(overlay: &Overlay) -> Result<Vec<u8>, csv::Error> {
-    let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record(["run", "epoch", "robust_accuracy", "cas"])?;
+fn courses(overlay: &Overlay) -> Numbers {
+    let at = |points: &[(u32, f64)], epoch: u32| points.iter().find(|point| point.0 == epoch).map_or(f64::NAN, |point| point.1);
+    let (mut titles, mut epochs, mut robust, mut cas) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for run in &overlay.runs {
-        let at = |points: &[(u32, f64)], epoch: u32| {
-            points.iter().find(|point| point.0 == epoch).map(|point| point.1.to_string()).unwrap_or_default()
-        };
         for epoch in distinct(run.robust.iter().chain(&run.cas).map(|point| point.0).collect()) {
-            table.write_record([run.title.clone(), epoch.to_string(), at(&run.robust, epoch), at(&run.cas, epoch)])?;
+            titles.push(run.title.clone());
+            epochs.push(i64::from(epoch));
+            robust.push(at(&run.robust, epoch));
+            cas.push(at(&run.cas, epoch));
         }
     }
-    table.into_inner().map_err(|error| error.into_error().into())
+    Numbers::table(vec![
+        ("run", Values::Texts(titles)),
+        ("epoch", Values::Integers(epochs)),
+        ("robust_accuracy", Values::Numbers(robust)),
+        ("cas", Values::Numbers(cas)),
+    ])
 }

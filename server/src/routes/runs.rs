@@ -1,7 +1,8 @@
 //! Runs: submitting, listing, following, canceling and deleting them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
+use std::iter::once;
 use std::time::Duration;
 
 use axum::Json;
@@ -14,9 +15,10 @@ use futures::{Stream, stream};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::api::{EvaluationFile, PairFile, QueueMove, Run, RunChange, RunPage, RunRows, RunState, SaliencyFile};
-use shared::chart::curves::Curves;
+use shared::chart::curves::{Curves, SeriesKind};
 use shared::config::{Inputs, RunConfig};
 use shared::labels;
+use shared::order::distinct;
 use shared::problem::FieldError;
 use shared::provenance::{CheckpointHash, Page, Provenance};
 use shared::record::Metrics;
@@ -28,8 +30,10 @@ use utoipa::IntoParams;
 use crate::content;
 use crate::db::{RunFilter, SortKey, SortOrder};
 use crate::extract::{self, Name, Named, Query};
-use crate::figures::{self, FigureQuery, FigureStyle, Picture, Style};
+use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
 use crate::id::RunId;
+use crate::npy::Values;
+use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
 use crate::rundir::record;
 use crate::scheduler::Refusal;
@@ -284,19 +288,21 @@ pub async fn get_metrics(State(state): State<AppState>, Name(id): Name<RunId>) -
 pub struct CurvesFigure {
     #[serde(default)]
     #[param(inline)]
-    format: Picture,
+    format: Form,
     /// The epoch that is marked.
     epoch: Option<u32>,
     /// Of the matrix on the page that the figure opens: `adversarial`, `clean`.
     inputs: Option<Inputs>,
 }
 
-/// The training curves of a run as a figure; as a table they are `metrics.csv`
+/// The training curves of a run as a figure
+///
+/// Its numbers are what it shows; all that was recorded of the epochs is in `metrics.csv`.
 #[utoipa::path(
     get, path = "/api/runs/{id}/curves", tag = "runs",
     params(("id" = String, Path, description = "The run"), CurvesFigure, FigureStyle),
     responses(
-        (status = 200, content((String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
+        (status = 200, content((String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"), (String = "text/csv"), (Vec<u8> = "application/zip"))),
         ApiError
     )
 )]
@@ -315,7 +321,26 @@ pub async fn get_curves(
     let view = View::Run { run: run.id, epoch, inputs: inputs.unwrap_or(Inputs::Adversarial), lens };
     let runs = RunId::of_view(&view);
     let provenance = Provenance { checkpoints, ..content::provenance(&state, Page::View(view), &[], &runs).await? };
-    figures::picture(curves, SIZE, format, provenance, &format!("{id}-curves")).await
+    figures::figure(format, &format!("{id}-curves"), provenance, || courses(&curves), || (curves.clone(), SIZE)).await
+}
+
+/// A row for each epoch of which anything is drawn.
+fn courses(curves: &Curves) -> Numbers {
+    let drawn = |kind: SeriesKind| curves.series.iter().find(|series| series.kind == kind).map_or(&[][..], |series| &series.points);
+    let columns = [
+        ("test_robust_accuracy", drawn(SeriesKind::TestRobust)),
+        ("test_clean_accuracy", drawn(SeriesKind::TestClean)),
+        ("train_robust_accuracy", drawn(SeriesKind::TrainRobust)),
+        ("train_clean_accuracy", drawn(SeriesKind::TrainClean)),
+        ("cas", &curves.cas[..]),
+    ];
+    let epochs = distinct(columns.iter().flat_map(|(_, points)| points.iter().map(|point| point.0)).collect());
+    let values = |points: &[(u32, f64)]| {
+        let known: HashMap<u32, f64> = points.iter().copied().collect();
+        Values::Numbers(epochs.iter().map(|epoch| known.get(epoch).copied().unwrap_or(f64::NAN)).collect())
+    };
+    let epoch = ("epoch", Values::Integers(epochs.iter().copied().map(i64::from).collect()));
+    Numbers::table(once(epoch).chain(columns.map(|(name, points)| (name, values(points)))).collect())
 }
 
 /// The epochs of a run as a table

@@ -16,8 +16,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::content;
 use crate::extract::{self, Name, Named};
-use crate::figures::{self, FigureQuery, FigureStyle, Picture, Style};
+use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
 use crate::id::{RunId, SweepId};
+use crate::npy::Values;
+use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
 use crate::state::AppState;
 use crate::submit::submit_all;
@@ -94,7 +96,7 @@ pub struct SweepFigure {
     chart: SweepChartName,
     #[serde(default)]
     #[param(inline)]
-    format: SweepForm,
+    format: Form,
     /// The field that the chart is over, `attack.eps`; the first that is varied when absent.
     over: Option<String>,
 }
@@ -111,23 +113,14 @@ pub enum SweepChartName {
     Epochs,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SweepForm {
-    #[default]
-    Svg,
-    Png,
-    Tex,
-    /// Every point with its mean, its lowest and its highest value.
-    Csv,
-}
-
-/// A chart of a sweep as a figure or as a table
+/// A chart of a sweep as a figure
+///
+/// Its numbers are every point with its mean, its lowest and its highest value.
 #[utoipa::path(
     get, path = "/api/sweeps/{id}/chart", tag = "runs",
     params(("id" = String, Path, description = "The sweep"), SweepFigure, FigureStyle),
     responses(
-        (status = 200, content((String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"), (String = "text/csv"))),
+        (status = 200, content((String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"), (String = "text/csv"), (Vec<u8> = "application/zip"))),
         ApiError
     )
 )]
@@ -137,7 +130,7 @@ pub async fn get_sweep_chart(
     FigureQuery { own, style: Style { lens: _, theme } }: FigureQuery<SweepFigure>,
 ) -> Result<Response, ApiError> {
     const SIZE: (u32, u32) = (720, 400);
-    let SweepFigure { chart, format, over } = own;
+    let SweepFigure { chart, format: form, over } = own;
     let sweep = look_up(&state, &id).await?;
     let known = fields(&sweep);
     if let Some(over) = over.as_ref().filter(|over| !known.contains(over)) {
@@ -157,38 +150,36 @@ pub async fn get_sweep_chart(
             SweepChart::over_epochs(&sweep, &field, &metrics, theme)
         }
     };
-    let picture = match format {
-        SweepForm::Svg => Picture::Svg,
-        SweepForm::Png => Picture::Png,
-        SweepForm::Tex => Picture::Tex,
-        SweepForm::Csv => {
-            let table = chart_csv(&drawn).map_err(ApiError::internal)?;
-            let disposition = format!("attachment; filename=\"{}.csv\"", id.as_str());
-            let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)];
-            return Ok((headers, table).into_response());
-        }
-    };
     let runs: Vec<RunId> = sweep.runs.iter().map(RunId::of_run).collect();
     let provenance = content::provenance(&state, Page::Sweep(id.as_str().to_owned(), over), &[], &runs).await?;
-    figures::picture(drawn, SIZE, picture, provenance, id.as_str()).await
+    figures::figure(form, id.as_str(), provenance, || numbers(&drawn), || (drawn.clone(), SIZE)).await
 }
 
-fn chart_csv(chart: &SweepChart) -> Result<Vec<u8>, csv::Error> {
-    let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record(["series", "inputs", "x", "mean", "low", "high", "runs"])?;
+fn numbers(chart: &SweepChart) -> Numbers {
+    let (mut names, mut inputs, mut labels, mut spreads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut name = "";
     for series in &chart.series {
         // Over epochs, the dashed line of training images follows the line of test images that has the name.
         let of_training = series.name.is_empty();
         name = if of_training { name } else { &series.name };
         for point in &series.points {
-            let label = chart.x_values.iter().find(|value| value.0 == point.x).map_or_else(|| point.x.to_string(), |value| value.1.clone());
-            let Spread { count, mean, low, high, .. } = point.spread;
-            let inputs = if of_training { "train" } else { "test" };
-            table.write_record([name, inputs, &label, &mean.to_string(), &low.to_string(), &high.to_string(), &count.to_string()])?;
+            names.push(name.to_owned());
+            inputs.push(if of_training { "train" } else { "test" }.to_owned());
+            labels
+                .push(chart.x_values.iter().find(|value| value.0 == point.x).map_or_else(|| point.x.to_string(), |value| value.1.clone()));
+            spreads.push(point.spread);
         }
     }
-    table.into_inner().map_err(|error| error.into_error().into())
+    let column = |of: fn(&Spread) -> f64| Values::Numbers(spreads.iter().map(of).collect());
+    Numbers::table(vec![
+        ("series", Values::Texts(names)),
+        ("inputs", Values::Texts(inputs)),
+        ("x", Values::Texts(labels)),
+        ("mean", column(|spread| spread.mean)),
+        ("low", column(|spread| spread.low)),
+        ("high", column(|spread| spread.high)),
+        ("runs", Values::Integers(spreads.iter().map(|spread| spread.count as i64).collect())),
+    ])
 }
 
 async fn look_up(state: &AppState, id: &SweepId) -> Result<Sweep, ApiError> {

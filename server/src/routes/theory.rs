@@ -3,16 +3,17 @@
 use std::sync::LazyLock;
 
 use axum::Json;
-use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::chart::theory::TheoryChart;
 use shared::problem::FieldError;
 use shared::provenance::{APPLICATION, Page, Provenance};
-use shared::theory::{Answer, DRAWS, Model, Question, SEED, Samples};
+use shared::theory::{Answer, DRAWS, Model, Question, SEED, Samples, Weights};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::figures::{self, FigureQuery, FigureStyle, Picture, Style};
+use crate::figures::{self, DataForm, FigureQuery, FigureStyle, Style};
+use crate::npy::Values;
+use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
 
 /// Those of the page, so that figures hold its dots.
@@ -39,7 +40,7 @@ pub struct Theory {
     chart: TheoryChartName,
     #[serde(default)]
     #[param(inline)]
-    format: TheoryForm,
+    format: DataForm,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -52,52 +53,32 @@ pub enum TheoryChartName {
     Chance,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TheoryForm {
-    #[default]
-    Json,
-    Csv,
-    Svg,
-    Png,
-    Tex,
-}
-
 /// The weights that the three-class model learns, over the radius of the attack
+///
+/// The numbers are those of both charts, whichever is asked for.
 #[utoipa::path(
     get, path = "/api/theory", tag = "theory", params(Theory, FigureStyle),
     responses(
-        (status = 200, content((Vec<Answer> = "application/json"), (String = "text/csv"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
+        (status = 200, content((Vec<Answer> = "application/json"), (String = "text/csv"), (Vec<u8> = "application/zip"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
         ApiError
     )
 )]
 pub async fn get_theory(FigureQuery { own, style: Style { lens: _, theme } }: FigureQuery<Theory>) -> Result<Response, ApiError> {
     let question = own.question().map_err(|error| ApiError::on_fields(Kind::InvalidQuery, vec![error]))?;
     let course = tokio::task::spawn_blocking(move || question.course(&SAMPLES)).await.map_err(ApiError::internal)?;
-    let picture = match own.format {
-        TheoryForm::Json => return Ok(Json(course).into_response()),
-        TheoryForm::Csv => {
-            let table = course_csv(&question, &course).map_err(ApiError::internal)?;
-            let disposition = "attachment; filename=\"theory.csv\"";
-            return Ok(
-                ([(header::CONTENT_TYPE, "text/csv; charset=utf-8"), (header::CONTENT_DISPOSITION, disposition)], table).into_response()
-            );
-        }
-        TheoryForm::Svg => Picture::Svg,
-        TheoryForm::Png => Picture::Png,
-        TheoryForm::Tex => Picture::Tex,
-    };
+    let Some(form) = own.format.of_figure() else { return Ok(Json(course).into_response()) };
     let (chart, name) = match own.chart {
         TheoryChartName::Weights => (TheoryChart::weights(&question, &course, theme), "theory-weights"),
         TheoryChartName::Chance => (TheoryChart::chance(&question, &course, theme), "theory-chance"),
     };
+    let numbers = numbers(&question, &course);
     let provenance = Provenance {
         application: APPLICATION.to_owned(),
         view: Page::Theory(question),
         checkpoints: Vec::new(),
         configs: Default::default(),
     };
-    figures::picture(chart, (720, 400), picture, provenance, name).await
+    figures::figure(form, name, provenance, || numbers, || (chart, (720, 400))).await
 }
 
 impl Theory {
@@ -117,14 +98,16 @@ impl Theory {
     }
 }
 
-fn course_csv(question: &Question, course: &[Answer]) -> Result<Vec<u8>, csv::Error> {
-    let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record(["eps", "w1_theorem", "w2_theorem", "w1_simulated", "w2_simulated", "chance_theorem", "chance_simulated"])?;
-    for Answer { eps, theorem, simulated } in course {
-        let model = Model { eps: *eps, ..question.model };
-        let chances = [theorem, simulated].map(|weights| model.chance_to_beat_a_rival(*weights));
-        let values = [*eps, theorem.specific, theorem.cross, simulated.specific, simulated.cross, chances[0], chances[1]];
-        table.write_record(values.map(|value| value.to_string()))?;
-    }
-    table.into_inner().map_err(|error| error.into_error().into())
+fn numbers(question: &Question, course: &[Answer]) -> Numbers {
+    let column = |of: &dyn Fn(&Answer) -> f64| Values::Numbers(course.iter().map(of).collect());
+    let chance = |eps: f64, weights: Weights| Model { eps, ..question.model }.chance_to_beat_a_rival(weights);
+    Numbers::table(vec![
+        ("eps", column(&|answer| answer.eps)),
+        ("w1_theorem", column(&|answer| answer.theorem.specific)),
+        ("w2_theorem", column(&|answer| answer.theorem.cross)),
+        ("w1_simulated", column(&|answer| answer.simulated.specific)),
+        ("w2_simulated", column(&|answer| answer.simulated.cross)),
+        ("chance_theorem", column(&|answer| chance(answer.eps, answer.theorem))),
+        ("chance_simulated", column(&|answer| chance(answer.eps, answer.simulated))),
+    ])
 }

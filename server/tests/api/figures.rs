@@ -1,5 +1,8 @@
 //! Figures in all their forms, and what they tell of where they come from.
 
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read};
+
 use axum::http::header;
 use serde_json::Value;
 use shared::provenance::{Page, Provenance};
@@ -13,7 +16,49 @@ async fn get(server: &TestServer, uri: &str) -> Answer {
     answer
 }
 
-/// Checks that SVG and PNG under an address open `page`, and that the LaTeX names it; gives what the SVG tells.
+/// An array of an `.npz` file.
+#[derive(Debug)]
+struct Array {
+    /// As NumPy writes it: `{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }`.
+    header: String,
+    values: Vec<u8>,
+}
+
+impl Array {
+    fn numbers(&self) -> Vec<f64> {
+        assert!(self.header.contains("'<f8'"), "{}", self.header);
+        self.values.chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap())).collect()
+    }
+
+    /// The letters of all texts, those that are shorter than others filled up with zeros.
+    fn letters(&self) -> String {
+        assert!(self.header.contains("'<U"), "{}", self.header);
+        let letter = |bytes: &[u8]| char::from_u32(u32::from_le_bytes(bytes.try_into().unwrap())).unwrap();
+        self.values.chunks_exact(4).map(letter).collect()
+    }
+}
+
+fn unpacked(npz: &[u8]) -> BTreeMap<String, Array> {
+    let mut archive = zip::ZipArchive::new(Cursor::new(npz)).unwrap();
+    let mut arrays = BTreeMap::new();
+    for index in 0..archive.len() {
+        let mut file = archive.by_index(index).unwrap();
+        let name = file.name().unwrap().strip_suffix(".npy").unwrap().to_owned();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        let (header, values) = bytes[10..].split_at(usize::from(u16::from_le_bytes([bytes[8], bytes[9]])));
+        arrays.insert(name, Array { header: String::from_utf8(header.to_vec()).unwrap(), values: values.to_vec() });
+    }
+    arrays
+}
+
+/// What a CSV file holds below the comments at its head.
+fn table(csv: &str) -> &str {
+    let comments: usize = csv.split_inclusive('\n').take_while(|line| line.starts_with('#')).map(str::len).sum();
+    &csv[comments..]
+}
+
+/// Checks that SVG, PNG and NPZ under an address tell that they are of `page`, and that the heads of LaTeX and CSV do; gives what the SVG tells.
 async fn check(server: &TestServer, address: impl Fn(&str) -> String, page: &str) -> Provenance {
     let svg = get(server, &address("svg")).await;
     assert_eq!(svg.header(header::CONTENT_TYPE), "image/svg+xml");
@@ -30,10 +75,28 @@ async fn check(server: &TestServer, address: impl Fn(&str) -> String, page: &str
     assert_eq!(tex.header(header::CONTENT_TYPE), "application/x-tex");
     let tex = tex.text();
     assert!(tex.contains(&format!("% View: {page}\n")), "{}", &tex[..400]);
-    let body = tex.split_once("\\documentclass").unwrap().1;
+    let (head, body) = tex.split_once("\\documentclass").unwrap();
     assert_eq!(body.matches('{').count(), body.matches('}').count(), "braces of {page}");
     assert_eq!(body.matches("\\begin{").count(), body.matches("\\end{").count());
     assert!(!body.contains("NaN") && !body.contains("inf"));
+
+    let csv = get(server, &address("csv")).await;
+    assert_eq!(csv.header(header::CONTENT_TYPE), "text/csv; charset=utf-8");
+    assert!(csv.header(header::CONTENT_DISPOSITION).ends_with(".csv\""));
+    let csv = csv.text();
+    let of_tex = |line: &&str| line.starts_with("% ") && !line.starts_with("% Compile");
+    let expected: Vec<String> = head.lines().filter(of_tex).map(|line| line.replacen('%', "#", 1)).collect();
+    assert_eq!(csv.lines().take_while(|line| line.starts_with('#')).collect::<Vec<_>>(), expected);
+    // Its rows are of one length, or they cannot be read.
+    let rows = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(csv.as_bytes()).into_records().collect::<Result<Vec<_>, _>>();
+    assert!(!rows.unwrap().is_empty() && !table(&csv).contains("NaN"), "{csv}");
+
+    let npz = get(server, &address("npz")).await;
+    assert_eq!(npz.header(header::CONTENT_TYPE), "application/zip");
+    let arrays = unpacked(&npz.body);
+    assert!(arrays.len() > 2, "{arrays:?}");
+    assert_eq!(serde_json::from_str::<Provenance>(&arrays["provenance"].letters()).unwrap(), told);
+    assert!(arrays["provenance"].header.contains("'shape': ()"), "a text is no list of texts");
     told
 }
 
@@ -87,18 +150,57 @@ async fn a_comparison_is_drawn_as_points_and_as_curves_too() {
 
     let metrics: Value = get(&server, &format!("/api/runs/{run}/metrics")).await.json();
     let robust = metrics["epochs"][1]["test_robust_accuracy"].as_f64().unwrap();
-    let table = get(&server, &format!("/api/comparisons?{query}&chart=curves&format=csv")).await.text();
-    let lines: Vec<&str> = table.lines().collect();
+    let curves = get(&server, &format!("/api/comparisons?{query}&chart=curves&format=csv")).await.text();
+    let lines: Vec<&str> = table(&curves).lines().collect();
     assert_eq!((lines[0], lines.len()), ("run,epoch,robust_accuracy,cas", 3));
-    assert!(lines[2].contains(&format!(",2,{robust},")), "{table}");
+    assert!(lines[2].contains(&format!(",2,{robust},")), "{curves}");
+}
 
-    let array = get(&server, &format!("/api/comparisons?{query}&format=npy")).await.body;
-    let (header, numbers) = array[10..].split_at(118);
-    let classes = comparison["attributions"][0]["matrix"].as_array().unwrap().len();
-    assert!(String::from_utf8_lossy(header).contains(&format!("'shape': (2, {classes}, {classes}), }}")));
-    let number = |place: usize| f64::from_le_bytes(numbers[place * 8..][..8].try_into().unwrap());
-    assert_eq!(numbers.len(), 2 * classes * classes * 8);
-    assert_eq!((number(2), number(classes * classes + 2)), (value(0, 0, 2), value(1, 0, 2)));
+#[tokio::test]
+async fn a_scatter_has_the_side_that_it_is_asked_for_in_every_form() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    // The second against itself last: only the side that is asked for differs.
+    let query = format!("a={run}.e1.adversarial&b={run}.e1.adversarial&c={run}.e2.adversarial");
+    let scatter = |form: &str| format!("/api/comparisons?{query}&chart=scatter&of=c&format={form}");
+    let csv = get(&server, &scatter("csv")).await;
+    assert!(csv.header(header::CONTENT_DISPOSITION).contains(&format!("{run}.e1.adversarial-to-{run}.e2.adversarial-scatter.csv")));
+    let csv = csv.text();
+    assert_eq!(table(&csv).lines().take(3).collect::<Vec<_>>(), ["class_i,class_j,a,c", "0,1,-0.125,-0.125", "0,2,0.5,0.25"]);
+    let arrays = unpacked(&get(&server, &scatter("npz")).await.body);
+    assert_eq!((arrays["a"].numbers()[1], arrays["c"].numbers()[1]), (0.5, 0.25));
+    assert!(get(&server, &scatter("tex")).await.text().contains("\n0.5 0.250000\n"));
+}
+
+#[tokio::test]
+async fn matrices_are_one_array_with_and_without_what_tells_of_them() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    let query = format!("a={run}.e1.adversarial&b={run}.e2.adversarial");
+    let arrays = unpacked(&get(&server, &format!("/api/comparisons?{query}&format=npz")).await.body);
+    assert_eq!(arrays.keys().collect::<Vec<_>>(), ["attributions", "classes", "matrices", "provenance"]);
+    let matrices = &arrays["matrices"];
+    assert!(matrices.header.contains("'shape': (2, 10, 10), }"), "{}", matrices.header);
+    assert_eq!((matrices.numbers()[2], matrices.numbers()[102], matrices.numbers().len()), (0.5, 0.25, 200));
+    assert_eq!(arrays["attributions"].letters(), format!("{run}.e1.adversarial{run}.e2.adversarial"));
+    assert_eq!(arrays["classes"].letters(), "0123456789");
+    let alone = get(&server, &format!("/api/comparisons?{query}&format=npy")).await.body;
+    assert!(alone.ends_with(&matrices.values) && alone.len() == 128 + matrices.values.len());
+
+    let arrays = unpacked(&get(&server, &format!("/api/attributions/{run}.e1.adversarial.npz")).await.body);
+    assert_eq!(arrays.keys().collect::<Vec<_>>(), ["classes", "matrix", "provenance"]);
+    assert_eq!((arrays["matrix"].numbers()[2], arrays["matrix"].numbers().len()), (0.5, 100));
+    // What takes several arrays is not in a file that holds one.
+    for address in [
+        format!("/api/comparisons?{query}&format=npy&chart=scatter"),
+        format!("/api/comparisons?{query}&format=npy&chart=curves"),
+        format!("/api/attributions/{run}.e1.adversarial.npy?chart=classes"),
+        format!("/api/runs/{run}/curves?format=npy"),
+        "/api/theory?format=npy".to_owned(),
+    ] {
+        let problem = server.get(&address).await.assert_problem(400, "invalid-query", Some("format"));
+        assert!(problem.detail.contains("npz"), "{}", problem.detail);
+    }
 }
 
 #[tokio::test]
@@ -113,15 +215,15 @@ async fn accuracies_of_classes_are_drawn_and_told_against_a_baseline() {
         get(&server, &format!("/api/attributions/{run}.e2.adversarial")).await.json(),
         get(&server, &format!("/api/attributions/{run}.e1.adversarial")).await.json(),
     ];
-    let table = get(&server, &address("csv")).await.text();
-    let lines: Vec<&str> = table.lines().collect();
+    let csv = get(&server, &address("csv")).await.text();
+    let lines: Vec<&str> = table(&csv).lines().collect();
     assert_eq!((lines[0], lines.len()), ("class,images,accuracy,baseline", now["class_names"].as_array().unwrap().len() + 1));
     let row = [&now["class_names"][1], &now["class_counts"][1], &now["class_accuracy"][1], &before["class_accuracy"][1]];
     assert_eq!(lines[2], row.map(|value| value.to_string().replace('"', "")).join(","));
     let alone = get(&server, &format!("/api/attributions/{run}.e2.adversarial.csv?chart=classes")).await.text();
-    assert!(alone.starts_with("class,images,accuracy\n"), "{alone}");
-    // Numbers need no baseline, whatever the query says.
-    for form in ["", ".csv", ".npy"] {
+    assert!(table(&alone).starts_with("class,images,accuracy\n"), "{alone}");
+    // A matrix as numbers needs no baseline, whatever the query says.
+    for form in ["", ".csv", ".npz", ".npy"] {
         get(&server, &format!("/api/attributions/{run}.e2.adversarial{form}?base={run}.e99.adversarial")).await;
     }
 }
@@ -134,6 +236,15 @@ async fn curves_tell_the_view_of_their_run() {
     assert_eq!(told.checkpoints.len(), 2, "best and last");
     let query = "epoch=2&inputs=clean&order=similarity";
     check(&server, |form| format!("/api/runs/{run}/curves?format={form}&{query}"), &format!("/runs/{run}?{query}")).await;
+    let csv = get(&server, &format!("/api/runs/{run}/curves?format=csv")).await.text();
+    let lines: Vec<&str> = table(&csv).lines().collect();
+    let head = "epoch,test_robust_accuracy,test_clean_accuracy,train_robust_accuracy,train_clean_accuracy,cas";
+    assert_eq!((lines[0], lines.len()), (head, 3));
+    let metrics: Value = get(&server, &format!("/api/runs/{run}/metrics")).await.json();
+    let robust = metrics["epochs"][1]["test_robust_accuracy"].as_f64().unwrap();
+    assert!(lines[2].starts_with(&format!("2,{robust},")), "{csv}");
+    let arrays = unpacked(&get(&server, &format!("/api/runs/{run}/curves?format=npz")).await.body);
+    assert_eq!(arrays["test_robust_accuracy"].numbers()[1], robust);
     server.get(&format!("/api/runs/{run}/curves?format=pdf")).await.assert_problem(400, "invalid-query", Some("format"));
     server.get("/api/runs/none/curves").await.assert_problem(404, "run-not-found", Some("id"));
 }
@@ -147,8 +258,8 @@ async fn theory_is_drawn_and_told_without_a_run() {
     }
     let course: Vec<Value> = get(&server, "/api/theory?eps=0.2").await.json();
     assert_eq!((course.len(), &course[0]["theorem"]["specific"]), (21, &Value::from(2.0)));
-    let table = get(&server, "/api/theory?format=csv").await.text();
-    assert!(table.starts_with("eps,w1_theorem,w2_theorem,w1_simulated,") && table.lines().count() == 22, "{table}");
+    let csv = get(&server, "/api/theory?format=csv").await.text();
+    assert!(table(&csv).starts_with("eps,w1_theorem,w2_theorem,w1_simulated,") && table(&csv).lines().count() == 22, "{csv}");
     for (query, field) in
         [("mean=0", "mean"), ("eps=x", "eps"), ("loss=hinge", "loss"), ("label_smoothing=1", "label_smoothing"), ("mu=1", "mu")]
     {
@@ -172,9 +283,11 @@ async fn charts_of_a_sweep_tell_what_they_are_over() {
         let told = check(&server, address, &format!("/sweeps/{id}?over=attack.eps")).await;
         assert_eq!(told.configs.len(), 4);
     }
-    let table = get(&server, &format!("/api/sweeps/{id}/chart?format=csv")).await.text();
-    assert_eq!(table.lines().next(), Some("series,inputs,x,mean,low,high,runs"));
-    assert!(table.contains("Best,test,4/255,0.5,0.5,0.5,2\n"), "{table}");
+    let csv = get(&server, &format!("/api/sweeps/{id}/chart?format=csv")).await.text();
+    assert_eq!(table(&csv).lines().next(), Some("series,inputs,x,mean,low,high,runs"));
+    assert!(csv.contains("Best,test,4/255,0.5,0.5,0.5,2\n"), "{csv}");
+    let epochs = get(&server, &format!("/api/sweeps/{id}/chart?chart=epochs&format=csv")).await.text();
+    assert!(epochs.contains("4/255,test,2,0.25,") && epochs.contains("4/255,train,2,0.5,"), "{epochs}");
     let tex = get(&server, &format!("/api/sweeps/{id}/chart?format=tex")).await.text();
     assert!(tex.contains("xticklabels={{4/255},{8/255}}"), "{tex}");
     server.get(&format!("/api/sweeps/{id}/chart?over=model.width")).await.assert_problem(400, "invalid-query", Some("over"));

@@ -81,7 +81,7 @@ async fn a_figure_that_was_exported_opens_its_view_again() -> Result<()> {
     let view = format!("/attributions/{}.e2.adversarial?{lens}", run.id);
     let keep = async |format: &str| -> Result<std::path::PathBuf> {
         browser.goto(&app.url(&view)).await?;
-        let link = browser.find(&format!("a[aria-label='Figure as {}']", format.to_uppercase())).await?;
+        let link = browser.find(&format!("a[aria-label='Matrix as {}']", format.to_uppercase())).await?;
         let address = link.prop("href").await?.context("the link leads somewhere")?;
         let path = files.path().join(format!("figure.{format}"));
         std::fs::write(&path, reqwest::get(address).await?.error_for_status()?.bytes().await?)?;

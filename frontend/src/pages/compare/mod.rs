@@ -21,7 +21,7 @@ use crate::baseline::PinButton;
 use crate::browser::use_title;
 use crate::cache::{Cache, Kept, attribution_address};
 use crate::components::explorer::Explorer;
-use crate::components::exports::{Export, Exports, export};
+use crate::components::exports::{Export, Exports, FIGURE, export};
 use crate::components::share::ShareButton;
 use crate::load::{Failure, Load, Placeholder, Skeleton, told};
 use crate::place;
@@ -175,10 +175,9 @@ fn exports_of(sides: &Sides, lens: &Lens) -> Vec<Export> {
     let address = move |format: &str| format!("api/comparisons?{query}&format={format}");
     let chart = |chart: &str, format: &str| format!("{}&chart={chart}", address(format));
     vec![
-        export("Changes", &["csv", "json"], &address),
-        export("Matrices", &["svg", "png", "tex", "npy"], &address),
-        export("A against B", &["svg", "png", "tex"], |format| chart("scatter", format)),
-        export("Curves", &["svg", "png", "tex", "csv"], |format| chart("curves", format)),
+        export("Matrices", &["svg", "png", "tex", "csv", "npz", "npy", "json"], &address),
+        export("A against B", &FIGURE, |format| chart("scatter", format)),
+        export("Curves", &FIGURE, |format| chart("curves", format)),
     ]
 }
 

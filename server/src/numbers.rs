@@ -1,0 +1,126 @@
+//! The numbers of a figure as files for other programs, with what they were taken from inside: tables as CSV, arrays for NumPy.
+//!
+//! An `.npy` file holds one array and nothing else: its header may not have a key of ours, or NumPy refuses the file. What tells where
+//! numbers come from is therefore in the `.npz` file, as an array of its own beside them, as are the names of the classes; it loads without
+//! pickle. In CSV it stands in comments before the head, where readers know `#`, as they do for tables on the web:
+//! <https://www.w3.org/TR/tabular-data-model/#dfn-comment-prefix>.
+
+use std::iter::once;
+
+use shared::matrix::Matrix;
+use shared::provenance::Provenance;
+
+use crate::embed::comments;
+use crate::npy::{Array, Values, archive};
+
+/// What a figure shows, as a table and as arrays.
+#[derive(Clone, Debug)]
+pub struct Numbers {
+    table: Table,
+    /// By name; none has that of the provenance.
+    arrays: Vec<(&'static str, Array)>,
+    /// Whether the first array is all there is to see, and the others only say what it is over.
+    is_matrix: bool,
+}
+
+/// Columns of one length, each with its name.
+pub type Table = Vec<(String, Values)>;
+
+/// The array of an `.npz` file that holds the provenance as JSON: `json.loads(str(numpy.load(file)["provenance"]))`.
+const PROVENANCE: &str = "provenance";
+
+impl Numbers {
+    /// A table that as arrays is its columns.
+    pub fn table(columns: Vec<(&'static str, Values)>) -> Self {
+        let arrays = columns.iter().map(|(name, values)| (*name, Array::column(values.clone()))).collect();
+        let table = columns.into_iter().map(|(name, values)| (name.to_owned(), values)).collect();
+        Numbers { table, arrays, is_matrix: false }
+    }
+
+    /// A matrix over classes; as a table it has a row and a column for each.
+    pub fn matrix(matrix: &Matrix, classes: &[String]) -> Self {
+        let column = |(class, name): (usize, &String)| (name.clone(), Values::Numbers(matrix.rows().map(|row| row[class]).collect()));
+        let table = once(("class".to_owned(), Values::Texts(classes.to_vec()))).chain(classes.iter().enumerate().map(column)).collect();
+        Numbers { table, arrays: vec![("matrix", square(&[], once(matrix))), ("classes", Array::texts(classes))], is_matrix: true }
+    }
+
+    /// Matrices over the same classes as one array, each with its name; the table is one of their pairs.
+    pub fn matrices(matrices: &[&Matrix], names: &[String], classes: &[String], table: Table) -> Self {
+        let arrays = vec![
+            ("matrices", square(&[matrices.len()], matrices.iter().copied())),
+            ("attributions", Array::texts(names)),
+            ("classes", Array::texts(classes)),
+        ];
+        Numbers { table, arrays, is_matrix: true }
+    }
+
+    /// The table as CSV below its provenance.
+    pub fn csv(&self, provenance: &Provenance) -> anyhow::Result<Vec<u8>> {
+        // What has the sign in it is quoted: a reader that takes comments out would cut the rest off.
+        let mut table = csv::WriterBuilder::new().comment(Some(b'#')).from_writer(comments("#", provenance)?.into_bytes());
+        table.write_record(self.table.iter().map(|(name, _)| name))?;
+        let rows = self.table.first().map_or(0, |(_, values)| values.len());
+        for row in 0..rows {
+            table.write_record(self.table.iter().map(|(_, values)| cell(values, row)))?;
+        }
+        table.into_inner().map_err(|error| error.into_error().into())
+    }
+
+    /// The arrays and the provenance in one `.npz` file.
+    pub fn npz(&self, provenance: &Provenance) -> anyhow::Result<Vec<u8>> {
+        let provenance = Array::text(serde_json::to_string(provenance)?);
+        let arrays = self.arrays.iter().map(|(name, array)| (*name, array));
+        Ok(archive(arrays.chain(once((PROVENANCE, &provenance))))?)
+    }
+
+    /// The one array as an `.npy` file; none where it takes several to show what is shown.
+    pub fn npy(&self) -> Option<Vec<u8>> {
+        let (_, array) = self.arrays.first().filter(|_| self.is_matrix)?;
+        Some(array.file())
+    }
+}
+
+/// Square matrices of one size behind each other.
+fn square<'a>(outer: &[usize], matrices: impl Iterator<Item = &'a Matrix> + Clone) -> Array {
+    let classes = matrices.clone().next().map_or(0, Matrix::classes);
+    Array { shape: [outer, &[classes; 2]].concat(), values: Values::Numbers(matrices.flat_map(Matrix::rows).flatten().copied().collect()) }
+}
+
+fn cell(values: &Values, row: usize) -> String {
+    match values {
+        Values::Texts(texts) => texts[row].clone(),
+        Values::Integers(integers) => integers[row].to_string(),
+        Values::Numbers(numbers) if numbers[row].is_nan() => String::new(),
+        Values::Numbers(numbers) => numbers[row].to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+    use shared::provenance::{APPLICATION, CheckpointHash};
+
+    use super::*;
+
+    #[test]
+    fn a_table_stands_below_its_provenance_and_holds_no_comment() {
+        let provenance = Provenance {
+            application: APPLICATION.into(),
+            view: "/runs/r".parse().unwrap(),
+            checkpoints: vec![CheckpointHash { id: "r.e1".into(), sha256: "ab".into() }],
+            configs: BTreeMap::from([("r".to_owned(), json!({"name": "two\nlines # and a sign"}))]),
+        };
+        let numbers = Numbers::table(vec![
+            ("run", Values::Texts(vec!["#1".into(), "no. #2".into(), "a, b".into()])),
+            ("epoch", Values::Integers(vec![1, 2, 3])),
+            ("cas", Values::Numbers(vec![0.5, f64::NAN, -1.0])),
+        ]);
+        let expected = "# Drawn by CrossLens\n# View: /runs/r\n# Checkpoint: r.e1, SHA-256 ab\n\
+                        # Configuration of r: {\"name\":\"two\\nlines # and a sign\"}\n\
+                        run,epoch,cas\n\"#1\",1,0.5\n\"no. #2\",2,\n\"a, b\",3,-1\n";
+        assert_eq!(String::from_utf8(numbers.csv(&provenance).unwrap()).unwrap(), expected);
+        assert_eq!(numbers.npy(), None);
+    }
+}
