@@ -66,7 +66,7 @@ fn Opened(view: SharedView) -> impl IntoView {
         SharedContent::Compare { comparison } => {
             let comparison = fixed(*comparison);
             view! {
-                <ComparisonView comparison explorer=explorer() own=false/>
+                <ComparisonView comparison explorer=explorer() scattered=RwSignal::new(1) own=false/>
                 <RunsCompared comparison/>
             }
             .into_any()

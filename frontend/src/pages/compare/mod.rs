@@ -61,14 +61,15 @@ pub fn ComparePage() -> impl IntoView {
     let baseline = derived(move || sides.with(|sides| sides.first().cloned().flatten()?.parse::<AttributionId>().ok()));
     let view_of = move || View::Compare { ids: ids(&sides.get_untracked()), lens: lens.get_untracked() };
     let lens_now = memo(move || lens.get());
+    let scattered = RwSignal::new(1_usize);
     let content = move || {
         if known.get() {
             let comparison =
                 Memo::new(move |former: Option<&Comparison>| comparison.get().or_else(|| former.cloned()).expect("shown only once known"));
             return view! {
-                <ComparisonView comparison explorer=Explorer::new(lens) own=true/>
+                <ComparisonView comparison explorer=Explorer::new(lens) scattered own=true/>
                 <RunsCompared comparison/>
-                <Exports exports=derived(move || sides.with(|sides| exports_of(sides, &lens_now.get())))/>
+                <Exports exports=derived(move || sides.with(|sides| exports_of(sides, &lens_now.get(), scattered.get())))/>
             }
             .into_any();
         }
@@ -169,14 +170,18 @@ fn subject(comparison: &Comparison) -> String {
     format!("{run}{}", names.join(" → "))
 }
 
-fn exports_of(sides: &Sides, lens: &Lens) -> Vec<Export> {
+/// `scattered` is the side that is shown against A pair by pair; a comparison may since have lost it.
+fn exports_of(sides: &Sides, lens: &Lens, scattered: usize) -> Vec<Export> {
+    const SCATTERS: [&str; 5] = ["A against B", "A against C", "A against D", "A against E", "A against F"];
+    let side = scattered.min(sides.len() - 1);
+
     let view = address(sides, lens);
     let query = view.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
     let address = move |format: &str| format!("api/comparisons?{query}&format={format}");
     let chart = |chart: &str, format: &str| format!("{}&chart={chart}", address(format));
     vec![
         export("Matrices", &["svg", "png", "tex", "csv", "npz", "npy", "json"], &address),
-        export("A against B", &FIGURE, |format| chart("scatter", format)),
+        export(SCATTERS[side - 1], &FIGURE, |format| format!("{}&of={}", chart("scatter", format), SIDES[side])),
         export("Curves", &FIGURE, |format| chart("curves", format)),
     ]
 }
@@ -195,6 +200,20 @@ mod tests {
         assert_eq!(address(&some(&["r.e1.clean", "r.e2.clean"]), &lens), "/compare?a=r.e1.clean&b=r.e2.clean");
         assert_eq!(address(&some(&["r.e1.clean", "r.e2.clean", "r.e3.clean"]), &lens), "/compare?a=r.e1.clean&b=r.e2.clean&c=r.e3.clean");
         assert_eq!(address(&some(&["", "r.e2.clean"]), &lens), "/compare?b=r.e2.clean", "half a choice has an address too");
+    }
+
+    #[test]
+    fn the_scatter_is_exported_with_the_side_that_it_shows() {
+        let scatter = |sides: &[&str], scattered: usize| {
+            let exports = exports_of(&some(sides), &Lens::default(), scattered);
+            let (what, formats) = exports.into_iter().find(|(what, _)| what.starts_with("A against")).unwrap();
+            (what, formats.into_iter().next().unwrap().1)
+        };
+        let three = ["r.e1.clean", "r.e2.clean", "r.e3.clean"];
+        let (what, address) = scatter(&three, 2);
+        assert_eq!((what, address.ends_with("&c=r.e3.clean&format=svg&chart=scatter&of=c")), ("A against C", true), "{address}");
+        let (what, address) = scatter(&three[..2], 2);
+        assert_eq!((what, address.ends_with("&of=b")), ("A against B", true), "{address}");
     }
 
     #[test]

@@ -12,8 +12,13 @@ use crate::prelude::*;
 use crate::reactive::memo;
 
 #[component]
-pub fn ScatterPanel(comparison: Memo<Comparison>, explorer: Explorer, shade: Signal<Theme>) -> impl IntoView {
-    let other = RwSignal::new(1_usize);
+pub fn ScatterPanel(
+    comparison: Memo<Comparison>,
+    explorer: Explorer,
+    shade: Signal<Theme>,
+    /// The side that is shown against A, by its place among the compared.
+    other: RwSignal<usize>,
+) -> impl IntoView {
     let count = memo(move || comparison.with(|comparison| comparison.attributions.len()));
     let scatter = memo(move || {
         comparison.with(|comparison| {

@@ -29,6 +29,8 @@ const SHOWS: [(Show, &str); 4] =
 pub fn ComparisonView(
     comparison: Memo<Comparison>,
     explorer: Explorer,
+    /// The side whose pairs are shown against A's, from 1.
+    scattered: RwSignal<usize>,
     /// Whether other pages can be asked for: the reader of a link has none.
     own: bool,
 ) -> impl IntoView {
@@ -74,7 +76,7 @@ pub fn ComparisonView(
         {move || grid()}
         <Intervals comparison own/>
         <div class="pair-of-panels">
-            <ScatterPanel comparison explorer shade/>
+            <ScatterPanel comparison explorer shade other=scattered/>
             <ChangedPairs comparison explorer/>
         </div>
         <ClassTable comparison/>
