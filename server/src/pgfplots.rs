@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use plotters::style::RGBColor;
+use shared::api::EpochCell;
 use shared::chart::class_bars::ClassBars;
+use shared::chart::course::Course;
 use shared::chart::curves::{Curves, Series, SeriesKind, cas_color};
 use shared::chart::figure::Figure;
 use shared::chart::heatmap::Heatmap;
@@ -360,6 +362,24 @@ impl Tex for Overlay {
             verticals: Vec::new(),
         };
         series_colors(self.theme) + &over_epochs.written()
+    }
+}
+
+impl Tex for Course {
+    fn picture(&self) -> String {
+        let values = self.cells.iter().map(|cell| (f64::from(cell.epoch), cell.value)).collect();
+        let end = |which: usize| move |cell: &EpochCell| Some((f64::from(cell.epoch), cell.interval?[which]));
+        let line = |style: &str, points| Line::new("", style, points);
+        let mut series = vec![line("series0, thick, mark=*, mark size=1.5pt", values)];
+        for which in [0, 1] {
+            series.push(line("series0, thin, opacity=0.5", self.cells.iter().filter_map(end(which)).collect()));
+        }
+        series.retain(|line| !line.points.is_empty());
+        let fixed = "scaled y ticks=false, yticklabel style={/pgf/number format/fixed}";
+        let options = ["xlabel={epoch}", "ylabel={cosine}", "ymajorgrids", fixed].map(str::to_owned);
+        let options = std::iter::once(SIZE.to_owned()).chain(options).collect();
+        let verticals = self.marks.iter().map(|(epoch, name)| (f64::from(*epoch), (*name).to_owned())).collect();
+        series_colors(self.theme) + &Plot { options, series, verticals }.written()
     }
 }
 

@@ -154,12 +154,13 @@ impl RunDir {
     /// The file of an attribution; none when it does not exist.
     pub async fn attribution(&self, id: &AttributionId) -> io::Result<Option<AttributionFile>> {
         let path = self.path.join(format!("attributions/e{}.{}.json", id.epoch, id.inputs.id()));
-        let bytes = match tokio::fs::read(path).await {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        Ok(Some(serde_json::from_slice(&bytes)?))
+        // With 200 classes there are three megabytes to parse.
+        spawn_blocking(move || match std::fs::read(path) {
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        })
+        .await?
     }
 
     /// A JSON file that the worker writes whole at its end, `evaluation` or `saliency`; none when it does not exist.

@@ -1,5 +1,8 @@
 //! What is in sight as files for other programs.
 
+use shared::config::Inputs;
+use shared::view::{Lens, View};
+
 use crate::prelude::*;
 
 /// A thing to keep, and the formats it comes in: each with its name and its address.
@@ -11,6 +14,15 @@ pub const FIGURE: [&str; 5] = ["svg", "png", "tex", "csv", "npz"];
 /// A thing in several formats, `svg`, `png`, `tex`, `csv`, `npz`, `npy` or `json`, at the address that `address` has for each.
 pub fn export(what: &'static str, formats: &[&str], address: impl Fn(&str) -> String) -> Export {
     (what, formats.iter().map(|format| (name(format), address(format))).collect())
+}
+
+/// The selected cell over the epochs of a run, where one is selected.
+pub fn course(run: &str, inputs: Inputs, lens: &Lens) -> Option<Export> {
+    let (i, j) = lens.cell?;
+    // What the address of a run's page says of inputs and lens, the route takes too.
+    let view = View::Run { run: run.to_owned(), epoch: None, inputs, lens: lens.clone() }.to_string();
+    let query = view.split_once('?').map_or("", |(_, query)| query);
+    Some(export("Selected pair over epochs", &FIGURE, |format| format!("api/runs/{run}/cells?i={i}&j={j}&{query}&format={format}")))
 }
 
 fn name(format: &str) -> &'static str {

@@ -15,7 +15,7 @@ use crate::baseline::{PinButton, page_baseline};
 use crate::browser::use_title;
 use crate::components::dossier::{Dossier, DossierLink};
 use crate::components::explorer::{Cell, Explorer};
-use crate::components::exports::{Export, Exports, FIGURE, export};
+use crate::components::exports::{Export, Exports, FIGURE, course, export};
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
@@ -496,7 +496,9 @@ fn exports_of(id: &str, lens: &Lens) -> Vec<Export> {
         |format: &str| if format == "json" { format!("api/attributions/{id}") } else { format!("api/attributions/{id}.{format}{query}") };
     let joint = if query.is_empty() { "?" } else { "&" };
     let classes = |format: &str| format!("{}{joint}chart=classes", matrix(format));
-    vec![export("Matrix", &["svg", "png", "tex", "csv", "npz", "npy", "json"], matrix), export("Accuracy by class", &FIGURE, classes)]
+    let exports =
+        [export("Matrix", &["svg", "png", "tex", "csv", "npz", "npy", "json"], matrix), export("Accuracy by class", &FIGURE, classes)];
+    exports.into_iter().chain(course(&id.run, id.inputs, lens)).collect()
 }
 
 #[cfg(test)]

@@ -2,15 +2,23 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use shared::api::{EpochCell, Run};
+use shared::chart::course::Course;
 use shared::config::{Inputs, PairConfig, RunConfig};
-use shared::view::{AttributionId, CheckpointId, CheckpointRef};
+use shared::order::distinct;
+use shared::provenance::{CheckpointHash, Page, Provenance};
+use shared::view::{AttributionId, CheckpointId, CheckpointRef, Lens, View};
 use utoipa::IntoParams;
 
 use crate::content;
 use crate::extract::{Name, Query};
+use crate::figures::{self, DataForm, FigureQuery, FigureStyle, Style};
 use crate::id::RunId;
+use crate::npy::Values;
+use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
 use crate::state::AppState;
 
@@ -59,39 +67,73 @@ pub struct FollowCell {
     /// Adversarial when absent.
     #[serde(default = "adversarial")]
     inputs: Inputs,
+    #[serde(default)]
+    #[param(inline)]
+    format: DataForm,
 }
+
+/// How many files are read at once: each takes a processor for some milliseconds, and a few megabytes.
+const READ_TOGETHER: usize = 8;
 
 fn adversarial() -> Inputs {
     Inputs::Adversarial
 }
 
 /// One cell of every matrix that a run has kept, by epoch
+///
+/// As a figure it marks the best and the last checkpoint.
 #[utoipa::path(
     get, path = "/api/runs/{id}/cells", tag = "attributions",
-    params(("id" = String, Path, description = "The run"), FollowCell),
-    responses((status = 200, body = Vec<EpochCell>), ApiError)
+    params(("id" = String, Path, description = "The run"), FollowCell, FigureStyle),
+    responses(
+        (status = 200, content((Vec<EpochCell> = "application/json"), (String = "text/csv"), (Vec<u8> = "application/zip"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
+        ApiError
+    )
 )]
 pub async fn list_cells(
     State(state): State<AppState>,
     Name(id): Name<RunId>,
-    Query(query): Query<FollowCell>,
-) -> Result<Json<Vec<EpochCell>>, ApiError> {
-    let FollowCell { i, j, inputs } = query;
+    FigureQuery { own, style: Style { lens, theme } }: FigureQuery<FollowCell>,
+) -> Result<Response, ApiError> {
+    const SIZE: (u32, u32) = (640, 320);
+    let FollowCell { i, j, inputs, format } = own;
     let metrics = content::metrics(&state, &id).await?;
-    let mut cells = Vec::new();
-    for entry in metrics.attributions.iter().filter(|entry| entry.inputs == inputs) {
-        let name = AttributionId { run: id.to_string(), epoch: entry.epoch, inputs };
-        // A file may have gone with its checkpoint since the line was read.
-        let Some(file) = state.dirs.of(&id).attribution(&name).await? else { continue };
-        for (field, class) in [("i", i), ("j", j)] {
-            if class >= file.matrix.classes() {
-                let message = format!("{class} is no class; the matrices of `{id}` have {}, from 0", file.matrix.classes());
-                return Err(ApiError::on_field(Kind::InvalidQuery, field, message));
-            }
+    let epochs = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
+    let cells = stream::iter(distinct(epochs)).map(|epoch| cell(&state, AttributionId { run: id.to_string(), epoch, inputs }, (i, j)));
+    let cells: Vec<_> = cells.buffered(READ_TOGETHER).try_collect().await?;
+    let (cells, checkpoints): (Vec<EpochCell>, Vec<CheckpointHash>) = cells.into_iter().flatten().unzip();
+    let Some(form) = format.of_figure() else { return Ok(Json(cells).into_response()) };
+    let marks = [(metrics.best(), "best"), (metrics.last(), "last")];
+    let marks = marks.into_iter().filter_map(|(epoch, name)| Some((epoch?.epoch, name)));
+    let course = Course { marks: marks.filter(|mark| cells.iter().any(|cell| cell.epoch == mark.0)).collect(), cells, theme };
+    let view = View::Run { run: id.to_string(), epoch: None, inputs, lens: Lens { cell: Some((i, j)), ..lens } };
+    let runs = RunId::of_view(&view);
+    let provenance = Provenance { checkpoints, ..content::provenance(&state, Page::View(view), &[], &runs).await? };
+    figures::figure(form, &format!("{id}-{i}-{j}"), provenance, || numbers(&course), || (course.clone(), SIZE)).await
+}
+
+/// A cell of an attribution, and the checkpoint that it is of; none where the file has gone with its checkpoint since its line was read.
+async fn cell(state: &AppState, id: AttributionId, (i, j): (usize, usize)) -> Result<Option<(EpochCell, CheckpointHash)>, ApiError> {
+    let Some(file) = state.dirs.of(&RunId::of_attribution(&id)).attribution(&id).await? else { return Ok(None) };
+    for (field, class) in [("i", i), ("j", j)] {
+        if class >= file.matrix.classes() {
+            let message = format!("{class} is no class; the matrices of `{}` have {}, from 0", id.run, file.matrix.classes());
+            return Err(ApiError::on_field(Kind::InvalidQuery, field, message));
         }
-        let interval = file.bootstrap.map(|bootstrap| [bootstrap.low.get(i, j), bootstrap.high.get(i, j)]);
-        cells.push(EpochCell { epoch: entry.epoch, value: file.matrix.get(i, j), interval });
     }
-    cells.sort_unstable_by_key(|cell| cell.epoch);
-    Ok(Json(cells))
+    let interval = file.bootstrap.as_ref().map(|bootstrap| [bootstrap.low.get(i, j), bootstrap.high.get(i, j)]);
+    let checkpoint = CheckpointHash { id: file.checkpoint_name(&id.run), sha256: file.checkpoint_sha256 };
+    Ok(Some((EpochCell { epoch: id.epoch, value: file.matrix.get(i, j), interval }, checkpoint)))
+}
+
+/// A row for each epoch.
+fn numbers(course: &Course) -> Numbers {
+    let column = |of: &dyn Fn(&EpochCell) -> f64| Values::Numbers(course.cells.iter().map(of).collect());
+    let end = |which: usize| column(&|cell| cell.interval.map_or(f64::NAN, |ends| ends[which]));
+    Numbers::table(vec![
+        ("epoch", Values::Integers(course.cells.iter().map(|cell| i64::from(cell.epoch)).collect())),
+        ("cosine", column(&|cell| cell.value)),
+        ("low", end(0)),
+        ("high", end(1)),
+    ])
 }

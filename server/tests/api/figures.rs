@@ -204,6 +204,25 @@ async fn matrices_are_one_array_with_and_without_what_tells_of_them() {
 }
 
 #[tokio::test]
+async fn a_cell_over_epochs_tells_the_run_and_every_checkpoint() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    let address = |form: &str| format!("/api/runs/{run}/cells?i=3&j=5&format={form}");
+    let told = check(&server, address, &format!("/runs/{run}?cell=3,5")).await;
+    assert_eq!((told.checkpoints.len(), told.configs.len()), (2, 1));
+    let csv = get(&server, &address("csv")).await.text();
+    assert_eq!(table(&csv), "epoch,cosine,low,high\n1,0.5,,\n2,0.25,,\n");
+    let arrays = unpacked(&get(&server, &address("npz")).await.body);
+    assert_eq!(arrays["cosine"].numbers(), [0.5, 0.25]);
+    assert!(arrays["low"].numbers().iter().all(|low| low.is_nan()), "no intervals were drawn");
+    let tex = get(&server, &address("tex")).await.text();
+    assert!(tex.contains("\n1 0.500000\n2 0.250000\n") && tex.contains("{best};") && tex.contains("{last};"), "{tex}");
+    let lens = format!("/runs/{run}?inputs=clean&order=similarity&cell=3,5");
+    let svg = get(&server, &format!("/api/runs/{run}/cells?i=3&j=5&inputs=clean&order=similarity&format=svg")).await;
+    assert_eq!(Provenance::read(&svg.body).unwrap().view.to_string(), lens);
+}
+
+#[tokio::test]
 async fn accuracies_of_classes_are_drawn_and_told_against_a_baseline() {
     let server = TestServer::start().await;
     let run = server.finish("done").await.id;

@@ -34,7 +34,7 @@ use crate::baseline::adopt_pinned;
 use crate::browser::{use_open, use_title};
 use crate::cache::Cache;
 use crate::components::badge::{KindBadge, Progress, StateBadge};
-use crate::components::exports::{Export, Exports, FIGURE, export};
+use crate::components::exports::{Export, Exports, FIGURE, course, export};
 use crate::components::labels::LabelsOfRun;
 use crate::components::share::ShareButton;
 use crate::live::{Connection, Live, follow};
@@ -165,6 +165,7 @@ fn exports_of(run: &Run, selection: &Selection) -> Vec<Export> {
         let page = selection.view(&run.id).to_string();
         let query = page.split_once('?').map(|(_, query)| format!("&{query}")).unwrap_or_default();
         exports.push(export("Curves", &FIGURE, |format| file(&format!("curves?format={format}{query}"))));
+        exports.extend(course(&run.id, selection.inputs, &selection.lens));
         exports.push(("Metrics", vec![("CSV", file("metrics.csv")), ("TensorBoard", file("metrics.tfevents"))]));
     }
     exports.push(("Configuration", vec![("TOML", file("config.toml"))]));
