@@ -213,7 +213,11 @@ fn Panels(
     let difference = memo(move || {
         let (base, now) = (base.get(), now.get());
         let matrix = base.file.matrix.difference(&now.file.matrix).unwrap_or_else(|| now.file.matrix.clone());
-        let hatched = if base.id == now.id { Vec::new() } else { arrangement.with(|arrangement| unresolved(&base, &now, arrangement)) };
+        let mut hatched = arrangement.with(|arrangement| unresolved(&base, &now, arrangement));
+        if base.id == now.id {
+            // Nothing differs. What hatching means is still said below the cells: the words would come and go under one's hand.
+            hatched.iter_mut().for_each(Vec::clear);
+        }
         arranged(&matrix, Content::Difference, &now.file.class_names, maps.get().1).hatched(hatched)
     });
     effect(move || hidden.set(values.with(hidden_cells) + difference.with(hidden_cells)));

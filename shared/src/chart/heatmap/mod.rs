@@ -203,27 +203,23 @@ impl Heatmap {
         if hatches || numbers {
             return self.clone();
         }
-        let Heatmap { content, labels, arrangement, map, threshold, region, selected, title, show_legend, theme, hidden, .. } =
-            self.clone();
-        // Whether any cell is hatched is said below the cells.
-        let hatched = if self.hatched.is_empty() { Vec::new() } else { vec![Vec::new()] };
-        let matrix = Matrix::default();
         Heatmap {
-            matrix,
-            content,
-            labels,
-            arrangement,
-            map,
-            threshold,
-            hatched,
-            region,
-            selected,
-            title,
-            show_legend,
+            matrix: Matrix::default(),
+            content: self.content,
+            labels: self.labels.clone(),
+            arrangement: self.arrangement.clone(),
+            map: self.map,
+            threshold: self.threshold,
+            // Whether any cell is hatched is said below the cells.
+            hatched: if self.hatched.is_empty() { Vec::new() } else { vec![Vec::new()] },
+            region: self.region,
+            selected: self.selected,
+            title: self.title.clone(),
+            show_legend: self.show_legend,
             // The canvas may have grown since the layout was made: there are no values for it either.
             show_values: false,
-            theme,
-            hidden,
+            theme: self.theme,
+            hidden: self.hidden,
         }
     }
 
