@@ -246,12 +246,20 @@ pub enum View {
     /// Two to six, the baseline first.
     Compare {
         ids: Vec<AttributionId>,
+        /// Whose cosines stand against the baseline's pair by pair, by its place: 1 is the first after the baseline.
+        of: usize,
         lens: Lens,
     },
 }
 
 /// The names of the parameters that say which attributions are compared, the baseline's first.
 pub const SIDES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+/// The place of the side that `of` names among so many, the first after the baseline where it names none; none where it is not one of these.
+pub fn side_of(of: Option<&str>, count: usize) -> Option<usize> {
+    let Some(of) = of else { return Some(1) };
+    SIDES[..count].iter().position(|side| *side == of).filter(|place| *place > 0)
+}
 
 impl Region {
     /// A region on a matrix over `classes` classes: no smaller than two of them, and inside the matrix; none where it holds all.
@@ -397,7 +405,11 @@ impl View {
                 (format!("/runs/{run}"), epoch.into_iter().chain(inputs).collect())
             }
             View::Attribution { id, .. } => (format!("/attributions/{id}"), Vec::new()),
-            View::Compare { ids, .. } => ("/compare".to_owned(), SIDES.iter().zip(ids).map(|(side, id)| format!("{side}={id}")).collect()),
+            View::Compare { ids, of, .. } => {
+                let sides = SIDES.iter().zip(ids).map(|(side, id)| format!("{side}={id}"));
+                let of = SIDES[..ids.len()].get(*of).filter(|_| *of > 1).map(|side| format!("of={side}"));
+                ("/compare".to_owned(), sides.chain(of).collect())
+            }
         };
         let mut parameters: Vec<String> = own;
         parameters.extend(self.lens().parameters());
@@ -448,7 +460,9 @@ impl FromStr for View {
             if ids.len() < 2 {
                 return Err(page());
             }
-            return Ok(View::Compare { ids, lens: Lens::from_parameters(get)? });
+            let of = get("of");
+            let of = side_of(of, ids.len()).ok_or_else(|| bad("of", of.unwrap_or_default(), "b, c, … of those that are compared"))?;
+            return Ok(View::Compare { ids, of, lens: Lens::from_parameters(get)? });
         }
         Err(page())
     }
@@ -475,6 +489,7 @@ mod tests {
         check("/attributions/r.e1.clean?order=superclass&blocks=1&ramp=sequential&threshold=0.30&region=400,0,1250");
         check("/attributions/r.e1.clean?order=closeness:7");
         check("/attributions/r.e1.clean?order=change&show=flicker");
+        check("/compare?a=r.e1.clean&b=r.e2.clean&c=r.e3.clean&of=c&scale=fitted");
     }
 
     #[test]
@@ -516,6 +531,8 @@ mod tests {
             ("/attributions/r.e1.clean?region=1,2", "region"),
             ("/attributions/r.e1.clean?base=r.e1", "base"),
             ("/runs/r?epoch=x", "epoch"),
+            ("/compare?a=r.e1.clean&b=r.e2.clean&of=c", "`c` is not a value of `of`"),
+            ("/compare?a=r.e1.clean&b=r.e2.clean&of=a", "`a` is not a value of `of`"),
             ("/runs/r?inputs=noisy", "noisy"),
         ] {
             let error = path.parse::<View>().unwrap_err().to_string();

@@ -120,7 +120,7 @@ async fn checkpoints_here(page: &Page) -> Result<Vec<CheckpointHash>, Problem> {
             return Ok(checkpoints.into_iter().map(|checkpoint| CheckpointHash { id: checkpoint.id, sha256: checkpoint.sha256 }).collect());
         }
         Page::View(View::Attribution { id, lens }) => (vec![id.clone()], lens),
-        Page::View(View::Compare { ids, lens }) => (ids.clone(), lens),
+        Page::View(View::Compare { ids, lens, .. }) => (ids.clone(), lens),
     };
     let mut found = Vec::new();
     for id in ids.iter().chain(&lens.baseline) {

@@ -65,8 +65,9 @@ fn Opened(view: SharedView) -> impl IntoView {
         }
         SharedContent::Compare { comparison } => {
             let comparison = fixed(*comparison);
+            let of = share.view.parse().map_or(1, |view| if let View::Compare { of, .. } = view { of } else { 1 });
             view! {
-                <ComparisonView comparison explorer=explorer() scattered=RwSignal::new(1) own=false/>
+                <ComparisonView comparison explorer=explorer() of=Addressed::local(of) own=false/>
                 <RunsCompared comparison/>
             }
             .into_any()

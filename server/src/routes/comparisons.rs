@@ -12,7 +12,7 @@ use shared::chart::scatter::{Point, Scatter};
 use shared::matrix::Matrix;
 use shared::order::distinct;
 use shared::provenance::Page;
-use shared::view::{AttributionId, SIDES, View};
+use shared::view::{AttributionId, SIDES, View, side_of};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::content;
@@ -75,9 +75,9 @@ pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, st
     let comparison = content::comparison(&state, &ids).await?;
     let Some(form) = format.of_figure() else { return Ok(Json(comparison).into_response()) };
     let Style { lens, theme } = style;
-    let side = side(of.as_deref(), ids.len())?;
-    let name = format!("{}-to-{}", ids[0], ids[side]);
-    let view = View::Compare { ids, lens: lens.clone() };
+    let of = side(of.as_deref(), ids.len())?;
+    let name = format!("{}-to-{}", ids[0], ids[of]);
+    let view = View::Compare { ids, of, lens: lens.clone() };
     let runs = RunId::of_view(&view);
     let provenance = content::provenance(&state, Page::View(view), &comparison.attributions, &runs).await?;
     match chart {
@@ -92,8 +92,8 @@ pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, st
         ComparisonChart::Scatter => {
             const WIDTH: u32 = 560;
             let size = (WIDTH, Scatter::natural_height(f64::from(WIDTH)).ceil() as u32);
-            let scatter = Scatter::comparison(&comparison, side, theme);
-            figures::figure(form, &format!("{name}-scatter"), provenance, || points(&scatter, side), || (scatter.clone(), size)).await
+            let scatter = Scatter::comparison(&comparison, of, theme);
+            figures::figure(form, &format!("{name}-scatter"), provenance, || points(&scatter, of), || (scatter.clone(), size)).await
         }
         ComparisonChart::Curves => {
             let overlay = overlay(&state, &comparison, theme).await?;
@@ -104,10 +104,9 @@ pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, st
 
 /// The index of the side that is shown against the baseline.
 fn side(of: Option<&str>, count: usize) -> Result<usize, ApiError> {
-    let Some(of) = of else { return Ok(1) };
-    let known = &SIDES[1..count];
-    let wrong = || ApiError::on_field(Kind::InvalidQuery, "of", format!("`{of}` is not a side; known: `{}`", known.join("`, `")));
-    known.iter().position(|side| *side == of).map(|index| index + 1).ok_or_else(wrong)
+    let known = SIDES[1..count].join("`, `");
+    let wrong = || ApiError::on_field(Kind::InvalidQuery, "of", format!("`{}` is not a side; known: `{known}`", of.unwrap_or_default()));
+    side_of(of, count).ok_or_else(wrong)
 }
 
 async fn overlay(state: &AppState, comparison: &Comparison, theme: Theme) -> Result<Overlay, ApiError> {

@@ -11,7 +11,7 @@ use leptos_router::hooks::use_query_map;
 use shared::api::{Attribution, Comparison};
 use shared::chart::comparison::{LETTERS, side_name};
 use shared::problem::Problem;
-use shared::view::{AttributionId, Lens, SIDES, View};
+use shared::view::{AttributionId, Lens, SIDES, View, side_of};
 
 use self::pickers::Pickers;
 pub use self::runs::RunsCompared;
@@ -41,10 +41,15 @@ pub fn ComparePage() -> impl IntoView {
             matrices.ask(&attribution_address(id));
         }
     });
-    let lens = addressed(
-        |query| Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(),
-        move |lens| address(&sides.get_untracked(), lens),
+    let shown = addressed(
+        |query| Shown {
+            of: side_of(query.get_str("of"), SIDES.len()).unwrap_or(1),
+            lens: Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(),
+        },
+        move |shown| address(&sides.get_untracked(), shown),
     );
+    let lens = shown.part(|shown| shown.lens.clone(), |shown, lens| shown.lens = lens);
+    let of = shown.part(|shown| shown.of, |shown, of| shown.of = of);
     let answer = memo(move || sides.with(|sides| answer(sides, matrices)));
     let comparison = Memo::new(move |former: Option<&Option<Comparison>>| match answer.get() {
         Answer::Ready(kept) => Comparison::of(kept.iter().map(|kept| Attribution::clone(kept)).collect()).ok(),
@@ -59,17 +64,16 @@ pub fn ComparePage() -> impl IntoView {
     });
     let known = memo(move || comparison.with(Option::is_some));
     let baseline = derived(move || sides.with(|sides| sides.first().cloned().flatten()?.parse::<AttributionId>().ok()));
-    let view_of = move || View::Compare { ids: ids(&sides.get_untracked()), lens: lens.get_untracked() };
-    let lens_now = memo(move || lens.get());
-    let scattered = RwSignal::new(1_usize);
+    let shown = memo(move || shown.get());
+    let view_of = move || shown.with_untracked(|shown| shown.view(ids(&sides.get_untracked())));
     let content = move || {
         if known.get() {
             let comparison =
                 Memo::new(move |former: Option<&Comparison>| comparison.get().or_else(|| former.cloned()).expect("shown only once known"));
             return view! {
-                <ComparisonView comparison explorer=Explorer::new(lens) scattered own=true/>
+                <ComparisonView comparison explorer=Explorer::new(lens) of own=true/>
                 <RunsCompared comparison/>
-                <Exports exports=derived(move || sides.with(|sides| exports_of(sides, &lens_now.get(), scattered.get())))/>
+                <Exports exports=derived(move || sides.with(|sides| shown.with(|shown| exports_of(sides, shown))))/>
             }
             .into_any();
         }
@@ -95,7 +99,7 @@ pub fn ComparePage() -> impl IntoView {
                 {move || known.get().then(|| view! { <ShareButton view=view_of/> })}
             </div>
         </header>
-        <Pickers sides lens=lens_now/>
+        <Pickers sides shown/>
         {move || content()}
     }
 }
@@ -152,11 +156,26 @@ fn ids(sides: &[Option<String>]) -> Vec<AttributionId> {
     sides.iter().map_while(|side| side.as_ref()?.parse().ok()).collect()
 }
 
+/// How a comparison is looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    /// Whose cosines stand against A's pair by pair, by its place.
+    pub of: usize,
+    pub lens: Lens,
+}
+
+impl Shown {
+    fn view(&self, ids: Vec<AttributionId>) -> View {
+        // A comparison may have lost a side since.
+        View::Compare { of: self.of.min(ids.len().saturating_sub(1)), ids, lens: self.lens.clone() }
+    }
+}
+
 /// The address of a comparison, complete or not.
-fn address(sides: &[Option<String>], lens: &Lens) -> String {
+fn address(sides: &[Option<String>], shown: &Shown) -> String {
     let ids = ids(sides);
     if ids.len() >= 2 && ids.len() == sides.len() {
-        return View::Compare { ids, lens: lens.clone() }.to_string();
+        return shown.view(ids).to_string();
     }
     let one = |(side, id): (&&str, &Option<String>)| id.as_ref().map(|id| format!("{side}={}", place::encoded(id)));
     let query: Vec<String> = SIDES.iter().zip(sides).filter_map(one).collect();
@@ -170,18 +189,16 @@ fn subject(comparison: &Comparison) -> String {
     format!("{run}{}", names.join(" → "))
 }
 
-/// `scattered` is the side that is shown against A pair by pair; a comparison may since have lost it.
-fn exports_of(sides: &Sides, lens: &Lens, scattered: usize) -> Vec<Export> {
+fn exports_of(sides: &Sides, shown: &Shown) -> Vec<Export> {
     const SCATTERS: [&str; 5] = ["A against B", "A against C", "A against D", "A against E", "A against F"];
-    let side = scattered.min(sides.len() - 1);
-
-    let view = address(sides, lens);
+    let of = shown.of.min(sides.len() - 1);
+    let view = address(sides, shown);
     let query = view.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
     let address = move |format: &str| format!("api/comparisons?{query}&format={format}");
     let chart = |chart: &str, format: &str| format!("{}&chart={chart}", address(format));
     vec![
         export("Matrices", &["svg", "png", "tex", "csv", "npz", "npy", "json"], &address),
-        export(SCATTERS[side - 1], &FIGURE, |format| format!("{}&of={}", chart("scatter", format), SIDES[side])),
+        export(SCATTERS[of - 1], &FIGURE, |format| chart("scatter", format)),
         export("Curves", &FIGURE, |format| chart("curves", format)),
     ]
 }
@@ -196,24 +213,25 @@ mod tests {
 
     #[test]
     fn the_address_names_the_sides_in_their_order() {
-        let lens = Lens::default();
-        assert_eq!(address(&some(&["r.e1.clean", "r.e2.clean"]), &lens), "/compare?a=r.e1.clean&b=r.e2.clean");
-        assert_eq!(address(&some(&["r.e1.clean", "r.e2.clean", "r.e3.clean"]), &lens), "/compare?a=r.e1.clean&b=r.e2.clean&c=r.e3.clean");
-        assert_eq!(address(&some(&["", "r.e2.clean"]), &lens), "/compare?b=r.e2.clean", "half a choice has an address too");
+        let shown = Shown { of: 2, lens: Lens::default() };
+        assert_eq!(address(&some(&["r.e1.clean", "r.e2.clean"]), &shown), "/compare?a=r.e1.clean&b=r.e2.clean");
+        let three = address(&some(&["r.e1.clean", "r.e2.clean", "r.e3.clean"]), &shown);
+        assert_eq!(three, "/compare?a=r.e1.clean&b=r.e2.clean&c=r.e3.clean&of=c");
+        assert_eq!(address(&some(&["", "r.e2.clean"]), &shown), "/compare?b=r.e2.clean", "half a choice has an address too");
     }
 
     #[test]
     fn the_scatter_is_exported_with_the_side_that_it_shows() {
-        let scatter = |sides: &[&str], scattered: usize| {
-            let exports = exports_of(&some(sides), &Lens::default(), scattered);
+        let scatter = |sides: &[&str], of: usize| {
+            let exports = exports_of(&some(sides), &Shown { of, lens: Lens::default() });
             let (what, formats) = exports.into_iter().find(|(what, _)| what.starts_with("A against")).unwrap();
             (what, formats.into_iter().next().unwrap().1)
         };
         let three = ["r.e1.clean", "r.e2.clean", "r.e3.clean"];
         let (what, address) = scatter(&three, 2);
-        assert_eq!((what, address.ends_with("&c=r.e3.clean&format=svg&chart=scatter&of=c")), ("A against C", true), "{address}");
+        assert_eq!((what, address.ends_with("&c=r.e3.clean&of=c&format=svg&chart=scatter")), ("A against C", true), "{address}");
         let (what, address) = scatter(&three[..2], 2);
-        assert_eq!((what, address.ends_with("&of=b")), ("A against B", true), "{address}");
+        assert_eq!((what, address.contains("&of=")), ("A against B", false), "{address}");
     }
 
     #[test]

@@ -5,9 +5,9 @@ use shared::api::{Run, RunPage};
 use shared::chart::comparison::LETTERS;
 use shared::config::Inputs;
 use shared::record::Metrics;
-use shared::view::{AttributionId, Lens, SIDES};
+use shared::view::{AttributionId, SIDES};
 
-use super::{Sides, address};
+use super::{Shown, Sides, address};
 use crate::browser::use_open;
 use crate::load::{Fetched, fetched};
 use crate::place;
@@ -15,7 +15,7 @@ use crate::prelude::*;
 use crate::reactive::{derived, effect, memo};
 
 #[component]
-pub fn Pickers(sides: Memo<Sides>, lens: Memo<Lens>) -> impl IntoView {
+pub fn Pickers(sides: Memo<Sides>, shown: Memo<Shown>) -> impl IntoView {
     let runs = fetched::<RunPage>(|| Some("api/runs?limit=500".to_owned()));
     // A side that is added has no address before its matrix is chosen.
     let adding = RwSignal::new(false);
@@ -24,7 +24,7 @@ pub fn Pickers(sides: Memo<Sides>, lens: Memo<Lens>) -> impl IntoView {
         adding.set(false);
         let sides = changed(&sides.get_untracked(), change);
         let options = NavigateOptions { scroll: false, ..NavigateOptions::default() };
-        navigate.with_value(|navigate| navigate(&address(&sides, &lens.get_untracked()), options));
+        navigate.with_value(|navigate| navigate(&address(&sides, &shown.get_untracked()), options));
     });
     let count = memo(move || sides.with(Vec::len) + usize::from(adding.get()));
     let picker = move |index: usize| {

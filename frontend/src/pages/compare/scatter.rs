@@ -6,6 +6,7 @@ use shared::chart::colors::Theme;
 use shared::chart::comparison::LETTERS;
 use shared::chart::scatter::{PointMark, Scatter};
 
+use crate::addressed::Addressed;
 use crate::components::canvas::{Area, Canvas, Surface, position};
 use crate::components::explorer::Explorer;
 use crate::prelude::*;
@@ -16,13 +17,13 @@ pub fn ScatterPanel(
     comparison: Memo<Comparison>,
     explorer: Explorer,
     shade: Signal<Theme>,
-    /// The side that is shown against A, by its place among the compared.
-    other: RwSignal<usize>,
+    /// The side that is shown against A, by its place.
+    of: Addressed<usize>,
 ) -> impl IntoView {
     let count = memo(move || comparison.with(|comparison| comparison.attributions.len()));
     let scatter = memo(move || {
         comparison.with(|comparison| {
-            let index = other.get().min(comparison.attributions.len() - 1);
+            let index = of.get().min(comparison.attributions.len() - 1);
             Scatter::comparison(comparison, index, shade.get())
         })
     });
@@ -55,7 +56,7 @@ pub fn ScatterPanel(
     };
     let options = move || {
         (1..count.get())
-            .map(|index| view! { <option value=index.to_string() prop:selected=move || other.get() == index>{format!("A against {}", LETTERS[index])}</option> })
+            .map(|index| view! { <option value=index.to_string() prop:selected=move || of.get() == index>{format!("A against {}", LETTERS[index])}</option> })
             .collect_view()
     };
     view! {
@@ -63,7 +64,7 @@ pub fn ScatterPanel(
             <div class="panel-header">
                 <h2 id="scatter-title">"Pair by pair"</h2>
                 <Show when=move || count.get().gt(&2)>
-                    <select class="input input-small" aria-label="Against" on:change=move |event| other.set(event_target_value(&event).parse().unwrap_or(1))>
+                    <select class="input input-small" aria-label="Against" on:change=move |event| of.set(event_target_value(&event).parse().unwrap_or(1))>
                         {move || options()}
                     </select>
                 </Show>

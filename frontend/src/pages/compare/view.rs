@@ -12,6 +12,7 @@ use shared::view::{CheckpointId, Lens, Show};
 use super::flicker::Flicker;
 use super::pairs::{ChangedPairs, SelectedPair};
 use super::scatter::ScatterPanel;
+use crate::addressed::Addressed;
 use crate::components::dossier::Dossier;
 use crate::components::explorer::Explorer;
 use crate::components::heatmap::{HeatmapView, MatrixTable};
@@ -29,8 +30,8 @@ const SHOWS: [(Show, &str); 4] =
 pub fn ComparisonView(
     comparison: Memo<Comparison>,
     explorer: Explorer,
-    /// The side whose pairs are shown against A's, from 1.
-    scattered: RwSignal<usize>,
+    /// Whose cosines are shown against A's pair by pair, by its place.
+    of: Addressed<usize>,
     /// Whether other pages can be asked for: the reader of a link has none.
     own: bool,
 ) -> impl IntoView {
@@ -76,7 +77,7 @@ pub fn ComparisonView(
         {move || grid()}
         <Intervals comparison own/>
         <div class="pair-of-panels">
-            <ScatterPanel comparison explorer shade other=scattered/>
+            <ScatterPanel comparison explorer shade of/>
             <ChangedPairs comparison explorer/>
         </div>
         <ClassTable comparison/>

@@ -115,7 +115,7 @@ fn comparison(runs: &[Arc<Entry>]) -> Result<String, String> {
         return Err(format!("{} is of another data set", other.run.id));
     }
     let ids = runs.iter().filter_map(|run| id(&run.run)).collect();
-    Ok(View::Compare { ids, lens: Lens::default() }.to_string())
+    Ok(View::Compare { ids, of: 1, lens: Lens::default() }.to_string())
 }
 
 #[cfg(test)]
