@@ -22,6 +22,7 @@ pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs) -> Result<Ex
         Some(dir) => absolute(dir)?,
         None => layout.root.join("data"),
     };
+    require_passable(&server_args)?;
     require_free(addr)?;
     if demo && token.is_none() && !addr.ip().is_loopback() {
         bail!("other machines can reach {addr}, so the demo wants a token: give one of 16 or more letters and digits with --token");
@@ -61,6 +62,16 @@ pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs) -> Result<Ex
     let status = server.wait()?;
     let code = status.code().or(status.signal().map(|signal| 128 + signal));
     Ok(code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Refuses what we must know of the server ourselves.
+fn require_passable(server_args: &[String]) -> Result<()> {
+    const OURS: [&str; 3] = ["--addr", "--data-dir", "--token"];
+    let name = |arg: &String| arg.split('=').next().map(str::to_owned);
+    match server_args.iter().filter_map(name).find(|name| OURS.contains(&name.as_str())) {
+        Some(name) => bail!("`{name}` belongs before the `--`: cargo xtask serve {name} …"),
+        None => Ok(()),
+    }
 }
 
 /// Reads an address and a port, or a name and a port.
@@ -120,6 +131,14 @@ fn base_url(addr: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_serve_takes_itself_is_not_passed_on() {
+        let check = |args: &[&str]| require_passable(&args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>());
+        check(&["--log", "debug", "--path-prefix=/lens"]).unwrap();
+        assert_eq!(check(&["--addr", "[::]:80"]).unwrap_err().to_string(), "`--addr` belongs before the `--`: cargo xtask serve --addr …");
+        assert!(check(&["--data-dir=/srv"]).unwrap_err().to_string().contains("`--data-dir`"));
+    }
 
     #[test]
     fn a_server_on_all_addresses_is_opened_on_loopback() {
