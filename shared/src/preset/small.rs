@@ -15,10 +15,9 @@ pub fn demo() -> Preset {
         id: "demo".into(),
         group: PresetGroup::Start,
         title: "Demo: robust overfitting in a minute".into(),
-        description:
-            "300 digits, a fifth of them mislabeled, trained for longer than is good: robust accuracy peaks early and falls by 10 \
+        description: "300 digits, a fifth of them mislabeled, trained for longer than is good: robust accuracy peaks early and falls by 9 \
                       to 14 points. CAS falls for one seed of three and rises for two."
-                .into(),
+            .into(),
         source: "CrossLens; label noise as a cause of robust overfitting: Dong et al. 2022".into(),
         config: train(TrainConfig { name: "Demo: robust overfitting on digits".into(), ..demo_config() }),
         small: None,
