@@ -6,7 +6,8 @@ use crate::layout::Layout;
 use crate::libtorch::{self, Libtorch};
 use crate::process::run_shown;
 use crate::progress::Progress;
-use crate::{wasm, web};
+use crate::wasm;
+use crate::web::{self, Effort};
 
 /// The packages that every cargo call for the host selects.
 ///
@@ -15,10 +16,10 @@ use crate::{wasm, web};
 pub const PRODUCT: [&str; 3] = ["--workspace", "--exclude", "xtask"];
 
 /// Sets up and builds; returns the libtorch that the worker wants at run time.
-pub fn build(layout: &Layout, progress: &Progress) -> Result<Libtorch> {
+pub fn build(layout: &Layout, progress: &Progress, effort: Effort) -> Result<Libtorch> {
     let libtorch = libtorch::prepare(layout, progress)?;
     build_binaries(layout, progress, &libtorch, &[])?;
-    build_web(layout, progress)?;
+    build_web(layout, progress, effort)?;
     Ok(libtorch)
 }
 
@@ -32,7 +33,7 @@ pub fn build_binaries(layout: &Layout, progress: &Progress, libtorch: &Libtorch,
     run_shown(&mut cargo)
 }
 
-pub fn build_web(layout: &Layout, progress: &Progress) -> Result<()> {
+pub fn build_web(layout: &Layout, progress: &Progress, effort: Effort) -> Result<()> {
     let compiler = wasm::prepare(layout, progress)?;
-    web::build(layout, progress, &compiler)
+    web::build(layout, progress, &compiler, effort)
 }

@@ -30,6 +30,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::layout::Layout;
 use crate::progress::Progress;
+use crate::web::Effort;
 
 /// Sets up, builds, serves and tests CrossLens.
 #[derive(Debug, Parser)]
@@ -44,7 +45,11 @@ enum Command {
     /// Gets what is missing, builds everything in release mode and starts the server.
     Serve(ServeArgs),
     /// Gets what is missing and builds everything in release mode.
-    Build,
+    Build {
+        /// Leaves the frontend as it is compiled fastest, unoptimized and uncompressed: for looking at pages while working on them.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Runs the small form of every preset, or of those named, and prints a table of what came out.
     Presets {
         #[arg(value_name = "PRESET")]
@@ -94,8 +99,8 @@ fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
     let layout = Layout::from_env()?;
     match command {
         Command::Serve(args) => serve::serve(&layout, progress, args),
-        Command::Build => {
-            app::build(&layout, progress)?;
+        Command::Build { quick } => {
+            app::build(&layout, progress, if quick { Effort::Quick } else { Effort::Small })?;
             progress.say("build", "everything is up to date");
             Ok(ExitCode::SUCCESS)
         }

@@ -14,6 +14,7 @@ use signal_hook::iterator::Signals;
 
 use crate::layout::Layout;
 use crate::progress::Progress;
+use crate::web::Effort;
 use crate::{ServeArgs, app, demo};
 
 pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs) -> Result<ExitCode> {
@@ -27,7 +28,7 @@ pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs) -> Result<Ex
     if demo && token.is_none() && !addr.ip().is_loopback() {
         bail!("other machines can reach {addr}, so the demo wants a token: give one of 16 or more letters and digits with --token");
     }
-    let libtorch = app::build(layout, progress)?;
+    let libtorch = app::build(layout, progress, Effort::Small)?;
 
     let mut command = Command::new(layout.server());
     command

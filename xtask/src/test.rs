@@ -11,6 +11,7 @@ use crate::libtorch::{self, Libtorch};
 use crate::process::run_shown;
 use crate::progress::Progress;
 use crate::transfer::Transfer;
+use crate::web::Effort;
 use crate::{app, browser};
 
 /// Checks format and lints, builds the application, runs all tests. `args` go to `cargo test`.
@@ -21,7 +22,7 @@ pub fn test(layout: &Layout, progress: &Progress, args: &[String]) -> Result<()>
     let libtorch = libtorch::prepare(layout, progress)?;
     clippy(layout, progress, &libtorch)?;
     app::build_binaries(layout, progress, &libtorch, &["--tests"])?;
-    app::build_web(layout, progress)?;
+    app::build_web(layout, progress, Effort::Small)?;
 
     progress.say("test", "running the tests of xtask");
     let mut own = layout.cargo();

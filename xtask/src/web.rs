@@ -29,10 +29,29 @@ const MAIN_JS: &str = "import init from './frontend.js';
 await init({ module_or_path: new URL('frontend_bg.wasm', import.meta.url) });
 ";
 
+/// What a build of the frontend is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effort {
+    /// Small to download, slow to build.
+    Small,
+    /// Fast to build, several times as large.
+    Quick,
+}
+
+impl Effort {
+    /// The profile in `Cargo.toml`; also the name of cargo's folder for it.
+    fn profile(self) -> &'static str {
+        match self {
+            Effort::Small => "wasm",
+            Effort::Quick => "wasm-quick",
+        }
+    }
+}
+
 /// Compiles the frontend and brings `target/web` up to date.
-pub fn build(layout: &Layout, progress: &Progress, compiler: &WasmCompiler) -> Result<()> {
-    let wasm = compile(layout, progress, compiler)?;
-    let files = Files::collect(layout, wasm)?;
+pub fn build(layout: &Layout, progress: &Progress, compiler: &WasmCompiler, effort: Effort) -> Result<()> {
+    let wasm = compile(layout, progress, compiler, effort)?;
+    let files = Files::collect(layout, wasm, effort)?;
     let web = layout.web();
     // Beside the folder, not in it: everything in it is served.
     let key_file = web.with_extension("key");
@@ -45,7 +64,9 @@ pub fn build(layout: &Layout, progress: &Progress, compiler: &WasmCompiler) -> R
     let partial = web.with_extension("partial");
     remove_dir(&partial)?;
     files.write(&partial)?;
-    compress(&partial)?;
+    if effort == Effort::Small {
+        compress(&partial)?;
+    }
     remove_dir(&web)?;
     fs::rename(&partial, &web)?;
     fs::write(key_file, key)?;
@@ -53,7 +74,7 @@ pub fn build(layout: &Layout, progress: &Progress, compiler: &WasmCompiler) -> R
     Ok(())
 }
 
-fn compile(layout: &Layout, progress: &Progress, compiler: &WasmCompiler) -> Result<Vec<u8>> {
+fn compile(layout: &Layout, progress: &Progress, compiler: &WasmCompiler, effort: Effort) -> Result<Vec<u8>> {
     progress.say(STEP, "compiling to WebAssembly");
     // A target folder of its own, because the compiler may be another one than the host's.
     let target = layout.target.join("wasm");
@@ -65,17 +86,18 @@ fn compile(layout: &Layout, progress: &Progress, compiler: &WasmCompiler) -> Res
     fs::write(&stamp_file, &compiler.stamp)?;
 
     let mut cargo = layout.cargo();
-    cargo.args(["build", "--package", "frontend", "--lib", "--profile", "wasm"]);
+    cargo.args(["build", "--package", "frontend", "--lib", "--profile", effort.profile()]);
     cargo.args(["--target", wasm::TARGET]).env("CARGO_TARGET_DIR", &target);
     compiler.apply(&mut cargo);
     run_shown(&mut cargo)?;
-    let file = target.join(wasm::TARGET).join("wasm/frontend.wasm");
+    let file = target.join(wasm::TARGET).join(effort.profile()).join("frontend.wasm");
     fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// The files that the web folder is made of.
 #[derive(Debug)]
 struct Files {
+    effort: Effort,
     wasm: Vec<u8>,
     index_html: Vec<u8>,
     style_css: String,
@@ -84,7 +106,7 @@ struct Files {
 }
 
 impl Files {
-    fn collect(layout: &Layout, wasm: Vec<u8>) -> Result<Self> {
+    fn collect(layout: &Layout, wasm: Vec<u8>, effort: Effort) -> Result<Self> {
         let index_html = fs::read(layout.root.join("frontend/index.html")).context("cannot read frontend/index.html")?;
         let style_css = styles::bundle(&layout.root.join("style"))?;
         let static_dir = layout.root.join("frontend/static");
@@ -93,19 +115,19 @@ impl Files {
             let content = fs::read(&file)?;
             others.push((file.strip_prefix(&static_dir)?.to_owned(), content));
         }
-        Ok(Self { wasm, index_html, style_css, others })
+        Ok(Self { effort, wasm, index_html, style_css, others })
     }
 
     /// Changes with every input, that is also when this program makes something else of them.
     fn key(&self) -> String {
-        let Self { wasm, index_html, style_css, others } = self;
+        let Self { effort, wasm, index_html, style_css, others } = self;
         let mut hasher = DefaultHasher::new();
-        (wasm, index_html, style_css, others, MAIN_JS).hash(&mut hasher);
+        (effort, wasm, index_html, style_css, others, MAIN_JS).hash(&mut hasher);
         format!("{:016x}", hasher.finish())
     }
 
     fn write(self, dir: &Path) -> Result<()> {
-        let Self { wasm, index_html, style_css, others } = self;
+        let Self { effort, wasm, index_html, style_css, others } = self;
         fs::create_dir_all(dir)?;
         Bindgen::new()
             .input_bytes("frontend", wasm)
@@ -115,8 +137,10 @@ impl Files {
             .remove_name_section(true)
             .remove_producers_section(true)
             .generate(dir)?;
-        let module = dir.join("frontend_bg.wasm");
-        fs::write(&module, arranged(&fs::read(&module)?)?)?;
+        if effort == Effort::Small {
+            let module = dir.join("frontend_bg.wasm");
+            fs::write(&module, arranged(&fs::read(&module)?)?)?;
+        }
         fs::write(dir.join("main.js"), MAIN_JS)?;
         fs::write(dir.join("index.html"), index_html)?;
         fs::write(dir.join("style.css"), style_css)?;
@@ -187,6 +211,7 @@ mod tests {
 
     fn files() -> Files {
         Files {
+            effort: Effort::Small,
             wasm: b"wasm".to_vec(),
             index_html: b"<!doctype html>".to_vec(),
             style_css: "html {}".into(),
