@@ -18,7 +18,7 @@ pub(super) fn start(images: &Tensor) -> Tensor {
 
 /// Finds images whose predictions are far from those of `images`; as [`attack::ascend`].
 pub(super) fn perturb(network: &Network, images: &Tensor, start: &Tensor, attack: &Attack, cancel: &Cancel) -> Result<Tensor, Error> {
-    let clean = no_grad(|| network.forward(images, attack.batch_norm).logits.softmax(1, None::<Kind>));
+    let clean = no_grad(|| network.forward(images, attack.batch_norm).logits);
     attack::ascend(network, images, start, attack, cancel, &|logits| divergence(logits, &clean))
 }
 
@@ -29,11 +29,50 @@ pub(super) fn objective(network: &Network, images: &Tensor, adversarial: &Tensor
     // The authors pass the clean images once more for the divergence. The logits are the same; running statistics move a third time.
     no_grad(|| network.forward(images, BatchNormMode::Train));
     let natural = targets.cross_entropy(&clean, config.label_smoothing, Reduction::Mean);
-    let robust = divergence(&logits, &clean.softmax(1, None::<Kind>)) / logits.size()[0] as f64;
+    let robust = divergence(&logits, &clean) / logits.size()[0] as f64;
     Objective { loss: natural + robust * config.trades_beta, logits }
 }
 
-/// The Kullback-Leibler divergence of the predictions of `logits` from `clean`, both `[N, K]`, summed over the images.
+/// Kullback-Leibler divergence of the predictions of `logits` from those of `clean`, both logits of shape `[N, K]`, summed over the images.
+///
+/// Both sides are log-probabilities. A probability rounds to 0 where two logits are more than about 104 apart, and the gradient of
+/// `p log p` is not finite there.
 fn divergence(logits: &Tensor, clean: &Tensor) -> Tensor {
-    logits.log_softmax(1, None::<Kind>).kl_div(clean, Reduction::Sum, false)
+    let [predicted, expected] = [logits, clean].map(|logits| logits.log_softmax(1, None::<Kind>));
+    predicted.kl_div(&expected, Reduction::Sum, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    /// Value and both gradients of the divergence.
+    fn measured(logits: &[[f64; 3]], clean: &[[f64; 3]], kind: Kind) -> Vec<f64> {
+        let leaf = |rows: &[[f64; 3]]| {
+            let values = Tensor::from_slice(&rows.concat()).view([-1, 3]);
+            values.to_kind(kind).to_device(Device::Cpu).set_requires_grad(true)
+        };
+        let (logits, clean) = (leaf(logits), leaf(clean));
+        let value = divergence(&logits, &clean);
+        value.backward();
+        [value.detach(), logits.grad(), clean.grad()]
+            .iter()
+            .flat_map(|tensor| Vec::<f64>::try_from(tensor.to_kind(Kind::Double).view(-1)).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn logits_far_apart_give_a_finite_divergence_with_finite_gradients() {
+        // exp(-104) is 0 in float32, and exp(-800) in float64 too.
+        let (logits, clean) = ([[0.0, 90.0, 3.0], [400.0, -400.0, 0.0]], [[0.0, 120.0, -30.0], [-400.0, 400.0, 0.0]]);
+        let single = measured(&logits, &clean, Kind::Float);
+        let double = measured(&logits, &clean, Kind::Double);
+        // From the definition, by hand: the first image's predictions agree, the second's differ by 800 in one logit.
+        assert!((double[0] - 800.0).abs() < 1e-9, "{double:?}");
+        for (single, double) in single.iter().zip(&double) {
+            assert!((single - double).abs() < 1e-3, "{single} in float32, {double} in float64");
+        }
+    }
 }
