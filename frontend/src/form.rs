@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 use shared::builtin;
-use shared::config::{Architecture, RunConfig};
+use shared::config::{Architecture, Norm, RunConfig};
 use shared::dataset::Dataset;
 use shared::eps::Eps;
 use shared::json;
@@ -158,9 +158,28 @@ pub fn toggle(config: &mut Value, path: &str, entry: &str, on: bool, order: &[&s
     set_at(config, path, Some(sorted(list, |a, b| place(a).cmp(&place(b))).into()));
 }
 
-/// A size in both notations, where the text is one.
-pub fn size_hint(text: &str) -> Option<String> {
-    text.parse::<Eps>().ok().map(Eps::long)
+/// How the size at `path` is understood, such as `8/255 (0.0314)` or `1.5 (ℓ2)`; `None` where it is not a size.
+pub fn size_hint(config: &Value, path: &str) -> Option<String> {
+    let norm = norm_of_size(config, path);
+    let text = text_of(at(config, path));
+    let size = Eps::read(&text, norm).ok()?;
+    Some(match norm {
+        // The same number would be of 255 in ℓ∞.
+        Some(Norm::L2) if size.fraction() >= 1.0 && !text.contains('/') => {
+            format!("{} (ℓ2); {}/255 would be {:.4}", size.long(Norm::L2), text.trim(), size.scaled(1.0 / 255.0).fraction())
+        }
+        Some(Norm::L2) if !size.long(Norm::L2).contains('/') => format!("{} (ℓ2)", size.long(Norm::L2)),
+        _ => size.long(norm.unwrap_or(Norm::Linf)),
+    })
+}
+
+/// The norm of the object around the size, of the `attack` beside it, or of an object further out.
+fn norm_of_size(config: &Value, path: &str) -> Option<Norm> {
+    let (outer, _) = path.rsplit_once('.').unwrap_or_default();
+    let norm = |path: &str| Norm::from_id(at(config, path)?.as_str()?);
+    let beside = |name: &str| if outer.is_empty() { name.to_owned() } else { format!("{outer}.{name}") };
+    let found = norm(&beside("norm")).or_else(|| norm(&beside("attack.norm")));
+    if outer.is_empty() { found } else { found.or_else(|| norm_of_size(config, outer)) }
 }
 
 /// The messages for a field and for what is inside it: `training.milestones` takes those of `training.milestones[1]`.
@@ -300,5 +319,18 @@ mod tests {
         assert!(command.starts_with("curl http://localhost:8000/lab/api/runs "));
         let body = command.split_once("<<'END'\n").unwrap().1.strip_suffix("\nEND").unwrap();
         assert_eq!(RunConfig::parse(&serde_json::from_str(body).unwrap()).unwrap(), preset::demo().config);
+    }
+
+    #[test]
+    fn a_size_is_shown_as_it_is_understood_in_its_norm() {
+        let hint = |norm: &str, eps: &str| size_hint(&json!({"attack": {"norm": norm, "eps": eps}}), "attack.eps");
+        assert_eq!(hint("linf", "8").as_deref(), Some("8/255 (0.0314)"));
+        assert_eq!(hint("l2", "1.5").as_deref(), Some("1.5 (ℓ2); 1.5/255 would be 0.0059"));
+        assert_eq!(hint("l2", "0.25").as_deref(), Some("0.25 (ℓ2)"));
+        assert_eq!(hint("l2", "128/255").as_deref(), Some("128/255 (0.5020)"));
+        assert_eq!(hint("linf", "1"), None);
+        let evaluation = json!({"attack": {"norm": "l2"}, "evaluation": {"step_size": "2"}});
+        assert_eq!(size_hint(&evaluation, "evaluation.step_size").as_deref(), Some("2 (ℓ2); 2/255 would be 0.0078"));
+        assert_eq!(size_hint(&json!({"eps": "8"}), "eps"), None, "the norm is the checkpoint's");
     }
 }

@@ -4,29 +4,59 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::Value;
 
 use crate::builtin;
+use crate::config::Norm;
+use crate::problem::FieldError;
 
-/// A perturbation size or step size, as a fraction of the pixel range `[0, 1]`.
+/// A perturbation size or step size of pixels in `[0, 1]`: the largest change of a pixel in ℓ∞, a length in ℓ2.
 ///
-/// Reads `"8/255"`, `"8"` or `8` (whole numbers count steps of 255), `"0.0314"` or `0.0314` (a fraction of the range), and
-/// `"25.5"` (above 1 a decimal can only be of 255). Writes `"8/255"`, or the decimal where no short numerator fits.
+/// Written as `"8/255"`, or as a decimal where no short numerator fits and above 1. People write more than that: [`Eps::read`].
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Eps(f64);
 
 /// Why a text is not a perturbation size.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum EpsError {
-    #[error("`{0}` is not a size; write `8/255`, `8` (of 255) or `0.0314`")]
+    #[error("`{0}` is not a size; write `8/255`, `8` (of 255, in ℓ∞) or `0.0314`")]
     NotANumber(String),
     #[error("`{0}` is negative; a size is 0 or more")]
     Negative(String),
+    #[error("`{0}` can be read as 1/255 and as the whole range of a pixel; write `1/255` or `255/255`")]
+    OneInLinf(String),
+    #[error("`{0}` is of 255 in ℓ∞ and a length in ℓ2; write it as a fraction such as `8/255`, or name the norm")]
+    NormUnknown(String),
 }
 
 impl Eps {
     /// A size of `numerator` steps of 255.
     pub const fn of_255(numerator: f64) -> Self {
         Eps(numerator / 255.0)
+    }
+
+    /// Reads what a person writes for a threat model in `norm`; `None` if the norm is not known.
+    ///
+    /// `8/255` and numbers below 1 mean the same in every norm. A larger bare number is of 255 in ℓ∞ and a length in ℓ2. What can be
+    /// read in two ways is an error: 1 in ℓ∞, and 1 or more without a norm.
+    pub fn read(text: &str, norm: Option<Norm>) -> Result<Self, EpsError> {
+        let text = text.trim();
+        let owned = || text.to_owned();
+        let number =
+            |part: &str| builtin::number(part.trim()).filter(|value| value.is_finite()).ok_or_else(|| EpsError::NotANumber(owned()));
+        let (value, is_fraction) = match text.split_once('/') {
+            Some((_, denominator)) if number(denominator)? <= 0.0 => return Err(EpsError::NotANumber(owned())),
+            Some((numerator, denominator)) => (number(numerator)? / number(denominator)?, true),
+            None => (number(text)?, false),
+        };
+        match norm {
+            _ if value < 0.0 => Err(EpsError::Negative(owned())),
+            _ if is_fraction || value < 1.0 => Ok(Eps(value)),
+            Some(Norm::L2) => Ok(Eps(value)),
+            Some(Norm::Linf) if value == 1.0 => Err(EpsError::OneInLinf(owned())),
+            Some(Norm::Linf) => Ok(Eps::of_255(value)),
+            None => Err(EpsError::NormUnknown(owned())),
+        }
     }
 
     /// The size as a fraction of the pixel range.
@@ -42,51 +72,72 @@ impl Eps {
     pub fn scaled(self, factor: f64) -> Self {
         Eps(self.0 * factor)
     }
+
+    /// The form shown to people beside the norm: `8/255 (0.0314)`, and in ℓ2 without a whole numerator `1.5`.
+    pub fn long(self, norm: Norm) -> String {
+        let numerator = (self.numerator() * 100.0).round() / 100.0;
+        let whole = numerator.fract() == 0.0 && self.0 < 1.0;
+        match norm {
+            Norm::L2 if !whole => format!("{}", (self.0 * 1e4).round() / 1e4),
+            Norm::Linf | Norm::L2 => format!("{numerator}/255 ({:.4})", self.0),
+        }
+    }
 }
 
+/// Reads the written form, which means the same in every norm.
 impl FromStr for Eps {
     type Err = EpsError;
 
     fn from_str(text: &str) -> Result<Self, EpsError> {
-        let text = text.trim();
-        let bad = || EpsError::NotANumber(text.to_owned());
-        let number = |part: &str| builtin::number(part.trim()).filter(|value| value.is_finite());
-        let value = match text.split_once('/') {
-            Some((numerator, denominator)) => {
-                let denominator = number(denominator).filter(|d| *d > 0.0).ok_or_else(bad)?;
-                number(numerator).ok_or_else(bad)? / denominator
-            }
-            None => {
-                let value = number(text).ok_or_else(bad)?;
-                let whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'+' || byte == b'-');
-                if whole || value > 1.0 { value / 255.0 } else { value }
-            }
-        };
-        if value < 0.0 {
-            return Err(EpsError::Negative(text.to_owned()));
-        }
-        Ok(Eps(value))
+        // Above 1 only lengths in ℓ2 are written as decimals.
+        let norm = text.contains('.').then_some(Norm::L2);
+        Eps::read(text, norm)
     }
 }
 
-/// The short form, `8/255` or `0.1234`; reading it back gives the same size.
+/// The written form, `8/255`, `0.1234` or `1.5`; reading it back gives the same size.
 impl fmt::Display for Eps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = |value: f64| (value - value.round()).abs() < 1e-6;
         let hundredths = self.numerator() * 100.0;
-        if (hundredths - hundredths.round()).abs() < 1e-6 {
-            write!(f, "{}/255", hundredths.round() / 100.0)
-        } else {
-            write!(f, "{:?}", self.0)
-        }
+        // Lengths in ℓ2 such as 1.5 and 2 would be 382.5/255 and 510/255.
+        let plain_length = self.0 > 1.0 && whole(self.0 * 1e4);
+        if whole(hundredths) && !plain_length { write!(f, "{}/255", hundredths.round() / 100.0) } else { write!(f, "{:?}", self.0) }
     }
 }
 
-impl Eps {
-    /// The form shown to people: `8/255 (0.0314)`.
-    pub fn long(self) -> String {
-        let numerator = (self.numerator() * 100.0).round() / 100.0;
-        format!("{numerator}/255 ({:.4})", self.0)
+/// Writes every size in a configuration, `eps` and `step_size`, in the form that means the same in every norm.
+///
+/// The norm is that of the object around the size, of the `attack` beside it, or of an object further out.
+///
+/// # Errors
+///
+/// The first size that is not one or can be read in two ways, by its path.
+pub fn write_out(config: &mut Value) -> Result<(), FieldError> {
+    write_out_inside(config, None, "")
+}
+
+fn write_out_inside(value: &mut Value, outer: Option<Norm>, path: &str) -> Result<(), FieldError> {
+    let Value::Object(object) = value else { return Ok(()) };
+    let named = |holder: Option<&Value>| Norm::from_id(holder?.as_str()?);
+    let norm = named(object.get("norm")).or_else(|| named(object.get("attack")?.get("norm"))).or(outer);
+    for (name, value) in object {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            // Of another type: the reader of the configuration says so.
+            _ => {
+                write_out_inside(value, norm, &path)?;
+                continue;
+            }
+        };
+        if name == "eps" || name == "step_size" {
+            let size = Eps::read(&text, norm).map_err(|error| FieldError::new(path, error.to_string()))?;
+            *value = size.to_string().into();
+        }
     }
+    Ok(())
 }
 
 impl Serialize for Eps {
@@ -102,19 +153,10 @@ impl<'de> Deserialize<'de> for Eps {
             type Value = Eps;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a size such as \"8/255\", 8 (of 255) or 0.0314")
+                f.write_str("a size such as \"8/255\" or 0.0314")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Eps, E> {
                 text.parse().map_err(E::custom)
-            }
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Eps, E> {
-                value.to_string().parse().map_err(E::custom)
-            }
-            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Eps, E> {
-                value.to_string().parse().map_err(E::custom)
-            }
-            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Eps, E> {
-                format!("{value:?}").parse().map_err(E::custom)
             }
         }
         deserializer.deserialize_any(EpsVisitor)
@@ -123,51 +165,105 @@ impl<'de> Deserialize<'de> for Eps {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: Result<f64, &str>) {
-        match (text.parse::<Eps>(), expected) {
+    fn check(text: &str, norm: Option<Norm>, expected: Result<f64, &str>) {
+        match (Eps::read(text, norm), expected) {
             (Ok(eps), Ok(value)) => assert!((eps.fraction() - value).abs() < 1e-15, "{text}: {eps:?}"),
             (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{text}: {error}"),
-            (got, _) => panic!("{text}: {got:?}"),
+            (got, _) => panic!("{text} in {norm:?}: {got:?}"),
         }
     }
 
     #[test]
-    fn reads_the_notations_of_the_field() {
-        check("8/255", Ok(8.0 / 255.0));
-        check(" 8 / 255 ", Ok(8.0 / 255.0));
-        check("8", Ok(8.0 / 255.0));
-        check("1", Ok(1.0 / 255.0));
-        check("1.0", Ok(1.0));
-        check("0.03137", Ok(0.03137));
-        check("25.5", Ok(0.1));
-        check("0", Ok(0.0));
-        check("", Err("not a size"));
-        check("8/0", Err("not a size"));
-        check("eight", Err("`eight`"));
-        check("NaN", Err("not a size"));
-        check("-8/255", Err("negative"));
+    fn fractions_and_numbers_below_1_mean_the_same_in_every_norm() {
+        for norm in [None, Some(Norm::Linf), Some(Norm::L2)] {
+            check("8/255", norm, Ok(8.0 / 255.0));
+            check(" 8 / 255 ", norm, Ok(8.0 / 255.0));
+            check("383/255", norm, Ok(383.0 / 255.0));
+            check("0.03137", norm, Ok(0.03137));
+            check("0", norm, Ok(0.0));
+            check("", norm, Err("not a size"));
+            check("8/0", norm, Err("not a size"));
+            check("eight", norm, Err("`eight`"));
+            check("NaN", norm, Err("not a size"));
+            check("-8/255", norm, Err("negative"));
+            check("-8", norm, Err("negative"));
+        }
     }
 
     #[test]
-    fn writes_a_form_that_reads_back_to_the_same_size() {
-        for text in ["8/255", "0.1", "0.03137", "1.0", "128/255", "0.5", "2.5/255"] {
-            let eps: Eps = text.parse().unwrap();
-            let again: Eps = eps.to_string().parse().unwrap();
-            assert!((again.fraction() - eps.fraction()).abs() < 1e-12, "{text} became {eps}");
+    fn a_bare_number_from_1_is_of_255_in_linf_and_a_length_in_l2() {
+        check("8", Some(Norm::Linf), Ok(8.0 / 255.0));
+        check("8.0", Some(Norm::Linf), Ok(8.0 / 255.0));
+        check("25.5", Some(Norm::Linf), Ok(0.1));
+        for text in ["1", "1.0", "1e0"] {
+            check(text, Some(Norm::L2), Ok(1.0));
+            check(text, Some(Norm::Linf), Err("1/255` or `255/255"));
         }
-        assert_eq!("8".parse::<Eps>().unwrap().long(), "8/255 (0.0314)");
-        assert_eq!("0.1".parse::<Eps>().unwrap().long(), "25.5/255 (0.1000)");
+        check("1.5", Some(Norm::L2), Ok(1.5));
+        check("2", Some(Norm::L2), Ok(2.0));
+        check("8", None, Err("name the norm"));
+        check("1.5", None, Err("name the norm"));
     }
 
     #[test]
-    fn json_numbers_and_texts_mean_the_same() {
-        for (json, value) in [("8", 8.0 / 255.0), ("0.5", 0.5), ("1.0", 1.0), ("\"8/255\"", 8.0 / 255.0)] {
-            assert!((serde_json::from_str::<Eps>(json).unwrap().fraction() - value).abs() < 1e-15, "{json}");
+    fn writes_a_form_that_reads_back_to_the_same_size_in_its_norm() {
+        let linf = ["8/255", "0.1", "0.03137", "1/255", "2.5/255", "255/255"].map(|text| (text, Norm::Linf));
+        let l2 = ["128/255", "0.5", "1.0", "1.5", "2", "383/255", "510/255", "12.345"].map(|text| (text, Norm::L2));
+        for (text, norm) in linf.into_iter().chain(l2) {
+            let eps = Eps::read(text, Some(norm)).unwrap();
+            let written = eps.to_string();
+            for again in [written.parse(), Eps::read(&written, Some(norm))] {
+                assert!((again.unwrap().fraction() - eps.fraction()).abs() < 1e-12, "{text} became {written}");
+            }
         }
-        assert!(serde_json::from_str::<Eps>("-1").unwrap_err().to_string().contains("negative"));
+    }
+
+    #[test]
+    fn people_see_sizes_in_the_notation_of_their_norm() {
+        let shown = |text, norm| Eps::read(text, Some(norm)).unwrap().long(norm);
+        assert_eq!(shown("8", Norm::Linf), "8/255 (0.0314)");
+        assert_eq!(shown("0.1", Norm::Linf), "25.5/255 (0.1000)");
+        assert_eq!(shown("128/255", Norm::L2), "128/255 (0.5020)");
+        assert_eq!(shown("1.5", Norm::L2), "1.5");
+        assert_eq!(shown("1", Norm::L2), "1");
+        assert_eq!(shown("0.25", Norm::L2), "0.25");
+    }
+
+    #[test]
+    fn sizes_in_a_configuration_are_read_in_its_norm() {
+        let mut config = json!({
+            "attack": {"norm": "l2", "eps": 1, "step_size": 0.1},
+            "evaluation": {"step_size": "1.0"},
+            "teacher": {"norm": "linf", "eps": 8, "pgd": {"step_size": 2.0}},
+            "seed": 8
+        });
+        write_out(&mut config).unwrap();
+        assert_eq!(
+            config,
+            json!({
+                "attack": {"norm": "l2", "eps": "255/255", "step_size": "25.5/255"},
+                "evaluation": {"step_size": "255/255"},
+                "teacher": {"norm": "linf", "eps": "8/255", "pgd": {"step_size": "2/255"}},
+                "seed": 8
+            })
+        );
+        let refused = |mut config: Value| write_out(&mut config).unwrap_err();
+        assert_eq!(refused(json!({"pgd": {"step_size": 2}})).field, "pgd.step_size");
+        let error = refused(json!({"attack": {"norm": "linf", "eps": 1.0}}));
+        assert_eq!(error.field, "attack.eps");
+        assert!(error.message.contains("two") || error.message.contains("1/255"), "{error:?}");
+    }
+
+    #[test]
+    fn the_written_form_is_what_json_holds() {
+        assert_eq!(serde_json::to_value(Eps(1.5)).unwrap(), json!("1.5"));
+        assert_eq!(serde_json::from_value::<Eps>(json!("1.5")).unwrap(), Eps(1.5));
+        assert!(serde_json::from_str::<Eps>("\"-1/255\"").unwrap_err().to_string().contains("negative"));
         assert!(serde_json::from_str::<Eps>("true").unwrap_err().to_string().contains("8/255"));
     }
 }

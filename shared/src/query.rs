@@ -5,7 +5,7 @@
 
 use crate::api::{RunRow, RunState};
 use crate::builtin::{lowercase, number};
-use crate::config::{Architecture, Method, RunKind};
+use crate::config::{Architecture, Method, Norm, RunKind};
 use crate::dataset::Dataset;
 use crate::eps::Eps;
 
@@ -136,6 +136,12 @@ enum Test {
         holds: String,
     },
     Tag(String),
+    /// The radius that is meant in each norm.
+    Eps {
+        operator: Operator,
+        linf: f64,
+        l2: f64,
+    },
     Number {
         of: fn(&RunRow) -> Option<f64>,
         operator: Operator,
@@ -195,6 +201,11 @@ impl Test {
             Test::Name { of, is } => of(run) == Some(is),
             Test::Text { of, holds } => lowercase(of(run)).contains(holds.as_str()),
             Test::Tag(tag) => run.tags.iter().any(|known| lowercase(known) == *tag),
+            Test::Eps { operator, linf, l2 } => {
+                let number = if run.norm == Some(Norm::L2) { l2 } else { linf };
+                // A fraction is typed with four decimals at most.
+                run.eps.is_some_and(|eps| operator.holds(eps.fraction(), *number, 1e-4))
+            }
             Test::Number { of, operator, number, tolerance } => of(run).is_some_and(|value| operator.holds(value, *number, *tolerance)),
         }
     }
@@ -284,9 +295,11 @@ fn parse_value(field: &Field, operator: Operator, value: &str) -> Result<Test, S
             Test::Number { of, operator, number, tolerance }
         }
         Value::Eps => {
-            let eps: Eps = value.parse().map_err(|error| format!("{error}"))?;
-            // A fraction is typed with four decimals at most.
-            Test::Number { of: |run| run.eps.map(Eps::fraction), operator, number: eps.fraction(), tolerance: 1e-4 }
+            let read = |norm| Eps::read(value, Some(norm));
+            // No ball in ℓ∞ has the whole range.
+            let linf = if value == "1" { Ok(Eps::of_255(1.0)) } else { read(Norm::Linf) };
+            let [linf, l2] = [linf.map_err(|error| error.to_string())?, read(Norm::L2).map_err(|error| error.to_string())?];
+            Test::Eps { operator, linf: linf.fraction(), l2: l2.fraction() }
         }
     })
 }

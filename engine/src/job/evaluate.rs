@@ -175,5 +175,5 @@ fn report(config: &EvaluateConfig, ball: Ball, classes: usize, images: u32, stat
         (_, false) => format!("Robust accuracy against {} (not the standard AutoAttack), the worst for each image,", attacks.join("; ")),
     };
     let images = format!("{images} {}", config.split.label().to_lowercase());
-    format!("{against} at {} {} on {images}: {}", ball.norm.symbol(), ball.eps.long(), format::percent(accuracy))
+    format!("{against} at {} {} on {images}: {}", ball.norm.symbol(), ball.eps.long(ball.norm), format::percent(accuracy))
 }

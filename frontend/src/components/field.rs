@@ -130,7 +130,7 @@ pub fn TextField(
     view! { <Field path label hint input/> }
 }
 
-/// A perturbation size: its hint shows it in both notations.
+/// A perturbation size: its hint shows how it is understood.
 #[component]
 pub fn SizeField(
     path: &'static str,
@@ -143,7 +143,7 @@ pub fn SizeField(
     let form = use_form();
     let hint = derived(move || {
         let text = form.text(path);
-        if text.is_empty() { otherwise.get() } else { form::size_hint(&text).unwrap_or_default() }
+        if text.is_empty() { otherwise.get() } else { form.config.with(|config| form::size_hint(config, path)).unwrap_or_default() }
     });
     view! { <TextField path label kind=Kind::Size hint placeholder/> }
 }

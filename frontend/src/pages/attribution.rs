@@ -455,8 +455,8 @@ fn provenance(attribution: &Attribution) -> Vec<(&'static str, String)> {
             "PGD-{}, {} {}, step {}, {}",
             attack.steps,
             attack.norm.symbol(),
-            attack.eps.long(),
-            attack.step_size.long(),
+            attack.eps.long(attack.norm),
+            attack.step_size.long(attack.norm),
             if attack.random_start { "random start" } else { "from the image" },
         ),
     };

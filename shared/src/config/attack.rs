@@ -30,7 +30,8 @@ pub enum BatchNormMode {
 #[serde(deny_unknown_fields)]
 pub struct AttackConfig {
     pub norm: Norm,
-    /// The radius of the ball, in the norm above, of pixels in `[0, 1]`.
+    /// Radius of the ball in the norm above, of pixels in `[0, 1]`: `8/255`, or a number below 1. A larger bare number is of 255 in ℓ∞
+    /// and a length in ℓ2; 1 in ℓ∞ is refused, because it can be read as 1/255 and as 1.0.
     #[cfg_attr(feature = "openapi", schema(value_type = String, example = "8/255"))]
     pub eps: Eps,
     /// Absent: eps/4 for ℓ∞ and eps/8 for ℓ2 as the paper has it, and 1.25 eps for fast adversarial training.
@@ -53,6 +54,7 @@ pub struct AttackConfig {
 #[serde(deny_unknown_fields)]
 pub struct PgdConfig {
     pub norm: Norm,
+    /// As in the threat model of training.
     #[cfg_attr(feature = "openapi", schema(value_type = String, example = "8/255"))]
     pub eps: Eps,
     /// Absent: eps/4 for ℓ∞ and eps/8 for ℓ2, as the paper has it.
@@ -79,6 +81,20 @@ fn yes() -> bool {
 }
 
 impl Norm {
+    pub const ALL: [Norm; 2] = [Norm::Linf, Norm::L2];
+
+    /// As in a configuration.
+    pub fn id(self) -> &'static str {
+        match self {
+            Norm::Linf => "linf",
+            Norm::L2 => "l2",
+        }
+    }
+
+    pub fn from_id(id: &str) -> Option<Self> {
+        Norm::ALL.into_iter().find(|norm| norm.id() == id)
+    }
+
     pub fn symbol(self) -> &'static str {
         match self {
             Norm::Linf => "ℓ∞",

@@ -53,10 +53,16 @@ impl Check {
         self.that(field, (0.0..=largest).contains(&value), || format!("{value} is out of range; 0 or more, at most {largest}"));
     }
 
+    /// Above 0, at most `largest`.
     pub(super) fn size(&mut self, field: &str, value: Eps, largest: f64) {
-        self.that(field, value.fraction() > 0.0 && value.fraction() <= largest, || {
-            format!("{value} is out of range; above 0, at most {largest:.4}")
-        });
+        let size = value.fraction();
+        let message = || format!("{value} is out of range; above 0, at most {largest:.4}");
+        // In ℓ2 a bare 128 is a length; meant is often 128/255.
+        if size > largest && size / 255.0 <= largest && size.fract() == 0.0 {
+            self.fail(field, format!("{}: for {size} of 255 write `{size}/255`", message()));
+        } else {
+            self.that(field, size > 0.0 && size <= largest, message);
+        }
     }
 
     pub(super) fn samples(&mut self, field: &str, value: Option<u32>, classes: u32, most: u32) {

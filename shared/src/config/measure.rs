@@ -108,6 +108,7 @@ pub struct EvaluateConfig {
     /// Absent: the threat model of the checkpoint's run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub norm: Option<Norm>,
+    /// A bare number from 1 on wants the norm beside it, since it means another radius in each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "8/255"))]
     pub eps: Option<Eps>,

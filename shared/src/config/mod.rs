@@ -26,6 +26,7 @@ pub use train::{
     TrainingConfig, WeightAveragingConfig,
 };
 
+use crate::eps;
 use crate::json;
 use crate::problem::FieldError;
 use crate::view::CheckpointRef;
@@ -112,7 +113,8 @@ impl RunConfig {
         };
         let mut object = object.clone();
         let kind = object.remove("kind");
-        let object = Value::Object(object);
+        let mut object = Value::Object(object);
+        eps::write_out(&mut object)?;
         let known = "known: `train`, `attribute`, `evaluate`, `saliency`, `pair`, `import`";
         match kind.as_ref().and_then(Value::as_str) {
             Some("train") => reading::read(&object).map(RunConfig::Train),
@@ -290,7 +292,10 @@ mod tests {
         check("/data/holdout_samples", json!(5), &[("data.holdout_samples", "5 is too few")]);
         check("/data/holdout_samples", json!(295), &[("data.holdout_samples", "295 of 300")]);
         check("/model/architecture", json!("preact_resnet18"), &[("model.architecture", "8×8")]);
-        check("/attack/eps", json!("2.0/1"), &[("attack.eps", "510/255")]);
+        check("/attack/eps", json!("2.0/1"), &[("attack.eps", "2.0 is out of range")]);
+        check("/attack/eps", json!(1), &[("attack.eps", "`1/255` or `255/255`")]);
+        check("/attack/eps", json!(1.0), &[("attack.eps", "`1/255` or `255/255`")]);
+        check("/attack", json!({"norm": "l2", "eps": 128}), &[("attack.eps", "write `128/255`")]);
         check("/attack/eps", json!(0), &[("attack.eps", "above 0")]);
         check("/evaluation/every", json!(61), &[("evaluation.every", "61")]);
         check("/device", json!("gpu"), &[("device", "`gpu`")]);
@@ -336,6 +341,23 @@ mod tests {
         let missing = &RunConfig::parse(&json!({"kind": "train"})).unwrap_err()[0];
         assert_eq!((missing.field.as_str(), missing.message.as_str()), ("data", "is missing"));
         assert_eq!(RunConfig::parse(&json!([])).unwrap_err()[0].field, "");
+    }
+
+    #[test]
+    fn one_number_is_one_radius() {
+        let eps = |norm: &str, eps: Value| {
+            let config = json!({"kind": "evaluate", "checkpoint": "r-1.best", "norm": norm, "eps": eps, "pgd": {"step_size": eps}});
+            let RunConfig::Evaluate(config) = RunConfig::parse(&config).unwrap() else { panic!("another kind") };
+            assert_eq!(config.eps, config.pgd.unwrap().step_size);
+            config.eps.unwrap().fraction()
+        };
+        for one in [json!(1), json!(1.0), json!("1"), json!("1.0"), json!("255/255")] {
+            assert_eq!(eps("l2", one.clone()), 1.0, "{one}");
+        }
+        assert_eq!(eps("l2", json!("1.5")), 1.5);
+        for eight in [json!(8), json!(8.0), json!("8"), json!("8/255")] {
+            assert_eq!(eps("linf", eight.clone()), 8.0 / 255.0, "{eight}");
+        }
     }
 
     fn paper() -> TrainConfig {
@@ -397,6 +419,7 @@ mod tests {
             (json!({"kind": "attribute", "checkpoint": "r-1.best", "inputs": []}), "inputs", "empty"),
             (json!({"kind": "evaluate", "checkpoint": "r-1.best", "autoattack": []}), "autoattack", "nothing would attack"),
             (json!({"kind": "evaluate", "checkpoint": "r-1.best", "norm": "l2"}), "eps", "is missing"),
+            (json!({"kind": "evaluate", "checkpoint": "r-1.best", "eps": 1.5}), "eps", "name the norm"),
             (json!({"kind": "saliency", "checkpoints": []}), "checkpoints", "names 0"),
             (json!({"kind": "saliency", "checkpoints": ["r-1.best", "r-1.best"]}), "checkpoints", "twice"),
             (json!({"kind": "pair", "checkpoints": ["r-1.best"], "pairs": []}), "pairs", "names 0"),

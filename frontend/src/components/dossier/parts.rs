@@ -148,8 +148,8 @@ fn measured_with(file: &PairFile) -> String {
         "PGD-{}, {} {}, step {}, {}; {} in all.",
         attack.steps,
         attack.norm.symbol(),
-        attack.eps.long(),
-        attack.step_size.long(),
+        attack.eps.long(attack.norm),
+        attack.step_size.long(attack.norm),
         if attack.random_start { "random start" } else { "from the image" },
         format::duration(file.seconds),
     )

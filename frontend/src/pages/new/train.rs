@@ -167,7 +167,9 @@ fn AttackSection() -> impl IntoView {
 fn EvaluationSection() -> impl IntoView {
     let form = use_form();
     let rule = derived(move || match form.config.with(RunConfig::parse) {
-        Ok(RunConfig::Train(config)) => format!("Empty: {}, the paper's rule.", config.measuring_attack().step_size().long()),
+        Ok(RunConfig::Train(config)) => {
+            format!("Empty: {}, the paper's rule.", config.measuring_attack().step_size().long(config.attack.norm))
+        }
         _ => "Empty: eps/4 for ℓ∞ and eps/8 for ℓ2, the paper's rule.".to_owned(),
     });
     view! {

@@ -32,7 +32,7 @@ pub fn EvaluationView(
     let steps = memo(move || metrics.with(|metrics| metrics.evaluation.clone()));
     let subject = config.checkpoint.clone();
     let figures = derived(move || {
-        let threat = file.ready().map(|file| format!("{} {}", file.norm.symbol(), file.eps.long()));
+        let threat = file.ready().map(|file| format!("{} {}", file.norm.symbol(), file.eps.long(file.norm)));
         figures(&steps.get(), &threat.unwrap_or_else(|| threat_model(&config)))
     });
     let report = move || match file.ready() {
@@ -57,8 +57,8 @@ pub fn EvaluationView(
 
 fn threat_model(config: &EvaluateConfig) -> String {
     match (config.norm, config.eps) {
-        (Some(norm), Some(eps)) => format!("{} {}", norm.symbol(), eps.long()),
-        (None, Some(eps)) => format!("eps {}", eps.long()),
+        (Some(norm), Some(eps)) => format!("{} {}", norm.symbol(), eps.long(norm)),
+        (None, Some(eps)) => format!("eps {eps}"),
         _ => "threat model of the checkpoint's run".to_owned(),
     }
 }
