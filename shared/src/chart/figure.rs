@@ -5,7 +5,7 @@ use plotters::backend::DrawingBackend;
 use super::colors::Theme;
 use super::comparison::panels;
 use super::heatmap::Heatmap;
-use super::pen::{Align, Font, fitted};
+use super::pen::{Align, Font, text_width, wrapped};
 use super::{Chart, ChartError, Pen, Rect};
 use crate::api::{Attribution, Comparison};
 use crate::config::Inputs;
@@ -22,7 +22,26 @@ pub struct Figure {
 }
 
 const MARGIN: f64 = 24.0;
-const HEADER: f64 = 56.0;
+const TITLE_SIZE: f64 = 18.0;
+const TITLE_LINE: f64 = 24.0;
+const SUBTITLE_SIZE: f64 = 13.0;
+const SUBTITLE_LINE: f64 = 18.0;
+/// Longer titles and subtitles end in an ellipsis.
+const MOST_LINES: usize = 4;
+/// Bold letters are wider.
+const BOLD: f64 = 1.1;
+
+/// What stands above the panels, on as many lines as it takes.
+struct Header {
+    title: Vec<String>,
+    subtitle: Vec<String>,
+}
+
+impl Header {
+    fn height(&self) -> f64 {
+        8.0 + TITLE_LINE * self.title.len().max(1) as f64 + SUBTITLE_LINE * self.subtitle.len().max(1) as f64 + 6.0
+    }
+}
 
 impl Figure {
     /// The matrix of an attribution, or what the lens shows of it against a baseline, with where it comes from.
@@ -56,12 +75,25 @@ impl Figure {
         let count = self.panels.len() as f64;
         let width = 2.0 * MARGIN + count * self.panel_width() + (count - 1.0).max(0.0) * MARGIN;
         let tallest = self.panels.iter().map(|panel| panel.natural_height(self.panel_width())).fold(0.0, f64::max);
-        (width.ceil() as u32, (HEADER + tallest + 2.0 * MARGIN).ceil() as u32)
+        (width.ceil() as u32, (self.header(width).height() + tallest + 2.0 * MARGIN).ceil() as u32)
     }
 
+    /// Wide enough for the classes, and for a subtitle of usual length on one line.
     fn panel_width(&self) -> f64 {
+        const WIDENED: f64 = 1.4;
         let classes = self.panels.first().map_or(0, |panel| panel.matrix.classes());
-        (classes as f64 * 8.0).clamp(480.0, 1600.0)
+        let (least, count) = ((classes as f64 * 8.0).clamp(480.0, 1600.0), self.panels.len().max(1) as f64);
+        let subtitle = (text_width(&self.subtitle, SUBTITLE_SIZE) - (count - 1.0) * MARGIN) / count;
+        subtitle.ceil().clamp(least, WIDENED * least)
+    }
+
+    /// In a picture of a width.
+    fn header(&self, width: f64) -> Header {
+        let width = width - 2.0 * MARGIN;
+        Header {
+            title: wrapped(&self.title, TITLE_SIZE, width / BOLD, MOST_LINES),
+            subtitle: wrapped(&self.subtitle, SUBTITLE_SIZE, width, MOST_LINES),
+        }
     }
 }
 
@@ -70,15 +102,22 @@ impl Chart for Figure {
         let palette = self.theme.palette();
         pen.fill(pen.bounds(), palette.surface)?;
         let width = pen.width() - 2.0 * MARGIN;
-        let title = fitted(&self.title, 18.0, width);
-        pen.text(&title, (MARGIN, MARGIN + 10.0), Align::Start, Font::new(18.0, palette.text).bold())?;
-        let subtitle = fitted(&self.subtitle, 13.0, width);
-        pen.text(&subtitle, (MARGIN, MARGIN + 34.0), Align::Start, Font::new(13.0, palette.text_muted))?;
+        let header = self.header(pen.width());
+        let mut y = MARGIN + 10.0;
+        for line in &header.title {
+            pen.text(line, (MARGIN, y), Align::Start, Font::new(TITLE_SIZE, palette.text).bold())?;
+            y += TITLE_LINE;
+        }
+        for line in &header.subtitle {
+            pen.text(line, (MARGIN, y), Align::Start, Font::new(SUBTITLE_SIZE, palette.text_muted))?;
+            y += SUBTITLE_LINE;
+        }
+        let header = header.height();
         let count = self.panels.len() as f64;
         let side = (width - (count - 1.0) * MARGIN) / count;
         for (index, panel) in self.panels.iter().enumerate() {
             let left = MARGIN + index as f64 * (side + MARGIN);
-            let rect = Rect::new(left, MARGIN + HEADER, side, pen.height() - HEADER - 2.0 * MARGIN);
+            let rect = Rect::new(left, MARGIN + header, side, pen.height() - header - 2.0 * MARGIN);
             panel.paint(&pen.part(rect, 1.0))?;
         }
         Ok(())
@@ -123,5 +162,30 @@ fn inputs_name(inputs: Inputs) -> &'static str {
     match inputs {
         Inputs::Adversarial => "adversarial inputs",
         Inputs::Clean => "clean inputs",
+    }
+}
+
+#[cfg(all(test, feature = "svg"))]
+mod tests {
+    use super::*;
+    use crate::chart::svg;
+    use crate::fixtures;
+
+    #[test]
+    fn a_header_is_whole_at_every_length() {
+        let mut attribution = fixtures::attribution("r", 12, crate::matrix::Matrix::cosine(&vec![vec![1.0, 0.5]; 3]));
+        let titles = ["Demo", "PGD AT on CIFAR-10 with a fifth of the labels wrong, second seed", "русский 猫 שלום"];
+        for (title, cas) in titles.into_iter().flat_map(|title| [1.0, 14.73, 8888.88].map(|cas| (title, cas))) {
+            (attribution.run_title, attribution.file.cas) = (title.to_owned(), cas);
+            (attribution.is_best, attribution.is_last, attribution.robust_accuracy) = (true, true, Some(0.452));
+            let figure = Figure::attribution(&attribution, None, &Lens::default(), Theme::Light);
+            let (width, height) = figure.size();
+            let drawn = svg(width, height, &figure).unwrap();
+            assert!(drawn.contains(&format!(">\n{}\n<", figure.subtitle)), "{} is not whole in {width} pixels", figure.subtitle);
+            assert!(!drawn.contains('…'), "{title}");
+        }
+        attribution.run_title = "A title of a hundred words ".repeat(60);
+        let figure = Figure::attribution(&attribution, None, &Lens::default(), Theme::Light);
+        assert!(figure.size().1 < 800 && svg(figure.size().0, figure.size().1, &figure).unwrap().matches('…').count() == 1);
     }
 }

@@ -7,6 +7,7 @@ use plotters_backend::{
     BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind, FontFamily, FontStyle, FontTransform,
 };
 
+use super::pen::printable;
 use super::{Chart, ChartError};
 
 /// Plotters draws at whole pixels; the drawing is made so much larger and the view box scales it back.
@@ -22,7 +23,7 @@ pub fn svg(width: u32, height: u32, chart: &impl Chart) -> Result<String, ChartE
         area.present().map_err(|error| ChartError(error.to_string()))?;
     }
     let written = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
-    let label = chart.describe().replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+    let label = printable(&chart.describe()).replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
     Ok(text.replacen(&written, &format!("width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"{label}\""), 1))
 }
 
