@@ -9,6 +9,7 @@ use crate::baseline::{BaselineChip, provide_baseline};
 use crate::browser;
 use crate::components::palette::{Commands, PAGES};
 use crate::components::reopen::Reopen;
+use crate::copied::use_plain_copies;
 use crate::pages::{
     AttributionPage, ComparePage, DataPage, NewPage, NotFoundPage, QueuePage, RunPage, RunsPage, SharedPage, SharesPage, SweepPage,
     SweepsPage, SystemPage, TheoryPage,
@@ -24,6 +25,7 @@ pub fn App() -> impl IntoView {
     provide_theme();
     provide_rows();
     provide_baseline();
+    use_plain_copies();
     let prefix = place::prefix(&browser::base_uri());
     let main = NodeRef::<html::Main>::new();
     // A link to `#main` would be relative to the page's base, not to the page.

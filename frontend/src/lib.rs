@@ -12,6 +12,7 @@ mod baseline;
 mod browser;
 mod cache;
 mod components;
+mod copied;
 mod cost;
 mod form;
 mod fuzzy;

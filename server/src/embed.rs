@@ -1,6 +1,10 @@
 //! What a figure was drawn from, inside its file. `shared::provenance` reads it back out of pictures.
 
+use std::io;
+
 use anyhow::Context;
+use serde::Serialize;
+use serde_json::ser::Formatter;
 use shared::provenance::{APPLICATION, Provenance};
 
 /// The SVG with its provenance in a `metadata` element at its end.
@@ -30,8 +34,31 @@ pub fn comments(sign: &str, provenance: &Provenance) -> serde_json::Result<Strin
     let mut lines = vec![format!("Drawn by {application}"), format!("View: {view}")];
     lines.extend(checkpoints.iter().map(|checkpoint| format!("Checkpoint: {}, SHA-256 {}", checkpoint.id, checkpoint.sha256)));
     for (run, config) in configs {
-        // JSON on one line has no line breaks of its own.
-        lines.push(format!("Configuration of {run}: {}", serde_json::to_string(config)?));
+        lines.push(format!("Configuration of {run}: {}", on_one_line(config)?));
     }
     Ok(lines.into_iter().map(|line| format!("{sign} {line}\n")).collect())
+}
+
+/// JSON on one line in which no text begins a cell of its own, where a spreadsheet cuts the line at commas, or is a formula there.
+fn on_one_line(value: &serde_json::Value) -> serde_json::Result<String> {
+    let mut line = Vec::new();
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Cells))?;
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}
+
+/// Writes what separates cells, and the first character of a formula at the beginning of a text, as `\u002c`.
+struct Cells;
+
+impl Formatter for Cells {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        for (index, letter) in fragment.char_indices() {
+            let separates = matches!(letter, ',' | ';');
+            if separates || (index == 0 && matches!(letter, '=' | '+' | '-' | '@')) {
+                write!(writer, "\\u{:04x}", u32::from(letter))?;
+            } else {
+                writer.write_all(letter.encode_utf8(&mut [0; 4]).as_bytes())?;
+            }
+        }
+        Ok(())
+    }
 }

@@ -9,6 +9,7 @@ use std::iter::once;
 
 use shared::matrix::Matrix;
 use shared::provenance::Provenance;
+use shared::spreadsheet::text_cell;
 
 use crate::embed::comments;
 use crate::npy::{Array, Values, archive};
@@ -58,7 +59,8 @@ impl Numbers {
     pub fn csv(&self, provenance: &Provenance) -> anyhow::Result<Vec<u8>> {
         // What has the sign in it is quoted: a reader that takes comments out would cut the rest off.
         let mut table = csv::WriterBuilder::new().comment(Some(b'#')).from_writer(comments("#", provenance)?.into_bytes());
-        table.write_record(self.table.iter().map(|(name, _)| name))?;
+        // A name that a spreadsheet would take for a formula, of a class that a folder named, is no formula.
+        table.write_record(self.table.iter().map(|(name, _)| text_cell(name).into_owned()))?;
         let rows = self.table.first().map_or(0, |(_, values)| values.len());
         for row in 0..rows {
             table.write_record(self.table.iter().map(|(_, values)| cell(values, row)))?;
@@ -88,7 +90,7 @@ fn square<'a>(outer: &[usize], matrices: impl Iterator<Item = &'a Matrix> + Clon
 
 fn cell(values: &Values, row: usize) -> String {
     match values {
-        Values::Texts(texts) => texts[row].clone(),
+        Values::Texts(texts) => text_cell(&texts[row]).into_owned(),
         Values::Integers(integers) => integers[row].to_string(),
         Values::Numbers(numbers) if numbers[row].is_nan() => String::new(),
         Values::Numbers(numbers) => numbers[row].to_string(),
@@ -113,14 +115,34 @@ mod tests {
             configs: BTreeMap::from([("r".to_owned(), json!({"name": "two\nlines # and a sign"}))]),
         };
         let numbers = Numbers::table(vec![
-            ("run", Values::Texts(vec!["#1".into(), "no. #2".into(), "a, b".into()])),
-            ("epoch", Values::Integers(vec![1, 2, 3])),
-            ("cas", Values::Numbers(vec![0.5, f64::NAN, -1.0])),
+            ("run", Values::Texts(vec!["#1".into(), "no. #2".into(), "a, b".into(), "=1+1".into()])),
+            ("epoch", Values::Integers(vec![1, 2, 3, -4])),
+            ("cas", Values::Numbers(vec![0.5, f64::NAN, -1.0, 1e-9])),
         ]);
         let expected = "# Drawn by CrossLens\n# View: /runs/r\n# Checkpoint: r.e1, SHA-256 ab\n\
                         # Configuration of r: {\"name\":\"two\\nlines # and a sign\"}\n\
-                        run,epoch,cas\n\"#1\",1,0.5\n\"no. #2\",2,\n\"a, b\",3,-1\n";
+                        run,epoch,cas\n\"#1\",1,0.5\n\"no. #2\",2,\n\"a, b\",3,-1\n'=1+1,-4,0.000000001\n";
         assert_eq!(String::from_utf8(numbers.csv(&provenance).unwrap()).unwrap(), expected);
         assert_eq!(numbers.npy(), None);
+    }
+
+    #[test]
+    fn no_cell_of_a_table_or_of_its_head_is_a_formula() {
+        let classes = ["=cmd|' /C calc'!A0", "@sum", "-1", "+a;=b", "\t=1", "a,=1+1"].map(str::to_owned);
+        let matrix = Matrix::cosine(&vec![vec![1.0, -1.0]; classes.len()]);
+        let config = json!({"name": "a,=1+1;@x", "list": ["=2", "-3", "plain-name"], "number": -4.5});
+        let configs = BTreeMap::from([("r".to_owned(), config.clone())]);
+        let provenance = Provenance { application: APPLICATION.into(), view: "/runs/r".parse().unwrap(), checkpoints: Vec::new(), configs };
+        let csv = String::from_utf8(Numbers::matrix(&matrix, &classes).csv(&provenance).unwrap()).unwrap();
+        for delimiter in [b',', b';', b'\t'] {
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(csv.as_bytes());
+            for cell in reader.records().flat_map(|record| record.unwrap().iter().map(str::to_owned).collect::<Vec<_>>()) {
+                assert!(!cell.starts_with(['=', '@', '+', '\t']), "{cell:?} of {csv}");
+                assert!(!cell.starts_with('-') || cell.parse::<f64>().is_ok(), "{cell:?} of {csv}");
+            }
+        }
+        let line = csv.lines().find_map(|line| line.strip_prefix("# Configuration of r: ")).unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(line).unwrap(), config, "escapes are those of JSON");
+        assert!(line.contains("plain-name"), "{line}");
     }
 }

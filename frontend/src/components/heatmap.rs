@@ -14,7 +14,10 @@ use wasm_bindgen::JsCast;
 use crate::prelude::*;
 use crate::reactive::memo;
 
+use crate::copied::table_text;
+
 use super::canvas::{Canvas, Pixels, Placement, Raster, Surface, position};
+use super::copy::CopyButton;
 use super::explorer::{Cell, Explorer, Sight, moved, turned};
 
 /// The finder of classes, wherever it is on the page.
@@ -288,10 +291,20 @@ fn focus_finder() {
     }
 }
 
+/// A matrix as rows of text with the names of its classes around it, in the order as shown.
+fn matrix_rows(heatmap: &Heatmap) -> Vec<Vec<String>> {
+    let order = &heatmap.arrangement.order;
+    let name = |class: &usize| heatmap.labels.get(*class).cloned().unwrap_or_else(|| class.to_string());
+    let row = |i: &usize| [name(i)].into_iter().chain(order.iter().map(|j| heatmap.matrix.get(*i, *j).to_string())).collect();
+    let head = [String::new()].into_iter().chain(order.iter().map(name)).collect();
+    [head].into_iter().chain(order.iter().map(row)).collect()
+}
+
 /// The same numbers as a table, for reading and copying.
 #[component]
 pub fn MatrixTable(heatmap: Memo<Heatmap>) -> impl IntoView {
     let open = RwSignal::new(false);
+    let text = move || heatmap.with(|heatmap| table_text(matrix_rows(heatmap)));
     let table = move || {
         heatmap.with(|heatmap| {
             let name = |class: &usize| heatmap.labels.get(*class).cloned().unwrap_or_else(|| class.to_string());
@@ -323,6 +336,7 @@ pub fn MatrixTable(heatmap: Memo<Heatmap>) -> impl IntoView {
         <details class="disclosure" prop:open=move || open.get() on:toggle=move |event| open.set(is_open(&event))>
             <summary>"Data as a table"</summary>
             <div class="table-box" role="region" aria-label="Matrix" tabindex="0">{move || open.get().then(table)}</div>
+            <p class="actions table-actions"><CopyButton text label="Copy for a spreadsheet"/></p>
         </details>
     }
 }
