@@ -12,6 +12,7 @@ pub enum Scope {
     Everywhere,
     Matrix,
     Dossier,
+    Curves,
     Scrubber,
     Palette,
 }
@@ -26,7 +27,7 @@ pub struct Key {
 }
 
 /// Every key, in the order of the dialog.
-pub const KEYS: [Key; 20] = [
+pub const KEYS: [Key; 25] = [
     Key { keys: &["Ctrl+K", "⌘+K"], does: "Open the command palette", scope: Scope::Everywhere },
     Key { keys: &["?"], does: "Show the keys", scope: Scope::Everywhere },
     Key { keys: &["Esc"], does: "Close a dialog or a menu", scope: Scope::Everywhere },
@@ -43,6 +44,11 @@ pub const KEYS: [Key; 20] = [
     Key { keys: &["D"], does: "Difference to the baseline", scope: Scope::Matrix },
     Key { keys: &["["], does: "Previous pair by change", scope: Scope::Dossier },
     Key { keys: &["]"], does: "Next pair by change", scope: Scope::Dossier },
+    Key { keys: &["←", "→"], does: "Previous or next epoch", scope: Scope::Curves },
+    Key { keys: &["Enter"], does: "Go to the checkpoint", scope: Scope::Curves },
+    Key { keys: &["+", "−"], does: "Zoom in or out", scope: Scope::Curves },
+    Key { keys: &["Shift+←", "Shift+→"], does: "Earlier or later epochs", scope: Scope::Curves },
+    Key { keys: &["0", "Esc"], does: "Show all epochs", scope: Scope::Curves },
     Key { keys: &["Space"], does: "Play or pause", scope: Scope::Scrubber },
     Key { keys: &["←", "→"], does: "Previous or next checkpoint", scope: Scope::Scrubber },
     Key { keys: &["↑", "↓"], does: "Previous or next entry", scope: Scope::Palette },
@@ -50,13 +56,14 @@ pub const KEYS: [Key; 20] = [
 ];
 
 impl Scope {
-    const ALL: [Scope; 5] = [Scope::Everywhere, Scope::Matrix, Scope::Dossier, Scope::Scrubber, Scope::Palette];
+    const ALL: [Scope; 6] = [Scope::Everywhere, Scope::Matrix, Scope::Dossier, Scope::Curves, Scope::Scrubber, Scope::Palette];
 
     fn title(self) -> &'static str {
         match self {
             Scope::Everywhere => "Everywhere",
             Scope::Matrix => "In a matrix",
             Scope::Dossier => "In the dossier of a pair",
+            Scope::Curves => "In the curves of a run",
             Scope::Scrubber => "In the scrubber under the curves",
             Scope::Palette => "In the command palette",
         }

@@ -1,14 +1,12 @@
 //! Figures as files: the charts of the browser, drawn here, and the numbers that they show, with what they were drawn from inside.
 
-use std::sync::{Arc, LazyLock};
-
 use anyhow::Context;
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use resvg::tiny_skia::{Pixmap, Transform};
-use resvg::usvg::{Options, Tree, fontdb};
+use resvg::usvg::{Options, Tree};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use shared::api::SharedView;
@@ -22,6 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::embed;
 use crate::extract::read_query;
+use crate::fonts;
 use crate::numbers::Numbers;
 use crate::pgfplots;
 use crate::problem::{ApiError, Kind};
@@ -32,19 +31,6 @@ const MOST_PNG_PIXELS: f32 = 40e6;
 
 /// A large matrix takes a processor for a second and a hundred megabytes: not more than this many at once.
 static DRAWING: Semaphore = Semaphore::const_new(2);
-
-/// Fonts that come with the program, so that figures look alike on every machine.
-static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
-    let mut fonts = fontdb::Database::new();
-    fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
-    // Has the signs that the first lacks, such as ℓ and ∞.
-    fonts.load_font_data(epaint_default_fonts::HACK_REGULAR.to_vec());
-    let family = fonts.faces().next().and_then(|face| face.families.first()).map(|(name, _)| name.clone());
-    if let Some(family) = family {
-        fonts.set_sans_serif_family(family);
-    }
-    Arc::new(fonts)
-});
 
 /// How to draw a figure: the lens that a page's address carries, and the theme.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -72,6 +58,12 @@ pub struct FigureStyle {
     cell: Option<String>,
     /// What differences refer to, `RUN.e12.adversarial`.
     base: Option<String>,
+    /// First and last epoch of the curves, `10-40`.
+    epochs: Option<String>,
+    /// The axis of losses: `auto`, `linear`, `log`.
+    losses: Option<String>,
+    /// Curves that are left out, `cas,train_loss`; of a comparison also its sides, `b`.
+    hide: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
@@ -178,7 +170,7 @@ impl FigureStyle {
     const THEME: &str = "theme";
 
     fn get(&self, name: &str) -> Option<&str> {
-        let FigureStyle { theme: _, order, blocks, ramp, scale, threshold, show, region, cell, base } = self;
+        let FigureStyle { theme: _, order, blocks, ramp, scale, threshold, show, region, cell, base, epochs, losses, hide } = self;
         let value = match name {
             "order" => order,
             "blocks" => blocks,
@@ -189,6 +181,9 @@ impl FigureStyle {
             "region" => region,
             "cell" => cell,
             "base" => base,
+            "epochs" => epochs,
+            "losses" => losses,
+            "hide" => hide,
             _ => return None,
         };
         value.as_deref()
@@ -273,8 +268,8 @@ async fn made<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + Send
 }
 
 fn png(svg: &str, scale: f32) -> anyhow::Result<Vec<u8>> {
-    let options = Options { fontdb: FONTS.clone(), ..Options::default() };
-    let tree = Tree::from_str(svg, &options)?;
+    let options = Options { fontdb: fonts::all(), font_resolver: fonts::resolver(), ..Options::default() };
+    let tree = Tree::from_str(&fonts::drawable(svg), &options)?;
     let (width, height) = (tree.size().width(), tree.size().height());
     let scale = scale.min((MOST_PNG_PIXELS / (width * height)).sqrt());
     let mut pixels =

@@ -9,6 +9,7 @@ use shared::chart::course::Course;
 use shared::chart::curves::{Curves, Series, SeriesKind, cas_color};
 use shared::chart::figure::Figure;
 use shared::chart::heatmap::Heatmap;
+use shared::chart::line::thinned_course;
 use shared::chart::overlay::{OverlaidRun, Overlay};
 use shared::chart::scatter::Scatter;
 use shared::chart::sweep::{SweepChart, Unit};
@@ -17,6 +18,7 @@ use shared::provenance::Provenance;
 use shared::view::Region;
 
 use crate::embed::comments;
+use crate::latex::{self, escaped};
 
 /// A chart that pgfplots can draw.
 pub trait Tex {
@@ -26,10 +28,13 @@ pub trait Tex {
 
 /// A document that compiles by itself and has the size of its figure; its comments say what it was drawn from.
 pub fn document(chart: &impl Tex, provenance: &Provenance) -> serde_json::Result<String> {
-    let mut text = comments("%", provenance)? + "% Compile with pdflatex, or with lualatex where there are hundreds of classes.\n";
-    text += "\\documentclass[border=4pt]{standalone}\n\\usepackage{pgfplots}\n\\usepgfplotslibrary{groupplots}\n\
-             \\pgfplotsset{compat=1.16}\n\\begin{document}\n\\begin{tikzpicture}\n";
-    text += &chart.picture();
+    let picture = chart.picture();
+    let mut text = comments("%", provenance)? + latex::engine(&picture);
+    text += "\\documentclass[border=4pt]{standalone}\n";
+    text += &latex::preamble(&picture);
+    text +=
+        "\\usepackage{pgfplots}\n\\usepgfplotslibrary{groupplots}\n\\pgfplotsset{compat=1.16}\n\\begin{document}\n\\begin{tikzpicture}\n";
+    text += &picture;
     text += "\\end{tikzpicture}\n\\end{document}\n";
     Ok(text)
 }
@@ -37,38 +42,6 @@ pub fn document(chart: &impl Tex, provenance: &Provenance) -> serde_json::Result
 /// Writing to a text cannot fail.
 fn add(text: &mut String, what: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(what);
-}
-
-/// A text as LaTeX prints it.
-fn escaped(text: &str) -> String {
-    let mut latex = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' | '%' | '$' | '#' | '_' | '{' | '}' => latex.extend(['\\', letter]),
-            '\\' => latex += "\\textbackslash{}",
-            '^' => latex += "\\textasciicircum{}",
-            '~' => latex += "\\textasciitilde{}",
-            '<' => latex += "\\textless{}",
-            '>' => latex += "\\textgreater{}",
-            '−' => latex += "$-$",
-            '·' => latex += "$\\cdot$",
-            '→' => latex += "$\\to$",
-            'ℓ' => latex += "$\\ell$",
-            '∞' => latex += "$\\infty$",
-            'Δ' => latex += "$\\Delta$",
-            'ε' => latex += "$\\varepsilon$",
-            'μ' => latex += "$\\mu$",
-            'σ' => latex += "$\\sigma$",
-            'λ' => latex += "$\\lambda$",
-            '₀' => latex += "$_0$",
-            '₁' => latex += "$_1$",
-            '₂' => latex += "$_2$",
-            '…' => latex += "\\ldots{}",
-            '\u{2009}' | '\u{a0}' => latex += "~",
-            other => latex.push(other),
-        }
-    }
-    latex
 }
 
 /// Texts in a list of pgfplots; braces keep commas inside them.
@@ -160,6 +133,7 @@ struct Plot {
     verticals: Vec<(f64, String)>,
 }
 
+#[derive(Clone)]
 struct Line {
     /// Empty: not in the legend.
     name: String,
@@ -191,7 +165,7 @@ impl Plot {
             let forgotten = if name.is_empty() { ", forget plot" } else { "" };
             if reach.is_empty() {
                 add(&mut text, format_args!("\\addplot [{style}{forgotten}] table {{\nx y\n"));
-                points.iter().for_each(|(x, y)| add(&mut text, format_args!("{x} {y:.6}\n")));
+                points.iter().for_each(|(x, y)| add(&mut text, format_args!("{x} {}\n", coordinate(*y))));
             } else {
                 let bars = "error bars/.cd, y dir=both, y explicit";
                 let columns = "y error minus=down, y error plus=up";
@@ -213,35 +187,71 @@ impl Plot {
     }
 }
 
-/// Accuracies over epochs, and CAS on an axis of its own at the right where there is any.
+/// A number as pgfplots reads it; what is none, or too large for its arithmetic, is a gap.
+fn coordinate(value: f64) -> String {
+    match value.abs() {
+        size if !size.is_finite() => "nan".to_owned(),
+        size if size >= 1e6 || (size > 0.0 && size < 1e-4) => format!("{value:.5e}"),
+        _ => format!("{value:.6}"),
+    }
+}
+
+/// Accuracies over epochs, CAS on an axis of its own at the right and losses on one below where there are any.
 struct OverEpochs {
-    epochs: u32,
+    /// First and last.
+    sight: (u32, u32),
     accuracy_name: &'static str,
     accuracies: Vec<Line>,
     cas_name: &'static str,
     cas: Vec<Line>,
+    losses: Vec<Line>,
+    loss_is_log: bool,
     verticals: Vec<(f64, String)>,
 }
 
 impl OverEpochs {
     fn written(self) -> String {
-        let OverEpochs { epochs, accuracy_name, accuracies, cas_name, cas, verticals } = self;
-        let common = [SIZE.to_owned(), format!("xmin=0, xmax={epochs}")];
+        let OverEpochs { sight, accuracy_name, accuracies, cas_name, cas, losses, loss_is_log, verticals } = self;
+        let span = format!("xmin={}, xmax={}", sight.0, sight.1);
+        let common = [SIZE.to_owned(), span.clone()];
         let left = [&format!("ymin=0, ymax=100, ylabel={{{accuracy_name}}}"), "xlabel={epoch}, axis y line*=left, ymajorgrids", LEGEND];
         let options = common.iter().cloned().chain(left.map(str::to_owned)).collect();
-        let text = Plot { options, series: accuracies, verticals }.written();
-        if cas.is_empty() {
-            return text;
+        let mut text = Plot { options, series: accuracies, verticals }.written();
+        if !cas.is_empty() {
+            let right = format!("ymin=0, ylabel={{{cas_name}}}, axis y line*=right, axis x line=none");
+            let options = common.into_iter().chain([right]).collect();
+            text += &Plot { options, series: cas, verticals: Vec::new() }.written();
         }
-        let right = format!("ymin=0, ylabel={{{cas_name}}}, axis y line*=right, axis x line=none");
-        let options = common.into_iter().chain([right]).collect();
-        text + &Plot { options, series: cas, verticals: Vec::new() }.written()
+        if !losses.is_empty() {
+            // Below the legend of the axis above.
+            let below = "yshift=-7.4cm, width=12cm, height=5cm, clip=false".to_owned();
+            let scale = if loss_is_log { "ymode=log" } else { "ymin=0" };
+            let gaps = "unbounded coords=jump".to_owned();
+            let names = format!("{scale}, xlabel={{epoch}}, ylabel={{loss}}, ymajorgrids");
+            let options = vec![below, span, names, gaps, LEGEND.to_owned()];
+            text += &Plot { options, series: losses, verticals: Vec::new() }.written();
+        }
+        text
     }
 }
 
-/// Values over epochs, `factor` times as large.
-fn course(points: &[(u32, f64)], factor: f64) -> Vec<(f64, f64)> {
-    points.iter().map(|(epoch, value)| (f64::from(*epoch), value * factor)).collect()
+/// Groups of epochs that a line on 12 cm can show; pdfLaTeX has no memory for ten thousand points.
+const COLUMNS: u32 = 600;
+
+/// Values over the epochs in sight, `factor` times as large; no more than can be told apart.
+fn course(points: &[(u32, f64)], sight: (u32, u32), factor: f64) -> Vec<(f64, f64)> {
+    let (first, last) = sight;
+    let start = points.partition_point(|point| point.0 < first);
+    let end = points.partition_point(|point| point.0 <= last);
+    // Where a line comes in or leaves, it is cut at the edge.
+    let crossing = |index: usize, edge: u32| {
+        let (before, after) = (points.get(index.checked_sub(1)?)?, points.get(index)?);
+        let part = f64::from(edge.checked_sub(before.0)?) / f64::from(after.0 - before.0);
+        (before.0 < edge && edge < after.0).then(|| (f64::from(edge), before.1 + (after.1 - before.1) * part))
+    };
+    let inside = thinned_course(&points[start..end], COLUMNS).into_iter().map(|(epoch, value)| (f64::from(epoch), value));
+    let all = crossing(start, first).into_iter().chain(inside).chain(crossing(end, last).filter(|_| end >= start));
+    all.map(|(epoch, value)| (epoch, value * factor)).collect()
 }
 
 /// The option that names places on the horizontal axis.
@@ -259,23 +269,28 @@ impl Tex for Curves {
         let palette = self.theme.palette();
         let mut text = SeriesKind::ALL.iter().map(|kind| color(&format!("{kind:?}"), kind.color(palette))).collect::<String>();
         text += &color("cas", cas_color(palette));
-        let style = |kind: SeriesKind| match kind {
-            SeriesKind::TestRobust | SeriesKind::TrainRobust => format!("{kind:?}, thick"),
-            SeriesKind::TestClean | SeriesKind::TrainClean => format!("{kind:?}, dashed"),
+        let style = |kind: SeriesKind| format!("{kind:?}, {}", if kind.is_strong() { "thick" } else { "dashed" });
+        let sight = self.sight();
+        let line = |Series { kind, points }: &Series| {
+            let factor = if kind.is_loss() { 1.0 } else { 100.0 };
+            Line::new(kind.name(), style(*kind), course(points, sight, factor))
         };
-        let line = |Series { kind, points }: &Series| Line::new(kind.name(), style(*kind), course(points, 100.0));
-        let mut accuracies: Vec<Line> = self.series.iter().map(line).collect();
+        let (losses, accuracies): (Vec<&Series>, Vec<&Series>) = self.shown().partition(|series| series.kind.is_loss());
+        let [losses, mut accuracies] = [losses, accuracies].map(|series| series.into_iter().map(line).collect::<Vec<_>>());
         let mut cas = Vec::new();
-        if !self.cas.is_empty() {
+        if !self.shown_cas().is_empty() {
             const STYLE: &str = "cas, mark=diamond*";
             // The legend of one axis names the line of the other.
             accuracies.push(Line::new("CAS (right axis)", STYLE, Vec::new()));
-            cas.push(Line::new("", STYLE, course(&self.cas, 1.0)));
+            cas.push(Line::new("", STYLE, course(self.shown_cas(), sight, 1.0)));
         }
         let drop = |(epoch, rate): &(u32, f64)| (f64::from(*epoch), format!("lr {rate:.4}").trim_end_matches('0').to_owned());
-        let verticals = self.drops.iter().map(drop).collect();
+        // A rate that falls all the time is no row of drops.
+        const MOST_DROPS: usize = 40;
+        let drops = self.drops.iter().filter(|drop| (sight.0..=sight.1).contains(&drop.0)).take(MOST_DROPS);
         let (accuracy_name, cas_name) = ("accuracy (\\%)", "CAS");
-        text + &OverEpochs { epochs: self.epochs, accuracy_name, accuracies, cas_name, cas, verticals }.written()
+        let (loss_is_log, verticals) = (self.loss_is_log(), drops.map(drop).collect());
+        text + &OverEpochs { sight, accuracy_name, accuracies, cas_name, cas, losses, loss_is_log, verticals }.written()
     }
 }
 
@@ -352,13 +367,23 @@ impl Tex for Overlay {
         let colors = self.theme.palette().series.len();
         let line =
             |run: &OverlaidRun, name: &str, style: &str, points| Line::new(name, format!("series{}, {style}", run.color % colors), points);
-        let measured = self.runs.iter().filter(|run| !run.cas.is_empty());
+        let sight = self.sight();
+        let shown: Vec<&OverlaidRun> = self.shown().collect();
+        let curve = |run: &OverlaidRun, kind, factor| course(self.curve(run, kind), sight, factor);
+        let measured = shown.iter().filter(|run| !self.cas(run).is_empty());
+        let loss = |kind: SeriesKind, style: &'static str| {
+            let lines =
+                shown.iter().map(move |run| line(run, if style == "thick" { &run.title } else { "" }, style, curve(run, kind, 1.0)));
+            lines.filter(|line| line.points.iter().any(|point| point.1.is_finite())).collect::<Vec<_>>()
+        };
         let over_epochs = OverEpochs {
-            epochs: self.epochs,
+            sight,
             accuracy_name: "robust accuracy (\\%)",
-            accuracies: self.runs.iter().map(|run| line(run, &run.title, "thick", course(&run.robust, 100.0))).collect(),
+            accuracies: shown.iter().map(|run| line(run, &run.title, "thick", curve(run, SeriesKind::TestRobust, 100.0))).collect(),
             cas_name: "CAS (dashed)",
-            cas: measured.map(|run| line(run, "", "dashed, mark=diamond*", course(&run.cas, 1.0))).collect(),
+            cas: measured.map(|run| line(run, "", "dashed, mark=diamond*", course(self.cas(run), sight, 1.0))).collect(),
+            losses: [loss(SeriesKind::TrainLoss, "thick"), loss(SeriesKind::TestLoss, "dashed")].concat(),
+            loss_is_log: self.loss_is_log(),
             verticals: Vec::new(),
         };
         series_colors(self.theme) + &over_epochs.written()
@@ -367,12 +392,13 @@ impl Tex for Overlay {
 
 impl Tex for Course {
     fn picture(&self) -> String {
-        let values = self.cells.iter().map(|cell| (f64::from(cell.epoch), cell.value)).collect();
-        let end = |which: usize| move |cell: &EpochCell| Some((f64::from(cell.epoch), cell.interval?[which]));
+        let thinned = |points: Vec<(u32, f64)>| course(&points, (0, u32::MAX), 1.0);
+        let values = thinned(self.cells.iter().map(|cell| (cell.epoch, cell.value)).collect());
+        let end = |which: usize| move |cell: &EpochCell| Some((cell.epoch, cell.interval?[which]));
         let line = |style: &str, points| Line::new("", style, points);
         let mut series = vec![line("series0, thick, mark=*, mark size=1.5pt", values)];
         for which in [0, 1] {
-            series.push(line("series0, thin, opacity=0.5", self.cells.iter().filter_map(end(which)).collect()));
+            series.push(line("series0, thin, opacity=0.5", thinned(self.cells.iter().filter_map(end(which)).collect())));
         }
         series.retain(|line| !line.points.is_empty());
         let fixed = "scaled y ticks=false, yticklabel style={/pgf/number format/fixed}";
@@ -407,6 +433,7 @@ impl Tex for ClassBars {
 mod tests {
     use super::*;
     use shared::chart::colors::Theme;
+    use shared::view::CurvesLens;
 
     #[test]
     fn cas_has_an_axis_of_its_own_where_there_is_any() {
@@ -415,6 +442,8 @@ mod tests {
             color: 0,
             robust: vec![(1, 0.25), (2, 0.5)],
             cas: cas.to_vec(),
+            train_loss: Vec::new(),
+            test_loss: Vec::new(),
             marks: Vec::new(),
         };
         let drawn = |runs: Vec<OverlaidRun>| Overlay::of(runs, Theme::Light).picture();
@@ -429,16 +458,38 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_printed_as_they_are() {
-        for (text, latex) in [
-            ("pickup_truck & 50 %", "pickup\\_truck \\& 50 \\%"),
-            ("a\\b{c}", "a\\textbackslash{}b\\{c\\}"),
-            ("x^2 ~ #1 $", "x\\textasciicircum{}2 \\textasciitilde{} \\#1 \\$"),
-            ("B − A, ε₀", "B $-$ A, $\\varepsilon$$_0$"),
-            ("Müller", "Müller"),
-        ] {
-            assert_eq!(escaped(text), latex);
-        }
+    fn losses_are_below_with_gaps_and_of_any_size() {
+        let losses = vec![(1, 2.3), (2, 1e31), (3, f64::NAN), (4, 1e-9)];
+        let run = |title: &str, train_loss: Vec<(u32, f64)>| OverlaidRun {
+            title: title.into(),
+            color: 0,
+            robust: vec![(1, 0.25), (4, 0.5)],
+            cas: Vec::new(),
+            train_loss,
+            test_loss: Vec::new(),
+            marks: Vec::new(),
+        };
+        let overlay = Overlay::of(vec![run("One", losses), run("Two", Vec::new())], Theme::Light);
+        let picture = overlay.clone().picture();
+        let (_, below) = picture.split_once("\\end{axis}").unwrap();
+        assert!(below.contains("ymode=log") && below.contains("unbounded coords=jump"), "{below}");
+        assert!(below.contains("\n1 2.300000\n2 1.00000e31\n3 nan\n4 1.00000e-9\n"), "{below}");
+        assert_eq!(below.matches("\\addplot").count(), 1, "a run without losses has no line there");
+        let near = overlay.seen(&CurvesLens { epochs: Some((2, 3)), hidden: vec!["train_loss"], ..CurvesLens::default() }).picture();
+        assert!(near.contains("xmin=2, xmax=3") && near.contains("\n2 33.333333\n3 41.666667\n"), "{near}");
+        assert_eq!(near.matches("\\begin{axis}").count(), 1);
+    }
+
+    #[test]
+    fn a_line_has_no_more_points_than_can_be_told_apart() {
+        let points: Vec<(u32, f64)> = (1..=10_000).map(|epoch| (epoch * 100, f64::from(epoch % 97))).collect();
+        assert!(course(&points, (0, 1_000_000), 1.0).len() <= 4 * (COLUMNS as usize + 1));
+        assert_eq!(course(&points[..3], (150, 250), 1.0), [(150.0, 1.5), (200.0, 2.0), (250.0, 2.5)]);
+        assert!(course(&points, (2_000_000, 3_000_000), 1.0).is_empty());
+    }
+
+    #[test]
+    fn commas_in_names_do_not_end_them() {
         assert_eq!(list(["a, b".to_owned(), "c".to_owned()].into_iter()), "{a, b},{c}");
     }
 }

@@ -13,6 +13,7 @@ use shared::chart::course::Course;
 use shared::chart::curves::Curves;
 use shared::chart::figure::Figure;
 use shared::chart::heatmap::{Arrangement, Heatmap};
+use shared::chart::overlay::{OverlaidRun, Overlay};
 use shared::chart::{Chart, svg};
 use shared::config::{Inputs, RunConfig};
 use shared::dataset::Dataset;
@@ -20,7 +21,7 @@ use shared::fixtures;
 use shared::matrix::Matrix;
 use shared::preset;
 use shared::record::{AttributionEntry, Epoch, Metrics, Record};
-use shared::view::{Lens, Order, Scale};
+use shared::view::{CurvesLens, Lens, Order, Scale};
 
 const TITLE: &str = "Demo: robust overfitting on digits";
 
@@ -68,8 +69,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
         for done in [0, 1, 2, 23, 60] {
             let curves = Curves { cursor: (done == 60).then_some(40), ..Curves::of(&metrics(done), &demo(60), theme) };
-            draw(&format!("curves-{done:02}-{suffix}"), 860, 380, &curves)?;
+            draw(&format!("curves-{done:02}-{suffix}"), 960, 560, &curves)?;
         }
+        let part = CurvesLens { epochs: Some((5, 20)), hidden: vec!["train_clean", "test_clean"], ..CurvesLens::default() };
+        draw(&format!("curves-part-{suffix}"), 960, 560, &Curves::of(&metrics(60), &demo(60), theme).seen(&part))?;
+        draw(&format!("curves-diverged-{suffix}"), 960, 560, &Curves::of(&diverged(), &demo(60), theme))?;
+        let run = |title: &str, color, metrics: &Metrics, mark| OverlaidRun::of(title, color, metrics, vec![mark]);
+        let overlaid = vec![run("A: Demo", 0, &metrics(60), (20, "A")), run("B: Diverged", 3, &diverged(), (60, "B"))];
+        draw(&format!("overlay-{suffix}"), 960, 540, &Overlay::of(overlaid, theme))?;
+        let figure = Figure::attribution(&attribution(Dataset::Digits, 12, 0.45), None, &Lens::default(), theme);
+        let (width, height) = figure.size();
+        draw(&format!("figure-one-{suffix}"), width, height, &figure)?;
         draw(&format!("curves-phone-{suffix}"), 340, 300, &Curves::of(&metrics(60), &demo(60), theme))?;
         draw(&format!("curves-10000-{suffix}"), 860, 380, &Curves::of(&metrics(10_000), &demo(10_000), theme))?;
 
@@ -153,6 +163,18 @@ fn demo(epochs: u32) -> RunConfig {
     RunConfig::Train(Box::new(config))
 }
 
+/// Curves of a run whose loss explodes and then is no number.
+fn diverged() -> Metrics {
+    let mut metrics = metrics(60);
+    for epoch in &mut metrics.epochs[24..] {
+        epoch.train_loss = Some(10f64.powi(epoch.epoch as i32 - 20)).filter(|_| !(40..44).contains(&epoch.epoch));
+        epoch.train_robust_accuracy = Some(0.1);
+        epoch.test_robust_accuracy = Some(0.1);
+        epoch.test_clean_accuracy = Some(0.1);
+    }
+    metrics
+}
+
 /// Curves of a run that overfits.
 fn metrics(done: u32) -> Metrics {
     let epochs = (1..=done).map(|epoch| {
@@ -162,12 +184,12 @@ fn metrics(done: u32) -> Metrics {
         Record::Epoch(Epoch {
             epoch,
             learning_rate: 0.1,
-            train_loss: Some(1.0),
+            train_loss: Some(2.2 * (-t / 22.0).exp() + 0.1 + noise(4.0).abs()),
             train_clean_accuracy: Some((0.2 + 0.62 * rise + 0.17 * (t / 60.0) + noise(0.3)).min(1.0)),
             train_robust_accuracy: Some((0.12 + 0.48 * rise + 0.34 * (t / 60.0) + noise(1.0)).min(0.995)),
             test_clean_accuracy: Some(0.2 + 0.74 * rise - 0.03 * (t / 60.0) + noise(2.0)),
             test_robust_accuracy: Some(0.12 + 0.62 * rise - 0.14 * (t / 60.0) + noise(3.0)),
-            test_loss: Some(0.7),
+            test_loss: Some(1.2 + 1.1 * (-t / 3.0).exp() + 0.012 * t + noise(5.0)),
             holdout_robust_accuracy: None,
             seconds: 1.0,
             elapsed_secs: f64::from(epoch),

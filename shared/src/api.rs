@@ -11,7 +11,7 @@ use crate::dataset::{Dataset, DatasetInfo};
 use crate::eps::Eps;
 use crate::json;
 use crate::matrix::{Matrix, PairChange};
-use crate::record::{EvaluationStep, Metrics};
+use crate::record::{EvaluationStep, Metrics, NoticeKind};
 use crate::view::CheckpointId;
 
 /// `GET /api/health`.
@@ -436,6 +436,9 @@ pub struct RunRow {
     /// CAS of the matrix that an attribution run has measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cas: Option<f64>,
+    /// The epoch that showed that training had broken down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broke_down: Option<u32>,
 }
 
 /// `GET /api/run-rows`: every run, or what has changed since an earlier answer.
@@ -515,6 +518,9 @@ pub struct RunSummary {
     /// CAS of the matrix that an attribution run has measured, adversarial before clean.
     #[serde(default)]
     pub cas: Option<f64>,
+    /// The epoch that showed that training had broken down.
+    #[serde(default)]
+    pub broke_down: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -554,6 +560,11 @@ impl RunSummary {
             spark: robust.iter().rev().step_by(stride).rev().copied().collect(),
             evaluation: metrics.evaluation.clone(),
             cas: metrics.attributions.first().filter(|_| epochs == 0).map(|entry| entry.cas),
+            broke_down: metrics
+                .all_notices()
+                .iter()
+                .find(|notice| notice.kind == NoticeKind::TrainingBrokeDown)
+                .and_then(|notice| notice.epoch),
         }
     }
 }
@@ -594,6 +605,7 @@ impl RunRow {
             spark,
             evaluation: summary.evaluation.iter().map(|step| step.accuracy).collect(),
             cas: summary.cas,
+            broke_down: summary.broke_down,
         }
     }
 

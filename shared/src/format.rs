@@ -10,6 +10,30 @@ pub fn decimal(value: impl Into<Option<f64>>, digits: usize) -> String {
     value.into().map_or_else(|| "–".to_owned(), |value| minus(format!("{value:.digits$}")))
 }
 
+/// A number of any size with four digits at most, `2.303` or `1.2e31`; for losses, which have no bounds.
+pub fn short(value: impl Into<Option<f64>>) -> String {
+    let Some(value) = value.into() else { return "–".to_owned() };
+    let size = value.abs();
+    if !value.is_finite() {
+        return "not a finite number".to_owned();
+    }
+    let text = match size {
+        _ if size == 0.0 => return "0".to_owned(),
+        _ if size >= 99_999.5 || size < 0.000_999_5 => {
+            let text = format!("{value:.2e}");
+            let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+            format!("{}e{exponent}", trimmed(digits))
+        }
+        _ if size >= 100.0 => trimmed(&format!("{value:.1}")).to_owned(),
+        _ => trimmed(&format!("{value:.3}")).to_owned(),
+    };
+    minus(text)
+}
+
+fn trimmed(digits: &str) -> &str {
+    if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits }
+}
+
 /// A difference with its sign, `+2.13` or `−0.40`; a missing value as an en dash.
 pub fn signed(value: impl Into<Option<f64>>, digits: usize) -> String {
     value.into().map_or_else(|| "–".to_owned(), |value| minus(format!("{value:+.digits$}")))
@@ -71,6 +95,9 @@ mod tests {
         assert_eq!(percent(0.7164), "71.6 %");
         assert_eq!(percent(None), "–");
         assert_eq!(decimal(-0.4, 2), "−0.40");
+        assert_eq!([2.3026, 0.5, 10_000.0, 0.001, 250.0, 0.0].map(short), ["2.303", "0.5", "10000", "0.001", "250", "0"]);
+        assert_eq!([1.2345e31, 1e31, 2e-9, 100_000.0].map(short), ["1.23e31", "1e31", "2e−9", "1e5"]);
+        assert_eq!((short(f64::NAN), short(None)), ("not a finite number".to_owned(), "–".to_owned()));
         assert_eq!(signed(2.127, 2), "+2.13");
         assert_eq!(points(-0.111), "−11.1 pp");
         assert_eq!(duration(4.26), "4.3 s");

@@ -4,6 +4,7 @@
 //! Builds for wasm32 and the host. Knows no tensors, no HTTP, no files and no clock.
 
 pub mod api;
+pub mod breakdown;
 pub mod builtin;
 pub mod chart;
 pub mod cluster;

@@ -5,6 +5,7 @@
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::breakdown::breakdown;
 use crate::config::Inputs;
 use crate::json;
 use crate::view::Which;
@@ -194,6 +195,8 @@ pub struct Notice {
 pub enum NoticeKind {
     /// Fast adversarial training lost its robustness against stronger attacks within an epoch: Wong et al. 2020.
     CatastrophicOverfitting,
+    /// The training loss is no finite number or has exploded, or accuracy stays at chance.
+    TrainingBrokeDown,
     /// The run goes on from where it was stopped. Training goes on after the epoch that is named, 0 for the beginning; what later ones
     /// had recorded is measured anew.
     Resumed,
@@ -286,6 +289,13 @@ impl Metrics {
         self.attributions.retain(|entry| entry.epoch <= epoch);
         self.notices.retain(|notice| notice.epoch.is_none_or(|about| about <= epoch));
         self.progress = None;
+    }
+
+    /// The notices that were recorded, and that training has broken down where the records say so and no notice does: former versions wrote none.
+    pub fn all_notices(&self) -> Vec<Notice> {
+        let written = self.notices.iter().any(|notice| notice.kind == NoticeKind::TrainingBrokeDown);
+        let found = if written { None } else { breakdown(self) };
+        self.notices.iter().cloned().chain(found).collect()
     }
 
     /// The epoch of highest robust accuracy on the images that checkpoints are chosen by; the first of equals.

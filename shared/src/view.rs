@@ -210,7 +210,44 @@ pub struct Region {
     pub span: u32,
 }
 
-/// How matrices are shown; applies to every matrix of a page.
+/// The vertical axis of losses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LossScale {
+    /// Logarithmic where the losses in sight differ by more than a factor of a hundred.
+    #[default]
+    Auto,
+    Linear,
+    Log,
+}
+
+/// The curves that can be switched off, as an address names them; the sides of a comparison by their letters.
+pub const CURVES: [&str; 13] = [
+    "test_robust",
+    "test_clean",
+    "train_robust",
+    "train_clean",
+    "cas",
+    "train_loss",
+    "test_loss",
+    SIDES[0],
+    SIDES[1],
+    SIDES[2],
+    SIDES[3],
+    SIDES[4],
+    SIDES[5],
+];
+
+/// How curves over epochs are shown; applies to every such curve of a page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CurvesLens {
+    /// First and last epoch in sight, at least one apart. None: all.
+    pub epochs: Option<(u32, u32)>,
+    pub loss: LossScale,
+    /// The curves that are switched off, of [`CURVES`] and in that order.
+    pub hidden: Vec<&'static str>,
+}
+
+/// How matrices and curves are shown; applies to everything on a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lens {
     pub order: Order,
@@ -227,6 +264,7 @@ pub struct Lens {
     pub cell: Option<(usize, usize)>,
     /// What differences refer to where the page itself does not say: an attribution that was pinned.
     pub baseline: Option<AttributionId>,
+    pub curves: CurvesLens,
 }
 
 /// A page with what it shows.
@@ -279,13 +317,33 @@ impl Region {
     }
 }
 
+impl CurvesLens {
+    /// Whether a curve of [`CURVES`] is switched on.
+    pub fn shows(&self, curve: &str) -> bool {
+        !self.hidden.contains(&curve)
+    }
+
+    /// Switches a curve of [`CURVES`] on or off.
+    pub fn switch(&mut self, curve: &str) {
+        let switched = |known: &&str| self.shows(known) == (*known == curve);
+        self.hidden = CURVES.into_iter().filter(switched).collect();
+    }
+
+    /// The epochs in sight of `epochs` planned ones. All of them where the lens asks for none that exist.
+    pub fn sight(&self, epochs: u32) -> (u32, u32) {
+        self.epochs.filter(|(first, _)| *first < epochs).map_or((0, epochs), |(first, last)| (first, last.min(epochs)))
+    }
+}
+
 impl Lens {
     /// The names of its parameters.
-    pub const PARAMETERS: [&str; 9] = ["order", "blocks", "ramp", "scale", "threshold", "show", "region", "cell", "base"];
+    pub const PARAMETERS: [&str; 12] =
+        ["order", "blocks", "ramp", "scale", "threshold", "show", "region", "cell", "base", "epochs", "losses", "hide"];
 
     /// The parameters that differ from the default, as `name=value`.
     fn parameters(&self) -> Vec<String> {
-        let Lens { order, blocks, ramp, scale, threshold, show, region, cell, baseline } = self;
+        let Lens { order, blocks, ramp, scale, threshold, show, region, cell, baseline, curves } = self;
+        let CurvesLens { epochs, loss, hidden } = curves;
         let order = match order {
             Order::Given => None,
             Order::Similarity => Some("similarity".to_owned()),
@@ -304,6 +362,11 @@ impl Lens {
             Show::Split => Some("split"),
             Show::Flicker => Some("flicker"),
         };
+        let loss = match loss {
+            LossScale::Auto => None,
+            LossScale::Linear => Some("linear"),
+            LossScale::Log => Some("log"),
+        };
         let threshold = (*threshold > 0).then(|| format!("{:.2}", f64::from(*threshold) / 100.0));
         let values = [
             order,
@@ -315,6 +378,9 @@ impl Lens {
             region.map(|Region { row, column, span }| format!("{row},{column},{span}")),
             cell.map(|(i, j)| format!("{i},{j}")),
             baseline.as_ref().map(AttributionId::to_string),
+            epochs.map(|(first, last)| format!("{first}-{last}")),
+            loss.map(str::to_owned),
+            (!hidden.is_empty()).then(|| hidden.join(",")),
         ];
         Self::PARAMETERS.into_iter().zip(values).filter_map(|(name, value)| Some(format!("{name}={}", value?))).collect()
     }
@@ -384,7 +450,33 @@ impl Lens {
             None => None,
             Some(text) => Some(text.parse().map_err(|_| bad("base", &text, "an attribution such as RUN.e12.adversarial"))?),
         };
-        Ok(Lens { order, blocks, ramp, scale, threshold, show, region, cell, baseline })
+        let epochs = match read("epochs") {
+            None => None,
+            Some(text) => {
+                let epochs = text.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+                let epochs = epochs.filter(|(first, last): &(u32, u32)| first < last);
+                Some(epochs.ok_or_else(|| bad("epochs", &text, "a first and a later last epoch such as 10-40"))?)
+            }
+        };
+        let loss = match read("losses").as_deref() {
+            None | Some("auto") => LossScale::Auto,
+            Some("linear") => LossScale::Linear,
+            Some("log") => LossScale::Log,
+            Some(other) => return Err(bad("losses", other, "auto, linear, log")),
+        };
+        let hidden = match read("hide") {
+            None => Vec::new(),
+            Some(text) => {
+                let names: Vec<&str> = text.split(',').filter(|name| !name.is_empty()).collect();
+                if let Some(other) = names.iter().find(|name| !CURVES.contains(name)) {
+                    let known = "test_robust, test_clean, train_robust, train_clean, cas, train_loss, test_loss, a to f";
+                    return Err(bad("hide", other, known));
+                }
+                CURVES.into_iter().filter(|curve| names.contains(curve)).collect()
+            }
+        };
+        let curves = CurvesLens { epochs, loss, hidden };
+        Ok(Lens { order, blocks, ramp, scale, threshold, show, region, cell, baseline, curves })
     }
 }
 
@@ -490,6 +582,8 @@ mod tests {
         check("/attributions/r.e1.clean?order=closeness:7");
         check("/attributions/r.e1.clean?order=change&show=flicker");
         check("/compare?a=r.e1.clean&b=r.e2.clean&c=r.e3.clean&of=c&scale=fitted");
+        check("/runs/at-digits-7f3a?epoch=12&epochs=10-40&losses=log&hide=test_clean,cas");
+        check("/compare?a=r.e1.clean&b=r.e2.clean&epochs=0-3&losses=linear&hide=train_loss,b");
     }
 
     #[test]
@@ -504,6 +598,25 @@ mod tests {
             assert_eq!(Region::within(row, column, span, 10).map(Region::classes), expected, "{row} {column} {span}");
         }
         assert_eq!(Region::within(0.0, 0.0, 1.0, 2), None);
+    }
+
+    #[test]
+    fn a_curve_is_switched_off_and_on_again() {
+        let mut lens = CurvesLens::default();
+        lens.switch("cas");
+        lens.switch("test_clean");
+        assert_eq!(lens.hidden, ["test_clean", "cas"]);
+        lens.switch("cas");
+        assert!(lens.shows("cas") && !lens.shows("test_clean"));
+    }
+
+    #[test]
+    fn epochs_in_sight_are_those_that_exist() {
+        let sight = |epochs: Option<(u32, u32)>| CurvesLens { epochs, ..CurvesLens::default() }.sight(60);
+        assert_eq!(sight(None), (0, 60));
+        assert_eq!(sight(Some((10, 40))), (10, 40));
+        assert_eq!(sight(Some((50, 4_000_000_000))), (50, 60));
+        assert_eq!(sight(Some((60, 70))), (0, 60), "there is nothing to see");
     }
 
     #[test]
@@ -534,6 +647,10 @@ mod tests {
             ("/compare?a=r.e1.clean&b=r.e2.clean&of=c", "`c` is not a value of `of`"),
             ("/compare?a=r.e1.clean&b=r.e2.clean&of=a", "`a` is not a value of `of`"),
             ("/runs/r?inputs=noisy", "noisy"),
+            ("/runs/r?epochs=40-10", "`40-10` is not a value of `epochs`"),
+            ("/runs/r?epochs=12", "`12`"),
+            ("/runs/r?losses=ln", "`ln` is not a value of `losses`"),
+            ("/runs/r?hide=cas,loss", "`loss` is not a value of `hide`"),
         ] {
             let error = path.parse::<View>().unwrap_err().to_string();
             assert!(error.contains(part), "{path}: {error}");

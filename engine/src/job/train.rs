@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use shared::breakdown::breakdown;
 use shared::config::{Aggregation, Inputs, Layer, Method, SplitName, Subset, TrainConfig};
 use shared::dataset::DatasetInfo;
 use shared::record::{self, Finished, Notice, NoticeKind, Progress, Record, Started};
@@ -174,16 +175,14 @@ impl Keeper<'_> {
         self.dir.metrics().best().map(|best| best.epoch)
     }
 
-    /// Says once when fast adversarial training has failed.
+    /// Says once when training has broken down, or fast adversarial training has failed.
     fn warn(&mut self) -> Result<(), Error> {
         let metrics = self.dir.metrics();
-        if self.config.training.method != Method::FastAt
-            || metrics.notices.iter().any(|notice| notice.kind == NoticeKind::CatastrophicOverfitting)
-        {
-            return Ok(());
-        }
-        let notice = catastrophic_overfitting(&metrics.epochs);
-        notice.map_or(Ok(()), |notice| self.dir.append(&Record::Notice(notice)))
+        let said = |kind| metrics.notices.iter().any(|notice| notice.kind == kind);
+        let is_fast = self.config.training.method == Method::FastAt && !said(NoticeKind::CatastrophicOverfitting);
+        let overfitting = if is_fast { catastrophic_overfitting(&metrics.epochs) } else { None };
+        let broken = if said(NoticeKind::TrainingBrokeDown) { None } else { breakdown(metrics) };
+        overfitting.into_iter().chain(broken).try_for_each(|notice| self.dir.append(&Record::Notice(notice)))
     }
 
     /// Saves the last complete epoch, and its state if there is more to come.

@@ -2,20 +2,25 @@
 
 use shared::chart::Chart;
 use shared::chart::axes::EpochAxes;
-use shared::chart::curves::{Cursor, Curves, SeriesKind};
+use shared::chart::curves::{CAS, Cursor, Curves, SeriesKind, cas_color};
 use shared::config::Inputs;
 use shared::format;
 use shared::record::{Epoch, Metrics};
+use shared::view::Lens;
 
+use crate::addressed::Addressed;
 use crate::prelude::*;
 use crate::reactive::{effect, memo};
 
 use super::canvas::{Area, Canvas, Surface, position};
+use super::curves_bar::{CurvesBar, RangeDrag, Switch, by_key};
 use super::heatmap::is_open;
 
 #[component]
 pub fn CurvesView(
+    /// Through the lens, without a legend.
     curves: Memo<Curves>,
+    lens: Addressed<Lens>,
     /// Set to where the epochs stand, for what is to stand below them.
     axes: RwSignal<Option<EpochAxes>>,
     /// The epoch that the page is about, drawn while nobody points at another.
@@ -46,17 +51,17 @@ pub fn CurvesView(
         let done = done.get_untracked();
         (done > 0).then(|| epoch.min(done))
     };
+    let drag = RangeDrag::new(axes.into(), lens);
     let on_move = move |event: web_sys::PointerEvent| {
-        let epoch = epoch_under(&event);
+        let epoch = if drag.moved(&event) { None } else { epoch_under(&event) };
         if pointed.get_untracked() != epoch {
             pointed.set(epoch);
-            // With the button down the pointer drags the page along.
-            if let (true, Some(epoch)) = (event.buttons() & 1 == 1, epoch) {
-                on_choose.run(epoch);
-            }
         }
     };
     let on_click = move |event: web_sys::MouseEvent| {
+        if drag.takes_click() {
+            return;
+        }
         if let Some(epoch) = epoch_under(&event) {
             on_choose.run(epoch);
         }
@@ -66,7 +71,10 @@ pub fn CurvesView(
             return;
         }
         let key = event.key();
-        if let (true, Some(epoch)) = (key == "Enter" || key == " ", cursor.get_untracked()) {
+        let (curves_lens, epochs) = (lens.get_untracked().curves, curves.with_untracked(|curves| curves.epochs));
+        if let Some(epochs) = by_key(&curves_lens, epochs, &key, event.shift_key(), cursor.get_untracked()) {
+            lens.update(|lens| lens.curves.epochs = epochs);
+        } else if let (true, Some(epoch)) = (key == "Enter" || key == " ", cursor.get_untracked()) {
             on_choose.run(epoch);
         } else if let Some(epoch) = stepped(cursor.get_untracked(), &key, done.get_untracked()) {
             pointed.set(Some(epoch));
@@ -77,26 +85,38 @@ pub fn CurvesView(
     };
     let said = move || curves.with(|curves| readout(curves, cursor.get()));
     let value_text = move || said().into_iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ");
+    let has_losses = memo(move || layout.with(|layout| layout.axes.loss.is_some()));
+    let switches = memo(move || curves.with(switches));
     view! {
         <div class="curves">
+            <CurvesBar
+                lens switches sight=memo(move || curves.with(Curves::sight)) epochs=memo(move || curves.with(|curves| curves.epochs))
+                loss_is_log=memo(move || layout.with(|layout| layout.axes.loss.as_ref().map(|loss| loss.is_log)))
+            />
             <div
                 class="curves-plot"
+                class:with-losses=move || has_losses.get()
                 role="slider"
-                aria-label=move || format!("Epoch. {}", curves.with(Curves::describe))
+                aria-label=move || format!("Epoch. {} Plus and minus zoom, 0 shows all.", curves.with(Curves::describe))
                 aria-orientation="horizontal"
                 aria-valuemin="1"
                 aria-valuemax=move || done.get().max(1).to_string()
                 aria-valuenow=move || cursor.get().unwrap_or(1).to_string()
                 aria-valuetext=value_text
                 tabindex="0"
+                on:pointerdown=move |event| drag.down(&event)
                 on:pointermove=on_move
+                on:pointerup=move |_| drag.up()
+                on:pointercancel=move |_| drag.cancel()
                 on:pointerleave=move |_| pointed.set(None)
+                on:dblclick=move |_| drag.reset()
                 on:blur=move |_| pointed.set(None)
                 on:click=on_click
                 on:keydown=on_key
             >
                 <Canvas surface least_scale=2.0 draw/>
                 <Canvas least_scale=2.0 draw=draw_cursor/>
+                {drag.view()}
             </div>
             <dl class="readout" aria-hidden="true">
                 {move || said().into_iter().map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> }).collect_view()}
@@ -122,15 +142,29 @@ fn stepped(cursor: Option<u32>, key: &str, done: u32) -> Option<u32> {
     Some(epoch.clamp(1, done))
 }
 
+/// A switch for each curve that there is.
+fn switches(curves: &Curves) -> Vec<Switch> {
+    let palette = curves.theme.palette();
+    let switch = |kind: SeriesKind| Switch {
+        id: kind.id(),
+        name: kind.name().to_owned(),
+        color: Some(kind.color(palette)),
+        dashed: !kind.is_strong(),
+    };
+    let cas = || Switch { id: CAS, name: "CAS (right axis)".to_owned(), color: Some(cas_color(palette)), dashed: false };
+    let series = curves.series.iter().map(|series| switch(series.kind));
+    series.chain((!curves.cas.is_empty()).then(cas)).collect()
+}
+
 /// What the curves say at an epoch; without one, how to ask.
 fn readout(curves: &Curves, epoch: Option<u32>) -> Vec<(&'static str, String)> {
-    let Some(epoch) = epoch else { return vec![("", "Point at the chart to read an epoch.".to_owned())] };
-    let accuracies = SeriesKind::ALL
-        .into_iter()
-        .filter(|kind| curves.series.iter().any(|series| series.kind == *kind))
-        .map(|kind| (kind.name(), format::percent(curves.accuracy_at(kind, epoch))));
-    let cas = curves.cas_at(epoch).map(|cas| ("CAS", format::decimal(cas, 2)));
-    [("Epoch", epoch.to_string())].into_iter().chain(accuracies).chain(cas).collect()
+    let Some(epoch) = epoch else { return vec![("", "Point at the chart to read an epoch, drag over it to zoom.".to_owned())] };
+    let values = curves.shown().map(|series| {
+        let value = curves.value_at(series.kind, epoch);
+        (series.kind.name(), if series.kind.is_loss() { format::short(value) } else { format::percent(value) })
+    });
+    let cas = curves.shown_cas().iter().find(|point| point.0 == epoch).map(|point| ("CAS", format::decimal(point.1, 2)));
+    [("Epoch", epoch.to_string())].into_iter().chain(values).chain(cas).collect()
 }
 
 /// Every epoch's numbers.
@@ -150,7 +184,8 @@ pub fn EpochTable(#[prop(into)] metrics: Memo<Metrics>) -> impl IntoView {
             <tr>
                 <th scope="row" class="number">{epoch.epoch}</th>
                 <td class="number">{epoch.learning_rate.to_string()}</td>
-                <td class="number">{format::decimal(epoch.train_loss, 3)}</td>
+                <td class="number">{format::short(epoch.train_loss)}</td>
+                <td class="number">{format::short(epoch.test_loss)}</td>
                 <td class="number">{format::percent(epoch.train_clean_accuracy)}</td>
                 <td class="number">{format::percent(epoch.train_robust_accuracy)}</td>
                 <td class="number">{format::percent(epoch.test_clean_accuracy)}</td>
@@ -171,6 +206,7 @@ pub fn EpochTable(#[prop(into)] metrics: Memo<Metrics>) -> impl IntoView {
                             <th scope="col" class="number">"Epoch"</th>
                             <th scope="col" class="number">"Learning rate"</th>
                             <th scope="col" class="number">"Train loss"</th>
+                            <th scope="col" class="number">"Robust test loss"</th>
                             <th scope="col" class="number">"Clean train"</th>
                             <th scope="col" class="number">"Robust train"</th>
                             <th scope="col" class="number">"Clean test"</th>
@@ -190,6 +226,8 @@ pub fn EpochTable(#[prop(into)] metrics: Memo<Metrics>) -> impl IntoView {
 mod tests {
     use super::*;
     use shared::chart::colors::Theme;
+    use shared::chart::curves::Series;
+    use shared::view::CurvesLens;
 
     #[test]
     fn keys_move_over_the_epochs_that_are_done() {
@@ -212,18 +250,25 @@ mod tests {
         let curves = Curves {
             epochs: 3,
             done: 2,
-            series: vec![shared::chart::curves::Series { kind: SeriesKind::TestRobust, points: vec![(1, 0.5), (2, 0.25)] }],
+            series: vec![
+                Series { kind: SeriesKind::TestRobust, points: vec![(1, 0.5), (2, 0.25)] },
+                Series { kind: SeriesKind::TrainLoss, points: vec![(1, 2.3), (2, f64::NAN)] },
+            ],
             cas: vec![(2, 20.126)],
             drops: Vec::new(),
-            overfitting: Vec::new(),
+            alarms: Vec::new(),
             best: None,
             last: None,
             cursor: None,
+            lens: CurvesLens::default(),
+            show_legend: false,
             theme: Theme::Light,
         };
         let text = |epoch| readout(&curves, epoch).into_iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>();
-        assert_eq!(text(Some(2)), ["Epoch 2", "Robust test 25.0 %", "CAS 20.13"]);
-        assert_eq!(text(Some(1)), ["Epoch 1", "Robust test 50.0 %"]);
-        assert_eq!(text(None), [" Point at the chart to read an epoch."]);
+        assert_eq!(text(Some(2)), ["Epoch 2", "Robust test 25.0 %", "Train loss not a finite number", "CAS 20.13"]);
+        assert_eq!(text(Some(1)), ["Epoch 1", "Robust test 50.0 %", "Train loss 2.3"]);
+        assert_eq!(text(None).len(), 1);
+        let names: Vec<String> = switches(&curves).into_iter().map(|switch| switch.name).collect();
+        assert_eq!(names, ["Robust test", "Train loss", "CAS (right axis)"]);
     }
 }

@@ -5,6 +5,7 @@ pub mod canvas;
 pub mod class_bars;
 pub mod copy;
 pub mod curves;
+pub mod curves_bar;
 pub mod dialog;
 pub mod dossier;
 pub mod explorer;

@@ -65,10 +65,11 @@ fn Opened(view: SharedView) -> impl IntoView {
         }
         SharedContent::Compare { comparison } => {
             let comparison = fixed(*comparison);
+            let explorer = explorer();
             let of = share.view.parse().map_or(1, |view| if let View::Compare { of, .. } = view { of } else { 1 });
             view! {
-                <ComparisonView comparison explorer=explorer() of=Addressed::local(of) own=false/>
-                <RunsCompared comparison/>
+                <ComparisonView comparison explorer of=Addressed::local(of) own=false/>
+                <RunsCompared comparison lens=explorer.lens/>
             }
             .into_any()
         }

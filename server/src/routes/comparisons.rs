@@ -96,8 +96,10 @@ pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, st
             figures::figure(form, &format!("{name}-scatter"), provenance, || points(&scatter, of), || (scatter.clone(), size)).await
         }
         ComparisonChart::Curves => {
-            let overlay = overlay(&state, &comparison, theme).await?;
-            figures::figure(form, &format!("{name}-curves"), provenance, || courses(&overlay), || (overlay.clone(), (960, 400))).await
+            const WIDTH: u32 = 960;
+            let overlay = overlay(&state, &comparison, theme).await?.seen(&lens.curves);
+            let size = (WIDTH, overlay.natural_height().ceil() as u32);
+            figures::figure(form, &format!("{name}-curves"), provenance, || courses(&overlay), || (overlay.clone(), size)).await
         }
     }
 }
@@ -163,20 +165,18 @@ fn points(scatter: &Scatter, side: usize) -> Numbers {
 
 /// A row for each run and epoch of which anything is known.
 fn courses(overlay: &Overlay) -> Numbers {
-    let at = |points: &[(u32, f64)], epoch: u32| points.iter().find(|point| point.0 == epoch).map_or(f64::NAN, |point| point.1);
-    let (mut titles, mut epochs, mut robust, mut cas) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let at =
+        |points: &[(u32, f64)], epoch: u32| points.binary_search_by_key(&epoch, |point| point.0).map_or(f64::NAN, |index| points[index].1);
+    let (mut titles, mut epochs) = (Vec::new(), Vec::new());
+    let mut columns: [(&str, Vec<f64>); 4] = ["robust_accuracy", "cas", "train_loss", "test_loss"].map(|name| (name, Vec::new()));
     for run in &overlay.runs {
-        for epoch in distinct(run.robust.iter().chain(&run.cas).map(|point| point.0).collect()) {
+        let curves = [&run.robust, &run.cas, &run.train_loss, &run.test_loss];
+        for epoch in distinct(curves.iter().flat_map(|points| points.iter().map(|point| point.0)).collect()) {
             titles.push(run.title.clone());
             epochs.push(i64::from(epoch));
-            robust.push(at(&run.robust, epoch));
-            cas.push(at(&run.cas, epoch));
+            columns.iter_mut().zip(curves).for_each(|((_, values), points)| values.push(at(points, epoch)));
         }
     }
-    Numbers::table(vec![
-        ("run", Values::Texts(titles)),
-        ("epoch", Values::Integers(epochs)),
-        ("robust_accuracy", Values::Numbers(robust)),
-        ("cas", Values::Numbers(cas)),
-    ])
+    let columns = columns.into_iter().map(|(name, values)| (name, Values::Numbers(values)));
+    Numbers::table([("run", Values::Texts(titles)), ("epoch", Values::Integers(epochs))].into_iter().chain(columns).collect())
 }

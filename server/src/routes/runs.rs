@@ -311,17 +311,18 @@ pub async fn get_curves(
     Name(id): Name<RunId>,
     FigureQuery { own, style: Style { lens, theme } }: FigureQuery<CurvesFigure>,
 ) -> Result<Response, ApiError> {
-    const SIZE: (u32, u32) = (960, 420);
+    const WIDTH: u32 = 960;
     let CurvesFigure { format, epoch, inputs } = own;
     let (run, metrics) = (content::run(&state, &id).await?, content::metrics(&state, &id).await?);
-    let curves = Curves { cursor: epoch, ..Curves::of(&metrics, &run.config, theme) };
+    let curves = Curves { cursor: epoch, ..Curves::of(&metrics, &run.config, theme).seen(&lens.curves) };
+    let size = (WIDTH, curves.natural_height().ceil() as u32);
     let checkpoints =
         content::checkpoints(&id, &metrics).into_iter().filter(|entry| entry.is_best || entry.is_last || Some(entry.epoch) == epoch);
     let checkpoints = checkpoints.map(|entry| CheckpointHash { id: entry.id, sha256: entry.sha256 }).collect();
     let view = View::Run { run: run.id, epoch, inputs: inputs.unwrap_or(Inputs::Adversarial), lens };
     let runs = RunId::of_view(&view);
     let provenance = Provenance { checkpoints, ..content::provenance(&state, Page::View(view), &[], &runs).await? };
-    figures::figure(format, &format!("{id}-curves"), provenance, || courses(&curves), || (curves.clone(), SIZE)).await
+    figures::figure(format, &format!("{id}-curves"), provenance, || courses(&curves), || (curves.clone(), size)).await
 }
 
 /// A row for each epoch of which anything is drawn.
@@ -333,6 +334,8 @@ fn courses(curves: &Curves) -> Numbers {
         ("train_robust_accuracy", drawn(SeriesKind::TrainRobust)),
         ("train_clean_accuracy", drawn(SeriesKind::TrainClean)),
         ("cas", &curves.cas[..]),
+        ("train_loss", drawn(SeriesKind::TrainLoss)),
+        ("test_loss", drawn(SeriesKind::TestLoss)),
     ];
     let epochs = distinct(columns.iter().flat_map(|(_, points)| points.iter().map(|point| point.0)).collect());
     let values = |points: &[(u32, f64)]| {

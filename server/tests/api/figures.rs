@@ -152,7 +152,7 @@ async fn a_comparison_is_drawn_as_points_and_as_curves_too() {
     let robust = metrics["epochs"][1]["test_robust_accuracy"].as_f64().unwrap();
     let curves = get(&server, &format!("/api/comparisons?{query}&chart=curves&format=csv")).await.text();
     let lines: Vec<&str> = table(&curves).lines().collect();
-    assert_eq!((lines[0], lines.len()), ("run,epoch,robust_accuracy,cas", 3));
+    assert_eq!((lines[0], lines.len()), ("run,epoch,robust_accuracy,cas,train_loss,test_loss", 3));
     assert!(lines[2].contains(&format!(",2,{robust},")), "{curves}");
 }
 
@@ -257,15 +257,114 @@ async fn curves_tell_the_view_of_their_run() {
     check(&server, |form| format!("/api/runs/{run}/curves?format={form}&{query}"), &format!("/runs/{run}?{query}")).await;
     let csv = get(&server, &format!("/api/runs/{run}/curves?format=csv")).await.text();
     let lines: Vec<&str> = table(&csv).lines().collect();
-    let head = "epoch,test_robust_accuracy,test_clean_accuracy,train_robust_accuracy,train_clean_accuracy,cas";
+    let head = "epoch,test_robust_accuracy,test_clean_accuracy,train_robust_accuracy,train_clean_accuracy,cas,train_loss,test_loss";
     assert_eq!((lines[0], lines.len()), (head, 3));
     let metrics: Value = get(&server, &format!("/api/runs/{run}/metrics")).await.json();
     let robust = metrics["epochs"][1]["test_robust_accuracy"].as_f64().unwrap();
     assert!(lines[2].starts_with(&format!("2,{robust},")), "{csv}");
     let arrays = unpacked(&get(&server, &format!("/api/runs/{run}/curves?format=npz")).await.body);
     assert_eq!(arrays["test_robust_accuracy"].numbers()[1], robust);
+    assert_eq!((arrays["train_loss"].numbers()[1], arrays["test_loss"].numbers()[1]), (1.5, 1.25));
     server.get(&format!("/api/runs/{run}/curves?format=pdf")).await.assert_problem(400, "invalid-query", Some("format"));
     server.get("/api/runs/none/curves").await.assert_problem(404, "run-not-found", Some("id"));
+}
+
+#[tokio::test]
+async fn curves_are_drawn_as_far_as_they_are_in_sight_and_switched_on() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    let compared = format!("a={run}.e1.adversarial&b={run}.e2.adversarial");
+    for (address, page) in [
+        (format!("/api/runs/{run}/curves?"), format!("/runs/{run}?")),
+        (format!("/api/comparisons?{compared}&chart=curves&"), format!("/compare?{compared}&")),
+    ] {
+        let whole = get(&server, &format!("{address}format=svg")).await.text();
+        for text in ["loss", "CAS"] {
+            assert!(whole.contains(&format!(">\n{text}\n<")), "{text} is missing");
+        }
+        let lens = "epochs=1-2&losses=log&hide=cas,test_loss";
+        check(&server, |form| format!("{address}format={form}&{lens}"), &format!("{page}{lens}")).await;
+        let part = get(&server, &format!("{address}format=svg&{lens}")).await.text();
+        assert!(part.contains(">\nloss (log)\n<") && !part.contains(">\nCAS\n<"), "{part}");
+        let tex = get(&server, &format!("{address}format=tex&{lens}")).await.text();
+        assert!(tex.contains("xmin=1, xmax=2") && tex.contains("ymode=log") && tex.contains("\n1 1.500000\n2 1.500000\n"), "{tex}");
+        assert!(!tex.contains("1.250000"), "what is switched off is not in LaTeX either");
+        // Numbers are whole, whatever is in sight.
+        let csv = get(&server, &format!("{address}format=csv&{lens}")).await.text();
+        assert!(csv.contains(",1.5,1.25"), "{csv}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_whose_loss_exploded_says_so_though_its_worker_did_not() {
+    let server = TestServer::start().await;
+    let lines = std::fs::read_to_string(server.dir.path().join("metrics.jsonl")).unwrap();
+    let diverged = lines.replacen("\"train_loss\":1.5", "\"train_loss\":1e31", 1);
+    std::fs::write(server.dir.path().join("metrics.jsonl"), diverged).unwrap();
+    let run = server.finish("done").await;
+    assert_eq!(run.summary.broke_down, Some(1));
+    let svg = get(&server, &format!("/api/runs/{}/curves", run.id)).await.text();
+    assert!(svg.contains(">\ntraining broke down\n<") && svg.contains(">\nloss (log)\n<"), "{svg}");
+    let csv = get(&server, &format!("/api/runs/{}/curves?format=csv", run.id)).await.text();
+    assert!(csv.contains(",10000000000000000000000000000000,"), "{csv}");
+}
+
+/// A server whose worker writes a matrix over classes of other names.
+async fn with_class_names(names: [&str; 10]) -> (TestServer, String) {
+    let server = TestServer::start().await;
+    let path = server.dir.path().join("attributions/e1.adversarial.json");
+    let mut file: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    file["class_names"] = serde_json::json!(names);
+    std::fs::write(&path, file.to_string()).unwrap();
+    let run = server.finish("done").await.id;
+    (server, run)
+}
+
+#[tokio::test]
+async fn names_of_every_script_are_in_every_form() {
+    let long = "a very long name ".repeat(20);
+    let names = ["猫", "русский", "🐈", "שלום עולם", "cafe\u{301}", "<b>&\"'", "$x_1^2$ \\ #%{}~", "two\nlines\u{8}", &long, "𐌰"];
+    let (server, run) = with_class_names(names).await;
+    let id = format!("{run}.e1.adversarial");
+    for chart in ["matrix", "classes"] {
+        let address = |form: &str| format!("/api/attributions/{id}.{form}?chart={chart}");
+        check(&server, address, &format!("/attributions/{id}")).await;
+        let svg = get(&server, &address("svg")).await.text();
+        for text in ["猫", "русский", "🐈", "שלום עולם", "&lt;b&gt;&amp;"] {
+            assert!(svg.contains(text), "{text} is not in the SVG");
+        }
+        let tex = get(&server, &address("tex")).await.text();
+        assert!(tex.contains("% Compile with lualatex or xelatex") && tex.contains("\\usepackage{fontspec}"), "{tex}");
+        for text in ["{猫}{Mao}", "{русский}{russkii}", "{🐈}{cat}", "\\fromright{שלום עולם}", "café", "\\$x\\_1\\textasciicircum{}2\\$"]
+        {
+            assert!(tex.contains(text), "{text} is not in {tex}");
+        }
+        let csv = get(&server, &address("csv")).await.text();
+        assert!(csv.contains("猫") && csv.contains("𐌰"));
+        let array = if chart == "matrix" { "classes" } else { "class" };
+        assert!(unpacked(&get(&server, &address("npz")).await.body)[array].letters().contains('猫'));
+    }
+    // Plain names need nothing.
+    let (server, run) = with_class_names(["cat", "dog", "Müller", "d", "e", "f", "g", "h", "i", "j"]).await;
+    let tex = get(&server, &format!("/api/attributions/{run}.e1.adversarial.tex")).await.text();
+    assert!(tex.contains("% Compile with pdflatex") && !tex.contains("fontspec"), "{tex}");
+}
+
+#[tokio::test]
+async fn no_class_name_is_a_formula_in_csv() {
+    let names = ["=1+1", "+2", "-cat", "@SUM(A1)", "\tx", "\rx", "7", "h", "i", "-1.5"];
+    let (server, run) = with_class_names(names).await;
+    for (address, cells) in [
+        (format!("/api/attributions/{run}.e1.adversarial.csv"), names.len()),
+        (format!("/api/attributions/{run}.e1.adversarial.csv?chart=classes"), 0),
+    ] {
+        let csv = get(&server, &address).await.text();
+        let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(csv.as_bytes());
+        let head: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
+        let column: Vec<String> = reader.records().map(|row| row.unwrap()[0].to_owned()).collect();
+        assert_eq!(column, ["'=1+1", "+2", "'-cat", "'@SUM(A1)", "'\tx", "'\rx", "7", "h", "i", "-1.5"]);
+        assert!(cells == 0 || head[1..] == column, "{head:?}");
+    }
 }
 
 #[tokio::test]
@@ -317,7 +416,19 @@ async fn figures_refuse_parameters_that_are_none_of_theirs() {
     let server = TestServer::start().await;
     let run = server.finish("done").await.id;
     let id = format!("{run}.e1.adversarial");
-    for query in ["color=red", "threshold=2", "ramp=hot", "region=1", "base=x", "blocks=yes", "show=both", "order=a&order=b"] {
+    for query in [
+        "color=red",
+        "threshold=2",
+        "ramp=hot",
+        "region=1",
+        "base=x",
+        "blocks=yes",
+        "show=both",
+        "order=a&order=b",
+        "epochs=9-3",
+        "losses=ln",
+        "hide=all",
+    ] {
         let field = query.split('=').next();
         for uri in [
             format!("/api/attributions/{id}.svg?{query}"),

@@ -49,7 +49,7 @@ impl Card {
         let cursor = view.and_then(|view| if let View::Run { epoch, .. } = view { epoch } else { None });
         let (name, subtitle, content) = match &shared.content {
             SharedContent::Run { run, metrics } if matches!(run.config.kind(), RunKind::Train | RunKind::Import) => {
-                let curves = Curves { cursor, ..Curves::of(metrics, &run.config, theme) };
+                let curves = Curves { cursor, ..Curves::of(metrics, &run.config, theme).without_losses().seen(&lens.curves) };
                 let subtitle = match (curves.best, curves.last) {
                     (Some(best), Some(last)) => format!(
                         "Robust accuracy: best {} at epoch {}, last {}",
@@ -115,7 +115,7 @@ impl Chart for Card {
         let width = pen.width() - 2.0 * MARGIN;
         let right = pen.width() - MARGIN;
         pen.text("CrossLens", (right, 62.0), Align::End, Font::new(24.0, palette.accent).bold())?;
-        let title = fitted(&self.title, 42.0, width - 160.0);
+        let title = fitted(&self.title, 42.0, (width - 160.0) / 1.1);
         pen.text(&title, (MARGIN, 66.0), Align::Start, Font::new(42.0, palette.text).bold())?;
         let subtitle = fitted(&self.subtitle, 26.0, width);
         pen.text(&subtitle, (MARGIN, 122.0), Align::Start, Font::new(26.0, palette.text_muted))?;

@@ -5,6 +5,7 @@ use plotters::style::RGBColor;
 
 use super::axes::epoch_number;
 use super::colors::Theme;
+use super::line::{thinned, thinned_to};
 use super::pen::{Align, Font, text_width};
 use super::scale::{Projection, ROUNDEST, round_up, ticks};
 use super::{Chart, ChartError, Pen, Rect};
@@ -28,6 +29,8 @@ const TOP: f64 = 22.0;
 const BOTTOM: f64 = 36.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 14.0;
+/// The radius of the dot of an epoch.
+const DOT: f64 = 2.5;
 /// A range narrower than this is chance more than course.
 const LEAST_RANGE: f64 = 0.05;
 
@@ -109,7 +112,8 @@ impl Chart for Course {
         let color = palette.series[0];
         let at = |epoch: u32, value: f64| (layout.x.to_pixel(f64::from(epoch)), layout.y.to_pixel(value));
         let end = |which: usize| move |cell: &EpochCell| cell.interval.map(|ends| at(cell.epoch, ends[which]));
-        let band: Vec<(f64, f64)> = self.cells.iter().filter_map(end(0)).chain(self.cells.iter().rev().filter_map(end(1))).collect();
+        let edge = |which: usize| thinned(&self.cells.iter().filter_map(end(which)).collect::<Vec<_>>());
+        let band: Vec<(f64, f64)> = edge(0).into_iter().chain(edge(1).into_iter().rev()).collect();
         if band.len() > 2 {
             // Pens have solid colors only: the tint is mixed here.
             let mixed = |strong: u8, ground: u8| (f64::from(strong) * 0.18 + f64::from(ground) * 0.82).round() as u8;
@@ -120,13 +124,14 @@ impl Chart for Course {
         self.paint_marks(pen, &layout)?;
         let points: Vec<(f64, f64)> = self.cells.iter().map(|cell| at(cell.epoch, cell.value)).collect();
         if points.len() > 1 {
-            pen.path(&points, 2.0, color)?;
+            pen.path(&thinned(&points), 2.0, color)?;
         }
-        for (cell, point) in self.cells.iter().zip(points) {
-            let marked = self.marks.iter().any(|(epoch, _)| *epoch == cell.epoch);
-            pen.disc(point, if marked { 5.0 } else { 2.5 }, color)?;
+        for point in thinned_to(&points, DOT) {
+            pen.disc(point, DOT, color)?;
         }
-        Ok(())
+        let is_marked = |cell: &EpochCell| self.marks.iter().any(|(epoch, _)| *epoch == cell.epoch);
+        let marked = self.cells.iter().zip(&points).filter(|(cell, _)| is_marked(cell));
+        marked.map(|(_, point)| pen.disc(*point, 2.0 * DOT, color)).collect()
     }
 
     fn describe(&self) -> String {

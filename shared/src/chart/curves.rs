@@ -1,17 +1,18 @@
-//! The curves of a training run: accuracies over epochs, learning-rate drops, best and last, and CAS on an axis of its own.
+//! The curves of a training run: accuracies over epochs, learning-rate drops, best and last, CAS on an axis of its own, and losses below.
 
 use plotters::backend::DrawingBackend;
 use plotters::style::RGBColor;
 
-use super::axes::{self, AXIS_SIZE, EpochAxes, epoch_number};
+use super::axes::{self, AXIS_SIZE, EpochAxes, Losses, Span, epoch_number};
 use super::colors::{Palette, Theme};
+use super::line::{parts, thinned_to};
 use super::pen::{Align, Font, text_width};
 use super::{Chart, ChartError, Pen, Rect, legend};
 use crate::builtin::log10;
 use crate::config::{Inputs, RunConfig};
 use crate::format;
-use crate::order::sorted;
-use crate::record::{Epoch, Metrics, NoticeKind};
+use crate::record::{Epoch, Metrics, Notice, NoticeKind};
+use crate::view::CurvesLens;
 
 /// The curves of a run, ready to be drawn.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,16 +26,20 @@ pub struct Curves {
     pub cas: Vec<(u32, f64)>,
     /// The epochs after which the learning rate falls, and to what.
     pub drops: Vec<(u32, f64)>,
-    /// The epochs in which robustness was lost at once.
-    pub overfitting: Vec<u32>,
+    /// The epochs in which robustness was lost at once, or training was seen to have broken down, each with what happened.
+    pub alarms: Vec<(u32, &'static str)>,
     pub best: Option<Mark>,
     pub last: Option<Mark>,
     /// The epoch that the reader looks at.
     pub cursor: Option<u32>,
+    /// What is in sight.
+    pub lens: CurvesLens,
+    /// Whether the chart says which curve is which; a page has switches that do.
+    pub show_legend: bool,
     pub theme: Theme,
 }
 
-/// An accuracy over epochs. Accuracies are fractions.
+/// An accuracy or a loss over epochs. Accuracies are fractions; a value that is no number is a gap.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     pub kind: SeriesKind,
@@ -47,7 +52,12 @@ pub enum SeriesKind {
     TestClean,
     TrainRobust,
     TrainClean,
+    TrainLoss,
+    TestLoss,
 }
+
+/// The name of CAS among [`crate::view::CURVES`].
+pub const CAS: &str = "cas";
 
 /// A notable epoch on the curve of robust test accuracy.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,7 +67,14 @@ pub struct Mark {
 }
 
 impl SeriesKind {
-    pub const ALL: [SeriesKind; 4] = [SeriesKind::TestRobust, SeriesKind::TestClean, SeriesKind::TrainRobust, SeriesKind::TrainClean];
+    pub const ALL: [SeriesKind; 6] = [
+        SeriesKind::TestRobust,
+        SeriesKind::TestClean,
+        SeriesKind::TrainRobust,
+        SeriesKind::TrainClean,
+        SeriesKind::TrainLoss,
+        SeriesKind::TestLoss,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -65,27 +82,58 @@ impl SeriesKind {
             SeriesKind::TestClean => "Clean test",
             SeriesKind::TrainRobust => "Robust train",
             SeriesKind::TrainClean => "Clean train",
+            SeriesKind::TrainLoss => "Train loss",
+            SeriesKind::TestLoss => "Robust test loss",
+        }
+    }
+
+    /// Its name among [`crate::view::CURVES`].
+    pub fn id(self) -> &'static str {
+        match self {
+            SeriesKind::TestRobust => "test_robust",
+            SeriesKind::TestClean => "test_clean",
+            SeriesKind::TrainRobust => "train_robust",
+            SeriesKind::TrainClean => "train_clean",
+            SeriesKind::TrainLoss => "train_loss",
+            SeriesKind::TestLoss => "test_loss",
         }
     }
 
     pub fn color(self, palette: &Palette) -> RGBColor {
         match self {
-            SeriesKind::TestRobust | SeriesKind::TestClean => palette.series[0],
-            SeriesKind::TrainRobust | SeriesKind::TrainClean => palette.series[1],
+            SeriesKind::TestRobust | SeriesKind::TestClean | SeriesKind::TestLoss => palette.series[0],
+            SeriesKind::TrainRobust | SeriesKind::TrainClean | SeriesKind::TrainLoss => palette.series[1],
         }
     }
 
+    /// None where it was not measured; no finite number where it was and is none.
     fn value(self, epoch: &Epoch) -> Option<f64> {
+        // JSON has no word for a loss that is no number: it is missing where everything else is there.
+        let gap = |loss: Option<f64>, measured: bool| loss.or_else(|| measured.then_some(f64::NAN));
         match self {
             SeriesKind::TestRobust => epoch.test_robust_accuracy,
             SeriesKind::TestClean => epoch.test_clean_accuracy,
             SeriesKind::TrainRobust => epoch.train_robust_accuracy,
             SeriesKind::TrainClean => epoch.train_clean_accuracy,
+            SeriesKind::TrainLoss => gap(epoch.train_loss, true),
+            SeriesKind::TestLoss => gap(epoch.test_loss, epoch.test_robust_accuracy.is_some()),
         }
     }
 
-    fn is_robust(self) -> bool {
-        matches!(self, SeriesKind::TestRobust | SeriesKind::TrainRobust)
+    /// What was measured of it; a loss that is none is no number, and a gap where others are.
+    pub(super) fn points(self, metrics: &Metrics) -> Vec<(u32, f64)> {
+        let value = |epoch: &Epoch| self.value(epoch).filter(|value| self.is_loss() || value.is_finite());
+        let points: Vec<(u32, f64)> = metrics.epochs.iter().filter_map(|epoch| Some((epoch.epoch, value(epoch)?))).collect();
+        if points.iter().any(|point| point.1.is_finite()) { points } else { Vec::new() }
+    }
+
+    /// Drawn as a strong line; the others are fine and dashed.
+    pub fn is_strong(self) -> bool {
+        !matches!(self, SeriesKind::TestClean | SeriesKind::TrainClean)
+    }
+
+    pub fn is_loss(self) -> bool {
+        matches!(self, SeriesKind::TrainLoss | SeriesKind::TestLoss)
     }
 }
 
@@ -117,6 +165,10 @@ enum Key {
 
 const LEGEND_SIZE: f64 = legend::TEXT_SIZE;
 const LEGEND_SAMPLE: f64 = legend::SAMPLE;
+/// Lines that stand closer are one.
+const LEAST_BETWEEN_LINES: f64 = 24.0;
+/// Half of a diamond: no more than a few stand on as many pixels.
+const DIAMOND: f64 = 4.5;
 /// How bad it is to cover a label or a mark, in points of a curve covered.
 const COVERED_TEXT: u32 = 1000;
 
@@ -133,14 +185,15 @@ impl Curves {
             // What was trained elsewhere says what it did.
             None => (last_epoch, drops(&metrics.epochs)),
         };
-        let series = SeriesKind::ALL.into_iter().map(|kind| Series {
-            kind,
-            points: metrics
-                .epochs
-                .iter()
-                .filter_map(|epoch| Some((epoch.epoch, kind.value(epoch).filter(|value| value.is_finite())?)))
-                .collect(),
-        });
+        let series = SeriesKind::ALL.into_iter().map(|kind| Series { kind, points: kind.points(metrics) });
+        let alarm = |notice: Notice| {
+            let what = match notice.kind {
+                NoticeKind::CatastrophicOverfitting => "catastrophic overfitting",
+                NoticeKind::TrainingBrokeDown => "training broke down",
+                NoticeKind::Resumed | NoticeKind::Imported | NoticeKind::MaskedGradients => return None,
+            };
+            Some((notice.epoch?, what))
+        };
         let mark = |epoch: &Epoch| Some(Mark { epoch: epoch.epoch, accuracy: epoch.test_robust_accuracy? });
         let adversarial = metrics.attributions.iter().filter(|entry| entry.inputs == Inputs::Adversarial);
         Curves {
@@ -149,21 +202,59 @@ impl Curves {
             series: series.filter(|series| !series.points.is_empty()).collect(),
             cas: adversarial.map(|entry| (entry.epoch, entry.cas)).collect(),
             drops,
-            overfitting: metrics
-                .notices
-                .iter()
-                .filter(|notice| notice.kind == NoticeKind::CatastrophicOverfitting)
-                .filter_map(|notice| notice.epoch)
-                .collect(),
+            alarms: metrics.all_notices().into_iter().filter_map(alarm).collect(),
             best: metrics.best().and_then(mark),
             last: metrics.last().and_then(mark),
             cursor: None,
+            lens: CurvesLens::default(),
+            show_legend: true,
             theme,
         }
     }
 
-    /// The accuracy of a kind at an epoch, where it was measured.
-    pub fn accuracy_at(&self, kind: SeriesKind, epoch: u32) -> Option<f64> {
+    /// The same through a lens.
+    pub fn seen(self, lens: &CurvesLens) -> Self {
+        Curves { lens: lens.clone(), ..self }
+    }
+
+    /// The same without losses, for where there is little room.
+    pub fn without_losses(mut self) -> Self {
+        self.series.retain(|series| !series.kind.is_loss());
+        self
+    }
+
+    /// The height to draw at, in CSS pixels.
+    pub fn natural_height(&self) -> f64 {
+        if self.losses().is_some() { 560.0 } else { 420.0 }
+    }
+
+    /// The curves that are switched on.
+    pub fn shown(&self) -> impl DoubleEndedIterator<Item = &Series> {
+        self.series.iter().filter(|series| self.lens.shows(series.kind.id()))
+    }
+
+    /// CAS where it is switched on.
+    pub fn shown_cas(&self) -> &[(u32, f64)] {
+        if self.lens.shows(CAS) { &self.cas } else { &[] }
+    }
+
+    /// First and last epoch in sight.
+    pub fn sight(&self) -> (u32, u32) {
+        self.lens.sight(self.epochs)
+    }
+
+    /// Whether losses are on a logarithmic axis.
+    pub fn loss_is_log(&self) -> bool {
+        self.losses().is_some_and(Losses::is_log)
+    }
+
+    fn losses(&self) -> Option<Losses> {
+        let curves = self.shown().filter(|series| series.kind.is_loss()).map(|series| &series.points[..]);
+        Losses::of(curves, self.sight(), self.lens.loss)
+    }
+
+    /// The value of a kind at an epoch, where it was measured.
+    pub fn value_at(&self, kind: SeriesKind, epoch: u32) -> Option<f64> {
         let points = &self.series.iter().find(|series| series.kind == kind)?.points;
         points.binary_search_by_key(&epoch, |point| point.0).ok().map(|index| points[index].1)
     }
@@ -175,14 +266,24 @@ impl Curves {
 
     /// The geometry in a box.
     pub fn layout(&self, width: f64, height: f64) -> Layout {
-        let keys: Vec<Key> =
-            self.series.iter().map(|series| Key::Series(series.kind)).chain((!self.cas.is_empty()).then_some(Key::Cas)).collect();
+        let shown = self.shown().map(|series| Key::Series(series.kind)).chain((!self.shown_cas().is_empty()).then_some(Key::Cas));
+        let keys: Vec<Key> = shown.filter(|_| self.show_legend).collect();
         let (places, legend_height) = legend::places(keys.iter().map(|key| key.name()), axes::LEFT, width);
-        let highest_cas = self.cas.iter().map(|point| point.1).reduce(f64::max);
+        let highest_cas = self.shown_cas().iter().map(|point| point.1).reduce(f64::max);
+        let span = Span { sight: self.sight(), highest_cas, losses: self.losses() };
         Layout {
-            axes: EpochAxes::new(self.epochs, highest_cas, legend_height, width, height),
+            axes: EpochAxes::new(&span, legend_height, width, height),
             legend: keys.into_iter().zip(places).map(|(key, (x, y))| (key, x, y)).collect(),
         }
+    }
+
+    /// Where a value of a kind stands.
+    fn place(axes: &EpochAxes, kind: SeriesKind, epoch: u32, value: f64) -> (f64, f64) {
+        let y = match &axes.loss {
+            Some(loss) if kind.is_loss() => loss.to_pixel(value),
+            _ => axes.accuracy.to_pixel(value),
+        };
+        (axes.x_of(epoch), y)
     }
 
     fn paint_legend<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
@@ -203,31 +304,43 @@ impl Curves {
 
     fn paint_drops<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
-        let mut free_from = f64::MIN;
-        for (epoch, learning_rate) in &self.drops {
-            let x = layout.axes.x_of(*epoch);
-            pen.vertical(x, layout.axes.plot.top, layout.axes.plot.bottom(), 4.0, palette.axis)?;
+        let axes = &layout.axes;
+        let (mut line_from, mut text_from) = (f64::MIN, f64::MIN);
+        for (epoch, learning_rate) in self.drops.iter().filter(|drop| axes.shows(drop.0)) {
+            let x = axes.x_of(*epoch);
+            if x < line_from {
+                continue;
+            }
+            line_from = x + LEAST_BETWEEN_LINES;
+            pen.vertical(x, axes.plot.top, axes.bottom(), 4.0, palette.axis)?;
             let text = format!("lr {}", rounded(*learning_rate));
             let end = x + 5.0 + text_width(&text, AXIS_SIZE);
-            if x >= free_from && end <= pen.width() {
-                pen.text(&text, (x + 5.0, layout.axes.plot.bottom() - 9.0), Align::Start, Font::new(AXIS_SIZE, palette.text_muted))?;
-                free_from = end;
+            if x >= text_from && end <= pen.width() {
+                pen.text(&text, (x + 5.0, axes.plot.bottom() - 9.0), Align::Start, Font::new(AXIS_SIZE, palette.text_muted))?;
+                text_from = end;
             }
         }
         Ok(())
     }
 
-    /// A line in the color of what went wrong; the first says what it is.
-    fn paint_overfitting<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    /// A line in the color of what went wrong; the first of each kind says what it is.
+    fn paint_alarms<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
         let color = self.theme.palette().failed.strong;
-        for (index, epoch) in self.overfitting.iter().enumerate() {
-            let x = layout.axes.x_of(*epoch);
-            pen.vertical(x, layout.axes.plot.top, layout.axes.plot.bottom(), 3.0, color)?;
-            if index == 0 {
-                let text = "catastrophic overfitting";
+        let axes = &layout.axes;
+        let mut said: Vec<&str> = Vec::new();
+        let mut line_from = f64::MIN;
+        for (epoch, text) in self.alarms.iter().filter(|alarm| axes.shows(alarm.0)) {
+            let x = axes.x_of(*epoch);
+            if x >= line_from || !said.contains(text) {
+                pen.vertical(x, axes.plot.top, axes.bottom(), 3.0, color)?;
+                line_from = x + LEAST_BETWEEN_LINES;
+            }
+            if !said.contains(text) {
                 let fits = x + 5.0 + text_width(text, AXIS_SIZE) <= pen.width();
                 let (at, align) = if fits { (x + 5.0, Align::Start) } else { (x - 5.0, Align::End) };
-                pen.text(text, (at, layout.axes.plot.top + 9.0), align, Font::new(AXIS_SIZE, color))?;
+                let top = axes.plot.top + 9.0 + 14.0 * said.len() as f64;
+                pen.text(text, (at, top), align, Font::new(AXIS_SIZE, color))?;
+                said.push(text);
             }
         }
         Ok(())
@@ -235,22 +348,23 @@ impl Curves {
 
     fn paint_data<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
+        let axes = &layout.axes;
         // The most important one last, above the others.
-        for series in self.series.iter().rev() {
-            let points: Vec<(f64, f64)> =
-                series.points.iter().map(|(epoch, value)| (layout.axes.x_of(*epoch), layout.axes.accuracy.to_pixel(*value))).collect();
-            match points[..] {
-                [only] => pen.disc(only, 2.5, series.kind.color(palette))?,
-                _ => stroke(pen, series.kind, &thinned(&points), palette)?,
+        for series in self.shown().rev() {
+            for part in parts(&series.points, axes.sight, |epoch, value| Self::place(axes, series.kind, epoch, value)) {
+                match part[..] {
+                    [only] => pen.disc(only, 2.5, series.kind.color(palette))?,
+                    _ => stroke(pen, series.kind, &part, palette)?,
+                }
             }
         }
-        if let Some(projection) = layout.axes.cas {
-            let points: Vec<(f64, f64)> =
-                self.cas.iter().map(|(epoch, cas)| (layout.axes.x_of(*epoch), projection.to_pixel(*cas))).collect();
-            if points.len() > 1 {
-                pen.path(&thinned(&points), 1.0, cas_color(palette))?;
+        if let Some(projection) = axes.cas {
+            let at = |epoch: u32, cas: f64| (axes.x_of(epoch), projection.to_pixel(cas));
+            for part in parts(self.shown_cas(), axes.sight, at).iter().filter(|part| part.len() > 1) {
+                pen.path(part, 1.0, cas_color(palette))?;
             }
-            for point in points {
+            let points = self.shown_cas().iter().filter(|point| axes.shows(point.0)).map(|(epoch, cas)| at(*epoch, *cas));
+            for point in thinned_to(&points.collect::<Vec<_>>(), DIAMOND) {
                 pen.polygon(&diamond(point), cas_color(palette))?;
             }
         }
@@ -269,20 +383,27 @@ impl Curves {
             }
         };
         let mut occupied = self.occupied(layout);
-        for (mark, text) in marks {
+        for (mark, text) in marks.into_iter().filter(|(mark, _)| layout.axes.shows(mark.epoch)) {
             let (x, y) = (layout.axes.x_of(mark.epoch), layout.axes.accuracy.to_pixel(mark.accuracy));
             pen.disc((x, y), 5.5, palette.text)?;
             pen.disc((x, y), 3.5, palette.surface)?;
             pen.disc((x, y), 2.0, palette.series[0])?;
             let (width, height) = (text_width(&text, LEGEND_SIZE) + 6.0, LEGEND_SIZE + 6.0);
             let left = (x - width / 2.0).clamp(layout.axes.plot.left, (layout.axes.plot.right() - width).max(layout.axes.plot.left));
-            // Where it covers least, and near rather than far.
-            let places = [-10.0 - height, 10.0, -26.0 - height, 26.0, -42.0 - height, 42.0];
-            let chips = places.map(|offset| Rect::new(left, y + offset, width, height));
-            let inside = |chip: &Rect| chip.top >= layout.axes.plot.top && chip.bottom() <= layout.axes.plot.bottom();
+            // Beside the mark, where it covers least; above or below only where there is no room at its sides.
+            let beside = [x + 11.0, x - 11.0 - width];
+            let heights = [-height / 2.0, -height - 2.0, 2.0, -height - 14.0, 14.0];
+            let beside: Vec<Rect> = heights.into_iter().flat_map(|dy| beside.map(|left| Rect::new(left, y + dy, width, height))).collect();
+            let above = [-12.0 - height, 12.0, -28.0 - height, 28.0].map(|dy| Rect::new(left, y + dy, width, height));
+            let plot = layout.axes.plot;
+            let inside = |chip: &Rect| {
+                let (horizontally, vertically) =
+                    (chip.left >= plot.left && chip.right() <= plot.right(), chip.top >= plot.top && chip.bottom() <= plot.bottom());
+                horizontally && vertically
+            };
             let covered = |chip: &Rect| occupied.iter().filter(|(taken, _)| taken.overlaps(chip)).map(|(_, weight)| weight).sum::<u32>();
-            let best = chips.iter().filter(|chip| inside(chip)).min_by_key(|chip| covered(chip));
-            let chip = *best.unwrap_or(&chips[0]);
+            let least = |chips: &[Rect]| chips.iter().copied().filter(|chip| inside(chip)).min_by_key(|chip| covered(chip));
+            let chip = least(&beside).or_else(|| least(&above)).unwrap_or(above[0]);
             pen.fill(chip, palette.surface)?;
             pen.text(&text, chip.center(), Align::Middle, Font::new(LEGEND_SIZE, palette.text).bold())?;
             occupied.push((chip, COVERED_TEXT));
@@ -293,11 +414,15 @@ impl Curves {
     /// What labels should not cover, each with how bad it would be.
     fn occupied(&self, layout: &Layout) -> Vec<(Rect, u32)> {
         let around = |x: f64, y: f64, radius: f64| Rect::new(x - radius, y - radius, 2.0 * radius, 2.0 * radius);
-        let lines =
-            self.series.iter().flat_map(|series| &series.points).map(|(epoch, value)| (*epoch, layout.axes.accuracy.to_pixel(*value)));
-        let mut occupied: Vec<(Rect, u32)> = lines.map(|(epoch, y)| (around(layout.axes.x_of(epoch), y, 2.0), 1)).collect();
-        if let Some(projection) = layout.axes.cas {
-            occupied.extend(self.cas.iter().map(|(epoch, cas)| (around(layout.axes.x_of(*epoch), projection.to_pixel(*cas), 5.0), 5)));
+        let axes = &layout.axes;
+        let lines = self.shown().filter(|series| !series.kind.is_loss()).flat_map(|series| {
+            let at = |epoch: u32, value: f64| Self::place(axes, series.kind, epoch, value);
+            parts(&series.points, axes.sight, at).into_iter().flat_map(|part| stepped(&part))
+        });
+        let mut occupied: Vec<(Rect, u32)> = lines.map(|(x, y)| (around(x, y, 2.0), 1)).collect();
+        if let Some(projection) = axes.cas {
+            let cas = parts(self.shown_cas(), axes.sight, |epoch, cas| (axes.x_of(epoch), projection.to_pixel(cas)));
+            occupied.extend(cas.into_iter().flatten().map(|(x, y)| (around(x, y, 5.0), 5)));
         }
         let marks = self.best.iter().chain(&self.last);
         occupied.extend(
@@ -308,18 +433,22 @@ impl Curves {
 
     fn paint_cursor<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout, epoch: u32) -> Result<(), ChartError> {
         let palette = self.theme.palette();
-        let EpochAxes { plot, accuracy, .. } = &layout.axes;
-        let x = layout.axes.x_of(epoch);
-        pen.vertical(x, plot.top, plot.bottom(), 0.0, palette.accent)?;
-        for series in &self.series {
-            if let Some(value) = self.accuracy_at(series.kind, epoch) {
-                pen.disc((x, accuracy.to_pixel(value)), 3.0, series.kind.color(palette))?;
+        let axes = &layout.axes;
+        if !axes.shows(epoch) {
+            return Ok(());
+        }
+        let (x, bottom) = (axes.x_of(epoch), axes.bottom());
+        pen.vertical(x, axes.plot.top, bottom, 0.0, palette.accent)?;
+        for series in self.shown() {
+            let place = self.value_at(series.kind, epoch).map(|value| Self::place(axes, series.kind, epoch, value));
+            if let Some(place) = place.filter(|place| place.1.is_finite()) {
+                pen.disc(place, 3.0, series.kind.color(palette))?;
             }
         }
         let text = epoch_number(epoch);
         let width = text_width(&text, AXIS_SIZE) + 10.0;
-        pen.fill(Rect::new(x - width / 2.0, plot.bottom() + 4.0, width, 18.0), palette.accent)?;
-        pen.text(&text, (x, plot.bottom() + 13.0), Align::Middle, Font::new(AXIS_SIZE, palette.on_accent).bold())
+        pen.fill(Rect::new(x - width / 2.0, bottom + 4.0, width, 18.0), palette.accent)?;
+        pen.text(&text, (x, bottom + 13.0), Align::Middle, Font::new(AXIS_SIZE, palette.on_accent).bold())
     }
 }
 
@@ -339,7 +468,7 @@ impl Chart for Curves {
         layout.axes.paint(pen, self.theme, cas_color(self.theme.palette()))?;
         self.paint_legend(pen, &layout)?;
         self.paint_drops(pen, &layout)?;
-        self.paint_overfitting(pen, &layout)?;
+        self.paint_alarms(pen, &layout)?;
         if self.series.is_empty() {
             let text = "No epoch has finished yet";
             let palette = self.theme.palette();
@@ -352,7 +481,8 @@ impl Chart for Curves {
         if let Some(epoch) = self.cursor {
             self.paint_cursor(pen, &layout, epoch)?;
         }
-        self.paint_marks(pen, &layout)
+        // A mark stands on the curve of robust test accuracy.
+        if self.lens.shows(SeriesKind::TestRobust.id()) { self.paint_marks(pen, &layout) } else { Ok(()) }
     }
 
     fn describe(&self) -> String {
@@ -365,10 +495,15 @@ impl Chart for Curves {
             (Some(best), Some(last)) => format!("{progress}: robust test accuracy best {}, last {}.", with_cas(best), with_cas(last)),
             _ => format!("{progress}: no robust test accuracy yet."),
         };
-        match self.overfitting.first() {
-            Some(epoch) => format!("{accuracy} Catastrophic overfitting in epoch {epoch}."),
-            None => accuracy,
-        }
+        let loss = match self.series.iter().find(|series| series.kind == SeriesKind::TrainLoss).and_then(|series| series.points.last()) {
+            Some((epoch, loss)) => format!(" Train loss {} at epoch {epoch}.", format::short(*loss)),
+            None => String::new(),
+        };
+        // The first of each kind: there may be thousands.
+        let first = |alarm: &&(u32, &str)| self.alarms.iter().find(|other| other.1 == alarm.1) == Some(*alarm);
+        let alarms = self.alarms.iter().filter(first).map(|(epoch, text)| format!(" In epoch {epoch}: {text}."));
+        let sight = self.lens.epochs.map(|_| self.sight()).map(|(first, last)| format!(" In sight: epochs {first} to {last}."));
+        [accuracy, loss].into_iter().chain(alarms).chain(sight).collect()
     }
 }
 
@@ -382,28 +517,27 @@ impl Chart for Cursor<'_> {
     }
 }
 
-/// Robust accuracies are strong lines, clean ones fine and dashed.
+/// Robust accuracies and losses are strong lines, clean accuracies fine and dashed.
 fn stroke<DB: DrawingBackend>(pen: &Pen<'_, DB>, kind: SeriesKind, points: &[(f64, f64)], palette: &Palette) -> Result<(), ChartError> {
     let color = kind.color(palette);
-    if kind.is_robust() { pen.path(points, 2.0, color) } else { pen.dashed(points, 1.25, color) }
+    if kind.is_strong() { pen.path(points, 2.0, color) } else { pen.dashed(points, 1.25, color) }
 }
 
 pub(super) fn diamond((x, y): (f64, f64)) -> [(f64, f64); 4] {
-    [(x, y - 4.5), (x + 4.5, y), (x, y + 4.5), (x - 4.5, y)]
+    [(x, y - DIAMOND), (x + DIAMOND, y), (x, y + DIAMOND), (x - DIAMOND, y)]
 }
 
-/// Keeps of the points in each pixel column the first, the lowest, the highest and the last: the same picture from fewer points.
-pub(super) fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    points
-        .chunk_by(|a, b| a.0.floor() == b.0.floor())
-        .flat_map(|column| {
-            let by_height = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
-            let keep = [column.first(), column.iter().min_by(by_height), column.iter().max_by(by_height), column.last()];
-            let mut keep = sorted(keep.into_iter().flatten().copied().collect::<Vec<_>>(), |a, b| a.0.total_cmp(&b.0));
-            keep.dedup();
-            keep
-        })
-        .collect()
+/// Points along a line, close enough that a label over the line covers one of them.
+fn stepped(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    const STEP: f64 = 8.0;
+    const MOST: f64 = 100.0;
+    let mut along: Vec<(f64, f64)> = points.first().copied().into_iter().collect();
+    for pair in points.windows(2) {
+        let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
+        let steps = ((x1 - x0).hypot(y1 - y0) / STEP).ceil().clamp(1.0, MOST) as u32;
+        along.extend((1..=steps).map(|step| f64::from(step) / f64::from(steps)).map(|part| (x0 + (x1 - x0) * part, y0 + (y1 - y0) * part)));
+    }
+    along
 }
 
 /// After which epochs the learning rate fell by half or more, and to what.
@@ -415,6 +549,9 @@ fn drops(epochs: &[Epoch]) -> Vec<(u32, f64)> {
 
 /// A learning rate without the noise of its multiplications: `0.001`, not `0.0010000000000000002`.
 fn rounded(value: f64) -> f64 {
+    if value <= 0.0 {
+        return 0.0;
+    }
     let factor = 10f64.powi(3 - log10(value).floor() as i32);
     (value * factor).round() / factor
 }
@@ -492,36 +629,21 @@ mod tests {
     fn curves_hold_what_was_measured() {
         let curves = Curves::of(&metrics(60), &config(60), Theme::Light);
         let kinds: Vec<SeriesKind> = curves.series.iter().map(|series| series.kind).collect();
-        assert_eq!(kinds, [SeriesKind::TestRobust, SeriesKind::TestClean, SeriesKind::TrainRobust], "nothing measured, no curve");
+        let measured = [SeriesKind::TestRobust, SeriesKind::TestClean, SeriesKind::TrainRobust, SeriesKind::TrainLoss];
+        assert_eq!(kinds, measured, "nothing measured, no curve");
         assert_eq!(curves.best.map(|mark| mark.epoch), Some(12));
         assert_eq!(curves.last.map(|mark| mark.epoch), Some(60));
-        assert_eq!(curves.accuracy_at(SeriesKind::TestClean, 7), Some(0.9));
-        assert_eq!(curves.accuracy_at(SeriesKind::TestClean, 61), None);
+        assert_eq!(curves.value_at(SeriesKind::TestClean, 7), Some(0.9));
+        assert_eq!(curves.value_at(SeriesKind::TestClean, 61), None);
         assert_eq!((curves.cas_at(10), curves.cas_at(11)), (Some(19.0), None));
         assert_eq!(curves.drops.iter().map(|drop| (drop.0, rounded(drop.1))).collect::<Vec<_>>(), [(30, 0.01), (45, 0.001)]);
-    }
-
-    #[test]
-    fn thinning_keeps_the_picture() {
-        let points: Vec<(f64, f64)> = (0..10_000).map(|index| (f64::from(index) / 100.0, f64::from(index * 7919 % 1000))).collect();
-        let kept = thinned(&points);
-        assert!(kept.len() <= 4 * 100, "{}", kept.len());
-        assert_eq!((kept.first(), kept.last()), (points.first(), points.last()));
-        for column in 0..100 {
-            let highest = |points: &[(f64, f64)]| {
-                points.iter().filter(|point| point.0.floor() == f64::from(column)).map(|point| point.1).fold(0.0, f64::max)
-            };
-            assert_eq!(highest(&kept), highest(&points));
-        }
-        let sparse: Vec<(f64, f64)> = (0..50).map(|index| (f64::from(index) * 10.0, 1.0)).collect();
-        assert_eq!(thinned(&sparse), sparse);
     }
 
     #[test]
     fn descriptions_give_best_and_last() {
         assert_eq!(
             Curves::of(&metrics(60), &config(60), Theme::Light).describe(),
-            "Training curves, 60 of 60 epochs: robust test accuracy best 70.0 % at epoch 12, last 62.0 % at epoch 60 (CAS 14.0)."
+            "Training curves, 60 of 60 epochs: robust test accuracy best 70.0 % at epoch 12, last 62.0 % at epoch 60 (CAS 14.0). Train loss 1 at epoch 60."
         );
         assert_eq!(
             Curves::of(&Metrics::default(), &config(60), Theme::Light).describe(),
@@ -542,7 +664,18 @@ mod tests {
         #[test]
         fn a_finished_run_shows_curves_marks_drops_and_cas() {
             let drawn = drawn(60, 60);
-            for text in ["best 70.0 %", "last 62.0 %", "lr 0.01", "lr 0.001", "Robust test", "CAS (right axis)", "100 %", "epoch"] {
+            for text in [
+                "Train loss",
+                "loss",
+                "best 70.0 %",
+                "last 62.0 %",
+                "lr 0.01",
+                "lr 0.001",
+                "Robust test",
+                "CAS (right axis)",
+                "100 %",
+                "epoch",
+            ] {
                 assert!(drawn.contains(&format!(">\n{text}\n")), "{text} is missing");
             }
             assert_eq!(drawn.matches("<polygon").count(), 6 + 1, "a diamond for each kept epoch, and one in the legend");
@@ -555,7 +688,97 @@ mod tests {
             metrics.apply(Record::Notice(notice));
             let curves = Curves::of(&metrics, &config(60), Theme::Light);
             assert!(svg(860, 380, &curves).unwrap().contains(">\ncatastrophic overfitting\n"));
-            assert!(curves.describe().ends_with("Catastrophic overfitting in epoch 59."));
+            assert!(curves.describe().ends_with("In epoch 59: catastrophic overfitting."));
+        }
+
+        /// A run whose loss explodes at epoch 20 and is no number at epoch 25.
+        fn diverged() -> Metrics {
+            let mut metrics = metrics(60);
+            metrics.epochs[19..].iter_mut().for_each(|epoch| epoch.train_loss = Some(1e31));
+            metrics.epochs[24].train_loss = None;
+            metrics
+        }
+
+        #[test]
+        fn a_loss_that_explodes_is_on_a_logarithmic_axis_with_a_gap_where_it_is_no_number() {
+            let curves = Curves::of(&diverged(), &config(60), Theme::Light);
+            let drawn = svg(960, 560, &curves).unwrap();
+            assert!(drawn.contains(">\nloss (log)\n") && drawn.contains(">\ntraining broke down\n") && drawn.contains(">\n1e30\n"));
+            let parts = |curves: &Curves| svg(960, 560, curves).unwrap().matches("<polyline").count();
+            let mut whole = curves.clone();
+            let loss = whole.series.iter_mut().find(|series| series.kind == SeriesKind::TrainLoss).unwrap();
+            loss.points[24].1 = 1e31;
+            assert_eq!(parts(&curves), parts(&whole) + 1, "the line is in two parts");
+            assert!(curves.describe().ends_with("Train loss 1e31 at epoch 60. In epoch 20: training broke down."), "{}", curves.describe());
+            let linear = CurvesLens { loss: crate::view::LossScale::Linear, ..CurvesLens::default() };
+            assert!(svg(960, 560, &curves.seen(&linear)).unwrap().contains(">\nloss\n"));
+        }
+
+        #[test]
+        fn what_is_switched_off_or_out_of_sight_is_not_drawn() {
+            let whole = Curves::of(&metrics(60), &config(60), Theme::Light);
+            let lens: CurvesLens =
+                CurvesLens { epochs: Some((10, 20)), hidden: vec!["test_clean", "cas", "train_loss"], ..CurvesLens::default() };
+            let drawn = svg(860, 380, &whole.clone().seen(&lens)).unwrap();
+            for text in ["Clean test", "CAS", "CAS (right axis)", "Train loss", "loss", "last 62.0 %", "lr 0.01", "60"] {
+                assert!(!drawn.contains(&format!(">\n{text}\n")), "{text} is there");
+            }
+            for text in ["Robust test", "best 70.0 %", "10", "20"] {
+                assert!(drawn.contains(&format!(">\n{text}\n")), "{text} is missing");
+            }
+            let layout = whole.seen(&lens).layout(860.0, 380.0);
+            assert_eq!((layout.axes.epoch_at(layout.axes.plot.left), layout.axes.epoch_at(layout.axes.plot.right())), (Some(10), Some(20)));
+            assert_eq!((layout.axes.x_of(10), layout.axes.x_of(20)), (layout.axes.plot.left, layout.axes.plot.right()));
+        }
+
+        #[test]
+        fn the_label_of_best_stands_beside_its_mark() {
+            for (width, height) in [(860, 420), (960, 560), (340, 300)] {
+                let drawn = svg(width, height, &Curves::of(&metrics(60), &config(60), Theme::Light)).unwrap();
+                let number = |element: &str, name: &str| -> f64 {
+                    element.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap().parse::<f64>().unwrap() / 4.0
+                };
+                let (before, _) = drawn.split_once(">\nbest 70.0 %\n").unwrap();
+                let label = number(&before[before.rfind("<text").unwrap()..], "x");
+                let mark = number(&drawn[drawn.find("<circle").unwrap()..], "cx");
+                let half = text_width("best 70.0 %", LEGEND_SIZE) / 2.0;
+                assert!((label - mark).abs() > half, "the label is from {} to {}, its mark at {mark}", label - half, label + half);
+            }
+        }
+
+        #[test]
+        fn a_figure_costs_what_its_pixels_cost_whatever_the_data_says() {
+            let noise = |epoch: u32| f64::from(epoch.wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 24);
+            let mut metrics = Metrics::default();
+            for epoch in 1..=10_000 {
+                metrics.epochs.push(Epoch {
+                    epoch: epoch * 100,
+                    learning_rate: 0.1,
+                    train_loss: Some(10f64.powf(40.0 * noise(epoch) - 9.0)).filter(|_| epoch % 7 > 0),
+                    train_clean_accuracy: Some(noise(epoch + 1)),
+                    train_robust_accuracy: Some(noise(epoch + 2)),
+                    test_clean_accuracy: Some(noise(epoch + 3)),
+                    test_robust_accuracy: Some(noise(epoch + 4)),
+                    test_loss: Some(noise(epoch + 5)),
+                    holdout_robust_accuracy: None,
+                    seconds: 1.0,
+                    elapsed_secs: 1.0,
+                });
+                let (cas, inputs) = (90.0 * noise(epoch + 6), Inputs::Adversarial);
+                metrics.attributions.push(AttributionEntry { epoch: epoch * 100, inputs, file: String::new(), cas, cas_normalized: 0.2 });
+                let kind = NoticeKind::CatastrophicOverfitting;
+                metrics.notices.push(Notice { kind, epoch: Some(epoch * 100), message: String::new() });
+            }
+            let config = config(1_000_000);
+            let drops = (1..5000).map(|drop| (200 * drop, 1e-9)).collect();
+            let curves = Curves { drops, ..Curves::of(&metrics, &config, Theme::Light) };
+            let drawn = svg(960, 560, &curves).unwrap();
+            assert!(drawn.len() < 1_000_000, "{} bytes", drawn.len());
+            // A single line of a million epochs takes no more than what is measured of it.
+            metrics.epochs.drain(1..);
+            metrics.epochs[0].epoch = 1_000_000;
+            let drawn = svg(960, 560, &Curves::of(&metrics, &config, Theme::Light)).unwrap();
+            assert!(drawn.contains("1\u{a0}000\u{a0}000"));
         }
 
         #[test]

@@ -14,6 +14,7 @@ pub mod curves;
 pub mod figure;
 pub mod heatmap;
 mod legend;
+pub mod line;
 pub mod overlay;
 mod pen;
 mod scale;

@@ -1,12 +1,13 @@
-//! The courses of several runs over each other: robust test accuracy and CAS, a color for each run.
+//! The courses of several runs over each other: robust test accuracy, CAS, and losses below, a color for each run.
 
 use plotters::backend::DrawingBackend;
 use plotters::style::RGBColor;
 
-use super::axes::{self, EpochAxes, epoch_number};
+use super::axes::{self, EpochAxes, Losses, Span, epoch_number};
 use super::colors::Theme;
 use super::comparison::LETTERS;
-use super::curves::{diamond, thinned};
+use super::curves::{CAS, SeriesKind, diamond};
+use super::line::{parts, thinned_to};
 use super::pen::{Align, Font, fitted};
 use super::{Chart, ChartError, Pen, legend};
 use crate::api::Comparison;
@@ -14,6 +15,7 @@ use crate::config::Inputs;
 use crate::format;
 use crate::order::distinct;
 use crate::record::Metrics;
+use crate::view::{CurvesLens, SIDES};
 
 /// The curves of several runs, ready to be drawn.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +23,10 @@ pub struct Overlay {
     /// The axis spans the longest.
     pub epochs: u32,
     pub runs: Vec<OverlaidRun>,
+    /// What is in sight.
+    pub lens: CurvesLens,
+    /// Whether the chart says which curve is which; a page has switches that do.
+    pub show_legend: bool,
     pub theme: Theme,
 }
 
@@ -32,6 +38,10 @@ pub struct OverlaidRun {
     pub color: usize,
     /// Robust test accuracy.
     pub robust: Vec<(u32, f64)>,
+    /// A loss that is no number is a gap.
+    pub train_loss: Vec<(u32, f64)>,
+    /// On adversarial test images.
+    pub test_loss: Vec<(u32, f64)>,
     /// Of adversarial inputs.
     pub cas: Vec<(u32, f64)>,
     /// The epochs that are compared, each with the letter of its side.
@@ -73,6 +83,7 @@ const COLORS: usize = 6;
 /// A title in the legend is cut to this.
 const LONGEST_TITLE: f64 = 400.0;
 const KEY: &str = "Robust test; dashed: CAS (right axis)";
+const KEY_WITH_LOSSES: &str = "Robust test, train loss; dashed: CAS (right axis), robust test loss";
 
 /// A color for each run, an index into the colors of series, in the order of `runs`.
 ///
@@ -98,10 +109,18 @@ impl OverlaidRun {
         OverlaidRun {
             title: title.to_owned(),
             color,
-            robust: metrics.epochs.iter().filter_map(|epoch| Some((epoch.epoch, epoch.test_robust_accuracy?))).collect(),
+            robust: SeriesKind::TestRobust.points(metrics),
+            train_loss: SeriesKind::TrainLoss.points(metrics),
+            test_loss: SeriesKind::TestLoss.points(metrics),
             cas: adversarial.map(|entry| (entry.epoch, entry.cas)).collect(),
             marks,
         }
+    }
+
+    /// Its name among [`crate::view::CURVES`]: the letter of its first side.
+    pub fn id(&self) -> &'static str {
+        let side = self.marks.first().and_then(|(_, letter)| LETTERS.iter().position(|known| known == letter));
+        SIDES[side.unwrap_or_default()]
     }
 
     fn robust_at(&self, epoch: u32) -> Option<f64> {
@@ -111,37 +130,119 @@ impl OverlaidRun {
 
 impl Overlay {
     pub fn of(runs: Vec<OverlaidRun>, theme: Theme) -> Self {
-        let last = |run: &OverlaidRun| run.robust.iter().chain(&run.cas).map(|point| point.0).max();
-        Overlay { epochs: runs.iter().filter_map(last).max().unwrap_or(1).max(1), runs, theme }
+        let last = |run: &OverlaidRun| run.robust.iter().chain(&run.cas).chain(&run.train_loss).map(|point| point.0).max();
+        let epochs = runs.iter().filter_map(last).max().unwrap_or(1).max(1);
+        Overlay { epochs, runs, lens: CurvesLens::default(), show_legend: true, theme }
+    }
+
+    /// The same through a lens.
+    pub fn seen(self, lens: &CurvesLens) -> Self {
+        Overlay { lens: lens.clone(), ..self }
+    }
+
+    /// The height to draw at, in CSS pixels.
+    pub fn natural_height(&self) -> f64 {
+        if self.losses().is_some() { 540.0 } else { 400.0 }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.runs.iter().all(|run| run.robust.is_empty() && run.cas.is_empty())
+        self.runs.iter().all(|run| run.robust.is_empty() && run.cas.is_empty() && run.train_loss.is_empty())
+    }
+
+    /// Whether any of the runs has a loss, switched on or not.
+    pub fn has_losses(&self) -> bool {
+        self.runs.iter().any(|run| run.train_loss.iter().chain(&run.test_loss).any(|point| point.1.is_finite()))
+    }
+
+    pub fn has_cas(&self) -> bool {
+        self.runs.iter().any(|run| !run.cas.is_empty())
+    }
+
+    /// First and last epoch in sight.
+    pub fn sight(&self) -> (u32, u32) {
+        self.lens.sight(self.epochs)
+    }
+
+    /// The runs that are switched on.
+    pub fn shown(&self) -> impl DoubleEndedIterator<Item = &OverlaidRun> {
+        self.runs.iter().filter(|run| self.lens.shows(run.id()))
+    }
+
+    /// The curve of a kind where it is switched on.
+    pub fn curve<'a>(&self, run: &'a OverlaidRun, kind: SeriesKind) -> &'a [(u32, f64)] {
+        match kind {
+            _ if !self.lens.shows(kind.id()) => &[],
+            SeriesKind::TestRobust => &run.robust,
+            SeriesKind::TrainLoss => &run.train_loss,
+            SeriesKind::TestLoss => &run.test_loss,
+            SeriesKind::TestClean | SeriesKind::TrainRobust | SeriesKind::TrainClean => &[],
+        }
+    }
+
+    /// CAS of a run where it is switched on.
+    pub fn cas<'a>(&self, run: &'a OverlaidRun) -> &'a [(u32, f64)] {
+        if self.lens.shows(CAS) { &run.cas } else { &[] }
+    }
+
+    /// Whether losses are on a logarithmic axis.
+    pub fn loss_is_log(&self) -> bool {
+        self.losses().is_some_and(Losses::is_log)
+    }
+
+    fn losses(&self) -> Option<Losses> {
+        let curves = self.shown().flat_map(|run| [SeriesKind::TrainLoss, SeriesKind::TestLoss].map(|kind| self.curve(run, kind)));
+        Losses::of(curves, self.sight(), self.lens.loss)
+    }
+
+    /// The axes in a box, and where the keys of the legend stand.
+    fn layout(&self, keys: &[String], width: f64, height: f64) -> (EpochAxes, Vec<(f64, f64)>) {
+        let (places, legend_height) = legend::places(keys.iter().map(String::as_str), axes::LEFT, width);
+        let highest_cas = self.shown().flat_map(|run| self.cas(run)).map(|point| point.1).reduce(f64::max);
+        let span = Span { sight: self.sight(), highest_cas, losses: self.losses() };
+        (EpochAxes::new(&span, legend_height, width, height), places)
+    }
+
+    /// The axes in a box.
+    pub fn axes(&self, width: f64, height: f64) -> EpochAxes {
+        self.layout(&self.keys(), width, height).0
     }
 
     fn keys(&self) -> Vec<String> {
-        let titles = self.runs.iter().map(|run| fitted(&run.title, legend::TEXT_SIZE, LONGEST_TITLE));
-        titles.chain([KEY.to_owned()]).collect()
+        if !self.show_legend {
+            return Vec::new();
+        }
+        let titles = self.shown().map(|run| fitted(&run.title, legend::TEXT_SIZE, LONGEST_TITLE));
+        let key = if self.losses().is_some() { KEY_WITH_LOSSES } else { KEY };
+        titles.chain([key.to_owned()]).collect()
     }
 
     fn paint_run<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, axes: &EpochAxes, run: &OverlaidRun) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let color = self.color(run);
         if let Some(projection) = axes.cas {
-            let points: Vec<(f64, f64)> = run.cas.iter().map(|(epoch, cas)| (axes.x_of(*epoch), projection.to_pixel(*cas))).collect();
-            if points.len() > 1 {
-                pen.dashed(&thinned(&points), 1.25, color)?;
+            let at = |epoch: u32, cas: f64| (axes.x_of(epoch), projection.to_pixel(cas));
+            for part in parts(self.cas(run), axes.sight, at).iter().filter(|part| part.len() > 1) {
+                pen.dashed(part, 1.25, color)?;
             }
-            for point in points {
+            let points = self.cas(run).iter().filter(|point| axes.shows(point.0)).map(|(epoch, cas)| at(*epoch, *cas));
+            for point in thinned_to(&points.collect::<Vec<_>>(), 4.5) {
                 pen.polygon(&diamond(point), color)?;
             }
         }
-        let points: Vec<(f64, f64)> = run.robust.iter().map(|(epoch, value)| (axes.x_of(*epoch), axes.accuracy.to_pixel(*value))).collect();
-        match points[..] {
-            [only] => pen.disc(only, 2.5, color)?,
-            _ => pen.path(&thinned(&points), 2.0, color)?,
+        if let Some(loss) = &axes.loss {
+            let at = |epoch: u32, value: f64| (axes.x_of(epoch), loss.to_pixel(value));
+            for part in parts(self.curve(run, SeriesKind::TestLoss), axes.sight, at) {
+                pen.dashed(&part, 1.25, color)?;
+            }
+            for part in parts(self.curve(run, SeriesKind::TrainLoss), axes.sight, at) {
+                line(pen, &part, color)?;
+            }
         }
-        for (epoch, letter) in &run.marks {
+        let robust = self.curve(run, SeriesKind::TestRobust);
+        for part in parts(robust, axes.sight, |epoch, value| (axes.x_of(epoch), axes.accuracy.to_pixel(value))) {
+            line(pen, &part, color)?;
+        }
+        for (epoch, letter) in run.marks.iter().filter(|mark| axes.shows(mark.0) && !robust.is_empty()) {
             let x = axes.x_of(*epoch);
             let y = run.robust_at(*epoch).map_or(axes.plot.bottom(), |value| axes.accuracy.to_pixel(value));
             pen.disc((x, y), 9.0, palette.surface)?;
@@ -151,7 +252,7 @@ impl Overlay {
         Ok(())
     }
 
-    fn color(&self, run: &OverlaidRun) -> RGBColor {
+    pub fn color(&self, run: &OverlaidRun) -> RGBColor {
         let series = &self.theme.palette().series;
         series[run.color % series.len()]
     }
@@ -162,13 +263,12 @@ impl Chart for Overlay {
         let palette = self.theme.palette();
         pen.fill(pen.bounds(), palette.surface)?;
         let keys = self.keys();
-        let (places, legend_height) = legend::places(keys.iter().map(String::as_str), axes::LEFT, pen.width());
-        let highest_cas = self.runs.iter().flat_map(|run| &run.cas).map(|point| point.1).reduce(f64::max);
-        let axes = EpochAxes::new(self.epochs, highest_cas, legend_height, pen.width(), pen.height());
+        let (axes, places) = self.layout(&keys, pen.width(), pen.height());
+        let shown: Vec<&OverlaidRun> = self.shown().collect();
         axes.paint(pen, self.theme, palette.text_muted)?;
         for (index, (key, (x, y))) in keys.iter().zip(places).enumerate() {
-            let font = Font::new(legend::TEXT_SIZE, if index < self.runs.len() { palette.text } else { palette.text_muted });
-            let text = match self.runs.get(index) {
+            let font = Font::new(legend::TEXT_SIZE, if index < shown.len() { palette.text } else { palette.text_muted });
+            let text = match shown.get(index) {
                 Some(run) => {
                     pen.path(&[(x, y), (x + legend::SAMPLE, y)], 2.0, self.color(run))?;
                     x + legend::SAMPLE + legend::GAP
@@ -182,7 +282,7 @@ impl Chart for Overlay {
             return pen.text("Nothing was measured over epochs", (x, y), Align::Middle, Font::new(13.0, palette.text_muted));
         }
         // The baseline's last, above the others.
-        self.runs.iter().rev().try_for_each(|run| self.paint_run(pen, &axes, run))
+        shown.iter().rev().try_for_each(|run| self.paint_run(pen, &axes, run))
     }
 
     fn describe(&self) -> String {
@@ -195,6 +295,13 @@ impl Chart for Overlay {
             }
         };
         format!("Robust test accuracy of {} runs. {}.", self.runs.len(), self.runs.iter().map(run).collect::<Vec<_>>().join("; "))
+    }
+}
+
+fn line<DB: DrawingBackend>(pen: &Pen<'_, DB>, points: &[(f64, f64)], color: RGBColor) -> Result<(), ChartError> {
+    match points[..] {
+        [only] => pen.disc(only, 2.5, color),
+        _ => pen.path(points, 2.0, color),
     }
 }
 
@@ -224,6 +331,8 @@ mod tests {
             color,
             robust: (1..=epochs).map(|epoch| (epoch, 0.1 + 0.5 * f64::from(epoch) / f64::from(epochs))).collect(),
             cas: (1..=epochs).filter(|epoch| epoch % 10 == 0).map(|epoch| (epoch, 20.0)).collect(),
+            train_loss: (1..=epochs).map(|epoch| (epoch, if epoch == 7 { f64::NAN } else { 2.3 / f64::from(epoch) })).collect(),
+            test_loss: Vec::new(),
             marks: vec![(epochs, "A")],
         };
         Overlay::of(vec![run("One", 0), run("Another with a name that is so long that nobody would read all of it", 3)], Theme::Light)
@@ -247,7 +356,7 @@ mod tests {
             }
         }
         let drawn = svg(860, 380, &overlay(60)).unwrap();
-        assert!(drawn.contains(">\nOne\n") && drawn.contains("Robust test; dashed: CAS (right axis)"));
+        assert!(drawn.contains(">\nOne\n") && drawn.contains(KEY_WITH_LOSSES));
         assert!(svg(860, 380, &overlay(0)).unwrap().contains("Nothing was measured over epochs"));
     }
 }

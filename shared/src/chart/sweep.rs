@@ -6,8 +6,8 @@ use plotters::backend::DrawingBackend;
 
 use super::axes::epoch_number;
 use super::colors::{Palette, Theme};
-use super::curves::thinned;
 use super::legend::{self, places};
+use super::line::thinned;
 use super::pen::{Align, Font, text_width};
 use super::scale::{Projection, ROUND, ROUNDEST, round_up, ticks};
 use super::{Chart, ChartError, Pen, Rect};

@@ -1,6 +1,7 @@
 //! What people do with CrossLens, done in a real browser against the real server and worker.
 
 mod accessibility;
+mod curves;
 mod data;
 mod dossier;
 mod explore;

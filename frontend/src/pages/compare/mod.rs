@@ -72,7 +72,7 @@ pub fn ComparePage() -> impl IntoView {
                 Memo::new(move |former: Option<&Comparison>| comparison.get().or_else(|| former.cloned()).expect("shown only once known"));
             return view! {
                 <ComparisonView comparison explorer=Explorer::new(lens) of own=true/>
-                <RunsCompared comparison/>
+                <RunsCompared comparison lens/>
                 <Exports exports=derived(move || sides.with(|sides| shown.with(|shown| exports_of(sides, shown))))/>
             }
             .into_any();

@@ -4,13 +4,17 @@ use serde_json::Value;
 use shared::api::{Comparison, Run};
 use shared::chart::Chart;
 use shared::chart::colors::Theme;
+use shared::chart::curves::{CAS, SeriesKind};
 use shared::chart::overlay::{Compared, OverlaidRun, Overlay, run_colors};
 use shared::format;
 use shared::order::distinct;
 use shared::record::Metrics;
+use shared::view::Lens;
 
+use crate::addressed::Addressed;
 use crate::cache::Cache;
 use crate::components::canvas::{Area, Canvas, Surface};
+use crate::components::curves_bar::{CurvesBar, RangeDrag, Switch};
 use crate::components::heatmap::is_open;
 use crate::form;
 use crate::prelude::*;
@@ -18,16 +22,16 @@ use crate::reactive::{effect, memo};
 use crate::theme::use_theme;
 
 #[component]
-pub fn RunsCompared(comparison: Memo<Comparison>) -> impl IntoView {
+pub fn RunsCompared(comparison: Memo<Comparison>, lens: Addressed<Lens>) -> impl IntoView {
     let compared = memo(move || comparison.with(Compared::all));
     view! {
-        <CurvesCompared compared/>
+        <CurvesCompared compared lens/>
         {move || (compared.with(Vec::len) > 1).then(|| view! { <ConfigDifferences compared/> })}
     }
 }
 
 #[component]
-fn CurvesCompared(compared: Memo<Vec<Compared>>) -> impl IntoView {
+fn CurvesCompared(compared: Memo<Vec<Compared>>, lens: Addressed<Lens>) -> impl IntoView {
     let theme = use_theme();
     let cache = Cache::<Metrics>::new();
     let address = |run: &str| format!("api/runs/{run}/metrics");
@@ -40,33 +44,72 @@ fn CurvesCompared(compared: Memo<Vec<Compared>>) -> impl IntoView {
             let metrics = cache.ready(&address(&compared.run))?;
             Some(OverlaidRun::of(&compared.name(), color, &metrics, compared.marks))
         };
-        Overlay::of(compared.into_iter().zip(colors).filter_map(run).collect(), theme)
+        let overlay = Overlay::of(compared.into_iter().zip(colors).filter_map(run).collect(), theme).seen(&lens.get().curves);
+        Overlay { show_legend: false, ..overlay }
     });
     let surface = RwSignal::new(Surface::default());
     let draw = move |area: &Area, surface: Surface| overlay.with(|overlay| overlay.draw(area, surface.scale));
+    let axes = memo(move || {
+        let Surface { width, height, .. } = surface.get();
+        Some(overlay.with(|overlay| overlay.axes(width, height)))
+    });
+    let loss_is_log = memo(move || axes.with(|axes| axes.as_ref()?.loss.as_ref().map(|loss| loss.is_log)));
+    let drag = RangeDrag::new(axes.into(), lens);
     view! {
         <section class="panel" aria-labelledby="courses-title">
             <h2 id="courses-title">"Training"</h2>
-            <div class="courses" role="img" aria-label=move || overlay.with(Chart::describe)><Canvas surface least_scale=2.0 draw/></div>
+            <CurvesBar
+                lens switches=memo(move || overlay.with(switches)) loss_is_log
+                sight=memo(move || overlay.with(Overlay::sight)) epochs=memo(move || overlay.with(|overlay| overlay.epochs))
+            />
+            <div
+                class="courses" class:with-losses=move || loss_is_log.get().is_some() role="img" aria-label=move || overlay.with(Chart::describe)
+                on:pointerdown=move |event| drag.down(&event)
+                on:pointermove=move |event| { drag.moved(&event); }
+                on:pointerup=move |_| drag.up()
+                on:pointercancel=move |_| drag.cancel()
+                on:dblclick=move |_| drag.reset()
+            >
+                <Canvas surface least_scale=2.0 draw/>
+                {drag.view()}
+            </div>
             <CoursesTable overlay/>
         </section>
     }
 }
 
-/// The same numbers: the epochs at which something was measured, robust accuracy and CAS of each run.
+/// A switch for each run, and for each of the quantities that they have.
+fn switches(overlay: &Overlay) -> Vec<Switch> {
+    let run = |run: &OverlaidRun| Switch { id: run.id(), name: run.title.clone(), color: Some(overlay.color(run)), dashed: false };
+    let kind = |kind: SeriesKind, dashed| Switch { id: kind.id(), name: kind.name().to_owned(), color: None, dashed };
+    let mut switches: Vec<Switch> = overlay.runs.iter().map(run).collect();
+    switches.push(kind(SeriesKind::TestRobust, false));
+    if overlay.has_cas() {
+        switches.push(Switch { id: CAS, name: "CAS (right axis)".to_owned(), color: None, dashed: true });
+    }
+    let has = |points: fn(&OverlaidRun) -> &[(u32, f64)]| overlay.runs.iter().any(|run| !points(run).is_empty());
+    switches.extend(has(|run| &run.train_loss).then(|| kind(SeriesKind::TrainLoss, false)));
+    switches.extend(has(|run| &run.test_loss).then(|| kind(SeriesKind::TestLoss, true)));
+    switches
+}
+
+/// The same numbers: the epochs at which something was measured, robust accuracy, CAS and train loss of each run.
 #[component]
 fn CoursesTable(overlay: Memo<Overlay>) -> impl IntoView {
     let open = RwSignal::new(false);
     let table = move || {
         overlay.with(|overlay| {
-            let points = |run: &OverlaidRun| run.robust.iter().chain(&run.cas).map(|point| point.0).collect::<Vec<_>>();
+            let points =
+                |run: &OverlaidRun| run.robust.iter().chain(&run.cas).chain(&run.train_loss).map(|point| point.0).collect::<Vec<_>>();
             let epochs: Vec<u32> = distinct(overlay.runs.iter().flat_map(points).collect());
-            let at = |points: &[(u32, f64)], epoch: u32| points.iter().find(|point| point.0 == epoch).map(|point| point.1);
+            let at =
+                |points: &[(u32, f64)], epoch: u32| points.binary_search_by_key(&epoch, |point| point.0).ok().map(|index| points[index].1);
             let row = |epoch: u32| {
                 let cells = overlay.runs.iter().map(|run| {
                     view! {
                         <td class="number">{format::percent(at(&run.robust, epoch))}</td>
                         <td class="number">{format::decimal(at(&run.cas, epoch), 2)}</td>
+                        <td class="number">{format::short(at(&run.train_loss, epoch))}</td>
                     }
                 });
                 view! { <tr><th scope="row" class="number">{epoch}</th>{cells.collect_view()}</tr> }
@@ -75,6 +118,7 @@ fn CoursesTable(overlay: Memo<Overlay>) -> impl IntoView {
                 view! {
                     <th scope="col" class="number">{format!("{}, robust test", run.title)}</th>
                     <th scope="col" class="number">{format!("{}, CAS", run.title)}</th>
+                    <th scope="col" class="number">{format!("{}, train loss", run.title)}</th>
                 }
             });
             view! {

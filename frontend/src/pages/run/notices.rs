@@ -8,10 +8,12 @@ use crate::reactive::memo;
 
 #[component]
 pub fn Notices(metrics: Memo<Metrics>) -> impl IntoView {
-    let notices = memo(move || metrics.with(|metrics| metrics.notices.clone()));
+    let notices = memo(move || metrics.with(Metrics::all_notices));
     let shown = |notice: Notice| {
         let (class, role) = match notice.kind {
-            NoticeKind::CatastrophicOverfitting | NoticeKind::MaskedGradients => ("notice notice-warning", "alert"),
+            NoticeKind::CatastrophicOverfitting | NoticeKind::TrainingBrokeDown | NoticeKind::MaskedGradients => {
+                ("notice notice-warning", "alert")
+            }
             NoticeKind::Resumed | NoticeKind::Imported => ("notice", "note"),
         };
         view! {
@@ -28,6 +30,8 @@ fn title(notice: &Notice) -> String {
     match (notice.kind, notice.epoch) {
         (NoticeKind::CatastrophicOverfitting, Some(epoch)) => format!("Catastrophic overfitting in epoch {epoch}"),
         (NoticeKind::CatastrophicOverfitting, None) => "Catastrophic overfitting".to_owned(),
+        (NoticeKind::TrainingBrokeDown, Some(epoch)) => format!("Training broke down in epoch {epoch}"),
+        (NoticeKind::TrainingBrokeDown, None) => "Training broke down".to_owned(),
         (NoticeKind::Resumed, Some(epoch)) if epoch > 0 => format!("Resumed after epoch {epoch}"),
         (NoticeKind::Resumed, _) => "Resumed".to_owned(),
         (NoticeKind::Imported, _) => "What was found".to_owned(),
@@ -43,6 +47,7 @@ mod tests {
     fn a_notice_is_named_with_its_epoch() {
         let check = |kind, epoch, expected: &str| assert_eq!(title(&Notice { kind, epoch, message: String::new() }), expected);
         check(NoticeKind::CatastrophicOverfitting, Some(7), "Catastrophic overfitting in epoch 7");
+        check(NoticeKind::TrainingBrokeDown, Some(3), "Training broke down in epoch 3");
         check(NoticeKind::Resumed, Some(12), "Resumed after epoch 12");
         check(NoticeKind::Resumed, Some(0), "Resumed");
         check(NoticeKind::Imported, None, "What was found");

@@ -100,7 +100,9 @@ pub fn Scrubber(
 
     let geometry = move |of: fn(&EpochAxes) -> f64| move || axes.with(|axes| format!("{:.1}px", axes.as_ref().map_or(0.0, of)));
     let place = move |epoch: u32| axes.with(|axes| format!("{:.1}px", axes.as_ref().map_or(0.0, |axes| axes.x_of(epoch) - axes.plot.left)));
-    let tick = move |epoch: u32| view! { <span class="scrubber-tick" style:left=move || place(epoch)></span> };
+    let in_sight = move |epoch: u32| axes.with(|axes| axes.as_ref().is_some_and(|axes| axes.shows(epoch)));
+    let tick =
+        move |epoch: u32| view! { <span class="scrubber-tick" hidden=move || !in_sight(epoch) style:left=move || place(epoch)></span> };
     let value_text = move || {
         let epoch = stand.get();
         metrics.with(|metrics| said(metrics, epoch))
@@ -133,10 +135,11 @@ pub fn Scrubber(
                     >
                         {move || kept.get().into_iter().map(tick).collect_view()}
                         <input
-                            class="scrubber-range" type="range" aria-label="Checkpoint" min="0" step="1"
+                            class="scrubber-range" type="range" aria-label="Checkpoint" step="1"
                             style:left=format!("{}px", -THUMB)
                             style:width=move || axes.with(|axes| format!("{:.1}px", axes.as_ref().map_or(0.0, |axes| axes.plot.width) + 2.0 * THUMB))
-                            max=move || curves.with(|curves| curves.epochs.to_string())
+                            min=move || curves.with(|curves| curves.sight().0.to_string())
+                            max=move || curves.with(|curves| curves.sight().1.to_string())
                             prop:value=move || stand.get().to_string()
                             aria-valuetext=value_text
                             on:pointerdown=move |_| dragging.set_value(true)

@@ -45,9 +45,11 @@ pub fn TrainingView(
     let has_curves = memo(move || trains || metrics.with(|metrics| !metrics.epochs.is_empty()));
     let by_holdout = config.data().is_some_and(|data| data.holdout_samples > 0);
     let theme = use_theme();
+    let lens = selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens);
     let curves = memo(move || {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-        metrics.with(|metrics| Curves::of(metrics, &config, theme))
+        let seen = |curves: Curves| Curves { show_legend: false, ..curves.seen(&lens.get().curves) };
+        metrics.with(|metrics| seen(Curves::of(metrics, &config, theme)))
     });
     let axes = RwSignal::new(None);
     view! {
@@ -59,7 +61,7 @@ pub fn TrainingView(
                 <h2 id="curves-title">"Training"</h2>
                 <Phase run metrics/>
             </div>
-            <CurvesView curves axes selected on_choose=choose/>
+            <CurvesView curves lens axes selected on_choose=choose/>
             <Scrubber metrics curves axes=axes.into() selected selection/>
             <p class="muted">
                 {if by_holdout {

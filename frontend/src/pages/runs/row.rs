@@ -62,10 +62,14 @@ fn cells(run: &RunRow, queue_position: Option<u32>) -> impl IntoView + use<> {
     let (day, time) = words::day_and_minute(&run.created_at);
     let sweep = run.sweep.as_ref().map(|sweep| view! { <a class="run-sweep" href=place::href(&place::sweep(sweep))>{sweep.clone()}</a> });
     let kind = (run.kind != RunKind::Train).then(|| view! { <span class="run-kind">{run.kind.label()}</span> });
+    let broke_down = run.broke_down.map(|epoch| {
+        let title = format!("Training broke down in epoch {epoch}");
+        view! { <span class="run-alarm" title=title>"broke down"</span> }
+    });
     view! {
         <th scope="row" class="run-name">
             <a class="run-title" href=place::href(&place::run(&run.id)) title=run.title.clone()>{run.title.clone()}</a>
-            <div class="run-facts"><span class="run-id">{run.id.clone()}</span>{kind}{sweep}{tag_chips(&run.tags)}</div>
+            <div class="run-facts"><span class="run-id">{run.id.clone()}</span>{kind}{broke_down}{sweep}{tag_chips(&run.tags)}</div>
         </th>
         <td class="when"><time datetime=run.created_at.clone()><span>{day}</span>" "<span>{time}" UTC"</span></time></td>
         <td class="run-standing">{state_badge(standing)}{progress(standing)}</td>
