@@ -2,13 +2,13 @@
 
 use std::any::Any;
 
-use anyhow::Context;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate};
 use tower_http::compression::{CompressionLayer, DefaultPredicate};
@@ -19,10 +19,12 @@ use utoipa::openapi::server::Server;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth;
 use crate::problem::ApiError;
-use crate::routes::{attributions, checkpoints, comparisons, datasets, meta, pages, pairs, queue, runs, shares, sweeps, system, theory};
+use crate::routes::{
+    attributions, changes, checkpoints, comparisons, datasets, meta, pages, pairs, queue, runs, session, shares, sweeps, system, theory,
+};
 use crate::state::AppState;
+use crate::{auth, base_path, ranges};
 
 const BODY_LIMIT_BYTES: usize = 1 << 20;
 /// WideResNet-34-20 with its optimizer has 1.5 GiB.
@@ -80,6 +82,8 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(runs::get_metrics_csv))
         .routes(routes!(runs::get_curves))
         .routes(routes!(runs::stream_events))
+        .routes(routes!(changes::stream_changes))
+        .routes(routes!(changes::get_records))
         .routes(routes!(runs::get_log))
         .routes(routes!(checkpoints::list_checkpoints))
         .routes(routes!(checkpoints::get_checkpoint_file))
@@ -99,27 +103,33 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
     if !state.settings.base_path.is_empty() {
         document.servers = Some(vec![Server::new(&state.settings.base_path)]);
     }
-    let same_site = auth::same_site(&state.settings.allowed_hosts).context("a name in --allowed-host cannot be the name of a host")?;
 
     // Weights do not get smaller, and would lose their length; archives are as small as they get.
     let compressible = DefaultPredicate::new()
         .and(NotForContentType::const_new("application/octet-stream"))
         .and(NotForContentType::const_new("application/zip"));
-    let base_path = state.settings.base_path.clone();
+    let base = state.settings.base_path.clone();
     let app = api
         .route("/api/openapi.json", get(async || Json(document)))
+        .route(session::SIGN_IN, post(session::sign_in).get(pages::get_page))
+        .route(session::SIGN_OUT, post(session::sign_out))
         .fallback(pages::get_page)
         .method_not_allowed_fallback(pages::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
-        .layer(same_site)
+        .layer(from_fn_with_state(state.clone(), auth::check_origin))
         .layer(from_fn_with_state(state.clone(), auth::check_host))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(ranges::check_if_range))
         .layer(CompressionLayer::new().compress_when(compressible))
         .layer(from_fn(add_headers))
         .layer(TraceLayer::new_for_http())
         .with_state(state);
-    // A proxy may take the prefix off or leave it on.
-    Ok(if base_path.is_empty() { app } else { Router::new().nest_service(&base_path, app.clone()).fallback_service(app) })
+    if base.is_empty() {
+        return Ok(app);
+    }
+    // Before any route is looked for.
+    let inside = app.map_request(move |request: Request| base_path::strip(&base, request));
+    Ok(Router::new().fallback_service(inside))
 }
 
 async fn add_headers(request: Request, next: Next) -> Response {

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
+use axum::http::Uri;
+use axum::http::uri::Authority;
 use clap::Parser;
+
+use crate::base_path;
 
 /// The CrossLens server.
 #[derive(Debug, Parser)]
@@ -32,16 +36,22 @@ pub struct Args {
     #[arg(long, env = "CROSSLENS_WEB", value_name = "DIR")]
     pub web: Option<PathBuf>,
 
-    /// The path under which a proxy serves the application, such as `/crosslens`.
-    #[arg(long, env = "CROSSLENS_BASE_PATH", default_value = "", value_parser = base_path)]
+    /// The path under which a proxy serves the application, such as `/crosslens`, with or without `%XX`.
+    #[arg(long, env = "CROSSLENS_BASE_PATH", default_value = "", value_parser = base_path::parse)]
     pub base_path: String,
 
-    /// Wanted from everyone who opens more than a share link. On an address that other machines can reach one is made if none is given.
+    /// The address of the application for others, such as `https://lens.example.org`, for the preview pictures of share links; by default what
+    /// a proxy says in its headers.
+    #[arg(long, env = "CROSSLENS_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    pub public_url: Option<String>,
+
+    /// Wanted from everyone who opens more than a share link. On an address that other machines can reach one is made if none is given, and
+    /// kept in the file `token` of the data directory.
     #[arg(long, env = "CROSSLENS_TOKEN", value_parser = token, hide_env_values = true)]
     pub token: Option<String>,
 
-    /// Host names under which a proxy serves the application to people without a token, beside localhost.
-    #[arg(long = "allowed-host", env = "CROSSLENS_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    /// Host names under which a proxy serves the application, on any port, beside localhost.
+    #[arg(long = "allowed-host", env = "CROSSLENS_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',', value_parser = host_name)]
     pub allowed_hosts: Vec<String>,
 
     /// How long a worker may take to save after a cancel before it is ended.
@@ -49,19 +59,27 @@ pub struct Args {
     pub stop_grace_secs: u64,
 }
 
-/// An empty text, or a path that starts with a slash and ends without one.
-fn base_path(text: &str) -> Result<String, String> {
-    let path = text.trim_end_matches('/');
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
-    if path.is_empty() || (path.starts_with('/') && !path.contains("//") && path.bytes().all(plain)) {
-        Ok(path.to_owned())
-    } else {
-        Err("write a path such as `/crosslens`, of letters, digits and `-_.~`".to_owned())
+/// The name of a host; it is trusted on any port, so one that is given is left out.
+fn host_name(text: &str) -> Result<String, String> {
+    let authority = text.trim().parse::<Authority>().ok().filter(|_| !text.contains('@'));
+    let name = authority.map(|authority| authority.host().to_ascii_lowercase()).filter(|name| !name.contains('*'));
+    name.ok_or_else(|| "write the name of a host such as `lens.example.org`, without `https://`".to_owned())
+}
+
+/// A scheme and a host, with a port and a path where there are some, and without a slash at its end.
+fn public_url(text: &str) -> Result<String, String> {
+    let wrong = || "write an address such as `https://lens.example.org` or `https://example.org/lens`".to_owned();
+    let uri: Uri = text.trim().parse().map_err(|_| wrong())?;
+    let scheme = uri.scheme_str().filter(|scheme| ["http", "https"].contains(scheme)).ok_or_else(wrong)?;
+    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
+    if uri.query().is_some() {
+        return Err(wrong());
     }
+    Ok(format!("{scheme}://{authority}{}", base_path::parse(uri.path())?))
 }
 
 /// A token that fits in a link and in a cookie as it is.
-fn token(text: &str) -> Result<String, String> {
+pub fn token(text: &str) -> Result<String, String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     if text.len() >= 16 && text.bytes().all(plain) {
         Ok(text.to_owned())
@@ -75,11 +93,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_path_starts_with_a_slash_and_ends_without() {
-        assert_eq!(base_path("/"), Ok(String::new()));
-        assert_eq!(base_path("/lab/crosslens/"), Ok("/lab/crosslens".to_owned()));
-        for bad in ["crosslens", "//evil.example", "/a\"b", "/{id}"] {
-            assert!(base_path(bad).is_err(), "{bad}");
+    fn an_allowed_host_is_a_name_on_any_port() {
+        for (text, expected) in [("lens.example.org", "lens.example.org"), ("LENS.lab:8443", "lens.lab"), ("[::1]:80", "[::1]")] {
+            assert_eq!(host_name(text).as_deref(), Ok(expected));
+        }
+        for bad in ["https://lens.example.org", "a@b", "*.example.org", "a b", ""] {
+            assert!(host_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_public_address_is_a_scheme_a_host_and_a_path() {
+        for (text, expected) in [
+            ("https://lens.example.org/", "https://lens.example.org"),
+            ("http://gpu:8080", "http://gpu:8080"),
+            ("https://hub.lab/user/ada%40lab/lens/", "https://hub.lab/user/ada@lab/lens"),
+        ] {
+            assert_eq!(public_url(text).as_deref(), Ok(expected));
+        }
+        for bad in ["lens.example.org", "ftp://lens", "https://a@b/", "https://lens/?x", "/lens"] {
+            assert!(public_url(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,32 +1,88 @@
 //! Who may ask: the token on the API, the cookie that carries it for browsers, and the host names that a request may come under.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Redirect, Response};
-use tower_http::csrf::{ConfigError, CsrfLayer, ProtectionError};
+use axum::response::{IntoResponse, Response};
 
+use crate::base_path;
 use crate::problem::{ApiError, Kind};
+use crate::proxy::{forwarded_host, host, is_https, is_inside, without_port};
+use crate::routes::session;
 use crate::state::{AppState, Settings};
 
 const COOKIE: &str = "crosslens_token";
+/// A year.
+const COOKIE_SECS: u32 = 31_536_000;
+
+/// What a request says of who asks.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Credentials<'a> {
+    /// The server's token, or any where the server has none.
+    Right,
+    Missing,
+    Wrong {
+        token: &'a str,
+        in_cookie: bool,
+    },
+}
 
 /// Lets a request pass that carries the server's token, or any where the server has none.
 pub async fn require_token(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    match &state.settings.token {
-        Some(token) if !carries(request.headers(), token) => {
-            let detail = "this server wants its token: open the link that it printed at its start, or send `Authorization: Bearer TOKEN`";
-            ApiError::new(Kind::Unauthorized, detail).into_response()
+    let detail = match credentials(request.headers(), &state.settings) {
+        Credentials::Right => return next.run(request).await,
+        Credentials::Missing => {
+            "this server wants its token: open the link that it printed at its start, or send `Authorization: Bearer TOKEN`"
         }
-        _ => next.run(request).await,
+        Credentials::Wrong { token, in_cookie } => {
+            if !(in_cookie && state.attempts.is_known(token))
+                && let Err(refused) = wrong_token(&state, token).await
+            {
+                return refused.into_response();
+            }
+            "the token is not the token of this server: it may be of an earlier start; sign in again, or send the new one"
+        }
+    };
+    if request.method() == Method::GET && wants_page(request.headers()) {
+        return session::sign_in_page(&state.settings, request.uri(), None);
     }
+    ApiError::new(Kind::Unauthorized, detail).into_response()
 }
 
-fn carries(headers: &HeaderMap, token: &str) -> bool {
+/// Waits for as long as a wrong token costs.
+pub async fn wrong_token(state: &AppState, token: &str) -> Result<(), ApiError> {
+    state.attempts.wrong(token).await.map_err(|_| ApiError::new(Kind::TooManyAttempts, "too many wrong tokens; try again in a moment"))
+}
+
+pub fn credentials<'a>(headers: &'a HeaderMap, settings: &Settings) -> Credentials<'a> {
+    let Some(token) = &settings.token else { return Credentials::Right };
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+    let mut wrong = Credentials::Missing;
+    for (given, in_cookie) in bearer.map(|value| (value, false)).into_iter().chain(kept_tokens(headers).map(|value| (value, true))) {
+        if equal(given, token) {
+            return Credentials::Right;
+        }
+        if wrong == Credentials::Missing {
+            wrong = Credentials::Wrong { token: given, in_cookie };
+        }
+    }
+    wrong
+}
+
+/// The tokens that a browser has kept: one for each spelling of the path, and old ones.
+fn kept_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
-    let mut cookie = cookies.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == COOKIE).map(|(_, value)| value);
-    bearer.is_some_and(|given| equal(given, token)) || cookie.any(|given| equal(given, token))
+    cookies.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+}
+
+/// Whether the browser has kept the token, and can be made to forget it. A proxy may send the token for it.
+pub fn can_sign_out(headers: &HeaderMap, settings: &Settings) -> bool {
+    kept_tokens(headers).any(|given| is_token(given, settings))
+}
+
+/// Whether a token is the server's.
+pub fn is_token(given: &str, settings: &Settings) -> bool {
+    settings.token.as_ref().is_some_and(|token| equal(given, token))
 }
 
 /// Compares in a time that does not tell how much is right.
@@ -34,38 +90,33 @@ fn equal(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
-/// Answers a page opened with `?token=…`: keeps the token in a cookie and drops it from the address. None for any other page.
-pub fn sign_in(settings: &Settings, uri: &Uri) -> Option<Response> {
-    let token = settings.token.as_ref()?;
-    let mut given = None;
-    let mut rest = form_urlencoded::Serializer::new(String::new());
-    for (name, value) in form_urlencoded::parse(uri.query()?.as_bytes()) {
-        if name == "token" {
-            given = Some(value);
-        } else {
-            rest.append_pair(&name, &value);
-        }
+/// Whether whoever asks is a browser that wants a page to show.
+pub fn wants_page(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("text/html"))
+}
+
+/// The cookies that keep the token, or that take it away where there is none: one for each spelling of the base path.
+pub fn cookies(settings: &Settings, headers: &HeaderMap, token: Option<&str>) -> HeaderMap {
+    let (value, age) = token.map_or(("", 0), |token| (token, COOKIE_SECS));
+    // Lax: a link to a run in a message opens the run, not the sign-in page. Changes from other sites are refused in any case.
+    let secure =
+        if is_https(headers) || settings.public_url.as_ref().is_some_and(|url| url.starts_with("https://")) { "; Secure" } else { "" };
+    let cookie = |path: String| {
+        let cookie = format!("{COOKIE}={value}; Path={path}/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}");
+        (header::SET_COOKIE, HeaderValue::from_str(&cookie).expect("the command line lets only plain tokens and paths pass"))
+    };
+    let mut cookies = HeaderMap::new();
+    for (name, value) in base_path::spellings(&settings.base_path).into_iter().map(cookie) {
+        cookies.append(name, value);
     }
-    if !equal(&given?, token) {
-        return Some(
-            ApiError::on_field(Kind::Unauthorized, "token", "the token in this link is not the token of this server").into_response(),
-        );
-    }
-    let rest = rest.finish();
-    // One slash, or the browser would take what follows for another host.
-    let path = uri.path().trim_start_matches('/');
-    let target = format!("{}/{path}{}{rest}", settings.base_path, if rest.is_empty() { "" } else { "?" });
-    let cookie = format!("{COOKIE}={token}; Path={}/; HttpOnly; SameSite=Strict; Max-Age=31536000", settings.base_path);
-    let cookie = HeaderValue::from_str(&cookie).expect("the command line lets only plain tokens and paths pass");
-    Some(([(header::SET_COOKIE, cookie)], Redirect::to(&target)).into_response())
+    cookies
 }
 
 /// Refuses names that this machine is not known by, where no token protects it: a page from elsewhere whose name was made to point here
 /// (DNS rebinding) is refused with them.
 pub async fn check_host(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let settings = &state.settings;
-    let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
-    match host.map(without_port) {
+    match host(request.headers()).map(without_port) {
         Some(name) if settings.token.is_none() && !is_known(name, &settings.allowed_hosts) => {
             let detail = format!("this server is not known as `{name}`; start it with `--allowed-host {name}` to serve under that name");
             ApiError::on_field(Kind::UnknownHost, "Host", detail).into_response()
@@ -74,36 +125,65 @@ pub async fn check_host(State(state): State<AppState>, request: Request, next: N
     }
 }
 
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) => name,
-        _ => host,
-    }
-}
-
 /// An address is always known: rebinding needs a name.
 fn is_known(name: &str, allowed: &[String]) -> bool {
-    let is_address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>().is_ok();
-    let name = name.to_ascii_lowercase();
-    is_address || name == "localhost" || name.ends_with(".localhost") || allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(&name))
+    is_inside(name) || is_allowed(name, allowed)
 }
 
-/// Builds the answer to a change that another site asked for.
-type Rejection = fn(ProtectionError) -> Response;
+fn is_allowed(name: &str, allowed: &[String]) -> bool {
+    allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
+}
 
 /// Refuses changes that another site asks for in a browser of ours.
-pub fn same_site(allowed_hosts: &[String]) -> Result<CsrfLayer<Rejection>, ConfigError> {
-    let mut layer = CsrfLayer::new();
-    for host in allowed_hosts {
-        layer = layer.add_trusted_origin(format!("https://{host}"))?.add_trusted_origin(format!("http://{host}"))?;
+pub async fn check_origin(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if reads || is_own(request.headers(), &state.settings.allowed_hosts) {
+        return next.run(request).await;
     }
-    let reject: Rejection = |_| ApiError::new(Kind::CrossSite, "another site asked for this change, so it was not made").into_response();
-    Ok(layer.with_rejection_response(reject))
+    let origin = text(request.headers(), header::ORIGIN.as_str()).unwrap_or_default();
+    let name = origin.split_once("://").map(|(_, host)| without_port(host)).filter(|name| !name.is_empty());
+    let detail = match name {
+        Some(name) => format!(
+            "another site asked for this change, so it was not made: it came from `{origin}`; if that is this application behind a proxy, start \
+             the server with `--allowed-host {name}`"
+        ),
+        None => "another site asked for this change, so it was not made".to_owned(),
+    };
+    ApiError::new(Kind::CrossSite, detail).into_response()
+}
+
+/// Whether a change is asked for by a page of ours, or by no browser.
+///
+/// A page of another site can set neither `Sec-Fetch-Site` nor `Origin`, and no header of a proxy without asking first, which nothing here
+/// answers. Browsers leave out `Sec-Fetch-Site` on pages that came without TLS, and then `Origin` must be where the request went.
+fn is_own(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let site = text(headers, "sec-fetch-site");
+    if matches!(site, Some("same-origin" | "none")) {
+        return true;
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else { return site.is_none() };
+    let Some((scheme, authority)) = origin.to_str().ok().and_then(|origin| origin.split_once("://")) else { return false };
+    if is_allowed(without_port(authority), allowed) {
+        return true;
+    }
+    let usual = if scheme == "https" { ":443" } else { ":80" };
+    let same = |host: &str| host.strip_suffix(usual).unwrap_or(host).eq_ignore_ascii_case(authority);
+    site.is_none() && (host(headers).is_some_and(same) || forwarded_host(headers).is_some_and(|host| same(&host)))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())).collect()
+    }
 
     #[test]
     fn a_host_is_known_by_address_as_localhost_or_when_allowed() {
@@ -124,15 +204,24 @@ mod tests {
     }
 
     #[test]
-    fn a_token_travels_in_a_header_or_a_cookie() {
-        let headers = |name: header::HeaderName, value: &str| HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())]);
-        let token = "0123456789abcdef";
-        assert!(carries(&headers(header::AUTHORIZATION, "Bearer 0123456789abcdef"), token));
-        assert!(carries(&headers(header::COOKIE, "a=b; crosslens_token=0123456789abcdef"), token));
-        for bad in ["Bearer 0123456789abcdeF", "Bearer ", "0123456789abcdef"] {
-            assert!(!carries(&headers(header::AUTHORIZATION, bad), token), "{bad}");
+    fn a_change_is_ours_when_its_origin_is_where_it_went_or_an_allowed_host_on_any_port() {
+        let allowed = ["lens.lab".to_owned()];
+        for (pairs, own) in [
+            (vec![], true),
+            (vec![("sec-fetch-site", "same-origin"), ("origin", "https://anything.example")], true),
+            (vec![("host", "gpu:8000"), ("origin", "http://gpu:8000")], true),
+            (vec![("host", "gpu:80"), ("origin", "http://gpu")], true),
+            (vec![("host", "lens.lab"), ("origin", "http://lens.lab:8080")], true),
+            (vec![("host", "127.0.0.1:8000"), ("origin", "http://LENS.lab:8080")], true),
+            (vec![("host", "127.0.0.1:8000"), ("x-forwarded-host", "gpu:8080"), ("origin", "http://gpu:8080")], true),
+            (vec![("host", "gpu"), ("origin", "http://gpu:8888")], false),
+            (vec![("host", "gpu:8000"), ("origin", "http://evil.example")], false),
+            (vec![("host", "lens.lab"), ("origin", "http://lens.lab.evil.example:8080")], false),
+            (vec![("host", "lens.lab"), ("origin", "null")], false),
+            (vec![("host", "gpu:8000"), ("sec-fetch-site", "cross-site"), ("origin", "http://gpu:8000")], false),
+            (vec![("sec-fetch-site", "same-site")], false),
+        ] {
+            assert_eq!(is_own(&headers(&pairs), &allowed), own, "{pairs:?}");
         }
-        assert!(!carries(&headers(header::COOKIE, "crosslens_token="), token));
-        assert!(!carries(&HeaderMap::new(), token));
     }
 }

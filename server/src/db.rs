@@ -16,12 +16,14 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqlitePool};
 use utoipa::ToSchema;
 
 use crate::id::{RunId, ShareToken};
+use crate::unwritten::{Change, End, Unwritten};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: SqlitePool,
+    unwritten: Unwritten,
 }
 
 /// Which runs to list, and how.
@@ -55,6 +57,16 @@ pub enum SortOrder {
     Asc,
     #[default]
     Desc,
+}
+
+/// Which runs have changed, as of a cursor.
+#[derive(Debug)]
+pub struct Changed {
+    pub cursor: String,
+    /// False where the cursor asked about is of another database: anything may have changed.
+    pub known: bool,
+    pub runs: Vec<String>,
+    pub deleted: Vec<String>,
 }
 
 /// A run that waits or runs, as the scheduler needs it.
@@ -122,6 +134,9 @@ struct ShareRow {
     expired: bool,
 }
 
+/// How long a statement waits while another program holds the database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long a link that has expired is kept, to say so to whoever opens it.
 const EXPIRED_KEPT_DAYS: i64 = 30;
 
@@ -136,6 +151,17 @@ const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_a
 /// The same without counting the runs before each, which takes long where thousands wait.
 const SELECT_ROW: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, canceling, tags, notes, summary, device, \
      coalesce(place, seq) AS place, NULL AS queue_position FROM runs";
+
+const SELECT_REVISION: &str = "SELECT lineage, revision FROM changes";
+
+/// The revision that a cursor names. One of another database, or of a later state of this one, says nothing about what its owner has.
+fn since(cursor: Option<&str>, lineage: &str, revision: i64) -> Option<i64> {
+    cursor
+        .and_then(|cursor| cursor.split_once('.'))
+        .filter(|(known, _)| *known == lineage)
+        .and_then(|(_, known)| known.parse::<i64>().ok())
+        .filter(|known| (0..=revision).contains(known))
+}
 
 /// The time as the API writes it; texts of equal length sort by time.
 fn now() -> String {
@@ -154,14 +180,14 @@ impl Db {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(10));
+            .busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new()
             .max_connections(4)
             .connect_with(options)
             .await
             .with_context(|| format!("cannot open the database {}", path.display()))?;
         MIGRATIONS.run(&pool).await.with_context(|| format!("cannot bring the database {} up to date", path.display()))?;
-        Ok(Db { pool })
+        Ok(Db { pool, unwritten: Unwritten::default() })
     }
 
     pub async fn close(&self) {
@@ -212,7 +238,8 @@ impl Db {
     pub async fn run(&self, id: &RunId) -> sqlx::Result<Option<Run>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
         query.push(" WHERE id = ").push_bind(id.as_str());
-        query.build_query_as::<StoredRun>().fetch_optional(&self.pool).await?.map(StoredRun::into_run).transpose()
+        let run = query.build_query_as::<StoredRun>().fetch_optional(&self.pool).await?.map(StoredRun::into_run).transpose()?;
+        Ok(run.and_then(|run| self.unwritten.amended(run)))
     }
 
     /// The runs of one page, and how many match on all pages.
@@ -240,36 +267,62 @@ impl Db {
         query.push(format_args!(" ORDER BY {key} IS NULL, {key} {direction}, seq DESC LIMIT "));
         query.push_bind(filter.limit).push(" OFFSET ").push_bind(filter.offset);
         let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
-        Ok((rows.into_iter().map(StoredRun::into_run).collect::<sqlx::Result<_>>()?, total))
+        Ok((self.present(rows)?, total))
     }
 
     /// Every run as a table has it, or what has changed since `cursor`, an earlier answer's.
     pub async fn rows(&self, cursor: Option<&str>) -> sqlx::Result<RunRows> {
         // One look at all of it: what changes meanwhile comes with the next cursor.
         let mut look = self.pool.begin().await?;
-        let (lineage, revision): (String, i64) = sqlx::query_as("SELECT lineage, revision FROM changes").fetch_one(&mut *look).await?;
-        // A cursor of another database, or of a later state of this one, says nothing about what its owner has.
-        let since = cursor
-            .and_then(|cursor| cursor.split_once('.'))
-            .filter(|(known, _)| *known == lineage)
-            .and_then(|(_, known)| known.parse::<i64>().ok())
-            .filter(|known| (0..=revision).contains(known));
+        let (lineage, revision): (String, i64) = sqlx::query_as(SELECT_REVISION).fetch_one(&mut *look).await?;
+        let since = since(cursor, &lineage, revision);
+        // What is not written yet changes no revision, so it comes with every answer.
+        let unwritten = self.unwritten.all();
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_ROW);
         if let Some(since) = since {
             query.push(" WHERE revision > ").push_bind(since);
+            for (id, _) in &unwritten {
+                query.push(" OR id = ").push_bind(id);
+            }
         }
         let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&mut *look).await?;
-        let deleted: Vec<String> = match since {
+        let mut deleted: Vec<String> = match since {
             Some(since) => sqlx::query_scalar("SELECT id FROM deleted_runs WHERE revision > ?").bind(since).fetch_all(&mut *look).await?,
             None => Vec::new(),
         };
         look.commit().await?;
-        Ok(RunRows {
-            cursor: format!("{lineage}.{revision}"),
-            complete: since.is_none(),
-            rows: rows.into_iter().map(StoredRun::into_row).collect::<sqlx::Result<_>>()?,
-            deleted,
-        })
+        deleted.extend(unwritten.into_iter().filter(|(_, change)| *change == Change::Deleted).map(|(id, _)| id));
+        let mut present = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (device, place) = (row.device.clone(), row.place);
+            present.extend(self.unwritten.amended(row.into_run()?).map(|run| RunRow::of(run, device, place)));
+        }
+        Ok(RunRows { cursor: format!("{lineage}.{revision}"), complete: since.is_none(), rows: present, deleted })
+    }
+
+    /// A number that is another one whenever a run has changed.
+    pub async fn revision(&self) -> sqlx::Result<(i64, u64)> {
+        let (_, revision): (String, i64) = sqlx::query_as(SELECT_REVISION).fetch_one(&self.pool).await?;
+        Ok((revision, self.unwritten.version()))
+    }
+
+    /// The names of the runs that have changed since `cursor`, an earlier answer's; only a cursor where there is none.
+    pub async fn changed(&self, cursor: Option<&str>) -> sqlx::Result<Changed> {
+        let mut look = self.pool.begin().await?;
+        let (lineage, revision): (String, i64) = sqlx::query_as(SELECT_REVISION).fetch_one(&mut *look).await?;
+        let since = since(cursor, &lineage, revision);
+        let (mut runs, mut deleted): (Vec<String>, Vec<String>) = match since {
+            Some(since) => (
+                sqlx::query_scalar("SELECT id FROM runs WHERE revision > ?").bind(since).fetch_all(&mut *look).await?,
+                sqlx::query_scalar("SELECT id FROM deleted_runs WHERE revision > ?").bind(since).fetch_all(&mut *look).await?,
+            ),
+            None => (Vec::new(), Vec::new()),
+        };
+        look.commit().await?;
+        for (id, change) in self.unwritten.all() {
+            if change == Change::Deleted { deleted.push(id) } else { runs.push(id) }
+        }
+        Ok(Changed { cursor: format!("{lineage}.{revision}"), known: cursor.is_none() || since.is_some(), runs, deleted })
     }
 
     /// Runs that wait or run, in the order in which they start or have started.
@@ -277,11 +330,13 @@ impl Db {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_ROW);
         query.push(" WHERE state IN ('queued', 'running') ORDER BY state = 'queued', coalesce(place, seq)");
         let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
-        let with_config = |run: StoredRun| {
-            let config = run.config.0.clone();
-            Ok((run.into_row()?, config))
-        };
-        rows.into_iter().map(with_config).collect()
+        let mut queue = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (device, place, config) = (row.device.clone(), row.place, row.config.0.clone());
+            let run = self.unwritten.amended(row.into_run()?).filter(|run| !run.state.is_finished());
+            queue.extend(run.map(|run| (RunRow::of(run, device, place), config)));
+        }
+        Ok(queue)
     }
 
     /// The newest runs that have succeeded, at most `limit`.
@@ -331,7 +386,9 @@ impl Db {
                 .bind(state.id())
                 .fetch_all(&self.pool)
                 .await?;
-        rows.into_iter().map(ActiveRow::into_run).collect()
+        // One that has ended or is deleted is neither, written or not.
+        let over = |id: &str| matches!(self.unwritten.of(id), Some(Change::Ended(_) | Change::Deleted));
+        rows.into_iter().filter(|row| !over(&row.id)).map(ActiveRow::into_run).collect()
     }
 
     pub async fn count(&self, state: RunState) -> sqlx::Result<u32> {
@@ -344,12 +401,13 @@ impl Db {
     }
 
     pub async fn set_running(&self, id: &RunId) -> sqlx::Result<()> {
-        sqlx::query("UPDATE runs SET state = 'running', started_at = ? WHERE id = ?")
+        let written = sqlx::query("UPDATE runs SET state = 'running', started_at = ? WHERE id = ?")
             .bind(now())
             .bind(id.as_str())
             .execute(&self.pool)
-            .await?;
-        Ok(())
+            .await;
+        self.note(&written);
+        written.map(drop)
     }
 
     pub async fn set_worker_pid(&self, id: &RunId, pid: Option<i32>) -> sqlx::Result<()> {
@@ -357,23 +415,91 @@ impl Db {
         Ok(())
     }
 
-    pub async fn set_canceling(&self, id: &RunId) -> sqlx::Result<()> {
-        sqlx::query("UPDATE runs SET canceling = 1 WHERE id = ?").bind(id.as_str()).execute(&self.pool).await?;
-        Ok(())
+    /// Keeps that a run was asked to stop: in the database, or in memory until that takes it.
+    pub async fn set_canceling(&self, id: &RunId) {
+        self.keep(id, Change::Canceling).await;
     }
 
-    pub async fn set_finished(&self, id: &RunId, state: RunState, failure: Option<&str>) -> sqlx::Result<()> {
-        sqlx::query("UPDATE runs SET state = ?, finished_at = ?, failure = ?, canceling = 0, worker_pid = NULL WHERE id = ?")
+    /// Keeps how a run ended: in the database, or in memory until that takes it.
+    pub async fn set_finished(&self, id: &RunId, state: RunState, failure: Option<String>, summary: Option<RunSummary>) {
+        self.keep(id, Change::Ended(End { state, failure, summary, at: now() })).await;
+    }
+
+    /// Keeps that a run is deleted, whose files are gone already; tells whether the database has taken it.
+    pub async fn set_deleted(&self, id: &RunId) -> bool {
+        self.keep(id, Change::Deleted).await
+    }
+
+    async fn keep(&self, id: &RunId, change: Change) -> bool {
+        // In memory first: whoever asks meanwhile hears of it.
+        self.unwritten.add(id.as_str(), change.clone());
+        let written = self.write(id.as_str(), &change).await.is_ok();
+        if written {
+            self.unwritten.remove(id.as_str(), &change);
+        }
+        written
+    }
+
+    /// Writes what the database did not take before, and finds out whether it takes anything.
+    pub async fn write_unwritten(&self) {
+        for (id, change) in self.unwritten.all() {
+            if self.write(&id, &change).await.is_ok() {
+                self.unwritten.remove(&id, &change);
+            }
+        }
+        if self.unwritten.is_empty() {
+            self.note(&sqlx::query("UPDATE changes SET revision = revision").execute(&self.pool).await);
+        }
+    }
+
+    async fn write(&self, id: &str, change: &Change) -> sqlx::Result<()> {
+        let written = match change {
+            Change::Canceling => sqlx::query("UPDATE runs SET canceling = 1 WHERE id = ?").bind(id).execute(&self.pool).await.map(drop),
+            Change::Ended(End { state, failure, summary, at }) => sqlx::query(
+                "UPDATE runs SET state = ?, finished_at = ?, failure = ?, summary = coalesce(?, summary), canceling = 0, worker_pid = NULL \
+                 WHERE id = ?",
+            )
             .bind(state.id())
-            .bind(now())
+            .bind(at)
             .bind(failure)
-            .bind(id.as_str())
+            .bind(summary.as_ref().map(Json))
+            .bind(id)
             .execute(&self.pool)
-            .await?;
-        Ok(())
+            .await
+            .map(drop),
+            Change::Deleted => self.delete_rows(id).await,
+        };
+        self.note(&written);
+        written
+    }
+
+    /// Remembers whether the database takes changes, for people to be told.
+    pub fn note<T>(&self, written: &sqlx::Result<T>) {
+        let cause = written.as_ref().err().map(|error| match error {
+            // The words of SQLite without its code.
+            sqlx::Error::Database(error) => error.message().to_owned(),
+            error => error.to_string(),
+        });
+        // Said once, not with every try.
+        if self.unwritten.set_cause(cause.clone()) {
+            match cause {
+                Some(cause) => tracing::error!("the database takes no changes: {cause}"),
+                None => tracing::info!("the database takes changes again"),
+            }
+        }
+    }
+
+    /// Why the database takes no changes; nothing while it does.
+    pub fn trouble(&self) -> Option<String> {
+        self.unwritten.told()
     }
 
     pub async fn set_queued(&self, id: &RunId) -> sqlx::Result<()> {
+        // How it ended comes first, or it would be written over the queued run.
+        if let Some(change) = self.unwritten.of(id.as_str()) {
+            self.write(id.as_str(), &change).await?;
+            self.unwritten.remove(id.as_str(), &change);
+        }
         sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, finished_at = NULL, failure = NULL WHERE id = ?")
             .bind(id.as_str())
             .execute(&self.pool)
@@ -391,7 +517,7 @@ impl Db {
         };
         query.push(" ORDER BY seq");
         let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
-        rows.into_iter().map(StoredRun::into_run).collect()
+        self.present(rows)
     }
 
     /// The runs that measure pairs of classes, the newest first.
@@ -399,22 +525,39 @@ impl Db {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
         query.push(" WHERE config ->> '$.kind' = ").push_bind(RunKind::Pair.id()).push(" ORDER BY seq DESC");
         let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
-        rows.into_iter().map(StoredRun::into_run).collect()
+        self.present(rows)
+    }
+
+    /// Runs as they are by now, without those that are deleted.
+    fn present(&self, rows: Vec<StoredRun>) -> sqlx::Result<Vec<Run>> {
+        let runs: Vec<Run> = rows.into_iter().map(StoredRun::into_run).collect::<sqlx::Result<_>>()?;
+        Ok(runs.into_iter().filter_map(|run| self.unwritten.amended(run)).collect())
     }
 
     pub async fn set_summary(&self, id: &RunId, summary: &RunSummary) -> sqlx::Result<()> {
-        sqlx::query("UPDATE runs SET summary = ? WHERE id = ?").bind(Json(summary)).bind(id.as_str()).execute(&self.pool).await?;
-        Ok(())
+        let written =
+            sqlx::query("UPDATE runs SET summary = ? WHERE id = ?").bind(Json(summary)).bind(id.as_str()).execute(&self.pool).await;
+        self.note(&written);
+        written.map(drop)
     }
 
     /// Forgets a run and the shares that show it.
     pub async fn delete_run(&self, id: &RunId) -> sqlx::Result<()> {
+        self.delete_rows(id.as_str()).await?;
+        // What was still to be written of it is of no use.
+        if let Some(change) = self.unwritten.of(id.as_str()) {
+            self.unwritten.remove(id.as_str(), &change);
+        }
+        Ok(())
+    }
+
+    async fn delete_rows(&self, id: &str) -> sqlx::Result<()> {
         let mut transaction = self.pool.begin().await?;
         sqlx::query("DELETE FROM shares WHERE token IN (SELECT token FROM share_runs WHERE run = ?)")
-            .bind(id.as_str())
+            .bind(id)
             .execute(&mut *transaction)
             .await?;
-        sqlx::query("DELETE FROM runs WHERE id = ?").bind(id.as_str()).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM runs WHERE id = ?").bind(id).execute(&mut *transaction).await?;
         transaction.commit().await
     }
 
@@ -518,11 +661,6 @@ impl StoredRun {
             notes: self.notes,
             summary: self.summary.0,
         })
-    }
-
-    fn into_row(mut self) -> sqlx::Result<RunRow> {
-        let (device, place) = (std::mem::take(&mut self.device), self.place);
-        Ok(RunRow::of(self.into_run()?, device, place))
     }
 }
 

@@ -41,7 +41,8 @@ pub async fn follow(db: &Db, dir: &RunDir, id: &RunId, epochs: u32, ended: Cance
             }
         }
         if let Err(error) = db.set_summary(id, &RunSummary::of(&metrics, epochs)).await {
-            tracing::error!(run = %id, "the summary of {id} cannot be kept: {error}");
+            // It comes with the end of the run. That the database takes nothing is said elsewhere.
+            tracing::debug!(run = %id, "the summary of {id} cannot be kept: {error}");
         }
     }
 }

@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use shared::problem::{FieldError, Problem};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as OpenApiResponse, ResponseBuilder};
 
+use crate::shortage::Shortage;
+
 /// What went wrong, as far as a program needs to tell; each has a name under `/problems/` and a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -50,8 +52,14 @@ pub enum Kind {
     TooManyShares,
     WorkerNotReady,
     Unauthorized,
+    /// Too many wrong tokens at a time.
+    TooManyAttempts,
     CrossSite,
     UnknownHost,
+    /// There is no room for what was to be written.
+    DiskFull,
+    /// Another program holds the database.
+    DatabaseBusy,
     Internal,
 }
 
@@ -87,8 +95,11 @@ impl Kind {
             Kind::TooManyShares => ("too-many-shares", StatusCode::TOO_MANY_REQUESTS),
             Kind::WorkerNotReady => ("worker-not-ready", StatusCode::SERVICE_UNAVAILABLE),
             Kind::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
+            Kind::TooManyAttempts => ("too-many-attempts", StatusCode::TOO_MANY_REQUESTS),
             Kind::CrossSite => ("cross-site", StatusCode::FORBIDDEN),
             Kind::UnknownHost => ("unknown-host", StatusCode::MISDIRECTED_REQUEST),
+            Kind::DiskFull => ("disk-full", StatusCode::INSUFFICIENT_STORAGE),
+            Kind::DatabaseBusy => ("database-busy", StatusCode::SERVICE_UNAVAILABLE),
             Kind::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
@@ -141,19 +152,25 @@ impl ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        ApiError::internal(anyhow::Error::new(error).context("the database failed"))
+        anyhow::Error::new(error).context("the database failed").into()
     }
 }
 
 impl From<std::io::Error> for ApiError {
     fn from(error: std::io::Error) -> Self {
-        ApiError::internal(anyhow::Error::new(error).context("a file could not be read"))
+        anyhow::Error::new(error).context("a file could not be read or written").into()
     }
 }
 
 impl From<anyhow::Error> for ApiError {
     fn from(error: anyhow::Error) -> Self {
-        ApiError::internal(format!("{error:#}"))
+        match Shortage::of(error.as_ref()) {
+            Some(shortage) => {
+                tracing::warn!("{error:#}");
+                ApiError::new(shortage.kind(), shortage.to_string())
+            }
+            None => ApiError::internal(format!("{error:#}")),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The directory of a run: what the worker writes and the server reads, and the one file the server writes, `config.json`.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
 use crate::id::RunId;
+use crate::plain_file;
 use crate::tail::{Line, Tail};
 
 /// All run directories.
@@ -28,8 +29,10 @@ pub struct RunDir {
 
 /// How folders of uploads begin.
 const INCOMING: &str = ".incoming-";
-/// How much of the end of a log the server looks at for its last lines.
-const LOG_TAIL_BYTES: u64 = 1 << 20;
+/// How folders of deleted runs begin.
+const DELETED: &str = ".deleted-";
+/// How much of a log the server reads at a time.
+const LOG_PART_BYTES: u64 = 1 << 20;
 
 impl RunDirs {
     pub fn create(root: PathBuf) -> io::Result<Self> {
@@ -66,14 +69,59 @@ impl RunDirs {
         Ok(found)
     }
 
-    /// Takes a directory out of sight, to be removed; what is left of it after a crash goes at the next start.
-    pub fn hide(&self, id: &RunId) -> io::Result<Option<PathBuf>> {
-        let hidden = self.root.join(format!(".deleted-{id}"));
-        match std::fs::rename(self.root.join(id.as_str()), &hidden) {
-            Ok(()) => Ok(Some(hidden)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Takes a directory out of sight, to be removed; tells whether there was one. A run whose directory is hidden is deleted at the next
+    /// start where it was not before.
+    pub fn hide(&self, id: &RunId) -> io::Result<bool> {
+        match std::fs::rename(self.root.join(id.as_str()), self.hidden_path(id)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Brings a hidden directory back; nothing where there is none.
+    pub fn unhide(&self, id: &RunId) -> io::Result<()> {
+        match std::fs::rename(self.hidden_path(id), self.root.join(id.as_str())) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The runs whose directories are hidden.
+    pub fn hidden(&self) -> io::Result<Vec<RunId>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.root)? {
+            let name = entry?.file_name();
+            found.extend(name.to_str().and_then(|name| name.strip_prefix(DELETED)).and_then(|id| id.parse::<RunId>().ok()));
+        }
+        Ok(found)
+    }
+
+    /// Removes what is in a hidden directory, and keeps the directory as the mark of a run that is to be deleted.
+    pub fn empty_hidden(&self, id: &RunId) -> io::Result<()> {
+        for entry in std::fs::read_dir(self.hidden_path(id))? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() { std::fs::remove_dir_all(entry.path())? } else { std::fs::remove_file(entry.path())? }
+        }
+        Ok(())
+    }
+
+    /// Removes a hidden directory. What cannot be removed is left to the next start.
+    pub async fn remove_hidden(&self, id: &RunId) {
+        match tokio::fs::remove_dir_all(self.hidden_path(id)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(run = %id, "the files of {id} cannot be removed: {error}")
+            }
+            _ => {}
+        }
+    }
+
+    fn hidden_path(&self, id: &RunId) -> PathBuf {
+        self.root.join(format!("{DELETED}{id}"))
     }
 
     /// An empty folder beside the run directories, for a file that comes in.
@@ -81,12 +129,11 @@ impl RunDirs {
         tempfile::Builder::new().prefix(INCOMING).tempdir_in(&self.root)
     }
 
-    /// Removes what a server that died left half deleted or half uploaded.
+    /// Removes what a server that died left half uploaded.
     fn remove_leftovers(&self) -> io::Result<()> {
         for entry in std::fs::read_dir(&self.root)? {
             let entry = entry?;
-            let name = entry.file_name();
-            if [".deleted-", INCOMING].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            if entry.file_name().to_string_lossy().starts_with(INCOMING) {
                 std::fs::remove_dir_all(entry.path())?;
             }
         }
@@ -108,7 +155,12 @@ impl RunDir {
     }
 
     pub fn checkpoint(&self, id: &CheckpointId) -> PathBuf {
-        self.path.join(format!("checkpoints/e{}.safetensors", id.epoch))
+        self.path.join(Self::checkpoint_name(id))
+    }
+
+    /// Where the weights of a checkpoint lie in its directory.
+    pub fn checkpoint_name(id: &CheckpointId) -> String {
+        format!("checkpoints/e{}.safetensors", id.epoch)
     }
 
     /// Moves a file that was uploaded into the directory.
@@ -130,8 +182,34 @@ impl RunDir {
     }
 
     pub fn config(&self) -> io::Result<RunConfig> {
-        let text = std::fs::read_to_string(self.path.join("config.json"))?;
-        Ok(serde_json::from_str(&text)?)
+        Ok(serde_json::from_str(&io::read_to_string(self.open("config.json")?)?)?)
+    }
+
+    /// Opens a file of the directory to read; see [`plain_file`].
+    pub fn open(&self, name: &str) -> io::Result<File> {
+        let path = self.path.join(name);
+        // Of a folder in between, too: `attributions` could be a link.
+        let folder = path.parent().filter(|folder| *folder != self.path);
+        if let Some(folder) = folder
+            && std::fs::symlink_metadata(folder)?.is_symlink()
+        {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is a link", folder.display())));
+        }
+        plain_file::open(&path)
+    }
+
+    /// Reads a file that the worker writes whole; none when there is none, or something else than a plain file.
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        match self.open(name).and_then(|mut file| file.read_to_end(&mut bytes)) {
+            Ok(_) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                tracing::warn!("passed over: {error}");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub fn tail(&self) -> Tail {
@@ -153,41 +231,32 @@ impl RunDir {
 
     /// The file of an attribution; none when it does not exist.
     pub async fn attribution(&self, id: &AttributionId) -> io::Result<Option<AttributionFile>> {
-        let path = self.path.join(format!("attributions/e{}.{}.json", id.epoch, id.inputs.id()));
+        let (dir, name) = (self.clone(), format!("attributions/e{}.{}.json", id.epoch, id.inputs.id()));
         // With 200 classes there are three megabytes to parse.
-        spawn_blocking(move || match std::fs::read(path) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        })
-        .await?
+        spawn_blocking(move || Ok(dir.read(&name)?.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)).await?
     }
 
     /// A JSON file that the worker writes whole at its end, `evaluation` or `saliency`; none when it does not exist.
     pub async fn result(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match tokio::fs::read(self.path.join(format!("{name}.json"))).await {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let (dir, name) = (self.clone(), format!("{name}.json"));
+        spawn_blocking(move || dir.read(&name)).await?
     }
 
-    /// The last lines of the log, at most a megabyte of them; empty while there is none.
+    /// The last lines of the log; empty while there is none.
     pub async fn log_tail(&self, lines: usize) -> io::Result<String> {
-        let path = self.log();
-        spawn_blocking(move || {
-            let mut file = match File::open(path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
-                Err(error) => return Err(error),
-            };
-            let start = file.metadata()?.len().saturating_sub(LOG_TAIL_BYTES);
-            file.seek(SeekFrom::Start(start))?;
-            let mut bytes = Vec::new();
-            file.take(LOG_TAIL_BYTES).read_to_end(&mut bytes)?;
-            let text = String::from_utf8_lossy(&bytes);
-            let all: Vec<&str> = text.split_inclusive('\n').collect();
-            Ok(all[all.len().saturating_sub(lines)..].concat())
+        Ok(self.log_part(LogRange::Before { end: None, lines }).await?.text)
+    }
+
+    /// A part of the log, at most a megabyte of it; empty while there is none.
+    pub async fn log_part(&self, range: LogRange) -> io::Result<LogPart> {
+        let dir = self.clone();
+        spawn_blocking(move || match dir.open("log.txt") {
+            Ok(mut file) => {
+                let size = file.metadata()?.len();
+                read_part(&mut file, size, range)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(LogPart::default()),
+            Err(error) => Err(error),
         })
         .await?
     }
@@ -195,7 +264,7 @@ impl RunDir {
     /// Opens the log for a worker and locks it. The worker inherits the lock with its output, so that it is held for as long as the
     /// worker lives, even if the server does not.
     pub fn lock_log(&self) -> io::Result<LogLock> {
-        let file = OpenOptions::new().create(true).append(true).open(self.log())?;
+        let file = plain_file::append(&self.log())?;
         match file.try_lock() {
             Ok(()) => Ok(LogLock::Free(file)),
             Err(TryLockError::WouldBlock) => Ok(LogLock::Held),
@@ -205,6 +274,58 @@ impl RunDir {
             }
         }
     }
+}
+
+/// Which part of a log to read. Places are counted in bytes.
+#[derive(Clone, Copy, Debug)]
+pub enum LogRange {
+    /// So many lines before a place, or before the end of the file.
+    Before { end: Option<u64>, lines: usize },
+    /// What follows a place.
+    After { start: u64 },
+}
+
+/// A part of a log, and where it begins and ends.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct LogPart {
+    pub text: String,
+    pub start: u64,
+    pub end: u64,
+    /// The size of the whole log.
+    pub size: u64,
+}
+
+fn read_part(file: &mut (impl Read + Seek), size: u64, range: LogRange) -> io::Result<LogPart> {
+    let (mut start, end) = match range {
+        LogRange::Before { end, .. } => {
+            let end = end.unwrap_or(size).min(size);
+            (end.saturating_sub(LOG_PART_BYTES), end)
+        }
+        LogRange::After { start } => (start.min(size), start.saturating_add(LOG_PART_BYTES).min(size)),
+    };
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(end - start).read_to_end(&mut bytes)?;
+    if let LogRange::Before { lines, .. } = range {
+        let newlines = bytes.iter().enumerate().rev().filter(|(place, byte)| **byte == b'\n' && place + 1 < bytes.len());
+        let cut = match lines.checked_sub(1) {
+            Some(before) => newlines.map(|(place, _)| place + 1).nth(before),
+            None => Some(bytes.len()),
+        };
+        // A line that is longer than a part begins within a letter at the worst.
+        let within_letter = || if start == 0 { 0 } else { bytes.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count() };
+        let cut = cut.unwrap_or_else(within_letter);
+        bytes.drain(..cut);
+        start += cut as u64;
+    }
+    // A letter of which only the beginning is there comes with the next part.
+    if let Err(error) = std::str::from_utf8(&bytes)
+        && error.error_len().is_none()
+    {
+        bytes.truncate(error.valid_up_to());
+    }
+    let end = start + bytes.len() as u64;
+    Ok(LogPart { text: String::from_utf8_lossy(&bytes).into_owned(), start, end, size })
 }
 
 /// Whether a worker writes to a run directory.
@@ -218,4 +339,45 @@ pub enum LogLock {
 /// The record of a line.
 pub fn record(line: &Line) -> Result<Record, serde_json::Error> {
     serde_json::from_str(&line.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(log: &str, range: LogRange, expected: (&str, u64, u64)) {
+        let part = read_part(&mut Cursor::new(log), log.len() as u64, range).unwrap();
+        assert_eq!((part.text.as_str(), part.start, part.end), expected, "{range:?}");
+        assert_eq!(part.size, log.len() as u64);
+    }
+
+    #[test]
+    fn a_log_is_read_from_its_end_to_its_beginning() {
+        let log = "one\ntwo\nthree\nfour";
+        let before = |end, lines| LogRange::Before { end, lines };
+        check(log, before(None, 2), ("three\nfour", 8, 18));
+        check(log, before(Some(8), 1), ("two\n", 4, 8));
+        check(log, before(Some(4), 9), ("one\n", 0, 4));
+        check(log, before(Some(0), 9), ("", 0, 0));
+        check(log, before(Some(99), 1), ("four", 14, 18));
+        check(log, before(None, 0), ("", 18, 18));
+        check("", before(None, 5), ("", 0, 0));
+    }
+
+    #[test]
+    fn what_follows_a_place_comes_whole_letters_at_a_time() {
+        let after = |start| LogRange::After { start };
+        check("one\ntwo", after(4), ("two", 4, 7));
+        check("one", after(3), ("", 3, 3));
+        check("one", after(9), ("", 3, 3));
+        let long = "é".repeat(LOG_PART_BYTES as usize);
+        let part = read_part(&mut Cursor::new(&long), long.len() as u64, after(1)).unwrap();
+        assert_eq!(part.end, LOG_PART_BYTES, "it ends between two letters");
+        let part =
+            read_part(&mut Cursor::new(&long), long.len() as u64, LogRange::Before { end: Some(LOG_PART_BYTES + 1), lines: 1 }).unwrap();
+        assert_eq!((part.start, part.end), (2, LOG_PART_BYTES));
+    }
 }

@@ -6,22 +6,27 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use shared::api::{Probe, QueuePlace, RunState, WorkerStatus};
+use shared::api::{Probe, QueuePlace, RunState, RunSummary, WorkerStatus};
 use shared::config::RunConfig;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::db::{ActiveRun, Db};
 use crate::id::RunId;
 use crate::ingest;
 use crate::rundir::{RunDir, RunDirs};
+use crate::shortage::{Shortage, lack_of_room};
 use crate::worker::{Worker, last_words, sentence};
 
 /// What a worker exits with after it was asked to stop.
 const CANCELED_CODE: i32 = 3;
+/// How often what could not be written or started is tried again.
+const RETRY: Duration = Duration::from_secs(2);
 const SERVER_STOPPED: &str = "the server stopped while this run was running";
 
 /// Sends messages to the task that owns the queue.
@@ -54,7 +59,7 @@ enum Message {
     Resume { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
     Move { id: RunId, to: QueuePlace, reply: oneshot::Sender<Result<(), Refusal>> },
     Delete { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
-    Ended { id: RunId, ending: Ending },
+    Ended { id: RunId, ending: Ending, summary: Box<RunSummary> },
     Stop { reply: oneshot::Sender<()> },
 }
 
@@ -155,10 +160,15 @@ impl Actor {
         if let Err(error) = self.recover().await {
             tracing::error!("the runs of the last start could not all be settled: {error:#}");
         }
+        let mut stuck = None;
         loop {
-            if let Err(error) = self.start_next().await {
-                tracing::error!("the queue is stuck until something changes: {error:#}");
+            let why = self.start_next().await.err().map(|error| format!("{error:#}"));
+            // Said once, not with every try.
+            if let Some(why) = why.as_ref().filter(|_| why != stuck) {
+                tracing::error!("the queue is stuck: {why}");
             }
+            stuck = why;
+            let retry = stuck.is_some() || self.db.trouble().is_some();
             let probe_changes = !matches!(*self.probe.borrow(), WorkerStatus::Ready(_));
             tokio::select! {
                 message = self.inbox.recv() => match message {
@@ -166,6 +176,7 @@ impl Actor {
                     None => return,
                 },
                 changed = self.probe.changed(), if probe_changes => if changed.is_err() { return },
+                () = sleep(RETRY), if retry => self.try_again().await,
             }
         }
     }
@@ -180,11 +191,7 @@ impl Actor {
             Message::Cancel { id, reply } => _ = reply.send(self.cancel(&id).await),
             Message::Move { id, to, reply } => _ = reply.send(self.move_to(&id, to).await),
             Message::Delete { id, reply } => _ = reply.send(self.delete(&id).await),
-            Message::Ended { id, ending } => {
-                if let Err(error) = self.settle(&id, ending).await {
-                    tracing::error!(run = %id, "the end of {id} could not be kept: {error:#}");
-                }
-            }
+            Message::Ended { id, ending, summary } => self.settle(&id, ending, *summary).await,
             Message::Stop { reply } => {
                 self.stopping = Some(reply);
                 // A worker left over is stopping anyway; the next start settles it.
@@ -220,7 +227,7 @@ impl Actor {
             self.db.insert_queued(&id, config, device).await.map_err(anyhow::Error::from)
         };
         if let Err(error) = queued.await {
-            self.remove_dir(&id).await?;
+            self.remove_dir(&id).await.unwrap_or_else(|error| tracing::warn!(run = %id, "the directory {id} cannot be removed: {error}"));
             return Err(error);
         }
         tracing::info!(run = %id, "{id} is queued for {device}");
@@ -230,15 +237,16 @@ impl Actor {
     async fn cancel(&mut self, id: &RunId) -> Result<(), Refusal> {
         match self.state(id).await? {
             RunState::Queued => {
-                self.db.set_finished(id, RunState::Canceled, None).await.context("cannot cancel")?;
+                self.db.set_finished(id, RunState::Canceled, None, None).await;
                 tracing::info!(run = %id, "{id} is canceled before it started");
             }
             RunState::Running => {
-                self.db.set_canceling(id).await.context("cannot cancel")?;
+                // The worker first: it is to stop whether that can be written or not.
                 if let Some(running) = self.running.get_mut(id) {
                     running.stop_reason.get_or_insert(StopReason::Canceled);
                     running.stop.cancel();
                 }
+                self.db.set_canceling(id).await;
                 tracing::info!(run = %id, "{id} is asked to stop");
             }
             state => return Err(Refusal::Finished(state)),
@@ -272,21 +280,47 @@ impl Actor {
         if self.state(id).await? == RunState::Running {
             return Err(Refusal::Running);
         }
-        // Hidden first: a directory without its row would be taken in as a new run at the next start.
+        // Hidden first: a directory without its row would be taken in as a new run at the next start. One that is hidden is deleted then.
         let hidden = self.dirs.hide(id).context("cannot remove the directory of the run")?;
-        self.db.delete_run(id).await.context("cannot delete")?;
-        if let Some(hidden) = hidden {
-            tokio::fs::remove_dir_all(hidden).await.context("cannot remove the directory of the run")?;
+        match self.db.delete_run(id).await {
+            Ok(()) => self.dirs.remove_hidden(id).await,
+            Err(error) if hidden && Shortage::of(&error) == Some(Shortage::DiskFull) => {
+                // The row takes a little room to be deleted, which the files make.
+                tracing::warn!(run = %id, "the files of {id} are removed first, to make room: {error}");
+                if let Err(error) = self.dirs.empty_hidden(id) {
+                    tracing::warn!(run = %id, "the files of {id} cannot all be removed: {error}");
+                }
+                self.delete_hidden(id).await;
+            }
+            Err(error) => {
+                self.dirs.unhide(id).context("cannot bring back the directory of the run")?;
+                return Err(Refusal::Internal(anyhow::Error::new(error).context("cannot delete")));
+            }
         }
         tracing::info!(run = %id, "{id} is deleted");
         Ok(())
     }
 
-    async fn remove_dir(&self, id: &RunId) -> io::Result<()> {
-        match self.dirs.hide(id)? {
-            Some(hidden) => tokio::fs::remove_dir_all(hidden).await,
-            None => Ok(()),
+    /// Deletes a run whose directory is hidden. The directory is the mark of that, so it stays until the database has taken it.
+    async fn delete_hidden(&self, id: &RunId) {
+        if self.db.set_deleted(id).await {
+            self.dirs.remove_hidden(id).await;
         }
+    }
+
+    /// Writes what could not be written before.
+    async fn try_again(&mut self) {
+        // What is left of deleted runs is written anew, and goes with it.
+        for id in self.dirs.hidden().unwrap_or_default() {
+            self.delete_hidden(&id).await;
+        }
+        self.db.write_unwritten().await;
+    }
+
+    async fn remove_dir(&self, id: &RunId) -> io::Result<()> {
+        self.dirs.hide(id)?;
+        self.dirs.remove_hidden(id).await;
+        Ok(())
     }
 
     async fn state(&self, id: &RunId) -> Result<RunState, Refusal> {
@@ -304,7 +338,7 @@ impl Actor {
             let Some(device) = resolve_device(run.config.device(), &probe) else {
                 let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
                 let failure = format!("this machine has no device `{}`; it has {}", run.config.device(), known.join(", "));
-                self.db.set_finished(&run.id, RunState::Failed, Some(&failure)).await?;
+                self.db.set_finished(&run.id, RunState::Failed, Some(failure), None).await;
                 continue;
             };
             if device != run.device {
@@ -325,8 +359,8 @@ impl Actor {
             Ok(worker) => worker,
             Err(error) => {
                 let failure = format!("cannot start the worker `{}`: {error}", self.worker.program.display());
-                self.db.set_finished(&id, RunState::Failed, Some(&failure)).await?;
                 tracing::warn!(run = %id, "{id} failed: {failure}");
+                self.db.set_finished(&id, RunState::Failed, Some(failure), None).await;
                 return Ok(());
             }
         };
@@ -342,31 +376,41 @@ impl Actor {
                 ended.cancel();
                 status
             };
-            let (status, _) = tokio::join!(wait, ingest::follow(&db, &dir, &name, epochs, ended.clone()));
-            drop(outbox.send(Message::Ended { id: name, ending: Ending::Exited(status) }).await);
+            let (status, metrics) = tokio::join!(wait, ingest::follow(&db, &dir, &name, epochs, ended.clone()));
+            let summary = Box::new(RunSummary::of(&metrics, epochs));
+            drop(outbox.send(Message::Ended { id: name, ending: Ending::Exited(status), summary }).await);
         });
-        self.db.set_worker_pid(&id, pid).await?;
+        if let Err(error) = self.db.set_worker_pid(&id, pid).await {
+            tracing::warn!(run = %id, "the process of {id} cannot be kept, so a server that comes after a crash could not end it: {error}");
+        }
         Ok(())
     }
 
     /// Settles how a run ended.
-    async fn settle(&mut self, id: &RunId, ending: Ending) -> anyhow::Result<()> {
+    async fn settle(&mut self, id: &RunId, ending: Ending, summary: RunSummary) {
         let stop_reason = self.running.remove(id).and_then(|running| running.stop_reason);
         let log = self.dirs.of(id).log_tail(50).await.unwrap_or_else(|error| {
             tracing::warn!(run = %id, "the log of {id} cannot be read: {error}");
             String::new()
         });
         let (state, reason) = verdict(ending, stop_reason, &last_words(&log));
-        self.db.set_finished(id, state, reason.as_deref()).await?;
-        match reason {
+        // A worker without room for a line of its log cannot say so.
+        let reason = reason.map(|reason| match lack_of_room(self.dirs.root()).filter(|_| state == RunState::Failed) {
+            Some(lack) => format!("{reason}; {lack}"),
+            None => reason,
+        });
+        match &reason {
             Some(reason) => tracing::info!(run = %id, "{id} ended, {}: {reason}", state.id()),
             None => tracing::info!(run = %id, "{id} ended, {}", state.id()),
         }
-        Ok(())
+        self.db.set_finished(id, state, reason, Some(summary)).await;
     }
 
     /// Finds the runs of the last start: waits for workers that are still ending, and takes in directories that are not known.
     async fn recover(&mut self) -> anyhow::Result<()> {
+        for id in self.dirs.hidden().context("cannot list the run directories")? {
+            self.delete_hidden(&id).await;
+        }
         for run in self.db.active(RunState::Running).await? {
             self.settle_left_over(run);
         }
@@ -393,7 +437,8 @@ impl Actor {
             let ended = CancellationToken::new();
             ended.cancel();
             let metrics = ingest::follow(&db, &dir, &id, config.epochs(), ended).await;
-            drop(outbox.send(Message::Ended { id, ending: Ending::Unseen { finished: metrics.finished.is_some() } }).await);
+            let summary = Box::new(RunSummary::of(&metrics, config.epochs()));
+            drop(outbox.send(Message::Ended { id, ending: Ending::Unseen { finished: metrics.finished.is_some() }, summary }).await);
         });
     }
 

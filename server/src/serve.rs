@@ -1,17 +1,19 @@
 //! From the command line to a listening server, and to its end in order.
 
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::net::{TcpListener, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use crate::app;
-use crate::args::Args;
+use crate::args::{self, Args};
 use crate::id::random_hex;
 use crate::state::{AppState, Settings};
 
@@ -20,7 +22,8 @@ const CONNECTION_GRACE: Duration = Duration::from_secs(5);
 
 /// Serves until a signal asks to stop; a second signal stops at once.
 pub async fn serve(args: Args) -> anyhow::Result<()> {
-    let Args { addr, data_dir, datasets_dir, datasets_mirror, worker, web, base_path, token, allowed_hosts, stop_grace_secs } = args;
+    let Args { addr, data_dir, datasets_dir, datasets_mirror, worker, web, base_path, public_url, token, allowed_hosts, stop_grace_secs } =
+        args;
     if let Some(web) = &web
         && !web.join("index.html").is_file()
     {
@@ -29,7 +32,10 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     let listener = listen(&addr).await?;
     let address = listener.local_addr()?;
     // Whoever can reach this address could train here and read everything.
-    let token = token.or_else(|| (!address.ip().is_loopback()).then(random_hex));
+    let token = match token {
+        None if !address.ip().is_loopback() => Some(kept_token(&data_dir)?),
+        token => token,
+    };
     let settings = Settings {
         datasets_dir: datasets_dir.unwrap_or_else(|| data_dir.join("datasets")),
         datasets_mirror,
@@ -38,6 +44,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
         stop_grace: Duration::from_secs(stop_grace_secs),
         web,
         base_path,
+        public_url,
         token,
         allowed_hosts,
     };
@@ -70,6 +77,38 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     }
     state.close().await;
     Ok(())
+}
+
+/// The token that the data directory keeps; made and kept there where there is none, so that links and browsers stay signed in.
+fn kept_token(data_dir: &Path) -> anyhow::Result<String> {
+    let path = data_dir.join("token");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let token =
+                args::token(text.trim()).map_err(|wrong| anyhow!("{} holds no token: {wrong}, or remove the file", path.display()))?;
+            // Others who can read it can sign in.
+            let mode = std::fs::metadata(&path)?.permissions().mode();
+            if mode & 0o077 != 0 {
+                tracing::warn!("{} could be read by others; it no longer can", path.display());
+                std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+            }
+            return Ok(token);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+    let token = random_hex();
+    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make the data directory {}", data_dir.display()))?;
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).and_then(|mut file| {
+        writeln!(file, "{token}")?;
+        file.sync_all()
+    });
+    if let Err(error) = written {
+        // Half a token would shut everyone out at the next start.
+        std::fs::remove_file(&path).ok();
+        tracing::warn!("{} cannot be written, so the next start makes another token: {error}", path.display());
+    }
+    Ok(token)
 }
 
 async fn listen(addr: &str) -> anyhow::Result<TcpListener> {

@@ -11,10 +11,13 @@ use shared::api::WorkerStatus;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::attempts::Attempts;
+use crate::changes::Changes;
 use crate::datasets::Datasets;
 use crate::db::Db;
 use crate::rundir::RunDirs;
 use crate::scheduler::Scheduler;
+use crate::shortage::lack_of_room;
 use crate::worker::Worker;
 
 /// How the server is set up; the command line checked these.
@@ -30,6 +33,8 @@ pub struct Settings {
     pub web: Option<PathBuf>,
     /// Empty, or a path without a slash at its end.
     pub base_path: String,
+    /// The address for others, without a slash at its end.
+    pub public_url: Option<String>,
     /// Wanted from everyone who opens more than a share link.
     pub token: Option<String>,
     pub allowed_hosts: Vec<String>,
@@ -45,6 +50,8 @@ pub struct Inner {
     pub dirs: RunDirs,
     pub datasets: Datasets,
     pub scheduler: Scheduler,
+    pub changes: Changes,
+    pub attempts: Attempts,
     pub worker: watch::Receiver<WorkerStatus>,
     pub started: Timestamp,
     /// Streams end when the server stops.
@@ -69,13 +76,18 @@ impl AppState {
         let lock = lock(data)?;
         let dirs = RunDirs::create(data.join("runs")).with_context(|| format!("cannot use {}/runs", data.display()))?;
         let db = Db::open(&data.join("crosslens.db")).await?;
-        db.sweep_shares().await.context("cannot forget the share links that expired long ago")?;
+        if let Err(error) = db.sweep_shares().await {
+            // A full disk must not keep a server from starting, or nobody could make room.
+            tracing::warn!("the share links that expired long ago cannot be forgotten: {error}");
+        }
 
         let datasets = Datasets::open(&settings.datasets_dir, data.join("datasets.json"), settings.datasets_mirror.clone());
         let datasets = datasets.with_context(|| format!("cannot use {}", settings.datasets_dir.display()))?;
 
         let worker = Worker { program: settings.worker.clone(), stop_grace: settings.stop_grace };
         let (probed, probe) = watch::channel(WorkerStatus::Starting);
+        let stopping = CancellationToken::new();
+        let changes = Changes::start(db.clone(), stopping.clone());
         let scheduler = Scheduler::start(db.clone(), dirs.clone(), worker.clone(), probe.clone());
         tokio::spawn(async move {
             let status = worker.probe().await;
@@ -97,9 +109,11 @@ impl AppState {
             dirs,
             datasets,
             scheduler,
+            changes,
+            attempts: Attempts::default(),
             worker: probe,
             started: Timestamp::now(),
-            stopping: CancellationToken::new(),
+            stopping,
             _lock: lock,
         })))
     }
@@ -113,6 +127,11 @@ impl AppState {
     /// Closes the database; nothing can be asked after that.
     pub async fn close(&self) {
         self.db.close().await;
+    }
+
+    /// What a person should know of: a database that takes no changes, a disk without room.
+    pub fn problems(&self) -> Vec<String> {
+        [self.db.trouble(), lack_of_room(&self.settings.data_dir)].into_iter().flatten().collect()
     }
 
     /// What the worker can do, once it has said so.

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::task::spawn_blocking;
+
+use crate::plain_file;
 
 /// How much one call reads at most.
 const CHUNK_BYTES: u64 = 4 << 20;
@@ -16,6 +19,14 @@ pub struct Tail {
     offset: u64,
     lines: u64,
     partial: Vec<u8>,
+}
+
+/// A place in a file where a line begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// How many lines are before it.
+    pub lines: u64,
+    pub bytes: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -31,13 +42,24 @@ impl Tail {
         Tail { path, offset: 0, lines: 0, partial: Vec::new() }
     }
 
+    /// Follows a file from a place where a line begins, with so many lines before it.
+    pub fn from(path: PathBuf, place: Place) -> Self {
+        Tail { path, offset: place.bytes, lines: place.lines, partial: Vec::new() }
+    }
+
+    /// Where the lines that were returned end.
+    pub fn place(&self) -> Place {
+        Place { lines: self.lines, bytes: self.offset - self.partial.len() as u64 }
+    }
+
     /// Returns lines completed since the last call; empty when there is nothing new.
     ///
     /// A large file comes in several calls.
     pub async fn read(&mut self) -> io::Result<Vec<Line>> {
         loop {
-            let mut file = match File::open(&self.path).await {
-                Ok(file) => file,
+            let path = self.path.clone();
+            let mut file = match spawn_blocking(move || plain_file::open(&path)).await? {
+                Ok(file) => File::from_std(file),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
                 Err(error) => return Err(error),
             };

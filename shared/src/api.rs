@@ -11,7 +11,7 @@ use crate::dataset::{Dataset, DatasetInfo};
 use crate::eps::Eps;
 use crate::json;
 use crate::matrix::{Matrix, PairChange};
-use crate::record::{EvaluationStep, Metrics, NoticeKind};
+use crate::record::{EvaluationStep, Metrics, NoticeKind, Record};
 use crate::view::CheckpointId;
 
 /// `GET /api/health`.
@@ -22,6 +22,9 @@ pub struct Health {
     pub worker: WorkerStatus,
     pub queued: u32,
     pub running: u32,
+    /// What a person should see to, in sentences: a full disk, a database that takes no changes.
+    #[serde(default)]
+    pub problems: Vec<String>,
 }
 
 /// Whether training can run here, and on what.
@@ -95,6 +98,9 @@ pub struct System {
     /// The path of the program that trains.
     pub worker_program: String,
     pub storage: Storage,
+    /// What a person should see to, in sentences: a full disk, a database that takes no changes.
+    #[serde(default)]
+    pub problems: Vec<String>,
 }
 
 /// The machine's memory.
@@ -345,6 +351,30 @@ pub struct Run {
     #[serde(default)]
     pub notes: String,
     pub summary: RunSummary,
+}
+
+/// `GET /api/changes`: an event of the stream, the runs that have changed since the one before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunChanges {
+    /// False where the cursor that was given is of another database: any run may have changed.
+    pub complete: bool,
+    pub runs: Vec<String>,
+    pub deleted: Vec<String>,
+}
+
+/// `GET /api/runs/{id}/records`: a run, and what it has recorded since the last look.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunRecords {
+    pub run: Run,
+    pub records: Vec<Record>,
+    /// What to give as `after` at the next look.
+    pub next: String,
+    /// Whether more was recorded already.
+    pub more: bool,
+    /// What a person should see to, in sentences: a full disk, a database that takes no changes.
+    pub problems: Vec<String>,
 }
 
 /// `PATCH /api/runs/{id}`: what a person calls a run and says of it. What is absent stays.
@@ -1262,6 +1292,9 @@ pub struct Share {
 pub struct SharedView {
     pub share: Share,
     pub content: SharedContent,
+    /// When the content was as it is here, RFC 3339, UTC.
+    #[serde(default)]
+    pub as_of: String,
     /// What other routes answer to the page that is shown, by their address such as `api/attributions/RUN.e12.adversarial`: the matrix
     /// of the epoch, the baseline, the result of a run.
     #[serde(default)]

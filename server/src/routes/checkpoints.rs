@@ -13,6 +13,7 @@ use shared::api::{CheckpointInfo, Run};
 use shared::config::{ImportConfig, RunConfig};
 use shared::view::CheckpointId;
 use tokio::io::AsyncWriteExt;
+use tokio::task::spawn_blocking;
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 use utoipa::ToSchema;
@@ -22,6 +23,7 @@ use crate::extract::{Name, Named};
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
 use crate::routes::runs::created;
+use crate::rundir::RunDir;
 use crate::state::AppState;
 use crate::submit::submit;
 
@@ -136,6 +138,14 @@ pub async fn get_checkpoint_file(
     let known = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     if known.is_some_and(|known| known.split(',').any(|known| known.trim().trim_start_matches("W/").as_bytes() == etag.as_bytes())) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+    }
+    let plain = {
+        let (dir, name) = (dir.clone(), RunDir::checkpoint_name(&id));
+        spawn_blocking(move || dir.open(&name)).await.map_err(ApiError::internal)?
+    };
+    if let Err(error) = plain {
+        tracing::warn!("the file of {id} is not served: {error}");
+        return Err(not_found());
     }
     let served = ServeFile::new(dir.checkpoint(&id)).oneshot(request).await.map_err(ApiError::internal)?;
     if served.status() == StatusCode::NOT_FOUND {

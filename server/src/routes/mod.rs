@@ -1,6 +1,7 @@
 //! The handlers, one file for each thing that addresses name.
 
 pub mod attributions;
+pub mod changes;
 pub mod checkpoints;
 pub mod comparisons;
 pub mod datasets;
@@ -9,6 +10,7 @@ pub mod pages;
 pub mod pairs;
 pub mod queue;
 pub mod runs;
+pub mod session;
 pub mod shares;
 pub mod sweeps;
 pub mod system;

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
+use percent_encoding::percent_decode_str;
 use shared::api::SharedView;
 use tower::ServiceExt;
 use tower_http::services::ServeDir;
@@ -15,12 +16,15 @@ use crate::auth;
 use crate::content;
 use crate::id::ShareToken;
 use crate::problem::{ApiError, Kind};
-use crate::routes::shares;
+use crate::proxy::public_address;
+use crate::routes::{session, shares};
 use crate::state::{AppState, Settings};
 
 /// What index.html holds for us to replace.
 const BASE: &str = "<base href=\"/\">";
 const HEAD: &str = "<!-- head -->";
+/// Tells the page that there is a token to sign out from.
+const SIGNED_IN: &str = "<meta name=\"crosslens-signed-in\" content=\"yes\">";
 
 /// Answers every address that no route answers: a file of the frontend, or its page.
 pub async fn get_page(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
@@ -31,27 +35,45 @@ pub async fn get_page(State(state): State<AppState>, request: Request) -> Result
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(method_not_allowed(request.method().clone(), request.uri().clone()).await);
     }
-    if let Some(response) = auth::sign_in(&state.settings, request.uri()) {
+    // No file and no page has such a name, and the file system would take it for a mistake of ours.
+    if percent_decode_str(&path).any(|byte| byte == 0) {
+        return Err(ApiError::new(Kind::RouteNotFound, format!("there is nothing at `{path}`")));
+    }
+    let (parts, body) = request.into_parts();
+    if has_token(&parts.uri)
+        && let Some(response) = session::answer_page(&state, &parts.method, &parts.uri, &parts.headers).await
+    {
         return Ok(response);
     }
+    let request = Request::from_parts(parts, body);
     let Some(web) = state.settings.web.clone() else {
         return Err(ApiError::new(Kind::RouteNotFound, "this server serves only the API, because it was started without `--web`"));
     };
     if let Some(token) = path.strip_prefix("/s/") {
         return share_page(&state, &web, token, request.headers()).await;
     }
-    if path == "/" || path == "/index.html" {
-        return Ok(Html(index(&state.settings, &web, "").await?).into_response());
+    let (parts, body) = request.into_parts();
+    if path != "/" && path != "/index.html" {
+        let files = ServeDir::new(&web).append_index_html_on_directories(false).precompressed_br().precompressed_gzip();
+        let request = Request::from_parts(parts.clone(), body);
+        let file = files.oneshot(request).await.map_err(ApiError::internal)?;
+        if file.status() != StatusCode::NOT_FOUND {
+            return Ok(file.map(Body::new));
+        }
+        if is_asset(&path) {
+            return Err(ApiError::new(Kind::RouteNotFound, format!("the frontend has no file `{path}`")));
+        }
     }
-    let files = ServeDir::new(&web).append_index_html_on_directories(false).precompressed_br().precompressed_gzip();
-    let file = files.oneshot(request).await.map_err(ApiError::internal)?;
-    if file.status() != StatusCode::NOT_FOUND {
-        return Ok(file.map(Body::new));
+    if let Some(response) = session::answer_page(&state, &parts.method, &parts.uri, &parts.headers).await {
+        return Ok(response);
     }
-    if is_asset(&path) {
-        return Err(ApiError::new(Kind::RouteNotFound, format!("the frontend has no file `{path}`")));
-    }
-    Ok(Html(index(&state.settings, &web, "").await?).into_response())
+    let head = if auth::can_sign_out(&parts.headers, &state.settings) { SIGNED_IN } else { "" };
+    Ok(Html(index(&state.settings, &web, head).await?).into_response())
+}
+
+/// Whether an address carries a token to sign in with.
+fn has_token(uri: &Uri) -> bool {
+    form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).any(|(name, _)| name == "token")
 }
 
 /// Answers a method that a route does not know.
@@ -75,7 +97,7 @@ async fn share_page(state: &AppState, web: &Path, token: &str, headers: &HeaderM
     };
     match shared {
         Ok(shared) => {
-            let head = share_head(&shared, &origin(headers), &state.settings.base_path);
+            let head = share_head(&shared, &public_address(headers, &state.settings));
             Ok(Html(index(&state.settings, web, &head).await?).into_response())
         }
         Err(error) if matches!(error.kind(), Kind::ShareNotFound | Kind::ShareExpired) => {
@@ -92,18 +114,18 @@ async fn index(settings: &Settings, web: &Path, head: &str) -> Result<String, Ap
         Ok(page) => page,
         Err(error) => return Err(ApiError::internal(format!("cannot read {}: {error}", path.display()))),
     };
-    Ok(page.replacen(BASE, &format!("<base href=\"{}/\">", settings.base_path), 1).replacen(HEAD, head, 1))
+    Ok(page.replacen(BASE, &format!("<base href=\"{}/\">", escape(&settings.base_path)), 1).replacen(HEAD, head, 1))
 }
 
-fn share_head(shared: &SharedView, origin: &str, base_path: &str) -> String {
+fn share_head(shared: &SharedView, public_address: &str) -> String {
     let title = escape(&shared.share.title);
     // What the sender says tells more than what we can.
     let note = shared.share.note.split_whitespace().collect::<Vec<_>>().join(" ");
     let description = if note.is_empty() { content::description(&shared.content) } else { note };
     let description = escape(&description);
-    let address = format!("{origin}{base_path}/{}", shared.share.path);
+    let address = format!("{public_address}/{}", shared.share.path);
     let address = escape(&address);
-    let picture = format!("{origin}{base_path}/api/shares/{}/preview.png", shared.share.token);
+    let picture = format!("{public_address}/api/shares/{}/preview.png", shared.share.token);
     let picture = escape(&picture);
     // Whoever has the link may show it; search engines need not know it.
     format!(
@@ -125,18 +147,8 @@ fn share_head(shared: &SharedView, origin: &str, base_path: &str) -> String {
     )
 }
 
-/// Where this server is for whoever asked, `https://lens.example.org`; a proxy says so in its headers.
-fn origin(headers: &HeaderMap) -> String {
-    // Each proxy adds its own; the first is the one that the browser spoke to.
-    let first =
-        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).and_then(|value| value.split(',').next()).map(str::trim);
-    let scheme = first("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
-    let host = first("x-forwarded-host").or_else(|| first(header::HOST.as_str())).unwrap_or("localhost");
-    format!("{scheme}://{host}")
-}
-
 /// A text inside a quoted attribute.
-fn escape(text: &str) -> Cow<'_, str> {
+pub fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(['&', '<', '>', '"', '\'']) {
         return Cow::Borrowed(text);
     }

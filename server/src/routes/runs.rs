@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, stream};
@@ -23,6 +23,7 @@ use shared::problem::FieldError;
 use shared::provenance::{CheckpointHash, Page, Provenance};
 use shared::record::Metrics;
 use shared::view::View;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::io::ReaderStream;
 use utoipa::IntoParams;
@@ -35,7 +36,7 @@ use crate::id::RunId;
 use crate::npy::Values;
 use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
-use crate::rundir::record;
+use crate::rundir::{LogPart, LogRange, RunDir, record};
 use crate::scheduler::Refusal;
 use crate::state::AppState;
 use crate::submit::submit;
@@ -400,28 +401,70 @@ fn metrics_csv(metrics: &Metrics) -> Result<Vec<u8>, csv::Error> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReadLog {
-    /// Only so many of the last lines.
+    /// Only so many of the last lines, at most a megabyte of them.
     tail: Option<usize>,
+    /// With `tail`: the last lines before this byte; `Log-Start` of an earlier answer.
+    before: Option<u64>,
+    /// What follows this byte, at most a megabyte of it; `Log-End` of an earlier answer.
+    after: Option<u64>,
 }
 
 /// What the worker has printed
+///
+/// The whole log, or a part of it. With a part come `Log-Start` and `Log-End`, the bytes between which it lies, and `Log-Size`, how many
+/// there are: ask with `before` for what is above it, with `after` for what has been printed since.
 #[utoipa::path(
     get, path = "/api/runs/{id}/log", tag = "runs",
     params(("id" = String, Path, description = "The run"), ReadLog),
-    responses((status = 200, content_type = "text/plain", body = String), ApiError)
+    responses(
+        (status = 200, content_type = "text/plain", body = String, headers(
+            ("Log-Start" = u64, description = "Of a part: the byte at which it begins"),
+            ("Log-End" = u64, description = "Of a part: the byte before which it ends"),
+            ("Log-Size" = u64, description = "Of a part: the bytes of the whole log")
+        )),
+        ApiError
+    )
 )]
 pub async fn get_log(State(state): State<AppState>, Name(id): Name<RunId>, Query(query): Query<ReadLog>) -> Result<Response, ApiError> {
     content::run(&state, &id).await?;
     let dir = state.dirs.of(&id);
-    let body = match query.tail {
-        Some(lines) => Body::from(dir.log_tail(lines).await?),
-        None => match tokio::fs::File::open(dir.log()).await {
-            Ok(file) => Body::from_stream(ReaderStream::new(file)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Body::empty(),
-            Err(error) => return Err(error.into()),
-        },
+    let invalid = |field: &str, detail: &str| Err(ApiError::on_field(Kind::InvalidQuery, field, detail));
+    let range = match query {
+        ReadLog { tail: None, before: None, after: None } => return whole_log(&id, &dir).await,
+        ReadLog { tail: None, before: None, after: Some(start) } => LogRange::After { start },
+        ReadLog { tail: Some(lines), before: end, after: None } => LogRange::Before { end, lines },
+        ReadLog { tail: None, before: Some(_), .. } => return invalid("before", "`before` needs `tail`: how many lines"),
+        ReadLog { after: Some(_), .. } => return invalid("after", "`after` goes alone, without `tail` and `before`"),
     };
-    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
+    let LogPart { text, start, end, size } = dir.log_part(range).await.map_err(|error| unreadable_log(&id, error))?;
+    let place = |name: &'static str, value: u64| (HeaderName::from_static(name), HeaderValue::from(value));
+    let places = HeaderMap::from_iter([place("log-start", start), place("log-end", end), place("log-size", size)]);
+    Ok((places, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
+/// The log as it is now, piece by piece: it may be larger than the memory.
+async fn whole_log(id: &RunId, dir: &RunDir) -> Result<Response, ApiError> {
+    let opened = {
+        let dir = dir.clone();
+        spawn_blocking(move || dir.open("log.txt")).await.map_err(ApiError::internal)?
+    };
+    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    let file = match opened {
+        Ok(file) => tokio::fs::File::from_std(file),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((kind, Body::empty()).into_response()),
+        Err(error) => return Err(unreadable_log(id, error)),
+    };
+    Ok((kind, Body::from_stream(ReaderStream::new(file))).into_response())
+}
+
+fn unreadable_log(id: &RunId, error: std::io::Error) -> ApiError {
+    match error.kind() {
+        std::io::ErrorKind::InvalidInput => {
+            let detail = format!("the `log.txt` of `{id}` is a link or no plain file, so it is not shown");
+            ApiError::on_field(Kind::ResultNotFound, "id", detail)
+        }
+        _ => error.into(),
+    }
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use jiff::Timestamp;
 use shared::api::{NewShare, Share, SharedView};
 use shared::view::View;
 
@@ -105,7 +106,9 @@ pub async fn open(state: &AppState, token: &ShareToken) -> Result<SharedView, Ap
     }
     let view: View = share.view.parse().map_err(|error| ApiError::internal(format!("share {}: {error}", share.view)))?;
     match content::shared(state, &view).await {
-        Ok((content, answers)) => Ok(SharedView { share, content, answers }),
+        Ok((content, answers)) => {
+            Ok(SharedView { share, content, as_of: Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), answers })
+        }
         Err(error) if matches!(error.kind(), Kind::RunNotFound | Kind::AttributionNotFound) => Err(not_found()),
         Err(error) => Err(error),
     }

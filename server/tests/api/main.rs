@@ -2,15 +2,20 @@
 
 mod auth;
 mod beyond;
+mod changes;
 mod datasets;
 mod figures;
 mod lifecycle;
+mod logs;
 mod matrices;
 mod pages;
 mod problems;
 mod process;
+mod proxies;
 mod runs;
+mod session;
 mod shares;
+mod shortage;
 mod streams;
 mod support;
 mod table;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -152,6 +153,24 @@ fn an_address_that_others_can_reach_wants_a_token() {
     assert_eq!(program.ask("GET", "/api/health", "", "").0, 401);
     assert_eq!(program.ask("GET", "/api/health", &format!("Authorization: Bearer {token}\r\n"), "").0, 200);
     assert_eq!(program.ask("GET", &format!("/?token={token}"), "", "").0, 303);
+    drop(program);
+
+    // The next start keeps it, so that links and browsers stay signed in.
+    let file = dir.path().join("data/token");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let again = Program::start(dir.path(), &["--addr", "0.0.0.0:0"]);
+    assert!(again.said.trim_end().ends_with(&format!("/?token={token}")), "{}", again.said);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "others can no longer read it");
+    drop(again);
+    fs::write(&file, "short\n").unwrap();
+    let output = command(dir.path(), &["--addr", "0.0.0.0:0"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("data/token holds no token"), "{said}");
+    // One that is given is kept nowhere.
+    fs::remove_file(&file).unwrap();
+    Program::start(dir.path(), &["--addr", "0.0.0.0:0", "--token", "given-by-a-person"]);
+    assert!(!file.exists());
 }
 
 #[test]
@@ -167,6 +186,9 @@ fn what_is_missing_at_the_start_is_said_in_a_sentence() {
     check(&["--web", "/no/such/folder"], "holds no index.html");
     check(&["--data-dir", "/dev/null/data"], "cannot make the data directory");
     check(&["--base-path", "lens"], "/crosslens");
+    check(&["--base-path", "/a%4"], "hexadecimal");
+    check(&["--allowed-host", "https://lens.lab"], "without `https://`");
+    check(&["--public-url", "lens.lab"], "https://lens.example.org");
     check(&["--token", "short"], "16 or more");
     let program = Program::start(dir.path(), &[]);
     check(&["--addr", &program.address], "cannot listen on");

@@ -267,6 +267,7 @@ pub fn settings(dir: &Path) -> Settings {
         stop_grace: Duration::from_secs(5),
         web: Some(dir.join("web")),
         base_path: String::new(),
+        public_url: None,
         token: None,
         allowed_hosts: Vec::new(),
     }

@@ -1,0 +1,104 @@
+//! Slows down whoever tries tokens: wrong ones are answered one after the other, each later than the one before.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+/// The first wrong token waits so long, each further one twice as long as the one before.
+const FIRST: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_secs(4);
+/// A pause after which all is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+/// More than this many at a time are sent away.
+const MOST_WAITING: usize = 16;
+/// Wrong tokens that are known again.
+const KNOWN: usize = 64;
+
+#[derive(Debug)]
+pub struct Attempts {
+    hasher: RandomState,
+    inner: Mutex<Inner>,
+    waiting: Semaphore,
+    turn: Semaphore,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    recent: u32,
+    last: Option<Instant>,
+    /// Hashes of wrong tokens that were tried before.
+    known: VecDeque<u64>,
+}
+
+/// Too many try tokens at the same time.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+impl Default for Attempts {
+    fn default() -> Self {
+        let (waiting, turn) = (Semaphore::new(MOST_WAITING), Semaphore::new(1));
+        Attempts { hasher: RandomState::new(), inner: Mutex::default(), waiting, turn }
+    }
+}
+
+impl Attempts {
+    /// Waits for as long as a wrong token costs.
+    pub async fn wrong(&self, token: &str) -> Result<(), TooMany> {
+        let _place = self.waiting.try_acquire().map_err(|_| TooMany)?;
+        let _turn = self.turn.acquire().await.expect("nobody closes it");
+        sleep(self.delay(token)).await;
+        Ok(())
+    }
+
+    /// Whether a wrong token was tried before. A page that is open since the token changed sends the same again and again, and guesses nothing.
+    pub fn is_known(&self, token: &str) -> bool {
+        let hash = self.hasher.hash_one(token);
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).known.contains(&hash)
+    }
+
+    fn delay(&self, token: &str) -> Duration {
+        let hash = self.hasher.hash_one(token);
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.last.is_none_or(|last| last.elapsed() > FORGOTTEN_AFTER) {
+            inner.recent = 0;
+        }
+        inner.last = Some(Instant::now());
+        inner.recent += 1;
+        if !inner.known.contains(&hash) {
+            inner.known.push_back(hash);
+            if inner.known.len() > KNOWN {
+                inner.known.pop_front();
+            }
+        }
+        FIRST.saturating_mul(1 << (inner.recent - 1).min(10)).min(LONGEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wrong_token_costs_more_than_the_one_before_up_to_a_limit() {
+        let attempts = Attempts::default();
+        let costs: Vec<u128> = (0..7).map(|number| attempts.delay(&format!("wrong {number}")).as_millis()).collect();
+        assert_eq!(costs, [200, 400, 800, 1600, 3200, 4000, 4000]);
+        assert!(attempts.is_known("wrong 3") && !attempts.is_known("wrong 9"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_try_many_at_a_time_are_sent_away() {
+        let attempts = Attempts::default();
+        let tries = (0..20).map(|number| {
+            let attempts = &attempts;
+            async move { attempts.wrong(&format!("wrong {number}")).await }
+        });
+        let answers = futures::future::join_all(tries).await;
+        assert_eq!(answers.iter().filter(|answer| **answer == Err(TooMany)).count(), 20 - MOST_WAITING);
+        assert_eq!(attempts.wrong("later").await, Ok(()));
+    }
+}

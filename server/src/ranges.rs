@@ -1,0 +1,54 @@
+//! `If-Range`: a part of a file only for whoever has the rest of the same file.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+/// Answers with the whole instead of a part where the part would be of another file than the one that `If-Range` names, RFC 9110, 13.1.5.
+pub async fn check_if_range(request: Request, next: Next) -> Response {
+    let asked = request.headers();
+    if !(asked.contains_key(header::IF_RANGE) && asked.contains_key(header::RANGE)) {
+        return next.run(request).await;
+    }
+    // Which file it is only the answer says. A request for a part has no body that would be lost.
+    let (mut parts, body) = request.into_parts();
+    let response = next.clone().run(Request::from_parts(parts.clone(), body)).await;
+    let partial = matches!(response.status(), StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE);
+    if !partial || is_same(&parts.headers, response.headers()) {
+        return response;
+    }
+    parts.headers.remove(header::RANGE);
+    next.run(Request::from_parts(parts, Body::empty())).await
+}
+
+/// Whether an answer is of the file that `If-Range` names, by its strong tag or by its time.
+fn is_same(asked: &HeaderMap, answered: &HeaderMap) -> bool {
+    let Some(wanted) = asked.get(header::IF_RANGE) else { return false };
+    let tag = answered.get(header::ETAG).filter(|tag| !tag.as_bytes().starts_with(b"W/"));
+    tag == Some(wanted) || answered.get(header::LAST_MODIFIED) == Some(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_a_strong_tag_or_the_time_names_the_same_file() {
+        let check = |wanted: &'static str, same: bool, tag: &'static str| {
+            let asked = HeaderMap::from_iter([(header::IF_RANGE, HeaderValue::from_static(wanted))]);
+            let answered = [(header::ETAG, tag), (header::LAST_MODIFIED, "Sun, 29 Nov 2026 12:00:00 GMT")];
+            let answered = answered.map(|(name, value)| (name, HeaderValue::from_static(value))).into_iter().collect();
+            assert_eq!(is_same(&asked, &answered), same, "{wanted} {tag}");
+        };
+        check("\"a\"", true, "\"a\"");
+        check("\"b\"", false, "\"a\"");
+        check("W/\"a\"", false, "W/\"a\"");
+        check("W/\"a\"", false, "\"a\"");
+        check("Sun, 29 Nov 2026 12:00:00 GMT", true, "\"a\"");
+        check("Sun, 29 Nov 2026 11:00:00 GMT", false, "\"a\"");
+    }
+}

@@ -1,0 +1,150 @@
+//! What happened to runs and the database could not take yet: it is told as if it were written, and written as soon as that works.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use shared::api::{Run, RunState, RunSummary};
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    pub state: RunState,
+    /// Why, in a sentence where someone will ask.
+    pub failure: Option<String>,
+    /// What it measured; that of the database stays where there is none.
+    pub summary: Option<RunSummary>,
+    /// RFC 3339, UTC.
+    pub at: String,
+}
+
+/// What is to be written of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// It was asked to stop.
+    Canceling,
+    Ended(End),
+    /// Its files are gone already.
+    Deleted,
+}
+
+/// The latest change of each run that waits to be written.
+#[derive(Clone, Debug, Default)]
+pub struct Unwritten(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    changes: BTreeMap<String, Change>,
+    /// Rises with every change that is added.
+    version: u64,
+    /// Why the database did not take the last thing that was to be written.
+    cause: Option<String>,
+}
+
+impl Unwritten {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Nothing that holds the lock can leave a change half made.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn add(&self, id: &str, change: Change) {
+        let mut inner = self.inner();
+        inner.changes.insert(id.to_owned(), change);
+        inner.version += 1;
+    }
+
+    /// Forgets a change that is written now; a later one stays.
+    pub fn remove(&self, id: &str, written: &Change) {
+        let mut inner = self.inner();
+        if inner.changes.get(id) == Some(written) {
+            inner.changes.remove(id);
+        }
+    }
+
+    pub fn all(&self) -> Vec<(String, Change)> {
+        self.inner().changes.iter().map(|(id, change)| (id.clone(), change.clone())).collect()
+    }
+
+    pub fn of(&self, id: &str) -> Option<Change> {
+        self.inner().changes.get(id).cloned()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.inner().changes.is_empty()
+    }
+
+    pub fn version(&self) -> u64 {
+        self.inner().version
+    }
+
+    /// Keeps why the database took nothing; `None` once it has taken something. Tells whether that is new.
+    pub fn set_cause(&self, cause: Option<String>) -> bool {
+        let mut inner = self.inner();
+        let new = inner.cause != cause;
+        inner.cause = cause;
+        new
+    }
+
+    /// Why the database takes nothing, and what waits for it; nothing while all is well.
+    pub fn told(&self) -> Option<String> {
+        let inner = self.inner();
+        let cause = inner.cause.as_ref()?;
+        let waiting = match inner.changes.len() {
+            0 => String::new(),
+            1 => "; what happened to one run is not written yet".to_owned(),
+            count => format!("; what happened to {count} runs is not written yet"),
+        };
+        Some(format!("the database takes no changes ({cause}){waiting}; this is tried again every few seconds"))
+    }
+
+    /// A run of the database as it is by now; none where it is deleted.
+    pub fn amended(&self, mut run: Run) -> Option<Run> {
+        match self.of(&run.id) {
+            None => {}
+            Some(Change::Canceling) => run.canceling = true,
+            Some(Change::Deleted) => return None,
+            Some(Change::Ended(End { state, failure, summary, at })) => {
+                run.state = state;
+                run.failure = failure;
+                run.finished_at = Some(at);
+                run.canceling = false;
+                run.queue_position = None;
+                run.summary = summary.unwrap_or(run.summary);
+            }
+        }
+        Some(run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(state: RunState) -> Change {
+        Change::Ended(End { state, failure: None, summary: None, at: "2026-11-22T19:13:38.123Z".into() })
+    }
+
+    #[test]
+    fn only_the_change_that_was_written_is_forgotten() {
+        let unwritten = Unwritten::default();
+        unwritten.add("at-1", Change::Canceling);
+        unwritten.add("at-1", end(RunState::Canceled));
+        unwritten.remove("at-1", &Change::Canceling);
+        assert_eq!(unwritten.of("at-1"), Some(end(RunState::Canceled)));
+        unwritten.remove("at-1", &end(RunState::Canceled));
+        assert!(unwritten.is_empty());
+        assert_eq!(unwritten.version(), 2);
+    }
+
+    #[test]
+    fn what_waits_is_told_with_its_cause() {
+        let unwritten = Unwritten::default();
+        assert_eq!(unwritten.told(), None);
+        assert!(unwritten.set_cause(Some("database or disk is full".into())));
+        assert!(!unwritten.set_cause(Some("database or disk is full".into())), "it is said once");
+        unwritten.add("at-1", Change::Deleted);
+        let told = unwritten.told().unwrap();
+        assert!(told.contains("(database or disk is full); what happened to one run"), "{told}");
+        unwritten.set_cause(None);
+        assert_eq!(unwritten.told(), None);
+    }
+}
