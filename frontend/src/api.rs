@@ -1,5 +1,7 @@
 //! Talks to the server. Addresses are relative to the page's base; whatever goes wrong comes back as a [`Problem`].
 
+use std::time::Duration;
+
 use gloo_net::http::{Request, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,14 +11,32 @@ use shared::problem::Problem;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{FormData, ProgressEvent, XmlHttpRequest};
+use web_sys::{AbortSignal, FormData, ProgressEvent, XmlHttpRequest};
 
 pub async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Problem> {
     parse(path, &get_text(path).await?)
 }
 
+/// The same, given up after a while.
+pub async fn get_within<T: DeserializeOwned>(path: &str, limit: Duration) -> Result<T, Problem> {
+    let signal = AbortSignal::timeout_with_u32(u32::try_from(limit.as_millis()).unwrap_or(u32::MAX));
+    let response = succeeded(accepted(Request::get(path).abort_signal(Some(&signal)).send().await)?).await?;
+    parse(path, &body(path, &response).await?)
+}
+
 pub async fn get_text(path: &str) -> Result<String, Problem> {
     let response = succeeded(accepted(Request::get(path).send().await)?).await?;
+    body(path, &response).await
+}
+
+/// A part of a text, and two numbers that say which: of the headers of these names.
+pub async fn get_part(path: &str, names: [&str; 2]) -> Result<(String, [u64; 2]), Problem> {
+    let response = succeeded(accepted(Request::get(path).send().await)?).await?;
+    let numbers = names.map(|name| response.headers().get(name).and_then(|value| value.parse().ok()).unwrap_or_default());
+    Ok((body(path, &response).await?, numbers))
+}
+
+async fn body(path: &str, response: &Response) -> Result<String, Problem> {
     // Through bytes: a text would come by way of the browser's own, letter by letter.
     let body = response.binary().await.map_err(|error| unreadable(path, &error.to_string()))?;
     String::from_utf8(body).map_err(|error| unreadable(path, &error.to_string()))

@@ -1,12 +1,15 @@
 //! The frame of every page, and which page an address opens.
 
 use leptos::html;
+use leptos::task::spawn_local;
 use leptos_router::components::{FlatRoutes, Route, Router};
 use leptos_router::hooks::use_location;
 use leptos_router::path;
 
+use crate::api;
 use crate::baseline::{BaselineChip, provide_baseline};
 use crate::browser;
+use crate::changes::provide_changes;
 use crate::components::palette::{Commands, PAGES};
 use crate::components::reopen::Reopen;
 use crate::copied::use_plain_copies;
@@ -24,6 +27,7 @@ use crate::theme::{ThemeSelect, provide_theme};
 pub fn App() -> impl IntoView {
     provide_theme();
     provide_rows();
+    provide_changes();
     provide_baseline();
     use_plain_copies();
     let prefix = place::prefix(&browser::base_uri());
@@ -92,9 +96,24 @@ fn Header(prefix: String) -> impl IntoView {
                 </Show>
                 <BaselineChip/>
                 <ThemeSelect/>
+                <Show when=move || !shared.get()><SignOut/></Show>
             </div>
         </header>
     }
+}
+
+/// The way out for whoever came in by a token.
+#[component]
+fn SignOut() -> impl IntoView {
+    let sign_out = move |_| {
+        spawn_local(async move {
+            // Where the server does not answer, the page that is opened says so.
+            let _ = api::post_empty("sign-out").await;
+            browser::reload();
+        });
+    };
+    browser::is_signed_in()
+        .then(|| view! { <button class="button button-small button-quiet sign-out" type="button" on:click=sign_out>"Sign out"</button> })
 }
 
 /// Whether a path belongs to a page of the menu.

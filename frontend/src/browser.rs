@@ -2,7 +2,7 @@
 
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
-use wasm_bindgen::JsCast;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Element, HtmlElement};
 
 use crate::place;
@@ -35,6 +35,49 @@ pub fn base_uri() -> String {
 pub fn is_shared_page() -> bool {
     let path = window().location().pathname().unwrap_or_default();
     path.strip_prefix(&place::prefix(&base_uri())).unwrap_or(&path).starts_with("/s/")
+}
+
+/// Gives the address the spelling that the application knows itself by.
+pub fn respell_address() {
+    let location = window().location();
+    let path = location.pathname().unwrap_or_default();
+    if let (Some(path), Ok(history)) = (place::respelled(&path, &place::prefix(&base_uri())), window().history()) {
+        let rest = format!("{}{}", location.search().unwrap_or_default(), location.hash().unwrap_or_default());
+        // Fails where a page may not change its address; the router then says that there is no such page.
+        let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&format!("{path}{rest}")));
+    }
+}
+
+/// Says that the application has stopped, and how to go on. Relies on nothing that may have broken.
+pub fn say_broken() {
+    const ID: &str = "broken";
+    let Some(body) = document().body().filter(|_| document().get_element_by_id(ID).is_none()) else { return };
+    let made = |name: &str, text: &str| {
+        let element = document().create_element(name).ok()?;
+        element.set_text_content(Some(text));
+        Some(element)
+    };
+    let said = "CrossLens has stopped on this page because of a mistake of its own. Runs go on. The browser's console says more. ";
+    let (Some(notice), Some(link)) = (made("p", said), made("a", "Open the page anew")) else { return };
+    notice.set_id(ID);
+    notice.set_class_name("notice notice-error notice-broken");
+    // Nothing is left to be done where an element takes no attribute or no child.
+    let _ = notice.set_attribute("role", "alert");
+    let _ = link.set_attribute("href", &window().location().href().unwrap_or_default());
+    let _ = link.set_attribute("rel", "external");
+    let _ = notice.append_child(&link);
+    let _ = body.prepend_with_node_1(&notice);
+}
+
+/// Opens the page anew.
+pub fn reload() {
+    // Fails only where there is no page to open.
+    let _ = window().location().reload();
+}
+
+/// Whether the server has let the page in by a token, which one can sign out from.
+pub fn is_signed_in() -> bool {
+    document().query_selector("meta[name=crosslens-signed-in]").ok().flatten().is_some()
 }
 
 /// Whether the system was asked for less motion.

@@ -11,6 +11,7 @@ mod app;
 mod baseline;
 mod browser;
 mod cache;
+mod changes;
 mod components;
 mod copied;
 mod cost;
@@ -32,9 +33,13 @@ mod words;
 /// Takes over the page.
 #[wasm_bindgen(start)]
 pub fn start() {
-    console_error_panic_hook::set_once();
+    std::panic::set_hook(Box::new(|panic| {
+        console_error_panic_hook::hook(panic);
+        browser::say_broken();
+    }));
     if let Some(boot) = leptos::prelude::document().get_element_by_id("boot") {
         boot.remove();
     }
+    browser::respell_address();
     leptos::mount::mount_to_body(app::App);
 }

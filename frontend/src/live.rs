@@ -1,32 +1,38 @@
-//! A run as it happens: its records and states over server-sent events, collected into signals.
+//! A run as it happens: its records and states, collected into signals.
 //!
-//! The browser resumes a broken stream by itself after the last line it saw. Where it gives up, the stream is opened anew and
-//! the records repeat, which changes nothing.
+//! The stream of changes says when to look; each look asks for what was recorded since the one before, by the place of the last line, so
+//! that nothing is left out and nothing comes twice.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
-use shared::api::Run;
-use shared::record::{Metrics, Record};
-use wasm_bindgen::JsCast;
-use wasm_bindgen::prelude::Closure;
-use web_sys::{Event, EventSource, MessageEvent};
+use leptos::task::spawn_local;
+use shared::api::{Run, RunRecords, RunState};
+use shared::problem::Problem;
+use shared::record::Metrics;
 
+use crate::changes::{News, on_news};
 use crate::prelude::*;
+use crate::{api, place};
 
-/// Records arrive by the hundred when a page opens: the page is drawn once for all that came in this time.
-const COLLECT: Duration = Duration::from_millis(60);
-const REOPEN_AFTER: Duration = Duration::from_secs(3);
+/// A look while the stream is open: it could be held back by a proxy.
+const SLOW: Duration = Duration::from_secs(15);
+/// A look while there is no stream, and the first after one that failed.
+const FAST: Duration = Duration::from_secs(3);
+/// Looks for the place in the queue, which changes with those of others.
+const OF_OTHERS_MS: f64 = 2000.0;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Connection {
     Open,
-    /// Lost; being opened again.
-    Lost,
-    /// The run has ended, and so has the stream.
-    Ended,
+    /// The server does not answer, or not with the run; asked again.
+    Lost(Problem),
+    /// The server wants its token.
+    SignedOut,
+    /// The run is no longer there.
+    Deleted,
 }
 
 #[derive(Clone, Copy)]
@@ -34,127 +40,156 @@ pub struct Live {
     pub run: RwSignal<Run>,
     pub metrics: RwSignal<Metrics>,
     pub connection: RwSignal<Connection>,
+    /// What a person should see to, as the server says.
+    pub problems: RwSignal<Vec<String>>,
+    follower: StoredValue<Rc<Follower>, LocalStorage>,
 }
 
-/// Follows a run from its first record until it ends or the page is left.
+impl Live {
+    /// Looks now.
+    pub fn look(self) {
+        if let Some(follower) = self.follower.try_get_value() {
+            follower.look(self);
+        }
+    }
+}
+
+/// How far one has looked, and when one looks again.
+struct Follower {
+    id: String,
+    after: RefCell<Option<String>>,
+    looking: Cell<bool>,
+    /// Something changed during the look.
+    again: Cell<bool>,
+    looked_at: Cell<f64>,
+    has_stream: Cell<bool>,
+    failures: Cell<u32>,
+    timer: RefCell<Option<TimeoutHandle>>,
+}
+
+/// Follows a run from its first record until the page is left.
 pub fn follow(run: Run) -> Live {
-    let address = format!("api/runs/{}/events", run.id);
-    let live = Live { run: RwSignal::new(run), metrics: RwSignal::new(Metrics::default()), connection: RwSignal::new(Connection::Open) };
-    let stream = StoredValue::new_local(None::<Stream>);
-    open(live, stream, address);
+    let follower = Rc::new(Follower {
+        id: run.id.clone(),
+        after: RefCell::default(),
+        looking: Cell::default(),
+        again: Cell::default(),
+        looked_at: Cell::default(),
+        has_stream: Cell::default(),
+        failures: Cell::default(),
+        timer: RefCell::default(),
+    });
+    let live = Live {
+        run: RwSignal::new(run),
+        metrics: RwSignal::new(Metrics::default()),
+        connection: RwSignal::new(Connection::Open),
+        problems: RwSignal::new(Vec::new()),
+        follower: StoredValue::new_local(Rc::clone(&follower)),
+    };
     on_cleanup(move || {
-        // Closes the stream.
-        let _ = stream.try_update_value(Option::take);
+        if let Some(follower) = live.follower.try_get_value() {
+            follower.stop_waiting();
+        }
+    });
+    follower.look(live);
+    on_news(move |news| {
+        if let Some(follower) = live.follower.try_get_value() {
+            follower.hear(live, news);
+        }
     });
     live
 }
 
-fn open(live: Live, stream: StoredValue<Option<Stream>, LocalStorage>, address: String) {
-    let reopen = {
-        let address = address.clone();
-        move || {
-            let address = address.clone();
-            let again = move || {
-                // The page may have been left meanwhile.
-                if stream.try_with_value(|_| ()).is_some() {
-                    open(live, stream, address);
-                }
-            };
-            set_timeout_with_handle(again, REOPEN_AFTER).ok()
+impl Follower {
+    fn hear(self: &Rc<Self>, live: Live, news: &News) {
+        match news {
+            News::Open => self.has_stream.set(true),
+            News::Lost => self.has_stream.set(false),
+            News::InSight | News::Changed(_) => {}
         }
-    };
-    let opened = Stream::open(live, &address, reopen);
-    stream.set_value(opened);
-}
+        let waits = live.run.try_with_untracked(|run| run.state == RunState::Queued).unwrap_or(false);
+        let of_others = waits && js_sys::Date::now() - self.looked_at.get() > OF_OTHERS_MS;
+        if news.concerns(&self.id) || of_others {
+            self.look(live);
+        }
+    }
 
-/// An event source with its listeners; closed when dropped.
-struct Stream {
-    source: EventSource,
-    reopening: Rc<RefCell<Option<TimeoutHandle>>>,
-    _listeners: Vec<Closure<dyn Fn(Event)>>,
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.source.close();
-        if let Some(timer) = self.reopening.take() {
+    fn stop_waiting(&self) {
+        if let Some(timer) = self.timer.take() {
             timer.clear();
         }
     }
-}
 
-impl Stream {
-    fn open(live: Live, address: &str, reopen: impl Fn() -> Option<TimeoutHandle> + 'static) -> Option<Self> {
-        let source = EventSource::new(address).ok()?;
-        let waiting = Rc::new(RefCell::new(Vec::<Record>::new()));
-        let reopening = Rc::new(RefCell::new(None));
-        let flush = {
-            let waiting = Rc::clone(&waiting);
-            move || {
-                let records = waiting.take();
-                let _ = live.metrics.try_update(|metrics| records.into_iter().for_each(|record| metrics.apply(record)));
+    fn look(self: &Rc<Self>, live: Live) {
+        self.again.set(true);
+        // The page may have been left while one waited.
+        if live.run.is_disposed() || document().hidden() || self.looking.replace(true) {
+            return;
+        }
+        self.stop_waiting();
+        let follower = Rc::clone(self);
+        spawn_local(async move {
+            while follower.again.replace(false) {
+                let address = match &*follower.after.borrow() {
+                    None => format!("api/runs/{}/records", follower.id),
+                    Some(after) => format!("api/runs/{}/records?after={}", follower.id, place::encoded(after)),
+                };
+                follower.looked_at.set(js_sys::Date::now());
+                let answer = api::get_within::<RunRecords>(&address, FAST * 10).await;
+                // The page may have been left meanwhile.
+                if live.run.is_disposed() {
+                    return;
+                }
+                follower.take(live, answer);
             }
-        };
+            follower.looking.set(false);
+            follower.wait(live);
+        });
+    }
 
-        let on_record = {
-            let flush = flush.clone();
-            move |event: Event| {
-                let Some(record) = parsed::<Record>(&event) else { return };
-                waiting.borrow_mut().push(record);
-                if waiting.borrow().len() == 1 {
-                    set_timeout(flush.clone(), COLLECT);
+    fn take(&self, live: Live, answer: Result<RunRecords, Problem>) {
+        let connection = match answer {
+            Ok(RunRecords { run, records, next, more, problems }) => {
+                self.failures.set(0);
+                self.again.set(self.again.get() || more);
+                self.after.replace(Some(next));
+                if !records.is_empty() {
+                    let _ = live.metrics.try_update(|metrics| records.into_iter().for_each(|record| metrics.apply(record)));
+                }
+                set_if_new(live.run, run);
+                set_if_new(live.problems, problems);
+                Connection::Open
+            }
+            Err(problem) => {
+                self.failures.set(self.failures.get() + 1);
+                match problem.status {
+                    401 => Connection::SignedOut,
+                    404 if problem.kind.ends_with("/run-not-found") => Connection::Deleted,
+                    _ => Connection::Lost(problem),
                 }
             }
         };
-        let on_run = move |event: Event| {
-            if let Some(run) = parsed::<Run>(&event) {
-                let _ = live.run.try_set(run);
-            }
-        };
-        let on_end = {
-            let source = source.clone();
-            move |event: Event| {
-                source.close();
-                flush();
-                if let Some(run) = parsed::<Run>(&event) {
-                    let _ = live.run.try_set(run);
-                }
-                let _ = live.connection.try_set(Connection::Ended);
-            }
-        };
-        let on_open = move |_| {
-            let _ = live.connection.try_set(Connection::Open);
-        };
-        let on_error = {
-            let source = source.clone();
-            let reopening = Rc::clone(&reopening);
-            move |_| {
-                let _ = live.connection.try_set(Connection::Lost);
-                if source.ready_state() == EventSource::CLOSED {
-                    reopening.replace(reopen());
-                }
-            }
-        };
+        set_if_new(live.connection, connection);
+    }
 
-        let listeners = vec![
-            listen(&source, "message", on_record),
-            listen(&source, "run", on_run),
-            listen(&source, "end", on_end),
-            listen(&source, "open", on_open),
-            listen(&source, "error", on_error),
-        ];
-        Some(Stream { source, reopening, _listeners: listeners })
+    /// Looks again after a while, unless there is nothing more to come.
+    fn wait(self: &Rc<Self>, live: Live) {
+        let over = live.run.try_with_untracked(|run| run.state.is_finished()).unwrap_or(true);
+        let pause = match live.connection.try_get_untracked() {
+            // Longer and longer, up to half a minute.
+            Some(Connection::Lost(_)) => FAST * 2_u32.pow(self.failures.get().saturating_sub(1).min(3)),
+            Some(Connection::Open) if !self.has_stream.get() => FAST,
+            Some(Connection::Open) if !over => SLOW,
+            // Signing in opens the page anew; what is deleted does not come back.
+            Some(Connection::Open | Connection::SignedOut | Connection::Deleted) | None => return,
+        };
+        let follower = Rc::clone(self);
+        self.timer.replace(set_timeout_with_handle(move || follower.look(live), pause).ok());
     }
 }
 
-fn listen(source: &EventSource, name: &str, listener: impl Fn(Event) + 'static) -> Closure<dyn Fn(Event)> {
-    let listener = Closure::<dyn Fn(Event)>::new(listener);
-    source.add_event_listener_with_callback(name, listener.as_ref().unchecked_ref()).expect("an event source takes listeners of any name");
-    listener
-}
-
-/// A line of a newer engine may hold what this page does not know; it is left out.
-fn parsed<T: serde::de::DeserializeOwned>(event: &Event) -> Option<T> {
-    let text = event.unchecked_ref::<MessageEvent>().data().as_string()?;
-    shared::json::from_str(&text).ok()
+fn set_if_new<T: PartialEq + Send + Sync + 'static>(signal: RwSignal<T>, value: T) {
+    if signal.try_with_untracked(|known| *known != value) == Some(true) {
+        let _ = signal.try_set(value);
+    }
 }

@@ -203,6 +203,8 @@ fn failure(problem: Problem, page: bool, retry: Box<dyn Fn()>) -> AnyView {
     // What is wrong in a single place is said above already.
     let more = problem.errors.iter().filter(|error| error.message != problem.detail);
     let more: Vec<_> = more.map(|error| view! { <li><code>{error.field.clone()}</code>": " {error.message.clone()}</li> }).collect();
+    // The server answers the page itself with the form to sign in.
+    let signed_out = problem.status == 401;
     // The reader of a link has no other pages.
     let elsewhere = page && !browser::is_shared_page();
     let (class, title) = match page {
@@ -215,6 +217,9 @@ fn failure(problem: Problem, page: bool, retry: Box<dyn Fn()>) -> AnyView {
             <p>{told(&problem.detail)}</p>
             {(!more.is_empty()).then(|| view! { <ul>{more}</ul> })}
             <p class="actions">
+                {signed_out.then(|| view! {
+                    <button class="button button-primary" type="button" on:click=move |_| browser::reload()>"Sign in"</button>
+                })}
                 <button class="button" type="button" on:click=move |_| retry()>"Try again"</button>
                 {elsewhere.then(|| view! { <a class="button button-quiet" href=".">"All runs"</a> })}
             </p>

@@ -12,6 +12,36 @@ pub fn prefix(base_uri: &str) -> String {
     folder.trim_end_matches('/').to_owned()
 }
 
+/// A path that begins with the prefix in another spelling, with `%40` for `@`, in the spelling of the prefix; none where there is nothing to
+/// change. Proxies pass on both, and the router takes only one for the application's.
+pub fn respelled(path: &str, prefix: &str) -> Option<String> {
+    let mut rest = path;
+    for part in prefix.split('/').skip(1) {
+        let inside = rest.strip_prefix('/')?;
+        let (found, after) = inside.split_at(inside.find('/').unwrap_or(inside.len()));
+        if decoded(found) != decoded(part) {
+            return None;
+        }
+        rest = after;
+    }
+    let respelled = format!("{prefix}{rest}");
+    (respelled != path).then_some(respelled)
+}
+
+/// The bytes of a part of a path, without `%XX`.
+fn decoded(part: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend(before.as_bytes());
+        let byte = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(b'%'));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    bytes.extend(rest.as_bytes());
+    bytes
+}
+
 /// A path inside the application as a link's `href`: relative, so that the page's base gives it its prefix.
 pub fn href(path: &str) -> String {
     match path.trim_start_matches('/') {
@@ -81,6 +111,21 @@ mod tests {
         ] {
             assert_eq!(prefix(base), expected, "{base}");
         }
+    }
+
+    #[test]
+    fn an_address_in_another_spelling_is_the_application_s() {
+        for (path, expected) in [
+            ("/user/ada%40lab/lens/runs/x", Some("/user/ada@lab/lens/runs/x")),
+            ("/user/%61da@lab/lens/", Some("/user/ada@lab/lens/")),
+            ("/user/ada@lab/lens/runs/a%40b", None),
+            ("/user/eve%40lab/lens/", None),
+            ("/user", None),
+        ] {
+            assert_eq!(respelled(path, "/user/ada@lab/lens").as_deref(), expected, "{path}");
+        }
+        assert_eq!(respelled("/runs/x", ""), None);
+        assert_eq!(respelled("/caf%c3%a9/100%/x", "/caf%C3%A9/100%25").as_deref(), Some("/caf%C3%A9/100%25/x"));
     }
 
     #[test]

@@ -1,16 +1,16 @@
-//! Says when no run can train here, and why.
+//! Says when no run can train here, and why, and what else a person should see to.
 
 use std::time::Duration;
 
 use shared::api::{Health, WorkerStatus};
 
-use crate::load::fetched;
+use crate::load::{fetched, told};
 use crate::prelude::*;
-use crate::reactive::effect;
+use crate::reactive::{derived, effect};
 
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// A banner for a worker that does not start; nothing while all is well.
+/// A banner for a worker that does not start and for a full disk; nothing while all is well.
 #[component]
 pub fn WorkerBanner() -> impl IntoView {
     let health = fetched::<Health>(|| Some("api/health".to_owned()));
@@ -19,7 +19,7 @@ pub fn WorkerBanner() -> impl IntoView {
             set_timeout(move || health.reload(), ASK_AGAIN_AFTER);
         }
     });
-    move || match health.ready()?.worker {
+    let broken = move || match health.ready()?.worker {
         WorkerStatus::Broken { message } => Some(view! {
             <div class="notice notice-error" role="alert">
                 <h2 class="notice-title">"No run can train here"</h2>
@@ -27,5 +27,15 @@ pub fn WorkerBanner() -> impl IntoView {
             </div>
         }),
         WorkerStatus::Starting | WorkerStatus::Ready(_) => None,
+    };
+    let problems = derived(move || health.ready().map(|health| health.problems).unwrap_or_default());
+    view! { <ServerProblems problems/>{move || broken()} }
+}
+
+/// What a person should see to, as the server says: a full disk, a database that takes no changes.
+#[component]
+pub fn ServerProblems(#[prop(into)] problems: Signal<Vec<String>>) -> impl IntoView {
+    move || {
+        problems.get().into_iter().map(|problem| view! { <p class="notice notice-error" role="alert">{told(&problem)}</p> }).collect_view()
     }
 }

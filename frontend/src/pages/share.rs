@@ -9,7 +9,7 @@ use super::attribution::AttributionView;
 use super::compare::{ComparisonView, RunsCompared};
 use super::run::{RunView, Selection};
 use crate::addressed::Addressed;
-use crate::browser::use_title;
+use crate::browser::{self, use_title};
 use crate::cache::{Cache, attribution_address};
 use crate::components::explorer::Explorer;
 use crate::load::{Answers, Failure, Load, Placeholder, Skeleton, fetched, told};
@@ -48,7 +48,8 @@ pub fn SharedPage() -> impl IntoView {
 
 #[component]
 fn Opened(view: SharedView) -> impl IntoView {
-    let SharedView { share, content, answers } = view;
+    let SharedView { share, content, as_of, answers } = view;
+    let unfinished = unfinished(&content, &as_of);
     let answers = Answers(answers);
     // A baseline over other classes came along and is passed over, as on one's own page.
     let baseline = lens_of(&share.view).baseline.and_then(|id| answers.get::<Attribution>(&attribution_address(&id.to_string())).ok());
@@ -82,9 +83,28 @@ fn Opened(view: SharedView) -> impl IntoView {
                 <p class="subline">{format!("Shared {} UTC. {}.", words::minute(&share.created_at), words::until(&share))}</p>
             </div>
         </header>
+        {unfinished.map(|told| view! {
+            <div class="notice" role="note">
+                <h2 class="notice-title">"This run has not finished"</h2>
+                <p>{told}</p>
+                <p class="actions"><button class="button button-small" type="button" on:click=move |_| browser::reload()>"Load the latest"</button></p>
+            </div>
+        })}
         {(!share.note.is_empty()).then(|| view! { <p class="finding share-note">{share.note.clone()}</p> })}
         {content}
     }
+}
+
+/// Of when a view of a run is that still changes; none where nothing changes any more.
+fn unfinished(content: &SharedContent, as_of: &str) -> Option<String> {
+    let SharedContent::Run { run, metrics } = content else { return None };
+    let at = if as_of.is_empty() { "when the page was opened".to_owned() } else { format!("{} UTC", words::minute(as_of)) };
+    let epochs = if run.summary.epochs > 0 { format!(" of {}", run.summary.epochs) } else { String::new() };
+    let far = match metrics.epochs.last() {
+        Some(epoch) => format!("after epoch {}{epochs}", epoch.epoch),
+        None => "before its first epoch has finished".to_owned(),
+    };
+    (!run.state.is_finished()).then(|| format!("What is below is of {at}, {far}. The page does not refresh by itself."))
 }
 
 /// The view that was shared; the run as it opens where its text is not understood.
@@ -101,7 +121,39 @@ fn lens_of(view: &str) -> Lens {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::api::{Run, RunState, RunSummary};
+    use shared::record::Metrics;
     use shared::view::{Order, Scale};
+
+    #[test]
+    fn a_view_of_a_live_run_says_of_when_it_is() {
+        let config = shared::preset::demo().config;
+        let metrics = crate::pages::run::tests::metrics();
+        let content = |state, metrics| {
+            let summary = RunSummary { epochs: 60, ..RunSummary::default() };
+            let run = Run {
+                id: "at-1".into(),
+                title: String::new(),
+                state,
+                config: config.clone(),
+                created_at: String::new(),
+                started_at: None,
+                finished_at: None,
+                queue_position: None,
+                failure: None,
+                canceling: false,
+                tags: Vec::new(),
+                notes: String::new(),
+                summary,
+            };
+            SharedContent::Run { run: Box::new(run), metrics: Box::new(metrics) }
+        };
+        let told = unfinished(&content(RunState::Running, metrics.clone()), "2026-11-29T12:30:05Z").unwrap();
+        assert_eq!(told, "What is below is of 2026-11-29 12:30 UTC, after epoch 3 of 60. The page does not refresh by itself.");
+        let told = unfinished(&content(RunState::Queued, Metrics::default()), "").unwrap();
+        assert!(told.contains("when the page was opened, before its first epoch"), "{told}");
+        assert_eq!(unfinished(&content(RunState::Succeeded, metrics), "2026-11-29T12:30:05Z"), None);
+    }
 
     #[test]
     fn the_sender_s_lens_is_the_reader_s_first() {

@@ -7,6 +7,7 @@ use shared::api::{Device, Memory, Probe, Storage, System, WorkerStatus};
 use shared::format;
 
 use crate::browser::use_title;
+use crate::components::health::ServerProblems;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Placeholder, fetched, shown};
 use crate::prelude::*;
@@ -36,7 +37,7 @@ pub fn SystemPage() -> impl IntoView {
 #[component]
 fn Known(system: System) -> impl IntoView {
     let figures = figures(&system);
-    let System { version, started_at, uptime_secs, platform, processors, memory, worker, worker_program, storage } = system;
+    let System { version, started_at, uptime_secs, platform, processors, memory, worker, worker_program, storage, problems } = system;
     let server = facts(vec![
         ("Version", version),
         ("Started", format!("{} UTC, {} ago", words::minute(&started_at), format::duration(uptime_secs as f64))),
@@ -50,6 +51,7 @@ fn Known(system: System) -> impl IntoView {
         ("Run directories", format!("{}, {}", format::count(runs.into()), format::bytes(runs_bytes))),
     ]);
     view! {
+        <ServerProblems problems=Signal::stored(problems)/>
         <KeyFigures figures=Signal::stored(figures)/>
         <div class="pair-of-panels">
             <section class="panel">
@@ -175,6 +177,7 @@ mod tests {
                 total_bytes: 1 << 40,
                 free_bytes: 1 << 39,
             },
+            problems: Vec::new(),
         };
         let said = |worker| figures(&system(worker)).iter().map(|figure| format!("{}: {}", figure.value, figure.note)).collect::<Vec<_>>();
         let probe = Probe { engine: String::new(), libtorch: String::new(), devices: vec![device("cuda:0"), device("cpu")] };

@@ -7,7 +7,7 @@ use shared::problem::Problem;
 
 use super::parts::Parts;
 use crate::components::badge::{Progress, StateBadge};
-use crate::live::{Connection, Live, follow};
+use crate::live::{Live, follow};
 use crate::load::{Fetched, Placeholder, fetched, refusal, shown};
 use crate::prelude::*;
 use crate::reactive::{effect, memo};
@@ -120,14 +120,15 @@ fn Ask(wanted: Wanted, again: bool, runs: Fetched<Vec<Run>>) -> impl IntoView {
 #[component]
 fn Following(run: Run, runs: Fetched<Vec<Run>>) -> impl IntoView {
     let id = run.id.clone();
-    let Live { run, metrics, connection } = follow(run);
+    let Live { run, metrics, .. } = follow(run);
     let run = memo(move || {
         let run = run.get();
         let (fraction_done, seconds_left) = metrics.with(|metrics| (metrics.fraction_done(), metrics.seconds_left()));
         Run { summary: RunSummary { fraction_done, seconds_left, ..run.summary }, ..run }
     });
+    let over = memo(move || run.with(|run| run.state.is_finished()));
     effect(move || {
-        if connection.get() == Connection::Ended {
+        if over.get() {
             runs.reload();
         }
     });

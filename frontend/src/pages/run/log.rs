@@ -10,77 +10,156 @@ use shared::problem::Problem;
 
 use crate::components::copy::CopyButton;
 use crate::components::heatmap::is_open;
+use crate::load::told;
 use crate::prelude::*;
 use crate::reactive::{effect, memo};
 use crate::{api, form};
 
 const LOG_REFRESH: Duration = Duration::from_secs(3);
-/// The end of a log is what one comes for; the file has the rest.
-const LOG_LINES: u32 = 300;
+/// The end of a log is what one comes for.
+const FIRST_LINES: u32 = 300;
+/// What comes with each step towards the beginning.
+const EARLIER_LINES: u32 = 2000;
+/// The bytes between which a part of a log lies.
+const PLACES: [&str; 2] = ["log-start", "log-end"];
 
-/// The end of the worker's log, followed while it grows.
+/// The part of the log that is on the page.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Shown {
+    text: String,
+    start: u64,
+    end: u64,
+}
+
+/// The worker's log from its end, followed while it grows; what is above comes when asked for.
 #[component]
 pub fn LogTail(run: Memo<Run>, open: bool, class: &'static str) -> impl IntoView {
-    let shown = RwSignal::new(open);
-    let text = RwSignal::new(None::<Result<String, Problem>>);
-    let address = format!("api/runs/{}/log?tail={LOG_LINES}", run.with_untracked(|run| run.id.clone()));
-    let load = move || {
-        let address = address.clone();
-        spawn_local(async move {
-            let answer = api::get_text(&address).await;
-            let _ = text.try_set(Some(answer));
-        });
-    };
-    let finished = memo(move || run.with(|run| run.state.is_finished()));
-    effect({
-        let load = load.clone();
-        move || {
-            // Also once when the run ends: the last lines say how.
-            let finished = finished.get();
-            if !shown.get() {
+    let opened = RwSignal::new(open);
+    let shown = RwSignal::new(None::<Shown>);
+    let problem = RwSignal::new(None::<Problem>);
+    let id = run.with_untracked(|run| run.id.clone());
+    let whole = format!("api/runs/{id}/log");
+    // One question at a time: answers would be put together in the wrong order.
+    let asking = StoredValue::new(false);
+    let ask = {
+        let whole = whole.clone();
+        move |query: String, put: fn(&mut Shown, Shown)| {
+            if asking.try_update_value(|asking| std::mem::replace(asking, true)) != Some(false) {
                 return;
             }
-            load();
-            if !finished && let Ok(timer) = set_interval_with_handle(load.clone(), LOG_REFRESH) {
-                on_cleanup(move || timer.clear());
+            let address = format!("{whole}?{query}");
+            spawn_local(async move {
+                let answer = api::get_part(&address, PLACES).await;
+                let _ = asking.try_update_value(|asking| *asking = false);
+                match answer {
+                    Ok((text, [start, end])) => {
+                        let _ = shown.try_update(|shown| put(shown.get_or_insert_default(), Shown { text, start, end }));
+                        let _ = problem.try_set(None);
+                    }
+                    Err(error) => {
+                        let _ = problem.try_set(Some(error));
+                    }
+                }
+            });
+        }
+    };
+    let load = {
+        let ask = ask.clone();
+        move || {
+            if document().hidden() {
+                return;
             }
+            match shown.with_untracked(|shown| shown.as_ref().map(|shown| shown.end)) {
+                None => ask(format!("tail={FIRST_LINES}"), |shown, part| *shown = part),
+                Some(end) => ask(format!("after={end}"), append),
+            }
+        }
+    };
+    let finished = memo(move || run.with(|run| run.state.is_finished()));
+    effect(move || {
+        // Also once when the run ends: the last lines say how.
+        let finished = finished.get();
+        if !opened.get() {
+            return;
+        }
+        load();
+        if !finished && let Ok(timer) = set_interval_with_handle(load.clone(), LOG_REFRESH) {
+            on_cleanup(move || timer.clear());
         }
     });
     // The end is what one looks for; whoever has scrolled up to read is left there.
     let pre = NodeRef::<html::Pre>::new();
-    let at_end = StoredValue::new(true);
+    let from_end = StoredValue::new(0);
     effect(move || {
-        text.track();
-        if let Some(pre) = pre.get().filter(|_| at_end.get_value()) {
-            request_animation_frame(move || pre.set_scroll_top(pre.scroll_height()));
+        shown.track();
+        if let Some(pre) = pre.get() {
+            let from_end = from_end.get_value();
+            request_animation_frame(move || pre.set_scroll_top(pre.scroll_height() - from_end));
         }
     });
+    let earlier = move |_| {
+        let start = shown.with_untracked(|shown| shown.as_ref().map_or(0, |shown| shown.start));
+        if let Some(pre) = pre.get_untracked() {
+            // What one reads stays where it is while lines come in above it.
+            from_end.set_value(pre.scroll_height() - pre.scroll_top());
+        }
+        ask(format!("tail={EARLIER_LINES}&before={start}"), prepend);
+    };
     let on_scroll = move |_| {
         if let Some(pre) = pre.get_untracked() {
-            at_end.set_value(pre.scroll_height() - pre.scroll_top() - pre.client_height() < 4);
+            let at_end = pre.scroll_height() - pre.scroll_top() - pre.client_height() < 4;
+            from_end.set_value(if at_end { 0 } else { pre.scroll_height() - pre.scroll_top() });
         }
     };
-    let log = memo(move || text.get().and_then(Result::ok).unwrap_or_default());
-    let state = memo(move || match text.get() {
-        None => LogState::Loading,
-        Some(Ok(log)) if log.is_empty() => LogState::Empty,
-        Some(Ok(_)) => LogState::Shown,
-        Some(Err(problem)) => LogState::Failed(problem.detail),
+    let text = memo(move || shown.with(|shown| shown.as_ref().map(|shown| shown.text.clone()).unwrap_or_default()));
+    let has_earlier = memo(move || shown.with(|shown| shown.as_ref().is_some_and(|shown| shown.start > 0)));
+    let state = memo(move || match (shown.get(), problem.get()) {
+        (None, None) => LogState::Loading,
+        (None, Some(problem)) => LogState::Failed(problem.detail),
+        (Some(shown), _) if shown.text.is_empty() => LogState::Empty,
+        (Some(_), _) => LogState::Shown,
     });
-    let content = move || match state.get() {
+    let content = move || {
+        match state.get() {
         LogState::Loading => view! { <p class="muted">"Loading …"</p> }.into_any(),
         LogState::Empty => view! { <p class="muted">"The log is empty."</p> }.into_any(),
         LogState::Shown => view! {
-            <pre class="code code-log" tabindex="0" aria-label="Log" node_ref=pre on:scroll=on_scroll><code>{move || log.get()}</code></pre>
+            <pre class="code code-log" tabindex="0" aria-label="Log" node_ref=pre on:scroll=on_scroll><code>{move || text.get()}</code></pre>
         }
         .into_any(),
-        LogState::Failed(detail) => view! { <p class="field-error">{detail}</p> }.into_any(),
+        LogState::Failed(detail) => view! { <p class="field-error">{told(&detail)}</p> }.into_any(),
+    }
     };
+    let file = format!("{id}.log.txt");
     view! {
-        <details class=class open=open on:toggle=move |event| shown.set(is_open(&event))>
+        <details class=class open=open on:toggle=move |event| opened.set(is_open(&event))>
             <summary>"Log"</summary>
+            <p class="actions log-actions">
+                <Show when=move || has_earlier.get()>
+                    <button class="button button-small" type="button" on:click=earlier.clone()>"Load earlier lines"</button>
+                </Show>
+                <a class="button button-small" href=whole download=file>"Download the whole log"</a>
+            </p>
             {move || content()}
         </details>
+    }
+}
+
+/// Adds what has been printed since. A part that does not follow, after the file was written anew, takes the place of all.
+fn append(shown: &mut Shown, part: Shown) {
+    if part.start == shown.end {
+        shown.text.push_str(&part.text);
+        shown.end = part.end;
+    } else {
+        *shown = part;
+    }
+}
+
+/// Adds what is above.
+fn prepend(shown: &mut Shown, part: Shown) {
+    if part.end == shown.start {
+        shown.text.insert_str(0, &part.text);
+        shown.start = part.start;
     }
 }
 
@@ -102,5 +181,23 @@ pub fn ConfigText(run: Memo<Run>) -> impl IntoView {
             <div class="code-header"><span>"As in config.json"</span><CopyButton text=move || copied.clone() label="Copy"/></div>
             <pre class="code" tabindex="0" aria-label="Configuration"><code>{text}</code></pre>
         </details>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_log_are_put_together_without_a_gap() {
+        let part = |text: &str, start| Shown { text: text.into(), start, end: start + text.len() as u64 };
+        let mut shown = part("three\n", 8);
+        append(&mut shown, part("four", 14));
+        prepend(&mut shown, part("one\ntwo\n", 0));
+        assert_eq!(shown, part("one\ntwo\nthree\nfour", 0));
+        prepend(&mut shown, part("other", 3));
+        assert_eq!(shown.start, 0, "what does not end where this begins is left out");
+        append(&mut shown, part("new", 2));
+        assert_eq!(shown, part("new", 2));
     }
 }

@@ -1,6 +1,7 @@
 //! One run of any kind, as it happens: what it measures, what one may do with it, its log and configuration.
 
 mod checkpoints;
+mod connection;
 mod evaluation;
 mod log;
 mod matrices;
@@ -21,6 +22,7 @@ use shared::problem::Problem;
 use shared::record::Metrics;
 use shared::view::{Lens, View};
 
+use self::connection::ConnectionNotice;
 use self::evaluation::EvaluationView;
 use self::log::{ConfigText, LogTail};
 use self::matrices::MatricesView;
@@ -37,7 +39,7 @@ use crate::components::badge::{KindBadge, Progress, StateBadge};
 use crate::components::exports::{Export, Exports, FIGURE, course, export};
 use crate::components::labels::LabelsOfRun;
 use crate::components::share::ShareButton;
-use crate::live::{Connection, Live, follow};
+use crate::live::{Live, follow};
 use crate::load::{Placeholder, fetched, refusal, shown, told};
 use crate::prelude::*;
 use crate::reactive::{derived, memo};
@@ -95,13 +97,13 @@ fn OwnRun(
     resumed: Callback<()>,
 ) -> impl IntoView {
     let id = run.id.clone();
-    let Live { run, metrics, connection } = follow(run);
-    let asked_to_cancel = RwSignal::new(false);
+    let live = follow(run);
+    let Live { run, metrics, .. } = live;
     let run = memo(move || {
         let run = run.get();
         // Records come sooner than the states that sum them up.
         let summary = metrics.with(|metrics| summary(&run, metrics));
-        Run { canceling: run.canceling || asked_to_cancel.get(), summary, ..run }
+        Run { summary, ..run }
     });
     let selection = addressed(
         |query| Selection {
@@ -118,10 +120,8 @@ fn OwnRun(
     let view_of = Callback::new(move |()| selection.get_untracked().view(&id));
     let failed = memo(move || run.with(|run| run.state == RunState::Failed));
     view! {
-        <RunHeader run view_of asked_to_cancel resumed/>
-        {move || (connection.get() == Connection::Lost).then(|| view! {
-            <p class="notice notice-warning" role="status">"The connection is lost; trying again. What is below is as of then."</p>
-        })}
+        <RunHeader run live view_of resumed/>
+        <ConnectionNotice live/>
         {move || failed.get().then(|| view! {
             <div class="notice notice-error" role="alert">
                 <h2 class="notice-title">"This run failed"</h2>
@@ -178,19 +178,24 @@ fn summary(run: &Run, metrics: &Metrics) -> RunSummary {
 }
 
 #[component]
-fn RunHeader(run: Memo<Run>, view_of: Callback<(), View>, asked_to_cancel: RwSignal<bool>, resumed: Callback<()>) -> impl IntoView {
+fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: Callback<()>) -> impl IntoView {
     let problem = RwSignal::new(None::<Problem>);
     let deleting = RwSignal::new(Vec::<RunName>::new());
     let id = move || run.with(|run| run.id.clone());
+    let asking = RwSignal::new(false);
     let cancel = move |_| {
-        asked_to_cancel.set(true);
+        asking.set(true);
         problem.set(None);
         let address = format!("api/runs/{}/cancel", run.with_untracked(|run| run.id.clone()));
         spawn_local(async move {
-            if let Err(error) = api::post_empty(&address).await {
-                let _ = asked_to_cancel.try_set(false);
-                let _ = problem.try_set(Some(error));
+            // The page says that the run is canceling once the server does.
+            match api::post_empty(&address).await {
+                Ok(()) => live.look(),
+                Err(error) => {
+                    let _ = problem.try_set(Some(error));
+                }
             }
+            let _ = asking.try_set(false);
         });
     };
     let resuming = RwSignal::new(false);
@@ -237,8 +242,8 @@ fn RunHeader(run: Memo<Run>, view_of: Callback<(), View>, asked_to_cancel: RwSig
                 <Show
                     when=move || finished.get()
                     fallback=move || view! {
-                        <button class="button button-danger" type="button" disabled=move || run.with(|run| run.canceling) on:click=cancel>
-                            {move || if run.with(|run| run.canceling) { "Canceling …" } else { "Cancel" }}
+                        <button class="button button-danger" type="button" disabled=move || asking.get() || run.with(|run| run.canceling) on:click=cancel>
+                            {move || if run.with(|run| run.canceling) { "Canceling …" } else if asking.get() { "Asking …" } else { "Cancel" }}
                         </button>
                     }
                 >
@@ -252,7 +257,7 @@ fn RunHeader(run: Memo<Run>, view_of: Callback<(), View>, asked_to_cancel: RwSig
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use shared::record::{AttributionEntry, Checkpoint, Epoch, Record};
 

@@ -1,0 +1,236 @@
+//! Hears of runs that change: one stream for all tabs, held by a shared worker (`static/changes.js`), and none while nobody looks.
+//!
+//! Where a browser has no shared workers, each tab that is in sight holds a stream of its own.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use shared::api::RunChanges;
+use shared::json;
+use wasm_bindgen::prelude::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Event, EventSource, MessageEvent, MessagePort, SharedWorker};
+
+use crate::prelude::*;
+
+const WORKER: &str = "changes.js";
+/// Tabs of another protocol must not share a worker.
+const PROTOCOL: &str = "crosslens-changes-1";
+const REOPEN_AFTER: Duration = Duration::from_secs(3);
+
+/// What is heard.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// The stream is open from now on; what changed before is not told.
+    Open,
+    Lost,
+    /// The page is looked at again.
+    InSight,
+    Changed(RunChanges),
+}
+
+impl News {
+    /// Whether a run may have changed.
+    pub fn concerns(&self, id: &str) -> bool {
+        match self {
+            News::Open | News::Lost | News::InSight => true,
+            News::Changed(RunChanges { complete, runs, deleted }) => !complete || runs.iter().chain(deleted).any(|run| run == id),
+        }
+    }
+}
+
+/// Hears for as long as somebody listens; one for the application.
+#[derive(Clone)]
+pub struct Changes(Rc<Inner>);
+
+type Listener = Rc<dyn Fn(&News)>;
+
+struct Inner {
+    listeners: RefCell<Vec<(u32, Listener)>>,
+    next: Cell<u32>,
+    source: RefCell<Source>,
+    /// Called by the browser for as long as the application lives.
+    on_message: RefCell<Option<Closure<dyn Fn(Event)>>>,
+    on_open: RefCell<Option<Closure<dyn Fn(Event)>>>,
+    on_error: RefCell<Option<Closure<dyn Fn(Event)>>>,
+}
+
+/// Where news come from.
+enum Source {
+    /// Nobody has listened yet.
+    Unknown,
+    Worker(MessagePort),
+    /// A stream of this tab's own, open while it is in sight.
+    Own(Option<EventSource>),
+}
+
+/// Makes the news known to every component below. Nothing is opened yet.
+pub fn provide_changes() {
+    let inner = Rc::new(Inner {
+        listeners: RefCell::default(),
+        next: Cell::default(),
+        source: RefCell::new(Source::Unknown),
+        on_message: RefCell::default(),
+        on_open: RefCell::default(),
+        on_error: RefCell::default(),
+    });
+    let changes = Changes(inner);
+    let message = {
+        let changes = changes.clone();
+        move |event: Event| changes.take(event.unchecked_ref::<MessageEvent>().data().as_string().as_deref())
+    };
+    let open = {
+        let changes = changes.clone();
+        move |_| changes.tell(&News::Open)
+    };
+    let error = {
+        let changes = changes.clone();
+        move |event: Event| changes.failed(&event)
+    };
+    changes.0.on_message.replace(Some(Closure::new(message)));
+    changes.0.on_open.replace(Some(Closure::new(open)));
+    changes.0.on_error.replace(Some(Closure::new(error)));
+    let seen = {
+        let changes = changes.clone();
+        move |_: Event| changes.update()
+    };
+    let left = {
+        let changes = changes.clone();
+        move |_: Event| changes.set_following(false)
+    };
+    // For as long as the application lives.
+    for (target, name, listener) in [
+        (document().unchecked_into::<web_sys::EventTarget>(), "visibilitychange", Closure::<dyn Fn(Event)>::new(seen.clone())),
+        (window().unchecked_into(), "pageshow", Closure::new(seen)),
+        (window().unchecked_into(), "pagehide", Closure::new(left)),
+    ] {
+        target.add_event_listener_with_callback(name, listener.as_ref().unchecked_ref()).expect("a page takes listeners of any name");
+        listener.forget();
+    }
+    provide_context(StoredValue::new_local(changes));
+}
+
+/// Calls `listener` with everything that is heard while the component that asks is there.
+pub fn on_news(listener: impl Fn(&News) + 'static) {
+    let known = expect_context::<StoredValue<Changes, LocalStorage>>();
+    let changes = known.get_value();
+    let number = changes.0.next.get();
+    changes.0.next.set(number + 1);
+    changes.0.listeners.borrow_mut().push((number, Rc::new(listener)));
+    changes.set_following(!document().hidden());
+    on_cleanup(move || {
+        let changes = known.get_value();
+        changes.0.listeners.borrow_mut().retain(|(known, _)| *known != number);
+        changes.set_following(!document().hidden());
+    });
+}
+
+impl Changes {
+    fn tell(&self, news: &News) {
+        // A listener may add or remove others.
+        let listeners: Vec<Listener> = self.0.listeners.borrow().iter().map(|(_, listener)| Rc::clone(listener)).collect();
+        listeners.iter().for_each(|listener| listener(news));
+    }
+
+    fn take(&self, message: Option<&str>) {
+        match message {
+            Some("open") => self.tell(&News::Open),
+            Some("lost") => self.tell(&News::Lost),
+            // A newer server may say what this page does not know.
+            Some(text) => {
+                if let Ok(changes) = json::from_str(text) {
+                    self.tell(&News::Changed(changes));
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The page came into sight or went out of it.
+    fn update(&self) {
+        let in_sight = !document().hidden();
+        self.set_following(in_sight);
+        if in_sight {
+            self.tell(&News::InSight);
+        }
+    }
+
+    /// Hears, or no longer does.
+    fn set_following(&self, wanted: bool) {
+        let follow = wanted && !self.0.listeners.borrow().is_empty();
+        let mut source = self.0.source.borrow_mut();
+        if follow && matches!(*source, Source::Unknown) {
+            *source = self.worker().map_or(Source::Own(None), Source::Worker);
+        }
+        match &mut *source {
+            Source::Unknown => {}
+            Source::Worker(port) => {
+                // Fails only for what cannot be copied to a worker.
+                let _ = port.post_message(&JsValue::from_str(if follow { "follow" } else { "leave" }));
+            }
+            Source::Own(stream) if follow => {
+                if stream.as_ref().is_none_or(|stream| stream.ready_state() == EventSource::CLOSED) {
+                    *stream = self.stream();
+                }
+            }
+            Source::Own(stream) => {
+                if let Some(stream) = stream.take() {
+                    stream.close();
+                }
+            }
+        }
+    }
+
+    /// A port to the worker that all tabs share; none where the browser has no such workers.
+    fn worker(&self) -> Option<MessagePort> {
+        if !js_sys::Reflect::has(&window(), &"SharedWorker".into()).unwrap_or(false) {
+            return None;
+        }
+        let worker = SharedWorker::new_with_str(WORKER, PROTOCOL).ok()?;
+        worker.set_onerror(self.0.on_error.borrow().as_ref().map(|closure| closure.as_ref().unchecked_ref()));
+        let port = worker.port();
+        port.set_onmessage(self.0.on_message.borrow().as_ref().map(|closure| closure.as_ref().unchecked_ref()));
+        Some(port)
+    }
+
+    fn stream(&self) -> Option<EventSource> {
+        let stream = EventSource::new("api/changes").ok()?;
+        stream.set_onmessage(self.0.on_message.borrow().as_ref().map(|closure| closure.as_ref().unchecked_ref()));
+        stream.set_onopen(self.0.on_open.borrow().as_ref().map(|closure| closure.as_ref().unchecked_ref()));
+        stream.set_onerror(self.0.on_error.borrow().as_ref().map(|closure| closure.as_ref().unchecked_ref()));
+        Some(stream)
+    }
+
+    /// The worker could not be loaded, or the tab's own stream broke off.
+    fn failed(&self, event: &Event) {
+        let of_stream = event.target().is_some_and(|target| target.is_instance_of::<EventSource>());
+        if !of_stream {
+            self.0.source.replace(Source::Own(None));
+            self.set_following(!document().hidden());
+            return;
+        }
+        self.tell(&News::Lost);
+        // The browser opens it again by itself, unless the server refused it.
+        let changes = self.clone();
+        set_timeout(move || changes.set_following(!document().hidden()), REOPEN_AFTER);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_concerned_by_its_changes_and_where_nobody_knows() {
+        let changed = |complete, runs: &[&str], deleted: &[&str]| {
+            let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            News::Changed(RunChanges { complete, runs: names(runs), deleted: names(deleted) })
+        };
+        assert!(changed(true, &["a", "b"], &[]).concerns("b"));
+        assert!(changed(true, &[], &["b"]).concerns("b"));
+        assert!(!changed(true, &["a"], &["c"]).concerns("b"));
+        assert!(changed(false, &[], &[]).concerns("b"));
+        assert!(News::Open.concerns("b"));
+    }
+}

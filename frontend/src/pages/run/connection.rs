@@ -1,0 +1,47 @@
+//! What a person should know of where the page's numbers come from: a server that does not answer, a run that is gone, a full disk.
+
+use crate::browser;
+use crate::components::health::ServerProblems;
+use crate::live::{Connection, Live};
+use crate::load::told;
+use crate::prelude::*;
+
+#[component]
+pub fn ConnectionNotice(live: Live) -> impl IntoView {
+    let connection = move || {
+        match live.connection.get() {
+        Connection::Open => None,
+        Connection::Lost(problem) => Some(
+            view! {
+                <div class="notice notice-warning" role="status">
+                    <h2 class="notice-title">"The server cannot be reached"</h2>
+                    <p>{told(&problem.detail)}" It is asked again by itself. What is below is as of the last answer."</p>
+                    <p class="actions"><button class="button button-small" type="button" on:click=move |_| live.look()>"Try now"</button></p>
+                </div>
+            }
+            .into_any(),
+        ),
+        Connection::SignedOut => Some(
+            view! {
+                <div class="notice notice-warning" role="alert">
+                    <h2 class="notice-title">"You are signed out"</h2>
+                    <p>"The server wants its token, which may have changed. What is below is as of the last answer."</p>
+                    <p class="actions"><button class="button button-small" type="button" on:click=move |_| browser::reload()>"Sign in"</button></p>
+                </div>
+            }
+            .into_any(),
+        ),
+        Connection::Deleted => Some(
+            view! {
+                <div class="notice notice-warning" role="alert">
+                    <h2 class="notice-title">"This run was deleted"</h2>
+                    <p>"Its files are gone. What is below is what this page still knows; it can no longer be opened."</p>
+                    <p class="actions"><a class="button button-small" href=".">"All runs"</a></p>
+                </div>
+            }
+            .into_any(),
+        ),
+    }
+    };
+    view! { {move || connection()}<ServerProblems problems=live.problems/> }
+}
