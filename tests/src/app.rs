@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::api::{Run, RunState};
@@ -19,6 +21,8 @@ pub struct App {
     server: Child,
     port: u16,
     data: TempDir,
+    /// Beyond those of every server.
+    arguments: Vec<String>,
     http: reqwest::Client,
 }
 
@@ -29,13 +33,47 @@ impl App {
 
     /// Starts on a data folder that `prepare` has put something into.
     pub async fn start_with(prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        Self::open(prepare, Vec::new(), HeaderMap::new()).await
+    }
+
+    /// Starts with a token, which the requests of the test carry.
+    pub async fn start_with_token(token: &str) -> Result<Self> {
+        let bearer = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}"))?)]);
+        Self::open(|_| Ok(()), vec!["--token".into(), token.into()], bearer).await
+    }
+
+    /// Starts under a path.
+    pub async fn start_under(base_path: &str) -> Result<Self> {
+        Self::open(|_| Ok(()), vec!["--base-path".into(), base_path.into()], HeaderMap::new()).await
+    }
+
+    async fn open(prepare: impl FnOnce(&Path) -> Result<()>, arguments: Vec<String>, headers: HeaderMap) -> Result<Self> {
         let data = TempDir::with_prefix("crosslens-test-")?;
         prepare(data.path())?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let http = reqwest::Client::new();
-        let app = App { server: spawn(data.path(), port)?, port, data, http };
+        let http = reqwest::Client::builder().default_headers(headers).build()?;
+        let app = App { server: spawn(data.path(), port, &arguments)?, port, data, arguments, http };
         app.wait_until_healthy().await?;
         Ok(app)
+    }
+
+    /// Ends the server at once.
+    pub async fn stop(&mut self) -> Result<()> {
+        Ok(self.server.kill().await?)
+    }
+
+    /// Starts the server again on the same data, with other arguments where there are some.
+    pub fn start_again(&mut self, arguments: &[&str]) -> Result<()> {
+        if !arguments.is_empty() {
+            self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        }
+        self.server = spawn(self.data.path(), self.port, &self.arguments)?;
+        Ok(())
+    }
+
+    /// Asks something to be done, and gives the status of the answer.
+    pub async fn send(&self, method: Method, path: &str) -> Result<u16> {
+        Ok(self.http.request(method, self.url(path)).send().await?.status().as_u16())
     }
 
     /// Stops the server as a shutdown of the machine would, and starts it again on the same data.
@@ -44,7 +82,7 @@ impl App {
         // SAFETY: kill takes no pointers.
         unsafe { libc::kill(pid as libc::pid_t, libc::SIGTERM) };
         self.server.wait().await?;
-        self.server = spawn(self.data.path(), self.port)?;
+        self.start_again(&[])?;
         self.wait_until_healthy().await
     }
 
@@ -99,7 +137,7 @@ impl App {
     }
 }
 
-fn spawn(data: &Path, port: u16) -> Result<Child> {
+fn spawn(data: &Path, port: u16, arguments: &[String]) -> Result<Child> {
     let server = from_env("CROSSLENS_SERVER")?;
     Command::new(&server)
         .args(["--addr", &format!("127.0.0.1:{port}")])
@@ -109,6 +147,7 @@ fn spawn(data: &Path, port: u16) -> Result<Child> {
         .arg(from_env("CROSSLENS_WORKER")?)
         .arg("--web")
         .arg(from_env("CROSSLENS_WEB")?)
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -95,6 +95,22 @@ impl Browser {
         Ok(self.driver.goto(url).await?)
     }
 
+    /// Opens a tab and goes on in it; gives its name.
+    pub async fn new_tab(&self) -> Result<WindowHandle> {
+        let tab = self.driver.new_tab().await?;
+        self.switch_to(&tab).await?;
+        Ok(tab)
+    }
+
+    /// The name of the tab one is in.
+    pub async fn tab(&self) -> Result<WindowHandle> {
+        Ok(self.driver.window().await?)
+    }
+
+    pub async fn switch_to(&self, tab: &WindowHandle) -> Result<()> {
+        Ok(self.driver.switch_to_window(tab.clone()).await?)
+    }
+
     pub async fn url(&self) -> Result<String> {
         Ok(self.driver.current_url().await?.to_string())
     }
