@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 
 use crate::problem::ApiError;
 use crate::routes::{
-    attributions, changes, checkpoints, comparisons, datasets, meta, pages, pairs, queue, runs, session, shares, sweeps, system, theory,
+    actions, attributions, changes, checkpoints, comparisons, datasets, meta, pages, pairs, queue, runs, session, shares, sweeps, system, theory,
 };
 use crate::state::AppState;
 use crate::{auth, base_path, ranges};
@@ -67,6 +67,7 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(runs::cancel_run))
         .routes(routes!(runs::resume_run))
         .routes(routes!(runs::move_run))
+        .routes(routes!(actions::change_runs))
         .routes(routes!(queue::get_queue))
         .routes(routes!(runs::get_evaluation))
         .routes(routes!(runs::get_saliency))

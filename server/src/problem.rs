@@ -32,6 +32,8 @@ pub enum Kind {
     InvalidShare,
     /// A title, tags or notes that a run cannot have.
     InvalidChange,
+    /// A list of runs that is empty or too long, or tags that a run cannot have.
+    InvalidActions,
     /// A folder that does not hold the data set.
     InvalidFolder,
     /// What nobody publishes, or is here already.
@@ -83,6 +85,7 @@ impl Kind {
             Kind::InvalidRun => ("invalid-run", StatusCode::UNPROCESSABLE_ENTITY),
             Kind::InvalidShare => ("invalid-share", StatusCode::UNPROCESSABLE_ENTITY),
             Kind::InvalidChange => ("invalid-change", StatusCode::UNPROCESSABLE_ENTITY),
+            Kind::InvalidActions => ("invalid-actions", StatusCode::UNPROCESSABLE_ENTITY),
             Kind::InvalidFolder => ("invalid-folder", StatusCode::UNPROCESSABLE_ENTITY),
             Kind::NotDownloadable => ("not-downloadable", StatusCode::CONFLICT),
             Kind::DatasetNotReady => ("dataset-not-ready", StatusCode::CONFLICT),
@@ -148,6 +151,18 @@ impl ApiError {
     pub fn kind(&self) -> Kind {
         self.kind
     }
+
+    /// The body of the response.
+    pub fn into_problem(self) -> Problem {
+        let (name, status) = self.kind.describe();
+        Problem {
+            kind: format!("/problems/{name}"),
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            status: status.as_u16(),
+            detail: self.detail,
+            errors: self.errors,
+        }
+    }
 }
 
 impl From<sqlx::Error> for ApiError {
@@ -176,15 +191,8 @@ impl From<anyhow::Error> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (name, status) = self.kind.describe();
-        let problem = Problem {
-            kind: format!("/problems/{name}"),
-            title: status.canonical_reason().unwrap_or_default().to_owned(),
-            status: status.as_u16(),
-            detail: self.detail,
-            errors: self.errors,
-        };
-        let body = serde_json::to_vec(&problem).expect("a problem has only string keys");
+        let (_, status) = self.kind.describe();
+        let body = serde_json::to_vec(&self.into_problem()).expect("a problem has only string keys");
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

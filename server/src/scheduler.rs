@@ -59,8 +59,17 @@ enum Message {
     Resume { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
     Move { id: RunId, to: QueuePlace, reply: oneshot::Sender<Result<(), Refusal>> },
     Delete { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
+    Many { change: Change, ids: Vec<RunId>, reply: oneshot::Sender<Vec<Result<(), Refusal>>> },
     Ended { id: RunId, ending: Ending, summary: Box<RunSummary> },
     Stop { reply: oneshot::Sender<()> },
+}
+
+/// A change that can be made to many runs at once.
+#[derive(Clone, Copy, Debug)]
+pub enum Change {
+    Cancel,
+    Resume,
+    Delete,
 }
 
 /// How the worker of a run came to its end.
@@ -134,6 +143,11 @@ impl Scheduler {
         self.ask(|reply| Message::Delete { id, reply }).await?
     }
 
+    /// Makes a change to each run, in their order; no run starts before it is made to all.
+    pub async fn change_all(&self, change: Change, ids: Vec<RunId>) -> anyhow::Result<Vec<Result<(), Refusal>>> {
+        self.ask(|reply| Message::Many { change, ids, reply }).await
+    }
+
     /// Starts no further runs, asks every worker to save and stop, and waits for them.
     pub async fn stop(&self) -> anyhow::Result<()> {
         self.ask(|reply| Message::Stop { reply }).await
@@ -191,6 +205,17 @@ impl Actor {
             Message::Cancel { id, reply } => _ = reply.send(self.cancel(&id).await),
             Message::Move { id, to, reply } => _ = reply.send(self.move_to(&id, to).await),
             Message::Delete { id, reply } => _ = reply.send(self.delete(&id).await),
+            Message::Many { change, ids, reply } => {
+                let mut outcomes = Vec::with_capacity(ids.len());
+                for id in &ids {
+                    outcomes.push(match change {
+                        Change::Cancel => self.cancel(id).await,
+                        Change::Resume => self.resume(id).await,
+                        Change::Delete => self.delete(id).await,
+                    });
+                }
+                _ = reply.send(outcomes);
+            }
             Message::Ended { id, ending, summary } => self.settle(&id, ending, *summary).await,
             Message::Stop { reply } => {
                 self.stopping = Some(reply);

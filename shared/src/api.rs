@@ -11,6 +11,7 @@ use crate::dataset::{Dataset, DatasetInfo};
 use crate::eps::Eps;
 use crate::json;
 use crate::matrix::{Matrix, PairChange};
+use crate::problem::Problem;
 use crate::record::{EvaluationStep, Metrics, NoticeKind, Record};
 use crate::view::CheckpointId;
 
@@ -393,6 +394,59 @@ pub struct RunChange {
     pub notes: Option<String>,
 }
 
+/// `POST /api/run-actions`: the same thing done to many runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RunActions {
+    pub action: RunAction,
+    /// Names of 1 to 1000 runs.
+    pub ids: Vec<String>,
+    /// For `tag`: tags that each run gets beside its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add_tags: Vec<String>,
+    /// For `tag`: tags that each run loses if it has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove_tags: Vec<String>,
+}
+
+/// What can be done to many runs at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RunAction {
+    /// As `POST /api/runs/{id}/cancel`. No other run of the list starts meanwhile.
+    Cancel,
+    /// As `POST /api/runs/{id}/resume`.
+    Resume,
+    /// As `DELETE /api/runs/{id}`.
+    Delete,
+    /// Adds and removes tags.
+    Tag,
+}
+
+impl RunActions {
+    /// The most runs of one request.
+    pub const MOST: usize = 1000;
+}
+
+/// What became of the runs of a `RunActions`, in the order of its `ids`, each run once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunActionsAnswer {
+    pub outcomes: Vec<RunOutcome>,
+}
+
+/// What became of one run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunOutcome {
+    pub id: String,
+    /// Why nothing was done to this run; absent where it was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
 /// `POST /api/runs/{id}/move`: where a queued run goes among those that wait for the same device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -469,6 +523,9 @@ pub struct RunRow {
     /// The epoch that showed that training had broken down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broke_down: Option<u32>,
+    /// Classes that the network tells apart; absent where nothing says how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<u32>,
 }
 
 /// `GET /api/run-rows`: every run, or what has changed since an earlier answer.
@@ -551,6 +608,9 @@ pub struct RunSummary {
     /// The epoch that showed that training had broken down.
     #[serde(default)]
     pub broke_down: Option<u32>,
+    /// Classes that the network tells apart, once the worker has said so.
+    #[serde(default)]
+    pub classes: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -595,13 +655,27 @@ impl RunSummary {
                 .iter()
                 .find(|notice| notice.kind == NoticeKind::TrainingBrokeDown)
                 .and_then(|notice| notice.epoch),
+            classes: metrics.started.as_ref().and_then(|started| u32::try_from(started.class_names.len()).ok()).filter(|count| *count > 0),
         }
+    }
+}
+
+/// CAS / K(K−1): CAS as a fraction of what it could be, which compares networks of different numbers of classes.
+pub fn per_pair(cas: f64, classes: u32) -> Option<f64> {
+    (classes > 1).then(|| cas / (f64::from(classes) * f64::from(classes - 1)))
+}
+
+impl Run {
+    /// Classes that the network tells apart: as its worker said, else as its data set has them.
+    pub fn classes(&self) -> Option<u32> {
+        self.summary.classes.or_else(|| self.config.data()?.dataset.info().classes)
     }
 }
 
 impl RunRow {
     /// A run in short; `device` and `place` are the queue's.
     pub fn of(run: Run, device: String, place: i64) -> Self {
+        let classes = run.classes();
         let Run { id, title, state, config, created_at, canceling, tags, notes, summary, .. } = run;
         let train = config.as_train();
         let attack = train.map(|train| (train.attack.norm, train.attack.eps));
@@ -636,7 +710,13 @@ impl RunRow {
             evaluation: summary.evaluation.iter().map(|step| step.accuracy).collect(),
             cas: summary.cas,
             broke_down: summary.broke_down,
+            classes,
         }
+    }
+
+    /// CAS of the best checkpoint, or of the matrix that the run has measured, as a fraction of the K(K−1) pairs of classes.
+    pub fn cas_normalized(&self) -> Option<f64> {
+        per_pair(self.best.as_ref().and_then(|epoch| epoch.cas).or(self.cas)?, self.classes?)
     }
 
     /// Robust accuracy of the last checkpoint − that of the best, as a fraction.
@@ -1224,6 +1304,8 @@ pub struct SweepAxis {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SweepSummary {
     pub id: String,
+    /// What the titles of its runs begin with.
+    pub title: String,
     pub created_at: String,
     pub axes: Vec<SweepAxis>,
     pub runs: u32,
@@ -1234,6 +1316,8 @@ pub struct SweepSummary {
     pub canceled: u32,
     /// The highest best robust accuracy of its runs.
     pub best_robust_accuracy: Option<f64>,
+    /// The highest CAS / K(K−1) of the best checkpoints of its runs.
+    pub best_cas_normalized: Option<f64>,
 }
 
 /// `GET /api/sweeps/{id}`: the runs whose configuration says that they are part of it.
@@ -1242,6 +1326,8 @@ pub struct SweepSummary {
 pub struct Sweep {
     /// As the field `sweep` of their configurations has it.
     pub id: String,
+    /// What the titles of its runs begin with.
+    pub title: String,
     /// Of the first run.
     pub created_at: String,
     /// The fields in which the runs differ.

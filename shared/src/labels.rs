@@ -56,6 +56,18 @@ pub fn checked(change: RunChange) -> Result<RunChange, Vec<FieldError>> {
     if errors.is_empty() { Ok(RunChange { title, tags, notes }) } else { Err(errors) }
 }
 
+/// The tags of a run after some were removed and others added; upper and lower case are alike.
+pub fn retagged(tags: Vec<String>, add: &[String], remove: &[String]) -> Vec<String> {
+    let holds = |list: &[String], tag: &String| list.iter().any(|known| lowercase(known) == lowercase(tag));
+    let mut kept: Vec<String> = tags.into_iter().filter(|tag| !holds(remove, tag)).collect();
+    for tag in add {
+        if !holds(&kept, tag) {
+            kept.push(tag.clone());
+        }
+    }
+    kept
+}
+
 /// Tags as they are typed, with commas between.
 pub fn tags(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
@@ -80,6 +92,13 @@ mod tests {
             RunChange { title: Some("A run".into()), tags: Some(vec!["paper".into(), "two words".into()]), notes: Some("".into()) };
         assert_eq!(checked(change), Ok(expected));
         assert_eq!(checked(RunChange::default()), Ok(RunChange::default()), "what is absent stays absent");
+    }
+
+    #[test]
+    fn tags_are_removed_before_others_are_added() {
+        let list = |text: &str| tags(text);
+        assert_eq!(retagged(list("a, Paper"), &list("paper, b, B"), &list("A")), ["Paper", "b"]);
+        assert_eq!(retagged(list("a"), &list("a"), &list("a")), ["a"]);
     }
 
     #[test]

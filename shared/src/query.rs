@@ -45,7 +45,7 @@ enum Value {
 }
 
 /// Every field, the ones that are asked for most first.
-pub const FIELDS: [Field; 19] = [
+pub const FIELDS: [Field; 20] = [
     Field {
         name: "state",
         example: "state:failed",
@@ -100,6 +100,12 @@ pub const FIELDS: [Field; 19] = [
         example: "cas>20",
         what: "CAS of the best checkpoint, or of the matrix measured",
         value: Value::Number(cas, 0.05),
+    },
+    Field {
+        name: "normcas",
+        example: "normcas>0.1",
+        what: "the same as a fraction of the K(K−1) pairs of classes",
+        value: Value::Number(RunRow::cas_normalized, 0.0005),
     },
     Field { name: "lastcas", example: "lastcas<10", what: "CAS of the last checkpoint", value: Value::Number(|run| last(run)?.cas, 0.05) },
     Field {
@@ -422,6 +428,8 @@ mod tests {
             "eps:8",
             "eps=8/255",
             "eps:0.0314",
+            "normcas:0.284",
+            "normcas>0.28 normcas<0.29",
             "eps>=8 eps<9",
             "tag:paper",
             "tag:\"two words\"",

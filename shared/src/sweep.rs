@@ -109,6 +109,19 @@ fn name_of(made: &RunConfig, base: &Value, values: &[(&str, &Value)]) -> String 
     name.chars().take(LONGEST).collect()
 }
 
+/// The parts that the titles of all runs begin with, `CIFAR-10 · PGD AT`; the first title where they have none in common.
+pub fn title(configs: &[RunConfig]) -> String {
+    let titles: Vec<String> = configs.iter().map(RunConfig::title).collect();
+    let Some(first) = titles.first() else { return String::new() };
+    let parts = |title: &String| title.split(" · ").map(str::to_owned).collect::<Vec<_>>();
+    let mut common = parts(first);
+    for title in &titles[1..] {
+        let same = common.iter().zip(parts(title)).take_while(|(known, part)| **known == *part).count();
+        common.truncate(same);
+    }
+    if common.is_empty() { first.clone() } else { common.join(" · ") }
+}
+
 fn set(config: &mut Value, path: &str, value: Value) {
     let mut target = config;
     for key in path.split('.') {
@@ -258,6 +271,9 @@ mod tests {
         assert_eq!(names[5], "Digits · PGD AT · ℓ∞ 16/255 · seed 3");
         assert_eq!(axes(&configs), new.axes);
         assert!(configs.iter().all(|config| config.as_train().unwrap().sweep.as_deref() == Some("radius-1")));
+        assert_eq!(title(&configs), "Digits · PGD AT");
+        assert_eq!(title(&configs[..3]), "Digits · PGD AT · ℓ∞ 8/255");
+        assert_eq!(title(&[]), "");
     }
 
     #[track_caller]

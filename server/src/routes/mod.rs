@@ -1,5 +1,6 @@
 //! The handlers, one file for each thing that addresses name.
 
+pub mod actions;
 pub mod attributions;
 pub mod changes;
 pub mod checkpoints;

@@ -254,7 +254,7 @@ pub async fn get_metrics_tfevents(State(state): State<AppState>, Name(id): Name<
     Ok(([(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::CONTENT_DISPOSITION, disposition)], file).into_response())
 }
 
-fn refused(id: &RunId, refusal: Refusal) -> ApiError {
+pub fn refused(id: &RunId, refusal: Refusal) -> ApiError {
     match refusal {
         Refusal::NotFound => RunId::not_found(id.as_str()),
         Refusal::NotResumable(state) => ApiError::on_field(
@@ -315,7 +315,7 @@ pub async fn get_curves(
     const WIDTH: u32 = 960;
     let CurvesFigure { format, epoch, inputs } = own;
     let (run, metrics) = (content::run(&state, &id).await?, content::metrics(&state, &id).await?);
-    let curves = Curves { cursor: epoch, ..Curves::of(&metrics, &run.config, theme).seen(&lens.curves) };
+    let curves = Curves { cursor: epoch, ended: run.state.is_finished(), ..Curves::of(&metrics, &run.config, theme).seen(&lens.curves) };
     let size = (WIDTH, curves.natural_height().ceil() as u32);
     let checkpoints =
         content::checkpoints(&id, &metrics).into_iter().filter(|entry| entry.is_best || entry.is_last || Some(entry.epoch) == epoch);

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use shared::api::{NewSweep, Run, RunState, Sweep, SweepSummary};
+use shared::api::{NewSweep, Run, RunState, Sweep, SweepSummary, per_pair};
 use shared::chart::sweep::{SEED, SweepChart, Unit, fields};
 use shared::config::RunConfig;
 use shared::provenance::Page;
@@ -60,11 +60,13 @@ pub async fn list_sweeps(State(state): State<AppState>) -> Result<Json<Vec<Sweep
 }
 
 fn in_short(sweep: Sweep) -> SweepSummary {
-    let Sweep { id, created_at, axes, runs } = sweep;
+    let Sweep { id, title, created_at, axes, runs } = sweep;
     let count = |state| u32::try_from(runs.iter().filter(|run| run.state == state).count()).unwrap_or(u32::MAX);
     let best = runs.iter().filter_map(|run| run.summary.best.as_ref()?.robust_accuracy);
+    let cas = runs.iter().filter_map(|run| per_pair(run.summary.best.as_ref()?.cas?, run.classes()?));
     SweepSummary {
         id,
+        title,
         created_at,
         axes,
         runs: u32::try_from(runs.len()).unwrap_or(u32::MAX),
@@ -74,6 +76,7 @@ fn in_short(sweep: Sweep) -> SweepSummary {
         failed: count(RunState::Failed),
         canceled: count(RunState::Canceled),
         best_robust_accuracy: best.reduce(f64::max),
+        best_cas_normalized: cas.reduce(f64::max),
     }
 }
 
@@ -193,5 +196,5 @@ async fn look_up(state: &AppState, id: &SweepId) -> Result<Sweep, ApiError> {
 fn summed_up(id: String, runs: Vec<Run>) -> Sweep {
     let configs: Vec<RunConfig> = runs.iter().map(|run| run.config.clone()).collect();
     let created_at = runs.first().map(|run| run.created_at.clone()).unwrap_or_default();
-    Sweep { id, created_at, axes: sweep::axes(&configs), runs }
+    Sweep { id, title: sweep::title(&configs), created_at, axes: sweep::axes(&configs), runs }
 }

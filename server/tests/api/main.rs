@@ -1,5 +1,6 @@
 //! The API against real run directories and a fake worker: a shell script that does what the name of the run says.
 
+mod actions;
 mod auth;
 mod beyond;
 mod changes;

@@ -201,6 +201,7 @@ async fn the_document_lists_every_route() {
         ("PATCH", "/api/runs/{id}"),
         ("POST", "/api/checkpoints"),
         ("POST", "/api/datasets/{id}/download"),
+        ("POST", "/api/run-actions"),
         ("POST", "/api/runs"),
         ("POST", "/api/runs/{id}/cancel"),
         ("POST", "/api/runs/{id}/move"),

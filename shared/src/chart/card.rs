@@ -49,7 +49,7 @@ impl Card {
         let cursor = view.and_then(|view| if let View::Run { epoch, .. } = view { epoch } else { None });
         let (name, subtitle, content) = match &shared.content {
             SharedContent::Run { run, metrics } if matches!(run.config.kind(), RunKind::Train | RunKind::Import) => {
-                let curves = Curves { cursor, ..Curves::of(metrics, &run.config, theme).without_losses().seen(&lens.curves) };
+                let curves = Curves { cursor, ended: run.state.is_finished(), ..Curves::of(metrics, &run.config, theme).without_losses().seen(&lens.curves) };
                 let subtitle = match (curves.best, curves.last) {
                     (Some(best), Some(last)) => format!(
                         "Robust accuracy: best {} at epoch {}, last {}",
@@ -240,7 +240,7 @@ mod tests {
     fn a_run_without_epochs_has_a_card_too() {
         let run = Run { title: "Digits".into(), ..fixtures::run("r") };
         let content = SharedContent::Run { run: Box::new(run), metrics: Box::new(Metrics::default()) };
-        check("/runs/r", "", content, &["Digits", "60 epochs", "No epoch has finished yet"]);
+        check("/runs/r", "", content, &["Digits", "60 epochs", "The run ended before its first epoch was done"]);
     }
 
     #[test]

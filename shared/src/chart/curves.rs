@@ -21,6 +21,8 @@ pub struct Curves {
     pub epochs: u32,
     /// Epochs done.
     pub done: u32,
+    /// Whether the run has ended: what is missing will not come.
+    pub ended: bool,
     pub series: Vec<Series>,
     /// CAS of the kept epochs, on adversarial inputs.
     pub cas: Vec<(u32, f64)>,
@@ -199,6 +201,7 @@ impl Curves {
         Curves {
             epochs,
             done: metrics.epochs.last().map_or(0, |epoch| epoch.epoch),
+            ended: false,
             series: series.filter(|series| !series.points.is_empty()).collect(),
             cas: adversarial.map(|entry| (entry.epoch, entry.cas)).collect(),
             drops,
@@ -470,7 +473,7 @@ impl Chart for Curves {
         self.paint_drops(pen, &layout)?;
         self.paint_alarms(pen, &layout)?;
         if self.series.is_empty() {
-            let text = "No epoch has finished yet";
+            let text = if self.ended { "The run ended before its first epoch was done" } else { "No epoch has finished yet" };
             let palette = self.theme.palette();
             let (x, y) = layout.axes.plot.center();
             let width = text_width(text, 13.0);
@@ -493,7 +496,7 @@ impl Chart for Curves {
         };
         let accuracy = match (self.best, self.last) {
             (Some(best), Some(last)) => format!("{progress}: robust test accuracy best {}, last {}.", with_cas(best), with_cas(last)),
-            _ => format!("{progress}: no robust test accuracy yet."),
+            _ => format!("{progress}: no robust test accuracy{}.", if self.ended { "" } else { " yet" }),
         };
         let loss = match self.series.iter().find(|series| series.kind == SeriesKind::TrainLoss).and_then(|series| series.points.last()) {
             Some((epoch, loss)) => format!(" Train loss {} at epoch {epoch}.", format::short(*loss)),
@@ -792,6 +795,10 @@ mod tests {
         fn an_empty_run_says_so() {
             let drawn = svg(860, 380, &Curves::of(&Metrics::default(), &config(60), Theme::Dark)).unwrap();
             assert!(drawn.contains("No epoch has finished yet") && drawn.contains("lr 0.01"));
+            let ended = Curves { ended: true, ..Curves::of(&Metrics::default(), &config(60), Theme::Dark) };
+            let drawn = svg(860, 380, &ended).unwrap();
+            assert!(drawn.contains("The run ended before its first epoch was done") && !drawn.contains("yet"));
+            assert!(!ended.describe().contains("yet"), "{}", ended.describe());
         }
 
         #[test]

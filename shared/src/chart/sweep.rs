@@ -411,7 +411,7 @@ mod tests {
             Run { config, summary, ..fixtures::run(&format!("r-{index}")) }
         };
         let runs = configs.iter().enumerate().map(run).collect();
-        Sweep { id: "s".into(), created_at: String::new(), axes, runs }
+        Sweep { id: "s".into(), title: String::new(), created_at: String::new(), axes, runs }
     }
 
     fn eps_and_seeds() -> Sweep {
