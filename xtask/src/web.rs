@@ -22,13 +22,6 @@ use crate::wasm::{self, WasmCompiler};
 
 const STEP: &str = "frontend";
 
-/// The page's content-security policy forbids inline scripts, so this is a file. Addresses are
-/// relative to it: the application may live under any path.
-const MAIN_JS: &str = "import init from './frontend.js';
-
-await init({ module_or_path: new URL('frontend_bg.wasm', import.meta.url) });
-";
-
 /// What a build of the frontend is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effort {
@@ -118,11 +111,11 @@ impl Files {
         Ok(Self { effort, wasm, index_html, style_css, others })
     }
 
-    /// Changes with every input, that is also when this program makes something else of them.
+    /// Changes with every input.
     fn key(&self) -> String {
         let Self { effort, wasm, index_html, style_css, others } = self;
         let mut hasher = DefaultHasher::new();
-        (effort, wasm, index_html, style_css, others, MAIN_JS).hash(&mut hasher);
+        (effort, wasm, index_html, style_css, others).hash(&mut hasher);
         format!("{:016x}", hasher.finish())
     }
 
@@ -141,7 +134,6 @@ impl Files {
             let module = dir.join("frontend_bg.wasm");
             fs::write(&module, arranged(&fs::read(&module)?)?)?;
         }
-        fs::write(dir.join("main.js"), MAIN_JS)?;
         fs::write(dir.join("index.html"), index_html)?;
         fs::write(dir.join("style.css"), style_css)?;
         for (path, content) in others {
