@@ -7,6 +7,7 @@ use leptos_router::hooks::use_location;
 use leptos_router::path;
 
 use crate::api;
+use crate::back::provide_places;
 use crate::baseline::{BaselineChip, provide_baseline};
 use crate::browser;
 use crate::changes::provide_changes;
@@ -26,6 +27,7 @@ use crate::theme::{ThemeSelect, provide_theme};
 #[component]
 pub fn App() -> impl IntoView {
     provide_theme();
+    provide_places();
     provide_rows();
     provide_changes();
     provide_baseline();

@@ -10,6 +10,7 @@ use crate::prelude::*;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     Everywhere,
+    Table,
     Matrix,
     Dossier,
     Curves,
@@ -27,10 +28,13 @@ pub struct Key {
 }
 
 /// Every key, in the order of the dialog.
-pub const KEYS: [Key; 25] = [
+pub const KEYS: [Key; 28] = [
     Key { keys: &["Ctrl+K", "⌘+K"], does: "Open the command palette", scope: Scope::Everywhere },
     Key { keys: &["?"], does: "Show the keys", scope: Scope::Everywhere },
     Key { keys: &["Esc"], does: "Close a dialog or a menu", scope: Scope::Everywhere },
+    Key { keys: &["↑", "↓"], does: "Previous or next run", scope: Scope::Table },
+    Key { keys: &["Shift+↑", "Shift+↓"], does: "Choose it as well", scope: Scope::Table },
+    Key { keys: &["Shift+Space"], does: "Choose every run from the last one to this", scope: Scope::Table },
     Key { keys: &["↑", "↓", "←", "→"], does: "Move to the next cell", scope: Scope::Matrix },
     Key { keys: &["Shift+↑", "Shift+↓", "Shift+←", "Shift+→"], does: "Pan", scope: Scope::Matrix },
     Key { keys: &["+"], does: "Zoom in", scope: Scope::Matrix },
@@ -56,11 +60,13 @@ pub const KEYS: [Key; 25] = [
 ];
 
 impl Scope {
-    const ALL: [Scope; 6] = [Scope::Everywhere, Scope::Matrix, Scope::Dossier, Scope::Curves, Scope::Scrubber, Scope::Palette];
+    const ALL: [Scope; 7] =
+        [Scope::Everywhere, Scope::Table, Scope::Matrix, Scope::Dossier, Scope::Curves, Scope::Scrubber, Scope::Palette];
 
     fn title(self) -> &'static str {
         match self {
             Scope::Everywhere => "Everywhere",
+            Scope::Table => "On the boxes of the table of runs",
             Scope::Matrix => "In a matrix",
             Scope::Dossier => "In the dossier of a pair",
             Scope::Curves => "In the curves of a run",

@@ -52,11 +52,20 @@ pub fn provide_theme() {
     let storage = || window().local_storage().ok().flatten();
     let stored = storage().and_then(|storage| storage.get_item(STORAGE_KEY).ok().flatten());
     let choice = RwSignal::new(Choice::from_id(stored.as_deref().unwrap_or_default()));
-    let system_is_dark = system_is_dark();
-    let dark = derived(move || match choice.get() {
-        Choice::System => system_is_dark.get(),
-        Choice::Light => false,
-        Choice::Dark => true,
+    let system_is_dark = media("(prefers-color-scheme: dark)");
+    // Paper is white: what is drawn is drawn anew for it, as the style sheet does with everything else.
+    let prints = media("print");
+    for (event, printing) in [("beforeprint", true), ("afterprint", false)] {
+        // Lives as long as the page.
+        let _ = window_event_listener_untyped(event, move |_| prints.set(printing));
+    }
+    let dark = derived(move || {
+        !prints.get()
+            && match choice.get() {
+                Choice::System => system_is_dark.get(),
+                Choice::Light => false,
+                Choice::Dark => true,
+            }
     });
     Effect::new(move |former: Option<Choice>| {
         let choice = choice.get();
@@ -81,19 +90,20 @@ pub fn use_theme() -> ThemeState {
     expect_context()
 }
 
-fn system_is_dark() -> RwSignal<bool> {
-    let query = window().match_media("(prefers-color-scheme: dark)").ok().flatten();
-    let dark = RwSignal::new(query.as_ref().is_some_and(web_sys::MediaQueryList::matches));
+/// Whether a media query holds.
+fn media(query: &str) -> RwSignal<bool> {
+    let query = window().match_media(query).ok().flatten();
+    let holds = RwSignal::new(query.as_ref().is_some_and(web_sys::MediaQueryList::matches));
     if let Some(query) = query {
         let listener = Closure::<dyn Fn(web_sys::MediaQueryListEvent)>::new(move |event: web_sys::MediaQueryListEvent| {
-            dark.set(event.matches());
+            holds.set(event.matches());
         });
         query.set_onchange(Some(listener.as_ref().unchecked_ref()));
         // The application lives as long as the page.
         listener.forget();
         std::mem::forget(query);
     }
-    dark
+    holds
 }
 
 #[component]

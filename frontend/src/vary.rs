@@ -1,5 +1,6 @@
 //! Several runs from one configuration: fields with the values they take.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::api::{NewSweep, SweepAxis};
 use shared::problem::FieldError;
@@ -8,7 +9,7 @@ use shared::sweep;
 use crate::form;
 
 /// A field that is varied, as it is typed.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The dotted path.
     pub field: String,

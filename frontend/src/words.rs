@@ -78,6 +78,11 @@ pub fn sentence(detail: &str) -> String {
     format!("{first}{}{end}", letters.as_str())
 }
 
+/// What stands in place of a number that a run has not measured, or never will.
+pub fn missing(ended: bool) -> &'static str {
+    if ended { "not measured" } else { "not measured yet" }
+}
+
 pub fn state(state: RunState) -> &'static str {
     match state {
         RunState::Queued => "Queued",

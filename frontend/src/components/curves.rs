@@ -250,6 +250,7 @@ mod tests {
         let curves = Curves {
             epochs: 3,
             done: 2,
+            ended: false,
             series: vec![
                 Series { kind: SeriesKind::TestRobust, points: vec![(1, 0.5), (2, 0.25)] },
                 Series { kind: SeriesKind::TrainLoss, points: vec![(1, 2.3), (2, f64::NAN)] },

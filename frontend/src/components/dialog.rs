@@ -1,5 +1,7 @@
 //! A modal dialog, the browser's own: it keeps the focus inside, closes on Escape and gives the focus back.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use leptos::html;
 
 use crate::prelude::*;
@@ -11,9 +13,10 @@ pub fn Dialog(
     /// Called when the reader closes it.
     #[prop(into)]
     close: Callback<()>,
-    #[prop(into)] title: String,
+    #[prop(into)] title: Signal<String>,
     children: ChildrenFn,
 ) -> impl IntoView {
+    static NEXT_ID: AtomicU32 = AtomicU32::new(0);
     let dialog = NodeRef::<html::Dialog>::new();
     effect(move || {
         let Some(dialog) = dialog.get() else { return };
@@ -24,13 +27,13 @@ pub fn Dialog(
             dialog.close();
         }
     });
-    let title_id = format!("dialog-{}", title.to_ascii_lowercase().replace(' ', "-"));
+    let title_id = format!("dialog-title-{}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
     let heading_id = title_id.clone();
     view! {
         <dialog class="dialog" node_ref=dialog aria-labelledby=title_id on:close=move |_| close.run(())>
             <Show when=move || open.get()>
                 <header class="dialog-header">
-                    <h2 id=heading_id.clone()>{title.clone()}</h2>
+                    <h2 id=heading_id.clone()>{move || title.get()}</h2>
                     <button class="button button-quiet button-small" type="button" aria-label="Close" on:click=move |_| close.run(())>
                         "✕"
                     </button>

@@ -235,7 +235,7 @@ fn found(query: &str, others: &[Item], table: &Table) -> Vec<Item> {
 }
 
 /// The first `count` in an order; the others, which may be thousands, are not sorted.
-fn first<T>(mut items: Vec<T>, count: usize, order: impl Fn(&T, &T) -> Ordering) -> Vec<T> {
+pub fn first<T>(mut items: Vec<T>, count: usize, order: impl Fn(&T, &T) -> Ordering) -> Vec<T> {
     if items.len() > count {
         items.select_nth_unstable_by(count, &order);
         items.truncate(count);
@@ -244,7 +244,7 @@ fn first<T>(mut items: Vec<T>, count: usize, order: impl Fn(&T, &T) -> Ordering)
 }
 
 /// Title and name of a run, in lower case: the first two lines of its words.
-fn name(words: &str) -> &str {
+pub fn name(words: &str) -> &str {
     let end = words.match_indices('\n').nth(1).map_or(words.len(), |(end, _)| end);
     &words[..end]
 }

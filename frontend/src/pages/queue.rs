@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::task::spawn_local;
-use shared::api::{DeviceQueue, Estimate, EstimateBasis, Queue, QueueMove, QueuePlace, QueuedRun, Run, RunState};
+use shared::api::{DeviceQueue, Estimate, EstimateBasis, Queue, QueueMove, QueuePlace, QueuedRun, Run, RunAction, RunState};
 use shared::format;
 use shared::problem::Problem;
 use wasm_bindgen::JsCast;
@@ -12,6 +12,7 @@ use wasm_bindgen::JsCast;
 use crate::browser::use_title;
 use crate::components::badge::{Standing, progress, state_badge};
 use crate::components::health::WorkerBanner;
+use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject};
 use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched, refusal};
 use crate::prelude::*;
 use crate::reactive::{effect, memo};
@@ -60,6 +61,15 @@ pub fn QueuePage() -> impl IntoView {
             Load::Ready(queue) => Load::Ready(queue.devices.iter().any(|device| !device.runs.is_empty())),
         })
     });
+    let (question, report) = (RwSignal::new(None::<Question>), RwSignal::new(None::<Report>));
+    let idle = memo(move || phase.get() != Load::Ready(true));
+    let cancel_all = move |_| {
+        let queued = untrack(move || queue.ready()).into_iter().flat_map(|queue| queue.devices).flat_map(|device| device.runs);
+        let runs: Vec<Subject> = queued.map(|queued| Subject::from(&queued.run)).collect();
+        if !runs.is_empty() {
+            question.set(Some(Question { action: RunAction::Cancel, runs }));
+        }
+    };
     let devices = memo(move || queue.ready().into_iter().flat_map(|queue| queue.devices).map(|device| device.device).collect::<Vec<_>>());
     let summary = move || format!("{} running, {} waiting", count(RunState::Running), count(RunState::Queued));
     view! {
@@ -68,8 +78,16 @@ pub fn QueuePage() -> impl IntoView {
                 <h1>"Queue"</h1>
                 <p class="subline" aria-live="polite">{move || summary()}</p>
             </div>
-            <div class="actions"><a class="button button-primary" href="new">"New run"</a></div>
+            <div class="actions">
+                <a class="button button-primary" href="new">"New run"</a>
+                <button
+                    class="button button-danger" class:button-off=move || idle.get() type="button" aria-haspopup="dialog"
+                    aria-disabled=move || idle.get().then_some("true") on:click=cancel_all
+                >"Cancel all"</button>
+            </div>
         </header>
+        <ReportLine report/>
+        <RunActionsDialog question report done=move |_: usize| queue.reload()/>
         <p class="visually-hidden" role="status">{move || moves.said.get()}</p>
         <WorkerBanner/>
         {refusal(problem)}

@@ -5,21 +5,26 @@ use std::time::Duration;
 
 use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::task::spawn_local;
+use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_params_map;
-use shared::api::{Run, Sweep};
+use shared::api::{Run, RunAction, Sweep, per_pair};
+use shared::builtin::lowercase;
 use shared::chart::colors::Theme;
 use shared::chart::sweep::{Cell, SEED, SweepChart, Unit, cells, fields};
 use shared::format;
+use shared::order::sorted;
 use shared::record::Metrics;
-use shared::sweep::{Spread, field_name, text, value_of};
+use shared::sweep::{Spread, field_name, number, text, value_of};
 
-use crate::addressed::addressed;
-use crate::browser::use_title;
+use crate::addressed::{Addressed, addressed};
+use crate::browser::{use_open, use_title};
 use crate::components::badge::{Progress, StateBadge};
 use crate::components::exports::{Export, Exports, FIGURE, export};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::plot::Plot;
+use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject, can, verb};
+use crate::components::sort_head::{SortHead, SortKey, Sorting};
 use crate::load::{Failure, Load, Placeholder, Skeleton};
 use crate::prelude::*;
 use crate::reactive::{derived, memo};
@@ -69,11 +74,13 @@ fn One(id: String) -> impl IntoView {
     }
     let sweep = memo(move || state.with(|state| if let Load::Ready(sweep) = state { Some(sweep.clone()) } else { None }));
     let there = memo(move || sweep.with(Option::is_some));
+    let reload = StoredValue::new_local(load.clone());
+    let reload = Callback::new(move |()| reload.with_value(|load| load()));
     move || {
         if there.get() {
             let id = id.clone();
             let sweep = memo(move || sweep.get().expect("a sweep that was there stays"));
-            return view! { <Known id sweep/> }.into_any();
+            return view! { <Known id sweep reload/> }.into_any();
         }
         let load = load.clone();
         match state.get() {
@@ -83,16 +90,37 @@ fn One(id: String) -> impl IntoView {
     }
 }
 
+/// What the address says of the page.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Shown {
+    /// The field that the charts are over.
+    over: Option<String>,
+    /// Of the table of runs.
+    sorting: Sorting,
+}
+
+impl Shown {
+    fn address(&self, id: &str) -> String {
+        let over = self.over.as_ref().map(|field| format!("over={}", place::encoded(field)));
+        let query: Vec<String> = over.into_iter().chain(self.sorting.parameters()).collect();
+        if query.is_empty() { place::sweep(id) } else { format!("{}?{}", place::sweep(id), query.join("&")) }
+    }
+}
+
 #[component]
-fn Known(id: String, sweep: Memo<Sweep>) -> impl IntoView {
+fn Known(
+    id: String,
+    sweep: Memo<Sweep>,
+    /// Asks for the sweep again.
+    reload: Callback<()>,
+) -> impl IntoView {
     let known = memo(move || sweep.with(fields));
-    let asked = addressed(|query| query.get("over"), {
+    let shown = addressed(|query| Shown { over: query.get("over"), sorting: Sorting::from_parameters(|name| query.get(name)) }, {
         let id = id.clone();
-        move |field: &Option<String>| match field {
-            Some(field) => format!("{}?over={}", place::sweep(&id), place::encoded(field)),
-            None => place::sweep(&id),
-        }
+        move |shown: &Shown| shown.address(&id)
     });
+    let asked = shown.part(|shown| shown.over.clone(), |shown, over| shown.over = over);
+    let sorting = shown.part(|shown| shown.sorting.clone(), |shown, sorting| shown.sorting = sorting);
     // A sweep of one run differs in nothing.
     let field = memo(move || {
         known.with(|known| {
@@ -114,10 +142,11 @@ fn Known(id: String, sweep: Memo<Sweep>) -> impl IntoView {
     });
     let only_seeds = memo(move || known.with(|known| known.iter().all(|field| field == SEED)));
     let figures = derived(move || sweep.with(|sweep| summary(&sweep.runs)));
-    let title = move || {
+    let over = move || {
         let names: Vec<String> = known.get().iter().map(|field| field_name(field).to_ascii_lowercase()).collect();
         if names.is_empty() { format!("Sweep {id}") } else { format!("Sweep over {}", names.join(" and ")) }
     };
+    let title = memo(move || sweep.with(|sweep| sweep.title.clone()));
     let state = move || {
         sweep.with(|sweep| {
             let done = sweep.runs.iter().filter(|run| run.state.is_finished()).count();
@@ -133,8 +162,9 @@ fn Known(id: String, sweep: Memo<Sweep>) -> impl IntoView {
                     <span aria-hidden="true">"/"</span>
                     <span>{move || sweep.with(|sweep| sweep.id.clone())}</span>
                 </nav>
-                <h1>{move || title()}</h1>
-                <p class="subline" aria-live="polite">{move || state()}</p>
+                <h1>{move || over()}</h1>
+                <p class="subline">{move || title.get()}" · "<span aria-live="polite">{move || state()}</span></p>
+                <AllRuns sweep reload/>
             </div>
             <Show when=move || several.get()>
                 <div class="field field-inline">
@@ -160,7 +190,7 @@ fn Known(id: String, sweep: Memo<Sweep>) -> impl IntoView {
         <Spreads sweep field/>
         <Plot title="Robust accuracy over epochs" chart=over_epochs/>
         <Exports exports=derived(move || sweep.with(|sweep| exports_of(&sweep.id, &field.get())))/>
-        <Runs sweep known/>
+        <Runs sweep known sorting/>
     }
 }
 
@@ -281,8 +311,87 @@ fn Spreads(sweep: Memo<Sweep>, field: Memo<String>) -> impl IntoView {
     }
 }
 
+/// What one may do with all runs of the sweep at once.
 #[component]
-fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>) -> impl IntoView {
+fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
+    let (question, report) = (RwSignal::new(None::<Question>), RwSignal::new(None::<Report>));
+    let navigate = StoredValue::new_local(use_open());
+    // Whether no run will be left.
+    let empties = StoredValue::new(false);
+    let ask = move |action: RunAction| {
+        let runs: Vec<Subject> = sweep.with_untracked(|sweep| sweep.runs.iter().map(Subject::from).collect());
+        empties.set_value(action == RunAction::Delete && runs.iter().all(|run| can(action, run.state)));
+        question.set(Some(Question { action, runs }));
+    };
+    let done = move |refused: usize| {
+        if refused == 0 && empties.get_value() {
+            navigate.with_value(|navigate| navigate("/sweeps", NavigateOptions::default()));
+        } else {
+            reload.run(());
+        }
+    };
+    let button = move |action: RunAction| {
+        // A button that cannot do anything keeps the focus that it got while it could.
+        let off = memo(move || sweep.with(|sweep| !sweep.runs.iter().any(|run| can(action, run.state))));
+        let press = move |_| {
+            if !off.get_untracked() {
+                ask(action);
+            }
+        };
+        let danger = matches!(action, RunAction::Cancel | RunAction::Delete);
+        view! {
+            <button
+                class="button button-small" class:button-danger=danger class:button-off=move || off.get() type="button" aria-haspopup="dialog"
+                aria-disabled=move || off.get().then_some("true") on:click=press
+            >{format!("{} all", verb(action))}</button>
+        }
+    };
+    let some = move || place::href(&format!("/?q={}", place::encoded(&format!("sweep:{}", sweep.with(|sweep| sweep.id.clone())))));
+    view! {
+        <div class="actions sweep-actions" role="group" aria-label="All runs of the sweep">
+            {[RunAction::Cancel, RunAction::Resume, RunAction::Tag, RunAction::Delete].map(button).collect_view()}
+            <a class="button button-small button-quiet" href=some>"Choose some of them"</a>
+        </div>
+        <ReportLine report/>
+        <RunActionsDialog question report done/>
+    }
+}
+
+/// The value by which a run is sorted in a column, which is that of a field where it is no other.
+fn sort_key(run: &Run, column: &str) -> SortKey {
+    let (best, last) = (run.summary.best.as_ref(), run.summary.last.as_ref());
+    SortKey::Number(match column {
+        "title" => return SortKey::Text(lowercase(&run.title)),
+        "state" => return SortKey::Number(Some(f64::from(run.state as u8) + run.summary.fraction_done.min(0.999))),
+        "best" => best.and_then(|epoch| Unit::Accuracy.value(epoch)),
+        "last" => last.and_then(|epoch| Unit::Accuracy.value(epoch)),
+        "cas" => best.and_then(|epoch| Unit::Cas.value(epoch)),
+        "lastcas" => last.and_then(|epoch| Unit::Cas.value(epoch)),
+        "normcas" => normalized(run),
+        field => {
+            let value = value_of(&run.config, field);
+            match number(&value) {
+                Some(number) => Some(number),
+                None => return SortKey::Text(text(&value)),
+            }
+        }
+    })
+}
+
+fn normalized(run: &Run) -> Option<f64> {
+    per_pair(run.summary.best.as_ref()?.cas?, run.classes()?)
+}
+
+/// The names of the runs in the order that was asked for; the oldest first where none was.
+fn arranged(runs: &[Run], sorting: &Sorting) -> Vec<String> {
+    let mut keyed: Vec<(SortKey, &String)> = Vec::with_capacity(runs.len());
+    let Some((column, direction)) = &sorting.0 else { return runs.iter().map(|run| run.id.clone()).collect() };
+    keyed.extend(runs.iter().map(|run| (sort_key(run, column), &run.id)));
+    sorted(keyed, |a, b| a.0.compare(&b.0, *direction)).into_iter().map(|(_, id)| id.clone()).collect()
+}
+
+#[component]
+fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: Addressed<Sorting>) -> impl IntoView {
     let row = move |id: String| {
         let run = Memo::new(move |former: Option<&Option<Run>>| {
             sweep.with(|sweep| sweep.runs.iter().find(|run| run.id == id).cloned()).or_else(|| former.cloned().flatten())
@@ -292,35 +401,51 @@ fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>) -> impl IntoView {
         let values =
             move || known.get().iter().map(|field| view! { <td class="number">{text(&value_of(&config, field))}</td> }).collect_view();
         let number = move |last: bool, unit: Unit| move || run.with(|run| with_deviation(spread_of(&[run], last, unit), unit));
+        let title = memo(move || run.with(|run| run.title.clone()));
         view! {
             <tr>
-                <th scope="row"><a href=place::href(&place::run(&id))>{id.clone()}</a></th>
+                <th scope="row" class="sweep-name">
+                    <a class="run-title" href=place::href(&place::run(&id)) title=move || title.get()>{move || title.get()}</a>
+                    <span class="run-id">{id.clone()}</span>
+                </th>
                 {values}
                 <td><div class="run-state"><StateBadge run/><Progress run/></div></td>
                 <td class="number">{number(false, Unit::Accuracy)}</td>
                 <td class="number">{number(true, Unit::Accuracy)}</td>
                 <td class="number">{number(false, Unit::Cas)}</td>
                 <td class="number">{number(true, Unit::Cas)}</td>
+                <td class="number">{move || format::decimal(run.with(normalized), 3)}</td>
             </tr>
         }
     };
-    let ids = memo(move || sweep.with(|sweep| sweep.runs.iter().map(|run| run.id.clone()).collect::<Vec<_>>()));
-    let heads =
-        move || known.get().iter().map(|field| view! { <th scope="col" class="number">{field_name(field).to_owned()}</th> }).collect_view();
+    let ids = memo(move || sweep.with(|sweep| arranged(&sweep.runs, &sorting.get())));
+    let head = move |column: String, label: String, number: bool| {
+        let turn = {
+            let column = column.clone();
+            move || {
+                let example = sweep.with_untracked(|sweep| sweep.runs.first().map(|run| sort_key(run, &column)));
+                sorting.update(|sorting| sorting.turn(&column, &example.unwrap_or(SortKey::Number(None))));
+            }
+        };
+        view! { <SortHead label number sorted=derived(move || sorting.get().of(&column)) press=turn/> }
+    };
+    let fixed = move |column: &str, label: &str, number: bool| head(column.to_owned(), label.to_owned(), number);
+    let heads = move || known.get().into_iter().map(|field| head(field.clone(), field_name(&field).to_owned(), true)).collect_view();
     view! {
         <section class="panel">
             <h2>"Runs"</h2>
             <div class="table-box" role="region" aria-label="Runs of the sweep" tabindex="0">
-                <table class="table table-dense">
+                <table class="table table-dense sort-table">
                     <thead>
                         <tr>
-                            <th scope="col">"Run"</th>
+                            {fixed("title", "Run", false)}
                             {heads}
-                            <th scope="col">"State"</th>
-                            <th scope="col" class="number">"Best robust"</th>
-                            <th scope="col" class="number">"Last robust"</th>
-                            <th scope="col" class="number">"CAS, best"</th>
-                            <th scope="col" class="number">"CAS, last"</th>
+                            {fixed("state", "State", false)}
+                            {fixed("best", "Best robust", true)}
+                            {fixed("last", "Last robust", true)}
+                            {fixed("cas", "CAS, best", true)}
+                            {fixed("lastcas", "CAS, last", true)}
+                            {fixed("normcas", "CAS/K(K−1)", true)}
                         </tr>
                     </thead>
                     <tbody><For each=move || ids.get() key=Clone::clone children=row/></tbody>
@@ -333,6 +458,37 @@ fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>) -> impl IntoView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::components::sort_head::Direction;
+    use shared::api::EpochSummary;
+    use shared::fixtures;
+
+    #[test]
+    fn runs_are_sorted_by_any_column_and_fields_as_numbers() {
+        let run = |id: &str, eps: &str, robust: Option<f64>| {
+            let mut run = fixtures::run(id);
+            let mut config = run.config.to_json();
+            config["attack"]["eps"] = eps.into();
+            run.config = shared::config::RunConfig::parse(&config).unwrap();
+            run.summary.best =
+                Some(EpochSummary { epoch: 1, clean_accuracy: None, robust_accuracy: robust, cas: robust.map(|robust| robust * 90.0) });
+            run
+        };
+        let runs = [run("a", "16/255", Some(0.3)), run("b", "4/255", None), run("c", "8/255", Some(0.5))];
+        let check = |sorting: Sorting, expected: &str| assert_eq!(arranged(&runs, &sorting).concat(), expected, "{sorting:?}");
+        let by = |column: &str, direction| Sorting(Some((column.to_owned(), direction)));
+        check(Sorting::default(), "abc");
+        check(by("attack.eps", Direction::Ascending), "bca");
+        check(by("best", Direction::Descending), "cab");
+        check(by("normcas", Direction::Ascending), "acb");
+        check(by("unknown", Direction::Ascending), "abc");
+    }
+
+    #[test]
+    fn the_address_carries_field_and_order() {
+        assert_eq!(Shown::default().address("s-1"), "/sweeps/s-1");
+        let shown = Shown { over: Some("seed".into()), sorting: Sorting(Some(("cas".into(), Direction::Descending))) };
+        assert_eq!(shown.address("s-1"), "/sweeps/s-1?over=seed&sort=cas&order=desc");
+    }
 
     #[test]
     fn a_mean_carries_its_deviation_where_there_is_one() {

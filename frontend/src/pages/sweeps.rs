@@ -1,12 +1,17 @@
 //! All sweeps: over what, how many runs, and how far they are.
 
 use shared::api::{RunState, SweepAxis, SweepSummary};
+use shared::builtin::lowercase;
 use shared::format;
+use shared::order::sorted;
 use shared::sweep::{field_name, text};
 
+use crate::addressed::addressed;
 use crate::browser::use_title;
+use crate::components::sort_head::{SortHead, SortKey, Sorting};
 use crate::load::{Placeholder, fetched, shown};
 use crate::prelude::*;
+use crate::reactive::derived;
 use crate::{place, words};
 
 /// Values that a line has room for.
@@ -41,42 +46,115 @@ fn no_sweeps() -> impl IntoView {
     }
 }
 
+/// A column of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Column {
+    Title,
+    Created,
+    Over,
+    Runs,
+    State,
+    Best,
+    CasNormalized,
+}
+
+impl Column {
+    const ALL: [Column; 7] =
+        [Column::Title, Column::Created, Column::Over, Column::Runs, Column::State, Column::Best, Column::CasNormalized];
+
+    fn id(self) -> &'static str {
+        match self {
+            Column::Title => "title",
+            Column::Created => "created",
+            Column::Over => "over",
+            Column::Runs => "runs",
+            Column::State => "state",
+            Column::Best => "best",
+            Column::CasNormalized => "normcas",
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Column::Title => "Sweep",
+            Column::Created => "Created",
+            Column::Over => "Over",
+            Column::Runs => "Runs",
+            Column::State => "State",
+            Column::Best => "Best robust",
+            Column::CasNormalized => "CAS/K(K−1)",
+        }
+    }
+
+    fn key(self, sweep: &SweepSummary) -> SortKey {
+        match self {
+            Column::Title => SortKey::Text(lowercase(&sweep.title)),
+            Column::Created => SortKey::Text(sweep.created_at.clone()),
+            Column::Over => SortKey::Text(sweep.axes.iter().map(|axis| field_name(&axis.field)).collect::<Vec<_>>().join(" ")),
+            Column::Runs => SortKey::Number(Some(sweep.runs.into())),
+            Column::State => SortKey::Number(Some(f64::from(finished(sweep)) / f64::from(sweep.runs.max(1)))),
+            Column::Best => SortKey::Number(sweep.best_robust_accuracy),
+            Column::CasNormalized => SortKey::Number(sweep.best_cas_normalized),
+        }
+    }
+
+    fn is_number(self) -> bool {
+        matches!(self, Column::Runs | Column::Best | Column::CasNormalized)
+    }
+}
+
+fn finished(sweep: &SweepSummary) -> u32 {
+    sweep.succeeded + sweep.failed + sweep.canceled
+}
+
+/// The sweeps in the order that was asked for; as they come, the newest first, where none was.
+fn arranged(sweeps: Vec<SweepSummary>, sorting: &Sorting) -> Vec<SweepSummary> {
+    let by = sorting.0.as_ref().and_then(|(id, direction)| Some((Column::ALL.into_iter().find(|column| column.id() == id)?, *direction)));
+    let Some((column, direction)) = by else { return sweeps };
+    sorted(sweeps, |a, b| column.key(a).compare(&column.key(b), direction))
+}
+
 fn table(sweeps: Vec<SweepSummary>) -> impl IntoView {
+    let sorting = addressed(
+        |query| Sorting::from_parameters(|name| query.get(name)),
+        |sorting: &Sorting| sorting.parameters().map_or_else(|| "/sweeps".to_owned(), |parameters| format!("/sweeps?{parameters}")),
+    );
     let row = |sweep: SweepSummary| {
         let state = state(&sweep);
         let axis = |axis: &SweepAxis| view! { <li>{field_name(&axis.field).to_owned()}": "<span class="muted">{values(axis)}</span></li> };
-        let finished = sweep.succeeded + sweep.failed + sweep.canceled;
+        let (day, time) = words::day_and_minute(&sweep.created_at);
         view! {
             <tr>
                 <th scope="row" class="sweep-name">
-                    <a class="run-title" href=place::href(&place::sweep(&sweep.id))>{sweep.id.clone()}</a>
-                    <span class="when">{format!("{} UTC", words::minute(&sweep.created_at))}</span>
+                    <a class="run-title" href=place::href(&place::sweep(&sweep.id)) title=sweep.title.clone()>{sweep.title.clone()}</a>
+                    <span class="run-id">{sweep.id.clone()}</span>
                 </th>
+                <td class="when" data-label="Created"><time datetime=sweep.created_at.clone()>{day}" "{time}" UTC"</time></td>
                 <td data-label="Over"><ul class="sweep-axes">{sweep.axes.iter().map(axis).collect_view()}</ul></td>
                 <td class="number" data-label="Runs">{format::count(sweep.runs.into())}</td>
                 <td data-label="State">
                     <div class="progress">
-                        <progress max=sweep.runs.to_string() value=finished.to_string() aria-label="Finished runs"></progress>
+                        <progress max=sweep.runs.to_string() value=finished(&sweep).to_string() aria-label="Finished runs"></progress>
                         <span class="progress-text">{state}</span>
                     </div>
                 </td>
                 <td class="number" data-label="Best robust">{format::percent(sweep.best_robust_accuracy)}</td>
+                <td class="number" data-label="CAS/K(K−1)">{format::decimal(sweep.best_cas_normalized, 3)}</td>
             </tr>
         }
     };
+    let example = sweeps.first().cloned();
+    let sweeps = StoredValue::new(sweeps);
+    let head = move |column: Column| {
+        let example = example.as_ref().map_or(SortKey::Number(None), |sweep| column.key(sweep));
+        let turn = move || sorting.update(|sorting| sorting.turn(column.id(), &example));
+        view! { <SortHead label=column.label() number=column.is_number() sorted=derived(move || sorting.get().of(column.id())) press=turn/> }
+    };
     view! {
         <div class="table-box" role="region" aria-label="Sweeps" tabindex="0">
-            <table class="table card-table">
-                <thead>
-                    <tr>
-                        <th scope="col">"Sweep"</th>
-                        <th scope="col">"Over"</th>
-                        <th scope="col" class="number">"Runs"</th>
-                        <th scope="col">"State"</th>
-                        <th scope="col" class="number">"Best robust"</th>
-                    </tr>
-                </thead>
-                <tbody>{sweeps.into_iter().map(row).collect_view()}</tbody>
+            <table class="table card-table sort-table">
+                <thead><tr>{Column::ALL.into_iter().map(head).collect_view()}</tr></thead>
+                <tbody>{move || arranged(sweeps.get_value(), &sorting.get()).into_iter().map(row).collect_view()}</tbody>
             </table>
         </div>
     }
@@ -112,6 +190,7 @@ fn state(sweep: &SweepSummary) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::components::sort_head::Direction;
 
     #[test]
     fn many_values_are_the_first_and_the_last() {
@@ -120,10 +199,10 @@ mod tests {
         assert_eq!(values(&axis(7)), "0 … 6 (7 values)");
     }
 
-    #[test]
-    fn only_states_that_occur_are_named() {
-        let sweep = SweepSummary {
+    fn sweep() -> SweepSummary {
+        SweepSummary {
             id: String::new(),
+            title: String::new(),
             created_at: String::new(),
             axes: Vec::new(),
             runs: 4,
@@ -133,7 +212,26 @@ mod tests {
             failed: 1,
             canceled: 0,
             best_robust_accuracy: None,
+            best_cas_normalized: None,
+        }
+    }
+
+    #[test]
+    fn only_states_that_occur_are_named() {
+        assert_eq!(state(&sweep()), "1 running, 2 succeeded, 1 failed");
+    }
+
+    #[test]
+    fn sweeps_of_any_number_of_classes_are_sorted_together() {
+        let of = |title: &str, cas| SweepSummary { title: title.into(), best_cas_normalized: cas, ..sweep() };
+        let sweeps = vec![of("B", Some(0.1)), of("c", None), of("a", Some(0.3))];
+        let check = |by: &str, direction, expected: &str| {
+            let found = arranged(sweeps.clone(), &Sorting(Some((by.to_owned(), direction))));
+            assert_eq!(found.iter().map(|sweep| sweep.title.as_str()).collect::<String>(), expected, "{by}");
         };
-        assert_eq!(state(&sweep), "1 running, 2 succeeded, 1 failed");
+        check("normcas", Direction::Descending, "aBc");
+        check("normcas", Direction::Ascending, "Bac");
+        check("title", Direction::Ascending, "aBc");
+        check("nothing", Direction::Ascending, "Bca");
     }
 }

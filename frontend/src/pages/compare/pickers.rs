@@ -1,7 +1,7 @@
 //! What is compared: the matrices of any run, and which of them is the baseline.
 
 use leptos_router::NavigateOptions;
-use shared::api::{Run, RunPage};
+use shared::api::RunRow;
 use shared::chart::comparison::LETTERS;
 use shared::config::Inputs;
 use shared::record::Metrics;
@@ -9,14 +9,17 @@ use shared::view::{AttributionId, SIDES};
 
 use super::{Shown, Sides, address};
 use crate::browser::use_open;
-use crate::load::{Fetched, fetched};
+use crate::components::run_picker::RunPicker;
+use crate::load::fetched;
 use crate::place;
 use crate::prelude::*;
 use crate::reactive::{derived, effect, memo};
+use crate::rows::{Rows, use_rows};
 
 #[component]
 pub fn Pickers(sides: Memo<Sides>, shown: Memo<Shown>) -> impl IntoView {
-    let runs = fetched::<RunPage>(|| Some("api/runs?limit=500".to_owned()));
+    let rows = use_rows();
+    rows.keep_fresh();
     // A side that is added has no address before its matrix is chosen.
     let adding = RwSignal::new(false);
     let navigate = StoredValue::new_local(use_open());
@@ -38,7 +41,7 @@ pub fn Pickers(sides: Memo<Sides>, shown: Memo<Shown>) -> impl IntoView {
                 change.run((Change::Remove(index),));
             }
         };
-        view! { <Picker index runs id removable change remove=Callback::new(move |()| remove())/> }
+        view! { <Picker index rows id removable change remove=Callback::new(move |()| remove())/> }
     };
     let complete = memo(move || sides.with(|sides| sides.iter().all(Option::is_some)));
     view! {
@@ -126,11 +129,15 @@ impl First {
     }
 }
 
+fn has_matrices(run: &RunRow) -> bool {
+    run.best.is_some() || run.cas.is_some()
+}
+
 /// A run, and one of its matrices.
 #[component]
 fn Picker(
     index: usize,
-    runs: Fetched<RunPage>,
+    rows: Rows,
     id: Memo<Option<String>>,
     removable: Signal<bool>,
     change: Callback<(Change,)>,
@@ -157,28 +164,12 @@ fn Picker(
             choose(id);
         }
     });
-    let choose_run = move |event: leptos::ev::Event| {
+    let choose_run = Callback::new(move |(chosen,): (String,)| {
         metrics.state.set(crate::load::Load::Loading);
         waiting.set(true);
-        run.set(Some(event_target_value(&event)));
-    };
-    let has_matrices = |run: &&Run| run.summary.best.is_some() || run.summary.cas.is_some();
-    let run_options = move || {
-        let page = runs.ready().map(|page| page.runs).unwrap_or_default();
-        let mut options: Vec<(String, String)> =
-            page.iter().filter(has_matrices).map(|run| (run.id.clone(), format!("{} ({})", run.title, run.id))).collect();
-        // One that is not among the newest is still the one that is compared.
-        if let Some(run) = parsed.get().map(|id| id.run)
-            && options.iter().all(|option| option.0 != run)
-        {
-            options.push((run.clone(), run));
-        }
-        let option = |(id, text): (String, String)| {
-            let value = id.clone();
-            view! { <option value=value prop:selected=move || run.with(|run| run.as_ref() == Some(&id))>{text}</option> }
-        };
-        options.into_iter().map(option).collect_view()
-    };
+        run.set(Some(chosen));
+    });
+    let chosen_run = derived(move || run.get().unwrap_or_default());
     let matrix_options = move || {
         let option = |choice: Choice| {
             let value = choice.id.clone();
@@ -194,13 +185,10 @@ fn Picker(
     view! {
         <fieldset class="picker">
             <legend>{if index == 0 { format!("{side}, the baseline") } else { side.to_owned() }}</legend>
-            <div>
-                <label class="visually-hidden" for=run_id.clone()>{format!("Run {side}")}</label>
-                <select class="input" id=run_id on:change=choose_run>
-                    <option value="" disabled prop:selected=move || run.with(Option::is_none)>"Choose a run"</option>
-                    {move || run_options()}
-                </select>
-            </div>
+            <RunPicker
+                id=run_id label=format!("Run {side}") label_hidden=true rows value=chosen_run choose=choose_run offers=has_matrices
+                invalid=Signal::stored(None)
+            />
             <div>
                 <label class="visually-hidden" for=matrix_id.clone()>{format!("Checkpoint {side}")}</label>
                 <select class="input" id=matrix_id disabled=move || run.with(Option::is_none) on:change=move |event| choose(event_target_value(&event))>

@@ -73,8 +73,8 @@ pub fn ComparisonView(
             />
             <LensBar explorer names hidden=derived(move || shown.with(|shown| shown.iter().map(|panel| hidden_cells(&panel.heatmap)).sum()))/>
         </div>
-        <SelectedPair comparison explorer/>
         {move || grid()}
+        <SelectedPair comparison explorer/>
         <Intervals comparison own/>
         <div class="pair-of-panels">
             <ScatterPanel comparison explorer shade of/>

@@ -1,24 +1,28 @@
 //! Choosing checkpoints of runs that are there.
 
-use shared::api::{CheckpointInfo, Run, RunPage};
+use shared::api::{CheckpointInfo, RunRow};
 use shared::config::RunKind;
 use shared::format;
 use shared::view::{CheckpointRef, Which};
 
 use crate::components::field::{field_id, use_form};
+use crate::components::run_picker::RunPicker;
 use crate::form;
-use crate::load::{Fetched, Load, fetched};
+use crate::load::{Load, fetched};
 use crate::prelude::*;
 use crate::reactive::{derived, memo};
+use crate::rows::{Rows, use_rows};
 
-/// The runs that checkpoints can be taken from: asked for once for a form.
-pub fn runs_with_checkpoints() -> Fetched<RunPage> {
-    fetched(|| Some("api/runs?limit=500".to_owned()))
+/// The runs that checkpoints can be taken from, kept up to date while the form is there.
+pub fn runs_with_checkpoints() -> Rows {
+    let rows = use_rows();
+    rows.keep_fresh();
+    rows
 }
 
-fn has_checkpoints(run: &Run) -> bool {
-    match run.config.kind() {
-        RunKind::Train => run.summary.epoch > 0,
+fn has_checkpoints(run: &RunRow) -> bool {
+    match run.kind {
+        RunKind::Train => run.epoch > 0,
         RunKind::Import => run.state.is_finished(),
         RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency | RunKind::Pair => false,
     }
@@ -29,7 +33,7 @@ fn has_checkpoints(run: &Run) -> bool {
 pub fn CheckpointField(
     path: &'static str,
     label: &'static str,
-    runs: Fetched<RunPage>,
+    runs: Rows,
     /// What it means that none is chosen, where that is allowed.
     #[prop(optional)]
     none: &'static str,
@@ -44,7 +48,7 @@ pub fn CheckpointField(
 
 /// Several checkpoints in a list of the configuration.
 #[component]
-pub fn CheckpointList(path: &'static str, runs: Fetched<RunPage>, most: usize) -> impl IntoView {
+pub fn CheckpointList(path: &'static str, runs: Rows, most: usize) -> impl IntoView {
     let form = use_form();
     let list = memo(move || {
         form.config.with(|config| {
@@ -103,7 +107,7 @@ pub fn CheckpointList(path: &'static str, runs: Fetched<RunPage>, most: usize) -
 fn Picker(
     id: String,
     label: String,
-    runs: Fetched<RunPage>,
+    runs: Rows,
     value: Signal<String>,
     set: Callback<(String,)>,
     none: &'static str,
@@ -114,56 +118,31 @@ fn Picker(
     let checkpoints = fetched::<Vec<CheckpointInfo>>(move || {
         Some(run.get()).filter(|run| !run.is_empty()).map(|run| format!("api/runs/{run}/checkpoints"))
     });
-    let run_options = move || {
-        let mut options: Vec<(String, String)> = runs
-            .ready()
-            .into_iter()
-            .flat_map(|page| page.runs)
-            .filter(has_checkpoints)
-            .map(|run| (run.id.clone(), format!("{} ({})", run.title, run.id)))
-            .collect();
-        let run = run.get();
-        if !run.is_empty() && options.iter().all(|(id, _)| *id != run) {
-            options.insert(0, (run.clone(), run));
-        }
-        options
-    };
     let which_options = move || {
         let known = checkpoints.ready().filter(|list| list.first().is_none_or(|first| first.run == run.get())).unwrap_or_default();
         which_options(&known, chosen.get().map(|chosen| chosen.which))
     };
-    let choose_run = move |event| {
-        let run: String = event_target_value(&event);
+    let choose_run = Callback::new(move |(run,): (String,)| {
         let which = chosen.get_untracked().map_or(Which::Best, |chosen| match chosen.which {
             Which::Epoch(_) => Which::Best,
             which => which,
         });
         set.run((if run.is_empty() { run } else { CheckpointRef { run, which }.to_string() },));
-    };
+    });
     let choose_which = move |event| {
         let which: String = event_target_value(&event);
         set.run((format!("{}.{which}", run.get_untracked()),));
     };
-    let first = if none.is_empty() { "Choose a run …" } else { none };
-    let nothing = move || none.is_empty() && matches!(runs.state.get(), Load::Ready(_)) && run_options().is_empty();
+    let nothing = memo(move || {
+        let offered = || runs.table.with(|table| table.values().any(|entry| has_checkpoints(&entry.run)));
+        none.is_empty() && runs.phase.get() == Load::Ready(()) && run.with(String::is_empty) && !offered()
+    });
     let which_id = format!("{id}-which");
-    let invalid = move || messages.with(|messages| !messages.is_empty()).then_some("true");
+    let invalid = derived(move || messages.with(|messages| !messages.is_empty()).then_some("true"));
     view! {
         <div class="field field-wide">
             <div class="picker">
-                <div class="field">
-                    <label class="field-label" for=id.clone()>{label.clone()}</label>
-                    <select class="input" id=id aria-invalid=invalid on:change=choose_run>
-                        <option value="" prop:selected=move || run.with(String::is_empty)>{first}</option>
-                        {move || run_options()
-                            .into_iter()
-                            .map(|(id, title)| {
-                                let selected = run.get() == id;
-                                view! { <option value=id prop:selected=selected>{title}</option> }
-                            })
-                            .collect_view()}
-                    </select>
-                </div>
+                <div class="field"><RunPicker id label rows=runs value=run choose=choose_run offers=has_checkpoints none invalid/></div>
                 <div class="field">
                     <label class="field-label" for=which_id.clone()>"Epoch"</label>
                     <select class="input" id=which_id disabled=move || run.with(String::is_empty) on:change=choose_which>
@@ -174,7 +153,7 @@ fn Picker(
                     </select>
                 </div>
             </div>
-            {move || nothing().then(|| view! { <p class="field-hint">"No run has kept a checkpoint yet: train one, or import one."</p> })}
+            {move || nothing.get().then(|| view! { <p class="field-hint">"No run has kept a checkpoint yet: train one, or import one."</p> })}
             <div class="field-error">
                 {move || messages.get().into_iter().map(|message| view! { <p>{message}</p> }).collect_view()}
             </div>

@@ -121,7 +121,7 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
                 let small = small && preset.small.is_some();
                 let config = preset.small.as_ref().filter(|_| small).unwrap_or(&preset.config).to_json();
                 let rows = preset.sweep.iter().map(|axis| vary::row(axis, small)).collect();
-                view! { <Chosen preset small/><RunForm config rows/> }.into_any()
+                view! { <Chosen preset small/><RunForm name=format!("preset {id} {small}") config rows/> }.into_any()
             }
             None => {
                 view! { <p class="notice notice-error" role="alert">{format!("There is no preset `{id}`: choose one of those above.")}</p> }
@@ -131,13 +131,16 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
         Origin::Run(id) => match from.state.get() {
             Load::Ready(run) if run.id == id => view! {
                 <p class="origin">"A copy of "<a href=place::href(&place::run(&id))>{run.title}</a>"."</p>
-                <RunForm config=run.config.to_json() rows=Vec::new()/>
+                <RunForm name=format!("from {id}") config=run.config.to_json() rows=Vec::new()/>
             }
             .into_any(),
             Load::Failed(problem) => view! { <Failure problem retry=move || from.reload()/> }.into_any(),
             Load::Ready(_) | Load::Loading => view! { <Skeleton placeholder=Placeholder::Rows/> }.into_any(),
         },
-        Origin::Kind { kind, checkpoints } => view! { <RunForm config=blank(kind, &checkpoints) rows=Vec::new()/> }.into_any(),
+        Origin::Kind { kind, checkpoints } => {
+            let name = format!("{} {}", kind.id(), checkpoints.join(","));
+            view! { <RunForm name config=blank(kind, &checkpoints) rows=Vec::new()/> }.into_any()
+        }
     };
     view! {
         <nav class="tabs tabs-kinds" aria-label="Kinds of runs">

@@ -14,17 +14,82 @@ use super::train::TrainSections;
 use crate::browser::{base_uri, focus, use_open};
 use crate::components::copy::CopyButton;
 use crate::components::field::{Form, field_id};
+use crate::draft::Draft;
 use crate::prelude::*;
 use crate::reactive::memo;
 use crate::vary::Row;
-use crate::{api, cost, form, place, vary};
+use crate::{api, cost, draft, form, place, vary};
 
+/// The form as it was left, or as it begins.
 #[component]
 pub fn RunForm(
+    /// Of what it begins with: its changes are kept under this name until they are submitted or discarded.
+    name: String,
     config: Value,
     /// What is varied at first.
     rows: Vec<Row>,
 ) -> impl IntoView {
+    let discarded = Trigger::new();
+    move || {
+        discarded.track();
+        let (name, first) = (name.clone(), Contents { config: config.clone(), rows: rows.clone() });
+        let draft = draft::restored(&name).filter(|draft| draft.config != first.config || draft.rows != first.rows);
+        let Some(Draft { edited_at, mut config, rows }) = draft else {
+            return view! { <Fields name now=first.clone() first edited=false/> }.into_any();
+        };
+        let lost = lost_file(&config);
+        if lost.is_some() {
+            form::set_at(&mut config, "source", Some("".into()));
+        }
+        let discard = {
+            let name = name.clone();
+            move |_| {
+                draft::forget(&name);
+                discarded.notify();
+                request_animation_frame(|| focus(FORM));
+            }
+        };
+        view! {
+            <div class="notice draft" role="status">
+                <p>
+                    {format!("Restored your changes of {}.", draft::said(edited_at))}
+                    {lost.map(|file| view! { " The file "<code>{file}</code>" has to be chosen again: browsers do not keep what was chosen." })}
+                </p>
+                <button class="button button-small" type="button" on:click=discard>"Discard"</button>
+            </div>
+            <Fields name now=Contents { config, rows } first edited=true/>
+        }
+        .into_any()
+    }
+}
+
+/// What a form holds.
+#[derive(Clone, Debug, PartialEq)]
+struct Contents {
+    config: Value,
+    rows: Vec<Row>,
+}
+
+/// The file that was chosen for an upload: its name is in the configuration, and nothing gives the file back.
+fn lost_file(config: &Value) -> Option<String> {
+    let source = form::at(config, "source").and_then(Value::as_str)?;
+    let uploads =
+        form::at(config, "kind").is_some_and(|kind| kind == RunKind::Import.id()) && !source.is_empty() && !source.starts_with('/');
+    uploads.then(|| source.to_owned())
+}
+
+const FORM: &str = "run-form";
+
+#[component]
+fn Fields(
+    name: String,
+    now: Contents,
+    /// What the form begins with.
+    first: Contents,
+    /// Whether its errors are of interest already.
+    edited: bool,
+) -> impl IntoView {
+    let Contents { config, rows } = now;
     let kind = form::at(&config, "kind").and_then(Value::as_str).and_then(|id| RunKind::ALL.into_iter().find(|kind| kind.id() == id));
     let kind = kind.unwrap_or(RunKind::Train);
     let config = RwSignal::new(config);
@@ -44,13 +109,21 @@ pub fn RunForm(
         errors
     });
     // A form that nobody has filled in yet is not full of errors.
-    let touched = RwSignal::new(false);
+    let touched = RwSignal::new(edited);
     let told = memo(move || if touched.get() || refused.with(Option::is_some) { errors.get() } else { Vec::new() });
     let edited = Callback::new(move |()| {
         refused.set(None);
         touched.set(true);
     });
     provide_context(Form { config, errors: told, edited });
+    let name = StoredValue::new(name);
+    // From the first change on; a form that is as it began has nothing to keep.
+    Effect::new(move |former: Option<()>| {
+        let now = Contents { config: config.get(), rows: rows.get() };
+        if former.is_some() {
+            name.with_value(|name| if now == first { draft::forget(name) } else { draft::keep(name, now.config, now.rows) });
+        }
+    });
 
     let navigate = use_open();
     let submit = move |event: leptos::ev::SubmitEvent| {
@@ -75,7 +148,10 @@ pub fn RunForm(
                 api::post::<Run>("api/runs", &body).await.map(|run| place::run(&run.id))
             };
             match made {
-                Ok(place) => navigate(&place, NavigateOptions::default()),
+                Ok(place) => {
+                    let _ = name.try_with_value(|name| draft::forget(name));
+                    navigate(&place, NavigateOptions::default());
+                }
                 Err(problem) => {
                     let _ = busy.try_set(false);
                     let _ = refused.try_set(Some(problem));
@@ -94,7 +170,7 @@ pub fn RunForm(
     };
     let runs = memo(move || axes.with(|axes| if axes.is_empty() { None } else { Some(vary::count(axes)) }));
     view! {
-        <form class="run-form" novalidate on:submit=submit>
+        <form class="run-form" id=FORM tabindex="-1" novalidate on:submit=submit>
             <div class="form-main">
                 {sections}
                 <div class="form-footer">
@@ -190,5 +266,20 @@ fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<shared::api::SweepAxis>>, 
                 <pre class="code" tabindex="0" aria-label="Command"><code>{move || command()}</code></pre>
             </details>
         </aside>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_a_file_that_was_to_be_uploaded_is_lost() {
+        let check = |config: Value, expected: Option<&str>| assert_eq!(lost_file(&config).as_deref(), expected, "{config}");
+        check(json!({"kind": "import", "source": "model.pth"}), Some("model.pth"));
+        check(json!({"kind": "import", "source": "/home/me/model.pth"}), None);
+        check(json!({"kind": "import", "source": ""}), None);
+        check(json!({"kind": "train", "seed": 1}), None);
     }
 }

@@ -30,10 +30,11 @@ pub fn EvaluationView(
     let complete = memo(move || run.with(|run| run.state == RunState::Succeeded));
     let file = fetched::<EvaluationFile>(move || complete.get().then(|| format!("api/runs/{id}/evaluation")));
     let steps = memo(move || metrics.with(|metrics| metrics.evaluation.clone()));
+    let ended = memo(move || run.with(|run| run.state.is_finished()));
     let subject = config.checkpoint.clone();
     let figures = derived(move || {
         let threat = file.ready().map(|file| format!("{} {}", file.norm.symbol(), file.eps.long(file.norm)));
-        figures(&steps.get(), &threat.unwrap_or_else(|| threat_model(&config)))
+        figures(&steps.get(), &threat.unwrap_or_else(|| threat_model(&config)), ended.get())
     });
     let report = move || match file.ready() {
         Some(file) => Some(file.report),
@@ -47,7 +48,7 @@ pub fn EvaluationView(
                 <h2 id="steps-title">"Attack by attack"</h2>
                 <Phase run metrics/>
             </div>
-            <StepTable steps/>
+            <StepTable steps ended/>
             <Subject checkpoints=vec![subject] own/>
         </section>
         {move || complete.get().then(|| shown(file, Placeholder::Rows, |file| view! { <ByClass file/> }))}
@@ -63,7 +64,7 @@ fn threat_model(config: &EvaluateConfig) -> String {
     }
 }
 
-fn figures(steps: &[EvaluationStep], threat: &str) -> Vec<Figure> {
+fn figures(steps: &[EvaluationStep], threat: &str, ended: bool) -> Vec<Figure> {
     let attacked = steps.iter().skip(1).next_back();
     let clean = steps.first();
     vec![
@@ -72,7 +73,10 @@ fn figures(steps: &[EvaluationStep], threat: &str) -> Vec<Figure> {
         Figure::new(
             "Images",
             clean.map_or_else(|| "–".to_owned(), |step| format::count(step.attacked.into())),
-            attacked.map_or_else(|| "no attack is done yet".to_owned(), |step| format!("after {}", step.attack)),
+            attacked.map_or_else(
+                || if ended { "no attack was done" } else { "no attack is done yet" }.to_owned(),
+                |step| format!("after {}", step.attack),
+            ),
         ),
     ]
 }
@@ -91,7 +95,7 @@ fn so_far(steps: &[EvaluationStep]) -> Option<String> {
 }
 
 #[component]
-fn StepTable(steps: Memo<Vec<EvaluationStep>>) -> impl IntoView {
+fn StepTable(steps: Memo<Vec<EvaluationStep>>, ended: Memo<bool>) -> impl IntoView {
     let row = |step: EvaluationStep| {
         let EvaluationStep { attack, attacked, broken, accuracy, seconds } = step;
         view! {
@@ -120,7 +124,7 @@ fn StepTable(steps: Memo<Vec<EvaluationStep>>) -> impl IntoView {
                 </thead>
                 <tbody>{move || steps.get().into_iter().map(row).collect_view()}</tbody>
             </table>
-            {move || steps.with(Vec::is_empty).then(|| view! { <p class="table-empty">"Nothing is measured yet."</p> })}
+            {move || steps.with(Vec::is_empty).then(|| view! { <p class="table-empty">{if ended.get() { "Nothing was measured." } else { "Nothing is measured yet." }}</p> })}
         </div>
     }
 }
@@ -269,7 +273,7 @@ mod tests {
             so_far(&steps).unwrap(),
             "So far 49.0 % of 1\u{2009}000 images withstand APGD-CE, Square; what is still to come can only lower it."
         );
-        let values = |steps: &[EvaluationStep]| figures(steps, "ℓ∞").into_iter().map(|figure| figure.value).collect::<Vec<_>>();
+        let values = |steps: &[EvaluationStep]| figures(steps, "ℓ∞", false).into_iter().map(|figure| figure.value).collect::<Vec<_>>();
         assert_eq!(values(&steps), ["49.0 %", "90.0 %", "1\u{2009}000"]);
         assert_eq!(values(&steps[..1]), ["–", "90.0 %", "1\u{2009}000"]);
     }

@@ -25,7 +25,8 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl I
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Attribute(config) = config else { return ().into_any() };
     let entries = memo(move || metrics.with(|metrics| metrics.attributions.clone()));
-    let figures = derived(move || entries.with(|entries| figures(entries)));
+    let ended = memo(move || run.with(|run| run.state.is_finished()));
+    let figures = derived(move || entries.with(|entries| figures(entries, ended.get())));
     let how = format!("{} · {} · {}", words::split(config.split), config.aggregation.label(), config.subset.label());
     let explorer = Explorer::new(Addressed::local(Lens::default()));
     let matrix = move |entry: AttributionEntry| {
@@ -39,7 +40,9 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl I
             <div class="panel-header"><h2>"Attribution"</h2><Phase run metrics/></div>
             <p>{how}</p>
             <Subject checkpoints=vec![config.checkpoint] own/>
-            {move || entries.with(Vec::is_empty).then(|| view! { <p class="muted">"No matrix is there yet."</p> })}
+            {move || entries.with(Vec::is_empty).then(|| view! {
+                <p class="muted">{move || if ended.get() { "The run ended before it had measured a matrix." } else { "No matrix is there yet." }}</p>
+            })}
         </section>
         {own.then(|| view! {
             <div class="pair-of-panels">
@@ -75,7 +78,7 @@ fn Loaded(attribution: Fetched<Attribution>, explorer: Explorer) -> impl IntoVie
     move || if there.get() { view().into_any() } else { shown(attribution, Placeholder::Matrix, |_| ()).into_any() }
 }
 
-fn figures(entries: &[AttributionEntry]) -> Vec<Figure> {
+fn figures(entries: &[AttributionEntry], ended: bool) -> Vec<Figure> {
     let figure = |entry: &AttributionEntry| {
         let label = match entry.inputs {
             shared::config::Inputs::Adversarial => "CAS, adversarial inputs",
@@ -84,7 +87,7 @@ fn figures(entries: &[AttributionEntry]) -> Vec<Figure> {
         Figure::new(label, format::decimal(entry.cas, 2), format!("{} of the possible", format::percent(entry.cas_normalized)))
     };
     match entries {
-        [] => vec![Figure::new("CAS", "–", "not measured yet")],
+        [] => vec![Figure::new("CAS", "–", words::missing(ended))],
         entries => entries.iter().map(figure).collect(),
     }
 }

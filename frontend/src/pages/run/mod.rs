@@ -16,7 +16,7 @@ mod training;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_params_map;
-use shared::api::{Attribution, Run, RunState, RunSummary};
+use shared::api::{Attribution, Run, RunAction, RunState, RunSummary};
 use shared::config::{Inputs, RunKind};
 use shared::problem::Problem;
 use shared::record::Metrics;
@@ -30,7 +30,7 @@ use self::notices::Notices;
 use self::pair::PairView;
 use self::saliency::SaliencyView;
 use self::training::TrainingView;
-use super::runs::{DeleteRunsDialog, RunName, best_to_last_address};
+use super::runs::best_to_last_address;
 use crate::addressed::{Addressed, addressed};
 use crate::baseline::adopt_pinned;
 use crate::browser::{use_open, use_title};
@@ -38,6 +38,7 @@ use crate::cache::Cache;
 use crate::components::badge::{KindBadge, Progress, StateBadge};
 use crate::components::exports::{Export, Exports, FIGURE, course, export};
 use crate::components::labels::LabelsOfRun;
+use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject};
 use crate::components::share::ShareButton;
 use crate::live::{Live, follow};
 use crate::load::{Placeholder, fetched, refusal, shown, told};
@@ -180,7 +181,9 @@ fn summary(run: &Run, metrics: &Metrics) -> RunSummary {
 #[component]
 fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: Callback<()>) -> impl IntoView {
     let problem = RwSignal::new(None::<Problem>);
-    let deleting = RwSignal::new(Vec::<RunName>::new());
+    let (question, report) = (RwSignal::new(None::<Question>), RwSignal::new(None::<Report>));
+    let delete =
+        move |_| question.set(Some(Question { action: RunAction::Delete, runs: vec![run.with_untracked(|run| Subject::from(run))] }));
     let id = move || run.with(|run| run.id.clone());
     let asking = RwSignal::new(false);
     let cancel = move |_| {
@@ -216,7 +219,11 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
     let resumable = memo(move || run.with(|run| matches!(run.state, RunState::Canceled | RunState::Failed)));
     let (kind, sweep) = run.with_untracked(|run| (run.config.kind(), run.config.as_train().and_then(|config| config.sweep.clone())));
     let navigate = StoredValue::new_local(use_open());
-    let deleted = move || navigate.with_value(|navigate| navigate("/", NavigateOptions::default()));
+    let deleted = move |refused: usize| {
+        if refused == 0 {
+            navigate.with_value(|navigate| navigate("/", NavigateOptions::default()));
+        }
+    };
     let finished = memo(move || run.with(|run| run.state.is_finished()));
     let compare = memo(move || run.with(|run| best_to_last_address(&run.id, run.summary.best.as_ref(), run.summary.last.as_ref())));
     view! {
@@ -247,12 +254,13 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
                         </button>
                     }
                 >
-                    <button class="button button-danger" type="button" on:click=move |_| deleting.set(vec![run.with_untracked(|run| RunName::from(run))])>"Delete"</button>
+                    <button class="button button-danger" type="button" aria-haspopup="dialog" on:click=delete>"Delete"</button>
                 </Show>
             </div>
         </header>
         {refusal(problem)}
-        <DeleteRunsDialog runs=deleting done=deleted/>
+        <ReportLine report/>
+        <RunActionsDialog question report done=deleted/>
     }
 }
 

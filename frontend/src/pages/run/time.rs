@@ -106,38 +106,43 @@ pub fn TimeView(
     });
     let hidden = RwSignal::new(0);
     let names = memo(move || metrics.with(|metrics| metrics.started.as_ref().map(|run| run.class_names.clone()).unwrap_or_default()));
+    // How the matrix is looked at, and its numbers: under it, so that the matrix itself is on the first screen.
+    let about = move || {
+        view! {
+            <div class="lens-row"><LensBar explorer names hidden/></div>
+            <KeyFigures figures/>
+            {move || passed_over.get().map(|name| view! {
+                <p class="muted">{format!("The pinned baseline ({name}) is over other classes: differences here are to the best checkpoint.")}</p>
+            })}
+        }
+    };
     let content = move || match state.get() {
-        State::Nothing => view! { <p class="muted">"This checkpoint has no matrix of these inputs, or not yet."</p> }.into_any(),
-        State::Elsewhere => view! { <p class="muted">"The link brings no matrix of this checkpoint."</p> }.into_any(),
-        State::Loading => view! { <Skeleton placeholder=Placeholder::Matrix/> }.into_any(),
+        State::Nothing => view! { <p class="muted">"This checkpoint has no matrix of these inputs, or not yet."</p>{about()} }.into_any(),
+        State::Elsewhere => view! { <p class="muted">"The link brings no matrix of this checkpoint."</p>{about()} }.into_any(),
+        State::Loading => view! { <Skeleton placeholder=Placeholder::Matrix/>{about()} }.into_any(),
         State::Failed => {
             let problem = id.get_untracked().and_then(|id| matrices.get(&attribution_address(&id.to_string())));
             match problem {
-                Some(Load::Failed(problem)) => view! { <Failure problem retry=move || matrices.retry()/> }.into_any(),
+                Some(Load::Failed(problem)) => view! { <Failure problem retry=move || matrices.retry()/>{about()} }.into_any(),
                 _ => ().into_any(),
             }
         }
-        State::Shown => view! { <Panels metrics now baseline matrices inputs explorer hidden own/> }.into_any(),
+        State::Shown => view! { <Panels metrics now baseline matrices inputs explorer hidden own about/> }.into_any(),
     };
     let some = memo(move || metrics.with(|metrics| !metrics.attributions.is_empty()));
     let choose = move |inputs: Inputs| selection.update(|selection| selection.inputs = inputs);
     let section = move || {
         view! {
-            <section class="panel" aria-labelledby="time-title">
+            <section class="panel time-section" aria-labelledby="time-title">
                 <div class="panel-header">
                     <h2 id="time-title">{move || format!("Epoch {}", selected.get().map_or_else(|| "–".to_owned(), |epoch| epoch.to_string()))}</h2>
-                    {own.then(|| view! { <PinButton id/> })}
-                </div>
-                <KeyFigures figures/>
-                {move || passed_over.get().map(|name| view! {
-                    <p class="muted">{format!("The pinned baseline ({name}) is over other classes: differences here are to the best checkpoint.")}</p>
-                })}
-                <div class="lens-row">
-                    <Segments
-                        legend="Inputs" name="inputs" value=inputs.into() set=choose
-                        options=vec![(Inputs::Adversarial, "Adversarial"), (Inputs::Clean, "Clean")]
-                    />
-                    <LensBar explorer names hidden/>
+                    <div class="actions">
+                        <Segments
+                            legend="Inputs" name="inputs" value=inputs.into() set=choose
+                            options=vec![(Inputs::Adversarial, "Adversarial"), (Inputs::Clean, "Clean")]
+                        />
+                        {own.then(|| view! { <PinButton id/> })}
+                    </div>
                 </div>
                 {move || content()}
             </section>
@@ -168,6 +173,9 @@ fn Panels(
     /// Set to how many cells the scale does not show.
     hidden: RwSignal<usize>,
     own: bool,
+    /// What stands under the matrix.
+    #[prop(into)]
+    about: ViewFn,
 ) -> impl IntoView {
     let theme = use_theme();
     let shade = move || if theme.dark.get() { Theme::Dark } else { Theme::Light };
@@ -246,12 +254,13 @@ fn Panels(
     });
     let open = move || now.with(|now| place::href(&format!("/attributions/{}", now.id)));
     view! {
+        <div class="time-panel">
+            <p class="caption">{caption}" "{own.then(|| view! { <a href=open>"Open"</a> })}</p>
+            <HeatmapView name=caption heatmap=values explorer/>
+            <MatrixTable heatmap=values/>
+        </div>
+        {about.run()}
         <div class="time-grid">
-            <div class="time-panel">
-                <p class="caption">{caption}" "{own.then(|| view! { <a href=open>"Open"</a> })}</p>
-                <HeatmapView name=caption heatmap=values explorer/>
-                <MatrixTable heatmap=values/>
-            </div>
             <div class="time-panel">
                 <p class="caption">{against}</p>
                 <HeatmapView name=against heatmap=difference explorer/>

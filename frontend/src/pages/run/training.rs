@@ -30,7 +30,8 @@ pub fn TrainingView(
 ) -> impl IntoView {
     let config = run.with_untracked(|run| run.config.clone());
     let classes = config.data().and_then(|data| data.dataset.info().classes).unwrap_or_default() as usize;
-    let figures = memo(move || run.with(|run| figures(&run.summary, classes)));
+    let ended = memo(move || run.with(|run| run.state.is_finished()));
+    let figures = memo(move || run.with(|run| figures(&run.summary, classes, run.state.is_finished())));
     let setup = memo(move || metrics.with(|metrics| metrics.started.as_ref().map(facts)));
     // Best and last are provisional while the run goes on.
     let sentence = memo(move || run.with(|run| run.state.is_finished().then(|| words::best_to_last(&run.summary)).flatten()));
@@ -48,13 +49,14 @@ pub fn TrainingView(
     let lens = selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens);
     let curves = memo(move || {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-        let seen = |curves: Curves| Curves { show_legend: false, ..curves.seen(&lens.get().curves) };
+        let seen = |curves: Curves| Curves { show_legend: false, ended: ended.get(), ..curves.seen(&lens.get().curves) };
         metrics.with(|metrics| seen(Curves::of(metrics, &config, theme)))
     });
     let axes = RwSignal::new(None);
     view! {
         <Show when=move || has_curves.get()><KeyFigures figures/></Show>
         {move || sentence.get().map(|sentence| view! { <p class="finding">{sentence}</p> })}
+        <div class="run-columns">
         <Show when=move || has_curves.get()>
         <section class="panel" aria-labelledby="curves-title">
             <div class="panel-header">
@@ -74,11 +76,16 @@ pub fn TrainingView(
         </section>
         </Show>
         <TimeView run metrics selection selected matrices own/>
+        <div class="stack">
         <section class="panel" aria-labelledby="checkpoints-title">
             <h2 id="checkpoints-title">"Checkpoints"</h2>
             <Show
                 when=move || metrics.with(|metrics| !metrics.checkpoints.is_empty())
-                fallback=|| view! { <p class="muted">"None is kept yet: the first comes with the first evaluated epoch."</p> }
+                fallback=move || view! {
+                    <p class="muted">
+                        {move || if ended.get() { "None was kept." } else { "None is kept yet: the first comes with the first evaluated epoch." }}
+                    </p>
+                }
             >
                 <CheckpointTable run metrics selection selected own/>
             </Show>
@@ -91,23 +98,23 @@ pub fn TrainingView(
                 </dl>
             </section>
         })}
+        </div>
+        </div>
     }
 }
 
-fn figures(summary: &RunSummary, classes: usize) -> Vec<Figure> {
+fn figures(summary: &RunSummary, classes: usize, ended: bool) -> Vec<Figure> {
     let RunSummary { best, last, .. } = summary;
+    let missing = || words::missing(ended).to_owned();
     let note = |epoch: &Option<EpochSummary>| {
-        epoch.as_ref().map_or_else(
-            || "not measured yet".to_owned(),
-            |epoch| format!("epoch {} · clean {}", epoch.epoch, format::percent(epoch.clean_accuracy)),
-        )
+        epoch.as_ref().map_or_else(missing, |epoch| format!("epoch {} · clean {}", epoch.epoch, format::percent(epoch.clean_accuracy)))
     };
     let robust = |epoch: &Option<EpochSummary>| format::percent(epoch.as_ref().and_then(|epoch| epoch.robust_accuracy));
     let cas = |epoch: &Option<EpochSummary>| epoch.as_ref().and_then(|epoch| epoch.cas);
     let pairs = classes * classes.saturating_sub(1);
     let normalized = |cas: Option<f64>| match cas {
         Some(cas) if pairs > 0 => format!("{} of the possible {pairs}", format::percent(cas / pairs as f64)),
-        _ => "not measured yet".to_owned(),
+        _ => missing(),
     };
     vec![
         Figure::new("Best robust accuracy", robust(best), note(best)),

@@ -1,18 +1,19 @@
 //! What one may do with the runs that are chosen in the table.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use leptos::task::spawn_local;
-use shared::api::RunRow;
+use leptos::html;
+use shared::api::{RunAction, RunRow};
 use shared::format;
 use shared::view::{Lens, View};
 
-use super::delete::{DeleteRunsDialog, RunName};
 use crate::components::labels::{Labels, LabelsDialog};
+use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject, can, verb};
+use crate::place;
 use crate::prelude::*;
-use crate::reactive::{derived, memo};
+use crate::reactive::{effect, memo};
 use crate::rows::{Entry, Rows};
-use crate::{api, place};
 
 /// As many matrices as a comparison shows.
 const MOST_COMPARED: usize = 6;
@@ -20,44 +21,81 @@ const MOST_COMPARED: usize = 6;
 /// The runs that are chosen, by name, in the order in which they were.
 pub type Choice = RwSignal<Vec<Arc<str>>>;
 
+/// What the bar says and offers of the chosen runs: it is drawn anew only where this changes, not with every epoch.
+#[derive(Clone, Debug, PartialEq)]
+struct Tally {
+    count: usize,
+    comparison: Result<String, String>,
+    /// The one run that is chosen, where it is one.
+    only: Option<String>,
+    /// To how many of them each of [`ACTIONS`] can be done.
+    able: [usize; 3],
+}
+
+const ACTIONS: [RunAction; 3] = [RunAction::Cancel, RunAction::Resume, RunAction::Delete];
+
+impl Tally {
+    fn of(runs: &[Arc<Entry>]) -> Self {
+        let able = |action| runs.iter().filter(|run| can(action, run.run.state)).count();
+        let only = if let [run] = runs { Some(run.run.id.clone()) } else { None };
+        Tally { count: runs.len(), comparison: comparison(runs), only, able: ACTIONS.map(able) }
+    }
+}
+
 /// How many runs there are, or what to do with those that are chosen.
 #[component]
 pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl IntoView {
-    let chosen = derived(move || rows.table.with(|table| chosen(choice.get().iter().filter_map(|id| table.get(id)))));
-    // What the buttons are depends on little of the runs: they are not made anew with every epoch.
-    let comparison = memo(move || chosen.with(|runs| comparison(runs)));
-    let (unfinished, all) = (
-        memo(move || chosen.with(|runs| runs.iter().any(|run| !run.run.state.is_finished()))),
-        memo(move || chosen.with(|runs| !runs.is_empty() && runs.iter().all(|run| run.run.state.is_finished()))),
-    );
-    let only = memo(move || chosen.with(|runs| if let [run] = runs.as_slice() { Some(run.run.id.clone()) } else { None }));
+    let chosen =
+        move || choice.with(|choice| rows.table.with(|table| choice.iter().filter_map(|id| table.get(id).cloned()).collect::<Vec<_>>()));
+    let tally = memo(move || Tally::of(&chosen()));
+    let some = memo(move || tally.with(|tally| tally.count > 0));
+    let comparison = memo(move || tally.with(|tally| tally.comparison.clone()));
+    let only = memo(move || tally.with(|tally| tally.only.clone()));
     let editing = RwSignal::new(None::<Labels>);
-    let deleting = RwSignal::new(Vec::new());
-    let edit = move |_| editing.set(chosen.with_untracked(|runs| runs.first().map(|run| Labels::from(&run.run))));
-    let delete = move |_| {
-        let name = |run: &Arc<Entry>| RunName { id: run.run.id.clone(), title: run.run.title.clone() };
-        deleting.set(chosen.with_untracked(|runs| runs.iter().map(name).collect()));
+    let (question, report) = (RwSignal::new(None::<Question>), RwSignal::new(None::<Report>));
+    let edit = move |_| editing.set(untrack(chosen).first().map(|run| Labels::from(&run.run)));
+    let ask = move |action: RunAction| {
+        let runs = untrack(chosen).iter().map(|run| Subject::from(&run.run)).collect();
+        question.set(Some(Question { action, runs }));
     };
-    let cancel = move |_| {
-        for run in chosen.get_untracked().iter().filter(|run| !run.run.state.is_finished()) {
-            let address = format!("api/runs/{}/cancel", run.run.id);
-            spawn_local(async move {
-                // A run that has ended meanwhile refuses; the table then says that it has.
-                let _ = api::post_empty(&address).await;
-                rows.refresh();
-            });
-        }
-    };
-    let deleted = move || {
-        choice.set(Vec::new());
+    let bar = NodeRef::<html::Div>::new();
+    let done = move |_: usize| {
         rows.refresh();
+        // The button that was pressed may be gone with the runs that it was for.
+        request_animation_frame(move || keep_focus(bar));
     };
+    // Runs that are gone are no longer chosen.
+    effect(move || {
+        rows.table.with(|table| {
+            if choice.with_untracked(|choice| choice.iter().any(|id| !table.contains_key(id))) {
+                choice.update(|choice| choice.retain(|id| table.contains_key(id)));
+                request_animation_frame(move || keep_focus(bar));
+            }
+        });
+    });
     let counted = move || {
         let (all, found) = (rows.table.with(|table| table.len()), ids.with(Vec::len));
-        match chosen.with(Vec::len) {
+        match tally.with(|tally| tally.count) {
             0 if found == all => format!("{} {}", format::count(all as u64), if all == 1 { "run" } else { "runs" }),
             0 => format!("{} of {} runs", format::count(found as u64), format::count(all as u64)),
             chosen => format!("{} chosen", format::count(chosen as u64)),
+        }
+    };
+    let action = move |index: usize| {
+        let action = ACTIONS[index];
+        // A button that cannot do anything keeps the focus that it got while it could.
+        let off = memo(move || tally.with(|tally| tally.able[index] == 0));
+        let press = move |_| {
+            if !off.get_untracked() {
+                ask(action);
+            }
+        };
+        let class = if action == RunAction::Resume { "button button-small" } else { "button button-small button-danger" };
+        view! {
+            <button
+                class=class class:button-off=move || off.get() type="button" aria-haspopup="dialog"
+                aria-disabled=move || off.get().then_some("true") on:click=press
+            >{verb(action)}</button>
         }
     };
     let buttons = move || {
@@ -66,33 +104,65 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl I
                 Ok(address) => view! { <a class="button button-small button-primary" href=place::href(&address)>"Compare"</a> }.into_any(),
                 Err(why) => view! { <span class="choice-hint">{why}</span> }.into_any(),
             }}
-            {move || only.get().map(|id| view! {
-                <button class="button button-small" type="button" aria-haspopup="dialog" on:click=edit>"Edit"</button>
-                <a class="button button-small" href=place::href(&place::new_from(&id))>"Duplicate"</a>
-            })}
-            <Show when=move || unfinished.get()>
-                <button class="button button-small button-danger" type="button" on:click=cancel>"Cancel"</button>
-            </Show>
-            <Show when=move || all.get()>
-                <button class="button button-small button-danger" type="button" aria-haspopup="dialog" on:click=delete>"Delete"</button>
-            </Show>
+            {move || match only.get() {
+                Some(id) => view! {
+                    <button class="button button-small" type="button" aria-haspopup="dialog" on:click=edit>"Edit"</button>
+                    <a class="button button-small" href=place::href(&place::new_from(&id))>"Duplicate"</a>
+                }
+                .into_any(),
+                None => view! {
+                    <button class="button button-small" type="button" aria-haspopup="dialog" on:click=move |_| ask(RunAction::Tag)>"Tag"</button>
+                }
+                .into_any(),
+            }}
+            {(0..ACTIONS.len()).map(action).collect_view()}
             <button class="button button-small button-quiet" type="button" on:click=move |_| choice.set(Vec::new())>"Choose none"</button>
         }
     };
     view! {
-        <div class="choice-bar" role="group" aria-label="Chosen runs">
+        <div class="choice-bar" role="group" aria-label="Chosen runs" tabindex="-1" node_ref=bar>
             <span class="choice-count" role="status">{move || counted()}</span>
-            <Show when=move || chosen.with(|runs| !runs.is_empty()) fallback=|| view! { <span class="choice-hint">"Choose two to six to compare them"</span> }>
+            <Show when=move || some.get() fallback=|| view! { <span class="choice-hint">"Choose two to six to compare them"</span> }>
                 {buttons()}
             </Show>
         </div>
+        <ReportLine report/>
         <LabelsDialog of=editing done=move || rows.refresh()/>
-        <DeleteRunsDialog runs=deleting done=deleted/>
+        <RunActionsDialog question report done/>
     }
 }
 
-fn chosen<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>) -> Vec<Arc<Entry>> {
-    entries.cloned().collect()
+/// Gives the bar the focus where whatever had it is gone.
+fn keep_focus(bar: NodeRef<html::Div>) {
+    let lost = document().active_element().is_none_or(|element| element.tag_name() == "BODY");
+    if let Some(bar) = bar.get_untracked().filter(|_| lost) {
+        // Fails only where there is no window to focus.
+        let _ = bar.focus();
+    }
+}
+
+/// The choice after a click on a run: turned around, or with Shift everything from the run that was last turned to this one made like it.
+pub fn toggled(choice: &[Arc<str>], ids: &[Arc<str>], anchor: Option<&Arc<str>>, id: &Arc<str>, range: bool) -> Vec<Arc<str>> {
+    let place = |wanted: &Arc<str>| ids.iter().position(|known| known == wanted);
+    let ends = anchor.filter(|_| range).and_then(place).zip(place(id));
+    let span = match ends {
+        // In the direction in which one chose.
+        Some((from, to)) if from <= to => ids[from..=to].to_vec(),
+        Some((from, to)) => ids[to..=from].iter().rev().cloned().collect(),
+        None => vec![id.clone()],
+    };
+    set(choice, &span, !choice.contains(id))
+}
+
+/// The choice with all of `runs` in it, or none of them.
+pub fn set(choice: &[Arc<str>], runs: &[Arc<str>], chosen: bool) -> Vec<Arc<str>> {
+    if chosen {
+        let known: BTreeSet<&Arc<str>> = choice.iter().collect();
+        choice.iter().chain(runs.iter().filter(|id| !known.contains(id))).cloned().collect()
+    } else {
+        let runs: BTreeSet<&Arc<str>> = runs.iter().collect();
+        choice.iter().filter(|id| !runs.contains(id)).cloned().collect()
+    }
 }
 
 /// The address that compares the best checkpoints of the runs, or why there is none.
@@ -141,6 +211,32 @@ mod tests {
         assert!(comparison(&runs[..6]).unwrap().ends_with("&f=r-6.e6.adversarial"));
         assert_eq!(comparison(&runs).unwrap_err(), "At most 6 can be compared");
         assert_eq!(comparison(&runs[..1]).unwrap_err(), "Choose another to compare");
+    }
+
+    fn names(text: &str) -> Vec<Arc<str>> {
+        text.chars().map(|id| id.to_string().into()).collect()
+    }
+
+    #[test]
+    fn shift_makes_everything_up_to_the_last_click_like_this_one() {
+        let check = |choice: &str, anchor: &str, id: &str, range: bool, expected: &str| {
+            let (choice, anchor, id) = (names(choice), names(anchor), names(id));
+            assert_eq!(toggled(&choice, &names("abcdef"), anchor.first(), &id[0], range), names(expected), "{choice:?} {anchor:?} {id:?}");
+        };
+        check("", "", "c", false, "c");
+        check("ac", "c", "c", false, "a");
+        check("b", "b", "e", true, "bcde");
+        check("e", "e", "b", true, "edcb");
+        check("fb", "b", "d", true, "fbcd");
+        check("bcde", "e", "c", true, "b");
+        check("", "", "c", true, "c");
+        check("x", "x", "c", true, "xc");
+    }
+
+    #[test]
+    fn all_that_are_shown_are_chosen_beside_what_was_chosen() {
+        assert_eq!(set(&names("xb"), &names("abc"), true), names("xbac"));
+        assert_eq!(set(&names("xbac"), &names("abc"), false), names("x"));
     }
 
     #[test]

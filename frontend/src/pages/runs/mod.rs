@@ -1,7 +1,6 @@
 //! All runs in a table that keeps itself up to date and stays as it is looked at.
 
 mod choice;
-mod delete;
 mod order;
 mod row;
 mod table;
@@ -13,7 +12,6 @@ use shared::problem::Problem;
 use shared::query::{FIELDS, Field, Query};
 use shared::{format, preset};
 
-pub use self::delete::{DeleteRunsDialog, RunName};
 use self::order::{Shown, arranged, switched};
 pub use self::row::best_to_last_address;
 use self::table::RunTable;

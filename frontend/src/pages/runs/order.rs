@@ -1,12 +1,12 @@
 //! The order of the table of runs, and which of them it shows.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use shared::api::{EpochSummary, RunRow};
 use shared::order::sorted;
 use shared::query::{self, Query};
 
+use crate::components::sort_head::Direction;
 use crate::place;
 use crate::rows::Table;
 
@@ -23,12 +23,7 @@ pub enum Column {
     CasBest,
     CasLast,
     DeltaCas,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    Ascending,
-    Descending,
+    CasNormalized,
 }
 
 /// What the address says of the table.
@@ -40,7 +35,7 @@ pub struct Shown {
 }
 
 impl Column {
-    pub const ALL: [Column; 9] = [
+    pub const ALL: [Column; 10] = [
         Column::Title,
         Column::Created,
         Column::State,
@@ -50,6 +45,7 @@ impl Column {
         Column::CasBest,
         Column::CasLast,
         Column::DeltaCas,
+        Column::CasNormalized,
     ];
 
     pub fn label(self) -> &'static str {
@@ -63,6 +59,7 @@ impl Column {
             Column::CasBest => "CAS, best",
             Column::CasLast => "CAS, last",
             Column::DeltaCas => "ΔCAS",
+            Column::CasNormalized => "CAS/K(K−1)",
         }
     }
 
@@ -77,6 +74,7 @@ impl Column {
             Column::CasBest => "cas",
             Column::CasLast => "lastcas",
             Column::DeltaCas => "deltacas",
+            Column::CasNormalized => "normcas",
         }
     }
 
@@ -89,7 +87,9 @@ impl Column {
     pub fn first_direction(self) -> Direction {
         match self {
             Column::Title | Column::State | Column::Gap | Column::DeltaCas => Direction::Ascending,
-            Column::Created | Column::Best | Column::Last | Column::CasBest | Column::CasLast => Direction::Descending,
+            Column::Created | Column::Best | Column::Last | Column::CasBest | Column::CasLast | Column::CasNormalized => {
+                Direction::Descending
+            }
         }
     }
 
@@ -103,29 +103,7 @@ impl Column {
             Column::CasBest => query::cas(run),
             Column::CasLast => of(&run.last, |epoch| epoch.cas),
             Column::DeltaCas => run.delta_cas(),
-        }
-    }
-}
-
-impl Direction {
-    pub fn aria(self) -> &'static str {
-        match self {
-            Direction::Ascending => "ascending",
-            Direction::Descending => "descending",
-        }
-    }
-
-    pub fn reversed(self) -> Self {
-        match self {
-            Direction::Ascending => Direction::Descending,
-            Direction::Descending => Direction::Ascending,
-        }
-    }
-
-    fn applied(self, order: Ordering) -> Ordering {
-        match self {
-            Direction::Ascending => order,
-            Direction::Descending => order.reverse(),
+            Column::CasNormalized => run.cas_normalized(),
         }
     }
 }
@@ -151,10 +129,7 @@ impl Shown {
     pub fn address(&self) -> String {
         let text = (!self.text.is_empty()).then(|| format!("q={}", place::encoded(&self.text)));
         let sort = (self.by != Column::default()).then(|| format!("sort={}", self.by.id()));
-        let order = (self.direction != self.by.first_direction()).then(|| {
-            let id = if self.direction == Direction::Ascending { "asc" } else { "desc" };
-            format!("order={id}")
-        });
+        let order = (self.direction != self.by.first_direction()).then(|| format!("order={}", self.direction.id()));
         let query: Vec<String> = text.into_iter().chain(sort).chain(order).collect();
         if query.is_empty() { "/".to_owned() } else { format!("/?{}", query.join("&")) }
     }
@@ -210,6 +185,7 @@ mod tests {
             created_at: format!("2026-11-{day:02}"),
             best,
             last,
+            classes: Some(if id == "b" { 100 } else { 10 }),
             ..row(id)
         };
         let runs = [
@@ -236,6 +212,8 @@ mod tests {
         check("", Column::Best, Ascending, "abc");
         check("", Column::Gap, Ascending, "bac");
         check("", Column::DeltaCas, Ascending, "abc");
+        check("", Column::CasBest, Descending, "bac");
+        check("", Column::CasNormalized, Descending, "abc");
         check("", Column::CasLast, Descending, "bac");
         check("", Column::State, Ascending, "cba");
         check("best>45 -beta", Column::Best, Descending, "b");

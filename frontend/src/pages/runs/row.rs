@@ -24,6 +24,8 @@ pub fn Row(
     position: Signal<usize>,
     queue_position: Signal<Option<u32>>,
     choice: Choice,
+    /// Turns the choice of the run around; with true from the last one to it.
+    toggle: Callback<(Arc<str>, bool)>,
 ) -> impl IntoView {
     let entry = {
         let id = id.clone();
@@ -38,18 +40,13 @@ pub fn Row(
     };
     let choose = {
         let id = id.clone();
-        move |_| {
-            choice.update(|choice| match choice.iter().position(|known| *known == id) {
-                Some(at) => drop(choice.remove(at)),
-                None => choice.push(id.clone()),
-            });
-        }
+        move |event: leptos::ev::MouseEvent| toggle.run((id.clone(), event.shift_key()))
     };
     let label = move || entry.with(|entry| entry.as_ref().map(|entry| format!("Choose {}", entry.run.title)));
     view! {
         <tr data-id=id.to_string() class:selected=move || chosen.get() aria-rowindex=move || (position.get() + 2).to_string()>
             <td class="run-choice">
-                <input type="checkbox" aria-label=label prop:checked=move || chosen.get() on:change=choose/>
+                <input type="checkbox" aria-label=label prop:checked=move || chosen.get() on:click=choose/>
             </td>
             {move || entry.with(|entry| entry.as_ref().map(|entry| cells(&entry.run, queue_position.get())))}
         </tr>
@@ -95,6 +92,7 @@ fn numbers(run: &RunRow) -> AnyView {
                 {number(Column::CasBest, format::decimal(epoch(&run.best, |epoch| epoch.cas), 1))}
                 {number(Column::CasLast, format::decimal(epoch(&run.last, |epoch| epoch.cas), 1))}
                 <td class="number" data-label=Column::DeltaCas.label()>{delta}</td>
+                {number(Column::CasNormalized, format::decimal(run.cas_normalized(), 3))}
                 <td class="run-curve"><Spark values=spark/></td>
             }
             .into_any()
@@ -102,7 +100,9 @@ fn numbers(run: &RunRow) -> AnyView {
         RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency | RunKind::Pair => view! {
             <td class="number run-measured" colspan="3" data-label="Measured">{measured(&run.evaluation)}</td>
             {number(Column::CasBest, format::decimal(query::cas(run), 1))}
-            <td class="run-nothing" colspan="3"></td>
+            <td class="run-nothing" colspan="2"></td>
+            {number(Column::CasNormalized, format::decimal(run.cas_normalized(), 3))}
+            <td class="run-nothing"></td>
         }
         .into_any(),
     }

@@ -1,17 +1,20 @@
 //! The table of runs: any number of them, with those in sight in the page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use leptos::{ev, html};
+use shared::format;
 use wasm_bindgen::JsCast;
 use web_sys::Element;
 
-use super::choice::{Choice, ChoiceBar};
-use super::order::{Column, Direction, Shown};
+use super::choice::{Choice, ChoiceBar, set, toggled};
+use super::order::{Column, Shown};
 use super::row::Row;
 use crate::addressed::Addressed;
+use crate::back::use_places;
+use crate::components::sort_head::SortHead;
 use crate::prelude::*;
 use crate::reactive::{effect, memo};
 use crate::rows::{Rows, positions};
@@ -39,7 +42,10 @@ impl Part {
 
 #[component]
 pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -> impl IntoView {
-    let choice: Choice = RwSignal::new(Vec::new());
+    let places = use_places();
+    let returned = places.returned(&shown.get_untracked().address());
+    let chosen = returned.iter().flat_map(|place| &place.chosen).map(|id| Arc::from(id.as_str())).collect();
+    let choice: Choice = RwSignal::new(chosen);
     let (frame, body) = (NodeRef::<html::Div>::new(), NodeRef::<html::Tbody>::new());
     let row_height = RwSignal::new(ROW_HEIGHT);
     let range = RwSignal::new(in_sight(0.0, 900.0, ROW_HEIGHT, ids.with_untracked(Vec::len)));
@@ -63,8 +69,33 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
             range.set(new);
         }
     };
-    let handles = [window_event_listener(ev::scroll, move |_| measure()), window_event_listener(ev::resize, move |_| measure())];
-    on_cleanup(move || handles.into_iter().for_each(|handle| handle.remove()));
+    let scrolled = move || {
+        let box_top = frame.get_untracked().map(|frame| frame.scroll_top()).unwrap_or_default();
+        let page_top = window().scroll_y().unwrap_or_default();
+        places.update(|place| (place.box_top, place.page_top) = (box_top, page_top));
+        measure();
+    };
+    let handles = [window_event_listener(ev::scroll, move |_| scrolled()), window_event_listener(ev::resize, move |_| measure())];
+    on_cleanup(move || {
+        handles.into_iter().for_each(|handle| handle.remove());
+        places.leave();
+    });
+    effect(move || {
+        let (address, chosen) = (shown.get().address(), choice.with(|choice| choice.iter().map(|id| id.to_string()).collect()));
+        places.update(|place| (place.address, place.chosen) = (address, chosen));
+    });
+    if let Some(place) = returned {
+        // The rows are as high as they are only once some were measured.
+        request_animation_frame(move || {
+            measure();
+            request_animation_frame(move || {
+                if let Some(frame) = frame.get_untracked() {
+                    frame.set_scroll_top(place.box_top);
+                    window().scroll_to_with_x_and_y(0.0, place.page_top);
+                }
+            });
+        });
+    }
     effect(move || {
         ids.with(Vec::len);
         // Once the rows of the new list are in the page.
@@ -109,6 +140,13 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
         })
     };
     let waiting: Memo<BTreeMap<Arc<str>, u32>> = memo(move || rows.table.with(positions));
+    // Where a range begins.
+    let anchor = StoredValue::new(None::<Arc<str>>);
+    let toggle = Callback::new(move |(id, range): (Arc<str>, bool)| {
+        let anchored = anchor.get_value();
+        choice.update(|choice| *choice = ids.with_untracked(|ids| toggled(choice, ids, anchored.as_ref(), &id, range)));
+        anchor.set_value(Some(id));
+    });
     let part = move |part: Part| {
         let number = number_of(part.clone());
         match part {
@@ -121,50 +159,85 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
                     let id = id.clone();
                     memo(move || waiting.with(|waiting| waiting.get(&id).copied()))
                 };
-                view! { <Row id rows position=number.into() queue_position=queue_position.into() choice/> }.into_any()
+                view! { <Row id rows position=number.into() queue_position=queue_position.into() choice toggle/> }.into_any()
             }
         }
     };
-    let row_of = |event: &web_sys::FocusEvent| {
+    let row_of = |event: &web_sys::Event| {
         let element = event.target()?.dyn_into::<Element>().ok()?;
         Some(Arc::<str>::from(element.closest("tr[data-id]").ok()??.get_attribute("data-id")?))
     };
-    let head = move |column: Column| {
-        let sorted = move || {
-            let Shown { by, direction, .. } = shown.get();
-            if by == column { direction.aria() } else { "none" }
+    // From box to box with the arrow keys, and with Shift choosing what lies between.
+    let press = move |event: web_sys::KeyboardEvent| {
+        let step = match event.key().as_str() {
+            "ArrowDown" => 1,
+            "ArrowUp" => -1,
+            _ => return,
         };
-        let mark = move || {
-            let Shown { by, direction, .. } = shown.get();
-            match (by == column, direction) {
-                (false, _) => "",
-                (true, Direction::Ascending) => "▲",
-                (true, Direction::Descending) => "▼",
-            }
-        };
-        view! {
-            <th scope="col" class=format!("column-{}", column.id()) class:number=column.is_number() aria-sort=sorted>
-                <button class="sort" type="button" on:click=move |_| shown.update(|shown| shown.sort_by(column))>
-                    {column.label()}<span class="sort-mark" aria-hidden="true">{move || mark()}</span>
-                </button>
-            </th>
+        let is_box = |element: &Element| element.matches(".run-choice input").unwrap_or_default();
+        let on_box = event.target().and_then(|target| target.dyn_into::<Element>().ok()).is_some_and(|element| is_box(&element));
+        let Some(id) = row_of(&event).filter(|_| on_box) else { return };
+        let next = ids.with_untracked(|ids| {
+            let at = ids.iter().position(|known| *known == id)?;
+            ids.get(at.checked_add_signed(step)?).cloned()
+        });
+        event.prevent_default();
+        let Some(next) = next else { return };
+        if event.shift_key() {
+            choice.update(|choice| *choice = set(choice, &[id, next.clone()], true));
+            anchor.set_value(Some(next.clone()));
         }
+        let selector = format!("tr[data-id='{next}'] .run-choice input");
+        let found = body.get_untracked().and_then(|body| body.query_selector(&selector).ok().flatten());
+        if let Some(found) = found {
+            // Fails only where there is no window to focus.
+            let _ = found.unchecked_into::<web_sys::HtmlElement>().focus();
+        }
+    };
+    // Of the runs that the filter shows.
+    let chosen_here = memo(move || {
+        choice.with(|choice| {
+            let known: BTreeSet<&Arc<str>> = choice.iter().collect();
+            ids.with(|ids| ids.iter().filter(|id| known.contains(id)).count())
+        })
+    });
+    let all = memo(move || ids.with(|ids| !ids.is_empty() && chosen_here.get() == ids.len()));
+    let choose_all = move |_| {
+        let chosen = !all.get_untracked();
+        choice.update(|choice| *choice = ids.with_untracked(|ids| set(choice, ids, chosen)));
+    };
+    let head = move |column: Column| {
+        let sorted = memo(move || {
+            let Shown { by, direction, .. } = shown.get();
+            (by == column).then_some(direction)
+        });
+        let class = format!("column-{}", column.id());
+        view! { <SortHead label=column.label() number=column.is_number() class sorted press=move || shown.update(|shown| shown.sort_by(column))/> }
     };
     view! {
         <ChoiceBar rows ids choice/>
-        <div class="table-box runs-box" role="region" aria-label="Runs" tabindex="0" node_ref=frame on:scroll=move |_| measure()>
+        <div class="table-box runs-box" role="region" aria-label="Runs" tabindex="0" node_ref=frame on:scroll=move |_| scrolled()>
             <table class="table runs-table" aria-rowcount=move || (ids.with(Vec::len) + 1).to_string()>
                 <thead>
                     <tr aria-rowindex="1">
-                        <td class="column-choice"></td>
+                        <td class="column-choice">
+                            <input
+                                type="checkbox" id="choose-all" prop:checked=move || all.get()
+                                prop:indeterminate=move || { chosen_here.get() > 0 && !all.get() }
+                                aria-label=move || format!("Choose all {} that are shown", format::count(ids.with(Vec::len) as u64))
+                                on:click=choose_all
+                            />
+                            <label for="choose-all" aria-hidden="true">"All"</label>
+                        </td>
                         {Column::ALL.map(head).collect_view()}
                         <th scope="col" class="column-curve">"Curve"</th>
                     </tr>
                 </thead>
                 <tbody
                     node_ref=body
-                    on:focusin=move |event| focused.set(row_of(&event))
+                    on:focusin=move |event: web_sys::FocusEvent| focused.set(row_of(&event))
                     on:focusout=move |_| focused.set(None)
+                    on:keydown=press
                 >
                     <For each=move || parts.get() key=|(part, _)| part.key() children=move |(key, _)| part(key)/>
                 </tbody>

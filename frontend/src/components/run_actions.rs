@@ -1,0 +1,355 @@
+//! One thing done to many runs: the dialog that says what will happen and asks, the requests, and the line that says what has happened.
+
+use leptos::task::spawn_local;
+use shared::api::{Run, RunAction, RunActions, RunActionsAnswer, RunChange, RunOutcome, RunRow, RunState};
+use shared::format;
+use shared::labels;
+use shared::problem::Problem;
+
+use super::dialog::Dialog;
+use crate::api;
+use crate::load::told;
+use crate::prelude::*;
+use crate::reactive::{derived, memo};
+use crate::words;
+
+/// Refusals that are named one by one.
+const MOST_NAMED: usize = 8;
+
+/// A run as the question needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subject {
+    pub id: String,
+    pub title: String,
+    pub state: RunState,
+}
+
+impl From<&Run> for Subject {
+    fn from(run: &Run) -> Self {
+        Subject { id: run.id.clone(), title: run.title.clone(), state: run.state }
+    }
+}
+
+impl From<&RunRow> for Subject {
+    fn from(run: &RunRow) -> Self {
+        Subject { id: run.id.clone(), title: run.title.clone(), state: run.state }
+    }
+}
+
+/// What one is asked about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    pub action: RunAction,
+    pub runs: Vec<Subject>,
+}
+
+/// What has happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    pub said: String,
+    /// Why runs were refused, the first of them.
+    pub refused: Vec<String>,
+    /// Refusals that are not among these.
+    pub more: usize,
+}
+
+/// Asks, does it, and leaves a report.
+#[component]
+pub fn RunActionsDialog(
+    /// None while nobody asks.
+    question: RwSignal<Option<Question>>,
+    report: RwSignal<Option<Report>>,
+    /// Called with how many runs were refused, once everything was answered.
+    #[prop(into)]
+    done: Callback<(usize,)>,
+) -> impl IntoView {
+    let open = derived(move || question.with(Option::is_some));
+    let title = derived(move || question.with(|question| question.as_ref().map_or("", |question| heading(question.action)).to_owned()));
+    view! {
+        <Dialog open close=move || question.set(None) title>
+            {move || question.get().map(|asked| view! { <Asked asked question report done/> })}
+        </Dialog>
+    }
+}
+
+#[component]
+fn Asked(
+    asked: Question,
+    question: RwSignal<Option<Question>>,
+    report: RwSignal<Option<Report>>,
+    done: Callback<(usize,)>,
+) -> impl IntoView {
+    let Question { action, runs } = asked;
+    let able: Vec<String> = runs.iter().filter(|run| can(action, run.state)).map(|run| run.id.clone()).collect();
+    let (count, sentences) = (able.len(), sentences(action, &runs));
+    let (add, remove) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
+    let tags = memo(move || [add, remove].map(|text| labels::tags(&text.get())));
+    let wrong = memo(move || {
+        let check = |tags: &Vec<String>| labels::checked(RunChange { tags: Some(tags.clone()), ..RunChange::default() }).err();
+        tags.with(|tags| tags.iter().filter_map(check).flatten().map(|error| error.message).collect::<Vec<_>>())
+    });
+    let nothing = memo(move || {
+        count == 0
+            || (action == RunAction::Tag && (tags.with(|tags| tags.iter().all(Vec::is_empty)) || wrong.with(|wrong| !wrong.is_empty())))
+    });
+    // How many runs were answered, while there are answers to come.
+    let answered = RwSignal::new(None::<usize>);
+    let submit = move |event: leptos::ev::SubmitEvent| {
+        event.prevent_default();
+        if answered.get_untracked().is_some() || nothing.get_untracked() {
+            return;
+        }
+        answered.set(Some(0));
+        let ids = able.clone();
+        let [add_tags, remove_tags] = tags.get_untracked();
+        spawn_local(async move {
+            let (mut outcomes, mut broken) = (Vec::new(), None);
+            for ids in ids.chunks(RunActions::MOST) {
+                let body = RunActions { action, ids: ids.to_vec(), add_tags: add_tags.clone(), remove_tags: remove_tags.clone() };
+                match api::post::<RunActionsAnswer>("api/run-actions", &body).await {
+                    Ok(answer) => outcomes.extend(answer.outcomes),
+                    Err(problem) => {
+                        broken = Some(problem);
+                        break;
+                    }
+                }
+                let _ = answered.try_set(Some(outcomes.len()));
+            }
+            let refused = outcomes.iter().filter(|outcome| outcome.problem.is_some()).count() + usize::from(broken.is_some());
+            let _ = report.try_set(Some(reported(action, &outcomes, broken)));
+            let _ = question.try_set(None);
+            done.try_run((refused,));
+        });
+    };
+    let field = move |id: &'static str, label: &'static str, hint: &'static str, value: RwSignal<String>| {
+        view! {
+            <div class="field">
+                <label class="field-label" for=id>{label}</label>
+                <input class="input" id=id type="text" autocomplete="off" aria-describedby=format!("{id}-hint actions-wrong")
+                    prop:value=move || value.get() on:input=move |event| value.set(event_target_value(&event))/>
+                <p class="field-hint" id=format!("{id}-hint")>{hint}</p>
+            </div>
+        }
+    };
+    let fields = (action == RunAction::Tag).then(|| {
+        view! {
+            {field("actions-add", "Add tags", "With commas between, such as paper, seed study.", add)}
+            {field("actions-remove", "Remove tags", "From the runs that have them.", remove)}
+            <div class="field-error" id="actions-wrong" aria-live="polite">
+                {move || wrong.get().into_iter().map(|message| view! { <p>{format!("Tags: {message}")}</p> }).collect_view()}
+            </div>
+        }
+    });
+    let class = if matches!(action, RunAction::Cancel | RunAction::Delete) { "button button-danger" } else { "button button-primary" };
+    view! {
+        <form class="labels-form" novalidate on:submit=submit>
+            {sentences.into_iter().map(|sentence| view! { <p>{sentence}</p> }).collect_view()}
+            {fields}
+            <p class="actions">
+                <button class=class type="submit" disabled=move || answered.with(Option::is_some) || nothing.get()>
+                    {format!("{} {}", verb(action), runs_counted(count))}
+                </button>
+                <button class="button" type="button" on:click=move |_| question.set(None)>
+                    {if action == RunAction::Tag { "Leave as they are" } else { "Keep" }}
+                </button>
+                <span class="muted" role="status">
+                    {move || answered.get().map(|answered| format!("{} of {} …", format::count(answered as u64), format::count(count as u64)))}
+                </span>
+            </p>
+        </form>
+    }
+}
+
+/// What has happened, until it is put away.
+#[component]
+pub fn ReportLine(report: RwSignal<Option<Report>>) -> impl IntoView {
+    let line = move |Report { said, refused, more }: Report| {
+        let class = if refused.is_empty() { "notice report-line" } else { "notice notice-warning report-line" };
+        let list = (!refused.is_empty()).then(|| {
+            let rest = (more > 0).then(|| view! { <li>{format!("{} others were refused as well.", format::count(more as u64))}</li> });
+            view! { <ul>{refused.iter().map(|detail| view! { <li>{told(detail)}</li> }).collect_view()}{rest}</ul> }
+        });
+        view! {
+            <div class=class>
+                <p>{said}</p>
+                <button class="button button-small button-quiet" type="button" aria-label="Put this message away" on:click=move |_| report.set(None)>"✕"</button>
+                {list}
+            </div>
+        }
+    };
+    // The region stays, so that what comes into it is read out.
+    view! { <div role="status" class="report">{move || report.get().map(line)}</div> }
+}
+
+/// Whether something can be done to a run in this state.
+pub fn can(action: RunAction, state: RunState) -> bool {
+    match action {
+        RunAction::Cancel => !state.is_finished(),
+        RunAction::Resume => matches!(state, RunState::Canceled | RunState::Failed),
+        RunAction::Delete => state != RunState::Running,
+        RunAction::Tag => true,
+    }
+}
+
+/// What stands on the button that asks.
+pub fn verb(action: RunAction) -> &'static str {
+    match action {
+        RunAction::Cancel => "Cancel",
+        RunAction::Resume => "Resume",
+        RunAction::Delete => "Delete",
+        RunAction::Tag => "Tag",
+    }
+}
+
+fn heading(action: RunAction) -> &'static str {
+    match action {
+        RunAction::Cancel => "Cancel runs",
+        RunAction::Resume => "Resume runs",
+        RunAction::Delete => "Delete runs",
+        RunAction::Tag => "Tag runs",
+    }
+}
+
+fn runs_counted(count: usize) -> String {
+    counted(count, "run", "runs")
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{} {}", format::count(count as u64), if count == 1 { one } else { many })
+}
+
+/// What will happen, in numbers; last what will not.
+fn sentences(action: RunAction, runs: &[Subject]) -> Vec<String> {
+    let count = |state: RunState| runs.iter().filter(|run| run.state == state).count();
+    let able = runs.iter().filter(|run| can(action, run.state)).count();
+    let (running, rest) = (count(RunState::Running), runs.len() - able);
+    let some = |count: usize, sentence: String| (count > 0).then_some(sentence);
+    let said: Vec<Option<String>> = match action {
+        RunAction::Cancel => {
+            let queued = count(RunState::Queued);
+            vec![
+                some(running, counted(running, "running run saves what it has and stops.", "running runs save what they have and stop.")),
+                some(queued, counted(queued, "waiting run leaves the queue.", "waiting runs leave the queue.")),
+                some(rest, counted(rest, "has finished and stays as it is.", "have finished and stay as they are.")),
+            ]
+        }
+        RunAction::Delete => {
+            let gone = "checkpoints, matrices and links will be gone for good.";
+            let first = match runs {
+                [run] if able == 1 => format!("“{}” with its {gone}", run.title),
+                _ => counted(able, &format!("run with its {gone}"), &format!("runs with their {gone}")),
+            };
+            vec![
+                some(able, first),
+                some(running, counted(running, "is running and stays: cancel it first.", "are running and stay: cancel them first.")),
+            ]
+        }
+        RunAction::Resume => vec![
+            some(
+                able,
+                counted(
+                    able,
+                    "run goes back to the queue and on from what it has kept.",
+                    "runs go back to the queue and on from what they have kept.",
+                ),
+            ),
+            some(
+                rest,
+                counted(
+                    rest,
+                    "was neither canceled nor has it failed; it stays as it is.",
+                    "were neither canceled nor have they failed; they stay as they are.",
+                ),
+            ),
+        ],
+        RunAction::Tag => vec![some(able, counted(able, "run keeps its other tags.", "runs keep their other tags."))],
+    };
+    said.into_iter().flatten().collect()
+}
+
+fn reported(action: RunAction, outcomes: &[RunOutcome], broken: Option<Problem>) -> Report {
+    let problems = outcomes.iter().filter_map(|outcome| outcome.problem.as_ref());
+    let mut refused: Vec<String> = problems.map(|problem| problem.detail.clone()).collect();
+    let done = outcomes.len() - refused.len();
+    let mut said = match action {
+        RunAction::Cancel => counted(done, "run is canceled or stopping.", "runs are canceled or stopping."),
+        RunAction::Resume => counted(done, "run is in the queue again.", "runs are in the queue again."),
+        RunAction::Delete => counted(done, "run is deleted.", "runs are deleted."),
+        RunAction::Tag => counted(done, "run has its new tags.", "runs have their new tags."),
+    };
+    if !refused.is_empty() {
+        said += &format!(" {}", counted(refused.len(), "was refused:", "were refused:"));
+    }
+    let more = refused.len().saturating_sub(MOST_NAMED);
+    refused.truncate(MOST_NAMED);
+    if let Some(problem) = broken {
+        said += " Then it broke off; the others are as they were.";
+        refused.insert(0, words::sentence(&problem.detail));
+    }
+    Report { said, refused, more }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(states: &[RunState]) -> Vec<Subject> {
+        states
+            .iter()
+            .enumerate()
+            .map(|(index, state)| Subject { id: format!("r-{index}"), title: format!("Run {index}"), state: *state })
+            .collect()
+    }
+
+    #[test]
+    fn the_question_counts_what_will_happen_and_what_will_not() {
+        use RunState::{Canceled, Failed, Queued, Running, Succeeded};
+        let mixed = runs(&[Running, Queued, Queued, Succeeded, Failed, Canceled]);
+        let check = |action, runs: &[Subject], expected: &[&str]| assert_eq!(sentences(action, runs), expected, "{action:?}");
+        check(
+            RunAction::Cancel,
+            &mixed,
+            &["1 running run saves what it has and stops.", "2 waiting runs leave the queue.", "3 have finished and stay as they are."],
+        );
+        check(
+            RunAction::Delete,
+            &mixed,
+            &["5 runs with their checkpoints, matrices and links will be gone for good.", "1 is running and stays: cancel it first."],
+        );
+        check(RunAction::Delete, &mixed[3..4], &["“Run 3” with its checkpoints, matrices and links will be gone for good."]);
+        check(
+            RunAction::Resume,
+            &mixed,
+            &[
+                "2 runs go back to the queue and on from what they have kept.",
+                "4 were neither canceled nor have they failed; they stay as they are.",
+            ],
+        );
+        check(RunAction::Tag, &mixed, &["6 runs keep their other tags."]);
+        check(RunAction::Cancel, &mixed[3..4], &["1 has finished and stays as it is."]);
+    }
+
+    #[test]
+    fn the_report_counts_what_was_done_and_names_what_was_refused() {
+        let refusal = |id: &str| Problem {
+            kind: String::new(),
+            title: String::new(),
+            status: 409,
+            detail: format!("`{id}` is running"),
+            errors: Vec::new(),
+        };
+        let outcome = |index: usize| {
+            let id = format!("r-{index}");
+            RunOutcome { problem: (index < 10).then(|| refusal(&id)), id }
+        };
+        let all: Vec<RunOutcome> = (0..12).map(outcome).collect();
+        let report = reported(RunAction::Delete, &all, None);
+        assert_eq!((report.said.as_str(), report.refused.len(), report.more), ("2 runs are deleted. 10 were refused:", 8, 2));
+        assert_eq!(report.refused[0], "`r-0` is running");
+        let report = reported(RunAction::Cancel, &all[11..], None);
+        assert_eq!((report.said.as_str(), report.refused.len()), ("1 run is canceled or stopping.", 0));
+        let report = reported(RunAction::Tag, &all[10..], Some(refusal("r-12")));
+        assert_eq!(report.said, "2 runs have their new tags. Then it broke off; the others are as they were.");
+        assert_eq!(report.refused, ["`r-12` is running."]);
+    }
+}

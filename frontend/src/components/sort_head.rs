@@ -1,0 +1,151 @@
+//! The head of a column that sorts a table, and the order that it gives.
+
+use std::cmp::Ordering;
+
+use crate::place;
+use crate::prelude::*;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Ascending,
+    Descending,
+}
+
+impl Direction {
+    pub fn reversed(self) -> Self {
+        match self {
+            Direction::Ascending => Direction::Descending,
+            Direction::Descending => Direction::Ascending,
+        }
+    }
+
+    pub fn applied(self, order: Ordering) -> Ordering {
+        match self {
+            Direction::Ascending => order,
+            Direction::Descending => order.reverse(),
+        }
+    }
+
+    /// As an address has it.
+    pub fn id(self) -> &'static str {
+        match self {
+            Direction::Ascending => "asc",
+            Direction::Descending => "desc",
+        }
+    }
+
+    fn aria(self) -> &'static str {
+        match self {
+            Direction::Ascending => "ascending",
+            Direction::Descending => "descending",
+        }
+    }
+}
+
+#[component]
+pub fn SortHead(
+    #[prop(into)] label: String,
+    /// Numbers stand at the right.
+    number: bool,
+    #[prop(optional, into)] class: String,
+    /// How the table is sorted by this column, if it is.
+    #[prop(into)]
+    sorted: Signal<Option<Direction>>,
+    press: impl Fn() + 'static,
+) -> impl IntoView {
+    let mark = move || match sorted.get() {
+        None => "",
+        Some(Direction::Ascending) => "▲",
+        Some(Direction::Descending) => "▼",
+    };
+    view! {
+        <th scope="col" class=class class:number=number aria-sort=move || sorted.get().map_or("none", Direction::aria)>
+            <button class="sort" type="button" on:click=move |_| press()>
+                {label}<span class="sort-mark" aria-hidden="true">{move || mark()}</span>
+            </button>
+        </th>
+    }
+}
+
+/// What a table is sorted by, by the name of the column; as it comes where that is none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sorting(pub Option<(String, Direction)>);
+
+/// What a row is sorted by.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SortKey {
+    Text(String),
+    /// None comes last in either direction.
+    Number(Option<f64>),
+}
+
+impl SortKey {
+    /// The direction a first click sorts in: texts from A, numbers from the highest.
+    fn first_direction(&self) -> Direction {
+        match self {
+            SortKey::Text(_) => Direction::Ascending,
+            SortKey::Number(_) => Direction::Descending,
+        }
+    }
+
+    pub fn compare(&self, other: &SortKey, direction: Direction) -> Ordering {
+        match (self, other) {
+            (SortKey::Text(a), SortKey::Text(b)) => direction.applied(a.cmp(b)),
+            (SortKey::Number(Some(a)), SortKey::Number(Some(b))) => direction.applied(a.total_cmp(b)),
+            (SortKey::Number(a), SortKey::Number(b)) => b.is_some().cmp(&a.is_some()),
+            (SortKey::Number(_), SortKey::Text(_)) => Ordering::Less,
+            (SortKey::Text(_), SortKey::Number(_)) => Ordering::Greater,
+        }
+    }
+}
+
+impl Sorting {
+    /// `get`: the value of a parameter of the address.
+    pub fn from_parameters(get: impl Fn(&str) -> Option<String>) -> Self {
+        let direction = if get("order").as_deref() == Some("desc") { Direction::Descending } else { Direction::Ascending };
+        Sorting(get("sort").map(|by| (by, direction)))
+    }
+
+    /// The parameters of the address.
+    pub fn parameters(&self) -> Option<String> {
+        self.0.as_ref().map(|(by, direction)| format!("sort={}&order={}", place::encoded(by), direction.id()))
+    }
+
+    pub fn of(&self, column: &str) -> Option<Direction> {
+        self.0.as_ref().filter(|(by, _)| by == column).map(|(_, direction)| *direction)
+    }
+
+    /// Sorts by a column: in its own direction at first, in the other when it is asked for again. `example`: the key of any row.
+    pub fn turn(&mut self, column: &str, example: &SortKey) {
+        let direction = self.of(column).map_or_else(|| example.first_direction(), Direction::reversed);
+        self.0 = Some((column.to_owned(), direction));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::order::sorted;
+
+    #[test]
+    fn rows_without_a_number_come_last_in_either_direction() {
+        let keys = || vec![SortKey::Number(None), SortKey::Number(Some(2.0)), SortKey::Number(Some(3.0))];
+        let by = |direction| sorted(keys(), |a, b| a.compare(b, direction));
+        assert_eq!(by(Direction::Ascending), [keys()[1].clone(), keys()[2].clone(), keys()[0].clone()]);
+        assert_eq!(by(Direction::Descending), [keys()[2].clone(), keys()[1].clone(), keys()[0].clone()]);
+    }
+
+    #[test]
+    fn an_order_is_turned_around_and_is_in_the_address() {
+        let mut sorting = Sorting::default();
+        assert_eq!(sorting.parameters(), None);
+        sorting.turn("cas", &SortKey::Number(None));
+        assert_eq!(sorting.of("cas"), Some(Direction::Descending));
+        sorting.turn("cas", &SortKey::Number(None));
+        assert_eq!(sorting.parameters().as_deref(), Some("sort=cas&order=asc"));
+        sorting.turn("title", &SortKey::Text(String::new()));
+        assert_eq!((sorting.of("cas"), sorting.of("title")), (None, Some(Direction::Ascending)));
+        let read = Sorting::from_parameters(|name| Some(if name == "sort" { "attack.eps" } else { "desc" }.to_owned()));
+        assert_eq!(read, Sorting(Some(("attack.eps".to_owned(), Direction::Descending))));
+    }
+}

@@ -1,0 +1,109 @@
+//! Forms that were edited and not submitted, in the browser's storage: a reload or another page does not lose them.
+//!
+//! One entry for each thing that a form can start from. Old ones go, so that storage does not fill up over the years.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shared::json;
+use shared::order::sorted;
+
+use crate::browser::base_uri;
+use crate::place;
+use crate::prelude::*;
+use crate::vary::Row;
+
+/// Forms of which changes are kept, the last edited ones.
+const MOST_KEPT: usize = 20;
+const KEPT_FOR_MS: f64 = 30.0 * 24.0 * 3600.0 * 1000.0;
+/// A configuration has two kilobytes; what is far larger came from a slip of the clipboard.
+const LONGEST: usize = 100_000;
+
+/// What a form holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Draft {
+    /// Milliseconds since 1970.
+    pub edited_at: f64,
+    pub config: Value,
+    /// The fields that are varied.
+    pub rows: Vec<Row>,
+}
+
+/// Gives the changes that were kept for a form, and clears away what is too old or too much.
+pub fn restored(form: &str) -> Option<Draft> {
+    let storage = storage()?;
+    let keys = (0..storage.length().unwrap_or_default()).filter_map(|index| storage.key(index).ok().flatten());
+    let own = prefix();
+    let entry = |key: String| {
+        let text = storage.get_item(&key).ok().flatten().filter(|_| key.starts_with(&own))?;
+        let edited_at = json::from_str::<Draft>(&text).map_or(0.0, |draft| draft.edited_at);
+        Some((key, edited_at))
+    };
+    for key in expired(keys.filter_map(entry).collect(), js_sys::Date::now()) {
+        // Fails only where storage is forbidden.
+        let _ = storage.remove_item(&key);
+    }
+    let text = storage.get_item(&key(form)).ok().flatten()?;
+    json::from_str(&text).ok()
+}
+
+/// Keeps what a form holds now.
+pub fn keep(form: &str, config: Value, rows: Vec<Row>) {
+    let Some(storage) = storage() else { return };
+    let text = json::value(&Draft { edited_at: js_sys::Date::now(), config, rows }).to_string();
+    if text.len() <= LONGEST {
+        // Full or forbidden storage: the changes then last as long as the page.
+        let _ = storage.set_item(&key(form), &text);
+    }
+}
+
+/// Forgets a form: it was submitted, or is as it was at first.
+pub fn forget(form: &str) {
+    if let Some(storage) = storage() {
+        let _ = storage.remove_item(&key(form));
+    }
+}
+
+/// When that was on the reader's clock: `10:42`, and of another day `2026-11-22 10:42`.
+pub fn said(edited_at: f64) -> String {
+    let parts = |milliseconds: f64| {
+        let date = js_sys::Date::new(&milliseconds.into());
+        let day = format!("{}-{:02}-{:02}", date.get_full_year(), date.get_month() + 1, date.get_date());
+        (day, format!("{:02}:{:02}", date.get_hours(), date.get_minutes()))
+    };
+    let ((day, time), (today, _)) = (parts(edited_at), parts(js_sys::Date::now()));
+    if day == today { time } else { format!("{day} {time}") }
+}
+
+/// The keys of the entries to clear away.
+fn expired(entries: Vec<(String, f64)>, now: f64) -> Vec<String> {
+    let newest_first = sorted(entries, |a, b| b.1.total_cmp(&a.1));
+    let gone = |(index, (_, edited_at)): &(usize, (String, f64))| *index >= MOST_KEPT || now - edited_at > KEPT_FOR_MS;
+    newest_first.into_iter().enumerate().filter(gone).map(|(_, (key, _))| key).collect()
+}
+
+fn storage() -> Option<web_sys::Storage> {
+    window().local_storage().ok().flatten()
+}
+
+/// Applications under other paths of a host share its storage.
+fn prefix() -> String {
+    format!("crosslens-draft {} ", place::prefix(&base_uri()))
+}
+
+fn key(form: &str) -> String {
+    prefix() + form
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_forms_and_all_but_the_newest_are_cleared_away() {
+        let entries = |count: usize| (0..count).map(|index| (format!("f{index}"), 1e12 + index as f64)).collect::<Vec<_>>();
+        assert_eq!(expired(entries(20), 1e12), Vec::<String>::new());
+        assert_eq!(expired(entries(22), 1e12), ["f1", "f0"]);
+        assert_eq!(expired(vec![("a".into(), 1e12), ("b".into(), 0.0)], 1e12 + 5.0), ["b"]);
+        assert_eq!(expired(vec![("a".into(), 1e12)], 1e12 + KEPT_FOR_MS + 1.0), ["a"]);
+    }
+}
