@@ -118,6 +118,11 @@ impl App {
         Ok(serde_json::from_str(&text)?)
     }
 
+    /// Posts a body to a path of the API that does something, and gives its answer.
+    pub async fn ask(&self, path: &str, body: &Value) -> Result<Value> {
+        Ok(self.http.post(self.url(path)).json(body).send().await?.error_for_status()?.json().await?)
+    }
+
     pub async fn run(&self, id: &str) -> Result<Run> {
         Ok(self.http.get(self.url(&format!("/api/runs/{id}"))).send().await?.error_for_status()?.json().await?)
     }

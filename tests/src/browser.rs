@@ -129,6 +129,11 @@ impl Browser {
         .await
     }
 
+    /// An element that may be hidden; CSS.
+    pub async fn find_hidden(&self, selector: &str) -> Result<WebElement> {
+        Ok(self.driver.find(By::Css(selector.to_owned())).await?)
+    }
+
     /// Waits for a button, a link or a choice by what a screen reader calls it, and clicks it.
     pub async fn click(&self, name: &str) -> Result<()> {
         let named = format!("[normalize-space()='{name}' or @aria-label='{name}']");
@@ -182,6 +187,37 @@ impl Browser {
         Ok(self.driver.active_element().await?.send_keys(keys).await?)
     }
 
+    /// Clicks an element with Shift held down.
+    pub async fn click_with_shift(&self, selector: &str) -> Result<()> {
+        let element = self.find(selector).await?;
+        element.scroll_into_view().await?;
+        Ok(self.driver.action_chain().key_down(Key::Shift).click_element(&element).key_up(Key::Shift).perform().await?)
+    }
+
+    /// Types into whatever has the focus with Shift held down.
+    pub async fn press_with_shift(&self, keys: impl Into<TypingData>) -> Result<()> {
+        Ok(self.driver.action_chain().key_down(Key::Shift).send_keys(keys).key_up(Key::Shift).perform().await?)
+    }
+
+    pub async fn back(&self) -> Result<()> {
+        Ok(self.driver.back().await?)
+    }
+
+    pub async fn reload(&self) -> Result<()> {
+        Ok(self.driver.refresh().await?)
+    }
+
+    /// Shows pages as on paper.
+    pub async fn prints(&self) -> Result<()> {
+        self.devtools("Emulation.setEmulatedMedia", json!({"media": "print"})).await.map(drop)
+    }
+
+    /// Shows pages in a few strong colors of the system's own.
+    pub async fn forces_colors(&self) -> Result<()> {
+        let features = json!({"features": [{"name": "forced-colors", "value": "active"}]});
+        self.devtools("Emulation.setEmulatedMedia", features).await.map(drop)
+    }
+
     /// Makes the system around the browser light or dark.
     pub async fn prefers(&self, scheme: &str) -> Result<()> {
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
@@ -190,7 +226,12 @@ impl Browser {
 
     /// Lays pages out as on a screen of so many CSS pixels.
     pub async fn is_as_wide_as(&self, width: u32) -> Result<()> {
-        let screen = json!({"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": false});
+        self.is_as_large_as(width, 844).await
+    }
+
+    /// Lays pages out as in a window of so many CSS pixels.
+    pub async fn is_as_large_as(&self, width: u32, height: u32) -> Result<()> {
+        let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.devtools("Emulation.setDeviceMetricsOverride", screen).await.map(drop)
     }
 

@@ -1,13 +1,17 @@
 //! What people do with CrossLens, done in a real browser against the real server and worker.
 
 mod accessibility;
+mod appearance;
+mod boot;
 mod curves;
 mod data;
 mod dossier;
 mod explore;
+mod forms;
 mod import;
 mod kinds;
 mod live;
+mod many;
 mod runs;
 mod session;
 mod share;

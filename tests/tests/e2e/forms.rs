@@ -1,0 +1,95 @@
+//! Forms that were edited: kept over a reload and other pages until they are submitted or discarded.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tests::{App, Browser, small_run, until};
+
+async fn value(browser: &Browser, label: &str) -> Result<String> {
+    let input = browser.find(&format!("//*[@id=//label[normalize-space()='{label}']/@for]")).await?;
+    Ok(input.prop("value").await?.unwrap_or_default())
+}
+
+async fn holds(browser: &Browser, label: &str, expected: &str) -> Result<()> {
+    until(&format!("{label} is {expected}"), async || Ok((value(browser, label).await? == expected).then_some(()))).await
+}
+
+#[tokio::test]
+async fn what_was_typed_is_there_again_until_it_is_discarded() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    browser.goto(&app.url("/new?preset=demo")).await?;
+    let first = value(&browser, "Epochs").await?;
+    browser.fill("Epochs", "7").await?;
+    browser.fill("Radius eps", "wide").await?;
+    browser.click("Vary a field").await?;
+    browser.fill("Field to vary", "seed").await?;
+
+    browser.reload().await?;
+    browser.sees("Restored your changes of").await?;
+    holds(&browser, "Epochs", "7").await?;
+    holds(&browser, "Radius eps", "wide").await?;
+    holds(&browser, "Field to vary", "seed").await?;
+    browser.sees("`wide` is not a size").await?;
+    browser.is_accessible().await?;
+
+    // Another page and back; another form knows nothing of it.
+    browser.click("Data").await?;
+    browser.sees("Handwritten digits").await?;
+    browser.goto(&app.url("/new?preset=cifar10")).await?;
+    browser.sees("Start run").await?;
+    assert!(!browser.text().await?.contains("Restored your changes"));
+    browser.goto(&app.url("/new?preset=demo")).await?;
+    browser.sees("Restored your changes of").await?;
+    holds(&browser, "Epochs", "7").await?;
+
+    browser.click("Discard").await?;
+    holds(&browser, "Epochs", &first).await?;
+    let focus = browser.script("return document.activeElement.id").await?;
+    assert_eq!(focus, "run-form", "the focus stays in the form");
+    browser.reload().await?;
+    holds(&browser, "Epochs", &first).await?;
+    assert!(!browser.text().await?.contains("Restored your changes"));
+    browser.is_quiet().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_form_that_was_submitted_begins_anew() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    let run = app.succeeded(&small_run(1)).await?;
+    let form = app.url(&format!("/new?from={}", run.id));
+    browser.goto(&form).await?;
+    browser.fill("Seed", "7").await?;
+    browser.click("Start run").await?;
+    browser.reaches("/runs/").await?;
+    browser.goto(&form).await?;
+    browser.sees("A copy of").await?;
+    holds(&browser, "Seed", "0").await?;
+    assert!(!browser.text().await?.contains("Restored your changes"));
+    // What was changed back is as it was.
+    browser.fill("Seed", "8").await?;
+    browser.fill("Seed", "0").await?;
+    browser.reload().await?;
+    holds(&browser, "Seed", "0").await?;
+    assert!(!browser.text().await?.contains("Restored your changes"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_was_chosen_is_named_and_has_to_be_chosen_again() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    browser.goto(&app.url("/new?kind=import")).await?;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    browser.find("main input[type=file]").await?.send_keys(file.to_str().context("the path is UTF-8")?).await?;
+    browser.fill("Epoch", "12").await?;
+    browser.sees("\"source\": \"Cargo.toml\"").await?;
+    browser.reload().await?;
+    browser.sees("The file Cargo.toml has to be chosen again").await?;
+    holds(&browser, "Epoch", "12").await?;
+    browser.sees("\"source\": \"\"").await?;
+    browser.is_quiet().await?;
+    Ok(())
+}
