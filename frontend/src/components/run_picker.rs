@@ -233,9 +233,10 @@ mod tests {
     #[test]
     fn every_run_can_be_found_and_the_newest_come_first() {
         check("", "at-1999", 50, 1000);
-        check("run 7", "at-7", 50, 271 + 127);
+        // Of equal fits the newest.
+        check("run 7", "at-799", 50, 352);
         check("AT-777", "at-777", 2, 2);
-        check("at-4", "at-41", 50, 0);
+        check("at-4", "at-499", 50, 190);
         check("zzz", "", 0, 0);
     }
 
