@@ -2,23 +2,30 @@
 //!
 //! A file is told by its content, not by its name. Opening one reads names, types and shapes; the numbers follow when they are asked for.
 
+mod names;
+mod pickle;
+mod pytorch;
+mod what;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use pytorch_reader::{DType, FileFormat, PytorchReader};
 use safetensors::tensor::{Dtype, SafeTensors};
 use tch::{Kind, Tensor, no_grad};
 
+use self::pickle::Strided;
+use self::pytorch::{Numbers, Saved};
 use crate::Error;
 use crate::checkpoint;
 use crate::model::Network;
 
-/// The largest file read, and the most that its tensors may come to: several times the largest network known here. A file can declare
-/// more than it holds.
+/// The largest file read, and the largest tensor: several times the largest network known here. A file can declare more than it holds.
 const MOST_BYTES: u64 = 4 << 30;
+/// What a file is told by; a tar archive names itself within them.
+const BEGINNING_BYTES: u64 = 512;
 /// Names that a message lists before it only counts.
 const MOST_NAMES: usize = 40;
 
@@ -29,15 +36,21 @@ pub struct TensorFile {
     /// Such as `safetensors`.
     format: &'static str,
     tensors: BTreeMap<String, Stored>,
+    lists: BTreeMap<String, Vec<f64>>,
+    values: Vec<(String, String)>,
     metadata: HashMap<String, String>,
     /// What [`Content::Bytes`] points into.
     bytes: Vec<u8>,
+    /// Where the numbers of [`Content::InFile`] are.
+    numbers: Option<Numbers>,
 }
 
 /// A tensor that has not been read yet.
 #[derive(Debug)]
 pub struct Stored {
     pub shape: Vec<i64>,
+    /// What the name of the dictionary or module that holds it begins with: `state_dict.`.
+    pub container: String,
     /// Absent for types that no network here has.
     kind: Option<Kind>,
     content: Content,
@@ -46,7 +59,7 @@ pub struct Stored {
 #[derive(Debug)]
 enum Content {
     Bytes(Range<usize>),
-    InFile(pytorch_reader::Tensor),
+    InFile(Strided),
 }
 
 impl TensorFile {
@@ -60,14 +73,10 @@ impl TensorFile {
             return Err(bad(path, format!("has {} bytes; at most {MOST_BYTES} are read", metadata.len())));
         }
         let mut start = Vec::new();
-        file.by_ref().take(9).read_to_end(&mut start).map_err(Error::io(path))?;
+        file.by_ref().take(BEGINNING_BYTES).read_to_end(&mut start).map_err(Error::io(path))?;
         // Eight bytes of length, then JSON.
-        let opened = if start.get(8) == Some(&b'{') && !start.starts_with(b"PK") { open_safetensors(path) } else { open_pytorch(path) }?;
-        let declared = opened.tensors.values().fold(0, |sum: u64, stored| sum.saturating_add(stored.declared_bytes()));
-        if declared > MOST_BYTES {
-            return Err(bad(path, format!("declares tensors of {declared} bytes; at most {MOST_BYTES} are read")));
-        }
-        Ok(opened)
+        let safetensors = start.get(8) == Some(&b'{') && start.get(6..8) == Some(&[0, 0]) && !start.starts_with(b"PK");
+        if safetensors { open_safetensors(path) } else { open_pytorch(path, file, &start) }
     }
 
     pub fn path(&self) -> &Path {
@@ -84,19 +93,60 @@ impl TensorFile {
         &self.tensors
     }
 
+    /// Lists of one to four numbers, by name.
+    pub fn lists(&self) -> &BTreeMap<String, Vec<f64>> {
+        &self.lists
+    }
+
+    /// What the file holds beside its tensors: names, and what there is in words, such as `150` or `an object of torch.optim.sgd.SGD`.
+    pub fn values(&self) -> &[(String, String)] {
+        &self.values
+    }
+
     /// Reads a tensor that the file has.
     pub fn read(&self, name: &str) -> Result<Tensor, Error> {
         let stored = self.tensors.get(name).ok_or_else(|| bad(&self.path, format!("has no tensor `{name}`")))?;
         let kind = stored.kind.ok_or_else(|| bad(&self.path, format!("has `{name}` of a type that no network has")))?;
-        let owned;
-        let bytes = match &stored.content {
-            Content::Bytes(range) => &self.bytes[range.clone()],
-            Content::InFile(tensor) => {
-                owned = tensor.read().map_err(|error| bad(&self.path, format!("is damaged or cut off: {error}")))?;
-                &owned
-            }
-        };
-        Ok(Tensor::f_from_data_size(bytes, &stored.shape, kind)?)
+        if stored.numel().saturating_mul(kind.elt_size_in_bytes() as i64) > MOST_BYTES as i64 {
+            return Err(bad(&self.path, format!("declares `{name}` of shape {:?}; at most {MOST_BYTES} bytes are read", stored.shape)));
+        }
+        match &stored.content {
+            Content::Bytes(range) => Ok(Tensor::f_from_data_size(&self.bytes[range.clone()], &stored.shape, kind)?),
+            Content::InFile(strided) => self.read_strided(strided, kind, &stored.shape),
+        }
+    }
+
+    /// From the first number that the tensor has to the last, and then those that it has.
+    fn read_strided(&self, strided: &Strided, kind: Kind, shape: &[i64]) -> Result<Tensor, Error> {
+        let damaged = |error: &dyn std::fmt::Display| bad(&self.path, format!("is damaged or cut off: {error}"));
+        let size = kind.elt_size_in_bytes() as i64;
+        let numel = shape.iter().product::<i64>();
+        if numel == 0 {
+            return Ok(Tensor::f_zeros(shape, (kind, tch::Device::Cpu))?);
+        }
+        let reach = shape
+            .iter()
+            .zip(&strided.strides)
+            .try_fold(1_i64, |reach, (length, stride)| reach.checked_add((length - 1).checked_mul(*stride)?));
+        let span = reach.and_then(|reach| Some((strided.offset.checked_mul(size)?, reach.checked_mul(size)?)));
+        let Some(((start, length), numbers)) = span.zip(self.numbers.as_ref()) else { return Err(damaged(&"it is larger than any file")) };
+        let bytes = numbers.read(&strided.storage, start as u64, length as u64).map_err(|error| damaged(&error))?;
+        let span = Tensor::f_from_data_size(&bytes, &[length / size], kind)?;
+        Ok(span.f_as_strided(shape, &strided.strides, None::<i64>)?.f_contiguous()?)
+    }
+
+    /// Whether two tensors hold the same numbers in the same shape.
+    pub fn same(&self, one: &str, other: &str) -> Result<bool, Error> {
+        let (Some(first), Some(second)) = (self.tensors.get(one), self.tensors.get(other)) else { return Ok(false) };
+        if first.shape != second.shape || first.kind != second.kind {
+            return Ok(false);
+        }
+        if let (Content::InFile(first), Content::InFile(second)) = (&first.content, &second.content)
+            && (&first.storage, first.offset, &first.strides) == (&second.storage, second.offset, &second.strides)
+        {
+            return Ok(true);
+        }
+        Ok(self.read(one)? == self.read(other)?)
     }
 
     /// What the writer has put down beside the tensors; only safetensors have it.
@@ -167,11 +217,6 @@ impl Stored {
     pub fn numel(&self) -> i64 {
         self.shape.iter().fold(1, |product: i64, length| product.saturating_mul(*length))
     }
-
-    fn declared_bytes(&self) -> u64 {
-        const LARGEST: u64 = 8;
-        (self.numel() as u64).saturating_mul(LARGEST)
-    }
 }
 
 fn listed(items: &[String], separator: &str) -> String {
@@ -191,30 +236,43 @@ fn open_safetensors(path: &Path) -> Result<TensorFile, Error> {
         let start = view.data().as_ptr() as usize - bytes.as_ptr() as usize;
         let stored = Stored {
             shape: view.shape().iter().map(|length| *length as i64).collect(),
+            container: String::new(),
             kind: kind_of_safetensors(view.dtype()),
             content: Content::Bytes(start..start + view.data().len()),
         };
         (name, stored)
     };
     let tensors = file.tensors().into_iter().map(stored).collect();
-    Ok(TensorFile { path: path.to_owned(), format: "safetensors", tensors, metadata, bytes })
+    Ok(TensorFile {
+        path: path.to_owned(),
+        format: "safetensors",
+        tensors,
+        lists: BTreeMap::new(),
+        values: Vec::new(),
+        metadata,
+        bytes,
+        numbers: None,
+    })
 }
 
-fn open_pytorch(path: &Path) -> Result<TensorFile, Error> {
-    let reader = PytorchReader::new(path)
-        .map_err(|error| bad(path, format!("cannot be read as a checkpoint; safetensors or a file of torch.save is expected: {error}")))?;
-    let format = match reader.metadata().format_type {
-        FileFormat::Zip => "PyTorch",
-        FileFormat::Legacy => "PyTorch before 1.6",
-        FileFormat::Tar => "PyTorch before 0.1.10",
-        FileFormat::Pickle => "a pickle",
+/// `start`: what the file begins with.
+fn open_pytorch(path: &Path, file: File, start: &[u8]) -> Result<TensorFile, Error> {
+    let Saved { format, values, root, numbers } = pytorch::open(file, start).map_err(|problem| bad(path, problem))?;
+    let contents = names::contents(&values, root);
+    let stored = |(name, (container, strided)): (String, (String, Strided))| {
+        (name, Stored { shape: strided.shape.clone(), container, kind: strided.kind, content: Content::InFile(strided) })
     };
-    let stored = |(name, tensor): (String, pytorch_reader::Tensor)| {
-        let shape = tensor.shape().iter().map(|length| i64::try_from(*length).unwrap_or(i64::MAX)).collect();
-        (name, Stored { shape, kind: kind_of_pytorch(tensor.dtype()), content: Content::InFile(tensor) })
-    };
-    let tensors = reader.into_tensors().into_iter().map(stored).collect();
-    Ok(TensorFile { path: path.to_owned(), format, tensors, metadata: HashMap::new(), bytes: Vec::new() })
+    let tensors = contents.tensors.into_iter().map(stored).collect();
+    Ok(TensorFile {
+        path: path.to_owned(),
+        format,
+        tensors,
+        lists: contents.lists,
+        values: contents.values,
+        metadata: HashMap::new(),
+        bytes: Vec::new(),
+        numbers: Some(numbers),
+    })
 }
 
 fn kind_of_safetensors(dtype: Dtype) -> Option<Kind> {
@@ -224,18 +282,6 @@ fn kind_of_safetensors(dtype: Dtype) -> Option<Kind> {
         Dtype::F16 => Some(Kind::Half),
         Dtype::BF16 => Some(Kind::BFloat16),
         Dtype::I64 => Some(Kind::Int64),
-        _ => None,
-    }
-}
-
-fn kind_of_pytorch(dtype: DType) -> Option<Kind> {
-    match dtype {
-        DType::F32 => Some(Kind::Float),
-        DType::F64 => Some(Kind::Double),
-        DType::F16 => Some(Kind::Half),
-        DType::BF16 => Some(Kind::BFloat16),
-        DType::I64 => Some(Kind::Int64),
-        DType::I32 => Some(Kind::Int),
         _ => None,
     }
 }
