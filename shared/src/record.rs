@@ -237,11 +237,15 @@ pub struct Metrics {
 
 /// A run has no checkpoint of the epoch that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", match kept.as_slice() {
-    [] => "the run has kept no checkpoint yet".to_owned(),
-    kept => format!("the run has kept the epochs {}", kept.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")),
-})]
+#[error("{}{}", wanted.as_ref().map_or_else(String::new, |(name, epoch)| format!("{name} is epoch {epoch}, whose checkpoint is not kept; ")),
+    match kept.as_slice() {
+        [] => "the run has kept no checkpoint yet".to_owned(),
+        kept => format!("the run has kept the epochs {}", kept.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")),
+    }
+)]
 pub struct MissingCheckpoint {
+    /// The name that was asked for, `best` or `last`, and its epoch, where there is one.
+    pub wanted: Option<(&'static str, u32)>,
     /// Epochs that it has.
     pub kept: Vec<u32>,
 }
@@ -310,16 +314,21 @@ impl Metrics {
         best.map(|(epoch, _)| epoch)
     }
 
-    /// The epoch of a checkpoint that exists. Where no epoch was evaluated, best and last are the last that was kept.
+    /// The epoch of a checkpoint that exists. Best is what was best, and no other epoch stands for it; where no epoch was evaluated, it is
+    /// the last that was kept. Last is the last epoch of a run that is finished, and the last that was kept of any other.
     pub fn checkpoint_epoch(&self, which: Which) -> Result<u32, MissingCheckpoint> {
         let exists = |epoch: &u32| self.checkpoints.iter().any(|checkpoint| checkpoint.epoch == *epoch);
         let newest = self.checkpoints.last().map(|checkpoint| checkpoint.epoch);
+        let wanted = match which {
+            Which::Epoch(_) => None,
+            Which::Best => self.best().map(|epoch| ("best", epoch.epoch)),
+            Which::Last => self.finished.as_ref().map(|finished| ("last", finished.last_epoch)),
+        };
         let found = match which {
             Which::Epoch(epoch) => Some(epoch).filter(exists),
-            Which::Best => self.best().map(|epoch| epoch.epoch).filter(exists).or(newest),
-            Which::Last => newest,
+            Which::Best | Which::Last => wanted.map_or(newest, |(_, epoch)| Some(epoch).filter(exists)),
         };
-        found.ok_or_else(|| MissingCheckpoint { kept: self.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect() })
+        found.ok_or_else(|| MissingCheckpoint { wanted, kept: self.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect() })
     }
 
     /// The last epoch that was evaluated.
@@ -444,6 +453,26 @@ mod tests {
         let metrics = Metrics::from_records([checkpoint(1), entry(1), checkpoint(2), entry(2), Record::CheckpointRemoved { epoch: 1 }]);
         assert_eq!(metrics.checkpoints.len(), 1);
         assert_eq!((metrics.cas(1, Inputs::Clean), metrics.cas(2, Inputs::Clean)), (None, Some(1.0)));
+    }
+
+    #[test]
+    fn no_other_epoch_stands_for_the_best_or_the_last() {
+        let checkpoint = |epoch| Record::Checkpoint(Checkpoint { epoch, file: String::new(), size_bytes: 1, sha256: String::new() });
+        let finished = |last_epoch| Record::Finished(Finished { best_epoch: 2, last_epoch, elapsed_secs: 1.0 });
+        let of = |records: Vec<Record>| Metrics::from_records(records);
+        let evaluated = || vec![epoch(1, Some(0.3)), epoch(2, Some(0.4)), epoch(3, Some(0.3))];
+        let with = |more: Vec<Record>| of(evaluated().into_iter().chain(more).collect());
+        let missing = |metrics: &Metrics, which| metrics.checkpoint_epoch(which).unwrap_err().to_string();
+
+        let without_best = with(vec![checkpoint(3), finished(3)]);
+        assert_eq!(missing(&without_best, Which::Best), "best is epoch 2, whose checkpoint is not kept; the run has kept the epochs 3");
+        assert_eq!(without_best.checkpoint_epoch(Which::Last), Ok(3));
+        let without_last = with(vec![checkpoint(2), finished(3)]);
+        assert_eq!(without_last.checkpoint_epoch(Which::Best), Ok(2));
+        assert_eq!(missing(&without_last, Which::Last), "last is epoch 3, whose checkpoint is not kept; the run has kept the epochs 2");
+        assert_eq!(with(vec![checkpoint(2)]).checkpoint_epoch(Which::Last), Ok(2), "a run that goes on has a last checkpoint so far");
+        let unmeasured = of(vec![checkpoint(7), finished(7)]);
+        assert_eq!((unmeasured.checkpoint_epoch(Which::Best), unmeasured.checkpoint_epoch(Which::Last)), (Ok(7), Ok(7)));
     }
 
     #[test]

@@ -171,8 +171,12 @@ fn which_options(known: &[CheckpointInfo], chosen: Option<Which>) -> Vec<(String
         None => name.to_owned(),
     };
     let is = |which| chosen == Some(which);
+    // Where no epoch was evaluated, best is the last.
+    let best_is_gone =
+        known.iter().any(|checkpoint| checkpoint.robust_accuracy.is_some()) && !known.iter().any(|checkpoint| checkpoint.is_best);
+    let best = if best_is_gone { "Best (not kept)" } else { "Best" };
     let mut options = vec![
-        ("best".to_owned(), text("Best", known.iter().find(|checkpoint| checkpoint.is_best)), is(Which::Best)),
+        ("best".to_owned(), text(best, known.iter().find(|checkpoint| checkpoint.is_best)), is(Which::Best)),
         ("last".to_owned(), text("Last", known.iter().find(|checkpoint| checkpoint.is_last)), is(Which::Last)),
     ];
     let epoch = |epoch: u32| (format!("e{epoch}"), format!("Epoch {epoch}"), is(Which::Epoch(epoch)));
@@ -209,6 +213,8 @@ mod tests {
             attributions: Vec::new(),
         };
         assert_eq!(chosen(std::slice::from_ref(&best), Which::Best), [("best".to_owned(), "Best (epoch 7, robust 50.0 %)".to_owned())]);
-        assert_eq!(which_options(&[best], Some(Which::Epoch(7))).len(), 3, "it is named once");
+        assert_eq!(which_options(std::slice::from_ref(&best), Some(Which::Epoch(7))).len(), 3, "it is named once");
+        let other = CheckpointInfo { is_best: false, ..best };
+        assert_eq!(chosen(&[other], Which::Best), [("best".to_owned(), "Best (not kept)".to_owned())]);
     }
 }
