@@ -29,6 +29,9 @@ pub enum Error {
     /// A checkpoint does not fit the network.
     #[error("checkpoint {path:?} {problem}")]
     Checkpoint { path: PathBuf, problem: String },
+    /// A checkpoint can be read in more than one way, or not in the way that was chosen; the fields say what to set.
+    #[error("checkpoint {path:?}: {}", list(errors))]
+    Undecided { path: PathBuf, errors: Vec<FieldError> },
     /// A file of the public code's training log is missing or not what it should be.
     #[error("training log {path:?} {problem}")]
     TrainLog { path: PathBuf, problem: String },

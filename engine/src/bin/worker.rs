@@ -16,8 +16,8 @@ use std::thread;
 use anyhow::Context as _;
 use clap::Parser;
 use engine::cancel::Cancel;
-use engine::{Error, device, job};
-use serde_json::json;
+use engine::{Error, device, job, run_dir};
+use serde_json::{Value, json};
 use shared::config::RunConfig;
 
 const CANCELED: u8 = 3;
@@ -29,25 +29,41 @@ const CANCELED: u8 = 3;
 #[command(version)]
 struct Arguments {
     /// The run directory.
-    #[arg(value_name = "DIR", required_unless_present = "probe")]
+    #[arg(value_name = "DIR", required_unless_present_any = ["probe", "inspect"])]
     directory: Option<PathBuf>,
-    /// Writes a config.json into DIR that imports a .safetensors, .pth or .pt file, or a train_log folder of the public code, and runs it.
-    #[arg(long, value_name = "FILE", requires = "dataset", conflicts_with = "probe")]
+    /// Writes a config.json into DIR that imports a file of safetensors or of torch.save, or a train_log folder of the public code, and
+    /// runs it.
+    #[arg(long, value_name = "FILE", requires_all = ["dataset", "directory"], conflicts_with = "probe")]
     import: Option<PathBuf>,
+    /// Prints what FILE holds and what is to be decided about it as JSON, and does nothing else. Without FILE, of the import in DIR.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["import", "probe"])]
+    inspect: Option<Option<PathBuf>>,
     /// What the imported network was trained on: cifar10, cifar100, tiny_imagenet, svhn, image_folder, digits or synthetic.
-    #[arg(long, value_name = "NAME", requires = "import")]
+    #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
-    /// The folder that holds that data; needed only to measure.
-    #[arg(long, value_name = "DIR", requires = "import")]
+    /// The folder that holds that data; needed to measure, and to tell by accuracy how a network was trained.
+    #[arg(long, value_name = "DIR", requires = "dataset")]
     data: Option<PathBuf>,
+    /// Which network of a file with several, by what the names of its tensors begin with.
+    #[arg(long, value_name = "PREFIX", requires = "dataset")]
+    network: Option<String>,
+    /// Which linear layer gives the logits, where a network has several.
+    #[arg(long, value_name = "NAME", requires = "dataset")]
+    head: Option<String>,
+    /// What pixels in [0, 1] are normalized with: file, dataset, none, or the means and deviations, 0.5,0.5,0.5/0.2,0.2,0.2.
+    #[arg(long, value_name = "WHICH", requires = "dataset")]
+    normalization: Option<String>,
+    /// Leaves out what the network has no place for, as strict=False does in PyTorch.
+    #[arg(long, requires = "dataset")]
+    not_strict: bool,
     /// The attributions to measure of each imported checkpoint: clean, adversarial or both, with a comma between.
     #[arg(long, value_name = "INPUTS", value_delimiter = ',', requires = "import")]
     measure: Vec<String>,
     /// The norm of the threat model: linf or l2.
-    #[arg(long, default_value = "linf", requires = "import")]
+    #[arg(long, default_value = "linf")]
     norm: String,
     /// The radius of the threat model, such as 8/255; by default that, and 128/255 for l2.
-    #[arg(long, requires = "import")]
+    #[arg(long, requires = "dataset")]
     eps: Option<String>,
     /// Prints the version, libtorch and the devices as JSON, and does nothing else.
     #[arg(long, conflicts_with = "directory")]
@@ -101,6 +117,9 @@ fn wait_with_short_spins() -> io::Result<()> {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if let Some(file) = &arguments.inspect {
+        return inspect(file.as_deref(), arguments);
+    }
     let Some(directory) = &arguments.directory else {
         println!("{}", serde_json::to_string(&device::probe())?);
         return Ok(());
@@ -113,8 +132,34 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(job::run(directory, &cancel)?)
 }
 
+/// Prints what a file holds, or the source of the import that is configured in a directory.
+fn inspect(file: Option<&Path>, arguments: &Arguments) -> anyhow::Result<()> {
+    let inspection = match (file, &arguments.dataset, &arguments.directory) {
+        (Some(file), Some(dataset), _) => {
+            let value = import_config(file, dataset, arguments)?;
+            let config = RunConfig::parse(&value).map_err(|errors| Error::Config { path: file.to_owned(), errors })?;
+            job::inspect(Path::new("."), &config)?
+        }
+        (None, _, Some(directory)) => job::inspect(directory, &run_dir::read_config(directory)?)?,
+        (Some(_), None, _) => anyhow::bail!("name what the network was trained on with --dataset"),
+        (None, _, None) => anyhow::bail!("name a file, or the directory of an import"),
+    };
+    println!("{}", serde_json::to_string(&inspection)?);
+    Ok(())
+}
+
 /// Makes `directory` and the configuration of an import in it.
 fn write_import(directory: &Path, source: &Path, dataset: &str, arguments: &Arguments) -> anyhow::Result<()> {
+    let value = import_config(source, dataset, arguments)?;
+    let path = directory.join("config.json");
+    let config = RunConfig::parse(&value).map_err(|errors| Error::Config { path: path.clone(), errors })?;
+    fs::create_dir_all(directory).with_context(|| format!("{}", directory.display()))?;
+    let mut file = File::create_new(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+    file.write_all(format!("{:#}\n", config.to_json()).as_bytes()).with_context(|| format!("{}", path.display()))
+}
+
+/// The import that the arguments describe.
+fn import_config(source: &Path, dataset: &str, arguments: &Arguments) -> anyhow::Result<Value> {
     let absolute = |path: &Path| {
         let path = path.canonicalize().with_context(|| format!("{}", path.display()))?;
         path.into_os_string().into_string().map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))
@@ -126,15 +171,27 @@ fn write_import(directory: &Path, source: &Path, dataset: &str, arguments: &Argu
         "data": { "dataset": dataset },
         "attack": { "norm": arguments.norm, "eps": eps },
         "attribution": { "inputs": arguments.measure },
+        "strict": !arguments.not_strict,
     });
+    for (field, text) in [("network", &arguments.network), ("head", &arguments.head)] {
+        if let Some(text) = text {
+            value[field] = text.as_str().into();
+        }
+    }
+    if let Some(text) = &arguments.normalization {
+        value["normalization"] = normalization(text);
+    }
     if let Some(folder) = &arguments.data {
         value["data"]["path"] = absolute(folder)?.into();
     }
-    let path = directory.join("config.json");
-    let config = RunConfig::parse(&value).map_err(|errors| Error::Config { path: path.clone(), errors })?;
-    fs::create_dir_all(directory).with_context(|| format!("{}", directory.display()))?;
-    let mut file = File::create_new(&path).with_context(|| format!("{} cannot be made", path.display()))?;
-    file.write_all(format!("{:#}\n", config.to_json()).as_bytes()).with_context(|| format!("{}", path.display()))
+    Ok(value)
+}
+
+/// `file`, or numbers as `0.5,0.4,0.3/0.2,0.2,0.2`; what is neither is left for the configuration's own check.
+fn normalization(text: &str) -> Value {
+    let numbers = |text: &str| text.split(',').map(|number| number.trim().parse::<f64>().ok()).collect::<Option<Vec<_>>>();
+    let given = text.split_once('/').and_then(|(mean, std)| Some((numbers(mean)?, numbers(std)?)));
+    given.map_or_else(|| text.into(), |(mean, std)| json!({ "mean": mean, "std": std }))
 }
 
 /// A server holds the other end of the pipe, so that its death asks to stop as well. A terminal or /dev/null asks for nothing.

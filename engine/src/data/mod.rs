@@ -194,6 +194,30 @@ pub fn load(config: &DataConfig, seed: u32) -> Result<Data, Error> {
     Ok(Data { info, train, holdout, test, noisy_labels })
 }
 
+/// Reads or makes at most `count` test images, and no others: the first of each class, then the second of each, so that any part of them
+/// from the start on holds all classes alike. They are among those of [`load`].
+pub fn load_sample(config: &DataConfig, seed: u32, count: u32) -> Result<(DatasetInfo, Split), Error> {
+    let count = config.test_samples.map_or(count, |samples| samples.min(count)) as usize;
+    let mut info = config.dataset.info();
+    if config.dataset.source() == Source::Generated {
+        let samples = config.test_samples.or(info.test_samples).unwrap_or_default();
+        let test = synthetic::images(seed, synthetic::Part::Test, samples);
+        let order = by_rank(&test.label_list());
+        return Ok((info, test.part(&order[..count.min(order.len())])));
+    }
+    if config.dataset.source() == Source::Folder && config.path.is_none() {
+        return Err(Error::Data(format!("{} is read from a folder, and `data.path` names none", info.title)));
+    }
+    let contents = datasets::open(config.dataset, Path::new(config.path.as_deref().unwrap_or_default()), config.shape()[1])?;
+    info.class_names.clone_from(&contents.class_names);
+    info.shape = contents.shape;
+    let labels: Vec<i64> = contents.test.labels().iter().map(|label| i64::from(*label)).collect();
+    let order: Vec<usize> = by_rank(&labels).into_iter().take(count).map(|index| index as usize).collect();
+    let labels: Vec<i64> = order.iter().map(|index| labels[*index]).collect();
+    let split = Split::of_bytes(&contents.test.pixels(&order)?, contents.white, &labels, contents.shape);
+    Ok((info, split))
+}
+
 /// Splits `count` images into batches of nearly equal size, as few as keep each within `batch_size`.
 ///
 /// Equal parts leave no remainder of one, for which batch statistics mean nothing; where a batch of one could not be avoided

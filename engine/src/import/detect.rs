@@ -1,32 +1,14 @@
-//! Which network a file of tensors holds, told from names and shapes.
+//! Which networks a file of tensors holds, told from names and shapes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use shared::config::{Architecture, DEIT_HEADS, ModelConfig, Normalization};
-use tch::Kind;
+use shared::config::{Architecture, DEIT_HEADS, ModelConfig};
 
-use crate::Error;
 use crate::tensor_file::TensorFile;
-
-/// A network found in a file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Found {
-    /// With the width written out, and the normalization where the file has one.
-    pub model: ModelConfig,
-    pub classes: i64,
-    /// What each tensor is called in the file, by its name in the network.
-    pub names: BTreeMap<String, String>,
-    /// What stands before the names of the network, such as `state_dict.module.`.
-    pub prefix: String,
-    /// Where other networks of the file stand, in the same way.
-    pub others: Vec<String>,
-    /// Whether the file has a normalization of its own.
-    pub normalized: bool,
-}
 
 /// How the tensors of a family of networks are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
+pub enum Family {
     /// ResNets, pre-activation or not.
     Residual,
     Wide,
@@ -47,63 +29,82 @@ impl Family {
             Family::Torchvision => "encoder.layers.encoder_layer_0.self_attention.in_proj_weight",
         }
     }
+
+    /// What the linear layer that gives the logits is called here, and then in files.
+    fn heads(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            // torchvision calls it `fc`.
+            Family::Residual => ("linear", &["linear", "fc"]),
+            Family::Wide => ("fc", &["fc", "linear"]),
+            Family::Timm => ("head", &["head"]),
+            Family::Torchvision => ("head", &["heads.head"]),
+        }
+    }
 }
 
-/// What weights are kept under in files with more, the likeliest first; of several networks the first of these is taken.
+/// Where a network is in a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// What stands before the names of the network, such as `state_dict.module.`.
+    pub prefix: String,
+    /// What stands before the names of the dictionary or module that holds it all, such as `state_dict.`.
+    pub container: String,
+    family: Family,
+}
+
+impl Place {
+    /// Whether a tensor of the file is part of what is here.
+    pub fn owns(&self, file: &TensorFile, name: &str) -> bool {
+        name.starts_with(&self.prefix) && file.tensors().get(name).is_some_and(|stored| stored.container == self.container)
+    }
+
+    /// The prefix as a configuration names it.
+    pub fn id(&self) -> &str {
+        self.prefix.trim_end_matches('.')
+    }
+}
+
+/// What is in one place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identified {
+    pub architecture: Architecture,
+    pub width: i64,
+    /// The linear layers that may give the logits, as the file calls them, and how many classes each tells apart.
+    pub heads: Vec<(String, i64)>,
+    /// What each tensor is called in the file, by its name in the network; without the heads.
+    pub names: BTreeMap<String, String>,
+    /// Tensors that the code of the family makes and its forward pass does not use.
+    pub unused: Vec<String>,
+}
+
+/// What weights are kept under in files with more, the likeliest first.
 const CONTAINERS: [&str; 8] = ["state_dict", "model_state_dict", "model", "net", "params", "best", "last", "ema"];
 
-/// Finds the network in a file. What `asked` says is believed; the rest is told from names and shapes.
-pub fn detect(file: &TensorFile, asked: Option<&ModelConfig>) -> Result<Found, Error> {
-    let bad = |problem: String| Error::Checkpoint { path: file.path().to_owned(), problem };
-    let mut networks: Vec<(String, Family)> = Vec::new();
-    for name in file.tensors().keys() {
+/// Finds the networks of a file, the likeliest first.
+pub fn places(file: &TensorFile) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    for (name, stored) in file.tensors() {
         for family in Family::ALL {
             if let Some(prefix) = name.strip_suffix(family.anchor()).filter(|prefix| prefix.is_empty() || prefix.ends_with('.')) {
-                networks.push((prefix.to_owned(), family));
+                places.push(Place { prefix: prefix.to_owned(), container: stored.container.clone(), family });
             }
         }
     }
-    networks.sort_by_key(|(prefix, _)| (rank(prefix), prefix.len()));
-    let Some((prefix, family)) = networks.first().cloned() else {
-        let what = match file.tensors().keys().next() {
-            None => "holds no tensors".to_owned(),
-            Some(name) => format!("holds tensors such as `{name}`"),
-        };
-        return Err(bad(format!("{what}, and no network known here; known are {}", known())));
-    };
-    let others = networks[1..].iter().map(|(prefix, _)| prefix.clone()).collect();
+    places.sort_by_key(|place| (rank(&place.prefix), place.prefix.len()));
+    places
+}
 
-    let own = normalization(file, &prefix)?;
-    let taken: BTreeSet<&str> = own.iter().flat_map(|(names, _)| names.iter().map(String::as_str)).collect();
-    let mut names = BTreeMap::new();
-    for name in file.tensors().keys().filter(|name| !taken.contains(name.as_str())) {
-        if let Some(renamed) = name.strip_prefix(&prefix).and_then(|name| rename(family, name)) {
-            names.insert(renamed, name.clone());
+/// Why a file has no place, to stand after its name.
+pub fn nothing_known(file: &TensorFile) -> String {
+    let what = match file.tensors().keys().next() {
+        None if file.values().is_empty() => "holds no tensors".to_owned(),
+        None => {
+            let beside: Vec<String> = file.values().iter().take(3).map(|(name, what)| format!("`{name}`, {what}")).collect();
+            format!("holds no tensors, only {}", beside.join("; "))
         }
-    }
-    let length = |name: &str, axis: usize| names.get(name).and_then(|name| file.tensors()[name].shape.get(axis)).copied();
-    let (architecture, width) = match asked {
-        Some(model) => (model.architecture, i64::from(model.width())),
-        None => architecture(family, &names, &length).map_err(&bad)?,
+        Some(name) => format!("holds tensors such as `{name}`"),
     };
-    let read_out = match architecture {
-        Architecture::PreactResnet18 | Architecture::PreactResnetSmall | Architecture::Resnet18 => "linear.weight",
-        Architecture::WideResnet28 | Architecture::WideResnet34 => "fc.weight",
-        Architecture::DeitTiny => "head.weight",
-    };
-    let classes = length(read_out, 0).ok_or_else(|| {
-        bad(format!("does not fit the network: Missing key(s) in state_dict: \"{read_out}\", whose rows are the classes"))
-    })?;
-    // Of a width that a file merely declares, the network alone could fill the memory.
-    let most = 4 * i64::from(architecture.published_width());
-    if !(1..=most).contains(&width) {
-        return Err(bad(format!("declares {} of width {width}; 1 to {most} are read", architecture.label())));
-    }
-    let normalized = own.is_some();
-    let asked_normalization = asked.and_then(|model| model.normalization.clone());
-    let normalization = asked_normalization.or(own.map(|(_, normalization)| normalization));
-    let model = ModelConfig { architecture, width: Some(width as u32), normalization };
-    Ok(Found { model, classes, names, prefix, others, normalized })
+    format!("{what}, and no network known here; known are {}", known())
 }
 
 fn known() -> String {
@@ -121,17 +122,96 @@ fn rank(prefix: &str) -> usize {
     }
 }
 
-/// The name that the network here has for a tensor of the file; none for what its forward pass does not use.
-fn rename(family: Family, name: &str) -> Option<String> {
+/// Tells what the network in a place is. What `asked` says is believed; the rest is told from names and shapes. The problem stands after
+/// the name of the file.
+pub fn identify(file: &TensorFile, place: &Place, asked: Option<&ModelConfig>) -> Result<Identified, String> {
+    let Place { prefix, container: _, family } = place;
+    let shape = |name: &str| file.tensors().get(&format!("{prefix}{name}")).map(|stored| stored.shape.as_slice());
+    let mut names = BTreeMap::new();
+    let mut unused = Vec::new();
+    for name in file.tensors().keys().filter(|name| place.owns(file, name)) {
+        let inside = &name[prefix.len()..];
+        // The code of TRADES makes a fourth group and never uses it.
+        if *family == Family::Wide && inside.starts_with("sub_block1.") {
+            unused.push(name.clone());
+        } else {
+            names.insert(rename(*family, inside), name.clone());
+        }
+    }
+    let length = |name: &str, axis: usize| names.get(name).and_then(|name| file.tensors()[name].shape.get(axis)).copied();
+    let (architecture, width) = match asked {
+        Some(model) => (model.architecture, i64::from(model.width())),
+        None => architecture(*family, &names, &length)?,
+    };
+    // Of a width that a file merely declares, the network alone could fill the memory.
+    let most = 4 * i64::from(architecture.published_width());
+    if !(1..=most).contains(&width) {
+        return Err(format!("declares {} of width {width}; 1 to {most} are read", architecture.label()));
+    }
+
+    let features = match family {
+        Family::Residual => (1..)
+            .map_while(|stage| length(&format!("layer{stage}.0.conv2.weight"), 0).or(length(&format!("layer{stage}.0.conv1.weight"), 0)))
+            .last(),
+        Family::Wide => length("bn1.weight", 0).or_else(|| length("block3.layer.0.conv1.weight", 0)),
+        Family::Timm | Family::Torchvision => Some(width),
+    };
+    let (_, usual) = family.heads();
+    let is_head = |name: &str| match shape(&format!("{name}.weight")) {
+        Some([classes, inputs]) if features.is_none_or(|features| features == *inputs) => Some(*classes),
+        _ => None,
+    };
+    let mut heads: Vec<(String, i64)> = usual.iter().filter_map(|name| Some(((*name).to_owned(), is_head(name)?))).collect();
+    if heads.is_empty() && matches!(family, Family::Residual | Family::Wide) {
+        let others = file.tensors().keys().filter_map(|name| name.strip_prefix(prefix.as_str())?.strip_suffix(".weight"));
+        heads = others.filter(|name| !name.contains('.')).filter_map(|name| Some((name.to_owned(), is_head(name)?))).collect();
+    }
+    if heads.is_empty() {
+        let name = usual[0];
+        return Err(format!("does not fit the network: Missing key(s) in state_dict: \"{name}.weight\", whose rows are the classes"));
+    }
+    Ok(Identified { architecture, width, heads, names, unused })
+}
+
+/// The tensors of the network with one of its heads, by their names in the network, and those of its other heads.
+pub fn with_head(file: &TensorFile, place: &Place, identified: &Identified, head: &str) -> (BTreeMap<String, String>, Vec<String>) {
+    let mut names = identified.names.clone();
+    let (here, usual) = place.family.heads();
+    let mut left = Vec::new();
+    let own = format!("{}{head}.", place.prefix);
+    let of_heads = identified.heads.iter().map(|(name, _)| name.as_str()).chain(usual.iter().copied());
+    for other in of_heads.filter(|other| *other != head) {
+        let prefix = format!("{}{other}.", place.prefix);
+        names.retain(|_, name| {
+            let of_other = name.starts_with(&prefix);
+            if of_other {
+                left.push(name.clone());
+            }
+            !of_other
+        });
+        // Two heads have one name in the network.
+        left.extend(file.tensors().keys().filter(|name| name.starts_with(&prefix)).cloned());
+    }
+    names.retain(|_, name| !name.starts_with(&own));
+    for name in file.tensors().keys() {
+        if let Some(part) = name.strip_prefix(&own) {
+            names.insert(format!("{here}.{part}"), name.clone());
+        }
+    }
+    left.sort();
+    left.dedup();
+    (names, left)
+}
+
+/// The name that the network here has for a tensor of the file.
+fn rename(family: Family, name: &str) -> String {
     let root = |from: &str, to: &str| name.strip_prefix(from).map(|rest| format!("{to}{rest}"));
     match family {
-        // torchvision calls them `downsample` and `fc`.
-        Family::Residual => Some(root("fc.", "linear.").unwrap_or_else(|| name.replace(".downsample.", ".shortcut."))),
-        // The code of TRADES makes a fourth group and never uses it.
-        Family::Wide if name.starts_with("sub_block1.") => None,
-        Family::Wide => Some(root("linear.", "fc.").unwrap_or_else(|| name.to_owned())),
-        Family::Timm => Some(name.to_owned()),
-        Family::Torchvision => Some(rename_torchvision(name)),
+        // torchvision calls them `downsample`.
+        Family::Residual => root("fc.", "linear.").unwrap_or_else(|| name.replace(".downsample.", ".shortcut.")),
+        Family::Wide => root("linear.", "fc.").unwrap_or_else(|| name.to_owned()),
+        Family::Timm => name.to_owned(),
+        Family::Torchvision => rename_torchvision(name),
     }
 }
 
@@ -208,42 +288,4 @@ fn architecture(
             }
         }
     }
-}
-
-/// The normalization that a file has around its network, with the names of its two tensors: buffers of a layer before the network, or of
-/// the module that holds it.
-fn normalization(file: &TensorFile, prefix: &str) -> Result<Option<([String; 2], Normalization)>, Error> {
-    const PAIRS: [[&str; 2]; 3] = [["mean", "std"], ["mu", "sigma"], ["_mean", "_std"]];
-    const MOST_CHANNELS: i64 = 4;
-    let ends = prefix.char_indices().filter(|(_, char)| *char == '.').map(|(index, _)| index + 1);
-    // The innermost module first.
-    let mut holders: Vec<&str> = [0].into_iter().chain(ends).map(|end| &prefix[..end]).collect();
-    holders.reverse();
-    for holder in holders {
-        for name in file.tensors().keys() {
-            for [mean, std] in PAIRS {
-                let Some(inside) = name.strip_prefix(holder).and_then(|name| name.strip_suffix(mean)) else { continue };
-                // Directly in the holder, or in a layer of it.
-                if !(inside.is_empty() || inside.ends_with('.') && inside.matches('.').count() == 1) {
-                    continue;
-                }
-                let names = [name.clone(), format!("{holder}{inside}{std}")];
-                let small = |name: &String| file.tensors().get(name).is_some_and(|stored| (1..=MOST_CHANNELS).contains(&stored.numel()));
-                if names.iter().all(small) {
-                    let [mean, std] = [values(file, &names[0])?, values(file, &names[1])?];
-                    return Ok(Some((names, Normalization { mean, std })));
-                }
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// The numbers of a small tensor, float32 ones in the fewest digits that tell them apart.
-fn values(file: &TensorFile, name: &str) -> Result<Vec<f64>, Error> {
-    let tensor = file.read(name)?.flatten(0, -1);
-    let single = tensor.kind() != Kind::Double;
-    let exact = (0..tensor.numel() as i64).map(|index| tensor.double_value(&[index]));
-    let shortest = |value: f64| (value as f32).to_string().parse().unwrap_or(value);
-    Ok(exact.map(|value| if single { shortest(value) } else { value }).collect())
 }

@@ -1,7 +1,10 @@
-//! Networks that were trained elsewhere: which one a file holds, and what the training log of the paper's public code says.
+//! Networks that were trained elsewhere: which one a file holds, what that leaves open, and what the training log of the paper's public
+//! code says.
 
 mod detect;
+mod normalization;
+mod reading;
 mod train_log;
 
-pub use detect::{Found, detect};
+pub use reading::{Reading, Request, SAMPLE, Sample, read};
 pub use train_log::TrainLog;

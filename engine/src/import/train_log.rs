@@ -1,6 +1,6 @@
 //! A folder that the training script of the paper's public code leaves: `config.json`, `log.csv` and `model_*.pth`.
 //!
-//! <https://github.com/PKU-ML/Cross-Class-Features-AT>. The table has no names of columns; the optimizer's files are passed over.
+//! <https://github.com/PKU-ML/Cross-Class-Features-AT>. The table has no names of columns.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,6 +28,8 @@ pub struct TrainLog {
     pub models: BTreeMap<u32, PathBuf>,
     /// The first of highest robust test accuracy.
     pub best_epoch: u32,
+    /// Files of the folder that are not read, and why, in sentences.
+    pub left_out: Vec<String>,
 }
 
 /// The arguments of the script, as it writes them; the ones that tell how its numbers came about.
@@ -44,6 +46,8 @@ struct Arguments {
 }
 
 const EXPECTED: &str = "a train_log folder of the public code holds config.json, log.csv and model_*.pth";
+/// Names that a sentence lists before it only counts.
+const MOST_NAMES: usize = 20;
 /// An index and six counts: training images right without and with attack, and of how many; the same of test images.
 const COLUMNS: usize = 7;
 
@@ -56,12 +60,12 @@ impl TrainLog {
             _ => Some(epoch.clone()),
         };
         let best_epoch = epochs.iter().fold(None, highest).map_or(0, |epoch| epoch.epoch);
-        let models = find_models(folder, best_epoch, epochs.len() as u32)?;
+        let (models, left_out) = find_models(folder, best_epoch, epochs.len() as u32)?;
         let Arguments { dataset, norm, mode, test_eps, ne: _, lr: _ } = arguments;
         // Without adversarial training the script attacks with a single step.
         let steps = if mode == "none" { 1 } else { 20 };
         let attack = PgdConfig { steps, ..PgdConfig::of(norm, Eps::of_255(test_eps)) };
-        Ok(TrainLog { dataset, attack, mode, epochs, models, best_epoch })
+        Ok(TrainLog { dataset, attack, mode, epochs, models, best_epoch, left_out })
     }
 }
 
@@ -147,28 +151,53 @@ fn read_log(folder: &Path, arguments: &Arguments) -> Result<Vec<Epoch>, Error> {
     Ok(epochs)
 }
 
-/// `model_best.pth` and `model_last.pth` are the same as the files of their epochs where those are.
-fn find_models(folder: &Path, best_epoch: u32, last_epoch: u32) -> Result<BTreeMap<u32, PathBuf>, Error> {
-    let mut models = BTreeMap::new();
+/// The file of each epoch that has one, and what is left out. `model_best.pth` and `model_last.pth` are the same as the files of their
+/// epochs where those are.
+fn find_models(folder: &Path, best_epoch: u32, last_epoch: u32) -> Result<(BTreeMap<u32, PathBuf>, Vec<String>), Error> {
+    let (mut named, mut numbered) = (BTreeMap::new(), BTreeMap::new());
+    let (mut beyond, mut unread) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some(which) = name.strip_prefix("model_").and_then(|name| name.strip_suffix(".pth")) else { continue };
-        let epoch = match which {
-            "best" => best_epoch,
-            "last" => last_epoch,
-            number => match number.parse() {
-                Ok(epoch) => epoch,
-                Err(_) => continue,
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match name.strip_prefix("model_").and_then(|name| name.strip_suffix(".pth")) {
+            Some("best") => drop(named.insert("best", path)),
+            Some("last") => drop(named.insert("last", path)),
+            Some(number) => match number.parse() {
+                Ok(epoch) if (1..=last_epoch).contains(&epoch) => drop(numbered.insert(epoch, path)),
+                Ok(_) => beyond.push(name),
+                Err(_) => unread.push(name),
             },
-        };
-        if !(1..=last_epoch).contains(&epoch) {
-            return Err(bad(&path, format!("is of epoch {epoch}, and log.csv ends with epoch {last_epoch}")));
+            None if ["config.json", "log.csv"].contains(&name.as_str()) => {}
+            None => unread.push(name),
         }
-        models.insert(epoch, path);
+    }
+    let mut left_out = Vec::new();
+    let mut models = numbered;
+    for (which, epoch) in [("best", best_epoch), ("last", last_epoch)] {
+        match (named.remove(which), models.get(&epoch)) {
+            (Some(_), Some(known)) => {
+                let known = known.file_name().unwrap_or_default().to_string_lossy();
+                left_out.push(format!("`model_{which}.pth` is of epoch {epoch}, as `{known}` is, which is read."));
+            }
+            (Some(path), None) => drop(models.insert(epoch, path)),
+            (None, _) => {}
+        }
+    }
+    let listed = |names: &mut Vec<String>| {
+        names.sort();
+        let shown: Vec<String> = names.iter().take(MOST_NAMES).map(|name| format!("`{name}`")).collect();
+        let more = names.len().checked_sub(MOST_NAMES).filter(|more| *more > 0).map(|more| format!(" and {more} more")).unwrap_or_default();
+        format!("{}{more}", shown.join(", "))
+    };
+    if !beyond.is_empty() {
+        left_out.push(format!("Left out, as log.csv ends with epoch {last_epoch}: {}.", listed(&mut beyond)));
+    }
+    if !unread.is_empty() {
+        left_out.push(format!("Left out, as they are no models: {}.", listed(&mut unread)));
     }
     if models.is_empty() {
-        return Err(bad(folder, format!("has no model_best.pth, model_last.pth or model_10.pth; {EXPECTED}")));
+        let beside = if left_out.is_empty() { String::new() } else { format!(" ({})", left_out.join(" ")) };
+        return Err(bad(folder, format!("has no model_best.pth, model_last.pth or model_10.pth{beside}; {EXPECTED}")));
     }
-    Ok(models)
+    Ok((models, left_out))
 }

@@ -3,15 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use shared::config::{
-    Aggregation, Architecture, ImportConfig, Inputs, Layer, ModelConfig, Normalization, PgdConfig, RunConfig, SplitName, Subset,
-};
-use shared::dataset::DatasetInfo;
-use shared::format;
+use shared::config::{Aggregation, ImportConfig, Inputs, Layer, PgdConfig, SplitName, Subset};
+use shared::dataset::{DatasetInfo, Source as DataSource};
+use shared::inspection::Inspection;
 use shared::record::{Epoch, Finished, Notice, NoticeKind, Phase, Progress, Record, Started};
-use tch::{Device, Kind, no_grad};
+use tch::Device;
 
 use super::attributions;
 use super::keep;
@@ -21,11 +19,9 @@ use crate::cancel::Cancel;
 use crate::data::{self, Data, Split};
 use crate::device;
 use crate::evaluate::{BATCH_SIZE, Measured, measure_samples};
-use crate::import::{Found, TrainLog, detect};
-use crate::model::Network;
+use crate::import::{self, Reading, Request, SAMPLE, Sample, TrainLog};
 use crate::read_out::ReadOut;
 use crate::run_dir::RunDir;
-use crate::tensor_file::TensorFile;
 
 /// What there is to import.
 struct Source {
@@ -40,6 +36,10 @@ struct Source {
     notice: Option<String>,
 }
 
+/// How long readings of a file may be measured before the fastest answer is wanted: someone waits for an inspection.
+const INSPECTION_BUDGET: Duration = Duration::from_secs(15);
+const IMPORT_BUDGET: Duration = Duration::from_secs(120);
+
 /// Imports as `config` says.
 ///
 /// `Err(Error::Canceled)` after a requested stop: complete checkpoints have then been kept.
@@ -48,6 +48,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
     let device = device::choose(&config.device)?;
     // An absolute source replaces the directory.
     let source = find(&directory.join(&config.source), config)?;
+    let mut sample = None;
     let mut dir = RunDir::open(directory)?;
     for folder in ["checkpoints", "attributions"] {
         dir.create_folder(folder)?;
@@ -82,7 +83,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
     let steps = source.files.len() as u32 * steps_of_each;
     for (index, (epoch, path)) in (0..).zip(&source.files) {
         cancel.check()?;
-        let (network, found, format) = read(path, config, &info, device)?;
+        let Reading { network, model, inspection, .. } = read(path, config, &info, device, &source, &mut sample)?.decided(path)?;
         if index == 0 {
             let started = Started { parameters: network.parameter_count(), feature_dim: network.feature_dim(), ..started.clone() };
             dir.append(&Record::Started(started))?;
@@ -93,12 +94,12 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
                 dir.append(&Record::Notice(Notice { kind: NoticeKind::Imported, epoch: None, message: message.clone() }))?;
             }
         }
-        let message = describe(path, format, &found, &network);
+        let message = inspection.facts.join(" ");
         dir.append(&Record::Notice(Notice { kind: NoticeKind::Imported, epoch: Some(*epoch), message }))?;
         let about = keep::About {
             epoch: *epoch,
             metrics: source.epochs.iter().find(|known| known.epoch == *epoch),
-            model: &found.model,
+            model: &model,
             data: &config.data,
             info: &info,
             attack: &source.attack,
@@ -154,83 +155,75 @@ fn find(path: &Path, config: &ImportConfig) -> Result<Source, Error> {
             notice: None,
         });
     }
-    let TrainLog { dataset, attack, mode, epochs, models, best_epoch } = TrainLog::read(path)?;
+    let TrainLog { dataset, attack, mode, epochs, models, best_epoch, left_out } = TrainLog::read(path)?;
     if dataset != config.data.dataset.id() {
         let problem = format!("is of a network trained on `{dataset}`, and the data of this run is `{}`", config.data.dataset.id());
         return Err(Error::TrainLog { path: path.to_owned(), problem });
     }
-    let notice = format!(
-        "A log of the paper's public code: {} epochs in the mode {mode}, best after epoch {best_epoch}, {} checkpoints. Robust test accuracy \
+    let mut notice = format!(
+        "A log of the paper's public code: {} epochs in the mode {mode}, best after epoch {best_epoch}, {} {}. Robust test accuracy \
          is under PGD-{}, {} {}, which is what the checkpoints are measured with, whatever the configuration of this import says. The loss is \
          not in the log, nor the time that epochs took.",
         epochs.len(),
         models.len(),
+        if models.len() == 1 { "checkpoint" } else { "checkpoints" },
         attack.steps,
         attack.norm.symbol(),
         attack.eps,
     );
     let last_epoch = epochs.len() as u32;
+    for (what, epoch) in [("best", best_epoch), ("last", last_epoch)] {
+        if !models.contains_key(&epoch) {
+            notice += &format!(" The folder has no file of epoch {epoch}, so that the {what} checkpoint of this run is missing.");
+        }
+    }
+    for text in &left_out {
+        notice += &format!(" {text}");
+    }
     Ok(Source { files: models, epochs, best_epoch, last_epoch, attack, notice: Some(notice) })
 }
 
-/// Reads the network of a file, for the classes of the data.
-fn read(path: &Path, config: &ImportConfig, info: &DatasetInfo, device: Device) -> Result<(Network, Found, &'static str), Error> {
-    let bad = |problem: String| Error::Checkpoint { path: path.to_owned(), problem };
-    let file = TensorFile::open(path)?;
-    let found = detect(&file, config.model.as_ref())?;
-    let classes = info.class_names.len() as i64;
-    if found.classes != classes {
-        let names = if classes <= 10 { format!(": {}", info.class_names.join(", ")) } else { String::new() };
-        return Err(bad(format!("tells {} classes apart, and {} has {classes}{names}", found.classes, info.title)));
-    }
-    // What was detected is held to the same rules as what a person writes.
-    let complete = ImportConfig { model: Some(found.model.clone()), ..config.clone() };
-    let errors = RunConfig::Import(Box::new(complete)).validate();
-    if let Some(error) = errors.first() {
-        return Err(bad(format!("holds {}, and {}: {}", found.model.architecture.label(), error.field, error.message)));
-    }
-    let network = Network::new(&found.model, info, 0, Kind::Float, device);
-    file.load_into(&network, &found.names)?;
-    let infinite = network.entries().iter().find(|entry| {
-        let finite = no_grad(|| entry.tensor.isfinite().all());
-        finite.int64_value(&[]) == 0
-    });
-    match infinite {
-        Some(entry) => Err(bad(format!("has numbers in `{}` that are not finite: its training has diverged", entry.name))),
-        None => Ok((network, found, file.format())),
-    }
+/// What a file holds, or the best file of a folder, and what is to be decided about it. `directory`: what a relative source is in.
+pub fn inspect(directory: &Path, config: &ImportConfig) -> Result<Inspection, Error> {
+    let source = find(&directory.join(&config.source), config)?;
+    let (_, path) = source.files.get_key_value(&source.best_epoch).or_else(|| source.files.first_key_value()).expect("a source has files");
+    let (info, images) = match load_sample(config) {
+        Ok((info, images)) => (info, Some(images)),
+        // Classes of folders are known from the folders alone.
+        Err(error) if config.data.dataset.info().classes.is_none() => return Err(error),
+        Err(_) => (config.data.dataset.info(), None),
+    };
+    let sample = images.as_ref().map(|images| Sample { images, budget: INSPECTION_BUDGET });
+    let of_public_code = source.notice.is_some();
+    let request = Request { config, info: &info, device: Device::Cpu, sample, measure_all: true, of_public_code };
+    let mut inspection = import::read(path, &request)?.inspection;
+    inspection.facts.splice(0..0, source.notice);
+    Ok(inspection)
 }
 
-/// What was found in a file, for a person to check.
-fn describe(path: &Path, format: &str, found: &Found, network: &Network) -> String {
-    let Found { model, classes, names: _, prefix, others, normalized } = found;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let ModelConfig { architecture, normalization, .. } = model;
-    let width = match architecture {
-        Architecture::DeitTiny => format!("tokens of {}", model.width()),
-        _ => format!("width {}", model.width()),
-    };
-    let mut text = format!(
-        "`{name}` ({format}) holds {} of {width} for {classes} classes, {} parameters",
-        architecture.label(),
-        format::count(network.parameter_count()),
-    );
-    if !prefix.is_empty() {
-        text += &format!(", under `{prefix}`");
+fn load_sample(config: &ImportConfig) -> Result<(DatasetInfo, Split), Error> {
+    data::load_sample(&config.data, config.seed, SAMPLE)
+}
+
+/// Reads a file; with images to tell readings apart by only where nothing else does, and where there are some. They are kept in `sample`.
+fn read(
+    path: &Path,
+    config: &ImportConfig,
+    info: &DatasetInfo,
+    device: Device,
+    source: &Source,
+    sample: &mut Option<Split>,
+) -> Result<Reading, Error> {
+    let of_public_code = source.notice.is_some();
+    let request = |sample| Request { config, info, device, sample, measure_all: false, of_public_code };
+    let reading = import::read(path, &request(None))?;
+    let images_here = config.data.path.is_some() || config.data.dataset.source() != DataSource::Folder;
+    if !(reading.undecided_without_images && images_here) {
+        return Ok(reading);
     }
-    text += ".";
-    match normalization {
-        Some(Normalization { mean, std }) if *normalized => {
-            text += &format!(" Its own normalization is used: mean {mean:?}, deviation {std:?}.")
-        }
-        Some(_) => text += " The normalization is the one given for this import.",
-        None => text += " The file has no normalization; that of the data set is used.",
+    if sample.is_none() {
+        *sample = Some(load_sample(config)?.1);
     }
-    if !others.is_empty() {
-        text += &format!(
-            " Left in the file: the networks under {}.",
-            others.iter().map(|other| format!("`{other}`")).collect::<Vec<_>>().join(", ")
-        );
-    }
-    text
+    let images = sample.as_ref().map(|images| Sample { images, budget: IMPORT_BUDGET });
+    import::read(path, &request(images))
 }

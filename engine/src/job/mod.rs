@@ -15,10 +15,22 @@ mod work;
 use std::path::Path;
 
 use shared::config::RunConfig;
+use shared::inspection::Inspection;
 
 use crate::Error;
 use crate::cancel::Cancel;
 use crate::run_dir;
+
+/// Says what an import would read, and what is to be decided about it. `directory`: what a relative source is in.
+pub fn inspect(directory: &Path, config: &RunConfig) -> Result<Inspection, Error> {
+    match config {
+        RunConfig::Import(config) => import::inspect(directory, config),
+        other => Err(Error::RunDir {
+            path: directory.to_owned(),
+            problem: format!("holds a run of the kind `{}`; only an import can be inspected", other.kind().id()),
+        }),
+    }
+}
 
 /// Runs the configuration in `directory`.
 ///

@@ -68,6 +68,13 @@ impl Network {
         Network { body, entries, parameters, mean: per_channel(mean), std: per_channel(std), kept: None }
     }
 
+    /// Normalizes pixels so from now on.
+    pub fn normalize_by(&mut self, Normalization { mean, std }: &Normalization) {
+        let like = &self.mean;
+        let per_channel = |values: &[f64]| Tensor::from_slice(values).to_kind(like.kind()).to_device(like.device()).view([1, -1, 1, 1]);
+        (self.mean, self.std) = (per_channel(mean), per_channel(std));
+    }
+
     /// `images`: `[N, C, H, W]` in `[0, 1]`. In `Train` mode the pass moves the running statistics.
     pub fn forward(&self, images: &Tensor, mode: BatchNormMode) -> Output {
         self.pass(images, mode, None)

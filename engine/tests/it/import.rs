@@ -2,21 +2,25 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use engine::attack::Attack;
 use engine::cancel::Cancel;
 use engine::checkpoint::{self, Sidecar};
 use engine::data::Split;
 use engine::evaluate::{Measured, measure_samples};
-use engine::import::{Found, detect};
+use engine::import::{Reading, Request, Sample, read};
 use engine::model::Network;
 use engine::read_out::ReadOut;
-use engine::tensor_file::TensorFile;
 use serde_json::{Value, json};
-use shared::config::{Aggregation, Architecture, Inputs, ModelConfig, Norm, Normalization, PgdConfig, RunConfig, Subset};
+use shared::config::{
+    Aggregation, Architecture, BatchNormMode, ImportConfig, Inputs, ModelConfig, Norm, Normalization, PgdConfig, RunConfig, Subset,
+};
 use shared::dataset::Dataset;
 use shared::eps::Eps;
+use shared::inspection::Question;
 use shared::record::Metrics;
+use shared::view::Which;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
@@ -28,13 +32,36 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import").join(name)
 }
 
-fn found(path: &Path) -> (Network, Found) {
+/// Reads a file of a network of CIFAR-10 with the given fields of an import's configuration, and images to tell readings apart by.
+fn try_reading(path: &Path, choices: &Value, images: Option<&Split>) -> Result<Reading, engine::Error> {
     tch::set_num_threads(1);
-    let file = TensorFile::open(path).unwrap();
-    let found = detect(&file, None).unwrap();
-    let network = Network::new(&found.model, &Dataset::Cifar10.info(), 0, Kind::Float, Device::Cpu);
-    file.load_into(&network, &found.names).unwrap();
-    (network, found)
+    let mut value = json!({"source": path, "data": {"dataset": "cifar10"}});
+    value.as_object_mut().unwrap().extend(choices.as_object().unwrap().clone());
+    let config: ImportConfig = serde_json::from_value(value).unwrap();
+    let sample = images.map(|images| Sample { images, budget: Duration::from_secs(60) });
+    let info = Dataset::Cifar10.info();
+    let request = Request { config: &config, info: &info, device: Device::Cpu, sample, measure_all: false, of_public_code: false };
+    read(path, &request)
+}
+
+fn reading(path: &Path, choices: &Value) -> Reading {
+    try_reading(path, choices, None).unwrap()
+}
+
+/// A network that nothing has to be decided about.
+fn found(path: &Path) -> (Network, ModelConfig) {
+    let Reading { network, model, .. } = reading(path, &json!({})).decided(path).unwrap();
+    (network, model)
+}
+
+/// What an import of a file is refused with before it is decided how to read it.
+#[track_caller]
+fn undecided(path: &Path, choices: &Value, images: Option<&Split>) -> String {
+    try_reading(path, choices, images).unwrap().decided(path).unwrap_err().to_string()
+}
+
+fn question<'a>(reading: &'a Reading, field: &str) -> &'a Question {
+    reading.inspection.questions.iter().find(|question| question.field == field).unwrap()
 }
 
 #[test]
@@ -44,8 +71,8 @@ fn matrices_of_files_from_pytorch_are_those_of_pytorch() {
     let split = Split::new(images(20).to_kind(Kind::Float), labels);
     for entry in &expected {
         let file = entry["file"].as_str().unwrap();
-        let (network, found) = found(&fixture(file));
-        assert_eq!(format!("{}.pth", found.model.architecture.id()), file);
+        let (network, model) = found(&fixture(file));
+        assert_eq!(format!("{}.pth", model.architecture.id()), file);
         let attack = |norm, eps| Attack::to_measure(&PgdConfig { steps: 5, random_start: false, ..PgdConfig::of(norm, Eps::of_255(eps)) });
         let (linf, l2) = (attack(Norm::Linf, 8.0), attack(Norm::L2, 128.0));
         for (inputs, measured, tolerance) in [
@@ -63,21 +90,291 @@ fn matrices_of_files_from_pytorch_are_those_of_pytorch() {
 }
 
 #[test]
+fn what_pytorch_normalizes_with_is_used_whatever_it_is_called_and_its_matrices_come_out() {
+    let expected: Vec<Value> = serde_json::from_str(&fs::read_to_string(fixture("outside.json")).unwrap()).unwrap();
+    let labels = Tensor::arange(20, (Kind::Int64, Device::Cpu)).remainder(10);
+    let split = Split::new(images(20).to_kind(Kind::Float), labels);
+    let attack = Attack::to_measure(&PgdConfig { steps: 5, random_start: false, ..PgdConfig::of(Norm::Linf, Eps::of_255(8.0)) });
+    for entry in &expected {
+        let file = entry["file"].as_str().unwrap();
+        let (network, _) = found(&fixture(file));
+        for (inputs, measured, tolerance) in
+            [("clean", Measured::Clean, 1e-5), ("linf", Measured::Attacked { attack: &attack, seed: 0 }, 1e-3)]
+        {
+            let read_out = ReadOut::penultimate(&network);
+            let (_, samples) = measure_samples(&network, &read_out, &split, measured, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+            let matrix = samples.attribute(Aggregation::AverageThenCosine, Subset::All).matrix;
+            let expected: Vec<f64> = serde_json::from_value(entry[inputs].clone()).unwrap();
+            assert_close(&format!("{file}, {inputs}"), &matrix.rows().collect::<Vec<_>>().concat(), &expected, tolerance);
+        }
+    }
+    let facts = |file: &str| reading(&fixture(file), &json!({})).inspection.facts.join(" ");
+    assert!(facts("madry.pt").contains("`model.module.normalizer.new_mean`, `model.module.normalizer.new_std`"), "{}", facts("madry.pt"));
+    assert!(
+        facts("madry.pt").contains("the network under `model.module.attacker.model`, which has the same numbers"),
+        "{}",
+        facts("madry.pt")
+    );
+    assert!(facts("madry.pt").contains("`model.module.attacker.normalize.new_mean`"), "{}", facts("madry.pt"));
+    assert!(facts("madry.pt").contains("`epoch`, 150"), "{}", facts("madry.pt"));
+    assert!(facts("batch_norm.pth").contains("`0` is a layer of batch normalization"), "{}", facts("batch_norm.pth"));
+    assert!(facts("of_255.pth").contains("divided by 255"), "{}", facts("of_255.pth"));
+    assert!(facts("model-wideres-epoch10.pt").contains("`sub_block1`"), "{}", facts("model-wideres-epoch10.pt"));
+}
+
+type Tensors = Vec<(String, Tensor)>;
+
+/// Writes the tensors of plain.pth with a prefix and others beside them.
+fn written(folder: &TempDir, name: &str, prefix: &str, others: Tensors) -> PathBuf {
+    let path = folder.path().join(name);
+    let own = found(&fixture("plain.pth")).0.snapshot().into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor));
+    checkpoint::save(&path, &own.chain(others).collect::<Vec<_>>()).unwrap();
+    path
+}
+
+fn numbers(values: &[f32]) -> Tensor {
+    Tensor::from_slice(values)
+}
+
+#[test]
+fn a_normalization_is_known_by_any_of_its_names_and_brought_to_pixels_of_0_to_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let (means, stds) = ([0.5_f32, 0.4, 0.3], [0.2_f32, 0.25, 0.5]);
+    let expected = Normalization { mean: vec![0.5, 0.4, 0.3], std: vec![0.2, 0.25, 0.5] };
+    let variances = stds.map(|std| std * std);
+    let (means_255, stds_255) = (means.map(|mean| 255.0 * mean), stds.map(|std| 255.0 * std));
+    let check = |mean: (&str, &[f32]), std: (&str, &[f32]), expected: &Normalization| {
+        let tensors = vec![(mean.0.to_owned(), numbers(mean.1)), (std.0.to_owned(), numbers(std.1))];
+        let path = written(&folder, "normalized.safetensors", "net.", tensors);
+        let (_, model) = found(&path);
+        let found = model.normalization.unwrap();
+        assert_close(mean.0, &found.mean, &expected.mean, 1e-6);
+        assert_close(std.0, &found.std, &expected.std, 1e-6);
+    };
+    for (mean, std) in [
+        ("mean", "std"),
+        ("mu", "sigma"),
+        ("_mean", "_std"),
+        ("normalize.mean", "normalize.std"),
+        ("net.normalize.mean", "net.normalize.std"),
+        ("normalizer.new_mean", "normalizer.new_std"),
+        ("normalize_mean", "normalize_std"),
+        ("net.image_mean", "net.image_std"),
+        ("pixel_mean", "pixel_std"),
+        ("data_normalizer.MEAN", "data_normalizer.STD"),
+    ] {
+        check((mean, &means), (std, &stds), &expected);
+        check((mean, &means_255), (std, &stds_255), &expected);
+    }
+    check(("normalize.mean", &means), ("normalize.var", &variances), &expected);
+    check(("mean", &[0.5]), ("std", &[0.25]), &Normalization { mean: vec![0.5; 3], std: vec![0.25; 3] });
+    check(("mean", &[127.5]), ("std", &[127.5]), &Normalization { mean: vec![0.5; 3], std: vec![0.5; 3] });
+    // What is given goes before what is found.
+    let path = written(&folder, "given.safetensors", "", vec![("mean".to_owned(), numbers(&means)), ("std".to_owned(), numbers(&stds))]);
+    let given = |choices: Value| reading(&path, &choices).decided(&path).unwrap().model.normalization.unwrap();
+    assert_eq!(given(json!({"normalization": {"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1]}})).mean, [0.1, 0.2, 0.3]);
+    assert_eq!(given(json!({"normalization": "none"})), Normalization::none(3));
+    assert_eq!(given(json!({"normalization": "dataset"})), Normalization::of(&Dataset::Cifar10.info()));
+    assert_eq!(given(json!({"normalization": "file"})).mean, [0.5, 0.4, 0.3]);
+    let of_model = json!({"model": {
+        "architecture": "preact_resnet_small", "width": 2, "normalization": {"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1]}
+    }});
+    assert_eq!(given(of_model).mean, [0.1, 0.2, 0.3]);
+    let error = try_reading(&fixture("plain.pth"), &json!({"normalization": "file"}), None).unwrap_err().to_string();
+    assert!(error.contains("normalization: the file has no normalization"), "{error}");
+    // Two that differ are asked about.
+    let two = |name: &str, value: f32| [(format!("{name}.mean"), numbers(&[value; 3])), (format!("{name}.std"), numbers(&[0.2; 3]))];
+    let path = written(&folder, "two.safetensors", "net.", two("a", 0.4).into_iter().chain(two("b", 0.5)).collect());
+    let error = undecided(&path, &json!({}), None);
+    assert!(error.contains("2 normalizations") && error.contains(r#"{"mean":[0.4,0.4,0.4]"#), "{error}");
+}
+
+/// Writes the network of a file with a bias that lets it tell images apart, and other tensors beside it.
+fn centered(folder: &TempDir, file: &str, others: Tensors) -> PathBuf {
+    let network = reading(&fixture(file), &json!({"normalization": "none"})).network;
+    let logits = tch::no_grad(|| network.forward(&images(200).to_kind(Kind::Float), BatchNormMode::Eval).logits);
+    let center = logits.mean_dim([0].as_slice(), false, None);
+    let shifted = |(name, tensor): (String, Tensor)| {
+        let tensor = if ["linear.bias", "fc.bias"].contains(&name.as_str()) { tensor - &center } else { tensor };
+        (name, tensor)
+    };
+    let path = folder.path().join("centered.safetensors");
+    checkpoint::save(&path, &network.snapshot().into_iter().map(shifted).chain(others).collect::<Vec<_>>()).unwrap();
+    path
+}
+
+/// Images with the labels that a network gives them under a normalization.
+fn told_right_by(path: &Path, choices: &Value) -> Split {
+    let network = reading(path, choices).network;
+    let images = images(200).to_kind(Kind::Float);
+    let labels = tch::no_grad(|| network.forward(&images, BatchNormMode::Eval).logits).argmax(-1, false);
+    Split::new(images, labels)
+}
+
+#[test]
+fn where_accuracy_tells_how_a_network_was_trained_it_is_asked_with_both_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = centered(&folder, "plain.pth", Vec::new());
+    let none = told_right_by(&path, &json!({"normalization": "none"}));
+    let error = undecided(&path, &json!({}), Some(&none));
+    for part in ["normalization: ", "Set `normalization` to ", "\"dataset\" (that of CIFAR-10", "\"none\" (none", "clean accuracy 100.0 %"]
+    {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    let chosen = try_reading(&path, &json!({"normalization": "none"}), Some(&none)).unwrap();
+    assert_eq!(chosen.decided(&path).unwrap().model.normalization, Some(Normalization::none(3)));
+    // Where the two tell the same images right, or none are here, that of the data set is assumed, and said so.
+    let all_wrong = Split::new(images(20).to_kind(Kind::Float), Tensor::full([20], 7, (Kind::Int64, Device::Cpu)));
+    for images in [Some(&all_wrong), None] {
+        let assumed = try_reading(&fixture("plain.pth"), &json!({}), images).unwrap().decided(&fixture("plain.pth")).unwrap();
+        assert_eq!(assumed.model.normalization, Some(Normalization::of(&Dataset::Cifar10.info())));
+        assert!(assumed.inspection.facts[1].contains("is assumed"), "{:?}", assumed.inspection.facts);
+        assert_eq!(assumed.undecided_without_images, images.is_none());
+    }
+}
+
+#[test]
+fn a_file_of_the_code_of_trades_sees_pixels_as_they_are_unless_accuracy_speaks_against_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = centered(&folder, "model-wideres-epoch10.pt", vec![("sub_block1.layer.0.bn1.weight".to_owned(), numbers(&[1.0]))]);
+    let none = told_right_by(&path, &json!({"normalization": "none"}));
+    let known = try_reading(&path, &json!({}), Some(&none)).unwrap().decided(&path).unwrap();
+    assert_eq!(known.model.normalization, Some(Normalization::none(3)));
+    assert!(known.inspection.facts[1].contains("100.0 % without any"), "{:?}", known.inspection.facts);
+    let dataset = told_right_by(&path, &json!({"normalization": "dataset"}));
+    assert!(undecided(&path, &json!({}), Some(&dataset)).contains("comes from code that trains without one"));
+}
+
+#[test]
+fn of_several_networks_one_is_chosen_unless_they_have_the_same_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = || found(&fixture("plain.pth")).0.snapshot();
+    let named = |prefix: &str, change: f64| -> Tensors {
+        own()
+            .into_iter()
+            .map(|(name, tensor)| (format!("{prefix}{name}"), if name == "linear.weight" { tensor + change } else { tensor }))
+            .collect()
+    };
+    let swa = written(&folder, "swa.safetensors", "state_dict.", named("swa_state_dict.", 0.5));
+    let images = told_right_by(&fixture("plain.pth"), &json!({"normalization": "dataset"}));
+    let error = undecided(&swa, &json!({"normalization": "dataset"}), Some(&images));
+    for part in ["network: The file holds 2 networks.", "\"state_dict\" (", "\"swa_state_dict\" (", "clean accuracy 100.0 %"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    for (choice, change) in [("state_dict", 0.0), ("swa_state_dict", 0.5), ("swa_state_dict.", 0.5)] {
+        let chosen = reading(&swa, &json!({"network": choice})).decided(&swa).unwrap();
+        let weight = own().into_iter().find(|(name, _)| name == "linear.weight").unwrap().1;
+        assert_eq!(*chosen.network.linear_weight(), weight + change, "{choice}");
+        assert!(
+            chosen.inspection.facts.iter().any(|fact| fact.starts_with("Left out: the network under")),
+            "{:?}",
+            chosen.inspection.facts
+        );
+    }
+    let error = try_reading(&swa, &json!({"network": "ema"}), None).unwrap_err().to_string();
+    assert!(error.contains("network: `ema` is not in the file, which holds `state_dict`, `swa_state_dict`"), "{error}");
+
+    let same = written(&folder, "same.safetensors", "model.", named("model_ema.", 0.0));
+    let reading = reading(&same, &json!({})).decided(&same).unwrap();
+    assert_eq!(reading.inspection.networks[1].same_as.as_deref(), Some("model"));
+    assert_eq!(question(&reading, "network").answer, Some(json!("model")));
+}
+
+#[test]
+fn of_two_heads_one_is_chosen_and_the_other_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let head = |rows: i64| {
+        vec![
+            ("fc.weight".to_owned(), Tensor::ones([rows, 8], (Kind::Float, Device::Cpu))),
+            ("fc.bias".to_owned(), Tensor::zeros([rows], (Kind::Float, Device::Cpu))),
+        ]
+    };
+    let path = written(&folder, "two_heads.safetensors", "", head(10));
+    let error = undecided(&path, &json!({}), None);
+    assert!(error.contains("head: ") && error.contains("\"linear\"") && error.contains("\"fc\""), "{error}");
+    let chosen = |head: &str| reading(&path, &json!({"head": head})).decided(&path).unwrap();
+    let (fc, linear) = (chosen("fc"), chosen("linear"));
+    assert_eq!(question(&fc, "head").answer, Some(json!("fc")), "one may still change one's mind");
+    assert_eq!(*fc.network.linear_weight(), Tensor::ones([10, 8], (Kind::Float, Device::Cpu)));
+    assert_eq!(linear.network.snapshot(), found(&fixture("plain.pth")).0.snapshot());
+    assert!(linear.inspection.facts.join(" ").contains("Left out: another head, `fc.bias`, `fc.weight`"), "{:?}", linear.inspection.facts);
+    assert!(fc.inspection.facts.join(" ").contains("The logits come from `fc`"), "{:?}", fc.inspection.facts);
+    // Only one of these tells the classes of the data apart.
+    let path = written(&folder, "two_sizes.safetensors", "", head(100));
+    assert_eq!(found(&path).0.snapshot(), linear.network.snapshot());
+}
+
+#[test]
+fn keys_that_the_network_does_not_have_are_left_out_only_where_one_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let rotation =
+        vec![("rot.weight".to_owned(), Tensor::ones([4, 8], (Kind::Float, Device::Cpu))), ("rot.bias".to_owned(), numbers(&[0.0; 4]))];
+    let path = written(&folder, "rotation.safetensors", "", rotation);
+    let error = undecided(&path, &json!({}), None);
+    assert!(error.contains("strict: Unexpected key(s) in state_dict: `rot.bias`, `rot.weight`. Set `strict` to false"), "{error}");
+    let left_out = reading(&path, &json!({"strict": false})).decided(&path).unwrap();
+    assert_eq!(left_out.network.snapshot(), found(&fixture("plain.pth")).0.snapshot());
+    assert!(left_out.inspection.facts.join(" ").contains("Left out: what the network has no place for, `rot.bias`, `rot.weight`."));
+}
+
+#[test]
+fn what_lies_beside_a_network_is_named_and_passed_over() {
+    let reading = reading(&fixture("beside.pth"), &json!({})).decided(&fixture("beside.pth")).unwrap();
+    let facts = reading.inspection.facts.join(" ");
+    for part in [
+        "`by_eps`, a dictionary of 1",
+        "`by_pair`",
+        "`by_flag`",
+        "`by_none`",
+        "`by_bytes`",
+        "`by_numpy`",
+        "`callbacks`",
+        "`history`",
+        "`optimizer.",
+        "`fourier`",
+        "`sparse`",
+        "`numpy`",
+        "`mean`",
+        "`std`",
+        "is assumed",
+    ] {
+        assert!(facts.contains(part), "{part}: {facts}");
+    }
+    assert_eq!(reading.model.normalization, Some(Normalization::of(&Dataset::Cifar10.info())), "metrics are no normalization");
+    let plain = reading_of_floats(&reading.network);
+    for file in ["protocol_5.pth", "deflated.pth", "before_0.1.10.pth"] {
+        assert_eq!(reading_of_floats(&found(&fixture(file)).0), plain, "{file}");
+    }
+    // Lists beside a network may be its normalization or not.
+    let error = undecided(&fixture("lists.pth"), &json!({}), None);
+    assert!(error.contains("beside the network") && error.contains("`mean`, `std`") && error.contains("\"file\""), "{error}");
+    let file = fixture("lists.pth");
+    let (mean, std) = (vec![0.5, 0.4, 0.3], vec![0.2, 0.25, 0.3]);
+    let model = self::reading(&file, &json!({"normalization": "file"})).decided(&file).unwrap().model;
+    assert_eq!(model.normalization, Some(Normalization { mean, std }));
+}
+
+/// Counters of batches apart, which not every file has.
+fn reading_of_floats(network: &Network) -> Tensors {
+    network.snapshot().into_iter().filter(|(name, _)| !name.ends_with("num_batches_tracked")).collect()
+}
+
+#[test]
 fn weights_are_found_wherever_a_file_keeps_them() {
     let (plain, _) = found(&fixture("plain.pth"));
-    for (name, prefix, others) in [
-        ("plain.pth", "", vec![]),
-        ("nested.pth", "state_dict.module.", vec![]),
-        ("best_and_last.pth", "best.", vec!["last."]),
-        ("legacy.pth", "net.", vec![]),
-        ("module.pth", "1.", vec![]),
+    for (name, choices, networks) in [
+        ("plain.pth", json!({}), vec![""]),
+        ("nested.pth", json!({}), vec!["state_dict.module"]),
+        ("best_and_last.pth", json!({"network": "best"}), vec!["best", "last"]),
+        ("legacy.pth", json!({}), vec!["net"]),
+        ("module.pth", json!({}), vec!["1"]),
     ] {
-        let (network, found) = found(&fixture(name));
-        assert_eq!((found.prefix.as_str(), found.others), (prefix, others.into_iter().map(str::to_owned).collect()), "{name}");
-        assert_eq!((found.model.architecture, found.model.width, found.classes), (Architecture::PreactResnetSmall, Some(2), 10));
+        let Reading { network, model, inspection, .. } = reading(&fixture(name), &choices).decided(&fixture(name)).unwrap();
+        assert_eq!(inspection.networks.iter().map(|network| network.prefix.as_str()).collect::<Vec<_>>(), networks, "{name}");
+        assert_eq!((model.architecture, model.width, inspection.classes), (Architecture::PreactResnetSmall, Some(2), 10));
         assert_eq!(network.snapshot(), plain.snapshot(), "{name}");
-        let own = (name == "module.pth").then(|| Normalization { mean: vec![0.5, 0.4, 0.3], std: vec![0.2, 0.25, 0.3] });
-        assert_eq!(found.model.normalization, own, "{name}");
+        let own = Normalization { mean: vec![0.5, 0.4, 0.3], std: vec![0.2, 0.25, 0.3] };
+        assert_eq!(model.normalization == Some(own), name == "module.pth", "{name}");
     }
 }
 
@@ -89,8 +386,8 @@ fn what_we_write_is_detected_as_what_it_is() {
         let config = ModelConfig { width: Some(6), ..ModelConfig::of(architecture) };
         let network = Network::new(&config, &Dataset::Cifar10.info(), 1, Kind::Float, Device::Cpu);
         checkpoint::save(&path, &network.snapshot()).unwrap();
-        let (read, found) = found(&path);
-        assert_eq!((found.model, found.classes), (config, 10));
+        let (read, model) = found(&path);
+        assert_eq!(model, config.normalized_for(&Dataset::Cifar10.info()));
         assert_eq!(read.snapshot(), network.snapshot());
     }
 }
@@ -132,7 +429,7 @@ fn an_imported_file_is_a_checkpoint_like_any_other() {
     assert_eq!((started.parameters, started.test_samples), (network.parameter_count(), 20));
     assert_eq!((metrics.finished.as_ref().unwrap().best_epoch, metrics.fraction_done()), (7, 1.0));
     let message = &metrics.notices[0].message;
-    for part in ["`module.pth` (PyTorch)", "PreActResNet, small of width 2 for 10 classes", "under `1.`", "[0.5, 0.4, 0.3]"] {
+    for part in ["`module.pth` (PyTorch)", "PreActResNet, small of width 2 for 10 classes", "under `1`", "[0.5, 0.4, 0.3]"] {
         assert!(message.contains(part), "{part}: {message}");
     }
 }
@@ -155,6 +452,64 @@ fn one_command_imports_a_file() {
     let again = command("plain.pth");
     assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("config.json"), "nothing is overwritten");
     assert!(String::from_utf8_lossy(&command("none.pth").stderr).contains("none.pth"));
+}
+
+#[test]
+fn a_file_that_is_something_else_is_called_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(2);
+    tar.append_data(&mut header, "model.pth", &b"hi"[..]).unwrap();
+    let zip = |name: &[u8]| {
+        // One stored entry without content, its record in the directory, and the end.
+        let length = [name.len() as u8, 0];
+        let local = [b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".as_slice(), &length, b"\0\0", name].concat();
+        let central = [b"PK\x01\x02\x14\0\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".as_slice(), &length, &[0; 16], name].concat();
+        let (size, start) = ((central.len() as u32).to_le_bytes(), (local.len() as u32).to_le_bytes());
+        [local.as_slice(), &central, b"PK\x05\x06\0\0\0\0\x01\0\x01\0", &size, &start, b"\0\0"].concat()
+    };
+    let html = b"\n<!DOCTYPE html><html><head><title>Quota exceeded</title></head></html>".to_vec();
+    for (content, part) in [
+        (html, "is an HTML page with the title `Quota exceeded`"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n".to_vec(), "is a pointer of Git LFS"),
+        (b"\x1f\x8b\x08\0\0\0".to_vec(), "is compressed with gzip; unpack it first"),
+        (b"{\"error\": \"not found\"}".to_vec(), "is JSON text, which begins with `{\"error\": \"not found\"}`"),
+        (b"\x89HDF\r\n\x1a\n".to_vec(), "is an HDF5 file"),
+        (b"\x08\x07\x12\x07pytorch\x1a\x052.1.0".to_vec(), "is an ONNX file"),
+        (vec![0; 4096], "nothing but zeros"),
+        (b"Dear diary".to_vec(), "is text, which begins with `Dear diary`"),
+        (b"\xfe\xfe\xfe\xfe".to_vec(), "of an unknown kind"),
+        (Vec::new(), "is empty"),
+        (tar.into_inner().unwrap(), "is a tar archive of `model.pth`, not a checkpoint: unpack it"),
+        (zip(b"weights.npy"), "is a ZIP archive of `weights.npy`, not a checkpoint: unpack it"),
+    ] {
+        let path = folder.path().join("model.pth");
+        fs::write(&path, content).unwrap();
+        let error = try_reading(&path, &json!({}), None).unwrap_err().to_string();
+        assert!(error.contains(part) && error.contains("model.pth"), "{part}: {error}");
+    }
+}
+
+#[test]
+fn a_file_is_looked_at_before_it_is_imported() {
+    let inspect = |arguments: &[&str], file: &str| {
+        let output = worker().arg("--inspect").arg(fixture(file)).args(arguments).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (done, said, _) = inspect(&["--dataset", "synthetic"], "best_and_last.pth");
+    assert!(done);
+    let inspection: shared::inspection::Inspection = serde_json::from_str(&said).unwrap();
+    let fields: Vec<&str> = inspection.questions.iter().map(|question| question.field.as_str()).collect();
+    assert_eq!(fields, ["network", "normalization"]);
+    assert_eq!(inspection.questions[0].answer, None);
+    assert!(inspection.test_images.is_some_and(|images| images > 0), "synthetic images are always here");
+    assert!(inspection.questions.iter().flat_map(|question| &question.options).all(|option| option.clean_accuracy.is_some()));
+    let (done, said, _) =
+        inspect(&["--dataset", "cifar10", "--network", "last", "--normalization", "0.5,0.5,0.5/0.2,0.2,0.2"], "best_and_last.pth");
+    assert!(done && serde_json::from_str::<shared::inspection::Inspection>(&said).unwrap().normalization.is_some(), "{said}");
+    let (done, _, said) = inspect(&["--dataset", "cifar10"], "hostile.pth");
+    assert!(!done && said.contains("hostile.pth"), "{said}");
 }
 
 /// A folder as the public code leaves it, with `epochs` lines in its log and the best after the second.
@@ -238,6 +593,13 @@ fn a_file_that_is_no_checkpoint_of_a_known_network_is_named_with_what_was_expect
         checkpoint::save(&path, &tensors.iter().map(|(name, shape)| ((*name).to_owned(), zeros(shape))).collect::<Vec<_>>()).unwrap();
         path
     };
+    check(&config(&fixture("no_torch.pkl")), &["no_torch.pkl", "a pickle of a dictionary with `accuracy`, `name`"]);
+    check(&config(&fixture("scripted.pt")), &["scripted.pt", "holds tensors such as `0.bias`", "no network known here"]);
+    let mut bits = plain.clone();
+    let middle = bits.len() / 2;
+    bits[middle] ^= 1;
+    check(&config(&file("flipped.pth", &bits)), &["flipped.pth", "is damaged"]);
+
     let other = tensors("vgg.safetensors", &[("features.0.weight", &[8, 3, 3, 3])]);
     check(&config(&other), &["vgg.safetensors", "features.0.weight", "no network known here", "WideResNet-28"]);
     let wide = tensors("wrn.safetensors", &[("block1.layer.0.conv1.weight", &[16, 16, 3, 3]), ("fc.weight", &[10, 64])]);
@@ -254,7 +616,6 @@ fn what_does_not_fit_the_network_is_listed_as_pytorch_lists_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.safetensors");
     let (network, _) = found(&fixture("plain.pth"));
-    type Tensors = Vec<(String, Tensor)>;
     let spoiled = |spoil: &dyn Fn(&mut Tensors)| {
         let mut tensors = network.snapshot();
         spoil(&mut tensors);
@@ -266,7 +627,7 @@ fn what_does_not_fit_the_network_is_listed_as_pytorch_lists_it() {
         &spoiled(&|tensors| tensors.retain(|(name, _)| name != "bn.bias")),
         &["other.safetensors", r#"Missing key(s) in state_dict: "bn.bias""#],
     );
-    check(&spoiled(&|tensors| tensors.push(extra())), &["other.safetensors", r#"Unexpected key(s) in state_dict: "extra.weight""#]);
+    check(&spoiled(&|tensors| tensors.push(extra())), &["other.safetensors", "strict: Unexpected key(s) in state_dict: `extra.weight`"]);
     check(
         &spoiled(&|tensors| tensors.iter_mut().filter(|(name, _)| name == "bn.bias").for_each(|(_, bias)| *bias = extra().1)),
         &["size mismatch for bn.bias: copying a param with shape [2] from checkpoint, the shape in current model is [8]"],
@@ -281,6 +642,30 @@ fn what_does_not_fit_the_network_is_listed_as_pytorch_lists_it() {
     let mut digits = config(&fixture("plain.pth"));
     digits["data"]["dataset"] = "digits".into();
     check(&digits, &["size mismatch for conv1.weight", "[2, 3, 3, 3]", "[2, 1, 3, 3]"]);
+}
+
+#[test]
+fn what_a_training_log_calls_best_is_best_or_missing() {
+    let without = |names: &[&str]| {
+        let folder = train_log(4);
+        names.iter().for_each(|name| fs::remove_file(folder.path().join(format!("model_{name}.pth"))).unwrap());
+        fs::write(folder.path().join("model_200.pth"), "left from a longer training").unwrap();
+        let (directory, metrics) = imported(&config(folder.path()));
+        drop(directory);
+        metrics
+    };
+    let only_last = without(&["2", "4", "best"]);
+    assert_eq!(only_last.best().unwrap().epoch, 2);
+    let error = only_last.checkpoint_epoch(Which::Best).unwrap_err().to_string();
+    assert_eq!(error, "best is epoch 2, whose checkpoint is not kept; the run has kept the epochs 4");
+    let only_best = without(&["2", "4", "last"]);
+    assert_eq!((only_best.checkpoint_epoch(Which::Best), only_best.checkpoint_epoch(Which::Last).is_err()), (Ok(2), true));
+    let said = &only_last.notices[0].message;
+    for part in
+        ["no file of epoch 2, so that the best checkpoint of this run is missing", "ends with epoch 4: `model_200.pth`", "`opt_2.pth`"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
 }
 
 #[test]
@@ -302,8 +687,6 @@ fn a_folder_that_is_no_training_log_is_named_with_what_was_expected() {
     check(&config(folder.path()), &["log.csv", "more images right than there are in line 2"]);
     let folder = spoiled(&|folder| fs::write(folder.join("config.json"), "{}").unwrap());
     check(&config(folder.path()), &["config.json", "train.py", "dataset"]);
-    let folder = spoiled(&|folder| fs::write(folder.join("model_90.pth"), "").unwrap());
-    check(&config(folder.path()), &["model_90.pth", "ends with epoch 4"]);
     let folder = spoiled(&|folder| {
         ["2", "4", "best", "last"].iter().for_each(|name| fs::remove_file(folder.join(format!("model_{name}.pth"))).unwrap())
     });

@@ -17,7 +17,7 @@ use serde_json::Value;
 pub use attack::{AttackConfig, BatchNormMode, Norm, PgdConfig};
 use check::Check;
 pub use data::{DataConfig, SplitName};
-pub use import::ImportConfig;
+pub use import::{ImportConfig, NormalizationChoice, NormalizationSource};
 pub use measure::{Aggregation, AttributeConfig, AutoAttack, EvaluateConfig, Layer, RestartedPgdConfig, SaliencyConfig, Subset};
 pub use model::{Architecture, DEIT_HEADS, ModelConfig, Normalization};
 pub use pair::PairConfig;

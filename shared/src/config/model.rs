@@ -54,7 +54,7 @@ impl ModelConfig {
 
     /// The same network with its normalization written out, so that it can be built without knowing its data.
     pub fn normalized_for(&self, info: &DatasetInfo) -> Self {
-        let normalization = self.normalization.clone().unwrap_or_else(|| Normalization { mean: info.mean.clone(), std: info.std.clone() });
+        let normalization = self.normalization.clone().unwrap_or_else(|| Normalization::of(info));
         ModelConfig { normalization: Some(normalization), width: Some(self.width()), ..*self }
     }
 
@@ -86,14 +86,32 @@ impl ModelConfig {
                 format!("deit_tiny cuts images into patches of 4×4; {side} is no multiple of 4")
             });
         }
-        if let Some(Normalization { mean, std }) = normalization {
-            for (field, values) in [("normalization.mean", mean), ("normalization.std", std)] {
-                check.that(field, values.len() == channels as usize, || {
-                    format!("{values:?} has {} values; {data_title} has {channels} channels", values.len())
-                });
-            }
-            check.that("normalization.std", std.iter().all(|value| *value > 0.0), || format!("{std:?} holds a value that is not above 0"));
+        if let Some(normalization) = normalization {
+            check.inside("normalization", |check| normalization.validate(channels, data_title, check));
         }
+    }
+}
+
+impl Normalization {
+    /// Pixels as they are.
+    pub fn none(channels: usize) -> Self {
+        Normalization { mean: vec![0.0; channels], std: vec![1.0; channels] }
+    }
+
+    /// The mean and deviation of a data set.
+    pub fn of(info: &DatasetInfo) -> Self {
+        Normalization { mean: info.mean.clone(), std: info.std.clone() }
+    }
+
+    /// `channels`: of the images.
+    pub(super) fn validate(&self, channels: u32, data_title: &str, check: &mut Check) {
+        let Normalization { mean, std } = self;
+        for (field, values) in [("mean", mean), ("std", std)] {
+            check.that(field, values.len() == channels as usize, || {
+                format!("{values:?} has {} values; {data_title} has {channels} channels", values.len())
+            });
+        }
+        check.that("std", std.iter().all(|value| *value > 0.0), || format!("{std:?} holds a value that is not above 0"));
     }
 }
 

@@ -1,0 +1,660 @@
+//! Reads the network of a file as an import's configuration says, and finds out what it leaves open.
+//!
+//! Nothing is assumed without a word: what is used and what is not is in the facts, and where two readings are possible the file is
+//! refused until the configuration says which, with the clean accuracy under each where the images are here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use shared::config::{
+    Architecture, BatchNormMode, ImportConfig, ModelConfig, Normalization, NormalizationChoice, NormalizationSource, RunConfig,
+};
+use shared::dataset::DatasetInfo;
+use shared::format;
+use shared::inspection::{Answer, FoundNetwork, Inspection, Question};
+use shared::problem::FieldError;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::detect::{self, Identified, Place};
+use super::normalization::{self, Candidate};
+use crate::Error;
+use crate::checkpoint;
+use crate::data::Split;
+use crate::model::Network;
+use crate::tensor_file::TensorFile;
+
+/// A network with what is known of it.
+#[derive(Debug)]
+pub struct Reading {
+    pub network: Network,
+    /// With the width and the normalization written out.
+    pub model: ModelConfig,
+    pub inspection: Inspection,
+    /// Whether clean accuracy could tell readings apart that nothing else does.
+    pub undecided_without_images: bool,
+}
+
+/// Test images to tell readings apart by.
+#[derive(Debug)]
+pub struct Sample<'a> {
+    pub images: &'a Split,
+    /// Every reading is measured on the same images: as many as there is time for.
+    pub budget: Duration,
+}
+
+/// What to read, and how.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub config: &'a ImportConfig,
+    pub info: &'a DatasetInfo,
+    pub device: Device,
+    pub sample: Option<Sample<'a>>,
+    /// Whether to measure what is decided without, too.
+    pub measure_all: bool,
+    /// Whether the code that wrote the file is known to normalize by the data set's mean and deviation.
+    pub of_public_code: bool,
+}
+
+/// Images in a forward pass of a sample.
+const BATCH: i64 = 50;
+/// Images of a sample; one reading's accuracy on them is within 3 % of that on all.
+pub const SAMPLE: u32 = 1000;
+/// Names that a sentence lists before it only counts.
+const MOST_NAMES: usize = 20;
+
+/// Reads a file as `request` says. What it leaves open is in the questions of the inspection; the network is then one of the readings.
+pub fn read(path: &Path, request: &Request<'_>) -> Result<Reading, Error> {
+    let file = TensorFile::open(path)?;
+    let places = detect::places(&file);
+    if places.is_empty() {
+        return Err(bad(path, detect::nothing_known(&file)));
+    }
+    let mut reader = Reader { path, file: &file, request, places: &places, seen: 0 };
+    reader.read()
+}
+
+impl Reading {
+    /// Refuses a file that can be read in more than one way.
+    pub fn decided(self, path: &Path) -> Result<Self, Error> {
+        let errors: Vec<FieldError> =
+            self.inspection.questions.iter().filter(|question| question.answer.is_none()).map(unanswered).collect();
+        if errors.is_empty() { Ok(self) } else { Err(Error::Undecided { path: path.to_owned(), errors }) }
+    }
+}
+
+/// What to set, and what speaks for each value.
+fn unanswered(question: &Question) -> FieldError {
+    let option = |Answer { value, label, clean_accuracy }: &Answer| {
+        let accuracy = clean_accuracy.map(|accuracy| format!(", clean accuracy {}", format::percent(accuracy))).unwrap_or_default();
+        format!("{value} ({label}{accuracy})")
+    };
+    let options: Vec<String> = question.options.iter().map(option).collect();
+    FieldError::new(&question.field, format!("{} Set `{}` to {}", question.message, question.field, options.join(" or ")))
+}
+
+fn bad(path: &Path, problem: String) -> Error {
+    Error::Checkpoint { path: path.to_owned(), problem }
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    file: &'a TensorFile,
+    request: &'a Request<'a>,
+    places: &'a [Place],
+    /// Images that accuracies were measured on.
+    seen: u32,
+}
+
+/// The network of a place with one of its heads, its weights loaded.
+struct Prepared {
+    network: Network,
+    model: ModelConfig,
+    candidates: Vec<Candidate>,
+    used: BTreeSet<String>,
+    head: String,
+    unexpected: Vec<String>,
+    other_heads: Vec<String>,
+}
+
+/// A normalization that may be the right one.
+struct Reach {
+    value: Value,
+    label: String,
+    normalization: Normalization,
+    /// Of the file.
+    candidate: Option<Candidate>,
+}
+
+impl<'a> Reader<'a> {
+    fn read(&mut self) -> Result<Reading, Error> {
+        let config = self.request.config;
+        let mut questions = Vec::new();
+        let networks = self.networks()?;
+        let place = self.choose_network(&networks, &mut questions)?;
+        let identified = detect::identify(self.file, place, config.model.as_ref()).map_err(|problem| bad(self.path, problem))?;
+        let head = self.choose_head(place, &identified, &mut questions)?;
+        let mut prepared = self.prepare(place, &identified, &head)?;
+        if !prepared.unexpected.is_empty() {
+            questions.push(Question {
+                field: "strict".to_owned(),
+                message: format!("Unexpected key(s) in state_dict: {}.", listed(&prepared.unexpected)),
+                options: vec![Answer { value: json!(false), label: "leave them out".to_owned(), clean_accuracy: None }],
+                answer: (!config.strict).then(|| json!(false)),
+            });
+        }
+        let (chosen, normalization) = self.choose_normalization(place, &identified, &mut prepared, &mut questions)?;
+        prepared.network.normalize_by(&normalization);
+        let decided = questions.iter().all(|question| question.answer.is_some());
+        let facts = self.facts(place, &networks, &identified, &prepared, &chosen, &questions);
+        let model = ModelConfig { normalization: Some(normalization.clone()), ..prepared.model };
+        let inspection = Inspection {
+            format: self.file.format().to_owned(),
+            networks,
+            facts,
+            questions,
+            architecture: model.architecture,
+            width: model.width(),
+            classes: prepared.network.classes() as u32,
+            parameters: prepared.network.parameter_count(),
+            normalization: decided.then_some(normalization),
+            test_images: (self.seen > 0).then_some(self.seen),
+        };
+        let undecided_without_images = self.request.sample.is_none() && (!decided || chosen.assumed);
+        Ok(Reading { network: prepared.network, model, inspection, undecided_without_images })
+    }
+
+    /// Every network, and which of them have the same numbers.
+    fn networks(&self) -> Result<Vec<FoundNetwork>, Error> {
+        let mut networks: Vec<FoundNetwork> = Vec::new();
+        for (index, place) in self.places.iter().enumerate() {
+            let mut same_as = None;
+            for (earlier, known) in self.places[..index].iter().zip(&networks) {
+                if known.same_as.is_none() && self.same(earlier, place)? {
+                    same_as = Some(known.prefix.clone());
+                    break;
+                }
+            }
+            networks.push(FoundNetwork { prefix: place.id().to_owned(), same_as });
+        }
+        Ok(networks)
+    }
+
+    fn same(&self, one: &Place, other: &Place) -> Result<bool, Error> {
+        let names = |place: &Place| -> Vec<String> {
+            let own = self.file.tensors().keys().filter(|name| place.owns(self.file, name) && self.nearest(name) == Some(place));
+            own.map(|name| name[place.prefix.len()..].to_owned()).collect()
+        };
+        let inside = names(one);
+        if inside != names(other) {
+            return Ok(false);
+        }
+        for name in inside {
+            if !self.file.same(&format!("{}{name}", one.prefix), &format!("{}{name}", other.prefix))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The place that a tensor belongs to: of places inside each other the innermost.
+    fn nearest(&self, name: &str) -> Option<&'a Place> {
+        self.places.iter().filter(|place| place.owns(self.file, name)).max_by_key(|place| place.prefix.len())
+    }
+
+    fn wrong(&self, field: &str, message: String) -> Error {
+        Error::Undecided { path: self.path.to_owned(), errors: vec![FieldError::new(field, message)] }
+    }
+
+    fn choose_network(&mut self, networks: &[FoundNetwork], questions: &mut Vec<Question>) -> Result<&'a Place, Error> {
+        let request = self.request;
+        let places = self.places;
+        let asked = request.config.network.as_deref().map(|name| name.trim_end_matches('.'));
+        let chosen = match asked {
+            Some(name) => {
+                let missing = || {
+                    let known: Vec<String> = places.iter().map(|place| format!("`{}`", place.id())).collect();
+                    self.wrong("network", format!("`{name}` is not in the file, which holds {}", known.join(", ")))
+                };
+                Some(places.iter().position(|place| place.id() == name).ok_or_else(missing)?)
+            }
+            None => networks.iter().skip(1).all(|network| network.same_as.is_some()).then_some(0),
+        };
+        if places.len() > 1 {
+            let mut options = Vec::new();
+            for (place, network) in places.iter().zip(networks) {
+                let name = if place.prefix.is_empty() { "without a prefix".to_owned() } else { format!("under `{}`", place.id()) };
+                let (what, clean_accuracy) = match self.preview(place, chosen.is_none()) {
+                    Ok((what, accuracy)) => (what, accuracy),
+                    Err(_) => ("a network that does not fit".to_owned(), None),
+                };
+                let same = network.same_as.as_ref().map(|same| format!(", the same numbers as `{same}`")).unwrap_or_default();
+                options.push(Answer { value: json!(place.id()), label: format!("{what} {name}{same}"), clean_accuracy });
+            }
+            questions.push(Question {
+                field: "network".to_owned(),
+                message: format!("The file holds {} networks.", places.len()),
+                options,
+                answer: chosen.map(|index| json!(places[index].id())),
+            });
+        }
+        Ok(&places[chosen.unwrap_or_default()])
+    }
+
+    /// What one of several networks is, and how right it is where that helps to choose.
+    fn preview(&mut self, place: &Place, open: bool) -> Result<(String, Option<f64>), Error> {
+        let config = self.request.config;
+        let identified = detect::identify(self.file, place, config.model.as_ref()).map_err(|problem| bad(self.path, problem))?;
+        let what = named(identified.architecture, identified.width as u32);
+        if !open && !self.request.measure_all {
+            return Ok((what, None));
+        }
+        let head = self.choose_head(place, &identified, &mut Vec::new())?;
+        let mut prepared = self.prepare(place, &identified, &head)?;
+        let first = self.reaches(&prepared).into_iter().next().map(|reach| reach.normalization);
+        let normalization = self.given().or(first).unwrap_or_else(|| Normalization::of(self.request.info));
+        let right = self.measure(&mut prepared.network, &[normalization]);
+        Ok((what, right.first().map(|right| share(right))))
+    }
+
+    fn choose_head(&mut self, place: &Place, identified: &Identified, questions: &mut Vec<Question>) -> Result<String, Error> {
+        let Request { config, info, .. } = *self.request;
+        let classes = info.class_names.len() as i64;
+        let rows =
+            |name: &str| match self.file.tensors().get(&format!("{}{name}.weight", place.prefix)).map(|stored| stored.shape.as_slice()) {
+                Some([rows, _]) => Some(*rows),
+                _ => None,
+            };
+        let refused = |rows: i64| {
+            let names = if classes <= 10 { format!(": {}", info.class_names.join(", ")) } else { String::new() };
+            bad(self.path, format!("tells {rows} classes apart, and {} has {classes}{names}", info.title))
+        };
+        let fitting: Vec<&(String, i64)> = identified.heads.iter().filter(|(_, rows)| *rows == classes).collect();
+        let chosen = match (&config.head, fitting.as_slice()) {
+            (Some(head), _) => match rows(head) {
+                Some(rows) if rows == classes => Some(head.clone()),
+                Some(rows) => return Err(refused(rows)),
+                None => {
+                    let known: Vec<String> = identified.heads.iter().map(|(name, _)| format!("`{name}`")).collect();
+                    let problem = format!("`{head}` is no linear layer of the network, which has {}", known.join(", "));
+                    return Err(self.wrong("head", problem));
+                }
+            },
+            (None, []) => return Err(refused(identified.heads[0].1)),
+            (None, [(head, _)]) => Some(head.clone()),
+            (None, _) => None,
+        };
+        if fitting.len() > 1 {
+            let mut options = Vec::new();
+            for (head, rows) in &fitting {
+                let wanted = chosen.is_none() || self.request.measure_all;
+                let prepared = wanted.then(|| self.prepare(place, identified, head)).and_then(Result::ok);
+                let right = prepared.map(|mut prepared| {
+                    let first = self.reaches(&prepared).into_iter().next().map(|reach| reach.normalization);
+                    let normalization = self.given().or(first).unwrap_or_else(|| Normalization::of(info));
+                    self.measure(&mut prepared.network, &[normalization])
+                });
+                let clean_accuracy = right.and_then(|right| right.first().map(|right| share(right)));
+                options.push(Answer { value: json!(head), label: format!("`{head}`, {rows} classes"), clean_accuracy });
+            }
+            questions.push(Question {
+                field: "head".to_owned(),
+                message: format!("The network has {} linear layers that may give the logits.", fitting.len()),
+                options,
+                answer: chosen.as_ref().map(|head| json!(head)),
+            });
+        }
+        let first = fitting.first().map(|(head, _)| head.clone());
+        Ok(chosen.or(first).unwrap_or_default())
+    }
+
+    /// Builds the network of a place and loads it.
+    fn prepare(&self, place: &Place, identified: &Identified, head: &str) -> Result<Prepared, Error> {
+        let Request { config, info, device, .. } = *self.request;
+        let Identified { architecture, width, .. } = *identified;
+        let model = ModelConfig { architecture, width: Some(width as u32), normalization: None };
+        // What was detected is held to the same rules as what a person writes.
+        let complete = ImportConfig { model: Some(model.clone()), normalization: None, ..config.clone() };
+        if let Some(error) = RunConfig::Import(Box::new(complete)).validate().first() {
+            return Err(bad(self.path, format!("holds {}, and {}: {}", architecture.label(), error.field, error.message)));
+        }
+        let network = Network::new(&model, info, 0, Kind::Float, device);
+        let expected: BTreeSet<String> = checkpoint::handles(&network).into_iter().map(|(name, _)| name).collect();
+        let (mut names, other_heads) = detect::with_head(self.file, place, identified, head);
+        let mut over: Vec<String> = Vec::new();
+        names.retain(|key, name| {
+            let fits = expected.contains(key);
+            if !fits && self.nearest(name) == Some(place) {
+                over.push(name.clone());
+            }
+            fits
+        });
+        let own: BTreeSet<&str> = names.values().chain(&identified.unused).chain(&other_heads).map(String::as_str).collect();
+        let candidates = normalization::candidates(self.file, place, &own, info.shape[0] as usize)?;
+        let normalizes = |name: &String| candidates.iter().any(|candidate| candidate.inside && candidate.names.contains(name));
+        let unexpected = over.into_iter().filter(|name| !normalizes(name)).collect();
+        self.file.load_into(&network, &names)?;
+        let infinite = network.entries().iter().find(|entry| no_grad(|| entry.tensor.isfinite().all()).int64_value(&[]) == 0);
+        if let Some(entry) = infinite {
+            return Err(bad(self.path, format!("has numbers in `{}` that are not finite: its training has diverged", entry.name)));
+        }
+        let used = names.into_values().collect();
+        Ok(Prepared { network, model, candidates, used, head: head.to_owned(), unexpected, other_heads })
+    }
+
+    /// The normalization that the configuration gives in numbers.
+    fn given(&self) -> Option<Normalization> {
+        let config = self.request.config;
+        let of_model = config.model.as_ref().and_then(|model| model.normalization.clone());
+        of_model.or_else(|| match &config.normalization {
+            Some(NormalizationChoice::Given(given)) => Some(given.clone()),
+            Some(NormalizationChoice::Of(NormalizationSource::Dataset)) => Some(Normalization::of(self.request.info)),
+            Some(NormalizationChoice::Of(NormalizationSource::None)) => Some(Normalization::none(self.request.info.shape[0] as usize)),
+            Some(NormalizationChoice::Of(NormalizationSource::File)) | None => None,
+        })
+    }
+
+    /// The normalizations that the network may have been trained with.
+    fn reaches(&self, prepared: &Prepared) -> Vec<Reach> {
+        let info = self.request.info;
+        let only = prepared.candidates.len() == 1;
+        let mut reaches: Vec<Reach> = Vec::new();
+        for candidate in &prepared.candidates {
+            let normalization = candidate.normalization.clone();
+            let value = if only { json!(NormalizationSource::File) } else { json!(normalization) };
+            let label = format!("the file's, {}", quoted(&candidate.names));
+            reaches.push(Reach { value, label, normalization, candidate: Some(candidate.clone()) });
+        }
+        let others = [
+            (NormalizationSource::Dataset, format!("that of {}", info.title), Normalization::of(info)),
+            (NormalizationSource::None, "none, pixels in [0, 1] as they are".to_owned(), Normalization::none(info.shape[0] as usize)),
+        ];
+        for (source, label, normalization) in others {
+            reaches.push(Reach { value: json!(source), label, normalization, candidate: None });
+        }
+        reaches
+    }
+
+    /// The normalization that is used, with what it is, in sentences.
+    fn choose_normalization(
+        &mut self,
+        place: &Place,
+        identified: &Identified,
+        prepared: &mut Prepared,
+        questions: &mut Vec<Question>,
+    ) -> Result<(Chosen, Normalization), Error> {
+        let Request { config, info, measure_all, of_public_code, .. } = *self.request;
+        let reaches = self.reaches(prepared);
+        let inside = reaches.iter().filter(|reach| reach.candidate.as_ref().is_some_and(|candidate| candidate.inside)).count();
+        let of_file = prepared.candidates.len();
+        let is = |source: NormalizationSource| move |reach: &Reach| reach.candidate.is_none() && reach.value == json!(source);
+        let dataset = reaches.iter().position(is(NormalizationSource::Dataset)).expect("it is always among them");
+        let none = reaches.iter().position(is(NormalizationSource::None)).expect("it is always among them");
+        let asked = config.normalization.as_ref();
+        if asked == Some(&NormalizationChoice::Of(NormalizationSource::File)) && of_file != 1 {
+            let problem = match of_file {
+                0 => "the file has no normalization; set `dataset`, `none`, or the numbers".to_owned(),
+                _ => format!("the file has {of_file} normalizations that differ; set the numbers of one of them"),
+            };
+            return Err(self.wrong("normalization", problem));
+        }
+        let given = self.given();
+        let open = asked.is_none() && given.is_none();
+        let family_none = !identified.unused.is_empty();
+        // Settled by the file alone: its one normalization, or what the public code does.
+        let settled = open && (inside == 1 || (of_file == 0 && of_public_code));
+        let right = if measure_all || open && !settled {
+            let each: Vec<Normalization> = reaches.iter().map(|reach| reach.normalization.clone()).collect();
+            self.measure(&mut prepared.network, &each)
+        } else {
+            Vec::new()
+        };
+        let better =
+            |one: usize, other: usize| right.get(one).zip(right.get(other)).is_some_and(|(one, other)| noticeably_better(one, other));
+        let answer = if !open {
+            match asked {
+                Some(NormalizationChoice::Of(NormalizationSource::File)) => Some(0),
+                _ => None,
+            }
+        } else if settled {
+            Some(if inside == 1 { 0 } else { dataset })
+        } else if of_file > 0 {
+            None
+        } else if family_none {
+            (!better(dataset, none)).then_some(none)
+        } else {
+            (!better(dataset, none) && !better(none, dataset)).then_some(dataset)
+        };
+        let normalization = match (&given, answer) {
+            (Some(given), _) => given.clone(),
+            (None, index) => reaches[index.unwrap_or_default()].normalization.clone(),
+        };
+        let sample = self.seen;
+        let accuracy = |index: usize| right.get(index).map(|right| format!("clean accuracy {} with it", format::percent(share(right))));
+        let compared = match (accuracy(dataset), accuracy(none)) {
+            (Some(with), Some(_)) => {
+                format!(" On {} test images {with}, {} without any.", format::count(sample.into()), format::percent(share(&right[none])))
+            }
+            _ => String::new(),
+        };
+        let numbers = format!("mean {:?}, deviation {:?}", normalization.mean, normalization.std);
+        let (text, names) = match (&given, answer) {
+            (Some(_), _) => match asked {
+                Some(NormalizationChoice::Of(NormalizationSource::Dataset)) => {
+                    (format!("The normalization is that of {}, as this import says: {numbers}.{compared}", info.title), Vec::new())
+                }
+                Some(NormalizationChoice::Of(NormalizationSource::None)) => {
+                    (format!("Pixels in [0, 1] are not normalized, as this import says.{compared}"), Vec::new())
+                }
+                _ => (format!("The normalization is the one given for this import: {numbers}."), Vec::new()),
+            },
+            (None, None) => ("Which normalization it was trained with is to be decided.".to_owned(), Vec::new()),
+            (None, Some(index)) => match &reaches[index].candidate {
+                Some(candidate) => {
+                    let mut text = format!("Its own normalization is used, {}: {numbers}.", quoted(&candidate.names));
+                    candidate.notes.iter().for_each(|note| text += &format!(" {note}"));
+                    (text, candidate.names.clone())
+                }
+                None if index == none => (
+                    format!(
+                        "The file has no normalization, and pixels in [0, 1] are used as they are: `{}sub_block1` is made by the code of TRADES, \
+                         which trains so, as MART and TRADES-AWP do.{compared}",
+                        place.prefix
+                    ),
+                    Vec::new(),
+                ),
+                None if of_public_code => (
+                    format!(
+                        "The file has no normalization; the paper's public code trains with that of {}: {numbers}.{compared}",
+                        info.title
+                    ),
+                    Vec::new(),
+                ),
+                None => {
+                    let why = if compared.is_empty() {
+                        " No images are here to tell whether it was trained so: set the normalization where it was not."
+                    } else {
+                        " Accuracy does not tell the two apart: set the normalization where it was trained otherwise."
+                    };
+                    let text = format!("The file has no normalization; that of {} is assumed: {numbers}.{compared}{why}", info.title);
+                    (text, Vec::new())
+                }
+            },
+        };
+        let options = reaches.iter().enumerate().map(|(index, reach)| Answer {
+            value: reach.value.clone(),
+            label: reach.label.clone(),
+            clean_accuracy: right.get(index).map(|right| share(right)),
+        });
+        let message = match (of_file, inside) {
+            (0, _) if family_none => "The file has no normalization, and comes from code that trains without one.".to_owned(),
+            (0, _) => "The file has no normalization, and what its network was trained with is not in it.".to_owned(),
+            (1, 1) => "The file has a normalization.".to_owned(),
+            (1, _) => "The file has a normalization beside the network, which may not be of its images.".to_owned(),
+            (count, _) => format!("The file has {count} normalizations."),
+        };
+        let answered = match (asked, &given, answer) {
+            (Some(choice), ..) => Some(json!(choice)),
+            (None, Some(given), _) => Some(json!(given)),
+            (None, None, answer) => answer.map(|index| reaches[index].value.clone()),
+        };
+        questions.push(Question { field: "normalization".to_owned(), message, options: options.collect(), answer: answered });
+        Ok((Chosen { text, names, assumed: open && !settled }, normalization))
+    }
+
+    /// Which images of the sample are told right under each normalization; nothing without a sample.
+    fn measure(&mut self, network: &mut Network, each: &[Normalization]) -> Vec<Vec<bool>> {
+        let Some(Sample { images, budget }) = &self.request.sample else { return Vec::new() };
+        let mut right = vec![Vec::new(); each.len()];
+        let mut first = 0;
+        let begun = Instant::now();
+        // Each of several networks is measured by itself, and then one of them again.
+        let budget = if self.places.len() > 1 { *budget / (self.places.len() as u32 + 3) } else { *budget };
+        // Other readings were measured on as many.
+        let most = if self.seen > 0 { i64::from(self.seen) } else { images.len() };
+        while first < most && (first == 0 || self.seen > 0 || begun.elapsed() < budget) {
+            let (pixels, labels) = images.narrow(first, BATCH.min(most - first));
+            let (pixels, labels) = (pixels.to_device(network.device()), labels.to_device(network.device()));
+            for (normalization, right) in each.iter().zip(&mut right) {
+                network.normalize_by(normalization);
+                let logits = no_grad(|| network.forward(&pixels, BatchNormMode::Eval).logits);
+                let hits: Tensor = logits.argmax(-1, false).eq_tensor(&labels);
+                right.extend((0..hits.size()[0]).map(|index| hits.int64_value(&[index]) != 0));
+            }
+            first += pixels.size()[0];
+        }
+        self.seen = first as u32;
+        right
+    }
+
+    /// What is used and what is not, in sentences.
+    fn facts(
+        &self,
+        place: &Place,
+        networks: &[FoundNetwork],
+        identified: &Identified,
+        prepared: &Prepared,
+        chosen: &Chosen,
+        questions: &[Question],
+    ) -> Vec<String> {
+        let (file, head) = (self.file, prepared.head.as_str());
+        let open = |field: &str| questions.iter().any(|question| question.field == field && question.answer.is_none());
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let what = named(identified.architecture, identified.width as u32);
+        let under = if place.prefix.is_empty() { String::new() } else { format!(", under `{}`", place.id()) };
+        let mut facts = vec![format!(
+            "`{name}` ({}) holds {what} for {} classes, {} parameters{under}.",
+            file.format(),
+            prepared.network.classes(),
+            format::count(prepared.network.parameter_count()),
+        )];
+        if open("network") {
+            facts.insert(0, "Which of the networks is used is to be decided; what follows is of the first.".to_owned());
+        }
+        facts.push(chosen.text.clone());
+        if identified.heads.len() > 1 || !prepared.other_heads.is_empty() || !["linear", "fc", "head", "heads.head"].contains(&head) {
+            facts.push(match open("head") {
+                true => "Which linear layer gives the logits is to be decided.".to_owned(),
+                false => format!("The logits come from `{head}`."),
+            });
+        }
+        let used = |name: &String| prepared.used.contains(name) || chosen.names.contains(name);
+        let mut left: Vec<&String> = file.tensors().keys().filter(|name| !used(name)).collect();
+        for (other, network) in self.places.iter().zip(networks).filter(|(other, _)| *other != place) {
+            let before = left.len();
+            left.retain(|name| !(other.owns(file, name) && self.nearest(name) == Some(other)));
+            let same = if network.same_as.as_deref() == Some(place.id())
+                || networks.iter().any(|known| known.prefix == place.id() && known.same_as.as_deref() == Some(other.id()))
+            {
+                ", which has the same numbers"
+            } else {
+                ""
+            };
+            if left.len() < before && !open("network") {
+                facts.push(format!("Left out: the network under `{}`{same}.", other.id()));
+            }
+        }
+        let mut take = |what: &str, names: &[String], decided: bool| {
+            let before = left.len();
+            left.retain(|name| !names.contains(name));
+            if left.len() < before && decided {
+                facts.push(format!("Left out: {what}, {}.", grouped(&names.iter().collect::<Vec<_>>(), &place.prefix)));
+            }
+        };
+        take("what the network has no place for", &prepared.unexpected, !open("strict"));
+        take("another head", &prepared.other_heads, !open("head"));
+        take("what its code makes and never uses", &identified.unused, true);
+        if !left.is_empty() {
+            facts.push(format!("Left out of the file: {}.", grouped(&left, &place.prefix)));
+        }
+        let beside: Vec<String> =
+            file.values().iter().filter(|(name, _)| !chosen.names.contains(name)).map(|(name, what)| format!("`{name}`, {what}")).collect();
+        if !beside.is_empty() {
+            let shown = beside.len().min(MOST_NAMES);
+            let more = if beside.len() > shown { format!("; and {} more", beside.len() - shown) } else { String::new() };
+            facts.push(format!("Passed over, as it is no tensor: {}{more}.", beside[..shown].join("; ")));
+        }
+        facts
+    }
+}
+
+/// What was decided about a normalization.
+struct Chosen {
+    text: String,
+    /// Tensors and lists of the file that it is made from.
+    names: Vec<String>,
+    /// Whether the file alone does not say it.
+    assumed: bool,
+}
+
+fn named(architecture: Architecture, width: u32) -> String {
+    match architecture {
+        Architecture::DeitTiny => format!("{} of tokens of {width}", architecture.label()),
+        _ => format!("{} of width {width}", architecture.label()),
+    }
+}
+
+fn share(right: &[bool]) -> f64 {
+    right.iter().filter(|right| **right).count() as f64 / right.len().max(1) as f64
+}
+
+/// Right on more of the same images, by 1 % of them and by more than chance gives: two standard deviations of how the images fall on which
+/// only one of the two is right (McNemar 1947, <https://doi.org/10.1007/BF02295996>).
+fn noticeably_better(one: &[bool], other: &[bool]) -> bool {
+    let only = |one: &[bool], other: &[bool]| one.iter().zip(other).filter(|(one, other)| **one && !**other).count() as f64;
+    let (first, second) = (only(one, other), only(other, one));
+    first - second > (2.0 * (first + second).sqrt()).max(0.01 * one.len() as f64)
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn listed(names: &[String]) -> String {
+    match names.len().checked_sub(MOST_NAMES) {
+        None | Some(0) => quoted(names),
+        Some(more) => format!("{} and {more} more", quoted(&names[..MOST_NAMES])),
+    }
+}
+
+/// Names, those with the same first part together where there are many. `prefix`: does not count as a part.
+fn grouped(names: &[&String], prefix: &str) -> String {
+    const FEW: usize = 4;
+    let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for name in names {
+        let before = if name.starts_with(prefix) { prefix } else { "" };
+        let first = name[before.len()..].split('.').next().unwrap_or_default();
+        groups.entry(format!("{before}{first}")).or_default().push(name);
+    }
+    let texts: Vec<String> = groups
+        .iter()
+        .flat_map(|(group, inside)| match inside.len() {
+            0..=FEW => inside.iter().map(|name| format!("`{name}`")).collect(),
+            count => vec![format!("{count} tensors under `{group}`")],
+        })
+        .collect();
+    let shown = texts.len().min(MOST_NAMES);
+    let more = if texts.len() > shown { format!(" and {} more", texts.len() - shown) } else { String::new() };
+    format!("{}{more}", texts[..shown].join(", "))
+}
