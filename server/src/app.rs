@@ -78,7 +78,12 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(sweeps::get_sweep))
         .routes(routes!(sweeps::get_sweep_chart))
         .routes(routes!(theory::get_theory))
-        .merge(OpenApiRouter::new().routes(routes!(checkpoints::import_checkpoint)).layer(DefaultBodyLimit::max(UPLOAD_LIMIT_BYTES)))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(checkpoints::import_checkpoint))
+                .routes(routes!(checkpoints::inspect_checkpoint))
+                .layer(DefaultBodyLimit::max(UPLOAD_LIMIT_BYTES)),
+        )
         .routes(routes!(runs::get_metrics))
         .routes(routes!(runs::get_metrics_csv))
         .routes(routes!(runs::get_curves))

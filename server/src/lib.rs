@@ -36,4 +36,5 @@ mod submit;
 mod tail;
 mod tensorboard;
 mod unwritten;
+mod uploads;
 mod worker;

@@ -124,6 +124,13 @@ impl RunDirs {
         self.root.join(format!("{DELETED}{id}"))
     }
 
+    /// A folder with the configuration of an import that is only looked at.
+    pub fn make_inspection(&self, config: &RunConfig) -> io::Result<TempDir> {
+        let folder = self.make_incoming()?;
+        RunDir { path: folder.path().to_owned() }.write_config(config)?;
+        Ok(folder)
+    }
+
     /// An empty folder beside the run directories, for a file that comes in.
     pub fn make_incoming(&self) -> io::Result<TempDir> {
         tempfile::Builder::new().prefix(INCOMING).tempdir_in(&self.root)

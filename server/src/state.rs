@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use shared::api::WorkerStatus;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::attempts::Attempts;
@@ -18,7 +18,11 @@ use crate::db::Db;
 use crate::rundir::RunDirs;
 use crate::scheduler::Scheduler;
 use crate::shortage::lack_of_room;
+use crate::uploads::Uploads;
 use crate::worker::Worker;
+
+/// Files looked at at once.
+const INSPECTIONS: usize = 2;
 
 /// How the server is set up; the command line checked these.
 #[derive(Clone, Debug)]
@@ -52,6 +56,10 @@ pub struct Inner {
     pub scheduler: Scheduler,
     pub changes: Changes,
     pub attempts: Attempts,
+    pub uploads: Uploads,
+    /// Looks at files to import, so many at a time: each may take gigabytes.
+    pub inspector: Worker,
+    pub inspections: Semaphore,
     pub worker: watch::Receiver<WorkerStatus>,
     pub started: Timestamp,
     /// Streams end when the server stops.
@@ -89,8 +97,9 @@ impl AppState {
         let stopping = CancellationToken::new();
         let changes = Changes::start(db.clone(), stopping.clone());
         let scheduler = Scheduler::start(db.clone(), dirs.clone(), worker.clone(), probe.clone());
+        let asked = worker.clone();
         tokio::spawn(async move {
-            let status = worker.probe().await;
+            let status = asked.probe().await;
             match &status {
                 WorkerStatus::Ready(probe) => {
                     let devices: Vec<&str> = probe.devices.iter().map(|device| device.name.as_str()).collect();
@@ -111,6 +120,9 @@ impl AppState {
             scheduler,
             changes,
             attempts: Attempts::default(),
+            uploads: Uploads::default(),
+            inspector: worker,
+            inspections: Semaphore::new(INSPECTIONS),
             worker: probe,
             started: Timestamp::now(),
             stopping,

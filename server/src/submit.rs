@@ -143,7 +143,7 @@ async fn missing_classes(state: &AppState, config: &PairConfig) -> Vec<FieldErro
     beyond.map(named).collect()
 }
 
-fn missing_source(import: &ImportConfig) -> Option<String> {
+pub fn missing_source(import: &ImportConfig) -> Option<String> {
     let source = Path::new(&import.source);
     if !source.is_absolute() {
         return Some(format!("`{}` is not an absolute path", import.source));

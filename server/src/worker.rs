@@ -1,16 +1,17 @@
 //! The program that trains, as a child process: asking what it can do, running it on a directory, stopping it.
 //!
 //! The protocol: `worker RUNDIR` trains until its standard input closes, then saves and exits 3; exit 0 means done, anything else
-//! failed. `worker --probe` prints what the machine offers. Knows nothing of the database.
+//! failed. `worker --probe` prints what the machine offers, `worker DIR --inspect` what an import would read. Knows nothing of the database.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use shared::api::{Probe, WorkerStatus};
+use shared::inspection::Inspection;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,8 @@ use crate::rundir::{LogLock, RunDir};
 
 /// How long the first look at the machine may take; loading CUDA libraries from a slow disk takes tens of seconds.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Opening the largest file and measuring its readings takes less, and someone waits.
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Between a polite signal and the one that cannot be refused.
 const TERM_GRACE: Duration = Duration::from_secs(5);
 
@@ -66,6 +69,22 @@ impl Worker {
             bail!("the worker `{program}` names no device to train on");
         }
         Ok(probe)
+    }
+
+    /// Asks what the import that is configured in a directory would read; refused with what the worker says of the file.
+    pub async fn inspect(&self, dir: &Path) -> Result<Inspection, String> {
+        let program = self.program.display();
+        let mut command = Command::new(&self.program);
+        command.arg(dir).arg("--inspect").stdin(Stdio::null()).kill_on_drop(true);
+        let output = timeout(INSPECT_TIMEOUT, command.output())
+            .await
+            .map_err(|_| format!("the file could not be looked at within {} s", INSPECT_TIMEOUT.as_secs()))?
+            .map_err(|error| format!("the worker `{program}` cannot be started: {error}"))?;
+        if !output.status.success() {
+            return Err(sentence(output.status, &last_words(&String::from_utf8_lossy(&output.stderr))));
+        }
+        serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("the worker `{program}` answers in other words than expected: {error}"))
     }
 
     /// Starts the worker on a directory, with its output going to the log there.

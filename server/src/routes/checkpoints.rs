@@ -11,7 +11,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use shared::api::{CheckpointInfo, Run};
 use shared::config::{ImportConfig, RunConfig};
+use shared::inspection::Inspected;
 use shared::view::CheckpointId;
+use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
 use tower::ServiceExt;
@@ -25,7 +27,8 @@ use crate::problem::{ApiError, Kind};
 use crate::routes::runs::created;
 use crate::rundir::RunDir;
 use crate::state::AppState;
-use crate::submit::submit;
+use crate::submit::{missing_source, submit};
+use crate::uploads::{file_name, without_folder};
 
 /// The checkpoints that a run has kept, by epoch
 #[utoipa::path(
@@ -40,8 +43,9 @@ pub async fn list_checkpoints(State(state): State<AppState>, Name(id): Name<RunI
 
 /// Brings in a checkpoint that was trained elsewhere
 ///
-/// The part `config`, which comes first, is the JSON of a run of the kind `import` without its `source`; the part `file` is the file. The
-/// answer is the run that reads it. A file on the server itself is imported with `POST /api/runs`.
+/// The part `config`, which comes first, is the JSON of a run of the kind `import` without its `source`; the part `file` is the file, under
+/// any name, or the part `upload` names one that was sent to be inspected. The answer is the run that reads it; a file that can be read in
+/// more than one way fails there, and says what to set. A file on the server itself is imported with `POST /api/runs`.
 #[utoipa::path(
     post, path = "/api/checkpoints", tag = "checkpoints",
     request_body(content = Upload, content_type = "multipart/form-data"),
@@ -51,9 +55,125 @@ pub async fn import_checkpoint(
     State(state): State<AppState>,
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
+    let Form { config, file, incoming: _incoming } = read_form(&state, form).await?;
+    let (path, upload) = match file {
+        Sent::File(path) => (path, None),
+        Sent::Upload(id) => (kept(&state, &id)?, Some(id)),
+        Sent::Nothing => return Err(missing("file")),
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let config = import(config, &format!("upload/{name}"))?;
+    let id = submit(&state, config, Some(path)).await?;
+    if let Some(upload) = upload {
+        state.uploads.remove(&upload);
+    }
+    created(&state, &id).await
+}
+
+/// Looks at a checkpoint that was trained elsewhere, before it is imported
+///
+/// Takes what `POST /api/checkpoints` takes, or a `config` whose `source` is a path on the server. Says what networks, heads and
+/// normalizations a file holds, what of it would be used and what not, and what is to be decided, with the clean accuracy under each choice
+/// where the test images are here. A file that was sent is kept for two hours.
+#[utoipa::path(
+    post, path = "/api/checkpoints/inspect", tag = "checkpoints",
+    request_body(content = Upload, content_type = "multipart/form-data"),
+    responses((status = 200, body = Inspected), ApiError)
+)]
+pub async fn inspect_checkpoint(
+    State(state): State<AppState>,
+    form: Result<Multipart, MultipartRejection>,
+) -> Result<Json<Inspected>, ApiError> {
+    let Form { config, file, incoming } = read_form(&state, form).await?;
+    let path = match &file {
+        Sent::File(path) => Some(path.clone()),
+        Sent::Upload(id) => Some(kept(&state, id)?),
+        Sent::Nothing => None,
+    };
+    let on_server = config.get("source").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let source = path.as_deref().map_or(on_server, |path| path.to_string_lossy().into_owned());
+    let mut config = import(config, &source)?;
+    if let RunConfig::Import(import) = &config
+        && let Some(problem) = missing_source(import)
+    {
+        return Err(ApiError::on_field(Kind::InvalidRun, "source", problem));
+    }
+    // From here on the file stays, so that it need not be sent again when something else is wrong.
+    let upload = match file {
+        Sent::File(path) => Some(state.uploads.keep(incoming, path)),
+        Sent::Upload(id) => Some(id),
+        Sent::Nothing => None,
+    };
+    // Images that are not here are not measured with.
+    if let Some(data) = config.data_mut()
+        && let Err(problem) = state.datasets.complete(data)
+        && data.path.is_some()
+    {
+        return Ok(Json(Inspected { upload, inspection: None, problem: Some(format!("the folder of the data {problem}")) }));
+    }
+    let folder = state.dirs.make_inspection(&config)?;
+    let looked = {
+        let _turn = state.inspections.acquire().await.map_err(ApiError::internal)?;
+        state.inspector.inspect(folder.path()).await
+    };
+    let (inspection, problem) = match looked {
+        Ok(inspection) => (Some(inspection), None),
+        Err(problem) => {
+            let uploads = path.as_deref().and_then(Path::parent);
+            (None, Some(uploads.map_or(problem.clone(), |folder| without_folder(&problem, folder))))
+        }
+    };
+    Ok(Json(Inspected { upload, inspection, problem }))
+}
+
+/// What the two handlers above take, for their document.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "names the parts of the form")]
+struct Upload {
+    config: ImportConfig,
+    #[schema(format = Binary)]
+    file: Option<String>,
+    /// The file of an earlier inspection.
+    upload: Option<String>,
+}
+
+/// What came in a form.
+struct Form {
+    config: Value,
+    file: Sent,
+    /// Where the file is, until it is moved or kept.
+    incoming: TempDir,
+}
+
+enum Sent {
+    File(PathBuf),
+    /// A file that was sent before.
+    Upload(String),
+    Nothing,
+}
+
+fn missing(name: &str) -> ApiError {
+    ApiError::on_field(Kind::InvalidRun, name, format!("the part `{name}` is missing"))
+}
+
+fn kept(state: &AppState, id: &str) -> Result<PathBuf, ApiError> {
+    let gone = || ApiError::on_field(Kind::InvalidRun, "upload", "the file is no longer kept here; send it again");
+    state.uploads.file(id).ok_or_else(gone)
+}
+
+fn import(mut config: Value, source: &str) -> Result<RunConfig, ApiError> {
+    if !config.is_object() {
+        return Err(ApiError::on_field(Kind::InvalidJson, "config", "the part `config` is no JSON object"));
+    }
+    config["kind"] = "import".into();
+    config["source"] = source.into();
+    RunConfig::parse(&config).map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))
+}
+
+async fn read_form(state: &AppState, form: Result<Multipart, MultipartRejection>) -> Result<Form, ApiError> {
     let mut form = form.map_err(|rejection| ApiError::new(Kind::UnsupportedMediaType, rejection.body_text()))?;
     let incoming = state.dirs.make_incoming()?;
-    let (mut config, mut file) = (None, None);
+    let (mut config, mut file) = (None, Sent::Nothing);
     while let Some(part) = form.next_field().await.map_err(broken_upload)? {
         match part.name() {
             Some("config") => {
@@ -62,45 +182,20 @@ pub async fn import_checkpoint(
                     .map_err(|error| ApiError::on_field(Kind::InvalidJson, "config", format!("the part `config` is not JSON: {error}")))?;
                 config = Some(value);
             }
-            Some("file") => file = Some(receive(part, incoming.path()).await?),
+            Some("file") => file = Sent::File(receive(part, incoming.path()).await?),
+            Some("upload") => file = Sent::Upload(part.text().await.map_err(broken_upload)?),
             other => {
-                let detail = format!("the part `{}` is not known; known: `config`, `file`", other.unwrap_or_default());
+                let detail = format!("the part `{}` is not known; known: `config`, `file`, `upload`", other.unwrap_or_default());
                 return Err(ApiError::on_field(Kind::InvalidRun, other.unwrap_or_default(), detail));
             }
         }
     }
-    let missing = |name: &str| ApiError::on_field(Kind::InvalidRun, name, format!("the part `{name}` is missing"));
-    let (mut config, file) = (config.ok_or_else(|| missing("config"))?, file.ok_or_else(|| missing("file"))?);
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    config["kind"] = "import".into();
-    config["source"] = format!("upload/{name}").into();
-    let config = RunConfig::parse(&config).map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
-    let id = submit(&state, config, Some(file)).await?;
-    created(&state, &id).await
+    Ok(Form { config: config.ok_or_else(|| missing("config"))?, file, incoming })
 }
 
-/// What `import_checkpoint` takes, for its document.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "names the parts of the form")]
-struct Upload {
-    config: ImportConfig,
-    #[schema(format = Binary)]
-    file: String,
-}
-
-/// Writes a part to a file of the name it came under, in `folder`.
+/// Writes a part to a file in `folder`, under the name it came with as far as a file can have it.
 async fn receive(mut part: Field<'_>, folder: &Path) -> Result<PathBuf, ApiError> {
-    const KNOWN: [&str; 3] = ["safetensors", "pth", "pt"];
-    let given = part.file_name().unwrap_or_default().to_owned();
-    // Some browsers send the whole path.
-    let name = given.rsplit(['/', '\\']).next().unwrap_or_default();
-    let plain = !name.starts_with('.') && name.len() <= 200 && !name.chars().any(char::is_control);
-    let known = Path::new(name).extension().and_then(|extension| extension.to_str()).is_some_and(|extension| KNOWN.contains(&extension));
-    if !(plain && known) {
-        let detail = format!("`{given}` is not the name of a .safetensors, .pth or .pt file");
-        return Err(ApiError::on_field(Kind::InvalidRun, "file", detail));
-    }
-    let path = folder.join(name);
+    let path = folder.join(file_name(part.file_name().unwrap_or_default()));
     let mut file = tokio::fs::File::create_new(&path).await?;
     while let Some(bytes) = part.chunk().await.map_err(broken_upload)? {
         file.write_all(&bytes).await?;

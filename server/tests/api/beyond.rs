@@ -5,6 +5,7 @@ use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use shared::api::{Run, RunState, Sweep, SweepSummary};
 use shared::config::RunConfig;
+use shared::inspection::Inspected;
 
 use crate::support::{Answer, TestServer, config, request};
 
@@ -160,13 +161,23 @@ async fn a_configuration_reads_back_from_toml_and_metrics_are_for_tensorboard() 
 
 /// Sends a form of parts: name, file name, content.
 async fn upload(server: &TestServer, parts: &[(&str, Option<&str>, &str)]) -> Answer {
+    send_form(server, "/api/checkpoints", parts).await
+}
+
+async fn inspect(server: &TestServer, parts: &[(&str, Option<&str>, &str)]) -> Inspected {
+    let answer = send_form(server, "/api/checkpoints/inspect", parts).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    answer.json()
+}
+
+async fn send_form(server: &TestServer, route: &str, parts: &[(&str, Option<&str>, &str)]) -> Answer {
     let mut body = String::new();
     for (name, file, content) in parts {
         let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();
         body += &format!("--cut\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{content}\r\n");
     }
     body += "--cut--\r\n";
-    let request = request(Method::POST, "/api/checkpoints").header(header::CONTENT_TYPE, "multipart/form-data; boundary=cut");
+    let request = request(Method::POST, route).header(header::CONTENT_TYPE, "multipart/form-data; boundary=cut");
     server.send(request.body(Body::from(body)).unwrap()).await
 }
 
@@ -182,6 +193,55 @@ async fn an_uploaded_checkpoint_becomes_a_run_with_its_file() {
     assert_eq!(config.source, "upload/net.pth");
     assert_eq!(std::fs::read_to_string(server.run_dir(&run.id).join("upload/net.pth")).unwrap(), "weights");
     server.until(&run.id, |run| run.state == RunState::Succeeded).await;
+}
+
+#[tokio::test]
+async fn a_checkpoint_may_have_any_name() {
+    let server = TestServer::start().await;
+    for (given, name) in [("pytorch_model.bin", "pytorch_model.bin"), ("MODEL.PTH", "MODEL.PTH"), ("../..", "checkpoint"), (".pth", "pth")]
+    {
+        let answer = upload(&server, &[("config", None, IMPORT), ("file", Some(given), "weights")]).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{given}: {}", answer.text());
+        assert!(server.run_dir(&answer.json::<Run>().id).join("upload").join(name).is_file(), "{given}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_looked_at_first_and_sent_once() {
+    let server = TestServer::start().await;
+    let looked = inspect(&server, &[("config", None, IMPORT), ("file", Some("net.pth"), "weights")]).await;
+    assert_eq!((looked.inspection.unwrap().facts, looked.problem), (vec!["net.pth is small.".to_owned()], None));
+    let kept = looked.upload.unwrap();
+    let again = inspect(&server, &[("config", None, IMPORT), ("upload", None, &kept)]).await;
+    assert_eq!((again.upload.as_ref(), again.inspection.is_some()), (Some(&kept), true));
+
+    // What is refused is not lost.
+    let wrong = r#"{"name": "done", "data": {"dataset": "digits"}, "device": "tpu"}"#;
+    upload(&server, &[("config", None, wrong), ("upload", None, &kept)]).await.assert_problem(422, "invalid-run", Some("device"));
+    let answer = upload(&server, &[("config", None, IMPORT), ("upload", None, &kept)]).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    let run: Run = answer.json();
+    assert_eq!(std::fs::read_to_string(server.run_dir(&run.id).join("upload/net.pth")).unwrap(), "weights");
+    upload(&server, &[("config", None, IMPORT), ("upload", None, &kept)]).await.assert_problem(422, "invalid-run", Some("upload"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_file_is_said_without_the_folder_it_lies_in() {
+    let server = TestServer::start().await;
+    let looked = inspect(&server, &[("config", None, IMPORT), ("file", Some("net.pth"), "<html>")]).await;
+    assert_eq!(looked.problem.as_deref(), Some("checkpoint \"net.pth\" is an HTML page"));
+    assert!(looked.inspection.is_none() && looked.upload.is_some(), "another data set may fit it");
+    let looked = inspect(&server, &[("config", None, IMPORT), ("file", Some("net.pth"), "crash")]).await;
+    assert_eq!(looked.problem.as_deref(), Some("the worker was killed by signal 11 (SIGSEGV)"));
+
+    let on_server = server.dir.path().join("here.pth");
+    std::fs::write(&on_server, "weights").unwrap();
+    let config = json!({"source": on_server, "data": {"dataset": "digits"}}).to_string();
+    let looked = inspect(&server, &[("config", None, &config)]).await;
+    assert_eq!((looked.upload, looked.inspection.unwrap().facts), (None, vec!["here.pth is small.".to_owned()]));
+    let nowhere = r#"{"source": "/no/such/net.pth", "data": {"dataset": "digits"}}"#;
+    let answer = send_form(&server, "/api/checkpoints/inspect", &[("config", None, nowhere)]).await;
+    answer.assert_problem(422, "invalid-run", Some("source"));
 }
 
 #[tokio::test]
@@ -206,8 +266,7 @@ async fn an_upload_that_cannot_be_one_leaves_nothing_behind() {
         (vec![("config", None, IMPORT)], "file"),
         (vec![file("net.pth")], "config"),
         (vec![("config", None, "{"), file("net.pth")], "config"),
-        (vec![("config", None, IMPORT), file("net.exe")], "file"),
-        (vec![("config", None, IMPORT), file(".pth")], "file"),
+        (vec![("config", None, IMPORT), ("upload", None, "0123")], "upload"),
         (vec![("config", None, IMPORT), ("more", None, "")], "more"),
         (vec![("config", None, r#"{"data": {"dataset": "mnist"}}"#), file("net.pth")], "data.dataset"),
     ] {

@@ -200,6 +200,7 @@ async fn the_document_lists_every_route() {
         ("GET", "/api/theory"),
         ("PATCH", "/api/runs/{id}"),
         ("POST", "/api/checkpoints"),
+        ("POST", "/api/checkpoints/inspect"),
         ("POST", "/api/datasets/{id}/download"),
         ("POST", "/api/run-actions"),
         ("POST", "/api/runs"),

@@ -38,6 +38,15 @@ if [ "$1" = --probe ]; then
     echo '{"engine":"0.1.0","libtorch":"2.11.0","devices":[{"id":"cpu","name":"2 CPU threads"}]}'
     exit 0
 fi
+if [ "$2" = --inspect ]; then
+    source=$(sed -n 's/^ *"source": "\(.*\)",/\1/p' "$1/config.json")
+    case $(cat "$source") in
+        crash) kill -11 $$ ;;
+        weights) echo "{\"format\":\"PyTorch\",\"networks\":[],\"facts\":[\"${source##*/} is small.\"],\"questions\":[],\"architecture\":\"resnet18\",\"width\":64,\"classes\":10,\"parameters\":1,\"normalization\":null}" ;;
+        *) echo "error: checkpoint \"$source\" is an HTML page" >&2; exit 1 ;;
+    esac
+    exit 0
+fi
 cd "$1" || exit 1
 echo "worker begins"
 mode=$(sed -n 's/^ *"name": "\([a-z]*\).*/\1/p' config.json)
