@@ -46,17 +46,25 @@ pub async fn post<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Res
     parse(path, &sent(path, Request::post(path), json::value(body)).await?)
 }
 
-/// Posts a form of two parts, `config` and `file`; calls `progress` with the fraction that is sent.
-pub async fn upload<T: DeserializeOwned>(
-    path: &str,
-    config: &str,
-    file: &web_sys::File,
-    progress: impl Fn(f64) + 'static,
-) -> Result<T, Problem> {
+/// What goes with a configuration.
+#[derive(Clone, Copy)]
+pub enum Sent<'a> {
+    File(&'a web_sys::File),
+    /// The name of a file that the server keeps.
+    Kept(&'a str),
+    Nothing,
+}
+
+/// Posts a form of the part `config` and a file; calls `progress` with the fraction that is sent.
+pub async fn upload<T: DeserializeOwned>(path: &str, config: &str, sent: Sent<'_>, progress: impl Fn(f64) + 'static) -> Result<T, Problem> {
     let failed = |error: JsValue| unreachable(&format!("{error:?}"));
     let form = FormData::new().map_err(failed)?;
     form.append_with_str("config", config).map_err(failed)?;
-    form.append_with_blob("file", file).map_err(failed)?;
+    match sent {
+        Sent::File(file) => form.append_with_blob("file", file).map_err(failed)?,
+        Sent::Kept(id) => form.append_with_str("upload", id).map_err(failed)?,
+        Sent::Nothing => {}
+    }
     // Of the browser's ways to send a body only this one says how far it is.
     let request = XmlHttpRequest::new().map_err(failed)?;
     request.open("POST", path).map_err(failed)?;

@@ -1,33 +1,50 @@
 //! The sections of an import, and the upload of its file.
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::api::Run;
 use shared::config::{Architecture, Inputs, ModelConfig};
 use shared::format;
+use shared::inspection::{Inspected, Inspection};
 use shared::problem::Problem;
 use wasm_bindgen::JsCast;
 use web_sys::{File, HtmlInputElement};
 
 use super::data::DataSection;
+use super::inspection::{ANSWERS, FoundSection, Looked};
 use super::section::{PgdFields, RunSection, Section};
 use super::train::ModelFields;
 use crate::api;
-use crate::components::field::{BlockField, EntryField, Field, TextField, use_form};
+use crate::components::field::{BlockField, EntryField, Field, Form, TextField, use_form};
 use crate::components::lens_bar::Segments;
 use crate::form::{self, Kind};
 use crate::prelude::*;
 
-/// A file that is sent with the configuration, and how much of it has been.
+/// A file that is looked at and then imported, sent once for both, and how much of it has been.
 #[derive(Clone, Copy)]
 pub struct Upload {
     file: leptos::prelude::RwSignal<Option<File>, LocalStorage>,
+    /// Counts the files that were chosen.
+    pub picked: RwSignal<u32>,
+    /// What the server keeps the file under.
+    kept: RwSignal<Option<String>>,
     /// In `[0, 1]`; none while nothing is sent.
     sent: RwSignal<Option<f64>>,
+    pub looked: RwSignal<Looked>,
+    /// What was found last.
+    pub found: RwSignal<Option<Inspection>>,
 }
 
 impl Upload {
     pub fn new() -> Self {
-        Upload { file: leptos::prelude::RwSignal::new_local(None), sent: RwSignal::new(None) }
+        Upload {
+            file: leptos::prelude::RwSignal::new_local(None),
+            picked: RwSignal::new(0),
+            kept: RwSignal::new(None),
+            sent: RwSignal::new(None),
+            looked: RwSignal::new(Looked::NotYet),
+            found: RwSignal::new(None),
+        }
     }
 
     pub fn chosen(self) -> Option<File> {
@@ -47,11 +64,39 @@ impl Upload {
     }
 
     pub async fn send(self, config: &Value, file: &File) -> Result<Run, Problem> {
+        self.post("api/checkpoints", &Upload::part(config), Some(file)).await
+    }
+
+    /// What the chosen file holds, or one on the server.
+    pub async fn inspect(self, config: &Value) -> Result<Inspected, Problem> {
+        let file = self.chosen();
+        let part = if file.is_some() { Upload::part(config) } else { config.clone() };
+        let answer: Result<Inspected, Problem> = self.post("api/checkpoints/inspect", &part, file.as_ref()).await;
+        if let Ok(Inspected { upload: Some(kept), .. }) = &answer
+            && self.file.try_get_untracked().flatten() == file
+        {
+            let _ = self.kept.try_set(Some(kept.clone()));
+        }
+        answer
+    }
+
+    /// Names the file where the server keeps it, and sends it where it does not or no longer does.
+    async fn post<T: DeserializeOwned>(self, path: &str, config: &Value, file: Option<&File>) -> Result<T, Problem> {
+        let config = config.to_string();
+        let kept = self.kept.get_untracked();
+        if let Some(kept) = kept.filter(|_| file.is_some()) {
+            let answer = api::upload(path, &config, api::Sent::Kept(&kept), |_| {}).await;
+            let gone = |problem: &Problem| problem.errors.iter().any(|error| error.field == "upload");
+            if !answer.as_ref().err().is_some_and(gone) {
+                return answer;
+            }
+        }
+        let Some(file) = file else { return api::upload(path, &config, api::Sent::Nothing, |_| {}).await };
         self.sent.set(Some(0.0));
         let progress = move |fraction| {
             let _ = self.sent.try_set(Some(fraction));
         };
-        let answer = api::upload("api/checkpoints", &Upload::part(config).to_string(), file, progress).await;
+        let answer = api::upload(path, &config, api::Sent::File(file), progress).await;
         let _ = self.sent.try_set(None);
         answer
     }
@@ -63,13 +108,12 @@ pub fn ImportSections(upload: Upload) -> impl IntoView {
     let on_server = RwSignal::new(form.text("source").starts_with('/'));
     let choose = move |there: bool| {
         on_server.set(there);
-        upload.file.set(None);
-        form.set("source", Some("".into()));
+        pick(upload, form, None);
     };
     view! {
         <Section
             title="Source"
-            text="Weights as .safetensors, .pth or .pt; state dicts, plain or nested, and whole modules. Nothing in a file is ever executed."
+            text="Weights as safetensors or of torch.save, under any name: state dicts, plain or nested, and whole modules. Nothing in a file is ever executed."
         >
             <div class="field-wide">
                 <Segments
@@ -88,10 +132,11 @@ pub fn ImportSections(upload: Upload) -> impl IntoView {
             <TextField path="epoch" label="Epoch" kind=Kind::Number hint="That a single file is kept under."/>
         </Section>
         <DataSection/>
+        <FoundSection upload/>
         <Section title="Model">
             <BlockField
                 path="model" label="Name the architecture" initial=model
-                hint="Off: it is detected from the names and shapes of the tensors, and what was found is shown with the run."
+                hint="Off: it is detected from the names and shapes of the tensors."
             >
                 <ModelFields/>
             </BlockField>
@@ -112,6 +157,19 @@ fn model() -> Value {
     json!(ModelConfig::of(Architecture::PreactResnet18))
 }
 
+/// Takes another file, with which the answers about the former one go.
+fn pick(upload: Upload, form: Form, file: Option<File>) {
+    let name = file.as_ref().map(File::name).unwrap_or_default();
+    upload.kept.set(None);
+    upload.found.set(None);
+    upload.file.set(file);
+    upload.picked.update(|picked| *picked += 1);
+    form.update(|config| {
+        ANSWERS.iter().for_each(|field| form::set_at(config, field, None));
+        form::set_at(config, "source", Some(name.into()));
+    });
+}
+
 /// The file to upload, with its size and how far it is.
 #[component]
 fn FileField(upload: Upload) -> impl IntoView {
@@ -119,15 +177,14 @@ fn FileField(upload: Upload) -> impl IntoView {
     let on_change = move |event: leptos::ev::Event| {
         let input: Option<HtmlInputElement> = event.target().and_then(|target| target.dyn_into().ok());
         let file = input.and_then(|input| input.files()).and_then(|files| files.get(0));
-        form.set("source", Some(file.as_ref().map(File::name).unwrap_or_default().into()));
-        upload.file.set(file);
+        pick(upload, form, file);
     };
     let size = Signal::derive_local(move || upload.file.with(|file| file.as_ref().map(|file| format::bytes(file.size() as u64))));
-    let hint = Signal::stored("The file is sent when you import it.".to_owned());
+    let hint = Signal::stored("It is sent at once, looked at, and imported when you say so.".to_owned());
     let input = move |id: String, described: Signal<Option<String>>, invalid: Signal<Option<&'static str>>| {
         view! {
             <input
-                class="input" type="file" id=id accept=".safetensors,.pth,.pt,.bin"
+                class="input" type="file" id=id
                 aria-describedby=move || described.get() aria-invalid=move || invalid.get() on:change=on_change
             />
         }

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod data;
 mod import;
+mod inspection;
 mod measure;
 mod presets;
 mod run_form;

@@ -8,6 +8,7 @@ use shared::config::{RunConfig, RunKind};
 use shared::problem::{FieldError, Problem};
 
 use super::import::{ImportSections, Upload};
+use super::inspection::Looked;
 use super::measure::{AttributeSections, EvaluateSections, PairSections, SaliencySections};
 use super::sweep::SweepSection;
 use super::train::TrainSections;
@@ -104,6 +105,7 @@ fn Fields(
         if errors.is_empty() {
             errors = config.with(|config| axes.with(|axes| vary::errors(config, axes)));
         }
+        errors.extend(upload.looked.with(Looked::errors));
         // The server knows more: whether a folder is there, say.
         errors.extend(refused.get().into_iter().flat_map(|problem| problem.errors));
         errors

@@ -1,0 +1,267 @@
+//! What the file of an import holds, and what is to be decided about it before anything is measured.
+
+use std::time::Duration;
+
+use leptos::task::spawn_local;
+use serde_json::Value;
+use shared::config::{ImportConfig, Normalization, RunConfig};
+use shared::dataset::Dataset;
+use shared::format;
+use shared::inspection::{Answer, Inspected, Inspection, Question};
+use shared::json;
+use shared::problem::{FieldError, Problem};
+
+use super::import::Upload;
+use super::section::Section;
+use crate::components::field::{TextField, field_id, use_form};
+use crate::form::{self, Kind};
+use crate::load::told;
+use crate::prelude::*;
+use crate::reactive::{derived, effect, memo, rested};
+
+/// Fields that answer a question about a file; another file has other answers.
+pub const ANSWERS: [&str; 4] = ["network", "head", "normalization", "strict"];
+/// Between the last letter of a path and the look at what is there.
+const PAUSE: Duration = Duration::from_millis(600);
+
+/// What is known of the file that is chosen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Looked {
+    #[default]
+    NotYet,
+    Looking,
+    Found(Box<Inspection>),
+    Refused(String),
+}
+
+impl Looked {
+    /// What keeps the file from being imported.
+    pub fn errors(&self) -> Vec<FieldError> {
+        match self {
+            Looked::NotYet => Vec::new(),
+            Looked::Looking => vec![FieldError::new("source", "the file is still being looked at; wait a moment")],
+            Looked::Refused(problem) => vec![FieldError::new("source", problem.clone())],
+            Looked::Found(inspection) => {
+                let open = inspection.questions.iter().filter(|question| question.answer.is_none());
+                open.map(|question| FieldError::new(&question.field, "is to be decided: choose how the file is to be read")).collect()
+            }
+        }
+    }
+}
+
+impl From<Result<Inspected, Problem>> for Looked {
+    fn from(answer: Result<Inspected, Problem>) -> Self {
+        match answer {
+            Ok(Inspected { inspection: Some(inspection), .. }) => Looked::Found(Box::new(inspection)),
+            Ok(Inspected { problem, .. }) => Looked::Refused(problem.unwrap_or_default()),
+            Err(problem) => Looked::Refused(problem.detail),
+        }
+    }
+}
+
+/// What an answer depends on: the file, the data and the choices; none while these are not complete.
+fn about(config: &Value) -> Option<Value> {
+    let RunConfig::Import(config) = RunConfig::parse(config).ok()? else { return None };
+    // The upload of another run, of which this one is a copy, is not here to be looked at.
+    if config.source.contains('/') && !config.source.starts_with('/') {
+        return None;
+    }
+    let ImportConfig { source, data, model, network, head, normalization, strict, .. } = *config;
+    Some(json::value(&ImportConfig { model, network, head, normalization, strict, ..ImportConfig::of(source, data) }))
+}
+
+/// Looks at the file whenever it, or what it is read with, has changed.
+#[component]
+pub fn FoundSection(upload: Upload) -> impl IntoView {
+    let form = use_form();
+    let wanted = memo(move || {
+        let picked = upload.picked.get();
+        form.config.with(about).map(|config| (picked, config))
+    });
+    let asked = rested(wanted, PAUSE);
+    // One at a time, so that a file is not sent twice: what has changed meanwhile is asked next.
+    let asking = StoredValue::new(false);
+    effect(move || {
+        if asked.get().is_none() {
+            // Half a number is no reason to take away the field in which it is being typed.
+            if untrack(|| form.text("source")).is_empty() {
+                upload.looked.set(Looked::NotYet);
+            }
+            return;
+        }
+        upload.looked.set(Looked::Looking);
+        if asking.get_value() {
+            return;
+        }
+        asking.set_value(true);
+        spawn_local(async move {
+            while let Some(Some((picked, config))) = asked.try_get_untracked() {
+                let answer = upload.inspect(&config).await;
+                if asked.try_get_untracked() == Some(Some((picked, config))) {
+                    let _ = upload.looked.try_set(answer.into());
+                    break;
+                }
+            }
+            let _ = asking.try_set_value(false);
+        });
+    });
+    // What was found before stays in sight, and the focus in it, while a new choice is looked at.
+    effect(move || match upload.looked.get() {
+        Looked::Found(inspection) => upload.found.set(Some(*inspection)),
+        Looked::Refused(_) | Looked::NotYet => upload.found.set(None),
+        Looked::Looking => {}
+    });
+    let found = memo(move || upload.found.get());
+    let said = move || match upload.looked.get() {
+        Looked::NotYet | Looked::Found(_) => ().into_any(),
+        Looked::Looking => view! { <p class="field-wide field-hint" role="status">"The file is being looked at …"</p> }.into_any(),
+        Looked::Refused(problem) => view! {
+            <div class="field-wide notice notice-error" role="alert"><p class="notice-text">{told(&problem)}</p></div>
+        }
+        .into_any(),
+    };
+    let facts = move || {
+        let facts = found.get().map(|inspection| inspection.facts).filter(|facts| !facts.is_empty())?;
+        Some(view! { <ul class="field-wide facts">{facts.iter().map(|fact| view! { <li>{told(fact)}</li> }).collect_view()}</ul> })
+    };
+    let questions = move || found.get().map(|inspection| inspection.questions).unwrap_or_default();
+    let key = |question: &Question| json::value(&Question { answer: None, ..question.clone() }).to_string();
+    let own = derived(move || form.config.with(|config| form::at(config, "normalization").is_some_and(Value::is_object)));
+    view! {
+        <Show when=move || upload.looked.get() != Looked::NotYet>
+            <Section title="What the file holds">
+                {facts}
+                <For each=questions key=key children=move |question| view! { <Ask question found/> }/>
+                <Show when=move || own.get()>
+                    <TextField path="normalization.mean" label="Mean" kind=Kind::Numbers hint="Of each channel, for pixels in [0, 1]."/>
+                    <TextField path="normalization.std" label="Deviation" kind=Kind::Numbers/>
+                </Show>
+                {said}
+            </Section>
+        </Show>
+    }
+}
+
+/// A question with its answers, and the clean accuracy under each.
+#[component]
+fn Ask(
+    question: Question,
+    /// Holds the answer that is used.
+    found: Memo<Option<Inspection>>,
+) -> impl IntoView {
+    let form = use_form();
+    let Question { field, message, options, answer: _ } = question;
+    let path = StoredValue::new(field.clone());
+    let answer = memo(move || {
+        let chosen = path.with_value(|path| form.config.with(|config| form::at(config, path).cloned()));
+        // That a file is strict is not an answer.
+        chosen.filter(|chosen| *chosen != Value::Bool(true)).or_else(|| {
+            let questions = found.get().map(|inspection| inspection.questions).unwrap_or_default();
+            questions.into_iter().find(|question| path.with_value(|path| question.field == *path)).and_then(|question| question.answer)
+        })
+    });
+    let accuracies = || options.iter().filter_map(|option| option.clean_accuracy);
+    let (highest, measured) = (accuracies().fold(f64::NEG_INFINITY, f64::max), accuracies().count());
+    let group = field_id(&field);
+    let values: Vec<Value> = options.iter().map(|option| option.value.clone()).collect();
+    let own = (field == "normalization").then(|| view! { <OwnNumbers group=group.clone() values answer/> });
+    let choice = |Answer { value, label, clean_accuracy }: Answer| {
+        let accuracy = clean_accuracy.map(|accuracy| {
+            let mark = if measured > 1 && accuracy >= highest { ", the highest" } else { "" };
+            format!("Clean accuracy {}{mark}.", format::percent(accuracy))
+        });
+        let chosen = {
+            let value = value.clone();
+            move || answer.with(|answer| answer.as_ref() == Some(&value))
+        };
+        let choose = move |_| path.with_value(|path| form.set(path, Some(value.clone())));
+        view! {
+            <label class="reading">
+                <input type="radio" name=group.clone() prop:checked=chosen on:change=choose/>
+                <span>{told(&label)}" "<span class="reading-number">{accuracy}</span></span>
+            </label>
+        }
+    };
+    let choices = options.iter().cloned().map(choice).collect_view();
+    let sample = move || {
+        let images = found.get().and_then(|inspection| inspection.test_images).filter(|_| measured > 0);
+        images.map(|images| format!("Measured on {} test images.", format::count(images.into())))
+    };
+    let messages = move || path.with_value(|path| form.errors.with(|errors| form::messages(errors, path)));
+    view! {
+        <fieldset class="field-wide readings" class:readings-open=move || answer.with(Option::is_none) id=field_id(&field) tabindex="-1">
+            <legend>{told(&message)}</legend>
+            {choices}
+            {own}
+            <p class="field-hint">{sample}</p>
+            <div class="field-error">{move || messages().into_iter().map(|message| view! { <p>{message}</p> }).collect_view()}</div>
+        </fieldset>
+    }
+}
+
+/// A normalization that is none of those that were found.
+#[component]
+fn OwnNumbers(group: String, values: Vec<Value>, answer: Memo<Option<Value>>) -> impl IntoView {
+    let form = use_form();
+    let chosen = move || answer.with(|answer| answer.as_ref().is_some_and(|answer| answer.is_object() && !values.contains(answer)));
+    let choose = move |_| {
+        let info = form.config.with(|config| {
+            let id = form::text_of(form::at(config, "data.dataset"));
+            Dataset::ALL.into_iter().find(|dataset| dataset.id() == id).map(Dataset::info)
+        });
+        // Halves are nobody's: what is to be written stands out.
+        let channels = info.map_or(3, |info| info.mean.len());
+        form.set("normalization", Some(json::value(&Normalization { mean: vec![0.5; channels], std: vec![0.5; channels] })));
+    };
+    view! {
+        <label class="reading">
+            <input type="radio" name=group prop:checked=chosen on:change=choose/>
+            <span>"Other numbers"</span>
+        </label>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_undecided_keeps_a_file_from_being_imported() {
+        let question = |answer: Option<Value>| {
+            let option = Answer { value: json!("dataset"), label: String::new(), clean_accuracy: None };
+            Question { field: "normalization".into(), message: String::new(), options: vec![option], answer }
+        };
+        let found = |answer| {
+            let value = json!({
+                "format": "PyTorch", "networks": [], "facts": [], "questions": [question(answer)], "architecture": "resnet18", "width": 64,
+                "classes": 10, "parameters": 1, "normalization": null
+            });
+            Looked::Found(Box::new(serde_json::from_value(value).unwrap()))
+        };
+        let fields = |looked: Looked| looked.errors().into_iter().map(|error| error.field).collect::<Vec<_>>();
+        assert_eq!(fields(found(None)), ["normalization"]);
+        assert_eq!(fields(found(Some(json!("dataset")))), [""; 0]);
+        assert_eq!(fields(Looked::Looking), ["source"]);
+        let refused = Inspected { upload: None, inspection: None, problem: Some("is an HTML page".into()) };
+        assert_eq!(fields(Ok(refused).into()), ["source"]);
+    }
+
+    #[test]
+    fn a_file_is_looked_at_again_only_for_what_it_is_read_with() {
+        let config = |more: Value| {
+            let mut config = json!({"kind": "import", "source": "net.pth", "data": {"dataset": "cifar10"}});
+            config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            about(&config)
+        };
+        let plain = config(json!({}));
+        assert!(plain.is_some());
+        assert_eq!(config(json!({"epoch": 3, "attack": {"norm": "l2", "eps": "128/255"}, "name": "mine"})), plain);
+        assert_ne!(config(json!({"normalization": "none"})), plain);
+        assert_ne!(config(json!({"data": {"dataset": "cifar100"}})), plain);
+        assert_eq!(config(json!({"source": ""})), None);
+        assert_eq!(config(json!({"source": "upload/net.pth"})), None);
+        assert!(config(json!({"source": "/home/me/net.pth"})).is_some());
+    }
+}
