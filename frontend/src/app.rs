@@ -1,12 +1,10 @@
 //! The frame of every page, and which page an address opens.
 
 use leptos::html;
-use leptos::task::spawn_local;
 use leptos_router::components::{FlatRoutes, Route, Router};
 use leptos_router::hooks::use_location;
 use leptos_router::path;
 
-use crate::api;
 use crate::back::provide_places;
 use crate::baseline::{BaselineChip, provide_baseline};
 use crate::browser;
@@ -98,24 +96,9 @@ fn Header(prefix: String) -> impl IntoView {
                 </Show>
                 <BaselineChip/>
                 <ThemeSelect/>
-                <Show when=move || !shared.get()><SignOut/></Show>
             </div>
         </header>
     }
-}
-
-/// The way out for whoever came in by a token.
-#[component]
-fn SignOut() -> impl IntoView {
-    let sign_out = move |_| {
-        spawn_local(async move {
-            // Where the server does not answer, the page that is opened says so.
-            let _ = api::post_empty("sign-out").await;
-            browser::reload();
-        });
-    };
-    browser::is_signed_in()
-        .then(|| view! { <button class="button button-small button-quiet sign-out" type="button" on:click=sign_out>"Sign out"</button> })
 }
 
 /// Whether a path belongs to a page of the menu.

@@ -21,7 +21,8 @@ use utoipa_axum::routes;
 
 use crate::problem::ApiError;
 use crate::routes::{
-    actions, attributions, changes, checkpoints, comparisons, datasets, meta, pages, pairs, queue, runs, session, shares, sweeps, system, theory,
+    actions, attributions, changes, checkpoints, comparisons, datasets, meta, pages, pairs, queue, runs, session, shares, sweeps, system,
+    theory,
 };
 use crate::state::AppState;
 use crate::{auth, base_path, ranges};

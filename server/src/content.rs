@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
-use shared::api::{Attribution, AttributionSummary, CheckpointInfo, Comparison, Difference, Run, SharedContent};
+use shared::api::{Attribution, AttributionSummary, CheckpointInfo, Comparison, Difference, Run, RunSummary, SharedContent};
 use shared::config::{Inputs, RunConfig, RunKind};
 use shared::format;
 use shared::provenance::{APPLICATION, CheckpointHash, Page, Provenance};
@@ -94,7 +94,11 @@ pub async fn shared(state: &AppState, view: &View) -> Result<(SharedContent, BTr
     let content = match view {
         View::Run { epoch, inputs, .. } => {
             let id = RunId::of_run_view(view).ok_or_else(|| ApiError::internal("a view of a run names one"))?;
-            let (run, metrics) = (shown_run(state, &id).await?, state.dirs.of(&id).metrics().await?);
+            let (mut run, metrics) = (shown_run(state, &id).await?, state.dirs.of(&id).metrics().await?);
+            // Of a live run the records are ahead of the database: what a page shows is of one time.
+            if !metrics.epochs.is_empty() {
+                run.summary = RunSummary::of(&metrics, run.summary.epochs);
+            }
             for id in matrices_of(&run, &metrics, *epoch, *inputs) {
                 answers.insert(format!("api/attributions/{id}"), json(&attribution(state, &id).await?)?);
             }

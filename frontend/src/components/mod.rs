@@ -23,5 +23,6 @@ pub mod run_actions;
 pub mod run_picker;
 pub mod saliency_map;
 pub mod share;
+pub mod sign_out;
 pub mod sort_head;
 pub mod spark;

@@ -12,6 +12,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{DragEvent, File, HtmlInputElement};
 
 use super::dialog::Dialog;
+use super::sign_out::SignOut;
 use crate::api;
 use crate::browser::use_open;
 use crate::prelude::*;
@@ -80,6 +81,7 @@ pub fn Reopen() -> impl IntoView {
             <label for="reopen-file">"Open a figure from CrossLens (SVG or PNG), or drop it anywhere:"</label>
             <input id="reopen-file" type="file" accept=".svg,.png,image/svg+xml,image/png" on:change=on_change/>
             <span role="status">{move || busy.get().then_some("Opening …")}</span>
+            <SignOut/>
         </footer>
         <Show when=move || dragged.get()><div class="drop-hint" aria-hidden="true"><p>"Drop the figure to open its view"</p></div></Show>
         <Dialog open=derived(move || message.with(Option::is_some)) close=move || message.set(None) title="About this figure">

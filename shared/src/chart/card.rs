@@ -49,7 +49,11 @@ impl Card {
         let cursor = view.and_then(|view| if let View::Run { epoch, .. } = view { epoch } else { None });
         let (name, subtitle, content) = match &shared.content {
             SharedContent::Run { run, metrics } if matches!(run.config.kind(), RunKind::Train | RunKind::Import) => {
-                let curves = Curves { cursor, ended: run.state.is_finished(), ..Curves::of(metrics, &run.config, theme).without_losses().seen(&lens.curves) };
+                let curves = Curves {
+                    cursor,
+                    ended: run.state.is_finished(),
+                    ..Curves::of(metrics, &run.config, theme).without_losses().seen(&lens.curves)
+                };
                 let subtitle = match (curves.best, curves.last) {
                     (Some(best), Some(last)) => format!(
                         "Robust accuracy: best {} at epoch {}, last {}",

@@ -1,0 +1,20 @@
+//! The way out for whoever came in by a token.
+
+use leptos::task::spawn_local;
+
+use crate::prelude::*;
+use crate::{api, browser};
+
+/// A button that makes the browser forget the token; nothing where it has none.
+#[component]
+pub fn SignOut() -> impl IntoView {
+    let sign_out = move |_| {
+        spawn_local(async move {
+            // Where the server does not answer, the page that is opened says so.
+            let _ = api::post_empty("sign-out").await;
+            browser::reload();
+        });
+    };
+    browser::is_signed_in()
+        .then(|| view! { <button class="button button-small sign-out" type="button" on:click=sign_out>"Sign out"</button> })
+}
