@@ -4,7 +4,7 @@
 //! not, and leave letters out without an error. So a text of another script is written twice: as it is, for the engines that may have a font for it,
 //! and in Latin letters for where there is none. The document compiles with each engine, and no name is lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deunicode::deunicode_with_tofu_cow;
 use unicode_normalization::UnicodeNormalization;
@@ -53,7 +53,7 @@ pub fn preamble(picture: &str) -> String {
     if scripts.is_empty() {
         return String::new();
     }
-    let mut text = r#"\usepackage{iftex}
+    let mut text = r##"\usepackage{iftex}
 \makeatletter
 \newif\ifhasall
 \iftutex
@@ -63,29 +63,37 @@ pub fn preamble(picture: &str) -> String {
 \DeclareRobustCommand\other[4]{{\csname font#1\endcsname\hasalltrue
   \@for\letter:=#2\do{\iffontchar\font"\letter\space\else\global\hasallfalse\fi}%
   \ifhasall#3\else\normalfont#4\fi\global\hasalltrue}}
+% Script, one of its letters, and a font that is taken where it is installed, has the letter, and none was taken before.
+\newcommand\tryfont[3]{\ifcsname font#1\endcsname\else\IfFontExistsTF{#3}{%
+  \expandafter\newfontfamily\csname font#1\endcsname{#3}%
+  {\csname font#1\endcsname\iffontchar\font"#2 \else\expandafter\global\expandafter\let\csname font#1\endcsname\@undefined\fi}}{}\fi}
 \ifluatex
 \DeclareRobustCommand\fromright[1]{{\textdir TRT #1}}
 \else
 \TeXXeTstate=1
 \DeclareRobustCommand\fromright[1]{{\beginR #1\endR}}
 \fi
-"#
+"##
     .to_owned();
-    for script in scripts {
-        let fonts = fonts(&script);
-        for name in &fonts {
-            text += &format!("\\IfFontExistsTF{{{name}}}{{\\newfontfamily\\font{script}{{{name}}}}}{{%\n");
+    for (script, letter) in scripts {
+        for font in fonts(&script) {
+            text += &format!("\\tryfont{{{script}}}{{{letter}}}{{{font}}}\n");
         }
-        text += &format!("\\let\\font{script}\\relax{}\n", "}".repeat(fonts.len()));
+        text += &format!("\\ifcsname font{script}\\endcsname\\else\\let\\font{script}\\relax\\fi\n");
     }
     text + "\\else\n\\DeclareRobustCommand\\other[4]{#4}\n\\DeclareRobustCommand\\fromright[1]{#1}\n\\fi\n\\makeatother\n"
 }
 
 const OTHER: &str = "\\other{";
 
-/// The scripts of a picture that plain LaTeX does not print.
-fn scripts(picture: &str) -> BTreeSet<String> {
-    picture.split(OTHER).skip(1).filter_map(|rest| Some(rest.split_once('}')?.0.to_owned())).collect()
+/// The scripts of a picture that plain LaTeX does not print, each with one of its letters in hexadecimal.
+fn scripts(picture: &str) -> BTreeMap<String, String> {
+    let script = |rest: &str| {
+        let (script, rest) = rest.split_once("}{")?;
+        // The last is the least likely to be in a font of another script.
+        Some((script.to_owned(), rest.split_once('}')?.0.rsplit(',').next()?.to_owned()))
+    };
+    picture.split(OTHER).skip(1).filter_map(script).collect()
 }
 
 /// The families to look for, those with serifs first, as LaTeX's own has them.
@@ -226,11 +234,11 @@ mod tests {
     fn other_scripts_are_written_twice() {
         check("猫 cat", "\\other{Han}{732B}{猫}{Mao} cat");
         check("русский", "\\other{Cyrillic}{0438,0439,043A,0440,0441,0443}{русский}{russkii}");
-        check("🐈", "\\other{Symbol}{1F408}{🐈}{cat}");
+        check("🐈", "\\other{Symbol}{1F408}{🐈}{cat2}");
         check("שלום עולם!", "\\other{Hebrew}{05D5,05DC,05DD,05E2,05E9}{\\fromright{שלום עולם}}{shlvm `vlm}!");
         check("猫кот", "\\other{Han}{732B}{猫}{Mao}\\other{Cyrillic}{043A,043E,0442}{кот}{kot}");
         check("❤\u{fe0f}", "\\other{Symbol}{2764}{❤\u{fe0f}}{heart}");
-        check("#\u{fe0f}\u{20e3}", "\\other{Symbol}{0023,20E3}{\\#\u{fe0f}\u{20e3}}{U+0023 U+20E3}");
+        check("#\u{fe0f}\u{20e3}", "\\other{Symbol}{0023,20E3}{\\#\u{fe0f}\u{20e3}}{\\#}");
     }
 
     #[test]
@@ -238,7 +246,7 @@ mod tests {
         let picture = format!("title={{{}}}", escaped("猫 and \u{10330}"));
         assert!(engine(&picture).starts_with("% Compile with lualatex or xelatex"));
         let preamble = preamble(&picture);
-        assert!(preamble.contains("\\newfontfamily\\fontHan{Noto Serif CJK SC}") && preamble.contains("{Noto Sans Gothic}"), "{preamble}");
+        assert!(preamble.contains("\\tryfont{Han}{732B}{Noto Serif CJK SC}") && preamble.contains("{Noto Sans Gothic}"), "{preamble}");
         assert_eq!(preamble.matches('{').count(), preamble.matches('}').count());
         assert_eq!((super::preamble("title={cat}"), engine("cat").contains("pdflatex")), (String::new(), true));
     }

@@ -96,9 +96,13 @@ fn matrix(index: usize, heatmap: &Heatmap, title: &str) -> String {
     let ticks = (0..count).map(|place| place.to_string()).collect::<Vec<_>>().join(",");
     let names = list(heatmap.arrangement.order.iter().map(name));
     // A side of 7 cm: names of 6 points fit up to 33 of them.
-    let size = if span <= 33.0 { "\\tiny".to_owned() } else { format!("\\fontsize{{{0:.2}}}{{{0:.2}}}\\selectfont", 200.0 / span) };
+    let points = if span <= 33.0 { 6.0 } else { 200.0 / span };
+    let size = if span <= 33.0 { "\\tiny".to_owned() } else { format!("\\fontsize{{{points:.2}}}{{{points:.2}}}\\selectfont") };
+    // The title stands above the names of the columns, the longest of which has letters of about half its size.
+    let longest = heatmap.arrangement.order.iter().map(|class| name(class).chars().count()).max().unwrap_or(0);
+    let above = longest as f64 * points * 0.55;
     let mut text = format!(
-        "\\nextgroupplot[title={{{}}}, width=7cm, height=7cm, scale only axis, enlargelimits=false, axis on top, tick style={{draw=none}},\n  \
+        "\\nextgroupplot[title={{{}}}, title style={{yshift={above:.0}pt}}, width=7cm, height=7cm, scale only axis, enlargelimits=false, axis on top, tick style={{draw=none}},\n  \
          xmin={left}, xmax={right}, ymin={top}, ymax={bottom}, y dir=reverse, xticklabel pos=upper,\n  \
          xtick={{{ticks}}}, ytick={{{ticks}}}, tick label style={{font={size}}}, x tick label style={{rotate=90, anchor=west}},\n  \
          xticklabels={{{names}}}, yticklabels={{{names}}},\n  \
@@ -224,11 +228,11 @@ impl OverEpochs {
         }
         if !losses.is_empty() {
             // Below the legend of the axis above.
-            let below = "yshift=-7.4cm, width=12cm, height=5cm, clip=false".to_owned();
+            let below = "yshift=-6.7cm, width=12cm, height=5cm, clip=false".to_owned();
             let scale = if loss_is_log { "ymode=log" } else { "ymin=0" };
             let gaps = "unbounded coords=jump".to_owned();
             let names = format!("{scale}, xlabel={{epoch}}, ylabel={{loss}}, ymajorgrids");
-            let options = vec![below, span, names, gaps, LEGEND.to_owned()];
+            let options = vec![below, span, names, gaps, LEGEND.replace("-0.22", "-0.36")];
             text += &Plot { options, series: losses, verticals: Vec::new() }.written();
         }
         text
