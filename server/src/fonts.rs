@@ -30,11 +30,13 @@ static FONTS: LazyLock<Fonts> = LazyLock::new(|| {
     database.load_font_data(epaint_default_fonts::HACK_REGULAR.to_vec());
     database.load_font_data(epaint_default_fonts::NOTO_EMOJI_REGULAR.to_vec());
     let family = database.faces().next().and_then(|face| face.families.first()).map(|(name, _)| name.clone());
-    if let Some(family) = family {
-        database.set_sans_serif_family(family);
-    }
     let own: Vec<ID> = database.faces().map(|face| face.id).collect();
     database.load_system_fonts();
+    // After these, which come with preferences of the machine.
+    if let Some(family) = family {
+        database.set_sans_serif_family(family.clone());
+        database.set_serif_family(family);
+    }
     let mut others: Vec<&FaceInfo> = database.faces().filter(|face| !own.contains(&face.id) && !has_only_bitmaps(face)).collect();
     let plainness = |face: &FaceInfo| {
         let name = face.post_script_name.clone();
@@ -79,7 +81,9 @@ pub fn drawable(svg: &str) -> Cow<'_, str> {
 
 fn with_letters(svg: &str, is_known: impl Fn(char) -> bool) -> Cow<'_, str> {
     let plain = |letter: char| letter.is_ascii() || is_invisible(letter) || letter.is_whitespace();
-    let letters: BTreeSet<char> = svg.chars().filter(|letter| !plain(*letter)).collect();
+    // What stands in the first tag is for those who cannot see the picture.
+    let shown = svg.split_once('>').map_or(svg, |(_, shown)| shown);
+    let letters: BTreeSet<char> = shown.chars().filter(|letter| !plain(*letter)).collect();
     let missing: BTreeSet<char> = letters.into_iter().filter(|letter| !is_known(*letter)).collect();
     if missing.is_empty() {
         return Cow::Borrowed(svg);
@@ -115,9 +119,11 @@ fn noted(svg: &str, missing: &BTreeSet<char>) -> Option<String> {
     };
     let scripts = missing.iter().map(script).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
     let note = format!("In Latin letters, for want of a font on the server: {scripts}. The SVG has the names as they are.");
+    // Letters of the font of the program are half as wide as they are high.
+    let size = ((width - 16.0) / (0.52 * note.chars().count() as f64)).clamp(4.0, 11.0);
     Some(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{}\"><rect width=\"100%\" height=\"100%\" fill=\"white\"/>{svg}\
-         <text x=\"8\" y=\"{}\" font-family=\"sans-serif\" font-size=\"11\" fill=\"#444\">{note}</text></svg>",
+         <text x=\"8\" y=\"{}\" font-family=\"sans-serif\" font-size=\"{size:.1}\" fill=\"#444\">{note}</text></svg>",
         height + LINE,
         height + LINE - 7.0,
     ))
@@ -125,6 +131,8 @@ fn noted(svg: &str, missing: &BTreeSet<char>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use resvg::usvg::fontdb::{Family, Query};
+
     use super::*;
 
     #[test]
@@ -134,6 +142,19 @@ mod tests {
             let font = of_letter(letter);
             assert!(font.is_some_and(|font| own.contains(&font)), "{letter} is in {font:?}");
         }
+    }
+
+    #[test]
+    fn texts_are_drawn_with_the_font_of_the_program_whatever_the_machine_prefers() {
+        let family = |name: &str| {
+            let family = match name {
+                "sans-serif" => Family::SansSerif,
+                "serif" => Family::Serif,
+                other => Family::Name(other),
+            };
+            FONTS.database.query(&Query { families: &[family], ..Query::default() })
+        };
+        assert_eq!((family("sans-serif"), family("serif")), (Some(FONTS.order[0]), Some(FONTS.order[0])));
     }
 
     #[test]
