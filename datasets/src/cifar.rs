@@ -1,16 +1,24 @@
 //! CIFAR-10 and CIFAR-100 in the two layouts their author publishes: binary (`data_batch_1.bin`) and Python pickles (`data_batch_1`).
 //! A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009, <https://www.cs.toronto.edu/~kriz/cifar.html>.
 //!
-//! Files may hold fewer images than the published ones, so that a small copy works. Pickles are read as data; nothing in them runs.
+//! Files may hold fewer images than the published ones, so that a small copy works. Which of the two a file is, its content says. Pickles
+//! are read as data; nothing in them runs.
 
 use std::path::Path;
 
-use serde_pickle::{DeOptions, HashableValue, Value};
 use shared::dataset::Dataset;
 
-use crate::{Contents, Error, Samples, bad, read, size_of_image};
+use crate::numpy::{self, Array};
+use crate::pickle::{Id, Node, Pickle};
+use crate::{Contents, Error, Samples, bad, content, read, size_of_image};
 
 const SHAPE: [u32; 3] = [3, 32, 32];
+const CHANNELS: usize = 3;
+const SIDE: usize = 32;
+const PLANE: usize = SIDE * SIDE;
+/// In the binary version, no file begins with as high a byte: CIFAR-10 has labels up to 9, CIFAR-100 superclasses up to 19. In the Python
+/// version every file does.
+const LEAST_OF_PICKLES: u8 = 20;
 
 /// How the files of one of the two data sets are called and what is in them.
 struct Files {
@@ -20,6 +28,8 @@ struct Files {
     label_bytes: usize,
     /// In the Python version.
     label_field: &'static str,
+    /// The other of the two data sets.
+    other: Dataset,
 }
 
 #[derive(Clone, Copy)]
@@ -38,12 +48,15 @@ struct Batch {
 impl Files {
     fn of(dataset: Dataset) -> Self {
         match dataset {
-            Dataset::Cifar100 => Files { train: &["train"], test: "test", label_bytes: 2, label_field: "fine_labels" },
+            Dataset::Cifar100 => {
+                Files { train: &["train"], test: "test", label_bytes: 2, label_field: "fine_labels", other: Dataset::Cifar10 }
+            }
             _ => Files {
                 train: &["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"],
                 test: "test_batch",
                 label_bytes: 1,
                 label_field: "labels",
+                other: Dataset::Cifar100,
             },
         }
     }
@@ -92,10 +105,16 @@ pub(crate) fn open(dataset: Dataset, folder: &Path) -> Result<Contents, Error> {
         let mut all = Batch::default();
         for name in names {
             let path = folder.join(layout.file(name));
-            let batch = match layout {
-                Layout::Binary => read_binary(&path, &files)?,
-                Layout::Python => read_pickle(&path, &files)?,
+            let bytes = read(&path)?;
+            let batch = match bytes.first() {
+                Some(first) if *first >= LEAST_OF_PICKLES => read_pickle(&bytes, &files),
+                _ => read_binary(&bytes, &files),
             };
+            // What a file is says more than that it cannot be read.
+            let batch = batch.map_err(|problem| match content::of(&bytes).filter(|what| !what.contains("pickle")) {
+                Some(what) => bad(&path, format!("is {what}")),
+                None => bad(&path, problem),
+            })?;
             check_labels(&path, &batch.labels, class_names.len())?;
             all.labels.extend(batch.labels);
             all.pixels.extend(batch.pixels);
@@ -103,18 +122,23 @@ pub(crate) fn open(dataset: Dataset, folder: &Path) -> Result<Contents, Error> {
         Ok(Samples::here(all.labels, all.pixels, SHAPE))
     };
     let (train, test) = (batches(files.train)?, batches(&[files.test])?);
-    Ok(Contents { class_names, shape: SHAPE, white: u8::MAX, train, test })
+    Ok(Contents { class_names, shape: SHAPE, white: u8::MAX, train, test, passed_over: Vec::new() })
 }
 
 /// Records of the label's bytes and one byte for each pixel.
-fn read_binary(path: &Path, files: &Files) -> Result<Batch, Error> {
-    let bytes = read(path)?;
-    let record = files.label_bytes + size_of_image(SHAPE);
-    if bytes.is_empty() || bytes.len() % record != 0 {
-        return Err(bad(path, format!("has {} bytes, which is not a number of records of {record}; it may be cut off", bytes.len())));
+fn read_binary(bytes: &[u8], files: &Files) -> Result<Batch, String> {
+    let other = Files::of(files.other);
+    let record = |files: &Files| files.label_bytes + size_of_image(SHAPE);
+    if bytes.is_empty() || bytes.len() % record(files) != 0 {
+        let hint = if bytes.len() > 0 && bytes.len() % record(&other) == 0 {
+            format!("it is one of records of {}, which {} has", record(&other), files.other.short_title())
+        } else {
+            "it may be cut off".to_owned()
+        };
+        return Err(format!("has {} bytes, which is not a number of records of {}; {hint}", bytes.len(), record(files)));
     }
     let mut batch = Batch::default();
-    for record in bytes.chunks(record) {
+    for record in bytes.chunks(record(files)) {
         let (labels, pixels) = record.split_at(files.label_bytes);
         batch.labels.push(u32::from(labels[files.label_bytes - 1]));
         batch.pixels.extend(pixels);
@@ -122,55 +146,98 @@ fn read_binary(path: &Path, files: &Files) -> Result<Batch, Error> {
     Ok(batch)
 }
 
-/// A dictionary with a list of labels and the array `data` of N rows.
-fn read_pickle(path: &Path, files: &Files) -> Result<Batch, Error> {
-    // An array is pickled as a call of NumPy with its state; the state, kept as a tuple, holds the bytes.
-    let options = DeOptions::new().keep_restore_state().replace_unresolved_globals();
-    let Value::Dict(mut fields) = serde_pickle::value_from_slice(&read(path)?, options)
-        .map_err(|error| bad(path, format!("is not a readable pickle, it may be cut off: {error}")))?
-    else {
-        return Err(bad(path, "is a pickle, but not of a dictionary"));
+/// A dictionary with labels and the array `data`.
+fn read_pickle(bytes: &[u8], files: &Files) -> Result<Batch, String> {
+    let pickle = Pickle::read(bytes)?;
+    let root = pickle.root();
+    let pairs = pickle.pairs(root).ok_or_else(|| format!("is a pickle of {}, not of a dictionary", pickle.describe(root)))?;
+    // Python 2 wrote the published files, where a name is bytes. Of a name written twice, Python keeps the last.
+    let find = |name: &str| pairs.iter().rev().find(|(key, _)| pickle.text(*key) == Some(name)).map(|(_, value)| *value);
+    let field = |name: &str| {
+        find(name).ok_or_else(|| {
+            let other = Files::of(files.other);
+            let hint = find(other.label_field).filter(|_| name == files.label_field);
+            let hint = hint.map(|_| format!(", but `{}`, as a file of {} has", other.label_field, files.other.short_title()));
+            format!("has no field `{name}`{}", hint.unwrap_or_default())
+        })
     };
-    let mut field = |name: &str| {
-        // Python 2 wrote the published files, where a name is bytes.
-        fields
-            .remove(&HashableValue::Bytes(name.into()))
-            .or_else(|| fields.remove(&HashableValue::String(name.into())))
-            .ok_or_else(|| bad(path, format!("has no field `{name}`")))
-    };
-    let labels = match field(files.label_field)? {
-        Value::List(values) => values
-            .into_iter()
-            .map(|value| match value {
-                Value::I64(label) => u32::try_from(label).map_err(|_| bad(path, format!("has the label {label}"))),
-                other => Err(bad(path, format!("has the label `{other}`, which is not a whole number"))),
-            })
-            .collect::<Result<Vec<u32>, Error>>()?,
-        _ => return Err(bad(path, format!("has a field `{}` that is not a list", files.label_field))),
-    };
-    let (bytes, by_column) = array_bytes(field("data")?).ok_or_else(|| bad(path, "has a field `data` that is not an array of bytes"))?;
-    let columns = size_of_image(SHAPE);
-    if labels.is_empty() || bytes.len() != labels.len() * columns {
-        return Err(bad(path, format!("has {} labels and {} pixels; each image has {columns}", labels.len(), bytes.len())));
-    }
-    let pixels = if by_column {
-        (0..labels.len())
-            .flat_map(|row| (0..columns).map(move |column| (row, column)))
-            .map(|(row, column)| bytes[column * labels.len() + row])
-            .collect()
-    } else {
-        bytes
-    };
+    let name = files.label_field;
+    let labels = labels(&pickle, field(name)?).map_err(|problem| format!("has a field `{name}` that {problem}"))?;
+    let pixels = pixels(&pickle, field("data")?, labels.len()).map_err(|problem| format!("has a field `data` that {problem}"))?;
     Ok(Batch { labels, pixels })
 }
 
-/// The bytes of a pickled NumPy array, and whether they go down the columns: (version, shape, type, by column, bytes).
-fn array_bytes(value: Value) -> Option<(Vec<u8>, bool)> {
-    let Value::Tuple(state) = value else { return None };
-    match <[Value; 5]>::try_from(state).ok()? {
-        [_, _, _, Value::Bool(by_column), Value::Bytes(bytes)] => Some((bytes, by_column)),
-        _ => None,
+/// Labels as a list or tuple, of numbers of Python or NumPy, or as an array.
+fn labels(pickle: &Pickle<'_>, id: Id) -> Result<Vec<u32>, String> {
+    let values = match pickle.items(id).or_else(|| numpy::objects(pickle, id)) {
+        Some(items) => items.iter().map(|item| label(pickle, *item)).collect::<Result<Vec<i64>, String>>()?,
+        None => match Array::of(pickle, id) {
+            Some(array) => array?.whole_numbers()?,
+            None => return Err(format!("is {}; a list or an array of whole numbers was expected", pickle.describe(id))),
+        },
+    };
+    if values.is_empty() {
+        return Err("is empty".to_owned());
     }
+    values.into_iter().map(|value| u32::try_from(value).map_err(|_| format!("holds {value}, which is not a label"))).collect()
+}
+
+fn label(pickle: &Pickle<'_>, id: Id) -> Result<i64, String> {
+    let number = match pickle.node(id) {
+        Node::Int(value) => Some(*value),
+        Node::Bool(value) => Some((*value).into()),
+        Node::Float(value) => numpy::whole(*value),
+        Node::Call(_) => match Array::of(pickle, id) {
+            Some(array) => <[i64; 1]>::try_from(array?.whole_numbers()?).ok().map(|[value]| value),
+            None => None,
+        },
+        _ => None,
+    };
+    number.ok_or_else(|| format!("holds {}, which is not a whole number", pickle.describe(id)))
+}
+
+/// The pixels of `count` images: channel by channel, each row by row.
+///
+/// How an array has them is told by its shape: `[N, 3072]`, `[N, 3, 32, 32]` or, with the channels last, `[N, 32, 32, 3]`.
+fn pixels(pickle: &Pickle<'_>, id: Id, count: usize) -> Result<Vec<u8>, String> {
+    let Some(array) = Array::of(pickle, id) else {
+        return Err(format!("is {}; an array of uint8 was expected", pickle.describe(id)));
+    };
+    let array = array?;
+    let Some((bytes, steps)) = array.bytes() else {
+        return Err(format!("is an array of {}; uint8, from 0 to 255, was expected", array.kind()));
+    };
+    let size = CHANNELS * PLANE;
+    let shape = &array.shape;
+    // Steps from one image, channel, row and column to the next.
+    let step = |axis: usize| steps[axis];
+    let steps = match shape[..] {
+        [total] if total == count * size => [size, PLANE, SIDE, 1],
+        [n, length] if (n, length) == (count, size) => [step(0), PLANE * step(1), SIDE * step(1), step(1)],
+        [n, CHANNELS, PLANE] if n == count => [step(0), step(1), SIDE * step(2), step(2)],
+        [n, PLANE, CHANNELS] if n == count => [step(0), step(2), SIDE * step(1), step(1)],
+        [n, CHANNELS, SIDE, SIDE] if n == count => [step(0), step(1), step(2), step(3)],
+        [n, SIDE, SIDE, CHANNELS] if n == count => [step(0), step(3), step(1), step(2)],
+        _ => {
+            return Err(format!(
+                "is an array of shape {shape:?}; with {count} labels, [{count}, {size}], [{count}, {CHANNELS}, {SIDE}, {SIDE}] or \
+                 [{count}, {SIDE}, {SIDE}, {CHANNELS}] was expected"
+            ));
+        }
+    };
+    if steps == [size, PLANE, SIDE, 1] {
+        return Ok(bytes.to_vec());
+    }
+    let [image, channel, row, column] = steps;
+    let mut pixels = Vec::with_capacity(bytes.len());
+    for start in (0..count).map(|index| index * image) {
+        for start in (0..CHANNELS).map(|index| start + index * channel) {
+            for start in (0..SIDE).map(|index| start + index * row) {
+                pixels.extend((0..SIDE).map(|index| bytes[start + index * column]));
+            }
+        }
+    }
+    Ok(pixels)
 }
 
 fn check_labels(path: &Path, labels: &[u32], classes: usize) -> Result<(), Error> {

@@ -21,5 +21,5 @@ pub(crate) fn contents() -> Contents {
         labels.push(u32::from(*label));
     }
     let [train, test] = parts.map(|(pixels, labels)| Samples::here(labels, pixels, info.shape));
-    Contents { class_names: info.class_names, shape: info.shape, white: WHITE, train, test }
+    Contents { class_names: info.class_names, shape: info.shape, white: WHITE, train, test, passed_over: Vec::new() }
 }

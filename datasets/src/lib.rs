@@ -3,8 +3,13 @@
 //! Knows no tensors and no network. What is read is data: nothing in a file runs.
 
 mod cifar;
+mod content;
 mod digits;
+mod listing;
 mod matlab;
+mod numpy;
+mod palette;
+mod pickle;
 mod picture;
 mod svhn;
 mod tree;
@@ -12,13 +17,13 @@ mod tree;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use shared::dataset::Dataset;
+use shared::dataset::{Dataset, PassedOver};
 
 /// What can be wrong with the files of a data set.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or folder is missing or not what it should be.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {problem}", listing::shown(path.as_os_str()))]
     File { path: PathBuf, problem: String },
     #[error("`{}` is generated: it has no files", .0.id())]
     NoFiles(Dataset),
@@ -34,6 +39,8 @@ pub struct Contents {
     pub white: u8,
     pub train: Samples,
     pub test: Samples,
+    /// What lies in the folder and was not read, by kind.
+    pub passed_over: Vec<PassedOver>,
 }
 
 /// Images with their labels.
@@ -127,28 +134,50 @@ pub fn open(dataset: Dataset, folder: &Path, side: u32) -> Result<Contents, Erro
     }
 }
 
-/// Finds the files of a data set in `folder` or in the folder of its archive inside: looks at names only.
+/// Finds the files of a data set in `folder`, in the folder of its archive inside, or in the only folder inside: looks at names only.
 ///
-/// Says what is missing where they are not all there.
+/// Says what is missing where they are not all there, and what is there instead.
 pub fn locate(dataset: Dataset, folder: &Path) -> Result<PathBuf, Error> {
     if !folder.is_dir() {
-        return Err(bad(folder, "is not a folder on this machine"));
+        let what = content::of_file(folder).map(|what| format!("; it is {what}")).filter(|_| folder.is_file());
+        return Err(bad(folder, format!("is not a folder on this machine{}", what.unwrap_or_default())));
     }
-    let missing = |folder: &Path| match dataset {
+    let Some(problem) = missing(dataset, folder) else { return Ok(folder.to_owned()) };
+    let of_archive = archive_folders(dataset).iter().map(|name| folder.join(name)).find(|inside| inside.is_dir());
+    if let Some(inside) = of_archive {
+        return match missing(dataset, &inside) {
+            None => Ok(inside),
+            Some(problem) => Err(bad(&inside, problem + &instead(dataset, &inside))),
+        };
+    }
+    let mut inside = listing::folders(folder, &mut listing::Notes::new(folder))?.into_iter().map(|name| folder.join(name));
+    match (inside.next(), inside.next()) {
+        (Some(only), None) if missing(dataset, &only).is_none() => Ok(only),
+        _ => Err(bad(folder, problem + &instead(dataset, folder))),
+    }
+}
+
+fn missing(dataset: Dataset, folder: &Path) -> Option<String> {
+    match dataset {
         Dataset::Cifar10 | Dataset::Cifar100 => cifar::missing(dataset, folder),
         Dataset::Svhn => svhn::missing(folder),
         Dataset::TinyImagenet => tree::missing_in_tiny_imagenet(folder),
         Dataset::ImageFolder => tree::missing_in_image_folder(folder),
         Dataset::Digits | Dataset::Synthetic => Some("is not needed".to_owned()),
-    };
-    let inside = archive_folders(dataset).iter().map(|name| folder.join(name)).find(|inside| inside.is_dir());
-    let folder = match inside {
-        Some(inside) if missing(folder).is_some() => inside,
-        _ => folder.to_owned(),
-    };
-    match missing(&folder) {
-        None => Ok(folder),
-        Some(problem) => Err(bad(&folder, problem)),
+    }
+}
+
+/// What a folder holds in place of a data set: the files of another one, or an archive.
+fn instead(dataset: Dataset, folder: &Path) -> String {
+    if let Some(other) = Dataset::ALL.into_iter().find(|other| *other != dataset && missing(*other, folder).is_none()) {
+        return format!(". It holds the files of another data set: {}", other.info().title);
+    }
+    const ENDINGS: [&str; 9] = ["tar", "gz", "tgz", "bz2", "xz", "zip", "7z", "rar", "zst"];
+    let named = |path: &PathBuf| path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)));
+    let archive = |path: &PathBuf| named(path) && content::of_file(path).is_some_and(|what| what.contains("unpack it"));
+    match listing::entries(folder).unwrap_or_default().into_iter().find(archive) {
+        Some(archive) => format!(". It holds the archive {}; unpack it there", listing::shown(archive.file_name().unwrap_or_default())),
+        None => String::new(),
     }
 }
 

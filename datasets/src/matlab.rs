@@ -5,6 +5,8 @@ use std::io::Read;
 
 use flate2::read::ZlibDecoder;
 
+use crate::numpy;
+
 /// What precedes the first element: a text, then version and byte order.
 const HEADER_BYTES: usize = 128;
 const COMPRESSED: u32 = 15;
@@ -33,29 +35,47 @@ impl Array {
         (self.kind == 2).then_some(self.data)
     }
 
-    /// The values as whole numbers, whatever type they were written in; none where one is not whole.
-    pub(crate) fn whole_numbers(&self) -> Option<Vec<i64>> {
+    /// The type the values were written in.
+    pub(crate) fn kind(&self) -> String {
+        const NAMES: [&str; 13] = [
+            "int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "type 8", "float64", "type 10", "type 11", "int64", "uint64",
+        ];
+        let name = (self.kind as usize).checked_sub(1).and_then(|index| NAMES.get(index));
+        name.map_or_else(|| format!("type {}", self.kind), |name| (*name).to_owned())
+    }
+
+    /// The values as whole numbers, whatever type they were written in. Says which value is none.
+    pub(crate) fn whole_numbers(&self) -> Result<Vec<i64>, String> {
         let data = &self.data;
+        let whole = |values: Vec<f64>| {
+            let number = |value: f64| numpy::whole(value).ok_or_else(|| format!("holds {value}; whole numbers were expected"));
+            values.into_iter().map(number).collect()
+        };
         match self.kind {
-            1 => Some(data.iter().map(|byte| i64::from(byte.cast_signed())).collect()),
-            2 => Some(data.iter().map(|byte| i64::from(*byte)).collect()),
-            3 => Some(values(data, |bytes| i64::from(i16::from_le_bytes(bytes)))),
-            4 => Some(values(data, |bytes| i64::from(u16::from_le_bytes(bytes)))),
-            5 => Some(values(data, |bytes| i64::from(i32::from_le_bytes(bytes)))),
-            6 => Some(values(data, |bytes| i64::from(u32::from_le_bytes(bytes)))),
-            9 => {
-                let values = values(data, f64::from_le_bytes);
-                values.iter().all(|value| value.fract() == 0.0).then(|| values.into_iter().map(|value| value as i64).collect())
-            }
-            _ => None,
+            1 => Ok(data.iter().map(|byte| i64::from(byte.cast_signed())).collect()),
+            2 => Ok(data.iter().map(|byte| i64::from(*byte)).collect()),
+            3 => Ok(values(data, |bytes| i64::from(i16::from_le_bytes(bytes)))),
+            4 => Ok(values(data, |bytes| i64::from(u16::from_le_bytes(bytes)))),
+            5 => Ok(values(data, |bytes| i64::from(i32::from_le_bytes(bytes)))),
+            6 => Ok(values(data, |bytes| i64::from(u32::from_le_bytes(bytes)))),
+            7 => whole(values(data, |bytes| f32::from_le_bytes(bytes).into())),
+            9 => whole(values(data, f64::from_le_bytes)),
+            12 => Ok(values(data, i64::from_le_bytes)),
+            13 => values(data, u64::from_le_bytes)
+                .into_iter()
+                .map(|value| i64::try_from(value).map_err(|_| format!("holds {value}")))
+                .collect(),
+            _ => Err(format!("is of {}; whole numbers were expected", self.kind())),
         }
     }
 }
 
 /// Every array of a file, or what is wrong with it.
 pub(crate) fn arrays(file: &[u8]) -> Result<Vec<Array>, String> {
-    if file.get(124..HEADER_BYTES) != Some(b"\0\x01IM") {
-        return Err("is not a little-endian MATLAB 5 file".to_owned());
+    match file.get(124..HEADER_BYTES) {
+        Some(b"\0\x01IM") => {}
+        Some(b"\x01\0MI") => return Err("is a big-endian MATLAB 5 file; little-endian ones are read".to_owned()),
+        _ => return Err("is not a MATLAB 5 file; it may be damaged or another file".to_owned()),
     }
     let mut rest = &file[HEADER_BYTES..];
     let mut arrays = Vec::new();

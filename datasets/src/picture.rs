@@ -1,12 +1,24 @@
 //! A picture in a file as red, green and blue, and back.
 
+use std::fs;
 use std::io::Cursor;
 use std::path::Path;
+use std::sync::Mutex;
 
+use image::codecs::png::PngEncoder;
 use image::imageops::{self, FilterType};
-use image::{ExtendedColorType, ImageEncoder, ImageReader, RgbImage, codecs::png::PngEncoder};
+use image::{
+    DynamicImage, ExtendedColorType, ImageBuffer, ImageDecoder, ImageEncoder, ImageError, ImageFormat, ImageReader, Limits, Luma, LumaA,
+    Pixel, Rgb, RgbImage, Rgba,
+};
 
-use crate::{Error, bad};
+use crate::{Error, bad, content, palette, read};
+
+/// What a picture may take, decoded or scaled: a photograph of 13,000×13,000 pixels.
+const MOST_BYTES: u64 = 512 << 20;
+/// Pictures that take more are decoded one at a time.
+const MANY_BYTES: u64 = 64 << 20;
+static LARGE: Mutex<()> = Mutex::new(());
 
 /// What is done with a picture of another size.
 #[derive(Clone, Copy, Debug)]
@@ -17,27 +29,46 @@ pub(crate) enum Fit {
     Crop,
 }
 
-/// The endings of names that count as pictures.
-const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "bmp", "webp"];
-
-/// Whether a file is called like a picture; files that an operating system hides are not.
-pub(crate) fn is_picture(name: &str) -> bool {
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-    !name.starts_with('.') && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
-}
-
-/// Decodes a picture into `target`: red, green, blue, each row by row. Gray becomes three equal channels, transparency is dropped.
+/// Decodes a picture into `target`: red, green, blue, each row by row, as Pillow's `convert("RGB")` has them.
 pub(crate) fn decode(path: &Path, fit: Fit, [_, height, width]: [u32; 3], target: &mut [u8]) -> Result<(), Error> {
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    let decoded = reader.map_err(|error| bad(path, format!("cannot be read: {error}")))?.decode();
-    let picture = decoded.map_err(|error| bad(path, format!("is not a readable picture; it may be cut off: {error}")))?.into_rgb8();
+    let length = fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if length > MOST_BYTES {
+        return Err(bad(path, format!("has {length} bytes; pictures so large are not read")));
+    }
+    let mut file = read(path)?;
+    let unreadable = |error| match error {
+        ImageError::Unsupported(_) => bad(path, format!("is not a picture of a kind that is read: {error}")),
+        error => bad(path, format!("is not a readable picture; it may be cut off: {error}")),
+    };
+    let Ok(format) = image::guess_format(&file) else {
+        let what = content::of(&file).map_or_else(|| "it begins like none".to_owned(), |what| format!("it is {what}"));
+        return Err(bad(path, format!("is not a readable picture; {what}")));
+    };
+    if format == ImageFormat::Jpeg && !has_end(&file) {
+        return Err(bad(path, "is not a readable picture; it is cut off: it has no end"));
+    }
+    let palette = if format == ImageFormat::Tiff { palette::take(&mut file) } else { None };
+    let mut decoder = ImageReader::with_format(Cursor::new(file), format).into_decoder().map_err(unreadable)?;
+    decoder.set_limits(Limits::default()).map_err(unreadable)?;
+    let size = decoder.dimensions();
+    let scaled = scaled(size, width);
+    let bytes = decoder.total_bytes().max(bytes_to_scale(size, scaled));
+    if bytes > MOST_BYTES {
+        let problem = format!("is {}×{} pixels; pictures so large, or so long and thin, are not read", size.0, size.1);
+        return Err(bad(path, problem));
+    }
+    // All cores at once would need as much memory each.
+    let _one_at_a_time = (bytes > MANY_BYTES).then(|| LARGE.lock());
+    let mut picture = rgb(DynamicImage::from_decoder(decoder).map_err(unreadable)?, format);
+    if let Some(palette) = palette {
+        picture.pixels_mut().for_each(|pixel| *pixel = Rgb(palette[usize::from(pixel.0[0])]));
+    }
     let picture = match fit {
-        _ if picture.dimensions() == (width, height) => picture,
+        _ if size == (width, height) => picture,
         Fit::Exact => {
-            let (found_width, found_height) = picture.dimensions();
-            return Err(bad(path, format!("is {found_width}×{found_height} pixels; {width}×{height} were expected")));
+            return Err(bad(path, format!("is {}×{} pixels; {width}×{height} were expected", size.0, size.1)));
         }
-        Fit::Crop => resize_and_crop(&picture, width),
+        Fit::Crop => resize_and_crop(&picture, scaled, width),
     };
     let plane = target.len() / 3;
     for (index, pixel) in picture.pixels().enumerate() {
@@ -48,11 +79,58 @@ pub(crate) fn decode(path: &Path, fit: Fit, [_, height, width]: [u32; 3], target
     Ok(())
 }
 
-/// As torchvision's `Resize(side)` and `CenterCrop(side)`: bilinear with its triangle widened when shrinking.
-fn resize_and_crop(picture: &RgbImage, side: u32) -> RgbImage {
+/// Whether a JPEG file goes on to its last marker, without which Pillow refuses it; the decoder here would fill up with gray.
+///
+/// ISO/IEC 10918-1, annex B: segments that say how long they are, and scans, in which 0xff begins a marker unless 0 or a restart follows.
+fn has_end(file: &[u8]) -> bool {
+    const END: u8 = 0xd9;
+    let mut rest = file.get(2..).unwrap_or_default();
+    loop {
+        let Some(start) = rest.windows(2).position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 1 | 0xd0..=0xd7 | 0xff)) else {
+            return false;
+        };
+        if rest[start + 1] == END {
+            return true;
+        }
+        let Some([high, low, ..]) = rest.get(start + 2..) else { return false };
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        rest = rest.get(start + 2 + length..).unwrap_or_default();
+    }
+}
+
+/// Gray becomes three equal channels, transparency is dropped. Of 16 bits, Pillow takes the upper half, except of gray without
+/// transparency, where all above 255 is white, and of PPM, which it scales.
+fn rgb(picture: DynamicImage, format: ImageFormat) -> RgbImage {
+    let upper = |value: u16| (value >> 8) as u8;
+    match picture {
+        DynamicImage::ImageLuma16(gray) => mapped(&gray, |Luma([value])| Rgb([(*value).min(255) as u8; 3])),
+        DynamicImage::ImageLumaA16(gray) => mapped(&gray, |LumaA([value, _])| Rgb([upper(*value); 3])),
+        DynamicImage::ImageRgb16(color) if format != ImageFormat::Pnm => mapped(&color, |Rgb(values)| Rgb(values.map(upper))),
+        DynamicImage::ImageRgba16(color) => mapped(&color, |Rgba([red, green, blue, _])| Rgb([*red, *green, *blue].map(upper))),
+        other => other.into_rgb8(),
+    }
+}
+
+fn mapped<P: Pixel<Subpixel = u16>>(picture: &ImageBuffer<P, Vec<u16>>, pixel: impl Fn(&P) -> Rgb<u8>) -> RgbImage {
     let (width, height) = picture.dimensions();
-    let scaled = |length: u32| (u64::from(side) * u64::from(length) / u64::from(width.min(height))) as u32;
-    let (width, height) = (scaled(width), scaled(height));
+    let values = picture.pixels().flat_map(|found| pixel(found).0).collect();
+    RgbImage::from_raw(width, height, values).expect("three values for each pixel")
+}
+
+/// The size whose shorter side is `side`, as torchvision's `Resize(side)` has it.
+fn scaled((width, height): (u32, u32), side: u32) -> (u64, u64) {
+    let scaled = |length: u32| u64::from(side) * u64::from(length) / u64::from(width.min(height).max(1));
+    (scaled(width), scaled(height))
+}
+
+/// What scaling takes at most: four floats for each pixel, first scaled in height and then in width.
+fn bytes_to_scale((width, _): (u32, u32), (scaled_width, scaled_height): (u64, u64)) -> u64 {
+    u64::from(width).max(scaled_width).saturating_mul(scaled_height).saturating_mul(16)
+}
+
+/// As torchvision's `Resize(side)` and `CenterCrop(side)`: bilinear with its triangle widened when shrinking.
+fn resize_and_crop(picture: &RgbImage, (width, height): (u64, u64), side: u32) -> RgbImage {
+    let (width, height) = (width as u32, height as u32);
     let resized = imageops::resize(picture, width, height, FilterType::Triangle);
     let start = |length: u32| (f64::from(length - side) / 2.0).round_ties_even() as u32;
     imageops::crop_imm(&resized, start(width), start(height), side, side).to_image()

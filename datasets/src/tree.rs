@@ -1,68 +1,152 @@
-//! Pictures in a folder for each class: any image folder, and Tiny-ImageNet-200, whose validation images lie flat beside their list.
+//! Pictures in a folder for each class: any image folder, and Tiny-ImageNet-200, whose validation images lie flat beside their list or,
+//! as many people sort them, in folders of classes too.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use shared::dataset::Dataset;
+use shared::dataset::{Dataset, passed_over_text};
 
-use crate::picture::{Fit, is_picture};
-use crate::{Contents, Error, Samples, bad};
+use crate::listing::{ENDINGS_IN_WORDS, Notes, entries, folders, is_hidden, pictures, shown};
+use crate::picture::Fit;
+use crate::{Contents, Error, Samples, bad, content};
 
 const TRAIN: &str = "train";
 /// What an image folder tests with, the first that is there.
-const TEST_FOLDERS: [&str; 2] = ["val", "test"];
+const TEST_FOLDERS: [&str; 4] = ["val", "valid", "validation", "test"];
+const VALIDATION: &str = "val";
+const IMAGES: &str = "val/images";
 const ANNOTATIONS: &str = "val/val_annotations.txt";
 
 pub(crate) fn missing_in_image_folder(folder: &Path) -> Option<String> {
-    let there = |name: &str| folder.join(name).is_dir();
-    match (there(TRAIN), TEST_FOLDERS.into_iter().any(there)) {
-        (true, true) => None,
-        (false, _) => Some("holds no folder train; images lie in train/CLASS and in val/CLASS or test/CLASS".to_owned()),
-        (true, false) => Some("holds a folder train, but neither val nor test; images lie in val/CLASS or test/CLASS".to_owned()),
+    let layout = "images lie in train/CLASS and in val/CLASS, valid/CLASS, validation/CLASS or test/CLASS";
+    let found = || {
+        let entries = entries(folder).unwrap_or_default();
+        let names = entries.iter().filter(|path| path.is_dir()).filter_map(|path| path.file_name()).filter(|name| !is_hidden(name));
+        let names: Vec<String> = names.map(shown).collect();
+        match names.len() {
+            0 => "holds no folders".to_owned(),
+            1..=6 => format!("holds {}", names.join(", ")),
+            more => format!("holds {} and {} more folders", names[..5].join(", "), more - 5),
+        }
+    };
+    match (part(folder, TRAIN), TEST_FOLDERS.into_iter().any(|name| part(folder, name).is_some())) {
+        (Some(_), true) => None,
+        (None, _) => Some(format!("holds no folder train; {layout}. The folder {}", found())),
+        (Some(_), false) => {
+            Some(format!("holds a folder train, but neither val nor test, valid or validation; {layout}. The folder {}", found()))
+        }
     }
 }
 
-/// `train/CLASS/*` and `val/CLASS/*` or `test/CLASS/*`; classes are the folders in the order of their names.
-pub(crate) fn open_image_folder(folder: &Path, side: u32) -> Result<Contents, Error> {
-    let train = folder.join(TRAIN);
-    let test = folder.join(TEST_FOLDERS.into_iter().find(|name| folder.join(name).is_dir()).unwrap_or(TEST_FOLDERS[0]));
-    let class_names = names(&train, |path, _| path.is_dir())?;
-    if class_names.len() < 2 {
-        return Err(bad(&train, format!("holds {} folders of classes; two or more are needed", class_names.len())));
+/// The folder of this name, however its letters are written.
+fn part(folder: &Path, name: &str) -> Option<PathBuf> {
+    let exact = folder.join(name);
+    if exact.is_dir() {
+        return Some(exact);
     }
-    if let Some(unknown) = names(&test, |path, _| path.is_dir())?.iter().find(|name| !class_names.contains(name)) {
-        return Err(bad(&test.join(unknown), format!("is a class that {} does not have", train.display())));
+    let named = |path: &PathBuf| path.file_name().is_some_and(|found| found.eq_ignore_ascii_case(name)) && path.is_dir();
+    entries(folder).ok()?.into_iter().find(named)
+}
+
+/// `train/CLASS` and `val/CLASS` as torchvision's `ImageFolder` reads each of them: classes are the folders in the order of their names,
+/// and every picture below one is of that class.
+pub(crate) fn open_image_folder(folder: &Path, side: u32) -> Result<Contents, Error> {
+    let mut notes = Notes::new(folder);
+    let train = part(folder, TRAIN).unwrap_or_else(|| folder.join(TRAIN));
+    let mut tests = TEST_FOLDERS.into_iter().filter_map(|name| part(folder, name));
+    let test = tests.next().unwrap_or_else(|| folder.join(TEST_FOLDERS[0]));
+    for unread in tests {
+        notes.pass_over(&format!("folders beside {}, which is tested with", shown(test.file_name().unwrap_or_default())), &unread);
+    }
+    let classes = folders(&train, &mut notes)?;
+    if classes.len() < 2 {
+        return Err(bad(&train, format!("holds {} folders of classes; two or more are needed", classes.len())));
+    }
+    let of_test = folders(&test, &mut notes)?;
+    let lacking = |of: &[OsString], from: &[OsString]| listed(&of.iter().filter(|class| !from.contains(class)).collect::<Vec<_>>());
+    match (lacking(&of_test, &classes), lacking(&classes, &of_test)) {
+        (None, None) => {}
+        (unknown, absent) => {
+            let unknown = unknown.map(|names| format!("has classes that {} does not have: {names}", train.display()));
+            let absent = absent.map(|names| format!("lacks classes that {} has: {names}", train.display()));
+            return Err(bad(&test, unknown.into_iter().chain(absent).collect::<Vec<_>>().join("; it ")));
+        }
     }
     let shape = [3, side, side];
-    let samples = |part: &Path| samples(class_names.iter().map(|name| part.join(name)), shape, Fit::Crop);
-    Ok(Contents { train: samples(&train)?, test: samples(&test)?, class_names, shape, white: u8::MAX })
+    let mut samples = |part: &Path| samples(classes.iter().map(|class| part.join(class)), shape, Fit::Crop, &mut notes);
+    let (train, test) = (samples(&train)?, samples(&test)?);
+    let class_names = classes.iter().map(|class| shown(class)).collect();
+    Ok(Contents { class_names, shape, white: u8::MAX, train, test, passed_over: notes.into_kinds() })
+}
+
+/// A few of the names, with how many more there are; none where there are none.
+fn listed(names: &[&OsString]) -> Option<String> {
+    const MOST: usize = 5;
+    let first = names.iter().take(MOST).map(|name| shown(name)).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => None,
+        1..=MOST => Some(first),
+        more => Some(format!("{first} and {} more", more - MOST)),
+    }
 }
 
 pub(crate) fn missing_in_tiny_imagenet(folder: &Path) -> Option<String> {
-    let absent = ["wnids.txt", "words.txt", TRAIN, "val/images", ANNOTATIONS].into_iter().find(|name| !folder.join(name).exists())?;
-    Some(format!("holds no {absent}; Tiny-ImageNet has wnids.txt, words.txt, train/WNID/images, val/images and {ANNOTATIONS}"))
+    const LAYOUT: &str =
+        "Tiny-ImageNet has wnids.txt, words.txt, train/WNID/images, and val/images with val/val_annotations.txt or val/WNID";
+    let absent = ["wnids.txt", "words.txt", TRAIN, VALIDATION].into_iter().find(|name| !folder.join(name).exists());
+    if let Some(absent) = absent {
+        return Some(format!("holds no {absent}; {LAYOUT}"));
+    }
+    let by_class = entries(&folder.join(VALIDATION)).unwrap_or_default().into_iter().any(|path| path.is_dir() && !path.ends_with(IMAGES));
+    let absent = [ANNOTATIONS, IMAGES].into_iter().find(|name| !folder.join(name).exists()).filter(|_| !by_class)?;
+    Some(format!("holds no {absent}, and no folder of a class in val; {LAYOUT}"))
 }
 
-/// The published layout; the validation images, whose labels are public, serve for testing.
+/// The published layout, or one with the validation images sorted into folders of classes; these images, whose labels are public, serve
+/// for testing.
 pub(crate) fn open_tiny_imagenet(folder: &Path) -> Result<Contents, Error> {
     let shape = Dataset::TinyImagenet.info().shape;
+    let mut notes = Notes::new(folder);
     let list = folder.join("wnids.txt");
     let text = text(&list)?;
     let wnids: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     if wnids.len() < 2 {
         return Err(bad(&list, format!("names {} classes; two or more are needed", wnids.len())));
     }
-    let train = samples(wnids.iter().map(|wnid| folder.join(TRAIN).join(wnid).join("images")), shape, Fit::Exact)?;
-    let test = annotated(folder, &wnids, shape)?;
-    Ok(Contents { class_names: words(&folder.join("words.txt"), &wnids)?, shape, white: u8::MAX, train, test })
+    let train = of_classes(&folder.join(TRAIN), &wnids, shape, &mut notes)?;
+    let images = folder.join(IMAGES);
+    let flat = if folder.join(ANNOTATIONS).is_file() && images.is_dir() { pictures(&images, &mut notes)? } else { Vec::new() };
+    let sorted = wnids.iter().any(|wnid| folder.join(VALIDATION).join(wnid).is_dir());
+    let test = if flat.is_empty() && sorted {
+        of_classes(&folder.join(VALIDATION), &wnids, shape, &mut notes)?
+    } else {
+        annotated(folder, flat, &wnids, shape, &mut notes)?
+    };
+    let class_names = words(&folder.join("words.txt"), &wnids)?;
+    Ok(Contents { class_names, shape, white: u8::MAX, train, test, passed_over: notes.into_kinds() })
+}
+
+/// The pictures of `part/WNID`, in a folder `images` inside or not. Lists of boxes, which the published layout has, are not remarked on.
+fn of_classes(part: &Path, wnids: &[&str], shape: [u32; 3], notes: &mut Notes) -> Result<Samples, Error> {
+    for path in entries(part)?.iter().filter(|path| path.is_dir()) {
+        let name = path.file_name().unwrap_or_default();
+        // In val, an empty folder may be left of the published layout.
+        if !wnids.iter().any(|wnid| name == *wnid) && name != "images" {
+            notes.pass_over("folders of classes that wnids.txt does not name", path);
+        }
+    }
+    samples(wnids.iter().map(|wnid| part.join(wnid)), shape, Fit::Exact, notes)
 }
 
 /// `val_annotations.txt`: a line for each image, its name and its class with a tab between, then a box that is not used.
-fn annotated(folder: &Path, wnids: &[&str], shape: [u32; 3]) -> Result<Samples, Error> {
+fn annotated(folder: &Path, flat: Vec<PathBuf>, wnids: &[&str], shape: [u32; 3], notes: &mut Notes) -> Result<Samples, Error> {
     let classes: HashMap<&str, u32> = wnids.iter().copied().zip(0..).collect();
-    let images = folder.join("val/images");
-    let there: HashSet<String> = names(&images, |_, name| is_picture(name))?.into_iter().collect();
+    let images = folder.join(IMAGES);
+    let mut there: HashMap<OsString, PathBuf> =
+        flat.into_iter().map(|path| (path.file_name().unwrap_or_default().to_owned(), path)).collect();
+    let mut named = HashSet::new();
     let list = folder.join(ANNOTATIONS);
     let (mut labels, mut paths) = (Vec::new(), Vec::new());
     for (number, line) in (1..).zip(text(&list)?.lines()).filter(|(_, line)| !line.trim().is_empty()) {
@@ -73,15 +157,20 @@ fn annotated(folder: &Path, wnids: &[&str], shape: [u32; 3]) -> Result<Samples, 
         let Some(class) = classes.get(wnid.trim()) else {
             return Err(bad(&list, format!("has the class `{wnid}` in line {number}, which wnids.txt does not name")));
         };
-        if !there.contains(name) {
+        let Some(path) = there.get(OsStr::new(name)) else {
             return Err(bad(&images.join(name), format!("is missing; {ANNOTATIONS} names it in line {number}")));
-        }
+        };
         labels.push(*class);
-        paths.push(images.join(name));
+        paths.push(path.clone());
+        named.insert(name.to_owned());
     }
     if labels.is_empty() {
         return Err(bad(&list, "names no images; it may be cut off"));
     }
+    there.retain(|name, _| !name.to_str().is_some_and(|name| named.contains(name)));
+    let mut unnamed: Vec<PathBuf> = there.into_values().collect();
+    unnamed.sort_unstable();
+    unnamed.iter().for_each(|path| notes.pass_over("pictures that val_annotations.txt does not name", path));
     Ok(Samples::in_files(labels, paths, shape, Fit::Exact))
 }
 
@@ -103,38 +192,33 @@ fn words(path: &Path, wnids: &[&str]) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-/// The pictures of one folder for each class, in the order of their names.
-fn samples(folders: impl Iterator<Item = PathBuf>, shape: [u32; 3], fit: Fit) -> Result<Samples, Error> {
+/// The pictures below one folder for each class.
+fn samples(folders: impl Iterator<Item = PathBuf>, shape: [u32; 3], fit: Fit, notes: &mut Notes) -> Result<Samples, Error> {
     let (mut labels, mut paths) = (Vec::new(), Vec::new());
     for (class, folder) in (0..).zip(folders) {
         if !folder.is_dir() {
             return Err(bad(&folder, "is missing; every class needs a folder with images"));
         }
-        let names = names(&folder, |_, name| is_picture(name))?;
-        if names.is_empty() {
-            return Err(bad(&folder, "holds no image; PNG, JPEG, BMP and WebP are read"));
+        let found = pictures(&folder, notes)?;
+        if found.is_empty() {
+            let mut here = Notes::new(&folder);
+            pictures(&folder, &mut here)?;
+            let instead = passed_over_text(&here.into_kinds()).map(|text| format!(". {}", text.trim_end_matches('.')));
+            return Err(bad(&folder, format!("holds no image; {ENDINGS_IN_WORDS} are read{}", instead.unwrap_or_default())));
         }
-        labels.extend(std::iter::repeat_n(class, names.len()));
-        paths.extend(names.iter().map(|name| folder.join(name)));
+        labels.extend(std::iter::repeat_n(class, found.len()));
+        paths.extend(found);
     }
     Ok(Samples::in_files(labels, paths, shape, fit))
 }
 
-/// Names of what is in a folder, sorted; hidden entries and names that are no text are passed over.
-fn names(folder: &Path, wanted: impl Fn(&Path, &str) -> bool) -> Result<Vec<String>, Error> {
-    let unreadable = |error: std::io::Error| bad(folder, format!("cannot be listed: {error}"));
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        if !name.starts_with('.') && wanted(&entry.path(), &name) {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
 fn text(path: &Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|error| bad(path, format!("cannot be read: {error}")))
+    let text = fs::read_to_string(path).map_err(|error| match content::of_file(path) {
+        Some(what) => bad(path, format!("is {what}")),
+        None => bad(path, format!("cannot be read: {error}")),
+    })?;
+    match content::of(text.as_bytes()) {
+        Some(what) if !text.is_empty() => Err(bad(path, format!("is {what}"))),
+        _ => Ok(text),
+    }
 }

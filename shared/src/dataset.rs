@@ -15,11 +15,13 @@ pub enum Dataset {
     Cifar10,
     /// CIFAR-100 from a folder, binary or Python layout, with the 100 fine classes.
     Cifar100,
-    /// Tiny-ImageNet-200 from its folder as published, whose validation images lie flat beside a list of labels.
+    /// Tiny-ImageNet-200 from its folder: as published, where validation images lie flat beside a list of labels, or with these sorted
+    /// into folders of classes.
     TinyImagenet,
     /// SVHN from its two cropped-digit files.
     Svhn,
-    /// Any folder with `train/CLASS/*` and `val/CLASS/*` or `test/CLASS/*`.
+    /// Any folder with `train/CLASS` and `val/CLASS`, `validation/CLASS` or `test/CLASS`, pictures at any depth, as torchvision's
+    /// `ImageFolder` reads them.
     ImageFolder,
 }
 
@@ -68,6 +70,31 @@ pub struct Superclass {
     pub name: String,
     /// Indices of classes.
     pub classes: Vec<u32>,
+}
+
+/// Files or folders of one kind that lie in the folder of a data set and are not read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PassedOver {
+    /// In the plural, such as `files that end in .gif`.
+    pub what: String,
+    pub count: u32,
+    /// One of them, relative to the folder.
+    pub example: String,
+}
+
+impl PassedOver {
+    /// Such as `files that end in .gif (3, such as train/cat/a.gif)`.
+    pub fn text(&self) -> String {
+        let PassedOver { what, count, example } = self;
+        if *count == 1 { format!("{what} (1: {example})") } else { format!("{what} ({count}, such as {example})") }
+    }
+}
+
+/// Everything that was passed over, in one sentence; none where nothing was.
+pub fn passed_over_text(list: &[PassedOver]) -> Option<String> {
+    let all = list.iter().map(PassedOver::text).collect::<Vec<_>>().join("; ");
+    (!list.is_empty()).then(|| format!("Not read: {all}."))
 }
 
 impl Dataset {
@@ -244,7 +271,9 @@ impl Dataset {
             Dataset::ImageFolder => DatasetInfo {
                 id: self,
                 title: "A folder of images".into(),
-                description: "Any images: one folder for each class inside train and inside val or test; PNG, JPEG, BMP or WebP.".into(),
+                description: "Any images: one folder for each class inside train and inside val, valid, validation or test, as torchvision's \
+                              ImageFolder reads them; JPEG, PNG, BMP, WebP, TIFF, PPM or PGM."
+                    .into(),
                 source: self.source(),
                 shape: [3, 32, 32],
                 classes: None,
@@ -255,7 +284,9 @@ impl Dataset {
                 mean: vec![0.485, 0.456, 0.406],
                 std: vec![0.229, 0.224, 0.225],
                 license: "your own".into(),
-                how_to_get: Some("Put the images on the server as train/CLASS/* and val/CLASS/* (or test/CLASS/*) and give the folder.".into()),
+                how_to_get: Some(
+                    "Put the images on the server as train/CLASS/* and val/CLASS/* (or valid, validation, test) and give the folder.".into(),
+                ),
             },
         }
     }

@@ -1,12 +1,14 @@
 //! CIFAR-10 and CIFAR-100 in both layouts, and every way they can be wrong.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
+use flate2::read::GzDecoder;
 use shared::dataset::Dataset;
 use tempfile::TempDir;
 
-use crate::{all, check_refused};
+use crate::{all, check_refused, fixtures};
 
 const PIXELS: usize = 3072;
 const FILES: [&str; 6] = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
@@ -132,8 +134,8 @@ fn a_file_that_is_cut_off_is_named() {
         }
     };
     check(binary_folder(), cut("data_batch_2.bin"), &["data_batch_2.bin", "has 30630 bytes", "3073", "cut off"]);
-    check(python_folder(false), cut("data_batch_2"), &["data_batch_2", "not a readable pickle", "cut off"]);
-    check(binary_folder(), |folder| fs::write(folder.join("test_batch.bin"), []).unwrap(), &["test_batch.bin", "has 0 bytes"]);
+    check(python_folder(false), cut("data_batch_2"), &["data_batch_2", "ends too early", "cut off"]);
+    check(binary_folder(), |folder| fs::write(folder.join("test_batch.bin"), []).unwrap(), &["test_batch.bin", "is an empty file"]);
 }
 
 #[test]
@@ -156,11 +158,103 @@ fn a_label_out_of_range_is_named_with_its_image() {
 #[test]
 fn a_pickle_of_something_else_is_named() {
     let with = |bytes: Vec<u8>| move |folder: &Path| fs::write(folder.join("data_batch_1"), bytes).unwrap();
-    check(python_folder(false), with(b"\x80\x02K\x01.".to_vec()), &["not of a dictionary"]);
+    check(python_folder(false), with(b"\x80\x02K\x01.".to_vec()), &["a pickle of 1, not of a dictionary"]);
+    check(python_folder(false), with(b"\x80\x06}.".to_vec()), &["protocol 6", "0 to 5"]);
     check(python_folder(false), with(b"\x80\x02}.".to_vec()), &["no field `labels`"]);
-    check(python_folder(false), with(b"\x80\x02}(U\x06labelsK\x01u.".to_vec()), &["`labels` that is not a list"]);
-    check(python_folder(false), with(b"\x80\x02}(U\x06labels](U\x01ae".iter().chain(b"u.").copied().collect()), &["not a whole number"]);
-    check(python_folder(false), with(b"\x80\x02}(U\x06labels](K\x01eU\x04dataK\x01u.".to_vec()), &["`data` that is not an array"]);
+    check(python_folder(false), with(b"\x80\x02}(U\x06labelsK\x01u.".to_vec()), &["`labels` that is 1; a list or an array"]);
+    check(python_folder(false), with(b"\x80\x02}(U\x06labels](U\x01aeu.".to_vec()), &["`labels` that holds `a`", "not a whole number"]);
+    check(python_folder(false), with(b"\x80\x02}(U\x06labels](K\x01eU\x04dataK\x01u.".to_vec()), &["`data` that is 1; an array of uint8"]);
+    check(python_folder(false), with(b"(lp1\n~garbage".to_vec()), &["data_batch_1", "not a readable pickle"]);
+    // Numbers of bytes and of memo entries that the file does not have.
+    check(python_folder(false), with(b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f".to_vec()), &["ends too early"]);
+    check(python_folder(false), with(b"\x80\x02h\x07.".to_vec()), &["not a readable pickle"]);
     let (labels, pixels) = images(0);
-    check(python_folder(false), with(pickle("labels", &labels[..9], &pixels, false)), &["9 labels and 30720 pixels", "3072"]);
+    check(python_folder(false), with(pickle("labels", &labels[..9], &pixels, false)), &["shape [9, 3072] that has 30720 bytes"]);
+}
+
+/// A folder whose batches all are the one of this name among the fixtures.
+fn batches(name: &str) -> TempDir {
+    let mut batch = Vec::new();
+    let file = fs::File::open(fixtures().join(format!("batches/{name}.gz"))).unwrap();
+    GzDecoder::new(file).read_to_end(&mut batch).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    FILES.iter().for_each(|file| fs::write(folder.path().join(file), &batch).unwrap());
+    folder
+}
+
+#[test]
+fn every_pickle_of_a_batch_gives_the_same_images_and_labels() {
+    let pixel = |image: usize, index: usize| {
+        let (channel, row, column) = (index / 1024, index / 32 % 32, index % 32);
+        (80 * channel + image + if row < 2 { 20 } else { 0 } + if column < 5 { 7 } else { 0 }) as u8
+    };
+    let expected: Vec<u8> = (0..2).flat_map(|image| (0..PIXELS).map(move |index| pixel(image, index))).collect();
+    let names = fs::read_dir(fixtures().join("batches")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names: Vec<String> = names.filter(|name| !name.starts_with("refused")).map(|name| name.replace(".gz", "")).collect();
+    assert!(names.len() > 40, "{names:?}");
+    for name in names {
+        let contents = datasets::open(Dataset::Cifar10, batches(&name).path(), 32).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((contents.test.labels(), contents.train.len()), ([7, 2].as_slice(), 10), "{name}");
+        assert!(all(&contents.test).unwrap() == expected, "{name}");
+    }
+    assert!(!Path::new("executed").exists());
+}
+
+#[test]
+fn a_pickle_that_is_no_batch_says_what_its_fields_are() {
+    let check = |name: &str, parts: &[&str]| check_refused(Dataset::Cifar10, batches(name).path(), parts);
+    check("refused-float32", &["data_batch_1", "`data` that is an array of float32; uint8"]);
+    check("refused-int64", &["`data` that is an array of int64; uint8"]);
+    check("refused-shape", &["`data`", "shape [32, 32, 3, 2]", "[2, 32, 32, 3]"]);
+    check("refused-list", &["`data` that is a list of 2; an array of uint8"]);
+    check("refused-one-hot", &["`labels`", "shape [2, 10]; one number for each image"]);
+    check("refused-fraction", &["`labels` that holds 2.5, which is not a whole number"]);
+    check("refused-executable", &["`labels` that is an object made by `posix.mkdir`"]);
+    check("refused-elsewhere", &["`data`", "a buffer that was written outside the file"]);
+    check("refused-fine", &["no field `labels`, but `fine_labels`", "CIFAR-100"]);
+    assert!(!Path::new("executed").exists());
+}
+
+#[test]
+fn a_file_is_what_its_content_says_whatever_its_name() {
+    // Python's files under the names of the binary version, and the other way around.
+    let folder = batches("protocol-4");
+    FILES.iter().for_each(|file| fs::rename(folder.path().join(file), folder.path().join(format!("{file}.bin"))).unwrap());
+    assert_eq!(datasets::open(Dataset::Cifar10, folder.path(), 32).unwrap().test.labels(), [7, 2]);
+    let folder = binary_folder();
+    FILES.iter().for_each(|file| fs::rename(folder.path().join(format!("{file}.bin")), folder.path().join(file)).unwrap());
+    assert_eq!(datasets::open(Dataset::Cifar10, folder.path(), 32).unwrap().test.len(), 10);
+}
+
+#[test]
+fn what_is_no_file_of_cifar_is_named() {
+    let with = |content: &'static [u8]| move |folder: &Path| fs::write(folder.join("data_batch_2"), content).unwrap();
+    check(python_folder(false), with(b"<!DOCTYPE html>\n<title>Sign in</title>"), &["data_batch_2: is an HTML page"]);
+    check(
+        python_folder(false),
+        with(b"version https://git-lfs.github.com/spec/v1\noid sha256:0"),
+        &["is a Git LFS pointer", "git lfs pull"],
+    );
+    check(python_folder(false), with(b"\x1f\x8b\x08\0\0\0\0\0"), &["is a gzip archive; unpack it first"]);
+    check(python_folder(false), with(&[0; 5000]), &["nothing but zeros"]);
+    let record = |labels: &[u8]| [labels, &[9; PIXELS]].concat();
+    check(
+        binary_folder(),
+        |folder| fs::write(folder.join("data_batch_1.bin"), record(&[3, 4])).unwrap(),
+        &["3074 bytes", "records of 3073", "CIFAR-100 has"],
+    );
+}
+
+#[test]
+fn a_folder_with_something_else_says_what_that_is() {
+    // The archive as it was downloaded, in its folder and in place of the folder.
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("cifar-10-python.tar.gz");
+    fs::write(&archive, b"\x1f\x8b\x08\0\0\0\0\0").unwrap();
+    check_refused(Dataset::Cifar10, folder.path(), &["holds neither", "holds the archive cifar-10-python.tar.gz; unpack it there"]);
+    check_refused(Dataset::Cifar10, &archive, &["is not a folder on this machine; it is a gzip archive"]);
+    check_refused(Dataset::Cifar100, binary_folder().path(), &["neither train.bin", "files of another data set: CIFAR-10"]);
+    let hundred = tempfile::tempdir().unwrap();
+    ["train", "test"].iter().for_each(|name| fs::write(hundred.path().join(name), b"").unwrap());
+    check_refused(Dataset::Cifar10, hundred.path(), &["neither data_batch_1.bin", "files of another data set: CIFAR-100"]);
 }
