@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::config::{Aggregation, Architecture, Inputs, Layer, Method, Norm, RunConfig, RunKind, SplitName, Subset};
-use crate::dataset::{Dataset, DatasetInfo};
+use crate::dataset::{Dataset, DatasetInfo, PassedOver};
 use crate::eps::Eps;
 use crate::json;
 use crate::matrix::{Matrix, PairChange};
@@ -263,6 +263,9 @@ pub struct DatasetFolder {
 pub struct DatasetSummary {
     pub class_names: Vec<String>,
     pub splits: Vec<SplitSummary>,
+    /// What lies in the folder and is not read, by kind.
+    #[serde(default)]
+    pub passed_over: Vec<PassedOver>,
 }
 
 /// One part of a data set.

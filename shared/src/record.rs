@@ -204,6 +204,8 @@ pub enum NoticeKind {
     Imported,
     /// An attack that sees only scores succeeded where those by gradients had failed, and so gradients mislead: Croce and Hein 2020.
     MaskedGradients,
+    /// What lies in the folder of the data set and was not read.
+    PassedOver,
 }
 
 /// The last line of a run that came to its end.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use datasets::{Contents, Samples};
 use shared::config::{DataConfig, SplitName};
-use shared::dataset::{DatasetInfo, Source};
+use shared::dataset::{DatasetInfo, PassedOver, Source};
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
@@ -37,6 +37,8 @@ pub struct Data {
     pub test: Split,
     /// Training labels that noise replaced.
     pub noisy_labels: u32,
+    /// What lies in the folder of the data set and was not read, by kind.
+    pub passed_over: Vec<PassedOver>,
 }
 
 impl Split {
@@ -129,6 +131,7 @@ impl Data {
             holdout: self.holdout.as_ref().map(|holdout| holdout.to_device(device)),
             test: self.test.to_device(device),
             noisy_labels: self.noisy_labels,
+            passed_over: self.passed_over.clone(),
         }
     }
 }
@@ -154,6 +157,7 @@ impl Data {
 pub fn load(config: &DataConfig, seed: u32) -> Result<Data, Error> {
     let DataConfig { dataset, path, train_samples, test_samples, label_noise, holdout_samples, image_size: _, augment: _ } = config;
     let mut info = dataset.info();
+    let mut passed_over = Vec::new();
     let (train, test) = match dataset.source() {
         Source::Generated => {
             let make = |part, samples: Option<u32>| synthetic::images(seed, part, samples.unwrap_or_default());
@@ -173,6 +177,7 @@ pub fn load(config: &DataConfig, seed: u32) -> Result<Data, Error> {
             info.shape = contents.shape;
             info.train_samples = Some(contents.train.len() as u32);
             info.test_samples = Some(contents.test.len() as u32);
+            passed_over.clone_from(&contents.passed_over);
             let train = read(&contents, &contents.train, *train_samples, "training", &info)?;
             (train, read(&contents, &contents.test, *test_samples, "test", &info)?)
         }
@@ -191,7 +196,7 @@ pub fn load(config: &DataConfig, seed: u32) -> Result<Data, Error> {
         every_class(&train.label_list(), "training", &info)?;
     }
     let noisy_labels = noise::replace_labels(&mut train.labels, *label_noise, info.class_names.len() as i64, seed);
-    Ok(Data { info, train, holdout, test, noisy_labels })
+    Ok(Data { info, train, holdout, test, noisy_labels, passed_over })
 }
 
 /// Reads or makes at most `count` test images, and no others: the first of each class, then the second of each, so that any part of them

@@ -33,7 +33,7 @@ pub(super) fn run(directory: &Path, config: &AttributeConfig, cancel: &Cancel) -
 
     let data = data::load(&subject.data(data.as_ref())?, subject.data_seed())?;
     let network = subject.network(&data.info, device)?;
-    let (info, noisy_labels) = (data.info.clone(), data.noisy_labels);
+    let (info, noisy_labels, passed_over) = (data.info.clone(), data.noisy_labels, data.passed_over.clone());
     let fitted_to = match layer {
         Layer::Penultimate => None,
         Layer::Stage(stage) => Some((*stage, data.train.to_device(device))),
@@ -43,6 +43,7 @@ pub(super) fn run(directory: &Path, config: &AttributeConfig, cancel: &Cancel) -
     let mut dir = RunDir::open(directory)?;
     dir.create_folder("attributions")?;
     dir.append(&subject.started(&network, *split, &images, noisy_labels))?;
+    super::note_passed_over(&mut dir, &passed_over)?;
     let batches = |count: i64| (count as u32).div_ceil(BATCH_SIZE as u32);
     let attack_of = |inputs: Inputs| attack.as_ref().filter(|_| inputs == Inputs::Adversarial);
     let passes: u32 = inputs.iter().map(|inputs| Work::passes(attack_of(*inputs))).sum();

@@ -42,9 +42,10 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
 
     let data = data::load(&subject.data(config.data.as_ref())?, subject.data_seed())?;
     let network = subject.network(&data.info, device)?;
-    let noisy_labels = data.noisy_labels;
+    let (noisy_labels, passed_over) = (data.noisy_labels, data.passed_over.clone());
     let split = data.into_split(config.split, config.samples)?.to_device(device);
     dir.append(&subject.started(&network, config.split, &split, noisy_labels))?;
+    super::note_passed_over(&mut dir, &passed_over)?;
 
     let ball = ball(config, &subject)?;
     let trials = trials(config, ball, network.classes())?;

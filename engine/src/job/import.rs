@@ -76,6 +76,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
         epochs: 0,
         teacher_epochs: 0,
     };
+    let passed_over = data.as_ref().map(|data| data.passed_over.clone()).unwrap_or_default();
     let test = data.map(|data| data.test.to_device(device));
 
     let batches = test.as_ref().map_or(0, |test| (test.len() as u32).div_ceil(BATCH_SIZE as u32));
@@ -87,6 +88,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
         if index == 0 {
             let started = Started { parameters: network.parameter_count(), feature_dim: network.feature_dim(), ..started.clone() };
             dir.append(&Record::Started(started))?;
+            super::note_passed_over(&mut dir, &passed_over)?;
             for epoch in &source.epochs {
                 dir.append(&Record::Epoch(epoch.clone()))?;
             }

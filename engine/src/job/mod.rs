@@ -15,11 +15,13 @@ mod work;
 use std::path::Path;
 
 use shared::config::RunConfig;
+use shared::dataset::{PassedOver, passed_over_text};
 use shared::inspection::Inspection;
+use shared::record::{Notice, NoticeKind, Record};
 
 use crate::Error;
 use crate::cancel::Cancel;
-use crate::run_dir;
+use crate::run_dir::{self, RunDir};
 
 /// Says what an import would read, and what is to be decided about it. `directory`: what a relative source is in.
 pub fn inspect(directory: &Path, config: &RunConfig) -> Result<Inspection, Error> {
@@ -44,4 +46,11 @@ pub fn run(directory: &Path, cancel: &Cancel) -> Result<(), Error> {
         RunConfig::Pair(config) => pair::run(directory, &config, cancel),
         RunConfig::Import(config) => import::run(directory, &config, cancel),
     }
+}
+
+/// Records what the folder of the data set holds that was not read; once, however often the run goes on.
+fn note_passed_over(dir: &mut RunDir, passed_over: &[PassedOver]) -> Result<(), Error> {
+    let Some(message) = passed_over_text(passed_over) else { return Ok(()) };
+    let notice = Notice { kind: NoticeKind::PassedOver, epoch: None, message };
+    if dir.metrics().notices.contains(&notice) { Ok(()) } else { dir.append(&Record::Notice(notice)) }
 }

@@ -40,7 +40,7 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
     let mut networks = subjects.iter().map(|subject| subject.network(&data.info, device)).collect::<Result<Vec<_>, _>>()?;
     let counts = subjects.iter().zip(&networks);
     let counts = counts.map(|(subject, network)| count_dimensions(subject, network, pairs, *dimensions)).collect::<Result<Vec<_>, _>>()?;
-    let noisy_labels = data.noisy_labels;
+    let (noisy_labels, passed_over) = (data.noisy_labels, data.passed_over.clone());
     let whole = data.into_split(*split, None)?.to_device(device);
     let labels = whole.label_list();
     let wanted = |label: i64| pairs.iter().flatten().any(|class| i64::from(*class) == label);
@@ -48,6 +48,7 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
 
     let mut dir = RunDir::open(directory)?;
     dir.append(&first.started(&networks[0], *split, &whole.at(&rows), noisy_labels))?;
+    super::note_passed_over(&mut dir, &passed_over)?;
     let batches = |count: usize| (count as u32).div_ceil(BATCH_SIZE as u32);
     let of_pair = |pair: &[u32; 2]| rows.iter().filter(|row| pair.iter().any(|class| labels[**row] == i64::from(*class))).count();
     // Of each network, whole, and then without dimensions: the images as they are, attacked, and in the latter as attacked before.

@@ -41,7 +41,7 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
 
     let data = data::load(&first.data(data.as_ref())?, first.data_seed())?;
     let networks = subjects.iter().map(|subject| subject.network(&data.info, device)).collect::<Result<Vec<_>, _>>()?;
-    let noisy_labels = data.noisy_labels;
+    let (noisy_labels, passed_over) = (data.noisy_labels, data.passed_over.clone());
     let whole = data.into_split(*split, None)?;
     let chosen = first_of_each(&whole.label_list(), *images_per_class as usize);
     let indices: Vec<i64> = chosen.iter().map(|(_, index)| *index as i64).collect();
@@ -50,6 +50,7 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
 
     let mut dir = RunDir::open(directory)?;
     dir.append(&first.started(&networks[0], *split, &shown, noisy_labels))?;
+    super::note_passed_over(&mut dir, &passed_over)?;
     let batches = (shown.len() as u32).div_ceil(BATCH_SIZE as u32);
     // A map takes a gradient beside the pass.
     let passes = |attack: Option<&Attack>| 2 + Work::passes(attack);

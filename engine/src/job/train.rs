@@ -67,6 +67,7 @@ pub(super) fn train(
         epochs: config.training.epochs,
         teacher_epochs: teachers::epochs(config),
     }))?;
+    super::note_passed_over(&mut dir, &data.passed_over)?;
     if resumes {
         resume(&mut dir, config, &mut state)?;
     }

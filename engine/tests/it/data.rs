@@ -133,7 +133,7 @@ fn shared_config() -> DataConfig {
 }
 
 /// An image folder of the classes `a` and `b` with three pictures each in training and one in `val`; the last for training is cut off.
-fn picture_folder() -> tempfile::TempDir {
+pub(crate) fn picture_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let digits = datasets::open(Dataset::Digits, folder.path(), 0).unwrap();
     for (part, class, names) in [("train", "a", "012"), ("train", "b", "345"), ("val", "a", "6"), ("val", "b", "7")] {

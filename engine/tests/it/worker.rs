@@ -18,6 +18,7 @@ use shared::record::{AttributionEntry, Checkpoint, Epoch, Finished, Metrics, Not
 use tch::{Device, Kind};
 use tempfile::TempDir;
 
+use crate::data::picture_folder;
 use crate::tiny_config;
 
 pub(crate) fn worker() -> Command {
@@ -64,6 +65,30 @@ pub(crate) fn files(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+#[test]
+fn a_run_says_once_what_was_not_read_in_the_folder_of_its_data() {
+    let pictures = picture_folder();
+    for name in ["5.png", "6.gif", "7.gif"] {
+        fs::write(pictures.path().join("train/b").join(name), "").unwrap();
+    }
+    fs::remove_file(pictures.path().join("train/b/5.png")).unwrap();
+    let mut config = tiny_config();
+    config.data = DataConfig {
+        dataset: Dataset::ImageFolder,
+        path: Some(pictures.path().to_str().unwrap().to_owned()),
+        image_size: Some(8),
+        train_samples: None,
+        test_samples: None,
+        ..config.data
+    };
+    let root = tempfile::tempdir().unwrap();
+    train(&root, "run", config);
+    let notices = metrics(&root.path().join("run")).notices;
+    let [notice] = notices.as_slice() else { panic!("{notices:?}") };
+    assert_eq!((notice.kind, notice.epoch), (NoticeKind::PassedOver, None));
+    assert_eq!(notice.message, "Not read: files that end in .gif (2, such as train/b/6.gif).");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use leptos::html;
 use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::task::spawn_local;
 use shared::api::{DatasetFiles, DatasetFolder, DatasetStatus, DatasetSummary, DownloadStep, SplitSummary};
-use shared::dataset::{Dataset, DatasetInfo};
+use shared::dataset::{Dataset, DatasetInfo, PassedOver};
 use shared::format;
 use shared::problem::Problem;
 
@@ -285,7 +285,7 @@ fn Inside(id: Dataset) -> impl IntoView {
 
 #[component]
 fn Summary(id: Dataset, summary: DatasetSummary) -> impl IntoView {
-    let DatasetSummary { class_names, splits } = summary;
+    let DatasetSummary { class_names, splits, passed_over } = summary;
     let names = StoredValue::new(class_names.clone());
     let samples = splits.first().map(|split| split.samples.clone()).unwrap_or_default();
     let images = samples
@@ -326,6 +326,7 @@ fn Summary(id: Dataset, summary: DatasetSummary) -> impl IntoView {
                 view! { <ul class="samples" aria-label="Training images">{images}</ul> }.into_any()
             }}
             <p class="muted">{balance(&splits)}</p>
+            {(!passed_over.is_empty()).then(|| view! { <Unread passed_over/> })}
             <div class="table-box table-box-tall" role="region" aria-label="Images of each class" tabindex="0">
                 <table class="table table-dense">
                     <thead>
@@ -339,6 +340,21 @@ fn Summary(id: Dataset, summary: DatasetSummary) -> impl IntoView {
                     <tbody>{rows}</tbody>
                 </table>
             </div>
+        </div>
+    }
+}
+
+/// What lies in the folder and is not read: images that one may miss.
+#[component]
+fn Unread(passed_over: Vec<PassedOver>) -> impl IntoView {
+    let item = |kind: PassedOver| {
+        let such_as = if kind.count == 1 { ": " } else { ", such as " };
+        view! { <li>{kind.what}" ("{format::count(kind.count.into())}{such_as}<code>{kind.example}</code>")"</li> }
+    };
+    view! {
+        <div class="notice" role="note">
+            <h3 class="notice-title">"Not read in this folder"</h3>
+            <ul>{passed_over.into_iter().map(item).collect_view()}</ul>
         </div>
     }
 }

@@ -218,7 +218,7 @@ impl Datasets {
         let contents = datasets::open(dataset, &folder, dataset.info().shape[1]).map_err(|error| error.to_string())?;
         let split = |split, all: &Samples| split_summary(split, &contents, all, samples).map_err(|error| error.to_string());
         let splits = vec![split(SplitName::Train, &contents.train)?, split(SplitName::Test, &contents.test)?];
-        Ok(DatasetSummary { splits, class_names: contents.class_names })
+        Ok(DatasetSummary { splits, class_names: contents.class_names, passed_over: contents.passed_over })
     }
 
     fn partial(&self, dataset: Dataset) -> PathBuf {
@@ -256,7 +256,7 @@ fn generated(dataset: Dataset) -> DatasetSummary {
         SplitSummary { split, class_counts, samples: Vec::new() }
     };
     let splits = vec![split(SplitName::Train, info.train_samples), split(SplitName::Test, info.test_samples)];
-    DatasetSummary { class_names: info.class_names, splits }
+    DatasetSummary { class_names: info.class_names, splits, passed_over: Vec::new() }
 }
 
 fn split_summary(split: SplitName, contents: &Contents, all: &Samples, count: usize) -> Result<SplitSummary, datasets::Error> {

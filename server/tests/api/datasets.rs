@@ -15,7 +15,7 @@ use axum::routing::get;
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::api::{DatasetFiles, DatasetStatus, DatasetSummary, DownloadStep, Run};
-use shared::dataset::Dataset;
+use shared::dataset::{Dataset, PassedOver};
 use tokio::sync::Notify;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -354,7 +354,15 @@ async fn a_summary_counts_classes_and_shows_images() {
         (images.splits[0].class_counts.as_slice(), images.splits[1].class_counts.as_slice()),
         ([3, 2].as_slice(), [1, 2].as_slice())
     );
-    assert_eq!(images.splits[0].samples.len(), 5);
+    assert_eq!((images.splits[0].samples.len(), images.passed_over), (5, Vec::new()));
+
+    // What is not read is counted, with an example.
+    for name in ["1.gif", "2.gif"] {
+        fs::write(folder.path().join("train/cat").join(name), "").unwrap();
+    }
+    let images: DatasetSummary = server.get("/api/datasets/image_folder/summary").await.json();
+    let gifs = PassedOver { what: "files that end in .gif".to_owned(), count: 2, example: "train/cat/1.gif".to_owned() };
+    assert_eq!(images.passed_over, [gifs]);
 
     fs::write(folder.path().join("train/cat/0.png"), "text").unwrap();
     let problem = server.get("/api/datasets/image_folder/summary").await.assert_problem(409, "dataset-not-ready", Some("id"));

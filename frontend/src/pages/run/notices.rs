@@ -14,7 +14,7 @@ pub fn Notices(metrics: Memo<Metrics>) -> impl IntoView {
             NoticeKind::CatastrophicOverfitting | NoticeKind::TrainingBrokeDown | NoticeKind::MaskedGradients => {
                 ("notice notice-warning", "alert")
             }
-            NoticeKind::Resumed | NoticeKind::Imported => ("notice", "note"),
+            NoticeKind::Resumed | NoticeKind::Imported | NoticeKind::PassedOver => ("notice", "note"),
         };
         view! {
             <div class=class role=role>
@@ -36,6 +36,7 @@ fn title(notice: &Notice) -> String {
         (NoticeKind::Resumed, _) => "Resumed".to_owned(),
         (NoticeKind::Imported, _) => "What was found".to_owned(),
         (NoticeKind::MaskedGradients, _) => "Gradients are masked".to_owned(),
+        (NoticeKind::PassedOver, _) => "Not everything in the data folder was read".to_owned(),
     }
 }
 
@@ -51,5 +52,6 @@ mod tests {
         check(NoticeKind::Resumed, Some(12), "Resumed after epoch 12");
         check(NoticeKind::Resumed, Some(0), "Resumed");
         check(NoticeKind::Imported, None, "What was found");
+        check(NoticeKind::PassedOver, None, "Not everything in the data folder was read");
     }
 }
