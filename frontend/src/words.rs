@@ -5,9 +5,8 @@ use shared::config::SplitName;
 use shared::format;
 use shared::record::Phase;
 
-/// Changes below these show as none with one decimal.
-const CAS_RESOLUTION: f64 = 0.05;
-const POINTS_RESOLUTION: f64 = 0.05;
+/// A CAS below this, as a few classes have, is written with two decimals instead of one.
+const SMALL_CAS: f64 = 10.0;
 
 /// A checkpoint as a sentence needs it.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,19 +20,27 @@ pub struct Measured {
 /// What happened from one checkpoint to another; nothing before both accuracies are known.
 pub fn change(from: &Measured, to: &Measured) -> Option<String> {
     let points = (to.robust_accuracy? - from.robust_accuracy?) * 100.0;
+    let size = format!("{:.1}", points.abs());
     let accuracy = match () {
-        () if points.abs() < POINTS_RESOLUTION => "did not change".to_owned(),
-        () if points > 0.0 => format!("rose by {points:.1} pp"),
-        () => format!("fell by {:.1} pp", -points),
+        () if size == "0.0" => "did not change".to_owned(),
+        () if points > 0.0 => format!("rose by {size} pp"),
+        () => format!("fell by {size} pp"),
     };
     let accuracy = format!("Robust accuracy {accuracy} from {} to {}", from.name, to.name);
     let Some((before, after)) = from.cas.zip(to.cas) else { return Some(format!("{accuracy}.")) };
+    let (from, to) = written(before, after);
     let cas = match () {
-        () if (after - before).abs() < CAS_RESOLUTION => format!("CAS stayed at {}", format::decimal(after, 1)),
-        () if after > before => format!("CAS rose from {} to {}", format::decimal(before, 1), format::decimal(after, 1)),
-        () => format!("CAS fell from {} to {}", format::decimal(before, 1), format::decimal(after, 1)),
+        () if from == to => format!("CAS stayed at {to}"),
+        () if after > before => format!("CAS rose from {from} to {to}"),
+        () => format!("CAS fell from {from} to {to}"),
     };
     Some(format!("{accuracy}; {cas}."))
+}
+
+/// Two values of CAS as a sentence has them. A change that cannot be seen in them is none.
+fn written(before: f64, after: f64) -> (String, String) {
+    let digits = if before.abs().max(after.abs()) < SMALL_CAS { 2 } else { 1 };
+    (format::decimal(before, digits), format::decimal(after, digits))
 }
 
 /// What happened between the best and the last checkpoint of a run.
@@ -55,7 +62,10 @@ pub fn best_to_last(summary: &RunSummary) -> Option<String> {
 
 /// Adds what the paper reports where CAS, best to last, did not do the same.
 pub fn with_paper(sentence: String, cas_best: Option<f64>, cas_last: Option<f64>) -> String {
-    let differs = cas_best.zip(cas_last).is_some_and(|(best, last)| last - best > -CAS_RESOLUTION);
+    let differs = cas_best.zip(cas_last).is_some_and(|(best, last)| {
+        let (from, to) = written(best, last);
+        last >= best || from == to
+    });
     if differs { format!("{sentence} The paper reports a falling CAS on CIFAR-10.") } else { sentence }
 }
 
@@ -187,6 +197,22 @@ mod tests {
             epoch(200, 0.425, Some(9.0)),
             Some("Robust accuracy fell by 5.3 pp from epoch 108 (best) to epoch 200 (last); CAS fell from 25.6 to 9.0."),
         );
+    }
+
+    #[test]
+    fn a_change_that_rounds_to_nothing_is_none() {
+        let sentence = |before, after| {
+            let measured = |name: &str, cas| Measured { name: name.to_owned(), robust_accuracy: Some(0.5), cas: Some(cas) };
+            change(&measured("A", before), &measured("B", after)).unwrap()
+        };
+        assert!(sentence(10.14, 10.06).contains("CAS stayed at 10.1."));
+        assert!(sentence(10.06, 10.14).contains("CAS stayed at 10.1."));
+        assert!(sentence(10.16, 10.06).contains("CAS fell from 10.2 to 10.1."));
+        // Of two classes, CAS is 2 at most.
+        assert!(sentence(0.34, 0.31).contains("CAS fell from 0.34 to 0.31."));
+        assert!(sentence(0.341, 0.339).contains("CAS stayed at 0.34."));
+        assert!(with_paper(String::new(), Some(10.14), Some(10.06)).contains("The paper"));
+        assert_eq!(with_paper(String::new(), Some(10.16), Some(10.06)), "");
     }
 
     #[test]

@@ -29,9 +29,11 @@ pub fn TrainingView(
     own: bool,
 ) -> impl IntoView {
     let config = run.with_untracked(|run| run.config.clone());
-    let classes = config.data().and_then(|data| data.dataset.info().classes).unwrap_or_default() as usize;
+    // The files know how many classes there are; the data set does where no worker has looked yet.
+    let of_dataset = config.data().and_then(|data| data.dataset.info().classes).map(|classes| classes as usize);
+    let classes = memo(move || metrics.with(|metrics| metrics.started.as_ref().map(|started| started.class_names.len()).or(of_dataset)));
     let ended = memo(move || run.with(|run| run.state.is_finished()));
-    let figures = memo(move || run.with(|run| figures(&run.summary, classes, run.state.is_finished())));
+    let figures = memo(move || run.with(|run| figures(&run.summary, classes.get(), run.state.is_finished())));
     let setup = memo(move || metrics.with(|metrics| metrics.started.as_ref().map(facts)));
     // Best and last are provisional while the run goes on.
     let sentence = memo(move || run.with(|run| run.state.is_finished().then(|| words::best_to_last(&run.summary)).flatten()));
@@ -103,25 +105,27 @@ pub fn TrainingView(
     }
 }
 
-fn figures(summary: &RunSummary, classes: usize, ended: bool) -> Vec<Figure> {
+/// `classes`: as far as they are known.
+fn figures(summary: &RunSummary, classes: Option<usize>, finished: bool) -> Vec<Figure> {
     let RunSummary { best, last, .. } = summary;
-    let missing = || words::missing(ended).to_owned();
+    let missing = || words::missing(finished).to_owned();
     let note = |epoch: &Option<EpochSummary>| {
         epoch.as_ref().map_or_else(missing, |epoch| format!("epoch {} · clean {}", epoch.epoch, format::percent(epoch.clean_accuracy)))
     };
     let robust = |epoch: &Option<EpochSummary>| format::percent(epoch.as_ref().and_then(|epoch| epoch.robust_accuracy));
     let cas = |epoch: &Option<EpochSummary>| epoch.as_ref().and_then(|epoch| epoch.cas);
-    let pairs = classes * classes.saturating_sub(1);
-    let normalized = |cas: Option<f64>| match cas {
-        Some(cas) if pairs > 0 => format!("{} of the possible {pairs}", format::percent(cas / pairs as f64)),
+    let pairs = classes.map(|classes| classes * classes.saturating_sub(1)).filter(|pairs| *pairs > 0);
+    let normalized = |epoch: &Option<EpochSummary>| match (epoch, cas(epoch), pairs) {
+        (_, Some(cas), Some(pairs)) => format!("{} of the possible {pairs}", format::percent(cas / pairs as f64)),
+        (Some(epoch), Some(_), None) => format!("epoch {}", epoch.epoch),
         _ => missing(),
     };
     vec![
         Figure::new("Best robust accuracy", robust(best), note(best)),
         Figure::new("Last robust accuracy", robust(last), note(last)),
         Figure::new("Gap", format::points(words::gap(summary)), "best to last"),
-        Figure::new("CAS, best", format::decimal(cas(best), 2), normalized(cas(best))),
-        Figure::new("CAS, last", format::decimal(cas(last), 2), normalized(cas(last))),
+        Figure::new("CAS, best", format::decimal(cas(best), 2), normalized(best)),
+        Figure::new("CAS, last", format::decimal(cas(last), 2), normalized(last)),
         Figure::new("ΔCAS", format::signed(words::delta_cas(summary), 2), "best to last"),
     ]
 }
@@ -148,5 +152,25 @@ pub fn Phase(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
         let progress = metrics.with(|metrics| metrics.progress.clone()).filter(|_| running)?;
         let text = format!("{} · epoch {} · step {} of {}", words::phase(progress.phase), progress.epoch, progress.step, progress.steps);
         Some(view! { <p class="muted">{text}</p> })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cas_is_set_against_the_classes_there_are_and_only_what_is_missing_is_called_so() {
+        let epoch = |cas| Some(EpochSummary { epoch: 3, clean_accuracy: None, robust_accuracy: Some(0.5), cas });
+        let notes = |last, classes, finished| {
+            let summary = RunSummary { best: epoch(Some(14.73)), last, ..RunSummary::default() };
+            let figures = figures(&summary, classes, finished);
+            [figures[3].note.clone(), figures[4].note.clone()]
+        };
+        // An image folder, whose classes only the files know: five, and before a worker has looked.
+        assert_eq!(notes(epoch(Some(5.0)), Some(5), true), ["73.7 % of the possible 20", "25.0 % of the possible 20"]);
+        assert_eq!(notes(epoch(Some(5.0)), None, true), ["epoch 3", "epoch 3"]);
+        assert_eq!(notes(epoch(None), Some(5), false)[1], "not measured yet");
+        assert_eq!(notes(None, None, true)[1], "not measured");
     }
 }
