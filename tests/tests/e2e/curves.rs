@@ -48,7 +48,7 @@ async fn curves_zoom_by_pointer_and_keys_and_their_address_keeps_it() -> Result<
     let url = browser.reaches("epochs=").await?;
     let epochs = url.split("epochs=").nth(1).and_then(|rest| rest.split('&').next()).context("the address has epochs")?.to_owned();
     let (first, last) = epochs.split_once('-').context("a first and a last epoch")?;
-    assert!(0 < first.parse()? && last.parse::<u32>()? < 6, "{epochs}");
+    assert!(0 < first.parse::<u32>()? && last.parse::<u32>()? < 6, "{epochs}");
     browser.sees(&format!("Epochs {first} to {last}")).await?;
     assert!(!url.contains("epoch="), "the end of a drag chooses no epoch: {url}");
 
