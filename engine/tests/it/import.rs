@@ -405,6 +405,33 @@ fn imported(config: &Value) -> (TempDir, Metrics) {
     (directory, metrics)
 }
 
+#[test]
+fn a_configuration_without_choices_is_as_it_was_and_wrong_ones_are_named() {
+    let read = |more: Value| {
+        let mut value = json!({"kind": "import", "source": "/net.pth", "data": {"dataset": "cifar10"}});
+        value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        RunConfig::parse(&value).map(|config| config.to_json()).map_err(|errors| errors[0].field.clone())
+    };
+    let plain = read(json!({})).unwrap();
+    for field in ["network", "head", "normalization", "strict"] {
+        assert!(plain.get(field).is_none(), "{field}: {plain}");
+    }
+    let chosen = json!({"network": "", "head": "fc", "normalization": "none", "strict": false});
+    assert!(chosen.as_object().unwrap().iter().all(|(field, value)| read(chosen.clone()).unwrap()[field] == *value));
+    let numbers = |mean: Value, std: Value| json!({"normalization": {"mean": mean, "std": std}});
+    assert!(read(numbers(json!([0.5, 0.5, 0.5]), json!([0.2, 0.2, 0.2]))).is_ok());
+    for (wrong, field) in [
+        (json!({"normalization": "files"}), "normalization"),
+        (numbers(json!([0.5]), json!([0.2, 0.2, 0.2])), "normalization.mean"),
+        (numbers(json!([0.5, 0.5, 0.5]), json!([0.2, 0.2, 0.0])), "normalization.std"),
+    ] {
+        assert_eq!(read(wrong.clone()), Err(field.to_owned()), "{wrong}");
+    }
+    let both =
+        json!({"normalization": "none", "model": {"architecture": "resnet18", "normalization": {"mean": [0, 0, 0], "std": [1, 1, 1]}}});
+    assert_eq!(read(both), Err("normalization".to_owned()));
+}
+
 fn sidecar(directory: &TempDir, epoch: u32) -> Sidecar {
     serde_json::from_str(&fs::read_to_string(directory.path().join(format!("checkpoints/e{epoch}.json"))).unwrap()).unwrap()
 }

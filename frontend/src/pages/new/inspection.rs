@@ -40,7 +40,7 @@ impl Looked {
         match self {
             Looked::NotYet => Vec::new(),
             Looked::Looking => vec![FieldError::new("source", "the file is still being looked at; wait a moment")],
-            Looked::Refused(problem) => vec![FieldError::new("source", problem.clone())],
+            Looked::Refused(_) => vec![FieldError::new("source", "cannot be imported so; what it is stands under \"What the file holds\"")],
             Looked::Found(inspection) => {
                 let open = inspection.questions.iter().filter(|question| question.answer.is_none());
                 open.map(|question| FieldError::new(&question.field, "is to be decided: choose how the file is to be read")).collect()
