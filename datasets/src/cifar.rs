@@ -129,8 +129,8 @@ pub(crate) fn open(dataset: Dataset, folder: &Path) -> Result<Contents, Error> {
 fn read_binary(bytes: &[u8], files: &Files) -> Result<Batch, String> {
     let other = Files::of(files.other);
     let record = |files: &Files| files.label_bytes + size_of_image(SHAPE);
-    if bytes.is_empty() || bytes.len() % record(files) != 0 {
-        let hint = if bytes.len() > 0 && bytes.len() % record(&other) == 0 {
+    if bytes.is_empty() || !bytes.len().is_multiple_of(record(files)) {
+        let hint = if !bytes.is_empty() && bytes.len().is_multiple_of(record(&other)) {
             format!("it is one of records of {}, which {} has", record(&other), files.other.short_title())
         } else {
             "it may be cut off".to_owned()
