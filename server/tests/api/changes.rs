@@ -95,6 +95,11 @@ async fn records_come_bit_by_bit_without_a_gap_and_without_a_double() {
         let query = after.map(|after| format!("?after={after}")).unwrap_or_default();
         server.get(&format!("/api/runs/{}/records{query}", run.id)).await.json()
     };
+    let start = std::time::Instant::now();
+    while read(None).await.records.len() < 3 {
+        assert!(start.elapsed() < DEADLINE, "the worker writes its first lines");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     let first = read(None).await;
     assert_eq!((first.run.state, first.records.len(), first.more), (RunState::Running, 3, false));
     let nothing = read(Some(&first.next)).await;
