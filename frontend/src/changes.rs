@@ -45,15 +45,16 @@ impl News {
 pub struct Changes(Rc<Inner>);
 
 type Listener = Rc<dyn Fn(&News)>;
+type OnEvent = RefCell<Option<Closure<dyn Fn(Event)>>>;
 
 struct Inner {
     listeners: RefCell<Vec<(u32, Listener)>>,
     next: Cell<u32>,
     source: RefCell<Source>,
     /// Called by the browser for as long as the application lives.
-    on_message: RefCell<Option<Closure<dyn Fn(Event)>>>,
-    on_open: RefCell<Option<Closure<dyn Fn(Event)>>>,
-    on_error: RefCell<Option<Closure<dyn Fn(Event)>>>,
+    on_message: OnEvent,
+    on_open: OnEvent,
+    on_error: OnEvent,
 }
 
 /// Where news come from.

@@ -422,7 +422,7 @@ impl Db {
 
     /// Keeps how a run ended: in the database, or in memory until that takes it.
     pub async fn set_finished(&self, id: &RunId, state: RunState, failure: Option<String>, summary: Option<RunSummary>) {
-        self.keep(id, Change::Ended(End { state, failure, summary, at: now() })).await;
+        self.keep(id, Change::Ended(End { state, failure, summary: summary.map(Box::new), at: now() })).await;
     }
 
     /// Keeps that a run is deleted, whose files are gone already; tells whether the database has taken it.

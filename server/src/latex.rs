@@ -130,7 +130,7 @@ fn push_run(latex: &mut String, run: &mut String) {
         let shown = if from_right { format!("\\fromright{{{shown}}}") } else { shown };
         *latex += &format!("{OTHER}{}}}{{{codes}}}{{{shown}}}{{{}}}", script(text), latin(text));
     }
-    *latex += &run[text.len()..].to_owned();
+    *latex += &run[text.len()..];
     run.clear();
 }
 

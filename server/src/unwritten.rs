@@ -12,7 +12,7 @@ pub struct End {
     /// Why, in a sentence where someone will ask.
     pub failure: Option<String>,
     /// What it measured; that of the database stays where there is none.
-    pub summary: Option<RunSummary>,
+    pub summary: Option<Box<RunSummary>>,
     /// RFC 3339, UTC.
     pub at: String,
 }
@@ -108,7 +108,7 @@ impl Unwritten {
                 run.finished_at = Some(at);
                 run.canceling = false;
                 run.queue_position = None;
-                run.summary = summary.unwrap_or(run.summary);
+                run.summary = summary.map_or(run.summary, |summary| *summary);
             }
         }
         Some(run)

@@ -106,7 +106,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ),
         ];
         for (name, share, content) in cards {
-            let card = Card::of(&SharedView { share, content, answers: BTreeMap::new() }, theme);
+            let card = Card::of(&SharedView { share, content, as_of: String::new(), answers: BTreeMap::new() }, theme);
             draw(&format!("card-{name}-{suffix}"), card::SIZE.0, card::SIZE.1, &card)?;
         }
     }

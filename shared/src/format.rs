@@ -19,7 +19,7 @@ pub fn short(value: impl Into<Option<f64>>) -> String {
     }
     let text = match size {
         _ if size == 0.0 => return "0".to_owned(),
-        _ if size >= 99_999.5 || size < 0.000_999_5 => {
+        _ if !(0.000_999_5..99_999.5).contains(&size) => {
             let text = format!("{value:.2e}");
             let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
             format!("{}e{exponent}", trimmed(digits))
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(percent(0.7164), "71.6 %");
         assert_eq!(percent(None), "–");
         assert_eq!(decimal(-0.4, 2), "−0.40");
-        assert_eq!([2.3026, 0.5, 10_000.0, 0.001, 250.0, 0.0].map(short), ["2.303", "0.5", "10000", "0.001", "250", "0"]);
+        assert_eq!([2.345, 0.5, 10_000.0, 0.001, 250.0, 0.0].map(short), ["2.345", "0.5", "10000", "0.001", "250", "0"]);
         assert_eq!([1.2345e31, 1e31, 2e-9, 100_000.0].map(short), ["1.23e31", "1e31", "2e−9", "1e5"]);
         assert_eq!((short(f64::NAN), short(None)), ("not a finite number".to_owned(), "–".to_owned()));
         assert_eq!(signed(2.127, 2), "+2.13");

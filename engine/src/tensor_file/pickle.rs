@@ -149,13 +149,12 @@ impl Values {
     }
 }
 
+/// What a persistent id stands for, by its place among the values.
+type Persistent<'a> = &'a dyn Fn(&Values, Id) -> Option<Value>;
+
 /// Reads the next pickle of `source` and returns its value. `persistent` gives what a persistent id stands for, in files before PyTorch
 /// 0.1.10; without it the ids are those of storages.
-pub fn read(
-    values: &mut Values,
-    source: &mut impl Read,
-    persistent: Option<&dyn Fn(&Values, Id) -> Option<Value>>,
-) -> Result<Id, PickleError> {
+pub fn read(values: &mut Values, source: &mut impl Read, persistent: Option<Persistent<'_>>) -> Result<Id, PickleError> {
     let mut machine =
         Machine { values, source: source.take(MOST_BYTES), persistent, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
     let result = machine.run();
@@ -168,7 +167,7 @@ pub fn read(
 struct Machine<'a, R> {
     values: &'a mut Values,
     source: io::Take<R>,
-    persistent: Option<&'a dyn Fn(&Values, Id) -> Option<Value>>,
+    persistent: Option<Persistent<'a>>,
     stack: Vec<Id>,
     /// The stacks below each mark.
     marks: Vec<Vec<Id>>,
@@ -184,10 +183,10 @@ impl<R: Read> Machine<'_, R> {
                 b'(' => self.marks.push(std::mem::take(&mut self.stack)),
                 b'0' => {
                     if self.stack.pop().is_none() {
-                        self.to_mark()?;
+                        self.pop_to_mark()?;
                     }
                 }
-                b'1' => drop(self.to_mark()?),
+                b'1' => drop(self.pop_to_mark()?),
                 b'2' => {
                     let top = self.top()?;
                     self.stack.push(top);
@@ -275,7 +274,7 @@ impl<R: Read> Machine<'_, R> {
                 b')' | b']' | 0x8f => self.push(Value::Sequence(Vec::new()))?,
                 b'}' => self.push(Value::Dict(Vec::new()))?,
                 b't' | b'l' | 0x91 => {
-                    let items = self.to_mark()?;
+                    let items = self.pop_to_mark()?;
                     self.push(Value::Sequence(items))?;
                 }
                 0x85..=0x87 => {
@@ -285,7 +284,7 @@ impl<R: Read> Machine<'_, R> {
                     self.push(Value::Sequence(items))?;
                 }
                 b'd' => {
-                    let items = self.to_mark()?;
+                    let items = self.pop_to_mark()?;
                     self.push(Value::Dict(Vec::new()))?;
                     self.set_items(&items)?;
                 }
@@ -294,7 +293,7 @@ impl<R: Read> Machine<'_, R> {
                     self.set_items(&[key, value])?;
                 }
                 b'u' => {
-                    let items = self.to_mark()?;
+                    let items = self.pop_to_mark()?;
                     self.set_items(&items)?;
                 }
                 b'a' => {
@@ -302,7 +301,7 @@ impl<R: Read> Machine<'_, R> {
                     self.append(&[item])?;
                 }
                 b'e' | 0x90 => {
-                    let items = self.to_mark()?;
+                    let items = self.pop_to_mark()?;
                     self.append(&items)?;
                 }
                 // What was made before.
@@ -354,12 +353,12 @@ impl<R: Read> Machine<'_, R> {
                 }
                 b'i' => {
                     let class = self.global()?;
-                    let items = self.to_mark()?;
+                    let items = self.pop_to_mark()?;
                     let (callable, arguments) = (self.values.add(Value::Class(class))?, self.values.add(Value::Sequence(items))?);
                     self.call(callable, arguments)?;
                 }
                 b'o' => {
-                    let mut items = self.to_mark()?;
+                    let mut items = self.pop_to_mark()?;
                     if items.is_empty() {
                         return damaged("an object has no class");
                     }
@@ -473,7 +472,7 @@ impl<R: Read> Machine<'_, R> {
     }
 
     /// What was pushed after the last mark.
-    fn to_mark(&mut self) -> Result<Vec<Id>, PickleError> {
+    fn pop_to_mark(&mut self) -> Result<Vec<Id>, PickleError> {
         let Some(below) = self.marks.pop() else { return damaged("a mark is missing") };
         Ok(std::mem::replace(&mut self.stack, below))
     }

@@ -130,8 +130,8 @@ impl Chart for Course {
             pen.disc(point, DOT, color)?;
         }
         let is_marked = |cell: &EpochCell| self.marks.iter().any(|(epoch, _)| *epoch == cell.epoch);
-        let marked = self.cells.iter().zip(&points).filter(|(cell, _)| is_marked(cell));
-        marked.map(|(_, point)| pen.disc(*point, 2.0 * DOT, color)).collect()
+        let mut marked = self.cells.iter().zip(&points).filter(|(cell, _)| is_marked(cell));
+        marked.try_for_each(|(_, point)| pen.disc(*point, 2.0 * DOT, color))
     }
 
     fn describe(&self) -> String {
