@@ -58,7 +58,7 @@ async fn what_was_typed_is_there_again_until_it_is_discarded() -> Result<()> {
 async fn a_form_that_was_submitted_begins_anew() -> Result<()> {
     let app = App::start().await?;
     let browser = Browser::open().await?;
-    let run = app.succeeded(&small_run(1)).await?;
+    let run = app.succeeded(&small_run(2)).await?;
     let form = app.url(&format!("/new?from={}", run.id));
     browser.goto(&form).await?;
     browser.fill("Seed", "7").await?;

@@ -160,9 +160,9 @@ async fn the_runs_of_a_sweep_are_sorted_called_off_and_deleted_together() -> Res
         .await
     };
     order(["3", "1", "2"]).await?;
-    browser.click("Seed").await?;
+    browser.find("//th//button[starts-with(normalize-space(), 'Seed')]").await?.click().await?;
     order(["3", "2", "1"]).await?;
-    browser.click("Seed").await?;
+    browser.find("//th//button[starts-with(normalize-space(), 'Seed')]").await?.click().await?;
     order(["1", "2", "3"]).await?;
     browser.reaches("sort=seed&order=asc").await?;
 
@@ -250,8 +250,8 @@ async fn every_run_can_be_found_for_a_comparison_and_a_measurement() -> Result<(
     browser.goto(&app.url("/compare")).await?;
     browser.find("#pick-run-A").await?.click().await?;
     browser.sees("The newest 50 of 700 runs").await?;
-    browser.press("made run 3").await?;
-    browser.sees("made-00003").await?;
+    browser.press("made-00003").await?;
+    browser.find("//li[@role='option'][contains(., 'made-00003')]").await?;
     browser.is_accessible().await?;
     browser.press(Key::Enter + "").await?;
     browser.reaches("a=made-00003.e15.adversarial").await?;

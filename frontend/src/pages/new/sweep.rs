@@ -43,7 +43,7 @@ pub fn SweepSection(rows: RwSignal<Vec<Row>>) -> impl IntoView {
                     />
                 </div>
                 <button
-                    class="button" type="button" aria-label=move || format!("Do not vary {}", name())
+                    class="button" type="button" aria-label=move || format!("Remove {}", name())
                     on:click=move |_| change(&|rows| { rows.remove(index); })
                 >"Remove"</button>
             </div>
