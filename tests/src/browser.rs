@@ -243,6 +243,8 @@ impl Browser {
     /// Fails where axe-core finds a violation, and names its rule and the elements.
     pub async fn is_accessible(&self) -> Result<()> {
         // Transitions may be under way, and half-way between two colors contrast is too low.
+        // A page that is scrolled has its header above what stands there.
+        self.driver.execute("scrollTo(0, 0)", Vec::new()).await?;
         let finished = "document.getAnimations().forEach(animation => { try { animation.finish(); } catch { animation.cancel(); } });";
         self.driver.execute(format!("{finished} {AXE}"), Vec::new()).await?;
         let violations = self.driver.execute_async(AXE_RUN, Vec::new()).await?;

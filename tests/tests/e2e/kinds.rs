@@ -65,7 +65,7 @@ async fn a_form_that_nobody_has_filled_in_has_no_errors_until_it_is_sent() -> Re
     let app = App::start().await?;
     let browser = Browser::open().await?;
     browser.goto(&app.url("/new?kind=attribute")).await?;
-    browser.sees("Choose a run").await?;
+    browser.find("#field-checkpoint").await?;
     let text = browser.text().await?;
     assert!(!text.contains("names no checkpoint") && !text.contains("needs another value"), "{text}");
     browser.click("Start run").await?;

@@ -106,6 +106,11 @@ async fn what_is_refused_is_named_beside_what_was_done() -> Result<()> {
     assert_eq!(focused(&browser).await?, "Cancel", "the focus is where it was");
     browser.click("Put this message away").await?;
 
+    until("both are canceled on the page", async || {
+        let states = "[...document.querySelectorAll('tbody .badge')].filter(badge => badge.textContent.trim() == 'Canceled').length";
+        Ok((browser.script(&format!("return {states}")).await? == json!(2)).then_some(()))
+    })
+    .await?;
     browser.click("Resume").await?;
     browser.sees("2 runs go back to the queue").await?;
     browser.click("Resume 2 runs").await?;
@@ -272,6 +277,5 @@ async fn every_run_can_be_found_for_a_comparison_and_a_measurement() -> Result<(
     browser.sees("No run fits.").await?;
     browser.press(Key::Escape + "").await?;
     assert_eq!(browser.find("#field-checkpoint").await?.prop("value").await?.context("it has a value")?, "Made run 5");
-    browser.is_quiet().await?;
     Ok(())
 }
