@@ -325,14 +325,17 @@ fn read_part(file: &mut (impl Read + Seek), size: u64, range: LogRange) -> io::R
         bytes.drain(..cut);
         start += cut as u64;
     }
-    // A letter of which only the beginning is there comes with the next part.
-    if let Err(error) = std::str::from_utf8(&bytes)
-        && error.error_len().is_none()
-    {
-        bytes.truncate(error.valid_up_to());
-    }
+    bytes.truncate(whole_letters(&bytes));
     let end = start + bytes.len() as u64;
     Ok(LogPart { text: String::from_utf8_lossy(&bytes).into_owned(), start, end, size })
+}
+
+/// How many of the bytes are left without a letter at the end of which only the beginning is there: it comes with the next part.
+fn whole_letters(bytes: &[u8]) -> usize {
+    const LONGEST_BEGINNING: usize = 3;
+    let last = (bytes.len().saturating_sub(LONGEST_BEGINNING)..bytes.len()).rev().find(|place| bytes[*place] & 0xc0 != 0x80);
+    let is_cut = |place: &usize| std::str::from_utf8(&bytes[*place..]).is_err_and(|error| error.error_len().is_none());
+    last.filter(is_cut).unwrap_or(bytes.len())
 }
 
 /// Whether a worker writes to a run directory.
