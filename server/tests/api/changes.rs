@@ -1,42 +1,22 @@
 //! Hearing of changes, and reading the records of a run bit by bit.
 
-use axum::body::Body;
-use axum::http::{Method, header};
-use http_body_util::BodyExt;
+use axum::http::Method;
 use shared::api::{RunChanges, RunRecords, RunState};
-use tokio::time::timeout;
 
-use crate::support::{DEADLINE, LINES, TestServer, request};
+use crate::events::{Event, Events};
+use crate::support::{DEADLINE, LINES, TestServer};
 
-struct Heard {
-    body: Body,
-    text: String,
-}
+struct Heard(Events);
 
 impl Heard {
     async fn open(server: &TestServer, uri: &str, last_seen: Option<&str>) -> Self {
-        let mut builder = request(Method::GET, uri);
-        if let Some(id) = last_seen {
-            builder = builder.header("Last-Event-ID", id);
-        }
-        let response = server.open_stream(builder.body(Body::empty()).unwrap()).await;
-        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
-        assert_eq!(response.headers()["x-accel-buffering"], "no", "proxies pass events on at once");
-        Heard { body: response.into_body(), text: String::new() }
+        Heard(Events::open(server, uri, last_seen).await)
     }
 
     /// The next event with its cursor; none when the server has ended the stream.
     async fn next(&mut self) -> Option<(String, RunChanges)> {
-        loop {
-            if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
-                let heard = (field("id: "), serde_json::from_str(&field("data: ")).unwrap());
-                self.text = rest.to_owned();
-                return Some(heard);
-            }
-            let frame = timeout(DEADLINE, self.body.frame()).await.expect("an event in time")?;
-            self.text.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap());
-        }
+        let Event { id, data, .. } = self.0.next().await?;
+        Some((id.unwrap_or_default(), serde_json::from_str(&data).unwrap()))
     }
 
     /// Waits for an event that says what is asked for.

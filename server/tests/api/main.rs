@@ -5,6 +5,7 @@ mod auth;
 mod beyond;
 mod changes;
 mod datasets;
+mod events;
 mod figures;
 mod lifecycle;
 mod logs;

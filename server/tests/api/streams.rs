@@ -3,75 +3,17 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Method, header};
-use http_body_util::BodyExt;
+use axum::http::Method;
 use serde_json::Value;
 use shared::api::{Run, RunState};
 use tokio::time::timeout;
 
-use crate::support::{DEADLINE, LINES, TestServer, request};
-
-#[derive(Debug)]
-struct Event {
-    id: Option<u64>,
-    name: String,
-    data: String,
-}
-
-struct Events {
-    body: Body,
-    text: String,
-}
-
-impl Events {
-    async fn open(server: &TestServer, uri: &str, last_seen: Option<&str>) -> Self {
-        let mut builder = request(Method::GET, uri);
-        if let Some(id) = last_seen {
-            builder = builder.header("Last-Event-ID", id);
-        }
-        let response = server.open_stream(builder.body(Body::empty()).unwrap()).await;
-        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
-        Events { body: response.into_body(), text: String::new() }
-    }
-
-    /// The next event; none when the server has ended the stream.
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let event = parse(event);
-                self.text = rest.to_owned();
-                return Some(event);
-            }
-            let frame = timeout(DEADLINE, self.body.frame()).await.expect("an event in time")?;
-            self.text.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap());
-        }
-    }
-
-    async fn rest(mut self) -> Vec<Event> {
-        let mut events = Vec::new();
-        while let Some(event) = self.next().await {
-            events.push(event);
-        }
-        events
-    }
-}
-
-fn parse(text: &str) -> Event {
-    let mut event = Event { id: None, name: "message".into(), data: String::new() };
-    for line in text.lines() {
-        match line.split_once(": ").unwrap() {
-            ("id", id) => event.id = Some(id.parse().unwrap()),
-            ("event", name) => event.name = name.to_owned(),
-            ("data", data) => event.data.push_str(data),
-            other => panic!("{other:?}"),
-        }
-    }
-    event
-}
+use crate::events::{Event, Events};
+use crate::support::{LINES, TestServer, request};
 
 /// The line numbers and names of events.
 fn outline(events: &[Event]) -> Vec<String> {
-    events.iter().map(|event| event.id.map_or(event.name.clone(), |id| id.to_string())).collect()
+    events.iter().map(|event| event.id.clone().unwrap_or_else(|| event.name.clone())).collect()
 }
 
 #[tokio::test]
@@ -89,7 +31,7 @@ async fn a_stream_follows_a_run_to_its_end() {
 
     std::fs::write(server.run_dir(&run.id).join("go"), "").unwrap();
     let rest = events.rest().await;
-    let records: Vec<u64> = rest.iter().filter_map(|event| event.id).collect();
+    let records: Vec<u64> = rest.iter().filter_map(|event| event.id.as_ref()?.parse().ok()).collect();
     assert_eq!(records, [4, 5, 6, 7, 8]);
     let end = rest.last().unwrap();
     assert_eq!(end.name, "end");
@@ -121,7 +63,7 @@ async fn a_line_that_is_no_record_is_not_sent_but_counts() {
     let server = TestServer::start().await;
     let run = server.finish("torn").await;
     let events = Events::open(&server, &format!("/api/runs/{}/events", run.id), None).await.rest().await;
-    let records: Vec<u64> = events.iter().filter_map(|event| event.id).collect();
+    let records: Vec<u64> = events.iter().filter_map(|event| event.id.as_ref()?.parse().ok()).collect();
     assert_eq!(records, [1, 2, 3, 5, 6, 7, 8, 9]);
     assert_eq!(records.len(), LINES);
 }
