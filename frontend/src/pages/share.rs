@@ -122,30 +122,16 @@ fn lens_of(view: &str) -> Lens {
 mod tests {
     use super::*;
     use shared::api::{Run, RunState, RunSummary};
+    use shared::fixtures;
     use shared::record::Metrics;
     use shared::view::{Order, Scale};
 
     #[test]
     fn a_view_of_a_live_run_says_of_when_it_is() {
-        let config = shared::preset::demo().config;
         let metrics = crate::pages::run::tests::metrics();
         let content = |state, metrics| {
             let summary = RunSummary { epochs: 60, ..RunSummary::default() };
-            let run = Run {
-                id: "at-1".into(),
-                title: String::new(),
-                state,
-                config: config.clone(),
-                created_at: String::new(),
-                started_at: None,
-                finished_at: None,
-                queue_position: None,
-                failure: None,
-                canceling: false,
-                tags: Vec::new(),
-                notes: String::new(),
-                summary,
-            };
+            let run = Run { state, summary, ..fixtures::run("at-1") };
             SharedContent::Run { run: Box::new(run), metrics: Box::new(metrics) }
         };
         let told = unfinished(&content(RunState::Running, metrics.clone()), "2026-11-29T12:30:05Z").unwrap();
