@@ -161,7 +161,7 @@ mod tests {
     use shared::config::{AwpConfig, DistillationConfig, EvaluateConfig, RestartedPgdConfig};
     use shared::preset;
 
-    /// The demo: 300 training and 599 test images, 60 epochs, PGD-10 to train with and PGD-20 to measure with.
+    /// The demo: 200 training and 599 test images, 150 epochs with PGD-10, every third measured with PGD-20.
     #[track_caller]
     fn check(edit: impl Fn(&mut TrainConfig), training: u64, teachers: u64) {
         let mut config = preset::demo().config.as_train().unwrap().clone();
@@ -172,28 +172,28 @@ mod tests {
 
     #[test]
     fn every_pass_of_every_image_is_counted() {
-        check(|_| {}, 300 * 60 * 11, 0);
-        check(|config| config.training.method = Method::Standard, 300 * 60, 0);
-        check(|config| config.training.method = Method::Trades, 300 * 60 * 13, 0);
-        check(|config| config.training.awp = Some(AwpConfig::default()), 300 * (60 * 11 + 50), 0);
-        let own_teachers = 300 * 60 * 12;
-        check(|config| config.training.distillation = Some(DistillationConfig::default()), 300 * 60 * 13 + own_teachers, own_teachers);
+        check(|_| {}, 200 * 150 * 11, 0);
+        check(|config| config.training.method = Method::Standard, 200 * 150, 0);
+        check(|config| config.training.method = Method::Trades, 200 * 150 * 13, 0);
+        check(|config| config.training.awp = Some(AwpConfig::default()), 200 * (150 * 11 + 140), 0);
+        let own_teachers = 200 * 150 * 12;
+        check(|config| config.training.distillation = Some(DistillationConfig::default()), 200 * 150 * 13 + own_teachers, own_teachers);
         let named = |config: &mut TrainConfig| {
             let teacher = "at-1.best".parse().ok();
             config.training.distillation =
                 Some(DistillationConfig { standard_teacher: teacher.clone(), robust_teacher: teacher, ..DistillationConfig::default() });
         };
-        check(named, 300 * 60 * 13, 0);
+        check(named, 200 * 150 * 13, 0);
         let evaluation = passes(preset::demo().config.as_train().unwrap()).unwrap().evaluation;
-        assert_eq!(evaluation, 60 * (300 + 599 * 22));
+        assert_eq!(evaluation, 50 * (200 + 599 * 22));
     }
 
     #[test]
     fn matrices_of_every_epoch_are_counted_with_their_size() {
         let mut config = preset::demo().config.as_train().unwrap().clone();
         assert!(matrices(&config).is_empty());
-        config.attribution.every = 1;
-        assert_eq!(matrices(&config), ["Keeps at least 120 matrices, about 1.0 MiB in all; the passes of the evaluation serve for them."]);
+        config.attribution.every = 3;
+        assert_eq!(matrices(&config), ["Keeps at least 100 matrices, about 1.0 MiB in all; the passes of the evaluation serve for them."]);
     }
 
     #[test]

@@ -38,6 +38,7 @@ fn tiny_config() -> TrainConfig {
     config.training.milestones = vec![3];
     config.training.batch_size = 25;
     config.attack.steps = 3;
+    config.evaluation.every = 1;
     config.evaluation.steps = 4;
     config.checkpoints.every = 2;
     config

@@ -244,7 +244,7 @@ mod tests {
     fn a_run_without_epochs_has_a_card_too() {
         let run = Run { title: "Digits".into(), ..fixtures::run("r") };
         let content = SharedContent::Run { run: Box::new(run), metrics: Box::new(Metrics::default()) };
-        check("/runs/r", "", content, &["Digits", "60 epochs", "The run ended before its first epoch was done"]);
+        check("/runs/r", "", content, &["Digits", "150 epochs", "The run ended before its first epoch was done"]);
     }
 
     #[test]

@@ -282,22 +282,27 @@ mod tests {
         check(
             "/training/epochs",
             json!(0),
-            &[("training.epochs", "0 is out of range"), ("training.milestones", "30"), ("checkpoints.every", "5 is more")],
+            &[
+                ("training.epochs", "0 is out of range"),
+                ("training.milestones", "75"),
+                ("evaluation.every", "3"),
+                ("checkpoints.every", "15 is more"),
+            ],
         );
         check("/training/learning_rate", json!(-0.1), &[("training.learning_rate", "-0.1")]);
-        check("/training/milestones", json!([45, 30]), &[("training.milestones", "[45, 30]")]);
-        check("/training/milestones", json!([30, 99]), &[("training.milestones", "99 is not an epoch")]);
+        check("/training/milestones", json!([112, 75]), &[("training.milestones", "[112, 75]")]);
+        check("/training/milestones", json!([75, 199]), &[("training.milestones", "199 is not an epoch")]);
         check("/data/label_noise", json!(1.0), &[("data.label_noise", "1 is out of range")]);
         check("/data/train_samples", json!(5), &[("data.train_samples", "5 is out of range"), ("data.holdout_samples", "too few")]);
         check("/data/holdout_samples", json!(5), &[("data.holdout_samples", "5 is too few")]);
-        check("/data/holdout_samples", json!(295), &[("data.holdout_samples", "295 of 300")]);
+        check("/data/holdout_samples", json!(195), &[("data.holdout_samples", "195 of 200")]);
         check("/model/architecture", json!("preact_resnet18"), &[("model.architecture", "8×8")]);
         check("/attack/eps", json!("2.0/1"), &[("attack.eps", "2.0 is out of range")]);
         check("/attack/eps", json!(1), &[("attack.eps", "`1/255` or `255/255`")]);
         check("/attack/eps", json!(1.0), &[("attack.eps", "`1/255` or `255/255`")]);
         check("/attack", json!({"norm": "l2", "eps": 128}), &[("attack.eps", "write `128/255`")]);
         check("/attack/eps", json!(0), &[("attack.eps", "above 0")]);
-        check("/evaluation/every", json!(61), &[("evaluation.every", "61")]);
+        check("/evaluation/every", json!(151), &[("evaluation.every", "151")]);
         check("/device", json!("gpu"), &[("device", "`gpu`")]);
         check("/name", json!("x".repeat(81)), &[("name", "81 characters")]);
         check("/data/path", json!("/tmp"), &[("data.path", "`/tmp`")]);
@@ -313,7 +318,7 @@ mod tests {
         let mut trades = preset::all().into_iter().find(|preset| preset.id == "trades").unwrap().config.to_json();
         trades["attack"]["random_start"] = json!(false);
         assert_eq!(RunConfig::parse(&trades).unwrap_err()[0].field, "attack.random_start");
-        check("/training/schedule", json!("cosine"), &[("training.milestones", "[30, 45] is not used")]);
+        check("/training/schedule", json!("cosine"), &[("training.milestones", "[75, 112] is not used")]);
         check("/training/label_smoothing", json!(1.0), &[("training.label_smoothing", "1 is out of range")]);
         check("/training/gradient_clip", json!(0.0), &[("training.gradient_clip", "above 0")]);
         check("/training/distillation", json!({"robust_weight": 0.95}), &[("training.distillation.robust_weight", "0.95 and 0.1")]);

@@ -95,9 +95,9 @@ fn NoRuns() -> impl IntoView {
     };
     view! {
         <section class="empty">
-            <h2>"See robust overfitting in about a minute"</h2>
+            <h2>"See robust overfitting in about 90 seconds"</h2>
             <p>
-                "The demo trains a small network on 300 handwritten digits under attack, watches which features its classes share, "
+                "The demo trains a small network on 200 handwritten digits under attack, watches which features its classes share, "
                 "and compares the best checkpoint with the last. It needs no downloads and no GPU."
             </p>
             <p class="actions">
