@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use shared::builtin;
 use shared::config::{Architecture, Norm, RunConfig};
 use shared::dataset::Dataset;
-use shared::eps::Eps;
+use shared::eps::{self, Eps};
 use shared::json;
 use shared::order::sorted;
 use shared::problem::FieldError;
@@ -160,7 +160,7 @@ pub fn toggle(config: &mut Value, path: &str, entry: &str, on: bool, order: &[&s
 
 /// How the size at `path` is understood, such as `8/255 (0.0314)` or `1.5 (ℓ2)`; `None` where it is not a size.
 pub fn size_hint(config: &Value, path: &str) -> Option<String> {
-    let norm = norm_of_size(config, path);
+    let norm = eps::norm_of(config, path);
     let text = text_of(at(config, path));
     let size = Eps::read(&text, norm).ok()?;
     Some(match norm {
@@ -171,15 +171,6 @@ pub fn size_hint(config: &Value, path: &str) -> Option<String> {
         Some(Norm::L2) if !size.long(Norm::L2).contains('/') => format!("{} (ℓ2)", size.long(Norm::L2)),
         _ => size.long(norm.unwrap_or(Norm::Linf)),
     })
-}
-
-/// The norm of the object around the size, of the `attack` beside it, or of an object further out.
-fn norm_of_size(config: &Value, path: &str) -> Option<Norm> {
-    let (outer, _) = path.rsplit_once('.').unwrap_or_default();
-    let norm = |path: &str| Norm::from_id(at(config, path)?.as_str()?);
-    let beside = |name: &str| if outer.is_empty() { name.to_owned() } else { format!("{outer}.{name}") };
-    let found = norm(&beside("norm")).or_else(|| norm(&beside("attack.norm")));
-    if outer.is_empty() { found } else { found.or_else(|| norm_of_size(config, outer)) }
 }
 
 /// The messages for a field and for what is inside it: `training.milestones` takes those of `training.milestones[1]`.

@@ -106,38 +106,58 @@ impl fmt::Display for Eps {
     }
 }
 
-/// Writes every size in a configuration, `eps` and `step_size`, in the form that means the same in every norm.
+/// The norm of the threat model that the size in `field`, such as `attack.eps`, belongs to; `None` if the configuration names none.
 ///
-/// The norm is that of the object around the size, of the `attack` beside it, or of an object further out.
+/// It is the `norm` of the object around the size, of the `attack` in that object, or of an object further out.
+pub fn norm_of(config: &Value, field: &str) -> Option<Norm> {
+    let mut around = field;
+    while !around.is_empty() {
+        around = around.rsplit_once('.').map_or("", |(outer, _)| outer);
+        let object = config.pointer(&pointer(around))?;
+        let norm = |norm: Option<&Value>| Norm::from_id(norm?.as_str()?);
+        if let Some(norm) = norm(object.get("norm")).or_else(|| norm(object.pointer("/attack/norm"))) {
+            return Some(norm);
+        }
+    }
+    None
+}
+
+/// Writes every size in a configuration, `eps` and `step_size`, in the form that means the same in every norm.
 ///
 /// # Errors
 ///
 /// The first size that is not one or can be read in two ways, by its path.
 pub fn write_out(config: &mut Value) -> Result<(), FieldError> {
-    write_out_inside(config, None, "")
-}
-
-fn write_out_inside(value: &mut Value, outer: Option<Norm>, path: &str) -> Result<(), FieldError> {
-    let Value::Object(object) = value else { return Ok(()) };
-    let named = |holder: Option<&Value>| Norm::from_id(holder?.as_str()?);
-    let norm = named(object.get("norm")).or_else(|| named(object.get("attack")?.get("norm"))).or(outer);
-    for (name, value) in object {
-        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-        let text = match value {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            // Of another type: the reader of the configuration says so.
-            _ => {
-                write_out_inside(value, norm, &path)?;
-                continue;
-            }
-        };
-        if name == "eps" || name == "step_size" {
-            let size = Eps::read(&text, norm).map_err(|error| FieldError::new(path, error.to_string()))?;
+    for (field, text) in sizes(config, "") {
+        let size = Eps::read(&text, norm_of(config, &field)).map_err(|error| FieldError::new(field.as_str(), error.to_string()))?;
+        if let Some(value) = config.pointer_mut(&pointer(&field)) {
             *value = size.to_string().into();
         }
     }
     Ok(())
+}
+
+/// The sizes in an object at `path` and their paths. What is neither text nor number is left to the reader of the configuration.
+fn sizes(value: &Value, path: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        match value {
+            Value::String(text) if is_size(name) => found.push((path, text.clone())),
+            Value::Number(number) if is_size(name) => found.push((path, number.to_string())),
+            _ => found.extend(sizes(value, &path)),
+        }
+    }
+    found
+}
+
+fn is_size(name: &str) -> bool {
+    name == "eps" || name == "step_size"
+}
+
+/// The JSON pointer to a field.
+fn pointer(field: &str) -> String {
+    if field.is_empty() { String::new() } else { format!("/{}", field.replace('.', "/")) }
 }
 
 impl Serialize for Eps {
