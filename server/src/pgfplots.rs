@@ -10,7 +10,7 @@ use shared::chart::curves::{Curves, Series, SeriesKind, cas_color};
 use shared::chart::figure::Figure;
 use shared::chart::heatmap::Heatmap;
 use shared::chart::line::thinned_course;
-use shared::chart::overlay::{OverlaidRun, Overlay};
+use shared::chart::overlaid_curves::{OverlaidCurves, OverlaidRun};
 use shared::chart::scatter::Scatter;
 use shared::chart::sweep::{SweepChart, Unit};
 use shared::chart::theory::{Mark, Quantity, TheoryChart};
@@ -366,7 +366,7 @@ impl Tex for Scatter {
     }
 }
 
-impl Tex for Overlay {
+impl Tex for OverlaidCurves {
     fn picture(&self) -> String {
         let colors = self.theme.palette().series.len();
         let line =
@@ -450,7 +450,7 @@ mod tests {
             test_loss: Vec::new(),
             marks: Vec::new(),
         };
-        let drawn = |runs: Vec<OverlaidRun>| Overlay::of(runs, Theme::Light).picture();
+        let drawn = |runs: Vec<OverlaidRun>| OverlaidCurves::of(runs, Theme::Light).picture();
         let without = drawn(vec![run(&[])]);
         assert!(without.contains("\n1 25.000000\n2 50.000000\n") && without.contains("ymax=100"), "{without}");
         assert!(!without.contains("axis y line*=right"), "{without}");
@@ -473,7 +473,7 @@ mod tests {
             test_loss: Vec::new(),
             marks: Vec::new(),
         };
-        let overlay = Overlay::of(vec![run("One", losses), run("Two", Vec::new())], Theme::Light);
+        let overlay = OverlaidCurves::of(vec![run("One", losses), run("Two", Vec::new())], Theme::Light);
         let picture = overlay.clone().picture();
         let (_, below) = picture.split_once("\\end{axis}").unwrap();
         assert!(below.contains("ymode=log") && below.contains("unbounded coords=jump"), "{below}");

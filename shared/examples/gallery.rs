@@ -13,7 +13,7 @@ use shared::chart::course::Course;
 use shared::chart::curves::Curves;
 use shared::chart::figure::Figure;
 use shared::chart::heatmap::{Arrangement, Heatmap};
-use shared::chart::overlay::{OverlaidRun, Overlay};
+use shared::chart::overlaid_curves::{OverlaidCurves, OverlaidRun};
 use shared::chart::{Chart, svg};
 use shared::config::{Inputs, RunConfig};
 use shared::dataset::Dataset;
@@ -76,7 +76,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         draw(&format!("curves-diverged-{suffix}"), 960, 560, &Curves::of(&diverged(), &demo(60), theme))?;
         let run = |title: &str, color, metrics: &Metrics, mark| OverlaidRun::of(title, color, metrics, vec![mark]);
         let overlaid = vec![run("A: Demo", 0, &metrics(60), (20, "A")), run("B: Diverged", 3, &diverged(), (60, "B"))];
-        draw(&format!("overlay-{suffix}"), 960, 540, &Overlay::of(overlaid, theme))?;
+        draw(&format!("overlay-{suffix}"), 960, 540, &OverlaidCurves::of(overlaid, theme))?;
         let figure = Figure::attribution(&attribution(Dataset::Digits, 12, 0.45), None, &Lens::default(), theme);
         let (width, height) = figure.size();
         draw(&format!("figure-one-{suffix}"), width, height, &figure)?;

@@ -1,7 +1,7 @@
 //! What all matrices of a page share: the lens they are seen through and the cell one points at; how keys and pointers change it.
 
 use shared::builtin::lowercase;
-use shared::chart::heatmap::{Heatmap, Layout};
+use shared::chart::heatmap::{Heatmap, HeatmapLayout};
 use shared::view::{Lens, Order, Region, Scale, Show};
 
 use crate::addressed::Addressed;
@@ -75,7 +75,7 @@ pub struct Sight {
 }
 
 impl Sight {
-    pub fn of(layout: &Layout, classes: usize) -> Self {
+    pub fn of(layout: &HeatmapLayout, classes: usize) -> Self {
         Sight { row: layout.row, column: layout.column, span: layout.span(), classes }
     }
 

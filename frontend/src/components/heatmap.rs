@@ -7,7 +7,7 @@ use leptos::html;
 use shared::builtin;
 use shared::chart::Chart;
 use shared::chart::color_map::Content;
-use shared::chart::heatmap::{CellMark, Heatmap, Overlay};
+use shared::chart::heatmap::{CellMark, Heatmap, HeatmapFrame};
 use shared::format;
 use wasm_bindgen::JsCast;
 
@@ -195,7 +195,7 @@ pub fn HeatmapView(
     let placement =
         memo(move || layout.with(|layout| Placement { row: layout.row, column: layout.column, span: layout.span(), target: layout.cells }));
     let over = memo(move || heatmap.with(|heatmap| layout.with(|layout| heatmap.without_cells(layout))));
-    let draw_over = move |area: &super::canvas::Area, surface: Surface| over.with(|over| Overlay(over).draw(area, surface.scale));
+    let draw_over = move |area: &super::canvas::Area, surface: Surface| over.with(|over| HeatmapFrame(over).draw(area, surface.scale));
     let draw_marks = move |area: &super::canvas::Area, surface: Surface| {
         let (selected, hovered) = (selected(), known(hovered()));
         let mut cells = selected.into_iter().chain(hovered.filter(|cell| Some(*cell) != selected));

@@ -11,7 +11,7 @@ use crate::reactive::effect;
 
 /// The map alone on a canvas of its own resolution; the browser smooths it over the image.
 #[component]
-pub fn Overlay(
+pub fn SaliencyOverlay(
     /// Row by row, in `[0, 1]`.
     map: Vec<Vec<f32>>,
 ) -> impl IntoView {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use shared::api::{Comparison, RankedPair};
 use shared::chart::colors::Theme;
 use shared::chart::figure::Figure;
-use shared::chart::overlay::{Compared, OverlaidRun, Overlay, run_colors};
+use shared::chart::overlaid_curves::{Compared, OverlaidCurves, OverlaidRun, run_colors};
 use shared::chart::scatter::{Point, Scatter};
 use shared::matrix::Matrix;
 use shared::order::distinct;
@@ -111,7 +111,7 @@ fn side(of: Option<&str>, count: usize) -> Result<usize, ApiError> {
     side_of(of, count).ok_or_else(wrong)
 }
 
-async fn overlay(state: &AppState, comparison: &Comparison, theme: Theme) -> Result<Overlay, ApiError> {
+async fn overlay(state: &AppState, comparison: &Comparison, theme: Theme) -> Result<OverlaidCurves, ApiError> {
     let compared = Compared::all(comparison);
     let colors = run_colors(&compared.iter().map(|compared| compared.run.as_str()).collect::<Vec<_>>());
     let mut runs = Vec::with_capacity(compared.len());
@@ -120,7 +120,7 @@ async fn overlay(state: &AppState, comparison: &Comparison, theme: Theme) -> Res
         let metrics = state.dirs.of(&id).metrics().await?;
         runs.push(OverlaidRun::of(&compared.name(), color, &metrics, compared.marks));
     }
-    Ok(Overlay::of(runs, theme))
+    Ok(OverlaidCurves::of(runs, theme))
 }
 
 /// Those that are given; a side that is left out before another is named.
@@ -164,7 +164,7 @@ fn points(scatter: &Scatter, side: usize) -> Numbers {
 }
 
 /// A row for each run and epoch of which anything is known.
-fn courses(overlay: &Overlay) -> Numbers {
+fn courses(overlay: &OverlaidCurves) -> Numbers {
     let at =
         |points: &[(u32, f64)], epoch: u32| points.binary_search_by_key(&epoch, |point| point.0).map_or(f64::NAN, |index| points[index].1);
     let (mut titles, mut epochs) = (Vec::new(), Vec::new());

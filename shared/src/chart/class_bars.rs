@@ -38,7 +38,7 @@ pub struct Frame<'a>(pub &'a ClassBars);
 
 /// Where the parts of the chart are.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Layout {
+pub struct ClassBarsLayout {
     pub plot: Rect,
     accuracy: Projection,
     /// From column to column.
@@ -79,14 +79,14 @@ impl ClassBars {
     }
 
     /// The geometry in a box.
-    pub fn layout(&self, width: f64, height: f64) -> Layout {
+    pub fn layout(&self, width: f64, height: f64) -> ClassBarsLayout {
         let count = self.order.len().max(1) as f64;
         let step = (width - LEFT - RIGHT).max(1.0) / count;
         let widest = self.labels.iter().map(|label| text_width(label, AXIS_SIZE)).fold(0.0, f64::max);
         let upward = widest + 4.0 > step;
         let names = if upward { widest.min(LONGEST_NAME) + 8.0 } else { 20.0 };
         let plot = Rect::new(LEFT, TOP, step * count, (height - TOP - names).max(1.0));
-        Layout {
+        ClassBarsLayout {
             plot,
             accuracy: Projection { values: (0.0, 1.0), pixels: (plot.bottom(), plot.top) },
             step,
@@ -97,7 +97,7 @@ impl ClassBars {
     }
 
     /// The class of the column at a place.
-    pub fn class_at(&self, layout: &Layout, x: f64) -> Option<usize> {
+    pub fn class_at(&self, layout: &ClassBarsLayout, x: f64) -> Option<usize> {
         let along = x - layout.plot.left;
         (along >= 0.0).then(|| self.order.get((along / layout.step) as usize).copied()).flatten()
     }
@@ -114,7 +114,7 @@ impl ClassBars {
     }
 }
 
-impl Layout {
+impl ClassBarsLayout {
     /// The middle of a column as shown.
     pub fn center_of(&self, column: usize) -> f64 {
         self.plot.left + (column as f64 + 0.5) * self.step
@@ -122,7 +122,7 @@ impl Layout {
 }
 
 impl ClassBars {
-    fn paint_frame<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_frame<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &ClassBarsLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let plot = layout.plot;
         pen.fill(pen.bounds(), palette.surface)?;
@@ -147,7 +147,7 @@ impl ClassBars {
         Ok(())
     }
 
-    fn paint_columns<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_columns<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &ClassBarsLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let plot = layout.plot;
         for (column, class) in self.order.iter().enumerate() {

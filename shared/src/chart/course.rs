@@ -34,7 +34,7 @@ const DOT: f64 = 2.5;
 /// A range narrower than this is chance more than course.
 const LEAST_RANGE: f64 = 0.05;
 
-struct Layout {
+struct CourseLayout {
     plot: Rect,
     x: Projection,
     y: Projection,
@@ -42,7 +42,7 @@ struct Layout {
 }
 
 impl Course {
-    fn layout(&self, width: f64, height: f64) -> Layout {
+    fn layout(&self, width: f64, height: f64) -> CourseLayout {
         let plot = Rect::new(LEFT, TOP, (width - LEFT - RIGHT).max(1.0), (height - TOP - BOTTOM).max(1.0));
         let ends = |cell: &EpochCell| cell.interval.unwrap_or([cell.value; 2]);
         let (low, high) = self
@@ -57,7 +57,7 @@ impl Course {
         let y = ((middle - half) / step).floor() * step..((middle + half) / step).ceil() * step;
         let epochs = |cell: Option<&EpochCell>| cell.map_or(0.0, |cell| f64::from(cell.epoch));
         let (first, last) = (epochs(self.cells.first()), epochs(self.cells.last()));
-        Layout {
+        CourseLayout {
             plot,
             x: Projection { values: (first, last.max(first + 1.0)), pixels: (plot.left + 6.0, plot.right() - 6.0) },
             y: Projection { values: (y.start, y.end), pixels: (plot.bottom(), plot.top) },
@@ -65,7 +65,7 @@ impl Course {
         }
     }
 
-    fn paint_axes<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_axes<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &CourseLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let plot = layout.plot;
         let font = Font::new(AXIS_SIZE, palette.text_muted);
@@ -86,7 +86,7 @@ impl Course {
         pen.text("epoch", (plot.center().0, plot.bottom() + 27.0), Align::Middle, font)
     }
 
-    fn paint_marks<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_marks<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &CourseLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let plot = layout.plot;
         let mut free_from = plot.left;
@@ -156,7 +156,7 @@ mod tests {
     fn the_axis_holds_every_value_and_interval() {
         let mut course = course(&[(5, 0.31), (10, 0.42), (60, -0.04)]);
         course.cells[1].interval = Some([0.38, 0.47]);
-        let Layout { y, x, .. } = course.layout(400.0, 200.0);
+        let CourseLayout { y, x, .. } = course.layout(400.0, 200.0);
         assert!(y.values.0 <= -0.04 && y.values.1 >= 0.47, "{y:?}");
         assert_eq!(x.values, (5.0, 60.0));
         let level = super::tests::course(&[(1, 0.2), (2, 0.2)]).layout(400.0, 200.0);

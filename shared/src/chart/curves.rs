@@ -146,7 +146,7 @@ pub fn cas_color(palette: &Palette) -> RGBColor {
 
 /// Where the parts of the chart are, and the projections between data and pixels.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Layout {
+pub struct CurvesLayout {
     pub axes: EpochAxes,
     legend: Vec<(Key, f64, f64)>,
 }
@@ -268,13 +268,13 @@ impl Curves {
     }
 
     /// The geometry in a box.
-    pub fn layout(&self, width: f64, height: f64) -> Layout {
+    pub fn layout(&self, width: f64, height: f64) -> CurvesLayout {
         let shown = self.shown().map(|series| Key::Series(series.kind)).chain((!self.shown_cas().is_empty()).then_some(Key::Cas));
         let keys: Vec<Key> = shown.filter(|_| self.show_legend).collect();
         let (places, legend_height) = legend::places(keys.iter().map(|key| key.name()), axes::LEFT, width);
         let highest_cas = self.shown_cas().iter().map(|point| point.1).reduce(f64::max);
         let span = Span { sight: self.sight(), highest_cas, losses: self.losses() };
-        Layout {
+        CurvesLayout {
             axes: EpochAxes::new(&span, legend_height, width, height),
             legend: keys.into_iter().zip(places).map(|(key, (x, y))| (key, x, y)).collect(),
         }
@@ -289,7 +289,7 @@ impl Curves {
         (axes.x_of(epoch), y)
     }
 
-    fn paint_legend<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_legend<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &CurvesLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         for (key, x, y) in &layout.legend {
             let sample = [(*x, *y), (x + LEGEND_SAMPLE, *y)];
@@ -305,7 +305,7 @@ impl Curves {
         Ok(())
     }
 
-    fn paint_drops<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_drops<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &CurvesLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let axes = &layout.axes;
         let (mut line_from, mut text_from) = (f64::MIN, f64::MIN);
@@ -327,7 +327,7 @@ impl Curves {
     }
 
     /// A line in the color of what went wrong; the first of each kind says what it is.
-    fn paint_alarms<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_alarms<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &CurvesLayout) -> Result<(), ChartError> {
         let color = self.theme.palette().failed.strong;
         let axes = &layout.axes;
         let mut said: Vec<&str> = Vec::new();
@@ -349,7 +349,7 @@ impl Curves {
         Ok(())
     }
 
-    fn paint_data<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_data<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &CurvesLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let axes = &layout.axes;
         // The most important one last, above the others.
@@ -374,7 +374,7 @@ impl Curves {
         Ok(())
     }
 
-    fn paint_marks<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_marks<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &CurvesLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let label = |name: &str, mark: Mark| format!("{name} {}", format::percent(mark.accuracy));
         let marks = match (self.best, self.last) {
@@ -415,7 +415,7 @@ impl Curves {
     }
 
     /// What labels should not cover, each with how bad it would be.
-    fn occupied(&self, layout: &Layout) -> Vec<(Rect, u32)> {
+    fn occupied(&self, layout: &CurvesLayout) -> Vec<(Rect, u32)> {
         let around = |x: f64, y: f64, radius: f64| Rect::new(x - radius, y - radius, 2.0 * radius, 2.0 * radius);
         let axes = &layout.axes;
         let lines = self.shown().filter(|series| !series.kind.is_loss()).flat_map(|series| {
@@ -434,7 +434,7 @@ impl Curves {
         occupied
     }
 
-    fn paint_cursor<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout, epoch: u32) -> Result<(), ChartError> {
+    fn paint_cursor<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &CurvesLayout, epoch: u32) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let axes = &layout.axes;
         if !axes.shows(epoch) {

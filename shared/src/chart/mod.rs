@@ -15,7 +15,7 @@ pub mod figure;
 pub mod heatmap;
 mod legend;
 pub mod line;
-pub mod overlay;
+pub mod overlaid_curves;
 mod pen;
 mod scale;
 pub mod scatter;

@@ -42,7 +42,7 @@ pub struct PointMark<'a> {
 
 /// Where the parts of the chart are, and the projections between data and pixels.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Layout {
+pub struct ScatterLayout {
     /// A square.
     pub plot: Rect,
     x: Projection,
@@ -76,13 +76,13 @@ impl Scatter {
     }
 
     /// The geometry in a box: both axes have the same values, so that the diagonal is where nothing changed.
-    pub fn layout(&self, width: f64, height: f64) -> Layout {
+    pub fn layout(&self, width: f64, height: f64) -> ScatterLayout {
         let side = (width - LEFT - RIGHT).min(height - TOP - BOTTOM).max(1.0);
         let plot = Rect::new(LEFT, TOP, side, side);
         let (low, high) = self.range();
         let step = round_up((high - low) / (side / 60.0).clamp(2.0, 8.0), &ROUND);
         let range = ((low / step - 1e-9).floor() * step, (high / step - 1e-9).ceil() * step);
-        Layout {
+        ScatterLayout {
             plot,
             x: Projection { values: range, pixels: (plot.left, plot.right()) },
             y: Projection { values: range, pixels: (plot.bottom(), plot.top) },
@@ -102,7 +102,7 @@ impl Scatter {
     }
 
     /// The pair whose point is nearest to a place, if one is near.
-    pub fn pair_at(&self, layout: &Layout, x: f64, y: f64) -> Option<(usize, usize)> {
+    pub fn pair_at(&self, layout: &ScatterLayout, x: f64, y: f64) -> Option<(usize, usize)> {
         let distance = |point: &Point| {
             let (px, py) = layout.place(point);
             (px - x).hypot(py - y)
@@ -121,7 +121,7 @@ impl Scatter {
     }
 }
 
-impl Layout {
+impl ScatterLayout {
     /// Where a point is drawn.
     pub fn place(&self, point: &Point) -> (f64, f64) {
         (self.x.to_pixel(point.x), self.y.to_pixel(point.y))

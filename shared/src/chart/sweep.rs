@@ -186,7 +186,7 @@ impl SweepChart {
         self.series.iter().all(|series| series.points.is_empty())
     }
 
-    fn layout(&self, width: f64, height: f64) -> Layout {
+    fn layout(&self, width: f64, height: f64) -> SweepLayout {
         let named: Vec<usize> = (0..self.series.len()).filter(|index| !self.series[*index].name.is_empty()).collect();
         let names = named.iter().map(|index| self.series[*index].name.as_str()).chain((!self.note.is_empty()).then_some(self.note));
         let (keys, legend_height) = places(names, LEFT, width);
@@ -208,7 +208,7 @@ impl SweepChart {
         };
         // Room for dots at the ends, and for a single value in the middle.
         let margin = if self.x_values.is_empty() { 0.0 } else { ((last - first) * 0.05).max(if last > first { 0.0 } else { 1.0 }) };
-        Layout {
+        SweepLayout {
             plot,
             x: Projection { values: (first - margin, last + margin), pixels: (plot.left, plot.right()) },
             y: Projection { values: (0.0, highest), pixels: (plot.bottom(), plot.top) },
@@ -217,7 +217,7 @@ impl SweepChart {
         }
     }
 
-    fn paint_axes<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_axes<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &SweepLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let plot = layout.plot;
         let font = Font::new(AXIS_SIZE, palette.text_muted);
@@ -249,7 +249,7 @@ impl SweepChart {
         pen.text(&self.unit.name().replacen('R', "r", 1), (plot.left - 38.0, plot.top - 16.0), Align::Start, font)
     }
 
-    fn paint_legend<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_legend<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &SweepLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         for (key, (x, y)) in &layout.keys {
             let Some(series) = key.map(|index| &self.series[index]) else {
@@ -263,7 +263,7 @@ impl SweepChart {
         Ok(())
     }
 
-    fn paint_series<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout, series: &SweepSeries) -> Result<(), ChartError> {
+    fn paint_series<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &SweepLayout, series: &SweepSeries) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let color = series.color(palette);
         let points: Vec<(f64, f64)> =
@@ -322,7 +322,7 @@ fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
     found
 }
 
-struct Layout {
+struct SweepLayout {
     plot: Rect,
     x: Projection,
     y: Projection,

@@ -123,7 +123,7 @@ impl TheoryChart {
         }
     }
 
-    fn layout(&self, width: f64, height: f64) -> Layout {
+    fn layout(&self, width: f64, height: f64) -> TheoryLayout {
         let (keys, legend_height) = places(self.curves.iter().map(|curve| curve.name), LEFT, width);
         let top = legend_height + AXIS_NAMES;
         let plot = Rect::new(LEFT, top, (width - RIGHT - LEFT).max(1.0), (height - top - BOTTOM).max(1.0));
@@ -135,7 +135,7 @@ impl TheoryChart {
                 round_up(highest / steps, &ROUND) * steps
             }
         };
-        Layout {
+        TheoryLayout {
             plot,
             x: Projection { values: (0.0, self.largest_eps), pixels: (plot.left, plot.right()) },
             y: Projection { values: (0.0, highest), pixels: (plot.bottom(), plot.top) },
@@ -144,7 +144,7 @@ impl TheoryChart {
         }
     }
 
-    fn paint_axes<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_axes<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &TheoryLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let plot = layout.plot;
         let font = Font::new(AXIS_SIZE, palette.text_muted);
@@ -172,7 +172,7 @@ impl TheoryChart {
         pen.text(name, (plot.left - 38.0, plot.top - 16.0), Align::Start, font)
     }
 
-    fn paint_legend<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_legend<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &TheoryLayout) -> Result<(), ChartError> {
         for (curve, (x, y)) in self.curves.iter().zip(&layout.keys) {
             let sample = match curve.mark {
                 Mark::Line | Mark::Dashes => vec![(*x, *y), (x + legend::SAMPLE, *y)],
@@ -200,7 +200,7 @@ impl TheoryChart {
     }
 
     /// Dashed lines at the limits, named above the plot; a solid one at the radius asked about, named below it.
-    fn paint_radii<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_radii<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &TheoryLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let plot = layout.plot;
         for (eps, name) in &self.limits {
@@ -219,7 +219,7 @@ impl TheoryChart {
     }
 }
 
-struct Layout {
+struct TheoryLayout {
     plot: Rect,
     x: Projection,
     y: Projection,

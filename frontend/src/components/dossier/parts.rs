@@ -5,7 +5,7 @@ use shared::config::Inputs;
 use shared::format;
 
 use super::table::{Row, table};
-use crate::components::saliency_map::{Overlay, checkpoint_name, data_url};
+use crate::components::saliency_map::{SaliencyOverlay, checkpoint_name, data_url};
 use crate::prelude::*;
 use crate::words;
 
@@ -229,7 +229,7 @@ fn picture(png: &str, alt: String, said: String, map: Option<&SaliencyMap>) -> A
         <figure class="saliency-figure">
             <div class="saliency-picture">
                 <img src=data_url(png) alt=alt/>
-                {map.map(|map| view! { <Overlay map=map.map.clone()/> })}
+                {map.map(|map| view! { <SaliencyOverlay map=map.map.clone()/> })}
             </div>
             <figcaption class:wrong=wrong>{said}</figcaption>
         </figure>

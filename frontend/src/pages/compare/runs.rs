@@ -5,7 +5,7 @@ use shared::api::{Comparison, Run};
 use shared::chart::Chart;
 use shared::chart::colors::Theme;
 use shared::chart::curves::{CAS, SeriesKind};
-use shared::chart::overlay::{Compared, OverlaidRun, Overlay, run_colors};
+use shared::chart::overlaid_curves::{Compared, OverlaidCurves, OverlaidRun, run_colors};
 use shared::format;
 use shared::order::distinct;
 use shared::record::Metrics;
@@ -44,8 +44,8 @@ fn CurvesCompared(compared: Memo<Vec<Compared>>, lens: Addressed<Lens>) -> impl 
             let metrics = cache.ready(&address(&compared.run))?;
             Some(OverlaidRun::of(&compared.name(), color, &metrics, compared.marks))
         };
-        let overlay = Overlay::of(compared.into_iter().zip(colors).filter_map(run).collect(), theme).seen(&lens.get().curves);
-        Overlay { show_legend: false, ..overlay }
+        let overlay = OverlaidCurves::of(compared.into_iter().zip(colors).filter_map(run).collect(), theme).seen(&lens.get().curves);
+        OverlaidCurves { show_legend: false, ..overlay }
     });
     let surface = RwSignal::new(Surface::default());
     let draw = move |area: &Area, surface: Surface| overlay.with(|overlay| overlay.draw(area, surface.scale));
@@ -60,7 +60,7 @@ fn CurvesCompared(compared: Memo<Vec<Compared>>, lens: Addressed<Lens>) -> impl 
             <h2 id="courses-title">"Training"</h2>
             <CurvesBar
                 lens switches=memo(move || overlay.with(switches)) loss_is_log
-                sight=memo(move || overlay.with(Overlay::sight)) epochs=memo(move || overlay.with(|overlay| overlay.epochs))
+                sight=memo(move || overlay.with(OverlaidCurves::sight)) epochs=memo(move || overlay.with(|overlay| overlay.epochs))
             />
             <div
                 class="courses" class:with-losses=move || loss_is_log.get().is_some() role="img" aria-label=move || overlay.with(Chart::describe)
@@ -79,7 +79,7 @@ fn CurvesCompared(compared: Memo<Vec<Compared>>, lens: Addressed<Lens>) -> impl 
 }
 
 /// A switch for each run, and for each of the quantities that they have.
-fn switches(overlay: &Overlay) -> Vec<Switch> {
+fn switches(overlay: &OverlaidCurves) -> Vec<Switch> {
     let run = |run: &OverlaidRun| Switch { id: run.id(), name: run.title.clone(), color: Some(overlay.color(run)), dashed: false };
     let kind = |kind: SeriesKind, dashed| Switch { id: kind.id(), name: kind.name().to_owned(), color: None, dashed };
     let mut switches: Vec<Switch> = overlay.runs.iter().map(run).collect();
@@ -95,7 +95,7 @@ fn switches(overlay: &Overlay) -> Vec<Switch> {
 
 /// The same numbers: the epochs at which something was measured, robust accuracy, CAS and train loss of each run.
 #[component]
-fn CoursesTable(overlay: Memo<Overlay>) -> impl IntoView {
+fn CoursesTable(overlay: Memo<OverlaidCurves>) -> impl IntoView {
     let open = RwSignal::new(false);
     let table = move || {
         overlay.with(|overlay| {

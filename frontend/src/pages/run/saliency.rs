@@ -7,7 +7,7 @@ use shared::record::Metrics;
 
 use super::subject::Subject;
 use super::training::Phase;
-use crate::components::saliency_map::{Overlay, checkpoint_name, data_url};
+use crate::components::saliency_map::{SaliencyOverlay, checkpoint_name, data_url};
 use crate::load::{Placeholder, fetched, shown};
 use crate::prelude::*;
 use crate::reactive::memo;
@@ -129,7 +129,7 @@ fn Sample(sample: SaliencySample, columns: Vec<(u32, Inputs)>, names: Vec<String
             view! {
                 <td>
                     <figure class="saliency-figure">
-                        <div class="saliency-picture"><img src=image alt=alt/><Overlay map=map.map.clone()/></div>
+                        <div class="saliency-picture"><img src=image alt=alt/><SaliencyOverlay map=map.map.clone()/></div>
                         <figcaption class:wrong=!right title="Prediction, and the probability of the true class">{said}</figcaption>
                     </figure>
                 </td>

@@ -9,7 +9,7 @@ use crate::view::Region;
 
 /// Where the parts of a heatmap are.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Layout {
+pub struct HeatmapLayout {
     /// All cells in sight together: a square.
     pub cells: Rect,
     /// The side of a cell.
@@ -79,7 +79,7 @@ pub(super) const SMALLEST_GAPPED_CELL: f64 = 14.0;
 
 impl Heatmap {
     /// The geometry in a box. Cells are square and as large as both sides allow; what is zoomed into fills the square of the whole.
-    pub fn layout(&self, width: f64, height: f64) -> Layout {
+    pub fn layout(&self, width: f64, height: f64) -> HeatmapLayout {
         let classes = self.arrangement.order.len();
         let title = if self.title.is_some() { TITLE_HEIGHT } else { 0.0 };
         let note = if self.note().is_some() { NOTE_HEIGHT } else { 0.0 };
@@ -119,7 +119,7 @@ impl Heatmap {
             positions[*class] = position;
         }
         let height = cells.bottom() + legend.max(MARK);
-        Layout { cells, cell, legend: bar, tree, height, row, column, order: self.arrangement.order.clone(), positions, labels }
+        HeatmapLayout { cells, cell, legend: bar, tree, height, row, column, order: self.arrangement.order.clone(), positions, labels }
     }
 
     /// The height that lets cells take up all of `width`.
@@ -137,7 +137,7 @@ impl Heatmap {
     }
 }
 
-impl Layout {
+impl HeatmapLayout {
     /// How many classes lie along a side of what is in sight.
     pub fn span(&self) -> f64 {
         if self.cell > 0.0 { self.cells.width / self.cell } else { self.order.len() as f64 }

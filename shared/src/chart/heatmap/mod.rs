@@ -1,6 +1,6 @@
 //! A matrix over classes as colored squares.
 //!
-//! The cells can be painted as rectangles, for files, or asked for as an image of one pixel each, for screens: there an [`Overlay`] with
+//! The cells can be painted as rectangles, for files, or asked for as an image of one pixel each, for screens: there an [`HeatmapFrame`] with
 //! labels, numbers and lines lies above the image, and a [`CellMark`] above that.
 
 mod arrangement;
@@ -20,7 +20,7 @@ use crate::matrix::Matrix;
 use crate::view::{Lens, Region, Show};
 
 pub use self::arrangement::Arrangement;
-pub use self::layout::Layout;
+pub use self::layout::HeatmapLayout;
 
 /// A matrix over classes, ready to be drawn.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +51,7 @@ pub struct Heatmap {
 
 /// Everything of a heatmap but its cells, on a transparent ground: what lies above an image of the cells.
 #[derive(Clone, Copy, Debug)]
-pub struct Overlay<'a>(pub &'a Heatmap);
+pub struct HeatmapFrame<'a>(pub &'a Heatmap);
 
 /// The mark of one cell of a heatmap on a transparent ground, for a canvas above the one with the cells: following the pointer then costs no
 /// redrawing of 40,000 cells.
@@ -196,8 +196,8 @@ impl Heatmap {
         pixels
     }
 
-    /// What an [`Overlay`] of this shows in a layout, without the values where it shows none: it can stay while only they change.
-    pub fn without_cells(&self, layout: &Layout) -> Self {
+    /// What an [`HeatmapFrame`] of this shows in a layout, without the values where it shows none: it can stay while only they change.
+    pub fn without_cells(&self, layout: &HeatmapLayout) -> Self {
         let hatches = layout.cell >= SMALLEST_HATCHED_CELL && !self.hatched.is_empty();
         let numbers = self.show_values && Numbers::fitting(layout.cell) != Numbers::None;
         if hatches || numbers {
@@ -249,7 +249,7 @@ impl Heatmap {
         (!notes.is_empty()).then(|| notes.join("; "))
     }
 
-    fn paint_cells<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_cells<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &HeatmapLayout) -> Result<(), ChartError> {
         let colors = self.map.colors(self.theme);
         let small = layout.cell < SMALLEST_HATCHED_CELL;
         for row in layout.in_sight(Side::Row) {
@@ -268,7 +268,7 @@ impl Heatmap {
     }
 
     /// The lines between cells and between groups, and those across cells that are hatched.
-    fn paint_lines<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_lines<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &HeatmapLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         if layout.cell >= SMALLEST_HATCHED_CELL && !self.hatched.is_empty() {
             self.paint_hatching(pen, layout)?;
@@ -291,7 +291,7 @@ impl Heatmap {
         self.arrangement.boundaries().into_iter().try_for_each(|position| line(position, 1.0, palette.text_muted))
     }
 
-    fn paint_hatching<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_hatching<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &HeatmapLayout) -> Result<(), ChartError> {
         let colors = self.map.colors(self.theme);
         for row in layout.in_sight(Side::Row) {
             for column in layout.in_sight(Side::Column) {
@@ -313,7 +313,7 @@ impl Heatmap {
         Ok(())
     }
 
-    fn paint_numbers<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_numbers<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &HeatmapLayout) -> Result<(), ChartError> {
         let numbers = if self.show_values { Numbers::fitting(layout.cell) } else { Numbers::None };
         let (Numbers::Short { size } | Numbers::Full { size }) = numbers else { return Ok(()) };
         let colors = self.map.colors(self.theme);
@@ -339,7 +339,7 @@ impl Heatmap {
         Ok(())
     }
 
-    fn paint_labels<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_labels<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &HeatmapLayout) -> Result<(), ChartError> {
         if self.labels.is_empty() {
             return Ok(());
         }
@@ -355,7 +355,7 @@ impl Heatmap {
     fn paint_label<DB: DrawingBackend>(
         &self,
         pen: &Pen<'_, DB>,
-        layout: &Layout,
+        layout: &HeatmapLayout,
         position: usize,
         side: Side,
         font: Font,
@@ -370,7 +370,7 @@ impl Heatmap {
     }
 
     /// The clustering beside the rows: a merge stands as far out as what it merges is apart.
-    fn paint_tree<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout, rect: Rect) -> Result<(), ChartError> {
+    fn paint_tree<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &HeatmapLayout, rect: Rect) -> Result<(), ChartError> {
         let Some(tree) = &self.arrangement.tree else { return Ok(()) };
         let brackets = tree.brackets();
         let farthest = brackets.iter().map(|bracket| bracket.distance).fold(f64::MIN_POSITIVE, f64::max);
@@ -417,7 +417,7 @@ impl Heatmap {
         Ok(())
     }
 
-    fn paint_over<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_over<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &HeatmapLayout) -> Result<(), ChartError> {
         if let Some(title) = &self.title {
             let text = fitted(title, 14.0, pen.width() - layout.cells.left);
             pen.text(&text, (layout.cells.left, 9.0), Align::Start, Font::new(14.0, self.theme.palette().text).bold())?;
@@ -483,7 +483,7 @@ impl Chart for Heatmap {
     }
 }
 
-impl Chart for Overlay<'_> {
+impl Chart for HeatmapFrame<'_> {
     fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
         self.0.paint_over(pen, &self.0.layout(pen.width(), pen.height()))
     }
@@ -494,7 +494,7 @@ impl Chart for Overlay<'_> {
 }
 
 impl CellMark<'_> {
-    fn paint_on<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &Layout) -> Result<(), ChartError> {
+    fn paint_on<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &HeatmapLayout) -> Result<(), ChartError> {
         let Some((row, column)) = layout.position(self.cell) else { return Ok(()) };
         let palette = self.heatmap.theme.palette();
         let inner = layout.visible(row, column);
@@ -653,7 +653,7 @@ pub(super) mod tests {
             assert_eq!(count(&plain, "<text"), 0);
             let marked = svg(300, 300, &Heatmap { selected: Some((3, 5)), ..bare.clone() }).unwrap();
             assert_eq!(count(&marked, "<rect"), 1 + 12 * 12 + 2 * 11 + 8);
-            let overlay = svg(300, 300, &Overlay(&bare)).unwrap();
+            let overlay = svg(300, 300, &HeatmapFrame(&bare)).unwrap();
             assert_eq!(count(&overlay, "<rect"), 2 * 11, "the cells come as an image");
             let mark = svg(300, 300, &CellMark { heatmap: &bare, cell: (3, 5) }).unwrap();
             assert_eq!(count(&mark, "<rect"), 8, "the mark alone has no ground");
@@ -666,7 +666,8 @@ pub(super) mod tests {
             let (before, after) = (heatmap(12), Heatmap { matrix: matrix(12, |i, j| ((i * j) % 5) as f64 / 10.0), ..heatmap(12) });
             let above = |heatmap: &Heatmap, side: u32| heatmap.without_cells(&heatmap.layout(f64::from(side), f64::from(side)));
             // Without its first line, which describes the whole.
-            let drawn = |heatmap: &Heatmap, side: u32| svg(side, side, &Overlay(heatmap)).unwrap().split_once('\n').unwrap().1.to_owned();
+            let drawn =
+                |heatmap: &Heatmap, side: u32| svg(side, side, &HeatmapFrame(heatmap)).unwrap().split_once('\n').unwrap().1.to_owned();
             for (side, stays) in [(200, true), (800, false)] {
                 assert_eq!(above(&before, side) == above(&after, side), stays, "{side} px");
                 for heatmap in [&before, &after, &before.clone().hatched(vec![vec![true; 12]; 12])] {
@@ -748,7 +749,7 @@ pub(super) mod tests {
             let hatched = vec![vec![true; 4]; 4];
             let heatmap = heatmap(4).hatched(hatched);
             let small = heatmap.layout(40.0, 40.0);
-            let drawn = svg(600, 600, &Overlay(&heatmap.without_cells(&small))).unwrap();
+            let drawn = svg(600, 600, &HeatmapFrame(&heatmap.without_cells(&small))).unwrap();
             assert!(drawn.contains("class 3") && !drawn.contains("0.10"));
         }
 

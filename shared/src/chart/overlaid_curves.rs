@@ -19,7 +19,7 @@ use crate::view::{CurvesLens, SIDES};
 
 /// The curves of several runs, ready to be drawn.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Overlay {
+pub struct OverlaidCurves {
     /// The axis spans the longest.
     pub epochs: u32,
     pub runs: Vec<OverlaidRun>,
@@ -128,16 +128,16 @@ impl OverlaidRun {
     }
 }
 
-impl Overlay {
+impl OverlaidCurves {
     pub fn of(runs: Vec<OverlaidRun>, theme: Theme) -> Self {
         let last = |run: &OverlaidRun| run.robust.iter().chain(&run.cas).chain(&run.train_loss).map(|point| point.0).max();
         let epochs = runs.iter().filter_map(last).max().unwrap_or(1).max(1);
-        Overlay { epochs, runs, lens: CurvesLens::default(), show_legend: true, theme }
+        OverlaidCurves { epochs, runs, lens: CurvesLens::default(), show_legend: true, theme }
     }
 
     /// The same through a lens.
     pub fn seen(self, lens: &CurvesLens) -> Self {
-        Overlay { lens: lens.clone(), ..self }
+        OverlaidCurves { lens: lens.clone(), ..self }
     }
 
     /// The height to draw at, in CSS pixels.
@@ -258,7 +258,7 @@ impl Overlay {
     }
 }
 
-impl Chart for Overlay {
+impl Chart for OverlaidCurves {
     fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         pen.fill(pen.bounds(), palette.surface)?;
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(run_colors(&["at-digits-7f3a", "at-digits-7f3a"]), [alone, alone]);
     }
 
-    fn overlay(epochs: u32) -> Overlay {
+    fn overlay(epochs: u32) -> OverlaidCurves {
         let run = |title: &str, color| OverlaidRun {
             title: title.into(),
             color,
@@ -335,7 +335,10 @@ mod tests {
             test_loss: Vec::new(),
             marks: vec![(epochs, "A")],
         };
-        Overlay::of(vec![run("One", 0), run("Another with a name that is so long that nobody would read all of it", 3)], Theme::Light)
+        OverlaidCurves::of(
+            vec![run("One", 0), run("Another with a name that is so long that nobody would read all of it", 3)],
+            Theme::Light,
+        )
     }
 
     #[test]
