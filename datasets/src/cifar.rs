@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use shared::dataset::Dataset;
+use shared::dataset::{CifarFiles, Dataset, FileLayout};
 
 use crate::numpy::{self, Array};
 use crate::pickle::{Id, Node, Pickle};
@@ -20,20 +20,8 @@ const PLANE: usize = SIDE * SIDE;
 /// version every file does.
 const LEAST_OF_PICKLES: u8 = 20;
 
-/// How the files of one of the two data sets are called and what is in them.
-struct Files {
-    train: &'static [&'static str],
-    test: &'static str,
-    /// In the binary version: bytes before the pixels, the last of which is the label.
-    label_bytes: usize,
-    /// In the Python version.
-    label_field: &'static str,
-    /// The other of the two data sets.
-    other: Dataset,
-}
-
 #[derive(Clone, Copy)]
-enum Layout {
+enum Version {
     Binary,
     Python,
 }
@@ -45,70 +33,56 @@ struct Batch {
     pixels: Vec<u8>,
 }
 
-impl Files {
-    fn of(dataset: Dataset) -> Self {
-        match dataset {
-            Dataset::Cifar100 => {
-                Files { train: &["train"], test: "test", label_bytes: 2, label_field: "fine_labels", other: Dataset::Cifar10 }
-            }
-            _ => Files {
-                train: &["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"],
-                test: "test_batch",
-                label_bytes: 1,
-                label_field: "labels",
-                other: Dataset::Cifar100,
-            },
-        }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &'static str> {
-        self.train.iter().copied().chain([self.test])
-    }
-
-    fn layout(&self, folder: &Path) -> Option<Layout> {
-        let there = |layout: Layout| folder.join(layout.file(self.train[0])).is_file();
-        [Layout::Binary, Layout::Python].into_iter().find(|layout| there(*layout))
-    }
+/// The version whose first file is in a folder.
+fn version(files: &CifarFiles, folder: &Path) -> Option<Version> {
+    [Version::Binary, Version::Python].into_iter().find(|version| folder.join(version.file(files.train[0])).is_file())
 }
 
-impl Layout {
+/// The other data sets in this version, by their titles.
+fn others(files: &CifarFiles) -> impl Iterator<Item = (&'static str, CifarFiles)> {
+    let field = files.label_field;
+    Dataset::ALL.into_iter().map(Dataset::facts).filter_map(move |facts| match facts.layout {
+        FileLayout::Cifar(other) if other.label_field != field => Some((facts.short_title, other)),
+        _ => None,
+    })
+}
+
+impl Version {
     fn file(self, name: &str) -> String {
         match self {
-            Layout::Binary => format!("{name}.bin"),
-            Layout::Python => name.to_owned(),
+            Version::Binary => format!("{name}.bin"),
+            Version::Python => name.to_owned(),
         }
     }
 
     fn title(self) -> &'static str {
         match self {
-            Layout::Binary => "binary version",
-            Layout::Python => "Python version",
+            Version::Binary => "binary version",
+            Version::Python => "Python version",
         }
     }
 }
 
-pub(crate) fn missing(dataset: Dataset, folder: &Path) -> Option<String> {
-    let files = Files::of(dataset);
+pub(crate) fn missing(dataset: Dataset, files: &CifarFiles, folder: &Path) -> Option<String> {
     let first = files.train[0];
-    let Some(layout) = files.layout(folder) else {
+    let Some(version) = version(files, folder) else {
         return Some(format!("holds neither {first}.bin (binary version) nor {first} (Python version)"));
     };
-    let absent = files.all().map(|name| layout.file(name)).find(|file| !folder.join(file).is_file())?;
-    Some(format!("holds no {absent}, which belongs to the {} of {}", layout.title(), dataset.short_title()))
+    let absent = files.train.iter().chain([&files.test]).map(|name| version.file(name)).find(|file| !folder.join(file).is_file())?;
+    Some(format!("holds no {absent}, which belongs to the {} of {}", version.title(), dataset.facts().short_title))
 }
 
-pub(crate) fn open(dataset: Dataset, folder: &Path) -> Result<Contents, Error> {
-    let files = Files::of(dataset);
+pub(crate) fn open(dataset: Dataset, files: &CifarFiles, folder: &Path) -> Result<Contents, Error> {
     let class_names = dataset.info().class_names;
-    let layout = files.layout(folder).unwrap_or(Layout::Binary);
+    let version = version(files, folder).unwrap_or(Version::Binary);
     let batches = |names: &[&str]| -> Result<Samples, Error> {
         let mut all = Batch::default();
         for name in names {
-            let path = folder.join(layout.file(name));
+            let path = folder.join(version.file(name));
             let bytes = read(&path)?;
             let batch = match bytes.first() {
-                Some(first) if *first >= LEAST_OF_PICKLES => read_pickle(&bytes, &files),
-                _ => read_binary(&bytes, &files),
+                Some(first) if *first >= LEAST_OF_PICKLES => read_pickle(&bytes, files),
+                _ => read_binary(&bytes, files),
             };
             // What a file is says more than that it cannot be read.
             let batch = batch.map_err(|problem| match content::of(&bytes).filter(|what| !what.contains("pickle")) {
@@ -126,14 +100,13 @@ pub(crate) fn open(dataset: Dataset, folder: &Path) -> Result<Contents, Error> {
 }
 
 /// Records of the label's bytes and one byte for each pixel.
-fn read_binary(bytes: &[u8], files: &Files) -> Result<Batch, String> {
-    let other = Files::of(files.other);
-    let record = |files: &Files| files.label_bytes + size_of_image(SHAPE);
+fn read_binary(bytes: &[u8], files: &CifarFiles) -> Result<Batch, String> {
+    let record = |files: &CifarFiles| files.label_bytes + size_of_image(SHAPE);
     if bytes.is_empty() || !bytes.len().is_multiple_of(record(files)) {
-        let hint = if !bytes.is_empty() && bytes.len().is_multiple_of(record(&other)) {
-            format!("it is one of records of {}, which {} has", record(&other), files.other.short_title())
-        } else {
-            "it may be cut off".to_owned()
+        let fits = |(_, other): &(&str, CifarFiles)| !bytes.is_empty() && bytes.len().is_multiple_of(record(other));
+        let hint = match others(files).find(fits) {
+            Some((title, other)) => format!("it is one of records of {}, which {title} has", record(&other)),
+            None => "it may be cut off".to_owned(),
         };
         return Err(format!("has {} bytes, which is not a number of records of {}; {hint}", bytes.len(), record(files)));
     }
@@ -147,7 +120,7 @@ fn read_binary(bytes: &[u8], files: &Files) -> Result<Batch, String> {
 }
 
 /// A dictionary with labels and the array `data`.
-fn read_pickle(bytes: &[u8], files: &Files) -> Result<Batch, String> {
+fn read_pickle(bytes: &[u8], files: &CifarFiles) -> Result<Batch, String> {
     let pickle = Pickle::read(bytes)?;
     let root = pickle.root();
     let pairs = pickle.pairs(root).ok_or_else(|| format!("is a pickle of {}, not of a dictionary", pickle.describe(root)))?;
@@ -155,9 +128,8 @@ fn read_pickle(bytes: &[u8], files: &Files) -> Result<Batch, String> {
     let find = |name: &str| pairs.iter().rev().find(|(key, _)| pickle.text(*key) == Some(name)).map(|(_, value)| *value);
     let field = |name: &str| {
         find(name).ok_or_else(|| {
-            let other = Files::of(files.other);
-            let hint = find(other.label_field).filter(|_| name == files.label_field);
-            let hint = hint.map(|_| format!(", but `{}`, as a file of {} has", other.label_field, files.other.short_title()));
+            let other = others(files).find(|(_, other)| name == files.label_field && find(other.label_field).is_some());
+            let hint = other.map(|(title, other)| format!(", but `{}`, as a file of {title} has", other.label_field));
             format!("has no field `{name}`{}", hint.unwrap_or_default())
         })
     };

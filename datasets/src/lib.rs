@@ -17,7 +17,7 @@ mod tree;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use shared::dataset::{Dataset, PassedOver};
+use shared::dataset::{Dataset, FileLayout, PassedOver};
 
 /// What can be wrong with the files of a data set.
 #[derive(Debug, thiserror::Error)]
@@ -120,17 +120,14 @@ impl Contents {
 ///
 /// `folder` is the one with the files or the one above it; it is not looked at for what is embedded.
 pub fn open(dataset: Dataset, folder: &Path, side: u32) -> Result<Contents, Error> {
-    let folder = match dataset {
-        Dataset::Digits => return Ok(digits::contents()),
-        Dataset::Synthetic => return Err(Error::NoFiles(dataset)),
-        _ => locate(dataset, folder)?,
-    };
-    match dataset {
-        Dataset::Cifar10 | Dataset::Cifar100 => cifar::open(dataset, &folder),
-        Dataset::Svhn => svhn::open(&folder),
-        Dataset::TinyImagenet => tree::open_tiny_imagenet(&folder),
-        Dataset::ImageFolder => tree::open_image_folder(&folder, side),
-        Dataset::Digits | Dataset::Synthetic => Err(Error::NoFiles(dataset)),
+    let located = || locate(dataset, folder);
+    match dataset.facts().layout {
+        FileLayout::Embedded => Ok(digits::contents()),
+        FileLayout::Generated => Err(Error::NoFiles(dataset)),
+        FileLayout::Cifar(files) => cifar::open(dataset, &files, &located()?),
+        FileLayout::Svhn => svhn::open(&located()?),
+        FileLayout::TinyImagenet => tree::open_tiny_imagenet(&located()?),
+        FileLayout::ImageFolder => tree::open_image_folder(&located()?, side),
     }
 }
 
@@ -143,7 +140,7 @@ pub fn locate(dataset: Dataset, folder: &Path) -> Result<PathBuf, Error> {
         return Err(bad(folder, format!("is not a folder on this machine{}", what.unwrap_or_default())));
     }
     let Some(problem) = missing(dataset, folder) else { return Ok(folder.to_owned()) };
-    let of_archive = archive_folders(dataset).iter().map(|name| folder.join(name)).find(|inside| inside.is_dir());
+    let of_archive = dataset.facts().archive_folders.iter().map(|name| folder.join(name)).find(|inside| inside.is_dir());
     if let Some(inside) = of_archive {
         return match missing(dataset, &inside) {
             None => Ok(inside),
@@ -158,12 +155,12 @@ pub fn locate(dataset: Dataset, folder: &Path) -> Result<PathBuf, Error> {
 }
 
 fn missing(dataset: Dataset, folder: &Path) -> Option<String> {
-    match dataset {
-        Dataset::Cifar10 | Dataset::Cifar100 => cifar::missing(dataset, folder),
-        Dataset::Svhn => svhn::missing(folder),
-        Dataset::TinyImagenet => tree::missing_in_tiny_imagenet(folder),
-        Dataset::ImageFolder => tree::missing_in_image_folder(folder),
-        Dataset::Digits | Dataset::Synthetic => Some("is not needed".to_owned()),
+    match dataset.facts().layout {
+        FileLayout::Cifar(files) => cifar::missing(dataset, &files, folder),
+        FileLayout::Svhn => svhn::missing(folder),
+        FileLayout::TinyImagenet => tree::missing_in_tiny_imagenet(folder),
+        FileLayout::ImageFolder => tree::missing_in_image_folder(folder),
+        FileLayout::Embedded | FileLayout::Generated => Some("is not needed".to_owned()),
     }
 }
 
@@ -178,16 +175,6 @@ fn instead(dataset: Dataset, folder: &Path) -> String {
     match listing::entries(folder).unwrap_or_default().into_iter().find(archive) {
         Some(archive) => format!(". It holds the archive {}; unpack it there", listing::shown(archive.file_name().unwrap_or_default())),
         None => String::new(),
-    }
-}
-
-/// The folders that the published archives unpack to.
-fn archive_folders(dataset: Dataset) -> &'static [&'static str] {
-    match dataset {
-        Dataset::Cifar10 => &["cifar-10-batches-bin", "cifar-10-batches-py"],
-        Dataset::Cifar100 => &["cifar-100-binary", "cifar-100-python"],
-        Dataset::TinyImagenet => &["tiny-imagenet-200"],
-        Dataset::Digits | Dataset::Synthetic | Dataset::Svhn | Dataset::ImageFolder => &[],
     }
 }
 

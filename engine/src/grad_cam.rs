@@ -16,14 +16,7 @@ pub struct Maps {
 
 /// The last stage that a map can be of. After the last stage of DeiT only the class token is read, so that its patches have no say.
 pub fn last_stage(architecture: Architecture) -> u32 {
-    match architecture {
-        Architecture::DeitTiny => architecture.stages() - 1,
-        Architecture::PreactResnet18
-        | Architecture::PreactResnetSmall
-        | Architecture::Resnet18
-        | Architecture::WideResnet28
-        | Architecture::WideResnet34 => architecture.stages(),
-    }
+    architecture.facts().last_mapped_stage
 }
 
 /// The last stage that a map of every one of several networks can be of.

@@ -4,13 +4,13 @@
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use shared::config::AutoAttack;
+use shared::config::{AutoAttack, STANDARD_QUERIES};
 use shared::record::EvaluationStep;
 use tch::{Device, Tensor, no_grad};
 
 use crate::Error;
 use crate::attack::{self, Attack};
-use crate::autoattack::{self, Ball, Classifier, Prepared, Stage, square};
+use crate::autoattack::{self, Ball, Classifier, Prepared, Stage};
 use crate::cancel::Cancel;
 use crate::data::Split;
 use crate::model::Network;
@@ -83,7 +83,7 @@ impl Trial {
         let stages = autoattack::stages(attack, classes, square_queries);
         let passes = stages.into_iter().map(|stage| Pass::AutoAttack { stage, ball }).collect::<Vec<_>>();
         let name = match attack {
-            AutoAttack::Square if square_queries != square::STANDARD_QUERIES => format!("{}, {square_queries} queries", attack.label()),
+            AutoAttack::Square if square_queries != STANDARD_QUERIES => format!("{}, {square_queries} queries", attack.label()),
             _ => attack.label().to_owned(),
         };
         (!passes.is_empty()).then_some(Trial { name, passes })

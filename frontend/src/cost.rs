@@ -1,6 +1,6 @@
 //! What a run will do, in words and counted rather than guessed.
 
-use shared::config::{Inputs, Method, RunConfig, TrainConfig};
+use shared::config::{Inputs, RunConfig, TrainConfig};
 use shared::format;
 
 use crate::words;
@@ -41,15 +41,7 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
                 1 => format!("PGD-{}", pgd.steps),
                 restarts => format!("PGD-{} with {restarts} starts", pgd.steps),
             });
-            let attacks = config.autoattack.iter().map(|attack| {
-                use shared::config::AutoAttack::*;
-                match attack {
-                    ApgdCe => "APGD-CE (100 steps)".to_owned(),
-                    ApgdT => "targeted APGD-DLR (9 targets, 100 steps each)".to_owned(),
-                    FabT => "targeted FAB (9 targets, 100 steps each)".to_owned(),
-                    Square => format!("Square ({} queries)", format::count(config.square_queries.into())),
-                }
-            });
+            let attacks = config.autoattack.iter().map(|attack| attack.with_effort(config.square_queries));
             let attacks: Vec<String> = pgd.into_iter().chain(attacks).collect();
             vec![
                 format!("Clean accuracy of {images}, then {}.", attacks.join(", ")),
@@ -109,12 +101,9 @@ fn passes(config: &TrainConfig) -> Option<Passes> {
     let training = &config.training;
     let epochs = u64::from(training.epochs);
     let steps = u64::from(config.attack.steps);
-    // TRADES attacks the divergence from clean predictions, and learns from clean and adversarial images.
-    let (attack, update) = match training.method {
-        Method::Standard => (0, 1),
-        Method::PgdAt | Method::FastAt => (steps, 1),
-        Method::Trades => (steps + 1, 2),
-    };
+    let method = training.method.facts();
+    let attack = if method.adversarial { steps + u64::from(method.extra_attack_passes) } else { 0 };
+    let update = u64::from(method.update_passes);
     let mut of_image = epochs * (attack + update);
     // Finding the perturbation of the weights takes the loss once more.
     if let Some(awp) = &training.awp {
@@ -158,7 +147,7 @@ fn matrices(config: &TrainConfig) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::config::{AwpConfig, DistillationConfig, EvaluateConfig, RestartedPgdConfig};
+    use shared::config::{AwpConfig, DistillationConfig, EvaluateConfig, Method, RestartedPgdConfig};
     use shared::preset;
 
     /// The demo: 200 training and 599 test images, 150 epochs with PGD-10, every third measured with PGD-20.

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 use shared::builtin;
-use shared::config::{Architecture, Norm, RunConfig};
+use shared::config::{Architecture, Method, Norm, RunConfig, TRAINING_STEPS};
 use shared::dataset::Dataset;
 use shared::eps::{self, Eps};
 use shared::json;
@@ -121,15 +121,19 @@ pub fn switch_dataset(config: &mut Value, dataset: Dataset) {
 
 /// Changes the method and what it cannot be had with or is published with: its attack's steps and mode.
 pub fn switch_method(config: &mut Value, method: &str) {
-    let was_fast = at(config, "training.method").is_some_and(|method| method == "fast_at");
+    let facts = |id: &str| Method::from_id(id).map(Method::facts);
+    let former = at(config, "training.method").and_then(Value::as_str).and_then(facts);
     set_at(config, "training.method", Some(method.into()));
-    if method == "fast_at" {
-        set_at(config, "attack.steps", Some(1.into()));
-    } else if was_fast {
-        set_at(config, "attack.steps", Some(10.into()));
+    let Some(method) = facts(method) else { return };
+    match (former.and_then(|former| former.attack_steps), method.attack_steps) {
+        (_, Some(steps)) => set_at(config, "attack.steps", Some(steps.into())),
+        (Some(_), None) => set_at(config, "attack.steps", Some(TRAINING_STEPS.into())),
+        (None, None) => {}
     }
-    if method == "trades" {
-        set_at(config, "attack.batch_norm", Some("eval".into()));
+    if let Some(mode) = method.published_batch_norm {
+        set_at(config, "attack.batch_norm", Some(json::value(&mode)));
+    }
+    if method.needs_random_start.is_some() {
         set_at(config, "attack.random_start", Some(true.into()));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use shared::api::{NewSweep, Run};
-use shared::config::{Method, RunConfig};
+use shared::config::RunConfig;
 use shared::dataset::Dataset;
 use shared::view::{AttributionId, CheckpointId, View, is_run_id};
 
@@ -21,12 +21,7 @@ impl RunId {
     /// Makes a name such as `at-digits-7f3a`; `digits` hexadecimal digits tell runs of one kind apart.
     pub fn random(config: &RunConfig, digits: usize) -> Self {
         let what = match config {
-            RunConfig::Train(train) => match train.training.method {
-                Method::Standard => "std",
-                Method::PgdAt => "at",
-                Method::Trades => "trades",
-                Method::FastAt => "fast",
-            },
+            RunConfig::Train(train) => train.training.method.facts().slug,
             other => other.kind().id(),
         };
         let data = config.data().map(|data| format!("-{}", data.dataset.id().replace('_', "-"))).unwrap_or_default();

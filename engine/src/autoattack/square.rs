@@ -11,9 +11,6 @@ use crate::Error;
 use crate::cancel::Cancel;
 use crate::random::{self, Purpose, Seed};
 
-/// Queries of each image in AutoAttack's standard version.
-pub const STANDARD_QUERIES: u32 = 5000;
-
 /// The part of an image that the first squares cover.
 const FIRST_PART: f64 = 0.8;
 /// Queries between the looks at which images are done.

@@ -15,14 +15,12 @@ pub fn crop_and_flip(images: &Tensor, dataset: Dataset) -> Tensor {
     let pixels = Tensor::arange(side, options).unsqueeze(0);
 
     let rows = offsets() + &pixels;
-    let columns = match dataset {
-        Dataset::Cifar10 | Dataset::Cifar100 | Dataset::TinyImagenet | Dataset::ImageFolder => {
-            let flipped = Tensor::randint(2, [count, 1], options);
-            let mirrored = (side - 1) - 2 * &pixels;
-            offsets() + &pixels + flipped * mirrored
-        }
-        // A mirrored digit is no digit, and a mirrored pattern is another pattern.
-        Dataset::Digits | Dataset::Svhn | Dataset::Synthetic => offsets() + &pixels,
+    let columns = if dataset.facts().flips {
+        let flipped = Tensor::randint(2, [count, 1], options);
+        let mirrored = (side - 1) - 2 * &pixels;
+        offsets() + &pixels + flipped * mirrored
+    } else {
+        offsets() + &pixels
     };
 
     let padded = images.reflection_pad2d([border, border, border, border]);

@@ -144,7 +144,7 @@ pub fn identify(file: &TensorFile, place: &Place, asked: Option<&ModelConfig>) -
         None => architecture(*family, &names, &length)?,
     };
     // Of a width that a file merely declares, the network alone could fill the memory.
-    let most = 4 * i64::from(architecture.published_width());
+    let most = 4 * i64::from(architecture.facts().published_width);
     if !(1..=most).contains(&width) {
         return Err(format!("declares {} of width {width}; 1 to {most} are read", architecture.label()));
     }

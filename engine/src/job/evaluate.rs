@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use shared::api::EvaluationFile;
-use shared::config::{AutoAttack, EvaluateConfig, PgdConfig};
+use shared::config::{AutoAttack, EvaluateConfig, PgdConfig, STANDARD_QUERIES};
 use shared::format;
 use shared::record::{Finished, Notice, NoticeKind, Phase, Progress, Record};
 
 use super::subject::Subject;
 use crate::Error;
 use crate::attack::Attack;
-use crate::autoattack::{Ball, apgd, square};
+use crate::autoattack::{Ball, apgd};
 use crate::cancel::Cancel;
 use crate::data::{self, Split};
 use crate::device;
@@ -167,8 +167,8 @@ fn result(config: &EvaluateConfig, subject: &Subject, ball: Ball, classes: i64, 
 
 /// The one number to report, such as `AutoAttack (standard) robust accuracy at ℓ∞ 8/255 (0.0314) on 10000 test images: 47.8 %`.
 fn report(config: &EvaluateConfig, ball: Ball, classes: usize, images: u32, state: &State, accuracy: f64) -> String {
-    let all = AutoAttack::ALL.iter().all(|attack| config.autoattack.contains(attack));
-    let standard = all && config.square_queries == square::STANDARD_QUERIES && classes as i64 >= apgd::CLASSES_FOR_DLR;
+    let all = AutoAttack::standard().iter().all(|attack| config.autoattack.contains(attack));
+    let standard = all && config.square_queries == STANDARD_QUERIES && classes as i64 >= apgd::CLASSES_FOR_DLR;
     let attacks: Vec<&str> = state.steps.iter().skip(1).map(|step| step.attack.as_str()).collect();
     let against = match (&config.pgd, standard) {
         (None, true) => "AutoAttack (standard) robust accuracy".to_owned(),

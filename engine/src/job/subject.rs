@@ -108,10 +108,11 @@ impl Subject {
     /// Refuses a stage that its network does not have; both from 1.
     pub(super) fn has_stage(&self, stage: u32) -> Result<(), Error> {
         let architecture = self.sidecar.model.architecture;
-        if stage <= architecture.stages() {
+        let stages = architecture.facts().stages;
+        if stage <= stages {
             return Ok(());
         }
-        let problem = format!("stage {stage} is beyond the {} stages of {}", architecture.stages(), architecture.label());
+        let problem = format!("stage {stage} is beyond the {stages} stages of {}", architecture.label());
         Err(Error::Subject { checkpoint: self.id.to_string(), problem })
     }
 

@@ -129,10 +129,7 @@ fn teacher_config(config: &TrainConfig, method: Method) -> TrainConfig {
     let scaled = |milestone: &u32| (u64::from(*milestone) * u64::from(epochs) / u64::from(config.training.epochs)).max(1) as u32;
     let mut milestones: Vec<u32> = config.training.milestones.iter().map(scaled).collect();
     milestones.dedup();
-    let every = match method {
-        Method::Standard => epochs,
-        Method::PgdAt | Method::Trades | Method::FastAt => config.evaluation.every.min(epochs),
-    };
+    let every = if method.facts().adversarial { config.evaluation.every.min(epochs) } else { epochs };
     let mut teacher = TrainConfig {
         name: String::new(),
         sweep: None,

@@ -80,7 +80,7 @@ impl Network {
         self.pass(images, mode, None)
     }
 
-    /// As [`Network::forward`], with the outputs of the stages that [`Architecture::stages`] counts, each `[N, channels, h, w]`.
+    /// As [`Network::forward`], with the outputs of the stages that the architecture has, each `[N, channels, h, w]`.
     ///
     /// Of residual networks a stage gives the sum its last block ends with (rectified in ResNet-18, not yet normalized in the others), of
     /// DeiT the tokens of the patches on their grid. The logits can be differentiated by each; by the last stage of DeiT the gradient is

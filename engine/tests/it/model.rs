@@ -53,7 +53,7 @@ fn every_stage_gives_a_map_that_halves_as_the_network_says() {
         let shapes: Vec<Vec<i64>> = stages.iter().map(Tensor::size).collect();
         let expected: Vec<Vec<i64>> = expected.iter().map(|[channels, side]| vec![2, *channels, *side, *side]).collect();
         assert_eq!(shapes, expected, "{architecture:?}");
-        assert_eq!(stages.len() as u32, architecture.stages());
+        assert_eq!(stages.len() as u32, architecture.facts().stages);
         assert_eq!(output.logits.size(), [2, 10]);
         assert_eq!(output.features.size(), [2, i64::from(network.feature_dim())]);
         assert_eq!(network.linear_weight().size(), [10, i64::from(network.feature_dim())]);
@@ -73,7 +73,7 @@ fn logits_can_be_differentiated_by_every_stage() {
             let gradients = Tensor::run_backward(&[logit], &stages, false, false);
             for (stage, (map, gradient)) in (1..).zip(stages.iter().zip(&gradients)) {
                 assert_eq!(map.size(), gradient.size());
-                let unread = architecture == Architecture::DeitTiny && stage == architecture.stages();
+                let unread = architecture == Architecture::DeitTiny && stage == architecture.facts().stages;
                 let moves = gradient.abs().sum(Kind::Double).double_value(&[]) > 0.0;
                 assert_eq!(moves, !unread, "{architecture:?}, stage {stage}, {mode:?}");
             }

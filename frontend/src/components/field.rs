@@ -214,13 +214,13 @@ pub fn EntryField(
     #[prop(optional)] hint: &'static str,
     /// Every entry there can be, where their order counts.
     #[prop(optional)]
-    order: &'static [&'static str],
+    order: Vec<&'static str>,
 ) -> impl IntoView {
     let form = use_form();
     let checked = move || form.config.with(|config| form::contains(config, path, entry));
     let on_change = move |event| {
         let on = event_target_checked(&event);
-        form.update(|config| form::toggle(config, path, entry, on, order));
+        form.update(|config| form::toggle(config, path, entry, on, &order));
     };
     view! { <Check id=format!("{}-{entry}", field_id(path)) label hint checked=derived(checked) on_change/> }
 }

@@ -13,8 +13,8 @@ use shared::dataset::Dataset;
 use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
 
-use super::published::{Packing, Published, PublishedFile};
 use super::unpack::unpack;
+use shared::dataset::published::{Packing, Published, PublishedFile};
 
 const CHUNK_BYTES: usize = 1 << 16;
 /// Far more than any published file has.

@@ -3,7 +3,6 @@
 //! The server owns one folder for all, with a folder for each inside. Folders that people pointed to are remembered in a file.
 
 mod download;
-mod published;
 mod unpack;
 
 use std::collections::BTreeMap;
@@ -20,7 +19,6 @@ use shared::config::{DataConfig, SplitName};
 use shared::dataset::{Dataset, Source};
 
 use download::{Failure, Job, Place};
-use published::Published;
 
 #[derive(Clone, Debug)]
 pub struct Datasets(Arc<Inner>);
@@ -73,7 +71,7 @@ impl Datasets {
     }
 
     pub fn status(&self, dataset: Dataset) -> DatasetStatus {
-        let download = Published::of(dataset).map(|published| published.offer(self.0.mirror.as_deref()));
+        let download = dataset.facts().published.as_ref().map(|published| published.offer(self.0.mirror.as_deref()));
         DatasetStatus { info: dataset.info(), files: self.files(dataset), download }
     }
 
@@ -109,7 +107,7 @@ impl Datasets {
         if dataset.source() != Source::Folder {
             return Ok(());
         }
-        let title = dataset.short_title();
+        let title = dataset.facts().short_title;
         if let Some(path) = &data.path {
             return check_folder(dataset, path);
         }
@@ -151,8 +149,8 @@ impl Datasets {
 
     /// Starts to download a data set on a thread of its own; one that is on its way goes on.
     pub fn start_download(&self, dataset: Dataset) -> Result<(), NoDownload> {
-        let title = dataset.short_title();
-        let Some(published) = Published::of(dataset) else {
+        let title = dataset.facts().short_title;
+        let Some(published) = dataset.facts().published.as_ref() else {
             let otherwise = dataset.info().how_to_get.unwrap_or_else(|| "it is built in".to_owned());
             return Err(NoDownload::NotPublished(title, otherwise));
         };
@@ -212,7 +210,7 @@ impl Datasets {
             DatasetFiles::Ready { path, .. } => PathBuf::from(path),
             DatasetFiles::Broken { message, .. } => return Err(message),
             DatasetFiles::Missing { .. } | DatasetFiles::Downloading { .. } => {
-                return Err(format!("{} is not on this server yet", dataset.short_title()));
+                return Err(format!("{} is not on this server yet", dataset.facts().short_title));
             }
         };
         let contents = datasets::open(dataset, &folder, dataset.info().shape[1]).map_err(|error| error.to_string())?;

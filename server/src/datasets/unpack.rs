@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use flate2::read::GzDecoder;
 use tar::EntryType;
 
-use super::published::Packing;
+use shared::dataset::published::Packing;
 
 /// Far more than any published data set unpacks to.
 const MOST_BYTES: u64 = 8 << 30;

@@ -13,6 +13,9 @@ pub enum Norm {
     L2,
 }
 
+/// Steps of the training attack: Madry et al. 2018 and the paper train with 10.
+pub const TRAINING_STEPS: u32 = 10;
+
 /// Which statistics batch normalization uses while the attack searches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -68,7 +71,7 @@ pub struct PgdConfig {
 }
 
 fn training_steps() -> u32 {
-    10
+    TRAINING_STEPS
 }
 fn measuring_steps() -> u32 {
     20

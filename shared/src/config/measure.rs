@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::attack::{Norm, PgdConfig};
+use super::autoattack::{AutoAttack, STANDARD_QUERIES};
 use super::check::Check;
 use super::data::{DataConfig, SplitName};
 use super::train::Inputs;
@@ -116,7 +117,7 @@ pub struct EvaluateConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pgd: Option<RestartedPgdConfig>,
     /// The attacks of AutoAttack, in this order, each on the images that are left; empty runs none.
-    #[serde(default = "standard_autoattack")]
+    #[serde(default = "AutoAttack::standard")]
     pub autoattack: Vec<AutoAttack>,
     /// Square attack's queries of each image; 5000 is the standard.
     #[serde(default = "standard_queries")]
@@ -135,21 +136,6 @@ pub struct RestartedPgdConfig {
     pub step_size: Option<Eps>,
     /// Starts in all; the first counts as one.
     pub restarts: u32,
-}
-
-/// An attack of AutoAttack: Croce and Hein 2020, <https://arxiv.org/abs/2003.01690>.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum AutoAttack {
-    /// APGD on the cross-entropy.
-    ApgdCe,
-    /// APGD on the targeted difference-of-logits ratio, 9 targets.
-    ApgdT,
-    /// FAB towards 9 targets: Croce and Hein 2020, <https://arxiv.org/abs/1907.02044>.
-    FabT,
-    /// Square attack, which sees only scores: Andriushchenko et al. 2020, <https://arxiv.org/abs/1912.00049>.
-    Square,
 }
 
 /// Shows where networks look: Grad-CAM of the same images at several checkpoints. Selvaraju et al. 2017,
@@ -194,11 +180,8 @@ fn both_inputs() -> Vec<Inputs> {
 fn bootstrap() -> u32 {
     1000
 }
-fn standard_autoattack() -> Vec<AutoAttack> {
-    AutoAttack::ALL.to_vec()
-}
 fn standard_queries() -> u32 {
-    5000
+    STANDARD_QUERIES
 }
 fn one() -> u32 {
     1
@@ -265,8 +248,8 @@ impl EvaluateConfig {
             norm: None,
             eps: None,
             pgd: None,
-            autoattack: standard_autoattack(),
-            square_queries: standard_queries(),
+            autoattack: AutoAttack::standard(),
+            square_queries: STANDARD_QUERIES,
         }
     }
 
@@ -392,20 +375,6 @@ impl Subset {
         match self {
             Subset::All => "All samples",
             Subset::Correct => "Correctly classified samples",
-        }
-    }
-}
-
-impl AutoAttack {
-    /// The standard ones, in the order of the public code.
-    pub const ALL: [AutoAttack; 4] = [AutoAttack::ApgdCe, AutoAttack::ApgdT, AutoAttack::FabT, AutoAttack::Square];
-
-    pub fn label(self) -> &'static str {
-        match self {
-            AutoAttack::ApgdCe => "APGD-CE",
-            AutoAttack::ApgdT => "APGD-DLR, targeted",
-            AutoAttack::FabT => "FAB, targeted",
-            AutoAttack::Square => "Square",
         }
     }
 }

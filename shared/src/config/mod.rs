@@ -1,10 +1,12 @@
 //! The configuration of a run: one type for the form, the API, `config.json` and the worker, and the one validation of it.
 
 mod attack;
+mod autoattack;
 mod check;
 mod data;
 mod import;
 mod measure;
+mod method;
 mod model;
 mod pair;
 mod reading;
@@ -14,16 +16,18 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-pub use attack::{AttackConfig, BatchNormMode, Norm, PgdConfig};
+pub use attack::{AttackConfig, BatchNormMode, Norm, PgdConfig, TRAINING_STEPS};
+pub use autoattack::{AutoAttack, AutoAttackFacts, STANDARD_QUERIES};
 use check::Check;
 pub use data::{DataConfig, SplitName};
 pub use import::{ImportConfig, NormalizationChoice, NormalizationSource};
-pub use measure::{Aggregation, AttributeConfig, AutoAttack, EvaluateConfig, Layer, RestartedPgdConfig, SaliencyConfig, Subset};
-pub use model::{Architecture, DEIT_HEADS, ModelConfig, Normalization};
+pub use measure::{Aggregation, AttributeConfig, EvaluateConfig, Layer, RestartedPgdConfig, SaliencyConfig, Subset};
+pub use method::{Method, MethodFacts};
+pub use model::{Architecture, ArchitectureFacts, DEIT_HEADS, ModelConfig, Normalization};
 pub use pair::PairConfig;
 pub use train::{
-    AttributionConfig, AwpConfig, CheckpointConfig, DistillationConfig, EvaluationConfig, Inputs, Method, Schedule, TrainConfig,
-    TrainingConfig, WeightAveragingConfig,
+    AttributionConfig, AwpConfig, CheckpointConfig, DistillationConfig, EvaluationConfig, Inputs, Schedule, TrainConfig, TrainingConfig,
+    WeightAveragingConfig,
 };
 
 use crate::eps;

@@ -1,12 +1,13 @@
 //! Which network.
 
 use serde::{Deserialize, Serialize};
+use strum::EnumCount;
 
 use super::check::Check;
 use crate::dataset::DatasetInfo;
 
 /// A network by its published name. `width` scales it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumCount)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Architecture {
@@ -60,32 +61,27 @@ impl ModelConfig {
 
     /// The width given, or the published network's.
     pub fn width(&self) -> u32 {
-        self.width.unwrap_or(self.architecture.published_width())
+        self.width.unwrap_or(self.architecture.facts().published_width)
     }
 
     /// `channels`, `side`: of the images.
     pub(super) fn validate(&self, [channels, side, _]: [u32; 3], data_title: &str, check: &mut Check) {
         let ModelConfig { architecture, width, normalization } = self;
+        let facts = architecture.facts();
         if let Some(width) = *width {
             check.range("width", width, 1, 2048);
-            if *architecture == Architecture::DeitTiny {
-                check.that("width", width.is_multiple_of(DEIT_HEADS), || {
-                    format!("{width} is not a multiple of the {DEIT_HEADS} heads of DeiT-Ti")
-                });
-            }
-        }
-        let smallest = architecture.smallest_side();
-        check.that("architecture", side >= smallest, || {
-            format!(
-                "{} needs images of {smallest}×{smallest} or more; {data_title} has {side}×{side}: use preact_resnet_small",
-                architecture.id()
-            )
-        });
-        if *architecture == Architecture::DeitTiny {
-            check.that("architecture", side.is_multiple_of(4), || {
-                format!("deit_tiny cuts images into patches of 4×4; {side} is no multiple of 4")
+            check.that("width", width.is_multiple_of(facts.heads), || {
+                format!("{width} is not a multiple of the {} heads of {}", facts.heads, facts.label)
             });
         }
+        let smallest = facts.smallest_side;
+        check.that("architecture", side >= smallest, || {
+            format!("{} needs images of {smallest}×{smallest} or more; {data_title} has {side}×{side}: use preact_resnet_small", facts.id)
+        });
+        let patch = facts.patch;
+        check.that("architecture", side.is_multiple_of(patch), || {
+            format!("{} cuts images into patches of {patch}×{patch}; {side} is no multiple of {patch}", facts.id)
+        });
         if let Some(normalization) = normalization {
             check.inside("normalization", |check| normalization.validate(channels, data_title, check));
         }
@@ -118,8 +114,46 @@ impl Normalization {
 /// Heads of attention in a block of DeiT-Ti.
 pub const DEIT_HEADS: u32 = 3;
 
+/// Everything fixed about an architecture, in one table.
+#[derive(Debug)]
+pub struct ArchitectureFacts {
+    /// As configurations write it.
+    pub id: &'static str,
+    pub label: &'static str,
+    /// What `width` counts, for the form.
+    pub width_label: &'static str,
+    pub published_width: u32,
+    /// Stages that an attribution can be computed on, beside the penultimate features: blocks of residual networks between two changes
+    /// of size, and every third block of DeiT.
+    pub stages: u32,
+    /// The last stage that Grad-CAM can map.
+    pub last_mapped_stage: u32,
+    /// The smallest side of an image.
+    pub smallest_side: u32,
+    /// The side of an image is a multiple of this.
+    pub patch: u32,
+    /// The width is a multiple of this.
+    pub heads: u32,
+}
+
+/// What residual networks of four stages have in common.
+const FOUR_STAGES: ArchitectureFacts = ArchitectureFacts {
+    id: "",
+    label: "",
+    width_label: "Channels of the first stage",
+    published_width: 64,
+    stages: 4,
+    last_mapped_stage: 4,
+    smallest_side: 16,
+    patch: 1,
+    heads: 1,
+};
+
+/// What residual networks of three stages have in common.
+const THREE_STAGES: ArchitectureFacts = ArchitectureFacts { stages: 3, last_mapped_stage: 3, smallest_side: 8, ..FOUR_STAGES };
+
 impl Architecture {
-    pub const ALL: [Architecture; 6] = [
+    pub const ALL: [Architecture; Architecture::COUNT] = [
         Architecture::PreactResnet18,
         Architecture::PreactResnetSmall,
         Architecture::Resnet18,
@@ -128,50 +162,58 @@ impl Architecture {
         Architecture::DeitTiny,
     ];
 
+    pub const fn facts(self) -> &'static ArchitectureFacts {
+        match self {
+            Architecture::PreactResnet18 => &ArchitectureFacts { id: "preact_resnet18", label: "PreActResNet-18", ..FOUR_STAGES },
+            Architecture::PreactResnetSmall => {
+                &ArchitectureFacts { id: "preact_resnet_small", label: "PreActResNet, small", ..THREE_STAGES }
+            }
+            Architecture::Resnet18 => &ArchitectureFacts { id: "resnet18", label: "ResNet-18", ..FOUR_STAGES },
+            Architecture::WideResnet28 => {
+                &ArchitectureFacts { id: "wide_resnet28", label: "WideResNet-28", published_width: 160, ..THREE_STAGES }
+            }
+            Architecture::WideResnet34 => {
+                &ArchitectureFacts { id: "wide_resnet34", label: "WideResNet-34", published_width: 160, ..THREE_STAGES }
+            }
+            Architecture::DeitTiny => &ArchitectureFacts {
+                id: "deit_tiny",
+                label: "DeiT-Ti",
+                width_label: "Length of a token",
+                published_width: 192,
+                stages: 4,
+                // After the last stage only the class token is read, so that its patches have no say.
+                last_mapped_stage: 3,
+                smallest_side: 8,
+                patch: 4,
+                heads: DEIT_HEADS,
+            },
+        }
+    }
+
     /// As in a configuration.
     pub fn id(self) -> &'static str {
-        match self {
-            Architecture::PreactResnet18 => "preact_resnet18",
-            Architecture::PreactResnetSmall => "preact_resnet_small",
-            Architecture::Resnet18 => "resnet18",
-            Architecture::WideResnet28 => "wide_resnet28",
-            Architecture::WideResnet34 => "wide_resnet34",
-            Architecture::DeitTiny => "deit_tiny",
-        }
+        self.facts().id
     }
 
     pub fn label(self) -> &'static str {
-        match self {
-            Architecture::PreactResnet18 => "PreActResNet-18",
-            Architecture::PreactResnetSmall => "PreActResNet, small",
-            Architecture::Resnet18 => "ResNet-18",
-            Architecture::WideResnet28 => "WideResNet-28",
-            Architecture::WideResnet34 => "WideResNet-34",
-            Architecture::DeitTiny => "DeiT-Ti",
-        }
+        self.facts().label
     }
 
-    pub fn published_width(self) -> u32 {
-        match self {
-            Architecture::PreactResnet18 | Architecture::PreactResnetSmall | Architecture::Resnet18 => 64,
-            Architecture::WideResnet28 | Architecture::WideResnet34 => 160,
-            Architecture::DeitTiny => 192,
-        }
+    /// The architecture with this id.
+    pub fn from_id(id: &str) -> Option<Self> {
+        Architecture::ALL.into_iter().find(|architecture| architecture.id() == id)
     }
+}
 
-    /// Stages whose output an attribution can be computed on, the penultimate features aside: blocks of residual networks between two
-    /// changes of size, and every third block of DeiT.
-    pub fn stages(self) -> u32 {
-        match self {
-            Architecture::PreactResnet18 | Architecture::Resnet18 | Architecture::DeitTiny => 4,
-            Architecture::PreactResnetSmall | Architecture::WideResnet28 | Architecture::WideResnet34 => 3,
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn smallest_side(self) -> u32 {
-        match self {
-            Architecture::PreactResnet18 | Architecture::Resnet18 => 16,
-            Architecture::PreactResnetSmall | Architecture::WideResnet28 | Architecture::WideResnet34 | Architecture::DeitTiny => 8,
+    #[test]
+    fn an_id_is_what_configurations_write() {
+        for architecture in Architecture::ALL {
+            assert_eq!(serde_json::to_value(architecture).unwrap(), architecture.id());
+            assert_eq!(Architecture::from_id(architecture.id()), Some(architecture));
         }
     }
 }

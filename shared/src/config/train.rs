@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::attack::{AttackConfig, BatchNormMode, PgdConfig};
 use super::check::Check;
 use super::data::DataConfig;
+use super::method::Method;
 use super::model::ModelConfig;
 use crate::builtin::cos;
 use crate::eps::Eps;
@@ -38,21 +39,6 @@ pub struct TrainConfig {
     pub checkpoints: CheckpointConfig,
     #[serde(default)]
     pub attribution: AttributionConfig,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
-    /// Cross-entropy on clean images: the control.
-    Standard,
-    /// PGD adversarial training: Madry et al. 2018, <https://arxiv.org/abs/1706.06083>.
-    PgdAt,
-    /// Cross-entropy on clean images and β times the divergence of adversarial ones from them: Zhang et al. 2019,
-    /// <https://arxiv.org/abs/1901.08573>.
-    Trades,
-    /// One FGSM step from a random start: Wong et al. 2020, <https://arxiv.org/abs/2001.03994>.
-    FastAt,
 }
 
 /// How the learning rate goes over a run.
@@ -329,7 +315,7 @@ impl TrainingConfig {
             check.positive("gradient_clip", clip, 1e6);
         }
         if let Some(DistillationConfig { teacher_epochs, standard_weight, robust_weight, temperature, .. }) = distillation {
-            check.that("distillation", *method == Method::PgdAt, || {
+            check.that("distillation", method.facts().distillation, || {
                 format!("is for PGD adversarial training; the method is `{}`", method.id())
             });
             if let Some(epochs) = *teacher_epochs {
@@ -347,7 +333,7 @@ impl TrainingConfig {
             check.range("weight_averaging.start_epoch", *start_epoch, 0, *epochs);
         }
         if let Some(AwpConfig { gamma, warmup_epochs }) = awp {
-            check.that("awp", *method != Method::Standard, || "is for adversarial training; the method is `standard`".to_owned());
+            check.that("awp", method.facts().adversarial, || "is for adversarial training; the method is `standard`".to_owned());
             check.positive("awp.gamma", *gamma, 1.0);
             check.range("awp.warmup_epochs", *warmup_epochs, 0, *epochs);
         }
@@ -360,23 +346,19 @@ const CYCLIC_PEAK: f64 = 0.5;
 impl TrainConfig {
     /// The given name, or one such as `Digits · PGD AT · ℓ∞ 8/255`.
     pub(super) fn title(&self) -> String {
-        let data = self.data.dataset.short_title();
-        let method = self.training.method.short();
-        match self.training.method {
-            Method::Standard => format!("{data} · {method}"),
-            _ => format!("{data} · {method} · {} {}", self.attack.norm.symbol(), self.attack.eps),
+        let data = self.data.dataset.facts().short_title;
+        let method = self.training.method.facts();
+        match method.adversarial {
+            false => format!("{data} · {}", method.short),
+            true => format!("{data} · {} · {} {}", method.short, self.attack.norm.symbol(), self.attack.eps),
         }
     }
 
     /// The step size of the training attack, given or by the method's rule.
     pub fn training_step_size(&self) -> Eps {
-        // The step that Wong et al. 2020 found best.
-        const FAST_STEP: f64 = 1.25;
         let AttackConfig { norm, eps, step_size, .. } = self.attack;
-        step_size.unwrap_or_else(|| match self.training.method {
-            Method::FastAt => eps.scaled(FAST_STEP),
-            Method::Standard | Method::PgdAt | Method::Trades => norm.paper_step(eps),
-        })
+        let factor = self.training.method.facts().step_factor;
+        step_size.unwrap_or_else(|| factor.map_or_else(|| norm.paper_step(eps), |factor| eps.scaled(factor)))
     }
 
     /// The attack that robust accuracy is measured with.
@@ -413,14 +395,13 @@ impl TrainConfig {
         check.inside("model", |check| model.validate(shape, &data.dataset.info().title, check));
         check.inside("training", |check| training.validate(check));
         check.inside("attack", |check| attack.validate(shape, check));
-        if training.method == Method::Trades {
-            // At the image itself the divergence is smallest and has no gradient, so that nothing would ever move.
-            check.that("attack.random_start", attack.random_start, || {
-                "is needed by TRADES: its attack cannot leave the image itself".into()
-            });
+        let method = training.method.facts();
+        if let Some(reason) = method.needs_random_start {
+            check.that("attack.random_start", attack.random_start, || reason.to_owned());
         }
-        if training.method == Method::FastAt {
-            check.that("attack.steps", attack.steps == 1, || format!("{} is too many; fast adversarial training takes 1", attack.steps));
+        if let Some(steps) = method.attack_steps {
+            let label = method.label.to_lowercase();
+            check.that("attack.steps", attack.steps == steps, || format!("{} is too many; {label} takes {steps}", attack.steps));
         }
 
         let EvaluationConfig { every, steps, step_size, random_start: _ } = evaluation;
@@ -443,39 +424,6 @@ impl AttributionConfig {
         check.distinct("inputs", inputs, "inputs");
         check.range("every", *every, 0, 10_000);
         check.range("bootstrap", *bootstrap, 0, 10_000);
-    }
-}
-
-impl Method {
-    pub const ALL: [Method; 4] = [Method::PgdAt, Method::Trades, Method::FastAt, Method::Standard];
-
-    /// As in a configuration.
-    pub fn id(self) -> &'static str {
-        match self {
-            Method::Standard => "standard",
-            Method::PgdAt => "pgd_at",
-            Method::Trades => "trades",
-            Method::FastAt => "fast_at",
-        }
-    }
-
-    pub fn label(self) -> &'static str {
-        match self {
-            Method::Standard => "Standard training",
-            Method::PgdAt => "PGD adversarial training",
-            Method::Trades => "TRADES",
-            Method::FastAt => "Fast adversarial training",
-        }
-    }
-
-    /// As part of a name: `PGD AT`.
-    pub fn short(self) -> &'static str {
-        match self {
-            Method::Standard => "standard",
-            Method::PgdAt => "PGD AT",
-            Method::Trades => "TRADES",
-            Method::FastAt => "fast AT",
-        }
     }
 }
 

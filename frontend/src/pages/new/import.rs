@@ -144,10 +144,10 @@ pub fn ImportSections(upload: Upload) -> impl IntoView {
         <Section title="Threat model" text="What the network was trained for, and the attack it is measured with.">
             <PgdFields/>
             <EntryField
-                path="attribution.inputs" entry=Inputs::Adversarial.id() label="Attribution of adversarial inputs" order=&["adversarial", "clean"]
+                path="attribution.inputs" entry=Inputs::Adversarial.id() label="Attribution of adversarial inputs" order=vec!["adversarial", "clean"]
                 hint="Of every checkpoint at once; any of them can be measured later."
             />
-            <EntryField path="attribution.inputs" entry=Inputs::Clean.id() label="Attribution of clean inputs" order=&["adversarial", "clean"]/>
+            <EntryField path="attribution.inputs" entry=Inputs::Clean.id() label="Attribution of clean inputs" order=vec!["adversarial", "clean"]/>
         </Section>
         <RunSection/>
     }

@@ -1,7 +1,9 @@
 //! The sections of runs that measure checkpoints: attribution, evaluation, saliency, pairs.
 
 use serde_json::{Value, json};
-use shared::config::{Aggregation, AutoAttack, DataConfig, Inputs, Norm, PairConfig, PgdConfig, RestartedPgdConfig, SplitName, Subset};
+use shared::config::{
+    Aggregation, AutoAttack, AutoAttackFacts, DataConfig, Inputs, Norm, PairConfig, PgdConfig, RestartedPgdConfig, SplitName, Subset,
+};
 use shared::dataset::Dataset;
 use shared::eps::Eps;
 
@@ -50,11 +52,12 @@ pub fn EvaluateSections() -> impl IntoView {
     let form = use_form();
     let norms =
         [(String::new(), "As the checkpoint's run".to_owned())].into_iter().chain(options(&[Norm::Linf, Norm::L2], Norm::symbol)).collect();
-    let order: &'static [&'static str] = &["apgd_ce", "apgd_t", "fab_t", "square"];
-    let attack = move |attack: AutoAttack, entry: &'static str, hint: &'static str| {
-        view! { <EntryField path="autoattack" entry label=attack.label() hint order/> }
-    };
-    let all = move |_| form.set("autoattack", Some(order.to_vec().into()));
+    let order = AutoAttack::ALL.map(AutoAttack::id).to_vec();
+    let attacks = AutoAttack::ALL.map(|attack| {
+        let AutoAttackFacts { id, label, hint, .. } = attack.facts();
+        view! { <EntryField path="autoattack" entry=id label=label hint=hint order=order.clone()/> }
+    });
+    let standard = move |_| form.set("autoattack", Some(json!(AutoAttack::standard())));
     view! {
         <CheckpointSection/>
         <Section title="Images and threat model">
@@ -66,12 +69,9 @@ pub fn EvaluateSections() -> impl IntoView {
         </Section>
         <OtherData/>
         <Section title="AutoAttack" text="Each attack runs on the images that those before it have left. All four together are the standard one.">
-            {attack(AutoAttack::ApgdCe, "apgd_ce", "Steps of a size that adapts, on the cross-entropy.")}
-            {attack(AutoAttack::ApgdT, "apgd_t", "The same on the difference of logits, towards nine other classes.")}
-            {attack(AutoAttack::FabT, "fab_t", "Looks for the nearest adversarial image, towards nine other classes.")}
-            {attack(AutoAttack::Square, "square", "Sees only scores: finds what hidden gradients hide.")}
+            {attacks.collect_view()}
             <TextField path="square_queries" label="Queries of Square" kind=Kind::Number hint="Of each image; 5000 is the standard."/>
-            <div class="field"><button class="button" type="button" id="field-autoattack" on:click=all>"Choose all four"</button></div>
+            <div class="field"><button class="button" type="button" id="field-autoattack" on:click=standard>"Choose all four"</button></div>
         </Section>
         <Section title="PGD">
             <BlockField path="pgd" label="PGD with restarts" hint="Before AutoAttack: what papers report as PGD-20." initial=pgd>
@@ -166,8 +166,8 @@ fn SplitField() -> impl IntoView {
 #[component]
 fn InputsFields() -> impl IntoView {
     view! {
-        <EntryField path="inputs" entry=Inputs::Adversarial.id() label="Adversarial inputs" order=&["adversarial", "clean"]/>
-        <EntryField path="inputs" entry=Inputs::Clean.id() label="Clean inputs" order=&["adversarial", "clean"]/>
+        <EntryField path="inputs" entry=Inputs::Adversarial.id() label="Adversarial inputs" order=vec!["adversarial", "clean"]/>
+        <EntryField path="inputs" entry=Inputs::Clean.id() label="Clean inputs" order=vec!["adversarial", "clean"]/>
     }
 }
 

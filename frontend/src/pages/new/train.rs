@@ -1,7 +1,9 @@
 //! The sections of a training run's form.
 
 use serde_json::{Value, json};
-use shared::config::{Architecture, AwpConfig, DistillationConfig, Method, Norm, RunConfig, Schedule, WeightAveragingConfig};
+use shared::config::{
+    Architecture, ArchitectureFacts, AwpConfig, DistillationConfig, Method, Norm, RunConfig, Schedule, WeightAveragingConfig,
+};
 
 use super::checkpoint::{CheckpointField, runs_with_checkpoints};
 use super::data::DataSection;
@@ -35,10 +37,9 @@ fn ModelSection() -> impl IntoView {
 pub fn ModelFields() -> impl IntoView {
     let form = use_form();
     let width = derived(move || {
-        let chosen = form.text("model.architecture");
-        let published = Architecture::ALL.into_iter().find(|architecture| architecture.id() == chosen).map(Architecture::published_width);
-        let what = if chosen == Architecture::DeitTiny.id() { "Length of a token" } else { "Channels of the first stage" };
-        published.map(|width| format!("{what}. Empty: {width}, the published network.")).unwrap_or_default()
+        let chosen = Architecture::from_id(&form.text("model.architecture")).map(Architecture::facts);
+        let hint = |facts: &ArchitectureFacts| format!("{}. Empty: {}, the published network.", facts.width_label, facts.published_width);
+        chosen.map(hint).unwrap_or_default()
     });
     view! {
         <SelectField
@@ -68,7 +69,7 @@ fn TrainingSection() -> impl IntoView {
     view! {
         <Section title="Training" text="Stochastic gradient descent with momentum.">
             <SelectField path="training.method" label="Method" options=options(&Method::ALL, Method::label) choose=choose_method/>
-            <Show when=move || method.with(|method| method == Method::Trades.id())>
+            <Show when=move || method.with(|method| Method::from_id(method).is_some_and(|method| method.facts().uses_trades_beta))>
                 <TextField path="training.trades_beta" label="β of TRADES" kind=Kind::Number hint="Weighs robustness against clean accuracy; 6 as published."/>
             </Show>
             <TextField path="training.epochs" label="Epochs" kind=Kind::Number/>
