@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::progress::Progress;
 
 /// The folders of one checkout; all paths are absolute.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Layout {
     /// The workspace root.
     pub root: PathBuf,
@@ -46,6 +46,11 @@ impl Layout {
     /// What the browser gets.
     pub fn web(&self) -> PathBuf {
         self.target.join("web")
+    }
+
+    /// What the browser gets from `cargo xtask dev`.
+    pub fn dev_web(&self) -> PathBuf {
+        self.target.join("dev-web")
     }
 
     /// Makes the cache if need be, and waits until nobody else writes to it.

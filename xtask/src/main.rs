@@ -9,6 +9,7 @@ mod arrange;
 mod bench;
 mod browser;
 mod demo;
+mod dev;
 mod layout;
 mod libtorch;
 mod presets;
@@ -44,12 +45,10 @@ struct Cli {
 enum Command {
     /// Gets what is missing, builds everything in release mode and starts the server.
     Serve(ServeArgs),
+    /// As `serve`, for work on the pages: rebuilds the frontend, unoptimized, when a file of it changes, and reloads what the browser shows.
+    Dev(ServeArgs),
     /// Gets what is missing and builds everything in release mode.
-    Build {
-        /// Leaves the frontend as it is compiled fastest, unoptimized and uncompressed: for looking at pages while working on them.
-        #[arg(long)]
-        quick: bool,
-    },
+    Build,
     /// Runs the small form of every preset, or of those named, and prints a table of what came out.
     Presets {
         #[arg(value_name = "PRESET")]
@@ -98,9 +97,10 @@ fn main() -> ExitCode {
 fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
     let layout = Layout::from_env()?;
     match command {
-        Command::Serve(args) => serve::serve(&layout, progress, args),
-        Command::Build { quick } => {
-            app::build(&layout, progress, if quick { Effort::Quick } else { Effort::Small })?;
+        Command::Serve(args) => serve::serve(&layout, progress, args, Effort::Small),
+        Command::Dev(args) => serve::serve(&layout, progress, args, Effort::Quick),
+        Command::Build => {
+            app::build(&layout, progress, Effort::Small)?;
             progress.say("build", "everything is up to date");
             Ok(ExitCode::SUCCESS)
         }

@@ -9,7 +9,7 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
 const LINE_CHARS: usize = 78;
 
 /// The clock of one command and its voice.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Progress {
     started: Instant,
     is_terminal: bool,

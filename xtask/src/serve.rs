@@ -15,9 +15,9 @@ use signal_hook::iterator::Signals;
 use crate::layout::Layout;
 use crate::progress::Progress;
 use crate::web::Effort;
-use crate::{ServeArgs, app, demo};
+use crate::{ServeArgs, app, demo, dev};
 
-pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs) -> Result<ExitCode> {
+pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs, effort: Effort) -> Result<ExitCode> {
     let ServeArgs { demo, addr, data_dir, token, server_args } = args;
     let data_dir = match data_dir {
         Some(dir) => absolute(dir)?,
@@ -28,7 +28,7 @@ pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs) -> Result<Ex
     if demo && token.is_none() && !addr.ip().is_loopback() {
         bail!("other machines can reach {addr}, so the demo wants a token: give one of 16 or more letters and digits with --token");
     }
-    let libtorch = app::build(layout, progress, Effort::Small)?;
+    let libtorch = app::build(layout, progress, effort)?;
 
     let mut command = Command::new(layout.server());
     command
@@ -39,7 +39,7 @@ pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs) -> Result<Ex
         .arg("--worker")
         .arg(layout.worker())
         .arg("--web")
-        .arg(layout.web())
+        .arg(effort.folder(layout))
         .args(server_args)
         .stdin(Stdio::null());
     libtorch.apply(&mut command)?;
@@ -49,6 +49,9 @@ pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs) -> Result<Ex
     }
     progress.say("server", "starting (Ctrl-C stops it)");
     let mut server = spawn(&mut command)?;
+    if effort == Effort::Quick {
+        dev::rebuild_on_change(layout, progress)?;
+    }
     if demo {
         match demo::submit(&base_url(addr), token.as_deref(), &mut server) {
             Ok(Some(link)) => println!("\nThe demo is running: {link}\n"),

@@ -13,6 +13,7 @@ use flate2::write::GzEncoder;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::arrange::arranged;
+use crate::dev;
 use crate::layout::{Layout, remove_dir};
 use crate::process::run_shown;
 use crate::progress::Progress;
@@ -27,7 +28,7 @@ const STEP: &str = "frontend";
 pub enum Effort {
     /// Small to download, slow to build.
     Small,
-    /// Fast to build, several times as large.
+    /// Fast to build, several times as large; what a browser shows of it is reloaded after each build.
     Quick,
 }
 
@@ -39,13 +40,21 @@ impl Effort {
             Effort::Quick => "wasm-quick",
         }
     }
+
+    /// What the build brings up to date.
+    pub fn folder(self, layout: &Layout) -> PathBuf {
+        match self {
+            Effort::Small => layout.web(),
+            Effort::Quick => layout.dev_web(),
+        }
+    }
 }
 
-/// Compiles the frontend and brings `target/web` up to date.
+/// Compiles the frontend and brings the folder of `effort` up to date.
 pub fn build(layout: &Layout, progress: &Progress, compiler: &WasmCompiler, effort: Effort) -> Result<()> {
     let wasm = compile(layout, progress, compiler, effort)?;
     let files = Files::collect(layout, wasm, effort)?;
-    let web = layout.web();
+    let web = effort.folder(layout);
     // Beside the folder, not in it: everything in it is served.
     let key_file = web.with_extension("key");
     let key = files.key();
@@ -57,8 +66,9 @@ pub fn build(layout: &Layout, progress: &Progress, compiler: &WasmCompiler, effo
     let partial = web.with_extension("partial");
     remove_dir(&partial)?;
     files.write(&partial)?;
-    if effort == Effort::Small {
-        compress(&partial)?;
+    match effort {
+        Effort::Small => compress(&partial)?,
+        Effort::Quick => dev::add_reload(&partial, &key)?,
     }
     remove_dir(&web)?;
     fs::rename(&partial, &web)?;
