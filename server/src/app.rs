@@ -2,12 +2,13 @@
 
 use std::any::Any;
 
+use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate};
@@ -21,8 +22,8 @@ use utoipa_axum::routes;
 
 use crate::problem::ApiError;
 use crate::routes::{
-    actions, attributions, changes, checkpoints, comparisons, datasets, meta, pages, pairs, queue, runs, session, shares, sweeps, system,
-    theory,
+    actions, attributions, changes, checkpoints, comparisons, datasets, meta, pages, pairs, problems, queue, runs, session, shares, sweeps,
+    system, theory,
 };
 use crate::state::AppState;
 use crate::{auth, base_path, ranges};
@@ -111,13 +112,18 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         document.servers = Some(vec![Server::new(&state.settings.base_path)]);
     }
 
+    // As bytes: the router, with what its handlers hold, is copied for every connection.
+    let document = Bytes::from(serde_json::to_vec(&document)?);
+
     // Weights do not get smaller, and would lose their length; archives are as small as they get.
     let compressible = DefaultPredicate::new()
         .and(NotForContentType::const_new("application/octet-stream"))
         .and(NotForContentType::const_new("application/zip"));
     let base = state.settings.base_path.clone();
     let app = api
-        .route("/api/openapi.json", get(async || Json(document)))
+        .route("/api/openapi.json", get(async move || ([(header::CONTENT_TYPE, "application/json")], document)))
+        .route("/problems", get(problems::list_problems))
+        .route("/problems/{name}", get(problems::get_problem))
         .route(session::SIGN_IN, post(session::sign_in).get(pages::get_page))
         .route(session::SIGN_OUT, post(session::sign_out))
         .fallback(pages::get_page)

@@ -1,16 +1,25 @@
 //! The one place where an error becomes a response: RFC 9457 problem details.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use shared::problem::{FieldError, Problem};
+use strum::{EnumIter, IntoEnumIterator};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as OpenApiResponse, ResponseBuilder};
 
 use crate::shortage::Shortage;
 
-/// What went wrong, as far as a program needs to tell; each has a name under `/problems/` and a status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+const CATALOGUE_HEAD: &str = "\
+# Problems
+
+An error of the API is a body of type `application/problem+json` (RFC 9457). Its `type` is `/problems/` and one of the names below, which a running
+server describes at that address; `detail` names the value that was wrong, and `errors` the wrong fields where there are some.
+";
+
+/// What went wrong, as far as a program needs to tell. Each kind is described under `/problems/` and in `docs/problems.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter)]
 pub enum Kind {
     RouteNotFound,
     MethodNotAllowed,
@@ -18,11 +27,9 @@ pub enum Kind {
     RunNotFound,
     CheckpointNotFound,
     AttributionNotFound,
-    /// A run that has not written its result, or never will.
     ResultNotFound,
     SweepNotFound,
     ShareNotFound,
-    /// A link that worked until a time that is past.
     ShareExpired,
     InvalidQuery,
     InvalidJson,
@@ -30,82 +37,133 @@ pub enum Kind {
     BodyTooLarge,
     InvalidRun,
     InvalidShare,
-    /// A title, tags or notes that a run cannot have.
     InvalidChange,
-    /// A list of runs that is empty or too long, or tags that a run cannot have.
     InvalidActions,
-    /// A folder that does not hold the data set.
     InvalidFolder,
-    /// What nobody publishes, or is here already.
     NotDownloadable,
-    /// A data set whose files are not here or not what they should be.
     DatasetNotReady,
-    /// Two matrices over different classes.
     NotComparable,
-    /// A finished run cannot be canceled.
     RunFinished,
-    /// Only a canceled or failed run can go on.
     RunNotResumable,
-    /// Only a queued run has a place in the queue.
     RunNotQueued,
-    /// A running run cannot be deleted.
     RunActive,
     QueueFull,
     TooManyShares,
     WorkerNotReady,
     Unauthorized,
-    /// Too many wrong tokens at a time.
     TooManyAttempts,
     CrossSite,
     UnknownHost,
-    /// There is no room for what was to be written.
     DiskFull,
-    /// Another program holds the database.
     DatabaseBusy,
     Internal,
 }
 
+/// What a kind of problem is called and means.
+struct Description {
+    /// The last part of the problem's `type`.
+    name: &'static str,
+    status: StatusCode,
+    meaning: &'static str,
+}
+
 impl Kind {
-    fn describe(self) -> (&'static str, StatusCode) {
-        match self {
-            Kind::RouteNotFound => ("route-not-found", StatusCode::NOT_FOUND),
-            Kind::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED),
-            Kind::DatasetNotFound => ("dataset-not-found", StatusCode::NOT_FOUND),
-            Kind::RunNotFound => ("run-not-found", StatusCode::NOT_FOUND),
-            Kind::CheckpointNotFound => ("checkpoint-not-found", StatusCode::NOT_FOUND),
-            Kind::AttributionNotFound => ("attribution-not-found", StatusCode::NOT_FOUND),
-            Kind::ResultNotFound => ("result-not-found", StatusCode::NOT_FOUND),
-            Kind::SweepNotFound => ("sweep-not-found", StatusCode::NOT_FOUND),
-            Kind::ShareNotFound => ("share-not-found", StatusCode::NOT_FOUND),
-            Kind::ShareExpired => ("share-expired", StatusCode::GONE),
-            Kind::InvalidQuery => ("invalid-query", StatusCode::BAD_REQUEST),
-            Kind::InvalidJson => ("invalid-json", StatusCode::BAD_REQUEST),
-            Kind::UnsupportedMediaType => ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE),
-            Kind::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE),
-            Kind::InvalidRun => ("invalid-run", StatusCode::UNPROCESSABLE_ENTITY),
-            Kind::InvalidShare => ("invalid-share", StatusCode::UNPROCESSABLE_ENTITY),
-            Kind::InvalidChange => ("invalid-change", StatusCode::UNPROCESSABLE_ENTITY),
-            Kind::InvalidActions => ("invalid-actions", StatusCode::UNPROCESSABLE_ENTITY),
-            Kind::InvalidFolder => ("invalid-folder", StatusCode::UNPROCESSABLE_ENTITY),
-            Kind::NotDownloadable => ("not-downloadable", StatusCode::CONFLICT),
-            Kind::DatasetNotReady => ("dataset-not-ready", StatusCode::CONFLICT),
-            Kind::NotComparable => ("not-comparable", StatusCode::UNPROCESSABLE_ENTITY),
-            Kind::RunFinished => ("run-finished", StatusCode::CONFLICT),
-            Kind::RunNotResumable => ("run-not-resumable", StatusCode::CONFLICT),
-            Kind::RunNotQueued => ("run-not-queued", StatusCode::CONFLICT),
-            Kind::RunActive => ("run-active", StatusCode::CONFLICT),
-            Kind::QueueFull => ("queue-full", StatusCode::TOO_MANY_REQUESTS),
-            Kind::TooManyShares => ("too-many-shares", StatusCode::TOO_MANY_REQUESTS),
-            Kind::WorkerNotReady => ("worker-not-ready", StatusCode::SERVICE_UNAVAILABLE),
-            Kind::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
-            Kind::TooManyAttempts => ("too-many-attempts", StatusCode::TOO_MANY_REQUESTS),
-            Kind::CrossSite => ("cross-site", StatusCode::FORBIDDEN),
-            Kind::UnknownHost => ("unknown-host", StatusCode::MISDIRECTED_REQUEST),
-            Kind::DiskFull => ("disk-full", StatusCode::INSUFFICIENT_STORAGE),
-            Kind::DatabaseBusy => ("database-busy", StatusCode::SERVICE_UNAVAILABLE),
-            Kind::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
-        }
+    fn describe(self) -> Description {
+        let (name, status, meaning) = match self {
+            Kind::RouteNotFound => ("route-not-found", StatusCode::NOT_FOUND, "Nothing is at this address."),
+            Kind::MethodNotAllowed => {
+                ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "The address exists, but not for this HTTP method.")
+            }
+            Kind::DatasetNotFound => ("dataset-not-found", StatusCode::NOT_FOUND, "No data set has this id."),
+            Kind::RunNotFound => ("run-not-found", StatusCode::NOT_FOUND, "No run has this id; it may have been deleted."),
+            Kind::CheckpointNotFound => ("checkpoint-not-found", StatusCode::NOT_FOUND, "The run has kept no checkpoint of this epoch."),
+            Kind::AttributionNotFound => {
+                ("attribution-not-found", StatusCode::NOT_FOUND, "The run has no attribution matrix with this id.")
+            }
+            Kind::ResultNotFound => {
+                ("result-not-found", StatusCode::NOT_FOUND, "The run has not written its result yet, or has ended without one.")
+            }
+            Kind::SweepNotFound => ("sweep-not-found", StatusCode::NOT_FOUND, "No run belongs to a sweep with this id."),
+            Kind::ShareNotFound => ("share-not-found", StatusCode::NOT_FOUND, "No share has this token; it may have been withdrawn."),
+            Kind::ShareExpired => ("share-expired", StatusCode::GONE, "The share existed, until the time its sender set."),
+            Kind::InvalidQuery => {
+                ("invalid-query", StatusCode::BAD_REQUEST, "A parameter of the address is missing or cannot be read; `errors` names it.")
+            }
+            Kind::InvalidJson => ("invalid-json", StatusCode::BAD_REQUEST, "The body is not JSON, or not of the expected form."),
+            Kind::UnsupportedMediaType => {
+                ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body has another content type than the route reads.")
+            }
+            Kind::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than the route takes."),
+            Kind::InvalidRun => {
+                ("invalid-run", StatusCode::UNPROCESSABLE_ENTITY, "The configuration cannot be run; `errors` names every wrong field.")
+            }
+            Kind::InvalidShare => {
+                ("invalid-share", StatusCode::UNPROCESSABLE_ENTITY, "The view cannot be shared, or a field of the share is wrong.")
+            }
+            Kind::InvalidChange => {
+                ("invalid-change", StatusCode::UNPROCESSABLE_ENTITY, "A title, tag or note is not one that a run can have.")
+            }
+            Kind::InvalidActions => (
+                "invalid-actions",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The list of runs to act on is empty or too long, or an action is wrong.",
+            ),
+            Kind::InvalidFolder => ("invalid-folder", StatusCode::UNPROCESSABLE_ENTITY, "The folder does not hold the data set."),
+            Kind::NotDownloadable => {
+                ("not-downloadable", StatusCode::CONFLICT, "The data set is not published for download, or is here already.")
+            }
+            Kind::DatasetNotReady => {
+                ("dataset-not-ready", StatusCode::CONFLICT, "The files of the data set are not here, or are not what they should be.")
+            }
+            Kind::NotComparable => ("not-comparable", StatusCode::UNPROCESSABLE_ENTITY, "The matrices are about different classes."),
+            Kind::RunFinished => ("run-finished", StatusCode::CONFLICT, "The run has ended, so it cannot be canceled."),
+            Kind::RunNotResumable => ("run-not-resumable", StatusCode::CONFLICT, "Only a canceled or failed run can go on."),
+            Kind::RunNotQueued => ("run-not-queued", StatusCode::CONFLICT, "Only a queued run has a place in the queue."),
+            Kind::RunActive => ("run-active", StatusCode::CONFLICT, "The run is still running, so it cannot be deleted."),
+            Kind::QueueFull => ("queue-full", StatusCode::TOO_MANY_REQUESTS, "As many runs are queued as the server takes."),
+            Kind::TooManyShares => ("too-many-shares", StatusCode::TOO_MANY_REQUESTS, "As many shares exist as the server keeps."),
+            Kind::WorkerNotReady => (
+                "worker-not-ready",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The worker program is missing or does not start; the System page says why.",
+            ),
+            Kind::Unauthorized => {
+                ("unauthorized", StatusCode::UNAUTHORIZED, "The server wants a token: `Authorization: Bearer TOKEN`, or the sign-in page.")
+            }
+            Kind::TooManyAttempts => {
+                ("too-many-attempts", StatusCode::TOO_MANY_REQUESTS, "Too many wrong tokens were sent; wait a moment.")
+            }
+            Kind::CrossSite => ("cross-site", StatusCode::FORBIDDEN, "A page of another site asked for a change."),
+            Kind::UnknownHost => (
+                "unknown-host",
+                StatusCode::MISDIRECTED_REQUEST,
+                "The server was addressed by a host name that it does not trust; see `docs/proxies.md`.",
+            ),
+            Kind::DiskFull => ("disk-full", StatusCode::INSUFFICIENT_STORAGE, "The disk is full; delete runs or make room."),
+            Kind::DatabaseBusy => ("database-busy", StatusCode::SERVICE_UNAVAILABLE, "Another program holds the database; try again."),
+            Kind::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server failed; its log says why."),
+        };
+        Description { name, status, meaning }
     }
+
+    /// The kind that a problem's `type` ends in.
+    pub fn named(name: &str) -> Option<Self> {
+        Kind::iter().find(|kind| kind.describe().name == name)
+    }
+}
+
+/// The kind in Markdown, as a section of the catalogue.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Description { name, status, meaning } = self.describe();
+        write!(f, "## {name}\n\n{status}. {meaning}\n")
+    }
+}
+
+/// Every kind of problem, in Markdown: the text of `docs/problems.md`.
+pub fn catalogue() -> String {
+    let sections: Vec<String> = Kind::iter().map(|kind| kind.to_string()).collect();
+    format!("{CATALOGUE_HEAD}\n{}", sections.join("\n"))
 }
 
 /// An error that a handler answers with.
@@ -154,7 +212,7 @@ impl ApiError {
 
     /// The body of the response.
     pub fn into_problem(self) -> Problem {
-        let (name, status) = self.kind.describe();
+        let Description { name, status, .. } = self.kind.describe();
         Problem {
             kind: format!("/problems/{name}"),
             title: status.canonical_reason().unwrap_or_default().to_owned(),
@@ -191,7 +249,7 @@ impl From<anyhow::Error> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (_, status) = self.kind.describe();
+        let status = self.kind.describe().status;
         let body = serde_json::to_vec(&self.into_problem()).expect("a problem has only string keys");
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         if status == StatusCode::UNAUTHORIZED {

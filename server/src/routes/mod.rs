@@ -9,6 +9,7 @@ pub mod datasets;
 pub mod meta;
 pub mod pages;
 pub mod pairs;
+pub mod problems;
 pub mod queue;
 pub mod runs;
 pub mod session;

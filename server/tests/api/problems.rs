@@ -257,3 +257,35 @@ async fn a_route_refuses_methods_it_does_not_know() {
         }
     }
 }
+
+/// Holds a document of the repository to what the server makes it of. `CROSSLENS_UPDATE_DOCS=1` writes it anew.
+#[track_caller]
+fn check_document(name: &str, made: &str) {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    if std::env::var_os("CROSSLENS_UPDATE_DOCS").is_some() {
+        std::fs::write(&file, made).unwrap();
+    }
+    let committed = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        committed == made,
+        "docs/{name} is not what the server makes it: run `CROSSLENS_UPDATE_DOCS=1 cargo test -p server` and look at the difference"
+    );
+}
+
+#[tokio::test]
+async fn the_documents_in_the_repository_are_the_servers() {
+    let server = TestServer::start().await;
+    let document: Value = server.get("/api/openapi.json").await.json();
+    check_document("openapi.json", &format!("{}\n", serde_json::to_string_pretty(&document).unwrap()));
+    check_document("problems.md", &server.get("/problems").await.text());
+}
+
+#[tokio::test]
+async fn the_type_of_a_problem_leads_to_what_it_means() {
+    let server = TestServer::start().await;
+    let problem = server.get("/api/runs/none").await.assert_problem(404, "run-not-found", None);
+    let page = server.get(&problem.kind).await;
+    assert_eq!(page.header(header::CONTENT_TYPE), "text/markdown; charset=utf-8");
+    assert_eq!(page.text(), "## run-not-found\n\n404 Not Found. No run has this id; it may have been deleted.\n");
+    server.get("/problems/none").await.assert_problem(404, "route-not-found", None);
+}
