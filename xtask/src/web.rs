@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use brotli::enc::BrotliEncoderParams;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -22,6 +22,8 @@ use crate::transfer::Transfer;
 use crate::wasm::{self, WasmCompiler};
 
 const STEP: &str = "frontend";
+/// The script that starts the application: the one of the page's files that knows where the others of the application are.
+const MAIN: &str = "main.js";
 
 /// What a build of the frontend is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,7 +67,7 @@ pub fn build(layout: &Layout, progress: &Progress, compiler: &WasmCompiler, effo
     progress.say(STEP, "writing the web files");
     let partial = web.with_extension("partial");
     remove_dir(&partial)?;
-    files.write(&partial)?;
+    files.write(&partial, &key)?;
     match effort {
         Effort::Small => compress(&partial)?,
         Effort::Quick => dev::add_reload(&partial, &key)?,
@@ -102,7 +104,7 @@ fn compile(layout: &Layout, progress: &Progress, compiler: &WasmCompiler, effort
 struct Files {
     effort: Effort,
     wasm: Vec<u8>,
-    index_html: Vec<u8>,
+    index_html: String,
     style_css: String,
     /// What lies in `frontend/static`, by its path there.
     others: Vec<(PathBuf, Vec<u8>)>,
@@ -110,7 +112,7 @@ struct Files {
 
 impl Files {
     fn collect(layout: &Layout, wasm: Vec<u8>, effort: Effort) -> Result<Self> {
-        let index_html = fs::read(layout.root.join("frontend/index.html")).context("cannot read frontend/index.html")?;
+        let index_html = fs::read_to_string(layout.root.join("frontend/index.html")).context("cannot read frontend/index.html")?;
         let style_css = styles::bundle(&layout.root.join("style"))?;
         let static_dir = layout.root.join("frontend/static");
         let mut others = Vec::new();
@@ -129,9 +131,12 @@ impl Files {
         format!("{:016x}", hasher.finish())
     }
 
-    fn write(self, dir: &Path) -> Result<()> {
+    /// Writes the files into `dir`: the application in a folder named after `key`, which browsers may keep for ever, the rest beside it.
+    fn write(self, dir: &Path, key: &str) -> Result<()> {
         let Self { effort, wasm, index_html, style_css, others } = self;
-        fs::create_dir_all(dir)?;
+        let app = format!("app-{key}");
+        let app_dir = dir.join(&app);
+        fs::create_dir_all(&app_dir)?;
         Bindgen::new()
             .input_bytes("frontend", wasm)
             .web(true)?
@@ -139,15 +144,16 @@ impl Files {
             .typescript(false)
             .remove_name_section(true)
             .remove_producers_section(true)
-            .generate(dir)?;
+            .generate(&app_dir)?;
         if effort == Effort::Small {
-            let module = dir.join("frontend_bg.wasm");
+            let module = app_dir.join("frontend_bg.wasm");
             fs::write(&module, arranged(&fs::read(&module)?)?)?;
         }
-        fs::write(dir.join("index.html"), index_html)?;
+        ensure!(index_html.contains(MAIN), "frontend/index.html does not load {MAIN}");
+        fs::write(dir.join("index.html"), index_html.replacen(MAIN, &format!("{app}/{MAIN}"), 1))?;
         fs::write(dir.join("style.css"), style_css)?;
         for (path, content) in others {
-            let file = dir.join(path);
+            let file = if path == Path::new(MAIN) { app_dir.join(path) } else { dir.join(path) };
             fs::create_dir_all(file.parent().unwrap_or(dir))?;
             fs::write(file, content)?;
         }
@@ -215,7 +221,7 @@ mod tests {
         Files {
             effort: Effort::Small,
             wasm: b"wasm".to_vec(),
-            index_html: b"<!doctype html>".to_vec(),
+            index_html: "<!doctype html>".into(),
             style_css: "html {}".into(),
             others: vec![("icon.svg".into(), b"<svg/>".to_vec())],
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 use shared::api::SharedView;
@@ -58,7 +58,11 @@ pub async fn get_page(State(state): State<AppState>, request: Request) -> Result
         let request = Request::from_parts(parts.clone(), body);
         let file = files.oneshot(request).await.map_err(ApiError::internal)?;
         if file.status() != StatusCode::NOT_FOUND {
-            return Ok(file.map(Body::new));
+            let mut file = file.map(Body::new);
+            if is_immutable(&path) {
+                file.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+            }
+            return Ok(file);
         }
         if is_asset(&path) {
             return Err(ApiError::new(Kind::RouteNotFound, format!("the frontend has no file `{path}`")));
@@ -79,6 +83,11 @@ fn has_token(uri: &Uri) -> bool {
 /// Answers a method that a route does not know.
 pub async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
     ApiError::new(Kind::MethodNotAllowed, format!("`{}` cannot be asked for with {method}", uri.path()))
+}
+
+/// Whether a file never changes: the folder it is in is named after its content, as `cargo xtask build` does.
+fn is_immutable(path: &str) -> bool {
+    path.strip_prefix("/app-").is_some_and(|rest| rest.contains('/'))
 }
 
 /// A file that is missing must not come as a page: the browser would take the page for a broken script.

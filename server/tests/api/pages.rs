@@ -35,6 +35,11 @@ async fn files_come_typed_compressed_and_revalidated() {
         assert_eq!(wasm.body, body);
     }
 
+    let immutable = server.get("/app-0123/frontend.js").await;
+    assert_eq!(immutable.header(header::CACHE_CONTROL), "public, max-age=31536000, immutable");
+    let missing = server.get("/app-0123/missing.js").await;
+    assert_eq!((missing.status, missing.header(header::CACHE_CONTROL)), (StatusCode::NOT_FOUND, "no-cache"));
+
     let script = server.get("/app.js").await;
     assert_eq!(script.header(header::CONTENT_TYPE), "text/javascript");
     let known = request(Method::GET, "/app.js").header(header::IF_NONE_MATCH, script.header(header::ETAG));

@@ -291,6 +291,8 @@ pub fn write_fixture(dir: &Path) {
     fs::create_dir(dir.join("web")).unwrap();
     fs::write(dir.join("web/index.html"), INDEX).unwrap();
     fs::write(dir.join("web/app.js"), "export {}").unwrap();
+    fs::create_dir(dir.join("web/app-0123")).unwrap();
+    fs::write(dir.join("web/app-0123/frontend.js"), "export {}").unwrap();
     fs::write(dir.join("web/app.wasm"), b"\0asm").unwrap();
     fs::write(dir.join("web/app.wasm.gz"), b"a compressed module").unwrap();
     fs::write(dir.join("web/app.wasm.br"), b"a smaller one").unwrap();
