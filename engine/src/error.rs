@@ -37,7 +37,7 @@ pub enum Error {
     TrainLog { path: PathBuf, problem: String },
     /// A checkpoint that a run is to measure or learn from is not there or does not fit.
     #[error("checkpoint `{checkpoint}`: {problem}")]
-    Subject { checkpoint: String, problem: String },
+    SourceCheckpoint { checkpoint: String, problem: String },
     /// Training left the finite numbers.
     #[error("the loss in epoch {epoch} is not finite; a lower learning rate may help")]
     Diverged { epoch: u32 },

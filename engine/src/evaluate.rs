@@ -11,9 +11,9 @@ use crate::attack::{self, Attack};
 use crate::attribution::Samples;
 use crate::cancel::Cancel;
 use crate::data::Split;
+use crate::linear_probe::LinearProbe;
 use crate::model::Network;
 use crate::random::{self, Purpose, Seed};
-use crate::read_out::ReadOut;
 
 /// Images per forward pass: enough to fill a GPU, few enough for the memory of a laptop.
 pub const BATCH_SIZE: i64 = 250;
@@ -43,11 +43,11 @@ impl Measurement {
     }
 }
 
-/// Which inputs to measure on.
+/// The inputs to measure on.
 #[derive(Clone, Copy, Debug)]
-pub enum Measured<'a> {
+pub enum EvalInputs<'a> {
     Clean,
-    /// Under an attack whose random starts are drawn from the seed, the same for every epoch, so that curves show the network.
+    /// Attacked images. The random starts depend on `seed` alone, not on the epoch, so a curve shows how the network changes.
     Attacked {
         attack: &'a Attack,
         seed: u32,
@@ -60,12 +60,12 @@ pub enum Measured<'a> {
 pub fn measure(
     network: &Network,
     split: &Split,
-    measured: Measured<'_>,
+    inputs: EvalInputs<'_>,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
 ) -> Result<Measurement, Error> {
     let mut tally = Tally::new(network);
-    visit(network, split, measured, BATCH_SIZE, cancel, progress, &mut |images, labels| {
+    visit(network, split, inputs, BATCH_SIZE, cancel, progress, &mut |images, labels| {
         let logits = network.forward(images, BatchNormMode::Eval).logits;
         tally.add(&logits, &logits.argmax(1, false), labels);
     })?;
@@ -75,29 +75,29 @@ pub fn measure(
 /// As [`measure`], and keeps what attributions are computed from.
 pub fn measure_samples(
     network: &Network,
-    read_out: &ReadOut,
+    probe: &LinearProbe,
     split: &Split,
-    measured: Measured<'_>,
+    inputs: EvalInputs<'_>,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
 ) -> Result<(Measurement, Samples), Error> {
-    measure_samples_in_batches(network, read_out, split, measured, BATCH_SIZE, cancel, progress)
+    measure_samples_in_batches(network, probe, split, inputs, BATCH_SIZE, cancel, progress)
 }
 
 /// As [`measure_samples`], with a size of batches.
 pub fn measure_samples_in_batches(
     network: &Network,
-    read_out: &ReadOut,
+    probe: &LinearProbe,
     split: &Split,
-    measured: Measured<'_>,
+    inputs: EvalInputs<'_>,
     batch_size: i64,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
 ) -> Result<(Measurement, Samples), Error> {
     let mut tally = Tally::new(network);
     let (mut features, mut predictions) = (Vec::new(), Vec::new());
-    visit(network, split, measured, batch_size, cancel, progress, &mut |images, labels| {
-        let output = read_out.output(network, images);
+    visit(network, split, inputs, batch_size, cancel, progress, &mut |images, labels| {
+        let output = probe.output(network, images);
         let predicted = output.logits.argmax(1, false);
         tally.add(&output.logits, &predicted, labels);
         predictions.push(predicted);
@@ -107,24 +107,24 @@ pub fn measure_samples_in_batches(
         features: Tensor::cat(&features, 0),
         labels: split.labels.shallow_clone(),
         predictions: Tensor::cat(&predictions, 0),
-        weight: read_out.weight().shallow_clone(),
+        weight: probe.weight().shallow_clone(),
     };
     Ok((tally.measurement(), samples))
 }
 
-/// Shows every image of `split` once, in order and batch by batch, as `measured` says; no gradients are recorded meanwhile.
+/// Shows every image of `split` once, in order and batch by batch, as `inputs` says; no gradients are recorded meanwhile.
 pub fn visit(
     network: &Network,
     split: &Split,
-    measured: Measured<'_>,
+    inputs: EvalInputs<'_>,
     batch_size: i64,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
     see: &mut dyn FnMut(&Tensor, &Tensor),
 ) -> Result<(), Error> {
-    match measured {
-        Measured::Clean => visit_from(network, split, None, batch_size, cancel, progress, see),
-        Measured::Attacked { attack, seed } => {
+    match inputs {
+        EvalInputs::Clean => visit_from(network, split, None, batch_size, cancel, progress, see),
+        EvalInputs::Attacked { attack, seed } => {
             let start = starts(split, attack, seed);
             visit_from(network, split, Some((attack, &start)), batch_size, cancel, progress, see)
         }

@@ -14,7 +14,7 @@ use crate::evaluate::Measurement;
 use crate::run_dir::{self, RunDir};
 
 /// What is known of an attribution beside what was measured.
-pub(super) struct About<'a> {
+pub(super) struct Facts<'a> {
     pub(super) epoch: u32,
     pub(super) inputs: Inputs,
     pub(super) attack: Option<AttackUsed>,
@@ -36,14 +36,14 @@ pub(super) struct About<'a> {
 /// Computes an attribution, writes its file, and then its record.
 pub(super) fn write(
     dir: &mut RunDir,
-    about: About<'_>,
+    facts: Facts<'_>,
     measurement: &Measurement,
     samples: &Samples,
     cancel: &Cancel,
 ) -> Result<(), Error> {
     let begun = Instant::now();
-    let About { epoch, inputs, attack, class_names, split, aggregation, subset, layer, bootstrap, seed, checkpoint, checkpoint_sha256 } =
-        about;
+    let Facts { epoch, inputs, attack, class_names, split, aggregation, subset, layer, bootstrap, seed, checkpoint, checkpoint_sha256 } =
+        facts;
     let classes = samples.attribute(aggregation, subset);
     let bootstrap = samples.bootstrap(aggregation, subset, bootstrap, seed, cancel)?;
     let content = AttributionFile {

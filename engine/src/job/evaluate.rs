@@ -11,7 +11,7 @@ use shared::config::{AutoAttack, EvaluateConfig, PgdConfig};
 use shared::format;
 use shared::record::{Finished, Notice, NoticeKind, Phase, Progress, Record};
 
-use super::subject::Subject;
+use super::source_checkpoint::SourceCheckpoint;
 use crate::Error;
 use crate::attack::Attack;
 use crate::autoattack::{Ball, apgd, square};
@@ -37,19 +37,19 @@ struct Saved {
 pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) -> Result<(), Error> {
     let begun = Instant::now();
     let device = device::choose(&config.device)?;
-    let subject = Subject::find(directory, &config.checkpoint)?;
+    let source = SourceCheckpoint::find(directory, &config.checkpoint)?;
     let mut dir = RunDir::open(directory)?;
 
-    let data = data::load(&subject.data(config.data.as_ref())?, subject.data_seed())?;
-    let network = subject.network(&data.info, device)?;
+    let data = data::load(&source.data(config.data.as_ref())?, source.data_seed())?;
+    let network = source.network(&data.info, device)?;
     let (noisy_labels, passed_over) = (data.noisy_labels, data.passed_over.clone());
     let split = data.into_split(config.split, config.samples)?.to_device(device);
-    dir.append(&subject.started(&network, config.split, &split, noisy_labels))?;
+    dir.append(&source.started(&network, config.split, &split, noisy_labels))?;
     super::note_passed_over(&mut dir, &passed_over)?;
 
-    let ball = ball(config, &subject)?;
+    let ball = ball(config, &source)?;
     let trials = trials(config, ball, network.classes())?;
-    let mut state = resume(&dir, &subject, &split, &trials)?;
+    let mut state = resume(&dir, &source, &split, &trials)?;
     if let Some(done) = state.steps.len().checked_sub(1) {
         let message = format!("The evaluation goes on where it was stopped: {done} of {} attacks were done.", trials.len());
         dir.append(&Record::Notice(Notice { kind: NoticeKind::Resumed, epoch: None, message }))?;
@@ -60,7 +60,7 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
     }
     let spent_before = state.seconds();
     let spent = || spent_before + begun.elapsed().as_secs_f64();
-    let checkpoint_sha256 = &subject.sidecar.checkpoint.sha256;
+    let checkpoint_sha256 = &source.sidecar.checkpoint.sha256;
     robustness::run(&network, &split, &trials, config.seed, &mut state, cancel, &mut |state, event| {
         dir.write_json(STATE, &Saved { checkpoint_sha256: checkpoint_sha256.clone(), state: state.clone() })?;
         match event {
@@ -78,18 +78,18 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
         );
         dir.append(&Record::Notice(Notice { kind: NoticeKind::MaskedGradients, epoch: None, message }))?;
     }
-    dir.write_json(RESULT, &result(config, &subject, ball, network.classes(), &split, state))?;
+    dir.write_json(RESULT, &result(config, &source, ball, network.classes(), &split, state))?;
     dir.remove(STATE)?;
-    let epoch = subject.id.epoch;
+    let epoch = source.id.epoch;
     dir.append(&Record::Finished(Finished { best_epoch: epoch, last_epoch: epoch, elapsed_secs: spent() }))
 }
 
 /// The threat model asked for, or what of it the checkpoint's run says.
-fn ball(config: &EvaluateConfig, subject: &Subject) -> Result<Ball, Error> {
+fn ball(config: &EvaluateConfig, source: &SourceCheckpoint) -> Result<Ball, Error> {
     let (norm, eps) = match (config.norm, config.eps) {
         (Some(norm), Some(eps)) => (norm, eps),
         (norm, eps) => {
-            let known = subject.attack(None)?;
+            let known = source.attack(None)?;
             (norm.unwrap_or(known.norm), eps.unwrap_or(known.eps))
         }
     };
@@ -112,7 +112,7 @@ fn trials(config: &EvaluateConfig, ball: Ball, classes: i64) -> Result<Vec<Trial
 }
 
 /// What an earlier worker has left, or nothing known yet.
-fn resume(dir: &RunDir, subject: &Subject, split: &Split, trials: &[Trial]) -> Result<State, Error> {
+fn resume(dir: &RunDir, source: &SourceCheckpoint, split: &Split, trials: &[Trial]) -> Result<State, Error> {
     let path = dir.path(STATE);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
@@ -121,8 +121,8 @@ fn resume(dir: &RunDir, subject: &Subject, split: &Split, trials: &[Trial]) -> R
     };
     let bad = |problem: String| Error::RunDir { path: path.clone(), problem };
     let Saved { checkpoint_sha256, state } = serde_json::from_str(&text).map_err(|error| bad(format!("cannot be read: {error}")))?;
-    if checkpoint_sha256 != subject.sidecar.checkpoint.sha256 {
-        return Err(bad(format!("is about another checkpoint than {}", subject.id)));
+    if checkpoint_sha256 != source.sidecar.checkpoint.sha256 {
+        return Err(bad(format!("is about another checkpoint than {}", source.id)));
     }
     if !state.fits(split, trials) {
         return Err(bad("is about other images or attacks".to_owned()));
@@ -130,7 +130,7 @@ fn resume(dir: &RunDir, subject: &Subject, split: &Split, trials: &[Trial]) -> R
     Ok(state)
 }
 
-fn result(config: &EvaluateConfig, subject: &Subject, ball: Ball, classes: i64, split: &Split, state: State) -> EvaluationFile {
+fn result(config: &EvaluateConfig, source: &SourceCheckpoint, ball: Ball, classes: i64, split: &Split, state: State) -> EvaluationFile {
     let labels = split.label_list();
     let classes = classes as usize;
     let mut confusion = vec![vec![0; classes]; classes];
@@ -146,12 +146,12 @@ fn result(config: &EvaluateConfig, subject: &Subject, ball: Ball, classes: i64, 
     let images = labels.len() as u32;
     let robust_accuracy = share(robust.iter().sum(), images);
     EvaluationFile {
-        checkpoint: subject.id.to_string(),
-        checkpoint_sha256: subject.sidecar.checkpoint.sha256.clone(),
+        checkpoint: source.id.to_string(),
+        checkpoint_sha256: source.sidecar.checkpoint.sha256.clone(),
         norm: ball.norm,
         eps: ball.eps,
         split: config.split,
-        class_names: subject.sidecar.class_names.clone(),
+        class_names: source.sidecar.class_names.clone(),
         clean_accuracy: share(clean.iter().sum(), images),
         robust_accuracy,
         class_clean_accuracy: of_each_class(&clean),

@@ -12,15 +12,15 @@ use shared::record::{Epoch, Finished, Notice, NoticeKind, Phase, Progress, Recor
 use tch::Device;
 
 use super::attributions;
-use super::keep;
+use super::checkpoints;
 use crate::Error;
 use crate::attack::Attack;
 use crate::cancel::Cancel;
 use crate::data::{self, Data, Split};
 use crate::device;
-use crate::evaluate::{BATCH_SIZE, Measured, measure_samples};
+use crate::evaluate::{BATCH_SIZE, EvalInputs, measure_samples};
 use crate::import::{self, Reading, Request, SAMPLE, Sample, TrainLog};
-use crate::read_out::ReadOut;
+use crate::linear_probe::LinearProbe;
 use crate::run_dir::RunDir;
 
 /// What there is to import.
@@ -98,7 +98,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
         }
         let message = inspection.facts.join(" ");
         dir.append(&Record::Notice(Notice { kind: NoticeKind::Imported, epoch: Some(*epoch), message }))?;
-        let about = keep::About {
+        let facts = checkpoints::Facts {
             epoch: *epoch,
             metrics: source.epochs.iter().find(|known| known.epoch == *epoch),
             model: &model,
@@ -106,7 +106,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
             info: &info,
             attack: &source.attack,
         };
-        let checkpoint = keep::checkpoint(&mut dir, about, &network.snapshot())?;
+        let checkpoint = checkpoints::write(&mut dir, facts, &network.snapshot())?;
 
         let mut step = index * steps_of_each + 1;
         let elapsed_secs = || begun.elapsed().as_secs_f64();
@@ -115,16 +115,16 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
         let attack = Attack::to_measure(&source.attack);
         for inputs in &config.attribution.inputs {
             let (measured, attack) = match inputs {
-                Inputs::Clean => (Measured::Clean, None),
-                Inputs::Adversarial => (Measured::Attacked { attack: &attack, seed: config.seed }, Some(attack.used())),
+                Inputs::Clean => (EvalInputs::Clean, None),
+                Inputs::Adversarial => (EvalInputs::Attacked { attack: &attack, seed: config.seed }, Some(attack.used())),
             };
             let mut progress = |done, _| {
                 dir.progress(Progress { phase: Phase::Attributing, epoch: *epoch, step: step + done, steps, elapsed_secs: elapsed_secs() })
             };
-            let read_out = ReadOut::penultimate(&network);
-            let (measurement, samples) = measure_samples(&network, &read_out, test, measured, cancel, &mut progress)?;
+            let probe = LinearProbe::penultimate(&network);
+            let (measurement, samples) = measure_samples(&network, &probe, test, measured, cancel, &mut progress)?;
             step += batches;
-            let about = attributions::About {
+            let facts = attributions::Facts {
                 epoch: *epoch,
                 inputs: *inputs,
                 attack,
@@ -138,7 +138,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
                 checkpoint: None,
                 checkpoint_sha256: &checkpoint.sha256,
             };
-            attributions::write(&mut dir, about, &measurement, &samples, cancel)?;
+            attributions::write(&mut dir, facts, &measurement, &samples, cancel)?;
         }
     }
     let Source { best_epoch, last_epoch, .. } = source;

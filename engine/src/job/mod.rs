@@ -2,15 +2,15 @@
 
 mod attribute;
 mod attributions;
+mod checkpoints;
 mod evaluate;
 mod import;
-mod keep;
 mod pair;
+mod passes;
 mod saliency;
-mod subject;
+mod source_checkpoint;
 mod teachers;
 mod train;
-mod work;
 
 use std::path::Path;
 

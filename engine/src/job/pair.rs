@@ -6,9 +6,9 @@ use std::time::Instant;
 use shared::api::{DrivingImage, LeaveOut, MeasuredPair, Overlap, PairFile, Perturbation, SaliencyMap};
 use shared::config::{Aggregation, Inputs, PairConfig, Subset};
 
+use super::passes::Passes;
 use super::saliency::{look, pictures};
-use super::subject::Subject;
-use super::work::Work;
+use super::source_checkpoint::SourceCheckpoint;
 use crate::Error;
 use crate::attack::Attack;
 use crate::cancel::Cancel;
@@ -31,15 +31,15 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
     let begun = Instant::now();
     let PairConfig { name: _, seed, device, checkpoints, pairs, data, split, attack, dimensions, images_per_class } = config;
     let device = device::choose(device)?;
-    let subjects = Subject::find_alike(directory, checkpoints)?;
-    let first = &subjects[0];
-    let stage = common_stage(subjects.iter().map(|subject| subject.sidecar.model.architecture));
+    let sources = SourceCheckpoint::find_alike(directory, checkpoints)?;
+    let first = &sources[0];
+    let stage = common_stage(sources.iter().map(|source| source.sidecar.model.architecture));
     let attack = Attack::to_measure(&first.attack(attack.as_ref())?);
 
     let data = data::load(&first.data(data.as_ref())?, first.data_seed())?;
-    let mut networks = subjects.iter().map(|subject| subject.network(&data.info, device)).collect::<Result<Vec<_>, _>>()?;
-    let counts = subjects.iter().zip(&networks);
-    let counts = counts.map(|(subject, network)| count_dimensions(subject, network, pairs, *dimensions)).collect::<Result<Vec<_>, _>>()?;
+    let mut networks = sources.iter().map(|source| source.network(&data.info, device)).collect::<Result<Vec<_>, _>>()?;
+    let counts = sources.iter().zip(&networks);
+    let counts = counts.map(|(source, network)| count_dimensions(source, network, pairs, *dimensions)).collect::<Result<Vec<_>, _>>()?;
     let (noisy_labels, passed_over) = (data.noisy_labels, data.passed_over.clone());
     let whole = data.into_split(*split, None)?.to_device(device);
     let labels = whole.label_list();
@@ -52,14 +52,14 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
     let batches = |count: usize| (count as u32).div_ceil(BATCH_SIZE as u32);
     let of_pair = |pair: &[u32; 2]| rows.iter().filter(|row| pair.iter().any(|class| labels[**row] == i64::from(*class))).count();
     // Of each network, whole, and then without dimensions: the images as they are, attacked, and in the latter as attacked before.
-    let without = (1 + CONTROLS as u32) * (Work::passes(Some(&attack)) + 2);
+    let without = (1 + CONTROLS as u32) * (Passes::of_batch(Some(&attack)) + 2);
     let of_each: u32 = pairs.iter().map(|pair| batches(of_pair(pair)) * without).sum();
-    let mut work = Work::new(begun, networks.len() as u32 * (batches(rows.len()) * (Work::passes(Some(&attack)) + 1) + of_each));
-    let mut done = |attack: Option<&Attack>| work.add(Work::passes(attack), &mut dir);
+    let mut passes = Passes::new(begun, networks.len() as u32 * (batches(rows.len()) * (Passes::of_batch(Some(&attack)) + 1) + of_each));
+    let mut done = |attack: Option<&Attack>| passes.add(Passes::of_batch(attack), &mut dir);
 
     let mut measured: Vec<MeasuredPair> = Vec::new();
     for (checkpoint, (network, count)) in networks.iter_mut().zip(&counts).enumerate() {
-        let seed = seed.unwrap_or(subjects[checkpoint].data_seed());
+        let seed = seed.unwrap_or(sources[checkpoint].data_seed());
         let start = starts(&whole, &attack, seed).index_select(0, &indices(&rows).to_device(device));
         let images = Attacked { split: whole.at(&rows), start };
         let seen = images.look(network, &attack, cancel, &mut done)?;
@@ -79,9 +79,9 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
             let images = images.at(&there);
             let before = images.split.with_images(seen.adversarial.index_select(0, &indices(&there).to_device(device)));
             let mut fare = |dimensions: &[usize], network: &mut Network| {
-                network.leave_out(dimensions);
+                network.ablate(dimensions);
                 let fared = images.fare(network, &before, pair, &attack, cancel, &mut done);
-                network.leave_out(&[]);
+                network.ablate(&[]);
                 fared
             };
             let without = fare(&chosen, network)?;
@@ -100,7 +100,7 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
 
     let content = PairFile {
         class_names: first.sidecar.class_names.clone(),
-        checkpoints: subjects.iter().map(|subject| subject.id.to_string()).collect(),
+        checkpoints: sources.iter().map(|source| source.id.to_string()).collect(),
         split: *split,
         attack: attack.used(),
         stage,
@@ -109,12 +109,12 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
         seconds: begun.elapsed().as_secs_f64(),
     };
     dir.write_json(RESULT, &content)?;
-    work.finish(first.id.epoch, &mut dir)
+    passes.finish(first.id.epoch, &mut dir)
 }
 
 /// How many dimensions of a network to take, if it has the pairs and so many.
-fn count_dimensions(subject: &Subject, network: &Network, pairs: &[[u32; 2]], asked: Option<u32>) -> Result<usize, Error> {
-    let refused = |problem| Err(Error::Subject { checkpoint: subject.id.to_string(), problem });
+fn count_dimensions(source: &SourceCheckpoint, network: &Network, pairs: &[[u32; 2]], asked: Option<u32>) -> Result<usize, Error> {
+    let refused = |problem| Err(Error::SourceCheckpoint { checkpoint: source.id.to_string(), problem });
     let classes = network.classes();
     if let Some(pair) = pairs.iter().find(|pair| i64::from(pair[1]) >= classes) {
         return refused(format!("it tells {classes} classes apart, 0 to {}; the pair {pair:?} is not among them", classes - 1));

@@ -9,14 +9,14 @@ use shared::api::{SaliencyFile, SaliencyMap, SaliencySample};
 use shared::config::{Inputs, SaliencyConfig};
 use tch::{Device, Kind, Tensor};
 
-use super::subject::Subject;
-use super::work::Work;
+use super::passes::Passes;
+use super::source_checkpoint::SourceCheckpoint;
 use crate::Error;
 use crate::attack::Attack;
 use crate::cancel::Cancel;
 use crate::data::{self, Split};
 use crate::device;
-use crate::evaluate::{Measured, visit};
+use crate::evaluate::{EvalInputs, visit};
 use crate::grad_cam::{common_stage, grad_cam, last_stage};
 use crate::model::Network;
 use crate::run_dir::RunDir;
@@ -30,17 +30,17 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
     let begun = Instant::now();
     let SaliencyConfig { name: _, seed, device, checkpoints, data, split, inputs, attack, images_per_class, stage } = config;
     let device = device::choose(device)?;
-    let subjects = Subject::find_alike(directory, checkpoints)?;
-    let first = &subjects[0];
-    let stage = stage.unwrap_or_else(|| common_stage(subjects.iter().map(|subject| subject.sidecar.model.architecture)));
-    subjects.iter().try_for_each(|subject| has_map(subject, stage))?;
+    let sources = SourceCheckpoint::find_alike(directory, checkpoints)?;
+    let first = &sources[0];
+    let stage = stage.unwrap_or_else(|| common_stage(sources.iter().map(|source| source.sidecar.model.architecture)));
+    sources.iter().try_for_each(|source| has_map(source, stage))?;
     let attack = match inputs.contains(&Inputs::Adversarial) {
         true => Some(Attack::to_measure(&first.attack(attack.as_ref())?)),
         false => None,
     };
 
     let data = data::load(&first.data(data.as_ref())?, first.data_seed())?;
-    let networks = subjects.iter().map(|subject| subject.network(&data.info, device)).collect::<Result<Vec<_>, _>>()?;
+    let networks = sources.iter().map(|source| source.network(&data.info, device)).collect::<Result<Vec<_>, _>>()?;
     let (noisy_labels, passed_over) = (data.noisy_labels, data.passed_over.clone());
     let whole = data.into_split(*split, None)?;
     let chosen = first_of_each(&whole.label_list(), *images_per_class as usize);
@@ -53,10 +53,10 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
     super::note_passed_over(&mut dir, &passed_over)?;
     let batches = (shown.len() as u32).div_ceil(BATCH_SIZE as u32);
     // A map takes a gradient beside the pass.
-    let passes = |attack: Option<&Attack>| 2 + Work::passes(attack);
+    let passes = |attack: Option<&Attack>| 2 + Passes::of_batch(attack);
     let attack_of = |inputs: Inputs| attack.as_ref().filter(|_| inputs == Inputs::Adversarial);
     let of_each: u32 = inputs.iter().map(|inputs| passes(attack_of(*inputs))).sum();
-    let mut work = Work::new(begun, networks.len() as u32 * batches * of_each);
+    let mut done = Passes::new(begun, networks.len() as u32 * batches * of_each);
 
     let mut samples: Vec<SaliencySample> = chosen
         .iter()
@@ -66,9 +66,9 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
     for (checkpoint, network) in (0..).zip(&networks) {
         for inputs in inputs {
             let attack = attack_of(*inputs);
-            let measured = attack.map_or(Measured::Clean, |attack| Measured::Attacked { attack, seed: *seed });
+            let measured = attack.map_or(EvalInputs::Clean, |attack| EvalInputs::Attacked { attack, seed: *seed });
             let mut seen = Vec::new();
-            let mut progress = |_, _| work.add(passes(attack), &mut dir);
+            let mut progress = |_, _| done.add(passes(attack), &mut dir);
             visit(network, &shown, measured, BATCH_SIZE, cancel, &mut progress, &mut |images, labels| {
                 seen.push(look(network, images, labels, stage, attack.is_some()));
             })?;
@@ -81,27 +81,27 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
 
     let content = SaliencyFile {
         class_names: first.sidecar.class_names.clone(),
-        checkpoints: subjects.iter().map(|subject| subject.id.to_string()).collect(),
+        checkpoints: sources.iter().map(|source| source.id.to_string()).collect(),
         split: *split,
         stage,
         attack: attack.as_ref().map(Attack::used),
         samples,
     };
     dir.write_json(RESULT, &content)?;
-    work.finish(first.id.epoch, &mut dir)
+    done.finish(first.id.epoch, &mut dir)
 }
 
-/// Refuses a stage that the network of `subject` does not have, or that says nothing.
-fn has_map(subject: &Subject, stage: u32) -> Result<(), Error> {
-    subject.has_stage(stage)?;
-    let architecture = subject.sidecar.model.architecture;
+/// Refuses a stage that the network of `source` does not have, or that says nothing.
+fn has_map(source: &SourceCheckpoint, stage: u32) -> Result<(), Error> {
+    source.has_stage(stage)?;
+    let architecture = source.sidecar.model.architecture;
     let last = last_stage(architecture);
     if stage <= last {
         return Ok(());
     }
     let label = architecture.label();
     let problem = format!("stage {stage} of {label} has no map, as only the class token is read after it; the last that has is {last}");
-    Err(Error::Subject { checkpoint: subject.id.to_string(), problem })
+    Err(Error::SourceCheckpoint { checkpoint: source.id.to_string(), problem })
 }
 
 /// The first images of each class: label and index, by label, then by index.

@@ -8,7 +8,7 @@ use shared::record::{Phase, Progress};
 use shared::view::{CheckpointRef, Which};
 use tch::Device;
 
-use super::subject::Subject;
+use super::source_checkpoint::SourceCheckpoint;
 use super::train::{Clock, train};
 use crate::Error;
 use crate::cancel::Cancel;
@@ -44,8 +44,8 @@ pub(super) fn prepare(
     // Those of other runs first: what is wrong with them should be known before an hour of training.
     let mut found = Vec::new();
     for teacher in wanted(config) {
-        let subject = teacher.checkpoint.map(|checkpoint| Subject::find(&dir.path(""), checkpoint)).transpose()?;
-        let network = subject.map(|subject| network(&subject, data, device)).transpose()?;
+        let source = teacher.checkpoint.map(|checkpoint| SourceCheckpoint::find(&dir.path(""), checkpoint)).transpose()?;
+        let network = source.map(|source| network(&source, data, device)).transpose()?;
         found.push((teacher, network));
     }
     let mut networks = Vec::new();
@@ -83,16 +83,16 @@ fn wanted(config: &TrainConfig) -> Vec<Wanted<'_>> {
     [standard, robust].into_iter().filter(|teacher| teacher.weight > 0.0).collect()
 }
 
-fn network(subject: &Subject, data: &Data, device: Device) -> Result<Network, Error> {
-    if let Some(shape) = subject.shape().filter(|shape| *shape != data.info.shape) {
+fn network(source: &SourceCheckpoint, data: &Data, device: Device) -> Result<Network, Error> {
+    if let Some(shape) = source.shape().filter(|shape| *shape != data.info.shape) {
         let [channels, height, width] = shape;
         let [own_channels, own_height, own_width] = data.info.shape;
         let problem = format!(
             "it was trained on images of {channels}×{height}×{width}, and those of this run have {own_channels}×{own_height}×{own_width}"
         );
-        return Err(Error::Subject { checkpoint: subject.id.to_string(), problem });
+        return Err(Error::SourceCheckpoint { checkpoint: source.id.to_string(), problem });
     }
-    subject.network(&data.info, device)
+    source.network(&data.info, device)
 }
 
 /// Trains a teacher in the folder of its name, goes on with one that was stopped, or finds one that is done.
@@ -113,7 +113,7 @@ fn trained(
         train(RunDir::open(&path)?, config, data, device, cancel, &mut |progress| watch(progress, dir))?;
     }
     let best = CheckpointRef { run: name.to_owned(), which: Which::Best };
-    network(&Subject::find(&path, &best)?, data, device)
+    network(&SourceCheckpoint::find(&path, &best)?, data, device)
 }
 
 fn is_done(path: &Path) -> Result<bool, Error> {

@@ -11,8 +11,8 @@ use shared::dataset::DatasetInfo;
 use shared::record::{self, Finished, Notice, NoticeKind, Progress, Record, Started};
 use tch::{Device, Kind};
 
-use super::attributions::{self, About};
-use super::keep;
+use super::attributions::{self, Facts};
+use super::checkpoints;
 use super::teachers;
 use crate::Error;
 use crate::attack::Attack;
@@ -234,7 +234,7 @@ impl Keeper<'_> {
         if complete.saved {
             return Ok(());
         }
-        let about = keep::About {
+        let facts = checkpoints::Facts {
             epoch: complete.report.epoch,
             metrics: Some(&complete.metrics),
             model: &self.config.model,
@@ -242,7 +242,7 @@ impl Keeper<'_> {
             info: self.info,
             attack: &self.config.measuring_attack(),
         };
-        let checkpoint = keep::checkpoint(&mut self.dir, about, &complete.snapshot.evaluated())?;
+        let checkpoint = checkpoints::write(&mut self.dir, facts, &complete.snapshot.evaluated())?;
         complete.saved = true;
         self.attribute(&complete.report, &checkpoint.sha256)
     }
@@ -255,7 +255,7 @@ impl Keeper<'_> {
                 Inputs::Adversarial => (&evaluation.test_robust, Some(Attack::to_measure(&self.config.measuring_attack()).used())),
                 Inputs::Clean => (&evaluation.test_clean, None),
             };
-            let about = About {
+            let facts = Facts {
                 epoch: report.epoch,
                 inputs: *inputs,
                 attack,
@@ -270,7 +270,7 @@ impl Keeper<'_> {
                 checkpoint_sha256,
             };
             // Not to be canceled: a stopped run keeps its last epoch whole.
-            attributions::write(&mut self.dir, about, measurement, samples, &Cancel::default())?;
+            attributions::write(&mut self.dir, facts, measurement, samples, &Cancel::default())?;
         }
         Ok(())
     }

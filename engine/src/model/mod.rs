@@ -102,7 +102,7 @@ impl Network {
     }
 
     /// Sets these dimensions of g to 0 in every pass from now on, and no others: the network is then W (g ⊙ m) + b.
-    pub fn leave_out(&mut self, dimensions: &[usize]) {
+    pub fn ablate(&mut self, dimensions: &[usize]) {
         self.kept = (!dimensions.is_empty()).then(|| {
             let mut kept = vec![1.0; self.feature_dim() as usize];
             dimensions.iter().for_each(|dimension| kept[*dimension] = 0.0);

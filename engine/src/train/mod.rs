@@ -17,11 +17,11 @@ use crate::attack::{self, Attack};
 use crate::attribution::Samples;
 use crate::cancel::Cancel;
 use crate::data::{Data, augment, batches};
-use crate::evaluate::{Measured, Measurement, measure, measure_samples};
+use crate::evaluate::{EvalInputs, Measurement, measure, measure_samples};
+use crate::linear_probe::LinearProbe;
 use crate::model::Network;
 use crate::optim;
 use crate::random::{self, Purpose, Seed};
-use crate::read_out::ReadOut;
 pub use distillation::Teachers;
 pub use overfitting::catastrophic_overfitting;
 pub use state::{Snapshot, State};
@@ -73,9 +73,18 @@ pub struct Batch {
     pub start: Tensor,
 }
 
-/// Trains for the epochs of `config` that `state` has not seen, and evaluates where the configuration asks for it.
+/// Adversarial training: each batch is attacked, then one step of SGD descends the loss on the attacked images.
 ///
-/// The last event of an epoch is its report. An error from `observe` ends training and is returned.
+/// The paper's recipe is PreActResNet-18 on CIFAR-10, PGD-10 with eps 8/255, 200 epochs of batch 128, learning rate 0.1
+/// divided by 10 at epochs 100 and 150. It reports 47.8 % robust accuracy (PGD-20) at the best epoch and 42.5 % at the last.
+/// Times per step are in `docs/performance.md`.
+///
+/// Continues after the epochs that `state` has completed. Calls `observe` after each batch and at the end of each epoch,
+/// with the report last; an error from `observe` ends training and is returned.
+///
+/// # Errors
+///
+/// `Error::Diverged` if a loss is not finite, `Error::Canceled` after a requested stop.
 pub fn fit(
     config: &TrainConfig,
     data: &Data,
@@ -94,6 +103,7 @@ pub fn fit(
         let mut learning_rate = 0.0;
 
         for (step, batch) in (1..).zip(&batches) {
+            // Draw: images, augmentation, mixed labels and the start of the attack, all from (seed, epoch, step).
             cancel.check()?;
             let (images, labels) = data.train.select(&order.narrow(0, batch.start, batch.end - batch.start));
             let seed = Seed { run: config.seed, purpose: Purpose::Step, epoch, step };
@@ -106,12 +116,15 @@ pub fn fit(
                 };
                 Batch { images, targets, start }
             });
+
+            // Step: attack the batch, descend the loss.
             learning_rate = config.training.learning_rate_at(f64::from(epoch - 1) + f64::from(step - 1) / f64::from(steps));
-            let logits = train_on(&batch, config, teachers, state, learning_rate, cancel)?;
+            let logits = train_step(&batch, config, teachers, state, learning_rate, cancel)?;
             tally.add(&batch.targets, &logits);
             observe(Event::Batch { phase: Phase::Training, epoch, step, steps })?;
         }
 
+        // Evaluate, and report the epoch.
         state.epoch = epoch;
         let (train_loss, train_accuracy) = tally.means();
         if !train_loss.is_finite() {
@@ -132,8 +145,8 @@ pub fn fit(
     Ok(())
 }
 
-/// One step of the epoch that `state` is in. Returns the logits of the images trained on, from before the step.
-pub fn train_on(
+/// Trains on one batch. Returns the logits of the images trained on, computed before the weights change.
+pub fn train_step(
     batch: &Batch,
     config: &TrainConfig,
     teachers: &Teachers,
@@ -147,6 +160,7 @@ pub fn train_on(
     let epoch = *complete + 1;
     let attack = Attack::for_training(config);
 
+    // Attack.
     let images = match method {
         Method::Standard => clean.shallow_clone(),
         Method::PgdAt | Method::FastAt => {
@@ -154,6 +168,8 @@ pub fn train_on(
         }
         Method::Trades => trades::perturb(network, clean, start, &attack, cancel)?,
     };
+
+    // Loss.
     let lessons = teachers.lessons(&images);
     let objective = || match method {
         Method::Standard | Method::PgdAt | Method::FastAt => {
@@ -164,6 +180,7 @@ pub fn train_on(
         Method::Trades => trades::objective(network, clean, &images, targets, &config.training),
     };
 
+    // Descent, from perturbed weights where AWP is on.
     let perturbed = awp.as_ref().filter(|awp| epoch > awp.warmup_epochs);
     let perturbation = perturbed.map(|awp| awp::perturb(network, awp.gamma, || objective().loss));
     let Objective { loss, logits } = objective();
@@ -181,7 +198,7 @@ pub fn train_on(
     Ok(logits)
 }
 
-/// What a step descends, and the logits of the images trained on.
+/// The loss of a step and the logits of the images trained on.
 struct Objective {
     loss: Tensor,
     logits: Tensor,
@@ -196,21 +213,21 @@ fn evaluate(
     observe: &mut dyn FnMut(Event<'_>) -> Result<(), Error>,
 ) -> Result<Evaluation, Error> {
     let attack = Attack::to_measure(&config.measuring_attack());
-    let attacked = Measured::Attacked { attack: &attack, seed: config.seed };
+    let attacked = EvalInputs::Attacked { attack: &attack, seed: config.seed };
     let mut progress = |step, steps| observe(Event::Batch { phase: Phase::Evaluating, epoch, step, steps });
-    let read_out = ReadOut::penultimate(network);
+    let probe = LinearProbe::penultimate(network);
     let mut samples = Vec::new();
     let mut test = |inputs, measured| -> Result<Measurement, Error> {
         if !config.attribution.inputs.contains(&inputs) {
             return measure(network, &data.test, measured, cancel, &mut progress);
         }
-        let (measurement, seen) = measure_samples(network, &read_out, &data.test, measured, cancel, &mut progress)?;
+        let (measurement, seen) = measure_samples(network, &probe, &data.test, measured, cancel, &mut progress)?;
         samples.push((inputs, seen));
         Ok(measurement)
     };
-    let (test_clean, test_robust) = (test(Inputs::Clean, Measured::Clean)?, test(Inputs::Adversarial, attacked)?);
+    let (test_clean, test_robust) = (test(Inputs::Clean, EvalInputs::Clean)?, test(Inputs::Adversarial, attacked)?);
     let mut measure = |split, measured| measure(network, split, measured, cancel, &mut progress);
-    let train_clean = measure(&data.train, Measured::Clean)?;
+    let train_clean = measure(&data.train, EvalInputs::Clean)?;
     let holdout_robust = data.holdout.as_ref().map(|holdout| measure(holdout, attacked)).transpose()?;
     Ok(Evaluation { train_clean, test_clean, test_robust, holdout_robust, samples })
 }

@@ -2,9 +2,9 @@ use engine::attack::Attack;
 use engine::attribution::{Samples, attribution, correlation_matrix};
 use engine::cancel::Cancel;
 use engine::data::{self, Split};
-use engine::evaluate::{Measured, Measurement, measure, measure_samples_in_batches};
+use engine::evaluate::{EvalInputs, Measurement, measure, measure_samples_in_batches};
+use engine::linear_probe::LinearProbe;
 use engine::random::{self, Purpose, Seed};
-use engine::read_out::ReadOut;
 use shared::config::{Aggregation, BatchNormMode, Subset};
 use shared::dataset::Dataset;
 use shared::matrix::Matrix;
@@ -39,7 +39,7 @@ fn an_attribution_sums_to_the_logit_without_its_bias() {
 fn class_attributions_are_means_over_true_classes() {
     let network = small_network(Dataset::Digits, Kind::Double);
     let split = digits();
-    let (measured, samples) = measure_digits(&split, Measured::Clean, 250);
+    let (measured, samples) = measure_digits(&split, EvalInputs::Clean, 250);
     let classes = samples.attribute(Aggregation::AverageThenCosine, Subset::All);
     let output = network.forward(&split.images(), BatchNormMode::Eval);
     let all = attribution(&output.features, network.linear_weight(), &split.labels);
@@ -66,7 +66,7 @@ fn class_attributions_are_means_over_true_classes() {
 #[test]
 fn the_size_of_batches_changes_nothing() {
     let attack = Attack::to_measure(&tiny_config().measuring_attack());
-    for measured in [Measured::Clean, Measured::Attacked { attack: &attack, seed: 3 }] {
+    for measured in [EvalInputs::Clean, EvalInputs::Attacked { attack: &attack, seed: 3 }] {
         let split = digits();
         let (whole, whole_samples) = measure_digits(&split, measured, 250);
         for batch_size in [1, 7] {
@@ -82,10 +82,10 @@ fn the_size_of_batches_changes_nothing() {
     }
 }
 
-fn measure_digits(split: &Split, measured: Measured<'_>, batch_size: i64) -> (Measurement, Samples) {
+fn measure_digits(split: &Split, measured: EvalInputs<'_>, batch_size: i64) -> (Measurement, Samples) {
     let network = small_network(Dataset::Digits, Kind::Double);
-    let read_out = ReadOut::penultimate(&network);
-    measure_samples_in_batches(&network, &read_out, split, measured, batch_size, &Cancel::default(), &mut |_, _| Ok(())).unwrap()
+    let probe = LinearProbe::penultimate(&network);
+    measure_samples_in_batches(&network, &probe, split, measured, batch_size, &Cancel::default(), &mut |_, _| Ok(())).unwrap()
 }
 
 /// `counts[i]` samples of class i, one after another in turn; features as after a ReLU, each class with a mean of its own.

@@ -8,10 +8,10 @@ use engine::attack::Attack;
 use engine::cancel::Cancel;
 use engine::checkpoint::{self, Sidecar};
 use engine::data::Split;
-use engine::evaluate::{Measured, measure_samples};
+use engine::evaluate::{EvalInputs, measure_samples};
 use engine::import::{Reading, Request, Sample, read};
+use engine::linear_probe::LinearProbe;
 use engine::model::Network;
-use engine::read_out::ReadOut;
 use serde_json::{Value, json};
 use shared::config::{
     Aggregation, Architecture, BatchNormMode, ImportConfig, Inputs, ModelConfig, Norm, Normalization, PgdConfig, RunConfig, Subset,
@@ -76,12 +76,12 @@ fn matrices_of_files_from_pytorch_are_those_of_pytorch() {
         let attack = |norm, eps| Attack::to_measure(&PgdConfig { steps: 5, random_start: false, ..PgdConfig::of(norm, Eps::of_255(eps)) });
         let (linf, l2) = (attack(Norm::Linf, 8.0), attack(Norm::L2, 128.0));
         for (inputs, measured, tolerance) in [
-            ("clean", Measured::Clean, 1e-5),
-            ("linf", Measured::Attacked { attack: &linf, seed: 0 }, 1e-3),
-            ("l2", Measured::Attacked { attack: &l2, seed: 0 }, 1e-3),
+            ("clean", EvalInputs::Clean, 1e-5),
+            ("linf", EvalInputs::Attacked { attack: &linf, seed: 0 }, 1e-3),
+            ("l2", EvalInputs::Attacked { attack: &l2, seed: 0 }, 1e-3),
         ] {
-            let read_out = ReadOut::penultimate(&network);
-            let (_, samples) = measure_samples(&network, &read_out, &split, measured, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+            let probe = LinearProbe::penultimate(&network);
+            let (_, samples) = measure_samples(&network, &probe, &split, measured, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
             let matrix = samples.attribute(Aggregation::AverageThenCosine, Subset::All).matrix;
             let expected: Vec<f64> = serde_json::from_value(entry[inputs].clone()).unwrap();
             assert_close(&format!("{file}, {inputs}"), &matrix.rows().collect::<Vec<_>>().concat(), &expected, tolerance);
@@ -99,10 +99,10 @@ fn what_pytorch_normalizes_with_is_used_whatever_it_is_called_and_its_matrices_c
         let file = entry["file"].as_str().unwrap();
         let (network, _) = found(&fixture(file));
         for (inputs, measured, tolerance) in
-            [("clean", Measured::Clean, 1e-5), ("linf", Measured::Attacked { attack: &attack, seed: 0 }, 1e-3)]
+            [("clean", EvalInputs::Clean, 1e-5), ("linf", EvalInputs::Attacked { attack: &attack, seed: 0 }, 1e-3)]
         {
-            let read_out = ReadOut::penultimate(&network);
-            let (_, samples) = measure_samples(&network, &read_out, &split, measured, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+            let probe = LinearProbe::penultimate(&network);
+            let (_, samples) = measure_samples(&network, &probe, &split, measured, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
             let matrix = samples.attribute(Aggregation::AverageThenCosine, Subset::All).matrix;
             let expected: Vec<f64> = serde_json::from_value(entry[inputs].clone()).unwrap();
             assert_close(&format!("{file}, {inputs}"), &matrix.rows().collect::<Vec<_>>().concat(), &expected, tolerance);

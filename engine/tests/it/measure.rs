@@ -8,11 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::cancel::Cancel;
 use engine::data::{self, Split};
-use engine::evaluate::{Measured, measure_samples_in_batches};
+use engine::evaluate::{EvalInputs, measure_samples_in_batches};
 use engine::grad_cam::grad_cam;
 use engine::job;
+use engine::linear_probe::LinearProbe;
 use engine::model::Network;
-use engine::read_out::ReadOut;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::api::{AttributionFile, SaliencyFile};
@@ -80,8 +80,8 @@ fn split() -> Split {
 }
 
 #[track_caller]
-fn check_variants(read_out: &ReadOut, network: &Network, expected: &Variants) {
-    let measured = measure_samples_in_batches(network, read_out, &split(), Measured::Clean, 7, &Cancel::default(), &mut |_, _| Ok(()));
+fn check_variants(probe: &LinearProbe, network: &Network, expected: &Variants) {
+    let measured = measure_samples_in_batches(network, probe, &split(), EvalInputs::Clean, 7, &Cancel::default(), &mut |_, _| Ok(()));
     let (_, samples) = measured.unwrap();
     let check = |what: &str, found: &Matrix, expected: &[Vec<f64>]| {
         assert_close(what, &found.rows().collect::<Vec<_>>().concat(), &expected.concat(), TOLERANCE);
@@ -101,7 +101,7 @@ fn check_variants(read_out: &ReadOut, network: &Network, expected: &Variants) {
 fn attribution_variants_are_those_of_numpy() {
     let (network, golden) = (network(Architecture::PreactResnetSmall, 4), golden());
     assert_close("logits", &values(&network.forward(&images(40, 1000), BatchNormMode::Eval).logits), &golden.logits.concat(), TOLERANCE);
-    check_variants(&ReadOut::penultimate(&network), &network, &golden.penultimate);
+    check_variants(&LinearProbe::penultimate(&network), &network, &golden.penultimate);
 }
 
 #[test]
@@ -110,9 +110,9 @@ fn stages_are_read_out_by_the_ridge_regression_of_numpy() {
     let train = Split::new(images(60, 2000), Tensor::arange(60, (Kind::Int64, Device::Cpu)).remainder(10));
     for (stage, expected) in (1..).zip(&golden.stages) {
         for batch_size in [7, 60] {
-            let read_out = ReadOut::fitted(&network, stage, &train, batch_size, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
-            assert_close("W", &values(read_out.weight()), &expected.weight.concat(), TOLERANCE);
-            check_variants(&read_out, &network, &expected.variants);
+            let probe = LinearProbe::fitted(&network, stage, &train, batch_size, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+            assert_close("W", &values(probe.weight()), &expected.weight.concat(), TOLERANCE);
+            check_variants(&probe, &network, &expected.variants);
         }
     }
 }
@@ -121,8 +121,8 @@ fn stages_are_read_out_by_the_ridge_regression_of_numpy() {
 fn features_that_never_change_are_read_out_by_nothing() {
     let network = network(Architecture::PreactResnetSmall, 4);
     let same = Split::new(images(1, 5).expand([20, 1, 8, 8], false), Tensor::arange(20, (Kind::Int64, Device::Cpu)).remainder(10));
-    let read_out = ReadOut::fitted(&network, 1, &same, 20, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
-    assert!(values(read_out.weight()).iter().all(|weight| weight.is_finite()));
+    let probe = LinearProbe::fitted(&network, 1, &same, 20, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+    assert!(values(probe.weight()).iter().all(|weight| weight.is_finite()));
 }
 
 #[track_caller]

@@ -96,13 +96,13 @@ fn a_pair_is_taken_apart_as_by_numpy_and_fares_without_what_it_shares_as_by_pyto
         assert!(times.iter().all(|times| (times - 0.5 / golden.eps).abs() < 1e-9), "{times:?}");
         assert_eq!(seen.accuracy(pair), expected.whole);
 
-        network.leave_out(dimensions);
+        network.ablate(dimensions);
         let before = Split::new(seen.adversarial.shallow_clone(), labels.shallow_clone());
         assert_eq!(images.fare(&network, &before, pair, &attack, &cancel, &mut no_news).unwrap(), expected.without);
         let attacked = perturb(&network, &clean, &labels, &start, &attack, &cancel).unwrap();
         let logits = network.forward(&attacked, BatchNormMode::Eval).logits;
         assert_close("logits", &values(&logits), &expected.logits.concat(), TOLERANCE);
-        network.leave_out(&[]);
+        network.ablate(&[]);
     }
 }
 
@@ -112,9 +112,9 @@ fn without_any_dimension_only_the_bias_is_left() {
     let images = Tensor::rand([3, 1, 8, 8], (Kind::Float, Device::Cpu));
     let logits = |network: &Network| values(&network.forward(&images, BatchNormMode::Eval).logits);
     let whole = logits(&network);
-    network.leave_out(&(0..network.feature_dim() as usize).collect::<Vec<_>>());
+    network.ablate(&(0..network.feature_dim() as usize).collect::<Vec<_>>());
     assert_eq!(logits(&network), values(network.linear_bias()).repeat(3));
-    network.leave_out(&[]);
+    network.ablate(&[]);
     assert_eq!(logits(&network), whole);
 }
 

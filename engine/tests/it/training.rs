@@ -2,9 +2,9 @@ use engine::Error;
 use engine::attack::Attack;
 use engine::cancel::Cancel;
 use engine::data::{self, synthetic};
-use engine::evaluate::{Measured, measure, measure_samples};
+use engine::evaluate::{EvalInputs, measure, measure_samples};
+use engine::linear_probe::LinearProbe;
 use engine::optim::Sgd;
-use engine::read_out::ReadOut;
 use engine::train::{EpochReport, Event, State, Teachers, catastrophic_overfitting, fit};
 use shared::config::{Aggregation, AwpConfig, Method, Subset, TrainConfig, TrainingConfig, WeightAveragingConfig};
 use shared::eps::Eps;
@@ -120,10 +120,10 @@ fn generated_classes_are_learnt_and_the_pairs_that_share_a_pattern_stand_out() {
     let network = state.evaluated();
     let data = data::load(&config.data, config.seed).unwrap();
     let attack = Attack::to_measure(&config.measuring_attack());
-    let attacked = Measured::Attacked { attack: &attack, seed: config.seed };
-    let read_out = ReadOut::penultimate(network);
-    let (measured, samples) = measure_samples(network, &read_out, &data.test, attacked, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
-    let clean = measure(network, &data.test, Measured::Clean, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+    let attacked = EvalInputs::Attacked { attack: &attack, seed: config.seed };
+    let probe = LinearProbe::penultimate(network);
+    let (measured, samples) = measure_samples(network, &probe, &data.test, attacked, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+    let clean = measure(network, &data.test, EvalInputs::Clean, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
     // Who knows the pairs and nothing else is right half of the time.
     assert!(clean.accuracy() > 0.6 && measured.accuracy() > 0.3, "clean {}, attacked {}", clean.accuracy(), measured.accuracy());
 

@@ -11,7 +11,7 @@ use crate::device;
 use crate::run_dir::{self, RunDir};
 
 /// What is known of a checkpoint beside its tensors.
-pub(super) struct About<'a> {
+pub(super) struct Facts<'a> {
     pub(super) epoch: u32,
     /// Absent where the network was trained elsewhere and nothing is known.
     pub(super) metrics: Option<&'a record::Epoch>,
@@ -24,8 +24,8 @@ pub(super) struct About<'a> {
 }
 
 /// Writes a checkpoint and its sidecar, and then its record.
-pub(super) fn checkpoint(dir: &mut RunDir, about: About<'_>, tensors: &[(String, Tensor)]) -> Result<Checkpoint, Error> {
-    let About { epoch, metrics, model, data, info, attack } = about;
+pub(super) fn write(dir: &mut RunDir, facts: Facts<'_>, tensors: &[(String, Tensor)]) -> Result<Checkpoint, Error> {
+    let Facts { epoch, metrics, model, data, info, attack } = facts;
     let file = run_dir::checkpoint_file(epoch);
     let written = checkpoint::save(&dir.path(&file), tensors)?;
     let checkpoint = Checkpoint { epoch, file, size_bytes: written.size_bytes, sha256: written.sha256 };

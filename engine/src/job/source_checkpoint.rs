@@ -17,7 +17,7 @@ use crate::model::Network;
 use crate::run_dir;
 
 /// A checkpoint with what its run knows of it.
-pub(super) struct Subject {
+pub(super) struct SourceCheckpoint {
     pub(super) id: CheckpointId,
     pub(super) sidecar: Sidecar,
     path: PathBuf,
@@ -25,10 +25,10 @@ pub(super) struct Subject {
     config: RunConfig,
 }
 
-impl Subject {
+impl SourceCheckpoint {
     /// Finds a checkpoint in the run directories beside `directory`.
     pub(super) fn find(directory: &Path, wanted: &CheckpointRef) -> Result<Self, Error> {
-        let missing = |problem: String| Error::Subject { checkpoint: wanted.to_string(), problem };
+        let missing = |problem: String| Error::SourceCheckpoint { checkpoint: wanted.to_string(), problem };
         let directory = directory.canonicalize().map_err(Error::io(directory))?;
         let run = directory.with_file_name(&wanted.run);
         if !run.is_dir() {
@@ -42,21 +42,21 @@ impl Subject {
         let sidecar = serde_json::from_str(&text)
             .map_err(|error| Error::Checkpoint { path: sidecar, problem: format!("cannot be read: {error}") })?;
         let path = run.join(run_dir::checkpoint_file(epoch));
-        Ok(Subject { id: CheckpointId { run: wanted.run.clone(), epoch }, sidecar, path, config })
+        Ok(SourceCheckpoint { id: CheckpointId { run: wanted.run.clone(), epoch }, sidecar, path, config })
     }
 
     /// Finds several that tell the same classes apart; at least one is asked for.
     pub(super) fn find_alike(directory: &Path, wanted: &[CheckpointRef]) -> Result<Vec<Self>, Error> {
-        let subjects = wanted.iter().map(|checkpoint| Subject::find(directory, checkpoint)).collect::<Result<Vec<_>, _>>()?;
-        let first = &subjects[0];
-        for other in &subjects[1..] {
+        let sources = wanted.iter().map(|checkpoint| SourceCheckpoint::find(directory, checkpoint)).collect::<Result<Vec<_>, _>>()?;
+        let first = &sources[0];
+        for other in &sources[1..] {
             if other.sidecar.class_names != first.sidecar.class_names {
                 let (theirs, ours) = (&other.sidecar.class_names, &first.sidecar.class_names);
                 let problem = format!("it tells {theirs:?} apart, and `{}` {ours:?}; compare networks of the same classes", first.id);
-                return Err(Error::Subject { checkpoint: other.id.to_string(), problem });
+                return Err(Error::SourceCheckpoint { checkpoint: other.id.to_string(), problem });
             }
         }
-        Ok(subjects)
+        Ok(sources)
     }
 
     /// What generated images and label noise of its run were drawn from: measuring it is about the same ones.
@@ -76,13 +76,19 @@ impl Subject {
     /// The data to measure it with: what is asked for, or what it was trained on.
     pub(super) fn data(&self, asked: Option<&DataConfig>) -> Result<DataConfig, Error> {
         let data = asked.or(self.config.data()).cloned();
-        data.ok_or_else(|| Error::Subject { checkpoint: self.id.to_string(), problem: "its run names no data; name some".to_owned() })
+        data.ok_or_else(|| Error::SourceCheckpoint {
+            checkpoint: self.id.to_string(),
+            problem: "its run names no data; name some".to_owned(),
+        })
     }
 
     /// The attack to measure it with: what is asked for, or what is known of it or its run.
     pub(super) fn attack(&self, asked: Option<&PgdConfig>) -> Result<PgdConfig, Error> {
         let attack = asked.or(self.sidecar.attack.as_ref()).cloned().or_else(|| self.config.measuring_attack());
-        attack.ok_or_else(|| Error::Subject { checkpoint: self.id.to_string(), problem: "its run names no attack; name one".to_owned() })
+        attack.ok_or_else(|| Error::SourceCheckpoint {
+            checkpoint: self.id.to_string(),
+            problem: "its run names no attack; name one".to_owned(),
+        })
     }
 
     /// The first line of a run that measures `network`, which was made of it, on a split.
@@ -112,14 +118,14 @@ impl Subject {
             return Ok(());
         }
         let problem = format!("stage {stage} is beyond the {} stages of {}", architecture.stages(), architecture.label());
-        Err(Error::Subject { checkpoint: self.id.to_string(), problem })
+        Err(Error::SourceCheckpoint { checkpoint: self.id.to_string(), problem })
     }
 
     /// The network with its weights; `info` is that of the data it will see, whose classes must be those it was trained on.
     pub(super) fn network(&self, info: &DatasetInfo, device: Device) -> Result<Network, Error> {
         if info.class_names != self.sidecar.class_names {
             let problem = format!("it tells {:?} apart, and the data holds {:?}", self.sidecar.class_names, info.class_names);
-            return Err(Error::Subject { checkpoint: self.id.to_string(), problem });
+            return Err(Error::SourceCheckpoint { checkpoint: self.id.to_string(), problem });
         }
         let network = Network::new(&self.sidecar.model, info, 0, Kind::Float, device);
         checkpoint::load(&self.path, &network)?;

@@ -1,4 +1,6 @@
-//! The features that attributions are computed on, and the linear map that reads classes off them.
+//! The features that attributions are computed from, and the linear map from them to logits.
+//!
+//! For the penultimate layer that map is the network's own W; for an earlier stage it is fitted.
 
 use shared::config::BatchNormMode;
 use tch::{Device, Kind, Tensor};
@@ -6,28 +8,27 @@ use tch::{Device, Kind, Tensor};
 use crate::Error;
 use crate::cancel::Cancel;
 use crate::data::Split;
-use crate::evaluate::{Measured, visit};
+use crate::evaluate::{EvalInputs, visit};
 use crate::model::{Network, Output};
 
-/// How strongly a fitted map is held to small weights, as a share of the mean variance of a feature: enough to decide between features
-/// that say the same, too little to move the others.
+/// Ridge penalty as a fraction of the mean variance of a feature. It decides between features that are equal, and hardly moves the others.
 const RIDGE: f64 = 1e-3;
 
-/// Where features are taken from a network, and what reads classes off them.
+/// Where the features come from, and the linear map from them to logits.
 #[derive(Debug)]
-pub struct ReadOut {
-    /// From 1; absent: the penultimate features.
+pub struct LinearProbe {
+    /// Stage number from 1; `None` for the penultimate features.
     stage: Option<u32>,
     weight: Tensor,
 }
 
-impl ReadOut {
-    /// g(x) and W of the network as it is now.
+impl LinearProbe {
+    /// g(x) and the current W of the network.
     pub fn penultimate(network: &Network) -> Self {
-        ReadOut { stage: None, weight: network.linear_weight().detach().copy() }
+        LinearProbe { stage: None, weight: network.linear_weight().detach().copy() }
     }
 
-    /// The output of a stage, from 1, averaged over positions, and the linear map that best reads the classes of `split` off it.
+    /// Features are the output of `stage` (from 1), averaged over positions; the map is fitted to the classes of `split`.
     ///
     /// Ridge regression on one-hot classes in closed form, in float64: W = (S_xx + λ I)⁻¹ S_xy with the features and the classes
     /// centered, whose means the intercept takes up, and λ = 10⁻³ tr(S_xx)/n.
@@ -41,7 +42,7 @@ impl ReadOut {
     ) -> Result<Self, Error> {
         let classes = network.classes();
         let mut sums: Option<[Tensor; 3]> = None;
-        visit(network, split, Measured::Clean, batch_size, cancel, progress, &mut |images, labels| {
+        visit(network, split, EvalInputs::Clean, batch_size, cancel, progress, &mut |images, labels| {
             let (stages, _) = network.forward_stages(images, BatchNormMode::Eval);
             let features = pooled(&stages, stage).to_kind(Kind::Double);
             let members = labels.one_hot(classes).to_kind(Kind::Double);
@@ -51,7 +52,7 @@ impl ReadOut {
                 None => sums = Some(added),
             }
         })?;
-        let [products, by_class, counts] = sums.ok_or_else(|| Error::Data("no image to fit a read-out to".to_owned()))?;
+        let [products, by_class, counts] = sums.ok_or_else(|| Error::Data("no images to fit a linear probe to".to_owned()))?;
 
         // Small, and libtorch's solvers on CUDA are another library.
         let [products, by_class, counts] = [products, by_class, counts].map(|sum| sum.to_device(Device::Cpu));
@@ -63,10 +64,10 @@ impl ReadOut {
         let ridge = (within.trace() * RIDGE / mean.size()[0] as f64).clamp_min(f64::MIN_POSITIVE);
         let weight =
             Tensor::linalg_solve(&(within + Tensor::eye(mean.size()[0], (Kind::Double, Device::Cpu)) * ridge), &between.tr(), true);
-        Ok(ReadOut { stage: Some(stage), weight: weight.tr().contiguous().to_device(network.device()) })
+        Ok(LinearProbe { stage: Some(stage), weight: weight.tr().contiguous().to_device(network.device()) })
     }
 
-    /// `[K, n]`; in float64 where it was fitted.
+    /// W, `[K, n]`; in float64 if it was fitted.
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }
