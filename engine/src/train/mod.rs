@@ -1,4 +1,5 @@
-//! Training: standard, adversarial as Madry et al. 2018 and the paper have it, and what others have added to it, a file for each.
+//! Training: standard, adversarial (Madry et al. 2018), and extensions of it. Each extension has its own
+//! file.
 
 mod averaging;
 mod awp;
@@ -27,64 +28,69 @@ pub use overfitting::catastrophic_overfitting;
 pub use state::{Snapshot, State};
 pub use targets::{Targets, mixed};
 
-/// What [`fit`] reports as it goes.
+/// Progress reports of [`fit`].
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A batch is done.
+    /// A batch was trained on or evaluated. `step` counts from 1 to `steps`.
     Batch { phase: Phase, epoch: u32, step: u32, steps: u32 },
-    /// An epoch is done, and the state is as it is at its end.
+    /// An epoch is complete. `state` is the state at its end.
     Epoch { report: &'a EpochReport, state: &'a State },
 }
 
-/// What was measured of one epoch.
+/// Results of one epoch.
 #[derive(Clone, Debug)]
 pub struct EpochReport {
-    /// From 1.
+    /// Counts from 1.
     pub epoch: u32,
-    /// Of its last step.
+    /// Learning rate of the last step.
     pub learning_rate: f64,
-    /// Mean cross-entropy of the images trained on, as they were when trained on, by their labels alone.
+    /// Mean cross-entropy of the images trained on (augmented, and attacked in adversarial training), without
+    /// label smoothing. Logits are those of the training steps.
     pub train_loss: f64,
-    /// On those same images where they were adversarial.
+    /// Accuracy on the same images. `None` in standard training, which does not attack them.
     pub train_robust_accuracy: Option<f64>,
-    /// Absent in epochs without evaluation.
+    /// `None` in epochs without evaluation.
     pub evaluation: Option<Evaluation>,
 }
 
-/// A network on clean training images and on the images it is tested with.
+/// Measurements of a network after an epoch.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
-    /// On training images without augmentation, with the labels trained on.
+    /// Training images without augmentation, with the labels used in training.
+    /// Test images as they are.
     pub train_clean: Measurement,
+    /// Test images under the evaluation's PGD attack.
     pub test_clean: Measurement,
+    /// Held-out images under the same attack. `None` if no images are held out.
     pub test_robust: Measurement,
     pub holdout_robust: Option<Measurement>,
-    /// What attributions are computed from, of the test images, for each kind of inputs that the configuration asks for.
+    /// Samples of the test images that attributions are computed from, one for each kind of input in the
+    /// configuration.
     pub samples: Vec<(Inputs, Samples)>,
 }
 
-/// A batch to train on, with all that is drawn for it.
+/// A training batch, with all random numbers drawn.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[N, C, H, W]` in `[0, 1]`, clean.
+    /// Clean images, `[N, C, H, W]` in `[0, 1]`.
     pub images: Tensor,
     pub targets: Targets,
-    /// Where the attack starts, as an offset of the images.
+    /// Start of the attack as an offset of `images`, of the same shape.
     pub start: Tensor,
 }
 
-/// Adversarial training: each batch is attacked, then one step of SGD descends the loss on the attacked images.
+/// Trains a network: each batch is attacked, then one SGD step descends the loss on the attacked images.
 ///
-/// The paper's recipe is PreActResNet-18 on CIFAR-10, PGD-10 with eps 8/255, 200 epochs of batch 128, learning rate 0.1
-/// divided by 10 at epochs 100 and 150. It reports 47.8 % robust accuracy (PGD-20) at the best epoch and 42.5 % at the last.
-/// Times per step are in `docs/performance.md`.
+/// Continues after the last complete epoch of `state`. Calls `observe` after each batch and at the end of
+/// each epoch. If `observe` returns an error, training stops with that error.
 ///
-/// Continues after the epochs that `state` has completed. Calls `observe` after each batch and at the end of each epoch,
-/// with the report last; an error from `observe` ends training and is returned.
+/// The paper's recipe is PreActResNet-18 on CIFAR-10, PGD-10 with eps 8/255, 200 epochs with batch size 128,
+/// learning rate 0.1 divided by 10 at epochs 100 and 150. It reports 47.8 % robust accuracy (PGD-20) at the
+/// best epoch and 42.5 % at the last. `docs/performance.md` lists the time per step.
 ///
 /// # Errors
 ///
-/// `Error::Diverged` if a loss is not finite, `Error::Canceled` after a requested stop.
+/// `Error::Diverged` if the loss is infinite or NaN, `Error::Canceled` after a stop request.
 pub fn fit(
     config: &TrainConfig,
     data: &Data,
@@ -103,7 +109,7 @@ pub fn fit(
         let mut learning_rate = 0.0;
 
         for (step, batch) in (1..).zip(&batches) {
-            // Draw: images, augmentation, mixed labels and the start of the attack, all from (seed, epoch, step).
+            // Draw images, augmentation, mixup and the start of the attack, all from (seed, epoch, step).
             cancel.check()?;
             let (images, labels) = data.train.select(&order.narrow(0, batch.start, batch.end - batch.start));
             let seed = Seed { run: config.seed, purpose: Purpose::Step, epoch, step };
@@ -117,14 +123,14 @@ pub fn fit(
                 Batch { images, targets, start }
             });
 
-            // Step: attack the batch, descend the loss.
+            // Attack the batch and descend the loss.
             learning_rate = config.training.learning_rate_at(f64::from(epoch - 1) + f64::from(step - 1) / f64::from(steps));
             let logits = train_step(&batch, config, teachers, state, learning_rate, cancel)?;
             tally.add(&batch.targets, &logits);
             observe(Event::Batch { phase: Phase::Training, epoch, step, steps })?;
         }
 
-        // Evaluate, and report the epoch.
+        // Evaluate the network and report the epoch.
         state.epoch = epoch;
         let (train_loss, train_accuracy) = tally.means();
         if !train_loss.is_finite() {
@@ -145,7 +151,7 @@ pub fn fit(
     Ok(())
 }
 
-/// Trains on one batch. Returns the logits of the images trained on, computed before the weights change.
+/// Trains on one batch. Returns the logits, `[N, K]`, that the loss of the step was computed from.
 pub fn train_step(
     batch: &Batch,
     config: &TrainConfig,
@@ -180,7 +186,7 @@ pub fn train_step(
         Method::Trades => trades::objective(network, clean, &images, targets, &config.training),
     };
 
-    // Descent, from perturbed weights where AWP is on.
+    // Descent. With AWP, the gradient is taken at perturbed weights.
     let perturbed = awp.as_ref().filter(|awp| epoch > awp.warmup_epochs);
     let perturbation = perturbed.map(|awp| awp::perturb(network, awp.gamma, || objective().loss));
     let Objective { loss, logits } = objective();
@@ -198,11 +204,12 @@ pub fn train_step(
     Ok(logits)
 }
 
-/// The loss of a step and the logits of the images trained on.
+/// The loss of a step, and the logits of the images trained on.
 struct Objective {
     loss: Tensor,
     logits: Tensor,
 }
+/// Measures the network on all splits after an epoch.
 
 fn evaluate(
     config: &TrainConfig,
@@ -232,7 +239,8 @@ fn evaluate(
     Ok(Evaluation { train_clean, test_clean, test_robust, holdout_robust, samples })
 }
 
-/// Loss and hits of an epoch, added up on the device so that no batch waits for the CPU.
+/// Sums of loss and correct predictions in an epoch. They stay on the device, so that no batch waits for the
+/// CPU.
 struct Tally {
     loss: Tensor,
     correct: Tensor,
@@ -254,7 +262,7 @@ impl Tally {
         self.samples += samples;
     }
 
-    /// Mean loss and accuracy.
+    /// Returns mean loss and accuracy.
     fn means(&self) -> (f64, f64) {
         let samples = self.samples as f64;
         (self.loss.double_value(&[]) / samples, self.correct.double_value(&[]) / samples)
