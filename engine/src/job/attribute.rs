@@ -1,4 +1,4 @@
-//! An attribution of a checkpoint of another run, in a directory of its own: any images, attack, aggregation, subset and layer.
+//! Runs an attribution of another run's checkpoint, with any images, attack, aggregation, subset and layer.
 
 use std::path::Path;
 use std::time::Instant;
@@ -17,7 +17,7 @@ use crate::evaluate::{BATCH_SIZE, EvalInputs, measure_samples};
 use crate::linear_probe::LinearProbe;
 use crate::run_dir::RunDir;
 
-/// Measures as `config` says. Started again, it begins anew.
+/// Measures as `config` says. A restarted worker begins again.
 pub(super) fn run(directory: &Path, config: &AttributeConfig, cancel: &Cancel) -> Result<(), Error> {
     let begun = Instant::now();
     let AttributeConfig { name: _, seed, device, checkpoint, data, split, inputs, attack, aggregation, subset, layer, bootstrap } = config;

@@ -1,4 +1,4 @@
-//! Files of attributions with their records, whatever the kind of run that measured them.
+//! Writes attribution files and their records, for all kinds of runs.
 
 use std::fs;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::cancel::Cancel;
 use crate::evaluate::Measurement;
 use crate::run_dir::{self, RunDir};
 
-/// What is known of an attribution beside what was measured.
+/// Description of an attribution, apart from its measurements.
 pub(super) struct Facts<'a> {
     pub(super) epoch: u32,
     pub(super) inputs: Inputs,
@@ -23,17 +23,17 @@ pub(super) struct Facts<'a> {
     pub(super) aggregation: Aggregation,
     pub(super) subset: Subset,
     pub(super) layer: Layer,
-    /// Resamples; 0 gives no intervals.
+    /// Number of bootstrap resamples. 0 gives no confidence intervals.
     pub(super) bootstrap: u32,
-    /// Of the bootstrap.
+    /// Seed of the bootstrap.
     pub(super) seed: u32,
-    /// `RUN.e12`, where the checkpoint is another run's.
+    /// Checkpoint of another run, as `RUN.e12`. `None` if it belongs to this run.
     pub(super) checkpoint: Option<String>,
-    /// Empty where no checkpoint was written.
+    /// Empty if no checkpoint was saved.
     pub(super) checkpoint_sha256: &'a str,
 }
 
-/// Computes an attribution, writes its file, and then its record.
+/// Computes an attribution, writes its file, then appends the record.
 pub(super) fn write(
     dir: &mut RunDir,
     facts: Facts<'_>,
@@ -74,7 +74,7 @@ pub(super) fn write(
     record(dir, &content)
 }
 
-/// Records once more an attribution whose file stays, after its checkpoint has been removed.
+/// Appends the record of an existing attribution file again. Needed after its checkpoint was removed.
 pub(super) fn record_again(dir: &mut RunDir, epoch: u32, inputs: Inputs) -> Result<(), Error> {
     let path = dir.path(&run_dir::attribution_file(epoch, inputs));
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;

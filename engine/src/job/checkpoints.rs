@@ -1,4 +1,4 @@
-//! Checkpoints with their sidecars and records, whatever the kind of run that makes them.
+//! Writes checkpoints with their sidecars and records, for all kinds of runs.
 
 use shared::config::{DataConfig, ModelConfig, PgdConfig};
 use shared::dataset::DatasetInfo;
@@ -10,20 +10,20 @@ use crate::checkpoint::{self, Sidecar};
 use crate::device;
 use crate::run_dir::{self, RunDir};
 
-/// What is known of a checkpoint beside its tensors.
+/// Description of a checkpoint, apart from its tensors.
 pub(super) struct Facts<'a> {
     pub(super) epoch: u32,
-    /// Absent where the network was trained elsewhere and nothing is known.
+    /// `None` if the network was trained elsewhere and nothing is known about it.
     pub(super) metrics: Option<&'a record::Epoch>,
     pub(super) model: &'a ModelConfig,
-    /// What it was trained on.
+    /// The data set that the network was trained on.
     pub(super) data: &'a DataConfig,
     pub(super) info: &'a DatasetInfo,
-    /// What it is measured with.
+    /// PGD attack with which robust accuracy is measured.
     pub(super) attack: &'a PgdConfig,
 }
 
-/// Writes a checkpoint and its sidecar, and then its record.
+/// Writes a checkpoint and its sidecar, then appends the record.
 pub(super) fn write(dir: &mut RunDir, facts: Facts<'_>, tensors: &[(String, Tensor)]) -> Result<Checkpoint, Error> {
     let Facts { epoch, metrics, model, data, info, attack } = facts;
     let file = run_dir::checkpoint_file(epoch);

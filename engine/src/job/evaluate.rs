@@ -1,5 +1,7 @@
-//! An evaluation in its directory: `evaluation.json` once it is complete, and until then `evaluation.state.json`, from which a worker
-//! that is started again goes on.
+//! Runs a robustness evaluation and writes `evaluation.json`.
+//!
+//! Until it is complete, `evaluation.state.json` holds the intermediate state, from which a restarted worker
+//! continues.
 
 use std::fs;
 use std::path::Path;
@@ -24,16 +26,16 @@ use crate::run_dir::RunDir;
 const RESULT: &str = "evaluation.json";
 const STATE: &str = "evaluation.state.json";
 
-/// What is kept of an evaluation that has begun.
+/// Content of `evaluation.state.json`.
 #[derive(Deserialize, Serialize)]
 struct Saved {
     checkpoint_sha256: String,
     state: State,
 }
 
-/// Evaluates as `config` says, from where an earlier worker was stopped.
+/// Evaluates as `config` says. Continues from the state of an earlier worker if there is one.
 ///
-/// `Err(Error::Canceled)` after a requested stop: every complete batch has then been kept.
+/// Fails with `Error::Canceled` after a stop request. All complete batches are then kept.
 pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) -> Result<(), Error> {
     let begun = Instant::now();
     let device = device::choose(&config.device)?;
@@ -54,7 +56,7 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
         let message = format!("The evaluation goes on where it was stopped: {done} of {} attacks were done.", trials.len());
         dir.append(&Record::Notice(Notice { kind: NoticeKind::Resumed, epoch: None, message }))?;
     }
-    // A worker that was killed may have kept a step without recording it.
+    // A killed worker may have saved a step without recording it.
     for step in &state.steps {
         dir.append(&Record::Evaluation(step.clone()))?;
     }
@@ -84,7 +86,8 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
     dir.append(&Record::Finished(Finished { best_epoch: epoch, last_epoch: epoch, elapsed_secs: spent() }))
 }
 
-/// The threat model asked for, or what of it the checkpoint's run says.
+/// Returns the threat model of the configuration. The checkpoint's run provides what the configuration leaves
+/// out.
 fn ball(config: &EvaluateConfig, source: &SourceCheckpoint) -> Result<Ball, Error> {
     let (norm, eps) = match (config.norm, config.eps) {
         (Some(norm), Some(eps)) => (norm, eps),
@@ -96,7 +99,7 @@ fn ball(config: &EvaluateConfig, source: &SourceCheckpoint) -> Result<Ball, Erro
     Ok(Ball { norm, eps })
 }
 
-/// PGD first, then the attacks of AutoAttack that are defined for so many classes.
+/// Returns PGD, then the attacks of AutoAttack that are defined for this number of classes.
 fn trials(config: &EvaluateConfig, ball: Ball, classes: i64) -> Result<Vec<Trial>, Error> {
     let Ball { norm, eps } = ball;
     let pgd = config.pgd.as_ref().map(|pgd| {
@@ -111,7 +114,7 @@ fn trials(config: &EvaluateConfig, ball: Ball, classes: i64) -> Result<Vec<Trial
     Ok(trials)
 }
 
-/// What an earlier worker has left, or nothing known yet.
+/// Loads the state of an earlier worker, or starts with an empty one.
 fn resume(dir: &RunDir, source: &SourceCheckpoint, split: &Split, trials: &[Trial]) -> Result<State, Error> {
     let path = dir.path(STATE);
     let text = match fs::read_to_string(&path) {
@@ -130,6 +133,7 @@ fn resume(dir: &RunDir, source: &SourceCheckpoint, split: &Split, trials: &[Tria
     Ok(state)
 }
 
+/// Builds the content of `evaluation.json`.
 fn result(config: &EvaluateConfig, source: &SourceCheckpoint, ball: Ball, classes: i64, split: &Split, state: State) -> EvaluationFile {
     let labels = split.label_list();
     let classes = classes as usize;
@@ -165,7 +169,8 @@ fn result(config: &EvaluateConfig, source: &SourceCheckpoint, ball: Ball, classe
     }
 }
 
-/// The one number to report, such as `AutoAttack (standard) robust accuracy at ℓ∞ 8/255 (0.0314) on 10000 test images: 47.8 %`.
+/// Returns the sentence to cite, for example `AutoAttack (standard) robust accuracy at ℓ∞ 8/255 (0.0314) on
+/// 10000 test images: 47.8 %`.
 fn report(config: &EvaluateConfig, ball: Ball, classes: usize, images: u32, state: &State, accuracy: f64) -> String {
     let all = AutoAttack::ALL.iter().all(|attack| config.autoattack.contains(attack));
     let standard = all && config.square_queries == square::STANDARD_QUERIES && classes as i64 >= apgd::CLASSES_FOR_DLR;

@@ -1,5 +1,5 @@
-//! An import in its directory: reads checkpoints that were trained elsewhere, keeps them as this program's own, and measures the
-//! attribution of each where that is asked for.
+//! Imports checkpoints that were trained elsewhere: saves them as checkpoints of this run and measures their
+//! attributions if asked to.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,30 +23,31 @@ use crate::import::{self, Reading, Request, SAMPLE, Sample, TrainLog};
 use crate::linear_probe::LinearProbe;
 use crate::run_dir::RunDir;
 
-/// What there is to import.
+/// The files to import.
 struct Source {
-    /// By epoch.
+    /// Path of each checkpoint, by epoch.
     files: BTreeMap<u32, PathBuf>,
-    /// Rising; none where a file comes without its log.
+    /// Epochs of the training log, in rising order. Empty if a file comes without a log.
     epochs: Vec<Epoch>,
     best_epoch: u32,
     last_epoch: u32,
     attack: PgdConfig,
-    /// What the folder says, in sentences.
+    /// Sentences about the training log. `None` if a file comes without a log.
     notice: Option<String>,
 }
 
-/// How long readings of a file may be measured before the fastest answer is wanted: someone waits for an inspection.
+/// Time to measure the readings of a file. It is short for an inspection, because a person waits for the
+/// answer.
 const INSPECTION_BUDGET: Duration = Duration::from_secs(15);
 const IMPORT_BUDGET: Duration = Duration::from_secs(120);
 
 /// Imports as `config` says.
 ///
-/// `Err(Error::Canceled)` after a requested stop: complete checkpoints have then been kept.
+/// Fails with `Error::Canceled` after a stop request. Complete checkpoints are then kept.
 pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> Result<(), Error> {
     let begun = Instant::now();
     let device = device::choose(&config.device)?;
-    // An absolute source replaces the directory.
+    // If the source is an absolute path, `join` returns it unchanged.
     let source = find(&directory.join(&config.source), config)?;
     let mut sample = None;
     let mut dir = RunDir::open(directory)?;
@@ -54,7 +55,8 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
         dir.create_folder(folder)?;
     }
 
-    // Networks can be brought to a machine without their data, which only measuring needs.
+    // Only measuring needs the data. Without it, a network can be imported on a machine that does not have
+    // the data.
     let data = match (config.attribution.inputs.is_empty(), config.data.dataset.info().classes) {
         (true, Some(_)) => None,
         _ => Some(data::load(&config.data, config.seed)?),
@@ -145,7 +147,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
     dir.append(&Record::Finished(Finished { best_epoch, last_epoch, elapsed_secs: begun.elapsed().as_secs_f64() }))
 }
 
-/// A single file, or what lies in a folder.
+/// Finds the files at `path`: a single checkpoint, or a training log of the public code.
 fn find(path: &Path, config: &ImportConfig) -> Result<Source, Error> {
     if !path.is_dir() {
         return Ok(Source {
@@ -185,13 +187,14 @@ fn find(path: &Path, config: &ImportConfig) -> Result<Source, Error> {
     Ok(Source { files: models, epochs, best_epoch, last_epoch, attack, notice: Some(notice) })
 }
 
-/// What a file holds, or the best file of a folder, and what is to be decided about it. `directory`: what a relative source is in.
+/// Reports what a file holds, or the best checkpoint of a log, and which questions are open. A relative
+/// source is looked up in `directory`.
 pub fn inspect(directory: &Path, config: &ImportConfig) -> Result<Inspection, Error> {
     let source = find(&directory.join(&config.source), config)?;
     let (_, path) = source.files.get_key_value(&source.best_epoch).or_else(|| source.files.first_key_value()).expect("a source has files");
     let (info, images) = match load_sample(config) {
         Ok((info, images)) => (info, Some(images)),
-        // Classes of folders are known from the folders alone.
+        // The classes of an image folder are known only from its folders.
         Err(error) if config.data.dataset.info().classes.is_none() => return Err(error),
         Err(_) => (config.data.dataset.info(), None),
     };
@@ -207,7 +210,10 @@ fn load_sample(config: &ImportConfig) -> Result<(DatasetInfo, Split), Error> {
     data::load_sample(&config.data, config.seed, SAMPLE)
 }
 
-/// Reads a file; with images to tell readings apart by only where nothing else does, and where there are some. They are kept in `sample`.
+/// Reads a checkpoint. Uses test images only if nothing else decides between its readings and the data is
+/// available.
+///
+/// The images are loaded once and kept in `sample`.
 fn read(
     path: &Path,
     config: &ImportConfig,

@@ -1,4 +1,4 @@
-//! Pairs of classes taken apart at checkpoints of other runs: `pair.json` in a directory of its own.
+//! Compares pairs of classes at checkpoints of other runs, and writes `pair.json`.
 
 use std::path::Path;
 use std::time::Instant;
@@ -21,12 +21,12 @@ use crate::pair::{Attacked, Seen, amplified, contributions, drives, indices, lar
 use crate::run_dir::RunDir;
 
 const RESULT: &str = "pair.json";
-/// How often other dimensions are left out for control.
+/// Number of control groups: other dimensions that are ablated for comparison.
 const CONTROLS: usize = 3;
-/// Dimensions of a pair where the configuration does not say.
+/// Default number of dimensions of a pair.
 const DIMENSIONS: u32 = 10;
 
-/// Measures the pairs of `config`. Started again, it begins anew.
+/// Measures the pairs in `config`. A restarted worker begins again.
 pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Result<(), Error> {
     let begun = Instant::now();
     let PairConfig { name: _, seed, device, checkpoints, pairs, data, split, attack, dimensions, images_per_class } = config;
@@ -51,7 +51,7 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
     super::note_passed_over(&mut dir, &passed_over)?;
     let batches = |count: usize| (count as u32).div_ceil(BATCH_SIZE as u32);
     let of_pair = |pair: &[u32; 2]| rows.iter().filter(|row| pair.iter().any(|class| labels[**row] == i64::from(*class))).count();
-    // Of each network, whole, and then without dimensions: the images as they are, attacked, and in the latter as attacked before.
+    // Passes for each ablation: clean images, images attacked anew, and images attacked before the ablation.
     let without = (1 + CONTROLS as u32) * (Passes::of_batch(Some(&attack)) + 2);
     let of_each: u32 = pairs.iter().map(|pair| batches(of_pair(pair)) * without).sum();
     let mut passes = Passes::new(begun, networks.len() as u32 * (batches(rows.len()) * (Passes::of_batch(Some(&attack)) + 1) + of_each));
@@ -112,7 +112,8 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
     passes.finish(first.id.epoch, &mut dir)
 }
 
-/// How many dimensions of a network to take, if it has the pairs and so many.
+/// Returns how many dimensions of a network to ablate. Fails if it lacks the classes or has too few
+/// dimensions.
 fn count_dimensions(source: &SourceCheckpoint, network: &Network, pairs: &[[u32; 2]], asked: Option<u32>) -> Result<usize, Error> {
     let refused = |problem| Err(Error::SourceCheckpoint { checkpoint: source.id.to_string(), problem });
     let classes = network.classes();
@@ -130,7 +131,8 @@ fn count_dimensions(source: &SourceCheckpoint, network: &Network, pairs: &[[u32;
     }
 }
 
-/// The images of either class that drive `dimensions` most, class by class; what checkpoints make of them is still to come.
+/// Selects the images of both classes that activate `dimensions` most, class by class. Perturbations and maps
+/// are added later.
 fn driving(
     seen: &Seen,
     pair: &[u32; 2],
@@ -158,7 +160,7 @@ fn driving(
     Ok(made.collect())
 }
 
-/// Adds to each image what a checkpoint and an attack on it make of it.
+/// Adds to each image its perturbation and its Grad-CAM maps for one checkpoint.
 #[expect(clippy::too_many_arguments, reason = "each is another thing, and a struct of them would have this one user")]
 fn show(
     images: &mut [DrivingImage],

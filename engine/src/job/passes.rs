@@ -1,4 +1,4 @@
-//! The progress of a run that does not train, counted in passes of a batch through a network.
+//! Progress of runs that do not train. The unit is the forward pass of a batch.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::Error;
 use crate::attack::Attack;
 use crate::run_dir::RunDir;
 
-/// The passes of a run, done and planned.
+/// Number of forward passes done and planned.
 pub(super) struct Passes {
     begun: Instant,
     done: u32,
@@ -16,24 +16,25 @@ pub(super) struct Passes {
 }
 
 impl Passes {
-    /// Starts counting towards `of` passes; `begun` is when the run began.
+    /// Starts counting. `of` is the planned number of passes, `begun` the start of the run.
     pub(super) fn new(begun: Instant, of: u32) -> Self {
         Passes { begun, done: 0, of }
     }
 
-    /// Passes of one batch: one forward, and about three for each step of the attack, whose gradient costs two.
+    /// Returns the passes for one batch: one to measure it, and three for each step of the attack, because a
+    /// backward pass counts as two.
     pub(super) fn of_batch(attack: Option<&Attack>) -> u32 {
         1 + attack.map_or(0, |attack| 3 * attack.steps)
     }
 
-    /// Counts passes as done and reports them.
+    /// Adds `passes` to those done and records the progress.
     pub(super) fn add(&mut self, passes: u32, dir: &mut RunDir) -> Result<(), Error> {
         self.done += passes;
         let elapsed_secs = self.begun.elapsed().as_secs_f64();
         dir.progress(Progress { phase: Phase::Attributing, epoch: 0, step: self.done, steps: self.of, elapsed_secs })
     }
 
-    /// Appends the record that ends the run, about the checkpoint of `epoch`.
+    /// Appends the record that ends the run. `epoch` is that of the measured checkpoint.
     pub(super) fn finish(&self, epoch: u32, dir: &mut RunDir) -> Result<(), Error> {
         let elapsed_secs = self.begun.elapsed().as_secs_f64();
         dir.append(&Record::Finished(Finished { best_epoch: epoch, last_epoch: epoch, elapsed_secs }))

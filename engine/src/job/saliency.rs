@@ -1,4 +1,4 @@
-//! Where checkpoints of other runs look, on the same images: `saliency.json` in a directory of its own.
+//! Runs Grad-CAM for checkpoints of other runs on the same images, and writes `saliency.json`.
 
 use std::path::Path;
 use std::time::Instant;
@@ -22,10 +22,10 @@ use crate::model::Network;
 use crate::run_dir::RunDir;
 
 const RESULT: &str = "saliency.json";
-/// Images per pass; the gradients of a pass take several times the memory of the pass alone.
+/// Images in a batch. A backward pass needs several times the memory of a forward pass.
 const BATCH_SIZE: i64 = 50;
 
-/// Makes the maps that `config` asks for. Started again, it begins anew.
+/// Computes the maps that `config` asks for. A restarted worker begins again.
 pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) -> Result<(), Error> {
     let begun = Instant::now();
     let SaliencyConfig { name: _, seed, device, checkpoints, data, split, inputs, attack, images_per_class, stage } = config;
@@ -52,7 +52,7 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
     dir.append(&first.started(&networks[0], *split, &shown, noisy_labels))?;
     super::note_passed_over(&mut dir, &passed_over)?;
     let batches = (shown.len() as u32).div_ceil(BATCH_SIZE as u32);
-    // A map takes a gradient beside the pass.
+    // A map needs one backward pass, which counts as two.
     let passes = |attack: Option<&Attack>| 2 + Passes::of_batch(attack);
     let attack_of = |inputs: Inputs| attack.as_ref().filter(|_| inputs == Inputs::Adversarial);
     let of_each: u32 = inputs.iter().map(|inputs| passes(attack_of(*inputs))).sum();
@@ -91,7 +91,7 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
     done.finish(first.id.epoch, &mut dir)
 }
 
-/// Refuses a stage that the network of `source` does not have, or that says nothing.
+/// Fails if the network of `source` does not have this stage, or if a map of it is meaningless.
 fn has_map(source: &SourceCheckpoint, stage: u32) -> Result<(), Error> {
     source.has_stage(stage)?;
     let architecture = source.sidecar.model.architecture;
@@ -104,14 +104,14 @@ fn has_map(source: &SourceCheckpoint, stage: u32) -> Result<(), Error> {
     Err(Error::SourceCheckpoint { checkpoint: source.id.to_string(), problem })
 }
 
-/// The first images of each class: label and index, by label, then by index.
+/// Returns label and index of the first `count` images of each class, sorted by label, then by index.
 fn first_of_each(labels: &[i64], count: usize) -> Vec<(i64, usize)> {
     let mut by_label: Vec<(i64, usize)> = labels.iter().copied().zip(0..).collect();
     by_label.sort_unstable();
     by_label.chunk_by(|a, b| a.0 == b.0).flat_map(|class| &class[..count.min(class.len())]).copied().collect()
 }
 
-/// The maps of a batch; which checkpoint and inputs they are of is for the caller to say.
+/// Computes the maps of a batch. The caller fills in `checkpoint` and `inputs`.
 pub(super) fn look(network: &Network, images: &Tensor, labels: &Tensor, stage: u32, with_images: bool) -> Result<Vec<SaliencyMap>, Error> {
     let found = grad_cam(network, images, labels, stage);
     let probabilities = found.logits.to_kind(Kind::Double).softmax(1, None::<Kind>).gather(1, &labels.unsqueeze(1), false);
@@ -127,7 +127,7 @@ pub(super) fn look(network: &Network, images: &Tensor, labels: &Tensor, stage: u
     .collect()
 }
 
-/// Each of `images`, `[N, C, H, W]` in `[0, 1]`, as a PNG in base64: gray for one channel, colored for three.
+/// Encodes `images`, `[N, C, H, W]` in `[0, 1]`, as PNG files in base64: gray for one channel, RGB for three.
 pub(super) fn pictures(images: &Tensor) -> Result<Vec<String>, Error> {
     let (count, channels, height, width) = images.size4()?;
     let color = if channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb };

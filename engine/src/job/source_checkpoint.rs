@@ -1,4 +1,4 @@
-//! A checkpoint of another run, as runs that measure find it: beside their own directory.
+//! Finds a checkpoint of another run, in the run directories beside the run's own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,12 +16,12 @@ use crate::device;
 use crate::model::Network;
 use crate::run_dir;
 
-/// A checkpoint with what its run knows of it.
+/// A checkpoint of another run, with what that run says about it.
 pub(super) struct SourceCheckpoint {
     pub(super) id: CheckpointId,
     pub(super) sidecar: Sidecar,
     path: PathBuf,
-    /// Of the run that made it.
+    /// Configuration of the run that wrote the checkpoint.
     config: RunConfig,
 }
 
@@ -45,7 +45,7 @@ impl SourceCheckpoint {
         Ok(SourceCheckpoint { id: CheckpointId { run: wanted.run.clone(), epoch }, sidecar, path, config })
     }
 
-    /// Finds several that tell the same classes apart; at least one is asked for.
+    /// Finds several checkpoints, at least one. Fails if they do not have the same classes.
     pub(super) fn find_alike(directory: &Path, wanted: &[CheckpointRef]) -> Result<Vec<Self>, Error> {
         let sources = wanted.iter().map(|checkpoint| SourceCheckpoint::find(directory, checkpoint)).collect::<Result<Vec<_>, _>>()?;
         let first = &sources[0];
@@ -59,7 +59,8 @@ impl SourceCheckpoint {
         Ok(sources)
     }
 
-    /// What generated images and label noise of its run were drawn from: measuring it is about the same ones.
+    /// Returns the seed from which the run drew generated images and label noise. With it, a measurement uses
+    /// the same ones.
     pub(super) fn data_seed(&self) -> u32 {
         match &self.config {
             RunConfig::Train(config) => config.seed,
@@ -68,12 +69,12 @@ impl SourceCheckpoint {
         }
     }
 
-    /// Of the images it was trained on: channels, height and width.
+    /// Returns channels, height and width of the images that the network was trained on.
     pub(super) fn shape(&self) -> Option<[u32; 3]> {
         self.config.data().map(DataConfig::shape)
     }
 
-    /// The data to measure it with: what is asked for, or what it was trained on.
+    /// Returns `asked` if given, otherwise the data that the network was trained on.
     pub(super) fn data(&self, asked: Option<&DataConfig>) -> Result<DataConfig, Error> {
         let data = asked.or(self.config.data()).cloned();
         data.ok_or_else(|| Error::SourceCheckpoint {
@@ -82,7 +83,7 @@ impl SourceCheckpoint {
         })
     }
 
-    /// The attack to measure it with: what is asked for, or what is known of it or its run.
+    /// Returns `asked` if given, otherwise the attack that the checkpoint or its run was measured with.
     pub(super) fn attack(&self, asked: Option<&PgdConfig>) -> Result<PgdConfig, Error> {
         let attack = asked.or(self.sidecar.attack.as_ref()).cloned().or_else(|| self.config.measuring_attack());
         attack.ok_or_else(|| Error::SourceCheckpoint {
@@ -91,7 +92,7 @@ impl SourceCheckpoint {
         })
     }
 
-    /// The first line of a run that measures `network`, which was made of it, on a split.
+    /// Returns the first record of a run that measures `network` on the split `name`.
     pub(super) fn started(&self, network: &Network, name: SplitName, split: &Split, noisy_labels: u32) -> Record {
         let of_split = |wanted| if name == wanted { split.len() as u32 } else { 0 };
         Record::Started(Started {
@@ -111,7 +112,7 @@ impl SourceCheckpoint {
         })
     }
 
-    /// Refuses a stage that its network does not have; both from 1.
+    /// Fails if the network does not have `stage`. Stages count from 1.
     pub(super) fn has_stage(&self, stage: u32) -> Result<(), Error> {
         let architecture = self.sidecar.model.architecture;
         if stage <= architecture.stages() {
@@ -121,7 +122,8 @@ impl SourceCheckpoint {
         Err(Error::SourceCheckpoint { checkpoint: self.id.to_string(), problem })
     }
 
-    /// The network with its weights; `info` is that of the data it will see, whose classes must be those it was trained on.
+    /// Builds the network and loads its weights. `info` describes the data it will be used on; the classes
+    /// must be the same.
     pub(super) fn network(&self, info: &DatasetInfo, device: Device) -> Result<Network, Error> {
         if info.class_names != self.sidecar.class_names {
             let problem = format!("it tells {:?} apart, and the data holds {:?}", self.sidecar.class_names, info.class_names);

@@ -1,5 +1,7 @@
-//! The teachers of a run that learns from some: checkpoints of other runs, or networks that it trains first, each in a run directory of its
-//! own inside `teachers/`, where a run that goes on finds them.
+//! Provides the teachers of a distillation run. A teacher is a checkpoint of another run, or a network that
+//! is trained first.
+//!
+//! Each trained teacher has its own run directory inside `teachers/`, where a resumed run finds it again.
 
 use std::path::Path;
 
@@ -17,7 +19,7 @@ use crate::model::Network;
 use crate::run_dir::{self, RunDir};
 use crate::train::Teachers;
 
-/// A teacher that the loss has a weight for.
+/// A teacher with a positive weight in the loss.
 struct Wanted<'a> {
     name: &'static str,
     checkpoint: Option<&'a CheckpointRef>,
@@ -25,13 +27,13 @@ struct Wanted<'a> {
     weight: f64,
 }
 
-/// Epochs that teachers are trained for before the run itself, together.
+/// Returns the total number of epochs that are needed to train the teachers.
 pub(super) fn epochs(config: &TrainConfig) -> u32 {
     let trained = wanted(config).into_iter().filter(|teacher| teacher.checkpoint.is_none());
     trained.map(|teacher| teacher_config(config, teacher.method).training.epochs).sum()
 }
 
-/// Reads the teachers of `config`, after training those that are not named.
+/// Loads the teachers of `config`. Trains those for which the configuration names no checkpoint.
 pub(super) fn prepare(
     dir: &mut RunDir,
     config: &TrainConfig,
@@ -41,7 +43,7 @@ pub(super) fn prepare(
     cancel: &Cancel,
 ) -> Result<Teachers, Error> {
     let Some(DistillationConfig { temperature, .. }) = config.training.distillation else { return Ok(Teachers::default()) };
-    // Those of other runs first: what is wrong with them should be known before an hour of training.
+    // Load checkpoints of other runs first, so that their errors appear before hours of training.
     let mut found = Vec::new();
     for teacher in wanted(config) {
         let source = teacher.checkpoint.map(|checkpoint| SourceCheckpoint::find(&dir.path(""), checkpoint)).transpose()?;
@@ -95,7 +97,7 @@ fn network(source: &SourceCheckpoint, data: &Data, device: Device) -> Result<Net
     source.network(&data.info, device)
 }
 
-/// Trains a teacher in the folder of its name, goes on with one that was stopped, or finds one that is done.
+/// Trains a teacher in `teachers/NAME`, resumes its training, or loads it if it is complete.
 fn trained(
     dir: &mut RunDir,
     name: &str,
@@ -121,8 +123,10 @@ fn is_done(path: &Path) -> Result<bool, Error> {
     Ok(metrics.exists() && run_dir::read_metrics(path)?.finished.is_some())
 }
 
-/// The run itself without what it adds to its method. Of a robust teacher the best epoch is taken, as a person would name it; a standard
-/// one has no robustness to choose by and is evaluated once.
+/// Returns the configuration of a teacher: that of the run, without the extensions of its training method.
+///
+/// The best epoch of a robust teacher is used, as if its checkpoint had been named. A standard teacher has no
+/// robust accuracy to select by, so it is evaluated only once, at the end.
 fn teacher_config(config: &TrainConfig, method: Method) -> TrainConfig {
     let epochs = config.training.distillation.as_ref().and_then(|distillation| distillation.teacher_epochs);
     let epochs = epochs.unwrap_or(config.training.epochs);

@@ -1,6 +1,6 @@
-//! A training run in its directory: trains, keeps checkpoints, measures the attribution of each, and writes it all down.
+//! Runs a training configuration: trains, saves checkpoints, and measures the attributions of each.
 //!
-//! `state.safetensors` is what a worker that is started again goes on from; a finished run has none.
+//! A stopped run keeps its training state in `state.safetensors`. A finished run removes this file.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,12 +24,14 @@ use crate::run_dir::{self, RunDir};
 use crate::train::{EpochReport, Event, Snapshot, State, catastrophic_overfitting, fit};
 
 const STATE: &str = "state.safetensors";
-/// A killed worker loses no more than this and an epoch. Writing the state of a ResNet-18 takes less than a second.
+/// Time between two saves of the state. A killed worker loses at most this time plus one epoch. Saving the
+/// state of a ResNet-18 takes less than a second.
 const STATE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Trains as `config` says, from where an earlier worker was stopped.
+/// Trains as `config` says. Continues from the state of an earlier worker if there is one.
 ///
-/// `Err(Error::Canceled)` after a requested stop: the state at the end of the last complete epoch has then been kept.
+/// Fails with `Error::Canceled` after a stop request. The state at the end of the last complete epoch is then
+/// kept.
 pub(super) fn run(directory: &Path, config: &TrainConfig, cancel: &Cancel) -> Result<(), Error> {
     let device = device::choose(&config.device)?;
     let dir = RunDir::open(directory)?;
@@ -37,7 +39,7 @@ pub(super) fn run(directory: &Path, config: &TrainConfig, cancel: &Cancel) -> Re
     train(dir, config, &data, device, cancel, &mut |_| Ok(()))
 }
 
-/// As [`run`], on data that is loaded; `watch` is told the progress as well.
+/// Like [`run`], with loaded data. `watch` receives every progress record.
 pub(super) fn train(
     mut dir: RunDir,
     config: &TrainConfig,
@@ -90,8 +92,9 @@ pub(super) fn train(
     }
 }
 
-/// Reads the state that an earlier worker has left, and takes back what it recorded of later epochs. Without a state the run starts again
-/// from its beginning.
+/// Loads the state of an earlier worker and removes the records and files of later epochs.
+///
+/// If no state was saved, the run starts again with its first epoch.
 fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<(), Error> {
     let path = dir.path(STATE);
     if path.exists() {
@@ -115,7 +118,7 @@ fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<(
     Ok(())
 }
 
-/// Time spent on a run, with what workers before this one spent on the epochs that count.
+/// Measures the time spent on a run, including the time of earlier workers for the epochs that are kept.
 #[derive(Clone, Copy)]
 pub(super) struct Clock {
     begun: Instant,
@@ -128,7 +131,8 @@ impl Clock {
     }
 }
 
-/// Decides which epochs stay on disk: those the configuration names, the best, and the last.
+/// Writes records and checkpoints of a run. Keeps the checkpoints of the configured epochs, the best and the
+/// last.
 struct Keeper<'a> {
     config: &'a TrainConfig,
     info: &'a DatasetInfo,
@@ -136,11 +140,11 @@ struct Keeper<'a> {
     clock: Clock,
     epoch_begun: Instant,
     state_saved: Instant,
-    /// The end of the last complete epoch, in memory until it turns out to be the last.
+    /// The last complete epoch. It is kept in memory until it is known whether the run ends with it.
     last: Option<Complete>,
 }
 
-/// An epoch with all that its state, its checkpoint and its attributions are written from.
+/// A complete epoch, with everything needed to write its state, checkpoint and attributions.
 struct Complete {
     report: EpochReport,
     metrics: record::Epoch,
@@ -149,6 +153,7 @@ struct Complete {
 }
 
 impl Keeper<'_> {
+    /// Records an epoch, and saves its checkpoint and state if they are due.
     fn epoch(&mut self, report: &EpochReport, state: &State) -> Result<(), Error> {
         let epoch = report.epoch;
         let former = self.best();
@@ -164,19 +169,21 @@ impl Keeper<'_> {
         }
         if self.state_saved.elapsed() >= STATE_INTERVAL && epoch < self.config.training.epochs {
             self.save_state(&complete.snapshot)?;
-            // Not before the state knows the new best; and a page that has just named the former one may still ask for it.
+            // Only after the state is saved: a run resumed from an older state needs the former best checkpoint.
+            // The former best of this epoch also stays, because a page that has just shown it may still request it.
             self.remove_all_but(&[best, former, Some(epoch)])?;
         }
         self.last = Some(complete);
         Ok(())
     }
 
-    /// The best epoch so far.
+    /// Returns the best epoch so far.
     fn best(&self) -> Option<u32> {
         self.dir.metrics().best().map(|best| best.epoch)
     }
 
-    /// Says once when training has broken down, or fast adversarial training has failed.
+    /// Records a notice when training has broken down or catastrophic overfitting has occurred. Each kind is
+    /// recorded once.
     fn warn(&mut self) -> Result<(), Error> {
         let metrics = self.dir.metrics();
         let said = |kind| metrics.notices.iter().any(|notice| notice.kind == kind);
@@ -186,7 +193,7 @@ impl Keeper<'_> {
         overfitting.into_iter().chain(broken).try_for_each(|notice| self.dir.append(&Record::Notice(notice)))
     }
 
-    /// Saves the last complete epoch, and its state if there is more to come.
+    /// Saves the checkpoint of the last complete epoch, and its state if epochs are left.
     fn keep_last(&mut self) -> Result<(), Error> {
         let Some(mut complete) = self.last.take() else { return Ok(()) };
         self.save(&mut complete)?;
@@ -229,7 +236,8 @@ impl Keeper<'_> {
         }
     }
 
-    /// Writes the checkpoint, its sidecar and its attributions, each followed by its record.
+    /// Writes the checkpoint, its sidecar and its attributions, each followed by its record. Does nothing if
+    /// already saved.
     fn save(&mut self, complete: &mut Complete) -> Result<(), Error> {
         if complete.saved {
             return Ok(());
@@ -247,7 +255,7 @@ impl Keeper<'_> {
         self.attribute(&complete.report, &checkpoint.sha256)
     }
 
-    /// Writes the attributions of an epoch that was evaluated; `checkpoint_sha256` is empty where no checkpoint is kept.
+    /// Writes the attributions of an evaluated epoch. `checkpoint_sha256` is empty if no checkpoint is saved.
     fn attribute(&mut self, report: &EpochReport, checkpoint_sha256: &str) -> Result<(), Error> {
         let Some(evaluation) = &report.evaluation else { return Ok(()) };
         for (inputs, samples) in &evaluation.samples {
@@ -269,14 +277,16 @@ impl Keeper<'_> {
                 checkpoint: None,
                 checkpoint_sha256,
             };
-            // Not to be canceled: a stopped run keeps its last epoch whole.
+            // Ignores stop requests: a stopped run keeps its last epoch completely.
             attributions::write(&mut self.dir, facts, measurement, samples, &Cancel::default())?;
         }
         Ok(())
     }
 
-    /// Removes the checkpoints of former best and last epochs; their attributions stay where they are due by themselves. The record comes
-    /// first: no reader is then sent to a file that is gone.
+    /// Removes the checkpoints of former best and last epochs. Keeps their attributions if the configuration
+    /// asks for them.
+    ///
+    /// Appends the record before it removes the files, so that readers never look for a missing file.
     fn remove_all_but(&mut self, kept: &[Option<u32>]) -> Result<(), Error> {
         let existing = self.dir.metrics().checkpoints.iter().map(|checkpoint| checkpoint.epoch);
         let removed: Vec<u32> = existing.filter(|epoch| !kept.contains(&Some(*epoch)) && !self.config.keeps_epoch(*epoch)).collect();
