@@ -1,7 +1,8 @@
-//! Reads the network of a file as an import's configuration says, and finds out what it leaves open.
+//! Reads a network from a file as an import configuration says, and finds the questions that are left open.
 //!
-//! Nothing is assumed without a word: what is used and what is not is in the facts, and where two readings are possible the file is
-//! refused until the configuration says which, with the clean accuracy under each where the images are here.
+//! The facts of the inspection say what is used and what is left out. A file that can be read in several ways
+//! is refused until the configuration decides. If images are available, each possible answer comes with its
+//! clean accuracy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,46 +26,52 @@ use crate::data::Split;
 use crate::model::Network;
 use crate::tensor_file::TensorFile;
 
-/// A network with what is known of it.
+/// A network read from a file, with a description of it.
 #[derive(Debug)]
 pub struct Reading {
     pub network: Network,
-    /// With the width and the normalization written out.
+    /// Width and normalization are always given.
     pub model: ModelConfig,
     pub inspection: Inspection,
-    /// Whether clean accuracy could tell readings apart that nothing else does.
+    /// Whether a question is open, or an assumption was made, that clean accuracy on test images could
+    /// decide.
     pub undecided_without_images: bool,
 }
 
-/// Test images to tell readings apart by.
+/// Test images to compare possible readings on.
 #[derive(Debug)]
 pub struct Sample<'a> {
     pub images: &'a Split,
-    /// Every reading is measured on the same images: as many as there is time for.
+    /// Time limit. All readings are measured on the same images, as many as the time allows.
     pub budget: Duration,
 }
 
-/// What to read, and how.
+/// How to read a file.
 #[derive(Debug)]
 pub struct Request<'a> {
     pub config: &'a ImportConfig,
     pub info: &'a DatasetInfo,
     pub device: Device,
     pub sample: Option<Sample<'a>>,
-    /// Whether to measure what is decided without, too.
+    /// Whether to measure clean accuracy even if the answer is already known.
     pub measure_all: bool,
-    /// Whether the code that wrote the file is known to normalize by the data set's mean and deviation.
+    /// Whether the paper's public code wrote the file. It normalizes with the mean and deviation of the data
+    /// set.
     pub of_public_code: bool,
 }
 
-/// Images in a forward pass of a sample.
+/// Images in a forward pass.
 const BATCH: i64 = 50;
-/// Images of a sample; one reading's accuracy on them is within 3 % of that on all.
+/// Largest number of test images to compare readings on. The standard error of an accuracy on them is at most
+/// 1.6 %.
 pub const SAMPLE: u32 = 1000;
-/// Names that a sentence lists before it only counts.
+/// Longest list of names in a sentence. Further names are only counted.
 const MOST_NAMES: usize = 20;
 
-/// Reads a file as `request` says. What it leaves open is in the questions of the inspection; the network is then one of the readings.
+/// Reads a network from the file at `path`.
+///
+/// `inspection.questions` lists what is undecided. If a question is open, the returned network is one of the
+/// possible readings. Fails if the file holds no known network.
 pub fn read(path: &Path, request: &Request<'_>) -> Result<Reading, Error> {
     let file = TensorFile::open(path)?;
     let places = detect::places(&file);
@@ -76,7 +83,7 @@ pub fn read(path: &Path, request: &Request<'_>) -> Result<Reading, Error> {
 }
 
 impl Reading {
-    /// Refuses a file that can be read in more than one way.
+    /// Fails if a question is open, so that the file can be read in several ways.
     pub fn decided(self, path: &Path) -> Result<Self, Error> {
         let errors: Vec<FieldError> =
             self.inspection.questions.iter().filter(|question| question.answer.is_none()).map(unanswered).collect();
@@ -84,7 +91,7 @@ impl Reading {
     }
 }
 
-/// What to set, and what speaks for each value.
+/// Describes an open question: the field to set and its possible values.
 fn unanswered(question: &Question) -> FieldError {
     let option = |Answer { value, label, clean_accuracy }: &Answer| {
         let accuracy = clean_accuracy.map(|accuracy| format!(", clean accuracy {}", format::percent(accuracy))).unwrap_or_default();
@@ -103,11 +110,11 @@ struct Reader<'a> {
     file: &'a TensorFile,
     request: &'a Request<'a>,
     places: &'a [Place],
-    /// Images that accuracies were measured on.
+    /// Number of images that accuracies were measured on. 0 if nothing was measured yet.
     seen: u32,
 }
 
-/// The network of a place with one of its heads, its weights loaded.
+/// A network with one of its possible heads and its weights loaded.
 struct Prepared {
     network: Network,
     model: ModelConfig,
@@ -118,12 +125,12 @@ struct Prepared {
     other_heads: Vec<String>,
 }
 
-/// A normalization that may be the right one.
+/// A normalization that the network may have been trained with.
 struct Reach {
     value: Value,
     label: String,
     normalization: Normalization,
-    /// Of the file.
+    /// The normalization in the file. `None` if it does not come from the file.
     candidate: Option<Candidate>,
 }
 
@@ -165,7 +172,7 @@ impl<'a> Reader<'a> {
         Ok(Reading { network: prepared.network, model, inspection, undecided_without_images })
     }
 
-    /// Every network, and which of them have the same numbers.
+    /// Lists the networks in the file, and which of them have equal weights.
     fn networks(&self) -> Result<Vec<FoundNetwork>, Error> {
         let mut networks: Vec<FoundNetwork> = Vec::new();
         for (index, place) in self.places.iter().enumerate() {
@@ -198,7 +205,7 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
-    /// The place that a tensor belongs to: of places inside each other the innermost.
+    /// Returns the place that a tensor belongs to: the innermost if places are nested.
     fn nearest(&self, name: &str) -> Option<&'a Place> {
         self.places.iter().filter(|place| place.owns(self.file, name)).max_by_key(|place| place.prefix.len())
     }
@@ -242,7 +249,7 @@ impl<'a> Reader<'a> {
         Ok(&places[chosen.unwrap_or_default()])
     }
 
-    /// What one of several networks is, and how right it is where that helps to choose.
+    /// Describes one of several networks, with its clean accuracy if that helps to choose one.
     fn preview(&mut self, place: &Place, open: bool) -> Result<(String, Option<f64>), Error> {
         let config = self.request.config;
         let identified = detect::identify(self.file, place, config.model.as_ref()).map_err(|problem| bad(self.path, problem))?;
@@ -309,12 +316,12 @@ impl<'a> Reader<'a> {
         Ok(chosen.or(first).unwrap_or_default())
     }
 
-    /// Builds the network of a place and loads it.
+    /// Builds the network at a place and loads its weights.
     fn prepare(&self, place: &Place, identified: &Identified, head: &str) -> Result<Prepared, Error> {
         let Request { config, info, device, .. } = *self.request;
         let Identified { architecture, width, .. } = *identified;
         let model = ModelConfig { architecture, width: Some(width as u32), normalization: None };
-        // What was detected is held to the same rules as what a person writes.
+        // Validate what was detected like a configuration written by a person.
         let complete = ImportConfig { model: Some(model.clone()), normalization: None, ..config.clone() };
         if let Some(error) = RunConfig::Import(Box::new(complete)).validate().first() {
             return Err(bad(self.path, format!("holds {}, and {}: {}", architecture.label(), error.field, error.message)));
@@ -343,7 +350,7 @@ impl<'a> Reader<'a> {
         Ok(Prepared { network, model, candidates, used, head: head.to_owned(), unexpected, other_heads })
     }
 
-    /// The normalization that the configuration gives in numbers.
+    /// Returns the normalization that the configuration gives in numbers or by name.
     fn given(&self) -> Option<Normalization> {
         let config = self.request.config;
         let of_model = config.model.as_ref().and_then(|model| model.normalization.clone());
@@ -355,7 +362,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The normalizations that the network may have been trained with.
+    /// Lists the normalizations that the network may have been trained with.
     fn reaches(&self, prepared: &Prepared) -> Vec<Reach> {
         let info = self.request.info;
         let only = prepared.candidates.len() == 1;
@@ -376,7 +383,7 @@ impl<'a> Reader<'a> {
         reaches
     }
 
-    /// The normalization that is used, with what it is, in sentences.
+    /// Chooses a normalization. Returns it with sentences that explain the choice.
     fn choose_normalization(
         &mut self,
         place: &Place,
@@ -402,7 +409,7 @@ impl<'a> Reader<'a> {
         let given = self.given();
         let open = asked.is_none() && given.is_none();
         let family_none = !identified.unused.is_empty();
-        // Settled by the file alone: its one normalization, or what the public code does.
+        // The file alone decides: it has exactly one normalization, or it comes from the public code.
         let settled = open && (inside == 1 || (of_file == 0 && of_public_code));
         let right = if measure_all || open && !settled {
             let each: Vec<Normalization> = reaches.iter().map(|reach| reach.normalization.clone()).collect();
@@ -503,15 +510,16 @@ impl<'a> Reader<'a> {
         Ok((Chosen { text, names, assumed: open && !settled }, normalization))
     }
 
-    /// Which images of the sample are told right under each normalization; nothing without a sample.
+    /// Returns for each normalization which images of the sample are classified correctly. Empty without a
+    /// sample.
     fn measure(&mut self, network: &mut Network, each: &[Normalization]) -> Vec<Vec<bool>> {
         let Some(Sample { images, budget }) = &self.request.sample else { return Vec::new() };
         let mut right = vec![Vec::new(); each.len()];
         let mut first = 0;
         let begun = Instant::now();
-        // Each of several networks is measured by itself, and then one of them again.
+        // With several networks, each is measured once, and the chosen one again.
         let budget = if self.places.len() > 1 { *budget / (self.places.len() as u32 + 3) } else { *budget };
-        // Other readings were measured on as many.
+        // Later readings are measured on the same images as the first one.
         let most = if self.seen > 0 { i64::from(self.seen) } else { images.len() };
         while first < most && (first == 0 || self.seen > 0 || begun.elapsed() < budget) {
             let (pixels, labels) = images.narrow(first, BATCH.min(most - first));
@@ -528,7 +536,7 @@ impl<'a> Reader<'a> {
         right
     }
 
-    /// What is used and what is not, in sentences.
+    /// Writes sentences about what is used and what is left out.
     fn facts(
         &self,
         place: &Place,
@@ -599,12 +607,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What was decided about a normalization.
+/// The chosen normalization, explained.
 struct Chosen {
     text: String,
-    /// Tensors and lists of the file that it is made from.
+    /// Names of the tensors and lists in the file that it is made of.
     names: Vec<String>,
-    /// Whether the file alone does not say it.
+    /// Whether it is an assumption that the file alone does not support.
     assumed: bool,
 }
 
@@ -615,12 +623,16 @@ fn named(architecture: Architecture, width: u32) -> String {
     }
 }
 
+/// Returns the fraction of images that were classified correctly.
 fn share(right: &[bool]) -> f64 {
     right.iter().filter(|right| **right).count() as f64 / right.len().max(1) as f64
 }
 
-/// Right on more of the same images, by 1 % of them and by more than chance gives: two standard deviations of how the images fall on which
-/// only one of the two is right (McNemar 1947, <https://doi.org/10.1007/BF02295996>).
+/// Returns whether `one` is clearly more accurate than `other` on the same images.
+///
+/// The difference must exceed 1 % of the images and two standard deviations under chance, computed from the
+/// images that only one of the two classifies correctly (McNemar 1947,
+/// <https://doi.org/10.1007/BF02295996>).
 fn noticeably_better(one: &[bool], other: &[bool]) -> bool {
     let only = |one: &[bool], other: &[bool]| one.iter().zip(other).filter(|(one, other)| **one && !**other).count() as f64;
     let (first, second) = (only(one, other), only(other, one));
@@ -638,7 +650,7 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-/// Names, those with the same first part together where there are many. `prefix`: does not count as a part.
+/// Lists names. Many names with the same first part are combined. `prefix` is not counted as a part.
 fn grouped(names: &[&String], prefix: &str) -> String {
     const FEW: usize = 4;
     let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
