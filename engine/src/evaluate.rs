@@ -1,5 +1,5 @@
-//! Measures a network on a set of images: loss, which class is taken for which, and what attributions are computed from, all from the
-//! same forward passes.
+//! Measures a network on a set of images: loss, confusion matrix, and the features and predictions that
+//! attributions are computed from. All come from the same forward passes.
 
 use std::time::Instant;
 
@@ -15,48 +15,50 @@ use crate::linear_probe::LinearProbe;
 use crate::model::Network;
 use crate::random::{self, Purpose, Seed};
 
-/// Images per forward pass: enough to fill a GPU, few enough for the memory of a laptop.
+/// Images in a forward pass: enough to use a GPU well, few enough for the memory of a laptop.
 pub const BATCH_SIZE: i64 = 250;
 
-/// What a network does on a set of images.
+/// Loss and predictions of a network on a set of images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurement {
-    /// Mean cross-entropy.
+    /// Mean cross-entropy over all images.
     pub loss: f64,
-    /// Samples of class i predicted as class j: `[K][K]`.
+    /// Number of samples of class i that were predicted as class j, `[K][K]`.
     pub confusion: Vec<Vec<u32>>,
-    /// What the measurement took.
+    /// Duration of the measurement, including the attack.
     pub seconds: f64,
 }
 
 impl Measurement {
-    /// The fraction of all samples classified correctly.
+    /// Returns the fraction of all samples that were classified correctly.
     pub fn accuracy(&self) -> f64 {
         let correct: u32 = (0..).zip(&self.confusion).map(|(class, row)| row[class]).sum();
         f64::from(correct) / f64::from(self.confusion.iter().flatten().sum::<u32>())
     }
 
-    /// The fraction of each class's samples classified correctly; 0 for a class without samples.
+    /// Returns the fraction of correctly classified samples in each class. 0 for a class without samples.
     pub fn class_accuracy(&self) -> Vec<f64> {
         let fraction = |class: usize, row: &[u32]| f64::from(row[class]) / f64::from(row.iter().sum::<u32>().max(1));
         (0..).zip(&self.confusion).map(|(class, row)| fraction(class, row)).collect()
     }
 }
 
-/// The inputs to measure on.
+/// Inputs of a measurement: the images as they are, or attacked images.
 #[derive(Clone, Copy, Debug)]
 pub enum EvalInputs<'a> {
     Clean,
-    /// Attacked images. The random starts depend on `seed` alone, not on the epoch, so a curve shows how the network changes.
+    /// Images under an attack. Random starts depend only on `seed`, so a curve over epochs shows only changes
+    /// of the network.
     Attacked {
         attack: &'a Attack,
         seed: u32,
     },
 }
 
-/// Measures `network` on `split` in evaluation mode; `progress` is told batches done and their number.
+/// Measures `network` on `split` in evaluation mode.
 ///
-/// The result does not depend on the size of batches but for rounding.
+/// Calls `progress` after each batch with the number of batches done and their total. The batch size changes
+/// the result only by rounding.
 pub fn measure(
     network: &Network,
     split: &Split,
@@ -72,7 +74,7 @@ pub fn measure(
     Ok(tally.measurement())
 }
 
-/// As [`measure`], and keeps what attributions are computed from.
+/// Measures like [`measure`], and also returns the samples that attributions are computed from.
 pub fn measure_samples(
     network: &Network,
     probe: &LinearProbe,
@@ -84,7 +86,7 @@ pub fn measure_samples(
     measure_samples_in_batches(network, probe, split, inputs, BATCH_SIZE, cancel, progress)
 }
 
-/// As [`measure_samples`], with a size of batches.
+/// Like [`measure_samples`], with a given batch size.
 pub fn measure_samples_in_batches(
     network: &Network,
     probe: &LinearProbe,
@@ -112,7 +114,9 @@ pub fn measure_samples_in_batches(
     Ok((tally.measurement(), samples))
 }
 
-/// Shows every image of `split` once, in order and batch by batch, as `inputs` says; no gradients are recorded meanwhile.
+/// Passes every image of `split` once to `see`, in order, batch by batch, attacked if `inputs` says so.
+///
+/// `see` receives images, `[B, C, H, W]`, and labels, `[B]`. Autograd is off while it runs.
 pub fn visit(
     network: &Network,
     split: &Split,
@@ -131,12 +135,16 @@ pub fn visit(
     }
 }
 
-/// Where the attack on each image starts: drawn for the whole set at once, as batch by batch the starts would depend on the batches.
+/// Returns the start of the attack on each image, `[N, C, H, W]`.
+///
+/// Draws for the whole split at once, so that the batch size does not change the starts.
 pub fn starts(split: &Split, attack: &Attack, seed: u32) -> Tensor {
     random::draw(Seed::once(seed, Purpose::Evaluation), || attack.start(&split.images()))
 }
 
-/// As [`visit`], under an attack that starts where it is told, `[N, C, H, W]`: images chosen from a set are then attacked as in all of it.
+/// Like [`visit`], with given starts of the attack, `[N, C, H, W]`.
+///
+/// A subset of a split can then be attacked exactly as within the whole split.
 pub fn visit_from(
     network: &Network,
     split: &Split,
@@ -161,12 +169,12 @@ pub fn visit_from(
     Ok(())
 }
 
-/// Loss and confusion, added up on the device in float64 and whole numbers.
+/// Sums of loss and confusion. They stay on the device, in float64 and int64.
 struct Tally {
     begun: Instant,
     classes: i64,
     loss: Tensor,
-    /// `[K K]`.
+    /// Row-major `[K · K]`.
     confusion: Tensor,
 }
 

@@ -1,6 +1,6 @@
-//! The features that attributions are computed from, and the linear map from them to logits.
+//! Linear probes: features of a layer, and the linear map from them to logits.
 //!
-//! For the penultimate layer that map is the network's own W; for an earlier stage it is fitted.
+//! For the penultimate layer, the map is the network's own W. For an earlier stage, it is fitted.
 
 use shared::config::BatchNormMode;
 use tch::{Device, Kind, Tensor};
@@ -11,27 +11,29 @@ use crate::data::Split;
 use crate::evaluate::{EvalInputs, visit};
 use crate::model::{Network, Output};
 
-/// Ridge penalty as a fraction of the mean variance of a feature. It decides between features that are equal, and hardly moves the others.
+/// Ridge penalty as a fraction of the mean diagonal entry of S_xx. It decides between equal features and
+/// barely changes the others.
 const RIDGE: f64 = 1e-3;
 
-/// Where the features come from, and the linear map from them to logits.
+/// A layer of a network, and the linear map W from its features to logits.
 #[derive(Debug)]
 pub struct LinearProbe {
-    /// Stage number from 1; `None` for the penultimate features.
+    /// Number of the stage, from 1. `None` for the penultimate features.
     stage: Option<u32>,
     weight: Tensor,
 }
 
 impl LinearProbe {
-    /// g(x) and the current W of the network.
+    /// Uses g(x) and a copy of the network's current W.
     pub fn penultimate(network: &Network) -> Self {
         LinearProbe { stage: None, weight: network.linear_weight().detach().copy() }
     }
 
-    /// Features are the output of `stage` (from 1), averaged over positions; the map is fitted to the classes of `split`.
+    /// Uses the output of `stage` (from 1), averaged over positions, and fits W to the labels of `split`.
     ///
-    /// Ridge regression on one-hot classes in closed form, in float64: W = (S_xx + λ I)⁻¹ S_xy with the features and the classes
-    /// centered, whose means the intercept takes up, and λ = 10⁻³ tr(S_xx)/n.
+    /// W = (S_xx + λ I)⁻¹ S_xy is the closed-form ridge regression on one-hot labels, in float64. Features
+    /// and labels are centered, so that the intercept takes their means. λ = 10⁻³ tr(S_xx)/n. Fails if
+    /// `split` is empty, or with `Error::Canceled` after a stop request.
     pub fn fitted(
         network: &Network,
         stage: u32,
@@ -54,25 +56,26 @@ impl LinearProbe {
         })?;
         let [products, by_class, counts] = sums.ok_or_else(|| Error::Data("no images to fit a linear probe to".to_owned()))?;
 
-        // Small, and libtorch's solvers on CUDA are another library.
+        // The matrices are small, and libtorch's solvers on CUDA need another library.
         let [products, by_class, counts] = [products, by_class, counts].map(|sum| sum.to_device(Device::Cpu));
         let samples = counts.sum(Kind::Double);
         let mean = total(&by_class) / &samples;
         let within = products - mean.outer(&mean) * &samples;
         let between = by_class - counts.outer(&mean);
-        // Where no feature ever changes, nothing can be read off them: all weights are then 0.
+        // If no feature varies, S_xx is 0. The smallest positive ridge then gives W = 0 instead of a singular
+        // system.
         let ridge = (within.trace() * RIDGE / mean.size()[0] as f64).clamp_min(f64::MIN_POSITIVE);
         let weight =
             Tensor::linalg_solve(&(within + Tensor::eye(mean.size()[0], (Kind::Double, Device::Cpu)) * ridge), &between.tr(), true);
         Ok(LinearProbe { stage: Some(stage), weight: weight.tr().contiguous().to_device(network.device()) })
     }
 
-    /// W, `[K, n]`; in float64 if it was fitted.
+    /// Returns W, `[K, n]`; in float64 if it was fitted.
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }
 
-    /// The features of `images` and the logits of the network.
+    /// Returns the features of `images` in the probed layer, and the logits of the network.
     pub(crate) fn output(&self, network: &Network, images: &Tensor) -> Output {
         match self.stage {
             None => network.forward(images, BatchNormMode::Eval),
@@ -84,12 +87,12 @@ impl LinearProbe {
     }
 }
 
-/// The output of a stage averaged over positions: `[N, n]`.
+/// Averages the output of a stage over positions, `[N, n]`.
 fn pooled(stages: &[Tensor], stage: u32) -> Tensor {
     stages[stage as usize - 1].mean_dim([2i64, 3].as_slice(), false, None::<Kind>)
 }
 
-/// The sum over the first dimension.
+/// Sums over the first dimension.
 fn total(rows: &Tensor) -> Tensor {
     rows.sum_dim_intlist([0i64].as_slice(), false, Kind::Double)
 }

@@ -1,4 +1,5 @@
-//! What two classes share: the cosine of their attributions taken apart by dimension, and the images that lie behind it.
+//! Compares two classes: contribution of each dimension to the cosine of their attributions, and the images
+//! behind it.
 
 use shared::api::{PairAccuracy, SharedDimension};
 use shared::config::{BatchNormMode, Norm};
@@ -13,36 +14,40 @@ use crate::evaluate::{BATCH_SIZE, visit_from};
 use crate::model::Network;
 use crate::random::{self, Purpose, Seed};
 
-/// Images with where the attack on each starts.
+/// Images with the start of the attack on each.
 #[derive(Debug)]
 pub struct Attacked {
     pub split: Split,
-    /// `[N, C, H, W]`.
+    /// Offsets of the images, `[N, C, H, W]`.
     pub start: Tensor,
 }
 
-/// What a network made of images, clean and attacked.
+/// Predictions and features of a network on clean and attacked images.
 #[derive(Debug)]
 pub struct Seen {
     pub labels: Vec<i64>,
-    /// The class predicted for each image; `robust`: for each adversarial image.
+    /// Predicted class of each clean image.
+    /// Predicted class of each attacked image.
     pub clean: Vec<i64>,
     pub robust: Vec<i64>,
+    /// The attacked images, `[N, C, H, W]`.
     pub adversarial: Tensor,
-    /// Of the adversarial images.
+    /// Features and predictions of the attacked images.
     pub samples: Samples,
 }
 
-/// What each dimension adds to the cosine of two class attributions: A_i[d] A_j[d] / (|A_i| |A_j|).
+/// Returns the contribution of each dimension d to the cosine of two class attributions: A_i[d] A_j[d] /
+/// (|A_i| |A_j|).
 ///
-/// They sum to C[i, j]; all are 0 where one of the classes has no attribution.
+/// The sum is C[i, j]. All are 0 if one of the attributions is zero.
 pub fn contributions(a: &[f64], b: &[f64]) -> Vec<f64> {
     let length = |vector: &[f64]| vector.iter().map(|value| value * value).sum::<f64>().sqrt();
     let scale = length(a) * length(b);
     a.iter().zip(b).map(|(x, y)| if scale > 0.0 { x * y / scale } else { 0.0 }).collect()
 }
 
-/// The places of the `count` largest values, the largest first; of equal ones the earlier.
+/// Returns the indices of the `count` largest values, largest first. Of equal values, the earlier comes
+/// first.
 pub fn largest(values: &[f64], count: usize) -> Vec<usize> {
     let mut places: Vec<usize> = (0..values.len()).collect();
     places.sort_by(|x, y| values[*y].total_cmp(&values[*x]));
@@ -50,9 +55,11 @@ pub fn largest(values: &[f64], count: usize) -> Vec<usize> {
     places
 }
 
-/// How strongly each sample drives each of `dimensions` towards its own class: g_d(x) W[y, d], in float64.
+/// Computes how strongly each sample activates each of `dimensions` for its own class: g_d(x) W[y, d], in
+/// float64.
 ///
-/// Returns `[N][dimensions]`; the sum of a row is that part of the sample's attribution which lies in these dimensions.
+/// Returns `[N][dimensions]`. The sum of a row is the part of the sample's logit that comes from these
+/// dimensions.
 pub fn drives(samples: &Samples, dimensions: &[usize]) -> Vec<Vec<f64>> {
     let Samples { features, labels, predictions: _, weight } = samples;
     let dimensions = indices(dimensions).to_device(features.device());
@@ -61,7 +68,10 @@ pub fn drives(samples: &Samples, dimensions: &[usize]) -> Vec<Vec<f64>> {
     Vec::try_from(drives.detach().to_device(Device::Cpu).contiguous()).expect("a matrix of float64")
 }
 
-/// As many dimensions as `dimensions` has, drawn at random from the others of `of`; several such drawings, each in rising order.
+/// Draws control groups: each has as many dimensions as `dimensions`, drawn from the other dimensions of 0 to
+/// `of`.
+///
+/// Returns `drawings` groups, each in rising order. The draws depend only on `seed` and `step`.
 pub fn others(dimensions: &[usize], of: usize, drawings: usize, seed: u32, step: u32) -> Vec<Vec<usize>> {
     let rest: Vec<usize> = (0..of).filter(|dimension| !dimensions.contains(dimension)).collect();
     let options = (Kind::Int64, Device::Cpu);
@@ -77,23 +87,24 @@ pub fn others(dimensions: &[usize], of: usize, drawings: usize, seed: u32, step:
     orders.iter().map(drawing).collect()
 }
 
-/// What an attack has added to each image, amplified so that the largest change a pixel can have reaches black or white: eps in ℓ∞; in ℓ2,
-/// where a pixel has no bound of its own, the largest change of the image.
+/// Makes perturbations visible: amplifies the difference of attacked and clean images, and adds 0.5.
 ///
-/// `images`, `adversarial`: `[N, C, H, W]` in `[0, 1]`. Returns images around 0.5, which is no change, and how often each was amplified.
+/// `images`, `adversarial`: `[N, C, H, W]` in `[0, 1]`. Returns images in which 0.5 means no change, and the
+/// amplification of each. In ℓ∞, a change of eps becomes black or white. In ℓ2, where a single pixel has no
+/// limit, the largest change in the image does.
 pub fn amplified(images: &Tensor, adversarial: &Tensor, attack: &Attack) -> (Tensor, Vec<f64>) {
     let change = (adversarial - images).to_kind(Kind::Double);
     let full = match attack.norm {
         Norm::Linf => change.new_full([change.size()[0], 1, 1, 1], attack.eps.fraction(), (Kind::Double, change.device())),
         Norm::L2 => change.abs().amax([1i64, 2, 3], true),
     };
-    // Where nothing was added, there is nothing to amplify.
+    // If nothing was added, there is nothing to amplify.
     let times = (full.clamp_min(f64::MIN_POSITIVE).reciprocal() * 0.5).where_self(&full.gt(0.0), &full.ones_like());
     let shown = (change * &times + 0.5).clamp(0.0, 1.0);
     (shown, Vec::try_from(times.view([-1]).to_device(Device::Cpu)).expect("a list of float64"))
 }
 
-/// What is behind the contributions of `dimensions`.
+/// Returns mean features, weights, attributions and contributions of `dimensions` for both classes of a pair.
 pub fn shared_dimensions(samples: &Samples, pair: &[u32; 2], dimensions: &[usize], contributions: &[f64]) -> Vec<SharedDimension> {
     let of_class = |class: u32| {
         let class = i64::from(class);
@@ -117,12 +128,14 @@ pub fn shared_dimensions(samples: &Samples, pair: &[u32; 2], dimensions: &[usize
 }
 
 impl Attacked {
-    /// The images at `rows`.
+    /// Selects the images at `rows`.
     pub fn at(&self, rows: &[usize]) -> Self {
         Attacked { split: self.split.at(rows), start: self.start.index_select(0, &indices(rows).to_device(self.start.device())) }
     }
 
-    /// Looks at the images, and attacks them; `done` is told of every batch and of the attack on it.
+    /// Measures a network on the clean and the attacked images.
+    ///
+    /// Calls `done` after each batch, with the attack if the batch was attacked.
     pub fn look(
         &self,
         network: &Network,
@@ -154,7 +167,9 @@ impl Attacked {
         })
     }
 
-    /// How the images of a pair fare with a network; `before` are those that an attack on another one has found.
+    /// Measures the accuracies of a network on the images of a pair.
+    ///
+    /// `before` are the same images as attacked with another network. They give the transferred accuracy.
     pub fn fare(
         &self,
         network: &Network,
@@ -178,19 +193,19 @@ impl Attacked {
 }
 
 impl Seen {
-    /// The rows of images of these classes.
+    /// Returns the indices of the images of these classes.
     pub fn of_classes(&self, classes: &[u32]) -> Vec<usize> {
         (0..self.labels.len()).filter(|row| classes.iter().any(|class| self.labels[*row] == i64::from(*class))).collect()
     }
 
-    /// Images of a class predicted as each class, under attack.
+    /// Counts the predictions for the attacked images of a class, by predicted class.
     pub fn sent(&self, class: u32, classes: usize) -> Vec<u32> {
         let mut sent = vec![0; classes];
         self.of_classes(&[class]).into_iter().for_each(|row| sent[self.robust[row] as usize] += 1);
         sent
     }
 
-    /// How the images of a pair fare with the network they were made for.
+    /// Returns the accuracies on the images of a pair, for the network that they were attacked with.
     pub fn accuracy(&self, pair: &[u32; 2]) -> PairAccuracy {
         let robust = pair.map(|class| share(&self.labels, &self.robust, class, class));
         let clean = pair.map(|class| share(&self.labels, &self.clean, class, class));
@@ -198,7 +213,7 @@ impl Seen {
     }
 }
 
-/// The class that a network predicts for each image.
+/// Predicts the class of each image, under an attack if one is given.
 fn predictions(
     network: &Network,
     split: &Split,
@@ -214,18 +229,19 @@ fn predictions(
     Ok(Vec::try_from(Tensor::cat(&predicted, 0))?)
 }
 
-/// Of the images of one class, the fraction that is taken for another or for itself.
+/// Returns the fraction of the images of class `of` that are predicted as class `taken_for`.
 fn share(labels: &[i64], predicted: &[i64], of: u32, taken_for: u32) -> f64 {
     let there = labels.iter().zip(predicted).filter(|(label, _)| **label == i64::from(of));
     let (hits, count) = there.fold((0, 0), |(hits, count), (_, class)| (hits + u32::from(*class == i64::from(taken_for)), count + 1));
     f64::from(hits) / f64::from(count.max(1))
 }
 
+/// Returns the fractions of images of class i predicted as j, and of class j predicted as i.
 fn crossed(labels: &[i64], predicted: &[i64], [i, j]: &[u32; 2]) -> [f64; 2] {
     [share(labels, predicted, *i, *j), share(labels, predicted, *j, *i)]
 }
 
-/// Places as a tensor on the CPU.
+/// Converts indices to an int64 tensor on the CPU.
 pub(crate) fn indices(places: &[usize]) -> Tensor {
     Tensor::from_slice(&places.iter().map(|place| *place as i64).collect::<Vec<_>>())
 }
