@@ -1,8 +1,9 @@
-//! CIFAR-10 and CIFAR-100 in the two layouts their author publishes: binary (`data_batch_1.bin`) and Python pickles (`data_batch_1`).
-//! A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009, <https://www.cs.toronto.edu/~kriz/cifar.html>.
+//! CIFAR-10 and CIFAR-100 in the two layouts that their author publishes: binary (`data_batch_1.bin`) and
+//! Python pickles (`data_batch_1`). A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images,
+//! 2009, <https://www.cs.toronto.edu/~kriz/cifar.html>.
 //!
-//! Files may hold fewer images than the published ones, so that a small copy works. Which of the two a file is, its content says. Pickles
-//! are read as data; nothing in them runs.
+//! A file may hold fewer images than the published one, so that a small copy works. Its content decides which
+//! layout it has. Pickles are read as data; no code in them is executed.
 
 use std::path::Path;
 
@@ -16,19 +17,19 @@ const SHAPE: [u32; 3] = [3, 32, 32];
 const CHANNELS: usize = 3;
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
-/// In the binary version, no file begins with as high a byte: CIFAR-10 has labels up to 9, CIFAR-100 superclasses up to 19. In the Python
-/// version every file does.
+/// Smallest first byte of a pickle. Files of the binary version begin with a smaller byte: a label up to 9 in
+/// CIFAR-10, a superclass up to 19 in CIFAR-100.
 const LEAST_OF_PICKLES: u8 = 20;
 
-/// How the files of one of the two data sets are called and what is in them.
+/// Names and layout of the files of CIFAR-10 or CIFAR-100.
 struct Files {
     train: &'static [&'static str],
     test: &'static str,
-    /// In the binary version: bytes before the pixels, the last of which is the label.
+    /// Binary version: number of bytes before the pixels. The last of them is the label.
     label_bytes: usize,
-    /// In the Python version.
+    /// Python version: name of the field with the labels.
     label_field: &'static str,
-    /// The other of the two data sets.
+    /// The other one of the two data sets.
     other: Dataset,
 }
 
@@ -38,7 +39,7 @@ enum Layout {
     Python,
 }
 
-/// Labels and pixels, image by image: red, green, blue, each row by row.
+/// Labels and pixels of a file. Pixels: image by image, channel by channel (red, green, blue), row by row.
 #[derive(Default)]
 struct Batch {
     labels: Vec<u32>,
@@ -110,7 +111,7 @@ pub(crate) fn open(dataset: Dataset, folder: &Path) -> Result<Contents, Error> {
                 Some(first) if *first >= LEAST_OF_PICKLES => read_pickle(&bytes, &files),
                 _ => read_binary(&bytes, &files),
             };
-            // What a file is says more than that it cannot be read.
+            // A recognized file type is a better explanation than the reader's problem.
             let batch = batch.map_err(|problem| match content::of(&bytes).filter(|what| !what.contains("pickle")) {
                 Some(what) => bad(&path, format!("is {what}")),
                 None => bad(&path, problem),
@@ -125,7 +126,7 @@ pub(crate) fn open(dataset: Dataset, folder: &Path) -> Result<Contents, Error> {
     Ok(Contents { class_names, shape: SHAPE, white: u8::MAX, train, test, passed_over: Vec::new() })
 }
 
-/// Records of the label's bytes and one byte for each pixel.
+/// Reads records that consist of the label bytes and one byte for each color value.
 fn read_binary(bytes: &[u8], files: &Files) -> Result<Batch, String> {
     let other = Files::of(files.other);
     let record = |files: &Files| files.label_bytes + size_of_image(SHAPE);
@@ -146,12 +147,13 @@ fn read_binary(bytes: &[u8], files: &Files) -> Result<Batch, String> {
     Ok(batch)
 }
 
-/// A dictionary with labels and the array `data`.
+/// Reads a pickled dictionary with labels and the array `data`.
 fn read_pickle(bytes: &[u8], files: &Files) -> Result<Batch, String> {
     let pickle = Pickle::read(bytes)?;
     let root = pickle.root();
     let pairs = pickle.pairs(root).ok_or_else(|| format!("is a pickle of {}, not of a dictionary", pickle.describe(root)))?;
-    // Python 2 wrote the published files, where a name is bytes. Of a name written twice, Python keeps the last.
+    // In the published files, written by Python 2, names are bytes. If a name occurs twice, Python keeps the
+    // last value.
     let find = |name: &str| pairs.iter().rev().find(|(key, _)| pickle.text(*key) == Some(name)).map(|(_, value)| *value);
     let field = |name: &str| {
         find(name).ok_or_else(|| {
@@ -167,7 +169,7 @@ fn read_pickle(bytes: &[u8], files: &Files) -> Result<Batch, String> {
     Ok(Batch { labels, pixels })
 }
 
-/// Labels as a list or tuple, of numbers of Python or NumPy, or as an array.
+/// Reads labels from a list or tuple of Python or NumPy numbers, or from an array.
 fn labels(pickle: &Pickle<'_>, id: Id) -> Result<Vec<u32>, String> {
     let values = match pickle.items(id).or_else(|| numpy::objects(pickle, id)) {
         Some(items) => items.iter().map(|item| label(pickle, *item)).collect::<Result<Vec<i64>, String>>()?,
@@ -196,9 +198,10 @@ fn label(pickle: &Pickle<'_>, id: Id) -> Result<i64, String> {
     number.ok_or_else(|| format!("holds {}, which is not a whole number", pickle.describe(id)))
 }
 
-/// The pixels of `count` images: channel by channel, each row by row.
+/// Reads the pixels of `count` images: image by image, channel by channel, row by row.
 ///
-/// How an array has them is told by its shape: `[N, 3072]`, `[N, 3, 32, 32]` or, with the channels last, `[N, 32, 32, 3]`.
+/// The shape of the array decides how its values are ordered: `[N, 3072]`, `[N, 3, 32, 32]`, or `[N, 32, 32,
+/// 3]` with the channels last.
 fn pixels(pickle: &Pickle<'_>, id: Id, count: usize) -> Result<Vec<u8>, String> {
     let Some(array) = Array::of(pickle, id) else {
         return Err(format!("is {}; an array of uint8 was expected", pickle.describe(id)));
@@ -209,7 +212,7 @@ fn pixels(pickle: &Pickle<'_>, id: Id, count: usize) -> Result<Vec<u8>, String> 
     };
     let size = CHANNELS * PLANE;
     let shape = &array.shape;
-    // Steps from one image, channel, row and column to the next.
+    // Distances in the array from one image, channel, row and column to the next.
     let step = |axis: usize| steps[axis];
     let steps = match shape[..] {
         [total] if total == count * size => [size, PLANE, SIDE, 1],

@@ -1,20 +1,22 @@
-//! What a file really is, by its first bytes: for messages about files that are not what was hoped for.
+//! Recognizes the type of a file by its first bytes. Used in error messages about files with unexpected
+//! content.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// As many first bytes as tell every kind: HDF5 inside MATLAB's files begins at 512.
+/// Number of first bytes that are enough for all types. In MATLAB's HDF5 files, HDF5 begins at byte 512.
 const FIRST_BYTES: u64 = 1024;
 
-/// What a file is, with what to do about it, to go after *is*; absent where it is not known.
+/// Returns what a file is and what to do about it, as text that follows "is". `None` if the type is not
+/// recognized.
 pub(crate) fn of_file(path: &Path) -> Option<&'static str> {
     let mut start = Vec::new();
     File::open(path).ok()?.take(FIRST_BYTES).read_to_end(&mut start).ok()?;
     of(&start)
 }
 
-/// As [`of_file`], of the first bytes of a file.
+/// Like [`of_file`], for the first bytes of a file.
 pub(crate) fn of(bytes: &[u8]) -> Option<&'static str> {
     const UNPACK: [(&[u8], &str); 7] = [
         (b"\x1f\x8b", "a gzip archive; unpack it first"),

@@ -1,6 +1,7 @@
-//! Files of data sets as labels and bytes of pixels: the engine makes tensors of them, the server counts and shows them.
+//! Reads the files of data sets as labels and bytes of pixels. The engine converts them to tensors; the
+//! server counts and shows them.
 //!
-//! Knows no tensors and no network. What is read is data: nothing in a file runs.
+//! Knows nothing of tensors and networks. Never executes code from a file.
 
 mod cifar;
 mod content;
@@ -19,31 +20,32 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use shared::dataset::{Dataset, PassedOver};
 
-/// What can be wrong with the files of a data set.
+/// A problem with the files of a data set.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file or folder is missing or not what it should be.
+    /// A file or folder is missing or has unexpected content.
     #[error("{}: {problem}", listing::shown(path.as_os_str()))]
     File { path: PathBuf, problem: String },
+    /// The data set is generated, so it has no files.
     #[error("`{}` is generated: it has no files", .0.id())]
     NoFiles(Dataset),
 }
 
-/// A data set whose labels have been read; photographs are decoded when they are asked for.
+/// An opened data set. Labels are in memory; picture files are decoded only when their pixels are requested.
 #[derive(Debug)]
 pub struct Contents {
     pub class_names: Vec<String>,
-    /// Channels, height, width.
+    /// Channels, height and width.
     pub shape: [u32; 3],
-    /// The byte of a pixel that is 1.
+    /// The byte value that stands for 1: 16 for the digits, 255 otherwise.
     pub white: u8,
     pub train: Samples,
     pub test: Samples,
-    /// What lies in the folder and was not read, by kind.
+    /// Files in the folder that were not read, by kind.
     pub passed_over: Vec<PassedOver>,
 }
 
-/// Images with their labels.
+/// The images of a split with their labels.
 #[derive(Debug)]
 pub struct Samples {
     labels: Vec<u32>,
@@ -53,14 +55,14 @@ pub struct Samples {
 
 #[derive(Debug)]
 enum Pixels {
-    /// Image by image: channel by channel, each row by row.
+    /// In memory: image by image, channel by channel, row by row.
     Here(Vec<u8>),
-    /// A picture for each image.
+    /// One picture file for each image.
     InFiles { paths: Vec<PathBuf>, fit: picture::Fit },
 }
 
 impl Samples {
-    /// The class of each image, an index of the class names.
+    /// Returns the class of each image, as an index into the class names.
     pub fn labels(&self) -> &[u32] {
         &self.labels
     }
@@ -73,7 +75,7 @@ impl Samples {
         self.labels.is_empty()
     }
 
-    /// How many images each of `classes` classes has.
+    /// Counts the images of each of `classes` classes.
     pub fn counts(&self, classes: usize) -> Vec<u32> {
         let mut counts = vec![0; classes];
         for label in &self.labels {
@@ -82,9 +84,9 @@ impl Samples {
         counts
     }
 
-    /// The pixels of the images at `indices`, one image after the other: channel by channel, each row by row.
+    /// Returns the pixels of the images at `indices`: image by image, channel by channel, row by row.
     ///
-    /// Pictures are decoded on all cores.
+    /// Decodes picture files in parallel on all cores. Fails if a file is not a readable picture.
     pub fn pixels(&self, indices: &[usize]) -> Result<Vec<u8>, Error> {
         let size = size_of_image(self.shape);
         match &self.pixels {
@@ -110,15 +112,17 @@ impl Samples {
 }
 
 impl Contents {
-    /// One image as a PNG file, gray or RGB; `pixels` as [`Samples::pixels`] gives them.
+    /// Encodes one image as a PNG file, gray or RGB. `pixels` are those of one image in the layout of
+    /// [`Samples::pixels`].
     pub fn png(&self, pixels: &[u8]) -> Vec<u8> {
         picture::png(pixels, self.shape, self.white)
     }
 }
 
-/// Reads what a data set holds; `side` is what the images of an image folder are resized and cropped to.
+/// Opens a data set: reads its labels, and its pixels unless they are in picture files.
 ///
-/// `folder` is the one with the files or the one above it; it is not looked at for what is embedded.
+/// `folder` holds the files, or is the folder above them; embedded data sets ignore it. `side` is the side to
+/// which images of an image folder are resized and cropped; other data sets ignore it.
 pub fn open(dataset: Dataset, folder: &Path, side: u32) -> Result<Contents, Error> {
     let folder = match dataset {
         Dataset::Digits => return Ok(digits::contents()),
@@ -134,9 +138,10 @@ pub fn open(dataset: Dataset, folder: &Path, side: u32) -> Result<Contents, Erro
     }
 }
 
-/// Finds the files of a data set in `folder`, in the folder of its archive inside, or in the only folder inside: looks at names only.
+/// Finds the files of a data set by their names: in `folder`, in the folder that its archive unpacks to, or
+/// in the only folder inside.
 ///
-/// Says what is missing where they are not all there, and what is there instead.
+/// The error says which file is missing, and which other data set or archive is there instead.
 pub fn locate(dataset: Dataset, folder: &Path) -> Result<PathBuf, Error> {
     if !folder.is_dir() {
         let what = content::of_file(folder).map(|what| format!("; it is {what}")).filter(|_| folder.is_file());
@@ -157,6 +162,7 @@ pub fn locate(dataset: Dataset, folder: &Path) -> Result<PathBuf, Error> {
     }
 }
 
+/// Says which files of the data set are missing in `folder`. `None` if all are there.
 fn missing(dataset: Dataset, folder: &Path) -> Option<String> {
     match dataset {
         Dataset::Cifar10 | Dataset::Cifar100 => cifar::missing(dataset, folder),
@@ -167,7 +173,8 @@ fn missing(dataset: Dataset, folder: &Path) -> Option<String> {
     }
 }
 
-/// What a folder holds in place of a data set: the files of another one, or an archive.
+/// Says what a folder holds instead of the data set: the files of another one, or an archive. Empty if
+/// neither.
 fn instead(dataset: Dataset, folder: &Path) -> String {
     if let Some(other) = Dataset::ALL.into_iter().find(|other| *other != dataset && missing(*other, folder).is_none()) {
         return format!(". It holds the files of another data set: {}", other.info().title);
@@ -181,7 +188,7 @@ fn instead(dataset: Dataset, folder: &Path) -> String {
     }
 }
 
-/// The folders that the published archives unpack to.
+/// Returns the names of the folders that the published archives unpack to.
 fn archive_folders(dataset: Dataset) -> &'static [&'static str] {
     match dataset {
         Dataset::Cifar10 => &["cifar-10-batches-bin", "cifar-10-batches-py"],

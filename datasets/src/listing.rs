@@ -1,4 +1,5 @@
-//! Which pictures lie below a folder, in the order of torchvision's `ImageFolder`, and what was passed over.
+//! Lists the pictures below a folder in the order of torchvision's `ImageFolder`, and counts the files that
+//! are passed over.
 
 use std::cmp::Ordering;
 use std::ffi::{OsStr, OsString};
@@ -11,18 +12,18 @@ use walkdir::WalkDir;
 
 use crate::{Error, bad};
 
-/// The endings of names that count as pictures: those of torchvision's `IMG_EXTENSIONS`.
+/// File name endings of pictures: those of torchvision's `IMG_EXTENSIONS`.
 const ENDINGS: [&str; 9] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp"];
 pub(crate) const ENDINGS_IN_WORDS: &str = "JPEG, PNG, BMP, WebP, TIFF, PPM and PGM";
-/// Kinds of files passed over that are told apart.
+/// Largest number of kinds of passed over files. Further kinds are counted together.
 const MOST_KINDS: usize = 12;
-/// The longest that counts as the ending of a name.
+/// Longest part after the last dot that counts as an ending.
 const LONGEST_ENDING: usize = 8;
 const FOLDERS_OF_ARCHIVES: &str = "__MACOSX";
-/// Tiny-ImageNet's lists of boxes, one in each class: they belong there and are not remarked on.
+/// Lists of bounding boxes, one in each class of Tiny-ImageNet. They are expected, so they are not counted.
 const BOXES: &str = "_boxes.txt";
 
-/// Notes what is not read in a folder, by kind.
+/// Counts files that are not read, by kind.
 #[derive(Debug)]
 pub(crate) struct Notes<'a> {
     root: &'a Path,
@@ -34,7 +35,7 @@ impl<'a> Notes<'a> {
         Notes { root, kinds: Vec::new() }
     }
 
-    /// `what`: in the plural, such as `hidden files`.
+    /// Counts `path` as passed over. `what` names its kind in the plural, for example `hidden files`.
     pub(crate) fn pass_over(&mut self, what: &str, path: &Path) {
         let what = if self.kinds.len() < MOST_KINDS { what } else { "other files" };
         match self.kinds.iter_mut().find(|kind| kind.what == what) {
@@ -46,7 +47,7 @@ impl<'a> Notes<'a> {
         }
     }
 
-    /// A file that is no picture.
+    /// Counts a file that is not a picture. Its kind is given by its ending.
     pub(crate) fn pass_over_file(&mut self, path: &Path) {
         let name = path.file_name().unwrap_or_default();
         let ending = name.as_bytes().rsplit(|byte| *byte == b'.').next().unwrap_or_default();
@@ -62,7 +63,7 @@ impl<'a> Notes<'a> {
     }
 }
 
-/// The folders directly inside `part` that pictures may lie in, in Python's order.
+/// Lists the names of the folders directly inside `part` that can hold pictures, in Python's order.
 pub(crate) fn folders(part: &Path, notes: &mut Notes) -> Result<Vec<OsString>, Error> {
     let mut folders = Vec::new();
     for path in entries(part)? {
@@ -77,12 +78,14 @@ pub(crate) fn folders(part: &Path, notes: &mut Notes) -> Result<Vec<OsString>, E
     Ok(folders)
 }
 
-/// Every picture below `folder` at any depth, as `sorted(os.walk(folder, followlinks=True))` leads to them. Links that lead back are not
-/// followed.
+/// Lists all pictures at any depth below `folder`, in the order of `sorted(os.walk(folder,
+/// followlinks=True))`.
+///
+/// Links that lead back to a folder above them are not followed.
 pub(crate) fn pictures(folder: &Path, notes: &mut Notes) -> Result<Vec<PathBuf>, Error> {
     let mut pictures = Vec::new();
     let walk = WalkDir::new(folder).follow_links(true).min_depth(1);
-    // So that the examples of what is passed over are the same each time.
+    // A fixed order gives the same examples of passed over files each time.
     let mut walk = walk.sort_by(|a, b| in_order(a.file_name(), b.file_name())).into_iter();
     while let Some(entry) = walk.next() {
         let entry = match entry {
@@ -124,7 +127,7 @@ pub(crate) fn pictures(folder: &Path, notes: &mut Notes) -> Result<Vec<PathBuf>,
     Ok(pictures)
 }
 
-/// What lies in a folder, in Python's order.
+/// Lists the paths of all entries of a folder, in Python's order.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let unreadable = |error: std::io::Error| bad(folder, format!("cannot be listed: {error}"));
     let entries = fs::read_dir(folder).map_err(unreadable)?;
@@ -133,7 +136,7 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
-/// Whether a file is called like a picture.
+/// Returns whether a file name has the ending of a picture.
 pub(crate) fn is_picture(name: &OsStr) -> bool {
     let ending = name.as_bytes().rsplit(|byte| *byte == b'.').next().unwrap_or_default();
     !is_hidden(name) && ending.len() < name.len() && ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known.as_bytes()))
@@ -143,12 +146,13 @@ pub(crate) fn is_hidden(name: &OsStr) -> bool {
     name.as_bytes().starts_with(b".")
 }
 
-/// Folders that a program has put there: `.ipynb_checkpoints`, and what macOS adds to archives.
+/// Returns whether a program created the folder: hidden folders such as `.ipynb_checkpoints`, and macOS's
+/// additions to archives.
 fn is_left_over(name: &OsStr) -> bool {
     is_hidden(name) || name == FOLDERS_OF_ARCHIVES
 }
 
-/// A name as text; bytes that are none as Python writes them: `caf\xe9`.
+/// Converts a file name to text. Invalid bytes are written as in Python: `caf\xe9`.
 pub(crate) fn shown(name: &OsStr) -> String {
     let mut text = String::new();
     for chunk in name.as_bytes().utf8_chunks() {
@@ -158,7 +162,7 @@ pub(crate) fn shown(name: &OsStr) -> String {
     text
 }
 
-/// As Python compares names: letter by letter, where a byte that is no text is a letter from U+DC80 on.
+/// Compares names as Python does: by code points, in which an invalid byte counts as U+DC00 plus its value.
 pub(crate) fn in_order(a: &OsStr, b: &OsStr) -> Ordering {
     letters(a).cmp(&letters(b))
 }

@@ -1,5 +1,6 @@
-//! SVHN, cropped digits: two MATLAB files with `X`, 32×32×3×N, and `y`, where 10 stands for the digit 0, or 0 itself.
-//! Y. Netzer et al., Reading Digits in Natural Images with Unsupervised Feature Learning, 2011.
+//! SVHN, cropped digits: two MATLAB files with the arrays `X`, 32×32×3×N, and `y`. In `y`, the digit 0 is
+//! stored as 10 or as 0. Y. Netzer et al., Reading Digits in Natural Images with Unsupervised Feature
+//! Learning, 2011.
 
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use crate::{Contents, Error, Samples, bad, content, read, size_of_image};
 
 const TRAIN: &str = "train_32x32.mat";
 const TEST: &str = "test_32x32.mat";
-/// Published beside them, and not read.
+/// Additional training images, which are published with the others but not read.
 const EXTRA: &str = "extra_32x32.mat";
 const SIDE: usize = 32;
 
@@ -47,7 +48,7 @@ fn samples(path: &Path, shape: [u32; 3]) -> Result<Samples, Error> {
     let labels = labels.whole_numbers().map_err(|problem| bad(path, format!("has an array `y` that {problem}")))?;
     let size = images.size.clone();
     let expected = [SIDE, SIDE, 3, labels.len()];
-    // MATLAB leaves out a last dimension of 1.
+    // MATLAB drops a last dimension of 1.
     let given = if size.len() == 3 { [size.as_slice(), &[1]].concat() } else { size };
     if given != expected {
         return Err(bad(path, format!("has an array `X` of size {given:?}; with {} labels, {expected:?} was expected", labels.len())));
@@ -66,13 +67,14 @@ fn samples(path: &Path, shape: [u32; 3]) -> Result<Samples, Error> {
         _ => Err(bad(path, format!("has the label {label} at image {index}; labels are 1 to 10 or 0 to 9"))),
     });
     let labels = labels.collect::<Result<Vec<u32>, Error>>()?;
-    // From columns to rows: in MATLAB's order the row runs fastest.
+    // Convert from column order to row order: in MATLAB, the row index changes fastest.
     let planes = columns.as_chunks::<{ SIDE * SIDE }>().0;
     let pixels = planes.iter().flat_map(|plane| (0..SIDE * SIDE).map(move |index| plane[index % SIDE * SIDE + index / SIDE])).collect();
     Ok(Samples::here(labels, pixels, shape))
 }
 
-/// How to write a file that is read from one of version 7.3, in MATLAB and in Python, whose axes run the other way.
+/// Explains how to convert a version 7.3 file to one that can be read, in MATLAB and in Python. Python reads
+/// its axes in reverse order.
 fn save_again(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     format!(

@@ -1,5 +1,7 @@
-//! Pictures in a folder for each class: any image folder, and Tiny-ImageNet-200, whose validation images lie flat beside their list or,
-//! as many people sort them, in folders of classes too.
+//! Data sets with a folder of pictures for each class: image folders, and Tiny-ImageNet-200.
+//!
+//! The validation images of Tiny-ImageNet lie in one folder with a list of their classes. They may also be
+//! sorted into folders of classes, as many people do.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -13,7 +15,7 @@ use crate::picture::Fit;
 use crate::{Contents, Error, Samples, bad, content};
 
 const TRAIN: &str = "train";
-/// What an image folder tests with, the first that is there.
+/// Names of the test folder of an image folder. The first existing one is used.
 const TEST_FOLDERS: [&str; 4] = ["val", "valid", "validation", "test"];
 const VALIDATION: &str = "val";
 const IMAGES: &str = "val/images";
@@ -40,7 +42,7 @@ pub(crate) fn missing_in_image_folder(folder: &Path) -> Option<String> {
     }
 }
 
-/// The folder of this name, however its letters are written.
+/// Finds a folder by name. Ignores case if no folder has exactly this name.
 fn part(folder: &Path, name: &str) -> Option<PathBuf> {
     let exact = folder.join(name);
     if exact.is_dir() {
@@ -50,8 +52,10 @@ fn part(folder: &Path, name: &str) -> Option<PathBuf> {
     entries(folder).ok()?.into_iter().find(named)
 }
 
-/// `train/CLASS` and `val/CLASS` as torchvision's `ImageFolder` reads each of them: classes are the folders in the order of their names,
-/// and every picture below one is of that class.
+/// Opens `train/CLASS` and `val/CLASS` like torchvision's `ImageFolder`.
+///
+/// Classes are the folders in the order of their names. Every picture at any depth below such a folder
+/// belongs to its class.
 pub(crate) fn open_image_folder(folder: &Path, side: u32) -> Result<Contents, Error> {
     let mut notes = Notes::new(folder);
     let train = part(folder, TRAIN).unwrap_or_else(|| folder.join(TRAIN));
@@ -81,7 +85,7 @@ pub(crate) fn open_image_folder(folder: &Path, side: u32) -> Result<Contents, Er
     Ok(Contents { class_names, shape, white: u8::MAX, train, test, passed_over: notes.into_kinds() })
 }
 
-/// A few of the names, with how many more there are; none where there are none.
+/// Lists the first names and the number of further ones. `None` if there are no names.
 fn listed(names: &[&OsString]) -> Option<String> {
     const MOST: usize = 5;
     let first = names.iter().take(MOST).map(|name| shown(name)).collect::<Vec<_>>().join(", ");
@@ -104,8 +108,9 @@ pub(crate) fn missing_in_tiny_imagenet(folder: &Path) -> Option<String> {
     Some(format!("holds no {absent}, and no folder of a class in val; {LAYOUT}"))
 }
 
-/// The published layout, or one with the validation images sorted into folders of classes; these images, whose labels are public, serve
-/// for testing.
+/// Opens the published layout, or one whose validation images are sorted into folders of classes.
+///
+/// The validation images are the test images, because the labels of the published test images are not public.
 pub(crate) fn open_tiny_imagenet(folder: &Path) -> Result<Contents, Error> {
     let shape = Dataset::TinyImagenet.info().shape;
     let mut notes = Notes::new(folder);
@@ -128,11 +133,11 @@ pub(crate) fn open_tiny_imagenet(folder: &Path) -> Result<Contents, Error> {
     Ok(Contents { class_names, shape, white: u8::MAX, train, test, passed_over: notes.into_kinds() })
 }
 
-/// The pictures of `part/WNID`, in a folder `images` inside or not. Lists of boxes, which the published layout has, are not remarked on.
+/// Reads the pictures in `part/WNID` or `part/WNID/images`. Notes folders of unknown classes.
 fn of_classes(part: &Path, wnids: &[&str], shape: [u32; 3], notes: &mut Notes) -> Result<Samples, Error> {
     for path in entries(part)?.iter().filter(|path| path.is_dir()) {
         let name = path.file_name().unwrap_or_default();
-        // In val, an empty folder may be left of the published layout.
+        // An empty `val/images` may be left over from the published layout.
         if !wnids.iter().any(|wnid| name == *wnid) && name != "images" {
             notes.pass_over("folders of classes that wnids.txt does not name", path);
         }
@@ -140,7 +145,8 @@ fn of_classes(part: &Path, wnids: &[&str], shape: [u32; 3], notes: &mut Notes) -
     samples(wnids.iter().map(|wnid| part.join(wnid)), shape, Fit::Exact, notes)
 }
 
-/// `val_annotations.txt`: a line for each image, its name and its class with a tab between, then a box that is not used.
+/// Reads the test images that `val_annotations.txt` lists: in each line the file name, a tab and the class.
+/// The bounding box after them is ignored.
 fn annotated(folder: &Path, flat: Vec<PathBuf>, wnids: &[&str], shape: [u32; 3], notes: &mut Notes) -> Result<Samples, Error> {
     let classes: HashMap<&str, u32> = wnids.iter().copied().zip(0..).collect();
     let images = folder.join(IMAGES);
@@ -174,7 +180,8 @@ fn annotated(folder: &Path, flat: Vec<PathBuf>, wnids: &[&str], shape: [u32; 3],
     Ok(Samples::in_files(labels, paths, shape, Fit::Exact))
 }
 
-/// What each class is called: the first of its words, with the class behind it where another has the same.
+/// Returns the names of the classes: the first of the words for each. Adds the class id if another class has
+/// the same name.
 fn words(path: &Path, wnids: &[&str]) -> Result<Vec<String>, Error> {
     let text = text(path)?;
     let known: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once('\t')).collect();
@@ -192,7 +199,7 @@ fn words(path: &Path, wnids: &[&str]) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-/// The pictures below one folder for each class.
+/// Lists the pictures of all classes, from one folder for each.
 fn samples(folders: impl Iterator<Item = PathBuf>, shape: [u32; 3], fit: Fit, notes: &mut Notes) -> Result<Samples, Error> {
     let (mut labels, mut paths) = (Vec::new(), Vec::new());
     for (class, folder) in (0..).zip(folders) {
@@ -212,6 +219,7 @@ fn samples(folders: impl Iterator<Item = PathBuf>, shape: [u32; 3], fit: Fit, no
     Ok(Samples::in_files(labels, paths, shape, fit))
 }
 
+/// Reads a text file. If it is of another type, the error says which.
 fn text(path: &Path) -> Result<String, Error> {
     let text = fs::read_to_string(path).map_err(|error| match content::of_file(path) {
         Some(what) => bad(path, format!("is {what}")),
