@@ -11,7 +11,7 @@ use shared::dataset::Dataset;
 
 use crate::numpy::{self, Array};
 use crate::pickle::{Id, Node, Pickle};
-use crate::{Contents, Error, Samples, bad, content, read, size_of_image};
+use crate::{Contents, Error, Samples, content, file_error, read, size_of_image};
 
 const SHAPE: [u32; 3] = [3, 32, 32];
 const CHANNELS: usize = 3;
@@ -112,15 +112,15 @@ pub(crate) fn open(dataset: Dataset, folder: &Path) -> Result<Contents, Error> {
                 _ => read_binary(&bytes, &files),
             };
             // A recognized file type is a better explanation than the reader's problem.
-            let batch = batch.map_err(|problem| match content::of(&bytes).filter(|what| !what.contains("pickle")) {
-                Some(what) => bad(&path, format!("is {what}")),
-                None => bad(&path, problem),
+            let batch = batch.map_err(|problem| match content::identify(&bytes).filter(|what| !what.contains("pickle")) {
+                Some(what) => file_error(&path, format!("is {what}")),
+                None => file_error(&path, problem),
             })?;
             check_labels(&path, &batch.labels, class_names.len())?;
             all.labels.extend(batch.labels);
             all.pixels.extend(batch.pixels);
         }
-        Ok(Samples::here(all.labels, all.pixels, SHAPE))
+        Ok(Samples::in_memory(all.labels, all.pixels, SHAPE))
     };
     let (train, test) = (batches(files.train)?, batches(&[files.test])?);
     Ok(Contents { class_names, shape: SHAPE, white: u8::MAX, train, test, passed_over: Vec::new() })
@@ -245,7 +245,7 @@ fn pixels(pickle: &Pickle<'_>, id: Id, count: usize) -> Result<Vec<u8>, String> 
 
 fn check_labels(path: &Path, labels: &[u32], classes: usize) -> Result<(), Error> {
     match labels.iter().position(|label| *label as usize >= classes) {
-        Some(index) => Err(bad(path, format!("has the label {} at image {index}; labels are 0 to {}", labels[index], classes - 1))),
+        Some(index) => Err(file_error(path, format!("has the label {} at image {index}; labels are 0 to {}", labels[index], classes - 1))),
         None => Ok(()),
     }
 }

@@ -10,14 +10,14 @@ const FIRST_BYTES: u64 = 1024;
 
 /// Returns what a file is and what to do about it, as text that follows "is". `None` if the type is not
 /// recognized.
-pub(crate) fn of_file(path: &Path) -> Option<&'static str> {
+pub(crate) fn identify_file(path: &Path) -> Option<&'static str> {
     let mut start = Vec::new();
     File::open(path).ok()?.take(FIRST_BYTES).read_to_end(&mut start).ok()?;
-    of(&start)
+    identify(&start)
 }
 
-/// Like [`of_file`], for the first bytes of a file.
-pub(crate) fn of(bytes: &[u8]) -> Option<&'static str> {
+/// Like [`identify_file`], for the first bytes of a file.
+pub(crate) fn identify(bytes: &[u8]) -> Option<&'static str> {
     const UNPACK: [(&[u8], &str); 7] = [
         (b"\x1f\x8b", "a gzip archive; unpack it first"),
         (b"PK\x03\x04", "a ZIP archive; unpack it first"),

@@ -20,6 +20,6 @@ pub(crate) fn contents() -> Contents {
         all_pixels.extend(pixels);
         labels.push(u32::from(*label));
     }
-    let [train, test] = parts.map(|(pixels, labels)| Samples::here(labels, pixels, info.shape));
+    let [train, test] = parts.map(|(pixels, labels)| Samples::in_memory(labels, pixels, info.shape));
     Contents { class_names: info.class_names, shape: info.shape, white: WHITE, train, test, passed_over: Vec::new() }
 }

@@ -24,7 +24,7 @@ use shared::dataset::{Dataset, PassedOver};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or folder is missing or has unexpected content.
-    #[error("{}: {problem}", listing::shown(path.as_os_str()))]
+    #[error("{}: {problem}", listing::display_name(path.as_os_str()))]
     File { path: PathBuf, problem: String },
     /// The data set is generated, so it has no files.
     #[error("`{}` is generated: it has no files", .0.id())]
@@ -56,7 +56,7 @@ pub struct Samples {
 #[derive(Debug)]
 enum Pixels {
     /// In memory: image by image, channel by channel, row by row.
-    Here(Vec<u8>),
+    InMemory(Vec<u8>),
     /// One picture file for each image.
     InFiles { paths: Vec<PathBuf>, fit: picture::Fit },
 }
@@ -90,7 +90,7 @@ impl Samples {
     pub fn pixels(&self, indices: &[usize]) -> Result<Vec<u8>, Error> {
         let size = size_of_image(self.shape);
         match &self.pixels {
-            Pixels::Here(all) => Ok(indices.iter().flat_map(|index| &all[index * size..][..size]).copied().collect()),
+            Pixels::InMemory(all) => Ok(indices.iter().flat_map(|index| &all[index * size..][..size]).copied().collect()),
             Pixels::InFiles { paths, fit } => {
                 let mut pixels = vec![0; indices.len() * size];
                 pixels
@@ -102,8 +102,8 @@ impl Samples {
         }
     }
 
-    fn here(labels: Vec<u32>, pixels: Vec<u8>, shape: [u32; 3]) -> Self {
-        Samples { labels, shape, pixels: Pixels::Here(pixels) }
+    fn in_memory(labels: Vec<u32>, pixels: Vec<u8>, shape: [u32; 3]) -> Self {
+        Samples { labels, shape, pixels: Pixels::InMemory(pixels) }
     }
 
     fn in_files(labels: Vec<u32>, paths: Vec<PathBuf>, shape: [u32; 3], fit: picture::Fit) -> Self {
@@ -144,21 +144,21 @@ pub fn open(dataset: Dataset, folder: &Path, side: u32) -> Result<Contents, Erro
 /// The error says which file is missing, and which other data set or archive is there instead.
 pub fn locate(dataset: Dataset, folder: &Path) -> Result<PathBuf, Error> {
     if !folder.is_dir() {
-        let what = content::of_file(folder).map(|what| format!("; it is {what}")).filter(|_| folder.is_file());
-        return Err(bad(folder, format!("is not a folder on this machine{}", what.unwrap_or_default())));
+        let what = content::identify_file(folder).map(|what| format!("; it is {what}")).filter(|_| folder.is_file());
+        return Err(file_error(folder, format!("is not a folder on this machine{}", what.unwrap_or_default())));
     }
     let Some(problem) = missing(dataset, folder) else { return Ok(folder.to_owned()) };
     let of_archive = archive_folders(dataset).iter().map(|name| folder.join(name)).find(|inside| inside.is_dir());
     if let Some(inside) = of_archive {
         return match missing(dataset, &inside) {
             None => Ok(inside),
-            Some(problem) => Err(bad(&inside, problem + &instead(dataset, &inside))),
+            Some(problem) => Err(file_error(&inside, problem + &found_instead(dataset, &inside))),
         };
     }
     let mut inside = listing::folders(folder, &mut listing::Notes::new(folder))?.into_iter().map(|name| folder.join(name));
     match (inside.next(), inside.next()) {
         (Some(only), None) if missing(dataset, &only).is_none() => Ok(only),
-        _ => Err(bad(folder, problem + &instead(dataset, folder))),
+        _ => Err(file_error(folder, problem + &found_instead(dataset, folder))),
     }
 }
 
@@ -175,15 +175,17 @@ fn missing(dataset: Dataset, folder: &Path) -> Option<String> {
 
 /// Says what a folder holds instead of the data set: the files of another one, or an archive. Empty if
 /// neither.
-fn instead(dataset: Dataset, folder: &Path) -> String {
+fn found_instead(dataset: Dataset, folder: &Path) -> String {
     if let Some(other) = Dataset::ALL.into_iter().find(|other| *other != dataset && missing(*other, folder).is_none()) {
         return format!(". It holds the files of another data set: {}", other.info().title);
     }
     const ENDINGS: [&str; 9] = ["tar", "gz", "tgz", "bz2", "xz", "zip", "7z", "rar", "zst"];
     let named = |path: &PathBuf| path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)));
-    let archive = |path: &PathBuf| named(path) && content::of_file(path).is_some_and(|what| what.contains("unpack it"));
+    let archive = |path: &PathBuf| named(path) && content::identify_file(path).is_some_and(|what| what.contains("unpack it"));
     match listing::entries(folder).unwrap_or_default().into_iter().find(archive) {
-        Some(archive) => format!(". It holds the archive {}; unpack it there", listing::shown(archive.file_name().unwrap_or_default())),
+        Some(archive) => {
+            format!(". It holds the archive {}; unpack it there", listing::display_name(archive.file_name().unwrap_or_default()))
+        }
         None => String::new(),
     }
 }
@@ -203,9 +205,9 @@ fn size_of_image(shape: [u32; 3]) -> usize {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|error| bad(path, format!("cannot be read: {error}")))
+    std::fs::read(path).map_err(|error| file_error(path, format!("cannot be read: {error}")))
 }
 
-fn bad(path: &Path, problem: impl Into<String>) -> Error {
+fn file_error(path: &Path, problem: impl Into<String>) -> Error {
     Error::File { path: path.to_owned(), problem: problem.into() }
 }

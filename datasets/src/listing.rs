@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use shared::dataset::PassedOver;
 use walkdir::WalkDir;
 
-use crate::{Error, bad};
+use crate::{Error, file_error};
 
 /// File name endings of pictures: those of torchvision's `IMG_EXTENSIONS`.
 const ENDINGS: [&str; 9] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp"];
@@ -41,7 +41,7 @@ impl<'a> Notes<'a> {
         match self.kinds.iter_mut().find(|kind| kind.what == what) {
             Some(kind) => kind.count += 1,
             None => {
-                let example = shown(path.strip_prefix(self.root).unwrap_or(path).as_os_str());
+                let example = display_name(path.strip_prefix(self.root).unwrap_or(path).as_os_str());
                 self.kinds.push(PassedOver { what: what.to_owned(), count: 1, example });
             }
         }
@@ -69,7 +69,7 @@ pub(crate) fn folders(part: &Path, notes: &mut Notes) -> Result<Vec<OsString>, E
     for path in entries(part)? {
         let name = path.file_name().unwrap_or_default();
         match path.is_dir() {
-            true if is_left_over(name) => notes.pass_over("hidden folders", &path),
+            true if is_tool_folder(name) => notes.pass_over("hidden folders", &path),
             true => folders.push(name.to_owned()),
             false if is_hidden(name) => notes.pass_over("hidden files", &path),
             false => notes.pass_over("files beside the folders of classes", &path),
@@ -86,7 +86,7 @@ pub(crate) fn pictures(folder: &Path, notes: &mut Notes) -> Result<Vec<PathBuf>,
     let mut pictures = Vec::new();
     let walk = WalkDir::new(folder).follow_links(true).min_depth(1);
     // A fixed order gives the same examples of passed over files each time.
-    let mut walk = walk.sort_by(|a, b| in_order(a.file_name(), b.file_name())).into_iter();
+    let mut walk = walk.sort_by(|a, b| compare_as_python(a.file_name(), b.file_name())).into_iter();
     while let Some(entry) = walk.next() {
         let entry = match entry {
             Ok(entry) => entry,
@@ -97,16 +97,16 @@ pub(crate) fn pictures(folder: &Path, notes: &mut Notes) -> Result<Vec<PathBuf>,
                 } else if path.is_symlink() && !is_picture(path.file_name().unwrap_or_default()) {
                     notes.pass_over("links to nothing", path);
                 } else if path.is_symlink() {
-                    return Err(bad(path, "is a link to a file that is not there"));
+                    return Err(file_error(path, "is a link to a file that is not there"));
                 } else {
-                    return Err(bad(path, format!("cannot be listed: {error}")));
+                    return Err(file_error(path, format!("cannot be listed: {error}")));
                 }
                 continue;
             }
         };
         let (path, name, kind) = (entry.path(), entry.file_name(), entry.file_type());
         if kind.is_dir() {
-            if is_left_over(name) {
+            if is_tool_folder(name) {
                 notes.pass_over("hidden folders", path);
                 walk.skip_current_dir();
             }
@@ -123,16 +123,16 @@ pub(crate) fn pictures(folder: &Path, notes: &mut Notes) -> Result<Vec<PathBuf>,
         }
     }
     let folder_of = |path: &Path| path.parent().unwrap_or(path).as_os_str().to_owned();
-    pictures.sort_by_cached_key(|path| (letters(&folder_of(path)), letters(path.file_name().unwrap_or_default())));
+    pictures.sort_by_cached_key(|path| (code_points(&folder_of(path)), code_points(path.file_name().unwrap_or_default())));
     Ok(pictures)
 }
 
 /// Lists the paths of all entries of a folder, in Python's order.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let unreadable = |error: std::io::Error| bad(folder, format!("cannot be listed: {error}"));
+    let unreadable = |error: std::io::Error| file_error(folder, format!("cannot be listed: {error}"));
     let entries = fs::read_dir(folder).map_err(unreadable)?;
     let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-    paths.sort_by(|a, b| in_order(a.file_name().unwrap_or_default(), b.file_name().unwrap_or_default()));
+    paths.sort_by(|a, b| compare_as_python(a.file_name().unwrap_or_default(), b.file_name().unwrap_or_default()));
     Ok(paths)
 }
 
@@ -148,12 +148,12 @@ pub(crate) fn is_hidden(name: &OsStr) -> bool {
 
 /// Returns whether a program created the folder: hidden folders such as `.ipynb_checkpoints`, and macOS's
 /// additions to archives.
-fn is_left_over(name: &OsStr) -> bool {
+fn is_tool_folder(name: &OsStr) -> bool {
     is_hidden(name) || name == FOLDERS_OF_ARCHIVES
 }
 
 /// Converts a file name to text. Invalid bytes are written as in Python: `caf\xe9`.
-pub(crate) fn shown(name: &OsStr) -> String {
+pub(crate) fn display_name(name: &OsStr) -> String {
     let mut text = String::new();
     for chunk in name.as_bytes().utf8_chunks() {
         text.push_str(chunk.valid());
@@ -163,15 +163,15 @@ pub(crate) fn shown(name: &OsStr) -> String {
 }
 
 /// Compares names as Python does: by code points, in which an invalid byte counts as U+DC00 plus its value.
-pub(crate) fn in_order(a: &OsStr, b: &OsStr) -> Ordering {
-    letters(a).cmp(&letters(b))
+pub(crate) fn compare_as_python(a: &OsStr, b: &OsStr) -> Ordering {
+    code_points(a).cmp(&code_points(b))
 }
 
-fn letters(name: &OsStr) -> Vec<u32> {
-    let mut letters = Vec::with_capacity(name.len());
+fn code_points(name: &OsStr) -> Vec<u32> {
+    let mut points = Vec::with_capacity(name.len());
     for chunk in name.as_bytes().utf8_chunks() {
-        letters.extend(chunk.valid().chars().map(u32::from));
-        letters.extend(chunk.invalid().iter().map(|byte| 0xdc00 + u32::from(*byte)));
+        points.extend(chunk.valid().chars().map(u32::from));
+        points.extend(chunk.invalid().iter().map(|byte| 0xdc00 + u32::from(*byte)));
     }
-    letters
+    points
 }

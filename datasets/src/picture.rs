@@ -12,7 +12,7 @@ use image::{
     Pixel, Rgb, RgbImage, Rgba,
 };
 
-use crate::{Error, bad, content, palette, read};
+use crate::{Error, content, file_error, palette, read};
 
 /// Memory limit for decoding and scaling a picture. It allows a photograph of 13,000×13,000 pixels.
 const MOST_BYTES: u64 = 512 << 20;
@@ -34,19 +34,19 @@ pub(crate) enum Fit {
 pub(crate) fn decode(path: &Path, fit: Fit, [_, height, width]: [u32; 3], target: &mut [u8]) -> Result<(), Error> {
     let length = fs::metadata(path).map_or(0, |metadata| metadata.len());
     if length > MOST_BYTES {
-        return Err(bad(path, format!("has {length} bytes; pictures so large are not read")));
+        return Err(file_error(path, format!("has {length} bytes; pictures so large are not read")));
     }
     let mut file = read(path)?;
     let unreadable = |error| match error {
-        ImageError::Unsupported(_) => bad(path, format!("is not a picture of a kind that is read: {error}")),
-        error => bad(path, format!("is not a readable picture; it may be cut off: {error}")),
+        ImageError::Unsupported(_) => file_error(path, format!("is not a picture of a kind that is read: {error}")),
+        error => file_error(path, format!("is not a readable picture; it may be cut off: {error}")),
     };
     let Ok(format) = image::guess_format(&file) else {
-        let what = content::of(&file).map_or_else(|| "it begins like none".to_owned(), |what| format!("it is {what}"));
-        return Err(bad(path, format!("is not a readable picture; {what}")));
+        let what = content::identify(&file).map_or_else(|| "it begins like none".to_owned(), |what| format!("it is {what}"));
+        return Err(file_error(path, format!("is not a readable picture; {what}")));
     };
     if format == ImageFormat::Jpeg && !has_end(&file) {
-        return Err(bad(path, "is not a readable picture; it is cut off: it has no end"));
+        return Err(file_error(path, "is not a readable picture; it is cut off: it has no end"));
     }
     let palette = if format == ImageFormat::Tiff { palette::take(&mut file) } else { None };
     let mut decoder = ImageReader::with_format(Cursor::new(file), format).into_decoder().map_err(unreadable)?;
@@ -56,7 +56,7 @@ pub(crate) fn decode(path: &Path, fit: Fit, [_, height, width]: [u32; 3], target
     let bytes = decoder.total_bytes().max(bytes_to_scale(size, scaled));
     if bytes > MOST_BYTES {
         let problem = format!("is {}×{} pixels; pictures so large, or so long and thin, are not read", size.0, size.1);
-        return Err(bad(path, problem));
+        return Err(file_error(path, problem));
     }
     // Decoding large pictures on all cores at once would need too much memory.
     let _one_at_a_time = (bytes > MANY_BYTES).then(|| LARGE.lock());
@@ -67,7 +67,7 @@ pub(crate) fn decode(path: &Path, fit: Fit, [_, height, width]: [u32; 3], target
     let picture = match fit {
         _ if size == (width, height) => picture,
         Fit::Exact => {
-            return Err(bad(path, format!("is {}×{} pixels; {width}×{height} were expected", size.0, size.1)));
+            return Err(file_error(path, format!("is {}×{} pixels; {width}×{height} were expected", size.0, size.1)));
         }
         Fit::Crop => resize_and_crop(&picture, scaled, width),
     };

@@ -79,7 +79,7 @@ impl Samples {
     /// Computes the attribution of every class over the samples in `subset`.
     pub fn attribute(&self, aggregation: Aggregation, subset: Subset) -> ClassAttributions {
         no_grad(|| {
-            let classes = Classes::of(self, subset);
+            let classes = ClassSamples::of(self, subset);
             let mut once = |count: i64| Ok(Tensor::ones([1, count], classes.options()));
             let mut resample = |aggregation| classes.resample(aggregation, 1, &mut once).expect("nothing is drawn and nothing canceled");
             let averages = resample(Aggregation::AverageThenCosine);
@@ -118,7 +118,7 @@ impl Samples {
             return Ok(None);
         }
         no_grad(|| {
-            let classes = Classes::of(self, subset);
+            let classes = ClassSamples::of(self, subset);
             let number = classes.counts.len() as i64;
             let upper = Tensor::triu_indices(number, number, 0, (Kind::Int64, classes.device()));
             let upper = upper.get(0) * number + upper.get(1);
@@ -130,7 +130,7 @@ impl Samples {
                 let resampled = random::draw(seed, || {
                     classes.resample(aggregation, i64::from(count), &mut |samples| {
                         cancel.check()?;
-                        Ok(drawn(i64::from(count), samples, classes.options()))
+                        Ok(draw_counts(i64::from(count), samples, classes.options()))
                     })
                 })?;
                 let cosines = resampled.cosines(aggregation);
@@ -141,7 +141,7 @@ impl Samples {
                 done += count;
                 chunk += 1;
             }
-            let (low, high) = tails.ends();
+            let (low, high) = tails.percentiles();
             let (cells, cas) = (low.len() - 1, low.len() - 1);
             Ok(Some(Bootstrap {
                 resamples,
@@ -155,7 +155,7 @@ impl Samples {
 }
 
 /// The selected samples, sorted by class.
-struct Classes {
+struct ClassSamples {
     /// `[N', n]` for N' selected samples.
     features: Tensor,
     /// Number of samples in each class, `[K]`.
@@ -176,7 +176,7 @@ struct Resampled {
     counts: Tensor,
 }
 
-impl Classes {
+impl ClassSamples {
     fn of(samples: &Samples, subset: Subset) -> Self {
         let Samples { features, labels, predictions, weight } = samples;
         let chosen = match subset {
@@ -185,7 +185,7 @@ impl Classes {
         };
         let labels = labels.index_select(0, &chosen);
         let order = chosen.index_select(0, &labels.argsort_stable(true, 0, false));
-        Classes {
+        ClassSamples {
             features: features.index_select(0, &order),
             counts: Vec::try_from(labels.bincount(None::<Tensor>, weight.size()[0])).expect("counts are whole numbers"),
             weight: weight.to_kind(Kind::Double),
@@ -208,30 +208,30 @@ impl Classes {
 
     /// Averages each class for `count` resamples.
     ///
-    /// `times(samples)` returns how often each sample of a class counts in each resample, `[count, samples]`.
+    /// `multiplicities(samples)` returns how often each sample of a class counts in each resample, `[count, samples]`.
     /// Every row must add up to `samples`.
     fn resample(
         &self,
         aggregation: Aggregation,
         count: i64,
-        times: &mut dyn FnMut(i64) -> Result<Tensor, Error>,
+        multiplicities: &mut dyn FnMut(i64) -> Result<Tensor, Error>,
     ) -> Result<Resampled, Error> {
         let (mut means, mut own, mut squares) = (Vec::new(), Vec::new(), Vec::new());
         let mut first = 0;
         for (class, samples) in (0..).zip(self.counts.iter().copied()) {
-            let times = times(samples)?;
+            let multiplicities = multiplicities(samples)?;
             let weight = self.weight.get(class);
             // Convert class by class: float64 copies of all features at once would take twice their memory.
             let features = self.features.narrow(0, first, samples).to_kind(Kind::Double);
             let total = samples.max(1) as f64;
             means.push(match aggregation {
-                Aggregation::AverageThenCosine => times.matmul(&features) * weight / total,
+                Aggregation::AverageThenCosine => multiplicities.matmul(&features) * weight / total,
                 Aggregation::CosineThenAverage => {
                     let directions = directions(&(features * weight));
-                    let squared = times.square();
+                    let squared = multiplicities.square();
                     own.push(squared.matmul(&directions.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Double)));
                     squares.push(squared.sum_dim_intlist([1i64].as_slice(), false, Kind::Double));
-                    times.matmul(&directions) / total
+                    multiplicities.matmul(&directions) / total
                 }
             });
             debug_assert_eq!(means.last().map(Tensor::size), Some(vec![count, self.weight.size()[1]]));
@@ -277,7 +277,7 @@ fn directions(vectors: &Tensor) -> Tensor {
 
 /// Draws `samples` samples with replacement, `count` times. Returns how often each was drawn, `[count,
 /// samples]`.
-fn drawn(count: i64, samples: i64, options: (Kind, Device)) -> Tensor {
+fn draw_counts(count: i64, samples: i64, options: (Kind, Device)) -> Tensor {
     let drawn = Tensor::randint(samples.max(1), [count, samples], (Kind::Int64, options.1));
     // Sums of whole numbers are exact, so the order in which a GPU adds them does not matter.
     Tensor::zeros([count, samples], options).scatter_add_(1, &drawn, &Tensor::ones([1, 1], options).expand([count, samples], false))
@@ -316,7 +316,7 @@ impl Tails {
 
     /// Returns the lower and upper percentile of each column. Interpolates linearly between ranks, as numpy
     /// does by default.
-    fn ends(&self) -> (Vec<f64>, Vec<f64>) {
+    fn percentiles(&self) -> (Vec<f64>, Vec<f64>) {
         let position = self.position();
         let end = |kept: &Option<Tensor>| {
             let kept = rows(kept.as_ref().expect("at least one chunk was added"));
@@ -375,7 +375,7 @@ mod tests {
             for chunk in [1, 7, 1001] {
                 let mut tails = Tails::new(resamples);
                 values.split(chunk, 0).iter().for_each(|chunk| tails.add(chunk));
-                let (low, high) = tails.ends();
+                let (low, high) = tails.percentiles();
                 for (found, expected) in [(low[0], TAIL), (high[0], 1.0 - TAIL), (low[1], TAIL - 1.0), (high[1], -TAIL)] {
                     assert!((found - expected * last).abs() < 1e-9, "{resamples} in chunks of {chunk}: {found} is not {}", expected * last);
                 }

@@ -54,7 +54,7 @@ pub fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<Written, Error>
 
 /// Writes tensors of the CPU as a safetensors file with the given metadata, atomically.
 pub(crate) fn save_tensors(path: &Path, tensors: &[(String, Tensor)], metadata: HashMap<String, String>) -> Result<Written, Error> {
-    let raw: Vec<(Dtype, Vec<usize>, Vec<u8>)> = tensors.iter().map(|(_, tensor)| raw(tensor)).collect::<Result<_, _>>()?;
+    let raw: Vec<(Dtype, Vec<usize>, Vec<u8>)> = tensors.iter().map(|(_, tensor)| dtype_shape_bytes(tensor)).collect::<Result<_, _>>()?;
     let views = tensors
         .iter()
         .zip(&raw)
@@ -62,7 +62,7 @@ pub(crate) fn save_tensors(path: &Path, tensors: &[(String, Tensor)], metadata: 
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
     let bytes = views
         .and_then(|views| safetensors::serialize(views, Some(metadata)))
-        .map_err(|error| bad(path, format!("cannot be written: {error}")))?;
+        .map_err(|error| checkpoint_error(path, format!("cannot be written: {error}")))?;
     write_whole(path, &bytes)?;
     let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Written { size_bytes: bytes.len() as u64, sha256 })
@@ -103,7 +103,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     write().map_err(Error::io(path))
 }
 
-fn raw(tensor: &Tensor) -> Result<(Dtype, Vec<usize>, Vec<u8>), Error> {
+fn dtype_shape_bytes(tensor: &Tensor) -> Result<(Dtype, Vec<usize>, Vec<u8>), Error> {
     let dtype = match tensor.kind() {
         Kind::Float => Dtype::F32,
         Kind::Double => Dtype::F64,
@@ -115,6 +115,6 @@ fn raw(tensor: &Tensor) -> Result<(Dtype, Vec<usize>, Vec<u8>), Error> {
     Ok((dtype, tensor.size().into_iter().map(|length| length as usize).collect(), bytes))
 }
 
-fn bad(path: &Path, problem: String) -> Error {
+fn checkpoint_error(path: &Path, problem: String) -> Error {
     Error::Checkpoint { path: path.to_owned(), problem }
 }

@@ -15,7 +15,7 @@ use tch::{Cuda, Device};
 use crate::Error;
 
 /// Version of this crate, as it is written to records and sidecars.
-pub const ENGINE: &str = env!("CARGO_PKG_VERSION");
+pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Finds the device with the name that a configuration uses: `auto`, `cpu` or `cuda:N`.
 ///
@@ -65,7 +65,7 @@ pub fn probe() -> api::Probe {
         .chain([Device::Cpu])
         .map(|device| api::Device { id: id(device), name: name(device), memory_bytes: memory_bytes(device) })
         .collect();
-    api::Probe { engine: ENGINE.to_owned(), libtorch: libtorch_version(), devices }
+    api::Probe { engine: ENGINE_VERSION.to_owned(), libtorch: libtorch_version(), devices }
 }
 
 /// Returns the version of the loaded libtorch, for example `2.11.0`.
@@ -86,12 +86,12 @@ fn cuda_devices() -> &'static Result<usize, String> {
     static DEVICES: OnceLock<Result<usize, String>> = OnceLock::new();
     DEVICES.get_or_init(|| {
         let path = beside_libtorch_cpu("libtorch_cuda.so").ok_or("this libtorch is without CUDA: it has no libtorch_cuda.so")?;
-        load_for_good(&path).map_err(|error| format!("CUDA cannot be loaded: {error}"))?;
+        load_permanently(&path).map_err(|error| format!("CUDA cannot be loaded: {error}"))?;
         Ok(usize::try_from(Cuda::device_count()).unwrap_or(0))
     })
 }
 
-fn load_for_good(path: &Path) -> Result<(), libloading::Error> {
+fn load_permanently(path: &Path) -> Result<(), libloading::Error> {
     // SAFETY: the library belongs to the libtorch that this process is linked to. Loading it only runs its
     // own registration.
     let library = unsafe { Library::open(Some(path), libloading::os::unix::RTLD_NOW | libloading::os::unix::RTLD_GLOBAL)? };

@@ -67,7 +67,7 @@ pub fn measure(
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
 ) -> Result<Measurement, Error> {
     let mut tally = Tally::new(network);
-    visit(network, split, inputs, BATCH_SIZE, cancel, progress, &mut |images, labels| {
+    for_each_batch(network, split, inputs, BATCH_SIZE, cancel, progress, &mut |images, labels| {
         let logits = network.forward(images, BatchNormMode::Eval).logits;
         tally.add(&logits, &logits.argmax(1, false), labels);
     })?;
@@ -98,7 +98,7 @@ pub fn measure_samples_in_batches(
 ) -> Result<(Measurement, Samples), Error> {
     let mut tally = Tally::new(network);
     let (mut features, mut predictions) = (Vec::new(), Vec::new());
-    visit(network, split, inputs, batch_size, cancel, progress, &mut |images, labels| {
+    for_each_batch(network, split, inputs, batch_size, cancel, progress, &mut |images, labels| {
         let output = probe.output(network, images);
         let predicted = output.logits.argmax(1, false);
         tally.add(&output.logits, &predicted, labels);
@@ -114,23 +114,23 @@ pub fn measure_samples_in_batches(
     Ok((tally.measurement(), samples))
 }
 
-/// Passes every image of `split` once to `see`, in order, batch by batch, attacked if `inputs` says so.
+/// Passes every image of `split` once to `run`, in order, batch by batch, attacked if `inputs` says so.
 ///
-/// `see` receives images, `[B, C, H, W]`, and labels, `[B]`. Autograd is off while it runs.
-pub fn visit(
+/// `run` receives images, `[B, C, H, W]`, and labels, `[B]`. Autograd is off while it runs.
+pub fn for_each_batch(
     network: &Network,
     split: &Split,
     inputs: EvalInputs<'_>,
     batch_size: i64,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
-    see: &mut dyn FnMut(&Tensor, &Tensor),
+    run: &mut dyn FnMut(&Tensor, &Tensor),
 ) -> Result<(), Error> {
     match inputs {
-        EvalInputs::Clean => visit_from(network, split, None, batch_size, cancel, progress, see),
+        EvalInputs::Clean => for_each_batch_from(network, split, None, batch_size, cancel, progress, run),
         EvalInputs::Attacked { attack, seed } => {
-            let start = starts(split, attack, seed);
-            visit_from(network, split, Some((attack, &start)), batch_size, cancel, progress, see)
+            let start = attack_starts(split, attack, seed);
+            for_each_batch_from(network, split, Some((attack, &start)), batch_size, cancel, progress, run)
         }
     }
 }
@@ -138,21 +138,21 @@ pub fn visit(
 /// Returns the start of the attack on each image, `[N, C, H, W]`.
 ///
 /// Draws for the whole split at once, so that the batch size does not change the starts.
-pub fn starts(split: &Split, attack: &Attack, seed: u32) -> Tensor {
+pub fn attack_starts(split: &Split, attack: &Attack, seed: u32) -> Tensor {
     random::draw(Seed::once(seed, Purpose::Evaluation), || attack.start(&split.images()))
 }
 
-/// Like [`visit`], with given starts of the attack, `[N, C, H, W]`.
+/// Like [`for_each_batch`], with given starts of the attack, `[N, C, H, W]`.
 ///
 /// A subset of a split can then be attacked exactly as within the whole split.
-pub fn visit_from(
+pub fn for_each_batch_from(
     network: &Network,
     split: &Split,
     attack: Option<(&Attack, &Tensor)>,
     batch_size: i64,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
-    see: &mut dyn FnMut(&Tensor, &Tensor),
+    run: &mut dyn FnMut(&Tensor, &Tensor),
 ) -> Result<(), Error> {
     let steps = (split.len() as u32).div_ceil(batch_size as u32);
     for step in 0..steps {
@@ -163,7 +163,7 @@ pub fn visit_from(
         if let Some((attack, start)) = attack {
             images = attack::perturb(network, &images, &labels, &start.narrow(0, first, length), attack, cancel)?;
         }
-        no_grad(|| see(&images, &labels));
+        no_grad(|| run(&images, &labels));
         progress(step + 1, steps)?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use crate::Error;
 use crate::cancel::Cancel;
 use crate::data::Split;
-use crate::evaluate::{EvalInputs, visit};
+use crate::evaluate::{EvalInputs, for_each_batch};
 use crate::model::{Network, Output};
 
 /// Ridge penalty as a fraction of the mean diagonal entry of S_xx. It decides between equal features and
@@ -44,7 +44,7 @@ impl LinearProbe {
     ) -> Result<Self, Error> {
         let classes = network.classes();
         let mut sums: Option<[Tensor; 3]> = None;
-        visit(network, split, EvalInputs::Clean, batch_size, cancel, progress, &mut |images, labels| {
+        for_each_batch(network, split, EvalInputs::Clean, batch_size, cancel, progress, &mut |images, labels| {
             let (stages, _) = network.forward_stages(images, BatchNormMode::Eval);
             let features = pooled(&stages, stage).to_kind(Kind::Double);
             let members = labels.one_hot(classes).to_kind(Kind::Double);

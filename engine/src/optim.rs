@@ -40,7 +40,7 @@ impl Sgd {
 /// Scales all `gradients` in place by one factor, so that the L2 norm of all together is at most `limit`.
 ///
 /// Same as `torch.nn.utils.clip_grad_norm_`.
-pub fn clip(gradients: &mut [Tensor], limit: f64) {
+pub fn clip_gradients(gradients: &mut [Tensor], limit: f64) {
     // Avoids a division by zero; the value is PyTorch's.
     const SMALLEST: f64 = 1e-6;
     no_grad(|| {

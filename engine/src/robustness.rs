@@ -12,7 +12,7 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::Error;
 use crate::attack::{self, Attack};
-use crate::autoattack::{self, Ball, Classifier, Prepared, Stage, square};
+use crate::autoattack::{self, Ball, Classifier, PreparedStage, Stage, square};
 use crate::cancel::Cancel;
 use crate::data::Split;
 use crate::model::Network;
@@ -21,7 +21,7 @@ use crate::random::{self, Purpose, Seed};
 /// A named attack that consists of one or more passes. Each pass attacks the images that are still classified
 /// correctly.
 #[derive(Clone, Debug)]
-pub struct Trial {
+pub struct NamedAttack {
     pub name: String,
     passes: Vec<Pass>,
 }
@@ -48,12 +48,12 @@ pub struct State {
     pub worst: Vec<i64>,
     /// Results: `clean` first, then each completed attack.
     pub steps: Vec<EvaluationStep>,
-    under_way: Option<UnderWay>,
+    under_way: Option<AttackPosition>,
 }
 
 /// Position inside an attack that is not complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct UnderWay {
+struct AttackPosition {
     /// Index of the pass.
     pass: usize,
     /// Index of the first image that this pass has not reached.
@@ -73,7 +73,7 @@ pub enum Event<'a> {
     Step(&'a EvaluationStep),
 }
 
-impl Trial {
+impl NamedAttack {
     /// PGD from several random starts. The first start is the one that other measurements with the same seed
     /// use.
     pub fn pgd(attack: &Attack, starts: u32) -> Self {
@@ -81,7 +81,7 @@ impl Trial {
             1 => format!("PGD-{}", attack.steps),
             starts => format!("PGD-{}, {starts} starts", attack.steps),
         };
-        Trial { name, passes: (0..starts).map(|start| Pass::Pgd { attack: attack.clone(), start }).collect() }
+        NamedAttack { name, passes: (0..starts).map(|start| Pass::Pgd { attack: attack.clone(), start }).collect() }
     }
 
     /// An attack of AutoAttack. `None` if it is not defined for this number of classes.
@@ -92,17 +92,17 @@ impl Trial {
             AutoAttack::Square if square_queries != square::STANDARD_QUERIES => format!("{}, {square_queries} queries", attack.label()),
             _ => attack.label().to_owned(),
         };
-        (!passes.is_empty()).then_some(Trial { name, passes })
+        (!passes.is_empty()).then_some(NamedAttack { name, passes })
     }
 }
 
-/// Evaluates `split` on clean images and then with each of `trials` that `state` does not contain yet.
+/// Evaluates `split` on clean images and then with each of `attacks` that `state` does not contain yet.
 ///
 /// After an error, including `Error::Canceled`, `state` is that of the last complete batch.
 pub fn run(
     network: &Network,
     split: &Split,
-    trials: &[Trial],
+    attacks: &[NamedAttack],
     seed: u32,
     state: &mut State,
     cancel: &Cancel,
@@ -111,40 +111,40 @@ pub fn run(
     let labels = split.label_list();
     if state.steps.is_empty() {
         let begun = Instant::now();
-        state.clean = look(network, split, cancel)?;
+        state.clean = clean_predictions(network, split, cancel)?;
         state.worst.clone_from(&state.clean);
         state.finish("clean", labels.len(), begun.elapsed().as_secs_f64(), &labels);
         state.report(observe)?;
     }
-    // The first step is the clean evaluation, not a trial.
+    // The first step is the clean evaluation, not an attack.
     let mut done = state.steps.len() - 1;
-    while let Some(trial) = trials.get(done) {
+    while let Some(attack) = attacks.get(done) {
         let mut under_way = match &state.under_way {
             Some(under_way) => under_way.clone(),
-            None => UnderWay { pass: 0, next: 0, attacked: state.left(&labels).len(), seconds: 0.0 },
+            None => AttackPosition { pass: 0, next: 0, attacked: state.still_correct(&labels).len(), seconds: 0.0 },
         };
-        while let Some(pass) = trial.passes.get(under_way.pass) {
-            let ready = pass.ready(split, seed);
-            let left: Vec<usize> = state.left(&labels).into_iter().filter(|image| *image >= under_way.next).collect();
+        while let Some(pass) = attack.passes.get(under_way.pass) {
+            let prepared = pass.prepare(split, seed);
+            let left: Vec<usize> = state.still_correct(&labels).into_iter().filter(|image| *image >= under_way.next).collect();
             for batch in left.chunks(batch_size(split)) {
                 let begun = Instant::now();
                 let rows = indices(batch, split);
                 let (images, labels_there) = split.select(&rows);
-                let found = ready.perturb(network, &rows, &images, &labels_there, cancel)?;
+                let found = prepared.perturb(network, &rows, &images, &labels_there, cancel)?;
                 for (image, predicted) in batch.iter().zip(predictions(network, &found)) {
                     state.worst[*image] = predicted;
                 }
                 under_way.next = batch[batch.len() - 1] + 1;
                 under_way.seconds += begun.elapsed().as_secs_f64();
                 state.under_way = Some(under_way.clone());
-                let before = work(trials[..done].iter().flat_map(|trial| &trial.passes)) + work(&trial.passes[..under_way.pass]);
+                let before = work(attacks[..done].iter().flat_map(|attack| &attack.passes)) + work(&attack.passes[..under_way.pass]);
                 let now = before + pass.work() * under_way.next as f64 / labels.len() as f64;
-                observe(state, Event::Batch { done: now as u32, of: work(trials.iter().flat_map(|trial| &trial.passes)) as u32 })?;
+                observe(state, Event::Batch { done: now as u32, of: work(attacks.iter().flat_map(|attack| &attack.passes)) as u32 })?;
             }
-            under_way = UnderWay { pass: under_way.pass + 1, next: 0, ..under_way };
+            under_way = AttackPosition { pass: under_way.pass + 1, next: 0, ..under_way };
         }
         state.under_way = None;
-        state.finish(&trial.name, under_way.attacked, under_way.seconds, &labels);
+        state.finish(&attack.name, under_way.attacked, under_way.seconds, &labels);
         state.report(observe)?;
         done += 1;
     }
@@ -179,7 +179,7 @@ fn batch_size(split: &Split) -> usize {
 }
 
 /// Predicts the classes of all clean images.
-fn look(network: &Network, split: &Split, cancel: &Cancel) -> Result<Vec<i64>, Error> {
+fn clean_predictions(network: &Network, split: &Split, cancel: &Cancel) -> Result<Vec<i64>, Error> {
     let all: Vec<usize> = (0..split.len() as usize).collect();
     let mut predicted = Vec::new();
     for batch in all.chunks(batch_size(split)) {
@@ -211,22 +211,22 @@ impl State {
     }
 
     /// Returns whether this state can belong to these attacks and images.
-    pub fn fits(&self, split: &Split, trials: &[Trial]) -> bool {
+    pub fn matches(&self, split: &Split, attacks: &[NamedAttack]) -> bool {
         let known = [&self.clean, &self.worst].iter().all(|predictions| predictions.len() as i64 == split.len());
-        let attacks = self.steps.iter().skip(1);
+        let done = self.steps.iter().skip(1);
         (self.steps.is_empty() || known)
-            && self.steps.len() <= trials.len() + 1
-            && attacks.zip(trials).all(|(step, trial)| step.attack == trial.name)
+            && self.steps.len() <= attacks.len() + 1
+            && done.zip(attacks).all(|(step, attack)| step.attack == attack.name)
     }
 
     /// Returns the images that are still classified correctly.
-    fn left(&self, labels: &[i64]) -> Vec<usize> {
+    fn still_correct(&self, labels: &[i64]) -> Vec<usize> {
         (0..labels.len()).filter(|image| self.worst[*image] == labels[*image]).collect()
     }
 
     /// Appends the result of an attack that started with `attacked` correctly classified images.
     fn finish(&mut self, attack: &str, attacked: usize, seconds: f64, labels: &[i64]) {
-        let left = self.left(labels).len();
+        let left = self.still_correct(labels).len();
         self.steps.push(EvaluationStep {
             attack: attack.to_owned(),
             attacked: attacked as u32,
@@ -242,19 +242,19 @@ impl State {
 }
 
 /// A pass with its random numbers drawn.
-enum Ready<'a> {
+enum PreparedPass<'a> {
     Pgd { attack: &'a Attack, start: Tensor },
-    AutoAttack(Prepared),
+    AutoAttack(PreparedStage),
 }
 
 impl Pass {
-    fn ready(&self, split: &Split, seed: u32) -> Ready<'_> {
+    fn prepare(&self, split: &Split, seed: u32) -> PreparedPass<'_> {
         match self {
             Pass::Pgd { attack, start } => {
                 let seed = Seed { run: seed, purpose: Purpose::Evaluation, epoch: 0, step: *start };
-                Ready::Pgd { attack, start: random::draw(seed, || attack.start(&split.images())) }
+                PreparedPass::Pgd { attack, start: random::draw(seed, || attack.start(&split.images())) }
             }
-            Pass::AutoAttack { stage, ball } => Ready::AutoAttack(Prepared::new(*stage, *ball, &split.images(), seed)),
+            Pass::AutoAttack { stage, ball } => PreparedPass::AutoAttack(PreparedStage::new(*stage, *ball, &split.images(), seed)),
         }
     }
 
@@ -267,13 +267,13 @@ impl Pass {
     }
 }
 
-impl Ready<'_> {
+impl PreparedPass<'_> {
     /// Attacks `images` with `labels`, which are those at `rows` of the split. Returns the final images of
     /// the attack.
     fn perturb(&self, network: &Network, rows: &Tensor, images: &Tensor, labels: &Tensor, cancel: &Cancel) -> Result<Tensor, Error> {
         match self {
-            Ready::Pgd { attack, start } => attack::perturb(network, images, labels, &start.index_select(0, rows), attack, cancel),
-            Ready::AutoAttack(prepared) => prepared.perturb(network, images, labels, rows, cancel),
+            PreparedPass::Pgd { attack, start } => attack::perturb(network, images, labels, &start.index_select(0, rows), attack, cancel),
+            PreparedPass::AutoAttack(prepared) => prepared.perturb(network, images, labels, rows, cancel),
         }
     }
 }

@@ -109,7 +109,7 @@ impl<'a> Search<'a> {
         objective: &'a Objective,
         ball: Ball,
     ) -> Self {
-        let Looked { fooled, loss, gradient } = objective.look(classifier, &point, labels);
+        let Evaluated { fooled, loss, gradient } = objective.evaluate(classifier, &point, labels);
         Search {
             images,
             labels,
@@ -143,7 +143,7 @@ impl<'a> Search<'a> {
         let point = ball.project(self.images, &moved);
         self.previous = std::mem::replace(&mut self.current, point);
 
-        let Looked { fooled, loss, gradient } = self.objective.look(classifier, &self.current, self.labels);
+        let Evaluated { fooled, loss, gradient } = self.objective.evaluate(classifier, &self.current, self.labels);
         self.adversarial = self.current.where_self(&column(&fooled), &self.adversarial);
         self.fooled = self.fooled.logical_or(&fooled);
         self.rises += loss.gt_tensor(&self.loss);
@@ -172,7 +172,7 @@ impl<'a> Search<'a> {
 }
 
 /// Result of a forward and a backward pass at a point.
-struct Looked {
+struct Evaluated {
     fooled: Tensor,
     loss: Tensor,
     gradient: Tensor,
@@ -180,13 +180,13 @@ struct Looked {
 
 impl Objective {
     /// Computes loss and gradient at `points`.
-    fn look(&self, classifier: &impl Classifier, points: &Tensor, labels: &Tensor) -> Looked {
+    fn evaluate(&self, classifier: &impl Classifier, points: &Tensor, labels: &Tensor) -> Evaluated {
         let points = points.detach().set_requires_grad(true);
         let logits = classifier.logits(&points);
         let loss = self.loss(&logits, labels);
         // Only with respect to the images, so that autograd skips the parameters.
         let gradient = Tensor::run_backward(&[&loss.sum(None::<Kind>)], &[&points], false, false).swap_remove(0);
-        Looked { fooled: logits.argmax(1, false).ne_tensor(labels), loss: loss.detach(), gradient }
+        Evaluated { fooled: logits.argmax(1, false).ne_tensor(labels), loss: loss.detach(), gradient }
     }
 
     /// Returns the loss of each image, `[N]`.

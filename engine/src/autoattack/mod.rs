@@ -93,13 +93,13 @@ impl Stage {
 ///
 /// Results therefore do not depend on which images are attacked together.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct PreparedStage {
     ball: Ball,
-    search: Search,
+    search: PreparedSearch,
 }
 
 #[derive(Debug)]
-enum Search {
+enum PreparedSearch {
     /// `start`: offset of every image in the set; `rank`: rank of the target class, or `None` for
     /// cross-entropy.
     Apgd {
@@ -117,7 +117,7 @@ enum Search {
     },
 }
 
-impl Prepared {
+impl PreparedStage {
     /// Draws the random numbers of `stage` for `images`, the whole set, `[N, C, H, W]`.
     pub fn new(stage: Stage, ball: Ball, images: &Tensor, seed: u32) -> Self {
         let start = |rank: i64| {
@@ -125,12 +125,12 @@ impl Prepared {
             random::draw(seed, || apgd::start(ball, images))
         };
         let search = match stage {
-            Stage::ApgdCe => Search::Apgd { start: start(0), rank: None },
-            Stage::ApgdTargeted { rank } => Search::Apgd { start: start(rank), rank: Some(rank) },
-            Stage::FabTargeted { rank } => Search::Fab { rank },
-            Stage::Square { queries } => Search::Square { seed, queries, images: images.size()[0] },
+            Stage::ApgdCe => PreparedSearch::Apgd { start: start(0), rank: None },
+            Stage::ApgdTargeted { rank } => PreparedSearch::Apgd { start: start(rank), rank: Some(rank) },
+            Stage::FabTargeted { rank } => PreparedSearch::Fab { rank },
+            Stage::Square { queries } => PreparedSearch::Square { seed, queries, images: images.size()[0] },
         };
-        Prepared { ball, search }
+        PreparedStage { ball, search }
     }
 
     /// Attacks `images`, `[M, C, H, W]`, which are those at `rows`, `[M]`, of the set.
@@ -147,7 +147,7 @@ impl Prepared {
     ) -> Result<Tensor, Error> {
         let target = |rank: i64| no_grad(|| classifier.logits(images)).argsort(1, true).select(1, rank);
         match &self.search {
-            Search::Apgd { start, rank } => {
+            PreparedSearch::Apgd { start, rank } => {
                 let start = start.index_select(0, rows);
                 let objective = match rank {
                     None => apgd::Objective::CrossEntropy,
@@ -155,12 +155,12 @@ impl Prepared {
                 };
                 apgd::perturb(classifier, images, labels, &start, &objective, self.ball, cancel)
             }
-            Search::Fab { rank } => {
+            PreparedSearch::Fab { rank } => {
                 let nearest = fab::nearest(classifier, images, labels, &target(*rank), self.ball.norm, cancel)?;
                 let inside = column(&nearest.distances.le(self.ball.eps.fraction()));
                 Ok(nearest.images.where_self(&inside, images))
             }
-            Search::Square { seed, queries, images: count } => {
+            PreparedSearch::Square { seed, queries, images: count } => {
                 let draws = square::Seeded { run: *seed, rows, images: *count, shape: image_shape(images), device: images.device() };
                 square::perturb(classifier, images, labels, self.ball, *queries, &draws, cancel)
             }

@@ -22,7 +22,7 @@ const RETIRE_EVERY: u32 = 50;
 
 /// Random numbers of the initial point.
 #[derive(Debug)]
-pub struct Opening {
+pub struct InitialDraw {
     /// ±1. In ℓ∞ `[N, C, 1, W]`, for vertical stripes; in ℓ2 `[N, C, T, T]`, for the T×T tiles of a grid.
     pub signs: Tensor,
     /// Whether each tile is transposed, row by row. Only in ℓ2.
@@ -31,7 +31,7 @@ pub struct Opening {
 
 /// Random numbers of a query.
 #[derive(Debug)]
-pub struct Draw {
+pub struct QueryDraw {
     /// Row and column of two squares as fractions of the free space, in `[0, 1)`. The second square is only
     /// used in ℓ2.
     pub corners: [[f64; 2]; 2],
@@ -42,11 +42,11 @@ pub struct Draw {
 }
 
 /// Source of the random numbers. `rows`, `[M]`, are the images of the batch that are not done yet.
-pub trait Draws {
+pub trait RandomSource {
     /// Draws for the initial point. `tiles`: number of rows, and of columns, of the grid.
-    fn opening(&self, norm: Norm, tiles: i64, rows: &Tensor) -> Opening;
+    fn initial(&self, norm: Norm, tiles: i64, rows: &Tensor) -> InitialDraw;
     /// Draws for a query, which are numbered from 0.
-    fn query(&self, norm: Norm, query: u32, rows: &Tensor) -> Draw;
+    fn query(&self, norm: Norm, query: u32, rows: &Tensor) -> QueryDraw;
 }
 
 /// Random numbers from a seed, drawn for a whole set of images. `rows` are the images of the batch in the
@@ -71,7 +71,7 @@ pub fn perturb(
     labels: &Tensor,
     ball: Ball,
     queries: u32,
-    draws: &impl Draws,
+    draws: &impl RandomSource,
     cancel: &Cancel,
 ) -> Result<Tensor, Error> {
     let adversarial = images.copy();
@@ -80,7 +80,7 @@ pub fn perturb(
     let [mut images, mut labels] = [images, labels].map(Tensor::shallow_clone);
     let mut rows = Tensor::arange(labels.size()[0], (Kind::Int64, labels.device()));
     let [_, height, width] = super::image_shape(&images);
-    let mut best = first(&images, ball, draws, &rows);
+    let mut best = initial_point(&images, ball, draws, &rows);
     let mut margins = margin(classifier, &best, &labels);
     let mut bump: Option<Bump> = None;
 
@@ -139,7 +139,7 @@ fn margin(classifier: &impl Classifier, images: &Tensor, labels: &Tensor) -> Ten
 }
 
 /// Returns the initial point: vertical stripes in ℓ∞, a grid of bumps in ℓ2.
-fn first(images: &Tensor, ball: Ball, draws: &impl Draws, rows: &Tensor) -> Tensor {
+fn initial_point(images: &Tensor, ball: Ball, draws: &impl RandomSource, rows: &Tensor) -> Tensor {
     let eps = ball.eps.fraction();
     let [_, height, width] = super::image_shape(images);
     let side = (height.min(width) / 5).max(1);
@@ -147,7 +147,7 @@ fn first(images: &Tensor, ball: Ball, draws: &impl Draws, rows: &Tensor) -> Tens
     // Only whole tiles. The public code also starts a tile that reaches over the edge and drops the part that
     // does not fit.
     let tiles = (height.min(width) - border) / side;
-    let Opening { signs, transposed } = draws.opening(ball.norm, tiles, rows);
+    let InitialDraw { signs, transposed } = draws.initial(ball.norm, tiles, rows);
     match ball.norm {
         Norm::Linf => (images + signs * eps).clamp_(0.0, 1.0),
         Norm::L2 => {
@@ -234,8 +234,8 @@ impl Bump {
     /// Creates a bump with the kind and device of `like`.
     fn new(side: i64, like: &Tensor) -> Self {
         let top = side / 2;
-        let mut values = half(top, side);
-        values.extend(half(side - top, side).iter().map(|value| -value));
+        let mut values = decreasing_rectangle(top, side);
+        values.extend(decreasing_rectangle(side - top, side).iter().map(|value| -value));
         let length = values.iter().map(|value| value * value).sum::<f64>().sqrt();
         let values: Vec<f64> = values.iter().map(|value| value / length).collect();
         let upright = Tensor::from_slice(&values).to_kind(like.kind()).to_device(like.device()).view([1, 1, side, side]);
@@ -248,7 +248,7 @@ impl Bump {
 }
 
 /// Returns a rectangle of length 1, row by row. Its values decrease with the distance from the center.
-fn half(height: i64, width: i64) -> Vec<f64> {
+fn decreasing_rectangle(height: i64, width: i64) -> Vec<f64> {
     let rings = (height / 2 + 1).max(width / 2 + 1);
     let mut values = Vec::new();
     for row in 0..height {
@@ -274,19 +274,19 @@ impl Seeded<'_> {
     }
 }
 
-impl Draws for Seeded<'_> {
-    fn opening(&self, norm: Norm, tiles: i64, rows: &Tensor) -> Opening {
+impl RandomSource for Seeded<'_> {
+    fn initial(&self, norm: Norm, tiles: i64, rows: &Tensor) -> InitialDraw {
         let [channels, _, width] = self.shape;
         random::draw(self.seed(0), || match norm {
-            Norm::Linf => Opening { signs: self.signs([channels, 1, width], rows), transposed: Vec::new() },
+            Norm::Linf => InitialDraw { signs: self.signs([channels, 1, width], rows), transposed: Vec::new() },
             Norm::L2 => {
                 let transposed = uniform(tiles * tiles).iter().map(|value| *value > 0.5).collect();
-                Opening { transposed, signs: self.signs([channels, tiles, tiles], rows) }
+                InitialDraw { transposed, signs: self.signs([channels, tiles, tiles], rows) }
             }
         })
     }
 
-    fn query(&self, norm: Norm, query: u32, rows: &Tensor) -> Draw {
+    fn query(&self, norm: Norm, query: u32, rows: &Tensor) -> QueryDraw {
         let [channels, ..] = self.shape;
         random::draw(self.seed(query + 1), || {
             let numbers = uniform(5);
@@ -295,7 +295,7 @@ impl Draws for Seeded<'_> {
                 Norm::Linf => signs([1, channels, 1, 1], self.device),
                 Norm::L2 => self.signs([channels, 1, 1], rows),
             };
-            Draw { corners, transposed: numbers[4] > 0.5, signs }
+            QueryDraw { corners, transposed: numbers[4] > 0.5, signs }
         })
     }
 }

@@ -70,7 +70,7 @@ impl Split {
     pub fn images(&self) -> Tensor {
         self.floats(self.pixels.shallow_clone())
     }
-/// Returns N, the number of images.
+    /// Returns N, the number of images.
 
     pub fn len(&self) -> i64 {
         self.labels.size()[0]
@@ -105,7 +105,7 @@ impl Split {
 
     /// Returns the split of the images at `rows`, stored as in this split.
     pub(crate) fn at(&self, rows: &[usize]) -> Self {
-        self.part(&rows.iter().map(|row| *row as i64).collect::<Vec<_>>())
+        self.at_indices(&rows.iter().map(|row| *row as i64).collect::<Vec<_>>())
     }
 
     /// Returns a split of other images, floats in `[0, 1]`, with the labels of this split.
@@ -113,7 +113,7 @@ impl Split {
         Split::new(images, self.labels.shallow_clone())
     }
 
-    fn part(&self, indices: &[i64]) -> Self {
+    fn at_indices(&self, indices: &[i64]) -> Self {
         let indices = Tensor::from_slice(indices).to_device(self.labels.device());
         let white = self.white.as_ref().map(Tensor::shallow_clone);
         Split { pixels: self.pixels.index_select(0, &indices), white, labels: self.labels.index_select(0, &indices) }
@@ -171,8 +171,8 @@ pub fn load(config: &DataConfig, seed: u32) -> Result<Data, Error> {
             let make = |part, samples: Option<u32>| synthetic::images(seed, part, samples.unwrap_or_default());
             let train = make(synthetic::Part::Train, train_samples.or(info.train_samples));
             let test = make(synthetic::Part::Test, test_samples.or(info.test_samples));
-            every_class(&train.label_list(), "training", &info)?;
-            every_class(&test.label_list(), "test", &info)?;
+            check_every_class(&train.label_list(), "training", &info)?;
+            check_every_class(&test.label_list(), "test", &info)?;
             (train, test)
         }
         Source::Embedded | Source::Folder => {
@@ -199,9 +199,9 @@ pub fn load(config: &DataConfig, seed: u32) -> Result<Data, Error> {
             .split_at_checked(*holdout_samples as usize)
             .ok_or_else(|| Error::Data(format!("{holdout_samples} images cannot be held out of {} training images", train.len())))?;
         let (held, rest) = (sorted(held), sorted(rest));
-        holdout = Some(train.part(&held));
-        train = train.part(&rest);
-        every_class(&train.label_list(), "training", &info)?;
+        holdout = Some(train.at_indices(&held));
+        train = train.at_indices(&rest);
+        check_every_class(&train.label_list(), "training", &info)?;
     }
     let noisy_labels = noise::replace_labels(&mut train.labels, *label_noise, info.class_names.len() as i64, seed);
     Ok(Data { info, train, holdout, test, noisy_labels, passed_over })
@@ -219,7 +219,7 @@ pub fn load_sample(config: &DataConfig, seed: u32, count: u32) -> Result<(Datase
         let samples = config.test_samples.or(info.test_samples).unwrap_or_default();
         let test = synthetic::images(seed, synthetic::Part::Test, samples);
         let order = by_rank(&test.label_list());
-        return Ok((info, test.part(&order[..count.min(order.len())])));
+        return Ok((info, test.at_indices(&order[..count.min(order.len())])));
     }
     if config.dataset.source() == Source::Folder && config.path.is_none() {
         return Err(Error::Data(format!("{} is read from a folder, and `data.path` names none", info.title)));
@@ -253,7 +253,7 @@ fn read(contents: &Contents, samples: &Samples, count: Option<u32>, name: &str, 
 
 /// Selects `count` images of a split, or all if `count` is `None`.
 fn subset(split: &Split, count: Option<u32>, name: &str, info: &DatasetInfo) -> Result<Split, Error> {
-    Ok(split.part(&choose(&split.label_list(), count, name, info)?))
+    Ok(split.at_indices(&choose(&split.label_list(), count, name, info)?))
 }
 
 /// Selects `count` images, equally many of each class as far as possible. Returns their indices in rising
@@ -267,7 +267,7 @@ fn choose(labels: &[i64], count: Option<u32>, name: &str, info: &DatasetInfo) ->
         .get(..count)
         .ok_or_else(|| Error::Data(format!("{count} {name} images were asked for, and {} has {} of them", info.title, order.len())))?;
     let chosen = sorted(chosen);
-    every_class(&chosen.iter().map(|index| labels[*index as usize]).collect::<Vec<_>>(), name, info)?;
+    check_every_class(&chosen.iter().map(|index| labels[*index as usize]).collect::<Vec<_>>(), name, info)?;
     Ok(chosen)
 }
 
@@ -293,7 +293,7 @@ fn sorted(indices: &[i64]) -> Vec<i64> {
     indices
 }
 
-fn every_class(labels: &[i64], name: &str, info: &DatasetInfo) -> Result<(), Error> {
+fn check_every_class(labels: &[i64], name: &str, info: &DatasetInfo) -> Result<(), Error> {
     let missing = (0..).zip(&info.class_names).find(|(class, _)| !labels.contains(class));
     /// Fails if a class has no image among `labels`.
     missing.map_or(Ok(()), |(_, class)| Err(Error::Data(format!("no {name} image is of class `{class}`"))))

@@ -57,7 +57,7 @@ pub struct Request<'a> {
     pub measure_all: bool,
     /// Whether the paper's public code wrote the file. It normalizes with the mean and deviation of the data
     /// set.
-    pub of_public_code: bool,
+    pub from_public_code: bool,
 }
 
 /// Images in a forward pass.
@@ -76,15 +76,15 @@ pub fn read(path: &Path, request: &Request<'_>) -> Result<Reading, Error> {
     let file = TensorFile::open(path)?;
     let places = detect::places(&file);
     if places.is_empty() {
-        return Err(bad(path, detect::nothing_known(&file)));
+        return Err(checkpoint_error(path, detect::nothing_known(&file)));
     }
-    let mut reader = Reader { path, file: &file, request, places: &places, seen: 0 };
+    let mut reader = Reader { path, file: &file, request, places: &places, measured_images: 0 };
     reader.read()
 }
 
 impl Reading {
     /// Fails if a question is open, so that the file can be read in several ways.
-    pub fn decided(self, path: &Path) -> Result<Self, Error> {
+    pub fn into_decided(self, path: &Path) -> Result<Self, Error> {
         let errors: Vec<FieldError> =
             self.inspection.questions.iter().filter(|question| question.answer.is_none()).map(unanswered).collect();
         if errors.is_empty() { Ok(self) } else { Err(Error::Undecided { path: path.to_owned(), errors }) }
@@ -101,7 +101,7 @@ fn unanswered(question: &Question) -> FieldError {
     FieldError::new(&question.field, format!("{} Set `{}` to {}", question.message, question.field, options.join(" or ")))
 }
 
-fn bad(path: &Path, problem: String) -> Error {
+fn checkpoint_error(path: &Path, problem: String) -> Error {
     Error::Checkpoint { path: path.to_owned(), problem }
 }
 
@@ -111,11 +111,11 @@ struct Reader<'a> {
     request: &'a Request<'a>,
     places: &'a [Place],
     /// Number of images that accuracies were measured on. 0 if nothing was measured yet.
-    seen: u32,
+    measured_images: u32,
 }
 
 /// A network with one of its possible heads and its weights loaded.
-struct Prepared {
+struct LoadedNetwork {
     network: Network,
     model: ModelConfig,
     candidates: Vec<Candidate>,
@@ -126,7 +126,7 @@ struct Prepared {
 }
 
 /// A normalization that the network may have been trained with.
-struct Reach {
+struct PossibleNormalization {
     value: Value,
     label: String,
     normalization: Normalization,
@@ -140,7 +140,8 @@ impl<'a> Reader<'a> {
         let mut questions = Vec::new();
         let networks = self.networks()?;
         let place = self.choose_network(&networks, &mut questions)?;
-        let identified = detect::identify(self.file, place, config.model.as_ref()).map_err(|problem| bad(self.path, problem))?;
+        let identified =
+            detect::identify(self.file, place, config.model.as_ref()).map_err(|problem| checkpoint_error(self.path, problem))?;
         let head = self.choose_head(place, &identified, &mut questions)?;
         let mut prepared = self.prepare(place, &identified, &head)?;
         if !prepared.unexpected.is_empty() {
@@ -166,7 +167,7 @@ impl<'a> Reader<'a> {
             classes: prepared.network.classes() as u32,
             parameters: prepared.network.parameter_count(),
             normalization: decided.then_some(normalization),
-            test_images: (self.seen > 0).then_some(self.seen),
+            test_images: (self.measured_images > 0).then_some(self.measured_images),
         };
         let undecided_without_images = self.request.sample.is_none() && (!decided || chosen.assumed);
         Ok(Reading { network: prepared.network, model, inspection, undecided_without_images })
@@ -190,7 +191,7 @@ impl<'a> Reader<'a> {
 
     fn same(&self, one: &Place, other: &Place) -> Result<bool, Error> {
         let names = |place: &Place| -> Vec<String> {
-            let own = self.file.tensors().keys().filter(|name| place.owns(self.file, name) && self.nearest(name) == Some(place));
+            let own = self.file.tensors().keys().filter(|name| place.owns(self.file, name) && self.owner_of(name) == Some(place));
             own.map(|name| name[place.prefix.len()..].to_owned()).collect()
         };
         let inside = names(one);
@@ -206,11 +207,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the place that a tensor belongs to: the innermost if places are nested.
-    fn nearest(&self, name: &str) -> Option<&'a Place> {
+    fn owner_of(&self, name: &str) -> Option<&'a Place> {
         self.places.iter().filter(|place| place.owns(self.file, name)).max_by_key(|place| place.prefix.len())
     }
 
-    fn wrong(&self, field: &str, message: String) -> Error {
+    fn undecided_error(&self, field: &str, message: String) -> Error {
         Error::Undecided { path: self.path.to_owned(), errors: vec![FieldError::new(field, message)] }
     }
 
@@ -222,7 +223,7 @@ impl<'a> Reader<'a> {
             Some(name) => {
                 let missing = || {
                     let known: Vec<String> = places.iter().map(|place| format!("`{}`", place.id())).collect();
-                    self.wrong("network", format!("`{name}` is not in the file, which holds {}", known.join(", ")))
+                    self.undecided_error("network", format!("`{name}` is not in the file, which holds {}", known.join(", ")))
                 };
                 Some(places.iter().position(|place| place.id() == name).ok_or_else(missing)?)
             }
@@ -252,17 +253,18 @@ impl<'a> Reader<'a> {
     /// Describes one of several networks, with its clean accuracy if that helps to choose one.
     fn preview(&mut self, place: &Place, open: bool) -> Result<(String, Option<f64>), Error> {
         let config = self.request.config;
-        let identified = detect::identify(self.file, place, config.model.as_ref()).map_err(|problem| bad(self.path, problem))?;
+        let identified =
+            detect::identify(self.file, place, config.model.as_ref()).map_err(|problem| checkpoint_error(self.path, problem))?;
         let what = named(identified.architecture, identified.width as u32);
         if !open && !self.request.measure_all {
             return Ok((what, None));
         }
         let head = self.choose_head(place, &identified, &mut Vec::new())?;
         let mut prepared = self.prepare(place, &identified, &head)?;
-        let first = self.reaches(&prepared).into_iter().next().map(|reach| reach.normalization);
-        let normalization = self.given().or(first).unwrap_or_else(|| Normalization::of(self.request.info));
-        let right = self.measure(&mut prepared.network, &[normalization]);
-        Ok((what, right.first().map(|right| share(right))))
+        let first = self.possible_normalizations(&prepared).into_iter().next().map(|entry| entry.normalization);
+        let normalization = self.configured_normalization().or(first).unwrap_or_else(|| Normalization::of(self.request.info));
+        let right = self.correct_images(&mut prepared.network, &[normalization]);
+        Ok((what, right.first().map(|right| fraction_correct(right))))
     }
 
     fn choose_head(&mut self, place: &Place, identified: &Identified, questions: &mut Vec<Question>) -> Result<String, Error> {
@@ -275,7 +277,7 @@ impl<'a> Reader<'a> {
             };
         let refused = |rows: i64| {
             let names = if classes <= 10 { format!(": {}", info.class_names.join(", ")) } else { String::new() };
-            bad(self.path, format!("tells {rows} classes apart, and {} has {classes}{names}", info.title))
+            checkpoint_error(self.path, format!("tells {rows} classes apart, and {} has {classes}{names}", info.title))
         };
         let fitting: Vec<&(String, i64)> = identified.heads.iter().filter(|(_, rows)| *rows == classes).collect();
         let chosen = match (&config.head, fitting.as_slice()) {
@@ -285,7 +287,7 @@ impl<'a> Reader<'a> {
                 None => {
                     let known: Vec<String> = identified.heads.iter().map(|(name, _)| format!("`{name}`")).collect();
                     let problem = format!("`{head}` is no linear layer of the network, which has {}", known.join(", "));
-                    return Err(self.wrong("head", problem));
+                    return Err(self.undecided_error("head", problem));
                 }
             },
             (None, []) => return Err(refused(identified.heads[0].1)),
@@ -298,11 +300,11 @@ impl<'a> Reader<'a> {
                 let wanted = chosen.is_none() || self.request.measure_all;
                 let prepared = wanted.then(|| self.prepare(place, identified, head)).and_then(Result::ok);
                 let right = prepared.map(|mut prepared| {
-                    let first = self.reaches(&prepared).into_iter().next().map(|reach| reach.normalization);
-                    let normalization = self.given().or(first).unwrap_or_else(|| Normalization::of(info));
-                    self.measure(&mut prepared.network, &[normalization])
+                    let first = self.possible_normalizations(&prepared).into_iter().next().map(|entry| entry.normalization);
+                    let normalization = self.configured_normalization().or(first).unwrap_or_else(|| Normalization::of(info));
+                    self.correct_images(&mut prepared.network, &[normalization])
                 });
-                let clean_accuracy = right.and_then(|right| right.first().map(|right| share(right)));
+                let clean_accuracy = right.and_then(|right| right.first().map(|right| fraction_correct(right)));
                 options.push(Answer { value: json!(head), label: format!("`{head}`, {rows} classes"), clean_accuracy });
             }
             questions.push(Question {
@@ -317,14 +319,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Builds the network at a place and loads its weights.
-    fn prepare(&self, place: &Place, identified: &Identified, head: &str) -> Result<Prepared, Error> {
+    fn prepare(&self, place: &Place, identified: &Identified, head: &str) -> Result<LoadedNetwork, Error> {
         let Request { config, info, device, .. } = *self.request;
         let Identified { architecture, width, .. } = *identified;
         let model = ModelConfig { architecture, width: Some(width as u32), normalization: None };
         // Validate what was detected like a configuration written by a person.
         let complete = ImportConfig { model: Some(model.clone()), normalization: None, ..config.clone() };
         if let Some(error) = RunConfig::Import(Box::new(complete)).validate().first() {
-            return Err(bad(self.path, format!("holds {}, and {}: {}", architecture.label(), error.field, error.message)));
+            return Err(checkpoint_error(self.path, format!("holds {}, and {}: {}", architecture.label(), error.field, error.message)));
         }
         let network = Network::new(&model, info, 0, Kind::Float, device);
         let expected: BTreeSet<String> = checkpoint::handles(&network).into_iter().map(|(name, _)| name).collect();
@@ -332,7 +334,7 @@ impl<'a> Reader<'a> {
         let mut over: Vec<String> = Vec::new();
         names.retain(|key, name| {
             let fits = expected.contains(key);
-            if !fits && self.nearest(name) == Some(place) {
+            if !fits && self.owner_of(name) == Some(place) {
                 over.push(name.clone());
             }
             fits
@@ -344,14 +346,17 @@ impl<'a> Reader<'a> {
         self.file.load_into(&network, &names)?;
         let infinite = network.entries().iter().find(|entry| no_grad(|| entry.tensor.isfinite().all()).int64_value(&[]) == 0);
         if let Some(entry) = infinite {
-            return Err(bad(self.path, format!("has numbers in `{}` that are not finite: its training has diverged", entry.name)));
+            return Err(checkpoint_error(
+                self.path,
+                format!("has numbers in `{}` that are not finite: its training has diverged", entry.name),
+            ));
         }
         let used = names.into_values().collect();
-        Ok(Prepared { network, model, candidates, used, head: head.to_owned(), unexpected, other_heads })
+        Ok(LoadedNetwork { network, model, candidates, used, head: head.to_owned(), unexpected, other_heads })
     }
 
     /// Returns the normalization that the configuration gives in numbers or by name.
-    fn given(&self) -> Option<Normalization> {
+    fn configured_normalization(&self) -> Option<Normalization> {
         let config = self.request.config;
         let of_model = config.model.as_ref().and_then(|model| model.normalization.clone());
         of_model.or_else(|| match &config.normalization {
@@ -363,24 +368,24 @@ impl<'a> Reader<'a> {
     }
 
     /// Lists the normalizations that the network may have been trained with.
-    fn reaches(&self, prepared: &Prepared) -> Vec<Reach> {
+    fn possible_normalizations(&self, prepared: &LoadedNetwork) -> Vec<PossibleNormalization> {
         let info = self.request.info;
         let only = prepared.candidates.len() == 1;
-        let mut reaches: Vec<Reach> = Vec::new();
+        let mut possible: Vec<PossibleNormalization> = Vec::new();
         for candidate in &prepared.candidates {
             let normalization = candidate.normalization.clone();
             let value = if only { json!(NormalizationSource::File) } else { json!(normalization) };
             let label = format!("the file's, {}", quoted(&candidate.names));
-            reaches.push(Reach { value, label, normalization, candidate: Some(candidate.clone()) });
+            possible.push(PossibleNormalization { value, label, normalization, candidate: Some(candidate.clone()) });
         }
         let others = [
             (NormalizationSource::Dataset, format!("that of {}", info.title), Normalization::of(info)),
             (NormalizationSource::None, "none, pixels in [0, 1] as they are".to_owned(), Normalization::none(info.shape[0] as usize)),
         ];
         for (source, label, normalization) in others {
-            reaches.push(Reach { value: json!(source), label, normalization, candidate: None });
+            possible.push(PossibleNormalization { value: json!(source), label, normalization, candidate: None });
         }
-        reaches
+        possible
     }
 
     /// Chooses a normalization. Returns it with sentences that explain the choice.
@@ -388,32 +393,33 @@ impl<'a> Reader<'a> {
         &mut self,
         place: &Place,
         identified: &Identified,
-        prepared: &mut Prepared,
+        prepared: &mut LoadedNetwork,
         questions: &mut Vec<Question>,
     ) -> Result<(Chosen, Normalization), Error> {
-        let Request { config, info, measure_all, of_public_code, .. } = *self.request;
-        let reaches = self.reaches(prepared);
-        let inside = reaches.iter().filter(|reach| reach.candidate.as_ref().is_some_and(|candidate| candidate.inside)).count();
+        let Request { config, info, measure_all, from_public_code, .. } = *self.request;
+        let possible = self.possible_normalizations(prepared);
+        let inside = possible.iter().filter(|entry| entry.candidate.as_ref().is_some_and(|candidate| candidate.inside)).count();
         let of_file = prepared.candidates.len();
-        let is = |source: NormalizationSource| move |reach: &Reach| reach.candidate.is_none() && reach.value == json!(source);
-        let dataset = reaches.iter().position(is(NormalizationSource::Dataset)).expect("it is always among them");
-        let none = reaches.iter().position(is(NormalizationSource::None)).expect("it is always among them");
+        let is =
+            |source: NormalizationSource| move |entry: &PossibleNormalization| entry.candidate.is_none() && entry.value == json!(source);
+        let dataset = possible.iter().position(is(NormalizationSource::Dataset)).expect("it is always among them");
+        let none = possible.iter().position(is(NormalizationSource::None)).expect("it is always among them");
         let asked = config.normalization.as_ref();
         if asked == Some(&NormalizationChoice::Of(NormalizationSource::File)) && of_file != 1 {
             let problem = match of_file {
                 0 => "the file has no normalization; set `dataset`, `none`, or the numbers".to_owned(),
                 _ => format!("the file has {of_file} normalizations that differ; set the numbers of one of them"),
             };
-            return Err(self.wrong("normalization", problem));
+            return Err(self.undecided_error("normalization", problem));
         }
-        let given = self.given();
+        let given = self.configured_normalization();
         let open = asked.is_none() && given.is_none();
         let family_none = !identified.unused.is_empty();
         // The file alone decides: it has exactly one normalization, or it comes from the public code.
-        let settled = open && (inside == 1 || (of_file == 0 && of_public_code));
+        let settled = open && (inside == 1 || (of_file == 0 && from_public_code));
         let right = if measure_all || open && !settled {
-            let each: Vec<Normalization> = reaches.iter().map(|reach| reach.normalization.clone()).collect();
-            self.measure(&mut prepared.network, &each)
+            let each: Vec<Normalization> = possible.iter().map(|entry| entry.normalization.clone()).collect();
+            self.correct_images(&mut prepared.network, &each)
         } else {
             Vec::new()
         };
@@ -435,13 +441,18 @@ impl<'a> Reader<'a> {
         };
         let normalization = match (&given, answer) {
             (Some(given), _) => given.clone(),
-            (None, index) => reaches[index.unwrap_or_default()].normalization.clone(),
+            (None, index) => possible[index.unwrap_or_default()].normalization.clone(),
         };
-        let sample = self.seen;
-        let accuracy = |index: usize| right.get(index).map(|right| format!("clean accuracy {} with it", format::percent(share(right))));
+        let sample = self.measured_images;
+        let accuracy =
+            |index: usize| right.get(index).map(|right| format!("clean accuracy {} with it", format::percent(fraction_correct(right))));
         let compared = match (accuracy(dataset), accuracy(none)) {
             (Some(with), Some(_)) => {
-                format!(" On {} test images {with}, {} without any.", format::count(sample.into()), format::percent(share(&right[none])))
+                format!(
+                    " On {} test images {with}, {} without any.",
+                    format::count(sample.into()),
+                    format::percent(fraction_correct(&right[none]))
+                )
             }
             _ => String::new(),
         };
@@ -457,7 +468,7 @@ impl<'a> Reader<'a> {
                 _ => (format!("The normalization is the one given for this import: {numbers}."), Vec::new()),
             },
             (None, None) => ("Which normalization it was trained with is to be decided.".to_owned(), Vec::new()),
-            (None, Some(index)) => match &reaches[index].candidate {
+            (None, Some(index)) => match &possible[index].candidate {
                 Some(candidate) => {
                     let mut text = format!("Its own normalization is used, {}: {numbers}.", quoted(&candidate.names));
                     candidate.notes.iter().for_each(|note| text += &format!(" {note}"));
@@ -471,7 +482,7 @@ impl<'a> Reader<'a> {
                     ),
                     Vec::new(),
                 ),
-                None if of_public_code => (
+                None if from_public_code => (
                     format!(
                         "The file has no normalization; the paper's public code trains with that of {}: {numbers}.{compared}",
                         info.title
@@ -489,10 +500,10 @@ impl<'a> Reader<'a> {
                 }
             },
         };
-        let options = reaches.iter().enumerate().map(|(index, reach)| Answer {
-            value: reach.value.clone(),
-            label: reach.label.clone(),
-            clean_accuracy: right.get(index).map(|right| share(right)),
+        let options = possible.iter().enumerate().map(|(index, entry)| Answer {
+            value: entry.value.clone(),
+            label: entry.label.clone(),
+            clean_accuracy: right.get(index).map(|right| fraction_correct(right)),
         });
         let message = match (of_file, inside) {
             (0, _) if family_none => "The file has no normalization, and comes from code that trains without one.".to_owned(),
@@ -504,7 +515,7 @@ impl<'a> Reader<'a> {
         let answered = match (asked, &given, answer) {
             (Some(choice), ..) => Some(json!(choice)),
             (None, Some(given), _) => Some(json!(given)),
-            (None, None, answer) => answer.map(|index| reaches[index].value.clone()),
+            (None, None, answer) => answer.map(|index| possible[index].value.clone()),
         };
         questions.push(Question { field: "normalization".to_owned(), message, options: options.collect(), answer: answered });
         Ok((Chosen { text, names, assumed: open && !settled }, normalization))
@@ -512,7 +523,7 @@ impl<'a> Reader<'a> {
 
     /// Returns for each normalization which images of the sample are classified correctly. Empty without a
     /// sample.
-    fn measure(&mut self, network: &mut Network, each: &[Normalization]) -> Vec<Vec<bool>> {
+    fn correct_images(&mut self, network: &mut Network, each: &[Normalization]) -> Vec<Vec<bool>> {
         let Some(Sample { images, budget }) = &self.request.sample else { return Vec::new() };
         let mut right = vec![Vec::new(); each.len()];
         let mut first = 0;
@@ -520,8 +531,8 @@ impl<'a> Reader<'a> {
         // With several networks, each is measured once, and the chosen one again.
         let budget = if self.places.len() > 1 { *budget / (self.places.len() as u32 + 3) } else { *budget };
         // Later readings are measured on the same images as the first one.
-        let most = if self.seen > 0 { i64::from(self.seen) } else { images.len() };
-        while first < most && (first == 0 || self.seen > 0 || begun.elapsed() < budget) {
+        let most = if self.measured_images > 0 { i64::from(self.measured_images) } else { images.len() };
+        while first < most && (first == 0 || self.measured_images > 0 || begun.elapsed() < budget) {
             let (pixels, labels) = images.narrow(first, BATCH.min(most - first));
             let (pixels, labels) = (pixels.to_device(network.device()), labels.to_device(network.device()));
             for (normalization, right) in each.iter().zip(&mut right) {
@@ -532,7 +543,7 @@ impl<'a> Reader<'a> {
             }
             first += pixels.size()[0];
         }
-        self.seen = first as u32;
+        self.measured_images = first as u32;
         right
     }
 
@@ -542,7 +553,7 @@ impl<'a> Reader<'a> {
         place: &Place,
         networks: &[FoundNetwork],
         identified: &Identified,
-        prepared: &Prepared,
+        prepared: &LoadedNetwork,
         chosen: &Chosen,
         questions: &[Question],
     ) -> Vec<String> {
@@ -571,7 +582,7 @@ impl<'a> Reader<'a> {
         let mut left: Vec<&String> = file.tensors().keys().filter(|name| !used(name)).collect();
         for (other, network) in self.places.iter().zip(networks).filter(|(other, _)| *other != place) {
             let before = left.len();
-            left.retain(|name| !(other.owns(file, name) && self.nearest(name) == Some(other)));
+            left.retain(|name| !(other.owns(file, name) && self.owner_of(name) == Some(other)));
             let same = if network.same_as.as_deref() == Some(place.id())
                 || networks.iter().any(|known| known.prefix == place.id() && known.same_as.as_deref() == Some(other.id()))
             {
@@ -624,7 +635,7 @@ fn named(architecture: Architecture, width: u32) -> String {
 }
 
 /// Returns the fraction of images that were classified correctly.
-fn share(right: &[bool]) -> f64 {
+fn fraction_correct(right: &[bool]) -> f64 {
     right.iter().filter(|right| **right).count() as f64 / right.len().max(1) as f64
 }
 

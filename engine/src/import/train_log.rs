@@ -88,19 +88,20 @@ impl Arguments {
     }
 }
 
-fn bad(path: &Path, problem: String) -> Error {
+fn log_error(path: &Path, problem: String) -> Error {
     Error::TrainLog { path: path.to_owned(), problem }
 }
 
 fn read_arguments(folder: &Path) -> Result<Arguments, Error> {
     let path = folder.join("config.json");
     let text = read_file(&path)?;
-    serde_json::from_str(&text).map_err(|error| bad(&path, format!("does not hold the arguments of the public code's train.py: {error}")))
+    serde_json::from_str(&text)
+        .map_err(|error| log_error(&path, format!("does not hold the arguments of the public code's train.py: {error}")))
 }
 
 fn read_file(path: &Path) -> Result<String, Error> {
     match fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(bad(path, format!("is missing; {EXPECTED}"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(log_error(path, format!("is missing; {EXPECTED}"))),
         Err(error) => Err(Error::io(path)(error)),
         Ok(text) => Ok(text),
     }
@@ -110,28 +111,28 @@ fn read_log(folder: &Path, arguments: &Arguments) -> Result<Vec<Epoch>, Error> {
     let path = folder.join("log.csv");
     let text = read_file(&path)?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
-    let columns = reader.headers().map_err(|error| bad(&path, error.to_string()))?.len();
+    let columns = reader.headers().map_err(|error| log_error(&path, error.to_string()))?.len();
     let expected = "expected are an index and 6 counts: training images right clean, right under attack and of how many, and the same of \
                     test images";
-    let wrong_columns = |line: usize, columns: usize| bad(&path, format!("has {columns} columns in line {line}; {expected}"));
+    let wrong_columns = |line: usize, columns: usize| log_error(&path, format!("has {columns} columns in line {line}; {expected}"));
     if columns != COLUMNS {
         return Err(wrong_columns(1, columns));
     }
     let mut epochs = Vec::new();
     for (index, row) in reader.records().enumerate() {
         let (line, epoch) = (index + 2, index as u32 + 1);
-        let row = row.map_err(|error| bad(&path, error.to_string()))?;
+        let row = row.map_err(|error| log_error(&path, error.to_string()))?;
         if row.len() != COLUMNS {
             return Err(wrong_columns(line, row.len()));
         }
         let mut counts = [0.0; COLUMNS - 1];
         for (count, text) in counts.iter_mut().zip(row.iter().skip(1)) {
             let number = text.trim().parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
-            *count = number.ok_or_else(|| bad(&path, format!("has `{text}` in line {line}; {expected}")))?;
+            *count = number.ok_or_else(|| log_error(&path, format!("has `{text}` in line {line}; {expected}")))?;
         }
         let [train_clean, train_robust, trained, test_clean, test_robust, tested] = counts;
         if trained < train_clean.max(train_robust).max(1.0) || tested < test_clean.max(test_robust).max(1.0) {
-            return Err(bad(&path, format!("counts more images right than there are in line {line}; {expected}")));
+            return Err(log_error(&path, format!("counts more images right than there are in line {line}; {expected}")));
         }
         epochs.push(Epoch {
             epoch,
@@ -149,7 +150,7 @@ fn read_log(folder: &Path, arguments: &Arguments) -> Result<Vec<Epoch>, Error> {
         });
     }
     if epochs.is_empty() {
-        return Err(bad(&path, "has no lines of epochs; the script writes one after each".to_owned()));
+        return Err(log_error(&path, "has no lines of epochs; the script writes one after each".to_owned()));
     }
     Ok(epochs)
 }
@@ -201,7 +202,7 @@ fn find_models(folder: &Path, best_epoch: u32, last_epoch: u32) -> Result<(BTree
     }
     if models.is_empty() {
         let beside = if left_out.is_empty() { String::new() } else { format!(" ({})", left_out.join(" ")) };
-        return Err(bad(folder, format!("has no model_best.pth, model_last.pth or model_10.pth{beside}; {EXPECTED}")));
+        return Err(log_error(folder, format!("has no model_best.pth, model_last.pth or model_10.pth{beside}; {EXPECTED}")));
     }
     Ok((models, left_out))
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use shared::config::{AttributeConfig, Inputs, Layer};
 
-use super::attributions::{self, Facts};
+use super::attributions::{self, AttributionFacts};
 use super::passes::Passes;
 use super::source_checkpoint::SourceCheckpoint;
 use crate::Error;
@@ -24,7 +24,7 @@ pub(super) fn run(directory: &Path, config: &AttributeConfig, cancel: &Cancel) -
     let device = device::choose(device)?;
     let source = SourceCheckpoint::find(directory, checkpoint)?;
     if let Layer::Stage(stage) = layer {
-        source.has_stage(*stage)?;
+        source.check_has_stage(*stage)?;
     }
     let attack = match inputs.contains(&Inputs::Adversarial) {
         true => Some(Attack::to_measure(&source.attack(attack.as_ref())?)),
@@ -59,7 +59,7 @@ pub(super) fn run(directory: &Path, config: &AttributeConfig, cancel: &Cancel) -
         let measured = attack.map_or(EvalInputs::Clean, |attack| EvalInputs::Attacked { attack, seed: *seed });
         let mut progress = |_, _| done.add(Passes::of_batch(attack), &mut dir);
         let (measurement, samples) = measure_samples(&network, &probe, &images, measured, cancel, &mut progress)?;
-        let facts = Facts {
+        let facts = AttributionFacts {
             epoch: source.id.epoch,
             inputs: *inputs,
             attack: attack.map(Attack::used),

@@ -14,7 +14,7 @@ use crate::evaluate::Measurement;
 use crate::run_dir::{self, RunDir};
 
 /// Description of an attribution, apart from its measurements.
-pub(super) struct Facts<'a> {
+pub(super) struct AttributionFacts<'a> {
     pub(super) epoch: u32,
     pub(super) inputs: Inputs,
     pub(super) attack: Option<AttackUsed>,
@@ -36,14 +36,26 @@ pub(super) struct Facts<'a> {
 /// Computes an attribution, writes its file, then appends the record.
 pub(super) fn write(
     dir: &mut RunDir,
-    facts: Facts<'_>,
+    facts: AttributionFacts<'_>,
     measurement: &Measurement,
     samples: &Samples,
     cancel: &Cancel,
 ) -> Result<(), Error> {
     let begun = Instant::now();
-    let Facts { epoch, inputs, attack, class_names, split, aggregation, subset, layer, bootstrap, seed, checkpoint, checkpoint_sha256 } =
-        facts;
+    let AttributionFacts {
+        epoch,
+        inputs,
+        attack,
+        class_names,
+        split,
+        aggregation,
+        subset,
+        layer,
+        bootstrap,
+        seed,
+        checkpoint,
+        checkpoint_sha256,
+    } = facts;
     let classes = samples.attribute(aggregation, subset);
     let bootstrap = samples.bootstrap(aggregation, subset, bootstrap, seed, cancel)?;
     let content = AttributionFile {

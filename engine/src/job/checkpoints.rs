@@ -11,7 +11,7 @@ use crate::device;
 use crate::run_dir::{self, RunDir};
 
 /// Description of a checkpoint, apart from its tensors.
-pub(super) struct Facts<'a> {
+pub(super) struct CheckpointFacts<'a> {
     pub(super) epoch: u32,
     /// `None` if the network was trained elsewhere and nothing is known about it.
     pub(super) metrics: Option<&'a record::Epoch>,
@@ -24,8 +24,8 @@ pub(super) struct Facts<'a> {
 }
 
 /// Writes a checkpoint and its sidecar, then appends the record.
-pub(super) fn write(dir: &mut RunDir, facts: Facts<'_>, tensors: &[(String, Tensor)]) -> Result<Checkpoint, Error> {
-    let Facts { epoch, metrics, model, data, info, attack } = facts;
+pub(super) fn write(dir: &mut RunDir, facts: CheckpointFacts<'_>, tensors: &[(String, Tensor)]) -> Result<Checkpoint, Error> {
+    let CheckpointFacts { epoch, metrics, model, data, info, attack } = facts;
     let file = run_dir::checkpoint_file(epoch);
     let written = checkpoint::save(&dir.path(&file), tensors)?;
     let checkpoint = Checkpoint { epoch, file, size_bytes: written.size_bytes, sha256: written.sha256 };
@@ -36,7 +36,7 @@ pub(super) fn write(dir: &mut RunDir, facts: Facts<'_>, tensors: &[(String, Tens
         dataset: data.dataset,
         class_names: info.class_names.clone(),
         attack: Some(attack.clone()),
-        engine: device::ENGINE.to_owned(),
+        engine: device::ENGINE_VERSION.to_owned(),
     };
     dir.write_json(&run_dir::sidecar_file(epoch), &sidecar)?;
     dir.append(&Record::Checkpoint(checkpoint.clone()))?;

@@ -20,7 +20,7 @@ use crate::autoattack::{Ball, apgd, square};
 use crate::cancel::Cancel;
 use crate::data::{self, Split};
 use crate::device;
-use crate::robustness::{self, Event, State, Trial};
+use crate::robustness::{self, Event, NamedAttack, State};
 use crate::run_dir::RunDir;
 
 const RESULT: &str = "evaluation.json";
@@ -50,10 +50,10 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
     super::note_passed_over(&mut dir, &passed_over)?;
 
     let ball = ball(config, &source)?;
-    let trials = trials(config, ball, network.classes())?;
-    let mut state = resume(&dir, &source, &split, &trials)?;
+    let attacks = attacks(config, ball, network.classes())?;
+    let mut state = resume(&dir, &source, &split, &attacks)?;
     if let Some(done) = state.steps.len().checked_sub(1) {
-        let message = format!("The evaluation goes on where it was stopped: {done} of {} attacks were done.", trials.len());
+        let message = format!("The evaluation goes on where it was stopped: {done} of {} attacks were done.", attacks.len());
         dir.append(&Record::Notice(Notice { kind: NoticeKind::Resumed, epoch: None, message }))?;
     }
     // A killed worker may have saved a step without recording it.
@@ -63,7 +63,7 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
     let spent_before = state.seconds();
     let spent = || spent_before + begun.elapsed().as_secs_f64();
     let checkpoint_sha256 = &source.sidecar.checkpoint.sha256;
-    robustness::run(&network, &split, &trials, config.seed, &mut state, cancel, &mut |state, event| {
+    robustness::run(&network, &split, &attacks, config.seed, &mut state, cancel, &mut |state, event| {
         dir.write_json(STATE, &Saved { checkpoint_sha256: checkpoint_sha256.clone(), state: state.clone() })?;
         match event {
             Event::Batch { done, of } => {
@@ -100,35 +100,37 @@ fn ball(config: &EvaluateConfig, source: &SourceCheckpoint) -> Result<Ball, Erro
 }
 
 /// Returns PGD, then the attacks of AutoAttack that are defined for this number of classes.
-fn trials(config: &EvaluateConfig, ball: Ball, classes: i64) -> Result<Vec<Trial>, Error> {
+fn attacks(config: &EvaluateConfig, ball: Ball, classes: i64) -> Result<Vec<NamedAttack>, Error> {
     let Ball { norm, eps } = ball;
     let pgd = config.pgd.as_ref().map(|pgd| {
         let attack = PgdConfig { norm, eps, step_size: pgd.step_size, steps: pgd.steps, random_start: true };
-        Trial::pgd(&Attack::to_measure(&attack), pgd.restarts)
+        NamedAttack::pgd(&Attack::to_measure(&attack), pgd.restarts)
     });
-    let of_autoattack = config.autoattack.iter().filter_map(|attack| Trial::autoattack(*attack, ball, classes, config.square_queries));
-    let trials: Vec<Trial> = pgd.into_iter().chain(of_autoattack).collect();
-    if trials.is_empty() {
+    let of_autoattack =
+        config.autoattack.iter().filter_map(|attack| NamedAttack::autoattack(*attack, ball, classes, config.square_queries));
+    let attacks: Vec<NamedAttack> = pgd.into_iter().chain(of_autoattack).collect();
+    if attacks.is_empty() {
         return Err(Error::Data(format!("{} needs four classes or more; the data has {classes}", AutoAttack::ApgdT.label())));
     }
-    Ok(trials)
+    Ok(attacks)
 }
 
 /// Loads the state of an earlier worker, or starts with an empty one.
-fn resume(dir: &RunDir, source: &SourceCheckpoint, split: &Split, trials: &[Trial]) -> Result<State, Error> {
+fn resume(dir: &RunDir, source: &SourceCheckpoint, split: &Split, attacks: &[NamedAttack]) -> Result<State, Error> {
     let path = dir.path(STATE);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(State::default()),
         Err(error) => return Err(Error::io(&path)(error)),
     };
-    let bad = |problem: String| Error::RunDir { path: path.clone(), problem };
-    let Saved { checkpoint_sha256, state } = serde_json::from_str(&text).map_err(|error| bad(format!("cannot be read: {error}")))?;
+    let state_error = |problem: String| Error::RunDir { path: path.clone(), problem };
+    let Saved { checkpoint_sha256, state } =
+        serde_json::from_str(&text).map_err(|error| state_error(format!("cannot be read: {error}")))?;
     if checkpoint_sha256 != source.sidecar.checkpoint.sha256 {
-        return Err(bad(format!("is about another checkpoint than {}", source.id)));
+        return Err(state_error(format!("is about another checkpoint than {}", source.id)));
     }
-    if !state.fits(split, trials) {
-        return Err(bad("is about other images or attacks".to_owned()));
+    if !state.matches(split, attacks) {
+        return Err(state_error("is about other images or attacks".to_owned()));
     }
     Ok(state)
 }

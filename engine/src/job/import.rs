@@ -24,7 +24,7 @@ use crate::linear_probe::LinearProbe;
 use crate::run_dir::RunDir;
 
 /// The files to import.
-struct Source {
+struct ImportSource {
     /// Path of each checkpoint, by epoch.
     files: BTreeMap<u32, PathBuf>,
     /// Epochs of the training log, in rising order. Empty if a file comes without a log.
@@ -67,7 +67,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
         device: device::id(device),
         device_name: device::name(device),
         libtorch: device::libtorch_version(),
-        engine: device::ENGINE.to_owned(),
+        engine: device::ENGINE_VERSION.to_owned(),
         parameters: 0,
         feature_dim: 0,
         class_names: info.class_names.clone(),
@@ -86,7 +86,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
     let steps = source.files.len() as u32 * steps_of_each;
     for (index, (epoch, path)) in (0..).zip(&source.files) {
         cancel.check()?;
-        let Reading { network, model, inspection, .. } = read(path, config, &info, device, &source, &mut sample)?.decided(path)?;
+        let Reading { network, model, inspection, .. } = read(path, config, &info, device, &source, &mut sample)?.into_decided(path)?;
         if index == 0 {
             let started = Started { parameters: network.parameter_count(), feature_dim: network.feature_dim(), ..started.clone() };
             dir.append(&Record::Started(started))?;
@@ -100,7 +100,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
         }
         let message = inspection.facts.join(" ");
         dir.append(&Record::Notice(Notice { kind: NoticeKind::Imported, epoch: Some(*epoch), message }))?;
-        let facts = checkpoints::Facts {
+        let facts = checkpoints::CheckpointFacts {
             epoch: *epoch,
             metrics: source.epochs.iter().find(|known| known.epoch == *epoch),
             model: &model,
@@ -126,7 +126,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
             let probe = LinearProbe::penultimate(&network);
             let (measurement, samples) = measure_samples(&network, &probe, test, measured, cancel, &mut progress)?;
             step += batches;
-            let facts = attributions::Facts {
+            let facts = attributions::AttributionFacts {
                 epoch: *epoch,
                 inputs: *inputs,
                 attack,
@@ -143,14 +143,14 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
             attributions::write(&mut dir, facts, &measurement, &samples, cancel)?;
         }
     }
-    let Source { best_epoch, last_epoch, .. } = source;
+    let ImportSource { best_epoch, last_epoch, .. } = source;
     dir.append(&Record::Finished(Finished { best_epoch, last_epoch, elapsed_secs: begun.elapsed().as_secs_f64() }))
 }
 
 /// Finds the files at `path`: a single checkpoint, or a training log of the public code.
-fn find(path: &Path, config: &ImportConfig) -> Result<Source, Error> {
+fn find(path: &Path, config: &ImportConfig) -> Result<ImportSource, Error> {
     if !path.is_dir() {
-        return Ok(Source {
+        return Ok(ImportSource {
             files: [(config.epoch, path.to_owned())].into(),
             epochs: Vec::new(),
             best_epoch: config.epoch,
@@ -184,7 +184,7 @@ fn find(path: &Path, config: &ImportConfig) -> Result<Source, Error> {
     for text in &left_out {
         notice += &format!(" {text}");
     }
-    Ok(Source { files: models, epochs, best_epoch, last_epoch, attack, notice: Some(notice) })
+    Ok(ImportSource { files: models, epochs, best_epoch, last_epoch, attack, notice: Some(notice) })
 }
 
 /// Reports what a file holds, or the best checkpoint of a log, and which questions are open. A relative
@@ -199,8 +199,8 @@ pub fn inspect(directory: &Path, config: &ImportConfig) -> Result<Inspection, Er
         Err(_) => (config.data.dataset.info(), None),
     };
     let sample = images.as_ref().map(|images| Sample { images, budget: INSPECTION_BUDGET });
-    let of_public_code = source.notice.is_some();
-    let request = Request { config, info: &info, device: Device::Cpu, sample, measure_all: true, of_public_code };
+    let from_public_code = source.notice.is_some();
+    let request = Request { config, info: &info, device: Device::Cpu, sample, measure_all: true, from_public_code };
     let mut inspection = import::read(path, &request)?.inspection;
     inspection.facts.splice(0..0, source.notice);
     Ok(inspection)
@@ -219,11 +219,11 @@ fn read(
     config: &ImportConfig,
     info: &DatasetInfo,
     device: Device,
-    source: &Source,
+    source: &ImportSource,
     sample: &mut Option<Split>,
 ) -> Result<Reading, Error> {
-    let of_public_code = source.notice.is_some();
-    let request = |sample| Request { config, info, device, sample, measure_all: false, of_public_code };
+    let from_public_code = source.notice.is_some();
+    let request = |sample| Request { config, info, device, sample, measure_all: false, from_public_code };
     let reading = import::read(path, &request(None))?;
     let images_here = config.data.path.is_some() || config.data.dataset.source() != DataSource::Folder;
     if !(reading.undecided_without_images && images_here) {

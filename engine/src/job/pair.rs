@@ -7,17 +7,19 @@ use shared::api::{DrivingImage, LeaveOut, MeasuredPair, Overlap, PairFile, Pertu
 use shared::config::{Aggregation, Inputs, PairConfig, Subset};
 
 use super::passes::Passes;
-use super::saliency::{look, pictures};
+use super::saliency::{png_base64, saliency_maps};
 use super::source_checkpoint::SourceCheckpoint;
 use crate::Error;
 use crate::attack::Attack;
 use crate::cancel::Cancel;
 use crate::data::{self, Split};
 use crate::device;
-use crate::evaluate::{BATCH_SIZE, starts};
+use crate::evaluate::{BATCH_SIZE, attack_starts};
 use crate::grad_cam::common_stage;
 use crate::model::Network;
-use crate::pair::{Attacked, Seen, amplified, contributions, drives, indices, largest, others, shared_dimensions};
+use crate::pair::{
+    AttackInputs, AttackOutcome, amplified_changes, contributions, control_groups, drives, index_tensor, largest_indices, shared_dimensions,
+};
 use crate::run_dir::RunDir;
 
 const RESULT: &str = "pair.json";
@@ -31,7 +33,7 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
     let begun = Instant::now();
     let PairConfig { name: _, seed, device, checkpoints, pairs, data, split, attack, dimensions, images_per_class } = config;
     let device = device::choose(device)?;
-    let sources = SourceCheckpoint::find_alike(directory, checkpoints)?;
+    let sources = SourceCheckpoint::find_with_same_classes(directory, checkpoints)?;
     let first = &sources[0];
     let stage = common_stage(sources.iter().map(|source| source.sidecar.model.architecture));
     let attack = Attack::to_measure(&first.attack(attack.as_ref())?);
@@ -60,40 +62,40 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
     let mut measured: Vec<MeasuredPair> = Vec::new();
     for (checkpoint, (network, count)) in networks.iter_mut().zip(&counts).enumerate() {
         let seed = seed.unwrap_or(sources[checkpoint].data_seed());
-        let start = starts(&whole, &attack, seed).index_select(0, &indices(&rows).to_device(device));
-        let images = Attacked { split: whole.at(&rows), start };
-        let seen = images.look(network, &attack, cancel, &mut done)?;
-        let attributions = seen.samples.attribute(Aggregation::AverageThenCosine, Subset::All);
+        let start = attack_starts(&whole, &attack, seed).index_select(0, &index_tensor(&rows).to_device(device));
+        let images = AttackInputs { split: whole.at(&rows), start };
+        let outcome = images.measure(network, &attack, cancel, &mut done)?;
+        let attributions = outcome.samples.attribute(Aggregation::AverageThenCosine, Subset::All);
         for (index, pair) in pairs.iter().enumerate() {
             let [i, j] = pair.map(|class| class as usize);
             let contributions = contributions(&attributions.attributions[i], &attributions.attributions[j]);
-            let chosen = largest(&contributions, *count);
+            let chosen = largest_indices(&contributions, *count);
             if checkpoint == 0 {
-                let driven = driving(&seen, pair, &chosen, *images_per_class as usize, &rows, &images.split)?;
+                let driven = driving_images(&outcome, pair, &chosen, *images_per_class as usize, &rows, &images.split)?;
                 measured.push(MeasuredPair { i: pair[0], j: pair[1], overlaps: Vec::new(), images: driven });
             }
             let measured = &mut measured[index];
-            show(&mut measured.images, checkpoint, network, &seen, &images.split, &rows, &attack, stage)?;
+            add_maps(&mut measured.images, checkpoint, network, &outcome, &images.split, &rows, &attack, stage)?;
 
-            let there = seen.of_classes(pair);
+            let there = outcome.rows_of_classes(pair);
             let images = images.at(&there);
-            let before = images.split.with_images(seen.adversarial.index_select(0, &indices(&there).to_device(device)));
+            let before = images.split.with_images(outcome.adversarial.index_select(0, &index_tensor(&there).to_device(device)));
             let mut fare = |dimensions: &[usize], network: &mut Network| {
                 network.ablate(dimensions);
-                let fared = images.fare(network, &before, pair, &attack, cancel, &mut done);
+                let fared = images.accuracy(network, &before, pair, &attack, cancel, &mut done);
                 network.ablate(&[]);
                 fared
             };
             let without = fare(&chosen, network)?;
             let step = (i * attributions.attributions.len() + j) as u32;
-            let control = others(&chosen, contributions.len(), CONTROLS, seed, step);
+            let control = control_groups(&chosen, contributions.len(), CONTROLS, seed, step);
             let control = control.iter().map(|dimensions| fare(dimensions, network)).collect::<Result<Vec<_>, _>>()?;
             measured.overlaps.push(Overlap {
                 cosine: attributions.matrix.get(i, j),
                 carried: chosen.iter().map(|dimension| contributions[*dimension]).sum(),
-                dimensions: shared_dimensions(&seen.samples, pair, &chosen, &contributions),
-                sent: pair.map(|class| seen.sent(class, attributions.attributions.len())),
-                leave_out: LeaveOut { whole: seen.accuracy(pair), without, control },
+                dimensions: shared_dimensions(&outcome.samples, pair, &chosen, &contributions),
+                sent: pair.map(|class| outcome.prediction_counts(class, attributions.attributions.len())),
+                leave_out: LeaveOut { whole: outcome.accuracy(pair), without, control },
             });
         }
     }
@@ -123,7 +125,7 @@ fn count_dimensions(source: &SourceCheckpoint, network: &Network, pairs: &[[u32;
     let half = network.feature_dim() / 2;
     match asked {
         Some(count) if count > half => refused(format!(
-            "{count} of its {} dimensions are too many to leave out; at most {half}, so that there are as many others for control",
+            "{count} of its {} dimensions are too many to leave out; at most {half}, so that there are as many control_groups for control",
             network.feature_dim()
         )),
         Some(count) => Ok(count as usize),
@@ -133,25 +135,25 @@ fn count_dimensions(source: &SourceCheckpoint, network: &Network, pairs: &[[u32;
 
 /// Selects the images of both classes that activate `dimensions` most, class by class. Perturbations and maps
 /// are added later.
-fn driving(
-    seen: &Seen,
+fn driving_images(
+    outcome: &AttackOutcome,
     pair: &[u32; 2],
     dimensions: &[usize],
     count: usize,
     rows: &[usize],
     members: &Split,
 ) -> Result<Vec<DrivingImage>, Error> {
-    let drives = drives(&seen.samples, dimensions);
+    let drives = drives(&outcome.samples, dimensions);
     let chosen = pair.map(|class| {
-        let there = seen.of_classes(&[class]);
+        let there = outcome.rows_of_classes(&[class]);
         let sums: Vec<f64> = there.iter().map(|row| drives[*row].iter().sum()).collect();
-        largest(&sums, count).into_iter().map(|place| there[place]).collect::<Vec<_>>()
+        largest_indices(&sums, count).into_iter().map(|place| there[place]).collect::<Vec<_>>()
     });
     let chosen = chosen.concat();
     let images = members.at(&chosen).images();
-    let made = chosen.iter().zip(pictures(&images)?).map(|(row, image)| DrivingImage {
+    let made = chosen.iter().zip(png_base64(&images)?).map(|(row, image)| DrivingImage {
         index: rows[*row] as u32,
-        label: seen.labels[*row] as u32,
+        label: outcome.labels[*row] as u32,
         image,
         drive: drives[*row].clone(),
         perturbations: Vec::new(),
@@ -162,23 +164,24 @@ fn driving(
 
 /// Adds to each image its perturbation and its Grad-CAM maps for one checkpoint.
 #[expect(clippy::too_many_arguments, reason = "each is another thing, and a struct of them would have this one user")]
-fn show(
+fn add_maps(
     images: &mut [DrivingImage],
     checkpoint: usize,
     network: &Network,
-    seen: &Seen,
+    outcome: &AttackOutcome,
     members: &Split,
     rows: &[usize],
     attack: &Attack,
     stage: u32,
 ) -> Result<(), Error> {
     let row = |image: &DrivingImage| rows.binary_search(&(image.index as usize)).expect("images are chosen from the rows, which rise");
-    let shown = indices(&images.iter().map(row).collect::<Vec<_>>()).to_device(seen.adversarial.device());
+    let shown = index_tensor(&images.iter().map(row).collect::<Vec<_>>()).to_device(outcome.adversarial.device());
     let (clean, labels) = members.select(&shown);
-    let adversarial = seen.adversarial.index_select(0, &shown);
-    let (changes, amplifications) = amplified(&clean, &adversarial, attack);
-    let maps = look(network, &clean, &labels, stage, false)?.into_iter().zip(look(network, &adversarial, &labels, stage, true)?);
-    let perturbations = pictures(&changes)?.into_iter().zip(amplifications);
+    let adversarial = outcome.adversarial.index_select(0, &shown);
+    let (changes, amplifications) = amplified_changes(&clean, &adversarial, attack);
+    let maps =
+        saliency_maps(network, &clean, &labels, stage, false)?.into_iter().zip(saliency_maps(network, &adversarial, &labels, stage, true)?);
+    let perturbations = png_base64(&changes)?.into_iter().zip(amplifications);
     for ((image, (perturbation, amplification)), (clean, attacked)) in images.iter_mut().zip(perturbations).zip(maps) {
         image.perturbations.push(Perturbation { image: perturbation, amplification });
         let checkpoint = checkpoint as u32;

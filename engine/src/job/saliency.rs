@@ -16,7 +16,7 @@ use crate::attack::Attack;
 use crate::cancel::Cancel;
 use crate::data::{self, Split};
 use crate::device;
-use crate::evaluate::{EvalInputs, visit};
+use crate::evaluate::{EvalInputs, for_each_batch};
 use crate::grad_cam::{common_stage, grad_cam, last_stage};
 use crate::model::Network;
 use crate::run_dir::RunDir;
@@ -30,10 +30,10 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
     let begun = Instant::now();
     let SaliencyConfig { name: _, seed, device, checkpoints, data, split, inputs, attack, images_per_class, stage } = config;
     let device = device::choose(device)?;
-    let sources = SourceCheckpoint::find_alike(directory, checkpoints)?;
+    let sources = SourceCheckpoint::find_with_same_classes(directory, checkpoints)?;
     let first = &sources[0];
     let stage = stage.unwrap_or_else(|| common_stage(sources.iter().map(|source| source.sidecar.model.architecture)));
-    sources.iter().try_for_each(|source| has_map(source, stage))?;
+    sources.iter().try_for_each(|source| check_has_map(source, stage))?;
     let attack = match inputs.contains(&Inputs::Adversarial) {
         true => Some(Attack::to_measure(&first.attack(attack.as_ref())?)),
         false => None,
@@ -60,7 +60,7 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
 
     let mut samples: Vec<SaliencySample> = chosen
         .iter()
-        .zip(pictures(&shown.images())?)
+        .zip(png_base64(&shown.images())?)
         .map(|((label, index), image)| SaliencySample { index: *index as u32, label: *label as u32, image, maps: Vec::new() })
         .collect();
     for (checkpoint, network) in (0..).zip(&networks) {
@@ -69,8 +69,8 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
             let measured = attack.map_or(EvalInputs::Clean, |attack| EvalInputs::Attacked { attack, seed: *seed });
             let mut seen = Vec::new();
             let mut progress = |_, _| done.add(passes(attack), &mut dir);
-            visit(network, &shown, measured, BATCH_SIZE, cancel, &mut progress, &mut |images, labels| {
-                seen.push(look(network, images, labels, stage, attack.is_some()));
+            for_each_batch(network, &shown, measured, BATCH_SIZE, cancel, &mut progress, &mut |images, labels| {
+                seen.push(saliency_maps(network, images, labels, stage, attack.is_some()));
             })?;
             let seen = seen.into_iter().collect::<Result<Vec<_>, _>>()?;
             for (sample, seen) in samples.iter_mut().zip(seen.into_iter().flatten()) {
@@ -92,8 +92,8 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
 }
 
 /// Fails if the network of `source` does not have this stage, or if a map of it is meaningless.
-fn has_map(source: &SourceCheckpoint, stage: u32) -> Result<(), Error> {
-    source.has_stage(stage)?;
+fn check_has_map(source: &SourceCheckpoint, stage: u32) -> Result<(), Error> {
+    source.check_has_stage(stage)?;
     let architecture = source.sidecar.model.architecture;
     let last = last_stage(architecture);
     if stage <= last {
@@ -112,13 +112,19 @@ fn first_of_each(labels: &[i64], count: usize) -> Vec<(i64, usize)> {
 }
 
 /// Computes the maps of a batch. The caller fills in `checkpoint` and `inputs`.
-pub(super) fn look(network: &Network, images: &Tensor, labels: &Tensor, stage: u32, with_images: bool) -> Result<Vec<SaliencyMap>, Error> {
+pub(super) fn saliency_maps(
+    network: &Network,
+    images: &Tensor,
+    labels: &Tensor,
+    stage: u32,
+    with_images: bool,
+) -> Result<Vec<SaliencyMap>, Error> {
     let found = grad_cam(network, images, labels, stage);
     let probabilities = found.logits.to_kind(Kind::Double).softmax(1, None::<Kind>).gather(1, &labels.unsqueeze(1), false);
     let probabilities = Vec::<f64>::try_from(probabilities.squeeze_dim(1))?;
     let predicted = Vec::<i64>::try_from(found.logits.argmax(1, false))?;
     let maps = found.maps.to_kind(Kind::Float).to_device(Device::Cpu);
-    let images = if with_images { pictures(images)?.into_iter().map(Some).collect() } else { vec![None; predicted.len()] };
+    let images = if with_images { png_base64(images)?.into_iter().map(Some).collect() } else { vec![None; predicted.len()] };
     let each = (0..).zip(images).zip(predicted).zip(probabilities);
     each.map(|(((index, image), predicted), true_probability)| {
         let map = Vec::<Vec<f32>>::try_from(maps.get(index))?;
@@ -128,7 +134,7 @@ pub(super) fn look(network: &Network, images: &Tensor, labels: &Tensor, stage: u
 }
 
 /// Encodes `images`, `[N, C, H, W]` in `[0, 1]`, as PNG files in base64: gray for one channel, RGB for three.
-pub(super) fn pictures(images: &Tensor) -> Result<Vec<String>, Error> {
+pub(super) fn png_base64(images: &Tensor) -> Result<Vec<String>, Error> {
     let (count, channels, height, width) = images.size4()?;
     let color = if channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb };
     let bytes = (images.to_device(Device::Cpu) * 255.0).round().to_kind(Kind::Uint8).permute([0, 2, 3, 1]).contiguous();

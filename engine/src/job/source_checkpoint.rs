@@ -46,7 +46,7 @@ impl SourceCheckpoint {
     }
 
     /// Finds several checkpoints, at least one. Fails if they do not have the same classes.
-    pub(super) fn find_alike(directory: &Path, wanted: &[CheckpointRef]) -> Result<Vec<Self>, Error> {
+    pub(super) fn find_with_same_classes(directory: &Path, wanted: &[CheckpointRef]) -> Result<Vec<Self>, Error> {
         let sources = wanted.iter().map(|checkpoint| SourceCheckpoint::find(directory, checkpoint)).collect::<Result<Vec<_>, _>>()?;
         let first = &sources[0];
         for other in &sources[1..] {
@@ -99,7 +99,7 @@ impl SourceCheckpoint {
             device: device::id(network.device()),
             device_name: device::name(network.device()),
             libtorch: device::libtorch_version(),
-            engine: device::ENGINE.to_owned(),
+            engine: device::ENGINE_VERSION.to_owned(),
             parameters: network.parameter_count(),
             feature_dim: network.feature_dim(),
             class_names: self.sidecar.class_names.clone(),
@@ -113,7 +113,7 @@ impl SourceCheckpoint {
     }
 
     /// Fails if the network does not have `stage`. Stages count from 1.
-    pub(super) fn has_stage(&self, stage: u32) -> Result<(), Error> {
+    pub(super) fn check_has_stage(&self, stage: u32) -> Result<(), Error> {
         let architecture = self.sidecar.model.architecture;
         if stage <= architecture.stages() {
             return Ok(());

@@ -20,7 +20,7 @@ use crate::run_dir::{self, RunDir};
 use crate::train::Teachers;
 
 /// A teacher with a positive weight in the loss.
-struct Wanted<'a> {
+struct TeacherSpec<'a> {
     name: &'static str,
     checkpoint: Option<&'a CheckpointRef>,
     method: Method,
@@ -29,7 +29,7 @@ struct Wanted<'a> {
 
 /// Returns the total number of epochs that are needed to train the teachers.
 pub(super) fn epochs(config: &TrainConfig) -> u32 {
-    let trained = wanted(config).into_iter().filter(|teacher| teacher.checkpoint.is_none());
+    let trained = teacher_specs(config).into_iter().filter(|teacher| teacher.checkpoint.is_none());
     trained.map(|teacher| teacher_config(config, teacher.method).training.epochs).sum()
 }
 
@@ -45,7 +45,7 @@ pub(super) fn prepare(
     let Some(DistillationConfig { temperature, .. }) = config.training.distillation else { return Ok(Teachers::default()) };
     // Load checkpoints of other runs first, so that their errors appear before hours of training.
     let mut found = Vec::new();
-    for teacher in wanted(config) {
+    for teacher in teacher_specs(config) {
         let source = teacher.checkpoint.map(|checkpoint| SourceCheckpoint::find(&dir.path(""), checkpoint)).transpose()?;
         let network = source.map(|source| network(&source, data, device)).transpose()?;
         found.push((teacher, network));
@@ -57,7 +57,7 @@ pub(super) fn prepare(
             Some(network) => network,
             None => {
                 let own = teacher_config(config, teacher.method);
-                let trained = trained(dir, teacher.name, &own, data, device, cancel, &mut |progress, dir| match progress.phase {
+                let trained = train_or_load(dir, teacher.name, &own, data, device, cancel, &mut |progress, dir| match progress.phase {
                     Phase::Training => {
                         let (epoch, elapsed_secs) = (epochs + progress.epoch, clock.elapsed_secs());
                         dir.progress(Progress { phase: Phase::Teaching, epoch, elapsed_secs, ..progress.clone() })
@@ -77,11 +77,12 @@ pub(super) fn prepare(
     Ok(Teachers { networks, temperature })
 }
 
-fn wanted(config: &TrainConfig) -> Vec<Wanted<'_>> {
+fn teacher_specs(config: &TrainConfig) -> Vec<TeacherSpec<'_>> {
     let Some(distillation) = &config.training.distillation else { return Vec::new() };
     let DistillationConfig { standard_teacher, robust_teacher, standard_weight, robust_weight, .. } = distillation;
-    let standard = Wanted { name: "standard", checkpoint: standard_teacher.as_ref(), method: Method::Standard, weight: *standard_weight };
-    let robust = Wanted { name: "robust", checkpoint: robust_teacher.as_ref(), method: Method::PgdAt, weight: *robust_weight };
+    let standard =
+        TeacherSpec { name: "standard", checkpoint: standard_teacher.as_ref(), method: Method::Standard, weight: *standard_weight };
+    let robust = TeacherSpec { name: "robust", checkpoint: robust_teacher.as_ref(), method: Method::PgdAt, weight: *robust_weight };
     [standard, robust].into_iter().filter(|teacher| teacher.weight > 0.0).collect()
 }
 
@@ -98,7 +99,7 @@ fn network(source: &SourceCheckpoint, data: &Data, device: Device) -> Result<Net
 }
 
 /// Trains a teacher in `teachers/NAME`, resumes its training, or loads it if it is complete.
-fn trained(
+fn train_or_load(
     dir: &mut RunDir,
     name: &str,
     config: &TrainConfig,

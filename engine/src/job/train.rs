@@ -11,7 +11,7 @@ use shared::dataset::DatasetInfo;
 use shared::record::{self, Finished, Notice, NoticeKind, Progress, Record, Started};
 use tch::{Device, Kind};
 
-use super::attributions::{self, Facts};
+use super::attributions::{self, AttributionFacts};
 use super::checkpoints;
 use super::teachers;
 use crate::Error;
@@ -58,7 +58,7 @@ pub(super) fn train(
         device: device::id(device),
         device_name: device::name(device),
         libtorch: device::libtorch_version(),
-        engine: device::ENGINE.to_owned(),
+        engine: device::ENGINE_VERSION.to_owned(),
         parameters: state.network.parameter_count(),
         feature_dim: state.network.feature_dim(),
         class_names: data.info.class_names.clone(),
@@ -76,18 +76,19 @@ pub(super) fn train(
     let clock = Clock { begun, before_secs: dir.metrics().epochs.last().map_or(0.0, |epoch| epoch.elapsed_secs) };
     let teachers = teachers::prepare(&mut dir, config, data, device, clock, cancel)?;
 
-    let mut keeper = Keeper { config, info: &data.info, dir, clock, epoch_begun: Instant::now(), state_saved: Instant::now(), last: None };
+    let mut recorder =
+        Recorder { config, info: &data.info, dir, clock, epoch_begun: Instant::now(), state_saved: Instant::now(), last: None };
     let outcome = fit(config, data, &teachers, &mut state, cancel, &mut |event| match event {
         Event::Batch { phase, epoch, step, steps } => {
             let progress = Progress { phase, epoch, step, steps, elapsed_secs: clock.elapsed_secs() };
             watch(&progress)?;
-            keeper.dir.progress(progress)
+            recorder.dir.progress(progress)
         }
-        Event::Epoch { report, state } => keeper.epoch(report, state),
+        Event::Epoch { report, state } => recorder.epoch(report, state),
     });
     match outcome {
-        Ok(()) => keeper.finish(),
-        Err(Error::Canceled) => keeper.keep_last().and(Err(Error::Canceled)),
+        Ok(()) => recorder.finish(),
+        Err(Error::Canceled) => recorder.save_last().and(Err(Error::Canceled)),
         Err(error) => Err(error),
     }
 }
@@ -133,7 +134,7 @@ impl Clock {
 
 /// Writes records and checkpoints of a run. Keeps the checkpoints of the configured epochs, the best and the
 /// last.
-struct Keeper<'a> {
+struct Recorder<'a> {
     config: &'a TrainConfig,
     info: &'a DatasetInfo,
     dir: RunDir,
@@ -141,25 +142,26 @@ struct Keeper<'a> {
     epoch_begun: Instant,
     state_saved: Instant,
     /// The last complete epoch. It is kept in memory until it is known whether the run ends with it.
-    last: Option<Complete>,
+    last: Option<CompleteEpoch>,
 }
 
 /// A complete epoch, with everything needed to write its state, checkpoint and attributions.
-struct Complete {
+struct CompleteEpoch {
     report: EpochReport,
     metrics: record::Epoch,
     snapshot: Snapshot,
     saved: bool,
 }
 
-impl Keeper<'_> {
+impl Recorder<'_> {
     /// Records an epoch, and saves its checkpoint and state if they are due.
     fn epoch(&mut self, report: &EpochReport, state: &State) -> Result<(), Error> {
         let epoch = report.epoch;
         let former = self.best();
-        let mut complete = Complete { report: report.clone(), metrics: self.metrics(report), snapshot: state.snapshot(), saved: false };
+        let mut complete =
+            CompleteEpoch { report: report.clone(), metrics: self.metrics(report), snapshot: state.snapshot(), saved: false };
         self.dir.append(&Record::Epoch(complete.metrics.clone()))?;
-        self.warn()?;
+        self.record_notices()?;
 
         let best = self.best();
         if self.config.keeps_epoch(epoch) || best == Some(epoch) {
@@ -184,7 +186,7 @@ impl Keeper<'_> {
 
     /// Records a notice when training has broken down or catastrophic overfitting has occurred. Each kind is
     /// recorded once.
-    fn warn(&mut self) -> Result<(), Error> {
+    fn record_notices(&mut self) -> Result<(), Error> {
         let metrics = self.dir.metrics();
         let said = |kind| metrics.notices.iter().any(|notice| notice.kind == kind);
         let is_fast = self.config.training.method == Method::FastAt && !said(NoticeKind::CatastrophicOverfitting);
@@ -194,14 +196,14 @@ impl Keeper<'_> {
     }
 
     /// Saves the checkpoint of the last complete epoch, and its state if epochs are left.
-    fn keep_last(&mut self) -> Result<(), Error> {
+    fn save_last(&mut self) -> Result<(), Error> {
         let Some(mut complete) = self.last.take() else { return Ok(()) };
         self.save(&mut complete)?;
         if complete.report.epoch < self.config.training.epochs { self.save_state(&complete.snapshot) } else { Ok(()) }
     }
 
     fn finish(mut self) -> Result<(), Error> {
-        self.keep_last()?;
+        self.save_last()?;
         let last_epoch = self.config.training.epochs;
         let best = self.best();
         self.remove_all_but(&[best, Some(last_epoch)])?;
@@ -238,11 +240,11 @@ impl Keeper<'_> {
 
     /// Writes the checkpoint, its sidecar and its attributions, each followed by its record. Does nothing if
     /// already saved.
-    fn save(&mut self, complete: &mut Complete) -> Result<(), Error> {
+    fn save(&mut self, complete: &mut CompleteEpoch) -> Result<(), Error> {
         if complete.saved {
             return Ok(());
         }
-        let facts = checkpoints::Facts {
+        let facts = checkpoints::CheckpointFacts {
             epoch: complete.report.epoch,
             metrics: Some(&complete.metrics),
             model: &self.config.model,
@@ -263,7 +265,7 @@ impl Keeper<'_> {
                 Inputs::Adversarial => (&evaluation.test_robust, Some(Attack::to_measure(&self.config.measuring_attack()).used())),
                 Inputs::Clean => (&evaluation.test_clean, None),
             };
-            let facts = Facts {
+            let facts = AttributionFacts {
                 epoch: report.epoch,
                 inputs: *inputs,
                 attack,

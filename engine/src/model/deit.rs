@@ -8,8 +8,8 @@
 use shared::config::{BatchNormMode, DEIT_HEADS};
 use tch::Tensor;
 
-use super::Body;
-use super::layers::{Builder, Initialization, LayerNorm, Linear, Patches};
+use super::Backbone;
+use super::layers::{Builder, Initialization, LayerNorm, Linear, PatchEmbedding};
 
 /// Side of a patch in pixels.
 const PATCH: i64 = 4;
@@ -26,7 +26,7 @@ pub(super) struct Deit {
     class_token: Tensor,
     /// `[1, 1 + patches, D]`.
     positions: Tensor,
-    patches: Patches,
+    patches: PatchEmbedding,
     blocks: Vec<Block>,
     norm: LayerNorm,
     head: Linear,
@@ -53,7 +53,7 @@ impl Deit {
         Deit {
             class_token: builder.normal("cls_token".to_owned(), &[1, 1, width], 1e-6),
             positions: builder.normal("pos_embed".to_owned(), &[1, 1 + count, width], 0.02),
-            patches: builder.patches("patch_embed.proj", [channels, width], PATCH),
+            patches: builder.patch_embedding("patch_embed.proj", [channels, width], PATCH),
             blocks: (0..DEPTH).map(|index| Block::new(builder, &format!("blocks.{index}"), width)).collect(),
             norm: builder.layer_norm("norm", width),
             head: builder.linear("head", [width, classes]),
@@ -61,7 +61,7 @@ impl Deit {
     }
 }
 
-impl Body for Deit {
+impl Backbone for Deit {
     fn features(&self, xs: &Tensor, _mode: BatchNormMode, mut stages: Option<&mut Vec<Tensor>>) -> Tensor {
         let patches = self.patches.forward(xs);
         let grid = patches.size();
@@ -110,7 +110,7 @@ impl Block {
         let inner = self.expand.forward(&self.norm2.forward(&tokens)).gelu("none");
         &tokens + self.contract.forward(&inner)
     }
-/// Multi-head self-attention of `tokens`, `[N, T, D]`.
+    /// Multi-head self-attention of `tokens`, `[N, T, D]`.
 
     fn attention(&self, tokens: &Tensor) -> Tensor {
         let size = tokens.size();

@@ -56,9 +56,9 @@ impl Builder {
     }
 
     /// Adds a convolution with bias that embeds square patches without overlap.
-    pub(super) fn patches(&mut self, name: &str, [from, to]: [i64; 2], side: i64) -> Patches {
+    pub(super) fn patch_embedding(&mut self, name: &str, [from, to]: [i64; 2], side: i64) -> PatchEmbedding {
         let fan_in = from * side * side;
-        Patches {
+        PatchEmbedding {
             weight: self.uniform(format!("{name}.weight"), &[to, from, side, side], fan_in),
             bias: self.uniform(format!("{name}.bias"), &[to], fan_in),
         }
@@ -106,7 +106,7 @@ impl Builder {
     /// Adds a parameter drawn from a normal distribution with mean 0.
     pub(super) fn normal(&mut self, name: String, shape: &[i64], std: f64) -> Tensor {
         let values = Tensor::randn(shape, (self.kind, Device::Cpu)) * std;
-        self.drawn(name, values)
+        self.add_parameter(name, values)
     }
 
     /// Adds a parameter drawn uniformly from ±1/√fan_in.
@@ -115,11 +115,11 @@ impl Builder {
     fn uniform(&mut self, name: String, shape: &[i64], fan_in: i64) -> Tensor {
         let bound = 1.0 / (fan_in as f64).sqrt();
         let values = Tensor::rand(shape, (self.kind, Device::Cpu)) * (2.0 * bound) - bound;
-        self.drawn(name, values)
+        self.add_parameter(name, values)
     }
 
     /// Adds a parameter with values drawn on the CPU, so that a seed gives the same network on every device.
-    fn drawn(&mut self, name: String, values: Tensor) -> Tensor {
+    fn add_parameter(&mut self, name: String, values: Tensor) -> Tensor {
         let values = match (self.device, values.dim()) {
             (Device::Cpu, 4) => channels_last(&values),
             _ => values.to_device(self.device),
@@ -167,12 +167,12 @@ impl Conv {
 
 /// Patch embedding: a convolution whose stride equals its kernel size.
 #[derive(Debug)]
-pub(super) struct Patches {
+pub(super) struct PatchEmbedding {
     weight: Tensor,
     bias: Tensor,
 }
 
-impl Patches {
+impl PatchEmbedding {
     /// Maps images `xs`, `[N, from, H, W]`, to patch embeddings, `[N, to, H/side, W/side]`.
     pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
         let side = self.weight.size()[2];

@@ -20,7 +20,7 @@ use resnet::ResNet18;
 /// A classifier f(x) = W g(x) + b for pixels in `[0, 1]`.
 #[derive(Debug)]
 pub struct Network {
-    body: Box<dyn Body>,
+    backbone: Box<dyn Backbone>,
     entries: Vec<Entry>,
     /// The entries with [`Role::Parameter`]. They share memory with `entries`.
     parameters: Vec<Tensor>,
@@ -29,12 +29,12 @@ pub struct Network {
     std: Tensor,
     /// Mask m of the features, `[n]`: 0 for ablated dimensions, 1 for the others. `None` if nothing is
     /// ablated.
-    kept: Option<Tensor>,
+    feature_mask: Option<Tensor>,
 }
 
 /// The part of a network that differs between architectures: the feature extractor g and the final linear
 /// layer.
-trait Body: std::fmt::Debug + Send {
+trait Backbone: std::fmt::Debug + Send {
     /// Returns the features g(x), `[N, n]`, of normalized images `xs`, `[N, C, H, W]`.
     ///
     /// If `stages` is given, appends the output of each stage to it.
@@ -61,9 +61,9 @@ impl Network {
         let shape = info.shape.map(i64::from);
         let [channels, ..] = shape;
         let mut builder = Builder { kind, device, initialization: Initialization::Default, entries: Vec::new() };
-        let body = random::draw(Seed::once(seed, Purpose::Weights), || {
+        let backbone = random::draw(Seed::once(seed, Purpose::Weights), || {
             let (width, classes) = (i64::from(config.width()), info.class_names.len() as i64);
-            make_body(&mut builder, config.architecture, shape, width, classes)
+            build_backbone(&mut builder, config.architecture, shape, width, classes)
         });
         let entries = builder.entries;
         let parameters = entries.iter().filter(|entry| entry.role == Role::Parameter).map(|entry| entry.tensor.shallow_clone()).collect();
@@ -72,7 +72,7 @@ impl Network {
             Some(Normalization { mean, std }) => (mean, std),
             None => (&info.mean, &info.std),
         };
-        Network { body, entries, parameters, mean: per_channel(mean), std: per_channel(std), kept: None }
+        Network { backbone, entries, parameters, mean: per_channel(mean), std: per_channel(std), feature_mask: None }
     }
 
     /// Replaces the normalization of the pixels.
@@ -104,12 +104,12 @@ impl Network {
     }
 
     fn pass(&self, images: &Tensor, mode: BatchNormMode, stages: Option<&mut Vec<Tensor>>) -> Output {
-        let features = self.body.features(&((images - &self.mean) / &self.std), mode, stages);
-        let features = match &self.kept {
-            Some(kept) => features * kept,
+        let features = self.backbone.features(&((images - &self.mean) / &self.std), mode, stages);
+        let features = match &self.feature_mask {
+            Some(mask) => features * mask,
             None => features,
         };
-        let logits = self.body.linear().forward(&features);
+        let logits = self.backbone.linear().forward(&features);
         Output { features, logits }
     }
 
@@ -117,10 +117,10 @@ impl Network {
     ///
     /// Replaces an earlier ablation. An empty list ends it.
     pub fn ablate(&mut self, dimensions: &[usize]) {
-        self.kept = (!dimensions.is_empty()).then(|| {
-            let mut kept = vec![1.0; self.feature_dim() as usize];
-            dimensions.iter().for_each(|dimension| kept[*dimension] = 0.0);
-            Tensor::from_slice(&kept).to_kind(self.kind()).to_device(self.device())
+        self.feature_mask = (!dimensions.is_empty()).then(|| {
+            let mut mask = vec![1.0; self.feature_dim() as usize];
+            dimensions.iter().for_each(|dimension| mask[*dimension] = 0.0);
+            Tensor::from_slice(&mask).to_kind(self.kind()).to_device(self.device())
         });
     }
 
@@ -141,22 +141,22 @@ impl Network {
 
     /// Returns W, `[K, n]`.
     pub fn linear_weight(&self) -> &Tensor {
-        &self.body.linear().weight
+        &self.backbone.linear().weight
     }
 
     /// Returns b, `[K]`.
     pub fn linear_bias(&self) -> &Tensor {
-        &self.body.linear().bias
+        &self.backbone.linear().bias
     }
 
     /// Returns n, the length of a feature vector.
     pub fn feature_dim(&self) -> u32 {
-        self.body.linear().weight.size()[1] as u32
+        self.backbone.linear().weight.size()[1] as u32
     }
 
     /// Returns K, the number of classes.
     pub fn classes(&self) -> i64 {
-        self.body.linear().weight.size()[0]
+        self.backbone.linear().weight.size()[0]
     }
 
     pub fn device(&self) -> Device {
@@ -176,7 +176,7 @@ impl Network {
 }
 
 /// Builds the layers of an architecture. `shape`: channels, height and width of the images.
-fn make_body(builder: &mut Builder, architecture: Architecture, shape: [i64; 3], width: i64, classes: i64) -> Box<dyn Body> {
+fn build_backbone(builder: &mut Builder, architecture: Architecture, shape: [i64; 3], width: i64, classes: i64) -> Box<dyn Backbone> {
     let [channels, ..] = shape;
     match architecture {
         Architecture::PreactResnet18 => Box::new(PreActResNet::new(builder, [4, 2], channels, width, classes)),

@@ -12,7 +12,7 @@
 use shared::config::BatchNormMode;
 use tch::{Kind, Tensor};
 
-use super::Body;
+use super::Backbone;
 use super::layers::{BatchNorm, Builder, Conv, Initialization, Linear};
 
 /// A pre-activation residual network: stem convolution, stages of blocks, final normalization, linear layer.
@@ -84,7 +84,7 @@ fn make_stages(
     (made, from)
 }
 
-impl Body for PreActResNet {
+impl Backbone for PreActResNet {
     fn features(&self, xs: &Tensor, mode: BatchNormMode, mut stages: Option<&mut Vec<Tensor>>) -> Tensor {
         let mut ys = self.stem.forward(xs);
         for stage in &self.stages {

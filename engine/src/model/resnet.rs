@@ -6,7 +6,7 @@
 use shared::config::BatchNormMode;
 use tch::{Kind, Tensor};
 
-use super::Body;
+use super::Backbone;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
 
 /// ResNet-18: stem convolution, four stages of two blocks, linear layer.
@@ -51,7 +51,7 @@ impl ResNet18 {
     }
 }
 
-impl Body for ResNet18 {
+impl Backbone for ResNet18 {
     fn features(&self, xs: &Tensor, mode: BatchNormMode, mut stages: Option<&mut Vec<Tensor>>) -> Tensor {
         let mut ys = self.norm.forward_relu(&self.stem.forward(xs), mode);
         for stage in &self.stages {

@@ -9,15 +9,15 @@ use crate::model::Network;
 /// A network whose tensors are the moving average. Running statistics are averaged like weights; counters are
 /// copied.
 #[derive(Debug)]
-pub(super) struct Average {
+pub(super) struct AveragedNetwork {
     pub(super) network: Network,
     config: WeightAveragingConfig,
 }
 
-impl Average {
+impl AveragedNetwork {
     /// Creates the average. `network` provides tensors of the right shapes; its values are overwritten.
     pub(super) fn new(network: Network, config: &WeightAveragingConfig) -> Self {
-        Average { network, config: config.clone() }
+        AveragedNetwork { network, config: config.clone() }
     }
 
     /// Returns whether the average exists at the end of `epoch`.
@@ -28,7 +28,7 @@ impl Average {
     /// Updates the average after a step of `epoch`.
     ///
     /// During the start epoch, the average equals the current weights. Before it, nothing happens.
-    pub(super) fn follow(&mut self, network: &Network, epoch: u32) {
+    pub(super) fn update(&mut self, network: &Network, epoch: u32) {
         if epoch < self.config.start_epoch {
             return;
         }

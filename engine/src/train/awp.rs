@@ -44,7 +44,7 @@ pub(super) fn perturb(network: &Network, gamma: f64, loss: impl FnOnce() -> Tens
 
 impl Perturbation {
     /// Subtracts the offsets again. Keeps what a step has changed in between.
-    pub(super) fn take_back(self) {
+    pub(super) fn undo(self) {
         no_grad(|| {
             for (mut weight, offset) in self.0 {
                 let _ = weight.g_sub_(&offset);

@@ -15,7 +15,7 @@ pub struct Teachers {
 }
 
 /// Predictions of the teachers for a batch.
-pub(super) struct Lessons {
+pub(super) struct SoftTargets {
     /// For each teacher, softened probabilities, `[N, K]`, and its weight in the loss.
     probabilities: Vec<(Tensor, f64)>,
     temperature: f64,
@@ -23,21 +23,21 @@ pub(super) struct Lessons {
 
 impl Teachers {
     /// Computes the teachers' softened probabilities for `images`, in evaluation mode and without gradients.
-    pub(super) fn lessons(&self, images: &Tensor) -> Lessons {
+    pub(super) fn soft_targets(&self, images: &Tensor) -> SoftTargets {
         let Teachers { networks, temperature } = self;
         let soften = |network: &Network| (network.forward(images, BatchNormMode::Eval).logits / *temperature).softmax(1, None::<Kind>);
         let probabilities = no_grad(|| networks.iter().map(|(network, weight)| (soften(network), *weight)).collect());
-        Lessons { probabilities, temperature: *temperature }
+        SoftTargets { probabilities, temperature: *temperature }
     }
 }
 
-impl Lessons {
+impl SoftTargets {
     /// Returns the distillation loss of a batch.
     ///
     /// It is the loss on the labels, weighted with 1 minus the weights of the teachers, plus T² times the
     /// cross-entropy with each teacher's probabilities. Cross-entropy has the same gradient as the
     /// Kullback-Leibler divergence, because the two differ by a constant.
-    pub(super) fn add_to(&self, labels_loss: Tensor, logits: &Tensor) -> Tensor {
+    pub(super) fn distillation_loss(&self, labels_loss: Tensor, logits: &Tensor) -> Tensor {
         if self.probabilities.is_empty() {
             return labels_loss;
         }

@@ -26,7 +26,7 @@ use crate::random::{self, Purpose, Seed};
 pub use distillation::Teachers;
 pub use overfitting::catastrophic_overfitting;
 pub use state::{Snapshot, State};
-pub use targets::{Targets, mixed};
+pub use targets::{Targets, mix_with};
 
 /// Progress reports of [`fit`].
 #[derive(Debug)]
@@ -176,36 +176,36 @@ pub fn train_step(
     };
 
     // Loss.
-    let lessons = teachers.lessons(&images);
-    let objective = || match method {
+    let soft_targets = teachers.soft_targets(&images);
+    let compute_loss = || match method {
         Method::Standard | Method::PgdAt | Method::FastAt => {
             let logits = network.forward(&images, BatchNormMode::Train).logits;
             let loss = targets.cross_entropy(&logits, *label_smoothing, Reduction::Mean);
-            Objective { loss: lessons.add_to(loss, &logits), logits }
+            LossAndLogits { loss: soft_targets.distillation_loss(loss, &logits), logits }
         }
-        Method::Trades => trades::objective(network, clean, &images, targets, &config.training),
+        Method::Trades => trades::loss(network, clean, &images, targets, &config.training),
     };
 
     // Descent. With AWP, the gradient is taken at perturbed weights.
     let perturbed = awp.as_ref().filter(|awp| epoch > awp.warmup_epochs);
-    let perturbation = perturbed.map(|awp| awp::perturb(network, awp.gamma, || objective().loss));
-    let Objective { loss, logits } = objective();
+    let perturbation = perturbed.map(|awp| awp::perturb(network, awp.gamma, || compute_loss().loss));
+    let LossAndLogits { loss, logits } = compute_loss();
     let mut gradients = Tensor::run_backward(&[&loss], network.parameters(), false, false);
     if let Some(limit) = *gradient_clip {
-        optim::clip(&mut gradients, limit);
+        optim::clip_gradients(&mut gradients, limit);
     }
     optimizer.step(network.parameters(), &gradients, learning_rate);
     if let Some(perturbation) = perturbation {
-        perturbation.take_back();
+        perturbation.undo();
     }
     if let Some(average) = average {
-        average.follow(network, epoch);
+        average.update(network, epoch);
     }
     Ok(logits)
 }
 
 /// The loss of a step, and the logits of the images trained on.
-struct Objective {
+struct LossAndLogits {
     loss: Tensor,
     logits: Tensor,
 }

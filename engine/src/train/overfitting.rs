@@ -6,7 +6,7 @@ use shared::record::{Epoch, Notice, NoticeKind};
 
 /// Largest drop of accuracy below its best value that is not yet a loss. The authors' code stops at the same
 /// value.
-const LOSS: f64 = 0.2;
+const MAX_DROP: f64 = 0.2;
 
 /// Returns a notice if the last epoch has lost robustness against PGD, but not against the single steps used
 /// in training.
@@ -21,7 +21,7 @@ pub fn catastrophic_overfitting(epochs: &[Epoch]) -> Option<Notice> {
     };
     let (best_robust, best_epoch) = highest(|epoch| epoch.test_robust_accuracy)?;
     let (best_trained, _) = highest(|epoch| epoch.train_robust_accuracy)?;
-    if best_robust - robust <= LOSS || best_trained - trained > LOSS {
+    if best_robust - robust <= MAX_DROP || best_trained - trained > MAX_DROP {
         return None;
     }
     let trained_then = before.iter().find(|epoch| epoch.epoch == best_epoch)?.train_robust_accuracy?;

@@ -8,7 +8,7 @@ use shared::config::TrainConfig;
 use shared::dataset::DatasetInfo;
 use tch::{Device, Kind, Tensor};
 
-use super::averaging::Average;
+use super::averaging::AveragedNetwork;
 use crate::Error;
 use crate::checkpoint;
 use crate::model::Network;
@@ -22,7 +22,7 @@ pub struct State {
     pub epoch: u32,
     pub network: Network,
     pub(super) optimizer: Sgd,
-    pub(super) average: Option<Average>,
+    pub(super) average: Option<AveragedNetwork>,
 }
 
 /// A copy of a state on the CPU.
@@ -46,7 +46,7 @@ impl State {
     /// Creates the state before the first epoch: a network with initial weights for the data set `info`.
     pub fn new(config: &TrainConfig, info: &DatasetInfo, kind: Kind, device: Device) -> Self {
         let network = || Network::new(&config.model, info, config.seed, kind, device);
-        let average = config.training.weight_averaging.as_ref().map(|averaging| Average::new(network(), averaging));
+        let average = config.training.weight_averaging.as_ref().map(|averaging| AveragedNetwork::new(network(), averaging));
         let network = network();
         State { epoch: 0, optimizer: Sgd::new(&config.training, network.parameters()), network, average }
     }

@@ -14,7 +14,7 @@ pub struct Targets {
 }
 
 impl Targets {
-    pub fn of(labels: Tensor) -> Self {
+    pub fn new(labels: Tensor) -> Self {
         /// Uses `labels`, `[N]`, without mixup.
         Targets { labels, mixed: None }
     }
@@ -52,16 +52,16 @@ impl Targets {
 pub(super) fn mix(images: Tensor, labels: Tensor, config: &TrainingConfig) -> (Tensor, Targets) {
     let alpha = config.mixup;
     if alpha == 0.0 {
-        return (images, Targets::of(labels));
+        return (images, Targets::new(labels));
     }
     let share = Tensor::from_slice(&[alpha, alpha]).internal_sample_dirichlet().double_value(&[0]);
     let order = Tensor::randperm(labels.size()[0], (Kind::Int64, Device::Cpu)).to_device(labels.device());
-    mixed(&images, labels, &order, share)
+    mix_with(&images, labels, &order, share)
 }
 
 /// Mixes each image with the one at its position in `order`: `share` times the first plus `1 - share` times
 /// the second.
-pub fn mixed(images: &Tensor, labels: Tensor, order: &Tensor, share: f64) -> (Tensor, Targets) {
+pub fn mix_with(images: &Tensor, labels: Tensor, order: &Tensor, share: f64) -> (Tensor, Targets) {
     let images = images * share + images.index_select(0, order) * (1.0 - share);
     let others = labels.index_select(0, order);
     (images, Targets { labels, mixed: Some((others, share)) })

@@ -4,7 +4,7 @@
 use shared::config::{BatchNormMode, TrainingConfig};
 use tch::{Kind, Reduction, Tensor, no_grad};
 
-use super::Objective;
+use super::LossAndLogits;
 use super::targets::Targets;
 use crate::Error;
 use crate::attack::{self, Attack};
@@ -28,7 +28,7 @@ pub(super) fn perturb(network: &Network, images: &Tensor, start: &Tensor, attack
 
 /// Computes the cross-entropy on clean images plus β times the mean divergence of the adversarial from the
 /// clean predictions.
-pub(super) fn objective(network: &Network, images: &Tensor, adversarial: &Tensor, targets: &Targets, config: &TrainingConfig) -> Objective {
+pub(super) fn loss(network: &Network, images: &Tensor, adversarial: &Tensor, targets: &Targets, config: &TrainingConfig) -> LossAndLogits {
     let clean = network.forward(images, BatchNormMode::Train).logits;
     let logits = network.forward(adversarial, BatchNormMode::Train).logits;
     // The authors' code passes the clean images a second time for the divergence. This gives the same logits,
@@ -36,7 +36,7 @@ pub(super) fn objective(network: &Network, images: &Tensor, adversarial: &Tensor
     no_grad(|| network.forward(images, BatchNormMode::Train));
     let natural = targets.cross_entropy(&clean, config.label_smoothing, Reduction::Mean);
     let robust = divergence(&logits, &clean) / logits.size()[0] as f64;
-    Objective { loss: natural + robust * config.trades_beta, logits }
+    LossAndLogits { loss: natural + robust * config.trades_beta, logits }
 }
 
 /// Returns the Kullback-Leibler divergence of the predictions of `logits` from those of `clean`, summed over

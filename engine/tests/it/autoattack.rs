@@ -1,8 +1,8 @@
 //! AutoAttack against the authors' code in float64 (see `fixtures/autoattack_golden.py`), and on linear classifiers, whose nearest
 //! misclassified image is known in closed form.
 
-use engine::autoattack::square::{Draw, Draws, Opening};
-use engine::autoattack::{Ball, Classifier, Prepared, Stage, apgd, fab, square, stages};
+use engine::autoattack::square::{InitialDraw, QueryDraw, RandomSource};
+use engine::autoattack::{Ball, Classifier, PreparedStage, Stage, apgd, fab, square, stages};
 use engine::cancel::Cancel;
 use engine::{Error, data};
 use safetensors::SafeTensors;
@@ -92,25 +92,25 @@ impl Recorded {
     }
 }
 
-impl Draws for Recorded {
-    fn opening(&self, norm: Norm, tiles: i64, _: &Tensor) -> Opening {
+impl RandomSource for Recorded {
+    fn initial(&self, norm: Norm, tiles: i64, _: &Tensor) -> InitialDraw {
         let transposed = match norm {
             Norm::Linf => Vec::new(),
             Norm::L2 => values(&self.get("opening_transposed")).iter().map(|value| *value > 0.5).collect(),
         };
         assert!(norm == Norm::Linf || transposed.len() as i64 == tiles * tiles);
-        Opening { signs: self.get("opening"), transposed }
+        InitialDraw { signs: self.get("opening"), transposed }
     }
 
-    fn query(&self, norm: Norm, query: u32, rows: &Tensor) -> Draw {
+    fn query(&self, norm: Norm, query: u32, rows: &Tensor) -> QueryDraw {
         let query = i64::from(query);
         // The public code stopped when every image was misclassified; what comes after changes nothing.
         let query = query.min(self.get("corners").size()[0] - 1);
         let corners = values(&self.get("corners").select(0, query));
         let signs = self.get("signs").select(0, query);
         match norm {
-            Norm::Linf => Draw { corners: [[corners[0], corners[1]], [0.0, 0.0]], transposed: false, signs: signs.unsqueeze(0) },
-            Norm::L2 => Draw {
+            Norm::Linf => QueryDraw { corners: [[corners[0], corners[1]], [0.0, 0.0]], transposed: false, signs: signs.unsqueeze(0) },
+            Norm::L2 => QueryDraw {
                 corners: [[corners[0], corners[1]], [corners[2], corners[3]]],
                 transposed: self.get("transposed").double_value(&[query]) > 0.5,
                 signs: signs.index_select(0, rows),
@@ -191,7 +191,7 @@ impl Linear {
     fn survivors(&self, stage: Stage, ball: Ball, left: &Tensor) -> Tensor {
         let rows = left.nonzero().squeeze_dim(1);
         let (images, labels) = (self.images.index_select(0, &rows), self.labels.index_select(0, &rows));
-        let prepared = Prepared::new(stage, ball, &self.images, 1);
+        let prepared = PreparedStage::new(stage, ball, &self.images, 1);
         let found = prepared.perturb(self, &images, &labels, &rows, &Cancel::default()).unwrap();
         left.index_put(&[Some(&rows)], &self.logits(&found).argmax(1, false).eq_tensor(&labels), false)
     }
@@ -273,7 +273,7 @@ fn every_stage_stays_in_ball_and_pixels_and_leaves_what_it_cannot_fool() {
     let rows = Tensor::arange(images.size()[0], (Kind::Int64, Device::Cpu));
     for (norm, eps) in [(Norm::Linf, 0.1), (Norm::L2, 1.0)] {
         for stage in [Stage::ApgdCe, Stage::ApgdTargeted { rank: 2 }, Stage::FabTargeted { rank: 1 }] {
-            let prepared = Prepared::new(stage, ball(norm, eps), &images, 1);
+            let prepared = PreparedStage::new(stage, ball(norm, eps), &images, 1);
             let found = prepared.perturb(&network, &images, &labels, &rows, &Cancel::default()).unwrap();
             let fooled = values(&network.logits(&found).argmax(1, false).ne_tensor(&labels));
             let offsets = (&found - &images).flatten(1, -1);
@@ -297,7 +297,7 @@ fn images_attacked_by_themselves_come_out_as_among_others() {
     let (images, labels) = (golden("images"), golden("labels"));
     for (norm, eps) in [(Norm::Linf, 0.06), (Norm::L2, 0.6)] {
         for stage in [Stage::ApgdCe, Stage::ApgdTargeted { rank: 2 }, Stage::FabTargeted { rank: 2 }, Stage::Square { queries: 5000 }] {
-            let prepared = Prepared::new(stage, ball(norm, eps), &images, 1);
+            let prepared = PreparedStage::new(stage, ball(norm, eps), &images, 1);
             let perturb = |rows: &[i64]| {
                 let rows = Tensor::from_slice(rows);
                 let (images, labels) = (images.index_select(0, &rows), labels.index_select(0, &rows));
@@ -328,7 +328,7 @@ fn a_canceled_stage_ends_before_its_next_step() {
     cancel.request();
     let rows = Tensor::arange(60, (Kind::Int64, Device::Cpu));
     for stage in AutoAttack::ALL.into_iter().flat_map(|attack| stages(attack, 5, 100)) {
-        let prepared = Prepared::new(stage, ball(Norm::Linf, 0.1), &linear.images, 1);
+        let prepared = PreparedStage::new(stage, ball(Norm::Linf, 0.1), &linear.images, 1);
         let outcome = prepared.perturb(&linear, &linear.images, &linear.labels, &rows, &cancel);
         assert!(matches!(outcome, Err(Error::Canceled)), "{stage:?}");
     }

@@ -11,7 +11,7 @@ use engine::cancel::Cancel;
 use engine::data::{self, Split};
 use engine::model::Network;
 use engine::random::{self, Purpose, Seed};
-use engine::robustness::{self, Event, State, Trial};
+use engine::robustness::{self, Event, NamedAttack, State};
 use engine::{Error, job};
 use serde_json::{Value, json};
 use shared::api::EvaluationFile;
@@ -38,10 +38,10 @@ fn digits(network: &Network) -> Split {
     Split::new(images, (&seen + wrong).remainder(10))
 }
 
-fn trials() -> Vec<Trial> {
+fn attacks() -> Vec<NamedAttack> {
     let ball = Ball { norm: Norm::Linf, eps: Eps::of_255(45.0) };
-    let of_autoattack = [AutoAttack::Square, AutoAttack::ApgdCe].map(|attack| Trial::autoattack(attack, ball, 10, 100).unwrap());
-    [Trial::pgd(&pgd(), 3)].into_iter().chain(of_autoattack).collect()
+    let of_autoattack = [AutoAttack::Square, AutoAttack::ApgdCe].map(|attack| NamedAttack::autoattack(attack, ball, 10, 100).unwrap());
+    [NamedAttack::pgd(&pgd(), 3)].into_iter().chain(of_autoattack).collect()
 }
 
 /// The state without the times, which differ.
@@ -60,7 +60,7 @@ fn an_evaluation_stopped_after_any_batch_ends_with_the_same_numbers() {
         events += 1;
         Ok(())
     };
-    robustness::run(&network, &split, &trials(), 3, &mut whole, &Cancel::default(), &mut count).unwrap();
+    robustness::run(&network, &split, &attacks(), 3, &mut whole, &Cancel::default(), &mut count).unwrap();
     assert!(events > 10, "{events} events are too few to stop at");
 
     let mut stopped = State::default();
@@ -69,7 +69,7 @@ fn an_evaluation_stopped_after_any_batch_ends_with_the_same_numbers() {
         stopped = serde_json::from_str(&serde_json::to_string(&stopped).unwrap()).unwrap();
         let mut first = true;
         let mut stop = |_: &State, _: Event<'_>| if std::mem::take(&mut first) { Ok(()) } else { Err(Error::Canceled) };
-        let _ = robustness::run(&network, &split, &trials(), 3, &mut stopped, &Cancel::default(), &mut stop);
+        let _ = robustness::run(&network, &split, &attacks(), 3, &mut stopped, &Cancel::default(), &mut stop);
     }
     assert_eq!(timeless(stopped), timeless(whole));
 }
@@ -86,7 +86,7 @@ fn each_attack_is_run_on_what_the_ones_before_have_left() {
         }
         Ok(())
     };
-    robustness::run(&network, &split, &trials(), 3, &mut state, &Cancel::default(), &mut observe).unwrap();
+    robustness::run(&network, &split, &attacks(), 3, &mut state, &Cancel::default(), &mut observe).unwrap();
 
     let names: Vec<&str> = state.steps.iter().map(|step| step.attack.as_str()).collect();
     assert_eq!(names, ["clean", "PGD-5, 3 starts", "Square, 100 queries", "APGD-CE"]);

@@ -40,7 +40,7 @@ fn try_reading(path: &Path, choices: &Value, images: Option<&Split>) -> Result<R
     let config: ImportConfig = serde_json::from_value(value).unwrap();
     let sample = images.map(|images| Sample { images, budget: Duration::from_secs(60) });
     let info = Dataset::Cifar10.info();
-    let request = Request { config: &config, info: &info, device: Device::Cpu, sample, measure_all: false, of_public_code: false };
+    let request = Request { config: &config, info: &info, device: Device::Cpu, sample, measure_all: false, from_public_code: false };
     read(path, &request)
 }
 
@@ -50,14 +50,14 @@ fn reading(path: &Path, choices: &Value) -> Reading {
 
 /// A network that nothing has to be decided about.
 fn found(path: &Path) -> (Network, ModelConfig) {
-    let Reading { network, model, .. } = reading(path, &json!({})).decided(path).unwrap();
+    let Reading { network, model, .. } = reading(path, &json!({})).into_decided(path).unwrap();
     (network, model)
 }
 
 /// What an import of a file is refused with before it is decided how to read it.
 #[track_caller]
 fn undecided(path: &Path, choices: &Value, images: Option<&Split>) -> String {
-    try_reading(path, choices, images).unwrap().decided(path).unwrap_err().to_string()
+    try_reading(path, choices, images).unwrap().into_decided(path).unwrap_err().to_string()
 }
 
 fn question<'a>(reading: &'a Reading, field: &str) -> &'a Question {
@@ -171,7 +171,7 @@ fn a_normalization_is_known_by_any_of_its_names_and_brought_to_pixels_of_0_to_1(
     check(("mean", &[127.5]), ("std", &[127.5]), &Normalization { mean: vec![0.5; 3], std: vec![0.5; 3] });
     // What is given goes before what is found.
     let path = written(&folder, "given.safetensors", "", vec![("mean".to_owned(), numbers(&means)), ("std".to_owned(), numbers(&stds))]);
-    let given = |choices: Value| reading(&path, &choices).decided(&path).unwrap().model.normalization.unwrap();
+    let given = |choices: Value| reading(&path, &choices).into_decided(&path).unwrap().model.normalization.unwrap();
     assert_eq!(given(json!({"normalization": {"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1]}})).mean, [0.1, 0.2, 0.3]);
     assert_eq!(given(json!({"normalization": "none"})), Normalization::none(3));
     assert_eq!(given(json!({"normalization": "dataset"})), Normalization::of(&Dataset::Cifar10.info()));
@@ -222,11 +222,11 @@ fn where_accuracy_tells_how_a_network_was_trained_it_is_asked_with_both_numbers(
         assert!(error.contains(part), "{part}: {error}");
     }
     let chosen = try_reading(&path, &json!({"normalization": "none"}), Some(&none)).unwrap();
-    assert_eq!(chosen.decided(&path).unwrap().model.normalization, Some(Normalization::none(3)));
+    assert_eq!(chosen.into_decided(&path).unwrap().model.normalization, Some(Normalization::none(3)));
     // Where the two tell the same images right, or none are here, that of the data set is assumed, and said so.
     let all_wrong = Split::new(images(20).to_kind(Kind::Float), Tensor::full([20], 7, (Kind::Int64, Device::Cpu)));
     for images in [Some(&all_wrong), None] {
-        let assumed = try_reading(&fixture("plain.pth"), &json!({}), images).unwrap().decided(&fixture("plain.pth")).unwrap();
+        let assumed = try_reading(&fixture("plain.pth"), &json!({}), images).unwrap().into_decided(&fixture("plain.pth")).unwrap();
         assert_eq!(assumed.model.normalization, Some(Normalization::of(&Dataset::Cifar10.info())));
         assert!(assumed.inspection.facts[1].contains("is assumed"), "{:?}", assumed.inspection.facts);
         assert_eq!(assumed.undecided_without_images, images.is_none());
@@ -238,7 +238,7 @@ fn a_file_of_the_code_of_trades_sees_pixels_as_they_are_unless_accuracy_speaks_a
     let folder = tempfile::tempdir().unwrap();
     let path = centered(&folder, "model-wideres-epoch10.pt", vec![("sub_block1.layer.0.bn1.weight".to_owned(), numbers(&[1.0]))]);
     let none = told_right_by(&path, &json!({"normalization": "none"}));
-    let known = try_reading(&path, &json!({}), Some(&none)).unwrap().decided(&path).unwrap();
+    let known = try_reading(&path, &json!({}), Some(&none)).unwrap().into_decided(&path).unwrap();
     assert_eq!(known.model.normalization, Some(Normalization::none(3)));
     assert!(known.inspection.facts[1].contains("100.0 % without any"), "{:?}", known.inspection.facts);
     let dataset = told_right_by(&path, &json!({"normalization": "dataset"}));
@@ -262,7 +262,7 @@ fn of_several_networks_one_is_chosen_unless_they_have_the_same_numbers() {
         assert!(error.contains(part), "{part}: {error}");
     }
     for (choice, change) in [("state_dict", 0.0), ("swa_state_dict", 0.5), ("swa_state_dict.", 0.5)] {
-        let chosen = reading(&swa, &json!({"network": choice})).decided(&swa).unwrap();
+        let chosen = reading(&swa, &json!({"network": choice})).into_decided(&swa).unwrap();
         let weight = own().into_iter().find(|(name, _)| name == "linear.weight").unwrap().1;
         assert_eq!(*chosen.network.linear_weight(), weight + change, "{choice}");
         assert!(
@@ -275,7 +275,7 @@ fn of_several_networks_one_is_chosen_unless_they_have_the_same_numbers() {
     assert!(error.contains("network: `ema` is not in the file, which holds `state_dict`, `swa_state_dict`"), "{error}");
 
     let same = written(&folder, "same.safetensors", "model.", named("model_ema.", 0.0));
-    let reading = reading(&same, &json!({})).decided(&same).unwrap();
+    let reading = reading(&same, &json!({})).into_decided(&same).unwrap();
     assert_eq!(reading.inspection.networks[1].same_as.as_deref(), Some("model"));
     assert_eq!(question(&reading, "network").answer, Some(json!("model")));
 }
@@ -292,7 +292,7 @@ fn of_two_heads_one_is_chosen_and_the_other_named() {
     let path = written(&folder, "two_heads.safetensors", "", head(10));
     let error = undecided(&path, &json!({}), None);
     assert!(error.contains("head: ") && error.contains("\"linear\"") && error.contains("\"fc\""), "{error}");
-    let chosen = |head: &str| reading(&path, &json!({"head": head})).decided(&path).unwrap();
+    let chosen = |head: &str| reading(&path, &json!({"head": head})).into_decided(&path).unwrap();
     let (fc, linear) = (chosen("fc"), chosen("linear"));
     assert_eq!(question(&fc, "head").answer, Some(json!("fc")), "one may still change one's mind");
     assert_eq!(*fc.network.linear_weight(), Tensor::ones([10, 8], (Kind::Float, Device::Cpu)));
@@ -312,14 +312,14 @@ fn keys_that_the_network_does_not_have_are_left_out_only_where_one_says_so() {
     let path = written(&folder, "rotation.safetensors", "", rotation);
     let error = undecided(&path, &json!({}), None);
     assert!(error.contains("strict: Unexpected key(s) in state_dict: `rot.bias`, `rot.weight`. Set `strict` to false"), "{error}");
-    let left_out = reading(&path, &json!({"strict": false})).decided(&path).unwrap();
+    let left_out = reading(&path, &json!({"strict": false})).into_decided(&path).unwrap();
     assert_eq!(left_out.network.snapshot(), found(&fixture("plain.pth")).0.snapshot());
     assert!(left_out.inspection.facts.join(" ").contains("Left out: what the network has no place for, `rot.bias`, `rot.weight`."));
 }
 
 #[test]
 fn what_lies_beside_a_network_is_named_and_passed_over() {
-    let reading = reading(&fixture("beside.pth"), &json!({})).decided(&fixture("beside.pth")).unwrap();
+    let reading = reading(&fixture("beside.pth"), &json!({})).into_decided(&fixture("beside.pth")).unwrap();
     let facts = reading.inspection.facts.join(" ");
     for part in [
         "`by_eps`, a dictionary of 1",
@@ -350,7 +350,7 @@ fn what_lies_beside_a_network_is_named_and_passed_over() {
     assert!(error.contains("beside the network") && error.contains("`mean`, `std`") && error.contains("\"file\""), "{error}");
     let file = fixture("lists.pth");
     let (mean, std) = (vec![0.5, 0.4, 0.3], vec![0.2, 0.25, 0.3]);
-    let model = self::reading(&file, &json!({"normalization": "file"})).decided(&file).unwrap().model;
+    let model = self::reading(&file, &json!({"normalization": "file"})).into_decided(&file).unwrap().model;
     assert_eq!(model.normalization, Some(Normalization { mean, std }));
 }
 
@@ -369,7 +369,7 @@ fn weights_are_found_wherever_a_file_keeps_them() {
         ("legacy.pth", json!({}), vec!["net"]),
         ("module.pth", json!({}), vec!["1"]),
     ] {
-        let Reading { network, model, inspection, .. } = reading(&fixture(name), &choices).decided(&fixture(name)).unwrap();
+        let Reading { network, model, inspection, .. } = reading(&fixture(name), &choices).into_decided(&fixture(name)).unwrap();
         assert_eq!(inspection.networks.iter().map(|network| network.prefix.as_str()).collect::<Vec<_>>(), networks, "{name}");
         assert_eq!((model.architecture, model.width, inspection.classes), (Architecture::PreactResnetSmall, Some(2), 10));
         assert_eq!(network.snapshot(), plain.snapshot(), "{name}");

@@ -9,7 +9,7 @@ use engine::cancel::Cancel;
 use engine::data::Split;
 use engine::job;
 use engine::model::Network;
-use engine::pair::{Attacked, amplified, contributions, drives, largest, shared_dimensions};
+use engine::pair::{AttackInputs, amplified_changes, contributions, drives, largest_indices, shared_dimensions};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::api::{AttributionFile, PairAccuracy, PairFile};
@@ -74,14 +74,14 @@ fn a_pair_is_taken_apart_as_by_numpy_and_fares_without_what_it_shares_as_by_pyto
         let split = Split::new(images(40, 1000), Tensor::from_slice(&golden.labels));
         let (clean, labels) = split.select(&Tensor::from_slice(&there));
         let start = clean.zeros_like();
-        let images = Attacked { split: Split::new(clean.shallow_clone(), labels.shallow_clone()), start: start.shallow_clone() };
+        let images = AttackInputs { split: Split::new(clean.shallow_clone(), labels.shallow_clone()), start: start.shallow_clone() };
 
-        let seen = images.look(&network, &attack, &cancel, &mut no_news).unwrap();
+        let seen = images.measure(&network, &attack, &cancel, &mut no_news).unwrap();
         let ClassAttributions { attributions, matrix, .. } = seen.samples.attribute(Aggregation::AverageThenCosine, Subset::All);
         let found = contributions(&attributions[i], &attributions[j]);
         assert_close("contributions", &found, &expected.contributions, TOLERANCE);
         assert_close("cosine", &[matrix.get(i, j), found.iter().sum()], &[expected.cosine; 2], TOLERANCE);
-        assert_eq!(&largest(&found, dimensions.len()), dimensions);
+        assert_eq!(&largest_indices(&found, dimensions.len()), dimensions);
         let shared = shared_dimensions(&seen.samples, pair, dimensions, &found);
         for (class, features) in expected.features.iter().enumerate() {
             assert_close("mean features", &shared.iter().map(|shared| shared.feature[class]).collect::<Vec<_>>(), features, TOLERANCE);
@@ -90,7 +90,7 @@ fn a_pair_is_taken_apart_as_by_numpy_and_fares_without_what_it_shares_as_by_pyto
         let of = |class: usize| dimensions.iter().map(|dimension| attributions[class][*dimension]).collect::<Vec<_>>();
         assert_close("A_i", &[product(0), product(1)].concat(), &[of(i), of(j)].concat(), TOLERANCE);
         assert_close("drives", &drives(&seen.samples, dimensions).concat(), &expected.drives.concat(), TOLERANCE);
-        let (shown, times) = amplified(&clean, &seen.adversarial, &attack);
+        let (shown, times) = amplified_changes(&clean, &seen.adversarial, &attack);
         // Amplified 25 times.
         assert_close("amplified changes", &values(&shown), &expected.amplified, 1e-8);
         assert!(times.iter().all(|times| (times - 0.5 / golden.eps).abs() < 1e-9), "{times:?}");
@@ -98,7 +98,7 @@ fn a_pair_is_taken_apart_as_by_numpy_and_fares_without_what_it_shares_as_by_pyto
 
         network.ablate(dimensions);
         let before = Split::new(seen.adversarial.shallow_clone(), labels.shallow_clone());
-        assert_eq!(images.fare(&network, &before, pair, &attack, &cancel, &mut no_news).unwrap(), expected.without);
+        assert_eq!(images.accuracy(&network, &before, pair, &attack, &cancel, &mut no_news).unwrap(), expected.without);
         let attacked = perturb(&network, &clean, &labels, &start, &attack, &cancel).unwrap();
         let logits = network.forward(&attacked, BatchNormMode::Eval).logits;
         assert_close("logits", &values(&logits), &expected.logits.concat(), TOLERANCE);
@@ -123,7 +123,7 @@ fn in_l2_the_largest_change_of_an_image_is_shown_in_full() {
     let attack = Attack::to_measure(&PgdConfig::of(Norm::L2, Eps::of_255(128.0)));
     let images = Tensor::full([3, 1, 2, 2], 0.5, (Kind::Double, Device::Cpu));
     let changes = Tensor::from_slice(&[0.1, -0.2, 0.0, 0.05, -0.01, 0.01, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]).view([3, 1, 2, 2]);
-    let (shown, times) = amplified(&images, &(&images + changes), &attack);
+    let (shown, times) = amplified_changes(&images, &(&images + changes), &attack);
     assert_close("times", &times, &[2.5, 50.0, 1.0], 1e-12);
     assert_close("shown", &values(&shown), &[0.75, 0.0, 0.5, 0.625, 0.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], 1e-12);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use engine::cancel::Cancel;
 use engine::model::Network;
-use engine::train::{Batch, State, Targets, Teachers, mixed, train_step};
+use engine::train::{Batch, State, Targets, Teachers, mix_with, train_step};
 use serde::Deserialize;
 use shared::config::*;
 use shared::dataset::Dataset;
@@ -60,8 +60,8 @@ fn check(name: &str, config: &TrainConfig, teachers: &Teachers, mix: Option<f64>
         let images = noise(1000 + step) * 0.45 + 0.5;
         let labels = Tensor::arange(IMAGES, (Kind::Int64, Device::Cpu)).remainder(10);
         let (images, targets) = match mix {
-            Some(share) => mixed(&images, labels, &(IMAGES - 1 - Tensor::arange(IMAGES, (Kind::Int64, Device::Cpu))), share),
-            None => (images, Targets::of(labels)),
+            Some(share) => mix_with(&images, labels, &(IMAGES - 1 - Tensor::arange(IMAGES, (Kind::Int64, Device::Cpu))), share),
+            None => (images, Targets::new(labels)),
         };
         let batch = Batch { images, targets, start: noise(2000 + step) * start };
         let _ = train_step(&batch, config, teachers, &mut state, config.training.learning_rate, &Cancel::default()).unwrap();
@@ -170,7 +170,7 @@ fn an_average_that_has_not_begun_is_not_evaluated() {
     };
     let mut seen = Vec::new();
     for epoch in 1..=3 {
-        let targets = Targets::of(Tensor::arange(IMAGES, (Kind::Int64, Device::Cpu)).remainder(10));
+        let targets = Targets::new(Tensor::arange(IMAGES, (Kind::Int64, Device::Cpu)).remainder(10));
         let batch = Batch { images: noise(epoch) * 0.45 + 0.5, targets, start: noise(0) };
         let _ = train_step(&batch, &config, &Teachers::default(), &mut state, 0.1, &Cancel::default()).unwrap();
         state.epoch = epoch;
