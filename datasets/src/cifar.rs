@@ -95,7 +95,7 @@ pub(crate) fn missing(dataset: Dataset, folder: &Path) -> Option<String> {
         return Some(format!("holds neither {first}.bin (binary version) nor {first} (Python version)"));
     };
     let absent = files.all().map(|name| layout.file(name)).find(|file| !folder.join(file).is_file())?;
-    Some(format!("holds no {absent}, which belongs to the {} of {}", layout.title(), dataset.short_title()))
+    Some(format!("holds no {absent}, which is part of the {} of {}", layout.title(), dataset.short_title()))
 }
 
 pub(crate) fn open(dataset: Dataset, folder: &Path) -> Result<Contents, Error> {
@@ -132,11 +132,11 @@ fn read_binary(bytes: &[u8], files: &Files) -> Result<Batch, String> {
     let record = |files: &Files| files.label_bytes + size_of_image(SHAPE);
     if bytes.is_empty() || !bytes.len().is_multiple_of(record(files)) {
         let hint = if !bytes.is_empty() && bytes.len().is_multiple_of(record(&other)) {
-            format!("it is one of records of {}, which {} has", record(&other), files.other.short_title())
+            format!("it is a multiple of {}, the record size of {}", record(&other), files.other.short_title())
         } else {
             "it may be cut off".to_owned()
         };
-        return Err(format!("has {} bytes, which is not a number of records of {}; {hint}", bytes.len(), record(files)));
+        return Err(format!("has {} bytes, which is not a multiple of the record size {}; {hint}", bytes.len(), record(files)));
     }
     let mut batch = Batch::default();
     for record in bytes.chunks(record(files)) {

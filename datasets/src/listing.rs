@@ -97,7 +97,7 @@ pub(crate) fn pictures(folder: &Path, notes: &mut Notes) -> Result<Vec<PathBuf>,
                 } else if path.is_symlink() && !is_picture(path.file_name().unwrap_or_default()) {
                     notes.pass_over("links to nothing", path);
                 } else if path.is_symlink() {
-                    return Err(file_error(path, "is a link to a file that is not there"));
+                    return Err(file_error(path, "is a link to a file that does not exist"));
                 } else {
                     return Err(file_error(path, format!("cannot be listed: {error}")));
                 }

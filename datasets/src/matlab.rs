@@ -63,7 +63,7 @@ impl Array {
             12 => Ok(values(data, i64::from_le_bytes)),
             13 => values(data, u64::from_le_bytes)
                 .into_iter()
-                .map(|value| i64::try_from(value).map_err(|_| format!("holds {value}")))
+                .map(|value| i64::try_from(value).map_err(|_| format!("holds {value}, which is too large")))
                 .collect(),
             _ => Err(format!("is of {}; whole numbers were expected", self.kind())),
         }
@@ -74,7 +74,7 @@ impl Array {
 pub(crate) fn arrays(file: &[u8]) -> Result<Vec<Array>, String> {
     match file.get(124..HEADER_BYTES) {
         Some(b"\0\x01IM") => {}
-        Some(b"\x01\0MI") => return Err("is a big-endian MATLAB 5 file; little-endian ones are read".to_owned()),
+        Some(b"\x01\0MI") => return Err("is a big-endian MATLAB 5 file; only little-endian ones can be read".to_owned()),
         _ => return Err("is not a MATLAB 5 file; it may be damaged or another file".to_owned()),
     }
     let mut rest = &file[HEADER_BYTES..];

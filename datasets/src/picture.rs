@@ -34,19 +34,19 @@ pub(crate) enum Fit {
 pub(crate) fn decode(path: &Path, fit: Fit, [_, height, width]: [u32; 3], target: &mut [u8]) -> Result<(), Error> {
     let length = fs::metadata(path).map_or(0, |metadata| metadata.len());
     if length > MOST_BYTES {
-        return Err(file_error(path, format!("has {length} bytes; pictures so large are not read")));
+        return Err(file_error(path, format!("has {length} bytes; pictures this large cannot be read")));
     }
     let mut file = read(path)?;
     let unreadable = |error| match error {
-        ImageError::Unsupported(_) => file_error(path, format!("is not a picture of a kind that is read: {error}")),
+        ImageError::Unsupported(_) => file_error(path, format!("is a picture of an unsupported type: {error}")),
         error => file_error(path, format!("is not a readable picture; it may be cut off: {error}")),
     };
     let Ok(format) = image::guess_format(&file) else {
-        let what = content::identify(&file).map_or_else(|| "it begins like none".to_owned(), |what| format!("it is {what}"));
+        let what = content::identify(&file).map_or_else(|| "its type is not recognized".to_owned(), |what| format!("it is {what}"));
         return Err(file_error(path, format!("is not a readable picture; {what}")));
     };
     if format == ImageFormat::Jpeg && !has_end(&file) {
-        return Err(file_error(path, "is not a readable picture; it is cut off: it has no end"));
+        return Err(file_error(path, "is not a readable picture; it is cut off: its end marker is missing"));
     }
     let palette = if format == ImageFormat::Tiff { palette::take(&mut file) } else { None };
     let mut decoder = ImageReader::with_format(Cursor::new(file), format).into_decoder().map_err(unreadable)?;
@@ -55,7 +55,7 @@ pub(crate) fn decode(path: &Path, fit: Fit, [_, height, width]: [u32; 3], target
     let scaled = scaled(size, width);
     let bytes = decoder.total_bytes().max(bytes_to_scale(size, scaled));
     if bytes > MOST_BYTES {
-        let problem = format!("is {}×{} pixels; pictures so large, or so long and thin, are not read", size.0, size.1);
+        let problem = format!("is {}×{} pixels; pictures this large, or this long and thin, cannot be read", size.0, size.1);
         return Err(file_error(path, problem));
     }
     // Decoding large pictures on all cores at once would need too much memory.

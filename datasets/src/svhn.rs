@@ -63,7 +63,10 @@ fn samples(path: &Path, shape: [u32; 3]) -> Result<Samples, Error> {
         return Err(file_error(path, format!("has an array `X` of size {given:?} and {} bytes; it may be cut off", columns.len())));
     }
     if let (Some(zero), Some(ten)) = (labels.iter().position(|label| *label == 0), labels.iter().position(|label| *label == 10)) {
-        return Err(file_error(path, format!("has the label 0 at image {zero} and 10 at image {ten}; the digit 0 has one of them")));
+        return Err(file_error(
+            path,
+            format!("has the label 0 at image {zero} and 10 at image {ten}; only one of them can stand for the digit 0"),
+        ));
     }
     let labels = (0..).zip(labels).map(|(index, label)| match label {
         10 => Ok(0),

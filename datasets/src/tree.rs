@@ -66,7 +66,7 @@ pub(crate) fn open_image_folder(folder: &Path, side: u32) -> Result<Contents, Er
     }
     let classes = folders(&train, &mut notes)?;
     if classes.len() < 2 {
-        return Err(file_error(&train, format!("holds {} folders of classes; two or more are needed", classes.len())));
+        return Err(file_error(&train, format!("holds {} class folders; at least two are needed", classes.len())));
     }
     let of_test = folders(&test, &mut notes)?;
     let lacking = |of: &[OsString], from: &[OsString]| listed(&of.iter().filter(|class| !from.contains(class)).collect::<Vec<_>>());
@@ -105,7 +105,7 @@ pub(crate) fn missing_in_tiny_imagenet(folder: &Path) -> Option<String> {
     }
     let by_class = entries(&folder.join(VALIDATION)).unwrap_or_default().into_iter().any(|path| path.is_dir() && !path.ends_with(IMAGES));
     let absent = [ANNOTATIONS, IMAGES].into_iter().find(|name| !folder.join(name).exists()).filter(|_| !by_class)?;
-    Some(format!("holds no {absent}, and no folder of a class in val; {LAYOUT}"))
+    Some(format!("holds no {absent}, and no class folder in val; {LAYOUT}"))
 }
 
 /// Opens the published layout, or one whose validation images are sorted into folders of classes.
@@ -118,7 +118,7 @@ pub(crate) fn open_tiny_imagenet(folder: &Path) -> Result<Contents, Error> {
     let text = text(&list)?;
     let wnids: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     if wnids.len() < 2 {
-        return Err(file_error(&list, format!("names {} classes; two or more are needed", wnids.len())));
+        return Err(file_error(&list, format!("names {} classes; at least two are needed", wnids.len())));
     }
     let train = of_classes(&folder.join(TRAIN), &wnids, shape, &mut notes)?;
     let images = folder.join(IMAGES);
@@ -211,7 +211,7 @@ fn samples(folders: impl Iterator<Item = PathBuf>, shape: [u32; 3], fit: Fit, no
             let mut here = Notes::new(&folder);
             pictures(&folder, &mut here)?;
             let instead = passed_over_text(&here.into_kinds()).map(|text| format!(". {}", text.trim_end_matches('.')));
-            return Err(file_error(&folder, format!("holds no image; {ENDINGS_IN_WORDS} are read{}", instead.unwrap_or_default())));
+            return Err(file_error(&folder, format!("holds no image; {ENDINGS_IN_WORDS} can be read{}", instead.unwrap_or_default())));
         }
         labels.extend(std::iter::repeat_n(class, found.len()));
         paths.extend(found);

@@ -27,14 +27,14 @@ pub fn choose(name: &str) -> Result<Device, Error> {
             "cpu" => Ok(Device::Cpu),
             "auto" if matches!(cuda_devices(), Ok(1..)) => Ok(Device::Cuda(0)),
             "auto" => Ok(Device::Cpu),
-            _ => Err(unusable("it is none of `auto`, `cpu`, `cuda:0`".to_owned())),
+            _ => Err(unusable("use `auto`, `cpu` or `cuda:N` with N from 0".to_owned())),
         };
     };
-    let index: usize = index.parse().map_err(|_| unusable(format!("`{index}` is no number")))?;
+    let index: usize = index.parse().map_err(|_| unusable(format!("`{index}` is not a device number")))?;
     match cuda_devices() {
         Ok(count) if index < *count => Ok(Device::Cuda(index)),
-        Ok(0) => Err(unusable("libtorch sees no CUDA device; is a driver installed?".to_owned())),
-        Ok(count) => Err(unusable(format!("the machine has {count}, counted from `cuda:0`"))),
+        Ok(0) => Err(unusable("libtorch finds no CUDA device; check that an NVIDIA driver is installed".to_owned())),
+        Ok(count) => Err(unusable(format!("the machine has {count} CUDA devices, numbered from `cuda:0`"))),
         Err(reason) => Err(unusable(reason.clone())),
     }
 }
@@ -85,7 +85,7 @@ pub fn libtorch_version() -> String {
 fn cuda_devices() -> &'static Result<usize, String> {
     static DEVICES: OnceLock<Result<usize, String>> = OnceLock::new();
     DEVICES.get_or_init(|| {
-        let path = beside_libtorch_cpu("libtorch_cuda.so").ok_or("this libtorch is without CUDA: it has no libtorch_cuda.so")?;
+        let path = beside_libtorch_cpu("libtorch_cuda.so").ok_or("this libtorch has no CUDA support: libtorch_cuda.so is missing")?;
         load_permanently(&path).map_err(|error| format!("CUDA cannot be loaded: {error}"))?;
         Ok(usize::try_from(Cuda::device_count()).unwrap_or(0))
     })

@@ -100,7 +100,7 @@ fn a_picture_that_would_take_all_memory_is_refused() {
     let mut checksum = flate2::Crc::new();
     checksum.update(&wide[size - 4..size + 13]);
     wide[size + 13..size + 17].copy_from_slice(&checksum.sum().to_be_bytes());
-    check_refused(Dataset::ImageFolder, folder_with("wide.png", &wide).path(), &["is 65535×65535 pixels; pictures so large"]);
+    check_refused(Dataset::ImageFolder, folder_with("wide.png", &wide).path(), &["is 65535×65535 pixels; pictures this large"]);
 }
 
 #[test]

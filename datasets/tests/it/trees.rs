@@ -97,8 +97,8 @@ fn an_image_folder_says_what_it_lacks() {
         &["train/cat", "holds no image; JPEG, PNG", "Not read: hidden files (1: .hidden.png); files that end in .txt (1: notes.txt)"],
     );
     let linked = |folder: &Path| symlink("/nowhere/at/all.png", folder.join("train/cat/3.png")).unwrap();
-    check_folder(linked, &["train/cat/3.png", "is a link to a file that is not there"]);
-    check_folder(|folder| fs::remove_dir_all(folder.join("train/cat")).unwrap(), &["train", "1 folders of classes"]);
+    check_folder(linked, &["train/cat/3.png", "is a link to a file that does not exist"]);
+    check_folder(|folder| fs::remove_dir_all(folder.join("train/cat")).unwrap(), &["train", "1 class folders"]);
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn tiny_imagenet_says_which_file_is_wrong() {
     check_tiny(|folder| fs::remove_file(folder.join("wnids.txt")).unwrap(), &["holds no wnids.txt"]);
     check_tiny(
         |folder| fs::remove_file(folder.join("val/val_annotations.txt")).unwrap(),
-        &["holds no val/val_annotations.txt, and no folder of a class in val"],
+        &["holds no val/val_annotations.txt, and no class folder in val"],
     );
     check_tiny(|folder| fs::write(folder.join("wnids.txt"), "<!DOCTYPE html>\n").unwrap(), &["wnids.txt: is an HTML page"]);
     check_tiny(annotations("val_9.JPEG\tn03\t0\t0\t63\t63\n"), &["val/images/val_9.JPEG", "is missing", "line 1"]);

@@ -78,7 +78,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     if let Err(error) = wait_with_short_spins() {
-        eprintln!("warning: the worker could not start itself anew, and will be slow where other programs run: {error}");
+        eprintln!(
+            "warning: the worker could not restart itself with short waits in OpenMP; it will be slow while other programs run: {error}"
+        );
     }
     let arguments = Arguments::parse();
     match panic::catch_unwind(|| run(&arguments)) {
@@ -106,7 +108,7 @@ fn libtorch_message(panic: &(dyn Any + Send)) -> String {
     match text.split_once("Torch(\"") {
         // The message is in debug format, in which a line break is a backslash and an n.
         Some((_, message)) => format!("libtorch: {}", message.split("\\n").next().unwrap_or(message)),
-        None => format!("the worker is at fault: {text}"),
+        None => format!("internal error in the worker: {text}"),
     }
 }
 
@@ -149,8 +151,8 @@ fn inspect(file: Option<&Path>, arguments: &Arguments) -> anyhow::Result<()> {
             job::inspect(Path::new("."), &config)?
         }
         (None, _, Some(directory)) => job::inspect(directory, &run_dir::read_config(directory)?)?,
-        (Some(_), None, _) => anyhow::bail!("name what the network was trained on with --dataset"),
-        (None, _, None) => anyhow::bail!("name a file, or the directory of an import"),
+        (Some(_), None, _) => anyhow::bail!("set --dataset to the data set that the network was trained on"),
+        (None, _, None) => anyhow::bail!("give a FILE, or the DIR of an import"),
     };
     println!("{}", serde_json::to_string(&inspection)?);
     Ok(())
@@ -162,7 +164,7 @@ fn write_import(directory: &Path, source: &Path, dataset: &str, arguments: &Argu
     let path = directory.join("config.json");
     let config = RunConfig::parse(&value).map_err(|errors| Error::Config { path: path.clone(), errors })?;
     fs::create_dir_all(directory).with_context(|| format!("{}", directory.display()))?;
-    let mut file = File::create_new(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+    let mut file = File::create_new(&path).with_context(|| format!("{} cannot be created", path.display()))?;
     file.write_all(format!("{:#}\n", config.to_json()).as_bytes()).with_context(|| format!("{}", path.display()))
 }
 

@@ -177,7 +177,7 @@ pub fn load(config: &DataConfig, seed: u32) -> Result<Data, Error> {
         }
         Source::Embedded | Source::Folder => {
             if dataset.source() == Source::Folder && path.is_none() {
-                return Err(Error::Data(format!("{} is read from a folder, and `data.path` names none", info.title)));
+                return Err(Error::Data(format!("{} is read from a folder; set `data.path` to that folder", info.title)));
             }
             let contents = datasets::open(*dataset, Path::new(path.as_deref().unwrap_or_default()), config.shape()[1])?;
             info.class_names.clone_from(&contents.class_names);
@@ -222,7 +222,7 @@ pub fn load_sample(config: &DataConfig, seed: u32, count: u32) -> Result<(Datase
         return Ok((info, test.at_indices(&order[..count.min(order.len())])));
     }
     if config.dataset.source() == Source::Folder && config.path.is_none() {
-        return Err(Error::Data(format!("{} is read from a folder, and `data.path` names none", info.title)));
+        return Err(Error::Data(format!("{} is read from a folder; set `data.path` to that folder", info.title)));
     }
     let contents = datasets::open(config.dataset, Path::new(config.path.as_deref().unwrap_or_default()), config.shape()[1])?;
     info.class_names.clone_from(&contents.class_names);
@@ -265,7 +265,7 @@ fn choose(labels: &[i64], count: Option<u32>, name: &str, info: &DatasetInfo) ->
     let count = count.map_or(order.len(), |count| count as usize);
     let chosen = order
         .get(..count)
-        .ok_or_else(|| Error::Data(format!("{count} {name} images were asked for, and {} has {} of them", info.title, order.len())))?;
+        .ok_or_else(|| Error::Data(format!("{count} {name} images were requested, but {} has only {}", info.title, order.len())))?;
     let chosen = sorted(chosen);
     check_every_class(&chosen.iter().map(|index| labels[*index as usize]).collect::<Vec<_>>(), name, info)?;
     Ok(chosen)

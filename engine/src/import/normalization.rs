@@ -149,7 +149,7 @@ fn batch_norm(file: &TensorFile, stem: &str, channels: usize) -> Result<Option<C
     let (mut mean, variance) = (numbers(file, &names[0])?, numbers(file, &names[1])?);
     let mut std: Vec<f64> = variance.iter().map(|variance| (variance + BATCH_NORM_EPS).sqrt()).collect();
     let mut note =
-        format!("`{}` is a layer of batch normalization before the network, used by its running statistics", stem.trim_end_matches('.'));
+        format!("`{}` is a layer of batch normalization before the network, used with its running statistics", stem.trim_end_matches('.'));
     if fits(&named("weight")) && fits(&named("bias")) {
         // (x − m)/s · w + b = (x − (m − b·s/w)) / (s/w).
         let (weight, bias) = (numbers(file, &named("weight"))?, numbers(file, &named("bias"))?);
@@ -177,12 +177,12 @@ fn normalization(mean: Vec<f64>, std: Vec<f64>, variance: bool, channels: usize)
         _ => Some(numbers).filter(|numbers| numbers.len() == channels),
     };
     if channels > 1 && mean.len() == 1 {
-        notes.push("One number stands for all channels.".to_owned());
+        notes.push("One number is used for all channels.".to_owned());
     }
     let (mut mean, mut std) = (of_channels(mean)?, of_channels(std)?);
     if variance {
         std.iter_mut().for_each(|variance| *variance = variance.sqrt());
-        notes.push("The deviation is the root of the variance in the file.".to_owned());
+        notes.push("The deviation is the square root of the variance in the file.".to_owned());
     }
     if !mean.iter().chain(&std).all(|number| number.is_finite()) || std.iter().any(|std| *std <= 0.0) {
         return None;

@@ -277,7 +277,7 @@ impl<'a> Reader<'a> {
             };
         let refused = |rows: i64| {
             let names = if classes <= 10 { format!(": {}", info.class_names.join(", ")) } else { String::new() };
-            checkpoint_error(self.path, format!("tells {rows} classes apart, and {} has {classes}{names}", info.title))
+            checkpoint_error(self.path, format!("has {rows} classes, but {} has {classes}{names}", info.title))
         };
         let fitting: Vec<&(String, i64)> = identified.heads.iter().filter(|(_, rows)| *rows == classes).collect();
         let chosen = match (&config.head, fitting.as_slice()) {
@@ -286,7 +286,7 @@ impl<'a> Reader<'a> {
                 Some(rows) => return Err(refused(rows)),
                 None => {
                     let known: Vec<String> = identified.heads.iter().map(|(name, _)| format!("`{name}`")).collect();
-                    let problem = format!("`{head}` is no linear layer of the network, which has {}", known.join(", "));
+                    let problem = format!("`{head}` is not a linear layer of the network, which has {}", known.join(", "));
                     return Err(self.undecided_error("head", problem));
                 }
             },
@@ -309,7 +309,7 @@ impl<'a> Reader<'a> {
             }
             questions.push(Question {
                 field: "head".to_owned(),
-                message: format!("The network has {} linear layers that may give the logits.", fitting.len()),
+                message: format!("The network has {} linear layers that may compute the logits.", fitting.len()),
                 options,
                 answer: chosen.as_ref().map(|head| json!(head)),
             });
@@ -346,10 +346,7 @@ impl<'a> Reader<'a> {
         self.file.load_into(&network, &names)?;
         let infinite = network.entries().iter().find(|entry| no_grad(|| entry.tensor.isfinite().all()).int64_value(&[]) == 0);
         if let Some(entry) = infinite {
-            return Err(checkpoint_error(
-                self.path,
-                format!("has numbers in `{}` that are not finite: its training has diverged", entry.name),
-            ));
+            return Err(checkpoint_error(self.path, format!("has infinite or NaN values in `{}`: its training has diverged", entry.name)));
         }
         let used = names.into_values().collect();
         Ok(LoadedNetwork { network, model, candidates, used, head: head.to_owned(), unexpected, other_heads })
@@ -402,8 +399,8 @@ impl<'a> Reader<'a> {
         let of_file = prepared.candidates.len();
         let is =
             |source: NormalizationSource| move |entry: &PossibleNormalization| entry.candidate.is_none() && entry.value == json!(source);
-        let dataset = possible.iter().position(is(NormalizationSource::Dataset)).expect("it is always among them");
-        let none = possible.iter().position(is(NormalizationSource::None)).expect("it is always among them");
+        let dataset = possible.iter().position(is(NormalizationSource::Dataset)).expect("the list always contains it");
+        let none = possible.iter().position(is(NormalizationSource::None)).expect("the list always contains it");
         let asked = config.normalization.as_ref();
         if asked == Some(&NormalizationChoice::Of(NormalizationSource::File)) && of_file != 1 {
             let problem = match of_file {
@@ -467,7 +464,7 @@ impl<'a> Reader<'a> {
                 }
                 _ => (format!("The normalization is the one given for this import: {numbers}."), Vec::new()),
             },
-            (None, None) => ("Which normalization it was trained with is to be decided.".to_owned(), Vec::new()),
+            (None, None) => ("It is not decided yet with which normalization it was trained.".to_owned(), Vec::new()),
             (None, Some(index)) => match &possible[index].candidate {
                 Some(candidate) => {
                     let mut text = format!("Its own normalization is used, {}: {numbers}.", quoted(&candidate.names));
@@ -491,9 +488,9 @@ impl<'a> Reader<'a> {
                 ),
                 None => {
                     let why = if compared.is_empty() {
-                        " No images are here to tell whether it was trained so: set the normalization where it was not."
+                        " No images are available to check this. Set the normalization if it was trained with another one."
                     } else {
-                        " Accuracy does not tell the two apart: set the normalization where it was trained otherwise."
+                        " Accuracy does not decide between the two. Set the normalization if it was trained with another one."
                     };
                     let text = format!("The file has no normalization; that of {} is assumed: {numbers}.{compared}{why}", info.title);
                     (text, Vec::new())
@@ -507,9 +504,9 @@ impl<'a> Reader<'a> {
         });
         let message = match (of_file, inside) {
             (0, _) if family_none => "The file has no normalization, and comes from code that trains without one.".to_owned(),
-            (0, _) => "The file has no normalization, and what its network was trained with is not in it.".to_owned(),
+            (0, _) => "The file has no normalization and does not say with which one its network was trained.".to_owned(),
             (1, 1) => "The file has a normalization.".to_owned(),
-            (1, _) => "The file has a normalization beside the network, which may not be of its images.".to_owned(),
+            (1, _) => "The file has a normalization beside the network, which may not belong to its images.".to_owned(),
             (count, _) => format!("The file has {count} normalizations."),
         };
         let answered = match (asked, &given, answer) {
@@ -569,12 +566,12 @@ impl<'a> Reader<'a> {
             format::count(prepared.network.parameter_count()),
         )];
         if open("network") {
-            facts.insert(0, "Which of the networks is used is to be decided; what follows is of the first.".to_owned());
+            facts.insert(0, "It is not decided yet which network is used. What follows describes the first one.".to_owned());
         }
         facts.push(chosen.text.clone());
         if identified.heads.len() > 1 || !prepared.other_heads.is_empty() || !["linear", "fc", "head", "heads.head"].contains(&head) {
             facts.push(match open("head") {
-                true => "Which linear layer gives the logits is to be decided.".to_owned(),
+                true => "It is not decided yet which linear layer computes the logits.".to_owned(),
                 false => format!("The logits come from `{head}`."),
             });
         }
@@ -601,9 +598,9 @@ impl<'a> Reader<'a> {
                 facts.push(format!("Left out: {what}, {}.", grouped(&names.iter().collect::<Vec<_>>(), &place.prefix)));
             }
         };
-        take("what the network has no place for", &prepared.unexpected, !open("strict"));
+        take("tensors that the network does not have", &prepared.unexpected, !open("strict"));
         take("another head", &prepared.other_heads, !open("head"));
-        take("what its code makes and never uses", &identified.unused, true);
+        take("tensors that its code creates but never uses", &identified.unused, true);
         if !left.is_empty() {
             facts.push(format!("Left out of the file: {}.", grouped(&left, &place.prefix)));
         }
@@ -612,7 +609,7 @@ impl<'a> Reader<'a> {
         if !beside.is_empty() {
             let shown = beside.len().min(MOST_NAMES);
             let more = if beside.len() > shown { format!("; and {} more", beside.len() - shown) } else { String::new() };
-            facts.push(format!("Passed over, as it is no tensor: {}{more}.", beside[..shown].join("; ")));
+            facts.push(format!("Passed over, because it is not a tensor: {}{more}.", beside[..shown].join("; ")));
         }
         facts
     }

@@ -112,8 +112,8 @@ fn read_log(folder: &Path, arguments: &Arguments) -> Result<Vec<Epoch>, Error> {
     let text = read_file(&path)?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
     let columns = reader.headers().map_err(|error| log_error(&path, error.to_string()))?.len();
-    let expected = "expected are an index and 6 counts: training images right clean, right under attack and of how many, and the same of \
-                    test images";
+    let expected = "expected an index and 6 counts: training images that are correct, correct under attack, and all; then the same for test \
+                    images";
     let wrong_columns = |line: usize, columns: usize| log_error(&path, format!("has {columns} columns in line {line}; {expected}"));
     if columns != COLUMNS {
         return Err(wrong_columns(1, columns));
@@ -132,7 +132,7 @@ fn read_log(folder: &Path, arguments: &Arguments) -> Result<Vec<Epoch>, Error> {
         }
         let [train_clean, train_robust, trained, test_clean, test_robust, tested] = counts;
         if trained < train_clean.max(train_robust).max(1.0) || tested < test_clean.max(test_robust).max(1.0) {
-            return Err(log_error(&path, format!("counts more images right than there are in line {line}; {expected}")));
+            return Err(log_error(&path, format!("counts more correct images than images in line {line}; {expected}")));
         }
         epochs.push(Epoch {
             epoch,
@@ -150,7 +150,7 @@ fn read_log(folder: &Path, arguments: &Arguments) -> Result<Vec<Epoch>, Error> {
         });
     }
     if epochs.is_empty() {
-        return Err(log_error(&path, "has no lines of epochs; the script writes one after each".to_owned()));
+        return Err(log_error(&path, "has no epochs; the script writes a line after each epoch".to_owned()));
     }
     Ok(epochs)
 }
@@ -182,7 +182,7 @@ fn find_models(folder: &Path, best_epoch: u32, last_epoch: u32) -> Result<(BTree
         match (named.remove(which), models.get(&epoch)) {
             (Some(_), Some(known)) => {
                 let known = known.file_name().unwrap_or_default().to_string_lossy();
-                left_out.push(format!("`model_{which}.pth` is of epoch {epoch}, as `{known}` is, which is read."));
+                left_out.push(format!("`model_{which}.pth` is not read, because `{known}` is of the same epoch {epoch}."));
             }
             (Some(path), None) => drop(models.insert(epoch, path)),
             (None, _) => {}
@@ -195,10 +195,10 @@ fn find_models(folder: &Path, best_epoch: u32, last_epoch: u32) -> Result<(BTree
         format!("{}{more}", shown.join(", "))
     };
     if !beyond.is_empty() {
-        left_out.push(format!("Left out, as log.csv ends with epoch {last_epoch}: {}.", listed(&mut beyond)));
+        left_out.push(format!("Left out, because log.csv ends with epoch {last_epoch}: {}.", listed(&mut beyond)));
     }
     if !unread.is_empty() {
-        left_out.push(format!("Left out, as they are no models: {}.", listed(&mut unread)));
+        left_out.push(format!("Left out, because they are not checkpoints: {}.", listed(&mut unread)));
     }
     if models.is_empty() {
         let beside = if left_out.is_empty() { String::new() } else { format!(" ({})", left_out.join(" ")) };

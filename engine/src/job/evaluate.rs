@@ -53,7 +53,7 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
     let attacks = attacks(config, ball, network.classes())?;
     let mut state = resume(&dir, &source, &split, &attacks)?;
     if let Some(done) = state.steps.len().checked_sub(1) {
-        let message = format!("The evaluation goes on where it was stopped: {done} of {} attacks were done.", attacks.len());
+        let message = format!("The evaluation continues where it was stopped: {done} of {} attacks were done.", attacks.len());
         dir.append(&Record::Notice(Notice { kind: NoticeKind::Resumed, epoch: None, message }))?;
     }
     // A killed worker may have saved a step without recording it.
@@ -75,8 +75,9 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
 
     if let Some(images) = robustness::masked_gradients(&state.steps) {
         let message = format!(
-            "Square, which sees only scores, found adversarial images for {images} that the attacks by gradients had left. Gradients of \
-             this network may mislead, and its accuracy be lower than measured: an attack made for it would tell."
+            "Square, which uses only logits, found adversarial versions of {images} images on which gradient-based attacks had \
+             failed. The gradients of this network may be masked, and its robust accuracy lower than measured. Check it with an attack \
+             adapted to this network."
         );
         dir.append(&Record::Notice(Notice { kind: NoticeKind::MaskedGradients, epoch: None, message }))?;
     }
@@ -127,10 +128,10 @@ fn resume(dir: &RunDir, source: &SourceCheckpoint, split: &Split, attacks: &[Nam
     let Saved { checkpoint_sha256, state } =
         serde_json::from_str(&text).map_err(|error| state_error(format!("cannot be read: {error}")))?;
     if checkpoint_sha256 != source.sidecar.checkpoint.sha256 {
-        return Err(state_error(format!("is about another checkpoint than {}", source.id)));
+        return Err(state_error(format!("belongs to another checkpoint than {}; remove it to start again", source.id)));
     }
     if !state.matches(split, attacks) {
-        return Err(state_error("is about other images or attacks".to_owned()));
+        return Err(state_error("belongs to other images or attacks; remove it to start again".to_owned()));
     }
     Ok(state)
 }

@@ -161,13 +161,13 @@ fn find(path: &Path, config: &ImportConfig) -> Result<ImportSource, Error> {
     }
     let TrainLog { dataset, attack, mode, epochs, models, best_epoch, left_out } = TrainLog::read(path)?;
     if dataset != config.data.dataset.id() {
-        let problem = format!("is of a network trained on `{dataset}`, and the data of this run is `{}`", config.data.dataset.id());
+        let problem = format!("is of a network trained on `{dataset}`, but this import is configured for `{}`", config.data.dataset.id());
         return Err(Error::TrainLog { path: path.to_owned(), problem });
     }
     let mut notice = format!(
-        "A log of the paper's public code: {} epochs in the mode {mode}, best after epoch {best_epoch}, {} {}. Robust test accuracy \
-         is under PGD-{}, {} {}, which is what the checkpoints are measured with, whatever the configuration of this import says. The loss is \
-         not in the log, nor the time that epochs took.",
+        "A log of the paper's public code: {} epochs in mode {mode}, best after epoch {best_epoch}, {} {}. Robust test accuracy \
+         was measured with PGD-{}, {} {}. The checkpoints are measured with the same attack, even if this import configures another one. \
+         The log contains neither the loss nor the duration of epochs.",
         epochs.len(),
         models.len(),
         if models.len() == 1 { "checkpoint" } else { "checkpoints" },
@@ -178,7 +178,7 @@ fn find(path: &Path, config: &ImportConfig) -> Result<ImportSource, Error> {
     let last_epoch = epochs.len() as u32;
     for (what, epoch) in [("best", best_epoch), ("last", last_epoch)] {
         if !models.contains_key(&epoch) {
-            notice += &format!(" The folder has no file of epoch {epoch}, so that the {what} checkpoint of this run is missing.");
+            notice += &format!(" The folder has no file of epoch {epoch}, so the {what} checkpoint of this run is missing.");
         }
     }
     for text in &left_out {

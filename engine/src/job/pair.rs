@@ -120,12 +120,12 @@ fn count_dimensions(source: &SourceCheckpoint, network: &Network, pairs: &[[u32;
     let refused = |problem| Err(Error::SourceCheckpoint { checkpoint: source.id.to_string(), problem });
     let classes = network.classes();
     if let Some(pair) = pairs.iter().find(|pair| i64::from(pair[1]) >= classes) {
-        return refused(format!("it tells {classes} classes apart, 0 to {}; the pair {pair:?} is not among them", classes - 1));
+        return refused(format!("it has {classes} classes, numbered 0 to {}; the pair {pair:?} is not among them", classes - 1));
     }
     let half = network.feature_dim() / 2;
     match asked {
         Some(count) if count > half => refused(format!(
-            "{count} of its {} dimensions are too many to leave out; at most {half}, so that there are as many control_groups for control",
+            "{count} of its {} dimensions cannot be ablated; at most {half} can, so that as many others remain for comparison",
             network.feature_dim()
         )),
         Some(count) => Ok(count as usize),
@@ -163,7 +163,7 @@ fn driving_images(
 }
 
 /// Adds to each image its perturbation and its Grad-CAM maps for one checkpoint.
-#[expect(clippy::too_many_arguments, reason = "each is another thing, and a struct of them would have this one user")]
+#[expect(clippy::too_many_arguments, reason = "a struct for these arguments would have a single user")]
 fn add_maps(
     images: &mut [DrivingImage],
     checkpoint: usize,
@@ -174,7 +174,8 @@ fn add_maps(
     attack: &Attack,
     stage: u32,
 ) -> Result<(), Error> {
-    let row = |image: &DrivingImage| rows.binary_search(&(image.index as usize)).expect("images are chosen from the rows, which rise");
+    let row =
+        |image: &DrivingImage| rows.binary_search(&(image.index as usize)).expect("images are chosen from the rows, which are sorted");
     let shown = index_tensor(&images.iter().map(row).collect::<Vec<_>>()).to_device(outcome.adversarial.device());
     let (clean, labels) = members.select(&shown);
     let adversarial = outcome.adversarial.index_select(0, &shown);

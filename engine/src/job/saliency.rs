@@ -100,7 +100,8 @@ fn check_has_map(source: &SourceCheckpoint, stage: u32) -> Result<(), Error> {
         return Ok(());
     }
     let label = architecture.label();
-    let problem = format!("stage {stage} of {label} has no map, as only the class token is read after it; the last that has is {last}");
+    let problem =
+        format!("stage {stage} of {label} has no map, because only the class token is used after it; use stage {last} or an earlier one");
     Err(Error::SourceCheckpoint { checkpoint: source.id.to_string(), problem })
 }
 

@@ -52,7 +52,10 @@ impl SourceCheckpoint {
         for other in &sources[1..] {
             if other.sidecar.class_names != first.sidecar.class_names {
                 let (theirs, ours) = (&other.sidecar.class_names, &first.sidecar.class_names);
-                let problem = format!("it tells {theirs:?} apart, and `{}` {ours:?}; compare networks of the same classes", first.id);
+                let problem = format!(
+                    "its classes are {theirs:?}, but those of `{}` are {ours:?}; choose checkpoints with the same classes",
+                    first.id
+                );
                 return Err(Error::SourceCheckpoint { checkpoint: other.id.to_string(), problem });
             }
         }
@@ -79,7 +82,7 @@ impl SourceCheckpoint {
         let data = asked.or(self.config.data()).cloned();
         data.ok_or_else(|| Error::SourceCheckpoint {
             checkpoint: self.id.to_string(),
-            problem: "its run names no data; name some".to_owned(),
+            problem: "its run names no data set; set `data`".to_owned(),
         })
     }
 
@@ -88,7 +91,7 @@ impl SourceCheckpoint {
         let attack = asked.or(self.sidecar.attack.as_ref()).cloned().or_else(|| self.config.measuring_attack());
         attack.ok_or_else(|| Error::SourceCheckpoint {
             checkpoint: self.id.to_string(),
-            problem: "its run names no attack; name one".to_owned(),
+            problem: "its run names no attack; set `attack`".to_owned(),
         })
     }
 
@@ -126,7 +129,7 @@ impl SourceCheckpoint {
     /// must be the same.
     pub(super) fn network(&self, info: &DatasetInfo, device: Device) -> Result<Network, Error> {
         if info.class_names != self.sidecar.class_names {
-            let problem = format!("it tells {:?} apart, and the data holds {:?}", self.sidecar.class_names, info.class_names);
+            let problem = format!("its classes are {:?}, but those of the data are {:?}", self.sidecar.class_names, info.class_names);
             return Err(Error::SourceCheckpoint { checkpoint: self.id.to_string(), problem });
         }
         let network = Network::new(&self.sidecar.model, info, 0, Kind::Float, device);

@@ -103,8 +103,8 @@ fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<(
     }
     let epoch = state.epoch;
     let message = match epoch {
-        0 => "No epoch had been kept when the run was stopped; it starts with its first.".to_owned(),
-        epoch => format!("The run goes on after epoch {epoch} of {}, where it was stopped.", config.training.epochs),
+        0 => "No epoch was saved before the run was stopped, so it starts again with epoch 1.".to_owned(),
+        epoch => format!("The run continues after epoch {epoch} of {}, the last one saved before it was stopped.", config.training.epochs),
     };
     let later: Vec<u32> =
         dir.metrics().checkpoints.iter().map(|checkpoint| checkpoint.epoch).filter(|checkpoint| *checkpoint > epoch).collect();

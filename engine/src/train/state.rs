@@ -72,11 +72,12 @@ impl State {
     pub fn load(&mut self, path: &Path, config: &TrainConfig) -> Result<(), Error> {
         let metadata = checkpoint::load_tensors(path, &self.tensors())?;
         if metadata.get(CONFIG) != Some(&comparable(config)) {
-            let problem = "is of another configuration; restore config.json, or copy it to a new directory".to_owned();
+            let problem = "belongs to another configuration; restore config.json, or copy it to a new directory".to_owned();
             return Err(Error::Checkpoint { path: path.to_owned(), problem });
         }
         let epoch = metadata.get(EPOCH).and_then(|epoch| epoch.parse().ok());
-        self.epoch = epoch.ok_or_else(|| Error::Checkpoint { path: path.to_owned(), problem: "does not say its epoch".to_owned() })?;
+        self.epoch =
+            epoch.ok_or_else(|| Error::Checkpoint { path: path.to_owned(), problem: "has no epoch in its metadata".to_owned() })?;
         Ok(())
     }
 

@@ -185,12 +185,12 @@ fn bytes_become_the_floats_that_division_gives_however_they_are_selected() {
 #[test]
 fn what_a_folder_cannot_give_is_named() {
     let folder = picture_folder();
-    for (samples, expected) in [(1, "no training image is of class `b`"), (7, "7 training images were asked for")] {
+    for (samples, expected) in [(1, "no training image is of class `b`"), (7, "7 training images were requested")] {
         let error = pictures(&folder, |config| config.train_samples = Some(samples)).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
     let error = pictures(&folder, |config| config.path = None).unwrap_err().to_string();
-    assert!(error.contains("`data.path` names none"), "{error}");
+    assert!(error.contains("set `data.path`"), "{error}");
     let error = config(Dataset::Svhn, |config| config.path = Some(folder.path().to_str().unwrap().to_owned())).unwrap_err().to_string();
     assert!(error.contains("holds no train_32x32.mat"), "{error}");
 }

@@ -314,7 +314,7 @@ fn keys_that_the_network_does_not_have_are_left_out_only_where_one_says_so() {
     assert!(error.contains("strict: Unexpected key(s) in state_dict: `rot.bias`, `rot.weight`. Set `strict` to false"), "{error}");
     let left_out = reading(&path, &json!({"strict": false})).into_decided(&path).unwrap();
     assert_eq!(left_out.network.snapshot(), found(&fixture("plain.pth")).0.snapshot());
-    assert!(left_out.inspection.facts.join(" ").contains("Left out: what the network has no place for, `rot.bias`, `rot.weight`."));
+    assert!(left_out.inspection.facts.join(" ").contains("Left out: tensors that the network does not have, `rot.bias`, `rot.weight`."));
 }
 
 #[test]
@@ -665,7 +665,7 @@ fn what_does_not_fit_the_network_is_listed_as_pytorch_lists_it() {
     );
     let mut hundred = config(&fixture("plain.pth"));
     hundred["data"]["dataset"] = "cifar100".into();
-    check(&hundred, &["plain.pth", "tells 10 classes apart, and CIFAR-100 has 100"]);
+    check(&hundred, &["plain.pth", "has 10 classes, but CIFAR-100 has 100"]);
     let mut digits = config(&fixture("plain.pth"));
     digits["data"]["dataset"] = "digits".into();
     check(&digits, &["size mismatch for conv1.weight", "[2, 3, 3, 3]", "[2, 1, 3, 3]"]);
@@ -688,9 +688,7 @@ fn what_a_training_log_calls_best_is_best_or_missing() {
     let only_best = without(&["2", "4", "last"]);
     assert_eq!((only_best.checkpoint_epoch(Which::Best), only_best.checkpoint_epoch(Which::Last).is_err()), (Ok(2), true));
     let said = &only_last.notices[0].message;
-    for part in
-        ["no file of epoch 2, so that the best checkpoint of this run is missing", "ends with epoch 4: `model_200.pth`", "`opt_2.pth`"]
-    {
+    for part in ["no file of epoch 2, so the best checkpoint of this run is missing", "ends with epoch 4: `model_200.pth`", "`opt_2.pth`"] {
         assert!(said.contains(part), "{part}: {said}");
     }
 }
@@ -711,7 +709,7 @@ fn a_folder_that_is_no_training_log_is_named_with_what_was_expected() {
     let folder = spoiled(&|folder| fs::write(folder.join("log.csv"), ",0,1,2,3,4,5\n0,1,2,3,4,five,6\n").unwrap());
     check(&config(folder.path()), &["log.csv", "`five` in line 2"]);
     let folder = spoiled(&|folder| fs::write(folder.join("log.csv"), ",0,1,2,3,4,5\n0,1,2,3,4,5,4\n").unwrap());
-    check(&config(folder.path()), &["log.csv", "more images right than there are in line 2"]);
+    check(&config(folder.path()), &["log.csv", "more correct images than images in line 2"]);
     let folder = spoiled(&|folder| fs::write(folder.join("config.json"), "{}").unwrap());
     check(&config(folder.path()), &["config.json", "train.py", "dataset"]);
     let folder = spoiled(&|folder| {

@@ -265,7 +265,7 @@ fn what_no_attribution_can_be_of_is_named() {
     no_holdout["data"] = json!({"dataset": "digits", "train_samples": 60, "test_samples": 40});
     check_refused(&root, "split", &no_holdout, &["no training images are held out", "`data.holdout_samples`"]);
     let classes = with("data", json!({"dataset": "synthetic", "train_samples": 20, "test_samples": 20}));
-    check_refused(&root, "classes", &classes, &["`base.e", "apart, and the data holds", "A of pair 1"]);
+    check_refused(&root, "classes", &classes, &["`base.e", "but those of the data are", "A of pair 1"]);
 }
 
 fn saliency(directory: &Path) -> SaliencyFile {
@@ -354,7 +354,7 @@ fn what_no_map_can_be_of_is_named() {
     check_refused(&root, "epoch", &of(&["base.e3000"]), &["`base.e3000`", "the run has kept the epochs"]);
     check_refused(&root, "classes", &of(&["base.last", "generated.last"]), &["`generated.e1`", "A of pair 1", "`base.e4`", "same classes"]);
     check_refused(&root, "stage", &at("base.last", 4), &["`base.e4`", "stage 4 is beyond the 3 stages of PreActResNet, small"]);
-    check_refused(&root, "token", &at("tokens.last", 4), &["stage 4 of DeiT-Ti has no map", "class token", "the last that has is 3"]);
+    check_refused(&root, "token", &at("tokens.last", 4), &["stage 4 of DeiT-Ti has no map", "class token", "use stage 3"]);
     let mut holdout = of(&["tokens.last"]);
     holdout["split"] = json!("holdout");
     check_refused(&root, "split", &holdout, &["no training images are held out"]);

@@ -220,7 +220,7 @@ fn what_no_pair_can_be_of_is_named() {
         config
     };
     check_refused(&root, "run", &with("checkpoints", json!(["lost.best"])), &["`lost.best`", "there is no run directory"]);
-    check_refused(&root, "class", &with("pairs", json!([[1, 10]])), &["`base.e4`", "tells 10 classes apart, 0 to 9", "[1, 10]"]);
+    check_refused(&root, "class", &with("pairs", json!([[1, 10]])), &["`base.e4`", "has 10 classes, numbered 0 to 9", "[1, 10]"]);
     check_refused(&root, "dimensions", &with("dimensions", json!(9)), &["`base.e4`", "9 of its 16 dimensions", "at most 8"]);
     let canceled = Cancel::default();
     canceled.request();
