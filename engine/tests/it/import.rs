@@ -1,4 +1,4 @@
-//! Files that were written elsewhere, most of them by PyTorch: `fixtures/checkpoints.py`.
+//! Imports of files that were written elsewhere, most of them by PyTorch (`fixtures/checkpoints.py`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,8 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import").join(name)
 }
 
-/// Reads a file of a network of CIFAR-10 with the given fields of an import's configuration, and images to tell readings apart by.
+/// Reads a CIFAR-10 network with the given fields of an import configuration, and optional images to compare
+/// readings on.
 fn try_reading(path: &Path, choices: &Value, images: Option<&Split>) -> Result<Reading, engine::Error> {
     tch::set_num_threads(1);
     let mut value = json!({"source": path, "data": {"dataset": "cifar10"}});
@@ -48,13 +49,13 @@ fn reading(path: &Path, choices: &Value) -> Reading {
     try_reading(path, choices, None).unwrap()
 }
 
-/// A network that nothing has to be decided about.
+/// Reads a network for which no question is open.
 fn found(path: &Path) -> (Network, ModelConfig) {
     let Reading { network, model, .. } = reading(path, &json!({})).into_decided(path).unwrap();
     (network, model)
 }
 
-/// What an import of a file is refused with before it is decided how to read it.
+/// Returns the error of an import whose questions are not answered.
 #[track_caller]
 fn undecided(path: &Path, choices: &Value, images: Option<&Split>) -> String {
     try_reading(path, choices, images).unwrap().into_decided(path).unwrap_err().to_string()
@@ -124,7 +125,7 @@ fn what_pytorch_normalizes_with_is_used_whatever_it_is_called_and_its_matrices_c
 
 type Tensors = Vec<(String, Tensor)>;
 
-/// Writes the tensors of plain.pth with a prefix and others beside them.
+/// Writes the tensors of plain.pth with a prefix, together with other tensors.
 fn written(folder: &TempDir, name: &str, prefix: &str, others: Tensors) -> PathBuf {
     let path = folder.path().join(name);
     let own = found(&fixture("plain.pth")).0.snapshot().into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor));
@@ -169,7 +170,7 @@ fn a_normalization_is_known_by_any_of_its_names_and_brought_to_pixels_of_0_to_1(
     check(("normalize.mean", &means), ("normalize.var", &variances), &expected);
     check(("mean", &[0.5]), ("std", &[0.25]), &Normalization { mean: vec![0.5; 3], std: vec![0.25; 3] });
     check(("mean", &[127.5]), ("std", &[127.5]), &Normalization { mean: vec![0.5; 3], std: vec![0.5; 3] });
-    // What is given goes before what is found.
+    // A normalization in the configuration has priority over one in the file.
     let path = written(&folder, "given.safetensors", "", vec![("mean".to_owned(), numbers(&means)), ("std".to_owned(), numbers(&stds))]);
     let given = |choices: Value| reading(&path, &choices).into_decided(&path).unwrap().model.normalization.unwrap();
     assert_eq!(given(json!({"normalization": {"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1]}})).mean, [0.1, 0.2, 0.3]);
@@ -182,14 +183,15 @@ fn a_normalization_is_known_by_any_of_its_names_and_brought_to_pixels_of_0_to_1(
     assert_eq!(given(of_model).mean, [0.1, 0.2, 0.3]);
     let error = try_reading(&fixture("plain.pth"), &json!({"normalization": "file"}), None).unwrap_err().to_string();
     assert!(error.contains("normalization: the file has no normalization"), "{error}");
-    // Two that differ are asked about.
+    // Two different normalizations in the file lead to a question.
     let two = |name: &str, value: f32| [(format!("{name}.mean"), numbers(&[value; 3])), (format!("{name}.std"), numbers(&[0.2; 3]))];
     let path = written(&folder, "two.safetensors", "net.", two("a", 0.4).into_iter().chain(two("b", 0.5)).collect());
     let error = undecided(&path, &json!({}), None);
     assert!(error.contains("2 normalizations") && error.contains(r#"{"mean":[0.4,0.4,0.4]"#), "{error}");
 }
 
-/// Writes the network of a file with a bias that lets it tell images apart, and other tensors beside it.
+/// Writes the network of a file with a bias that makes its predictions vary between images, together with
+/// other tensors.
 fn centered(folder: &TempDir, file: &str, others: Tensors) -> PathBuf {
     let network = reading(&fixture(file), &json!({"normalization": "none"})).network;
     let logits = tch::no_grad(|| network.forward(&images(200).to_kind(Kind::Float), BatchNormMode::Eval).logits);
@@ -203,7 +205,7 @@ fn centered(folder: &TempDir, file: &str, others: Tensors) -> PathBuf {
     path
 }
 
-/// Images with the labels that a network gives them under a normalization.
+/// Returns images labeled with the network's predictions under a normalization.
 fn told_right_by(path: &Path, choices: &Value) -> Split {
     let network = reading(path, choices).network;
     let images = images(200).to_kind(Kind::Float);
@@ -223,7 +225,8 @@ fn where_accuracy_tells_how_a_network_was_trained_it_is_asked_with_both_numbers(
     }
     let chosen = try_reading(&path, &json!({"normalization": "none"}), Some(&none)).unwrap();
     assert_eq!(chosen.into_decided(&path).unwrap().model.normalization, Some(Normalization::none(3)));
-    // Where the two tell the same images right, or none are here, that of the data set is assumed, and said so.
+    // If both classify the same images correctly, or there are no images, the data set's normalization is
+    // assumed and reported.
     let all_wrong = Split::new(images(20).to_kind(Kind::Float), Tensor::full([20], 7, (Kind::Int64, Device::Cpu)));
     for images in [Some(&all_wrong), None] {
         let assumed = try_reading(&fixture("plain.pth"), &json!({}), images).unwrap().into_decided(&fixture("plain.pth")).unwrap();
@@ -299,7 +302,7 @@ fn of_two_heads_one_is_chosen_and_the_other_named() {
     assert_eq!(linear.network.snapshot(), found(&fixture("plain.pth")).0.snapshot());
     assert!(linear.inspection.facts.join(" ").contains("Left out: another head, `fc.bias`, `fc.weight`"), "{:?}", linear.inspection.facts);
     assert!(fc.inspection.facts.join(" ").contains("The logits come from `fc`"), "{:?}", fc.inspection.facts);
-    // Only one of these tells the classes of the data apart.
+    // Only one of the two heads has as many classes as the data.
     let path = written(&folder, "two_sizes.safetensors", "", head(100));
     assert_eq!(found(&path).0.snapshot(), linear.network.snapshot());
 }
@@ -345,7 +348,7 @@ fn what_lies_beside_a_network_is_named_and_passed_over() {
     for file in ["protocol_5.pth", "deflated.pth", "before_0.1.10.pth"] {
         assert_eq!(reading_of_floats(&found(&fixture(file)).0), plain, "{file}");
     }
-    // Lists beside a network may be its normalization or not.
+    // Lists beside a network may or may not be its normalization.
     let error = undecided(&fixture("lists.pth"), &json!({}), None);
     assert!(error.contains("beside the network") && error.contains("`mean`, `std`") && error.contains("\"file\""), "{error}");
     let file = fixture("lists.pth");
@@ -354,7 +357,7 @@ fn what_lies_beside_a_network_is_named_and_passed_over() {
     assert_eq!(model.normalization, Some(Normalization { mean, std }));
 }
 
-/// Counters of batches apart, which not every file has.
+/// Returns all tensors except counters of batches, which not every file contains.
 fn reading_of_floats(network: &Network) -> Tensors {
     network.snapshot().into_iter().filter(|(name, _)| !name.ends_with("num_batches_tracked")).collect()
 }
@@ -489,7 +492,7 @@ fn a_file_that_is_something_else_is_called_what_it_is() {
     header.set_size(2);
     tar.append_data(&mut header, "model.pth", &b"hi"[..]).unwrap();
     let zip = |name: &[u8]| {
-        // One stored entry without content, its record in the directory, and the end.
+        // A stored entry without content, its record in the directory, and the end of the archive.
         let length = [name.len() as u8, 0];
         let local = [b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".as_slice(), &length, b"\0\0", name].concat();
         let central = [b"PK\x01\x02\x14\0\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".as_slice(), &length, &[0; 16], name].concat();
@@ -539,7 +542,8 @@ fn a_file_is_looked_at_before_it_is_imported() {
     assert!(!done && said.contains("hostile.pth"), "{said}");
 }
 
-/// A folder as the public code leaves it, with `epochs` lines in its log and the best after the second.
+/// Creates a folder as the public code writes it, with `epochs` lines in its log. The second epoch is the
+/// best.
 fn train_log(epochs: u32) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let arguments = json!({
@@ -580,7 +584,7 @@ fn a_folder_of_the_public_code_becomes_a_finished_run() {
     assert!(metrics.notices[0].message.contains("PGD-20, ℓ2 64/255"), "{:?}", metrics.notices);
 }
 
-/// Runs an import that must fail, and holds the last line of its standard error to its parts.
+/// Runs an import that must fail. The last line on standard error must contain all `parts`.
 #[track_caller]
 fn check(config: &Value, parts: &[&str]) {
     let directory = directory(config);
@@ -611,7 +615,7 @@ fn a_file_that_is_no_checkpoint_of_a_known_network_is_named_with_what_was_expect
     let legacy = fs::read(fixture("legacy.pth")).unwrap();
     check(&config(&file("cut-legacy.pth", &legacy[..legacy.len() - 100])), &["cut-legacy.pth", "cannot be read as a checkpoint"]);
     check(&config(&folder.path().join("none.pth")), &["none.pth", "No such file"]);
-    // It would make a file.
+    // Executing this pickle would create a file.
     check(&config(&fixture("hostile.pth")), &["hostile.pth", "holds no tensors", "PreActResNet-18", "DeiT-Ti"]);
 
     let tensors = |name: &str, tensors: &[(&str, &[i64])]| {

@@ -1,4 +1,5 @@
-//! Attribution variants and Grad-CAM against PyTorch and numpy (`fixtures/measure_golden.py`), and the runs that measure them.
+//! Attribution variants and Grad-CAM, compared with PyTorch and numpy (`fixtures/measure_golden.py`), and the
+//! runs that compute them.
 
 use std::fs;
 use std::io::Cursor;
@@ -26,7 +27,7 @@ use crate::golden::{fill, hashed};
 use crate::worker::{self, metrics};
 use crate::{assert_close, tiny_config, values};
 
-/// What was asked for: more than float64 loses in a few layers and a ridge regression.
+/// Required accuracy. Float64 loses less than this in a few layers and a ridge regression.
 const TOLERANCE: f64 = 1e-8;
 
 #[derive(Deserialize)]
@@ -60,7 +61,7 @@ fn golden() -> Golden {
     serde_json::from_str(include_str!("../fixtures/measure.json")).unwrap()
 }
 
-/// A network for 8×8 images with the weights of the fixture.
+/// Builds a network for 8×8 images with the weights of the fixture.
 pub fn network(architecture: Architecture, width: u32) -> Network {
     tch::set_num_threads(1);
     let config = ModelConfig { width: Some(width), ..ModelConfig::of(architecture) };
@@ -69,7 +70,7 @@ pub fn network(architecture: Architecture, width: u32) -> Network {
     network
 }
 
-/// Images of 1×8×8, hashed from one salt after another.
+/// Returns images of 1×8×8 pixels. Each is hashed from its own salt, starting with `first`.
 pub fn images(count: u32, first: u32) -> Tensor {
     let pixels: Vec<f64> = (0..count).flat_map(|image| hashed(64, first + image)).map(|value| 0.5 + 0.5 * value).collect();
     Tensor::from_slice(&pixels).view([i64::from(count), 1, 8, 8])
@@ -129,7 +130,7 @@ fn features_that_never_change_are_read_out_by_nothing() {
 fn check_maps(network: &Network, count: u32, expected: &[Vec<Vec<Vec<f64>>>]) {
     let labels = Tensor::from_slice(&golden().labels[..count as usize]);
     for (stage, expected) in (1..).zip(expected) {
-        // As measuring does it, where no gradients are recorded.
+        // Autograd is off, as it is while a split is measured.
         let found = tch::no_grad(|| grad_cam(network, &images(count, 1000), &labels, stage));
         assert_close(&format!("maps of stage {stage}"), &values(&found.maps), &expected.concat().concat(), TOLERANCE);
     }
@@ -152,7 +153,7 @@ fn grad_cam_of_deit_is_that_of_pytorch_on_the_grid_of_its_tokens() {
     check_maps(&network, 6, &golden.deit_grad_cam);
 }
 
-/// A folder of runs with one that was trained for a second, with ten images held out.
+/// Creates a folder with a run that was trained for a second, with ten images held out.
 pub fn trained() -> TempDir {
     let root = tempfile::tempdir().unwrap();
     let mut config = tiny_config();
@@ -161,7 +162,7 @@ pub fn trained() -> TempDir {
     root
 }
 
-/// Runs a configuration beside the others.
+/// Runs a configuration in a directory beside the others.
 pub fn run(root: &TempDir, name: &str, config: &Value) -> Result<std::path::PathBuf, engine::Error> {
     let directory = worker::beside(root, name, config);
     job::run(&directory, &Cancel::default()).map(|()| directory)
@@ -192,7 +193,8 @@ fn an_attribution_run_finds_again_what_training_found() {
     assert_eq!(metrics.attributions.len(), 2);
     assert!(metrics.started.is_some_and(|started| started.epochs == 0 && started.test_samples == 40));
     assert!(metrics.finished.is_some_and(|finished| finished.best_epoch == 4));
-    // The first batch of eleven: an attack of four steps and a look, then a look at the clean images.
+    // A single batch needs 13 passes for the attack with four steps and the measurement, then 1 for the clean
+    // images.
     let progress = metrics.progress.unwrap();
     assert!((13..=14).contains(&progress.step) && progress.steps == 14, "{progress:?}");
 }
@@ -209,7 +211,7 @@ fn an_attribution_run_says_what_it_measured() {
     let epoch = metrics(&directory).attributions[0].epoch;
     let file = attribution(&directory, epoch, Inputs::Adversarial);
     assert_eq!((file.split, file.aggregation, file.subset), (SplitName::Train, Aggregation::CosineThenAverage, Subset::Correct));
-    // Stages of the small network double its width of 4.
+    // The first stage of the small network has width 4, the second twice that.
     assert_eq!((file.layer, file.feature_dim), (Layer::Stage(2), 8));
     let attack = file.attack.unwrap();
     assert_eq!((attack.steps, attack.step_size), (3, attack.eps.scaled(1.0 / 8.0)));
@@ -272,7 +274,7 @@ fn saliency(directory: &Path) -> SaliencyFile {
     serde_json::from_str(&fs::read_to_string(directory.join("saliency.json")).unwrap()).unwrap()
 }
 
-/// The pixels of a gray PNG.
+/// Decodes the pixels of a gray PNG.
 pub fn pixels(image: &str) -> Vec<u8> {
     let mut reader = png::Decoder::new(Cursor::new(STANDARD.decode(image).unwrap())).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
@@ -359,7 +361,7 @@ fn what_no_map_can_be_of_is_named() {
     holdout["split"] = json!("holdout");
     check_refused(&root, "split", &holdout, &["no training images are held out"]);
 
-    // Both have three stages to show, whatever they are made of.
+    // Both architectures have three stages with a map.
     let file = saliency(&run(&root, "both", &of(&["base.last", "tokens.last"])).unwrap());
     assert_eq!((file.stage, file.samples[0].maps[2].map.len()), (3, 2));
 }

@@ -1,4 +1,5 @@
-//! Pairs of classes taken apart: against PyTorch and numpy (`fixtures/pair_golden.py`), and the runs that do it.
+//! Comparison of class pairs, checked against PyTorch and numpy (`fixtures/pair_golden.py`), and the runs
+//! that compute it.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +23,7 @@ use crate::measure::{check_refused, images, network, pixels, run, trained};
 use crate::worker::{self, metrics};
 use crate::{assert_close, small_network, values};
 
-/// Float64 through a few layers and five steps of an attack loses less.
+/// Float64 loses less than this in a few layers and five attack steps.
 const TOLERANCE: f64 = 1e-9;
 
 #[derive(Deserialize)]
@@ -46,7 +47,7 @@ struct GoldenPair {
     amplified: Vec<f64>,
     whole: PairAccuracy,
     without: PairAccuracy,
-    /// Of the network without the dimensions, on images attacked for it.
+    /// Logits of the ablated network on images attacked for it.
     logits: Vec<Vec<f64>>,
 }
 
@@ -91,7 +92,7 @@ fn a_pair_is_taken_apart_as_by_numpy_and_fares_without_what_it_shares_as_by_pyto
         assert_close("A_i", &[product(0), product(1)].concat(), &[of(i), of(j)].concat(), TOLERANCE);
         assert_close("drives", &drives(&seen.samples, dimensions).concat(), &expected.drives.concat(), TOLERANCE);
         let (shown, times) = amplified_changes(&clean, &seen.adversarial, &attack);
-        // Amplified 25 times.
+        // The amplification is 25.
         assert_close("amplified changes", &values(&shown), &expected.amplified, 1e-8);
         assert!(times.iter().all(|times| (times - 0.5 / golden.eps).abs() < 1e-9), "{times:?}");
         assert_eq!(seen.accuracy(pair), expected.whole);
@@ -152,12 +153,13 @@ fn a_pair_run_finds_the_cosines_that_training_found_and_takes_them_apart() {
         for (overlap, epoch) in pair.overlaps.iter().zip([2, 4]) {
             let known = attribution(&root, epoch);
             let (i, j) = (pair.i as usize, pair.j as usize);
-            // Images pass the network in other batches: float32 rounds otherwise, and a step of the attack may turn on that.
+            // The images pass the network in other batches here. Float32 rounds differently, which can change
+            // an attack step.
             assert!((overlap.cosine - known.matrix.get(i, j)).abs() < 1e-5, "{} in epoch {epoch}", overlap.cosine);
             assert_eq!(overlap.sent, [known.confusion[i].clone(), known.confusion[j].clone()]);
             assert_eq!(overlap.leave_out.whole.robust, [known.class_accuracy[i], known.class_accuracy[j]]);
             assert_eq!(overlap.leave_out.whole.transferred, overlap.leave_out.whole.robust);
-            // Half of 16.
+            // Half of the 16 dimensions.
             assert_eq!((overlap.dimensions.len(), overlap.leave_out.control.len()), (8, 3));
             let sum: f64 = overlap.dimensions.iter().map(|shared| shared.contribution).sum();
             assert!((sum - overlap.carried).abs() < 1e-12 && overlap.dimensions.is_sorted_by(|x, y| x.contribution >= y.contribution));
@@ -170,7 +172,7 @@ fn a_pair_run_finds_the_cosines_that_training_found_and_takes_them_apart() {
                 let (attacked, shown) = (pixels(map.image.as_ref().unwrap()), pixels(&perturbation.image));
                 for ((clean, attacked), shown) in clean.iter().zip(&attacked).zip(&shown) {
                     let change = f64::from(*attacked) - f64::from(*clean);
-                    // Bytes are rounded before and after.
+                    // Pixels are rounded to bytes before and after the amplification.
                     let expected = 127.5 + change * perturbation.amplification;
                     assert!((f64::from(*shown) - expected).abs() <= 1.0 + perturbation.amplification, "{shown} for {change}");
                 }
@@ -184,7 +186,7 @@ fn a_pair_run_finds_the_cosines_that_training_found_and_takes_them_apart() {
     let progress = metrics.progress.unwrap();
     assert!(progress.step > 0 && progress.step <= progress.steps, "{progress:?}");
 
-    // Another pair in the list changes nothing, nor does another checkpoint after the first.
+    // The result for a pair does not depend on other pairs in the list or on later checkpoints.
     let alone = json!({"kind": "pair", "checkpoints": ["base.e2"], "pairs": [[0, 9]], "device": "cpu", "images_per_class": 2});
     let alone = file(&run(&root, "alone", &alone).unwrap());
     let (alone, among) = (&alone.pairs[0], &found.pairs[1]);
@@ -205,7 +207,7 @@ fn a_pair_run_takes_the_images_attack_and_dimensions_it_is_told() {
     let found = file(&run(&root, "told", &config).unwrap());
     let pair = &found.pairs[0];
     assert_eq!((found.attack.norm, found.attack.steps, pair.overlaps[0].dimensions.len()), (Norm::L2, 2, 3));
-    // Label noise leaves about five of each class, fewer than were asked for.
+    // Label noise leaves about five images of each class, fewer than requested.
     let counts = pair.overlaps[0].sent.each_ref().map(|sent| sent.iter().sum::<u32>());
     assert!(counts.iter().all(|count| (1..20).contains(count)), "{counts:?}");
     assert_eq!(pair.images.len() as u32, counts.iter().sum::<u32>());
