@@ -15,7 +15,8 @@ use crate::{Error, file_error};
 /// File name endings of pictures: those of torchvision's `IMG_EXTENSIONS`.
 const ENDINGS: [&str; 9] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp"];
 pub(crate) const ENDINGS_IN_WORDS: &str = "JPEG, PNG, BMP, WebP, TIFF, PPM and PGM";
-/// Largest number of kinds of passed over files. Once it is reached, all further files count as `other files`.
+/// Largest number of kinds of passed over files. Once it is reached, all further files are counted as
+/// `other files`.
 const MOST_KINDS: usize = 12;
 /// Longest part after the last dot that counts as an ending.
 const LONGEST_ENDING: usize = 8;

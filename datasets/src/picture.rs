@@ -128,8 +128,8 @@ fn scaled((width, height): (u32, u32), side: u32) -> (u64, u64) {
     (scaled(width), scaled(height))
 }
 
-/// Returns an upper bound of the memory for scaling: four floats per pixel, of the picture scaled only in height
-/// or of the result, whichever is larger.
+/// Returns an upper bound of the memory for scaling: four floats per pixel, of the picture scaled only in
+/// height or of the result, whichever is larger.
 fn bytes_to_scale((width, _): (u32, u32), (scaled_width, scaled_height): (u64, u64)) -> u64 {
     u64::from(width).max(scaled_width).saturating_mul(scaled_height).saturating_mul(16)
 }

@@ -1,8 +1,8 @@
 //! Class-wise feature attribution: which features a class is recognized by, and which classes share them.
 //! Wei, Guo, Wang 2025, arXiv 2506.05032.
 //!
-//! For a classifier f(x) = W g(x) + b, the attribution of a sample x of class i is A_i(x) = g(x) ⊙ W[i]. The
-//! attribution A_i of the class is the mean over all samples of the class, whether they are classified
+//! For a classifier f(x) = W g(x) + b, the attribution of a sample x of class i is `A_i(x) = g(x) ⊙ W[i]`.
+//! The attribution A_i of the class is the mean over all samples of the class, whether they are classified
 //! correctly or not. The matrix C contains the cosines of all pairs A_i, A_j. CAS is computed from C.
 //! Variants average the cosines of pairs of samples, or use only correctly classified samples.
 //!
@@ -23,7 +23,7 @@ const CHUNK_NUMBERS: i64 = 1 << 22;
 /// Probability outside a confidence interval on each side: the intervals cover 95 %.
 const TAIL: f64 = 0.025;
 
-/// Returns the attribution g(x) ⊙ W[label] of each sample.
+/// Returns the attribution `g(x) ⊙ W[label]` of each sample.
 ///
 /// `features`: `[N, n]`; `weight`: `[K, n]`; `labels`: `[N]`. Returns `[N, n]`. The sum of a row is the logit
 /// of the label minus its bias.
@@ -208,8 +208,8 @@ impl ClassSamples {
 
     /// Averages each class for `count` resamples.
     ///
-    /// `multiplicities(samples)` returns how often each sample of a class counts in each resample, `[count, samples]`.
-    /// Every row must add up to `samples`.
+    /// `multiplicities(samples)` returns how often each sample of a class counts in each resample, `[count,
+    /// samples]`. Every row must add up to `samples`.
     fn resample(
         &self,
         aggregation: Aggregation,

@@ -11,8 +11,8 @@ use crate::Error;
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
-/// Requests the stop. It cannot be taken back.
 impl Cancel {
+    /// Requests the stop. It cannot be taken back.
     pub fn request(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

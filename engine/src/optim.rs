@@ -31,8 +31,8 @@ impl Sgd {
         });
     }
 
+    /// Returns the velocities in the order of the parameters. They share memory with the optimizer.
     pub fn velocities(&self) -> &[Tensor] {
-        /// Returns the velocities in the order of the parameters. They share memory with the optimizer.
         &self.velocities
     }
 }

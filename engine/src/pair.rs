@@ -27,8 +27,8 @@ pub struct AttackInputs {
 pub struct AttackOutcome {
     pub labels: Vec<i64>,
     /// Predicted class of each clean image.
-    /// Predicted class of each attacked image.
     pub clean: Vec<i64>,
+    /// Predicted class of each attacked image.
     pub robust: Vec<i64>,
     /// The attacked images, `[N, C, H, W]`.
     pub adversarial: Tensor,
@@ -36,10 +36,10 @@ pub struct AttackOutcome {
     pub samples: Samples,
 }
 
-/// Returns the contribution of each dimension d to the cosine of two class attributions: A_i[d] A_j[d] /
-/// (|A_i| |A_j|).
+/// Returns the contribution of each dimension d to the cosine of two class attributions:
+/// `A_i[d] A_j[d] / (|A_i| |A_j|)`.
 ///
-/// The sum is C[i, j]. All are 0 if one of the attributions is zero.
+/// The sum is `C[i, j]`. All are 0 if one of the attributions is zero.
 pub fn contributions(a: &[f64], b: &[f64]) -> Vec<f64> {
     let length = |vector: &[f64]| vector.iter().map(|value| value * value).sum::<f64>().sqrt();
     let scale = length(a) * length(b);
@@ -55,8 +55,8 @@ pub fn largest_indices(values: &[f64], count: usize) -> Vec<usize> {
     places
 }
 
-/// Computes how strongly each sample activates each of `dimensions` for its own class: g_d(x) W[y, d], in
-/// float64.
+/// Computes how strongly each sample activates each of `dimensions` for its own class:
+/// `g_d(x) W[y, d]`, in float64.
 ///
 /// Returns `[N][dimensions]`. The sum of a row is the part of the sample's logit that comes from these
 /// dimensions.

@@ -32,8 +32,8 @@ pub struct Nearest {
 
 /// Searches for the nearest misclassified images across the boundary between label and target.
 ///
-/// `images`: `[N, C, H, W]`; `labels`, `targets`: `[N]`. A point counts if it is misclassified as any class, not
-/// only as its target.
+/// `images`: `[N, C, H, W]`; `labels`, `targets`: `[N]`. A point counts if it is misclassified as any class,
+/// not only as its target.
 pub fn nearest(
     classifier: &impl Classifier,
     images: &Tensor,

@@ -71,7 +71,6 @@ impl Split {
         self.floats(self.pixels.shallow_clone())
     }
     /// Returns N, the number of images.
-
     pub fn len(&self) -> i64 {
         self.labels.size()[0]
     }
@@ -293,8 +292,8 @@ fn sorted(indices: &[i64]) -> Vec<i64> {
     indices
 }
 
+/// Fails if a class has no image among `labels`.
 fn check_every_class(labels: &[i64], name: &str, info: &DatasetInfo) -> Result<(), Error> {
     let missing = (0..).zip(&info.class_names).find(|(class, _)| !labels.contains(class));
-    /// Fails if a class has no image among `labels`.
     missing.map_or(Ok(()), |(_, class)| Err(Error::Data(format!("no {name} image is of class `{class}`"))))
 }

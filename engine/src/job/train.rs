@@ -171,8 +171,9 @@ impl Recorder<'_> {
         }
         if self.state_saved.elapsed() >= STATE_INTERVAL && epoch < self.config.training.epochs {
             self.save_state(&complete.snapshot)?;
-            // Only after the state is saved: a run resumed from an older state needs the former best checkpoint.
-            // The former best of this epoch also stays, because a page that has just shown it may still request it.
+            // Only after the state is saved: a run resumed from an older state needs the former best
+            // checkpoint. The former best of this epoch also stays, because a page that has just shown it may
+            // still request it.
             self.remove_all_but(&[best, former, Some(epoch)])?;
         }
         self.last = Some(complete);

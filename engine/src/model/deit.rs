@@ -111,7 +111,6 @@ impl Block {
         &tokens + self.contract.forward(&inner)
     }
     /// Multi-head self-attention of `tokens`, `[N, T, D]`.
-
     fn attention(&self, tokens: &Tensor) -> Tensor {
         let size = tokens.size();
         let [samples, count, width] = [size[0], size[1], size[2]];

@@ -95,8 +95,8 @@ impl Backbone for PreActResNet {
                 stages.push(ys.shallow_clone());
             }
         }
-        // The published networks pool all positions left of a 32×32 image. The mean over positions is the same
-        // and works for every image size.
+        // The published networks pool all positions left of a 32×32 image. The mean over positions is the
+        // same and works for every image size.
         self.norm.forward_relu(&ys, mode).mean_dim([2i64, 3].as_slice(), false, None::<Kind>)
     }
 

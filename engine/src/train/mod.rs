@@ -57,12 +57,12 @@ pub struct EpochReport {
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     /// Training images without augmentation, with the labels used in training.
-    /// Test images as they are.
     pub train_clean: Measurement,
-    /// Test images under the evaluation's PGD attack.
+    /// Test images as they are.
     pub test_clean: Measurement,
-    /// Held-out images under the same attack. `None` if no images are held out.
+    /// Test images under the evaluation's PGD attack.
     pub test_robust: Measurement,
+    /// Held-out images under the same attack. `None` if no images are held out.
     pub holdout_robust: Option<Measurement>,
     /// Samples of the test images that attributions are computed from, one for each kind of input in the
     /// configuration.
@@ -210,7 +210,6 @@ struct LossAndLogits {
     logits: Tensor,
 }
 /// Measures the network on all splits after an epoch.
-
 fn evaluate(
     config: &TrainConfig,
     data: &Data,

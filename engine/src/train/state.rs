@@ -61,8 +61,8 @@ impl State {
         self.average.as_ref().filter(|average| average.has_begun(self.epoch)).map(|average| &average.network)
     }
 
+    /// Copies the state to the CPU.
     pub fn snapshot(&self) -> Snapshot {
-        /// Copies the state to the CPU.
         let tensors =
             self.tensors().into_iter().map(|(name, tensor)| (name, tensor.detach().to_device_(Device::Cpu, tensor.kind(), false, true)));
         Snapshot { epoch: self.epoch, tensors: tensors.collect(), evaluated: if self.averaged().is_some() { AVERAGE } else { NETWORK } }

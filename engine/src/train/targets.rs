@@ -14,8 +14,8 @@ pub struct Targets {
 }
 
 impl Targets {
+    /// Uses `labels`, `[N]`, without mixup.
     pub fn new(labels: Tensor) -> Self {
-        /// Uses `labels`, `[N]`, without mixup.
         Targets { labels, mixed: None }
     }
 
