@@ -1,8 +1,9 @@
-//! CIFAR-10 and CIFAR-100 in the two layouts their author publishes: binary (`data_batch_1.bin`) and Python pickles (`data_batch_1`).
-//! A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009, <https://www.cs.toronto.edu/~kriz/cifar.html>.
+//! CIFAR-10 and CIFAR-100 in the two layouts that their author publishes: binary (`data_batch_1.bin`) and
+//! Python pickles (`data_batch_1`). A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images,
+//! 2009, <https://www.cs.toronto.edu/~kriz/cifar.html>.
 //!
-//! Files may hold fewer images than the published ones, so that a small copy works. Which of the two a file is, its content says. Pickles
-//! are read as data; nothing in them runs.
+//! A file may hold fewer images than the published one, so that a small copy works. Its content decides which
+//! layout it has. Pickles are read as data; no code in them is executed.
 
 use std::path::Path;
 
@@ -10,14 +11,14 @@ use shared::dataset::{CifarFiles, Dataset, FileLayout};
 
 use crate::numpy::{self, Array};
 use crate::pickle::{Id, Node, Pickle};
-use crate::{Contents, Error, Samples, bad, content, read, size_of_image};
+use crate::{Contents, Error, Samples, content, file_error, read, size_of_image};
 
 const SHAPE: [u32; 3] = [3, 32, 32];
 const CHANNELS: usize = 3;
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
-/// In the binary version, no file begins with as high a byte: CIFAR-10 has labels up to 9, CIFAR-100 superclasses up to 19. In the Python
-/// version every file does.
+/// Smallest first byte of a pickle. Files of the binary version begin with a smaller byte: a label up to 9 in
+/// CIFAR-10, a superclass up to 19 in CIFAR-100.
 const LEAST_OF_PICKLES: u8 = 20;
 
 #[derive(Clone, Copy)]
@@ -26,7 +27,7 @@ enum Version {
     Python,
 }
 
-/// Labels and pixels, image by image: red, green, blue, each row by row.
+/// Labels and pixels of a file. Pixels: image by image, channel by channel (red, green, blue), row by row.
 #[derive(Default)]
 struct Batch {
     labels: Vec<u32>,
@@ -69,7 +70,7 @@ pub(crate) fn missing(dataset: Dataset, files: &CifarFiles, folder: &Path) -> Op
         return Some(format!("holds neither {first}.bin (binary version) nor {first} (Python version)"));
     };
     let absent = files.train.iter().chain([&files.test]).map(|name| version.file(name)).find(|file| !folder.join(file).is_file())?;
-    Some(format!("holds no {absent}, which belongs to the {} of {}", version.title(), dataset.facts().short_title))
+    Some(format!("holds no {absent}, which is part of the {} of {}", version.title(), dataset.facts().short_title))
 }
 
 pub(crate) fn open(dataset: Dataset, files: &CifarFiles, folder: &Path) -> Result<Contents, Error> {
@@ -84,31 +85,31 @@ pub(crate) fn open(dataset: Dataset, files: &CifarFiles, folder: &Path) -> Resul
                 Some(first) if *first >= LEAST_OF_PICKLES => read_pickle(&bytes, files),
                 _ => read_binary(&bytes, files),
             };
-            // What a file is says more than that it cannot be read.
-            let batch = batch.map_err(|problem| match content::of(&bytes).filter(|what| !what.contains("pickle")) {
-                Some(what) => bad(&path, format!("is {what}")),
-                None => bad(&path, problem),
+            // A recognized file type is a better explanation than the reader's problem.
+            let batch = batch.map_err(|problem| match content::identify(&bytes).filter(|what| !what.contains("pickle")) {
+                Some(what) => file_error(&path, format!("is {what}")),
+                None => file_error(&path, problem),
             })?;
             check_labels(&path, &batch.labels, class_names.len())?;
             all.labels.extend(batch.labels);
             all.pixels.extend(batch.pixels);
         }
-        Ok(Samples::here(all.labels, all.pixels, SHAPE))
+        Ok(Samples::in_memory(all.labels, all.pixels, SHAPE))
     };
     let (train, test) = (batches(files.train)?, batches(&[files.test])?);
     Ok(Contents { class_names, shape: SHAPE, white: u8::MAX, train, test, passed_over: Vec::new() })
 }
 
-/// Records of the label's bytes and one byte for each pixel.
+/// Reads records that consist of the label bytes and one byte for each color value.
 fn read_binary(bytes: &[u8], files: &CifarFiles) -> Result<Batch, String> {
     let record = |files: &CifarFiles| files.label_bytes + size_of_image(SHAPE);
     if bytes.is_empty() || !bytes.len().is_multiple_of(record(files)) {
         let fits = |(_, other): &(&str, CifarFiles)| !bytes.is_empty() && bytes.len().is_multiple_of(record(other));
         let hint = match others(files).find(fits) {
-            Some((title, other)) => format!("it is one of records of {}, which {title} has", record(&other)),
+            Some((title, other)) => format!("it is a multiple of {}, the record size of {title}", record(&other)),
             None => "it may be cut off".to_owned(),
         };
-        return Err(format!("has {} bytes, which is not a number of records of {}; {hint}", bytes.len(), record(files)));
+        return Err(format!("has {} bytes, which is not a multiple of the record size {}; {hint}", bytes.len(), record(files)));
     }
     let mut batch = Batch::default();
     for record in bytes.chunks(record(files)) {
@@ -119,12 +120,13 @@ fn read_binary(bytes: &[u8], files: &CifarFiles) -> Result<Batch, String> {
     Ok(batch)
 }
 
-/// A dictionary with labels and the array `data`.
+/// Reads a pickled dictionary with labels and the array `data`.
 fn read_pickle(bytes: &[u8], files: &CifarFiles) -> Result<Batch, String> {
     let pickle = Pickle::read(bytes)?;
     let root = pickle.root();
     let pairs = pickle.pairs(root).ok_or_else(|| format!("is a pickle of {}, not of a dictionary", pickle.describe(root)))?;
-    // Python 2 wrote the published files, where a name is bytes. Of a name written twice, Python keeps the last.
+    // In the published files, written by Python 2, names are bytes. If a name occurs twice, Python keeps the
+    // last value.
     let find = |name: &str| pairs.iter().rev().find(|(key, _)| pickle.text(*key) == Some(name)).map(|(_, value)| *value);
     let field = |name: &str| {
         find(name).ok_or_else(|| {
@@ -139,7 +141,7 @@ fn read_pickle(bytes: &[u8], files: &CifarFiles) -> Result<Batch, String> {
     Ok(Batch { labels, pixels })
 }
 
-/// Labels as a list or tuple, of numbers of Python or NumPy, or as an array.
+/// Reads labels from a list or tuple of Python or NumPy numbers, or from an array.
 fn labels(pickle: &Pickle<'_>, id: Id) -> Result<Vec<u32>, String> {
     let values = match pickle.items(id).or_else(|| numpy::objects(pickle, id)) {
         Some(items) => items.iter().map(|item| label(pickle, *item)).collect::<Result<Vec<i64>, String>>()?,
@@ -168,9 +170,10 @@ fn label(pickle: &Pickle<'_>, id: Id) -> Result<i64, String> {
     number.ok_or_else(|| format!("holds {}, which is not a whole number", pickle.describe(id)))
 }
 
-/// The pixels of `count` images: channel by channel, each row by row.
+/// Reads the pixels of `count` images: image by image, channel by channel, row by row.
 ///
-/// How an array has them is told by its shape: `[N, 3072]`, `[N, 3, 32, 32]` or, with the channels last, `[N, 32, 32, 3]`.
+/// The shape of the array decides how its values are ordered: `[N, 3072]`, `[N, 3, 32, 32]`, or `[N, 32, 32,
+/// 3]` with the channels last.
 fn pixels(pickle: &Pickle<'_>, id: Id, count: usize) -> Result<Vec<u8>, String> {
     let Some(array) = Array::of(pickle, id) else {
         return Err(format!("is {}; an array of uint8 was expected", pickle.describe(id)));
@@ -181,7 +184,7 @@ fn pixels(pickle: &Pickle<'_>, id: Id, count: usize) -> Result<Vec<u8>, String> 
     };
     let size = CHANNELS * PLANE;
     let shape = &array.shape;
-    // Steps from one image, channel, row and column to the next.
+    // Distances in the array from one image, channel, row and column to the next.
     let step = |axis: usize| steps[axis];
     let steps = match shape[..] {
         [total] if total == count * size => [size, PLANE, SIDE, 1],
@@ -214,7 +217,7 @@ fn pixels(pickle: &Pickle<'_>, id: Id, count: usize) -> Result<Vec<u8>, String> 
 
 fn check_labels(path: &Path, labels: &[u32], classes: usize) -> Result<(), Error> {
     match labels.iter().position(|label| *label as usize >= classes) {
-        Some(index) => Err(bad(path, format!("has the label {} at image {index}; labels are 0 to {}", labels[index], classes - 1))),
+        Some(index) => Err(file_error(path, format!("has the label {} at image {index}; labels are 0 to {}", labels[index], classes - 1))),
         None => Ok(()),
     }
 }

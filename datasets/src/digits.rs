@@ -1,15 +1,15 @@
-//! 1,797 handwritten digits of 8×8 pixels, embedded. E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine
-//! Learning Repository 1998, CC BY 4.0.
+//! Embedded data set of 1,797 handwritten digits with 8×8 pixels. E. Alpaydin, C. Kaynak: Optical Recognition
+//! of Handwritten Digits, UCI Machine Learning Repository 1998, CC BY 4.0.
 
 use shared::dataset::Dataset;
 
 use crate::{Contents, Samples};
 
 const FILE: &str = include_str!("../data/digits.csv");
-/// Pixels are counts of 0 to 16 dark points in a 4×4 cell.
+/// A pixel is the number of dark points, 0 to 16, in a cell of 4×4 points.
 const WHITE: u8 = 16;
 
-/// Every third image, from the third, is for testing.
+/// Returns the data set. Every third image, starting with the third, is a test image.
 pub(crate) fn contents() -> Contents {
     let info = Dataset::Digits.info();
     let mut parts = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
@@ -20,6 +20,6 @@ pub(crate) fn contents() -> Contents {
         all_pixels.extend(pixels);
         labels.push(u32::from(*label));
     }
-    let [train, test] = parts.map(|(pixels, labels)| Samples::here(labels, pixels, info.shape));
+    let [train, test] = parts.map(|(pixels, labels)| Samples::in_memory(labels, pixels, info.shape));
     Contents { class_names: info.class_names, shape: info.shape, white: WHITE, train, test, passed_over: Vec::new() }
 }

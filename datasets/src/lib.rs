@@ -1,6 +1,7 @@
-//! Files of data sets as labels and bytes of pixels: the engine makes tensors of them, the server counts and shows them.
+//! Reads the files of data sets as labels and bytes of pixels. The engine converts them to tensors; the
+//! server counts and shows them.
 //!
-//! Knows no tensors and no network. What is read is data: nothing in a file runs.
+//! Knows nothing of tensors and networks. Never executes code from a file.
 
 mod cifar;
 mod content;
@@ -19,31 +20,32 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use shared::dataset::{Dataset, FileLayout, PassedOver};
 
-/// What can be wrong with the files of a data set.
+/// A problem with the files of a data set.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file or folder is missing or not what it should be.
-    #[error("{}: {problem}", listing::shown(path.as_os_str()))]
+    /// A file or folder is missing or has unexpected content.
+    #[error("{}: {problem}", listing::display_name(path.as_os_str()))]
     File { path: PathBuf, problem: String },
+    /// The data set is generated, so it has no files.
     #[error("`{}` is generated: it has no files", .0.id())]
     NoFiles(Dataset),
 }
 
-/// A data set whose labels have been read; photographs are decoded when they are asked for.
+/// An opened data set. Labels are in memory; picture files are decoded only when their pixels are requested.
 #[derive(Debug)]
 pub struct Contents {
     pub class_names: Vec<String>,
-    /// Channels, height, width.
+    /// Channels, height and width.
     pub shape: [u32; 3],
-    /// The byte of a pixel that is 1.
+    /// The byte value that stands for 1: 16 for the digits, 255 otherwise.
     pub white: u8,
     pub train: Samples,
     pub test: Samples,
-    /// What lies in the folder and was not read, by kind.
+    /// Files in the folder that were not read, by kind.
     pub passed_over: Vec<PassedOver>,
 }
 
-/// Images with their labels.
+/// The images of a split with their labels.
 #[derive(Debug)]
 pub struct Samples {
     labels: Vec<u32>,
@@ -53,14 +55,14 @@ pub struct Samples {
 
 #[derive(Debug)]
 enum Pixels {
-    /// Image by image: channel by channel, each row by row.
-    Here(Vec<u8>),
-    /// A picture for each image.
+    /// In memory: image by image, channel by channel, row by row.
+    InMemory(Vec<u8>),
+    /// One picture file for each image.
     InFiles { paths: Vec<PathBuf>, fit: picture::Fit },
 }
 
 impl Samples {
-    /// The class of each image, an index of the class names.
+    /// Returns the class of each image, as an index into the class names.
     pub fn labels(&self) -> &[u32] {
         &self.labels
     }
@@ -73,7 +75,7 @@ impl Samples {
         self.labels.is_empty()
     }
 
-    /// How many images each of `classes` classes has.
+    /// Counts the images of each of `classes` classes.
     pub fn counts(&self, classes: usize) -> Vec<u32> {
         let mut counts = vec![0; classes];
         for label in &self.labels {
@@ -82,13 +84,13 @@ impl Samples {
         counts
     }
 
-    /// The pixels of the images at `indices`, one image after the other: channel by channel, each row by row.
+    /// Returns the pixels of the images at `indices`: image by image, channel by channel, row by row.
     ///
-    /// Pictures are decoded on all cores.
+    /// Decodes picture files in parallel on all cores. Fails if a file is not a readable picture.
     pub fn pixels(&self, indices: &[usize]) -> Result<Vec<u8>, Error> {
         let size = size_of_image(self.shape);
         match &self.pixels {
-            Pixels::Here(all) => Ok(indices.iter().flat_map(|index| &all[index * size..][..size]).copied().collect()),
+            Pixels::InMemory(all) => Ok(indices.iter().flat_map(|index| &all[index * size..][..size]).copied().collect()),
             Pixels::InFiles { paths, fit } => {
                 let mut pixels = vec![0; indices.len() * size];
                 pixels
@@ -100,8 +102,8 @@ impl Samples {
         }
     }
 
-    fn here(labels: Vec<u32>, pixels: Vec<u8>, shape: [u32; 3]) -> Self {
-        Samples { labels, shape, pixels: Pixels::Here(pixels) }
+    fn in_memory(labels: Vec<u32>, pixels: Vec<u8>, shape: [u32; 3]) -> Self {
+        Samples { labels, shape, pixels: Pixels::InMemory(pixels) }
     }
 
     fn in_files(labels: Vec<u32>, paths: Vec<PathBuf>, shape: [u32; 3], fit: picture::Fit) -> Self {
@@ -110,15 +112,17 @@ impl Samples {
 }
 
 impl Contents {
-    /// One image as a PNG file, gray or RGB; `pixels` as [`Samples::pixels`] gives them.
+    /// Encodes one image as a PNG file, gray or RGB. `pixels` are those of one image in the layout of
+    /// [`Samples::pixels`].
     pub fn png(&self, pixels: &[u8]) -> Vec<u8> {
         picture::png(pixels, self.shape, self.white)
     }
 }
 
-/// Reads what a data set holds; `side` is what the images of an image folder are resized and cropped to.
+/// Opens a data set: reads its labels, and its pixels unless they are in picture files.
 ///
-/// `folder` is the one with the files or the one above it; it is not looked at for what is embedded.
+/// `folder` holds the files, or is the folder above them; embedded data sets ignore it. `side` is the side to
+/// which images of an image folder are resized and cropped; other data sets ignore it.
 pub fn open(dataset: Dataset, folder: &Path, side: u32) -> Result<Contents, Error> {
     let located = || locate(dataset, folder);
     match dataset.facts().layout {
@@ -131,29 +135,31 @@ pub fn open(dataset: Dataset, folder: &Path, side: u32) -> Result<Contents, Erro
     }
 }
 
-/// Finds the files of a data set in `folder`, in the folder of its archive inside, or in the only folder inside: looks at names only.
+/// Finds the files of a data set by their names: in `folder`, in the folder that its archive unpacks to, or
+/// in the only folder inside.
 ///
-/// Says what is missing where they are not all there, and what is there instead.
+/// The error says which file is missing, and which other data set or archive is there instead.
 pub fn locate(dataset: Dataset, folder: &Path) -> Result<PathBuf, Error> {
     if !folder.is_dir() {
-        let what = content::of_file(folder).map(|what| format!("; it is {what}")).filter(|_| folder.is_file());
-        return Err(bad(folder, format!("is not a folder on this machine{}", what.unwrap_or_default())));
+        let what = content::identify_file(folder).map(|what| format!("; it is {what}")).filter(|_| folder.is_file());
+        return Err(file_error(folder, format!("is not a folder on this machine{}", what.unwrap_or_default())));
     }
     let Some(problem) = missing(dataset, folder) else { return Ok(folder.to_owned()) };
     let of_archive = dataset.facts().archive_folders.iter().map(|name| folder.join(name)).find(|inside| inside.is_dir());
     if let Some(inside) = of_archive {
         return match missing(dataset, &inside) {
             None => Ok(inside),
-            Some(problem) => Err(bad(&inside, problem + &instead(dataset, &inside))),
+            Some(problem) => Err(file_error(&inside, problem + &found_instead(dataset, &inside))),
         };
     }
     let mut inside = listing::folders(folder, &mut listing::Notes::new(folder))?.into_iter().map(|name| folder.join(name));
     match (inside.next(), inside.next()) {
         (Some(only), None) if missing(dataset, &only).is_none() => Ok(only),
-        _ => Err(bad(folder, problem + &instead(dataset, folder))),
+        _ => Err(file_error(folder, problem + &found_instead(dataset, folder))),
     }
 }
 
+/// Says which files of the data set are missing in `folder`. `None` if all are there.
 fn missing(dataset: Dataset, folder: &Path) -> Option<String> {
     match dataset.facts().layout {
         FileLayout::Cifar(files) => cifar::missing(dataset, &files, folder),
@@ -164,16 +170,19 @@ fn missing(dataset: Dataset, folder: &Path) -> Option<String> {
     }
 }
 
-/// What a folder holds in place of a data set: the files of another one, or an archive.
-fn instead(dataset: Dataset, folder: &Path) -> String {
+/// Says what a folder holds instead of the data set: the files of another one, or an archive. Empty if
+/// neither.
+fn found_instead(dataset: Dataset, folder: &Path) -> String {
     if let Some(other) = Dataset::ALL.into_iter().find(|other| *other != dataset && missing(*other, folder).is_none()) {
         return format!(". It holds the files of another data set: {}", other.info().title);
     }
     const ENDINGS: [&str; 9] = ["tar", "gz", "tgz", "bz2", "xz", "zip", "7z", "rar", "zst"];
     let named = |path: &PathBuf| path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)));
-    let archive = |path: &PathBuf| named(path) && content::of_file(path).is_some_and(|what| what.contains("unpack it"));
+    let archive = |path: &PathBuf| named(path) && content::identify_file(path).is_some_and(|what| what.contains("unpack it"));
     match listing::entries(folder).unwrap_or_default().into_iter().find(archive) {
-        Some(archive) => format!(". It holds the archive {}; unpack it there", listing::shown(archive.file_name().unwrap_or_default())),
+        Some(archive) => {
+            format!(". It holds the archive {}; unpack it there", listing::display_name(archive.file_name().unwrap_or_default()))
+        }
         None => String::new(),
     }
 }
@@ -183,9 +192,9 @@ fn size_of_image(shape: [u32; 3]) -> usize {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|error| bad(path, format!("cannot be read: {error}")))
+    std::fs::read(path).map_err(|error| file_error(path, format!("cannot be read: {error}")))
 }
 
-fn bad(path: &Path, problem: impl Into<String>) -> Error {
+fn file_error(path: &Path, problem: impl Into<String>) -> Error {
     Error::File { path: path.to_owned(), problem: problem.into() }
 }

@@ -1,4 +1,5 @@
-//! Which pictures lie below a folder, in the order of torchvision's `ImageFolder`, and what was passed over.
+//! Lists the pictures below a folder in the order of torchvision's `ImageFolder`, and counts the files that
+//! are passed over.
 
 use std::cmp::Ordering;
 use std::ffi::{OsStr, OsString};
@@ -9,20 +10,21 @@ use std::path::{Path, PathBuf};
 use shared::dataset::PassedOver;
 use walkdir::WalkDir;
 
-use crate::{Error, bad};
+use crate::{Error, file_error};
 
-/// The endings of names that count as pictures: those of torchvision's `IMG_EXTENSIONS`.
+/// File name endings of pictures: those of torchvision's `IMG_EXTENSIONS`.
 const ENDINGS: [&str; 9] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp"];
 pub(crate) const ENDINGS_IN_WORDS: &str = "JPEG, PNG, BMP, WebP, TIFF, PPM and PGM";
-/// Kinds of files passed over that are told apart.
+/// Largest number of kinds of passed over files. Once it is reached, all further files are counted as
+/// `other files`.
 const MOST_KINDS: usize = 12;
-/// The longest that counts as the ending of a name.
+/// Longest part after the last dot that counts as an ending.
 const LONGEST_ENDING: usize = 8;
 const FOLDERS_OF_ARCHIVES: &str = "__MACOSX";
-/// Tiny-ImageNet's lists of boxes, one in each class: they belong there and are not remarked on.
+/// Lists of bounding boxes, one in each class of Tiny-ImageNet. They are expected, so they are not counted.
 const BOXES: &str = "_boxes.txt";
 
-/// Notes what is not read in a folder, by kind.
+/// Counts files that are not read, by kind.
 #[derive(Debug)]
 pub(crate) struct Notes<'a> {
     root: &'a Path,
@@ -34,19 +36,19 @@ impl<'a> Notes<'a> {
         Notes { root, kinds: Vec::new() }
     }
 
-    /// `what`: in the plural, such as `hidden files`.
+    /// Counts `path` as passed over. `what` names its kind in the plural, for example `hidden files`.
     pub(crate) fn pass_over(&mut self, what: &str, path: &Path) {
         let what = if self.kinds.len() < MOST_KINDS { what } else { "other files" };
         match self.kinds.iter_mut().find(|kind| kind.what == what) {
             Some(kind) => kind.count += 1,
             None => {
-                let example = shown(path.strip_prefix(self.root).unwrap_or(path).as_os_str());
+                let example = display_name(path.strip_prefix(self.root).unwrap_or(path).as_os_str());
                 self.kinds.push(PassedOver { what: what.to_owned(), count: 1, example });
             }
         }
     }
 
-    /// A file that is no picture.
+    /// Counts a file that is not a picture. Its kind is given by its ending.
     pub(crate) fn pass_over_file(&mut self, path: &Path) {
         let name = path.file_name().unwrap_or_default();
         let ending = name.as_bytes().rsplit(|byte| *byte == b'.').next().unwrap_or_default();
@@ -62,13 +64,13 @@ impl<'a> Notes<'a> {
     }
 }
 
-/// The folders directly inside `part` that pictures may lie in, in Python's order.
+/// Lists the names of the folders directly inside `part` that can hold pictures, in Python's order.
 pub(crate) fn folders(part: &Path, notes: &mut Notes) -> Result<Vec<OsString>, Error> {
     let mut folders = Vec::new();
     for path in entries(part)? {
         let name = path.file_name().unwrap_or_default();
         match path.is_dir() {
-            true if is_left_over(name) => notes.pass_over("hidden folders", &path),
+            true if is_tool_folder(name) => notes.pass_over("hidden folders", &path),
             true => folders.push(name.to_owned()),
             false if is_hidden(name) => notes.pass_over("hidden files", &path),
             false => notes.pass_over("files beside the folders of classes", &path),
@@ -77,13 +79,15 @@ pub(crate) fn folders(part: &Path, notes: &mut Notes) -> Result<Vec<OsString>, E
     Ok(folders)
 }
 
-/// Every picture below `folder` at any depth, as `sorted(os.walk(folder, followlinks=True))` leads to them. Links that lead back are not
-/// followed.
+/// Lists all pictures at any depth below `folder`, in the order of `sorted(os.walk(folder,
+/// followlinks=True))`.
+///
+/// Links that lead back to a folder above them are not followed.
 pub(crate) fn pictures(folder: &Path, notes: &mut Notes) -> Result<Vec<PathBuf>, Error> {
     let mut pictures = Vec::new();
     let walk = WalkDir::new(folder).follow_links(true).min_depth(1);
-    // So that the examples of what is passed over are the same each time.
-    let mut walk = walk.sort_by(|a, b| in_order(a.file_name(), b.file_name())).into_iter();
+    // A fixed order gives the same examples of passed over files each time.
+    let mut walk = walk.sort_by(|a, b| compare_as_python(a.file_name(), b.file_name())).into_iter();
     while let Some(entry) = walk.next() {
         let entry = match entry {
             Ok(entry) => entry,
@@ -94,16 +98,16 @@ pub(crate) fn pictures(folder: &Path, notes: &mut Notes) -> Result<Vec<PathBuf>,
                 } else if path.is_symlink() && !is_picture(path.file_name().unwrap_or_default()) {
                     notes.pass_over("links to nothing", path);
                 } else if path.is_symlink() {
-                    return Err(bad(path, "is a link to a file that is not there"));
+                    return Err(file_error(path, "is a link to a file that does not exist"));
                 } else {
-                    return Err(bad(path, format!("cannot be listed: {error}")));
+                    return Err(file_error(path, format!("cannot be listed: {error}")));
                 }
                 continue;
             }
         };
         let (path, name, kind) = (entry.path(), entry.file_name(), entry.file_type());
         if kind.is_dir() {
-            if is_left_over(name) {
+            if is_tool_folder(name) {
                 notes.pass_over("hidden folders", path);
                 walk.skip_current_dir();
             }
@@ -120,20 +124,20 @@ pub(crate) fn pictures(folder: &Path, notes: &mut Notes) -> Result<Vec<PathBuf>,
         }
     }
     let folder_of = |path: &Path| path.parent().unwrap_or(path).as_os_str().to_owned();
-    pictures.sort_by_cached_key(|path| (letters(&folder_of(path)), letters(path.file_name().unwrap_or_default())));
+    pictures.sort_by_cached_key(|path| (code_points(&folder_of(path)), code_points(path.file_name().unwrap_or_default())));
     Ok(pictures)
 }
 
-/// What lies in a folder, in Python's order.
+/// Lists the paths of all entries of a folder, in Python's order.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let unreadable = |error: std::io::Error| bad(folder, format!("cannot be listed: {error}"));
+    let unreadable = |error: std::io::Error| file_error(folder, format!("cannot be listed: {error}"));
     let entries = fs::read_dir(folder).map_err(unreadable)?;
     let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-    paths.sort_by(|a, b| in_order(a.file_name().unwrap_or_default(), b.file_name().unwrap_or_default()));
+    paths.sort_by(|a, b| compare_as_python(a.file_name().unwrap_or_default(), b.file_name().unwrap_or_default()));
     Ok(paths)
 }
 
-/// Whether a file is called like a picture.
+/// Returns whether a file name has the ending of a picture.
 pub(crate) fn is_picture(name: &OsStr) -> bool {
     let ending = name.as_bytes().rsplit(|byte| *byte == b'.').next().unwrap_or_default();
     !is_hidden(name) && ending.len() < name.len() && ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known.as_bytes()))
@@ -143,13 +147,14 @@ pub(crate) fn is_hidden(name: &OsStr) -> bool {
     name.as_bytes().starts_with(b".")
 }
 
-/// Folders that a program has put there: `.ipynb_checkpoints`, and what macOS adds to archives.
-fn is_left_over(name: &OsStr) -> bool {
+/// Returns whether a program created the folder: hidden folders such as `.ipynb_checkpoints`, and macOS's
+/// additions to archives.
+fn is_tool_folder(name: &OsStr) -> bool {
     is_hidden(name) || name == FOLDERS_OF_ARCHIVES
 }
 
-/// A name as text; bytes that are none as Python writes them: `caf\xe9`.
-pub(crate) fn shown(name: &OsStr) -> String {
+/// Converts a file name to text. Invalid bytes are written as in Python: `caf\xe9`.
+pub(crate) fn display_name(name: &OsStr) -> String {
     let mut text = String::new();
     for chunk in name.as_bytes().utf8_chunks() {
         text.push_str(chunk.valid());
@@ -158,16 +163,16 @@ pub(crate) fn shown(name: &OsStr) -> String {
     text
 }
 
-/// As Python compares names: letter by letter, where a byte that is no text is a letter from U+DC80 on.
-pub(crate) fn in_order(a: &OsStr, b: &OsStr) -> Ordering {
-    letters(a).cmp(&letters(b))
+/// Compares names as Python does: by code points, in which an invalid byte counts as U+DC00 plus its value.
+pub(crate) fn compare_as_python(a: &OsStr, b: &OsStr) -> Ordering {
+    code_points(a).cmp(&code_points(b))
 }
 
-fn letters(name: &OsStr) -> Vec<u32> {
-    let mut letters = Vec::with_capacity(name.len());
+fn code_points(name: &OsStr) -> Vec<u32> {
+    let mut points = Vec::with_capacity(name.len());
     for chunk in name.as_bytes().utf8_chunks() {
-        letters.extend(chunk.valid().chars().map(u32::from));
-        letters.extend(chunk.invalid().iter().map(|byte| 0xdc00 + u32::from(*byte)));
+        points.extend(chunk.valid().chars().map(u32::from));
+        points.extend(chunk.invalid().iter().map(|byte| 0xdc00 + u32::from(*byte)));
     }
-    letters
+    points
 }

@@ -1,4 +1,4 @@
-//! The numeric arrays of a MATLAB 5 file, as far as SVHN needs them: little-endian, real, compressed or not.
+//! Reads numeric arrays from MATLAB 5 files, as far as SVHN needs it: little-endian, real, compressed or not.
 //! MathWorks, MAT-File Format, <https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf>.
 
 use std::io::Read;
@@ -7,14 +7,14 @@ use flate2::read::ZlibDecoder;
 
 use crate::numpy;
 
-/// What precedes the first element: a text, then version and byte order.
+/// Bytes before the first element: a text, then version and byte order.
 const HEADER_BYTES: usize = 128;
 const COMPRESSED: u32 = 15;
 const MATRIX: u32 = 14;
-/// No array of the published files unpacks to a fourth of this.
+/// Limit on the unpacked size of an array. Arrays of the published files have less than a fourth of this.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// A named array, its values in the order of MATLAB: the first index runs fastest.
+/// A named array. Its values are in MATLAB's order, in which the first index changes fastest.
 #[derive(Debug)]
 pub(crate) struct Array {
     pub(crate) name: String,
@@ -23,19 +23,19 @@ pub(crate) struct Array {
     data: Vec<u8>,
 }
 
-/// A piece of a file: its type and its bytes.
+/// A data element of a file.
 struct Element<'a> {
     kind: u32,
     data: &'a [u8],
 }
 
 impl Array {
-    /// The values, for an array of bytes.
+    /// Returns the values if their type is uint8.
     pub(crate) fn bytes(self) -> Option<Vec<u8>> {
         (self.kind == 2).then_some(self.data)
     }
 
-    /// The type the values were written in.
+    /// Returns the name of the type in which the values are stored.
     pub(crate) fn kind(&self) -> String {
         const NAMES: [&str; 13] = [
             "int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "type 8", "float64", "type 10", "type 11", "int64", "uint64",
@@ -44,7 +44,7 @@ impl Array {
         name.map_or_else(|| format!("type {}", self.kind), |name| (*name).to_owned())
     }
 
-    /// The values as whole numbers, whatever type they were written in. Says which value is none.
+    /// Returns the values as integers, for any stored type. The error names a value that is not an integer.
     pub(crate) fn whole_numbers(&self) -> Result<Vec<i64>, String> {
         let data = &self.data;
         let whole = |values: Vec<f64>| {
@@ -63,18 +63,18 @@ impl Array {
             12 => Ok(values(data, i64::from_le_bytes)),
             13 => values(data, u64::from_le_bytes)
                 .into_iter()
-                .map(|value| i64::try_from(value).map_err(|_| format!("holds {value}")))
+                .map(|value| i64::try_from(value).map_err(|_| format!("holds {value}, which is too large")))
                 .collect(),
             _ => Err(format!("is of {}; whole numbers were expected", self.kind())),
         }
     }
 }
 
-/// Every array of a file, or what is wrong with it.
+/// Reads all arrays of a file. The error says what is wrong with the file.
 pub(crate) fn arrays(file: &[u8]) -> Result<Vec<Array>, String> {
     match file.get(124..HEADER_BYTES) {
         Some(b"\0\x01IM") => {}
-        Some(b"\x01\0MI") => return Err("is a big-endian MATLAB 5 file; little-endian ones are read".to_owned()),
+        Some(b"\x01\0MI") => return Err("is a big-endian MATLAB 5 file; only little-endian ones can be read".to_owned()),
         _ => return Err("is not a MATLAB 5 file; it may be damaged or another file".to_owned()),
     }
     let mut rest = &file[HEADER_BYTES..];
@@ -96,7 +96,7 @@ pub(crate) fn arrays(file: &[u8]) -> Result<Vec<Array>, String> {
     Ok(arrays)
 }
 
-/// Flags, size, name, values.
+/// Reads an array, whose elements are flags, size, name and values.
 fn array(mut data: &[u8]) -> Result<Array, String> {
     element(&mut data, true)?;
     let size = values(element(&mut data, true)?.data, |bytes| u32::from_le_bytes(bytes) as usize);
@@ -105,12 +105,14 @@ fn array(mut data: &[u8]) -> Result<Array, String> {
     Ok(Array { name, size, kind, data: data.to_vec() })
 }
 
-/// Takes an element off the front; `padded` to eight bytes inside an array.
+/// Removes an element from the front of `rest`. Inside an array, elements are `padded` to multiples of eight
+/// bytes.
 fn element<'a>(rest: &mut &'a [u8], padded: bool) -> Result<Element<'a>, String> {
     let cut_off = || "ends inside an array; it may be cut off".to_owned();
     let tag = rest.get(..8).ok_or_else(cut_off)?;
     let word = |start: usize| u32::from_le_bytes([tag[start], tag[start + 1], tag[start + 2], tag[start + 3]]);
-    // Up to four bytes share the tag: their number is then in the upper half of its first word.
+    // Values of up to four bytes are stored in the tag itself. The upper half of its first word is then their
+    // length.
     let short = (word(0) >> 16) as usize;
     if short > 0 {
         let data = tag.get(4..4 + short).ok_or_else(cut_off)?;

@@ -1,4 +1,4 @@
-//! A picture in a file as red, green and blue, and back.
+//! Decodes pictures to RGB, resizes them, and encodes images as PNG.
 
 use std::fs;
 use std::io::Cursor;
@@ -12,40 +12,41 @@ use image::{
     Pixel, Rgb, RgbImage, Rgba,
 };
 
-use crate::{Error, bad, content, palette, read};
+use crate::{Error, content, file_error, palette, read};
 
-/// What a picture may take, decoded or scaled: a photograph of 13,000×13,000 pixels.
+/// Memory limit for decoding and scaling a picture. It allows a photograph of 13,000×13,000 pixels.
 const MOST_BYTES: u64 = 512 << 20;
-/// Pictures that take more are decoded one at a time.
+/// Pictures that need more memory than this are decoded one at a time.
 const MANY_BYTES: u64 = 64 << 20;
 static LARGE: Mutex<()> = Mutex::new(());
 
-/// What is done with a picture of another size.
+/// How pictures of another size are treated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fit {
-    /// It is an error.
+    /// They are an error.
     Exact,
-    /// Resized so that the shorter side fits, then cropped around the center.
+    /// The shorter side is resized to fit, then the center is cropped.
     Crop,
 }
 
-/// Decodes a picture into `target`: red, green, blue, each row by row, as Pillow's `convert("RGB")` has them.
+/// Decodes a picture into `target`: channel by channel (red, green, blue), row by row. Colors are those of
+/// Pillow's `convert("RGB")`.
 pub(crate) fn decode(path: &Path, fit: Fit, [_, height, width]: [u32; 3], target: &mut [u8]) -> Result<(), Error> {
     let length = fs::metadata(path).map_or(0, |metadata| metadata.len());
     if length > MOST_BYTES {
-        return Err(bad(path, format!("has {length} bytes; pictures so large are not read")));
+        return Err(file_error(path, format!("has {length} bytes; pictures this large cannot be read")));
     }
     let mut file = read(path)?;
     let unreadable = |error| match error {
-        ImageError::Unsupported(_) => bad(path, format!("is not a picture of a kind that is read: {error}")),
-        error => bad(path, format!("is not a readable picture; it may be cut off: {error}")),
+        ImageError::Unsupported(_) => file_error(path, format!("is a picture of an unsupported type: {error}")),
+        error => file_error(path, format!("is not a readable picture; it may be cut off: {error}")),
     };
     let Ok(format) = image::guess_format(&file) else {
-        let what = content::of(&file).map_or_else(|| "it begins like none".to_owned(), |what| format!("it is {what}"));
-        return Err(bad(path, format!("is not a readable picture; {what}")));
+        let what = content::identify(&file).map_or_else(|| "its type is not recognized".to_owned(), |what| format!("it is {what}"));
+        return Err(file_error(path, format!("is not a readable picture; {what}")));
     };
     if format == ImageFormat::Jpeg && !has_end(&file) {
-        return Err(bad(path, "is not a readable picture; it is cut off: it has no end"));
+        return Err(file_error(path, "is not a readable picture; it is cut off: its end marker is missing"));
     }
     let palette = if format == ImageFormat::Tiff { palette::take(&mut file) } else { None };
     let mut decoder = ImageReader::with_format(Cursor::new(file), format).into_decoder().map_err(unreadable)?;
@@ -54,10 +55,10 @@ pub(crate) fn decode(path: &Path, fit: Fit, [_, height, width]: [u32; 3], target
     let scaled = scaled(size, width);
     let bytes = decoder.total_bytes().max(bytes_to_scale(size, scaled));
     if bytes > MOST_BYTES {
-        let problem = format!("is {}×{} pixels; pictures so large, or so long and thin, are not read", size.0, size.1);
-        return Err(bad(path, problem));
+        let problem = format!("is {}×{} pixels; pictures this large, or this long and thin, cannot be read", size.0, size.1);
+        return Err(file_error(path, problem));
     }
-    // All cores at once would need as much memory each.
+    // Decoding large pictures on all cores at once would need too much memory.
     let _one_at_a_time = (bytes > MANY_BYTES).then(|| LARGE.lock());
     let mut picture = rgb(DynamicImage::from_decoder(decoder).map_err(unreadable)?, format);
     if let Some(palette) = palette {
@@ -66,7 +67,7 @@ pub(crate) fn decode(path: &Path, fit: Fit, [_, height, width]: [u32; 3], target
     let picture = match fit {
         _ if size == (width, height) => picture,
         Fit::Exact => {
-            return Err(bad(path, format!("is {}×{} pixels; {width}×{height} were expected", size.0, size.1)));
+            return Err(file_error(path, format!("is {}×{} pixels; {width}×{height} were expected", size.0, size.1)));
         }
         Fit::Crop => resize_and_crop(&picture, scaled, width),
     };
@@ -79,9 +80,11 @@ pub(crate) fn decode(path: &Path, fit: Fit, [_, height, width]: [u32; 3], target
     Ok(())
 }
 
-/// Whether a JPEG file goes on to its last marker, without which Pillow refuses it; the decoder here would fill up with gray.
+/// Returns whether a JPEG file reaches its end marker. Pillow refuses files without it; the decoder used here
+/// would fill the rest with gray.
 ///
-/// ISO/IEC 10918-1, annex B: segments that say how long they are, and scans, in which 0xff begins a marker unless 0 or a restart follows.
+/// ISO/IEC 10918-1, annex B: a file consists of segments, which state their length, and scans. In a scan,
+/// 0xff begins a marker unless 0 or a restart code follows.
 fn has_end(file: &[u8]) -> bool {
     const END: u8 = 0xd9;
     let mut rest = file.get(2..).unwrap_or_default();
@@ -98,8 +101,10 @@ fn has_end(file: &[u8]) -> bool {
     }
 }
 
-/// Gray becomes three equal channels, transparency is dropped. Of 16 bits, Pillow takes the upper half, except of gray without
-/// transparency, where all above 255 is white, and of PPM, which it scales.
+/// Converts a picture to RGB as Pillow does. Gray becomes three equal channels, and transparency is dropped.
+///
+/// For 16-bit values, Pillow uses the upper byte. Exceptions: gray without transparency is clamped to 255,
+/// and PPM is scaled.
 fn rgb(picture: DynamicImage, format: ImageFormat) -> RgbImage {
     let upper = |value: u16| (value >> 8) as u8;
     match picture {
@@ -117,18 +122,20 @@ fn mapped<P: Pixel<Subpixel = u16>>(picture: &ImageBuffer<P, Vec<u16>>, pixel: i
     RgbImage::from_raw(width, height, values).expect("three values for each pixel")
 }
 
-/// The size whose shorter side is `side`, as torchvision's `Resize(side)` has it.
+/// Returns the size that torchvision's `Resize(side)` gives: the shorter side is `side`.
 fn scaled((width, height): (u32, u32), side: u32) -> (u64, u64) {
     let scaled = |length: u32| u64::from(side) * u64::from(length) / u64::from(width.min(height).max(1));
     (scaled(width), scaled(height))
 }
 
-/// What scaling takes at most: four floats for each pixel, first scaled in height and then in width.
+/// Returns an upper bound of the memory for scaling: four floats per pixel, of the picture scaled only in
+/// height or of the result, whichever is larger.
 fn bytes_to_scale((width, _): (u32, u32), (scaled_width, scaled_height): (u64, u64)) -> u64 {
     u64::from(width).max(scaled_width).saturating_mul(scaled_height).saturating_mul(16)
 }
 
-/// As torchvision's `Resize(side)` and `CenterCrop(side)`: bilinear with its triangle widened when shrinking.
+/// Resizes and crops like torchvision's `Resize(side)` and `CenterCrop(side)`: bilinear, with a wider
+/// triangle when shrinking.
 fn resize_and_crop(picture: &RgbImage, (width, height): (u64, u64), side: u32) -> RgbImage {
     let (width, height) = (width as u32, height as u32);
     let resized = imageops::resize(picture, width, height, FilterType::Triangle);
@@ -136,7 +143,7 @@ fn resize_and_crop(picture: &RgbImage, (width, height): (u64, u64), side: u32) -
     imageops::crop_imm(&resized, start(width), start(height), side, side).to_image()
 }
 
-/// A PNG file of one image, gray or RGB, whose pixels go up to `white`.
+/// Encodes an image as a PNG file, gray or RGB. Pixel values are between 0 and `white`.
 pub(crate) fn png(pixels: &[u8], [channels, height, width]: [u32; 3], white: u8) -> Vec<u8> {
     let (channels, plane) = (channels as usize, (height * width) as usize);
     let level = |value: u8| (u32::from(value) * 255 / u32::from(white)) as u8;

@@ -1,5 +1,7 @@
-//! Pictures in a folder for each class: any image folder, and Tiny-ImageNet-200, whose validation images lie flat beside their list or,
-//! as many people sort them, in folders of classes too.
+//! Data sets with a folder of pictures for each class: image folders, and Tiny-ImageNet-200.
+//!
+//! The validation images of Tiny-ImageNet lie in one folder with a list of their classes. They may also be
+//! sorted into folders of classes, as many people do.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -8,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use shared::dataset::{Dataset, passed_over_text};
 
-use crate::listing::{ENDINGS_IN_WORDS, Notes, entries, folders, is_hidden, pictures, shown};
+use crate::listing::{ENDINGS_IN_WORDS, Notes, display_name, entries, folders, is_hidden, pictures};
 use crate::picture::Fit;
-use crate::{Contents, Error, Samples, bad, content};
+use crate::{Contents, Error, Samples, content, file_error};
 
 const TRAIN: &str = "train";
-/// What an image folder tests with, the first that is there.
+/// Names of the test folder of an image folder. The first existing one is used.
 const TEST_FOLDERS: [&str; 4] = ["val", "valid", "validation", "test"];
 const VALIDATION: &str = "val";
 const IMAGES: &str = "val/images";
@@ -24,14 +26,14 @@ pub(crate) fn missing_in_image_folder(folder: &Path) -> Option<String> {
     let found = || {
         let entries = entries(folder).unwrap_or_default();
         let names = entries.iter().filter(|path| path.is_dir()).filter_map(|path| path.file_name()).filter(|name| !is_hidden(name));
-        let names: Vec<String> = names.map(shown).collect();
+        let names: Vec<String> = names.map(display_name).collect();
         match names.len() {
             0 => "holds no folders".to_owned(),
             1..=6 => format!("holds {}", names.join(", ")),
             more => format!("holds {} and {} more folders", names[..5].join(", "), more - 5),
         }
     };
-    match (part(folder, TRAIN), TEST_FOLDERS.into_iter().any(|name| part(folder, name).is_some())) {
+    match (find_folder(folder, TRAIN), TEST_FOLDERS.into_iter().any(|name| find_folder(folder, name).is_some())) {
         (Some(_), true) => None,
         (None, _) => Some(format!("holds no folder train; {layout}. The folder {}", found())),
         (Some(_), false) => {
@@ -40,8 +42,8 @@ pub(crate) fn missing_in_image_folder(folder: &Path) -> Option<String> {
     }
 }
 
-/// The folder of this name, however its letters are written.
-fn part(folder: &Path, name: &str) -> Option<PathBuf> {
+/// Finds a folder by name. Ignores case if no folder has exactly this name.
+fn find_folder(folder: &Path, name: &str) -> Option<PathBuf> {
     let exact = folder.join(name);
     if exact.is_dir() {
         return Some(exact);
@@ -50,19 +52,21 @@ fn part(folder: &Path, name: &str) -> Option<PathBuf> {
     entries(folder).ok()?.into_iter().find(named)
 }
 
-/// `train/CLASS` and `val/CLASS` as torchvision's `ImageFolder` reads each of them: classes are the folders in the order of their names,
-/// and every picture below one is of that class.
+/// Opens `train/CLASS` and `val/CLASS` like torchvision's `ImageFolder`.
+///
+/// Classes are the folders in the order of their names. Every picture at any depth below such a folder
+/// belongs to its class.
 pub(crate) fn open_image_folder(folder: &Path, side: u32) -> Result<Contents, Error> {
     let mut notes = Notes::new(folder);
-    let train = part(folder, TRAIN).unwrap_or_else(|| folder.join(TRAIN));
-    let mut tests = TEST_FOLDERS.into_iter().filter_map(|name| part(folder, name));
+    let train = find_folder(folder, TRAIN).unwrap_or_else(|| folder.join(TRAIN));
+    let mut tests = TEST_FOLDERS.into_iter().filter_map(|name| find_folder(folder, name));
     let test = tests.next().unwrap_or_else(|| folder.join(TEST_FOLDERS[0]));
     for unread in tests {
-        notes.pass_over(&format!("folders beside {}, which is tested with", shown(test.file_name().unwrap_or_default())), &unread);
+        notes.pass_over(&format!("folders beside {}, which is tested with", display_name(test.file_name().unwrap_or_default())), &unread);
     }
     let classes = folders(&train, &mut notes)?;
     if classes.len() < 2 {
-        return Err(bad(&train, format!("holds {} folders of classes; two or more are needed", classes.len())));
+        return Err(file_error(&train, format!("holds {} class folders; at least two are needed", classes.len())));
     }
     let of_test = folders(&test, &mut notes)?;
     let lacking = |of: &[OsString], from: &[OsString]| listed(&of.iter().filter(|class| !from.contains(class)).collect::<Vec<_>>());
@@ -71,20 +75,20 @@ pub(crate) fn open_image_folder(folder: &Path, side: u32) -> Result<Contents, Er
         (unknown, absent) => {
             let unknown = unknown.map(|names| format!("has classes that {} does not have: {names}", train.display()));
             let absent = absent.map(|names| format!("lacks classes that {} has: {names}", train.display()));
-            return Err(bad(&test, unknown.into_iter().chain(absent).collect::<Vec<_>>().join("; it ")));
+            return Err(file_error(&test, unknown.into_iter().chain(absent).collect::<Vec<_>>().join("; it ")));
         }
     }
     let shape = [3, side, side];
     let mut samples = |part: &Path| samples(classes.iter().map(|class| part.join(class)), shape, Fit::Crop, &mut notes);
     let (train, test) = (samples(&train)?, samples(&test)?);
-    let class_names = classes.iter().map(|class| shown(class)).collect();
+    let class_names = classes.iter().map(|class| display_name(class)).collect();
     Ok(Contents { class_names, shape, white: u8::MAX, train, test, passed_over: notes.into_kinds() })
 }
 
-/// A few of the names, with how many more there are; none where there are none.
+/// Lists the first names and the number of further ones. `None` if there are no names.
 fn listed(names: &[&OsString]) -> Option<String> {
     const MOST: usize = 5;
-    let first = names.iter().take(MOST).map(|name| shown(name)).collect::<Vec<_>>().join(", ");
+    let first = names.iter().take(MOST).map(|name| display_name(name)).collect::<Vec<_>>().join(", ");
     match names.len() {
         0 => None,
         1..=MOST => Some(first),
@@ -101,11 +105,12 @@ pub(crate) fn missing_in_tiny_imagenet(folder: &Path) -> Option<String> {
     }
     let by_class = entries(&folder.join(VALIDATION)).unwrap_or_default().into_iter().any(|path| path.is_dir() && !path.ends_with(IMAGES));
     let absent = [ANNOTATIONS, IMAGES].into_iter().find(|name| !folder.join(name).exists()).filter(|_| !by_class)?;
-    Some(format!("holds no {absent}, and no folder of a class in val; {LAYOUT}"))
+    Some(format!("holds no {absent}, and no class folder in val; {LAYOUT}"))
 }
 
-/// The published layout, or one with the validation images sorted into folders of classes; these images, whose labels are public, serve
-/// for testing.
+/// Opens the published layout, or one whose validation images are sorted into folders of classes.
+///
+/// The validation images are the test images, because the labels of the published test images are not public.
 pub(crate) fn open_tiny_imagenet(folder: &Path) -> Result<Contents, Error> {
     let shape = Dataset::TinyImagenet.info().shape;
     let mut notes = Notes::new(folder);
@@ -113,7 +118,7 @@ pub(crate) fn open_tiny_imagenet(folder: &Path) -> Result<Contents, Error> {
     let text = text(&list)?;
     let wnids: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     if wnids.len() < 2 {
-        return Err(bad(&list, format!("names {} classes; two or more are needed", wnids.len())));
+        return Err(file_error(&list, format!("names {} classes; at least two are needed", wnids.len())));
     }
     let train = of_classes(&folder.join(TRAIN), &wnids, shape, &mut notes)?;
     let images = folder.join(IMAGES);
@@ -128,11 +133,11 @@ pub(crate) fn open_tiny_imagenet(folder: &Path) -> Result<Contents, Error> {
     Ok(Contents { class_names, shape, white: u8::MAX, train, test, passed_over: notes.into_kinds() })
 }
 
-/// The pictures of `part/WNID`, in a folder `images` inside or not. Lists of boxes, which the published layout has, are not remarked on.
+/// Reads the pictures in `part/WNID` or `part/WNID/images`. Notes folders of unknown classes.
 fn of_classes(part: &Path, wnids: &[&str], shape: [u32; 3], notes: &mut Notes) -> Result<Samples, Error> {
     for path in entries(part)?.iter().filter(|path| path.is_dir()) {
         let name = path.file_name().unwrap_or_default();
-        // In val, an empty folder may be left of the published layout.
+        // An empty `val/images` may be left over from the published layout.
         if !wnids.iter().any(|wnid| name == *wnid) && name != "images" {
             notes.pass_over("folders of classes that wnids.txt does not name", path);
         }
@@ -140,7 +145,8 @@ fn of_classes(part: &Path, wnids: &[&str], shape: [u32; 3], notes: &mut Notes) -
     samples(wnids.iter().map(|wnid| part.join(wnid)), shape, Fit::Exact, notes)
 }
 
-/// `val_annotations.txt`: a line for each image, its name and its class with a tab between, then a box that is not used.
+/// Reads the test images that `val_annotations.txt` lists: in each line the file name, a tab and the class.
+/// The bounding box after them is ignored.
 fn annotated(folder: &Path, flat: Vec<PathBuf>, wnids: &[&str], shape: [u32; 3], notes: &mut Notes) -> Result<Samples, Error> {
     let classes: HashMap<&str, u32> = wnids.iter().copied().zip(0..).collect();
     let images = folder.join(IMAGES);
@@ -152,20 +158,20 @@ fn annotated(folder: &Path, flat: Vec<PathBuf>, wnids: &[&str], shape: [u32; 3],
     for (number, line) in (1..).zip(text(&list)?.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         let mut columns = line.split('\t');
         let (Some(name), Some(wnid)) = (columns.next(), columns.next()) else {
-            return Err(bad(&list, format!("has the line {number} `{line}`; a name and a class with a tab between were expected")));
+            return Err(file_error(&list, format!("has the line {number} `{line}`; a name and a class with a tab between were expected")));
         };
         let Some(class) = classes.get(wnid.trim()) else {
-            return Err(bad(&list, format!("has the class `{wnid}` in line {number}, which wnids.txt does not name")));
+            return Err(file_error(&list, format!("has the class `{wnid}` in line {number}, which wnids.txt does not name")));
         };
         let Some(path) = there.get(OsStr::new(name)) else {
-            return Err(bad(&images.join(name), format!("is missing; {ANNOTATIONS} names it in line {number}")));
+            return Err(file_error(&images.join(name), format!("is missing; {ANNOTATIONS} names it in line {number}")));
         };
         labels.push(*class);
         paths.push(path.clone());
         named.insert(name.to_owned());
     }
     if labels.is_empty() {
-        return Err(bad(&list, "names no images; it may be cut off"));
+        return Err(file_error(&list, "names no images; it may be cut off"));
     }
     there.retain(|name, _| !name.to_str().is_some_and(|name| named.contains(name)));
     let mut unnamed: Vec<PathBuf> = there.into_values().collect();
@@ -174,12 +180,13 @@ fn annotated(folder: &Path, flat: Vec<PathBuf>, wnids: &[&str], shape: [u32; 3],
     Ok(Samples::in_files(labels, paths, shape, Fit::Exact))
 }
 
-/// What each class is called: the first of its words, with the class behind it where another has the same.
+/// Returns the names of the classes: the first of the words for each. Adds the class id if another class has
+/// the same name.
 fn words(path: &Path, wnids: &[&str]) -> Result<Vec<String>, Error> {
     let text = text(path)?;
     let known: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once('\t')).collect();
     let first = |wnid: &&str| {
-        let words = known.get(wnid).ok_or_else(|| bad(path, format!("has no words for `{wnid}`, which wnids.txt names")))?;
+        let words = known.get(wnid).ok_or_else(|| file_error(path, format!("has no words for `{wnid}`, which wnids.txt names")))?;
         Ok(words.split(',').next().unwrap_or(words).trim().to_owned())
     };
     let names = wnids.iter().map(first).collect::<Result<Vec<String>, Error>>()?;
@@ -192,19 +199,19 @@ fn words(path: &Path, wnids: &[&str]) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-/// The pictures below one folder for each class.
+/// Lists the pictures of all classes, from one folder for each.
 fn samples(folders: impl Iterator<Item = PathBuf>, shape: [u32; 3], fit: Fit, notes: &mut Notes) -> Result<Samples, Error> {
     let (mut labels, mut paths) = (Vec::new(), Vec::new());
     for (class, folder) in (0..).zip(folders) {
         if !folder.is_dir() {
-            return Err(bad(&folder, "is missing; every class needs a folder with images"));
+            return Err(file_error(&folder, "is missing; every class needs a folder with images"));
         }
         let found = pictures(&folder, notes)?;
         if found.is_empty() {
             let mut here = Notes::new(&folder);
             pictures(&folder, &mut here)?;
             let instead = passed_over_text(&here.into_kinds()).map(|text| format!(". {}", text.trim_end_matches('.')));
-            return Err(bad(&folder, format!("holds no image; {ENDINGS_IN_WORDS} are read{}", instead.unwrap_or_default())));
+            return Err(file_error(&folder, format!("holds no image; {ENDINGS_IN_WORDS} can be read{}", instead.unwrap_or_default())));
         }
         labels.extend(std::iter::repeat_n(class, found.len()));
         paths.extend(found);
@@ -212,13 +219,14 @@ fn samples(folders: impl Iterator<Item = PathBuf>, shape: [u32; 3], fit: Fit, no
     Ok(Samples::in_files(labels, paths, shape, fit))
 }
 
+/// Reads a text file. If it is of another type, the error says which.
 fn text(path: &Path) -> Result<String, Error> {
-    let text = fs::read_to_string(path).map_err(|error| match content::of_file(path) {
-        Some(what) => bad(path, format!("is {what}")),
-        None => bad(path, format!("cannot be read: {error}")),
+    let text = fs::read_to_string(path).map_err(|error| match content::identify_file(path) {
+        Some(what) => file_error(path, format!("is {what}")),
+        None => file_error(path, format!("cannot be read: {error}")),
     })?;
-    match content::of(text.as_bytes()) {
-        Some(what) if !text.is_empty() => Err(bad(path, format!("is {what}"))),
+    match content::identify(text.as_bytes()) {
+        Some(what) if !text.is_empty() => Err(file_error(path, format!("is {what}"))),
         _ => Ok(text),
     }
 }

@@ -1,5 +1,5 @@
-//! Runs the small form of every preset through the worker, then measures one of the networks in every way, and prints a table of what
-//! came out. `cargo xtask presets` sets the machine up for it.
+//! Runs the small form of every preset with the worker, then measures one of the networks in all ways, and
+//! prints a table of the results. `cargo xtask presets` starts it with the right environment.
 
 use std::env;
 use std::fs;
@@ -15,7 +15,7 @@ use shared::preset::{self, Preset, PresetGroup};
 use shared::record::{Metrics, Record};
 use shared::{format, sweep};
 
-/// What the measurements below measure.
+/// Id of the preset whose network is measured.
 const MEASURED: &str = "cifar10";
 
 fn main() -> Result<ExitCode> {
@@ -47,12 +47,13 @@ fn main() -> Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The small form, or the preset itself where it is small; of a sweep, every other value.
+/// Returns the small form of a preset, or the preset itself if it is small. Of a sweep, returns every other
+/// value of each axis.
 fn small_runs(preset: &Preset) -> Result<Vec<(String, RunConfig)>> {
     let config = match (&preset.small, preset.group) {
         (Some(small), _) => small,
         (None, PresetGroup::Start) => &preset.config,
-        // It waits for checkpoints, and is among the measurements.
+        // Presets of other groups measure existing checkpoints; `measurements` covers them.
         (None, _) => return Ok(Vec::new()),
     };
     if preset.sweep.is_empty() {
@@ -64,7 +65,7 @@ fn small_runs(preset: &Preset) -> Result<Vec<(String, RunConfig)>> {
     Ok((1..).zip(configs).map(|(index, config)| (format!("{}-{index}", preset.id), config)).collect())
 }
 
-/// Every way to measure a checkpoint, in the names of their run directories.
+/// Returns all ways to measure a checkpoint, each with the name of its run directory.
 fn measurements() -> Vec<(&'static str, Value)> {
     let attribute = |extra: Value| merged(json!({"kind": "attribute", "checkpoint": format!("{MEASURED}.best")}), extra);
     vec![
@@ -90,7 +91,7 @@ fn merged(mut config: Value, extra: Value) -> Value {
     config
 }
 
-/// Runs a configuration in a new directory and returns the rest of its row.
+/// Runs a configuration in a new directory. Returns the other cells of its table row.
 fn run(worker: &Path, directory: &Path, config: &Value) -> Result<String> {
     if directory.exists() {
         fs::remove_dir_all(directory)?;

@@ -1,6 +1,7 @@
-//! Projected gradient descent on images: Madry et al. 2018, <https://arxiv.org/abs/1706.06083>.
+//! Projected gradient descent (PGD) on images: Madry et al. 2018, <https://arxiv.org/abs/1706.06083>.
 //!
-//! What a norm means (where to start, which way to step, how to come back into the ball) is apart from the loop.
+//! The attack loop does not depend on the norm. Random start, step direction and projection of each norm are
+//! separate functions.
 
 use shared::api::AttackUsed;
 use shared::config::{BatchNormMode, Norm, PgdConfig, TrainConfig};
@@ -11,7 +12,7 @@ use crate::Error;
 use crate::cancel::Cancel;
 use crate::model::Network;
 
-/// A search for images within `eps` that raise the loss.
+/// Settings of a PGD attack: it searches images within `eps` of the originals that raise the loss.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attack {
     pub norm: Norm,
@@ -19,12 +20,12 @@ pub struct Attack {
     pub step_size: Eps,
     pub steps: u32,
     pub random_start: bool,
-    /// Which statistics batch normalization uses while the attack searches.
+    /// Whether batch normalization uses batch or running statistics during the attack.
     pub batch_norm: BatchNormMode,
 }
 
 impl Attack {
-    /// The attack that adversarial training trains on.
+    /// Returns the attack that creates the training images.
     pub fn for_training(config: &TrainConfig) -> Self {
         let attack = &config.attack;
         Attack {
@@ -37,25 +38,30 @@ impl Attack {
         }
     }
 
-    /// An attack to measure with, on a network that is left as it is.
+    /// Returns an attack that measures robustness. It uses running statistics and leaves the network
+    /// unchanged.
     pub fn to_measure(config: &PgdConfig) -> Self {
         let PgdConfig { norm, eps, step_size: _, steps, random_start } = *config;
         Attack { norm, eps, step_size: config.step_size(), steps, random_start, batch_norm: BatchNormMode::Eval }
     }
 
-    /// The attack as an attribution names it.
+    /// Returns the settings that an attribution file records.
     pub fn used(&self) -> AttackUsed {
         let Attack { norm, eps, step_size, steps, random_start, batch_norm: _ } = *self;
         AttackUsed { norm, eps, step_size, steps, random_start }
     }
 
-    /// Where the search starts, as an offset of `images`; draws from the default generator if the start is random.
+    /// Returns the start of the attack as an offset of `images`, of the same shape.
+    ///
+    /// Draws from libtorch's default generator if the start is random, and returns zeros otherwise.
     pub fn start(&self, images: &Tensor) -> Tensor {
         if self.random_start { sample(self.norm, images, self.eps) } else { images.zeros_like() }
     }
 }
 
-/// Finds images within `attack.eps` of `images` that raise the cross-entropy of `labels`, `[N]`; otherwise as [`ascend`].
+/// Finds images within `attack.eps` of `images` that raise the cross-entropy of `labels`, `[N]`.
+///
+/// Shapes and errors are those of [`ascend`].
 pub fn perturb(
     network: &Network,
     images: &Tensor,
@@ -67,11 +73,14 @@ pub fn perturb(
     ascend(network, images, start, attack, cancel, &|logits| cross_entropy(logits, labels, Reduction::Sum))
 }
 
-/// Finds images within `attack.eps` of `images` that raise `loss`, which is a function of their logits, summed over them: an image's
-/// gradient then does not depend on how many others are in the batch.
+/// Finds images within `attack.eps` of `images` that raise `loss`.
 ///
-/// `images`, `start`: `[N, C, H, W]`, the images in `[0, 1]`. Returns images in `[0, 1]`, detached.
-/// Each image is attacked by itself, except in `BatchNormMode::Train`, where the batch is normalized together.
+/// `images` in `[0, 1]` and the offsets `start`: `[N, C, H, W]`. Returns images in `[0, 1]` of the same
+/// shape, detached. `loss` maps the logits, `[N, K]`, to the sum of the losses of all images. With a sum, the
+/// gradient of an image does not depend on the size of the batch. With `BatchNormMode::Train` it still
+/// depends on the other images, because they are normalized together.
+///
+/// Fails with `Error::Canceled` after a stop request.
 pub fn ascend(
     network: &Network,
     images: &Tensor,
@@ -90,20 +99,22 @@ pub fn ascend(
     Ok(adversarial)
 }
 
-/// The gradient by the images alone: autograd then skips the parameters, a third of the work.
+/// Returns the gradient of the loss with respect to the images.
+///
+/// Autograd then skips the gradients of the parameters, which saves a third of the work.
 fn input_gradient(network: &Network, images: &Tensor, mode: BatchNormMode, loss: &dyn Fn(&Tensor) -> Tensor) -> Tensor {
     let images = images.detach().set_requires_grad(true);
     let loss = loss(&network.forward(&images, mode).logits);
     Tensor::run_backward(&[&loss], &[&images], false, false).swap_remove(0)
 }
 
-/// Cross-entropy of `logits`, `[N, K]`, for `labels`, `[N]`.
+/// Returns the cross-entropy of `logits`, `[N, K]`, for `labels`, `[N]`.
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor, reduction: Reduction) -> Tensor {
     const NO_LABEL: i64 = -100;
     logits.cross_entropy_loss(labels, None::<&Tensor>, reduction, NO_LABEL, 0.0)
 }
 
-/// An offset drawn uniformly from the ball.
+/// Draws an offset uniformly from the ball of radius `eps` for each image.
 fn sample(norm: Norm, images: &Tensor, eps: Eps) -> Tensor {
     match norm {
         Norm::Linf => images.empty_like().uniform_(-eps.fraction(), eps.fraction()),
@@ -111,16 +122,16 @@ fn sample(norm: Norm, images: &Tensor, eps: Eps) -> Tensor {
             let normal = images.randn_like();
             let dimensions: i64 = images.size()[1..].iter().product();
             let uniform = Tensor::rand([images.size()[0], 1, 1, 1], (images.kind(), images.device()));
-            // The share of a ball's volume within r grows as r^d.
+            // The volume within radius r grows as r^d, so this radius makes the draw uniform.
             let radius = uniform.pow_tensor_scalar(1.0 / dimensions as f64) * eps.fraction();
             direction(Norm::L2, &normal) * radius
         }
     }
 }
 
-/// The step of length 1 along which the loss rises fastest.
+/// Returns the step of length 1 that raises the loss fastest. In ℓ∞, pixels with a zero gradient do not move.
 fn direction(norm: Norm, gradient: &Tensor) -> Tensor {
-    // An image classified with certainty has no gradient, and then no direction.
+    // The gradient of an image can be zero; then the step is zero as well.
     const SMALLEST: f64 = 1e-30;
     match norm {
         Norm::Linf => gradient.sign(),
@@ -128,7 +139,7 @@ fn direction(norm: Norm, gradient: &Tensor) -> Tensor {
     }
 }
 
-/// The nearest offset inside the ball.
+/// Projects offsets onto the ball of radius `eps`.
 fn project(norm: Norm, offset: &Tensor, eps: Eps) -> Tensor {
     let eps = eps.fraction();
     match norm {
@@ -137,7 +148,7 @@ fn project(norm: Norm, offset: &Tensor, eps: Eps) -> Tensor {
     }
 }
 
-/// The L2 norm of each image: `[N, 1, 1, 1]`.
+/// Returns the L2 norm of each image, `[N, 1, 1, 1]`.
 fn lengths(images: &Tensor) -> Tensor {
     images.norm_scalaropt_dim(2, [1, 2, 3], true)
 }

@@ -1,10 +1,13 @@
-//! Which features a class is recognized by, and which classes share them: Wei, Guo, Wang 2025, arXiv 2506.05032.
+//! Class-wise feature attribution: which features a class is recognized by, and which classes share them.
+//! Wei, Guo, Wang 2025, arXiv 2506.05032.
 //!
-//! For f(x) = W g(x) + b, the attribution of a sample x of class i is A_i(x) = g(x) ⊙ W[i]; that of the class is its mean over the
-//! samples of the class, classified correctly or not; C is the cosine of every two of those. CAS is read off C. Variants take the
-//! cosine of every two samples first, or only the samples classified correctly.
+//! For a classifier f(x) = W g(x) + b, the attribution of a sample x of class i is `A_i(x) = g(x) ⊙ W[i]`.
+//! The attribution A_i of the class is the mean over all samples of the class, whether they are classified
+//! correctly or not. The matrix C contains the cosines of all pairs A_i, A_j. CAS is computed from C.
+//! Variants average the cosines of pairs of samples, or use only correctly classified samples.
 //!
-//! Everything is a function of how often each sample counts, so the estimate (each once) and its bootstrap are the same code.
+//! All results are functions of how often each sample counts. The estimate (each sample counts once) and its
+//! bootstrap resamples therefore share their code.
 
 use shared::api::Bootstrap;
 use shared::config::{Aggregation, Subset};
@@ -15,48 +18,52 @@ use crate::Error;
 use crate::cancel::Cancel;
 use crate::random::{self, Purpose, Seed};
 
-/// Numbers of float64 that a chunk of resamples may hold at once: 32 MiB.
+/// Number of float64 values that a chunk of resamples may hold at once: 32 MiB.
 const CHUNK_NUMBERS: i64 = 1 << 22;
-/// What is left out on either side of an interval.
+/// Probability outside a confidence interval on each side: the intervals cover 95 %.
 const TAIL: f64 = 0.025;
 
-/// g(x) ⊙ W[label] of each sample; a row sums to the logit of its label minus the bias.
+/// Returns the attribution `g(x) ⊙ W[label]` of each sample.
 ///
-/// `features`: `[N, n]`; `weight`: `[K, n]`; `labels`: `[N]`. Returns `[N, n]`.
+/// `features`: `[N, n]`; `weight`: `[K, n]`; `labels`: `[N]`. Returns `[N, n]`. The sum of a row is the logit
+/// of the label minus its bias.
 pub fn attribution(features: &Tensor, weight: &Tensor, labels: &Tensor) -> Tensor {
     features * weight.index_select(0, labels)
 }
 
-/// C: the cosine of every two class attributions, `[K][n]`.
+/// Returns C, the cosines of all pairs of class attributions, `[K][n]`.
 pub fn correlation_matrix(class_attributions: &[Vec<f64>]) -> Matrix {
     Matrix::cosine(class_attributions)
 }
 
-/// What a network made of a set of images: all that attributions are computed from.
+/// Features, labels and predictions of a set of images, and W: everything that attributions are computed
+/// from.
 #[derive(Debug)]
 pub struct Samples {
-    /// g(x): `[N, n]`.
+    /// g(x), `[N, n]`.
     pub features: Tensor,
-    /// `[N]`, as are `predictions`, the classes of the highest logits.
+    /// True class of each image, `[N]`.
     pub labels: Tensor,
+    /// Class with the largest logit, `[N]`.
     pub predictions: Tensor,
-    /// W, which reads classes off the features: `[K, n]`. A copy, so that the network may train on.
+    /// W, `[K, n]`. It must be a copy of the network's W, because training changes that in place.
     pub weight: Tensor,
 }
 
-/// The attribution of every class, and how alike they are.
+/// The attributions of all classes and their similarities.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassAttributions {
-    /// A_i: `[K][n]`. Zero for a class without a sample that counts.
+    /// A_i, `[K][n]`. Zero for a class without selected samples.
     pub attributions: Vec<Vec<f64>>,
-    /// Samples of each class that counted.
+    /// Number of selected samples in each class.
     pub counts: Vec<u32>,
-    /// C, or what the aggregation makes of it. The cosine with a zero attribution is given as 0, and 1 on the diagonal.
+    /// C, or its variant for the aggregation. The cosine with a zero attribution is 0. The diagonal is then
+    /// 1.
     pub matrix: Matrix,
 }
 
 impl Clone for Samples {
-    /// The tensors are shared; nobody writes to them.
+    /// The clone shares memory with the original. Nothing writes to these tensors.
     fn clone(&self) -> Self {
         let Samples { features, labels, predictions, weight } = self;
         Samples {
@@ -69,10 +76,10 @@ impl Clone for Samples {
 }
 
 impl Samples {
-    /// The attribution of every class over the samples that `subset` lets count.
+    /// Computes the attribution of every class over the samples in `subset`.
     pub fn attribute(&self, aggregation: Aggregation, subset: Subset) -> ClassAttributions {
         no_grad(|| {
-            let classes = Classes::of(self, subset);
+            let classes = ClassSamples::of(self, subset);
             let mut once = |count: i64| Ok(Tensor::ones([1, count], classes.options()));
             let mut resample = |aggregation| classes.resample(aggregation, 1, &mut once).expect("nothing is drawn and nothing canceled");
             let averages = resample(Aggregation::AverageThenCosine);
@@ -88,14 +95,17 @@ impl Samples {
         })
     }
 
-    /// The cosines of the rows of W alone: how alike classes would be on features that do not depend on the image.
+    /// Returns the cosines of the rows of W: the similarity of the classes if features do not depend on the
+    /// image.
     pub fn weight_matrix(&self) -> Matrix {
         correlation_matrix(&rows(&self.weight.to_kind(Kind::Double)))
     }
 
-    /// Resamples the samples of each class that count, with replacement, as often as `resamples` says; none for 0.
+    /// Computes 95 % confidence intervals by resampling the selected samples of each class with replacement.
     ///
-    /// The draws depend on `seed` and the numbers of samples alone, so that epochs differ only by their networks.
+    /// The draws depend only on `seed` and the number of samples in each class, so that intervals of
+    /// different epochs differ only by their networks. Returns `None` if `resamples` is 0. Fails with
+    /// `Error::Canceled` after a stop request.
     pub fn bootstrap(
         &self,
         aggregation: Aggregation,
@@ -108,7 +118,7 @@ impl Samples {
             return Ok(None);
         }
         no_grad(|| {
-            let classes = Classes::of(self, subset);
+            let classes = ClassSamples::of(self, subset);
             let number = classes.counts.len() as i64;
             let upper = Tensor::triu_indices(number, number, 0, (Kind::Int64, classes.device()));
             let upper = upper.get(0) * number + upper.get(1);
@@ -120,7 +130,7 @@ impl Samples {
                 let resampled = random::draw(seed, || {
                     classes.resample(aggregation, i64::from(count), &mut |samples| {
                         cancel.check()?;
-                        Ok(drawn(i64::from(count), samples, classes.options()))
+                        Ok(draw_counts(i64::from(count), samples, classes.options()))
                     })
                 })?;
                 let cosines = resampled.cosines(aggregation);
@@ -131,7 +141,7 @@ impl Samples {
                 done += count;
                 chunk += 1;
             }
-            let (low, high) = tails.ends();
+            let (low, high) = tails.percentiles();
             let (cells, cas) = (low.len() - 1, low.len() - 1);
             Ok(Some(Bootstrap {
                 resamples,
@@ -144,28 +154,29 @@ impl Samples {
     }
 }
 
-/// The samples that count, class by class.
-struct Classes {
-    /// `[N', n]`.
+/// The selected samples, sorted by class.
+struct ClassSamples {
+    /// `[N', n]` for N' selected samples.
     features: Tensor,
-    /// `[K]`.
+    /// Number of samples in each class, `[K]`.
     counts: Vec<i64>,
     /// W in float64, `[K, n]`.
     weight: Tensor,
 }
 
-/// Each class under several choices of how often its samples count.
+/// Averages of each class for R resamples.
 struct Resampled {
-    /// Of R choices, the mean attribution of each class, or the mean of the attributions scaled to length 1: `[R, K, n]`.
+    /// Mean attribution of each class, or mean of the attributions scaled to length 1: `[R, K, n]`.
     means: Tensor,
-    /// `Σ w² |u|²` and `Σ w²` over the samples of each class, which count `w` times and have the directions `u`: `[R, K]`. A sample
-    /// without an attribution has the direction 0. Only where directions were averaged.
+    /// `Σ w² |u|²` and `Σ w²` over the samples of each class, `[R, K]`. A sample counts `w` times; u is its
+    /// attribution scaled to length 1, or 0 for a zero attribution. Only for
+    /// [`Aggregation::CosineThenAverage`].
     own: Option<(Tensor, Tensor)>,
-    /// Samples of each class: `[K]`.
+    /// Number of samples in each class, `[K]`.
     counts: Tensor,
 }
 
-impl Classes {
+impl ClassSamples {
     fn of(samples: &Samples, subset: Subset) -> Self {
         let Samples { features, labels, predictions, weight } = samples;
         let chosen = match subset {
@@ -174,7 +185,7 @@ impl Classes {
         };
         let labels = labels.index_select(0, &chosen);
         let order = chosen.index_select(0, &labels.argsort_stable(true, 0, false));
-        Classes {
+        ClassSamples {
             features: features.index_select(0, &order),
             counts: Vec::try_from(labels.bincount(None::<Tensor>, weight.size()[0])).expect("counts are whole numbers"),
             weight: weight.to_kind(Kind::Double),
@@ -189,36 +200,38 @@ impl Classes {
         self.weight.device()
     }
 
-    /// How many resamples fit into memory together.
+    /// Returns how many resamples fit into [`CHUNK_NUMBERS`].
     fn chunk(&self) -> u32 {
         let largest = self.counts.iter().copied().max().unwrap_or(0).max(self.weight.numel() as i64);
         (CHUNK_NUMBERS / largest.max(1)).max(1) as u32
     }
 
-    /// `times`: for a number of samples, how often each counts in each of `count` choices, `[count, samples]`; every row adds up to the
-    /// number of samples.
+    /// Averages each class for `count` resamples.
+    ///
+    /// `multiplicities(samples)` returns how often each sample of a class counts in each resample, `[count,
+    /// samples]`. Every row must add up to `samples`.
     fn resample(
         &self,
         aggregation: Aggregation,
         count: i64,
-        times: &mut dyn FnMut(i64) -> Result<Tensor, Error>,
+        multiplicities: &mut dyn FnMut(i64) -> Result<Tensor, Error>,
     ) -> Result<Resampled, Error> {
         let (mut means, mut own, mut squares) = (Vec::new(), Vec::new(), Vec::new());
         let mut first = 0;
         for (class, samples) in (0..).zip(self.counts.iter().copied()) {
-            let times = times(samples)?;
+            let multiplicities = multiplicities(samples)?;
             let weight = self.weight.get(class);
-            // In float64 class by class: all classes at once would double what the features take.
+            // Convert class by class: float64 copies of all features at once would take twice their memory.
             let features = self.features.narrow(0, first, samples).to_kind(Kind::Double);
             let total = samples.max(1) as f64;
             means.push(match aggregation {
-                Aggregation::AverageThenCosine => times.matmul(&features) * weight / total,
+                Aggregation::AverageThenCosine => multiplicities.matmul(&features) * weight / total,
                 Aggregation::CosineThenAverage => {
                     let directions = directions(&(features * weight));
-                    let squared = times.square();
+                    let squared = multiplicities.square();
                     own.push(squared.matmul(&directions.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Double)));
                     squares.push(squared.sum_dim_intlist([1i64].as_slice(), false, Kind::Double));
-                    times.matmul(&directions) / total
+                    multiplicities.matmul(&directions) / total
                 }
             });
             debug_assert_eq!(means.last().map(Tensor::size), Some(vec![count, self.weight.size()[1]]));
@@ -231,12 +244,13 @@ impl Classes {
 }
 
 impl Resampled {
-    /// The matrix of each choice: `[R, K, K]`.
+    /// Returns the matrix of each resample, `[R, K, K]`.
     fn cosines(&self, aggregation: Aggregation) -> Tensor {
         let products = |means: &Tensor| means.bmm(&means.transpose(1, 2));
         match (aggregation, &self.own) {
             (Aggregation::CosineThenAverage, Some((own, squares))) => {
-                // The mean over all pairs is the product of the means. On the diagonal the pairs of a sample with itself are taken out.
+                // The mean over all pairs is the product of the means. On the diagonal, remove the pairs of a
+                // sample with itself.
                 let cosines = products(&self.means);
                 let mut diagonal = cosines.diagonal(0, 1, 2);
                 let counted = self.counts.square();
@@ -254,26 +268,28 @@ impl Resampled {
     }
 }
 
-/// Vectors along the last dimension scaled to length 1; a zero vector stays zero.
+/// Scales vectors along the last dimension to length 1. A zero vector stays zero.
 fn directions(vectors: &Tensor) -> Tensor {
     let lengths = vectors.norm_scalaropt_dim(2, [-1], true);
     let inverse = lengths.reciprocal().where_self(&lengths.gt(0.0), &lengths.zeros_like());
     vectors * inverse
 }
 
-/// How often each of `samples` is drawn when as many are drawn with replacement, `count` times over: `[count, samples]`.
-fn drawn(count: i64, samples: i64, options: (Kind, Device)) -> Tensor {
+/// Draws `samples` samples with replacement, `count` times. Returns how often each was drawn, `[count,
+/// samples]`.
+fn draw_counts(count: i64, samples: i64, options: (Kind, Device)) -> Tensor {
     let drawn = Tensor::randint(samples.max(1), [count, samples], (Kind::Int64, options.1));
-    // Whole numbers, so that the order in which a GPU adds them does not matter.
+    // Sums of whole numbers are exact, so the order in which a GPU adds them does not matter.
     Tensor::zeros([count, samples], options).scatter_add_(1, &drawn, &Tensor::ones([1, 1], options).expand([count, samples], false))
 }
 
-/// The smallest and the largest values of each column seen so far: what percentiles are read off without keeping the rest.
+/// The smallest and largest values of each column. They are enough to compute percentiles without storing all
+/// values.
 struct Tails {
     resamples: u32,
-    /// `[columns, kept]`, the smallest first.
+    /// `[columns, kept]`, smallest first.
     low: Option<Tensor>,
-    /// The largest first.
+    /// `[columns, kept]`, largest first.
     high: Option<Tensor>,
 }
 
@@ -282,12 +298,12 @@ impl Tails {
         Tails { resamples, low: None, high: None }
     }
 
-    /// The percentile lies so far from the end, between two ranks.
+    /// Returns the fractional rank of the percentile, counted from either end.
     fn position(&self) -> f64 {
         TAIL * f64::from(self.resamples - 1)
     }
 
-    /// `values`: `[resamples, columns]`.
+    /// Adds `values`, `[resamples, columns]`.
     fn add(&mut self, values: &Tensor) {
         let values = values.tr().contiguous();
         let keep = self.position() as i64 + 2;
@@ -298,8 +314,9 @@ impl Tails {
         (self.low, self.high) = (merged(&self.low, false), merged(&self.high, true));
     }
 
-    /// The lower and the upper percentile of each column, between ranks as numpy does by default.
-    fn ends(&self) -> (Vec<f64>, Vec<f64>) {
+    /// Returns the lower and upper percentile of each column. Interpolates linearly between ranks, as numpy
+    /// does by default.
+    fn percentiles(&self) -> (Vec<f64>, Vec<f64>) {
         let position = self.position();
         let end = |kept: &Option<Tensor>| {
             let kept = rows(kept.as_ref().expect("at least one chunk was added"));
@@ -314,7 +331,7 @@ impl Tails {
     }
 }
 
-/// A symmetric matrix from its upper triangle, row by row.
+/// Builds a symmetric matrix from its upper triangle, which is given row by row.
 fn symmetric(upper: &[f64], classes: usize) -> Matrix {
     let mut rows = vec![vec![0.0; classes]; classes];
     let cells = (0..classes).flat_map(|i| (i..classes).map(move |j| (i, j)));
@@ -329,14 +346,14 @@ fn matrix(rows: Vec<Vec<f64>>) -> Matrix {
     Matrix::try_from(rows).expect("cosines are finite, a row for each class")
 }
 
-/// The rows of a matrix.
+/// Copies the rows of a float64 matrix to the CPU.
 fn rows(tensor: &Tensor) -> Vec<Vec<f64>> {
     let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
     Vec::try_from(tensor).expect("a matrix of float64")
 }
 
 impl ClassAttributions {
-    /// The L2 norm of each class attribution.
+    /// Returns the L2 norm of each class attribution.
     pub fn norms(&self) -> Vec<f64> {
         self.attributions.iter().map(|vector| vector.iter().map(|value| value * value).sum::<f64>().sqrt()).collect()
     }
@@ -346,11 +363,11 @@ impl ClassAttributions {
 mod tests {
     use super::*;
 
-    /// numpy.percentile(values, [2.5, 97.5]) of 0, 1, …, R − 1 is 0.025 (R − 1) and 0.975 (R − 1).
+    /// `numpy.percentile(values, [2.5, 97.5])` of 0, 1, …, R − 1 is 0.025 (R − 1) and 0.975 (R − 1).
     #[test]
     fn percentiles_lie_between_ranks_and_do_not_depend_on_how_resamples_are_cut() {
         for resamples in [1u32, 2, 30, 200, 1001] {
-            // A number without a common divisor reaches every rank, in an order of its own.
+            // 401 has no common divisor with any count, so every rank occurs once, in mixed order.
             let values: Vec<f64> = (0..resamples).map(|rank| f64::from(rank * 401 % resamples)).collect();
             let values = Tensor::from_slice(&values).unsqueeze(1);
             let values = Tensor::cat(&[&values, &(-&values)], 1);
@@ -358,7 +375,7 @@ mod tests {
             for chunk in [1, 7, 1001] {
                 let mut tails = Tails::new(resamples);
                 values.split(chunk, 0).iter().for_each(|chunk| tails.add(chunk));
-                let (low, high) = tails.ends();
+                let (low, high) = tails.percentiles();
                 for (found, expected) in [(low[0], TAIL), (high[0], 1.0 - TAIL), (low[1], TAIL - 1.0), (high[1], -TAIL)] {
                     assert!((found - expected * last).abs() < 1e-9, "{resamples} in chunks of {chunk}: {found} is not {}", expected * last);
                 }

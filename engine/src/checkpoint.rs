@@ -1,6 +1,7 @@
-//! Checkpoints: safetensors under PyTorch's names, with a sidecar in JSON that says what the file is.
+//! Writes and reads checkpoints: a safetensors file with PyTorch's tensor names, and a JSON sidecar that
+//! describes it.
 //!
-//! `load_state_dict(load_file(f), strict=True)` of the PyTorch network accepts them.
+//! PyTorch reads them with `network.load_state_dict(load_file(path), strict=True)`.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -19,39 +20,41 @@ use crate::Error;
 use crate::model::Network;
 use crate::tensor_file::TensorFile;
 
-/// What stands beside a checkpoint, so that the two files can be understood away from their run.
+/// Description of a checkpoint. It is stored beside the checkpoint, so that both can be used without the run
+/// directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sidecar {
     pub checkpoint: record::Checkpoint,
-    /// Absent where the network was trained elsewhere and nothing is known.
+    /// `None` if the network was trained elsewhere and nothing is known about it.
     pub metrics: Option<record::Epoch>,
-    /// With the normalization written out.
+    /// The normalization is always given in numbers.
     pub model: ModelConfig,
     pub dataset: Dataset,
     pub class_names: Vec<String>,
-    /// What it is measured with, in the threat model it was trained for; absent where only its run knows.
+    /// PGD attack with which the run measures robust accuracy. `None` in files that do not name it; the run's
+    /// configuration then does.
     #[serde(default)]
     pub attack: Option<PgdConfig>,
     pub engine: String,
 }
 
-/// Size and hash of a file written.
+/// Size and hash of a file that was written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
     pub size_bytes: u64,
-    /// In hexadecimal.
+    /// 64 hexadecimal digits.
     pub sha256: String,
 }
 
-/// Writes the tensors of a network as safetensors; the file appears whole or not at all.
+/// Writes named tensors as a safetensors file, atomically. Returns the size and the hash of the file.
 pub fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<Written, Error> {
-    // What PyTorch's own writer says; some readers ask for it.
+    // PyTorch's own writer sets this metadata, and some readers require it.
     save_tensors(path, tensors, HashMap::from([("format".to_owned(), "pt".to_owned())]))
 }
 
-/// Writes any tensors on the CPU, with metadata for whoever reads them.
+/// Writes tensors of the CPU as a safetensors file with the given metadata, atomically.
 pub(crate) fn save_tensors(path: &Path, tensors: &[(String, Tensor)], metadata: HashMap<String, String>) -> Result<Written, Error> {
-    let raw: Vec<(Dtype, Vec<usize>, Vec<u8>)> = tensors.iter().map(|(_, tensor)| raw(tensor)).collect::<Result<_, _>>()?;
+    let raw: Vec<(Dtype, Vec<usize>, Vec<u8>)> = tensors.iter().map(|(_, tensor)| dtype_shape_bytes(tensor)).collect::<Result<_, _>>()?;
     let views = tensors
         .iter()
         .zip(&raw)
@@ -59,32 +62,34 @@ pub(crate) fn save_tensors(path: &Path, tensors: &[(String, Tensor)], metadata: 
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
     let bytes = views
         .and_then(|views| safetensors::serialize(views, Some(metadata)))
-        .map_err(|error| bad(path, format!("cannot be written: {error}")))?;
+        .map_err(|error| checkpoint_error(path, format!("cannot be written: {error}")))?;
     write_whole(path, &bytes)?;
     let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Written { size_bytes: bytes.len() as u64, sha256 })
 }
 
-/// Reads a checkpoint into `network`, on whose device and in whose kind it stays.
+/// Loads a checkpoint into `network`, converting it to the network's device and kind.
 ///
-/// Nothing is changed unless every tensor fits; what does not is listed whole.
+/// Fails without changing the network if a tensor is missing, unexpected or of another shape. The error lists
+/// all of them.
 pub fn load(path: &Path, network: &Network) -> Result<(), Error> {
     TensorFile::open(path)?.load_by_name(&handles(network))
 }
 
-/// Reads a file into tensors by their names, as [`load`] does, and returns its metadata.
+/// Loads a file into `tensors` by name, like [`load`]. Returns the metadata of the file.
 pub(crate) fn load_tensors(path: &Path, tensors: &[(String, Tensor)]) -> Result<HashMap<String, String>, Error> {
     let file = TensorFile::open(path)?;
     file.load_by_name(tensors)?;
     Ok(file.into_metadata())
 }
 
-/// The tensors of a network, shared, by their names.
+/// Returns the tensors of a network with their names. They share memory with the network.
 pub(crate) fn handles(network: &Network) -> Vec<(String, Tensor)> {
     network.entries().iter().map(|entry| (entry.name.clone(), entry.tensor.shallow_clone())).collect()
 }
 
-/// Writes a file that a reader sees whole or not at all: beside it first, then renamed over it.
+/// Writes a file atomically: to `path` with the ending `.part` first, then renamed. Readers never see half of
+/// it.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".part");
@@ -98,7 +103,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     write().map_err(Error::io(path))
 }
 
-fn raw(tensor: &Tensor) -> Result<(Dtype, Vec<usize>, Vec<u8>), Error> {
+fn dtype_shape_bytes(tensor: &Tensor) -> Result<(Dtype, Vec<usize>, Vec<u8>), Error> {
     let dtype = match tensor.kind() {
         Kind::Float => Dtype::F32,
         Kind::Double => Dtype::F64,
@@ -110,6 +115,6 @@ fn raw(tensor: &Tensor) -> Result<(Dtype, Vec<usize>, Vec<u8>), Error> {
     Ok((dtype, tensor.size().into_iter().map(|length| length as usize).collect(), bytes))
 }
 
-fn bad(path: &Path, problem: String) -> Error {
+fn checkpoint_error(path: &Path, problem: String) -> Error {
     Error::Checkpoint { path: path.to_owned(), problem }
 }

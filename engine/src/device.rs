@@ -1,7 +1,7 @@
-//! Where tensors live: the CPU, or a GPU where the machine and its libtorch have one.
+//! The device of the tensors: the CPU, or a GPU if the machine and its libtorch support one.
 //!
-//! The worker is linked against the CPU part of libtorch alone, so that one binary serves every machine. The CUDA part announces itself
-//! to libtorch when it is loaded, which has to happen before the first tensor is made.
+//! The worker links only the CPU part of libtorch, so that one binary runs on every machine. Loading
+//! `libtorch_cuda.so` registers CUDA with libtorch. This must happen before the first tensor is created.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::fs;
@@ -14,10 +14,12 @@ use tch::{Cuda, Device};
 
 use crate::Error;
 
-/// The version of this crate, as records and sidecars name it.
-pub const ENGINE: &str = env!("CARGO_PKG_VERSION");
+/// Version of this crate, as it is written to records and sidecars.
+pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Finds the device a configuration names: `auto`, `cpu` or `cuda:N`.
+/// Finds the device with the name that a configuration uses: `auto`, `cpu` or `cuda:N`.
+///
+/// `auto` is the first CUDA device, or the CPU if there is none. Fails if the machine has no such device.
 pub fn choose(name: &str) -> Result<Device, Error> {
     let unusable = |reason: String| Error::Device { device: name.to_owned(), reason };
     let Some(index) = name.strip_prefix("cuda:") else {
@@ -25,19 +27,19 @@ pub fn choose(name: &str) -> Result<Device, Error> {
             "cpu" => Ok(Device::Cpu),
             "auto" if matches!(cuda_devices(), Ok(1..)) => Ok(Device::Cuda(0)),
             "auto" => Ok(Device::Cpu),
-            _ => Err(unusable("it is none of `auto`, `cpu`, `cuda:0`".to_owned())),
+            _ => Err(unusable("use `auto`, `cpu` or `cuda:N` with N from 0".to_owned())),
         };
     };
-    let index: usize = index.parse().map_err(|_| unusable(format!("`{index}` is no number")))?;
+    let index: usize = index.parse().map_err(|_| unusable(format!("`{index}` is not a device number")))?;
     match cuda_devices() {
         Ok(count) if index < *count => Ok(Device::Cuda(index)),
-        Ok(0) => Err(unusable("libtorch sees no CUDA device; is a driver installed?".to_owned())),
-        Ok(count) => Err(unusable(format!("the machine has {count}, counted from `cuda:0`"))),
+        Ok(0) => Err(unusable("libtorch finds no CUDA device; check that an NVIDIA driver is installed".to_owned())),
+        Ok(count) => Err(unusable(format!("the machine has {count} CUDA devices, numbered from `cuda:0`"))),
         Err(reason) => Err(unusable(reason.clone())),
     }
 }
 
-/// The device as configurations name it.
+/// Returns the name that configurations use for a device: `cpu` or `cuda:N`.
 pub fn id(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
@@ -45,7 +47,7 @@ pub fn id(device: Device) -> String {
     }
 }
 
-/// The device as its maker calls it, or the number of CPU threads.
+/// Returns a name for people: the GPU's product name, or the number of CPU threads.
 pub fn name(device: Device) -> String {
     match device {
         Device::Cuda(index) => gpu_name(index).unwrap_or_else(|| format!("CUDA device {index}")),
@@ -56,19 +58,19 @@ pub fn name(device: Device) -> String {
     }
 }
 
-/// What this worker can run on.
+/// Lists the devices of this machine, with the versions of the engine and of libtorch.
 pub fn probe() -> api::Probe {
     let gpus = (0..*cuda_devices().as_ref().unwrap_or(&0)).map(Device::Cuda);
     let devices = gpus
         .chain([Device::Cpu])
         .map(|device| api::Device { id: id(device), name: name(device), memory_bytes: memory_bytes(device) })
         .collect();
-    api::Probe { engine: ENGINE.to_owned(), libtorch: libtorch_version(), devices }
+    api::Probe { engine: ENGINE_VERSION.to_owned(), libtorch: libtorch_version(), devices }
 }
 
-/// The version of the libtorch that is loaded, such as `2.11.0`.
+/// Returns the version of the loaded libtorch, for example `2.11.0`.
 pub fn libtorch_version() -> String {
-    // SAFETY: the symbol is declared in libtorch's stable C interface with this signature since 2.9.
+    // SAFETY: libtorch's stable C interface declares the symbol with this signature since 2.9.
     let packed = unsafe { Library::this().get::<unsafe extern "C" fn() -> u64>(b"aoti_torch_abi_version\0").map(|version| version()) };
     match packed {
         Ok(packed) => {
@@ -79,35 +81,38 @@ pub fn libtorch_version() -> String {
     }
 }
 
-/// The number of CUDA devices, or why there can be none.
+/// Loads CUDA on the first call. Returns the number of CUDA devices, or the reason why CUDA cannot be used.
 fn cuda_devices() -> &'static Result<usize, String> {
     static DEVICES: OnceLock<Result<usize, String>> = OnceLock::new();
     DEVICES.get_or_init(|| {
-        let path = beside_libtorch_cpu("libtorch_cuda.so").ok_or("this libtorch is without CUDA: it has no libtorch_cuda.so")?;
-        load_for_good(&path).map_err(|error| format!("CUDA cannot be loaded: {error}"))?;
+        let path = beside_libtorch_cpu("libtorch_cuda.so").ok_or("this libtorch has no CUDA support: libtorch_cuda.so is missing")?;
+        load_permanently(&path).map_err(|error| format!("CUDA cannot be loaded: {error}"))?;
         Ok(usize::try_from(Cuda::device_count()).unwrap_or(0))
     })
 }
 
-fn load_for_good(path: &Path) -> Result<(), libloading::Error> {
-    // SAFETY: it is the companion of the libtorch this process is linked against; loading it runs its own registration only.
+fn load_permanently(path: &Path) -> Result<(), libloading::Error> {
+    // SAFETY: the library belongs to the libtorch that this process is linked to. Loading it only runs its
+    // own registration.
     let library = unsafe { Library::open(Some(path), libloading::os::unix::RTLD_NOW | libloading::os::unix::RTLD_GLOBAL)? };
-    // What it registered points into it.
+    // libtorch keeps pointers into the library, so it must never be unloaded.
     std::mem::forget(library);
     Ok(())
 }
 
-/// A library in the folder that libtorch_cpu was loaded from; another version's would not fit.
+/// Returns the path of `library` in the folder of the loaded `libtorch_cpu.so`. A library of another version
+/// would not fit.
 fn beside_libtorch_cpu(library: &str) -> Option<PathBuf> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let cpu = maps.lines().filter_map(|line| line.find('/').map(|start| &line[start..])).find(|path| path.ends_with("/libtorch_cpu.so"))?;
     Some(Path::new(cpu).with_file_name(library)).filter(|path| path.exists())
 }
 
-/// What the CUDA driver calls a device.
+/// Asks the CUDA driver for the product name of a GPU.
 fn gpu_name(index: usize) -> Option<String> {
     let mut name = [0 as c_char; 256];
-    // SAFETY: the function is of the driver's documented C interface; the name is terminated within the length given.
+    // SAFETY: the CUDA driver API documents this function. It writes at most `name.len()` bytes, including
+    // the final zero.
     unsafe {
         let (driver, device) = gpu(index)?;
         let get_name = driver.get::<unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int>(b"cuDeviceGetName\0").ok()?;
@@ -116,11 +121,11 @@ fn gpu_name(index: usize) -> Option<String> {
     }
 }
 
-/// All the memory of a GPU.
+/// Returns the total memory of a GPU. `None` for the CPU, or if the driver does not answer.
 fn memory_bytes(device: Device) -> Option<u64> {
     let Device::Cuda(index) = device else { return None };
     let mut bytes = 0_usize;
-    // SAFETY: the function is of the driver's documented C interface, with this signature since CUDA 3.2.
+    // SAFETY: the CUDA driver API documents this function, with this signature since CUDA 3.2.
     unsafe {
         let (driver, device) = gpu(index)?;
         let total = driver.get::<unsafe extern "C" fn(*mut usize, c_int) -> c_int>(b"cuDeviceTotalMem_v2\0").ok()?;
@@ -128,9 +133,10 @@ fn memory_bytes(device: Device) -> Option<u64> {
     }
 }
 
-/// The CUDA driver, and its handle of a device.
+/// Opens the CUDA driver and returns it with its handle of the GPU.
 fn gpu(index: usize) -> Option<(Library, c_int)> {
-    // SAFETY: loading the driver runs its own initialization only; both functions are of its documented C interface.
+    // SAFETY: loading the driver only runs its own initialization. The CUDA driver API documents both
+    // functions.
     unsafe {
         let driver = Library::new("libcuda.so.1").ok()?;
         let init = driver.get::<unsafe extern "C" fn(u32) -> c_int>(b"cuInit\0").ok()?;

@@ -1,4 +1,4 @@
-//! What can go wrong in the engine, by what the caller can do about it.
+//! The error type of the engine. Variants are grouped by what the caller can do about them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,42 +6,44 @@ use std::path::{Path, PathBuf};
 use shared::problem::FieldError;
 use tch::TchError;
 
+/// Error of any function of the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Stopped by request; what was complete has been kept.
+    /// The work was stopped by request. Files that were complete are kept.
     #[error("canceled")]
     Canceled,
-    /// The configuration is at fault.
+    /// The configuration is invalid.
     #[error("configuration {path:?}: {}", list(errors))]
     Config { path: PathBuf, errors: Vec<FieldError> },
-    /// The directory holds something else than a run to start.
+    /// The directory does not hold a run that can be started.
     #[error("run directory {path:?} {problem}")]
     RunDir { path: PathBuf, problem: String },
-    /// The machine has no such device.
+    /// The machine does not have this device, or it cannot be used.
     #[error("device `{device}` cannot be used: {reason}")]
     Device { device: String, reason: String },
-    /// A file of a data set is missing or not what it should be.
+    /// A file of a data set is missing or has unexpected content.
     #[error("data file {path:?}: {problem}")]
     DataFile { path: PathBuf, problem: String },
-    /// The data set is readable and does not hold what the configuration asks for.
+    /// The data set can be read but does not contain what the configuration asks for.
     #[error("data: {0}")]
     Data(String),
-    /// A checkpoint does not fit the network.
+    /// A checkpoint cannot be read or does not fit the network.
     #[error("checkpoint {path:?} {problem}")]
     Checkpoint { path: PathBuf, problem: String },
-    /// A checkpoint can be read in more than one way, or not in the way that was chosen; the fields say what to set.
+    /// An imported checkpoint can be read in several ways, or not in the way that the configuration chose.
+    /// The fields say what to set.
     #[error("checkpoint {path:?}: {}", list(errors))]
     Undecided { path: PathBuf, errors: Vec<FieldError> },
-    /// A file of the public code's training log is missing or not what it should be.
+    /// A training log of the paper's public code is missing or has unexpected content.
     #[error("training log {path:?} {problem}")]
     TrainLog { path: PathBuf, problem: String },
-    /// A checkpoint that a run is to measure or learn from is not there or does not fit.
+    /// The checkpoint that a run measures or learns from is missing or does not fit.
     #[error("checkpoint `{checkpoint}`: {problem}")]
-    Subject { checkpoint: String, problem: String },
-    /// Training left the finite numbers.
+    SourceCheckpoint { checkpoint: String, problem: String },
+    /// The loss became infinite or NaN.
     #[error("the loss in epoch {epoch} is not finite; a lower learning rate may help")]
     Diverged { epoch: u32 },
-    /// A run could not train the teacher it learns from.
+    /// Training a teacher for the run failed.
     #[error("the {name} teacher: {problem}")]
     Teacher { name: &'static str, problem: Box<Error> },
     #[error("{path:?}: {source}")]
@@ -60,7 +62,7 @@ impl From<datasets::Error> for Error {
 }
 
 impl Error {
-    /// Names the file in an input or output error: `.map_err(Error::io(&path))`.
+    /// Adds the path to an input or output error. Use it as `.map_err(Error::io(&path))`.
     pub fn io(path: &Path) -> impl FnOnce(io::Error) -> Error {
         let path = path.to_owned();
         move |source| Error::Io { path, source }

@@ -1,5 +1,5 @@
-//! Measures a network on a set of images: loss, which class is taken for which, and what attributions are computed from, all from the
-//! same forward passes.
+//! Measures a network on a set of images: loss, confusion matrix, and the features and predictions that
+//! attributions are computed from. All come from the same forward passes.
 
 use std::time::Instant;
 
@@ -11,93 +11,95 @@ use crate::attack::{self, Attack};
 use crate::attribution::Samples;
 use crate::cancel::Cancel;
 use crate::data::Split;
+use crate::linear_probe::LinearProbe;
 use crate::model::Network;
 use crate::random::{self, Purpose, Seed};
-use crate::read_out::ReadOut;
 
-/// Images per forward pass: enough to fill a GPU, few enough for the memory of a laptop.
+/// Images in a forward pass: enough to use a GPU well, few enough for the memory of a laptop.
 pub const BATCH_SIZE: i64 = 250;
 
-/// What a network does on a set of images.
+/// Loss and predictions of a network on a set of images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurement {
-    /// Mean cross-entropy.
+    /// Mean cross-entropy over all images.
     pub loss: f64,
-    /// Samples of class i predicted as class j: `[K][K]`.
+    /// Number of samples of class i that were predicted as class j, `[K][K]`.
     pub confusion: Vec<Vec<u32>>,
-    /// What the measurement took.
+    /// Duration of the measurement, including the attack.
     pub seconds: f64,
 }
 
 impl Measurement {
-    /// The fraction of all samples classified correctly.
+    /// Returns the fraction of all samples that were classified correctly.
     pub fn accuracy(&self) -> f64 {
         let correct: u32 = (0..).zip(&self.confusion).map(|(class, row)| row[class]).sum();
         f64::from(correct) / f64::from(self.confusion.iter().flatten().sum::<u32>())
     }
 
-    /// The fraction of each class's samples classified correctly; 0 for a class without samples.
+    /// Returns the fraction of correctly classified samples in each class. 0 for a class without samples.
     pub fn class_accuracy(&self) -> Vec<f64> {
         let fraction = |class: usize, row: &[u32]| f64::from(row[class]) / f64::from(row.iter().sum::<u32>().max(1));
         (0..).zip(&self.confusion).map(|(class, row)| fraction(class, row)).collect()
     }
 }
 
-/// Which inputs to measure on.
+/// Inputs of a measurement: the images as they are, or attacked images.
 #[derive(Clone, Copy, Debug)]
-pub enum Measured<'a> {
+pub enum EvalInputs<'a> {
     Clean,
-    /// Under an attack whose random starts are drawn from the seed, the same for every epoch, so that curves show the network.
+    /// Images under an attack. Random starts depend only on `seed`, so a curve over epochs shows only changes
+    /// of the network.
     Attacked {
         attack: &'a Attack,
         seed: u32,
     },
 }
 
-/// Measures `network` on `split` in evaluation mode; `progress` is told batches done and their number.
+/// Measures `network` on `split` in evaluation mode.
 ///
-/// The result does not depend on the size of batches but for rounding.
+/// Calls `progress` after each batch with the number of batches done and their total. The batch size changes
+/// the result only by rounding.
 pub fn measure(
     network: &Network,
     split: &Split,
-    measured: Measured<'_>,
+    inputs: EvalInputs<'_>,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
 ) -> Result<Measurement, Error> {
     let mut tally = Tally::new(network);
-    visit(network, split, measured, BATCH_SIZE, cancel, progress, &mut |images, labels| {
+    for_each_batch(network, split, inputs, BATCH_SIZE, cancel, progress, &mut |images, labels| {
         let logits = network.forward(images, BatchNormMode::Eval).logits;
         tally.add(&logits, &logits.argmax(1, false), labels);
     })?;
     Ok(tally.measurement())
 }
 
-/// As [`measure`], and keeps what attributions are computed from.
+/// Measures like [`measure`], and also returns the samples that attributions are computed from.
 pub fn measure_samples(
     network: &Network,
-    read_out: &ReadOut,
+    probe: &LinearProbe,
     split: &Split,
-    measured: Measured<'_>,
+    inputs: EvalInputs<'_>,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
 ) -> Result<(Measurement, Samples), Error> {
-    measure_samples_in_batches(network, read_out, split, measured, BATCH_SIZE, cancel, progress)
+    measure_samples_in_batches(network, probe, split, inputs, BATCH_SIZE, cancel, progress)
 }
 
-/// As [`measure_samples`], with a size of batches.
+/// Like [`measure_samples`], with a given batch size.
 pub fn measure_samples_in_batches(
     network: &Network,
-    read_out: &ReadOut,
+    probe: &LinearProbe,
     split: &Split,
-    measured: Measured<'_>,
+    inputs: EvalInputs<'_>,
     batch_size: i64,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
 ) -> Result<(Measurement, Samples), Error> {
     let mut tally = Tally::new(network);
     let (mut features, mut predictions) = (Vec::new(), Vec::new());
-    visit(network, split, measured, batch_size, cancel, progress, &mut |images, labels| {
-        let output = read_out.output(network, images);
+    for_each_batch(network, split, inputs, batch_size, cancel, progress, &mut |images, labels| {
+        let output = probe.output(network, images);
         let predicted = output.logits.argmax(1, false);
         tally.add(&output.logits, &predicted, labels);
         predictions.push(predicted);
@@ -107,44 +109,50 @@ pub fn measure_samples_in_batches(
         features: Tensor::cat(&features, 0),
         labels: split.labels.shallow_clone(),
         predictions: Tensor::cat(&predictions, 0),
-        weight: read_out.weight().shallow_clone(),
+        weight: probe.weight().shallow_clone(),
     };
     Ok((tally.measurement(), samples))
 }
 
-/// Shows every image of `split` once, in order and batch by batch, as `measured` says; no gradients are recorded meanwhile.
-pub fn visit(
+/// Passes every image of `split` once to `run`, in order, batch by batch, attacked if `inputs` says so.
+///
+/// `run` receives images, `[B, C, H, W]`, and labels, `[B]`. Autograd is off while it runs.
+pub fn for_each_batch(
     network: &Network,
     split: &Split,
-    measured: Measured<'_>,
+    inputs: EvalInputs<'_>,
     batch_size: i64,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
-    see: &mut dyn FnMut(&Tensor, &Tensor),
+    run: &mut dyn FnMut(&Tensor, &Tensor),
 ) -> Result<(), Error> {
-    match measured {
-        Measured::Clean => visit_from(network, split, None, batch_size, cancel, progress, see),
-        Measured::Attacked { attack, seed } => {
-            let start = starts(split, attack, seed);
-            visit_from(network, split, Some((attack, &start)), batch_size, cancel, progress, see)
+    match inputs {
+        EvalInputs::Clean => for_each_batch_from(network, split, None, batch_size, cancel, progress, run),
+        EvalInputs::Attacked { attack, seed } => {
+            let start = attack_starts(split, attack, seed);
+            for_each_batch_from(network, split, Some((attack, &start)), batch_size, cancel, progress, run)
         }
     }
 }
 
-/// Where the attack on each image starts: drawn for the whole set at once, as batch by batch the starts would depend on the batches.
-pub fn starts(split: &Split, attack: &Attack, seed: u32) -> Tensor {
+/// Returns the start of the attack on each image, `[N, C, H, W]`.
+///
+/// Draws for the whole split at once, so that the batch size does not change the starts.
+pub fn attack_starts(split: &Split, attack: &Attack, seed: u32) -> Tensor {
     random::draw(Seed::once(seed, Purpose::Evaluation), || attack.start(&split.images()))
 }
 
-/// As [`visit`], under an attack that starts where it is told, `[N, C, H, W]`: images chosen from a set are then attacked as in all of it.
-pub fn visit_from(
+/// Like [`for_each_batch`], with given starts of the attack, `[N, C, H, W]`.
+///
+/// A subset of a split can then be attacked exactly as within the whole split.
+pub fn for_each_batch_from(
     network: &Network,
     split: &Split,
     attack: Option<(&Attack, &Tensor)>,
     batch_size: i64,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
-    see: &mut dyn FnMut(&Tensor, &Tensor),
+    run: &mut dyn FnMut(&Tensor, &Tensor),
 ) -> Result<(), Error> {
     let steps = (split.len() as u32).div_ceil(batch_size as u32);
     for step in 0..steps {
@@ -155,18 +163,18 @@ pub fn visit_from(
         if let Some((attack, start)) = attack {
             images = attack::perturb(network, &images, &labels, &start.narrow(0, first, length), attack, cancel)?;
         }
-        no_grad(|| see(&images, &labels));
+        no_grad(|| run(&images, &labels));
         progress(step + 1, steps)?;
     }
     Ok(())
 }
 
-/// Loss and confusion, added up on the device in float64 and whole numbers.
+/// Sums of loss and confusion. They stay on the device, in float64 and int64.
 struct Tally {
     begun: Instant,
     classes: i64,
     loss: Tensor,
-    /// `[K K]`.
+    /// Row-major `[K · K]`.
     confusion: Tensor,
 }
 

@@ -1,4 +1,5 @@
-//! What two classes share: the cosine of their attributions taken apart by dimension, and the images that lie behind it.
+//! Compares two classes: contribution of each dimension to the cosine of their attributions, and the images
+//! behind it.
 
 use shared::api::{PairAccuracy, SharedDimension};
 use shared::config::{BatchNormMode, Norm};
@@ -9,60 +10,69 @@ use crate::attack::Attack;
 use crate::attribution::{Samples, attribution};
 use crate::cancel::Cancel;
 use crate::data::Split;
-use crate::evaluate::{BATCH_SIZE, visit_from};
+use crate::evaluate::{BATCH_SIZE, for_each_batch_from};
 use crate::model::Network;
 use crate::random::{self, Purpose, Seed};
 
-/// Images with where the attack on each starts.
+/// Images with the start of the attack on each.
 #[derive(Debug)]
-pub struct Attacked {
+pub struct AttackInputs {
     pub split: Split,
-    /// `[N, C, H, W]`.
+    /// Offsets of the images, `[N, C, H, W]`.
     pub start: Tensor,
 }
 
-/// What a network made of images, clean and attacked.
+/// Predictions and features of a network on clean and attacked images.
 #[derive(Debug)]
-pub struct Seen {
+pub struct AttackOutcome {
     pub labels: Vec<i64>,
-    /// The class predicted for each image; `robust`: for each adversarial image.
+    /// Predicted class of each clean image.
     pub clean: Vec<i64>,
+    /// Predicted class of each attacked image.
     pub robust: Vec<i64>,
+    /// The attacked images, `[N, C, H, W]`.
     pub adversarial: Tensor,
-    /// Of the adversarial images.
+    /// Features and predictions of the attacked images.
     pub samples: Samples,
 }
 
-/// What each dimension adds to the cosine of two class attributions: A_i[d] A_j[d] / (|A_i| |A_j|).
+/// Returns the contribution of each dimension d to the cosine of two class attributions:
+/// `A_i[d] A_j[d] / (|A_i| |A_j|)`.
 ///
-/// They sum to C[i, j]; all are 0 where one of the classes has no attribution.
+/// The sum is `C[i, j]`. All are 0 if one of the attributions is zero.
 pub fn contributions(a: &[f64], b: &[f64]) -> Vec<f64> {
     let length = |vector: &[f64]| vector.iter().map(|value| value * value).sum::<f64>().sqrt();
     let scale = length(a) * length(b);
     a.iter().zip(b).map(|(x, y)| if scale > 0.0 { x * y / scale } else { 0.0 }).collect()
 }
 
-/// The places of the `count` largest values, the largest first; of equal ones the earlier.
-pub fn largest(values: &[f64], count: usize) -> Vec<usize> {
+/// Returns the indices of the `count` largest values, largest first. Of equal values, the earlier comes
+/// first.
+pub fn largest_indices(values: &[f64], count: usize) -> Vec<usize> {
     let mut places: Vec<usize> = (0..values.len()).collect();
     places.sort_by(|x, y| values[*y].total_cmp(&values[*x]));
     places.truncate(count);
     places
 }
 
-/// How strongly each sample drives each of `dimensions` towards its own class: g_d(x) W[y, d], in float64.
+/// Computes how strongly each sample activates each of `dimensions` for its own class:
+/// `g_d(x) W[y, d]`, in float64.
 ///
-/// Returns `[N][dimensions]`; the sum of a row is that part of the sample's attribution which lies in these dimensions.
+/// Returns `[N][dimensions]`. The sum of a row is the part of the sample's logit that comes from these
+/// dimensions.
 pub fn drives(samples: &Samples, dimensions: &[usize]) -> Vec<Vec<f64>> {
     let Samples { features, labels, predictions: _, weight } = samples;
-    let dimensions = indices(dimensions).to_device(features.device());
+    let dimensions = index_tensor(dimensions).to_device(features.device());
     let there = |rows: &Tensor| rows.index_select(1, &dimensions).to_kind(Kind::Double);
     let drives = attribution(&there(features), &there(weight), labels);
     Vec::try_from(drives.detach().to_device(Device::Cpu).contiguous()).expect("a matrix of float64")
 }
 
-/// As many dimensions as `dimensions` has, drawn at random from the others of `of`; several such drawings, each in rising order.
-pub fn others(dimensions: &[usize], of: usize, drawings: usize, seed: u32, step: u32) -> Vec<Vec<usize>> {
+/// Draws control groups: each has as many dimensions as `dimensions`, drawn from the other dimensions of 0 to
+/// `of`.
+///
+/// Returns `drawings` groups, each in rising order. The draws depend only on `seed` and `step`.
+pub fn control_groups(dimensions: &[usize], of: usize, drawings: usize, seed: u32, step: u32) -> Vec<Vec<usize>> {
     let rest: Vec<usize> = (0..of).filter(|dimension| !dimensions.contains(dimension)).collect();
     let options = (Kind::Int64, Device::Cpu);
     let orders = random::draw(Seed { run: seed, purpose: Purpose::Control, epoch: 0, step }, || {
@@ -77,30 +87,31 @@ pub fn others(dimensions: &[usize], of: usize, drawings: usize, seed: u32, step:
     orders.iter().map(drawing).collect()
 }
 
-/// What an attack has added to each image, amplified so that the largest change a pixel can have reaches black or white: eps in ℓ∞; in ℓ2,
-/// where a pixel has no bound of its own, the largest change of the image.
+/// Makes perturbations visible: amplifies the difference of attacked and clean images, and adds 0.5.
 ///
-/// `images`, `adversarial`: `[N, C, H, W]` in `[0, 1]`. Returns images around 0.5, which is no change, and how often each was amplified.
-pub fn amplified(images: &Tensor, adversarial: &Tensor, attack: &Attack) -> (Tensor, Vec<f64>) {
+/// `images`, `adversarial`: `[N, C, H, W]` in `[0, 1]`. Returns images in which 0.5 means no change, and the
+/// amplification of each. In ℓ∞, a change of eps becomes black or white. In ℓ2, where a single pixel has no
+/// limit, the largest change in the image does.
+pub fn amplified_changes(images: &Tensor, adversarial: &Tensor, attack: &Attack) -> (Tensor, Vec<f64>) {
     let change = (adversarial - images).to_kind(Kind::Double);
     let full = match attack.norm {
         Norm::Linf => change.new_full([change.size()[0], 1, 1, 1], attack.eps.fraction(), (Kind::Double, change.device())),
         Norm::L2 => change.abs().amax([1i64, 2, 3], true),
     };
-    // Where nothing was added, there is nothing to amplify.
+    // If nothing was added, there is nothing to amplify.
     let times = (full.clamp_min(f64::MIN_POSITIVE).reciprocal() * 0.5).where_self(&full.gt(0.0), &full.ones_like());
     let shown = (change * &times + 0.5).clamp(0.0, 1.0);
     (shown, Vec::try_from(times.view([-1]).to_device(Device::Cpu)).expect("a list of float64"))
 }
 
-/// What is behind the contributions of `dimensions`.
+/// Returns mean features, weights, attributions and contributions of `dimensions` for both classes of a pair.
 pub fn shared_dimensions(samples: &Samples, pair: &[u32; 2], dimensions: &[usize], contributions: &[f64]) -> Vec<SharedDimension> {
     let of_class = |class: u32| {
         let class = i64::from(class);
         let there = samples.labels.eq(class).nonzero().view([-1]);
         let features = samples.features.index_select(0, &there).to_kind(Kind::Double);
         let means = features.mean_dim([0i64].as_slice(), false, None::<Kind>);
-        (numbers(&means), numbers(&samples.weight.get(class)))
+        (to_vec(&means), to_vec(&samples.weight.get(class)))
     };
     let [(mean_i, weight_i), (mean_j, weight_j)] = pair.map(of_class);
     let one = |dimension: &usize| {
@@ -116,31 +127,33 @@ pub fn shared_dimensions(samples: &Samples, pair: &[u32; 2], dimensions: &[usize
     dimensions.iter().map(one).collect()
 }
 
-impl Attacked {
-    /// The images at `rows`.
+impl AttackInputs {
+    /// Selects the images at `rows`.
     pub fn at(&self, rows: &[usize]) -> Self {
-        Attacked { split: self.split.at(rows), start: self.start.index_select(0, &indices(rows).to_device(self.start.device())) }
+        AttackInputs { split: self.split.at(rows), start: self.start.index_select(0, &index_tensor(rows).to_device(self.start.device())) }
     }
 
-    /// Looks at the images, and attacks them; `done` is told of every batch and of the attack on it.
-    pub fn look(
+    /// Measures a network on the clean and the attacked images.
+    ///
+    /// Calls `done` after each batch, with the attack if the batch was attacked.
+    pub fn measure(
         &self,
         network: &Network,
         attack: &Attack,
         cancel: &Cancel,
         done: &mut dyn FnMut(Option<&Attack>) -> Result<(), Error>,
-    ) -> Result<Seen, Error> {
+    ) -> Result<AttackOutcome, Error> {
         let clean = predictions(network, &self.split, None, cancel, done)?;
         let (mut images, mut features, mut predicted) = (Vec::new(), Vec::new(), Vec::new());
         let mut progress = |_, _| done(Some(attack));
-        visit_from(network, &self.split, Some((attack, &self.start)), BATCH_SIZE, cancel, &mut progress, &mut |batch, _| {
+        for_each_batch_from(network, &self.split, Some((attack, &self.start)), BATCH_SIZE, cancel, &mut progress, &mut |batch, _| {
             let output = network.forward(batch, BatchNormMode::Eval);
             images.push(batch.shallow_clone());
             features.push(output.features);
             predicted.push(output.logits.argmax(1, false));
         })?;
         let predicted = Tensor::cat(&predicted, 0);
-        Ok(Seen {
+        Ok(AttackOutcome {
             labels: self.split.label_list(),
             clean,
             robust: Vec::try_from(&predicted)?,
@@ -154,8 +167,10 @@ impl Attacked {
         })
     }
 
-    /// How the images of a pair fare with a network; `before` are those that an attack on another one has found.
-    pub fn fare(
+    /// Measures the accuracies of a network on the images of a pair.
+    ///
+    /// `before` are the same images as attacked with another network. They give the transferred accuracy.
+    pub fn accuracy(
         &self,
         network: &Network,
         before: &Split,
@@ -169,36 +184,36 @@ impl Attacked {
         let robust = predictions(network, &self.split, Some((attack, &self.start)), cancel, done)?;
         let transferred = predictions(network, before, None, cancel, done)?;
         Ok(PairAccuracy {
-            clean: pair.map(|class| share(&labels, &clean, class, class)),
-            robust: pair.map(|class| share(&labels, &robust, class, class)),
-            transferred: pair.map(|class| share(&labels, &transferred, class, class)),
-            crossed: crossed(&labels, &robust, pair),
+            clean: pair.map(|class| fraction_predicted(&labels, &clean, class, class)),
+            robust: pair.map(|class| fraction_predicted(&labels, &robust, class, class)),
+            transferred: pair.map(|class| fraction_predicted(&labels, &transferred, class, class)),
+            crossed: crossed_fractions(&labels, &robust, pair),
         })
     }
 }
 
-impl Seen {
-    /// The rows of images of these classes.
-    pub fn of_classes(&self, classes: &[u32]) -> Vec<usize> {
+impl AttackOutcome {
+    /// Returns the indices of the images of these classes.
+    pub fn rows_of_classes(&self, classes: &[u32]) -> Vec<usize> {
         (0..self.labels.len()).filter(|row| classes.iter().any(|class| self.labels[*row] == i64::from(*class))).collect()
     }
 
-    /// Images of a class predicted as each class, under attack.
-    pub fn sent(&self, class: u32, classes: usize) -> Vec<u32> {
+    /// Counts the predictions for the attacked images of a class, by predicted class.
+    pub fn prediction_counts(&self, class: u32, classes: usize) -> Vec<u32> {
         let mut sent = vec![0; classes];
-        self.of_classes(&[class]).into_iter().for_each(|row| sent[self.robust[row] as usize] += 1);
+        self.rows_of_classes(&[class]).into_iter().for_each(|row| sent[self.robust[row] as usize] += 1);
         sent
     }
 
-    /// How the images of a pair fare with the network they were made for.
+    /// Returns the accuracies on the images of a pair, for the network that they were attacked with.
     pub fn accuracy(&self, pair: &[u32; 2]) -> PairAccuracy {
-        let robust = pair.map(|class| share(&self.labels, &self.robust, class, class));
-        let clean = pair.map(|class| share(&self.labels, &self.clean, class, class));
-        PairAccuracy { clean, robust, transferred: robust, crossed: crossed(&self.labels, &self.robust, pair) }
+        let robust = pair.map(|class| fraction_predicted(&self.labels, &self.robust, class, class));
+        let clean = pair.map(|class| fraction_predicted(&self.labels, &self.clean, class, class));
+        PairAccuracy { clean, robust, transferred: robust, crossed: crossed_fractions(&self.labels, &self.robust, pair) }
     }
 }
 
-/// The class that a network predicts for each image.
+/// Predicts the class of each image, under an attack if one is given.
 fn predictions(
     network: &Network,
     split: &Split,
@@ -208,29 +223,30 @@ fn predictions(
 ) -> Result<Vec<i64>, Error> {
     let mut predicted = Vec::new();
     let mut progress = |_, _| done(attack.map(|(attack, _)| attack));
-    visit_from(network, split, attack, BATCH_SIZE, cancel, &mut progress, &mut |images, _| {
+    for_each_batch_from(network, split, attack, BATCH_SIZE, cancel, &mut progress, &mut |images, _| {
         predicted.push(network.forward(images, BatchNormMode::Eval).logits.argmax(1, false));
     })?;
     Ok(Vec::try_from(Tensor::cat(&predicted, 0))?)
 }
 
-/// Of the images of one class, the fraction that is taken for another or for itself.
-fn share(labels: &[i64], predicted: &[i64], of: u32, taken_for: u32) -> f64 {
+/// Returns the fraction of the images of class `of` that are predicted as class `taken_for`.
+fn fraction_predicted(labels: &[i64], predicted: &[i64], of: u32, taken_for: u32) -> f64 {
     let there = labels.iter().zip(predicted).filter(|(label, _)| **label == i64::from(of));
     let (hits, count) = there.fold((0, 0), |(hits, count), (_, class)| (hits + u32::from(*class == i64::from(taken_for)), count + 1));
     f64::from(hits) / f64::from(count.max(1))
 }
 
-fn crossed(labels: &[i64], predicted: &[i64], [i, j]: &[u32; 2]) -> [f64; 2] {
-    [share(labels, predicted, *i, *j), share(labels, predicted, *j, *i)]
+/// Returns the fractions of images of class i predicted as j, and of class j predicted as i.
+fn crossed_fractions(labels: &[i64], predicted: &[i64], [i, j]: &[u32; 2]) -> [f64; 2] {
+    [fraction_predicted(labels, predicted, *i, *j), fraction_predicted(labels, predicted, *j, *i)]
 }
 
-/// Places as a tensor on the CPU.
-pub(crate) fn indices(places: &[usize]) -> Tensor {
+/// Converts indices to an int64 tensor on the CPU.
+pub(crate) fn index_tensor(places: &[usize]) -> Tensor {
     Tensor::from_slice(&places.iter().map(|place| *place as i64).collect::<Vec<_>>())
 }
 
-fn numbers(vector: &Tensor) -> Vec<f64> {
+fn to_vec(vector: &Tensor) -> Vec<f64> {
     let vector = vector.detach().to_kind(Kind::Double).to_device(Device::Cpu);
     Vec::try_from(vector).expect("a list of float64")
 }
@@ -249,13 +265,13 @@ mod tests {
 
     #[test]
     fn the_largest_come_first_and_of_equals_the_earlier() {
-        assert_eq!(largest(&[0.1, 0.5, -0.7, 0.5, 0.2], 3), [1, 3, 4]);
-        assert_eq!(largest(&[1.0], 3), [0]);
+        assert_eq!(largest_indices(&[0.1, 0.5, -0.7, 0.5, 0.2], 3), [1, 3, 4]);
+        assert_eq!(largest_indices(&[1.0], 3), [0]);
     }
 
     #[test]
     fn other_dimensions_are_drawn_by_seed_and_never_the_ones_they_are_compared_with() {
-        let draw = |seed, step| others(&[1, 4, 7], 9, 3, seed, step);
+        let draw = |seed, step| control_groups(&[1, 4, 7], 9, 3, seed, step);
         let drawn = draw(1, 5);
         assert_eq!((drawn.len(), &drawn), (3, &draw(1, 5)));
         assert!(drawn != draw(2, 5) && drawn != draw(1, 6));

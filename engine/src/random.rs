@@ -1,11 +1,12 @@
-//! Random numbers by name instead of by order: each draw is seeded from the run's seed, what it is for, the epoch and the step.
+//! Reproducible random numbers. Each draw has its own seed, made from the run's seed, the purpose of the
+//! draw, the epoch and the step.
 //!
-//! A generator's state cannot be saved through tch, and with names it need not be: a run that starts at epoch 40 draws what an
-//! uninterrupted one draws there, and skipping an evaluation changes nothing that follows.
+//! tch cannot save the state of a generator. With named draws that is not needed: a run resumed at epoch 40
+//! draws the same numbers there as an uninterrupted run, and skipping an evaluation changes no later draw.
 
 use std::sync::{Mutex, PoisonError};
 
-/// What random numbers are for.
+/// What a draw is used for. The numbers are part of every seed, so the order of the variants must not change.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
     Weights = 1,
@@ -22,23 +23,24 @@ pub enum Purpose {
     Control,
 }
 
-/// The name of a draw.
+/// Names one draw. Equal seeds give equal random numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Seed {
     pub run: u32,
     pub purpose: Purpose,
-    /// 0 where epochs do not matter, as is `step`.
+    /// From 1. `epoch` and `step` are 0 where they do not apply.
     pub epoch: u32,
     pub step: u32,
 }
 
 impl Seed {
-    /// A draw made once per run.
+    /// Names a draw that is made once in a run.
     pub fn once(run: u32, purpose: Purpose) -> Self {
         Seed { run, purpose, epoch: 0, step: 0 }
     }
 
-    /// Two rounds of the splitmix64 finalizer: neighboring names give unrelated seeds.
+    /// Hashes the name with two rounds of the splitmix64 finalizer, so that similar names give unrelated
+    /// seeds.
     fn mixed(self) -> i64 {
         let Seed { run, purpose, epoch, step } = self;
         let name = mix(u64::from(run) << 8 | purpose as u64);
@@ -46,9 +48,12 @@ impl Seed {
     }
 }
 
-/// Runs `draw`, whose random tensors depend on `seed` alone, on every device.
+/// Runs `draw` after seeding libtorch's default generators, so that its random tensors depend only on `seed`.
+///
+/// Seeds the generator of every device.
 pub fn draw<T>(seed: Seed, draw: impl FnOnce() -> T) -> T {
-    // libtorch has one default generator per device and process; a second thread must not reseed it between seeding and drawing.
+    // libtorch has one default generator for each device and process. Another thread must not reseed it
+    // between seeding and drawing.
     static GENERATOR: Mutex<()> = Mutex::new(());
     let _guard = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
     tch::manual_seed(seed.mixed());

@@ -1,5 +1,7 @@
-//! Robust accuracy, image by image: one attack after another on the images that all before have left. Can be stopped after every batch
-//! and goes on from there to the same numbers. Knows nothing of run directories.
+//! Robust accuracy under several attacks: each attack runs on the images that resisted all attacks before it.
+//!
+//! The evaluation can stop after every batch, and continues from there to the same result. This module knows
+//! nothing of run directories.
 
 use std::time::Instant;
 
@@ -10,22 +12,23 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::Error;
 use crate::attack::{self, Attack};
-use crate::autoattack::{self, Ball, Classifier, Prepared, Stage};
+use crate::autoattack::{self, Ball, Classifier, PreparedStage, Stage};
 use crate::cancel::Cancel;
 use crate::data::Split;
 use crate::model::Network;
 use crate::random::{self, Purpose, Seed};
 
-/// An attack with its name: one or more passes over the images that are left.
+/// A named attack that consists of one or more passes. Each pass attacks the images that are still classified
+/// correctly.
 #[derive(Clone, Debug)]
-pub struct Trial {
+pub struct NamedAttack {
     pub name: String,
     passes: Vec<Pass>,
 }
 
 #[derive(Clone, Debug)]
 enum Pass {
-    /// PGD from the random start of this number.
+    /// PGD. `start` numbers its random starts.
     Pgd {
         attack: Attack,
         start: u32,
@@ -36,49 +39,52 @@ enum Pass {
     },
 }
 
-/// What is known of each image so far: enough to go on from.
+/// Predictions for each image so far. It is enough to continue the evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// The class predicted for each image as it is; empty before they have been looked at.
+    /// Predicted class of each clean image. Empty before the first pass.
     pub clean: Vec<i64>,
-    /// The class predicted under the first attack that was successful; the clean one where none was.
+    /// Predicted class under the first attack that succeeded, or the clean prediction if none did.
     pub worst: Vec<i64>,
-    /// `clean` first, then each attack that is done.
+    /// Results: `clean` first, then each completed attack.
     pub steps: Vec<EvaluationStep>,
-    under_way: Option<UnderWay>,
+    under_way: Option<AttackPosition>,
 }
 
-/// An attack that has begun.
+/// Position inside an attack that is not complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct UnderWay {
+struct AttackPosition {
+    /// Index of the pass.
     pass: usize,
-    /// The first image that this pass has not come to.
+    /// Index of the first image that this pass has not reached.
     next: usize,
-    /// Images that were left when the attack began.
+    /// Number of images that were classified correctly when the attack began.
     attacked: usize,
     seconds: f64,
 }
 
-/// What [`run`] reports as it goes.
+/// Progress reports of [`run`].
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// A batch is done: so much of all the work, in steps of an attack.
+    /// A batch was attacked. `done` of `of` units of work are complete; a unit is one forward pass of an
+    /// image.
     Batch { done: u32, of: u32 },
-    /// An attack is done.
+    /// An attack is complete.
     Step(&'a EvaluationStep),
 }
 
-impl Trial {
-    /// PGD from several random starts, the first of which is that of every other measurement with the same seed.
+impl NamedAttack {
+    /// PGD from several random starts. The first start is the one that other measurements with the same seed
+    /// use.
     pub fn pgd(attack: &Attack, starts: u32) -> Self {
         let name = match starts {
             1 => format!("PGD-{}", attack.steps),
             starts => format!("PGD-{}, {starts} starts", attack.steps),
         };
-        Trial { name, passes: (0..starts).map(|start| Pass::Pgd { attack: attack.clone(), start }).collect() }
+        NamedAttack { name, passes: (0..starts).map(|start| Pass::Pgd { attack: attack.clone(), start }).collect() }
     }
 
-    /// One of the attacks of AutoAttack; none where it is not defined for so few classes.
+    /// An attack of AutoAttack. `None` if it is not defined for this number of classes.
     pub fn autoattack(attack: AutoAttack, ball: Ball, classes: i64, square_queries: u32) -> Option<Self> {
         let stages = autoattack::stages(attack, classes, square_queries);
         let passes = stages.into_iter().map(|stage| Pass::AutoAttack { stage, ball }).collect::<Vec<_>>();
@@ -86,17 +92,17 @@ impl Trial {
             AutoAttack::Square if square_queries != STANDARD_QUERIES => format!("{}, {square_queries} queries", attack.label()),
             _ => attack.label().to_owned(),
         };
-        (!passes.is_empty()).then_some(Trial { name, passes })
+        (!passes.is_empty()).then_some(NamedAttack { name, passes })
     }
 }
 
-/// Attacks `split` with each of `trials` that `state` does not hold yet.
+/// Evaluates `split` on clean images and then with each of `attacks` that `state` does not contain yet.
 ///
-/// After an error, a cancel included, `state` is as after the last complete batch.
+/// After an error, including `Error::Canceled`, `state` is that of the last complete batch.
 pub fn run(
     network: &Network,
     split: &Split,
-    trials: &[Trial],
+    attacks: &[NamedAttack],
     seed: u32,
     state: &mut State,
     cancel: &Cancel,
@@ -105,48 +111,50 @@ pub fn run(
     let labels = split.label_list();
     if state.steps.is_empty() {
         let begun = Instant::now();
-        state.clean = look(network, split, cancel)?;
+        state.clean = clean_predictions(network, split, cancel)?;
         state.worst.clone_from(&state.clean);
         state.finish("clean", labels.len(), begun.elapsed().as_secs_f64(), &labels);
         state.report(observe)?;
     }
-    // The first step is the clean one.
+    // The first step is the clean evaluation, not an attack.
     let mut done = state.steps.len() - 1;
-    while let Some(trial) = trials.get(done) {
+    while let Some(attack) = attacks.get(done) {
         let mut under_way = match &state.under_way {
             Some(under_way) => under_way.clone(),
-            None => UnderWay { pass: 0, next: 0, attacked: state.left(&labels).len(), seconds: 0.0 },
+            None => AttackPosition { pass: 0, next: 0, attacked: state.still_correct(&labels).len(), seconds: 0.0 },
         };
-        while let Some(pass) = trial.passes.get(under_way.pass) {
-            let ready = pass.ready(split, seed);
-            let left: Vec<usize> = state.left(&labels).into_iter().filter(|image| *image >= under_way.next).collect();
+        while let Some(pass) = attack.passes.get(under_way.pass) {
+            let prepared = pass.prepare(split, seed);
+            let left: Vec<usize> = state.still_correct(&labels).into_iter().filter(|image| *image >= under_way.next).collect();
             for batch in left.chunks(batch_size(split)) {
                 let begun = Instant::now();
                 let rows = indices(batch, split);
                 let (images, labels_there) = split.select(&rows);
-                let found = ready.perturb(network, &rows, &images, &labels_there, cancel)?;
+                let found = prepared.perturb(network, &rows, &images, &labels_there, cancel)?;
                 for (image, predicted) in batch.iter().zip(predictions(network, &found)) {
                     state.worst[*image] = predicted;
                 }
                 under_way.next = batch[batch.len() - 1] + 1;
                 under_way.seconds += begun.elapsed().as_secs_f64();
                 state.under_way = Some(under_way.clone());
-                let before = work(trials[..done].iter().flat_map(|trial| &trial.passes)) + work(&trial.passes[..under_way.pass]);
+                let before = work(attacks[..done].iter().flat_map(|attack| &attack.passes)) + work(&attack.passes[..under_way.pass]);
                 let now = before + pass.work() * under_way.next as f64 / labels.len() as f64;
-                observe(state, Event::Batch { done: now as u32, of: work(trials.iter().flat_map(|trial| &trial.passes)) as u32 })?;
+                observe(state, Event::Batch { done: now as u32, of: work(attacks.iter().flat_map(|attack| &attack.passes)) as u32 })?;
             }
-            under_way = UnderWay { pass: under_way.pass + 1, next: 0, ..under_way };
+            under_way = AttackPosition { pass: under_way.pass + 1, next: 0, ..under_way };
         }
         state.under_way = None;
-        state.finish(&trial.name, under_way.attacked, under_way.seconds, &labels);
+        state.finish(&attack.name, under_way.attacked, under_way.seconds, &labels);
         state.report(observe)?;
         done += 1;
     }
     Ok(())
 }
 
-/// Images that Square has found adversarial ones for where targeted APGD had failed, if they are more than 0.2 % of all, the public code's
-/// bound: then gradients mislead, and the accuracy may be lower than any attack here says.
+/// Detects masked gradients: Square, which uses no gradients, succeeds where targeted APGD failed.
+///
+/// Returns the number of these images if it exceeds 0.2 % of all images, the limit in the public code. The
+/// true robust accuracy may then be lower than the one measured.
 pub fn masked_gradients(steps: &[EvaluationStep]) -> Option<u32> {
     const SUSPICIOUS: f64 = 0.002;
     let is = |step: &EvaluationStep, attack: AutoAttack| step.attack.starts_with(attack.label());
@@ -156,10 +164,11 @@ pub fn masked_gradients(steps: &[EvaluationStep]) -> Option<u32> {
     (by_gradients && f64::from(broken) > SUSPICIOUS * f64::from(steps[0].attacked)).then_some(broken)
 }
 
-/// Images attacked together; also what is lost at most when a worker is killed, and what a cancel waits for one step of.
+/// Returns the number of images attacked together.
 ///
-/// On two CPU cores a step of 32 color images of 32×32 takes PreActResNet-18 a second or two, and more at once save little; small images are
-/// taken together as on a GPU.
+/// A killed worker loses at most one batch, and a cancel waits for one step of it. On two CPU cores, a step
+/// with 32 color images of 32×32 pixels takes PreActResNet-18 one or two seconds, and larger batches save
+/// little time. For small images, a CPU batch can be as large as on a GPU.
 fn batch_size(split: &Split) -> usize {
     const MOST: usize = 250;
     const CPU_VALUES: usize = 32 * 3 * 32 * 32;
@@ -169,8 +178,8 @@ fn batch_size(split: &Split) -> usize {
     }
 }
 
-/// The classes predicted for all images as they are.
-fn look(network: &Network, split: &Split, cancel: &Cancel) -> Result<Vec<i64>, Error> {
+/// Predicts the classes of all clean images.
+fn clean_predictions(network: &Network, split: &Split, cancel: &Cancel) -> Result<Vec<i64>, Error> {
     let all: Vec<usize> = (0..split.len() as usize).collect();
     let mut predicted = Vec::new();
     for batch in all.chunks(batch_size(split)) {
@@ -190,32 +199,34 @@ fn indices(images: &[usize], split: &Split) -> Tensor {
     Tensor::from_slice(&images).to_device(split.labels.device())
 }
 
+/// Returns the work of several passes.
 fn work<'a>(passes: impl IntoIterator<Item = &'a Pass>) -> f64 {
     passes.into_iter().map(Pass::work).sum()
 }
 
 impl State {
-    /// What the attacks have taken so far.
+    /// Returns the duration of all attacks so far.
     pub fn seconds(&self) -> f64 {
         self.steps.iter().map(|step| step.seconds).chain(self.under_way.iter().map(|under_way| under_way.seconds)).sum()
     }
 
-    /// Whether this can be a state of these attacks on these images.
-    pub fn fits(&self, split: &Split, trials: &[Trial]) -> bool {
+    /// Returns whether this state can belong to these attacks and images.
+    pub fn matches(&self, split: &Split, attacks: &[NamedAttack]) -> bool {
         let known = [&self.clean, &self.worst].iter().all(|predictions| predictions.len() as i64 == split.len());
-        let attacks = self.steps.iter().skip(1);
+        let done = self.steps.iter().skip(1);
         (self.steps.is_empty() || known)
-            && self.steps.len() <= trials.len() + 1
-            && attacks.zip(trials).all(|(step, trial)| step.attack == trial.name)
+            && self.steps.len() <= attacks.len() + 1
+            && done.zip(attacks).all(|(step, attack)| step.attack == attack.name)
     }
 
-    /// The images that every attack so far has left.
-    fn left(&self, labels: &[i64]) -> Vec<usize> {
+    /// Returns the images that are still classified correctly.
+    fn still_correct(&self, labels: &[i64]) -> Vec<usize> {
         (0..labels.len()).filter(|image| self.worst[*image] == labels[*image]).collect()
     }
 
+    /// Appends the result of an attack that started with `attacked` correctly classified images.
     fn finish(&mut self, attack: &str, attacked: usize, seconds: f64, labels: &[i64]) {
-        let left = self.left(labels).len();
+        let left = self.still_correct(labels).len();
         self.steps.push(EvaluationStep {
             attack: attack.to_owned(),
             attacked: attacked as u32,
@@ -230,24 +241,24 @@ impl State {
     }
 }
 
-/// A pass with its random numbers.
-enum Ready<'a> {
+/// A pass with its random numbers drawn.
+enum PreparedPass<'a> {
     Pgd { attack: &'a Attack, start: Tensor },
-    AutoAttack(Prepared),
+    AutoAttack(PreparedStage),
 }
 
 impl Pass {
-    fn ready(&self, split: &Split, seed: u32) -> Ready<'_> {
+    fn prepare(&self, split: &Split, seed: u32) -> PreparedPass<'_> {
         match self {
             Pass::Pgd { attack, start } => {
                 let seed = Seed { run: seed, purpose: Purpose::Evaluation, epoch: 0, step: *start };
-                Ready::Pgd { attack, start: random::draw(seed, || attack.start(&split.images())) }
+                PreparedPass::Pgd { attack, start: random::draw(seed, || attack.start(&split.images())) }
             }
-            Pass::AutoAttack { stage, ball } => Ready::AutoAttack(Prepared::new(*stage, *ball, &split.images(), seed)),
+            Pass::AutoAttack { stage, ball } => PreparedPass::AutoAttack(PreparedStage::new(*stage, *ball, &split.images(), seed)),
         }
     }
 
-    /// What the pass takes for an image, in forward passes; a backward pass takes about two.
+    /// Returns the work per image in forward passes. A backward pass counts as two.
     fn work(&self) -> f64 {
         match self {
             Pass::Pgd { attack, .. } => 3.0 * f64::from(attack.steps),
@@ -256,12 +267,13 @@ impl Pass {
     }
 }
 
-impl Ready<'_> {
-    /// Adversarial images for those at `rows` of the split, or what else the attack ended with.
+impl PreparedPass<'_> {
+    /// Attacks `images` with `labels`, which are those at `rows` of the split. Returns the final images of
+    /// the attack.
     fn perturb(&self, network: &Network, rows: &Tensor, images: &Tensor, labels: &Tensor, cancel: &Cancel) -> Result<Tensor, Error> {
         match self {
-            Ready::Pgd { attack, start } => attack::perturb(network, images, labels, &start.index_select(0, rows), attack, cancel),
-            Ready::AutoAttack(prepared) => prepared.perturb(network, images, labels, rows, cancel),
+            PreparedPass::Pgd { attack, start } => attack::perturb(network, images, labels, &start.index_select(0, rows), attack, cancel),
+            PreparedPass::AutoAttack(prepared) => prepared.perturb(network, images, labels, rows, cancel),
         }
     }
 }

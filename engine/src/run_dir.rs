@@ -1,7 +1,7 @@
-//! The run directory as the worker writes it: `metrics.jsonl`, `checkpoints/`, `attributions/`. One writer, no reader of its own lines.
+//! Writes the files of a run directory: `metrics.jsonl`, `checkpoints/` and `attributions/`.
 //!
-//! `config.json` is put there by whoever starts the worker; so is `log.txt`, which is the worker's standard output and error where a
-//! server starts it. By hand they go to the terminal.
+//! The process that starts the worker writes `config.json`. A server also redirects the worker's standard
+//! output and standard error to `log.txt`; a worker started by hand prints to the terminal.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write as _;
@@ -17,15 +17,16 @@ use shared::record::{Metrics, Progress, Record};
 use crate::Error;
 use crate::checkpoint::write_whole;
 
-/// Readers look about once a second; more would only make the file long.
+/// Shortest time between two progress records. Readers poll about once a second, so more records would only
+/// make the file longer.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A run directory that this process alone writes to.
+/// A run directory that only this process writes to.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
     file: File,
-    /// Of the lines that were there and those appended since.
+    /// Summary of all records in `metrics.jsonl`, including those appended by this process.
     metrics: Metrics,
     last_progress: Option<Instant>,
 }
@@ -39,7 +40,7 @@ pub fn read_config(directory: &Path) -> Result<RunConfig, Error> {
     RunConfig::parse(&value).map_err(|errors| Error::Config { path, errors })
 }
 
-/// What a run has recorded; lines that cannot be read are passed over, as the last one may be half written.
+/// Reads the records of a run. Skips lines that cannot be parsed, because the last line may be incomplete.
 pub fn read_metrics(directory: &Path) -> Result<Metrics, Error> {
     let path = directory.join("metrics.jsonl");
     let bytes = fs::read(&path).map_err(Error::io(&path))?;
@@ -47,12 +48,14 @@ pub fn read_metrics(directory: &Path) -> Result<Metrics, Error> {
 }
 
 impl RunDir {
-    /// Opens a directory for a run that has not begun, or that was stopped and can go on; a finished one is never written to again.
+    /// Opens the directory of a run that is new or was stopped. Fails if the run has finished or another
+    /// worker writes to it.
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let refused = |problem: &str| Error::RunDir { path: directory.to_owned(), problem: problem.to_owned() };
         let path = directory.join("metrics.jsonl");
         let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path))?;
-        // Where the file system knows no locks, the server is trusted not to start a second worker.
+        // Some file systems have no locks. The server then has to make sure that it does not start a second
+        // worker.
         if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
             return Err(refused("is being written to by another worker"));
         }
@@ -60,29 +63,30 @@ impl RunDir {
         if metrics.finished.is_some() {
             return Err(refused("already holds a finished run; copy its config.json to a new directory"));
         }
-        // What a killed worker left unfinished stays a line by itself.
+        // A killed worker may have left an incomplete line. The line break keeps it apart from the next
+        // record.
         if fs::read(&path).map_err(Error::io(&path))?.last().is_some_and(|byte| *byte != b'\n') {
             file.write_all(b"\n").map_err(Error::io(&path))?;
         }
         Ok(RunDir { path: directory.to_owned(), file, metrics, last_progress: None })
     }
 
-    /// What the run has recorded so far, by this worker and those before it.
+    /// Returns the summary of all records so far, including those of earlier workers.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Appends one line.
+    /// Appends one record as a line of JSON.
     pub fn append(&mut self, record: &Record) -> Result<(), Error> {
         let mut line = serde_json::to_vec(record).expect("a record has only string keys");
         line.push(b'\n');
-        // One write, so that a reader rarely sees half a line.
+        // A single write, so that a reader rarely sees half a line.
         self.file.write_all(&line).map_err(Error::io(&self.path.join("metrics.jsonl")))?;
         self.metrics.apply(record.clone());
         Ok(())
     }
 
-    /// Appends progress, unless some was appended within the last second.
+    /// Appends a progress record, unless the last one is less than a second old.
     pub fn progress(&mut self, progress: Progress) -> Result<(), Error> {
         if self.last_progress.is_some_and(|last| last.elapsed() < PROGRESS_INTERVAL) {
             return Ok(());
@@ -91,24 +95,25 @@ impl RunDir {
         self.append(&Record::Progress(progress))
     }
 
-    /// Makes a folder in the directory, if it is not there.
+    /// Creates a folder inside the run directory if it does not exist.
     pub fn create_folder(&self, name: &str) -> Result<(), Error> {
         let path = self.path(name);
         fs::create_dir_all(&path).map_err(Error::io(&path))
     }
 
-    /// Writes a JSON file whole; `file` is relative to the directory.
+    /// Writes a JSON file atomically. `file` is relative to the run directory.
     pub fn write_json(&self, file: &str, value: &impl Serialize) -> Result<(), Error> {
         let mut bytes = serde_json::to_vec(value).expect("what is written has only string keys");
         bytes.push(b'\n');
         write_whole(&self.path(file), &bytes)
     }
 
+    /// Returns the path of a file that is given relative to the run directory.
     pub fn path(&self, file: &str) -> PathBuf {
         self.path.join(file)
     }
 
-    /// Removes a file if it is there.
+    /// Removes a file if it exists. `file` is relative to the run directory.
     pub fn remove(&self, file: &str) -> Result<(), Error> {
         let path = self.path(file);
         match fs::remove_file(&path) {
@@ -118,17 +123,17 @@ impl RunDir {
     }
 }
 
-/// `checkpoints/e12.safetensors`, relative to the run directory.
+/// Returns the path of a checkpoint relative to the run directory: `checkpoints/e12.safetensors`.
 pub fn checkpoint_file(epoch: u32) -> String {
     format!("checkpoints/e{epoch}.safetensors")
 }
 
-/// `checkpoints/e12.json`.
+/// Returns the path of the sidecar of a checkpoint relative to the run directory: `checkpoints/e12.json`.
 pub fn sidecar_file(epoch: u32) -> String {
     format!("checkpoints/e{epoch}.json")
 }
 
-/// `attributions/e12.adversarial.json`.
+/// Returns the path of an attribution relative to the run directory: `attributions/e12.adversarial.json`.
 pub fn attribution_file(epoch: u32, inputs: Inputs) -> String {
     format!("attributions/e{epoch}.{}.json", inputs.id())
 }

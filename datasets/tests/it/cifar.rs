@@ -1,4 +1,4 @@
-//! CIFAR-10 and CIFAR-100 in both layouts, and every way they can be wrong.
+//! CIFAR-10 and CIFAR-100 in both layouts, and all ways in which their files can be invalid.
 
 use std::fs;
 use std::io::Read;
@@ -13,8 +13,8 @@ use crate::{all, check_refused, fixtures};
 const PIXELS: usize = 3072;
 const FILES: [&str; 6] = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
 
-/// A pickle of protocol 2 as Python 2 and NumPy wrote the published files: a dictionary whose array is NumPy's
-/// `_reconstruct` with its state.
+/// Writes a pickle of protocol 2, as Python 2 and NumPy wrote the published files: a dictionary whose array
+/// is built by NumPy's `_reconstruct` and a state.
 fn pickle(field: &str, labels: &[u8], pixels: &[u8], by_column: bool) -> Vec<u8> {
     let text = |text: &str| [&[b'U', text.len() as u8], text.as_bytes()].concat();
     let long = |value: usize| [b"J".as_slice(), &(value as u32).to_le_bytes()].concat();
@@ -27,7 +27,7 @@ fn pickle(field: &str, labels: &[u8], pixels: &[u8], by_column: bool) -> Vec<u8>
     file.push(b'e');
     file.extend(text("data"));
     file.extend(b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R");
-    // The state: version, shape, type (itself a call with a state), order, bytes.
+    // The state: version, shape, dtype (a call with its own state), order, bytes.
     file.extend(b"(K\x01");
     file.extend([long(labels.len()), long(PIXELS), b"\x86".to_vec()].concat());
     file.extend(b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb");
@@ -37,7 +37,8 @@ fn pickle(field: &str, labels: &[u8], pixels: &[u8], by_column: bool) -> Vec<u8>
     file
 }
 
-/// Ten images, one of each class; image i of file f has the red pixel (0, 1) at 10·f + i and everything else at 255.
+/// Ten images, one of each class. Image i of file f has the value 10·f + i in red at row 0, column 1, and 255
+/// elsewhere.
 fn images(file: usize) -> (Vec<u8>, Vec<u8>) {
     let mut pixels = vec![255; 10 * PIXELS];
     for image in 0..10 {
@@ -106,7 +107,7 @@ fn cifar_100_takes_the_fine_labels_of_both_layouts() {
     check_refused(Dataset::Cifar100, binary.path(), &["test.bin", "label 100 at image 0", "0 to 99"]);
 }
 
-/// Spoils a folder and holds the message to its parts.
+/// Damages a folder with `spoil`. The error message must contain all `parts`.
 #[track_caller]
 fn check(folder: TempDir, spoil: impl FnOnce(&Path), parts: &[&str]) {
     spoil(folder.path());
@@ -165,14 +166,14 @@ fn a_pickle_of_something_else_is_named() {
     check(python_folder(false), with(b"\x80\x02}(U\x06labels](U\x01aeu.".to_vec()), &["`labels` that holds `a`", "not a whole number"]);
     check(python_folder(false), with(b"\x80\x02}(U\x06labels](K\x01eU\x04dataK\x01u.".to_vec()), &["`data` that is 1; an array of uint8"]);
     check(python_folder(false), with(b"(lp1\n~garbage".to_vec()), &["data_batch_1", "not a readable pickle"]);
-    // Numbers of bytes and of memo entries that the file does not have.
+    // Lengths and memo numbers that exceed the file.
     check(python_folder(false), with(b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f".to_vec()), &["ends too early"]);
     check(python_folder(false), with(b"\x80\x02h\x07.".to_vec()), &["not a readable pickle"]);
     let (labels, pixels) = images(0);
     check(python_folder(false), with(pickle("labels", &labels[..9], &pixels, false)), &["shape [9, 3072] that has 30720 bytes"]);
 }
 
-/// A folder whose batches all are the one of this name among the fixtures.
+/// Creates a folder in which every batch is the fixture `name`.
 fn batches(name: &str) -> TempDir {
     let mut batch = Vec::new();
     let file = fs::File::open(fixtures().join(format!("batches/{name}.gz"))).unwrap();
@@ -217,7 +218,7 @@ fn a_pickle_that_is_no_batch_says_what_its_fields_are() {
 
 #[test]
 fn a_file_is_what_its_content_says_whatever_its_name() {
-    // Python's files under the names of the binary version, and the other way around.
+    // Python files with the names of the binary version, and the reverse.
     let folder = batches("protocol-4");
     FILES.iter().for_each(|file| fs::rename(folder.path().join(file), folder.path().join(format!("{file}.bin"))).unwrap());
     assert_eq!(datasets::open(Dataset::Cifar10, folder.path(), 32).unwrap().test.labels(), [7, 2]);
@@ -247,7 +248,7 @@ fn what_is_no_file_of_cifar_is_named() {
 
 #[test]
 fn a_folder_with_something_else_says_what_that_is() {
-    // The archive as it was downloaded, in its folder and in place of the folder.
+    // The downloaded archive, inside the folder and given instead of the folder.
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("cifar-10-python.tar.gz");
     fs::write(&archive, b"\x1f\x8b\x08\0\0\0\0\0").unwrap();

@@ -1,4 +1,4 @@
-//! Tests of every layout on small copies of it, and of every way they can be wrong.
+//! Reads small copies of every data set layout, and files that are invalid in every way.
 
 mod cifar;
 mod pictures;
@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use datasets::{Contents, Samples};
 use shared::dataset::Dataset;
 
-/// Holds what is said of a folder to its parts, whether it is found out when looking, when opening or when decoding.
+/// Checks that a folder is refused when it is located, opened or decoded. The message must contain all
+/// `parts`.
 #[track_caller]
 fn check_refused(dataset: Dataset, folder: &Path, parts: &[&str]) {
     let everything = |contents: Contents| all(&contents.train).and(all(&contents.test));
@@ -32,7 +33,7 @@ fn fixtures() -> PathBuf {
 fn the_digits_are_all_there_with_every_third_for_testing() {
     let digits = datasets::open(Dataset::Digits, Path::new(""), 0).unwrap();
     assert_eq!((digits.train.len(), digits.test.len(), digits.white), (1198, 599, 16));
-    // The first row of the file, and the third, which is the first test image.
+    // The first and third image of the file. The third is the first test image.
     assert_eq!(all(&digits.train).unwrap()[..8], [0, 0, 5, 13, 9, 1, 0, 0]);
     assert_eq!((&digits.train.labels()[..4], &digits.test.labels()[..3]), ([0, 1, 3, 4].as_slice(), [2, 5, 8].as_slice()));
     assert_eq!(digits.train.counts(10).iter().sum::<u32>(), 1198);

@@ -1,4 +1,4 @@
-//! Decoding, resizing and cropping against what Pillow and torchvision's rules make of the same files.
+//! Decoding, resizing and cropping, compared with Pillow and torchvision on the same files.
 
 use std::fs;
 
@@ -7,9 +7,9 @@ use tempfile::TempDir;
 
 use crate::{all, check_refused, fixtures};
 
-/// Bytes by which a lossless picture may differ: Pillow resizes in fixed point.
+/// Allowed difference of bytes in a lossless picture. Pillow resizes with fixed point numbers.
 const LOSSLESS: i32 = 2;
-/// The same for JPEG: decoders may round differently, and upsample color differently.
+/// Allowed difference in a JPEG picture. Decoders may round and upsample colors differently.
 const JPEG: i32 = 8;
 
 #[test]
@@ -41,7 +41,8 @@ fn pictures_of_every_kind_are_what_torchvision_makes_of_them() {
     }
 }
 
-/// An image folder of one picture in each class, but for the one that is given.
+/// Creates an image folder with one picture in each class, and `content` as a further training picture of
+/// `a`.
 fn folder_with(name: &str, content: &[u8]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for class in ["train/a", "train/b", "val/a", "val/b"] {
@@ -58,7 +59,8 @@ fn a_picture_that_is_cut_off_is_refused_whatever_its_kind() {
         ["photo.jpg", "gray.JPEG", "ink.jpg", "plain.png", "plain.bmp", "plain.webp", "plain.ppm", "gray.pgm", "packed.tif", "animated.jpg"]
     {
         let whole = fs::read(fixtures().join("pictures").join(name)).unwrap();
-        // Of JPEG Pillow misses the last byte too; others end with a mark that says nothing.
+        // For JPEG, Pillow notices even a single missing byte. Other formats end with a marker without
+        // information.
         for kept in [whole.len() / 2, whole.len() - if ["photo.jpg", "gray.JPEG", "ink.jpg"].contains(&name) { 1 } else { 40 }] {
             let folder = folder_with(name, &whole[..kept]);
             check_refused(Dataset::ImageFolder, folder.path(), &[&format!("train/a/{name}: is not a readable picture"), "cut off"]);
@@ -80,7 +82,7 @@ fn what_is_no_picture_is_named() {
 
 #[test]
 fn a_picture_that_would_take_all_memory_is_refused() {
-    // A PNG that is honest about its size, and one that promises more than there is.
+    // A PNG that really has its size, and one that claims to be larger than its data.
     let png = |width: u32, height: u32| {
         let mut file = Vec::new();
         let mut encoder = png::Encoder::new(&mut file, width, height);
@@ -100,7 +102,7 @@ fn a_picture_that_would_take_all_memory_is_refused() {
     let mut checksum = flate2::Crc::new();
     checksum.update(&wide[size - 4..size + 13]);
     wide[size + 13..size + 17].copy_from_slice(&checksum.sum().to_be_bytes());
-    check_refused(Dataset::ImageFolder, folder_with("wide.png", &wide).path(), &["is 65535×65535 pixels; pictures so large"]);
+    check_refused(Dataset::ImageFolder, folder_with("wide.png", &wide).path(), &["is 65535×65535 pixels; pictures this large"]);
 }
 
 #[test]
@@ -115,7 +117,7 @@ fn a_png_of_an_image_reads_back_to_it() {
     let read = datasets::open(Dataset::ImageFolder, folder.path(), 8).unwrap();
     let levels: Vec<u8> = pixels.iter().map(|pixel| (u32::from(*pixel) * 255 / 16) as u8).collect();
     assert_eq!(read.train.pixels(&[1]).unwrap(), levels.repeat(3));
-    // And a colored one.
+    // The same with a color picture.
     fs::write(folder.path().join("train/a/digit.png"), read.png(&read.train.pixels(&[1]).unwrap())).unwrap();
     assert_eq!(read.train.pixels(&[0]).unwrap(), levels.repeat(3));
 }

@@ -1,4 +1,4 @@
-//! SVHN in files that SciPy wrote: packed and not, labels as bytes and as floats.
+//! SVHN in files written by SciPy: compressed or not, with labels as bytes or as floats.
 
 use std::fs;
 use std::io::Read;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::{all, check_refused, fixtures};
 
-/// A copy of the folder with one of its files changed.
+/// Copies the data set's folder and changes one of its files with `spoil`.
 fn spoiled(file: &str, spoil: impl FnOnce(&mut Vec<u8>)) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in ["train_32x32.mat", "test_32x32.mat"] {
@@ -22,7 +22,7 @@ fn spoiled(file: &str, spoil: impl FnOnce(&mut Vec<u8>)) -> TempDir {
     folder
 }
 
-/// The position of a sequence of bytes.
+/// Returns the position of a byte sequence.
 fn find(bytes: &[u8], part: &[u8]) -> usize {
     bytes.windows(part.len()).position(|window| window == part).unwrap()
 }
@@ -72,7 +72,7 @@ fn labels_and_sizes_that_do_not_fit_are_named() {
 
 #[test]
 fn a_file_of_version_7_3_says_how_to_save_it_again() {
-    // The first bytes of such a file: a text, and HDF5 from 512 on.
+    // Beginning of a MATLAB 7.3 file: a text, then HDF5 at byte 512.
     let mut file = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".to_vec();
     file.resize(512, b' ');
     file[124..128].copy_from_slice(b"\0\x02IM");
@@ -80,7 +80,7 @@ fn a_file_of_version_7_3_says_how_to_save_it_again() {
     let parts =
         ["train_32x32.mat: is a MATLAB 7.3 file (HDF5)", "save('train_32x32.mat', 'X', 'y', '-v7')", "scipy.io.savemat('train_32x32.mat'"];
     check_refused(Dataset::Svhn, spoiled("train_32x32.mat", |bytes| *bytes = file.clone()).path(), &parts);
-    // As h5py writes one, without MATLAB's text.
+    // h5py writes the same without MATLAB's text.
     check_refused(
         Dataset::Svhn,
         spoiled("train_32x32.mat", |bytes| *bytes = file[512..].to_vec()).path(),
@@ -88,7 +88,7 @@ fn a_file_of_version_7_3_says_how_to_save_it_again() {
     );
 }
 
-/// A folder whose two files both are the one of this name among the fixtures.
+/// Creates a folder in which both files are the fixture `name`.
 fn labels(name: &str) -> TempDir {
     let mut file = Vec::new();
     let packed = fs::File::open(fixtures().join(format!("labels/{name}.mat.gz"))).unwrap();

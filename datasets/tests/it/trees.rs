@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::{all, check_refused, fixtures};
 
-/// `train` and `val` with the classes `bird` and `cat`, two pictures each.
+/// Creates `train` and `val` with classes `bird` and `cat`, two pictures each.
 fn image_folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for class in ["train/cat", "train/bird", "val/bird", "val/cat"] {
@@ -25,7 +25,8 @@ fn image_folder() -> TempDir {
     folder
 }
 
-/// Three classes of two training and one validation image; image i of class c is of one color, c in red and i in green.
+/// Creates three classes with two training images and one validation image each. Image i of class c has one
+/// color, with red given by c and green by i.
 fn tiny_imagenet() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let write = |path: &str, class: u8, image: u8| {
@@ -47,7 +48,7 @@ fn tiny_imagenet() -> TempDir {
     folder
 }
 
-/// A picture of one color: 24 bits, rows from the bottom, blue first.
+/// Encodes a picture of one color as BMP: 24 bits per pixel, rows from the bottom, blue first.
 fn bmp(side: u32, [red, green, blue]: [u8; 3]) -> Vec<u8> {
     let size = side * side * 3;
     let words = [54 + size, 0, 54, 40, side, side, 1 | 24 << 16, 0, size, 0, 0, 0, 0];
@@ -97,8 +98,8 @@ fn an_image_folder_says_what_it_lacks() {
         &["train/cat", "holds no image; JPEG, PNG", "Not read: hidden files (1: .hidden.png); files that end in .txt (1: notes.txt)"],
     );
     let linked = |folder: &Path| symlink("/nowhere/at/all.png", folder.join("train/cat/3.png")).unwrap();
-    check_folder(linked, &["train/cat/3.png", "is a link to a file that is not there"]);
-    check_folder(|folder| fs::remove_dir_all(folder.join("train/cat")).unwrap(), &["train", "1 folders of classes"]);
+    check_folder(linked, &["train/cat/3.png", "is a link to a file that does not exist"]);
+    check_folder(|folder| fs::remove_dir_all(folder.join("train/cat")).unwrap(), &["train", "1 class folders"]);
 }
 
 #[test]
@@ -114,7 +115,8 @@ fn a_folder_says_what_it_holds_instead() {
     check_folder(archive, &["holds the archive train.tar; unpack it there"]);
 }
 
-/// Folders and files under their paths: pictures of the color of their place in the list, and empty files of other names.
+/// Creates files at the given paths. A picture's color is its position in the list; files that are not
+/// pictures are empty.
 fn folder_of(paths: &[&[u8]]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (index, path) in (0..).zip(paths) {
@@ -126,14 +128,14 @@ fn folder_of(paths: &[&[u8]]) -> TempDir {
     folder
 }
 
-/// The place in the list that each image comes from.
+/// Returns the position in the list of the file that each image comes from.
 fn places(samples: &datasets::Samples) -> Vec<u8> {
     all(samples).unwrap().chunks(3 * 64).map(|image| image[0]).collect()
 }
 
 #[test]
 fn pictures_at_any_depth_come_in_the_order_of_torchvision() {
-    // `sorted(os.walk(class))` compares whole paths, where "-" comes before "/" and capitals before small letters.
+    // `sorted(os.walk(class))` compares whole paths: "-" comes before "/", capital before small letters.
     let folder = folder_of(&[
         b"train/a/2.png",
         b"train/a/deep/er/1.JPeG",
@@ -266,7 +268,7 @@ fn the_folder_above_that_of_the_archive_will_do() {
     assert_eq!(datasets::open(Dataset::TinyImagenet, above.path(), 64).unwrap().train.len(), 6);
 }
 
-/// The layout that scripts make of the published one, with the validation images in folders of classes.
+/// Sorts the validation images into class folders, as common scripts do with the published layout.
 fn sort_validation(folder: &Path, inside: &str) {
     for (class, wnid) in (0..).zip(["n02", "n01", "n03"]) {
         let target = folder.join("val").join(wnid).join(inside);
@@ -325,7 +327,7 @@ fn tiny_imagenet_says_which_file_is_wrong() {
     check_tiny(|folder| fs::remove_file(folder.join("wnids.txt")).unwrap(), &["holds no wnids.txt"]);
     check_tiny(
         |folder| fs::remove_file(folder.join("val/val_annotations.txt")).unwrap(),
-        &["holds no val/val_annotations.txt, and no folder of a class in val"],
+        &["holds no val/val_annotations.txt, and no class folder in val"],
     );
     check_tiny(|folder| fs::write(folder.join("wnids.txt"), "<!DOCTYPE html>\n").unwrap(), &["wnids.txt: is an HTML page"]);
     check_tiny(annotations("val_9.JPEG\tn03\t0\t0\t63\t63\n"), &["val/images/val_9.JPEG", "is missing", "line 1"]);

@@ -1,4 +1,5 @@
-//! Auto-PGD: ascent with momentum, whose step size is halved wherever the loss has stopped rising. Croce & Hein 2020, algorithm 1.
+//! Auto-PGD (APGD): gradient ascent with momentum, which halves its step size where the loss stops rising.
+//! Croce & Hein 2020, algorithm 1.
 
 use tch::{Kind, Reduction, Tensor};
 
@@ -8,32 +9,33 @@ use crate::attack::cross_entropy;
 use crate::cancel::Cancel;
 use shared::config::Norm;
 
-/// Of the standard version.
+/// Number of steps in the standard version.
 pub(super) const STEPS: u32 = 100;
-/// Steps before the first look at the step sizes, how many fewer each time, and the fewest: 0.22, 0.03 and 0.06 of all.
+/// Steps before the first check of the step sizes, decrease of this interval after each check, and its
+/// minimum. 0.22, 0.03 and 0.06 of all steps.
 const FIRST_INTERVAL: u32 = 22;
 const DECREMENT: u32 = 3;
 const SHORTEST_INTERVAL: u32 = 6;
-/// The targeted DLR loss is in terms of the four largest logits.
+/// The targeted DLR loss uses the four largest logits.
 pub const CLASSES_FOR_DLR: i64 = 4;
 
-/// How much of a step is new; the rest repeats the step before.
+/// Weight of the new step. The rest of the weight repeats the previous step (momentum).
 const NEW: f64 = 0.75;
-/// The step size is halved unless the loss rose in more than this part of the steps since the last check.
+/// The step size is halved unless the loss rose in more than this fraction of the steps since the last check.
 const RISING: f64 = 0.75;
 
-/// What is to rise.
+/// The loss that the attack maximizes.
 #[derive(Debug)]
 pub enum Objective {
     CrossEntropy,
-    /// The logit of the target above that of the label, in units of how far the largest logits lie apart, so that scaling the logits
-    /// changes nothing. `targets`: `[N]`.
+    /// Targeted DLR: difference of the logits of target and label, divided by the spread of the largest
+    /// logits. Scaling the logits does not change it. `targets`: `[N]`.
     TargetedDlr {
         targets: Tensor,
     },
 }
 
-/// A random offset on the border of the ball, for each image.
+/// Draws an offset on the surface of the ball for each image. In ℓ∞, a uniform draw is scaled to norm eps.
 pub fn start(ball: Ball, images: &Tensor) -> Tensor {
     let direction = match ball.norm {
         Norm::Linf => images.empty_like().uniform_(-1.0, 1.0),
@@ -44,8 +46,8 @@ pub fn start(ball: Ball, images: &Tensor) -> Tensor {
 
 /// Searches for misclassified images within `ball`.
 ///
-/// `images`, `start` (offsets): `[N, C, H, W]`; `labels`: `[N]`. Returns for each image the last misclassified one on its way, and the
-/// given one where there was none.
+/// `images`, and `start` as offsets: `[N, C, H, W]`; `labels`: `[N]`. Returns the last misclassified point of
+/// each image, or the given image if there was none.
 pub fn perturb(
     classifier: &impl Classifier,
     images: &Tensor,
@@ -71,28 +73,30 @@ pub fn perturb(
     Ok(search.adversarial.where_self(&column(&search.fooled), images))
 }
 
-/// The state of the search for some images; `[M]` or `[M, C, H, W]` each, step sizes `[M, 1, 1, 1]`.
+/// State of the search. Values are `[N]`, points `[N, C, H, W]`, step sizes `[N, 1, 1, 1]`.
 struct Search<'a> {
     images: &'a Tensor,
     labels: &'a Tensor,
     objective: &'a Objective,
     current: Tensor,
     previous: Tensor,
-    /// At `current`, as is `loss`; after a step size was halved, still the loss of the point that was left.
+    /// Gradient and loss at `current`. After a step size was halved, `loss` still belongs to the point
+    /// before.
     gradient: Tensor,
     loss: Tensor,
-    /// Where the loss was highest, with its gradient.
+    /// Point with the highest loss so far.
     best: Tensor,
     best_gradient: Tensor,
     best_loss: Tensor,
-    /// The last point that was misclassified.
+    /// Last misclassified point.
     adversarial: Tensor,
+    /// Whether a misclassified point was found.
     fooled: Tensor,
     step_sizes: Tensor,
-    /// Steps since the last check in which the loss rose.
+    /// Number of steps since the last check in which the loss rose.
     rises: Tensor,
     best_loss_at_check: Tensor,
-    /// At the last check.
+    /// Whether the step size was halved at the last check.
     halved: Tensor,
 }
 
@@ -105,7 +109,7 @@ impl<'a> Search<'a> {
         objective: &'a Objective,
         ball: Ball,
     ) -> Self {
-        let Looked { fooled, loss, gradient } = objective.look(classifier, &point, labels);
+        let Evaluated { fooled, loss, gradient } = objective.evaluate(classifier, &point, labels);
         Search {
             images,
             labels,
@@ -118,9 +122,9 @@ impl<'a> Search<'a> {
             step_sizes: column(&loss.full_like(2.0 * ball.eps.fraction())),
             rises: loss.zeros_like(),
             best_loss_at_check: loss.shallow_clone(),
-            // As if it had just been: the first check looks at the rises alone.
+            // Treat the step size as just halved, so that the first check looks only at `rises`.
             halved: fooled.ones_like(),
-            // The public code counts a rise in the first step if the loss is then above zero.
+            // As in the public code, the first step counts as a rise if the loss is then above zero.
             loss: loss.zeros_like(),
             current: point,
             gradient,
@@ -128,6 +132,7 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Takes one step. `new`: weight of the gradient step against the momentum.
     fn advance(&mut self, classifier: &impl Classifier, ball: Ball, new: f64) {
         let direction = match ball.norm {
             Norm::Linf => self.gradient.sign(),
@@ -138,7 +143,7 @@ impl<'a> Search<'a> {
         let point = ball.project(self.images, &moved);
         self.previous = std::mem::replace(&mut self.current, point);
 
-        let Looked { fooled, loss, gradient } = self.objective.look(classifier, &self.current, self.labels);
+        let Evaluated { fooled, loss, gradient } = self.objective.evaluate(classifier, &self.current, self.labels);
         self.adversarial = self.current.where_self(&column(&fooled), &self.adversarial);
         self.fooled = self.fooled.logical_or(&fooled);
         self.rises += loss.gt_tensor(&self.loss);
@@ -150,8 +155,9 @@ impl<'a> Search<'a> {
         self.gradient = gradient;
     }
 
-    /// Halves step sizes where the loss rose too seldom in the last `interval` steps, or where its maximum is that of the last check
-    /// without a halving then; goes back to the best point there.
+    /// Halves the step size where the loss rose too rarely in the last `interval` steps, or where the best
+    /// loss is the same as at the last check and the step size was not halved then. There the search
+    /// continues from the best point.
     fn adapt(&mut self, interval: u32) {
         let seldom = self.rises.le(RISING * f64::from(interval));
         let stuck = self.best_loss_at_check.ge_tensor(&self.best_loss).logical_and(&self.halved.logical_not());
@@ -165,24 +171,25 @@ impl<'a> Search<'a> {
     }
 }
 
-/// What a forward and a backward pass show of a point.
-struct Looked {
+/// Result of a forward and a backward pass at a point.
+struct Evaluated {
     fooled: Tensor,
     loss: Tensor,
     gradient: Tensor,
 }
 
 impl Objective {
-    fn look(&self, classifier: &impl Classifier, points: &Tensor, labels: &Tensor) -> Looked {
+    /// Computes loss and gradient at `points`.
+    fn evaluate(&self, classifier: &impl Classifier, points: &Tensor, labels: &Tensor) -> Evaluated {
         let points = points.detach().set_requires_grad(true);
         let logits = classifier.logits(&points);
         let loss = self.loss(&logits, labels);
-        // By the images alone: autograd then skips the parameters.
+        // Only with respect to the images, so that autograd skips the parameters.
         let gradient = Tensor::run_backward(&[&loss.sum(None::<Kind>)], &[&points], false, false).swap_remove(0);
-        Looked { fooled: logits.argmax(1, false).ne_tensor(labels), loss: loss.detach(), gradient }
+        Evaluated { fooled: logits.argmax(1, false).ne_tensor(labels), loss: loss.detach(), gradient }
     }
 
-    /// The loss of each image: `[N]`.
+    /// Returns the loss of each image, `[N]`.
     pub fn loss(&self, logits: &Tensor, labels: &Tensor) -> Tensor {
         match self {
             Objective::CrossEntropy => cross_entropy(logits, labels, Reduction::None),

@@ -1,5 +1,8 @@
-//! FAB, the fast adaptive boundary attack, targeted: finds the nearest misclassified image rather than one within a ball, by stepping
-//! onto the linearized boundary between two classes. Croce & Hein 2020, <https://arxiv.org/abs/1907.02044>.
+//! FAB, the fast adaptive boundary attack, in its targeted version. Croce & Hein 2020,
+//! <https://arxiv.org/abs/1907.02044>.
+//!
+//! Searches for the nearest misclassified image, without a limit on the distance. Each step projects onto the
+//! linearized boundary between two classes.
 
 use shared::config::Norm;
 use tch::{Kind, Tensor, no_grad};
@@ -8,28 +11,29 @@ use super::{Classifier, column, length, logits_of};
 use crate::Error;
 use crate::cancel::Cancel;
 
-/// Of the standard version.
+/// Number of steps in the standard version.
 pub(super) const STEPS: u32 = 100;
 
-/// How far past the boundary a step goes: just over it.
+/// Factor on each projection, so that a step goes slightly beyond the boundary.
 const OVERSHOOT: f64 = 1.05;
-/// How much of an adversarial offset is kept when the search goes back towards the image.
+/// Factor on the offset of an adversarial point, so that the search moves back towards the image.
 const BACKWARD: f64 = 0.9;
-/// The most that a step leans towards the image itself.
+/// Largest weight of the step that starts from the image itself.
 const MAX_BIAS: f64 = 0.1;
 
-/// The nearest adversarial images found.
+/// The nearest adversarial images that were found.
 #[derive(Debug)]
 pub struct Nearest {
-    /// `[N, C, H, W]`; the given image where none was found.
+    /// `[N, C, H, W]`. The given image if none was found.
     pub images: Tensor,
-    /// In the norm, `[N]`; infinite where none was found.
+    /// Distances in the norm, `[N]`. Infinite if none was found.
     pub distances: Tensor,
 }
 
-/// Searches for the nearest misclassified images, by way of the boundary between each label and its target.
+/// Searches for the nearest misclassified images across the boundary between label and target.
 ///
-/// `images`: `[N, C, H, W]`; `labels`, `targets`: `[N]`.
+/// `images`: `[N, C, H, W]`; `labels`, `targets`: `[N]`. A point counts if it is misclassified as any class,
+/// not only as its target.
 pub fn nearest(
     classifier: &impl Classifier,
     images: &Tensor,
@@ -57,7 +61,8 @@ pub fn nearest(
     Ok(Nearest { images: adversarial, distances })
 }
 
-/// The logit of the target above that of the label, `[N]`, and its gradient by the images.
+/// Returns the logit of the target minus that of the label, `[N]`, and its gradient with respect to the
+/// images.
 fn boundary(classifier: &impl Classifier, points: &Tensor, labels: &Tensor, targets: &Tensor) -> (Tensor, Tensor) {
     let points = points.detach().set_requires_grad(true);
     let logits = classifier.logits(&points);
@@ -66,12 +71,14 @@ fn boundary(classifier: &impl Classifier, points: &Tensor, labels: &Tensor, targ
     (difference.detach(), gradient)
 }
 
-/// A step just over the linearized boundary from where the search is, leaning a little to the one from the image itself, so that the
-/// search does not stray along the boundary.
+/// Steps slightly beyond the linearized boundary.
+///
+/// Mixes the step from the current points with a smaller part of the step from the images, so that the search
+/// does not drift along the boundary.
 fn biased_step(images: &Tensor, points: &Tensor, difference: &Tensor, gradient: &Tensor, norm: Norm) -> Tensor {
-    // A gradient of zero would make both steps zero.
+    // Avoids a division by zero: with a zero gradient, both steps are zero.
     const SMALLEST: f64 = 1e-8;
-    // On the linearization the difference at x is that at the points plus gradient · (x − points).
+    // In the linearization, the difference at x is the difference at the points plus gradient · (x − points).
     let at_images = difference + ((images - points) * gradient).sum_dim_intlist([1i64, 2, 3].as_slice(), false, None::<Kind>);
     let from_points = project(points, gradient, difference, norm);
     let from_images = project(images, gradient, &at_images, norm);
@@ -82,25 +89,28 @@ fn biased_step(images: &Tensor, points: &Tensor, difference: &Tensor, gradient: 
     (&from_points + (from_images - &from_points) * bias).clamp_(0.0, 1.0)
 }
 
-/// The smallest offsets, in the norm, that bring `points` onto the hyperplane `difference + gradient · offset = 0` within the pixels
-/// `[0, 1]`; where it cannot be reached, as near as the pixels allow.
+/// Returns the smallest offsets that move `points` onto the hyperplane `difference + gradient · offset = 0`
+/// with pixels in `[0, 1]`.
 ///
-/// `points`, `gradient`: `[N, C, H, W]`; `difference`: `[N]`.
+/// `points`, `gradient`: `[N, C, H, W]`; `difference`: `[N]`. If the pixel range does not reach the
+/// hyperplane, returns the offsets that come nearest.
 ///
-/// Both norms come to one equation. A pixel moves against the sign of its gradient, by λ for ℓ∞ and by λ|gradient| for ℓ2, and at most to
-/// the end of its range; λ is such that all movements together bring the difference to zero.
+/// Both norms lead to the same equation. Each pixel moves in the direction that reduces the difference: by λ
+/// in ℓ∞ and by λ·|gradient| in ℓ2, at most to the end of its range. λ is chosen so that all movements
+/// together reduce the difference to zero.
 pub fn project(points: &Tensor, gradient: &Tensor, difference: &Tensor, norm: Norm) -> Tensor {
-    // Such pixels count for nothing; the public code has the same bounds.
+    // The effect of these pixels is negligible. The bounds are those of the public code.
     let irrelevant = match norm {
         Norm::Linf => gradient.eq(0.0),
         Norm::L2 => gradient.abs().lt(1e-8),
     };
     let gradient = gradient.masked_fill(&irrelevant, 0.0);
     let falls = gradient.gt(0.0).logical_xor(&column(&difference.lt(0.0)));
-    // How far a pixel can go, and which way.
+    // Largest movement of each pixel in its direction.
     let room = points.where_self(&falls, &(1.0 - points)).masked_fill(&irrelevant, 0.0);
     let slopes = gradient.abs();
-    // The movement of a pixel per λ, how much of the difference that takes away, and the λ from which on the pixel is at its end.
+    // Movement of a pixel per λ, its effect on the difference per λ, and the λ at which it reaches the end of
+    // its range.
     let (pace, effect, ends) = match norm {
         Norm::Linf => (slopes.ones_like(), slopes.shallow_clone(), room.shallow_clone()),
         Norm::L2 => (slopes.shallow_clone(), &slopes * &slopes, (&room / &slopes).masked_fill(&irrelevant, 0.0)),
@@ -110,18 +120,20 @@ pub fn project(points: &Tensor, gradient: &Tensor, difference: &Tensor, norm: No
     distance.neg().where_self(&falls, &distance)
 }
 
-/// The λ with Σ effect·min(λ, end) = demand, for each row; the largest end where even the sum of effect·end stays below the demand.
+/// Solves Σ effect · min(λ, end) = demand for λ in each row. Returns the largest end if Σ effect · end is
+/// below the demand.
 ///
 /// `effect`, `ends`: `[N, D]`, not negative; `demand`: `[N]`, not negative.
 fn multiplier(effect: &Tensor, ends: &Tensor, demand: &Tensor) -> Tensor {
     let demand = demand.unsqueeze(1);
     let (ends, order) = ends.sort(1, false);
     let effect = effect.gather(1, &order, false);
-    // What the pixels before are worth at their ends, and the effect of the others, by how many are at their ends.
+    // Sort pixels by their ends. Compute the total effect of those at their ends, and the effect per λ of the
+    // others.
     let worth = (&effect * &ends).cumsum(1, None::<Kind>);
     let others = effect.flip([1]).cumsum(1, None::<Kind>).flip([1]);
     let before = &worth - &effect * &ends;
-    // The sum at the λ where each pixel comes to its end rises from pixel to pixel.
+    // The sum at the λ where each pixel reaches its end. It rises from pixel to pixel.
     let reached = &before + &others * &ends;
     let last = effect.size()[1] - 1;
     let index = reached.lt_tensor(&demand).sum_dim_intlist([1i64].as_slice(), true, Kind::Int64);

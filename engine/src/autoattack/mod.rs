@@ -1,8 +1,11 @@
-//! AutoAttack, standard version: Croce & Hein 2020, <https://arxiv.org/abs/2003.01690>. Four attacks without parameters to tune, each on
-//! the images that the ones before have left: APGD on cross-entropy, APGD on the targeted DLR loss, FAB targeted, Square.
+//! AutoAttack, standard version: Croce & Hein 2020, <https://arxiv.org/abs/2003.01690>.
 //!
-//! Agrees with the authors' public code step by step; where that code and the paper differ, the code is followed, and a comment says so.
-//! Knows nothing of runs and files: which images are left, and what was tried, is the caller's to keep.
+//! Four attacks without parameters to tune: APGD on cross-entropy, APGD on the targeted DLR loss, targeted
+//! FAB, and Square. Each runs on the images that resisted the attacks before it; the caller keeps track of
+//! them.
+//!
+//! Every step agrees with the authors' public code. Where that code differs from the paper, the code is
+//! followed and a comment says so.
 
 pub mod apgd;
 pub mod fab;
@@ -17,36 +20,38 @@ use crate::cancel::Cancel;
 use crate::model::Network;
 use crate::random::{self, Purpose, Seed};
 
-/// Target classes tried by APGD and by FAB, the likeliest first.
+/// Number of target classes of APGD and FAB. The classes with the largest logits come first.
 const TARGETS: i64 = 9;
-/// Keeps a division by the length of a zero gradient finite, as in the public code.
+/// Avoids a division by zero when a gradient is normalized. The value is that of the public code.
 const TINY: f64 = 1e-12;
 
-/// What is attacked: logits for images.
+/// A function from images to logits that can be attacked.
 pub trait Classifier {
-    /// `images`: `[N, C, H, W]` in `[0, 1]`. Returns `[N, K]`; an image's logits must not depend on the others of the batch.
+    /// Returns the logits, `[N, K]`, of `images`, `[N, C, H, W]` in `[0, 1]`.
+    ///
+    /// The logits of an image must not depend on the other images of the batch.
     fn logits(&self, images: &Tensor) -> Tensor;
 }
 
-/// A network as it is used: normalized by its running statistics.
+/// Evaluates the network with running statistics.
 impl Classifier for Network {
     fn logits(&self, images: &Tensor) -> Tensor {
         self.forward(images, BatchNormMode::Eval).logits
     }
 }
 
-/// The offsets that an attack may add to an image.
+/// The perturbations that an attack may add to an image: all offsets of size at most `eps`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ball {
     pub norm: Norm,
     pub eps: Eps,
 }
 
-/// One pass over the images that are left.
+/// One pass of an attack over the remaining images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     ApgdCe,
-    /// Towards the class of this rank among the clean logits; 0 is the predicted one.
+    /// The target is the class with this rank among the clean logits. Rank 0 is the predicted class.
     ApgdTargeted {
         rank: i64,
     },
@@ -58,10 +63,10 @@ pub enum Stage {
     },
 }
 
-/// The stages of an attack on a classifier of so many classes.
+/// Returns the stages of an attack for `classes` classes.
 ///
-/// With fewer than ten classes there are fewer targets. The targeted DLR loss needs the fourth largest logit: with fewer than four
-/// classes the attack has no stages, where the public code fails.
+/// With fewer than ten classes there are fewer targets. The targeted DLR loss needs four logits: with fewer
+/// than four classes, `ApgdT` has no stages (the public code fails in this case).
 pub fn stages(attack: AutoAttack, classes: i64, square_queries: u32) -> Vec<Stage> {
     let ranks = 1..=TARGETS.min(classes - 1);
     match attack {
@@ -74,7 +79,7 @@ pub fn stages(attack: AutoAttack, classes: i64, square_queries: u32) -> Vec<Stag
 }
 
 impl Stage {
-    /// What it takes for an image, a backward pass counted as two.
+    /// Returns the work per image in forward passes. A backward pass counts as two.
     pub fn forward_passes(self) -> u32 {
         match self {
             Stage::ApgdCe | Stage::ApgdTargeted { .. } => 3 * (apgd::STEPS + 1),
@@ -84,16 +89,19 @@ impl Stage {
     }
 }
 
-/// A stage with its random numbers, drawn for a whole set of images: which of them are attacked together then changes nothing.
+/// A stage with random numbers drawn for a whole set of images.
+///
+/// Results therefore do not depend on which images are attacked together.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct PreparedStage {
     ball: Ball,
-    search: Search,
+    search: PreparedSearch,
 }
 
 #[derive(Debug)]
-enum Search {
-    /// `start`: an offset for every image of the set; `rank`: of the target, none for cross-entropy.
+enum PreparedSearch {
+    /// `start`: offset of every image in the set; `rank`: rank of the target class, or `None` for
+    /// cross-entropy.
     Apgd {
         start: Tensor,
         rank: Option<i64>,
@@ -101,7 +109,7 @@ enum Search {
     Fab {
         rank: i64,
     },
-    /// `images`: the number of them in the set.
+    /// `images`: number of images in the set.
     Square {
         seed: u32,
         queries: u32,
@@ -109,25 +117,26 @@ enum Search {
     },
 }
 
-impl Prepared {
-    /// `images`: the whole set, `[N, C, H, W]`.
+impl PreparedStage {
+    /// Draws the random numbers of `stage` for `images`, the whole set, `[N, C, H, W]`.
     pub fn new(stage: Stage, ball: Ball, images: &Tensor, seed: u32) -> Self {
         let start = |rank: i64| {
             let seed = Seed { run: seed, purpose: Purpose::AutoAttack, epoch: 0, step: rank as u32 };
             random::draw(seed, || apgd::start(ball, images))
         };
         let search = match stage {
-            Stage::ApgdCe => Search::Apgd { start: start(0), rank: None },
-            Stage::ApgdTargeted { rank } => Search::Apgd { start: start(rank), rank: Some(rank) },
-            Stage::FabTargeted { rank } => Search::Fab { rank },
-            Stage::Square { queries } => Search::Square { seed, queries, images: images.size()[0] },
+            Stage::ApgdCe => PreparedSearch::Apgd { start: start(0), rank: None },
+            Stage::ApgdTargeted { rank } => PreparedSearch::Apgd { start: start(rank), rank: Some(rank) },
+            Stage::FabTargeted { rank } => PreparedSearch::Fab { rank },
+            Stage::Square { queries } => PreparedSearch::Square { seed, queries, images: images.size()[0] },
         };
-        Prepared { ball, search }
+        PreparedStage { ball, search }
     }
 
-    /// Searches for adversarial images of those at `rows`, `[M]`, of the set; `images` and `labels` are theirs.
+    /// Attacks `images`, `[M, C, H, W]`, which are those at `rows`, `[M]`, of the set.
     ///
-    /// Returns images within the ball and the pixel range, `[M, C, H, W]`: the given one where none was found.
+    /// Returns images inside the ball and the pixel range, of the same shape. An image is returned unchanged
+    /// if no adversarial one was found.
     pub fn perturb(
         &self,
         classifier: &impl Classifier,
@@ -138,7 +147,7 @@ impl Prepared {
     ) -> Result<Tensor, Error> {
         let target = |rank: i64| no_grad(|| classifier.logits(images)).argsort(1, true).select(1, rank);
         match &self.search {
-            Search::Apgd { start, rank } => {
+            PreparedSearch::Apgd { start, rank } => {
                 let start = start.index_select(0, rows);
                 let objective = match rank {
                     None => apgd::Objective::CrossEntropy,
@@ -146,12 +155,12 @@ impl Prepared {
                 };
                 apgd::perturb(classifier, images, labels, &start, &objective, self.ball, cancel)
             }
-            Search::Fab { rank } => {
+            PreparedSearch::Fab { rank } => {
                 let nearest = fab::nearest(classifier, images, labels, &target(*rank), self.ball.norm, cancel)?;
                 let inside = column(&nearest.distances.le(self.ball.eps.fraction()));
                 Ok(nearest.images.where_self(&inside, images))
             }
-            Search::Square { seed, queries, images: count } => {
+            PreparedSearch::Square { seed, queries, images: count } => {
                 let draws = square::Seeded { run: *seed, rows, images: *count, shape: image_shape(images), device: images.device() };
                 square::perturb(classifier, images, labels, self.ball, *queries, &draws, cancel)
             }
@@ -160,7 +169,7 @@ impl Prepared {
 }
 
 impl Ball {
-    /// Brings `points` into the ball around `images`, and then their pixels into `[0, 1]`.
+    /// Projects `points` onto the ball around `images`, then clamps their pixels to `[0, 1]`.
     fn project(self, images: &Tensor, points: &Tensor) -> Tensor {
         let eps = self.eps.fraction();
         match self.norm {
@@ -175,7 +184,7 @@ impl Ball {
     }
 }
 
-/// The size of each offset in the norm: `[N, 1, 1, 1]`.
+/// Returns the norm of each offset, `[N, 1, 1, 1]`.
 fn length(norm: Norm, offsets: &Tensor) -> Tensor {
     match norm {
         Norm::Linf => offsets.abs().amax([1i64, 2, 3].as_slice(), true),
@@ -183,22 +192,23 @@ fn length(norm: Norm, offsets: &Tensor) -> Tensor {
     }
 }
 
-/// Offsets of size 1 in the norm; zero stays zero.
+/// Scales offsets to norm 1. Zero stays zero.
 fn normalized(norm: Norm, offsets: &Tensor) -> Tensor {
     offsets / (length(norm, offsets) + TINY)
 }
 
-/// Values of images, `[N]`, ready to be combined with the images themselves: `[N, 1, 1, 1]`.
+/// Reshapes one value for each image, `[N]`, to `[N, 1, 1, 1]`, so that it broadcasts over images.
 fn column(values: &Tensor) -> Tensor {
     values.view([-1, 1, 1, 1])
 }
 
+/// Returns channels, height and width.
 fn image_shape(images: &Tensor) -> [i64; 3] {
     let size = images.size();
     [size[1], size[2], size[3]]
 }
 
-/// The logit of one class of each image: `[N]`.
+/// Returns the logit of the given class of each image, `[N]`.
 fn logits_of(logits: &Tensor, classes: &Tensor) -> Tensor {
     logits.gather(1, &classes.unsqueeze(1), false).squeeze_dim(1)
 }

@@ -1,7 +1,8 @@
-//! Square attack: random search with squares of shrinking size that looks at logits alone, and so does not mind gradients that mislead.
-//! Andriushchenko et al. 2020, <https://arxiv.org/abs/1912.00049>.
+//! Square attack: a random search with squares of decreasing size. Andriushchenko et al. 2020,
+//! <https://arxiv.org/abs/1912.00049>.
 //!
-//! Every query tries the same square on all images; what differs between them are signs.
+//! It uses only logits, so masked gradients do not mislead it. Each query changes the same square in all
+//! images of the batch. In ℓ2, signs differ between images.
 
 use shared::config::Norm;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -11,69 +12,72 @@ use crate::Error;
 use crate::cancel::Cancel;
 use crate::random::{self, Purpose, Seed};
 
-/// The part of an image that the first squares cover.
+/// Fraction of the image that the first squares cover.
 const FIRST_PART: f64 = 0.8;
-/// Queries between the looks at which images are done.
+/// Number of queries between two checks for images that are done.
 const RETIRE_EVERY: u32 = 50;
 
-/// The random numbers of the first image.
+/// Random numbers of the initial point.
 #[derive(Debug)]
-pub struct Opening {
-    /// ±1. ℓ∞: `[N, C, 1, W]`, vertical stripes; ℓ2: `[N, C, T, T]`, one for each tile of a grid.
+pub struct InitialDraw {
+    /// ±1. In ℓ∞ `[N, C, 1, W]`, for vertical stripes; in ℓ2 `[N, C, T, T]`, for the T×T tiles of a grid.
     pub signs: Tensor,
-    /// Which tiles are transposed, row by row; ℓ2 only.
+    /// Whether each tile is transposed, row by row. Only in ℓ2.
     pub transposed: Vec<bool>,
 }
 
-/// The random numbers of a query.
+/// Random numbers of a query.
 #[derive(Debug)]
-pub struct Draw {
-    /// Row and column of the square as parts of the free space, in `[0, 1)`; the second square is for ℓ2 only.
+pub struct QueryDraw {
+    /// Row and column of two squares as fractions of the free space, in `[0, 1)`. The second square is only
+    /// used in ℓ2.
     pub corners: [[f64; 2]; 2],
-    /// ℓ2 only.
+    /// Whether the bump is transposed. Only in ℓ2.
     pub transposed: bool,
-    /// ±1 for each channel: `[1, C, 1, 1]` for ℓ∞, `[N, C, 1, 1]` for ℓ2.
+    /// ±1 for each channel: `[1, C, 1, 1]` in ℓ∞, `[N, C, 1, 1]` in ℓ2.
     pub signs: Tensor,
 }
 
-/// Where random numbers come from. `rows`, `[M]`, are the images of the batch that are still searched for.
-pub trait Draws {
-    /// `tiles`: the rows, and the columns, of the grid.
-    fn opening(&self, norm: Norm, tiles: i64, rows: &Tensor) -> Opening;
-    fn query(&self, norm: Norm, query: u32, rows: &Tensor) -> Draw;
+/// Source of the random numbers. `rows`, `[M]`, are the images of the batch that are not done yet.
+pub trait RandomSource {
+    /// Draws for the initial point. `tiles`: number of rows, and of columns, of the grid.
+    fn initial(&self, norm: Norm, tiles: i64, rows: &Tensor) -> InitialDraw;
+    /// Draws for a query, which are numbered from 0.
+    fn query(&self, norm: Norm, query: u32, rows: &Tensor) -> QueryDraw;
 }
 
-/// Draws for a whole set of images, of which a batch is at `rows`.
+/// Random numbers from a seed, drawn for a whole set of images. `rows` are the images of the batch in the
+/// set.
 #[derive(Debug)]
 pub struct Seeded<'a> {
     pub run: u32,
     pub rows: &'a Tensor,
-    /// Of the set.
+    /// Number of images in the set.
     pub images: i64,
-    /// Channels, height, width.
+    /// Channels, height and width.
     pub shape: [i64; 3],
     pub device: Device,
 }
 
 /// Searches for misclassified images within `ball`.
 ///
-/// `images`: `[N, C, H, W]`; `labels`: `[N]`. Returns the given image where none was found.
+/// `images`: `[N, C, H, W]`; `labels`: `[N]`. Returns the given image if no misclassified one was found.
 pub fn perturb(
     classifier: &impl Classifier,
     images: &Tensor,
     labels: &Tensor,
     ball: Ball,
     queries: u32,
-    draws: &impl Draws,
+    draws: &impl RandomSource,
     cancel: &Cancel,
 ) -> Result<Tensor, Error> {
     let adversarial = images.copy();
-    // The images still searched for, and which of the batch they are. They drop out now and then rather than at once: to know their
-    // number is to wait for the GPU.
+    // Images not done yet, and their indices in the batch. They are removed only every `RETIRE_EVERY`
+    // queries, because counting them waits for the GPU.
     let [mut images, mut labels] = [images, labels].map(Tensor::shallow_clone);
     let mut rows = Tensor::arange(labels.size()[0], (Kind::Int64, labels.device()));
     let [_, height, width] = super::image_shape(&images);
-    let mut best = first(&images, ball, draws, &rows);
+    let mut best = initial_point(&images, ball, draws, &rows);
     let mut margins = margin(classifier, &best, &labels);
     let mut bump: Option<Bump> = None;
 
@@ -99,7 +103,7 @@ pub fn perturb(
             }
         };
         let found = margin(classifier, &tried, &labels);
-        // An image once misclassified stays as it is.
+        // A misclassified image is not changed any more.
         let better = found.lt_tensor(&margins).logical_and(&margins.gt(0.0));
         best = tried.where_self(&column(&better), &best);
         margins = found.where_self(&better, &margins);
@@ -121,7 +125,8 @@ pub fn perturb(
     Ok(adversarial)
 }
 
-/// The logit of the label above the largest other one, `[N]`: below zero where the image is misclassified.
+/// Returns the logit of the label minus the largest other logit, `[N]`. Negative if the image is
+/// misclassified.
 fn margin(classifier: &impl Classifier, images: &Tensor, labels: &Tensor) -> Tensor {
     no_grad(|| {
         let logits = classifier.logits(images);
@@ -130,15 +135,16 @@ fn margin(classifier: &impl Classifier, images: &Tensor, labels: &Tensor) -> Ten
     })
 }
 
-/// Where the search begins: stripes for ℓ∞, a grid of bumps for ℓ2.
-fn first(images: &Tensor, ball: Ball, draws: &impl Draws, rows: &Tensor) -> Tensor {
+/// Returns the initial point: vertical stripes in ℓ∞, a grid of bumps in ℓ2.
+fn initial_point(images: &Tensor, ball: Ball, draws: &impl RandomSource, rows: &Tensor) -> Tensor {
     let eps = ball.eps.fraction();
     let [_, height, width] = super::image_shape(images);
     let side = (height.min(width) / 5).max(1);
     let border = (height.min(width) - 5 * side).max(0) / 2;
-    // As many as fit whole; the public code also starts a last one that reaches over the edge, and leaves out what does not fit.
+    // Only whole tiles. The public code also starts a tile that reaches over the edge and drops the part that
+    // does not fit.
     let tiles = (height.min(width) - border) / side;
-    let Opening { signs, transposed } = draws.opening(ball.norm, tiles, rows);
+    let InitialDraw { signs, transposed } = draws.initial(ball.norm, tiles, rows);
     match ball.norm {
         Norm::Linf => (images + signs * eps).clamp_(0.0, 1.0),
         Norm::L2 => {
@@ -155,7 +161,7 @@ fn first(images: &Tensor, ball: Ball, draws: &impl Draws, rows: &Tensor) -> Tens
     }
 }
 
-/// Takes what the second window holds of the offsets, and what they are short of eps, and puts it into the first as a bump.
+/// Moves the offsets of the second window, and what the offsets lack to eps, into the first window as a bump.
 fn shift_mass(offsets: &Tensor, ball: Ball, [first, second]: [Window; 2], bump: &Tensor) -> Tensor {
     let squares = |values: &Tensor| (values * values).sum_dim_intlist([2i64, 3].as_slice(), true, None::<Kind>);
     let offsets = offsets.copy();
@@ -176,22 +182,23 @@ fn shift_mass(offsets: &Tensor, ball: Ball, [first, second]: [Window; 2], bump: 
     offsets
 }
 
-/// The side of the square of a query.
+/// Returns the side of the square in a query.
 fn side(norm: Norm, query: u32, [height, width]: [i64; 2]) -> i64 {
-    // The published schedule, made for 10,000 queries; AutoAttack leaves it as it is for its 5,000, and so does any other number.
+    // The published schedule for 10,000 queries. AutoAttack uses it unchanged for 5,000, and so does any
+    // other number here.
     const LAST_QUERIES: [u32; 9] = [10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000];
     let halvings = LAST_QUERIES.iter().filter(|last| query > **last).count();
     let part = FIRST_PART / f64::from(1u32 << halvings);
     let side = (part * (height * width) as f64).sqrt().round_ties_even() as i64;
     let side = match norm {
         Norm::Linf => side.max(1),
-        // A bump has a middle.
+        // A bump needs a center, so the side is odd.
         Norm::L2 => side.max(3) | 1,
     };
     side.min(height).min(width)
 }
 
-/// A square of an image.
+/// A square region of an image.
 #[derive(Clone, Copy)]
 struct Window {
     row: i64,
@@ -200,19 +207,20 @@ struct Window {
 }
 
 impl Window {
-    /// As in the published code, the last row and column are never a corner unless nothing else is left.
+    /// Places a square. As in the public code, it never touches the last row and column, unless it fills the
+    /// image.
     fn new(corner: [f64; 2], side: i64, [height, width]: [i64; 2]) -> Self {
         let [row, column] = [(corner[0], height), (corner[1], width)].map(|(part, length)| (part * (length - side) as f64) as i64);
         Window { row, column, side }
     }
 
-    /// The square of each image, sharing its memory.
+    /// Returns this region of each image. It shares memory with `images`.
     fn of(self, images: &Tensor) -> Tensor {
         images.narrow(2, self.row, self.side).narrow(3, self.column, self.side)
     }
 }
 
-/// Two halves of opposite sign, each falling off from its middle; of length 1.
+/// A pattern of length 1: two halves of opposite sign, each decreasing from its center.
 struct Bump {
     side: i64,
     /// `[1, 1, side, side]`.
@@ -220,11 +228,11 @@ struct Bump {
 }
 
 impl Bump {
-    /// In the kind and on the device of `like`.
+    /// Creates a bump with the kind and device of `like`.
     fn new(side: i64, like: &Tensor) -> Self {
         let top = side / 2;
-        let mut values = half(top, side);
-        values.extend(half(side - top, side).iter().map(|value| -value));
+        let mut values = decreasing_rectangle(top, side);
+        values.extend(decreasing_rectangle(side - top, side).iter().map(|value| -value));
         let length = values.iter().map(|value| value * value).sum::<f64>().sqrt();
         let values: Vec<f64> = values.iter().map(|value| value / length).collect();
         let upright = Tensor::from_slice(&values).to_kind(like.kind()).to_device(like.device()).view([1, 1, side, side]);
@@ -236,8 +244,8 @@ impl Bump {
     }
 }
 
-/// A rectangle of length 1 whose values fall with the distance from its middle, row by row.
-fn half(height: i64, width: i64) -> Vec<f64> {
+/// Returns a rectangle of length 1, row by row. Its values decrease with the distance from the center.
+fn decreasing_rectangle(height: i64, width: i64) -> Vec<f64> {
     let rings = (height / 2 + 1).max(width / 2 + 1);
     let mut values = Vec::new();
     for row in 0..height {
@@ -255,7 +263,7 @@ impl Seeded<'_> {
         Seed { run: self.run, purpose: Purpose::Square, epoch: 0, step }
     }
 
-    /// ±1 for every image of the set, of which those at `rows` of the batch are given.
+    /// Draws ±1 for every image of the set. Returns those at `rows` of the batch.
     fn signs(&self, shape: [i64; 3], rows: &Tensor) -> Tensor {
         let [channels, height, width] = shape;
         let signs = signs([self.images, channels, height, width], self.device);
@@ -263,19 +271,19 @@ impl Seeded<'_> {
     }
 }
 
-impl Draws for Seeded<'_> {
-    fn opening(&self, norm: Norm, tiles: i64, rows: &Tensor) -> Opening {
+impl RandomSource for Seeded<'_> {
+    fn initial(&self, norm: Norm, tiles: i64, rows: &Tensor) -> InitialDraw {
         let [channels, _, width] = self.shape;
         random::draw(self.seed(0), || match norm {
-            Norm::Linf => Opening { signs: self.signs([channels, 1, width], rows), transposed: Vec::new() },
+            Norm::Linf => InitialDraw { signs: self.signs([channels, 1, width], rows), transposed: Vec::new() },
             Norm::L2 => {
                 let transposed = uniform(tiles * tiles).iter().map(|value| *value > 0.5).collect();
-                Opening { transposed, signs: self.signs([channels, tiles, tiles], rows) }
+                InitialDraw { transposed, signs: self.signs([channels, tiles, tiles], rows) }
             }
         })
     }
 
-    fn query(&self, norm: Norm, query: u32, rows: &Tensor) -> Draw {
+    fn query(&self, norm: Norm, query: u32, rows: &Tensor) -> QueryDraw {
         let [channels, ..] = self.shape;
         random::draw(self.seed(query + 1), || {
             let numbers = uniform(5);
@@ -284,17 +292,17 @@ impl Draws for Seeded<'_> {
                 Norm::Linf => signs([1, channels, 1, 1], self.device),
                 Norm::L2 => self.signs([channels, 1, 1], rows),
             };
-            Draw { corners, transposed: numbers[4] > 0.5, signs }
+            QueryDraw { corners, transposed: numbers[4] > 0.5, signs }
         })
     }
 }
 
-/// ±1 with equal chances, float32.
+/// Draws ±1 with equal probability, float32.
 fn signs(shape: [i64; 4], device: Device) -> Tensor {
     Tensor::rand(shape, (Kind::Float, device)).ge(0.5).to_kind(Kind::Float) * 2.0 - 1.0
 }
 
-/// Numbers in `[0, 1)`, from the generator of the CPU: positions are needed there, and a GPU need not be waited for.
+/// Draws numbers in `[0, 1)` on the CPU, where positions are needed. This does not wait for a GPU.
 fn uniform(count: i64) -> Vec<f64> {
     let values = Tensor::rand([count], (Kind::Double, Device::Cpu));
     Vec::try_from(values).expect("a vector of float64")

@@ -1,5 +1,7 @@
-//! Runs the configuration of one directory and writes what comes of it there. Exit codes: 0 done, 3 canceled, anything else failed,
-//! with the reason in the last line of standard error.
+//! Runs the configuration of one run directory and writes the results there.
+//!
+//! Exit codes: 0 done, 3 canceled, any other failed. After a failure, the last line on standard error is the
+//! reason.
 
 use std::any::Any;
 use std::env;
@@ -22,57 +24,63 @@ use shared::config::RunConfig;
 
 const CANCELED: u8 = 3;
 
-/// Does what DIR/config.json says and writes metrics.jsonl, checkpoints/ and attributions/ into DIR.
+/// Runs DIR/config.json and writes metrics.jsonl, checkpoints/ and attributions/ into DIR.
 ///
-/// Where standard input is a pipe, its end asks the worker to save and stop.
+/// If standard input is a pipe, closing it asks the worker to save and stop.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
     /// The run directory.
     #[arg(value_name = "DIR", required_unless_present_any = ["probe", "inspect"])]
     directory: Option<PathBuf>,
-    /// Writes a config.json into DIR that imports a file of safetensors or of torch.save, or a train_log folder of the public code, and
-    /// runs it.
+    /// Writes a config.json into DIR that imports FILE, and runs it. FILE is a safetensors file, a torch.save
+    /// file, or a train_log folder of the paper's public code.
     #[arg(long, value_name = "FILE", requires_all = ["dataset", "directory"], conflicts_with = "probe")]
     import: Option<PathBuf>,
-    /// Prints what FILE holds and what is to be decided about it as JSON, and does nothing else. Without FILE, of the import in DIR.
+    /// Prints as JSON what FILE holds and what has to be decided before importing it, and exits. Without
+    /// FILE, inspects the import configured in DIR.
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["import", "probe"])]
     inspect: Option<Option<PathBuf>>,
-    /// What the imported network was trained on: cifar10, cifar100, tiny_imagenet, svhn, image_folder, digits or synthetic.
+    /// Data set that the imported network was trained on: cifar10, cifar100, tiny_imagenet, svhn,
+    /// image_folder, digits or synthetic.
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
-    /// The folder that holds that data; needed to measure, and to tell by accuracy how a network was trained.
+    /// Folder of that data set. Needed to measure the network, and to compare possible readings by their
+    /// accuracy.
     #[arg(long, value_name = "DIR", requires = "dataset")]
     data: Option<PathBuf>,
-    /// Which network of a file with several, by what the names of its tensors begin with.
+    /// Which network to import from a file with several: the prefix of its tensor names.
     #[arg(long, value_name = "PREFIX", requires = "dataset")]
     network: Option<String>,
-    /// Which linear layer gives the logits, where a network has several.
+    /// Name of the linear layer that computes the logits, if the network has several.
     #[arg(long, value_name = "NAME", requires = "dataset")]
     head: Option<String>,
-    /// What pixels in [0, 1] are normalized with: file, dataset, none, or the means and deviations, 0.5,0.5,0.5/0.2,0.2,0.2.
+    /// How pixels in [0, 1] are normalized: file, dataset, none, or means and deviations as
+    /// 0.5,0.5,0.5/0.2,0.2,0.2.
     #[arg(long, value_name = "WHICH", requires = "dataset")]
     normalization: Option<String>,
-    /// Leaves out what the network has no place for, as strict=False does in PyTorch.
+    /// Leaves out tensors that the network does not have, like strict=False in PyTorch.
     #[arg(long, requires = "dataset")]
     not_strict: bool,
-    /// The attributions to measure of each imported checkpoint: clean, adversarial or both, with a comma between.
+    /// Attributions to measure for each imported checkpoint: clean, adversarial, or clean,adversarial.
     #[arg(long, value_name = "INPUTS", value_delimiter = ',', requires = "import")]
     measure: Vec<String>,
-    /// The norm of the threat model: linf or l2.
+    /// Norm of the threat model: linf or l2.
     #[arg(long, default_value = "linf")]
     norm: String,
-    /// The radius of the threat model, such as 8/255; by default that, and 128/255 for l2.
+    /// Radius of the threat model, for example 8/255. Defaults to 8/255 for linf and 128/255 for l2.
     #[arg(long, requires = "dataset")]
     eps: Option<String>,
-    /// Prints the version, libtorch and the devices as JSON, and does nothing else.
+    /// Prints the versions of the engine and of libtorch and the devices as JSON, and exits.
     #[arg(long, conflicts_with = "directory")]
     probe: bool,
 }
 
 fn main() -> ExitCode {
     if let Err(error) = wait_with_short_spins() {
-        eprintln!("warning: the worker could not start itself anew, and will be slow where other programs run: {error}");
+        eprintln!(
+            "warning: the worker could not restart itself with short waits in OpenMP; it will be slow while other programs run: {error}"
+        );
     }
     let arguments = Arguments::parse();
     match panic::catch_unwind(|| run(&arguments)) {
@@ -92,22 +100,24 @@ fn main() -> ExitCode {
     }
 }
 
-/// The first line of what libtorch said, such as that memory is full: tch turns its exceptions into panics, which have by now been
-/// printed whole.
+/// Returns the first line of libtorch's message, for example that memory is full.
+///
+/// tch turns exceptions of libtorch into panics. The full message has been printed by then.
 fn libtorch_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
     match text.split_once("Torch(\"") {
-        // Printed for debugging, in which a line ends with a backslash and an n.
+        // The message is in debug format, in which a line break is a backslash and an n.
         Some((_, message)) => format!("libtorch: {}", message.split("\\n").next().unwrap_or(message)),
-        None => format!("the worker is at fault: {text}"),
+        None => format!("internal error in the worker: {text}"),
     }
 }
 
-/// Starts the program anew, as the same process, with OpenMP told to spin only briefly at its barriers unless the user has told it something.
+/// Restarts the program in the same process, with OpenMP set to spin only briefly at its barriers.
 ///
-/// On two idle cores five epochs of the demo took 3.8 s so, 8.1 s with threads that sleep at once; with two busy loops beside them
-/// 10.7 s and 13.5 s asleep. Threads that spin without end took 12 s and more an epoch on a busy machine. OpenMP reads its environment
-/// before `main`.
+/// Does nothing if the user has set how OpenMP waits. Five epochs of the demo took 3.8 s on two idle cores
+/// with short spins and 8.1 s with threads that sleep at once; beside two busy loops, 10.7 s and 13.5 s.
+/// Threads that spin without limit took 12 s and more for one epoch on a busy machine. A restart is needed
+/// because OpenMP reads its environment before `main`.
 fn wait_with_short_spins() -> io::Result<()> {
     const SPINS: &str = "GOMP_SPINCOUNT";
     if env::var_os(SPINS).is_some() || env::var_os("OMP_WAIT_POLICY").is_some() {
@@ -132,7 +142,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(job::run(directory, &cancel)?)
 }
 
-/// Prints what a file holds, or the source of the import that is configured in a directory.
+/// Prints what a file holds, or the source of the import configured in a directory.
 fn inspect(file: Option<&Path>, arguments: &Arguments) -> anyhow::Result<()> {
     let inspection = match (file, &arguments.dataset, &arguments.directory) {
         (Some(file), Some(dataset), _) => {
@@ -141,24 +151,24 @@ fn inspect(file: Option<&Path>, arguments: &Arguments) -> anyhow::Result<()> {
             job::inspect(Path::new("."), &config)?
         }
         (None, _, Some(directory)) => job::inspect(directory, &run_dir::read_config(directory)?)?,
-        (Some(_), None, _) => anyhow::bail!("name what the network was trained on with --dataset"),
-        (None, _, None) => anyhow::bail!("name a file, or the directory of an import"),
+        (Some(_), None, _) => anyhow::bail!("set --dataset to the data set that the network was trained on"),
+        (None, _, None) => anyhow::bail!("give a FILE, or the DIR of an import"),
     };
     println!("{}", serde_json::to_string(&inspection)?);
     Ok(())
 }
 
-/// Makes `directory` and the configuration of an import in it.
+/// Creates `directory` and writes the configuration of an import into it.
 fn write_import(directory: &Path, source: &Path, dataset: &str, arguments: &Arguments) -> anyhow::Result<()> {
     let value = import_config(source, dataset, arguments)?;
     let path = directory.join("config.json");
     let config = RunConfig::parse(&value).map_err(|errors| Error::Config { path: path.clone(), errors })?;
     fs::create_dir_all(directory).with_context(|| format!("{}", directory.display()))?;
-    let mut file = File::create_new(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+    let mut file = File::create_new(&path).with_context(|| format!("{} cannot be created", path.display()))?;
     file.write_all(format!("{:#}\n", config.to_json()).as_bytes()).with_context(|| format!("{}", path.display()))
 }
 
-/// The import that the arguments describe.
+/// Returns the import configuration that the arguments describe.
 fn import_config(source: &Path, dataset: &str, arguments: &Arguments) -> anyhow::Result<Value> {
     let absolute = |path: &Path| {
         let path = path.canonicalize().with_context(|| format!("{}", path.display()))?;
@@ -187,20 +197,24 @@ fn import_config(source: &Path, dataset: &str, arguments: &Arguments) -> anyhow:
     Ok(value)
 }
 
-/// `file`, or numbers as `0.5,0.4,0.3/0.2,0.2,0.2`; what is neither is left for the configuration's own check.
+/// Parses means and deviations such as `0.5,0.4,0.3/0.2,0.2,0.2`. Other text stays as it is, for the
+/// configuration's validation.
 fn normalization(text: &str) -> Value {
     let numbers = |text: &str| text.split(',').map(|number| number.trim().parse::<f64>().ok()).collect::<Option<Vec<_>>>();
     let given = text.split_once('/').and_then(|(mean, std)| Some((numbers(mean)?, numbers(std)?)));
     given.map_or_else(|| text.into(), |(mean, std)| json!({ "mean": mean, "std": std }))
 }
 
-/// A server holds the other end of the pipe, so that its death asks to stop as well. A terminal or /dev/null asks for nothing.
+/// Requests a stop when standard input ends, if it is a pipe.
+///
+/// The server holds the other end of the pipe, so its end also stops the worker. A terminal or /dev/null
+/// never stops it.
 fn cancel_when_input_ends(cancel: &Cancel) -> io::Result<()> {
     let kind = File::from(io::stdin().as_fd().try_clone_to_owned()?).metadata()?.file_type();
     if kind.is_fifo() || kind.is_socket() {
         let cancel = cancel.clone();
         thread::spawn(move || {
-            // Whatever is written is no message; an error is an end as well.
+            // Input is ignored. A read error counts as the end.
             let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
             cancel.request();
         });

@@ -1,12 +1,13 @@
-//! Random crops with a reflected border, and flips, for a whole batch at once on its device.
+//! Augmentation: random crops of reflection-padded images and horizontal flips, for a whole batch on its
+//! device.
 
 use shared::dataset::Dataset;
 use tch::{Kind, Tensor};
 
-/// Shifts each image by up to an eighth of its side (4 pixels of 32, 1 of 8), filling in by reflection, and mirrors half of the images
-/// of data sets whose classes survive it. Draws from the default generator.
+/// Shifts each image randomly and mirrors half of the images of data sets whose classes allow it.
 ///
-/// `images`: `[N, C, S, S]`. Returns the same shape.
+/// `images`: `[N, C, S, S]`. Returns the same shape. Shifts are at most an eighth of the side (4 pixels of
+/// 32, 1 of 8), and the border is filled by reflection. Draws from the default generator.
 pub fn crop_and_flip(images: &Tensor, dataset: Dataset) -> Tensor {
     let (count, channels, side, _) = images.size4().expect("images have four dimensions");
     let border = side / 8;

@@ -1,10 +1,11 @@
-//! Label noise: a known cause of robust overfitting, Dong et al. 2022, <https://arxiv.org/abs/2110.03135>.
+//! Label noise, a known cause of robust overfitting: Dong et al. 2022, <https://arxiv.org/abs/2110.03135>.
 
 use tch::{Device, Kind, Tensor};
 
 use crate::random::{self, Purpose, Seed};
 
-/// Replaces a fraction of `labels`, `[N]`, each by another class, all others equally likely. Returns how many.
+/// Replaces the given fraction of `labels`, `[N]`, in place by other classes, drawn uniformly. Returns how
+/// many were replaced.
 pub(super) fn replace_labels(labels: &mut Tensor, fraction: f64, classes: i64, seed: u32) -> u32 {
     let count = labels.size()[0];
     let noisy = (count as f64 * fraction).round() as i64;

@@ -1,9 +1,10 @@
-//! Generated 32×32 images for which the right matrix is known: each class has a pattern of its own, and the classes of a pair another
-//! that both share.
+//! Generated 32×32 images for which the expected matrix is known. Each class has its own pattern, and the two
+//! classes of a pair share another one.
 //!
-//! x = 0.5 + s·own(class) + t·shared(pair) + noise, with contrasts s and t drawn for each image. A pattern is a random tile of 4×4
-//! colored pixels, repeated; the tiles are orthogonal, so that no two patterns have anything in common. The patterns of classes are
-//! half as strong as those of pairs: under attack a network has to lean on what is shared.
+//! x = 0.5 + s·own(class) + t·shared(pair) + noise. The contrasts s and t are drawn for each image. A pattern
+//! is a tile of 4×4 random colored pixels, repeated over the image. The tiles are orthogonal, so that
+//! different patterns have nothing in common. Class patterns are half as strong as pair patterns: under
+//! attack, a network has to rely on the shared ones.
 
 use shared::dataset::Dataset;
 use tch::{Device, Kind, Tensor};
@@ -14,28 +15,29 @@ use crate::random::{self, Purpose, Seed};
 const CLASSES: i64 = 10;
 const PAIRS: i64 = CLASSES / 2;
 const SIDE: i64 = 32;
-/// The side of a tile.
+/// Side of a tile in pixels.
 const TILE: i64 = 4;
-/// Root mean square of the pattern of a class, before a contrast between half and all of it.
+/// Root mean square of a class pattern at full contrast. Contrasts are between 0.5 and 1.
 const OWN: f64 = 0.06;
-/// The same of the pattern of a pair.
+/// Root mean square of a pair pattern at full contrast.
 const SHARED: f64 = 0.12;
-/// Standard deviation of the noise of a pixel.
+/// Standard deviation of the pixel noise.
 const NOISE: f64 = 0.08;
 
-/// Which images: the patterns are the same, contrasts and noise are not.
+/// Training or test images. Both have the same patterns, but different contrasts and noise.
 #[derive(Clone, Copy, Debug)]
 pub enum Part {
     Train,
     Test,
 }
 
-/// The classes that share a pattern: which off-diagonal cells of the matrix should stand out.
+/// Returns the pairs of classes that share a pattern. Their cells of the matrix should be the largest off the
+/// diagonal.
 pub fn shared_pairs() -> Vec<(usize, usize)> {
     (0..PAIRS as usize).map(|pair| (2 * pair, 2 * pair + 1)).collect()
 }
 
-/// Makes `count` images, classes in turn.
+/// Generates `count` images. Their classes take turns: 0, 1, …, 9, 0, ….
 pub fn images(seed: u32, part: Part, count: u32) -> Split {
     let cpu = (Kind::Float, Device::Cpu);
     let count = i64::from(count);
@@ -56,7 +58,7 @@ pub fn images(seed: u32, part: Part, count: u32) -> Split {
     Split::new(images, labels)
 }
 
-/// One pattern for each class, then one for each pair: `[15, 3, 32, 32]`, mean square 1.
+/// Draws one pattern for each class, then one for each pair: `[15, 3, 32, 32]`, each with mean square 1.
 fn patterns() -> Tensor {
     let count = CLASSES + PAIRS;
     let pixels = 3 * TILE * TILE;

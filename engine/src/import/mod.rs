@@ -1,5 +1,5 @@
-//! Networks that were trained elsewhere: which one a file holds, what that leaves open, and what the training log of the paper's public
-//! code says.
+//! Reads networks that were trained elsewhere: which network a file holds, which questions it leaves open,
+//! and the training log of the paper's public code.
 
 mod detect;
 mod normalization;

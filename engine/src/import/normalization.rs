@@ -1,4 +1,4 @@
-//! The normalization that a file keeps around its network.
+//! Finds normalizations that a file stores around its network.
 
 use std::collections::BTreeSet;
 
@@ -9,32 +9,35 @@ use super::detect::Place;
 use crate::Error;
 use crate::tensor_file::TensorFile;
 
-/// A normalization in a file.
+/// A normalization found in a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
-    /// The tensors or lists it is made from.
+    /// Names of the tensors or lists it is made of.
     pub names: Vec<String>,
-    /// For pixels in `[0, 1]`.
+    /// Converted to pixels in `[0, 1]`.
     pub normalization: Normalization,
-    /// What was done to the numbers of the file, in sentences.
+    /// Sentences about conversions of the numbers in the file.
     pub notes: Vec<String>,
-    /// Whether it is part of the state of the network, and not only beside it.
+    /// Whether it is part of the network's state dict, and not only stored beside it.
     pub inside: bool,
 }
 
-/// Images have no more.
+/// Largest number of channels that an image can have.
 const MOST_CHANNELS: i64 = 4;
-/// What batch normalization adds to the variance where nothing else is said; a state dict does not say.
+/// PyTorch's default eps of batch normalization. A state dict does not contain it.
 const BATCH_NORM_EPS: f64 = 1e-5;
-/// What stands for `mean` in the name of a mean, and what may stand in its place in that of the deviation.
+/// Words for the mean in a tensor name, each with the words for the deviation or variance that replace it in
+/// the partner's name.
 const MEANS: [(&str, &[&str]); 3] = [
     ("mean", &["std", "stddev", "stdev", "std_dev", "sd", "sigma", "deviation", "scale", "var", "variance"]),
     ("mu", &["sigma", "std", "sd", "var"]),
     ("shift", &["scale"]),
 ];
 
-/// Finds what normalizes the images before the network in `place`, whose own tensors are `own`. What is nearest to the network comes
-/// first; of equal ones there is one.
+/// Finds tensors and lists that normalize the images before the network in `place`. `own`: names of the
+/// network's tensors.
+///
+/// Sorted by distance from the network, nearest first. Equal normalizations are returned once.
 pub fn candidates(file: &TensorFile, place: &Place, own: &BTreeSet<&str>, channels: usize) -> Result<Vec<Candidate>, Error> {
     let mut found: Vec<Candidate> = Vec::new();
     let mut add = |candidate: Candidate| {
@@ -49,7 +52,7 @@ pub fn candidates(file: &TensorFile, place: &Place, own: &BTreeSet<&str>, channe
         for name in file.tensors().keys().filter(|name| !own.contains(name.as_str())) {
             let Some(rest) = name.strip_prefix(holder) else { continue };
             let (layer, last) = rest.rsplit_once('.').map_or(("", rest), |(layer, last)| (layer, last));
-            // Directly in the holder, or in a layer of it.
+            // Only directly in the holder, or in a layer directly below it.
             if layer.contains('.') {
                 continue;
             }
@@ -58,7 +61,7 @@ pub fn candidates(file: &TensorFile, place: &Place, own: &BTreeSet<&str>, channe
                 "running_mean" => batch_norm(file, stem, channels)?,
                 _ => pair(file, stem, last, channels)?,
             };
-            // One number beside the network is a metric, not a channel's.
+            // A single number beside the network is a metric, not a normalization of one channel.
             let single = |candidate: &Candidate| {
                 candidate.names.iter().all(|name| file.tensors().get(name).is_some_and(|stored| stored.numel() == 1))
             };
@@ -67,7 +70,7 @@ pub fn candidates(file: &TensorFile, place: &Place, own: &BTreeSet<&str>, channe
                 add(candidate);
             }
         }
-        // Lists are never part of a state dict.
+        // Lists are never part of a state dict, so they are beside the network.
         for (name, mean) in file.lists() {
             let Some(last) = name.strip_prefix(holder).map(|rest| rest.rsplit('.').next().unwrap_or(rest)) else { continue };
             let stem = name.strip_suffix(last).unwrap_or_default();
@@ -88,7 +91,8 @@ pub fn candidates(file: &TensorFile, place: &Place, own: &BTreeSet<&str>, channe
     Ok(found)
 }
 
-/// Names of the modules and dictionaries around a network, the innermost first; the last is the empty name of the file.
+/// Returns the prefixes of the modules and dictionaries around a network, innermost first. The last is the
+/// empty prefix.
 fn holders(prefix: &str) -> Vec<&str> {
     let ends = prefix.char_indices().filter(|(_, char)| *char == '.').map(|(index, _)| index + 1);
     let mut holders: Vec<&str> = [0].into_iter().chain(ends).map(|end| &prefix[..end]).collect();
@@ -96,13 +100,14 @@ fn holders(prefix: &str) -> Vec<&str> {
     holders
 }
 
-/// What the deviation may be called whose mean is called `last`, and whether it is a variance.
+/// Returns possible names of the deviation that belongs to a mean named `last`, and whether each is a
+/// variance.
 fn partners(last: &str) -> Vec<(String, bool)> {
     let mut partners = Vec::new();
     for (mean, deviations) in MEANS {
         let upper = mean.to_ascii_uppercase();
         for (mean, is_upper) in [(mean, false), (upper.as_str(), true)] {
-            // `mu` is short enough to be a part of other words.
+            // `mu` also occurs inside other words.
             let found = if mean.len() > 2 { last.contains(mean) } else { last.split('_').any(|part| part == mean) };
             if found {
                 partners.extend(deviations.iter().map(|deviation| {
@@ -115,6 +120,7 @@ fn partners(last: &str) -> Vec<(String, bool)> {
     partners
 }
 
+/// Returns the normalization whose mean is the tensor `{stem}{last}`, if the file has a matching deviation.
 fn pair(file: &TensorFile, stem: &str, last: &str, channels: usize) -> Result<Option<Candidate>, Error> {
     let mean_name = format!("{stem}{last}");
     for (partner, variance) in partners(last) {
@@ -131,7 +137,8 @@ fn pair(file: &TensorFile, stem: &str, last: &str, channels: usize) -> Result<Op
     Ok(None)
 }
 
-/// A layer of batch normalization before the network: with running statistics it is a normalization like any other.
+/// Returns a batch normalization layer before the network as a normalization, based on its running
+/// statistics.
 fn batch_norm(file: &TensorFile, stem: &str, channels: usize) -> Result<Option<Candidate>, Error> {
     let named = |part: &str| format!("{stem}{part}");
     let fits = |name: &str| file.tensors().get(name).is_some_and(|stored| stored.shape == [channels as i64]);
@@ -142,7 +149,7 @@ fn batch_norm(file: &TensorFile, stem: &str, channels: usize) -> Result<Option<C
     let (mut mean, variance) = (numbers(file, &names[0])?, numbers(file, &names[1])?);
     let mut std: Vec<f64> = variance.iter().map(|variance| (variance + BATCH_NORM_EPS).sqrt()).collect();
     let mut note =
-        format!("`{}` is a layer of batch normalization before the network, used by its running statistics", stem.trim_end_matches('.'));
+        format!("`{}` is a layer of batch normalization before the network, used with its running statistics", stem.trim_end_matches('.'));
     if fits(&named("weight")) && fits(&named("bias")) {
         // (x − m)/s · w + b = (x − (m − b·s/w)) / (s/w).
         let (weight, bias) = (numbers(file, &named("weight"))?, numbers(file, &named("bias"))?);
@@ -161,7 +168,8 @@ fn batch_norm(file: &TensorFile, stem: &str, channels: usize) -> Result<Option<C
     Ok(Some(Candidate { names, normalization: Normalization { mean, std }, notes: vec![note], inside: true }))
 }
 
-/// As many numbers as there are channels, for pixels in `[0, 1]`; none where they cannot be that.
+/// Converts mean and deviation to pixels in `[0, 1]` and one number per channel. `None` if they cannot be a
+/// normalization.
 fn normalization(mean: Vec<f64>, std: Vec<f64>, variance: bool, channels: usize) -> Option<(Normalization, Vec<String>)> {
     let mut notes = Vec::new();
     let of_channels = |numbers: Vec<f64>| match numbers.as_slice() {
@@ -169,17 +177,17 @@ fn normalization(mean: Vec<f64>, std: Vec<f64>, variance: bool, channels: usize)
         _ => Some(numbers).filter(|numbers| numbers.len() == channels),
     };
     if channels > 1 && mean.len() == 1 {
-        notes.push("One number stands for all channels.".to_owned());
+        notes.push("One number is used for all channels.".to_owned());
     }
     let (mut mean, mut std) = (of_channels(mean)?, of_channels(std)?);
     if variance {
         std.iter_mut().for_each(|variance| *variance = variance.sqrt());
-        notes.push("The deviation is the root of the variance in the file.".to_owned());
+        notes.push("The deviation is the square root of the variance in the file.".to_owned());
     }
     if !mean.iter().chain(&std).all(|number| number.is_finite()) || std.iter().any(|std| *std <= 0.0) {
         return None;
     }
-    // No pixel in [0, 1] has such a mean, and none deviates from it by so much.
+    // Pixels in [0, 1] cannot have such a mean or deviation.
     if mean.iter().any(|mean| mean.abs() > 1.0) || std.iter().any(|std| *std > 2.0) {
         notes.push(format!(
             "The file's numbers are for pixels from 0 to 255, mean {mean:?} and deviation {std:?}; they were divided by 255."
@@ -192,7 +200,8 @@ fn normalization(mean: Vec<f64>, std: Vec<f64>, variance: bool, channels: usize)
     Some((Normalization { mean, std }, notes))
 }
 
-/// The numbers of a small tensor, float32 ones in the fewest digits that tell them apart.
+/// Reads the values of a small tensor. Rounds float32 values to the shortest decimal number that identifies
+/// them.
 fn numbers(file: &TensorFile, name: &str) -> Result<Vec<f64>, Error> {
     let tensor = file.read(name)?.flatten(0, -1);
     let single = tensor.kind() != Kind::Double;

@@ -1,7 +1,8 @@
-//! Reads the network of a file as an import's configuration says, and finds out what it leaves open.
+//! Reads a network from a file as an import configuration says, and finds the questions that are left open.
 //!
-//! Nothing is assumed without a word: what is used and what is not is in the facts, and where two readings are possible the file is
-//! refused until the configuration says which, with the clean accuracy under each where the images are here.
+//! The facts of the inspection say what is used and what is left out. A file that can be read in several ways
+//! is refused until the configuration decides. If images are available, each possible answer comes with its
+//! clean accuracy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,66 +26,72 @@ use crate::data::Split;
 use crate::model::Network;
 use crate::tensor_file::TensorFile;
 
-/// A network with what is known of it.
+/// A network read from a file, with a description of it.
 #[derive(Debug)]
 pub struct Reading {
     pub network: Network,
-    /// With the width and the normalization written out.
+    /// Width and normalization are always given.
     pub model: ModelConfig,
     pub inspection: Inspection,
-    /// Whether clean accuracy could tell readings apart that nothing else does.
+    /// Whether a question is open, or an assumption was made, that clean accuracy on test images could
+    /// decide.
     pub undecided_without_images: bool,
 }
 
-/// Test images to tell readings apart by.
+/// Test images to compare possible readings on.
 #[derive(Debug)]
 pub struct Sample<'a> {
     pub images: &'a Split,
-    /// Every reading is measured on the same images: as many as there is time for.
+    /// Time limit. All readings are measured on the same images, as many as the time allows.
     pub budget: Duration,
 }
 
-/// What to read, and how.
+/// How to read a file.
 #[derive(Debug)]
 pub struct Request<'a> {
     pub config: &'a ImportConfig,
     pub info: &'a DatasetInfo,
     pub device: Device,
     pub sample: Option<Sample<'a>>,
-    /// Whether to measure what is decided without, too.
+    /// Whether to measure clean accuracy even if the answer is already known.
     pub measure_all: bool,
-    /// Whether the code that wrote the file is known to normalize by the data set's mean and deviation.
-    pub of_public_code: bool,
+    /// Whether the paper's public code wrote the file. It normalizes with the mean and deviation of the data
+    /// set.
+    pub from_public_code: bool,
 }
 
-/// Images in a forward pass of a sample.
+/// Images in a forward pass.
 const BATCH: i64 = 50;
-/// Images of a sample; one reading's accuracy on them is within 3 % of that on all.
+/// Largest number of test images to compare readings on. The standard error of an accuracy on them is at most
+/// 1.6 %.
 pub const SAMPLE: u32 = 1000;
-/// Names that a sentence lists before it only counts.
+/// Longest list of names in a sentence. Further names are only counted.
 const MOST_NAMES: usize = 20;
 
-/// Reads a file as `request` says. What it leaves open is in the questions of the inspection; the network is then one of the readings.
+/// Reads a network from the file at `path`.
+///
+/// `inspection.questions` lists what is undecided. If a question is open, the returned network is one of the
+/// possible readings. Fails if the file holds no known network.
 pub fn read(path: &Path, request: &Request<'_>) -> Result<Reading, Error> {
     let file = TensorFile::open(path)?;
     let places = detect::places(&file);
     if places.is_empty() {
-        return Err(bad(path, detect::nothing_known(&file)));
+        return Err(checkpoint_error(path, detect::nothing_known(&file)));
     }
-    let mut reader = Reader { path, file: &file, request, places: &places, seen: 0 };
+    let mut reader = Reader { path, file: &file, request, places: &places, measured_images: 0 };
     reader.read()
 }
 
 impl Reading {
-    /// Refuses a file that can be read in more than one way.
-    pub fn decided(self, path: &Path) -> Result<Self, Error> {
+    /// Fails if a question is open, so that the file can be read in several ways.
+    pub fn into_decided(self, path: &Path) -> Result<Self, Error> {
         let errors: Vec<FieldError> =
             self.inspection.questions.iter().filter(|question| question.answer.is_none()).map(unanswered).collect();
         if errors.is_empty() { Ok(self) } else { Err(Error::Undecided { path: path.to_owned(), errors }) }
     }
 }
 
-/// What to set, and what speaks for each value.
+/// Describes an open question: the field to set and its possible values.
 fn unanswered(question: &Question) -> FieldError {
     let option = |Answer { value, label, clean_accuracy }: &Answer| {
         let accuracy = clean_accuracy.map(|accuracy| format!(", clean accuracy {}", format::percent(accuracy))).unwrap_or_default();
@@ -94,7 +101,7 @@ fn unanswered(question: &Question) -> FieldError {
     FieldError::new(&question.field, format!("{} Set `{}` to {}", question.message, question.field, options.join(" or ")))
 }
 
-fn bad(path: &Path, problem: String) -> Error {
+fn checkpoint_error(path: &Path, problem: String) -> Error {
     Error::Checkpoint { path: path.to_owned(), problem }
 }
 
@@ -103,12 +110,12 @@ struct Reader<'a> {
     file: &'a TensorFile,
     request: &'a Request<'a>,
     places: &'a [Place],
-    /// Images that accuracies were measured on.
-    seen: u32,
+    /// Number of images that accuracies were measured on. 0 if nothing was measured yet.
+    measured_images: u32,
 }
 
-/// The network of a place with one of its heads, its weights loaded.
-struct Prepared {
+/// A network with one of its possible heads and its weights loaded.
+struct LoadedNetwork {
     network: Network,
     model: ModelConfig,
     candidates: Vec<Candidate>,
@@ -118,12 +125,12 @@ struct Prepared {
     other_heads: Vec<String>,
 }
 
-/// A normalization that may be the right one.
-struct Reach {
+/// A normalization that the network may have been trained with.
+struct PossibleNormalization {
     value: Value,
     label: String,
     normalization: Normalization,
-    /// Of the file.
+    /// The normalization in the file. `None` if it does not come from the file.
     candidate: Option<Candidate>,
 }
 
@@ -133,7 +140,8 @@ impl<'a> Reader<'a> {
         let mut questions = Vec::new();
         let networks = self.networks()?;
         let place = self.choose_network(&networks, &mut questions)?;
-        let identified = detect::identify(self.file, place, config.model.as_ref()).map_err(|problem| bad(self.path, problem))?;
+        let identified =
+            detect::identify(self.file, place, config.model.as_ref()).map_err(|problem| checkpoint_error(self.path, problem))?;
         let head = self.choose_head(place, &identified, &mut questions)?;
         let mut prepared = self.prepare(place, &identified, &head)?;
         if !prepared.unexpected.is_empty() {
@@ -159,13 +167,13 @@ impl<'a> Reader<'a> {
             classes: prepared.network.classes() as u32,
             parameters: prepared.network.parameter_count(),
             normalization: decided.then_some(normalization),
-            test_images: (self.seen > 0).then_some(self.seen),
+            test_images: (self.measured_images > 0).then_some(self.measured_images),
         };
         let undecided_without_images = self.request.sample.is_none() && (!decided || chosen.assumed);
         Ok(Reading { network: prepared.network, model, inspection, undecided_without_images })
     }
 
-    /// Every network, and which of them have the same numbers.
+    /// Lists the networks in the file, and which of them have equal weights.
     fn networks(&self) -> Result<Vec<FoundNetwork>, Error> {
         let mut networks: Vec<FoundNetwork> = Vec::new();
         for (index, place) in self.places.iter().enumerate() {
@@ -183,7 +191,7 @@ impl<'a> Reader<'a> {
 
     fn same(&self, one: &Place, other: &Place) -> Result<bool, Error> {
         let names = |place: &Place| -> Vec<String> {
-            let own = self.file.tensors().keys().filter(|name| place.owns(self.file, name) && self.nearest(name) == Some(place));
+            let own = self.file.tensors().keys().filter(|name| place.owns(self.file, name) && self.owner_of(name) == Some(place));
             own.map(|name| name[place.prefix.len()..].to_owned()).collect()
         };
         let inside = names(one);
@@ -198,12 +206,12 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
-    /// The place that a tensor belongs to: of places inside each other the innermost.
-    fn nearest(&self, name: &str) -> Option<&'a Place> {
+    /// Returns the place that a tensor belongs to: the innermost if places are nested.
+    fn owner_of(&self, name: &str) -> Option<&'a Place> {
         self.places.iter().filter(|place| place.owns(self.file, name)).max_by_key(|place| place.prefix.len())
     }
 
-    fn wrong(&self, field: &str, message: String) -> Error {
+    fn undecided_error(&self, field: &str, message: String) -> Error {
         Error::Undecided { path: self.path.to_owned(), errors: vec![FieldError::new(field, message)] }
     }
 
@@ -215,7 +223,7 @@ impl<'a> Reader<'a> {
             Some(name) => {
                 let missing = || {
                     let known: Vec<String> = places.iter().map(|place| format!("`{}`", place.id())).collect();
-                    self.wrong("network", format!("`{name}` is not in the file, which holds {}", known.join(", ")))
+                    self.undecided_error("network", format!("`{name}` is not in the file, which holds {}", known.join(", ")))
                 };
                 Some(places.iter().position(|place| place.id() == name).ok_or_else(missing)?)
             }
@@ -242,20 +250,21 @@ impl<'a> Reader<'a> {
         Ok(&places[chosen.unwrap_or_default()])
     }
 
-    /// What one of several networks is, and how right it is where that helps to choose.
+    /// Describes one of several networks, with its clean accuracy if that helps to choose one.
     fn preview(&mut self, place: &Place, open: bool) -> Result<(String, Option<f64>), Error> {
         let config = self.request.config;
-        let identified = detect::identify(self.file, place, config.model.as_ref()).map_err(|problem| bad(self.path, problem))?;
+        let identified =
+            detect::identify(self.file, place, config.model.as_ref()).map_err(|problem| checkpoint_error(self.path, problem))?;
         let what = named(identified.architecture, identified.width as u32);
         if !open && !self.request.measure_all {
             return Ok((what, None));
         }
         let head = self.choose_head(place, &identified, &mut Vec::new())?;
         let mut prepared = self.prepare(place, &identified, &head)?;
-        let first = self.reaches(&prepared).into_iter().next().map(|reach| reach.normalization);
-        let normalization = self.given().or(first).unwrap_or_else(|| Normalization::of(self.request.info));
-        let right = self.measure(&mut prepared.network, &[normalization]);
-        Ok((what, right.first().map(|right| share(right))))
+        let first = self.possible_normalizations(&prepared).into_iter().next().map(|entry| entry.normalization);
+        let normalization = self.configured_normalization().or(first).unwrap_or_else(|| Normalization::of(self.request.info));
+        let right = self.correct_images(&mut prepared.network, &[normalization]);
+        Ok((what, right.first().map(|right| fraction_correct(right))))
     }
 
     fn choose_head(&mut self, place: &Place, identified: &Identified, questions: &mut Vec<Question>) -> Result<String, Error> {
@@ -268,7 +277,7 @@ impl<'a> Reader<'a> {
             };
         let refused = |rows: i64| {
             let names = if classes <= 10 { format!(": {}", info.class_names.join(", ")) } else { String::new() };
-            bad(self.path, format!("tells {rows} classes apart, and {} has {classes}{names}", info.title))
+            checkpoint_error(self.path, format!("has {rows} classes, but {} has {classes}{names}", info.title))
         };
         let fitting: Vec<&(String, i64)> = identified.heads.iter().filter(|(_, rows)| *rows == classes).collect();
         let chosen = match (&config.head, fitting.as_slice()) {
@@ -277,8 +286,8 @@ impl<'a> Reader<'a> {
                 Some(rows) => return Err(refused(rows)),
                 None => {
                     let known: Vec<String> = identified.heads.iter().map(|(name, _)| format!("`{name}`")).collect();
-                    let problem = format!("`{head}` is no linear layer of the network, which has {}", known.join(", "));
-                    return Err(self.wrong("head", problem));
+                    let problem = format!("`{head}` is not a linear layer of the network, which has {}", known.join(", "));
+                    return Err(self.undecided_error("head", problem));
                 }
             },
             (None, []) => return Err(refused(identified.heads[0].1)),
@@ -291,16 +300,16 @@ impl<'a> Reader<'a> {
                 let wanted = chosen.is_none() || self.request.measure_all;
                 let prepared = wanted.then(|| self.prepare(place, identified, head)).and_then(Result::ok);
                 let right = prepared.map(|mut prepared| {
-                    let first = self.reaches(&prepared).into_iter().next().map(|reach| reach.normalization);
-                    let normalization = self.given().or(first).unwrap_or_else(|| Normalization::of(info));
-                    self.measure(&mut prepared.network, &[normalization])
+                    let first = self.possible_normalizations(&prepared).into_iter().next().map(|entry| entry.normalization);
+                    let normalization = self.configured_normalization().or(first).unwrap_or_else(|| Normalization::of(info));
+                    self.correct_images(&mut prepared.network, &[normalization])
                 });
-                let clean_accuracy = right.and_then(|right| right.first().map(|right| share(right)));
+                let clean_accuracy = right.and_then(|right| right.first().map(|right| fraction_correct(right)));
                 options.push(Answer { value: json!(head), label: format!("`{head}`, {rows} classes"), clean_accuracy });
             }
             questions.push(Question {
                 field: "head".to_owned(),
-                message: format!("The network has {} linear layers that may give the logits.", fitting.len()),
+                message: format!("The network has {} linear layers that may compute the logits.", fitting.len()),
                 options,
                 answer: chosen.as_ref().map(|head| json!(head)),
             });
@@ -309,15 +318,15 @@ impl<'a> Reader<'a> {
         Ok(chosen.or(first).unwrap_or_default())
     }
 
-    /// Builds the network of a place and loads it.
-    fn prepare(&self, place: &Place, identified: &Identified, head: &str) -> Result<Prepared, Error> {
+    /// Builds the network at a place and loads its weights.
+    fn prepare(&self, place: &Place, identified: &Identified, head: &str) -> Result<LoadedNetwork, Error> {
         let Request { config, info, device, .. } = *self.request;
         let Identified { architecture, width, .. } = *identified;
         let model = ModelConfig { architecture, width: Some(width as u32), normalization: None };
-        // What was detected is held to the same rules as what a person writes.
+        // Validate what was detected like a configuration written by a person.
         let complete = ImportConfig { model: Some(model.clone()), normalization: None, ..config.clone() };
         if let Some(error) = RunConfig::Import(Box::new(complete)).validate().first() {
-            return Err(bad(self.path, format!("holds {}, and {}: {}", architecture.label(), error.field, error.message)));
+            return Err(checkpoint_error(self.path, format!("holds {}, and {}: {}", architecture.label(), error.field, error.message)));
         }
         let network = Network::new(&model, info, 0, Kind::Float, device);
         let expected: BTreeSet<String> = checkpoint::handles(&network).into_iter().map(|(name, _)| name).collect();
@@ -325,7 +334,7 @@ impl<'a> Reader<'a> {
         let mut over: Vec<String> = Vec::new();
         names.retain(|key, name| {
             let fits = expected.contains(key);
-            if !fits && self.nearest(name) == Some(place) {
+            if !fits && self.owner_of(name) == Some(place) {
                 over.push(name.clone());
             }
             fits
@@ -337,14 +346,14 @@ impl<'a> Reader<'a> {
         self.file.load_into(&network, &names)?;
         let infinite = network.entries().iter().find(|entry| no_grad(|| entry.tensor.isfinite().all()).int64_value(&[]) == 0);
         if let Some(entry) = infinite {
-            return Err(bad(self.path, format!("has numbers in `{}` that are not finite: its training has diverged", entry.name)));
+            return Err(checkpoint_error(self.path, format!("has infinite or NaN values in `{}`: its training has diverged", entry.name)));
         }
         let used = names.into_values().collect();
-        Ok(Prepared { network, model, candidates, used, head: head.to_owned(), unexpected, other_heads })
+        Ok(LoadedNetwork { network, model, candidates, used, head: head.to_owned(), unexpected, other_heads })
     }
 
-    /// The normalization that the configuration gives in numbers.
-    fn given(&self) -> Option<Normalization> {
+    /// Returns the normalization that the configuration gives in numbers or by name.
+    fn configured_normalization(&self) -> Option<Normalization> {
         let config = self.request.config;
         let of_model = config.model.as_ref().and_then(|model| model.normalization.clone());
         of_model.or_else(|| match &config.normalization {
@@ -355,58 +364,59 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The normalizations that the network may have been trained with.
-    fn reaches(&self, prepared: &Prepared) -> Vec<Reach> {
+    /// Lists the normalizations that the network may have been trained with.
+    fn possible_normalizations(&self, prepared: &LoadedNetwork) -> Vec<PossibleNormalization> {
         let info = self.request.info;
         let only = prepared.candidates.len() == 1;
-        let mut reaches: Vec<Reach> = Vec::new();
+        let mut possible: Vec<PossibleNormalization> = Vec::new();
         for candidate in &prepared.candidates {
             let normalization = candidate.normalization.clone();
             let value = if only { json!(NormalizationSource::File) } else { json!(normalization) };
             let label = format!("the file's, {}", quoted(&candidate.names));
-            reaches.push(Reach { value, label, normalization, candidate: Some(candidate.clone()) });
+            possible.push(PossibleNormalization { value, label, normalization, candidate: Some(candidate.clone()) });
         }
         let others = [
             (NormalizationSource::Dataset, format!("that of {}", info.title), Normalization::of(info)),
             (NormalizationSource::None, "none, pixels in [0, 1] as they are".to_owned(), Normalization::none(info.shape[0] as usize)),
         ];
         for (source, label, normalization) in others {
-            reaches.push(Reach { value: json!(source), label, normalization, candidate: None });
+            possible.push(PossibleNormalization { value: json!(source), label, normalization, candidate: None });
         }
-        reaches
+        possible
     }
 
-    /// The normalization that is used, with what it is, in sentences.
+    /// Chooses a normalization. Returns it with sentences that explain the choice.
     fn choose_normalization(
         &mut self,
         place: &Place,
         identified: &Identified,
-        prepared: &mut Prepared,
+        prepared: &mut LoadedNetwork,
         questions: &mut Vec<Question>,
     ) -> Result<(Chosen, Normalization), Error> {
-        let Request { config, info, measure_all, of_public_code, .. } = *self.request;
-        let reaches = self.reaches(prepared);
-        let inside = reaches.iter().filter(|reach| reach.candidate.as_ref().is_some_and(|candidate| candidate.inside)).count();
+        let Request { config, info, measure_all, from_public_code, .. } = *self.request;
+        let possible = self.possible_normalizations(prepared);
+        let inside = possible.iter().filter(|entry| entry.candidate.as_ref().is_some_and(|candidate| candidate.inside)).count();
         let of_file = prepared.candidates.len();
-        let is = |source: NormalizationSource| move |reach: &Reach| reach.candidate.is_none() && reach.value == json!(source);
-        let dataset = reaches.iter().position(is(NormalizationSource::Dataset)).expect("it is always among them");
-        let none = reaches.iter().position(is(NormalizationSource::None)).expect("it is always among them");
+        let is =
+            |source: NormalizationSource| move |entry: &PossibleNormalization| entry.candidate.is_none() && entry.value == json!(source);
+        let dataset = possible.iter().position(is(NormalizationSource::Dataset)).expect("the list always contains it");
+        let none = possible.iter().position(is(NormalizationSource::None)).expect("the list always contains it");
         let asked = config.normalization.as_ref();
         if asked == Some(&NormalizationChoice::Of(NormalizationSource::File)) && of_file != 1 {
             let problem = match of_file {
                 0 => "the file has no normalization; set `dataset`, `none`, or the numbers".to_owned(),
                 _ => format!("the file has {of_file} normalizations that differ; set the numbers of one of them"),
             };
-            return Err(self.wrong("normalization", problem));
+            return Err(self.undecided_error("normalization", problem));
         }
-        let given = self.given();
+        let given = self.configured_normalization();
         let open = asked.is_none() && given.is_none();
         let family_none = !identified.unused.is_empty();
-        // Settled by the file alone: its one normalization, or what the public code does.
-        let settled = open && (inside == 1 || (of_file == 0 && of_public_code));
+        // The file alone decides: it has exactly one normalization, or it comes from the public code.
+        let settled = open && (inside == 1 || (of_file == 0 && from_public_code));
         let right = if measure_all || open && !settled {
-            let each: Vec<Normalization> = reaches.iter().map(|reach| reach.normalization.clone()).collect();
-            self.measure(&mut prepared.network, &each)
+            let each: Vec<Normalization> = possible.iter().map(|entry| entry.normalization.clone()).collect();
+            self.correct_images(&mut prepared.network, &each)
         } else {
             Vec::new()
         };
@@ -428,13 +438,18 @@ impl<'a> Reader<'a> {
         };
         let normalization = match (&given, answer) {
             (Some(given), _) => given.clone(),
-            (None, index) => reaches[index.unwrap_or_default()].normalization.clone(),
+            (None, index) => possible[index.unwrap_or_default()].normalization.clone(),
         };
-        let sample = self.seen;
-        let accuracy = |index: usize| right.get(index).map(|right| format!("clean accuracy {} with it", format::percent(share(right))));
+        let sample = self.measured_images;
+        let accuracy =
+            |index: usize| right.get(index).map(|right| format!("clean accuracy {} with it", format::percent(fraction_correct(right))));
         let compared = match (accuracy(dataset), accuracy(none)) {
             (Some(with), Some(_)) => {
-                format!(" On {} test images {with}, {} without any.", format::count(sample.into()), format::percent(share(&right[none])))
+                format!(
+                    " On {} test images {with}, {} without any.",
+                    format::count(sample.into()),
+                    format::percent(fraction_correct(&right[none]))
+                )
             }
             _ => String::new(),
         };
@@ -449,8 +464,8 @@ impl<'a> Reader<'a> {
                 }
                 _ => (format!("The normalization is the one given for this import: {numbers}."), Vec::new()),
             },
-            (None, None) => ("Which normalization it was trained with is to be decided.".to_owned(), Vec::new()),
-            (None, Some(index)) => match &reaches[index].candidate {
+            (None, None) => ("It is not decided yet with which normalization it was trained.".to_owned(), Vec::new()),
+            (None, Some(index)) => match &possible[index].candidate {
                 Some(candidate) => {
                     let mut text = format!("Its own normalization is used, {}: {numbers}.", quoted(&candidate.names));
                     candidate.notes.iter().for_each(|note| text += &format!(" {note}"));
@@ -464,7 +479,7 @@ impl<'a> Reader<'a> {
                     ),
                     Vec::new(),
                 ),
-                None if of_public_code => (
+                None if from_public_code => (
                     format!(
                         "The file has no normalization; the paper's public code trains with that of {}: {numbers}.{compared}",
                         info.title
@@ -473,47 +488,48 @@ impl<'a> Reader<'a> {
                 ),
                 None => {
                     let why = if compared.is_empty() {
-                        " No images are here to tell whether it was trained so: set the normalization where it was not."
+                        " No images are available to check this. Set the normalization if it was trained with another one."
                     } else {
-                        " Accuracy does not tell the two apart: set the normalization where it was trained otherwise."
+                        " Accuracy does not decide between the two. Set the normalization if it was trained with another one."
                     };
                     let text = format!("The file has no normalization; that of {} is assumed: {numbers}.{compared}{why}", info.title);
                     (text, Vec::new())
                 }
             },
         };
-        let options = reaches.iter().enumerate().map(|(index, reach)| Answer {
-            value: reach.value.clone(),
-            label: reach.label.clone(),
-            clean_accuracy: right.get(index).map(|right| share(right)),
+        let options = possible.iter().enumerate().map(|(index, entry)| Answer {
+            value: entry.value.clone(),
+            label: entry.label.clone(),
+            clean_accuracy: right.get(index).map(|right| fraction_correct(right)),
         });
         let message = match (of_file, inside) {
             (0, _) if family_none => "The file has no normalization, and comes from code that trains without one.".to_owned(),
-            (0, _) => "The file has no normalization, and what its network was trained with is not in it.".to_owned(),
+            (0, _) => "The file has no normalization and does not say with which one its network was trained.".to_owned(),
             (1, 1) => "The file has a normalization.".to_owned(),
-            (1, _) => "The file has a normalization beside the network, which may not be of its images.".to_owned(),
+            (1, _) => "The file has a normalization beside the network, which may not belong to its images.".to_owned(),
             (count, _) => format!("The file has {count} normalizations."),
         };
         let answered = match (asked, &given, answer) {
             (Some(choice), ..) => Some(json!(choice)),
             (None, Some(given), _) => Some(json!(given)),
-            (None, None, answer) => answer.map(|index| reaches[index].value.clone()),
+            (None, None, answer) => answer.map(|index| possible[index].value.clone()),
         };
         questions.push(Question { field: "normalization".to_owned(), message, options: options.collect(), answer: answered });
         Ok((Chosen { text, names, assumed: open && !settled }, normalization))
     }
 
-    /// Which images of the sample are told right under each normalization; nothing without a sample.
-    fn measure(&mut self, network: &mut Network, each: &[Normalization]) -> Vec<Vec<bool>> {
+    /// Returns for each normalization which images of the sample are classified correctly. Empty without a
+    /// sample.
+    fn correct_images(&mut self, network: &mut Network, each: &[Normalization]) -> Vec<Vec<bool>> {
         let Some(Sample { images, budget }) = &self.request.sample else { return Vec::new() };
         let mut right = vec![Vec::new(); each.len()];
         let mut first = 0;
         let begun = Instant::now();
-        // Each of several networks is measured by itself, and then one of them again.
+        // With several networks, each is measured once, and the chosen one again.
         let budget = if self.places.len() > 1 { *budget / (self.places.len() as u32 + 3) } else { *budget };
-        // Other readings were measured on as many.
-        let most = if self.seen > 0 { i64::from(self.seen) } else { images.len() };
-        while first < most && (first == 0 || self.seen > 0 || begun.elapsed() < budget) {
+        // Later readings are measured on the same images as the first one.
+        let most = if self.measured_images > 0 { i64::from(self.measured_images) } else { images.len() };
+        while first < most && (first == 0 || self.measured_images > 0 || begun.elapsed() < budget) {
             let (pixels, labels) = images.narrow(first, BATCH.min(most - first));
             let (pixels, labels) = (pixels.to_device(network.device()), labels.to_device(network.device()));
             for (normalization, right) in each.iter().zip(&mut right) {
@@ -524,17 +540,17 @@ impl<'a> Reader<'a> {
             }
             first += pixels.size()[0];
         }
-        self.seen = first as u32;
+        self.measured_images = first as u32;
         right
     }
 
-    /// What is used and what is not, in sentences.
+    /// Writes sentences about what is used and what is left out.
     fn facts(
         &self,
         place: &Place,
         networks: &[FoundNetwork],
         identified: &Identified,
-        prepared: &Prepared,
+        prepared: &LoadedNetwork,
         chosen: &Chosen,
         questions: &[Question],
     ) -> Vec<String> {
@@ -550,12 +566,12 @@ impl<'a> Reader<'a> {
             format::count(prepared.network.parameter_count()),
         )];
         if open("network") {
-            facts.insert(0, "Which of the networks is used is to be decided; what follows is of the first.".to_owned());
+            facts.insert(0, "It is not decided yet which network is used. What follows describes the first one.".to_owned());
         }
         facts.push(chosen.text.clone());
         if identified.heads.len() > 1 || !prepared.other_heads.is_empty() || !["linear", "fc", "head", "heads.head"].contains(&head) {
             facts.push(match open("head") {
-                true => "Which linear layer gives the logits is to be decided.".to_owned(),
+                true => "It is not decided yet which linear layer computes the logits.".to_owned(),
                 false => format!("The logits come from `{head}`."),
             });
         }
@@ -563,7 +579,7 @@ impl<'a> Reader<'a> {
         let mut left: Vec<&String> = file.tensors().keys().filter(|name| !used(name)).collect();
         for (other, network) in self.places.iter().zip(networks).filter(|(other, _)| *other != place) {
             let before = left.len();
-            left.retain(|name| !(other.owns(file, name) && self.nearest(name) == Some(other)));
+            left.retain(|name| !(other.owns(file, name) && self.owner_of(name) == Some(other)));
             let same = if network.same_as.as_deref() == Some(place.id())
                 || networks.iter().any(|known| known.prefix == place.id() && known.same_as.as_deref() == Some(other.id()))
             {
@@ -582,9 +598,9 @@ impl<'a> Reader<'a> {
                 facts.push(format!("Left out: {what}, {}.", grouped(&names.iter().collect::<Vec<_>>(), &place.prefix)));
             }
         };
-        take("what the network has no place for", &prepared.unexpected, !open("strict"));
+        take("tensors that the network does not have", &prepared.unexpected, !open("strict"));
         take("another head", &prepared.other_heads, !open("head"));
-        take("what its code makes and never uses", &identified.unused, true);
+        take("tensors that its code creates but never uses", &identified.unused, true);
         if !left.is_empty() {
             facts.push(format!("Left out of the file: {}.", grouped(&left, &place.prefix)));
         }
@@ -593,18 +609,18 @@ impl<'a> Reader<'a> {
         if !beside.is_empty() {
             let shown = beside.len().min(MOST_NAMES);
             let more = if beside.len() > shown { format!("; and {} more", beside.len() - shown) } else { String::new() };
-            facts.push(format!("Passed over, as it is no tensor: {}{more}.", beside[..shown].join("; ")));
+            facts.push(format!("Passed over, because it is not a tensor: {}{more}.", beside[..shown].join("; ")));
         }
         facts
     }
 }
 
-/// What was decided about a normalization.
+/// The chosen normalization, explained.
 struct Chosen {
     text: String,
-    /// Tensors and lists of the file that it is made from.
+    /// Names of the tensors and lists in the file that it is made of.
     names: Vec<String>,
-    /// Whether the file alone does not say it.
+    /// Whether it is an assumption that the file alone does not support.
     assumed: bool,
 }
 
@@ -615,12 +631,16 @@ fn named(architecture: Architecture, width: u32) -> String {
     }
 }
 
-fn share(right: &[bool]) -> f64 {
+/// Returns the fraction of images that were classified correctly.
+fn fraction_correct(right: &[bool]) -> f64 {
     right.iter().filter(|right| **right).count() as f64 / right.len().max(1) as f64
 }
 
-/// Right on more of the same images, by 1 % of them and by more than chance gives: two standard deviations of how the images fall on which
-/// only one of the two is right (McNemar 1947, <https://doi.org/10.1007/BF02295996>).
+/// Returns whether `one` is clearly more accurate than `other` on the same images.
+///
+/// The difference must exceed 1 % of the images and two standard deviations under chance, computed from the
+/// images that only one of the two classifies correctly (McNemar 1947,
+/// <https://doi.org/10.1007/BF02295996>).
 fn noticeably_better(one: &[bool], other: &[bool]) -> bool {
     let only = |one: &[bool], other: &[bool]| one.iter().zip(other).filter(|(one, other)| **one && !**other).count() as f64;
     let (first, second) = (only(one, other), only(other, one));
@@ -638,7 +658,7 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-/// Names, those with the same first part together where there are many. `prefix`: does not count as a part.
+/// Lists names. Many names with the same first part are combined. `prefix` is not counted as a part.
 fn grouped(names: &[&String], prefix: &str) -> String {
     const FEW: usize = 4;
     let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();

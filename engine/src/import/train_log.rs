@@ -1,6 +1,7 @@
-//! A folder that the training script of the paper's public code leaves: `config.json`, `log.csv` and `model_*.pth`.
+//! Reads the folder that the training script of the paper's public code writes: `config.json`, `log.csv` and
+//! `model_*.pth`.
 //!
-//! <https://github.com/PKU-ML/Cross-Class-Features-AT>. The table has no names of columns.
+//! <https://github.com/PKU-ML/Cross-Class-Features-AT>. The table in `log.csv` has no column names.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,45 +14,47 @@ use shared::record::Epoch;
 
 use crate::Error;
 
-/// What such a folder says.
+/// Content of a training log folder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainLog {
     /// `cifar10` or `cifar100`.
     pub dataset: String,
-    /// The attack behind the robust test accuracies.
+    /// The attack of the robust test accuracies.
     pub attack: PgdConfig,
-    /// `AT`, `TRADES` or `none`, which trains on clean images.
+    /// `AT`, `TRADES` or `none`. `none` trains on clean images.
     pub mode: String,
-    /// In their order, from 1.
+    /// In order, numbered from 1.
     pub epochs: Vec<Epoch>,
-    /// The file of each epoch that has one.
+    /// Checkpoint file of each epoch that has one.
     pub models: BTreeMap<u32, PathBuf>,
-    /// The first of highest robust test accuracy.
+    /// First epoch with the highest robust test accuracy.
     pub best_epoch: u32,
-    /// Files of the folder that are not read, and why, in sentences.
+    /// Sentences about files in the folder that are not read.
     pub left_out: Vec<String>,
 }
 
-/// The arguments of the script, as it writes them; the ones that tell how its numbers came about.
+/// Command line arguments of the script, as it saves them. Only those that are needed to interpret the log.
 #[derive(Deserialize)]
 struct Arguments {
     dataset: String,
     norm: Norm,
     mode: String,
-    /// Of 255.
+    /// In units of 1/255.
     test_eps: f64,
-    /// Epochs.
+    /// Number of epochs.
     ne: u32,
     lr: f64,
 }
 
 const EXPECTED: &str = "a train_log folder of the public code holds config.json, log.csv and model_*.pth";
-/// Names that a sentence lists before it only counts.
+/// Longest list of names in a sentence. Further names are only counted.
 const MOST_NAMES: usize = 20;
-/// An index and six counts: training images right without and with attack, and of how many; the same of test images.
+/// An index and six counts: training images classified correctly without and with attack, and their number;
+/// the same for test images.
 const COLUMNS: usize = 7;
 
 impl TrainLog {
+    /// Reads a training log folder. Fails if a file is missing or has unexpected content.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let arguments = read_arguments(folder)?;
         let epochs = read_log(folder, &arguments)?;
@@ -62,7 +65,7 @@ impl TrainLog {
         let best_epoch = epochs.iter().fold(None, highest).map_or(0, |epoch| epoch.epoch);
         let (models, left_out) = find_models(folder, best_epoch, epochs.len() as u32)?;
         let Arguments { dataset, norm, mode, test_eps, ne: _, lr: _ } = arguments;
-        // Without adversarial training the script attacks with a single step.
+        // Without adversarial training, the script tests with a single attack step.
         let steps = if mode == "none" { 1 } else { 20 };
         let attack = PgdConfig { steps, ..PgdConfig::of(norm, Eps::of_255(test_eps)) };
         Ok(TrainLog { dataset, attack, mode, epochs, models, best_epoch, left_out })
@@ -70,7 +73,7 @@ impl TrainLog {
 }
 
 impl Arguments {
-    /// The schedule of the script; `epoch`: from 1.
+    /// Returns the learning rate of `epoch`, counted from 1, in the schedule of the script.
     fn learning_rate(&self, epoch: u32) -> f64 {
         let (first, second) = match self.ne {
             100 => (75, 90),
@@ -85,19 +88,20 @@ impl Arguments {
     }
 }
 
-fn bad(path: &Path, problem: String) -> Error {
+fn log_error(path: &Path, problem: String) -> Error {
     Error::TrainLog { path: path.to_owned(), problem }
 }
 
 fn read_arguments(folder: &Path) -> Result<Arguments, Error> {
     let path = folder.join("config.json");
     let text = read_file(&path)?;
-    serde_json::from_str(&text).map_err(|error| bad(&path, format!("does not hold the arguments of the public code's train.py: {error}")))
+    serde_json::from_str(&text)
+        .map_err(|error| log_error(&path, format!("does not hold the arguments of the public code's train.py: {error}")))
 }
 
 fn read_file(path: &Path) -> Result<String, Error> {
     match fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(bad(path, format!("is missing; {EXPECTED}"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(log_error(path, format!("is missing; {EXPECTED}"))),
         Err(error) => Err(Error::io(path)(error)),
         Ok(text) => Ok(text),
     }
@@ -107,35 +111,35 @@ fn read_log(folder: &Path, arguments: &Arguments) -> Result<Vec<Epoch>, Error> {
     let path = folder.join("log.csv");
     let text = read_file(&path)?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
-    let columns = reader.headers().map_err(|error| bad(&path, error.to_string()))?.len();
-    let expected = "expected are an index and 6 counts: training images right clean, right under attack and of how many, and the same of \
-                    test images";
-    let wrong_columns = |line: usize, columns: usize| bad(&path, format!("has {columns} columns in line {line}; {expected}"));
+    let columns = reader.headers().map_err(|error| log_error(&path, error.to_string()))?.len();
+    let expected = "expected an index and 6 counts: training images that are correct, correct under attack, and all; then the same for test \
+                    images";
+    let wrong_columns = |line: usize, columns: usize| log_error(&path, format!("has {columns} columns in line {line}; {expected}"));
     if columns != COLUMNS {
         return Err(wrong_columns(1, columns));
     }
     let mut epochs = Vec::new();
     for (index, row) in reader.records().enumerate() {
         let (line, epoch) = (index + 2, index as u32 + 1);
-        let row = row.map_err(|error| bad(&path, error.to_string()))?;
+        let row = row.map_err(|error| log_error(&path, error.to_string()))?;
         if row.len() != COLUMNS {
             return Err(wrong_columns(line, row.len()));
         }
         let mut counts = [0.0; COLUMNS - 1];
         for (count, text) in counts.iter_mut().zip(row.iter().skip(1)) {
             let number = text.trim().parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
-            *count = number.ok_or_else(|| bad(&path, format!("has `{text}` in line {line}; {expected}")))?;
+            *count = number.ok_or_else(|| log_error(&path, format!("has `{text}` in line {line}; {expected}")))?;
         }
         let [train_clean, train_robust, trained, test_clean, test_robust, tested] = counts;
         if trained < train_clean.max(train_robust).max(1.0) || tested < test_clean.max(test_robust).max(1.0) {
-            return Err(bad(&path, format!("counts more images right than there are in line {line}; {expected}")));
+            return Err(log_error(&path, format!("counts more correct images than images in line {line}; {expected}")));
         }
         epochs.push(Epoch {
             epoch,
             learning_rate: arguments.learning_rate(epoch),
             train_loss: None,
             train_clean_accuracy: Some(train_clean / trained),
-            // Without adversarial training the script counts clean images twice.
+            // Without adversarial training, the script records the clean accuracy in both columns.
             train_robust_accuracy: (arguments.mode != "none").then_some(train_robust / trained),
             test_clean_accuracy: Some(test_clean / tested),
             test_robust_accuracy: Some(test_robust / tested),
@@ -146,13 +150,14 @@ fn read_log(folder: &Path, arguments: &Arguments) -> Result<Vec<Epoch>, Error> {
         });
     }
     if epochs.is_empty() {
-        return Err(bad(&path, "has no lines of epochs; the script writes one after each".to_owned()));
+        return Err(log_error(&path, "has no epochs; the script writes a line after each epoch".to_owned()));
     }
     Ok(epochs)
 }
 
-/// The file of each epoch that has one, and what is left out. `model_best.pth` and `model_last.pth` are the same as the files of their
-/// epochs where those are.
+/// Returns the checkpoint file of each epoch, and sentences about files that are left out.
+///
+/// `model_best.pth` and `model_last.pth` are only used if their epochs have no numbered file.
 fn find_models(folder: &Path, best_epoch: u32, last_epoch: u32) -> Result<(BTreeMap<u32, PathBuf>, Vec<String>), Error> {
     let (mut named, mut numbered) = (BTreeMap::new(), BTreeMap::new());
     let (mut beyond, mut unread) = (Vec::new(), Vec::new());
@@ -177,7 +182,7 @@ fn find_models(folder: &Path, best_epoch: u32, last_epoch: u32) -> Result<(BTree
         match (named.remove(which), models.get(&epoch)) {
             (Some(_), Some(known)) => {
                 let known = known.file_name().unwrap_or_default().to_string_lossy();
-                left_out.push(format!("`model_{which}.pth` is of epoch {epoch}, as `{known}` is, which is read."));
+                left_out.push(format!("`model_{which}.pth` is not read, because `{known}` is of the same epoch {epoch}."));
             }
             (Some(path), None) => drop(models.insert(epoch, path)),
             (None, _) => {}
@@ -190,14 +195,14 @@ fn find_models(folder: &Path, best_epoch: u32, last_epoch: u32) -> Result<(BTree
         format!("{}{more}", shown.join(", "))
     };
     if !beyond.is_empty() {
-        left_out.push(format!("Left out, as log.csv ends with epoch {last_epoch}: {}.", listed(&mut beyond)));
+        left_out.push(format!("Left out, because log.csv ends with epoch {last_epoch}: {}.", listed(&mut beyond)));
     }
     if !unread.is_empty() {
-        left_out.push(format!("Left out, as they are no models: {}.", listed(&mut unread)));
+        left_out.push(format!("Left out, because they are not checkpoints: {}.", listed(&mut unread)));
     }
     if models.is_empty() {
         let beside = if left_out.is_empty() { String::new() } else { format!(" ({})", left_out.join(" ")) };
-        return Err(bad(folder, format!("has no model_best.pth, model_last.pth or model_10.pth{beside}; {EXPECTED}")));
+        return Err(log_error(folder, format!("has no model_best.pth, model_last.pth or model_10.pth{beside}; {EXPECTED}")));
     }
     Ok((models, left_out))
 }

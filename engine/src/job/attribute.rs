@@ -1,38 +1,38 @@
-//! An attribution of a checkpoint of another run, in a directory of its own: any images, attack, aggregation, subset and layer.
+//! Runs an attribution of another run's checkpoint, with any images, attack, aggregation, subset and layer.
 
 use std::path::Path;
 use std::time::Instant;
 
 use shared::config::{AttributeConfig, Inputs, Layer};
 
-use super::attributions::{self, About};
-use super::subject::Subject;
-use super::work::Work;
+use super::attributions::{self, AttributionFacts};
+use super::passes::Passes;
+use super::source_checkpoint::SourceCheckpoint;
 use crate::Error;
 use crate::attack::Attack;
 use crate::cancel::Cancel;
 use crate::data;
 use crate::device;
-use crate::evaluate::{BATCH_SIZE, Measured, measure_samples};
-use crate::read_out::ReadOut;
+use crate::evaluate::{BATCH_SIZE, EvalInputs, measure_samples};
+use crate::linear_probe::LinearProbe;
 use crate::run_dir::RunDir;
 
-/// Measures as `config` says. Started again, it begins anew.
+/// Measures as `config` says. A restarted worker begins again.
 pub(super) fn run(directory: &Path, config: &AttributeConfig, cancel: &Cancel) -> Result<(), Error> {
     let begun = Instant::now();
     let AttributeConfig { name: _, seed, device, checkpoint, data, split, inputs, attack, aggregation, subset, layer, bootstrap } = config;
     let device = device::choose(device)?;
-    let subject = Subject::find(directory, checkpoint)?;
+    let source = SourceCheckpoint::find(directory, checkpoint)?;
     if let Layer::Stage(stage) = layer {
-        subject.has_stage(*stage)?;
+        source.check_has_stage(*stage)?;
     }
     let attack = match inputs.contains(&Inputs::Adversarial) {
-        true => Some(Attack::to_measure(&subject.attack(attack.as_ref())?)),
+        true => Some(Attack::to_measure(&source.attack(attack.as_ref())?)),
         false => None,
     };
 
-    let data = data::load(&subject.data(data.as_ref())?, subject.data_seed())?;
-    let network = subject.network(&data.info, device)?;
+    let data = data::load(&source.data(data.as_ref())?, source.data_seed())?;
+    let network = source.network(&data.info, device)?;
     let (info, noisy_labels, passed_over) = (data.info.clone(), data.noisy_labels, data.passed_over.clone());
     let fitted_to = match layer {
         Layer::Penultimate => None,
@@ -42,25 +42,25 @@ pub(super) fn run(directory: &Path, config: &AttributeConfig, cancel: &Cancel) -
 
     let mut dir = RunDir::open(directory)?;
     dir.create_folder("attributions")?;
-    dir.append(&subject.started(&network, *split, &images, noisy_labels))?;
+    dir.append(&source.started(&network, *split, &images, noisy_labels))?;
     super::note_passed_over(&mut dir, &passed_over)?;
     let batches = |count: i64| (count as u32).div_ceil(BATCH_SIZE as u32);
     let attack_of = |inputs: Inputs| attack.as_ref().filter(|_| inputs == Inputs::Adversarial);
-    let passes: u32 = inputs.iter().map(|inputs| Work::passes(attack_of(*inputs))).sum();
+    let passes: u32 = inputs.iter().map(|inputs| Passes::of_batch(attack_of(*inputs))).sum();
     let fitting = fitted_to.as_ref().map_or(0, |(_, train)| batches(train.len()));
-    let mut work = Work::new(begun, fitting + batches(images.len()) * passes);
+    let mut done = Passes::new(begun, fitting + batches(images.len()) * passes);
 
-    let read_out = match &fitted_to {
-        None => ReadOut::penultimate(&network),
-        Some((stage, train)) => ReadOut::fitted(&network, *stage, train, BATCH_SIZE, cancel, &mut |_, _| work.add(1, &mut dir))?,
+    let probe = match &fitted_to {
+        None => LinearProbe::penultimate(&network),
+        Some((stage, train)) => LinearProbe::fitted(&network, *stage, train, BATCH_SIZE, cancel, &mut |_, _| done.add(1, &mut dir))?,
     };
     for inputs in inputs {
         let attack = attack_of(*inputs);
-        let measured = attack.map_or(Measured::Clean, |attack| Measured::Attacked { attack, seed: *seed });
-        let mut progress = |_, _| work.add(Work::passes(attack), &mut dir);
-        let (measurement, samples) = measure_samples(&network, &read_out, &images, measured, cancel, &mut progress)?;
-        let about = About {
-            epoch: subject.id.epoch,
+        let measured = attack.map_or(EvalInputs::Clean, |attack| EvalInputs::Attacked { attack, seed: *seed });
+        let mut progress = |_, _| done.add(Passes::of_batch(attack), &mut dir);
+        let (measurement, samples) = measure_samples(&network, &probe, &images, measured, cancel, &mut progress)?;
+        let facts = AttributionFacts {
+            epoch: source.id.epoch,
             inputs: *inputs,
             attack: attack.map(Attack::used),
             class_names: &info.class_names,
@@ -70,10 +70,10 @@ pub(super) fn run(directory: &Path, config: &AttributeConfig, cancel: &Cancel) -
             layer: *layer,
             bootstrap: *bootstrap,
             seed: *seed,
-            checkpoint: Some(subject.id.to_string()),
-            checkpoint_sha256: &subject.sidecar.checkpoint.sha256,
+            checkpoint: Some(source.id.to_string()),
+            checkpoint_sha256: &source.sidecar.checkpoint.sha256,
         };
-        attributions::write(&mut dir, about, &measurement, &samples, cancel)?;
+        attributions::write(&mut dir, facts, &measurement, &samples, cancel)?;
     }
-    work.finish(subject.id.epoch, &mut dir)
+    done.finish(source.id.epoch, &mut dir)
 }

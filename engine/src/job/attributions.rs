@@ -1,4 +1,4 @@
-//! Files of attributions with their records, whatever the kind of run that measured them.
+//! Writes attribution files and their records, for all kinds of runs.
 
 use std::fs;
 use std::time::Instant;
@@ -13,8 +13,8 @@ use crate::cancel::Cancel;
 use crate::evaluate::Measurement;
 use crate::run_dir::{self, RunDir};
 
-/// What is known of an attribution beside what was measured.
-pub(super) struct About<'a> {
+/// Description of an attribution, apart from its measurements.
+pub(super) struct AttributionFacts<'a> {
     pub(super) epoch: u32,
     pub(super) inputs: Inputs,
     pub(super) attack: Option<AttackUsed>,
@@ -23,27 +23,39 @@ pub(super) struct About<'a> {
     pub(super) aggregation: Aggregation,
     pub(super) subset: Subset,
     pub(super) layer: Layer,
-    /// Resamples; 0 gives no intervals.
+    /// Number of bootstrap resamples. 0 gives no confidence intervals.
     pub(super) bootstrap: u32,
-    /// Of the bootstrap.
+    /// Seed of the bootstrap.
     pub(super) seed: u32,
-    /// `RUN.e12`, where the checkpoint is another run's.
+    /// Checkpoint of another run, as `RUN.e12`. `None` if it belongs to this run.
     pub(super) checkpoint: Option<String>,
-    /// Empty where no checkpoint was written.
+    /// Empty if no checkpoint was saved.
     pub(super) checkpoint_sha256: &'a str,
 }
 
-/// Computes an attribution, writes its file, and then its record.
+/// Computes an attribution, writes its file, then appends the record.
 pub(super) fn write(
     dir: &mut RunDir,
-    about: About<'_>,
+    facts: AttributionFacts<'_>,
     measurement: &Measurement,
     samples: &Samples,
     cancel: &Cancel,
 ) -> Result<(), Error> {
     let begun = Instant::now();
-    let About { epoch, inputs, attack, class_names, split, aggregation, subset, layer, bootstrap, seed, checkpoint, checkpoint_sha256 } =
-        about;
+    let AttributionFacts {
+        epoch,
+        inputs,
+        attack,
+        class_names,
+        split,
+        aggregation,
+        subset,
+        layer,
+        bootstrap,
+        seed,
+        checkpoint,
+        checkpoint_sha256,
+    } = facts;
     let classes = samples.attribute(aggregation, subset);
     let bootstrap = samples.bootstrap(aggregation, subset, bootstrap, seed, cancel)?;
     let content = AttributionFile {
@@ -74,7 +86,7 @@ pub(super) fn write(
     record(dir, &content)
 }
 
-/// Records once more an attribution whose file stays, after its checkpoint has been removed.
+/// Appends the record of an existing attribution file again. Needed after its checkpoint was removed.
 pub(super) fn record_again(dir: &mut RunDir, epoch: u32, inputs: Inputs) -> Result<(), Error> {
     let path = dir.path(&run_dir::attribution_file(epoch, inputs));
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;

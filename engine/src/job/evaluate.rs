@@ -1,5 +1,7 @@
-//! An evaluation in its directory: `evaluation.json` once it is complete, and until then `evaluation.state.json`, from which a worker
-//! that is started again goes on.
+//! Runs a robustness evaluation and writes `evaluation.json`.
+//!
+//! Until it is complete, `evaluation.state.json` holds the intermediate state, from which a restarted worker
+//! continues.
 
 use std::fs;
 use std::path::Path;
@@ -11,57 +13,57 @@ use shared::config::{AutoAttack, EvaluateConfig, PgdConfig, STANDARD_QUERIES};
 use shared::format;
 use shared::record::{Finished, Notice, NoticeKind, Phase, Progress, Record};
 
-use super::subject::Subject;
+use super::source_checkpoint::SourceCheckpoint;
 use crate::Error;
 use crate::attack::Attack;
 use crate::autoattack::{Ball, apgd};
 use crate::cancel::Cancel;
 use crate::data::{self, Split};
 use crate::device;
-use crate::robustness::{self, Event, State, Trial};
+use crate::robustness::{self, Event, NamedAttack, State};
 use crate::run_dir::RunDir;
 
 const RESULT: &str = "evaluation.json";
 const STATE: &str = "evaluation.state.json";
 
-/// What is kept of an evaluation that has begun.
+/// Content of `evaluation.state.json`.
 #[derive(Deserialize, Serialize)]
 struct Saved {
     checkpoint_sha256: String,
     state: State,
 }
 
-/// Evaluates as `config` says, from where an earlier worker was stopped.
+/// Evaluates as `config` says. Continues from the state of an earlier worker if there is one.
 ///
-/// `Err(Error::Canceled)` after a requested stop: every complete batch has then been kept.
+/// Fails with `Error::Canceled` after a stop request. All complete batches are then kept.
 pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) -> Result<(), Error> {
     let begun = Instant::now();
     let device = device::choose(&config.device)?;
-    let subject = Subject::find(directory, &config.checkpoint)?;
+    let source = SourceCheckpoint::find(directory, &config.checkpoint)?;
     let mut dir = RunDir::open(directory)?;
 
-    let data = data::load(&subject.data(config.data.as_ref())?, subject.data_seed())?;
-    let network = subject.network(&data.info, device)?;
+    let data = data::load(&source.data(config.data.as_ref())?, source.data_seed())?;
+    let network = source.network(&data.info, device)?;
     let (noisy_labels, passed_over) = (data.noisy_labels, data.passed_over.clone());
     let split = data.into_split(config.split, config.samples)?.to_device(device);
-    dir.append(&subject.started(&network, config.split, &split, noisy_labels))?;
+    dir.append(&source.started(&network, config.split, &split, noisy_labels))?;
     super::note_passed_over(&mut dir, &passed_over)?;
 
-    let ball = ball(config, &subject)?;
-    let trials = trials(config, ball, network.classes())?;
-    let mut state = resume(&dir, &subject, &split, &trials)?;
+    let ball = ball(config, &source)?;
+    let attacks = attacks(config, ball, network.classes())?;
+    let mut state = resume(&dir, &source, &split, &attacks)?;
     if let Some(done) = state.steps.len().checked_sub(1) {
-        let message = format!("The evaluation goes on where it was stopped: {done} of {} attacks were done.", trials.len());
+        let message = format!("The evaluation continues where it was stopped: {done} of {} attacks were done.", attacks.len());
         dir.append(&Record::Notice(Notice { kind: NoticeKind::Resumed, epoch: None, message }))?;
     }
-    // A worker that was killed may have kept a step without recording it.
+    // A killed worker may have saved a step without recording it.
     for step in &state.steps {
         dir.append(&Record::Evaluation(step.clone()))?;
     }
     let spent_before = state.seconds();
     let spent = || spent_before + begun.elapsed().as_secs_f64();
-    let checkpoint_sha256 = &subject.sidecar.checkpoint.sha256;
-    robustness::run(&network, &split, &trials, config.seed, &mut state, cancel, &mut |state, event| {
+    let checkpoint_sha256 = &source.sidecar.checkpoint.sha256;
+    robustness::run(&network, &split, &attacks, config.seed, &mut state, cancel, &mut |state, event| {
         dir.write_json(STATE, &Saved { checkpoint_sha256: checkpoint_sha256.clone(), state: state.clone() })?;
         match event {
             Event::Batch { done, of } => {
@@ -73,64 +75,69 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
 
     if let Some(images) = robustness::masked_gradients(&state.steps) {
         let message = format!(
-            "Square, which sees only scores, found adversarial images for {images} that the attacks by gradients had left. Gradients of \
-             this network may mislead, and its accuracy be lower than measured: an attack made for it would tell."
+            "Square, which uses only logits, found adversarial versions of {images} images on which gradient-based attacks had \
+             failed. The gradients of this network may be masked, and its robust accuracy lower than measured. Check it with an attack \
+             adapted to this network."
         );
         dir.append(&Record::Notice(Notice { kind: NoticeKind::MaskedGradients, epoch: None, message }))?;
     }
-    dir.write_json(RESULT, &result(config, &subject, ball, network.classes(), &split, state))?;
+    dir.write_json(RESULT, &result(config, &source, ball, network.classes(), &split, state))?;
     dir.remove(STATE)?;
-    let epoch = subject.id.epoch;
+    let epoch = source.id.epoch;
     dir.append(&Record::Finished(Finished { best_epoch: epoch, last_epoch: epoch, elapsed_secs: spent() }))
 }
 
-/// The threat model asked for, or what of it the checkpoint's run says.
-fn ball(config: &EvaluateConfig, subject: &Subject) -> Result<Ball, Error> {
+/// Returns the threat model of the configuration. The checkpoint's run provides what the configuration leaves
+/// out.
+fn ball(config: &EvaluateConfig, source: &SourceCheckpoint) -> Result<Ball, Error> {
     let (norm, eps) = match (config.norm, config.eps) {
         (Some(norm), Some(eps)) => (norm, eps),
         (norm, eps) => {
-            let known = subject.attack(None)?;
+            let known = source.attack(None)?;
             (norm.unwrap_or(known.norm), eps.unwrap_or(known.eps))
         }
     };
     Ok(Ball { norm, eps })
 }
 
-/// PGD first, then the attacks of AutoAttack that are defined for so many classes.
-fn trials(config: &EvaluateConfig, ball: Ball, classes: i64) -> Result<Vec<Trial>, Error> {
+/// Returns PGD, then the attacks of AutoAttack that are defined for this number of classes.
+fn attacks(config: &EvaluateConfig, ball: Ball, classes: i64) -> Result<Vec<NamedAttack>, Error> {
     let Ball { norm, eps } = ball;
     let pgd = config.pgd.as_ref().map(|pgd| {
         let attack = PgdConfig { norm, eps, step_size: pgd.step_size, steps: pgd.steps, random_start: true };
-        Trial::pgd(&Attack::to_measure(&attack), pgd.restarts)
+        NamedAttack::pgd(&Attack::to_measure(&attack), pgd.restarts)
     });
-    let of_autoattack = config.autoattack.iter().filter_map(|attack| Trial::autoattack(*attack, ball, classes, config.square_queries));
-    let trials: Vec<Trial> = pgd.into_iter().chain(of_autoattack).collect();
-    if trials.is_empty() {
+    let of_autoattack =
+        config.autoattack.iter().filter_map(|attack| NamedAttack::autoattack(*attack, ball, classes, config.square_queries));
+    let attacks: Vec<NamedAttack> = pgd.into_iter().chain(of_autoattack).collect();
+    if attacks.is_empty() {
         return Err(Error::Data(format!("{} needs four classes or more; the data has {classes}", AutoAttack::ApgdT.label())));
     }
-    Ok(trials)
+    Ok(attacks)
 }
 
-/// What an earlier worker has left, or nothing known yet.
-fn resume(dir: &RunDir, subject: &Subject, split: &Split, trials: &[Trial]) -> Result<State, Error> {
+/// Loads the state of an earlier worker, or starts with an empty one.
+fn resume(dir: &RunDir, source: &SourceCheckpoint, split: &Split, attacks: &[NamedAttack]) -> Result<State, Error> {
     let path = dir.path(STATE);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(State::default()),
         Err(error) => return Err(Error::io(&path)(error)),
     };
-    let bad = |problem: String| Error::RunDir { path: path.clone(), problem };
-    let Saved { checkpoint_sha256, state } = serde_json::from_str(&text).map_err(|error| bad(format!("cannot be read: {error}")))?;
-    if checkpoint_sha256 != subject.sidecar.checkpoint.sha256 {
-        return Err(bad(format!("is about another checkpoint than {}", subject.id)));
+    let state_error = |problem: String| Error::RunDir { path: path.clone(), problem };
+    let Saved { checkpoint_sha256, state } =
+        serde_json::from_str(&text).map_err(|error| state_error(format!("cannot be read: {error}")))?;
+    if checkpoint_sha256 != source.sidecar.checkpoint.sha256 {
+        return Err(state_error(format!("belongs to another checkpoint than {}; remove it to start again", source.id)));
     }
-    if !state.fits(split, trials) {
-        return Err(bad("is about other images or attacks".to_owned()));
+    if !state.matches(split, attacks) {
+        return Err(state_error("belongs to other images or attacks; remove it to start again".to_owned()));
     }
     Ok(state)
 }
 
-fn result(config: &EvaluateConfig, subject: &Subject, ball: Ball, classes: i64, split: &Split, state: State) -> EvaluationFile {
+/// Builds the content of `evaluation.json`.
+fn result(config: &EvaluateConfig, source: &SourceCheckpoint, ball: Ball, classes: i64, split: &Split, state: State) -> EvaluationFile {
     let labels = split.label_list();
     let classes = classes as usize;
     let mut confusion = vec![vec![0; classes]; classes];
@@ -146,12 +153,12 @@ fn result(config: &EvaluateConfig, subject: &Subject, ball: Ball, classes: i64, 
     let images = labels.len() as u32;
     let robust_accuracy = share(robust.iter().sum(), images);
     EvaluationFile {
-        checkpoint: subject.id.to_string(),
-        checkpoint_sha256: subject.sidecar.checkpoint.sha256.clone(),
+        checkpoint: source.id.to_string(),
+        checkpoint_sha256: source.sidecar.checkpoint.sha256.clone(),
         norm: ball.norm,
         eps: ball.eps,
         split: config.split,
-        class_names: subject.sidecar.class_names.clone(),
+        class_names: source.sidecar.class_names.clone(),
         clean_accuracy: share(clean.iter().sum(), images),
         robust_accuracy,
         class_clean_accuracy: of_each_class(&clean),
@@ -165,7 +172,8 @@ fn result(config: &EvaluateConfig, subject: &Subject, ball: Ball, classes: i64, 
     }
 }
 
-/// The one number to report, such as `AutoAttack (standard) robust accuracy at ℓ∞ 8/255 (0.0314) on 10000 test images: 47.8 %`.
+/// Returns the sentence to cite, for example `AutoAttack (standard) robust accuracy at ℓ∞ 8/255 (0.0314) on
+/// 10000 test images: 47.8 %`.
 fn report(config: &EvaluateConfig, ball: Ball, classes: usize, images: u32, state: &State, accuracy: f64) -> String {
     let all = AutoAttack::standard().iter().all(|attack| config.autoattack.contains(attack));
     let standard = all && config.square_queries == STANDARD_QUERIES && classes as i64 >= apgd::CLASSES_FOR_DLR;

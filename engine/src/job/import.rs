@@ -1,5 +1,5 @@
-//! An import in its directory: reads checkpoints that were trained elsewhere, keeps them as this program's own, and measures the
-//! attribution of each where that is asked for.
+//! Imports checkpoints that were trained elsewhere: saves them as checkpoints of this run and measures their
+//! attributions if asked to.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,41 +12,42 @@ use shared::record::{Epoch, Finished, Notice, NoticeKind, Phase, Progress, Recor
 use tch::Device;
 
 use super::attributions;
-use super::keep;
+use super::checkpoints;
 use crate::Error;
 use crate::attack::Attack;
 use crate::cancel::Cancel;
 use crate::data::{self, Data, Split};
 use crate::device;
-use crate::evaluate::{BATCH_SIZE, Measured, measure_samples};
+use crate::evaluate::{BATCH_SIZE, EvalInputs, measure_samples};
 use crate::import::{self, Reading, Request, SAMPLE, Sample, TrainLog};
-use crate::read_out::ReadOut;
+use crate::linear_probe::LinearProbe;
 use crate::run_dir::RunDir;
 
-/// What there is to import.
-struct Source {
-    /// By epoch.
+/// The files to import.
+struct ImportSource {
+    /// Path of each checkpoint, by epoch.
     files: BTreeMap<u32, PathBuf>,
-    /// Rising; none where a file comes without its log.
+    /// Epochs of the training log, in rising order. Empty if a file comes without a log.
     epochs: Vec<Epoch>,
     best_epoch: u32,
     last_epoch: u32,
     attack: PgdConfig,
-    /// What the folder says, in sentences.
+    /// Sentences about the training log. `None` if a file comes without a log.
     notice: Option<String>,
 }
 
-/// How long readings of a file may be measured before the fastest answer is wanted: someone waits for an inspection.
+/// Time to measure the readings of a file. It is short for an inspection, because a person waits for the
+/// answer.
 const INSPECTION_BUDGET: Duration = Duration::from_secs(15);
 const IMPORT_BUDGET: Duration = Duration::from_secs(120);
 
 /// Imports as `config` says.
 ///
-/// `Err(Error::Canceled)` after a requested stop: complete checkpoints have then been kept.
+/// Fails with `Error::Canceled` after a stop request. Complete checkpoints are then kept.
 pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> Result<(), Error> {
     let begun = Instant::now();
     let device = device::choose(&config.device)?;
-    // An absolute source replaces the directory.
+    // If the source is an absolute path, `join` returns it unchanged.
     let source = find(&directory.join(&config.source), config)?;
     let mut sample = None;
     let mut dir = RunDir::open(directory)?;
@@ -54,7 +55,8 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
         dir.create_folder(folder)?;
     }
 
-    // Networks can be brought to a machine without their data, which only measuring needs.
+    // Only measuring needs the data. Without it, a network can be imported on a machine that does not have
+    // the data.
     let data = match (config.attribution.inputs.is_empty(), config.data.dataset.info().classes) {
         (true, Some(_)) => None,
         _ => Some(data::load(&config.data, config.seed)?),
@@ -65,7 +67,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
         device: device::id(device),
         device_name: device::name(device),
         libtorch: device::libtorch_version(),
-        engine: device::ENGINE.to_owned(),
+        engine: device::ENGINE_VERSION.to_owned(),
         parameters: 0,
         feature_dim: 0,
         class_names: info.class_names.clone(),
@@ -84,7 +86,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
     let steps = source.files.len() as u32 * steps_of_each;
     for (index, (epoch, path)) in (0..).zip(&source.files) {
         cancel.check()?;
-        let Reading { network, model, inspection, .. } = read(path, config, &info, device, &source, &mut sample)?.decided(path)?;
+        let Reading { network, model, inspection, .. } = read(path, config, &info, device, &source, &mut sample)?.into_decided(path)?;
         if index == 0 {
             let started = Started { parameters: network.parameter_count(), feature_dim: network.feature_dim(), ..started.clone() };
             dir.append(&Record::Started(started))?;
@@ -98,7 +100,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
         }
         let message = inspection.facts.join(" ");
         dir.append(&Record::Notice(Notice { kind: NoticeKind::Imported, epoch: Some(*epoch), message }))?;
-        let about = keep::About {
+        let facts = checkpoints::CheckpointFacts {
             epoch: *epoch,
             metrics: source.epochs.iter().find(|known| known.epoch == *epoch),
             model: &model,
@@ -106,7 +108,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
             info: &info,
             attack: &source.attack,
         };
-        let checkpoint = keep::checkpoint(&mut dir, about, &network.snapshot())?;
+        let checkpoint = checkpoints::write(&mut dir, facts, &network.snapshot())?;
 
         let mut step = index * steps_of_each + 1;
         let elapsed_secs = || begun.elapsed().as_secs_f64();
@@ -115,16 +117,16 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
         let attack = Attack::to_measure(&source.attack);
         for inputs in &config.attribution.inputs {
             let (measured, attack) = match inputs {
-                Inputs::Clean => (Measured::Clean, None),
-                Inputs::Adversarial => (Measured::Attacked { attack: &attack, seed: config.seed }, Some(attack.used())),
+                Inputs::Clean => (EvalInputs::Clean, None),
+                Inputs::Adversarial => (EvalInputs::Attacked { attack: &attack, seed: config.seed }, Some(attack.used())),
             };
             let mut progress = |done, _| {
                 dir.progress(Progress { phase: Phase::Attributing, epoch: *epoch, step: step + done, steps, elapsed_secs: elapsed_secs() })
             };
-            let read_out = ReadOut::penultimate(&network);
-            let (measurement, samples) = measure_samples(&network, &read_out, test, measured, cancel, &mut progress)?;
+            let probe = LinearProbe::penultimate(&network);
+            let (measurement, samples) = measure_samples(&network, &probe, test, measured, cancel, &mut progress)?;
             step += batches;
-            let about = attributions::About {
+            let facts = attributions::AttributionFacts {
                 epoch: *epoch,
                 inputs: *inputs,
                 attack,
@@ -138,17 +140,17 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
                 checkpoint: None,
                 checkpoint_sha256: &checkpoint.sha256,
             };
-            attributions::write(&mut dir, about, &measurement, &samples, cancel)?;
+            attributions::write(&mut dir, facts, &measurement, &samples, cancel)?;
         }
     }
-    let Source { best_epoch, last_epoch, .. } = source;
+    let ImportSource { best_epoch, last_epoch, .. } = source;
     dir.append(&Record::Finished(Finished { best_epoch, last_epoch, elapsed_secs: begun.elapsed().as_secs_f64() }))
 }
 
-/// A single file, or what lies in a folder.
-fn find(path: &Path, config: &ImportConfig) -> Result<Source, Error> {
+/// Finds the files at `path`: a single checkpoint, or a training log of the public code.
+fn find(path: &Path, config: &ImportConfig) -> Result<ImportSource, Error> {
     if !path.is_dir() {
-        return Ok(Source {
+        return Ok(ImportSource {
             files: [(config.epoch, path.to_owned())].into(),
             epochs: Vec::new(),
             best_epoch: config.epoch,
@@ -159,13 +161,13 @@ fn find(path: &Path, config: &ImportConfig) -> Result<Source, Error> {
     }
     let TrainLog { dataset, attack, mode, epochs, models, best_epoch, left_out } = TrainLog::read(path)?;
     if dataset != config.data.dataset.id() {
-        let problem = format!("is of a network trained on `{dataset}`, and the data of this run is `{}`", config.data.dataset.id());
+        let problem = format!("is of a network trained on `{dataset}`, but this import is configured for `{}`", config.data.dataset.id());
         return Err(Error::TrainLog { path: path.to_owned(), problem });
     }
     let mut notice = format!(
-        "A log of the paper's public code: {} epochs in the mode {mode}, best after epoch {best_epoch}, {} {}. Robust test accuracy \
-         is under PGD-{}, {} {}, which is what the checkpoints are measured with, whatever the configuration of this import says. The loss is \
-         not in the log, nor the time that epochs took.",
+        "A log of the paper's public code: {} epochs in mode {mode}, best after epoch {best_epoch}, {} {}. Robust test accuracy \
+         was measured with PGD-{}, {} {}. The checkpoints are measured with the same attack, even if this import configures another one. \
+         The log contains neither the loss nor the duration of epochs.",
         epochs.len(),
         models.len(),
         if models.len() == 1 { "checkpoint" } else { "checkpoints" },
@@ -176,28 +178,29 @@ fn find(path: &Path, config: &ImportConfig) -> Result<Source, Error> {
     let last_epoch = epochs.len() as u32;
     for (what, epoch) in [("best", best_epoch), ("last", last_epoch)] {
         if !models.contains_key(&epoch) {
-            notice += &format!(" The folder has no file of epoch {epoch}, so that the {what} checkpoint of this run is missing.");
+            notice += &format!(" The folder has no file of epoch {epoch}, so the {what} checkpoint of this run is missing.");
         }
     }
     for text in &left_out {
         notice += &format!(" {text}");
     }
-    Ok(Source { files: models, epochs, best_epoch, last_epoch, attack, notice: Some(notice) })
+    Ok(ImportSource { files: models, epochs, best_epoch, last_epoch, attack, notice: Some(notice) })
 }
 
-/// What a file holds, or the best file of a folder, and what is to be decided about it. `directory`: what a relative source is in.
+/// Reports what a file holds, or the best checkpoint of a log, and which questions are open. A relative
+/// source is looked up in `directory`.
 pub fn inspect(directory: &Path, config: &ImportConfig) -> Result<Inspection, Error> {
     let source = find(&directory.join(&config.source), config)?;
     let (_, path) = source.files.get_key_value(&source.best_epoch).or_else(|| source.files.first_key_value()).expect("a source has files");
     let (info, images) = match load_sample(config) {
         Ok((info, images)) => (info, Some(images)),
-        // Classes of folders are known from the folders alone.
+        // The classes of an image folder are known only from its folders.
         Err(error) if config.data.dataset.info().classes.is_none() => return Err(error),
         Err(_) => (config.data.dataset.info(), None),
     };
     let sample = images.as_ref().map(|images| Sample { images, budget: INSPECTION_BUDGET });
-    let of_public_code = source.notice.is_some();
-    let request = Request { config, info: &info, device: Device::Cpu, sample, measure_all: true, of_public_code };
+    let from_public_code = source.notice.is_some();
+    let request = Request { config, info: &info, device: Device::Cpu, sample, measure_all: true, from_public_code };
     let mut inspection = import::read(path, &request)?.inspection;
     inspection.facts.splice(0..0, source.notice);
     Ok(inspection)
@@ -207,17 +210,20 @@ fn load_sample(config: &ImportConfig) -> Result<(DatasetInfo, Split), Error> {
     data::load_sample(&config.data, config.seed, SAMPLE)
 }
 
-/// Reads a file; with images to tell readings apart by only where nothing else does, and where there are some. They are kept in `sample`.
+/// Reads a checkpoint. Uses test images only if nothing else decides between its readings and the data is
+/// available.
+///
+/// The images are loaded once and kept in `sample`.
 fn read(
     path: &Path,
     config: &ImportConfig,
     info: &DatasetInfo,
     device: Device,
-    source: &Source,
+    source: &ImportSource,
     sample: &mut Option<Split>,
 ) -> Result<Reading, Error> {
-    let of_public_code = source.notice.is_some();
-    let request = |sample| Request { config, info, device, sample, measure_all: false, of_public_code };
+    let from_public_code = source.notice.is_some();
+    let request = |sample| Request { config, info, device, sample, measure_all: false, from_public_code };
     let reading = import::read(path, &request(None))?;
     let images_here = config.data.path.is_some() || config.data.dataset.source() != DataSource::Folder;
     if !(reading.undecided_without_images && images_here) {

@@ -1,16 +1,16 @@
-//! What a worker does in a run directory, by the kind of the run.
+//! Runs the configuration of a run directory. Each kind of run has its own file.
 
 mod attribute;
 mod attributions;
+mod checkpoints;
 mod evaluate;
 mod import;
-mod keep;
 mod pair;
+mod passes;
 mod saliency;
-mod subject;
+mod source_checkpoint;
 mod teachers;
 mod train;
-mod work;
 
 use std::path::Path;
 
@@ -23,7 +23,8 @@ use crate::Error;
 use crate::cancel::Cancel;
 use crate::run_dir::{self, RunDir};
 
-/// Says what an import would read, and what is to be decided about it. `directory`: what a relative source is in.
+/// Reports what the import in `config` would read, and which questions are open. A relative source is looked
+/// up in `directory`.
 pub fn inspect(directory: &Path, config: &RunConfig) -> Result<Inspection, Error> {
     match config {
         RunConfig::Import(config) => import::inspect(directory, config),
@@ -36,7 +37,7 @@ pub fn inspect(directory: &Path, config: &RunConfig) -> Result<Inspection, Error
 
 /// Runs the configuration in `directory`.
 ///
-/// `Err(Error::Canceled)` after a requested stop: what was complete has then been kept.
+/// Fails with `Error::Canceled` after a stop request. Results that were complete by then are kept.
 pub fn run(directory: &Path, cancel: &Cancel) -> Result<(), Error> {
     match run_dir::read_config(directory)? {
         RunConfig::Train(config) => train::run(directory, &config, cancel),
@@ -48,7 +49,7 @@ pub fn run(directory: &Path, cancel: &Cancel) -> Result<(), Error> {
     }
 }
 
-/// Records what the folder of the data set holds that was not read; once, however often the run goes on.
+/// Records which files of the data set's folder were not read. Records it once, even if the run is resumed.
 fn note_passed_over(dir: &mut RunDir, passed_over: &[PassedOver]) -> Result<(), Error> {
     let Some(message) = passed_over_text(passed_over) else { return Ok(()) };
     let notice = Notice { kind: NoticeKind::PassedOver, epoch: None, message };

@@ -1,4 +1,4 @@
-//! Where checkpoints of other runs look, on the same images: `saliency.json` in a directory of its own.
+//! Runs Grad-CAM for checkpoints of other runs on the same images, and writes `saliency.json`.
 
 use std::path::Path;
 use std::time::Instant;
@@ -9,38 +9,38 @@ use shared::api::{SaliencyFile, SaliencyMap, SaliencySample};
 use shared::config::{Inputs, SaliencyConfig};
 use tch::{Device, Kind, Tensor};
 
-use super::subject::Subject;
-use super::work::Work;
+use super::passes::Passes;
+use super::source_checkpoint::SourceCheckpoint;
 use crate::Error;
 use crate::attack::Attack;
 use crate::cancel::Cancel;
 use crate::data::{self, Split};
 use crate::device;
-use crate::evaluate::{Measured, visit};
+use crate::evaluate::{EvalInputs, for_each_batch};
 use crate::grad_cam::{common_stage, grad_cam, last_stage};
 use crate::model::Network;
 use crate::run_dir::RunDir;
 
 const RESULT: &str = "saliency.json";
-/// Images per pass; the gradients of a pass take several times the memory of the pass alone.
+/// Images in a batch. A backward pass needs several times the memory of a forward pass.
 const BATCH_SIZE: i64 = 50;
 
-/// Makes the maps that `config` asks for. Started again, it begins anew.
+/// Computes the maps that `config` asks for. A restarted worker begins again.
 pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) -> Result<(), Error> {
     let begun = Instant::now();
     let SaliencyConfig { name: _, seed, device, checkpoints, data, split, inputs, attack, images_per_class, stage } = config;
     let device = device::choose(device)?;
-    let subjects = Subject::find_alike(directory, checkpoints)?;
-    let first = &subjects[0];
-    let stage = stage.unwrap_or_else(|| common_stage(subjects.iter().map(|subject| subject.sidecar.model.architecture)));
-    subjects.iter().try_for_each(|subject| has_map(subject, stage))?;
+    let sources = SourceCheckpoint::find_with_same_classes(directory, checkpoints)?;
+    let first = &sources[0];
+    let stage = stage.unwrap_or_else(|| common_stage(sources.iter().map(|source| source.sidecar.model.architecture)));
+    sources.iter().try_for_each(|source| check_has_map(source, stage))?;
     let attack = match inputs.contains(&Inputs::Adversarial) {
         true => Some(Attack::to_measure(&first.attack(attack.as_ref())?)),
         false => None,
     };
 
     let data = data::load(&first.data(data.as_ref())?, first.data_seed())?;
-    let networks = subjects.iter().map(|subject| subject.network(&data.info, device)).collect::<Result<Vec<_>, _>>()?;
+    let networks = sources.iter().map(|source| source.network(&data.info, device)).collect::<Result<Vec<_>, _>>()?;
     let (noisy_labels, passed_over) = (data.noisy_labels, data.passed_over.clone());
     let whole = data.into_split(*split, None)?;
     let chosen = first_of_each(&whole.label_list(), *images_per_class as usize);
@@ -52,25 +52,25 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
     dir.append(&first.started(&networks[0], *split, &shown, noisy_labels))?;
     super::note_passed_over(&mut dir, &passed_over)?;
     let batches = (shown.len() as u32).div_ceil(BATCH_SIZE as u32);
-    // A map takes a gradient beside the pass.
-    let passes = |attack: Option<&Attack>| 2 + Work::passes(attack);
+    // A map needs one backward pass, which counts as two.
+    let passes = |attack: Option<&Attack>| 2 + Passes::of_batch(attack);
     let attack_of = |inputs: Inputs| attack.as_ref().filter(|_| inputs == Inputs::Adversarial);
     let of_each: u32 = inputs.iter().map(|inputs| passes(attack_of(*inputs))).sum();
-    let mut work = Work::new(begun, networks.len() as u32 * batches * of_each);
+    let mut done = Passes::new(begun, networks.len() as u32 * batches * of_each);
 
     let mut samples: Vec<SaliencySample> = chosen
         .iter()
-        .zip(pictures(&shown.images())?)
+        .zip(png_base64(&shown.images())?)
         .map(|((label, index), image)| SaliencySample { index: *index as u32, label: *label as u32, image, maps: Vec::new() })
         .collect();
     for (checkpoint, network) in (0..).zip(&networks) {
         for inputs in inputs {
             let attack = attack_of(*inputs);
-            let measured = attack.map_or(Measured::Clean, |attack| Measured::Attacked { attack, seed: *seed });
+            let measured = attack.map_or(EvalInputs::Clean, |attack| EvalInputs::Attacked { attack, seed: *seed });
             let mut seen = Vec::new();
-            let mut progress = |_, _| work.add(passes(attack), &mut dir);
-            visit(network, &shown, measured, BATCH_SIZE, cancel, &mut progress, &mut |images, labels| {
-                seen.push(look(network, images, labels, stage, attack.is_some()));
+            let mut progress = |_, _| done.add(passes(attack), &mut dir);
+            for_each_batch(network, &shown, measured, BATCH_SIZE, cancel, &mut progress, &mut |images, labels| {
+                seen.push(saliency_maps(network, images, labels, stage, attack.is_some()));
             })?;
             let seen = seen.into_iter().collect::<Result<Vec<_>, _>>()?;
             for (sample, seen) in samples.iter_mut().zip(seen.into_iter().flatten()) {
@@ -81,44 +81,51 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
 
     let content = SaliencyFile {
         class_names: first.sidecar.class_names.clone(),
-        checkpoints: subjects.iter().map(|subject| subject.id.to_string()).collect(),
+        checkpoints: sources.iter().map(|source| source.id.to_string()).collect(),
         split: *split,
         stage,
         attack: attack.as_ref().map(Attack::used),
         samples,
     };
     dir.write_json(RESULT, &content)?;
-    work.finish(first.id.epoch, &mut dir)
+    done.finish(first.id.epoch, &mut dir)
 }
 
-/// Refuses a stage that the network of `subject` does not have, or that says nothing.
-fn has_map(subject: &Subject, stage: u32) -> Result<(), Error> {
-    subject.has_stage(stage)?;
-    let architecture = subject.sidecar.model.architecture;
+/// Fails if the network of `source` does not have this stage, or if a map of it is meaningless.
+fn check_has_map(source: &SourceCheckpoint, stage: u32) -> Result<(), Error> {
+    source.check_has_stage(stage)?;
+    let architecture = source.sidecar.model.architecture;
     let last = last_stage(architecture);
     if stage <= last {
         return Ok(());
     }
     let label = architecture.label();
-    let problem = format!("stage {stage} of {label} has no map, as only the class token is read after it; the last that has is {last}");
-    Err(Error::Subject { checkpoint: subject.id.to_string(), problem })
+    let problem =
+        format!("stage {stage} of {label} has no map, because only the class token is used after it; use stage {last} or an earlier one");
+    Err(Error::SourceCheckpoint { checkpoint: source.id.to_string(), problem })
 }
 
-/// The first images of each class: label and index, by label, then by index.
+/// Returns label and index of the first `count` images of each class, sorted by label, then by index.
 fn first_of_each(labels: &[i64], count: usize) -> Vec<(i64, usize)> {
     let mut by_label: Vec<(i64, usize)> = labels.iter().copied().zip(0..).collect();
     by_label.sort_unstable();
     by_label.chunk_by(|a, b| a.0 == b.0).flat_map(|class| &class[..count.min(class.len())]).copied().collect()
 }
 
-/// The maps of a batch; which checkpoint and inputs they are of is for the caller to say.
-pub(super) fn look(network: &Network, images: &Tensor, labels: &Tensor, stage: u32, with_images: bool) -> Result<Vec<SaliencyMap>, Error> {
+/// Computes the maps of a batch. The caller fills in `checkpoint` and `inputs`.
+pub(super) fn saliency_maps(
+    network: &Network,
+    images: &Tensor,
+    labels: &Tensor,
+    stage: u32,
+    with_images: bool,
+) -> Result<Vec<SaliencyMap>, Error> {
     let found = grad_cam(network, images, labels, stage);
     let probabilities = found.logits.to_kind(Kind::Double).softmax(1, None::<Kind>).gather(1, &labels.unsqueeze(1), false);
     let probabilities = Vec::<f64>::try_from(probabilities.squeeze_dim(1))?;
     let predicted = Vec::<i64>::try_from(found.logits.argmax(1, false))?;
     let maps = found.maps.to_kind(Kind::Float).to_device(Device::Cpu);
-    let images = if with_images { pictures(images)?.into_iter().map(Some).collect() } else { vec![None; predicted.len()] };
+    let images = if with_images { png_base64(images)?.into_iter().map(Some).collect() } else { vec![None; predicted.len()] };
     let each = (0..).zip(images).zip(predicted).zip(probabilities);
     each.map(|(((index, image), predicted), true_probability)| {
         let map = Vec::<Vec<f32>>::try_from(maps.get(index))?;
@@ -127,8 +134,8 @@ pub(super) fn look(network: &Network, images: &Tensor, labels: &Tensor, stage: u
     .collect()
 }
 
-/// Each of `images`, `[N, C, H, W]` in `[0, 1]`, as a PNG in base64: gray for one channel, colored for three.
-pub(super) fn pictures(images: &Tensor) -> Result<Vec<String>, Error> {
+/// Encodes `images`, `[N, C, H, W]` in `[0, 1]`, as PNG files in base64: gray for one channel, RGB for three.
+pub(super) fn png_base64(images: &Tensor) -> Result<Vec<String>, Error> {
     let (count, channels, height, width) = images.size4()?;
     let color = if channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb };
     let bytes = (images.to_device(Device::Cpu) * 255.0).round().to_kind(Kind::Uint8).permute([0, 2, 3, 1]).contiguous();

@@ -1,5 +1,7 @@
-//! The teachers of a run that learns from some: checkpoints of other runs, or networks that it trains first, each in a run directory of its
-//! own inside `teachers/`, where a run that goes on finds them.
+//! Provides the teachers of a distillation run. A teacher is a checkpoint of another run, or a network that
+//! is trained first.
+//!
+//! Each trained teacher has its own run directory inside `teachers/`, where a resumed run finds it again.
 
 use std::path::Path;
 
@@ -8,7 +10,7 @@ use shared::record::{Phase, Progress};
 use shared::view::{CheckpointRef, Which};
 use tch::Device;
 
-use super::subject::Subject;
+use super::source_checkpoint::SourceCheckpoint;
 use super::train::{Clock, train};
 use crate::Error;
 use crate::cancel::Cancel;
@@ -17,21 +19,21 @@ use crate::model::Network;
 use crate::run_dir::{self, RunDir};
 use crate::train::Teachers;
 
-/// A teacher that the loss has a weight for.
-struct Wanted<'a> {
+/// A teacher with a positive weight in the loss.
+struct TeacherSpec<'a> {
     name: &'static str,
     checkpoint: Option<&'a CheckpointRef>,
     method: Method,
     weight: f64,
 }
 
-/// Epochs that teachers are trained for before the run itself, together.
+/// Returns the total number of epochs that are needed to train the teachers.
 pub(super) fn epochs(config: &TrainConfig) -> u32 {
-    let trained = wanted(config).into_iter().filter(|teacher| teacher.checkpoint.is_none());
+    let trained = teacher_specs(config).into_iter().filter(|teacher| teacher.checkpoint.is_none());
     trained.map(|teacher| teacher_config(config, teacher.method).training.epochs).sum()
 }
 
-/// Reads the teachers of `config`, after training those that are not named.
+/// Loads the teachers of `config`. Trains those for which the configuration names no checkpoint.
 pub(super) fn prepare(
     dir: &mut RunDir,
     config: &TrainConfig,
@@ -41,11 +43,11 @@ pub(super) fn prepare(
     cancel: &Cancel,
 ) -> Result<Teachers, Error> {
     let Some(DistillationConfig { temperature, .. }) = config.training.distillation else { return Ok(Teachers::default()) };
-    // Those of other runs first: what is wrong with them should be known before an hour of training.
+    // Load checkpoints of other runs first, so that their errors appear before hours of training.
     let mut found = Vec::new();
-    for teacher in wanted(config) {
-        let subject = teacher.checkpoint.map(|checkpoint| Subject::find(&dir.path(""), checkpoint)).transpose()?;
-        let network = subject.map(|subject| network(&subject, data, device)).transpose()?;
+    for teacher in teacher_specs(config) {
+        let source = teacher.checkpoint.map(|checkpoint| SourceCheckpoint::find(&dir.path(""), checkpoint)).transpose()?;
+        let network = source.map(|source| network(&source, data, device)).transpose()?;
         found.push((teacher, network));
     }
     let mut networks = Vec::new();
@@ -55,7 +57,7 @@ pub(super) fn prepare(
             Some(network) => network,
             None => {
                 let own = teacher_config(config, teacher.method);
-                let trained = trained(dir, teacher.name, &own, data, device, cancel, &mut |progress, dir| match progress.phase {
+                let trained = train_or_load(dir, teacher.name, &own, data, device, cancel, &mut |progress, dir| match progress.phase {
                     Phase::Training => {
                         let (epoch, elapsed_secs) = (epochs + progress.epoch, clock.elapsed_secs());
                         dir.progress(Progress { phase: Phase::Teaching, epoch, elapsed_secs, ..progress.clone() })
@@ -75,28 +77,29 @@ pub(super) fn prepare(
     Ok(Teachers { networks, temperature })
 }
 
-fn wanted(config: &TrainConfig) -> Vec<Wanted<'_>> {
+fn teacher_specs(config: &TrainConfig) -> Vec<TeacherSpec<'_>> {
     let Some(distillation) = &config.training.distillation else { return Vec::new() };
     let DistillationConfig { standard_teacher, robust_teacher, standard_weight, robust_weight, .. } = distillation;
-    let standard = Wanted { name: "standard", checkpoint: standard_teacher.as_ref(), method: Method::Standard, weight: *standard_weight };
-    let robust = Wanted { name: "robust", checkpoint: robust_teacher.as_ref(), method: Method::PgdAt, weight: *robust_weight };
+    let standard =
+        TeacherSpec { name: "standard", checkpoint: standard_teacher.as_ref(), method: Method::Standard, weight: *standard_weight };
+    let robust = TeacherSpec { name: "robust", checkpoint: robust_teacher.as_ref(), method: Method::PgdAt, weight: *robust_weight };
     [standard, robust].into_iter().filter(|teacher| teacher.weight > 0.0).collect()
 }
 
-fn network(subject: &Subject, data: &Data, device: Device) -> Result<Network, Error> {
-    if let Some(shape) = subject.shape().filter(|shape| *shape != data.info.shape) {
+fn network(source: &SourceCheckpoint, data: &Data, device: Device) -> Result<Network, Error> {
+    if let Some(shape) = source.shape().filter(|shape| *shape != data.info.shape) {
         let [channels, height, width] = shape;
         let [own_channels, own_height, own_width] = data.info.shape;
         let problem = format!(
             "it was trained on images of {channels}×{height}×{width}, and those of this run have {own_channels}×{own_height}×{own_width}"
         );
-        return Err(Error::Subject { checkpoint: subject.id.to_string(), problem });
+        return Err(Error::SourceCheckpoint { checkpoint: source.id.to_string(), problem });
     }
-    subject.network(&data.info, device)
+    source.network(&data.info, device)
 }
 
-/// Trains a teacher in the folder of its name, goes on with one that was stopped, or finds one that is done.
-fn trained(
+/// Trains a teacher in `teachers/NAME`, resumes its training, or loads it if it is complete.
+fn train_or_load(
     dir: &mut RunDir,
     name: &str,
     config: &TrainConfig,
@@ -113,7 +116,7 @@ fn trained(
         train(RunDir::open(&path)?, config, data, device, cancel, &mut |progress| watch(progress, dir))?;
     }
     let best = CheckpointRef { run: name.to_owned(), which: Which::Best };
-    network(&Subject::find(&path, &best)?, data, device)
+    network(&SourceCheckpoint::find(&path, &best)?, data, device)
 }
 
 fn is_done(path: &Path) -> Result<bool, Error> {
@@ -121,8 +124,10 @@ fn is_done(path: &Path) -> Result<bool, Error> {
     Ok(metrics.exists() && run_dir::read_metrics(path)?.finished.is_some())
 }
 
-/// The run itself without what it adds to its method. Of a robust teacher the best epoch is taken, as a person would name it; a standard
-/// one has no robustness to choose by and is evaluated once.
+/// Returns the configuration of a teacher: that of the run, without the extensions of its training method.
+///
+/// The best epoch of a robust teacher is used, as if its checkpoint had been named. A standard teacher has no
+/// robust accuracy to select by, so it is evaluated only once, at the end.
 fn teacher_config(config: &TrainConfig, method: Method) -> TrainConfig {
     let epochs = config.training.distillation.as_ref().and_then(|distillation| distillation.teacher_epochs);
     let epochs = epochs.unwrap_or(config.training.epochs);

@@ -1,6 +1,6 @@
-//! A training run in its directory: trains, keeps checkpoints, measures the attribution of each, and writes it all down.
+//! Runs a training configuration: trains, saves checkpoints, and measures the attributions of each.
 //!
-//! `state.safetensors` is what a worker that is started again goes on from; a finished run has none.
+//! A stopped run keeps its training state in `state.safetensors`. A finished run removes this file.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use shared::dataset::DatasetInfo;
 use shared::record::{self, Finished, Notice, NoticeKind, Progress, Record, Started};
 use tch::{Device, Kind};
 
-use super::attributions::{self, About};
-use super::keep;
+use super::attributions::{self, AttributionFacts};
+use super::checkpoints;
 use super::teachers;
 use crate::Error;
 use crate::attack::Attack;
@@ -24,12 +24,14 @@ use crate::run_dir::{self, RunDir};
 use crate::train::{EpochReport, Event, Snapshot, State, catastrophic_overfitting, fit};
 
 const STATE: &str = "state.safetensors";
-/// A killed worker loses no more than this and an epoch. Writing the state of a ResNet-18 takes less than a second.
+/// Time between two saves of the state. A killed worker loses at most this time plus one epoch. Saving the
+/// state of a ResNet-18 takes less than a second.
 const STATE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Trains as `config` says, from where an earlier worker was stopped.
+/// Trains as `config` says. Continues from the state of an earlier worker if there is one.
 ///
-/// `Err(Error::Canceled)` after a requested stop: the state at the end of the last complete epoch has then been kept.
+/// Fails with `Error::Canceled` after a stop request. The state at the end of the last complete epoch is then
+/// kept.
 pub(super) fn run(directory: &Path, config: &TrainConfig, cancel: &Cancel) -> Result<(), Error> {
     let device = device::choose(&config.device)?;
     let dir = RunDir::open(directory)?;
@@ -37,7 +39,7 @@ pub(super) fn run(directory: &Path, config: &TrainConfig, cancel: &Cancel) -> Re
     train(dir, config, &data, device, cancel, &mut |_| Ok(()))
 }
 
-/// As [`run`], on data that is loaded; `watch` is told the progress as well.
+/// Like [`run`], with loaded data. `watch` receives every progress record.
 pub(super) fn train(
     mut dir: RunDir,
     config: &TrainConfig,
@@ -56,7 +58,7 @@ pub(super) fn train(
         device: device::id(device),
         device_name: device::name(device),
         libtorch: device::libtorch_version(),
-        engine: device::ENGINE.to_owned(),
+        engine: device::ENGINE_VERSION.to_owned(),
         parameters: state.network.parameter_count(),
         feature_dim: state.network.feature_dim(),
         class_names: data.info.class_names.clone(),
@@ -74,24 +76,26 @@ pub(super) fn train(
     let clock = Clock { begun, before_secs: dir.metrics().epochs.last().map_or(0.0, |epoch| epoch.elapsed_secs) };
     let teachers = teachers::prepare(&mut dir, config, data, device, clock, cancel)?;
 
-    let mut keeper = Keeper { config, info: &data.info, dir, clock, epoch_begun: Instant::now(), state_saved: Instant::now(), last: None };
+    let mut recorder =
+        Recorder { config, info: &data.info, dir, clock, epoch_begun: Instant::now(), state_saved: Instant::now(), last: None };
     let outcome = fit(config, data, &teachers, &mut state, cancel, &mut |event| match event {
         Event::Batch { phase, epoch, step, steps } => {
             let progress = Progress { phase, epoch, step, steps, elapsed_secs: clock.elapsed_secs() };
             watch(&progress)?;
-            keeper.dir.progress(progress)
+            recorder.dir.progress(progress)
         }
-        Event::Epoch { report, state } => keeper.epoch(report, state),
+        Event::Epoch { report, state } => recorder.epoch(report, state),
     });
     match outcome {
-        Ok(()) => keeper.finish(),
-        Err(Error::Canceled) => keeper.keep_last().and(Err(Error::Canceled)),
+        Ok(()) => recorder.finish(),
+        Err(Error::Canceled) => recorder.save_last().and(Err(Error::Canceled)),
         Err(error) => Err(error),
     }
 }
 
-/// Reads the state that an earlier worker has left, and takes back what it recorded of later epochs. Without a state the run starts again
-/// from its beginning.
+/// Loads the state of an earlier worker and removes the records and files of later epochs.
+///
+/// If no state was saved, the run starts again with its first epoch.
 fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<(), Error> {
     let path = dir.path(STATE);
     if path.exists() {
@@ -99,8 +103,8 @@ fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<(
     }
     let epoch = state.epoch;
     let message = match epoch {
-        0 => "No epoch had been kept when the run was stopped; it starts with its first.".to_owned(),
-        epoch => format!("The run goes on after epoch {epoch} of {}, where it was stopped.", config.training.epochs),
+        0 => "No epoch was saved before the run was stopped, so it starts again with epoch 1.".to_owned(),
+        epoch => format!("The run continues after epoch {epoch} of {}, the last one saved before it was stopped.", config.training.epochs),
     };
     let later: Vec<u32> =
         dir.metrics().checkpoints.iter().map(|checkpoint| checkpoint.epoch).filter(|checkpoint| *checkpoint > epoch).collect();
@@ -115,7 +119,7 @@ fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<(
     Ok(())
 }
 
-/// Time spent on a run, with what workers before this one spent on the epochs that count.
+/// Measures the time spent on a run, including the time of earlier workers for the epochs that are kept.
 #[derive(Clone, Copy)]
 pub(super) struct Clock {
     begun: Instant,
@@ -128,33 +132,36 @@ impl Clock {
     }
 }
 
-/// Decides which epochs stay on disk: those the configuration names, the best, and the last.
-struct Keeper<'a> {
+/// Writes records and checkpoints of a run. Keeps the checkpoints of the configured epochs, the best and the
+/// last.
+struct Recorder<'a> {
     config: &'a TrainConfig,
     info: &'a DatasetInfo,
     dir: RunDir,
     clock: Clock,
     epoch_begun: Instant,
     state_saved: Instant,
-    /// The end of the last complete epoch, in memory until it turns out to be the last.
-    last: Option<Complete>,
+    /// The last complete epoch. It is kept in memory until it is known whether the run ends with it.
+    last: Option<CompleteEpoch>,
 }
 
-/// An epoch with all that its state, its checkpoint and its attributions are written from.
-struct Complete {
+/// A complete epoch, with everything needed to write its state, checkpoint and attributions.
+struct CompleteEpoch {
     report: EpochReport,
     metrics: record::Epoch,
     snapshot: Snapshot,
     saved: bool,
 }
 
-impl Keeper<'_> {
+impl Recorder<'_> {
+    /// Records an epoch, and saves its checkpoint and state if they are due.
     fn epoch(&mut self, report: &EpochReport, state: &State) -> Result<(), Error> {
         let epoch = report.epoch;
         let former = self.best();
-        let mut complete = Complete { report: report.clone(), metrics: self.metrics(report), snapshot: state.snapshot(), saved: false };
+        let mut complete =
+            CompleteEpoch { report: report.clone(), metrics: self.metrics(report), snapshot: state.snapshot(), saved: false };
         self.dir.append(&Record::Epoch(complete.metrics.clone()))?;
-        self.warn()?;
+        self.record_notices()?;
 
         let best = self.best();
         if self.config.keeps_epoch(epoch) || best == Some(epoch) {
@@ -164,20 +171,23 @@ impl Keeper<'_> {
         }
         if self.state_saved.elapsed() >= STATE_INTERVAL && epoch < self.config.training.epochs {
             self.save_state(&complete.snapshot)?;
-            // Not before the state knows the new best; and a page that has just named the former one may still ask for it.
+            // Only after the state is saved: a run resumed from an older state needs the former best
+            // checkpoint. The former best of this epoch also stays, because a page that has just shown it may
+            // still request it.
             self.remove_all_but(&[best, former, Some(epoch)])?;
         }
         self.last = Some(complete);
         Ok(())
     }
 
-    /// The best epoch so far.
+    /// Returns the best epoch so far.
     fn best(&self) -> Option<u32> {
         self.dir.metrics().best().map(|best| best.epoch)
     }
 
-    /// Says once when training has broken down, or fast adversarial training has failed.
-    fn warn(&mut self) -> Result<(), Error> {
+    /// Records a notice when training has broken down or catastrophic overfitting has occurred. Each kind is
+    /// recorded once.
+    fn record_notices(&mut self) -> Result<(), Error> {
         let metrics = self.dir.metrics();
         let said = |kind| metrics.notices.iter().any(|notice| notice.kind == kind);
         let is_fast = self.config.training.method == Method::FastAt && !said(NoticeKind::CatastrophicOverfitting);
@@ -186,15 +196,15 @@ impl Keeper<'_> {
         overfitting.into_iter().chain(broken).try_for_each(|notice| self.dir.append(&Record::Notice(notice)))
     }
 
-    /// Saves the last complete epoch, and its state if there is more to come.
-    fn keep_last(&mut self) -> Result<(), Error> {
+    /// Saves the checkpoint of the last complete epoch, and its state if epochs are left.
+    fn save_last(&mut self) -> Result<(), Error> {
         let Some(mut complete) = self.last.take() else { return Ok(()) };
         self.save(&mut complete)?;
         if complete.report.epoch < self.config.training.epochs { self.save_state(&complete.snapshot) } else { Ok(()) }
     }
 
     fn finish(mut self) -> Result<(), Error> {
-        self.keep_last()?;
+        self.save_last()?;
         let last_epoch = self.config.training.epochs;
         let best = self.best();
         self.remove_all_but(&[best, Some(last_epoch)])?;
@@ -229,12 +239,13 @@ impl Keeper<'_> {
         }
     }
 
-    /// Writes the checkpoint, its sidecar and its attributions, each followed by its record.
-    fn save(&mut self, complete: &mut Complete) -> Result<(), Error> {
+    /// Writes the checkpoint, its sidecar and its attributions, each followed by its record. Does nothing if
+    /// already saved.
+    fn save(&mut self, complete: &mut CompleteEpoch) -> Result<(), Error> {
         if complete.saved {
             return Ok(());
         }
-        let about = keep::About {
+        let facts = checkpoints::CheckpointFacts {
             epoch: complete.report.epoch,
             metrics: Some(&complete.metrics),
             model: &self.config.model,
@@ -242,12 +253,12 @@ impl Keeper<'_> {
             info: self.info,
             attack: &self.config.measuring_attack(),
         };
-        let checkpoint = keep::checkpoint(&mut self.dir, about, &complete.snapshot.evaluated())?;
+        let checkpoint = checkpoints::write(&mut self.dir, facts, &complete.snapshot.evaluated())?;
         complete.saved = true;
         self.attribute(&complete.report, &checkpoint.sha256)
     }
 
-    /// Writes the attributions of an epoch that was evaluated; `checkpoint_sha256` is empty where no checkpoint is kept.
+    /// Writes the attributions of an evaluated epoch. `checkpoint_sha256` is empty if no checkpoint is saved.
     fn attribute(&mut self, report: &EpochReport, checkpoint_sha256: &str) -> Result<(), Error> {
         let Some(evaluation) = &report.evaluation else { return Ok(()) };
         for (inputs, samples) in &evaluation.samples {
@@ -255,7 +266,7 @@ impl Keeper<'_> {
                 Inputs::Adversarial => (&evaluation.test_robust, Some(Attack::to_measure(&self.config.measuring_attack()).used())),
                 Inputs::Clean => (&evaluation.test_clean, None),
             };
-            let about = About {
+            let facts = AttributionFacts {
                 epoch: report.epoch,
                 inputs: *inputs,
                 attack,
@@ -269,14 +280,16 @@ impl Keeper<'_> {
                 checkpoint: None,
                 checkpoint_sha256,
             };
-            // Not to be canceled: a stopped run keeps its last epoch whole.
-            attributions::write(&mut self.dir, about, measurement, samples, &Cancel::default())?;
+            // Ignores stop requests: a stopped run keeps its last epoch completely.
+            attributions::write(&mut self.dir, facts, measurement, samples, &Cancel::default())?;
         }
         Ok(())
     }
 
-    /// Removes the checkpoints of former best and last epochs; their attributions stay where they are due by themselves. The record comes
-    /// first: no reader is then sent to a file that is gone.
+    /// Removes the checkpoints of former best and last epochs. Keeps their attributions if the configuration
+    /// asks for them.
+    ///
+    /// Appends the record before it removes the files, so that readers never look for a missing file.
     fn remove_all_but(&mut self, kept: &[Option<u32>]) -> Result<(), Error> {
         let existing = self.dir.metrics().checkpoints.iter().map(|checkpoint| checkpoint.epoch);
         let removed: Vec<u32> = existing.filter(|epoch| !kept.contains(&Some(*epoch)) && !self.config.keeps_epoch(*epoch)).collect();

@@ -1,36 +1,39 @@
-//! DeiT-Ti with patches of 4×4 for small images: Touvron et al. 2021, <https://arxiv.org/abs/2012.12877>.
+//! DeiT-Ti with 4×4 patches for small images: Touvron et al. 2021, <https://arxiv.org/abs/2012.12877>.
 //!
-//! Tensor names and first weights are those of timm's VisionTransformer: `cls_token`, `pos_embed`, `patch_embed.proj`, `blocks.0.norm1`,
-//! …, `norm`, `head`. Of width 192 it has 5.36 million parameters for 32×32 and 10 classes. It has no batch normalization: the two modes
-//! are the same.
+//! Tensor names and initial weights are those of timm's VisionTransformer: `cls_token`, `pos_embed`,
+//! `patch_embed.proj`, `blocks.0.norm1`, …, `norm`, `head`. With width 192, it has 5.36 million parameters
+//! for 32×32 images and 10 classes. It has no batch normalization, so both `BatchNormMode`s give the same
+//! result.
 
 use shared::config::{BatchNormMode, DEIT_HEADS};
 use tch::Tensor;
 
-use super::Body;
-use super::layers::{Builder, Initialization, LayerNorm, Linear, Patches};
+use super::Backbone;
+use super::layers::{Builder, Initialization, LayerNorm, Linear, PatchEmbedding};
 
-/// Side of a patch.
+/// Side of a patch in pixels.
 const PATCH: i64 = 4;
 const DEPTH: usize = 12;
-/// Blocks of a stage.
+/// Number of transformer blocks in a stage.
 const BLOCKS_PER_STAGE: usize = 3;
-/// The inner length of the perceptron, as a multiple of a token's.
+/// Hidden width of the perceptron, as a multiple of the token width.
 const EXPANSION: i64 = 4;
 
+/// DeiT with 12 blocks. D is the token width.
 #[derive(Debug)]
 pub(super) struct Deit {
     /// `[1, 1, D]`.
     class_token: Tensor,
     /// `[1, 1 + patches, D]`.
     positions: Tensor,
-    patches: Patches,
+    patches: PatchEmbedding,
     blocks: Vec<Block>,
     norm: LayerNorm,
     head: Linear,
 }
 
-/// Attention and a perceptron, each of normalized tokens and added to them.
+/// A transformer block: attention, then a perceptron. Each has a layer normalization before it and a residual
+/// connection.
 #[derive(Debug)]
 struct Block {
     norm1: LayerNorm,
@@ -42,7 +45,7 @@ struct Block {
 }
 
 impl Deit {
-    /// `shape`: channels, height and width of the images; `width`: the length D of a token.
+    /// Builds the layers. `shape`: channels, height and width of the images; `width`: token width D.
     pub(super) fn new(builder: &mut Builder, shape: [i64; 3], width: i64, classes: i64) -> Self {
         let [channels, height, side] = shape;
         let count = (height / PATCH) * (side / PATCH);
@@ -50,7 +53,7 @@ impl Deit {
         Deit {
             class_token: builder.normal("cls_token".to_owned(), &[1, 1, width], 1e-6),
             positions: builder.normal("pos_embed".to_owned(), &[1, 1 + count, width], 0.02),
-            patches: builder.patches("patch_embed.proj", [channels, width], PATCH),
+            patches: builder.patch_embedding("patch_embed.proj", [channels, width], PATCH),
             blocks: (0..DEPTH).map(|index| Block::new(builder, &format!("blocks.{index}"), width)).collect(),
             norm: builder.layer_norm("norm", width),
             head: builder.linear("head", [width, classes]),
@@ -58,7 +61,7 @@ impl Deit {
     }
 }
 
-impl Body for Deit {
+impl Backbone for Deit {
     fn features(&self, xs: &Tensor, _mode: BatchNormMode, mut stages: Option<&mut Vec<Tensor>>) -> Tensor {
         let patches = self.patches.forward(xs);
         let grid = patches.size();
@@ -69,7 +72,8 @@ impl Body for Deit {
             if let Some(stages) = &mut stages
                 && index % BLOCKS_PER_STAGE == 0
             {
-                // The map is put back, so that what follows depends on it and can be differentiated by it.
+                // Use the stored map in what follows, so that the logits can be differentiated with respect
+                // to it.
                 let map = tokens.narrow(1, 1, tokens.size()[1] - 1).transpose(1, 2).reshape(&grid);
                 tokens = Tensor::cat(&[tokens.narrow(1, 0, 1), to_tokens(&map)], 1);
                 stages.push(map);
@@ -83,7 +87,7 @@ impl Body for Deit {
     }
 }
 
-/// `[N, D, h, w]` as `[N, h·w, D]`.
+/// Reshapes a map `[N, D, h, w]` to tokens `[N, h·w, D]`.
 fn to_tokens(map: &Tensor) -> Tensor {
     map.flatten(2, 3).transpose(1, 2)
 }
@@ -100,13 +104,13 @@ impl Block {
         }
     }
 
-    /// `tokens`: `[N, T, D]`.
+    /// Maps `tokens`, `[N, T, D]`, to tokens of the same shape.
     fn forward(&self, tokens: Tensor) -> Tensor {
         let tokens = &tokens + self.attention(&self.norm1.forward(&tokens));
         let inner = self.expand.forward(&self.norm2.forward(&tokens)).gelu("none");
         &tokens + self.contract.forward(&inner)
     }
-
+    /// Multi-head self-attention of `tokens`, `[N, T, D]`.
     fn attention(&self, tokens: &Tensor) -> Tensor {
         let size = tokens.size();
         let [samples, count, width] = [size[0], size[1], size[2]];

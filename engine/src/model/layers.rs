@@ -1,16 +1,16 @@
-//! The layers the networks are made of, and the list of their tensors under PyTorch's names.
+//! The layers of the networks, and a builder that lists their tensors under PyTorch's names.
 
 use shared::config::BatchNormMode;
 use tch::{Device, Kind, Tensor};
 
-/// Whether training moves a tensor by its gradient.
+/// Whether a tensor is trained or only stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Parameter,
     Buffer,
 }
 
-/// A named tensor of a network. Shares its storage with the layer that uses it.
+/// A named tensor of a network. It shares memory with the layer that uses it.
 #[derive(Debug)]
 pub struct Entry {
     pub name: String,
@@ -18,21 +18,25 @@ pub struct Entry {
     pub role: Role,
 }
 
-/// How the public code of a network draws its first weights.
+/// How initial weights are drawn. Each architecture follows its public code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Initialization {
-    /// PyTorch's default.
+    /// PyTorch's default for convolutions and linear layers.
     Default,
-    /// Convolutions normal with variance 2/(k²·to), biases of linear layers 0: WideResNet, <https://arxiv.org/abs/1605.07146>.
+    /// Convolutions: normal with variance 2/(k²·to). Biases of linear layers: 0. WideResNet,
+    /// <https://arxiv.org/abs/1605.07146>.
     FanOut,
-    /// Linear layers normal with standard deviation 0.02 and bias 0, as timm has it for vision transformers. timm cuts the normal off at
-    /// ±2, a hundred standard deviations out.
+    /// Linear layers: normal with standard deviation 0.02, and bias 0, as in timm's vision transformers.
+    ///
+    /// timm also truncates the values at ±2. That is a hundred standard deviations, so it makes no
+    /// difference.
     Narrow,
 }
 
-/// Makes layers and keeps their tensors in the order they are made, which is the order of PyTorch's state dict.
+/// Creates layers and collects their tensors in the order of PyTorch's state dict, which is the order of
+/// creation.
 ///
-/// Draws weights from the default generator.
+/// Draws initial weights from libtorch's default generator.
 #[derive(Debug)]
 pub(super) struct Builder {
     pub(super) kind: Kind,
@@ -51,10 +55,10 @@ impl Builder {
         Conv { weight, stride, padding: kernel / 2 }
     }
 
-    /// A convolution with bias that cuts images into squares without overlap.
-    pub(super) fn patches(&mut self, name: &str, [from, to]: [i64; 2], side: i64) -> Patches {
+    /// Adds a convolution with bias that embeds square patches without overlap.
+    pub(super) fn patch_embedding(&mut self, name: &str, [from, to]: [i64; 2], side: i64) -> PatchEmbedding {
         let fan_in = from * side * side;
-        Patches {
+        PatchEmbedding {
             weight: self.uniform(format!("{name}.weight"), &[to, from, side, side], fan_in),
             bias: self.uniform(format!("{name}.bias"), &[to], fan_in),
         }
@@ -99,21 +103,23 @@ impl Builder {
         Linear { weight, bias }
     }
 
-    /// A parameter drawn from a normal distribution around 0.
+    /// Adds a parameter drawn from a normal distribution with mean 0.
     pub(super) fn normal(&mut self, name: String, shape: &[i64], std: f64) -> Tensor {
         let values = Tensor::randn(shape, (self.kind, Device::Cpu)) * std;
-        self.drawn(name, values)
+        self.add_parameter(name, values)
     }
 
-    /// PyTorch's default for convolutions and linear layers: Kaiming-uniform with a = √5, which is uniform within 1/√fan_in.
+    /// Adds a parameter drawn uniformly from ±1/√fan_in.
+    ///
+    /// PyTorch's default for convolutions and linear layers: Kaiming-uniform with a = √5.
     fn uniform(&mut self, name: String, shape: &[i64], fan_in: i64) -> Tensor {
         let bound = 1.0 / (fan_in as f64).sqrt();
         let values = Tensor::rand(shape, (self.kind, Device::Cpu)) * (2.0 * bound) - bound;
-        self.drawn(name, values)
+        self.add_parameter(name, values)
     }
 
-    /// Takes values drawn on the CPU, so that a seed gives the same network on every device.
-    fn drawn(&mut self, name: String, values: Tensor) -> Tensor {
+    /// Adds a parameter with values drawn on the CPU, so that a seed gives the same network on every device.
+    fn add_parameter(&mut self, name: String, values: Tensor) -> Tensor {
         let values = match (self.device, values.dim()) {
             (Device::Cpu, 4) => channels_last(&values),
             _ => values.to_device(self.device),
@@ -128,13 +134,15 @@ impl Builder {
     }
 }
 
-/// The same values with the channels of a pixel side by side in memory. Convolutions and all that follows them adopt the layout of
-/// their weights; on the CPU this one makes an attack a quarter faster (width 16 on 8×8 images, one Xeon core).
+/// Stores the channels of a pixel next to each other in memory. The values stay the same.
+///
+/// Convolutions and the layers after them adopt the memory format of their weights. On the CPU, this format
+/// makes an attack a quarter faster (width 16, 8×8 images, one Xeon core).
 fn channels_last(weight: &Tensor) -> Tensor {
     weight.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
-/// A convolution without bias, padded to keep the size at stride 1.
+/// A convolution without bias. Its padding keeps the image size if the stride is 1.
 #[derive(Debug)]
 pub(super) struct Conv {
     weight: Tensor,
@@ -146,8 +154,9 @@ impl Conv {
     pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
         let Conv { weight, stride, padding } = self;
         let convolve = |xs: &Tensor, stride: i64| xs.conv2d(weight, None::<&Tensor>, [stride, stride], [*padding, *padding], [1, 1], 1);
-        // oneDNN 3.10, which is in libtorch 2.11, writes beyond its buffers in the backward pass of strided 1×1 convolutions whose channels
-        // are no multiple of 16 when the batch is odd. Leaving out the positions first is the same convolution.
+        // oneDNN 3.10, part of libtorch 2.11, writes beyond its buffers in the backward pass of strided 1×1
+        // convolutions if the batch size is odd and the channels are not a multiple of 16. Dropping the
+        // skipped positions first gives the same convolution with stride 1.
         if xs.device() == Device::Cpu && *padding == 0 && *stride > 1 {
             let every = xs.slice(2, None, None, *stride).slice(3, None, None, *stride);
             return convolve(&channels_last(&every), 1);
@@ -156,14 +165,15 @@ impl Conv {
     }
 }
 
+/// Patch embedding: a convolution whose stride equals its kernel size.
 #[derive(Debug)]
-pub(super) struct Patches {
+pub(super) struct PatchEmbedding {
     weight: Tensor,
     bias: Tensor,
 }
 
-impl Patches {
-    /// `xs`: `[N, from, H, W]`. Returns `[N, to, H/side, W/side]`.
+impl PatchEmbedding {
+    /// Maps images `xs`, `[N, from, H, W]`, to patch embeddings, `[N, to, H/side, W/side]`.
     pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
         let side = self.weight.size()[2];
         xs.conv2d(&self.weight, Some(&self.bias), [side, side], [0, 0], [1, 1], 1)
@@ -184,7 +194,7 @@ impl BatchNorm {
         self.forward(xs, mode).relu_()
     }
 
-    /// `xs`: `[N, C, H, W]`. Returns a tensor of its own, which may be changed in place.
+    /// Normalizes `xs`, `[N, C, H, W]`. Returns a new tensor, which the caller may change in place.
     pub(super) fn forward(&self, xs: &Tensor, mode: BatchNormMode) -> Tensor {
         const MOMENTUM: f64 = 0.1;
         const EPSILON: f64 = 1e-5;
@@ -195,8 +205,8 @@ impl BatchNorm {
                 xs.batch_norm(Some(&self.weight), Some(&self.bias), mean, var, true, MOMENTUM, EPSILON, true)
             }
             BatchNormMode::Eval => {
-                // With fixed statistics it is one multiplication and one addition, whose gradient by the input is far cheaper than
-                // that of libtorch's batch normalization.
+                // With fixed statistics, batch normalization is one multiplication and one addition. Their
+                // input gradient is far cheaper than that of libtorch's batch normalization.
                 let scale = &self.weight / (&self.running_var + EPSILON).sqrt();
                 let shift = &self.bias - &self.running_mean * &scale;
                 let per_channel = [1, -1, 1, 1];
@@ -206,7 +216,7 @@ impl BatchNorm {
     }
 }
 
-/// Normalizes each token.
+/// Layer normalization over the last dimension.
 #[derive(Debug)]
 pub(super) struct LayerNorm {
     weight: Tensor,
@@ -215,7 +225,7 @@ pub(super) struct LayerNorm {
 
 impl LayerNorm {
     pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
-        // timm's for vision transformers; PyTorch's default is 1e-5.
+        // The value in timm's vision transformers; PyTorch's default is 1e-5.
         const EPSILON: f64 = 1e-6;
         xs.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), EPSILON, true)
     }

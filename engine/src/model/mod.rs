@@ -1,4 +1,5 @@
-//! Networks: pixels in, features and logits out. A network owns its normalization and its tensors under PyTorch's names.
+//! Networks: they take pixels and return features and logits. A network includes its normalization, and its
+//! tensors have PyTorch's names.
 
 mod deit;
 mod layers;
@@ -16,47 +17,53 @@ pub use layers::{Entry, Role};
 use preact_resnet::PreActResNet;
 use resnet::ResNet18;
 
-/// A classifier f(x) = W g(x) + b on pixels in `[0, 1]`.
+/// A classifier f(x) = W g(x) + b for pixels in `[0, 1]`.
 #[derive(Debug)]
 pub struct Network {
-    body: Box<dyn Body>,
+    backbone: Box<dyn Backbone>,
     entries: Vec<Entry>,
-    /// Handles of the entries that training moves.
+    /// The entries with [`Role::Parameter`]. They share memory with `entries`.
     parameters: Vec<Tensor>,
-    /// `[1, C, 1, 1]`, as is `std`.
+    /// Mean of each channel, `[1, C, 1, 1]`. `std` has the same shape.
     mean: Tensor,
     std: Tensor,
-    /// 1 for each feature that counts and 0 for those left out, `[n]`; absent where all count.
-    kept: Option<Tensor>,
+    /// Mask m of the features, `[n]`: 0 for ablated dimensions, 1 for the others. `None` if nothing is
+    /// ablated.
+    feature_mask: Option<Tensor>,
 }
 
-/// What the architectures differ in.
-trait Body: std::fmt::Debug + Send {
-    /// `xs`: `[N, C, H, W]`, normalized. Returns g(x), `[N, n]`, and adds to `stages`, where given, the output of each stage.
+/// The part of a network that differs between architectures: the feature extractor g and the final linear
+/// layer.
+trait Backbone: std::fmt::Debug + Send {
+    /// Returns the features g(x), `[N, n]`, of normalized images `xs`, `[N, C, H, W]`.
+    ///
+    /// If `stages` is given, appends the output of each stage to it.
     fn features(&self, xs: &Tensor, mode: BatchNormMode, stages: Option<&mut Vec<Tensor>>) -> Tensor;
 
-    /// W and b.
+    /// Returns the final linear layer, which holds W and b.
     fn linear(&self) -> &Linear;
 }
 
-/// What a forward pass gives.
+/// Result of a forward pass.
 #[derive(Debug)]
 pub struct Output {
-    /// g(x): `[N, n]`.
+    /// g(x), `[N, n]`.
     pub features: Tensor,
-    /// f(x): `[N, K]`.
+    /// f(x), `[N, K]`.
     pub logits: Tensor,
 }
 
 impl Network {
-    /// Builds the network for the images and classes of a data set, with the first weights of its public code drawn from `seed`.
+    /// Builds a network for the image shape and the classes of a data set.
+    ///
+    /// Draws the initial weights from `seed`, as the public code of the architecture does.
     pub fn new(config: &ModelConfig, info: &DatasetInfo, seed: u32, kind: Kind, device: Device) -> Self {
         let shape = info.shape.map(i64::from);
         let [channels, ..] = shape;
         let mut builder = Builder { kind, device, initialization: Initialization::Default, entries: Vec::new() };
-        let body = random::draw(Seed::once(seed, Purpose::Weights), || {
+        let backbone = random::draw(Seed::once(seed, Purpose::Weights), || {
             let (width, classes) = (i64::from(config.width()), info.class_names.len() as i64);
-            make_body(&mut builder, config.architecture, shape, width, classes)
+            build_backbone(&mut builder, config.architecture, shape, width, classes)
         });
         let entries = builder.entries;
         let parameters = entries.iter().filter(|entry| entry.role == Role::Parameter).map(|entry| entry.tensor.shallow_clone()).collect();
@@ -65,26 +72,30 @@ impl Network {
             Some(Normalization { mean, std }) => (mean, std),
             None => (&info.mean, &info.std),
         };
-        Network { body, entries, parameters, mean: per_channel(mean), std: per_channel(std), kept: None }
+        Network { backbone, entries, parameters, mean: per_channel(mean), std: per_channel(std), feature_mask: None }
     }
 
-    /// Normalizes pixels so from now on.
+    /// Replaces the normalization of the pixels.
     pub fn normalize_by(&mut self, Normalization { mean, std }: &Normalization) {
         let like = &self.mean;
         let per_channel = |values: &[f64]| Tensor::from_slice(values).to_kind(like.kind()).to_device(like.device()).view([1, -1, 1, 1]);
         (self.mean, self.std) = (per_channel(mean), per_channel(std));
     }
 
-    /// `images`: `[N, C, H, W]` in `[0, 1]`. In `Train` mode the pass moves the running statistics.
+    /// Computes features and logits of `images`, `[N, C, H, W]` in `[0, 1]`.
+    ///
+    /// In `Train` mode, batch normalization uses the statistics of the batch and updates its running
+    /// statistics.
     pub fn forward(&self, images: &Tensor, mode: BatchNormMode) -> Output {
         self.pass(images, mode, None)
     }
 
-    /// As [`Network::forward`], with the outputs of the stages that the architecture has, each `[N, channels, h, w]`.
+    /// Like [`Network::forward`], but also returns the output of each stage, `[N, channels, h, w]`.
     ///
-    /// Of residual networks a stage gives the sum its last block ends with (rectified in ResNet-18, not yet normalized in the others), of
-    /// DeiT the tokens of the patches on their grid. The logits can be differentiated by each; by the last stage of DeiT the gradient is
-    /// 0, as only the class token is read after it.
+    /// In residual networks, the output of a stage is that of its last block: after the final ReLU in
+    /// ResNet-18, before the next normalization in PreActResNet and WideResNet. In DeiT it is the patch
+    /// tokens, arranged on their grid. Autograd can differentiate the logits with respect to each output. For
+    /// the last stage of DeiT this gradient is 0, because only the class token is used after it.
     pub fn forward_stages(&self, images: &Tensor, mode: BatchNormMode) -> (Vec<Tensor>, Output) {
         let mut stages = Vec::new();
         let output = self.pass(images, mode, Some(&mut stages));
@@ -92,76 +103,79 @@ impl Network {
     }
 
     fn pass(&self, images: &Tensor, mode: BatchNormMode, stages: Option<&mut Vec<Tensor>>) -> Output {
-        let features = self.body.features(&((images - &self.mean) / &self.std), mode, stages);
-        let features = match &self.kept {
-            Some(kept) => features * kept,
+        let features = self.backbone.features(&((images - &self.mean) / &self.std), mode, stages);
+        let features = match &self.feature_mask {
+            Some(mask) => features * mask,
             None => features,
         };
-        let logits = self.body.linear().forward(&features);
+        let logits = self.backbone.linear().forward(&features);
         Output { features, logits }
     }
 
-    /// Sets these dimensions of g to 0 in every pass from now on, and no others: the network is then W (g ⊙ m) + b.
-    pub fn leave_out(&mut self, dimensions: &[usize]) {
-        self.kept = (!dimensions.is_empty()).then(|| {
-            let mut kept = vec![1.0; self.feature_dim() as usize];
-            dimensions.iter().for_each(|dimension| kept[*dimension] = 0.0);
-            Tensor::from_slice(&kept).to_kind(self.kind()).to_device(self.device())
+    /// Sets these dimensions of g(x) to 0 in every later pass. The network then computes W (g(x) ⊙ m) + b.
+    ///
+    /// Replaces an earlier ablation. An empty list ends it.
+    pub fn ablate(&mut self, dimensions: &[usize]) {
+        self.feature_mask = (!dimensions.is_empty()).then(|| {
+            let mut mask = vec![1.0; self.feature_dim() as usize];
+            dimensions.iter().for_each(|dimension| mask[*dimension] = 0.0);
+            Tensor::from_slice(&mask).to_kind(self.kind()).to_device(self.device())
         });
     }
 
-    /// Every tensor, in the order of PyTorch's state dict.
+    /// Returns all tensors in the order of PyTorch's state dict.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The tensors that training moves, in the order of the state dict.
+    /// Returns the trainable tensors in the order of the state dict.
     pub fn parameters(&self) -> &[Tensor] {
         &self.parameters
     }
 
-    /// Trainable numbers.
+    /// Returns the number of trainable values.
     pub fn parameter_count(&self) -> u64 {
         self.parameters.iter().map(|parameter| parameter.numel() as u64).sum()
     }
 
-    /// W: `[K, n]`.
+    /// Returns W, `[K, n]`.
     pub fn linear_weight(&self) -> &Tensor {
-        &self.body.linear().weight
+        &self.backbone.linear().weight
     }
 
-    /// b: `[K]`.
+    /// Returns b, `[K]`.
     pub fn linear_bias(&self) -> &Tensor {
-        &self.body.linear().bias
+        &self.backbone.linear().bias
     }
 
-    /// n, the length of a feature vector.
+    /// Returns n, the length of a feature vector.
     pub fn feature_dim(&self) -> u32 {
-        self.body.linear().weight.size()[1] as u32
+        self.backbone.linear().weight.size()[1] as u32
     }
 
-    /// K, the number of classes.
+    /// Returns K, the number of classes.
     pub fn classes(&self) -> i64 {
-        self.body.linear().weight.size()[0]
+        self.backbone.linear().weight.size()[0]
     }
 
     pub fn device(&self) -> Device {
         self.mean.device()
     }
 
-    /// The kind of the numbers it computes with.
+    /// Returns the floating-point kind of the parameters.
     pub fn kind(&self) -> Kind {
         self.mean.kind()
     }
 
-    /// A copy of every tensor on the CPU, in the order of the state dict, that later training does not touch.
+    /// Copies all tensors to the CPU, in the order of the state dict. Later training does not change the
+    /// copies.
     pub fn snapshot(&self) -> Vec<(String, Tensor)> {
         self.entries.iter().map(|entry| (entry.name.clone(), entry.tensor.detach().copy().to_device(Device::Cpu))).collect()
     }
 }
 
-/// `shape`: channels, height and width of the images.
-fn make_body(builder: &mut Builder, architecture: Architecture, shape: [i64; 3], width: i64, classes: i64) -> Box<dyn Body> {
+/// Builds the layers of an architecture. `shape`: channels, height and width of the images.
+fn build_backbone(builder: &mut Builder, architecture: Architecture, shape: [i64; 3], width: i64, classes: i64) -> Box<dyn Backbone> {
     let [channels, ..] = shape;
     match architecture {
         Architecture::PreactResnet18 => Box::new(PreActResNet::new(builder, [4, 2], channels, width, classes)),

@@ -1,17 +1,21 @@
-//! Residual networks that normalize before each convolution: PreActResNet (He et al. 2016, <https://arxiv.org/abs/1603.05027>) and
-//! WideResNet (Zagoruyko and Komodakis 2016, <https://arxiv.org/abs/1605.07146>), which differ in depth, widths and names.
+//! Residual networks that normalize before each convolution: PreActResNet (He et al. 2016,
+//! <https://arxiv.org/abs/1603.05027>) and WideResNet (Zagoruyko and Komodakis 2016,
+//! <https://arxiv.org/abs/1605.07146>). They differ in depth, widths and tensor names.
 //!
-//! Tensor names are those of the PyTorch code that the robust-training literature shares: `conv1`, `layer1.0.bn1`, …, `bn`, `linear`, and
-//! for WideResNet `conv1`, `block1.layer.0.bn1`, …, `bn1`, `fc`.
-//! PreActResNet-18 of width 64 has 11.17 million parameters; under PGD-10 adversarial training on CIFAR-10 at ℓ∞ 8/255 its best
-//! checkpoint is reported at 47.8 % robust accuracy (Wei et al. 2025, arXiv 2506.05032). WideResNet-34-10 has 46.16 million.
+//! Tensor names are those of the PyTorch code that robust-training papers share: `conv1`, `layer1.0.bn1`, …,
+//! `bn`, `linear`. WideResNet has `conv1`, `block1.layer.0.bn1`, …, `bn1`, `fc`.
+//!
+//! PreActResNet-18 of width 64 has 11.17 million parameters. With PGD-10 adversarial training on CIFAR-10 at
+//! ℓ∞ 8/255, the reported robust accuracy of its best checkpoint is 47.8 % (Wei et al. 2025, arXiv
+//! 2506.05032). WideResNet-34-10 has 46.16 million parameters.
 
 use shared::config::BatchNormMode;
 use tch::{Kind, Tensor};
 
-use super::Body;
+use super::Backbone;
 use super::layers::{BatchNorm, Builder, Conv, Initialization, Linear};
 
+/// A pre-activation residual network: stem convolution, stages of blocks, final normalization, linear layer.
 #[derive(Debug)]
 pub(super) struct PreActResNet {
     stem: Conv,
@@ -20,20 +24,22 @@ pub(super) struct PreActResNet {
     linear: Linear,
 }
 
-/// Two 3×3 convolutions, each after normalization and ReLU, around which the input is added.
+/// Two 3×3 convolutions, each after batch normalization and ReLU, with a residual connection around them.
 #[derive(Debug)]
 struct Block {
     norm1: BatchNorm,
     conv1: Conv,
     norm2: BatchNorm,
     conv2: Conv,
-    /// Where the shape changes: a 1×1 convolution of the normalized input.
+    /// A 1×1 convolution of the activated input. Only present if the block changes the shape.
     shortcut: Option<Conv>,
 }
 
 impl PreActResNet {
-    /// `depth`: stages, and blocks of each; `channels`: of the images; `width`: of the first stage. Every later stage doubles the width
-    /// and halves the side.
+    /// Builds a PreActResNet. Each stage after the first doubles the width and halves the image side.
+    ///
+    /// `[stages, blocks]`: number of stages, and of blocks in each; `channels`: of the images; `width`:
+    /// channels of the first stage.
     pub(super) fn new(builder: &mut Builder, [stages, blocks]: [u32; 2], channels: i64, width: i64, classes: i64) -> Self {
         let stem = builder.conv("conv1", [channels, width], 3, 1);
         let name = |stage, index| format!("layer{stage}.{index}");
@@ -42,7 +48,7 @@ impl PreActResNet {
         PreActResNet { stem, stages, norm, linear: builder.linear("linear", [features, classes]) }
     }
 
-    /// WideResNet of `6 blocks + 4` layers.
+    /// Builds a WideResNet with `6 * blocks + 4` layers. `width`: channels of the first stage.
     pub(super) fn wide(builder: &mut Builder, blocks: u32, channels: i64, width: i64, classes: i64) -> Self {
         const STEM: i64 = 16;
         builder.initialization = Initialization::FanOut;
@@ -54,7 +60,7 @@ impl PreActResNet {
     }
 }
 
-/// The stages, and the channels that the last of them gives.
+/// Builds the stages. Returns them with the number of channels of the last stage.
 fn make_stages(
     builder: &mut Builder,
     [stages, blocks]: [u32; 2],
@@ -78,7 +84,7 @@ fn make_stages(
     (made, from)
 }
 
-impl Body for PreActResNet {
+impl Backbone for PreActResNet {
     fn features(&self, xs: &Tensor, mode: BatchNormMode, mut stages: Option<&mut Vec<Tensor>>) -> Tensor {
         let mut ys = self.stem.forward(xs);
         for stage in &self.stages {
@@ -89,7 +95,8 @@ impl Body for PreActResNet {
                 stages.push(ys.shallow_clone());
             }
         }
-        // The published networks pool all that is left of 32×32; the mean is the same there and fits every size.
+        // The published networks pool all positions left of a 32×32 image. The mean over positions is the
+        // same and works for every image size.
         self.norm.forward_relu(&ys, mode).mean_dim([2i64, 3].as_slice(), false, None::<Kind>)
     }
 

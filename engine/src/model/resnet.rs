@@ -1,14 +1,15 @@
-//! ResNet-18 with a 3×3 stem for images of 32×32 and 64×64: He et al. 2015, <https://arxiv.org/abs/1512.03385>.
+//! ResNet-18 with a 3×3 stem for 32×32 and 64×64 images: He et al. 2015, <https://arxiv.org/abs/1512.03385>.
 //!
-//! Tensor names are those of the PyTorch code that the robust-training literature shares: `conv1`, `bn1`, `layer1.0.conv1`, …,
-//! `layer2.0.shortcut.0`, …, `linear`. Of width 64 it has 11.17 million parameters.
+//! Tensor names are those of the PyTorch code that robust-training papers share: `conv1`, `bn1`,
+//! `layer1.0.conv1`, …, `layer2.0.shortcut.0`, …, `linear`. With width 64 it has 11.17 million parameters.
 
 use shared::config::BatchNormMode;
 use tch::{Kind, Tensor};
 
-use super::Body;
+use super::Backbone;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
 
+/// ResNet-18: stem convolution, four stages of two blocks, linear layer.
 #[derive(Debug)]
 pub(super) struct ResNet18 {
     stem: Conv,
@@ -17,19 +18,22 @@ pub(super) struct ResNet18 {
     linear: Linear,
 }
 
-/// Two 3×3 convolutions, each followed by normalization, around which the input is added.
+/// Two 3×3 convolutions, each followed by batch normalization, with a residual connection around them.
 #[derive(Debug)]
 struct Block {
     conv1: Conv,
     norm1: BatchNorm,
     conv2: Conv,
     norm2: BatchNorm,
-    /// Where the shape changes: a 1×1 convolution of the input, normalized.
+    /// A normalized 1×1 convolution of the input. Only present if the block changes the shape.
     shortcut: Option<(Conv, BatchNorm)>,
 }
 
 impl ResNet18 {
-    /// `channels`: of the images; `width`: of the first of four stages. Every later one doubles the width and halves the side.
+    /// Builds the network. It has four stages; each after the first doubles the width and halves the image
+    /// side.
+    ///
+    /// `channels`: of the images; `width`: channels of the first stage.
     pub(super) fn new(builder: &mut Builder, channels: i64, width: i64, classes: i64) -> Self {
         let stem = builder.conv("conv1", [channels, width], 3, 1);
         let norm = builder.batch_norm("bn1", width);
@@ -47,7 +51,7 @@ impl ResNet18 {
     }
 }
 
-impl Body for ResNet18 {
+impl Backbone for ResNet18 {
     fn features(&self, xs: &Tensor, mode: BatchNormMode, mut stages: Option<&mut Vec<Tensor>>) -> Tensor {
         let mut ys = self.norm.forward_relu(&self.stem.forward(xs), mode);
         for stage in &self.stages {
@@ -58,7 +62,8 @@ impl Body for ResNet18 {
                 stages.push(ys.shallow_clone());
             }
         }
-        // The published network pools 4×4, all that is left of 32×32; the mean is the same there and fits every size.
+        // The published network pools all 4×4 positions left of a 32×32 image. The mean over positions is the
+        // same and works for every image size.
         ys.mean_dim([2i64, 3].as_slice(), false, None::<Kind>)
     }
 

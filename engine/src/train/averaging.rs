@@ -1,31 +1,34 @@
-//! An exponential moving average of the weights: Izmailov et al. 2018, <https://arxiv.org/abs/1803.05407>; in adversarial training Rebuffi
-//! et al. 2021, <https://arxiv.org/abs/2103.01946>.
+//! Exponential moving average of the weights: Izmailov et al. 2018, <https://arxiv.org/abs/1803.05407>. In
+//! adversarial training: Rebuffi et al. 2021, <https://arxiv.org/abs/2103.01946>.
 
 use shared::config::WeightAveragingConfig;
 use tch::no_grad;
 
 use crate::model::Network;
 
-/// Running statistics are averaged as weights are; counters are copied.
+/// A network whose tensors are the moving average. Running statistics are averaged like weights; counters are
+/// copied.
 #[derive(Debug)]
-pub(super) struct Average {
+pub(super) struct AveragedNetwork {
     pub(super) network: Network,
     config: WeightAveragingConfig,
 }
 
-impl Average {
-    /// `network`: another one of the same shape, whose weights do not matter.
+impl AveragedNetwork {
+    /// Creates the average. `network` provides tensors of the right shapes; its values are overwritten.
     pub(super) fn new(network: Network, config: &WeightAveragingConfig) -> Self {
-        Average { network, config: config.clone() }
+        AveragedNetwork { network, config: config.clone() }
     }
 
-    /// Whether the average is of more than nothing at the end of `epoch`.
+    /// Returns whether the average exists at the end of `epoch`.
     pub(super) fn has_begun(&self, epoch: u32) -> bool {
         epoch >= self.config.start_epoch
     }
 
-    /// Takes in the weights after a step of `epoch`; in the epoch whose end it starts from it is the weights themselves.
-    pub(super) fn follow(&mut self, network: &Network, epoch: u32) {
+    /// Updates the average after a step of `epoch`.
+    ///
+    /// During the start epoch, the average equals the current weights. Before it, nothing happens.
+    pub(super) fn update(&mut self, network: &Network, epoch: u32) {
         if epoch < self.config.start_epoch {
             return;
         }

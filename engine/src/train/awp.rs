@@ -1,16 +1,18 @@
-//! Adversarial weight perturbation: Wu et al. 2020, <https://arxiv.org/abs/2004.05884>, as the authors' code has it for AT.
+//! Adversarial weight perturbation (AWP): Wu et al. 2020, <https://arxiv.org/abs/2004.05884>. Follows the
+//! authors' code for AT.
 
 use tch::{Tensor, no_grad};
 
 use crate::model::{Network, Role};
 
-/// By what each weight was moved; both tensors of a pair have the weight's shape.
+/// Each perturbed weight with the offset that was added to it. Both have the same shape.
 pub(super) struct Perturbation(Vec<(Tensor, Tensor)>);
 
-/// Moves the weights of every layer along the gradient of `loss` by `gamma` times their norm.
+/// Adds an offset to each weight along the gradient of `loss`. Its norm is `gamma` times that of the weight.
 ///
-/// Weights are the tensors of that name with more than one dimension: neither biases nor the scales of normalization. Running
-/// statistics stay as they are, as they do where a copy of the network computes the gradient.
+/// Perturbs parameters named `weight` with more than one dimension, so neither biases nor scales of
+/// normalization layers. Running statistics are restored, because the authors compute the gradient on a copy
+/// of the network.
 pub(super) fn perturb(network: &Network, gamma: f64, loss: impl FnOnce() -> Tensor) -> Perturbation {
     let weights: Vec<Tensor> = network
         .entries()
@@ -30,7 +32,7 @@ pub(super) fn perturb(network: &Network, gamma: f64, loss: impl FnOnce() -> Tens
             buffer.copy_(&before);
         }
         let offset = |(weight, gradient): (Tensor, Tensor)| {
-            // A weight without a gradient stays where it is.
+            // Avoids a division by zero: a weight with zero gradient is not moved.
             const SMALLEST: f64 = 1e-20;
             let offset = &gradient * (weight.norm() / (gradient.norm() + SMALLEST) * gamma);
             let _ = weight.shallow_clone().g_add_(&offset);
@@ -41,8 +43,8 @@ pub(super) fn perturb(network: &Network, gamma: f64, loss: impl FnOnce() -> Tens
 }
 
 impl Perturbation {
-    /// Moves the weights back, from wherever a step has brought them.
-    pub(super) fn take_back(self) {
+    /// Subtracts the offsets again. Keeps what a step has changed in between.
+    pub(super) fn undo(self) {
         no_grad(|| {
             for (mut weight, offset) in self.0 {
                 let _ = weight.g_sub_(&offset);

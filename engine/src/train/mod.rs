@@ -1,4 +1,5 @@
-//! Training: standard, adversarial as Madry et al. 2018 and the paper have it, and what others have added to it, a file for each.
+//! Training: standard, adversarial (Madry et al. 2018), and extensions of it. Each extension has its own
+//! file.
 
 mod averaging;
 mod awp;
@@ -17,65 +18,79 @@ use crate::attack::{self, Attack};
 use crate::attribution::Samples;
 use crate::cancel::Cancel;
 use crate::data::{Data, augment, batches};
-use crate::evaluate::{Measured, Measurement, measure, measure_samples};
+use crate::evaluate::{EvalInputs, Measurement, measure, measure_samples};
+use crate::linear_probe::LinearProbe;
 use crate::model::Network;
 use crate::optim;
 use crate::random::{self, Purpose, Seed};
-use crate::read_out::ReadOut;
 pub use distillation::Teachers;
 pub use overfitting::catastrophic_overfitting;
 pub use state::{Snapshot, State};
-pub use targets::{Targets, mixed};
+pub use targets::{Targets, mix_with};
 
-/// What [`fit`] reports as it goes.
+/// Progress reports of [`fit`].
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A batch is done.
+    /// A batch was trained on or evaluated. `step` counts from 1 to `steps`.
     Batch { phase: Phase, epoch: u32, step: u32, steps: u32 },
-    /// An epoch is done, and the state is as it is at its end.
+    /// An epoch is complete. `state` is the state at its end.
     Epoch { report: &'a EpochReport, state: &'a State },
 }
 
-/// What was measured of one epoch.
+/// Results of one epoch.
 #[derive(Clone, Debug)]
 pub struct EpochReport {
-    /// From 1.
+    /// Counts from 1.
     pub epoch: u32,
-    /// Of its last step.
+    /// Learning rate of the last step.
     pub learning_rate: f64,
-    /// Mean cross-entropy of the images trained on, as they were when trained on, by their labels alone.
+    /// Mean cross-entropy of the images trained on (augmented, and attacked in adversarial training), without
+    /// label smoothing. Logits are those of the training steps.
     pub train_loss: f64,
-    /// On those same images where they were adversarial.
+    /// Accuracy on the same images. `None` in standard training, which does not attack them.
     pub train_robust_accuracy: Option<f64>,
-    /// Absent in epochs without evaluation.
+    /// `None` in epochs without evaluation.
     pub evaluation: Option<Evaluation>,
 }
 
-/// A network on clean training images and on the images it is tested with.
+/// Measurements of a network after an epoch.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
-    /// On training images without augmentation, with the labels trained on.
+    /// Training images without augmentation, with the labels used in training.
     pub train_clean: Measurement,
+    /// Test images as they are.
     pub test_clean: Measurement,
+    /// Test images under the evaluation's PGD attack.
     pub test_robust: Measurement,
+    /// Held-out images under the same attack. `None` if no images are held out.
     pub holdout_robust: Option<Measurement>,
-    /// What attributions are computed from, of the test images, for each kind of inputs that the configuration asks for.
+    /// Samples of the test images that attributions are computed from, one for each kind of input in the
+    /// configuration.
     pub samples: Vec<(Inputs, Samples)>,
 }
 
-/// A batch to train on, with all that is drawn for it.
+/// A training batch, with all random numbers drawn.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[N, C, H, W]` in `[0, 1]`, clean.
+    /// Clean images, `[N, C, H, W]` in `[0, 1]`.
     pub images: Tensor,
     pub targets: Targets,
-    /// Where the attack starts, as an offset of the images.
+    /// Start of the attack as an offset of `images`, of the same shape.
     pub start: Tensor,
 }
 
-/// Trains for the epochs of `config` that `state` has not seen, and evaluates where the configuration asks for it.
+/// Trains a network: each batch is attacked, then one SGD step descends the loss on the attacked images.
 ///
-/// The last event of an epoch is its report. An error from `observe` ends training and is returned.
+/// Continues after the last complete epoch of `state`. Calls `observe` after each batch and at the end of
+/// each epoch. If `observe` returns an error, training stops with that error.
+///
+/// The paper's recipe is PreActResNet-18 on CIFAR-10, PGD-10 with eps 8/255, 200 epochs with batch size 128,
+/// learning rate 0.1 divided by 10 at epochs 100 and 150. It reports 47.8 % robust accuracy (PGD-20) at the
+/// best epoch and 42.5 % at the last. `docs/performance.md` lists the time per step.
+///
+/// # Errors
+///
+/// `Error::Diverged` if the loss is infinite or NaN, `Error::Canceled` after a stop request.
 pub fn fit(
     config: &TrainConfig,
     data: &Data,
@@ -94,6 +109,7 @@ pub fn fit(
         let mut learning_rate = 0.0;
 
         for (step, batch) in (1..).zip(&batches) {
+            // Draw images, augmentation, mixup and the start of the attack, all from (seed, epoch, step).
             cancel.check()?;
             let (images, labels) = data.train.select(&order.narrow(0, batch.start, batch.end - batch.start));
             let seed = Seed { run: config.seed, purpose: Purpose::Step, epoch, step };
@@ -106,12 +122,15 @@ pub fn fit(
                 };
                 Batch { images, targets, start }
             });
+
+            // Attack the batch and descend the loss.
             learning_rate = config.training.learning_rate_at(f64::from(epoch - 1) + f64::from(step - 1) / f64::from(steps));
-            let logits = train_on(&batch, config, teachers, state, learning_rate, cancel)?;
+            let logits = train_step(&batch, config, teachers, state, learning_rate, cancel)?;
             tally.add(&batch.targets, &logits);
             observe(Event::Batch { phase: Phase::Training, epoch, step, steps })?;
         }
 
+        // Evaluate the network and report the epoch.
         state.epoch = epoch;
         let (train_loss, train_accuracy) = tally.means();
         if !train_loss.is_finite() {
@@ -132,8 +151,8 @@ pub fn fit(
     Ok(())
 }
 
-/// One step of the epoch that `state` is in. Returns the logits of the images trained on, from before the step.
-pub fn train_on(
+/// Trains on one batch. Returns the logits, `[N, K]`, that the loss of the step was computed from.
+pub fn train_step(
     batch: &Batch,
     config: &TrainConfig,
     teachers: &Teachers,
@@ -147,6 +166,7 @@ pub fn train_on(
     let epoch = *complete + 1;
     let attack = Attack::for_training(config);
 
+    // Attack.
     let images = match method {
         Method::Standard => clean.shallow_clone(),
         Method::PgdAt | Method::FastAt => {
@@ -154,39 +174,42 @@ pub fn train_on(
         }
         Method::Trades => trades::perturb(network, clean, start, &attack, cancel)?,
     };
-    let lessons = teachers.lessons(&images);
-    let objective = || match method {
+
+    // Loss.
+    let soft_targets = teachers.soft_targets(&images);
+    let compute_loss = || match method {
         Method::Standard | Method::PgdAt | Method::FastAt => {
             let logits = network.forward(&images, BatchNormMode::Train).logits;
             let loss = targets.cross_entropy(&logits, *label_smoothing, Reduction::Mean);
-            Objective { loss: lessons.add_to(loss, &logits), logits }
+            LossAndLogits { loss: soft_targets.distillation_loss(loss, &logits), logits }
         }
-        Method::Trades => trades::objective(network, clean, &images, targets, &config.training),
+        Method::Trades => trades::loss(network, clean, &images, targets, &config.training),
     };
 
+    // Descent. With AWP, the gradient is taken at perturbed weights.
     let perturbed = awp.as_ref().filter(|awp| epoch > awp.warmup_epochs);
-    let perturbation = perturbed.map(|awp| awp::perturb(network, awp.gamma, || objective().loss));
-    let Objective { loss, logits } = objective();
+    let perturbation = perturbed.map(|awp| awp::perturb(network, awp.gamma, || compute_loss().loss));
+    let LossAndLogits { loss, logits } = compute_loss();
     let mut gradients = Tensor::run_backward(&[&loss], network.parameters(), false, false);
     if let Some(limit) = *gradient_clip {
-        optim::clip(&mut gradients, limit);
+        optim::clip_gradients(&mut gradients, limit);
     }
     optimizer.step(network.parameters(), &gradients, learning_rate);
     if let Some(perturbation) = perturbation {
-        perturbation.take_back();
+        perturbation.undo();
     }
     if let Some(average) = average {
-        average.follow(network, epoch);
+        average.update(network, epoch);
     }
     Ok(logits)
 }
 
-/// What a step descends, and the logits of the images trained on.
-struct Objective {
+/// The loss of a step, and the logits of the images trained on.
+struct LossAndLogits {
     loss: Tensor,
     logits: Tensor,
 }
-
+/// Measures the network on all splits after an epoch.
 fn evaluate(
     config: &TrainConfig,
     data: &Data,
@@ -196,26 +219,27 @@ fn evaluate(
     observe: &mut dyn FnMut(Event<'_>) -> Result<(), Error>,
 ) -> Result<Evaluation, Error> {
     let attack = Attack::to_measure(&config.measuring_attack());
-    let attacked = Measured::Attacked { attack: &attack, seed: config.seed };
+    let attacked = EvalInputs::Attacked { attack: &attack, seed: config.seed };
     let mut progress = |step, steps| observe(Event::Batch { phase: Phase::Evaluating, epoch, step, steps });
-    let read_out = ReadOut::penultimate(network);
+    let probe = LinearProbe::penultimate(network);
     let mut samples = Vec::new();
     let mut test = |inputs, measured| -> Result<Measurement, Error> {
         if !config.attribution.inputs.contains(&inputs) {
             return measure(network, &data.test, measured, cancel, &mut progress);
         }
-        let (measurement, seen) = measure_samples(network, &read_out, &data.test, measured, cancel, &mut progress)?;
+        let (measurement, seen) = measure_samples(network, &probe, &data.test, measured, cancel, &mut progress)?;
         samples.push((inputs, seen));
         Ok(measurement)
     };
-    let (test_clean, test_robust) = (test(Inputs::Clean, Measured::Clean)?, test(Inputs::Adversarial, attacked)?);
+    let (test_clean, test_robust) = (test(Inputs::Clean, EvalInputs::Clean)?, test(Inputs::Adversarial, attacked)?);
     let mut measure = |split, measured| measure(network, split, measured, cancel, &mut progress);
-    let train_clean = measure(&data.train, Measured::Clean)?;
+    let train_clean = measure(&data.train, EvalInputs::Clean)?;
     let holdout_robust = data.holdout.as_ref().map(|holdout| measure(holdout, attacked)).transpose()?;
     Ok(Evaluation { train_clean, test_clean, test_robust, holdout_robust, samples })
 }
 
-/// Loss and hits of an epoch, added up on the device so that no batch waits for the CPU.
+/// Sums of loss and correct predictions in an epoch. They stay on the device, so that no batch waits for the
+/// CPU.
 struct Tally {
     loss: Tensor,
     correct: Tensor,
@@ -237,7 +261,7 @@ impl Tally {
         self.samples += samples;
     }
 
-    /// Mean loss and accuracy.
+    /// Returns mean loss and accuracy.
     fn means(&self) -> (f64, f64) {
         let samples = self.samples as f64;
         (self.loss.double_value(&[]) / samples, self.correct.double_value(&[]) / samples)

@@ -1,13 +1,17 @@
-//! Catastrophic overfitting of fast adversarial training: Wong et al. 2020, <https://arxiv.org/abs/2001.03994>.
+//! Detects catastrophic overfitting of fast adversarial training: Wong et al. 2020,
+//! <https://arxiv.org/abs/2001.03994>.
 
 use shared::format::percent;
 use shared::record::{Epoch, Notice, NoticeKind};
 
-/// More than this below its best is a loss; their code stops at the same number.
-const LOSS: f64 = 0.2;
+/// Largest drop of accuracy below its best value that is not yet a loss. The authors' code stops at the same
+/// value.
+const MAX_DROP: f64 = 0.2;
 
-/// Says that the last of `epochs` has lost its robustness against PGD while single steps on training images are still withstood, which
-/// tells it from a network that forgets everything.
+/// Returns a notice if the last epoch has lost robustness against PGD, but not against the single steps used
+/// in training.
+///
+/// A network that fails on both has diverged or forgotten everything, which is not catastrophic overfitting.
 pub fn catastrophic_overfitting(epochs: &[Epoch]) -> Option<Notice> {
     let (last, before) = epochs.split_last()?;
     let (robust, trained) = (last.test_robust_accuracy?, last.train_robust_accuracy?);
@@ -17,7 +21,7 @@ pub fn catastrophic_overfitting(epochs: &[Epoch]) -> Option<Notice> {
     };
     let (best_robust, best_epoch) = highest(|epoch| epoch.test_robust_accuracy)?;
     let (best_trained, _) = highest(|epoch| epoch.train_robust_accuracy)?;
-    if best_robust - robust <= LOSS || best_trained - trained > LOSS {
+    if best_robust - robust <= MAX_DROP || best_trained - trained > MAX_DROP {
         return None;
     }
     let trained_then = before.iter().find(|epoch| epoch.epoch == best_epoch)?.train_robust_accuracy?;

@@ -1,24 +1,28 @@
-//! What images are trained towards: their labels, smoothed or mixed.
+//! Training targets: labels, with optional label smoothing and mixup.
 
 use shared::config::TrainingConfig;
 use tch::{Device, Kind, Reduction, Tensor};
 
-/// The labels of a batch.
+/// Targets of a batch.
 #[derive(Debug)]
 pub struct Targets {
-    /// `[N]`.
+    /// Class of each image, `[N]`.
     labels: Tensor,
-    /// Where each image is mixed with another: the labels of those, and the share of the first in the mixture.
+    /// With mixup: the labels of the second images, `[N]`, and the fraction of the first image in each
+    /// mixture.
     mixed: Option<(Tensor, f64)>,
 }
 
 impl Targets {
-    pub fn of(labels: Tensor) -> Self {
+    /// Uses `labels`, `[N]`, without mixup.
+    pub fn new(labels: Tensor) -> Self {
         Targets { labels, mixed: None }
     }
 
-    /// Mean or sum of the cross-entropy of `logits`, `[N, K]`, with a `smoothing` of each label spread over all classes: Szegedy et al.
-    /// 2016. Of a mixture it is the mixture of both labels' cross-entropies.
+    /// Returns the cross-entropy of `logits`, `[N, K]`. With mixup, the losses of both labels are mixed like
+    /// the images.
+    ///
+    /// `smoothing`: fraction of each label's weight that is spread over all classes (Szegedy et al. 2016).
     pub fn cross_entropy(&self, logits: &Tensor, smoothing: f64, reduction: Reduction) -> Tensor {
         const NO_LABEL: i64 = -100;
         let of = |labels: &Tensor| logits.cross_entropy_loss(labels, None::<&Tensor>, reduction, NO_LABEL, smoothing);
@@ -28,7 +32,8 @@ impl Targets {
         }
     }
 
-    /// Images classified correctly; of a mixture the share of each label that is hit.
+    /// Counts correct predictions. With mixup, a prediction counts by the fraction of the image whose label
+    /// it gives.
     pub(super) fn correct(&self, logits: &Tensor) -> Tensor {
         let predicted = logits.argmax(1, false);
         let of = |labels: &Tensor| predicted.eq_tensor(labels).sum(Kind::Double);
@@ -39,20 +44,24 @@ impl Targets {
     }
 }
 
-/// Mixes each image with another of the batch, all in the same proportion, which is drawn from Beta(α, α) as the default generator
-/// gives it: Zhang et al. 2018, <https://arxiv.org/abs/1710.09412>. Without `mixup` in the configuration images stay as they are.
+/// Applies mixup: mixes each image with another image of the batch. Zhang et al. 2018,
+/// <https://arxiv.org/abs/1710.09412>.
+///
+/// All images of the batch have the same fraction, drawn from Beta(α, α). Draws from the default generator.
+/// If `mixup` is 0 in the configuration, the images stay as they are.
 pub(super) fn mix(images: Tensor, labels: Tensor, config: &TrainingConfig) -> (Tensor, Targets) {
     let alpha = config.mixup;
     if alpha == 0.0 {
-        return (images, Targets::of(labels));
+        return (images, Targets::new(labels));
     }
     let share = Tensor::from_slice(&[alpha, alpha]).internal_sample_dirichlet().double_value(&[0]);
     let order = Tensor::randperm(labels.size()[0], (Kind::Int64, Device::Cpu)).to_device(labels.device());
-    mixed(&images, labels, &order, share)
+    mix_with(&images, labels, &order, share)
 }
 
-/// Each image times `share` and the one that `order` puts in its place times the rest.
-pub fn mixed(images: &Tensor, labels: Tensor, order: &Tensor, share: f64) -> (Tensor, Targets) {
+/// Mixes each image with the one at its position in `order`: `share` times the first plus `1 - share` times
+/// the second.
+pub fn mix_with(images: &Tensor, labels: Tensor, order: &Tensor, share: f64) -> (Tensor, Targets) {
     let images = images * share + images.index_select(0, order) * (1.0 - share);
     let others = labels.index_select(0, order);
     (images, Targets { labels, mixed: Some((others, share)) })

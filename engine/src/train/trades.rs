@@ -1,42 +1,49 @@
-//! TRADES: Zhang et al. 2019, <https://arxiv.org/abs/1901.08573>, with the start, the loss and the passes of the authors' code. In ℓ2 the
-//! attack steps and projects as the others here do.
+//! TRADES: Zhang et al. 2019, <https://arxiv.org/abs/1901.08573>. Start, loss and number of passes are those
+//! of the authors' code. In ℓ2, steps and projection are those of [`crate::attack`].
 
 use shared::config::{BatchNormMode, TrainingConfig};
 use tch::{Kind, Reduction, Tensor, no_grad};
 
-use super::Objective;
+use super::LossAndLogits;
 use super::targets::Targets;
 use crate::Error;
 use crate::attack::{self, Attack};
 use crate::cancel::Cancel;
 use crate::model::Network;
 
-/// Where the search starts: hardly beside the image, where the divergence has no gradient. Draws from the default generator.
+/// Draws the start of the attack: a small normal offset. Exactly at the image, the divergence has no
+/// gradient.
+///
+/// Draws from the default generator.
 pub(super) fn start(images: &Tensor) -> Tensor {
     images.randn_like() * 0.001
 }
 
-/// Finds images whose predictions are far from those of `images`; as [`attack::ascend`].
+/// Finds images whose predictions differ most from those of `images`. Shapes and errors are those of
+/// [`attack::ascend`].
 pub(super) fn perturb(network: &Network, images: &Tensor, start: &Tensor, attack: &Attack, cancel: &Cancel) -> Result<Tensor, Error> {
     let clean = no_grad(|| network.forward(images, attack.batch_norm).logits);
     attack::ascend(network, images, start, attack, cancel, &|logits| divergence(logits, &clean))
 }
 
-/// Cross-entropy on clean images and β times the mean divergence of adversarial ones from them.
-pub(super) fn objective(network: &Network, images: &Tensor, adversarial: &Tensor, targets: &Targets, config: &TrainingConfig) -> Objective {
+/// Computes the cross-entropy on clean images plus β times the mean divergence of the adversarial from the
+/// clean predictions.
+pub(super) fn loss(network: &Network, images: &Tensor, adversarial: &Tensor, targets: &Targets, config: &TrainingConfig) -> LossAndLogits {
     let clean = network.forward(images, BatchNormMode::Train).logits;
     let logits = network.forward(adversarial, BatchNormMode::Train).logits;
-    // The authors pass the clean images once more for the divergence. The logits are the same; running statistics move a third time.
+    // The authors' code passes the clean images a second time for the divergence. This gives the same logits,
+    // but updates the running statistics a third time, so it is repeated here.
     no_grad(|| network.forward(images, BatchNormMode::Train));
     let natural = targets.cross_entropy(&clean, config.label_smoothing, Reduction::Mean);
     let robust = divergence(&logits, &clean) / logits.size()[0] as f64;
-    Objective { loss: natural + robust * config.trades_beta, logits }
+    LossAndLogits { loss: natural + robust * config.trades_beta, logits }
 }
 
-/// Kullback-Leibler divergence of the predictions of `logits` from those of `clean`, both logits of shape `[N, K]`, summed over the images.
+/// Returns the Kullback-Leibler divergence of the predictions of `logits` from those of `clean`, summed over
+/// the images.
 ///
-/// Both sides are log-probabilities. A probability rounds to 0 where two logits are more than about 104 apart, and the gradient of
-/// `p log p` is not finite there.
+/// Both are logits, `[N, K]`. The divergence is computed from log-probabilities: a probability becomes 0 if
+/// its logit is about 104 below another, and then the gradient of `p log p` is not finite.
 fn divergence(logits: &Tensor, clean: &Tensor) -> Tensor {
     let [predicted, expected] = [logits, clean].map(|logits| logits.log_softmax(1, None::<Kind>));
     predicted.kl_div(&expected, Reduction::Sum, true)
@@ -48,7 +55,7 @@ mod tests {
 
     use super::*;
 
-    /// Value and both gradients of the divergence.
+    /// Returns the divergence and its gradients by both logits.
     fn measured(logits: &[[f64; 3]], clean: &[[f64; 3]], kind: Kind) -> Vec<f64> {
         let leaf = |rows: &[[f64; 3]]| {
             let values = Tensor::from_slice(&rows.concat()).view([-1, 3]);
@@ -69,7 +76,8 @@ mod tests {
         let (logits, clean) = ([[0.0, 90.0, 3.0], [400.0, -400.0, 0.0]], [[0.0, 120.0, -30.0], [-400.0, 400.0, 0.0]]);
         let single = measured(&logits, &clean, Kind::Float);
         let double = measured(&logits, &clean, Kind::Double);
-        // From the definition, by hand: the first image's predictions agree, the second's differ by 800 in one logit.
+        // By hand from the definition: the predictions of the first image agree, those of the second differ
+        // by 800 in one logit.
         assert!((double[0] - 800.0).abs() < 1e-9, "{double:?}");
         for (single, double) in single.iter().zip(&double) {
             assert!((single - double).abs() < 1e-3, "{single} in float32, {double} in float64");

@@ -1,3 +1,5 @@
+//! The PGD attack: ball and pixel range, random starts, batch normalization modes, stop requests.
+
 use engine::attack::{Attack, cross_entropy, perturb};
 use engine::cancel::Cancel;
 use engine::random::{self, Purpose, Seed};
@@ -10,11 +12,11 @@ use tch::{Kind, Reduction, Tensor};
 use crate::{small_network, tiny_config, values};
 
 const EPS: f64 = 0.1;
-/// Pixels are float32 around 1.
+/// Rounding error of float32 pixels up to 1.
 const ROUNDING: f64 = 1e-6;
 
 fn attack(norm: Norm) -> Attack {
-    // Steps that overshoot the ball, so that projecting matters.
+    // These steps leave the ball, so that the projection matters.
     let sizes = match norm {
         Norm::Linf => (EPS, 0.07),
         Norm::L2 => (8.0 * EPS, 0.5),
@@ -32,7 +34,7 @@ fn start(attack: &Attack, images: &Tensor, run: u32) -> Tensor {
     random::draw(Seed::once(run, Purpose::Evaluation), || attack.start(images))
 }
 
-/// The size of each image's offset in the norm.
+/// Returns the norm of each image's offset.
 fn sizes(norm: Norm, offsets: &Tensor) -> Vec<f64> {
     let flat = offsets.flatten(1, -1);
     values(&match norm {
@@ -78,7 +80,8 @@ fn random_starts_fill_the_ball() {
         let eps = attack.eps.fraction();
         let found = sizes(norm, &start(&attack, &images, 1));
         assert!(found.iter().all(|size| *size <= eps + ROUNDING), "{norm:?}: {found:?}");
-        // In 64 dimensions the median of a uniform draw lies 1 % inside the border, and hardly any below 80 %.
+        // In 64 dimensions, half of the uniform draws lie within 1 % of the surface, and almost none below 80
+        // %.
         assert!(found.iter().all(|size| *size > 0.8 * eps), "{norm:?}: {found:?}");
         assert_ne!(found, sizes(norm, &start(&attack, &images, 2)), "{norm:?}");
         assert_eq!(found, sizes(norm, &start(&attack, &images, 1)), "{norm:?}");

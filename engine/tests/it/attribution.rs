@@ -1,10 +1,12 @@
+//! Class attributions, their matrix, and bootstrap intervals.
+
 use engine::attack::Attack;
 use engine::attribution::{Samples, attribution, correlation_matrix};
 use engine::cancel::Cancel;
 use engine::data::{self, Split};
-use engine::evaluate::{Measured, Measurement, measure, measure_samples_in_batches};
+use engine::evaluate::{EvalInputs, Measurement, measure, measure_samples_in_batches};
+use engine::linear_probe::LinearProbe;
 use engine::random::{self, Purpose, Seed};
-use engine::read_out::ReadOut;
 use shared::config::{Aggregation, BatchNormMode, Subset};
 use shared::dataset::Dataset;
 use shared::matrix::Matrix;
@@ -39,7 +41,7 @@ fn an_attribution_sums_to_the_logit_without_its_bias() {
 fn class_attributions_are_means_over_true_classes() {
     let network = small_network(Dataset::Digits, Kind::Double);
     let split = digits();
-    let (measured, samples) = measure_digits(&split, Measured::Clean, 250);
+    let (measured, samples) = measure_digits(&split, EvalInputs::Clean, 250);
     let classes = samples.attribute(Aggregation::AverageThenCosine, Subset::All);
     let output = network.forward(&split.images(), BatchNormMode::Eval);
     let all = attribution(&output.features, network.linear_weight(), &split.labels);
@@ -62,11 +64,11 @@ fn class_attributions_are_means_over_true_classes() {
     assert_eq!(samples.weight_matrix(), correlation_matrix(&rows));
 }
 
-/// The tolerance is that of additions in another order.
+/// Results may differ by the rounding of sums in another order.
 #[test]
 fn the_size_of_batches_changes_nothing() {
     let attack = Attack::to_measure(&tiny_config().measuring_attack());
-    for measured in [Measured::Clean, Measured::Attacked { attack: &attack, seed: 3 }] {
+    for measured in [EvalInputs::Clean, EvalInputs::Attacked { attack: &attack, seed: 3 }] {
         let split = digits();
         let (whole, whole_samples) = measure_digits(&split, measured, 250);
         for batch_size in [1, 7] {
@@ -82,13 +84,14 @@ fn the_size_of_batches_changes_nothing() {
     }
 }
 
-fn measure_digits(split: &Split, measured: Measured<'_>, batch_size: i64) -> (Measurement, Samples) {
+fn measure_digits(split: &Split, measured: EvalInputs<'_>, batch_size: i64) -> (Measurement, Samples) {
     let network = small_network(Dataset::Digits, Kind::Double);
-    let read_out = ReadOut::penultimate(&network);
-    measure_samples_in_batches(&network, &read_out, split, measured, batch_size, &Cancel::default(), &mut |_, _| Ok(())).unwrap()
+    let probe = LinearProbe::penultimate(&network);
+    measure_samples_in_batches(&network, &probe, split, measured, batch_size, &Cancel::default(), &mut |_, _| Ok(())).unwrap()
 }
 
-/// `counts[i]` samples of class i, one after another in turn; features as after a ReLU, each class with a mean of its own.
+/// Creates `counts[i]` samples of class i, with classes taking turns. Features are those of a ReLU, and each
+/// class has its own mean.
 fn samples(counts: &[i64], features: i64, seed: u32) -> Samples {
     tch::set_num_threads(1);
     let classes = counts.len() as i64;
@@ -105,7 +108,7 @@ fn samples(counts: &[i64], features: i64, seed: u32) -> Samples {
     })
 }
 
-/// The mean over all pairs, one by one.
+/// Computes the mean over all pairs of samples, pair by pair.
 fn brute_force(samples: &Samples, subset: Subset) -> Vec<f64> {
     let all = attribution(&samples.features, &samples.weight, &samples.labels);
     let counts = |row: &i64| subset == Subset::All || samples.labels.int64_value(&[*row]) == samples.predictions.int64_value(&[*row]);
@@ -139,7 +142,7 @@ fn brute_force(samples: &Samples, subset: Subset) -> Vec<f64> {
 #[test]
 fn the_mean_cosine_is_over_every_pair_of_two_samples() {
     let mut samples = samples(&[7, 1, 12, 3], 5, 1);
-    // A sample without any feature has no direction; with others it is still a pair.
+    // A zero feature vector has no direction, but its pairs with other samples still count.
     let _ = samples.features.get(4).fill_(0.0);
     for subset in Subset::ALL {
         let classes = samples.attribute(Aggregation::CosineThenAverage, subset);
@@ -155,7 +158,7 @@ fn the_mean_cosine_is_over_every_pair_of_two_samples() {
 #[test]
 fn a_class_without_a_correct_sample_has_a_zero_attribution() {
     let mut samples = samples(&[6, 6, 6], 4, 2);
-    // Class 1 is always taken for class 2, and the others are known.
+    // All samples of class 1 are predicted as class 2, all others correctly.
     samples.predictions = samples.labels.where_self(&samples.labels.ne(1), &samples.labels.full_like(2));
     for aggregation in Aggregation::ALL {
         let classes = samples.attribute(aggregation, Subset::Correct);
@@ -201,20 +204,21 @@ fn intervals_hold_the_estimate_and_narrow_as_one_over_the_root_of_samples() {
         found.high.get(0, 1) - found.low.get(0, 1)
     };
     for aggregation in Aggregation::ALL {
-        // The same classes: their means and W are drawn before their samples.
+        // Both have the same classes, because class means and W are drawn before the samples.
         let ratio = width(&samples(&[100; 3], 8, 4), aggregation) / width(&samples(&[1600; 3], 8, 4), aggregation);
-        // Of four: the rest is how the samples happen to lie.
+        // The expected ratio is 4. The samples themselves vary by the rest.
         assert!((3.0..5.3).contains(&ratio), "{aggregation:?}: {ratio}");
     }
 }
 
-/// Two classes with two features each: the angle between the mean attributions is known, and so is its standard error.
+/// Two classes with two features each. The angle between their mean attributions and its standard error are
+/// known.
 #[test]
 fn intervals_are_as_wide_as_the_delta_method_says_and_cover_the_truth_as_often_as_they_claim() {
     tch::set_num_threads(1);
     let (count, sets) = (60i64, 200u32);
     let labels = Tensor::arange(2 * count, (Kind::Int64, Device::Cpu)).remainder(2);
-    // Angles of 0.3 and 1.2; deviations of 0.5 in either direction.
+    // The means have angles of 0.3 and 1.2. Samples deviate by 0.5 in each direction.
     let truth = (1.2f64 - 0.3).cos();
     let means = Tensor::from_slice(&[0.3f64.cos(), 0.3f64.sin(), 1.2f64.cos(), 1.2f64.sin()]).view([2, 2]);
     let (mut covered, mut widths) = (0, 0.0);
@@ -229,11 +233,12 @@ fn intervals_are_as_wide_as_the_delta_method_says_and_cover_the_truth_as_often_a
         widths += (high - low) / f64::from(sets);
         assert_close("CAS", &[found.cas_low, found.cas_high], &[2.0 * low.max(0.0), 2.0 * high.max(0.0)], 1e-12);
     }
-    // Each mean of length 1 turns by 0.5/√60; the cosine of the angle between them moves by its sine.
+    // The direction of each mean has the standard error 0.5/√60. The cosine of the angle changes by its sine
+    // times that.
     let error = 0.5 / (count as f64).sqrt() * 2f64.sqrt() * (1.2f64 - 0.3).sin();
     let expected = 2.0 * 1.96 * error;
     assert!((widths / expected - 1.0).abs() < 0.06, "{widths} where {expected} is expected");
-    // Of 200 at 95 %: 190, give or take 3 for one standard deviation.
+    // 95 % of 200 are 190, with a standard deviation of 3.
     assert!((178..=199).contains(&covered), "{covered} of {sets}");
 }
 

@@ -1,8 +1,8 @@
-//! AutoAttack against the authors' code in float64 (see `fixtures/autoattack_golden.py`), and on linear classifiers, whose nearest
-//! misclassified image is known in closed form.
+//! AutoAttack, compared with the authors' code in float64 (see `fixtures/autoattack_golden.py`), and on
+//! linear classifiers, for which the nearest misclassified image is known in closed form.
 
-use engine::autoattack::square::{Draw, Draws, Opening};
-use engine::autoattack::{Ball, Classifier, Prepared, Stage, apgd, fab, square, stages};
+use engine::autoattack::square::{InitialDraw, QueryDraw, RandomSource};
+use engine::autoattack::{Ball, Classifier, PreparedStage, Stage, apgd, fab, square, stages};
 use engine::cancel::Cancel;
 use engine::{Error, data};
 use safetensors::SafeTensors;
@@ -13,10 +13,10 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{assert_close, small_network, tiny_config, values};
 
-/// A hundred steps in float64; only the order of additions differs.
+/// Results of a hundred float64 steps. Only the order of additions differs.
 const SAME: f64 = 1e-9;
 
-/// Tensors of the golden file, by name.
+/// Reads a tensor of the golden file.
 fn golden(name: &str) -> Tensor {
     let file = SafeTensors::deserialize(include_bytes!("../fixtures/autoattack.safetensors")).unwrap();
     let view = file.tensor(name).unwrap();
@@ -25,7 +25,7 @@ fn golden(name: &str) -> Tensor {
     Tensor::from_data_size(view.data(), &shape, kind)
 }
 
-/// The network of the golden file.
+/// The network in the golden file.
 struct Perceptron {
     weights: [Tensor; 2],
     biases: [Tensor; 2],
@@ -81,7 +81,7 @@ fn fab_goes_the_way_of_the_public_code() {
     }
 }
 
-/// The random numbers that the public code drew.
+/// The random numbers that the public code drew, read from the golden file.
 struct Recorded {
     key: &'static str,
 }
@@ -92,25 +92,25 @@ impl Recorded {
     }
 }
 
-impl Draws for Recorded {
-    fn opening(&self, norm: Norm, tiles: i64, _: &Tensor) -> Opening {
+impl RandomSource for Recorded {
+    fn initial(&self, norm: Norm, tiles: i64, _: &Tensor) -> InitialDraw {
         let transposed = match norm {
             Norm::Linf => Vec::new(),
             Norm::L2 => values(&self.get("opening_transposed")).iter().map(|value| *value > 0.5).collect(),
         };
         assert!(norm == Norm::Linf || transposed.len() as i64 == tiles * tiles);
-        Opening { signs: self.get("opening"), transposed }
+        InitialDraw { signs: self.get("opening"), transposed }
     }
 
-    fn query(&self, norm: Norm, query: u32, rows: &Tensor) -> Draw {
+    fn query(&self, norm: Norm, query: u32, rows: &Tensor) -> QueryDraw {
         let query = i64::from(query);
-        // The public code stopped when every image was misclassified; what comes after changes nothing.
+        // The public code stopped when all images were misclassified. Later queries change nothing.
         let query = query.min(self.get("corners").size()[0] - 1);
         let corners = values(&self.get("corners").select(0, query));
         let signs = self.get("signs").select(0, query);
         match norm {
-            Norm::Linf => Draw { corners: [[corners[0], corners[1]], [0.0, 0.0]], transposed: false, signs: signs.unsqueeze(0) },
-            Norm::L2 => Draw {
+            Norm::Linf => QueryDraw { corners: [[corners[0], corners[1]], [0.0, 0.0]], transposed: false, signs: signs.unsqueeze(0) },
+            Norm::L2 => QueryDraw {
                 corners: [[corners[0], corners[1]], [corners[2], corners[3]]],
                 transposed: self.get("transposed").double_value(&[query]) > 0.5,
                 signs: signs.index_select(0, rows),
@@ -146,7 +146,8 @@ fn the_targeted_dlr_loss_is_that_of_the_public_code() {
     assert_close("losses", &values(&found), &values(&golden("dlr")), SAME);
 }
 
-/// Logits that are linear in the pixels, and images in the middle of their range, so that only the norm limits an attack.
+/// A classifier whose logits are linear in the pixels. Its images are gray enough that only the norm limits
+/// an attack.
 struct Linear {
     weight: Tensor,
     images: Tensor,
@@ -170,8 +171,8 @@ impl Linear {
         linear
     }
 
-    /// From each image to its boundary with the class of a rank among its logits: the difference of the logits by the dual norm of its
-    /// gradient.
+    /// Returns the distance of each image to its boundary with the class of the given rank: the difference of
+    /// the logits divided by the dual norm of its gradient.
     fn distances(&self, norm: Norm, rank: i64) -> Vec<f64> {
         let logits = self.logits(&self.images);
         let target = logits.argsort(1, true).select(1, rank);
@@ -187,11 +188,12 @@ impl Linear {
         (0..ranks[0].len()).map(|image| ranks.iter().map(|distances| distances[image]).fold(f64::INFINITY, f64::min)).collect()
     }
 
-    /// Which images a stage leaves correctly classified, of those that `left` says are.
+    /// Returns which images are still classified correctly after a stage. `left`: those classified correctly
+    /// before it.
     fn survivors(&self, stage: Stage, ball: Ball, left: &Tensor) -> Tensor {
         let rows = left.nonzero().squeeze_dim(1);
         let (images, labels) = (self.images.index_select(0, &rows), self.labels.index_select(0, &rows));
-        let prepared = Prepared::new(stage, ball, &self.images, 1);
+        let prepared = PreparedStage::new(stage, ball, &self.images, 1);
         let found = prepared.perturb(self, &images, &labels, &rows, &Cancel::default()).unwrap();
         left.index_put(&[Some(&rows)], &self.logits(&found).argmax(1, false).eq_tensor(&labels), false)
     }
@@ -201,7 +203,8 @@ impl Linear {
     }
 }
 
-/// An eps that tells half of the images from the others: in the middle of the widest gap near the median.
+/// Returns an eps that lies between the distances of half of the images and the others, in the widest gap
+/// near the median.
 fn dividing(distances: &[f64]) -> f64 {
     let mut sorted = distances.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -215,13 +218,14 @@ fn dividing(distances: &[f64]) -> f64 {
 fn fab_finds_the_nearest_misclassified_image_of_a_linear_classifier() {
     let linear = Linear::new(5);
     for norm in [Norm::Linf, Norm::L2] {
-        // Any misclassification counts, not only that as the target: a nearer class may lie on the way.
+        // Any wrong class counts, not only the target. A nearer class may lie on the way to the target.
         let targets = linear.logits(&linear.images).argsort(1, true).select(1, 1);
         let found = fab::nearest(&linear, &linear.images, &linear.labels, &targets, norm, &Cancel::default()).unwrap();
         for ((found, to_target), nearest) in values(&found.distances).iter().zip(linear.distances(norm, 1)).zip(linear.nearest(norm)) {
             assert!(*found >= nearest * (1.0 - 1e-9), "{norm:?}: {found} is nearer than the nearest, {nearest}");
-            // From nine tenths of the way a step goes over the boundary by a twentieth of its length, and by a twentieth of the whole way
-            // in the part, up to a tenth, that starts at the image: 0.9 % too far.
+            // The last step starts at 90 % of the way and overshoots by 5 % of its length. Up to a tenth of
+            // it is the step from the image, which overshoots by 5 % of the whole way. Together this is at
+            // most 0.95 % too far.
             assert!(*found <= to_target * 1.0095, "{norm:?}: {found} is farther than {to_target}");
         }
     }
@@ -253,7 +257,8 @@ fn apgd_on_cross_entropy_fools_a_linear_classifier_of_two_classes_wherever_it_ca
 #[test]
 fn square_fools_most_of_what_can_be_fooled_without_a_gradient() {
     let linear = Linear::new(5);
-    // How much larger than the distance eps has to be. Single pixels never reach the last row and column, a fifth of these images.
+    // Square needs an eps this much larger than the distance. Squares of one pixel never reach the last row
+    // and column, a fifth of these images.
     for (norm, needs) in [(Norm::Linf, 1.3), (Norm::L2, 2.0)] {
         let distances = linear.nearest(norm);
         let ball = ball(norm, dividing(&distances));
@@ -273,7 +278,7 @@ fn every_stage_stays_in_ball_and_pixels_and_leaves_what_it_cannot_fool() {
     let rows = Tensor::arange(images.size()[0], (Kind::Int64, Device::Cpu));
     for (norm, eps) in [(Norm::Linf, 0.1), (Norm::L2, 1.0)] {
         for stage in [Stage::ApgdCe, Stage::ApgdTargeted { rank: 2 }, Stage::FabTargeted { rank: 1 }] {
-            let prepared = Prepared::new(stage, ball(norm, eps), &images, 1);
+            let prepared = PreparedStage::new(stage, ball(norm, eps), &images, 1);
             let found = prepared.perturb(&network, &images, &labels, &rows, &Cancel::default()).unwrap();
             let fooled = values(&network.logits(&found).argmax(1, false).ne_tensor(&labels));
             let offsets = (&found - &images).flatten(1, -1);
@@ -281,7 +286,7 @@ fn every_stage_stays_in_ball_and_pixels_and_leaves_what_it_cannot_fool() {
                 Norm::Linf => offsets.abs().amax([1i64].as_slice(), false),
                 Norm::L2 => offsets.norm_scalaropt_dim(2, [1], false),
             });
-            // Pixels are float32 around 1.
+            // Rounding error of float32 pixels up to 1.
             assert!(sizes.iter().all(|size| *size <= eps + 1e-6), "{stage:?}: {sizes:?}");
             assert!(found.min().double_value(&[]) >= 0.0 && found.max().double_value(&[]) <= 1.0, "{stage:?}");
             assert!(stage != Stage::ApgdCe || fooled.contains(&1.0), "nothing to look at in {norm:?}");
@@ -297,7 +302,7 @@ fn images_attacked_by_themselves_come_out_as_among_others() {
     let (images, labels) = (golden("images"), golden("labels"));
     for (norm, eps) in [(Norm::Linf, 0.06), (Norm::L2, 0.6)] {
         for stage in [Stage::ApgdCe, Stage::ApgdTargeted { rank: 2 }, Stage::FabTargeted { rank: 2 }, Stage::Square { queries: 5000 }] {
-            let prepared = Prepared::new(stage, ball(norm, eps), &images, 1);
+            let prepared = PreparedStage::new(stage, ball(norm, eps), &images, 1);
             let perturb = |rows: &[i64]| {
                 let rows = Tensor::from_slice(rows);
                 let (images, labels) = (images.index_select(0, &rows), labels.index_select(0, &rows));
@@ -328,7 +333,7 @@ fn a_canceled_stage_ends_before_its_next_step() {
     cancel.request();
     let rows = Tensor::arange(60, (Kind::Int64, Device::Cpu));
     for stage in AutoAttack::ALL.into_iter().flat_map(|attack| stages(attack, 5, 100)) {
-        let prepared = Prepared::new(stage, ball(Norm::Linf, 0.1), &linear.images, 1);
+        let prepared = PreparedStage::new(stage, ball(Norm::Linf, 0.1), &linear.images, 1);
         let outcome = prepared.perturb(&linear, &linear.images, &linear.labels, &rows, &cancel);
         assert!(matches!(outcome, Err(Error::Canceled)), "{stage:?}");
     }

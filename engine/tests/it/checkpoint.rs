@@ -1,3 +1,5 @@
+//! Writing and reading checkpoints.
+
 use engine::checkpoint::{load, save};
 use engine::model::Network;
 use sha2::{Digest as _, Sha256};

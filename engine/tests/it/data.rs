@@ -1,3 +1,5 @@
+//! Loading, selecting and augmenting images, label noise, and the generated data.
+
 use engine::data::{Data, augment, batches, load};
 use engine::random::{self, Purpose, Seed};
 use shared::config::DataConfig;
@@ -26,7 +28,7 @@ fn the_digits_are_all_there_with_every_third_for_testing() {
     assert_eq!((data.train.len(), data.test.len()), (1198, 599));
     assert_eq!(data.train.images().size(), [1198, 1, 8, 8]);
     assert_eq!((data.train.images().min().double_value(&[]), data.train.images().max().double_value(&[])), (0.0, 1.0));
-    // The first row of the file, and the third, which is the first test image.
+    // The first and third image of the file. The third is the first test image.
     assert_eq!(values(&data.train.images().get(0).view([-1]).narrow(0, 0, 8)), [0.0, 0.0, 0.3125, 0.8125, 0.5625, 0.0625, 0.0, 0.0]);
     assert_eq!(values(&data.train.labels.narrow(0, 0, 4)), [0.0, 1.0, 3.0, 4.0]);
     assert_eq!(values(&data.test.labels.narrow(0, 0, 3)), [2.0, 5.0, 8.0]);
@@ -39,7 +41,7 @@ fn a_subset_takes_equal_parts_of_each_class_and_its_size_is_exact() {
         assert_eq!(data.train.len(), i64::from(samples));
         let counts: Vec<i64> = (0..10).map(|class| count(&data.train.labels, class)).collect();
         let spread = counts.iter().max().unwrap() - counts.iter().min().unwrap();
-        // Parts are equal until the smallest class, of 111 images, is used up.
+        // Classes have equal parts until the smallest class, with 111 images, is used up.
         assert!(samples > 1110 || spread <= 1, "{samples}: {counts:?}");
     }
     let test = digits(|config| config.test_samples = Some(200)).unwrap().test;
@@ -89,7 +91,7 @@ fn batches_are_equal_parts_without_a_remainder_of_one() {
 #[test]
 fn augmentation_shifts_by_at_most_an_eighth_and_mirrors_photographs_only() {
     for (dataset, mirrors) in [(Dataset::Digits, false), (Dataset::Cifar10, true)] {
-        // Pixels that say where they are, column by column.
+        // Each pixel holds its own position, so that shifts can be read from the result.
         let image = Tensor::arange(64, (Kind::Float, Device::Cpu)).view([1, 1, 8, 8]) / 64.0;
         let images = image.expand([200, 1, 8, 8], false);
         let changed = random::draw(Seed::once(1, Purpose::Step), || augment::crop_and_flip(&images, dataset));
@@ -132,7 +134,8 @@ fn shared_config() -> DataConfig {
     preset.config.data().unwrap().clone()
 }
 
-/// An image folder of the classes `a` and `b` with three pictures each in training and one in `val`; the last for training is cut off.
+/// Creates an image folder with classes `a` and `b`: three training pictures and one validation picture each.
+/// The last training picture is cut off.
 pub(crate) fn picture_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let digits = datasets::open(Dataset::Digits, folder.path(), 0).unwrap();
@@ -172,7 +175,8 @@ fn bytes_become_the_floats_that_division_gives_however_they_are_selected() {
     let folder = picture_folder();
     let data = pictures(&folder, |config| config.train_samples = Some(4)).unwrap();
     let levels = digits(|_| {}).unwrap().train.images().narrow(0, 0, 1) * 16.0;
-    // Digits go up to 16, pictures to 255; the very bits, as conversion happens wherever the images are.
+    // The digits' maximum is 16, that of pictures 255. Values must be equal bit by bit, because any device
+    // converts them the same way.
     let expected: Vec<f64> = values(&levels).iter().map(|level| f64::from((*level * 255.0 / 16.0).floor() as f32 / 255.0)).collect();
     let all = data.train.images();
     let (narrowed, _) = data.train.narrow(0, 1);
@@ -185,12 +189,12 @@ fn bytes_become_the_floats_that_division_gives_however_they_are_selected() {
 #[test]
 fn what_a_folder_cannot_give_is_named() {
     let folder = picture_folder();
-    for (samples, expected) in [(1, "no training image is of class `b`"), (7, "7 training images were asked for")] {
+    for (samples, expected) in [(1, "no training image is of class `b`"), (7, "7 training images were requested")] {
         let error = pictures(&folder, |config| config.train_samples = Some(samples)).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
     let error = pictures(&folder, |config| config.path = None).unwrap_err().to_string();
-    assert!(error.contains("`data.path` names none"), "{error}");
+    assert!(error.contains("set `data.path`"), "{error}");
     let error = config(Dataset::Svhn, |config| config.path = Some(folder.path().to_str().unwrap().to_owned())).unwrap_err().to_string();
     assert!(error.contains("holds no train_32x32.mat"), "{error}");
 }

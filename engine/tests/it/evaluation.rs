@@ -1,4 +1,5 @@
-//! Evaluations: attack after attack on the images that are left, stopped anywhere and gone on with.
+//! Robustness evaluation: attacks run one after another on the remaining images, and can be stopped and
+//! resumed anywhere.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use engine::cancel::Cancel;
 use engine::data::{self, Split};
 use engine::model::Network;
 use engine::random::{self, Purpose, Seed};
-use engine::robustness::{self, Event, State, Trial};
+use engine::robustness::{self, Event, NamedAttack, State};
 use engine::{Error, job};
 use serde_json::{Value, json};
 use shared::api::EvaluationFile;
@@ -25,12 +26,12 @@ use tempfile::TempDir;
 use crate::worker::{self, metrics, wait_for, worker};
 use crate::{small_network, tiny_config, values};
 
-/// An attack that an untrained network on digits withstands on some of the images.
+/// An attack that an untrained network resists on some digits.
 fn pgd() -> Attack {
     Attack::to_measure(&PgdConfig { steps: 5, ..PgdConfig::of(Norm::Linf, Eps::of_255(30.0)) })
 }
 
-/// Two batches of digits, labeled as an untrained network sees them, but for every seventh.
+/// Two batches of digits. Labels are the predictions of an untrained network, except for every seventh image.
 fn digits(network: &Network) -> Split {
     let images = data::load(&DataConfig::of(Dataset::Digits), 0).unwrap().test.images().narrow(0, 0, 330);
     let seen = network.forward(&images, BatchNormMode::Eval).logits.argmax(1, false);
@@ -38,13 +39,13 @@ fn digits(network: &Network) -> Split {
     Split::new(images, (&seen + wrong).remainder(10))
 }
 
-fn trials() -> Vec<Trial> {
+fn attacks() -> Vec<NamedAttack> {
     let ball = Ball { norm: Norm::Linf, eps: Eps::of_255(45.0) };
-    let of_autoattack = [AutoAttack::Square, AutoAttack::ApgdCe].map(|attack| Trial::autoattack(attack, ball, 10, 100).unwrap());
-    [Trial::pgd(&pgd(), 3)].into_iter().chain(of_autoattack).collect()
+    let of_autoattack = [AutoAttack::Square, AutoAttack::ApgdCe].map(|attack| NamedAttack::autoattack(attack, ball, 10, 100).unwrap());
+    [NamedAttack::pgd(&pgd(), 3)].into_iter().chain(of_autoattack).collect()
 }
 
-/// The state without the times, which differ.
+/// Sets durations to 0, because they differ between runs.
 fn timeless(mut state: State) -> State {
     state.steps.iter_mut().for_each(|step| step.seconds = 0.0);
     state
@@ -60,16 +61,16 @@ fn an_evaluation_stopped_after_any_batch_ends_with_the_same_numbers() {
         events += 1;
         Ok(())
     };
-    robustness::run(&network, &split, &trials(), 3, &mut whole, &Cancel::default(), &mut count).unwrap();
+    robustness::run(&network, &split, &attacks(), 3, &mut whole, &Cancel::default(), &mut count).unwrap();
     assert!(events > 10, "{events} events are too few to stop at");
 
     let mut stopped = State::default();
     for _ in 0..events {
-        // Each time one event further, with what a worker would find on the disk.
+        // Continue from the state on disk, and stop one event later each time.
         stopped = serde_json::from_str(&serde_json::to_string(&stopped).unwrap()).unwrap();
         let mut first = true;
         let mut stop = |_: &State, _: Event<'_>| if std::mem::take(&mut first) { Ok(()) } else { Err(Error::Canceled) };
-        let _ = robustness::run(&network, &split, &trials(), 3, &mut stopped, &Cancel::default(), &mut stop);
+        let _ = robustness::run(&network, &split, &attacks(), 3, &mut stopped, &Cancel::default(), &mut stop);
     }
     assert_eq!(timeless(stopped), timeless(whole));
 }
@@ -86,7 +87,7 @@ fn each_attack_is_run_on_what_the_ones_before_have_left() {
         }
         Ok(())
     };
-    robustness::run(&network, &split, &trials(), 3, &mut state, &Cancel::default(), &mut observe).unwrap();
+    robustness::run(&network, &split, &attacks(), 3, &mut state, &Cancel::default(), &mut observe).unwrap();
 
     let names: Vec<&str> = state.steps.iter().map(|step| step.attack.as_str()).collect();
     assert_eq!(names, ["clean", "PGD-5, 3 starts", "Square, 100 queries", "APGD-CE"]);
@@ -98,7 +99,7 @@ fn each_attack_is_run_on_what_the_ones_before_have_left() {
     assert!(state.steps[1].broken > 0 && state.steps[3].broken > 0, "nothing to see in {:?}", state.steps);
     assert!(done.is_sorted() && done.iter().all(|part| (0.0..=1.0).contains(part)) && done.last() > Some(&0.9), "{done:?}");
 
-    // Three starts of PGD, by themselves.
+    // Compare with three separate PGD attacks.
     let (images, labels) = (split.images(), &split.labels);
     let mut left = network.forward(&images, BatchNormMode::Eval).logits.argmax(1, false).eq_tensor(labels);
     for start in 0..3 {
@@ -133,7 +134,7 @@ fn square_succeeding_after_gradients_failed_is_told() {
     check(&[(targeted, 100)], None);
 }
 
-/// A folder of runs with one that was trained for a second.
+/// Creates a folder with a run that was trained for a second.
 fn trained() -> TempDir {
     let root = tempfile::tempdir().unwrap();
     let mut config = tiny_config();
@@ -142,7 +143,7 @@ fn trained() -> TempDir {
     root
 }
 
-/// A run beside the trained one.
+/// Creates an evaluation run beside the trained one.
 fn evaluation(root: &TempDir, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
     let mut config = json!({
         "kind": "evaluate", "checkpoint": "base.best", "seed": 5, "device": "cpu", "eps": "8/255", "square_queries": 200,
@@ -203,7 +204,7 @@ fn the_standard_autoattack_is_named_so() {
     let names: Vec<&str> = result.steps.iter().map(|step| step.attack.as_str()).collect();
     assert_eq!(names, ["clean", "APGD-CE", "APGD-DLR, targeted", "FAB, targeted", "Square"]);
     assert_eq!(result.class_counts, vec![1; 10]);
-    // The threat model is that of the run.
+    // The configuration names no threat model, so that of the trained run is used.
     let start = "AutoAttack (standard) robust accuracy at ℓ∞ 25.5/255 (0.1000) on 10 test images: ";
     assert!(result.report.starts_with(start), "{}", result.report);
 }
@@ -211,7 +212,7 @@ fn the_standard_autoattack_is_named_so() {
 #[test]
 fn an_evaluation_canceled_and_killed_goes_on_to_the_same_result() {
     let root = trained();
-    // Two batches of images, and long enough to be stopped.
+    // Two batches of images, and enough queries that there is time to stop.
     let long = |config: &mut Value| {
         config["data"] = json!({"dataset": "digits", "test_samples": 280});
         config["square_queries"] = json!(500);

@@ -1,4 +1,4 @@
-//! The engine against a float64 run of PyTorch 2.11; see `fixtures/README.md`.
+//! Compares the engine with a float64 run of PyTorch 2.11; see `fixtures/README.md`.
 
 use engine::attack::{self, Attack, perturb};
 use engine::attribution::Samples;
@@ -12,9 +12,10 @@ use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
 use crate::{assert_close, values};
 
-/// Only the order of additions differs from PyTorch's, some 1e-12 after eighteen layers.
+/// Only the order of additions differs from PyTorch's: about 1e-12 after eighteen layers.
 const FORWARD: f64 = 1e-9;
-/// Five steps carry that on; the sign of a gradient near zero could flip and move one pixel, which has not been seen to happen.
+/// Five attack steps increase the difference. A gradient near zero could change its sign and move a pixel;
+/// this has not been seen.
 const ATTACKED: f64 = 1e-8;
 
 #[derive(Deserialize)]
@@ -137,7 +138,7 @@ fn golden() -> (Network, Golden) {
     (hashed_network(&ModelConfig::of(Architecture::PreactResnet18)), golden)
 }
 
-/// For CIFAR-10, with the weights of the fixtures.
+/// Builds a network for CIFAR-10 with the weights of the fixtures.
 fn hashed_network(config: &ModelConfig) -> Network {
     tch::set_num_threads(1);
     let network = Network::new(config, &Dataset::Cifar10.info(), 0, Kind::Double, Device::Cpu);
@@ -145,7 +146,7 @@ fn hashed_network(config: &ModelConfig) -> Network {
     network
 }
 
-/// Gives a network the weights that fixtures were made with, the first from `salt`.
+/// Sets the weights that the fixtures were computed with. `salt`: number of the first tensor.
 pub(crate) fn fill(network: &Network, salt: u32) {
     no_grad(|| {
         for (salt, entry) in (salt..).zip(network.entries()) {
@@ -156,7 +157,7 @@ pub(crate) fn fill(network: &Network, salt: u32) {
     });
 }
 
-/// The weights of an entry of the state dict; none for counters.
+/// Returns the weights of a tensor of the state dict. `None` for counters.
 fn weights(name: &str, like: &Tensor, salt: u32) -> Option<Tensor> {
     let shape = like.size();
     let noise = Tensor::from_slice(&hashed(like.numel(), salt)).view(shape.as_slice());
@@ -171,7 +172,7 @@ fn weights(name: &str, like: &Tensor, salt: u32) -> Option<Tensor> {
     }
 }
 
-/// The first of the fixtures' images of 3×32×32.
+/// Returns the first `count` images of the fixtures, `[count, 3, 32, 32]`.
 pub(crate) fn images(count: u32) -> Tensor {
     let mut pixels = Vec::new();
     for s in 0..count {
@@ -192,7 +193,7 @@ fn labels() -> Tensor {
     Tensor::arange(20, (Kind::Int64, Device::Cpu)).remainder(10)
 }
 
-/// `count` values in `[-1, 1)`.
+/// Returns `count` values in `[-1, 1)` that depend only on `salt`.
 pub(crate) fn hashed(count: usize, salt: u32) -> Vec<f64> {
     (0..count as u32)
         .map(|index| {

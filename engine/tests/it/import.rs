@@ -1,4 +1,4 @@
-//! Files that were written elsewhere, most of them by PyTorch: `fixtures/checkpoints.py`.
+//! Imports of files that were written elsewhere, most of them by PyTorch (`fixtures/checkpoints.py`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use engine::attack::Attack;
 use engine::cancel::Cancel;
 use engine::checkpoint::{self, Sidecar};
 use engine::data::Split;
-use engine::evaluate::{Measured, measure_samples};
+use engine::evaluate::{EvalInputs, measure_samples};
 use engine::import::{Reading, Request, Sample, read};
+use engine::linear_probe::LinearProbe;
 use engine::model::Network;
-use engine::read_out::ReadOut;
 use serde_json::{Value, json};
 use shared::config::{
     Aggregation, Architecture, BatchNormMode, ImportConfig, Inputs, ModelConfig, Norm, Normalization, PgdConfig, RunConfig, Subset,
@@ -32,7 +32,8 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import").join(name)
 }
 
-/// Reads a file of a network of CIFAR-10 with the given fields of an import's configuration, and images to tell readings apart by.
+/// Reads a CIFAR-10 network with the given fields of an import configuration, and optional images to compare
+/// readings on.
 fn try_reading(path: &Path, choices: &Value, images: Option<&Split>) -> Result<Reading, engine::Error> {
     tch::set_num_threads(1);
     let mut value = json!({"source": path, "data": {"dataset": "cifar10"}});
@@ -40,7 +41,7 @@ fn try_reading(path: &Path, choices: &Value, images: Option<&Split>) -> Result<R
     let config: ImportConfig = serde_json::from_value(value).unwrap();
     let sample = images.map(|images| Sample { images, budget: Duration::from_secs(60) });
     let info = Dataset::Cifar10.info();
-    let request = Request { config: &config, info: &info, device: Device::Cpu, sample, measure_all: false, of_public_code: false };
+    let request = Request { config: &config, info: &info, device: Device::Cpu, sample, measure_all: false, from_public_code: false };
     read(path, &request)
 }
 
@@ -48,16 +49,16 @@ fn reading(path: &Path, choices: &Value) -> Reading {
     try_reading(path, choices, None).unwrap()
 }
 
-/// A network that nothing has to be decided about.
+/// Reads a network for which no question is open.
 fn found(path: &Path) -> (Network, ModelConfig) {
-    let Reading { network, model, .. } = reading(path, &json!({})).decided(path).unwrap();
+    let Reading { network, model, .. } = reading(path, &json!({})).into_decided(path).unwrap();
     (network, model)
 }
 
-/// What an import of a file is refused with before it is decided how to read it.
+/// Returns the error of an import whose questions are not answered.
 #[track_caller]
 fn undecided(path: &Path, choices: &Value, images: Option<&Split>) -> String {
-    try_reading(path, choices, images).unwrap().decided(path).unwrap_err().to_string()
+    try_reading(path, choices, images).unwrap().into_decided(path).unwrap_err().to_string()
 }
 
 fn question<'a>(reading: &'a Reading, field: &str) -> &'a Question {
@@ -76,12 +77,12 @@ fn matrices_of_files_from_pytorch_are_those_of_pytorch() {
         let attack = |norm, eps| Attack::to_measure(&PgdConfig { steps: 5, random_start: false, ..PgdConfig::of(norm, Eps::of_255(eps)) });
         let (linf, l2) = (attack(Norm::Linf, 8.0), attack(Norm::L2, 128.0));
         for (inputs, measured, tolerance) in [
-            ("clean", Measured::Clean, 1e-5),
-            ("linf", Measured::Attacked { attack: &linf, seed: 0 }, 1e-3),
-            ("l2", Measured::Attacked { attack: &l2, seed: 0 }, 1e-3),
+            ("clean", EvalInputs::Clean, 1e-5),
+            ("linf", EvalInputs::Attacked { attack: &linf, seed: 0 }, 1e-3),
+            ("l2", EvalInputs::Attacked { attack: &l2, seed: 0 }, 1e-3),
         ] {
-            let read_out = ReadOut::penultimate(&network);
-            let (_, samples) = measure_samples(&network, &read_out, &split, measured, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+            let probe = LinearProbe::penultimate(&network);
+            let (_, samples) = measure_samples(&network, &probe, &split, measured, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
             let matrix = samples.attribute(Aggregation::AverageThenCosine, Subset::All).matrix;
             let expected: Vec<f64> = serde_json::from_value(entry[inputs].clone()).unwrap();
             assert_close(&format!("{file}, {inputs}"), &matrix.rows().collect::<Vec<_>>().concat(), &expected, tolerance);
@@ -99,10 +100,10 @@ fn what_pytorch_normalizes_with_is_used_whatever_it_is_called_and_its_matrices_c
         let file = entry["file"].as_str().unwrap();
         let (network, _) = found(&fixture(file));
         for (inputs, measured, tolerance) in
-            [("clean", Measured::Clean, 1e-5), ("linf", Measured::Attacked { attack: &attack, seed: 0 }, 1e-3)]
+            [("clean", EvalInputs::Clean, 1e-5), ("linf", EvalInputs::Attacked { attack: &attack, seed: 0 }, 1e-3)]
         {
-            let read_out = ReadOut::penultimate(&network);
-            let (_, samples) = measure_samples(&network, &read_out, &split, measured, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+            let probe = LinearProbe::penultimate(&network);
+            let (_, samples) = measure_samples(&network, &probe, &split, measured, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
             let matrix = samples.attribute(Aggregation::AverageThenCosine, Subset::All).matrix;
             let expected: Vec<f64> = serde_json::from_value(entry[inputs].clone()).unwrap();
             assert_close(&format!("{file}, {inputs}"), &matrix.rows().collect::<Vec<_>>().concat(), &expected, tolerance);
@@ -124,7 +125,7 @@ fn what_pytorch_normalizes_with_is_used_whatever_it_is_called_and_its_matrices_c
 
 type Tensors = Vec<(String, Tensor)>;
 
-/// Writes the tensors of plain.pth with a prefix and others beside them.
+/// Writes the tensors of plain.pth with a prefix, together with other tensors.
 fn written(folder: &TempDir, name: &str, prefix: &str, others: Tensors) -> PathBuf {
     let path = folder.path().join(name);
     let own = found(&fixture("plain.pth")).0.snapshot().into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor));
@@ -169,9 +170,9 @@ fn a_normalization_is_known_by_any_of_its_names_and_brought_to_pixels_of_0_to_1(
     check(("normalize.mean", &means), ("normalize.var", &variances), &expected);
     check(("mean", &[0.5]), ("std", &[0.25]), &Normalization { mean: vec![0.5; 3], std: vec![0.25; 3] });
     check(("mean", &[127.5]), ("std", &[127.5]), &Normalization { mean: vec![0.5; 3], std: vec![0.5; 3] });
-    // What is given goes before what is found.
+    // A normalization in the configuration has priority over one in the file.
     let path = written(&folder, "given.safetensors", "", vec![("mean".to_owned(), numbers(&means)), ("std".to_owned(), numbers(&stds))]);
-    let given = |choices: Value| reading(&path, &choices).decided(&path).unwrap().model.normalization.unwrap();
+    let given = |choices: Value| reading(&path, &choices).into_decided(&path).unwrap().model.normalization.unwrap();
     assert_eq!(given(json!({"normalization": {"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1]}})).mean, [0.1, 0.2, 0.3]);
     assert_eq!(given(json!({"normalization": "none"})), Normalization::none(3));
     assert_eq!(given(json!({"normalization": "dataset"})), Normalization::of(&Dataset::Cifar10.info()));
@@ -182,14 +183,15 @@ fn a_normalization_is_known_by_any_of_its_names_and_brought_to_pixels_of_0_to_1(
     assert_eq!(given(of_model).mean, [0.1, 0.2, 0.3]);
     let error = try_reading(&fixture("plain.pth"), &json!({"normalization": "file"}), None).unwrap_err().to_string();
     assert!(error.contains("normalization: the file has no normalization"), "{error}");
-    // Two that differ are asked about.
+    // Two different normalizations in the file lead to a question.
     let two = |name: &str, value: f32| [(format!("{name}.mean"), numbers(&[value; 3])), (format!("{name}.std"), numbers(&[0.2; 3]))];
     let path = written(&folder, "two.safetensors", "net.", two("a", 0.4).into_iter().chain(two("b", 0.5)).collect());
     let error = undecided(&path, &json!({}), None);
     assert!(error.contains("2 normalizations") && error.contains(r#"{"mean":[0.4,0.4,0.4]"#), "{error}");
 }
 
-/// Writes the network of a file with a bias that lets it tell images apart, and other tensors beside it.
+/// Writes the network of a file with a bias that makes its predictions vary between images, together with
+/// other tensors.
 fn centered(folder: &TempDir, file: &str, others: Tensors) -> PathBuf {
     let network = reading(&fixture(file), &json!({"normalization": "none"})).network;
     let logits = tch::no_grad(|| network.forward(&images(200).to_kind(Kind::Float), BatchNormMode::Eval).logits);
@@ -203,7 +205,7 @@ fn centered(folder: &TempDir, file: &str, others: Tensors) -> PathBuf {
     path
 }
 
-/// Images with the labels that a network gives them under a normalization.
+/// Returns images labeled with the network's predictions under a normalization.
 fn told_right_by(path: &Path, choices: &Value) -> Split {
     let network = reading(path, choices).network;
     let images = images(200).to_kind(Kind::Float);
@@ -222,11 +224,12 @@ fn where_accuracy_tells_how_a_network_was_trained_it_is_asked_with_both_numbers(
         assert!(error.contains(part), "{part}: {error}");
     }
     let chosen = try_reading(&path, &json!({"normalization": "none"}), Some(&none)).unwrap();
-    assert_eq!(chosen.decided(&path).unwrap().model.normalization, Some(Normalization::none(3)));
-    // Where the two tell the same images right, or none are here, that of the data set is assumed, and said so.
+    assert_eq!(chosen.into_decided(&path).unwrap().model.normalization, Some(Normalization::none(3)));
+    // If both classify the same images correctly, or there are no images, the data set's normalization is
+    // assumed and reported.
     let all_wrong = Split::new(images(20).to_kind(Kind::Float), Tensor::full([20], 7, (Kind::Int64, Device::Cpu)));
     for images in [Some(&all_wrong), None] {
-        let assumed = try_reading(&fixture("plain.pth"), &json!({}), images).unwrap().decided(&fixture("plain.pth")).unwrap();
+        let assumed = try_reading(&fixture("plain.pth"), &json!({}), images).unwrap().into_decided(&fixture("plain.pth")).unwrap();
         assert_eq!(assumed.model.normalization, Some(Normalization::of(&Dataset::Cifar10.info())));
         assert!(assumed.inspection.facts[1].contains("is assumed"), "{:?}", assumed.inspection.facts);
         assert_eq!(assumed.undecided_without_images, images.is_none());
@@ -238,7 +241,7 @@ fn a_file_of_the_code_of_trades_sees_pixels_as_they_are_unless_accuracy_speaks_a
     let folder = tempfile::tempdir().unwrap();
     let path = centered(&folder, "model-wideres-epoch10.pt", vec![("sub_block1.layer.0.bn1.weight".to_owned(), numbers(&[1.0]))]);
     let none = told_right_by(&path, &json!({"normalization": "none"}));
-    let known = try_reading(&path, &json!({}), Some(&none)).unwrap().decided(&path).unwrap();
+    let known = try_reading(&path, &json!({}), Some(&none)).unwrap().into_decided(&path).unwrap();
     assert_eq!(known.model.normalization, Some(Normalization::none(3)));
     assert!(known.inspection.facts[1].contains("100.0 % without any"), "{:?}", known.inspection.facts);
     let dataset = told_right_by(&path, &json!({"normalization": "dataset"}));
@@ -262,7 +265,7 @@ fn of_several_networks_one_is_chosen_unless_they_have_the_same_numbers() {
         assert!(error.contains(part), "{part}: {error}");
     }
     for (choice, change) in [("state_dict", 0.0), ("swa_state_dict", 0.5), ("swa_state_dict.", 0.5)] {
-        let chosen = reading(&swa, &json!({"network": choice})).decided(&swa).unwrap();
+        let chosen = reading(&swa, &json!({"network": choice})).into_decided(&swa).unwrap();
         let weight = own().into_iter().find(|(name, _)| name == "linear.weight").unwrap().1;
         assert_eq!(*chosen.network.linear_weight(), weight + change, "{choice}");
         assert!(
@@ -275,7 +278,7 @@ fn of_several_networks_one_is_chosen_unless_they_have_the_same_numbers() {
     assert!(error.contains("network: `ema` is not in the file, which holds `state_dict`, `swa_state_dict`"), "{error}");
 
     let same = written(&folder, "same.safetensors", "model.", named("model_ema.", 0.0));
-    let reading = reading(&same, &json!({})).decided(&same).unwrap();
+    let reading = reading(&same, &json!({})).into_decided(&same).unwrap();
     assert_eq!(reading.inspection.networks[1].same_as.as_deref(), Some("model"));
     assert_eq!(question(&reading, "network").answer, Some(json!("model")));
 }
@@ -292,14 +295,14 @@ fn of_two_heads_one_is_chosen_and_the_other_named() {
     let path = written(&folder, "two_heads.safetensors", "", head(10));
     let error = undecided(&path, &json!({}), None);
     assert!(error.contains("head: ") && error.contains("\"linear\"") && error.contains("\"fc\""), "{error}");
-    let chosen = |head: &str| reading(&path, &json!({"head": head})).decided(&path).unwrap();
+    let chosen = |head: &str| reading(&path, &json!({"head": head})).into_decided(&path).unwrap();
     let (fc, linear) = (chosen("fc"), chosen("linear"));
     assert_eq!(question(&fc, "head").answer, Some(json!("fc")), "one may still change one's mind");
     assert_eq!(*fc.network.linear_weight(), Tensor::ones([10, 8], (Kind::Float, Device::Cpu)));
     assert_eq!(linear.network.snapshot(), found(&fixture("plain.pth")).0.snapshot());
     assert!(linear.inspection.facts.join(" ").contains("Left out: another head, `fc.bias`, `fc.weight`"), "{:?}", linear.inspection.facts);
     assert!(fc.inspection.facts.join(" ").contains("The logits come from `fc`"), "{:?}", fc.inspection.facts);
-    // Only one of these tells the classes of the data apart.
+    // Only one of the two heads has as many classes as the data.
     let path = written(&folder, "two_sizes.safetensors", "", head(100));
     assert_eq!(found(&path).0.snapshot(), linear.network.snapshot());
 }
@@ -312,14 +315,14 @@ fn keys_that_the_network_does_not_have_are_left_out_only_where_one_says_so() {
     let path = written(&folder, "rotation.safetensors", "", rotation);
     let error = undecided(&path, &json!({}), None);
     assert!(error.contains("strict: Unexpected key(s) in state_dict: `rot.bias`, `rot.weight`. Set `strict` to false"), "{error}");
-    let left_out = reading(&path, &json!({"strict": false})).decided(&path).unwrap();
+    let left_out = reading(&path, &json!({"strict": false})).into_decided(&path).unwrap();
     assert_eq!(left_out.network.snapshot(), found(&fixture("plain.pth")).0.snapshot());
-    assert!(left_out.inspection.facts.join(" ").contains("Left out: what the network has no place for, `rot.bias`, `rot.weight`."));
+    assert!(left_out.inspection.facts.join(" ").contains("Left out: tensors that the network does not have, `rot.bias`, `rot.weight`."));
 }
 
 #[test]
 fn what_lies_beside_a_network_is_named_and_passed_over() {
-    let reading = reading(&fixture("beside.pth"), &json!({})).decided(&fixture("beside.pth")).unwrap();
+    let reading = reading(&fixture("beside.pth"), &json!({})).into_decided(&fixture("beside.pth")).unwrap();
     let facts = reading.inspection.facts.join(" ");
     for part in [
         "`by_eps`, a dictionary of 1",
@@ -345,16 +348,16 @@ fn what_lies_beside_a_network_is_named_and_passed_over() {
     for file in ["protocol_5.pth", "deflated.pth", "before_0.1.10.pth"] {
         assert_eq!(reading_of_floats(&found(&fixture(file)).0), plain, "{file}");
     }
-    // Lists beside a network may be its normalization or not.
+    // Lists beside a network may or may not be its normalization.
     let error = undecided(&fixture("lists.pth"), &json!({}), None);
     assert!(error.contains("beside the network") && error.contains("`mean`, `std`") && error.contains("\"file\""), "{error}");
     let file = fixture("lists.pth");
     let (mean, std) = (vec![0.5, 0.4, 0.3], vec![0.2, 0.25, 0.3]);
-    let model = self::reading(&file, &json!({"normalization": "file"})).decided(&file).unwrap().model;
+    let model = self::reading(&file, &json!({"normalization": "file"})).into_decided(&file).unwrap().model;
     assert_eq!(model.normalization, Some(Normalization { mean, std }));
 }
 
-/// Counters of batches apart, which not every file has.
+/// Returns all tensors except counters of batches, which not every file contains.
 fn reading_of_floats(network: &Network) -> Tensors {
     network.snapshot().into_iter().filter(|(name, _)| !name.ends_with("num_batches_tracked")).collect()
 }
@@ -369,7 +372,7 @@ fn weights_are_found_wherever_a_file_keeps_them() {
         ("legacy.pth", json!({}), vec!["net"]),
         ("module.pth", json!({}), vec!["1"]),
     ] {
-        let Reading { network, model, inspection, .. } = reading(&fixture(name), &choices).decided(&fixture(name)).unwrap();
+        let Reading { network, model, inspection, .. } = reading(&fixture(name), &choices).into_decided(&fixture(name)).unwrap();
         assert_eq!(inspection.networks.iter().map(|network| network.prefix.as_str()).collect::<Vec<_>>(), networks, "{name}");
         assert_eq!((model.architecture, model.width, inspection.classes), (Architecture::PreactResnetSmall, Some(2), 10));
         assert_eq!(network.snapshot(), plain.snapshot(), "{name}");
@@ -489,7 +492,7 @@ fn a_file_that_is_something_else_is_called_what_it_is() {
     header.set_size(2);
     tar.append_data(&mut header, "model.pth", &b"hi"[..]).unwrap();
     let zip = |name: &[u8]| {
-        // One stored entry without content, its record in the directory, and the end.
+        // A stored entry without content, its record in the directory, and the end of the archive.
         let length = [name.len() as u8, 0];
         let local = [b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".as_slice(), &length, b"\0\0", name].concat();
         let central = [b"PK\x01\x02\x14\0\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".as_slice(), &length, &[0; 16], name].concat();
@@ -539,7 +542,8 @@ fn a_file_is_looked_at_before_it_is_imported() {
     assert!(!done && said.contains("hostile.pth"), "{said}");
 }
 
-/// A folder as the public code leaves it, with `epochs` lines in its log and the best after the second.
+/// Creates a folder as the public code writes it, with `epochs` lines in its log. The second epoch is the
+/// best.
 fn train_log(epochs: u32) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let arguments = json!({
@@ -580,7 +584,7 @@ fn a_folder_of_the_public_code_becomes_a_finished_run() {
     assert!(metrics.notices[0].message.contains("PGD-20, ℓ2 64/255"), "{:?}", metrics.notices);
 }
 
-/// Runs an import that must fail, and holds the last line of its standard error to its parts.
+/// Runs an import that must fail. The last line on standard error must contain all `parts`.
 #[track_caller]
 fn check(config: &Value, parts: &[&str]) {
     let directory = directory(config);
@@ -611,7 +615,7 @@ fn a_file_that_is_no_checkpoint_of_a_known_network_is_named_with_what_was_expect
     let legacy = fs::read(fixture("legacy.pth")).unwrap();
     check(&config(&file("cut-legacy.pth", &legacy[..legacy.len() - 100])), &["cut-legacy.pth", "cannot be read as a checkpoint"]);
     check(&config(&folder.path().join("none.pth")), &["none.pth", "No such file"]);
-    // It would make a file.
+    // Executing this pickle would create a file.
     check(&config(&fixture("hostile.pth")), &["hostile.pth", "holds no tensors", "PreActResNet-18", "DeiT-Ti"]);
 
     let tensors = |name: &str, tensors: &[(&str, &[i64])]| {
@@ -665,7 +669,7 @@ fn what_does_not_fit_the_network_is_listed_as_pytorch_lists_it() {
     );
     let mut hundred = config(&fixture("plain.pth"));
     hundred["data"]["dataset"] = "cifar100".into();
-    check(&hundred, &["plain.pth", "tells 10 classes apart, and CIFAR-100 has 100"]);
+    check(&hundred, &["plain.pth", "has 10 classes, but CIFAR-100 has 100"]);
     let mut digits = config(&fixture("plain.pth"));
     digits["data"]["dataset"] = "digits".into();
     check(&digits, &["size mismatch for conv1.weight", "[2, 3, 3, 3]", "[2, 1, 3, 3]"]);
@@ -688,9 +692,7 @@ fn what_a_training_log_calls_best_is_best_or_missing() {
     let only_best = without(&["2", "4", "last"]);
     assert_eq!((only_best.checkpoint_epoch(Which::Best), only_best.checkpoint_epoch(Which::Last).is_err()), (Ok(2), true));
     let said = &only_last.notices[0].message;
-    for part in
-        ["no file of epoch 2, so that the best checkpoint of this run is missing", "ends with epoch 4: `model_200.pth`", "`opt_2.pth`"]
-    {
+    for part in ["no file of epoch 2, so the best checkpoint of this run is missing", "ends with epoch 4: `model_200.pth`", "`opt_2.pth`"] {
         assert!(said.contains(part), "{part}: {said}");
     }
 }
@@ -711,7 +713,7 @@ fn a_folder_that_is_no_training_log_is_named_with_what_was_expected() {
     let folder = spoiled(&|folder| fs::write(folder.join("log.csv"), ",0,1,2,3,4,5\n0,1,2,3,4,five,6\n").unwrap());
     check(&config(folder.path()), &["log.csv", "`five` in line 2"]);
     let folder = spoiled(&|folder| fs::write(folder.join("log.csv"), ",0,1,2,3,4,5\n0,1,2,3,4,5,4\n").unwrap());
-    check(&config(folder.path()), &["log.csv", "more images right than there are in line 2"]);
+    check(&config(folder.path()), &["log.csv", "more correct images than images in line 2"]);
     let folder = spoiled(&|folder| fs::write(folder.join("config.json"), "{}").unwrap());
     check(&config(folder.path()), &["config.json", "train.py", "dataset"]);
     let folder = spoiled(&|folder| {

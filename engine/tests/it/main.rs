@@ -1,4 +1,4 @@
-//! Tests of the engine through its public functions and its binary, on real code and tiny data.
+//! Tests of the engine through its public functions and its binary, with real code and tiny data.
 
 mod attack;
 mod attribution;
@@ -20,15 +20,15 @@ use shared::config::{Architecture, ModelConfig, TrainConfig};
 use shared::dataset::Dataset;
 use tch::{Device, Kind, Tensor};
 
-/// The small network of width 4 for a data set, freshly initialized.
+/// Builds the small network with width 4 and initial weights for a data set.
 fn small_network(dataset: Dataset, kind: Kind) -> Network {
-    // Tests run beside each other; more threads would only wait for one another.
+    // Tests run in parallel, so more threads in each would only wait for each other.
     tch::set_num_threads(1);
     let config = ModelConfig { width: Some(4), ..ModelConfig::of(Architecture::PreactResnetSmall) };
     Network::new(&config, &dataset.info(), 7, kind, Device::Cpu)
 }
 
-/// The demo, cut down to run in about a second.
+/// Returns the demo's configuration, reduced to about one second.
 fn tiny_config() -> TrainConfig {
     let mut config = shared::preset::demo().config.as_train().unwrap().clone();
     config.data.train_samples = Some(60);
@@ -52,7 +52,7 @@ fn values(tensor: &Tensor) -> Vec<f64> {
     values
 }
 
-/// Holds numbers to others within `tolerance` of the larger magnitude, or absolutely for numbers below 1.
+/// Checks that numbers are equal within `tolerance`, relative for magnitudes above 1 and absolute below.
 #[track_caller]
 fn assert_close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}");

@@ -1,4 +1,5 @@
-//! Attribution variants and Grad-CAM against PyTorch and numpy (`fixtures/measure_golden.py`), and the runs that measure them.
+//! Attribution variants and Grad-CAM, compared with PyTorch and numpy (`fixtures/measure_golden.py`), and the
+//! runs that compute them.
 
 use std::fs;
 use std::io::Cursor;
@@ -8,11 +9,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::cancel::Cancel;
 use engine::data::{self, Split};
-use engine::evaluate::{Measured, measure_samples_in_batches};
+use engine::evaluate::{EvalInputs, measure_samples_in_batches};
 use engine::grad_cam::grad_cam;
 use engine::job;
+use engine::linear_probe::LinearProbe;
 use engine::model::Network;
-use engine::read_out::ReadOut;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::api::{AttributionFile, SaliencyFile};
@@ -26,7 +27,7 @@ use crate::golden::{fill, hashed};
 use crate::worker::{self, metrics};
 use crate::{assert_close, tiny_config, values};
 
-/// What was asked for: more than float64 loses in a few layers and a ridge regression.
+/// Required accuracy. Float64 loses less than this in a few layers and a ridge regression.
 const TOLERANCE: f64 = 1e-8;
 
 #[derive(Deserialize)]
@@ -60,7 +61,7 @@ fn golden() -> Golden {
     serde_json::from_str(include_str!("../fixtures/measure.json")).unwrap()
 }
 
-/// A network for 8×8 images with the weights of the fixture.
+/// Builds a network for 8×8 images with the weights of the fixture.
 pub fn network(architecture: Architecture, width: u32) -> Network {
     tch::set_num_threads(1);
     let config = ModelConfig { width: Some(width), ..ModelConfig::of(architecture) };
@@ -69,7 +70,7 @@ pub fn network(architecture: Architecture, width: u32) -> Network {
     network
 }
 
-/// Images of 1×8×8, hashed from one salt after another.
+/// Returns images of 1×8×8 pixels. Each is hashed from its own salt, starting with `first`.
 pub fn images(count: u32, first: u32) -> Tensor {
     let pixels: Vec<f64> = (0..count).flat_map(|image| hashed(64, first + image)).map(|value| 0.5 + 0.5 * value).collect();
     Tensor::from_slice(&pixels).view([i64::from(count), 1, 8, 8])
@@ -80,8 +81,8 @@ fn split() -> Split {
 }
 
 #[track_caller]
-fn check_variants(read_out: &ReadOut, network: &Network, expected: &Variants) {
-    let measured = measure_samples_in_batches(network, read_out, &split(), Measured::Clean, 7, &Cancel::default(), &mut |_, _| Ok(()));
+fn check_variants(probe: &LinearProbe, network: &Network, expected: &Variants) {
+    let measured = measure_samples_in_batches(network, probe, &split(), EvalInputs::Clean, 7, &Cancel::default(), &mut |_, _| Ok(()));
     let (_, samples) = measured.unwrap();
     let check = |what: &str, found: &Matrix, expected: &[Vec<f64>]| {
         assert_close(what, &found.rows().collect::<Vec<_>>().concat(), &expected.concat(), TOLERANCE);
@@ -101,7 +102,7 @@ fn check_variants(read_out: &ReadOut, network: &Network, expected: &Variants) {
 fn attribution_variants_are_those_of_numpy() {
     let (network, golden) = (network(Architecture::PreactResnetSmall, 4), golden());
     assert_close("logits", &values(&network.forward(&images(40, 1000), BatchNormMode::Eval).logits), &golden.logits.concat(), TOLERANCE);
-    check_variants(&ReadOut::penultimate(&network), &network, &golden.penultimate);
+    check_variants(&LinearProbe::penultimate(&network), &network, &golden.penultimate);
 }
 
 #[test]
@@ -110,9 +111,9 @@ fn stages_are_read_out_by_the_ridge_regression_of_numpy() {
     let train = Split::new(images(60, 2000), Tensor::arange(60, (Kind::Int64, Device::Cpu)).remainder(10));
     for (stage, expected) in (1..).zip(&golden.stages) {
         for batch_size in [7, 60] {
-            let read_out = ReadOut::fitted(&network, stage, &train, batch_size, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
-            assert_close("W", &values(read_out.weight()), &expected.weight.concat(), TOLERANCE);
-            check_variants(&read_out, &network, &expected.variants);
+            let probe = LinearProbe::fitted(&network, stage, &train, batch_size, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+            assert_close("W", &values(probe.weight()), &expected.weight.concat(), TOLERANCE);
+            check_variants(&probe, &network, &expected.variants);
         }
     }
 }
@@ -121,15 +122,15 @@ fn stages_are_read_out_by_the_ridge_regression_of_numpy() {
 fn features_that_never_change_are_read_out_by_nothing() {
     let network = network(Architecture::PreactResnetSmall, 4);
     let same = Split::new(images(1, 5).expand([20, 1, 8, 8], false), Tensor::arange(20, (Kind::Int64, Device::Cpu)).remainder(10));
-    let read_out = ReadOut::fitted(&network, 1, &same, 20, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
-    assert!(values(read_out.weight()).iter().all(|weight| weight.is_finite()));
+    let probe = LinearProbe::fitted(&network, 1, &same, 20, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+    assert!(values(probe.weight()).iter().all(|weight| weight.is_finite()));
 }
 
 #[track_caller]
 fn check_maps(network: &Network, count: u32, expected: &[Vec<Vec<Vec<f64>>>]) {
     let labels = Tensor::from_slice(&golden().labels[..count as usize]);
     for (stage, expected) in (1..).zip(expected) {
-        // As measuring does it, where no gradients are recorded.
+        // Autograd is off, as it is while a split is measured.
         let found = tch::no_grad(|| grad_cam(network, &images(count, 1000), &labels, stage));
         assert_close(&format!("maps of stage {stage}"), &values(&found.maps), &expected.concat().concat(), TOLERANCE);
     }
@@ -152,7 +153,7 @@ fn grad_cam_of_deit_is_that_of_pytorch_on_the_grid_of_its_tokens() {
     check_maps(&network, 6, &golden.deit_grad_cam);
 }
 
-/// A folder of runs with one that was trained for a second, with ten images held out.
+/// Creates a folder with a run that was trained for a second, with ten images held out.
 pub fn trained() -> TempDir {
     let root = tempfile::tempdir().unwrap();
     let mut config = tiny_config();
@@ -161,7 +162,7 @@ pub fn trained() -> TempDir {
     root
 }
 
-/// Runs a configuration beside the others.
+/// Runs a configuration in a directory beside the others.
 pub fn run(root: &TempDir, name: &str, config: &Value) -> Result<std::path::PathBuf, engine::Error> {
     let directory = worker::beside(root, name, config);
     job::run(&directory, &Cancel::default()).map(|()| directory)
@@ -192,7 +193,8 @@ fn an_attribution_run_finds_again_what_training_found() {
     assert_eq!(metrics.attributions.len(), 2);
     assert!(metrics.started.is_some_and(|started| started.epochs == 0 && started.test_samples == 40));
     assert!(metrics.finished.is_some_and(|finished| finished.best_epoch == 4));
-    // The first batch of eleven: an attack of four steps and a look, then a look at the clean images.
+    // A single batch needs 13 passes for the attack with four steps and the measurement, then 1 for the clean
+    // images.
     let progress = metrics.progress.unwrap();
     assert!((13..=14).contains(&progress.step) && progress.steps == 14, "{progress:?}");
 }
@@ -209,7 +211,7 @@ fn an_attribution_run_says_what_it_measured() {
     let epoch = metrics(&directory).attributions[0].epoch;
     let file = attribution(&directory, epoch, Inputs::Adversarial);
     assert_eq!((file.split, file.aggregation, file.subset), (SplitName::Train, Aggregation::CosineThenAverage, Subset::Correct));
-    // Stages of the small network double its width of 4.
+    // The first stage of the small network has width 4, the second twice that.
     assert_eq!((file.layer, file.feature_dim), (Layer::Stage(2), 8));
     let attack = file.attack.unwrap();
     assert_eq!((attack.steps, attack.step_size), (3, attack.eps.scaled(1.0 / 8.0)));
@@ -265,14 +267,14 @@ fn what_no_attribution_can_be_of_is_named() {
     no_holdout["data"] = json!({"dataset": "digits", "train_samples": 60, "test_samples": 40});
     check_refused(&root, "split", &no_holdout, &["no training images are held out", "`data.holdout_samples`"]);
     let classes = with("data", json!({"dataset": "synthetic", "train_samples": 20, "test_samples": 20}));
-    check_refused(&root, "classes", &classes, &["`base.e", "apart, and the data holds", "A of pair 1"]);
+    check_refused(&root, "classes", &classes, &["`base.e", "but those of the data are", "A of pair 1"]);
 }
 
 fn saliency(directory: &Path) -> SaliencyFile {
     serde_json::from_str(&fs::read_to_string(directory.join("saliency.json")).unwrap()).unwrap()
 }
 
-/// The pixels of a gray PNG.
+/// Decodes the pixels of a gray PNG.
 pub fn pixels(image: &str) -> Vec<u8> {
     let mut reader = png::Decoder::new(Cursor::new(STANDARD.decode(image).unwrap())).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
@@ -354,12 +356,12 @@ fn what_no_map_can_be_of_is_named() {
     check_refused(&root, "epoch", &of(&["base.e3000"]), &["`base.e3000`", "the run has kept the epochs"]);
     check_refused(&root, "classes", &of(&["base.last", "generated.last"]), &["`generated.e1`", "A of pair 1", "`base.e4`", "same classes"]);
     check_refused(&root, "stage", &at("base.last", 4), &["`base.e4`", "stage 4 is beyond the 3 stages of PreActResNet, small"]);
-    check_refused(&root, "token", &at("tokens.last", 4), &["stage 4 of DeiT-Ti has no map", "class token", "the last that has is 3"]);
+    check_refused(&root, "token", &at("tokens.last", 4), &["stage 4 of DeiT-Ti has no map", "class token", "use stage 3"]);
     let mut holdout = of(&["tokens.last"]);
     holdout["split"] = json!("holdout");
     check_refused(&root, "split", &holdout, &["no training images are held out"]);
 
-    // Both have three stages to show, whatever they are made of.
+    // Both architectures have three stages with a map.
     let file = saliency(&run(&root, "both", &of(&["base.last", "tokens.last"])).unwrap());
     assert_eq!((file.stage, file.samples[0].maps[2].map.len()), (3, 2));
 }

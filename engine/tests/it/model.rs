@@ -1,4 +1,4 @@
-//! Shapes, names and sizes of the architectures; what they compute is held by the golden numbers.
+//! Shapes, tensor names and sizes of the architectures. The golden tests check what they compute.
 
 use engine::model::Network;
 use shared::config::{Architecture, BatchNormMode, ModelConfig};
@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::values;
 
-/// Narrow enough that a forward pass takes milliseconds.
+/// Returns a configuration so narrow that a forward pass takes milliseconds.
 fn narrow(architecture: Architecture) -> ModelConfig {
     let width = if architecture == Architecture::DeitTiny { 12 } else { 8 };
     ModelConfig { width: Some(width), ..ModelConfig::of(architecture) }
@@ -88,7 +88,7 @@ fn first_weights_are_drawn_as_the_public_code_draws_them() {
         let network = network(config, &Dataset::Cifar10.info());
         let entry = network.entries().iter().find(|entry| entry.name == name).unwrap();
         let found = entry.tensor.std(false).double_value(&[]);
-        // Of some ten thousand draws.
+        // 3 % is enough for about ten thousand draws.
         assert!((found - std).abs() <= 0.03 * std, "{name}: {found} is not {std}");
     }
     let uniform = |fan_in: f64| 1.0 / (3.0 * fan_in).sqrt();

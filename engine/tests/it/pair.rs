@@ -1,4 +1,5 @@
-//! Pairs of classes taken apart: against PyTorch and numpy (`fixtures/pair_golden.py`), and the runs that do it.
+//! Comparison of class pairs, checked against PyTorch and numpy (`fixtures/pair_golden.py`), and the runs
+//! that compute it.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +10,7 @@ use engine::cancel::Cancel;
 use engine::data::Split;
 use engine::job;
 use engine::model::Network;
-use engine::pair::{Attacked, amplified, contributions, drives, largest, shared_dimensions};
+use engine::pair::{AttackInputs, amplified_changes, contributions, drives, largest_indices, shared_dimensions};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::api::{AttributionFile, PairAccuracy, PairFile};
@@ -22,7 +23,7 @@ use crate::measure::{check_refused, images, network, pixels, run, trained};
 use crate::worker::{self, metrics};
 use crate::{assert_close, small_network, values};
 
-/// Float64 through a few layers and five steps of an attack loses less.
+/// Float64 loses less than this in a few layers and five attack steps.
 const TOLERANCE: f64 = 1e-9;
 
 #[derive(Deserialize)]
@@ -46,7 +47,7 @@ struct GoldenPair {
     amplified: Vec<f64>,
     whole: PairAccuracy,
     without: PairAccuracy,
-    /// Of the network without the dimensions, on images attacked for it.
+    /// Logits of the ablated network on images attacked for it.
     logits: Vec<Vec<f64>>,
 }
 
@@ -74,14 +75,14 @@ fn a_pair_is_taken_apart_as_by_numpy_and_fares_without_what_it_shares_as_by_pyto
         let split = Split::new(images(40, 1000), Tensor::from_slice(&golden.labels));
         let (clean, labels) = split.select(&Tensor::from_slice(&there));
         let start = clean.zeros_like();
-        let images = Attacked { split: Split::new(clean.shallow_clone(), labels.shallow_clone()), start: start.shallow_clone() };
+        let images = AttackInputs { split: Split::new(clean.shallow_clone(), labels.shallow_clone()), start: start.shallow_clone() };
 
-        let seen = images.look(&network, &attack, &cancel, &mut no_news).unwrap();
+        let seen = images.measure(&network, &attack, &cancel, &mut no_news).unwrap();
         let ClassAttributions { attributions, matrix, .. } = seen.samples.attribute(Aggregation::AverageThenCosine, Subset::All);
         let found = contributions(&attributions[i], &attributions[j]);
         assert_close("contributions", &found, &expected.contributions, TOLERANCE);
         assert_close("cosine", &[matrix.get(i, j), found.iter().sum()], &[expected.cosine; 2], TOLERANCE);
-        assert_eq!(&largest(&found, dimensions.len()), dimensions);
+        assert_eq!(&largest_indices(&found, dimensions.len()), dimensions);
         let shared = shared_dimensions(&seen.samples, pair, dimensions, &found);
         for (class, features) in expected.features.iter().enumerate() {
             assert_close("mean features", &shared.iter().map(|shared| shared.feature[class]).collect::<Vec<_>>(), features, TOLERANCE);
@@ -90,19 +91,19 @@ fn a_pair_is_taken_apart_as_by_numpy_and_fares_without_what_it_shares_as_by_pyto
         let of = |class: usize| dimensions.iter().map(|dimension| attributions[class][*dimension]).collect::<Vec<_>>();
         assert_close("A_i", &[product(0), product(1)].concat(), &[of(i), of(j)].concat(), TOLERANCE);
         assert_close("drives", &drives(&seen.samples, dimensions).concat(), &expected.drives.concat(), TOLERANCE);
-        let (shown, times) = amplified(&clean, &seen.adversarial, &attack);
-        // Amplified 25 times.
+        let (shown, times) = amplified_changes(&clean, &seen.adversarial, &attack);
+        // The amplification is 25.
         assert_close("amplified changes", &values(&shown), &expected.amplified, 1e-8);
         assert!(times.iter().all(|times| (times - 0.5 / golden.eps).abs() < 1e-9), "{times:?}");
         assert_eq!(seen.accuracy(pair), expected.whole);
 
-        network.leave_out(dimensions);
+        network.ablate(dimensions);
         let before = Split::new(seen.adversarial.shallow_clone(), labels.shallow_clone());
-        assert_eq!(images.fare(&network, &before, pair, &attack, &cancel, &mut no_news).unwrap(), expected.without);
+        assert_eq!(images.accuracy(&network, &before, pair, &attack, &cancel, &mut no_news).unwrap(), expected.without);
         let attacked = perturb(&network, &clean, &labels, &start, &attack, &cancel).unwrap();
         let logits = network.forward(&attacked, BatchNormMode::Eval).logits;
         assert_close("logits", &values(&logits), &expected.logits.concat(), TOLERANCE);
-        network.leave_out(&[]);
+        network.ablate(&[]);
     }
 }
 
@@ -112,9 +113,9 @@ fn without_any_dimension_only_the_bias_is_left() {
     let images = Tensor::rand([3, 1, 8, 8], (Kind::Float, Device::Cpu));
     let logits = |network: &Network| values(&network.forward(&images, BatchNormMode::Eval).logits);
     let whole = logits(&network);
-    network.leave_out(&(0..network.feature_dim() as usize).collect::<Vec<_>>());
+    network.ablate(&(0..network.feature_dim() as usize).collect::<Vec<_>>());
     assert_eq!(logits(&network), values(network.linear_bias()).repeat(3));
-    network.leave_out(&[]);
+    network.ablate(&[]);
     assert_eq!(logits(&network), whole);
 }
 
@@ -123,7 +124,7 @@ fn in_l2_the_largest_change_of_an_image_is_shown_in_full() {
     let attack = Attack::to_measure(&PgdConfig::of(Norm::L2, Eps::of_255(128.0)));
     let images = Tensor::full([3, 1, 2, 2], 0.5, (Kind::Double, Device::Cpu));
     let changes = Tensor::from_slice(&[0.1, -0.2, 0.0, 0.05, -0.01, 0.01, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]).view([3, 1, 2, 2]);
-    let (shown, times) = amplified(&images, &(&images + changes), &attack);
+    let (shown, times) = amplified_changes(&images, &(&images + changes), &attack);
     assert_close("times", &times, &[2.5, 50.0, 1.0], 1e-12);
     assert_close("shown", &values(&shown), &[0.75, 0.0, 0.5, 0.625, 0.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], 1e-12);
 }
@@ -152,12 +153,13 @@ fn a_pair_run_finds_the_cosines_that_training_found_and_takes_them_apart() {
         for (overlap, epoch) in pair.overlaps.iter().zip([2, 4]) {
             let known = attribution(&root, epoch);
             let (i, j) = (pair.i as usize, pair.j as usize);
-            // Images pass the network in other batches: float32 rounds otherwise, and a step of the attack may turn on that.
+            // The images pass the network in other batches here. Float32 rounds differently, which can change
+            // an attack step.
             assert!((overlap.cosine - known.matrix.get(i, j)).abs() < 1e-5, "{} in epoch {epoch}", overlap.cosine);
             assert_eq!(overlap.sent, [known.confusion[i].clone(), known.confusion[j].clone()]);
             assert_eq!(overlap.leave_out.whole.robust, [known.class_accuracy[i], known.class_accuracy[j]]);
             assert_eq!(overlap.leave_out.whole.transferred, overlap.leave_out.whole.robust);
-            // Half of 16.
+            // Half of the 16 dimensions.
             assert_eq!((overlap.dimensions.len(), overlap.leave_out.control.len()), (8, 3));
             let sum: f64 = overlap.dimensions.iter().map(|shared| shared.contribution).sum();
             assert!((sum - overlap.carried).abs() < 1e-12 && overlap.dimensions.is_sorted_by(|x, y| x.contribution >= y.contribution));
@@ -170,7 +172,7 @@ fn a_pair_run_finds_the_cosines_that_training_found_and_takes_them_apart() {
                 let (attacked, shown) = (pixels(map.image.as_ref().unwrap()), pixels(&perturbation.image));
                 for ((clean, attacked), shown) in clean.iter().zip(&attacked).zip(&shown) {
                     let change = f64::from(*attacked) - f64::from(*clean);
-                    // Bytes are rounded before and after.
+                    // Pixels are rounded to bytes before and after the amplification.
                     let expected = 127.5 + change * perturbation.amplification;
                     assert!((f64::from(*shown) - expected).abs() <= 1.0 + perturbation.amplification, "{shown} for {change}");
                 }
@@ -184,7 +186,7 @@ fn a_pair_run_finds_the_cosines_that_training_found_and_takes_them_apart() {
     let progress = metrics.progress.unwrap();
     assert!(progress.step > 0 && progress.step <= progress.steps, "{progress:?}");
 
-    // Another pair in the list changes nothing, nor does another checkpoint after the first.
+    // The result for a pair does not depend on other pairs in the list or on later checkpoints.
     let alone = json!({"kind": "pair", "checkpoints": ["base.e2"], "pairs": [[0, 9]], "device": "cpu", "images_per_class": 2});
     let alone = file(&run(&root, "alone", &alone).unwrap());
     let (alone, among) = (&alone.pairs[0], &found.pairs[1]);
@@ -205,7 +207,7 @@ fn a_pair_run_takes_the_images_attack_and_dimensions_it_is_told() {
     let found = file(&run(&root, "told", &config).unwrap());
     let pair = &found.pairs[0];
     assert_eq!((found.attack.norm, found.attack.steps, pair.overlaps[0].dimensions.len()), (Norm::L2, 2, 3));
-    // Label noise leaves about five of each class, fewer than were asked for.
+    // Label noise leaves about five images of each class, fewer than requested.
     let counts = pair.overlaps[0].sent.each_ref().map(|sent| sent.iter().sum::<u32>());
     assert!(counts.iter().all(|count| (1..20).contains(count)), "{counts:?}");
     assert_eq!(pair.images.len() as u32, counts.iter().sum::<u32>());
@@ -220,7 +222,7 @@ fn what_no_pair_can_be_of_is_named() {
         config
     };
     check_refused(&root, "run", &with("checkpoints", json!(["lost.best"])), &["`lost.best`", "there is no run directory"]);
-    check_refused(&root, "class", &with("pairs", json!([[1, 10]])), &["`base.e4`", "tells 10 classes apart, 0 to 9", "[1, 10]"]);
+    check_refused(&root, "class", &with("pairs", json!([[1, 10]])), &["`base.e4`", "has 10 classes, numbered 0 to 9", "[1, 10]"]);
     check_refused(&root, "dimensions", &with("dimensions", json!(9)), &["`base.e4`", "9 of its 16 dimensions", "at most 8"]);
     let canceled = Cancel::default();
     canceled.request();

@@ -1,10 +1,12 @@
+//! Training runs: reproducible results, saved states, diverging losses, and catastrophic overfitting.
+
 use engine::Error;
 use engine::attack::Attack;
 use engine::cancel::Cancel;
 use engine::data::{self, synthetic};
-use engine::evaluate::{Measured, measure, measure_samples};
+use engine::evaluate::{EvalInputs, measure, measure_samples};
+use engine::linear_probe::LinearProbe;
 use engine::optim::Sgd;
-use engine::read_out::ReadOut;
 use engine::train::{EpochReport, Event, State, Teachers, catastrophic_overfitting, fit};
 use shared::config::{Aggregation, AwpConfig, Method, Subset, TrainConfig, TrainingConfig, WeightAveragingConfig};
 use shared::eps::Eps;
@@ -27,7 +29,7 @@ fn train(config: &TrainConfig) -> Result<(State, Vec<EpochReport>), Error> {
     Ok((state, reports))
 }
 
-/// What was measured, without how long it took.
+/// Returns all results except durations.
 fn numbers(reports: &[EpochReport]) -> Vec<f64> {
     reports
         .iter()
@@ -79,7 +81,7 @@ fn standard_training_fits_the_training_images() {
     assert!(evaluation.test_clean.accuracy() > 0.5, "{}", evaluation.test_clean.accuracy());
 }
 
-/// The expected values are what `torch.optim.SGD` of PyTorch 2.11 gives.
+/// Expected values are those of `torch.optim.SGD` in PyTorch 2.11.
 #[test]
 fn sgd_steps_are_those_of_torch() {
     let parameters = [Tensor::from_slice(&[1.0, -2.0])];
@@ -107,7 +109,8 @@ fn a_learning_rate_that_diverges_is_an_error_that_says_so() {
 fn generated_classes_are_learnt_and_the_pairs_that_share_a_pattern_stand_out() {
     let preset = shared::preset::all().into_iter().find(|preset| preset.id == "synthetic").unwrap();
     let mut config = preset.config.as_train().unwrap().clone();
-    // Stronger than the preset, so that a few epochs of a thin network come to lean on what is shared.
+    // A stronger attack than in the preset, so that a thin network relies on shared features after a few
+    // epochs.
     config.attack.eps = Eps::of_255(12.0);
     config.model.width = Some(8);
     config.data.test_samples = Some(100);
@@ -120,11 +123,11 @@ fn generated_classes_are_learnt_and_the_pairs_that_share_a_pattern_stand_out() {
     let network = state.evaluated();
     let data = data::load(&config.data, config.seed).unwrap();
     let attack = Attack::to_measure(&config.measuring_attack());
-    let attacked = Measured::Attacked { attack: &attack, seed: config.seed };
-    let read_out = ReadOut::penultimate(network);
-    let (measured, samples) = measure_samples(network, &read_out, &data.test, attacked, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
-    let clean = measure(network, &data.test, Measured::Clean, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
-    // Who knows the pairs and nothing else is right half of the time.
+    let attacked = EvalInputs::Attacked { attack: &attack, seed: config.seed };
+    let probe = LinearProbe::penultimate(network);
+    let (measured, samples) = measure_samples(network, &probe, &data.test, attacked, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+    let clean = measure(network, &data.test, EvalInputs::Clean, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+    // A network that only recognizes the pair is correct half of the time.
     assert!(clean.accuracy() > 0.6 && measured.accuracy() > 0.3, "clean {}, attacked {}", clean.accuracy(), measured.accuracy());
 
     let matrix = samples.attribute(Aggregation::AverageThenCosine, Subset::All).matrix;
@@ -140,7 +143,7 @@ fn generated_classes_are_learnt_and_the_pairs_that_share_a_pattern_stand_out() {
     assert!(lowest > highest + 0.3, "pairs from {lowest:.2}, others to {highest:.2}");
 }
 
-/// What is bitwise equal shows everything that a later epoch depends on.
+/// If results are equal bit by bit, the state contains everything that later epochs depend on.
 #[test]
 fn a_state_that_was_saved_goes_on_with_the_same_numbers() {
     let mut config = tiny_config();
@@ -212,6 +215,6 @@ fn robustness_lost_while_single_steps_are_withstood_is_catastrophic_overfitting(
     check(&[(0.40, 0.50), (0.21, 0.60)], None);
     check(&[(0.40, 0.50), (0.35, 0.55), (0.05, 0.80)], Some("from 40.0 % in epoch 1 to 5.0 % in epoch 3"));
     check(&[(0.40, 0.50), (0.35, 0.55), (0.05, 0.80)], Some("from 50.0 % to 80.0 %"));
-    // A network that has lost everything has diverged.
+    // A network that lost accuracy on both has diverged.
     check(&[(0.40, 0.50), (0.10, 0.12)], None);
 }

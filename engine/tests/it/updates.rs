@@ -1,10 +1,10 @@
-//! Steps of every training method against a float64 run of PyTorch 2.11; see `fixtures/README.md`.
+//! Compares steps of every training method with a float64 run of PyTorch 2.11; see `fixtures/README.md`.
 
 use std::collections::BTreeMap;
 
 use engine::cancel::Cancel;
 use engine::model::Network;
-use engine::train::{Batch, State, Targets, Teachers, mixed, train_on};
+use engine::train::{Batch, State, Targets, Teachers, mix_with, train_step};
 use serde::Deserialize;
 use shared::config::*;
 use shared::dataset::Dataset;
@@ -14,14 +14,14 @@ use tch::{Device, Kind, Tensor};
 use crate::golden::{fill, hashed};
 use crate::{assert_close, small_network, tiny_config, values};
 
-/// The order of additions differs from PyTorch's, and three steps with attacks carry that on.
+/// The order of additions differs from PyTorch's, and three steps with attacks increase the difference.
 const UPDATED: f64 = 1e-9;
 const IMAGES: i64 = 12;
 const SHAPE: [i64; 4] = [IMAGES, 1, 8, 8];
 
 #[derive(Deserialize)]
 struct Golden {
-    /// For each method its length and its product with noise, of every tensor but counters.
+    /// For each method and each tensor except counters: its norm and its product with noise.
     updates: BTreeMap<String, Vec<[f64; 2]>>,
     rates: BTreeMap<String, Vec<f64>>,
 }
@@ -30,7 +30,7 @@ fn golden() -> Golden {
     serde_json::from_str(include_str!("../fixtures/training_updates.json")).unwrap()
 }
 
-/// What every method starts from: two steps of PGD in ℓ∞ of 0.1, normalized by the batch.
+/// Configuration that all methods start from: two PGD steps in ℓ∞ with eps 0.1, attack in train mode.
 fn config(method: Method, edit: impl FnOnce(&mut TrainingConfig)) -> TrainConfig {
     let mut config = tiny_config();
     config.attack = AttackConfig { steps: 2, ..AttackConfig::of(Norm::Linf, Eps::of_255(25.5)) };
@@ -43,7 +43,7 @@ fn noise(salt: u32) -> Tensor {
     Tensor::from_slice(&hashed(SHAPE.iter().product::<i64>() as usize, salt)).view(SHAPE)
 }
 
-/// Three steps on given batches, `mix` of each image and the rest of another.
+/// Trains three steps on fixed batches. `mix`: fraction of each image in its mixture with another one.
 #[track_caller]
 fn check(name: &str, config: &TrainConfig, teachers: &Teachers, mix: Option<f64>) {
     tch::set_num_threads(1);
@@ -60,11 +60,11 @@ fn check(name: &str, config: &TrainConfig, teachers: &Teachers, mix: Option<f64>
         let images = noise(1000 + step) * 0.45 + 0.5;
         let labels = Tensor::arange(IMAGES, (Kind::Int64, Device::Cpu)).remainder(10);
         let (images, targets) = match mix {
-            Some(share) => mixed(&images, labels, &(IMAGES - 1 - Tensor::arange(IMAGES, (Kind::Int64, Device::Cpu))), share),
-            None => (images, Targets::of(labels)),
+            Some(share) => mix_with(&images, labels, &(IMAGES - 1 - Tensor::arange(IMAGES, (Kind::Int64, Device::Cpu))), share),
+            None => (images, Targets::new(labels)),
         };
         let batch = Batch { images, targets, start: noise(2000 + step) * start };
-        let _ = train_on(&batch, config, teachers, &mut state, config.training.learning_rate, &Cancel::default()).unwrap();
+        let _ = train_step(&batch, config, teachers, &mut state, config.training.learning_rate, &Cancel::default()).unwrap();
     }
     let found: Vec<f64> = state
         .evaluated()
@@ -156,7 +156,7 @@ fn learning_rates_are_those_of_torchs_schedulers() {
     }
 }
 
-/// An average starts from the weights at the end of its first epoch, and is those weights until then.
+/// During its first epoch, an average equals the weights. It takes in earlier weights only afterwards.
 #[test]
 fn an_average_that_has_not_begun_is_not_evaluated() {
     let config = config(Method::Standard, |training| {
@@ -170,9 +170,9 @@ fn an_average_that_has_not_begun_is_not_evaluated() {
     };
     let mut seen = Vec::new();
     for epoch in 1..=3 {
-        let targets = Targets::of(Tensor::arange(IMAGES, (Kind::Int64, Device::Cpu)).remainder(10));
+        let targets = Targets::new(Tensor::arange(IMAGES, (Kind::Int64, Device::Cpu)).remainder(10));
         let batch = Batch { images: noise(epoch) * 0.45 + 0.5, targets, start: noise(0) };
-        let _ = train_on(&batch, &config, &Teachers::default(), &mut state, 0.1, &Cancel::default()).unwrap();
+        let _ = train_step(&batch, &config, &Teachers::default(), &mut state, 0.1, &Cancel::default()).unwrap();
         state.epoch = epoch;
         seen.push(differs(&state));
     }

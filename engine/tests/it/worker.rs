@@ -1,4 +1,4 @@
-//! The binary as a server uses it: a directory, standard input, an exit code.
+//! The worker binary as a server uses it: run directory, standard input, exit code.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub(crate) fn json(config: TrainConfig) -> Value {
     RunConfig::Train(Box::new(config)).to_json()
 }
 
-/// A run in a folder of runs.
+/// Creates a run directory in `root`.
 pub(crate) fn beside(root: &TempDir, name: &str, config: &Value) -> PathBuf {
     let directory = root.path().join(name);
     fs::create_dir(&directory).unwrap();
@@ -45,7 +45,7 @@ pub(crate) fn beside(root: &TempDir, name: &str, config: &Value) -> PathBuf {
     directory
 }
 
-/// Trains in a folder of runs.
+/// Trains a run in `root`.
 pub(crate) fn train(root: &TempDir, name: &str, config: TrainConfig) {
     tch::set_num_threads(1);
     job::run(&beside(root, name, &json(config)), &Cancel::default()).unwrap();
@@ -149,7 +149,7 @@ fn a_run_leaves_what_its_records_say_and_nothing_else() {
     }
 }
 
-/// What oneDNN's strided 1×1 convolutions do not survive with several threads: see `Conv::forward`.
+/// Strided 1×1 convolutions of oneDNN crash here when they use several threads; see `Conv::forward`.
 #[test]
 fn narrow_networks_train_on_odd_batches() {
     let mut config = tiny_config();
@@ -195,7 +195,7 @@ fn attributions_of_epochs_that_are_due_stay_without_their_checkpoints() {
     }
 }
 
-/// Starts a run too long to end by itself, and waits until it has written a record that `seen` knows.
+/// Starts a run that is too long to finish, and waits until its records satisfy `seen`.
 fn start_long(directory: &Path, seen: impl Fn(&Metrics) -> bool) -> Child {
     let mut child = worker().arg(directory).stdin(Stdio::piped()).spawn().unwrap();
     wait_for("a record", || {
@@ -235,9 +235,9 @@ fn a_worker_whose_input_ends_keeps_its_last_epoch_and_exits_with_3() {
     }
 }
 
-/// What a run has measured and kept, without times.
+/// Returns results and files of a run, without durations.
 fn outcome(directory: &Path) -> (Vec<Epoch>, Vec<Checkpoint>, Vec<AttributionEntry>, (u32, u32)) {
-    // Passes over torn lines, as every reader does.
+    // Skips incomplete lines, as every reader does.
     let metrics = read_metrics(directory).unwrap();
     let epochs = metrics.epochs.into_iter().map(|epoch| Epoch { seconds: 0.0, elapsed_secs: 0.0, ..epoch });
     let finished = metrics.finished.unwrap();
@@ -262,7 +262,7 @@ fn a_run_that_was_canceled_and_then_killed_ends_as_if_nothing_had_been() {
     let canceled = metrics(stopped.path()).epochs.len();
     let elapsed = metrics(stopped.path()).epochs.last().unwrap().elapsed_secs;
 
-    // Long enough for epochs that no state was kept of, and a torn line.
+    // Run until there are epochs without a saved state, and an incomplete line.
     let mut child = start_long(stopped.path(), |metrics| metrics.epochs.len() >= canceled + 2);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -315,7 +315,7 @@ fn a_teacher_that_diverges_is_named() {
     config.training.epochs = 40;
     config.training.milestones = Vec::new();
     config.evaluation.every = 40;
-    // A teacher without weight is not trained.
+    // A teacher with weight 0 is not trained.
     config.training.distillation = Some(DistillationConfig { standard_weight: 0.0, ..DistillationConfig::default() });
     check_failure(directory(&json(config)).path(), &["the robust teacher: ", "not finite"]);
 }
@@ -346,7 +346,7 @@ fn a_teacher_that_does_not_fit_is_named_with_what_is_wrong() {
     student.data = DataConfig { train_samples: Some(50), test_samples: Some(40), ..DataConfig::of(Dataset::Synthetic) };
     let other_shape = write("c", student);
     check_failure(&other_shape, &["`teacher.e1`", "images of 1×8×8", "3×32×32"]);
-    // Images of the same shape, and other classes.
+    // Images of the same shape, but with other classes.
     let mut as_synthetic = config;
     as_synthetic.data = DataConfig { train_samples: Some(50), test_samples: Some(40), ..DataConfig::of(Dataset::Synthetic) };
     fs::write(teacher.join("config.json"), json(as_synthetic).to_string()).unwrap();
@@ -395,7 +395,7 @@ fn a_failure_is_told_in_the_last_line_of_standard_error() {
 #[test]
 fn a_failure_inside_libtorch_ends_with_its_first_line() {
     let mut config = tiny_config();
-    // Nearly a gigabyte of weights, where libtorch itself leaves little more than half of what is allowed.
+    // The weights need almost a gigabyte, but libtorch leaves little more than half of the allowed memory.
     config.model.width = Some(1024);
     config.device = "cpu".to_owned();
     let directory = directory(&json(config));

@@ -1,4 +1,6 @@
-//! The features that attributions are computed on, and the linear map that reads classes off them.
+//! Linear probes: features of a layer, and the linear map from them to logits.
+//!
+//! For the penultimate layer, the map is the network's own W. For an earlier stage, it is fitted.
 
 use shared::config::BatchNormMode;
 use tch::{Device, Kind, Tensor};
@@ -6,31 +8,32 @@ use tch::{Device, Kind, Tensor};
 use crate::Error;
 use crate::cancel::Cancel;
 use crate::data::Split;
-use crate::evaluate::{Measured, visit};
+use crate::evaluate::{EvalInputs, for_each_batch};
 use crate::model::{Network, Output};
 
-/// How strongly a fitted map is held to small weights, as a share of the mean variance of a feature: enough to decide between features
-/// that say the same, too little to move the others.
+/// Ridge penalty as a fraction of the mean diagonal entry of S_xx. It decides between equal features and
+/// barely changes the others.
 const RIDGE: f64 = 1e-3;
 
-/// Where features are taken from a network, and what reads classes off them.
+/// A layer of a network, and the linear map W from its features to logits.
 #[derive(Debug)]
-pub struct ReadOut {
-    /// From 1; absent: the penultimate features.
+pub struct LinearProbe {
+    /// Number of the stage, from 1. `None` for the penultimate features.
     stage: Option<u32>,
     weight: Tensor,
 }
 
-impl ReadOut {
-    /// g(x) and W of the network as it is now.
+impl LinearProbe {
+    /// Uses g(x) and a copy of the network's current W.
     pub fn penultimate(network: &Network) -> Self {
-        ReadOut { stage: None, weight: network.linear_weight().detach().copy() }
+        LinearProbe { stage: None, weight: network.linear_weight().detach().copy() }
     }
 
-    /// The output of a stage, from 1, averaged over positions, and the linear map that best reads the classes of `split` off it.
+    /// Uses the output of `stage` (from 1), averaged over positions, and fits W to the labels of `split`.
     ///
-    /// Ridge regression on one-hot classes in closed form, in float64: W = (S_xx + λ I)⁻¹ S_xy with the features and the classes
-    /// centered, whose means the intercept takes up, and λ = 10⁻³ tr(S_xx)/n.
+    /// W = (S_xx + λ I)⁻¹ S_xy is the closed-form ridge regression on one-hot labels, in float64. Features
+    /// and labels are centered, so that the intercept takes their means. λ = 10⁻³ tr(S_xx)/n. Fails if
+    /// `split` is empty, or with `Error::Canceled` after a stop request.
     pub fn fitted(
         network: &Network,
         stage: u32,
@@ -41,7 +44,7 @@ impl ReadOut {
     ) -> Result<Self, Error> {
         let classes = network.classes();
         let mut sums: Option<[Tensor; 3]> = None;
-        visit(network, split, Measured::Clean, batch_size, cancel, progress, &mut |images, labels| {
+        for_each_batch(network, split, EvalInputs::Clean, batch_size, cancel, progress, &mut |images, labels| {
             let (stages, _) = network.forward_stages(images, BatchNormMode::Eval);
             let features = pooled(&stages, stage).to_kind(Kind::Double);
             let members = labels.one_hot(classes).to_kind(Kind::Double);
@@ -51,27 +54,28 @@ impl ReadOut {
                 None => sums = Some(added),
             }
         })?;
-        let [products, by_class, counts] = sums.ok_or_else(|| Error::Data("no image to fit a read-out to".to_owned()))?;
+        let [products, by_class, counts] = sums.ok_or_else(|| Error::Data("no images to fit a linear probe to".to_owned()))?;
 
-        // Small, and libtorch's solvers on CUDA are another library.
+        // The matrices are small, and libtorch's solvers on CUDA need another library.
         let [products, by_class, counts] = [products, by_class, counts].map(|sum| sum.to_device(Device::Cpu));
         let samples = counts.sum(Kind::Double);
         let mean = total(&by_class) / &samples;
         let within = products - mean.outer(&mean) * &samples;
         let between = by_class - counts.outer(&mean);
-        // Where no feature ever changes, nothing can be read off them: all weights are then 0.
+        // If no feature varies, S_xx is 0. The smallest positive ridge then gives W = 0 instead of a singular
+        // system.
         let ridge = (within.trace() * RIDGE / mean.size()[0] as f64).clamp_min(f64::MIN_POSITIVE);
         let weight =
             Tensor::linalg_solve(&(within + Tensor::eye(mean.size()[0], (Kind::Double, Device::Cpu)) * ridge), &between.tr(), true);
-        Ok(ReadOut { stage: Some(stage), weight: weight.tr().contiguous().to_device(network.device()) })
+        Ok(LinearProbe { stage: Some(stage), weight: weight.tr().contiguous().to_device(network.device()) })
     }
 
-    /// `[K, n]`; in float64 where it was fitted.
+    /// Returns W, `[K, n]`; in float64 if it was fitted.
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }
 
-    /// The features of `images` and the logits of the network.
+    /// Returns the features of `images` in the probed layer, and the logits of the network.
     pub(crate) fn output(&self, network: &Network, images: &Tensor) -> Output {
         match self.stage {
             None => network.forward(images, BatchNormMode::Eval),
@@ -83,12 +87,12 @@ impl ReadOut {
     }
 }
 
-/// The output of a stage averaged over positions: `[N, n]`.
+/// Averages the output of a stage over positions, `[N, n]`.
 fn pooled(stages: &[Tensor], stage: u32) -> Tensor {
     stages[stage as usize - 1].mean_dim([2i64, 3].as_slice(), false, None::<Kind>)
 }
 
-/// The sum over the first dimension.
+/// Sums over the first dimension.
 fn total(rows: &Tensor) -> Tensor {
     rows.sum_dim_intlist([0i64].as_slice(), false, Kind::Double)
 }

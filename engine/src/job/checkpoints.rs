@@ -1,4 +1,4 @@
-//! Checkpoints with their sidecars and records, whatever the kind of run that makes them.
+//! Writes checkpoints with their sidecars and records, for all kinds of runs.
 
 use shared::config::{DataConfig, ModelConfig, PgdConfig};
 use shared::dataset::DatasetInfo;
@@ -10,22 +10,22 @@ use crate::checkpoint::{self, Sidecar};
 use crate::device;
 use crate::run_dir::{self, RunDir};
 
-/// What is known of a checkpoint beside its tensors.
-pub(super) struct About<'a> {
+/// Description of a checkpoint, apart from its tensors.
+pub(super) struct CheckpointFacts<'a> {
     pub(super) epoch: u32,
-    /// Absent where the network was trained elsewhere and nothing is known.
+    /// `None` if the network was trained elsewhere and nothing is known about it.
     pub(super) metrics: Option<&'a record::Epoch>,
     pub(super) model: &'a ModelConfig,
-    /// What it was trained on.
+    /// The data set that the network was trained on.
     pub(super) data: &'a DataConfig,
     pub(super) info: &'a DatasetInfo,
-    /// What it is measured with.
+    /// PGD attack with which robust accuracy is measured.
     pub(super) attack: &'a PgdConfig,
 }
 
-/// Writes a checkpoint and its sidecar, and then its record.
-pub(super) fn checkpoint(dir: &mut RunDir, about: About<'_>, tensors: &[(String, Tensor)]) -> Result<Checkpoint, Error> {
-    let About { epoch, metrics, model, data, info, attack } = about;
+/// Writes a checkpoint and its sidecar, then appends the record.
+pub(super) fn write(dir: &mut RunDir, facts: CheckpointFacts<'_>, tensors: &[(String, Tensor)]) -> Result<Checkpoint, Error> {
+    let CheckpointFacts { epoch, metrics, model, data, info, attack } = facts;
     let file = run_dir::checkpoint_file(epoch);
     let written = checkpoint::save(&dir.path(&file), tensors)?;
     let checkpoint = Checkpoint { epoch, file, size_bytes: written.size_bytes, sha256: written.sha256 };
@@ -36,7 +36,7 @@ pub(super) fn checkpoint(dir: &mut RunDir, about: About<'_>, tensors: &[(String,
         dataset: data.dataset,
         class_names: info.class_names.clone(),
         attack: Some(attack.clone()),
-        engine: device::ENGINE.to_owned(),
+        engine: device::ENGINE_VERSION.to_owned(),
     };
     dir.write_json(&run_dir::sidecar_file(epoch), &sidecar)?;
     dir.append(&Record::Checkpoint(checkpoint.clone()))?;

@@ -1,4 +1,4 @@
-//! A checkpoint of another run, as runs that measure find it: beside their own directory.
+//! Finds a checkpoint of another run, in the run directories beside the run's own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,19 +16,19 @@ use crate::device;
 use crate::model::Network;
 use crate::run_dir;
 
-/// A checkpoint with what its run knows of it.
-pub(super) struct Subject {
+/// A checkpoint of another run, with what that run says about it.
+pub(super) struct SourceCheckpoint {
     pub(super) id: CheckpointId,
     pub(super) sidecar: Sidecar,
     path: PathBuf,
-    /// Of the run that made it.
+    /// Configuration of the run that wrote the checkpoint.
     config: RunConfig,
 }
 
-impl Subject {
+impl SourceCheckpoint {
     /// Finds a checkpoint in the run directories beside `directory`.
     pub(super) fn find(directory: &Path, wanted: &CheckpointRef) -> Result<Self, Error> {
-        let missing = |problem: String| Error::Subject { checkpoint: wanted.to_string(), problem };
+        let missing = |problem: String| Error::SourceCheckpoint { checkpoint: wanted.to_string(), problem };
         let directory = directory.canonicalize().map_err(Error::io(directory))?;
         let run = directory.with_file_name(&wanted.run);
         if !run.is_dir() {
@@ -42,24 +42,28 @@ impl Subject {
         let sidecar = serde_json::from_str(&text)
             .map_err(|error| Error::Checkpoint { path: sidecar, problem: format!("cannot be read: {error}") })?;
         let path = run.join(run_dir::checkpoint_file(epoch));
-        Ok(Subject { id: CheckpointId { run: wanted.run.clone(), epoch }, sidecar, path, config })
+        Ok(SourceCheckpoint { id: CheckpointId { run: wanted.run.clone(), epoch }, sidecar, path, config })
     }
 
-    /// Finds several that tell the same classes apart; at least one is asked for.
-    pub(super) fn find_alike(directory: &Path, wanted: &[CheckpointRef]) -> Result<Vec<Self>, Error> {
-        let subjects = wanted.iter().map(|checkpoint| Subject::find(directory, checkpoint)).collect::<Result<Vec<_>, _>>()?;
-        let first = &subjects[0];
-        for other in &subjects[1..] {
+    /// Finds several checkpoints, at least one. Fails if they do not have the same classes.
+    pub(super) fn find_with_same_classes(directory: &Path, wanted: &[CheckpointRef]) -> Result<Vec<Self>, Error> {
+        let sources = wanted.iter().map(|checkpoint| SourceCheckpoint::find(directory, checkpoint)).collect::<Result<Vec<_>, _>>()?;
+        let first = &sources[0];
+        for other in &sources[1..] {
             if other.sidecar.class_names != first.sidecar.class_names {
                 let (theirs, ours) = (&other.sidecar.class_names, &first.sidecar.class_names);
-                let problem = format!("it tells {theirs:?} apart, and `{}` {ours:?}; compare networks of the same classes", first.id);
-                return Err(Error::Subject { checkpoint: other.id.to_string(), problem });
+                let problem = format!(
+                    "its classes are {theirs:?}, but those of `{}` are {ours:?}; choose checkpoints with the same classes",
+                    first.id
+                );
+                return Err(Error::SourceCheckpoint { checkpoint: other.id.to_string(), problem });
             }
         }
-        Ok(subjects)
+        Ok(sources)
     }
 
-    /// What generated images and label noise of its run were drawn from: measuring it is about the same ones.
+    /// Returns the seed from which the run drew generated images and label noise. With it, a measurement uses
+    /// the same ones.
     pub(super) fn data_seed(&self) -> u32 {
         match &self.config {
             RunConfig::Train(config) => config.seed,
@@ -68,31 +72,37 @@ impl Subject {
         }
     }
 
-    /// Of the images it was trained on: channels, height and width.
+    /// Returns channels, height and width of the images that the network was trained on.
     pub(super) fn shape(&self) -> Option<[u32; 3]> {
         self.config.data().map(DataConfig::shape)
     }
 
-    /// The data to measure it with: what is asked for, or what it was trained on.
+    /// Returns `asked` if given, otherwise the data that the network was trained on.
     pub(super) fn data(&self, asked: Option<&DataConfig>) -> Result<DataConfig, Error> {
         let data = asked.or(self.config.data()).cloned();
-        data.ok_or_else(|| Error::Subject { checkpoint: self.id.to_string(), problem: "its run names no data; name some".to_owned() })
+        data.ok_or_else(|| Error::SourceCheckpoint {
+            checkpoint: self.id.to_string(),
+            problem: "its run names no data set; set `data`".to_owned(),
+        })
     }
 
-    /// The attack to measure it with: what is asked for, or what is known of it or its run.
+    /// Returns `asked` if given, otherwise the attack that the checkpoint or its run was measured with.
     pub(super) fn attack(&self, asked: Option<&PgdConfig>) -> Result<PgdConfig, Error> {
         let attack = asked.or(self.sidecar.attack.as_ref()).cloned().or_else(|| self.config.measuring_attack());
-        attack.ok_or_else(|| Error::Subject { checkpoint: self.id.to_string(), problem: "its run names no attack; name one".to_owned() })
+        attack.ok_or_else(|| Error::SourceCheckpoint {
+            checkpoint: self.id.to_string(),
+            problem: "its run names no attack; set `attack`".to_owned(),
+        })
     }
 
-    /// The first line of a run that measures `network`, which was made of it, on a split.
+    /// Returns the first record of a run that measures `network` on the split `name`.
     pub(super) fn started(&self, network: &Network, name: SplitName, split: &Split, noisy_labels: u32) -> Record {
         let of_split = |wanted| if name == wanted { split.len() as u32 } else { 0 };
         Record::Started(Started {
             device: device::id(network.device()),
             device_name: device::name(network.device()),
             libtorch: device::libtorch_version(),
-            engine: device::ENGINE.to_owned(),
+            engine: device::ENGINE_VERSION.to_owned(),
             parameters: network.parameter_count(),
             feature_dim: network.feature_dim(),
             class_names: self.sidecar.class_names.clone(),
@@ -105,22 +115,23 @@ impl Subject {
         })
     }
 
-    /// Refuses a stage that its network does not have; both from 1.
-    pub(super) fn has_stage(&self, stage: u32) -> Result<(), Error> {
+    /// Fails if the network does not have `stage`. Stages count from 1.
+    pub(super) fn check_has_stage(&self, stage: u32) -> Result<(), Error> {
         let architecture = self.sidecar.model.architecture;
         let stages = architecture.facts().stages;
         if stage <= stages {
             return Ok(());
         }
         let problem = format!("stage {stage} is beyond the {stages} stages of {}", architecture.label());
-        Err(Error::Subject { checkpoint: self.id.to_string(), problem })
+        Err(Error::SourceCheckpoint { checkpoint: self.id.to_string(), problem })
     }
 
-    /// The network with its weights; `info` is that of the data it will see, whose classes must be those it was trained on.
+    /// Builds the network and loads its weights. `info` describes the data it will be used on; the classes
+    /// must be the same.
     pub(super) fn network(&self, info: &DatasetInfo, device: Device) -> Result<Network, Error> {
         if info.class_names != self.sidecar.class_names {
-            let problem = format!("it tells {:?} apart, and the data holds {:?}", self.sidecar.class_names, info.class_names);
-            return Err(Error::Subject { checkpoint: self.id.to_string(), problem });
+            let problem = format!("its classes are {:?}, but those of the data are {:?}", self.sidecar.class_names, info.class_names);
+            return Err(Error::SourceCheckpoint { checkpoint: self.id.to_string(), problem });
         }
         let network = Network::new(&self.sidecar.model, info, 0, Kind::Float, device);
         checkpoint::load(&self.path, &network)?;
