@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Aggregation, Architecture, Inputs, Layer, Method, Norm, RunConfig, RunKind, SplitName, Subset};
 use crate::dataset::{Dataset, DatasetInfo, PassedOver};
 use crate::eps::Eps;
-use crate::json;
 use crate::matrix::{Matrix, PairChange};
 use crate::problem::Problem;
 use crate::record::{EvaluationStep, Metrics, NoticeKind, Record};
@@ -29,7 +26,7 @@ pub struct Health {
 }
 
 /// Whether training can run here, and on what.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum WorkerStatus {
@@ -40,27 +37,6 @@ pub enum WorkerStatus {
     Broken {
         message: String,
     },
-}
-
-impl<'de> Deserialize<'de> for WorkerStatus {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Tag {
-            status: String,
-        }
-        #[derive(Deserialize)]
-        struct Broken {
-            message: String,
-        }
-        json::tagged(deserializer, |Tag { status }, text| {
-            Ok(match status.as_str() {
-                "starting" => WorkerStatus::Starting,
-                "ready" => WorkerStatus::Ready(json::from_str(text)?),
-                "broken" => WorkerStatus::Broken { message: json::from_str::<Broken>(text)?.message },
-                other => return Err(serde_json::Error::custom(format_args!("`{other}` is not a status of a worker"))),
-            })
-        })
-    }
 }
 
 /// What `worker --probe` prints.
@@ -128,7 +104,7 @@ pub struct Storage {
 }
 
 /// `GET /api/datasets`: a data set, and what is known of its files on the server.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DatasetStatus {
     #[serde(flatten)]
@@ -138,22 +114,8 @@ pub struct DatasetStatus {
     pub download: Option<DownloadOffer>,
 }
 
-impl<'de> Deserialize<'de> for DatasetStatus {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Beside {
-            files: DatasetFiles,
-            download: Option<DownloadOffer>,
-        }
-        let text = Box::<RawValue>::deserialize(deserializer)?;
-        let Beside { files, download } = json::from_str(text.get()).map_err(D::Error::custom)?;
-        let info = json::from_str(text.get()).map_err(D::Error::custom)?;
-        Ok(DatasetStatus { info, files, download })
-    }
-}
-
 /// Where the files of a data set are. Only `embedded`, `generated` and `ready` can be used at once.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum DatasetFiles {
@@ -185,46 +147,6 @@ pub enum DatasetFiles {
         message: String,
         pointed: bool,
     },
-}
-
-impl<'de> Deserialize<'de> for DatasetFiles {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Tag {
-            state: String,
-        }
-        /// The fields of all states; those of a state are there in that state.
-        #[derive(Deserialize)]
-        struct Fields {
-            #[serde(default)]
-            path: String,
-            #[serde(default)]
-            pointed: bool,
-            #[serde(default)]
-            partial_bytes: u64,
-            problem: Option<String>,
-            step: Option<DownloadStep>,
-            #[serde(default)]
-            bytes: u64,
-            total_bytes: Option<u64>,
-            #[serde(default)]
-            resumable: bool,
-            #[serde(default)]
-            message: String,
-        }
-        json::tagged(deserializer, |Tag { state }, text| {
-            let Fields { path, pointed, partial_bytes, problem, step, bytes, total_bytes, resumable, message } = json::from_str(text)?;
-            Ok(match (state.as_str(), step) {
-                ("embedded", _) => DatasetFiles::Embedded,
-                ("generated", _) => DatasetFiles::Generated,
-                ("ready", _) => DatasetFiles::Ready { path, pointed },
-                ("missing", _) => DatasetFiles::Missing { partial_bytes, problem },
-                ("downloading", Some(step)) => DatasetFiles::Downloading { step, bytes, total_bytes, resumable },
-                ("broken", _) => DatasetFiles::Broken { path, message, pointed },
-                (other, _) => return Err(serde_json::Error::custom(format_args!("`{other}` is not a state of files"))),
-            })
-        })
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -1039,7 +961,7 @@ pub struct AttackUsed {
 }
 
 /// `GET /api/attributions/{id}`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Attribution {
     pub id: String,
@@ -1058,86 +980,6 @@ impl Attribution {
     /// What this can be compared with: a baseline that is another attribution, over the same classes.
     pub fn comparable<'a>(&self, baseline: Option<&'a Attribution>) -> Option<&'a Attribution> {
         baseline.filter(|baseline| baseline.id != self.id && baseline.file.class_names == self.file.class_names)
-    }
-}
-
-/// Field by field: `flatten` would first keep every number of the matrix as a value of no type.
-impl<'de> Deserialize<'de> for Attribution {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Flat {
-            id: String,
-            run: String,
-            run_title: String,
-            is_best: bool,
-            is_last: bool,
-            clean_accuracy: Option<f64>,
-            robust_accuracy: Option<f64>,
-            epoch: u32,
-            inputs: Inputs,
-            attack: Option<AttackUsed>,
-            class_names: Vec<String>,
-            class_counts: Vec<u32>,
-            #[serde(default)]
-            split: SplitName,
-            #[serde(default)]
-            aggregation: Aggregation,
-            #[serde(default)]
-            subset: Subset,
-            #[serde(default)]
-            layer: Layer,
-            #[serde(default)]
-            checkpoint: Option<String>,
-            matrix: Matrix,
-            norms: Vec<f64>,
-            cas: f64,
-            cas_normalized: f64,
-            class_accuracy: Vec<f64>,
-            accuracy: f64,
-            #[serde(default)]
-            confusion: Vec<Vec<u32>>,
-            #[serde(default)]
-            weight_matrix: Option<Matrix>,
-            #[serde(default)]
-            bootstrap: Option<Bootstrap>,
-            feature_dim: u32,
-            checkpoint_sha256: String,
-            seconds: f64,
-        }
-        let flat = Flat::deserialize(deserializer)?;
-        Ok(Attribution {
-            id: flat.id,
-            run: flat.run,
-            run_title: flat.run_title,
-            is_best: flat.is_best,
-            is_last: flat.is_last,
-            clean_accuracy: flat.clean_accuracy,
-            robust_accuracy: flat.robust_accuracy,
-            file: AttributionFile {
-                epoch: flat.epoch,
-                inputs: flat.inputs,
-                attack: flat.attack,
-                class_names: flat.class_names,
-                class_counts: flat.class_counts,
-                split: flat.split,
-                aggregation: flat.aggregation,
-                subset: flat.subset,
-                layer: flat.layer,
-                checkpoint: flat.checkpoint,
-                matrix: flat.matrix,
-                norms: flat.norms,
-                cas: flat.cas,
-                cas_normalized: flat.cas_normalized,
-                class_accuracy: flat.class_accuracy,
-                accuracy: flat.accuracy,
-                confusion: flat.confusion,
-                weight_matrix: flat.weight_matrix,
-                bootstrap: flat.bootstrap,
-                feature_dim: flat.feature_dim,
-                checkpoint_sha256: flat.checkpoint_sha256,
-                seconds: flat.seconds,
-            },
-        })
     }
 }
 
@@ -1402,11 +1244,49 @@ pub enum SharedContent {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::fixtures;
 
     fn matrix(cosine: f64) -> Matrix {
         Matrix::try_from(vec![vec![1.0, cosine], vec![cosine, 1.0]]).unwrap()
+    }
+
+    #[test]
+    fn an_attribution_is_its_file_with_what_is_known_of_its_run() {
+        let attribution = fixtures::attribution("r", 1, matrix(0.1));
+        let value = serde_json::to_value(&attribution).unwrap();
+        assert_eq!((&value["run"], &value["epoch"], &value["matrix"][0][1]), (&json!("r"), &json!(1), &json!(0.1)));
+        assert_eq!(serde_json::from_value::<Attribution>(value).unwrap(), attribution);
+    }
+
+    #[test]
+    fn the_status_of_a_worker_stands_beside_its_fields() {
+        let probe = Probe { engine: "0.1.0".into(), libtorch: "2.11.0".into(), devices: Vec::new() };
+        for (status, expected) in [
+            (WorkerStatus::Starting, json!({"status": "starting"})),
+            (WorkerStatus::Ready(probe), json!({"status": "ready", "engine": "0.1.0", "libtorch": "2.11.0", "devices": []})),
+            (WorkerStatus::Broken { message: "no".into() }, json!({"status": "broken", "message": "no"})),
+        ] {
+            assert_eq!(serde_json::to_value(&status).unwrap(), expected);
+            assert_eq!(serde_json::from_value::<WorkerStatus>(expected).unwrap(), status);
+        }
+    }
+
+    #[test]
+    fn the_state_of_files_stands_beside_its_fields() {
+        let info = Dataset::Digits.info();
+        for (files, expected) in [
+            (DatasetFiles::Embedded, json!({"state": "embedded"})),
+            (DatasetFiles::Missing { partial_bytes: 3, problem: None }, json!({"state": "missing", "partial_bytes": 3, "problem": null})),
+        ] {
+            let status = DatasetStatus { info: info.clone(), files, download: None };
+            let mut beside = serde_json::to_value(&info).unwrap();
+            (beside["files"], beside["download"]) = (expected, json!(null));
+            assert_eq!(serde_json::to_value(&status).unwrap(), beside);
+            assert_eq!(serde_json::from_value::<DatasetStatus>(beside).unwrap(), status);
+        }
     }
 
     #[test]

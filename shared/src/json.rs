@@ -5,10 +5,9 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 /// Reads a value from its JSON text; errors say where they are.
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
@@ -21,16 +20,6 @@ pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error>
 /// Any value as JSON, its fields in the order of its type. For a text too: a browser that writes all from this downloads one writer for each type, not two.
 pub fn value(value: &impl Serialize) -> Value {
     serde_json::to_value(value).expect("keys are texts")
-}
-
-/// Reads an object whose tag says what it is. serde's own way would first keep every part of it as a value of no type.
-pub(crate) fn tagged<'de, D, G, T>(deserializer: D, read: impl FnOnce(G, &str) -> Result<T, serde_json::Error>) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    G: DeserializeOwned,
-{
-    let text = Box::<RawValue>::deserialize(deserializer)?;
-    from_str(text.get()).and_then(|tag| read(tag, text.get())).map_err(D::Error::custom)
 }
 
 /// Something of serde's; below it, structs are objects.
@@ -206,6 +195,9 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Objects<A> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+    use serde_json::value::RawValue;
 
     use super::*;
 
