@@ -28,7 +28,7 @@ pub struct Difference {
     pub matrix: Matrix,
     /// Every pair `i < j`, largest change first; `a` is the baseline's.
     pub changes: Vec<PairChange>,
-    /// Whether the difference of a cell lies inside the intervals, as [`Bootstrap::unresolved`] has it; absent where one of the two
+    /// Whether the difference of a cell lies inside the intervals, as `Bootstrap::unresolved` has it; absent where one of the two
     /// has none.
     pub unresolved: Option<Vec<Vec<bool>>>,
 }
