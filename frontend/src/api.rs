@@ -5,8 +5,7 @@ use std::time::Duration;
 use gloo_net::http::{Request, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-use shared::json;
+use serde_json::{Value, json};
 use shared::problem::Problem;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -43,7 +42,7 @@ async fn body(path: &str, response: &Response) -> Result<String, Problem> {
 }
 
 pub async fn post<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Result<T, Problem> {
-    parse(path, &sent(path, Request::post(path), json::value(body)).await?)
+    parse(path, &sent(path, Request::post(path), json!(body)).await?)
 }
 
 /// What goes with a configuration.
@@ -86,11 +85,11 @@ pub async fn upload<T: DeserializeOwned>(path: &str, config: &str, sent: Sent<'_
 }
 
 pub async fn put<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Result<T, Problem> {
-    parse(path, &sent(path, Request::put(path), json::value(body)).await?)
+    parse(path, &sent(path, Request::put(path), json!(body)).await?)
 }
 
 pub async fn patch<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Result<T, Problem> {
-    parse(path, &sent(path, Request::patch(path), json::value(body)).await?)
+    parse(path, &sent(path, Request::patch(path), json!(body)).await?)
 }
 
 /// Posts without a body and does not look at the answer's.
@@ -116,7 +115,7 @@ async fn sent(path: &str, request: RequestBuilder, body: Value) -> Result<String
 
 /// The answer of a path in its body.
 pub fn parse<T: DeserializeOwned>(path: &str, body: &str) -> Result<T, Problem> {
-    json::from_str(body).map_err(|error| unreadable(path, &error.to_string()))
+    serde_json::from_str(body).map_err(|error| unreadable(path, &error.to_string()))
 }
 
 async fn succeeded(response: Response) -> Result<Response, Problem> {
@@ -129,7 +128,7 @@ async fn succeeded(response: Response) -> Result<Response, Problem> {
 
 /// The problem in a body, or one made from the status where a proxy answered in its own words.
 fn problem(status: u16, status_text: &str, body: &str) -> Problem {
-    json::from_str(body).unwrap_or_else(|_| Problem {
+    serde_json::from_str(body).unwrap_or_else(|_| Problem {
         kind: "about:blank".into(),
         title: status_text.to_owned(),
         status,

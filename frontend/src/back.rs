@@ -3,7 +3,7 @@
 //! A link to the table opens it from the top with nothing chosen; only the browser's Back and Forward and a reload bring the place back.
 
 use serde::{Deserialize, Serialize};
-use shared::json;
+use serde_json::json;
 
 use crate::prelude::*;
 
@@ -35,7 +35,7 @@ pub struct Places {
 pub fn provide_places() {
     let storage = || window().session_storage().ok().flatten();
     let stored = storage().and_then(|storage| storage.get_item(STORAGE_KEY).ok().flatten());
-    let table = stored.and_then(|stored| json::from_str(&stored).ok()).unwrap_or_default();
+    let table = stored.and_then(|stored| serde_json::from_str(&stored).ok()).unwrap_or_default();
     let places = Places { table: StoredValue::new(table), returned_to: StoredValue::new(href().filter(|_| was_loaded_again())) };
     // Both live as long as the application.
     let _ = window_event_listener_untyped("popstate", move |_| places.returned_to.set_value(href()));
@@ -43,7 +43,7 @@ pub fn provide_places() {
         let place = places.table.get_value();
         if let (Some(storage), true) = (storage(), place.chosen.len() <= MOST_STORED) {
             // Full or forbidden storage: the place is then lost with the page.
-            let _ = storage.set_item(STORAGE_KEY, &json::value(&place).to_string());
+            let _ = storage.set_item(STORAGE_KEY, &json!(place).to_string());
         }
     });
     provide_context(places);

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use shared::api::RunChanges;
-use shared::json;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Event, EventSource, MessageEvent, MessagePort, SharedWorker};
@@ -140,7 +139,7 @@ impl Changes {
             Some("lost") => self.tell(&News::Lost),
             // A newer server may say what this page does not know.
             Some(text) => {
-                if let Ok(changes) = json::from_str(text) {
+                if let Ok(changes) = serde_json::from_str(text) {
                     self.tell(&News::Changed(changes));
                 }
             }

@@ -3,8 +3,7 @@
 //! One entry for each thing that a form can start from. Old ones go, so that storage does not fill up over the years.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use shared::json;
+use serde_json::{Value, json};
 use shared::order::sorted;
 
 use crate::browser::base_uri;
@@ -35,7 +34,7 @@ pub fn restored(form: &str) -> Option<Draft> {
     let own = prefix();
     let entry = |key: String| {
         let text = storage.get_item(&key).ok().flatten().filter(|_| key.starts_with(&own))?;
-        let edited_at = json::from_str::<Draft>(&text).map_or(0.0, |draft| draft.edited_at);
+        let edited_at = serde_json::from_str::<Draft>(&text).map_or(0.0, |draft| draft.edited_at);
         Some((key, edited_at))
     };
     for key in expired(keys.filter_map(entry).collect(), js_sys::Date::now()) {
@@ -43,13 +42,13 @@ pub fn restored(form: &str) -> Option<Draft> {
         let _ = storage.remove_item(&key);
     }
     let text = storage.get_item(&key(form)).ok().flatten()?;
-    json::from_str(&text).ok()
+    serde_json::from_str(&text).ok()
 }
 
 /// Keeps what a form holds now.
 pub fn keep(form: &str, config: Value, rows: Vec<Row>) {
     let Some(storage) = storage() else { return };
-    let text = json::value(&Draft { edited_at: js_sys::Date::now(), config, rows }).to_string();
+    let text = json!(Draft { edited_at: js_sys::Date::now(), config, rows }).to_string();
     if text.len() <= LONGEST {
         // Full or forbidden storage: the changes then last as long as the page.
         let _ = storage.set_item(&key(form), &text);

@@ -1,12 +1,11 @@
 //! The form of a new run as edits of one JSON value: what a field's text means, what belongs together, and the same
 //! configuration as text and as a command. Knows no rules: [`RunConfig::parse`] has them.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use shared::builtin;
 use shared::config::{Architecture, Method, Norm, RunConfig, TRAINING_STEPS};
 use shared::dataset::Dataset;
 use shared::eps::{self, Eps};
-use shared::json;
 use shared::order::sorted;
 use shared::problem::FieldError;
 
@@ -106,7 +105,7 @@ pub fn switch_dataset(config: &mut Value, dataset: Dataset) {
     let info = dataset.info();
     if at(config, "model").is_some() {
         let architecture = if info.shape[1] < 16 { Architecture::PreactResnetSmall } else { Architecture::PreactResnet18 };
-        set_at(config, "model.architecture", Some(json::value(&architecture)));
+        set_at(config, "model.architecture", Some(json!(architecture)));
     }
     set_at(config, "data.path", None);
     set_at(config, "data.image_size", None);
@@ -131,7 +130,7 @@ pub fn switch_method(config: &mut Value, method: &str) {
         (None, None) => {}
     }
     if let Some(mode) = method.published_batch_norm {
-        set_at(config, "attack.batch_norm", Some(json::value(&mode)));
+        set_at(config, "attack.batch_norm", Some(json!(mode)));
     }
     if method.needs_random_start.is_some() {
         set_at(config, "attack.random_start", Some(true.into()));
@@ -193,7 +192,7 @@ pub fn config_text(config: &Value) -> String {
 
 /// A body as text.
 pub fn pretty(body: &impl serde::Serialize) -> String {
-    format!("{:#}", json::value(body))
+    format!("{:#}", json!(body))
 }
 
 /// A command that submits a body to the application.
@@ -209,7 +208,6 @@ pub fn upload_command(address: &str, config: &str, file: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
     use shared::preset;
 
     #[test]

@@ -15,7 +15,6 @@ pub mod eps;
 pub mod fixtures;
 pub mod format;
 pub mod inspection;
-pub mod json;
 pub mod labels;
 pub mod matrix;
 pub mod order;

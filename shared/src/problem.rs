@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 /// One wrong field: where it is (`attack.eps`), and what to do about its value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[error("{field}: {message}")]
 pub struct FieldError {
     /// The dotted path of the field in the request body, or the name of the query parameter.
     pub field: String,

@@ -10,7 +10,6 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::json;
 use crate::theory::Question;
 use crate::view::{View, is_run_id};
 
@@ -72,7 +71,7 @@ impl Provenance {
         // Programs that edit pictures add metadata of their own.
         let is_ours = |text: &&String| serde_json::from_str::<Value>(text).is_ok_and(|value| value["application"] == APPLICATION);
         let text = texts.iter().find(is_ours).ok_or(NotAFigure::NotOurs)?;
-        json::from_str(text).map_err(|error| NotAFigure::Unreadable(error.to_string()))
+        serde_json::from_str(text).map_err(|error| NotAFigure::Unreadable(error.to_string()))
     }
 }
 

@@ -2,16 +2,14 @@
 //!
 //! A line that repeats an epoch, as a resumed run writes them, replaces the earlier one.
 
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::breakdown::breakdown;
 use crate::config::Inputs;
-use crate::json;
 use crate::view::Which;
 
 /// One line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Record {
@@ -28,33 +26,6 @@ pub enum Record {
     Evaluation(EvaluationStep),
     Notice(Notice),
     Finished(Finished),
-}
-
-impl<'de> Deserialize<'de> for Record {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Tag {
-            r#type: String,
-        }
-        #[derive(Deserialize)]
-        struct Removed {
-            epoch: u32,
-        }
-        json::tagged(deserializer, |Tag { r#type }, text| {
-            Ok(match r#type.as_str() {
-                "started" => Record::Started(json::from_str(text)?),
-                "progress" => Record::Progress(json::from_str(text)?),
-                "epoch" => Record::Epoch(json::from_str(text)?),
-                "checkpoint" => Record::Checkpoint(json::from_str(text)?),
-                "checkpoint_removed" => Record::CheckpointRemoved { epoch: json::from_str::<Removed>(text)?.epoch },
-                "attribution" => Record::Attribution(json::from_str(text)?),
-                "evaluation" => Record::Evaluation(json::from_str(text)?),
-                "notice" => Record::Notice(json::from_str(text)?),
-                "finished" => Record::Finished(json::from_str(text)?),
-                other => return Err(serde_json::Error::custom(format_args!("`{other}` is not a type of record"))),
-            })
-        })
-    }
 }
 
 /// What the worker found when it began.
@@ -430,6 +401,27 @@ mod tests {
             seconds: 2.0,
             elapsed_secs: 2.0 * f64::from(number),
         })
+    }
+
+    #[test]
+    fn a_line_has_its_type_beside_its_fields() {
+        for (line, expected) in [
+            (r#"{"type":"checkpoint_removed","epoch":3}"#, Record::CheckpointRemoved { epoch: 3 }),
+            (r#"{"type":"finished","best_epoch":2,"last_epoch":3,"elapsed_secs":1.5}"#, finished()),
+            (r#"{"type":"progress","phase":"training","epoch":3,"step":1,"steps":2,"elapsed_secs":5.0}"#, progress(Phase::Training, 3)),
+        ] {
+            assert_eq!(serde_json::from_str::<Record>(line).unwrap(), expected);
+            assert_eq!(serde_json::to_string(&expected).unwrap(), line);
+        }
+        let tag_last = r#"{"best_epoch":2,"last_epoch":3,"elapsed_secs":1.5,"of_a_newer_version":[{}],"type":"finished"}"#;
+        assert_eq!(serde_json::from_str::<Record>(tag_last).unwrap(), finished());
+        for wrong in [r#"{"epoch":3}"#, r#"{"type":"dance"}"#, r#"{"type":"checkpoint_removed"}"#, r#"{"type":"finished","best_epo"#] {
+            assert!(serde_json::from_str::<Record>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    fn finished() -> Record {
+        Record::Finished(Finished { best_epoch: 2, last_epoch: 3, elapsed_secs: 1.5 })
     }
 
     #[test]

@@ -12,8 +12,7 @@ mod pair;
 mod reading;
 mod train;
 
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use attack::{AttackConfig, BatchNormMode, Norm, PgdConfig, TRAINING_STEPS};
@@ -31,14 +30,15 @@ pub use train::{
 };
 
 use crate::eps;
-use crate::json;
 use crate::problem::FieldError;
 use crate::view::CheckpointRef;
 
 /// What a run does. In JSON the field `kind` tells the variants apart.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+///
+/// Reading it does not validate it again: what is in a database or a file has passed [`RunConfig::parse`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case", try_from = "Value")]
 pub enum RunConfig {
     Train(Box<TrainConfig>),
     Attribute(Box<AttributeConfig>),
@@ -59,14 +59,6 @@ pub enum RunKind {
     Saliency,
     Pair,
     Import,
-}
-
-/// As [`RunConfig::parse`] reads it, but without the validation: what is in a database or a file has passed one.
-impl<'de> Deserialize<'de> for RunConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        RunConfig::read(&value).map_err(|FieldError { field, message }| D::Error::custom(format!("{field}: {message}")))
-    }
 }
 
 fn auto_device() -> String {
@@ -106,35 +98,14 @@ impl RunConfig {
     ///
     /// Returns every wrong field at once where the structure can be read, and the first one where it cannot.
     pub fn parse(value: &Value) -> Result<Self, Vec<FieldError>> {
-        let config = RunConfig::read(value).map_err(|error| vec![error])?;
+        let config = RunConfig::try_from(value.clone()).map_err(|error| vec![error])?;
         let errors = config.validate();
         if errors.is_empty() { Ok(config) } else { Err(errors) }
     }
 
-    fn read(value: &Value) -> Result<Self, FieldError> {
-        let Value::Object(object) = value else {
-            return Err(FieldError::new("", "a run is a JSON object with the field `kind`"));
-        };
-        let mut object = object.clone();
-        let kind = object.remove("kind");
-        let mut object = Value::Object(object);
-        eps::write_out(&mut object)?;
-        let known = "known: `train`, `attribute`, `evaluate`, `saliency`, `pair`, `import`";
-        match kind.as_ref().and_then(Value::as_str) {
-            Some("train") => reading::read(&object).map(RunConfig::Train),
-            Some("attribute") => reading::read(&object).map(RunConfig::Attribute),
-            Some("evaluate") => reading::read(&object).map(RunConfig::Evaluate),
-            Some("saliency") => reading::read(&object).map(RunConfig::Saliency),
-            Some("pair") => reading::read(&object).map(RunConfig::Pair),
-            Some("import") => reading::read(&object).map(RunConfig::Import),
-            Some(other) => Err(FieldError::new("kind", format!("`{other}` is not a kind of run; {known}"))),
-            None => Err(FieldError::new("kind", format!("is missing; {known}"))),
-        }
-    }
-
     /// The configuration as JSON, in the order of the type's fields.
     pub fn to_json(&self) -> Value {
-        json::value(self)
+        serde_json::to_value(self).expect("a configuration has only string keys")
     }
 
     /// Every field whose value cannot be run, with the value and what is allowed.
@@ -253,6 +224,31 @@ impl RunConfig {
     }
 }
 
+/// The kind is looked at first, and then that kind is read: serde's own reader of a tagged enum would not know which field is wrong.
+impl TryFrom<Value> for RunConfig {
+    type Error = FieldError;
+
+    fn try_from(value: Value) -> Result<Self, FieldError> {
+        let Value::Object(mut object) = value else {
+            return Err(FieldError::new("", "a run is a JSON object with the field `kind`"));
+        };
+        let kind = object.remove("kind");
+        let mut object = Value::Object(object);
+        eps::write_out(&mut object)?;
+        let known = "known: `train`, `attribute`, `evaluate`, `saliency`, `pair`, `import`";
+        match kind.as_ref().and_then(Value::as_str) {
+            Some("train") => reading::read(&object).map(RunConfig::Train),
+            Some("attribute") => reading::read(&object).map(RunConfig::Attribute),
+            Some("evaluate") => reading::read(&object).map(RunConfig::Evaluate),
+            Some("saliency") => reading::read(&object).map(RunConfig::Saliency),
+            Some("pair") => reading::read(&object).map(RunConfig::Pair),
+            Some("import") => reading::read(&object).map(RunConfig::Import),
+            Some(other) => Err(FieldError::new("kind", format!("`{other}` is not a kind of run; {known}"))),
+            None => Err(FieldError::new("kind", format!("is missing; {known}"))),
+        }
+    }
+}
+
 /// The checkpoints of a list, each with its place in it.
 fn listed(checkpoints: &[CheckpointRef]) -> Vec<(String, &CheckpointRef)> {
     (0..).zip(checkpoints).map(|(index, checkpoint)| (format!("checkpoints[{index}]"), checkpoint)).collect()
@@ -342,6 +338,7 @@ mod tests {
         check("/data/augment", json!("yes"), &[("data.augment", "`yes` is not true or false")]);
         check("/name", Value::Null, &[("name", "`null` is not a text")]);
         check("/training/method", json!("magic"), &[("training.method", "`magic`")]);
+        check("/training/method", Value::Null, &[("training.method", "`null` is not a text")]);
         check("/data/dataset", json!("mnist"), &[("data.dataset", "`mnist`")]);
         check("/training/epoch", json!(3), &[("training.epoch", "unknown field")]);
         check("/color", json!("red"), &[("color", "unknown field")]);

@@ -2,92 +2,37 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_path_to_error::Segment;
 
-use crate::json;
 use crate::problem::FieldError;
 
-/// Reads a value, or names the first field in it that cannot be read.
-///
-/// From its text: then everything that comes as JSON is read by one piece of code, which the browser downloads once, and its errors
-/// say where they are.
+/// Reads a value, or names the first field in it that cannot be read: `attack.eps`, `training.milestones[1]`.
 pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, FieldError> {
-    let text = value.to_string();
-    json::from_str(&text).map_err(|error| field_error(&text, &error))
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let message = error.inner().to_string();
+        // The path of a missing field ends at the object around it; serde names the field in its message only.
+        let missing = missing_field(&message).map(|field| Segment::Map { key: field.to_owned() });
+        let mut path = String::new();
+        for segment in error.path().iter().chain(&missing) {
+            match segment {
+                Segment::Map { key } if path.is_empty() => path.push_str(key),
+                Segment::Map { key } => path.extend([".", key]),
+                Segment::Seq { index } => path.push_str(&format!("[{index}]")),
+                // A variant is the value of a field, not a part of its path.
+                Segment::Enum { .. } | Segment::Unknown => {}
+            }
+        }
+        FieldError::new(path, in_plain_words(&message).unwrap_or(message))
+    })
 }
 
-fn field_error(text: &str, error: &serde_json::Error) -> FieldError {
-    let message = error.to_string();
-    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-    let read = text.get(..error.column()).unwrap_or(text);
-    // That a field is missing is known at the end of its object. Anything else is about a value, and what it is the last of may be closed.
-    let read = if message.starts_with("missing field `") { read } else { read.strip_suffix(['}', ']']).unwrap_or(read) };
-    let path = path_at(read);
-    // A missing or unknown field is named in the message; the place is the object around it.
-    let named = ["missing field `", "unknown field `"]
-        .iter()
-        .find_map(|start| message.strip_prefix(start))
-        .and_then(|rest| rest.split_once('`'))
-        .map(|(field, _)| field);
-    let field = match named {
-        Some(field) if path.is_empty() => field.to_owned(),
-        Some(field) => format!("{path}.{field}"),
-        None => path,
-    };
-    FieldError::new(field, in_plain_words(message).unwrap_or_else(|| message.to_owned()))
-}
-
-/// What a JSON text that breaks off is about: `attack.eps`, `training.milestones[1]`.
-fn path_at(text: &str) -> String {
-    /// Where the text is in an object or a list that is open.
-    enum Place<'a> {
-        Field(Option<&'a str>),
-        Entry(usize),
-    }
-    let mut places = Vec::new();
-    let mut string = "";
-    let mut bytes = text.bytes().enumerate();
-    while let Some((start, byte)) = bytes.next() {
-        match byte {
-            b'{' => places.push(Place::Field(None)),
-            b'[' => places.push(Place::Entry(0)),
-            b'}' | b']' => drop(places.pop()),
-            b',' => match places.last_mut() {
-                Some(Place::Field(name)) => *name = None,
-                Some(Place::Entry(index)) => *index += 1,
-                None => {}
-            },
-            b':' => {
-                if let Some(Place::Field(name)) = places.last_mut() {
-                    *name = Some(string);
-                }
-            }
-            b'"' => {
-                let mut escaped = false;
-                let end = bytes.find(|(_, byte)| {
-                    let closes = *byte == b'"' && !escaped;
-                    escaped = *byte == b'\\' && !escaped;
-                    closes
-                });
-                string = &text[start + 1..end.map_or(text.len(), |(end, _)| end)];
-            }
-            _ => {}
-        }
-    }
-    let mut path = String::new();
-    for place in places {
-        match place {
-            Place::Field(Some(name)) if path.is_empty() => path.push_str(name),
-            Place::Field(Some(name)) => path.extend([".", name]),
-            Place::Entry(index) => path.push_str(&format!("[{index}]")),
-            Place::Field(None) => {}
-        }
-    }
-    path
+fn missing_field(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
 /// What serde says about a value of the wrong type: `` `1e` is not a whole number, 0 or more ``.
 fn in_plain_words(message: &str) -> Option<String> {
-    if message.starts_with("missing field `") {
+    if missing_field(message).is_some() {
         return Some("is missing".to_owned());
     }
     let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))?;
@@ -97,7 +42,8 @@ fn in_plain_words(message: &str) -> Option<String> {
         "f64" => "a number",
         "a boolean" => "true or false",
         "a sequence" => "a list",
-        "a string" => "a text",
+        // What enums are read from.
+        "a string" | "string or map" | "map with a single key" => "a text",
         _ => return None,
     };
     // `string "1e"`, `integer `-3``, `null`.
@@ -109,28 +55,32 @@ fn in_plain_words(message: &str) -> Option<String> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use serde_json::json;
+
     use super::*;
+    use crate::config::TrainConfig;
     use crate::view::CheckpointRef;
 
     #[track_caller]
-    fn check(text: &str, expected: &str) {
-        assert_eq!(path_at(text), expected, "{text}");
+    fn check<T: DeserializeOwned>(value: Value, expected: &str) {
+        let Err(error) = read::<T>(&value) else { panic!("{value} was read") };
+        assert_eq!(error.field, expected, "{value}: {error:?}");
     }
 
     #[test]
-    fn a_last_value_that_is_no_name_is_named_itself() {
-        let refused = |text: &str| read::<BTreeMap<String, Vec<CheckpointRef>>>(&serde_json::from_str(text).unwrap()).unwrap_err();
-        let error = refused(r#"{"checkpoints":["r-1.best","r-1"]}"#);
-        assert_eq!(error.field, "checkpoints[1]", "{error:?}");
-    }
-
-    #[test]
-    fn the_place_where_a_text_breaks_off_is_named_by_its_fields() {
-        check(r#"{"attack":{"eps":"eight""#, "attack.eps");
-        check(r#"{"training":{"milestones":[30,"x""#, "training.milestones[1]");
-        check(r#"{"training":{"milestones":[30,45],"unknown""#, "training");
-        check(r#"{"name":"a \"quoted\": {name}, [\\","data":{"path":"#, "data.path");
-        check(r#"{"data":{"path":null}"#, "data");
-        check(r#"{"data":{}}"#, "");
+    fn a_field_is_named_by_the_fields_around_it() {
+        let training = |training: Value| {
+            let model = json!({"architecture": "resnet18"});
+            json!({"name": "a \"quoted\": {name}, [\\", "data": {"dataset": "digits"}, "model": model, "training": training})
+        };
+        check::<TrainConfig>(json!({}), "data");
+        check::<TrainConfig>(json!({"data": {}}), "data.dataset");
+        check::<TrainConfig>(json!({"data": {"dataset": "digits", "path": 3}}), "data.path");
+        check::<TrainConfig>(json!({"data": {"dataset": {"digits": 3}}}), "data.dataset");
+        check::<TrainConfig>(training(json!({"method": "magic"})), "training.method");
+        check::<TrainConfig>(training(json!({"milestones": [30, "x"]})), "training.milestones[1]");
+        check::<TrainConfig>(training(json!({"milestones": [30, 45], "unknown": 1})), "training.unknown");
+        check::<BTreeMap<String, Vec<CheckpointRef>>>(json!({"checkpoints": ["r-1", "r-1.best"]}), "checkpoints[0]");
+        check::<BTreeMap<String, Vec<CheckpointRef>>>(json!({"checkpoints": ["r-1.best", "r-1"]}), "checkpoints[1]");
     }
 }

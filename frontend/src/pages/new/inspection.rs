@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use leptos::task::spawn_local;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::config::{ImportConfig, Normalization, RunConfig};
 use shared::dataset::Dataset;
 use shared::format;
 use shared::inspection::{Answer, Inspected, Inspection, Question};
-use shared::json;
 use shared::problem::{FieldError, Problem};
 
 use super::import::Upload;
@@ -67,7 +66,7 @@ fn about(config: &Value) -> Option<Value> {
         return None;
     }
     let ImportConfig { source, data, model, network, head, normalization, strict, .. } = *config;
-    Some(json::value(&ImportConfig { model, network, head, normalization, strict, ..ImportConfig::of(source, data) }))
+    Some(json!(ImportConfig { model, network, head, normalization, strict, ..ImportConfig::of(source, data) }))
 }
 
 /// Looks at the file whenever it, or what it is read with, has changed.
@@ -125,7 +124,7 @@ pub fn FoundSection(upload: Upload) -> impl IntoView {
         Some(view! { <ul class="field-wide facts">{facts.iter().map(|fact| view! { <li>{told(fact)}</li> }).collect_view()}</ul> })
     };
     let questions = move || found.get().map(|inspection| inspection.questions).unwrap_or_default();
-    let key = |question: &Question| json::value(&Question { answer: None, ..question.clone() }).to_string();
+    let key = |question: &Question| json!(Question { answer: None, ..question.clone() }).to_string();
     let own = derived(move || form.config.with(|config| form::at(config, "normalization").is_some_and(Value::is_object)));
     view! {
         <Show when=move || upload.looked.get() != Looked::NotYet>
@@ -211,7 +210,7 @@ fn OwnNumbers(group: String, values: Vec<Value>, answer: Memo<Option<Value>>) ->
         });
         // Halves are nobody's: what is to be written stands out.
         let channels = info.map_or(3, |info| info.mean.len());
-        form.set("normalization", Some(json::value(&Normalization { mean: vec![0.5; channels], std: vec![0.5; channels] })));
+        form.set("normalization", Some(json!(Normalization { mean: vec![0.5; channels], std: vec![0.5; channels] })));
     };
     view! {
         <label class="reading">
@@ -223,8 +222,6 @@ fn OwnNumbers(group: String, values: Vec<Value>, answer: Memo<Option<Value>>) ->
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

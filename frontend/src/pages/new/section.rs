@@ -1,8 +1,8 @@
 //! What the sections of the form are made of.
 
+use serde_json::json;
 use shared::api::{Device, Health, WorkerStatus};
 use shared::config::{Norm, RunConfig};
-use shared::json;
 
 use crate::components::field::{CheckField, SelectField, SizeField, TextField, use_form};
 use crate::form::{self, Kind};
@@ -24,7 +24,7 @@ pub fn Section(title: &'static str, #[prop(optional)] text: &'static str, childr
 
 /// Values as a configuration writes them, with what they are called.
 pub fn options<T: Copy + serde::Serialize>(values: &[T], label: fn(T) -> &'static str) -> Vec<(String, String)> {
-    let id = |value: &T| form::text_of(Some(&json::value(value)));
+    let id = |value: &T| form::text_of(Some(&json!(value)));
     values.iter().map(|value| (id(value), label(*value).to_owned())).collect()
 }
 
