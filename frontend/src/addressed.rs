@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
+use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_query_map;
 use leptos_router::params::ParamsMap;
 
 use crate::browser::use_open;
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
 
 /// Browsers take only so many address changes in a time (Safari 100 in 30 s) and refuse the rest.
 const WRITE_AFTER: Duration = Duration::from_millis(300);
@@ -52,7 +51,7 @@ impl<T: Clone + Send + Sync + 'static> Addressed<T> {
     where
         U: Clone + PartialEq + Send + Sync + 'static,
     {
-        let value = memo(move || self.value.with(get));
+        let value = Memo::new(move |_| self.value.with(get));
         Addressed { value: value.into(), set: Callback::new(move |(new,)| self.update(|value| put(value, new))) }
     }
 
@@ -77,7 +76,7 @@ where
     let value = RwSignal::new(query.with_untracked(&read));
     let pending: StoredValue<Option<TimeoutHandle>> = StoredValue::new(None);
 
-    effect(move || {
+    Effect::new(move || {
         let new = query.with(&read);
         // A change of the address that was overtaken by one of the value is history.
         if pending.with_value(Option::is_none) && value.get_untracked() != new {

@@ -1,6 +1,7 @@
 //! The frame of every page, and which page an address opens.
 
 use leptos::html;
+use leptos::prelude::*;
 use leptos_router::components::{FlatRoutes, Route, Router};
 use leptos_router::hooks::use_location;
 use leptos_router::path;
@@ -17,8 +18,6 @@ use crate::pages::{
     SweepsPage, SystemPage, TheoryPage,
 };
 use crate::place;
-use crate::prelude::*;
-use crate::reactive::memo;
 use crate::rows::provide_rows;
 use crate::theme::{ThemeSelect, provide_theme};
 
@@ -70,8 +69,8 @@ pub fn App() -> impl IntoView {
 #[component]
 fn Header(prefix: String) -> impl IntoView {
     let path = use_location().pathname;
-    let inside = memo(move || path.with(|path| path.strip_prefix(prefix.as_str()).unwrap_or(path).to_owned()));
-    let shared = memo(move || inside.with(|path| path.starts_with("/s/")));
+    let inside = Memo::new(move |_| path.with(|path| path.strip_prefix(prefix.as_str()).unwrap_or(path).to_owned()));
+    let shared = Memo::new(move |_| inside.with(|path| path.starts_with("/s/")));
     let nav = NodeRef::<html::Nav>::new();
     // The menu of a narrow screen; there is nothing to close on a wide one.
     let chosen = move |_| {
@@ -121,7 +120,7 @@ fn Footer() -> impl IntoView {
 fn use_is_shared() -> Memo<bool> {
     let path = use_location().pathname;
     let prefix = place::prefix(&browser::base_uri());
-    memo(move || path.with(|path| path.strip_prefix(prefix.as_str()).unwrap_or(path).starts_with("/s/")))
+    Memo::new(move |_| path.with(|path| path.strip_prefix(prefix.as_str()).unwrap_or(path).starts_with("/s/")))
 }
 
 #[component]

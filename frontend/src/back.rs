@@ -2,10 +2,9 @@
 //!
 //! A link to the table opens it from the top with nothing chosen; only the browser's Back and Forward and a reload bring the place back.
 
+use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use shared::json;
-
-use crate::prelude::*;
 
 const STORAGE_KEY: &str = "crosslens-runs";
 /// A longer choice is not kept over a reload: browsers give an origin a few megabytes.

@@ -2,14 +2,13 @@
 //!
 //! A page whose address names a baseline of its own goes by that one; see [`page_baseline`].
 
+use leptos::prelude::*;
 use shared::api::Attribution;
 use shared::chart::figure::checkpoint_name;
 use shared::view::{AttributionId, Lens};
 
 use crate::addressed::Addressed;
 use crate::load::{Fetched, fetched};
-use crate::prelude::*;
-use crate::reactive::memo;
 use crate::{browser, place};
 
 const STORAGE_KEY: &str = "crosslens-baseline";
@@ -57,11 +56,11 @@ pub fn use_baseline() -> Baseline {
 pub fn page_baseline(lens: Addressed<Lens>) -> Memo<Option<Attribution>> {
     let Baseline { pinned, attribution, .. } = use_baseline();
     adopt_pinned(lens);
-    let named = memo(move || lens.get().baseline);
-    let of_page = memo(move || named.get().filter(|named| pinned.with(|pinned| pinned.as_ref() != Some(named))));
+    let named = Memo::new(move |_| lens.get().baseline);
+    let of_page = Memo::new(move |_| named.get().filter(|named| pinned.with(|pinned| pinned.as_ref() != Some(named))));
     let fetched = fetched::<Attribution>(move || of_page.get().map(|id| format!("api/attributions/{id}")));
     let own = of(move || of_page.get(), fetched);
-    memo(move || match (named.get(), of_page.get()) {
+    Memo::new(move |_| match (named.get(), of_page.get()) {
         (None, _) => None,
         (Some(_), None) => attribution.get(),
         (Some(_), Some(_)) => own.get(),
@@ -83,7 +82,7 @@ pub fn adopt_pinned(lens: Addressed<Lens>) {
 
 /// The answer to `id`, and not the former one that stays while the next is on its way.
 fn of(id: impl Fn() -> Option<AttributionId> + Send + Sync + 'static, fetched: Fetched<Attribution>) -> Memo<Option<Attribution>> {
-    memo(move || {
+    Memo::new(move |_| {
         let id = id()?.to_string();
         fetched.ready().filter(|attribution| attribution.id == id)
     })

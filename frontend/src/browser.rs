@@ -1,17 +1,16 @@
 //! Small services of the browser: title, clipboard, focus.
 
+use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Element, HtmlElement};
 
 use crate::place;
-use crate::prelude::*;
-use crate::reactive::effect;
 
 /// Keeps the window's title equal to `title`, with the name of the application behind it.
 pub fn use_title(title: impl Fn() -> String + 'static) {
-    effect(move || {
+    Effect::new(move || {
         let title = title();
         document().set_title(&if title.is_empty() { "CrossLens".to_owned() } else { format!("{title} · CrossLens") });
     });

@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::de::DeserializeOwned;
 
 use crate::api;
 use crate::load::{Answers, Load};
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
 
 /// An answer that many hold; equal only to itself, so that nobody compares 40,000 numbers to learn that nothing changed.
 pub struct Kept<T>(Arc<T>);
@@ -100,8 +99,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
             return;
         }
         let busy = StoredValue::new(false);
-        let wanted = memo(wanted);
-        effect(move || {
+        let wanted = Memo::new(move |_| wanted());
+        Effect::new(move || {
             wanted.track();
             if busy.get_value() {
                 return;

@@ -2,6 +2,7 @@
 //!
 //! One entry for each thing that a form can start from. Old ones go, so that storage does not fill up over the years.
 
+use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::json;
@@ -9,7 +10,6 @@ use shared::order::sorted;
 
 use crate::browser::base_uri;
 use crate::place;
-use crate::prelude::*;
 use crate::vary::Row;
 
 /// Forms of which changes are kept, the last edited ones.

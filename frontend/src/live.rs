@@ -8,13 +8,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{Run, RunRecords, RunState};
 use shared::problem::Problem;
 use shared::record::Metrics;
 
 use crate::changes::{News, on_news};
-use crate::prelude::*;
 use crate::{api, place};
 
 /// A look while the stream is open: it could be held back by a proxy.

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::problem::Problem;
 
-use crate::prelude::*;
-use crate::reactive::effect;
 use crate::{api, browser, words};
 
 /// An answer of the server, or the lack of one.
@@ -105,7 +104,7 @@ fn ask(again: Trigger, path: Box<dyn Fn() -> Option<String>>, take: Take) {
     // Answers may overtake each other: only the latest question's counts.
     let asked = StoredValue::new(0_u32);
     let answers = use_context::<Answers>();
-    effect(move || {
+    Effect::new(move || {
         again.track();
         let Some(path) = path() else { return };
         let question = asked.get_value() + 1;

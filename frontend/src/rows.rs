@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::set_interval_with_handle;
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{RunRow, RunRows, RunState};
 use shared::order::sorted;
@@ -13,7 +14,6 @@ use shared::query;
 
 use crate::api;
 use crate::load::Load;
-use crate::prelude::*;
 
 const REFRESH: Duration = Duration::from_secs(2);
 /// Refreshes while nothing runs: others may submit a run.

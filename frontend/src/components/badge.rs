@@ -1,10 +1,10 @@
 //! The state of a run: a word, a color and, while it runs, how far it is.
 
+use leptos::prelude::*;
 use shared::api::{Run, RunRow, RunState};
 use shared::config::RunKind;
 use shared::format;
 
-use crate::prelude::*;
 use crate::words;
 
 /// What these pieces show of a run.

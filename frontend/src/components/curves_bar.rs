@@ -1,5 +1,6 @@
 //! Above curves: a switch for each of them, the axis of losses, and which epochs are in sight; and the range that a pointer draws over a plot.
 
+use leptos::prelude::*;
 use plotters::style::RGBColor;
 use shared::chart::axes::EpochAxes;
 use shared::view::{CurvesLens, Lens, LossScale};
@@ -8,8 +9,6 @@ use wasm_bindgen::JsCast;
 use super::canvas::position;
 use super::lens_bar::Segments;
 use crate::addressed::Addressed;
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 
 /// How much a step of zooming leaves in sight.
 pub const ZOOM_STEP: f64 = 0.5;
@@ -63,12 +62,12 @@ pub fn CurvesBar(
     let show = move |epochs: Option<(u32, u32)>| lens.update(|lens| lens.curves.epochs = epochs);
     let zoom = move |factor: f64| show(zoomed(sight.get_untracked(), epochs.get_untracked(), None, factor));
     let pan = move |part: f64| show(moved(sight.get_untracked(), epochs.get_untracked(), part));
-    let in_part = memo(move || {
+    let in_part = Memo::new(move |_| {
         let (sight, epochs) = (sight.get(), epochs.get());
         (sight != (0, epochs)).then(|| format!("Epochs {} to {}", sight.0, sight.1))
     });
-    let at_start = memo(move || sight.get().0 == 0);
-    let at_end = memo(move || sight.get().1 >= epochs.get());
+    let at_start = Memo::new(move |_| sight.get().0 == 0);
+    let at_end = Memo::new(move |_| sight.get().1 >= epochs.get());
     let button = move |name: &'static str, sign: &'static str, act: Callback<()>, disabled: Signal<bool>| {
         view! {
             <button class="button button-small" type="button" aria-label=name title=name disabled=move || disabled.get() on:click=move |_| act.run(())>
@@ -76,8 +75,8 @@ pub fn CurvesBar(
             </button>
         }
     };
-    let has_log = memo(move || loss_is_log.get().is_some());
-    let axis = derived(move || if loss_is_log.get() == Some(true) { LossScale::Log } else { LossScale::Linear });
+    let has_log = Memo::new(move |_| loss_is_log.get().is_some());
+    let axis = Signal::derive(move || if loss_is_log.get() == Some(true) { LossScale::Log } else { LossScale::Linear });
     view! {
         <div class="curves-bar">
             <div class="curve-switches" role="group" aria-label="Curves">{move || switches.get().into_iter().map(switch).collect_view()}</div>
@@ -89,10 +88,10 @@ pub fn CurvesBar(
             </Show>
             <div class="curves-zoom" role="group" aria-label="Epochs in sight">
                 <span class="curves-sight" aria-live="polite">{move || in_part.get().unwrap_or_else(|| "All epochs".to_owned())}</span>
-                {button("Zoom in", "+", Callback::new(move |()| zoom(ZOOM_STEP)), derived(move || sight.get().1 - sight.get().0 <= 1))}
-                {button("Zoom out", "−", Callback::new(move |()| zoom(1.0 / ZOOM_STEP)), derived(move || in_part.get().is_none()))}
-                {button("Earlier epochs", "‹", Callback::new(move |()| pan(-PAN_STEP)), derived(move || at_start.get()))}
-                {button("Later epochs", "›", Callback::new(move |()| pan(PAN_STEP)), derived(move || at_end.get()))}
+                {button("Zoom in", "+", Callback::new(move |()| zoom(ZOOM_STEP)), Signal::derive(move || sight.get().1 - sight.get().0 <= 1))}
+                {button("Zoom out", "−", Callback::new(move |()| zoom(1.0 / ZOOM_STEP)), Signal::derive(move || in_part.get().is_none()))}
+                {button("Earlier epochs", "‹", Callback::new(move |()| pan(-PAN_STEP)), Signal::derive(move || at_start.get()))}
+                {button("Later epochs", "›", Callback::new(move |()| pan(PAN_STEP)), Signal::derive(move || at_end.get()))}
                 <Show when=move || in_part.get().is_some()>
                     <button class="button button-small" type="button" on:click=move |_| show(None)>"Show all epochs"</button>
                 </Show>

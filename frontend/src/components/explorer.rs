@@ -1,11 +1,11 @@
 //! What all matrices of a page share: the lens they are seen through and the cell one points at; how keys and pointers change it.
 
+use leptos::prelude::*;
 use shared::builtin::lowercase;
 use shared::chart::heatmap::{Heatmap, HeatmapLayout};
 use shared::view::{Lens, Order, Region, Scale, Show};
 
 use crate::addressed::Addressed;
-use crate::prelude::*;
 
 /// Classes `(i, j)` of a cell, by index as given.
 pub type Cell = (usize, usize);

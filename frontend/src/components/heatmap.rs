@@ -4,15 +4,13 @@
 //! many cells there are, and zooming moves the image.
 
 use leptos::html;
+use leptos::prelude::*;
 use shared::builtin;
 use shared::chart::Chart;
 use shared::chart::color_map::Content;
 use shared::chart::heatmap::{CellMark, Heatmap, HeatmapFrame};
 use shared::format;
 use wasm_bindgen::JsCast;
-
-use crate::prelude::*;
-use crate::reactive::memo;
 
 use crate::copied::table_text;
 
@@ -47,17 +45,17 @@ pub fn HeatmapView(
 ) -> impl IntoView {
     let element = NodeRef::<html::Div>::new();
     let surface = RwSignal::new(Surface::default());
-    let layout = memo(move || {
+    let layout = Memo::new(move |_| {
         let Surface { width, height, .. } = surface.get();
         heatmap.with(|heatmap| heatmap.layout(width, height))
     });
-    let natural_height = memo(move || {
+    let natural_height = Memo::new(move |_| {
         let width = surface.get().width;
         heatmap.with(|heatmap| heatmap.natural_height(width))
     });
     let classes = move || heatmap.with(|heatmap| heatmap.matrix.classes());
     let sight = move || layout.with_untracked(|layout| Sight::of(layout, heatmap.with_untracked(|heatmap| heatmap.matrix.classes())));
-    let collapsed = memo(move || heatmap.with(|heatmap| heatmap.arrangement.collapsed));
+    let collapsed = Memo::new(move |_| heatmap.with(|heatmap| heatmap.arrangement.collapsed));
     // Collapsed, cells are of superclasses, which are nobody else's business.
     let group = RwSignal::new(None::<Cell>);
     let hovered = move || if collapsed.get() { group.get() } else { explorer.hovered.get() };
@@ -191,10 +189,12 @@ pub fn HeatmapView(
         event.prevent_default();
     };
 
-    let pixels = memo(move || heatmap.with(|heatmap| Pixels { side: heatmap.arrangement.order.len() as u32, rgba: heatmap.pixels() }));
-    let placement =
-        memo(move || layout.with(|layout| Placement { row: layout.row, column: layout.column, span: layout.span(), target: layout.cells }));
-    let over = memo(move || heatmap.with(|heatmap| layout.with(|layout| heatmap.without_cells(layout))));
+    let pixels =
+        Memo::new(move |_| heatmap.with(|heatmap| Pixels { side: heatmap.arrangement.order.len() as u32, rgba: heatmap.pixels() }));
+    let placement = Memo::new(move |_| {
+        layout.with(|layout| Placement { row: layout.row, column: layout.column, span: layout.span(), target: layout.cells })
+    });
+    let over = Memo::new(move |_| heatmap.with(|heatmap| layout.with(|layout| heatmap.without_cells(layout))));
     let draw_over = move |area: &super::canvas::Area, surface: Surface| over.with(|over| HeatmapFrame(over).draw(area, surface.scale));
     let draw_marks = move |area: &super::canvas::Area, surface: Surface| {
         let (selected, hovered) = (selected(), known(hovered()));
@@ -215,7 +215,7 @@ pub fn HeatmapView(
         heatmap.with(|heatmap| format!("{}. {} Arrow keys move from cell to cell. {what}", name.get(), heatmap.describe()))
     };
     let said = move || selected().or_else(|| known(hovered())).map(|cell| heatmap.with(|heatmap| CellMark { heatmap, cell }.describe()));
-    let zoomed = memo(move || heatmap.with(|heatmap| heatmap.region.is_some()));
+    let zoomed = Memo::new(move |_| heatmap.with(|heatmap| heatmap.region.is_some()));
     view! {
         <div
             class="heatmap"
@@ -249,7 +249,7 @@ pub fn HeatmapView(
 #[component]
 fn Minimap(pixels: Memo<Pixels>, placement: Memo<Placement>, explorer: Explorer) -> impl IntoView {
     let surface = RwSignal::new(Surface::default());
-    let whole = memo(move || {
+    let whole = Memo::new(move |_| {
         let (side, Surface { width, .. }) = (f64::from(pixels.with(|pixels| pixels.side)), surface.get());
         Placement { row: 0.0, column: 0.0, span: side, target: shared::chart::Rect::new(0.0, 0.0, width, width) }
     });

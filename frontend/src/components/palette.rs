@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 
+use leptos::prelude::*;
 use leptos::{ev, html};
 use leptos_router::NavigateOptions;
 use shared::api::SweepSummary;
@@ -16,8 +17,6 @@ use crate::fuzzy;
 use crate::keys::{KeysDialog, is_typing};
 use crate::load::fetched;
 use crate::place;
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
 use crate::rows::{Entry, Table, use_rows};
 use crate::theme::{Choice, use_theme};
 
@@ -87,7 +86,7 @@ pub fn Commands() -> impl IntoView {
 #[component]
 fn Palette(open: RwSignal<bool>, keys: RwSignal<bool>) -> impl IntoView {
     let dialog = NodeRef::<html::Dialog>::new();
-    effect(move || {
+    Effect::new(move || {
         let Some(dialog) = dialog.get() else { return };
         if open.get() && !dialog.open() {
             // Fails only for a dialog that is not in the page.
@@ -115,9 +114,9 @@ fn Search(open: RwSignal<bool>, keys: RwSignal<bool>) -> impl IntoView {
     rows.refresh();
     let presets = fetched::<Vec<Preset>>(|| Some("api/presets".to_owned()));
     let sweeps = fetched::<Vec<SweepSummary>>(|| Some("api/sweeps".to_owned()));
-    let others = memo(move || others(&presets.ready().unwrap_or_default(), &sweeps.ready().unwrap_or_default()));
+    let others = Memo::new(move |_| others(&presets.ready().unwrap_or_default(), &sweeps.ready().unwrap_or_default()));
     let query = RwSignal::new(String::new());
-    let found = memo(move || others.with(|others| rows.table.with(|table| found(&query.get(), others, table))));
+    let found = Memo::new(move |_| others.with(|others| rows.table.with(|table| found(&query.get(), others, table))));
     let active = RwSignal::new(0_usize);
     let navigate = use_open();
     let theme = use_theme();

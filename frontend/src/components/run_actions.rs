@@ -1,5 +1,6 @@
 //! One thing done to many runs: the dialog that says what will happen and asks, the requests, and the line that says what has happened.
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{Run, RunAction, RunActions, RunActionsAnswer, RunChange, RunOutcome, RunRow, RunState};
 use shared::format;
@@ -9,8 +10,6 @@ use shared::problem::Problem;
 use super::dialog::Dialog;
 use crate::api;
 use crate::load::told;
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 use crate::words;
 
 /// Refusals that are named one by one.
@@ -63,8 +62,9 @@ pub fn RunActionsDialog(
     #[prop(into)]
     done: Callback<(usize,)>,
 ) -> impl IntoView {
-    let open = derived(move || question.with(Option::is_some));
-    let title = derived(move || question.with(|question| question.as_ref().map_or("", |question| heading(question.action)).to_owned()));
+    let open = Signal::derive(move || question.with(Option::is_some));
+    let title =
+        Signal::derive(move || question.with(|question| question.as_ref().map_or("", |question| heading(question.action)).to_owned()));
     view! {
         <Dialog open close=move || question.set(None) title>
             {move || question.get().map(|asked| view! { <Asked asked question report done/> })}
@@ -83,12 +83,12 @@ fn Asked(
     let able: Vec<String> = runs.iter().filter(|run| can(action, run.state)).map(|run| run.id.clone()).collect();
     let (count, sentences) = (able.len(), sentences(action, &runs));
     let (add, remove) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
-    let tags = memo(move || [add, remove].map(|text| labels::tags(&text.get())));
-    let wrong = memo(move || {
+    let tags = Memo::new(move |_| [add, remove].map(|text| labels::tags(&text.get())));
+    let wrong = Memo::new(move |_| {
         let check = |tags: &Vec<String>| labels::checked(RunChange { tags: Some(tags.clone()), ..RunChange::default() }).err();
         tags.with(|tags| tags.iter().filter_map(check).flatten().map(|error| error.message).collect::<Vec<_>>())
     });
-    let nothing = memo(move || {
+    let nothing = Memo::new(move |_| {
         count == 0
             || (action == RunAction::Tag && (tags.with(|tags| tags.iter().all(Vec::is_empty)) || wrong.with(|wrong| !wrong.is_empty())))
     });

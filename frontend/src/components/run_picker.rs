@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use leptos::prelude::*;
 use leptos::{ev, html};
 use shared::api::RunRow;
 use shared::builtin::lowercase;
@@ -13,8 +14,6 @@ use wasm_bindgen::JsCast;
 use super::palette::{first, name};
 use crate::fuzzy;
 use crate::load::Load;
-use crate::prelude::*;
-use crate::reactive::memo;
 use crate::rows::{Entry, Rows, Table};
 use crate::words;
 
@@ -54,15 +53,15 @@ pub fn RunPicker(
     // What is typed since the list was opened.
     let query = RwSignal::new(String::new());
     let active = RwSignal::new(0_usize);
-    let found = memo(move || match open.get() {
+    let found = Memo::new(move |_| match open.get() {
         true => rows.table.with(|table| choices(table, &query.get(), offers, none)),
         false => (Vec::new(), 0),
     });
-    let current = memo(move || {
+    let current = Memo::new(move |_| {
         let id = value.get();
         rows.table.with(|table| table.get(id.as_str()).map(|entry| entry.run.title.clone())).unwrap_or(id)
     });
-    let shown = memo(move || if open.get() { query.get() } else { current.get() });
+    let shown = Memo::new(move |_| if open.get() { query.get() } else { current.get() });
     let show = move || {
         if !open.get_untracked() {
             query.set(String::new());

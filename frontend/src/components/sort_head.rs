@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 
+use leptos::prelude::*;
+
 use crate::place;
-use crate::prelude::*;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {

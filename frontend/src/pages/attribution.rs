@@ -1,5 +1,6 @@
 //! One matrix, large: what it shows, where it comes from, and the way to its neighbors.
 
+use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use shared::api::{Attribution, AttributionFile, CheckpointInfo};
 use shared::chart::colors::Theme;
@@ -21,8 +22,6 @@ use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::components::share::ShareButton;
 use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched};
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
 use crate::{place, words};
 
@@ -32,14 +31,14 @@ const SHOWS: [(Show, &str); 3] = [(Show::Values, "Values"), (Show::Difference, "
 #[component]
 pub fn AttributionPage() -> impl IntoView {
     let params = use_params_map();
-    let id = memo(move || params.with(|params| params.get("id").unwrap_or_default()));
+    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
     let fetched = fetched::<Attribution>(move || Some(format!("api/attributions/{}", id.get())));
     use_title(move || {
         fetched
             .ready()
             .map_or_else(|| "Attribution".to_owned(), |attribution| format!("{}, {}", attribution.run_title, checkpoint_name(&attribution)))
     });
-    let known = memo(move || fetched.state.with(|state| matches!(state, Load::Ready(_))));
+    let known = Memo::new(move |_| fetched.state.with(|state| matches!(state, Load::Ready(_))));
     move || {
         if known.get() {
             return view! { <Known id fetched/> }.into_any();
@@ -67,9 +66,9 @@ fn Known(id: Memo<String>, fetched: Fetched<Attribution>) -> impl IntoView {
     let baseline = page_baseline(lens);
     view! {
         <AttributionHeader attribution view=Callback::new(move |()| shared_view())/>
-        <Neighbors attribution lens=memo(move || lens.get())/>
+        <Neighbors attribution lens=Memo::new(move |_| lens.get())/>
         <AttributionView attribution baseline explorer=Explorer::new(lens) own=true/>
-        <Exports exports=derived(move || exports_of(&id.get(), &lens.get()))/>
+        <Exports exports=Signal::derive(move || exports_of(&id.get(), &lens.get()))/>
     }
 }
 
@@ -90,7 +89,7 @@ fn AttributionHeader(attribution: Memo<Attribution>, view: Callback<(), View>) -
                 <p class="subline">{move || attribution.with(|attribution| inputs_text(&attribution.file))}</p>
             </div>
             <div class="actions">
-                <PinButton id=derived(move || attribution.with(|attribution| attribution.id.parse().ok()))/>
+                <PinButton id=Signal::derive(move || attribution.with(|attribution| attribution.id.parse().ok()))/>
                 <ShareButton view=move || view.run(())/>
             </div>
         </header>
@@ -109,10 +108,10 @@ pub fn inputs_text(file: &AttributionFile) -> String {
 /// The checkpoints before and after this one, and the same one on other inputs.
 #[component]
 fn Neighbors(attribution: Memo<Attribution>, lens: Memo<Lens>) -> impl IntoView {
-    let run = memo(move || attribution.with(|attribution| attribution.run.clone()));
-    let here = memo(move || attribution.with(|attribution| (attribution.file.epoch, attribution.file.inputs)));
+    let run = Memo::new(move |_| attribution.with(|attribution| attribution.run.clone()));
+    let here = Memo::new(move |_| attribution.with(|attribution| (attribution.file.epoch, attribution.file.inputs)));
     let checkpoints = fetched::<Vec<CheckpointInfo>>(move || Some(format!("api/runs/{}/checkpoints", run.get())));
-    let epochs = memo(move || {
+    let epochs = Memo::new(move |_| {
         let inputs = here.get().1;
         let has = |checkpoint: &CheckpointInfo| checkpoint.attributions.iter().any(|attribution| attribution.inputs == inputs);
         checkpoints
@@ -176,25 +175,25 @@ pub fn AttributionView(
     own: bool,
 ) -> impl IntoView {
     let theme = use_theme();
-    let plain_lens = memo(move || Lens { cell: None, ..explorer.lens.get() });
+    let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
     let control = RwSignal::new(false);
-    let has_control = memo(move || attribution.with(|attribution| attribution.file.weight_matrix.is_some()));
-    let shown = memo(move || {
+    let has_control = Memo::new(move |_| attribution.with(|attribution| attribution.file.weight_matrix.is_some()));
+    let shown = Memo::new(move |_| {
         let control = control.get();
         attribution.with(|attribution| if control { of_weights(attribution) } else { None }.unwrap_or_else(|| attribution.clone()))
     });
-    let heatmap = memo(move || {
+    let heatmap = Memo::new(move |_| {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
         // The rows of W have no baseline of their own.
         let baseline = baseline.get().filter(|_| !control.get());
         shown.with(|shown| Heatmap::of(shown, baseline.as_ref(), &plain_lens.get(), theme))
     });
-    let show = derived(move || explorer.lens.get().show);
-    let has_baseline = memo(move || {
+    let show = Signal::derive(move || explorer.lens.get().show);
+    let has_baseline = Memo::new(move |_| {
         let comparable = |attribution: &Attribution| baseline.with(|baseline| attribution.comparable(baseline.as_ref()).is_some());
         !control.get() && attribution.with(comparable)
     });
-    let name = derived(move || {
+    let name = Signal::derive(move || {
         let checkpoint = attribution.with(checkpoint_name);
         let other = baseline.with(|baseline| baseline.as_ref().map(checkpoint_name)).filter(|_| has_baseline.get());
         match (control.get(), explorer.lens.get().show, other) {
@@ -204,8 +203,8 @@ pub fn AttributionView(
             _ => checkpoint,
         }
     });
-    let figures = derived(move || attribution.with(|attribution| baseline.with(|baseline| figures(attribution, baseline.as_ref()))));
-    let names = memo(move || attribution.with(|attribution| attribution.file.class_names.clone()));
+    let figures = Signal::derive(move || attribution.with(|attribution| baseline.with(|baseline| figures(attribution, baseline.as_ref()))));
+    let names = Memo::new(move |_| attribution.with(|attribution| attribution.file.class_names.clone()));
     view! {
         <KeyFigures figures/>
         <div class="split">
@@ -226,7 +225,7 @@ pub fn AttributionView(
                         set=move |show| explorer.lens.update(|lens| lens.show = show)
                     />
                 })}
-                <LensBar explorer names hidden=derived(move || heatmap.with(hidden_cells))/>
+                <LensBar explorer names hidden=Signal::derive(move || heatmap.with(hidden_cells))/>
                 <HeatmapView name heatmap explorer/>
                 <MatrixTable heatmap/>
             </section>

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use leptos::html;
 use leptos::leptos_dom::helpers::set_interval_with_handle;
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{DatasetFiles, DatasetFolder, DatasetStatus, DatasetSummary, DownloadStep, SplitSummary};
 use shared::dataset::{Dataset, DatasetInfo, PassedOver};
@@ -13,8 +14,6 @@ use shared::problem::Problem;
 use crate::api;
 use crate::browser::{focus, use_title};
 use crate::load::{Failure, Fetched, Placeholder, Skeleton, fetched, shown};
-use crate::prelude::*;
-use crate::reactive::memo;
 
 /// How often a download is asked how far it is.
 const REFRESH: Duration = Duration::from_millis(700);
@@ -33,8 +32,8 @@ pub fn DataPage() -> impl IntoView {
         on_cleanup(move || timer.clear());
     }
     // The cards stay while what they show changes.
-    let ids = memo(move || datasets.ready().map(|list| list.into_iter().map(|status| status.info.id).collect::<Vec<_>>()));
-    let failed = memo(move || datasets.problem());
+    let ids = Memo::new(move |_| datasets.ready().map(|list| list.into_iter().map(|status| status.info.id).collect::<Vec<_>>()));
+    let failed = Memo::new(move |_| datasets.problem());
     view! {
         <header class="page-header">
             <div>
@@ -61,8 +60,8 @@ fn Card(id: Dataset, datasets: Fetched<Vec<DatasetStatus>>) -> impl IntoView {
         let found = datasets.ready().and_then(|list| list.into_iter().find(|status| status.info.id == id));
         found.or_else(|| former.cloned().flatten())
     });
-    let files = memo(move || status.get().map(|status| status.files));
-    let there = memo(move || files.get().is_some_and(|files| files.are_ready()));
+    let files = Memo::new(move |_| status.get().map(|status| status.files));
+    let there = Memo::new(move |_| files.get().is_some_and(|files| files.are_ready()));
     // What the last press of a button was answered with.
     let refused = RwSignal::new(None::<Problem>);
     let info = id.info();
@@ -158,7 +157,7 @@ fn Actions(
             });
         }
     };
-    let offers = memo(move || status.get().map(|status| offers(&status)).unwrap_or_default());
+    let offers = Memo::new(move |_| status.get().map(|status| offers(&status)).unwrap_or_default());
     let buttons = move || {
         let button = |offer: Offer| {
             let label = offer.label();

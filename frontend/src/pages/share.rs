@@ -1,5 +1,6 @@
 //! What the reader of a share link sees: one view, from one answer, without anything to change.
 
+use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use shared::api::{Attribution, SharedContent, SharedView};
 use shared::config::Inputs;
@@ -13,14 +14,12 @@ use crate::browser::{self, use_title};
 use crate::cache::{Cache, attribution_address};
 use crate::components::explorer::Explorer;
 use crate::load::{Answers, Failure, Load, Placeholder, Skeleton, fetched, told};
-use crate::prelude::*;
-use crate::reactive::{fixed, memo};
 use crate::words;
 
 #[component]
 pub fn SharedPage() -> impl IntoView {
     let params = use_params_map();
-    let token = memo(move || params.with(|params| params.get("token").unwrap_or_default()));
+    let token = Memo::new(move |_| params.with(|params| params.get("token").unwrap_or_default()));
     let view = fetched::<SharedView>(move || Some(format!("api/shares/{}", token.get())));
     use_title(move || view.ready().map_or_else(|| "Shared view".to_owned(), |view| view.share.title));
     move || {
@@ -59,13 +58,15 @@ fn Opened(view: SharedView) -> impl IntoView {
     let content = match content {
         SharedContent::Run { run, metrics } => {
             let selection = Addressed::local(Selection::of(view_of(&share.view, &run.id)));
-            view! { <RunView run=fixed(*run) metrics=fixed(*metrics) selection matrices=Cache::new() own=false/> }.into_any()
+            let (run, metrics) = (Memo::new(move |_| *run.clone()), Memo::new(move |_| *metrics.clone()));
+            view! { <RunView run metrics selection matrices=Cache::new() own=false/> }.into_any()
         }
         SharedContent::Attribution { attribution } => {
-            view! { <AttributionView attribution=fixed(*attribution) baseline=fixed(baseline) explorer=explorer() own=false/> }.into_any()
+            let (attribution, baseline) = (Memo::new(move |_| *attribution.clone()), Memo::new(move |_| baseline.clone()));
+            view! { <AttributionView attribution baseline explorer=explorer() own=false/> }.into_any()
         }
         SharedContent::Compare { comparison } => {
-            let comparison = fixed(*comparison);
+            let comparison = Memo::new(move |_| *comparison.clone());
             let explorer = explorer();
             let of = share.view.parse().map_or(1, |view| if let View::Compare { of, .. } = view { of } else { 1 });
             view! {

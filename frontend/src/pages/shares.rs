@@ -1,12 +1,12 @@
 //! Every link that was shared, and the way to withdraw it.
 
+use leptos::prelude::*;
 use shared::api::Share;
 use shared::problem::Problem;
 
 use crate::browser::use_title;
 use crate::components::share::LinkActions;
 use crate::load::{Placeholder, fetched, refusal, shown};
-use crate::prelude::*;
 use crate::{place, words};
 
 #[component]

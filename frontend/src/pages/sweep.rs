@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::set_interval_with_handle;
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_params_map;
@@ -26,8 +27,6 @@ use crate::components::plot::Plot;
 use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject, can, verb};
 use crate::components::sort_head::{SortHead, SortKey, Sorting};
 use crate::load::{Failure, Load, Placeholder, Skeleton};
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
 use crate::{api, place};
 
@@ -38,7 +37,7 @@ const MOST_CURVES: usize = 60;
 #[component]
 pub fn SweepPage() -> impl IntoView {
     let params = use_params_map();
-    let id = memo(move || params.with(|params| params.get("id").unwrap_or_default()));
+    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
     use_title(move || format!("Sweep {}", id.get()));
     move || view! { <One id=id.get()/> }
 }
@@ -72,14 +71,14 @@ fn One(id: String) -> impl IntoView {
     if let Ok(timer) = set_interval_with_handle(tick, REFRESH) {
         on_cleanup(move || timer.clear());
     }
-    let sweep = memo(move || state.with(|state| if let Load::Ready(sweep) = state { Some(sweep.clone()) } else { None }));
-    let there = memo(move || sweep.with(Option::is_some));
+    let sweep = Memo::new(move |_| state.with(|state| if let Load::Ready(sweep) = state { Some(sweep.clone()) } else { None }));
+    let there = Memo::new(move |_| sweep.with(Option::is_some));
     let reload = StoredValue::new_local(load.clone());
     let reload = Callback::new(move |()| reload.with_value(|load| load()));
     move || {
         if there.get() {
             let id = id.clone();
-            let sweep = memo(move || sweep.get().expect("a sweep that was there stays"));
+            let sweep = Memo::new(move |_| sweep.get().expect("a sweep that was there stays"));
             return view! { <Known id sweep reload/> }.into_any();
         }
         let load = load.clone();
@@ -114,7 +113,7 @@ fn Known(
     /// Asks for the sweep again.
     reload: Callback<()>,
 ) -> impl IntoView {
-    let known = memo(move || sweep.with(fields));
+    let known = Memo::new(move |_| sweep.with(fields));
     let shown = addressed(|query| Shown { over: query.get("over"), sorting: Sorting::from_parameters(|name| query.get(name)) }, {
         let id = id.clone();
         move |shown: &Shown| shown.address(&id)
@@ -122,7 +121,7 @@ fn Known(
     let asked = shown.part(|shown| shown.over.clone(), |shown, over| shown.over = over);
     let sorting = shown.part(|shown| shown.sorting.clone(), |shown, sorting| shown.sorting = sorting);
     // A sweep of one run differs in nothing.
-    let field = memo(move || {
+    let field = Memo::new(move |_| {
         known.with(|known| {
             asked.get().filter(|field| known.contains(field)).or_else(|| known.first().cloned()).unwrap_or_else(|| SEED.to_owned())
         })
@@ -130,30 +129,30 @@ fn Known(
     let theme = use_theme();
     let shade = move || if theme.dark.get() { Theme::Dark } else { Theme::Light };
     let chart = move |unit: Unit| {
-        memo(move || {
+        Memo::new(move |_| {
             let field = field.get();
             sweep.with(|sweep| SweepChart::best_and_last(sweep, &field, field_name(&field), unit, shade()))
         })
     };
     let metrics = curves(sweep);
-    let over_epochs = memo(move || {
+    let over_epochs = Memo::new(move |_| {
         let field = field.get();
         sweep.with(|sweep| metrics.with(|metrics| SweepChart::over_epochs(sweep, &field, metrics, shade())))
     });
-    let only_seeds = memo(move || known.with(|known| known.iter().all(|field| field == SEED)));
-    let figures = derived(move || sweep.with(|sweep| summary(&sweep.runs)));
+    let only_seeds = Memo::new(move |_| known.with(|known| known.iter().all(|field| field == SEED)));
+    let figures = Signal::derive(move || sweep.with(|sweep| summary(&sweep.runs)));
     let over = move || {
         let names: Vec<String> = known.get().iter().map(|field| field_name(field).to_ascii_lowercase()).collect();
         if names.is_empty() { format!("Sweep {id}") } else { format!("Sweep over {}", names.join(" and ")) }
     };
-    let title = memo(move || sweep.with(|sweep| sweep.title.clone()));
+    let title = Memo::new(move |_| sweep.with(|sweep| sweep.title.clone()));
     let state = move || {
         sweep.with(|sweep| {
             let done = sweep.runs.iter().filter(|run| run.state.is_finished()).count();
             format!("{done} of {} runs are finished", sweep.runs.len())
         })
     };
-    let several = memo(move || known.with(|known| known.len() > 1));
+    let several = Memo::new(move |_| known.with(|known| known.len() > 1));
     view! {
         <header class="page-header">
             <div>
@@ -189,7 +188,7 @@ fn Known(
         </div>
         <Spreads sweep field/>
         <Plot title="Robust accuracy over epochs" chart=over_epochs/>
-        <Exports exports=derived(move || sweep.with(|sweep| exports_of(&sweep.id, &field.get())))/>
+        <Exports exports=Signal::derive(move || sweep.with(|sweep| exports_of(&sweep.id, &field.get())))/>
         <Runs sweep known sorting/>
     }
 }
@@ -206,7 +205,7 @@ fn exports_of(id: &str, field: &str) -> Vec<Export> {
 /// The records of the runs, asked for again as they go on.
 fn curves(sweep: Memo<Sweep>) -> RwSignal<BTreeMap<String, Metrics>> {
     let metrics = RwSignal::new(BTreeMap::new());
-    let progress = memo(move || {
+    let progress = Memo::new(move |_| {
         sweep.with(|sweep| sweep.runs.iter().take(MOST_CURVES).map(|run| (run.id.clone(), run.summary.epoch)).collect::<Vec<_>>())
     });
     Effect::new(move |former: Option<BTreeMap<String, u32>>| {
@@ -332,7 +331,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
     };
     let button = move |action: RunAction| {
         // A button that cannot do anything keeps the focus that it got while it could.
-        let off = memo(move || sweep.with(|sweep| !sweep.runs.iter().any(|run| can(action, run.state))));
+        let off = Memo::new(move |_| sweep.with(|sweep| !sweep.runs.iter().any(|run| can(action, run.state))));
         let press = move |_| {
             if !off.get_untracked() {
                 ask(action);
@@ -396,12 +395,12 @@ fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: Addressed<Sorting
         let run = Memo::new(move |former: Option<&Option<Run>>| {
             sweep.with(|sweep| sweep.runs.iter().find(|run| run.id == id).cloned()).or_else(|| former.cloned().flatten())
         });
-        let run = memo(move || run.get().expect("a row keeps its run"));
+        let run = Memo::new(move |_| run.get().expect("a row keeps its run"));
         let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
         let values =
             move || known.get().iter().map(|field| view! { <td class="number">{text(&value_of(&config, field))}</td> }).collect_view();
         let number = move |last: bool, unit: Unit| move || run.with(|run| with_deviation(spread_of(&[run], last, unit), unit));
-        let title = memo(move || run.with(|run| run.title.clone()));
+        let title = Memo::new(move |_| run.with(|run| run.title.clone()));
         view! {
             <tr>
                 <th scope="row" class="sweep-name">
@@ -418,7 +417,7 @@ fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: Addressed<Sorting
             </tr>
         }
     };
-    let ids = memo(move || sweep.with(|sweep| arranged(&sweep.runs, &sorting.get())));
+    let ids = Memo::new(move |_| sweep.with(|sweep| arranged(&sweep.runs, &sorting.get())));
     let head = move |column: String, label: String, number: bool| {
         let turn = {
             let column = column.clone();
@@ -427,7 +426,7 @@ fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: Addressed<Sorting
                 sorting.update(|sorting| sorting.turn(&column, &example.unwrap_or(SortKey::Number(None))));
             }
         };
-        view! { <SortHead label number sorted=derived(move || sorting.get().of(&column)) press=turn/> }
+        view! { <SortHead label number sorted=Signal::derive(move || sorting.get().of(&column)) press=turn/> }
     };
     let fixed = move |column: &str, label: &str, number: bool| head(column.to_owned(), label.to_owned(), number);
     let heads = move || known.get().into_iter().map(|field| head(field.clone(), field_name(&field).to_owned(), true)).collect_view();

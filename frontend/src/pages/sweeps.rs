@@ -1,5 +1,6 @@
 //! All sweeps: over what, how many runs, and how far they are.
 
+use leptos::prelude::*;
 use shared::api::{RunState, SweepAxis, SweepSummary};
 use shared::builtin::lowercase;
 use shared::format;
@@ -10,8 +11,6 @@ use crate::addressed::addressed;
 use crate::browser::use_title;
 use crate::components::sort_head::{SortHead, SortKey, Sorting};
 use crate::load::{Placeholder, fetched, shown};
-use crate::prelude::*;
-use crate::reactive::derived;
 use crate::{place, words};
 
 /// Values that a line has room for.
@@ -148,7 +147,7 @@ fn table(sweeps: Vec<SweepSummary>) -> impl IntoView {
     let head = move |column: Column| {
         let example = example.as_ref().map_or(SortKey::Number(None), |sweep| column.key(sweep));
         let turn = move || sorting.update(|sorting| sorting.turn(column.id(), &example));
-        view! { <SortHead label=column.label() number=column.is_number() sorted=derived(move || sorting.get().of(column.id())) press=turn/> }
+        view! { <SortHead label=column.label() number=column.is_number() sorted=Signal::derive(move || sorting.get().of(column.id())) press=turn/> }
     };
     view! {
         <div class="table-box" role="region" aria-label="Sweeps" tabindex="0">

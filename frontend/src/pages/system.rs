@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::set_interval_with_handle;
+use leptos::prelude::*;
 use shared::api::{Device, Memory, Probe, Storage, System, WorkerStatus};
 use shared::format;
 
@@ -10,7 +11,6 @@ use crate::browser::use_title;
 use crate::components::health::ServerProblems;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Placeholder, fetched, shown};
-use crate::prelude::*;
 use crate::words;
 
 /// The size of all runs is counted each time.

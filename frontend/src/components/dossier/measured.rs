@@ -1,5 +1,6 @@
 //! The part of a dossier that a run has to measure: found where there is one, asked for where there is none, followed until it is there.
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{PairFile, Run, RunState, RunSummary};
 use shared::config::{PairConfig, RunConfig};
@@ -9,8 +10,6 @@ use super::parts::Parts;
 use crate::components::badge::{Progress, StateBadge};
 use crate::live::{Live, follow};
 use crate::load::{Fetched, Placeholder, fetched, refusal, shown};
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
 use crate::{api, place};
 
 /// What is to be measured.
@@ -121,13 +120,13 @@ fn Ask(wanted: Wanted, again: bool, runs: Fetched<Vec<Run>>) -> impl IntoView {
 fn Following(run: Run, runs: Fetched<Vec<Run>>) -> impl IntoView {
     let id = run.id.clone();
     let Live { run, metrics, .. } = follow(run);
-    let run = memo(move || {
+    let run = Memo::new(move |_| {
         let run = run.get();
         let (fraction_done, seconds_left) = metrics.with(|metrics| (metrics.fraction_done(), metrics.seconds_left()));
         Run { summary: RunSummary { fraction_done, seconds_left, ..run.summary }, ..run }
     });
-    let over = memo(move || run.with(|run| run.state.is_finished()));
-    effect(move || {
+    let over = Memo::new(move |_| run.with(|run| run.state.is_finished()));
+    Effect::new(move || {
         if over.get() {
             runs.reload();
         }

@@ -1,12 +1,12 @@
 //! What a run has measured of a pair: the dimensions two classes share, both without them, and the images behind them.
 
+use leptos::prelude::*;
 use shared::api::{DrivingImage, MeasuredPair, Overlap, PairAccuracy, PairFile, SaliencyMap};
 use shared::config::Inputs;
 use shared::format;
 
 use super::table::{Row, table};
 use crate::components::saliency_map::{SaliencyOverlay, checkpoint_name, data_url};
-use crate::prelude::*;
 use crate::words;
 
 /// The parts of the pair at `index` of the file.

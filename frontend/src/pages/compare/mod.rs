@@ -7,6 +7,7 @@ mod runs;
 mod scatter;
 mod view;
 
+use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use shared::api::{Attribution, Comparison};
 use shared::chart::comparison::{LETTERS, side_name};
@@ -25,8 +26,6 @@ use crate::components::exports::{Export, Exports, FIGURE, export};
 use crate::components::share::ShareButton;
 use crate::load::{Failure, Load, Placeholder, Skeleton, told};
 use crate::place;
-use crate::prelude::*;
-use crate::reactive::{derived, effect, memo};
 
 /// The name of each compared attribution, the baseline's first; none where it is yet to be chosen.
 pub type Sides = Vec<Option<String>>;
@@ -34,9 +33,9 @@ pub type Sides = Vec<Option<String>>;
 #[component]
 pub fn ComparePage() -> impl IntoView {
     let query = use_query_map();
-    let sides = memo(move || query.with(|query| sides(|name| query.get(name))));
+    let sides = Memo::new(move |_| query.with(|query| sides(|name| query.get(name))));
     let matrices = Cache::<Attribution>::new();
-    effect(move || {
+    Effect::new(move || {
         for id in sides.get().iter().flatten() {
             matrices.ask(&attribution_address(id));
         }
@@ -50,7 +49,7 @@ pub fn ComparePage() -> impl IntoView {
     );
     let lens = shown.part(|shown| shown.lens.clone(), |shown, lens| shown.lens = lens);
     let of = shown.part(|shown| shown.of, |shown, of| shown.of = of);
-    let answer = memo(move || sides.with(|sides| answer(sides, matrices)));
+    let answer = Memo::new(move |_| sides.with(|sides| answer(sides, matrices)));
     let comparison = Memo::new(move |former: Option<&Option<Comparison>>| match answer.get() {
         Answer::Ready(kept) => Comparison::of(kept.iter().map(|kept| Attribution::clone(kept)).collect()).ok(),
         // The former one stays while one goes from comparison to comparison.
@@ -62,9 +61,9 @@ pub fn ComparePage() -> impl IntoView {
             comparison.as_ref().map_or_else(|| "Compare".to_owned(), |comparison| format!("Compare: {}", subject(comparison)))
         })
     });
-    let known = memo(move || comparison.with(Option::is_some));
-    let baseline = derived(move || sides.with(|sides| sides.first().cloned().flatten()?.parse::<AttributionId>().ok()));
-    let shown = memo(move || shown.get());
+    let known = Memo::new(move |_| comparison.with(Option::is_some));
+    let baseline = Signal::derive(move || sides.with(|sides| sides.first().cloned().flatten()?.parse::<AttributionId>().ok()));
+    let shown = Memo::new(move |_| shown.get());
     let view_of = move || shown.with_untracked(|shown| shown.view(ids(&sides.get_untracked())));
     let content = move || {
         if known.get() {
@@ -73,7 +72,7 @@ pub fn ComparePage() -> impl IntoView {
             return view! {
                 <ComparisonView comparison explorer=Explorer::new(lens) of own=true/>
                 <RunsCompared comparison lens/>
-                <Exports exports=derived(move || sides.with(|sides| shown.with(|shown| exports_of(sides, shown))))/>
+                <Exports exports=Signal::derive(move || sides.with(|sides| shown.with(|shown| exports_of(sides, shown))))/>
             }
             .into_any();
         }

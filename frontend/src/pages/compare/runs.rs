@@ -1,5 +1,6 @@
 //! What the compared runs went through and were set up with: their curves over each other, and the fields in which they differ.
 
+use leptos::prelude::*;
 use serde_json::Value;
 use shared::api::{Comparison, Run};
 use shared::chart::Chart;
@@ -17,13 +18,11 @@ use crate::components::canvas::{Area, Canvas, Surface};
 use crate::components::curves_bar::{CurvesBar, RangeDrag, Switch};
 use crate::components::heatmap::is_open;
 use crate::form;
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
 use crate::theme::use_theme;
 
 #[component]
 pub fn RunsCompared(comparison: Memo<Comparison>, lens: Addressed<Lens>) -> impl IntoView {
-    let compared = memo(move || comparison.with(Compared::all));
+    let compared = Memo::new(move |_| comparison.with(Compared::all));
     view! {
         <CurvesCompared compared lens/>
         {move || (compared.with(Vec::len) > 1).then(|| view! { <ConfigDifferences compared/> })}
@@ -35,8 +34,8 @@ fn CurvesCompared(compared: Memo<Vec<Compared>>, lens: Addressed<Lens>) -> impl 
     let theme = use_theme();
     let cache = Cache::<Metrics>::new();
     let address = |run: &str| format!("api/runs/{run}/metrics");
-    effect(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
-    let overlay = memo(move || {
+    Effect::new(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
+    let overlay = Memo::new(move |_| {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
         let compared = compared.get();
         let colors = run_colors(&compared.iter().map(|compared| compared.run.as_str()).collect::<Vec<_>>());
@@ -49,18 +48,18 @@ fn CurvesCompared(compared: Memo<Vec<Compared>>, lens: Addressed<Lens>) -> impl 
     });
     let surface = RwSignal::new(Surface::default());
     let draw = move |area: &Area, surface: Surface| overlay.with(|overlay| overlay.draw(area, surface.scale));
-    let axes = memo(move || {
+    let axes = Memo::new(move |_| {
         let Surface { width, height, .. } = surface.get();
         Some(overlay.with(|overlay| overlay.axes(width, height)))
     });
-    let loss_is_log = memo(move || axes.with(|axes| axes.as_ref()?.loss.as_ref().map(|loss| loss.is_log)));
+    let loss_is_log = Memo::new(move |_| axes.with(|axes| axes.as_ref()?.loss.as_ref().map(|loss| loss.is_log)));
     let drag = RangeDrag::new(axes.into(), lens);
     view! {
         <section class="panel" aria-labelledby="courses-title">
             <h2 id="courses-title">"Training"</h2>
             <CurvesBar
-                lens switches=memo(move || overlay.with(switches)) loss_is_log
-                sight=memo(move || overlay.with(OverlaidCurves::sight)) epochs=memo(move || overlay.with(|overlay| overlay.epochs))
+                lens switches=Memo::new(move |_| overlay.with(switches)) loss_is_log
+                sight=Memo::new(move |_| overlay.with(OverlaidCurves::sight)) epochs=Memo::new(move |_| overlay.with(|overlay| overlay.epochs))
             />
             <div
                 class="courses" class:with-losses=move || loss_is_log.get().is_some() role="img" aria-label=move || overlay.with(Chart::describe)
@@ -142,7 +141,7 @@ fn CoursesTable(overlay: Memo<OverlaidCurves>) -> impl IntoView {
 fn ConfigDifferences(compared: Memo<Vec<Compared>>) -> impl IntoView {
     let cache = Cache::<Run>::new();
     let address = |run: &str| format!("api/runs/{run}");
-    effect(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
+    Effect::new(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
     let content = move || {
         let compared = compared.get();
         let configs: Option<Vec<Value>> =

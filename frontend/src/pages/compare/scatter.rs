@@ -1,5 +1,6 @@
 //! Every pair as a point, its cosine in A against that in another.
 
+use leptos::prelude::*;
 use shared::api::Comparison;
 use shared::chart::Chart;
 use shared::chart::colors::Theme;
@@ -9,8 +10,6 @@ use shared::chart::scatter::{PointMark, Scatter};
 use crate::addressed::Addressed;
 use crate::components::canvas::{Area, Canvas, Surface, position};
 use crate::components::explorer::Explorer;
-use crate::prelude::*;
-use crate::reactive::memo;
 
 #[component]
 pub fn ScatterPanel(
@@ -20,8 +19,8 @@ pub fn ScatterPanel(
     /// The side that is shown against A, by its place.
     of: Addressed<usize>,
 ) -> impl IntoView {
-    let count = memo(move || comparison.with(|comparison| comparison.attributions.len()));
-    let scatter = memo(move || {
+    let count = Memo::new(move |_| comparison.with(|comparison| comparison.attributions.len()));
+    let scatter = Memo::new(move |_| {
         comparison.with(|comparison| {
             let index = of.get().min(comparison.attributions.len() - 1);
             Scatter::comparison(comparison, index, shade.get())

@@ -1,5 +1,6 @@
 //! The comparison itself: also what the reader of a link sees.
 
+use leptos::prelude::*;
 use shared::api::{Attribution, Comparison};
 use shared::chart::colors::Theme;
 use shared::chart::comparison::{LETTERS, Panel, panels, side_name, values};
@@ -18,8 +19,6 @@ use crate::components::explorer::Explorer;
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
 use crate::{place, words};
 
@@ -36,18 +35,18 @@ pub fn ComparisonView(
     own: bool,
 ) -> impl IntoView {
     let theme = use_theme();
-    let shade = derived(move || if theme.dark.get() { Theme::Dark } else { Theme::Light });
-    let plain_lens = memo(move || Lens { cell: None, ..explorer.lens.get() });
-    let shown = memo(move || comparison.with(|comparison| panels(comparison, &plain_lens.get(), shade.get())));
-    let show = memo(move || plain_lens.get().show);
-    let flickers = memo(move || {
+    let shade = Signal::derive(move || if theme.dark.get() { Theme::Dark } else { Theme::Light });
+    let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
+    let shown = Memo::new(move |_| comparison.with(|comparison| panels(comparison, &plain_lens.get(), shade.get())));
+    let show = Memo::new(move |_| plain_lens.get().show);
+    let flickers = Memo::new(move |_| {
         if show.get() == Show::Flicker {
             comparison.with(|comparison| values(comparison, &plain_lens.get(), shade.get()))
         } else {
             Vec::new()
         }
     });
-    let count = memo(move || shown.with(Vec::len));
+    let count = Memo::new(move |_| shown.with(Vec::len));
     let grid = move || {
         if show.get() == Show::Flicker {
             return view! { <Flicker panels=flickers explorer/> }.into_any();
@@ -56,12 +55,12 @@ pub fn ComparisonView(
         let panel = move |index: usize| view! { <PanelView panels=shown index explorer/> };
         view! { <div class=class>{(0..count.get()).map(panel).collect_view()}</div> }.into_any()
     };
-    let pair = memo(move || comparison.with(|comparison| comparison.attributions.len() == 2));
-    let names = memo(move || comparison.with(|comparison| comparison.baseline().file.class_names.clone()));
+    let pair = Memo::new(move |_| comparison.with(|comparison| comparison.attributions.len() == 2));
+    let names = Memo::new(move |_| comparison.with(|comparison| comparison.baseline().file.class_names.clone()));
     // A pair is taken apart in the first that is compared.
-    let subject = memo(move || comparison.with(|comparison| comparison.attributions[1].clone()));
-    let baseline = memo(move || comparison.with(|comparison| Some(comparison.baseline().clone())));
-    let figures = derived(move || comparison.with(figures));
+    let subject = Memo::new(move |_| comparison.with(|comparison| comparison.attributions[1].clone()));
+    let baseline = Memo::new(move |_| comparison.with(|comparison| Some(comparison.baseline().clone())));
+    let figures = Signal::derive(move || comparison.with(figures));
     let sentence = move || comparison.with(finding);
     view! {
         {move || if pair.get() { view! { <KeyFigures figures/> }.into_any() } else { view! { <Summary comparison/> }.into_any() }}
@@ -71,7 +70,7 @@ pub fn ComparisonView(
                 legend="Show" name="show" options=SHOWS.to_vec() value=show.into()
                 set=move |show| explorer.lens.update(|lens| lens.show = show)
             />
-            <LensBar explorer names hidden=derived(move || shown.with(|shown| shown.iter().map(|panel| hidden_cells(&panel.heatmap)).sum()))/>
+            <LensBar explorer names hidden=Signal::derive(move || shown.with(|shown| shown.iter().map(|panel| hidden_cells(&panel.heatmap)).sum()))/>
         </div>
         {move || grid()}
         <SelectedPair comparison explorer/>
@@ -90,8 +89,8 @@ pub fn ComparisonView(
 fn PanelView(panels: Memo<Vec<Panel>>, index: usize, explorer: Explorer) -> impl IntoView {
     // While one goes to fewer panels, the former ones are still there for a moment.
     let panel = move || panels.with(|panels| panels.get(index).or(panels.last()).cloned().expect("a comparison shows something"));
-    let name = derived(move || panel().name);
-    let heatmap: Memo<Heatmap> = memo(move || panel().heatmap);
+    let name = Signal::derive(move || panel().name);
+    let heatmap: Memo<Heatmap> = Memo::new(move |_| panel().heatmap);
     view! {
         <section class="panel compare-panel" aria-label=move || name.get()>
             <h2>{move || name.get()}</h2>

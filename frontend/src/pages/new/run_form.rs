@@ -1,5 +1,6 @@
 //! The form of a run with what it means: its mistakes, its cost, its text and its command.
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use serde_json::Value;
@@ -16,8 +17,6 @@ use crate::browser::{base_uri, focus, use_open};
 use crate::components::copy::CopyButton;
 use crate::components::field::{Form, field_id};
 use crate::draft::Draft;
-use crate::prelude::*;
-use crate::reactive::memo;
 use crate::vary::Row;
 use crate::{api, cost, draft, form, place, vary};
 
@@ -98,9 +97,9 @@ fn Fields(
     let upload = Upload::new();
     let refused = RwSignal::new(None::<Problem>);
     let busy = RwSignal::new(false);
-    let parsed = memo(move || config.with(RunConfig::parse));
-    let axes = memo(move || rows.with(|rows| vary::axes(rows)));
-    let errors = memo(move || {
+    let parsed = Memo::new(move |_| config.with(RunConfig::parse));
+    let axes = Memo::new(move |_| rows.with(|rows| vary::axes(rows)));
+    let errors = Memo::new(move |_| {
         let mut errors = parsed.with(|parsed| parsed.as_ref().err().cloned().unwrap_or_default());
         if errors.is_empty() {
             errors = config.with(|config| axes.with(|axes| vary::errors(config, axes)));
@@ -112,7 +111,7 @@ fn Fields(
     });
     // A form that nobody has filled in yet is not full of errors.
     let touched = RwSignal::new(edited);
-    let told = memo(move || if touched.get() || refused.with(Option::is_some) { errors.get() } else { Vec::new() });
+    let told = Memo::new(move |_| if touched.get() || refused.with(Option::is_some) { errors.get() } else { Vec::new() });
     let edited = Callback::new(move |()| {
         refused.set(None);
         touched.set(true);
@@ -170,7 +169,7 @@ fn Fields(
         RunKind::Pair => view! { <PairSections/> }.into_any(),
         RunKind::Import => view! { <ImportSections upload/> }.into_any(),
     };
-    let runs = memo(move || axes.with(|axes| if axes.is_empty() { None } else { Some(vary::count(axes)) }));
+    let runs = Memo::new(move |_| axes.with(|axes| if axes.is_empty() { None } else { Some(vary::count(axes)) }));
     view! {
         <form class="run-form" id=FORM tabindex="-1" novalidate on:submit=submit>
             <div class="form-main">

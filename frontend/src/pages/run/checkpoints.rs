@@ -1,5 +1,6 @@
 //! The kept checkpoints of a run, and what can be measured of them.
 
+use leptos::prelude::*;
 use shared::api::Run;
 use shared::config::{Inputs, RunKind};
 use shared::format;
@@ -9,8 +10,6 @@ use super::Selection;
 use crate::addressed::Addressed;
 use crate::components::dialog::Dialog;
 use crate::place;
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 
 /// The kept epoch nearest to one.
 pub fn nearest_checkpoint(metrics: &Metrics, epoch: u32) -> Option<u32> {
@@ -30,11 +29,12 @@ pub fn CheckpointTable(
     selected: Memo<Option<u32>>,
     own: bool,
 ) -> impl IntoView {
-    let epochs = memo(move || metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
+    let epochs =
+        Memo::new(move |_| metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
     let measuring = RwSignal::new(None::<String>);
     let run_id = run.with_untracked(|run| run.id.clone());
     let row = move |epoch: u32| {
-        let row = memo(move || metrics.with(|metrics| CheckpointRow::of(metrics, epoch)));
+        let row = Memo::new(move |_| metrics.with(|metrics| CheckpointRow::of(metrics, epoch)));
         let id = run.with_untracked(|run| run.id.clone());
         let choose = move |_| selection.update(|selection| selection.epoch = Some(epoch));
         let name = format!("Epoch {epoch}");
@@ -137,7 +137,7 @@ fn MeasureDialog(
         }
     };
     view! {
-        <Dialog open=derived(move || checkpoint.with(Option::is_some)) close=move || checkpoint.set(None) title="Measure a checkpoint">
+        <Dialog open=Signal::derive(move || checkpoint.with(Option::is_some)) close=move || checkpoint.set(None) title="Measure a checkpoint">
             {links.clone()}
         </Dialog>
     }

@@ -1,5 +1,6 @@
 //! An evaluation: the number to report, attack by attack and class by class.
 
+use leptos::prelude::*;
 use shared::api::{EvaluationFile, Run, RunState};
 use shared::config::{EvaluateConfig, RunConfig};
 use shared::format;
@@ -11,8 +12,6 @@ use super::training::Phase;
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Placeholder, fetched, shown};
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 
 /// More classes than this are no table that anybody reads.
 const LARGEST_TABLE: usize = 20;
@@ -27,12 +26,12 @@ pub fn EvaluationView(
 ) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Evaluate(config) = config else { return ().into_any() };
-    let complete = memo(move || run.with(|run| run.state == RunState::Succeeded));
+    let complete = Memo::new(move |_| run.with(|run| run.state == RunState::Succeeded));
     let file = fetched::<EvaluationFile>(move || complete.get().then(|| format!("api/runs/{id}/evaluation")));
-    let steps = memo(move || metrics.with(|metrics| metrics.evaluation.clone()));
-    let ended = memo(move || run.with(|run| run.state.is_finished()));
+    let steps = Memo::new(move |_| metrics.with(|metrics| metrics.evaluation.clone()));
+    let ended = Memo::new(move |_| run.with(|run| run.state.is_finished()));
     let subject = config.checkpoint.clone();
-    let figures = derived(move || {
+    let figures = Signal::derive(move || {
         let threat = file.ready().map(|file| format!("{} {}", file.norm.symbol(), file.eps.long(file.norm)));
         figures(&steps.get(), &threat.unwrap_or_else(|| threat_model(&config)), ended.get())
     });

@@ -1,5 +1,6 @@
 //! The matrices of an attribution run.
 
+use leptos::prelude::*;
 use shared::api::{Attribution, Run};
 use shared::chart::colors::Theme;
 use shared::chart::heatmap::Heatmap;
@@ -15,8 +16,6 @@ use crate::components::explorer::Explorer;
 use crate::components::heatmap::HeatmapView;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Fetched, Placeholder, fetched, shown};
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
 use crate::{place, words};
 
@@ -24,9 +23,9 @@ use crate::{place, words};
 pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Attribute(config) = config else { return ().into_any() };
-    let entries = memo(move || metrics.with(|metrics| metrics.attributions.clone()));
-    let ended = memo(move || run.with(|run| run.state.is_finished()));
-    let figures = derived(move || entries.with(|entries| figures(entries, ended.get())));
+    let entries = Memo::new(move |_| metrics.with(|metrics| metrics.attributions.clone()));
+    let ended = Memo::new(move |_| run.with(|run| run.state.is_finished()));
+    let figures = Signal::derive(move || entries.with(|entries| figures(entries, ended.get())));
     let how = format!("{} · {} · {}", words::split(config.split), config.aggregation.label(), config.subset.label());
     let explorer = Explorer::new(Addressed::local(Lens::default()));
     let matrix = move |entry: AttributionEntry| {
@@ -58,7 +57,7 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl I
 fn Loaded(attribution: Fetched<Attribution>, explorer: Explorer) -> impl IntoView {
     let theme = use_theme();
     let known = Memo::new(move |former: Option<&Option<Attribution>>| attribution.ready().or_else(|| former.cloned().flatten()));
-    let there = memo(move || known.with(Option::is_some));
+    let there = Memo::new(move |_| known.with(Option::is_some));
     let with = move |text: fn(&Attribution) -> String| move || known.with(|known| known.as_ref().map(text).unwrap_or_default());
     let caption = with(|attribution| {
         let inputs = crate::pages::attribution::inputs_text(&attribution.file).to_ascii_lowercase();
@@ -66,13 +65,13 @@ fn Loaded(attribution: Fetched<Attribution>, explorer: Explorer) -> impl IntoVie
     });
     let link = with(|attribution| place::href(&format!("/attributions/{}", attribution.id)));
     let view = move || {
-        let heatmap = memo(move || {
+        let heatmap = Memo::new(move |_| {
             let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
             known.with(|known| Heatmap::of(known.as_ref().expect("shown only once known"), None, &Lens::default(), theme))
         });
         view! {
             <p class="caption" aria-live="polite">{caption}" "<a href=link>"Open"</a></p>
-            <HeatmapView name=derived(caption) heatmap explorer/>
+            <HeatmapView name=Signal::derive(caption) heatmap explorer/>
         }
     };
     move || if there.get() { view().into_any() } else { shown(attribution, Placeholder::Matrix, |_| ()).into_any() }

@@ -13,6 +13,7 @@ mod subject;
 mod time;
 mod training;
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_params_map;
@@ -42,8 +43,6 @@ use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDia
 use crate::components::share::ShareButton;
 use crate::live::{Live, follow};
 use crate::load::{Placeholder, fetched, refusal, shown, told};
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 use crate::{api, place};
 
 /// Where one stands in a run: at which checkpoint, on which inputs, seen through which lens.
@@ -80,7 +79,7 @@ impl Selection {
 #[component]
 pub fn RunPage() -> impl IntoView {
     let params = use_params_map();
-    let id = memo(move || params.with(|params| params.get("id").unwrap_or_default()));
+    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
     move || {
         let id = id.get();
         let address = format!("api/runs/{id}");
@@ -100,7 +99,7 @@ fn OwnRun(
     let id = run.id.clone();
     let live = follow(run);
     let Live { run, metrics, .. } = live;
-    let run = memo(move || {
+    let run = Memo::new(move |_| {
         let run = run.get();
         // Records come sooner than the states that sum them up.
         let summary = metrics.with(|metrics| summary(&run, metrics));
@@ -119,7 +118,7 @@ fn OwnRun(
     );
     adopt_pinned(selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens));
     let view_of = Callback::new(move |()| selection.get_untracked().view(&id));
-    let failed = memo(move || run.with(|run| run.state == RunState::Failed));
+    let failed = Memo::new(move |_| run.with(|run| run.state == RunState::Failed));
     view! {
         <RunHeader run live view_of resumed/>
         <ConnectionNotice live/>
@@ -130,10 +129,10 @@ fn OwnRun(
                 <LogTail run open=true class="disclosure"/>
             </div>
         })}
-        <RunView run metrics=memo(move || metrics.get()) selection matrices=Cache::new() own=true/>
+        <RunView run metrics=Memo::new(move |_| metrics.get()) selection matrices=Cache::new() own=true/>
         <Show when=move || !failed.get()><LogTail run open=false class="disclosure panel"/></Show>
         <ConfigText run/>
-        <Exports exports=derived(move || run.with(|run| exports_of(run, &selection.get())))/>
+        <Exports exports=Signal::derive(move || run.with(|run| exports_of(run, &selection.get())))/>
     }
 }
 
@@ -216,7 +215,7 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
             }
         });
     };
-    let resumable = memo(move || run.with(|run| matches!(run.state, RunState::Canceled | RunState::Failed)));
+    let resumable = Memo::new(move |_| run.with(|run| matches!(run.state, RunState::Canceled | RunState::Failed)));
     let (kind, sweep) = run.with_untracked(|run| (run.config.kind(), run.config.as_train().and_then(|config| config.sweep.clone())));
     let navigate = StoredValue::new_local(use_open());
     let deleted = move |refused: usize| {
@@ -224,8 +223,8 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
             navigate.with_value(|navigate| navigate("/", NavigateOptions::default()));
         }
     };
-    let finished = memo(move || run.with(|run| run.state.is_finished()));
-    let compare = memo(move || run.with(|run| best_to_last_address(&run.id, run.summary.best.as_ref(), run.summary.last.as_ref())));
+    let finished = Memo::new(move |_| run.with(|run| run.state.is_finished()));
+    let compare = Memo::new(move |_| run.with(|run| best_to_last_address(&run.id, run.summary.best.as_ref(), run.summary.last.as_ref())));
     view! {
         <header class="page-header">
             <div>

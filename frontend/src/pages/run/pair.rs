@@ -1,5 +1,6 @@
 //! Pairs of classes taken apart: the measured parts of a dossier, pair by pair.
 
+use leptos::prelude::*;
 use shared::api::{PairFile, Run, RunState};
 use shared::config::RunConfig;
 use shared::record::Metrics;
@@ -8,14 +9,12 @@ use super::subject::Subject;
 use super::training::Phase;
 use crate::components::dossier::Parts;
 use crate::load::{Placeholder, fetched, shown};
-use crate::prelude::*;
-use crate::reactive::memo;
 
 #[component]
 pub fn PairView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Pair(config) = config else { return ().into_any() };
-    let complete = memo(move || own && run.with(|run| run.state == RunState::Succeeded));
+    let complete = Memo::new(move |_| own && run.with(|run| run.state == RunState::Succeeded));
     let file = fetched::<PairFile>(move || complete.get().then(|| format!("api/runs/{id}/pair")));
     view! {
         <section class="panel dossier" aria-labelledby="pair-title">

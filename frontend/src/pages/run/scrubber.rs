@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
+use leptos::prelude::*;
 use shared::chart::axes::EpochAxes;
 use shared::chart::curves::Curves;
 use shared::config::Inputs;
@@ -13,8 +14,6 @@ use shared::record::Metrics;
 use super::Selection;
 use super::checkpoints::nearest;
 use crate::addressed::Addressed;
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
 
 /// Checkpoints a second.
 const SPEEDS: [u32; 4] = [1, 2, 4, 8];
@@ -31,9 +30,10 @@ pub fn Scrubber(
     selected: Memo<Option<u32>>,
     selection: Addressed<Selection>,
 ) -> impl IntoView {
-    let kept = memo(move || metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
-    let marks = memo(move || kept.with(|kept| curves.with(|curves| marks(curves, kept))));
-    let stand = memo(move || selected.get().unwrap_or_default());
+    let kept =
+        Memo::new(move |_| metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
+    let marks = Memo::new(move |_| kept.with(|kept| curves.with(|curves| marks(curves, kept))));
+    let stand = Memo::new(move |_| selected.get().unwrap_or_default());
     let go = move |epoch: u32| {
         if selected.get_untracked() != Some(epoch) {
             selection.update(|selection| selection.epoch = Some(epoch));
@@ -49,7 +49,7 @@ pub fn Scrubber(
         }
     };
     on_cleanup(stop);
-    effect(move || {
+    Effect::new(move || {
         stop();
         if !playing.get() {
             return;
@@ -165,7 +165,7 @@ pub fn Scrubber(
         }
     };
     // One checkpoint is nothing to drag through.
-    let several = memo(move || kept.with(|kept| kept.len() > 1));
+    let several = Memo::new(move |_| kept.with(|kept| kept.len() > 1));
     move || several.get().then(content)
 }
 

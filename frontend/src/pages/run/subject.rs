@@ -1,9 +1,9 @@
 //! The checkpoints that a measurement is of.
 
+use leptos::prelude::*;
 use shared::view::{CheckpointRef, Which};
 
 use crate::place;
-use crate::prelude::*;
 
 #[component]
 pub fn Subject(

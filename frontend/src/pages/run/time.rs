@@ -2,6 +2,7 @@
 //!
 //! Everything drawn here is in memory before it is asked for, so that a step of the scrubber waits for nothing.
 
+use leptos::prelude::*;
 use shared::api::{Attribution, Run};
 use shared::chart::class_bars::ClassBars;
 use shared::chart::color_map::{ColorMap, Content};
@@ -28,8 +29,6 @@ use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::load::{Failure, Load, Placeholder, Skeleton};
 use crate::place;
-use crate::prelude::*;
-use crate::reactive::{derived, effect, memo};
 use crate::theme::use_theme;
 
 /// Cells of all matrices kept in memory, at most: 100 matrices of 200 classes.
@@ -46,19 +45,19 @@ pub fn TimeView(
     own: bool,
 ) -> impl IntoView {
     let run_id = StoredValue::new(run.with_untracked(|run| run.id.clone()));
-    let inputs = memo(move || selection.get().inputs);
+    let inputs = Memo::new(move |_| selection.get().inputs);
     let lens = selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens);
     let explorer = Explorer::new(lens);
     let name_of = move |epoch: u32| AttributionId { run: run_id.get_value(), epoch, inputs: inputs.get() };
 
     // Asked for only once it is there.
-    let id = memo(move || {
+    let id = Memo::new(move |_| {
         let id = name_of(selected.get()?);
         metrics.with(|metrics| metrics.cas(id.epoch, id.inputs)).map(|_| id)
     });
-    let best = memo(move || metrics.with(|metrics| metrics.attributed(None, inputs.get())).map(name_of));
-    let named = memo(move || lens.get().baseline);
-    effect(move || {
+    let best = Memo::new(move |_| metrics.with(|metrics| metrics.attributed(None, inputs.get())).map(name_of));
+    let named = Memo::new(move |_| lens.get().baseline);
+    Effect::new(move || {
         for id in [id.get(), named.get(), best.get()].into_iter().flatten() {
             matrices.ask(&attribution_address(&id.to_string()));
         }
@@ -80,22 +79,22 @@ pub fn TimeView(
             Some(Load::Failed(_)) => None,
             Some(Load::Loading) | None => former.cloned().flatten(),
         });
-    let baseline = memo(move || {
+    let baseline = Memo::new(move |_| {
         let classes = now.get()?;
         let comparable = |kept: &Kept<Attribution>| kept.file.class_names == classes.file.class_names;
         named.get().and_then(|id| of(&id)).filter(comparable).or_else(|| best.get().and_then(|id| of(&id)).filter(comparable))
     });
     // What was pinned may be of another data set.
-    let passed_over = memo(move || {
+    let passed_over = Memo::new(move |_| {
         let (named, used) = (named.get()?, baseline.get()?);
         of(&named).filter(|named| named.id != used.id).map(|named| format!("{}, {}", named.run_title, checkpoint_name(&named)))
     });
 
-    let figures = derived(move || {
+    let figures = Signal::derive(move || {
         let id = name_of(selected.get().unwrap_or_default());
         metrics.with(|metrics| baseline.with(|baseline| figures(metrics, &id, baseline.as_deref())))
     });
-    let state = memo(move || match id.get() {
+    let state = Memo::new(move |_| match id.get() {
         None => State::Nothing,
         Some(_) if now.with(Option::is_some) => State::Shown,
         Some(id) => match matrices.get(&attribution_address(&id.to_string())) {
@@ -105,7 +104,7 @@ pub fn TimeView(
         },
     });
     let hidden = RwSignal::new(0);
-    let names = memo(move || metrics.with(|metrics| metrics.started.as_ref().map(|run| run.class_names.clone()).unwrap_or_default()));
+    let names = Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(|run| run.class_names.clone()).unwrap_or_default()));
     // How the matrix is looked at, and its numbers: under it, so that the matrix itself is on the first screen.
     let about = move || {
         view! {
@@ -129,7 +128,7 @@ pub fn TimeView(
         }
         State::Shown => view! { <Panels metrics now baseline matrices inputs explorer hidden own about/> }.into_any(),
     };
-    let some = memo(move || metrics.with(|metrics| !metrics.attributions.is_empty()));
+    let some = Memo::new(move |_| metrics.with(|metrics| !metrics.attributions.is_empty()));
     let choose = move |inputs: Inputs| selection.update(|selection| selection.inputs = inputs);
     let section = move || {
         view! {
@@ -179,27 +178,27 @@ fn Panels(
 ) -> impl IntoView {
     let theme = use_theme();
     let shade = move || if theme.dark.get() { Theme::Dark } else { Theme::Light };
-    let plain_lens = memo(move || Lens { cell: None, ..explorer.lens.get() });
-    let colors = memo(move || {
+    let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
+    let colors = Memo::new(move |_| {
         let Lens { ramp, scale, .. } = plain_lens.get();
         Lens { ramp, scale, ..Lens::default() }
     });
     let now = Memo::new(move |former: Option<&Kept<Attribution>>| {
         now.get().unwrap_or_else(|| former.cloned().expect("the panels are shown for a matrix"))
     });
-    let base = memo(move || baseline.get().unwrap_or_else(|| now.get()));
-    let ordering = memo(move || {
+    let base = Memo::new(move |_| baseline.get().unwrap_or_else(|| now.get()));
+    let ordering = Memo::new(move |_| {
         let Lens { order, blocks, .. } = plain_lens.get();
         Lens { order, blocks, ..Lens::default() }
     });
     // Clustering takes a while: not with every step, nor with every move of a slider.
-    let arrangement = memo(move || {
+    let arrangement = Memo::new(move |_| {
         let lens = ordering.get();
         let changed = (lens.order == Order::Change).then(|| now.get());
         comparison::arrangement_of(&base.get(), changed.as_deref(), &lens)
     });
     // A scale that is fitted to all that was fetched does not move with every step.
-    let maps = memo(move || {
+    let maps = Memo::new(move |_| {
         let (base, inputs) = (base.get(), inputs.get());
         let alike = |kept: &Kept<Attribution>| kept.file.inputs == inputs && kept.file.class_names == base.file.class_names;
         let all: Vec<Kept<Attribution>> = matrices.all().into_iter().filter(alike).collect();
@@ -214,11 +213,11 @@ fn Panels(
     let arranged = move |matrix: &Matrix, content: Content, names: &[String], map: ColorMap| {
         Heatmap::arranged(matrix, content, names, arrangement.get(), map, &plain_lens.get(), shade())
     };
-    let values = memo(move || {
+    let values = Memo::new(move |_| {
         let file = &now.get().file;
         arranged(&file.matrix, Content::Cosine, &file.class_names, maps.get().0)
     });
-    let difference = memo(move || {
+    let difference = Memo::new(move |_| {
         let (base, now) = (base.get(), now.get());
         let matrix = base.file.matrix.difference(&now.file.matrix).unwrap_or_else(|| now.file.matrix.clone());
         let mut hatched = arrangement.with(|arrangement| unresolved(&base, &now, arrangement));
@@ -228,17 +227,17 @@ fn Panels(
         }
         arranged(&matrix, Content::Difference, &now.file.class_names, maps.get().1).hatched(hatched)
     });
-    effect(move || hidden.set(values.with(hidden_cells) + difference.with(hidden_cells)));
-    let bars = memo(move || {
+    Effect::new(move || hidden.set(values.with(hidden_cells) + difference.with(hidden_cells)));
+    let bars = Memo::new(move |_| {
         let (base, now, lens) = (base.get(), now.get(), explorer.lens.get());
         arrangement.with(|arrangement| ClassBars::of(&now, Some(&base), arrangement, &lens, shade()))
     });
-    let caption = derived(move || {
+    let caption = Signal::derive(move || {
         let now = now.get();
         let tag = metrics.with(|metrics| tag(metrics, now.file.epoch));
         format!("Epoch {}{tag}: CAS {}", now.file.epoch, format::decimal(now.file.cas, 2))
     });
-    let against = derived(move || {
+    let against = Signal::derive(move || {
         let (base, now) = (base.get(), now.get());
         if base.id == now.id {
             return "This is the baseline: nothing differs".to_owned();
@@ -248,7 +247,7 @@ fn Panels(
         }
         metrics.with(|metrics| format!("Less epoch {}{}", base.file.epoch, tag(metrics, base.file.epoch)))
     });
-    let classes = derived(move || match inputs.get() {
+    let classes = Signal::derive(move || match inputs.get() {
         Inputs::Adversarial => "Robust accuracy by class",
         Inputs::Clean => "Clean accuracy by class",
     });

@@ -1,5 +1,6 @@
 //! A run with epochs, trained here or elsewhere: figures, curves, checkpoints and set-up.
 
+use leptos::prelude::*;
 use shared::api::{Attribution, EpochSummary, Run, RunState, RunSummary};
 use shared::chart::colors::Theme;
 use shared::chart::curves::Curves;
@@ -14,8 +15,6 @@ use crate::addressed::Addressed;
 use crate::cache::Cache;
 use crate::components::curves::{CurvesView, EpochTable};
 use crate::components::key_figures::{Figure, KeyFigures};
-use crate::prelude::*;
-use crate::reactive::memo;
 use crate::theme::use_theme;
 use crate::words;
 
@@ -31,13 +30,14 @@ pub fn TrainingView(
     let config = run.with_untracked(|run| run.config.clone());
     // The files know how many classes there are; the data set does where no worker has looked yet.
     let of_dataset = config.data().and_then(|data| data.dataset.info().classes).map(|classes| classes as usize);
-    let classes = memo(move || metrics.with(|metrics| metrics.started.as_ref().map(|started| started.class_names.len()).or(of_dataset)));
-    let ended = memo(move || run.with(|run| run.state.is_finished()));
-    let figures = memo(move || run.with(|run| figures(&run.summary, classes.get(), run.state.is_finished())));
-    let setup = memo(move || metrics.with(|metrics| metrics.started.as_ref().map(facts)));
+    let classes =
+        Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(|started| started.class_names.len()).or(of_dataset)));
+    let ended = Memo::new(move |_| run.with(|run| run.state.is_finished()));
+    let figures = Memo::new(move |_| run.with(|run| figures(&run.summary, classes.get(), run.state.is_finished())));
+    let setup = Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(facts)));
     // Best and last are provisional while the run goes on.
-    let sentence = memo(move || run.with(|run| run.state.is_finished().then(|| words::best_to_last(&run.summary)).flatten()));
-    let selected = memo(move || metrics.with(|metrics| selection.get().resolved(metrics)));
+    let sentence = Memo::new(move |_| run.with(|run| run.state.is_finished().then(|| words::best_to_last(&run.summary)).flatten()));
+    let selected = Memo::new(move |_| metrics.with(|metrics| selection.get().resolved(metrics)));
     let choose = move |epoch: u32| {
         if let Some(nearest) = metrics.with_untracked(|metrics| nearest_checkpoint(metrics, epoch)) {
             selection.update(|selection| selection.epoch = Some(nearest));
@@ -45,11 +45,11 @@ pub fn TrainingView(
     };
     // A file from elsewhere brings weights, and may bring no curves.
     let trains = config.as_train().is_some();
-    let has_curves = memo(move || trains || metrics.with(|metrics| !metrics.epochs.is_empty()));
+    let has_curves = Memo::new(move |_| trains || metrics.with(|metrics| !metrics.epochs.is_empty()));
     let by_holdout = config.data().is_some_and(|data| data.holdout_samples > 0);
     let theme = use_theme();
     let lens = selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens);
-    let curves = memo(move || {
+    let curves = Memo::new(move |_| {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
         let seen = |curves: Curves| Curves { show_legend: false, ended: ended.get(), ..curves.seen(&lens.get().curves) };
         metrics.with(|metrics| seen(Curves::of(metrics, &config, theme)))

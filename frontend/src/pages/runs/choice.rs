@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use leptos::html;
+use leptos::prelude::*;
 use shared::api::{RunAction, RunRow};
 use shared::format;
 use shared::view::{Lens, View};
@@ -11,8 +12,6 @@ use shared::view::{Lens, View};
 use crate::components::labels::{Labels, LabelsDialog};
 use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject, can, verb};
 use crate::place;
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
 use crate::rows::{Entry, Rows};
 
 /// As many matrices as a comparison shows.
@@ -47,10 +46,10 @@ impl Tally {
 pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl IntoView {
     let chosen =
         move || choice.with(|choice| rows.table.with(|table| choice.iter().filter_map(|id| table.get(id).cloned()).collect::<Vec<_>>()));
-    let tally = memo(move || Tally::of(&chosen()));
-    let some = memo(move || tally.with(|tally| tally.count > 0));
-    let comparison = memo(move || tally.with(|tally| tally.comparison.clone()));
-    let only = memo(move || tally.with(|tally| tally.only.clone()));
+    let tally = Memo::new(move |_| Tally::of(&chosen()));
+    let some = Memo::new(move |_| tally.with(|tally| tally.count > 0));
+    let comparison = Memo::new(move |_| tally.with(|tally| tally.comparison.clone()));
+    let only = Memo::new(move |_| tally.with(|tally| tally.only.clone()));
     let editing = RwSignal::new(None::<Labels>);
     let (question, report) = (RwSignal::new(None::<Question>), RwSignal::new(None::<Report>));
     let edit = move |_| editing.set(untrack(chosen).first().map(|run| Labels::from(&run.run)));
@@ -65,7 +64,7 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl I
         request_animation_frame(move || keep_focus(bar));
     };
     // Runs that are gone are no longer chosen.
-    effect(move || {
+    Effect::new(move || {
         rows.table.with(|table| {
             if choice.with_untracked(|choice| choice.iter().any(|id| !table.contains_key(id))) {
                 choice.update(|choice| choice.retain(|id| table.contains_key(id)));
@@ -84,7 +83,7 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl I
     let action = move |index: usize| {
         let action = ACTIONS[index];
         // A button that cannot do anything keeps the focus that it got while it could.
-        let off = memo(move || tally.with(|tally| tally.able[index] == 0));
+        let off = Memo::new(move |_| tally.with(|tally| tally.able[index] == 0));
         let press = move |_| {
             if !off.get_untracked() {
                 ask(action);

@@ -5,6 +5,7 @@ mod order;
 mod row;
 mod table;
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use shared::api::{Run, RunState};
@@ -19,8 +20,6 @@ use crate::addressed::{Addressed, addressed};
 use crate::browser::{use_open, use_title};
 use crate::components::health::WorkerBanner;
 use crate::load::{Failure, Load, Placeholder, Skeleton};
-use crate::prelude::*;
-use crate::reactive::memo;
 use crate::rows::{Rows, use_rows};
 use crate::{api, place, words};
 
@@ -30,7 +29,7 @@ pub fn RunsPage() -> impl IntoView {
     let rows = use_rows();
     rows.keep_fresh();
     let shown = addressed(|query| Shown::from_parameters(|name| query.get(name)), Shown::address);
-    let some = memo(move || rows.table.with(|table| !table.is_empty()));
+    let some = Memo::new(move |_| rows.table.with(|table| !table.is_empty()));
     view! {
         <header class="page-header">
             <h1>"Runs"</h1>
@@ -55,9 +54,9 @@ pub fn RunsPage() -> impl IntoView {
 
 #[component]
 fn KnownRuns(rows: Rows, shown: Addressed<Shown>) -> impl IntoView {
-    let parsed = memo(move || shown.get().text);
-    let problems = memo(move || parsed.with(|text| Query::parse(text).1));
-    let ids = memo(move || {
+    let parsed = Memo::new(move |_| shown.get().text);
+    let problems = Memo::new(move |_| parsed.with(|text| Query::parse(text).1));
+    let ids = Memo::new(move |_| {
         let Shown { text, by, direction } = shown.get();
         rows.table.with(|table| arranged(table, &Query::parse(&text).0, by, direction))
     });
@@ -113,8 +112,9 @@ fn NoRuns() -> impl IntoView {
 #[component]
 fn FilterBar(rows: Rows, shown: Addressed<Shown>) -> impl IntoView {
     let wrong = move || (!Query::parse(&shown.get().text).1.is_empty()).then_some("true");
-    let counts =
-        memo(move || rows.table.with(|table| RunState::ALL.map(|state| table.values().filter(|entry| entry.run.state == state).count())));
+    let counts = Memo::new(move |_| {
+        rows.table.with(|table| RunState::ALL.map(|state| table.values().filter(|entry| entry.run.state == state).count()))
+    });
     let toggle = move |term: &str| shown.update(|shown| shown.text = switched(&shown.text, term));
     let switch = move |index: usize| {
         let state = RunState::ALL[index];

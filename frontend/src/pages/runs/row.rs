@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use leptos::prelude::*;
 use shared::api::{EpochSummary, RunRow};
 use shared::config::RunKind;
 use shared::{format, query};
@@ -11,8 +12,6 @@ use super::order::Column;
 use crate::components::badge::{Standing, progress, state_badge};
 use crate::components::labels::tag_chips;
 use crate::components::spark::Spark;
-use crate::prelude::*;
-use crate::reactive::memo;
 use crate::rows::{Entry, Rows};
 use crate::{place, words};
 
@@ -36,7 +35,7 @@ pub fn Row(
     };
     let chosen = {
         let id = id.clone();
-        memo(move || choice.with(|choice| choice.contains(&id)))
+        Memo::new(move |_| choice.with(|choice| choice.contains(&id)))
     };
     let choose = {
         let id = id.clone();

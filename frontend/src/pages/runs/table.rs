@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use leptos::prelude::*;
 use leptos::{ev, html};
 use shared::format;
 use wasm_bindgen::JsCast;
@@ -15,8 +16,6 @@ use super::row::Row;
 use crate::addressed::Addressed;
 use crate::back::use_places;
 use crate::components::sort_head::SortHead;
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
 use crate::rows::{Rows, positions};
 use crate::sight::{Piece, in_sight, pieces};
 
@@ -80,7 +79,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
         handles.into_iter().for_each(|handle| handle.remove());
         places.leave();
     });
-    effect(move || {
+    Effect::new(move || {
         let (address, chosen) = (shown.get().address(), choice.with(|choice| choice.iter().map(|id| id.to_string()).collect()));
         places.update(|place| (place.address, place.chosen) = (address, chosen));
     });
@@ -96,7 +95,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
             });
         });
     }
-    effect(move || {
+    Effect::new(move || {
         ids.with(Vec::len);
         // Once the rows of the new list are in the page.
         request_animation_frame(measure);
@@ -112,7 +111,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
         now
     });
 
-    let layout = memo(move || {
+    let layout = Memo::new(move |_| {
         let (Range { start, end }, focused) = (range.get(), focused.get());
         ids.with(|ids| {
             let focused = focused.and_then(|id| ids.iter().position(|known| *known == id));
@@ -120,7 +119,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
         })
     });
     // Where each part is, or how many rows it stands for.
-    let parts = memo(move || {
+    let parts = Memo::new(move |_| {
         let mut gaps = 0;
         ids.with(|ids| {
             let part = |piece: &Piece| match *piece {
@@ -139,7 +138,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
             found.or_else(|| former.copied()).unwrap_or_default()
         })
     };
-    let waiting: Memo<BTreeMap<Arc<str>, u32>> = memo(move || rows.table.with(positions));
+    let waiting: Memo<BTreeMap<Arc<str>, u32>> = Memo::new(move |_| rows.table.with(positions));
     // Where a range begins.
     let anchor = StoredValue::new(None::<Arc<str>>);
     let toggle = Callback::new(move |(id, range): (Arc<str>, bool)| {
@@ -157,7 +156,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
             Part::Row(id) => {
                 let queue_position = {
                     let id = id.clone();
-                    memo(move || waiting.with(|waiting| waiting.get(&id).copied()))
+                    Memo::new(move |_| waiting.with(|waiting| waiting.get(&id).copied()))
                 };
                 view! { <Row id rows position=number.into() queue_position=queue_position.into() choice toggle/> }.into_any()
             }
@@ -195,19 +194,19 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
         }
     };
     // Of the runs that the filter shows.
-    let chosen_here = memo(move || {
+    let chosen_here = Memo::new(move |_| {
         choice.with(|choice| {
             let known: BTreeSet<&Arc<str>> = choice.iter().collect();
             ids.with(|ids| ids.iter().filter(|id| known.contains(id)).count())
         })
     });
-    let all = memo(move || ids.with(|ids| !ids.is_empty() && chosen_here.get() == ids.len()));
+    let all = Memo::new(move |_| ids.with(|ids| !ids.is_empty() && chosen_here.get() == ids.len()));
     let choose_all = move |_| {
         let chosen = !all.get_untracked();
         choice.update(|choice| *choice = ids.with_untracked(|ids| set(choice, ids, chosen)));
     };
     let head = move |column: Column| {
-        let sorted = memo(move || {
+        let sorted = Memo::new(move |_| {
             let Shown { by, direction, .. } = shown.get();
             (by == column).then_some(direction)
         });
