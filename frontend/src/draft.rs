@@ -6,7 +6,6 @@ use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::json;
-use shared::order::sorted;
 
 use crate::browser::base_uri;
 use crate::place;
@@ -75,10 +74,11 @@ pub fn said(edited_at: f64) -> String {
 }
 
 /// The keys of the entries to clear away.
-fn expired(entries: Vec<(String, f64)>, now: f64) -> Vec<String> {
-    let newest_first = sorted(entries, |a, b| b.1.total_cmp(&a.1));
+fn expired(mut entries: Vec<(String, f64)>, now: f64) -> Vec<String> {
+    // The newest first.
+    entries.sort_by(|a, b| b.1.total_cmp(&a.1));
     let gone = |(index, (_, edited_at)): &(usize, (String, f64))| *index >= MOST_KEPT || now - edited_at > KEPT_FOR_MS;
-    newest_first.into_iter().enumerate().filter(gone).map(|(_, (key, _))| key).collect()
+    entries.into_iter().enumerate().filter(gone).map(|(_, (key, _))| key).collect()
 }
 
 fn storage() -> Option<web_sys::Storage> {

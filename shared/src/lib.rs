@@ -18,7 +18,6 @@ pub mod inspection;
 pub mod json;
 pub mod labels;
 pub mod matrix;
-pub mod order;
 pub mod preset;
 pub mod problem;
 pub mod provenance;

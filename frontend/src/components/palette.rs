@@ -9,7 +9,6 @@ use leptos::{ev, html};
 use leptos_router::NavigateOptions;
 use shared::api::SweepSummary;
 use shared::builtin::lowercase;
-use shared::order::sorted;
 use shared::preset::Preset;
 
 use crate::browser::use_open;
@@ -230,7 +229,8 @@ fn found(query: &str, others: &[Item], table: &Table) -> Vec<Item> {
     let runs = first(runs, MOST_SHOWN, |(a, left), (b, right)| b.cmp(a).then_with(|| right.run.created_at.cmp(&left.run.created_at)));
     items.extend(runs.into_iter().map(|(score, entry)| (score, run(entry))));
     // Stable: pages stand before runs that fit as well.
-    sorted(items, |a, b| b.0.cmp(&a.0)).into_iter().take(MOST_SHOWN).map(|(_, item)| item).collect()
+    items.sort_by(|a, b| b.0.cmp(&a.0));
+    items.into_iter().take(MOST_SHOWN).map(|(_, item)| item).collect()
 }
 
 /// The first `count` in an order; the others, which may be thousands, are not sorted.
@@ -239,7 +239,8 @@ pub fn first<T>(mut items: Vec<T>, count: usize, order: impl Fn(&T, &T) -> Order
         items.select_nth_unstable_by(count, &order);
         items.truncate(count);
     }
-    sorted(items, order)
+    items.sort_by(order);
+    items
 }
 
 /// Title and name of a run, in lower case: the first two lines of its words.

@@ -13,7 +13,6 @@ use shared::builtin::lowercase;
 use shared::chart::colors::Theme;
 use shared::chart::sweep::{Cell, SEED, SweepChart, Unit, cells, fields};
 use shared::format;
-use shared::order::sorted;
 use shared::record::Metrics;
 use shared::sweep::{Spread, field_name, number, text, value_of};
 
@@ -386,7 +385,8 @@ fn arranged(runs: &[Run], sorting: &Sorting) -> Vec<String> {
     let mut keyed: Vec<(SortKey, &String)> = Vec::with_capacity(runs.len());
     let Some((column, direction)) = &sorting.0 else { return runs.iter().map(|run| run.id.clone()).collect() };
     keyed.extend(runs.iter().map(|run| (sort_key(run, column), &run.id)));
-    sorted(keyed, |a, b| a.0.compare(&b.0, *direction)).into_iter().map(|(_, id)| id.clone()).collect()
+    keyed.sort_by(|a, b| a.0.compare(&b.0, *direction));
+    keyed.into_iter().map(|(_, id)| id.clone()).collect()
 }
 
 #[component]

@@ -4,7 +4,6 @@ use leptos::prelude::*;
 use shared::api::{RunState, SweepAxis, SweepSummary};
 use shared::builtin::lowercase;
 use shared::format;
-use shared::order::sorted;
 use shared::sweep::{field_name, text};
 
 use crate::addressed::addressed;
@@ -107,10 +106,11 @@ fn finished(sweep: &SweepSummary) -> u32 {
 }
 
 /// The sweeps in the order that was asked for; as they come, the newest first, where none was.
-fn arranged(sweeps: Vec<SweepSummary>, sorting: &Sorting) -> Vec<SweepSummary> {
+fn arranged(mut sweeps: Vec<SweepSummary>, sorting: &Sorting) -> Vec<SweepSummary> {
     let by = sorting.0.as_ref().and_then(|(id, direction)| Some((Column::ALL.into_iter().find(|column| column.id() == id)?, *direction)));
     let Some((column, direction)) = by else { return sweeps };
-    sorted(sweeps, |a, b| column.key(a).compare(&column.key(b), direction))
+    sweeps.sort_by(|a, b| column.key(a).compare(&column.key(b), direction));
+    sweeps
 }
 
 fn table(sweeps: Vec<SweepSummary>) -> impl IntoView {

@@ -1,5 +1,7 @@
 //! What the compared runs went through and were set up with: their curves over each other, and the fields in which they differ.
 
+use std::collections::BTreeSet;
+
 use leptos::prelude::*;
 use serde_json::Value;
 use shared::api::{Comparison, Run};
@@ -8,7 +10,6 @@ use shared::chart::colors::Theme;
 use shared::chart::curves::{CAS, SeriesKind};
 use shared::chart::overlaid_curves::{Compared, OverlaidCurves, OverlaidRun, run_colors};
 use shared::format;
-use shared::order::distinct;
 use shared::record::Metrics;
 use shared::view::Lens;
 
@@ -98,9 +99,8 @@ fn CoursesTable(overlay: Memo<OverlaidCurves>) -> impl IntoView {
     let open = RwSignal::new(false);
     let table = move || {
         overlay.with(|overlay| {
-            let points =
-                |run: &OverlaidRun| run.robust.iter().chain(&run.cas).chain(&run.train_loss).map(|point| point.0).collect::<Vec<_>>();
-            let epochs: Vec<u32> = distinct(overlay.runs.iter().flat_map(points).collect());
+            let points = overlay.runs.iter().flat_map(|run| run.robust.iter().chain(&run.cas).chain(&run.train_loss));
+            let epochs: BTreeSet<u32> = points.map(|point| point.0).collect();
             let at =
                 |points: &[(u32, f64)], epoch: u32| points.binary_search_by_key(&epoch, |point| point.0).ok().map(|index| points[index].1);
             let row = |epoch: u32| {
@@ -179,7 +179,8 @@ fn ConfigDifferences(compared: Memo<Vec<Compared>>) -> impl IntoView {
 fn differences(configs: &[Value]) -> Vec<(String, Vec<String>)> {
     let mut paths = Vec::new();
     configs.iter().for_each(|config| fields(config, "", &mut paths));
-    let paths = distinct(paths);
+    paths.sort();
+    paths.dedup();
     let text = |config: &Value, path: &str| form::at(config, path).map_or_else(|| "–".to_owned(), |value| form::text_of(Some(value)));
     let differs = |path: &String| configs.windows(2).any(|pair| form::at(&pair[0], path) != form::at(&pair[1], path));
     let row = |path: String| (path.clone(), configs.iter().map(|config| text(config, &path)).collect());

@@ -4,7 +4,6 @@ use leptos::prelude::*;
 use shared::api::{EvaluationFile, Run, RunState};
 use shared::config::{EvaluateConfig, RunConfig};
 use shared::format;
-use shared::order::sorted;
 use shared::record::{EvaluationStep, Metrics};
 
 use super::subject::Subject;
@@ -247,7 +246,8 @@ fn most_confused(confusion: &[Vec<u32>]) -> Vec<(usize, usize, u32, f64)> {
         let others = row.iter().enumerate().filter(|(j, count)| *j != i && **count > 0);
         pairs.extend(others.map(|(j, count)| (i, j, *count, f64::from(*count) / total)));
     }
-    sorted(pairs, |a, b| b.3.total_cmp(&a.3))
+    pairs.sort_by(|a, b| b.3.total_cmp(&a.3));
+    pairs
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use shared::chart::axes::EpochAxes;
 use shared::chart::curves::Curves;
 use shared::config::Inputs;
 use shared::format;
-use shared::order::sorted;
 use shared::record::Metrics;
 
 use super::Selection;
@@ -189,7 +188,8 @@ fn marks(curves: &Curves, kept: &[u32]) -> Vec<Mark> {
             None => marks.push(Mark { epoch, name }),
         }
     }
-    sorted(marks, |a, b| a.epoch.cmp(&b.epoch))
+    marks.sort_by_key(|mark| mark.epoch);
+    marks
 }
 
 /// A learning rate without the noise of its multiplications.

@@ -13,7 +13,6 @@ use shared::chart::heatmap::{Heatmap, unresolved};
 use shared::config::Inputs;
 use shared::format;
 use shared::matrix::Matrix;
-use shared::order::sorted;
 use shared::record::Metrics;
 use shared::view::{AttributionId, Lens, Order};
 
@@ -275,8 +274,8 @@ fn Panels(
 
 /// The epochs that have a matrix of some inputs, as many as memory holds, the nearest to one first.
 fn nearest_first(metrics: &Metrics, inputs: Inputs, around: u32) -> Vec<u32> {
-    let epochs: Vec<u32> = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
-    let mut epochs = sorted(epochs, |a, b| a.abs_diff(around).cmp(&b.abs_diff(around)));
+    let mut epochs: Vec<u32> = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
+    epochs.sort_by_key(|epoch| epoch.abs_diff(around));
     let classes = metrics.started.as_ref().map_or(0, |started| started.class_names.len()).max(1);
     epochs.truncate((MOST_CELLS / (classes * classes)).max(1));
     epochs

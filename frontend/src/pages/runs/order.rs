@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use shared::api::{EpochSummary, RunRow};
-use shared::order::sorted;
 use shared::query::{self, Query};
 
 use crate::components::sort_head::Direction;
@@ -144,9 +143,9 @@ impl Shown {
 /// The names of the runs that a query asks for, in order. Runs without the number come last either way, the newest first among equals.
 pub fn arranged(table: &Table, query: &Query, by: Column, direction: Direction) -> Vec<Arc<str>> {
     let found = table.iter().filter(|(_, entry)| query.matches(&entry.run, &entry.words));
-    let rows: Vec<(Option<f64>, &RunRow, &Arc<str>)> = found.map(|(id, entry)| (by.number(&entry.run), &entry.run, id)).collect();
+    let mut rows: Vec<(Option<f64>, &RunRow, &Arc<str>)> = found.map(|(id, entry)| (by.number(&entry.run), &entry.run, id)).collect();
     let title = |id: &Arc<str>| table.get(id).map_or("", |entry| entry.words.lines().next().unwrap_or_default());
-    let rows = sorted(rows, |(a_number, a, a_id), (b_number, b, b_id)| {
+    rows.sort_by(|(a_number, a, a_id), (b_number, b, b_id)| {
         let ordering = match by {
             Column::Title => direction.applied(title(a_id).cmp(title(b_id))),
             Column::Created => direction.applied(a.created_at.cmp(&b.created_at)),
