@@ -21,6 +21,7 @@ mod draft;
 mod form;
 mod fuzzy;
 mod keys;
+mod latest;
 mod live;
 mod load;
 mod pages;

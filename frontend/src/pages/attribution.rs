@@ -21,7 +21,8 @@ use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::components::share::ShareButton;
-use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched};
+use crate::latest::ShowLatest;
+use crate::load::{Failure, Placeholder, Skeleton, fetched};
 use crate::theme::use_theme;
 use crate::{place, words};
 
@@ -38,25 +39,17 @@ pub fn AttributionPage() -> impl IntoView {
             .ready()
             .map_or_else(|| "Attribution".to_owned(), |attribution| format!("{}, {}", attribution.run_title, checkpoint_name(&attribution)))
     });
-    let known = Memo::new(move |_| fetched.state.with(|state| matches!(state, Load::Ready(_))));
-    move || {
-        if known.get() {
-            return view! { <Known id fetched/> }.into_any();
-        }
-        match fetched.state.get() {
-            Load::Failed(problem) => view! { <Failure problem page=true retry=move || fetched.reload()/> }.into_any(),
-            Load::Loading | Load::Ready(_) => view! { <Skeleton placeholder=Placeholder::MatrixPage/> }.into_any(),
-        }
-    }
+    let missing = move || match fetched.problem() {
+        Some(problem) => view! { <Failure problem page=true retry=move || fetched.reload()/> }.into_any(),
+        None => view! { <Skeleton placeholder=Placeholder::MatrixPage/> }.into_any(),
+    };
+    let known = Memo::new(move |_| fetched.ready());
+    view! { <ShowLatest value=known fallback=missing let:attribution><Known id attribution/></ShowLatest> }
 }
 
 /// Stays while one goes from matrix to matrix.
 #[component]
-fn Known(id: Memo<String>, fetched: Fetched<Attribution>) -> impl IntoView {
-    // The next matrix may fail to come: the former one then still shows while the page changes to the failure.
-    let attribution = Memo::new(move |former: Option<&Attribution>| {
-        fetched.ready().or_else(|| former.cloned()).expect("the page is shown for an attribution")
-    });
+fn Known(id: Memo<String>, attribution: Memo<Attribution>) -> impl IntoView {
     let view_of = move |lens: &Lens| id.get_untracked().parse::<AttributionId>().map(|id| View::Attribution { id, lens: lens.clone() });
     let lens = addressed(
         |query| Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(),

@@ -14,6 +14,7 @@ use crate::browser::use_title;
 use crate::components::badge::{Standing, progress, state_badge};
 use crate::components::health::WorkerBanner;
 use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject};
+use crate::latest::latest;
 use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched, refusal};
 use crate::{api, place};
 
@@ -159,11 +160,9 @@ fn DevicePanel(device: String, queue: Fetched<Queue>, moves: Moves) -> impl Into
     let missing = move || name().is_none() && !ids.with(Vec::is_empty);
     // Its elements belong to the run wherever it goes: a click meant for it reaches no other.
     let row = move |id: String| {
-        let run = Memo::new(move |former: Option<&Option<Placed>>| {
-            let found = runs.with(|runs| runs.iter().find(|run| run.queued.run.id == id).cloned());
-            found.or_else(|| former.cloned().flatten())
-        });
-        view! { <li class="queue-run">{move || run.get().map(|run| queue_row(run, queue, moves))}</li> }
+        let found = move || runs.with(|runs| runs.iter().find(|run| run.queued.run.id == id).cloned());
+        let run = latest(untrack(&found)?, found);
+        Some(view! { <li class="queue-run">{move || queue_row(run.get(), queue, moves)}</li> })
     };
     view! {
         <section class="panel queue-device" aria-labelledby=label>

@@ -25,6 +25,7 @@ use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::plot::Plot;
 use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject, can, verb};
 use crate::components::sort_head::{SortHead, SortKey, Sorting};
+use crate::latest::{ShowLatest, latest};
 use crate::load::{Failure, Load, Placeholder, Skeleton};
 use crate::theme::use_theme;
 use crate::{api, place};
@@ -71,21 +72,13 @@ fn One(id: String) -> impl IntoView {
         on_cleanup(move || timer.clear());
     }
     let sweep = Memo::new(move |_| state.with(|state| if let Load::Ready(sweep) = state { Some(sweep.clone()) } else { None }));
-    let there = Memo::new(move |_| sweep.with(Option::is_some));
     let reload = StoredValue::new_local(load.clone());
     let reload = Callback::new(move |()| reload.with_value(|load| load()));
-    move || {
-        if there.get() {
-            let id = id.clone();
-            let sweep = Memo::new(move |_| sweep.get().expect("a sweep that was there stays"));
-            return view! { <Known id sweep reload/> }.into_any();
-        }
-        let load = load.clone();
-        match state.get() {
-            Load::Failed(problem) => view! { <Failure problem page=true retry=load/> }.into_any(),
-            Load::Loading | Load::Ready(_) => view! { <Skeleton placeholder=Placeholder::SweepPage/> }.into_any(),
-        }
-    }
+    let missing = move || match state.get() {
+        Load::Failed(problem) => view! { <Failure problem page=true retry=load.clone()/> }.into_any(),
+        Load::Loading | Load::Ready(_) => view! { <Skeleton placeholder=Placeholder::SweepPage/> }.into_any(),
+    };
+    view! { <ShowLatest value=sweep fallback=missing let:sweep><Known id=id.clone() sweep reload/></ShowLatest> }
 }
 
 /// What the address says of the page.
@@ -392,16 +385,18 @@ fn arranged(runs: &[Run], sorting: &Sorting) -> Vec<String> {
 #[component]
 fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: Addressed<Sorting>) -> impl IntoView {
     let row = move |id: String| {
-        let run = Memo::new(move |former: Option<&Option<Run>>| {
-            sweep.with(|sweep| sweep.runs.iter().find(|run| run.id == id).cloned()).or_else(|| former.cloned().flatten())
-        });
-        let run = Memo::new(move |_| run.get().expect("a row keeps its run"));
-        let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
+        let found = {
+            let id = id.clone();
+            move || sweep.with(|sweep| sweep.runs.iter().find(|run| run.id == id).cloned())
+        };
+        let first = untrack(&found)?;
+        let config = first.config.clone();
+        let run = latest(first, found);
         let values =
             move || known.get().iter().map(|field| view! { <td class="number">{text(&value_of(&config, field))}</td> }).collect_view();
         let number = move |last: bool, unit: Unit| move || run.with(|run| with_deviation(spread_of(&[run], last, unit), unit));
         let title = Memo::new(move |_| run.with(|run| run.title.clone()));
-        view! {
+        let row = view! {
             <tr>
                 <th scope="row" class="sweep-name">
                     <a class="run-title" href=place::href(&place::run(&id)) title=move || title.get()>{move || title.get()}</a>
@@ -415,7 +410,8 @@ fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: Addressed<Sorting
                 <td class="number">{number(true, Unit::Cas)}</td>
                 <td class="number">{move || format::decimal(run.with(normalized), 3)}</td>
             </tr>
-        }
+        };
+        Some(row)
     };
     let ids = Memo::new(move |_| sweep.with(|sweep| arranged(&sweep.runs, &sorting.get())));
     let head = move |column: String, label: String, number: bool| {

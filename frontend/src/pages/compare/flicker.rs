@@ -9,6 +9,7 @@ use shared::chart::comparison::Panel;
 use crate::browser;
 use crate::components::explorer::Explorer;
 use crate::components::heatmap::HeatmapView;
+use crate::latest::latest;
 
 /// Changes in ten seconds. Not more than three a second: faster flashes can cause seizures.
 const RATES: [(u32, &str); 4] = [(5, "every 2 s"), (10, "every second"), (20, "2 per second"), (30, "3 per second")];
@@ -48,15 +49,16 @@ pub fn Flicker(
             let index = if baseline_shows.get() { 0 } else { other };
             panels.with(|panels| panels.get(index).or(panels.last()).cloned())
         };
-        let former = Memo::new(move |former: Option<&Panel>| shown().or_else(|| former.cloned()).expect("a comparison has matrices"));
-        let name = Signal::derive(move || former.with(|panel| panel.name.clone()));
-        let heatmap = Memo::new(move |_| former.with(|panel| panel.heatmap.clone()));
-        view! {
+        let panel = latest(untrack(shown)?, shown);
+        let name = Signal::derive(move || panel.with(|panel| panel.name.clone()));
+        let heatmap = Memo::new(move |_| panel.with(|panel| panel.heatmap.clone()));
+        let view = view! {
             <section class="panel compare-panel" aria-label=format!("By turns, {}", other + 1)>
                 <h2>{move || name.get()}</h2>
                 <HeatmapView name heatmap explorer/>
             </section>
-        }
+        };
+        Some(view)
     };
     view! {
         <div class="flicker-bar">

@@ -24,6 +24,7 @@ use crate::cache::{Cache, Kept, attribution_address};
 use crate::components::explorer::Explorer;
 use crate::components::exports::{Export, Exports, FIGURE, export};
 use crate::components::share::ShareButton;
+use crate::latest::{ShowLatest, latest};
 use crate::load::{Failure, Load, Placeholder, Skeleton, told};
 use crate::place;
 
@@ -50,11 +51,11 @@ pub fn ComparePage() -> impl IntoView {
     let lens = shown.part(|shown| shown.lens.clone(), |shown, lens| shown.lens = lens);
     let of = shown.part(|shown| shown.of, |shown, of| shown.of = of);
     let answer = Memo::new(move |_| sides.with(|sides| answer(sides, matrices)));
-    let comparison = Memo::new(move |former: Option<&Option<Comparison>>| match answer.get() {
-        Answer::Ready(kept) => Comparison::of(kept.iter().map(|kept| Attribution::clone(kept)).collect()).ok(),
-        // The former one stays while one goes from comparison to comparison.
-        Answer::Loading => former.cloned().flatten(),
-        Answer::Incomplete | Answer::Failed(_) => None,
+    // The former one stays while one goes from comparison to comparison.
+    let comparison = latest(None, move || match answer.get() {
+        Answer::Ready(kept) => Some(Comparison::of(kept.iter().map(|kept| Attribution::clone(kept)).collect()).ok()),
+        Answer::Loading => None,
+        Answer::Incomplete | Answer::Failed(_) => Some(None),
     });
     use_title(move || {
         comparison.with(|comparison| {
@@ -65,30 +66,20 @@ pub fn ComparePage() -> impl IntoView {
     let baseline = Signal::derive(move || sides.with(|sides| sides.first().cloned().flatten()?.parse::<AttributionId>().ok()));
     let shown = Memo::new(move |_| shown.get());
     let view_of = move || shown.with_untracked(|shown| shown.view(ids(&sides.get_untracked())));
-    let content = move || {
-        if known.get() {
-            let comparison =
-                Memo::new(move |former: Option<&Comparison>| comparison.get().or_else(|| former.cloned()).expect("shown only once known"));
-            return view! {
-                <ComparisonView comparison explorer=Explorer::new(lens) of own=true/>
-                <RunsCompared comparison lens/>
-                <Exports exports=Signal::derive(move || sides.with(|sides| shown.with(|shown| exports_of(sides, shown))))/>
-            }
-            .into_any();
-        }
+    let missing = move || {
         match answer.get() {
-            Answer::Incomplete => view! {
-                <section class="empty">
-                    <h2>"Choose two matrices to compare"</h2>
-                    <p>"Of one run or of several over the same classes; the first is the baseline that the others are compared with. The page of a run compares its best and last checkpoint with one click."</p>
-                    <p class="actions"><a class="button" href=".">"All runs"</a></p>
-                </section>
-            }
-            .into_any(),
-            Answer::Failed(problem) => view! { <Failure problem retry=move || matrices.retry()/> }.into_any(),
-            Answer::Loading => view! { <Skeleton placeholder=Placeholder::Matrices/> }.into_any(),
-            Answer::Ready(kept) => view! { <NotComparable kept/> }.into_any(),
+        Answer::Incomplete => view! {
+            <section class="empty">
+                <h2>"Choose two matrices to compare"</h2>
+                <p>"Of one run or of several over the same classes; the first is the baseline that the others are compared with. The page of a run compares its best and last checkpoint with one click."</p>
+                <p class="actions"><a class="button" href=".">"All runs"</a></p>
+            </section>
         }
+        .into_any(),
+        Answer::Failed(problem) => view! { <Failure problem retry=move || matrices.retry()/> }.into_any(),
+        Answer::Loading => view! { <Skeleton placeholder=Placeholder::Matrices/> }.into_any(),
+        Answer::Ready(kept) => view! { <NotComparable kept/> }.into_any(),
+    }
     };
     view! {
         <header class="page-header">
@@ -99,7 +90,11 @@ pub fn ComparePage() -> impl IntoView {
             </div>
         </header>
         <Pickers sides shown/>
-        {move || content()}
+        <ShowLatest value=comparison fallback=missing let:comparison>
+            <ComparisonView comparison explorer=Explorer::new(lens) of own=true/>
+            <RunsCompared comparison lens/>
+            <Exports exports=Signal::derive(move || sides.with(|sides| shown.with(|shown| exports_of(sides, shown))))/>
+        </ShowLatest>
     }
 }
 

@@ -5,7 +5,6 @@ use shared::api::{Attribution, Comparison};
 use shared::chart::colors::Theme;
 use shared::chart::comparison::{LETTERS, Panel, panels, side_name, values};
 use shared::chart::figure::checkpoint_name;
-use shared::chart::heatmap::Heatmap;
 use shared::config::{Inputs, RunKind};
 use shared::format;
 use shared::view::{CheckpointId, Lens, Show};
@@ -19,6 +18,7 @@ use crate::components::explorer::Explorer;
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
+use crate::latest::latest;
 use crate::theme::use_theme;
 use crate::{place, words};
 
@@ -88,16 +88,18 @@ pub fn ComparisonView(
 #[component]
 fn PanelView(panels: Memo<Vec<Panel>>, index: usize, explorer: Explorer) -> impl IntoView {
     // While one goes to fewer panels, the former ones are still there for a moment.
-    let panel = move || panels.with(|panels| panels.get(index).or(panels.last()).cloned().expect("a comparison shows something"));
-    let name = Signal::derive(move || panel().name);
-    let heatmap: Memo<Heatmap> = Memo::new(move |_| panel().heatmap);
-    view! {
+    let at_index = move || panels.with(|panels| panels.get(index).cloned());
+    let panel = latest(untrack(at_index)?, at_index);
+    let name = Signal::derive(move || panel.with(|panel| panel.name.clone()));
+    let heatmap = Memo::new(move |_| panel.with(|panel| panel.heatmap.clone()));
+    let view = view! {
         <section class="panel compare-panel" aria-label=move || name.get()>
             <h2>{move || name.get()}</h2>
             <HeatmapView name heatmap explorer/>
             <MatrixTable heatmap/>
         </section>
-    }
+    };
+    Some(view)
 }
 
 fn figures(comparison: &Comparison) -> Vec<Figure> {

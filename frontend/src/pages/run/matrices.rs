@@ -56,25 +56,20 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl I
 #[component]
 fn Loaded(attribution: Fetched<Attribution>, explorer: Explorer) -> impl IntoView {
     let theme = use_theme();
-    let known = Memo::new(move |former: Option<&Option<Attribution>>| attribution.ready().or_else(|| former.cloned().flatten()));
-    let there = Memo::new(move |_| known.with(Option::is_some));
-    let with = move |text: fn(&Attribution) -> String| move || known.with(|known| known.as_ref().map(text).unwrap_or_default());
-    let caption = with(|attribution| {
+    let matrix = move |attribution: Attribution| {
         let inputs = crate::pages::attribution::inputs_text(&attribution.file).to_ascii_lowercase();
-        format!("Epoch {}, {inputs}: CAS {}", attribution.file.epoch, format::decimal(attribution.file.cas, 2))
-    });
-    let link = with(|attribution| place::href(&format!("/attributions/{}", attribution.id)));
-    let view = move || {
+        let caption = format!("Epoch {}, {inputs}: CAS {}", attribution.file.epoch, format::decimal(attribution.file.cas, 2));
+        let link = place::href(&format!("/attributions/{}", attribution.id));
         let heatmap = Memo::new(move |_| {
             let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-            known.with(|known| Heatmap::of(known.as_ref().expect("shown only once known"), None, &Lens::default(), theme))
+            Heatmap::of(&attribution, None, &Lens::default(), theme)
         });
         view! {
-            <p class="caption" aria-live="polite">{caption}" "<a href=link>"Open"</a></p>
-            <HeatmapView name=Signal::derive(caption) heatmap explorer/>
+            <p class="caption" aria-live="polite">{caption.clone()}" "<a href=link>"Open"</a></p>
+            <HeatmapView name=Signal::stored(caption) heatmap explorer/>
         }
     };
-    move || if there.get() { view().into_any() } else { shown(attribution, Placeholder::Matrix, |_| ()).into_any() }
+    shown(attribution, Placeholder::Matrix, matrix)
 }
 
 fn figures(entries: &[AttributionEntry], ended: bool) -> Vec<Figure> {

@@ -26,6 +26,7 @@ use crate::components::explorer::Explorer;
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
+use crate::latest::latest;
 use crate::load::{Failure, Load, Placeholder, Skeleton};
 use crate::place;
 use crate::theme::use_theme;
@@ -72,12 +73,11 @@ pub fn TimeView(
 
     let of = move |id: &AttributionId| matrices.ready(&attribution_address(&id.to_string()));
     // The former one stays while the next is on its way; the captions say which it is.
-    let now =
-        Memo::new(move |former: Option<&Option<Kept<Attribution>>>| match matrices.get(&attribution_address(&id.get()?.to_string())) {
-            Some(Load::Ready(kept)) => Some(kept),
-            Some(Load::Failed(_)) => None,
-            Some(Load::Loading) | None => former.cloned().flatten(),
-        });
+    let now = latest(None, move || match id.get().map(|id| matrices.get(&attribution_address(&id.to_string()))) {
+        Some(Some(Load::Ready(kept))) => Some(Some(kept)),
+        Some(Some(Load::Loading) | None) => None,
+        Some(Some(Load::Failed(_))) | None => Some(None),
+    });
     let baseline = Memo::new(move |_| {
         let classes = now.get()?;
         let comparable = |kept: &Kept<Attribution>| kept.file.class_names == classes.file.class_names;
@@ -125,7 +125,13 @@ pub fn TimeView(
                 _ => ().into_any(),
             }
         }
-        State::Shown => view! { <Panels metrics now baseline matrices inputs explorer hidden own about/> }.into_any(),
+        State::Shown => now
+            .get_untracked()
+            .map(|first| {
+                let now = latest(first, move || now.get());
+                view! { <Panels metrics now baseline matrices inputs explorer hidden own about/> }
+            })
+            .into_any(),
     };
     let some = Memo::new(move |_| metrics.with(|metrics| !metrics.attributions.is_empty()));
     let choose = move |inputs: Inputs| selection.update(|selection| selection.inputs = inputs);
@@ -163,7 +169,7 @@ enum State {
 #[component]
 fn Panels(
     metrics: Memo<Metrics>,
-    now: Memo<Option<Kept<Attribution>>>,
+    now: Memo<Kept<Attribution>>,
     baseline: Memo<Option<Kept<Attribution>>>,
     matrices: Cache<Attribution>,
     inputs: Memo<Inputs>,
@@ -181,9 +187,6 @@ fn Panels(
     let colors = Memo::new(move |_| {
         let Lens { ramp, scale, .. } = plain_lens.get();
         Lens { ramp, scale, ..Lens::default() }
-    });
-    let now = Memo::new(move |former: Option<&Kept<Attribution>>| {
-        now.get().unwrap_or_else(|| former.cloned().expect("the panels are shown for a matrix"))
     });
     let base = Memo::new(move |_| baseline.get().unwrap_or_else(|| now.get()));
     let ordering = Memo::new(move |_| {

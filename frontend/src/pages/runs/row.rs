@@ -12,7 +12,8 @@ use super::order::Column;
 use crate::components::badge::{Standing, progress, state_badge};
 use crate::components::labels::tag_chips;
 use crate::components::spark::Spark;
-use crate::rows::{Entry, Rows};
+use crate::latest::latest;
+use crate::rows::Rows;
 use crate::{place, words};
 
 #[component]
@@ -26,13 +27,12 @@ pub fn Row(
     /// Turns the choice of the run around; with true from the last one to it.
     toggle: Callback<(Arc<str>, bool)>,
 ) -> impl IntoView {
-    let entry = {
+    let found = {
         let id = id.clone();
-        // A row that has just left the table is still asked once: it then shows what it showed.
-        Memo::new(move |former: Option<&Option<Arc<Entry>>>| {
-            rows.table.with(|table| table.get(&id).cloned()).or_else(|| former.cloned().flatten())
-        })
+        move || rows.table.with(|table| table.get(&id).cloned())
     };
+    // A row that has just left the table is still asked once: it then shows what it showed.
+    let entry = latest(untrack(&found)?, found);
     let chosen = {
         let id = id.clone();
         Memo::new(move |_| choice.with(|choice| choice.contains(&id)))
@@ -41,15 +41,16 @@ pub fn Row(
         let id = id.clone();
         move |event: leptos::ev::MouseEvent| toggle.run((id.clone(), event.shift_key()))
     };
-    let label = move || entry.with(|entry| entry.as_ref().map(|entry| format!("Choose {}", entry.run.title)));
-    view! {
+    let label = move || entry.with(|entry| format!("Choose {}", entry.run.title));
+    let row = view! {
         <tr data-id=id.to_string() class:selected=move || chosen.get() aria-rowindex=move || (position.get() + 2).to_string()>
             <td class="run-choice">
                 <input type="checkbox" aria-label=label prop:checked=move || chosen.get() on:click=choose/>
             </td>
-            {move || entry.with(|entry| entry.as_ref().map(|entry| cells(&entry.run, queue_position.get())))}
+            {move || entry.with(|entry| cells(&entry.run, queue_position.get()))}
         </tr>
-    }
+    };
+    Some(row)
 }
 
 /// Drawn anew with every change of the run: the elements stay, and the focus with them.

@@ -16,6 +16,7 @@ use super::row::Row;
 use crate::addressed::Addressed;
 use crate::back::use_places;
 use crate::components::sort_head::SortHead;
+use crate::latest::latest;
 use crate::rows::{Rows, positions};
 use crate::sight::{Piece, in_sight, pieces};
 
@@ -132,12 +133,8 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
             layout.with(|layout| layout.iter().map(part).collect::<Vec<_>>())
         })
     });
-    let number_of = move |part: Part| {
-        Memo::new(move |former: Option<&usize>| {
-            let found = parts.with(|parts| parts.iter().find(|(known, _)| *known == part).map(|(_, number)| *number));
-            found.or_else(|| former.copied()).unwrap_or_default()
-        })
-    };
+    let number_of =
+        move |part: Part| latest(0, move || parts.with(|parts| parts.iter().find(|(known, _)| *known == part).map(|(_, number)| *number)));
     let waiting: Memo<BTreeMap<Arc<str>, u32>> = Memo::new(move |_| rows.table.with(positions));
     // Where a range begins.
     let anchor = StoredValue::new(None::<Arc<str>>);
