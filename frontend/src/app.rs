@@ -20,6 +20,7 @@ use crate::pages::{
 use crate::place;
 use crate::rows::provide_rows;
 use crate::theme::{ThemeSelect, provide_theme};
+use crate::viewer::Viewer;
 
 #[component]
 pub fn App() -> impl IntoView {
@@ -28,6 +29,7 @@ pub fn App() -> impl IntoView {
     provide_rows();
     provide_changes();
     provide_baseline();
+    provide_context(Viewer::Owner);
     use_plain_copies();
     let prefix = place::prefix(&browser::base_uri());
     let main = NodeRef::<html::Main>::new();

@@ -30,6 +30,7 @@ mod rows;
 mod sight;
 mod theme;
 mod vary;
+mod viewer;
 mod words;
 
 /// Takes over the page.

@@ -2,18 +2,13 @@
 
 use leptos::prelude::*;
 
-/// Who looks at a view that can also be shared.
+/// Who looks at a view that can also be shared: a context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Viewer {
     /// May ask for every page, run and file.
     Owner,
     /// Has what came with the link and nothing else.
     ShareReader,
-}
-
-/// Makes the viewer known to every component below.
-pub fn provide_viewer(viewer: Viewer) {
-    provide_context(viewer);
 }
 
 /// Whether other pages, runs and files can be asked for.

@@ -24,6 +24,7 @@ use crate::components::share::ShareButton;
 use crate::latest::ShowLatest;
 use crate::load::{Failure, Placeholder, Skeleton, fetched};
 use crate::theme::use_theme;
+use crate::viewer::use_is_owner;
 use crate::{place, words};
 
 /// What can be shown where there is a baseline.
@@ -60,7 +61,7 @@ fn Known(id: Memo<String>, attribution: Memo<Attribution>) -> impl IntoView {
     view! {
         <AttributionHeader attribution view=Callback::new(move |()| shared_view())/>
         <Neighbors attribution lens=Memo::new(move |_| lens.get())/>
-        <AttributionView attribution baseline explorer=Explorer::new(lens) own=true/>
+        <AttributionView attribution baseline explorer=Explorer::new(lens)/>
         <Exports exports=Signal::derive(move || exports_of(&id.get(), &lens.get()))/>
     }
 }
@@ -164,8 +165,6 @@ pub fn AttributionView(
     /// What differences refer to.
     baseline: Memo<Option<Attribution>>,
     explorer: Explorer,
-    /// Whether other pages can be asked for: the reader of a link has none.
-    own: bool,
 ) -> impl IntoView {
     let theme = use_theme();
     let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
@@ -228,8 +227,8 @@ pub fn AttributionView(
                 <ClassTable attribution/>
             </div>
         </div>
-        <Dossier subject=attribution baseline explorer own/>
-        <Provenance attribution own/>
+        <Dossier subject=attribution baseline explorer/>
+        <Provenance attribution/>
     }
 }
 
@@ -408,15 +407,12 @@ fn ClassTable(attribution: Memo<Attribution>) -> impl IntoView {
 
 /// What the matrix was computed from.
 #[component]
-fn Provenance(
-    attribution: Memo<Attribution>,
-    /// Whether there is a way to the checkpoint.
-    own: bool,
-) -> impl IntoView {
+fn Provenance(attribution: Memo<Attribution>) -> impl IntoView {
+    let is_owner = use_is_owner();
     let checkpoint = move || {
         let name = attribution.with(|attribution| attribution.file.checkpoint_name(&attribution.run));
         match name.parse::<CheckpointId>() {
-            Ok(CheckpointId { run, epoch }) if own => {
+            Ok(CheckpointId { run, epoch }) if is_owner => {
                 let address = place::href(&format!("{}?epoch={epoch}", place::run(&run)));
                 view! { <a href=address>{name}</a> }.into_any()
             }

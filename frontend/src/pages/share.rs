@@ -14,6 +14,7 @@ use crate::browser::{self, use_title};
 use crate::cache::{Cache, attribution_address};
 use crate::components::explorer::Explorer;
 use crate::load::{Answers, Failure, Load, Placeholder, Skeleton, fetched, told};
+use crate::viewer::Viewer;
 use crate::words;
 
 #[component]
@@ -53,24 +54,25 @@ fn Opened(view: SharedView) -> impl IntoView {
     // A baseline over other classes came along and is passed over, as on one's own page.
     let baseline = lens_of(&share.view).baseline.and_then(|id| answers.get::<Attribution>(&attribution_address(&id.to_string())).ok());
     provide_context(answers);
+    provide_context(Viewer::ShareReader);
     // The reader may turn the lens; the link stays what it is.
     let explorer = || Explorer::new(Addressed::local(lens_of(&share.view)));
     let content = match content {
         SharedContent::Run { run, metrics } => {
             let selection = Addressed::local(Selection::of(view_of(&share.view, &run.id)));
             let (run, metrics) = (Memo::new(move |_| *run.clone()), Memo::new(move |_| *metrics.clone()));
-            view! { <RunView run metrics selection matrices=Cache::new() own=false/> }.into_any()
+            view! { <RunView run metrics selection matrices=Cache::new()/> }.into_any()
         }
         SharedContent::Attribution { attribution } => {
             let (attribution, baseline) = (Memo::new(move |_| *attribution.clone()), Memo::new(move |_| baseline.clone()));
-            view! { <AttributionView attribution baseline explorer=explorer() own=false/> }.into_any()
+            view! { <AttributionView attribution baseline explorer=explorer()/> }.into_any()
         }
         SharedContent::Compare { comparison } => {
             let comparison = Memo::new(move |_| *comparison.clone());
             let explorer = explorer();
             let of = share.view.parse().map_or(1, |view| if let View::Compare { of, .. } = view { of } else { 1 });
             view! {
-                <ComparisonView comparison explorer of=Addressed::local(of) own=false/>
+                <ComparisonView comparison explorer of=Addressed::local(of)/>
                 <RunsCompared comparison lens=explorer.lens/>
             }
             .into_any()

@@ -24,6 +24,7 @@ use crate::browser::focus;
 use crate::components::explorer::{Cell, Explorer};
 use crate::debounce::debounced;
 use crate::load::{Load, Placeholder, fetched, shown};
+use crate::viewer::use_is_owner;
 
 /// How long a pair has to stay selected to be read about.
 const REST: Duration = Duration::from_millis(120);
@@ -41,8 +42,6 @@ pub fn Dossier(
     #[prop(into)] subject: Memo<Attribution>,
     #[prop(into)] baseline: Memo<Option<Attribution>>,
     explorer: Explorer,
-    /// Whether runs can be asked for: the reader of a link has what the link holds.
-    own: bool,
 ) -> impl IntoView {
     let baseline = Memo::new(move |_| {
         let baseline = baseline.get();
@@ -125,7 +124,7 @@ pub fn Dossier(
                 </div>
             </div>
             {move || match read.get() {
-                Some(pair) => view! { <Known subject baseline order pair own/> }.into_any(),
+                Some(pair) => view! { <Known subject baseline order pair/> }.into_any(),
                 None => view! {
                     <p class="muted">"Select a cell of two different classes, or walk from pair to pair: the keys [ and ] do it from anywhere on the page."</p>
                 }
@@ -161,7 +160,8 @@ fn name(file: &AttributionFile, class: usize) -> String {
 
 /// The dossier of a pair.
 #[component]
-fn Known(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, order: Memo<Vec<Cell>>, pair: Cell, own: bool) -> impl IntoView {
+fn Known(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, order: Memo<Vec<Cell>>, pair: Cell) -> impl IntoView {
+    let is_owner = use_is_owner();
     let (i, j) = pair;
     let facts = move || {
         baseline
@@ -171,7 +171,7 @@ fn Known(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, order:
             .collect_view()
     };
     let sent = move || subject.with(|subject| sent(&subject.file, pair));
-    let course = own.then(|| {
+    let course = is_owner.then(|| {
         let address = Memo::new(move |_| {
             subject.with(|subject| format!("api/runs/{}/cells?i={i}&j={j}&inputs={}", subject.run, subject.file.inputs.id()))
         });
@@ -184,7 +184,7 @@ fn Known(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, order:
         view! { <div class="dossier-course"><h3>"Over the epochs"</h3>{shown(cells, Placeholder::Rows, course)}</div> }
     });
     let run = Memo::new(move |_| subject.with(|subject| subject.run.clone()));
-    let checkpoints = fetched::<Vec<CheckpointInfo>>(move || own.then(|| format!("api/runs/{}/checkpoints", run.get())));
+    let checkpoints = fetched::<Vec<CheckpointInfo>>(move || is_owner.then(|| format!("api/runs/{}/checkpoints", run.get())));
     // A measurement is of a pair and checkpoints, whatever else of the matrix changes.
     let wanted = Memo::new(move |_| {
         let checkpoints = match checkpoints.state.get() {
@@ -202,7 +202,7 @@ fn Known(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, order:
             {course}
             <div>{move || sent()}</div>
         </div>
-        {own.then(|| view! { <div class="dossier-measured">{move || wanted.get().map(|wanted| view! { <Measured wanted/> })}</div> })}
+        {is_owner.then(|| view! { <div class="dossier-measured">{move || wanted.get().map(|wanted| view! { <Measured wanted/> })}</div> })}
     }
     .into_any()
 }

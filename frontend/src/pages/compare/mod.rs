@@ -91,7 +91,7 @@ pub fn ComparePage() -> impl IntoView {
         </header>
         <Pickers sides shown/>
         <ShowLatest value=comparison fallback=missing let:comparison>
-            <ComparisonView comparison explorer=Explorer::new(lens) of own=true/>
+            <ComparisonView comparison explorer=Explorer::new(lens) of/>
             <RunsCompared comparison lens/>
             <Exports exports=Signal::derive(move || sides.with(|sides| shown.with(|shown| exports_of(sides, shown))))/>
         </ShowLatest>

@@ -20,6 +20,7 @@ use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::latest::latest;
 use crate::theme::use_theme;
+use crate::viewer::use_is_owner;
 use crate::{place, words};
 
 const SHOWS: [(Show, &str); 4] =
@@ -31,8 +32,6 @@ pub fn ComparisonView(
     explorer: Explorer,
     /// Whose cosines are shown against A's pair by pair, by its place.
     of: Addressed<usize>,
-    /// Whether other pages can be asked for: the reader of a link has none.
-    own: bool,
 ) -> impl IntoView {
     let theme = use_theme();
     let shade = Signal::derive(move || if theme.dark.get() { Theme::Dark } else { Theme::Light });
@@ -74,13 +73,13 @@ pub fn ComparisonView(
         </div>
         {move || grid()}
         <SelectedPair comparison explorer/>
-        <Intervals comparison own/>
+        <Intervals comparison/>
         <div class="pair-of-panels">
             <ScatterPanel comparison explorer shade of/>
             <ChangedPairs comparison explorer/>
         </div>
         <ClassTable comparison/>
-        <Dossier subject baseline explorer own/>
+        <Dossier subject baseline explorer/>
     }
 }
 
@@ -190,7 +189,8 @@ fn finding(comparison: &Comparison) -> Option<String> {
 
 /// How much of what changed the intervals resolve, or how to get intervals.
 #[component]
-fn Intervals(comparison: Memo<Comparison>, own: bool) -> impl IntoView {
+fn Intervals(comparison: Memo<Comparison>) -> impl IntoView {
+    let is_owner = use_is_owner();
     let missing = |comparison: &Comparison| -> Vec<String> {
         let without = comparison.attributions.iter().filter(|attribution| attribution.file.bootstrap.is_none());
         let mut names: Vec<String> = without.map(|attribution| attribution.file.checkpoint_name(&attribution.run)).collect();
@@ -207,7 +207,7 @@ fn Intervals(comparison: Memo<Comparison>, own: bool) -> impl IntoView {
             }
             // Measured anew, each is a matrix of a run of its own, which can be chosen above.
             let link = |name: &String| {
-                let known = name.parse::<CheckpointId>().is_ok() && own;
+                let known = name.parse::<CheckpointId>().is_ok() && is_owner;
                 let href = place::href(&place::new_of(RunKind::Attribute, std::slice::from_ref(name)));
                 known.then(|| view! { " " <a href=href>{format!("Measure {name} with intervals")}</a> })
             };

@@ -10,6 +10,7 @@ use super::Selection;
 use crate::addressed::Addressed;
 use crate::components::dialog::Dialog;
 use crate::place;
+use crate::viewer::use_is_owner;
 
 /// The kept epoch nearest to one.
 pub fn nearest_checkpoint(metrics: &Metrics, epoch: u32) -> Option<u32> {
@@ -27,8 +28,8 @@ pub fn CheckpointTable(
     metrics: Memo<Metrics>,
     selection: Addressed<Selection>,
     selected: Memo<Option<u32>>,
-    own: bool,
 ) -> impl IntoView {
+    let is_owner = use_is_owner();
     let epochs =
         Memo::new(move |_| metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
     let measuring = RwSignal::new(None::<String>);
@@ -38,7 +39,7 @@ pub fn CheckpointTable(
         let id = run.with_untracked(|run| run.id.clone());
         let choose = move |_| selection.update(|selection| selection.epoch = Some(epoch));
         let name = format!("Epoch {epoch}");
-        let links = own.then(|| {
+        let links = is_owner.then(|| {
             let link = {
                 let id = id.clone();
                 move |inputs: Inputs, text: &'static str, there: bool| {
@@ -97,7 +98,7 @@ pub fn CheckpointTable(
                         <th scope="col" class="number">"Clean"</th>
                         <th scope="col" class="number">"Robust"</th>
                         <th scope="col" class="number">"CAS"</th>
-                        {own.then(|| view! {
+                        {is_owner.then(|| view! {
                             <th scope="col">"Heatmap"</th>
                             <th scope="col">"Weights"</th>
                             <th scope="col"><span class="visually-hidden">"Measure"</span></th>
@@ -107,7 +108,7 @@ pub fn CheckpointTable(
                 <tbody><For each=move || epochs.get() key=ToString::to_string children=row/></tbody>
             </table>
         </div>
-        {own.then(|| view! { <MeasureDialog run=run_id checkpoint=measuring/> })}
+        {is_owner.then(|| view! { <MeasureDialog run=run_id checkpoint=measuring/> })}
     }
 }
 

@@ -17,12 +17,7 @@ const LARGEST_TABLE: usize = 20;
 const CONFUSIONS: usize = 12;
 
 #[component]
-pub fn EvaluationView(
-    run: Memo<Run>,
-    metrics: Memo<Metrics>,
-    /// Whether there is a way to the checkpoint.
-    own: bool,
-) -> impl IntoView {
+pub fn EvaluationView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Evaluate(config) = config else { return ().into_any() };
     let complete = Memo::new(move |_| run.with(|run| run.state == RunState::Succeeded));
@@ -47,7 +42,7 @@ pub fn EvaluationView(
                 <Phase run metrics/>
             </div>
             <StepTable steps ended/>
-            <Subject checkpoints=vec![subject] own/>
+            <Subject checkpoints=vec![subject]/>
         </section>
         {move || complete.get().then(|| shown(file, Placeholder::Rows, |file| view! { <ByClass file/> }))}
     }

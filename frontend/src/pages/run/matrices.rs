@@ -17,10 +17,12 @@ use crate::components::heatmap::HeatmapView;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Fetched, Placeholder, fetched, shown};
 use crate::theme::use_theme;
+use crate::viewer::use_is_owner;
 use crate::{place, words};
 
 #[component]
-pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl IntoView {
+pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
+    let is_owner = use_is_owner();
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Attribute(config) = config else { return ().into_any() };
     let entries = Memo::new(move |_| metrics.with(|metrics| metrics.attributions.clone()));
@@ -30,7 +32,7 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl I
     let explorer = Explorer::new(Addressed::local(Lens::default()));
     let matrix = move |entry: AttributionEntry| {
         let attribution_id = place::attribution_id(&id, entry.epoch, entry.inputs).to_string();
-        let attribution = fetched::<Attribution>(move || own.then(|| format!("api/attributions/{attribution_id}")));
+        let attribution = fetched::<Attribution>(move || is_owner.then(|| format!("api/attributions/{attribution_id}")));
         view! { <section class="panel" aria-label=format!("{} inputs", entry.inputs.id())><Loaded attribution explorer/></section> }
     };
     view! {
@@ -38,12 +40,12 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl I
         <section class="panel">
             <div class="panel-header"><h2>"Attribution"</h2><Phase run metrics/></div>
             <p>{how}</p>
-            <Subject checkpoints=vec![config.checkpoint] own/>
+            <Subject checkpoints=vec![config.checkpoint]/>
             {move || entries.with(Vec::is_empty).then(|| view! {
                 <p class="muted">{move || if ended.get() { "The run ended before it had measured a matrix." } else { "No matrix is there yet." }}</p>
             })}
         </section>
-        {own.then(|| view! {
+        {is_owner.then(|| view! {
             <div class="pair-of-panels">
                 <For each=move || entries.get() key=|entry| format!("{} {:?}", entry.epoch, entry.inputs) children=matrix/>
             </div>

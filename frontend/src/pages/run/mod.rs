@@ -129,7 +129,7 @@ fn OwnRun(
                 <LogTail run open=true class="disclosure"/>
             </div>
         })}
-        <RunView run metrics=Memo::new(move |_| metrics.get()) selection matrices=Cache::new() own=true/>
+        <RunView run metrics=Memo::new(move |_| metrics.get()) selection matrices=Cache::new()/>
         <Show when=move || !failed.get()><LogTail run open=false class="disclosure panel"/></Show>
         <ConfigText run/>
         <Exports exports=Signal::derive(move || run.with(|run| exports_of(run, &selection.get())))/>
@@ -138,21 +138,14 @@ fn OwnRun(
 
 /// What a run has measured: also what the reader of a link sees.
 #[component]
-pub fn RunView(
-    run: Memo<Run>,
-    metrics: Memo<Metrics>,
-    selection: Addressed<Selection>,
-    matrices: Cache<Attribution>,
-    /// Whether other pages and files can be asked for: the reader of a link cannot.
-    own: bool,
-) -> impl IntoView {
+pub fn RunView(run: Memo<Run>, metrics: Memo<Metrics>, selection: Addressed<Selection>, matrices: Cache<Attribution>) -> impl IntoView {
     let kind = run.with_untracked(|run| run.config.kind());
     let measured = match kind {
-        RunKind::Train | RunKind::Import => view! { <TrainingView run metrics selection matrices own/> }.into_any(),
-        RunKind::Attribute => view! { <MatricesView run metrics own/> }.into_any(),
-        RunKind::Evaluate => view! { <EvaluationView run metrics own/> }.into_any(),
-        RunKind::Saliency => view! { <SaliencyView run metrics own/> }.into_any(),
-        RunKind::Pair => view! { <PairView run metrics own/> }.into_any(),
+        RunKind::Train | RunKind::Import => view! { <TrainingView run metrics selection matrices/> }.into_any(),
+        RunKind::Attribute => view! { <MatricesView run metrics/> }.into_any(),
+        RunKind::Evaluate => view! { <EvaluationView run metrics/> }.into_any(),
+        RunKind::Saliency => view! { <SaliencyView run metrics/> }.into_any(),
+        RunKind::Pair => view! { <PairView run metrics/> }.into_any(),
     };
     view! { <Notices metrics/>{measured} }
 }

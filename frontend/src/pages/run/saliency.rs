@@ -16,7 +16,7 @@ const PAGE: usize = 20;
 const FIRST_OPACITY: &str = "0.6";
 
 #[component]
-pub fn SaliencyView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl IntoView {
+pub fn SaliencyView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Saliency(config) = config else { return ().into_any() };
     let complete = Memo::new(move |_| run.with(|run| run.state == RunState::Succeeded));
@@ -24,7 +24,7 @@ pub fn SaliencyView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl I
     view! {
         <section class="panel" aria-labelledby="saliency-title">
             <div class="panel-header"><h2 id="saliency-title">"Grad-CAM"</h2><Phase run metrics/></div>
-            <Subject checkpoints=config.checkpoints own/>
+            <Subject checkpoints=config.checkpoints/>
             {move || match complete.get() {
                 true => shown(file, Placeholder::Matrix, |file| view! { <Grid file/> }).into_any(),
                 false => view! { <p class="muted">"The maps are shown when the run is complete."</p> }.into_any(),

@@ -30,6 +30,7 @@ use crate::latest::latest;
 use crate::load::{Failure, Load, Placeholder, Skeleton};
 use crate::place;
 use crate::theme::use_theme;
+use crate::viewer::use_is_owner;
 
 /// Cells of all matrices kept in memory, at most: 100 matrices of 200 classes.
 const MOST_CELLS: usize = 4_000_000;
@@ -41,9 +42,8 @@ pub fn TimeView(
     selection: Addressed<Selection>,
     selected: Memo<Option<u32>>,
     matrices: Cache<Attribution>,
-    /// Whether other pages can be asked for: the reader of a link has none.
-    own: bool,
 ) -> impl IntoView {
+    let is_owner = use_is_owner();
     let run_id = StoredValue::new(run.with_untracked(|run| run.id.clone()));
     let inputs = Memo::new(move |_| selection.get().inputs);
     let lens = selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens);
@@ -97,7 +97,7 @@ pub fn TimeView(
         None => State::Nothing,
         Some(_) if now.with(Option::is_some) => State::Shown,
         Some(id) => match matrices.get(&attribution_address(&id.to_string())) {
-            Some(Load::Failed(_)) if own => State::Failed,
+            Some(Load::Failed(_)) if is_owner => State::Failed,
             Some(Load::Failed(_)) => State::Elsewhere,
             _ => State::Loading,
         },
@@ -129,7 +129,7 @@ pub fn TimeView(
             .get_untracked()
             .map(|first| {
                 let now = latest(first, move || now.get());
-                view! { <Panels metrics now baseline matrices inputs explorer hidden own about/> }
+                view! { <Panels metrics now baseline matrices inputs explorer hidden about/> }
             })
             .into_any(),
     };
@@ -145,7 +145,7 @@ pub fn TimeView(
                             legend="Inputs" name="inputs" value=inputs.into() set=choose
                             options=vec![(Inputs::Adversarial, "Adversarial"), (Inputs::Clean, "Clean")]
                         />
-                        {own.then(|| view! { <PinButton id/> })}
+                        {is_owner.then(|| view! { <PinButton id/> })}
                     </div>
                 </div>
                 {move || content()}
@@ -176,11 +176,11 @@ fn Panels(
     explorer: Explorer,
     /// Set to how many cells the scale does not show.
     hidden: RwSignal<usize>,
-    own: bool,
     /// What stands under the matrix.
     #[prop(into)]
     about: ViewFn,
 ) -> impl IntoView {
+    let is_owner = use_is_owner();
     let theme = use_theme();
     let shade = move || if theme.dark.get() { Theme::Dark } else { Theme::Light };
     let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
@@ -256,7 +256,7 @@ fn Panels(
     let open = move || now.with(|now| place::href(&format!("/attributions/{}", now.id)));
     view! {
         <div class="time-panel">
-            <p class="caption">{caption}" "{own.then(|| view! { <a href=open>"Open"</a> })}</p>
+            <p class="caption">{caption}" "{is_owner.then(|| view! { <a href=open>"Open"</a> })}</p>
             <HeatmapView name=caption heatmap=values explorer/>
             <MatrixTable heatmap=values/>
         </div>

@@ -24,8 +24,6 @@ pub fn TrainingView(
     metrics: Memo<Metrics>,
     selection: Addressed<Selection>,
     matrices: Cache<Attribution>,
-    /// Whether matrices and files can be asked for: the reader of a link cannot.
-    own: bool,
 ) -> impl IntoView {
     let config = run.with_untracked(|run| run.config.clone());
     // The files know how many classes there are; the data set does where no worker has looked yet.
@@ -77,7 +75,7 @@ pub fn TrainingView(
             <EpochTable metrics/>
         </section>
         </Show>
-        <TimeView run metrics selection selected matrices own/>
+        <TimeView run metrics selection selected matrices/>
         <div class="stack">
         <section class="panel" aria-labelledby="checkpoints-title">
             <h2 id="checkpoints-title">"Checkpoints"</h2>
@@ -89,7 +87,7 @@ pub fn TrainingView(
                     </p>
                 }
             >
-                <CheckpointTable run metrics selection selected own/>
+                <CheckpointTable run metrics selection selected/>
             </Show>
         </section>
         {move || setup.get().map(|facts| view! {
