@@ -7,9 +7,9 @@ use shared::api::Attribution;
 use shared::chart::figure::checkpoint_name;
 use shared::view::{AttributionId, Lens};
 
-use crate::addressed::Addressed;
 use crate::load::{Fetched, fetched};
-use crate::{browser, place};
+use crate::url_state::UrlState;
+use crate::{browser, urls};
 
 const STORAGE_KEY: &str = "crosslens-baseline";
 
@@ -53,7 +53,7 @@ pub fn use_baseline() -> Baseline {
 ///
 /// A lens that names none takes the pinned one, so that a copied address carries it; pinning and unpinning change the lens of the page
 /// at hand.
-pub fn page_baseline(lens: Addressed<Lens>) -> Memo<Option<Attribution>> {
+pub fn page_baseline(lens: UrlState<Lens>) -> Memo<Option<Attribution>> {
     let Baseline { pinned, attribution, .. } = use_baseline();
     adopt_pinned(lens);
     let named = Memo::new(move |_| lens.get().baseline);
@@ -68,7 +68,7 @@ pub fn page_baseline(lens: Addressed<Lens>) -> Memo<Option<Attribution>> {
 }
 
 /// Puts what is pinned into a lens that names no baseline, and into any lens when something else is pinned.
-pub fn adopt_pinned(lens: Addressed<Lens>) {
+pub fn adopt_pinned(lens: UrlState<Lens>) {
     let Baseline { pinned, .. } = use_baseline();
     Effect::new(move |former: Option<Option<AttributionId>>| {
         let pinned = pinned.get();
@@ -110,7 +110,7 @@ pub fn PinButton(#[prop(into)] id: Signal<Option<AttributionId>>) -> impl IntoVi
 pub fn BaselineChip() -> impl IntoView {
     let Baseline { pinned, attribution, fetched } = use_baseline();
     let chip = move |id: AttributionId| {
-        let address = place::href(&format!("/attributions/{id}"));
+        let address = urls::href(&format!("/attributions/{id}"));
         let name = move || attribution.with(|attribution| name(attribution.as_ref(), &id));
         let problem = move || fetched.problem().map(|problem| problem.detail);
         view! {

@@ -8,8 +8,8 @@ use serde_json::Value;
 use shared::json;
 
 use crate::browser::base_uri;
-use crate::place;
-use crate::vary::Row;
+use crate::sweep_form::Row;
+use crate::urls;
 
 /// Forms of which changes are kept, the last edited ones.
 const MOST_KEPT: usize = 20;
@@ -87,7 +87,7 @@ fn storage() -> Option<web_sys::Storage> {
 
 /// Applications under other paths of a host share its storage.
 fn prefix() -> String {
-    format!("crosslens-draft {} ", place::prefix(&base_uri()))
+    format!("crosslens-draft {} ", urls::prefix(&base_uri()))
 }
 
 fn key(form: &str) -> String {

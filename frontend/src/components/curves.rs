@@ -9,7 +9,7 @@ use shared::format;
 use shared::record::{Epoch, Metrics};
 use shared::view::Lens;
 
-use crate::addressed::Addressed;
+use crate::url_state::UrlState;
 
 use super::canvas::{Area, Canvas, Surface, position};
 use super::curves_bar::{CurvesBar, RangeDrag, Switch, by_key};
@@ -19,7 +19,7 @@ use super::heatmap::is_open;
 pub fn CurvesView(
     /// Through the lens, without a legend.
     curves: Memo<Curves>,
-    lens: Addressed<Lens>,
+    lens: UrlState<Lens>,
     /// Set to where the epochs stand, for what is to stand below them.
     axes: RwSignal<Option<EpochAxes>>,
     /// The epoch that the page is about, drawn while nobody points at another.
@@ -89,7 +89,7 @@ pub fn CurvesView(
     view! {
         <div class="curves">
             <CurvesBar
-                lens switches sight=Memo::new(move |_| curves.with(Curves::sight)) epochs=Memo::new(move |_| curves.with(|curves| curves.epochs))
+                lens switches epochs_shown=Memo::new(move |_| curves.with(Curves::sight)) epochs=Memo::new(move |_| curves.with(|curves| curves.epochs))
                 loss_is_log=Memo::new(move |_| layout.with(|layout| layout.axes.loss.as_ref().map(|loss| loss.is_log)))
             />
             <div

@@ -167,12 +167,12 @@ fn Finder(explorer: Explorer, names: Signal<Vec<String>>) -> impl IntoView {
 fn ZoomButtons(explorer: Explorer, names: Signal<Vec<String>>) -> impl IntoView {
     let zoom = move |factor: f64| {
         let classes = names.with_untracked(Vec::len);
-        let all = super::explorer::Sight { row: 0.0, column: 0.0, span: classes as f64, classes };
-        let sight = explorer.lens.get_untracked().region.map_or(all, |region| {
+        let all = super::explorer::Viewport { row: 0.0, column: 0.0, span: classes as f64, classes };
+        let viewport = explorer.lens.get_untracked().region.map_or(all, |region| {
             let (row, column, span) = region.classes();
-            super::explorer::Sight { row, column, span, classes }
+            super::explorer::Viewport { row, column, span, classes }
         });
-        explorer.show_region(sight.zoomed(None, factor));
+        explorer.show_region(viewport.zoomed(None, factor));
     };
     let all = move || explorer.lens.get().region.is_none();
     view! {

@@ -11,13 +11,14 @@ use shared::api::SweepSummary;
 use shared::builtin::lowercase;
 use shared::preset::Preset;
 
+use crate::app::PAGES;
 use crate::browser::use_open;
 use crate::fuzzy;
 use crate::keys::{KeysDialog, is_typing};
 use crate::load::fetched;
-use crate::place;
 use crate::rows::{Entry, Table, use_rows};
 use crate::theme::{Choice, use_theme};
+use crate::urls;
 
 /// As many as are read at a glance.
 const MOST_SHOWN: usize = 10;
@@ -40,17 +41,6 @@ enum Act {
     Theme(Choice),
     ShowKeys,
 }
-
-/// Pages that are always there.
-pub const PAGES: [(&str, &str); 7] = [
-    ("Runs", "/"),
-    ("Sweeps", "/sweeps"),
-    ("New", "/new"),
-    ("Data", "/data"),
-    ("Theory", "/theory"),
-    ("Queue", "/queue"),
-    ("System", "/system"),
-];
 
 /// The button that opens the palette, the palette, the dialog of keys, and the keys that open them.
 #[component]
@@ -202,7 +192,7 @@ fn others(presets: &[Preset], sweeps: &[SweepSummary]) -> Vec<Item> {
         act: Act::Theme(choice),
     });
     let keys = Item { kind: "Action", label: "Show the keys".to_owned(), note: "?".to_owned(), act: Act::ShowKeys };
-    let sweeps = sweeps.iter().map(|sweep| open("Sweep", &sweep.id, format!("{} runs", sweep.runs), place::sweep(&sweep.id)));
+    let sweeps = sweeps.iter().map(|sweep| open("Sweep", &sweep.id, format!("{} runs", sweep.runs), urls::sweep(&sweep.id)));
     let presets = presets.iter().map(|preset| open("Preset", &preset.title, preset.id.clone(), format!("/new?preset={}", preset.id)));
     pages.chain(themes).chain([keys]).chain(sweeps).chain(presets).collect()
 }
@@ -214,7 +204,7 @@ fn found(query: &str, others: &[Item], table: &Table) -> Vec<Item> {
         kind: "Run",
         label: entry.run.title.clone(),
         note: entry.run.id.clone(),
-        act: Act::Open(place::run(&entry.run.id)),
+        act: Act::Open(urls::run(&entry.run.id)),
     };
     if query.is_empty() {
         let runs = first(table.values().map(|entry| &**entry).collect(), NEWEST_RUNS, |a, b| b.run.created_at.cmp(&a.run.created_at));

@@ -13,9 +13,8 @@ use wasm_bindgen::JsCast;
 
 use super::palette::{first, name};
 use crate::fuzzy;
-use crate::load::Load;
+use crate::load::{Load, sentence};
 use crate::rows::{Entry, Rows, Table};
-use crate::words;
 
 /// More than one walks through; whoever looks for another one types more of it.
 const MOST_SHOWN: usize = 50;
@@ -149,7 +148,7 @@ pub fn RunPicker(
     let said = move || match rows.phase.get() {
         _ if !open.get() => String::new(),
         Load::Loading => "Asking for the runs …".to_owned(),
-        Load::Failed(problem) => words::sentence(&problem.detail),
+        Load::Failed(problem) => sentence(&problem.detail),
         Load::Ready(()) => found.with(|(shown, all)| counted(shown.len(), *all, query.with(String::is_empty))),
     };
     let list = format!("{id}-list");

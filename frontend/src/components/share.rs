@@ -9,7 +9,7 @@ use shared::view::View;
 use super::copy::CopyButton;
 use super::dialog::Dialog;
 use crate::load::{Failure, Load, fetched};
-use crate::{api, browser, words};
+use crate::{api, browser, dates};
 
 const TITLE_LIMIT: &str = "120";
 const NOTE_LIMIT: &str = "2000";
@@ -114,7 +114,7 @@ fn Link(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>
     let address = link(&share);
     let picture = (!share.expired).then(|| format!("api/shares/{}/preview.png", share.token));
     let input_id = format!("share-link-{}", share.token);
-    let made = format!("Made {} UTC. {}.", words::minute(&share.created_at), words::until(&share));
+    let made = format!("Made {} UTC. {}.", dates::minute(&share.created_at), dates::until(&share));
     view! {
         <section class="share-link">
             <div class="field">

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use leptos::prelude::*;
 
-use crate::place;
+use crate::urls;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -109,7 +109,7 @@ impl Sorting {
 
     /// The parameters of the address.
     pub fn parameters(&self) -> Option<String> {
-        self.0.as_ref().map(|(by, direction)| format!("sort={}&order={}", place::encoded(by), direction.id()))
+        self.0.as_ref().map(|(by, direction)| format!("sort={}&order={}", urls::encoded(by), direction.id()))
     }
 
     pub fn of(&self, column: &str) -> Option<Direction> {

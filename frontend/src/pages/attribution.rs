@@ -11,7 +11,6 @@ use shared::format;
 use shared::matrix::Matrix;
 use shared::view::{AttributionId, CheckpointId, Lens, Show, View};
 
-use crate::addressed::addressed;
 use crate::baseline::{PinButton, page_baseline};
 use crate::browser::use_title;
 use crate::components::dossier::{Dossier, DossierLink};
@@ -24,8 +23,9 @@ use crate::components::share::ShareButton;
 use crate::latest::ShowLatest;
 use crate::load::{Failure, Placeholder, Skeleton, fetched};
 use crate::theme::use_theme;
+use crate::url_state::url_state;
 use crate::viewer::use_is_owner;
-use crate::{place, words};
+use crate::{names, urls};
 
 /// What can be shown where there is a baseline.
 const SHOWS: [(Show, &str); 3] = [(Show::Values, "Values"), (Show::Difference, "Difference"), (Show::Split, "Split triangle")];
@@ -45,14 +45,14 @@ pub fn AttributionPage() -> impl IntoView {
         None => view! { <Skeleton placeholder=Placeholder::MatrixPage/> }.into_any(),
     };
     let known = Memo::new(move |_| fetched.ready());
-    view! { <ShowLatest value=known fallback=missing let:attribution><Known id attribution/></ShowLatest> }
+    view! { <ShowLatest value=known fallback=missing let:attribution><OwnAttribution id attribution/></ShowLatest> }
 }
 
 /// Stays while one goes from matrix to matrix.
 #[component]
-fn Known(id: Memo<String>, attribution: Memo<Attribution>) -> impl IntoView {
+fn OwnAttribution(id: Memo<String>, attribution: Memo<Attribution>) -> impl IntoView {
     let view_of = move |lens: &Lens| id.get_untracked().parse::<AttributionId>().map(|id| View::Attribution { id, lens: lens.clone() });
-    let lens = addressed(
+    let lens = url_state(
         |query| Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(),
         move |lens| view_of(lens).map(|view| view.to_string()).unwrap_or_default(),
     );
@@ -77,7 +77,7 @@ fn AttributionHeader(attribution: Memo<Attribution>, view: Callback<(), View>) -
                 <nav class="crumbs" aria-label="Breadcrumb">
                     <a href=".">"Runs"</a>
                     <span aria-hidden="true">"/"</span>
-                    <a href=move || place::href(&place::run(&run()))>{move || run_title()}</a>
+                    <a href=move || urls::href(&urls::run(&run()))>{move || run_title()}</a>
                 </nav>
                 <h1>{move || title()}</h1>
                 <p class="subline">{move || attribution.with(|attribution| inputs_text(&attribution.file))}</p>
@@ -96,7 +96,7 @@ pub fn inputs_text(file: &AttributionFile) -> String {
         Inputs::Adversarial => "Adversarial",
         Inputs::Clean => "Clean",
     };
-    format!("{inputs} {}", words::split(file.split).to_ascii_lowercase())
+    format!("{inputs} {}", names::split(file.split).to_ascii_lowercase())
 }
 
 /// The checkpoints before and after this one, and the same one on other inputs.
@@ -117,8 +117,8 @@ fn Neighbors(attribution: Memo<Attribution>, lens: Memo<Lens>) -> impl IntoView 
             .collect::<Vec<_>>()
     });
     let address = move |epoch: u32, inputs: Inputs| {
-        let id = place::attribution_id(&run.get(), epoch, inputs);
-        place::href(&View::Attribution { id, lens: lens.get() }.to_string())
+        let id = urls::attribution_id(&run.get(), epoch, inputs);
+        urls::href(&View::Attribution { id, lens: lens.get() }.to_string())
     };
     let step = move |text: &'static str, to: Option<u32>| match to {
         Some(epoch) => view! {
@@ -413,7 +413,7 @@ fn Provenance(attribution: Memo<Attribution>) -> impl IntoView {
         let name = attribution.with(|attribution| attribution.file.checkpoint_name(&attribution.run));
         match name.parse::<CheckpointId>() {
             Ok(CheckpointId { run, epoch }) if is_owner => {
-                let address = place::href(&format!("{}?epoch={epoch}", place::run(&run)));
+                let address = urls::href(&format!("{}?epoch={epoch}", urls::run(&run)));
                 view! { <a href=address>{name}</a> }.into_any()
             }
             _ => name.into_any(),
@@ -454,7 +454,7 @@ fn provenance(attribution: &Attribution) -> Vec<(&'static str, String)> {
     vec![
         ("Run", attribution.run.clone()),
         ("Epoch", file.epoch.to_string()),
-        ("Images", words::split(file.split).to_owned()),
+        ("Images", names::split(file.split).to_owned()),
         ("Attack", attack),
         (
             "Samples",

@@ -13,10 +13,10 @@ use wasm_bindgen::JsCast;
 use crate::browser::use_title;
 use crate::components::badge::{Standing, progress, state_badge};
 use crate::components::health::WorkerBanner;
-use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject};
+use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog};
 use crate::latest::latest;
 use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched, refusal};
-use crate::{api, place};
+use crate::{api, urls};
 
 const REFRESH: Duration = Duration::from_secs(2);
 
@@ -65,7 +65,7 @@ pub fn QueuePage() -> impl IntoView {
     let idle = Memo::new(move |_| phase.get() != Load::Ready(true));
     let cancel_all = move |_| {
         let queued = untrack(move || queue.ready()).into_iter().flat_map(|queue| queue.devices).flat_map(|device| device.runs);
-        let runs: Vec<Subject> = queued.map(|queued| Subject::from(&queued.run)).collect();
+        let runs: Vec<ConcernedRun> = queued.map(|queued| ConcernedRun::from(&queued.run)).collect();
         if !runs.is_empty() {
             question.set(Some(Question { action: RunAction::Cancel, runs }));
         }
@@ -234,7 +234,7 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
     });
     view! {
             <div class="queue-name">
-                <a class="run-title" href=place::href(&place::run(&id))>{title.clone()}</a>
+                <a class="run-title" href=urls::href(&urls::run(&id))>{title.clone()}</a>
                 <span class="run-id">{id.clone()}</span>
             </div>
             <div class="queue-state">{state_badge(standing)}{progress(standing)}</div>

@@ -9,13 +9,13 @@ use shared::view::{Lens, View};
 use super::attribution::AttributionView;
 use super::compare::{ComparisonView, RunsCompared};
 use super::run::{RunView, Selection};
-use crate::addressed::Addressed;
 use crate::browser::{self, use_title};
 use crate::cache::{Cache, attribution_address};
 use crate::components::explorer::Explorer;
+use crate::dates;
 use crate::load::{Answers, Failure, Load, Placeholder, Skeleton, fetched, told};
+use crate::url_state::UrlState;
 use crate::viewer::Viewer;
-use crate::words;
 
 #[component]
 pub fn SharedPage() -> impl IntoView {
@@ -56,10 +56,10 @@ fn Opened(view: SharedView) -> impl IntoView {
     provide_context(answers);
     provide_context(Viewer::ShareReader);
     // The reader may turn the lens; the link stays what it is.
-    let explorer = || Explorer::new(Addressed::local(lens_of(&share.view)));
+    let explorer = || Explorer::new(UrlState::local(lens_of(&share.view)));
     let content = match content {
         SharedContent::Run { run, metrics } => {
-            let selection = Addressed::local(Selection::of(view_of(&share.view, &run.id)));
+            let selection = UrlState::local(Selection::of(view_of(&share.view, &run.id)));
             let (run, metrics) = (Memo::new(move |_| *run.clone()), Memo::new(move |_| *metrics.clone()));
             view! { <RunView run metrics selection matrices=Cache::new()/> }.into_any()
         }
@@ -72,7 +72,7 @@ fn Opened(view: SharedView) -> impl IntoView {
             let explorer = explorer();
             let of = share.view.parse().map_or(1, |view| if let View::Compare { of, .. } = view { of } else { 1 });
             view! {
-                <ComparisonView comparison explorer of=Addressed::local(of)/>
+                <ComparisonView comparison explorer of=UrlState::local(of)/>
                 <RunsCompared comparison lens=explorer.lens/>
             }
             .into_any()
@@ -83,7 +83,7 @@ fn Opened(view: SharedView) -> impl IntoView {
             <div>
                 <p class="eyebrow">"Shared view · read-only"</p>
                 <h1>{share.title.clone()}</h1>
-                <p class="subline">{format!("Shared {} UTC. {}.", words::minute(&share.created_at), words::until(&share))}</p>
+                <p class="subline">{format!("Shared {} UTC. {}.", dates::minute(&share.created_at), dates::until(&share))}</p>
             </div>
         </header>
         {unfinished.map(|told| view! {
@@ -101,7 +101,7 @@ fn Opened(view: SharedView) -> impl IntoView {
 /// Of when a view of a run is that still changes; none where nothing changes any more.
 fn unfinished(content: &SharedContent, as_of: &str) -> Option<String> {
     let SharedContent::Run { run, metrics } = content else { return None };
-    let at = if as_of.is_empty() { "when the page was opened".to_owned() } else { format!("{} UTC", words::minute(as_of)) };
+    let at = if as_of.is_empty() { "when the page was opened".to_owned() } else { format!("{} UTC", dates::minute(as_of)) };
     let epochs = if run.summary.epochs > 0 { format!(" of {}", run.summary.epochs) } else { String::new() };
     let far = match metrics.epochs.last() {
         Some(epoch) => format!("after epoch {}{epochs}", epoch.epoch),

@@ -16,19 +16,19 @@ use shared::format;
 use shared::record::Metrics;
 use shared::sweep::{Spread, field_name, number, text, value_of};
 
-use crate::addressed::{Addressed, addressed};
 use crate::browser::{use_open, use_title};
 use crate::components::badge::{Progress, StateBadge};
 use crate::components::exports::{Export, Exports, FIGURE, export};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::plot::Plot;
-use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject, can, verb};
+use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog, can, verb};
 use crate::components::sort_head::{SortHead, SortKey, Sorting};
 use crate::latest::{ShowLatest, latest};
 use crate::load::{Failure, Load, Placeholder, Skeleton};
 use crate::theme::use_theme;
-use crate::{api, place};
+use crate::url_state::{UrlState, url_state};
+use crate::{api, urls};
 
 const REFRESH: Duration = Duration::from_secs(4);
 /// Curves are asked for run by run; more lines than this nobody tells apart.
@@ -39,12 +39,12 @@ pub fn SweepPage() -> impl IntoView {
     let params = use_params_map();
     let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
     use_title(move || format!("Sweep {}", id.get()));
-    move || view! { <One id=id.get()/> }
+    move || view! { <LoadedSweep id=id.get()/> }
 }
 
 /// Kept up to date while one of its runs goes on.
 #[component]
-fn One(id: String) -> impl IntoView {
+fn LoadedSweep(id: String) -> impl IntoView {
     let state = RwSignal::new(Load::<Sweep>::Loading);
     let address = format!("api/sweeps/{id}");
     let load = move || {
@@ -78,7 +78,7 @@ fn One(id: String) -> impl IntoView {
         Load::Failed(problem) => view! { <Failure problem page=true retry=load.clone()/> }.into_any(),
         Load::Loading | Load::Ready(_) => view! { <Skeleton placeholder=Placeholder::SweepPage/> }.into_any(),
     };
-    view! { <ShowLatest value=sweep fallback=missing let:sweep><Known id=id.clone() sweep reload/></ShowLatest> }
+    view! { <ShowLatest value=sweep fallback=missing let:sweep><SweepView id=id.clone() sweep reload/></ShowLatest> }
 }
 
 /// What the address says of the page.
@@ -92,21 +92,21 @@ struct Shown {
 
 impl Shown {
     fn address(&self, id: &str) -> String {
-        let over = self.over.as_ref().map(|field| format!("over={}", place::encoded(field)));
+        let over = self.over.as_ref().map(|field| format!("over={}", urls::encoded(field)));
         let query: Vec<String> = over.into_iter().chain(self.sorting.parameters()).collect();
-        if query.is_empty() { place::sweep(id) } else { format!("{}?{}", place::sweep(id), query.join("&")) }
+        if query.is_empty() { urls::sweep(id) } else { format!("{}?{}", urls::sweep(id), query.join("&")) }
     }
 }
 
 #[component]
-fn Known(
+fn SweepView(
     id: String,
     sweep: Memo<Sweep>,
     /// Asks for the sweep again.
     reload: Callback<()>,
 ) -> impl IntoView {
     let known = Memo::new(move |_| sweep.with(fields));
-    let shown = addressed(|query| Shown { over: query.get("over"), sorting: Sorting::from_parameters(|name| query.get(name)) }, {
+    let shown = url_state(|query| Shown { over: query.get("over"), sorting: Sorting::from_parameters(|name| query.get(name)) }, {
         let id = id.clone();
         move |shown: &Shown| shown.address(&id)
     });
@@ -187,7 +187,7 @@ fn Known(
 
 /// The charts as files.
 fn exports_of(id: &str, field: &str) -> Vec<Export> {
-    let over = place::encoded(field);
+    let over = urls::encoded(field);
     let chart = |what: &'static str, chart: &str| {
         export(what, &FIGURE, |format| format!("api/sweeps/{id}/chart?chart={chart}&over={over}&format={format}"))
     };
@@ -310,7 +310,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
     // Whether no run will be left.
     let empties = StoredValue::new(false);
     let ask = move |action: RunAction| {
-        let runs: Vec<Subject> = sweep.with_untracked(|sweep| sweep.runs.iter().map(Subject::from).collect());
+        let runs: Vec<ConcernedRun> = sweep.with_untracked(|sweep| sweep.runs.iter().map(ConcernedRun::from).collect());
         empties.set_value(action == RunAction::Delete && runs.iter().all(|run| can(action, run.state)));
         question.set(Some(Question { action, runs }));
     };
@@ -337,7 +337,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
             >{format!("{} all", verb(action))}</button>
         }
     };
-    let some = move || place::href(&format!("/?q={}", place::encoded(&format!("sweep:{}", sweep.with(|sweep| sweep.id.clone())))));
+    let some = move || urls::href(&format!("/?q={}", urls::encoded(&format!("sweep:{}", sweep.with(|sweep| sweep.id.clone())))));
     view! {
         <div class="actions sweep-actions" role="group" aria-label="All runs of the sweep">
             {[RunAction::Cancel, RunAction::Resume, RunAction::Tag, RunAction::Delete].map(button).collect_view()}
@@ -383,7 +383,7 @@ fn arranged(runs: &[Run], sorting: &Sorting) -> Vec<String> {
 }
 
 #[component]
-fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: Addressed<Sorting>) -> impl IntoView {
+fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: UrlState<Sorting>) -> impl IntoView {
     let row = move |id: String| {
         let found = {
             let id = id.clone();
@@ -399,7 +399,7 @@ fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: Addressed<Sorting
         let row = view! {
             <tr>
                 <th scope="row" class="sweep-name">
-                    <a class="run-title" href=place::href(&place::run(&id)) title=move || title.get()>{move || title.get()}</a>
+                    <a class="run-title" href=urls::href(&urls::run(&id)) title=move || title.get()>{move || title.get()}</a>
                     <span class="run-id">{id.clone()}</span>
                 </th>
                 {values}

@@ -6,11 +6,11 @@ use shared::builtin::lowercase;
 use shared::format;
 use shared::sweep::{field_name, text};
 
-use crate::addressed::addressed;
 use crate::browser::use_title;
 use crate::components::sort_head::{SortHead, SortKey, Sorting};
 use crate::load::{Placeholder, fetched, shown};
-use crate::{place, words};
+use crate::url_state::url_state;
+use crate::{dates, names, urls};
 
 /// Values that a line has room for.
 const MOST_VALUES: usize = 6;
@@ -114,18 +114,18 @@ fn arranged(mut sweeps: Vec<SweepSummary>, sorting: &Sorting) -> Vec<SweepSummar
 }
 
 fn table(sweeps: Vec<SweepSummary>) -> impl IntoView {
-    let sorting = addressed(
+    let sorting = url_state(
         |query| Sorting::from_parameters(|name| query.get(name)),
         |sorting: &Sorting| sorting.parameters().map_or_else(|| "/sweeps".to_owned(), |parameters| format!("/sweeps?{parameters}")),
     );
     let row = |sweep: SweepSummary| {
         let state = state(&sweep);
         let axis = |axis: &SweepAxis| view! { <li>{field_name(&axis.field).to_owned()}": "<span class="muted">{values(axis)}</span></li> };
-        let (day, time) = words::day_and_minute(&sweep.created_at);
+        let (day, time) = dates::day_and_minute(&sweep.created_at);
         view! {
             <tr>
                 <th scope="row" class="sweep-name">
-                    <a class="run-title" href=place::href(&place::sweep(&sweep.id)) title=sweep.title.clone()>{sweep.title.clone()}</a>
+                    <a class="run-title" href=urls::href(&urls::sweep(&sweep.id)) title=sweep.title.clone()>{sweep.title.clone()}</a>
                     <span class="run-id">{sweep.id.clone()}</span>
                 </th>
                 <td class="when" data-label="Created"><time datetime=sweep.created_at.clone()>{day}" "{time}" UTC"</time></td>
@@ -181,7 +181,7 @@ fn state(sweep: &SweepSummary) -> String {
     let said: Vec<String> = counts
         .iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, state)| format!("{count} {}", words::state(*state).to_ascii_lowercase()))
+        .map(|(count, state)| format!("{count} {}", names::state(*state).to_ascii_lowercase()))
         .collect();
     said.join(", ")
 }

@@ -6,7 +6,6 @@ use shared::chart::theory::TheoryChart;
 use shared::format;
 use shared::theory::{Answer, DRAWS, Loss, Model, Question, SEED, Samples, Weights};
 
-use crate::addressed::{Addressed, addressed};
 use crate::browser::use_title;
 use crate::components::exports::{Export, Exports, FIGURE, export};
 use crate::components::heatmap::is_open;
@@ -14,6 +13,7 @@ use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::Segments;
 use crate::components::plot::Plot;
 use crate::theme::use_theme;
+use crate::url_state::{UrlState, url_state};
 
 /// A parameter as it is set: its name in the address, what it is called, what it is, and the least, the largest and the step of its slider.
 type Slider = (&'static str, &'static str, &'static str, [&'static str; 3]);
@@ -29,7 +29,7 @@ const SMOOTHING: Slider = ("label_smoothing", "Label smoothing", "share of the l
 #[component]
 pub fn TheoryPage() -> impl IntoView {
     use_title(|| "Theory".to_owned());
-    let question = addressed(|query| Question::from_parameters(|name| query.get_str(name)).unwrap_or_default(), Question::address);
+    let question = url_state(|query| Question::from_parameters(|name| query.get_str(name)).unwrap_or_default(), Question::address);
     let samples = StoredValue::new(Samples::draw(SEED, DRAWS));
     let asked = Memo::new(move |_| question.get());
     let course = Memo::new(move |former: Option<&(Question, Vec<Answer>)>| {
@@ -76,7 +76,7 @@ fn same_course(a: &Question, b: &Question) -> bool {
 }
 
 #[component]
-fn Controls(question: Addressed<Question>) -> impl IntoView {
+fn Controls(question: UrlState<Question>) -> impl IntoView {
     // Is still known when cross-entropy is chosen again.
     let smoothing = RwSignal::new(SMOOTHING.3[0].to_owned());
     let is_surrogate = Signal::derive(move || question.get().loss == Loss::Surrogate);
@@ -112,7 +112,7 @@ fn Controls(question: Addressed<Question>) -> impl IntoView {
 
 /// A parameter by slider or by number.
 #[component]
-fn Range(slider: Slider, question: Addressed<Question>, off: Signal<bool>) -> impl IntoView {
+fn Range(slider: Slider, question: UrlState<Question>, off: Signal<bool>) -> impl IntoView {
     let (name, label, hint, [least, largest, step]) = slider;
     let index = Question::PARAMETERS.iter().position(|known| *known == name).expect("sliders are of parameters");
     let value = Memo::new(move |_| question.get().values()[index].clone());

@@ -10,7 +10,7 @@ use super::parts::Parts;
 use crate::components::badge::{Progress, StateBadge};
 use crate::live::{Live, follow};
 use crate::load::{Fetched, Placeholder, fetched, refusal, shown};
-use crate::{api, place};
+use crate::{api, urls};
 
 /// What is to be measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,7 +135,7 @@ fn Following(run: Run, runs: Fetched<Vec<Run>>) -> impl IntoView {
         <div class="run-status" role="status">
             <StateBadge run/>
             <Progress run/>
-            <a href=place::href(&place::run(&id))>"The run that measures"</a>
+            <a href=urls::href(&urls::run(&id))>"The run that measures"</a>
         </div>
     }
     .into_any()
@@ -149,7 +149,7 @@ fn Ended(run: Run) -> impl IntoView {
         (_, Some(failure)) => format!("The run that measured this pair failed: {failure}"),
         (_, None) => "The run that measured this pair failed.".to_owned(),
     };
-    view! { <p class="notice notice-warning">{reason}" "<a href=place::href(&place::run(&run.id))>"Its log"</a></p> }.into_any()
+    view! { <p class="notice notice-warning">{reason}" "<a href=urls::href(&urls::run(&run.id))>"Its log"</a></p> }.into_any()
 }
 
 /// What a run has measured, and the way to a measurement beside the other checkpoint where it has none.
@@ -167,7 +167,7 @@ fn Done(run: Run, wanted: Wanted, runs: Fetched<Vec<Run>>) -> impl IntoView {
     };
     view! {
         {shown(file, Placeholder::Rows, parts)}
-        <p class="muted">"Measured by "<a href=place::href(&place::run(&run.id))>{run.title.clone()}</a>"."</p>
+        <p class="muted">"Measured by "<a href=urls::href(&urls::run(&run.id))>{run.title.clone()}</a>"."</p>
     }
     .into_any()
 }

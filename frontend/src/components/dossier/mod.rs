@@ -124,7 +124,7 @@ pub fn Dossier(
                 </div>
             </div>
             {move || match read.get() {
-                Some(pair) => view! { <Known subject baseline order pair/> }.into_any(),
+                Some(pair) => view! { <PairDossier subject baseline order pair/> }.into_any(),
                 None => view! {
                     <p class="muted">"Select a cell of two different classes, or walk from pair to pair: the keys [ and ] do it from anywhere on the page."</p>
                 }
@@ -160,7 +160,7 @@ fn name(file: &AttributionFile, class: usize) -> String {
 
 /// The dossier of a pair.
 #[component]
-fn Known(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, order: Memo<Vec<Cell>>, pair: Cell) -> impl IntoView {
+fn PairDossier(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, order: Memo<Vec<Cell>>, pair: Cell) -> impl IntoView {
     let is_owner = use_is_owner();
     let (i, j) = pair;
     let facts = move || {

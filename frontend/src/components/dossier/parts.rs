@@ -7,7 +7,7 @@ use shared::format;
 
 use super::table::{Row, table};
 use crate::components::saliency_map::{SaliencyOverlay, checkpoint_name, data_url};
-use crate::words;
+use crate::names;
 
 /// The parts of the pair at `index` of the file.
 #[component]
@@ -134,7 +134,7 @@ fn mean(found: &[PairAccuracy]) -> PairAccuracy {
 
 fn images_text(file: &PairFile) -> String {
     let first = checkpoint_title(file, 0);
-    let images = words::split(file.split).to_ascii_lowercase();
+    let images = names::split(file.split).to_ascii_lowercase();
     format!(
         "Of all {images} of either class those whose attribution lies most in the dimensions of {first}, under attack. A change is gray where \
          nothing is added. Maps are Grad-CAM of the true class at stage {}.",

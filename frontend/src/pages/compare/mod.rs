@@ -17,16 +17,16 @@ use shared::view::{AttributionId, Lens, SIDES, View, side_of};
 use self::pickers::Pickers;
 pub use self::runs::RunsCompared;
 pub use self::view::ComparisonView;
-use crate::addressed::addressed;
 use crate::baseline::PinButton;
 use crate::browser::use_title;
-use crate::cache::{Cache, Kept, attribution_address};
+use crate::cache::{Cache, Cached, attribution_address};
 use crate::components::explorer::Explorer;
 use crate::components::exports::{Export, Exports, FIGURE, export};
 use crate::components::share::ShareButton;
 use crate::latest::{ShowLatest, latest};
 use crate::load::{Failure, Load, Placeholder, Skeleton, told};
-use crate::place;
+use crate::url_state::url_state;
+use crate::urls;
 
 /// The name of each compared attribution, the baseline's first; none where it is yet to be chosen.
 pub type Sides = Vec<Option<String>>;
@@ -41,7 +41,7 @@ pub fn ComparePage() -> impl IntoView {
             matrices.ask(&attribution_address(id));
         }
     });
-    let shown = addressed(
+    let shown = url_state(
         |query| Shown {
             of: side_of(query.get_str("of"), SIDES.len()).unwrap_or(1),
             lens: Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(),
@@ -105,7 +105,7 @@ enum Answer {
     Incomplete,
     Loading,
     Failed(Problem),
-    Ready(Vec<Kept<Attribution>>),
+    Ready(Vec<Cached<Attribution>>),
 }
 
 fn answer(sides: &[Option<String>], matrices: Cache<Attribution>) -> Answer {
@@ -126,7 +126,7 @@ fn answer(sides: &[Option<String>], matrices: Cache<Attribution>) -> Answer {
 
 /// Matrices over other classes say so, in the words of the API.
 #[component]
-fn NotComparable(kept: Vec<Kept<Attribution>>) -> impl IntoView {
+fn NotComparable(kept: Vec<Cached<Attribution>>) -> impl IntoView {
     let attributions = kept.iter().map(|kept| Attribution::clone(kept)).collect();
     let detail = Comparison::of(attributions).map_or_else(|error| error.to_string(), |_| String::new());
     view! {
@@ -171,7 +171,7 @@ fn address(sides: &[Option<String>], shown: &Shown) -> String {
     if ids.len() >= 2 && ids.len() == sides.len() {
         return shown.view(ids).to_string();
     }
-    let one = |(side, id): (&&str, &Option<String>)| id.as_ref().map(|id| format!("{side}={}", place::encoded(id)));
+    let one = |(side, id): (&&str, &Option<String>)| id.as_ref().map(|id| format!("{side}={}", urls::encoded(id)));
     let query: Vec<String> = SIDES.iter().zip(sides).filter_map(one).collect();
     format!("/compare?{}", query.join("&"))
 }

@@ -12,8 +12,8 @@ use super::{Shown, Sides, address};
 use crate::browser::use_open;
 use crate::components::run_picker::RunPicker;
 use crate::load::fetched;
-use crate::place;
 use crate::rows::{Rows, use_rows};
+use crate::urls;
 
 #[component]
 pub fn Pickers(sides: Memo<Sides>, shown: Memo<Shown>) -> impl IntoView {
@@ -105,7 +105,7 @@ impl Choice {
                 (false, false) => "",
             };
             Choice {
-                id: place::attribution_id(run, entry.epoch, entry.inputs).to_string(),
+                id: urls::attribution_id(run, entry.epoch, entry.inputs).to_string(),
                 inputs: entry.inputs,
                 is_best,
                 is_last,

@@ -13,16 +13,16 @@ use shared::format;
 use shared::record::Metrics;
 use shared::view::Lens;
 
-use crate::addressed::Addressed;
 use crate::cache::Cache;
 use crate::components::canvas::{Area, Canvas, Surface};
 use crate::components::curves_bar::{CurvesBar, RangeDrag, Switch};
 use crate::components::heatmap::is_open;
 use crate::form;
 use crate::theme::use_theme;
+use crate::url_state::UrlState;
 
 #[component]
-pub fn RunsCompared(comparison: Memo<Comparison>, lens: Addressed<Lens>) -> impl IntoView {
+pub fn RunsCompared(comparison: Memo<Comparison>, lens: UrlState<Lens>) -> impl IntoView {
     let compared = Memo::new(move |_| comparison.with(Compared::all));
     view! {
         <CurvesCompared compared lens/>
@@ -31,7 +31,7 @@ pub fn RunsCompared(comparison: Memo<Comparison>, lens: Addressed<Lens>) -> impl
 }
 
 #[component]
-fn CurvesCompared(compared: Memo<Vec<Compared>>, lens: Addressed<Lens>) -> impl IntoView {
+fn CurvesCompared(compared: Memo<Vec<Compared>>, lens: UrlState<Lens>) -> impl IntoView {
     let theme = use_theme();
     let cache = Cache::<Metrics>::new();
     let address = |run: &str| format!("api/runs/{run}/metrics");
@@ -60,7 +60,7 @@ fn CurvesCompared(compared: Memo<Vec<Compared>>, lens: Addressed<Lens>) -> impl 
             <h2 id="courses-title">"Training"</h2>
             <CurvesBar
                 lens switches=Memo::new(move |_| overlay.with(switches)) loss_is_log
-                sight=Memo::new(move |_| overlay.with(OverlaidCurves::sight)) epochs=Memo::new(move |_| overlay.with(|overlay| overlay.epochs))
+                epochs_shown=Memo::new(move |_| overlay.with(OverlaidCurves::sight)) epochs=Memo::new(move |_| overlay.with(|overlay| overlay.epochs))
             />
             <div
                 class="courses" class:with-losses=move || loss_is_log.get().is_some() role="img" aria-label=move || overlay.with(Chart::describe)

@@ -7,9 +7,9 @@ use shared::chart::colors::Theme;
 use shared::chart::comparison::LETTERS;
 use shared::chart::scatter::{PointMark, Scatter};
 
-use crate::addressed::Addressed;
 use crate::components::canvas::{Area, Canvas, Surface, position};
 use crate::components::explorer::Explorer;
+use crate::url_state::UrlState;
 
 #[component]
 pub fn ScatterPanel(
@@ -17,7 +17,7 @@ pub fn ScatterPanel(
     explorer: Explorer,
     shade: Signal<Theme>,
     /// The side that is shown against A, by its place.
-    of: Addressed<usize>,
+    of: UrlState<usize>,
 ) -> impl IntoView {
     let count = Memo::new(move |_| comparison.with(|comparison| comparison.attributions.len()));
     let scatter = Memo::new(move |_| {

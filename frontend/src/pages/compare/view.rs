@@ -12,7 +12,6 @@ use shared::view::{CheckpointId, Lens, Show};
 use super::flicker::Flicker;
 use super::pairs::{ChangedPairs, SelectedPair};
 use super::scatter::ScatterPanel;
-use crate::addressed::Addressed;
 use crate::components::dossier::Dossier;
 use crate::components::explorer::Explorer;
 use crate::components::heatmap::{HeatmapView, MatrixTable};
@@ -20,8 +19,9 @@ use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::latest::latest;
 use crate::theme::use_theme;
+use crate::url_state::UrlState;
 use crate::viewer::use_is_owner;
-use crate::{place, words};
+use crate::{findings, urls};
 
 const SHOWS: [(Show, &str); 4] =
     [(Show::Values, "Side by side"), (Show::Difference, "Difference"), (Show::Split, "Split"), (Show::Flicker, "Flicker")];
@@ -31,7 +31,7 @@ pub fn ComparisonView(
     comparison: Memo<Comparison>,
     explorer: Explorer,
     /// Whose cosines are shown against A's pair by pair, by its place.
-    of: Addressed<usize>,
+    of: UrlState<usize>,
 ) -> impl IntoView {
     let theme = use_theme();
     let shade = Signal::derive(move || if theme.dark.get() { Theme::Dark } else { Theme::Light });
@@ -177,14 +177,14 @@ fn Summary(comparison: Memo<Comparison>) -> impl IntoView {
 /// than two the table says it better.
 fn finding(comparison: &Comparison) -> Option<String> {
     let [a, b] = comparison.attributions.as_slice() else { return None };
-    let measured = |side: &str, attribution: &Attribution| words::Measured {
+    let measured = |side: &str, attribution: &Attribution| findings::Measured {
         name: format!("{side}, {}", checkpoint_name(attribution)),
         robust_accuracy: attribution.robust_accuracy,
         cas: Some(attribution.file.cas),
     };
-    let sentence = words::change(&measured("A", a), &measured("B", b))?;
+    let sentence = findings::change(&measured("A", a), &measured("B", b))?;
     let as_in_paper = a.run == b.run && a.is_best && b.is_last && !b.is_best && b.file.inputs == Inputs::Adversarial;
-    Some(if as_in_paper { words::with_paper(sentence, Some(a.file.cas), Some(b.file.cas)) } else { sentence })
+    Some(if as_in_paper { findings::with_paper(sentence, Some(a.file.cas), Some(b.file.cas)) } else { sentence })
 }
 
 /// How much of what changed the intervals resolve, or how to get intervals.
@@ -208,7 +208,7 @@ fn Intervals(comparison: Memo<Comparison>) -> impl IntoView {
             // Measured anew, each is a matrix of a run of its own, which can be chosen above.
             let link = |name: &String| {
                 let known = name.parse::<CheckpointId>().is_ok() && is_owner;
-                let href = place::href(&place::new_of(RunKind::Attribute, std::slice::from_ref(name)));
+                let href = urls::href(&urls::new_of(RunKind::Attribute, std::slice::from_ref(name)));
                 known.then(|| view! { " " <a href=href>{format!("Measure {name} with intervals")}</a> })
             };
             view! {

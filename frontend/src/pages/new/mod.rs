@@ -25,7 +25,7 @@ use self::run_form::RunForm;
 use crate::browser::use_title;
 use crate::components::health::WorkerBanner;
 use crate::load::{Failure, Load, Placeholder, Skeleton, fetched, shown};
-use crate::{form, place, vary};
+use crate::{form, sweep_form, urls};
 
 const FIRST_PRESET: &str = "demo";
 
@@ -120,7 +120,7 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
             Some(preset) => {
                 let small = small && preset.small.is_some();
                 let config = preset.small.as_ref().filter(|_| small).unwrap_or(&preset.config).to_json();
-                let rows = preset.sweep.iter().map(|axis| vary::row(axis, small)).collect();
+                let rows = preset.sweep.iter().map(|axis| sweep_form::row(axis, small)).collect();
                 view! { <Chosen preset small/><RunForm name=format!("preset {id} {small}") config rows/> }.into_any()
             }
             None => {
@@ -130,7 +130,7 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
         },
         Origin::Run(id) => match from.state.get() {
             Load::Ready(run) if run.id == id => view! {
-                <p class="origin">"A copy of "<a href=place::href(&place::run(&id))>{run.title}</a>"."</p>
+                <p class="origin">"A copy of "<a href=urls::href(&urls::run(&id))>{run.title}</a>"."</p>
                 <RunForm name=format!("from {id}") config=run.config.to_json() rows=Vec::new()/>
             }
             .into_any(),

@@ -5,7 +5,7 @@ use shared::sweep::{FIELDS, field_name};
 
 use super::section::Section;
 use crate::components::field::use_form;
-use crate::vary::{self, Row};
+use crate::sweep_form::{self, Row};
 
 #[component]
 pub fn SweepSection(rows: RwSignal<Vec<Row>>) -> impl IntoView {
@@ -16,7 +16,7 @@ pub fn SweepSection(rows: RwSignal<Vec<Row>>) -> impl IntoView {
         form.edited.run(());
     };
     let indices = Memo::new(move |_| (0..rows.with(Vec::len)).collect::<Vec<_>>());
-    let made = Memo::new(move |_| rows.with(|rows| vary::count(&vary::axes(rows))));
+    let made = Memo::new(move |_| rows.with(|rows| sweep_form::count(&sweep_form::axes(rows))));
     let row = move |index: usize| {
         let with =
             move |part: fn(&Row) -> &String| move || rows.with(|rows| rows.get(index).map(|row| part(row).clone()).unwrap_or_default());

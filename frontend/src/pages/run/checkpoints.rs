@@ -7,9 +7,9 @@ use shared::format;
 use shared::record::Metrics;
 
 use super::Selection;
-use crate::addressed::Addressed;
 use crate::components::dialog::Dialog;
-use crate::place;
+use crate::url_state::UrlState;
+use crate::urls;
 use crate::viewer::use_is_owner;
 
 /// The kept epoch nearest to one.
@@ -26,7 +26,7 @@ pub fn nearest(kept: &[u32], epoch: u32) -> Option<u32> {
 pub fn CheckpointTable(
     run: Memo<Run>,
     metrics: Memo<Metrics>,
-    selection: Addressed<Selection>,
+    selection: UrlState<Selection>,
     selected: Memo<Option<u32>>,
 ) -> impl IntoView {
     let is_owner = use_is_owner();
@@ -44,7 +44,7 @@ pub fn CheckpointTable(
                 let id = id.clone();
                 move |inputs: Inputs, text: &'static str, there: bool| {
                     let label = format!("Heatmap of epoch {epoch}, {} inputs", inputs.id());
-                    there.then(|| view! { <a href=place::href(&place::attribution(&id, epoch, inputs)) aria-label=label>{text}</a> })
+                    there.then(|| view! { <a href=urls::href(&urls::attribution(&id, epoch, inputs)) aria-label=label>{text}</a> })
                 }
             };
             view! {
@@ -54,13 +54,13 @@ pub fn CheckpointTable(
                         {
                             let id = id.clone();
                             move || row.with(|row| row.clean).then(|| view! {
-                                <a href=place::href(&place::attribution(&id, epoch, Inputs::Clean)) aria-label=format!("Heatmap of epoch {epoch}, clean inputs")>"Clean"</a>
+                                <a href=urls::href(&urls::attribution(&id, epoch, Inputs::Clean)) aria-label=format!("Heatmap of epoch {epoch}, clean inputs")>"Clean"</a>
                             })
                         }
                     </div>
                 </td>
                 <td>
-                    <a rel="external" download="" href=place::checkpoint_file(&id, epoch) aria-label=move || row.with(|row| format!("{}: download epoch {epoch} as safetensors", format::bytes(row.size_bytes)))>
+                    <a rel="external" download="" href=urls::checkpoint_file(&id, epoch) aria-label=move || row.with(|row| format!("{}: download epoch {epoch} as safetensors", format::bytes(row.size_bytes)))>
                         {move || row.with(|row| format::bytes(row.size_bytes))}
                     </a>
                 </td>
@@ -125,7 +125,7 @@ fn MeasureDialog(
         // One compares best and last; another epoch is compared with the best.
         let other = if which == "best" { "last" } else { "best" };
         let link = |kind: RunKind, checkpoints: &[String], title: &'static str, text: &'static str| {
-            let href = place::href(&place::new_of(kind, checkpoints));
+            let href = urls::href(&urls::new_of(kind, checkpoints));
             view! { <li><a href=href>{title}</a><p class="muted">{text}</p></li> }
         };
         view! {

@@ -6,7 +6,7 @@ use shared::config::{EvaluateConfig, RunConfig};
 use shared::format;
 use shared::record::{EvaluationStep, Metrics};
 
-use super::subject::Subject;
+use super::measured_checkpoints::MeasuredCheckpoints;
 use super::training::Phase;
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
@@ -42,7 +42,7 @@ pub fn EvaluationView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
                 <Phase run metrics/>
             </div>
             <StepTable steps ended/>
-            <Subject checkpoints=vec![subject]/>
+            <MeasuredCheckpoints checkpoints=vec![subject]/>
         </section>
         {move || complete.get().then(|| shown(file, Placeholder::Rows, |file| view! { <ByClass file/> }))}
     }

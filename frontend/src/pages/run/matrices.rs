@@ -9,16 +9,16 @@ use shared::format;
 use shared::record::{AttributionEntry, Metrics};
 use shared::view::Lens;
 
-use super::subject::Subject;
+use super::measured_checkpoints::MeasuredCheckpoints;
 use super::training::Phase;
-use crate::addressed::Addressed;
 use crate::components::explorer::Explorer;
 use crate::components::heatmap::HeatmapView;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Fetched, Placeholder, fetched, shown};
 use crate::theme::use_theme;
+use crate::url_state::UrlState;
 use crate::viewer::use_is_owner;
-use crate::{place, words};
+use crate::{findings, names, urls};
 
 #[component]
 pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
@@ -28,10 +28,10 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     let entries = Memo::new(move |_| metrics.with(|metrics| metrics.attributions.clone()));
     let ended = Memo::new(move |_| run.with(|run| run.state.is_finished()));
     let figures = Signal::derive(move || entries.with(|entries| figures(entries, ended.get())));
-    let how = format!("{} · {} · {}", words::split(config.split), config.aggregation.label(), config.subset.label());
-    let explorer = Explorer::new(Addressed::local(Lens::default()));
+    let how = format!("{} · {} · {}", names::split(config.split), config.aggregation.label(), config.subset.label());
+    let explorer = Explorer::new(UrlState::local(Lens::default()));
     let matrix = move |entry: AttributionEntry| {
-        let attribution_id = place::attribution_id(&id, entry.epoch, entry.inputs).to_string();
+        let attribution_id = urls::attribution_id(&id, entry.epoch, entry.inputs).to_string();
         let attribution = fetched::<Attribution>(move || is_owner.then(|| format!("api/attributions/{attribution_id}")));
         view! { <section class="panel" aria-label=format!("{} inputs", entry.inputs.id())><Loaded attribution explorer/></section> }
     };
@@ -40,7 +40,7 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
         <section class="panel">
             <div class="panel-header"><h2>"Attribution"</h2><Phase run metrics/></div>
             <p>{how}</p>
-            <Subject checkpoints=vec![config.checkpoint]/>
+            <MeasuredCheckpoints checkpoints=vec![config.checkpoint]/>
             {move || entries.with(Vec::is_empty).then(|| view! {
                 <p class="muted">{move || if ended.get() { "The run ended before it had measured a matrix." } else { "No matrix is there yet." }}</p>
             })}
@@ -61,7 +61,7 @@ fn Loaded(attribution: Fetched<Attribution>, explorer: Explorer) -> impl IntoVie
     let matrix = move |attribution: Attribution| {
         let inputs = crate::pages::attribution::inputs_text(&attribution.file).to_ascii_lowercase();
         let caption = format!("Epoch {}, {inputs}: CAS {}", attribution.file.epoch, format::decimal(attribution.file.cas, 2));
-        let link = place::href(&format!("/attributions/{}", attribution.id));
+        let link = urls::href(&format!("/attributions/{}", attribution.id));
         let heatmap = Memo::new(move |_| {
             let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
             Heatmap::of(&attribution, None, &Lens::default(), theme)
@@ -83,7 +83,7 @@ fn figures(entries: &[AttributionEntry], ended: bool) -> Vec<Figure> {
         Figure::new(label, format::decimal(entry.cas, 2), format!("{} of the possible", format::percent(entry.cas_normalized)))
     };
     match entries {
-        [] => vec![Figure::new("CAS", "–", words::missing(ended))],
+        [] => vec![Figure::new("CAS", "–", findings::missing(ended))],
         entries => entries.iter().map(figure).collect(),
     }
 }

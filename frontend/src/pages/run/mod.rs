@@ -5,12 +5,12 @@ mod connection;
 mod evaluation;
 mod log;
 mod matrices;
+mod measured_checkpoints;
 mod notices;
 mod pair;
 mod saliency;
 mod scrubber;
-mod subject;
-mod time;
+mod selected_checkpoint;
 mod training;
 
 use leptos::prelude::*;
@@ -32,18 +32,18 @@ use self::pair::PairView;
 use self::saliency::SaliencyView;
 use self::training::TrainingView;
 use super::runs::best_to_last_address;
-use crate::addressed::{Addressed, addressed};
 use crate::baseline::adopt_pinned;
 use crate::browser::{use_open, use_title};
 use crate::cache::Cache;
 use crate::components::badge::{KindBadge, Progress, StateBadge};
 use crate::components::exports::{Export, Exports, FIGURE, course, export};
 use crate::components::labels::LabelsOfRun;
-use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject};
+use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog};
 use crate::components::share::ShareButton;
 use crate::live::{Live, follow};
 use crate::load::{Placeholder, fetched, refusal, shown, told};
-use crate::{api, place};
+use crate::url_state::{UrlState, url_state};
+use crate::{api, urls};
 
 /// Where one stands in a run: at which checkpoint, on which inputs, seen through which lens.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,7 +105,7 @@ fn OwnRun(
         let summary = metrics.with(|metrics| summary(&run, metrics));
         Run { summary, ..run }
     });
-    let selection = addressed(
+    let selection = url_state(
         |query| Selection {
             epoch: query.get("epoch").and_then(|epoch| epoch.parse().ok()),
             inputs: if query.get_str("inputs") == Some(Inputs::Clean.id()) { Inputs::Clean } else { Inputs::Adversarial },
@@ -138,7 +138,7 @@ fn OwnRun(
 
 /// What a run has measured: also what the reader of a link sees.
 #[component]
-pub fn RunView(run: Memo<Run>, metrics: Memo<Metrics>, selection: Addressed<Selection>, matrices: Cache<Attribution>) -> impl IntoView {
+pub fn RunView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<Selection>, matrices: Cache<Attribution>) -> impl IntoView {
     let kind = run.with_untracked(|run| run.config.kind());
     let measured = match kind {
         RunKind::Train | RunKind::Import => view! { <TrainingView run metrics selection matrices/> }.into_any(),
@@ -175,7 +175,7 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
     let problem = RwSignal::new(None::<Problem>);
     let (question, report) = (RwSignal::new(None::<Question>), RwSignal::new(None::<Report>));
     let delete =
-        move |_| question.set(Some(Question { action: RunAction::Delete, runs: vec![run.with_untracked(|run| Subject::from(run))] }));
+        move |_| question.set(Some(Question { action: RunAction::Delete, runs: vec![run.with_untracked(|run| ConcernedRun::from(run))] }));
     let id = move || run.with(|run| run.id.clone());
     let asking = RwSignal::new(false);
     let cancel = move |_| {
@@ -224,7 +224,7 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
                 <nav class="crumbs" aria-label="Breadcrumb">
                     <a href=".">"Runs"</a>
                     <span aria-hidden="true">"/"</span>
-                    {sweep.map(|sweep| view! { <a href=place::href(&place::sweep(&sweep))>{sweep.clone()}</a><span aria-hidden="true">"/"</span> })}
+                    {sweep.map(|sweep| view! { <a href=urls::href(&urls::sweep(&sweep))>{sweep.clone()}</a><span aria-hidden="true">"/"</span> })}
                     <span>{move || id()}</span>
                 </nav>
                 <h1>{move || run.with(|run| run.title.clone())}</h1>
@@ -232,9 +232,9 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
                 <LabelsOfRun run changed=resumed/>
             </div>
             <div class="actions">
-                {move || compare.get().map(|address| view! { <a class="button button-primary" href=place::href(&address)>"Compare best and last"</a> })}
+                {move || compare.get().map(|address| view! { <a class="button button-primary" href=urls::href(&address)>"Compare best and last"</a> })}
                 <ShareButton view=move || view_of.run(())/>
-                <a class="button" href=move || place::href(&place::new_from(&id()))>"Duplicate and edit"</a>
+                <a class="button" href=move || urls::href(&urls::new_from(&id()))>"Duplicate and edit"</a>
                 <Show when=move || resumable.get()>
                     <button class="button" type="button" disabled=move || resuming.get() on:click=resume>"Resume"</button>
                 </Show>

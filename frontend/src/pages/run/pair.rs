@@ -5,7 +5,7 @@ use shared::api::{PairFile, Run, RunState};
 use shared::config::RunConfig;
 use shared::record::Metrics;
 
-use super::subject::Subject;
+use super::measured_checkpoints::MeasuredCheckpoints;
 use super::training::Phase;
 use crate::components::dossier::Parts;
 use crate::load::{Placeholder, fetched, shown};
@@ -21,7 +21,7 @@ pub fn PairView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     view! {
         <section class="panel dossier" aria-labelledby="pair-title">
             <div class="panel-header"><h2 id="pair-title">"What classes share"</h2><Phase run metrics/></div>
-            <Subject checkpoints=config.checkpoints/>
+            <MeasuredCheckpoints checkpoints=config.checkpoints/>
             {move || match (complete.get(), is_owner) {
                 (true, _) => shown(file, Placeholder::Matrix, |file| view! { <Pairs file/> }).into_any(),
                 (false, true) => view! { <p class="muted">"The pairs are shown when the run is complete."</p> }.into_any(),

@@ -6,7 +6,7 @@ use shared::config::{Inputs, RunConfig};
 use shared::format;
 use shared::record::Metrics;
 
-use super::subject::Subject;
+use super::measured_checkpoints::MeasuredCheckpoints;
 use super::training::Phase;
 use crate::components::saliency_map::{SaliencyOverlay, checkpoint_name, data_url};
 use crate::load::{Placeholder, fetched, shown};
@@ -24,7 +24,7 @@ pub fn SaliencyView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     view! {
         <section class="panel" aria-labelledby="saliency-title">
             <div class="panel-header"><h2 id="saliency-title">"Grad-CAM"</h2><Phase run metrics/></div>
-            <Subject checkpoints=config.checkpoints/>
+            <MeasuredCheckpoints checkpoints=config.checkpoints/>
             {move || match complete.get() {
                 true => shown(file, Placeholder::Matrix, |file| view! { <Grid file/> }).into_any(),
                 false => view! { <p class="muted">"The maps are shown when the run is complete."</p> }.into_any(),

@@ -12,7 +12,7 @@ use shared::record::Metrics;
 
 use super::Selection;
 use super::checkpoints::nearest;
-use crate::addressed::Addressed;
+use crate::url_state::UrlState;
 
 /// Checkpoints a second.
 const SPEEDS: [u32; 4] = [1, 2, 4, 8];
@@ -27,7 +27,7 @@ pub fn Scrubber(
     /// Of the curves above.
     axes: Signal<Option<EpochAxes>>,
     selected: Memo<Option<u32>>,
-    selection: Addressed<Selection>,
+    selection: UrlState<Selection>,
 ) -> impl IntoView {
     let kept =
         Memo::new(move |_| metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));

@@ -10,21 +10,17 @@ use shared::record::{Metrics, Started};
 use super::Selection;
 use super::checkpoints::{CheckpointTable, nearest_checkpoint};
 use super::scrubber::Scrubber;
-use super::time::TimeView;
-use crate::addressed::Addressed;
+use super::selected_checkpoint::SelectedCheckpointView;
 use crate::cache::Cache;
 use crate::components::curves::{CurvesView, EpochTable};
 use crate::components::key_figures::{Figure, KeyFigures};
+use crate::findings;
+use crate::names;
 use crate::theme::use_theme;
-use crate::words;
+use crate::url_state::UrlState;
 
 #[component]
-pub fn TrainingView(
-    run: Memo<Run>,
-    metrics: Memo<Metrics>,
-    selection: Addressed<Selection>,
-    matrices: Cache<Attribution>,
-) -> impl IntoView {
+pub fn TrainingView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<Selection>, matrices: Cache<Attribution>) -> impl IntoView {
     let config = run.with_untracked(|run| run.config.clone());
     // The files know how many classes there are; the data set does where no worker has looked yet.
     let of_dataset = config.data().and_then(|data| data.dataset.info().classes).map(|classes| classes as usize);
@@ -34,7 +30,7 @@ pub fn TrainingView(
     let figures = Memo::new(move |_| run.with(|run| figures(&run.summary, classes.get(), run.state.is_finished())));
     let setup = Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(facts)));
     // Best and last are provisional while the run goes on.
-    let sentence = Memo::new(move |_| run.with(|run| run.state.is_finished().then(|| words::best_to_last(&run.summary)).flatten()));
+    let sentence = Memo::new(move |_| run.with(|run| run.state.is_finished().then(|| findings::best_to_last(&run.summary)).flatten()));
     let selected = Memo::new(move |_| metrics.with(|metrics| selection.get().resolved(metrics)));
     let choose = move |epoch: u32| {
         if let Some(nearest) = metrics.with_untracked(|metrics| nearest_checkpoint(metrics, epoch)) {
@@ -75,7 +71,7 @@ pub fn TrainingView(
             <EpochTable metrics/>
         </section>
         </Show>
-        <TimeView run metrics selection selected matrices/>
+        <SelectedCheckpointView run metrics selection selected matrices/>
         <div class="stack">
         <section class="panel" aria-labelledby="checkpoints-title">
             <h2 id="checkpoints-title">"Checkpoints"</h2>
@@ -106,7 +102,7 @@ pub fn TrainingView(
 /// `classes`: as far as they are known.
 fn figures(summary: &RunSummary, classes: Option<usize>, finished: bool) -> Vec<Figure> {
     let RunSummary { best, last, .. } = summary;
-    let missing = || words::missing(finished).to_owned();
+    let missing = || findings::missing(finished).to_owned();
     let note = |epoch: &Option<EpochSummary>| {
         epoch.as_ref().map_or_else(missing, |epoch| format!("epoch {} · clean {}", epoch.epoch, format::percent(epoch.clean_accuracy)))
     };
@@ -121,10 +117,10 @@ fn figures(summary: &RunSummary, classes: Option<usize>, finished: bool) -> Vec<
     vec![
         Figure::new("Best robust accuracy", robust(best), note(best)),
         Figure::new("Last robust accuracy", robust(last), note(last)),
-        Figure::new("Gap", format::points(words::gap(summary)), "best to last"),
+        Figure::new("Gap", format::points(findings::gap(summary)), "best to last"),
         Figure::new("CAS, best", format::decimal(cas(best), 2), normalized(best)),
         Figure::new("CAS, last", format::decimal(cas(last), 2), normalized(last)),
-        Figure::new("ΔCAS", format::signed(words::delta_cas(summary), 2), "best to last"),
+        Figure::new("ΔCAS", format::signed(findings::delta_cas(summary), 2), "best to last"),
     ]
 }
 
@@ -148,7 +144,7 @@ pub fn Phase(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     move || {
         let running = run.with(|run| run.state == RunState::Running);
         let progress = metrics.with(|metrics| metrics.progress.clone()).filter(|_| running)?;
-        let text = format!("{} · epoch {} · step {} of {}", words::phase(progress.phase), progress.epoch, progress.step, progress.steps);
+        let text = format!("{} · epoch {} · step {} of {}", names::phase(progress.phase), progress.epoch, progress.step, progress.steps);
         Some(view! { <p class="muted">{text}</p> })
     }
 }

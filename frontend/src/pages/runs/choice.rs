@@ -10,9 +10,9 @@ use shared::format;
 use shared::view::{Lens, View};
 
 use crate::components::labels::{Labels, LabelsDialog};
-use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject, can, verb};
-use crate::place;
+use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog, can, verb};
 use crate::rows::{Entry, Rows};
+use crate::urls;
 
 /// As many matrices as a comparison shows.
 const MOST_COMPARED: usize = 6;
@@ -54,7 +54,7 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl I
     let (question, report) = (RwSignal::new(None::<Question>), RwSignal::new(None::<Report>));
     let edit = move |_| editing.set(untrack(chosen).first().map(|run| Labels::from(&run.run)));
     let ask = move |action: RunAction| {
-        let runs = untrack(chosen).iter().map(|run| Subject::from(&run.run)).collect();
+        let runs = untrack(chosen).iter().map(|run| ConcernedRun::from(&run.run)).collect();
         question.set(Some(Question { action, runs }));
     };
     let bar = NodeRef::<html::Div>::new();
@@ -100,13 +100,13 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl I
     let buttons = move || {
         view! {
             {move || match comparison.get() {
-                Ok(address) => view! { <a class="button button-small button-primary" href=place::href(&address)>"Compare"</a> }.into_any(),
+                Ok(address) => view! { <a class="button button-small button-primary" href=urls::href(&address)>"Compare"</a> }.into_any(),
                 Err(why) => view! { <span class="choice-hint">{why}</span> }.into_any(),
             }}
             {move || match only.get() {
                 Some(id) => view! {
                     <button class="button button-small" type="button" aria-haspopup="dialog" on:click=edit>"Edit"</button>
-                    <a class="button button-small" href=place::href(&place::new_from(&id))>"Duplicate"</a>
+                    <a class="button button-small" href=urls::href(&urls::new_from(&id))>"Duplicate"</a>
                 }
                 .into_any(),
                 None => view! {
@@ -174,7 +174,7 @@ fn comparison(runs: &[Arc<Entry>]) -> Result<String, String> {
     }
     let id = |run: &RunRow| {
         let epoch = run.best.as_ref().filter(|best| best.cas.is_some())?.epoch;
-        Some(place::attribution_id(&run.id, epoch, shared::config::Inputs::Adversarial))
+        Some(urls::attribution_id(&run.id, epoch, shared::config::Inputs::Adversarial))
     };
     if let Some(without) = runs.iter().find(|run| id(&run.run).is_none()) {
         return Err(format!("{} has no matrix of its best checkpoint", without.run.id));

@@ -6,8 +6,8 @@ use shared::api::{EpochSummary, RunRow};
 use shared::query::{self, Query};
 
 use crate::components::sort_head::Direction;
-use crate::place;
 use crate::rows::Table;
+use crate::urls;
 
 /// What the table is sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl Shown {
     }
 
     pub fn address(&self) -> String {
-        let text = (!self.text.is_empty()).then(|| format!("q={}", place::encoded(&self.text)));
+        let text = (!self.text.is_empty()).then(|| format!("q={}", urls::encoded(&self.text)));
         let sort = (self.by != Column::default()).then(|| format!("sort={}", self.by.id()));
         let order = (self.direction != self.by.first_direction()).then(|| format!("order={}", self.direction.id()));
         let query: Vec<String> = text.into_iter().chain(sort).chain(order).collect();

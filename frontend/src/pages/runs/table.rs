@@ -13,12 +13,12 @@ use web_sys::Element;
 use super::choice::{Choice, ChoiceBar, set, toggled};
 use super::order::{Column, Shown};
 use super::row::Row;
-use crate::addressed::Addressed;
-use crate::back::use_places;
 use crate::components::sort_head::SortHead;
 use crate::latest::latest;
 use crate::rows::{Rows, positions};
-use crate::sight::{Piece, in_sight, pieces};
+use crate::table_history::use_table_history;
+use crate::url_state::UrlState;
+use crate::visible_rows::{Piece, in_sight, pieces};
 
 /// Of a row, until one is there to be measured.
 const ROW_HEIGHT: f64 = 64.0;
@@ -41,10 +41,10 @@ impl Part {
 }
 
 #[component]
-pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -> impl IntoView {
-    let places = use_places();
-    let returned = places.returned(&shown.get_untracked().address());
-    let chosen = returned.iter().flat_map(|place| &place.chosen).map(|id| Arc::from(id.as_str())).collect();
+pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: UrlState<Shown>) -> impl IntoView {
+    let history = use_table_history();
+    let returned = history.returned(&shown.get_untracked().address());
+    let chosen = returned.iter().flat_map(|state| &state.chosen).map(|id| Arc::from(id.as_str())).collect();
     let choice: Choice = RwSignal::new(chosen);
     let (frame, body) = (NodeRef::<html::Div>::new(), NodeRef::<html::Tbody>::new());
     let row_height = RwSignal::new(ROW_HEIGHT);
@@ -72,26 +72,26 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
     let scrolled = move || {
         let box_top = frame.get_untracked().map(|frame| frame.scroll_top()).unwrap_or_default();
         let page_top = window().scroll_y().unwrap_or_default();
-        places.update(|place| (place.box_top, place.page_top) = (box_top, page_top));
+        history.update(|state| (state.box_top, state.page_top) = (box_top, page_top));
         measure();
     };
     let handles = [window_event_listener(ev::scroll, move |_| scrolled()), window_event_listener(ev::resize, move |_| measure())];
     on_cleanup(move || {
         handles.into_iter().for_each(|handle| handle.remove());
-        places.leave();
+        history.leave();
     });
     Effect::new(move || {
         let (address, chosen) = (shown.get().address(), choice.with(|choice| choice.iter().map(|id| id.to_string()).collect()));
-        places.update(|place| (place.address, place.chosen) = (address, chosen));
+        history.update(|state| (state.address, state.chosen) = (address, chosen));
     });
-    if let Some(place) = returned {
+    if let Some(state) = returned {
         // The rows are as high as they are only once some were measured.
         request_animation_frame(move || {
             measure();
             request_animation_frame(move || {
                 if let Some(frame) = frame.get_untracked() {
-                    frame.set_scroll_top(place.box_top);
-                    window().scroll_to_with_x_and_y(0.0, place.page_top);
+                    frame.set_scroll_top(state.box_top);
+                    window().scroll_to_with_x_and_y(0.0, state.page_top);
                 }
             });
         });

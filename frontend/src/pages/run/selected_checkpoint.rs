@@ -18,9 +18,8 @@ use shared::view::{AttributionId, Lens, Order};
 
 use super::Selection;
 use super::scrubber::tag;
-use crate::addressed::Addressed;
 use crate::baseline::PinButton;
-use crate::cache::{Cache, Kept, attribution_address};
+use crate::cache::{Cache, Cached, attribution_address};
 use crate::components::class_bars::ClassBarsView;
 use crate::components::explorer::Explorer;
 use crate::components::heatmap::{HeatmapView, MatrixTable};
@@ -28,18 +27,19 @@ use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::latest::latest;
 use crate::load::{Failure, Load, Placeholder, Skeleton};
-use crate::place;
 use crate::theme::use_theme;
+use crate::url_state::UrlState;
+use crate::urls;
 use crate::viewer::use_is_owner;
 
 /// Cells of all matrices kept in memory, at most: 100 matrices of 200 classes.
 const MOST_CELLS: usize = 4_000_000;
 
 #[component]
-pub fn TimeView(
+pub fn SelectedCheckpointView(
     run: Memo<Run>,
     metrics: Memo<Metrics>,
-    selection: Addressed<Selection>,
+    selection: UrlState<Selection>,
     selected: Memo<Option<u32>>,
     matrices: Cache<Attribution>,
 ) -> impl IntoView {
@@ -80,7 +80,7 @@ pub fn TimeView(
     });
     let baseline = Memo::new(move |_| {
         let classes = now.get()?;
-        let comparable = |kept: &Kept<Attribution>| kept.file.class_names == classes.file.class_names;
+        let comparable = |kept: &Cached<Attribution>| kept.file.class_names == classes.file.class_names;
         named.get().and_then(|id| of(&id)).filter(comparable).or_else(|| best.get().and_then(|id| of(&id)).filter(comparable))
     });
     // What was pinned may be of another data set.
@@ -169,8 +169,8 @@ enum State {
 #[component]
 fn Panels(
     metrics: Memo<Metrics>,
-    now: Memo<Kept<Attribution>>,
-    baseline: Memo<Option<Kept<Attribution>>>,
+    now: Memo<Cached<Attribution>>,
+    baseline: Memo<Option<Cached<Attribution>>>,
     matrices: Cache<Attribution>,
     inputs: Memo<Inputs>,
     explorer: Explorer,
@@ -202,8 +202,8 @@ fn Panels(
     // A scale that is fitted to all that was fetched does not move with every step.
     let maps = Memo::new(move |_| {
         let (base, inputs) = (base.get(), inputs.get());
-        let alike = |kept: &Kept<Attribution>| kept.file.inputs == inputs && kept.file.class_names == base.file.class_names;
-        let all: Vec<Kept<Attribution>> = matrices.all().into_iter().filter(alike).collect();
+        let alike = |kept: &Cached<Attribution>| kept.file.inputs == inputs && kept.file.class_names == base.file.class_names;
+        let all: Vec<Cached<Attribution>> = matrices.all().into_iter().filter(alike).collect();
         let differences: Vec<Matrix> = all.iter().filter_map(|kept| base.file.matrix.difference(&kept.file.matrix)).collect();
         let values: Vec<&Matrix> = all.iter().map(|kept| &kept.file.matrix).collect();
         let colors = colors.get();
@@ -253,7 +253,7 @@ fn Panels(
         Inputs::Adversarial => "Robust accuracy by class",
         Inputs::Clean => "Clean accuracy by class",
     });
-    let open = move || now.with(|now| place::href(&format!("/attributions/{}", now.id)));
+    let open = move || now.with(|now| urls::href(&format!("/attributions/{}", now.id)));
     view! {
         <div class="time-panel">
             <p class="caption">{caption}" "{is_owner.then(|| view! { <a href=open>"Open"</a> })}</p>
