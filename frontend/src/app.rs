@@ -1,36 +1,48 @@
 //! The frame of every page, and which page an address opens.
 
 use leptos::html;
+use leptos::prelude::*;
 use leptos_router::components::{FlatRoutes, Route, Router};
 use leptos_router::hooks::use_location;
 use leptos_router::path;
 
-use crate::back::provide_places;
 use crate::baseline::{BaselineChip, provide_baseline};
 use crate::browser;
 use crate::changes::provide_changes;
-use crate::components::palette::{Commands, PAGES};
+use crate::clipboard::use_plain_copies;
+use crate::components::palette::Commands;
 use crate::components::reopen::Reopen;
-use crate::copied::use_plain_copies;
 use crate::pages::{
     AttributionPage, ComparePage, DataPage, NewPage, NotFoundPage, QueuePage, RunPage, RunsPage, SharedPage, SharesPage, SweepPage,
     SweepsPage, SystemPage, TheoryPage,
 };
-use crate::place;
-use crate::prelude::*;
-use crate::reactive::memo;
 use crate::rows::provide_rows;
+use crate::table_history::provide_table_history;
 use crate::theme::{ThemeSelect, provide_theme};
+use crate::urls;
+use crate::viewer::Viewer;
+
+/// The pages of the menu, which the command palette offers too.
+pub const PAGES: [(&str, &str); 7] = [
+    ("Runs", "/"),
+    ("Sweeps", "/sweeps"),
+    ("New", "/new"),
+    ("Data", "/data"),
+    ("Theory", "/theory"),
+    ("Queue", "/queue"),
+    ("System", "/system"),
+];
 
 #[component]
 pub fn App() -> impl IntoView {
     provide_theme();
-    provide_places();
+    provide_table_history();
     provide_rows();
     provide_changes();
     provide_baseline();
+    provide_context(Viewer::Owner);
     use_plain_copies();
-    let prefix = place::prefix(&browser::base_uri());
+    let prefix = urls::prefix(&browser::base_uri());
     let main = NodeRef::<html::Main>::new();
     // A link to `#main` would be relative to the page's base, not to the page.
     let skip = move |event: leptos::ev::MouseEvent| {
@@ -70,8 +82,8 @@ pub fn App() -> impl IntoView {
 #[component]
 fn Header(prefix: String) -> impl IntoView {
     let path = use_location().pathname;
-    let inside = memo(move || path.with(|path| path.strip_prefix(prefix.as_str()).unwrap_or(path).to_owned()));
-    let shared = memo(move || inside.with(|path| path.starts_with("/s/")));
+    let inside = Memo::new(move |_| path.with(|path| path.strip_prefix(prefix.as_str()).unwrap_or(path).to_owned()));
+    let shared = Memo::new(move |_| inside.with(|path| path.starts_with("/s/")));
     let nav = NodeRef::<html::Nav>::new();
     // The menu of a narrow screen; there is nothing to close on a wide one.
     let chosen = move |_| {
@@ -81,7 +93,7 @@ fn Header(prefix: String) -> impl IntoView {
     };
     let link = move |(label, address): (&'static str, &'static str)| {
         let current = move || inside.with(|path| is_page(address, path)).then_some("page");
-        view! { <a href=place::href(address) aria-current=current>{label}</a> }
+        view! { <a href=urls::href(address) aria-current=current>{label}</a> }
     };
     view! {
         <header class="top">
@@ -120,8 +132,8 @@ fn Footer() -> impl IntoView {
 /// Whether the page is that of a share.
 fn use_is_shared() -> Memo<bool> {
     let path = use_location().pathname;
-    let prefix = place::prefix(&browser::base_uri());
-    memo(move || path.with(|path| path.strip_prefix(prefix.as_str()).unwrap_or(path).starts_with("/s/")))
+    let prefix = urls::prefix(&browser::base_uri());
+    Memo::new(move |_| path.with(|path| path.strip_prefix(prefix.as_str()).unwrap_or(path).starts_with("/s/")))
 }
 
 #[component]

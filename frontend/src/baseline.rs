@@ -2,15 +2,14 @@
 //!
 //! A page whose address names a baseline of its own goes by that one; see [`page_baseline`].
 
+use leptos::prelude::*;
 use shared::api::Attribution;
 use shared::chart::figure::checkpoint_name;
 use shared::view::{AttributionId, Lens};
 
-use crate::addressed::Addressed;
 use crate::load::{Fetched, fetched};
-use crate::prelude::*;
-use crate::reactive::memo;
-use crate::{browser, place};
+use crate::url_state::UrlState;
+use crate::{browser, urls};
 
 const STORAGE_KEY: &str = "crosslens-baseline";
 
@@ -54,14 +53,14 @@ pub fn use_baseline() -> Baseline {
 ///
 /// A lens that names none takes the pinned one, so that a copied address carries it; pinning and unpinning change the lens of the page
 /// at hand.
-pub fn page_baseline(lens: Addressed<Lens>) -> Memo<Option<Attribution>> {
+pub fn page_baseline(lens: UrlState<Lens>) -> Memo<Option<Attribution>> {
     let Baseline { pinned, attribution, .. } = use_baseline();
     adopt_pinned(lens);
-    let named = memo(move || lens.get().baseline);
-    let of_page = memo(move || named.get().filter(|named| pinned.with(|pinned| pinned.as_ref() != Some(named))));
+    let named = Memo::new(move |_| lens.get().baseline);
+    let of_page = Memo::new(move |_| named.get().filter(|named| pinned.with(|pinned| pinned.as_ref() != Some(named))));
     let fetched = fetched::<Attribution>(move || of_page.get().map(|id| format!("api/attributions/{id}")));
     let own = of(move || of_page.get(), fetched);
-    memo(move || match (named.get(), of_page.get()) {
+    Memo::new(move |_| match (named.get(), of_page.get()) {
         (None, _) => None,
         (Some(_), None) => attribution.get(),
         (Some(_), Some(_)) => own.get(),
@@ -69,7 +68,7 @@ pub fn page_baseline(lens: Addressed<Lens>) -> Memo<Option<Attribution>> {
 }
 
 /// Puts what is pinned into a lens that names no baseline, and into any lens when something else is pinned.
-pub fn adopt_pinned(lens: Addressed<Lens>) {
+pub fn adopt_pinned(lens: UrlState<Lens>) {
     let Baseline { pinned, .. } = use_baseline();
     Effect::new(move |former: Option<Option<AttributionId>>| {
         let pinned = pinned.get();
@@ -83,7 +82,7 @@ pub fn adopt_pinned(lens: Addressed<Lens>) {
 
 /// The answer to `id`, and not the former one that stays while the next is on its way.
 fn of(id: impl Fn() -> Option<AttributionId> + Send + Sync + 'static, fetched: Fetched<Attribution>) -> Memo<Option<Attribution>> {
-    memo(move || {
+    Memo::new(move |_| {
         let id = id()?.to_string();
         fetched.ready().filter(|attribution| attribution.id == id)
     })
@@ -111,7 +110,7 @@ pub fn PinButton(#[prop(into)] id: Signal<Option<AttributionId>>) -> impl IntoVi
 pub fn BaselineChip() -> impl IntoView {
     let Baseline { pinned, attribution, fetched } = use_baseline();
     let chip = move |id: AttributionId| {
-        let address = place::href(&format!("/attributions/{id}"));
+        let address = urls::href(&format!("/attributions/{id}"));
         let name = move || attribution.with(|attribution| name(attribution.as_ref(), &id));
         let problem = move || fetched.problem().map(|problem| problem.detail);
         view! {

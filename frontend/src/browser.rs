@@ -1,17 +1,16 @@
 //! Small services of the browser: title, clipboard, focus.
 
+use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Element, HtmlElement};
 
-use crate::place;
-use crate::prelude::*;
-use crate::reactive::effect;
+use crate::urls;
 
 /// Keeps the window's title equal to `title`, with the name of the application behind it.
 pub fn use_title(title: impl Fn() -> String + 'static) {
-    effect(move || {
+    Effect::new(move || {
         let title = title();
         document().set_title(&if title.is_empty() { "CrossLens".to_owned() } else { format!("{title} · CrossLens") });
     });
@@ -21,7 +20,7 @@ pub fn use_title(title: impl Fn() -> String + 'static) {
 ///
 /// The router alone would drop the slash from the address of the first page, and proxies that serve `/lab/` need not serve `/lab`.
 pub fn use_open() -> impl Fn(&str, NavigateOptions) + Clone {
-    let prefix = place::prefix(&base_uri());
+    let prefix = urls::prefix(&base_uri());
     let navigate = use_navigate();
     move |path: &str, options: NavigateOptions| navigate(&format!("{prefix}{path}"), NavigateOptions { resolve: false, ..options })
 }
@@ -34,14 +33,14 @@ pub fn base_uri() -> String {
 /// Whether the page is a shared view. Who reads one has no other pages, so it stays what it is as long as the page lives.
 pub fn is_shared_page() -> bool {
     let path = window().location().pathname().unwrap_or_default();
-    path.strip_prefix(&place::prefix(&base_uri())).unwrap_or(&path).starts_with("/s/")
+    path.strip_prefix(&urls::prefix(&base_uri())).unwrap_or(&path).starts_with("/s/")
 }
 
 /// Gives the address the spelling that the application knows itself by.
 pub fn respell_address() {
     let location = window().location();
     let path = location.pathname().unwrap_or_default();
-    if let (Some(path), Ok(history)) = (place::respelled(&path, &place::prefix(&base_uri())), window().history()) {
+    if let (Some(path), Ok(history)) = (urls::respelled(&path, &urls::prefix(&base_uri())), window().history()) {
         let rest = format!("{}{}", location.search().unwrap_or_default(), location.hash().unwrap_or_default());
         // Fails where a page may not change its address; the router then says that there is no such page.
         let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&format!("{path}{rest}")));

@@ -4,37 +4,36 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::de::DeserializeOwned;
 
 use crate::api;
 use crate::load::{Answers, Load};
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
 
 /// An answer that many hold; equal only to itself, so that nobody compares 40,000 numbers to learn that nothing changed.
-pub struct Kept<T>(Arc<T>);
+pub struct Cached<T>(Arc<T>);
 
 /// What was asked for, by address.
 pub struct Cache<T: Send + Sync + 'static> {
-    known: RwSignal<HashMap<String, Load<Kept<T>>>>,
+    known: RwSignal<HashMap<String, Load<Cached<T>>>>,
     /// What came with the page; the server is then asked for nothing.
     answers: StoredValue<Option<Answers>>,
 }
 
-impl<T> Clone for Kept<T> {
+impl<T> Clone for Cached<T> {
     fn clone(&self) -> Self {
-        Kept(Arc::clone(&self.0))
+        Cached(Arc::clone(&self.0))
     }
 }
 
-impl<T> PartialEq for Kept<T> {
+impl<T> PartialEq for Cached<T> {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl<T> Deref for Kept<T> {
+impl<T> Deref for Cached<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -65,7 +64,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
 
     /// Asks again for what failed.
     pub fn retry(self) {
-        let failed = |load: &Load<Kept<T>>| matches!(load, Load::Failed(_));
+        let failed = |load: &Load<Cached<T>>| matches!(load, Load::Failed(_));
         let addresses: Vec<String> =
             self.known.with_untracked(|known| known.iter().filter(|(_, load)| failed(load)).map(|(address, _)| address.clone()).collect());
         self.known.update(|known| known.retain(|_, load| !failed(load)));
@@ -75,12 +74,12 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
     }
 
     /// The answer; none before it was asked for.
-    pub fn get(self, address: &str) -> Option<Load<Kept<T>>> {
+    pub fn get(self, address: &str) -> Option<Load<Cached<T>>> {
         self.known.with(|known| known.get(address).cloned())
     }
 
     /// The answer, if it is there.
-    pub fn ready(self, address: &str) -> Option<Kept<T>> {
+    pub fn ready(self, address: &str) -> Option<Cached<T>> {
         match self.get(address) {
             Some(Load::Ready(kept)) => Some(kept),
             _ => None,
@@ -88,8 +87,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
     }
 
     /// All answers that are there.
-    pub fn all(self) -> Vec<Kept<T>> {
-        let ready = |load: &Load<Kept<T>>| if let Load::Ready(kept) = load { Some(kept.clone()) } else { None };
+    pub fn all(self) -> Vec<Cached<T>> {
+        let ready = |load: &Load<Cached<T>>| if let Load::Ready(kept) = load { Some(kept.clone()) } else { None };
         self.known.with(|known| known.values().filter_map(ready).collect())
     }
 
@@ -100,8 +99,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
             return;
         }
         let busy = StoredValue::new(false);
-        let wanted = memo(wanted);
-        effect(move || {
+        let wanted = Memo::new(move |_| wanted());
+        Effect::new(move || {
             wanted.track();
             if busy.get_value() {
                 return;
@@ -133,7 +132,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
             None => api::get::<T>(&address).await,
         };
         let load = match answer {
-            Ok(value) => Load::Ready(Kept(Arc::new(value))),
+            Ok(value) => Load::Ready(Cached(Arc::new(value))),
             Err(problem) => Load::Failed(problem),
         };
         let _ = self.known.try_update(|known| known.insert(address, load));
@@ -142,5 +141,5 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
 
 /// Where an attribution is asked for.
 pub fn attribution_address(id: &str) -> String {
-    format!("api/attributions/{}", crate::place::encoded(id))
+    format!("api/attributions/{}", crate::urls::encoded(id))
 }

@@ -6,12 +6,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use leptos::prelude::*;
 use shared::api::RunChanges;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Event, EventSource, MessageEvent, MessagePort, SharedWorker};
-
-use crate::prelude::*;
 
 const WORKER: &str = "changes.js";
 /// Tabs of another protocol must not share a worker.

@@ -3,7 +3,7 @@
 use shared::config::{Inputs, RunConfig, TrainConfig};
 use shared::format;
 
-use crate::words;
+use crate::names;
 
 /// A file of a matrix with its intervals, without and for each cell: 9 KB for 10 classes, 3.4 MB for 200.
 const MATRIX_BYTES: u64 = 500;
@@ -30,12 +30,12 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
                 None => ", attacked as its own run measures".to_owned(),
             };
             let matrices = if inputs.len() == 1 { "One matrix" } else { "Two matrices" };
-            vec![format!("{matrices} of {} inputs: {}{attack}.", inputs.join(" and "), words::split(config.split).to_ascii_lowercase())]
+            vec![format!("{matrices} of {} inputs: {}{attack}.", inputs.join(" and "), names::split(config.split).to_ascii_lowercase())]
         }
         RunConfig::Evaluate(config) => {
             let images = match config.samples {
-                Some(samples) => format!("{} of the {}", format::count(samples.into()), words::split(config.split).to_ascii_lowercase()),
-                None => format!("all {}", words::split(config.split).to_ascii_lowercase()),
+                Some(samples) => format!("{} of the {}", format::count(samples.into()), names::split(config.split).to_ascii_lowercase()),
+                None => format!("all {}", names::split(config.split).to_ascii_lowercase()),
             };
             let pgd = config.pgd.as_ref().map(|pgd| match pgd.restarts {
                 1 => format!("PGD-{}", pgd.steps),
@@ -58,7 +58,7 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
                 "Grad-CAM of {} {} of each class, {}, at {checkpoints}.",
                 config.images_per_class,
                 if config.images_per_class == 1 { "image" } else { "images" },
-                words::split(config.split).to_ascii_lowercase()
+                names::split(config.split).to_ascii_lowercase()
             )]
         }
         RunConfig::Pair(config) => {
@@ -67,7 +67,7 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
                 "{} of classes at {}: their {} are attacked as they are, then once without the shared dimensions and three times without others.",
                 if pairs == 1 { "One pair".to_owned() } else { format!("{pairs} pairs") },
                 if checkpoints == 1 { "one checkpoint" } else { "two checkpoints" },
-                words::split(config.split).to_ascii_lowercase()
+                names::split(config.split).to_ascii_lowercase()
             )]
         }
         RunConfig::Import(config) => {

@@ -2,14 +2,13 @@
 //!
 //! One entry for each thing that a form can start from. Old ones go, so that storage does not fill up over the years.
 
+use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shared::order::sorted;
 
 use crate::browser::base_uri;
-use crate::place;
-use crate::prelude::*;
-use crate::vary::Row;
+use crate::sweep_form::Row;
+use crate::urls;
 
 /// Forms of which changes are kept, the last edited ones.
 const MOST_KEPT: usize = 20;
@@ -74,10 +73,11 @@ pub fn said(edited_at: f64) -> String {
 }
 
 /// The keys of the entries to clear away.
-fn expired(entries: Vec<(String, f64)>, now: f64) -> Vec<String> {
-    let newest_first = sorted(entries, |a, b| b.1.total_cmp(&a.1));
+fn expired(mut entries: Vec<(String, f64)>, now: f64) -> Vec<String> {
+    // The newest first.
+    entries.sort_by(|a, b| b.1.total_cmp(&a.1));
     let gone = |(index, (_, edited_at)): &(usize, (String, f64))| *index >= MOST_KEPT || now - edited_at > KEPT_FOR_MS;
-    newest_first.into_iter().enumerate().filter(gone).map(|(_, (key, _))| key).collect()
+    entries.into_iter().enumerate().filter(gone).map(|(_, (key, _))| key).collect()
 }
 
 fn storage() -> Option<web_sys::Storage> {
@@ -86,7 +86,7 @@ fn storage() -> Option<web_sys::Storage> {
 
 /// Applications under other paths of a host share its storage.
 fn prefix() -> String {
-    format!("crosslens-draft {} ", place::prefix(&base_uri()))
+    format!("crosslens-draft {} ", urls::prefix(&base_uri()))
 }
 
 fn key(form: &str) -> String {

@@ -6,7 +6,6 @@ use shared::builtin;
 use shared::config::{Architecture, Method, Norm, RunConfig, TRAINING_STEPS};
 use shared::dataset::Dataset;
 use shared::eps::{self, Eps};
-use shared::order::sorted;
 use shared::problem::FieldError;
 
 /// How the text of a field becomes a value.
@@ -157,8 +156,8 @@ pub fn toggle(config: &mut Value, path: &str, entry: &str, on: bool, order: &[&s
     if on {
         list.push(entry.into());
     }
-    let place = |value: &Value| order.iter().position(|known| value == known);
-    set_at(config, path, Some(sorted(list, |a, b| place(a).cmp(&place(b))).into()));
+    list.sort_by_key(|value| order.iter().position(|known| value == known));
+    set_at(config, path, Some(list.into()));
 }
 
 /// How the size at `path` is understood, such as `8/255 (0.0314)` or `1.5 (ℓ2)`; `None` where it is not a size.

@@ -1,10 +1,10 @@
 //! The keys of the application: one list, from which the dialog of keys is drawn, and when a key is meant for the page.
 
+use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{HtmlElement, HtmlInputElement, KeyboardEvent};
 
 use crate::components::dialog::Dialog;
-use crate::prelude::*;
 
 /// Where a key does something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

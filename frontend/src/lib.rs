@@ -5,32 +5,35 @@
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
-mod addressed;
 mod api;
 mod app;
-mod back;
 mod baseline;
 mod browser;
 mod cache;
 mod changes;
+mod clipboard;
 mod components;
-mod copied;
 mod cost;
+mod dates;
+mod debounce;
 mod draft;
+mod findings;
 mod form;
 mod fuzzy;
 mod keys;
+mod latest;
 mod live;
 mod load;
+mod names;
 mod pages;
-mod place;
-mod prelude;
-mod reactive;
 mod rows;
-mod sight;
+mod sweep_form;
+mod table_history;
 mod theme;
-mod vary;
-mod words;
+mod url_state;
+mod urls;
+mod viewer;
+mod visible_rows;
 
 /// Takes over the page.
 #[wasm_bindgen(start)]

@@ -8,14 +8,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{Run, RunRecords, RunState};
 use shared::problem::Problem;
 use shared::record::Metrics;
 
 use crate::changes::{News, on_news};
-use crate::prelude::*;
-use crate::{api, place};
+use crate::{api, urls};
 
 /// A look while the stream is open: it could be held back by a proxy.
 const SLOW: Duration = Duration::from_secs(15);
@@ -132,7 +132,7 @@ impl Follower {
             while follower.again.replace(false) {
                 let address = match &*follower.after.borrow() {
                     None => format!("api/runs/{}/records", follower.id),
-                    Some(after) => format!("api/runs/{}/records?after={}", follower.id, place::encoded(after)),
+                    Some(after) => format!("api/runs/{}/records?after={}", follower.id, urls::encoded(after)),
                 };
                 follower.looked_at.set(js_sys::Date::now());
                 let answer = api::get_within::<RunRecords>(&address, FAST * 10).await;

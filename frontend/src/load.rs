@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::problem::Problem;
 
-use crate::prelude::*;
-use crate::reactive::effect;
-use crate::{api, browser, words};
+use crate::{api, browser};
 
 /// An answer of the server, or the lack of one.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +21,8 @@ pub enum Load<T> {
 
 /// An answer that is fetched again when its address changes or on demand.
 ///
-/// While the next answer is on its way the former one stays.
+/// While the next answer is on its way the former one stays. Not a `LocalResource`, which asks the next question only once the former one is
+/// answered: here the latest question is asked at once, and its answer counts.
 pub struct Fetched<T: Send + Sync + 'static> {
     pub state: RwSignal<Load<T>>,
     again: Trigger,
@@ -105,7 +105,7 @@ fn ask(again: Trigger, path: Box<dyn Fn() -> Option<String>>, take: Take) {
     // Answers may overtake each other: only the latest question's counts.
     let asked = StoredValue::new(0_u32);
     let answers = use_context::<Answers>();
-    effect(move || {
+    Effect::new(move || {
         again.track();
         let Some(path) = path() else { return };
         let question = asked.get_value() + 1;
@@ -233,9 +233,17 @@ pub fn refusal(problem: RwSignal<Option<Problem>>) -> impl IntoView {
     move || problem.get().map(|problem| view! { <p class="notice notice-error" role="alert">{told(&problem.detail)}</p> })
 }
 
+/// What an error says, as a sentence of its own: errors are written to stand within another.
+pub fn sentence(detail: &str) -> String {
+    let mut letters = detail.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase().to_string()).unwrap_or_default();
+    let end = if detail.is_empty() || detail.ends_with(['.', '!', '?', '…']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}
+
 /// What a problem says, as a sentence with its names set as code.
 pub fn told(detail: &str) -> AnyView {
-    let sentence = words::sentence(detail);
+    let sentence = sentence(detail);
     // Every other piece stands between backticks.
     let piece = |(index, piece): (usize, &str)| match index % 2 {
         0 => piece.to_owned().into_any(),
@@ -248,6 +256,15 @@ pub fn told(detail: &str) -> AnyView {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn an_error_becomes_a_sentence() {
+        for (detail, expected) in
+            [("no run `at-1`", "No run `at-1`."), ("`x` is not a size", "`x` is not a size."), ("Done already.", "Done already."), ("", "")]
+        {
+            assert_eq!(sentence(detail), expected);
+        }
+    }
 
     #[test]
     fn what_came_with_the_page_is_read_by_address_and_nothing_else_is_known() {

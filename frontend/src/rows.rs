@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::set_interval_with_handle;
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{RunRow, RunRows, RunState};
-use shared::order::sorted;
 use shared::problem::Problem;
 use shared::query;
 
 use crate::api;
 use crate::load::Load;
-use crate::prelude::*;
 
 const REFRESH: Duration = Duration::from_secs(2);
 /// Refreshes while nothing runs: others may submit a run.
@@ -123,14 +122,15 @@ fn apply(table: &mut Table, rows: RunRows) {
 
 /// How many runs wait for the same device before each queued one.
 pub fn positions(table: &Table) -> BTreeMap<Arc<str>, u32> {
-    let waiting: Vec<(&str, i64, &Arc<str>)> = table
+    let mut waiting: Vec<(&str, i64, &Arc<str>)> = table
         .iter()
         .filter(|(_, entry)| entry.run.state == RunState::Queued)
         .map(|(id, entry)| (entry.run.device.as_str(), entry.run.place, id))
         .collect();
+    waiting.sort();
     let mut positions = BTreeMap::new();
     let mut before = ("", 0);
-    for (device, _, id) in sorted(waiting, Ord::cmp) {
+    for (device, _, id) in waiting {
         before = if before.0 == device { (device, before.1 + 1) } else { (device, 0) };
         positions.insert(id.clone(), before.1);
     }

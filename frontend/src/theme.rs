@@ -1,10 +1,8 @@
 //! Light and dark: the system's choice or the reader's, on `<html data-theme>` and in the browser's storage.
 
+use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
-
-use crate::prelude::*;
-use crate::reactive::derived;
 
 /// The same name as in `theme.js`, which applies the choice before the first paint.
 const STORAGE_KEY: &str = "crosslens-theme";
@@ -59,7 +57,7 @@ pub fn provide_theme() {
         // Lives as long as the page.
         let _ = window_event_listener_untyped(event, move |_| prints.set(printing));
     }
-    let dark = derived(move || {
+    let dark = Signal::derive(move || {
         !prints.get()
             && match choice.get() {
                 Choice::System => system_is_dark.get(),

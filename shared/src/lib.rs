@@ -17,7 +17,6 @@ pub mod format;
 pub mod inspection;
 pub mod labels;
 pub mod matrix;
-pub mod order;
 pub mod preset;
 pub mod problem;
 pub mod provenance;

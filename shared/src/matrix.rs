@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::order::sorted;
-
 /// A square matrix over classes, row by row.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Vec<f64>>", into = "Vec<Vec<f64>>")]
@@ -139,14 +137,15 @@ impl Matrix {
     /// Every pair `i < j` by how much it differs from `self` to `other`, largest change first.
     pub fn changes(&self, other: &Matrix) -> Vec<PairChange> {
         let classes = self.classes.min(other.classes);
-        let changes: Vec<PairChange> = (0..classes)
+        let mut changes: Vec<PairChange> = (0..classes)
             .flat_map(|i| (i + 1..classes).map(move |j| (i, j)))
             .map(|(i, j)| {
                 let (a, b) = (self.get(i, j), other.get(i, j));
                 PairChange { i, j, a, b, difference: b - a }
             })
             .collect();
-        sorted(changes, |x, y| y.difference.abs().total_cmp(&x.difference.abs()))
+        changes.sort_by(|x, y| y.difference.abs().total_cmp(&x.difference.abs()));
+        changes
     }
 
     /// How many pairs of classes are at least as alike as `i` and `j`, themselves counted among their equals first, and of how many: from 1.
@@ -172,18 +171,21 @@ impl Matrix {
 
     /// `class` first, then the others, the most alike first; as given where there is no such class.
     pub fn closeness_order(&self, class: usize) -> Vec<usize> {
-        let order: Vec<usize> = (0..self.classes).collect();
+        let mut order: Vec<usize> = (0..self.classes).collect();
         if class >= self.classes {
             return order;
         }
         let closeness = |other: &usize| if *other == class { f64::INFINITY } else { self.get(class, *other) };
-        sorted(order, |x, y| closeness(y).total_cmp(&closeness(x)))
+        order.sort_by(|x, y| closeness(y).total_cmp(&closeness(x)));
+        order
     }
 
     /// The classes whose rows hold the most, by absolute value, first: of a difference, those that changed most.
     pub fn size_order(&self) -> Vec<usize> {
         let sizes: Vec<f64> = self.rows().map(|row| row.iter().map(|value| value.abs()).sum()).collect();
-        sorted((0..self.classes).collect(), |x, y| sizes[*y].total_cmp(&sizes[*x]))
+        let mut order: Vec<usize> = (0..self.classes).collect();
+        order.sort_by(|x, y| sizes[*y].total_cmp(&sizes[*x]));
+        order
     }
 
     /// The means of the blocks of classes: entry `(a, b)` is the mean over pairs of a class of group `a` and another of group `b`. A group

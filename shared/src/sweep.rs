@@ -1,6 +1,6 @@
 //! Sweeps: one configuration with some fields taking several values, and what its runs say together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,7 +8,6 @@ use serde_json::Value;
 use crate::api::{EpochSummary, NewSweep, Run, SweepAxis};
 use crate::config::RunConfig;
 use crate::eps::Eps;
-use crate::order::{distinct, sorted};
 use crate::problem::FieldError;
 
 /// Fields that are worth a sweep, with what they are called.
@@ -146,7 +145,7 @@ pub fn number(value: &Value) -> Option<f64> {
 /// The fields in which the runs of a sweep differ, with the values that occur, rising where they are numbers.
 pub fn axes(configs: &[RunConfig]) -> Vec<SweepAxis> {
     let flat: Vec<BTreeMap<String, Value>> = configs.iter().map(|config| flatten(&config.to_json())).collect();
-    let fields = distinct(flat.iter().flat_map(BTreeMap::keys).collect());
+    let fields: BTreeSet<&String> = flat.iter().flat_map(BTreeMap::keys).collect();
     let axes = fields.into_iter().filter(|field| *field != "name").filter_map(|field| {
         let mut values: Vec<Value> = Vec::new();
         for config in &flat {
@@ -155,7 +154,7 @@ pub fn axes(configs: &[RunConfig]) -> Vec<SweepAxis> {
                 values.push(value);
             }
         }
-        let values = sorted(values, |a, b| number(a).partial_cmp(&number(b)).unwrap_or(std::cmp::Ordering::Equal));
+        values.sort_by(|a, b| number(a).partial_cmp(&number(b)).unwrap_or(std::cmp::Ordering::Equal));
         (values.len() > 1).then(|| SweepAxis { field: field.clone(), values })
     });
     axes.collect()

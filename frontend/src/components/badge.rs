@@ -1,11 +1,11 @@
 //! The state of a run: a word, a color and, while it runs, how far it is.
 
+use leptos::prelude::*;
 use shared::api::{Run, RunRow, RunState};
 use shared::config::RunKind;
 use shared::format;
 
-use crate::prelude::*;
-use crate::words;
+use crate::names;
 
 /// What these pieces show of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,7 +61,7 @@ pub fn Progress(#[prop(into)] run: Memo<Run>) -> impl IntoView {
 pub fn state_badge(run: Standing) -> impl IntoView {
     let canceling = run.canceling && !run.state.is_finished();
     let class = format!("badge badge-{}", if canceling { "canceling" } else { run.state.id() });
-    view! { <span class=class>{if canceling { "Canceling" } else { words::state(run.state) }}</span> }
+    view! { <span class=class>{if canceling { "Canceling" } else { names::state(run.state) }}</span> }
 }
 
 /// A bar with epochs and time left; for a queued run its place.

@@ -3,6 +3,7 @@
 //! [`Canvas`] draws charts; [`Raster`] puts one image, or a part of it, into a square with a single call, however many pixels it has.
 
 use leptos::html;
+use leptos::prelude::*;
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters_canvas::CanvasBackend;
@@ -10,9 +11,6 @@ use shared::chart::{ChartError, Rect};
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
-
-use crate::prelude::*;
-use crate::reactive::effect;
 
 /// The size of a canvas in CSS pixels, and how many pixels of the screen each is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -52,7 +50,7 @@ type Draw = Box<dyn Fn(&Area, Surface) -> Result<(), ChartError>>;
 fn canvas(surface: RwSignal<Surface>, least_scale: f64, draw: Draw) -> impl IntoView {
     let canvas = NodeRef::<html::Canvas>::new();
     follow(canvas, surface, least_scale);
-    effect(move || {
+    Effect::new(move || {
         let (Some(canvas), surface) = (canvas.get(), surface.get()) else { return };
         if !sized(&canvas, surface) {
             return;
@@ -96,11 +94,11 @@ pub fn Raster(
     follow(canvas, surface, 1.0);
     let image = StoredValue::new_local(None::<HtmlCanvasElement>);
     let changed = Trigger::new();
-    effect(move || {
+    Effect::new(move || {
         image.update_value(|image| *image = pixels.with(|pixels| image_of(image.take(), pixels)));
         changed.notify();
     });
-    effect(move || {
+    Effect::new(move || {
         changed.track();
         let (Some(canvas), surface, placement) = (canvas.get(), surface.get(), placement.get()) else { return };
         if sized(&canvas, surface) {
@@ -145,7 +143,7 @@ fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
 
 /// Keeps `surface` equal to the box of the canvas.
 fn follow(canvas: NodeRef<html::Canvas>, surface: RwSignal<Surface>, least_scale: f64) {
-    effect(move || {
+    Effect::new(move || {
         let Some(canvas) = canvas.get() else { return };
         let measure = {
             let canvas = canvas.clone();

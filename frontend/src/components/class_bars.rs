@@ -1,5 +1,6 @@
 //! The accuracy of each class as a column to point at, and the same numbers as a table.
 
+use leptos::prelude::*;
 use shared::chart::Chart;
 use shared::chart::class_bars::{ClassBars, Columns, Frame};
 use shared::format;
@@ -7,15 +8,13 @@ use shared::format;
 use super::canvas::{Area, Canvas, Surface, position};
 use super::explorer::Explorer;
 use super::heatmap::is_open;
-use crate::prelude::*;
-use crate::reactive::memo;
 
 #[component]
 pub fn ClassBarsView(bars: Memo<ClassBars>, explorer: Explorer) -> impl IntoView {
     let surface = RwSignal::new(Surface::default());
     let pointed = RwSignal::new(None::<usize>);
     // Names and lines stay while one goes from checkpoint to checkpoint.
-    let frame = memo(move || ClassBars { accuracies: Vec::new(), baseline: Vec::new(), ..bars.get() });
+    let frame = Memo::new(move |_| ClassBars { accuracies: Vec::new(), baseline: Vec::new(), ..bars.get() });
     let draw_frame = move |area: &Area, surface: Surface| frame.with(|frame| Frame(frame).draw(area, surface.scale));
     let draw_columns = move |area: &Area, surface: Surface| bars.with(|bars| Columns(bars).draw(area, surface.scale));
     let class_under = move |event: &web_sys::MouseEvent| {

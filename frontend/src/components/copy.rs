@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 
 use crate::browser;
-use crate::prelude::*;
 
 const SHOWN_FOR: Duration = Duration::from_secs(2);
 

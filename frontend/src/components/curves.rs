@@ -1,5 +1,6 @@
 //! The curves of a run with an epoch to point at, and the same numbers as a table.
 
+use leptos::prelude::*;
 use shared::chart::Chart;
 use shared::chart::axes::EpochAxes;
 use shared::chart::curves::{CAS, Cursor, Curves, SeriesKind, cas_color};
@@ -8,9 +9,7 @@ use shared::format;
 use shared::record::{Epoch, Metrics};
 use shared::view::Lens;
 
-use crate::addressed::Addressed;
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
+use crate::url_state::UrlState;
 
 use super::canvas::{Area, Canvas, Surface, position};
 use super::curves_bar::{CurvesBar, RangeDrag, Switch, by_key};
@@ -20,7 +19,7 @@ use super::heatmap::is_open;
 pub fn CurvesView(
     /// Through the lens, without a legend.
     curves: Memo<Curves>,
-    lens: Addressed<Lens>,
+    lens: UrlState<Lens>,
     /// Set to where the epochs stand, for what is to stand below them.
     axes: RwSignal<Option<EpochAxes>>,
     /// The epoch that the page is about, drawn while nobody points at another.
@@ -32,13 +31,13 @@ pub fn CurvesView(
 ) -> impl IntoView {
     let surface = RwSignal::new(Surface::default());
     let pointed = RwSignal::new(None::<u32>);
-    let layout = memo(move || {
+    let layout = Memo::new(move |_| {
         let Surface { width, height, .. } = surface.get();
         curves.with(|curves| curves.layout(width, height))
     });
-    effect(move || axes.set(Some(layout.with(|layout| layout.axes.clone()))));
-    let done = memo(move || curves.with(|curves| curves.done));
-    let cursor = memo(move || pointed.get().or_else(|| selected.get()).filter(|epoch| (1..=done.get()).contains(epoch)));
+    Effect::new(move || axes.set(Some(layout.with(|layout| layout.axes.clone()))));
+    let done = Memo::new(move |_| curves.with(|curves| curves.done));
+    let cursor = Memo::new(move |_| pointed.get().or_else(|| selected.get()).filter(|epoch| (1..=done.get()).contains(epoch)));
 
     let draw = move |area: &Area, surface: Surface| curves.with(|curves| curves.draw(area, surface.scale));
     let draw_cursor = move |area: &Area, surface: Surface| {
@@ -85,13 +84,13 @@ pub fn CurvesView(
     };
     let said = move || curves.with(|curves| readout(curves, cursor.get()));
     let value_text = move || said().into_iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ");
-    let has_losses = memo(move || layout.with(|layout| layout.axes.loss.is_some()));
-    let switches = memo(move || curves.with(switches));
+    let has_losses = Memo::new(move |_| layout.with(|layout| layout.axes.loss.is_some()));
+    let switches = Memo::new(move |_| curves.with(switches));
     view! {
         <div class="curves">
             <CurvesBar
-                lens switches sight=memo(move || curves.with(Curves::sight)) epochs=memo(move || curves.with(|curves| curves.epochs))
-                loss_is_log=memo(move || layout.with(|layout| layout.axes.loss.as_ref().map(|loss| loss.is_log)))
+                lens switches epochs_shown=Memo::new(move |_| curves.with(Curves::sight)) epochs=Memo::new(move |_| curves.with(|curves| curves.epochs))
+                loss_is_log=Memo::new(move |_| layout.with(|layout| layout.axes.loss.as_ref().map(|loss| loss.is_log)))
             />
             <div
                 class="curves-plot"
@@ -172,7 +171,7 @@ fn readout(curves: &Curves, epoch: Option<u32>) -> Vec<(&'static str, String)> {
 pub fn EpochTable(#[prop(into)] metrics: Memo<Metrics>) -> impl IntoView {
     let open = RwSignal::new(false);
     // Records that are not of an epoch come every second; the table is left alone by them.
-    let epochs = memo(move || {
+    let epochs = Memo::new(move |_| {
         let with_cas = |metrics: &Metrics, epoch: &Epoch| (epoch.clone(), metrics.cas(epoch.epoch, Inputs::Adversarial));
         if !open.get() {
             return Vec::new();

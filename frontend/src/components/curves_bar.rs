@@ -1,5 +1,6 @@
 //! Above curves: a switch for each of them, the axis of losses, and which epochs are in sight; and the range that a pointer draws over a plot.
 
+use leptos::prelude::*;
 use plotters::style::RGBColor;
 use shared::chart::axes::EpochAxes;
 use shared::view::{CurvesLens, Lens, LossScale};
@@ -7,9 +8,7 @@ use wasm_bindgen::JsCast;
 
 use super::canvas::position;
 use super::lens_bar::Segments;
-use crate::addressed::Addressed;
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
+use crate::url_state::UrlState;
 
 /// How much a step of zooming leaves in sight.
 pub const ZOOM_STEP: f64 = 0.5;
@@ -31,11 +30,11 @@ pub struct Switch {
 
 #[component]
 pub fn CurvesBar(
-    lens: Addressed<Lens>,
+    lens: UrlState<Lens>,
     #[prop(into)] switches: Signal<Vec<Switch>>,
     /// First and last epoch in sight.
     #[prop(into)]
-    sight: Signal<(u32, u32)>,
+    epochs_shown: Signal<(u32, u32)>,
     /// Of the whole axis.
     #[prop(into)]
     epochs: Signal<u32>,
@@ -61,14 +60,14 @@ pub fn CurvesBar(
         }
     };
     let show = move |epochs: Option<(u32, u32)>| lens.update(|lens| lens.curves.epochs = epochs);
-    let zoom = move |factor: f64| show(zoomed(sight.get_untracked(), epochs.get_untracked(), None, factor));
-    let pan = move |part: f64| show(moved(sight.get_untracked(), epochs.get_untracked(), part));
-    let in_part = memo(move || {
-        let (sight, epochs) = (sight.get(), epochs.get());
-        (sight != (0, epochs)).then(|| format!("Epochs {} to {}", sight.0, sight.1))
+    let zoom = move |factor: f64| show(zoomed(epochs_shown.get_untracked(), epochs.get_untracked(), None, factor));
+    let pan = move |part: f64| show(moved(epochs_shown.get_untracked(), epochs.get_untracked(), part));
+    let in_part = Memo::new(move |_| {
+        let (epochs_shown, epochs) = (epochs_shown.get(), epochs.get());
+        (epochs_shown != (0, epochs)).then(|| format!("Epochs {} to {}", epochs_shown.0, epochs_shown.1))
     });
-    let at_start = memo(move || sight.get().0 == 0);
-    let at_end = memo(move || sight.get().1 >= epochs.get());
+    let at_start = Memo::new(move |_| epochs_shown.get().0 == 0);
+    let at_end = Memo::new(move |_| epochs_shown.get().1 >= epochs.get());
     let button = move |name: &'static str, sign: &'static str, act: Callback<()>, disabled: Signal<bool>| {
         view! {
             <button class="button button-small" type="button" aria-label=name title=name disabled=move || disabled.get() on:click=move |_| act.run(())>
@@ -76,8 +75,8 @@ pub fn CurvesBar(
             </button>
         }
     };
-    let has_log = memo(move || loss_is_log.get().is_some());
-    let axis = derived(move || if loss_is_log.get() == Some(true) { LossScale::Log } else { LossScale::Linear });
+    let has_log = Memo::new(move |_| loss_is_log.get().is_some());
+    let axis = Signal::derive(move || if loss_is_log.get() == Some(true) { LossScale::Log } else { LossScale::Linear });
     view! {
         <div class="curves-bar">
             <div class="curve-switches" role="group" aria-label="Curves">{move || switches.get().into_iter().map(switch).collect_view()}</div>
@@ -88,11 +87,11 @@ pub fn CurvesBar(
                 />
             </Show>
             <div class="curves-zoom" role="group" aria-label="Epochs in sight">
-                <span class="curves-sight" aria-live="polite">{move || in_part.get().unwrap_or_else(|| "All epochs".to_owned())}</span>
-                {button("Zoom in", "+", Callback::new(move |()| zoom(ZOOM_STEP)), derived(move || sight.get().1 - sight.get().0 <= 1))}
-                {button("Zoom out", "−", Callback::new(move |()| zoom(1.0 / ZOOM_STEP)), derived(move || in_part.get().is_none()))}
-                {button("Earlier epochs", "‹", Callback::new(move |()| pan(-PAN_STEP)), derived(move || at_start.get()))}
-                {button("Later epochs", "›", Callback::new(move |()| pan(PAN_STEP)), derived(move || at_end.get()))}
+                <span class="curves-epochs_shown" aria-live="polite">{move || in_part.get().unwrap_or_else(|| "All epochs".to_owned())}</span>
+                {button("Zoom in", "+", Callback::new(move |()| zoom(ZOOM_STEP)), Signal::derive(move || epochs_shown.get().1 - epochs_shown.get().0 <= 1))}
+                {button("Zoom out", "−", Callback::new(move |()| zoom(1.0 / ZOOM_STEP)), Signal::derive(move || in_part.get().is_none()))}
+                {button("Earlier epochs", "‹", Callback::new(move |()| pan(-PAN_STEP)), Signal::derive(move || at_start.get()))}
+                {button("Later epochs", "›", Callback::new(move |()| pan(PAN_STEP)), Signal::derive(move || at_end.get()))}
                 <Show when=move || in_part.get().is_some()>
                     <button class="button button-small" type="button" on:click=move |_| show(None)>"Show all epochs"</button>
                 </Show>
@@ -103,21 +102,21 @@ pub fn CurvesBar(
 
 /// What a key does to the epochs in sight; none where it is no key of theirs. `about`: the epoch that stays where it is.
 pub fn by_key(lens: &CurvesLens, epochs: u32, key: &str, shift: bool, about: Option<u32>) -> Option<Option<(u32, u32)>> {
-    let sight = lens.sight(epochs);
+    let epochs_shown = lens.sight(epochs);
     match (key, shift) {
-        ("+" | "=", _) => Some(zoomed(sight, epochs, about, ZOOM_STEP)),
-        ("-" | "−" | "_", _) => Some(zoomed(sight, epochs, about, 1.0 / ZOOM_STEP)),
+        ("+" | "=", _) => Some(zoomed(epochs_shown, epochs, about, ZOOM_STEP)),
+        ("-" | "−" | "_", _) => Some(zoomed(epochs_shown, epochs, about, 1.0 / ZOOM_STEP)),
         ("0", _) => Some(None),
-        ("ArrowLeft", true) => Some(moved(sight, epochs, -PAN_STEP)),
-        ("ArrowRight", true) => Some(moved(sight, epochs, PAN_STEP)),
+        ("ArrowLeft", true) => Some(moved(epochs_shown, epochs, -PAN_STEP)),
+        ("ArrowRight", true) => Some(moved(epochs_shown, epochs, PAN_STEP)),
         ("Escape", _) => lens.epochs.map(|_| None),
         _ => None,
     }
 }
 
 /// The epochs in sight when so much of them stays; none where it is all.
-fn zoomed(sight: (u32, u32), epochs: u32, about: Option<u32>, factor: f64) -> Option<(u32, u32)> {
-    let (first, last) = (f64::from(sight.0), f64::from(sight.1));
+fn zoomed(epochs_shown: (u32, u32), epochs: u32, about: Option<u32>, factor: f64) -> Option<(u32, u32)> {
+    let (first, last) = (f64::from(epochs_shown.0), f64::from(epochs_shown.1));
     let about = about.map(f64::from).filter(|epoch| (first..=last).contains(epoch)).unwrap_or((first + last) / 2.0);
     let span = ((last - first) * factor).round().clamp(1.0, f64::from(epochs));
     let part = if last > first { (about - first) / (last - first) } else { 0.5 };
@@ -125,10 +124,10 @@ fn zoomed(sight: (u32, u32), epochs: u32, about: Option<u32>, factor: f64) -> Op
 }
 
 /// The epochs in sight so much earlier or later, in parts of what is in sight.
-fn moved(sight: (u32, u32), epochs: u32, part: f64) -> Option<(u32, u32)> {
-    let span = f64::from(sight.1 - sight.0);
+fn moved(epochs_shown: (u32, u32), epochs: u32, part: f64) -> Option<(u32, u32)> {
+    let span = f64::from(epochs_shown.1 - epochs_shown.0);
     let step = (span * part.abs()).round().max(1.0).copysign(part);
-    within(f64::from(sight.0) + step, span, epochs)
+    within(f64::from(epochs_shown.0) + step, span, epochs)
 }
 
 fn within(first: f64, span: f64, epochs: u32) -> Option<(u32, u32)> {
@@ -141,7 +140,7 @@ fn within(first: f64, span: f64, epochs: u32) -> Option<(u32, u32)> {
 #[derive(Clone, Copy)]
 pub struct RangeDrag {
     axes: Signal<Option<EpochAxes>>,
-    lens: Addressed<Lens>,
+    lens: UrlState<Lens>,
     /// Where the pointer came down, and where it is.
     ends: RwSignal<Option<(f64, f64)>>,
     /// A click that ends a drag is none.
@@ -149,7 +148,7 @@ pub struct RangeDrag {
 }
 
 impl RangeDrag {
-    pub fn new(axes: Signal<Option<EpochAxes>>, lens: Addressed<Lens>) -> Self {
+    pub fn new(axes: Signal<Option<EpochAxes>>, lens: UrlState<Lens>) -> Self {
         RangeDrag { axes, lens, ends: RwSignal::new(None), dragged: StoredValue::new(false) }
     }
 

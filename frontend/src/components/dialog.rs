@@ -3,9 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use leptos::html;
-
-use crate::prelude::*;
-use crate::reactive::effect;
+use leptos::prelude::*;
 
 #[component]
 pub fn Dialog(
@@ -18,7 +16,7 @@ pub fn Dialog(
 ) -> impl IntoView {
     static NEXT_ID: AtomicU32 = AtomicU32::new(0);
     let dialog = NodeRef::<html::Dialog>::new();
-    effect(move || {
+    Effect::new(move || {
         let Some(dialog) = dialog.get() else { return };
         if open.get() && !dialog.open() {
             // Fails only for a dialog that is not in the page.

@@ -1,11 +1,11 @@
 //! What all matrices of a page share: the lens they are seen through and the cell one points at; how keys and pointers change it.
 
+use leptos::prelude::*;
 use shared::builtin::lowercase;
 use shared::chart::heatmap::{Heatmap, HeatmapLayout};
 use shared::view::{Lens, Order, Region, Scale, Show};
 
-use crate::addressed::Addressed;
-use crate::prelude::*;
+use crate::url_state::UrlState;
 
 /// Classes `(i, j)` of a cell, by index as given.
 pub type Cell = (usize, usize);
@@ -17,13 +17,13 @@ const PAN_STEP: f64 = 0.25;
 
 #[derive(Clone, Copy)]
 pub struct Explorer {
-    pub lens: Addressed<Lens>,
+    pub lens: UrlState<Lens>,
     /// The cell under the pointer, in whichever of the matrices.
     pub hovered: RwSignal<Option<Cell>>,
 }
 
 impl Explorer {
-    pub fn new(lens: Addressed<Lens>) -> Self {
+    pub fn new(lens: UrlState<Lens>) -> Self {
         Explorer { lens, hovered: RwSignal::new(None) }
     }
 
@@ -66,7 +66,7 @@ impl Explorer {
 
 /// The square of rows and columns in sight, in classes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sight {
+pub struct Viewport {
     pub row: f64,
     pub column: f64,
     pub span: f64,
@@ -74,9 +74,9 @@ pub struct Sight {
     pub classes: usize,
 }
 
-impl Sight {
+impl Viewport {
     pub fn of(layout: &HeatmapLayout, classes: usize) -> Self {
-        Sight { row: layout.row, column: layout.column, span: layout.span(), classes }
+        Viewport { row: layout.row, column: layout.column, span: layout.span(), classes }
     }
 
     fn center(self) -> (f64, f64) {
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(moved(None, "ArrowDown", &[]), None);
     }
 
-    const ALL: Sight = Sight { row: 0.0, column: 0.0, span: 100.0, classes: 100 };
+    const ALL: Viewport = Viewport { row: 0.0, column: 0.0, span: 100.0, classes: 100 };
 
     fn classes(region: Option<Region>) -> Option<(f64, f64, f64)> {
         region.map(Region::classes)
@@ -210,27 +210,27 @@ mod tests {
     fn zooming_keeps_the_point_and_ends_at_all_and_at_two_classes() {
         let near = ALL.zoomed(Some((20.0, 80.0)), 0.5);
         assert_eq!(classes(near), Some((10.0, 40.0, 50.0)));
-        let sight = Sight { row: 10.0, column: 40.0, span: 50.0, classes: 100 };
-        assert_eq!(classes(sight.zoomed(Some((20.0, 80.0)), 2.0)), None);
+        let viewport = Viewport { row: 10.0, column: 40.0, span: 50.0, classes: 100 };
+        assert_eq!(classes(viewport.zoomed(Some((20.0, 80.0)), 2.0)), None);
         assert_eq!(classes(ALL.zoomed(None, 0.0)).unwrap().2, 2.0);
     }
 
     #[test]
     fn keys_zoom_and_pan() {
-        let sight = Sight { row: 10.0, column: 40.0, span: 20.0, classes: 100 };
-        assert_eq!(sight.by_key("ArrowRight", true, None).map(classes), Some(Some((10.0, 45.0, 20.0))));
-        assert_eq!(sight.by_key("ArrowUp", true, None).map(classes), Some(Some((5.0, 40.0, 20.0))));
-        assert_eq!(sight.by_key("0", false, None).map(classes), Some(None));
-        let (row, column, span) = classes(sight.by_key("+", false, Some((10, 40))).unwrap()).unwrap();
+        let viewport = Viewport { row: 10.0, column: 40.0, span: 20.0, classes: 100 };
+        assert_eq!(viewport.by_key("ArrowRight", true, None).map(classes), Some(Some((10.0, 45.0, 20.0))));
+        assert_eq!(viewport.by_key("ArrowUp", true, None).map(classes), Some(Some((5.0, 40.0, 20.0))));
+        assert_eq!(viewport.by_key("0", false, None).map(classes), Some(None));
+        let (row, column, span) = classes(viewport.by_key("+", false, Some((10, 40))).unwrap()).unwrap();
         assert!(span < 20.0 && row <= 10.5 && row + span > 10.5 && column <= 40.5 && column + span > 40.5);
-        assert_eq!(sight.by_key("ArrowRight", false, None), None, "without shift it moves the cell");
+        assert_eq!(viewport.by_key("ArrowRight", false, None), None, "without shift it moves the cell");
     }
 
     #[test]
     fn a_cell_comes_into_sight_by_the_shortest_way() {
-        let sight = Sight { row: 10.0, column: 40.0, span: 20.0, classes: 100 };
-        assert_eq!(classes(sight.revealing(15, 45)), Some((10.0, 40.0, 20.0)));
-        assert_eq!(classes(sight.revealing(5, 60)), Some((5.0, 41.0, 20.0)));
+        let viewport = Viewport { row: 10.0, column: 40.0, span: 20.0, classes: 100 };
+        assert_eq!(classes(viewport.revealing(15, 45)), Some((10.0, 40.0, 20.0)));
+        assert_eq!(classes(viewport.revealing(5, 60)), Some((5.0, 41.0, 20.0)));
         assert_eq!(ALL.revealing(99, 0), None);
     }
 

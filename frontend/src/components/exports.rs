@@ -1,9 +1,8 @@
 //! What is in sight as files for other programs.
 
+use leptos::prelude::*;
 use shared::config::Inputs;
 use shared::view::{Lens, View};
-
-use crate::prelude::*;
 
 /// A thing to keep, and the formats it comes in: each with its name and its address.
 pub type Export = (&'static str, Vec<(&'static str, String)>);

@@ -1,11 +1,10 @@
 //! Fields of the form for a new run. Each edits one place of the configuration and shows the messages about it.
 
+use leptos::prelude::*;
 use serde_json::Value;
 use shared::problem::FieldError;
 
 use crate::form::{self, Kind};
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 
 /// What the fields of one form share.
 #[derive(Clone, Copy)]
@@ -33,7 +32,7 @@ impl Form {
     }
 
     fn messages(self, path: &'static str) -> Memo<Vec<String>> {
-        memo(move || self.errors.with(|errors| form::messages(errors, path)))
+        Memo::new(move |_| self.errors.with(|errors| form::messages(errors, path)))
     }
 }
 
@@ -54,7 +53,7 @@ pub fn Field(
     let messages = use_form().messages(path);
     let id = field_id(path);
     let (hint_id, error_id) = (format!("{id}-hint"), format!("{id}-error"));
-    let described = derived({
+    let described = Signal::derive({
         let (hint_id, error_id) = (hint_id.clone(), error_id.clone());
         move || {
             let with_hint = hint.with(|hint| !hint.is_empty()).then_some(hint_id.as_str());
@@ -63,7 +62,7 @@ pub fn Field(
             (!ids.is_empty()).then(|| ids.join(" "))
         }
     });
-    let invalid = derived(move || messages.with(|messages| !messages.is_empty()).then_some("true"));
+    let invalid = Signal::derive(move || messages.with(|messages| !messages.is_empty()).then_some("true"));
     let input = input(id.clone(), described, invalid);
     view! {
         <div class="field">
@@ -91,7 +90,7 @@ pub fn TextField(
     let form = use_form();
     let text_now = move || form.text(path);
     let typed = RwSignal::new(untrack(text_now));
-    let shown = memo(move || {
+    let shown = Memo::new(move |_| {
         let same = typed.with(|typed| form.config.with(|config| form::parse_text(kind, typed).as_ref() == form::at(config, path)));
         if same { typed.get() } else { text_now() }
     });
@@ -141,7 +140,7 @@ pub fn SizeField(
     #[prop(optional)] placeholder: &'static str,
 ) -> impl IntoView {
     let form = use_form();
-    let hint = derived(move || {
+    let hint = Signal::derive(move || {
         let text = form.text(path);
         if text.is_empty() { otherwise.get() } else { form.config.with(|config| form::size_hint(config, path)).unwrap_or_default() }
     });
@@ -161,7 +160,7 @@ pub fn SelectField(
     choose: Option<Callback<(String,)>>,
 ) -> impl IntoView {
     let form = use_form();
-    let current = memo(move || form.text(path));
+    let current = Memo::new(move |_| form.text(path));
     let on_change = move |event| {
         let chosen: String = event_target_value(&event);
         match choose {
@@ -202,7 +201,7 @@ pub fn CheckField(path: &'static str, label: &'static str, #[prop(optional)] hin
     let form = use_form();
     let checked = move || form.config.with(|config| form::at(config, path).and_then(Value::as_bool).unwrap_or_default());
     let on_change = move |event| form.set(path, Some(event_target_checked(&event).into()));
-    view! { <Check id=field_id(path) label hint checked=derived(checked) on_change/> }
+    view! { <Check id=field_id(path) label hint checked=Signal::derive(checked) on_change/> }
 }
 
 /// Whether a list holds an entry.
@@ -222,7 +221,7 @@ pub fn EntryField(
         let on = event_target_checked(&event);
         form.update(|config| form::toggle(config, path, entry, on, &order));
     };
-    view! { <Check id=format!("{}-{entry}", field_id(path)) label hint checked=derived(checked) on_change/> }
+    view! { <Check id=format!("{}-{entry}", field_id(path)) label hint checked=Signal::derive(checked) on_change/> }
 }
 
 /// A part of the configuration that is there or not, with its fields while it is.
@@ -236,7 +235,7 @@ pub fn BlockField(
     children: ChildrenFn,
 ) -> impl IntoView {
     let form = use_form();
-    let on = memo(move || form.config.with(|config| form::at(config, path).is_some_and(|value| !value.is_null())));
+    let on = Memo::new(move |_| form.config.with(|config| form::at(config, path).is_some_and(|value| !value.is_null())));
     let on_change = move |event| form.set(path, event_target_checked(&event).then(initial));
     // Messages about the fields inside stand there.
     let own = move || {
@@ -244,7 +243,7 @@ pub fn BlockField(
     };
     view! {
         <div class="field-wide form-block">
-            <Check id=field_id(path) label hint checked=derived(move || on.get()) on_change/>
+            <Check id=field_id(path) label hint checked=Signal::derive(move || on.get()) on_change/>
             {move || own().into_iter().map(|message| view! { <p class="field-error">{message}</p> }).collect_view()}
             <Show when=move || on.get()><div class="form-grid form-block-fields">{children()}</div></Show>
         </div>

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use leptos::prelude::*;
 use shared::api::{Health, WorkerStatus};
 
 use crate::load::{fetched, told};
-use crate::prelude::*;
-use crate::reactive::{derived, effect};
 
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
@@ -14,7 +13,7 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 #[component]
 pub fn WorkerBanner() -> impl IntoView {
     let health = fetched::<Health>(|| Some("api/health".to_owned()));
-    effect(move || {
+    Effect::new(move || {
         if health.ready().is_some_and(|health| health.worker == WorkerStatus::Starting) {
             set_timeout(move || health.reload(), ASK_AGAIN_AFTER);
         }
@@ -28,7 +27,7 @@ pub fn WorkerBanner() -> impl IntoView {
         }),
         WorkerStatus::Starting | WorkerStatus::Ready(_) => None,
     };
-    let problems = derived(move || health.ready().map(|health| health.problems).unwrap_or_default());
+    let problems = Signal::derive(move || health.ready().map(|health| health.problems).unwrap_or_default());
     view! { <ServerProblems problems/>{move || broken()} }
 }
 

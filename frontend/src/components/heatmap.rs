@@ -4,6 +4,7 @@
 //! many cells there are, and zooming moves the image.
 
 use leptos::html;
+use leptos::prelude::*;
 use shared::builtin;
 use shared::chart::Chart;
 use shared::chart::color_map::Content;
@@ -11,14 +12,11 @@ use shared::chart::heatmap::{CellMark, Heatmap, HeatmapFrame};
 use shared::format;
 use wasm_bindgen::JsCast;
 
-use crate::prelude::*;
-use crate::reactive::memo;
-
-use crate::copied::table_text;
+use crate::clipboard::table_text;
 
 use super::canvas::{Canvas, Pixels, Placement, Raster, Surface, position};
 use super::copy::CopyButton;
-use super::explorer::{Cell, Explorer, Sight, moved, turned};
+use super::explorer::{Cell, Explorer, Viewport, moved, turned};
 
 /// The finder of classes, wherever it is on the page.
 pub const FINDER: &str = "find-class";
@@ -47,17 +45,17 @@ pub fn HeatmapView(
 ) -> impl IntoView {
     let element = NodeRef::<html::Div>::new();
     let surface = RwSignal::new(Surface::default());
-    let layout = memo(move || {
+    let layout = Memo::new(move |_| {
         let Surface { width, height, .. } = surface.get();
         heatmap.with(|heatmap| heatmap.layout(width, height))
     });
-    let natural_height = memo(move || {
+    let natural_height = Memo::new(move |_| {
         let width = surface.get().width;
         heatmap.with(|heatmap| heatmap.natural_height(width))
     });
     let classes = move || heatmap.with(|heatmap| heatmap.matrix.classes());
-    let sight = move || layout.with_untracked(|layout| Sight::of(layout, heatmap.with_untracked(|heatmap| heatmap.matrix.classes())));
-    let collapsed = memo(move || heatmap.with(|heatmap| heatmap.arrangement.collapsed));
+    let viewport = move || layout.with_untracked(|layout| Viewport::of(layout, heatmap.with_untracked(|heatmap| heatmap.matrix.classes())));
+    let collapsed = Memo::new(move |_| heatmap.with(|heatmap| heatmap.arrangement.collapsed));
     // Collapsed, cells are of superclasses, which are nobody else's business.
     let group = RwSignal::new(None::<Cell>);
     let hovered = move || if collapsed.get() { group.get() } else { explorer.hovered.get() };
@@ -107,7 +105,7 @@ pub fn HeatmapView(
                         let _ = element.set_pointer_capture(event.pointer_id());
                     }
                     let cell = layout.with_untracked(|layout| layout.cell);
-                    explorer.show_region(sight().moved((before.at.1 - now.at.1) / cell, (before.at.0 - now.at.0) / cell));
+                    explorer.show_region(viewport().moved((before.at.1 - now.at.1) / cell, (before.at.0 - now.at.0) / cell));
                     return;
                 }
             }
@@ -115,7 +113,7 @@ pub fn HeatmapView(
                 let apart = |a: &Down, b: &Down| (a.at.0 - b.at.0).hypot(a.at.1 - b.at.1).max(1.0);
                 let middle = ((c.at.0 + d.at.0) / 2.0, (c.at.1 + d.at.1) / 2.0);
                 let point = layout.with_untracked(|layout| layout.point_at(middle.0, middle.1));
-                explorer.show_region(sight().zoomed(Some(point), apart(a, b) / apart(c, d)));
+                explorer.show_region(viewport().zoomed(Some(point), apart(a, b) / apart(c, d)));
                 return;
             }
             _ => {}
@@ -146,12 +144,12 @@ pub fn HeatmapView(
         let [across, along] = [event.delta_x(), event.delta_y()].map(|delta| delta * pixels);
         if event.shift_key() {
             let cell = layout.with_untracked(|layout| layout.cell);
-            return explorer.show_region(sight().moved(0.0, (across + along) / cell));
+            return explorer.show_region(viewport().moved(0.0, (across + along) / cell));
         }
         // A pinch on a touchpad comes in steps ten times as fine.
         let speed = if pinched { 10.0 * WHEEL_SPEED } else { WHEEL_SPEED };
         let point = position(&event).map(|(x, y)| layout.with_untracked(|layout| layout.point_at(x, y)));
-        explorer.show_region(sight().zoomed(point, builtin::exp((along * speed).clamp(-1.0, 1.0))));
+        explorer.show_region(viewport().zoomed(point, builtin::exp((along * speed).clamp(-1.0, 1.0))));
     };
     let on_key = move |event: web_sys::KeyboardEvent| {
         if event.ctrl_key() || event.meta_key() || event.alt_key() {
@@ -161,7 +159,7 @@ pub fn HeatmapView(
         let collapsed = collapsed.get_untracked();
         let at = if collapsed { group.get_untracked() } else { known(explorer.lens.get_untracked().cell) };
         let place = at.and_then(|cell| layout.with_untracked(|layout| layout.position(cell)));
-        let region = if collapsed { None } else { sight().by_key(&key, event.shift_key(), place) };
+        let region = if collapsed { None } else { viewport().by_key(&key, event.shift_key(), place) };
         let has_superclasses = || heatmap.with_untracked(|heatmap| shared::dataset::superclasses_of(&heatmap.labels).is_some());
         if let Some(region) = region {
             explorer.show_region(region);
@@ -180,7 +178,7 @@ pub fn HeatmapView(
                 explorer.hovered.set(None);
                 explorer.select(Some(cell));
                 if let Some((row, column)) = layout.with_untracked(|layout| layout.position(cell)) {
-                    explorer.show_region(sight().revealing(row, column));
+                    explorer.show_region(viewport().revealing(row, column));
                 }
             }
         } else if let Some(lens) = turned(&explorer.lens.get_untracked(), &key, collapsed || has_superclasses()) {
@@ -191,10 +189,12 @@ pub fn HeatmapView(
         event.prevent_default();
     };
 
-    let pixels = memo(move || heatmap.with(|heatmap| Pixels { side: heatmap.arrangement.order.len() as u32, rgba: heatmap.pixels() }));
-    let placement =
-        memo(move || layout.with(|layout| Placement { row: layout.row, column: layout.column, span: layout.span(), target: layout.cells }));
-    let over = memo(move || heatmap.with(|heatmap| layout.with(|layout| heatmap.without_cells(layout))));
+    let pixels =
+        Memo::new(move |_| heatmap.with(|heatmap| Pixels { side: heatmap.arrangement.order.len() as u32, rgba: heatmap.pixels() }));
+    let placement = Memo::new(move |_| {
+        layout.with(|layout| Placement { row: layout.row, column: layout.column, span: layout.span(), target: layout.cells })
+    });
+    let over = Memo::new(move |_| heatmap.with(|heatmap| layout.with(|layout| heatmap.without_cells(layout))));
     let draw_over = move |area: &super::canvas::Area, surface: Surface| over.with(|over| HeatmapFrame(over).draw(area, surface.scale));
     let draw_marks = move |area: &super::canvas::Area, surface: Surface| {
         let (selected, hovered) = (selected(), known(hovered()));
@@ -215,7 +215,7 @@ pub fn HeatmapView(
         heatmap.with(|heatmap| format!("{}. {} Arrow keys move from cell to cell. {what}", name.get(), heatmap.describe()))
     };
     let said = move || selected().or_else(|| known(hovered())).map(|cell| heatmap.with(|heatmap| CellMark { heatmap, cell }.describe()));
-    let zoomed = memo(move || heatmap.with(|heatmap| heatmap.region.is_some()));
+    let zoomed = Memo::new(move |_| heatmap.with(|heatmap| heatmap.region.is_some()));
     view! {
         <div
             class="heatmap"
@@ -249,7 +249,7 @@ pub fn HeatmapView(
 #[component]
 fn Minimap(pixels: Memo<Pixels>, placement: Memo<Placement>, explorer: Explorer) -> impl IntoView {
     let surface = RwSignal::new(Surface::default());
-    let whole = memo(move || {
+    let whole = Memo::new(move |_| {
         let (side, Surface { width, .. }) = (f64::from(pixels.with(|pixels| pixels.side)), surface.get());
         Placement { row: 0.0, column: 0.0, span: side, target: shared::chart::Rect::new(0.0, 0.0, width, width) }
     });
@@ -264,9 +264,9 @@ fn Minimap(pixels: Memo<Pixels>, placement: Memo<Placement>, explorer: Explorer)
         let Some((x, y)) = position(&event) else { return };
         let side = pixels.with_untracked(|pixels| pixels.side);
         let Placement { row, column, span, .. } = placement.get_untracked();
-        let sight = Sight { row, column, span, classes: side as usize };
+        let viewport = Viewport { row, column, span, classes: side as usize };
         let at = |length: f64| length / surface.get_untracked().width.max(1.0) * f64::from(side) - span / 2.0;
-        explorer.show_region(sight.moved(at(y) - row, at(x) - column));
+        explorer.show_region(viewport.moved(at(y) - row, at(x) - column));
     };
     view! {
         <div

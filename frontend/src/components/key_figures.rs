@@ -1,6 +1,6 @@
 //! The numbers a page is about, large.
 
-use crate::prelude::*;
+use leptos::prelude::*;
 
 /// A number with what it is and, smaller, what belongs to it.
 #[derive(Clone, Debug, PartialEq)]

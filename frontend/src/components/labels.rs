@@ -1,5 +1,6 @@
 //! What a person adds to a run: its tags as chips, its notes, and the dialog that changes them and the title.
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{Run, RunChange, RunRow};
 use shared::labels;
@@ -8,8 +9,6 @@ use shared::problem::{FieldError, Problem};
 use super::dialog::Dialog;
 use crate::api;
 use crate::form::messages;
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 
 /// What the dialog starts from.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +45,7 @@ pub fn LabelsOfRun(
     changed: Callback<()>,
 ) -> impl IntoView {
     let editing = RwSignal::new(None::<Labels>);
-    let labels = memo(move || run.with(|run| Labels::from(run)));
+    let labels = Memo::new(move |_| run.with(|run| Labels::from(run)));
     view! {
         <div class="run-labels">
             {move || tag_chips(&labels.get().tags)}
@@ -66,7 +65,7 @@ pub fn LabelsDialog(
     of: RwSignal<Option<Labels>>,
     #[prop(into)] done: Callback<()>,
 ) -> impl IntoView {
-    let open = derived(move || of.with(Option::is_some));
+    let open = Signal::derive(move || of.with(Option::is_some));
     view! {
         <Dialog open close=move || of.set(None) title="Edit run">
             {move || of.get().map(|labels| view! { <LabelsForm labels of done/> })}
@@ -78,9 +77,10 @@ pub fn LabelsDialog(
 fn LabelsForm(labels: Labels, of: RwSignal<Option<Labels>>, done: Callback<()>) -> impl IntoView {
     let Labels { id, title, tags, notes } = labels;
     let (title, tags, notes) = (RwSignal::new(title), RwSignal::new(tags.join(", ")), RwSignal::new(notes));
-    let change = memo(move || RunChange { title: Some(title.get()), tags: Some(labels::tags(&tags.get())), notes: Some(notes.get()) });
+    let change =
+        Memo::new(move |_| RunChange { title: Some(title.get()), tags: Some(labels::tags(&tags.get())), notes: Some(notes.get()) });
     // As the server will see it; what it says itself comes on top.
-    let wrong = memo(move || labels::checked(change.get()).err().unwrap_or_default());
+    let wrong = Memo::new(move |_| labels::checked(change.get()).err().unwrap_or_default());
     let refused = RwSignal::new(None::<Problem>);
     let busy = RwSignal::new(false);
     let submit = move |event: leptos::ev::SubmitEvent| {
@@ -127,7 +127,7 @@ fn field(
     wrong: Memo<Vec<FieldError>>,
 ) -> impl IntoView {
     let name = id.trim_start_matches("labels-");
-    let said = memo(move || wrong.with(|errors| messages(errors, name)));
+    let said = Memo::new(move |_| wrong.with(|errors| messages(errors, name)));
     let invalid = move || said.with(|said| !said.is_empty()).then_some("true");
     let described = format!("{id}-hint {id}-error");
     let input = if long {

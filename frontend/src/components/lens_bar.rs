@@ -1,11 +1,9 @@
 //! The choices of a lens: how classes are ordered, which colors stand for which values, and how far one is zoomed in.
 
+use leptos::prelude::*;
 use shared::chart::heatmap::Heatmap;
 use shared::dataset::superclasses_of;
 use shared::view::{Lens, Order, Ramp, Scale};
-
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 
 use super::explorer::{Explorer, ZOOM_STEP, found_class};
 use super::heatmap::FINDER;
@@ -28,10 +26,10 @@ pub fn LensBar(
         (count > 0).then(|| if count == 1 { "hides 1 value".to_owned() } else { format!("hides {count} values") })
     };
     let lens = explorer.lens;
-    let scale = derived(move || lens.get().scale);
-    let ramp = derived(move || lens.get().ramp);
-    let grouped = memo(move || lens.get().order == Order::Superclass && names.with(|names| superclasses_of(names).is_some()));
-    let some = memo(move || names.with(|names| !names.is_empty()));
+    let scale = Signal::derive(move || lens.get().scale);
+    let ramp = Signal::derive(move || lens.get().ramp);
+    let grouped = Memo::new(move |_| lens.get().order == Order::Superclass && names.with(|names| superclasses_of(names).is_some()));
+    let some = Memo::new(move |_| names.with(|names| !names.is_empty()));
     view! {
         <div class="lens-bar">
             <OrderChoice explorer names/>
@@ -97,7 +95,7 @@ fn OrderChoice(explorer: Explorer, names: Signal<Vec<String>>) -> impl IntoView 
         };
         class.map_or_else(|| "By closeness (select a cell)".to_owned(), |class| format!("By closeness to {}", class_name(class)))
     };
-    let has_groups = memo(move || names.with(|names| superclasses_of(names).is_some()));
+    let has_groups = Memo::new(move |_| names.with(|names| superclasses_of(names).is_some()));
     let option = move |id: &'static str, disabled: Signal<bool>, label: Signal<String>| {
         view! {
             <option value=id prop:selected=move || order_id(lens.get().order) == id disabled=move || disabled.get()>{move || label.get()}</option>
@@ -118,7 +116,7 @@ fn OrderChoice(explorer: Explorer, names: Signal<Vec<String>>) -> impl IntoView 
                 {option("given", always, text("As given"))}
                 {option("similarity", always, text("By similarity"))}
                 {move || has_groups.get().then(|| option("superclass", always, text("By superclass")))}
-                {option("closeness", derived(move || lens.get().cell.is_none()), derived(closeness))}
+                {option("closeness", Signal::derive(move || lens.get().cell.is_none()), Signal::derive(closeness))}
                 {option("change", always, text("By change"))}
             </select>
         </div>
@@ -169,12 +167,12 @@ fn Finder(explorer: Explorer, names: Signal<Vec<String>>) -> impl IntoView {
 fn ZoomButtons(explorer: Explorer, names: Signal<Vec<String>>) -> impl IntoView {
     let zoom = move |factor: f64| {
         let classes = names.with_untracked(Vec::len);
-        let all = super::explorer::Sight { row: 0.0, column: 0.0, span: classes as f64, classes };
-        let sight = explorer.lens.get_untracked().region.map_or(all, |region| {
+        let all = super::explorer::Viewport { row: 0.0, column: 0.0, span: classes as f64, classes };
+        let viewport = explorer.lens.get_untracked().region.map_or(all, |region| {
             let (row, column, span) = region.classes();
-            super::explorer::Sight { row, column, span, classes }
+            super::explorer::Viewport { row, column, span, classes }
         });
-        explorer.show_region(sight.zoomed(None, factor));
+        explorer.show_region(viewport.zoomed(None, factor));
     };
     let all = move || explorer.lens.get().region.is_none();
     view! {

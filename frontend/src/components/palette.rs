@@ -4,22 +4,21 @@
 
 use std::cmp::Ordering;
 
+use leptos::prelude::*;
 use leptos::{ev, html};
 use leptos_router::NavigateOptions;
 use shared::api::SweepSummary;
 use shared::builtin::lowercase;
-use shared::order::sorted;
 use shared::preset::Preset;
 
+use crate::app::PAGES;
 use crate::browser::use_open;
 use crate::fuzzy;
 use crate::keys::{KeysDialog, is_typing};
 use crate::load::fetched;
-use crate::place;
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
 use crate::rows::{Entry, Table, use_rows};
 use crate::theme::{Choice, use_theme};
+use crate::urls;
 
 /// As many as are read at a glance.
 const MOST_SHOWN: usize = 10;
@@ -42,17 +41,6 @@ enum Act {
     Theme(Choice),
     ShowKeys,
 }
-
-/// Pages that are always there.
-pub const PAGES: [(&str, &str); 7] = [
-    ("Runs", "/"),
-    ("Sweeps", "/sweeps"),
-    ("New", "/new"),
-    ("Data", "/data"),
-    ("Theory", "/theory"),
-    ("Queue", "/queue"),
-    ("System", "/system"),
-];
 
 /// The button that opens the palette, the palette, the dialog of keys, and the keys that open them.
 #[component]
@@ -87,7 +75,7 @@ pub fn Commands() -> impl IntoView {
 #[component]
 fn Palette(open: RwSignal<bool>, keys: RwSignal<bool>) -> impl IntoView {
     let dialog = NodeRef::<html::Dialog>::new();
-    effect(move || {
+    Effect::new(move || {
         let Some(dialog) = dialog.get() else { return };
         if open.get() && !dialog.open() {
             // Fails only for a dialog that is not in the page.
@@ -115,9 +103,9 @@ fn Search(open: RwSignal<bool>, keys: RwSignal<bool>) -> impl IntoView {
     rows.refresh();
     let presets = fetched::<Vec<Preset>>(|| Some("api/presets".to_owned()));
     let sweeps = fetched::<Vec<SweepSummary>>(|| Some("api/sweeps".to_owned()));
-    let others = memo(move || others(&presets.ready().unwrap_or_default(), &sweeps.ready().unwrap_or_default()));
+    let others = Memo::new(move |_| others(&presets.ready().unwrap_or_default(), &sweeps.ready().unwrap_or_default()));
     let query = RwSignal::new(String::new());
-    let found = memo(move || others.with(|others| rows.table.with(|table| found(&query.get(), others, table))));
+    let found = Memo::new(move |_| others.with(|others| rows.table.with(|table| found(&query.get(), others, table))));
     let active = RwSignal::new(0_usize);
     let navigate = use_open();
     let theme = use_theme();
@@ -204,7 +192,7 @@ fn others(presets: &[Preset], sweeps: &[SweepSummary]) -> Vec<Item> {
         act: Act::Theme(choice),
     });
     let keys = Item { kind: "Action", label: "Show the keys".to_owned(), note: "?".to_owned(), act: Act::ShowKeys };
-    let sweeps = sweeps.iter().map(|sweep| open("Sweep", &sweep.id, format!("{} runs", sweep.runs), place::sweep(&sweep.id)));
+    let sweeps = sweeps.iter().map(|sweep| open("Sweep", &sweep.id, format!("{} runs", sweep.runs), urls::sweep(&sweep.id)));
     let presets = presets.iter().map(|preset| open("Preset", &preset.title, preset.id.clone(), format!("/new?preset={}", preset.id)));
     pages.chain(themes).chain([keys]).chain(sweeps).chain(presets).collect()
 }
@@ -216,7 +204,7 @@ fn found(query: &str, others: &[Item], table: &Table) -> Vec<Item> {
         kind: "Run",
         label: entry.run.title.clone(),
         note: entry.run.id.clone(),
-        act: Act::Open(place::run(&entry.run.id)),
+        act: Act::Open(urls::run(&entry.run.id)),
     };
     if query.is_empty() {
         let runs = first(table.values().map(|entry| &**entry).collect(), NEWEST_RUNS, |a, b| b.run.created_at.cmp(&a.run.created_at));
@@ -231,7 +219,8 @@ fn found(query: &str, others: &[Item], table: &Table) -> Vec<Item> {
     let runs = first(runs, MOST_SHOWN, |(a, left), (b, right)| b.cmp(a).then_with(|| right.run.created_at.cmp(&left.run.created_at)));
     items.extend(runs.into_iter().map(|(score, entry)| (score, run(entry))));
     // Stable: pages stand before runs that fit as well.
-    sorted(items, |a, b| b.0.cmp(&a.0)).into_iter().take(MOST_SHOWN).map(|(_, item)| item).collect()
+    items.sort_by(|a, b| b.0.cmp(&a.0));
+    items.into_iter().take(MOST_SHOWN).map(|(_, item)| item).collect()
 }
 
 /// The first `count` in an order; the others, which may be thousands, are not sorted.
@@ -240,7 +229,8 @@ pub fn first<T>(mut items: Vec<T>, count: usize, order: impl Fn(&T, &T) -> Order
         items.select_nth_unstable_by(count, &order);
         items.truncate(count);
     }
-    sorted(items, order)
+    items.sort_by(order);
+    items
 }
 
 /// Title and name of a run, in lower case: the first two lines of its words.

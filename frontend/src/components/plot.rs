@@ -1,9 +1,9 @@
 //! A chart that only shows.
 
+use leptos::prelude::*;
 use shared::chart::Chart;
 
 use super::canvas::{Area, Canvas, Surface};
-use crate::prelude::*;
 
 /// A chart under a heading.
 #[component]

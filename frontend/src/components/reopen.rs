@@ -1,5 +1,6 @@
 //! Opens the page that a figure shows: an SVG or PNG that was drawn here, dropped anywhere or chosen at the foot of the page.
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use serde::de::IgnoredAny;
@@ -15,8 +16,6 @@ use super::dialog::Dialog;
 use super::sign_out::SignOut;
 use crate::api;
 use crate::browser::use_open;
-use crate::prelude::*;
-use crate::reactive::derived;
 
 /// The largest matrix has a tenth of this as SVG.
 const LARGEST_BYTES: f64 = 64e6;
@@ -84,7 +83,7 @@ pub fn Reopen() -> impl IntoView {
             <SignOut/>
         </footer>
         <Show when=move || dragged.get()><div class="drop-hint" aria-hidden="true"><p>"Drop the figure to open its view"</p></div></Show>
-        <Dialog open=derived(move || message.with(Option::is_some)) close=move || message.set(None) title="About this figure">
+        <Dialog open=Signal::derive(move || message.with(Option::is_some)) close=move || message.set(None) title="About this figure">
             <p>{move || message.get()}</p>
         </Dialog>
     }

@@ -1,5 +1,6 @@
 //! One thing done to many runs: the dialog that says what will happen and asks, the requests, and the line that says what has happened.
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{Run, RunAction, RunActions, RunActionsAnswer, RunChange, RunOutcome, RunRow, RunState};
 use shared::format;
@@ -8,31 +9,28 @@ use shared::problem::Problem;
 
 use super::dialog::Dialog;
 use crate::api;
-use crate::load::told;
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
-use crate::words;
+use crate::load::{sentence, told};
 
 /// Refusals that are named one by one.
 const MOST_NAMED: usize = 8;
 
 /// A run as the question needs it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Subject {
+pub struct ConcernedRun {
     pub id: String,
     pub title: String,
     pub state: RunState,
 }
 
-impl From<&Run> for Subject {
+impl From<&Run> for ConcernedRun {
     fn from(run: &Run) -> Self {
-        Subject { id: run.id.clone(), title: run.title.clone(), state: run.state }
+        ConcernedRun { id: run.id.clone(), title: run.title.clone(), state: run.state }
     }
 }
 
-impl From<&RunRow> for Subject {
+impl From<&RunRow> for ConcernedRun {
     fn from(run: &RunRow) -> Self {
-        Subject { id: run.id.clone(), title: run.title.clone(), state: run.state }
+        ConcernedRun { id: run.id.clone(), title: run.title.clone(), state: run.state }
     }
 }
 
@@ -40,7 +38,7 @@ impl From<&RunRow> for Subject {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
     pub action: RunAction,
-    pub runs: Vec<Subject>,
+    pub runs: Vec<ConcernedRun>,
 }
 
 /// What has happened.
@@ -63,8 +61,9 @@ pub fn RunActionsDialog(
     #[prop(into)]
     done: Callback<(usize,)>,
 ) -> impl IntoView {
-    let open = derived(move || question.with(Option::is_some));
-    let title = derived(move || question.with(|question| question.as_ref().map_or("", |question| heading(question.action)).to_owned()));
+    let open = Signal::derive(move || question.with(Option::is_some));
+    let title =
+        Signal::derive(move || question.with(|question| question.as_ref().map_or("", |question| heading(question.action)).to_owned()));
     view! {
         <Dialog open close=move || question.set(None) title>
             {move || question.get().map(|asked| view! { <Asked asked question report done/> })}
@@ -83,12 +82,12 @@ fn Asked(
     let able: Vec<String> = runs.iter().filter(|run| can(action, run.state)).map(|run| run.id.clone()).collect();
     let (count, sentences) = (able.len(), sentences(action, &runs));
     let (add, remove) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
-    let tags = memo(move || [add, remove].map(|text| labels::tags(&text.get())));
-    let wrong = memo(move || {
+    let tags = Memo::new(move |_| [add, remove].map(|text| labels::tags(&text.get())));
+    let wrong = Memo::new(move |_| {
         let check = |tags: &Vec<String>| labels::checked(RunChange { tags: Some(tags.clone()), ..RunChange::default() }).err();
         tags.with(|tags| tags.iter().filter_map(check).flatten().map(|error| error.message).collect::<Vec<_>>())
     });
-    let nothing = memo(move || {
+    let nothing = Memo::new(move |_| {
         count == 0
             || (action == RunAction::Tag && (tags.with(|tags| tags.iter().all(Vec::is_empty)) || wrong.with(|wrong| !wrong.is_empty())))
     });
@@ -219,7 +218,7 @@ fn counted(count: usize, one: &str, many: &str) -> String {
 }
 
 /// What will happen, in numbers; last what will not.
-fn sentences(action: RunAction, runs: &[Subject]) -> Vec<String> {
+fn sentences(action: RunAction, runs: &[ConcernedRun]) -> Vec<String> {
     let count = |state: RunState| runs.iter().filter(|run| run.state == state).count();
     let able = runs.iter().filter(|run| can(action, run.state)).count();
     let (running, rest) = (count(RunState::Running), runs.len() - able);
@@ -284,7 +283,7 @@ fn reported(action: RunAction, outcomes: &[RunOutcome], broken: Option<Problem>)
     refused.truncate(MOST_NAMED);
     if let Some(problem) = broken {
         said += " Then it broke off; the others are as they were.";
-        refused.insert(0, words::sentence(&problem.detail));
+        refused.insert(0, sentence(&problem.detail));
     }
     Report { said, refused, more }
 }
@@ -293,11 +292,11 @@ fn reported(action: RunAction, outcomes: &[RunOutcome], broken: Option<Problem>)
 mod tests {
     use super::*;
 
-    fn runs(states: &[RunState]) -> Vec<Subject> {
+    fn runs(states: &[RunState]) -> Vec<ConcernedRun> {
         states
             .iter()
             .enumerate()
-            .map(|(index, state)| Subject { id: format!("r-{index}"), title: format!("Run {index}"), state: *state })
+            .map(|(index, state)| ConcernedRun { id: format!("r-{index}"), title: format!("Run {index}"), state: *state })
             .collect()
     }
 
@@ -305,7 +304,7 @@ mod tests {
     fn the_question_counts_what_will_happen_and_what_will_not() {
         use RunState::{Canceled, Failed, Queued, Running, Succeeded};
         let mixed = runs(&[Running, Queued, Queued, Succeeded, Failed, Canceled]);
-        let check = |action, runs: &[Subject], expected: &[&str]| assert_eq!(sentences(action, runs), expected, "{action:?}");
+        let check = |action, runs: &[ConcernedRun], expected: &[&str]| assert_eq!(sentences(action, runs), expected, "{action:?}");
         check(
             RunAction::Cancel,
             &mixed,

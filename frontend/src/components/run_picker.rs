@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use leptos::prelude::*;
 use leptos::{ev, html};
 use shared::api::RunRow;
 use shared::builtin::lowercase;
@@ -12,11 +13,8 @@ use wasm_bindgen::JsCast;
 
 use super::palette::{first, name};
 use crate::fuzzy;
-use crate::load::Load;
-use crate::prelude::*;
-use crate::reactive::memo;
+use crate::load::{Load, sentence};
 use crate::rows::{Entry, Rows, Table};
-use crate::words;
 
 /// More than one walks through; whoever looks for another one types more of it.
 const MOST_SHOWN: usize = 50;
@@ -54,15 +52,15 @@ pub fn RunPicker(
     // What is typed since the list was opened.
     let query = RwSignal::new(String::new());
     let active = RwSignal::new(0_usize);
-    let found = memo(move || match open.get() {
+    let found = Memo::new(move |_| match open.get() {
         true => rows.table.with(|table| choices(table, &query.get(), offers, none)),
         false => (Vec::new(), 0),
     });
-    let current = memo(move || {
+    let current = Memo::new(move |_| {
         let id = value.get();
         rows.table.with(|table| table.get(id.as_str()).map(|entry| entry.run.title.clone())).unwrap_or(id)
     });
-    let shown = memo(move || if open.get() { query.get() } else { current.get() });
+    let shown = Memo::new(move |_| if open.get() { query.get() } else { current.get() });
     let show = move || {
         if !open.get_untracked() {
             query.set(String::new());
@@ -150,7 +148,7 @@ pub fn RunPicker(
     let said = move || match rows.phase.get() {
         _ if !open.get() => String::new(),
         Load::Loading => "Asking for the runs …".to_owned(),
-        Load::Failed(problem) => words::sentence(&problem.detail),
+        Load::Failed(problem) => sentence(&problem.detail),
         Load::Ready(()) => found.with(|(shown, all)| counted(shown.len(), *all, query.with(String::is_empty))),
     };
     let list = format!("{id}-list");

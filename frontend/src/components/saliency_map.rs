@@ -1,13 +1,11 @@
 //! Pictures with a map of where a network looks above them.
 
 use leptos::html;
+use leptos::prelude::*;
 use shared::chart::colors::Theme;
 use shared::view::CheckpointId;
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, ImageData};
-
-use crate::prelude::*;
-use crate::reactive::effect;
 
 /// The map alone on a canvas of its own resolution; the browser smooths it over the image.
 #[component]
@@ -16,7 +14,7 @@ pub fn SaliencyOverlay(
     map: Vec<Vec<f32>>,
 ) -> impl IntoView {
     let canvas = NodeRef::<html::Canvas>::new();
-    effect(move || {
+    Effect::new(move || {
         let Some(canvas) = canvas.get() else { return };
         let (width, height) = (map.first().map_or(0, Vec::len) as u32, map.len() as u32);
         canvas.set_width(width);

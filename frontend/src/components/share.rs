@@ -1,5 +1,6 @@
 //! Links to views: the dialog that makes one, and what one can do to each.
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{NewShare, Share};
 use shared::problem::Problem;
@@ -8,9 +9,7 @@ use shared::view::View;
 use super::copy::CopyButton;
 use super::dialog::Dialog;
 use crate::load::{Failure, Load, fetched};
-use crate::prelude::*;
-use crate::reactive::memo;
-use crate::{api, browser, words};
+use crate::{api, browser, dates};
 
 const TITLE_LIMIT: &str = "120";
 const NOTE_LIMIT: &str = "2000";
@@ -41,9 +40,9 @@ fn ShareForm(view: String) -> impl IntoView {
     let problem = RwSignal::new(None::<Problem>);
     let busy = RwSignal::new(false);
     let shares = fetched::<Vec<Share>>(|| Some("api/shares".to_owned()));
-    let links = memo({
+    let links = Memo::new({
         let view = view.clone();
-        move || shares.ready().unwrap_or_default().into_iter().filter(|share| share.view == view).collect::<Vec<_>>()
+        move |_| shares.ready().unwrap_or_default().into_iter().filter(|share| share.view == view).collect::<Vec<_>>()
     });
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
@@ -115,7 +114,7 @@ fn Link(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>
     let address = link(&share);
     let picture = (!share.expired).then(|| format!("api/shares/{}/preview.png", share.token));
     let input_id = format!("share-link-{}", share.token);
-    let made = format!("Made {} UTC. {}.", words::minute(&share.created_at), words::until(&share));
+    let made = format!("Made {} UTC. {}.", dates::minute(&share.created_at), dates::until(&share));
     view! {
         <section class="share-link">
             <div class="field">

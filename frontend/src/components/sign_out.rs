@@ -1,8 +1,8 @@
 //! The way out for whoever came in by a token.
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::prelude::*;
 use crate::{api, browser};
 
 /// A button that makes the browser forget the token; nothing where it has none.

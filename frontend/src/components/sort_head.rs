@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 
-use crate::place;
-use crate::prelude::*;
+use leptos::prelude::*;
+
+use crate::urls;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -108,7 +109,7 @@ impl Sorting {
 
     /// The parameters of the address.
     pub fn parameters(&self) -> Option<String> {
-        self.0.as_ref().map(|(by, direction)| format!("sort={}&order={}", place::encoded(by), direction.id()))
+        self.0.as_ref().map(|(by, direction)| format!("sort={}&order={}", urls::encoded(by), direction.id()))
     }
 
     pub fn of(&self, column: &str) -> Option<Direction> {
@@ -125,12 +126,15 @@ impl Sorting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::order::sorted;
 
     #[test]
     fn rows_without_a_number_come_last_in_either_direction() {
         let keys = || vec![SortKey::Number(None), SortKey::Number(Some(2.0)), SortKey::Number(Some(3.0))];
-        let by = |direction| sorted(keys(), |a, b| a.compare(b, direction));
+        let by = |direction| {
+            let mut keys = keys();
+            keys.sort_by(|a, b| a.compare(b, direction));
+            keys
+        };
         assert_eq!(by(Direction::Ascending), [keys()[1].clone(), keys()[2].clone(), keys()[0].clone()]);
         assert_eq!(by(Direction::Descending), [keys()[2].clone(), keys()[1].clone(), keys()[0].clone()]);
     }

@@ -1,8 +1,7 @@
 //! The small curve in a table row.
 
+use leptos::prelude::*;
 use shared::format;
-
-use crate::prelude::*;
 
 const WIDTH: f64 = 96.0;
 const HEIGHT: f64 = 24.0;

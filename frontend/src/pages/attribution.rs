@@ -1,5 +1,6 @@
 //! One matrix, large: what it shows, where it comes from, and the way to its neighbors.
 
+use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use shared::api::{Attribution, AttributionFile, CheckpointInfo};
 use shared::chart::colors::Theme;
@@ -10,7 +11,6 @@ use shared::format;
 use shared::matrix::Matrix;
 use shared::view::{AttributionId, CheckpointId, Lens, Show, View};
 
-use crate::addressed::addressed;
 use crate::baseline::{PinButton, page_baseline};
 use crate::browser::use_title;
 use crate::components::dossier::{Dossier, DossierLink};
@@ -20,11 +20,12 @@ use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::components::share::ShareButton;
-use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched};
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
+use crate::latest::ShowLatest;
+use crate::load::{Failure, Placeholder, Skeleton, fetched};
 use crate::theme::use_theme;
-use crate::{place, words};
+use crate::url_state::url_state;
+use crate::viewer::use_is_owner;
+use crate::{names, urls};
 
 /// What can be shown where there is a baseline.
 const SHOWS: [(Show, &str); 3] = [(Show::Values, "Values"), (Show::Difference, "Difference"), (Show::Split, "Split triangle")];
@@ -32,34 +33,26 @@ const SHOWS: [(Show, &str); 3] = [(Show::Values, "Values"), (Show::Difference, "
 #[component]
 pub fn AttributionPage() -> impl IntoView {
     let params = use_params_map();
-    let id = memo(move || params.with(|params| params.get("id").unwrap_or_default()));
+    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
     let fetched = fetched::<Attribution>(move || Some(format!("api/attributions/{}", id.get())));
     use_title(move || {
         fetched
             .ready()
             .map_or_else(|| "Attribution".to_owned(), |attribution| format!("{}, {}", attribution.run_title, checkpoint_name(&attribution)))
     });
-    let known = memo(move || fetched.state.with(|state| matches!(state, Load::Ready(_))));
-    move || {
-        if known.get() {
-            return view! { <Known id fetched/> }.into_any();
-        }
-        match fetched.state.get() {
-            Load::Failed(problem) => view! { <Failure problem page=true retry=move || fetched.reload()/> }.into_any(),
-            Load::Loading | Load::Ready(_) => view! { <Skeleton placeholder=Placeholder::MatrixPage/> }.into_any(),
-        }
-    }
+    let missing = move || match fetched.problem() {
+        Some(problem) => view! { <Failure problem page=true retry=move || fetched.reload()/> }.into_any(),
+        None => view! { <Skeleton placeholder=Placeholder::MatrixPage/> }.into_any(),
+    };
+    let known = Memo::new(move |_| fetched.ready());
+    view! { <ShowLatest value=known fallback=missing let:attribution><OwnAttribution id attribution/></ShowLatest> }
 }
 
 /// Stays while one goes from matrix to matrix.
 #[component]
-fn Known(id: Memo<String>, fetched: Fetched<Attribution>) -> impl IntoView {
-    // The next matrix may fail to come: the former one then still shows while the page changes to the failure.
-    let attribution = Memo::new(move |former: Option<&Attribution>| {
-        fetched.ready().or_else(|| former.cloned()).expect("the page is shown for an attribution")
-    });
+fn OwnAttribution(id: Memo<String>, attribution: Memo<Attribution>) -> impl IntoView {
     let view_of = move |lens: &Lens| id.get_untracked().parse::<AttributionId>().map(|id| View::Attribution { id, lens: lens.clone() });
-    let lens = addressed(
+    let lens = url_state(
         |query| Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(),
         move |lens| view_of(lens).map(|view| view.to_string()).unwrap_or_default(),
     );
@@ -67,9 +60,9 @@ fn Known(id: Memo<String>, fetched: Fetched<Attribution>) -> impl IntoView {
     let baseline = page_baseline(lens);
     view! {
         <AttributionHeader attribution view=Callback::new(move |()| shared_view())/>
-        <Neighbors attribution lens=memo(move || lens.get())/>
-        <AttributionView attribution baseline explorer=Explorer::new(lens) own=true/>
-        <Exports exports=derived(move || exports_of(&id.get(), &lens.get()))/>
+        <Neighbors attribution lens=Memo::new(move |_| lens.get())/>
+        <AttributionView attribution baseline explorer=Explorer::new(lens)/>
+        <Exports exports=Signal::derive(move || exports_of(&id.get(), &lens.get()))/>
     }
 }
 
@@ -84,13 +77,13 @@ fn AttributionHeader(attribution: Memo<Attribution>, view: Callback<(), View>) -
                 <nav class="crumbs" aria-label="Breadcrumb">
                     <a href=".">"Runs"</a>
                     <span aria-hidden="true">"/"</span>
-                    <a href=move || place::href(&place::run(&run()))>{move || run_title()}</a>
+                    <a href=move || urls::href(&urls::run(&run()))>{move || run_title()}</a>
                 </nav>
                 <h1>{move || title()}</h1>
                 <p class="subline">{move || attribution.with(|attribution| inputs_text(&attribution.file))}</p>
             </div>
             <div class="actions">
-                <PinButton id=derived(move || attribution.with(|attribution| attribution.id.parse().ok()))/>
+                <PinButton id=Signal::derive(move || attribution.with(|attribution| attribution.id.parse().ok()))/>
                 <ShareButton view=move || view.run(())/>
             </div>
         </header>
@@ -103,16 +96,16 @@ pub fn inputs_text(file: &AttributionFile) -> String {
         Inputs::Adversarial => "Adversarial",
         Inputs::Clean => "Clean",
     };
-    format!("{inputs} {}", words::split(file.split).to_ascii_lowercase())
+    format!("{inputs} {}", names::split(file.split).to_ascii_lowercase())
 }
 
 /// The checkpoints before and after this one, and the same one on other inputs.
 #[component]
 fn Neighbors(attribution: Memo<Attribution>, lens: Memo<Lens>) -> impl IntoView {
-    let run = memo(move || attribution.with(|attribution| attribution.run.clone()));
-    let here = memo(move || attribution.with(|attribution| (attribution.file.epoch, attribution.file.inputs)));
+    let run = Memo::new(move |_| attribution.with(|attribution| attribution.run.clone()));
+    let here = Memo::new(move |_| attribution.with(|attribution| (attribution.file.epoch, attribution.file.inputs)));
     let checkpoints = fetched::<Vec<CheckpointInfo>>(move || Some(format!("api/runs/{}/checkpoints", run.get())));
-    let epochs = memo(move || {
+    let epochs = Memo::new(move |_| {
         let inputs = here.get().1;
         let has = |checkpoint: &CheckpointInfo| checkpoint.attributions.iter().any(|attribution| attribution.inputs == inputs);
         checkpoints
@@ -124,8 +117,8 @@ fn Neighbors(attribution: Memo<Attribution>, lens: Memo<Lens>) -> impl IntoView 
             .collect::<Vec<_>>()
     });
     let address = move |epoch: u32, inputs: Inputs| {
-        let id = place::attribution_id(&run.get(), epoch, inputs);
-        place::href(&View::Attribution { id, lens: lens.get() }.to_string())
+        let id = urls::attribution_id(&run.get(), epoch, inputs);
+        urls::href(&View::Attribution { id, lens: lens.get() }.to_string())
     };
     let step = move |text: &'static str, to: Option<u32>| match to {
         Some(epoch) => view! {
@@ -172,29 +165,27 @@ pub fn AttributionView(
     /// What differences refer to.
     baseline: Memo<Option<Attribution>>,
     explorer: Explorer,
-    /// Whether other pages can be asked for: the reader of a link has none.
-    own: bool,
 ) -> impl IntoView {
     let theme = use_theme();
-    let plain_lens = memo(move || Lens { cell: None, ..explorer.lens.get() });
+    let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
     let control = RwSignal::new(false);
-    let has_control = memo(move || attribution.with(|attribution| attribution.file.weight_matrix.is_some()));
-    let shown = memo(move || {
+    let has_control = Memo::new(move |_| attribution.with(|attribution| attribution.file.weight_matrix.is_some()));
+    let shown = Memo::new(move |_| {
         let control = control.get();
         attribution.with(|attribution| if control { of_weights(attribution) } else { None }.unwrap_or_else(|| attribution.clone()))
     });
-    let heatmap = memo(move || {
+    let heatmap = Memo::new(move |_| {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
         // The rows of W have no baseline of their own.
         let baseline = baseline.get().filter(|_| !control.get());
         shown.with(|shown| Heatmap::of(shown, baseline.as_ref(), &plain_lens.get(), theme))
     });
-    let show = derived(move || explorer.lens.get().show);
-    let has_baseline = memo(move || {
+    let show = Signal::derive(move || explorer.lens.get().show);
+    let has_baseline = Memo::new(move |_| {
         let comparable = |attribution: &Attribution| baseline.with(|baseline| attribution.comparable(baseline.as_ref()).is_some());
         !control.get() && attribution.with(comparable)
     });
-    let name = derived(move || {
+    let name = Signal::derive(move || {
         let checkpoint = attribution.with(checkpoint_name);
         let other = baseline.with(|baseline| baseline.as_ref().map(checkpoint_name)).filter(|_| has_baseline.get());
         match (control.get(), explorer.lens.get().show, other) {
@@ -204,8 +195,8 @@ pub fn AttributionView(
             _ => checkpoint,
         }
     });
-    let figures = derived(move || attribution.with(|attribution| baseline.with(|baseline| figures(attribution, baseline.as_ref()))));
-    let names = memo(move || attribution.with(|attribution| attribution.file.class_names.clone()));
+    let figures = Signal::derive(move || attribution.with(|attribution| baseline.with(|baseline| figures(attribution, baseline.as_ref()))));
+    let names = Memo::new(move |_| attribution.with(|attribution| attribution.file.class_names.clone()));
     view! {
         <KeyFigures figures/>
         <div class="split">
@@ -226,7 +217,7 @@ pub fn AttributionView(
                         set=move |show| explorer.lens.update(|lens| lens.show = show)
                     />
                 })}
-                <LensBar explorer names hidden=derived(move || heatmap.with(hidden_cells))/>
+                <LensBar explorer names hidden=Signal::derive(move || heatmap.with(hidden_cells))/>
                 <HeatmapView name heatmap explorer/>
                 <MatrixTable heatmap/>
             </section>
@@ -236,8 +227,8 @@ pub fn AttributionView(
                 <ClassTable attribution/>
             </div>
         </div>
-        <Dossier subject=attribution baseline explorer own/>
-        <Provenance attribution own/>
+        <Dossier subject=attribution baseline explorer/>
+        <Provenance attribution/>
     }
 }
 
@@ -416,16 +407,13 @@ fn ClassTable(attribution: Memo<Attribution>) -> impl IntoView {
 
 /// What the matrix was computed from.
 #[component]
-fn Provenance(
-    attribution: Memo<Attribution>,
-    /// Whether there is a way to the checkpoint.
-    own: bool,
-) -> impl IntoView {
+fn Provenance(attribution: Memo<Attribution>) -> impl IntoView {
+    let is_owner = use_is_owner();
     let checkpoint = move || {
         let name = attribution.with(|attribution| attribution.file.checkpoint_name(&attribution.run));
         match name.parse::<CheckpointId>() {
-            Ok(CheckpointId { run, epoch }) if own => {
-                let address = place::href(&format!("{}?epoch={epoch}", place::run(&run)));
+            Ok(CheckpointId { run, epoch }) if is_owner => {
+                let address = urls::href(&format!("{}?epoch={epoch}", urls::run(&run)));
                 view! { <a href=address>{name}</a> }.into_any()
             }
             _ => name.into_any(),
@@ -466,7 +454,7 @@ fn provenance(attribution: &Attribution) -> Vec<(&'static str, String)> {
     vec![
         ("Run", attribution.run.clone()),
         ("Epoch", file.epoch.to_string()),
-        ("Images", words::split(file.split).to_owned()),
+        ("Images", names::split(file.split).to_owned()),
         ("Attack", attack),
         (
             "Samples",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use leptos::html;
 use leptos::leptos_dom::helpers::set_interval_with_handle;
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{DatasetFiles, DatasetFolder, DatasetStatus, DatasetSummary, DownloadStep, SplitSummary};
 use shared::dataset::{Dataset, DatasetInfo, PassedOver};
@@ -12,9 +13,8 @@ use shared::problem::Problem;
 
 use crate::api;
 use crate::browser::{focus, use_title};
+use crate::latest::latest;
 use crate::load::{Failure, Fetched, Placeholder, Skeleton, fetched, shown};
-use crate::prelude::*;
-use crate::reactive::memo;
 
 /// How often a download is asked how far it is.
 const REFRESH: Duration = Duration::from_millis(700);
@@ -33,8 +33,8 @@ pub fn DataPage() -> impl IntoView {
         on_cleanup(move || timer.clear());
     }
     // The cards stay while what they show changes.
-    let ids = memo(move || datasets.ready().map(|list| list.into_iter().map(|status| status.info.id).collect::<Vec<_>>()));
-    let failed = memo(move || datasets.problem());
+    let ids = Memo::new(move |_| datasets.ready().map(|list| list.into_iter().map(|status| status.info.id).collect::<Vec<_>>()));
+    let failed = Memo::new(move |_| datasets.problem());
     view! {
         <header class="page-header">
             <div>
@@ -57,33 +57,32 @@ pub fn DataPage() -> impl IntoView {
 
 #[component]
 fn Card(id: Dataset, datasets: Fetched<Vec<DatasetStatus>>) -> impl IntoView {
-    let status = Memo::new(move |former: Option<&Option<DatasetStatus>>| {
-        let found = datasets.ready().and_then(|list| list.into_iter().find(|status| status.info.id == id));
-        found.or_else(|| former.cloned().flatten())
-    });
-    let files = memo(move || status.get().map(|status| status.files));
-    let there = memo(move || files.get().is_some_and(|files| files.are_ready()));
+    let found = move || datasets.ready().and_then(|list| list.into_iter().find(|status| status.info.id == id));
+    let status = latest(untrack(found)?, found);
+    let files = Memo::new(move |_| status.get().files);
+    let there = Memo::new(move |_| files.get().are_ready());
     // What the last press of a button was answered with.
     let refused = RwSignal::new(None::<Problem>);
     let info = id.info();
     let title_id = format!("dataset-{}", id.id());
-    view! {
+    let card = view! {
         <section class="panel dataset" aria-labelledby=title_id.clone()>
             <header class="panel-header">
                 <h2 id=title_id.clone()>{info.title.clone()}</h2>
-                {move || files.get().map(|files| {
-                    let (word, class) = badge(&files);
+                {move || {
+                    let (word, class) = files.with(badge);
                     view! { <span class=format!("badge {class}")>{word}</span> }
-                })}
+                }}
             </header>
             <p>{info.description.clone()}</p>
             <Facts info=info.clone()/>
-            {move || files.get().map(|files| view! { <Where files info=info.clone()/> })}
+            {move || view! { <Where files=files.get() info=info.clone()/> }}
             {move || refused.get().map(|problem| view! { <p class="field-error" role="alert">{problem.detail}</p> })}
             <Actions id status datasets refused/>
             <Show when=move || there.get()><Inside id/></Show>
         </section>
-    }
+    };
+    Some(card)
 }
 
 #[component]
@@ -143,7 +142,7 @@ fn Where(files: DatasetFiles, info: DatasetInfo) -> impl IntoView {
 #[component]
 fn Actions(
     id: Dataset,
-    status: Memo<Option<DatasetStatus>>,
+    status: Memo<DatasetStatus>,
     datasets: Fetched<Vec<DatasetStatus>>,
     refused: RwSignal<Option<Problem>>,
 ) -> impl IntoView {
@@ -158,7 +157,7 @@ fn Actions(
             });
         }
     };
-    let offers = memo(move || status.get().map(|status| offers(&status)).unwrap_or_default());
+    let offers = Memo::new(move |_| status.with(offers));
     let buttons = move || {
         let button = |offer: Offer| {
             let label = offer.label();

@@ -1,9 +1,9 @@
 //! An address that opens nothing.
 
+use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 
 use crate::browser::use_title;
-use crate::prelude::*;
 
 #[component]
 pub fn NotFoundPage() -> impl IntoView {

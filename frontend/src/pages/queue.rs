@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::set_interval_with_handle;
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{DeviceQueue, Estimate, EstimateBasis, Queue, QueueMove, QueuePlace, QueuedRun, Run, RunAction, RunState};
 use shared::format;
@@ -12,11 +13,10 @@ use wasm_bindgen::JsCast;
 use crate::browser::use_title;
 use crate::components::badge::{Standing, progress, state_badge};
 use crate::components::health::WorkerBanner;
-use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject};
+use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog};
+use crate::latest::latest;
 use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched, refusal};
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
-use crate::{api, place};
+use crate::{api, urls};
 
 const REFRESH: Duration = Duration::from_secs(2);
 
@@ -34,7 +34,7 @@ pub fn QueuePage() -> impl IntoView {
     }
     let problem = RwSignal::new(None::<Problem>);
     let moves = Moves { said: RwSignal::new(String::new()), button: StoredValue::new(None), problem };
-    effect(move || {
+    Effect::new(move || {
         queue.state.track();
         // The run that was moved stands elsewhere now, and the focus goes with it.
         if let Some(button) = moves.button.try_update_value(Option::take).flatten() {
@@ -54,7 +54,7 @@ pub fn QueuePage() -> impl IntoView {
         })
     };
     // Whether anything runs or waits.
-    let phase = memo(move || {
+    let phase = Memo::new(move |_| {
         queue.state.with(|queue| match queue {
             Load::Loading => Load::Loading,
             Load::Failed(problem) => Load::Failed(problem.clone()),
@@ -62,15 +62,16 @@ pub fn QueuePage() -> impl IntoView {
         })
     });
     let (question, report) = (RwSignal::new(None::<Question>), RwSignal::new(None::<Report>));
-    let idle = memo(move || phase.get() != Load::Ready(true));
+    let idle = Memo::new(move |_| phase.get() != Load::Ready(true));
     let cancel_all = move |_| {
         let queued = untrack(move || queue.ready()).into_iter().flat_map(|queue| queue.devices).flat_map(|device| device.runs);
-        let runs: Vec<Subject> = queued.map(|queued| Subject::from(&queued.run)).collect();
+        let runs: Vec<ConcernedRun> = queued.map(|queued| ConcernedRun::from(&queued.run)).collect();
         if !runs.is_empty() {
             question.set(Some(Question { action: RunAction::Cancel, runs }));
         }
     };
-    let devices = memo(move || queue.ready().into_iter().flat_map(|queue| queue.devices).map(|device| device.device).collect::<Vec<_>>());
+    let devices =
+        Memo::new(move |_| queue.ready().into_iter().flat_map(|queue| queue.devices).map(|device| device.device).collect::<Vec<_>>());
     let summary = move || format!("{} running, {} waiting", count(RunState::Running), count(RunState::Queued));
     view! {
         <header class="page-header">
@@ -150,20 +151,18 @@ fn DevicePanel(device: String, queue: Fetched<Queue>, moves: Moves) -> impl Into
     let label = heading.clone();
     let here = {
         let device = device.clone();
-        memo(move || queue.ready().and_then(|queue| queue.devices.into_iter().find(|known| known.device == device)))
+        Memo::new(move |_| queue.ready().and_then(|queue| queue.devices.into_iter().find(|known| known.device == device)))
     };
     let name = move || here.with(|here: &Option<DeviceQueue>| here.as_ref().and_then(|here| here.name.clone()));
-    let runs = memo(move || placed(here.get().map(|here| here.runs).unwrap_or_default()));
-    let ids = memo(move || runs.with(|runs| runs.iter().map(|run| run.queued.run.id.clone()).collect::<Vec<_>>()));
+    let runs = Memo::new(move |_| placed(here.get().map(|here| here.runs).unwrap_or_default()));
+    let ids = Memo::new(move |_| runs.with(|runs| runs.iter().map(|run| run.queued.run.id.clone()).collect::<Vec<_>>()));
     let all = move || runs.with(|runs| runs.last().filter(|_| runs.len() > 1).and_then(|run| run.queued.finishes_in_secs));
     let missing = move || name().is_none() && !ids.with(Vec::is_empty);
     // Its elements belong to the run wherever it goes: a click meant for it reaches no other.
     let row = move |id: String| {
-        let run = Memo::new(move |former: Option<&Option<Placed>>| {
-            let found = runs.with(|runs| runs.iter().find(|run| run.queued.run.id == id).cloned());
-            found.or_else(|| former.cloned().flatten())
-        });
-        view! { <li class="queue-run">{move || run.get().map(|run| queue_row(run, queue, moves))}</li> }
+        let found = move || runs.with(|runs| runs.iter().find(|run| run.queued.run.id == id).cloned());
+        let run = latest(untrack(&found)?, found);
+        Some(view! { <li class="queue-run">{move || queue_row(run.get(), queue, moves)}</li> })
     };
     view! {
         <section class="panel queue-device" aria-labelledby=label>
@@ -235,7 +234,7 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
     });
     view! {
             <div class="queue-name">
-                <a class="run-title" href=place::href(&place::run(&id))>{title.clone()}</a>
+                <a class="run-title" href=urls::href(&urls::run(&id))>{title.clone()}</a>
                 <span class="run-id">{id.clone()}</span>
             </div>
             <div class="queue-state">{state_badge(standing)}{progress(standing)}</div>

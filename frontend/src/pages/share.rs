@@ -1,5 +1,6 @@
 //! What the reader of a share link sees: one view, from one answer, without anything to change.
 
+use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use shared::api::{Attribution, SharedContent, SharedView};
 use shared::config::Inputs;
@@ -8,19 +9,18 @@ use shared::view::{Lens, View};
 use super::attribution::AttributionView;
 use super::compare::{ComparisonView, RunsCompared};
 use super::run::{RunView, Selection};
-use crate::addressed::Addressed;
 use crate::browser::{self, use_title};
 use crate::cache::{Cache, attribution_address};
 use crate::components::explorer::Explorer;
+use crate::dates;
 use crate::load::{Answers, Failure, Load, Placeholder, Skeleton, fetched, told};
-use crate::prelude::*;
-use crate::reactive::{fixed, memo};
-use crate::words;
+use crate::url_state::UrlState;
+use crate::viewer::Viewer;
 
 #[component]
 pub fn SharedPage() -> impl IntoView {
     let params = use_params_map();
-    let token = memo(move || params.with(|params| params.get("token").unwrap_or_default()));
+    let token = Memo::new(move |_| params.with(|params| params.get("token").unwrap_or_default()));
     let view = fetched::<SharedView>(move || Some(format!("api/shares/{}", token.get())));
     use_title(move || view.ready().map_or_else(|| "Shared view".to_owned(), |view| view.share.title));
     move || {
@@ -54,22 +54,25 @@ fn Opened(view: SharedView) -> impl IntoView {
     // A baseline over other classes came along and is passed over, as on one's own page.
     let baseline = lens_of(&share.view).baseline.and_then(|id| answers.get::<Attribution>(&attribution_address(&id.to_string())).ok());
     provide_context(answers);
+    provide_context(Viewer::ShareReader);
     // The reader may turn the lens; the link stays what it is.
-    let explorer = || Explorer::new(Addressed::local(lens_of(&share.view)));
+    let explorer = || Explorer::new(UrlState::local(lens_of(&share.view)));
     let content = match content {
         SharedContent::Run { run, metrics } => {
-            let selection = Addressed::local(Selection::of(view_of(&share.view, &run.id)));
-            view! { <RunView run=fixed(*run) metrics=fixed(*metrics) selection matrices=Cache::new() own=false/> }.into_any()
+            let selection = UrlState::local(Selection::of(view_of(&share.view, &run.id)));
+            let (run, metrics) = (Memo::new(move |_| *run.clone()), Memo::new(move |_| *metrics.clone()));
+            view! { <RunView run metrics selection matrices=Cache::new()/> }.into_any()
         }
         SharedContent::Attribution { attribution } => {
-            view! { <AttributionView attribution=fixed(*attribution) baseline=fixed(baseline) explorer=explorer() own=false/> }.into_any()
+            let (attribution, baseline) = (Memo::new(move |_| *attribution.clone()), Memo::new(move |_| baseline.clone()));
+            view! { <AttributionView attribution baseline explorer=explorer()/> }.into_any()
         }
         SharedContent::Compare { comparison } => {
-            let comparison = fixed(*comparison);
+            let comparison = Memo::new(move |_| *comparison.clone());
             let explorer = explorer();
             let of = share.view.parse().map_or(1, |view| if let View::Compare { of, .. } = view { of } else { 1 });
             view! {
-                <ComparisonView comparison explorer of=Addressed::local(of) own=false/>
+                <ComparisonView comparison explorer of=UrlState::local(of)/>
                 <RunsCompared comparison lens=explorer.lens/>
             }
             .into_any()
@@ -80,7 +83,7 @@ fn Opened(view: SharedView) -> impl IntoView {
             <div>
                 <p class="eyebrow">"Shared view · read-only"</p>
                 <h1>{share.title.clone()}</h1>
-                <p class="subline">{format!("Shared {} UTC. {}.", words::minute(&share.created_at), words::until(&share))}</p>
+                <p class="subline">{format!("Shared {} UTC. {}.", dates::minute(&share.created_at), dates::until(&share))}</p>
             </div>
         </header>
         {unfinished.map(|told| view! {
@@ -98,7 +101,7 @@ fn Opened(view: SharedView) -> impl IntoView {
 /// Of when a view of a run is that still changes; none where nothing changes any more.
 fn unfinished(content: &SharedContent, as_of: &str) -> Option<String> {
     let SharedContent::Run { run, metrics } = content else { return None };
-    let at = if as_of.is_empty() { "when the page was opened".to_owned() } else { format!("{} UTC", words::minute(as_of)) };
+    let at = if as_of.is_empty() { "when the page was opened".to_owned() } else { format!("{} UTC", dates::minute(as_of)) };
     let epochs = if run.summary.epochs > 0 { format!(" of {}", run.summary.epochs) } else { String::new() };
     let far = match metrics.epochs.last() {
         Some(epoch) => format!("after epoch {}{epochs}", epoch.epoch),

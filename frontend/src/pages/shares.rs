@@ -1,13 +1,13 @@
 //! Every link that was shared, and the way to withdraw it.
 
+use leptos::prelude::*;
 use shared::api::Share;
 use shared::problem::Problem;
 
 use crate::browser::use_title;
 use crate::components::share::LinkActions;
 use crate::load::{Placeholder, fetched, refusal, shown};
-use crate::prelude::*;
-use crate::{place, words};
+use crate::{dates, urls};
 
 #[component]
 pub fn SharesPage() -> impl IntoView {
@@ -58,17 +58,17 @@ pub fn SharesPage() -> impl IntoView {
 #[component]
 fn Row(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>>) -> impl IntoView {
     let until = match &share.expires_at {
-        Some(end) if !share.expired => format!("{} UTC", words::minute(end)).into_any(),
+        Some(end) if !share.expired => format!("{} UTC", dates::minute(end)).into_any(),
         Some(_) => view! { <span class="badge badge-canceled">"Expired"</span> }.into_any(),
         None => "No end".into_any(),
     };
     view! {
         <tr>
             <th scope="row" class="share-title">
-                <a href=place::href(&share.view)>{share.title.clone()}</a>
+                <a href=urls::href(&share.view)>{share.title.clone()}</a>
                 {(!share.note.is_empty()).then(|| view! { <p class="muted share-note">{share.note.clone()}</p> })}
             </th>
-            <td data-label="Made">{format!("{} UTC", words::minute(&share.created_at))}</td>
+            <td data-label="Made">{format!("{} UTC", dates::minute(&share.created_at))}</td>
             <td data-label="Works until">{until}</td>
             <td><LinkActions share withdrawn problem/></td>
         </tr>

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::set_interval_with_handle;
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_params_map;
@@ -12,24 +13,22 @@ use shared::builtin::lowercase;
 use shared::chart::colors::Theme;
 use shared::chart::sweep::{Cell, SEED, SweepChart, Unit, cells, fields};
 use shared::format;
-use shared::order::sorted;
 use shared::record::Metrics;
 use shared::sweep::{Spread, field_name, number, text, value_of};
 
-use crate::addressed::{Addressed, addressed};
 use crate::browser::{use_open, use_title};
 use crate::components::badge::{Progress, StateBadge};
 use crate::components::exports::{Export, Exports, FIGURE, export};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::plot::Plot;
-use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject, can, verb};
+use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog, can, verb};
 use crate::components::sort_head::{SortHead, SortKey, Sorting};
+use crate::latest::{ShowLatest, latest};
 use crate::load::{Failure, Load, Placeholder, Skeleton};
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
-use crate::{api, place};
+use crate::url_state::{UrlState, url_state};
+use crate::{api, urls};
 
 const REFRESH: Duration = Duration::from_secs(4);
 /// Curves are asked for run by run; more lines than this nobody tells apart.
@@ -38,14 +37,14 @@ const MOST_CURVES: usize = 60;
 #[component]
 pub fn SweepPage() -> impl IntoView {
     let params = use_params_map();
-    let id = memo(move || params.with(|params| params.get("id").unwrap_or_default()));
+    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
     use_title(move || format!("Sweep {}", id.get()));
-    move || view! { <One id=id.get()/> }
+    move || view! { <LoadedSweep id=id.get()/> }
 }
 
 /// Kept up to date while one of its runs goes on.
 #[component]
-fn One(id: String) -> impl IntoView {
+fn LoadedSweep(id: String) -> impl IntoView {
     let state = RwSignal::new(Load::<Sweep>::Loading);
     let address = format!("api/sweeps/{id}");
     let load = move || {
@@ -72,22 +71,14 @@ fn One(id: String) -> impl IntoView {
     if let Ok(timer) = set_interval_with_handle(tick, REFRESH) {
         on_cleanup(move || timer.clear());
     }
-    let sweep = memo(move || state.with(|state| if let Load::Ready(sweep) = state { Some(sweep.clone()) } else { None }));
-    let there = memo(move || sweep.with(Option::is_some));
+    let sweep = Memo::new(move |_| state.with(|state| if let Load::Ready(sweep) = state { Some(sweep.clone()) } else { None }));
     let reload = StoredValue::new_local(load.clone());
     let reload = Callback::new(move |()| reload.with_value(|load| load()));
-    move || {
-        if there.get() {
-            let id = id.clone();
-            let sweep = memo(move || sweep.get().expect("a sweep that was there stays"));
-            return view! { <Known id sweep reload/> }.into_any();
-        }
-        let load = load.clone();
-        match state.get() {
-            Load::Failed(problem) => view! { <Failure problem page=true retry=load/> }.into_any(),
-            Load::Loading | Load::Ready(_) => view! { <Skeleton placeholder=Placeholder::SweepPage/> }.into_any(),
-        }
-    }
+    let missing = move || match state.get() {
+        Load::Failed(problem) => view! { <Failure problem page=true retry=load.clone()/> }.into_any(),
+        Load::Loading | Load::Ready(_) => view! { <Skeleton placeholder=Placeholder::SweepPage/> }.into_any(),
+    };
+    view! { <ShowLatest value=sweep fallback=missing let:sweep><SweepView id=id.clone() sweep reload/></ShowLatest> }
 }
 
 /// What the address says of the page.
@@ -101,28 +92,28 @@ struct Shown {
 
 impl Shown {
     fn address(&self, id: &str) -> String {
-        let over = self.over.as_ref().map(|field| format!("over={}", place::encoded(field)));
+        let over = self.over.as_ref().map(|field| format!("over={}", urls::encoded(field)));
         let query: Vec<String> = over.into_iter().chain(self.sorting.parameters()).collect();
-        if query.is_empty() { place::sweep(id) } else { format!("{}?{}", place::sweep(id), query.join("&")) }
+        if query.is_empty() { urls::sweep(id) } else { format!("{}?{}", urls::sweep(id), query.join("&")) }
     }
 }
 
 #[component]
-fn Known(
+fn SweepView(
     id: String,
     sweep: Memo<Sweep>,
     /// Asks for the sweep again.
     reload: Callback<()>,
 ) -> impl IntoView {
-    let known = memo(move || sweep.with(fields));
-    let shown = addressed(|query| Shown { over: query.get("over"), sorting: Sorting::from_parameters(|name| query.get(name)) }, {
+    let known = Memo::new(move |_| sweep.with(fields));
+    let shown = url_state(|query| Shown { over: query.get("over"), sorting: Sorting::from_parameters(|name| query.get(name)) }, {
         let id = id.clone();
         move |shown: &Shown| shown.address(&id)
     });
     let asked = shown.part(|shown| shown.over.clone(), |shown, over| shown.over = over);
     let sorting = shown.part(|shown| shown.sorting.clone(), |shown, sorting| shown.sorting = sorting);
     // A sweep of one run differs in nothing.
-    let field = memo(move || {
+    let field = Memo::new(move |_| {
         known.with(|known| {
             asked.get().filter(|field| known.contains(field)).or_else(|| known.first().cloned()).unwrap_or_else(|| SEED.to_owned())
         })
@@ -130,30 +121,30 @@ fn Known(
     let theme = use_theme();
     let shade = move || if theme.dark.get() { Theme::Dark } else { Theme::Light };
     let chart = move |unit: Unit| {
-        memo(move || {
+        Memo::new(move |_| {
             let field = field.get();
             sweep.with(|sweep| SweepChart::best_and_last(sweep, &field, field_name(&field), unit, shade()))
         })
     };
     let metrics = curves(sweep);
-    let over_epochs = memo(move || {
+    let over_epochs = Memo::new(move |_| {
         let field = field.get();
         sweep.with(|sweep| metrics.with(|metrics| SweepChart::over_epochs(sweep, &field, metrics, shade())))
     });
-    let only_seeds = memo(move || known.with(|known| known.iter().all(|field| field == SEED)));
-    let figures = derived(move || sweep.with(|sweep| summary(&sweep.runs)));
+    let only_seeds = Memo::new(move |_| known.with(|known| known.iter().all(|field| field == SEED)));
+    let figures = Signal::derive(move || sweep.with(|sweep| summary(&sweep.runs)));
     let over = move || {
         let names: Vec<String> = known.get().iter().map(|field| field_name(field).to_ascii_lowercase()).collect();
         if names.is_empty() { format!("Sweep {id}") } else { format!("Sweep over {}", names.join(" and ")) }
     };
-    let title = memo(move || sweep.with(|sweep| sweep.title.clone()));
+    let title = Memo::new(move |_| sweep.with(|sweep| sweep.title.clone()));
     let state = move || {
         sweep.with(|sweep| {
             let done = sweep.runs.iter().filter(|run| run.state.is_finished()).count();
             format!("{done} of {} runs are finished", sweep.runs.len())
         })
     };
-    let several = memo(move || known.with(|known| known.len() > 1));
+    let several = Memo::new(move |_| known.with(|known| known.len() > 1));
     view! {
         <header class="page-header">
             <div>
@@ -189,14 +180,14 @@ fn Known(
         </div>
         <Spreads sweep field/>
         <Plot title="Robust accuracy over epochs" chart=over_epochs/>
-        <Exports exports=derived(move || sweep.with(|sweep| exports_of(&sweep.id, &field.get())))/>
+        <Exports exports=Signal::derive(move || sweep.with(|sweep| exports_of(&sweep.id, &field.get())))/>
         <Runs sweep known sorting/>
     }
 }
 
 /// The charts as files.
 fn exports_of(id: &str, field: &str) -> Vec<Export> {
-    let over = place::encoded(field);
+    let over = urls::encoded(field);
     let chart = |what: &'static str, chart: &str| {
         export(what, &FIGURE, |format| format!("api/sweeps/{id}/chart?chart={chart}&over={over}&format={format}"))
     };
@@ -206,7 +197,7 @@ fn exports_of(id: &str, field: &str) -> Vec<Export> {
 /// The records of the runs, asked for again as they go on.
 fn curves(sweep: Memo<Sweep>) -> RwSignal<BTreeMap<String, Metrics>> {
     let metrics = RwSignal::new(BTreeMap::new());
-    let progress = memo(move || {
+    let progress = Memo::new(move |_| {
         sweep.with(|sweep| sweep.runs.iter().take(MOST_CURVES).map(|run| (run.id.clone(), run.summary.epoch)).collect::<Vec<_>>())
     });
     Effect::new(move |former: Option<BTreeMap<String, u32>>| {
@@ -319,7 +310,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
     // Whether no run will be left.
     let empties = StoredValue::new(false);
     let ask = move |action: RunAction| {
-        let runs: Vec<Subject> = sweep.with_untracked(|sweep| sweep.runs.iter().map(Subject::from).collect());
+        let runs: Vec<ConcernedRun> = sweep.with_untracked(|sweep| sweep.runs.iter().map(ConcernedRun::from).collect());
         empties.set_value(action == RunAction::Delete && runs.iter().all(|run| can(action, run.state)));
         question.set(Some(Question { action, runs }));
     };
@@ -332,7 +323,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
     };
     let button = move |action: RunAction| {
         // A button that cannot do anything keeps the focus that it got while it could.
-        let off = memo(move || sweep.with(|sweep| !sweep.runs.iter().any(|run| can(action, run.state))));
+        let off = Memo::new(move |_| sweep.with(|sweep| !sweep.runs.iter().any(|run| can(action, run.state))));
         let press = move |_| {
             if !off.get_untracked() {
                 ask(action);
@@ -346,7 +337,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
             >{format!("{} all", verb(action))}</button>
         }
     };
-    let some = move || place::href(&format!("/?q={}", place::encoded(&format!("sweep:{}", sweep.with(|sweep| sweep.id.clone())))));
+    let some = move || urls::href(&format!("/?q={}", urls::encoded(&format!("sweep:{}", sweep.with(|sweep| sweep.id.clone())))));
     view! {
         <div class="actions sweep-actions" role="group" aria-label="All runs of the sweep">
             {[RunAction::Cancel, RunAction::Resume, RunAction::Tag, RunAction::Delete].map(button).collect_view()}
@@ -387,25 +378,28 @@ fn arranged(runs: &[Run], sorting: &Sorting) -> Vec<String> {
     let mut keyed: Vec<(SortKey, &String)> = Vec::with_capacity(runs.len());
     let Some((column, direction)) = &sorting.0 else { return runs.iter().map(|run| run.id.clone()).collect() };
     keyed.extend(runs.iter().map(|run| (sort_key(run, column), &run.id)));
-    sorted(keyed, |a, b| a.0.compare(&b.0, *direction)).into_iter().map(|(_, id)| id.clone()).collect()
+    keyed.sort_by(|a, b| a.0.compare(&b.0, *direction));
+    keyed.into_iter().map(|(_, id)| id.clone()).collect()
 }
 
 #[component]
-fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: Addressed<Sorting>) -> impl IntoView {
+fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: UrlState<Sorting>) -> impl IntoView {
     let row = move |id: String| {
-        let run = Memo::new(move |former: Option<&Option<Run>>| {
-            sweep.with(|sweep| sweep.runs.iter().find(|run| run.id == id).cloned()).or_else(|| former.cloned().flatten())
-        });
-        let run = memo(move || run.get().expect("a row keeps its run"));
-        let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
+        let found = {
+            let id = id.clone();
+            move || sweep.with(|sweep| sweep.runs.iter().find(|run| run.id == id).cloned())
+        };
+        let first = untrack(&found)?;
+        let config = first.config.clone();
+        let run = latest(first, found);
         let values =
             move || known.get().iter().map(|field| view! { <td class="number">{text(&value_of(&config, field))}</td> }).collect_view();
         let number = move |last: bool, unit: Unit| move || run.with(|run| with_deviation(spread_of(&[run], last, unit), unit));
-        let title = memo(move || run.with(|run| run.title.clone()));
-        view! {
+        let title = Memo::new(move |_| run.with(|run| run.title.clone()));
+        let row = view! {
             <tr>
                 <th scope="row" class="sweep-name">
-                    <a class="run-title" href=place::href(&place::run(&id)) title=move || title.get()>{move || title.get()}</a>
+                    <a class="run-title" href=urls::href(&urls::run(&id)) title=move || title.get()>{move || title.get()}</a>
                     <span class="run-id">{id.clone()}</span>
                 </th>
                 {values}
@@ -416,9 +410,10 @@ fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: Addressed<Sorting
                 <td class="number">{number(true, Unit::Cas)}</td>
                 <td class="number">{move || format::decimal(run.with(normalized), 3)}</td>
             </tr>
-        }
+        };
+        Some(row)
     };
-    let ids = memo(move || sweep.with(|sweep| arranged(&sweep.runs, &sorting.get())));
+    let ids = Memo::new(move |_| sweep.with(|sweep| arranged(&sweep.runs, &sorting.get())));
     let head = move |column: String, label: String, number: bool| {
         let turn = {
             let column = column.clone();
@@ -427,7 +422,7 @@ fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: Addressed<Sorting
                 sorting.update(|sorting| sorting.turn(&column, &example.unwrap_or(SortKey::Number(None))));
             }
         };
-        view! { <SortHead label number sorted=derived(move || sorting.get().of(&column)) press=turn/> }
+        view! { <SortHead label number sorted=Signal::derive(move || sorting.get().of(&column)) press=turn/> }
     };
     let fixed = move |column: &str, label: &str, number: bool| head(column.to_owned(), label.to_owned(), number);
     let heads = move || known.get().into_iter().map(|field| head(field.clone(), field_name(&field).to_owned(), true)).collect_view();

@@ -1,18 +1,16 @@
 //! All sweeps: over what, how many runs, and how far they are.
 
+use leptos::prelude::*;
 use shared::api::{RunState, SweepAxis, SweepSummary};
 use shared::builtin::lowercase;
 use shared::format;
-use shared::order::sorted;
 use shared::sweep::{field_name, text};
 
-use crate::addressed::addressed;
 use crate::browser::use_title;
 use crate::components::sort_head::{SortHead, SortKey, Sorting};
 use crate::load::{Placeholder, fetched, shown};
-use crate::prelude::*;
-use crate::reactive::derived;
-use crate::{place, words};
+use crate::url_state::url_state;
+use crate::{dates, names, urls};
 
 /// Values that a line has room for.
 const MOST_VALUES: usize = 6;
@@ -108,25 +106,26 @@ fn finished(sweep: &SweepSummary) -> u32 {
 }
 
 /// The sweeps in the order that was asked for; as they come, the newest first, where none was.
-fn arranged(sweeps: Vec<SweepSummary>, sorting: &Sorting) -> Vec<SweepSummary> {
+fn arranged(mut sweeps: Vec<SweepSummary>, sorting: &Sorting) -> Vec<SweepSummary> {
     let by = sorting.0.as_ref().and_then(|(id, direction)| Some((Column::ALL.into_iter().find(|column| column.id() == id)?, *direction)));
     let Some((column, direction)) = by else { return sweeps };
-    sorted(sweeps, |a, b| column.key(a).compare(&column.key(b), direction))
+    sweeps.sort_by(|a, b| column.key(a).compare(&column.key(b), direction));
+    sweeps
 }
 
 fn table(sweeps: Vec<SweepSummary>) -> impl IntoView {
-    let sorting = addressed(
+    let sorting = url_state(
         |query| Sorting::from_parameters(|name| query.get(name)),
         |sorting: &Sorting| sorting.parameters().map_or_else(|| "/sweeps".to_owned(), |parameters| format!("/sweeps?{parameters}")),
     );
     let row = |sweep: SweepSummary| {
         let state = state(&sweep);
         let axis = |axis: &SweepAxis| view! { <li>{field_name(&axis.field).to_owned()}": "<span class="muted">{values(axis)}</span></li> };
-        let (day, time) = words::day_and_minute(&sweep.created_at);
+        let (day, time) = dates::day_and_minute(&sweep.created_at);
         view! {
             <tr>
                 <th scope="row" class="sweep-name">
-                    <a class="run-title" href=place::href(&place::sweep(&sweep.id)) title=sweep.title.clone()>{sweep.title.clone()}</a>
+                    <a class="run-title" href=urls::href(&urls::sweep(&sweep.id)) title=sweep.title.clone()>{sweep.title.clone()}</a>
                     <span class="run-id">{sweep.id.clone()}</span>
                 </th>
                 <td class="when" data-label="Created"><time datetime=sweep.created_at.clone()>{day}" "{time}" UTC"</time></td>
@@ -148,7 +147,7 @@ fn table(sweeps: Vec<SweepSummary>) -> impl IntoView {
     let head = move |column: Column| {
         let example = example.as_ref().map_or(SortKey::Number(None), |sweep| column.key(sweep));
         let turn = move || sorting.update(|sorting| sorting.turn(column.id(), &example));
-        view! { <SortHead label=column.label() number=column.is_number() sorted=derived(move || sorting.get().of(column.id())) press=turn/> }
+        view! { <SortHead label=column.label() number=column.is_number() sorted=Signal::derive(move || sorting.get().of(column.id())) press=turn/> }
     };
     view! {
         <div class="table-box" role="region" aria-label="Sweeps" tabindex="0">
@@ -182,7 +181,7 @@ fn state(sweep: &SweepSummary) -> String {
     let said: Vec<String> = counts
         .iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, state)| format!("{count} {}", words::state(*state).to_ascii_lowercase()))
+        .map(|(count, state)| format!("{count} {}", names::state(*state).to_ascii_lowercase()))
         .collect();
     said.join(", ")
 }

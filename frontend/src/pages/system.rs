@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::set_interval_with_handle;
+use leptos::prelude::*;
 use shared::api::{Device, Memory, Probe, Storage, System, WorkerStatus};
 use shared::format;
 
 use crate::browser::use_title;
 use crate::components::health::ServerProblems;
 use crate::components::key_figures::{Figure, KeyFigures};
+use crate::dates;
 use crate::load::{Placeholder, fetched, shown};
-use crate::prelude::*;
-use crate::words;
 
 /// The size of all runs is counted each time.
 const REFRESH: Duration = Duration::from_secs(20);
@@ -40,7 +40,7 @@ fn Known(system: System) -> impl IntoView {
     let System { version, started_at, uptime_secs, platform, processors, memory, worker, worker_program, storage, problems } = system;
     let server = facts(vec![
         ("Version", version),
-        ("Started", format!("{} UTC, {} ago", words::minute(&started_at), format::duration(uptime_secs as f64))),
+        ("Started", format!("{} UTC, {} ago", dates::minute(&started_at), format::duration(uptime_secs as f64))),
         ("Machine", format!("{platform}, {processors} processors")),
     ]);
     let memory_used = memory.total_bytes.saturating_sub(memory.available_bytes);

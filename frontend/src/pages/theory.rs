@@ -1,20 +1,19 @@
 //! The paper's three-class model: what its theorem says of robust training, beside a simulation that shows where that stops being true.
 
+use leptos::prelude::*;
 use shared::chart::colors::Theme;
 use shared::chart::theory::TheoryChart;
 use shared::format;
 use shared::theory::{Answer, DRAWS, Loss, Model, Question, SEED, Samples, Weights};
 
-use crate::addressed::{Addressed, addressed};
 use crate::browser::use_title;
 use crate::components::exports::{Export, Exports, FIGURE, export};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::Segments;
 use crate::components::plot::Plot;
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
+use crate::url_state::{UrlState, url_state};
 
 /// A parameter as it is set: its name in the address, what it is called, what it is, and the least, the largest and the step of its slider.
 type Slider = (&'static str, &'static str, &'static str, [&'static str; 3]);
@@ -30,9 +29,9 @@ const SMOOTHING: Slider = ("label_smoothing", "Label smoothing", "share of the l
 #[component]
 pub fn TheoryPage() -> impl IntoView {
     use_title(|| "Theory".to_owned());
-    let question = addressed(|query| Question::from_parameters(|name| query.get_str(name)).unwrap_or_default(), Question::address);
+    let question = url_state(|query| Question::from_parameters(|name| query.get_str(name)).unwrap_or_default(), Question::address);
     let samples = StoredValue::new(Samples::draw(SEED, DRAWS));
-    let asked = memo(move || question.get());
+    let asked = Memo::new(move |_| question.get());
     let course = Memo::new(move |former: Option<&(Question, Vec<Answer>)>| {
         let asked = asked.get();
         // The radius asked about is a mark on the axis, and changes nothing of it while the axis stays.
@@ -41,15 +40,15 @@ pub fn TheoryPage() -> impl IntoView {
             _ => (asked, samples.with_value(|samples| asked.course(samples))),
         }
     });
-    let answer = memo(move || samples.with_value(|samples| asked.get().answer(samples)));
+    let answer = Memo::new(move |_| samples.with_value(|samples| asked.get().answer(samples)));
     let theme = use_theme();
     let drawn = move |chart: fn(&Question, &[Answer], Theme) -> TheoryChart| {
-        memo(move || {
+        Memo::new(move |_| {
             let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
             course.with(|(question, course)| chart(question, course, theme))
         })
     };
-    let figures = derived(move || figures(&asked.get(), &answer.get()));
+    let figures = Signal::derive(move || figures(&asked.get(), &answer.get()));
     view! {
         <header class="page-header">
             <div>
@@ -66,7 +65,7 @@ pub fn TheoryPage() -> impl IntoView {
         </div>
         <Table course/>
         <Explanation/>
-        <Exports exports=derived(move || exports_of(&asked.get()))/>
+        <Exports exports=Signal::derive(move || exports_of(&asked.get()))/>
     }
 }
 
@@ -77,10 +76,10 @@ fn same_course(a: &Question, b: &Question) -> bool {
 }
 
 #[component]
-fn Controls(question: Addressed<Question>) -> impl IntoView {
+fn Controls(question: UrlState<Question>) -> impl IntoView {
     // Is still known when cross-entropy is chosen again.
     let smoothing = RwSignal::new(SMOOTHING.3[0].to_owned());
-    let is_surrogate = derived(move || question.get().loss == Loss::Surrogate);
+    let is_surrogate = Signal::derive(move || question.get().loss == Loss::Surrogate);
     let choose = move |surrogate: bool| {
         let asked = question.get_untracked();
         let [.., label_smoothing] = asked.values();
@@ -113,10 +112,10 @@ fn Controls(question: Addressed<Question>) -> impl IntoView {
 
 /// A parameter by slider or by number.
 #[component]
-fn Range(slider: Slider, question: Addressed<Question>, off: Signal<bool>) -> impl IntoView {
+fn Range(slider: Slider, question: UrlState<Question>, off: Signal<bool>) -> impl IntoView {
     let (name, label, hint, [least, largest, step]) = slider;
     let index = Question::PARAMETERS.iter().position(|known| *known == name).expect("sliders are of parameters");
-    let value = memo(move || question.get().values()[index].clone());
+    let value = Memo::new(move |_| question.get().values()[index].clone());
     let error = RwSignal::new(None::<String>);
     let set = move |text: String| match question.get_untracked().with(name, &text) {
         Ok(asked) => {

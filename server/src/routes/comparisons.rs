@@ -1,5 +1,7 @@
 //! Attributions against the first of them.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -10,7 +12,6 @@ use shared::chart::figure::Figure;
 use shared::chart::overlaid_curves::{Compared, OverlaidCurves, OverlaidRun, run_colors};
 use shared::chart::scatter::{Point, Scatter};
 use shared::matrix::Matrix;
-use shared::order::distinct;
 use shared::provenance::Page;
 use shared::view::{AttributionId, SIDES, View, side_of};
 use utoipa::{IntoParams, ToSchema};
@@ -171,7 +172,8 @@ fn courses(overlay: &OverlaidCurves) -> Numbers {
     let mut columns: [(&str, Vec<f64>); 4] = ["robust_accuracy", "cas", "train_loss", "test_loss"].map(|name| (name, Vec::new()));
     for run in &overlay.runs {
         let curves = [&run.robust, &run.cas, &run.train_loss, &run.test_loss];
-        for epoch in distinct(curves.iter().flat_map(|points| points.iter().map(|point| point.0)).collect()) {
+        let measured: BTreeSet<u32> = curves.iter().flat_map(|points| points.iter().map(|point| point.0)).collect();
+        for epoch in measured {
             titles.push(run.title.clone());
             epochs.push(i64::from(epoch));
             columns.iter_mut().zip(curves).for_each(|((_, values), points)| values.push(at(points, epoch)));

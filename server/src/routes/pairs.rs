@@ -1,5 +1,7 @@
 //! Pairs of classes: what was measured of them, and one cell through the epochs of a run.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -8,7 +10,6 @@ use serde::Deserialize;
 use shared::api::{EpochCell, Run};
 use shared::chart::course::Course;
 use shared::config::{Inputs, PairConfig, RunConfig};
-use shared::order::distinct;
 use shared::provenance::{CheckpointHash, Page, Provenance};
 use shared::view::{AttributionId, CheckpointId, CheckpointRef, Lens, View};
 use utoipa::IntoParams;
@@ -98,8 +99,8 @@ pub async fn list_cells(
     const SIZE: (u32, u32) = (640, 320);
     let FollowCell { i, j, inputs, format } = own;
     let metrics = content::metrics(&state, &id).await?;
-    let epochs = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
-    let cells = stream::iter(distinct(epochs)).map(|epoch| cell(&state, AttributionId { run: id.to_string(), epoch, inputs }, (i, j)));
+    let epochs: BTreeSet<u32> = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
+    let cells = stream::iter(epochs).map(|epoch| cell(&state, AttributionId { run: id.to_string(), epoch, inputs }, (i, j)));
     let cells: Vec<_> = cells.buffered(READ_TOGETHER).try_collect().await?;
     let (cells, checkpoints): (Vec<EpochCell>, Vec<CheckpointHash>) = cells.into_iter().flatten().unzip();
     let Some(form) = format.of_figure() else { return Ok(Json(cells).into_response()) };

@@ -1,6 +1,6 @@
 //! Runs: submitting, listing, following, canceling and deleting them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::iter::once;
 use std::time::Duration;
@@ -18,7 +18,6 @@ use shared::api::{EvaluationFile, PairFile, QueueMove, Run, RunChange, RunPage, 
 use shared::chart::curves::{Curves, SeriesKind};
 use shared::config::{Inputs, RunConfig};
 use shared::labels;
-use shared::order::distinct;
 use shared::problem::FieldError;
 use shared::provenance::{CheckpointHash, Page, Provenance};
 use shared::record::Metrics;
@@ -338,7 +337,7 @@ fn courses(curves: &Curves) -> Numbers {
         ("train_loss", drawn(SeriesKind::TrainLoss)),
         ("test_loss", drawn(SeriesKind::TestLoss)),
     ];
-    let epochs = distinct(columns.iter().flat_map(|(_, points)| points.iter().map(|point| point.0)).collect());
+    let epochs: BTreeSet<u32> = columns.iter().flat_map(|(_, points)| points.iter().map(|point| point.0)).collect();
     let values = |points: &[(u32, f64)]| {
         let known: HashMap<u32, f64> = points.iter().copied().collect();
         Values::Numbers(epochs.iter().map(|epoch| known.get(epoch).copied().unwrap_or(f64::NAN)).collect())

@@ -11,7 +11,6 @@ use super::scale::{Projection, ROUNDEST, round_up, ticks};
 use super::{Chart, ChartError, Pen, Rect};
 use crate::api::EpochCell;
 use crate::format;
-use crate::order::sorted;
 
 /// The course of a cosine, ready to be drawn.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,7 +89,9 @@ impl Course {
         let palette = self.theme.palette();
         let plot = layout.plot;
         let mut free_from = plot.left;
-        for (epoch, name) in sorted(self.marks.clone(), Ord::cmp) {
+        let mut marks = self.marks.clone();
+        marks.sort();
+        for (epoch, name) in marks {
             let x = layout.x.to_pixel(f64::from(epoch));
             pen.vertical(x, plot.top, plot.bottom(), 3.0, palette.axis)?;
             let half = text_width(name, AXIS_SIZE) / 2.0;

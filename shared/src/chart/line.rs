@@ -2,8 +2,6 @@
 //!
 //! What a line costs depends on the pixels below it, whatever the data says.
 
-use crate::order::sorted;
-
 /// The parts of a line in pixels. `points` rise by epoch; `at` gives the place of one, whose height is no finite number where the
 /// value cannot be drawn, which breaks the line. `sight`: the first and the last epoch drawn; the line is cut there.
 pub(super) fn parts(points: &[(u32, f64)], sight: (u32, u32), at: impl Fn(u32, f64) -> (f64, f64)) -> Vec<Vec<(f64, f64)>> {
@@ -71,7 +69,8 @@ fn extremes<P: Copy + PartialEq>(points: &[P], x: impl Fn(&P) -> f64, y: impl Fn
     }
     let by_height = |a: &&P, b: &&P| y(a).total_cmp(&y(b));
     let keep = [points.first(), points.iter().min_by(by_height), points.iter().max_by(by_height), points.last()];
-    let mut keep = sorted(keep.into_iter().flatten().copied().collect::<Vec<_>>(), |a, b| x(a).total_cmp(&x(b)));
+    let mut keep: Vec<P> = keep.into_iter().flatten().copied().collect();
+    keep.sort_by(|a, b| x(a).total_cmp(&x(b)));
     keep.dedup();
     keep
 }

@@ -1,5 +1,7 @@
 //! The courses of several runs over each other: robust test accuracy, CAS, and losses below, a color for each run.
 
+use std::collections::BTreeSet;
+
 use plotters::backend::DrawingBackend;
 use plotters::style::RGBColor;
 
@@ -13,7 +15,6 @@ use super::{Chart, ChartError, Pen, legend};
 use crate::api::Comparison;
 use crate::config::Inputs;
 use crate::format;
-use crate::order::distinct;
 use crate::record::Metrics;
 use crate::view::{CurvesLens, SIDES};
 
@@ -90,7 +91,7 @@ const KEY_WITH_LOSSES: &str = "Robust test, train loss; dashed: CAS (right axis)
 /// A color belongs to a run: it follows from its name, whatever stands beside it and in which order; only where two of the runs would
 /// have the same does the later one by name take the next that is free.
 pub fn run_colors(runs: &[&str]) -> Vec<usize> {
-    let names = distinct(runs.to_vec());
+    let names: BTreeSet<&str> = runs.iter().copied().collect();
     let mut taken: Vec<(&str, usize)> = Vec::new();
     for name in names {
         // FNV-1a: small, and the same everywhere.

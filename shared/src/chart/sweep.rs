@@ -13,7 +13,6 @@ use super::scale::{Projection, ROUND, ROUNDEST, round_up, ticks};
 use super::{Chart, ChartError, Pen, Rect};
 use crate::api::{EpochSummary, Run, Sweep};
 use crate::format;
-use crate::order::sorted;
 use crate::record::{Epoch, Metrics};
 use crate::sweep::{self, Spread};
 
@@ -100,7 +99,8 @@ pub fn cells<'a>(sweep: &'a Sweep, field: &str) -> Vec<Cell<'a>> {
         let place = || labels.iter().position(|label| *label == cell.x_label).unwrap_or_default() as f64;
         cell.x = numbers.as_ref().map_or_else(place, |numbers| numbers[index]);
     }
-    sorted(cells, |a, b| a.x.total_cmp(&b.x))
+    cells.sort_by(|a, b| a.x.total_cmp(&b.x));
+    cells
 }
 
 impl Unit {

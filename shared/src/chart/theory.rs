@@ -8,7 +8,6 @@ use super::pen::{Align, Font, text_width};
 use super::scale::{Projection, ROUND, ROUNDEST, round_up, ticks};
 use super::{Chart, ChartError, Pen, Rect};
 use crate::format;
-use crate::order::sorted;
 use crate::theory::{Answer, Question, Weights};
 
 /// Lines and dots over ε, ready to be drawn.
@@ -68,7 +67,7 @@ impl TheoryChart {
         // In closed form they are straight between these.
         let mut corners = vec![0.0, model.cross_class_limit(), model.specific_limit(), end];
         corners.retain(|eps| *eps <= end);
-        let mut corners = sorted(corners, f64::total_cmp);
+        corners.sort_by(f64::total_cmp);
         corners.dedup();
         let line = |name, color, weight: fn(&Weights) -> f64| {
             let at = |eps: &f64| (*eps, weight(&crate::theory::Model { eps: *eps, ..model }.closed_form()));

@@ -1,5 +1,6 @@
 //! The cosine of a pair over the epochs of a run.
 
+use leptos::prelude::*;
 use shared::api::EpochCell;
 use shared::chart::Chart;
 use shared::chart::colors::Theme;
@@ -8,7 +9,6 @@ use shared::format;
 
 use super::table::{Row, table};
 use crate::components::canvas::{Area, Canvas, Surface};
-use crate::prelude::*;
 use crate::theme::use_theme;
 
 #[component]

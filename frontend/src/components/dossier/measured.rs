@@ -1,5 +1,6 @@
 //! The part of a dossier that a run has to measure: found where there is one, asked for where there is none, followed until it is there.
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{PairFile, Run, RunState, RunSummary};
 use shared::config::{PairConfig, RunConfig};
@@ -9,9 +10,7 @@ use super::parts::Parts;
 use crate::components::badge::{Progress, StateBadge};
 use crate::live::{Live, follow};
 use crate::load::{Fetched, Placeholder, fetched, refusal, shown};
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
-use crate::{api, place};
+use crate::{api, urls};
 
 /// What is to be measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,13 +120,13 @@ fn Ask(wanted: Wanted, again: bool, runs: Fetched<Vec<Run>>) -> impl IntoView {
 fn Following(run: Run, runs: Fetched<Vec<Run>>) -> impl IntoView {
     let id = run.id.clone();
     let Live { run, metrics, .. } = follow(run);
-    let run = memo(move || {
+    let run = Memo::new(move |_| {
         let run = run.get();
         let (fraction_done, seconds_left) = metrics.with(|metrics| (metrics.fraction_done(), metrics.seconds_left()));
         Run { summary: RunSummary { fraction_done, seconds_left, ..run.summary }, ..run }
     });
-    let over = memo(move || run.with(|run| run.state.is_finished()));
-    effect(move || {
+    let over = Memo::new(move |_| run.with(|run| run.state.is_finished()));
+    Effect::new(move || {
         if over.get() {
             runs.reload();
         }
@@ -136,7 +135,7 @@ fn Following(run: Run, runs: Fetched<Vec<Run>>) -> impl IntoView {
         <div class="run-status" role="status">
             <StateBadge run/>
             <Progress run/>
-            <a href=place::href(&place::run(&id))>"The run that measures"</a>
+            <a href=urls::href(&urls::run(&id))>"The run that measures"</a>
         </div>
     }
     .into_any()
@@ -150,7 +149,7 @@ fn Ended(run: Run) -> impl IntoView {
         (_, Some(failure)) => format!("The run that measured this pair failed: {failure}"),
         (_, None) => "The run that measured this pair failed.".to_owned(),
     };
-    view! { <p class="notice notice-warning">{reason}" "<a href=place::href(&place::run(&run.id))>"Its log"</a></p> }.into_any()
+    view! { <p class="notice notice-warning">{reason}" "<a href=urls::href(&urls::run(&run.id))>"Its log"</a></p> }.into_any()
 }
 
 /// What a run has measured, and the way to a measurement beside the other checkpoint where it has none.
@@ -168,7 +167,7 @@ fn Done(run: Run, wanted: Wanted, runs: Fetched<Vec<Run>>) -> impl IntoView {
     };
     view! {
         {shown(file, Placeholder::Rows, parts)}
-        <p class="muted">"Measured by "<a href=place::href(&place::run(&run.id))>{run.title.clone()}</a>"."</p>
+        <p class="muted">"Measured by "<a href=urls::href(&urls::run(&run.id))>{run.title.clone()}</a>"."</p>
     }
     .into_any()
 }

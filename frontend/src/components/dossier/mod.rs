@@ -9,6 +9,7 @@ mod table;
 use std::time::Duration;
 
 use leptos::ev::keydown;
+use leptos::prelude::*;
 use shared::api::{Attribution, AttributionFile, CheckpointInfo, EpochCell};
 use shared::chart::figure::checkpoint_name;
 use shared::format;
@@ -21,9 +22,9 @@ use self::rank::{destinations, pair_of, ranked, stepped};
 use self::table::{Row, table};
 use crate::browser::focus;
 use crate::components::explorer::{Cell, Explorer};
+use crate::debounce::debounced;
 use crate::load::{Load, Placeholder, fetched, shown};
-use crate::prelude::*;
-use crate::reactive::{memo, rested};
+use crate::viewer::use_is_owner;
 
 /// How long a pair has to stay selected to be read about.
 const REST: Duration = Duration::from_millis(120);
@@ -41,20 +42,18 @@ pub fn Dossier(
     #[prop(into)] subject: Memo<Attribution>,
     #[prop(into)] baseline: Memo<Option<Attribution>>,
     explorer: Explorer,
-    /// Whether runs can be asked for: the reader of a link has what the link holds.
-    own: bool,
 ) -> impl IntoView {
-    let baseline = memo(move || {
+    let baseline = Memo::new(move |_| {
         let baseline = baseline.get();
         subject.with(|subject| subject.comparable(baseline.as_ref()).cloned())
     });
-    let order = memo(move || {
+    let order = Memo::new(move |_| {
         baseline
             .with(|baseline| subject.with(|subject| ranked(&subject.file.matrix, baseline.as_ref().map(|baseline| &baseline.file.matrix))))
     });
-    let pair = memo(move || pair_of(explorer.selected(), subject.with(|subject| subject.file.class_names.len())));
+    let pair = Memo::new(move |_| pair_of(explorer.selected(), subject.with(|subject| subject.file.class_names.len())));
     // Keys run over pairs faster than anyone reads: what is asked and drawn waits for the one where they stop.
-    let read = rested(pair, REST);
+    let read = debounced(pair, REST);
     let step = move |forward: bool| order.with_untracked(|order| stepped(order, pair.get_untracked(), forward));
     let walk = move |forward: bool| {
         if let Some(next) = step(forward) {
@@ -125,7 +124,7 @@ pub fn Dossier(
                 </div>
             </div>
             {move || match read.get() {
-                Some(pair) => view! { <Known subject baseline order pair own/> }.into_any(),
+                Some(pair) => view! { <PairDossier subject baseline order pair/> }.into_any(),
                 None => view! {
                     <p class="muted">"Select a cell of two different classes, or walk from pair to pair: the keys [ and ] do it from anywhere on the page."</p>
                 }
@@ -161,7 +160,8 @@ fn name(file: &AttributionFile, class: usize) -> String {
 
 /// The dossier of a pair.
 #[component]
-fn Known(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, order: Memo<Vec<Cell>>, pair: Cell, own: bool) -> impl IntoView {
+fn PairDossier(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, order: Memo<Vec<Cell>>, pair: Cell) -> impl IntoView {
+    let is_owner = use_is_owner();
     let (i, j) = pair;
     let facts = move || {
         baseline
@@ -171,9 +171,10 @@ fn Known(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, order:
             .collect_view()
     };
     let sent = move || subject.with(|subject| sent(&subject.file, pair));
-    let course = own.then(|| {
-        let address =
-            memo(move || subject.with(|subject| format!("api/runs/{}/cells?i={i}&j={j}&inputs={}", subject.run, subject.file.inputs.id())));
+    let course = is_owner.then(|| {
+        let address = Memo::new(move |_| {
+            subject.with(|subject| format!("api/runs/{}/cells?i={i}&j={j}&inputs={}", subject.run, subject.file.inputs.id()))
+        });
         let cells = fetched::<Vec<EpochCell>>(move || Some(address.get()));
         let marks = move || baseline.with(|baseline| subject.with(|subject| marks(subject, baseline.as_ref())));
         let course = move |cells: Vec<EpochCell>| match cells.len() {
@@ -182,10 +183,10 @@ fn Known(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, order:
         };
         view! { <div class="dossier-course"><h3>"Over the epochs"</h3>{shown(cells, Placeholder::Rows, course)}</div> }
     });
-    let run = memo(move || subject.with(|subject| subject.run.clone()));
-    let checkpoints = fetched::<Vec<CheckpointInfo>>(move || own.then(|| format!("api/runs/{}/checkpoints", run.get())));
+    let run = Memo::new(move |_| subject.with(|subject| subject.run.clone()));
+    let checkpoints = fetched::<Vec<CheckpointInfo>>(move || is_owner.then(|| format!("api/runs/{}/checkpoints", run.get())));
     // A measurement is of a pair and checkpoints, whatever else of the matrix changes.
-    let wanted = memo(move || {
+    let wanted = Memo::new(move |_| {
         let checkpoints = match checkpoints.state.get() {
             Load::Loading => return None,
             Load::Ready(checkpoints) => checkpoints,
@@ -201,7 +202,7 @@ fn Known(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, order:
             {course}
             <div>{move || sent()}</div>
         </div>
-        {own.then(|| view! { <div class="dossier-measured">{move || wanted.get().map(|wanted| view! { <Measured wanted/> })}</div> })}
+        {is_owner.then(|| view! { <div class="dossier-measured">{move || wanted.get().map(|wanted| view! { <Measured wanted/> })}</div> })}
     }
     .into_any()
 }

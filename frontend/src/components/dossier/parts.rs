@@ -1,13 +1,13 @@
 //! What a run has measured of a pair: the dimensions two classes share, both without them, and the images behind them.
 
+use leptos::prelude::*;
 use shared::api::{DrivingImage, MeasuredPair, Overlap, PairAccuracy, PairFile, SaliencyMap};
 use shared::config::Inputs;
 use shared::format;
 
 use super::table::{Row, table};
 use crate::components::saliency_map::{SaliencyOverlay, checkpoint_name, data_url};
-use crate::prelude::*;
-use crate::words;
+use crate::names;
 
 /// The parts of the pair at `index` of the file.
 #[component]
@@ -134,7 +134,7 @@ fn mean(found: &[PairAccuracy]) -> PairAccuracy {
 
 fn images_text(file: &PairFile) -> String {
     let first = checkpoint_title(file, 0);
-    let images = words::split(file.split).to_ascii_lowercase();
+    let images = names::split(file.split).to_ascii_lowercase();
     format!(
         "Of all {images} of either class those whose attribution lies most in the dimensions of {first}, under attack. A change is gray where \
          nothing is added. Maps are Grad-CAM of the true class at stage {}.",

@@ -1,7 +1,6 @@
 //! In which order one walks the pairs, and what of them is worth a line.
 
 use shared::matrix::Matrix;
-use shared::order::sorted;
 
 use crate::components::explorer::Cell;
 
@@ -11,8 +10,9 @@ pub fn ranked(subject: &Matrix, baseline: Option<&Matrix>) -> Vec<Cell> {
         Some(baseline) => baseline.changes(subject).into_iter().map(|change| (change.i, change.j)).collect(),
         None => {
             let classes = subject.classes();
-            let pairs: Vec<Cell> = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j))).collect();
-            sorted(pairs, |a, b| subject.get(b.0, b.1).total_cmp(&subject.get(a.0, a.1)))
+            let mut pairs: Vec<Cell> = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j))).collect();
+            pairs.sort_by(|a, b| subject.get(b.0, b.1).total_cmp(&subject.get(a.0, a.1)));
+            pairs
         }
     }
 }
@@ -32,7 +32,8 @@ pub fn pair_of(cell: Option<Cell>, classes: usize) -> Option<Cell> {
 
 /// What images of a class are taken for, the most frequent first: the class itself and `other` always, and `more` others at most.
 pub fn destinations(row: &[u32], class: usize, other: usize, more: usize) -> Vec<(usize, u32)> {
-    let mut all = sorted(row.iter().copied().enumerate().collect::<Vec<_>>(), |a, b| b.1.cmp(&a.1));
+    let mut all: Vec<(usize, u32)> = row.iter().copied().enumerate().collect();
+    all.sort_by(|a, b| b.1.cmp(&a.1));
     let mut others = 0;
     all.retain(|(to, count)| {
         let counts = *to != class && *to != other;

@@ -1,6 +1,6 @@
 //! Tables of numbers, as all parts of a dossier have them.
 
-use crate::prelude::*;
+use leptos::prelude::*;
 
 /// A line: its head, a bar for the size of its first number where it has one, and its numbers.
 pub struct Row {

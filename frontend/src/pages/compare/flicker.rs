@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
+use leptos::prelude::*;
 use shared::chart::comparison::Panel;
 
 use crate::browser;
 use crate::components::explorer::Explorer;
 use crate::components::heatmap::HeatmapView;
-use crate::prelude::*;
-use crate::reactive::{derived, effect, memo};
+use crate::latest::latest;
 
 /// Changes in ten seconds. Not more than three a second: faster flashes can cause seizures.
 const RATES: [(u32, &str); 4] = [(5, "every 2 s"), (10, "every second"), (20, "2 per second"), (30, "3 per second")];
@@ -32,7 +32,7 @@ pub fn Flicker(
         }
     };
     on_cleanup(stop);
-    effect(move || {
+    Effect::new(move || {
         stop();
         if running.get() {
             let turn = move || baseline_shows.update(|shows| *shows = !*shows);
@@ -43,21 +43,22 @@ pub fn Flicker(
         running.set(false);
         baseline_shows.update(|shows| *shows = !*shows);
     };
-    let others = memo(move || panels.with(Vec::len).saturating_sub(1));
+    let others = Memo::new(move |_| panels.with(Vec::len).saturating_sub(1));
     let place = move |other: usize| {
         let shown = move || {
             let index = if baseline_shows.get() { 0 } else { other };
             panels.with(|panels| panels.get(index).or(panels.last()).cloned())
         };
-        let former = Memo::new(move |former: Option<&Panel>| shown().or_else(|| former.cloned()).expect("a comparison has matrices"));
-        let name = derived(move || former.with(|panel| panel.name.clone()));
-        let heatmap = memo(move || former.with(|panel| panel.heatmap.clone()));
-        view! {
+        let panel = latest(untrack(shown)?, shown);
+        let name = Signal::derive(move || panel.with(|panel| panel.name.clone()));
+        let heatmap = Memo::new(move |_| panel.with(|panel| panel.heatmap.clone()));
+        let view = view! {
             <section class="panel compare-panel" aria-label=format!("By turns, {}", other + 1)>
                 <h2>{move || name.get()}</h2>
                 <HeatmapView name heatmap explorer/>
             </section>
-        }
+        };
+        Some(view)
     };
     view! {
         <div class="flicker-bar">

@@ -7,6 +7,7 @@ mod runs;
 mod scatter;
 mod view;
 
+use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use shared::api::{Attribution, Comparison};
 use shared::chart::comparison::{LETTERS, side_name};
@@ -16,17 +17,16 @@ use shared::view::{AttributionId, Lens, SIDES, View, side_of};
 use self::pickers::Pickers;
 pub use self::runs::RunsCompared;
 pub use self::view::ComparisonView;
-use crate::addressed::addressed;
 use crate::baseline::PinButton;
 use crate::browser::use_title;
-use crate::cache::{Cache, Kept, attribution_address};
+use crate::cache::{Cache, Cached, attribution_address};
 use crate::components::explorer::Explorer;
 use crate::components::exports::{Export, Exports, FIGURE, export};
 use crate::components::share::ShareButton;
+use crate::latest::{ShowLatest, latest};
 use crate::load::{Failure, Load, Placeholder, Skeleton, told};
-use crate::place;
-use crate::prelude::*;
-use crate::reactive::{derived, effect, memo};
+use crate::url_state::url_state;
+use crate::urls;
 
 /// The name of each compared attribution, the baseline's first; none where it is yet to be chosen.
 pub type Sides = Vec<Option<String>>;
@@ -34,14 +34,14 @@ pub type Sides = Vec<Option<String>>;
 #[component]
 pub fn ComparePage() -> impl IntoView {
     let query = use_query_map();
-    let sides = memo(move || query.with(|query| sides(|name| query.get(name))));
+    let sides = Memo::new(move |_| query.with(|query| sides(|name| query.get(name))));
     let matrices = Cache::<Attribution>::new();
-    effect(move || {
+    Effect::new(move || {
         for id in sides.get().iter().flatten() {
             matrices.ask(&attribution_address(id));
         }
     });
-    let shown = addressed(
+    let shown = url_state(
         |query| Shown {
             of: side_of(query.get_str("of"), SIDES.len()).unwrap_or(1),
             lens: Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(),
@@ -50,46 +50,36 @@ pub fn ComparePage() -> impl IntoView {
     );
     let lens = shown.part(|shown| shown.lens.clone(), |shown, lens| shown.lens = lens);
     let of = shown.part(|shown| shown.of, |shown, of| shown.of = of);
-    let answer = memo(move || sides.with(|sides| answer(sides, matrices)));
-    let comparison = Memo::new(move |former: Option<&Option<Comparison>>| match answer.get() {
-        Answer::Ready(kept) => Comparison::of(kept.iter().map(|kept| Attribution::clone(kept)).collect()).ok(),
-        // The former one stays while one goes from comparison to comparison.
-        Answer::Loading => former.cloned().flatten(),
-        Answer::Incomplete | Answer::Failed(_) => None,
+    let answer = Memo::new(move |_| sides.with(|sides| answer(sides, matrices)));
+    // The former one stays while one goes from comparison to comparison.
+    let comparison = latest(None, move || match answer.get() {
+        Answer::Ready(kept) => Some(Comparison::of(kept.iter().map(|kept| Attribution::clone(kept)).collect()).ok()),
+        Answer::Loading => None,
+        Answer::Incomplete | Answer::Failed(_) => Some(None),
     });
     use_title(move || {
         comparison.with(|comparison| {
             comparison.as_ref().map_or_else(|| "Compare".to_owned(), |comparison| format!("Compare: {}", subject(comparison)))
         })
     });
-    let known = memo(move || comparison.with(Option::is_some));
-    let baseline = derived(move || sides.with(|sides| sides.first().cloned().flatten()?.parse::<AttributionId>().ok()));
-    let shown = memo(move || shown.get());
+    let known = Memo::new(move |_| comparison.with(Option::is_some));
+    let baseline = Signal::derive(move || sides.with(|sides| sides.first().cloned().flatten()?.parse::<AttributionId>().ok()));
+    let shown = Memo::new(move |_| shown.get());
     let view_of = move || shown.with_untracked(|shown| shown.view(ids(&sides.get_untracked())));
-    let content = move || {
-        if known.get() {
-            let comparison =
-                Memo::new(move |former: Option<&Comparison>| comparison.get().or_else(|| former.cloned()).expect("shown only once known"));
-            return view! {
-                <ComparisonView comparison explorer=Explorer::new(lens) of own=true/>
-                <RunsCompared comparison lens/>
-                <Exports exports=derived(move || sides.with(|sides| shown.with(|shown| exports_of(sides, shown))))/>
-            }
-            .into_any();
-        }
+    let missing = move || {
         match answer.get() {
-            Answer::Incomplete => view! {
-                <section class="empty">
-                    <h2>"Choose two matrices to compare"</h2>
-                    <p>"Of one run or of several over the same classes; the first is the baseline that the others are compared with. The page of a run compares its best and last checkpoint with one click."</p>
-                    <p class="actions"><a class="button" href=".">"All runs"</a></p>
-                </section>
-            }
-            .into_any(),
-            Answer::Failed(problem) => view! { <Failure problem retry=move || matrices.retry()/> }.into_any(),
-            Answer::Loading => view! { <Skeleton placeholder=Placeholder::Matrices/> }.into_any(),
-            Answer::Ready(kept) => view! { <NotComparable kept/> }.into_any(),
+        Answer::Incomplete => view! {
+            <section class="empty">
+                <h2>"Choose two matrices to compare"</h2>
+                <p>"Of one run or of several over the same classes; the first is the baseline that the others are compared with. The page of a run compares its best and last checkpoint with one click."</p>
+                <p class="actions"><a class="button" href=".">"All runs"</a></p>
+            </section>
         }
+        .into_any(),
+        Answer::Failed(problem) => view! { <Failure problem retry=move || matrices.retry()/> }.into_any(),
+        Answer::Loading => view! { <Skeleton placeholder=Placeholder::Matrices/> }.into_any(),
+        Answer::Ready(kept) => view! { <NotComparable kept/> }.into_any(),
+    }
     };
     view! {
         <header class="page-header">
@@ -100,7 +90,11 @@ pub fn ComparePage() -> impl IntoView {
             </div>
         </header>
         <Pickers sides shown/>
-        {move || content()}
+        <ShowLatest value=comparison fallback=missing let:comparison>
+            <ComparisonView comparison explorer=Explorer::new(lens) of/>
+            <RunsCompared comparison lens/>
+            <Exports exports=Signal::derive(move || sides.with(|sides| shown.with(|shown| exports_of(sides, shown))))/>
+        </ShowLatest>
     }
 }
 
@@ -111,7 +105,7 @@ enum Answer {
     Incomplete,
     Loading,
     Failed(Problem),
-    Ready(Vec<Kept<Attribution>>),
+    Ready(Vec<Cached<Attribution>>),
 }
 
 fn answer(sides: &[Option<String>], matrices: Cache<Attribution>) -> Answer {
@@ -132,7 +126,7 @@ fn answer(sides: &[Option<String>], matrices: Cache<Attribution>) -> Answer {
 
 /// Matrices over other classes say so, in the words of the API.
 #[component]
-fn NotComparable(kept: Vec<Kept<Attribution>>) -> impl IntoView {
+fn NotComparable(kept: Vec<Cached<Attribution>>) -> impl IntoView {
     let attributions = kept.iter().map(|kept| Attribution::clone(kept)).collect();
     let detail = Comparison::of(attributions).map_or_else(|error| error.to_string(), |_| String::new());
     view! {
@@ -177,7 +171,7 @@ fn address(sides: &[Option<String>], shown: &Shown) -> String {
     if ids.len() >= 2 && ids.len() == sides.len() {
         return shown.view(ids).to_string();
     }
-    let one = |(side, id): (&&str, &Option<String>)| id.as_ref().map(|id| format!("{side}={}", place::encoded(id)));
+    let one = |(side, id): (&&str, &Option<String>)| id.as_ref().map(|id| format!("{side}={}", urls::encoded(id)));
     let query: Vec<String> = SIDES.iter().zip(sides).filter_map(one).collect();
     format!("/compare?{}", query.join("&"))
 }

@@ -1,13 +1,12 @@
 //! The pair one points at in all matrices, and all pairs by how much they changed.
 
+use leptos::prelude::*;
 use shared::api::{Comparison, RankedPair};
 use shared::chart::comparison::LETTERS;
 use shared::format;
 
 use crate::components::dossier::DossierLink;
 use crate::components::explorer::{Cell, Explorer};
-use crate::prelude::*;
-use crate::reactive::memo;
 
 /// Pairs shown before one asks for more, and how many more each time: 200 classes have 19,900.
 const FIRST_PAIRS: usize = 10;
@@ -68,10 +67,10 @@ fn facts(comparison: &Comparison, (i, j): Cell) -> Option<(String, Vec<(String, 
 /// The pairs by how much they changed; a click selects one in the matrices.
 #[component]
 pub fn ChangedPairs(comparison: Memo<Comparison>, explorer: Explorer) -> impl IntoView {
-    let ranked = memo(move || comparison.with(Comparison::ranked));
-    let names = memo(move || comparison.with(|comparison| comparison.baseline().file.class_names.clone()));
+    let ranked = Memo::new(move |_| comparison.with(Comparison::ranked));
+    let names = Memo::new(move |_| comparison.with(|comparison| comparison.baseline().file.class_names.clone()));
     let shown = RwSignal::new(FIRST_PAIRS);
-    let total = memo(move || ranked.with(Vec::len));
+    let total = Memo::new(move |_| ranked.with(Vec::len));
     let rows = move || {
         let largest = ranked.with(|ranked| ranked.first().map_or(1.0, |pair| pair.change.abs().max(1e-9)));
         let row = |pair: &RankedPair| {

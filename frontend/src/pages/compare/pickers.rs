@@ -1,5 +1,6 @@
 //! What is compared: the matrices of any run, and which of them is the baseline.
 
+use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use shared::api::RunRow;
 use shared::chart::comparison::LETTERS;
@@ -11,10 +12,8 @@ use super::{Shown, Sides, address};
 use crate::browser::use_open;
 use crate::components::run_picker::RunPicker;
 use crate::load::fetched;
-use crate::place;
-use crate::prelude::*;
-use crate::reactive::{derived, effect, memo};
 use crate::rows::{Rows, use_rows};
+use crate::urls;
 
 #[component]
 pub fn Pickers(sides: Memo<Sides>, shown: Memo<Shown>) -> impl IntoView {
@@ -29,10 +28,10 @@ pub fn Pickers(sides: Memo<Sides>, shown: Memo<Shown>) -> impl IntoView {
         let options = NavigateOptions { scroll: false, ..NavigateOptions::default() };
         navigate.with_value(|navigate| navigate(&address(&sides, &shown.get_untracked()), options));
     });
-    let count = memo(move || sides.with(Vec::len) + usize::from(adding.get()));
+    let count = Memo::new(move |_| sides.with(Vec::len) + usize::from(adding.get()));
     let picker = move |index: usize| {
-        let id = memo(move || sides.with(|sides| sides.get(index).cloned().flatten()));
-        let removable = derived(move || count.get() > 2);
+        let id = Memo::new(move |_| sides.with(|sides| sides.get(index).cloned().flatten()));
+        let removable = Signal::derive(move || count.get() > 2);
         let remove = move || {
             // What was only added is not in the address yet.
             if index >= sides.with_untracked(Vec::len) {
@@ -43,7 +42,7 @@ pub fn Pickers(sides: Memo<Sides>, shown: Memo<Shown>) -> impl IntoView {
         };
         view! { <Picker index rows id removable change remove=Callback::new(move |()| remove())/> }
     };
-    let complete = memo(move || sides.with(|sides| sides.iter().all(Option::is_some)));
+    let complete = Memo::new(move |_| sides.with(|sides| sides.iter().all(Option::is_some)));
     view! {
         <form class="pickers" aria-label="What is compared" on:submit=|event| event.prevent_default()>
             <For each=move || 0..count.get() key=ToString::to_string children=picker/>
@@ -106,7 +105,7 @@ impl Choice {
                 (false, false) => "",
             };
             Choice {
-                id: place::attribution_id(run, entry.epoch, entry.inputs).to_string(),
+                id: urls::attribution_id(run, entry.epoch, entry.inputs).to_string(),
                 inputs: entry.inputs,
                 is_best,
                 is_last,
@@ -146,17 +145,17 @@ fn Picker(
     let side = LETTERS[index];
     let first = if index == 0 { First::Best } else { First::Last };
     let choose = move |id: String| change.run((Change::Choose(index, id),));
-    let parsed = memo(move || id.get().and_then(|id| id.parse::<AttributionId>().ok()));
+    let parsed = Memo::new(move |_| id.get().and_then(|id| id.parse::<AttributionId>().ok()));
     let run = RwSignal::new(None::<String>);
-    effect(move || run.set(parsed.get().map(|id| id.run)));
+    Effect::new(move || run.set(parsed.get().map(|id| id.run)));
     let metrics = fetched::<Metrics>(move || run.get().map(|run| format!("api/runs/{run}/metrics")));
-    let choices = memo(move || match (run.get(), metrics.ready()) {
+    let choices = Memo::new(move |_| match (run.get(), metrics.ready()) {
         (Some(run), Some(metrics)) => Choice::all(&run, &metrics),
         _ => Vec::new(),
     });
     // A run that was just chosen has no matrix chosen yet.
     let waiting = RwSignal::new(false);
-    effect(move || {
+    Effect::new(move || {
         let (Some(_), true) = (metrics.ready(), waiting.get()) else { return };
         waiting.set(false);
         let inputs = parsed.get_untracked().map_or(Inputs::Adversarial, |id| id.inputs);
@@ -169,7 +168,7 @@ fn Picker(
         waiting.set(true);
         run.set(Some(chosen));
     });
-    let chosen_run = derived(move || run.get().unwrap_or_default());
+    let chosen_run = Signal::derive(move || run.get().unwrap_or_default());
     let matrix_options = move || {
         let option = |choice: Choice| {
             let value = choice.id.clone();

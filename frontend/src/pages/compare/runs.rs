@@ -1,5 +1,8 @@
 //! What the compared runs went through and were set up with: their curves over each other, and the fields in which they differ.
 
+use std::collections::BTreeSet;
+
+use leptos::prelude::*;
 use serde_json::Value;
 use shared::api::{Comparison, Run};
 use shared::chart::Chart;
@@ -7,23 +10,20 @@ use shared::chart::colors::Theme;
 use shared::chart::curves::{CAS, SeriesKind};
 use shared::chart::overlaid_curves::{Compared, OverlaidCurves, OverlaidRun, run_colors};
 use shared::format;
-use shared::order::distinct;
 use shared::record::Metrics;
 use shared::view::Lens;
 
-use crate::addressed::Addressed;
 use crate::cache::Cache;
 use crate::components::canvas::{Area, Canvas, Surface};
 use crate::components::curves_bar::{CurvesBar, RangeDrag, Switch};
 use crate::components::heatmap::is_open;
 use crate::form;
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
 use crate::theme::use_theme;
+use crate::url_state::UrlState;
 
 #[component]
-pub fn RunsCompared(comparison: Memo<Comparison>, lens: Addressed<Lens>) -> impl IntoView {
-    let compared = memo(move || comparison.with(Compared::all));
+pub fn RunsCompared(comparison: Memo<Comparison>, lens: UrlState<Lens>) -> impl IntoView {
+    let compared = Memo::new(move |_| comparison.with(Compared::all));
     view! {
         <CurvesCompared compared lens/>
         {move || (compared.with(Vec::len) > 1).then(|| view! { <ConfigDifferences compared/> })}
@@ -31,12 +31,12 @@ pub fn RunsCompared(comparison: Memo<Comparison>, lens: Addressed<Lens>) -> impl
 }
 
 #[component]
-fn CurvesCompared(compared: Memo<Vec<Compared>>, lens: Addressed<Lens>) -> impl IntoView {
+fn CurvesCompared(compared: Memo<Vec<Compared>>, lens: UrlState<Lens>) -> impl IntoView {
     let theme = use_theme();
     let cache = Cache::<Metrics>::new();
     let address = |run: &str| format!("api/runs/{run}/metrics");
-    effect(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
-    let overlay = memo(move || {
+    Effect::new(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
+    let overlay = Memo::new(move |_| {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
         let compared = compared.get();
         let colors = run_colors(&compared.iter().map(|compared| compared.run.as_str()).collect::<Vec<_>>());
@@ -49,18 +49,18 @@ fn CurvesCompared(compared: Memo<Vec<Compared>>, lens: Addressed<Lens>) -> impl 
     });
     let surface = RwSignal::new(Surface::default());
     let draw = move |area: &Area, surface: Surface| overlay.with(|overlay| overlay.draw(area, surface.scale));
-    let axes = memo(move || {
+    let axes = Memo::new(move |_| {
         let Surface { width, height, .. } = surface.get();
         Some(overlay.with(|overlay| overlay.axes(width, height)))
     });
-    let loss_is_log = memo(move || axes.with(|axes| axes.as_ref()?.loss.as_ref().map(|loss| loss.is_log)));
+    let loss_is_log = Memo::new(move |_| axes.with(|axes| axes.as_ref()?.loss.as_ref().map(|loss| loss.is_log)));
     let drag = RangeDrag::new(axes.into(), lens);
     view! {
         <section class="panel" aria-labelledby="courses-title">
             <h2 id="courses-title">"Training"</h2>
             <CurvesBar
-                lens switches=memo(move || overlay.with(switches)) loss_is_log
-                sight=memo(move || overlay.with(OverlaidCurves::sight)) epochs=memo(move || overlay.with(|overlay| overlay.epochs))
+                lens switches=Memo::new(move |_| overlay.with(switches)) loss_is_log
+                epochs_shown=Memo::new(move |_| overlay.with(OverlaidCurves::sight)) epochs=Memo::new(move |_| overlay.with(|overlay| overlay.epochs))
             />
             <div
                 class="courses" class:with-losses=move || loss_is_log.get().is_some() role="img" aria-label=move || overlay.with(Chart::describe)
@@ -99,9 +99,8 @@ fn CoursesTable(overlay: Memo<OverlaidCurves>) -> impl IntoView {
     let open = RwSignal::new(false);
     let table = move || {
         overlay.with(|overlay| {
-            let points =
-                |run: &OverlaidRun| run.robust.iter().chain(&run.cas).chain(&run.train_loss).map(|point| point.0).collect::<Vec<_>>();
-            let epochs: Vec<u32> = distinct(overlay.runs.iter().flat_map(points).collect());
+            let points = overlay.runs.iter().flat_map(|run| run.robust.iter().chain(&run.cas).chain(&run.train_loss));
+            let epochs: BTreeSet<u32> = points.map(|point| point.0).collect();
             let at =
                 |points: &[(u32, f64)], epoch: u32| points.binary_search_by_key(&epoch, |point| point.0).ok().map(|index| points[index].1);
             let row = |epoch: u32| {
@@ -142,7 +141,7 @@ fn CoursesTable(overlay: Memo<OverlaidCurves>) -> impl IntoView {
 fn ConfigDifferences(compared: Memo<Vec<Compared>>) -> impl IntoView {
     let cache = Cache::<Run>::new();
     let address = |run: &str| format!("api/runs/{run}");
-    effect(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
+    Effect::new(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
     let content = move || {
         let compared = compared.get();
         let configs: Option<Vec<Value>> =
@@ -180,7 +179,8 @@ fn ConfigDifferences(compared: Memo<Vec<Compared>>) -> impl IntoView {
 fn differences(configs: &[Value]) -> Vec<(String, Vec<String>)> {
     let mut paths = Vec::new();
     configs.iter().for_each(|config| fields(config, "", &mut paths));
-    let paths = distinct(paths);
+    paths.sort();
+    paths.dedup();
     let text = |config: &Value, path: &str| form::at(config, path).map_or_else(|| "–".to_owned(), |value| form::text_of(Some(value)));
     let differs = |path: &String| configs.windows(2).any(|pair| form::at(&pair[0], path) != form::at(&pair[1], path));
     let row = |path: String| (path.clone(), configs.iter().map(|config| text(config, &path)).collect());

@@ -1,16 +1,15 @@
 //! Every pair as a point, its cosine in A against that in another.
 
+use leptos::prelude::*;
 use shared::api::Comparison;
 use shared::chart::Chart;
 use shared::chart::colors::Theme;
 use shared::chart::comparison::LETTERS;
 use shared::chart::scatter::{PointMark, Scatter};
 
-use crate::addressed::Addressed;
 use crate::components::canvas::{Area, Canvas, Surface, position};
 use crate::components::explorer::Explorer;
-use crate::prelude::*;
-use crate::reactive::memo;
+use crate::url_state::UrlState;
 
 #[component]
 pub fn ScatterPanel(
@@ -18,10 +17,10 @@ pub fn ScatterPanel(
     explorer: Explorer,
     shade: Signal<Theme>,
     /// The side that is shown against A, by its place.
-    of: Addressed<usize>,
+    of: UrlState<usize>,
 ) -> impl IntoView {
-    let count = memo(move || comparison.with(|comparison| comparison.attributions.len()));
-    let scatter = memo(move || {
+    let count = Memo::new(move |_| comparison.with(|comparison| comparison.attributions.len()));
+    let scatter = Memo::new(move |_| {
         comparison.with(|comparison| {
             let index = of.get().min(comparison.attributions.len() - 1);
             Scatter::comparison(comparison, index, shade.get())

@@ -1,10 +1,10 @@
 //! The comparison itself: also what the reader of a link sees.
 
+use leptos::prelude::*;
 use shared::api::{Attribution, Comparison};
 use shared::chart::colors::Theme;
 use shared::chart::comparison::{LETTERS, Panel, panels, side_name, values};
 use shared::chart::figure::checkpoint_name;
-use shared::chart::heatmap::Heatmap;
 use shared::config::{Inputs, RunKind};
 use shared::format;
 use shared::view::{CheckpointId, Lens, Show};
@@ -12,16 +12,16 @@ use shared::view::{CheckpointId, Lens, Show};
 use super::flicker::Flicker;
 use super::pairs::{ChangedPairs, SelectedPair};
 use super::scatter::ScatterPanel;
-use crate::addressed::Addressed;
 use crate::components::dossier::Dossier;
 use crate::components::explorer::Explorer;
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
+use crate::latest::latest;
 use crate::theme::use_theme;
-use crate::{place, words};
+use crate::url_state::UrlState;
+use crate::viewer::use_is_owner;
+use crate::{findings, urls};
 
 const SHOWS: [(Show, &str); 4] =
     [(Show::Values, "Side by side"), (Show::Difference, "Difference"), (Show::Split, "Split"), (Show::Flicker, "Flicker")];
@@ -31,23 +31,21 @@ pub fn ComparisonView(
     comparison: Memo<Comparison>,
     explorer: Explorer,
     /// Whose cosines are shown against A's pair by pair, by its place.
-    of: Addressed<usize>,
-    /// Whether other pages can be asked for: the reader of a link has none.
-    own: bool,
+    of: UrlState<usize>,
 ) -> impl IntoView {
     let theme = use_theme();
-    let shade = derived(move || if theme.dark.get() { Theme::Dark } else { Theme::Light });
-    let plain_lens = memo(move || Lens { cell: None, ..explorer.lens.get() });
-    let shown = memo(move || comparison.with(|comparison| panels(comparison, &plain_lens.get(), shade.get())));
-    let show = memo(move || plain_lens.get().show);
-    let flickers = memo(move || {
+    let shade = Signal::derive(move || if theme.dark.get() { Theme::Dark } else { Theme::Light });
+    let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
+    let shown = Memo::new(move |_| comparison.with(|comparison| panels(comparison, &plain_lens.get(), shade.get())));
+    let show = Memo::new(move |_| plain_lens.get().show);
+    let flickers = Memo::new(move |_| {
         if show.get() == Show::Flicker {
             comparison.with(|comparison| values(comparison, &plain_lens.get(), shade.get()))
         } else {
             Vec::new()
         }
     });
-    let count = memo(move || shown.with(Vec::len));
+    let count = Memo::new(move |_| shown.with(Vec::len));
     let grid = move || {
         if show.get() == Show::Flicker {
             return view! { <Flicker panels=flickers explorer/> }.into_any();
@@ -56,12 +54,12 @@ pub fn ComparisonView(
         let panel = move |index: usize| view! { <PanelView panels=shown index explorer/> };
         view! { <div class=class>{(0..count.get()).map(panel).collect_view()}</div> }.into_any()
     };
-    let pair = memo(move || comparison.with(|comparison| comparison.attributions.len() == 2));
-    let names = memo(move || comparison.with(|comparison| comparison.baseline().file.class_names.clone()));
+    let pair = Memo::new(move |_| comparison.with(|comparison| comparison.attributions.len() == 2));
+    let names = Memo::new(move |_| comparison.with(|comparison| comparison.baseline().file.class_names.clone()));
     // A pair is taken apart in the first that is compared.
-    let subject = memo(move || comparison.with(|comparison| comparison.attributions[1].clone()));
-    let baseline = memo(move || comparison.with(|comparison| Some(comparison.baseline().clone())));
-    let figures = derived(move || comparison.with(figures));
+    let subject = Memo::new(move |_| comparison.with(|comparison| comparison.attributions[1].clone()));
+    let baseline = Memo::new(move |_| comparison.with(|comparison| Some(comparison.baseline().clone())));
+    let figures = Signal::derive(move || comparison.with(figures));
     let sentence = move || comparison.with(finding);
     view! {
         {move || if pair.get() { view! { <KeyFigures figures/> }.into_any() } else { view! { <Summary comparison/> }.into_any() }}
@@ -71,17 +69,17 @@ pub fn ComparisonView(
                 legend="Show" name="show" options=SHOWS.to_vec() value=show.into()
                 set=move |show| explorer.lens.update(|lens| lens.show = show)
             />
-            <LensBar explorer names hidden=derived(move || shown.with(|shown| shown.iter().map(|panel| hidden_cells(&panel.heatmap)).sum()))/>
+            <LensBar explorer names hidden=Signal::derive(move || shown.with(|shown| shown.iter().map(|panel| hidden_cells(&panel.heatmap)).sum()))/>
         </div>
         {move || grid()}
         <SelectedPair comparison explorer/>
-        <Intervals comparison own/>
+        <Intervals comparison/>
         <div class="pair-of-panels">
             <ScatterPanel comparison explorer shade of/>
             <ChangedPairs comparison explorer/>
         </div>
         <ClassTable comparison/>
-        <Dossier subject baseline explorer own/>
+        <Dossier subject baseline explorer/>
     }
 }
 
@@ -89,16 +87,18 @@ pub fn ComparisonView(
 #[component]
 fn PanelView(panels: Memo<Vec<Panel>>, index: usize, explorer: Explorer) -> impl IntoView {
     // While one goes to fewer panels, the former ones are still there for a moment.
-    let panel = move || panels.with(|panels| panels.get(index).or(panels.last()).cloned().expect("a comparison shows something"));
-    let name = derived(move || panel().name);
-    let heatmap: Memo<Heatmap> = memo(move || panel().heatmap);
-    view! {
+    let at_index = move || panels.with(|panels| panels.get(index).cloned());
+    let panel = latest(untrack(at_index)?, at_index);
+    let name = Signal::derive(move || panel.with(|panel| panel.name.clone()));
+    let heatmap = Memo::new(move |_| panel.with(|panel| panel.heatmap.clone()));
+    let view = view! {
         <section class="panel compare-panel" aria-label=move || name.get()>
             <h2>{move || name.get()}</h2>
             <HeatmapView name heatmap explorer/>
             <MatrixTable heatmap/>
         </section>
-    }
+    };
+    Some(view)
 }
 
 fn figures(comparison: &Comparison) -> Vec<Figure> {
@@ -177,19 +177,20 @@ fn Summary(comparison: Memo<Comparison>) -> impl IntoView {
 /// than two the table says it better.
 fn finding(comparison: &Comparison) -> Option<String> {
     let [a, b] = comparison.attributions.as_slice() else { return None };
-    let measured = |side: &str, attribution: &Attribution| words::Measured {
+    let measured = |side: &str, attribution: &Attribution| findings::Measured {
         name: format!("{side}, {}", checkpoint_name(attribution)),
         robust_accuracy: attribution.robust_accuracy,
         cas: Some(attribution.file.cas),
     };
-    let sentence = words::change(&measured("A", a), &measured("B", b))?;
+    let sentence = findings::change(&measured("A", a), &measured("B", b))?;
     let as_in_paper = a.run == b.run && a.is_best && b.is_last && !b.is_best && b.file.inputs == Inputs::Adversarial;
-    Some(if as_in_paper { words::with_paper(sentence, Some(a.file.cas), Some(b.file.cas)) } else { sentence })
+    Some(if as_in_paper { findings::with_paper(sentence, Some(a.file.cas), Some(b.file.cas)) } else { sentence })
 }
 
 /// How much of what changed the intervals resolve, or how to get intervals.
 #[component]
-fn Intervals(comparison: Memo<Comparison>, own: bool) -> impl IntoView {
+fn Intervals(comparison: Memo<Comparison>) -> impl IntoView {
+    let is_owner = use_is_owner();
     let missing = |comparison: &Comparison| -> Vec<String> {
         let without = comparison.attributions.iter().filter(|attribution| attribution.file.bootstrap.is_none());
         let mut names: Vec<String> = without.map(|attribution| attribution.file.checkpoint_name(&attribution.run)).collect();
@@ -206,8 +207,8 @@ fn Intervals(comparison: Memo<Comparison>, own: bool) -> impl IntoView {
             }
             // Measured anew, each is a matrix of a run of its own, which can be chosen above.
             let link = |name: &String| {
-                let known = name.parse::<CheckpointId>().is_ok() && own;
-                let href = place::href(&place::new_of(RunKind::Attribute, std::slice::from_ref(name)));
+                let known = name.parse::<CheckpointId>().is_ok() && is_owner;
+                let href = urls::href(&urls::new_of(RunKind::Attribute, std::slice::from_ref(name)));
                 known.then(|| view! { " " <a href=href>{format!("Measure {name} with intervals")}</a> })
             };
             view! {

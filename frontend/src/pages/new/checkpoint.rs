@@ -1,5 +1,6 @@
 //! Choosing checkpoints of runs that are there.
 
+use leptos::prelude::*;
 use shared::api::{CheckpointInfo, RunRow};
 use shared::config::RunKind;
 use shared::format;
@@ -9,8 +10,6 @@ use crate::components::field::{field_id, use_form};
 use crate::components::run_picker::RunPicker;
 use crate::form;
 use crate::load::{Load, fetched};
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 use crate::rows::{Rows, use_rows};
 
 /// The runs that checkpoints can be taken from, kept up to date while the form is there.
@@ -39,10 +38,10 @@ pub fn CheckpointField(
     none: &'static str,
 ) -> impl IntoView {
     let form = use_form();
-    let value = memo(move || form.text(path));
+    let value = Memo::new(move |_| form.text(path));
     // The field stays where one has to be chosen, so that its absence is named in words that a person understands.
     let set = Callback::new(move |(text,): (String,)| form.set(path, (none.is_empty() || !text.is_empty()).then(|| text.into())));
-    let messages = memo(move || form.errors.with(|errors| form::messages(errors, path)));
+    let messages = Memo::new(move |_| form.errors.with(|errors| form::messages(errors, path)));
     view! { <Picker id=field_id(path) label=label.to_owned() runs value=value.into() set none messages/> }
 }
 
@@ -50,19 +49,19 @@ pub fn CheckpointField(
 #[component]
 pub fn CheckpointList(path: &'static str, runs: Rows, most: usize) -> impl IntoView {
     let form = use_form();
-    let list = memo(move || {
+    let list = Memo::new(move |_| {
         form.config.with(|config| {
             let list = form::at(config, path).and_then(serde_json::Value::as_array);
             list.into_iter().flatten().map(|value| form::text_of(Some(value))).collect::<Vec<_>>()
         })
     });
     let set = move |list: Vec<String>| form.set(path, Some(list.into()));
-    let messages = memo(move || form.errors.with(|errors| form::messages(errors, path)));
-    let indices = memo(move || (0..list.with(Vec::len)).collect::<Vec<_>>());
-    let full = memo(move || indices.with(Vec::len) >= most);
-    let no_messages = memo(Vec::new);
+    let messages = Memo::new(move |_| form.errors.with(|errors| form::messages(errors, path)));
+    let indices = Memo::new(move |_| (0..list.with(Vec::len)).collect::<Vec<_>>());
+    let full = Memo::new(move |_| indices.with(Vec::len) >= most);
+    let no_messages = Memo::new(|_| Vec::new());
     let row = move |index: usize| {
-        let value = derived(move || list.with(|list| list.get(index).cloned().unwrap_or_default()));
+        let value = Signal::derive(move || list.with(|list| list.get(index).cloned().unwrap_or_default()));
         let choose = Callback::new(move |(text,): (String,)| {
             let mut list = list.get_untracked();
             list[index] = text;
@@ -113,8 +112,8 @@ fn Picker(
     none: &'static str,
     messages: Memo<Vec<String>>,
 ) -> impl IntoView {
-    let chosen = memo(move || value.get().parse::<CheckpointRef>().ok());
-    let run = memo(move || chosen.get().map(|chosen| chosen.run).unwrap_or_default());
+    let chosen = Memo::new(move |_| value.get().parse::<CheckpointRef>().ok());
+    let run = Memo::new(move |_| chosen.get().map(|chosen| chosen.run).unwrap_or_default());
     let checkpoints = fetched::<Vec<CheckpointInfo>>(move || {
         Some(run.get()).filter(|run| !run.is_empty()).map(|run| format!("api/runs/{run}/checkpoints"))
     });
@@ -133,12 +132,12 @@ fn Picker(
         let which: String = event_target_value(&event);
         set.run((format!("{}.{which}", run.get_untracked()),));
     };
-    let nothing = memo(move || {
+    let nothing = Memo::new(move |_| {
         let offered = || runs.table.with(|table| table.values().any(|entry| has_checkpoints(&entry.run)));
         none.is_empty() && runs.phase.get() == Load::Ready(()) && run.with(String::is_empty) && !offered()
     });
     let which_id = format!("{id}-which");
-    let invalid = derived(move || messages.with(|messages| !messages.is_empty()).then_some("true"));
+    let invalid = Signal::derive(move || messages.with(|messages| !messages.is_empty()).then_some("true"));
     view! {
         <div class="field field-wide">
             <div class="picker">

@@ -1,5 +1,6 @@
 //! Which images a run is about.
 
+use leptos::prelude::*;
 use shared::api::{DatasetFiles, DatasetStatus};
 use shared::dataset::{Dataset, Source};
 use shared::format;
@@ -8,19 +9,17 @@ use super::section::Section;
 use crate::components::field::{CheckField, SelectField, TextField, use_form};
 use crate::form::{self, Kind};
 use crate::load::fetched;
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 
 #[component]
 pub fn DataSection() -> impl IntoView {
     let form = use_form();
     let datasets = fetched::<Vec<DatasetStatus>>(|| Some("api/datasets".to_owned()));
-    let dataset = memo(move || {
+    let dataset = Memo::new(move |_| {
         let id = form.config.with(|config| form::text_of(form::at(config, "data.dataset")));
         Dataset::ALL.into_iter().find(|dataset| dataset.id() == id)
     });
     let info = move || dataset.get().map(Dataset::info);
-    let about = derived(move || info().map(|info| info.description).unwrap_or_default());
+    let about = Signal::derive(move || info().map(|info| info.description).unwrap_or_default());
     let choose = Callback::new(move |(id,): (String,)| {
         if let Some(dataset) = Dataset::ALL.into_iter().find(|dataset| dataset.id() == id) {
             form.config.update(|config| form::switch_dataset(config, dataset));
@@ -28,8 +27,8 @@ pub fn DataSection() -> impl IntoView {
         }
     });
     let in_folder = move || dataset.get().is_some_and(|dataset| dataset.source() == Source::Folder);
-    let known = memo(move || datasets.ready().and_then(|list| list.into_iter().find(|status| Some(status.info.id) == dataset.get())));
-    let folder_hint = derived(move || match known.get().map(|status| status.files) {
+    let known = Memo::new(move |_| datasets.ready().and_then(|list| list.into_iter().find(|status| Some(status.info.id) == dataset.get())));
+    let folder_hint = Signal::derive(move || match known.get().map(|status| status.files) {
         Some(DatasetFiles::Ready { path, .. }) => format!("Empty: {path}."),
         _ => info().and_then(|info| info.how_to_get).unwrap_or_default(),
     });
@@ -56,11 +55,11 @@ pub fn DataSection() -> impl IntoView {
             </Show>
             <TextField
                 path="data.train_samples" label="Training images" kind=Kind::Number
-                hint=derived(move || all(info().and_then(|info| info.train_samples)))
+                hint=Signal::derive(move || all(info().and_then(|info| info.train_samples)))
             />
             <TextField
                 path="data.test_samples" label="Test images" kind=Kind::Number
-                hint=derived(move || all(info().and_then(|info| info.test_samples)))
+                hint=Signal::derive(move || all(info().and_then(|info| info.test_samples)))
             />
             <TextField
                 path="data.label_noise" label="Label noise" kind=Kind::Number

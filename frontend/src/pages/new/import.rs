@@ -1,5 +1,6 @@
 //! The sections of an import, and the upload of its file.
 
+use leptos::prelude::*;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::api::Run;
@@ -18,12 +19,11 @@ use crate::api;
 use crate::components::field::{BlockField, EntryField, Field, Form, TextField, use_form};
 use crate::components::lens_bar::Segments;
 use crate::form::{self, Kind};
-use crate::prelude::*;
 
 /// A file that is looked at and then imported, sent once for both, and how much of it has been.
 #[derive(Clone, Copy)]
 pub struct Upload {
-    file: leptos::prelude::RwSignal<Option<File>, LocalStorage>,
+    file: RwSignal<Option<File>, LocalStorage>,
     /// Counts the files that were chosen.
     pub picked: RwSignal<u32>,
     /// What the server keeps the file under.
@@ -38,7 +38,7 @@ pub struct Upload {
 impl Upload {
     pub fn new() -> Self {
         Upload {
-            file: leptos::prelude::RwSignal::new_local(None),
+            file: RwSignal::new_local(None),
             picked: RwSignal::new(0),
             kept: RwSignal::new(None),
             sent: RwSignal::new(None),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde_json::{Value, json};
 use shared::config::{ImportConfig, Normalization, RunConfig};
@@ -13,10 +14,9 @@ use shared::problem::{FieldError, Problem};
 use super::import::Upload;
 use super::section::Section;
 use crate::components::field::{TextField, field_id, use_form};
+use crate::debounce::debounced;
 use crate::form::{self, Kind};
 use crate::load::told;
-use crate::prelude::*;
-use crate::reactive::{derived, effect, memo, rested};
 
 /// Fields that answer a question about a file; another file has other answers.
 pub const ANSWERS: [&str; 4] = ["network", "head", "normalization", "strict"];
@@ -73,14 +73,14 @@ fn about(config: &Value) -> Option<Value> {
 #[component]
 pub fn FoundSection(upload: Upload) -> impl IntoView {
     let form = use_form();
-    let wanted = memo(move || {
+    let wanted = Memo::new(move |_| {
         let picked = upload.picked.get();
         form.config.with(about).map(|config| (picked, config))
     });
-    let asked = rested(wanted, PAUSE);
+    let asked = debounced(wanted, PAUSE);
     // One at a time, so that a file is not sent twice: what has changed meanwhile is asked next.
     let asking = StoredValue::new(false);
-    effect(move || {
+    Effect::new(move || {
         if asked.get().is_none() {
             // Half a number is no reason to take away the field in which it is being typed.
             if untrack(|| form.text("source")).is_empty() {
@@ -105,12 +105,12 @@ pub fn FoundSection(upload: Upload) -> impl IntoView {
         });
     });
     // What was found before stays in sight, and the focus in it, while a new choice is looked at.
-    effect(move || match upload.looked.get() {
+    Effect::new(move || match upload.looked.get() {
         Looked::Found(inspection) => upload.found.set(Some(*inspection)),
         Looked::Refused(_) | Looked::NotYet => upload.found.set(None),
         Looked::Looking => {}
     });
-    let found = memo(move || upload.found.get());
+    let found = Memo::new(move |_| upload.found.get());
     let said = move || match upload.looked.get() {
         Looked::NotYet | Looked::Found(_) => ().into_any(),
         Looked::Looking => view! { <p class="field-wide field-hint" role="status">"The file is being looked at …"</p> }.into_any(),
@@ -125,7 +125,7 @@ pub fn FoundSection(upload: Upload) -> impl IntoView {
     };
     let questions = move || found.get().map(|inspection| inspection.questions).unwrap_or_default();
     let key = |question: &Question| json!(Question { answer: None, ..question.clone() }).to_string();
-    let own = derived(move || form.config.with(|config| form::at(config, "normalization").is_some_and(Value::is_object)));
+    let own = Signal::derive(move || form.config.with(|config| form::at(config, "normalization").is_some_and(Value::is_object)));
     view! {
         <Show when=move || upload.looked.get() != Looked::NotYet>
             <Section title="What the file holds">
@@ -151,7 +151,7 @@ fn Ask(
     let form = use_form();
     let Question { field, message, options, answer: _ } = question;
     let path = StoredValue::new(field.clone());
-    let answer = memo(move || {
+    let answer = Memo::new(move |_| {
         let chosen = path.with_value(|path| form.config.with(|config| form::at(config, path).cloned()));
         // That a file is strict is not an answer.
         chosen.filter(|chosen| *chosen != Value::Bool(true)).or_else(|| {

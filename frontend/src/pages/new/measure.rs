@@ -1,5 +1,6 @@
 //! The sections of runs that measure checkpoints: attribution, evaluation, saliency, pairs.
 
+use leptos::prelude::*;
 use serde_json::{Value, json};
 use shared::config::{
     Aggregation, AutoAttack, AutoAttackFacts, DataConfig, Inputs, Norm, PairConfig, PgdConfig, RestartedPgdConfig, SplitName, Subset,
@@ -12,8 +13,6 @@ use super::data::DataSection;
 use super::section::{PgdFields, RunSection, Section, options};
 use crate::components::field::{BlockField, EntryField, SelectField, SizeField, TextField, use_form};
 use crate::form::{self, Kind};
-use crate::prelude::*;
-use crate::reactive::memo;
 
 const MOST_CHECKPOINTS: usize = 6;
 
@@ -189,6 +188,6 @@ fn DataBlock() -> impl IntoView {
 #[component]
 fn OtherData() -> impl IntoView {
     let form = use_form();
-    let there = memo(move || form.config.with(|config| form::at(config, "data").is_some_and(Value::is_object)));
+    let there = Memo::new(move |_| form.config.with(|config| form::at(config, "data").is_some_and(Value::is_object)));
     view! { <Show when=move || there.get()><DataSection/></Show> }
 }

@@ -11,6 +11,7 @@ mod section;
 mod sweep;
 mod train;
 
+use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use serde_json::Value;
 use shared::api::Run;
@@ -24,9 +25,7 @@ use self::run_form::RunForm;
 use crate::browser::use_title;
 use crate::components::health::WorkerBanner;
 use crate::load::{Failure, Load, Placeholder, Skeleton, fetched, shown};
-use crate::prelude::*;
-use crate::reactive::memo;
-use crate::{form, place, vary};
+use crate::{form, sweep_form, urls};
 
 const FIRST_PRESET: &str = "demo";
 
@@ -91,9 +90,9 @@ fn blank(kind: RunKind, checkpoints: &[String]) -> Value {
 pub fn NewPage() -> impl IntoView {
     use_title(|| "New run".to_owned());
     let query = use_query_map();
-    let origin = memo(move || query.with(|query| Origin::of(|name| query.get(name))));
+    let origin = Memo::new(move |_| query.with(|query| Origin::of(|name| query.get(name))));
     // Whoever has not said where to start from is shown what there is.
-    let browsing = memo(move || query.with(|query| query.get("preset").is_none() && query.get("from").is_none()));
+    let browsing = Memo::new(move |_| query.with(|query| query.get("preset").is_none() && query.get("from").is_none()));
     let presets = fetched::<Vec<Preset>>(|| Some("api/presets".to_owned()));
     view! {
         <header class="page-header"><h1>"New run"</h1></header>
@@ -111,7 +110,7 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
     });
     let presets = StoredValue::new(presets);
     let find = move |id: &str| presets.with_value(|presets| presets.iter().find(|preset| preset.id == id).cloned());
-    let kind = memo(move || match origin.get() {
+    let kind = Memo::new(move |_| match origin.get() {
         Origin::Preset { id, .. } => find(&id).map_or(RunKind::Train, |preset| preset.config.kind()),
         Origin::Run(_) => from.ready().map_or(RunKind::Train, |run| run.config.kind()),
         Origin::Kind { kind, .. } => kind,
@@ -121,7 +120,7 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
             Some(preset) => {
                 let small = small && preset.small.is_some();
                 let config = preset.small.as_ref().filter(|_| small).unwrap_or(&preset.config).to_json();
-                let rows = preset.sweep.iter().map(|axis| vary::row(axis, small)).collect();
+                let rows = preset.sweep.iter().map(|axis| sweep_form::row(axis, small)).collect();
                 view! { <Chosen preset small/><RunForm name=format!("preset {id} {small}") config rows/> }.into_any()
             }
             None => {
@@ -131,7 +130,7 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
         },
         Origin::Run(id) => match from.state.get() {
             Load::Ready(run) if run.id == id => view! {
-                <p class="origin">"A copy of "<a href=place::href(&place::run(&id))>{run.title}</a>"."</p>
+                <p class="origin">"A copy of "<a href=urls::href(&urls::run(&id))>{run.title}</a>"."</p>
                 <RunForm name=format!("from {id}") config=run.config.to_json() rows=Vec::new()/>
             }
             .into_any(),

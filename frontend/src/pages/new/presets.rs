@@ -1,9 +1,9 @@
 //! The presets to start from, by where they come from, and what the chosen one is.
 
+use leptos::prelude::*;
 use shared::preset::{Preset, PresetGroup};
 
 use super::Origin;
-use crate::prelude::*;
 
 const GROUPS: [(PresetGroup, &str); 3] =
     [(PresetGroup::Start, "To start with"), (PresetGroup::Paper, "Experiments of the paper"), (PresetGroup::Beyond, "Beyond the paper")];

@@ -1,5 +1,6 @@
 //! The form of a run with what it means: its mistakes, its cost, its text and its command.
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use serde_json::Value;
@@ -16,10 +17,8 @@ use crate::browser::{base_uri, focus, use_open};
 use crate::components::copy::CopyButton;
 use crate::components::field::{Form, field_id};
 use crate::draft::Draft;
-use crate::prelude::*;
-use crate::reactive::memo;
-use crate::vary::Row;
-use crate::{api, cost, draft, form, place, vary};
+use crate::sweep_form::Row;
+use crate::{api, cost, draft, form, sweep_form, urls};
 
 /// The form as it was left, or as it begins.
 #[component]
@@ -98,12 +97,12 @@ fn Fields(
     let upload = Upload::new();
     let refused = RwSignal::new(None::<Problem>);
     let busy = RwSignal::new(false);
-    let parsed = memo(move || config.with(RunConfig::parse));
-    let axes = memo(move || rows.with(|rows| vary::axes(rows)));
-    let errors = memo(move || {
+    let parsed = Memo::new(move |_| config.with(RunConfig::parse));
+    let axes = Memo::new(move |_| rows.with(|rows| sweep_form::axes(rows)));
+    let errors = Memo::new(move |_| {
         let mut errors = parsed.with(|parsed| parsed.as_ref().err().cloned().unwrap_or_default());
         if errors.is_empty() {
-            errors = config.with(|config| axes.with(|axes| vary::errors(config, axes)));
+            errors = config.with(|config| axes.with(|axes| sweep_form::errors(config, axes)));
         }
         errors.extend(upload.looked.with(Looked::errors));
         // The server knows more: whether a folder is there, say.
@@ -112,7 +111,7 @@ fn Fields(
     });
     // A form that nobody has filled in yet is not full of errors.
     let touched = RwSignal::new(edited);
-    let told = memo(move || if touched.get() || refused.with(Option::is_some) { errors.get() } else { Vec::new() });
+    let told = Memo::new(move |_| if touched.get() || refused.with(Option::is_some) { errors.get() } else { Vec::new() });
     let edited = Callback::new(move |()| {
         refused.set(None);
         touched.set(true);
@@ -143,11 +142,11 @@ fn Fields(
         let (body, axes) = (config.get_untracked(), axes.get_untracked());
         spawn_local(async move {
             let made = if !axes.is_empty() {
-                api::post::<Sweep>("api/sweeps", &vary::body(&body, axes)).await.map(|sweep| place::sweep(&sweep.id))
+                api::post::<Sweep>("api/sweeps", &sweep_form::body(&body, axes)).await.map(|sweep| urls::sweep(&sweep.id))
             } else if let Some(file) = upload.chosen() {
-                upload.send(&body, &file).await.map(|run| place::run(&run.id))
+                upload.send(&body, &file).await.map(|run| urls::run(&run.id))
             } else {
-                api::post::<Run>("api/runs", &body).await.map(|run| place::run(&run.id))
+                api::post::<Run>("api/runs", &body).await.map(|run| urls::run(&run.id))
             };
             match made {
                 Ok(place) => {
@@ -170,7 +169,7 @@ fn Fields(
         RunKind::Pair => view! { <PairSections/> }.into_any(),
         RunKind::Import => view! { <ImportSections upload/> }.into_any(),
     };
-    let runs = memo(move || axes.with(|axes| if axes.is_empty() { None } else { Some(vary::count(axes)) }));
+    let runs = Memo::new(move |_| axes.with(|axes| if axes.is_empty() { None } else { Some(sweep_form::count(axes)) }));
     view! {
         <form class="run-form" id=FORM tabindex="-1" novalidate on:submit=submit>
             <div class="form-main">
@@ -254,7 +253,7 @@ fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<shared::api::SweepAxis>>, 
             axes.with(|axes| match upload.file_name() {
                 Some(file) => form::upload_command(&format!("{base}api/checkpoints"), &form::pretty(&Upload::part(config)), &file),
                 None if axes.is_empty() => form::command_line(&format!("{base}api/runs"), &form::config_text(config)),
-                None => form::command_line(&format!("{base}api/sweeps"), &form::pretty(&vary::body(config, axes.clone()))),
+                None => form::command_line(&format!("{base}api/sweeps"), &form::pretty(&sweep_form::body(config, axes.clone()))),
             })
         })
     };

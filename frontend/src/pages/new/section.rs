@@ -1,5 +1,6 @@
 //! What the sections of the form are made of.
 
+use leptos::prelude::*;
 use serde_json::json;
 use shared::api::{Device, Health, WorkerStatus};
 use shared::config::{Norm, RunConfig};
@@ -7,8 +8,6 @@ use shared::config::{Norm, RunConfig};
 use crate::components::field::{CheckField, SelectField, SizeField, TextField, use_form};
 use crate::form::{self, Kind};
 use crate::load::fetched;
-use crate::prelude::*;
-use crate::reactive::derived;
 
 /// A group of fields with its name.
 #[component]
@@ -46,14 +45,14 @@ pub fn PgdFields() -> impl IntoView {
 pub fn RunSection() -> impl IntoView {
     let form = use_form();
     let health = fetched::<Health>(|| Some("api/health".to_owned()));
-    let devices = derived(move || match health.ready().map(|health| health.worker) {
+    let devices = Signal::derive(move || match health.ready().map(|health| health.worker) {
         Some(WorkerStatus::Ready(probe)) => {
             let names: Vec<String> = probe.devices.iter().map(|Device { id, name, .. }| format!("{id} ({name})")).collect();
             format!("auto, or one of: {}.", names.join(", "))
         }
         _ => "auto takes CUDA where there is a device, else the CPU.".to_owned(),
     });
-    let title = derived(move || match form.config.with(RunConfig::parse) {
+    let title = Signal::derive(move || match form.config.with(RunConfig::parse) {
         Ok(config) => format!("Empty: named after what it does. Now: {}", config.title()),
         Err(_) => "Empty: named after what it does.".to_owned(),
     });

@@ -1,23 +1,22 @@
 //! One run or several: the fields that are varied.
 
+use leptos::prelude::*;
 use shared::sweep::{FIELDS, field_name};
 
 use super::section::Section;
 use crate::components::field::use_form;
-use crate::prelude::*;
-use crate::reactive::memo;
-use crate::vary::{self, Row};
+use crate::sweep_form::{self, Row};
 
 #[component]
 pub fn SweepSection(rows: RwSignal<Vec<Row>>) -> impl IntoView {
     let form = use_form();
-    let messages = memo(move || form.errors.with(|errors| crate::form::messages(errors, "axes")));
+    let messages = Memo::new(move |_| form.errors.with(|errors| crate::form::messages(errors, "axes")));
     let change = move |change: &dyn Fn(&mut Vec<Row>)| {
         rows.update(change);
         form.edited.run(());
     };
-    let indices = memo(move || (0..rows.with(Vec::len)).collect::<Vec<_>>());
-    let made = memo(move || rows.with(|rows| vary::count(&vary::axes(rows))));
+    let indices = Memo::new(move |_| (0..rows.with(Vec::len)).collect::<Vec<_>>());
+    let made = Memo::new(move |_| rows.with(|rows| sweep_form::count(&sweep_form::axes(rows))));
     let row = move |index: usize| {
         let with =
             move |part: fn(&Row) -> &String| move || rows.with(|rows| rows.get(index).map(|row| part(row).clone()).unwrap_or_default());

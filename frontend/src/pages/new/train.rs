@@ -1,5 +1,6 @@
 //! The sections of a training run's form.
 
+use leptos::prelude::*;
 use serde_json::{Value, json};
 use shared::config::{
     Architecture, ArchitectureFacts, AwpConfig, DistillationConfig, Method, Norm, RunConfig, Schedule, WeightAveragingConfig,
@@ -10,8 +11,6 @@ use super::data::DataSection;
 use super::section::{RunSection, Section, options};
 use crate::components::field::{BlockField, CheckField, EntryField, SelectField, SizeField, TextField, use_form};
 use crate::form::{self, Kind};
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 
 #[component]
 pub fn TrainSections() -> impl IntoView {
@@ -36,7 +35,7 @@ fn ModelSection() -> impl IntoView {
 #[component]
 pub fn ModelFields() -> impl IntoView {
     let form = use_form();
-    let width = derived(move || {
+    let width = Signal::derive(move || {
         let chosen = Architecture::from_id(&form.text("model.architecture")).map(Architecture::facts);
         let hint = |facts: &ArchitectureFacts| format!("{}. Empty: {}, the published network.", facts.width_label, facts.published_width);
         chosen.map(hint).unwrap_or_default()
@@ -62,9 +61,9 @@ fn normalization() -> Value {
 #[component]
 fn TrainingSection() -> impl IntoView {
     let form = use_form();
-    let method = memo(move || form.text("training.method"));
+    let method = Memo::new(move |_| form.text("training.method"));
     let choose_method = Callback::new(move |(method,): (String,)| form.update(|config| form::switch_method(config, &method)));
-    let schedule = memo(move || form.text("training.schedule"));
+    let schedule = Memo::new(move |_| form.text("training.schedule"));
     let choose_schedule = Callback::new(move |(schedule,): (String,)| form.update(|config| form::switch_schedule(config, &schedule)));
     view! {
         <Section title="Training" text="Stochastic gradient descent with momentum.">
@@ -167,7 +166,7 @@ fn AttackSection() -> impl IntoView {
 #[component]
 fn EvaluationSection() -> impl IntoView {
     let form = use_form();
-    let rule = derived(move || match form.config.with(RunConfig::parse) {
+    let rule = Signal::derive(move || match form.config.with(RunConfig::parse) {
         Ok(RunConfig::Train(config)) => {
             format!("Empty: {}, the paper's rule.", config.measuring_attack().step_size().long(config.attack.norm))
         }

@@ -1,16 +1,16 @@
 //! The kept checkpoints of a run, and what can be measured of them.
 
+use leptos::prelude::*;
 use shared::api::Run;
 use shared::config::{Inputs, RunKind};
 use shared::format;
 use shared::record::Metrics;
 
 use super::Selection;
-use crate::addressed::Addressed;
 use crate::components::dialog::Dialog;
-use crate::place;
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
+use crate::url_state::UrlState;
+use crate::urls;
+use crate::viewer::use_is_owner;
 
 /// The kept epoch nearest to one.
 pub fn nearest_checkpoint(metrics: &Metrics, epoch: u32) -> Option<u32> {
@@ -26,24 +26,25 @@ pub fn nearest(kept: &[u32], epoch: u32) -> Option<u32> {
 pub fn CheckpointTable(
     run: Memo<Run>,
     metrics: Memo<Metrics>,
-    selection: Addressed<Selection>,
+    selection: UrlState<Selection>,
     selected: Memo<Option<u32>>,
-    own: bool,
 ) -> impl IntoView {
-    let epochs = memo(move || metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
+    let is_owner = use_is_owner();
+    let epochs =
+        Memo::new(move |_| metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
     let measuring = RwSignal::new(None::<String>);
     let run_id = run.with_untracked(|run| run.id.clone());
     let row = move |epoch: u32| {
-        let row = memo(move || metrics.with(|metrics| CheckpointRow::of(metrics, epoch)));
+        let row = Memo::new(move |_| metrics.with(|metrics| CheckpointRow::of(metrics, epoch)));
         let id = run.with_untracked(|run| run.id.clone());
         let choose = move |_| selection.update(|selection| selection.epoch = Some(epoch));
         let name = format!("Epoch {epoch}");
-        let links = own.then(|| {
+        let links = is_owner.then(|| {
             let link = {
                 let id = id.clone();
                 move |inputs: Inputs, text: &'static str, there: bool| {
                     let label = format!("Heatmap of epoch {epoch}, {} inputs", inputs.id());
-                    there.then(|| view! { <a href=place::href(&place::attribution(&id, epoch, inputs)) aria-label=label>{text}</a> })
+                    there.then(|| view! { <a href=urls::href(&urls::attribution(&id, epoch, inputs)) aria-label=label>{text}</a> })
                 }
             };
             view! {
@@ -53,13 +54,13 @@ pub fn CheckpointTable(
                         {
                             let id = id.clone();
                             move || row.with(|row| row.clean).then(|| view! {
-                                <a href=place::href(&place::attribution(&id, epoch, Inputs::Clean)) aria-label=format!("Heatmap of epoch {epoch}, clean inputs")>"Clean"</a>
+                                <a href=urls::href(&urls::attribution(&id, epoch, Inputs::Clean)) aria-label=format!("Heatmap of epoch {epoch}, clean inputs")>"Clean"</a>
                             })
                         }
                     </div>
                 </td>
                 <td>
-                    <a rel="external" download="" href=place::checkpoint_file(&id, epoch) aria-label=move || row.with(|row| format!("{}: download epoch {epoch} as safetensors", format::bytes(row.size_bytes)))>
+                    <a rel="external" download="" href=urls::checkpoint_file(&id, epoch) aria-label=move || row.with(|row| format!("{}: download epoch {epoch} as safetensors", format::bytes(row.size_bytes)))>
                         {move || row.with(|row| format::bytes(row.size_bytes))}
                     </a>
                 </td>
@@ -97,7 +98,7 @@ pub fn CheckpointTable(
                         <th scope="col" class="number">"Clean"</th>
                         <th scope="col" class="number">"Robust"</th>
                         <th scope="col" class="number">"CAS"</th>
-                        {own.then(|| view! {
+                        {is_owner.then(|| view! {
                             <th scope="col">"Heatmap"</th>
                             <th scope="col">"Weights"</th>
                             <th scope="col"><span class="visually-hidden">"Measure"</span></th>
@@ -107,7 +108,7 @@ pub fn CheckpointTable(
                 <tbody><For each=move || epochs.get() key=ToString::to_string children=row/></tbody>
             </table>
         </div>
-        {own.then(|| view! { <MeasureDialog run=run_id checkpoint=measuring/> })}
+        {is_owner.then(|| view! { <MeasureDialog run=run_id checkpoint=measuring/> })}
     }
 }
 
@@ -124,7 +125,7 @@ fn MeasureDialog(
         // One compares best and last; another epoch is compared with the best.
         let other = if which == "best" { "last" } else { "best" };
         let link = |kind: RunKind, checkpoints: &[String], title: &'static str, text: &'static str| {
-            let href = place::href(&place::new_of(kind, checkpoints));
+            let href = urls::href(&urls::new_of(kind, checkpoints));
             view! { <li><a href=href>{title}</a><p class="muted">{text}</p></li> }
         };
         view! {
@@ -137,7 +138,7 @@ fn MeasureDialog(
         }
     };
     view! {
-        <Dialog open=derived(move || checkpoint.with(Option::is_some)) close=move || checkpoint.set(None) title="Measure a checkpoint">
+        <Dialog open=Signal::derive(move || checkpoint.with(Option::is_some)) close=move || checkpoint.set(None) title="Measure a checkpoint">
             {links.clone()}
         </Dialog>
     }

@@ -1,10 +1,11 @@
 //! What a person should know of where the page's numbers come from: a server that does not answer, a run that is gone, a full disk.
 
+use leptos::prelude::*;
+
 use crate::browser;
 use crate::components::health::ServerProblems;
 use crate::live::{Connection, Live};
 use crate::load::told;
-use crate::prelude::*;
 
 #[component]
 pub fn ConnectionNotice(live: Live) -> impl IntoView {

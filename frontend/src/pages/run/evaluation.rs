@@ -1,38 +1,31 @@
 //! An evaluation: the number to report, attack by attack and class by class.
 
+use leptos::prelude::*;
 use shared::api::{EvaluationFile, Run, RunState};
 use shared::config::{EvaluateConfig, RunConfig};
 use shared::format;
-use shared::order::sorted;
 use shared::record::{EvaluationStep, Metrics};
 
-use super::subject::Subject;
+use super::measured_checkpoints::MeasuredCheckpoints;
 use super::training::Phase;
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Placeholder, fetched, shown};
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 
 /// More classes than this are no table that anybody reads.
 const LARGEST_TABLE: usize = 20;
 const CONFUSIONS: usize = 12;
 
 #[component]
-pub fn EvaluationView(
-    run: Memo<Run>,
-    metrics: Memo<Metrics>,
-    /// Whether there is a way to the checkpoint.
-    own: bool,
-) -> impl IntoView {
+pub fn EvaluationView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Evaluate(config) = config else { return ().into_any() };
-    let complete = memo(move || run.with(|run| run.state == RunState::Succeeded));
+    let complete = Memo::new(move |_| run.with(|run| run.state == RunState::Succeeded));
     let file = fetched::<EvaluationFile>(move || complete.get().then(|| format!("api/runs/{id}/evaluation")));
-    let steps = memo(move || metrics.with(|metrics| metrics.evaluation.clone()));
-    let ended = memo(move || run.with(|run| run.state.is_finished()));
+    let steps = Memo::new(move |_| metrics.with(|metrics| metrics.evaluation.clone()));
+    let ended = Memo::new(move |_| run.with(|run| run.state.is_finished()));
     let subject = config.checkpoint.clone();
-    let figures = derived(move || {
+    let figures = Signal::derive(move || {
         let threat = file.ready().map(|file| format!("{} {}", file.norm.symbol(), file.eps.long(file.norm)));
         figures(&steps.get(), &threat.unwrap_or_else(|| threat_model(&config)), ended.get())
     });
@@ -49,7 +42,7 @@ pub fn EvaluationView(
                 <Phase run metrics/>
             </div>
             <StepTable steps ended/>
-            <Subject checkpoints=vec![subject] own/>
+            <MeasuredCheckpoints checkpoints=vec![subject]/>
         </section>
         {move || complete.get().then(|| shown(file, Placeholder::Rows, |file| view! { <ByClass file/> }))}
     }
@@ -248,7 +241,8 @@ fn most_confused(confusion: &[Vec<u32>]) -> Vec<(usize, usize, u32, f64)> {
         let others = row.iter().enumerate().filter(|(j, count)| *j != i && **count > 0);
         pairs.extend(others.map(|(j, count)| (i, j, *count, f64::from(*count) / total)));
     }
-    sorted(pairs, |a, b| b.3.total_cmp(&a.3))
+    pairs.sort_by(|a, b| b.3.total_cmp(&a.3));
+    pairs
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use leptos::html;
 use leptos::leptos_dom::helpers::set_interval_with_handle;
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::Run;
 use shared::problem::Problem;
@@ -11,8 +12,6 @@ use shared::problem::Problem;
 use crate::components::copy::CopyButton;
 use crate::components::heatmap::is_open;
 use crate::load::told;
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
 use crate::{api, form};
 
 const LOG_REFRESH: Duration = Duration::from_secs(3);
@@ -75,8 +74,8 @@ pub fn LogTail(run: Memo<Run>, open: bool, class: &'static str) -> impl IntoView
             }
         }
     };
-    let finished = memo(move || run.with(|run| run.state.is_finished()));
-    effect(move || {
+    let finished = Memo::new(move |_| run.with(|run| run.state.is_finished()));
+    Effect::new(move || {
         // Also once when the run ends: the last lines say how.
         let finished = finished.get();
         if !opened.get() {
@@ -90,7 +89,7 @@ pub fn LogTail(run: Memo<Run>, open: bool, class: &'static str) -> impl IntoView
     // The end is what one looks for; whoever has scrolled up to read is left there.
     let pre = NodeRef::<html::Pre>::new();
     let from_end = StoredValue::new(0);
-    effect(move || {
+    Effect::new(move || {
         shown.track();
         if let Some(pre) = pre.get() {
             let from_end = from_end.get_value();
@@ -111,9 +110,9 @@ pub fn LogTail(run: Memo<Run>, open: bool, class: &'static str) -> impl IntoView
             from_end.set_value(if at_end { 0 } else { pre.scroll_height() - pre.scroll_top() });
         }
     };
-    let text = memo(move || shown.with(|shown| shown.as_ref().map(|shown| shown.text.clone()).unwrap_or_default()));
-    let has_earlier = memo(move || shown.with(|shown| shown.as_ref().is_some_and(|shown| shown.start > 0)));
-    let state = memo(move || match (shown.get(), problem.get()) {
+    let text = Memo::new(move |_| shown.with(|shown| shown.as_ref().map(|shown| shown.text.clone()).unwrap_or_default()));
+    let has_earlier = Memo::new(move |_| shown.with(|shown| shown.as_ref().is_some_and(|shown| shown.start > 0)));
+    let state = Memo::new(move |_| match (shown.get(), problem.get()) {
         (None, None) => LogState::Loading,
         (None, Some(problem)) => LogState::Failed(problem.detail),
         (Some(shown), _) if shown.text.is_empty() => LogState::Empty,

@@ -1,5 +1,6 @@
 //! The matrices of an attribution run.
 
+use leptos::prelude::*;
 use shared::api::{Attribution, Run};
 use shared::chart::colors::Theme;
 use shared::chart::heatmap::Heatmap;
@@ -8,30 +9,30 @@ use shared::format;
 use shared::record::{AttributionEntry, Metrics};
 use shared::view::Lens;
 
-use super::subject::Subject;
+use super::measured_checkpoints::MeasuredCheckpoints;
 use super::training::Phase;
-use crate::addressed::Addressed;
 use crate::components::explorer::Explorer;
 use crate::components::heatmap::HeatmapView;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Fetched, Placeholder, fetched, shown};
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
 use crate::theme::use_theme;
-use crate::{place, words};
+use crate::url_state::UrlState;
+use crate::viewer::use_is_owner;
+use crate::{findings, names, urls};
 
 #[component]
-pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl IntoView {
+pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
+    let is_owner = use_is_owner();
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Attribute(config) = config else { return ().into_any() };
-    let entries = memo(move || metrics.with(|metrics| metrics.attributions.clone()));
-    let ended = memo(move || run.with(|run| run.state.is_finished()));
-    let figures = derived(move || entries.with(|entries| figures(entries, ended.get())));
-    let how = format!("{} · {} · {}", words::split(config.split), config.aggregation.label(), config.subset.label());
-    let explorer = Explorer::new(Addressed::local(Lens::default()));
+    let entries = Memo::new(move |_| metrics.with(|metrics| metrics.attributions.clone()));
+    let ended = Memo::new(move |_| run.with(|run| run.state.is_finished()));
+    let figures = Signal::derive(move || entries.with(|entries| figures(entries, ended.get())));
+    let how = format!("{} · {} · {}", names::split(config.split), config.aggregation.label(), config.subset.label());
+    let explorer = Explorer::new(UrlState::local(Lens::default()));
     let matrix = move |entry: AttributionEntry| {
-        let attribution_id = place::attribution_id(&id, entry.epoch, entry.inputs).to_string();
-        let attribution = fetched::<Attribution>(move || own.then(|| format!("api/attributions/{attribution_id}")));
+        let attribution_id = urls::attribution_id(&id, entry.epoch, entry.inputs).to_string();
+        let attribution = fetched::<Attribution>(move || is_owner.then(|| format!("api/attributions/{attribution_id}")));
         view! { <section class="panel" aria-label=format!("{} inputs", entry.inputs.id())><Loaded attribution explorer/></section> }
     };
     view! {
@@ -39,12 +40,12 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl I
         <section class="panel">
             <div class="panel-header"><h2>"Attribution"</h2><Phase run metrics/></div>
             <p>{how}</p>
-            <Subject checkpoints=vec![config.checkpoint] own/>
+            <MeasuredCheckpoints checkpoints=vec![config.checkpoint]/>
             {move || entries.with(Vec::is_empty).then(|| view! {
                 <p class="muted">{move || if ended.get() { "The run ended before it had measured a matrix." } else { "No matrix is there yet." }}</p>
             })}
         </section>
-        {own.then(|| view! {
+        {is_owner.then(|| view! {
             <div class="pair-of-panels">
                 <For each=move || entries.get() key=|entry| format!("{} {:?}", entry.epoch, entry.inputs) children=matrix/>
             </div>
@@ -57,25 +58,20 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl I
 #[component]
 fn Loaded(attribution: Fetched<Attribution>, explorer: Explorer) -> impl IntoView {
     let theme = use_theme();
-    let known = Memo::new(move |former: Option<&Option<Attribution>>| attribution.ready().or_else(|| former.cloned().flatten()));
-    let there = memo(move || known.with(Option::is_some));
-    let with = move |text: fn(&Attribution) -> String| move || known.with(|known| known.as_ref().map(text).unwrap_or_default());
-    let caption = with(|attribution| {
+    let matrix = move |attribution: Attribution| {
         let inputs = crate::pages::attribution::inputs_text(&attribution.file).to_ascii_lowercase();
-        format!("Epoch {}, {inputs}: CAS {}", attribution.file.epoch, format::decimal(attribution.file.cas, 2))
-    });
-    let link = with(|attribution| place::href(&format!("/attributions/{}", attribution.id)));
-    let view = move || {
-        let heatmap = memo(move || {
+        let caption = format!("Epoch {}, {inputs}: CAS {}", attribution.file.epoch, format::decimal(attribution.file.cas, 2));
+        let link = urls::href(&format!("/attributions/{}", attribution.id));
+        let heatmap = Memo::new(move |_| {
             let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-            known.with(|known| Heatmap::of(known.as_ref().expect("shown only once known"), None, &Lens::default(), theme))
+            Heatmap::of(&attribution, None, &Lens::default(), theme)
         });
         view! {
-            <p class="caption" aria-live="polite">{caption}" "<a href=link>"Open"</a></p>
-            <HeatmapView name=derived(caption) heatmap explorer/>
+            <p class="caption" aria-live="polite">{caption.clone()}" "<a href=link>"Open"</a></p>
+            <HeatmapView name=Signal::stored(caption) heatmap explorer/>
         }
     };
-    move || if there.get() { view().into_any() } else { shown(attribution, Placeholder::Matrix, |_| ()).into_any() }
+    shown(attribution, Placeholder::Matrix, matrix)
 }
 
 fn figures(entries: &[AttributionEntry], ended: bool) -> Vec<Figure> {
@@ -87,7 +83,7 @@ fn figures(entries: &[AttributionEntry], ended: bool) -> Vec<Figure> {
         Figure::new(label, format::decimal(entry.cas, 2), format!("{} of the possible", format::percent(entry.cas_normalized)))
     };
     match entries {
-        [] => vec![Figure::new("CAS", "–", words::missing(ended))],
+        [] => vec![Figure::new("CAS", "–", findings::missing(ended))],
         entries => entries.iter().map(figure).collect(),
     }
 }

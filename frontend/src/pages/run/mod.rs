@@ -5,14 +5,15 @@ mod connection;
 mod evaluation;
 mod log;
 mod matrices;
+mod measured_checkpoints;
 mod notices;
 mod pair;
 mod saliency;
 mod scrubber;
-mod subject;
-mod time;
+mod selected_checkpoint;
 mod training;
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_params_map;
@@ -31,20 +32,18 @@ use self::pair::PairView;
 use self::saliency::SaliencyView;
 use self::training::TrainingView;
 use super::runs::best_to_last_address;
-use crate::addressed::{Addressed, addressed};
 use crate::baseline::adopt_pinned;
 use crate::browser::{use_open, use_title};
 use crate::cache::Cache;
 use crate::components::badge::{KindBadge, Progress, StateBadge};
 use crate::components::exports::{Export, Exports, FIGURE, course, export};
 use crate::components::labels::LabelsOfRun;
-use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject};
+use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog};
 use crate::components::share::ShareButton;
 use crate::live::{Live, follow};
 use crate::load::{Placeholder, fetched, refusal, shown, told};
-use crate::prelude::*;
-use crate::reactive::{derived, memo};
-use crate::{api, place};
+use crate::url_state::{UrlState, url_state};
+use crate::{api, urls};
 
 /// Where one stands in a run: at which checkpoint, on which inputs, seen through which lens.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +79,7 @@ impl Selection {
 #[component]
 pub fn RunPage() -> impl IntoView {
     let params = use_params_map();
-    let id = memo(move || params.with(|params| params.get("id").unwrap_or_default()));
+    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
     move || {
         let id = id.get();
         let address = format!("api/runs/{id}");
@@ -100,13 +99,13 @@ fn OwnRun(
     let id = run.id.clone();
     let live = follow(run);
     let Live { run, metrics, .. } = live;
-    let run = memo(move || {
+    let run = Memo::new(move |_| {
         let run = run.get();
         // Records come sooner than the states that sum them up.
         let summary = metrics.with(|metrics| summary(&run, metrics));
         Run { summary, ..run }
     });
-    let selection = addressed(
+    let selection = url_state(
         |query| Selection {
             epoch: query.get("epoch").and_then(|epoch| epoch.parse().ok()),
             inputs: if query.get_str("inputs") == Some(Inputs::Clean.id()) { Inputs::Clean } else { Inputs::Adversarial },
@@ -119,7 +118,7 @@ fn OwnRun(
     );
     adopt_pinned(selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens));
     let view_of = Callback::new(move |()| selection.get_untracked().view(&id));
-    let failed = memo(move || run.with(|run| run.state == RunState::Failed));
+    let failed = Memo::new(move |_| run.with(|run| run.state == RunState::Failed));
     view! {
         <RunHeader run live view_of resumed/>
         <ConnectionNotice live/>
@@ -130,30 +129,23 @@ fn OwnRun(
                 <LogTail run open=true class="disclosure"/>
             </div>
         })}
-        <RunView run metrics=memo(move || metrics.get()) selection matrices=Cache::new() own=true/>
+        <RunView run metrics=Memo::new(move |_| metrics.get()) selection matrices=Cache::new()/>
         <Show when=move || !failed.get()><LogTail run open=false class="disclosure panel"/></Show>
         <ConfigText run/>
-        <Exports exports=derived(move || run.with(|run| exports_of(run, &selection.get())))/>
+        <Exports exports=Signal::derive(move || run.with(|run| exports_of(run, &selection.get())))/>
     }
 }
 
 /// What a run has measured: also what the reader of a link sees.
 #[component]
-pub fn RunView(
-    run: Memo<Run>,
-    metrics: Memo<Metrics>,
-    selection: Addressed<Selection>,
-    matrices: Cache<Attribution>,
-    /// Whether other pages and files can be asked for: the reader of a link cannot.
-    own: bool,
-) -> impl IntoView {
+pub fn RunView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<Selection>, matrices: Cache<Attribution>) -> impl IntoView {
     let kind = run.with_untracked(|run| run.config.kind());
     let measured = match kind {
-        RunKind::Train | RunKind::Import => view! { <TrainingView run metrics selection matrices own/> }.into_any(),
-        RunKind::Attribute => view! { <MatricesView run metrics own/> }.into_any(),
-        RunKind::Evaluate => view! { <EvaluationView run metrics own/> }.into_any(),
-        RunKind::Saliency => view! { <SaliencyView run metrics own/> }.into_any(),
-        RunKind::Pair => view! { <PairView run metrics own/> }.into_any(),
+        RunKind::Train | RunKind::Import => view! { <TrainingView run metrics selection matrices/> }.into_any(),
+        RunKind::Attribute => view! { <MatricesView run metrics/> }.into_any(),
+        RunKind::Evaluate => view! { <EvaluationView run metrics/> }.into_any(),
+        RunKind::Saliency => view! { <SaliencyView run metrics/> }.into_any(),
+        RunKind::Pair => view! { <PairView run metrics/> }.into_any(),
     };
     view! { <Notices metrics/>{measured} }
 }
@@ -183,7 +175,7 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
     let problem = RwSignal::new(None::<Problem>);
     let (question, report) = (RwSignal::new(None::<Question>), RwSignal::new(None::<Report>));
     let delete =
-        move |_| question.set(Some(Question { action: RunAction::Delete, runs: vec![run.with_untracked(|run| Subject::from(run))] }));
+        move |_| question.set(Some(Question { action: RunAction::Delete, runs: vec![run.with_untracked(|run| ConcernedRun::from(run))] }));
     let id = move || run.with(|run| run.id.clone());
     let asking = RwSignal::new(false);
     let cancel = move |_| {
@@ -216,7 +208,7 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
             }
         });
     };
-    let resumable = memo(move || run.with(|run| matches!(run.state, RunState::Canceled | RunState::Failed)));
+    let resumable = Memo::new(move |_| run.with(|run| matches!(run.state, RunState::Canceled | RunState::Failed)));
     let (kind, sweep) = run.with_untracked(|run| (run.config.kind(), run.config.as_train().and_then(|config| config.sweep.clone())));
     let navigate = StoredValue::new_local(use_open());
     let deleted = move |refused: usize| {
@@ -224,15 +216,15 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
             navigate.with_value(|navigate| navigate("/", NavigateOptions::default()));
         }
     };
-    let finished = memo(move || run.with(|run| run.state.is_finished()));
-    let compare = memo(move || run.with(|run| best_to_last_address(&run.id, run.summary.best.as_ref(), run.summary.last.as_ref())));
+    let finished = Memo::new(move |_| run.with(|run| run.state.is_finished()));
+    let compare = Memo::new(move |_| run.with(|run| best_to_last_address(&run.id, run.summary.best.as_ref(), run.summary.last.as_ref())));
     view! {
         <header class="page-header">
             <div>
                 <nav class="crumbs" aria-label="Breadcrumb">
                     <a href=".">"Runs"</a>
                     <span aria-hidden="true">"/"</span>
-                    {sweep.map(|sweep| view! { <a href=place::href(&place::sweep(&sweep))>{sweep.clone()}</a><span aria-hidden="true">"/"</span> })}
+                    {sweep.map(|sweep| view! { <a href=urls::href(&urls::sweep(&sweep))>{sweep.clone()}</a><span aria-hidden="true">"/"</span> })}
                     <span>{move || id()}</span>
                 </nav>
                 <h1>{move || run.with(|run| run.title.clone())}</h1>
@@ -240,9 +232,9 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
                 <LabelsOfRun run changed=resumed/>
             </div>
             <div class="actions">
-                {move || compare.get().map(|address| view! { <a class="button button-primary" href=place::href(&address)>"Compare best and last"</a> })}
+                {move || compare.get().map(|address| view! { <a class="button button-primary" href=urls::href(&address)>"Compare best and last"</a> })}
                 <ShareButton view=move || view_of.run(())/>
-                <a class="button" href=move || place::href(&place::new_from(&id()))>"Duplicate and edit"</a>
+                <a class="button" href=move || urls::href(&urls::new_from(&id()))>"Duplicate and edit"</a>
                 <Show when=move || resumable.get()>
                     <button class="button" type="button" disabled=move || resuming.get() on:click=resume>"Resume"</button>
                 </Show>

@@ -1,14 +1,13 @@
 //! What a person should know of a run that went on.
 
+use leptos::prelude::*;
 use shared::record::{Metrics, Notice, NoticeKind};
 
 use crate::load::told;
-use crate::prelude::*;
-use crate::reactive::memo;
 
 #[component]
 pub fn Notices(metrics: Memo<Metrics>) -> impl IntoView {
-    let notices = memo(move || metrics.with(Metrics::all_notices));
+    let notices = Memo::new(move |_| metrics.with(Metrics::all_notices));
     let shown = |notice: Notice| {
         let (class, role) = match notice.kind {
             NoticeKind::CatastrophicOverfitting | NoticeKind::TrainingBrokeDown | NoticeKind::MaskedGradients => {

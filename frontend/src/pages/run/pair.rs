@@ -1,27 +1,28 @@
 //! Pairs of classes taken apart: the measured parts of a dossier, pair by pair.
 
+use leptos::prelude::*;
 use shared::api::{PairFile, Run, RunState};
 use shared::config::RunConfig;
 use shared::record::Metrics;
 
-use super::subject::Subject;
+use super::measured_checkpoints::MeasuredCheckpoints;
 use super::training::Phase;
 use crate::components::dossier::Parts;
 use crate::load::{Placeholder, fetched, shown};
-use crate::prelude::*;
-use crate::reactive::memo;
+use crate::viewer::use_is_owner;
 
 #[component]
-pub fn PairView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl IntoView {
+pub fn PairView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
+    let is_owner = use_is_owner();
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Pair(config) = config else { return ().into_any() };
-    let complete = memo(move || own && run.with(|run| run.state == RunState::Succeeded));
+    let complete = Memo::new(move |_| is_owner && run.with(|run| run.state == RunState::Succeeded));
     let file = fetched::<PairFile>(move || complete.get().then(|| format!("api/runs/{id}/pair")));
     view! {
         <section class="panel dossier" aria-labelledby="pair-title">
             <div class="panel-header"><h2 id="pair-title">"What classes share"</h2><Phase run metrics/></div>
-            <Subject checkpoints=config.checkpoints own/>
-            {move || match (complete.get(), own) {
+            <MeasuredCheckpoints checkpoints=config.checkpoints/>
+            {move || match (complete.get(), is_owner) {
                 (true, _) => shown(file, Placeholder::Matrix, |file| view! { <Pairs file/> }).into_any(),
                 (false, true) => view! { <p class="muted">"The pairs are shown when the run is complete."</p> }.into_any(),
                 (false, false) => view! { <p class="muted">"The pairs are not part of the link."</p> }.into_any(),

@@ -1,31 +1,30 @@
 //! Where networks look: the same images at several checkpoints, each with its map above it.
 
+use leptos::prelude::*;
 use shared::api::{Run, RunState, SaliencyFile, SaliencySample};
 use shared::config::{Inputs, RunConfig};
 use shared::format;
 use shared::record::Metrics;
 
-use super::subject::Subject;
+use super::measured_checkpoints::MeasuredCheckpoints;
 use super::training::Phase;
 use crate::components::saliency_map::{SaliencyOverlay, checkpoint_name, data_url};
 use crate::load::{Placeholder, fetched, shown};
-use crate::prelude::*;
-use crate::reactive::memo;
 
 /// Rows at a time: each has a picture for every checkpoint and kind of inputs.
 const PAGE: usize = 20;
 const FIRST_OPACITY: &str = "0.6";
 
 #[component]
-pub fn SaliencyView(run: Memo<Run>, metrics: Memo<Metrics>, own: bool) -> impl IntoView {
+pub fn SaliencyView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Saliency(config) = config else { return ().into_any() };
-    let complete = memo(move || run.with(|run| run.state == RunState::Succeeded));
+    let complete = Memo::new(move |_| run.with(|run| run.state == RunState::Succeeded));
     let file = fetched::<SaliencyFile>(move || complete.get().then(|| format!("api/runs/{id}/saliency")));
     view! {
         <section class="panel" aria-labelledby="saliency-title">
             <div class="panel-header"><h2 id="saliency-title">"Grad-CAM"</h2><Phase run metrics/></div>
-            <Subject checkpoints=config.checkpoints own/>
+            <MeasuredCheckpoints checkpoints=config.checkpoints/>
             {move || match complete.get() {
                 true => shown(file, Placeholder::Matrix, |file| view! { <Grid file/> }).into_any(),
                 false => view! { <p class="muted">"The maps are shown when the run is complete."</p> }.into_any(),
@@ -62,7 +61,7 @@ fn Grid(file: SaliencyFile) -> impl IntoView {
     let stage = file.stage;
     let file = StoredValue::new(file);
     let wanted = move |sample: &SaliencySample| class.get().is_none_or(|class| class == sample.label);
-    let total = memo(move || file.with_value(|file| file.samples.iter().filter(|sample| wanted(sample)).count()));
+    let total = Memo::new(move |_| file.with_value(|file| file.samples.iter().filter(|sample| wanted(sample)).count()));
     let samples = move || {
         file.with_value(|file| {
             let shown = file.samples.iter().filter(|sample| wanted(sample)).take(rows.get());

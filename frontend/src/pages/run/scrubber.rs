@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
+use leptos::prelude::*;
 use shared::chart::axes::EpochAxes;
 use shared::chart::curves::Curves;
 use shared::config::Inputs;
 use shared::format;
-use shared::order::sorted;
 use shared::record::Metrics;
 
 use super::Selection;
 use super::checkpoints::nearest;
-use crate::addressed::Addressed;
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
+use crate::url_state::UrlState;
 
 /// Checkpoints a second.
 const SPEEDS: [u32; 4] = [1, 2, 4, 8];
@@ -29,11 +27,12 @@ pub fn Scrubber(
     /// Of the curves above.
     axes: Signal<Option<EpochAxes>>,
     selected: Memo<Option<u32>>,
-    selection: Addressed<Selection>,
+    selection: UrlState<Selection>,
 ) -> impl IntoView {
-    let kept = memo(move || metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
-    let marks = memo(move || kept.with(|kept| curves.with(|curves| marks(curves, kept))));
-    let stand = memo(move || selected.get().unwrap_or_default());
+    let kept =
+        Memo::new(move |_| metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
+    let marks = Memo::new(move |_| kept.with(|kept| curves.with(|curves| marks(curves, kept))));
+    let stand = Memo::new(move |_| selected.get().unwrap_or_default());
     let go = move |epoch: u32| {
         if selected.get_untracked() != Some(epoch) {
             selection.update(|selection| selection.epoch = Some(epoch));
@@ -49,7 +48,7 @@ pub fn Scrubber(
         }
     };
     on_cleanup(stop);
-    effect(move || {
+    Effect::new(move || {
         stop();
         if !playing.get() {
             return;
@@ -165,7 +164,7 @@ pub fn Scrubber(
         }
     };
     // One checkpoint is nothing to drag through.
-    let several = memo(move || kept.with(|kept| kept.len() > 1));
+    let several = Memo::new(move |_| kept.with(|kept| kept.len() > 1));
     move || several.get().then(content)
 }
 
@@ -189,7 +188,8 @@ fn marks(curves: &Curves, kept: &[u32]) -> Vec<Mark> {
             None => marks.push(Mark { epoch, name }),
         }
     }
-    sorted(marks, |a, b| a.epoch.cmp(&b.epoch))
+    marks.sort_by_key(|mark| mark.epoch);
+    marks
 }
 
 /// A learning rate without the noise of its multiplications.

@@ -1,5 +1,6 @@
 //! A run with epochs, trained here or elsewhere: figures, curves, checkpoints and set-up.
 
+use leptos::prelude::*;
 use shared::api::{Attribution, EpochSummary, Run, RunState, RunSummary};
 use shared::chart::colors::Theme;
 use shared::chart::curves::Curves;
@@ -9,35 +10,28 @@ use shared::record::{Metrics, Started};
 use super::Selection;
 use super::checkpoints::{CheckpointTable, nearest_checkpoint};
 use super::scrubber::Scrubber;
-use super::time::TimeView;
-use crate::addressed::Addressed;
+use super::selected_checkpoint::SelectedCheckpointView;
 use crate::cache::Cache;
 use crate::components::curves::{CurvesView, EpochTable};
 use crate::components::key_figures::{Figure, KeyFigures};
-use crate::prelude::*;
-use crate::reactive::memo;
+use crate::findings;
+use crate::names;
 use crate::theme::use_theme;
-use crate::words;
+use crate::url_state::UrlState;
 
 #[component]
-pub fn TrainingView(
-    run: Memo<Run>,
-    metrics: Memo<Metrics>,
-    selection: Addressed<Selection>,
-    matrices: Cache<Attribution>,
-    /// Whether matrices and files can be asked for: the reader of a link cannot.
-    own: bool,
-) -> impl IntoView {
+pub fn TrainingView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<Selection>, matrices: Cache<Attribution>) -> impl IntoView {
     let config = run.with_untracked(|run| run.config.clone());
     // The files know how many classes there are; the data set does where no worker has looked yet.
     let of_dataset = config.data().and_then(|data| data.dataset.info().classes).map(|classes| classes as usize);
-    let classes = memo(move || metrics.with(|metrics| metrics.started.as_ref().map(|started| started.class_names.len()).or(of_dataset)));
-    let ended = memo(move || run.with(|run| run.state.is_finished()));
-    let figures = memo(move || run.with(|run| figures(&run.summary, classes.get(), run.state.is_finished())));
-    let setup = memo(move || metrics.with(|metrics| metrics.started.as_ref().map(facts)));
+    let classes =
+        Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(|started| started.class_names.len()).or(of_dataset)));
+    let ended = Memo::new(move |_| run.with(|run| run.state.is_finished()));
+    let figures = Memo::new(move |_| run.with(|run| figures(&run.summary, classes.get(), run.state.is_finished())));
+    let setup = Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(facts)));
     // Best and last are provisional while the run goes on.
-    let sentence = memo(move || run.with(|run| run.state.is_finished().then(|| words::best_to_last(&run.summary)).flatten()));
-    let selected = memo(move || metrics.with(|metrics| selection.get().resolved(metrics)));
+    let sentence = Memo::new(move |_| run.with(|run| run.state.is_finished().then(|| findings::best_to_last(&run.summary)).flatten()));
+    let selected = Memo::new(move |_| metrics.with(|metrics| selection.get().resolved(metrics)));
     let choose = move |epoch: u32| {
         if let Some(nearest) = metrics.with_untracked(|metrics| nearest_checkpoint(metrics, epoch)) {
             selection.update(|selection| selection.epoch = Some(nearest));
@@ -45,11 +39,11 @@ pub fn TrainingView(
     };
     // A file from elsewhere brings weights, and may bring no curves.
     let trains = config.as_train().is_some();
-    let has_curves = memo(move || trains || metrics.with(|metrics| !metrics.epochs.is_empty()));
+    let has_curves = Memo::new(move |_| trains || metrics.with(|metrics| !metrics.epochs.is_empty()));
     let by_holdout = config.data().is_some_and(|data| data.holdout_samples > 0);
     let theme = use_theme();
     let lens = selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens);
-    let curves = memo(move || {
+    let curves = Memo::new(move |_| {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
         let seen = |curves: Curves| Curves { show_legend: false, ended: ended.get(), ..curves.seen(&lens.get().curves) };
         metrics.with(|metrics| seen(Curves::of(metrics, &config, theme)))
@@ -77,7 +71,7 @@ pub fn TrainingView(
             <EpochTable metrics/>
         </section>
         </Show>
-        <TimeView run metrics selection selected matrices own/>
+        <SelectedCheckpointView run metrics selection selected matrices/>
         <div class="stack">
         <section class="panel" aria-labelledby="checkpoints-title">
             <h2 id="checkpoints-title">"Checkpoints"</h2>
@@ -89,7 +83,7 @@ pub fn TrainingView(
                     </p>
                 }
             >
-                <CheckpointTable run metrics selection selected own/>
+                <CheckpointTable run metrics selection selected/>
             </Show>
         </section>
         {move || setup.get().map(|facts| view! {
@@ -108,7 +102,7 @@ pub fn TrainingView(
 /// `classes`: as far as they are known.
 fn figures(summary: &RunSummary, classes: Option<usize>, finished: bool) -> Vec<Figure> {
     let RunSummary { best, last, .. } = summary;
-    let missing = || words::missing(finished).to_owned();
+    let missing = || findings::missing(finished).to_owned();
     let note = |epoch: &Option<EpochSummary>| {
         epoch.as_ref().map_or_else(missing, |epoch| format!("epoch {} · clean {}", epoch.epoch, format::percent(epoch.clean_accuracy)))
     };
@@ -123,10 +117,10 @@ fn figures(summary: &RunSummary, classes: Option<usize>, finished: bool) -> Vec<
     vec![
         Figure::new("Best robust accuracy", robust(best), note(best)),
         Figure::new("Last robust accuracy", robust(last), note(last)),
-        Figure::new("Gap", format::points(words::gap(summary)), "best to last"),
+        Figure::new("Gap", format::points(findings::gap(summary)), "best to last"),
         Figure::new("CAS, best", format::decimal(cas(best), 2), normalized(best)),
         Figure::new("CAS, last", format::decimal(cas(last), 2), normalized(last)),
-        Figure::new("ΔCAS", format::signed(words::delta_cas(summary), 2), "best to last"),
+        Figure::new("ΔCAS", format::signed(findings::delta_cas(summary), 2), "best to last"),
     ]
 }
 
@@ -150,7 +144,7 @@ pub fn Phase(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     move || {
         let running = run.with(|run| run.state == RunState::Running);
         let progress = metrics.with(|metrics| metrics.progress.clone()).filter(|_| running)?;
-        let text = format!("{} · epoch {} · step {} of {}", words::phase(progress.phase), progress.epoch, progress.step, progress.steps);
+        let text = format!("{} · epoch {} · step {} of {}", names::phase(progress.phase), progress.epoch, progress.step, progress.steps);
         Some(view! { <p class="muted">{text}</p> })
     }
 }

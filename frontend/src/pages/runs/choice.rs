@@ -4,16 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use leptos::html;
+use leptos::prelude::*;
 use shared::api::{RunAction, RunRow};
 use shared::format;
 use shared::view::{Lens, View};
 
 use crate::components::labels::{Labels, LabelsDialog};
-use crate::components::run_actions::{Question, Report, ReportLine, RunActionsDialog, Subject, can, verb};
-use crate::place;
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
+use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog, can, verb};
 use crate::rows::{Entry, Rows};
+use crate::urls;
 
 /// As many matrices as a comparison shows.
 const MOST_COMPARED: usize = 6;
@@ -47,15 +46,15 @@ impl Tally {
 pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl IntoView {
     let chosen =
         move || choice.with(|choice| rows.table.with(|table| choice.iter().filter_map(|id| table.get(id).cloned()).collect::<Vec<_>>()));
-    let tally = memo(move || Tally::of(&chosen()));
-    let some = memo(move || tally.with(|tally| tally.count > 0));
-    let comparison = memo(move || tally.with(|tally| tally.comparison.clone()));
-    let only = memo(move || tally.with(|tally| tally.only.clone()));
+    let tally = Memo::new(move |_| Tally::of(&chosen()));
+    let some = Memo::new(move |_| tally.with(|tally| tally.count > 0));
+    let comparison = Memo::new(move |_| tally.with(|tally| tally.comparison.clone()));
+    let only = Memo::new(move |_| tally.with(|tally| tally.only.clone()));
     let editing = RwSignal::new(None::<Labels>);
     let (question, report) = (RwSignal::new(None::<Question>), RwSignal::new(None::<Report>));
     let edit = move |_| editing.set(untrack(chosen).first().map(|run| Labels::from(&run.run)));
     let ask = move |action: RunAction| {
-        let runs = untrack(chosen).iter().map(|run| Subject::from(&run.run)).collect();
+        let runs = untrack(chosen).iter().map(|run| ConcernedRun::from(&run.run)).collect();
         question.set(Some(Question { action, runs }));
     };
     let bar = NodeRef::<html::Div>::new();
@@ -65,7 +64,7 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl I
         request_animation_frame(move || keep_focus(bar));
     };
     // Runs that are gone are no longer chosen.
-    effect(move || {
+    Effect::new(move || {
         rows.table.with(|table| {
             if choice.with_untracked(|choice| choice.iter().any(|id| !table.contains_key(id))) {
                 choice.update(|choice| choice.retain(|id| table.contains_key(id)));
@@ -84,7 +83,7 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl I
     let action = move |index: usize| {
         let action = ACTIONS[index];
         // A button that cannot do anything keeps the focus that it got while it could.
-        let off = memo(move || tally.with(|tally| tally.able[index] == 0));
+        let off = Memo::new(move |_| tally.with(|tally| tally.able[index] == 0));
         let press = move |_| {
             if !off.get_untracked() {
                 ask(action);
@@ -101,13 +100,13 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl I
     let buttons = move || {
         view! {
             {move || match comparison.get() {
-                Ok(address) => view! { <a class="button button-small button-primary" href=place::href(&address)>"Compare"</a> }.into_any(),
+                Ok(address) => view! { <a class="button button-small button-primary" href=urls::href(&address)>"Compare"</a> }.into_any(),
                 Err(why) => view! { <span class="choice-hint">{why}</span> }.into_any(),
             }}
             {move || match only.get() {
                 Some(id) => view! {
                     <button class="button button-small" type="button" aria-haspopup="dialog" on:click=edit>"Edit"</button>
-                    <a class="button button-small" href=place::href(&place::new_from(&id))>"Duplicate"</a>
+                    <a class="button button-small" href=urls::href(&urls::new_from(&id))>"Duplicate"</a>
                 }
                 .into_any(),
                 None => view! {
@@ -175,7 +174,7 @@ fn comparison(runs: &[Arc<Entry>]) -> Result<String, String> {
     }
     let id = |run: &RunRow| {
         let epoch = run.best.as_ref().filter(|best| best.cas.is_some())?.epoch;
-        Some(place::attribution_id(&run.id, epoch, shared::config::Inputs::Adversarial))
+        Some(urls::attribution_id(&run.id, epoch, shared::config::Inputs::Adversarial))
     };
     if let Some(without) = runs.iter().find(|run| id(&run.run).is_none()) {
         return Err(format!("{} has no matrix of its best checkpoint", without.run.id));

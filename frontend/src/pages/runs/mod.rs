@@ -5,6 +5,7 @@ mod order;
 mod row;
 mod table;
 
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use shared::api::{Run, RunState};
@@ -15,22 +16,20 @@ use shared::{format, preset};
 use self::order::{Shown, arranged, switched};
 pub use self::row::best_to_last_address;
 use self::table::RunTable;
-use crate::addressed::{Addressed, addressed};
 use crate::browser::{use_open, use_title};
 use crate::components::health::WorkerBanner;
 use crate::load::{Failure, Load, Placeholder, Skeleton};
-use crate::prelude::*;
-use crate::reactive::memo;
 use crate::rows::{Rows, use_rows};
-use crate::{api, place, words};
+use crate::url_state::{UrlState, url_state};
+use crate::{api, names, urls};
 
 #[component]
 pub fn RunsPage() -> impl IntoView {
     use_title(|| "Runs".to_owned());
     let rows = use_rows();
     rows.keep_fresh();
-    let shown = addressed(|query| Shown::from_parameters(|name| query.get(name)), Shown::address);
-    let some = memo(move || rows.table.with(|table| !table.is_empty()));
+    let shown = url_state(|query| Shown::from_parameters(|name| query.get(name)), Shown::address);
+    let some = Memo::new(move |_| rows.table.with(|table| !table.is_empty()));
     view! {
         <header class="page-header">
             <h1>"Runs"</h1>
@@ -54,10 +53,10 @@ pub fn RunsPage() -> impl IntoView {
 }
 
 #[component]
-fn KnownRuns(rows: Rows, shown: Addressed<Shown>) -> impl IntoView {
-    let parsed = memo(move || shown.get().text);
-    let problems = memo(move || parsed.with(|text| Query::parse(text).1));
-    let ids = memo(move || {
+fn KnownRuns(rows: Rows, shown: UrlState<Shown>) -> impl IntoView {
+    let parsed = Memo::new(move |_| shown.get().text);
+    let problems = Memo::new(move |_| parsed.with(|text| Query::parse(text).1));
+    let ids = Memo::new(move |_| {
         let Shown { text, by, direction } = shown.get();
         rows.table.with(|table| arranged(table, &Query::parse(&text).0, by, direction))
     });
@@ -85,7 +84,7 @@ fn NoRuns() -> impl IntoView {
         busy.set(true);
         spawn_local(async move {
             match api::post::<Run>("api/runs", &preset::demo().config).await {
-                Ok(run) => navigate(&place::run(&run.id), NavigateOptions::default()),
+                Ok(run) => navigate(&urls::run(&run.id), NavigateOptions::default()),
                 Err(error) => {
                     let _ = problem.try_set(Some(error));
                     let _ = busy.try_set(false);
@@ -111,10 +110,11 @@ fn NoRuns() -> impl IntoView {
 
 /// The query, the states as switches that write it, and what else it understands.
 #[component]
-fn FilterBar(rows: Rows, shown: Addressed<Shown>) -> impl IntoView {
+fn FilterBar(rows: Rows, shown: UrlState<Shown>) -> impl IntoView {
     let wrong = move || (!Query::parse(&shown.get().text).1.is_empty()).then_some("true");
-    let counts =
-        memo(move || rows.table.with(|table| RunState::ALL.map(|state| table.values().filter(|entry| entry.run.state == state).count())));
+    let counts = Memo::new(move |_| {
+        rows.table.with(|table| RunState::ALL.map(|state| table.values().filter(|entry| entry.run.state == state).count()))
+    });
     let toggle = move |term: &str| shown.update(|shown| shown.text = switched(&shown.text, term));
     let switch = move |index: usize| {
         let state = RunState::ALL[index];
@@ -127,7 +127,7 @@ fn FilterBar(rows: Rows, shown: Addressed<Shown>) -> impl IntoView {
         view! {
             <Show when=move || { count() > 0 }>
                 <button class="state-switch" type="button" aria-pressed=pressed.clone() on:click={let term = term.clone(); move |_| toggle(&term)}>
-                    {words::state(state)}" "<span class="state-count">{move || format::count(count() as u64)}</span>
+                    {names::state(state)}" "<span class="state-count">{move || format::count(count() as u64)}</span>
                 </button>
             </Show>
         }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use shared::api::{EpochSummary, RunRow};
-use shared::order::sorted;
 use shared::query::{self, Query};
 
 use crate::components::sort_head::Direction;
-use crate::place;
 use crate::rows::Table;
+use crate::urls;
 
 /// What the table is sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,7 +126,7 @@ impl Shown {
     }
 
     pub fn address(&self) -> String {
-        let text = (!self.text.is_empty()).then(|| format!("q={}", place::encoded(&self.text)));
+        let text = (!self.text.is_empty()).then(|| format!("q={}", urls::encoded(&self.text)));
         let sort = (self.by != Column::default()).then(|| format!("sort={}", self.by.id()));
         let order = (self.direction != self.by.first_direction()).then(|| format!("order={}", self.direction.id()));
         let query: Vec<String> = text.into_iter().chain(sort).chain(order).collect();
@@ -144,9 +143,9 @@ impl Shown {
 /// The names of the runs that a query asks for, in order. Runs without the number come last either way, the newest first among equals.
 pub fn arranged(table: &Table, query: &Query, by: Column, direction: Direction) -> Vec<Arc<str>> {
     let found = table.iter().filter(|(_, entry)| query.matches(&entry.run, &entry.words));
-    let rows: Vec<(Option<f64>, &RunRow, &Arc<str>)> = found.map(|(id, entry)| (by.number(&entry.run), &entry.run, id)).collect();
+    let mut rows: Vec<(Option<f64>, &RunRow, &Arc<str>)> = found.map(|(id, entry)| (by.number(&entry.run), &entry.run, id)).collect();
     let title = |id: &Arc<str>| table.get(id).map_or("", |entry| entry.words.lines().next().unwrap_or_default());
-    let rows = sorted(rows, |(a_number, a, a_id), (b_number, b, b_id)| {
+    rows.sort_by(|(a_number, a, a_id), (b_number, b, b_id)| {
         let ordering = match by {
             Column::Title => direction.applied(title(a_id).cmp(title(b_id))),
             Column::Created => direction.applied(a.created_at.cmp(&b.created_at)),

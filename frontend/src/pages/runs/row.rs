@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use leptos::prelude::*;
 use shared::api::{EpochSummary, RunRow};
 use shared::config::RunKind;
 use shared::{format, query};
@@ -11,10 +12,9 @@ use super::order::Column;
 use crate::components::badge::{Standing, progress, state_badge};
 use crate::components::labels::tag_chips;
 use crate::components::spark::Spark;
-use crate::prelude::*;
-use crate::reactive::memo;
-use crate::rows::{Entry, Rows};
-use crate::{place, words};
+use crate::latest::latest;
+use crate::rows::Rows;
+use crate::{dates, urls};
 
 #[component]
 pub fn Row(
@@ -27,37 +27,37 @@ pub fn Row(
     /// Turns the choice of the run around; with true from the last one to it.
     toggle: Callback<(Arc<str>, bool)>,
 ) -> impl IntoView {
-    let entry = {
+    let found = {
         let id = id.clone();
-        // A row that has just left the table is still asked once: it then shows what it showed.
-        Memo::new(move |former: Option<&Option<Arc<Entry>>>| {
-            rows.table.with(|table| table.get(&id).cloned()).or_else(|| former.cloned().flatten())
-        })
+        move || rows.table.with(|table| table.get(&id).cloned())
     };
+    // A row that has just left the table is still asked once: it then shows what it showed.
+    let entry = latest(untrack(&found)?, found);
     let chosen = {
         let id = id.clone();
-        memo(move || choice.with(|choice| choice.contains(&id)))
+        Memo::new(move |_| choice.with(|choice| choice.contains(&id)))
     };
     let choose = {
         let id = id.clone();
         move |event: leptos::ev::MouseEvent| toggle.run((id.clone(), event.shift_key()))
     };
-    let label = move || entry.with(|entry| entry.as_ref().map(|entry| format!("Choose {}", entry.run.title)));
-    view! {
+    let label = move || entry.with(|entry| format!("Choose {}", entry.run.title));
+    let row = view! {
         <tr data-id=id.to_string() class:selected=move || chosen.get() aria-rowindex=move || (position.get() + 2).to_string()>
             <td class="run-choice">
                 <input type="checkbox" aria-label=label prop:checked=move || chosen.get() on:click=choose/>
             </td>
-            {move || entry.with(|entry| entry.as_ref().map(|entry| cells(&entry.run, queue_position.get())))}
+            {move || entry.with(|entry| cells(&entry.run, queue_position.get()))}
         </tr>
-    }
+    };
+    Some(row)
 }
 
 /// Drawn anew with every change of the run: the elements stay, and the focus with them.
 fn cells(run: &RunRow, queue_position: Option<u32>) -> impl IntoView + use<> {
     let standing = Standing::of_row(run, queue_position);
-    let (day, time) = words::day_and_minute(&run.created_at);
-    let sweep = run.sweep.as_ref().map(|sweep| view! { <a class="run-sweep" href=place::href(&place::sweep(sweep))>{sweep.clone()}</a> });
+    let (day, time) = dates::day_and_minute(&run.created_at);
+    let sweep = run.sweep.as_ref().map(|sweep| view! { <a class="run-sweep" href=urls::href(&urls::sweep(sweep))>{sweep.clone()}</a> });
     let kind = (run.kind != RunKind::Train).then(|| view! { <span class="run-kind">{run.kind.label()}</span> });
     let broke_down = run.broke_down.map(|epoch| {
         let title = format!("Training broke down in epoch {epoch}");
@@ -65,7 +65,7 @@ fn cells(run: &RunRow, queue_position: Option<u32>) -> impl IntoView + use<> {
     });
     view! {
         <th scope="row" class="run-name">
-            <a class="run-title" href=place::href(&place::run(&run.id)) title=run.title.clone()>{run.title.clone()}</a>
+            <a class="run-title" href=urls::href(&urls::run(&run.id)) title=run.title.clone()>{run.title.clone()}</a>
             <div class="run-facts"><span class="run-id">{run.id.clone()}</span>{kind}{broke_down}{sweep}{tag_chips(&run.tags)}</div>
         </th>
         <td class="when"><time datetime=run.created_at.clone()><span>{day}</span>" "<span>{time}" UTC"</span></time></td>
@@ -81,7 +81,7 @@ fn numbers(run: &RunRow) -> AnyView {
         RunKind::Train | RunKind::Import => {
             let delta = format::signed(run.delta_cas(), 1);
             let delta = match best_to_last_address(&run.id, run.best.as_ref(), run.last.as_ref()) {
-                Some(address) => view! { <a href=place::href(&address) title="Compare best and last">{delta}</a> }.into_any(),
+                Some(address) => view! { <a href=urls::href(&address) title="Compare best and last">{delta}</a> }.into_any(),
                 None => delta.into_any(),
             };
             let spark = run.spark.iter().map(|value| f64::from(*value) / 1000.0).collect();
@@ -120,7 +120,7 @@ fn measured(accuracies: &[f64]) -> String {
 /// The comparison of best and last, once they are two and both have their matrices.
 pub fn best_to_last_address(run: &str, best: Option<&EpochSummary>, last: Option<&EpochSummary>) -> Option<String> {
     let (best, last) = (best?, last?);
-    (best.epoch != last.epoch && best.cas.is_some() && last.cas.is_some()).then(|| place::compare(run, best.epoch, last.epoch))
+    (best.epoch != last.epoch && best.cas.is_some() && last.cas.is_some()).then(|| urls::compare(run, best.epoch, last.epoch))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use leptos::prelude::*;
 use leptos::{ev, html};
 use shared::format;
 use wasm_bindgen::JsCast;
@@ -12,13 +13,12 @@ use web_sys::Element;
 use super::choice::{Choice, ChoiceBar, set, toggled};
 use super::order::{Column, Shown};
 use super::row::Row;
-use crate::addressed::Addressed;
-use crate::back::use_places;
 use crate::components::sort_head::SortHead;
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
+use crate::latest::latest;
 use crate::rows::{Rows, positions};
-use crate::sight::{Piece, in_sight, pieces};
+use crate::table_history::use_table_history;
+use crate::url_state::UrlState;
+use crate::visible_rows::{Piece, in_sight, pieces};
 
 /// Of a row, until one is there to be measured.
 const ROW_HEIGHT: f64 = 64.0;
@@ -41,10 +41,10 @@ impl Part {
 }
 
 #[component]
-pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -> impl IntoView {
-    let places = use_places();
-    let returned = places.returned(&shown.get_untracked().address());
-    let chosen = returned.iter().flat_map(|place| &place.chosen).map(|id| Arc::from(id.as_str())).collect();
+pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: UrlState<Shown>) -> impl IntoView {
+    let history = use_table_history();
+    let returned = history.returned(&shown.get_untracked().address());
+    let chosen = returned.iter().flat_map(|state| &state.chosen).map(|id| Arc::from(id.as_str())).collect();
     let choice: Choice = RwSignal::new(chosen);
     let (frame, body) = (NodeRef::<html::Div>::new(), NodeRef::<html::Tbody>::new());
     let row_height = RwSignal::new(ROW_HEIGHT);
@@ -72,31 +72,31 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
     let scrolled = move || {
         let box_top = frame.get_untracked().map(|frame| frame.scroll_top()).unwrap_or_default();
         let page_top = window().scroll_y().unwrap_or_default();
-        places.update(|place| (place.box_top, place.page_top) = (box_top, page_top));
+        history.update(|state| (state.box_top, state.page_top) = (box_top, page_top));
         measure();
     };
     let handles = [window_event_listener(ev::scroll, move |_| scrolled()), window_event_listener(ev::resize, move |_| measure())];
     on_cleanup(move || {
         handles.into_iter().for_each(|handle| handle.remove());
-        places.leave();
+        history.leave();
     });
-    effect(move || {
+    Effect::new(move || {
         let (address, chosen) = (shown.get().address(), choice.with(|choice| choice.iter().map(|id| id.to_string()).collect()));
-        places.update(|place| (place.address, place.chosen) = (address, chosen));
+        history.update(|state| (state.address, state.chosen) = (address, chosen));
     });
-    if let Some(place) = returned {
+    if let Some(state) = returned {
         // The rows are as high as they are only once some were measured.
         request_animation_frame(move || {
             measure();
             request_animation_frame(move || {
                 if let Some(frame) = frame.get_untracked() {
-                    frame.set_scroll_top(place.box_top);
-                    window().scroll_to_with_x_and_y(0.0, place.page_top);
+                    frame.set_scroll_top(state.box_top);
+                    window().scroll_to_with_x_and_y(0.0, state.page_top);
                 }
             });
         });
     }
-    effect(move || {
+    Effect::new(move || {
         ids.with(Vec::len);
         // Once the rows of the new list are in the page.
         request_animation_frame(measure);
@@ -112,7 +112,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
         now
     });
 
-    let layout = memo(move || {
+    let layout = Memo::new(move |_| {
         let (Range { start, end }, focused) = (range.get(), focused.get());
         ids.with(|ids| {
             let focused = focused.and_then(|id| ids.iter().position(|known| *known == id));
@@ -120,7 +120,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
         })
     });
     // Where each part is, or how many rows it stands for.
-    let parts = memo(move || {
+    let parts = Memo::new(move |_| {
         let mut gaps = 0;
         ids.with(|ids| {
             let part = |piece: &Piece| match *piece {
@@ -133,13 +133,9 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
             layout.with(|layout| layout.iter().map(part).collect::<Vec<_>>())
         })
     });
-    let number_of = move |part: Part| {
-        Memo::new(move |former: Option<&usize>| {
-            let found = parts.with(|parts| parts.iter().find(|(known, _)| *known == part).map(|(_, number)| *number));
-            found.or_else(|| former.copied()).unwrap_or_default()
-        })
-    };
-    let waiting: Memo<BTreeMap<Arc<str>, u32>> = memo(move || rows.table.with(positions));
+    let number_of =
+        move |part: Part| latest(0, move || parts.with(|parts| parts.iter().find(|(known, _)| *known == part).map(|(_, number)| *number)));
+    let waiting: Memo<BTreeMap<Arc<str>, u32>> = Memo::new(move |_| rows.table.with(positions));
     // Where a range begins.
     let anchor = StoredValue::new(None::<Arc<str>>);
     let toggle = Callback::new(move |(id, range): (Arc<str>, bool)| {
@@ -157,7 +153,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
             Part::Row(id) => {
                 let queue_position = {
                     let id = id.clone();
-                    memo(move || waiting.with(|waiting| waiting.get(&id).copied()))
+                    Memo::new(move |_| waiting.with(|waiting| waiting.get(&id).copied()))
                 };
                 view! { <Row id rows position=number.into() queue_position=queue_position.into() choice toggle/> }.into_any()
             }
@@ -195,19 +191,19 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: Addressed<Shown>) -
         }
     };
     // Of the runs that the filter shows.
-    let chosen_here = memo(move || {
+    let chosen_here = Memo::new(move |_| {
         choice.with(|choice| {
             let known: BTreeSet<&Arc<str>> = choice.iter().collect();
             ids.with(|ids| ids.iter().filter(|id| known.contains(id)).count())
         })
     });
-    let all = memo(move || ids.with(|ids| !ids.is_empty() && chosen_here.get() == ids.len()));
+    let all = Memo::new(move |_| ids.with(|ids| !ids.is_empty() && chosen_here.get() == ids.len()));
     let choose_all = move |_| {
         let chosen = !all.get_untracked();
         choice.update(|choice| *choice = ids.with_untracked(|ids| set(choice, ids, chosen)));
     };
     let head = move |column: Column| {
-        let sorted = memo(move || {
+        let sorted = Memo::new(move |_| {
             let Shown { by, direction, .. } = shown.get();
             (by == column).then_some(direction)
         });

@@ -1,9 +1,7 @@
-//! What was measured, in sentences, and dates and states as people read them.
+//! What was measured, in sentences.
 
-use shared::api::{EpochSummary, RunState, RunSummary, Share};
-use shared::config::SplitName;
+use shared::api::{EpochSummary, RunSummary};
 use shared::format;
-use shared::record::Phase;
 
 /// A CAS below this, as a few classes have, is written with two decimals instead of one.
 const SMALL_CAS: f64 = 10.0;
@@ -80,71 +78,9 @@ pub fn delta_cas(summary: &RunSummary) -> Option<f64> {
     Some(summary.last.as_ref()?.cas? - summary.best.as_ref()?.cas?)
 }
 
-/// What an error says, as a sentence of its own: errors are written to stand within another.
-pub fn sentence(detail: &str) -> String {
-    let mut letters = detail.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase().to_string()).unwrap_or_default();
-    let end = if detail.is_empty() || detail.ends_with(['.', '!', '?', '…']) { "" } else { "." };
-    format!("{first}{}{end}", letters.as_str())
-}
-
 /// What stands in place of a number that a run has not measured, or never will.
 pub fn missing(ended: bool) -> &'static str {
     if ended { "not measured" } else { "not measured yet" }
-}
-
-pub fn state(state: RunState) -> &'static str {
-    match state {
-        RunState::Queued => "Queued",
-        RunState::Running => "Running",
-        RunState::Succeeded => "Succeeded",
-        RunState::Failed => "Failed",
-        RunState::Canceled => "Canceled",
-    }
-}
-
-pub fn phase(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Teaching => "Training a teacher",
-        Phase::Training => "Training",
-        Phase::Evaluating => "Evaluating",
-        Phase::Attributing => "Computing attributions",
-        Phase::Importing => "Reading files",
-    }
-}
-
-pub fn split(split: SplitName) -> &'static str {
-    match split {
-        SplitName::Test => "Test images",
-        SplitName::Train => "Training images",
-        SplitName::Holdout => "Held-out images",
-    }
-}
-
-/// `2026-11-22T19:13:38.123Z` as `2026-11-22` and `19:13`.
-pub fn day_and_minute(rfc3339: &str) -> (String, String) {
-    let minute = minute(rfc3339);
-    match minute.split_once(' ') {
-        Some((day, time)) => (day.to_owned(), time.to_owned()),
-        None => (minute, String::new()),
-    }
-}
-
-/// `2026-11-22T19:13:38.123Z` as `2026-11-22 19:13`; what has another form stays as it is.
-pub fn minute(rfc3339: &str) -> String {
-    match (rfc3339.get(..10), rfc3339.get(10..11), rfc3339.get(11..16)) {
-        (Some(day), Some("T"), Some(time)) => format!("{day} {time}"),
-        _ => rfc3339.to_owned(),
-    }
-}
-
-/// How long the link of a share works.
-pub fn until(share: &Share) -> String {
-    match &share.expires_at {
-        Some(end) if share.expired => format!("Expired {} UTC", minute(end)),
-        Some(end) => format!("Works until {} UTC", minute(end)),
-        None => "Works until it is withdrawn".to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -159,15 +95,6 @@ mod tests {
     fn check(best: Option<EpochSummary>, last: Option<EpochSummary>, expected: Option<&str>) {
         let summary = RunSummary { best, last, ..RunSummary::default() };
         assert_eq!(best_to_last(&summary).as_deref(), expected);
-    }
-
-    #[test]
-    fn an_error_becomes_a_sentence() {
-        for (detail, expected) in
-            [("no run `at-1`", "No run `at-1`."), ("`x` is not a size", "`x` is not a size."), ("Done already.", "Done already."), ("", "")]
-        {
-            assert_eq!(sentence(detail), expected);
-        }
     }
 
     #[test]
@@ -235,20 +162,5 @@ mod tests {
             epoch(5, 0.5, None),
             Some("Robust accuracy is highest in the last evaluated epoch, 5: best and last are one checkpoint."),
         );
-    }
-
-    #[test]
-    fn a_link_says_how_long_it_works() {
-        let share = |end: Option<&str>, expired| Share { expires_at: end.map(str::to_owned), expired, ..Share::default() };
-        let end = Some("2026-11-22T19:13:38.123Z");
-        assert_eq!(until(&share(None, false)), "Works until it is withdrawn");
-        assert_eq!(until(&share(end, false)), "Works until 2026-11-22 19:13 UTC");
-        assert_eq!(until(&share(end, true)), "Expired 2026-11-22 19:13 UTC");
-    }
-
-    #[test]
-    fn times_are_cut_to_the_minute() {
-        assert_eq!(minute("2026-11-22T19:13:38.123Z"), "2026-11-22 19:13");
-        assert_eq!(minute("yesterday"), "yesterday");
     }
 }

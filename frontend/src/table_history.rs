@@ -2,10 +2,9 @@
 //!
 //! A link to the table opens it from the top with nothing chosen; only the browser's Back and Forward and a reload bring the place back.
 
+use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-
-use crate::prelude::*;
 
 const STORAGE_KEY: &str = "crosslens-runs";
 /// A longer choice is not kept over a reload: browsers give an origin a few megabytes.
@@ -13,7 +12,7 @@ const MOST_STORED: usize = 1000;
 
 /// What the table of runs was like.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TablePlace {
+pub struct TableState {
     /// With its filter and its order; the place is of no use for another one.
     pub address: String,
     pub chosen: Vec<String>,
@@ -25,42 +24,42 @@ pub struct TablePlace {
 
 /// What is known of former places; one for all pages.
 #[derive(Clone, Copy)]
-pub struct Places {
-    table: StoredValue<TablePlace>,
+pub struct TableHistory {
+    table: StoredValue<TableState>,
     /// The address that Back, Forward or a reload has led to.
     returned_to: StoredValue<Option<String>>,
 }
 
 /// Listens to the browser's history; before the router does, so that a page knows how one came to it.
-pub fn provide_places() {
+pub fn provide_table_history() {
     let storage = || window().session_storage().ok().flatten();
     let stored = storage().and_then(|storage| storage.get_item(STORAGE_KEY).ok().flatten());
     let table = stored.and_then(|stored| serde_json::from_str(&stored).ok()).unwrap_or_default();
-    let places = Places { table: StoredValue::new(table), returned_to: StoredValue::new(href().filter(|_| was_loaded_again())) };
+    let history = TableHistory { table: StoredValue::new(table), returned_to: StoredValue::new(href().filter(|_| was_loaded_again())) };
     // Both live as long as the application.
-    let _ = window_event_listener_untyped("popstate", move |_| places.returned_to.set_value(href()));
+    let _ = window_event_listener_untyped("popstate", move |_| history.returned_to.set_value(href()));
     let _ = window_event_listener_untyped("pagehide", move |_| {
-        let place = places.table.get_value();
-        if let (Some(storage), true) = (storage(), place.chosen.len() <= MOST_STORED) {
+        let state = history.table.get_value();
+        if let (Some(storage), true) = (storage(), state.chosen.len() <= MOST_STORED) {
             // Full or forbidden storage: the place is then lost with the page.
-            let _ = storage.set_item(STORAGE_KEY, &json!(place).to_string());
+            let _ = storage.set_item(STORAGE_KEY, &json!(state).to_string());
         }
     });
-    provide_context(places);
+    provide_context(history);
 }
 
-pub fn use_places() -> Places {
+pub fn use_table_history() -> TableHistory {
     expect_context()
 }
 
-impl Places {
+impl TableHistory {
     /// The place to go on from at an address of the table; none where a link has led to it.
-    pub fn returned(self, address: &str) -> Option<TablePlace> {
+    pub fn returned(self, address: &str) -> Option<TableState> {
         let came_back = self.returned_to.with_value(|returned_to| returned_to.is_some() && *returned_to == href());
-        Some(self.table.get_value()).filter(|place| came_back && place.address == address)
+        Some(self.table.get_value()).filter(|state| came_back && state.address == address)
     }
 
-    pub fn update(self, change: impl FnOnce(&mut TablePlace)) {
+    pub fn update(self, change: impl FnOnce(&mut TableState)) {
         self.table.update_value(change);
     }
 

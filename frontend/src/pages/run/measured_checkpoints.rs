@@ -1,24 +1,22 @@
 //! The checkpoints that a measurement is of.
 
+use leptos::prelude::*;
 use shared::view::{CheckpointRef, Which};
 
-use crate::place;
-use crate::prelude::*;
+use crate::urls;
+use crate::viewer::use_is_owner;
 
 #[component]
-pub fn Subject(
-    checkpoints: Vec<CheckpointRef>,
-    /// Whether there is a way to them.
-    own: bool,
-) -> impl IntoView {
+pub fn MeasuredCheckpoints(checkpoints: Vec<CheckpointRef>) -> impl IntoView {
+    let is_owner = use_is_owner();
     let one = |checkpoint: CheckpointRef| {
         let text = checkpoint.to_string();
         let address = match checkpoint.which {
-            Which::Epoch(epoch) => format!("{}?epoch={epoch}", place::run(&checkpoint.run)),
-            Which::Best | Which::Last => place::run(&checkpoint.run),
+            Which::Epoch(epoch) => format!("{}?epoch={epoch}", urls::run(&checkpoint.run)),
+            Which::Best | Which::Last => urls::run(&checkpoint.run),
         };
-        match own {
-            true => view! { <a href=place::href(&address)>{text}</a> }.into_any(),
+        match is_owner {
+            true => view! { <a href=urls::href(&address)>{text}</a> }.into_any(),
             false => view! { <span>{text}</span> }.into_any(),
         }
     };

@@ -3,36 +3,35 @@
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
+use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_query_map;
 use leptos_router::params::ParamsMap;
 
 use crate::browser::use_open;
-use crate::prelude::*;
-use crate::reactive::{effect, memo};
 
 /// Browsers take only so many address changes in a time (Safari 100 in 30 s) and refuse the rest.
 const WRITE_AFTER: Duration = Duration::from_millis(300);
 
 /// A value that can be read and set; on a page of its own it is also in the address.
-pub struct Addressed<T: Send + Sync + 'static> {
+pub struct UrlState<T: Send + Sync + 'static> {
     value: Signal<T>,
     set: Callback<(T,)>,
 }
 
-impl<T: Send + Sync + 'static> Clone for Addressed<T> {
+impl<T: Send + Sync + 'static> Clone for UrlState<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T: Send + Sync + 'static> Copy for Addressed<T> {}
+impl<T: Send + Sync + 'static> Copy for UrlState<T> {}
 
-impl<T: Clone + Send + Sync + 'static> Addressed<T> {
+impl<T: Clone + Send + Sync + 'static> UrlState<T> {
     /// A value of this page view alone, for pages that are themselves a link to a view.
     pub fn local(initial: T) -> Self {
         let value = RwSignal::new(initial);
-        Addressed { value: value.into(), set: Callback::new(move |(new,)| value.set(new)) }
+        UrlState { value: value.into(), set: Callback::new(move |(new,)| value.set(new)) }
     }
 
     pub fn get(self) -> T {
@@ -48,12 +47,12 @@ impl<T: Clone + Send + Sync + 'static> Addressed<T> {
     }
 
     /// A part of the value, read and set through it.
-    pub fn part<U>(self, get: fn(&T) -> U, put: fn(&mut T, U)) -> Addressed<U>
+    pub fn part<U>(self, get: fn(&T) -> U, put: fn(&mut T, U)) -> UrlState<U>
     where
         U: Clone + PartialEq + Send + Sync + 'static,
     {
-        let value = memo(move || self.value.with(get));
-        Addressed { value: value.into(), set: Callback::new(move |(new,)| self.update(|value| put(value, new))) }
+        let value = Memo::new(move |_| self.value.with(get));
+        UrlState { value: value.into(), set: Callback::new(move |(new,)| self.update(|value| put(value, new))) }
     }
 
     pub fn update(self, change: impl FnOnce(&mut T)) {
@@ -65,10 +64,10 @@ impl<T: Clone + Send + Sync + 'static> Addressed<T> {
 
 /// Keeps a value equal to what `read` takes from the query; a change goes to the address that `write` gives, in place of the
 /// present one and a moment later.
-pub fn addressed<T>(
+pub fn url_state<T>(
     read: impl Fn(&ParamsMap) -> T + Send + Sync + 'static,
     write: impl Fn(&T) -> String + Send + Sync + 'static,
-) -> Addressed<T>
+) -> UrlState<T>
 where
     T: Clone + PartialEq + Send + Sync + 'static,
 {
@@ -77,7 +76,7 @@ where
     let value = RwSignal::new(query.with_untracked(&read));
     let pending: StoredValue<Option<TimeoutHandle>> = StoredValue::new(None);
 
-    effect(move || {
+    Effect::new(move || {
         let new = query.with(&read);
         // A change of the address that was overtaken by one of the value is history.
         if pending.with_value(Option::is_none) && value.get_untracked() != new {
@@ -107,5 +106,5 @@ where
         };
         pending.set_value(set_timeout_with_handle(later, WRITE_AFTER).ok());
     });
-    Addressed { value: value.into(), set }
+    UrlState { value: value.into(), set }
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything drawn here is in memory before it is asked for, so that a step of the scrubber waits for nothing.
 
+use leptos::prelude::*;
 use shared::api::{Attribution, Run};
 use shared::chart::class_bars::ClassBars;
 use shared::chart::color_map::{ColorMap, Content};
@@ -12,53 +13,51 @@ use shared::chart::heatmap::{Heatmap, unresolved};
 use shared::config::Inputs;
 use shared::format;
 use shared::matrix::Matrix;
-use shared::order::sorted;
 use shared::record::Metrics;
 use shared::view::{AttributionId, Lens, Order};
 
 use super::Selection;
 use super::scrubber::tag;
-use crate::addressed::Addressed;
 use crate::baseline::PinButton;
-use crate::cache::{Cache, Kept, attribution_address};
+use crate::cache::{Cache, Cached, attribution_address};
 use crate::components::class_bars::ClassBarsView;
 use crate::components::explorer::Explorer;
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
+use crate::latest::latest;
 use crate::load::{Failure, Load, Placeholder, Skeleton};
-use crate::place;
-use crate::prelude::*;
-use crate::reactive::{derived, effect, memo};
 use crate::theme::use_theme;
+use crate::url_state::UrlState;
+use crate::urls;
+use crate::viewer::use_is_owner;
 
 /// Cells of all matrices kept in memory, at most: 100 matrices of 200 classes.
 const MOST_CELLS: usize = 4_000_000;
 
 #[component]
-pub fn TimeView(
+pub fn SelectedCheckpointView(
     run: Memo<Run>,
     metrics: Memo<Metrics>,
-    selection: Addressed<Selection>,
+    selection: UrlState<Selection>,
     selected: Memo<Option<u32>>,
     matrices: Cache<Attribution>,
-    /// Whether other pages can be asked for: the reader of a link has none.
-    own: bool,
 ) -> impl IntoView {
+    let is_owner = use_is_owner();
     let run_id = StoredValue::new(run.with_untracked(|run| run.id.clone()));
-    let inputs = memo(move || selection.get().inputs);
+    let inputs = Memo::new(move |_| selection.get().inputs);
     let lens = selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens);
     let explorer = Explorer::new(lens);
     let name_of = move |epoch: u32| AttributionId { run: run_id.get_value(), epoch, inputs: inputs.get() };
 
     // Asked for only once it is there.
-    let id = memo(move || {
+    let id = Memo::new(move |_| {
         let id = name_of(selected.get()?);
         metrics.with(|metrics| metrics.cas(id.epoch, id.inputs)).map(|_| id)
     });
-    let best = memo(move || metrics.with(|metrics| metrics.attributed(None, inputs.get())).map(name_of));
-    let named = memo(move || lens.get().baseline);
-    effect(move || {
+    let best = Memo::new(move |_| metrics.with(|metrics| metrics.attributed(None, inputs.get())).map(name_of));
+    let named = Memo::new(move |_| lens.get().baseline);
+    Effect::new(move || {
         for id in [id.get(), named.get(), best.get()].into_iter().flatten() {
             matrices.ask(&attribution_address(&id.to_string()));
         }
@@ -74,38 +73,37 @@ pub fn TimeView(
 
     let of = move |id: &AttributionId| matrices.ready(&attribution_address(&id.to_string()));
     // The former one stays while the next is on its way; the captions say which it is.
-    let now =
-        Memo::new(move |former: Option<&Option<Kept<Attribution>>>| match matrices.get(&attribution_address(&id.get()?.to_string())) {
-            Some(Load::Ready(kept)) => Some(kept),
-            Some(Load::Failed(_)) => None,
-            Some(Load::Loading) | None => former.cloned().flatten(),
-        });
-    let baseline = memo(move || {
+    let now = latest(None, move || match id.get().map(|id| matrices.get(&attribution_address(&id.to_string()))) {
+        Some(Some(Load::Ready(kept))) => Some(Some(kept)),
+        Some(Some(Load::Loading) | None) => None,
+        Some(Some(Load::Failed(_))) | None => Some(None),
+    });
+    let baseline = Memo::new(move |_| {
         let classes = now.get()?;
-        let comparable = |kept: &Kept<Attribution>| kept.file.class_names == classes.file.class_names;
+        let comparable = |kept: &Cached<Attribution>| kept.file.class_names == classes.file.class_names;
         named.get().and_then(|id| of(&id)).filter(comparable).or_else(|| best.get().and_then(|id| of(&id)).filter(comparable))
     });
     // What was pinned may be of another data set.
-    let passed_over = memo(move || {
+    let passed_over = Memo::new(move |_| {
         let (named, used) = (named.get()?, baseline.get()?);
         of(&named).filter(|named| named.id != used.id).map(|named| format!("{}, {}", named.run_title, checkpoint_name(&named)))
     });
 
-    let figures = derived(move || {
+    let figures = Signal::derive(move || {
         let id = name_of(selected.get().unwrap_or_default());
         metrics.with(|metrics| baseline.with(|baseline| figures(metrics, &id, baseline.as_deref())))
     });
-    let state = memo(move || match id.get() {
+    let state = Memo::new(move |_| match id.get() {
         None => State::Nothing,
         Some(_) if now.with(Option::is_some) => State::Shown,
         Some(id) => match matrices.get(&attribution_address(&id.to_string())) {
-            Some(Load::Failed(_)) if own => State::Failed,
+            Some(Load::Failed(_)) if is_owner => State::Failed,
             Some(Load::Failed(_)) => State::Elsewhere,
             _ => State::Loading,
         },
     });
     let hidden = RwSignal::new(0);
-    let names = memo(move || metrics.with(|metrics| metrics.started.as_ref().map(|run| run.class_names.clone()).unwrap_or_default()));
+    let names = Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(|run| run.class_names.clone()).unwrap_or_default()));
     // How the matrix is looked at, and its numbers: under it, so that the matrix itself is on the first screen.
     let about = move || {
         view! {
@@ -127,9 +125,15 @@ pub fn TimeView(
                 _ => ().into_any(),
             }
         }
-        State::Shown => view! { <Panels metrics now baseline matrices inputs explorer hidden own about/> }.into_any(),
+        State::Shown => now
+            .get_untracked()
+            .map(|first| {
+                let now = latest(first, move || now.get());
+                view! { <Panels metrics now baseline matrices inputs explorer hidden about/> }
+            })
+            .into_any(),
     };
-    let some = memo(move || metrics.with(|metrics| !metrics.attributions.is_empty()));
+    let some = Memo::new(move |_| metrics.with(|metrics| !metrics.attributions.is_empty()));
     let choose = move |inputs: Inputs| selection.update(|selection| selection.inputs = inputs);
     let section = move || {
         view! {
@@ -141,7 +145,7 @@ pub fn TimeView(
                             legend="Inputs" name="inputs" value=inputs.into() set=choose
                             options=vec![(Inputs::Adversarial, "Adversarial"), (Inputs::Clean, "Clean")]
                         />
-                        {own.then(|| view! { <PinButton id/> })}
+                        {is_owner.then(|| view! { <PinButton id/> })}
                     </div>
                 </div>
                 {move || content()}
@@ -165,44 +169,41 @@ enum State {
 #[component]
 fn Panels(
     metrics: Memo<Metrics>,
-    now: Memo<Option<Kept<Attribution>>>,
-    baseline: Memo<Option<Kept<Attribution>>>,
+    now: Memo<Cached<Attribution>>,
+    baseline: Memo<Option<Cached<Attribution>>>,
     matrices: Cache<Attribution>,
     inputs: Memo<Inputs>,
     explorer: Explorer,
     /// Set to how many cells the scale does not show.
     hidden: RwSignal<usize>,
-    own: bool,
     /// What stands under the matrix.
     #[prop(into)]
     about: ViewFn,
 ) -> impl IntoView {
+    let is_owner = use_is_owner();
     let theme = use_theme();
     let shade = move || if theme.dark.get() { Theme::Dark } else { Theme::Light };
-    let plain_lens = memo(move || Lens { cell: None, ..explorer.lens.get() });
-    let colors = memo(move || {
+    let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
+    let colors = Memo::new(move |_| {
         let Lens { ramp, scale, .. } = plain_lens.get();
         Lens { ramp, scale, ..Lens::default() }
     });
-    let now = Memo::new(move |former: Option<&Kept<Attribution>>| {
-        now.get().unwrap_or_else(|| former.cloned().expect("the panels are shown for a matrix"))
-    });
-    let base = memo(move || baseline.get().unwrap_or_else(|| now.get()));
-    let ordering = memo(move || {
+    let base = Memo::new(move |_| baseline.get().unwrap_or_else(|| now.get()));
+    let ordering = Memo::new(move |_| {
         let Lens { order, blocks, .. } = plain_lens.get();
         Lens { order, blocks, ..Lens::default() }
     });
     // Clustering takes a while: not with every step, nor with every move of a slider.
-    let arrangement = memo(move || {
+    let arrangement = Memo::new(move |_| {
         let lens = ordering.get();
         let changed = (lens.order == Order::Change).then(|| now.get());
         comparison::arrangement_of(&base.get(), changed.as_deref(), &lens)
     });
     // A scale that is fitted to all that was fetched does not move with every step.
-    let maps = memo(move || {
+    let maps = Memo::new(move |_| {
         let (base, inputs) = (base.get(), inputs.get());
-        let alike = |kept: &Kept<Attribution>| kept.file.inputs == inputs && kept.file.class_names == base.file.class_names;
-        let all: Vec<Kept<Attribution>> = matrices.all().into_iter().filter(alike).collect();
+        let alike = |kept: &Cached<Attribution>| kept.file.inputs == inputs && kept.file.class_names == base.file.class_names;
+        let all: Vec<Cached<Attribution>> = matrices.all().into_iter().filter(alike).collect();
         let differences: Vec<Matrix> = all.iter().filter_map(|kept| base.file.matrix.difference(&kept.file.matrix)).collect();
         let values: Vec<&Matrix> = all.iter().map(|kept| &kept.file.matrix).collect();
         let colors = colors.get();
@@ -214,11 +215,11 @@ fn Panels(
     let arranged = move |matrix: &Matrix, content: Content, names: &[String], map: ColorMap| {
         Heatmap::arranged(matrix, content, names, arrangement.get(), map, &plain_lens.get(), shade())
     };
-    let values = memo(move || {
+    let values = Memo::new(move |_| {
         let file = &now.get().file;
         arranged(&file.matrix, Content::Cosine, &file.class_names, maps.get().0)
     });
-    let difference = memo(move || {
+    let difference = Memo::new(move |_| {
         let (base, now) = (base.get(), now.get());
         let matrix = base.file.matrix.difference(&now.file.matrix).unwrap_or_else(|| now.file.matrix.clone());
         let mut hatched = arrangement.with(|arrangement| unresolved(&base, &now, arrangement));
@@ -228,17 +229,17 @@ fn Panels(
         }
         arranged(&matrix, Content::Difference, &now.file.class_names, maps.get().1).hatched(hatched)
     });
-    effect(move || hidden.set(values.with(hidden_cells) + difference.with(hidden_cells)));
-    let bars = memo(move || {
+    Effect::new(move || hidden.set(values.with(hidden_cells) + difference.with(hidden_cells)));
+    let bars = Memo::new(move |_| {
         let (base, now, lens) = (base.get(), now.get(), explorer.lens.get());
         arrangement.with(|arrangement| ClassBars::of(&now, Some(&base), arrangement, &lens, shade()))
     });
-    let caption = derived(move || {
+    let caption = Signal::derive(move || {
         let now = now.get();
         let tag = metrics.with(|metrics| tag(metrics, now.file.epoch));
         format!("Epoch {}{tag}: CAS {}", now.file.epoch, format::decimal(now.file.cas, 2))
     });
-    let against = derived(move || {
+    let against = Signal::derive(move || {
         let (base, now) = (base.get(), now.get());
         if base.id == now.id {
             return "This is the baseline: nothing differs".to_owned();
@@ -248,14 +249,14 @@ fn Panels(
         }
         metrics.with(|metrics| format!("Less epoch {}{}", base.file.epoch, tag(metrics, base.file.epoch)))
     });
-    let classes = derived(move || match inputs.get() {
+    let classes = Signal::derive(move || match inputs.get() {
         Inputs::Adversarial => "Robust accuracy by class",
         Inputs::Clean => "Clean accuracy by class",
     });
-    let open = move || now.with(|now| place::href(&format!("/attributions/{}", now.id)));
+    let open = move || now.with(|now| urls::href(&format!("/attributions/{}", now.id)));
     view! {
         <div class="time-panel">
-            <p class="caption">{caption}" "{own.then(|| view! { <a href=open>"Open"</a> })}</p>
+            <p class="caption">{caption}" "{is_owner.then(|| view! { <a href=open>"Open"</a> })}</p>
             <HeatmapView name=caption heatmap=values explorer/>
             <MatrixTable heatmap=values/>
         </div>
@@ -276,8 +277,8 @@ fn Panels(
 
 /// The epochs that have a matrix of some inputs, as many as memory holds, the nearest to one first.
 fn nearest_first(metrics: &Metrics, inputs: Inputs, around: u32) -> Vec<u32> {
-    let epochs: Vec<u32> = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
-    let mut epochs = sorted(epochs, |a, b| a.abs_diff(around).cmp(&b.abs_diff(around)));
+    let mut epochs: Vec<u32> = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
+    epochs.sort_by_key(|epoch| epoch.abs_diff(around));
     let classes = metrics.started.as_ref().map_or(0, |started| started.class_names.len()).max(1);
     epochs.truncate((MOST_CELLS / (classes * classes)).max(1));
     epochs

@@ -1,11 +1,10 @@
 //! What is copied from a page: numbers that a spreadsheet reads as numbers, and names that it does not take for formulas.
 
 use leptos::ev;
+use leptos::prelude::*;
 use shared::spreadsheet::{plain_numbers, shown_cell};
 use wasm_bindgen::JsCast;
 use web_sys::{ClipboardEvent, Element, HtmlElement};
-
-use crate::prelude::*;
 
 /// Puts a selection on the clipboard as a spreadsheet wants it, wherever on the page it is.
 pub fn use_plain_copies() {

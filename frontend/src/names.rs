@@ -1,0 +1,33 @@
+//! What states, phases and splits are called on pages.
+
+use shared::api::RunState;
+use shared::config::SplitName;
+use shared::record::Phase;
+
+pub fn state(state: RunState) -> &'static str {
+    match state {
+        RunState::Queued => "Queued",
+        RunState::Running => "Running",
+        RunState::Succeeded => "Succeeded",
+        RunState::Failed => "Failed",
+        RunState::Canceled => "Canceled",
+    }
+}
+
+pub fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Teaching => "Training a teacher",
+        Phase::Training => "Training",
+        Phase::Evaluating => "Evaluating",
+        Phase::Attributing => "Computing attributions",
+        Phase::Importing => "Reading files",
+    }
+}
+
+pub fn split(split: SplitName) -> &'static str {
+    match split {
+        SplitName::Test => "Test images",
+        SplitName::Train => "Training images",
+        SplitName::Holdout => "Held-out images",
+    }
+}
