@@ -2,7 +2,7 @@
 //!
 //! A combobox as the ARIA Authoring Practices have it: the focus stays in the field, the list is walked by `aria-activedescendant`.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 
 use leptos::prelude::*;
 use leptos::{ev, html};
@@ -219,7 +219,7 @@ fn found(query: &str, others: &[Item], table: &Table) -> Vec<Item> {
     let runs = first(runs, MOST_SHOWN, |(a, left), (b, right)| b.cmp(a).then_with(|| right.run.created_at.cmp(&left.run.created_at)));
     items.extend(runs.into_iter().map(|(score, entry)| (score, run(entry))));
     // Stable: pages stand before runs that fit as well.
-    items.sort_by(|a, b| b.0.cmp(&a.0));
+    items.sort_by_key(|item| Reverse(item.0));
     items.into_iter().take(MOST_SHOWN).map(|(_, item)| item).collect()
 }
 

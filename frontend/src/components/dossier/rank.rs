@@ -1,5 +1,7 @@
 //! In which order one walks the pairs, and what of them is worth a line.
 
+use std::cmp::Reverse;
+
 use shared::matrix::Matrix;
 
 use crate::components::explorer::Cell;
@@ -33,7 +35,7 @@ pub fn pair_of(cell: Option<Cell>, classes: usize) -> Option<Cell> {
 /// What images of a class are taken for, the most frequent first: the class itself and `other` always, and `more` others at most.
 pub fn destinations(row: &[u32], class: usize, other: usize, more: usize) -> Vec<(usize, u32)> {
     let mut all: Vec<(usize, u32)> = row.iter().copied().enumerate().collect();
-    all.sort_by(|a, b| b.1.cmp(&a.1));
+    all.sort_by_key(|entry| Reverse(entry.1));
     let mut others = 0;
     all.retain(|(to, count)| {
         let counts = *to != class && *to != other;
