@@ -1,6 +1,7 @@
 //! All runs in a table that keeps itself up to date and stays as it is looked at.
 
 mod choice;
+mod columns;
 mod order;
 mod row;
 mod table;
@@ -13,8 +14,8 @@ use shared::problem::Problem;
 use shared::query::{FIELDS, Field, Query};
 use shared::{format, preset};
 
+pub use self::columns::best_to_last_address;
 use self::order::{Shown, arranged, switched};
-pub use self::row::best_to_last_address;
 use self::table::RunTable;
 use crate::browser::{use_open, use_title};
 use crate::components::health::WorkerBanner;

@@ -2,28 +2,12 @@
 
 use std::sync::Arc;
 
-use shared::api::{EpochSummary, RunRow};
-use shared::query::{self, Query};
+use shared::query::Query;
 
+use super::columns::{Column, Content};
 use crate::components::sort_head::Direction;
-use crate::rows::Table;
+use crate::rows::{Entry, Table};
 use crate::urls;
-
-/// What the table is sorted by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Column {
-    Title,
-    #[default]
-    Created,
-    State,
-    Best,
-    Last,
-    Gap,
-    CasBest,
-    CasLast,
-    DeltaCas,
-    CasNormalized,
-}
 
 /// What the address says of the table.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,131 +17,55 @@ pub struct Shown {
     pub direction: Direction,
 }
 
-impl Column {
-    pub const ALL: [Column; 10] = [
-        Column::Title,
-        Column::Created,
-        Column::State,
-        Column::Best,
-        Column::Last,
-        Column::Gap,
-        Column::CasBest,
-        Column::CasLast,
-        Column::DeltaCas,
-        Column::CasNormalized,
-    ];
-
-    pub fn label(self) -> &'static str {
-        match self {
-            Column::Title => "Run",
-            Column::Created => "Created",
-            Column::State => "State",
-            Column::Best => "Best robust",
-            Column::Last => "Last robust",
-            Column::Gap => "Gap",
-            Column::CasBest => "CAS, best",
-            Column::CasLast => "CAS, last",
-            Column::DeltaCas => "ΔCAS",
-            Column::CasNormalized => "CAS/K(K−1)",
-        }
-    }
-
-    pub fn id(self) -> &'static str {
-        match self {
-            Column::Title => "title",
-            Column::Created => "created",
-            Column::State => "state",
-            Column::Best => "best",
-            Column::Last => "last",
-            Column::Gap => "gap",
-            Column::CasBest => "cas",
-            Column::CasLast => "lastcas",
-            Column::DeltaCas => "deltacas",
-            Column::CasNormalized => "normcas",
-        }
-    }
-
-    pub fn is_number(self) -> bool {
-        !matches!(self, Column::Title | Column::Created | Column::State)
-    }
-
-    /// The direction a first click sorts in: texts from A, anything else from the newest or highest. The gap and ΔCAS begin with the
-    /// largest fall.
-    pub fn first_direction(self) -> Direction {
-        match self {
-            Column::Title | Column::State | Column::Gap | Column::DeltaCas => Direction::Ascending,
-            Column::Created | Column::Best | Column::Last | Column::CasBest | Column::CasLast | Column::CasNormalized => {
-                Direction::Descending
-            }
-        }
-    }
-
-    fn number(self, run: &RunRow) -> Option<f64> {
-        let of = |epoch: &Option<EpochSummary>, value: fn(&EpochSummary) -> Option<f64>| epoch.as_ref().and_then(value);
-        match self {
-            Column::Title | Column::Created | Column::State => None,
-            Column::Best => of(&run.best, |epoch| epoch.robust_accuracy),
-            Column::Last => of(&run.last, |epoch| epoch.robust_accuracy),
-            Column::Gap => run.gap(),
-            Column::CasBest => query::cas(run),
-            Column::CasLast => of(&run.last, |epoch| epoch.cas),
-            Column::DeltaCas => run.delta_cas(),
-            Column::CasNormalized => run.cas_normalized(),
-        }
-    }
-}
-
 impl Default for Shown {
     fn default() -> Self {
         let by = Column::default();
-        Shown { text: String::new(), by, direction: by.first_direction() }
+        Shown { text: String::new(), by, direction: by.facts().first }
     }
 }
 
 impl Shown {
     pub fn from_parameters(get: impl Fn(&str) -> Option<String>) -> Self {
-        let by = get("sort").and_then(|id| Column::ALL.into_iter().find(|column| column.id() == id)).unwrap_or_default();
+        let by = get("sort").and_then(|id| Column::ALL.into_iter().find(|column| column.facts().id == id)).unwrap_or_default();
         let direction = match get("order").as_deref() {
             Some("asc") => Direction::Ascending,
             Some("desc") => Direction::Descending,
-            _ => by.first_direction(),
+            _ => by.facts().first,
         };
         Shown { text: get("q").unwrap_or_default(), by, direction }
     }
 
     pub fn address(&self) -> String {
         let text = (!self.text.is_empty()).then(|| format!("q={}", urls::encoded(&self.text)));
-        let sort = (self.by != Column::default()).then(|| format!("sort={}", self.by.id()));
-        let order = (self.direction != self.by.first_direction()).then(|| format!("order={}", self.direction.id()));
+        let sort = (self.by != Column::default()).then(|| format!("sort={}", self.by.facts().id));
+        let order = (self.direction != self.by.facts().first).then(|| format!("order={}", self.direction.id()));
         let query: Vec<String> = text.into_iter().chain(sort).chain(order).collect();
         if query.is_empty() { "/".to_owned() } else { format!("/?{}", query.join("&")) }
     }
 
     /// Sorts by a column: in its own direction at first, in the other when it is asked for again.
     pub fn sort_by(&mut self, column: Column) {
-        self.direction = if self.by == column { self.direction.reversed() } else { column.first_direction() };
+        self.direction = if self.by == column { self.direction.reversed() } else { column.facts().first };
         self.by = column;
     }
 }
 
-/// The names of the runs that a query asks for, in order. Runs without the number come last either way, the newest first among equals.
+/// Names of the runs that match `query`, in the order of a column. Runs without the number come last in both
+/// directions; of equal runs the newest comes first.
 pub fn arranged(table: &Table, query: &Query, by: Column, direction: Direction) -> Vec<Arc<str>> {
-    let found = table.iter().filter(|(_, entry)| query.matches(&entry.run, &entry.words));
-    let mut rows: Vec<(Option<f64>, &RunRow, &Arc<str>)> = found.map(|(id, entry)| (by.number(&entry.run), &entry.run, id)).collect();
-    let title = |id: &Arc<str>| table.get(id).map_or("", |entry| entry.words.lines().next().unwrap_or_default());
-    rows.sort_by(|(a_number, a, a_id), (b_number, b, b_id)| {
-        let ordering = match by {
-            Column::Title => direction.applied(title(a_id).cmp(title(b_id))),
-            Column::Created => direction.applied(a.created_at.cmp(&b.created_at)),
-            Column::State => direction.applied((a.state as u8).cmp(&(b.state as u8))),
-            _ => match (a_number, b_number) {
-                (Some(a), Some(b)) => direction.applied(a.total_cmp(b)),
+    let mut found: Vec<(&Arc<str>, &Entry)> = table.iter().map(|(id, entry)| (id, &**entry)).collect();
+    found.retain(|(_, entry)| query.matches(&entry.run, &entry.words));
+    found.sort_by(|(_, a), (_, b)| {
+        let ordering = match by.facts().content {
+            Content::Text { compare, .. } => direction.applied(compare(a, b)),
+            Content::Number { value, .. } => match (value(&a.run), value(&b.run)) {
+                (Some(a), Some(b)) => direction.applied(a.total_cmp(&b)),
                 (a, b) => b.is_some().cmp(&a.is_some()),
             },
         };
-        ordering.then_with(|| b.created_at.cmp(&a.created_at))
+        ordering.then_with(|| b.run.created_at.cmp(&a.run.created_at))
     });
-    rows.into_iter().map(|(_, _, id)| id.clone()).collect()
+    found.into_iter().map(|(id, _)| id.clone()).collect()
 }
 
 /// The query with a term in place of others of its field, or without the term where it is there.
@@ -173,9 +81,11 @@ pub fn switched(text: &str, term: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use shared::api::{EpochSummary, RunRow};
+    use shared::query;
+
     use super::*;
     use crate::pages::tests::row;
-    use crate::rows::Entry;
 
     fn table() -> Table {
         let epoch = |robust: f64, cas| Some(EpochSummary { epoch: 1, clean_accuracy: None, robust_accuracy: Some(robust), cas: Some(cas) });

@@ -11,7 +11,8 @@ use wasm_bindgen::JsCast;
 use web_sys::Element;
 
 use super::choice::{Choice, ChoiceBar, set, toggled};
-use super::order::{Column, Shown};
+use super::columns::{Column, Content};
+use super::order::Shown;
 use super::row::Row;
 use crate::components::sort_head::SortHead;
 use crate::latest::latest;
@@ -207,8 +208,10 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: UrlState<Shown>) ->
             let Shown { by, direction, .. } = shown.get();
             (by == column).then_some(direction)
         });
-        let class = format!("column-{}", column.id());
-        view! { <SortHead label=column.label() number=column.is_number() class sorted press=move || shown.update(|shown| shown.sort_by(column))/> }
+        let facts = column.facts();
+        let number = matches!(facts.content, Content::Number { .. });
+        let class = format!("column-{}", facts.id);
+        view! { <SortHead label=facts.label number class sorted press=move || shown.update(|shown| shown.sort_by(column))/> }
     };
     view! {
         <ChoiceBar rows ids choice/>
