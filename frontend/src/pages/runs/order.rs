@@ -1,4 +1,4 @@
-//! The order of the table of runs, and which of them it shows.
+//! Order and filter of the table of runs.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::components::sort_head::Direction;
 use crate::rows::Table;
 use crate::urls;
 
-/// What the table is sorted by.
+/// The column that the table is sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Column {
     Title,
@@ -25,7 +25,7 @@ pub enum Column {
     CasNormalized,
 }
 
-/// What the address says of the table.
+/// The state of the table in the URL.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
     pub text: String,
@@ -81,8 +81,8 @@ impl Column {
         !matches!(self, Column::Title | Column::Created | Column::State)
     }
 
-    /// The direction a first click sorts in: texts from A, anything else from the newest or highest. The gap and ΔCAS begin with the
-    /// largest fall.
+    /// The direction after the first click: text ascending, everything else newest or highest first. The gap
+    /// and ΔCAS start with the largest decrease.
     pub fn first_direction(self) -> Direction {
         match self {
             Column::Title | Column::State | Column::Gap | Column::DeltaCas => Direction::Ascending,
@@ -133,14 +133,15 @@ impl Shown {
         if query.is_empty() { "/".to_owned() } else { format!("/?{}", query.join("&")) }
     }
 
-    /// Sorts by a column: in its own direction at first, in the other when it is asked for again.
+    /// Sorts by a column, or reverses the direction if already sorted by it.
     pub fn sort_by(&mut self, column: Column) {
         self.direction = if self.by == column { self.direction.reversed() } else { column.first_direction() };
         self.by = column;
     }
 }
 
-/// The names of the runs that a query asks for, in order. Runs without the number come last either way, the newest first among equals.
+/// The ids of the runs that match a query, sorted. Runs without a number come last in both directions; among
+/// equals the newest comes first.
 pub fn arranged(table: &Table, query: &Query, by: Column, direction: Direction) -> Vec<Arc<str>> {
     let found = table.iter().filter(|(_, entry)| query.matches(&entry.run, &entry.words));
     let mut rows: Vec<(Option<f64>, &RunRow, &Arc<str>)> = found.map(|(id, entry)| (by.number(&entry.run), &entry.run, id)).collect();
@@ -160,7 +161,7 @@ pub fn arranged(table: &Table, query: &Query, by: Column, direction: Direction) 
     rows.into_iter().map(|(_, _, id)| id.clone()).collect()
 }
 
-/// The query with a term in place of others of its field, or without the term where it is there.
+/// Replaces the terms of the same field in a query by `term`, or removes `term` if the query contains it.
 pub fn switched(text: &str, term: &str) -> String {
     let field = term.find([':', '<', '>']).map_or(term, |end| &term[..=end]);
     let there = text.split_whitespace().any(|known| known == term);

@@ -1,4 +1,4 @@
-//! One run in the table.
+//! One row of the table of runs.
 
 use std::sync::Arc;
 
@@ -20,18 +20,18 @@ use crate::{dates, urls};
 pub fn Row(
     id: Arc<str>,
     rows: Rows,
-    /// Where the row is in the table, from 0.
+    /// Index of the row in the table.
     position: Signal<usize>,
     queue_position: Signal<Option<u32>>,
     choice: Choice,
-    /// Turns the choice of the run around; with true from the last one to it.
+    /// Toggles the choice of a run; with `true`, of all runs from the last toggled one to it.
     toggle: Callback<(Arc<str>, bool)>,
 ) -> impl IntoView {
     let found = {
         let id = id.clone();
         move || rows.table.with(|table| table.get(&id).cloned())
     };
-    // A row that has just left the table is still asked once: it then shows what it showed.
+    // A row that is being removed is still read once; it then keeps its last content.
     let entry = latest(untrack(&found)?, found);
     let chosen = {
         let id = id.clone();
@@ -53,7 +53,7 @@ pub fn Row(
     Some(row)
 }
 
-/// Drawn anew with every change of the run: the elements stay, and the focus with them.
+/// The cells of a row. Leptos updates them in place when the run changes, so they keep the focus.
 fn cells(run: &RunRow, queue_position: Option<u32>) -> impl IntoView + use<> {
     let standing = Standing::of_row(run, queue_position);
     let (day, time) = dates::day_and_minute(&run.created_at);
@@ -108,7 +108,7 @@ fn numbers(run: &RunRow) -> AnyView {
     }
 }
 
-/// What an evaluation says in a row: its weakest number so far, and what it is of.
+/// The result of an evaluation in a row: robust accuracy so far, and clean accuracy.
 fn measured(accuracies: &[f64]) -> String {
     match accuracies {
         [] => format::decimal(None, 1),
@@ -117,7 +117,7 @@ fn measured(accuracies: &[f64]) -> String {
     }
 }
 
-/// The comparison of best and last, once they are two and both have their matrices.
+/// The address that compares best and last checkpoint; `None` if they are the same or a matrix is missing.
 pub fn best_to_last_address(run: &str, best: Option<&EpochSummary>, last: Option<&EpochSummary>) -> Option<String> {
     let (best, last) = (best?, last?);
     (best.epoch != last.epoch && best.cas.is_some() && last.cas.is_some()).then(|| urls::compare(run, best.epoch, last.epoch))
