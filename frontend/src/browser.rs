@@ -49,7 +49,9 @@ pub fn respell_address() {
     }
 }
 
-/// Shows that the application has crashed, and a link that reopens the page. Uses only the DOM, not Leptos.
+/// Shows that the application has crashed, and a link that reopens the page.
+///
+/// Uses only the DOM, because Leptos may be broken.
 pub fn say_broken() {
     const ID: &str = "broken";
     let Some(body) = document().body().filter(|_| document().get_element_by_id(ID).is_none()) else { return };

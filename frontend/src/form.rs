@@ -68,12 +68,12 @@ pub fn text_of(value: Option<&Value>) -> String {
     }
 }
 
-/// The value at a dotted path.
+/// The value at a dotted path, such as `training.epochs`.
 pub fn at<'a>(config: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(config, |value, key| value.get(key))
 }
 
-/// Sets the value at a dotted path, or removes the field.
+/// Sets the value at a dotted path; `None` removes the field.
 pub fn set_at(config: &mut Value, path: &str, value: Option<Value>) {
     let (folder, name) = path.rsplit_once('.').map_or((None, path), |(folder, name)| (Some(folder), name));
     let mut target = config;

@@ -145,7 +145,7 @@ pub enum Placeholder {
     Matrix,
     /// A comparison: its numbers and two matrices.
     Matrices,
-    /// Numbers and two panels.
+    /// A row of numbers and two panels.
     Panels,
     /// The whole page of a run.
     RunPage,

@@ -15,7 +15,7 @@ use crate::api;
 use crate::load::Load;
 
 const REFRESH: Duration = Duration::from_secs(2);
-/// While nothing runs, only every fifth tick refreshes: somebody else may submit a run.
+/// Ticks per refresh while no run is queued or running: somebody else may submit one.
 const IDLE_TICKS: u32 = 5;
 
 /// A run and the words that searches match.

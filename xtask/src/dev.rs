@@ -18,7 +18,8 @@ use crate::web::{self, Effort};
 
 /// The folders that the frontend is built from.
 const SOURCES: [&str; 3] = ["frontend", "shared", "style"];
-/// Editors write a file in several steps, and a checkout writes many files.
+/// Pause without changes before a build starts: editors write a file in several steps, and a checkout writes
+/// many files.
 const QUIET: Duration = Duration::from_millis(100);
 /// A file that changes with every build; [`RELOAD_SCRIPT`] reads it.
 const STAMP: &str = "build.txt";

@@ -24,7 +24,7 @@ pub struct Layout {
 impl Layout {
     /// Reads `CARGO_TARGET_DIR`, `CROSSLENS_CACHE` and `XDG_CACHE_HOME`; each has a default.
     pub fn from_env() -> Result<Self> {
-        // Cargo sets the variable at run time too, so that a moved checkout is found.
+        // Cargo also sets the variable at run time, so a checkout is still found after it was moved.
         let manifest = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         let root = manifest.parent().context("xtask has no folder above it")?.to_owned();
         let target = match env::var_os("CARGO_TARGET_DIR") {

@@ -80,8 +80,8 @@ pub fn Field(
 
 /// A text input for a value of some kind.
 ///
-/// The input keeps the text as typed. It follows the configuration only if that has come to mean another
-/// value.
+/// The input keeps the text as typed. It shows the value of the configuration once that differs from the
+/// typed text.
 #[component]
 pub fn TextField(
     path: &'static str,

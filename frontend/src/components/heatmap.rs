@@ -289,7 +289,7 @@ fn Minimap(pixels: Memo<Pixels>, placement: Memo<Placement>, explorer: Explorer)
 /// Focuses the class finder, if the page has one.
 fn focus_finder() {
     if let Some(finder) = document().get_element_by_id(FINDER).and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok()) {
-        // Fails only where there is no window to focus.
+        // Fails only if there is no window to focus.
         let _ = finder.focus();
     }
 }
