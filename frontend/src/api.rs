@@ -1,4 +1,5 @@
-//! Talks to the server. Addresses are relative to the page's base; whatever goes wrong comes back as a [`Problem`].
+//! Sends requests to the server. Paths are relative to the page's base; every failure is returned as a
+//! [`Problem`].
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ pub async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Problem> {
     parse(path, &get_text(path).await?)
 }
 
-/// The same, given up after a while.
+/// Like [`get`], but gives up after `limit`.
 pub async fn get_within<T: DeserializeOwned>(path: &str, limit: Duration) -> Result<T, Problem> {
     let signal = AbortSignal::timeout_with_u32(u32::try_from(limit.as_millis()).unwrap_or(u32::MAX));
     let response = succeeded(accepted(Request::get(path).abort_signal(Some(&signal)).send().await)?).await?;
@@ -28,7 +29,7 @@ pub async fn get_text(path: &str) -> Result<String, Problem> {
     body(path, &response).await
 }
 
-/// A part of a text, and two numbers that say which: of the headers of these names.
+/// Returns a part of a text, and the values of two response headers as numbers (0 where a header is missing).
 pub async fn get_part(path: &str, names: [&str; 2]) -> Result<(String, [u64; 2]), Problem> {
     let response = succeeded(accepted(Request::get(path).send().await)?).await?;
     let numbers = names.map(|name| response.headers().get(name).and_then(|value| value.parse().ok()).unwrap_or_default());
@@ -36,7 +37,7 @@ pub async fn get_part(path: &str, names: [&str; 2]) -> Result<(String, [u64; 2])
 }
 
 async fn body(path: &str, response: &Response) -> Result<String, Problem> {
-    // Through bytes: a text would come by way of the browser's own, letter by letter.
+    // Read bytes and convert them here: `Response::text` would first make a JavaScript string and copy it.
     let body = response.binary().await.map_err(|error| unreadable(path, &error.to_string()))?;
     String::from_utf8(body).map_err(|error| unreadable(path, &error.to_string()))
 }
@@ -45,16 +46,16 @@ pub async fn post<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Res
     parse(path, &sent(path, Request::post(path), json!(body)).await?)
 }
 
-/// What goes with a configuration.
+/// The file that is uploaded with a configuration.
 #[derive(Clone, Copy)]
 pub enum Sent<'a> {
     File(&'a web_sys::File),
-    /// The name of a file that the server keeps.
+    /// Identifier of an upload that the server has kept.
     Kept(&'a str),
     Nothing,
 }
 
-/// Posts a form of the part `config` and a file; calls `progress` with the fraction that is sent.
+/// Posts a form with the configuration and a file. Calls `progress` with the fraction sent so far.
 pub async fn upload<T: DeserializeOwned>(path: &str, config: &str, sent: Sent<'_>, progress: impl Fn(f64) + 'static) -> Result<T, Problem> {
     let failed = |error: JsValue| unreachable(&format!("{error:?}"));
     let form = FormData::new().map_err(failed)?;
@@ -64,7 +65,7 @@ pub async fn upload<T: DeserializeOwned>(path: &str, config: &str, sent: Sent<'_
         Sent::Kept(id) => form.append_with_str("upload", id).map_err(failed)?,
         Sent::Nothing => {}
     }
-    // Of the browser's ways to send a body only this one says how far it is.
+    // Only `XMLHttpRequest` reports the progress of an upload; `fetch` does not.
     let request = XmlHttpRequest::new().map_err(failed)?;
     request.open("POST", path).map_err(failed)?;
     let on_progress = Closure::<dyn Fn(ProgressEvent)>::new(move |event: ProgressEvent| {
@@ -92,7 +93,7 @@ pub async fn patch<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Re
     parse(path, &sent(path, Request::patch(path), json!(body)).await?)
 }
 
-/// Posts without a body and does not look at the answer's.
+/// Posts without a body and ignores the body of the response.
 pub async fn post_empty(path: &str) -> Result<(), Problem> {
     succeeded(accepted(Request::post(path).send().await)?).await.map(drop)
 }
@@ -105,7 +106,7 @@ fn accepted(answer: Result<Response, gloo_net::Error>) -> Result<Response, Probl
     answer.map_err(|error| unreachable(&error.to_string()))
 }
 
-/// Sends a body as JSON and gives the text of the answer.
+/// Sends a body as JSON and returns the text of the response.
 async fn sent(path: &str, request: RequestBuilder, body: Value) -> Result<String, Problem> {
     let request = request.header("content-type", "application/json").body(body.to_string());
     let request = request.map_err(|error| unreachable(&error.to_string()))?;
@@ -113,7 +114,7 @@ async fn sent(path: &str, request: RequestBuilder, body: Value) -> Result<String
     response.text().await.map_err(|error| unreadable(path, &error.to_string()))
 }
 
-/// The answer of a path in its body.
+/// Parses the body of a response. `path` is named in the problem if that fails.
 pub fn parse<T: DeserializeOwned>(path: &str, body: &str) -> Result<T, Problem> {
     serde_json::from_str(body).map_err(|error| unreadable(path, &error.to_string()))
 }
@@ -126,7 +127,7 @@ async fn succeeded(response: Response) -> Result<Response, Problem> {
     Err(problem(response.status(), &response.status_text(), &body))
 }
 
-/// The problem in a body, or one made from the status where a proxy answered in its own words.
+/// Reads the problem from a body. If the body is none (an error page of a proxy), makes one from the status.
 fn problem(status: u16, status_text: &str, body: &str) -> Problem {
     serde_json::from_str(body).unwrap_or_else(|_| Problem {
         kind: "about:blank".into(),

@@ -1,4 +1,4 @@
-//! The frame of every page, and which page an address opens.
+//! The root component: the frame around every page, and the routes.
 
 use leptos::html;
 use leptos::prelude::*;
@@ -22,7 +22,7 @@ use crate::theme::{ThemeSelect, provide_theme};
 use crate::urls;
 use crate::viewer::Viewer;
 
-/// The pages of the menu, which the command palette offers too.
+/// The pages in the menu and in the command palette: label and path.
 pub const PAGES: [(&str, &str); 7] = [
     ("Runs", "/"),
     ("Sweeps", "/sweeps"),
@@ -44,11 +44,11 @@ pub fn App() -> impl IntoView {
     use_plain_copies();
     let prefix = urls::prefix(&browser::base_uri());
     let main = NodeRef::<html::Main>::new();
-    // A link to `#main` would be relative to the page's base, not to the page.
+    // The browser would resolve a link to `#main` against the page's base, not against the page.
     let skip = move |event: leptos::ev::MouseEvent| {
         event.prevent_default();
         if let Some(main) = main.get() {
-            // Fails only where there is no window to focus.
+            // Fails only if there is no window to focus.
             let _ = main.focus();
         }
     };
@@ -78,14 +78,14 @@ pub fn App() -> impl IntoView {
     }
 }
 
-/// The name, the way to the main pages, the palette and the theme. Who reads a shared view has no other pages.
+/// Header with brand, menu, command palette and theme. Readers of a share see no links to other pages.
 #[component]
 fn Header(prefix: String) -> impl IntoView {
     let path = use_location().pathname;
     let inside = Memo::new(move |_| path.with(|path| path.strip_prefix(prefix.as_str()).unwrap_or(path).to_owned()));
     let shared = Memo::new(move |_| inside.with(|path| path.starts_with("/s/")));
     let nav = NodeRef::<html::Nav>::new();
-    // The menu of a narrow screen; there is nothing to close on a wide one.
+    // On a narrow screen the menu is a popover. On a wide screen there is nothing to close.
     let chosen = move |_| {
         if let Some(nav) = nav.get_untracked() {
             let _ = nav.hide_popover();
@@ -122,14 +122,15 @@ fn is_page(page: &str, path: &str) -> bool {
     }
 }
 
-/// The way back from a figure to its view. Who reads a shared view has no other pages.
+/// Footer that reopens the view of an exported figure. Readers of a share do not get it: they see no other
+/// pages.
 #[component]
 fn Footer() -> impl IntoView {
     let shared = use_is_shared();
     view! { <Show when=move || !shared.get()><Reopen/></Show> }
 }
 
-/// Whether the page is that of a share.
+/// Whether the current page shows a share.
 fn use_is_shared() -> Memo<bool> {
     let path = use_location().pathname;
     let prefix = urls::prefix(&browser::base_uri());

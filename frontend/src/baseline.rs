@@ -1,6 +1,7 @@
-//! The baseline: one pinned attribution, kept in the browser's storage, that differences refer to on every page.
+//! The baseline: one attribution that differences refer to on every page.
 //!
-//! A page whose address names a baseline of its own goes by that one; see [`page_baseline`].
+//! The pinned baseline is kept in the browser's storage. If the URL of a page names another one, that page
+//! uses it; see [`page_baseline`].
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::{browser, urls};
 
 const STORAGE_KEY: &str = "crosslens-baseline";
 
-/// What is pinned, and its content once that is here.
+/// The pinned attribution, and its content once loaded.
 #[derive(Clone, Copy)]
 pub struct Baseline {
     pub pinned: RwSignal<Option<AttributionId>>,
@@ -23,7 +24,8 @@ pub struct Baseline {
     fetched: Fetched<Arc<Attribution>>,
 }
 
-/// Reads what is pinned from the browser's storage, keeps it there, and makes it known to every component below.
+/// Restores the pinned attribution from the browser's storage, saves changes there, and provides it as
+/// context.
 pub fn provide_baseline() {
     let storage = || window().local_storage().ok().flatten();
     let stored = storage().and_then(|storage| storage.get_item(STORAGE_KEY).ok().flatten());
@@ -33,7 +35,7 @@ pub fn provide_baseline() {
         if former.is_some_and(|former| former != pinned)
             && let Some(storage) = storage()
         {
-            // Full or forbidden storage: the pin then lasts as long as the page.
+            // If storage is full or forbidden, the pin lasts only until the page is closed.
             let _ = match &pinned {
                 Some(id) => storage.set_item(STORAGE_KEY, &id.to_string()),
                 None => storage.remove_item(STORAGE_KEY),
@@ -41,7 +43,7 @@ pub fn provide_baseline() {
         }
         pinned
     });
-    // Who reads a shared view may ask for nothing else.
+    // Readers of a share may request nothing else.
     let may_ask = !browser::is_shared_page();
     let fetched = fetched::<Arc<Attribution>>(move || pinned.get().filter(|_| may_ask).map(|id| format!("api/attributions/{id}")));
     provide_context(Baseline { pinned, attribution: of(move || pinned.get(), fetched), fetched });
@@ -51,10 +53,10 @@ pub fn use_baseline() -> Baseline {
     expect_context()
 }
 
-/// The baseline of a page: what its lens names, and its content once that is here.
+/// Returns the baseline of a page: the attribution that its lens names, once loaded.
 ///
-/// A lens that names none takes the pinned one, so that a copied address carries it; pinning and unpinning change the lens of the page
-/// at hand.
+/// A lens that names no baseline takes the pinned one, so a copied URL contains it. Pinning and unpinning
+/// change the lens of the open page.
 pub fn page_baseline(lens: UrlState<Lens>) -> Memo<Option<Arc<Attribution>>> {
     let Baseline { pinned, attribution, .. } = use_baseline();
     adopt_pinned(lens);
@@ -69,7 +71,7 @@ pub fn page_baseline(lens: UrlState<Lens>) -> Memo<Option<Arc<Attribution>>> {
     })
 }
 
-/// Puts what is pinned into a lens that names no baseline, and into any lens when something else is pinned.
+/// Writes the pinned attribution into a lens without a baseline, and into every lens when the pin changes.
 pub fn adopt_pinned(lens: UrlState<Lens>) {
     let Baseline { pinned, .. } = use_baseline();
     Effect::new(move |former: Option<Option<AttributionId>>| {
@@ -82,7 +84,7 @@ pub fn adopt_pinned(lens: UrlState<Lens>) {
     });
 }
 
-/// The answer to `id`, and not the former one that stays while the next is on its way.
+/// Returns the response for `id`, and `None` while `fetched` still holds the response for an earlier one.
 fn of(
     id: impl Fn() -> Option<AttributionId> + Send + Sync + 'static,
     fetched: Fetched<Arc<Attribution>>,
@@ -93,7 +95,7 @@ fn of(
     })
 }
 
-/// Pins an attribution, or takes the pin off again.
+/// Button that pins an attribution as baseline, or unpins it.
 #[component]
 pub fn PinButton(#[prop(into)] id: Signal<Option<AttributionId>>) -> impl IntoView {
     let Baseline { pinned, .. } = use_baseline();
@@ -110,7 +112,7 @@ pub fn PinButton(#[prop(into)] id: Signal<Option<AttributionId>>) -> impl IntoVi
     }
 }
 
-/// What is pinned, with the way to it and a button that takes it off.
+/// Shows the pinned attribution, with a link to it and a button that unpins it.
 #[component]
 pub fn BaselineChip() -> impl IntoView {
     let Baseline { pinned, attribution, fetched } = use_baseline();
@@ -130,7 +132,8 @@ pub fn BaselineChip() -> impl IntoView {
     move || pinned.get().filter(|_| !shared).map(chip)
 }
 
-/// `Demo: robust overfitting, epoch 16 (best)`; the name in the address until more is known.
+/// For example `Demo: robust overfitting, epoch 16 (best)`; the checkpoint's name until the attribution is
+/// loaded.
 fn name(attribution: Option<&Attribution>, id: &AttributionId) -> String {
     match attribution {
         Some(attribution) => format!("{}, {}", attribution.run_title, checkpoint_name(attribution)),

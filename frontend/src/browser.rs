@@ -1,4 +1,4 @@
-//! Small services of the browser: title, clipboard, focus.
+//! Small wrappers of browser functions: title, address, clipboard, focus.
 
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
@@ -8,7 +8,7 @@ use web_sys::{Element, HtmlElement};
 
 use crate::urls;
 
-/// Keeps the window's title equal to `title`, with the name of the application behind it.
+/// Keeps the window's title equal to `title`, followed by the name of the application.
 pub fn use_title(title: impl Fn() -> String + 'static) {
     Effect::new(move || {
         let title = title();
@@ -16,38 +16,42 @@ pub fn use_title(title: impl Fn() -> String + 'static) {
     });
 }
 
-/// Returns a function that opens a path inside the application.
+/// Returns a function that navigates to a path inside the application.
 ///
-/// The router alone would drop the slash from the address of the first page, and proxies that serve `/lab/` need not serve `/lab`.
+/// The router itself would drop the slash at the end of the base (`/lab/`), and a proxy that serves `/lab/`
+/// may not serve `/lab`.
 pub fn use_open() -> impl Fn(&str, NavigateOptions) + Clone {
     let prefix = urls::prefix(&base_uri());
     let navigate = use_navigate();
     move |path: &str, options: NavigateOptions| navigate(&format!("{prefix}{path}"), NavigateOptions { resolve: false, ..options })
 }
 
-/// The page's base, with a slash at its end.
+/// The page's base URI, which ends with a slash.
 pub fn base_uri() -> String {
     document().base_uri().ok().flatten().unwrap_or_default()
 }
 
-/// Whether the page is a shared view. Who reads one has no other pages, so it stays what it is as long as the page lives.
+/// Whether the page shows a share. A share has no links to other pages, so this never changes while the page
+/// is open.
 pub fn is_shared_page() -> bool {
     let path = window().location().pathname().unwrap_or_default();
     path.strip_prefix(&urls::prefix(&base_uri())).unwrap_or(&path).starts_with("/s/")
 }
 
-/// Gives the address the spelling that the application knows itself by.
+/// Replaces the address by the spelling that the router knows.
 pub fn respell_address() {
     let location = window().location();
     let path = location.pathname().unwrap_or_default();
     if let (Some(path), Ok(history)) = (urls::respelled(&path, &urls::prefix(&base_uri())), window().history()) {
         let rest = format!("{}{}", location.search().unwrap_or_default(), location.hash().unwrap_or_default());
-        // Fails where a page may not change its address; the router then says that there is no such page.
+        // Fails if the page may not change its address. The router then shows that the page does not exist.
         let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&format!("{path}{rest}")));
     }
 }
 
-/// Says that the application has stopped, and how to go on. Relies on nothing that may have broken.
+/// Shows that the application has crashed, and a link that reopens the page.
+///
+/// Uses only the DOM, because Leptos may be broken.
 pub fn say_broken() {
     const ID: &str = "broken";
     let Some(body) = document().body().filter(|_| document().get_element_by_id(ID).is_none()) else { return };
@@ -60,7 +64,7 @@ pub fn say_broken() {
     let (Some(notice), Some(link)) = (made("p", said), made("a", "Open the page anew")) else { return };
     notice.set_id(ID);
     notice.set_class_name("notice notice-error notice-broken");
-    // Nothing is left to be done where an element takes no attribute or no child.
+    // If an attribute or a child cannot be set, nothing else can be tried.
     let _ = notice.set_attribute("role", "alert");
     let _ = link.set_attribute("href", &window().location().href().unwrap_or_default());
     let _ = link.set_attribute("rel", "external");
@@ -68,23 +72,24 @@ pub fn say_broken() {
     let _ = body.prepend_with_node_1(&notice);
 }
 
-/// Opens the page anew.
+/// Reloads the page.
 pub fn reload() {
-    // Fails only where there is no page to open.
+    // Fails only if there is no page to reload.
     let _ = window().location().reload();
 }
 
-/// Whether the server has let the page in by a token, which one can sign out from.
+/// Whether the server let the page in by a token. If so, the person can sign out.
 pub fn is_signed_in() -> bool {
     document().query_selector("meta[name=crosslens-signed-in]").ok().flatten().is_some()
 }
 
-/// Whether the system was asked for less motion.
+/// Whether the person asked the operating system for less motion.
 pub fn prefers_reduced_motion() -> bool {
     window().match_media("(prefers-reduced-motion: reduce)").ok().flatten().is_some_and(|query| query.matches())
 }
 
-/// Puts a text on the clipboard; whether that worked. Browsers refuse it outside secure contexts.
+/// Copies a text to the clipboard and returns whether that worked. Browsers refuse it outside secure
+/// contexts.
 pub async fn copy(text: &str) -> bool {
     let clipboard = js_sys::Reflect::get(&window().navigator(), &"clipboard".into()).ok().filter(|value| !value.is_undefined());
     let Some(clipboard) = clipboard else { return copy_by_selection(text) };
@@ -92,12 +97,12 @@ pub async fn copy(text: &str) -> bool {
     wasm_bindgen_futures::JsFuture::from(clipboard.write_text(text)).await.is_ok()
 }
 
-/// What works on a page served without TLS: select the text in an input, and let the browser copy the selection.
+/// Copies by selecting the text in an input. This also works on a page served without TLS.
 fn copy_by_selection(text: &str) -> bool {
     let Ok(area) = document().create_element("textarea").map(|element| element.unchecked_into::<web_sys::HtmlTextAreaElement>()) else {
         return false;
     };
-    // A modal dialog makes everything outside it inert.
+    // The input must be inside an open modal dialog, which makes everything outside it inert.
     let dialog = document().query_selector("dialog[open]").ok().flatten();
     let Some(parent) = dialog.or_else(|| document().body().map(Element::from)) else { return false };
     area.set_value(text);
@@ -111,12 +116,12 @@ fn copy_by_selection(text: &str) -> bool {
     copied
 }
 
-/// Moves the focus to an element and shows it.
+/// Scrolls to the element with this `id` and focuses it.
 pub fn focus(id: &str) {
     if let Some(element) = document().get_element_by_id(id) {
         let element: HtmlElement = element.unchecked_into();
         element.scroll_into_view();
-        // Fails only where there is no window to focus.
+        // Fails only if there is no window to focus.
         let _ = element.focus();
     }
 }

@@ -1,4 +1,4 @@
-//! Answers of the server that never change, such as the matrix of a checkpoint: each is asked for once, by its address.
+//! Cache for responses that never change, such as the matrix of a checkpoint. Each address is requested once.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -11,13 +11,13 @@ use serde::de::DeserializeOwned;
 use crate::api;
 use crate::load::{Answers, Load};
 
-/// An answer that many hold; equal only to itself, so that nobody compares 40,000 numbers to learn that nothing changed.
+/// A shared response. Equal only to itself, so that comparing two never compares 40,000 numbers.
 pub struct Cached<T>(Arc<T>);
 
-/// What was asked for, by address.
+/// Responses by address.
 pub struct Cache<T: Send + Sync + 'static> {
     known: RwSignal<HashMap<String, Load<Cached<T>>>>,
-    /// What came with the page; the server is then asked for nothing.
+    /// The responses embedded in a share. If present, the server is never asked.
     answers: StoredValue<Option<Answers>>,
 }
 
@@ -54,7 +54,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
         Cache { known: RwSignal::new(HashMap::new()), answers: StoredValue::new(use_context()) }
     }
 
-    /// Asks for an address, unless that was done before.
+    /// Requests an address, unless that was done before.
     pub fn ask(self, address: &str) {
         if self.known.with_untracked(|known| !known.contains_key(address)) {
             let address = address.to_owned();
@@ -62,7 +62,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
         }
     }
 
-    /// Asks again for what failed.
+    /// Requests again everything that failed.
     pub fn retry(self) {
         let failed = |load: &Load<Cached<T>>| matches!(load, Load::Failed(_));
         let addresses: Vec<String> =
@@ -73,12 +73,12 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
         }
     }
 
-    /// The answer; none before it was asked for.
+    /// The state of an address; `None` if it was never requested.
     pub fn get(self, address: &str) -> Option<Load<Cached<T>>> {
         self.known.with(|known| known.get(address).cloned())
     }
 
-    /// The answer, if it is there.
+    /// The response, if it has arrived.
     pub fn ready(self, address: &str) -> Option<Cached<T>> {
         match self.get(address) {
             Some(Load::Ready(kept)) => Some(kept),
@@ -86,14 +86,14 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
         }
     }
 
-    /// All answers that are there.
+    /// All responses that have arrived.
     pub fn all(self) -> Vec<Cached<T>> {
         let ready = |load: &Load<Cached<T>>| if let Load::Ready(kept) = load { Some(kept.clone()) } else { None };
         self.known.with(|known| known.values().filter_map(ready).collect())
     }
 
-    /// Keeps asking, one after the other, for the first of the `wanted` that was not asked for; `wanted` is asked anew each time, so that
-    /// what became more urgent meanwhile comes first.
+    /// Requests the `wanted` addresses one after the other. `wanted` is called again before each request, so
+    /// an address that has become more urgent comes first.
     pub fn prefetch(self, wanted: impl Fn() -> Vec<String> + Clone + Send + Sync + 'static) {
         if self.answers.with_value(Option::is_some) {
             return;
@@ -107,7 +107,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
             }
             busy.set_value(true);
             spawn_local(async move {
-                // The page may be gone by the time an answer comes.
+                // The page may be gone when a response arrives.
                 while let Some(wanted) = wanted.try_get_untracked()
                     && let Some(address) = self.first_unknown(wanted)
                 {
@@ -139,7 +139,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
     }
 }
 
-/// Where an attribution is asked for.
+/// The address of an attribution in the API.
 pub fn attribution_address(id: &str) -> String {
     format!("api/attributions/{}", crate::urls::encoded(id))
 }

@@ -1,6 +1,7 @@
-//! Hears of runs that change: one stream for all tabs, held by a shared worker (`static/changes.js`), and none while nobody looks.
+//! Listens for changes of runs. All tabs share one stream, held by a shared worker (`static/changes.js`); no
+//! stream is open while no tab is visible.
 //!
-//! Where a browser has no shared workers, each tab that is in sight holds a stream of its own.
+//! If the browser has no shared workers, each visible tab opens a stream of its own.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,23 +14,23 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Event, EventSource, MessageEvent, MessagePort, SharedWorker};
 
 const WORKER: &str = "changes.js";
-/// Tabs of another protocol must not share a worker.
+/// Name of the shared worker. Tabs with another version of the protocol must not use the same worker.
 const PROTOCOL: &str = "crosslens-changes-1";
 const REOPEN_AFTER: Duration = Duration::from_secs(3);
 
-/// What is heard.
+/// A message to the listeners.
 #[derive(Clone, Debug, PartialEq)]
 pub enum News {
-    /// The stream is open from now on; what changed before is not told.
+    /// The stream is open. Changes before this moment are not reported.
     Open,
     Lost,
-    /// The page is looked at again.
+    /// The page has become visible again.
     InSight,
     Changed(RunChanges),
 }
 
 impl News {
-    /// Whether a run may have changed.
+    /// Whether the run `id` may have changed.
     pub fn concerns(&self, id: &str) -> bool {
         match self {
             News::Open | News::Lost | News::InSight => true,
@@ -38,7 +39,8 @@ impl News {
     }
 }
 
-/// Hears for as long as somebody listens; one for the application.
+/// The listeners and the stream. The application has one, and the stream is open only while there are
+/// listeners.
 #[derive(Clone)]
 pub struct Changes(Rc<Inner>);
 
@@ -49,22 +51,22 @@ struct Inner {
     listeners: RefCell<Vec<(u32, Listener)>>,
     next: Cell<u32>,
     source: RefCell<Source>,
-    /// Called by the browser for as long as the application lives.
+    /// The browser calls these three as long as the application lives.
     on_message: OnEvent,
     on_open: OnEvent,
     on_error: OnEvent,
 }
 
-/// Where news come from.
+/// The stream that changes come from.
 enum Source {
     /// Nobody has listened yet.
     Unknown,
     Worker(MessagePort),
-    /// A stream of this tab's own, open while it is in sight.
+    /// A stream of this tab, open while the tab is visible.
     Own(Option<EventSource>),
 }
 
-/// Makes the news known to every component below. Nothing is opened yet.
+/// Provides the changes as context. Opens no stream yet.
 pub fn provide_changes() {
     let inner = Rc::new(Inner {
         listeners: RefCell::default(),
@@ -98,7 +100,7 @@ pub fn provide_changes() {
         let changes = changes.clone();
         move |_: Event| changes.set_following(false)
     };
-    // For as long as the application lives.
+    // These listeners stay as long as the application lives.
     for (target, name, listener) in [
         (document().unchecked_into::<web_sys::EventTarget>(), "visibilitychange", Closure::<dyn Fn(Event)>::new(seen.clone())),
         (window().unchecked_into(), "pageshow", Closure::new(seen)),
@@ -110,7 +112,7 @@ pub fn provide_changes() {
     provide_context(StoredValue::new_local(changes));
 }
 
-/// Calls `listener` with everything that is heard while the component that asks is there.
+/// Calls `listener` with every message until the current component is removed.
 pub fn on_news(listener: impl Fn(&News) + 'static) {
     let known = expect_context::<StoredValue<Changes, LocalStorage>>();
     let changes = known.get_value();
@@ -127,7 +129,7 @@ pub fn on_news(listener: impl Fn(&News) + 'static) {
 
 impl Changes {
     fn tell(&self, news: &News) {
-        // A listener may add or remove others.
+        // Work on a copy: a listener may add or remove others.
         let listeners: Vec<Listener> = self.0.listeners.borrow().iter().map(|(_, listener)| Rc::clone(listener)).collect();
         listeners.iter().for_each(|listener| listener(news));
     }
@@ -136,7 +138,7 @@ impl Changes {
         match message {
             Some("open") => self.tell(&News::Open),
             Some("lost") => self.tell(&News::Lost),
-            // A newer server may say what this page does not know.
+            // Ignore messages that this page does not know; the server may be newer.
             Some(text) => {
                 if let Ok(changes) = serde_json::from_str(text) {
                     self.tell(&News::Changed(changes));
@@ -146,7 +148,7 @@ impl Changes {
         }
     }
 
-    /// The page came into sight or went out of it.
+    /// Handles that the page has become visible or hidden.
     fn update(&self) {
         let in_sight = !document().hidden();
         self.set_following(in_sight);
@@ -155,7 +157,7 @@ impl Changes {
         }
     }
 
-    /// Hears, or no longer does.
+    /// Opens the stream if `wanted` and somebody listens; closes it otherwise.
     fn set_following(&self, wanted: bool) {
         let follow = wanted && !self.0.listeners.borrow().is_empty();
         let mut source = self.0.source.borrow_mut();
@@ -165,7 +167,7 @@ impl Changes {
         match &mut *source {
             Source::Unknown => {}
             Source::Worker(port) => {
-                // Fails only for what cannot be copied to a worker.
+                // Fails only for values that cannot be sent to a worker. A string always can.
                 let _ = port.post_message(&JsValue::from_str(if follow { "follow" } else { "leave" }));
             }
             Source::Own(stream) if follow => {
@@ -181,7 +183,7 @@ impl Changes {
         }
     }
 
-    /// A port to the worker that all tabs share; none where the browser has no such workers.
+    /// A port to the worker that all tabs share; `None` if the browser has no shared workers.
     fn worker(&self) -> Option<MessagePort> {
         if !js_sys::Reflect::has(&window(), &"SharedWorker".into()).unwrap_or(false) {
             return None;
@@ -201,7 +203,7 @@ impl Changes {
         Some(stream)
     }
 
-    /// The worker could not be loaded, or the tab's own stream broke off.
+    /// Handles that the worker could not be loaded, or that the tab's own stream was interrupted.
     fn failed(&self, event: &Event) {
         let of_stream = event.target().is_some_and(|target| target.is_instance_of::<EventSource>());
         if !of_stream {
@@ -210,7 +212,7 @@ impl Changes {
             return;
         }
         self.tell(&News::Lost);
-        // The browser opens it again by itself, unless the server refused it.
+        // The browser reconnects by itself, except when the server refused the stream.
         let changes = self.clone();
         set_timeout(move || changes.set_following(!document().hidden()), REOPEN_AFTER);
     }

@@ -1,4 +1,4 @@
-//! What is copied from a page: numbers that a spreadsheet reads as numbers, and names that it does not take for formulas.
+//! Cleans text copied from a page: spreadsheets read numbers as numbers and never take a name for a formula.
 
 use leptos::ev;
 use leptos::prelude::*;
@@ -6,10 +6,10 @@ use shared::spreadsheet::{plain_numbers, shown_cell};
 use wasm_bindgen::JsCast;
 use web_sys::{ClipboardEvent, Element, HtmlElement};
 
-/// Puts a selection on the clipboard as a spreadsheet wants it, wherever on the page it is.
+/// Cleans every selection that is copied anywhere on the page.
 pub fn use_plain_copies() {
     let handle = window_event_listener(ev::copy, |event: ClipboardEvent| {
-        // What is typed is copied as it was typed.
+        // Text in inputs and code is copied unchanged.
         let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
         if target.is_some_and(|target| target.closest("input, textarea, pre, code").ok().flatten().is_some()) {
             return;
@@ -19,7 +19,7 @@ pub fn use_plain_copies() {
     on_cleanup(move || handle.remove());
 }
 
-/// None where nothing is selected: the browser then does what it does.
+/// Returns `None` if nothing is selected or something fails; the browser then copies as usual.
 fn put_plain(event: &ClipboardEvent) -> Option<()> {
     let selection = window().get_selection().ok()??;
     if selection.is_collapsed() {
@@ -47,9 +47,9 @@ fn put_plain(event: &ClipboardEvent) -> Option<()> {
     Some(())
 }
 
-/// The text of a selection, in which tabs and line breaks stand between cells.
+/// Cleans the text of a selection. Cells are separated by tabs, rows by line breaks.
 fn plain_table(text: &str) -> String {
-    // A sentence is no row: its words stay as they are.
+    // A line without tabs is a sentence, not a row: only its numbers change.
     let line = |line: &str| match line.contains('\t') {
         true => line.split('\t').map(shown_cell).collect::<Vec<_>>().join("\t"),
         false => plain_numbers(line).into_owned(),
@@ -57,7 +57,7 @@ fn plain_table(text: &str) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Rows of cells as text with tabs between them, for the clipboard.
+/// Rows of cells as text with tabs, for the clipboard.
 pub fn table_text(rows: impl IntoIterator<Item = Vec<String>>) -> String {
     rows.into_iter().map(|row| row.iter().map(|cell| shown_cell(cell)).collect::<Vec<_>>().join("\t") + "\n").collect()
 }

@@ -1,19 +1,21 @@
-//! What a run will do, in words and counted rather than guessed.
+//! Describes in sentences what a run will do. Counts are computed from the configuration, not estimated.
 
 use shared::config::{Inputs, RunConfig, TrainConfig};
 use shared::format;
 
 use crate::names;
 
-/// A file of a matrix with its intervals, without and for each cell: 9 KB for 10 classes, 3.4 MB for 200.
+/// Size of a matrix file with its intervals: fixed part and part per cell. 9 KB for 10 classes, 3.4 MB for
+/// 200.
 const MATRIX_BYTES: u64 = 500;
 const CELL_BYTES: u64 = 84;
 
-/// Images put through the network: forward and, for the attack and the training step, backward.
+/// Number of images put through the network: forward passes and, for attack and training steps, backward
+/// passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Passes {
     training: u64,
-    /// Of these, to train teachers first.
+    /// The part of `training` that trains teachers first.
     teachers: u64,
     evaluation: u64,
 }
@@ -92,7 +94,7 @@ fn in_words(passes: Passes) -> Vec<String> {
     [Some(all), teachers].into_iter().flatten().collect()
 }
 
-/// Counts the passes of a training run, where the number of images is known.
+/// Counts the passes of a training run; `None` if the number of images is unknown.
 fn passes(config: &TrainConfig) -> Option<Passes> {
     let info = config.data.dataset.info();
     let holdout = u64::from(config.data.holdout_samples);
@@ -105,7 +107,7 @@ fn passes(config: &TrainConfig) -> Option<Passes> {
     let attack = if method.adversarial { steps + u64::from(method.extra_attack_passes) } else { 0 };
     let update = u64::from(method.update_passes);
     let mut of_image = epochs * (attack + update);
-    // Finding the perturbation of the weights takes the loss once more.
+    // AWP computes the loss once more to find the weight perturbation.
     if let Some(awp) = &training.awp {
         of_image += update * epochs.saturating_sub(awp.warmup_epochs.into());
     }
@@ -129,7 +131,7 @@ fn passes(config: &TrainConfig) -> Option<Passes> {
     })
 }
 
-/// How many matrices there will be, where they are more than those of kept checkpoints.
+/// Describes the number and size of the matrices, if more are kept than those of kept checkpoints.
 fn matrices(config: &TrainConfig) -> Vec<String> {
     if config.attribution.every == 0 || config.attribution.inputs.is_empty() {
         return Vec::new();
@@ -150,7 +152,8 @@ mod tests {
     use shared::config::{AwpConfig, DistillationConfig, EvaluateConfig, Method, RestartedPgdConfig};
     use shared::preset;
 
-    /// The demo: 200 training and 599 test images, 150 epochs with PGD-10, every third measured with PGD-20.
+    /// Checks the demo: 200 training and 599 test images, 150 epochs with PGD-10, every third evaluated with
+    /// PGD-20.
     #[track_caller]
     fn check(edit: impl Fn(&mut TrainConfig), training: u64, teachers: u64) {
         let mut config = preset::demo().config.as_train().unwrap().clone();

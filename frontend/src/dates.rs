@@ -1,8 +1,8 @@
-//! Dates as people read them.
+//! Formats dates for people.
 
 use shared::api::Share;
 
-/// `2026-11-22T19:13:38.123Z` as `2026-11-22` and `19:13`.
+/// Splits `2026-11-22T19:13:38.123Z` into `2026-11-22` and `19:13`.
 pub fn day_and_minute(rfc3339: &str) -> (String, String) {
     let minute = minute(rfc3339);
     match minute.split_once(' ') {
@@ -11,7 +11,7 @@ pub fn day_and_minute(rfc3339: &str) -> (String, String) {
     }
 }
 
-/// `2026-11-22T19:13:38.123Z` as `2026-11-22 19:13`; what has another form stays as it is.
+/// Formats `2026-11-22T19:13:38.123Z` as `2026-11-22 19:13`; returns anything else unchanged.
 pub fn minute(rfc3339: &str) -> String {
     match (rfc3339.get(..10), rfc3339.get(10..11), rfc3339.get(11..16)) {
         (Some(day), Some("T"), Some(time)) => format!("{day} {time}"),

@@ -1,14 +1,15 @@
-//! A signal that waits until another one has stayed the same for a while.
+//! A signal that follows another one after a pause.
 
 use std::time::Duration;
 
 use leptos::prelude::*;
 
-/// A value once it has stayed the same for `pause`; the first at once.
+/// Returns a signal that takes the first value at once, and each later value when it has not changed for
+/// `pause`.
 pub fn debounced<T: Clone + PartialEq + Send + Sync + 'static>(value: Memo<T>, pause: Duration) -> Signal<T> {
     let settled = RwSignal::new(value.get_untracked());
     let mut settle = debounce(pause, move |new: T| {
-        // What has come back to the value it had is no change.
+        // The value may have changed back within the pause.
         if settled.get_untracked() != new {
             settled.set(new);
         }

@@ -1,6 +1,8 @@
-//! Forms that were edited and not submitted, in the browser's storage: a reload or another page does not lose them.
+//! Saves edited but unsubmitted forms in the browser's storage, so that a reload or a visit to another page
+//! does not lose them.
 //!
-//! One entry for each thing that a form can start from. Old ones go, so that storage does not fill up over the years.
+//! There is one entry per starting point of a form. Old entries are removed, so that storage does not fill
+//! up.
 
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -10,23 +12,23 @@ use crate::browser::base_uri;
 use crate::sweep_form::Row;
 use crate::urls;
 
-/// Forms of which changes are kept, the last edited ones.
+/// How many forms are kept: those edited last.
 const MOST_KEPT: usize = 20;
 const KEPT_FOR_MS: f64 = 30.0 * 24.0 * 3600.0 * 1000.0;
-/// A configuration has two kilobytes; what is far larger came from a slip of the clipboard.
+/// Longest text that is kept. A configuration has about 2 KB; anything far larger was pasted by mistake.
 const LONGEST: usize = 100_000;
 
-/// What a form holds.
+/// The content of an edited form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Draft {
     /// Milliseconds since 1970.
     pub edited_at: f64,
     pub config: Value,
-    /// The fields that are varied.
+    /// The fields that a sweep varies.
     pub rows: Vec<Row>,
 }
 
-/// Gives the changes that were kept for a form, and clears away what is too old or too much.
+/// Returns the saved draft of a form. Also removes drafts that are too old or too many.
 pub fn restored(form: &str) -> Option<Draft> {
     let storage = storage()?;
     let keys = (0..storage.length().unwrap_or_default()).filter_map(|index| storage.key(index).ok().flatten());
@@ -37,31 +39,31 @@ pub fn restored(form: &str) -> Option<Draft> {
         Some((key, edited_at))
     };
     for key in expired(keys.filter_map(entry).collect(), js_sys::Date::now()) {
-        // Fails only where storage is forbidden.
+        // Fails only if storage is forbidden.
         let _ = storage.remove_item(&key);
     }
     let text = storage.get_item(&key(form)).ok().flatten()?;
     serde_json::from_str(&text).ok()
 }
 
-/// Keeps what a form holds now.
+/// Saves the content of a form.
 pub fn keep(form: &str, config: Value, rows: Vec<Row>) {
     let Some(storage) = storage() else { return };
     let text = json!(Draft { edited_at: js_sys::Date::now(), config, rows }).to_string();
     if text.len() <= LONGEST {
-        // Full or forbidden storage: the changes then last as long as the page.
+        // If storage is full or forbidden, the draft lasts only until the page is closed.
         let _ = storage.set_item(&key(form), &text);
     }
 }
 
-/// Forgets a form: it was submitted, or is as it was at first.
+/// Removes the draft of a form, because the form was submitted or is unchanged.
 pub fn forget(form: &str) {
     if let Some(storage) = storage() {
         let _ = storage.remove_item(&key(form));
     }
 }
 
-/// When that was on the reader's clock: `10:42`, and of another day `2026-11-22 10:42`.
+/// Formats the time of an edit in local time: `10:42`, or `2026-11-22 10:42` if it was not today.
 pub fn said(edited_at: f64) -> String {
     let parts = |milliseconds: f64| {
         let date = js_sys::Date::new(&milliseconds.into());
@@ -72,9 +74,9 @@ pub fn said(edited_at: f64) -> String {
     if day == today { time } else { format!("{day} {time}") }
 }
 
-/// The keys of the entries to clear away.
+/// The keys of the entries to remove.
 fn expired(mut entries: Vec<(String, f64)>, now: f64) -> Vec<String> {
-    // The newest first.
+    // Newest first.
     entries.sort_by(|a, b| b.1.total_cmp(&a.1));
     let gone = |(index, (_, edited_at)): &(usize, (String, f64))| *index >= MOST_KEPT || now - edited_at > KEPT_FOR_MS;
     entries.into_iter().enumerate().filter(gone).map(|(_, (key, _))| key).collect()
@@ -84,7 +86,7 @@ fn storage() -> Option<web_sys::Storage> {
     window().local_storage().ok().flatten()
 }
 
-/// Applications under other paths of a host share its storage.
+/// The application's prefix is part of the key: other installations on the same host share the storage.
 fn prefix() -> String {
     format!("crosslens-draft {} ", urls::prefix(&base_uri()))
 }

@@ -1,21 +1,21 @@
-//! What was measured, in sentences.
+//! Sentences about measured results.
 
 use shared::api::{EpochSummary, RunSummary};
 use shared::format;
 
-/// A CAS below this, as a few classes have, is written with two decimals instead of one.
+/// CAS values below this are written with two decimals instead of one. They occur with few classes.
 const SMALL_CAS: f64 = 10.0;
 
-/// A checkpoint as a sentence needs it.
+/// What a sentence needs to know of a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
-    /// `epoch 12 (best)`.
+    /// For example `epoch 12 (best)`.
     pub name: String,
     pub robust_accuracy: Option<f64>,
     pub cas: Option<f64>,
 }
 
-/// What happened from one checkpoint to another; nothing before both accuracies are known.
+/// Describes the change from one checkpoint to another; `None` until both robust accuracies are known.
 pub fn change(from: &Measured, to: &Measured) -> Option<String> {
     let points = (to.robust_accuracy? - from.robust_accuracy?) * 100.0;
     let size = format!("{:.1}", points.abs());
@@ -35,15 +35,15 @@ pub fn change(from: &Measured, to: &Measured) -> Option<String> {
     Some(format!("{accuracy}; {cas}."))
 }
 
-/// Two values of CAS as a sentence has them. A change that cannot be seen in them is none.
+/// Formats two CAS values for a sentence. If both have the same text, the sentence reports no change.
 fn written(before: f64, after: f64) -> (String, String) {
     let digits = if before.abs().max(after.abs()) < SMALL_CAS { 2 } else { 1 };
     (format::decimal(before, digits), format::decimal(after, digits))
 }
 
-/// What happened between the best and the last checkpoint of a run.
+/// Describes the change from the best to the last checkpoint of a run.
 ///
-/// Where CAS did not fall, it says what the paper reports, so that nobody takes the one for the other.
+/// If CAS did not fall, the sentence adds that it falls in the paper, so that readers notice the difference.
 pub fn best_to_last(summary: &RunSummary) -> Option<String> {
     let (best, last) = (summary.best.as_ref()?, summary.last.as_ref()?);
     if best.epoch == last.epoch {
@@ -58,7 +58,7 @@ pub fn best_to_last(summary: &RunSummary) -> Option<String> {
     Some(with_paper(sentence, best.cas, last.cas))
 }
 
-/// Adds what the paper reports where CAS, best to last, did not do the same.
+/// Adds what the paper reports, if CAS did not fall from best to last.
 pub fn with_paper(sentence: String, cas_best: Option<f64>, cas_last: Option<f64>) -> String {
     let differs = cas_best.zip(cas_last).is_some_and(|(best, last)| {
         let (from, to) = written(best, last);
@@ -78,7 +78,7 @@ pub fn delta_cas(summary: &RunSummary) -> Option<f64> {
     Some(summary.last.as_ref()?.cas? - summary.best.as_ref()?.cas?)
 }
 
-/// What stands in place of a number that a run has not measured, or never will.
+/// Text in place of a number that was not measured.
 pub fn missing(ended: bool) -> &'static str {
     if ended { "not measured" } else { "not measured yet" }
 }
@@ -135,7 +135,7 @@ mod tests {
         assert!(sentence(10.14, 10.06).contains("CAS stayed at 10.1."));
         assert!(sentence(10.06, 10.14).contains("CAS stayed at 10.1."));
         assert!(sentence(10.16, 10.06).contains("CAS fell from 10.2 to 10.1."));
-        // Of two classes, CAS is 2 at most.
+        // With two classes, CAS is at most 2.
         assert!(sentence(0.34, 0.31).contains("CAS fell from 0.34 to 0.31."));
         assert!(sentence(0.341, 0.339).contains("CAS stayed at 0.34."));
         assert!(with_paper(String::new(), Some(10.14), Some(10.06)).contains("The paper"));

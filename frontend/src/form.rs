@@ -1,5 +1,6 @@
-//! The form of a new run as edits of one JSON value: what a field's text means, what belongs together, and the same
-//! configuration as text and as a command. Knows no rules: [`RunConfig::parse`] has them.
+//! Edits the form of a new run as one JSON value: parses and formats fields, changes dependent fields
+//! together, and shows the configuration as text and as a command. Contains no validation; see
+//! [`RunConfig::parse`].
 
 use serde_json::{Map, Value, json};
 use shared::builtin;
@@ -12,20 +13,20 @@ use shared::problem::FieldError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Text,
-    /// A path that may be left out.
+    /// An optional path.
     Path,
     Number,
-    /// Numbers with commas or spaces between them.
+    /// Numbers separated by commas or spaces.
     Numbers,
-    /// Pairs of numbers, `3-5, 0-9`.
+    /// Pairs of numbers, such as `3-5, 0-9`.
     Pairs,
-    /// A perturbation size, kept in the notation it was typed in.
+    /// A perturbation size, kept in the notation in which it was typed.
     Size,
 }
 
-/// The value a text stands for; none for an empty one.
+/// Parses the text of a field; `None` if it is empty.
 ///
-/// What is no number stays a text, for the validation to name it.
+/// Text that is not a number stays a string, so that validation can report it.
 pub fn parse_text(kind: Kind, text: &str) -> Option<Value> {
     let text = text.trim();
     match kind {
@@ -43,7 +44,7 @@ pub fn parse_text(kind: Kind, text: &str) -> Option<Value> {
     }
 }
 
-/// A number where the text is one, else the text.
+/// Returns the text as a number if it is one, otherwise as a string.
 pub fn number(text: &str) -> Value {
     if let Ok(whole) = text.parse::<u64>() {
         return whole.into();
@@ -51,7 +52,7 @@ pub fn number(text: &str) -> Value {
     builtin::number(text).and_then(|number| serde_json::Number::from_f64(number).map(Value::Number)).unwrap_or_else(|| text.into())
 }
 
-/// The text of a value, such that reading it gives the value back.
+/// Formats a value so that [`parse_text`] returns the same value.
 pub fn text_of(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
@@ -67,12 +68,12 @@ pub fn text_of(value: Option<&Value>) -> String {
     }
 }
 
-/// The value at a dotted path.
+/// The value at a dotted path, such as `training.epochs`.
 pub fn at<'a>(config: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(config, |value, key| value.get(key))
 }
 
-/// Sets the value at a dotted path, or removes the field.
+/// Sets the value at a dotted path; `None` removes the field.
 pub fn set_at(config: &mut Value, path: &str, value: Option<Value>) {
     let (folder, name) = path.rsplit_once('.').map_or((None, path), |(folder, name)| (Some(folder), name));
     let mut target = config;
@@ -98,7 +99,8 @@ fn object(value: &mut Value) -> &mut Map<String, Value> {
     value.as_object_mut().expect("it was just made one")
 }
 
-/// Changes the data set and what cannot stay as it was: the architecture, the folder, the size of its images, and sample counts beyond the new size.
+/// Changes the data set and the fields that depend on it: architecture, folder, image size, and sample counts
+/// that exceed the new set.
 pub fn switch_dataset(config: &mut Value, dataset: Dataset) {
     set_at(config, "data.dataset", Some(dataset.id().into()));
     let info = dataset.info();
@@ -117,7 +119,8 @@ pub fn switch_dataset(config: &mut Value, dataset: Dataset) {
     }
 }
 
-/// Changes the method and what it cannot be had with or is published with: its attack's steps and mode.
+/// Changes the training method and the fields that depend on it, such as attack steps and the batch norm mode
+/// of its attack.
 pub fn switch_method(config: &mut Value, method: &str) {
     let facts = |id: &str| Method::from_id(id).map(Method::facts);
     let former = at(config, "training.method").and_then(Value::as_str).and_then(facts);
@@ -136,7 +139,7 @@ pub fn switch_method(config: &mut Value, method: &str) {
     }
 }
 
-/// Changes the schedule; only one of them has milestones.
+/// Changes the schedule and removes the milestones if the new schedule has none.
 pub fn switch_schedule(config: &mut Value, schedule: &str) {
     set_at(config, "training.schedule", Some(schedule.into()));
     if schedule != "milestones" {
@@ -149,7 +152,7 @@ pub fn contains(config: &Value, path: &str, entry: &str) -> bool {
     at(config, path).and_then(Value::as_array).is_some_and(|list| list.iter().any(|value| value == entry))
 }
 
-/// Puts an entry into a list field or takes it out. Entries named in `order` stand in that order.
+/// Adds an entry to a list field or removes it. Entries named in `order` are sorted in that order.
 pub fn toggle(config: &mut Value, path: &str, entry: &str, on: bool, order: &[&str]) {
     let mut list = at(config, path).and_then(Value::as_array).cloned().unwrap_or_default();
     list.retain(|value| value != entry);
@@ -160,13 +163,13 @@ pub fn toggle(config: &mut Value, path: &str, entry: &str, on: bool, order: &[&s
     set_at(config, path, Some(list.into()));
 }
 
-/// How the size at `path` is understood, such as `8/255 (0.0314)` or `1.5 (ℓ2)`; `None` where it is not a size.
+/// How the size at `path` is understood, such as `8/255 (0.0314)` or `1.5 (ℓ2)`; `None` if it is not a size.
 pub fn size_hint(config: &Value, path: &str) -> Option<String> {
     let norm = eps::norm_of(config, path);
     let text = text_of(at(config, path));
     let size = Eps::read(&text, norm).ok()?;
     Some(match norm {
-        // The same number would be of 255 in ℓ∞.
+        // In ℓ∞ the same number would mean 255ths.
         Some(Norm::L2) if size.fraction() >= 1.0 && !text.contains('/') => {
             format!("{} (ℓ2); {}/255 would be {:.4}", size.long(Norm::L2), text.trim(), size.scaled(1.0 / 255.0).fraction())
         }
@@ -175,13 +178,15 @@ pub fn size_hint(config: &Value, path: &str) -> Option<String> {
     })
 }
 
-/// The messages for a field and for what is inside it: `training.milestones` takes those of `training.milestones[1]`.
+/// The messages for a field and for everything inside it: `training.milestones` includes
+/// `training.milestones[1]`.
 pub fn messages(errors: &[FieldError], path: &str) -> Vec<String> {
     let inside = |field: &str| field.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']));
     errors.iter().filter(|error| inside(&error.field)).map(|error| error.message.clone()).collect()
 }
 
-/// The configuration as text: in the order of its type where it is valid, as it stands where it is not.
+/// The configuration as text. If valid, fields have the order of the type; otherwise the order of the JSON
+/// value.
 pub fn config_text(config: &Value) -> String {
     match RunConfig::parse(config) {
         Ok(config) => pretty(&config.to_json()),
@@ -189,17 +194,17 @@ pub fn config_text(config: &Value) -> String {
     }
 }
 
-/// A body as text.
+/// Formats a value as indented JSON.
 pub fn pretty(body: &impl serde::Serialize) -> String {
     format!("{:#}", json!(body))
 }
 
-/// A command that submits a body to the application.
+/// A shell command that submits a body to the server.
 pub fn command_line(address: &str, body: &str) -> String {
     format!("curl {address} -H 'content-type: application/json' --data-binary @- <<'END'\n{body}\nEND")
 }
 
-/// A command that uploads a file with its configuration.
+/// A shell command that uploads a file with its configuration.
 pub fn upload_command(address: &str, config: &str, file: &str) -> String {
     format!("curl {address} -F 'config=<-' -F 'file=@{}' <<'END'\n{config}\nEND", file.replace('\'', "'\\''"))
 }

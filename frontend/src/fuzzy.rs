@@ -1,9 +1,11 @@
-//! How well a few typed letters fit a text, as command palettes ask it.
+//! Fuzzy matching for the command palette: how well a typed query fits a text.
 
-/// A score, higher for the better fit; none where the letters of `query` do not occur in `text` in this order.
+/// Returns a score, higher for a better match; `None` if a word's letters do not occur in `text` in this
+/// order.
 ///
-/// Both in lower case. Spaces in the query only separate its words, each of which has to fit by itself. Letters at the beginning of
-/// words and letters that follow each other count most; of equal fits the shorter text is the better one.
+/// Both arguments must be lower case. Spaces separate the words of the query, and each word must match by
+/// itself. Letters at the start of a word and consecutive letters score most. Among equal matches the shorter
+/// text wins.
 pub fn score(query: &str, text: &str) -> Option<i32> {
     let mut total = 0;
     for word in query.split_whitespace() {
@@ -17,7 +19,7 @@ fn word_score(word: &str, text: &str) -> Option<i32> {
     const FOLLOWS: i32 = 8;
     const BEGINS: i32 = 10;
     const LETTER: i32 = 1;
-    // A word that is there as it was typed goes before one that is scattered.
+    // A word that occurs as typed scores higher than one whose letters are scattered.
     if let Some(start) = text.find(word) {
         let bonus = if begins_word(text, start) { BEGINS } else { 0 };
         return Some(WHOLE + bonus + (word.len() as i32) * FOLLOWS);
@@ -46,7 +48,7 @@ fn begins_word(text: &str, start: usize) -> bool {
 mod tests {
     use super::*;
 
-    /// The texts that fit, the best first.
+    /// The matching texts, best first.
     fn ranked<'a>(query: &str, texts: &[&'a str]) -> Vec<&'a str> {
         let mut found: Vec<(i32, &str)> = texts.iter().filter_map(|text| Some((score(query, text)?, *text))).collect();
         found.sort_by_key(|(score, _)| -score);

@@ -1,4 +1,4 @@
-//! The keys of the application: one list, from which the dialog of keys is drawn, and when a key is meant for the page.
+//! The keyboard shortcuts: one list, the dialog that shows it, and whether a key press is text input.
 
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
@@ -6,7 +6,7 @@ use web_sys::{HtmlElement, HtmlInputElement, KeyboardEvent};
 
 use crate::components::dialog::Dialog;
 
-/// Where a key does something.
+/// Where a key works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     Everywhere,
@@ -18,16 +18,16 @@ pub enum Scope {
     Palette,
 }
 
-/// What a key does.
+/// A shortcut and its effect.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// Keys that do the same, each as it is printed; `Shift+↑` are pressed together.
+    /// Alternative keys for the same effect, as printed; the parts of `Shift+↑` are pressed together.
     pub keys: &'static [&'static str],
     pub does: &'static str,
     pub scope: Scope,
 }
 
-/// Every key, in the order of the dialog.
+/// All shortcuts, in the order of the dialog.
 pub const KEYS: [Key; 28] = [
     Key { keys: &["Ctrl+K", "⌘+K"], does: "Open the command palette", scope: Scope::Everywhere },
     Key { keys: &["?"], does: "Show the keys", scope: Scope::Everywhere },
@@ -76,7 +76,7 @@ impl Scope {
     }
 }
 
-/// Whether a key is typed into something: then it is a letter, and no command.
+/// Whether a key press goes into a text input, so that it is a letter and not a shortcut.
 pub fn is_typing(event: &KeyboardEvent) -> bool {
     let Some(element) = event.target().and_then(|target| target.dyn_into::<HtmlElement>().ok()) else { return false };
     let kind = element.dyn_ref::<HtmlInputElement>().map(HtmlInputElement::type_);
@@ -91,7 +91,7 @@ fn takes_letters(tag: &str, input_type: Option<&str>, editable: bool) -> bool {
     }
 }
 
-/// The dialog that `?` opens.
+/// The dialog of shortcuts, opened by `?`.
 #[component]
 pub fn KeysDialog(open: RwSignal<bool>) -> impl IntoView {
     let group = |scope: Scope| {
@@ -111,7 +111,7 @@ pub fn KeysDialog(open: RwSignal<bool>) -> impl IntoView {
 
 /// Keys that are pressed together.
 fn chord(keys: &'static str) -> impl IntoView {
-    // The plus sign is itself a key.
+    // The plus sign alone is a key, not a separator.
     let parts: Vec<&str> = if keys == "+" { vec![keys] } else { keys.split('+').collect() };
     parts.into_iter().map(|key| view! { <kbd>{key}</kbd> }).collect_view()
 }

@@ -1,8 +1,8 @@
-//! What stays in sight while the next value is on its way, or while what shows it is about to go.
+//! Keeps the former value visible while the next one is loading.
 
 use leptos::prelude::*;
 
-/// The latest value that `next` gave; `first` before it gave any.
+/// Returns the latest value that `next` gave, or `first` before it gave any.
 pub fn latest<T>(first: T, next: impl Fn() -> Option<T> + Send + Sync + 'static) -> Memo<T>
 where
     T: Clone + PartialEq + Send + Sync + 'static,
@@ -10,11 +10,11 @@ where
     Memo::new(move |former: Option<&T>| next().unwrap_or_else(|| former.unwrap_or(&first).clone()))
 }
 
-/// Shows `children` while there is a value, else `fallback`. The children stay while the value changes.
+/// Shows `children` while there is a value, otherwise `fallback`. A new value does not rebuild the children.
 #[component]
 pub fn ShowLatest<T, V>(
     value: Memo<Option<T>>,
-    /// Given the value as a signal.
+    /// Receives the value as a signal.
     children: impl Fn(Memo<T>) -> V + Send + 'static,
     #[prop(into)] fallback: ViewFn,
 ) -> impl IntoView

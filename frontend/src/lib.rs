@@ -1,7 +1,8 @@
-//! The CrossLens browser application: pages over the HTTP API, drawn by the code that draws the server's figures.
+//! The CrossLens browser application: pages over the HTTP API. Figures are drawn by the same code as on the
+//! server.
 //!
-//! Components are functions of signals; what they decide is in plain functions with tests. Knows no paths of the host it
-//! is served from: every address is relative to the page's base.
+//! Components are functions of signals; their logic is in plain, tested functions. No absolute paths: every
+//! address is relative to the page's base.
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -35,7 +36,7 @@ mod urls;
 mod viewer;
 mod visible_rows;
 
-/// Takes over the page.
+/// Starts the application in the page.
 #[wasm_bindgen(start)]
 pub fn start() {
     std::panic::set_hook(Box::new(|panic| {

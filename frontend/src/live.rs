@@ -1,7 +1,7 @@
-//! A run as it happens: its records and states, collected into signals.
+//! Follows a run while it is going on: collects its records and state into signals.
 //!
-//! The stream of changes says when to look; each look asks for what was recorded since the one before, by the place of the last line, so
-//! that nothing is left out and nothing comes twice.
+//! The stream of changes tells when to request. Each request asks for the records after the last one
+//! received, so that no record is missed or repeated.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,21 +17,21 @@ use shared::record::Metrics;
 use crate::changes::{News, on_news};
 use crate::{api, urls};
 
-/// A look while the stream is open: it could be held back by a proxy.
+/// Interval of requests while the stream is open, because a proxy may hold the stream back.
 const SLOW: Duration = Duration::from_secs(15);
-/// A look while there is no stream, and the first after one that failed.
+/// Interval of requests without a stream, and the first pause after a failed request.
 const FAST: Duration = Duration::from_secs(3);
-/// Looks for the place in the queue, which changes with those of others.
+/// At most this often, a queued run is requested because other runs changed: its position depends on theirs.
 const OF_OTHERS_MS: f64 = 2000.0;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Connection {
     Open,
-    /// The server does not answer, or not with the run; asked again.
+    /// The server does not answer, or answers with an error. Requests continue.
     Lost(Problem),
-    /// The server wants its token.
+    /// The server requires its token.
     SignedOut,
-    /// The run is no longer there.
+    /// The run no longer exists.
     Deleted,
 }
 
@@ -40,13 +40,13 @@ pub struct Live {
     pub run: RwSignal<Run>,
     pub metrics: RwSignal<Metrics>,
     pub connection: RwSignal<Connection>,
-    /// What a person should see to, as the server says.
+    /// Problems that the server reports for people to fix.
     pub problems: RwSignal<Vec<String>>,
     follower: StoredValue<Rc<Follower>, LocalStorage>,
 }
 
 impl Live {
-    /// Looks now.
+    /// Requests now.
     pub fn look(self) {
         if let Some(follower) = self.follower.try_get_value() {
             follower.look(self);
@@ -54,12 +54,12 @@ impl Live {
     }
 }
 
-/// How far one has looked, and when one looks again.
+/// How far the records have been received, and when the next request is sent.
 struct Follower {
     id: String,
     after: RefCell<Option<String>>,
     looking: Cell<bool>,
-    /// Something changed during the look.
+    /// Something changed during a request.
     again: Cell<bool>,
     looked_at: Cell<f64>,
     has_stream: Cell<bool>,
@@ -67,7 +67,7 @@ struct Follower {
     timer: RefCell<Option<TimeoutHandle>>,
 }
 
-/// Follows a run from its first record until the page is left.
+/// Follows a run from its first record until the current component is removed.
 pub fn follow(run: Run) -> Live {
     let follower = Rc::new(Follower {
         id: run.id.clone(),
@@ -122,7 +122,7 @@ impl Follower {
 
     fn look(self: &Rc<Self>, live: Live) {
         self.again.set(true);
-        // The page may have been left while one waited.
+        // The page may have been left during the pause.
         if live.run.is_disposed() || document().hidden() || self.looking.replace(true) {
             return;
         }
@@ -136,7 +136,7 @@ impl Follower {
                 };
                 follower.looked_at.set(js_sys::Date::now());
                 let answer = api::get_within::<RunRecords>(&address, FAST * 10).await;
-                // The page may have been left meanwhile.
+                // The page may have been left during the request.
                 if live.run.is_disposed() {
                     return;
                 }
@@ -172,15 +172,15 @@ impl Follower {
         set_if_new(live.connection, connection);
     }
 
-    /// Looks again after a while, unless there is nothing more to come.
+    /// Schedules the next request, unless nothing more can come.
     fn wait(self: &Rc<Self>, live: Live) {
         let over = live.run.try_with_untracked(|run| run.state.is_finished()).unwrap_or(true);
         let pause = match live.connection.try_get_untracked() {
-            // Longer and longer, up to half a minute.
+            // The pause doubles with each failure, up to 24 seconds.
             Some(Connection::Lost(_)) => FAST * 2_u32.pow(self.failures.get().saturating_sub(1).min(3)),
             Some(Connection::Open) if !self.has_stream.get() => FAST,
             Some(Connection::Open) if !over => SLOW,
-            // Signing in opens the page anew; what is deleted does not come back.
+            // Signing in reloads the page, and a deleted run does not come back.
             Some(Connection::Open | Connection::SignedOut | Connection::Deleted) | None => return,
         };
         let follower = Rc::clone(self);

@@ -1,4 +1,4 @@
-//! What a page waits for: loading, failed or there, and the look of the first two.
+//! Loading data from the server: the states loading, failed and ready, and the views of the first two.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use shared::problem::Problem;
 
 use crate::{api, browser};
 
-/// An answer of the server, or the lack of one.
+/// The state of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Load<T> {
     Loading,
@@ -19,10 +19,10 @@ pub enum Load<T> {
     Ready(T),
 }
 
-/// An answer that is fetched again when its address changes or on demand.
+/// A response that is fetched again when its address changes, or on demand.
 ///
-/// While the next answer is on its way the former one stays. Not a `LocalResource`, which asks the next question only once the former one is
-/// answered: here the latest question is asked at once, and its answer counts.
+/// The former response stays until the next one arrives. A `LocalResource` would send the next request only
+/// after the former response; here the latest request is sent at once, and only its response counts.
 pub struct Fetched<T: Send + Sync + 'static> {
     pub state: RwSignal<Load<T>>,
     again: Trigger,
@@ -41,7 +41,7 @@ impl<T: Clone + Send + Sync + 'static> Fetched<T> {
         self.again.notify();
     }
 
-    /// Why there is no answer, if there is none.
+    /// The problem, if the request failed.
     pub fn problem(self) -> Option<Problem> {
         self.state.with(|state| match state {
             Load::Failed(problem) => Some(problem.clone()),
@@ -49,7 +49,7 @@ impl<T: Clone + Send + Sync + 'static> Fetched<T> {
         })
     }
 
-    /// The answer, if it is there.
+    /// The response, if it has arrived.
     pub fn ready(self) -> Option<T> {
         self.state.with(|state| match state {
             Load::Ready(value) => Some(value.clone()),
@@ -58,17 +58,17 @@ impl<T: Clone + Send + Sync + 'static> Fetched<T> {
     }
 }
 
-/// Answers that came with the page, by address: the reader of a share asks the server for nothing else.
+/// Responses embedded in a share, by address. Readers of a share request nothing else from the server.
 #[derive(Clone, Debug)]
 pub struct Answers(pub BTreeMap<String, Value>);
 
 impl Answers {
-    /// What the server would answer.
+    /// Returns what the server would answer.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
         self.body(path).and_then(|body| api::parse(path, &body))
     }
 
-    /// The body that the server would send.
+    /// Returns the body that the server would send.
     fn body(&self, path: &str) -> Result<String, Problem> {
         self.0.get(path).map(Value::to_string).ok_or_else(|| Problem {
             kind: "about:blank".into(),
@@ -80,7 +80,7 @@ impl Answers {
     }
 }
 
-/// Fetches `path`, and again whenever it changes. Nothing is fetched while there is no path.
+/// Fetches `path`, and fetches again whenever it changes. Fetches nothing while it is `None`.
 pub fn fetched<T>(path: impl Fn() -> Option<String> + 'static) -> Fetched<T>
 where
     T: DeserializeOwned + Send + Sync + 'static,
@@ -97,12 +97,12 @@ where
     Fetched { state, again }
 }
 
-/// Takes in the answer of a path.
+/// Called with a path and the response to it.
 type Take = Rc<dyn Fn(&str, Result<String, Problem>)>;
 
-/// What asking has in common for answers of every type.
+/// The part of [`fetched`] that is the same for all types.
 fn ask(again: Trigger, path: Box<dyn Fn() -> Option<String>>, take: Take) {
-    // Answers may overtake each other: only the latest question's counts.
+    // Responses may arrive out of order: only that of the latest request counts.
     let asked = StoredValue::new(0_u32);
     let answers = use_context::<Answers>();
     Effect::new(move || {
@@ -124,7 +124,7 @@ fn ask(again: Trigger, path: Box<dyn Fn() -> Option<String>>, take: Take) {
     });
 }
 
-/// Shows `ready` of the answer, a placeholder until it is there, and what went wrong if it does not come.
+/// Shows `ready` with the response, a placeholder until it arrives, and the problem if the request fails.
 pub fn shown<T, V>(fetched: Fetched<T>, placeholder: Placeholder, ready: impl Fn(T) -> V + Send + Sync + 'static) -> AnyView
 where
     T: Clone + Send + Sync + 'static,
@@ -138,14 +138,14 @@ where
     view! { {move || view()} }.into_any()
 }
 
-/// The rough shape of what is about to be there.
+/// The rough shape of content that is loading.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Placeholder {
     Rows,
     Matrix,
-    /// Of a comparison: its numbers and two matrices.
+    /// A comparison: its numbers and two matrices.
     Matrices,
-    /// Numbers and two panels.
+    /// A row of numbers and two panels.
     Panels,
     /// The whole page of a run.
     RunPage,
@@ -156,12 +156,12 @@ pub enum Placeholder {
 }
 
 impl Placeholder {
-    /// Whether it stands for a page with its heading, and not for a part below one.
+    /// Whether it replaces a whole page with its heading, or only a part of one.
     fn is_page(self) -> bool {
         matches!(self, Placeholder::RunPage | Placeholder::SweepPage | Placeholder::MatrixPage)
     }
 
-    /// Its pieces from above; the style sheet says how large each is and which stand beside each other.
+    /// The parts from top to bottom. The style sheet defines their sizes and which stand side by side.
     fn pieces(self) -> &'static [&'static str] {
         match self {
             Placeholder::Rows => &["row"; 5],
@@ -186,11 +186,11 @@ pub fn Skeleton(placeholder: Placeholder) -> impl IntoView {
     view! { <div class="skeleton" role="status">{said}{placeholder.pieces().iter().map(piece).collect_view()}</div> }
 }
 
-/// A problem in the server's own words, and a way to try again.
+/// Shows a problem in the server's words, with a button to try again.
 #[component]
 pub fn Failure(
     problem: Problem,
-    /// Whether it stands in place of a whole page, and not in a part of one.
+    /// Whether it replaces a whole page, and not a part of one.
     #[prop(optional)]
     page: bool,
     retry: impl Fn() + 'static,
@@ -198,14 +198,14 @@ pub fn Failure(
     failure(problem, page, Box::new(retry))
 }
 
-/// For every type of `retry` the same code.
+/// Compiled only once, and not again for each type of `retry`.
 fn failure(problem: Problem, page: bool, retry: Box<dyn Fn()>) -> AnyView {
-    // What is wrong in a single place is said above already.
+    // A single message is already shown as the detail.
     let more = problem.errors.iter().filter(|error| error.message != problem.detail);
     let more: Vec<_> = more.map(|error| view! { <li><code>{error.field.clone()}</code>": " {error.message.clone()}</li> }).collect();
-    // The server answers the page itself with the form to sign in.
+    // After a reload, the server answers with the form to sign in.
     let signed_out = problem.status == 401;
-    // The reader of a link has no other pages.
+    // Readers of a share have no other pages.
     let elsewhere = page && !browser::is_shared_page();
     let (class, title) = match page {
         true => ("empty", view! { <h1>{problem.title}</h1> }.into_any()),
@@ -228,12 +228,12 @@ fn failure(problem: Problem, page: bool, retry: Box<dyn Fn()>) -> AnyView {
     .into_any()
 }
 
-/// What the server said to the last thing one asked of it, if it refused.
+/// Shows why the server refused the last action, if it did.
 pub fn refusal(problem: RwSignal<Option<Problem>>) -> impl IntoView {
     move || problem.get().map(|problem| view! { <p class="notice notice-error" role="alert">{told(&problem.detail)}</p> })
 }
 
-/// What an error says, as a sentence of its own: errors are written to stand within another.
+/// Makes a sentence of an error message. Error messages start in lower case and have no full stop.
 pub fn sentence(detail: &str) -> String {
     let mut letters = detail.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase().to_string()).unwrap_or_default();
@@ -241,10 +241,10 @@ pub fn sentence(detail: &str) -> String {
     format!("{first}{}{end}", letters.as_str())
 }
 
-/// What a problem says, as a sentence with its names set as code.
+/// Formats a problem's detail as a sentence; names between backticks become code.
 pub fn told(detail: &str) -> AnyView {
     let sentence = sentence(detail);
-    // Every other piece stands between backticks.
+    // Every second piece was between backticks.
     let piece = |(index, piece): (usize, &str)| match index % 2 {
         0 => piece.to_owned().into_any(),
         _ => view! { <code>{piece.to_owned()}</code> }.into_any(),

@@ -1,4 +1,4 @@
-//! What states, phases and splits are called on pages.
+//! Labels for states, phases and splits.
 
 use shared::api::RunState;
 use shared::config::SplitName;

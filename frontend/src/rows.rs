@@ -1,4 +1,4 @@
-//! Every run in short, for tables and the command palette: asked for once, and then for what has changed since.
+//! All runs in short form, for tables and the command palette. Loaded once, then only changes are requested.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,32 +15,32 @@ use crate::api;
 use crate::load::Load;
 
 const REFRESH: Duration = Duration::from_secs(2);
-/// Refreshes while nothing runs: others may submit a run.
+/// Ticks per refresh while no run is queued or running: somebody else may submit one.
 const IDLE_TICKS: u32 = 5;
 
-/// A run, and what words are looked for in.
+/// A run and the words that searches match.
 #[derive(Debug, PartialEq)]
 pub struct Entry {
     pub run: RunRow,
     pub words: String,
 }
 
-/// The runs by name.
+/// The runs by id.
 pub type Table = BTreeMap<Arc<str>, Arc<Entry>>;
 
-/// The runs that the application knows; one for all pages.
+/// All runs that the application knows; shared by all pages.
 #[derive(Clone, Copy)]
 pub struct Rows {
     pub table: RwSignal<Table>,
-    /// Whether they are there at all.
+    /// Whether the runs are loaded.
     pub phase: RwSignal<Load<()>>,
-    /// Why they are not up to date.
+    /// Why the runs are out of date, if they are.
     pub lost: RwSignal<Option<Problem>>,
     cursor: StoredValue<Option<String>>,
     asking: StoredValue<bool>,
 }
 
-/// Makes the runs known to every component below. Nothing is asked for yet.
+/// Provides the runs as context. Requests nothing yet.
 pub fn provide_rows() {
     provide_context(Rows {
         table: RwSignal::new(Table::new()),
@@ -56,7 +56,7 @@ pub fn use_rows() -> Rows {
 }
 
 impl Rows {
-    /// Asks for what has changed.
+    /// Requests what has changed.
     pub fn refresh(self) {
         if self.asking.get_value() {
             return;
@@ -82,14 +82,14 @@ impl Rows {
                         self.phase.set(Load::Ready(()));
                     }
                 }
-                // What is in sight stays in sight.
+                // Rows that are shown stay visible.
                 Err(problem) if self.phase.get_untracked() == Load::Ready(()) => self.lost.set(Some(problem)),
                 Err(problem) => self.phase.set(Load::Failed(problem)),
             }
         });
     }
 
-    /// Asks again and again while the component that calls this is there and somebody looks.
+    /// Refreshes regularly while the current component exists and the page is visible.
     pub fn keep_fresh(self) {
         self.refresh();
         let ticks = StoredValue::new(0_u32);
@@ -106,7 +106,7 @@ impl Rows {
     }
 }
 
-/// Takes in an answer of the server.
+/// Applies a response of the server to the table.
 fn apply(table: &mut Table, rows: RunRows) {
     if rows.complete {
         table.clear();
@@ -120,7 +120,7 @@ fn apply(table: &mut Table, rows: RunRows) {
     }
 }
 
-/// How many runs wait for the same device before each queued one.
+/// For each queued run: how many runs wait before it for the same device.
 pub fn positions(table: &Table) -> BTreeMap<Arc<str>, u32> {
     let mut waiting: Vec<(&str, i64, &Arc<str>)> = table
         .iter()

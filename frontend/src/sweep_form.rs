@@ -1,4 +1,4 @@
-//! Several runs from one configuration: fields with the values they take.
+//! The sweep part of the form: fields and the values they take, for several runs from one configuration.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,47 +8,47 @@ use shared::sweep;
 
 use crate::form;
 
-/// A field that is varied, as it is typed.
+/// A varied field, as typed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The dotted path.
     pub field: String,
-    /// Values with commas between.
+    /// Values separated by commas.
     pub values: String,
 }
 
-/// A preset's axis as it would be typed. Small forms take every other value.
+/// A preset's axis as it would be typed. The small form of a preset takes every second value.
 pub fn row(axis: &SweepAxis, small: bool) -> Row {
     let values = axis.values.iter().step_by(if small { 2 } else { 1 });
     Row { field: axis.field.clone(), values: values.map(|value| form::text_of(Some(value))).collect::<Vec<_>>().join(", ") }
 }
 
-/// The axes that are typed.
+/// Parses the typed axes.
 pub fn axes(rows: &[Row]) -> Vec<SweepAxis> {
     let values = |text: &str| text.split([',', ';']).map(str::trim).filter(|part| !part.is_empty()).map(form::number).collect();
     rows.iter().map(|row| SweepAxis { field: row.field.trim().to_owned(), values: values(&row.values) }).collect()
 }
 
-/// How many runs they make.
+/// The number of runs in the sweep.
 pub fn count(axes: &[SweepAxis]) -> usize {
     axes.iter().map(|axis| axis.values.len()).product()
 }
 
-/// The body that submits them.
+/// The body of the request that submits the sweep.
 pub fn body(config: &Value, axes: Vec<SweepAxis>) -> NewSweep {
     NewSweep { name: String::new(), config: config.clone(), axes }
 }
 
-/// What is wrong with a sweep of `config`, which by itself has to be right.
+/// Returns the problems of a sweep of `config`, which must itself be valid.
 pub fn errors(config: &Value, axes: &[SweepAxis]) -> Vec<FieldError> {
     if axes.is_empty() {
         return Vec::new();
     }
-    // What the runs come to be called does not change whether they are right.
+    // The name only affects what the runs are called, not whether they are valid.
     sweep::expand(&body(config, axes.to_vec()), "sweep").err().unwrap_or_default().into_iter().map(about_axes).collect()
 }
 
-/// A run of a sweep is wrong because of a value it was given: the message belongs to the values.
+/// Assigns a problem of one run to the axes, because the axes set the value.
 fn about_axes(error: FieldError) -> FieldError {
     match error.field.strip_prefix("config.") {
         Some(field) => FieldError::new("axes", format!("{field}: {}", error.message)),

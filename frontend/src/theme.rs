@@ -1,10 +1,11 @@
-//! Light and dark: the system's choice or the reader's, on `<html data-theme>` and in the browser's storage.
+//! Light and dark theme: follows the system or the person's choice, in `<html data-theme>` and the browser's
+//! storage.
 
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
 
-/// The same name as in `theme.js`, which applies the choice before the first paint.
+/// Must be the same as in `theme.js`, which applies the choice before the first paint.
 const STORAGE_KEY: &str = "crosslens-theme";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,23 +39,23 @@ impl Choice {
     }
 }
 
-/// What was chosen, and whether that makes the page dark.
+/// The chosen theme, and whether the page is dark.
 #[derive(Clone, Copy)]
 pub struct ThemeState {
     pub choice: RwSignal<Choice>,
     pub dark: Signal<bool>,
 }
 
-/// Reads the stored choice, follows the system, and makes both known to every component below.
+/// Loads the stored choice, follows the system's theme, and provides both as context.
 pub fn provide_theme() {
     let storage = || window().local_storage().ok().flatten();
     let stored = storage().and_then(|storage| storage.get_item(STORAGE_KEY).ok().flatten());
     let choice = RwSignal::new(Choice::from_id(stored.as_deref().unwrap_or_default()));
     let system_is_dark = media("(prefers-color-scheme: dark)");
-    // Paper is white: what is drawn is drawn anew for it, as the style sheet does with everything else.
+    // Paper is white, so charts are drawn in light colors for printing, as the style sheet does for the rest.
     let prints = media("print");
     for (event, printing) in [("beforeprint", true), ("afterprint", false)] {
-        // Lives as long as the page.
+        // Stays as long as the page lives.
         let _ = window_event_listener_untyped(event, move |_| prints.set(printing));
     }
     let dark = Signal::derive(move || {
@@ -70,7 +71,7 @@ pub fn provide_theme() {
         if former.is_some_and(|former| former != choice)
             && let Some(storage) = storage()
         {
-            // Full or forbidden storage: the choice then lasts as long as the page.
+            // If storage is full or forbidden, the choice lasts only until the page is closed.
             let _ = storage.set_item(STORAGE_KEY, choice.id());
         }
         if let Some(root) = document().document_element() {
@@ -88,7 +89,7 @@ pub fn use_theme() -> ThemeState {
     expect_context()
 }
 
-/// Whether a media query holds.
+/// A signal that tells whether a media query matches.
 fn media(query: &str) -> RwSignal<bool> {
     let query = window().match_media(query).ok().flatten();
     let holds = RwSignal::new(query.as_ref().is_some_and(web_sys::MediaQueryList::matches));

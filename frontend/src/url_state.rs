@@ -1,4 +1,4 @@
-//! State that lives in the page's address, so that a link, a reload and the back button carry it.
+//! State that lives in the page's address, so that links, reloads and the Back button keep it.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use leptos_router::params::ParamsMap;
 
 use crate::browser::use_open;
 
-/// Browsers take only so many address changes in a time (Safari 100 in 30 s) and refuse the rest.
+/// Delay of address changes. Browsers limit their rate (Safari: 100 in 30 s) and refuse the rest.
 const WRITE_AFTER: Duration = Duration::from_millis(300);
 
-/// A value that can be read and set; on a page of its own it is also in the address.
+/// A value that can be read and set. It is also in the address, unless made by [`UrlState::local`].
 pub struct UrlState<T: Send + Sync + 'static> {
     value: Signal<T>,
     set: Callback<(T,)>,
@@ -28,7 +28,7 @@ impl<T: Send + Sync + 'static> Clone for UrlState<T> {
 impl<T: Send + Sync + 'static> Copy for UrlState<T> {}
 
 impl<T: Clone + Send + Sync + 'static> UrlState<T> {
-    /// A value of this page view alone, for pages that are themselves a link to a view.
+    /// A value that is not in the address, for pages whose own address is a link to a view.
     pub fn local(initial: T) -> Self {
         let value = RwSignal::new(initial);
         UrlState { value: value.into(), set: Callback::new(move |(new,)| value.set(new)) }
@@ -46,7 +46,7 @@ impl<T: Clone + Send + Sync + 'static> UrlState<T> {
         self.set.run((value,));
     }
 
-    /// A part of the value, read and set through it.
+    /// A part of the value, which is read and set through it.
     pub fn part<U>(self, get: fn(&T) -> U, put: fn(&mut T, U)) -> UrlState<U>
     where
         U: Clone + PartialEq + Send + Sync + 'static,
@@ -62,8 +62,8 @@ impl<T: Clone + Send + Sync + 'static> UrlState<T> {
     }
 }
 
-/// Keeps a value equal to what `read` takes from the query; a change goes to the address that `write` gives, in place of the
-/// present one and a moment later.
+/// Keeps a value equal to what `read` takes from the query. A change of the value replaces the current
+/// address by that of `write`, after a short delay.
 pub fn url_state<T>(
     read: impl Fn(&ParamsMap) -> T + Send + Sync + 'static,
     write: impl Fn(&T) -> String + Send + Sync + 'static,
@@ -78,7 +78,8 @@ where
 
     Effect::new(move || {
         let new = query.with(&read);
-        // A change of the address that was overtaken by one of the value is history.
+        // Ignore a change of the address if the value has changed since; its new address is about to be
+        // written.
         if pending.with_value(Option::is_none) && value.get_untracked() != new {
             value.set(new);
         }

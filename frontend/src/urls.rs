@@ -1,9 +1,10 @@
-//! Where the application lives, and the addresses of its pages. Plain text in, plain text out.
+//! The application's path prefix, and the addresses of its pages. Works on plain strings.
 
 use shared::config::{Inputs, RunKind};
 use shared::view::{AttributionId, CheckpointId};
 
-/// The path prefix of the application, without a slash at its end: `/lab` for `https://host/lab/`, empty for the root.
+/// The path prefix of the application without a final slash: `/lab` for `https://host/lab/`, empty for the
+/// root.
 pub fn prefix(base_uri: &str) -> String {
     let after_scheme = base_uri.split_once("://").map_or(base_uri, |(_, rest)| rest);
     let path = after_scheme.find('/').map_or("", |start| &after_scheme[start..]);
@@ -12,8 +13,8 @@ pub fn prefix(base_uri: &str) -> String {
     folder.trim_end_matches('/').to_owned()
 }
 
-/// A path that begins with the prefix in another spelling, with `%40` for `@`, in the spelling of the prefix; none where there is nothing to
-/// change. Proxies pass on both, and the router takes only one for the application's.
+/// Rewrites a path that starts with the prefix in another spelling, such as `%40` for `@`. `None` if there is
+/// nothing to change. Proxies pass on both spellings, but the router accepts only one.
 pub fn respelled(path: &str, prefix: &str) -> Option<String> {
     let mut rest = path;
     for part in prefix.split('/').skip(1) {
@@ -28,7 +29,7 @@ pub fn respelled(path: &str, prefix: &str) -> Option<String> {
     (respelled != path).then_some(respelled)
 }
 
-/// The bytes of a part of a path, without `%XX`.
+/// The bytes of a path segment, with `%XX` decoded.
 fn decoded(part: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(part.len());
     let mut rest = part;
@@ -42,7 +43,7 @@ fn decoded(part: &str) -> Vec<u8> {
     bytes
 }
 
-/// A path inside the application as a link's `href`: relative, so that the page's base gives it its prefix.
+/// A path inside the application as a link's `href`: relative, so that the page's base adds the prefix.
 pub fn href(path: &str) -> String {
     match path.trim_start_matches('/') {
         "" => ".".to_owned(),
@@ -58,7 +59,7 @@ pub fn sweep(id: &str) -> String {
     format!("/sweeps/{id}")
 }
 
-/// A new run of a kind, about checkpoints such as `RUN.best`.
+/// The form of a new run of a kind, for checkpoints such as `RUN.best`.
 pub fn new_of(kind: RunKind, checkpoints: &[String]) -> String {
     format!("/new?kind={}&checkpoint={}", kind.id(), checkpoints.join(","))
 }
@@ -79,13 +80,13 @@ pub fn checkpoint_file(run: &str, epoch: u32) -> String {
     format!("api/checkpoints/{}/file", CheckpointId { run: run.to_owned(), epoch })
 }
 
-/// The comparison of two epochs of a run under attack.
+/// The comparison of two epochs of a run, with adversarial inputs.
 pub fn compare(run: &str, a: u32, b: u32) -> String {
     let id = |epoch| attribution_id(run, epoch, Inputs::Adversarial);
     format!("/compare?a={}&b={}", id(a), id(b))
 }
 
-/// A value inside a query, with everything but unreserved characters as `%XX`.
+/// A value inside a query, with all but unreserved characters encoded as `%XX`.
 pub fn encoded(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for byte in value.bytes() {

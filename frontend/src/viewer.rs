@@ -1,17 +1,17 @@
-//! Whose page it is: one's own, or a share that someone else reads.
+//! Whether the page belongs to the owner or to a reader of a share.
 
 use leptos::prelude::*;
 
-/// Who looks at a view that can also be shared: a context.
+/// Who looks at a view that can also be shared. Provided as context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Viewer {
-    /// May ask for every page, run and file.
+    /// Can open every page, run and file.
     Owner,
-    /// Has what came with the link and nothing else.
+    /// Has only what the share contains.
     ShareReader,
 }
 
-/// Whether other pages, runs and files can be asked for.
+/// Whether other pages, runs and files can be requested.
 pub fn use_is_owner() -> bool {
     expect_context::<Viewer>() == Viewer::Owner
 }

@@ -1,32 +1,34 @@
-//! Rows of equal height, of which only those in sight are in the page: which, and how large the gaps are that stand for the others.
+//! Virtual scrolling for rows of equal height: which rows are in the page, and the gaps in place of the
+//! others.
 
 use std::ops::Range;
 
-/// Rows beyond the edges that are kept ready, so that a step of a key or a wheel shows no gap.
+/// Rows kept beyond each edge, so that a key press or a turn of the wheel shows no gap.
 const AHEAD: usize = 8;
-/// The first and the last row are multiples of this: a short scroll changes nothing.
+/// The range starts and ends at multiples of this, so that a short scroll changes nothing.
 const STEP: usize = 4;
 
-/// A part of a list from its top to its end.
+/// A piece of the list, from top to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// So many rows that are not in the page.
+    /// This many rows that are not in the page.
     Gap(usize),
     /// The row at this position.
     Row(usize),
 }
 
-/// The rows to have in the page when a window of `height` shows the list from `top` on, both in pixels; `top` may be negative.
+/// The rows to keep in the page when a window of `height` shows the list from `top` on. Both are in pixels;
+/// `top` may be negative.
 pub fn in_sight(top: f64, height: f64, row_height: f64, count: usize) -> Range<usize> {
     let row_height = row_height.max(1.0);
-    // Casts stop at 0.
+    // A cast of a negative number gives 0.
     let first = ((top / row_height).floor() as usize).saturating_sub(AHEAD) / STEP * STEP;
     let end = (((top + height) / row_height).ceil() as usize + AHEAD).div_ceil(STEP) * STEP;
     let end = end.min(count);
     first.min(end)..end
 }
 
-/// The list with gaps for what is not in `range`; the row that has the focus stays wherever it is.
+/// The list with gaps for the rows outside `range`. The row with the focus always stays in the page.
 pub fn pieces(range: Range<usize>, focused: Option<usize>, count: usize) -> Vec<Piece> {
     let focused = focused.filter(|position| *position < count && !range.contains(position));
     let (before, after) = (focused.filter(|position| *position < range.start), focused.filter(|position| *position >= range.end));

@@ -1,5 +1,5 @@
-// Says what is wrong where the application does not start: no WebAssembly, a file that did not come, a policy that forbids it. Written so
-// that browsers which cannot run the application can run this.
+// Shows why the application does not start: no WebAssembly, a file that failed to load, or a policy that
+// forbids it. Uses only old JavaScript, so that it also runs in browsers that cannot run the application.
 (function () {
   "use strict";
   var PATIENCE_MS = 15000;
@@ -40,7 +40,7 @@
     place.appendChild(again);
   }
 
-  // What the error tells of its cause.
+  // Explains the likely cause of an error.
   function explain(error) {
     if (unsupported()) return;
     var said = String((error && error.message) || error || "");
@@ -62,16 +62,16 @@
     blocked += " " + (event.effectiveDirective || event.violatedDirective) + " " + event.blockedURI;
   });
 
-  // Errors of elements do not bubble, but are seen on their way down.
+  // Error events of elements do not bubble, so they are caught in the capture phase.
   window.addEventListener("error", function (event) {
     var element = event.target;
-    // Once the application runs, a script that fails is somebody else's.
+    // Once the application runs, a failing script is not part of it.
     if (element && element.tagName === "SCRIPT" && document.getElementById("boot")) {
       explain({ name: "NetworkError", message: element.src + " did not load" });
     }
   }, true);
 
-  // Whether this browser cannot run it at all.
+  // Whether this browser cannot run the application at all.
   function unsupported() {
     if (typeof WebAssembly !== "object" || typeof WebAssembly.instantiate !== "function") {
       say("This browser does not run WebAssembly", "CrossLens is made of WebAssembly. It is switched off here, as some browsers do in their strictest mode, or the browser is too old: allow it for this page, or use a current Firefox, Chrome, Edge or Safari.", "");
@@ -83,7 +83,7 @@
 
   document.addEventListener("DOMContentLoaded", unsupported);
 
-  // A download that hangs fails nowhere.
+  // A download that hangs raises no error, so a message appears after a while.
   setTimeout(function () {
     var place = document.getElementById("boot");
     if (!failed && place) {

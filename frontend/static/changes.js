@@ -1,6 +1,8 @@
-// One stream of changes for all tabs: browsers open six connections to a host, and a stream holds one for as long as it is open. This is a
-// shared worker. A tab says `follow` while it is in sight and shows runs, and `leave` when it no longer does; it is told `open` when the
-// stream is, `lost` when it is not, and the data of each event. What it missed before an `open` it asks the server.
+// A shared worker that holds one stream of changes for all tabs, because browsers open at most six
+// connections to a host and each open stream takes one of them.
+// A tab sends `follow` while it is visible and shows runs, and `leave` when it no longer does. It receives
+// `open` when the stream opens, `lost` when it breaks, and the data of each event. After `open`, a tab asks
+// the server for what it has missed.
 const REOPEN_AFTER_MS = 3000;
 
 const following = new Set();
@@ -20,7 +22,7 @@ function update() {
     source.onmessage = event => tell(event.data);
     source.onerror = () => {
       tell("lost");
-      // The browser opens it again by itself, unless the server refused it.
+      // The browser reconnects by itself, except when the server refused the stream.
       if (source?.readyState === EventSource.CLOSED) {
         source = null;
         reopening = setTimeout(update, REOPEN_AFTER_MS);
@@ -41,6 +43,6 @@ onconnect = ({ ports: [port] }) => {
     if (source?.readyState === EventSource.OPEN) port.postMessage("open");
     update();
   };
-  // Of a tab that crashed; not all browsers tell.
+  // A tab has crashed. Not all browsers send this event.
   port.onclose = () => leave(port);
 };

@@ -1,5 +1,6 @@
-// Starts the application. The page's content-security policy forbids inline scripts, so this is a file. Addresses are relative to it: the
-// application may live under any path. Imported here and not above, so that a file that does not come is caught as well.
+// Starts the application. This is a file, because the page's content-security policy forbids inline scripts.
+// Addresses are relative to this file, because the application may live under any path. The import is
+// dynamic, so that a file that fails to load is caught below.
 try {
   const { default: init } = await import("./frontend.js");
   await init({ module_or_path: new URL("frontend_bg.wasm", import.meta.url) });

@@ -1,8 +1,8 @@
-//! How fast the application answers in a browser: `cargo xtask bench` builds and runs it.
+//! Measures how fast the application responds in a browser. `cargo xtask bench` builds and runs it.
 //!
-//! Made of what a person does (opening, pointing, dragging, scrolling) through the protocol of Chromium's developer tools, and of what the
-//! browser says of the main thread meanwhile: how long it ran script, WebAssembly and what they call counted, and how long it was busy at
-//! all, with layout, style and painting. Nothing is asserted: machines differ.
+//! It acts like a person (opens, points, drags, scrolls) through the Chrome DevTools Protocol. For each
+//! action it reports how long the main thread ran script (with WebAssembly and calls made from it), and how
+//! long it was busy in total, with layout, style and painting. It asserts nothing, because machines differ.
 
 use std::fmt;
 use std::path::Path;
@@ -15,7 +15,7 @@ use tests::{App, Browser, small_run, until, write_pictures, write_runs};
 const CLASSES: u32 = 200;
 const RUNS: u32 = 10_000;
 const STEPS: usize = 60;
-/// Checkpoints to scrub through, one of each epoch.
+/// Number of checkpoints to scrub through, one per epoch.
 const SAVED: u32 = 10;
 
 #[tokio::main]
@@ -75,7 +75,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// What the main thread of a page was busy with, in milliseconds.
+/// How long the main thread of a page was busy, in milliseconds.
 #[derive(Clone, Copy)]
 struct Busy {
     script: f64,
@@ -90,19 +90,19 @@ impl std::ops::Sub for Busy {
     }
 }
 
-/// A line of the table.
+/// A row of the table.
 struct Row {
     what: String,
     unit: &'static str,
     /// Median and largest value.
     script: (f64, f64),
     all: (f64, f64),
-    /// For the script; infinite where there is none.
+    /// Goal for the script time; infinite if there is none.
     goal: f64,
 }
 
 impl Row {
-    /// Of measurements in milliseconds.
+    /// Summarizes measurements in milliseconds.
     fn of(what: &str, goal: f64, values: Vec<Busy>) -> Self {
         let summed_up = |part: fn(&Busy) -> f64| {
             let mut values: Vec<f64> = values.iter().map(part).collect();
@@ -128,7 +128,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// A run of a few seconds with a matrix of every epoch.
+/// The configuration of a run that takes a few seconds and has a matrix for every epoch.
 fn many_classes(folder: &Path) -> Result<Value> {
     let mut config = small_run(SAVED);
     config["name"] = json!("200 classes");
@@ -138,7 +138,7 @@ fn many_classes(folder: &Path) -> Result<Value> {
     Ok(config)
 }
 
-/// What the page's main thread has been busy with so far.
+/// How long the page's main thread has been busy so far.
 async fn busy(browser: &Browser) -> Result<Busy> {
     let metrics = browser.devtools("Performance.getMetrics", json!({})).await?;
     let milliseconds = |name: &str| {
@@ -148,9 +148,9 @@ async fn busy(browser: &Browser) -> Result<Busy> {
     Ok(Busy { script: milliseconds("ScriptDuration"), all: milliseconds("TaskDuration") })
 }
 
-/// Waits until the page has nothing to do for a while, and gives what it has been busy with so far.
+/// Waits until the page is idle, and returns how long it has been busy so far.
 async fn rest(browser: &Browser) -> Result<Busy> {
-    // Asking costs a fraction of this by itself.
+    // The measurement itself costs a fraction of this.
     const IDLE_MS: f64 = 1.0;
     let mut before = busy(browser).await?;
     until("the page rests", async || {
@@ -161,7 +161,7 @@ async fn rest(browser: &Browser) -> Result<Busy> {
     .await
 }
 
-/// What one action makes the page do until it rests again.
+/// How long one action keeps the page busy.
 async fn cost(browser: &Browser, action: impl AsyncFnOnce() -> Result<()>) -> Result<Busy> {
     let before = busy(browser).await?;
     action().await?;
@@ -170,7 +170,7 @@ async fn cost(browser: &Browser, action: impl AsyncFnOnce() -> Result<()>) -> Re
     Ok(busy(browser).await? - before)
 }
 
-/// Draws the matrix of the page again and again, in one theme and the other.
+/// Redraws the matrix of the page several times, in dark and light theme alternately.
 async fn drawing(browser: &Browser) -> Result<Vec<Busy>> {
     let mut costs = Vec::new();
     for theme in ["dark", "light"].into_iter().cycle().take(10) {
@@ -181,7 +181,7 @@ async fn drawing(browser: &Browser) -> Result<Vec<Busy>> {
     Ok(costs)
 }
 
-/// Bytes of the application on their way, in a profile that has nothing yet.
+/// Bytes that a browser with an empty cache downloads for the application.
 async fn transfer(browser: &Browser, app: &App) -> Result<Row> {
     browser.goto(&app.url("/")).await?;
     browser.settles().await?;
@@ -202,7 +202,7 @@ async fn transfer(browser: &Browser, app: &App) -> Result<Row> {
     })
 }
 
-/// Goes to a page by a link, as from another page of the application.
+/// Opens a page by a link, as from another page of the application.
 async fn opening(browser: &Browser, app: &App, path: &str) -> Result<Busy> {
     browser.goto(&app.url("/data")).await?;
     browser.settles().await?;
@@ -234,7 +234,7 @@ async fn hovering(browser: &Browser) -> Result<Vec<Busy>> {
     Ok(costs)
 }
 
-/// Presses a key again and again on an element.
+/// Presses a key several times on an element.
 async fn keys(browser: &Browser, selector: &str, key: &str, times: usize) -> Result<Vec<Busy>> {
     browser.script(&format!("document.querySelector('{selector}').focus()")).await?;
     rest(browser).await?;
@@ -250,7 +250,7 @@ async fn keys(browser: &Browser, selector: &str, key: &str, times: usize) -> Res
     Ok(costs)
 }
 
-/// Turns the wheel over the table of runs; the longest task is what a person would feel.
+/// Scrolls the table of runs with the wheel. The longest task is what a person would notice.
 async fn scrolling(browser: &Browser, app: &App) -> Result<Vec<Row>> {
     browser.goto(&app.url("/")).await?;
     browser.settles().await?;

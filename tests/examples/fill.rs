@@ -1,4 +1,5 @@
-//! Fills a data folder with made runs, to look at tables of thousands: `cargo run --release -p tests --example fill -- FOLDER 10000`.
+//! Fills a data folder with generated runs, to test tables of thousands:
+//! `cargo run --release -p tests --example fill -- FOLDER 10000`.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! A CrossLens server of its own for a test, on a free port and an empty data folder.
+//! A CrossLens server for one test, on a free port and with an empty data folder.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ use tokio::process::{Child, Command};
 
 use crate::{from_env, until};
 
-/// A running server; ends with the value.
+/// A running server. It is stopped when the value is dropped.
 #[derive(Debug)]
 pub struct App {
     server: Child,
     port: u16,
     data: TempDir,
-    /// Beyond those of every server.
+    /// Arguments in addition to those that every server gets.
     arguments: Vec<String>,
     http: reqwest::Client,
 }
@@ -31,18 +31,18 @@ impl App {
         Self::start_with(|_| Ok(())).await
     }
 
-    /// Starts on a data folder that `prepare` has put something into.
+    /// Starts on a data folder that `prepare` has filled.
     pub async fn start_with(prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         Self::open(prepare, Vec::new(), HeaderMap::new()).await
     }
 
-    /// Starts with a token, which the requests of the test carry.
+    /// Starts with a token, which all requests of the test send.
     pub async fn start_with_token(token: &str) -> Result<Self> {
         let bearer = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}"))?)]);
         Self::open(|_| Ok(()), vec!["--token".into(), token.into()], bearer).await
     }
 
-    /// Starts under a path.
+    /// Starts under a base path.
     pub async fn start_under(base_path: &str) -> Result<Self> {
         Self::open(|_| Ok(()), vec!["--base-path".into(), base_path.into()], HeaderMap::new()).await
     }
@@ -57,12 +57,12 @@ impl App {
         Ok(app)
     }
 
-    /// Ends the server at once.
+    /// Kills the server.
     pub async fn stop(&mut self) -> Result<()> {
         Ok(self.server.kill().await?)
     }
 
-    /// Starts the server again on the same data, with other arguments where there are some.
+    /// Starts the server again on the same data. `arguments` replace the former ones unless empty.
     pub fn start_again(&mut self, arguments: &[&str]) -> Result<()> {
         if !arguments.is_empty() {
             self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
@@ -71,7 +71,7 @@ impl App {
         Ok(())
     }
 
-    /// Asks something to be done, and gives the status of the answer.
+    /// Sends a request without a body, and returns the status of the response.
     pub async fn send(&self, method: Method, path: &str) -> Result<u16> {
         Ok(self.http.request(method, self.url(path)).send().await?.status().as_u16())
     }
@@ -96,7 +96,7 @@ impl App {
         .await
     }
 
-    /// The address of a path such as `/runs/x`.
+    /// The full address of a path such as `/runs/x`.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
@@ -109,7 +109,7 @@ impl App {
         self.create("/api/runs", config).await
     }
 
-    /// Posts a body to a path of the API that makes something of it.
+    /// Posts a body to a path of the API that creates something, and returns the result.
     pub async fn create<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
         let response = self.http.post(self.url(path)).json(body).send().await?;
         let status = response.status();
@@ -118,7 +118,7 @@ impl App {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// Posts a body to a path of the API that does something, and gives its answer.
+    /// Posts a body to a path of the API that performs an action, and returns the response.
     pub async fn ask(&self, path: &str, body: &Value) -> Result<Value> {
         Ok(self.http.post(self.url(path)).json(body).send().await?.error_for_status()?.json().await?)
     }
@@ -127,12 +127,12 @@ impl App {
         Ok(self.http.get(self.url(&format!("/api/runs/{id}"))).send().await?.error_for_status()?.json().await?)
     }
 
-    /// Waits for the run to finish, in whatever state.
+    /// Waits until the run has finished, in whatever state.
     pub async fn finished(&self, id: &str) -> Result<Run> {
         until("the run finishes", async || Ok(Some(self.run(id).await?).filter(|run| run.state.is_finished()))).await
     }
 
-    /// Submits a configuration and waits for it to succeed.
+    /// Submits a configuration and waits until the run has succeeded.
     pub async fn succeeded(&self, config: &Value) -> Result<Run> {
         let run = self.submit(config).await?;
         let run = self.finished(&run.id).await?;
@@ -161,7 +161,7 @@ fn spawn(data: &Path, port: u16, arguments: &[String]) -> Result<Child> {
         .with_context(|| format!("cannot start {}", server.display()))
 }
 
-/// Adversarial training that takes seconds: a few digits, a narrow network.
+/// Adversarial training that takes seconds: few digits, a narrow network.
 pub fn small_run(epochs: u32) -> Value {
     json!({
         "kind": "train",

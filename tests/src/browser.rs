@@ -1,4 +1,4 @@
-//! A Chromium of its own for a test, with an empty profile.
+//! A Chromium for one test, with an empty profile.
 
 use std::process::Stdio;
 
@@ -12,10 +12,12 @@ use tokio::process::{Child, Command};
 
 use crate::{from_env, until};
 
-/// axe-core, which knows the success criteria of WCAG; the page gets it from the driver, past its content-security policy.
+/// axe-core, which checks the success criteria of WCAG. The driver injects it into the page, so the page's
+/// content-security policy does not block it.
 const AXE: &str = include_str!("../vendor/axe-core/axe.min.js");
 
-/// Gives one line for each element that breaks a rule. Headings are to begin with a first and leave no level out, which is no criterion.
+/// Returns one line for each element that violates a rule. Also checks the headings, which is not a criterion
+/// of WCAG: the first must be an `h1`, and no level may be skipped.
 const AXE_RUN: &str = "
     const done = arguments[0];
     const levels = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
@@ -26,16 +28,16 @@ const AXE_RUN: &str = "
         error => done([`axe-core failed: ${error}`]),
     );";
 
-/// A browser window; ends with the value.
+/// A browser window. It is closed when the value is dropped.
 #[derive(Debug)]
 pub struct Browser {
     driver: WebDriver,
     chromedriver: Child,
-    // Holds the profile for as long as the window lives.
+    // Keeps the profile as long as the window exists.
     _profile: TempDir,
 }
 
-/// Ends chromedriver and Chromium at once, whether the test passed or not: they share a process group.
+/// Kills chromedriver and Chromium, whether the test passed or not. They share a process group.
 impl Drop for Browser {
     fn drop(&mut self) {
         let _ = self.driver.clone().leak();
@@ -65,7 +67,7 @@ impl Browser {
                 break port.trim_end_matches('.').to_owned();
             }
         };
-        // chromedriver goes on to print; a closed pipe would end it.
+        // chromedriver keeps printing; a closed pipe would end it.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
 
         let profile = TempDir::with_prefix("crosslens-profile-")?;
@@ -95,14 +97,14 @@ impl Browser {
         Ok(self.driver.goto(url).await?)
     }
 
-    /// Opens a tab and goes on in it; gives its name.
+    /// Opens a tab, switches to it and returns its handle.
     pub async fn new_tab(&self) -> Result<WindowHandle> {
         let tab = self.driver.new_tab().await?;
         self.switch_to(&tab).await?;
         Ok(tab)
     }
 
-    /// The name of the tab one is in.
+    /// The handle of the current tab.
     pub async fn tab(&self) -> Result<WindowHandle> {
         Ok(self.driver.window().await?)
     }
@@ -115,7 +117,7 @@ impl Browser {
         Ok(self.driver.current_url().await?.to_string())
     }
 
-    /// Waits for a visible element; XPath where the selector starts with `/`, CSS otherwise.
+    /// Waits for a visible element. A selector that starts with `/` is XPath, any other is CSS.
     pub async fn find(&self, selector: &str) -> Result<WebElement> {
         let by = || if selector.starts_with('/') { By::XPath(selector.to_owned()) } else { By::Css(selector.to_owned()) };
         until(&format!("`{selector}` is on the page"), async || {
@@ -129,12 +131,12 @@ impl Browser {
         .await
     }
 
-    /// An element that may be hidden; CSS.
+    /// Returns an element that may be hidden. The selector is CSS.
     pub async fn find_hidden(&self, selector: &str) -> Result<WebElement> {
         Ok(self.driver.find(By::Css(selector.to_owned())).await?)
     }
 
-    /// Waits for a button, a link or a choice by what a screen reader calls it, and clicks it.
+    /// Waits for a button, a link or a radio choice with this accessible name, and clicks it.
     pub async fn click(&self, name: &str) -> Result<()> {
         let named = format!("[normalize-space()='{name}' or @aria-label='{name}']");
         let element = self.find(&format!("//button{named} | //a{named} | //label[@class='segment']{named}")).await?;
@@ -147,42 +149,42 @@ impl Browser {
         until(&format!("the page shows `{text}`"), async || Ok(self.text().await?.contains(text).then_some(()))).await
     }
 
-    /// Waits until the page has its heading and nothing on it is still loading.
+    /// Waits until the page has its heading and nothing on it is loading.
     pub async fn settles(&self) -> Result<()> {
         self.find("h1, .notice-title").await?;
         until("nothing is loading", async || Ok((!self.text().await?.contains("Loading …")).then_some(()))).await
     }
 
-    /// The text of the page as it is shown.
+    /// The visible text of the page.
     pub async fn text(&self) -> Result<String> {
         let result = self.driver.execute("return document.body.innerText", Vec::new()).await?;
         Ok(result.json().as_str().unwrap_or_default().to_owned())
     }
 
-    /// Waits until the address contains a text, and gives the address.
+    /// Waits until the address contains a text, and returns the address.
     pub async fn reaches(&self, part: &str) -> Result<String> {
         until(&format!("the address contains `{part}`"), async || Ok(Some(self.url().await?).filter(|url| url.contains(part)))).await
     }
 
-    /// Replaces what an input holds.
+    /// Replaces the value of an input.
     pub async fn fill(&self, label: &str, value: &str) -> Result<()> {
         let input = self.find(&format!("//*[@id=//label[normalize-space()='{label}']/@for]")).await?;
         input.clear().await?;
         Ok(input.send_keys(value).await?)
     }
 
-    /// Runs a script in the page and gives what it returns.
+    /// Runs a script in the page and returns its result.
     pub async fn script(&self, script: &str) -> Result<serde_json::Value> {
         Ok(self.driver.execute(script, Vec::new()).await?.json().clone())
     }
 
-    /// Chooses from a list what it shows as `option`.
+    /// Chooses the option with the label `option` from a list.
     pub async fn choose(&self, label: &str, option: &str) -> Result<()> {
         let list = format!("//select[@id=//label[normalize-space()='{label}']/@for]");
         Ok(self.find(&format!("{list}/option[normalize-space()='{option}']")).await?.click().await?)
     }
 
-    /// Types into whatever has the focus.
+    /// Types into the focused element.
     pub async fn press(&self, keys: impl Into<TypingData>) -> Result<()> {
         Ok(self.driver.active_element().await?.send_keys(keys).await?)
     }
@@ -194,7 +196,7 @@ impl Browser {
         Ok(self.driver.action_chain().key_down(Key::Shift).click_element(&element).key_up(Key::Shift).perform().await?)
     }
 
-    /// Types into whatever has the focus with Shift held down.
+    /// Types into the focused element with Shift held down.
     pub async fn press_with_shift(&self, keys: impl Into<TypingData>) -> Result<()> {
         Ok(self.driver.action_chain().key_down(Key::Shift).send_keys(keys).key_up(Key::Shift).perform().await?)
     }
@@ -207,29 +209,29 @@ impl Browser {
         Ok(self.driver.refresh().await?)
     }
 
-    /// Shows pages as on paper.
+    /// Shows pages as they are printed.
     pub async fn prints(&self) -> Result<()> {
         self.devtools("Emulation.setEmulatedMedia", json!({"media": "print"})).await.map(drop)
     }
 
-    /// Shows pages in a few strong colors of the system's own.
+    /// Shows pages in forced colors, the few strong colors that a person chose in the operating system.
     pub async fn forces_colors(&self) -> Result<()> {
         let features = json!({"features": [{"name": "forced-colors", "value": "active"}]});
         self.devtools("Emulation.setEmulatedMedia", features).await.map(drop)
     }
 
-    /// Makes the system around the browser light or dark.
+    /// Makes the operating system's theme light or dark.
     pub async fn prefers(&self, scheme: &str) -> Result<()> {
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.devtools("Emulation.setEmulatedMedia", features).await.map(drop)
     }
 
-    /// Lays pages out as on a screen of so many CSS pixels.
+    /// Lays pages out for a screen of this width, in CSS pixels.
     pub async fn is_as_wide_as(&self, width: u32) -> Result<()> {
         self.is_as_large_as(width, 844).await
     }
 
-    /// Lays pages out as in a window of so many CSS pixels.
+    /// Lays pages out for a window of this size, in CSS pixels.
     pub async fn is_as_large_as(&self, width: u32, height: u32) -> Result<()> {
         let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.devtools("Emulation.setDeviceMetricsOverride", screen).await.map(drop)
@@ -240,10 +242,10 @@ impl Browser {
         Ok(self.driver.cdp().send_raw(command, parameters).await?)
     }
 
-    /// Fails where axe-core finds a violation, and names its rule and the elements.
+    /// Fails if axe-core finds a violation, and names its rule and the elements.
     pub async fn is_accessible(&self) -> Result<()> {
-        // Transitions may be under way, and half-way between two colors contrast is too low.
-        // A page that is scrolled has its header above what stands there.
+        // Scroll to the top, because the header of a scrolled page covers content. Finish transitions,
+        // because the contrast is too low halfway between two colors.
         self.driver.execute("scrollTo(0, 0)", Vec::new()).await?;
         let finished = "document.getAnimations().forEach(animation => { try { animation.finish(); } catch { animation.cancel(); } });";
         self.driver.execute(format!("{finished} {AXE}"), Vec::new()).await?;
@@ -253,7 +255,7 @@ impl Browser {
         Ok(())
     }
 
-    /// Fails where the page has written errors to its console.
+    /// Fails if the page has written errors to its console.
     pub async fn is_quiet(&self) -> Result<()> {
         let entries = self.driver.browser_log().await?;
         let errors: Vec<_> = entries.into_iter().filter(|entry| entry.level == "SEVERE").map(|entry| entry.message).collect();

@@ -1,7 +1,8 @@
 //! End-to-end tests: the built server and worker, driven through a real Chromium.
 //!
-//! Here is what the tests share; each scenario is a file in `tests/`. `cargo xtask test` builds the application and names it in
-//! the environment: CROSSLENS_SERVER, CROSSLENS_WORKER, CROSSLENS_WEB, CROSSLENS_CHROMIUM and CROSSLENS_CHROMEDRIVER.
+//! This library has what the tests share; each file in `tests/` has scenarios. `cargo xtask test` builds the
+//! application and sets the environment variables that the tests read: CROSSLENS_SERVER, CROSSLENS_WORKER,
+//! CROSSLENS_WEB, CROSSLENS_CHROMIUM and CROSSLENS_CHROMEDRIVER.
 
 mod app;
 mod browser;
@@ -18,18 +19,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// How long anything may take before a test gives up on it; a slow machine must not fail a test.
+/// How long a test waits for anything. Long enough that a slow machine fails no test.
 pub const DEADLINE: Duration = Duration::from_secs(90);
 
-/// How often a condition is looked at again.
+/// How often a condition is checked.
 pub const POLL: Duration = Duration::from_millis(50);
 
-/// The path in an environment variable that `cargo xtask test` sets.
+/// Returns the path in an environment variable that `cargo xtask test` sets.
 fn from_env(name: &str) -> Result<PathBuf> {
     std::env::var_os(name).map(PathBuf::from).with_context(|| format!("{name} is not set; run these tests with `cargo xtask test`"))
 }
 
-/// Asks `condition` again and again until it gives a value; `what` is named when it never does.
+/// Calls `condition` repeatedly until it returns a value. The error names `what` if the deadline passes.
 pub async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
     let end = tokio::time::Instant::now() + DEADLINE;
     loop {

@@ -1,11 +1,11 @@
-//! Folders of images as people have them, in a format simple enough to write here.
+//! Writes image folders like those that people have, in a format that needs no library.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
 
-/// Writes four pictures of one gray each, 24-bit BMP of 8×8.
+/// Writes four images of 8×8 pixels, each in a single gray, as 24-bit BMP.
 pub fn write_pictures(folder: &Path, gray: u8) -> Result<()> {
     const SIDE: u32 = 8;
     fs::create_dir_all(folder)?;

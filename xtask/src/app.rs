@@ -1,4 +1,4 @@
-//! Builds the whole application: server, worker and what the browser gets.
+//! Builds the whole application: server, worker and the files that the browser downloads.
 
 use anyhow::Result;
 
@@ -11,11 +11,11 @@ use crate::web::{self, Effort};
 
 /// The packages that every cargo call for the host selects.
 ///
-/// Cargo unites the features of the packages it is called for; with one selection for building,
-/// checking and testing, no dependency is compiled twice. xtask is already built by itself.
+/// Cargo unifies features over the selected packages. With one selection for building, checking and testing,
+/// no dependency is compiled twice. xtask is already built by itself.
 pub const PRODUCT: [&str; 3] = ["--workspace", "--exclude", "xtask"];
 
-/// Sets up and builds; returns the libtorch that the worker wants at run time.
+/// Sets up and builds; returns the libtorch that the worker needs at run time.
 pub fn build(layout: &Layout, progress: &Progress, effort: Effort) -> Result<Libtorch> {
     let libtorch = libtorch::prepare(layout, progress)?;
     build_binaries(layout, progress, &libtorch, &[])?;
@@ -23,7 +23,7 @@ pub fn build(layout: &Layout, progress: &Progress, effort: Effort) -> Result<Lib
     Ok(libtorch)
 }
 
-/// Compiles the server and the worker, and what `more_targets` adds.
+/// Compiles the server and the worker, and the targets in `more_targets`.
 pub fn build_binaries(layout: &Layout, progress: &Progress, libtorch: &Libtorch, more_targets: &[&str]) -> Result<()> {
     progress.say("server and worker", "compiling");
     let mut cargo = layout.cargo();

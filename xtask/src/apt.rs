@@ -1,4 +1,4 @@
-//! Installs Debian packages where that is possible without asking anyone.
+//! Installs Debian packages if that is possible without asking anyone.
 
 use std::process::Command;
 
@@ -10,8 +10,8 @@ use crate::progress::Progress;
 
 /// Installs `packages`, which are needed for `purpose`.
 ///
-/// Fails with one sentence that says what to install if there is no apt, no right to use it, or no
-/// network. Never removes a package to make room for another.
+/// If there is no apt, no network or no right to install, the error says in one sentence what to install.
+/// Never removes a package to make room for another.
 pub fn install(progress: &Progress, step: &str, packages: &[&str], purpose: &str) -> Result<()> {
     let list = packages.join(" ");
     if let Some(refusal) = refusal(find_on_path("apt-get").is_some(), rustix::process::geteuid().is_root(), &list, purpose) {
@@ -36,7 +36,7 @@ fn apt_get(progress: &Progress, step: &str, args: &[&str], list: &str) -> Result
     }
 }
 
-/// Says what to do where we cannot install anything.
+/// Says what the person must install, if we cannot install anything.
 fn refusal(has_apt: bool, is_root: bool, list: &str, purpose: &str) -> Option<String> {
     match (has_apt, is_root) {
         (true, true) => None,

@@ -1,7 +1,8 @@
-//! Puts the functions of a WebAssembly module into an order that compresses well.
+//! Reorders the functions of a WebAssembly module so that it compresses better.
 //!
-//! Linkers leave functions in the order of their crates. Beside others that do nearly the same, as the copies of a generic function do, each takes
-//! less to describe: a seventeenth of the whole (docs/performance.md).
+//! Linkers keep functions in the order of their crates. A function compresses better next to similar ones,
+//! such as other instances of the same generic function. This saves a seventeenth of the whole
+//! (docs/performance.md).
 
 use std::convert::Infallible;
 
@@ -10,7 +11,7 @@ use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{CodeSection, FunctionSection, Module};
 use wasmparser::{CodeSectionReader, FunctionBody, FunctionSectionReader, Parser, Payload, TypeRef};
 
-/// The same module with its functions in another order.
+/// Returns the module with its functions in another order.
 pub fn arranged(wasm: &[u8]) -> Result<Vec<u8>> {
     let mut order = Order::of(wasm).context("the module cannot be read")?;
     let mut module = Module::new();
@@ -18,14 +19,14 @@ pub fn arranged(wasm: &[u8]) -> Result<Vec<u8>> {
     Ok(module.finish())
 }
 
-/// Which function comes where; imported ones stay in front.
+/// A new order of the functions. Imported functions stay in front.
 struct Order {
     imported: u32,
-    /// The type of each function, as the module had them.
+    /// The type of each function, in the former order.
     types: Vec<u32>,
-    /// Where the module had the function of each place.
+    /// For each new position: the former position of its function.
     former: Vec<usize>,
-    /// The place of each function that the module had.
+    /// For each former position: the new position of its function.
     places: Vec<u32>,
 }
 
@@ -44,7 +45,8 @@ impl Order {
                 _ => {}
             }
         }
-        // Like beside like: of one type, about as long, and with the same end. Ends differ less than beginnings, which make room for locals.
+        // Similar functions stand together: same type, similar length, similar end. Ends are compared because
+        // they differ less than beginnings, which declare locals.
         let mut former: Vec<usize> = (0..bodies.len()).collect();
         former.sort_by_cached_key(|function| {
             let body = &bodies[*function];
@@ -91,7 +93,8 @@ mod tests {
     };
     use wasmparser::Operator;
 
-    /// Two imports; then `add`, `main`, which calls it, and `add_too`. `main` is exported, all are in a table.
+    /// Two imports; then `add`, `main`, which calls it, and `add_too`. `main` is exported, and all are in a
+    /// table.
     fn module() -> Vec<u8> {
         let mut types = TypeSection::new();
         types.ty().function([], [ValType::I32]);
@@ -120,7 +123,7 @@ mod tests {
         module.finish()
     }
 
-    /// The functions that the export and the entries of the table name, by their types and what they do.
+    /// The functions that the export and the table refer to, described by their type and content.
     fn named(wasm: &[u8]) -> Vec<String> {
         let (mut types, mut bodies, mut named) = (Vec::new(), Vec::new(), Vec::new());
         for payload in Parser::new(0).parse_all(wasm) {

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: how fast the application answers in a browser, and what it takes to download.
+//! `cargo xtask bench`: measures how fast the application responds in a browser, and how much is downloaded.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::web::Effort;
 use crate::{app, browser, libtorch, test};
 
-/// Builds the application, drives it in Chromium and prints a table of what was measured.
+/// Builds the application, drives it in Chromium and prints a table of the measurements.
 pub fn bench(layout: &Layout, progress: &Progress) -> Result<()> {
     let browser = browser::prepare(progress)?;
     let libtorch = libtorch::prepare(layout, progress)?;

@@ -15,7 +15,7 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
 /// Waits for the server, submits the demo preset and returns the link to the run.
 ///
-/// Returns nothing if the server was stopped meanwhile.
+/// Returns `None` if the server was stopped meanwhile.
 pub fn submit(base: &str, token: Option<&str>, server: &mut Child) -> Result<Option<String>> {
     let api = Api::new(base, token);
     let started = Instant::now();
@@ -38,7 +38,7 @@ pub fn submit(base: &str, token: Option<&str>, server: &mut Child) -> Result<Opt
     Ok(Some(link(base, id, token)))
 }
 
-/// Returns the address of a run; with the token, if there is one, a browser is signed in by it.
+/// Returns the address of a run. With a token, the link signs the browser in.
 fn link(base: &str, id: &str, token: Option<&str>) -> String {
     let query = token.map(|token| format!("?token={token}")).unwrap_or_default();
     format!("{base}/runs/{id}{query}")
@@ -48,11 +48,11 @@ fn demo_config(presets: &Value) -> Option<&Value> {
     presets.as_array()?.iter().find(|preset| preset["id"] == "demo")?.get("config")
 }
 
-/// The few calls to the server that the demo takes.
+/// The calls to the server that the demo needs.
 struct Api<'a> {
     base: &'a str,
     agent: Agent,
-    /// The value of the `Authorization` header, if the server was given a token.
+    /// Value of the `Authorization` header, if the server has a token.
     authorization: Option<String>,
 }
 
@@ -60,7 +60,7 @@ impl<'a> Api<'a> {
     fn new(base: &'a str, token: Option<&str>) -> Self {
         let config = Agent::config_builder()
             .timeout_global(Some(REQUEST_LIMIT))
-            // An error's body says what is wrong.
+            // The body of an error response says what is wrong.
             .http_status_as_error(false)
             // The server is on this machine.
             .proxy(None)

@@ -1,6 +1,6 @@
-//! `cargo xtask dev`: rebuilds the frontend when one of its files changes, and reloads the pages that show it.
+//! `cargo xtask dev`: rebuilds the frontend when one of its files changes, and reloads the open pages.
 //!
-//! Server and worker are left alone: a change of theirs needs a new start.
+//! Does not rebuild server and worker: after a change of those, start it again.
 
 use std::fs;
 use std::path::Path;
@@ -16,11 +16,12 @@ use crate::progress::Progress;
 use crate::wasm;
 use crate::web::{self, Effort};
 
-/// What the frontend is built from.
+/// The folders that the frontend is built from.
 const SOURCES: [&str; 3] = ["frontend", "shared", "style"];
-/// Editors write a file in several steps, and a checkout writes many files.
+/// Pause without changes before a build starts: editors write a file in several steps, and a checkout writes
+/// many files.
 const QUIET: Duration = Duration::from_millis(100);
-/// Changes with every build; [`RELOAD_SCRIPT`] looks at it.
+/// A file that changes with every build; [`RELOAD_SCRIPT`] reads it.
 const STAMP: &str = "build.txt";
 const RELOAD_SCRIPT: &str = r#"// Added by `cargo xtask dev`: reloads the page after each build.
 let shown = null;
@@ -37,7 +38,7 @@ setInterval(async () => {
 }, 250);
 "#;
 
-/// Follows the sources in a thread of its own, for as long as the process runs.
+/// Watches the sources in a separate thread as long as the process runs.
 pub fn rebuild_on_change(layout: &Layout, progress: &Progress) -> Result<()> {
     let (layout, progress) = (layout.clone(), progress.clone());
     let compiler = wasm::prepare(&layout, &progress)?;
@@ -54,13 +55,13 @@ pub fn rebuild_on_change(layout: &Layout, progress: &Progress) -> Result<()> {
     }
     progress.say("dev", &format!("watching {}", SOURCES.join(", ")));
     thread::spawn(move || {
-        // Dropped, it would stop.
+        // The watcher stops when it is dropped.
         let _watcher = watcher;
         while wait(&changes) {
             let start = Instant::now();
             match web::build(&layout, &progress, &compiler, Effort::Quick) {
                 Ok(()) => progress.say("dev", &format!("rebuilt in {:.1} s", start.elapsed().as_secs_f64())),
-                // The compiler has said what is wrong; the next change tries again.
+                // The compiler has already printed the error. The next change starts a new build.
                 Err(error) => progress.say("dev", &format!("{error:#}")),
             }
         }
@@ -68,7 +69,7 @@ pub fn rebuild_on_change(layout: &Layout, progress: &Progress) -> Result<()> {
     Ok(())
 }
 
-/// Waits for a change and then until nothing changes any more; false when there will be none.
+/// Waits for a change, and then until nothing more changes. Returns false if no change can come any more.
 fn wait(changes: &Receiver<()>) -> bool {
     if changes.recv().is_err() {
         return false;
@@ -77,12 +78,12 @@ fn wait(changes: &Receiver<()>) -> bool {
     true
 }
 
-/// Reading a file, as the compiler does, is an event as well.
+/// Whether an event is a change. Reading a file, as the compiler does, is an event too.
 fn is_change(kind: &EventKind) -> bool {
     matches!(kind, EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_))
 }
 
-/// Adds to a built web folder what reloads its page when the folder's `key` changes.
+/// Adds a script to a built web folder that reloads the page when `key` changes.
 pub fn add_reload(web: &Path, key: &str) -> Result<()> {
     let index = web.join("index.html");
     let page = fs::read_to_string(&index)?;

@@ -1,4 +1,4 @@
-//! Where things lie: the checkout, what is built from it, and what is kept between checkouts.
+//! The folders used: the checkout, its build outputs, and the cache shared between checkouts.
 
 use std::env;
 use std::ffi::OsString;
@@ -24,7 +24,7 @@ pub struct Layout {
 impl Layout {
     /// Reads `CARGO_TARGET_DIR`, `CROSSLENS_CACHE` and `XDG_CACHE_HOME`; each has a default.
     pub fn from_env() -> Result<Self> {
-        // Cargo sets the variable at run time too, so that a moved checkout is found.
+        // Cargo also sets the variable at run time, so a checkout is still found after it was moved.
         let manifest = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         let root = manifest.parent().context("xtask has no folder above it")?.to_owned();
         let target = match env::var_os("CARGO_TARGET_DIR") {
@@ -43,19 +43,20 @@ impl Layout {
         self.target.join("release/worker")
     }
 
-    /// What the browser gets.
+    /// Folder of the files that the browser downloads.
     pub fn web(&self) -> PathBuf {
         self.target.join("web")
     }
 
-    /// What the browser gets from `cargo xtask dev`.
+    /// Folder of the files that the browser downloads under `cargo xtask dev`.
     pub fn dev_web(&self) -> PathBuf {
         self.target.join("dev-web")
     }
 
-    /// Makes the cache if need be, and waits until nobody else writes to it.
+    /// Creates the cache if necessary, and waits until no other process writes to it.
     ///
-    /// The lock goes with the returned value. What was missing before may be there after it.
+    /// The lock is held until the returned value is dropped. Check again for missing files after locking:
+    /// another process may have created them.
     pub fn lock_cache(&self, progress: &Progress) -> Result<File> {
         let dir = &self.cache;
         let lock = || -> std::io::Result<File> {
@@ -74,11 +75,11 @@ impl Layout {
         lock().with_context(|| format!("cannot write to {}: set CROSSLENS_CACHE to a folder for downloads", dir.display()))
     }
 
-    /// A cargo call in this workspace, equal to one from a shell.
+    /// A cargo call in this workspace, as from a shell.
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
-        // `cargo run` describes xtask in these; build scripts that watch them would run again.
+        // `cargo run` sets these variables for xtask. Build scripts that watch them would run again.
         for (name, _) in env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
@@ -95,7 +96,7 @@ pub fn find_on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
-/// Removes a folder with all that is in it, if it exists.
+/// Removes a folder with its content, if it exists.
 pub fn remove_dir(dir: &Path) -> Result<()> {
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;

@@ -1,6 +1,6 @@
 //! Finds libtorch, or installs it from PyPI into the user's cache.
 //!
-//! The version is the one that the crate tch is made for; no other one links.
+//! The version must be the one that the crate tch requires.
 
 use std::env;
 use std::ffi::OsString;
@@ -15,21 +15,21 @@ use crate::process::{Ending, Patience, answer, run_hidden};
 use crate::progress::Progress;
 
 const VERSION: &str = "2.11.0";
-/// Minor versions of Python 3 that PyPI has this torch for.
+/// Minor versions of Python 3 for which PyPI has this version of torch.
 const PYTHON_MINORS: std::ops::RangeInclusive<u32> = 10..=14;
 const STEP: &str = "libtorch";
 const GIB: u64 = 1 << 30;
 
-/// A libtorch to compile, link and run against.
+/// A libtorch to compile, link and run with.
 #[derive(Debug)]
 pub struct Libtorch {
-    /// `LIBTORCH`, unless the user's own settings say it all.
+    /// Value for `LIBTORCH`; `None` if the user's environment already has all settings.
     home: Option<PathBuf>,
     library_dirs: Vec<PathBuf>,
 }
 
 impl Libtorch {
-    /// Lets a program compile and run against this libtorch.
+    /// Sets the environment so that a program compiles and runs with this libtorch.
     pub fn apply(&self, command: &mut Command) -> Result<()> {
         if let Some(home) = &self.home {
             command.env("LIBTORCH", home);
@@ -41,8 +41,8 @@ impl Libtorch {
     }
 }
 
-/// Returns the user's own libtorch if the environment names one, else the one in the cache, which
-/// is installed first if need be.
+/// Returns the user's own libtorch if the environment names one, otherwise the one in the cache, which is
+/// installed if missing.
 pub fn prepare(layout: &Layout, progress: &Progress) -> Result<Libtorch> {
     require_compiler()?;
     if env::var_os("LIBTORCH_USE_PYTORCH").is_some() {
@@ -69,10 +69,10 @@ pub fn prepare(layout: &Layout, progress: &Progress) -> Result<Libtorch> {
     Ok(Libtorch { home: Some(home), library_dirs })
 }
 
-/// How much of torch a machine has use for.
+/// Which parts of torch the machine needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Variant {
-    /// torch and the two libraries that even its CPU half is linked to.
+    /// torch and the two CUDA libraries that even its CPU part is linked to.
     Cpu,
     /// torch and everything that it needs on NVIDIA GPUs.
     Cuda,
@@ -81,7 +81,7 @@ enum Variant {
 impl Variant {
     fn of_this_machine() -> Self {
         let has_driver = Path::new("/proc/driver/nvidia/version").exists();
-        // On WSL there is no such file, but there is the tool.
+        // WSL has no such file, but has `nvidia-smi`.
         let has_gpu = || answer(Command::new("nvidia-smi").arg("-L")).is_ok_and(|gpus| !gpus.is_empty());
         if has_driver || has_gpu() { Self::Cuda } else { Self::Cpu }
     }
@@ -93,7 +93,7 @@ impl Variant {
         }
     }
 
-    /// What the installation takes, with room for the downloads it is unpacked from.
+    /// Disk space for the installation and its downloads.
     fn disk_bytes(self) -> u64 {
         match self {
             Self::Cpu => 4 * GIB,
@@ -101,7 +101,7 @@ impl Variant {
         }
     }
 
-    /// Files without which the installation is of no use.
+    /// Files that every usable installation has.
     fn essentials(self) -> &'static [&'static str] {
         match self {
             Self::Cpu => &["torch/lib/libtorch_cpu.so", "torch/include", "nvidia/cu13/lib"],
@@ -114,7 +114,7 @@ impl Variant {
     }
 }
 
-/// Installs into a folder beside `dir` and renames it, so that `dir` is never half there.
+/// Installs into a folder beside `dir` and then renames it, so that `dir` is never incomplete.
 fn install(layout: &Layout, progress: &Progress, variant: Variant, dir: &Path) -> Result<()> {
     require_python()?;
     let disk = rustix::fs::statvfs(&layout.cache)?;
@@ -130,7 +130,7 @@ fn install(layout: &Layout, progress: &Progress, variant: Variant, dir: &Path) -
         .args(["--progress-bar", "off", "--target"])
         .arg(&partial)
         .args(variant.packages())
-        // pip unpacks into the temporary folder first, and a machine's own may be small.
+        // pip first unpacks into the temporary folder, and that of the machine may be too small.
         .env("TMPDIR", &downloads)
         // A user's default of `--user` contradicts `--target`.
         .env_remove("PIP_USER");
@@ -175,7 +175,7 @@ fn python_torch() -> Result<Libtorch> {
 
 fn require_compiler() -> Result<()> {
     let compiler = env::var("CXX").unwrap_or_else(|_| "c++".into());
-    // `CXX` may carry a wrapper or flags behind the first word.
+    // `CXX` may contain several words: a wrapper or flags.
     let program = compiler.split_whitespace().next().unwrap_or_default();
     if !Path::new(program).is_file() && find_on_path(program).is_none() {
         bail!("there is no C++ compiler `{compiler}`: install one (Debian: `apt-get install g++`)");
@@ -194,7 +194,7 @@ fn require_python() -> Result<()> {
     Ok(())
 }
 
-/// Takes major and minor version, as in `3 11`.
+/// Checks a Python version, given as major and minor version such as `3 11`.
 fn check_python(version: &str) -> Result<()> {
     let minor = version.strip_prefix("3 ").and_then(|minor| minor.parse().ok());
     if !minor.is_some_and(|minor| PYTHON_MINORS.contains(&minor)) {

@@ -1,7 +1,7 @@
 //! `cargo xtask`: sets up, builds, serves and tests CrossLens.
 //!
-//! The steps are functions in the modules below, each of which skips what is already there. Nothing
-//! here is part of the product: the server and the worker run without xtask.
+//! Each step is a function in one of the modules below and skips what is already done. Nothing here is part
+//! of the product: the server and the worker run without xtask.
 
 mod app;
 mod apt;
@@ -45,7 +45,8 @@ struct Cli {
 enum Command {
     /// Gets what is missing, builds everything in release mode and starts the server.
     Serve(ServeArgs),
-    /// As `serve`, for work on the pages: rebuilds the frontend, unoptimized, when a file of it changes, and reloads what the browser shows.
+    /// As `serve`, for work on the pages: rebuilds the frontend, unoptimized, when a file of it changes, and
+    /// reloads what the browser shows.
     Dev(ServeArgs),
     /// Gets what is missing and builds everything in release mode.
     Build,
@@ -54,7 +55,8 @@ enum Command {
         #[arg(value_name = "PRESET")]
         wanted: Vec<String>,
     },
-    /// Measures in a real browser how fast the pages answer, with 200 classes and 10,000 runs, and how much there is to download.
+    /// Measures in a real browser how fast the pages answer, with 200 classes and 10,000 runs, and how much
+    /// there is to download.
     Bench,
     /// Checks format and lints, then runs every test, those in a real browser included.
     Test {

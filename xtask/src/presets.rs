@@ -1,4 +1,4 @@
-//! Runs the small form of every preset and prints what came out.
+//! Runs the small form of every preset and prints the results.
 
 use std::process::Command;
 
@@ -9,7 +9,8 @@ use crate::process::run_shown;
 use crate::progress::Progress;
 use crate::{app, libtorch};
 
-/// Builds the worker, runs the presets of these names (all without one) in `target/presets`, and prints a table of their results.
+/// Builds the worker, runs the named presets (all if none is named) in `target/presets`, and prints a table
+/// of results.
 pub fn presets(layout: &Layout, progress: &Progress, wanted: &[String]) -> Result<()> {
     let libtorch = libtorch::prepare(layout, progress)?;
     app::build_binaries(layout, progress, &libtorch, &["--example", "presets"])?;

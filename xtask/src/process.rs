@@ -1,4 +1,4 @@
-//! Runs other programs: with their output shown, with a heartbeat in its place, or for their answer.
+//! Runs other programs: with visible output, with a progress line instead, or for their output.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -13,11 +13,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::progress::Progress;
 
-/// Lines of hidden output that are shown when a program fails.
+/// Number of lines of hidden output that are shown when a program fails.
 const TAIL_LINES: usize = 30;
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long a program may do nothing before it is given up.
+/// How long a program may be idle before it is killed.
 #[derive(Debug, Clone, Copy)]
 pub enum Patience {
     Endless,
@@ -29,11 +29,11 @@ pub enum Patience {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ending {
     Success,
-    /// With the end of its output, and a line about it if it was killed for doing nothing.
+    /// The end of the program's output. If it was killed because it was idle, a line says so.
     Failure(String),
 }
 
-/// Runs a program on our own standard streams. Fails with one sentence if it does.
+/// Runs a program with our standard streams. If the program fails, the error names it in one sentence.
 pub fn run_shown(command: &mut Command) -> Result<()> {
     let name = describe(command);
     let status = command.status().map_err(|error| start_error(command, error))?;
@@ -48,14 +48,14 @@ pub fn answer(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| start_error(command, error))?;
     if !output.status.success() {
         let story = String::from_utf8_lossy(&output.stderr);
-        // The last line is the error, also of a Python program: what is above it is where it arose.
+        // The last line is the error, also with Python, which prints the stack trace above it.
         let last = story.trim().lines().last().unwrap_or_default();
         bail!("`{}` failed ({}): {last}", describe(command), output.status);
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Runs a program behind a heartbeat that shows its latest line.
+/// Runs a program with hidden output, and shows its latest line as progress.
 pub fn run_hidden(progress: &Progress, step: &str, command: &mut Command, patience: Patience) -> Result<Ending> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| start_error(command, error))?;
@@ -99,7 +99,7 @@ pub fn run_hidden(progress: &Progress, step: &str, command: &mut Command, patien
     Ok(Ending::Failure(joined(tail)))
 }
 
-/// Watches a process for signs of life: lines it prints and bytes it writes.
+/// Watches a process for activity: lines printed and bytes written.
 struct Activity {
     io_file: String,
     bytes_written: u64,
@@ -155,11 +155,11 @@ fn start_error(command: &Command, error: std::io::Error) -> anyhow::Error {
     }
 }
 
-/// The program and its first arguments, to name it in a sentence.
+/// The program and its first arguments, for use in a sentence.
 fn describe(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());
     let program = program.file_name().unwrap_or(command.get_program());
-    // Up to a script or another long argument: the name is for a sentence.
+    // Stop at a long argument, such as a script.
     let args = command.get_args().take(4).take_while(|arg| !arg.as_encoded_bytes().contains(&b' '));
     std::iter::once(program).chain(args).map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }

@@ -1,21 +1,21 @@
-//! Says what is being done and for how long, on standard error.
+//! Prints on standard error what is being done and for how long.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
-/// How often a long step is heard of where there is no terminal to redraw a line on.
+/// How often a long step is reported without a terminal, where a line cannot be redrawn.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
-/// Characters of a redrawn line: a longer one would wrap and could not be taken back.
+/// Maximum length of a redrawn line: a longer line would wrap and could not be erased.
 const LINE_CHARS: usize = 78;
 
-/// The clock of one command and its voice.
+/// Prints the progress of one command.
 #[derive(Clone, Debug)]
 pub struct Progress {
     started: Instant,
     is_terminal: bool,
 }
 
-/// A step that is under way and whose own output is not shown.
+/// A step in progress whose own output is hidden.
 #[derive(Debug)]
 pub struct Heartbeat<'a> {
     progress: &'a Progress,
@@ -28,19 +28,19 @@ impl Progress {
         Self { started: Instant::now(), is_terminal: stderr().is_terminal() }
     }
 
-    /// Prints one line: the time since the command started, the step, the message.
+    /// Prints one line: the time since the command started, the step, and the message.
     pub fn say(&self, step: &str, message: &str) {
         eprintln!("{}", line(self.started.elapsed(), step, message));
     }
 
-    /// Begins a step that will be reported by [`Heartbeat::tick`] until it is dropped.
+    /// Starts a step that [`Heartbeat::tick`] reports until the value is dropped.
     pub fn heartbeat<'a>(&'a self, step: &'a str) -> Heartbeat<'a> {
         Heartbeat { progress: self, step, last_plain: Instant::now() }
     }
 }
 
 impl Heartbeat<'_> {
-    /// Redraws one line on a terminal; elsewhere prints a plain line now and then.
+    /// Redraws a line on a terminal; otherwise prints a line every [`PLAIN_INTERVAL`].
     pub fn tick(&mut self, message: &str) {
         let line = line(self.progress.started.elapsed(), self.step, message);
         if self.progress.is_terminal {
@@ -63,7 +63,7 @@ impl Drop for Heartbeat<'_> {
 
 fn redraw(line: &str) {
     let mut stderr = stderr().lock();
-    // Losing a progress line is no reason to fail.
+    // A lost progress line is no reason to fail.
     let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask serve`: builds what is out of date and runs the server until it is stopped.
+//! `cargo xtask serve`: builds what is out of date, and runs the server until it is stopped.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
@@ -44,7 +44,7 @@ pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs, effort: Effo
         .stdin(Stdio::null());
     libtorch.apply(&mut command)?;
     if let Some(token) = &token {
-        // Not as an argument: everyone on the machine sees those.
+        // Not as an argument, because everyone on the machine can see arguments.
         command.env("CROSSLENS_TOKEN", token);
     }
     progress.say("server", "starting (Ctrl-C stops it)");
@@ -55,7 +55,7 @@ pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs, effort: Effo
     if demo {
         match demo::submit(&base_url(addr), token.as_deref(), &mut server) {
             Ok(Some(link)) => println!("\nThe demo is running: {link}\n"),
-            // It was stopped first; its exit status says how.
+            // The server was stopped first. Its exit status is reported below.
             Ok(None) => {}
             Err(error) => {
                 stop(&mut server)?;
@@ -68,7 +68,7 @@ pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs, effort: Effo
     Ok(code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Refuses what we must know of the server ourselves.
+/// Refuses server arguments that xtask itself must know.
 fn require_passable(server_args: &[String]) -> Result<()> {
     const OURS: [&str; 3] = ["--addr", "--data-dir", "--token"];
     let name = |arg: &String| arg.split('=').next().map(str::to_owned);
@@ -78,25 +78,25 @@ fn require_passable(server_args: &[String]) -> Result<()> {
     }
 }
 
-/// Reads an address and a port, or a name and a port.
+/// Parses an address or a host name, with a port.
 pub fn parse_addr(text: &str) -> Result<SocketAddr, String> {
     let first = text.to_socket_addrs().ok().and_then(|mut addrs| addrs.next());
     first.ok_or_else(|| "write an address and a port, such as 127.0.0.1:8000".to_owned())
 }
 
-/// Starts the server and passes signals on to it.
+/// Starts the server and forwards signals to it.
 ///
-/// It gets a process group of its own. In ours, Ctrl-C would reach it twice: from the terminal and
-/// from us.
+/// The server gets a process group of its own. In ours, Ctrl-C would reach it twice: from the terminal and
+/// from xtask.
 fn spawn(command: &mut Command) -> Result<Child> {
-    // Before the start: a signal in between would leave the server behind.
+    // Register before the start: a signal in between would leave the server running.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let server = command.process_group(0).spawn().context("cannot start the server")?;
     let pid = Pid::from_child(&server);
     thread::spawn(move || {
         for signal in &mut signals {
             let signal = if signal == SIGINT { Signal::INT } else { Signal::TERM };
-            // It may have ended by itself in the meantime.
+            // The server may have ended meanwhile.
             let _ = kill_process(pid, signal);
         }
     });
@@ -111,7 +111,7 @@ fn stop(server: &mut Child) -> Result<()> {
     Ok(())
 }
 
-/// Fails before the build, not after it.
+/// Checks that the address is free. Runs before the build, so that the failure does not come only after it.
 fn require_free(addr: SocketAddr) -> Result<()> {
     match TcpListener::bind(addr) {
         Ok(_) => Ok(()),
@@ -122,7 +122,7 @@ fn require_free(addr: SocketAddr) -> Result<()> {
     }
 }
 
-/// Returns the address that a browser on this machine can open.
+/// Returns the address at which a browser on this machine reaches the server.
 fn base_url(addr: SocketAddr) -> String {
     let ip = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

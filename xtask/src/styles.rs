@@ -1,14 +1,15 @@
-//! Makes one style sheet of many, without what only people read: a browser would fetch imported ones after each other.
+//! Bundles the style sheets into one and removes comments. A browser would load imported sheets one after the
+//! other.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-/// Returns `style/main.css` with the sheets it imports in place of the import lines.
+/// Returns `style/main.css`, with each import line replaced by the imported sheet.
 ///
-/// Understands lines of the form `@import "name.css";`, also with `layer(name)` before the
-/// semicolon. Imported sheets cannot import others.
+/// Supports lines of the form `@import "name.css";`, with an optional `layer(name)` before the semicolon.
+/// Imported sheets cannot import others.
 pub fn bundle(dir: &Path) -> Result<String> {
     let main = read(dir, "main.css")?;
     let bundle = inline(&main, |name| {
@@ -21,7 +22,7 @@ pub fn bundle(dir: &Path) -> Result<String> {
     Ok(bare(&bundle))
 }
 
-/// The sheet without comments, indentation and empty lines. No text in it may hold the start of a comment.
+/// Removes comments, indentation and empty lines. No string in the sheet may contain the start of a comment.
 fn bare(sheet: &str) -> String {
     let mut kept = String::new();
     let mut rest = sheet;
@@ -55,7 +56,7 @@ fn inline(main: &str, mut read: impl FnMut(&str) -> Result<String>) -> Result<St
     Ok(bundle)
 }
 
-/// Reads what follows `@import`: the file's name, and the layer if there is one.
+/// Parses what follows `@import`: the name of the file, and the layer if there is one.
 fn parse_import(import: &str) -> Option<(&str, Option<&str>)> {
     let import = import.trim().strip_suffix(';')?.trim_end();
     let (name, rest) = import.strip_prefix('"')?.split_once('"')?;

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that has to hold before a change is merged.
+//! `cargo xtask test`: all checks that a change must pass before it is merged.
 
 use std::env;
 use std::process::Command;
@@ -14,10 +14,10 @@ use crate::transfer::Transfer;
 use crate::web::Effort;
 use crate::{app, browser};
 
-/// Checks format and lints, builds the application, runs all tests. `args` go to `cargo test`.
+/// Checks format and lints, builds the application, and runs all tests. `args` are passed to `cargo test`.
 pub fn test(layout: &Layout, progress: &Progress, args: &[String]) -> Result<()> {
     check_format(layout, progress)?;
-    // Before the long steps: nobody should wait for ten minutes to learn that it is missing.
+    // Before the long steps, so that a missing browser is reported at once.
     let browser = browser::prepare(progress)?;
     let libtorch = libtorch::prepare(layout, progress)?;
     clippy(layout, progress, &libtorch)?;
@@ -34,16 +34,16 @@ pub fn test(layout: &Layout, progress: &Progress, args: &[String]) -> Result<()>
     name_the_application(&mut cargo, layout, &browser, &libtorch)?;
     run_shown(&mut cargo)?;
     if args.is_empty() {
-        // After all others: whoever only wants to know whether something works need not build it small.
+        // Only for a complete run of all tests, and after them.
         progress.say("size", "checking");
         Transfer::measure(&layout.web())?.check()?;
     }
     Ok(())
 }
 
-/// Tells a program that drives the application in a browser where both are.
+/// Sets the environment of a program that drives the application in a browser.
 pub fn name_the_application(command: &mut Command, layout: &Layout, browser: &Browser, libtorch: &Libtorch) -> Result<()> {
-    // Settings of a user's own server are not for those of the tests.
+    // The user's settings for a server must not affect the tests.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CROSSLENS_")) {
         command.env_remove(name);
     }
@@ -60,7 +60,7 @@ fn check_format(layout: &Layout, progress: &Progress) -> Result<()> {
 }
 
 fn clippy(layout: &Layout, progress: &Progress, libtorch: &Libtorch) -> Result<()> {
-    // The release profile: what build scripts compile, torch's C++ above all, is then shared.
+    // With the release profile, build outputs are shared, above all torch's C++ code.
     for packages in [&app::PRODUCT[..], &["--package", "xtask"]] {
         progress.say("lints", "checking");
         let mut cargo = layout.cargo();

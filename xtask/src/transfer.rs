@@ -1,4 +1,4 @@
-//! What a browser downloads before the application runs, and the most that it may be.
+//! The size of what a browser downloads before the application runs, and its limit.
 
 use std::fmt;
 use std::fs;
@@ -8,10 +8,12 @@ use anyhow::{Result, ensure};
 
 use crate::web::files_below;
 
-/// People open the application on their own machine or through `ssh -L`: 800 kB take a second at 6.4 Mbit/s.
+/// Many people open the application on their own machine or through `ssh -L`. 800 kB take one second at 6.4
+/// Mbit/s.
 const LIMIT_BYTES: u64 = 800_000;
 
-/// The web folder's files with the bytes that each takes on its way to a browser that reads brotli, the largest first.
+/// The files of the web folder and the bytes that a browser downloads for each, brotli-compressed; largest
+/// first.
 #[derive(Debug)]
 pub struct Transfer(Vec<(String, u64)>);
 
@@ -34,14 +36,14 @@ impl Transfer {
         self.0.iter().map(|(_, bytes)| bytes).sum()
     }
 
-    /// Fails with the size of every file where they are more than [`LIMIT_BYTES`] together.
+    /// Fails with the size of every file if the total exceeds [`LIMIT_BYTES`].
     pub fn check(&self) -> Result<()> {
         ensure!(self.bytes() <= LIMIT_BYTES, "the browser has {self} to download, more than {LIMIT_BYTES} bytes");
         Ok(())
     }
 }
 
-/// `587261 bytes (frontend_bg.wasm 571145, …)`.
+/// For example `587261 bytes (frontend_bg.wasm 571145, …)`.
 impl fmt::Display for Transfer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let files: Vec<_> = self.0.iter().map(|(name, bytes)| format!("{name} {bytes}")).collect();

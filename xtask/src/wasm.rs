@@ -1,8 +1,8 @@
-//! Finds or makes a compiler for wasm32-unknown-unknown.
+//! Finds or builds a compiler for wasm32-unknown-unknown.
 //!
-//! Where rustup's server answers, rustup has the target. Where only package registries do, Debian's
-//! `rustc-web` compiles its standard library from `rust-web-src`, and the result is kept in the
-//! user's cache: nothing is written to the compiler's own folders.
+//! If rustup's server is reachable, rustup adds the target. If only package registries are, Debian's
+//! `rustc-web` compiles the standard library from `rust-web-src`. The result is kept in the user's cache;
+//! nothing is written to the compiler's own folders.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -19,34 +19,35 @@ use crate::progress::Progress;
 
 pub const TARGET: &str = "wasm32-unknown-unknown";
 const STEP: &str = "wasm32";
-/// Leptos then hides the types of views and attributes from one another: a sixth less to download, and half the time to compile.
+/// With this flag, Leptos erases the types of views and attributes: a sixth less to download, and half the
+/// compile time.
 const ERASED_VIEWS: &str = "--cfg=erase_components";
-/// Where Debian puts its compiler.
+/// Path of Debian's compiler.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
-/// Rustup waits without end for a server that takes connections and says nothing.
+/// Rustup has no timeout for a server that accepts a connection and sends nothing.
 const RUSTUP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A compiler that has a standard library for wasm32.
 #[derive(Debug)]
 pub struct WasmCompiler {
-    /// As cargo wants them in its environment.
+    /// The compiler flags, in the form of `CARGO_ENCODED_RUSTFLAGS`.
     flags: OsString,
     env: Vec<(&'static str, OsString)>,
-    /// Changes whenever what it has compiled cannot be used any more.
+    /// Changes when existing build outputs can no longer be used.
     pub stamp: String,
 }
 
 impl WasmCompiler {
-    /// Lets cargo use this compiler for `--target wasm32-unknown-unknown`.
+    /// Makes cargo use this compiler for `--target wasm32-unknown-unknown`.
     pub fn apply(&self, cargo: &mut Command) {
-        // Flags for the host would win over the ones below.
+        // Flags for the host would override the flags below.
         cargo.env_remove("RUSTFLAGS");
         cargo.env("CARGO_ENCODED_RUSTFLAGS", &self.flags);
         cargo.envs(self.env.iter().map(|(name, value)| (name, value)));
     }
 }
 
-/// Returns the first that is there, or else can be had: rustup's target or Debian's compiler.
+/// Returns the first compiler that is installed or can be installed: rustup's or Debian's.
 pub fn prepare(layout: &Layout, progress: &Progress) -> Result<WasmCompiler> {
     let host = Rustc::query(OsStr::new("rustc"))?;
     if host.has_target()? {
@@ -75,7 +76,7 @@ pub fn prepare(layout: &Layout, progress: &Progress) -> Result<WasmCompiler> {
     debian.compiler(&host)
 }
 
-/// A compiler and what it says about itself.
+/// A compiler and its output of `rustc -vV`.
 #[derive(Debug)]
 struct Rustc {
     program: OsString,
@@ -99,7 +100,7 @@ impl Rustc {
     fn has_target(&self) -> Result<bool> {
         let args = ["--print", "target-libdir", "--target", TARGET];
         let dir = answer(Command::new(&self.program).args(args))?;
-        // The folder is named even where it does not exist.
+        // rustc prints the path even if the folder does not exist.
         Ok(Path::new(&dir).is_dir())
     }
 
@@ -107,7 +108,7 @@ impl Rustc {
         WasmCompiler { flags: ERASED_VIEWS.into(), env: Vec::new(), stamp: self.verbose_version }
     }
 
-    /// Finds a linker for WebAssembly: rustup's toolchains bring one.
+    /// Finds a linker for WebAssembly. Toolchains of rustup contain one.
     fn linker(&self) -> Result<PathBuf> {
         let own = self.sysroot()?.join("lib/rustlib").join(self.field("host")?).join("bin/rust-lld");
         if own.is_file() {
@@ -121,12 +122,12 @@ impl Rustc {
 #[derive(Debug)]
 struct Debian {
     rustc: Rustc,
-    /// Where our build of its standard library is, or will be.
+    /// Folder of our build of the standard library, which may not exist yet.
     sysroot: PathBuf,
 }
 
 impl Debian {
-    /// Returns it if it is installed and new enough.
+    /// Returns the compiler if it is installed and new enough.
     fn find(layout: &Layout) -> Option<Self> {
         let rustc = Rustc::query(OsStr::new(DEBIAN_RUSTC)).ok()?;
         if !is_at_least(rustc.field("release").ok()?, env!("CARGO_PKG_RUST_VERSION")) {
@@ -149,7 +150,7 @@ impl Debian {
         Ok(WasmCompiler { flags, env, stamp })
     }
 
-    /// Compiles the standard library: cargo builds it for an empty crate.
+    /// Compiles the standard library by building an empty crate.
     fn build_sysroot(&self, layout: &Layout, progress: &Progress) -> Result<()> {
         let _lock = layout.lock_cache(progress)?;
         if self.sysroot.exists() {
@@ -167,7 +168,7 @@ impl Debian {
             .current_dir(&empty_crate)
             .args(["build", "--release", "--target", TARGET, "-Zbuild-std=std,panic_abort"])
             .env_remove("RUSTFLAGS")
-            // Link-time optimization reads bitcode, also that of the standard library.
+            // Link-time optimization needs bitcode, also in the standard library.
             .env("CARGO_ENCODED_RUSTFLAGS", "-Cembed-bitcode=yes")
             .env("CARGO_TARGET_DIR", empty_crate.join("target"))
             .env("RUSTC", &self.rustc.program)
@@ -200,7 +201,7 @@ edition = "2024"
 [workspace]
 "#;
 
-/// Returns whether rustup has added the target; says so and goes on where it could not.
+/// Adds the target with rustup and returns whether that worked. A failure is printed but is no error.
 fn add_with_rustup(layout: &Layout, progress: &Progress) -> Result<bool> {
     if find_on_path("rustup").is_none() {
         return Ok(false);
@@ -230,7 +231,7 @@ fn field<'a>(verbose_version: &'a str, name: &str) -> Option<&'a str> {
     verbose_version.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
-/// Names the sysroot after the compiler: libraries of another one are not readable.
+/// Names the sysroot after the compiler, because libraries of another compiler cannot be read.
 fn sysroot_name(verbose_version: &str) -> Option<String> {
     let release = field(verbose_version, "release")?;
     let commit = field(verbose_version, "commit-hash")?;

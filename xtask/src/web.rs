@@ -22,7 +22,8 @@ use crate::transfer::Transfer;
 use crate::wasm::{self, WasmCompiler};
 
 const STEP: &str = "frontend";
-/// The script that starts the application: the one of the page's files that knows where the others of the application are.
+/// The script that starts the application. Of the static files, only this one is next to the application's
+/// files.
 const MAIN: &str = "main.js";
 
 /// What a build of the frontend is for.
@@ -30,12 +31,12 @@ const MAIN: &str = "main.js";
 pub enum Effort {
     /// Small to download, slow to build.
     Small,
-    /// Fast to build, several times as large; what a browser shows of it is reloaded after each build.
+    /// Fast to build, several times as large. Open pages reload after each build.
     Quick,
 }
 
 impl Effort {
-    /// The profile in `Cargo.toml`; also the name of cargo's folder for it.
+    /// The profile in `Cargo.toml`, which is also the name of cargo's output folder.
     fn profile(self) -> &'static str {
         match self {
             Effort::Small => "wasm",
@@ -43,7 +44,7 @@ impl Effort {
         }
     }
 
-    /// What the build brings up to date.
+    /// The folder that the build updates.
     pub fn folder(self, layout: &Layout) -> PathBuf {
         match self {
             Effort::Small => layout.web(),
@@ -52,12 +53,12 @@ impl Effort {
     }
 }
 
-/// Compiles the frontend and brings the folder of `effort` up to date.
+/// Compiles the frontend and updates the folder of `effort`.
 pub fn build(layout: &Layout, progress: &Progress, compiler: &WasmCompiler, effort: Effort) -> Result<()> {
     let wasm = compile(layout, progress, compiler, effort)?;
     let files = Files::collect(layout, wasm, effort)?;
     let web = effort.folder(layout);
-    // Beside the folder, not in it: everything in it is served.
+    // Beside the folder, because everything in the folder is served.
     let key_file = web.with_extension("key");
     let key = files.key();
     if web.is_dir() && fs::read_to_string(&key_file).is_ok_and(|old| old == key) {
@@ -81,7 +82,7 @@ pub fn build(layout: &Layout, progress: &Progress, compiler: &WasmCompiler, effo
 
 fn compile(layout: &Layout, progress: &Progress, compiler: &WasmCompiler, effort: Effort) -> Result<Vec<u8>> {
     progress.say(STEP, "compiling to WebAssembly");
-    // A target folder of its own, because the compiler may be another one than the host's.
+    // A separate target folder, because the compiler may differ from the host's.
     let target = layout.target.join("wasm");
     let stamp_file = target.join("compiler.stamp");
     if fs::read_to_string(&stamp_file).is_ok_and(|old| old != compiler.stamp) {
@@ -99,14 +100,14 @@ fn compile(layout: &Layout, progress: &Progress, compiler: &WasmCompiler, effort
     fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-/// The files that the web folder is made of.
+/// The content of the web folder.
 #[derive(Debug)]
 struct Files {
     effort: Effort,
     wasm: Vec<u8>,
     index_html: String,
     style_css: String,
-    /// What lies in `frontend/static`, by its path there.
+    /// The files in `frontend/static`, by their path there.
     others: Vec<(PathBuf, Vec<u8>)>,
 }
 
@@ -123,7 +124,7 @@ impl Files {
         Ok(Self { effort, wasm, index_html, style_css, others })
     }
 
-    /// Changes with every input.
+    /// A hash of all inputs.
     fn key(&self) -> String {
         let Self { effort, wasm, index_html, style_css, others } = self;
         let mut hasher = DefaultHasher::new();
@@ -131,7 +132,8 @@ impl Files {
         format!("{:016x}", hasher.finish())
     }
 
-    /// Writes the files into `dir`: the application in a folder named after `key`, which browsers may keep for ever, the rest beside it.
+    /// Writes the files into `dir`. The application is in a folder named after `key`, which browsers may
+    /// cache forever; all other files are beside it.
     fn write(self, dir: &Path, key: &str) -> Result<()> {
         let Self { effort, wasm, index_html, style_css, others } = self;
         let app = format!("app-{key}");
@@ -161,9 +163,11 @@ impl Files {
     }
 }
 
-/// Puts `name.br` and `name.gz` beside each file that gets smaller by it, for the server to send as they are.
+/// Writes `name.br` and `name.gz` beside each file that gets smaller by compression. The server sends them as
+/// they are.
 ///
-/// Brotli saves a third over gzip here, but browsers take it only over HTTPS and from the machine that they run on.
+/// Brotli is a third smaller than gzip here, but browsers accept it only over HTTPS and from their own
+/// machine.
 fn compress(dir: &Path) -> Result<()> {
     for file in files_below(dir)? {
         let content = fs::read(&file)?;
@@ -177,7 +181,8 @@ fn compress(dir: &Path) -> Result<()> {
 }
 
 fn brotli(content: &[u8]) -> Result<Vec<u8>> {
-    // The slowest, and with a window of the module's size: a larger one takes more bits to point into.
+    // The slowest setting, with a window of the module's size. A larger window needs more bits for
+    // references.
     let parameters = BrotliEncoderParams { quality: 11, lgwin: 22, ..BrotliEncoderParams::default() };
     let mut compressed = Vec::new();
     brotli::BrotliCompress(&mut &*content, &mut compressed, &parameters)?;
@@ -190,8 +195,8 @@ fn gzip(content: &[u8]) -> Result<Vec<u8>> {
     Ok(encoder.finish()?)
 }
 
-/// Lists the files below a folder in a fixed order; none if it does not exist. Hidden files are
-/// left out, they are editors' and desktops' own.
+/// Lists the files below a folder in a fixed order; empty if the folder does not exist. Leaves out hidden
+/// files, which belong to editors and desktops.
 pub fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     if !dir.is_dir() {

@@ -1,4 +1,4 @@
-//! The state of a run: a word, a color and, while it runs, how far it is.
+//! The state of a run: a badge with a word and a color and, while it runs, its progress.
 
 use leptos::prelude::*;
 use shared::api::{Run, RunRow, RunState};
@@ -7,7 +7,7 @@ use shared::format;
 
 use crate::names;
 
-/// What these pieces show of a run.
+/// What badge and progress show of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Standing {
     kind: RunKind,
@@ -46,7 +46,7 @@ pub fn StateBadge(#[prop(into)] run: Memo<Run>) -> impl IntoView {
     move || state_badge(run.with(Standing::of))
 }
 
-/// What kind of run it is.
+/// Shows the kind of a run.
 #[component]
 pub fn KindBadge(kind: RunKind) -> impl IntoView {
     view! { <span class="badge badge-kind">{kind.label()}</span> }
@@ -57,14 +57,14 @@ pub fn Progress(#[prop(into)] run: Memo<Run>) -> impl IntoView {
     move || progress(run.with(Standing::of))
 }
 
-/// A run that is being canceled says so: the worker still saves.
+/// Shows the state of a run. A run that is being canceled is shown as such, because the worker still saves.
 pub fn state_badge(run: Standing) -> impl IntoView {
     let canceling = run.canceling && !run.state.is_finished();
     let class = format!("badge badge-{}", if canceling { "canceling" } else { run.state.id() });
     view! { <span class=class>{if canceling { "Canceling" } else { names::state(run.state) }}</span> }
 }
 
-/// A bar with epochs and time left; for a queued run its place.
+/// A progress bar with epochs and time left; for a queued run, its position in the queue.
 pub fn progress(run: Standing) -> AnyView {
     match run.state {
         RunState::Queued => view! { <span class="progress-text">{queued(run.queue_position)}</span> }.into_any(),
@@ -94,7 +94,7 @@ fn running(run: Standing) -> String {
     }
 }
 
-/// Epochs where there are some, else a share of the whole; nothing once the whole is done.
+/// Epochs for a training run, otherwise the percentage done; empty once the run has succeeded.
 fn done(run: Standing) -> String {
     match run.kind {
         RunKind::Train => format!("{} of {} epochs", run.epoch, run.epochs),

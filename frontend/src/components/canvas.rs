@@ -1,6 +1,8 @@
-//! A canvas as sharp as the screen: follows its box, the pixel ratio and the theme, and draws again when what it shows changes.
+//! Canvases in the resolution of the screen. They follow the size of their box, the pixel ratio and the
+//! theme, and redraw when their content changes.
 //!
-//! [`Canvas`] draws charts; [`Raster`] puts one image, or a part of it, into a square with a single call, however many pixels it has.
+//! [`Canvas`] draws charts. [`Raster`] draws one image, or a part of it, into a square with a single call,
+//! whatever its number of pixels.
 
 use leptos::html;
 use leptos::prelude::*;
@@ -12,7 +14,7 @@ use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
-/// The size of a canvas in CSS pixels, and how many pixels of the screen each is.
+/// The size of a canvas in CSS pixels, and the number of screen pixels per CSS pixel.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Surface {
     pub width: f64,
@@ -21,7 +23,7 @@ pub struct Surface {
 }
 
 impl Surface {
-    /// Width and height in pixels of the screen; none while there is nothing to draw on.
+    /// Width and height in screen pixels; `None` if either is 0.
     fn pixels(self) -> Option<(u32, u32)> {
         let pixels = |length: f64| (length * self.scale).round() as u32;
         Some((pixels(self.width), pixels(self.height))).filter(|(width, height)| *width > 0 && *height > 0)
@@ -32,13 +34,13 @@ pub type Area = DrawingArea<CanvasBackend, Shift>;
 
 #[component]
 pub fn Canvas(
-    /// Set as soon as the size is known and whenever it changes.
+    /// Set to the size of the canvas as soon as it is known, and whenever it changes.
     #[prop(optional)]
     surface: RwSignal<Surface>,
-    /// Pixels per CSS pixel at least: fine lines need two where the screen has one.
+    /// The least number of pixels per CSS pixel: fine lines need two even if the screen has one.
     #[prop(default = 1.0)]
     least_scale: f64,
-    /// Puts the picture on an empty area; the signals it reads decide when it is called again.
+    /// Draws on an empty area. Called again when a signal that it reads changes.
     draw: impl Fn(&Area, Surface) -> Result<(), ChartError> + 'static,
 ) -> impl IntoView {
     canvas(surface, least_scale, Box::new(draw))
@@ -46,7 +48,7 @@ pub fn Canvas(
 
 type Draw = Box<dyn Fn(&Area, Surface) -> Result<(), ChartError>>;
 
-/// For every type of `draw` the same code.
+/// Compiled only once, and not again for each type of `draw`.
 fn canvas(surface: RwSignal<Surface>, least_scale: f64, draw: Draw) -> impl IntoView {
     let canvas = NodeRef::<html::Canvas>::new();
     follow(canvas, surface, least_scale);
@@ -55,7 +57,7 @@ fn canvas(surface: RwSignal<Surface>, least_scale: f64, draw: Draw) -> impl Into
         if !sized(&canvas, surface) {
             return;
         }
-        // A canvas takes what it is given; should one refuse, the table beside it has the same numbers.
+        // Drawing should not fail. If it does, the table beside the canvas has the same numbers.
         if let Some(backend) = CanvasBackend::with_canvas_object(canvas)
             && let Err(error) = draw(&backend.into_drawing_area(), surface)
         {
@@ -68,13 +70,13 @@ fn canvas(surface: RwSignal<Surface>, least_scale: f64, draw: Draw) -> impl Into
 /// A square image, one pixel for each cell of a matrix.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pixels {
-    /// Pixels along a side.
+    /// Pixels per side.
     pub side: u32,
-    /// Red, green, blue and opacity of each pixel, row by row.
+    /// Red, green, blue and alpha of each pixel, row by row.
     pub rgba: Vec<u8>,
 }
 
-/// Which part of an image is shown, in its pixels, and where, in CSS pixels.
+/// The part of an image to show, in image pixels, and the square to show it in, in CSS pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Placement {
     pub row: f64,
@@ -85,7 +87,7 @@ pub struct Placement {
 
 #[component]
 pub fn Raster(
-    /// As of [`Canvas`].
+    /// As for [`Canvas`].
     surface: RwSignal<Surface>,
     pixels: Memo<Pixels>,
     placement: Memo<Placement>,
@@ -108,7 +110,8 @@ pub fn Raster(
     view! { <canvas class="canvas" node_ref=canvas aria-hidden="true"></canvas> }
 }
 
-/// An image out of sight that can be drawn from, the former one where it has the size; none where there is nothing to show.
+/// Makes a canvas outside the page to draw from; reuses `former` if it has the right size. `None` if there is
+/// no image.
 fn image_of(former: Option<HtmlCanvasElement>, pixels: &Pixels) -> Option<HtmlCanvasElement> {
     let image = match former.filter(|former| former.width() == pixels.side) {
         Some(former) => former,
@@ -127,7 +130,7 @@ fn image_of(former: Option<HtmlCanvasElement>, pixels: &Pixels) -> Option<HtmlCa
 fn place(canvas: &HtmlCanvasElement, image: &HtmlCanvasElement, placement: Placement, scale: f64) -> Option<()> {
     let Placement { row, column, span, target } = placement;
     let context = context(canvas)?;
-    // Cells are flat squares, whatever their size.
+    // Cells are flat squares at every size.
     context.set_image_smoothing_enabled(false);
     let [left, top, side] = [target.left, target.top, target.width].map(|length| (length * scale).round());
     context
@@ -141,7 +144,7 @@ fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
     canvas.get_context("2d").ok()??.dyn_into().ok()
 }
 
-/// Keeps `surface` equal to the box of the canvas.
+/// Keeps `surface` equal to the size of the canvas on the page.
 fn follow(canvas: NodeRef<html::Canvas>, surface: RwSignal<Surface>, least_scale: f64) {
     Effect::new(move || {
         let Some(canvas) = canvas.get() else { return };
@@ -160,7 +163,7 @@ fn follow(canvas: NodeRef<html::Canvas>, surface: RwSignal<Surface>, least_scale
         let callback = Closure::<dyn Fn()>::new(measure);
         if let Ok(observer) = web_sys::ResizeObserver::new(callback.as_ref().unchecked_ref()) {
             observer.observe(&canvas);
-            // The closure has to live as long as what calls it.
+            // The closure must live as long as the observer.
             let kept = StoredValue::new_local(Some((observer, callback)));
             on_cleanup(move || {
                 if let Some(Some((observer, _))) = kept.try_update_value(Option::take) {
@@ -171,10 +174,11 @@ fn follow(canvas: NodeRef<html::Canvas>, surface: RwSignal<Surface>, least_scale
     });
 }
 
-/// Gives the canvas the pixels of the screen and wipes it; whether there is anything to draw on.
+/// Gives the canvas the size in screen pixels and clears it. Returns whether the canvas has an area.
 fn sized(canvas: &HtmlCanvasElement, surface: Surface) -> bool {
     let Some((width, height)) = surface.pixels() else { return false };
-    // Setting the size, to the same too, wipes the canvas, but makes it anew.
+    // Setting the size also clears the canvas, but allocates it again, so this is done only if the size has
+    // changed.
     match context(canvas).filter(|_| (canvas.width(), canvas.height()) == (width, height)) {
         Some(context) => context.clear_rect(0.0, 0.0, f64::from(width), f64::from(height)),
         None => {
@@ -185,7 +189,7 @@ fn sized(canvas: &HtmlCanvasElement, surface: Surface) -> bool {
     true
 }
 
-/// Where a pointer is over the element that listens, in CSS pixels.
+/// Position of a pointer relative to the listening element, in CSS pixels.
 pub fn position(event: &web_sys::MouseEvent) -> Option<(f64, f64)> {
     let target: web_sys::Element = event.current_target()?.dyn_into().ok()?;
     let rect = target.get_bounding_client_rect();

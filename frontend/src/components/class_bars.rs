@@ -1,4 +1,4 @@
-//! The accuracy of each class as a column to point at, and the same numbers as a table.
+//! The accuracy of each class as columns that show a class on hover, and the same numbers as a table.
 
 use leptos::prelude::*;
 use shared::chart::Chart;
@@ -13,7 +13,8 @@ use super::heatmap::is_open;
 pub fn ClassBarsView(bars: Memo<ClassBars>, explorer: Explorer) -> impl IntoView {
     let surface = RwSignal::new(Surface::default());
     let pointed = RwSignal::new(None::<usize>);
-    // Names and lines stay while one goes from checkpoint to checkpoint.
+    // Names and lines are drawn in a layer of their own, so that they need no redraw when the checkpoint
+    // changes.
     let frame = Memo::new(move |_| ClassBars { accuracies: Vec::new(), baseline: Vec::new(), ..bars.get() });
     let draw_frame = move |area: &Area, surface: Surface| frame.with(|frame| Frame(frame).draw(area, surface.scale));
     let draw_columns = move |area: &Area, surface: Surface| bars.with(|bars| Columns(bars).draw(area, surface.scale));

@@ -1,4 +1,4 @@
-//! A button that puts a text on the clipboard and says so.
+//! A button that copies a text to the clipboard and confirms it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const SHOWN_FOR: Duration = Duration::from_secs(2);
 
 #[component]
 pub fn CopyButton(
-    /// What is copied, asked for at the click.
+    /// Returns the text to copy. Called on click.
     #[prop(into)]
     text: Callback<(), String>,
     #[prop(into)] label: String,

@@ -1,4 +1,4 @@
-//! The curves of a run with an epoch to point at, and the same numbers as a table.
+//! The curves of a run, in which an epoch can be read or chosen, and the same numbers as a table.
 
 use leptos::prelude::*;
 use shared::chart::Chart;
@@ -17,15 +17,15 @@ use super::heatmap::is_open;
 
 #[component]
 pub fn CurvesView(
-    /// Through the lens, without a legend.
+    /// The curves as the lens shows them, without a legend.
     curves: Memo<Curves>,
     lens: UrlState<Lens>,
-    /// Set to where the epochs stand, for what is to stand below them.
+    /// Set to the position of the epoch axis, so that elements below can be aligned with it.
     axes: RwSignal<Option<EpochAxes>>,
-    /// The epoch that the page is about, drawn while nobody points at another.
+    /// The epoch that the page shows. Marked while the pointer is not over the chart.
     #[prop(into)]
     selected: Signal<Option<u32>>,
-    /// Takes the epoch that was clicked or dragged to, or chosen by Enter.
+    /// Called with the epoch that was chosen by click, drag or Enter.
     #[prop(into)]
     on_choose: Callback<u32>,
 ) -> impl IntoView {
@@ -124,7 +124,7 @@ pub fn CurvesView(
     }
 }
 
-/// The epoch that a key moves the cursor to; none where the key moves nothing.
+/// The epoch that a key moves the cursor to; `None` for other keys.
 fn stepped(cursor: Option<u32>, key: &str, done: u32) -> Option<u32> {
     if done == 0 {
         return None;
@@ -141,7 +141,7 @@ fn stepped(cursor: Option<u32>, key: &str, done: u32) -> Option<u32> {
     Some(epoch.clamp(1, done))
 }
 
-/// A switch for each curve that there is.
+/// A switch for each available curve.
 fn switches(curves: &Curves) -> Vec<Switch> {
     let palette = curves.theme.palette();
     let switch = |kind: SeriesKind| Switch {
@@ -155,7 +155,7 @@ fn switches(curves: &Curves) -> Vec<Switch> {
     series.chain((!curves.cas.is_empty()).then(cas)).collect()
 }
 
-/// What the curves say at an epoch; without one, how to ask.
+/// The values of all visible curves at an epoch. Without an epoch, a hint how to read one.
 fn readout(curves: &Curves, epoch: Option<u32>) -> Vec<(&'static str, String)> {
     let Some(epoch) = epoch else { return vec![("", "Point at the chart to read an epoch, drag over it to zoom.".to_owned())] };
     let values = curves.shown().map(|series| {
@@ -166,11 +166,11 @@ fn readout(curves: &Curves, epoch: Option<u32>) -> Vec<(&'static str, String)> {
     [("Epoch", epoch.to_string())].into_iter().chain(values).chain(cas).collect()
 }
 
-/// Every epoch's numbers.
+/// A table with the numbers of every epoch.
 #[component]
 pub fn EpochTable(#[prop(into)] metrics: Memo<Metrics>) -> impl IntoView {
     let open = RwSignal::new(false);
-    // Records that are not of an epoch come every second; the table is left alone by them.
+    // A memo, because records that are not of an epoch arrive every second and must not rebuild the table.
     let epochs = Memo::new(move |_| {
         let with_cas = |metrics: &Metrics, epoch: &Epoch| (epoch.clone(), metrics.cas(epoch.epoch, Inputs::Adversarial));
         if !open.get() {

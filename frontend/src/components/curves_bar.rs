@@ -1,4 +1,5 @@
-//! Above curves: a switch for each of them, the axis of losses, and which epochs are in sight; and the range that a pointer draws over a plot.
+//! The controls above curves: a switch for each curve, the scale of the loss axis and the range of epochs.
+//! Also the selection of a range by dragging.
 
 use leptos::prelude::*;
 use plotters::style::RGBColor;
@@ -10,20 +11,20 @@ use super::canvas::position;
 use super::lens_bar::Segments;
 use crate::url_state::UrlState;
 
-/// How much a step of zooming leaves in sight.
+/// Factor of the visible epochs per zoom step.
 pub const ZOOM_STEP: f64 = 0.5;
-/// Of what is in sight.
+/// Fraction of the visible epochs by which a pan step moves.
 pub const PAN_STEP: f64 = 0.5;
-/// A pointer that moved less has clicked.
+/// A pointer that moved less than this has clicked, not dragged.
 const CLICK_PIXELS: f64 = 5.0;
 
-/// A curve that can be switched off.
+/// A curve that can be hidden.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Switch {
-    /// Of [`shared::view::CURVES`].
+    /// One of [`shared::view::CURVES`].
     pub id: &'static str,
     pub name: String,
-    /// Of its line; none where it stands for lines of several colors.
+    /// Color of the line; `None` if the switch is for lines of several colors.
     pub color: Option<RGBColor>,
     pub dashed: bool,
 }
@@ -32,13 +33,13 @@ pub struct Switch {
 pub fn CurvesBar(
     lens: UrlState<Lens>,
     #[prop(into)] switches: Signal<Vec<Switch>>,
-    /// First and last epoch in sight.
+    /// First and last visible epoch.
     #[prop(into)]
     epochs_shown: Signal<(u32, u32)>,
-    /// Of the whole axis.
+    /// Last epoch of the whole axis.
     #[prop(into)]
     epochs: Signal<u32>,
-    /// Whether losses are on a logarithmic axis; none where no loss is in sight.
+    /// Whether the loss axis is logarithmic; `None` if no loss is visible.
     #[prop(into)]
     loss_is_log: Signal<Option<bool>>,
 ) -> impl IntoView {
@@ -100,7 +101,7 @@ pub fn CurvesBar(
     }
 }
 
-/// What a key does to the epochs in sight; none where it is no key of theirs. `about`: the epoch that stays where it is.
+/// The range of epochs after a key press; `None` for other keys. Zooming keeps the epoch `about` where it is.
 pub fn by_key(lens: &CurvesLens, epochs: u32, key: &str, shift: bool, about: Option<u32>) -> Option<Option<(u32, u32)>> {
     let epochs_shown = lens.sight(epochs);
     match (key, shift) {
@@ -114,7 +115,7 @@ pub fn by_key(lens: &CurvesLens, epochs: u32, key: &str, shift: bool, about: Opt
     }
 }
 
-/// The epochs in sight when so much of them stays; none where it is all.
+/// The range after zooming by `factor`; `None` if it contains all epochs.
 fn zoomed(epochs_shown: (u32, u32), epochs: u32, about: Option<u32>, factor: f64) -> Option<(u32, u32)> {
     let (first, last) = (f64::from(epochs_shown.0), f64::from(epochs_shown.1));
     let about = about.map(f64::from).filter(|epoch| (first..=last).contains(epoch)).unwrap_or((first + last) / 2.0);
@@ -123,7 +124,7 @@ fn zoomed(epochs_shown: (u32, u32), epochs: u32, about: Option<u32>, factor: f64
     within((about - part * span).round(), span, epochs)
 }
 
-/// The epochs in sight so much earlier or later, in parts of what is in sight.
+/// The range moved by `part` of its length; negative values move to earlier epochs.
 fn moved(epochs_shown: (u32, u32), epochs: u32, part: f64) -> Option<(u32, u32)> {
     let span = f64::from(epochs_shown.1 - epochs_shown.0);
     let step = (span * part.abs()).round().max(1.0).copysign(part);
@@ -136,14 +137,14 @@ fn within(first: f64, span: f64, epochs: u32) -> Option<(u32, u32)> {
     ((first, last) != (0, epochs)).then_some((first, last))
 }
 
-/// A range of epochs that a pointer draws over a plot.
+/// A range of epochs selected by dragging over a plot.
 #[derive(Clone, Copy)]
 pub struct RangeDrag {
     axes: Signal<Option<EpochAxes>>,
     lens: UrlState<Lens>,
-    /// Where the pointer came down, and where it is.
+    /// Where the drag started, and where the pointer is, in CSS pixels.
     ends: RwSignal<Option<(f64, f64)>>,
-    /// A click that ends a drag is none.
+    /// Whether the pointer has dragged. The click at the end of a drag is then ignored.
     dragged: StoredValue<bool>,
 }
 
@@ -159,10 +160,11 @@ impl RangeDrag {
         }
     }
 
-    /// Whether the pointer draws a range: it then points at no epoch.
+    /// Handles a pointer move and returns whether a range is being dragged. If so, no epoch is under the
+    /// pointer.
     pub fn moved(self, event: &web_sys::PointerEvent) -> bool {
         let Some((from, before)) = self.ends.get_untracked() else { return false };
-        // The button was let go outside.
+        // The button was released outside the plot.
         if event.buttons() & 1 == 0 {
             self.ends.set(None);
             return false;
@@ -171,7 +173,7 @@ impl RangeDrag {
         if (x - from).abs() >= CLICK_PIXELS && !self.dragged.get_value() {
             self.dragged.set_value(true);
             if let Some(element) = event.current_target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()) {
-                // Refused for a pointer that has just gone: the drag then ends at the edge.
+                // Fails if the pointer has just left. The drag then ends at the edge of the plot.
                 let _ = element.set_pointer_capture(event.pointer_id());
             }
         }
@@ -207,7 +209,7 @@ impl RangeDrag {
         }
     }
 
-    /// The range while it is drawn.
+    /// Shows the range while it is dragged.
     pub fn view(self) -> impl IntoView {
         move || {
             let (from, to) = self.ends.get().filter(|(from, to)| (to - from).abs() >= CLICK_PIXELS)?;

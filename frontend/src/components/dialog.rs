@@ -1,4 +1,4 @@
-//! A modal dialog, the browser's own: it keeps the focus inside, closes on Escape and gives the focus back.
+//! A modal dialog, based on the native element: it traps the focus, closes on Escape and restores the focus.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,7 +8,7 @@ use leptos::prelude::*;
 #[component]
 pub fn Dialog(
     #[prop(into)] open: Signal<bool>,
-    /// Called when the reader closes it.
+    /// Called when the person closes the dialog.
     #[prop(into)]
     close: Callback<()>,
     #[prop(into)] title: Signal<String>,
@@ -19,7 +19,7 @@ pub fn Dialog(
     Effect::new(move || {
         let Some(dialog) = dialog.get() else { return };
         if open.get() && !dialog.open() {
-            // Fails only for a dialog that is not in the page.
+            // Fails only if the dialog is not in the page.
             let _ = dialog.show_modal();
         } else if !open.get() && dialog.open() {
             dialog.close();

@@ -1,4 +1,5 @@
-//! What all matrices of a page share: the lens they are seen through and the cell one points at; how keys and pointers change it.
+//! The state that all matrices of a page share: the lens and the cell under the pointer. Also how keys and
+//! pointers change it.
 
 use leptos::prelude::*;
 use shared::builtin::lowercase;
@@ -7,18 +8,18 @@ use shared::view::{Lens, Order, Region, Scale, Show};
 
 use crate::url_state::UrlState;
 
-/// Classes `(i, j)` of a cell, by index as given.
+/// Classes `(i, j)` of a cell, as indices in the given order.
 pub type Cell = (usize, usize);
 
-/// How much a step of zooming shows: of the keys and buttons, and of a notch of the wheel.
+/// Factor of the visible classes per zoom step, by key or button.
 pub const ZOOM_STEP: f64 = 0.7;
-/// Of what is in sight.
+/// Fraction of the visible classes by which a pan step moves.
 const PAN_STEP: f64 = 0.25;
 
 #[derive(Clone, Copy)]
 pub struct Explorer {
     pub lens: UrlState<Lens>,
-    /// The cell under the pointer, in whichever of the matrices.
+    /// The cell under the pointer, in any of the matrices.
     pub hovered: RwSignal<Option<Cell>>,
 }
 
@@ -35,7 +36,7 @@ impl Explorer {
         self.lens.update(|lens| lens.cell = cell);
     }
 
-    /// The cell to speak of: the one under the pointer, else the selected one.
+    /// The cell to describe: the one under the pointer, otherwise the selected one.
     pub fn current(self) -> Option<Cell> {
         self.hovered.get().or_else(|| self.selected())
     }
@@ -46,7 +47,7 @@ impl Explorer {
         }
     }
 
-    /// Opens collapsed superclasses at the block of two of them, with its first pair selected.
+    /// Expands collapsed superclasses: shows the block of two superclasses and selects its first pair.
     pub fn expand(self, heatmap: &Heatmap, (a, b): Cell) {
         let arrangement = &heatmap.arrangement;
         let (Some(first), Some(second)) = (arrangement.groups.get(a), arrangement.groups.get(b)) else { return };
@@ -54,7 +55,7 @@ impl Explorer {
         let pair = pairs.into_iter().find(|(i, j)| i != j);
         let start = |group: usize| arrangement.rows_of_group(group).0 as f64;
         let classes = arrangement.groups.iter().map(|group| group.classes.len()).sum();
-        // Some of the neighbors come along, so that one sees where one is.
+        // Some neighbors are shown too, so that people can see where the block is.
         let (margin, span) = (2.0, first.classes.len().max(second.classes.len()) as f64 + 4.0);
         self.lens.update(|lens| {
             lens.blocks = false;
@@ -64,13 +65,13 @@ impl Explorer {
     }
 }
 
-/// The square of rows and columns in sight, in classes.
+/// The visible square of rows and columns, in classes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Viewport {
     pub row: f64,
     pub column: f64,
     pub span: f64,
-    /// Along a side of the whole matrix.
+    /// Classes per side of the whole matrix.
     pub classes: usize,
 }
 
@@ -83,7 +84,8 @@ impl Viewport {
         (self.row + self.span / 2.0, self.column + self.span / 2.0)
     }
 
-    /// With `factor` times as many classes in sight, the point `(row, column)` staying where it is; around the middle where there is none.
+    /// Zooms so that `factor` times as many classes are visible. `point` (row, column) stays in place; the
+    /// center by default.
     pub fn zoomed(self, point: Option<(f64, f64)>, factor: f64) -> Option<Region> {
         let (row, column) = point.unwrap_or_else(|| self.center());
         let span = (self.span * factor).max(2.0);
@@ -91,18 +93,18 @@ impl Viewport {
         Region::within(along(row, self.row), along(column, self.column), span, self.classes)
     }
 
-    /// Moved by so many rows and columns.
+    /// Moves by a number of rows and columns.
     pub fn moved(self, rows: f64, columns: f64) -> Option<Region> {
         Region::within(self.row + rows, self.column + columns, self.span, self.classes)
     }
 
-    /// Moved no farther than it takes to have a row and a column in sight.
+    /// Moves by the least distance that makes a row and a column visible.
     pub fn revealing(self, row: usize, column: usize) -> Option<Region> {
         let along = |position: usize, start: f64| start.clamp((position as f64 + 1.0 - self.span).max(0.0), position as f64);
         Region::within(along(row, self.row), along(column, self.column), self.span, self.classes)
     }
 
-    /// The region that a key asks for; none where it asks for nothing of the kind.
+    /// The region after a key press; `None` for other keys.
     pub fn by_key(self, key: &str, shift: bool, selected: Option<(usize, usize)>) -> Option<Option<Region>> {
         let step = self.span * PAN_STEP;
         let around = selected.map(|(row, column)| (row as f64 + 0.5, column as f64 + 0.5));
@@ -119,7 +121,7 @@ impl Viewport {
     }
 }
 
-/// The lens that a letter turns to; none for letters that turn nothing.
+/// The lens after a letter key; `None` for other keys.
 pub fn turned(lens: &Lens, key: &str, has_superclasses: bool) -> Option<Lens> {
     let mut lens = lens.clone();
     match key {
@@ -144,7 +146,7 @@ pub fn turned(lens: &Lens, key: &str, has_superclasses: bool) -> Option<Lens> {
     Some(lens)
 }
 
-/// The cell that a key moves to among the classes as they are ordered on the page; none where the key moves nothing.
+/// The cell that a key moves to, for classes in the order of the page; `None` for other keys.
 pub fn moved(cell: Option<Cell>, key: &str, order: &[usize]) -> Option<Cell> {
     let last = order.len().checked_sub(1)?;
     let place = |class: usize| order.iter().position(|other| *other == class).unwrap_or(0);
@@ -166,7 +168,8 @@ pub fn moved(cell: Option<Cell>, key: &str, order: &[usize]) -> Option<Cell> {
     Some((order[row], order[column]))
 }
 
-/// The class that a typed name means: the one called so, else the first that begins so, else the first that contains it.
+/// The class with the typed name; otherwise the first whose name starts with it; otherwise the first that
+/// contains it.
 pub fn found_class(names: &[String], typed: &str) -> Option<usize> {
     let typed = lowercase(typed.trim());
     if typed.is_empty() {

@@ -1,24 +1,25 @@
-//! What is in sight as files for other programs.
+//! Export links: the current view as files for other programs.
 
 use leptos::prelude::*;
 use shared::config::Inputs;
 use shared::view::{Lens, View};
 
-/// A thing to keep, and the formats it comes in: each with its name and its address.
+/// Something to export, and its formats: the name and the address of each.
 pub type Export = (&'static str, Vec<(&'static str, String)>);
 
-/// The formats that every figure comes in.
+/// The formats of every figure.
 pub const FIGURE: [&str; 5] = ["svg", "png", "tex", "csv", "npz"];
 
-/// A thing in several formats, `svg`, `png`, `tex`, `csv`, `npz`, `npy` or `json`, at the address that `address` has for each.
+/// Makes an export. `formats` are among `svg`, `png`, `tex`, `csv`, `npz`, `npy` and `json`; `address` gives
+/// the address of each.
 pub fn export(what: &'static str, formats: &[&str], address: impl Fn(&str) -> String) -> Export {
     (what, formats.iter().map(|format| (name(format), address(format))).collect())
 }
 
-/// The selected cell over the epochs of a run, where one is selected.
+/// The selected cell over the epochs of a run; `None` if no cell is selected.
 pub fn course(run: &str, inputs: Inputs, lens: &Lens) -> Option<Export> {
     let (i, j) = lens.cell?;
-    // What the address of a run's page says of inputs and lens, the route takes too.
+    // The route takes the same query parameters as the page of the run.
     let view = View::Run { run: run.to_owned(), epoch: None, inputs, lens: lens.clone() }.to_string();
     let query = view.split_once('?').map_or("", |(_, query)| query);
     Some(export("Selected pair over epochs", &FIGURE, |format| format!("api/runs/{run}/cells?i={i}&j={j}&{query}&format={format}")))

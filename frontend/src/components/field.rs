@@ -1,4 +1,5 @@
-//! Fields of the form for a new run. Each edits one place of the configuration and shows the messages about it.
+//! Fields of the form for a new run. Each edits one path of the configuration and shows the messages about
+//! it.
 
 use leptos::prelude::*;
 use serde_json::Value;
@@ -6,13 +7,13 @@ use shared::problem::FieldError;
 
 use crate::form::{self, Kind};
 
-/// What the fields of one form share.
+/// State shared by all fields of a form.
 #[derive(Clone, Copy)]
 pub struct Form {
     pub config: RwSignal<Value>,
-    /// Of the validation here and, after a refused submission, of the server.
+    /// Errors of the validation here and, after a refused submission, of the server.
     pub errors: Memo<Vec<FieldError>>,
-    /// Called with the path of a field that was edited.
+    /// Called after a field was edited.
     pub edited: Callback<()>,
 }
 
@@ -36,13 +37,14 @@ impl Form {
     }
 }
 
-/// The element id of the input at a path.
+/// The element id of the input for a path.
 pub fn field_id(path: &str) -> String {
     let own = path.split(['[', ']']).next().unwrap_or(path);
     format!("field-{}", own.replace('.', "-"))
 }
 
-/// A field with its label, hint and messages around an input that `input` makes from its id and what describes it.
+/// A field with label, hint and messages. `input` makes the input from its id, `aria-describedby` and
+/// `aria-invalid`.
 #[component]
 pub fn Field(
     path: &'static str,
@@ -76,9 +78,10 @@ pub fn Field(
     }
 }
 
-/// A line of text that stands for a value of some kind.
+/// A text input for a value of some kind.
 ///
-/// What is typed stays as it is typed; the input follows the configuration only where that has come to mean something else.
+/// The input keeps the text as typed. It shows the value of the configuration once that differs from the
+/// typed text.
 #[component]
 pub fn TextField(
     path: &'static str,
@@ -129,12 +132,12 @@ pub fn TextField(
     view! { <Field path label hint input/> }
 }
 
-/// A perturbation size: its hint shows how it is understood.
+/// An input for a perturbation size. The hint shows how the size is understood.
 #[component]
 pub fn SizeField(
     path: &'static str,
     label: &'static str,
-    /// Shown while the field is empty.
+    /// Hint shown while the field is empty.
     #[prop(into, optional)]
     otherwise: Signal<String>,
     #[prop(optional)] placeholder: &'static str,
@@ -152,10 +155,10 @@ pub fn SizeField(
 pub fn SelectField(
     path: &'static str,
     label: &'static str,
-    /// Values and what they are called; the empty one leaves the field out.
+    /// Values and their labels. An empty value removes the field.
     options: Vec<(String, String)>,
     #[prop(into, optional)] hint: Signal<String>,
-    /// What a choice does beyond setting the field.
+    /// Called with the chosen value instead of setting the field.
     #[prop(optional, into)]
     choose: Option<Callback<(String,)>>,
 ) -> impl IntoView {
@@ -195,7 +198,7 @@ pub fn SelectField(
     view! { <Field path label hint input/> }
 }
 
-/// Yes or no.
+/// A checkbox for a boolean.
 #[component]
 pub fn CheckField(path: &'static str, label: &'static str, #[prop(optional)] hint: &'static str) -> impl IntoView {
     let form = use_form();
@@ -204,14 +207,14 @@ pub fn CheckField(path: &'static str, label: &'static str, #[prop(optional)] hin
     view! { <Check id=field_id(path) label hint checked=Signal::derive(checked) on_change/> }
 }
 
-/// Whether a list holds an entry.
+/// A checkbox for one entry of a list.
 #[component]
 pub fn EntryField(
     path: &'static str,
     entry: &'static str,
     label: &'static str,
     #[prop(optional)] hint: &'static str,
-    /// Every entry there can be, where their order counts.
+    /// All possible entries in their order, if the order matters.
     #[prop(optional)]
     order: Vec<&'static str>,
 ) -> impl IntoView {
@@ -224,20 +227,20 @@ pub fn EntryField(
     view! { <Check id=format!("{}-{entry}", field_id(path)) label hint checked=Signal::derive(checked) on_change/> }
 }
 
-/// A part of the configuration that is there or not, with its fields while it is.
+/// A checkbox for an optional part of the configuration, with its fields while it is on.
 #[component]
 pub fn BlockField(
     path: &'static str,
     label: &'static str,
     #[prop(optional)] hint: &'static str,
-    /// What it is when it is switched on.
+    /// The value when the part is switched on.
     initial: fn() -> Value,
     children: ChildrenFn,
 ) -> impl IntoView {
     let form = use_form();
     let on = Memo::new(move |_| form.config.with(|config| form::at(config, path).is_some_and(|value| !value.is_null())));
     let on_change = move |event| form.set(path, event_target_checked(&event).then(initial));
-    // Messages about the fields inside stand there.
+    // Only the messages about the part itself; its fields show their own.
     let own = move || {
         form.errors.with(|errors| errors.iter().filter(|error| error.field == path).map(|error| error.message.clone()).collect::<Vec<_>>())
     };

@@ -1,4 +1,4 @@
-//! Says when no run can train here, and why, and what else a person should see to.
+//! Banners for problems of the server: no run can train here, or something else needs attention.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::load::{fetched, told};
 
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// A banner for a worker that does not start and for a full disk; nothing while all is well.
+/// A banner if the worker does not start, and one per problem that the server reports; empty otherwise.
 #[component]
 pub fn WorkerBanner() -> impl IntoView {
     let health = fetched::<Health>(|| Some("api/health".to_owned()));
@@ -31,7 +31,7 @@ pub fn WorkerBanner() -> impl IntoView {
     view! { <ServerProblems problems/>{move || broken()} }
 }
 
-/// What a person should see to, as the server says: a full disk, a database that takes no changes.
+/// Problems that the server reports for people to fix: a full disk, a database that cannot be written.
 #[component]
 pub fn ServerProblems(#[prop(into)] problems: Signal<Vec<String>>) -> impl IntoView {
     move || {

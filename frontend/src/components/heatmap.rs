@@ -1,7 +1,7 @@
-//! A matrix to point at: by mouse, touch or keys.
+//! An interactive matrix, for mouse, touch and keyboard.
 //!
-//! Three layers lie on each other: the cells as one image, then labels, numbers and lines, then marks. Moving a mark does not depend on how
-//! many cells there are, and zooming moves the image.
+//! It has three layers: the cells as one image; labels, numbers and lines; and marks. So moving a mark costs
+//! the same for any number of cells, and zooming only moves the image.
 
 use leptos::html;
 use leptos::prelude::*;
@@ -18,15 +18,16 @@ use super::canvas::{Canvas, Pixels, Placement, Raster, Surface, position};
 use super::copy::CopyButton;
 use super::explorer::{Cell, Explorer, Viewport, moved, turned};
 
-/// The finder of classes, wherever it is on the page.
+/// Element id of the class finder.
 pub const FINDER: &str = "find-class";
-/// A pointer that moved less has clicked.
+/// A pointer that moved less than this has clicked, not dragged.
 const CLICK_PIXELS: f64 = 4.0;
-/// Of a wheel's pixel, as an exponent: a notch of 100 shows a seventh more or less.
+/// Zoom exponent per pixel of the wheel: a notch of 100 pixels changes the visible classes by about a
+/// seventh.
 const WHEEL_SPEED: f64 = 0.0015;
 const PIXELS_PER_LINE: f64 = 16.0;
 
-/// A pointer that is down, where it is and where it came down.
+/// A pointer that is down: its current and its first position.
 #[derive(Clone, Copy)]
 struct Down {
     id: i32,
@@ -36,10 +37,10 @@ struct Down {
 
 #[component]
 pub fn HeatmapView(
-    /// What it is called, `A: epoch 12 (best)`.
+    /// Name of the matrix, such as `A: epoch 12 (best)`.
     #[prop(into)]
     name: Signal<String>,
-    /// With nothing selected: the marks are the explorer's.
+    /// The heatmap without a selection; marks are taken from `explorer`.
     heatmap: Memo<Heatmap>,
     explorer: Explorer,
 ) -> impl IntoView {
@@ -56,7 +57,8 @@ pub fn HeatmapView(
     let classes = move || heatmap.with(|heatmap| heatmap.matrix.classes());
     let viewport = move || layout.with_untracked(|layout| Viewport::of(layout, heatmap.with_untracked(|heatmap| heatmap.matrix.classes())));
     let collapsed = Memo::new(move |_| heatmap.with(|heatmap| heatmap.arrangement.collapsed));
-    // Collapsed, cells are of superclasses, which are nobody else's business.
+    // When collapsed, cells stand for superclasses, so the pointed cell is not shared with the other
+    // matrices.
     let group = RwSignal::new(None::<Cell>);
     let hovered = move || if collapsed.get() { group.get() } else { explorer.hovered.get() };
     let hover = move |cell: Option<Cell>| {
@@ -65,7 +67,7 @@ pub fn HeatmapView(
             signal.set(cell);
         }
     };
-    // An address may name a cell of another matrix.
+    // The URL may name a cell that this matrix does not have.
     let known = move |cell: Option<Cell>| cell.filter(|(i, j)| i.max(j) < &classes());
     let selected = move || if collapsed.get() { None } else { known(explorer.selected()) };
 
@@ -101,7 +103,7 @@ pub fn HeatmapView(
                 if zoomed && (far || dragged.get_value()) {
                     dragged.set_value(true);
                     if let Some(element) = element.get_untracked() {
-                        // Refused for a pointer that has just gone: the drag then ends at the edge.
+                        // Fails if the pointer has just left. The drag then ends at the edge of the matrix.
                         let _ = element.set_pointer_capture(event.pointer_id());
                     }
                     let cell = layout.with_untracked(|layout| layout.cell);
@@ -122,7 +124,7 @@ pub fn HeatmapView(
     };
     let on_up = move |event: web_sys::PointerEvent| downs.update_value(|downs| downs.retain(|down| down.id != event.pointer_id()));
     let on_click = move |event: web_sys::MouseEvent| {
-        // The end of a drag is no choice.
+        // The click at the end of a drag selects nothing.
         if dragged.get_value() {
             dragged.set_value(false);
             return;
@@ -135,7 +137,8 @@ pub fn HeatmapView(
         let pinched = event.ctrl_key() || event.meta_key();
         let focused = element.get_untracked().is_some_and(|element| document().active_element().as_ref() == Some(element.unchecked_ref()));
         let zoomed = explorer.lens.get_untracked().region.is_some();
-        // A page that one scrolls through must not stop at every matrix: the wheel is ours once one has clicked into it.
+        // Scrolling through a page must not stop at every matrix, so the wheel zooms only after a click into
+        // the matrix.
         if collapsed.get_untracked() || !(pinched || focused) || (!pinched && !zoomed && event.delta_y() > 0.0) {
             return;
         }
@@ -146,7 +149,7 @@ pub fn HeatmapView(
             let cell = layout.with_untracked(|layout| layout.cell);
             return explorer.show_region(viewport().moved(0.0, (across + along) / cell));
         }
-        // A pinch on a touchpad comes in steps ten times as fine.
+        // A pinch on a touchpad arrives in steps ten times smaller.
         let speed = if pinched { 10.0 * WHEEL_SPEED } else { WHEEL_SPEED };
         let point = position(&event).map(|(x, y)| layout.with_untracked(|layout| layout.point_at(x, y)));
         explorer.show_region(viewport().zoomed(point, builtin::exp((along * speed).clamp(-1.0, 1.0))));
@@ -245,7 +248,7 @@ pub fn HeatmapView(
     }
 }
 
-/// Where one is in the whole; a click goes there. Keys do the same on the heatmap itself.
+/// Shows which part of the matrix is visible; a click moves there. The heatmap itself has keys for the same.
 #[component]
 fn Minimap(pixels: Memo<Pixels>, placement: Memo<Placement>, explorer: Explorer) -> impl IntoView {
     let surface = RwSignal::new(Surface::default());
@@ -283,15 +286,15 @@ fn Minimap(pixels: Memo<Pixels>, placement: Memo<Placement>, explorer: Explorer)
     }
 }
 
-/// Puts the focus into the finder of classes, where the page has one.
+/// Focuses the class finder, if the page has one.
 fn focus_finder() {
     if let Some(finder) = document().get_element_by_id(FINDER).and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok()) {
-        // Fails only where there is no window to focus.
+        // Fails only if there is no window to focus.
         let _ = finder.focus();
     }
 }
 
-/// A matrix as rows of text with the names of its classes around it, in the order as shown.
+/// The matrix as rows of text with class names, in the displayed order.
 fn matrix_rows(heatmap: &Heatmap) -> Vec<Vec<String>> {
     let order = &heatmap.arrangement.order;
     let name = |class: &usize| heatmap.labels.get(*class).cloned().unwrap_or_else(|| class.to_string());
@@ -332,7 +335,7 @@ pub fn MatrixTable(heatmap: Memo<Heatmap>) -> impl IntoView {
         })
     };
     view! {
-        // Told as well as asked: the element of a matrix that was open may become that of the next one.
+        // Also set, not only read: Leptos may reuse the open element for the next matrix.
         <details class="disclosure" prop:open=move || open.get() on:toggle=move |event| open.set(is_open(&event))>
             <summary>"Data as a table"</summary>
             <div class="table-box" role="region" aria-label="Matrix" tabindex="0">{move || open.get().then(table)}</div>
@@ -341,7 +344,7 @@ pub fn MatrixTable(heatmap: Memo<Heatmap>) -> impl IntoView {
     }
 }
 
-/// Whether the `details` that an event comes from is open.
+/// Whether the `details` element of an event is open.
 pub fn is_open(event: &web_sys::Event) -> bool {
     event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()).is_some_and(|details| details.has_attribute("open"))
 }

@@ -1,8 +1,8 @@
-//! The numbers a page is about, large.
+//! The main numbers of a page in large type.
 
 use leptos::prelude::*;
 
-/// A number with what it is and, smaller, what belongs to it.
+/// A number with a label and a smaller note.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
     pub label: &'static str,

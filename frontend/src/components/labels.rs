@@ -1,4 +1,4 @@
-//! What a person adds to a run: its tags as chips, its notes, and the dialog that changes them and the title.
+//! Title, tags and notes that people give to a run: tags as chips, and the dialog that edits all three.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -10,7 +10,7 @@ use super::dialog::Dialog;
 use crate::api;
 use crate::form::messages;
 
-/// What the dialog starts from.
+/// Initial values of the dialog.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Labels {
     pub id: String,
@@ -31,17 +31,17 @@ impl From<&RunRow> for Labels {
     }
 }
 
-/// Tags as they stand beside the name of a run.
+/// Tags as chips, shown beside the title of a run.
 pub fn tag_chips(tags: &[String]) -> Option<impl IntoView + use<>> {
     let chips = || tags.iter().map(|tag| view! { <li class="tag-chip">{tag.clone()}</li> }).collect_view();
     (!tags.is_empty()).then(|| view! { <ul class="tag-chips" aria-label="Tags">{chips()}</ul> })
 }
 
-/// Tags and notes under the heading of a run, and the button that changes them.
+/// Tags and notes under the heading of a run, and the button that edits them.
 #[component]
 pub fn LabelsOfRun(
     run: Memo<Run>,
-    /// Called once the server has taken a change.
+    /// Called after the server has accepted a change.
     changed: Callback<()>,
 ) -> impl IntoView {
     let editing = RwSignal::new(None::<Labels>);
@@ -58,10 +58,10 @@ pub fn LabelsOfRun(
     }
 }
 
-/// Renames a run, and sets its tags and notes.
+/// Dialog that changes the title, tags and notes of a run.
 #[component]
 pub fn LabelsDialog(
-    /// The run to change; none while the dialog is closed.
+    /// The run to change; `None` while the dialog is closed.
     of: RwSignal<Option<Labels>>,
     #[prop(into)] done: Callback<()>,
 ) -> impl IntoView {
@@ -79,7 +79,7 @@ fn LabelsForm(labels: Labels, of: RwSignal<Option<Labels>>, done: Callback<()>) 
     let (title, tags, notes) = (RwSignal::new(title), RwSignal::new(tags.join(", ")), RwSignal::new(notes));
     let change =
         Memo::new(move |_| RunChange { title: Some(title.get()), tags: Some(labels::tags(&tags.get())), notes: Some(notes.get()) });
-    // As the server will see it; what it says itself comes on top.
+    // The same validation as on the server. Further problems of the server are shown as well.
     let wrong = Memo::new(move |_| labels::checked(change.get()).err().unwrap_or_default());
     let refused = RwSignal::new(None::<Problem>);
     let busy = RwSignal::new(false);

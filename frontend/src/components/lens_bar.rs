@@ -1,4 +1,4 @@
-//! The choices of a lens: how classes are ordered, which colors stand for which values, and how far one is zoomed in.
+//! The controls of a lens: order of the classes, color scale and zoom.
 
 use leptos::prelude::*;
 use shared::chart::heatmap::Heatmap;
@@ -14,10 +14,10 @@ const RAMPS: [(Ramp, &str); 2] = [(Ramp::Diverging, "Signed"), (Ramp::Sequential
 #[component]
 pub fn LensBar(
     explorer: Explorer,
-    /// Cells whose value the chosen scale does not show.
+    /// Number of cells whose value the chosen scale does not show.
     #[prop(into)]
     hidden: Signal<usize>,
-    /// The classes of the matrices; without them none can be looked for.
+    /// Class names for the finder; without names there is no finder.
     #[prop(optional, into)]
     names: Signal<Vec<String>>,
 ) -> impl IntoView {
@@ -56,12 +56,12 @@ pub fn LensBar(
     }
 }
 
-/// How many cells of a matrix are not shown.
+/// The number of cells that a matrix does not show.
 pub fn hidden_cells(heatmap: &Heatmap) -> usize {
     heatmap.hidden().count()
 }
 
-/// An order as the choice below spells it.
+/// The id of an order in the choice below.
 fn order_id(order: Order) -> &'static str {
     match order {
         Order::Given => "given",
@@ -72,7 +72,7 @@ fn order_id(order: Order) -> &'static str {
     }
 }
 
-/// The order that a choice stands for; closeness is to the class of the selected row, and stays with it when another is selected.
+/// The order with an id. Closeness refers to the class of the selected row and does not follow the selection.
 fn order_of(id: &str, lens: &Lens) -> Order {
     match id {
         "similarity" => Order::Similarity,
@@ -123,7 +123,7 @@ fn OrderChoice(explorer: Explorer, names: Signal<Vec<String>>) -> impl IntoView 
     }
 }
 
-/// Leaves small values blank.
+/// Slider for the threshold below which values stay blank.
 #[component]
 fn Threshold(explorer: Explorer) -> impl IntoView {
     let lens = explorer.lens;
@@ -140,14 +140,14 @@ fn Threshold(explorer: Explorer) -> impl IntoView {
     }
 }
 
-/// Goes to a class as one types its name.
+/// Search field that selects a class while its name is typed.
 #[component]
 fn Finder(explorer: Explorer, names: Signal<Vec<String>>) -> impl IntoView {
     let find = move |event: web_sys::Event| {
         let found = names.with_untracked(|names| found_class(names, &event_target_value(&event)));
         if let Some(class) = found {
             explorer.lens.update(|lens| {
-                // The row is the class; the column stays where one was looking.
+                // Select the row of the class; the column stays.
                 lens.cell = Some((class, lens.cell.map_or(class, |(_, j)| j)));
                 lens.blocks = false;
                 lens.region = None;
@@ -184,11 +184,11 @@ fn ZoomButtons(explorer: Explorer, names: Signal<Vec<String>>) -> impl IntoView 
     }
 }
 
-/// A choice of a few values, all in sight.
+/// A choice of a few values as a row of radio buttons.
 #[component]
 pub fn Segments<T>(
     legend: &'static str,
-    /// Of the group of radio buttons; one of its kind on the page.
+    /// Name of the radio group; must be unique on the page.
     name: &'static str,
     options: Vec<(T, &'static str)>,
     value: Signal<T>,

@@ -1,6 +1,7 @@
-//! The command palette: a field and a list of what fits, from pages and actions to every run, for hands that stay on the keyboard.
+//! The command palette: a search field over pages, actions and all runs, for use by keyboard.
 //!
-//! A combobox as the ARIA Authoring Practices have it: the focus stays in the field, the list is walked by `aria-activedescendant`.
+//! A combobox by the ARIA Authoring Practices: the focus stays in the field, and `aria-activedescendant`
+//! marks the active option.
 
 use std::cmp::{Ordering, Reverse};
 
@@ -20,12 +21,12 @@ use crate::rows::{Entry, Table, use_rows};
 use crate::theme::{Choice, use_theme};
 use crate::urls;
 
-/// As many as are read at a glance.
+/// About as many as can be read at a glance.
 const MOST_SHOWN: usize = 10;
-/// Runs that are offered before anything is typed.
+/// Number of newest runs that are offered before anything is typed.
 const NEWEST_RUNS: usize = 4;
 
-/// Something that can be opened or done.
+/// An entry of the palette.
 #[derive(Clone, Debug, PartialEq)]
 struct Item {
     kind: &'static str,
@@ -36,20 +37,20 @@ struct Item {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Act {
-    /// A path inside the application.
+    /// Opens a path inside the application.
     Open(String),
     Theme(Choice),
     ShowKeys,
 }
 
-/// The button that opens the palette, the palette, the dialog of keys, and the keys that open them.
+/// The palette with its button, the dialog of shortcuts, and the keys that open both.
 #[component]
 pub fn Commands() -> impl IntoView {
     let (palette, keys) = (RwSignal::new(false), RwSignal::new(false));
     let listener = window_event_listener(ev::keydown, move |event| {
         let other_dialog = || document().query_selector("dialog[open]").ok().flatten().is_some();
         if event.key().eq_ignore_ascii_case("k") && (event.ctrl_key() || event.meta_key()) && !event.shift_key() && !event.alt_key() {
-            // Types nothing in any field, so it is a command there too.
+            // This shortcut types nothing, so it also works in text fields.
             event.prevent_default();
             if palette.get_untracked() {
                 palette.set(false);
@@ -78,13 +79,13 @@ fn Palette(open: RwSignal<bool>, keys: RwSignal<bool>) -> impl IntoView {
     Effect::new(move || {
         let Some(dialog) = dialog.get() else { return };
         if open.get() && !dialog.open() {
-            // Fails only for a dialog that is not in the page.
+            // Fails only if the dialog is not in the page.
             let _ = dialog.show_modal();
         } else if !open.get() && dialog.open() {
             dialog.close();
         }
     });
-    // A click on the backdrop is one on the dialog itself.
+    // A click on the backdrop has the dialog itself as its target.
     let outside = move |event: ev::MouseEvent| {
         if event.target() == dialog.get_untracked().map(Into::into) {
             open.set(false);
@@ -181,7 +182,7 @@ fn option_id(index: usize) -> String {
     format!("palette-option-{index}")
 }
 
-/// Everything but runs.
+/// All entries except runs.
 fn others(presets: &[Preset], sweeps: &[SweepSummary]) -> Vec<Item> {
     let open = |kind, label: &str, note: String, path: String| Item { kind, label: label.to_owned(), note, act: Act::Open(path) };
     let pages = PAGES.iter().map(|(label, path)| open("Page", label, String::new(), (*path).to_owned()));
@@ -197,7 +198,7 @@ fn others(presets: &[Preset], sweeps: &[SweepSummary]) -> Vec<Item> {
     pages.chain(themes).chain([keys]).chain(sweeps).chain(presets).collect()
 }
 
-/// What fits best, the best first; before anything is typed pages and the newest runs.
+/// The best matches, best first. If nothing is typed: pages and the newest runs.
 fn found(query: &str, others: &[Item], table: &Table) -> Vec<Item> {
     let query = lowercase(query.trim());
     let run = |entry: &Entry| Item {
@@ -218,12 +219,12 @@ fn found(query: &str, others: &[Item], table: &Table) -> Vec<Item> {
     let runs: Vec<(i32, &Entry)> = table.values().filter_map(|entry| Some((fuzzy::score(&query, name(&entry.words))?, &**entry))).collect();
     let runs = first(runs, MOST_SHOWN, |(a, left), (b, right)| b.cmp(a).then_with(|| right.run.created_at.cmp(&left.run.created_at)));
     items.extend(runs.into_iter().map(|(score, entry)| (score, run(entry))));
-    // Stable: pages stand before runs that fit as well.
+    // The sort is stable: among equal scores, pages come before runs.
     items.sort_by_key(|item| Reverse(item.0));
     items.into_iter().take(MOST_SHOWN).map(|(_, item)| item).collect()
 }
 
-/// The first `count` in an order; the others, which may be thousands, are not sorted.
+/// The first `count` items in an order. Only these are sorted, because there may be thousands.
 pub fn first<T>(mut items: Vec<T>, count: usize, order: impl Fn(&T, &T) -> Ordering) -> Vec<T> {
     if items.len() > count {
         items.select_nth_unstable_by(count, &order);
@@ -233,7 +234,7 @@ pub fn first<T>(mut items: Vec<T>, count: usize, order: impl Fn(&T, &T) -> Order
     items
 }
 
-/// Title and name of a run, in lower case: the first two lines of its words.
+/// Title and id of a run in lower case: the first two lines of its words.
 pub fn name(words: &str) -> &str {
     let end = words.match_indices('\n').nth(1).map_or(words.len(), |(end, _)| end);
     &words[..end]

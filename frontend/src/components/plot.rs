@@ -1,4 +1,4 @@
-//! A chart that only shows.
+//! A chart without interaction.
 
 use leptos::prelude::*;
 use shared::chart::Chart;

@@ -1,4 +1,5 @@
-//! Opens the page that a figure shows: an SVG or PNG that was drawn here, dropped anywhere or chosen at the foot of the page.
+//! Opens the page that a figure shows, from an SVG or PNG made by CrossLens. The file is dropped anywhere or
+//! chosen in the footer.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -17,7 +18,7 @@ use super::sign_out::SignOut;
 use crate::api;
 use crate::browser::use_open;
 
-/// The largest matrix has a tenth of this as SVG.
+/// About ten times the size of the largest matrix as SVG.
 const LARGEST_BYTES: f64 = 64e6;
 
 #[component]
@@ -43,7 +44,7 @@ pub fn Reopen() -> impl IntoView {
     };
     let over = window_event_listener(leptos::ev::dragover, move |event| {
         if is_ours(&event) {
-            // Without this the browser would leave the application for the picture.
+            // Without this, the browser would leave the application and open the file.
             event.prevent_default();
             dragged.set(true);
         }
@@ -70,7 +71,7 @@ pub fn Reopen() -> impl IntoView {
     let on_change = move |event: web_sys::Event| {
         let input: HtmlInputElement = event_target(&event);
         if let Some(file) = input.files().and_then(|files| files.get(0)) {
-            // The same file can be chosen again.
+            // Cleared, so that the same file can be chosen again.
             input.set_value("");
             take(file);
         }
@@ -89,14 +90,14 @@ pub fn Reopen() -> impl IntoView {
     }
 }
 
-/// Whether a drag brings files, and not to an input that takes files itself.
+/// Whether a drag carries files and is not over a file input, which takes them itself.
 fn is_ours(event: &DragEvent) -> bool {
     let brings_files = event.data_transfer().is_some_and(|data| data.types().includes(&"Files".into(), 0));
     let target = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok());
     brings_files && target.is_none_or(|input| input.type_() != "file")
 }
 
-/// The page that a file shows, if it can be shown here, and what one should know of it; the reason if not.
+/// Returns the page that a file shows and a warning, if there is one; or the reason why it cannot be opened.
 async fn opened(file: &File) -> Result<(Page, Option<String>), String> {
     if file.size() > LARGEST_BYTES {
         return Err("it is too large for a figure".to_owned());
@@ -111,7 +112,7 @@ async fn opened(file: &File) -> Result<(Page, Option<String>), String> {
     Ok((provenance.view, warning))
 }
 
-/// Asks for what a page shows; gives the checkpoints behind it.
+/// Requests the data that a page shows, and returns the checkpoints behind it.
 async fn checkpoints_here(page: &Page) -> Result<Vec<CheckpointHash>, Problem> {
     let (ids, lens) = match page {
         Page::Theory(_) => return Ok(Vec::new()),
@@ -135,7 +136,7 @@ async fn checkpoint_of(id: &AttributionId) -> Result<CheckpointHash, Problem> {
     Ok(CheckpointHash { id: file.checkpoint_name(&run), sha256: file.checkpoint_sha256 })
 }
 
-/// What to say where a checkpoint of the same name has other weights here than in the figure.
+/// A warning if a checkpoint of the same name has other weights here than in the figure.
 fn other_weights(told: &[CheckpointHash], here: &[CheckpointHash]) -> Option<String> {
     let differs = |told: &&CheckpointHash| here.iter().any(|here| here.id == told.id && here.sha256 != told.sha256);
     let names: Vec<&str> = told.iter().filter(differs).map(|checkpoint| checkpoint.id.as_str()).collect();

@@ -1,4 +1,5 @@
-//! One thing done to many runs: the dialog that says what will happen and asks, the requests, and the line that says what has happened.
+//! Actions on many runs: the dialog that asks for confirmation, the requests, and the line that reports the
+//! result.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -11,10 +12,10 @@ use super::dialog::Dialog;
 use crate::api;
 use crate::load::{sentence, told};
 
-/// Refusals that are named one by one.
+/// How many refusals are listed.
 const MOST_NAMED: usize = 8;
 
-/// A run as the question needs it.
+/// What the dialog needs to know of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConcernedRun {
     pub id: String,
@@ -34,30 +35,30 @@ impl From<&RunRow> for ConcernedRun {
     }
 }
 
-/// What one is asked about.
+/// The action to confirm, and the runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
     pub action: RunAction,
     pub runs: Vec<ConcernedRun>,
 }
 
-/// What has happened.
+/// The result of an action.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     pub said: String,
-    /// Why runs were refused, the first of them.
+    /// Why runs were refused; at most [`MOST_NAMED`] reasons.
     pub refused: Vec<String>,
-    /// Refusals that are not among these.
+    /// The number of other refusals.
     pub more: usize,
 }
 
-/// Asks, does it, and leaves a report.
+/// Asks for confirmation, performs the action and sets `report`.
 #[component]
 pub fn RunActionsDialog(
-    /// None while nobody asks.
+    /// The action to confirm; `None` while the dialog is closed.
     question: RwSignal<Option<Question>>,
     report: RwSignal<Option<Report>>,
-    /// Called with how many runs were refused, once everything was answered.
+    /// Called with the number of refused runs after all requests.
     #[prop(into)]
     done: Callback<(usize,)>,
 ) -> impl IntoView {
@@ -91,7 +92,7 @@ fn Asked(
         count == 0
             || (action == RunAction::Tag && (tags.with(|tags| tags.iter().all(Vec::is_empty)) || wrong.with(|wrong| !wrong.is_empty())))
     });
-    // How many runs were answered, while there are answers to come.
+    // Number of runs already processed, while the action is going on.
     let answered = RwSignal::new(None::<usize>);
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
@@ -159,7 +160,7 @@ fn Asked(
     }
 }
 
-/// What has happened, until it is put away.
+/// Shows the report until it is dismissed.
 #[component]
 pub fn ReportLine(report: RwSignal<Option<Report>>) -> impl IntoView {
     let line = move |Report { said, refused, more }: Report| {
@@ -176,11 +177,11 @@ pub fn ReportLine(report: RwSignal<Option<Report>>) -> impl IntoView {
             </div>
         }
     };
-    // The region stays, so that what comes into it is read out.
+    // The live region always exists, so that screen readers announce a report when it appears.
     view! { <div role="status" class="report">{move || report.get().map(line)}</div> }
 }
 
-/// Whether something can be done to a run in this state.
+/// Whether an action is possible for a run in this state.
 pub fn can(action: RunAction, state: RunState) -> bool {
     match action {
         RunAction::Cancel => !state.is_finished(),
@@ -190,7 +191,7 @@ pub fn can(action: RunAction, state: RunState) -> bool {
     }
 }
 
-/// What stands on the button that asks.
+/// Label of the button that starts the action.
 pub fn verb(action: RunAction) -> &'static str {
     match action {
         RunAction::Cancel => "Cancel",
@@ -217,7 +218,7 @@ fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{} {}", format::count(count as u64), if count == 1 { one } else { many })
 }
 
-/// What will happen, in numbers; last what will not.
+/// What will happen, with counts. The last sentence counts the runs that the action does not apply to.
 fn sentences(action: RunAction, runs: &[ConcernedRun]) -> Vec<String> {
     let count = |state: RunState| runs.iter().filter(|run| run.state == state).count();
     let able = runs.iter().filter(|run| can(action, run.state)).count();

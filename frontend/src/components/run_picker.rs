@@ -1,6 +1,7 @@
-//! Chooses one of all runs: a field that searches them by title and name, and a list of what fits.
+//! Chooses one run: a field that searches all runs by title and id, and a list of matches.
 //!
-//! A combobox as the ARIA Authoring Practices have it: the focus stays in the field, the list is walked by `aria-activedescendant`.
+//! A combobox by the ARIA Authoring Practices: the focus stays in the field, and `aria-activedescendant`
+//! marks the active option.
 
 use std::sync::Arc;
 
@@ -16,13 +17,13 @@ use crate::fuzzy;
 use crate::load::{Load, sentence};
 use crate::rows::{Entry, Rows, Table};
 
-/// More than one walks through; whoever looks for another one types more of it.
+/// Nobody reads a longer list; typing more letters shortens it.
 const MOST_SHOWN: usize = 50;
 
-/// What can be chosen: nothing, where that is allowed, or a run.
+/// An option: a run or, if allowed, none.
 #[derive(Clone, Debug, PartialEq)]
 struct Choice {
-    /// Empty for nothing.
+    /// Empty for the option "none".
     id: String,
     label: String,
     note: String,
@@ -32,24 +33,24 @@ struct Choice {
 pub fn RunPicker(
     id: String,
     #[prop(into)] label: String,
-    /// Whether the label is for screen readers only.
+    /// Whether the label is only for screen readers.
     #[prop(optional)]
     label_hidden: bool,
     rows: Rows,
-    /// The name of the chosen run; empty while none is.
+    /// Id of the chosen run; empty if none is chosen.
     #[prop(into)]
     value: Signal<String>,
     choose: Callback<(String,)>,
     /// Which runs can be chosen.
     offers: fn(&RunRow) -> bool,
-    /// What it means that none is chosen, where that is allowed; empty where one has to be.
+    /// Label of the option "none"; if empty, a run must be chosen.
     #[prop(optional)]
     none: &'static str,
     invalid: Signal<Option<&'static str>>,
 ) -> impl IntoView {
     let input = NodeRef::<html::Input>::new();
     let open = RwSignal::new(false);
-    // What is typed since the list was opened.
+    // The text typed since the list was opened.
     let query = RwSignal::new(String::new());
     let active = RwSignal::new(0_usize);
     let found = Memo::new(move |_| match open.get() {
@@ -112,7 +113,7 @@ pub fn RunPicker(
         active.set(0);
         query.set(text);
     };
-    // So that what is typed comes in place of the name.
+    // Select the text, so that typing replaces it.
     let entered = move |_| {
         if let Some(input) = input.get_untracked() {
             input.select();
@@ -135,7 +136,7 @@ pub fn RunPicker(
                 <li
                     role="option" id=option_id(index) aria-selected=move || (active.get() == index).to_string()
                     on:pointermove=move |_| if active.get_untracked() != index { active.set(index) }
-                    // The field keeps the focus.
+                    // Keep the focus in the field.
                     on:pointerdown=|event| event.prevent_default()
                     on:click=move |_| pick(&choice)
                 >
@@ -178,14 +179,14 @@ pub fn RunPicker(
     }
 }
 
-/// What fits best, the best first, and how many fit; before anything is typed the newest.
+/// The best matches, best first, and the total number of matches. If nothing is typed: the newest runs.
 fn choices(table: &Table, query: &str, offers: fn(&RunRow) -> bool, none: &'static str) -> (Vec<Choice>, usize) {
     let query = lowercase(query.trim());
     let offered = table.values().filter(|entry| offers(&entry.run));
     let fitting: Vec<(i32, &Arc<Entry>)> = offered.filter_map(|entry| Some((fuzzy::score(&query, name(&entry.words))?, entry))).collect();
     let all = fitting.len();
     let found = first(fitting, MOST_SHOWN, |(a, left), (b, right)| {
-        // Without words the score says only how long the names are.
+        // Without a query, the score would only depend on the length of the names.
         let better = if query.is_empty() { std::cmp::Ordering::Equal } else { b.cmp(a) };
         better.then_with(|| right.run.created_at.cmp(&left.run.created_at))
     });
@@ -231,7 +232,7 @@ mod tests {
     #[test]
     fn every_run_can_be_found_and_the_newest_come_first() {
         check("", "at-1999", 50, 1000);
-        // Of equal fits the newest.
+        // Among equal scores, the newest run comes first.
         check("run 7", "at-799", 50, 352);
         check("AT-777", "at-777", 2, 2);
         check("at-4", "at-499", 50, 190);

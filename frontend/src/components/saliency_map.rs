@@ -1,4 +1,4 @@
-//! Pictures with a map of where a network looks above them.
+//! Images with a saliency map on top, which shows where the network looks.
 
 use leptos::html;
 use leptos::prelude::*;
@@ -7,10 +7,10 @@ use shared::view::CheckpointId;
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, ImageData};
 
-/// The map alone on a canvas of its own resolution; the browser smooths it over the image.
+/// The map alone, on a canvas in the map's own resolution. The browser smooths it over the image.
 #[component]
 pub fn SaliencyOverlay(
-    /// Row by row, in `[0, 1]`.
+    /// Values in `[0, 1]`, row by row.
     map: Vec<Vec<f32>>,
 ) -> impl IntoView {
     let canvas = NodeRef::<html::Canvas>::new();
@@ -21,7 +21,7 @@ pub fn SaliencyOverlay(
         canvas.set_height(height);
         let context = canvas.get_context("2d").ok().flatten().and_then(|context| context.dyn_into::<CanvasRenderingContext2d>().ok());
         let pixels = pixels(&map);
-        // A map without extent is no image; there is nothing to draw then.
+        // Fails for an empty map, which needs no drawing.
         let image = ImageData::new_with_u8_clamped_array_and_sh(Clamped(&pixels), width, height);
         if let (Some(context), Ok(image)) = (context, image) {
             let _ = context.put_image_data(&image, 0.0, 0.0);
@@ -30,15 +30,15 @@ pub fn SaliencyOverlay(
     view! { <canvas class="saliency-map" node_ref=canvas aria-hidden="true"></canvas> }
 }
 
-/// Red, green, blue and opacity of each value: what is not looked at stays as it is.
+/// Red, green, blue and alpha of each value. Where the value is 0, the image stays visible.
 fn pixels(map: &[Vec<f32>]) -> Vec<u8> {
-    // The dark theme's: it stands above pictures, not above the page.
+    // Always the color of the dark theme: the map lies on images, not on the page.
     let color = Theme::Dark.palette().series[1];
     let value = |value: &f32| [color.0, color.1, color.2, (value.clamp(0.0, 1.0) * 255.0).round() as u8];
     map.iter().flatten().flat_map(value).collect()
 }
 
-/// `Epoch 12`, and the run where there are several.
+/// For example `Epoch 12`, and the run if the checkpoints are of several runs.
 pub fn checkpoint_name(checkpoints: &[String], index: usize) -> (String, Option<String>) {
     let names: Vec<CheckpointId> = checkpoints.iter().filter_map(|name| name.parse().ok()).collect();
     match names.get(index) {
@@ -50,7 +50,7 @@ pub fn checkpoint_name(checkpoints: &[String], index: usize) -> (String, Option<
     }
 }
 
-/// The address of a PNG in base64.
+/// A PNG in base64 as a data URL.
 pub fn data_url(png: &str) -> String {
     format!("data:image/png;base64,{png}")
 }

@@ -1,4 +1,4 @@
-//! Links to views: the dialog that makes one, and what one can do to each.
+//! Share links: the dialog that makes a link to a view, and the actions on each link.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -14,12 +14,12 @@ use crate::{api, browser, dates};
 const TITLE_LIMIT: &str = "120";
 const NOTE_LIMIT: &str = "2000";
 
-/// How long a link works, in days.
+/// How long a link works: days and label.
 const TERMS: [(&str, &str); 5] = [("", "Until I withdraw it"), ("1", "1 day"), ("7", "1 week"), ("30", "1 month"), ("365", "1 year")];
 
 #[component]
 pub fn ShareButton(
-    /// What the link opens, asked for when it is made.
+    /// Returns the view to share. Called when the dialog opens.
     #[prop(into)]
     view: Callback<(), View>,
 ) -> impl IntoView {
@@ -27,13 +27,13 @@ pub fn ShareButton(
     view! {
         <button class="button" type="button" aria-haspopup="dialog" on:click=move |_| open.set(true)>"Share"</button>
         <Dialog open close=move || open.set(false) title="Share this view">
-            // The dialog is modal: the view stays what it is while one shares it.
+            // The dialog is modal, so the view cannot change meanwhile.
             <ShareForm view=view.run(()).to_string()/>
         </Dialog>
     }
 }
 
-/// The links that lead to a view, and a form for another one.
+/// The existing links to a view, and a form for a new one.
 #[component]
 fn ShareForm(view: String) -> impl IntoView {
     let [title, note, term] = [(); 3].map(|()| RwSignal::new(String::new()));
@@ -108,7 +108,7 @@ fn ShareForm(view: String) -> impl IntoView {
     }
 }
 
-/// A link, ways to copy and to withdraw it, and what its reader sees first.
+/// A link, with buttons to copy and withdraw it and a preview of its card.
 #[component]
 fn Link(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>>) -> impl IntoView {
     let address = link(&share);
@@ -130,7 +130,7 @@ fn Link(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>
     }
 }
 
-/// Copies a link or makes it stop to work.
+/// Buttons that copy or withdraw a link.
 #[component]
 pub fn LinkActions(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>>) -> impl IntoView {
     let text = link(&share);
@@ -156,7 +156,7 @@ pub fn LinkActions(share: Share, withdrawn: Callback<()>, problem: RwSignal<Opti
     }
 }
 
-/// As one sends it.
+/// The full address of a share.
 fn link(share: &Share) -> String {
     format!("{}{}", browser::base_uri(), share.path)
 }

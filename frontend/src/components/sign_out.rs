@@ -1,16 +1,16 @@
-//! The way out for whoever came in by a token.
+//! Signs out people who signed in with a token.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
 use crate::{api, browser};
 
-/// A button that makes the browser forget the token; nothing where it has none.
+/// A button that makes the browser forget the token; empty if there is none.
 #[component]
 pub fn SignOut() -> impl IntoView {
     let sign_out = move |_| {
         spawn_local(async move {
-            // Where the server does not answer, the page that is opened says so.
+            // If the server does not answer, the reloaded page shows that.
             let _ = api::post_empty("sign-out").await;
             browser::reload();
         });

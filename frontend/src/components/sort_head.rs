@@ -1,4 +1,4 @@
-//! The head of a column that sorts a table, and the order that it gives.
+//! A column head that sorts a table, and the resulting order.
 
 use std::cmp::Ordering;
 
@@ -27,7 +27,7 @@ impl Direction {
         }
     }
 
-    /// As an address has it.
+    /// The spelling in the URL.
     pub fn id(self) -> &'static str {
         match self {
             Direction::Ascending => "asc",
@@ -46,10 +46,10 @@ impl Direction {
 #[component]
 pub fn SortHead(
     #[prop(into)] label: String,
-    /// Numbers stand at the right.
+    /// Whether the column has numbers, which are right-aligned.
     number: bool,
     #[prop(optional, into)] class: String,
-    /// How the table is sorted by this column, if it is.
+    /// The direction, if the table is sorted by this column.
     #[prop(into)]
     sorted: Signal<Option<Direction>>,
     press: impl Fn() + 'static,
@@ -68,20 +68,20 @@ pub fn SortHead(
     }
 }
 
-/// What a table is sorted by, by the name of the column; as it comes where that is none.
+/// The column (by name) and direction that a table is sorted by; `None` keeps the order of the server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sorting(pub Option<(String, Direction)>);
 
-/// What a row is sorted by.
+/// The sort key of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SortKey {
     Text(String),
-    /// None comes last in either direction.
+    /// `None` comes last in both directions.
     Number(Option<f64>),
 }
 
 impl SortKey {
-    /// The direction a first click sorts in: texts from A, numbers from the highest.
+    /// The direction after the first click: text ascending, numbers descending.
     fn first_direction(&self) -> Direction {
         match self {
             SortKey::Text(_) => Direction::Ascending,
@@ -101,13 +101,13 @@ impl SortKey {
 }
 
 impl Sorting {
-    /// `get`: the value of a parameter of the address.
+    /// Reads the URL parameters. `get` returns the value of a parameter.
     pub fn from_parameters(get: impl Fn(&str) -> Option<String>) -> Self {
         let direction = if get("order").as_deref() == Some("desc") { Direction::Descending } else { Direction::Ascending };
         Sorting(get("sort").map(|by| (by, direction)))
     }
 
-    /// The parameters of the address.
+    /// The URL parameters.
     pub fn parameters(&self) -> Option<String> {
         self.0.as_ref().map(|(by, direction)| format!("sort={}&order={}", urls::encoded(by), direction.id()))
     }
@@ -116,7 +116,7 @@ impl Sorting {
         self.0.as_ref().filter(|(by, _)| by == column).map(|(_, direction)| *direction)
     }
 
-    /// Sorts by a column: in its own direction at first, in the other when it is asked for again. `example`: the key of any row.
+    /// Sorts by a column, or reverses the direction if already sorted by it. `example` is the key of any row.
     pub fn turn(&mut self, column: &str, example: &SortKey) {
         let direction = self.of(column).map_or_else(|| example.first_direction(), Direction::reversed);
         self.0 = Some((column.to_owned(), direction));

@@ -1,14 +1,15 @@
-//! The small curve in a table row.
+//! The small curve in a row of the table of runs.
 
 use leptos::prelude::*;
 use shared::format;
 
 const WIDTH: f64 = 96.0;
 const HEIGHT: f64 = 24.0;
-/// So that the line and its last point are not cut at the edge.
+/// Keeps the line and its last point from being cut off at the edge.
 const MARGIN: f64 = 3.0;
 
-/// Robust accuracy over epochs, on a scale of its own: the shape counts, the columns beside it have the values.
+/// Robust accuracy over epochs. Each curve has its own scale, because only its shape matters; other columns
+/// have the values.
 #[component]
 pub fn Spark(values: Vec<f64>) -> impl IntoView {
     let points = points(&values);
@@ -27,7 +28,7 @@ pub fn Spark(values: Vec<f64>) -> impl IntoView {
     .into_any()
 }
 
-/// Positions of the values in the picture, the lowest at its foot and the highest at its top.
+/// Positions of the values in the picture: the lowest at the bottom, the highest at the top.
 fn points(values: &[f64]) -> Vec<(f64, f64)> {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);

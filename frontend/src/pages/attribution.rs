@@ -1,4 +1,4 @@
-//! One matrix, large: what it shows, where it comes from, and the way to its neighbors.
+//! The page of one matrix: the matrix in large, what it was computed from, and links to neighboring matrices.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use crate::url_state::url_state;
 use crate::viewer::use_is_owner;
 use crate::{names, urls};
 
-/// What can be shown where there is a baseline.
+/// The ways to show the matrix if there is a baseline.
 const SHOWS: [(Show, &str); 3] = [(Show::Values, "Values"), (Show::Difference, "Difference"), (Show::Split, "Split triangle")];
 
 #[component]
@@ -50,7 +50,7 @@ pub fn AttributionPage() -> impl IntoView {
     view! { <ShowLatest value=known fallback=missing let:attribution><OwnAttribution id attribution/></ShowLatest> }
 }
 
-/// Stays while one goes from matrix to matrix.
+/// The owner's page. It stays when another matrix opens.
 #[component]
 fn OwnAttribution(id: Memo<String>, attribution: Memo<Arc<Attribution>>) -> impl IntoView {
     let view_of = move |lens: &Lens| id.get_untracked().parse::<AttributionId>().map(|id| View::Attribution { id, lens: lens.clone() });
@@ -92,7 +92,7 @@ fn AttributionHeader(attribution: Memo<Arc<Attribution>>, view: Callback<(), Vie
     }
 }
 
-/// `Adversarial test images`.
+/// For example `Adversarial test images`.
 pub fn inputs_text(file: &AttributionFile) -> String {
     let inputs = match file.inputs {
         Inputs::Adversarial => "Adversarial",
@@ -101,7 +101,7 @@ pub fn inputs_text(file: &AttributionFile) -> String {
     format!("{inputs} {}", names::split(file.split).to_ascii_lowercase())
 }
 
-/// The checkpoints before and after this one, and the same one on other inputs.
+/// Links to the previous and next checkpoint, and to the same checkpoint on other inputs.
 #[component]
 fn Neighbors(attribution: Memo<Arc<Attribution>>, lens: Memo<Lens>) -> impl IntoView {
     let run = Memo::new(move |_| attribution.with(|attribution| attribution.run.clone()));
@@ -153,18 +153,18 @@ fn Neighbors(attribution: Memo<Arc<Attribution>>, lens: Memo<Lens>) -> impl Into
     }
 }
 
-/// The epochs of a rising list before and after one.
+/// The epochs before and after one in an ascending list.
 fn neighbors(epochs: &[u32], epoch: u32) -> (Option<u32>, Option<u32>) {
     let before = epochs.iter().rev().find(|other| **other < epoch).copied();
     let after = epochs.iter().find(|other| **other > epoch).copied();
     (before, after)
 }
 
-/// The matrix with everything needed to read it: also what the reader of a link sees.
+/// The matrix with everything needed to read it. Readers of a share see the same.
 #[component]
 pub fn AttributionView(
     attribution: Memo<Arc<Attribution>>,
-    /// What differences refer to.
+    /// The attribution that differences refer to.
     baseline: Memo<Option<Arc<Attribution>>>,
     explorer: Explorer,
 ) -> impl IntoView {
@@ -179,7 +179,7 @@ pub fn AttributionView(
     });
     let heatmap = Memo::new(move |_| {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-        // The rows of W have no baseline of their own.
+        // The baseline does not apply to the rows of W.
         let baseline = baseline.get().filter(|_| !control.get());
         shown.with(|shown| Heatmap::of(shown, baseline.as_deref(), &plain_lens.get(), theme))
     });
@@ -236,20 +236,20 @@ pub fn AttributionView(
     }
 }
 
-/// The same with the rows of W in place of the attribution.
+/// The attribution with the matrix of the rows of W in place of its own; `None` if it has none.
 fn of_weights(attribution: &Attribution) -> Option<Attribution> {
     let matrix = attribution.file.weight_matrix.clone()?;
     Some(Attribution { file: AttributionFile { matrix, bootstrap: None, ..attribution.file.clone() }, ..attribution.clone() })
 }
 
-/// `[8.4, 9.7], 95 %`.
+/// For example `[8.4, 9.7], 95 %`.
 fn interval(low: f64, high: f64, digits: usize) -> String {
     format!("[{}, {}], 95 %", format::decimal(low, digits), format::decimal(high, digits))
 }
 
 fn figures(attribution: &Attribution, baseline: Option<&Attribution>) -> Vec<Figure> {
     let Attribution { file, clean_accuracy, robust_accuracy, .. } = attribution;
-    // The baseline itself differs from itself in nothing, and matrices over other classes are not compared.
+    // The baseline has no difference to itself, and matrices over other classes are not compared.
     let baseline = attribution.comparable(baseline);
     let against = |difference: fn(&Attribution, &Attribution) -> String, otherwise: &str| {
         baseline.map_or_else(|| otherwise.to_owned(), |baseline| format!("{} against the baseline", difference(baseline, attribution)))
@@ -274,7 +274,8 @@ fn figures(attribution: &Attribution, baseline: Option<&Attribution>) -> Vec<Fig
             against(|from, to| format::signed(to.file.cas_normalized - from.file.cas_normalized, 4), "mean over ordered pairs"),
         ),
     ];
-    // A run that only measures matrices knows nothing of the checkpoint but what it met itself.
+    // A run that only measures matrices does not know the accuracies of the checkpoint, only those of its own
+    // images.
     if robust_accuracy.is_none() && clean_accuracy.is_none() {
         figures.push(Figure::new("Accuracy", format::percent(file.accuracy), "on the inputs of this matrix"));
         return figures;
@@ -291,11 +292,11 @@ fn change(from: Option<f64>, to: Option<f64>) -> String {
     format::points(from.zip(to).map(|(from, to)| to - from))
 }
 
-/// What is said at once of the pair one points at, else of the selected one; its dossier has the rest.
+/// The main facts of the pair under the pointer, or else of the selected pair. Its dossier has the rest.
 #[component]
 fn PairCard(
     attribution: Memo<Arc<Attribution>>,
-    /// With the matrix that is shown.
+    /// The attribution with the matrix that is shown.
     shown: Memo<Arc<Attribution>>,
     explorer: Explorer,
 ) -> impl IntoView {
@@ -332,7 +333,8 @@ fn PairCard(
     }
 }
 
-/// How many images of two classes are taken for each other, on the inputs of the matrix; of one class, how many for itself.
+/// How many images of each class are predicted as the other, on the inputs of the matrix. For a single class:
+/// as itself.
 fn confused(file: &AttributionFile, (i, j): Cell) -> Vec<(String, String)> {
     let name = |class: usize| file.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
     let line = |from: usize, to: usize| {
@@ -345,11 +347,11 @@ fn confused(file: &AttributionFile, (i, j): Cell) -> Vec<(String, String)> {
     pairs.into_iter().filter_map(|(from, to)| line(from, to)).collect()
 }
 
-/// A cell among the others.
+/// The value and rank of a cell.
 #[derive(Clone, Debug, PartialEq)]
 struct Pair {
     value: f64,
-    /// From 1, the most alike first, and of how many; none on the diagonal.
+    /// Rank by similarity (1 = most similar) and number of pairs; `None` on the diagonal.
     rank: Option<(usize, usize)>,
 }
 
@@ -363,7 +365,7 @@ impl Pair {
     }
 }
 
-/// Accuracy on the inputs of the matrix, class by class.
+/// Accuracy of each class on the inputs of the matrix.
 #[component]
 fn ClassTable(attribution: Memo<Arc<Attribution>>) -> impl IntoView {
     let rows = move || {
@@ -482,12 +484,12 @@ fn layer(layer: Layer) -> String {
     }
 }
 
-/// The matrix as files: numbers as they are, pictures through the lens.
+/// Export links of the matrix: numbers as computed, figures as the lens shows them.
 fn exports_of(id: &str, lens: &Lens) -> Vec<Export> {
     let Ok(id) = id.parse::<AttributionId>() else { return Vec::new() };
     let view = View::Attribution { id: id.clone(), lens: lens.clone() }.to_string();
     let query = view.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
-    // Everything that is known of the matrix has no ending.
+    // JSON has no file extension in its address: it is the attribution itself.
     let matrix =
         |format: &str| if format == "json" { format!("api/attributions/{id}") } else { format!("api/attributions/{id}.{format}{query}") };
     let joint = if query.is_empty() { "?" } else { "&" };

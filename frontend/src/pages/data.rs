@@ -1,4 +1,4 @@
-//! Data sets: which are on the server, what they hold, and how to get those that are not.
+//! The page of data sets: which are on the server, what they contain, and how to get the others.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::browser::{focus, use_title};
 use crate::latest::latest;
 use crate::load::{Failure, Fetched, Placeholder, Skeleton, fetched, shown};
 
-/// How often a download is asked how far it is.
+/// Interval of requests for the progress of a download.
 const REFRESH: Duration = Duration::from_millis(700);
 
 #[component]
@@ -32,7 +32,7 @@ pub fn DataPage() -> impl IntoView {
     if let Ok(timer) = set_interval_with_handle(tick, REFRESH) {
         on_cleanup(move || timer.clear());
     }
-    // The cards stay while what they show changes.
+    // The cards stay while their content changes.
     let ids = Memo::new(move |_| datasets.ready().map(|list| list.into_iter().map(|status| status.info.id).collect::<Vec<_>>()));
     let failed = Memo::new(move |_| datasets.problem());
     view! {
@@ -61,7 +61,7 @@ fn Card(id: Dataset, datasets: Fetched<Vec<DatasetStatus>>) -> impl IntoView {
     let status = latest(untrack(found)?, found);
     let files = Memo::new(move |_| status.get().files);
     let there = Memo::new(move |_| files.get().are_ready());
-    // What the last press of a button was answered with.
+    // The problem of the last action, if the server refused it.
     let refused = RwSignal::new(None::<Problem>);
     let info = id.info();
     let title_id = format!("dataset-{}", id.id());
@@ -105,7 +105,7 @@ fn Facts(info: DatasetInfo) -> impl IntoView {
     }
 }
 
-/// Where the files are, or what is known of their absence.
+/// The folder of the files, or why there is none.
 #[component]
 fn Where(files: DatasetFiles, info: DatasetInfo) -> impl IntoView {
     match files {
@@ -138,7 +138,7 @@ fn Where(files: DatasetFiles, info: DatasetInfo) -> impl IntoView {
     }
 }
 
-/// What can be done about the files.
+/// Buttons for the files of a data set.
 #[component]
 fn Actions(
     id: Dataset,
@@ -212,7 +212,7 @@ fn folder_id(id: Dataset) -> String {
     format!("folder-{}", id.id())
 }
 
-/// Asks for the folder that holds the files.
+/// A form for the folder that contains the files.
 #[component]
 fn FolderForm(id: Dataset, pointing: RwSignal<bool>, datasets: Fetched<Vec<DatasetStatus>>) -> impl IntoView {
     let input = NodeRef::<html::Input>::new();
@@ -263,7 +263,7 @@ fn FolderForm(id: Dataset, pointing: RwSignal<bool>, datasets: Fetched<Vec<Datas
     }
 }
 
-/// Samples and counts; read when somebody looks.
+/// Samples and counts of a data set. Loaded when opened.
 #[component]
 fn Inside(id: Dataset) -> impl IntoView {
     let details = NodeRef::<html::Details>::new();
@@ -343,7 +343,7 @@ fn Summary(id: Dataset, summary: DatasetSummary) -> impl IntoView {
     }
 }
 
-/// What lies in the folder and is not read: images that one may miss.
+/// Files of the folder that are not read, so that nobody wonders about missing images.
 #[component]
 fn Unread(passed_over: Vec<PassedOver>) -> impl IntoView {
     let item = |kind: PassedOver| {
@@ -358,7 +358,7 @@ fn Unread(passed_over: Vec<PassedOver>) -> impl IntoView {
     }
 }
 
-/// A button that makes sense in a state.
+/// A button that is offered in the current state.
 #[derive(Clone, Debug, PartialEq)]
 enum Offer {
     Download { size_bytes: u64, partial_bytes: u64 },
@@ -401,7 +401,7 @@ fn offers(status: &DatasetStatus) -> Vec<Offer> {
     }
 }
 
-/// A state in a word, and the class of its chip.
+/// Label and style class of a state.
 fn badge(files: &DatasetFiles) -> (&'static str, &'static str) {
     match files {
         DatasetFiles::Embedded => ("Built in", "badge-succeeded"),
@@ -425,7 +425,7 @@ fn progress(step: DownloadStep, bytes: u64, total_bytes: Option<u64>) -> String 
     }
 }
 
-/// How evenly the classes are filled, in a sentence.
+/// A sentence on how many images each class has.
 fn balance(splits: &[SplitSummary]) -> String {
     let of = |split: &SplitSummary, what: &str| {
         let (least, most) = (split.class_counts.iter().min().copied()?, split.class_counts.iter().max().copied()?);

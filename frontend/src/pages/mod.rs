@@ -1,4 +1,4 @@
-//! One module a page.
+//! The pages, one module each.
 
 mod attribution;
 mod compare;
@@ -35,7 +35,7 @@ pub mod tests {
     use shared::api::RunRow;
     use shared::fixtures;
 
-    /// A run of the demo that has succeeded and measured nothing.
+    /// A finished run of the demo without measurements.
     pub fn row(id: &str) -> RunRow {
         RunRow::of(fixtures::run(id), "cpu".into(), 1)
     }

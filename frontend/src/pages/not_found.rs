@@ -1,4 +1,4 @@
-//! An address that opens nothing.
+//! The page for an address that does not exist.
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;

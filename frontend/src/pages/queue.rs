@@ -1,4 +1,4 @@
-//! What runs and what waits, device by device: in which order, and when it will have finished.
+//! The page of the queue: running and waiting runs of each device, their order, and when they will finish.
 
 use std::time::Duration;
 
@@ -36,12 +36,12 @@ pub fn QueuePage() -> impl IntoView {
     let moves = Moves { said: RwSignal::new(String::new()), button: StoredValue::new(None), problem };
     Effect::new(move || {
         queue.state.track();
-        // The run that was moved stands elsewhere now, and the focus goes with it.
+        // After a move, the focus follows the button to the new position of the run.
         if let Some(button) = moves.button.try_update_value(Option::take).flatten() {
             request_animation_frame(move || {
                 let element = document().get_element_by_id(&button).map(|element| element.unchecked_into::<web_sys::HtmlElement>());
                 if let Some(element) = element {
-                    // Fails only where there is no window to focus.
+                    // Fails only if there is no window to focus.
                     let _ = element.focus();
                 }
             });
@@ -53,7 +53,7 @@ pub fn QueuePage() -> impl IntoView {
             Load::Loading | Load::Failed(_) => 0,
         })
     };
-    // Whether anything runs or waits.
+    // Ready with whether anything runs or waits.
     let phase = Memo::new(move |_| {
         queue.state.with(|queue| match queue {
             Load::Loading => Load::Loading,
@@ -113,23 +113,23 @@ pub fn QueuePage() -> impl IntoView {
     }
 }
 
-/// What became of the last move.
+/// The state of the last move.
 #[derive(Clone, Copy)]
 struct Moves {
-    /// Where the run is now, for screen readers.
+    /// The new position of the run, announced by screen readers.
     said: RwSignal<String>,
-    /// The button that was pressed, until the next answer is drawn.
+    /// Id of the pressed button, until the next response is drawn.
     button: StoredValue<Option<String>>,
     problem: RwSignal<Option<Problem>>,
 }
 
-/// A run of the queue, and where it stands among those that wait.
+/// A run of the queue and its position.
 #[derive(Clone, Debug, PartialEq)]
 struct Placed {
     queued: QueuedRun,
     first: bool,
     last: bool,
-    /// Runs that wait before it.
+    /// Number of runs that wait before it.
     before: usize,
 }
 
@@ -158,7 +158,7 @@ fn DevicePanel(device: String, queue: Fetched<Queue>, moves: Moves) -> impl Into
     let ids = Memo::new(move |_| runs.with(|runs| runs.iter().map(|run| run.queued.run.id.clone()).collect::<Vec<_>>()));
     let all = move || runs.with(|runs| runs.last().filter(|_| runs.len() > 1).and_then(|run| run.queued.finishes_in_secs));
     let missing = move || name().is_none() && !ids.with(Vec::is_empty);
-    // Its elements belong to the run wherever it goes: a click meant for it reaches no other.
+    // The elements of a row stay with the run when it moves, so that a click never hits another run.
     let row = move |id: String| {
         let found = move || runs.with(|runs| runs.iter().find(|run| run.queued.run.id == id).cloned());
         let run = latest(untrack(&found)?, found);
@@ -221,7 +221,7 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
                 queue.reload();
             });
         };
-        // A button that cannot do anything keeps the focus that it got while it could.
+        // A button that no longer applies is not `disabled`, so that it keeps the focus.
         let disabled = at_end.then_some("true");
         view! { <button class="button button-small" type="button" id=button aria-label=label title=what aria-disabled=disabled class:button-off=at_end on:click=click>{text}</button> }
     };
@@ -251,7 +251,7 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
     }
 }
 
-/// How long, and how one knows.
+/// How long a run takes, and what the estimate is based on.
 fn takes(estimate: Option<&Estimate>) -> String {
     match estimate {
         Some(Estimate { seconds, basis: EstimateBasis::Progress }) => format!("{}, at its pace so far", format::duration(*seconds)),

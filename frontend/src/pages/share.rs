@@ -1,4 +1,4 @@
-//! What the reader of a share link sees: one view, from one answer, without anything to change.
+//! The page of a share: one view from a single response, read-only.
 
 use std::sync::Arc;
 
@@ -53,11 +53,11 @@ fn Opened(view: SharedView) -> impl IntoView {
     let SharedView { share, content, as_of, answers } = view;
     let unfinished = unfinished(&content, &as_of);
     let answers = Answers(answers);
-    // A baseline over other classes came along and is passed over, as on one's own page.
+    // A baseline over other classes is part of the share but is ignored, as on the owner's page.
     let baseline = lens_of(&share.view).baseline.and_then(|id| answers.get::<Arc<Attribution>>(&attribution_address(&id.to_string())).ok());
     provide_context(answers);
     provide_context(Viewer::ShareReader);
-    // The reader may turn the lens; the link stays what it is.
+    // Readers can change the lens on the page; the link stays the same.
     let explorer = || Explorer::new(UrlState::local(lens_of(&share.view)));
     let content = match content {
         SharedContent::Run { run, metrics } => {
@@ -102,7 +102,7 @@ fn Opened(view: SharedView) -> impl IntoView {
     }
 }
 
-/// Of when a view of a run is that still changes; none where nothing changes any more.
+/// A sentence on the age of the view, if the run was not finished; `None` otherwise.
 fn unfinished(content: &SharedContent, as_of: &str) -> Option<String> {
     let SharedContent::Run { run, metrics } = content else { return None };
     let at = if as_of.is_empty() { "when the page was opened".to_owned() } else { format!("{} UTC", dates::minute(as_of)) };
@@ -114,13 +114,13 @@ fn unfinished(content: &SharedContent, as_of: &str) -> Option<String> {
     (!run.state.is_finished()).then(|| format!("What is below is of {at}, {far}. The page does not refresh by itself."))
 }
 
-/// The view that was shared; the run as it opens where its text is not understood.
+/// The shared view; the default view of the run if `view` cannot be parsed.
 fn view_of(view: &str, run: &str) -> View {
     let plain = || View::Run { run: run.to_owned(), epoch: None, inputs: Inputs::Adversarial, lens: Lens::default() };
     view.parse().unwrap_or_else(|_| plain())
 }
 
-/// The lens that a view was shared with; the plain one where its text is not understood.
+/// The lens of the shared view; the default lens if `view` cannot be parsed.
 fn lens_of(view: &str) -> Lens {
     view.parse().map_or_else(|_| Lens::default(), |view: View| view.lens().clone())
 }

@@ -1,4 +1,4 @@
-//! Every link that was shared, and the way to withdraw it.
+//! The page of all share links, where they can be withdrawn.
 
 use leptos::prelude::*;
 use shared::api::Share;

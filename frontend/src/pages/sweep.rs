@@ -1,4 +1,4 @@
-//! The runs of a sweep on one page: best and last against what was varied, curves over epochs, and the runs themselves.
+//! The page of a sweep: best and last over the varied field, curves over epochs, and the runs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use crate::url_state::{UrlState, url_state};
 use crate::{api, urls};
 
 const REFRESH: Duration = Duration::from_secs(4);
-/// Curves are asked for run by run; more lines than this nobody tells apart.
+/// Each curve needs a request, and more lines than this cannot be told apart.
 const MOST_CURVES: usize = 60;
 
 #[component]
@@ -42,7 +42,7 @@ pub fn SweepPage() -> impl IntoView {
     move || view! { <LoadedSweep id=id.get()/> }
 }
 
-/// Kept up to date while one of its runs goes on.
+/// Loads the sweep, and refreshes it while one of its runs goes on.
 #[component]
 fn LoadedSweep(id: String) -> impl IntoView {
     let state = RwSignal::new(Load::<Sweep>::Loading);
@@ -53,7 +53,7 @@ fn LoadedSweep(id: String) -> impl IntoView {
             let answer = api::get::<Sweep>(&address).await;
             let _ = state.try_update(|state| match answer {
                 Ok(sweep) => *state = Load::Ready(sweep),
-                // What is in sight stays in sight; the next refresh may bring it up to date.
+                // The former content stays; the next refresh may succeed.
                 Err(_) if matches!(state, Load::Ready(_)) => {}
                 Err(problem) => *state = Load::Failed(problem),
             });
@@ -81,12 +81,12 @@ fn LoadedSweep(id: String) -> impl IntoView {
     view! { <ShowLatest value=sweep fallback=missing let:sweep><SweepView id=id.clone() sweep reload/></ShowLatest> }
 }
 
-/// What the address says of the page.
+/// The state of the page in the URL.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Shown {
-    /// The field that the charts are over.
+    /// The field on the x axis of the charts.
     over: Option<String>,
-    /// Of the table of runs.
+    /// Order of the table of runs.
     sorting: Sorting,
 }
 
@@ -102,7 +102,7 @@ impl Shown {
 fn SweepView(
     id: String,
     sweep: Memo<Sweep>,
-    /// Asks for the sweep again.
+    /// Requests the sweep again.
     reload: Callback<()>,
 ) -> impl IntoView {
     let known = Memo::new(move |_| sweep.with(fields));
@@ -112,7 +112,7 @@ fn SweepView(
     });
     let asked = shown.part(|shown| shown.over.clone(), |shown, over| shown.over = over);
     let sorting = shown.part(|shown| shown.sorting.clone(), |shown, sorting| shown.sorting = sorting);
-    // A sweep of one run differs in nothing.
+    // A sweep of a single run has no varied field; it then uses the seed.
     let field = Memo::new(move |_| {
         known.with(|known| {
             asked.get().filter(|field| known.contains(field)).or_else(|| known.first().cloned()).unwrap_or_else(|| SEED.to_owned())
@@ -185,7 +185,7 @@ fn SweepView(
     }
 }
 
-/// The charts as files.
+/// Export links of the charts.
 fn exports_of(id: &str, field: &str) -> Vec<Export> {
     let over = urls::encoded(field);
     let chart = |what: &'static str, chart: &str| {
@@ -194,7 +194,7 @@ fn exports_of(id: &str, field: &str) -> Vec<Export> {
     vec![chart("Robust accuracy", "accuracy"), chart("CAS", "cas"), chart("Over epochs", "epochs")]
 }
 
-/// The records of the runs, asked for again as they go on.
+/// The metrics of the runs, requested again for each new epoch.
 fn curves(sweep: Memo<Sweep>) -> RwSignal<BTreeMap<String, Metrics>> {
     let metrics = RwSignal::new(BTreeMap::new());
     let progress = Memo::new(move |_| {
@@ -209,7 +209,7 @@ fn curves(sweep: Memo<Sweep>) -> RwSignal<BTreeMap<String, Metrics>> {
             }
             let id = id.clone();
             spawn_local(async move {
-                // A curve that does not come is left out: the table below has the run.
+                // A curve that fails to load is left out; the table below still has the run.
                 if let Ok(found) = api::get::<Metrics>(&format!("api/runs/{id}/metrics")).await {
                     let _ = metrics.try_update(|metrics| metrics.insert(id, found));
                 }
@@ -225,7 +225,7 @@ fn spread_of(runs: &[&Run], last: bool, unit: Unit) -> Option<Spread> {
     Spread::of(&runs.iter().filter_map(of).collect::<Vec<_>>())
 }
 
-/// `47.8 % ± 0.3`, or the value alone where there is one.
+/// For example `47.8 % ± 0.3`; only the value if there is a single run.
 fn with_deviation(spread: Option<Spread>, unit: Unit) -> String {
     let (factor, digits) = match unit {
         Unit::Accuracy => (100.0, 1),
@@ -240,7 +240,7 @@ fn with_deviation(spread: Option<Spread>, unit: Unit) -> String {
     }
 }
 
-/// All runs together: what several seeds of one configuration say.
+/// Key figures over all runs, for sweeps over seeds.
 fn summary(runs: &[Run]) -> Vec<Figure> {
     let runs: Vec<&Run> = runs.iter().collect();
     let figure = |label, last, unit| {
@@ -302,12 +302,12 @@ fn Spreads(sweep: Memo<Sweep>, field: Memo<String>) -> impl IntoView {
     }
 }
 
-/// What one may do with all runs of the sweep at once.
+/// Actions on all runs of the sweep.
 #[component]
 fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
     let (question, report) = (RwSignal::new(None::<Question>), RwSignal::new(None::<Report>));
     let navigate = StoredValue::new_local(use_open());
-    // Whether no run will be left.
+    // Whether the action deletes all runs.
     let empties = StoredValue::new(false);
     let ask = move |action: RunAction| {
         let runs: Vec<ConcernedRun> = sweep.with_untracked(|sweep| sweep.runs.iter().map(ConcernedRun::from).collect());
@@ -322,7 +322,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
         }
     };
     let button = move |action: RunAction| {
-        // A button that cannot do anything keeps the focus that it got while it could.
+        // A button that no longer applies is not `disabled`, so that it keeps the focus.
         let off = Memo::new(move |_| sweep.with(|sweep| !sweep.runs.iter().any(|run| can(action, run.state))));
         let press = move |_| {
             if !off.get_untracked() {
@@ -348,7 +348,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
     }
 }
 
-/// The value by which a run is sorted in a column, which is that of a field where it is no other.
+/// The sort key of a run in a column. Any other column is a field of the configuration.
 fn sort_key(run: &Run, column: &str) -> SortKey {
     let (best, last) = (run.summary.best.as_ref(), run.summary.last.as_ref());
     SortKey::Number(match column {
@@ -373,7 +373,7 @@ fn normalized(run: &Run) -> Option<f64> {
     per_pair(run.summary.best.as_ref()?.cas?, run.classes()?)
 }
 
-/// The names of the runs in the order that was asked for; the oldest first where none was.
+/// The ids of the runs in the chosen order; oldest first by default.
 fn arranged(runs: &[Run], sorting: &Sorting) -> Vec<String> {
     let mut keyed: Vec<(SortKey, &String)> = Vec::with_capacity(runs.len());
     let Some((column, direction)) = &sorting.0 else { return runs.iter().map(|run| run.id.clone()).collect() };

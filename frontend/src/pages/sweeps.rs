@@ -1,4 +1,4 @@
-//! All sweeps: over what, how many runs, and how far they are.
+//! The page of all sweeps: varied fields, number of runs and progress.
 
 use leptos::prelude::*;
 use shared::api::{RunState, SweepAxis, SweepSummary};
@@ -12,7 +12,7 @@ use crate::load::{Placeholder, fetched, shown};
 use crate::url_state::url_state;
 use crate::{dates, names, urls};
 
-/// Values that a line has room for.
+/// The largest number of values listed in a row.
 const MOST_VALUES: usize = 6;
 
 #[component]
@@ -105,7 +105,7 @@ fn finished(sweep: &SweepSummary) -> u32 {
     sweep.succeeded + sweep.failed + sweep.canceled
 }
 
-/// The sweeps in the order that was asked for; as they come, the newest first, where none was.
+/// The sweeps in the chosen order. By default the order of the server: newest first.
 fn arranged(mut sweeps: Vec<SweepSummary>, sorting: &Sorting) -> Vec<SweepSummary> {
     let by = sorting.0.as_ref().and_then(|(id, direction)| Some((Column::ALL.into_iter().find(|column| column.id() == id)?, *direction)));
     let Some((column, direction)) = by else { return sweeps };
@@ -159,7 +159,7 @@ fn table(sweeps: Vec<SweepSummary>) -> impl IntoView {
     }
 }
 
-/// The values of a field on one line: all of a few, the first and the last of many.
+/// The values of a field on one line; if there are many, only the first and the last.
 fn values(axis: &SweepAxis) -> String {
     let texts: Vec<String> = axis.values.iter().map(text).collect();
     match texts.as_slice() {
@@ -168,7 +168,7 @@ fn values(axis: &SweepAxis) -> String {
     }
 }
 
-/// How many runs are in which state, in a line.
+/// How many runs are in each state, on one line.
 fn state(sweep: &SweepSummary) -> String {
     let SweepSummary { queued, running, succeeded, failed, canceled, .. } = *sweep;
     let counts = [

@@ -1,4 +1,4 @@
-//! The server, its worker and devices, memory and disk.
+//! The page about the server: worker, devices, memory and disk.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::components::key_figures::{Figure, KeyFigures};
 use crate::dates;
 use crate::load::{Placeholder, fetched, shown};
 
-/// The size of all runs is counted each time.
+/// Rarely, because each request adds up the size of all runs.
 const REFRESH: Duration = Duration::from_secs(20);
 
 #[component]
@@ -74,7 +74,7 @@ fn Known(system: System) -> impl IntoView {
     }
 }
 
-/// How much is left, which is what one looks for.
+/// The key figures, mostly how much is left.
 fn figures(system: &System) -> Vec<Figure> {
     let System { memory: Memory { total_bytes, available_bytes }, storage, worker, uptime_secs, .. } = system;
     let (status, note) = match worker {

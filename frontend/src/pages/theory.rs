@@ -1,4 +1,5 @@
-//! The paper's three-class model: what its theorem says of robust training, beside a simulation that shows where that stops being true.
+//! The page of the paper's three-class model: the theorem on robust training, and a simulation that shows
+//! where it stops to hold.
 
 use leptos::prelude::*;
 use shared::chart::colors::Theme;
@@ -15,7 +16,7 @@ use crate::components::plot::Plot;
 use crate::theme::use_theme;
 use crate::url_state::{UrlState, url_state};
 
-/// A parameter as it is set: its name in the address, what it is called, what it is, and the least, the largest and the step of its slider.
+/// A parameter: name in the URL, label, hint, and least value, largest value and step of its slider.
 type Slider = (&'static str, &'static str, &'static str, [&'static str; 3]);
 
 const SLIDERS: [Slider; 4] = [
@@ -34,7 +35,8 @@ pub fn TheoryPage() -> impl IntoView {
     let asked = Memo::new(move |_| question.get());
     let course = Memo::new(move |former: Option<&(Question, Vec<Answer>)>| {
         let asked = asked.get();
-        // The radius asked about is a mark on the axis, and changes nothing of it while the axis stays.
+        // The chosen radius is only a mark on the axis. As long as the axis is the same, the curves need no
+        // recomputation.
         match former {
             Some((known, course)) if same_course(known, &asked) => (asked, course.clone()),
             _ => (asked, samples.with_value(|samples| asked.course(samples))),
@@ -69,7 +71,7 @@ pub fn TheoryPage() -> impl IntoView {
     }
 }
 
-/// Whether two questions have one course: they differ in the radius at most, and that is on the axis.
+/// Whether two questions have the same curves: they differ at most in the radius, and the axis is the same.
 fn same_course(a: &Question, b: &Question) -> bool {
     let without_radius = |question: &Question| Question { model: Model { eps: 0.0, ..question.model }, ..*question };
     without_radius(a) == without_radius(b) && a.largest_radius() == b.largest_radius()
@@ -77,7 +79,7 @@ fn same_course(a: &Question, b: &Question) -> bool {
 
 #[component]
 fn Controls(question: UrlState<Question>) -> impl IntoView {
-    // Is still known when cross-entropy is chosen again.
+    // The former value is restored when cross-entropy is chosen again.
     let smoothing = RwSignal::new(SMOOTHING.3[0].to_owned());
     let is_surrogate = Signal::derive(move || question.get().loss == Loss::Surrogate);
     let choose = move |surrogate: bool| {
@@ -110,7 +112,7 @@ fn Controls(question: UrlState<Question>) -> impl IntoView {
     }
 }
 
-/// A parameter by slider or by number.
+/// A parameter, set by slider or by number.
 #[component]
 fn Range(slider: Slider, question: UrlState<Question>, off: Signal<bool>) -> impl IntoView {
     let (name, label, hint, [least, largest, step]) = slider;
@@ -164,7 +166,7 @@ fn figures(question: &Question, answer: &Answer) -> Vec<Figure> {
     ]
 }
 
-/// What holds at the radius asked about, in words.
+/// Describes in words what holds at the chosen radius.
 fn finding(question: &Question, answer: &Answer) -> String {
     let model = question.model;
     let eps = format::decimal(model.eps, 3);

@@ -1,4 +1,4 @@
-//! Every page, light and dark and on a phone, by the rules of axe-core.
+//! Checks every page by the rules of axe-core: light, dark, and on a phone.
 
 use anyhow::Result;
 use serde_json::json;
@@ -6,9 +6,9 @@ use shared::api::{Share, Sweep};
 use tests::{App, Browser, small_run};
 use thirtyfour::Key;
 
-/// In CSS pixels.
+/// Width of a phone in CSS pixels.
 const PHONE: u32 = 390;
-/// A window of 1280 at four times its size: WCAG 1.4.10 asks that no page scrolls sideways then.
+/// Width of a window of 1280 pixels zoomed to 400 %. WCAG 1.4.10 requires that no page scrolls sideways then.
 const NARROWEST: u32 = 320;
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
         "/shares".to_owned(),
         format!("/s/{}", share.token),
         "/compare".to_owned(),
-        // What fails has a page as well.
+        // Error pages are pages too.
         "/runs/at-digits-0000".to_owned(),
         "/sweeps/none-0000".to_owned(),
         format!("/attributions/{run}.e3.adversarial"),
@@ -64,7 +64,7 @@ async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
         "/s/unknown".to_owned(),
         "/nowhere".to_owned(),
     ];
-    // All of them, so that one run says all that is wrong.
+    // Collect all violations, so that one run of the test reports them all.
     let mut broken = Vec::new();
     for (scheme, width) in [("light", None), ("dark", None), ("light", Some(PHONE)), ("light", Some(NARROWEST))] {
         browser.prefers(scheme).await?;
@@ -79,7 +79,7 @@ async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
                 broken.push(format!("{page} scrolls sideways at {width:?}"));
             }
         }
-        // What lies over a page.
+        // Dialogs on top of a page.
         browser.goto(&app.url(&comparison)).await?;
         browser.click("Share").await?;
         browser.sees("Works for").await?;

@@ -1,10 +1,10 @@
-//! Paper, few colors, long names, and the first screen of a page.
+//! Printing, forced colors, long names, and the first screen of a page.
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use tests::{App, Browser, small_run, until, write_pictures};
 
-/// How light the corner of each canvas is that has one, from 0 to 255.
+/// Brightness of a corner of each canvas, from 0 to 255; canvases with a transparent corner are left out.
 const CORNERS: &str = "
     return [...document.querySelectorAll('main canvas')].filter(canvas => canvas.width > 100).map(canvas => {
         const [red, green, blue, opacity] = canvas.getContext('2d').getImageData(2, 2, 1, 1).data;
@@ -26,7 +26,8 @@ async fn pages_print_light_where_the_screen_is_dark_and_figures_stay_whole() -> 
     })
     .await?;
 
-    // As the browser's own command to print does it: the event, and the page drawn before it goes on.
+    // Like the browser's own print command: the event, after which the page must be redrawn before printing
+    // goes on.
     browser.script("dispatchEvent(new Event('beforeprint'))").await?;
     until("the charts are light", async || {
         let corners = corners().await?;
@@ -54,7 +55,7 @@ async fn pages_print_light_where_the_screen_is_dark_and_figures_stay_whole() -> 
     Ok(())
 }
 
-/// The properties by which a screen reader's state is seen.
+/// The style properties that show the state of an element.
 async fn look(browser: &Browser, selector: &str) -> Result<Value> {
     let script = format!(
         "const style = getComputedStyle(document.querySelector(`{selector}`));
@@ -82,7 +83,7 @@ async fn with_forced_colors_what_is_current_or_pressed_differs_from_the_rest() -
     differ("/new?preset=demo", ".nav a[aria-current]", ".nav a:not([aria-current])").await?;
     differ(&format!("/runs/{run}"), ".segment:has(:checked)", ".segment:not(:has(:checked))").await?;
     differ("/?q=state%3Asucceeded", ".state-switch[aria-pressed=true]", ".palette-button").await?;
-    // A menu whose entries all look alike has as many lines as entries.
+    // If all entries of the menu looked the same, there would be a single border color.
     browser.goto(&app.url("/")).await?;
     browser.settles().await?;
     let lines = "return new Set([...document.querySelectorAll('.nav a')].map(link => getComputedStyle(link).borderBottomColor)).size";
@@ -113,7 +114,8 @@ async fn the_matrices_begin_on_the_first_screen() -> Result<()> {
     Ok(())
 }
 
-/// Opens every disclosure, and gives the tables in which the first number of a row is out of sight, with whatever makes the page wider.
+/// Opens all disclosures. Returns the tables whose first number in a row is out of sight, and `the page` if
+/// it scrolls sideways.
 const OUT_OF_SIGHT: &str = "
     document.querySelectorAll('details').forEach(details => details.open = true);
     const out = [...document.querySelectorAll('.table-box')].flatMap(box => {
@@ -174,7 +176,7 @@ async fn a_run_that_failed_does_not_speak_as_if_it_went_on() -> Result<()> {
             write_pictures(&folder.path().join(part).join(class), gray)?;
         }
     }
-    // It waits while its images go: the worker finds none before the first epoch.
+    // The run waits in the queue while its training images are removed, so that the worker finds none.
     let running = app.submit(&small_run(10_000)).await?.id;
     let mut config = small_run(2);
     config["data"] = json!({"dataset": "image_folder", "image_size": 8, "path": folder.path()});

@@ -1,10 +1,11 @@
-//! What a page says where the application cannot start.
+//! What a page shows if the application cannot start.
 
 use anyhow::Result;
 use serde_json::json;
 use tests::{App, Browser, until};
 
-/// Opens the first page in a browser in which `before` ran ahead of every script, and waits for what it says.
+/// Opens the first page in a browser that runs `before` ahead of every script, and waits for the expected
+/// texts.
 async fn says(app: &App, before: &str, expected: &[&str]) -> Result<Browser> {
     let browser = Browser::open().await?;
     browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({"source": before})).await?;
@@ -28,7 +29,7 @@ async fn a_browser_without_webassembly_is_told_so() -> Result<()> {
 #[tokio::test]
 async fn a_policy_that_blocks_webassembly_is_named() -> Result<()> {
     let app = App::start().await?;
-    // As Chromium words it.
+    // The message is worded as by Chromium.
     let refuse = "
         const refused = async () => {
             throw new WebAssembly.CompileError(\"WebAssembly.instantiateStreaming(): Refused to compile or instantiate WebAssembly module \
@@ -51,7 +52,7 @@ async fn a_file_that_does_not_come_is_said() -> Result<()> {
         browser.goto(&app.url("/")).await?;
         browser.sees("The application could not be loaded").await?;
         browser.sees("One of its files did not come").await?;
-        // Once it comes, the page starts as always.
+        // Once the file loads again, the page starts as usual.
         browser.devtools("Network.setBlockedURLs", json!({"urls": []})).await?;
         browser.click("Try again").await?;
         browser.sees("Start the demo").await?;

@@ -1,11 +1,11 @@
-//! Curves that zoom, lose and regain their lines, and numbers that are copied.
+//! Curves that can be zoomed, hidden and shown, and numbers that are copied.
 
 use anyhow::{Context, Result};
 use serde_json::json;
 use tests::{App, Browser, small_run, until};
 use thirtyfour::Key;
 
-/// Drags over a plot between two parts of its width.
+/// Drags over a plot, between two fractions of its width.
 fn drag(plot: &str, from: f64, to: f64) -> String {
     format!(
         "const plot = document.querySelector('{plot}');
@@ -21,7 +21,7 @@ fn drag(plot: &str, from: f64, to: f64) -> String {
     )
 }
 
-/// What a page would put on the clipboard of a selected element: as text and as HTML.
+/// Copies an element and returns what the page puts on the clipboard, as text and as HTML.
 fn copied(element: &str) -> String {
     format!(
         "const range = document.createRange();
@@ -52,7 +52,7 @@ async fn curves_zoom_by_pointer_and_keys_and_their_address_keeps_it() -> Result<
     browser.sees(&format!("Epochs {first} to {last}")).await?;
     assert!(!url.contains("epoch="), "the end of a drag chooses no epoch: {url}");
 
-    // The same address shows the same part elsewhere, and the exports have it.
+    // The same address shows the same epochs in another browser, and the exports use them too.
     let other = Browser::open().await?;
     other.goto(&url).await?;
     other.sees(&format!("Epochs {first} to {last}")).await?;
@@ -104,7 +104,7 @@ async fn a_curve_is_switched_off_and_losses_are_put_on_a_logarithmic_axis_by_add
     browser.reaches("hide=test_clean").await?;
     let fewer = changed(&log).await?;
 
-    // Without a loss there is no axis for any.
+    // Without a visible loss curve there is no loss axis.
     browser.click("Train loss").await?;
     browser.click("Robust test loss").await?;
     let url = browser.reaches("hide=test_clean,train_loss,test_loss").await?;
@@ -147,7 +147,7 @@ async fn a_matrix_that_is_copied_is_numbers_in_ascii() -> Result<()> {
     let app = App::start().await?;
     let browser = Browser::open().await?;
     let run = app.succeeded(&small_run(4)).await?;
-    // Differences have a sign each, minus among them.
+    // The page of differences has negative numbers.
     browser.goto(&app.url(&format!("/compare?a={0}.e2.adversarial&b={0}.e4.adversarial&show=difference", run.id))).await?;
     browser.find(".heatmap").await?;
     let open = "document.querySelector('details:has(> [aria-label=Matrix])').open = true; \

@@ -1,4 +1,4 @@
-//! Data sets: looking into them, and pointing to a folder once for all runs.
+//! Data sets: looking at their content, and setting a folder once for all runs.
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -19,9 +19,9 @@ async fn a_folder_is_pointed_to_once_and_trained_on() -> Result<()> {
     let path = folder.path().to_str().context("the folder's name is UTF-8")?;
     let card = "//section[.//h2='A folder of images']";
     browser.find(&format!("{card}//button[normalize-space()='Use a folder…']")).await?.click().await?;
-    // An empty folder is refused at its field, with what it should hold.
+    // An empty folder is refused, and the message at the field says what it should contain.
     browser.fill("Folder on the server", path).await?;
-    // From here on nothing but the refusal may reach the console, and browsers report that.
+    // Check the console now: the refusal that follows is also reported there by the browser.
     browser.is_quiet().await?;
     browser.click("Use this folder").await?;
     browser.sees("holds no folder train").await?;
@@ -35,7 +35,7 @@ async fn a_folder_is_pointed_to_once_and_trained_on() -> Result<()> {
     browser.find(&format!("{card}//summary")).await?.click().await?;
     browser.sees("4 for training, 4 for testing").await?;
 
-    // A run that names no folder takes this one.
+    // A run that names no folder uses this one.
     let mut config = small_run(2);
     config["data"] = json!({"dataset": "image_folder", "image_size": 8});
     let run = app.succeeded(&config).await?;

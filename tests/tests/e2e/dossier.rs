@@ -1,4 +1,4 @@
-//! A pair's dossier.
+//! The dossier of a pair.
 
 use anyhow::{Context, Result};
 use shared::api::RunState;
@@ -22,13 +22,13 @@ async fn a_dossier_is_opened_walked_and_measured_by_keyboard() -> Result<()> {
     browser.sees("of 45 by change").await?;
     browser.find("[role=img][aria-label^='Cosine over epochs: from']").await?;
 
-    // From the heatmap to the dossier without passing all that lies between.
+    // The link leads from the heatmap to the dossier without the elements in between.
     browser.find("//button[.='Go to the dossier']").await?.focus().await?;
     browser.press(Key::Enter).await?;
     let focused = browser.script("return document.activeElement.id").await?;
     anyhow::ensure!(focused == "dossier", "{focused} has the focus");
 
-    // The walk goes on from where the pair stands among those that changed most, and back.
+    // The keys step to the neighbor of the pair in the ranking by change, and back.
     let place = browser.find("//section[contains(@class, 'dossier')]//*[@role='status']").await?.text().await?;
     let place: usize = place.split(' ').next().context("the place is a number")?.parse()?;
     let (there, back, next) = if place < 45 { ("]", "[", place + 1) } else { ("[", "]", place - 1) };
@@ -48,7 +48,7 @@ async fn a_dossier_is_opened_walked_and_measured_by_keyboard() -> Result<()> {
     browser.sees("8 other dimensions, the mean of 3 drawings").await?;
     browser.is_quiet().await?;
 
-    // Found again where the page is opened anew, and a page of its own.
+    // The measurement is found again when the page is reopened, and it has a page of its own.
     browser.goto(&app.url(&format!("/attributions/{}.e4.adversarial?cell=3,0", run.id))).await?;
     browser.sees("dimensions add up to").await?;
     let link = browser.find("//p[contains(., 'Measured by')]/a").await?;

@@ -1,11 +1,11 @@
-//! Reading a matrix and comparing two.
+//! Exploring a matrix, and comparing two.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tests::{App, Browser, small_run, until};
 use thirtyfour::Key;
 
-/// Opens the table below each heatmap and gives all their rows, a head of columns first in each.
+/// Opens the table below each heatmap and returns the rows of all; the first row of each is its head.
 const TABLES: &str = "
     for (const details of document.querySelectorAll('details:has(> [aria-label=Matrix])')) details.open = true;
     return [...document.querySelectorAll('[aria-label=Matrix] tr')].map(row => [...row.children].map(cell => cell.innerText));";
@@ -31,14 +31,14 @@ async fn a_heatmap_is_read_by_keyboard_and_its_address_keeps_the_cell() -> Resul
     let name = heatmap.attr("aria-label").await?.context("the heatmap has a name")?;
     assert!(name.contains("class attribution similarity"), "{name}");
 
-    // From the first cell two down and one to the right: true class 2, other class 1.
+    // From the first cell, two down and one right: true class 2, other class 1.
     heatmap.focus().await?;
     for key in [Key::Down, Key::Down, Key::Down, Key::Right] {
         browser.press(key).await?;
     }
     let url = browser.reaches("cell=2,1").await?;
 
-    // The same address shows the same cell in a browser that has never been here, ordered anew without losing it.
+    // The same address shows the same cell in a fresh browser. Changing the order keeps the cell.
     let other = Browser::open().await?;
     other.goto(&url).await?;
     other.choose("Order", "By similarity").await?;
@@ -68,7 +68,8 @@ async fn an_order_and_a_scale_are_those_of_whoever_copied_the_address() -> Resul
     };
     assert_eq!(sorted(&ordered), sorted(&given), "the same classes");
 
-    // Fitted, the cells have other colors; locked again, the ones of before.
+    // With the fitted scale the cells have other colors; with the locked scale they have the former ones
+    // again.
     let changed = async |browser: &Browser, from: &Value| {
         until("the cells have other colors", async || Ok(Some(browser.script(CELLS_AS_PICTURE).await?).filter(|now| now != from))).await
     };

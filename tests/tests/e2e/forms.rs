@@ -1,4 +1,4 @@
-//! Forms that were edited: kept over a reload and other pages until they are submitted or discarded.
+//! Drafts of forms: kept across reloads and other pages until they are submitted or discarded.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ async fn what_was_typed_is_there_again_until_it_is_discarded() -> Result<()> {
     browser.sees("`wide` is not a size").await?;
     browser.is_accessible().await?;
 
-    // Another page and back; another form knows nothing of it.
+    // Leave the page and return. The form of another preset has no draft.
     browser.click("Data").await?;
     browser.sees("Handwritten digits").await?;
     browser.goto(&app.url("/new?preset=cifar10")).await?;
@@ -68,7 +68,7 @@ async fn a_form_that_was_submitted_begins_anew() -> Result<()> {
     browser.sees("A copy of").await?;
     holds(&browser, "Seed", "0").await?;
     assert!(!browser.text().await?.contains("Restored your changes"));
-    // What was changed back is as it was.
+    // A form whose changes were undone has no draft.
     browser.fill("Seed", "8").await?;
     browser.fill("Seed", "0").await?;
     browser.reload().await?;

@@ -1,4 +1,4 @@
-//! Networks from elsewhere, brought in from the browser.
+//! Importing networks from files in the browser.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use shared::api::RunState;
 use shared::config::{RunConfig, RunKind};
 use tests::{App, Browser};
 
-/// Narrow networks that PyTorch has written.
+/// Narrow networks written by PyTorch.
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/fixtures/import");
 
 /// Chooses a file in the form.
@@ -17,7 +17,7 @@ async fn choose(browser: &Browser, name: &str) -> Result<()> {
     Ok(chooser.send_keys(file.to_str().context("the path of the fixture is UTF-8")?).await?)
 }
 
-/// The kind of run is called so too.
+/// Clicks the button that submits. The choice of the kind of run has the same name.
 async fn import(browser: &Browser) -> Result<()> {
     Ok(browser.find("//main//button[normalize-space()='Import']").await?.click().await?)
 }

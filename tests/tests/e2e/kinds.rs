@@ -42,7 +42,7 @@ async fn a_checkpoint_is_evaluated_from_its_row() -> Result<()> {
     browser.click("Measure epoch 2").await?;
     browser.click("AutoAttack").await?;
     browser.reaches("kind=evaluate").await?;
-    // Without a checkpoint nothing would be measured; this one is named.
+    // The form names the checkpoint that the measurement is for.
     browser.sees(&format!("\"checkpoint\": \"{}.", trained.id)).await?;
     browser.fill("Images", "20").await?;
     browser.fill("Queries of Square", "10").await?;

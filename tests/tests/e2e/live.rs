@@ -1,4 +1,4 @@
-//! Pages that follow runs: many of them, and what they say when there is nothing more to follow.
+//! Pages that follow runs: many at once, and after the run has ended or disappeared.
 
 use anyhow::Result;
 use reqwest::Method;
@@ -23,7 +23,7 @@ async fn eight_tabs_with_live_and_queued_runs_leave_the_application_free() -> Re
         browser.goto(&app.url(&format!("/runs/{run}"))).await?;
         browser.sees(if number == 0 { "Training · epoch" } else { "Queued" }).await?;
     }
-    // Each page still hears of its run, through whichever tab holds the stream.
+    // Each page still receives changes of its run, whichever tab holds the stream.
     browser.switch_to(&tabs[0]).await?;
     browser.click("Cancel").await?;
     browser.sees("Canceled").await?;

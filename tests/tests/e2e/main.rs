@@ -1,4 +1,4 @@
-//! What people do with CrossLens, done in a real browser against the real server and worker.
+//! Scenarios of what people do with CrossLens, in a real browser with the real server and worker.
 
 mod accessibility;
 mod appearance;

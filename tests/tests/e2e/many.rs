@@ -1,4 +1,5 @@
-//! Many runs at once: chosen in ranges, canceled, resumed, tagged and deleted together; and coming back to where one was.
+//! Many runs at once: choosing ranges, and canceling, resuming, tagging and deleting together. Also returning
+//! to the former position in the table.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use shared::api::{RunState, Sweep};
 use tests::{App, Browser, small_run, until, write_runs};
 use thirtyfour::Key;
 
-/// Training that nobody waits for the end of.
+/// Epochs of a training run that does not end during the test.
 const ENDLESS: u32 = 10_000;
 
 async fn endless(app: &App, name: &str) -> Result<String> {
@@ -23,26 +24,26 @@ async fn focused(browser: &Browser) -> Result<Value> {
 async fn runs_are_chosen_in_ranges_by_mouse_and_keyboard() -> Result<()> {
     let app = App::start_with(|data| write_runs(data, 300)).await?;
     let browser = Browser::open().await?;
-    // Sorted by best robust accuracy: 299, 298, 297 and so on.
+    // Sorted by best robust accuracy, the order is 299, 298, 297 and so on.
     browser.goto(&app.url("/?sort=best")).await?;
     browser.find("[aria-label='Choose Made run 299']").await?.click().await?;
     browser.sees("1 chosen").await?;
     browser.click_with_shift("[aria-label='Choose Made run 295']").await?;
     browser.sees("5 chosen").await?;
-    // Shift and Space: back from there to 297, which takes them out.
+    // Shift+Space removes the range from 295 to 297.
     browser.press(Key::Up + "").await?;
     browser.press(Key::Up + "").await?;
     assert_eq!(focused(&browser).await?, "Choose Made run 297");
     browser.press_with_shift(" ").await?;
     browser.sees("2 chosen").await?;
-    // Shift and an arrow: one more at each step.
+    // Shift and an arrow add one run per step.
     browser.press(" ").await?;
     browser.sees("3 chosen").await?;
     browser.press_with_shift(Key::Down + "").await?;
     browser.sees("4 chosen").await?;
     assert_eq!(focused(&browser).await?, "Choose Made run 296");
 
-    // All that the filter shows, beside what was chosen before.
+    // Chooses all runs that the filter shows, in addition to those chosen before.
     browser.fill("Filter", "method:trades").await?;
     browser.sees("Choose none").await?;
     until("the filter holds", async || {
@@ -50,7 +51,7 @@ async fn runs_are_chosen_in_ranges_by_mouse_and_keyboard() -> Result<()> {
     })
     .await?;
     browser.find("[aria-label='Choose all 43 that are shown']").await?.click().await?;
-    // 299 and 296 to 298 hold none of the multiples of seven.
+    // None of the four chosen runs, 296 to 299, is a multiple of seven, so all 43 are new.
     browser.sees("47 chosen").await?;
     browser.find("[aria-label='Choose all 43 that are shown']").await?.click().await?;
     browser.sees("4 chosen").await?;
@@ -91,7 +92,7 @@ async fn what_is_refused_is_named_beside_what_was_done() -> Result<()> {
     browser.click("Delete").await?;
     browser.sees("1 run with its checkpoints, matrices and links will be gone for good.").await?;
     browser.sees("1 is running and stays: cancel it first.").await?;
-    // Meanwhile somebody else cancels what waits, and starts it again: the server decides.
+    // Meanwhile somebody else cancels the running run. The server decides what is still possible.
     browser.click("Keep").await?;
     browser.click("Cancel").await?;
     browser.sees("1 running run saves what it has and stops.").await?;
@@ -209,7 +210,7 @@ async fn back_leads_to_where_one_was_in_the_table() -> Result<()> {
     stands(&place).await?;
     browser.find(&format!("tr[data-id='{name}']")).await?;
 
-    // The choice, after a comparison; a reload on the way changes nothing.
+    // The choice survives a visit to a comparison, even with a reload there.
     browser.script("document.querySelector('.runs-box').scrollTop = 0").await?;
     browser.find("[aria-label='Choose Made run 299']").await?.click().await?;
     browser.find("[aria-label='Choose Made run 297']").await?.click().await?;
@@ -222,7 +223,7 @@ async fn back_leads_to_where_one_was_in_the_table() -> Result<()> {
     browser.sees("2 chosen").await?;
     assert_eq!(browser.find("[aria-label='Choose Made run 297']").await?.prop("checked").await?.as_deref(), Some("true"));
 
-    // A link opens the table as it always is.
+    // A link opens the table at the top.
     browser.click("Data").await?;
     browser.sees("Handwritten digits").await?;
     browser.click("Runs").await?;
@@ -249,7 +250,7 @@ async fn back_leads_to_where_one_was_in_the_table() -> Result<()> {
 
 #[tokio::test]
 async fn every_run_can_be_found_for_a_comparison_and_a_measurement() -> Result<()> {
-    // More than one answer of the API lists.
+    // More runs than one response of the API lists.
     let app = App::start_with(|data| write_runs(data, 700)).await?;
     let browser = Browser::open().await?;
     browser.goto(&app.url("/compare")).await?;
@@ -272,7 +273,7 @@ async fn every_run_can_be_found_for_a_comparison_and_a_measurement() -> Result<(
     browser.press(Key::Enter + "").await?;
     browser.sees("\"checkpoint\": \"made-00005.best\"").await?;
     assert_eq!(browser.find("#field-checkpoint").await?.prop("value").await?.as_deref(), Some("Made run 5"));
-    // Escape leaves the choice as it was.
+    // Escape keeps the former choice.
     browser.press("zzz").await?;
     browser.sees("No run fits.").await?;
     browser.press(Key::Escape + "").await?;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use shared::api::RunState;
 use tests::{App, Browser, small_run, until};
 
-/// Training that nobody waits for the end of.
+/// Epochs of a training run that does not end during the test.
 const ENDLESS: u32 = 10_000;
 
 #[tokio::test]
@@ -16,7 +16,7 @@ async fn a_newcomer_sets_up_a_run_watches_it_and_compares_its_checkpoints() -> R
     browser.click("Set up a run").await?;
     browser.reaches("/new").await?;
 
-    // A value that cannot be run is named at its field, and nothing is submitted.
+    // An invalid value is reported at its field, and nothing is submitted.
     browser.fill("Epochs", "0").await?;
     browser.sees("0 is out of range; 1 to 10000").await?;
     browser.click("Start run").await?;
@@ -37,7 +37,8 @@ async fn a_newcomer_sets_up_a_run_watches_it_and_compares_its_checkpoints() -> R
     }
     browser.sees("16/255 (0.0627)").await?;
     browser.sees("\"epochs\": 6").await?;
-    // Before the run is live: a former best may go while its matrix is asked for, which the console calls an error.
+    // Check the console before the run is live: a former best checkpoint may be removed while its matrix is
+    // requested, which the console reports as an error.
     browser.is_quiet().await?;
     browser.click("Start run").await?;
 

@@ -16,7 +16,7 @@ async fn a_person_signs_in_on_a_page_and_out_again() -> Result<()> {
         browser.prefers(scheme).await?;
         browser.is_accessible().await?;
     }
-    // The field has the focus, and the form takes Enter.
+    // The field has the focus, and Enter submits the form.
     browser.press("a wrong token").await?;
     browser.press(thirtyfour::Key::Enter).await?;
     browser.sees("This is not the token of this server").await?;
@@ -26,7 +26,7 @@ async fn a_person_signs_in_on_a_page_and_out_again() -> Result<()> {
     browser.reaches("/queue?x=1").await?;
     browser.find("//h1[.='Queue']").await?;
 
-    // An old link does not shut out whoever is signed in.
+    // An old link does not sign out a person who is signed in.
     browser.goto(&app.url("/system?token=of-an-earlier-start")).await?;
     browser.find("//h1[.='System']").await?;
     assert!(!browser.url().await?.contains("token"));
@@ -67,7 +67,7 @@ async fn the_sign_in_page_needs_no_javascript() -> Result<()> {
     let field = browser.find("#token").await?;
     field.send_keys(TOKEN).await?;
     browser.find("button[type=submit]").await?.click().await?;
-    // The application itself cannot start, and says what it needs.
+    // The application itself cannot start, and the page shows what it needs.
     browser.reaches("/runs").await?;
     browser.find("noscript .boot-failed").await?;
     Ok(())

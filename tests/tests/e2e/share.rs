@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use shared::api::Share;
 use tests::{App, Browser, small_run};
 
-/// Drags the file at an address over the page and lets it fall.
+/// Drops the file at an address onto the page.
 const DROP: &str = "
     fetch('ADDRESS').then(answer => answer.blob()).then(blob => {
         const dataTransfer = new DataTransfer();
@@ -97,7 +97,7 @@ async fn a_figure_that_was_exported_opens_its_view_again() -> Result<()> {
         browser.reaches(&view).await?;
         browser.sees("3 · 5").await?;
     }
-    // Dropped anywhere on the page, too.
+    // A figure can also be dropped anywhere on the page.
     browser.goto(&app.url("/theory")).await?;
     browser.sees("Three classes, in theory").await?;
     let address = format!("api/attributions/{}.e2.adversarial.svg?{lens}", run.id);

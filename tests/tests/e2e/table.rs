@@ -1,14 +1,14 @@
-//! Finding, labeling and choosing among many runs, the order of the queue, and hands that stay on the keyboard.
+//! Finding, labeling and choosing among many runs, the order of the queue, and keyboard use.
 
 use anyhow::Result;
 use serde_json::json;
 use tests::{App, Browser, small_run, until, write_runs};
 use thirtyfour::prelude::*;
 
-/// Training that nobody waits for the end of.
+/// Epochs of a training run that does not end during the test.
 const ENDLESS: u32 = 10_000;
 
-/// The titles of the first rows, as they are shown.
+/// The titles of the first rows, in the displayed order.
 async fn titles(browser: &Browser, count: usize) -> Result<Vec<String>> {
     let text = browser.text().await?;
     Ok(text.lines().filter(|line| line.starts_with("Made run ")).take(count).map(str::to_owned).collect())
@@ -34,13 +34,13 @@ async fn runs_are_tagged_found_sorted_and_compared() -> Result<()> {
     browser.fill("Filter", "eps:4 method:trades").await?;
     shows(&browser, &["Made run 294", "Made run 273", "Made run 252"]).await?;
     browser.sees("15 of 300 runs").await?;
-    // The order was written first, and the filter a moment after it rested.
+    // The URL has the order and the filter, shortly after typing has paused.
     let url = browser.reaches("q=eps%3A4%20method%3Atrades").await?;
     assert!(url.contains("sort=best"), "{url}");
     browser.fill("Filter", "eps:4 best>").await?;
     browser.sees("a value is missing, such as in `best>45`").await?;
 
-    // The label of one, which the filter then finds.
+    // Edit the labels of one run. The filter then finds it by them.
     browser.fill("Filter", "made-00007").await?;
     browser.sees("1 of 300 runs").await?;
     browser.find("[aria-label='Choose Made run 7']").await?.click().await?;
@@ -152,7 +152,7 @@ async fn the_palette_goes_anywhere_from_the_keyboard() -> Result<()> {
     browser.press(Key::Enter + "").await?;
     browser.find("html[data-theme=dark]").await?;
 
-    // A question mark in a field is a letter.
+    // A question mark in a field is text, not a shortcut.
     browser.goto(&app.url("/")).await?;
     browser.fill("Filter", "?").await?;
     assert!(!browser.text().await?.contains("Everywhere"));

@@ -1,4 +1,4 @@
-//! Walking through the checkpoints of a run, and comparing them with what is pinned.
+//! Stepping through the checkpoints of a run, and comparing them with the pinned baseline.
 
 use anyhow::{Context, Result};
 use tests::{App, Browser, small_run};
@@ -26,7 +26,7 @@ async fn the_scrubber_takes_matrix_and_address_along_and_a_reload_finds_them_aga
     other.goto(&url).await?;
     other.find("//p[@class='caption'][starts-with(., 'Epoch 6')]").await?;
 
-    // Played from the end it begins anew, and stops by itself at the end.
+    // Playing from the end starts at the beginning, and stops at the end.
     other.click("Play the checkpoints").await?;
     other.find("//p[@class='caption'][starts-with(., 'Epoch 4')]").await?;
     other.find("//button[@aria-label='Play the checkpoints']").await?;
@@ -77,7 +77,7 @@ async fn a_share_of_a_run_opens_where_the_scrubber_stood() -> Result<()> {
     reader.find("//p[@class='caption'][starts-with(., 'Epoch 4')]").await?;
     let scrubber = reader.find("input[type=range][aria-label=Checkpoint]").await?;
     scrubber.focus().await?;
-    // What the link does not carry is said, and what it carries is there again.
+    // The page says what the share does not contain, and shows again what it contains.
     reader.press(Key::Home).await?;
     reader.find("//h2[.='Epoch 2']").await?;
     reader.press(Key::Right).await?;

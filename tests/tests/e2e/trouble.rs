@@ -1,4 +1,4 @@
-//! What goes wrong, and what people are then told.
+//! What goes wrong, and what people are told about it.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ async fn a_killed_worker_leaves_a_failed_run_with_its_reason_and_log() -> Result
     Ok(())
 }
 
-/// The process whose command line names the directory.
+/// Finds the process that has the directory as an argument.
 fn worker_in(directory: &Path) -> Option<libc::pid_t> {
     let directory = directory.to_str()?;
     fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
@@ -66,7 +66,7 @@ async fn the_cifar_10_preset_starts_on_a_folder_and_stops_cleanly() -> Result<()
     Ok(())
 }
 
-/// Files in CIFAR-10's binary layout with 50 images each: a label byte, then 3072 bytes of pixels.
+/// Writes files in CIFAR-10's binary layout with 50 images each: a label byte, then 3072 bytes of pixels.
 fn small_cifar10(folder: &Path) -> Result<()> {
     let names = (1..=5).map(|batch| format!("data_batch_{batch}.bin")).chain(["test_batch.bin".to_owned()]);
     for name in names {

@@ -1,4 +1,5 @@
-//! The part of a dossier that a run has to measure: found where there is one, asked for where there is none, followed until it is there.
+//! The measured part of a dossier. Finds the run that has measured the pair, follows it while it runs, or
+//! offers to start one.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -12,28 +13,28 @@ use crate::live::{Live, follow};
 use crate::load::{Fetched, Placeholder, fetched, refusal, shown};
 use crate::{api, urls};
 
-/// What is to be measured.
+/// What to measure.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
     pub pair: [u32; 2],
-    /// `RUN.e12`.
+    /// The checkpoint, such as `RUN.e12`.
     pub subject: String,
-    /// What it is measured beside, `RUN.e9`.
+    /// A second checkpoint to measure, such as `RUN.e9`.
     pub other: Option<String>,
-    /// The pairs that changed most; empty where nothing says what changed.
+    /// The pairs that changed most; empty without a baseline.
     pub changed: Vec<[u32; 2]>,
 }
 
 impl Wanted {
-    /// The configuration that measures these pairs, the other checkpoint first, as in a comparison.
+    /// The configuration that measures these pairs. The other checkpoint comes first, as in a comparison.
     fn config(&self, pairs: Vec<[u32; 2]>) -> RunConfig {
         let checkpoints = self.other.iter().chain([&self.subject]).filter_map(|checkpoint| checkpoint.parse().ok()).collect();
         RunConfig::Pair(Box::new(PairConfig::of(checkpoints, pairs)))
     }
 }
 
-/// The run to show: the newest of the best kind, where one that is done comes before one under way, and that before one that ended badly;
-/// among them one that holds the other checkpoint too.
+/// Chooses the run to show: finished before queued or running before failed; then one that also measures
+/// `other`; then the newest.
 fn chosen(runs: &[Run], other: Option<&str>) -> Option<Run> {
     let holds = |run: &Run| {
         let RunConfig::Pair(config) = &run.config else { return false };
@@ -47,7 +48,7 @@ fn chosen(runs: &[Run], other: Option<&str>) -> Option<Run> {
         };
         (state, !holds(run))
     };
-    // The first of equals, and the newest stand first.
+    // `min_by_key` returns the first of equals, and the newest run comes first.
     runs.iter().min_by_key(|run| rank(run)).cloned()
 }
 
@@ -115,7 +116,7 @@ fn Ask(wanted: Wanted, again: bool, runs: Fetched<Vec<Run>>) -> impl IntoView {
     .into_any()
 }
 
-/// A run under way, until it has ended.
+/// Shows the progress of a run until it ends.
 #[component]
 fn Following(run: Run, runs: Fetched<Vec<Run>>) -> impl IntoView {
     let id = run.id.clone();
@@ -141,7 +142,7 @@ fn Following(run: Run, runs: Fetched<Vec<Run>>) -> impl IntoView {
     .into_any()
 }
 
-/// A run that has ended without a result.
+/// Shows that a run has ended without a result.
 #[component]
 fn Ended(run: Run) -> impl IntoView {
     let reason = match (run.state, &run.failure) {
@@ -152,7 +153,7 @@ fn Ended(run: Run) -> impl IntoView {
     view! { <p class="notice notice-warning">{reason}" "<a href=urls::href(&urls::run(&run.id))>"Its log"</a></p> }.into_any()
 }
 
-/// What a run has measured, and the way to a measurement beside the other checkpoint where it has none.
+/// Shows the result of a run. If it lacks the other checkpoint, also offers to measure that.
 #[component]
 fn Done(run: Run, wanted: Wanted, runs: Fetched<Vec<Run>>) -> impl IntoView {
     let address = format!("api/runs/{}/pair", run.id);

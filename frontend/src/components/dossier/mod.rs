@@ -1,4 +1,5 @@
-//! A pair's dossier: how alike two classes are and were, where the attack sends them, and what a run has measured of their overlap.
+//! The dossier of a pair of classes: their similarity now and over time, their predictions under attack, and
+//! the measured overlap of their features.
 
 mod course;
 mod measured;
@@ -27,17 +28,18 @@ use crate::debounce::debounced;
 use crate::load::{Load, Placeholder, fetched, shown};
 use crate::viewer::use_is_owner;
 
-/// How long a pair has to stay selected to be read about.
+/// How long a pair must stay selected before its dossier loads.
 const REST: Duration = Duration::from_millis(120);
-/// Pairs that a button measures together.
+/// Number of pairs that one button measures together.
 const MEASURED_TOGETHER: usize = 5;
-/// Classes that an image is taken for, beside the two of the pair.
+/// Number of predicted classes to list besides the two of the pair.
 const DESTINATIONS: usize = 3;
 
-/// The dossier of a page, as an element.
+/// Element id of the dossier.
 const DOSSIER: &str = "dossier";
 
-/// Of the selected cell. Walks the pairs by how much they changed against the baseline, without one by their cosine.
+/// The dossier of the selected cell. Previous and next follow the change against the baseline, or the cosine
+/// without one.
 #[component]
 pub fn Dossier(subject: Memo<Arc<Attribution>>, baseline: Memo<Option<Arc<Attribution>>>, explorer: Explorer) -> impl IntoView {
     let baseline = Memo::new(move |_| {
@@ -49,7 +51,8 @@ pub fn Dossier(subject: Memo<Arc<Attribution>>, baseline: Memo<Option<Arc<Attrib
             .with(|baseline| subject.with(|subject| ranked(&subject.file.matrix, baseline.as_ref().map(|baseline| &baseline.file.matrix))))
     });
     let pair = Memo::new(move |_| pair_of(explorer.selected(), subject.with(|subject| subject.file.class_names.len())));
-    // Keys run over pairs faster than anyone reads: what is asked and drawn waits for the one where they stop.
+    // Keys step through pairs faster than anyone reads, so loading and drawing wait for the pair where they
+    // stop.
     let read = debounced(pair, REST);
     let step = move |forward: bool| order.with_untracked(|order| stepped(order, pair.get_untracked(), forward));
     let walk = move |forward: bool| {
@@ -70,7 +73,7 @@ pub fn Dossier(subject: Memo<Arc<Attribution>>, baseline: Memo<Option<Arc<Attrib
         }
     });
     on_cleanup(move || keys.remove());
-    // Arrow keys on the dossier itself, not on what lies in it.
+    // Arrow keys work only if the dossier itself has the focus, and not an element inside it.
     let on_key = move |event: web_sys::KeyboardEvent| {
         let forward = match event.key().as_str() {
             "ArrowRight" => true,
@@ -132,7 +135,7 @@ pub fn Dossier(subject: Memo<Arc<Attribution>>, baseline: Memo<Option<Arc<Attrib
     .into_any()
 }
 
-/// The way from the pair one points at to its dossier: a dossier is of the selected one.
+/// Link to the dossier of the pair under the pointer, if that pair is selected; otherwise a hint to click.
 #[component]
 pub fn DossierLink(explorer: Explorer) -> impl IntoView {
     let go = |_| focus(DOSSIER);
@@ -145,7 +148,7 @@ pub fn DossierLink(explorer: Explorer) -> impl IntoView {
     }
 }
 
-/// Whether a key belongs to the field that has the focus.
+/// Whether a key press goes into a text input.
 fn is_typing(event: &web_sys::KeyboardEvent) -> bool {
     let element = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
     element.is_some_and(|element| ["INPUT", "TEXTAREA", "SELECT"].contains(&element.tag_name().as_str()))
@@ -155,7 +158,7 @@ fn name(file: &AttributionFile, class: usize) -> String {
     file.class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
 }
 
-/// The dossier of a pair.
+/// The dossier of one pair.
 #[component]
 fn PairDossier(
     subject: Memo<Arc<Attribution>>,
@@ -187,7 +190,7 @@ fn PairDossier(
     });
     let run = Memo::new(move |_| subject.with(|subject| subject.run.clone()));
     let checkpoints = fetched::<Vec<CheckpointInfo>>(move || is_owner.then(|| format!("api/runs/{}/checkpoints", run.get())));
-    // A measurement is of a pair and checkpoints, whatever else of the matrix changes.
+    // A memo, so that nothing is measured again when another part of the matrix changes.
     let wanted = Memo::new(move |_| {
         let checkpoints = match checkpoints.state.get() {
             Load::Loading => return None,
@@ -209,7 +212,7 @@ fn PairDossier(
     .into_any()
 }
 
-/// What the matrix itself says of a pair.
+/// What the matrix itself tells of a pair.
 fn facts(subject: &Attribution, baseline: Option<&Attribution>, (i, j): Cell) -> Vec<(String, String)> {
     let file = &subject.file;
     let value = file.matrix.get(i, j);
@@ -233,7 +236,7 @@ fn facts(subject: &Attribution, baseline: Option<&Attribution>, (i, j): Cell) ->
     facts
 }
 
-/// Where the images of two classes end up, on the inputs of the matrix.
+/// What the images of two classes are predicted as, on the inputs of the matrix.
 fn sent(file: &AttributionFile, (i, j): Cell) -> AnyView {
     let title = if file.attack.is_some() { "Where the attack sends them" } else { "What clean images are taken for" };
     let of_class = |from: usize, other: usize| {
@@ -256,7 +259,7 @@ fn sent(file: &AttributionFile, (i, j): Cell) -> AnyView {
     view! { <h3>{title}</h3><div class="dossier-sent">{tables}</div> }.into_any()
 }
 
-/// Epochs to mark on the course.
+/// The epochs to mark on the curve.
 fn marks(subject: &Attribution, baseline: Option<&Attribution>) -> Vec<(u32, &'static str)> {
     let before = baseline.filter(|baseline| baseline.run == subject.run).map(|baseline| (baseline.file.epoch, "baseline"));
     before.into_iter().chain([(subject.file.epoch, "this")]).collect()
@@ -274,7 +277,7 @@ fn wanted(subject: &Attribution, baseline: Option<&Attribution>, checkpoints: &[
     Wanted { pair: both(pair), subject: checkpoint(subject), other, changed }
 }
 
-/// The checkpoint of the same run that one is compared with where nothing else is said: the best, or the last for the best.
+/// The default checkpoint to compare with, of the same run: the best one; for the best one, the last.
 fn other_end(subject: &Attribution, checkpoints: &[CheckpointInfo]) -> Option<String> {
     let end = |checkpoint: &&CheckpointInfo| if subject.is_best { checkpoint.is_last } else { checkpoint.is_best };
     checkpoints.iter().find(end).map(|checkpoint| checkpoint.id.clone())

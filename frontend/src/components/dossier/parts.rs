@@ -1,4 +1,5 @@
-//! What a run has measured of a pair: the dimensions two classes share, both without them, and the images behind them.
+//! The measured result of a pair: the dimensions that the classes share, the accuracy without them, and the
+//! images that drive them.
 
 use leptos::prelude::*;
 use shared::api::{DrivingImage, MeasuredPair, Overlap, PairAccuracy, PairFile, SaliencyMap};
@@ -9,7 +10,7 @@ use super::table::{Row, table};
 use crate::components::saliency_map::{SaliencyOverlay, checkpoint_name, data_url};
 use crate::names;
 
-/// The parts of the pair at `index` of the file.
+/// Shows the pair at `index` in the file.
 #[component]
 pub fn Parts(file: PairFile, index: usize) -> impl IntoView {
     let Some(pair) = file.pairs.get(index) else { return ().into_any() };
@@ -47,13 +48,13 @@ fn class_name(file: &PairFile, class: u32) -> String {
     file.class_names.get(class as usize).cloned().unwrap_or_else(|| class.to_string())
 }
 
-/// `Epoch 12`, or with its run where there are several.
+/// For example `Epoch 12`, with the run if there are several.
 fn checkpoint_title(file: &PairFile, place: usize) -> String {
     let (epoch, run) = checkpoint_name(&file.checkpoints, place);
     run.map_or_else(|| epoch.clone(), |run| format!("{epoch} of {run}"))
 }
 
-/// How much of the cosine the dimensions shown are.
+/// Which part of the cosine the listed dimensions contribute.
 fn carried(overlap: &Overlap, of: u32) -> String {
     let Overlap { cosine, carried, dimensions, .. } = overlap;
     format!(
@@ -80,7 +81,7 @@ fn dimensions(title: &str, overlap: &Overlap, names: &[String; 2]) -> AnyView {
     table(format!("Shared dimensions, {title}"), heads.to_vec(), true, rows.collect())
 }
 
-/// What leaving out did to the robust accuracy of both, in a sentence.
+/// A sentence on how leaving out dimensions changed the robust accuracy of both classes.
 fn left_out(overlap: &Overlap, names: &[String; 2]) -> String {
     let leave_out = &overlap.leave_out;
     let control = mean(&leave_out.control).robust.map(format::percent);
@@ -155,7 +156,8 @@ fn measured_with(file: &PairFile) -> String {
     )
 }
 
-/// A row for each image: as it is, and what each checkpoint and the attack on it make of it.
+/// A table with a row per image: the clean image, and per checkpoint the attacked image and where the network
+/// looks.
 fn images(file: &PairFile, pair: &MeasuredPair) -> AnyView {
     let checkpoints = file.checkpoints.len();
     let groups =
@@ -209,7 +211,7 @@ fn row(file: &PairFile, pair: &MeasuredPair, image: &DrivingImage, checkpoints: 
     view! { <tr><th scope="row">{figure}<span class="dossier-drive">{driven(pair, image)}</span></th>{cells}</tr> }.into_any()
 }
 
-/// How strongly an image drives the dimensions, and which of them most.
+/// How strongly an image drives the dimensions in total, and which of them most.
 fn driven(pair: &MeasuredPair, image: &DrivingImage) -> String {
     let sum: f64 = image.drive.iter().sum();
     let most = image.drive.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));

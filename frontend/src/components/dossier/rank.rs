@@ -1,4 +1,4 @@
-//! In which order one walks the pairs, and what of them is worth a line.
+//! The order in which pairs are visited, and which predicted classes are listed.
 
 use std::cmp::Reverse;
 
@@ -6,7 +6,7 @@ use shared::matrix::Matrix;
 
 use crate::components::explorer::Cell;
 
-/// Every pair `i < j`: by how much it changed from `baseline`, else by its cosine; the largest first.
+/// All pairs `i < j`, sorted by their change from `baseline` or, without one, by their cosine; largest first.
 pub fn ranked(subject: &Matrix, baseline: Option<&Matrix>) -> Vec<Cell> {
     match baseline {
         Some(baseline) => baseline.changes(subject).into_iter().map(|change| (change.i, change.j)).collect(),
@@ -19,20 +19,21 @@ pub fn ranked(subject: &Matrix, baseline: Option<&Matrix>) -> Vec<Cell> {
     }
 }
 
-/// The pair after or before one; from nowhere the first. The ends are ends.
+/// The pair after or before `from`, or the first pair if `from` is not in the list; `None` beyond the ends.
 pub fn stepped(ranked: &[Cell], from: Option<Cell>, forward: bool) -> Option<Cell> {
     let Some(place) = from.and_then(|from| ranked.iter().position(|pair| *pair == from)) else { return ranked.first().copied() };
     let next = if forward { Some(place + 1) } else { place.checked_sub(1) };
     next.and_then(|next| ranked.get(next)).copied()
 }
 
-/// A cell as a pair of two classes, the lower first; none where it is none.
+/// A cell as a pair of classes, lower index first; `None` if it is on the diagonal or out of range.
 pub fn pair_of(cell: Option<Cell>, classes: usize) -> Option<Cell> {
     let (i, j) = cell?;
     (i != j && i.max(j) < classes).then_some((i.min(j), i.max(j)))
 }
 
-/// What images of a class are taken for, the most frequent first: the class itself and `other` always, and `more` others at most.
+/// Predicted classes for a row of the confusion matrix, most frequent first: `class`, `other` and at most
+/// `more` others.
 pub fn destinations(row: &[u32], class: usize, other: usize, more: usize) -> Vec<(usize, u32)> {
     let mut all: Vec<(usize, u32)> = row.iter().copied().enumerate().collect();
     all.sort_by_key(|entry| Reverse(entry.1));

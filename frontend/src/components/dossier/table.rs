@@ -1,11 +1,11 @@
-//! Tables of numbers, as all parts of a dossier have them.
+//! Tables of numbers in a dossier.
 
 use leptos::prelude::*;
 
-/// A line: its head, a bar for the size of its first number where it has one, and its numbers.
+/// A row: its head, an optional bar for the size of its first number, and its numbers.
 pub struct Row {
     pub head: String,
-    /// Of the longest there can be, in `[0, 1]`.
+    /// Length of the bar as a fraction of the longest possible, in `[0, 1]`.
     pub bar: Option<f64>,
     pub cells: Vec<String>,
 }
@@ -16,7 +16,7 @@ impl Row {
     }
 }
 
-/// `heads`: of the first column, then one for each number; `bars`: whether rows have bars.
+/// Makes a table. `heads`: head of the first column, then one per number; `bars`: whether rows have bars.
 pub fn table(label: String, heads: Vec<String>, bars: bool, rows: Vec<Row>) -> AnyView {
     let head = |(index, text): (usize, String)| {
         let class = if index == 0 { "" } else { "number" };

@@ -1,4 +1,4 @@
-//! The baseline and another by turns in one place: what moves, changed.
+//! Shows the baseline and another matrix alternately in the same place, so that changes seem to move.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::components::explorer::Explorer;
 use crate::components::heatmap::HeatmapView;
 use crate::latest::latest;
 
-/// Changes in ten seconds. Not more than three a second: faster flashes can cause seizures.
+/// Changes per ten seconds, and label. At most three per second: faster flashes can cause seizures.
 const RATES: [(u32, &str); 4] = [(5, "every 2 s"), (10, "every second"), (20, "2 per second"), (30, "3 per second")];
 const FIRST_RATE: u32 = 10;
 
 #[component]
 pub fn Flicker(
-    /// Each by itself, the baseline first.
+    /// The matrices of the single sides, the baseline first.
     panels: Memo<Vec<Panel>>,
     explorer: Explorer,
 ) -> impl IntoView {
     let baseline_shows = RwSignal::new(true);
-    // Who asked the system for less motion turns it by hand.
+    // With reduced motion, people switch by hand.
     let running = RwSignal::new(!browser::prefers_reduced_motion());
     let rate = RwSignal::new(FIRST_RATE);
     let timer = StoredValue::new(None::<IntervalHandle>);

@@ -1,4 +1,5 @@
-//! Two to six matrices of any runs against the first of them: how they differ, which pairs changed most, and what the runs have apart.
+//! The comparison of two to six matrices with the first: differences, pairs that changed most, and
+//! differences of the runs.
 
 mod flicker;
 mod pairs;
@@ -30,7 +31,7 @@ use crate::load::{Failure, Load, Placeholder, Skeleton, told};
 use crate::url_state::url_state;
 use crate::urls;
 
-/// The name of each compared attribution, the baseline's first; none where it is yet to be chosen.
+/// The id of each compared attribution, the baseline first; `None` if not yet chosen.
 pub type Sides = Vec<Option<String>>;
 
 #[component]
@@ -53,7 +54,7 @@ pub fn ComparePage() -> impl IntoView {
     let lens = shown.part(|shown| shown.lens.clone(), |shown, lens| shown.lens = lens);
     let of = shown.part(|shown| shown.of, |shown, of| shown.of = of);
     let answer = Memo::new(move |_| sides.with(|sides| answer(sides, matrices)));
-    // The former one stays while one goes from comparison to comparison.
+    // The former comparison stays visible while the next one loads.
     let comparison = latest(None, move || match answer.get() {
         Answer::Ready(kept) => Some(Comparison::of(kept.iter().map(|kept| Attribution::clone(kept)).collect()).ok().map(Arc::new)),
         Answer::Loading => None,
@@ -100,10 +101,10 @@ pub fn ComparePage() -> impl IntoView {
     }
 }
 
-/// Whether what was asked for can be compared.
+/// Whether the chosen sides can be compared.
 #[derive(Clone, PartialEq)]
 enum Answer {
-    /// Fewer than two are chosen.
+    /// Fewer than two sides are chosen.
     Incomplete,
     Loading,
     Failed(Problem),
@@ -126,7 +127,7 @@ fn answer(sides: &[Option<String>], matrices: Cache<Attribution>) -> Answer {
     Answer::Ready(ready)
 }
 
-/// Matrices over other classes say so, in the words of the API.
+/// Shows why the matrices cannot be compared, such as other classes, in the words of the API.
 #[component]
 fn NotComparable(kept: Vec<Cached<Attribution>>) -> impl IntoView {
     let attributions = kept.iter().map(|kept| Attribution::clone(kept)).collect();
@@ -139,7 +140,7 @@ fn NotComparable(kept: Vec<Cached<Attribution>>) -> impl IntoView {
     }
 }
 
-/// The sides that a query names, at least two of them.
+/// The sides in a query; at least two, which may be empty.
 fn sides(get: impl Fn(&str) -> Option<String>) -> Sides {
     let mut sides: Sides = SIDES.iter().map(|side| get(side).filter(|id| !id.is_empty())).collect();
     let count = sides.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
@@ -147,27 +148,27 @@ fn sides(get: impl Fn(&str) -> Option<String>) -> Sides {
     sides
 }
 
-/// The attributions of the sides, up to the first that is none.
+/// The attributions of the sides, up to the first side that is missing or invalid.
 fn ids(sides: &[Option<String>]) -> Vec<AttributionId> {
     sides.iter().map_while(|side| side.as_ref()?.parse().ok()).collect()
 }
 
-/// How a comparison is looked at.
+/// How the comparison is shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
-    /// Whose cosines stand against A's pair by pair, by its place.
+    /// Index of the side whose cosines are plotted against A.
     pub of: usize,
     pub lens: Lens,
 }
 
 impl Shown {
     fn view(&self, ids: Vec<AttributionId>) -> View {
-        // A comparison may have lost a side since.
+        // The comparison may have fewer sides now.
         View::Compare { of: self.of.min(ids.len().saturating_sub(1)), ids, lens: self.lens.clone() }
     }
 }
 
-/// The address of a comparison, complete or not.
+/// The address of a comparison, which may be incomplete.
 fn address(sides: &[Option<String>], shown: &Shown) -> String {
     let ids = ids(sides);
     if ids.len() >= 2 && ids.len() == sides.len() {

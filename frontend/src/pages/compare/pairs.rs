@@ -1,4 +1,4 @@
-//! The pair one points at in all matrices, and all pairs by how much they changed.
+//! The current pair in all matrices, and all pairs ranked by change.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use shared::format;
 use crate::components::dossier::DossierLink;
 use crate::components::explorer::{Cell, Explorer};
 
-/// Pairs shown before one asks for more, and how many more each time: 200 classes have 19,900.
+/// Number of pairs shown at first, and added with each request for more: 200 classes have 19,900 pairs.
 const FIRST_PAIRS: usize = 10;
 const MORE_PAIRS: usize = 200;
 
@@ -37,7 +37,7 @@ pub fn SelectedPair(comparison: Memo<Arc<Comparison>>, explorer: Explorer) -> im
     }
 }
 
-/// The names of two classes, their cosine in each matrix, how it differs and how that ranks.
+/// The names of two classes, and their cosine in each matrix with its change and rank.
 fn facts(comparison: &Comparison, (i, j): Cell) -> Option<(String, Vec<(String, String)>)> {
     let names = &comparison.baseline().file.class_names;
     let name = format!("{} · {}", names.get(i)?, names.get(j)?);
@@ -53,7 +53,7 @@ fn facts(comparison: &Comparison, (i, j): Cell) -> Option<(String, Vec<(String, 
         facts.extend(rank.map(|rank| ("Change".to_owned(), format!("rank {} of {}", rank + 1, difference.changes.len()))));
         return Some((name, facts));
     }
-    // Each change beside its value, so that six sides stay on a line or two.
+    // Each change stands beside its value, so that six sides fit on one or two lines.
     let others = 0..comparison.differences.len();
     facts.extend(others.clone().map(|other| {
         let value = format!("{} ({})", format::decimal(value(other + 1), 3), change(other));
@@ -66,7 +66,7 @@ fn facts(comparison: &Comparison, (i, j): Cell) -> Option<(String, Vec<(String, 
     Some((name, facts))
 }
 
-/// The pairs by how much they changed; a click selects one in the matrices.
+/// All pairs ranked by change; a click selects a pair in the matrices.
 #[component]
 pub fn ChangedPairs(comparison: Memo<Arc<Comparison>>, explorer: Explorer) -> impl IntoView {
     let ranked = Memo::new(move |_| comparison.with(|comparison| comparison.ranked()));

@@ -1,4 +1,4 @@
-//! What is compared: the matrices of any run, and which of them is the baseline.
+//! Chooses the compared matrices and the baseline among them.
 
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
@@ -19,7 +19,7 @@ use crate::urls;
 pub fn Pickers(sides: Memo<Sides>, shown: Memo<Shown>) -> impl IntoView {
     let rows = use_rows();
     rows.keep_fresh();
-    // A side that is added has no address before its matrix is chosen.
+    // An added side is in the URL only after its matrix is chosen.
     let adding = RwSignal::new(false);
     let navigate = StoredValue::new_local(use_open());
     let change = Callback::new(move |(change,): (Change,)| {
@@ -33,7 +33,7 @@ pub fn Pickers(sides: Memo<Sides>, shown: Memo<Shown>) -> impl IntoView {
         let id = Memo::new(move |_| sides.with(|sides| sides.get(index).cloned().flatten()));
         let removable = Signal::derive(move || count.get() > 2);
         let remove = move || {
-            // What was only added is not in the address yet.
+            // A side that was only added is not in the URL yet.
             if index >= sides.with_untracked(Vec::len) {
                 adding.set(false);
             } else {
@@ -53,12 +53,12 @@ pub fn Pickers(sides: Memo<Sides>, shown: Memo<Shown>) -> impl IntoView {
     }
 }
 
-/// What one does to the sides.
+/// A change of the sides.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     Choose(usize, String),
     Remove(usize),
-    /// Makes it the first; the former baseline takes its place.
+    /// Makes this side the baseline; the former baseline takes its place.
     Baseline(usize),
 }
 
@@ -75,7 +75,7 @@ fn changed(sides: &[Option<String>], change: Change) -> Sides {
     sides
 }
 
-/// Which checkpoint of a run comes first to mind.
+/// Which checkpoint of a run is suggested first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum First {
     Best,
@@ -93,7 +93,7 @@ struct Choice {
 }
 
 impl Choice {
-    /// The matrices of a run, by epoch.
+    /// The matrices of a run, sorted by epoch.
     fn all(run: &str, metrics: &Metrics) -> Vec<Self> {
         let (best, last) = (metrics.best().map(|epoch| epoch.epoch), metrics.last().map(|epoch| epoch.epoch));
         let choice = |entry: &shared::record::AttributionEntry| {
@@ -132,7 +132,7 @@ fn has_matrices(run: &RunRow) -> bool {
     run.best.is_some() || run.cas.is_some()
 }
 
-/// A run, and one of its matrices.
+/// Chooses a run and one of its matrices.
 #[component]
 fn Picker(
     index: usize,
@@ -153,7 +153,7 @@ fn Picker(
         (Some(run), Some(metrics)) => Choice::all(&run, &metrics),
         _ => Vec::new(),
     });
-    // A run that was just chosen has no matrix chosen yet.
+    // Whether the run was just chosen and its matrix is not chosen yet.
     let waiting = RwSignal::new(false);
     Effect::new(move || {
         let (Some(_), true) = (metrics.ready(), waiting.get()) else { return };
@@ -175,7 +175,7 @@ fn Picker(
             let selected = move || id.with(|id| id.as_ref() == Some(&choice.id));
             view! { <option value=value prop:selected=selected>{choice.name}</option> }
         };
-        // One that the run does not have is still what the address asks for.
+        // An id from the URL is shown even if the run does not have it.
         let unknown = id.get().filter(|id| choices.with(|choices| choices.iter().all(|choice| choice.id != *id)));
         let unknown = unknown.map(|id| view! { <option selected=true value=id.clone()>{id.clone()}</option> });
         view! { {unknown}{choices.get().into_iter().map(option).collect_view()} }

@@ -1,4 +1,5 @@
-//! What the compared runs went through and were set up with: their curves over each other, and the fields in which they differ.
+//! Compares the runs of the matrices: their curves in one chart, and the fields in which their configurations
+//! differ.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -79,7 +80,7 @@ fn CurvesCompared(compared: Memo<Vec<Compared>>, lens: UrlState<Lens>) -> impl I
     }
 }
 
-/// A switch for each run, and for each of the quantities that they have.
+/// A switch for each run, and for each quantity that they have.
 fn switches(overlay: &OverlaidCurves) -> Vec<Switch> {
     let run = |run: &OverlaidRun| Switch { id: run.id(), name: run.title.clone(), color: Some(overlay.color(run)), dashed: false };
     let kind = |kind: SeriesKind, dashed| Switch { id: kind.id(), name: kind.name().to_owned(), color: None, dashed };
@@ -94,7 +95,7 @@ fn switches(overlay: &OverlaidCurves) -> Vec<Switch> {
     switches
 }
 
-/// The same numbers: the epochs at which something was measured, robust accuracy, CAS and train loss of each run.
+/// The same numbers as a table: robust accuracy, CAS and train loss of each run at every measured epoch.
 #[component]
 fn CoursesTable(overlay: Memo<OverlaidCurves>) -> impl IntoView {
     let open = RwSignal::new(false);
@@ -137,7 +138,7 @@ fn CoursesTable(overlay: Memo<OverlaidCurves>) -> impl IntoView {
     }
 }
 
-/// What was set differently.
+/// The fields in which the configurations differ.
 #[component]
 fn ConfigDifferences(compared: Memo<Vec<Compared>>) -> impl IntoView {
     let cache = Cache::<Run>::new();
@@ -176,7 +177,7 @@ fn ConfigDifferences(compared: Memo<Vec<Compared>>) -> impl IntoView {
     }
 }
 
-/// The fields whose values are not the same in all, with the value of each; a missing one as an en dash.
+/// The fields whose values differ, with the value in each configuration; an en dash if missing.
 fn differences(configs: &[Value]) -> Vec<(String, Vec<String>)> {
     let mut paths = Vec::new();
     configs.iter().for_each(|config| fields(config, "", &mut paths));

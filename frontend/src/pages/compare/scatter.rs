@@ -1,4 +1,4 @@
-//! Every pair as a point, its cosine in A against that in another.
+//! A scatter plot with a point per pair: its cosine in A against its cosine in another matrix.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub fn ScatterPanel(
     comparison: Memo<Arc<Comparison>>,
     explorer: Explorer,
     shade: Signal<Theme>,
-    /// The side that is shown against A, by its place.
+    /// Index of the side that is plotted against A.
     of: UrlState<usize>,
 ) -> impl IntoView {
     let count = Memo::new(move |_| comparison.with(|comparison| comparison.attributions.len()));

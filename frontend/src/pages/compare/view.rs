@@ -1,4 +1,4 @@
-//! The comparison itself: also what the reader of a link sees.
+//! The view of a comparison. Readers of a share see the same.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ const SHOWS: [(Show, &str); 4] =
 pub fn ComparisonView(
     comparison: Memo<Arc<Comparison>>,
     explorer: Explorer,
-    /// Whose cosines are shown against A's pair by pair, by its place.
+    /// Index of the side whose cosines are plotted against A.
     of: UrlState<usize>,
 ) -> impl IntoView {
     let theme = use_theme();
@@ -58,7 +58,7 @@ pub fn ComparisonView(
     };
     let pair = Memo::new(move |_| comparison.with(|comparison| comparison.attributions.len() == 2));
     let names = Memo::new(move |_| comparison.with(|comparison| comparison.baseline().file.class_names.clone()));
-    // A pair is taken apart in the first that is compared.
+    // The dossier is about the first side after the baseline.
     let subject = Memo::new(move |_| comparison.with(|comparison| Arc::new(comparison.attributions[1].clone())));
     let baseline = Memo::new(move |_| comparison.with(|comparison| Some(Arc::new(comparison.baseline().clone()))));
     let figures = Signal::derive(move || comparison.with(|comparison| figures(comparison)));
@@ -85,10 +85,10 @@ pub fn ComparisonView(
     }
 }
 
-/// One matrix of those shown.
+/// One of the matrices shown.
 #[component]
 fn PanelView(panels: Memo<Vec<Panel>>, index: usize, explorer: Explorer) -> impl IntoView {
-    // While one goes to fewer panels, the former ones are still there for a moment.
+    // When there are fewer panels, the removed ones still exist for a moment.
     let at_index = move || panels.with(|panels| panels.get(index).cloned());
     let panel = latest(untrack(at_index)?, at_index);
     let name = Signal::derive(move || panel.with(|panel| panel.name.clone()));
@@ -128,7 +128,7 @@ fn figures(comparison: &Comparison) -> Vec<Figure> {
     ]
 }
 
-/// The numbers of more than two, each with how it differs from the baseline.
+/// A table for more than two sides: the numbers of each, with the change from the baseline.
 #[component]
 fn Summary(comparison: Memo<Arc<Comparison>>) -> impl IntoView {
     let rows = move || {
@@ -175,8 +175,8 @@ fn Summary(comparison: Memo<Arc<Comparison>>) -> impl IntoView {
     }
 }
 
-/// What was measured, in a sentence; with the paper's finding where best and last of one run are compared and CAS did not fall. Of more
-/// than two the table says it better.
+/// A sentence on the change from A to B; `None` for more than two sides, where the table is clearer. Adds the
+/// paper's finding if best and last of one run are compared and CAS did not fall.
 fn finding(comparison: &Comparison) -> Option<String> {
     let [a, b] = comparison.attributions.as_slice() else { return None };
     let measured = |side: &str, attribution: &Attribution| findings::Measured {
@@ -189,7 +189,7 @@ fn finding(comparison: &Comparison) -> Option<String> {
     Some(if as_in_paper { findings::with_paper(sentence, Some(a.file.cas), Some(b.file.cas)) } else { sentence })
 }
 
-/// How much of what changed the intervals resolve, or how to get intervals.
+/// How many differences are larger than the intervals, or how to measure intervals.
 #[component]
 fn Intervals(comparison: Memo<Arc<Comparison>>) -> impl IntoView {
     let is_owner = use_is_owner();
@@ -207,7 +207,7 @@ fn Intervals(comparison: Memo<Arc<Comparison>>) -> impl IntoView {
                     comparison.others().filter_map(|(_, difference)| Some(unresolved_pairs(difference.unresolved.as_ref()?))).collect();
                 return view! { <p class="muted">{resolution(&counts)}</p> }.into_any();
             }
-            // Measured anew, each is a matrix of a run of its own, which can be chosen above.
+            // A new measurement is a run of its own, whose matrix can be chosen above.
             let link = |name: &String| {
                 let known = name.parse::<CheckpointId>().is_ok() && is_owner;
                 let href = urls::href(&urls::new_of(RunKind::Attribute, std::slice::from_ref(name)));
@@ -226,20 +226,21 @@ fn Intervals(comparison: Memo<Arc<Comparison>>) -> impl IntoView {
     }
 }
 
-/// What the intervals leave open of each difference to A, from how many pairs are unresolved, of how many.
+/// Describes how many pairs of each difference to A lie inside the intervals. `counts`: unresolved pairs and
+/// all pairs.
 fn resolution(counts: &[(usize, usize)]) -> String {
     let told: Vec<String> =
         counts.iter().zip(&LETTERS[1..]).map(|((inside, pairs), letter)| format!("{inside} of {pairs} pairs of {letter} − A")).collect();
     format!("Inside the 95 % intervals, so perhaps chance: {}.", told.join(", "))
 }
 
-/// How many pairs are unresolved, of how many.
+/// The number of unresolved pairs, and of all pairs.
 fn unresolved_pairs(unresolved: &[Vec<bool>]) -> (usize, usize) {
     let pairs = || unresolved.iter().enumerate().flat_map(|(i, row)| row.iter().skip(i + 1));
     (pairs().filter(|unresolved| **unresolved).count(), pairs().count())
 }
 
-/// Accuracies by class side by side, on the inputs of each matrix.
+/// Accuracies of each class side by side, on the inputs of each matrix.
 #[component]
 fn ClassTable(comparison: Memo<Arc<Comparison>>) -> impl IntoView {
     let heads = move || {

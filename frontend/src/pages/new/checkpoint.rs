@@ -1,4 +1,4 @@
-//! Choosing checkpoints of runs that are there.
+//! Fields that choose checkpoints of existing runs.
 
 use leptos::prelude::*;
 use shared::api::{CheckpointInfo, RunRow};
@@ -12,7 +12,7 @@ use crate::form;
 use crate::load::{Load, fetched};
 use crate::rows::{Rows, use_rows};
 
-/// The runs that checkpoints can be taken from, kept up to date while the form is there.
+/// The runs that may have checkpoints, kept up to date while the form is open.
 pub fn runs_with_checkpoints() -> Rows {
     let rows = use_rows();
     rows.keep_fresh();
@@ -27,25 +27,26 @@ fn has_checkpoints(run: &RunRow) -> bool {
     }
 }
 
-/// A checkpoint at a path of the configuration.
+/// A field for one checkpoint at a path of the configuration.
 #[component]
 pub fn CheckpointField(
     path: &'static str,
     label: &'static str,
     runs: Rows,
-    /// What it means that none is chosen, where that is allowed.
+    /// Label of the option "none"; if empty, a checkpoint must be chosen.
     #[prop(optional)]
     none: &'static str,
 ) -> impl IntoView {
     let form = use_form();
     let value = Memo::new(move |_| form.text(path));
-    // The field stays where one has to be chosen, so that its absence is named in words that a person understands.
+    // A required field stays in the configuration even if empty, so that its error message is easy to
+    // understand.
     let set = Callback::new(move |(text,): (String,)| form.set(path, (none.is_empty() || !text.is_empty()).then(|| text.into())));
     let messages = Memo::new(move |_| form.errors.with(|errors| form::messages(errors, path)));
     view! { <Picker id=field_id(path) label=label.to_owned() runs value=value.into() set none messages/> }
 }
 
-/// Several checkpoints in a list of the configuration.
+/// A list of several checkpoints in the configuration.
 #[component]
 pub fn CheckpointList(path: &'static str, runs: Rows, most: usize) -> impl IntoView {
     let form = use_form();
@@ -83,7 +84,7 @@ pub fn CheckpointList(path: &'static str, runs: Rows, most: usize) -> impl IntoV
     };
     let add = move |_: leptos::ev::MouseEvent| {
         let mut list = list.get_untracked();
-        // The other end of the same run is what one compares with.
+        // Suggest the last checkpoint after the best one: the two are usually compared.
         let other = list.last().and_then(|last| last.strip_suffix(".best")).map(|run| format!("{run}.last"));
         list.push(other.unwrap_or_default());
         set(list);
@@ -101,7 +102,7 @@ pub fn CheckpointList(path: &'static str, runs: Rows, most: usize) -> impl IntoV
     }
 }
 
-/// A run and which of its checkpoints.
+/// Chooses a run and one of its checkpoints.
 #[component]
 fn Picker(
     id: String,
@@ -160,7 +161,7 @@ fn Picker(
     }
 }
 
-/// Best, last and every kept epoch: value, text, and whether it is the chosen one.
+/// Best, last and every kept epoch: value, label, and whether it is chosen.
 fn which_options(known: &[CheckpointInfo], chosen: Option<Which>) -> Vec<(String, String, bool)> {
     let text = |name: &str, checkpoint: Option<&CheckpointInfo>| match checkpoint {
         Some(checkpoint) => match checkpoint.robust_accuracy {
@@ -170,7 +171,7 @@ fn which_options(known: &[CheckpointInfo], chosen: Option<Which>) -> Vec<(String
         None => name.to_owned(),
     };
     let is = |which| chosen == Some(which);
-    // Where no epoch was evaluated, best is the last.
+    // If no epoch was evaluated, the best checkpoint is the last.
     let best_is_gone =
         known.iter().any(|checkpoint| checkpoint.robust_accuracy.is_some()) && !known.iter().any(|checkpoint| checkpoint.is_best);
     let best = if best_is_gone { "Best (not kept)" } else { "Best" };

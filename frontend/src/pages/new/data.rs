@@ -1,4 +1,4 @@
-//! Which images a run is about.
+//! The section for the data set of a run.
 
 use leptos::prelude::*;
 use shared::api::{DatasetFiles, DatasetStatus};

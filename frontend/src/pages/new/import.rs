@@ -20,18 +20,18 @@ use crate::components::field::{BlockField, EntryField, Field, Form, TextField, u
 use crate::components::lens_bar::Segments;
 use crate::form::{self, Kind};
 
-/// A file that is looked at and then imported, sent once for both, and how much of it has been.
+/// A file that is inspected and then imported. It is sent only once for both.
 #[derive(Clone, Copy)]
 pub struct Upload {
     file: RwSignal<Option<File>, LocalStorage>,
-    /// Counts the files that were chosen.
+    /// Number of files chosen so far.
     pub picked: RwSignal<u32>,
-    /// What the server keeps the file under.
+    /// Identifier of the upload that the server keeps.
     kept: RwSignal<Option<String>>,
-    /// In `[0, 1]`; none while nothing is sent.
+    /// Fraction sent, in `[0, 1]`; `None` if nothing is being sent.
     sent: RwSignal<Option<f64>>,
     pub looked: RwSignal<Looked>,
-    /// What was found last.
+    /// The result of the last inspection.
     pub found: RwSignal<Option<Inspection>>,
 }
 
@@ -55,7 +55,8 @@ impl Upload {
         self.file.with(|file| file.as_ref().map(File::name))
     }
 
-    /// The configuration as it goes with the file: the server knows the kind, and gives the file its place.
+    /// The configuration to send with the file. `kind` and `source` are left out, because the server sets
+    /// them.
     pub fn part(config: &Value) -> Value {
         let mut part = config.clone();
         form::set_at(&mut part, "kind", None);
@@ -67,7 +68,7 @@ impl Upload {
         self.post("api/checkpoints", &Upload::part(config), Some(file)).await
     }
 
-    /// What the chosen file holds, or one on the server.
+    /// Inspects the chosen file, or a file on the server.
     pub async fn inspect(self, config: &Value) -> Result<Inspected, Problem> {
         let file = self.chosen();
         let part = if file.is_some() { Upload::part(config) } else { config.clone() };
@@ -80,7 +81,8 @@ impl Upload {
         answer
     }
 
-    /// Names the file where the server keeps it, and sends it where it does not or no longer does.
+    /// Posts with the upload that the server keeps. Sends the file itself if the server does not have it or
+    /// no longer does.
     async fn post<T: DeserializeOwned>(self, path: &str, config: &Value, file: Option<&File>) -> Result<T, Problem> {
         let config = config.to_string();
         let kept = self.kept.get_untracked();
@@ -157,7 +159,7 @@ fn model() -> Value {
     json!(ModelConfig::of(Architecture::PreactResnet18))
 }
 
-/// Takes another file, with which the answers about the former one go.
+/// Chooses another file and removes the answers about the former one.
 fn pick(upload: Upload, form: Form, file: Option<File>) {
     let name = file.as_ref().map(File::name).unwrap_or_default();
     upload.kept.set(None);
@@ -170,7 +172,7 @@ fn pick(upload: Upload, form: Form, file: Option<File>) {
     });
 }
 
-/// The file to upload, with its size and how far it is.
+/// The file input, with the size of the file and the progress of its upload.
 #[component]
 fn FileField(upload: Upload) -> impl IntoView {
     let form = use_form();

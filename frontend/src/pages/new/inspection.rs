@@ -1,4 +1,5 @@
-//! What the file of an import holds, and what is to be decided about it before anything is measured.
+//! Inspects the file of an import: shows what it contains, and asks what must be decided before anything is
+//! measured.
 
 use std::time::Duration;
 
@@ -18,12 +19,12 @@ use crate::debounce::debounced;
 use crate::form::{self, Kind};
 use crate::load::told;
 
-/// Fields that answer a question about a file; another file has other answers.
+/// The fields that answer questions about a file. They are removed when another file is chosen.
 pub const ANSWERS: [&str; 4] = ["network", "head", "normalization", "strict"];
-/// Between the last letter of a path and the look at what is there.
+/// Pause between the last change of the form and the inspection.
 const PAUSE: Duration = Duration::from_millis(600);
 
-/// What is known of the file that is chosen.
+/// State of the inspection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Looked {
     #[default]
@@ -34,7 +35,7 @@ pub enum Looked {
 }
 
 impl Looked {
-    /// What keeps the file from being imported.
+    /// The errors that prevent the import.
     pub fn errors(&self) -> Vec<FieldError> {
         match self {
             Looked::NotYet => Vec::new(),
@@ -58,10 +59,10 @@ impl From<Result<Inspected, Problem>> for Looked {
     }
 }
 
-/// What an answer depends on: the file, the data and the choices; none while these are not complete.
+/// The part of the configuration that an inspection depends on: file, data and answers; `None` if invalid.
 fn about(config: &Value) -> Option<Value> {
     let RunConfig::Import(config) = RunConfig::parse(config).ok()? else { return None };
-    // The upload of another run, of which this one is a copy, is not here to be looked at.
+    // A copy of another import names its upload, which is no longer available for inspection.
     if config.source.contains('/') && !config.source.starts_with('/') {
         return None;
     }
@@ -69,7 +70,7 @@ fn about(config: &Value) -> Option<Value> {
     Some(json!(ImportConfig { model, network, head, normalization, strict, ..ImportConfig::of(source, data) }))
 }
 
-/// Looks at the file whenever it, or what it is read with, has changed.
+/// Inspects the file whenever the file or the answers change, and shows the result.
 #[component]
 pub fn FoundSection(upload: Upload) -> impl IntoView {
     let form = use_form();
@@ -78,11 +79,13 @@ pub fn FoundSection(upload: Upload) -> impl IntoView {
         form.config.with(about).map(|config| (picked, config))
     });
     let asked = debounced(wanted, PAUSE);
-    // One at a time, so that a file is not sent twice: what has changed meanwhile is asked next.
+    // Only one inspection at a time, so that the file is not sent twice. Changes made meanwhile are inspected
+    // next.
     let asking = StoredValue::new(false);
     Effect::new(move || {
         if asked.get().is_none() {
-            // Half a number is no reason to take away the field in which it is being typed.
+            // While a number is being typed, the configuration may be invalid. The fields stay, because one
+            // of them has the focus.
             if untrack(|| form.text("source")).is_empty() {
                 upload.looked.set(Looked::NotYet);
             }
@@ -104,7 +107,7 @@ pub fn FoundSection(upload: Upload) -> impl IntoView {
             let _ = asking.try_set_value(false);
         });
     });
-    // What was found before stays in sight, and the focus in it, while a new choice is looked at.
+    // The former result stays visible, and the focus in it, while a new choice is inspected.
     Effect::new(move || match upload.looked.get() {
         Looked::Found(inspection) => upload.found.set(Some(*inspection)),
         Looked::Refused(_) | Looked::NotYet => upload.found.set(None),
@@ -141,11 +144,11 @@ pub fn FoundSection(upload: Upload) -> impl IntoView {
     }
 }
 
-/// A question with its answers, and the clean accuracy under each.
+/// A question with its possible answers, and the clean accuracy under each.
 #[component]
 fn Ask(
     question: Question,
-    /// Holds the answer that is used.
+    /// The inspection, which has the answer in use.
     found: Memo<Option<Inspection>>,
 ) -> impl IntoView {
     let form = use_form();
@@ -153,7 +156,7 @@ fn Ask(
     let path = StoredValue::new(field.clone());
     let answer = Memo::new(move |_| {
         let chosen = path.with_value(|path| form.config.with(|config| form::at(config, path).cloned()));
-        // That a file is strict is not an answer.
+        // `strict: true` is the default and not an answer.
         chosen.filter(|chosen| *chosen != Value::Bool(true)).or_else(|| {
             let questions = found.get().map(|inspection| inspection.questions).unwrap_or_default();
             questions.into_iter().find(|question| path.with_value(|path| question.field == *path)).and_then(|question| question.answer)
@@ -198,7 +201,7 @@ fn Ask(
     }
 }
 
-/// A normalization that is none of those that were found.
+/// Lets people enter a normalization other than those found.
 #[component]
 fn OwnNumbers(group: String, values: Vec<Value>, answer: Memo<Option<Value>>) -> impl IntoView {
     let form = use_form();
@@ -208,7 +211,7 @@ fn OwnNumbers(group: String, values: Vec<Value>, answer: Memo<Option<Value>>) ->
             let id = form::text_of(form::at(config, "data.dataset"));
             Dataset::ALL.into_iter().find(|dataset| dataset.id() == id).map(Dataset::info)
         });
-        // Halves are nobody's: what is to be written stands out.
+        // Placeholder values: no data set has 0.5 everywhere, so it is clear that they must be replaced.
         let channels = info.map_or(3, |info| info.mean.len());
         form.set("normalization", Some(json!(Normalization { mean: vec![0.5; channels], std: vec![0.5; channels] })));
     };

@@ -1,4 +1,4 @@
-//! The sections of runs that measure checkpoints: attribution, evaluation, saliency, pairs.
+//! The sections for runs that measure checkpoints: attribution, evaluation, saliency and pairs.
 
 use leptos::prelude::*;
 use serde_json::{Value, json};
@@ -184,7 +184,7 @@ fn DataBlock() -> impl IntoView {
     view! { <BlockField path="data" label="Other data" hint="Off: the data of the checkpoint's run." initial=data>""</BlockField> }
 }
 
-/// The fields of other data, where other data is asked for.
+/// The fields for other data, shown if the configuration has other data.
 #[component]
 fn OtherData() -> impl IntoView {
     let form = use_form();

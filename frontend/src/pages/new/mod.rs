@@ -1,4 +1,5 @@
-//! A new run of any kind: start from a preset, a checkpoint or another run, change it, see what it means, submit it.
+//! The page for a new run of any kind: start from a preset, a checkpoint or another run, edit, check and
+//! submit.
 
 mod checkpoint;
 mod data;
@@ -29,7 +30,7 @@ use crate::{form, sweep_form, urls};
 
 const FIRST_PRESET: &str = "demo";
 
-/// Where the form's first values come from.
+/// Where the initial values of the form come from.
 #[derive(Clone, Debug, PartialEq)]
 enum Origin {
     Preset {
@@ -37,7 +38,7 @@ enum Origin {
         small: bool,
     },
     Run(String),
-    /// A kind of run that is not trained, of checkpoints or of none yet.
+    /// A kind of run other than training, for these checkpoints.
     Kind {
         kind: RunKind,
         checkpoints: Vec<String>,
@@ -45,7 +46,7 @@ enum Origin {
 }
 
 impl Origin {
-    /// `get`: the value of a parameter of the address.
+    /// Reads the origin from URL parameters. `get` returns the value of a parameter.
     fn of(get: impl Fn(&str) -> Option<String>) -> Self {
         let kind = get("kind").and_then(|id| RunKind::ALL.into_iter().find(|kind| kind.id() == id));
         let named = get("preset");
@@ -64,7 +65,7 @@ impl Origin {
     }
 }
 
-/// A configuration of a kind whose checkpoints may still have to be chosen: one that is not named is an empty text.
+/// A configuration of a kind. Checkpoints that are still to be chosen are empty strings.
 fn blank(kind: RunKind, checkpoints: &[String]) -> Value {
     let nobody = || CheckpointRef { run: String::new(), which: Which::Best };
     let config = match kind {
@@ -91,7 +92,7 @@ pub fn NewPage() -> impl IntoView {
     use_title(|| "New run".to_owned());
     let query = use_query_map();
     let origin = Memo::new(move |_| query.with(|query| Origin::of(|name| query.get(name))));
-    // Whoever has not said where to start from is shown what there is.
+    // The presets are open if the URL names no starting point.
     let browsing = Memo::new(move |_| query.with(|query| query.get("preset").is_none() && query.get("from").is_none()));
     let presets = fetched::<Vec<Preset>>(|| Some("api/presets".to_owned()));
     view! {
@@ -101,7 +102,7 @@ pub fn NewPage() -> impl IntoView {
     }
 }
 
-/// What to run, and the form for it.
+/// The choice of what to run, and the form for it.
 #[component]
 fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> impl IntoView {
     let from = fetched::<Run>(move || match origin.get() {

@@ -1,4 +1,4 @@
-//! The presets to start from, by where they come from, and what the chosen one is.
+//! The presets in groups, and a description of the chosen one.
 
 use leptos::prelude::*;
 use shared::preset::{Preset, PresetGroup};
@@ -8,7 +8,7 @@ use super::Origin;
 const GROUPS: [(PresetGroup, &str); 3] =
     [(PresetGroup::Start, "To start with"), (PresetGroup::Paper, "Experiments of the paper"), (PresetGroup::Beyond, "Beyond the paper")];
 
-/// All presets in groups; closed once one is chosen.
+/// All presets in groups; collapsed once one is chosen.
 #[component]
 pub fn Presets(presets: StoredValue<Vec<Preset>>, origin: Memo<Origin>, open: Memo<bool>) -> impl IntoView {
     let card = move |preset: &Preset| {
@@ -44,7 +44,7 @@ pub fn Presets(presets: StoredValue<Vec<Preset>>, origin: Memo<Origin>, open: Me
     }
 }
 
-/// What the form was filled from, in both of its forms.
+/// Describes the chosen preset, with links to its full and small form.
 #[component]
 pub fn Chosen(preset: Preset, small: bool) -> impl IntoView {
     let Preset { id, title, description, source, small: other, .. } = preset;

@@ -1,4 +1,4 @@
-//! The form of a run with what it means: its mistakes, its cost, its text and its command.
+//! The form of a run, with its errors, its cost, the configuration as text and the command that submits it.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -20,13 +20,13 @@ use crate::draft::Draft;
 use crate::sweep_form::Row;
 use crate::{api, cost, draft, form, sweep_form, urls};
 
-/// The form as it was left, or as it begins.
+/// The form with the saved draft, if there is one, or with its initial values.
 #[component]
 pub fn RunForm(
-    /// Of what it begins with: its changes are kept under this name until they are submitted or discarded.
+    /// Name of the starting point. Changes are saved under this name until they are submitted or discarded.
     name: String,
     config: Value,
-    /// What is varied at first.
+    /// The initial rows of the sweep.
     rows: Vec<Row>,
 ) -> impl IntoView {
     let discarded = Trigger::new();
@@ -63,14 +63,15 @@ pub fn RunForm(
     }
 }
 
-/// What a form holds.
+/// The content of a form.
 #[derive(Clone, Debug, PartialEq)]
 struct Contents {
     config: Value,
     rows: Vec<Row>,
 }
 
-/// The file that was chosen for an upload: its name is in the configuration, and nothing gives the file back.
+/// The name of an upload's file. After a reload the browser no longer has the file, so it must be chosen
+/// again.
 fn lost_file(config: &Value) -> Option<String> {
     let source = form::at(config, "source").and_then(Value::as_str)?;
     let uploads =
@@ -84,9 +85,9 @@ const FORM: &str = "run-form";
 fn Fields(
     name: String,
     now: Contents,
-    /// What the form begins with.
+    /// The initial content of the form.
     first: Contents,
-    /// Whether its errors are of interest already.
+    /// Whether errors are shown from the start.
     edited: bool,
 ) -> impl IntoView {
     let Contents { config, rows } = now;
@@ -105,11 +106,11 @@ fn Fields(
             errors = config.with(|config| axes.with(|axes| sweep_form::errors(config, axes)));
         }
         errors.extend(upload.looked.with(Looked::errors));
-        // The server knows more: whether a folder is there, say.
+        // The server can find more errors, such as a missing folder.
         errors.extend(refused.get().into_iter().flat_map(|problem| problem.errors));
         errors
     });
-    // A form that nobody has filled in yet is not full of errors.
+    // A form that nobody has edited shows no errors.
     let touched = RwSignal::new(edited);
     let told = Memo::new(move |_| if touched.get() || refused.with(Option::is_some) { errors.get() } else { Vec::new() });
     let edited = Callback::new(move |()| {
@@ -118,7 +119,7 @@ fn Fields(
     });
     provide_context(Form { config, errors: told, edited });
     let name = StoredValue::new(name);
-    // From the first change on; a form that is as it began has nothing to keep.
+    // The draft is saved from the first change on, and removed when the form is as it began.
     Effect::new(move |former: Option<()>| {
         let now = Contents { config: config.get(), rows: rows.get() };
         if former.is_some() {
@@ -193,7 +194,7 @@ fn Fields(
     }
 }
 
-/// Everything that is wrong, each with a way to its field.
+/// All errors, each with a link to its field.
 #[component]
 fn ErrorSummary(errors: Memo<Vec<FieldError>>, refused: RwSignal<Option<Problem>>) -> impl IntoView {
     let lines = move || {
@@ -231,7 +232,7 @@ fn ErrorSummary(errors: Memo<Vec<FieldError>>, refused: RwSignal<Option<Problem>
     }
 }
 
-/// What the run does, before it is started.
+/// What the run will do, shown before it starts.
 #[component]
 fn Cost(parsed: Memo<Result<RunConfig, Vec<FieldError>>>, runs: Memo<Option<usize>>) -> impl IntoView {
     let sentences = move || parsed.with(|parsed| parsed.as_ref().map(cost::sentences).unwrap_or_default());
@@ -243,7 +244,7 @@ fn Cost(parsed: Memo<Result<RunConfig, Vec<FieldError>>>, runs: Memo<Option<usiz
     }
 }
 
-/// The configuration and the command that submits it, as text.
+/// The configuration, and the command that submits it, as text.
 #[component]
 fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<shared::api::SweepAxis>>, upload: Upload) -> impl IntoView {
     let text = move || config.with(form::config_text);

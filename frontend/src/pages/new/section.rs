@@ -1,4 +1,4 @@
-//! What the sections of the form are made of.
+//! Building blocks for the sections of the form.
 
 use leptos::prelude::*;
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::components::field::{CheckField, SelectField, SizeField, TextField, us
 use crate::form::{self, Kind};
 use crate::load::fetched;
 
-/// A group of fields with its name.
+/// A group of fields with a heading.
 #[component]
 pub fn Section(title: &'static str, #[prop(optional)] text: &'static str, children: Children) -> impl IntoView {
     view! {
@@ -21,13 +21,13 @@ pub fn Section(title: &'static str, #[prop(optional)] text: &'static str, childr
     }
 }
 
-/// Values as a configuration writes them, with what they are called.
+/// Options of a choice: each value as it is in the configuration, and its label.
 pub fn options<T: Copy + serde::Serialize>(values: &[T], label: fn(T) -> &'static str) -> Vec<(String, String)> {
     let id = |value: &T| form::text_of(Some(&json!(value)));
     values.iter().map(|value| (id(value), label(*value).to_owned())).collect()
 }
 
-/// A measuring attack with its threat model, at `attack`.
+/// The fields of a measuring attack with its threat model, at `attack`.
 #[component]
 pub fn PgdFields() -> impl IntoView {
     let rule = Signal::stored("Empty: eps/4 for ℓ∞ and eps/8 for ℓ2, the paper's rule.".to_owned());
@@ -40,7 +40,7 @@ pub fn PgdFields() -> impl IntoView {
     }
 }
 
-/// What any run has: a name, a seed, a device.
+/// The fields that every run has: name, seed and device.
 #[component]
 pub fn RunSection() -> impl IntoView {
     let form = use_form();

@@ -1,4 +1,4 @@
-//! One run or several: the fields that are varied.
+//! The section for a sweep: the varied fields and their values.
 
 use leptos::prelude::*;
 use shared::sweep::{FIELDS, field_name};

@@ -1,4 +1,4 @@
-//! The sections of a training run's form.
+//! The sections for a training run.
 
 use leptos::prelude::*;
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ pub fn ModelFields() -> impl IntoView {
     }
 }
 
-/// Pixels as they are.
+/// The identity: mean 0 and standard deviation 1.
 fn normalization() -> Value {
     json!({"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]})
 }
@@ -88,7 +88,7 @@ fn TrainingSection() -> impl IntoView {
     }
 }
 
-/// What is added to the recipe; most runs have none of it.
+/// Optional additions to the training recipe; most runs use none.
 #[component]
 fn AdditionsSection() -> impl IntoView {
     view! {

@@ -12,7 +12,7 @@ use crate::url_state::UrlState;
 use crate::urls;
 use crate::viewer::use_is_owner;
 
-/// The kept epoch nearest to one.
+/// The kept epoch that is nearest to `epoch`.
 pub fn nearest_checkpoint(metrics: &Metrics, epoch: u32) -> Option<u32> {
     nearest(&metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>(), epoch)
 }
@@ -21,7 +21,7 @@ pub fn nearest(kept: &[u32], epoch: u32) -> Option<u32> {
     kept.iter().copied().min_by_key(|kept| kept.abs_diff(epoch))
 }
 
-/// The kept checkpoints; arrow keys walk through them and take the matrices along.
+/// The table of kept checkpoints. Arrow keys select a checkpoint, and the matrices follow.
 #[component]
 pub fn CheckpointTable(
     run: Memo<Run>,
@@ -112,17 +112,17 @@ pub fn CheckpointTable(
     }
 }
 
-/// What can be measured of a checkpoint, each with the form for it.
+/// Links to the forms of all measurements of a checkpoint.
 #[component]
 fn MeasureDialog(
     run: String,
-    /// `best`, `last` or `e12` while it is asked about.
+    /// `best`, `last` or `e12`; `None` while the dialog is closed.
     checkpoint: RwSignal<Option<String>>,
 ) -> impl IntoView {
     let links = move || {
         let name = |which: &str| format!("{run}.{which}");
         let which = checkpoint.get().unwrap_or_default();
-        // One compares best and last; another epoch is compared with the best.
+        // The best checkpoint is compared with the last; any other epoch with the best.
         let other = if which == "best" { "last" } else { "best" };
         let link = |kind: RunKind, checkpoints: &[String], title: &'static str, text: &'static str| {
             let href = urls::href(&urls::new_of(kind, checkpoints));
@@ -150,7 +150,7 @@ struct CheckpointRow {
     is_last: bool,
     clean_accuracy: Option<f64>,
     robust_accuracy: Option<f64>,
-    /// Of adversarial inputs.
+    /// CAS on adversarial inputs.
     cas: Option<f64>,
     adversarial: bool,
     clean: bool,
@@ -158,7 +158,7 @@ struct CheckpointRow {
 }
 
 impl CheckpointRow {
-    /// As a configuration names it.
+    /// The name of the checkpoint in a configuration.
     fn name(&self, epoch: u32) -> String {
         match (self.is_best, self.is_last) {
             (true, _) => "best".to_owned(),

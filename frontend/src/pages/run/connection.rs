@@ -1,4 +1,4 @@
-//! What a person should know of where the page's numbers come from: a server that does not answer, a run that is gone, a full disk.
+//! Notices about the page's data: the server does not answer, the run was deleted, the disk is full.
 
 use leptos::prelude::*;
 

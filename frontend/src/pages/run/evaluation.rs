@@ -1,4 +1,4 @@
-//! An evaluation: the number to report, attack by attack and class by class.
+//! The result of an evaluation: the accuracy to report, per attack and per class.
 
 use leptos::prelude::*;
 use shared::api::{EvaluationFile, Run, RunState};
@@ -12,7 +12,7 @@ use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::load::{Placeholder, fetched, shown};
 
-/// More classes than this are no table that anybody reads.
+/// With more classes than this, the confusion table is left out because it is too large to read.
 const LARGEST_TABLE: usize = 20;
 const CONFUSIONS: usize = 12;
 
@@ -74,7 +74,7 @@ fn figures(steps: &[EvaluationStep], threat: &str, ended: bool) -> Vec<Figure> {
     ]
 }
 
-/// What is known while attacks are still to come.
+/// An interim result while attacks are still to come.
 fn so_far(steps: &[EvaluationStep]) -> Option<String> {
     let (first, attacks) = steps.split_first()?;
     let last = attacks.last()?;
@@ -168,7 +168,7 @@ fn ByClass(file: EvaluationFile) -> impl IntoView {
     }
 }
 
-/// The most frequent confusions, and all of them as a table where they are few.
+/// The most frequent confusions, and the full table if there are few classes.
 #[component]
 fn Confusion(names: Vec<String>, confusion: Vec<Vec<u32>>) -> impl IntoView {
     let most = most_confused(&confusion);
@@ -203,7 +203,7 @@ fn Confusion(names: Vec<String>, confusion: Vec<Vec<u32>>) -> impl IntoView {
     }
 }
 
-/// Rows are true classes, columns predictions.
+/// The confusion table: rows are true classes, columns are predictions.
 #[component]
 fn ConfusionTable(names: Vec<String>, confusion: Vec<Vec<u32>>) -> impl IntoView {
     let rows = confusion
@@ -233,7 +233,8 @@ fn ConfusionTable(names: Vec<String>, confusion: Vec<Vec<u32>>) -> impl IntoView
     }
 }
 
-/// True class, predicted class, images and their share of the true class; the largest share first.
+/// True class, predicted class, number of images and their fraction of the true class; largest fraction
+/// first.
 fn most_confused(confusion: &[Vec<u32>]) -> Vec<(usize, usize, u32, f64)> {
     let mut pairs = Vec::new();
     for (i, row) in confusion.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The log and the configuration of a run, as they lie in its directory.
+//! The log and the configuration of a run, as in its directory.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::load::told;
 use crate::{api, form};
 
 const LOG_REFRESH: Duration = Duration::from_secs(3);
-/// The end of a log is what one comes for.
+/// Number of lines loaded at first, from the end of the log.
 const FIRST_LINES: u32 = 300;
-/// What comes with each step towards the beginning.
+/// Number of lines added by each request for earlier lines.
 const EARLIER_LINES: u32 = 2000;
-/// The bytes between which a part of a log lies.
+/// Names of the headers with the byte range of a part of the log.
 const PLACES: [&str; 2] = ["log-start", "log-end"];
 
-/// The part of the log that is on the page.
+/// The loaded part of the log.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Shown {
     text: String,
@@ -30,7 +30,7 @@ struct Shown {
     end: u64,
 }
 
-/// The worker's log from its end, followed while it grows; what is above comes when asked for.
+/// The end of the worker's log, followed while it grows. Earlier lines load on request.
 #[component]
 pub fn LogTail(run: Memo<Run>, open: bool, class: &'static str) -> impl IntoView {
     let opened = RwSignal::new(open);
@@ -38,7 +38,7 @@ pub fn LogTail(run: Memo<Run>, open: bool, class: &'static str) -> impl IntoView
     let problem = RwSignal::new(None::<Problem>);
     let id = run.with_untracked(|run| run.id.clone());
     let whole = format!("api/runs/{id}/log");
-    // One question at a time: answers would be put together in the wrong order.
+    // One request at a time; otherwise the parts could be joined in the wrong order.
     let asking = StoredValue::new(false);
     let ask = {
         let whole = whole.clone();
@@ -76,7 +76,7 @@ pub fn LogTail(run: Memo<Run>, open: bool, class: &'static str) -> impl IntoView
     };
     let finished = Memo::new(move |_| run.with(|run| run.state.is_finished()));
     Effect::new(move || {
-        // Also once when the run ends: the last lines say how.
+        // Runs once more when the run ends, because the last lines tell how it ended.
         let finished = finished.get();
         if !opened.get() {
             return;
@@ -86,7 +86,7 @@ pub fn LogTail(run: Memo<Run>, open: bool, class: &'static str) -> impl IntoView
             on_cleanup(move || timer.clear());
         }
     });
-    // The end is what one looks for; whoever has scrolled up to read is left there.
+    // Scrolls to the end, unless the person has scrolled up to read.
     let pre = NodeRef::<html::Pre>::new();
     let from_end = StoredValue::new(0);
     Effect::new(move || {
@@ -99,7 +99,7 @@ pub fn LogTail(run: Memo<Run>, open: bool, class: &'static str) -> impl IntoView
     let earlier = move |_| {
         let start = shown.with_untracked(|shown| shown.as_ref().map_or(0, |shown| shown.start));
         if let Some(pre) = pre.get_untracked() {
-            // What one reads stays where it is while lines come in above it.
+            // The visible lines stay in place while earlier lines are added above.
             from_end.set_value(pre.scroll_height() - pre.scroll_top());
         }
         ask(format!("tail={EARLIER_LINES}&before={start}"), prepend);
@@ -144,7 +144,8 @@ pub fn LogTail(run: Memo<Run>, open: bool, class: &'static str) -> impl IntoView
     }
 }
 
-/// Adds what has been printed since. A part that does not follow, after the file was written anew, takes the place of all.
+/// Appends newer lines. If `part` does not follow, because the file was written again, it replaces
+/// everything.
 fn append(shown: &mut Shown, part: Shown) {
     if part.start == shown.end {
         shown.text.push_str(&part.text);
@@ -154,7 +155,7 @@ fn append(shown: &mut Shown, part: Shown) {
     }
 }
 
-/// Adds what is above.
+/// Adds earlier lines.
 fn prepend(shown: &mut Shown, part: Shown) {
     if part.end == shown.start {
         shown.text.insert_str(0, &part.text);

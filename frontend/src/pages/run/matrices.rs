@@ -56,7 +56,7 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     .into_any()
 }
 
-/// A matrix as soon as it is here.
+/// A matrix, shown once it has loaded.
 #[component]
 fn Loaded(attribution: Fetched<Arc<Attribution>>, explorer: Explorer) -> impl IntoView {
     let theme = use_theme();

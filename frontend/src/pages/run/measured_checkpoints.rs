@@ -1,4 +1,4 @@
-//! The checkpoints that a measurement is of.
+//! The checkpoints that a measurement is about.
 
 use leptos::prelude::*;
 use shared::view::{CheckpointRef, Which};

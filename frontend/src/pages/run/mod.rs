@@ -1,4 +1,4 @@
-//! One run of any kind, as it happens: what it measures, what one may do with it, its log and configuration.
+//! The page of one run of any kind, kept up to date: its measurements, actions, log and configuration.
 
 mod checkpoints;
 mod connection;
@@ -45,17 +45,17 @@ use crate::load::{Placeholder, fetched, refusal, shown, told};
 use crate::url_state::{UrlState, url_state};
 use crate::{api, urls};
 
-/// Where one stands in a run: at which checkpoint, on which inputs, seen through which lens.
+/// What the page of a run shows: checkpoint, inputs and lens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
-    /// None: the best.
+    /// The best checkpoint if `None`.
     pub epoch: Option<u32>,
     pub inputs: Inputs,
     pub lens: Lens,
 }
 
 impl Selection {
-    /// Of a view of a run; what a run's page opens with where the view is of something else.
+    /// The selection of a view of a run. Other views only give their lens.
     pub fn of(view: View) -> Self {
         match view {
             View::Run { epoch, inputs, lens, .. } => Selection { epoch, inputs, lens },
@@ -68,7 +68,7 @@ impl Selection {
         View::Run { run: run.to_owned(), epoch, inputs, lens }
     }
 
-    /// The epoch it stands for among the kept ones: its own, else the best, else the last.
+    /// The kept epoch that the selection stands for: its own, or else the best, or else the last.
     fn resolved(&self, metrics: &Metrics) -> Option<u32> {
         let kept = |epoch: &u32| metrics.checkpoints.iter().any(|checkpoint| checkpoint.epoch == *epoch);
         let best = metrics.best().map(|epoch| epoch.epoch);
@@ -89,11 +89,11 @@ pub fn RunPage() -> impl IntoView {
     }
 }
 
-/// A run of one's own: live, and with everything one may do to it.
+/// The owner's page of a run: live, with all actions.
 #[component]
 fn OwnRun(
     run: Run,
-    /// The run goes on after it had ended: everything about it is asked for anew.
+    /// Called after a finished run was resumed, so that everything loads again.
     resumed: Callback<()>,
 ) -> impl IntoView {
     let id = run.id.clone();
@@ -101,7 +101,7 @@ fn OwnRun(
     let Live { run, metrics, .. } = live;
     let run = Memo::new(move |_| {
         let run = run.get();
-        // Records come sooner than the states that sum them up.
+        // Records arrive earlier than the server's summary of them.
         let summary = metrics.with(|metrics| summary(&run, metrics));
         Run { summary, ..run }
     });
@@ -136,7 +136,7 @@ fn OwnRun(
     }
 }
 
-/// What a run has measured: also what the reader of a link sees.
+/// The measurements of a run. Readers of a share see the same.
 #[component]
 pub fn RunView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<Selection>, matrices: Cache<Attribution>) -> impl IntoView {
     let kind = run.with_untracked(|run| run.config.kind());
@@ -150,7 +150,7 @@ pub fn RunView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<Selec
     view! { <Notices metrics/>{measured} }
 }
 
-/// The run as files for other programs.
+/// Export links of the run.
 fn exports_of(run: &Run, selection: &Selection) -> Vec<Export> {
     let file = |file: &str| format!("api/runs/{}/{file}", run.id);
     let mut exports = Vec::new();
@@ -165,7 +165,7 @@ fn exports_of(run: &Run, selection: &Selection) -> Vec<Export> {
     exports
 }
 
-/// The summary of the records where there are some, else the server's.
+/// The summary of the records, or the server's summary if there are no records yet.
 fn summary(run: &Run, metrics: &Metrics) -> RunSummary {
     if metrics.epochs.is_empty() { run.summary.clone() } else { RunSummary::of(metrics, run.summary.epochs) }
 }
@@ -183,7 +183,7 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
         problem.set(None);
         let address = format!("api/runs/{}/cancel", run.with_untracked(|run| run.id.clone()));
         spawn_local(async move {
-            // The page says that the run is canceling once the server does.
+            // The badge changes to "Canceling" once the server confirms it.
             match api::post_empty(&address).await {
                 Ok(()) => live.look(),
                 Err(error) => {

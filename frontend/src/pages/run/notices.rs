@@ -1,4 +1,4 @@
-//! What a person should know of a run that went on.
+//! Notices from the records of a run.
 
 use leptos::prelude::*;
 use shared::record::{Metrics, Notice, NoticeKind};

@@ -1,4 +1,4 @@
-//! Pairs of classes taken apart: the measured parts of a dossier, pair by pair.
+//! The result of a pair run: the measured part of a dossier for each pair.
 
 use leptos::prelude::*;
 use shared::api::{PairFile, Run, RunState};
@@ -32,7 +32,7 @@ pub fn PairView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     .into_any()
 }
 
-/// The pair one chooses among those measured.
+/// The measured pairs as tabs.
 #[component]
 fn Pairs(file: PairFile) -> impl IntoView {
     let chosen = RwSignal::new(0);

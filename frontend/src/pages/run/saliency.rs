@@ -1,4 +1,4 @@
-//! Where networks look: the same images at several checkpoints, each with its map above it.
+//! The result of a saliency run: the same images at several checkpoints, each with its saliency map on top.
 
 use leptos::prelude::*;
 use shared::api::{Run, RunState, SaliencyFile, SaliencySample};
@@ -11,7 +11,7 @@ use super::training::Phase;
 use crate::components::saliency_map::{SaliencyOverlay, checkpoint_name, data_url};
 use crate::load::{Placeholder, fetched, shown};
 
-/// Rows at a time: each has a picture for every checkpoint and kind of inputs.
+/// Rows per page: each row has an image for every checkpoint and kind of inputs.
 const PAGE: usize = 20;
 const FIRST_OPACITY: &str = "0.6";
 
@@ -105,7 +105,7 @@ fn Grid(file: SaliencyFile) -> impl IntoView {
     }
 }
 
-/// A row: the image, and what each checkpoint makes of it.
+/// A row: the image, and its map at each checkpoint.
 #[component]
 fn Sample(sample: SaliencySample, columns: Vec<(u32, Inputs)>, names: Vec<String>) -> impl IntoView {
     let name = |class: u32| names.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
@@ -149,7 +149,7 @@ fn Sample(sample: SaliencySample, columns: Vec<(u32, Inputs)>, names: Vec<String
     }
 }
 
-/// Checkpoints and inputs that maps are of, in their order.
+/// The checkpoints and inputs of the maps, in order.
 fn columns(file: &SaliencyFile) -> Vec<(u32, Inputs)> {
     let maps = file.samples.first().map(|sample| sample.maps.iter().map(|map| (map.checkpoint, map.inputs)).collect::<Vec<_>>());
     maps.unwrap_or_default()

@@ -1,4 +1,4 @@
-//! A slider under the curves that drags the page through the kept checkpoints, and plays them.
+//! A slider below the curves that moves the page through the kept checkpoints, and plays them.
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ use super::Selection;
 use super::checkpoints::nearest;
 use crate::url_state::UrlState;
 
-/// Checkpoints a second.
+/// Checkpoints per second.
 const SPEEDS: [u32; 4] = [1, 2, 4, 8];
 const FIRST_SPEED: u32 = 2;
-/// Half of the slider's thumb, by which it reaches beyond the axis at both ends.
+/// Half the width of the slider's thumb: the slider extends beyond the axis by this at both ends.
 const THUMB: f64 = 9.0;
 
 #[component]
 pub fn Scrubber(
     metrics: Memo<Metrics>,
     curves: Memo<Curves>,
-    /// Of the curves above.
+    /// The epoch axis of the curves above.
     axes: Signal<Option<EpochAxes>>,
     selected: Memo<Option<u32>>,
     selection: UrlState<Selection>,
@@ -67,7 +67,8 @@ pub fn Scrubber(
         playing.update(|playing| *playing = !*playing);
     };
 
-    // A pointer finds the nearest checkpoint; what steps without one, as screen readers do, means the next.
+    // With the pointer, the nearest checkpoint is chosen. A step without it, such as by a screen reader,
+    // means the next one.
     let dragging = StoredValue::new(false);
     let on_input = move |event: leptos::ev::Event| {
         playing.set(false);
@@ -79,7 +80,7 @@ pub fn Scrubber(
         });
         let to = to.unwrap_or(from);
         go(to);
-        // The thumb stays on checkpoints.
+        // Keep the thumb on checkpoints.
         input.set_value(&to.to_string());
     };
     let on_key = move |event: web_sys::KeyboardEvent| {
@@ -163,19 +164,20 @@ pub fn Scrubber(
             </div>
         }
     };
-    // One checkpoint is nothing to drag through.
+    // With a single checkpoint there is no slider.
     let several = Memo::new(move |_| kept.with(|kept| kept.len() > 1));
     move || several.get().then(content)
 }
 
-/// A notable checkpoint to go to.
+/// A notable checkpoint, shown as a button.
 #[derive(Clone, Debug, PartialEq)]
 struct Mark {
     epoch: u32,
     name: String,
 }
 
-/// The checkpoints at or next to what is notable, in their order: the best, each fall of the learning rate, the last.
+/// Notable checkpoints: the best, each drop of the learning rate, the last. Each is the kept one nearest to
+/// the event.
 fn marks(curves: &Curves, kept: &[u32]) -> Vec<Mark> {
     let best = curves.best.map(|best| (best.epoch, "Best".to_owned()));
     let drops = curves.drops.iter().filter(|drop| drop.0 <= curves.done).map(|(epoch, rate)| (*epoch, format!("lr {}", rounded(*rate))));
@@ -192,18 +194,18 @@ fn marks(curves: &Curves, kept: &[u32]) -> Vec<Mark> {
     marks
 }
 
-/// A learning rate without the noise of its multiplications.
+/// Formats a learning rate without rounding errors of its multiplications.
 fn rounded(rate: f64) -> String {
     let text = format!("{rate:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// The checkpoint after or before one.
+/// The next checkpoint after `epoch`, or the previous one before it.
 fn beside(kept: &[u32], epoch: u32, after: bool) -> Option<u32> {
     if after { kept.iter().find(|other| **other > epoch).copied() } else { kept.iter().rev().find(|other| **other < epoch).copied() }
 }
 
-/// The checkpoint that a key moves to; none where the key moves nothing.
+/// The checkpoint that a key moves to; `None` for other keys.
 fn stepped(kept: &[u32], epoch: u32, key: &str) -> Option<u32> {
     let place = kept.iter().position(|other| *other >= epoch).unwrap_or(kept.len().checked_sub(1)?);
     let far = (kept.len() / 10).max(1);
@@ -219,7 +221,7 @@ fn stepped(kept: &[u32], epoch: u32, key: &str) -> Option<u32> {
     Some(kept[place.min(kept.len() - 1)])
 }
 
-/// What an epoch is called beside its number. While a run goes on, best and last move from epoch to epoch.
+/// Whether an epoch is best or last, as text after its number. Both may change while the run goes on.
 pub fn tag(metrics: &Metrics, epoch: u32) -> &'static str {
     let is = |other: Option<&shared::record::Epoch>| other.is_some_and(|other| other.epoch == epoch);
     match (is(metrics.best()), is(metrics.last())) {
@@ -230,7 +232,7 @@ pub fn tag(metrics: &Metrics, epoch: u32) -> &'static str {
     }
 }
 
-/// The checkpoint in words.
+/// Describes the checkpoint in words.
 fn said(metrics: &Metrics, epoch: u32) -> String {
     let measured = metrics.epochs.iter().find(|entry| entry.epoch == epoch);
     let robust =

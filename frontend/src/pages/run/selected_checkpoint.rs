@@ -1,6 +1,6 @@
-//! The checkpoint that the scrubber stands at: its matrix, how it differs from the baseline, and the accuracy of each class.
+//! The selected checkpoint: its matrix, the difference to the baseline, and the accuracy of each class.
 //!
-//! Everything drawn here is in memory before it is asked for, so that a step of the scrubber waits for nothing.
+//! Matrices are loaded in advance, so that a step of the scrubber usually waits for nothing.
 
 use leptos::prelude::*;
 use shared::api::{Attribution, Run};
@@ -32,7 +32,7 @@ use crate::url_state::UrlState;
 use crate::urls;
 use crate::viewer::use_is_owner;
 
-/// Cells of all matrices kept in memory, at most: 100 matrices of 200 classes.
+/// Largest number of cells kept in memory: 100 matrices of 200 classes.
 const MOST_CELLS: usize = 4_000_000;
 
 #[component]
@@ -50,7 +50,7 @@ pub fn SelectedCheckpointView(
     let explorer = Explorer::new(lens);
     let name_of = move |epoch: u32| AttributionId { run: run_id.get_value(), epoch, inputs: inputs.get() };
 
-    // Asked for only once it is there.
+    // Requested only once the records say that the matrix exists.
     let id = Memo::new(move |_| {
         let id = name_of(selected.get()?);
         metrics.with(|metrics| metrics.cas(id.epoch, id.inputs)).map(|_| id)
@@ -72,7 +72,7 @@ pub fn SelectedCheckpointView(
     });
 
     let of = move |id: &AttributionId| matrices.ready(&attribution_address(&id.to_string()));
-    // The former one stays while the next is on its way; the captions say which it is.
+    // The former matrix stays until the next one arrives. The captions name the one that is shown.
     let now = latest(None, move || match id.get().map(|id| matrices.get(&attribution_address(&id.to_string()))) {
         Some(Some(Load::Ready(kept))) => Some(Some(kept)),
         Some(Some(Load::Loading) | None) => None,
@@ -83,7 +83,7 @@ pub fn SelectedCheckpointView(
         let comparable = |kept: &Cached<Attribution>| kept.file.class_names == classes.file.class_names;
         named.get().and_then(|id| of(&id)).filter(comparable).or_else(|| best.get().and_then(|id| of(&id)).filter(comparable))
     });
-    // What was pinned may be of another data set.
+    // The pinned baseline may have other classes; then the page says that it is not used.
     let passed_over = Memo::new(move |_| {
         let (named, used) = (named.get()?, baseline.get()?);
         of(&named).filter(|named| named.id != used.id).map(|named| format!("{}, {}", named.run_title, checkpoint_name(&named)))
@@ -104,7 +104,7 @@ pub fn SelectedCheckpointView(
     });
     let hidden = RwSignal::new(0);
     let names = Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(|run| run.class_names.clone()).unwrap_or_default()));
-    // How the matrix is looked at, and its numbers: under it, so that the matrix itself is on the first screen.
+    // The lens controls and numbers come below the matrix, so that the matrix is visible without scrolling.
     let about = move || {
         view! {
             <div class="lens-row"><LensBar explorer names hidden/></div>
@@ -158,14 +158,14 @@ pub fn SelectedCheckpointView(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Nothing,
-    /// Not in what a shared view brings along.
+    /// The matrix is not part of the share.
     Elsewhere,
     Loading,
     Failed,
     Shown,
 }
 
-/// Matrix, difference and classes beside each other.
+/// Matrix, difference and class accuracies side by side.
 #[component]
 fn Panels(
     metrics: Memo<Metrics>,
@@ -174,9 +174,9 @@ fn Panels(
     matrices: Cache<Attribution>,
     inputs: Memo<Inputs>,
     explorer: Explorer,
-    /// Set to how many cells the scale does not show.
+    /// Set to the number of cells that the scale does not show.
     hidden: RwSignal<usize>,
-    /// What stands under the matrix.
+    /// Content below the matrix.
     #[prop(into)]
     about: ViewFn,
 ) -> impl IntoView {
@@ -193,13 +193,13 @@ fn Panels(
         let Lens { order, blocks, .. } = plain_lens.get();
         Lens { order, blocks, ..Lens::default() }
     });
-    // Clustering takes a while: not with every step, nor with every move of a slider.
+    // Clustering is slow. This memo keeps it from running with every step or move of a slider.
     let arrangement = Memo::new(move |_| {
         let lens = ordering.get();
         let changed = (lens.order == Order::Change).then(|| now.get());
         comparison::arrangement_of(&base.get(), changed.as_deref(), &lens)
     });
-    // A scale that is fitted to all that was fetched does not move with every step.
+    // The fitted scale covers all loaded matrices, so that it does not change with every step.
     let maps = Memo::new(move |_| {
         let (base, inputs) = (base.get(), inputs.get());
         let alike = |kept: &Cached<Attribution>| kept.file.inputs == inputs && kept.file.class_names == base.file.class_names;
@@ -224,7 +224,8 @@ fn Panels(
         let matrix = base.file.matrix.difference(&now.file.matrix).unwrap_or_else(|| now.file.matrix.clone());
         let mut hatched = arrangement.with(|arrangement| unresolved(&base, &now, arrangement));
         if base.id == now.id {
-            // Nothing differs. What hatching means is still said below the cells: the words would come and go under one's hand.
+            // Nothing differs from itself. The legend of hatching stays, so that the layout does not change
+            // between steps.
             hatched.iter_mut().for_each(Vec::clear);
         }
         arranged(&matrix, Content::Difference, &now.file.class_names, maps.get().1).hatched(hatched)
@@ -275,7 +276,7 @@ fn Panels(
     }
 }
 
-/// The epochs that have a matrix of some inputs, as many as memory holds, the nearest to one first.
+/// The epochs with a matrix of these inputs, nearest to `around` first; as many as memory may hold.
 fn nearest_first(metrics: &Metrics, inputs: Inputs, around: u32) -> Vec<u32> {
     let mut epochs: Vec<u32> = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
     epochs.sort_by_key(|epoch| epoch.abs_diff(around));

@@ -1,4 +1,4 @@
-//! A run with epochs, trained here or elsewhere: figures, curves, checkpoints and set-up.
+//! The view of a run with epochs, trained or imported: figures, curves, checkpoints and configuration.
 
 use leptos::prelude::*;
 use shared::api::{Attribution, EpochSummary, Run, RunState, RunSummary};
@@ -22,14 +22,14 @@ use crate::url_state::UrlState;
 #[component]
 pub fn TrainingView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<Selection>, matrices: Cache<Attribution>) -> impl IntoView {
     let config = run.with_untracked(|run| run.config.clone());
-    // The files know how many classes there are; the data set does where no worker has looked yet.
+    // Number of classes by the data set, used until the records report the real number.
     let of_dataset = config.data().and_then(|data| data.dataset.info().classes).map(|classes| classes as usize);
     let classes =
         Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(|started| started.class_names.len()).or(of_dataset)));
     let ended = Memo::new(move |_| run.with(|run| run.state.is_finished()));
     let figures = Memo::new(move |_| run.with(|run| figures(&run.summary, classes.get(), run.state.is_finished())));
     let setup = Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(facts)));
-    // Best and last are provisional while the run goes on.
+    // No sentence while the run goes on, because best and last may still change.
     let sentence = Memo::new(move |_| run.with(|run| run.state.is_finished().then(|| findings::best_to_last(&run.summary)).flatten()));
     let selected = Memo::new(move |_| metrics.with(|metrics| selection.get().resolved(metrics)));
     let choose = move |epoch: u32| {
@@ -37,7 +37,7 @@ pub fn TrainingView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<
             selection.update(|selection| selection.epoch = Some(nearest));
         }
     };
-    // A file from elsewhere brings weights, and may bring no curves.
+    // An imported checkpoint has weights but may have no curves.
     let trains = config.as_train().is_some();
     let has_curves = Memo::new(move |_| trains || metrics.with(|metrics| !metrics.epochs.is_empty()));
     let by_holdout = config.data().is_some_and(|data| data.holdout_samples > 0);
@@ -99,7 +99,7 @@ pub fn TrainingView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<
     }
 }
 
-/// `classes`: as far as they are known.
+/// The key figures. `classes`: the number of classes, if known.
 fn figures(summary: &RunSummary, classes: Option<usize>, finished: bool) -> Vec<Figure> {
     let RunSummary { best, last, .. } = summary;
     let missing = || findings::missing(finished).to_owned();
@@ -138,7 +138,7 @@ pub fn facts(started: &Started) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Where the worker is inside an epoch.
+/// The worker's position inside an epoch.
 #[component]
 pub fn Phase(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     move || {
@@ -161,7 +161,7 @@ mod tests {
             let figures = figures(&summary, classes, finished);
             [figures[3].note.clone(), figures[4].note.clone()]
         };
-        // An image folder, whose classes only the files know: five, and before a worker has looked.
+        // An image folder: five classes, and `None` before a worker has read it.
         assert_eq!(notes(epoch(Some(5.0)), Some(5), true), ["73.7 % of the possible 20", "25.0 % of the possible 20"]);
         assert_eq!(notes(epoch(Some(5.0)), None, true), ["epoch 3", "epoch 3"]);
         assert_eq!(notes(epoch(None), Some(5), false)[1], "not measured yet");

@@ -1,4 +1,4 @@
-//! What one may do with the runs that are chosen in the table.
+//! Actions on the chosen runs of the table.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine,
 use crate::rows::{Entry, Rows};
 use crate::urls;
 
-/// As many matrices as a comparison shows.
+/// The largest number of sides in a comparison.
 const MOST_COMPARED: usize = 6;
 
-/// The runs that are chosen, by name, in the order in which they were.
+/// Ids of the chosen runs, in the order in which they were chosen.
 pub type Choice = RwSignal<Vec<Arc<str>>>;
 
-/// What the bar says and offers of the chosen runs: it is drawn anew only where this changes, not with every epoch.
+/// What the bar shows of the chosen runs. The bar is redrawn only when this changes, not with every epoch.
 #[derive(Clone, Debug, PartialEq)]
 struct Tally {
     count: usize,
     comparison: Result<String, String>,
-    /// The one run that is chosen, where it is one.
+    /// The id of the chosen run, if exactly one is chosen.
     only: Option<String>,
-    /// To how many of them each of [`ACTIONS`] can be done.
+    /// For each of [`ACTIONS`], the number of chosen runs that it applies to.
     able: [usize; 3],
 }
 
@@ -41,7 +41,7 @@ impl Tally {
     }
 }
 
-/// How many runs there are, or what to do with those that are chosen.
+/// Shows the number of runs, or the actions if runs are chosen.
 #[component]
 pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl IntoView {
     let chosen =
@@ -60,10 +60,10 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl I
     let bar = NodeRef::<html::Div>::new();
     let done = move |_: usize| {
         rows.refresh();
-        // The button that was pressed may be gone with the runs that it was for.
+        // The pressed button may have disappeared together with its runs.
         request_animation_frame(move || keep_focus(bar));
     };
-    // Runs that are gone are no longer chosen.
+    // Deleted runs are no longer chosen.
     Effect::new(move || {
         rows.table.with(|table| {
             if choice.with_untracked(|choice| choice.iter().any(|id| !table.contains_key(id))) {
@@ -82,7 +82,7 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl I
     };
     let action = move |index: usize| {
         let action = ACTIONS[index];
-        // A button that cannot do anything keeps the focus that it got while it could.
+        // A button that no longer applies is not `disabled`, so that it keeps the focus.
         let off = Memo::new(move |_| tally.with(|tally| tally.able[index] == 0));
         let press = move |_| {
             if !off.get_untracked() {
@@ -131,21 +131,22 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl I
     }
 }
 
-/// Gives the bar the focus where whatever had it is gone.
+/// Focuses the bar if the focused element has disappeared.
 fn keep_focus(bar: NodeRef<html::Div>) {
     let lost = document().active_element().is_none_or(|element| element.tag_name() == "BODY");
     if let Some(bar) = bar.get_untracked().filter(|_| lost) {
-        // Fails only where there is no window to focus.
+        // Fails only if there is no window to focus.
         let _ = bar.focus();
     }
 }
 
-/// The choice after a click on a run: turned around, or with Shift everything from the run that was last turned to this one made like it.
+/// Returns the choice after a click on a run, which toggles it. With Shift, all runs from `anchor` to this
+/// one are set to the same state.
 pub fn toggled(choice: &[Arc<str>], ids: &[Arc<str>], anchor: Option<&Arc<str>>, id: &Arc<str>, range: bool) -> Vec<Arc<str>> {
     let place = |wanted: &Arc<str>| ids.iter().position(|known| known == wanted);
     let ends = anchor.filter(|_| range).and_then(place).zip(place(id));
     let span = match ends {
-        // In the direction in which one chose.
+        // In the direction of the selection.
         Some((from, to)) if from <= to => ids[from..=to].to_vec(),
         Some((from, to)) => ids[to..=from].iter().rev().cloned().collect(),
         None => vec![id.clone()],
@@ -153,7 +154,7 @@ pub fn toggled(choice: &[Arc<str>], ids: &[Arc<str>], anchor: Option<&Arc<str>>,
     set(choice, &span, !choice.contains(id))
 }
 
-/// The choice with all of `runs` in it, or none of them.
+/// Adds all `runs` to the choice, or removes them all.
 pub fn set(choice: &[Arc<str>], runs: &[Arc<str>], chosen: bool) -> Vec<Arc<str>> {
     if chosen {
         let known: BTreeSet<&Arc<str>> = choice.iter().collect();
@@ -164,7 +165,7 @@ pub fn set(choice: &[Arc<str>], runs: &[Arc<str>], chosen: bool) -> Vec<Arc<str>
     }
 }
 
-/// The address that compares the best checkpoints of the runs, or why there is none.
+/// The address that compares the best checkpoints of the runs, or why they cannot be compared.
 fn comparison(runs: &[Arc<Entry>]) -> Result<String, String> {
     if runs.len() < 2 {
         return Err("Choose another to compare".to_owned());

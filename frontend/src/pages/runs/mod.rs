@@ -1,4 +1,4 @@
-//! All runs in a table that keeps itself up to date and stays as it is looked at.
+//! The page of all runs: a table that updates itself. Its filter and order are in the URL.
 
 mod choice;
 mod columns;
@@ -74,7 +74,7 @@ fn KnownRuns(rows: Rows, shown: UrlState<Shown>) -> impl IntoView {
     }
 }
 
-/// What to do first.
+/// What to do first if there are no runs.
 #[component]
 fn NoRuns() -> impl IntoView {
     let busy = RwSignal::new(false);
@@ -109,7 +109,7 @@ fn NoRuns() -> impl IntoView {
     }
 }
 
-/// The query, the states as switches that write it, and what else it understands.
+/// The filter: a query, buttons for the states, which edit the query, and help on the query language.
 #[component]
 fn FilterBar(rows: Rows, shown: UrlState<Shown>) -> impl IntoView {
     let wrong = move || (!Query::parse(&shown.get().text).1.is_empty()).then_some("true");

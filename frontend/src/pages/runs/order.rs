@@ -1,4 +1,4 @@
-//! The order of the table of runs, and which of them it shows.
+//! Order and filter of the table of runs.
 
 use std::sync::Arc;
 
@@ -43,15 +43,15 @@ impl Shown {
         if query.is_empty() { "/".to_owned() } else { format!("/?{}", query.join("&")) }
     }
 
-    /// Sorts by a column: in its own direction at first, in the other when it is asked for again.
+    /// Sorts by a column, or reverses the direction if already sorted by it.
     pub fn sort_by(&mut self, column: Column) {
         self.direction = if self.by == column { self.direction.reversed() } else { column.facts().first };
         self.by = column;
     }
 }
 
-/// Names of the runs that match `query`, in the order of a column. Runs without the number come last in both
-/// directions; of equal runs the newest comes first.
+/// The ids of the runs that match a query, sorted. Runs without a number come last in both directions; among
+/// equals the newest comes first.
 pub fn arranged(table: &Table, query: &Query, by: Column, direction: Direction) -> Vec<Arc<str>> {
     let mut found: Vec<(&Arc<str>, &Entry)> = table.iter().map(|(id, entry)| (id, &**entry)).collect();
     found.retain(|(_, entry)| query.matches(&entry.run, &entry.words));
@@ -68,7 +68,7 @@ pub fn arranged(table: &Table, query: &Query, by: Column, direction: Direction) 
     found.into_iter().map(|(id, _)| id.clone()).collect()
 }
 
-/// The query with a term in place of others of its field, or without the term where it is there.
+/// Replaces the terms of the same field in a query by `term`, or removes `term` if the query contains it.
 pub fn switched(text: &str, term: &str) -> String {
     let field = term.find([':', '<', '>']).map_or(term, |end| &term[..=end]);
     let there = text.split_whitespace().any(|known| known == term);

@@ -1,4 +1,4 @@
-//! One run in the table.
+//! One row of the table of runs.
 
 use std::sync::Arc;
 
@@ -16,18 +16,18 @@ use crate::rows::Rows;
 pub fn Row(
     id: Arc<str>,
     rows: Rows,
-    /// Where the row is in the table, from 0.
+    /// Index of the row in the table.
     position: Signal<usize>,
     queue_position: Signal<Option<u32>>,
     choice: Choice,
-    /// Turns the choice of the run around; with true from the last one to it.
+    /// Toggles the choice of a run; with `true`, of all runs from the last toggled one to it.
     toggle: Callback<(Arc<str>, bool)>,
 ) -> impl IntoView {
     let found = {
         let id = id.clone();
         move || rows.table.with(|table| table.get(&id).cloned())
     };
-    // A row that has just left the table is still asked once: it then shows what it showed.
+    // A row that is being removed is still read once; it then keeps its last content.
     let entry = latest(untrack(&found)?, found);
     let chosen = {
         let id = id.clone();

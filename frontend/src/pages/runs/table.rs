@@ -1,4 +1,4 @@
-//! The table of runs: any number of them, with those in sight in the page.
+//! The table of runs. Only the visible rows are in the page, so any number of runs is possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -21,13 +21,13 @@ use crate::table_history::use_table_history;
 use crate::url_state::UrlState;
 use crate::visible_rows::{Piece, in_sight, pieces};
 
-/// Of a row, until one is there to be measured.
+/// Assumed height of a row in pixels, until a row can be measured.
 const ROW_HEIGHT: f64 = 64.0;
 
-/// A part of the table as it is told from others while it changes.
+/// A part of the table, as a key that stays the same when the table changes.
 #[derive(Clone, Debug, PartialEq)]
 enum Part {
-    /// The gaps, counted from the top.
+    /// Number of the gap, counted from the top.
     Gap(usize),
     Row(Arc<str>),
 }
@@ -62,7 +62,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: UrlState<Shown>) ->
         }
         let (frame, list) = (frame.get_bounding_client_rect(), body.get_bounding_client_rect());
         let window_height = window().inner_height().ok().and_then(|height| height.as_f64()).unwrap_or_default();
-        // The box scrolls on a wide screen, the page on a narrow one: what is in sight is inside both.
+        // On a wide screen the box scrolls, on a narrow one the page. A row is visible if it is inside both.
         let top = frame.top().max(0.0);
         let bottom = frame.bottom().min(window_height);
         let new = in_sight(top - list.top(), (bottom - top).max(0.0), row_height.get_untracked(), ids.with_untracked(Vec::len));
@@ -86,7 +86,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: UrlState<Shown>) ->
         history.update(|state| (state.address, state.chosen) = (address, chosen));
     });
     if let Some(state) = returned {
-        // The rows are as high as they are only once some were measured.
+        // The heights of the rows are correct only after some were measured, so scroll one frame later.
         request_animation_frame(move || {
             measure();
             request_animation_frame(move || {
@@ -99,10 +99,10 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: UrlState<Shown>) ->
     }
     Effect::new(move || {
         ids.with(Vec::len);
-        // Once the rows of the new list are in the page.
+        // Measure after the rows of the new list are in the page.
         request_animation_frame(measure);
     });
-    // Another order or another query begins at the top.
+    // A new order or query starts at the top.
     Effect::new(move |former: Option<Shown>| {
         let now = shown.get();
         if former.is_some_and(|former| former != now)
@@ -120,7 +120,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: UrlState<Shown>) ->
             pieces(start.min(ids.len())..end.min(ids.len()), focused, ids.len())
         })
     });
-    // Where each part is, or how many rows it stands for.
+    // For each part: the position of the row, or the number of rows in the gap.
     let parts = Memo::new(move |_| {
         let mut gaps = 0;
         ids.with(|ids| {
@@ -137,7 +137,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: UrlState<Shown>) ->
     let number_of =
         move |part: Part| latest(0, move || parts.with(|parts| parts.iter().find(|(known, _)| *known == part).map(|(_, number)| *number)));
     let waiting: Memo<BTreeMap<Arc<str>, u32>> = Memo::new(move |_| rows.table.with(positions));
-    // Where a range begins.
+    // The run at which a range selection starts.
     let anchor = StoredValue::new(None::<Arc<str>>);
     let toggle = Callback::new(move |(id, range): (Arc<str>, bool)| {
         let anchored = anchor.get_value();
@@ -164,7 +164,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: UrlState<Shown>) ->
         let element = event.target()?.dyn_into::<Element>().ok()?;
         Some(Arc::<str>::from(element.closest("tr[data-id]").ok()??.get_attribute("data-id")?))
     };
-    // From box to box with the arrow keys, and with Shift choosing what lies between.
+    // Arrow keys move between checkboxes; with Shift they also choose the runs in between.
     let press = move |event: web_sys::KeyboardEvent| {
         let step = match event.key().as_str() {
             "ArrowDown" => 1,
@@ -187,11 +187,11 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: UrlState<Shown>) ->
         let selector = format!("tr[data-id='{next}'] .run-choice input");
         let found = body.get_untracked().and_then(|body| body.query_selector(&selector).ok().flatten());
         if let Some(found) = found {
-            // Fails only where there is no window to focus.
+            // Fails only if there is no window to focus.
             let _ = found.unchecked_into::<web_sys::HtmlElement>().focus();
         }
     };
-    // Of the runs that the filter shows.
+    // Number of chosen runs among those that the filter shows.
     let chosen_here = Memo::new(move |_| {
         choice.with(|choice| {
             let known: BTreeSet<&Arc<str>> = choice.iter().collect();
