@@ -9,7 +9,7 @@ use crate::components::sort_head::Direction;
 use crate::rows::{Entry, Table};
 use crate::urls;
 
-/// What the address says of the table.
+/// The state of the table in the URL.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
     pub text: String,
