@@ -1,4 +1,5 @@
-//! Writes every kind of chart, in light and dark, small and large, empty and full, as SVG: to be looked at after a change.
+//! Writes every kind of chart as SVG, to look at after a change: light and dark, small and large, empty and
+//! full.
 //!
 //! `cargo run --release -p shared --example gallery --features svg -- DIR`
 
@@ -113,7 +114,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A chart of any kind, as text.
+/// Any chart that can be drawn as SVG text.
 trait Drawn {
     fn svg(&self, width: u32, height: u32) -> String;
 }
@@ -124,7 +125,8 @@ impl<C: Chart> Drawn for C {
     }
 }
 
-/// Cosines with blocks of similar classes; `strength` is that of the most similar, `seed` moves the rest.
+/// Cosines with blocks of similar classes. `strength`: the cosine of the most similar classes; `seed` varies
+/// the rest.
 fn similarities(classes: usize, strength: f64, seed: usize) -> Matrix {
     let value = |i: usize, j: usize| {
         let (low, high) = (i.min(j), i.max(j));
@@ -163,7 +165,7 @@ fn demo(epochs: u32) -> RunConfig {
     RunConfig::Train(Box::new(config))
 }
 
-/// Curves of a run whose loss explodes and then is no number.
+/// Curves of a run whose loss explodes and then is not a number.
 fn diverged() -> Metrics {
     let mut metrics = metrics(60);
     for epoch in &mut metrics.epochs[24..] {

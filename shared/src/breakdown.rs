@@ -1,29 +1,31 @@
-//! Training that has broken down: a loss that is no number any more or explodes, or accuracy that stays at chance.
+//! Detects a breakdown of training: the loss is not a number or explodes, or the accuracy stays at chance.
 //!
-//! Found from the records alone, so that runs of former versions and imported logs are told of too. The worker writes the notice once, with the
-//! epoch that showed it, into the records; by the same rule a page finds it where none was written.
+//! Uses only the records, so that it also works for older runs and imported logs. The worker records the
+//! notice once, with the epoch of its detection; a page applies the same rule to records without a notice.
 
 use crate::builtin::ln;
 use crate::format;
 use crate::record::{Epoch, Metrics, Notice, NoticeKind};
 
-/// A mean loss above so many times that of guessing, ln K, is no spike of an unlucky batch.
+/// A mean loss above this multiple of ln K (the loss of guessing) is not explained by an unlucky batch.
 const EXPLODED: f64 = 10.0;
-/// Above so many times, one epoch is enough to say so.
+/// Above this multiple of ln K, one epoch is enough.
 const FAR_EXPLODED: f64 = 1000.0;
-/// In a row, of a loss that is not that far.
+/// Number of consecutive epochs above `EXPLODED` but not above `FAR_EXPLODED`.
 const EXPLODED_EPOCHS: usize = 3;
-/// At chance in a row, at least; long trainings may take a tenth of their epochs to begin to learn.
+/// Minimum number of consecutive epochs at chance. For long runs, a tenth of the epochs, which they may need
+/// to start learning.
 const CHANCE_EPOCHS: u32 = 5;
-/// Of chance: how far above it accuracy may be and still be called so.
+/// Accuracy up to this fraction above chance counts as chance.
 const CHANCE_SLACK: f64 = 0.1;
 
-/// Says in which epoch training was seen to have broken down, and how. Without class names, what chance is is not known.
+/// Returns the notice of the first detected breakdown. Without class names, chance is unknown and not
+/// checked.
 pub fn breakdown(metrics: &Metrics) -> Option<Notice> {
     let started = metrics.started.as_ref();
     let classes = started.map_or(0, |started| started.class_names.len());
     let planned = started.map_or(0, |started| started.epochs).max(metrics.epochs.last().map_or(0, |epoch| epoch.epoch));
-    // The loss of guessing among so many classes; of ten where they are not known.
+    // Loss of guessing among the classes; among ten if their number is unknown.
     let guessing = ln(if classes > 1 { classes as f64 } else { 10.0 });
     let found = [
         not_a_number(&metrics.epochs),
@@ -34,7 +36,7 @@ pub fn breakdown(metrics: &Metrics) -> Option<Notice> {
     Some(Notice { kind: NoticeKind::TrainingBrokeDown, epoch: Some(epoch), message })
 }
 
-/// JSON has no word for such a loss: it is missing where epochs before have one.
+/// In JSON, a loss that is not a number is missing, although earlier epochs have one.
 fn not_a_number(epochs: &[Epoch]) -> Option<(u32, String)> {
     let first = epochs.iter().position(|epoch| epoch.train_loss.is_some_and(f64::is_finite));
     let odd = |epoch: &&Epoch| epoch.train_loss.is_some_and(|loss| !loss.is_finite());
@@ -56,21 +58,23 @@ fn exploded(epochs: &[Epoch], guessing: f64) -> Option<(u32, String)> {
     None
 }
 
-/// Accuracy on training images, robust or clean, that stays at one in `classes`. Robust accuracy alone may be as low under an attack that is too
-/// strong; where the clean one is known, it has to be at chance too.
+/// Detects that both accuracies on training images, robust and clean, stay at `1 / classes`.
+///
+/// Robust accuracy alone can be that low if the attack is too strong, so a known clean accuracy must be at
+/// chance too.
 fn at_chance(epochs: &[Epoch], classes: usize, samples: u32, planned: u32) -> Option<(u32, String)> {
     if classes < 2 {
         return None;
     }
     let chance = 1.0 / classes as f64;
-    // Two standard errors, where images are few.
+    // Two standard errors, for few images.
     let by_luck = if samples > 0 { 2.0 * (chance * (1.0 - chance) / f64::from(samples)).sqrt() } else { 0.0 };
     let highest = chance + by_luck.max(CHANCE_SLACK * chance);
     let needed = CHANCE_EPOCHS.max(planned.div_ceil(10));
     let mut first = None;
     for epoch in epochs {
         let known = [epoch.train_robust_accuracy, epoch.train_clean_accuracy];
-        // Neither was measured in this epoch: nothing speaks against it.
+        // Neither accuracy was measured in this epoch: skip it.
         if known.iter().all(Option::is_none) {
             continue;
         }
@@ -136,7 +140,7 @@ mod tests {
         let metrics = Metrics::from_records(std::iter::once(started(10, planned)).chain(epochs.into_iter().map(Record::Epoch)));
         let found = breakdown(&metrics);
         assert_eq!(found.as_ref().map(|notice| (notice.epoch.unwrap(), notice.message.as_str())), expected);
-        // A page finds it once, whether it was written or not.
+        // The page finds the breakdown once, with or without a recorded notice.
         let mut written = metrics.clone();
         found.iter().for_each(|notice| written.apply(Record::Notice(notice.clone())));
         assert_eq!(metrics.all_notices(), written.all_notices());
@@ -176,11 +180,11 @@ mod tests {
         check(200, at(20, 0.1, None), Some((20, message)));
         check(30, at(30, 0.2, None), None);
         check(30, at(30, 0.02, Some(0.9)), None);
-        // It fell back to chance, and had not been there before.
+        // The accuracy fell back to chance after it had been higher.
         let fell = (1..=20).map(|number| epoch(number, Some(2.0), Some(if number < 8 { 0.3 } else { 0.1 }), None));
         let message = "Accuracy on the training images was 10.0 % in epoch 12, and at chance (10.0 % for 10 classes) since epoch 8.";
         check(20, fell, Some((12, message)));
-        // Standard training measures every few epochs.
+        // Standard training measures accuracy only every few epochs.
         let standard = (1..=12).map(|number| epoch(number, Some(2.303), None, (number % 4 == 0).then_some(0.1)));
         let message = "Accuracy on the training images was 10.0 % in epoch 8, and at chance (10.0 % for 10 classes) since epoch 4.";
         check(12, standard, Some((8, message)));

@@ -1,11 +1,14 @@
-//! Functions that every browser has built in, so that none downloads them again: in WebAssembly, Rust's own bring tables of 25 kB along.
+//! Math and text functions that every browser has: in WebAssembly, Rust's own versions would add 25 kB to the
+//! download.
 //!
-//! Elsewhere they are Rust's. Both read and fold the same; of other functions the last bit may differ.
+//! On the host, Rust's functions are used. Parsing and lower case agree; the math functions can differ in the
+//! last bit.
 
 #[cfg(target_family = "wasm")]
 use js_sys::{JsString, Math};
 
-/// Reads a decimal number as Rust does, such as `0.25`, `.5`, `-3` or `1e-4`; words such as `inf` are none.
+/// Parses a decimal number as Rust does, such as `0.25`, `.5`, `-3` or `1e-4`; `None` for words such as
+/// `inf`.
 pub fn number(text: &str) -> Option<f64> {
     let plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
     if text.is_empty() || !text.bytes().all(plain) {
@@ -17,7 +20,7 @@ pub fn number(text: &str) -> Option<f64> {
     text.parse().ok()
 }
 
-/// The text in small letters.
+/// The text in lower case.
 pub fn lowercase(text: &str) -> String {
     #[cfg(target_family = "wasm")]
     return JsString::from(text).to_lower_case().into();
@@ -38,10 +41,10 @@ macro_rules! of_a_number {
 }
 
 of_a_number! {
-    /// Of an angle in radians.
+    /// Cosine of an angle in radians.
     cos: Math::cos, f64::cos;
     exp: Math::exp, f64::exp;
-    /// The natural logarithm.
+    /// Natural logarithm.
     ln: Math::log, f64::ln;
     log10: Math::log10, f64::log10;
     cbrt: Math::cbrt, f64::cbrt;

@@ -1,31 +1,31 @@
-//! Hierarchical clustering of classes by similarity, with the order of leaves that puts neighbors as close as the tree allows.
+//! Hierarchical clustering of classes by similarity, with optimal leaf order.
 //!
 //! Average linkage on the distances 1 − C, then the optimal leaf order of Bar-Joseph, Gifford, Jaakkola 2001,
-//! <https://doi.org/10.1093/bioinformatics/17.suppl_1.S22>: of the 2^(K−1) orders that a tree with K leaves has, one whose distances
-//! between neighbors add up to the least.
+//! <https://doi.org/10.1093/bioinformatics/17.suppl_1.S22>: of the 2^(K−1) leaf orders of a tree with K
+//! leaves, one with the smallest sum of distances between neighbors.
 
 use crate::matrix::Matrix;
 
-/// A tree over classes. Node `k` for `k < K` is class `k`; node `K + m` is the `m`-th merge.
+/// A tree over K classes. Node `k < K` is class `k`; node `K + m` is merge `m`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dendrogram {
-    /// The closest first.
+    /// Merges in the order they are made, closest first.
     pub merges: Vec<Merge>,
-    /// The classes as leaves from one end to the other: the tree can be drawn over them without crossings.
+    /// Classes in leaf order: the tree can be drawn over them without crossings.
     pub leaves: Vec<usize>,
 }
 
-/// Two nodes that become one.
+/// A merge of two nodes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Merge {
-    /// The children, in the order of the leaves.
+    /// The merged nodes, in leaf order.
     pub children: [usize; 2],
-    /// The mean distance 1 − C between a class of the one and a class of the other.
+    /// Mean distance 1 − C between a class of one node and a class of the other.
     pub distance: f64,
 }
 
 impl Dendrogram {
-    /// The tree over the classes of a matrix of similarities.
+    /// Clusters the classes of a similarity matrix.
     pub fn of(similarity: &Matrix) -> Self {
         let distance = |i: usize, j: usize| 1.0 - similarity.get(i, j);
         let classes = similarity.classes();
@@ -34,8 +34,7 @@ impl Dendrogram {
         Dendrogram { merges, leaves }
     }
 
-    /// Each merge as it is drawn: the places of its children between the leaves, `0` for the middle of the first, with the distance at which
-    /// each child was made, and its own distance.
+    /// The bracket of each merge for drawing, in the order of `merges`.
     pub fn brackets(&self) -> Vec<Bracket> {
         let mut nodes = vec![(0.0, 0.0); self.leaves.len() + self.merges.len()];
         for (place, class) in self.leaves.iter().enumerate() {
@@ -44,7 +43,7 @@ impl Dendrogram {
         let mut brackets = Vec::with_capacity(self.merges.len());
         for (merge, made) in self.merges.iter().zip(self.leaves.len()..) {
             let [first, second] = merge.children.map(|child| nodes[child]);
-            // Rounding can make a merge a trifle closer than one inside it.
+            // Rounding can make a merge slightly closer than a merge inside it.
             let distance = merge.distance.max(first.1).max(second.1);
             brackets.push(Bracket { places: [first.0, second.0], from: [first.1, second.1], distance });
             nodes[made] = ((first.0 + second.0) / 2.0, distance);
@@ -53,7 +52,10 @@ impl Dendrogram {
     }
 }
 
-/// A merge of a [`Dendrogram`] as it is drawn.
+/// A merge of a [`Dendrogram`] for drawing.
+///
+/// `places`: positions of the two children, 0 at the center of the first leaf. `from`: merge distances of the
+/// children.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bracket {
     pub places: [f64; 2],
@@ -61,10 +63,10 @@ pub struct Bracket {
     pub distance: f64,
 }
 
-/// Merges the two closest clusters until one is left. Distances to a merged cluster follow Lance and Williams 1967.
+/// Merges the two closest clusters until one is left. Update of distances: Lance and Williams 1967.
 fn average_linkage(classes: usize, distance: &impl Fn(usize, usize) -> f64) -> Vec<Merge> {
     let mut between: Vec<Vec<f64>> = (0..classes).map(|i| (0..classes).map(|j| distance(i, j)).collect()).collect();
-    // The node that a row stands for and the classes in it; none once it is merged into another row.
+    // Node and number of classes of each row; `None` after its merge into another row.
     let mut clusters: Vec<Option<(usize, f64)>> = (0..classes).map(|class| Some((class, 1.0))).collect();
     let mut merges = Vec::with_capacity(classes.saturating_sub(1));
     for made in classes..(2 * classes).saturating_sub(1) {
@@ -90,10 +92,11 @@ fn average_linkage(classes: usize, distance: &impl Fn(usize, usize) -> f64) -> V
     merges
 }
 
-/// The best order of the leaves of a cluster for each pair of its ends.
+/// Costs of the best leaf orders of a cluster, for each pair of end leaves.
 struct Ends {
     leaves: Vec<usize>,
-    /// For the ends `(u, w)` by their places in `leaves`: the least sum of distances between neighbors; infinite where no order has them.
+    /// For the end leaves `(u, w)`, as indices into `leaves`: smallest sum of distances between neighbors;
+    /// infinite if no leaf order has these ends.
     cost: Vec<f64>,
 }
 
@@ -103,7 +106,7 @@ impl Ends {
     }
 }
 
-/// Turns the children of each merge so that the leaves are in an optimal order, and gives that order.
+/// Orients the children of each merge for an optimal leaf order, and returns this order.
 fn order_leaves(classes: usize, merges: &mut [Merge], distance: &impl Fn(usize, usize) -> f64) -> Vec<usize> {
     let mut nodes: Vec<Ends> = (0..classes).map(|class| Ends { leaves: vec![class], cost: vec![0.0] }).collect();
     for merge in merges.iter() {
@@ -112,7 +115,7 @@ fn order_leaves(classes: usize, merges: &mut [Merge], distance: &impl Fn(usize, 
         let count = l + r;
         let mut cost = vec![f64::INFINITY; count * count];
         for u in 0..l {
-            // The least cost from `u` over the left cluster to a first leaf of the right one.
+            // Smallest cost from `u` through the left cluster to each first leaf of the right cluster.
             let reach: Vec<f64> = (0..r)
                 .map(|k| (0..l).map(|m| left.cost(u, m) + distance(left.leaves[m], right.leaves[k])).fold(f64::INFINITY, f64::min))
                 .collect();
@@ -134,7 +137,7 @@ fn order_leaves(classes: usize, merges: &mut [Merge], distance: &impl Fn(usize, 
     order
 }
 
-/// Lays out the leaves of `node` from `first` to `last`, turning its merges to that order.
+/// Appends the leaves of `node` from `first` to `last` to `order`, and orients its merges.
 fn walk(
     nodes: &[Ends],
     merges: &mut [Merge],
@@ -164,7 +167,7 @@ fn walk(
 mod tests {
     use super::*;
 
-    /// Similarities that depend on nothing but the indices, no two alike.
+    /// Similarities computed from the indices; all different.
     fn hashed(classes: usize) -> Matrix {
         let value = |i: usize, j: usize| {
             let (low, high) = (i.min(j) as u64, i.max(j) as u64);
@@ -179,7 +182,7 @@ mod tests {
         order.windows(2).map(|pair| 1.0 - matrix.get(pair[0], pair[1])).sum()
     }
 
-    /// Every order that the tree has.
+    /// All leaf orders of the tree.
     fn orders(tree: &Dendrogram, node: usize) -> Vec<Vec<usize>> {
         let Some(index) = node.checked_sub(tree.leaves.len()) else { return vec![vec![node]] };
         let [left, right] = tree.merges[index].children.map(|child| orders(tree, child));
@@ -200,9 +203,9 @@ mod tests {
         }
     }
 
-    /// Lengths of the path over the leaves and sums of the merges' distances, by SciPy 1.17's `optimal_leaf_ordering` and
-    /// `linkage(d, "average")` on the same matrices. Its search prunes, and misses the shortest order where distances are as far from a metric
-    /// as these.
+    /// Path lengths over the leaves and sums of merge distances, computed with SciPy 1.17's
+    /// `optimal_leaf_ordering` and `linkage(d, "average")` on the same matrices. SciPy's search prunes, and
+    /// misses the shortest order if the distances are as far from a metric as these.
     #[test]
     fn trees_are_those_of_scipy_and_orders_no_longer() {
         let of_scipy = [
@@ -215,7 +218,7 @@ mod tests {
             let matrix = hashed(classes);
             let tree = Dendrogram::of(&matrix);
             let sum: f64 = tree.merges.iter().map(|merge| merge.distance).sum();
-            // Rounding of a few hundred additions.
+            // Rounding error of a few hundred additions.
             assert!(length(&matrix, &tree.leaves) < shortest + 1e-9, "{classes} classes: {}", length(&matrix, &tree.leaves));
             assert!((sum - merged).abs() < 1e-9, "{classes} classes: {sum} is not {merged}");
         }

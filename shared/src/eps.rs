@@ -1,4 +1,4 @@
-//! Perturbation sizes, in the two notations the field uses: `8/255` and `0.0314`.
+//! Perturbation sizes, in the two usual notations: `8/255` and `0.0314`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,13 +10,14 @@ use crate::builtin;
 use crate::config::Norm;
 use crate::problem::FieldError;
 
-/// A perturbation size or step size of pixels in `[0, 1]`: the largest change of a pixel in ℓ∞, a length in ℓ2.
+/// A perturbation size or step size for pixels in `[0, 1]`: maximum change of a pixel in ℓ∞, length in ℓ2.
 ///
-/// Written as `"8/255"`, or as a decimal where no short numerator fits and above 1. People write more than that: [`Eps::read`].
+/// Written as `"8/255"`, or as a decimal if the numerator has more than two decimals or the size is a short
+/// decimal above 1, such as 1.5. [`Eps::read`] accepts more notations.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Eps(f64);
 
-/// Why a text is not a perturbation size.
+/// Error: a text is not a perturbation size.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum EpsError {
     #[error("`{0}` is not a size; write `8/255`, `8` (of 255, in ℓ∞) or `0.0314`")]
@@ -30,15 +31,16 @@ pub enum EpsError {
 }
 
 impl Eps {
-    /// A size of `numerator` steps of 255.
+    /// The size `numerator / 255`.
     pub const fn of_255(numerator: f64) -> Self {
         Eps(numerator / 255.0)
     }
 
-    /// Reads what a person writes for a threat model in `norm`; `None` if the norm is not known.
+    /// Reads a size written by a person for a threat model in `norm`; `None` if the norm is unknown.
     ///
-    /// `8/255` and numbers below 1 mean the same in every norm. A larger bare number is of 255 in ℓ∞ and a length in ℓ2. What can be
-    /// read in two ways is an error: 1 in ℓ∞, and 1 or more without a norm.
+    /// `8/255` and numbers below 1 mean the same in every norm. A larger number without a denominator means
+    /// n/255 in ℓ∞ and a length in ℓ2.
+    /// Error: the text is not a size, or it is ambiguous: 1 in ℓ∞, or a number from 1 on without a norm.
     pub fn read(text: &str, norm: Option<Norm>) -> Result<Self, EpsError> {
         let text = text.trim();
         let owned = || text.to_owned();
@@ -73,7 +75,8 @@ impl Eps {
         Eps(self.0 * factor)
     }
 
-    /// The form shown to people beside the norm: `8/255 (0.0314)`, and in ℓ2 without a whole numerator `1.5`.
+    /// The form for people: `8/255 (0.0314)`; in ℓ2, `1.5` if the numerator is not whole or the size is 1 or
+    /// more.
     pub fn long(self, norm: Norm) -> String {
         let numerator = (self.numerator() * 100.0).round() / 100.0;
         let whole = numerator.fract() == 0.0 && self.0 < 1.0;
@@ -89,26 +92,28 @@ impl FromStr for Eps {
     type Err = EpsError;
 
     fn from_str(text: &str) -> Result<Self, EpsError> {
-        // Above 1 only lengths in ℓ2 are written as decimals.
+        // Above 1, only lengths in ℓ2 are written as decimals.
         let norm = text.contains('.').then_some(Norm::L2);
         Eps::read(text, norm)
     }
 }
 
-/// The written form, `8/255`, `0.1234` or `1.5`; reading it back gives the same size.
+/// The written form: `8/255`, `0.1234` or `1.5`. Reading it back gives the same size.
 impl fmt::Display for Eps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = |value: f64| (value - value.round()).abs() < 1e-6;
         let hundredths = self.numerator() * 100.0;
-        // Lengths in ℓ2 such as 1.5 and 2 would be 382.5/255 and 510/255.
+        // Lengths in ℓ2 such as 1.5 and 2 would become 382.5/255 and 510/255.
         let plain_length = self.0 > 1.0 && whole(self.0 * 1e4);
         if whole(hundredths) && !plain_length { write!(f, "{}/255", hundredths.round() / 100.0) } else { write!(f, "{:?}", self.0) }
     }
 }
 
-/// The norm of the threat model that the size in `field`, such as `attack.eps`, belongs to; `None` if the configuration names none.
+/// Norm that applies to the size in `field`, such as `attack.eps`; `None` if the configuration has no norm
+/// for it.
 ///
-/// It is the `norm` of the object around the size, of the `attack` in that object, or of an object further out.
+/// Searches for `norm` in the object with the size, then in the `attack` of that object, then in the outer
+/// objects.
 pub fn norm_of(config: &Value, field: &str) -> Option<Norm> {
     let mut around = field;
     while !around.is_empty() {
@@ -122,11 +127,9 @@ pub fn norm_of(config: &Value, field: &str) -> Option<Norm> {
     None
 }
 
-/// Writes every size in a configuration, `eps` and `step_size`, in the form that means the same in every norm.
+/// Rewrites every `eps` and `step_size` of a configuration in the form that means the same in every norm.
 ///
-/// # Errors
-///
-/// The first size that is not one or can be read in two ways, by its path.
+/// Error: path of the first size that is invalid or ambiguous.
 pub fn write_out(config: &mut Value) -> Result<(), FieldError> {
     for (field, text) in sizes(config, "") {
         let size = Eps::read(&text, norm_of(config, &field)).map_err(|error| FieldError::new(field.as_str(), error.to_string()))?;
@@ -137,7 +140,7 @@ pub fn write_out(config: &mut Value) -> Result<(), FieldError> {
     Ok(())
 }
 
-/// The sizes in an object at `path` and their paths. What is neither text nor number is left to the reader of the configuration.
+/// Sizes in the object at `path`, with their paths. Skips values that are neither text nor number.
 fn sizes(value: &Value, path: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (name, value) in value.as_object().into_iter().flatten() {
@@ -155,7 +158,7 @@ fn is_size(name: &str) -> bool {
     name == "eps" || name == "step_size"
 }
 
-/// The JSON pointer to a field.
+/// JSON pointer of a field.
 fn pointer(field: &str) -> String {
     if field.is_empty() { String::new() } else { format!("/{}", field.replace('.', "/")) }
 }

@@ -1,4 +1,4 @@
-//! A run and an attribution for tests to start from. Not for the browser: the host alone has this module.
+//! A run and an attribution for tests. Host only: the browser does not need this module.
 
 use crate::api::{Attribution, AttributionFile, Run, RunState, RunSummary};
 use crate::config::{Aggregation, Inputs, Layer, SplitName, Subset};
@@ -6,7 +6,7 @@ use crate::matrix::Matrix;
 use crate::preset;
 use crate::view::AttributionId;
 
-/// A run of the demo that has succeeded and measured nothing.
+/// A succeeded run of the demo without measurements.
 pub fn run(id: &str) -> Run {
     Run {
         id: id.into(),
@@ -25,7 +25,7 @@ pub fn run(id: &str) -> Run {
     }
 }
 
-/// A matrix of adversarial inputs over classes that are named `0`, `1`, ….
+/// An attribution on adversarial inputs, with classes named `0`, `1`, ….
 pub fn attribution(run: &str, epoch: u32, matrix: Matrix) -> Attribution {
     let classes = matrix.classes();
     Attribution {

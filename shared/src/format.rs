@@ -1,4 +1,4 @@
-//! Numbers as people read them. Everything else keeps fractions, seconds and bytes.
+//! Formats numbers for people. All other code uses fractions, seconds and bytes.
 
 /// `0.7164` as `71.6 %`; a missing value as an en dash.
 pub fn percent(fraction: impl Into<Option<f64>>) -> String {
@@ -10,7 +10,8 @@ pub fn decimal(value: impl Into<Option<f64>>, digits: usize) -> String {
     value.into().map_or_else(|| "–".to_owned(), |value| minus(format!("{value:.digits$}")))
 }
 
-/// A number of any size with four digits at most, `2.303` or `1.2e31`; for losses, which have no bounds.
+/// A number of any size with at most four digits, such as `2.303` or `1.2e31`; for losses, which have no
+/// upper bound.
 pub fn short(value: impl Into<Option<f64>>) -> String {
     let Some(value) = value.into() else { return "–".to_owned() };
     let size = value.abs();
@@ -34,12 +35,12 @@ fn trimmed(digits: &str) -> &str {
     if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits }
 }
 
-/// A difference with its sign, `+2.13` or `−0.40`; a missing value as an en dash.
+/// A difference with its sign, such as `+2.13` or `−0.40`; a missing value as an en dash.
 pub fn signed(value: impl Into<Option<f64>>, digits: usize) -> String {
     value.into().map_or_else(|| "–".to_owned(), |value| minus(format!("{value:+.digits$}")))
 }
 
-/// A difference of fractions in percentage points, `−11.1 pp`.
+/// A difference of fractions in percentage points, such as `−11.1 pp`; a missing value as an en dash.
 pub fn points(value: impl Into<Option<f64>>) -> String {
     value.into().map_or_else(|| "–".to_owned(), |value| minus(format!("{:+.1} pp", value * 100.0)))
 }
@@ -69,7 +70,7 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1} GiB")
 }
 
-/// A count with thin spaces between thousands.
+/// A count with thin spaces between groups of three digits.
 pub fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);

@@ -1,30 +1,30 @@
-//! What a file to import holds, and what has to be asked about it before anything is measured.
+//! Content of a file to import, and the questions to answer before the import.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::{Architecture, Normalization};
 
-/// What is found in a file, with the answers that an import's configuration gives.
+/// Content of a file, given the answers in the configuration of the import.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Inspection {
-    /// What kind of file it is, such as `PyTorch`.
+    /// Format of the file, such as `PyTorch`.
     pub format: String,
-    /// Every network in it.
+    /// All networks of the file.
     pub networks: Vec<FoundNetwork>,
-    /// What is used of the file, and everything that is not, in sentences.
+    /// Sentences about the used and the ignored parts of the file.
     pub facts: Vec<String>,
-    /// In the order in which they are to be answered: an answer may change those after it.
+    /// Questions in the order to answer them: an answer can change the later ones.
     pub questions: Vec<Question>,
-    /// What is used, as far as it is decided.
+    /// Architecture of the network. This and the fields below follow from the answers so far.
     pub architecture: Architecture,
     pub width: u32,
     pub classes: u32,
     pub parameters: u64,
-    /// Absent while it is not decided.
+    /// Normalization of the pixels; absent if it is not decided yet.
     pub normalization: Option<Normalization>,
-    /// The test images that accuracies were measured on; absent where the images are not here.
+    /// Number of test images behind the accuracies; absent if the images are not available.
     #[serde(default)]
     pub test_images: Option<u32>,
 }
@@ -33,50 +33,51 @@ pub struct Inspection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FoundNetwork {
-    /// What the names of its tensors begin with, without the last dot.
+    /// Common prefix of its tensor names, without the last dot.
     pub prefix: String,
-    /// The network before it in the file that has the same numbers.
+    /// An earlier network of the file with the same values.
     #[serde(default)]
     pub same_as: Option<String>,
 }
 
-/// What a file can be read as in more than one way.
+/// A question: the file can be read in more than one way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Question {
-    /// The field of the import's configuration that answers it: `network`, `head`, `normalization` or `strict`.
+    /// Field of the import's configuration with the answer: `network`, `head`, `normalization` or `strict`.
     pub field: String,
-    /// What there is to decide, in a sentence.
+    /// The question, as a sentence.
     pub message: String,
     pub options: Vec<Answer>,
-    /// The value that is used: the one given, or the one that nothing speaks against. Absent: the file is refused until there is one.
+    /// The value in use: the given answer, or the only plausible one. Absent: the import is refused without
+    /// an answer.
     #[serde(default)]
     pub answer: Option<Value>,
 }
 
-/// A reading of a file.
+/// A possible answer to a question.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Answer {
-    /// Of the field.
+    /// Value for the field.
     pub value: Value,
     pub label: String,
-    /// On a sample of the test images; absent where it was not measured.
+    /// Clean accuracy on a sample of the test images; absent if not measured.
     #[serde(default)]
     pub clean_accuracy: Option<f64>,
 }
 
-/// The answer to a file that was sent, or is on the server, to be looked at.
+/// Response to an uploaded file or a path on the server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Inspected {
-    /// What to name a file that was sent by, to look at it again or to import it, for two hours after the last time.
+    /// Name of the uploaded file for further requests; valid for two hours after its last use.
     #[serde(default)]
     pub upload: Option<String>,
-    /// Absent where the file cannot be imported so.
+    /// Content of the file; absent if it cannot be imported with these answers.
     #[serde(default)]
     pub inspection: Option<Inspection>,
-    /// Why it cannot.
+    /// Why the file cannot be imported.
     #[serde(default)]
     pub problem: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What a person adds to a run: its title, tags and notes, and what these may be.
+//! Rules for the title, tags and notes that people give a run.
 
 use crate::api::RunChange;
 use crate::builtin::lowercase;
@@ -9,7 +9,7 @@ pub const LONGEST_TAG: usize = 32;
 pub const MOST_TAGS: usize = 12;
 pub const LONGEST_NOTES: usize = 4000;
 
-/// A change without needless spaces and repeated tags, or every field that is wrong.
+/// Removes surplus spaces and repeated tags. Error: all wrong fields.
 pub fn checked(change: RunChange) -> Result<RunChange, Vec<FieldError>> {
     let mut errors = Vec::new();
     let mut fail = |field: &str, message: String| errors.push(FieldError::new(field, message));
@@ -56,7 +56,7 @@ pub fn checked(change: RunChange) -> Result<RunChange, Vec<FieldError>> {
     if errors.is_empty() { Ok(RunChange { title, tags, notes }) } else { Err(errors) }
 }
 
-/// The tags of a run after some were removed and others added; upper and lower case are alike.
+/// Tags after removals and additions. Upper and lower case are equal.
 pub fn retagged(tags: Vec<String>, add: &[String], remove: &[String]) -> Vec<String> {
     let holds = |list: &[String], tag: &String| list.iter().any(|known| lowercase(known) == lowercase(tag));
     let mut kept: Vec<String> = tags.into_iter().filter(|tag| !holds(remove, tag)).collect();
@@ -68,7 +68,7 @@ pub fn retagged(tags: Vec<String>, add: &[String], remove: &[String]) -> Vec<Str
     kept
 }
 
-/// Tags as they are typed, with commas between.
+/// Splits typed tags at commas.
 pub fn tags(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
 }

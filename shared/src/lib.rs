@@ -1,7 +1,7 @@
-//! What the browser, the server and the worker agree on: configuration and its validation, the records of a run,
-//! matrices, views that a link can carry, and the drawing of charts.
+//! Code shared by the browser, the server and the worker: configurations and their validation, records of a
+//! run, matrices, views as links, and drawing of charts.
 //!
-//! Builds for wasm32 and the host. Knows no tensors, no HTTP, no files and no clock.
+//! Builds for wasm32 and the host. Has no tensors, HTTP, files or clock.
 
 pub mod api;
 pub mod breakdown;

@@ -1,8 +1,8 @@
-//! The class-wise attribution matrix C and what is read off it: CAS, differences, pairs that changed, orders of classes.
+//! The class-wise attribution matrix C: CAS, differences, changed pairs, orders of classes.
 
 use serde::{Deserialize, Serialize};
 
-/// A square matrix over classes, row by row.
+/// A square matrix over classes, stored row by row.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Vec<f64>>", into = "Vec<Vec<f64>>")]
 pub struct Matrix {
@@ -11,7 +11,7 @@ pub struct Matrix {
     values: Vec<f64>,
 }
 
-/// Why rows are not a matrix over classes.
+/// Error: rows are not a square matrix of finite values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MatrixError {
     #[error("row {row} has {length} values; a matrix over {classes} classes has {classes}")]
@@ -43,7 +43,7 @@ impl From<Matrix> for Vec<Vec<f64>> {
     }
 }
 
-/// A pair of classes `i < j` and how its cosine differs between two matrices.
+/// A pair of classes `i < j` and its values in two matrices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PairChange {
@@ -56,9 +56,9 @@ pub struct PairChange {
 }
 
 impl Matrix {
-    /// The cosine of every two rows of `vectors`, `[classes][n]`.
+    /// Cosines of each pair of rows of `vectors`, `[classes][n]`.
     ///
-    /// The cosine with a zero vector is undefined; it is given as 0, and 1 on the diagonal.
+    /// The cosine with a zero vector is undefined; it is set to 0, and to 1 on the diagonal.
     pub fn cosine(vectors: &[Vec<f64>]) -> Self {
         let classes = vectors.len();
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
@@ -92,18 +92,20 @@ impl Matrix {
         self.values.chunks(self.classes.max(1))
     }
 
-    /// The class attribution similarity: Σ over ordered pairs `i ≠ j` of `max(C[i,j], 0)`; in `[0, K(K−1)]`.
+    /// CAS, the class attribution similarity: Σ over ordered pairs `i ≠ j` of `max(C[i,j], 0)`.
+    ///
+    /// Range `[0, K(K−1)]`.
     pub fn cas(&self) -> f64 {
         self.off_diagonal().map(|value| value.max(0.0)).sum()
     }
 
-    /// CAS over K(K−1): the mean over ordered pairs, in `[0, 1]`.
+    /// CAS / K(K−1), the mean over ordered pairs, in `[0, 1]`.
     pub fn cas_normalized(&self) -> f64 {
         let pairs = self.classes * self.classes.saturating_sub(1);
         if pairs == 0 { 0.0 } else { self.cas() / pairs as f64 }
     }
 
-    /// The smallest and the largest value off the diagonal; `(0, 0)` for fewer than two classes.
+    /// Smallest and largest value off the diagonal; `(0, 0)` for fewer than two classes.
     pub fn off_diagonal_range(&self) -> (f64, f64) {
         self.off_diagonal()
             .fold(None, |range, value| match range {
@@ -117,13 +119,14 @@ impl Matrix {
         self.rows().enumerate().flat_map(|(i, row)| row[..i].iter().chain(&row[i + 1..]).copied())
     }
 
-    /// `other − self`, cell by cell; none where the numbers of classes differ.
+    /// `other − self`, cell by cell; `None` if the numbers of classes differ.
     pub fn difference(&self, other: &Matrix) -> Option<Matrix> {
         (self.classes == other.classes)
             .then(|| Matrix { classes: self.classes, values: self.values.iter().zip(&other.values).map(|(a, b)| b - a).collect() })
     }
 
-    /// This matrix above the diagonal and `other` below it, when classes stand in `order`; of matrices over the same classes.
+    /// This matrix above the diagonal and `other` below it, after sorting the classes by `order`. The
+    /// matrices must have the same classes, and the result keeps the given order of classes.
     pub fn split(&self, other: &Matrix, order: &[usize]) -> Matrix {
         let mut split = self.clone();
         for (row, i) in order.iter().enumerate() {
@@ -134,7 +137,7 @@ impl Matrix {
         split
     }
 
-    /// Every pair `i < j` by how much it differs from `self` to `other`, largest change first.
+    /// Every pair `i < j` with its change from `self` to `other`, largest change first.
     pub fn changes(&self, other: &Matrix) -> Vec<PairChange> {
         let classes = self.classes.min(other.classes);
         let mut changes: Vec<PairChange> = (0..classes)
@@ -148,14 +151,17 @@ impl Matrix {
         changes
     }
 
-    /// How many pairs of classes are at least as alike as `i` and `j`, themselves counted among their equals first, and of how many: from 1.
+    /// Rank of the pair `(i, j)` by similarity, from 1, and the number of pairs. Equal pairs share the best
+    /// rank.
     pub fn rank(&self, i: usize, j: usize) -> (usize, usize) {
         let value = self.get(i, j);
         let above = |(class, row): (usize, &[f64])| row[class + 1..].iter().filter(|other| **other > value).count();
         (self.rows().enumerate().map(above).sum::<usize>() + 1, self.classes * self.classes.saturating_sub(1) / 2)
     }
 
-    /// The pair `i < j` for which `size` is largest, the last of equals; none for fewer than two classes.
+    /// The pair `i < j` whose value has the largest `size`; of equal ones, the last.
+    ///
+    /// `None` for fewer than two classes.
     pub fn strongest(&self, size: fn(f64) -> f64) -> Option<(usize, usize)> {
         let mut strongest = None;
         let mut largest = f64::NEG_INFINITY;
@@ -169,7 +175,7 @@ impl Matrix {
         strongest
     }
 
-    /// `class` first, then the others, the most alike first; as given where there is no such class.
+    /// `class` first, then the others, most similar first; the given order if `class` does not exist.
     pub fn closeness_order(&self, class: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.classes).collect();
         if class >= self.classes {
@@ -180,7 +186,8 @@ impl Matrix {
         order
     }
 
-    /// The classes whose rows hold the most, by absolute value, first: of a difference, those that changed most.
+    /// Classes by the sum of absolute values in their row, largest first. For a difference: the most changed
+    /// classes first.
     pub fn size_order(&self) -> Vec<usize> {
         let sizes: Vec<f64> = self.rows().map(|row| row.iter().map(|value| value.abs()).sum()).collect();
         let mut order: Vec<usize> = (0..self.classes).collect();
@@ -188,8 +195,10 @@ impl Matrix {
         order
     }
 
-    /// The means of the blocks of classes: entry `(a, b)` is the mean over pairs of a class of group `a` and another of group `b`. A group
-    /// of one class has 1 within itself.
+    /// Block means: entry `(a, b)` is the mean over pairs of a class of group `a` and a different class of
+    /// group `b`.
+    ///
+    /// A group of one class gets 1 on the diagonal.
     pub fn block_means(&self, groups: &[Vec<usize>]) -> Matrix {
         let mean = |a: &Vec<usize>, b: &Vec<usize>| {
             let pairs = a.iter().flat_map(|i| b.iter().map(move |j| (*i, *j))).filter(|(i, j)| i != j);

@@ -1,7 +1,7 @@
-//! What a figure was drawn from, inside the figure: the server writes it into SVG and PNG files, and a file that comes back opens the
-//! page it shows.
+//! Provenance of a figure, stored inside SVG and PNG files. The server writes it; an opened file leads back
+//! to its page.
 //!
-//! Files are read as text and bytes; whatever they hold, nothing of it is executed.
+//! Files are read as text and bytes. Nothing in them is executed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,39 +13,39 @@ use serde_json::Value;
 use crate::theory::Question;
 use crate::view::{View, is_run_id};
 
-/// The name of the application, of the element of an SVG and of the chunk of a PNG that hold the provenance.
+/// Name of the application; identifies the SVG element and the PNG chunk with the provenance.
 pub const APPLICATION: &str = "CrossLens";
 
-/// What a figure was drawn from.
+/// The page and data a figure was drawn from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     pub application: String,
-    /// The page that shows it, with the lens.
+    /// The page with the figure, with its lens.
     pub view: Page,
     pub checkpoints: Vec<CheckpointHash>,
-    /// The configurations of the runs, by the name of the run.
+    /// Configurations of the runs, by run name.
     pub configs: BTreeMap<String, Value>,
 }
 
-/// A checkpoint, and which weights it has.
+/// A checkpoint and the hash of its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckpointHash {
-    /// `RUN.e12`.
+    /// Name of the checkpoint, such as `RUN.e12`.
     pub id: String,
     pub sha256: String,
 }
 
-/// A page that a figure can be of: the path and query inside the application.
+/// A page with figures: path and query inside the application.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Page {
     View(View),
-    /// A sweep, and the field that its charts are over where one was chosen.
+    /// A sweep, and the field on the horizontal axis if one was chosen.
     Sweep(String, Option<String>),
     Theory(Question),
 }
 
-/// Why a file opens no page.
+/// Error: a file does not open a page.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAFigure {
     #[error("it is neither an SVG nor a PNG picture")]
@@ -56,19 +56,19 @@ pub enum NotAFigure {
     Unreadable(String),
 }
 
-/// A text that is no page of a figure.
+/// Error: a text is not a page with figures.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a page that a figure can be of")]
 pub struct NotAPage(String);
 
 impl Provenance {
-    /// Takes the provenance out of an SVG or PNG file.
+    /// Reads the provenance from an SVG or PNG file.
     pub fn read(file: &[u8]) -> Result<Self, NotAFigure> {
         let texts = match file.strip_prefix(PNG_SIGNATURE) {
             Some(chunks) => png_text(chunks).into_iter().collect(),
             None => svg_metadata(std::str::from_utf8(file).map_err(|_| NotAFigure::Format)?)?,
         };
-        // Programs that edit pictures add metadata of their own.
+        // Image editors add their own metadata.
         let is_ours = |text: &&String| serde_json::from_str::<Value>(text).is_ok_and(|value| value["application"] == APPLICATION);
         let text = texts.iter().find(is_ours).ok_or(NotAFigure::NotOurs)?;
         serde_json::from_str(text).map_err(|error| NotAFigure::Unreadable(error.to_string()))
@@ -121,7 +121,7 @@ impl From<Page> for String {
 
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
-/// The text of our chunk among the chunks of a PNG: `iTXt`, uncompressed, <https://www.w3.org/TR/png-3/#11iTXt>.
+/// Text of our chunk in a PNG: uncompressed `iTXt`, <https://www.w3.org/TR/png-3/#11iTXt>.
 fn png_text(mut chunks: &[u8]) -> Option<String> {
     loop {
         let (length, rest) = chunks.split_first_chunk::<4>()?;
@@ -130,7 +130,7 @@ fn png_text(mut chunks: &[u8]) -> Option<String> {
         if kind == b"iTXt"
             && let Some(data) = data.strip_prefix(APPLICATION.as_bytes()).and_then(|data| data.strip_prefix(b"\0\0\0"))
         {
-            // The language and the translated keyword end in a zero each.
+            // The language and the translated keyword each end with a zero byte.
             let text = data.splitn(3, |byte| *byte == 0).nth(2)?;
             return String::from_utf8(text.to_vec()).ok();
         }
@@ -138,7 +138,7 @@ fn png_text(mut chunks: &[u8]) -> Option<String> {
     }
 }
 
-/// The texts of all `metadata` elements of an SVG.
+/// Texts of all `metadata` elements of an SVG.
 fn svg_metadata(svg: &str) -> Result<Vec<String>, NotAFigure> {
     if !svg.contains("<svg") {
         return Err(NotAFigure::Format);
@@ -210,7 +210,7 @@ mod tests {
         for length in [8, 20, 60, 100] {
             check(&whole[..length], "did not make it");
         }
-        // A chunk that claims to be longer than the file.
+        // A chunk whose length exceeds the file.
         check(&[PNG_SIGNATURE, &[255, 255, 255, 255], b"iTXtCrossLens"].concat(), "did not make it");
     }
 

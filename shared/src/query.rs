@@ -1,7 +1,7 @@
-//! The query language of the table of runs: words and fields such as `trades eps:8 best>45 -tag:old`.
+//! Query language for the table of runs: words and fields, such as `trades eps:8 best>45 -tag:old`.
 //!
-//! Terms stand between spaces and all have to hold; a minus turns one around; quotation marks keep words together. What is not
-//! understood is said term by term, and the others still hold: a query is read while it is typed.
+//! Spaces separate terms, and all terms must match. A minus negates a term; quotation marks keep words
+//! together. An invalid term is reported and ignored, because queries are parsed while the user types.
 
 use crate::api::{RunRow, RunState};
 use crate::builtin::{lowercase, number};
@@ -9,13 +9,13 @@ use crate::config::{Architecture, Method, Norm, RunKind};
 use crate::dataset::Dataset;
 use crate::eps::Eps;
 
-/// A query as it was understood.
+/// A parsed query.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     terms: Vec<Term>,
 }
 
-/// A term that is not understood, and why.
+/// An invalid term and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{term}`: {message}")]
 pub struct QueryError {
@@ -23,7 +23,7 @@ pub struct QueryError {
     pub message: String,
 }
 
-/// A field that a query can name, for lists of help.
+/// A field of the query language, with its help text.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
     pub name: &'static str,
@@ -34,17 +34,17 @@ pub struct Field {
 
 #[derive(Clone, Copy, Debug)]
 enum Value {
-    /// One of a known set of names.
+    /// One of a set of names.
     Name(fn(&RunRow) -> Option<&'static str>, fn() -> Vec<&'static str>),
-    /// A text that holds what was typed.
+    /// A text that contains the query text.
     Text(fn(&RunRow) -> &str),
     Tag,
-    /// A number, and how far a number may be off to be equal: what tables round away.
+    /// A number, and the tolerance for equality: the rounding error of numbers in tables.
     Number(fn(&RunRow) -> Option<f64>, f64),
     Eps,
 }
 
-/// Every field, the ones that are asked for most first.
+/// All fields, the most used first.
 pub const FIELDS: [Field; 20] = [
     Field {
         name: "state",
@@ -131,7 +131,7 @@ struct Term {
 
 #[derive(Clone, Debug)]
 enum Test {
-    /// In title, name, sweep, tags or notes; in lower case.
+    /// Lower-case word to find in title, name, sweep, tags or notes.
     Word(String),
     Name {
         of: fn(&RunRow) -> Option<&'static str>,
@@ -142,7 +142,7 @@ enum Test {
         holds: String,
     },
     Tag(String),
-    /// The radius that is meant in each norm.
+    /// The radius for each norm.
     Eps {
         operator: Operator,
         linf: f64,
@@ -166,7 +166,7 @@ enum Operator {
 }
 
 impl Query {
-    /// Reads a query: what was understood of it, and what was not.
+    /// Parses a query. Returns the valid terms and the errors of the others.
     pub fn parse(text: &str) -> (Self, Vec<QueryError>) {
         let mut query = Query::default();
         let mut errors = Vec::new();
@@ -183,13 +183,13 @@ impl Query {
         self.terms.is_empty()
     }
 
-    /// Whether a run is asked for; `words` are those of [`words`], made once for many queries.
+    /// Whether a run matches. `words`: result of [`words`] for this run, computed once for many queries.
     pub fn matches(&self, run: &RunRow, words: &str) -> bool {
         self.terms.iter().all(|term| term.test.passes(run, words) == term.holds)
     }
 }
 
-/// What words without a field are looked for in, in lower case.
+/// Lower-case text of a run in which words without a field are searched.
 pub fn words(run: &RunRow) -> String {
     let mut words = String::with_capacity(run.title.len() + run.id.len() + run.notes.len() + 32);
     let texts = [&run.title, &run.id, &run.notes];
@@ -209,7 +209,7 @@ impl Test {
             Test::Tag(tag) => run.tags.iter().any(|known| lowercase(known) == *tag),
             Test::Eps { operator, linf, l2 } => {
                 let number = if run.norm == Some(Norm::L2) { l2 } else { linf };
-                // A fraction is typed with four decimals at most.
+                // Queries have fractions with at most four decimals.
                 run.eps.is_some_and(|eps| operator.holds(eps.fraction(), *number, 1e-4))
             }
             Test::Number { of, operator, number, tolerance } => of(run).is_some_and(|value| operator.holds(value, *number, *tolerance)),
@@ -229,7 +229,7 @@ impl Operator {
     }
 }
 
-/// The terms of a query without their quotation marks, and whether they begin with one.
+/// Splits a query into terms without quotation marks; true if a term begins with one.
 fn split(text: &str) -> Vec<(String, bool)> {
     let mut terms = Vec::new();
     let (mut term, mut inside, mut quoted) = (String::new(), false, false);
@@ -302,7 +302,8 @@ fn parse_value(field: &Field, operator: Operator, value: &str) -> Result<Test, S
         }
         Value::Eps => {
             let read = |norm| Eps::read(value, Some(norm));
-            // No ball in ℓ∞ has the whole range.
+            // In ℓ∞, `Eps::read` refuses `1`. A query means 1/255, since no run uses the whole pixel range as
+            // radius.
             let linf = if value == "1" { Ok(Eps::of_255(1.0)) } else { read(Norm::Linf) };
             let [linf, l2] = [linf.map_err(|error| error.to_string())?, read(Norm::L2).map_err(|error| error.to_string())?];
             Test::Eps { operator, linf: linf.fraction(), l2: l2.fraction() }
@@ -322,7 +323,7 @@ fn percent(fraction: Option<f64>) -> Option<f64> {
     fraction.map(|fraction| fraction * 100.0)
 }
 
-/// CAS of the best checkpoint of a run that makes some, or of the matrix that it has measured.
+/// CAS of the best checkpoint, or of the matrix measured by the run.
 pub fn cas(run: &RunRow) -> Option<f64> {
     run.best.as_ref().and_then(|epoch| epoch.cas).or(run.cas)
 }

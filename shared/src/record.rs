@@ -1,6 +1,6 @@
-//! The lines of `metrics.jsonl`, and the state of a run that they add up to.
+//! Records of a run: the lines of `metrics.jsonl`, and the metrics made from them.
 //!
-//! A line that repeats an epoch, as a resumed run writes them, replaces the earlier one.
+//! A resumed run repeats epochs; the later record of an epoch replaces the earlier one.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,39 +17,40 @@ pub enum Record {
     Progress(Progress),
     Epoch(Epoch),
     Checkpoint(Checkpoint),
-    /// A former best whose epoch was not to be kept has been deleted.
+    /// The checkpoint of a former best epoch was deleted.
     CheckpointRemoved {
         epoch: u32,
     },
     Attribution(AttributionEntry),
-    /// An attack of an evaluation is done.
+    /// An attack of an evaluation finished.
     Evaluation(EvaluationStep),
     Notice(Notice),
     Finished(Finished),
 }
 
-/// What the worker found when it began.
+/// Facts about the run, known when the worker starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Started {
-    /// `cpu` or `cuda:0`.
+    /// Name of the device, such as `cpu` or `cuda:0`.
     pub device: String,
-    /// The device as its maker calls it, or the number of CPU threads.
+    /// Product name of a GPU, or the number of CPU threads.
     pub device_name: String,
     pub libtorch: String,
     pub engine: String,
-    /// Trainable numbers of the network.
+    /// Number of trainable parameters.
     pub parameters: u64,
     pub feature_dim: u32,
     pub class_names: Vec<String>,
     pub train_samples: u32,
     pub test_samples: u32,
     pub holdout_samples: u32,
-    /// Training labels that label noise replaced.
+    /// Number of training labels replaced by label noise.
     pub noisy_labels: u32,
-    /// Epochs to train for; 0 for a run that does not train, whose progress counts the steps of all of it.
+    /// Number of epochs to train. 0 for a run that does not train: its progress counts the steps of the whole
+    /// run.
     pub epochs: u32,
-    /// Epochs that teachers are trained for before the first of these, all teachers together.
+    /// Number of epochs for all teachers together, trained before the first epoch of the run.
     #[serde(default)]
     pub teacher_epochs: u32,
 }
@@ -58,105 +59,106 @@ pub struct Started {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Training a teacher, whose epochs are counted over all teachers.
+    /// Training a teacher. Epochs are counted over all teachers.
     Teaching,
     Training,
     Evaluating,
     Attributing,
-    /// Reading a file from elsewhere.
+    /// Reading an imported file.
     Importing,
 }
 
-/// Where the worker is inside an epoch; at most about one a second.
+/// Position of the worker inside an epoch; written about once a second at most.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Progress {
     pub phase: Phase,
-    /// From 1.
+    /// Number of the epoch, from 1.
     pub epoch: u32,
-    /// Batches done, of `steps`.
+    /// Number of finished batches, of `steps`.
     pub step: u32,
     pub steps: u32,
-    /// Spent on the run: since the worker began, and before the run was stopped what had come of it by then.
+    /// Seconds spent on the run. After a resume, the time up to the last recorded epoch is included.
     pub elapsed_secs: f64,
 }
 
-/// What was measured of one epoch. Accuracies are fractions.
+/// Measurements of one epoch. Accuracies are fractions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Epoch {
-    /// From 1.
+    /// Number of the epoch, from 1.
     pub epoch: u32,
-    /// Of its last step.
+    /// Learning rate of the last step.
     pub learning_rate: f64,
-    /// Mean cross-entropy on the images trained on, adversarial ones in adversarial training. Without what a method adds to it (smoothed
-    /// labels, a divergence, teachers), so that it compares with the loss on test images; of mixed images, mixed as they are. Absent
-    /// where an imported log does not tell.
+    /// Mean cross-entropy on the images trained on; in adversarial training, these are adversarial. It
+    /// excludes the additions of a method (label smoothing, divergence, teachers), so that it compares with
+    /// `test_loss`. With mixup, it includes the mixed labels. Absent if an imported log does not have it.
     pub train_loss: Option<f64>,
-    /// On clean training images, not augmented, with the labels trained on, by the network as it is after the epoch; absent in epochs
-    /// without evaluation.
+    /// Accuracy on clean training images without augmentation, with the labels trained on, by the network
+    /// after the epoch. Absent in epochs without evaluation.
     pub train_clean_accuracy: Option<f64>,
-    /// On the adversarial images of the epoch as they were trained on; absent in standard training.
+    /// Accuracy on the adversarial images of the training steps; absent in standard training.
     pub train_robust_accuracy: Option<f64>,
-    /// Absent in epochs without evaluation, as are the ones below.
+    /// Clean accuracy on the test set. Absent in epochs without evaluation, as are the next three fields.
     pub test_clean_accuracy: Option<f64>,
     pub test_robust_accuracy: Option<f64>,
     pub test_loss: Option<f64>,
-    /// On the held-out images, where some are held out.
+    /// Robust accuracy on the held-out images; absent if none are held out.
     pub holdout_robust_accuracy: Option<f64>,
-    /// Of the epoch: training and evaluation, and saving what the one before left. 0 where an imported log does not tell.
+    /// Duration of training and evaluation, and of saving after the epoch before. 0 if an imported log does
+    /// not have it.
     pub seconds: f64,
-    /// Spent on the run, as [`Progress`] has it.
+    /// Seconds spent on the run, as in [`Progress`].
     pub elapsed_secs: f64,
 }
 
-/// A checkpoint written.
+/// A checkpoint was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Checkpoint {
     pub epoch: u32,
-    /// Relative to the run directory.
+    /// Path relative to the run directory.
     pub file: String,
     pub size_bytes: u64,
-    /// Of the file, in hexadecimal.
+    /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
 }
 
-/// An attribution written.
+/// An attribution was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AttributionEntry {
     pub epoch: u32,
     pub inputs: Inputs,
-    /// Relative to the run directory.
+    /// Path relative to the run directory.
     pub file: String,
     pub cas: f64,
     pub cas_normalized: f64,
 }
 
-/// How many images an attack of an evaluation has left. Accuracies are fractions of all images.
+/// Result of one attack of an evaluation. Accuracies are fractions of all images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EvaluationStep {
-    /// `clean`, `PGD-20`, `APGD-CE`, …
+    /// Name of the attack: `clean`, `PGD-20`, `APGD-CE`, …
     pub attack: String,
-    /// Images it was run on: those that everything before it had left.
+    /// Number of images attacked: those still classified correctly after the previous steps.
     pub attacked: u32,
-    /// Of these, those it found an adversarial image for; for `clean`, those classified wrongly.
+    /// Number of these images with an adversarial example; for `clean`, the number of wrong predictions.
     pub broken: u32,
-    /// After this attack and all before it.
+    /// Accuracy after this attack and all previous ones.
     pub accuracy: f64,
     pub seconds: f64,
 }
 
-/// Something a person should know of a run that went on.
+/// A message about a run that continued.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Notice {
     pub kind: NoticeKind,
-    /// The epoch it is about.
+    /// Epoch of the event, if it has one.
     pub epoch: Option<u32>,
-    /// In a sentence or two.
+    /// The message, one or two sentences.
     pub message: String,
 }
 
@@ -164,22 +166,24 @@ pub struct Notice {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum NoticeKind {
-    /// Fast adversarial training lost its robustness against stronger attacks within an epoch: Wong et al. 2020.
+    /// Fast adversarial training lost its robustness against stronger attacks within an epoch: Wong et al.
+    /// 2020.
     CatastrophicOverfitting,
-    /// The training loss is no finite number or has exploded, or accuracy stays at chance.
+    /// The training loss is not finite or has exploded, or the accuracy stays at chance.
     TrainingBrokeDown,
-    /// The run goes on from where it was stopped. Training goes on after the epoch that is named, 0 for the beginning; what later ones
-    /// had recorded is measured anew.
+    /// A stopped run was resumed. Training continues after `epoch` (0: from the beginning); later epochs are
+    /// measured again.
     Resumed,
-    /// What was found in an imported file.
+    /// Description of an imported file.
     Imported,
-    /// An attack that sees only scores succeeded where those by gradients had failed, and so gradients mislead: Croce and Hein 2020.
+    /// A score-based attack succeeded where gradient-based attacks had failed, so the gradients mislead:
+    /// Croce and Hein 2020.
     MaskedGradients,
-    /// What lies in the folder of the data set and was not read.
+    /// Files in the folder of the data set that were not read.
     PassedOver,
 }
 
-/// The last line of a run that came to its end.
+/// The last record of a run that finished.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Finished {
@@ -188,19 +192,19 @@ pub struct Finished {
     pub elapsed_secs: f64,
 }
 
-/// Everything the records of a run add up to.
+/// The metrics of a run, made from all its records.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Metrics {
     pub started: Option<Started>,
     pub progress: Option<Progress>,
-    /// Rising by epoch, each once.
+    /// Epochs in increasing order, each once.
     pub epochs: Vec<Epoch>,
-    /// Those that exist, rising by epoch.
+    /// Existing checkpoints by increasing epoch.
     pub checkpoints: Vec<Checkpoint>,
-    /// Rising by epoch, then by inputs.
+    /// Attributions by increasing epoch, then by inputs.
     pub attributions: Vec<AttributionEntry>,
-    /// In the order they were run.
+    /// Steps of an evaluation, in the order they ran.
     #[serde(default)]
     pub evaluation: Vec<EvaluationStep>,
     #[serde(default)]
@@ -208,7 +212,7 @@ pub struct Metrics {
     pub finished: Option<Finished>,
 }
 
-/// A run has no checkpoint of the epoch that was asked for.
+/// Error: the run has no checkpoint for the requested epoch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{}", wanted.as_ref().map_or_else(String::new, |(name, epoch)| format!("{name} is epoch {epoch}, whose checkpoint is not kept; ")),
     match kept.as_slice() {
@@ -217,9 +221,9 @@ pub struct Metrics {
     }
 )]
 pub struct MissingCheckpoint {
-    /// The name that was asked for, `best` or `last`, and its epoch, where there is one.
+    /// The requested name (`best` or `last`) and its epoch, if known.
     pub wanted: Option<(&'static str, u32)>,
-    /// Epochs that it has.
+    /// Epochs with a checkpoint.
     pub kept: Vec<u32>,
 }
 
@@ -232,7 +236,7 @@ impl Metrics {
         metrics
     }
 
-    /// Takes in the next record of the file.
+    /// Applies the next record of the file.
     pub fn apply(&mut self, record: Record) {
         match record {
             Record::Started(started) => self.started = Some(started),
@@ -244,7 +248,7 @@ impl Metrics {
                 self.attributions.retain(|entry| entry.epoch != epoch);
             }
             Record::Attribution(entry) => put(&mut self.attributions, entry, |entry| (entry.epoch, entry.inputs)),
-            // A resumed evaluation repeats the steps that were done.
+            // A resumed evaluation repeats finished steps.
             Record::Evaluation(step) => match self.evaluation.iter_mut().find(|known| known.attack == step.attack) {
                 Some(known) => *known = step,
                 None => self.evaluation.push(step),
@@ -268,14 +272,16 @@ impl Metrics {
         self.progress = None;
     }
 
-    /// The notices that were recorded, and that training has broken down where the records say so and no notice does: former versions wrote none.
+    /// The recorded notices. If none says that training broke down but the metrics do, adds that notice.
+    ///
+    /// Older runs have metrics without such notices.
     pub fn all_notices(&self) -> Vec<Notice> {
         let written = self.notices.iter().any(|notice| notice.kind == NoticeKind::TrainingBrokeDown);
         let found = if written { None } else { breakdown(self) };
         self.notices.iter().cloned().chain(found).collect()
     }
 
-    /// The epoch of highest robust accuracy on the images that checkpoints are chosen by; the first of equals.
+    /// The epoch with the highest selection accuracy; of equal ones, the first.
     pub fn best(&self) -> Option<&Epoch> {
         let mut best: Option<(&Epoch, f64)> = None;
         for epoch in &self.epochs {
@@ -287,8 +293,11 @@ impl Metrics {
         best.map(|(epoch, _)| epoch)
     }
 
-    /// The epoch of a checkpoint that exists. Best is what was best, and no other epoch stands for it; where no epoch was evaluated, it is
-    /// the last that was kept. Last is the last epoch of a run that is finished, and the last that was kept of any other.
+    /// Epoch of the checkpoint that `which` selects.
+    ///
+    /// Best is the epoch with the highest selection accuracy, or the newest checkpoint if no epoch was
+    /// evaluated. Last is the last epoch of a finished run, or the newest checkpoint of a run that has not
+    /// finished. Error: that epoch has no checkpoint; no other epoch replaces it.
     pub fn checkpoint_epoch(&self, which: Which) -> Result<u32, MissingCheckpoint> {
         let exists = |epoch: &u32| self.checkpoints.iter().any(|checkpoint| checkpoint.epoch == *epoch);
         let newest = self.checkpoints.last().map(|checkpoint| checkpoint.epoch);
@@ -304,12 +313,13 @@ impl Metrics {
         found.ok_or_else(|| MissingCheckpoint { wanted, kept: self.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect() })
     }
 
-    /// The last epoch that was evaluated.
+    /// The last evaluated epoch.
     pub fn last(&self) -> Option<&Epoch> {
         self.epochs.iter().rev().find(|epoch| epoch.test_robust_accuracy.is_some())
     }
 
-    /// The epoch whose matrix stands for `epoch` on some inputs: itself where it has one, else the best, else the last that has.
+    /// Epoch whose matrix is shown for `epoch`: itself if it has one, else the best, else the last with a
+    /// matrix.
     pub fn attributed(&self, epoch: Option<u32>, inputs: Inputs) -> Option<u32> {
         let has = |epoch: &u32| self.cas(*epoch, inputs).is_some();
         let best = self.best().map(|epoch| epoch.epoch);
@@ -317,12 +327,12 @@ impl Metrics {
         epoch.filter(has).or_else(|| best.filter(has)).or_else(last)
     }
 
-    /// CAS of an epoch, where it was measured.
+    /// CAS of an epoch; `None` if it was not measured.
     pub fn cas(&self, epoch: u32, inputs: Inputs) -> Option<f64> {
         self.attributions.iter().find(|entry| entry.epoch == epoch && entry.inputs == inputs).map(|entry| entry.cas)
     }
 
-    /// The fraction of the run that is done, in `[0, 1]`.
+    /// Finished fraction of the run, in `[0, 1]`.
     pub fn fraction_done(&self) -> f64 {
         if self.finished.is_some() {
             return 1.0;
@@ -332,7 +342,7 @@ impl Metrics {
             return self.progress.as_ref().map_or(0.0, |progress| f64::from(progress.step) / f64::from(progress.steps.max(1))).min(1.0);
         }
         let done = self.epochs.last().map_or(0, |epoch| epoch.epoch);
-        // Complete epochs before the one that runs, teachers' included, and the part of it that is done.
+        // Number of complete epochs (with those of teachers), and the finished fraction of the current one.
         let (before, part) = match &self.progress {
             Some(progress) if progress.phase == Phase::Teaching && done == 0 => {
                 (progress.epoch.saturating_sub(1), f64::from(progress.step) / f64::from(progress.steps.max(1)))
@@ -350,8 +360,10 @@ impl Metrics {
         ((f64::from(before) + part) / f64::from(started.teacher_epochs + started.epochs)).min(1.0)
     }
 
-    /// Seconds left at the pace so far; unknown before the first epoch ends, or the first step of a run that does not train. Teachers
-    /// have another pace, and are left out of it.
+    /// Estimated seconds left, at the average speed so far.
+    ///
+    /// `None` before the end of the first epoch, or of the first step if the run does not train. Teachers are
+    /// excluded, because their epochs take another time.
     pub fn seconds_left(&self) -> Option<f64> {
         if self.finished.is_some() {
             return None;
@@ -369,13 +381,14 @@ impl Metrics {
 }
 
 impl Epoch {
-    /// Robust accuracy on the held-out images, or on the test set where none are held out.
+    /// Accuracy that selects the best checkpoint: robust, on the held-out images if there are any, else on
+    /// the test set.
     pub fn selection_accuracy(&self) -> Option<f64> {
         self.holdout_robust_accuracy.or(self.test_robust_accuracy)
     }
 }
 
-/// Inserts by key in rising order, in place of an entry with the same key.
+/// Inserts in increasing order of the key; replaces an entry with the same key.
 fn put<T, K: Ord>(entries: &mut Vec<T>, entry: T, key: impl Fn(&T) -> K) {
     match entries.binary_search_by_key(&key(&entry), &key) {
         Ok(index) => entries[index] = entry,

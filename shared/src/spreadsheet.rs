@@ -1,19 +1,22 @@
-//! What leaves the application for spreadsheets: texts that are no formulas, and numbers that are numbers.
+//! Cells for spreadsheets: texts that are not read as formulas, and numbers in plain notation.
 
 use std::borrow::Cow;
 
-/// The first characters by which a spreadsheet takes a text for a formula or begins another cell: <https://owasp.org/www-community/attacks/CSV_Injection>.
+/// First characters that make a spreadsheet read a text as a formula or start a new cell:
+/// <https://owasp.org/www-community/attacks/CSV_Injection>.
 const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
-/// A text as a cell: one that a spreadsheet would take for a formula has an apostrophe before it, numbers stay.
+/// A text as a cell. A text that looks like a formula gets a leading apostrophe; numbers are unchanged.
 ///
-/// A text that has apostrophes before such a character by itself gets one more, so that taking one away gives the text back.
+/// A text that already has apostrophes before such a character gets one more: removing one always restores
+/// the text.
 pub fn text_cell(text: &str) -> Cow<'_, str> {
     let is_formula = text.trim_start_matches('\'').starts_with(FORMULA) && !is_number(text);
     if is_formula { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
 }
 
-/// A text of a page as a cell: numbers as a spreadsheet reads them, `−0.40` as `-0.40` and `1 234` as `1234`; a dash for what is missing as nothing.
+/// A displayed text as a cell: `−0.40` becomes `-0.40`, `1 234` becomes `1234`, and an en dash (missing)
+/// becomes empty.
 pub fn shown_cell(text: &str) -> Cow<'_, str> {
     let text = text.trim();
     if text == "–" {
@@ -30,7 +33,7 @@ pub fn shown_cell(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The text with every number in it in ASCII: a hyphen for the sign of minus, and nothing between thousands.
+/// Rewrites each number in a text in ASCII: a hyphen as minus sign, and no spaces between groups of digits.
 pub fn plain_numbers(text: &str) -> Cow<'_, str> {
     const SPACES: [char; 3] = ['\u{a0}', '\u{2009}', '\u{202f}'];
     if !text.contains('−') && !text.contains(SPACES) {
@@ -49,7 +52,7 @@ pub fn plain_numbers(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// Whether a text is a decimal number and nothing else.
+/// Whether a text is just a decimal number.
 fn is_number(text: &str) -> bool {
     crate::builtin::number(text).is_some()
 }

@@ -1,4 +1,4 @@
-//! Sweeps: one configuration with some fields taking several values, and what its runs say together.
+//! Sweeps: runs for all combinations of field values, and summaries of their results.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::config::RunConfig;
 use crate::eps::Eps;
 use crate::problem::FieldError;
 
-/// Fields that are worth a sweep, with what they are called.
+/// Fields offered for a sweep, with their labels.
 pub const FIELDS: [(&str, &str); 14] = [
     ("seed", "Seed"),
     ("attack.eps", "Radius eps"),
@@ -28,17 +28,17 @@ pub const FIELDS: [(&str, &str); 14] = [
     ("model.width", "Width"),
 ];
 
-/// What a field is called; its path where it has no name here.
+/// Label of a field; its path if it has no label.
 pub fn field_name(field: &str) -> &str {
     FIELDS.iter().find(|(path, _)| *path == field).map_or(field, |(_, name)| name)
 }
 
-/// More than a person reads on one page.
+/// Limit that keeps the page of a sweep readable.
 const MOST_RUNS: usize = 200;
 
-/// A run for every combination of values, valid and named, as part of the sweep `id`; the last axis goes fastest.
+/// Makes a valid, named run of sweep `id` for each combination of values; the last axis varies fastest.
 ///
-/// Errors name the fields of the request: `config.…` and `axes[0].…`.
+/// Error: wrong fields of the request, such as `config.…` and `axes[0].…`.
 pub fn expand(new: &NewSweep, id: &str) -> Result<Vec<RunConfig>, Vec<FieldError>> {
     let mut errors = Vec::new();
     if new.axes.is_empty() {
@@ -95,10 +95,10 @@ pub fn expand(new: &NewSweep, id: &str) -> Result<Vec<RunConfig>, Vec<FieldError
     Ok(configs)
 }
 
-/// The name of a run, with what sets it apart: `CIFAR-10 · PGD AT · ℓ∞ 8/255 · seed 2`.
+/// Title of the base configuration plus the varied values, such as `CIFAR-10 · PGD AT · ℓ∞ 8/255 · seed 2`.
 fn name_of(made: &RunConfig, base: &Value, values: &[(&str, &Value)]) -> String {
     const LONGEST: usize = 80;
-    // A title that is made up has the radius in it.
+    // The default title already contains eps.
     let made_up = base.get("name").and_then(Value::as_str).is_none_or(|name| name.trim().is_empty());
     let mut name = made.title();
     for (field, value) in values.iter().filter(|(field, _)| !(made_up && *field == "attack.eps")) {
@@ -108,7 +108,7 @@ fn name_of(made: &RunConfig, base: &Value, values: &[(&str, &Value)]) -> String 
     name.chars().take(LONGEST).collect()
 }
 
-/// The parts that the titles of all runs begin with, `CIFAR-10 · PGD AT`; the first title where they have none in common.
+/// Common beginning of the titles of all runs, such as `CIFAR-10 · PGD AT`; the first title if there is none.
 pub fn title(configs: &[RunConfig]) -> String {
     let titles: Vec<String> = configs.iter().map(RunConfig::title).collect();
     let Some(first) = titles.first() else { return String::new() };
@@ -132,17 +132,17 @@ fn set(config: &mut Value, path: &str, value: Value) {
     *target = value;
 }
 
-/// A value as people read it: texts without quotation marks.
+/// A value as text, without quotation marks.
 pub fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// The number a value stands for: itself, or the fraction of a size such as `8/255`.
+/// A value as a number; sizes such as `8/255` as fractions.
 pub fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| Some(value.as_str()?.parse::<Eps>().ok()?.fraction()))
 }
 
-/// The fields in which the runs of a sweep differ, with the values that occur, rising where they are numbers.
+/// Fields in which the runs differ, with their values; numbers in increasing order.
 pub fn axes(configs: &[RunConfig]) -> Vec<SweepAxis> {
     let flat: Vec<BTreeMap<String, Value>> = configs.iter().map(|config| flatten(&config.to_json())).collect();
     let fields: BTreeSet<&String> = flat.iter().flat_map(BTreeMap::keys).collect();
@@ -160,12 +160,12 @@ pub fn axes(configs: &[RunConfig]) -> Vec<SweepAxis> {
     axes.collect()
 }
 
-/// The value of a field in a configuration.
+/// Value of a field in a configuration.
 pub fn value_of(config: &RunConfig, field: &str) -> Value {
     field.split('.').fold(config.to_json(), |value, key| value.get(key).cloned().unwrap_or(Value::Null))
 }
 
-/// The leaves of a configuration by their dotted paths; lists are leaves.
+/// Leaves of a configuration by dotted path. Lists are leaves.
 fn flatten(config: &Value) -> BTreeMap<String, Value> {
     fn walk(prefix: &str, value: &Value, flat: &mut BTreeMap<String, Value>) {
         match value {
@@ -183,7 +183,7 @@ fn flatten(config: &Value) -> BTreeMap<String, Value> {
     flat
 }
 
-/// What the runs with one value of a field say together, whatever else they differ in.
+/// Results of all runs with the same value of a field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     pub value: Value,
@@ -194,19 +194,19 @@ pub struct Point {
     pub last_cas: Option<Spread>,
 }
 
-/// Mean and spread of some numbers.
+/// Mean and standard deviation of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     pub count: usize,
     pub mean: f64,
-    /// The sample standard deviation; absent for one number.
+    /// Sample standard deviation; absent for a single number.
     pub deviation: Option<f64>,
     pub low: f64,
     pub high: f64,
 }
 
 impl Spread {
-    /// None without numbers.
+    /// `None` if there are no numbers.
     pub fn of(numbers: &[f64]) -> Option<Self> {
         let count = numbers.len();
         let mean = numbers.iter().sum::<f64>() / count as f64;
@@ -221,7 +221,7 @@ impl Spread {
     }
 }
 
-/// A point for each value of `axis`.
+/// One point for each value of `axis`.
 pub fn points(runs: &[Run], axis: &SweepAxis) -> Vec<Point> {
     let point = |value: &Value| {
         let runs: Vec<&Run> = runs.iter().filter(|run| value_of(&run.config, &axis.field) == *value).collect();

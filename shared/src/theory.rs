@@ -1,10 +1,12 @@
-//! The paper's three-class data model, in which cross-class features vanish from robust training before class-specific ones do: closed
-//! forms, and a simulation that shows where they hold. Wei, Guo, Wang 2025, arXiv 2506.05032.
+//! The paper's three-class data model: closed forms, and a simulation that shows where they hold.
 //!
-//! Six features: one of each class, x_E, and one of each pair of classes that lacks the third, x_C. Given class i, x_Ei ~ N(μ, σ²) and
-//! the other x_E are 0; x_Ci is 0 and the other x_C ~ N(μ, σ²). The linear classifier is f_i = w₁ x_Ei + w₂ Σ_{j≠i} x_Cj with w₁, w₂ ≥ 0.
-//! In an ℓ∞ ball of radius ε the attack moves every feature by ε against the true class, which lowers each margin f_i − f_j by
-//! 2ε(w₁ + w₂) at once.
+//! As eps grows, robust training gives up cross-class features before class-specific ones. Wei, Guo, Wang
+//! 2025, arXiv 2506.05032.
+//!
+//! There are six features: x_Ei of each class i, and x_Ci shared by the two classes other than i. Given class
+//! i, x_Ei ~ N(μ, σ²) and the other x_E are 0; x_Ci is 0 and the other x_C ~ N(μ, σ²). The linear classifier
+//! is f_i = w₁ x_Ei + w₂ Σ_{j≠i} x_Cj with w₁, w₂ ≥ 0. In an ℓ∞ ball of radius ε, the attack moves every
+//! feature by ε against the true class, which lowers each margin f_i − f_j by 2ε(w₁ + w₂).
 
 use std::f64::consts::{PI, SQRT_2, TAU};
 
@@ -13,13 +15,13 @@ use serde::{Deserialize, Serialize};
 use crate::builtin::{self, cos, exp, ln};
 use crate::problem::FieldError;
 
-/// The parameters of the model.
+/// Parameters of the data model and its training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// μ, the mean of a feature that is there.
+    /// μ, the mean of a present feature.
     pub mean: f64,
-    /// σ, its standard deviation.
+    /// σ, the standard deviation of a present feature.
     pub deviation: f64,
     /// ε, the radius of the ℓ∞ ball.
     pub eps: f64,
@@ -27,7 +29,7 @@ pub struct Model {
     pub weight_decay: f64,
 }
 
-/// What is learnt: w₁ of the class-specific features and w₂ of the cross-class ones.
+/// Learned weights: w₁ of the class-specific and w₂ of the cross-class features.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Weights {
@@ -35,40 +37,42 @@ pub struct Weights {
     pub cross: f64,
 }
 
-/// What training minimizes under attack.
+/// The loss that training minimizes under attack.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
-    /// The theorem's: the largest margin that a rival has over the true class.
+    /// Loss of the theorem: the largest margin of a rival over the true class.
     Surrogate,
-    /// Cross-entropy on the images that raise plain cross-entropy most; `label_smoothing` in `[0, 1)` is spread over the three labels.
+    /// Cross-entropy on images that maximize plain cross-entropy. `label_smoothing`, in `[0, 1)`, is spread
+    /// over the three labels.
     CrossEntropy { label_smoothing: f64 },
 }
 
-/// A model and the loss that it is trained with: what the theory page shows, and what its address and its figures carry.
+/// A model and its loss: the state of the theory page, in its URL and its figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Question {
     pub model: Model,
     pub loss: Loss,
 }
 
-/// The answer at one radius.
+/// Learned weights at one radius.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Answer {
     pub eps: f64,
-    /// In closed form, for the surrogate.
+    /// Closed form for the surrogate loss.
     pub theorem: Weights,
-    /// Of the loss asked about.
+    /// Simulation with the selected loss.
     pub simulated: Weights,
 }
 
-/// Standard normal draws for x_Ei, x_Cj and x_Ck of each sample; the same draws serve for every parameter, so that curves are smooth.
+/// Standard normal draws for x_Ei, x_Cj and x_Ck of each sample. All parameters use the same draws, which
+/// makes curves smooth.
 #[derive(Clone, Debug)]
 pub struct Samples(Vec<[f64; 3]>);
 
 impl Samples {
-    /// `count` samples from a seed; the same on every machine.
+    /// Draws `count` samples from a seed; the same on every machine.
     pub fn draw(seed: u64, count: usize) -> Self {
         let mut state = seed;
         let mut uniform = move || {
@@ -80,7 +84,7 @@ impl Samples {
         };
         // Box and Muller 1958; 1 − u keeps the logarithm finite.
         let mut normal = move || (-2.0 * ln(1.0 - uniform())).sqrt() * cos(TAU * uniform());
-        // Each draw and its mirror image: as likely as two draws, and their mean is right. Hammersley and Morton 1956.
+        // Antithetic pairs (each draw and its negative) give the exact mean. Hammersley and Morton 1956.
         let pairs = (0..count.div_ceil(2)).flat_map(|_| {
             let draw = [normal(), normal(), normal()];
             [draw, draw.map(|z| -z)]
@@ -89,27 +93,27 @@ impl Samples {
     }
 }
 
-/// The draws that the page and its figures are made with.
+/// Seed of the page and its figures.
 pub const SEED: u64 = 1;
-/// Enough that w₂ is off by a hundredth of σ/λ; the page computes 21 radii of them at each step of a slider.
+/// The error of w₂ is then about σ/(100 λ). The page computes 21 radii at each step of a slider.
 pub const DRAWS: usize = 2500;
 
 impl Default for Question {
-    /// Shows the threshold in the middle of the axis and cross-class features still in use.
+    /// An example with the threshold in the middle of the axis, where cross-class features are still used.
     fn default() -> Self {
         Question { model: Model { mean: 1.0, deviation: 0.6, eps: 0.15, weight_decay: 0.5 }, loss: Loss::Surrogate }
     }
 }
 
 impl Question {
-    /// The names of its parameters in an address.
+    /// Names of the query parameters.
     pub const PARAMETERS: [&str; 6] = ["mean", "deviation", "eps", "weight_decay", "loss", "label_smoothing"];
-    /// Beyond, the chart shows nothing but rounding.
+    /// Upper limit of the parameters. Above it, the chart shows rounding errors only.
     pub const LARGEST: f64 = 100.0;
-    /// Radii in a course.
+    /// Number of radii on the axis.
     const RADII: u32 = 21;
 
-    /// Reads it off query parameters; those that are not there have their default.
+    /// Reads the question from query parameters; absent ones have their default.
     pub fn from_parameters<'a>(mut get: impl FnMut(&str) -> Option<&'a str>) -> Result<Self, FieldError> {
         let Question { model, .. } = Question::default();
         let mut number = |name: &str, default: f64| {
@@ -138,14 +142,14 @@ impl Question {
         Ok(Question { model, loss })
     }
 
-    /// The same with another value of a parameter.
+    /// A copy with another value of one parameter.
     pub fn with(&self, name: &str, value: &str) -> Result<Self, FieldError> {
         let values = self.values();
         let known = |asked: &str| Self::PARAMETERS.iter().position(|known| *known == asked).map(|index| values[index].as_str());
         Self::from_parameters(|asked| if asked == name { Some(value) } else { known(asked) })
     }
 
-    /// The value of each parameter as an address has it.
+    /// Values of the query parameters.
     pub fn values(&self) -> [String; 6] {
         let Question { model: Model { mean, deviation, eps, weight_decay }, loss } = *self;
         let (loss, label_smoothing) = match loss {
@@ -157,7 +161,7 @@ impl Question {
         [mean, deviation, eps, weight_decay, loss.to_owned(), label_smoothing]
     }
 
-    /// Where the page that shows it is: `/theory`, with what differs from the default.
+    /// URL of the page: `/theory` with the parameters that differ from the default.
     pub fn address(&self) -> String {
         let pairs = Self::PARAMETERS.into_iter().zip(self.values()).zip(Question::default().values());
         let query: Vec<String> =
@@ -165,12 +169,12 @@ impl Question {
         if query.is_empty() { "/theory".to_owned() } else { format!("/theory?{}", query.join("&")) }
     }
 
-    /// The end of the axis of radii: a quarter beyond μ/2, or the radius asked about where that is larger.
+    /// End of the axis of radii: 1.25 times μ/2, or the selected radius if that is larger.
     pub fn largest_radius(&self) -> f64 {
         (1.25 * self.model.specific_limit()).max(self.model.eps)
     }
 
-    /// The answers over the axis of radii, from 0 to its end. The same draws serve for all, so that curves are smooth.
+    /// Answers along the axis of radii, from 0 to its end. All use the same draws, which makes curves smooth.
     pub fn course(&self, samples: &Samples) -> Vec<Answer> {
         let end = self.largest_radius();
         let mut former = Weights { specific: 0.0, cross: 0.0 };
@@ -183,7 +187,7 @@ impl Question {
             .collect()
     }
 
-    /// The answer at the radius asked about.
+    /// The answer at the selected radius.
     pub fn answer(&self, samples: &Samples) -> Answer {
         let Question { model, loss } = self;
         Answer { eps: model.eps, theorem: model.closed_form(), simulated: model.simulate(*loss, samples) }
@@ -191,7 +195,7 @@ impl Question {
 }
 
 impl Model {
-    /// What is wrong with the parameters, field by field.
+    /// Wrong parameters, by field.
     pub fn validate(&self) -> Vec<FieldError> {
         let Model { mean, deviation, eps, weight_decay } = *self;
         let fields =
@@ -205,29 +209,32 @@ impl Model {
         errors
     }
 
-    /// The theorem: w₁ = (μ − 2ε)/λ and w₂ = (μ − σ/√π − 2ε)/λ, each at least 0; the weights that minimize the surrogate.
+    /// Weights that minimize the surrogate: w₁ = (μ − 2ε)/λ and w₂ = (μ − σ/√π − 2ε)/λ, each at least 0 (the
+    /// theorem).
     ///
-    /// σ/√π is how far the smaller of two draws lies below μ on average: the attack picks the rival, so of the two cross-class features
-    /// only the weaker one counts.
+    /// The attack picks the rival, so only the weaker of two cross-class features counts. The smaller of two
+    /// draws is on average σ/√π below μ.
     pub fn closed_form(&self) -> Weights {
         let specific = (self.mean - 2.0 * self.eps) / self.weight_decay;
         let cross = (self.mean - self.deviation / PI.sqrt() - 2.0 * self.eps) / self.weight_decay;
         Weights { specific: specific.max(0.0), cross: cross.max(0.0) }
     }
 
-    /// ε₀ = (μ − σ/√π)/2: from here on the surrogate gives cross-class features no weight; 0 where it never gives them any.
+    /// ε₀ = (μ − σ/√π)/2: from this radius on, the surrogate gives cross-class features the weight 0. 0 if it
+    /// always does.
     pub fn cross_class_limit(&self) -> f64 {
         ((self.mean - self.deviation / PI.sqrt()) / 2.0).max(0.0)
     }
 
-    /// μ/2: from here on no feature is of use.
+    /// μ/2: from this radius on, no feature is useful.
     pub fn specific_limit(&self) -> f64 {
         self.mean / 2.0
     }
 
-    /// The chance that the true class beats one rival under attack: Φ((w₁ + w₂)(μ − 2ε) / (σ√(w₁² + w₂²))); one half without weights.
+    /// Probability that the true class beats one rival under attack; one half if both weights are 0.
     ///
-    /// Rises in w₂ up to w₁: cross-class features help robustness as long as they are trusted no more than class-specific ones.
+    /// Φ((w₁ + w₂)(μ − 2ε) / (σ√(w₁² + w₂²))). It increases in w₂ up to w₁: cross-class features improve
+    /// robustness if their weight is not above that of class-specific features.
     pub fn chance_to_beat_a_rival(&self, weights: Weights) -> f64 {
         let Weights { specific, cross } = weights;
         let length = specific.hypot(cross);
@@ -237,12 +244,14 @@ impl Model {
         normal_cdf((specific + cross) * (self.mean - 2.0 * self.eps) / (self.deviation * length))
     }
 
-    /// The weights that minimize a loss on samples of the model, found by projected Newton steps: both losses are convex in the weights.
+    /// Weights that minimize a loss on the samples.
+    ///
+    /// Uses projected Newton steps, because both losses are convex in the weights.
     pub fn simulate(&self, loss: Loss, samples: &Samples) -> Weights {
         self.simulate_from(loss, samples, Weights { specific: 0.0, cross: 0.0 })
     }
 
-    /// The same, found sooner from weights that are near.
+    /// As `simulate`, but starts from `start`; faster if `start` is close to the solution.
     fn simulate_from(&self, loss: Loss, samples: &Samples, start: Weights) -> Weights {
         match loss {
             Loss::Surrogate => self.minimize_surrogate(samples),
@@ -250,12 +259,13 @@ impl Model {
         }
     }
 
-    /// What a feature is worth after the attack, of draws z.
+    /// A feature with draw `z` after the attack.
     fn feature(&self, z: f64) -> f64 {
         self.mean + self.deviation * z - 2.0 * self.eps
     }
 
-    /// With w₂ ≥ 0 the rival is the one whose cross-class feature is smaller, whatever the weights: the minimum is at the sample means.
+    /// With w₂ ≥ 0, the strongest rival has the smaller cross-class feature, whatever the weights. The
+    /// minimum is therefore at the sample means.
     fn minimize_surrogate(&self, samples: &Samples) -> Weights {
         let count = samples.0.len().max(1) as f64;
         let mean = |value: &dyn Fn(&[f64; 3]) -> f64| samples.0.iter().map(value).sum::<f64>() / count;
@@ -272,11 +282,12 @@ impl Model {
         let mut weights = [start.specific, start.cross];
         let mut terms = self.cross_entropy(label_smoothing, &features, weights);
         for _ in 0..STEPS {
-            // A weight at 0 that would become negative stays there, and the other moves by itself.
+            // A weight at 0 that would become negative stays at 0; the other moves alone.
             let free = [0, 1].map(|axis| weights[axis] > 0.0 || terms.gradient[axis] < 0.0);
             let step = newton_step(terms.gradient, terms.curvature, free);
             let moved = |length: f64| [0, 1].map(|axis: usize| (weights[axis] - length * step[axis]).max(0.0));
-            // The error of a Newton step is of the order of the step's square: after one this small there is none to see.
+            // The error after a Newton step is of the order of the squared step: invisible after a step this
+            // small.
             if step.iter().all(|change| change.abs() < SMALL_STEP) {
                 weights = moved(1.0);
                 break;
@@ -293,7 +304,7 @@ impl Model {
         Weights { specific: weights[0], cross: weights[1] }
     }
 
-    /// Smoothed cross-entropy plus λ/2·‖w‖², with its derivatives by w₁ and w₂.
+    /// Smoothed cross-entropy plus λ/2·‖w‖², with derivatives with respect to w₁ and w₂.
     fn cross_entropy(&self, label_smoothing: f64, features: &[[f64; 3]], weights: [f64; 2]) -> Terms {
         let rival_share = label_smoothing / 3.0;
         let count = features.len().max(1) as f64;
@@ -302,7 +313,7 @@ impl Model {
             // The margins of the true class over its rivals are linear in the weights.
             let slopes = [[own, one], [own, other]];
             let margins = slopes.map(|slope| slope[0] * weights[0] + slope[1] * weights[1]);
-            // −log p of the true class is log(1 + Σ exp(−margin)); of a rival it is larger by the rival's margin.
+            // −log p of the true class is log(1 + Σ exp(−margin)); for a rival, add the margin over it.
             let top = margins.iter().fold(0.0, |top: f64, margin| top.max(-margin));
             let [first, second] = margins.map(|margin| exp(-margin - top));
             let total = exp(-top) + first + second;
@@ -336,7 +347,7 @@ struct Terms {
     curvature: [[f64; 2]; 2],
 }
 
-/// The step to the minimum of the quadratic model over the free axes. The curvature is at least λ along each.
+/// Newton step over the free axes. The curvature is at least λ along each axis.
 fn newton_step(gradient: [f64; 2], curvature: [[f64; 2]; 2], free: [bool; 2]) -> [f64; 2] {
     match free {
         [true, true] => {
@@ -352,7 +363,7 @@ fn newton_step(gradient: [f64; 2], curvature: [[f64; 2]; 2], free: [bool; 2]) ->
     }
 }
 
-/// Φ.
+/// Φ, the standard normal distribution function.
 fn normal_cdf(x: f64) -> f64 {
     libm::erfc(-x / SQRT_2) / 2.0
 }
@@ -383,7 +394,7 @@ mod tests {
         let samples = Samples::draw(1, 20_000);
         for eps in [0.0, 0.1, 0.3, 0.4] {
             let (found, expected) = (at(eps).simulate(Loss::Surrogate, &samples), at(eps).closed_form());
-            // Four standard errors: σ/√n/λ.
+            // Four standard errors of σ/(λ√n).
             let tolerance = 4.0 * 0.6 / 20_000f64.sqrt() / 0.5;
             assert!(
                 (found.specific - expected.specific).abs() < tolerance && (found.cross - expected.cross).abs() < tolerance,
@@ -392,7 +403,7 @@ mod tests {
         }
     }
 
-    /// The expected values come from Gauss-Hermite quadrature with 40³ nodes; the tolerance is that of 20,000 samples, σ/√n/λ doubled.
+    /// Expected values: Gauss-Hermite quadrature with 40³ nodes. Tolerance: 2σ/(λ√n) with n = 20,000 samples.
     #[track_caller]
     fn check(eps: f64, label_smoothing: f64, expected: [f64; 2]) {
         let found = at(eps).simulate(Loss::CrossEntropy { label_smoothing }, &Samples::draw(1, 20_000));

@@ -1,6 +1,6 @@
-//! A view of the application that a link can carry: which page, of what, and through which lens.
+//! A view of the application as a link: the page, its subject and its lens.
 //!
-//! The same text is the path in the browser, the content of a share, and the name of a figure.
+//! The same text is the path in the browser, the content of a share link and the name of a figure.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::builtin;
 use crate::config::Inputs;
 
-/// An attribution by name: `RUN.e12.adversarial`.
+/// Identifies an attribution: `RUN.e12.adversarial`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AttributionId {
     pub run: String,
@@ -18,14 +18,16 @@ pub struct AttributionId {
     pub inputs: Inputs,
 }
 
-/// A checkpoint by name: `RUN.e12`.
+/// Identifies a checkpoint: `RUN.e12`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CheckpointId {
     pub run: String,
     pub epoch: u32,
 }
 
-/// A checkpoint as a configuration names it: `RUN.e12`, or `RUN.best` and `RUN.last`, which are looked up when the run starts.
+/// A checkpoint in a configuration: `RUN.e12`, `RUN.best` or `RUN.last`.
+///
+/// Best and last are resolved when the run starts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CheckpointRef {
@@ -33,7 +35,7 @@ pub struct CheckpointRef {
     pub which: Which,
 }
 
-/// Which of a run's checkpoints.
+/// Selects one checkpoint of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Which {
     Epoch(u32),
@@ -41,7 +43,7 @@ pub enum Which {
     Last,
 }
 
-/// Why a text names no view, checkpoint or attribution.
+/// Error: a text is not the name of a view, checkpoint or attribution.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ViewError {
     #[error("`{0}` is not the name of an attribution, such as `RUN.e12.adversarial`")]
@@ -145,64 +147,67 @@ impl FromStr for AttributionId {
     }
 }
 
-/// Run names are what file systems, URLs and the names above agree on: `[a-z0-9-]`, at most 64.
+/// Whether `text` is a valid run name: 1 to 64 characters of `[a-z0-9-]`, safe in file names and URLs.
 pub fn is_run_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-/// How the classes of a matrix are ordered.
+/// Order of the classes of a matrix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     #[default]
     Given,
-    /// By clustering of the first matrix of the view.
+    /// By hierarchical clustering of the first matrix of the view.
     Similarity,
-    /// By superclass, where the classes have some.
+    /// By superclass, if the classes have superclasses.
     Superclass,
-    /// The most alike to this class first, in the first matrix of the view; the class by index as given.
+    /// By similarity to this class in the first matrix of the view, most similar first. The index is that of
+    /// the given order.
     Closeness(usize),
-    /// The classes that changed most against the baseline first.
+    /// By change against the baseline, largest first.
     Change,
 }
 
-/// Which colors stand for values.
+/// Color map for values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ramp {
-    /// From blue over the ground at 0 to orange: the sign shows.
+    /// From blue for negative through the background color at 0 to orange for positive values.
     #[default]
     Diverging,
-    /// From the ground at 0 to blue: negative values do not show.
+    /// From the background color at 0 to blue. Negative values look like 0.
     Sequential,
 }
 
-/// Which values the ends of the color scale stand for.
+/// Range of the color scale.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scale {
-    /// −1 to 1, or 0 to 1 on a sequential ramp; differences too.
+    /// −1 to 1, or 0 to 1 with a sequential ramp; also for differences.
     #[default]
     Locked,
-    /// The largest absolute value off the diagonal, over all matrices of the page.
+    /// Up to the largest absolute value off the diagonal, over all matrices of the page.
     Fitted,
-    /// 0 to 1 on blues and differences 0 to 0.5, negative values hidden, as the paper prints them.
+    /// As in the paper's figures: values from 0 to 1 and differences from 0 to 0.5 in blue, negative values
+    /// hidden.
     Paper,
 }
 
-/// What of two matrices is shown, where there are two.
+/// How two matrices are shown, if the page has two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Show {
-    /// Each by itself.
+    /// Each matrix by itself.
     #[default]
     Values,
-    /// Each less the baseline.
+    /// Each matrix minus the baseline.
     Difference,
-    /// The baseline above the diagonal and the other below it.
+    /// The baseline above the diagonal and the other matrix below it.
     Split,
-    /// The baseline and the other by turns in one place.
+    /// The baseline and the other matrix alternate in the same place.
     Flicker,
 }
 
-/// The square of rows and columns that is in sight when zoomed in. Hundredths of a class, from the top left corner of the matrix as it
-/// is ordered.
+/// The visible square of a zoomed matrix.
+///
+/// Unit: hundredths of a class, from the top left corner of the ordered matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {
     pub row: u32,
@@ -210,17 +215,17 @@ pub struct Region {
     pub span: u32,
 }
 
-/// The vertical axis of losses.
+/// Scale of the vertical axis of losses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LossScale {
-    /// Logarithmic where the losses in sight differ by more than a factor of a hundred.
+    /// Logarithmic if the visible losses differ by more than a factor of 100, else linear.
     #[default]
     Auto,
     Linear,
     Log,
 }
 
-/// The curves that can be switched off, as an address names them; the sides of a comparison by their letters.
+/// Names of the curves that can be hidden. The sides of a comparison have the names of [`SIDES`].
 pub const CURVES: [&str; 13] = [
     "test_robust",
     "test_clean",
@@ -237,42 +242,42 @@ pub const CURVES: [&str; 13] = [
     SIDES[5],
 ];
 
-/// How curves over epochs are shown; applies to every such curve of a page.
+/// Settings of the curves over epochs, for all such curves of a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CurvesLens {
-    /// First and last epoch in sight, at least one apart. None: all.
+    /// First and last visible epoch, with first < last. `None`: all epochs.
     pub epochs: Option<(u32, u32)>,
     pub loss: LossScale,
-    /// The curves that are switched off, of [`CURVES`] and in that order.
+    /// Names of the hidden curves, in the order of [`CURVES`].
     pub hidden: Vec<&'static str>,
 }
 
-/// How matrices and curves are shown; applies to everything on a page.
+/// Settings of matrices and curves, for the whole page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lens {
     pub order: Order,
-    /// Superclasses are collapsed to the means of their blocks.
+    /// Whether each block of two superclasses is shown as one cell, its mean.
     pub blocks: bool,
     pub ramp: Ramp,
     pub scale: Scale,
-    /// Cells whose absolute value is below so many hundredths are left blank; 0 shows all.
+    /// Cells with an absolute value below `threshold / 100` are blank; 0 shows all.
     pub threshold: u8,
     pub show: Show,
-    /// None: all classes.
+    /// The visible part of the matrix. `None`: all classes.
     pub region: Option<Region>,
-    /// The selected cell: true classes `(i, j)`, by index as given.
+    /// The selected cell `(i, j)`: two true classes, as indices of the given order.
     pub cell: Option<(usize, usize)>,
-    /// What differences refer to where the page itself does not say: an attribution that was pinned.
+    /// Pinned attribution that differences refer to, if the page itself does not have a baseline.
     pub baseline: Option<AttributionId>,
     pub curves: CurvesLens,
 }
 
-/// A page with what it shows.
+/// A page and what it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum View {
     Run {
         run: String,
-        /// The epoch that the scrubber stands at; none: the best.
+        /// The epoch of the scrubber. `None`: the best epoch.
         epoch: Option<u32>,
         inputs: Inputs,
         lens: Lens,
@@ -281,26 +286,29 @@ pub enum View {
         id: AttributionId,
         lens: Lens,
     },
-    /// Two to six, the baseline first.
+    /// Two to six attributions, the baseline first.
     Compare {
         ids: Vec<AttributionId>,
-        /// Whose cosines stand against the baseline's pair by pair, by its place: 1 is the first after the baseline.
+        /// Index in `ids` of the attribution plotted pair by pair against the baseline; 1 is the first after
+        /// the baseline.
         of: usize,
         lens: Lens,
     },
 }
 
-/// The names of the parameters that say which attributions are compared, the baseline's first.
+/// Parameter names of the compared attributions, the baseline first.
 pub const SIDES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
-/// The place of the side that `of` names among so many, the first after the baseline where it names none; none where it is not one of these.
+/// Index of side `of` (`b` to `f`) among `count` sides; 1 by default, `None` if unknown or out of range.
 pub fn side_of(of: Option<&str>, count: usize) -> Option<usize> {
     let Some(of) = of else { return Some(1) };
     SIDES[..count].iter().position(|side| *side == of).filter(|place| *place > 0)
 }
 
 impl Region {
-    /// A region on a matrix over `classes` classes: no smaller than two of them, and inside the matrix; none where it holds all.
+    /// A region of a matrix with `classes` classes, in units of classes.
+    ///
+    /// It covers at least two classes and lies inside the matrix. `None` if it covers the whole matrix.
     pub fn within(row: f64, column: f64, span: f64, classes: usize) -> Option<Self> {
         let all = classes as f64;
         let span = span.max(2.0);
@@ -311,32 +319,32 @@ impl Region {
         Some(Region { row: hundredths(row), column: hundredths(column), span: (span * 100.0).round() as u32 })
     }
 
-    /// Row, column and span, in classes.
+    /// Row, column and span, in units of classes.
     pub fn classes(self) -> (f64, f64, f64) {
         (f64::from(self.row) / 100.0, f64::from(self.column) / 100.0, f64::from(self.span) / 100.0)
     }
 }
 
 impl CurvesLens {
-    /// Whether a curve of [`CURVES`] is switched on.
+    /// Whether a curve of [`CURVES`] is visible.
     pub fn shows(&self, curve: &str) -> bool {
         !self.hidden.contains(&curve)
     }
 
-    /// Switches a curve of [`CURVES`] on or off.
+    /// Shows or hides a curve of [`CURVES`].
     pub fn switch(&mut self, curve: &str) {
         let switched = |known: &&str| self.shows(known) == (*known == curve);
         self.hidden = CURVES.into_iter().filter(switched).collect();
     }
 
-    /// The epochs in sight of `epochs` planned ones. All of them where the lens asks for none that exist.
+    /// First and last visible epoch of `epochs` planned ones; all epochs if the selected ones do not exist.
     pub fn sight(&self, epochs: u32) -> (u32, u32) {
         self.epochs.filter(|(first, _)| *first < epochs).map_or((0, epochs), |(first, last)| (first, last.min(epochs)))
     }
 }
 
 impl Lens {
-    /// The names of its parameters.
+    /// Names of its query parameters.
     pub const PARAMETERS: [&str; 12] =
         ["order", "blocks", "ramp", "scale", "threshold", "show", "region", "cell", "base", "epochs", "losses", "hide"];
 
@@ -385,7 +393,7 @@ impl Lens {
         Self::PARAMETERS.into_iter().zip(values).filter_map(|(name, value)| Some(format!("{name}={}", value?))).collect()
     }
 
-    /// Reads the lens off query parameters; those it does not know are others' business.
+    /// Reads the lens from query parameters; ignores unknown ones.
     pub fn from_parameters<'a>(mut get: impl FnMut(&str) -> Option<&'a str>) -> Result<Self, ViewError> {
         let mut read = |name: &str| get(name).map(|value| value.replace("%2C", ",").replace("%3A", ":"));
         let bad = |name, value: &str, known| ViewError::Parameter { name, value: value.to_owned(), known };
@@ -481,14 +489,14 @@ impl Lens {
 }
 
 impl View {
-    /// The lens that it is seen through.
+    /// The lens of the page.
     pub fn lens(&self) -> &Lens {
         match self {
             View::Run { lens, .. } | View::Attribution { lens, .. } | View::Compare { lens, .. } => lens,
         }
     }
 
-    /// The path inside the application and the parameters, `name=value`.
+    /// The path inside the application, and the query parameters as `name=value`.
     fn parts(&self) -> (String, Vec<String>) {
         let (path, own) = match self {
             View::Run { run, epoch, inputs, .. } => {
@@ -509,7 +517,7 @@ impl View {
     }
 }
 
-/// The path and query of the view inside the application, `/compare?a=…&b=…&scale=fitted`.
+/// Path and query inside the application, such as `/compare?a=…&b=…&scale=fitted`.
 impl fmt::Display for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, parameters) = self.parts();

@@ -1,4 +1,4 @@
-//! Class-wise attribution matrices.
+//! Class-wise attribution matrices and their uncertainty.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,16 +7,18 @@ use crate::eps::Eps;
 use crate::matrix::Matrix;
 use crate::view::CheckpointId;
 
-/// A class-wise attribution matrix with everything needed to trust it: the content of `attributions/*.json` in a run directory.
+/// A class-wise attribution matrix with the settings it was measured with.
+///
+/// Content of `attributions/*.json` in a run directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AttributionFile {
     pub epoch: u32,
     pub inputs: Inputs,
-    /// The attack the inputs were made with; absent for clean inputs.
+    /// The attack that made the inputs; absent for clean inputs.
     pub attack: Option<AttackUsed>,
     pub class_names: Vec<String>,
-    /// Samples of each class that were averaged.
+    /// Number of samples averaged for each class.
     pub class_counts: Vec<u32>,
     #[serde(default)]
     pub split: SplitName,
@@ -27,36 +29,38 @@ pub struct AttributionFile {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub layer: Layer,
-    /// The checkpoint it is of where that is another run's, `RUN.e12`.
+    /// The measured checkpoint, such as `RUN.e12`; absent if it belongs to the run of this directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
-    /// C: the cosine of the mean attribution vectors of every two classes, or what `aggregation` says.
+    /// C: the cosine of the mean attribution vectors of each pair of classes, unless `aggregation` says
+    /// otherwise.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
     pub matrix: Matrix,
-    /// The L2 norm of each class's mean attribution vector.
+    /// L2 norm of the mean attribution vector of each class.
     pub norms: Vec<f64>,
     pub cas: f64,
     pub cas_normalized: f64,
-    /// The fraction of each class's samples classified correctly, on these inputs.
+    /// Accuracy on each class, a fraction, on these inputs.
     pub class_accuracy: Vec<f64>,
-    /// Of all samples, on these inputs.
+    /// Accuracy on all samples, a fraction, on these inputs.
     pub accuracy: f64,
-    /// Samples of class i predicted as class j, on these inputs; all samples, whatever the subset.
+    /// `confusion[i][j]`: number of samples of class i predicted as class j, on these inputs. Counts all
+    /// samples, whatever `subset` says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confusion: Vec<Vec<u32>>,
-    /// The control: the cosines of the rows of W alone (of the fitted read-out for a stage).
+    /// A control: the cosines of the rows of W alone. For a stage, W is the fitted linear map.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<Vec<f64>>>))]
     pub weight_matrix: Option<Matrix>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<Bootstrap>,
     pub feature_dim: u32,
-    /// Empty for an epoch whose checkpoint was not kept.
+    /// SHA-256 of the checkpoint file; empty if the checkpoint of this epoch was not kept.
     pub checkpoint_sha256: String,
     pub seconds: f64,
 }
 
-/// The attack behind adversarial inputs.
+/// The attack that made adversarial inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AttackUsed {
@@ -69,21 +73,23 @@ pub struct AttackUsed {
     pub random_start: bool,
 }
 
-/// 95 % intervals from resampling, with replacement, the images of each class that count: Efron's percentile method.
+/// 95 % bootstrap intervals: Efron's percentile method.
+///
+/// The images of each class that count are resampled with replacement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Bootstrap {
     pub resamples: u32,
     pub cas_low: f64,
     pub cas_high: f64,
-    /// The ends of the interval of each cell.
+    /// Lower end of the interval of each cell; `high` has the upper end.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
     pub low: Matrix,
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
     pub high: Matrix,
 }
 
-/// `GET /api/attributions/{id}`.
+/// `GET /api/attributions/{id}`: an attribution matrix and its run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Attribution {
@@ -92,43 +98,46 @@ pub struct Attribution {
     pub run_title: String,
     pub is_best: bool,
     pub is_last: bool,
-    /// Of the checkpoint, on the whole test set, as measured in training.
+    /// Clean accuracy of the checkpoint on the whole test set, as measured during training.
     pub clean_accuracy: Option<f64>,
     pub robust_accuracy: Option<f64>,
     #[serde(flatten)]
     pub file: AttributionFile,
 }
 
-/// `GET /api/runs/{id}/cells`: a cell of one of the matrices of a run.
+/// `GET /api/runs/{id}/cells`: one cell of a run's matrix at one epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EpochCell {
     pub epoch: u32,
     pub value: f64,
-    /// The ends of its interval, where the matrix has intervals.
+    /// Lower and upper end of the bootstrap interval; absent if the matrix has no intervals.
     pub interval: Option<[f64; 2]>,
 }
 
 impl AttributionFile {
-    /// The checkpoint it is of; `run` is the run whose directory it lies in.
+    /// Name of the measured checkpoint. `run`: the run whose directory holds this file.
     pub fn checkpoint_name(&self, run: &str) -> String {
         self.checkpoint.clone().unwrap_or_else(|| CheckpointId { run: run.to_owned(), epoch: self.epoch }.to_string())
     }
 }
 
 impl Attribution {
-    /// What this can be compared with: a baseline that is another attribution, over the same classes.
+    /// Returns the baseline if it is another attribution over the same classes, else `None`.
     pub fn comparable<'a>(&self, baseline: Option<&'a Attribution>) -> Option<&'a Attribution> {
         baseline.filter(|baseline| baseline.id != self.id && baseline.file.class_names == self.file.class_names)
     }
 }
 
 impl Bootstrap {
-    /// Which cells of two matrices differ by no more than their intervals leave open: those where the interval of the difference,
-    /// `[low of other − high of self, high of other − low of self]`, holds 0, that is, where the two intervals overlap.
+    /// Cells whose difference between two matrices is within their intervals.
     ///
-    /// Conservative: two 95 % intervals of equal width that just touch are of values that differ at about the 0.6 % level, so that what
-    /// is left is safe to speak of, and some of what is taken out may be real. The diagonal is 1 in both and never resolved.
+    /// A cell is unresolved if its two intervals overlap: the interval of the difference,
+    /// `[low of other − high of self, high of other − low of self]`, then contains 0.
+    ///
+    /// This is conservative: if two 95 % intervals of equal width just touch, their values differ at about
+    /// the 0.6 % level. A resolved cell is therefore a safe claim; some unresolved cells may differ as well.
+    /// The diagonal is 1 in both matrices and always unresolved.
     pub fn unresolved(&self, other: &Bootstrap) -> Vec<Vec<bool>> {
         let classes = self.low.classes().min(other.low.classes());
         let overlap = |i, j| self.low.get(i, j) <= other.high.get(i, j) && other.low.get(i, j) <= self.high.get(i, j);

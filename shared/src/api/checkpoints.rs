@@ -1,14 +1,14 @@
-//! Checkpoints of a run that exist.
+//! Existing checkpoints of a run.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Inputs;
 
-/// `GET /api/runs/{id}/checkpoints`: a checkpoint that exists.
+/// `GET /api/runs/{id}/checkpoints`: an existing checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CheckpointInfo {
-    /// `RUN.e12`.
+    /// Run and epoch, such as `RUN.e12`.
     pub id: String,
     pub run: String,
     pub epoch: u32,
@@ -24,7 +24,7 @@ pub struct CheckpointInfo {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AttributionSummary {
-    /// `RUN.e12.adversarial`.
+    /// Run, epoch and inputs, such as `RUN.e12.adversarial`.
     pub id: String,
     pub inputs: Inputs,
     pub cas: f64,

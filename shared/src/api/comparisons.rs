@@ -1,17 +1,19 @@
-//! Attributions over the same classes, and how they differ from the first.
+//! Comparison of attributions over the same classes with a baseline.
 
 use serde::{Deserialize, Serialize};
 
 use super::Attribution;
 use crate::matrix::{Matrix, PairChange};
 
-/// `GET /api/comparisons`: two to six attributions over the same classes, and how they differ from the first.
+/// `GET /api/comparisons`: two to six attributions over the same classes.
+///
+/// The first is the baseline; each other is compared with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Comparison {
-    /// The baseline first.
+    /// The compared attributions, the baseline first.
     pub attributions: Vec<Attribution>,
-    /// Of each of the others, in their order.
+    /// One difference for each attribution after the baseline, in the same order.
     pub differences: Vec<Difference>,
 }
 
@@ -19,43 +21,43 @@ pub struct Comparison {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Difference {
-    /// The attribution, `RUN.e12.adversarial`.
+    /// Name of the attribution, such as `RUN.e12.adversarial`.
     pub id: String,
-    /// Its CAS less that of the baseline.
+    /// CAS of this attribution minus CAS of the baseline.
     pub delta_cas: f64,
-    /// Its matrix less that of the baseline, cell by cell.
+    /// Matrix of this attribution minus the baseline's matrix, cell by cell.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
     pub matrix: Matrix,
-    /// Every pair `i < j`, largest change first; `a` is the baseline's.
+    /// Every pair `i < j`, largest change first; `a` is the baseline's value.
     pub changes: Vec<PairChange>,
-    /// Whether the difference of a cell lies inside the intervals, as `Bootstrap::unresolved` has it; absent where one of the two
-    /// has none.
+    /// True for each cell whose difference is within the bootstrap intervals, see `Bootstrap::unresolved`;
+    /// absent if one of the two attributions has no intervals.
     pub unresolved: Option<Vec<Vec<bool>>>,
 }
 
-/// A pair of classes in all the matrices of a comparison.
+/// A pair of classes and its values in all matrices of a comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RankedPair {
     pub i: usize,
     pub j: usize,
-    /// Its cosine in each, the baseline's first.
+    /// Cosine of the pair in each attribution, the baseline first.
     pub values: Vec<f64>,
-    /// The largest change against the baseline by absolute value, with its sign.
+    /// Largest change against the baseline by absolute value, with its sign.
     pub change: f64,
 }
 
-/// An attribution cannot be compared with the first of a comparison.
+/// Error: an attribution has other classes than the baseline.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{id}` is over other classes than `{baseline}`; choose attributions of one data set")]
 pub struct OtherClasses {
-    /// Its place among the compared, from 0.
+    /// Index in the list of compared attributions, from 0.
     pub index: usize,
     pub id: String,
     pub baseline: String,
 }
 
 impl Comparison {
-    /// Compares all but the first with the first; of one or none there are no differences.
+    /// Compares every attribution with the first. One attribution, or none, has no differences.
     pub fn of(attributions: Vec<Attribution>) -> Result<Self, OtherClasses> {
         let Some((baseline, others)) = attributions.split_first() else {
             return Ok(Comparison { attributions, differences: Vec::new() });
@@ -68,12 +70,12 @@ impl Comparison {
         Ok(Comparison { attributions, differences })
     }
 
-    /// What the others are compared with.
+    /// The attribution that the others are compared with.
     pub fn baseline(&self) -> &Attribution {
         &self.attributions[0]
     }
 
-    /// Every pair `i < j`, the one that changed most against the baseline in any of the others first.
+    /// Every pair `i < j`, by its largest change against the baseline, largest first.
     pub fn ranked(&self) -> Vec<RankedPair> {
         let classes = self.attributions.first().map_or(0, |baseline| baseline.file.matrix.classes());
         let pair = |(i, j): (usize, usize)| {
@@ -91,14 +93,14 @@ impl Comparison {
         pairs
     }
 
-    /// The others, each with how it differs.
+    /// The attributions after the baseline, each with its difference.
     pub fn others(&self) -> impl Iterator<Item = (&Attribution, &Difference)> {
         self.attributions[1..].iter().zip(&self.differences)
     }
 }
 
 impl Difference {
-    /// How `other` differs from `baseline`; none where they are over different classes.
+    /// Compares `other` with `baseline`; `None` if their classes differ.
     pub fn between(baseline: &Attribution, other: &Attribution) -> Option<Self> {
         let (from, to) = (&baseline.file, &other.file);
         if from.class_names != to.class_names {
@@ -113,7 +115,7 @@ impl Difference {
         })
     }
 
-    /// Whether the difference of a cell lies inside the intervals; none where nothing is known of it.
+    /// Whether the difference of a cell is within the intervals; `None` without intervals.
     pub fn is_unresolved(&self, (i, j): (usize, usize)) -> Option<bool> {
         self.unresolved.as_ref()?.get(i)?.get(j).copied()
     }

@@ -1,49 +1,49 @@
-//! Data sets, their files on the server, and what these hold.
+//! Data sets, their files on the server and the content of these files.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::SplitName;
 use crate::dataset::{DatasetInfo, PassedOver};
 
-/// `GET /api/datasets`: a data set, and what is known of its files on the server.
+/// `GET /api/datasets`: a data set and the state of its files on the server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DatasetStatus {
     #[serde(flatten)]
     pub info: DatasetInfo,
     pub files: DatasetFiles,
-    /// Where the server can get the files by itself; absent where nobody publishes them.
+    /// The download the server can run by itself; absent if the files are not published.
     pub download: Option<DownloadOffer>,
 }
 
-/// Where the files of a data set are. Only `embedded`, `generated` and `ready` can be used at once.
+/// State of a data set's files. Runs can use it without a folder if it is `embedded`, `generated` or `ready`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum DatasetFiles {
     Embedded,
     Generated,
-    /// The folder holds every file that the layout needs; runs that name no folder take this one.
+    /// The folder has all required files. Runs that set no folder use it.
     Ready {
         path: String,
-        /// Somebody pointed to it; otherwise it is the server's own.
+        /// True if a user chose this folder; false for the server's own folder.
         pointed: bool,
     },
     Missing {
-        /// What an earlier download has left to go on from.
+        /// Bytes left by an earlier download, which can be continued.
         partial_bytes: u64,
-        /// Why the last download ended, where it did not end well.
+        /// Why the last download failed; absent if it did not fail.
         problem: Option<String>,
     },
     Downloading {
         step: DownloadStep,
-        /// Of `step`.
+        /// Bytes processed in `step`.
         bytes: u64,
         total_bytes: Option<u64>,
-        /// Whether a download that is stopped can go on where it was.
+        /// Whether a stopped download can continue where it stopped.
         resumable: bool,
     },
-    /// The folder is known and is not, or no longer, what it should be.
+    /// The folder is set, but its files are missing or wrong.
     Broken {
         path: String,
         message: String,
@@ -56,49 +56,49 @@ pub enum DatasetFiles {
 #[serde(rename_all = "snake_case")]
 pub enum DownloadStep {
     Receiving,
-    /// The published checksum.
+    /// Compares the files with their published checksums.
     Verifying,
     Unpacking,
 }
 
-/// Files that a data set's authors publish.
+/// Files published by the authors of a data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DownloadOffer {
     pub urls: Vec<String>,
-    /// As published; of all files.
+    /// Total size of all files, as published.
     pub size_bytes: u64,
-    /// Whether the authors or the field publish a checksum to hold the files to.
+    /// Whether a published checksum exists for the files.
     pub verified: bool,
 }
 
-/// `PUT /api/datasets/{id}/folder`.
+/// `PUT /api/datasets/{id}/folder`: sets the folder of a data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DatasetFolder {
-    /// An absolute path on the server.
+    /// Absolute path on the server.
     pub path: String,
 }
 
-/// `GET /api/datasets/{id}/summary`: what the files hold.
+/// `GET /api/datasets/{id}/summary`: the content of the files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DatasetSummary {
     pub class_names: Vec<String>,
     pub splits: Vec<SplitSummary>,
-    /// What lies in the folder and is not read, by kind.
+    /// Files in the folder that are not read, by kind.
     #[serde(default)]
     pub passed_over: Vec<PassedOver>,
 }
 
-/// One part of a data set.
+/// One split of a data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SplitSummary {
     pub split: SplitName,
     pub class_counts: Vec<u32>,
-    /// The first image of classes spread evenly; none for generated data.
+    /// First images of some classes, evenly spread over all classes; empty for generated data.
     pub samples: Vec<SampleImage>,
 }
 
@@ -106,12 +106,12 @@ pub struct SplitSummary {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SampleImage {
     pub label: u32,
-    /// A PNG file in base64.
+    /// PNG file in base64.
     pub png: String,
 }
 
 impl DatasetFiles {
-    /// Whether runs can use the data set without naming a folder.
+    /// Whether runs can use the data set without setting a folder.
     pub fn are_ready(&self) -> bool {
         matches!(self, DatasetFiles::Embedded | DatasetFiles::Generated | DatasetFiles::Ready { .. })
     }

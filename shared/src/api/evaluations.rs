@@ -6,11 +6,13 @@ use crate::config::{Norm, SplitName};
 use crate::eps::Eps;
 use crate::record::EvaluationStep;
 
-/// The result of an evaluation: the content of `evaluation.json` in its run directory, written when it is complete.
+/// The result of an evaluation.
+///
+/// Content of `evaluation.json` in its run directory, written when the evaluation is complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EvaluationFile {
-    /// `RUN.e12`.
+    /// The evaluated checkpoint, such as `RUN.e12`.
     pub checkpoint: String,
     pub checkpoint_sha256: String,
     pub norm: Norm,
@@ -19,16 +21,17 @@ pub struct EvaluationFile {
     pub split: SplitName,
     pub class_names: Vec<String>,
     pub class_counts: Vec<u32>,
-    /// `clean` first, then each attack in the order it was run.
+    /// `clean` first, then each attack in the order it ran.
     pub steps: Vec<EvaluationStep>,
     pub clean_accuracy: f64,
-    /// Against the worst of all attacks, image by image.
+    /// Fraction of images that are classified correctly under every attack.
     pub robust_accuracy: f64,
     pub class_clean_accuracy: Vec<f64>,
     pub class_robust_accuracy: Vec<f64>,
-    /// Samples of class i predicted as class j: clean where no attack succeeded, else by the first that did.
+    /// `confusion[i][j]`: number of samples of class i predicted as class j. If an attack succeeded, the
+    /// prediction under the first successful attack counts, else the clean prediction.
     pub confusion: Vec<Vec<u32>>,
-    /// The one number to report, in words.
+    /// The number to report and its attacks, as a sentence.
     pub report: String,
     pub seed: u32,
     pub seconds: f64,

@@ -1,4 +1,4 @@
-//! The bodies of the HTTP API, by resource.
+//! Request and response bodies of the HTTP API, by resource.
 
 mod attributions;
 mod checkpoints;

@@ -1,116 +1,121 @@
-//! Pairs of classes taken apart.
+//! Analysis of pairs of classes: shared dimensions, ablations and images.
 
 use serde::{Deserialize, Serialize};
 
 use super::{AttackUsed, SaliencyMap};
 use crate::config::SplitName;
 
-/// Pairs of classes taken apart: the content of `pair.json` in its run directory.
+/// The analysis of pairs of classes: content of `pair.json` in its run directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PairFile {
     pub class_names: Vec<String>,
-    /// `RUN.e12`, in the order asked for. The first decides which images are shown.
+    /// One or two checkpoints, such as `RUN.e12`, in the requested order. The first decides which images are
+    /// shown.
     pub checkpoints: Vec<String>,
     pub split: SplitName,
     pub attack: AttackUsed,
-    /// The stage that maps are of, from 1.
+    /// Network stage of the Grad-CAM maps, from 1.
     pub stage: u32,
-    /// n, the length of a feature vector of each checkpoint.
+    /// Length n of a feature vector, for each checkpoint.
     pub feature_dims: Vec<u32>,
-    /// In the order asked for.
+    /// The pairs, in the requested order.
     pub pairs: Vec<MeasuredPair>,
     pub seconds: f64,
 }
 
-/// A pair of classes at one or two checkpoints. Where two numbers stand together, the first is of class i and the second of class j.
+/// A pair of classes at one or two checkpoints.
+///
+/// In an array of two numbers, the first is for class i and the second for class j.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MeasuredPair {
     pub i: u32,
     pub j: u32,
-    /// One for each checkpoint.
+    /// One overlap for each checkpoint.
     pub overlaps: Vec<Overlap>,
-    /// Of class i, then of class j, each time those first that drive the dimensions most at the first checkpoint.
+    /// Images of class i, then of class j. In each class, the image with the strongest drive at the first
+    /// checkpoint comes first.
     pub images: Vec<DrivingImage>,
 }
 
-/// What two classes share at a checkpoint, on adversarial images.
+/// The features that two classes share at a checkpoint, on adversarial images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Overlap {
-    /// C[i, j]: what the contributions of all dimensions add up to.
+    /// C[i, j]: the sum of the contributions of all dimensions.
     pub cosine: f64,
-    /// What those of `dimensions` add up to.
+    /// Sum of the contributions of `dimensions` alone.
     pub carried: f64,
-    /// The largest contributions, the largest first.
+    /// Dimensions with the largest contributions, largest first.
     pub dimensions: Vec<SharedDimension>,
-    /// Images of each of the two classes predicted as each class, under attack.
+    /// `sent[0][k]`: number of images of class i predicted as class k under attack; `sent[1]` is for class j.
     pub sent: [Vec<u32>; 2],
     pub leave_out: LeaveOut,
 }
 
-/// A dimension of g that two classes share.
+/// A dimension d of the feature vector g that two classes share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SharedDimension {
     pub dimension: u32,
-    /// A_i[d] A_j[d] / (|A_i| |A_j|).
+    /// Part of the cosine from this dimension: A_i[d] A_j[d] / (|A_i| |A_j|).
     pub contribution: f64,
-    /// The mean of g_d over the images of the class.
+    /// Mean of g_d over the images of each class.
     pub feature: [f64; 2],
-    /// W[i, d] and W[j, d].
+    /// Weights W[i, d] and W[j, d].
     pub weight: [f64; 2],
-    /// The products of the two: A_i[d] and A_j[d].
+    /// Attributions A_i[d] and A_j[d]: feature times weight.
     pub attribution: [f64; 2],
 }
 
-/// What becomes of two classes when dimensions of g are set to 0.
+/// Accuracy on two classes when some dimensions of g are set to 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LeaveOut {
     pub whole: PairAccuracy,
-    /// Without the dimensions of [`Overlap`].
+    /// Accuracy with the dimensions of [`Overlap`] set to 0.
     pub without: PairAccuracy,
-    /// Without as many other dimensions, one drawing each.
+    /// Control: as many other random dimensions set to 0, one entry for each draw.
     pub control: Vec<PairAccuracy>,
 }
 
-/// How the images of two classes fare. Fractions of the images of each class.
+/// Accuracy on the images of two classes, as fractions of the images of each class.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PairAccuracy {
     pub clean: [f64; 2],
-    /// Under the attack made for the network as it then is.
+    /// Under an attack on the network with the same dimensions set to 0.
     pub robust: [f64; 2],
-    /// On the adversarial images of the whole network.
+    /// On the adversarial images made for the whole network.
     pub transferred: [f64; 2],
-    /// Taken for the other class of the pair, under the attack of `robust`.
+    /// Predicted as the other class of the pair, under the attack of `robust`.
     pub crossed: [f64; 2],
 }
 
-/// An image that drives the dimensions two classes share.
+/// An image that strongly activates the dimensions that two classes share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DrivingImage {
-    /// In the split.
+    /// Index in the split.
     pub index: u32,
     pub label: u32,
-    /// PNG in base64, as are all images here.
+    /// PNG in base64, as all images of this file.
     pub image: String,
-    /// g_d W[label, d] for each of the dimensions of the first checkpoint, under attack.
+    /// g_d W[label, d] under attack, for each dimension of the first checkpoint.
     pub drive: Vec<f64>,
-    /// For each checkpoint.
+    /// One for each checkpoint.
     pub perturbations: Vec<Perturbation>,
-    /// For each checkpoint, clean and adversarial.
+    /// Grad-CAM maps for each checkpoint, clean and adversarial.
     pub maps: Vec<SaliencyMap>,
 }
 
-/// What an attack adds to an image, amplified: gray where nothing is added.
+/// The perturbation that an attack adds to an image, amplified. Gray means no change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Perturbation {
     pub image: String,
-    /// How many times a change of a pixel is shown: eps, in ℓ2 the largest change of the image, is the way from gray to black or white.
+    /// Factor applied to each pixel change. In ℓ∞, a change of eps becomes black or white; in ℓ2, the largest
+    /// change of this image does.
     pub amplification: f64,
 }

@@ -1,10 +1,10 @@
-//! The order in which runs start, and when they will have finished.
+//! The queue of each device and estimated finish times.
 
 use serde::{Deserialize, Serialize};
 
 use super::RunRow;
 
-/// `POST /api/runs/{id}/move`: where a queued run goes among those that wait for the same device.
+/// `POST /api/runs/{id}/move`: moves a queued run among the runs that wait for the same device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -16,14 +16,14 @@ pub struct QueueMove {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum QueuePlace {
-    /// Before the run that is before it.
+    /// One place forward: before the run that is now before it.
     Up,
-    /// After the run that is after it.
+    /// One place back: after the run that is now after it.
     Down,
     Front,
 }
 
-/// `GET /api/queue`: what runs and what waits, device by device.
+/// `GET /api/queue`: running and queued runs of each device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Queue {
@@ -34,9 +34,9 @@ pub struct Queue {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeviceQueue {
     pub device: String,
-    /// As its maker calls it; absent for a device that this machine does not have.
+    /// Product name of the device; absent if this machine does not have it.
     pub name: Option<String>,
-    /// In the order in which they start, the running one first.
+    /// Runs in their start order, the running one first.
     pub runs: Vec<QueuedRun>,
 }
 
@@ -44,9 +44,10 @@ pub struct DeviceQueue {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QueuedRun {
     pub run: RunRow,
-    /// How long it will take from its start, or from now if it runs; absent where nothing tells.
+    /// Duration of the run from its start, or from now if it is running; absent if unknown.
     pub estimate: Option<Estimate>,
-    /// Until it has finished, those before it included; absent where one of these estimates is.
+    /// Seconds until this run finishes, including the runs before it; absent if one of their estimates is
+    /// absent.
     pub finishes_in_secs: Option<f64>,
 }
 
@@ -57,13 +58,13 @@ pub struct Estimate {
     pub basis: EstimateBasis,
 }
 
-/// What an estimate rests on.
+/// What an estimate is based on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EstimateBasis {
-    /// The pace of the run itself.
+    /// The speed of the run itself.
     Progress,
-    /// Earlier runs of the same work on the same device.
+    /// The duration of earlier runs of the same kind of work on the same device.
     EarlierRuns,
 }

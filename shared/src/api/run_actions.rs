@@ -1,10 +1,10 @@
-//! The same thing done to many runs.
+//! One action on many runs.
 
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Problem;
 
-/// `POST /api/run-actions`: the same thing done to many runs.
+/// `POST /api/run-actions`: applies one action to many runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -12,20 +12,20 @@ pub struct RunActions {
     pub action: RunAction,
     /// Names of 1 to 1000 runs.
     pub ids: Vec<String>,
-    /// For `tag`: tags that each run gets beside its own.
+    /// For `tag`: tags to add to each run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub add_tags: Vec<String>,
-    /// For `tag`: tags that each run loses if it has them.
+    /// For `tag`: tags to remove from each run, if present.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remove_tags: Vec<String>,
 }
 
-/// What can be done to many runs at once.
+/// An action that can be applied to many runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RunAction {
-    /// As `POST /api/runs/{id}/cancel`. No other run of the list starts meanwhile.
+    /// As `POST /api/runs/{id}/cancel`. No other run of the list starts before all are canceled.
     Cancel,
     /// As `POST /api/runs/{id}/resume`.
     Resume,
@@ -36,23 +36,23 @@ pub enum RunAction {
 }
 
 impl RunActions {
-    /// The most runs of one request.
+    /// Maximum number of runs in one request.
     pub const MOST: usize = 1000;
 }
 
-/// What became of the runs of a `RunActions`, in the order of its `ids`, each run once.
+/// Results of a `RunActions`, in the order of its `ids`; each run appears once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunActionsAnswer {
     pub outcomes: Vec<RunOutcome>,
 }
 
-/// What became of one run.
+/// Result of the action for one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunOutcome {
     pub id: String,
-    /// Why nothing was done to this run; absent where it was done.
+    /// Why the action failed for this run; absent if it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
 }

@@ -1,4 +1,4 @@
-//! Runs in short, as tables have them.
+//! Compact rows for tables of runs.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::config::{Architecture, Method, Norm, RunKind};
 use crate::dataset::Dataset;
 use crate::eps::Eps;
 
-/// A run as tables have it: what columns show and filters look at, without its configuration.
+/// A run as a row of a table: the values of its columns and filters, without its configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunRow {
@@ -18,9 +18,9 @@ pub struct RunRow {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub canceling: bool,
     pub created_at: String,
-    /// What the run waits for or has run on: `cpu`, `cuda:0`.
+    /// Device the run waits for or ran on, such as `cpu` or `cuda:0`.
     pub device: String,
-    /// Queued runs of a device start by rising place.
+    /// Sort key in the queue of the device: the run with the lowest value starts first.
     pub place: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<Dataset>,
@@ -28,7 +28,7 @@ pub struct RunRow {
     pub method: Option<Method>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<Architecture>,
-    /// Of the attack trained against, or measured with where the run does not train.
+    /// Norm of the training attack, or of the measuring attack if the run does not train.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub norm: Option<Norm>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ pub struct RunRow {
     pub notes: String,
     pub epoch: u32,
     pub epochs: u32,
-    /// In `[0, 1]`.
+    /// Finished fraction of the run, in `[0, 1]`.
     pub fraction_done: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<f64>,
@@ -52,41 +52,41 @@ pub struct RunRow {
     pub best: Option<EpochSummary>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<EpochSummary>,
-    /// Robust test accuracy over epochs in thousandths, at most `ROW_SPARK_POINTS` of them.
+    /// Robust test accuracy over the epochs, in thousandths; at most `ROW_SPARK_POINTS` values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spark: Vec<u16>,
-    /// The accuracies that an evaluation has found so far: clean, and after every attack.
+    /// Accuracies found by an evaluation so far: clean, then after each attack.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evaluation: Vec<f64>,
-    /// CAS of the matrix that an attribution run has measured.
+    /// CAS of the matrix measured by an attribution run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cas: Option<f64>,
-    /// The epoch that showed that training had broken down.
+    /// Epoch at which a breakdown of training was detected; absent if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broke_down: Option<u32>,
-    /// Classes that the network tells apart; absent where nothing says how many.
+    /// Number of classes of the network; absent if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<u32>,
 }
 
-/// `GET /api/run-rows`: every run, or what has changed since an earlier answer.
+/// `GET /api/run-rows`: all runs, or the changes since an earlier response.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunRows {
-    /// To be given as `since` the next time.
+    /// Value for `since` in the next request.
     pub cursor: String,
-    /// These are all runs, in place of whatever was known.
+    /// True if `rows` contains all runs: the client replaces its list.
     pub complete: bool,
     pub rows: Vec<RunRow>,
-    /// Names of runs that have been deleted.
+    /// Names of deleted runs.
     pub deleted: Vec<String>,
 }
 
-/// Points of the small curve in a row of thousands.
+/// Maximum number of points in the small curve of a row.
 pub const ROW_SPARK_POINTS: usize = 30;
 
 impl RunRow {
-    /// A run in short; `device` and `place` are the queue's.
+    /// Makes the row of a run. The queue gives `device` and `place`.
     pub fn of(run: Run, device: String, place: i64) -> Self {
         let classes = run.classes();
         let Run { id, title, state, config, created_at, canceling, tags, notes, summary, .. } = run;
@@ -127,17 +127,17 @@ impl RunRow {
         }
     }
 
-    /// CAS of the best checkpoint, or of the matrix that the run has measured, as a fraction of the K(K−1) pairs of classes.
+    /// CAS / K(K−1) of the best checkpoint, or of the matrix measured by the run.
     pub fn cas_normalized(&self) -> Option<f64> {
         per_pair(self.best.as_ref().and_then(|epoch| epoch.cas).or(self.cas)?, self.classes?)
     }
 
-    /// Robust accuracy of the last checkpoint − that of the best, as a fraction.
+    /// Robust accuracy of the last checkpoint minus that of the best, a fraction.
     pub fn gap(&self) -> Option<f64> {
         self.change(|epoch| epoch.robust_accuracy)
     }
 
-    /// CAS of the last checkpoint − CAS of the best.
+    /// CAS of the last checkpoint minus CAS of the best.
     pub fn delta_cas(&self) -> Option<f64> {
         self.change(|epoch| epoch.cas)
     }
@@ -147,7 +147,7 @@ impl RunRow {
     }
 }
 
-/// CAS / K(K−1): CAS as a fraction of what it could be, which compares networks of different numbers of classes.
+/// CAS / K(K−1), in `[0, 1]`: comparable between networks with different numbers of classes.
 pub fn per_pair(cas: f64, classes: u32) -> Option<f64> {
     (classes > 1).then(|| cas / (f64::from(classes) * f64::from(classes - 1)))
 }

@@ -1,4 +1,4 @@
-//! Runs with their configurations, and what they have recorded.
+//! Runs: configuration, state, summary and records.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,26 +13,26 @@ pub struct Run {
     pub title: String,
     pub state: RunState,
     pub config: RunConfig,
-    /// RFC 3339, UTC, as are the ones below.
+    /// Creation time: RFC 3339, UTC, as are the other times.
     pub created_at: String,
     pub started_at: Option<String>,
     pub finished_at: Option<String>,
-    /// Runs that start before this one, for a queued run.
+    /// Number of runs that start before this one; absent if it is not queued.
     pub queue_position: Option<u32>,
-    /// Why the run failed, in a sentence; the log has the story.
+    /// Why the run failed, in a sentence; the log has the details.
     pub failure: Option<String>,
-    /// A cancel was asked for, and the worker is saving.
+    /// True after a cancel request, while the worker saves.
     pub canceling: bool,
-    /// Words of one's own to find the run by.
+    /// Free words to find the run by.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// What a person wrote about the run.
+    /// Free text about the run.
     #[serde(default)]
     pub notes: String,
     pub summary: RunSummary,
 }
 
-/// The state of a run. A finished run never changes state.
+/// The state of a run. A succeeded run never changes its state; a failed or canceled one can be resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -50,23 +50,23 @@ pub enum RunState {
 pub struct RunSummary {
     pub epoch: u32,
     pub epochs: u32,
-    /// In `[0, 1]`.
+    /// Finished fraction of the run, in `[0, 1]`.
     pub fraction_done: f64,
     pub seconds_left: Option<f64>,
     pub best: Option<EpochSummary>,
     pub last: Option<EpochSummary>,
-    /// Robust test accuracy over epochs, at most `SPARK_POINTS` of them.
+    /// Robust test accuracy over the epochs; at most `SPARK_POINTS` values.
     pub spark: Vec<f64>,
-    /// What an evaluation has found so far, the weakest number last.
+    /// Results of an evaluation so far: clean, then each attack.
     #[serde(default)]
     pub evaluation: Vec<EvaluationStep>,
-    /// CAS of the matrix that an attribution run has measured, adversarial before clean.
+    /// CAS of the matrix measured by an attribution run; of the adversarial one if both inputs were measured.
     #[serde(default)]
     pub cas: Option<f64>,
-    /// The epoch that showed that training had broken down.
+    /// Epoch at which a breakdown of training was detected; absent if there was none.
     #[serde(default)]
     pub broke_down: Option<u32>,
-    /// Classes that the network tells apart, once the worker has said so.
+    /// Number of classes of the network; absent until the worker reports it.
     #[serde(default)]
     pub classes: Option<u32>,
 }
@@ -77,64 +77,64 @@ pub struct EpochSummary {
     pub epoch: u32,
     pub clean_accuracy: Option<f64>,
     pub robust_accuracy: Option<f64>,
-    /// Of adversarial inputs.
+    /// CAS on adversarial inputs.
     pub cas: Option<f64>,
 }
 
-/// Points of the small curve of a run.
+/// Maximum number of points in the small curve of a run.
 pub const SPARK_POINTS: usize = 60;
 
-/// `GET /api/runs`.
+/// `GET /api/runs`: one page of the list of runs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunPage {
     pub runs: Vec<Run>,
-    /// Runs that match, on this page or not.
+    /// Number of matching runs on all pages.
     pub total: u32,
 }
 
-/// `GET /api/runs/{id}/records`: a run, and what it has recorded since the last look.
+/// `GET /api/runs/{id}/records`: a run and its new records since an earlier request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunRecords {
     pub run: Run,
     pub records: Vec<Record>,
-    /// What to give as `after` at the next look.
+    /// Value for `after` in the next request.
     pub next: String,
-    /// Whether more was recorded already.
+    /// Whether more records are available now.
     pub more: bool,
-    /// What a person should see to, in sentences: a full disk, a database that takes no changes.
+    /// Problems that need attention, in sentences, such as a full disk or a database that cannot be written.
     pub problems: Vec<String>,
 }
 
-/// `GET /api/changes`: an event of the stream, the runs that have changed since the one before.
+/// `GET /api/changes`: one event of the stream, with the runs changed since the previous event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunChanges {
-    /// False where the cursor that was given is of another database: any run may have changed.
+    /// False if the given cursor belongs to another database: any run may have changed.
     pub complete: bool,
     pub runs: Vec<String>,
     pub deleted: Vec<String>,
 }
 
-/// `PATCH /api/runs/{id}`: what a person calls a run and says of it. What is absent stays.
+/// `PATCH /api/runs/{id}`: changes the title, tags or notes of a run. Absent fields keep their values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunChange {
-    /// 1 to 80 characters.
+    /// New title, 1 to 80 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// At most 12, of 1 to 32 characters without commas.
+    /// New tags, at most 12, each of 1 to 32 characters without commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
-    /// At most 4000 characters.
+    /// New notes, at most 4000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
 }
 
 impl Run {
-    /// Classes that the network tells apart: as its worker said, else as its data set has them.
+    /// Number of classes of the network, from the worker's records or else from the data set.
     pub fn classes(&self) -> Option<u32> {
         self.summary.classes.or_else(|| self.config.data()?.dataset.info().classes)
     }
@@ -159,7 +159,7 @@ impl RunState {
 }
 
 impl RunSummary {
-    /// Sums up a run of `epochs` epochs.
+    /// Summarizes the records of a run. `epochs`: planned epochs, 0 if the run does not train.
     pub fn of(metrics: &Metrics, epochs: u32) -> Self {
         let summary = |epoch: &crate::record::Epoch| EpochSummary {
             epoch: epoch.epoch,
@@ -176,7 +176,7 @@ impl RunSummary {
             seconds_left: metrics.seconds_left(),
             best: metrics.best().map(summary),
             last: metrics.last().map(summary),
-            // From the end, so that the newest point is always among them.
+            // Sample from the end so that the newest point is always included.
             spark: robust.iter().rev().step_by(stride).rev().copied().collect(),
             evaluation: metrics.evaluation.clone(),
             cas: metrics.attributions.first().filter(|_| epochs == 0).map(|entry| entry.cas),

@@ -1,22 +1,22 @@
-//! Where networks look.
+//! Grad-CAM maps of images at several checkpoints.
 
 use serde::{Deserialize, Serialize};
 
 use super::AttackUsed;
 use crate::config::{Inputs, SplitName};
 
-/// Where networks look: the content of `saliency.json` in its run directory.
+/// Grad-CAM maps: content of `saliency.json` in its run directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SaliencyFile {
     pub class_names: Vec<String>,
-    /// `RUN.e12`, in the order asked for.
+    /// The checkpoints, such as `RUN.e12`, in the requested order.
     pub checkpoints: Vec<String>,
     pub split: SplitName,
-    /// The stage that maps are of, from 1.
+    /// Network stage of the maps, from 1.
     pub stage: u32,
     pub attack: Option<AttackUsed>,
-    /// By class, then in the order of the data set.
+    /// Images sorted by class, then by their order in the data set.
     pub samples: Vec<SaliencySample>,
 }
 
@@ -24,27 +24,27 @@ pub struct SaliencyFile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SaliencySample {
-    /// In the split.
+    /// Index in the split.
     pub index: u32,
     pub label: u32,
-    /// PNG in base64, as are all images here.
+    /// PNG in base64, as all images of this file.
     pub image: String,
-    /// For each checkpoint, for each kind of inputs.
+    /// One map for each checkpoint and each kind of inputs.
     pub maps: Vec<SaliencyMap>,
 }
 
-/// What one checkpoint makes of one image.
+/// Prediction and map of one checkpoint for one image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SaliencyMap {
-    /// An index into `checkpoints`.
+    /// Index into `checkpoints`.
     pub checkpoint: u32,
     pub inputs: Inputs,
-    /// The attacked image; absent for clean inputs.
+    /// The adversarial image; absent for clean inputs.
     pub image: Option<String>,
     pub predicted: u32,
     /// Softmax probability of the true class.
     pub true_probability: f64,
-    /// Grad-CAM of the true class, row by row, scaled to `[0, 1]`; of the stage's own resolution.
+    /// Grad-CAM of the true class, row by row, scaled to `[0, 1]`, at the resolution of the stage.
     pub map: Vec<Vec<f32>>,
 }

@@ -1,28 +1,29 @@
-//! Runs for every combination of values.
+//! Sweeps: one run for each combination of values.
 
 use serde::{Deserialize, Serialize};
 
 use super::Run;
 
-/// `POST /api/sweeps`: a run for every combination of values.
+/// `POST /api/sweeps`: creates a run for each combination of values.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewSweep {
-    /// Letters and digits of it become the name in the address, at most 40 of them; empty: named after the fields.
+    /// Name of the sweep. Its letters and digits, at most 40, become part of the id. Empty: named after the
+    /// fields.
     #[serde(default)]
     pub name: String,
-    /// The training run that is varied.
+    /// Configuration of the training run to vary.
     pub config: serde_json::Value,
     pub axes: Vec<SweepAxis>,
 }
 
-/// A field of a configuration and the values it takes.
+/// A field of the configuration and its values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SweepAxis {
-    /// The dotted path, `attack.eps`.
+    /// Dotted path of the field, such as `attack.eps`.
     pub field: String,
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
     pub values: Vec<serde_json::Value>,
@@ -33,7 +34,7 @@ pub struct SweepAxis {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SweepSummary {
     pub id: String,
-    /// What the titles of its runs begin with.
+    /// Common beginning of the titles of its runs.
     pub title: String,
     pub created_at: String,
     pub axes: Vec<SweepAxis>,
@@ -43,24 +44,24 @@ pub struct SweepSummary {
     pub succeeded: u32,
     pub failed: u32,
     pub canceled: u32,
-    /// The highest best robust accuracy of its runs.
+    /// Highest best robust accuracy of its runs.
     pub best_robust_accuracy: Option<f64>,
-    /// The highest CAS / K(K−1) of the best checkpoints of its runs.
+    /// Highest CAS / K(K−1) among the best checkpoints of its runs.
     pub best_cas_normalized: Option<f64>,
 }
 
-/// `GET /api/sweeps/{id}`: the runs whose configuration says that they are part of it.
+/// `GET /api/sweeps/{id}`: a sweep and its runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Sweep {
-    /// As the field `sweep` of their configurations has it.
+    /// Value of the field `sweep` in the configurations of its runs.
     pub id: String,
-    /// What the titles of its runs begin with.
+    /// Common beginning of the titles of its runs.
     pub title: String,
-    /// Of the first run.
+    /// Creation time of the first run.
     pub created_at: String,
-    /// The fields in which the runs differ.
+    /// Fields in which the runs differ.
     pub axes: Vec<SweepAxis>,
-    /// The oldest first.
+    /// The runs, oldest first.
     pub runs: Vec<Run>,
 }

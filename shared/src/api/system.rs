@@ -1,8 +1,8 @@
-//! The server, the machine it runs on, and the worker.
+//! The server, its machine and the worker.
 
 use serde::{Deserialize, Serialize};
 
-/// `GET /api/health`.
+/// `GET /api/health`: state of the server and the worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
@@ -10,26 +10,26 @@ pub struct Health {
     pub worker: WorkerStatus,
     pub queued: u32,
     pub running: u32,
-    /// What a person should see to, in sentences: a full disk, a database that takes no changes.
+    /// Problems that need attention, in sentences, such as a full disk or a database that cannot be written.
     #[serde(default)]
     pub problems: Vec<String>,
 }
 
-/// Whether training can run here, and on what.
+/// Whether the worker can run, and its devices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum WorkerStatus {
-    /// The worker is being asked; takes a few seconds after the server's start.
+    /// The server is probing the worker; this takes a few seconds after its start.
     Starting,
     Ready(Probe),
-    /// The worker could not be started or could not load libtorch; says why.
+    /// The worker could not start or could not load libtorch; `message` says why.
     Broken {
         message: String,
     },
 }
 
-/// What `worker --probe` prints.
+/// Output of `worker --probe`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Probe {
@@ -41,54 +41,54 @@ pub struct Probe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Device {
-    /// As in a configuration: `cpu`, `cuda:0`.
+    /// Name used in configurations, such as `cpu` or `cuda:0`.
     pub id: String,
     pub name: String,
-    /// Of a GPU, all of it; absent for the CPU, which takes the machine's.
+    /// Total memory of a GPU; absent for the CPU, which uses the machine's memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
 }
 
-/// `GET /api/system`: the server, the machine it runs on, and what it keeps there.
+/// `GET /api/system`: the server, its machine and its stored data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct System {
     pub version: String,
-    /// RFC 3339, UTC.
+    /// Start time of the server: RFC 3339, UTC.
     pub started_at: String,
     pub uptime_secs: u64,
-    /// The operating system and its processors, `Linux x86_64`.
+    /// Operating system and processor architecture, such as `Linux x86_64`.
     pub platform: String,
     pub processors: u32,
     pub memory: Memory,
     pub worker: WorkerStatus,
-    /// The path of the program that trains.
+    /// Path of the worker program.
     pub worker_program: String,
     pub storage: Storage,
-    /// What a person should see to, in sentences: a full disk, a database that takes no changes.
+    /// Problems that need attention, in sentences, such as a full disk or a database that cannot be written.
     #[serde(default)]
     pub problems: Vec<String>,
 }
 
-/// The machine's memory.
+/// Memory of the machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Memory {
     pub total_bytes: u64,
-    /// What programs could still take.
+    /// Memory that programs can still allocate.
     pub available_bytes: u64,
 }
 
-/// Where the server keeps things, and how much.
+/// Folders of the server and their size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Storage {
     pub data_dir: String,
     pub datasets_dir: String,
-    /// Run directories, of runs in whatever state.
+    /// Number of run directories, whatever the state of their runs.
     pub runs: u32,
     pub runs_bytes: u64,
-    /// Of the file system that holds the data folder.
+    /// Size of the file system that holds the data folder.
     pub total_bytes: u64,
     pub free_bytes: u64,
 }

@@ -1,4 +1,5 @@
-//! The axes of charts over epochs: accuracy at the left, CAS at the right where there is any, and losses in an area of their own below.
+//! Axes of charts over epochs: accuracy on the left, CAS on the right if there is any, and losses in an area
+//! below.
 
 use plotters::backend::DrawingBackend;
 use plotters::style::RGBColor;
@@ -11,18 +12,18 @@ use crate::builtin::log10;
 use crate::format;
 use crate::view::LossScale;
 
-/// Where data is drawn, and the projections between data and pixels.
+/// Areas of the chart, and projections between data and pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EpochAxes {
-    /// The area that accuracies and CAS are drawn in.
+    /// Area of accuracies and CAS.
     pub plot: Rect,
-    /// The left axis.
+    /// Left axis.
     pub accuracy: Projection,
-    /// The right axis.
+    /// Right axis; `None` without CAS.
     pub cas: Option<Projection>,
-    /// Below, where there are losses.
+    /// Axis of the area below; `None` without losses.
     pub loss: Option<LossAxis>,
-    /// First and last epoch in sight.
+    /// First and last visible epoch.
     pub sight: (u32, u32),
     epoch: Projection,
     epoch_step: f64,
@@ -30,56 +31,56 @@ pub struct EpochAxes {
     pub(super) cas_step: f64,
 }
 
-/// An area for losses with a vertical axis of its own.
+/// Area of the losses, with its own vertical axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LossAxis {
     pub plot: Rect,
     pub is_log: bool,
-    /// From values, or from their logarithms.
+    /// Projection of values, or of their logarithms.
     projection: Projection,
     ticks: Vec<f64>,
 }
 
-/// What the axes are to hold.
+/// Range of the data that the axes must contain.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Span {
-    /// First and last epoch in sight.
+    /// First and last visible epoch.
     pub sight: (u32, u32),
     pub highest_cas: Option<f64>,
     pub losses: Option<Losses>,
 }
 
-/// The losses in sight.
+/// Range of the visible losses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Losses {
-    /// The least that is above 0; infinite where none is.
+    /// Smallest loss above 0; infinite if there is none.
     pub lowest: f64,
     pub highest: f64,
     pub scale: LossScale,
 }
 
 pub(super) const AXIS_SIZE: f64 = 11.0;
-/// Above the plot, for the names of the axes.
+/// Space above the plot for the names of the axes.
 const AXIS_NAMES: f64 = 26.0;
-/// Between the areas, for the name of the lower axis.
+/// Space between the areas for the name of the lower axis.
 const BETWEEN: f64 = 32.0;
 const BOTTOM: f64 = 38.0;
 pub(super) const LEFT: f64 = 46.0;
 const RIGHT: f64 = 14.0;
 const RIGHT_WITH_CAS: f64 = 40.0;
-/// The CAS axis is never shorter: below, CAS is next to nothing and should look so.
+/// Minimum length of the CAS axis: a smaller CAS is almost nothing and must look small.
 const SMALLEST_CAS: f64 = 0.05;
-/// Of the height for data, the part that losses get.
+/// Fraction of the height for the losses.
 const LOSS_PART: f64 = 0.34;
-/// Losses that differ by more are on a logarithmic axis, unless one asks for another.
+/// By default, losses that differ by more than this factor have a logarithmic axis.
 const LINEAR_UP_TO: f64 = 100.0;
 
 impl Losses {
-    /// Of curves in sight; none where nothing of them can be drawn.
+    /// Range of the losses of visible curves; `None` if nothing can be drawn.
     pub fn of<'a>(curves: impl Iterator<Item = &'a [(u32, f64)]>, sight: (u32, u32), scale: LossScale) -> Option<Self> {
         let mut losses = Losses { lowest: f64::INFINITY, highest: f64::NEG_INFINITY, scale };
         for points in curves {
-            // A line that comes from outside is seen too: the point before and the one after.
+            // Include the point before and the point after: a line from outside is visible too.
             let start = points.partition_point(|point| point.0 < sight.0).saturating_sub(1);
             let end = (points.partition_point(|point| point.0 <= sight.1) + 1).min(points.len());
             for (_, value) in points[start..end].iter().filter(|point| point.1.is_finite()) {
@@ -126,7 +127,7 @@ impl LossAxis {
         LossAxis { plot, is_log: true, projection: Projection { values, pixels }, ticks }
     }
 
-    /// The height of a loss; no finite number where the axis does not have it, as a logarithmic one has no 0.
+    /// Vertical position of a loss; not finite if the axis cannot show it, such as 0 on a logarithmic axis.
     pub fn to_pixel(&self, value: f64) -> f64 {
         match self.is_log {
             true if value > 0.0 => self.projection.to_pixel(log10(value)),
@@ -137,7 +138,7 @@ impl LossAxis {
 }
 
 impl EpochAxes {
-    /// The axes in a box, below a legend.
+    /// Axes in a box of the given size, below a legend.
     pub(super) fn new(span: &Span, legend_height: f64, width: f64, height: f64) -> Self {
         let Span { sight, highest_cas, losses } = span;
         let right = width - if highest_cas.is_some() { RIGHT_WITH_CAS } else { RIGHT };
@@ -154,8 +155,8 @@ impl EpochAxes {
         };
         let vertical = |values| Projection { values, pixels: (plot.bottom(), plot.top) };
 
-        // Accuracy always spans 0 to 100 %, and CAS starts at 0: axes that do not move while a run is watched, and that compare from
-        // run to run. CAS has as many steps as accuracy has, so that both share the lines of the grid.
+        // Accuracy always spans 0 to 100 %, and CAS starts at 0: the axes do not move during a run, and runs
+        // can be compared. CAS has as many steps as accuracy, so that both use the same grid lines.
         let steps = if plot.height >= 130.0 { 5.0 } else { 2.0 };
         let cas_step = highest_cas.map(|highest| round_up(highest.max(SMALLEST_CAS) / steps, &ROUND));
         let columns = (plot.width / 70.0).clamp(1.0, 10.0);
@@ -173,23 +174,23 @@ impl EpochAxes {
         }
     }
 
-    /// The lower end of all that is drawn.
+    /// Lower end of the areas.
     pub fn bottom(&self) -> f64 {
         self.loss.as_ref().map_or(self.plot.bottom(), |loss| loss.plot.bottom())
     }
 
-    /// Whether an epoch is in sight.
+    /// Whether an epoch is visible.
     pub fn shows(&self, epoch: u32) -> bool {
         (self.sight.0..=self.sight.1).contains(&epoch)
     }
 
-    /// The epoch in sight nearest to a horizontal position, from 1; none outside the plot.
+    /// The visible epoch (from 1) nearest to a horizontal position; `None` outside the plot.
     pub fn epoch_at(&self, x: f64) -> Option<u32> {
         let inside = x >= self.plot.left - 4.0 && x <= self.plot.right() + 4.0;
         inside.then(|| (self.epoch.to_value(x).round().max(1.0) as u32).clamp(self.sight.0.max(1), self.sight.1.max(1)))
     }
 
-    /// The epochs between two horizontal positions, at least one apart and in sight.
+    /// Epochs at two horizontal positions, clipped to the visible ones; the second is greater than the first.
     pub fn epochs_between(&self, a: f64, b: f64) -> (u32, u32) {
         let (from, to) = (a.min(b), a.max(b));
         let at = |x: f64| self.epoch.to_value(x).round().max(0.0) as u32;
@@ -197,12 +198,12 @@ impl EpochAxes {
         (first, at(to).clamp(first + 1, self.sight.1.max(first + 1)))
     }
 
-    /// The horizontal position of an epoch.
+    /// Horizontal position of an epoch.
     pub fn x_of(&self, epoch: u32) -> f64 {
         self.epoch.to_pixel(f64::from(epoch))
     }
 
-    /// `cas_color`: of the numbers at the right.
+    /// Draws the axes. `cas_color`: color of the numbers on the right.
     pub(super) fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, theme: Theme, cas_color: RGBColor) -> Result<(), ChartError> {
         let palette = theme.palette();
         let plot = self.plot;
@@ -245,7 +246,8 @@ impl EpochAxes {
     }
 }
 
-/// Thousands are set apart by a space that every font has; the thin one of [`format::count`] would change the font of the number.
+/// Separates thousands by a no-break space, which every font has. The thin space of [`format::count`] would
+/// change the font.
 pub(super) fn epoch_number(epoch: u32) -> String {
     format::count(u64::from(epoch)).replace('\u{2009}', "\u{a0}")
 }

@@ -1,4 +1,4 @@
-//! The picture that a shared link shows where it is posted.
+//! Preview image of a share link, as shown by chats and social networks.
 
 use plotters::backend::DrawingBackend;
 
@@ -14,10 +14,10 @@ use crate::config::RunKind;
 use crate::format;
 use crate::view::{Lens, Show, View};
 
-/// The size that cards are made for: what social networks and chats show whole.
+/// Size of a card in pixels, which chats and social networks show without cropping.
 pub const SIZE: (u32, u32) = (1200, 630);
 
-/// A preview of a shared view.
+/// Preview of a shared view.
 #[derive(Clone, Debug)]
 pub struct Card {
     pub title: String,
@@ -29,11 +29,11 @@ pub struct Card {
 #[derive(Clone, Debug)]
 enum Content {
     Curves(Box<Curves>),
-    /// A matrix, and facts beside it: a name and a value each.
+    /// A matrix, and facts beside it as names and values.
     Matrix(Box<Heatmap>, Vec<(&'static str, String)>),
-    /// A name and a value each, such as what is left after each attack.
+    /// Names and values, such as the accuracy after each attack.
     Facts(Vec<(String, String)>),
-    /// Matrices side by side, two lines below each.
+    /// Matrices side by side, each with two lines of text below.
     Matrices(Vec<(Heatmap, String, String)>),
 }
 
@@ -41,9 +41,9 @@ const MARGIN: f64 = 56.0;
 const MOST_MATRICES: usize = 3;
 
 impl Card {
-    /// The card of a share.
+    /// The card of a shared view.
     pub fn of(shared: &SharedView, theme: Theme) -> Self {
-        // A view is checked before it is stored; one that is not read any more is shown through the default lens.
+        // Views are validated when they are stored. If an old one does not parse, it gets the default lens.
         let view: Option<View> = shared.share.view.parse().ok();
         let lens = Lens { cell: None, ..view.as_ref().map(|view| view.lens().clone()).unwrap_or_default() };
         let cursor = view.and_then(|view| if let View::Run { epoch, .. } = view { epoch } else { None });
@@ -85,7 +85,7 @@ impl Card {
                 let facts = |attribution: &Attribution| {
                     format!("CAS {} · robust {}", format::decimal(attribution.file.cas, 1), format::percent(robust(attribution)))
                 };
-                // The values of as many as one can still see, and the change where two leave room for it.
+                // At most `MOST_MATRICES` panels. For two attributions, the third is their difference.
                 let of_side = |panel: &Panel| match panel.side {
                     Side::Of(index) => facts(&comparison.attributions[index]),
                     Side::Less(index) => {
@@ -153,7 +153,7 @@ impl Chart for Card {
                 let side = (width - (count - 1.0) * gap) / count;
                 for (index, (heatmap, name, facts)) in matrices.iter().enumerate() {
                     let left = MARGIN + index as f64 * (side + gap);
-                    // The cells line up with the text, whatever margin the heatmap keeps.
+                    // The cells align with the text, whatever margin the heatmap has.
                     let cells = heatmap.layout(side, side).cells;
                     let square = Rect::new(left - cells.left, 164.0, side, side);
                     heatmap.paint(&pen.part(square, 1.0))?;

@@ -1,4 +1,4 @@
-//! The accuracy of each class as a column, with a line where the baseline's stands.
+//! Accuracy of each class as a column, with a line at the baseline's accuracy.
 
 use plotters::backend::DrawingBackend;
 
@@ -12,53 +12,53 @@ use crate::api::Attribution;
 use crate::format;
 use crate::view::Lens;
 
-/// Accuracies by class. Accuracies are fractions.
+/// Accuracies by class, as fractions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassBars {
-    /// Class names, by index as given.
+    /// Class names, by class index.
     pub labels: Vec<String>,
-    /// By class.
+    /// Accuracy of each class.
     pub accuracies: Vec<f64>,
-    /// By class; empty where nothing is compared.
+    /// Accuracy of each class in the baseline; empty without a baseline.
     pub baseline: Vec<f64>,
-    /// The class shown in each column, a permutation.
+    /// The class of each column, a permutation.
     pub order: Vec<usize>,
-    /// Classes that stand out.
+    /// Highlighted classes.
     pub marked: Option<(usize, usize)>,
     pub theme: Theme,
 }
 
-/// The columns alone, on a transparent ground: what changes while one goes from checkpoint to checkpoint.
+/// The columns alone, on a transparent background: the part that changes between checkpoints.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns<'a>(pub &'a ClassBars);
 
-/// Everything but the columns.
+/// Everything except the columns.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a>(pub &'a ClassBars);
 
-/// Where the parts of the chart are.
+/// Positions of the parts of the chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassBarsLayout {
     pub plot: Rect,
     accuracy: Projection,
-    /// From column to column.
+    /// Distance between columns.
     step: f64,
-    /// The space for names below the columns, and whether they read upwards.
+    /// Height for the names below the columns, and whether the names are rotated.
     names: f64,
     upward: bool,
-    /// Shows every so many names, so that they do not touch.
+    /// Only every `every`-th name is shown, so that names do not overlap.
     every: usize,
 }
 
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 4.0;
 const TOP: f64 = 10.0;
-/// Of the width of a column's place.
+/// Width of a column, as a fraction of the distance between columns.
 const FILLED: f64 = 0.7;
 const LONGEST_NAME: f64 = 90.0;
 
 impl ClassBars {
-    /// Of an attribution's inputs, against those of a baseline that is another over the same classes.
+    /// Accuracies of an attribution. The baseline counts if it is another attribution over the same classes.
     pub fn of(attribution: &Attribution, baseline: Option<&Attribution>, arrangement: &Arrangement, lens: &Lens, theme: Theme) -> Self {
         let file = &attribution.file;
         let baseline = attribution.comparable(baseline);
@@ -66,19 +66,19 @@ impl ClassBars {
             labels: file.class_names.clone(),
             accuracies: file.class_accuracy.clone(),
             baseline: baseline.map(|baseline| baseline.file.class_accuracy.clone()).unwrap_or_default(),
-            // Columns are of classes, which collapsed rows are not.
+            // Columns are classes, but collapsed rows are groups of classes.
             order: if arrangement.collapsed { (0..file.class_names.len()).collect() } else { arrangement.order.clone() },
             marked: lens.cell,
             theme,
         }
     }
 
-    /// The size to draw at where nothing else gives one, in CSS pixels.
+    /// Default size in CSS pixels.
     pub fn natural_size(&self) -> (u32, u32) {
         ((LEFT + RIGHT + 11.0 * self.order.len() as f64).clamp(640.0, 2400.0).ceil() as u32, 320)
     }
 
-    /// The geometry in a box.
+    /// Layout in a box.
     pub fn layout(&self, width: f64, height: f64) -> ClassBarsLayout {
         let count = self.order.len().max(1) as f64;
         let step = (width - LEFT - RIGHT).max(1.0) / count;
@@ -96,13 +96,13 @@ impl ClassBars {
         }
     }
 
-    /// The class of the column at a place.
+    /// Class of the column at a horizontal position.
     pub fn class_at(&self, layout: &ClassBarsLayout, x: f64) -> Option<usize> {
         let along = x - layout.plot.left;
         (along >= 0.0).then(|| self.order.get((along / layout.step) as usize).copied()).flatten()
     }
 
-    /// What is known of a class, in words.
+    /// Name, accuracy and change of a class, as text.
     pub fn describe_class(&self, class: usize) -> Option<String> {
         let (name, accuracy) = (self.labels.get(class)?, *self.accuracies.get(class)?);
         let change = self.baseline.get(class).map(|baseline| format!(" ({})", format::points(accuracy - baseline)));
@@ -115,7 +115,7 @@ impl ClassBars {
 }
 
 impl ClassBarsLayout {
-    /// The middle of a column as shown.
+    /// Horizontal center of a column, by its displayed position.
     pub fn center_of(&self, column: usize) -> f64 {
         self.plot.left + (column as f64 + 0.5) * self.step
     }
@@ -161,7 +161,7 @@ impl ClassBars {
             if let Some(baseline) = self.baseline.get(*class) {
                 let y = layout.accuracy.to_pixel(*baseline);
                 let reach = layout.step / 2.0;
-                // Ink on a rim of paper stands out from the column and from the ground.
+                // A dark line with a light border is visible on columns and on the background.
                 pen.fill(Rect::new(middle - reach, y - 2.0, 2.0 * reach, 4.0), palette.surface)?;
                 pen.fill(Rect::new(middle - reach, y - 1.0, 2.0 * reach, 2.0), palette.text)?;
             }
@@ -244,7 +244,7 @@ mod tests {
         let bars = bars(12);
         let parts = [svg(420, 240, &Frame(&bars)).unwrap(), svg(420, 240, &Columns(&bars)).unwrap()];
         assert!(parts.map(shapes).concat() == shapes(svg(420, 240, &bars).unwrap()));
-        // The frame needs no accuracies.
+        // The frame does not depend on the accuracies.
         let empty = ClassBars { accuracies: Vec::new(), baseline: Vec::new(), ..bars.clone() };
         let frame = |bars| shapes(svg(420, 240, &Frame(bars)).unwrap());
         assert!(frame(&empty) == frame(&bars));

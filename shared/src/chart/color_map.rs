@@ -1,4 +1,4 @@
-//! From a cell's value to its color.
+//! Color maps: from the value of a cell to its color.
 
 use std::sync::OnceLock;
 
@@ -8,46 +8,47 @@ use super::colors::{Theme, from_oklab, mixed, oklab};
 use crate::matrix::Matrix;
 use crate::view::{Lens, Ramp, Scale};
 
-/// What the cells of a matrix are.
+/// Kind of values in a matrix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Content {
-    /// Cosines, 1 on the diagonal.
+    /// Cosines, with 1 on the diagonal.
     #[default]
     Cosine,
-    /// One matrix less another, 0 on the diagonal.
+    /// Differences of two matrices, with 0 on the diagonal.
     Difference,
 }
 
-/// A color scale with the values its ends stand for.
+/// A color map and the range of its values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ColorMap {
-    /// From blue at `-limit` over the background at 0 to red at `limit`.
+    /// From blue at `-limit` through the background color at 0 to orange at `limit`.
     Diverging { limit: f64 },
-    /// From the background at 0 to blue at `limit`.
+    /// From the background color at 0 to blue at `limit`.
     Blues { limit: f64 },
 }
 
-/// Cells whose value the color scale does not show.
+/// Numbers of cells whose value is not visible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hidden {
-    /// Below 0 on a scale that starts there.
+    /// Values below 0, if the scale starts at 0.
     pub negative: usize,
-    /// Beyond the ends of the scale.
+    /// Values outside the scale.
     pub clipped: usize,
-    /// Smaller than the threshold of the lens.
+    /// Values below the threshold of the lens.
     pub small: usize,
 }
 
-/// Differences below this are noise of the seventh digit; a scale fitted to them would show it as structure.
+/// Minimum limit of a fitted scale: smaller differences are noise, and would look like structure.
 const SMALLEST_LIMIT: f64 = 0.01;
 
-/// Colors of a map from the end to zero and from zero to the other end; enough that neighbors cannot be told apart.
+/// Number of colors from zero to each end; so many that adjacent colors look equal.
 const STEPS: usize = 128;
-/// How far cells that stand back are on the way to the ground.
+/// Faded cells are mixed with this fraction of the surface color.
 const FADED: f64 = 0.75;
 
 impl ColorMap {
-    /// The scale that the lens asks for, common to all of `matrices`. Differences have a sign to show, whatever the ramp of values.
+    /// The color map of the lens, common to all `matrices`. Differences have a sign, so they ignore a
+    /// sequential ramp.
     pub fn for_lens(lens: &Lens, matrices: &[&Matrix], content: Content) -> Self {
         let ramp = |limit: f64| match (lens.ramp, content) {
             (Ramp::Diverging, _) | (Ramp::Sequential, Content::Difference) => ColorMap::Diverging { limit },
@@ -67,7 +68,7 @@ impl ColorMap {
         }
     }
 
-    /// The values of the two ends.
+    /// The values at the two ends.
     pub fn range(self) -> (f64, f64) {
         match self {
             ColorMap::Diverging { limit } => (-limit, limit),
@@ -75,7 +76,7 @@ impl ColorMap {
         }
     }
 
-    /// How many cells off the diagonal have a value that this scale, or a threshold, does not show.
+    /// Counts the off-diagonal cells whose value is not visible because of the scale or the threshold.
     pub fn hidden(self, matrix: &Matrix, threshold: f64) -> Hidden {
         let (low, high) = self.range();
         let mut hidden = Hidden::default();
@@ -93,14 +94,14 @@ impl ColorMap {
         hidden
     }
 
-    /// The colors of the map on a theme, ready to be asked for many cells.
+    /// The colors of the map in a theme, precomputed for many cells.
     pub fn colors(self, theme: Theme) -> MapColors {
         let (low, high) = self.range();
         let table = self.table(theme);
         MapColors { low, scale: (table.full.len() - 1) as f64 / (high - low), table }
     }
 
-    /// Whatever its limit, the colors of a map are the same.
+    /// The colors of a map do not depend on its limit.
     fn table(self, theme: Theme) -> &'static Table {
         static TABLES: [OnceLock<Table>; 4] = [const { OnceLock::new() }; 4];
         let diverging = matches!(self, ColorMap::Diverging { .. });
@@ -120,43 +121,43 @@ impl ColorMap {
     }
 }
 
-/// A color map spelled out, from one end to the other.
+/// The precomputed colors of a map, from one end to the other.
 #[derive(Debug)]
 struct Table {
     full: Vec<RGBColor>,
-    /// A part of the way to the ground.
+    /// The same colors, mixed with the surface color.
     faded: Vec<RGBColor>,
 }
 
-/// A color map ready for use.
+/// A precomputed color map with its range.
 #[derive(Clone, Copy, Debug)]
 pub struct MapColors {
-    /// The value of the first color.
+    /// Value of the first color.
     low: f64,
-    /// From a value to a number of colors.
+    /// Number of colors per unit of value.
     scale: f64,
     table: &'static Table,
 }
 
 impl MapColors {
-    /// The color of a value; beyond the ends that of the end.
+    /// Color of a value. Values outside the range get the color of the nearer end.
     pub fn of(self, value: f64) -> RGBColor {
         self.table.full[self.place(value)]
     }
 
-    /// The color of a value that is to stand back.
+    /// Faded color of a value.
     pub fn faded(self, value: f64) -> RGBColor {
         self.table.faded[self.place(value)]
     }
 
     fn place(self, value: f64) -> usize {
-        // What is below 0 becomes 0.
+        // The conversion to `usize` maps negative numbers to 0.
         let place = ((value - self.low) * self.scale + 0.5) as usize;
         place.min(self.table.full.len() - 1)
     }
 }
 
-/// A line through Oklab at constant speed.
+/// A path through Oklab at constant speed.
 struct Arm {
     points: [[f64; 3]; 3],
 }
@@ -175,7 +176,7 @@ fn distance(a: [f64; 3], b: [f64; 3]) -> f64 {
     (0..3).map(|axis| (a[axis] - b[axis]).powi(2)).sum::<f64>().sqrt()
 }
 
-/// The arms of a map from zero outwards. The middle of each is more vivid than a straight line would have it.
+/// The arms of a map from zero outwards. The middle point of each makes it more vivid than a straight line.
 fn arms(map: ColorMap, theme: Theme) -> (Option<Arm>, Arm) {
     let palette = theme.palette();
     let zero = oklab(palette.map_zero);

@@ -1,10 +1,10 @@
-//! Every color of the application, for light and dark: `style/tokens.css` holds the same values, and a test compares them.
+//! All colors of the application, light and dark. A test compares them with `style/tokens.css`.
 
 use plotters::style::RGBColor;
 
 use crate::builtin::{cbrt, pow};
 
-/// Light or dark.
+/// Light or dark theme.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Theme {
     #[default]
@@ -12,55 +12,55 @@ pub enum Theme {
     Dark,
 }
 
-/// The colors of a theme. A field `on_accent` is `--color-on-accent` in the style sheet.
+/// Colors of a theme. The field `on_accent` is `--color-on-accent` in the style sheet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Palette {
-    /// Behind everything.
+    /// Page background.
     pub background: RGBColor,
-    /// Of cards, tables and charts.
+    /// Background of cards, tables and charts.
     pub surface: RGBColor,
-    /// Of what lies lower than a surface: table heads, code, tracks.
+    /// Background of table heads, code and tracks.
     pub sunken: RGBColor,
-    /// Between things; decoration only.
+    /// Decorative lines between elements.
     pub border: RGBColor,
-    /// Around controls: at least 3:1 on surfaces.
+    /// Border of controls; contrast at least 3:1 on surfaces.
     pub border_strong: RGBColor,
     pub text: RGBColor,
     pub text_muted: RGBColor,
     pub accent: RGBColor,
     pub accent_hover: RGBColor,
-    /// Behind selected rows and chips.
+    /// Background of selected rows and chips.
     pub accent_soft: RGBColor,
-    /// Of text on `accent`.
+    /// Text on `accent`.
     pub on_accent: RGBColor,
     pub queued: StateColors,
     pub running: StateColors,
     pub succeeded: StateColors,
     pub failed: StateColors,
     pub canceled: StateColors,
-    /// Of numbers that rose, as high values are in matrices.
+    /// Increased numbers; like high values in matrices.
     pub increase: RGBColor,
-    /// Of numbers that fell.
+    /// Decreased numbers.
     pub decrease: RGBColor,
     pub grid: RGBColor,
     pub axis: RGBColor,
-    /// Of cells that are what they are by definition.
+    /// Diagonal cells, whose value is fixed by definition.
     pub diagonal: RGBColor,
-    /// Of things told apart by color alone, in this order. After Okabe and Ito, <https://jfly.uni-koeln.de/color/>, moved in
-    /// lightness until each has 3:1 on surfaces.
+    /// Colors for series, in this order. From Okabe and Ito, <https://jfly.uni-koeln.de/color/>, with changed
+    /// lightness so that each has a contrast of 3:1 on surfaces.
     pub series: [RGBColor; 6],
-    /// The ends and the middle of the diverging color map.
+    /// The two ends and the middle of the diverging color map.
     pub map_low: RGBColor,
     pub map_zero: RGBColor,
     pub map_high: RGBColor,
 }
 
-/// The colors of a run's state.
+/// Colors of a run state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StateColors {
-    /// Of its text and icon, on surfaces and on `soft`.
+    /// Text and icon, on surfaces and on `soft`.
     pub strong: RGBColor,
-    /// Behind its chip.
+    /// Background of the chip.
     pub soft: RGBColor,
 }
 
@@ -120,7 +120,7 @@ static DARK: Palette = Palette {
     map_high: hex(0xffcc91),
 };
 
-/// A color written as in a style sheet.
+/// A color from the hexadecimal notation of style sheets.
 const fn hex(rgb: u32) -> RGBColor {
     RGBColor((rgb >> 16) as u8, (rgb >> 8) as u8, rgb as u8)
 }
@@ -135,7 +135,7 @@ impl Theme {
 }
 
 impl Palette {
-    /// Every color with the name it has in the style sheet, `--color-` aside.
+    /// All colors with their names in the style sheet, without `--color-`.
     pub fn tokens(&self) -> Vec<(String, RGBColor)> {
         let Palette {
             background,
@@ -193,18 +193,19 @@ impl Palette {
     }
 }
 
-/// `#4350c9`.
+/// CSS notation, such as `#4350c9`.
 pub fn css(color: RGBColor) -> String {
     format!("#{:02x}{:02x}{:02x}", color.0, color.1, color.2)
 }
 
-/// The contrast of two colors, from 1 to 21: WCAG 2.2, <https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio>.
+/// Contrast ratio of two colors, from 1 to 21: WCAG 2.2, <https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio>.
 pub fn contrast(a: RGBColor, b: RGBColor) -> f64 {
     let (a, b) = (luminance(a), luminance(b));
     (a.max(b) + 0.05) / (a.min(b) + 0.05)
 }
 
-/// The color of text on `ground`: the theme's own ink or paper where it has 4.5:1, else black or white, one of which always has.
+/// Color for text on `ground`, with a contrast of 4.5:1: the theme's text or surface color, else black or
+/// white.
 pub fn text_on(ground: RGBColor, theme: Theme) -> RGBColor {
     let palette = theme.palette();
     let candidates = [palette.text, palette.surface, RGBColor(0, 0, 0), RGBColor(255, 255, 255)];
@@ -223,13 +224,14 @@ fn linear(color: RGBColor) -> [f64; 3] {
     })
 }
 
-/// The color at `t` of the way from one to another, as the eye sees it.
+/// Color at fraction `t` between two colors, perceptually uniform.
 pub(super) fn mixed(from: RGBColor, to: RGBColor, t: f64) -> RGBColor {
     let (from, to) = (oklab(from), oklab(to));
     from_oklab([0, 1, 2].map(|axis| from[axis] + (to[axis] - from[axis]) * t))
 }
 
-/// Lightness and the two opponent axes of Oklab, <https://bottosson.github.io/posts/oklab/>: equal distances look equal.
+/// Oklab coordinates: lightness and two opponent axes. Equal distances look equal.
+/// <https://bottosson.github.io/posts/oklab/>
 pub(super) fn oklab(color: RGBColor) -> [f64; 3] {
     let [r, g, b] = linear(color);
     let l = cbrt(0.4122214708 * r + 0.5363325363 * g + 0.0514459929 * b);
@@ -242,7 +244,7 @@ pub(super) fn oklab(color: RGBColor) -> [f64; 3] {
     ]
 }
 
-/// The inverse of [`oklab`]; what no screen shows is clipped.
+/// Inverse of [`oklab`]. Colors outside sRGB are clipped.
 pub(super) fn from_oklab([lightness, a, b]: [f64; 3]) -> RGBColor {
     let l = (lightness + 0.3963377774 * a + 0.2158037573 * b).powi(3);
     let m = (lightness - 0.1055613458 * a - 0.0638541728 * b).powi(3);

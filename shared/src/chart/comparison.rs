@@ -1,4 +1,4 @@
-//! The matrices of a comparison, panel by panel: by themselves, less the baseline, or two in one square.
+//! Panels of a comparison: each matrix, each difference from the baseline, or two matrices in one square.
 
 use super::color_map::Content;
 use super::colors::Theme;
@@ -9,30 +9,32 @@ use crate::config::Inputs;
 use crate::matrix::Matrix;
 use crate::view::{Lens, Show};
 
-/// One of the matrices that are shown.
+/// One heatmap of a comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
     pub side: Side,
-    /// `A: epoch 12 (best)`, `B − A`.
+    /// Name such as `A: epoch 12 (best)` or `B − A`.
     pub name: String,
     pub heatmap: Heatmap,
 }
 
-/// Whose values a panel shows, by place among the compared, from 0.
+/// Content of a panel. The number is the index of the attribution, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Its own; in a split square also the baseline's.
+    /// Values of the attribution; in a split square also those of the baseline.
     Of(usize),
-    /// Its own less the baseline's.
+    /// The attribution minus the baseline.
     Less(usize),
 }
 
-/// The letters that sides are called by.
+/// Letters of the compared attributions.
 pub const LETTERS: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
 
-/// The panels that the lens asks for: one order and one scale for all values, and one for all differences.
+/// The panels that the lens selects.
 ///
-/// Two by themselves leave room for their difference. What flickers is shown side by side where nothing moves.
+/// All panels share one order; all values share one scale, and all differences another. With two
+/// attributions, their difference is added to their values. If a page cannot alternate, flicker shows the
+/// matrices side by side.
 pub fn panels(comparison: &Comparison, lens: &Lens, theme: Theme) -> Vec<Panel> {
     let others = 1..comparison.attributions.len();
     match lens.show {
@@ -46,7 +48,7 @@ pub fn panels(comparison: &Comparison, lens: &Lens, theme: Theme) -> Vec<Panel> 
     }
 }
 
-/// Each by itself.
+/// One panel for each attribution.
 pub fn values(comparison: &Comparison, lens: &Lens, theme: Theme) -> Vec<Panel> {
     let all = matrices(comparison);
     let arrangement = arrangement(comparison, lens);
@@ -60,7 +62,7 @@ pub fn values(comparison: &Comparison, lens: &Lens, theme: Theme) -> Vec<Panel> 
     all.iter().enumerate().map(panel).collect()
 }
 
-/// The checkpoint of a side, with its run where there are several.
+/// Checkpoint of an attribution, with its run if the comparison has several runs.
 pub fn side_name(comparison: &Comparison, index: usize) -> String {
     let attribution = &comparison.attributions[index];
     let one_run = comparison.attributions.iter().all(|other| other.run == attribution.run);
@@ -99,7 +101,7 @@ fn arrangement(comparison: &Comparison, lens: &Lens) -> Arrangement {
     arrangement_of(comparison.baseline(), comparison.attributions.get(1), lens)
 }
 
-/// The classes as the lens orders them in the baseline; by change, against `other`.
+/// Classes in the lens's order for the baseline. The order by change compares it with `other`.
 pub fn arrangement_of(baseline: &Attribution, other: Option<&Attribution>, lens: &Lens) -> Arrangement {
     Arrangement::of(&baseline.file.matrix, other.map(|other| &other.file.matrix), &baseline.file.class_names, lens)
 }
@@ -110,7 +112,7 @@ mod tests {
     use crate::api::{AttributionFile, Bootstrap};
     use crate::fixtures;
 
-    /// Over two classes, the one cosine known to within 0.05.
+    /// An attribution over two classes. The interval of the single cosine is ±0.05.
     fn attribution(epoch: u32, cosine: f64) -> Attribution {
         let matrix = |cosine: f64| Matrix::try_from(vec![vec![1.0, cosine], vec![cosine, 1.0]]).unwrap();
         let (low, high) = (matrix(cosine - 0.05), matrix(cosine + 0.05));
@@ -123,7 +125,7 @@ mod tests {
     fn check(show: Show, cosines: &[f64], expected: &[(&str, [f64; 2], bool)]) {
         let attributions: Vec<Attribution> = (1..).zip(cosines).map(|(epoch, cosine)| attribution(epoch, *cosine)).collect();
         let lens = Lens { show, ..Lens::default() };
-        // An attribution by itself is seen against its baseline as in the comparison of the two.
+        // A single attribution is shown against its baseline as in the comparison of the two.
         let alone = Heatmap::of(&attributions[1], Some(&attributions[0]), &lens, Theme::Light);
         let panels = panels(&Comparison::of(attributions).unwrap(), &lens, Theme::Light);
         let values = |matrix: &Matrix| [matrix.get(0, 1), matrix.get(1, 0)].map(|value| (value * 100.0).round() / 100.0);

@@ -12,25 +12,25 @@ use super::{Chart, ChartError, Pen, Rect};
 use crate::api::EpochCell;
 use crate::format;
 
-/// The course of a cosine, ready to be drawn.
+/// A cosine over epochs, with its intervals.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Course {
-    /// By rising epoch.
+    /// Values by increasing epoch.
     pub cells: Vec<EpochCell>,
-    /// Epochs that stand out, each with what it is called.
+    /// Highlighted epochs with their names.
     pub marks: Vec<(u32, &'static str)>,
     pub theme: Theme,
 }
 
 const AXIS_SIZE: f64 = 11.0;
-/// Above the plot, for the names of marks.
+/// Space above the plot for the names of the marks.
 const TOP: f64 = 22.0;
 const BOTTOM: f64 = 36.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 14.0;
-/// The radius of the dot of an epoch.
+/// Radius of the dot of an epoch.
 const DOT: f64 = 2.5;
-/// A range narrower than this is chance more than course.
+/// Minimum range of the vertical axis; smaller changes are mostly noise.
 const LEAST_RANGE: f64 = 0.05;
 
 struct CourseLayout {
@@ -116,7 +116,7 @@ impl Chart for Course {
         let edge = |which: usize| thinned(&self.cells.iter().filter_map(end(which)).collect::<Vec<_>>());
         let band: Vec<(f64, f64)> = edge(0).into_iter().chain(edge(1).into_iter().rev()).collect();
         if band.len() > 2 {
-            // Pens have solid colors only: the tint is mixed here.
+            // Pens draw opaque colors only, so the tint is mixed here.
             let mixed = |strong: u8, ground: u8| (f64::from(strong) * 0.18 + f64::from(ground) * 0.82).round() as u8;
             let ground = palette.surface;
             pen.polygon(&band, RGBColor(mixed(color.0, ground.0), mixed(color.1, ground.1), mixed(color.2, ground.2)))?;

@@ -1,4 +1,5 @@
-//! The curves of a training run: accuracies over epochs, learning-rate drops, best and last, CAS on an axis of its own, and losses below.
+//! Curves of a training run: accuracies, learning-rate drops, best and last epoch, CAS on its own axis,
+//! losses below.
 
 use plotters::backend::DrawingBackend;
 use plotters::style::RGBColor;
@@ -14,34 +15,34 @@ use crate::format;
 use crate::record::{Epoch, Metrics, Notice, NoticeKind};
 use crate::view::CurvesLens;
 
-/// The curves of a run, ready to be drawn.
+/// The curves of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curves {
-    /// Epochs planned: the axis spans them all from the start.
+    /// Number of planned epochs. The axis shows all of them from the start.
     pub epochs: u32,
-    /// Epochs done.
+    /// Number of finished epochs.
     pub done: u32,
-    /// Whether the run has ended: what is missing will not come.
+    /// Whether the run has ended, so that no values will be added.
     pub ended: bool,
     pub series: Vec<Series>,
-    /// CAS of the kept epochs, on adversarial inputs.
+    /// CAS of the measured epochs, on adversarial inputs.
     pub cas: Vec<(u32, f64)>,
-    /// The epochs after which the learning rate falls, and to what.
+    /// Epochs after which the learning rate drops, with the new rate.
     pub drops: Vec<(u32, f64)>,
-    /// The epochs in which robustness was lost at once, or training was seen to have broken down, each with what happened.
+    /// Epochs with catastrophic overfitting or a breakdown of training, with a description.
     pub alarms: Vec<(u32, &'static str)>,
     pub best: Option<Mark>,
     pub last: Option<Mark>,
-    /// The epoch that the reader looks at.
+    /// The selected epoch.
     pub cursor: Option<u32>,
-    /// What is in sight.
+    /// Visible epochs and curves.
     pub lens: CurvesLens,
-    /// Whether the chart says which curve is which; a page has switches that do.
+    /// Whether the chart has a legend. Pages have switches instead.
     pub show_legend: bool,
     pub theme: Theme,
 }
 
-/// An accuracy or a loss over epochs. Accuracies are fractions; a value that is no number is a gap.
+/// An accuracy or loss over epochs. Accuracies are fractions; a non-finite value is a gap.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     pub kind: SeriesKind,
@@ -58,10 +59,10 @@ pub enum SeriesKind {
     TestLoss,
 }
 
-/// The name of CAS among [`crate::view::CURVES`].
+/// Name of the CAS curve in [`crate::view::CURVES`].
 pub const CAS: &str = "cas";
 
-/// A notable epoch on the curve of robust test accuracy.
+/// A marked epoch on the curve of robust test accuracy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mark {
     pub epoch: u32,
@@ -89,7 +90,7 @@ impl SeriesKind {
         }
     }
 
-    /// Its name among [`crate::view::CURVES`].
+    /// Name of the curve in [`crate::view::CURVES`].
     pub fn id(self) -> &'static str {
         match self {
             SeriesKind::TestRobust => "test_robust",
@@ -108,9 +109,9 @@ impl SeriesKind {
         }
     }
 
-    /// None where it was not measured; no finite number where it was and is none.
+    /// Value of an epoch: `None` if not measured, NaN if it was measured and is not a number.
     fn value(self, epoch: &Epoch) -> Option<f64> {
-        // JSON has no word for a loss that is no number: it is missing where everything else is there.
+        // In JSON, a loss that is not a number is missing, although the other values of the epoch exist.
         let gap = |loss: Option<f64>, measured: bool| loss.or_else(|| measured.then_some(f64::NAN));
         match self {
             SeriesKind::TestRobust => epoch.test_robust_accuracy,
@@ -122,14 +123,14 @@ impl SeriesKind {
         }
     }
 
-    /// What was measured of it; a loss that is none is no number, and a gap where others are.
+    /// The measured points. Only losses have non-finite values, as gaps.
     pub(super) fn points(self, metrics: &Metrics) -> Vec<(u32, f64)> {
         let value = |epoch: &Epoch| self.value(epoch).filter(|value| self.is_loss() || value.is_finite());
         let points: Vec<(u32, f64)> = metrics.epochs.iter().filter_map(|epoch| Some((epoch.epoch, value(epoch)?))).collect();
         if points.iter().any(|point| point.1.is_finite()) { points } else { Vec::new() }
     }
 
-    /// Drawn as a strong line; the others are fine and dashed.
+    /// Whether the curve is a strong line. The others are thin and dashed.
     pub fn is_strong(self) -> bool {
         !matches!(self, SeriesKind::TestClean | SeriesKind::TrainClean)
     }
@@ -139,20 +140,19 @@ impl SeriesKind {
     }
 }
 
-/// The color of CAS.
+/// Color of CAS.
 pub fn cas_color(palette: &Palette) -> RGBColor {
     palette.series[2]
 }
 
-/// Where the parts of the chart are, and the projections between data and pixels.
+/// Parts of the chart, and projections between data and pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CurvesLayout {
     pub axes: EpochAxes,
     legend: Vec<(Key, f64, f64)>,
 }
 
-/// The cursor of curves on a transparent ground, for a second canvas above the one with the curves: moving it then costs no drawing of
-/// them.
+/// The cursor, for a second, transparent canvas above the curves: moving it then does not redraw them.
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {
     pub curves: &'a Curves,
@@ -167,15 +167,15 @@ enum Key {
 
 const LEGEND_SIZE: f64 = legend::TEXT_SIZE;
 const LEGEND_SAMPLE: f64 = legend::SAMPLE;
-/// Lines that stand closer are one.
+/// Minimum distance between vertical lines; closer ones are merged.
 const LEAST_BETWEEN_LINES: f64 = 24.0;
-/// Half of a diamond: no more than a few stand on as many pixels.
+/// Half the size of a diamond, and the minimum distance of two.
 const DIAMOND: f64 = 4.5;
-/// How bad it is to cover a label or a mark, in points of a curve covered.
+/// Cost of a label that covers a text or a mark. The unit is one covered point of a curve.
 const COVERED_TEXT: u32 = 1000;
 
 impl Curves {
-    /// The curves of a run, over all the epochs that it is to have.
+    /// The curves of a run, over all its planned epochs.
     pub fn of(metrics: &Metrics, config: &RunConfig, theme: Theme) -> Self {
         let last_epoch = metrics.epochs.last().map_or(1, |epoch| epoch.epoch);
         let (epochs, drops) = match config.as_train().map(|config| &config.training) {
@@ -184,7 +184,7 @@ impl Curves {
                 let drops = milestones.map(|milestone| (milestone, training.learning_rate_at(f64::from(milestone))));
                 (training.epochs.max(1), drops.collect())
             }
-            // What was trained elsewhere says what it did.
+            // An imported run has no planned schedule; its records show the drops.
             None => (last_epoch, drops(&metrics.epochs)),
         };
         let series = SeriesKind::ALL.into_iter().map(|kind| Series { kind, points: kind.points(metrics) });
@@ -215,38 +215,38 @@ impl Curves {
         }
     }
 
-    /// The same through a lens.
+    /// The same curves with this lens.
     pub fn seen(self, lens: &CurvesLens) -> Self {
         Curves { lens: lens.clone(), ..self }
     }
 
-    /// The same without losses, for where there is little room.
+    /// The same curves without losses, for small charts.
     pub fn without_losses(mut self) -> Self {
         self.series.retain(|series| !series.kind.is_loss());
         self
     }
 
-    /// The height to draw at, in CSS pixels.
+    /// Default height in CSS pixels.
     pub fn natural_height(&self) -> f64 {
         if self.losses().is_some() { 560.0 } else { 420.0 }
     }
 
-    /// The curves that are switched on.
+    /// The visible curves.
     pub fn shown(&self) -> impl DoubleEndedIterator<Item = &Series> {
         self.series.iter().filter(|series| self.lens.shows(series.kind.id()))
     }
 
-    /// CAS where it is switched on.
+    /// CAS; empty if it is hidden.
     pub fn shown_cas(&self) -> &[(u32, f64)] {
         if self.lens.shows(CAS) { &self.cas } else { &[] }
     }
 
-    /// First and last epoch in sight.
+    /// First and last visible epoch.
     pub fn sight(&self) -> (u32, u32) {
         self.lens.sight(self.epochs)
     }
 
-    /// Whether losses are on a logarithmic axis.
+    /// Whether losses have a logarithmic axis.
     pub fn loss_is_log(&self) -> bool {
         self.losses().is_some_and(Losses::is_log)
     }
@@ -256,18 +256,18 @@ impl Curves {
         Losses::of(curves, self.sight(), self.lens.loss)
     }
 
-    /// The value of a kind at an epoch, where it was measured.
+    /// Value of a curve at an epoch; `None` if not measured.
     pub fn value_at(&self, kind: SeriesKind, epoch: u32) -> Option<f64> {
         let points = &self.series.iter().find(|series| series.kind == kind)?.points;
         points.binary_search_by_key(&epoch, |point| point.0).ok().map(|index| points[index].1)
     }
 
-    /// CAS at an epoch, where it was measured.
+    /// CAS at an epoch; `None` if not measured.
     pub fn cas_at(&self, epoch: u32) -> Option<f64> {
         self.cas.iter().find(|point| point.0 == epoch).map(|point| point.1)
     }
 
-    /// The geometry in a box.
+    /// Layout in a box.
     pub fn layout(&self, width: f64, height: f64) -> CurvesLayout {
         let shown = self.shown().map(|series| Key::Series(series.kind)).chain((!self.shown_cas().is_empty()).then_some(Key::Cas));
         let keys: Vec<Key> = shown.filter(|_| self.show_legend).collect();
@@ -280,7 +280,7 @@ impl Curves {
         }
     }
 
-    /// Where a value of a kind stands.
+    /// Position of a value in pixels.
     fn place(axes: &EpochAxes, kind: SeriesKind, epoch: u32, value: f64) -> (f64, f64) {
         let y = match &axes.loss {
             Some(loss) if kind.is_loss() => loss.to_pixel(value),
@@ -326,7 +326,7 @@ impl Curves {
         Ok(())
     }
 
-    /// A line in the color of what went wrong; the first of each kind says what it is.
+    /// Draws a red line at each alarm; only the first of each kind has a text.
     fn paint_alarms<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &CurvesLayout) -> Result<(), ChartError> {
         let color = self.theme.palette().failed.strong;
         let axes = &layout.axes;
@@ -352,7 +352,7 @@ impl Curves {
     fn paint_data<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &CurvesLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let axes = &layout.axes;
-        // The most important one last, above the others.
+        // Draw the most important curve last, above the others.
         for series in self.shown().rev() {
             for part in parts(&series.points, axes.sight, |epoch, value| Self::place(axes, series.kind, epoch, value)) {
                 match part[..] {
@@ -393,7 +393,8 @@ impl Curves {
             pen.disc((x, y), 2.0, palette.series[0])?;
             let (width, height) = (text_width(&text, LEGEND_SIZE) + 6.0, LEGEND_SIZE + 6.0);
             let left = (x - width / 2.0).clamp(layout.axes.plot.left, (layout.axes.plot.right() - width).max(layout.axes.plot.left));
-            // Beside the mark, where it covers least; above or below only where there is no room at its sides.
+            // Prefer positions beside the mark that cover least; use those above and below if there is no
+            // room beside it.
             let beside = [x + 11.0, x - 11.0 - width];
             let heights = [-height / 2.0, -height - 2.0, 2.0, -height - 14.0, 14.0];
             let beside: Vec<Rect> = heights.into_iter().flat_map(|dy| beside.map(|left| Rect::new(left, y + dy, width, height))).collect();
@@ -414,7 +415,7 @@ impl Curves {
         Ok(())
     }
 
-    /// What labels should not cover, each with how bad it would be.
+    /// Areas that labels should not cover, with the cost of covering each.
     fn occupied(&self, layout: &CurvesLayout) -> Vec<(Rect, u32)> {
         let around = |x: f64, y: f64, radius: f64| Rect::new(x - radius, y - radius, 2.0 * radius, 2.0 * radius);
         let axes = &layout.axes;
@@ -484,7 +485,7 @@ impl Chart for Curves {
         if let Some(epoch) = self.cursor {
             self.paint_cursor(pen, &layout, epoch)?;
         }
-        // A mark stands on the curve of robust test accuracy.
+        // Marks are on the curve of robust test accuracy.
         if self.lens.shows(SeriesKind::TestRobust.id()) { self.paint_marks(pen, &layout) } else { Ok(()) }
     }
 
@@ -502,7 +503,7 @@ impl Chart for Curves {
             Some((epoch, loss)) => format!(" Train loss {} at epoch {epoch}.", format::short(*loss)),
             None => String::new(),
         };
-        // The first of each kind: there may be thousands.
+        // Describe only the first alarm of each kind, because there can be thousands.
         let first = |alarm: &&(u32, &str)| self.alarms.iter().find(|other| other.1 == alarm.1) == Some(*alarm);
         let alarms = self.alarms.iter().filter(first).map(|(epoch, text)| format!(" In epoch {epoch}: {text}."));
         let sight = self.lens.epochs.map(|_| self.sight()).map(|(first, last)| format!(" In sight: epochs {first} to {last}."));
@@ -520,7 +521,7 @@ impl Chart for Cursor<'_> {
     }
 }
 
-/// Robust accuracies and losses are strong lines, clean accuracies fine and dashed.
+/// Draws robust accuracies and losses as strong lines, clean accuracies as thin dashed lines.
 fn stroke<DB: DrawingBackend>(pen: &Pen<'_, DB>, kind: SeriesKind, points: &[(f64, f64)], palette: &Palette) -> Result<(), ChartError> {
     let color = kind.color(palette);
     if kind.is_strong() { pen.path(points, 2.0, color) } else { pen.dashed(points, 1.25, color) }
@@ -530,7 +531,7 @@ pub(super) fn diamond((x, y): (f64, f64)) -> [(f64, f64); 4] {
     [(x, y - DIAMOND), (x + DIAMOND, y), (x, y + DIAMOND), (x - DIAMOND, y)]
 }
 
-/// Points along a line, close enough that a label over the line covers one of them.
+/// Points along a line, so close that a label on the line covers at least one.
 fn stepped(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     const STEP: f64 = 8.0;
     const MOST: f64 = 100.0;
@@ -543,14 +544,14 @@ fn stepped(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     along
 }
 
-/// After which epochs the learning rate fell by half or more, and to what.
+/// Epochs after which the learning rate falls to a half or less, with the new rate.
 fn drops(epochs: &[Epoch]) -> Vec<(u32, f64)> {
     let pairs = epochs.iter().zip(epochs.iter().skip(1));
     let fell = pairs.filter(|(before, after)| after.learning_rate > 0.0 && after.learning_rate <= before.learning_rate / 2.0);
     fell.map(|(before, after)| (before.epoch, after.learning_rate)).collect()
 }
 
-/// A learning rate without the noise of its multiplications: `0.001`, not `0.0010000000000000002`.
+/// A learning rate without rounding errors: `0.001`, not `0.0010000000000000002`.
 fn rounded(value: f64) -> f64 {
     if value <= 0.0 {
         return 0.0;
@@ -573,7 +574,7 @@ mod tests {
         RunConfig::Train(Box::new(config))
     }
 
-    /// Robust test accuracy rises to 70 % at epoch 12 and falls from there; CAS is kept every tenth epoch.
+    /// Robust test accuracy rises to 70 % at epoch 12 and then falls; CAS is measured every tenth epoch.
     fn metrics(done: u32) -> Metrics {
         let epochs = (1..=done).map(|epoch| {
             let robust = if epoch <= 12 { 0.1 + 0.05 * f64::from(epoch) } else { 0.7 - 0.1 * f64::from(epoch - 12) / f64::from(done) };
@@ -694,7 +695,7 @@ mod tests {
             assert!(curves.describe().ends_with("In epoch 59: catastrophic overfitting."));
         }
 
-        /// A run whose loss explodes at epoch 20 and is no number at epoch 25.
+        /// A run whose loss explodes at epoch 20 and is not a number at epoch 25.
         fn diverged() -> Metrics {
             let mut metrics = metrics(60);
             metrics.epochs[19..].iter_mut().for_each(|epoch| epoch.train_loss = Some(1e31));
@@ -777,7 +778,7 @@ mod tests {
             let curves = Curves { drops, ..Curves::of(&metrics, &config, Theme::Light) };
             let drawn = svg(960, 560, &curves).unwrap();
             assert!(drawn.len() < 1_000_000, "{} bytes", drawn.len());
-            // A single line of a million epochs takes no more than what is measured of it.
+            // A single record of epoch 1,000,000 costs no more than its one point.
             metrics.epochs.drain(1..);
             metrics.epochs[0].epoch = 1_000_000;
             let drawn = svg(960, 560, &Curves::of(&metrics, &config, Theme::Light)).unwrap();

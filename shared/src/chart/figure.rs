@@ -1,4 +1,4 @@
-//! Matrices with titles and margins, to be saved and put into a paper.
+//! Matrices with title and margins, for use in a paper.
 
 use plotters::backend::DrawingBackend;
 
@@ -26,12 +26,12 @@ const TITLE_SIZE: f64 = 18.0;
 const TITLE_LINE: f64 = 24.0;
 const SUBTITLE_SIZE: f64 = 13.0;
 const SUBTITLE_LINE: f64 = 18.0;
-/// Longer titles and subtitles end in an ellipsis.
+/// Longer titles and subtitles end with an ellipsis.
 const MOST_LINES: usize = 4;
-/// Bold letters are wider.
+/// Bold letters are wider by this factor.
 const BOLD: f64 = 1.1;
 
-/// What stands above the panels, on as many lines as it takes.
+/// The wrapped lines above the panels.
 struct Header {
     title: Vec<String>,
     subtitle: Vec<String>,
@@ -44,7 +44,7 @@ impl Header {
 }
 
 impl Figure {
-    /// The matrix of an attribution, or what the lens shows of it against a baseline, with where it comes from.
+    /// The matrix of an attribution, or its view against a baseline, with title and measurements.
     pub fn attribution(attribution: &Attribution, baseline: Option<&Attribution>, lens: &Lens, theme: Theme) -> Self {
         Figure {
             title: attribution.run_title.clone(),
@@ -54,7 +54,7 @@ impl Figure {
         }
     }
 
-    /// The matrices of a comparison in the way that the lens shows them.
+    /// The matrices of a comparison, as the lens shows them.
     pub fn comparison(comparison: &Comparison, lens: &Lens, theme: Theme) -> Self {
         let baseline = comparison.baseline();
         let others: Vec<String> = comparison
@@ -70,7 +70,7 @@ impl Figure {
         }
     }
 
-    /// The size to draw at, in CSS pixels.
+    /// Size to draw at, in CSS pixels.
     pub fn size(&self) -> (u32, u32) {
         let count = self.panels.len() as f64;
         let width = 2.0 * MARGIN + count * self.panel_width() + (count - 1.0).max(0.0) * MARGIN;
@@ -78,7 +78,7 @@ impl Figure {
         (width.ceil() as u32, (self.header(width).height() + tallest + 2.0 * MARGIN).ceil() as u32)
     }
 
-    /// Wide enough for the classes, and for a subtitle of usual length on one line.
+    /// Width that fits the classes, and a subtitle of usual length on one line.
     fn panel_width(&self) -> f64 {
         const WIDENED: f64 = 1.4;
         let classes = self.panels.first().map_or(0, |panel| panel.matrix.classes());
@@ -87,7 +87,7 @@ impl Figure {
         subtitle.ceil().clamp(least, WIDENED * least)
     }
 
-    /// In a picture of a width.
+    /// The header of a figure with this width.
     fn header(&self, width: f64) -> Header {
         let width = width - 2.0 * MARGIN;
         Header {
@@ -129,7 +129,7 @@ impl Chart for Figure {
     }
 }
 
-/// `epoch 12 (best)`.
+/// Epoch and role, such as `epoch 12 (best)`.
 pub fn checkpoint_name(attribution: &Attribution) -> String {
     let epoch = attribution.file.epoch;
     match (attribution.is_best, attribution.is_last) {
@@ -140,7 +140,7 @@ pub fn checkpoint_name(attribution: &Attribution) -> String {
     }
 }
 
-/// The runs compared, each once.
+/// Titles of the compared runs, each once.
 pub(super) fn comparison_title(comparison: &Comparison) -> String {
     let mut titles: Vec<&str> = Vec::new();
     for attribution in &comparison.attributions {

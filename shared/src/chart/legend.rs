@@ -1,15 +1,15 @@
-//! The row of samples above a plot, on as many lines as it takes.
+//! The legend above a plot, wrapped to several lines if needed.
 
 use super::pen::text_width;
 
 pub(super) const TEXT_SIZE: f64 = 12.0;
-/// The length of the line that stands for a curve.
+/// Length of the line sample of a curve.
 pub(super) const SAMPLE: f64 = 18.0;
 pub(super) const GAP: f64 = 6.0;
 const ROW: f64 = 20.0;
 const BETWEEN: f64 = 14.0;
 
-/// Where the samples begin, vertically at their middle, and the height of all lines together.
+/// Positions of the samples (left end, vertical center), and the height of all lines.
 pub(super) fn places<'a>(names: impl IntoIterator<Item = &'a str>, left: f64, width: f64) -> (Vec<(f64, f64)>, f64) {
     let mut places: Vec<(f64, f64)> = Vec::new();
     let (mut x, mut y) = (left, ROW / 2.0);

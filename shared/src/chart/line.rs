@@ -1,9 +1,11 @@
-//! Lines through measured points: cut to what is in sight, broken where a value cannot be drawn, and thinned to what pixels can show.
+//! Lines through measured points: cut to the visible epochs, broken at missing values, thinned to the pixels.
 //!
-//! What a line costs depends on the pixels below it, whatever the data says.
+//! The cost of drawing depends on the number of pixels, not on the number of points.
 
-/// The parts of a line in pixels. `points` rise by epoch; `at` gives the place of one, whose height is no finite number where the
-/// value cannot be drawn, which breaks the line. `sight`: the first and the last epoch drawn; the line is cut there.
+/// The parts of a line, in pixels.
+///
+/// `points`: by increasing epoch. `sight`: first and last visible epoch; the line is cut there. `at`:
+/// position of a point in pixels; if its height is not finite, the line is broken there.
 pub(super) fn parts(points: &[(u32, f64)], sight: (u32, u32), at: impl Fn(u32, f64) -> (f64, f64)) -> Vec<Vec<(f64, f64)>> {
     let start = points.partition_point(|point| point.0 < sight.0).saturating_sub(1);
     let end = (points.partition_point(|point| point.0 <= sight.1) + 1).min(points.len());
@@ -13,7 +15,7 @@ pub(super) fn parts(points: &[(u32, f64)], sight: (u32, u32), at: impl Fn(u32, f
     for part in pixels.split(|point| !point.1.is_finite()) {
         let part = cut(part, left, right);
         let Some(first) = part.first() else { continue };
-        // A gap that is narrower than a pixel cannot be seen.
+        // A gap narrower than a pixel is invisible.
         match parts.last_mut() {
             Some(before) if before.last().is_some_and(|last| first.0 - last.0 < 1.0) => before.extend(part),
             _ => parts.push(part),
@@ -22,7 +24,7 @@ pub(super) fn parts(points: &[(u32, f64)], sight: (u32, u32), at: impl Fn(u32, f
     parts.iter().map(|part| thinned(part)).collect()
 }
 
-/// The part of a line between two vertical lines. At most one point lies beyond each.
+/// The part of a line between two vertical lines. At most one point may lie beyond each.
 fn cut(points: &[(f64, f64)], left: f64, right: f64) -> Vec<(f64, f64)> {
     const HAIR: f64 = 1e-6;
     let inside = |point: &(f64, f64)| (left - HAIR..=right + HAIR).contains(&point.0);
@@ -43,19 +45,20 @@ fn cut(points: &[(f64, f64)], left: f64, right: f64) -> Vec<(f64, f64)> {
     kept
 }
 
-/// Keeps of the points in each pixel column the first, the lowest, the highest and the last: the same picture from fewer points.
+/// Keeps the first, lowest, highest and last point of each pixel column: the same image with fewer points.
 pub(super) fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     thinned_to(points, 1.0)
 }
 
-/// As [`thinned`], for columns of so many pixels.
+/// As [`thinned`], for columns of `column` pixels.
 pub(super) fn thinned_to(points: &[(f64, f64)], column: f64) -> Vec<(f64, f64)> {
     let place = |point: &(f64, f64)| (point.0 / column).floor();
     points.chunk_by(|a, b| place(a) == place(b)).flat_map(|column| extremes(column, |point| point.0, |point| point.1)).collect()
 }
 
-/// Points of a curve in at most `columns` groups of neighboring epochs, of each the first, the lowest, the highest and the last. A value that is
-/// no number stands for a gap, which stays.
+/// Thins a curve to at most `columns` groups of neighboring epochs.
+///
+/// Keeps the first, lowest, highest and last point of each group. A non-finite value is a gap and is kept.
 pub fn thinned_course(points: &[(u32, f64)], columns: u32) -> Vec<(u32, f64)> {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return Vec::new() };
     let width = (last.0 - first.0) / columns.max(1) + 1;

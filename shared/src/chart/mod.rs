@@ -1,7 +1,8 @@
-//! Charts: one drawing code for the browser's canvas and for the SVG (and, made from it, PNG) that the server writes.
+//! Charts: the same drawing code for the browser's canvas and for the server's SVG and PNG files.
 //!
-//! A chart is plain data with geometry that can be asked without drawing, [`Chart::paint`] draws it, and [`Chart::describe`]
-//! says in words what it shows. Lengths are CSS pixels; how many pixels of the device each is, the pen knows.
+//! A chart is plain data whose geometry is available without drawing. [`Chart::paint`] draws it, and
+//! [`Chart::describe`] describes it in words. Lengths are CSS pixels; the pen knows the number of device
+//! pixels.
 
 pub mod axes;
 pub mod card;
@@ -32,20 +33,20 @@ pub use pen::{Pen, Rect};
 #[cfg(feature = "svg")]
 pub use svg::svg;
 
-/// The drawing surface refused.
+/// Error of the drawing backend.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot draw the chart: {0}")]
 pub struct ChartError(String);
 
-/// Something that can be drawn on any plotters backend.
+/// A chart that any plotters backend can draw.
 pub trait Chart {
-    /// Draws into the whole of `pen`, its ground included.
+    /// Draws the chart and its background on the whole of `pen`.
     fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError>;
 
-    /// What a sighted reader takes from the chart, in a sentence or two: the label for those who cannot see it.
+    /// Describes the chart in one or two sentences, for people who cannot see it.
     fn describe(&self) -> String;
 
-    /// Draws on the whole of `area`, `scale` of whose pixels are one CSS pixel.
+    /// Draws on the whole of `area`, with `scale` device pixels per CSS pixel.
     fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, scale: f64) -> Result<(), ChartError> {
         self.paint(&Pen::new(area, scale))
     }

@@ -1,4 +1,4 @@
-//! The courses of several runs over each other: robust test accuracy, CAS, and losses below, a color for each run.
+//! Curves of several runs in one chart: robust test accuracy, CAS, and losses below. Each run has a color.
 
 use std::collections::BTreeSet;
 
@@ -18,48 +18,48 @@ use crate::format;
 use crate::record::Metrics;
 use crate::view::{CurvesLens, SIDES};
 
-/// The curves of several runs, ready to be drawn.
+/// The curves of several runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OverlaidCurves {
-    /// The axis spans the longest.
+    /// Number of epochs on the axis: that of the longest run.
     pub epochs: u32,
     pub runs: Vec<OverlaidRun>,
-    /// What is in sight.
+    /// Visible epochs and curves.
     pub lens: CurvesLens,
-    /// Whether the chart says which curve is which; a page has switches that do.
+    /// Whether the chart has a legend. Pages have switches instead.
     pub show_legend: bool,
     pub theme: Theme,
 }
 
-/// One of the runs. Accuracies are fractions.
+/// The curves of one run. Accuracies are fractions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OverlaidRun {
     pub title: String,
-    /// An index into the colors of series, see [`run_colors`].
+    /// Index into the series colors of the palette, see [`run_colors`].
     pub color: usize,
-    /// Robust test accuracy.
+    /// Robust test accuracy by epoch.
     pub robust: Vec<(u32, f64)>,
-    /// A loss that is no number is a gap.
+    /// Training loss by epoch; a non-finite value is a gap.
     pub train_loss: Vec<(u32, f64)>,
-    /// On adversarial test images.
+    /// Loss on adversarial test images by epoch.
     pub test_loss: Vec<(u32, f64)>,
-    /// Of adversarial inputs.
+    /// CAS on adversarial inputs by epoch.
     pub cas: Vec<(u32, f64)>,
-    /// The epochs that are compared, each with the letter of its side.
+    /// Compared epochs, each with the letter of its attribution.
     pub marks: Vec<(u32, &'static str)>,
 }
 
-/// A run that is compared, with the sides that are of it and their epochs.
+/// A run of a comparison, with its compared epochs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compared {
     pub run: String,
     pub title: String,
-    /// Epochs, each with the letter of its side.
+    /// Compared epochs, each with the letter of its attribution.
     pub marks: Vec<(u32, &'static str)>,
 }
 
 impl Compared {
-    /// Each run once, in the order of the sides.
+    /// All runs of a comparison, each once, in the order of the attributions.
     pub fn all(comparison: &Comparison) -> Vec<Self> {
         let mut all: Vec<Compared> = Vec::new();
         for (attribution, letter) in comparison.attributions.iter().zip(LETTERS) {
@@ -72,29 +72,29 @@ impl Compared {
         all
     }
 
-    /// `A, C: Demo`.
+    /// Letters and title, such as `A, C: Demo`.
     pub fn name(&self) -> String {
         let letters: Vec<&str> = self.marks.iter().map(|(_, letter)| *letter).collect();
         format!("{}: {}", letters.join(", "), self.title)
     }
 }
 
-/// How many runs can be told apart.
+/// Number of distinguishable colors.
 const COLORS: usize = 6;
-/// A title in the legend is cut to this.
+/// Maximum width of a title in the legend.
 const LONGEST_TITLE: f64 = 400.0;
 const KEY: &str = "Robust test; dashed: CAS (right axis)";
 const KEY_WITH_LOSSES: &str = "Robust test, train loss; dashed: CAS (right axis), robust test loss";
 
-/// A color for each run, an index into the colors of series, in the order of `runs`.
+/// Color of each run, as an index into the series colors, in the order of `runs`.
 ///
-/// A color belongs to a run: it follows from its name, whatever stands beside it and in which order; only where two of the runs would
-/// have the same does the later one by name take the next that is free.
+/// A color belongs to a run: it depends on the run's name, and not on the other runs or their order. Only if
+/// two runs have the same color, the later one by name gets the next free color.
 pub fn run_colors(runs: &[&str]) -> Vec<usize> {
     let names: BTreeSet<&str> = runs.iter().copied().collect();
     let mut taken: Vec<(&str, usize)> = Vec::new();
     for name in names {
-        // FNV-1a: small, and the same everywhere.
+        // FNV-1a: a short hash with the same result on every machine.
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         let own = (hash % COLORS as u64) as usize;
         let free = (0..COLORS).map(|step| (own + step) % COLORS).find(|color| taken.iter().all(|(_, other)| other != color));
@@ -118,7 +118,7 @@ impl OverlaidRun {
         }
     }
 
-    /// Its name among [`crate::view::CURVES`]: the letter of its first side.
+    /// Name in [`crate::view::CURVES`]: that of the run's first attribution.
     pub fn id(&self) -> &'static str {
         let side = self.marks.first().and_then(|(_, letter)| LETTERS.iter().position(|known| known == letter));
         SIDES[side.unwrap_or_default()]
@@ -136,12 +136,12 @@ impl OverlaidCurves {
         OverlaidCurves { epochs, runs, lens: CurvesLens::default(), show_legend: true, theme }
     }
 
-    /// The same through a lens.
+    /// The same curves with this lens.
     pub fn seen(self, lens: &CurvesLens) -> Self {
         OverlaidCurves { lens: lens.clone(), ..self }
     }
 
-    /// The height to draw at, in CSS pixels.
+    /// Default height in CSS pixels.
     pub fn natural_height(&self) -> f64 {
         if self.losses().is_some() { 540.0 } else { 400.0 }
     }
@@ -150,7 +150,7 @@ impl OverlaidCurves {
         self.runs.iter().all(|run| run.robust.is_empty() && run.cas.is_empty() && run.train_loss.is_empty())
     }
 
-    /// Whether any of the runs has a loss, switched on or not.
+    /// Whether any run has losses, visible or not.
     pub fn has_losses(&self) -> bool {
         self.runs.iter().any(|run| run.train_loss.iter().chain(&run.test_loss).any(|point| point.1.is_finite()))
     }
@@ -159,17 +159,17 @@ impl OverlaidCurves {
         self.runs.iter().any(|run| !run.cas.is_empty())
     }
 
-    /// First and last epoch in sight.
+    /// First and last visible epoch.
     pub fn sight(&self) -> (u32, u32) {
         self.lens.sight(self.epochs)
     }
 
-    /// The runs that are switched on.
+    /// The visible runs.
     pub fn shown(&self) -> impl DoubleEndedIterator<Item = &OverlaidRun> {
         self.runs.iter().filter(|run| self.lens.shows(run.id()))
     }
 
-    /// The curve of a kind where it is switched on.
+    /// The curve of a kind; empty if it is hidden.
     pub fn curve<'a>(&self, run: &'a OverlaidRun, kind: SeriesKind) -> &'a [(u32, f64)] {
         match kind {
             _ if !self.lens.shows(kind.id()) => &[],
@@ -180,12 +180,12 @@ impl OverlaidCurves {
         }
     }
 
-    /// CAS of a run where it is switched on.
+    /// CAS of a run; empty if it is hidden.
     pub fn cas<'a>(&self, run: &'a OverlaidRun) -> &'a [(u32, f64)] {
         if self.lens.shows(CAS) { &run.cas } else { &[] }
     }
 
-    /// Whether losses are on a logarithmic axis.
+    /// Whether losses have a logarithmic axis.
     pub fn loss_is_log(&self) -> bool {
         self.losses().is_some_and(Losses::is_log)
     }
@@ -195,7 +195,7 @@ impl OverlaidCurves {
         Losses::of(curves, self.sight(), self.lens.loss)
     }
 
-    /// The axes in a box, and where the keys of the legend stand.
+    /// Axes in a box, and positions of the legend's entries.
     fn layout(&self, keys: &[String], width: f64, height: f64) -> (EpochAxes, Vec<(f64, f64)>) {
         let (places, legend_height) = legend::places(keys.iter().map(String::as_str), axes::LEFT, width);
         let highest_cas = self.shown().flat_map(|run| self.cas(run)).map(|point| point.1).reduce(f64::max);
@@ -203,7 +203,7 @@ impl OverlaidCurves {
         (EpochAxes::new(&span, legend_height, width, height), places)
     }
 
-    /// The axes in a box.
+    /// Axes in a box.
     pub fn axes(&self, width: f64, height: f64) -> EpochAxes {
         self.layout(&self.keys(), width, height).0
     }
@@ -282,7 +282,7 @@ impl Chart for OverlaidCurves {
             let (x, y) = axes.plot.center();
             return pen.text("Nothing was measured over epochs", (x, y), Align::Middle, Font::new(13.0, palette.text_muted));
         }
-        // The baseline's last, above the others.
+        // Draw the baseline last, above the others.
         shown.iter().rev().try_for_each(|run| self.paint_run(pen, &axes, run))
     }
 

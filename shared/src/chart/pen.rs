@@ -1,4 +1,4 @@
-//! Drawing in CSS pixels on a plotters area of any resolution, and estimates of how wide text will be.
+//! Drawing in CSS pixels on a plotters area of any resolution, and estimates of text widths.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use unicode_width::UnicodeWidthChar;
 
 use super::ChartError;
 
-/// The interface's own typeface in the browser, the renderer's generic one elsewhere.
+/// The typeface of the interface in the browser; a generic one of the renderer elsewhere.
 const FONT: FontFamily<'static> = FontFamily::Name("system-ui, sans-serif");
 
 /// A rectangle in CSS pixels.
@@ -50,13 +50,13 @@ impl Rect {
         self.left < other.right() && other.left < self.right() && self.top < other.bottom() && other.top < self.bottom()
     }
 
-    /// The rectangle with each side moved outwards.
+    /// The rectangle with each side moved outwards by `by`.
     pub fn grown(&self, by: f64) -> Self {
         Rect::new(self.left - by, self.top - by, self.width + 2.0 * by, self.height + 2.0 * by)
     }
 }
 
-/// Which end of a text stands at its point; vertically it is always centered there.
+/// Horizontal position of a text relative to its point. Vertically, texts are always centered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Align {
     Start,
@@ -64,13 +64,13 @@ pub(super) enum Align {
     End,
 }
 
-/// How a text looks.
+/// Style of a text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Font {
     pub size: f64,
     pub color: RGBColor,
     pub bold: bool,
-    /// Reads from bottom to top.
+    /// Rotated to read from bottom to top.
     pub upward: bool,
 }
 
@@ -84,12 +84,12 @@ impl Font {
     }
 }
 
-/// A part of a drawing area with CSS pixels of its own.
+/// A part of a drawing area with its own CSS pixels.
 pub struct Pen<'a, DB: DrawingBackend> {
     area: &'a DrawingArea<DB, Shift>,
-    /// Pixels of the area per CSS pixel.
+    /// Device pixels per CSS pixel.
     scale: f64,
-    /// Of the part's corner, in pixels of the area.
+    /// Top left corner of the part, in device pixels.
     origin: (f64, f64),
     width: f64,
     height: f64,
@@ -108,7 +108,7 @@ impl<'a, DB: DrawingBackend> Pen<'a, DB> {
         Pen { area, scale, origin: (0.0, 0.0), width: f64::from(width) / scale, height: f64::from(height) / scale }
     }
 
-    /// A pen for the part `rect`, whose pixels are `zoom` of this pen's.
+    /// A pen for the part `rect`. One of its CSS pixels is `zoom` of this pen's.
     pub(super) fn part(&self, rect: Rect, zoom: f64) -> Pen<'a, DB> {
         let origin = (self.origin.0 + rect.left * self.scale, self.origin.1 + rect.top * self.scale);
         Pen { area: self.area, scale: self.scale * zoom, origin, width: rect.width / zoom, height: rect.height / zoom }
@@ -126,7 +126,7 @@ impl<'a, DB: DrawingBackend> Pen<'a, DB> {
         Rect::new(0.0, 0.0, self.width, self.height)
     }
 
-    /// Fills a rectangle; one without extent is not there.
+    /// Fills a rectangle; draws nothing if it has no area.
     pub(super) fn fill(&self, rect: Rect, color: RGBColor) -> Result<(), ChartError> {
         if rect.width <= 0.0 || rect.height <= 0.0 {
             return Ok(());
@@ -135,7 +135,7 @@ impl<'a, DB: DrawingBackend> Pen<'a, DB> {
         self.element(&Rectangle::new([from, to], color.filled()))
     }
 
-    /// A frame of the given thickness, inside the rectangle.
+    /// Draws a frame of the given thickness inside the rectangle.
     pub(super) fn frame(&self, rect: Rect, thickness: f64, color: RGBColor) -> Result<(), ChartError> {
         let Rect { left, top, width, height } = rect;
         let inner = height - 2.0 * thickness;
@@ -145,12 +145,12 @@ impl<'a, DB: DrawingBackend> Pen<'a, DB> {
         self.fill(Rect::new(rect.right() - thickness, top + thickness, thickness, inner), color)
     }
 
-    /// A horizontal line one CSS pixel thick; a rectangle, because strokes between pixels blur.
+    /// Draws a horizontal line of one CSS pixel, as a rectangle because strokes between pixels look blurred.
     pub(super) fn horizontal(&self, from: f64, to: f64, y: f64, color: RGBColor) -> Result<(), ChartError> {
         self.fill(Rect::new(from, y.round(), to - from, 1.0), color)
     }
 
-    /// A vertical line of dashes one CSS pixel thick; a solid one when `gap` is 0.
+    /// Draws a vertical dashed line of one CSS pixel; solid if `gap` is 0.
     pub(super) fn vertical(&self, x: f64, from: f64, to: f64, gap: f64, color: RGBColor) -> Result<(), ChartError> {
         let dash = if gap > 0.0 { 4.0 } else { to - from };
         let mut y = from;
@@ -167,7 +167,8 @@ impl<'a, DB: DrawingBackend> Pen<'a, DB> {
         self.element(&PathElement::new(pixels, ShapeStyle { color: color.to_rgba(), filled: false, stroke_width }))
     }
 
-    /// A path of dashes and gaps; a whole one where it goes up and down so often that dashes would be a cloud, and thousands of elements.
+    /// Draws a dashed path; solid if it oscillates so much that dashes would be unreadable and need thousands
+    /// of elements.
     pub(super) fn dashed(&self, points: &[(f64, f64)], thickness: f64, color: RGBColor) -> Result<(), ChartError> {
         const DENSE: f64 = 8.0;
         let length: f64 = points.windows(2).map(|pair| (pair[1].0 - pair[0].0).hypot(pair[1].1 - pair[0].1)).sum();
@@ -218,7 +219,7 @@ fn refused<E: std::error::Error + Send + Sync>(error: DrawingAreaErrorKind<E>) -
     ChartError(error.to_string())
 }
 
-/// Cuts a path into its dashes.
+/// Cuts a path into dashes.
 fn dashes(points: &[(f64, f64)], dash: f64, gap: f64) -> Vec<Vec<(f64, f64)>> {
     let mut dashes = Vec::new();
     let mut current: Vec<(f64, f64)> = points.first().copied().into_iter().collect();
@@ -250,20 +251,22 @@ fn dashes(points: &[(f64, f64)], dash: f64, gap: f64) -> Vec<Vec<(f64, f64)>> {
     dashes
 }
 
-/// How wide a text is in DejaVu Sans, in CSS pixels: the widest face that a machine is likely to draw it in, so that it has room in every
-/// other. Layout must not depend on the font that is there.
+/// Estimated width of a text in CSS pixels, measured in DejaVu Sans.
+///
+/// Layout must not depend on the installed font. DejaVu Sans is the widest common one, so the text fits in
+/// any other.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
     text.chars().map(em).sum::<f64>() * size
 }
 
-/// The advances of the letters from space to tilde, in hundredths of the font's size.
+/// Advance widths of the characters from space to tilde, in hundredths of the font size.
 const ADVANCES: [u8; 95] = [
     32, 40, 46, 84, 64, 95, 78, 27, 39, 39, 50, 84, 32, 36, 32, 34, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 34, 34, 84, 84, 84, 53, 100,
     68, 69, 70, 77, 63, 58, 77, 75, 29, 29, 66, 56, 86, 75, 79, 60, 79, 69, 63, 61, 73, 68, 99, 69, 61, 69, 39, 34, 39, 84, 50, 50, 61, 63,
     55, 63, 62, 35, 63, 63, 28, 28, 58, 28, 97, 63, 61, 63, 63, 41, 52, 39, 63, 59, 82, 59, 59, 52, 64, 34, 64, 84,
 ];
 
-/// The advance of a letter, as a part of the font's size.
+/// Advance width of a character, as a fraction of the font size.
 fn em(letter: char) -> f64 {
     if let Some(advance) = u32::from(letter).checked_sub(32).and_then(|index| ADVANCES.get(index as usize)) {
         return f64::from(*advance) / 100.0;
@@ -274,7 +277,7 @@ fn em(letter: char) -> f64 {
         '→' | '∞' => 0.84,
         '…' => 1.0,
         '–' | '\u{a0}' | '\u{2009}' => 0.5,
-        // Letters that stand over others take no room; those of East Asia are squares, and pictures a little more.
+        // Combining marks have no width; East Asian characters are square, and emoji slightly wider.
         _ => match letter.width() {
             Some(0) | None => 0.0,
             Some(1) => 0.72,
@@ -283,7 +286,7 @@ fn em(letter: char) -> f64 {
     }
 }
 
-/// The text, or as much of its beginning as fits with an ellipsis; empty when nothing does.
+/// The text, shortened with an ellipsis if it does not fit; empty if nothing fits.
 pub(super) fn fitted(text: &str, size: f64, width: f64) -> String {
     let mut kept = text;
     let mut needed = text_width(text, size);
@@ -294,7 +297,7 @@ pub(super) fn fitted(text: &str, size: f64, width: f64) -> String {
     while let Some(last) = kept.chars().next_back() {
         kept = &kept[..kept.len() - last.len_utf8()];
         needed -= text_width(last.encode_utf8(&mut [0; 4]), size);
-        // A mark is not taken from its letter, nor a picture out of those it is joined with.
+        // Do not separate a mark from its letter, or split a joined emoji.
         if needed > width || last.width().unwrap_or(0) == 0 {
             continue;
         }
@@ -306,7 +309,8 @@ pub(super) fn fitted(text: &str, size: f64, width: f64) -> String {
     String::new()
 }
 
-/// The text on lines that are no wider than `width`, broken at spaces; no more than `most` of them, the last with an ellipsis where text is left.
+/// Wraps a text at spaces to lines of at most `width`. Uses at most `most` lines; a longer text ends with an
+/// ellipsis.
 pub(super) fn wrapped(text: &str, size: f64, width: f64, most: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut rest = text.trim();
@@ -317,7 +321,7 @@ pub(super) fn wrapped(text: &str, size: f64, width: f64, most: usize) -> Vec<Str
         }
         let fits = |end: &usize| text_width(rest[..*end].trim_end(), size) <= width;
         let spaces = rest.char_indices().filter(|(_, letter)| *letter == ' ').map(|(index, _)| index);
-        // Scripts without spaces are broken anywhere.
+        // Scripts without spaces can break anywhere.
         let anywhere = || rest.char_indices().map(|(index, _)| index).filter(|index| *index > 0).take_while(fits).last();
         let Some(end) = spaces.take_while(fits).last().or_else(anywhere) else {
             lines.push(fitted(rest, size, width));
@@ -329,7 +333,7 @@ pub(super) fn wrapped(text: &str, size: f64, width: f64, most: usize) -> Vec<Str
     lines
 }
 
-/// The text without what no picture can hold: line breaks and other control characters become spaces.
+/// Replaces line breaks and other control characters, which an image cannot contain, by spaces.
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
     let odd = |letter: char| letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}');
     if text.contains(odd) { Cow::Owned(text.replace(odd, " ")) } else { Cow::Borrowed(text) }
@@ -374,7 +378,7 @@ mod tests {
 
     #[test]
     fn widths_are_those_of_the_widest_face() {
-        // The advances of DejaVu Sans, added up with fontTools: 478.3 pixels at a size of 13.
+        // Sum of the advance widths of DejaVu Sans, computed with fontTools: 478.3 pixels at font size 13.
         let subtitle = "epoch 12 (best) · CAS 14.73 · robust accuracy 45.2 % · adversarial inputs";
         assert!((text_width(subtitle, 13.0) - 478.3).abs() < 2.0, "{}", text_width(subtitle, 13.0));
         assert_eq!(text_width("e\u{301}", 10.0), text_width("e", 10.0));

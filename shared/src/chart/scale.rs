@@ -21,21 +21,21 @@ impl Projection {
     }
 }
 
-/// First digits of the steps of an axis.
+/// Leading digits of axis steps.
 pub const ROUND: [f64; 9] = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0];
 
-/// First digits whose multiples stay round over many steps.
+/// Leading digits whose multiples stay round over many steps.
 pub const ROUNDEST: [f64; 3] = [1.0, 2.0, 5.0];
 
-/// The least number that is at least `raw` and one of `digits`, rising from 1, times a power of ten.
+/// The smallest number ≥ `raw` that is one of `digits` times a power of ten. `digits` increase from 1.
 pub fn round_up(raw: f64, digits: &[f64]) -> f64 {
     let power = 10f64.powi(log10(raw).floor() as i32);
-    // A hair of slack, so that 0.3 is not pushed to the next step by its own representation.
+    // A small tolerance: rounding errors must not push 0.3 to the next step.
     let step = digits.iter().find(|step| **step * power >= raw * (1.0 - 1e-9));
     step.unwrap_or(&10.0) * power
 }
 
-/// The multiples of `step` in a range.
+/// Multiples of `step` in a range.
 pub fn ticks(range: (f64, f64), step: f64) -> Vec<f64> {
     let first = (range.0 / step - 1e-9).ceil() as i64;
     let last = (range.1 / step + 1e-9).floor() as i64;

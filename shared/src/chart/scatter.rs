@@ -1,4 +1,4 @@
-//! The pairs of classes as points: their cosine in one matrix against that in another.
+//! Scatter plot of pairs of classes: their cosine in one matrix against another.
 
 use plotters::backend::DrawingBackend;
 
@@ -12,13 +12,13 @@ use crate::api::Comparison;
 use crate::format;
 use crate::matrix::Matrix;
 
-/// Every pair `i < j` of two matrices over the same classes.
+/// All pairs `i < j` of two matrices over the same classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scatter {
     pub points: Vec<Point>,
-    /// Class names, by index as given.
+    /// Class names, by class index.
     pub labels: Vec<String>,
-    /// What stands at the axes: `C of A: epoch 12 (best)`.
+    /// Names of the axes, such as `C of A: epoch 12 (best)`.
     pub x_name: String,
     pub y_name: String,
     pub theme: Theme,
@@ -32,18 +32,18 @@ pub struct Point {
     pub y: f64,
 }
 
-/// The mark of one pair on a transparent ground, for a second canvas above the one with the points.
+/// The mark of one pair, for a second, transparent canvas above the points.
 #[derive(Clone, Copy, Debug)]
 pub struct PointMark<'a> {
     pub scatter: &'a Scatter,
-    /// Classes, by index as given, in either order.
+    /// Class indices, in any order.
     pub pair: (usize, usize),
 }
 
-/// Where the parts of the chart are, and the projections between data and pixels.
+/// Parts of the chart, and projections between data and pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScatterLayout {
-    /// A square.
+    /// Area of the points, a square.
     pub plot: Rect,
     x: Projection,
     y: Projection,
@@ -54,13 +54,13 @@ const LEFT: f64 = 58.0;
 const TOP: f64 = 12.0;
 const RIGHT: f64 = 16.0;
 const BOTTOM: f64 = 42.0;
-/// A point is found from this far.
+/// Maximum distance in pixels at which a point is found.
 const REACH: f64 = 14.0;
-/// From this many points on they are small.
+/// Above this number, points are small.
 const MANY: usize = 1500;
 
 impl Scatter {
-    /// Of the baseline of a comparison against the side of an index.
+    /// The baseline of a comparison against the attribution with index `side`.
     pub fn comparison(comparison: &Comparison, side: usize, theme: Theme) -> Self {
         let (x, y) = (&comparison.baseline().file, &comparison.attributions[side].file);
         let names = [0, side].map(|index| format!("C of {}: {}", LETTERS[index], side_name(comparison, index)));
@@ -75,7 +75,7 @@ impl Scatter {
         Scatter { points, labels: labels.to_vec(), x_name, y_name, theme }
     }
 
-    /// The geometry in a box: both axes have the same values, so that the diagonal is where nothing changed.
+    /// Layout in a box. Both axes have the same range, so that pairs without change lie on the diagonal.
     pub fn layout(&self, width: f64, height: f64) -> ScatterLayout {
         let side = (width - LEFT - RIGHT).min(height - TOP - BOTTOM).max(1.0);
         let plot = Rect::new(LEFT, TOP, side, side);
@@ -90,18 +90,18 @@ impl Scatter {
         }
     }
 
-    /// The least and the greatest value on either axis; 0 is in sight.
+    /// Smallest and largest value on both axes; the range includes 0.
     pub fn range(&self) -> (f64, f64) {
         let values = self.points.iter().flat_map(|point| [point.x, point.y]);
         values.fold((0.0, 0.1), |(low, high), value| (f64::min(low, value), f64::max(high, value)))
     }
 
-    /// The height that goes with a width.
+    /// Height for a given width.
     pub fn natural_height(width: f64) -> f64 {
         (width - LEFT - RIGHT).max(1.0) + TOP + BOTTOM
     }
 
-    /// The pair whose point is nearest to a place, if one is near.
+    /// The pair of the nearest point, if it is within reach.
     pub fn pair_at(&self, layout: &ScatterLayout, x: f64, y: f64) -> Option<(usize, usize)> {
         let distance = |point: &Point| {
             let (px, py) = layout.place(point);
@@ -122,7 +122,7 @@ impl Scatter {
 }
 
 impl ScatterLayout {
-    /// Where a point is drawn.
+    /// Position of a point in pixels.
     pub fn place(&self, point: &Point) -> (f64, f64) {
         (self.x.to_pixel(point.x), self.y.to_pixel(point.y))
     }
@@ -140,7 +140,7 @@ impl Chart for Scatter {
             let (x, y) = (layout.x.to_pixel(value), layout.y.to_pixel(value));
             pen.horizontal(plot.left, plot.right(), y, palette.grid)?;
             pen.vertical(x, plot.top, plot.bottom(), 0.0, palette.grid)?;
-            // Without the sum, −0.0 would be written where the axis passes 0.
+            // Adding 0.0 turns −0.0 into 0.0.
             let text = format::decimal((value * 100.0).round() / 100.0 + 0.0, digits);
             pen.text(&text, (plot.left - 8.0, y), Align::End, font)?;
             pen.text(&text, (x, plot.bottom() + 13.0), Align::Middle, font)?;
@@ -159,7 +159,7 @@ impl Chart for Scatter {
         let x_name = fitted(&self.x_name, AXIS_SIZE, plot.width);
         pen.text(&x_name, (plot.center().0, plot.bottom() + 31.0), Align::Middle, font)?;
         let y_name = fitted(&self.y_name, AXIS_SIZE, plot.height);
-        // An upward text starts where it stands and goes up.
+        // The position of an upward text is its lower end.
         let start = plot.center().1 + text_width(&y_name, AXIS_SIZE) / 2.0;
         pen.text(&y_name, (12.0, start), Align::Start, Font { upward: true, ..font })
     }
@@ -216,7 +216,7 @@ mod tests {
         for point in &scatter.points {
             let (x, y) = layout.place(point);
             let (i, j) = scatter.pair_at(&layout, x, y).unwrap();
-            // Pairs may share a point; then any of them will do.
+            // Pairs can share a point; each of them is a correct result.
             let found = scatter.point((j, i)).unwrap();
             assert_eq!((found.x, found.y), (point.x, point.y));
             assert!(layout.plot.grown(0.5).contains(x, y), "{point:?}");

@@ -10,10 +10,10 @@ use plotters_backend::{
 use super::pen::printable;
 use super::{Chart, ChartError};
 
-/// Plotters draws at whole pixels; the drawing is made so much larger and the view box scales it back.
+/// Plotters rounds to whole pixels. The drawing is larger by this factor, and the view box scales it back.
 const PRECISION: u32 = 4;
 
-/// The chart as an SVG document of the given size in CSS pixels, labeled with its description.
+/// The chart as an SVG document of the given size in CSS pixels. Its label is the chart's description.
 pub fn svg(width: u32, height: u32, chart: &impl Chart) -> Result<String, ChartError> {
     let mut text = String::new();
     let size = (width.max(1) * PRECISION, height.max(1) * PRECISION);
@@ -27,13 +27,14 @@ pub fn svg(width: u32, height: u32, chart: &impl Chart) -> Result<String, ChartE
     Ok(text.replacen(&written, &format!("width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"{label}\""), 1))
 }
 
-/// The SVG backend of plotters, with text of the size and at the height that a canvas gives it.
+/// The SVG backend of plotters, with the same font size and text height as on a canvas.
 struct Svg<'a>(SVGBackend<'a>);
 
-/// The backend divides font sizes by this.
+/// The backend divides font sizes by this number.
 const SIZE_DIVISOR: f64 = 1.24;
 
-/// The backend centers text at half the height of an x (0.26 of the font's size); digits and capitals are centered lower.
+/// Downward shift of a text, as a fraction of the font size. The backend centers text at half the x-height
+/// (0.26), but digits and capitals have a lower center.
 const CENTER_SHIFT: f64 = 0.09;
 
 impl DrawingBackend for Svg<'_> {
@@ -115,7 +116,7 @@ impl DrawingBackend for Svg<'_> {
     }
 }
 
-/// A text style whose size the backend's division restores.
+/// A text style whose size compensates for the backend's division.
 struct Unscaled<'a, S>(&'a S);
 
 impl<S: BackendTextStyle> BackendTextStyle for Unscaled<'_, S> {

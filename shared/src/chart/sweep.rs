@@ -1,4 +1,5 @@
-//! What a sweep found: best and last over the number that was varied, with the range over seeds, and robust accuracy over epochs.
+//! Results of a sweep: best and last over the varied value, with the range over seeds, and robust accuracy
+//! over epochs.
 
 use std::collections::BTreeMap;
 
@@ -16,39 +17,39 @@ use crate::format;
 use crate::record::{Epoch, Metrics};
 use crate::sweep::{self, Spread};
 
-/// The field whose values are taken together: what differs between two seeds is chance.
+/// Runs that differ only in this field are summarized, because differences between seeds are random.
 pub const SEED: &str = "seed";
 
-/// Lines over a number, ready to be drawn.
+/// Lines over a varied value or over epochs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepChart {
     pub x_name: String,
-    /// The values that were varied, each at its place; empty where the axis counts epochs.
+    /// The varied values with their positions; empty if the axis shows epochs.
     pub x_values: Vec<(f64, String)>,
     pub unit: Unit,
     pub series: Vec<SweepSeries>,
-    /// Said after the legend.
+    /// Note after the legend.
     pub note: &'static str,
     pub theme: Theme,
 }
 
-/// What the vertical axis measures.
+/// Quantity on the vertical axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Robust accuracy, a fraction; the axis spans 0 to 100 %.
     Accuracy,
-    /// CAS, from 0.
+    /// CAS; the axis starts at 0.
     Cas,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepSeries {
-    /// Empty: not in the legend.
+    /// Name in the legend; empty: not in the legend.
     pub name: String,
-    /// An index into the palette's series.
+    /// Index into the series colors of the palette.
     pub color: usize,
     pub dashed: bool,
-    /// By rising `x`.
+    /// Points by increasing `x`.
     pub points: Vec<SweepPoint>,
 }
 
@@ -58,24 +59,24 @@ pub struct SweepPoint {
     pub spread: Spread,
 }
 
-/// The runs of a sweep that differ in their seeds alone.
+/// The runs of a sweep that differ only in their seeds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell<'a> {
-    /// The value of the field that the chart is over, and its place.
+    /// Position of the value on the horizontal axis.
     pub x: f64,
     pub x_label: String,
-    /// The values of the other fields, `training.method = trades`; empty where no other is varied.
+    /// Values of the other fields, such as `training.method = trades`; empty if no other field is varied.
     pub others: String,
     pub runs: Vec<&'a Run>,
 }
 
-/// The fields a sweep can be drawn over: those with several values, seeds last.
+/// Fields for the horizontal axis: all varied fields, with the seed last.
 pub fn fields(sweep: &Sweep) -> Vec<String> {
     let varied = |seeds: bool| sweep.axes.iter().map(|axis| axis.field.clone()).filter(move |field| (field == SEED) == seeds);
     varied(false).chain(varied(true)).collect()
 }
 
-/// The runs by the value of `field` and by those of the other fields, seeds taken together unless they are `field`.
+/// Groups the runs by `field` and the other fields. Seeds are grouped together, unless `field` is the seed.
 pub fn cells<'a>(sweep: &'a Sweep, field: &str) -> Vec<Cell<'a>> {
     let others: Vec<&str> = sweep.axes.iter().map(|axis| axis.field.as_str()).filter(|other| *other != field && *other != SEED).collect();
     let mut labels: Vec<String> = Vec::new();
@@ -92,7 +93,7 @@ pub fn cells<'a>(sweep: &'a Sweep, field: &str) -> Vec<Cell<'a>> {
             None => cells.push(Cell { x: 0.0, x_label, others, runs: vec![run] }),
         }
     }
-    // Numbers stand where they are, anything else in the order of the runs.
+    // Numbers are positioned by value, other values in the order of the runs.
     let number = |cell: &Cell<'_>| sweep::number(&sweep::value_of(&cell.runs.first()?.config, field));
     let numbers: Option<Vec<f64>> = cells.iter().map(number).collect();
     for (index, cell) in cells.iter_mut().enumerate() {
@@ -104,7 +105,7 @@ pub fn cells<'a>(sweep: &'a Sweep, field: &str) -> Vec<Cell<'a>> {
 }
 
 impl Unit {
-    /// Of an epoch's summary.
+    /// The quantity of an epoch's summary.
     pub fn value(self, epoch: &EpochSummary) -> Option<f64> {
         match self {
             Unit::Accuracy => epoch.robust_accuracy,
@@ -160,7 +161,8 @@ impl SweepChart {
         }
     }
 
-    /// Robust accuracy on test and training images over epochs, a color for each value of `field`; the mean over seeds.
+    /// Robust accuracy on test and training images over epochs: mean over seeds, one color for each value of
+    /// `field`.
     pub fn over_epochs(sweep: &Sweep, field: &str, metrics: &BTreeMap<String, Metrics>, theme: Theme) -> Self {
         let cells = cells(sweep, field);
         let several = distinct(cells.iter().map(|cell| cell.others.clone())).len() > 1;
@@ -206,7 +208,7 @@ impl SweepChart {
             true => (0.0, places().fold(1.0, f64::max)),
             false => (places().fold(f64::INFINITY, f64::min), places().fold(f64::NEG_INFINITY, f64::max)),
         };
-        // Room for dots at the ends, and for a single value in the middle.
+        // Margin for the dots at the ends; a single value is in the middle.
         let margin = if self.x_values.is_empty() { 0.0 } else { ((last - first) * 0.05).max(if last > first { 0.0 } else { 1.0 }) };
         SweepLayout {
             plot,
@@ -271,7 +273,7 @@ impl SweepChart {
         if points.len() > 1 {
             series.stroke(pen, &thinned(&points), palette)?;
         }
-        // Epochs are too many for dots.
+        // There are too many epochs for dots.
         if self.x_values.is_empty() && points.len() > 1 {
             return Ok(());
         }
@@ -303,7 +305,7 @@ impl SweepSeries {
     }
 }
 
-/// The mean over the runs of a cell, epoch by epoch.
+/// Mean over the runs of a cell, for each epoch.
 fn mean_curve(cell: &Cell<'_>, metrics: &BTreeMap<String, Metrics>, value: fn(&Epoch) -> Option<f64>) -> Vec<SweepPoint> {
     let mut by_epoch: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
     for epoch in cell.runs.iter().filter_map(|run| metrics.get(&run.id)).flat_map(|metrics| &metrics.epochs) {
@@ -327,12 +329,12 @@ struct SweepLayout {
     x: Projection,
     y: Projection,
     y_step: f64,
-    /// Of series by index; none is the note.
+    /// Positions of the legend's entries: index of a series, or `None` for the note.
     keys: Vec<(Option<usize>, (f64, f64))>,
 }
 
 const AXIS_SIZE: f64 = 11.0;
-/// Above the plot, for the name of the axis.
+/// Space above the plot for the name of the axis.
 const AXIS_NAMES: f64 = 26.0;
 const BOTTOM: f64 = 38.0;
 const LEFT: f64 = 46.0;
@@ -349,7 +351,7 @@ impl Chart for SweepChart {
             return pen.text("Nothing is measured yet", (x, y), Align::Middle, Font::new(13.0, palette.text_muted));
         }
         self.paint_legend(pen, &layout)?;
-        // The first ones last, above the others.
+        // Draw the first series last, above the others.
         self.series.iter().rev().try_for_each(|series| self.paint_series(pen, &layout, series))
     }
 
@@ -385,7 +387,7 @@ mod tests {
     use crate::record::Record;
     use serde_json::{Value, json};
 
-    /// E2 with two seeds and what could come out of it; seed 1 is a point better.
+    /// E2 with two seeds and made-up results; seed 1 is one point better.
     fn made(axes: &[(&str, &[Value])]) -> Sweep {
         let axes: Vec<SweepAxis> =
             axes.iter().map(|(field, values)| SweepAxis { field: (*field).into(), values: values.to_vec() }).collect();

@@ -1,4 +1,4 @@
-//! The three-class model over the radius of the attack: what the theorem says as lines, what a simulation finds as dots.
+//! The three-class model over the radius of the attack: closed forms as lines, simulations as dots.
 
 use plotters::backend::DrawingBackend;
 
@@ -10,26 +10,26 @@ use super::{Chart, ChartError, Pen, Rect};
 use crate::format;
 use crate::theory::{Answer, Question, Weights};
 
-/// Lines and dots over ε, ready to be drawn.
+/// Lines and dots over ε.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TheoryChart {
     pub quantity: Quantity,
     pub curves: Vec<Curve>,
-    /// Radii with a name: where features stop to be of use.
+    /// Named radii, from which on a kind of feature is not useful.
     pub limits: Vec<(f64, &'static str)>,
-    /// The radius asked about.
+    /// The selected radius.
     pub eps: f64,
-    /// The end of the axis.
+    /// End of the axis.
     pub largest_eps: f64,
     pub theme: Theme,
 }
 
-/// What the vertical axis measures.
+/// Quantity on the vertical axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
     /// w₁ and w₂.
     Weights,
-    /// The chance that the true class beats one rival under attack; the axis spans 0 to 100 %.
+    /// Probability that the true class beats one rival under attack; the axis spans 0 to 100 %.
     Chance,
 }
 
@@ -37,9 +37,9 @@ pub enum Quantity {
 pub struct Curve {
     pub name: &'static str,
     pub mark: Mark,
-    /// An index into the palette's series.
+    /// Index into the series colors of the palette.
     pub color: usize,
-    /// By rising ε.
+    /// Points by increasing ε.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -51,20 +51,20 @@ pub enum Mark {
 }
 
 const AXIS_SIZE: f64 = 11.0;
-/// Above the plot, for the names of the axis and of the limits.
+/// Space above the plot for the names of the axis and the limits.
 const AXIS_NAMES: f64 = 28.0;
 const BOTTOM: f64 = 38.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 14.0;
-/// From this on, a chance is drawn as a line: its theorem is no polygon.
+/// Number of steps of a line of chances, which is curved.
 const CHANCE_STEPS: u32 = 100;
 
 impl TheoryChart {
-    /// w₁ and w₂ in closed form and as simulated.
+    /// w₁ and w₂ from the closed form and from the simulation.
     pub fn weights(question: &Question, course: &[Answer], theme: Theme) -> Self {
         let model = question.model;
         let end = question.largest_radius();
-        // In closed form they are straight between these.
+        // Between these radii, the closed forms are straight lines.
         let mut corners = vec![0.0, model.cross_class_limit(), model.specific_limit(), end];
         corners.retain(|eps| *eps <= end);
         corners.sort_by(f64::total_cmp);
@@ -86,8 +86,8 @@ impl TheoryChart {
         TheoryChart { quantity: Quantity::Weights, curves, ..Self::empty(question, theme) }
     }
 
-    /// The chance to beat one rival with the weights of the theorem, with the simulated ones, without cross-class features, and with as
-    /// much trust in them as in the class-specific ones.
+    /// Probability of beating one rival: with the weights of the theorem and of the simulation, with w₂ = 0,
+    /// and with w₂ = w₁.
     pub fn chance(question: &Question, course: &[Answer], theme: Theme) -> Self {
         let at = |eps: f64| crate::theory::Model { eps, ..question.model };
         let line = |name, mark, color, end: f64, weights: &dyn Fn(f64) -> Weights| {
@@ -96,7 +96,7 @@ impl TheoryChart {
             Curve { name, mark, color, points: radii.map(|eps| (eps, at(eps).chance_to_beat_a_rival(weights(eps)))).collect() }
         };
         let fixed = |cross: f64| move |_: f64| Weights { specific: 1.0, cross };
-        // Beyond μ/2 weights do harm, whatever they are.
+        // Beyond μ/2, any weights are harmful.
         let (of_use, end) = (question.model.specific_limit(), question.largest_radius());
         let simulated = course.iter().map(|answer| (answer.eps, at(answer.eps).chance_to_beat_a_rival(answer.simulated)));
         let curves = vec![
@@ -114,7 +114,7 @@ impl TheoryChart {
         TheoryChart {
             quantity: Quantity::Weights,
             curves: Vec::new(),
-            // Without a use for cross-class features there is no radius at which it ends.
+            // If cross-class features are never useful, ε₀ is 0 and has no mark.
             limits: limits.into_iter().filter(|(eps, _)| *eps > 0.0).collect(),
             eps: model.eps,
             largest_eps: question.largest_radius(),
@@ -190,7 +190,7 @@ impl TheoryChart {
         match curve.mark {
             Mark::Line => pen.path(points, 2.0, color),
             Mark::Dashes => pen.dashed(points, 1.5, color),
-            // With paper inside, a dot on its own line shows.
+            // A surface-colored center keeps a dot visible on its own line.
             Mark::Dots => points.iter().try_for_each(|point| {
                 pen.disc(*point, 4.0, color)?;
                 pen.disc(*point, 2.5, palette.surface)
@@ -198,7 +198,8 @@ impl TheoryChart {
         }
     }
 
-    /// Dashed lines at the limits, named above the plot; a solid one at the radius asked about, named below it.
+    /// Draws dashed lines at the limits, with names above the plot, and a solid line at the selected radius,
+    /// with its value below.
     fn paint_radii<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &TheoryLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let plot = layout.plot;
@@ -261,13 +262,13 @@ impl Chart for TheoryChart {
     }
 }
 
-/// A tick with the digits that its step has.
+/// A tick value with as many digits as its step.
 fn rounded(value: f64, step: f64) -> String {
     let digits = (0..6).find(|digits| (step * 10f64.powi(*digits)).fract().min(1.0 - (step * 10f64.powi(*digits)).fract()) < 1e-6);
     format::decimal(value, digits.unwrap_or(6) as usize)
 }
 
-/// Up to three digits, without zeros at the end.
+/// Up to three decimals, without trailing zeros.
 fn trimmed(value: f64) -> String {
     ((value * 1000.0).round() / 1000.0).to_string()
 }

@@ -1,4 +1,4 @@
-//! Threat models and the attacks inside them.
+//! Threat models and PGD attacks.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,54 +13,58 @@ pub enum Norm {
     L2,
 }
 
-/// Steps of the training attack: Madry et al. 2018 and the paper train with 10.
+/// Number of steps of the training attack: 10, as in Madry et al. 2018 and the paper.
 pub const TRAINING_STEPS: u32 = 10;
 
-/// Which statistics batch normalization uses while the attack searches.
+/// Statistics used by batch normalization during an attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BatchNormMode {
-    /// Of the batch; every step of the attack also moves the running statistics, as in the paper's public code.
+    /// Statistics of the batch. Each attack step also updates the running statistics, as in the paper's
+    /// public code.
     Train,
-    /// The running statistics, left as they are.
+    /// Running statistics, which the attack does not update.
     Eval,
 }
 
-/// The threat model, and the attack that training uses inside it.
+/// The threat model and the training attack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AttackConfig {
     pub norm: Norm,
-    /// Radius of the ball in the norm above, of pixels in `[0, 1]`: `8/255`, or a number below 1. A larger bare number is of 255 in ℓ∞
-    /// and a length in ℓ2; 1 in ℓ∞ is refused, because it can be read as 1/255 and as 1.0.
+    /// Radius of the ball around an image with pixels in `[0, 1]`: `8/255`, or a number below 1. A larger
+    /// number without a denominator means n/255 in ℓ∞ and a length in ℓ2. `1` in ℓ∞ is refused, because it
+    /// can mean 1/255 or 1.0.
     #[cfg_attr(feature = "openapi", schema(value_type = String, example = "8/255"))]
     pub eps: Eps,
-    /// Absent: eps/4 for ℓ∞ and eps/8 for ℓ2 as the paper has it, and 1.25 eps for fast adversarial training.
+    /// Step size of the attack. Absent: eps/4 for ℓ∞ and eps/8 for ℓ2, as in the paper, and 1.25 eps for fast
+    /// adversarial training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "2/255"))]
     pub step_size: Option<Eps>,
-    /// Madry et al. train with 10; fast adversarial training takes 1.
+    /// Number of steps: 10 in Madry et al. 2018; fast adversarial training requires 1.
     #[serde(default = "training_steps")]
     pub steps: u32,
-    /// Uniformly within the ball; TRADES takes 0.001 times a normal number for each pixel instead, as its authors do.
+    /// Whether the attack starts from a random point, uniform in the ball. TRADES instead adds Gaussian noise
+    /// of standard deviation 0.001, as in its authors' code.
     #[serde(default = "yes")]
     pub random_start: bool,
     #[serde(default = "as_published")]
     pub batch_norm: BatchNormMode,
 }
 
-/// A PGD attack to measure with, threat model included. The network is left as it is.
+/// A PGD attack for measurements, with its threat model. It does not change the network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PgdConfig {
     pub norm: Norm,
-    /// As in the threat model of training.
+    /// Radius, as `eps` of the training attack.
     #[cfg_attr(feature = "openapi", schema(value_type = String, example = "8/255"))]
     pub eps: Eps,
-    /// Absent: eps/4 for ℓ∞ and eps/8 for ℓ2, as the paper has it.
+    /// Step size. Absent: eps/4 for ℓ∞ and eps/8 for ℓ2, as in the paper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "2/255"))]
     pub step_size: Option<Eps>,
@@ -86,7 +90,7 @@ fn yes() -> bool {
 impl Norm {
     pub const ALL: [Norm; 2] = [Norm::Linf, Norm::L2];
 
-    /// As in a configuration.
+    /// Name of the norm in configurations.
     pub fn id(self) -> &'static str {
         match self {
             Norm::Linf => "linf",
@@ -105,7 +109,7 @@ impl Norm {
         }
     }
 
-    /// The paper's step size, for training and measuring alike: eps/4 for ℓ∞, eps/8 for ℓ2.
+    /// The paper's step size for training and measuring: eps/4 for ℓ∞, eps/8 for ℓ2.
     pub fn paper_step(self, eps: Eps) -> Eps {
         match self {
             Norm::Linf => eps.scaled(1.0 / 4.0),
@@ -113,7 +117,7 @@ impl Norm {
         }
     }
 
-    /// The distance between the two images of `shape` that are furthest apart.
+    /// Largest possible distance between two images of `shape`.
     pub(super) fn largest(self, shape: [u32; 3]) -> f64 {
         match self {
             Norm::Linf => 1.0,
@@ -123,7 +127,7 @@ impl Norm {
 }
 
 impl AttackConfig {
-    /// The paper's PGD-10 in a threat model.
+    /// The paper's training attack in a threat model: PGD-10.
     pub fn of(norm: Norm, eps: Eps) -> Self {
         AttackConfig { norm, eps, step_size: None, steps: training_steps(), random_start: true, batch_norm: as_published() }
     }
@@ -144,13 +148,13 @@ impl PgdConfig {
         PgdConfig { norm, eps, step_size: None, steps: measuring_steps(), random_start: true }
     }
 
-    /// The step size given, or the paper's.
+    /// The given step size, or the paper's.
     pub fn step_size(&self) -> Eps {
         self.step_size.unwrap_or_else(|| self.norm.paper_step(self.eps))
     }
 
     pub(super) fn validate(&self, check: &mut Check) {
-        // The images may not be known yet; no ball is larger than this one.
+        // The image size may be unknown here. This is the largest size that is allowed.
         let largest = self.norm.largest([3, 256, 256]);
         check.size("eps", self.eps, largest);
         if let Some(step_size) = self.step_size {

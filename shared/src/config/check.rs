@@ -1,9 +1,9 @@
-//! Collects what is wrong with a configuration, field by field.
+//! Collects the errors of a configuration by field.
 
 use crate::eps::Eps;
 use crate::problem::FieldError;
 
-/// What was found wrong so far; fields are named below `prefix`.
+/// Errors found so far. Field names are relative to `prefix`.
 #[derive(Default)]
 pub(super) struct Check {
     prefix: String,
@@ -15,7 +15,7 @@ impl Check {
         self.errors
     }
 
-    /// Checks the fields inside `prefix`.
+    /// Runs `check` on the fields below `prefix`.
     pub(super) fn inside(&mut self, prefix: &str, check: impl FnOnce(&mut Check)) {
         let outer = self.prefix.len();
         self.prefix.push_str(prefix);
@@ -38,26 +38,26 @@ impl Check {
         self.that(field, (low..=high).contains(&value), || format!("{value} is out of range; {low} to {high}"));
     }
 
-    /// 0 or more, below 1.
+    /// Requires `value` in `[0, 1)`.
     pub(super) fn fraction(&mut self, field: &str, value: f64) {
         self.that(field, (0.0..1.0).contains(&value), || format!("{value} is out of range; 0 or more, below 1"));
     }
 
-    /// Above 0, at most `largest`.
+    /// Requires `value` in `(0, largest]`.
     pub(super) fn positive(&mut self, field: &str, value: f64, largest: f64) {
         self.that(field, value > 0.0 && value <= largest, || format!("{value} is out of range; above 0, at most {largest}"));
     }
 
-    /// 0 or more, at most `largest`.
+    /// Requires `value` in `[0, largest]`.
     pub(super) fn weight(&mut self, field: &str, value: f64, largest: f64) {
         self.that(field, (0.0..=largest).contains(&value), || format!("{value} is out of range; 0 or more, at most {largest}"));
     }
 
-    /// Above 0, at most `largest`.
+    /// Requires `value` in `(0, largest]`.
     pub(super) fn size(&mut self, field: &str, value: Eps, largest: f64) {
         let size = value.fraction();
         let message = || format!("{value} is out of range; above 0, at most {largest:.4}");
-        // In ℓ2 a bare 128 is a length; meant is often 128/255.
+        // In ℓ2, a bare 128 is a length, but people often mean 128/255.
         if size > largest && size / 255.0 <= largest && size.fract() == 0.0 {
             self.fail(field, format!("{}: for {size} of 255 write `{size}/255`", message()));
         } else {
@@ -77,7 +77,7 @@ impl Check {
         }
     }
 
-    /// Entries that must differ from one another.
+    /// Requires that no entry occurs twice.
     pub(super) fn distinct<T: PartialEq>(&mut self, field: &str, values: &[T], what: &str) {
         let repeated = (1..values.len()).any(|index| values[..index].contains(&values[index]));
         self.that(field, !repeated, || format!("names the same {what} twice"));

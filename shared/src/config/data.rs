@@ -1,42 +1,44 @@
-//! Which images a run is about.
+//! The images of a run.
 
 use serde::{Deserialize, Serialize};
 
 use super::check::Check;
 use crate::dataset::{Dataset, Source};
 
-/// The images to train and test on.
+/// The images for training and testing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     pub dataset: Dataset,
-    /// The folder on the server that holds the files; only for data sets from a folder. Absent: the server's own folder of the data set,
-    /// which the server writes in when the run is submitted.
+    /// Folder with the files, on the server; only for data sets that are read from a folder. Absent: the
+    /// server's folder of the data set; the server sets this field when the run is submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The side in pixels that images are resized and cropped to; only for `image_folder`, where absent means 32.
+    /// Side of the images in pixels, after resizing and cropping; only for `image_folder`. Absent: 32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_size: Option<u32>,
-    /// How many training images to use, class by class in equal parts; all of them when absent.
+    /// Number of training images, in equal parts for each class. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_samples: Option<u32>,
-    /// How many test images to use, class by class in equal parts; all of them when absent.
+    /// Number of test images, in equal parts for each class. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_samples: Option<u32>,
-    /// The fraction of training labels replaced by another class, drawn from the seed; in `[0, 1)`.
-    /// A known cause of robust overfitting: Dong et al. 2022, <https://arxiv.org/abs/2110.03135>.
+    /// Fraction of training labels replaced by another class, chosen by the seed; in `[0, 1)`. Label noise is
+    /// a known cause of robust overfitting: Dong et al. 2022, <https://arxiv.org/abs/2110.03135>.
     #[serde(default)]
     pub label_noise: f64,
-    /// Training images held out to choose the best checkpoint by. 0 chooses on the test set, as the paper does.
+    /// Number of training images held out to select the best checkpoint. 0 selects on the test set, as in the
+    /// paper.
     #[serde(default)]
     pub holdout_samples: u32,
-    /// Random crop with a reflected border (4 pixels of 32, 1 of 8) and, for photographs, horizontal flip.
+    /// Random crop with reflected padding (4 pixels for 32×32 images, 1 for 8×8) and, for photographs,
+    /// horizontal flip.
     #[serde(default)]
     pub augment: bool,
 }
 
-/// Images of a run by their use.
+/// A split of the images of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -44,12 +46,12 @@ pub enum SplitName {
     #[default]
     Test,
     Train,
-    /// The training images held out to choose the best checkpoint by.
+    /// Training images held out to select the best checkpoint.
     Holdout,
 }
 
 impl DataConfig {
-    /// All of a data set as it comes.
+    /// The whole data set, unchanged.
     pub fn of(dataset: Dataset) -> Self {
         DataConfig {
             dataset,
@@ -74,9 +76,9 @@ impl DataConfig {
 
     pub(super) fn validate(&self, check: &mut Check) {
         let info = self.dataset.info();
-        // At least two classes where only the files know how many.
+        // If only the files tell the number of classes, require two.
         let classes = info.classes.unwrap_or(2);
-        // Generated data has no end; what only the files know is checked when they are read.
+        // Generated data has no limit. If only the files tell the size, it is checked when they are read.
         let most = |samples: Option<u32>| samples.filter(|_| self.dataset.source() != Source::Generated).unwrap_or(10_000_000);
         let DataConfig { path, image_size, train_samples, test_samples, label_noise, holdout_samples, augment: _, dataset } = self;
 

@@ -1,4 +1,4 @@
-//! Runs that bring in checkpoints which were trained elsewhere.
+//! Runs that import checkpoints trained elsewhere.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,72 +9,77 @@ use super::model::{ModelConfig, Normalization};
 use super::train::AttributionConfig;
 use crate::eps::Eps;
 
-/// Reads checkpoints, never executing what is in them, and makes them those of this run.
+/// Imports checkpoints into this run. Never executes code from their files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ImportConfig {
-    /// What the run is called in tables; at most 80 characters. Empty: named after the file.
+    /// Name of the run, at most 80 characters. Empty: named after the file.
     #[serde(default)]
     pub name: String,
     #[serde(default = "super::auto_device")]
     pub device: String,
-    /// A file of safetensors or of `torch.save` under any name, or a whole `train_log/NAME` folder of the paper's public code: absolute, or
-    /// relative to the run directory for a file that was uploaded.
+    /// A safetensors file, a `torch.save` file with any name, or a `train_log/NAME` folder of the paper's
+    /// public code. An absolute path, or for an uploaded file a path relative to the run directory.
     pub source: String,
-    /// What the network was trained on: gives its classes and normalization, and the images to measure it with.
+    /// Data set the network was trained on. It gives the class names, the normalization and the images to
+    /// measure with.
     pub data: DataConfig,
-    /// Absent: detected from the names and shapes of the tensors.
+    /// Architecture. Absent: detected from the names and shapes of the tensors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelConfig>,
-    /// Which network of a file with several: what the names of its tensors begin with, such as `swa_state_dict`; empty where they begin
-    /// with nothing. Absent: the only one; a file whose networks differ is refused.
+    /// Selects one network of a file with several, by the prefix of its tensor names such as
+    /// `swa_state_dict`; empty for no prefix. Absent: the only network; a file with different networks is
+    /// refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
-    /// Which linear layer gives the logits, `fc`, where a network has several. Absent: the only one; else the file is refused.
+    /// Linear layer that gives the logits, such as `fc`, if a network has several. Absent: the only one; a
+    /// file with several is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
-    /// What pixels in `[0, 1]` are normalized with before the first layer. Absent: the file's own; where it has none, what its code is known
-    /// to train with; else that of the data set, unless clean accuracy is another without it: then the file is refused.
+    /// Normalization of pixels in `[0, 1]` before the first layer. Absent: the file's own; else the one that
+    /// the source code of the network is known to use; else that of the data set. The file is refused if the
+    /// data set's normalization and none give different clean accuracies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalization: Option<NormalizationChoice>,
-    /// `false` leaves out what the network has no place for, as PyTorch does with `strict=False`. What it lacks is refused either way.
+    /// `false` ignores tensors that the network does not have, as `strict=False` of PyTorch. Missing tensors
+    /// are always refused.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub strict: bool,
-    /// The epoch that a single file is kept under.
+    /// Epoch assigned to a single file.
     #[serde(default = "first")]
     pub epoch: u32,
-    /// Of the images, in the measurements below.
+    /// Seed of the images and the attack in the measurements below.
     #[serde(default)]
     pub seed: u32,
-    /// The threat model the network was trained for, and the attack it is measured with.
+    /// The network's threat model, and the attack that measures it.
     #[serde(default = "paper_attack")]
     pub attack: PgdConfig,
-    /// The matrices to measure of every checkpoint at once; none by default.
+    /// Attribution matrices to measure for every checkpoint; none by default.
     #[serde(default = "none_at_once")]
     pub attribution: AttributionConfig,
 }
 
-/// Which normalization an imported network has.
+/// Normalization of an imported network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(untagged, expecting = "is neither `file`, `dataset` nor `none`, nor {\"mean\": […], \"std\": […]}")]
 pub enum NormalizationChoice {
     Of(NormalizationSource),
-    /// These numbers, for pixels in `[0, 1]`.
+    /// The given mean and standard deviation, for pixels in `[0, 1]`.
     Given(Normalization),
 }
 
-/// Where a normalization comes from.
+/// Source of a normalization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum NormalizationSource {
     /// Tensors of the file.
     File,
-    /// The mean and deviation of the data set.
+    /// Mean and standard deviation of the data set.
     Dataset,
-    /// Pixels in `[0, 1]` as they are.
+    /// No normalization: pixels in `[0, 1]`.
     None,
 }
 
@@ -95,7 +100,7 @@ fn none_at_once() -> AttributionConfig {
 }
 
 impl ImportConfig {
-    /// A file or folder of networks trained on `data`.
+    /// Imports a file or folder of networks trained on `data`.
     pub fn of(source: String, data: DataConfig) -> Self {
         ImportConfig {
             name: String::new(),

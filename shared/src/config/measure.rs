@@ -1,4 +1,4 @@
-//! Runs that measure checkpoints which are there: attributions, robust accuracy, saliency.
+//! Runs that measure existing checkpoints: attribution, robust accuracy, saliency.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,15 +12,15 @@ use crate::view::CheckpointRef;
 
 /// Measures the class-wise attribution of one checkpoint.
 ///
-/// What is absent is taken from the run that the checkpoint is of: its data and its measuring attack.
+/// If `data` or `attack` is absent, the run uses the data or the measuring attack of the checkpoint's run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AttributeConfig {
-    /// What the run is called in tables; at most 80 characters. Empty: named after what it measures.
+    /// Name of the run, at most 80 characters. Empty: named after the checkpoint.
     #[serde(default)]
     pub name: String,
-    /// Of the attack's random start and the bootstrap.
+    /// Seed of the attack's random start and of the bootstrap.
     #[serde(default)]
     pub seed: u32,
     #[serde(default = "super::auto_device")]
@@ -31,10 +31,10 @@ pub struct AttributeConfig {
     pub data: Option<DataConfig>,
     #[serde(default)]
     pub split: SplitName,
-    /// One matrix for each.
+    /// Inputs to measure, one matrix for each.
     #[serde(default = "paper_inputs")]
     pub inputs: Vec<Inputs>,
-    /// Absent: the measuring attack of the checkpoint's run.
+    /// Attack that makes adversarial inputs. Absent: the measuring attack of the checkpoint's run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attack: Option<PgdConfig>,
     #[serde(default)]
@@ -44,102 +44,107 @@ pub struct AttributeConfig {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = String, example = "penultimate"))]
     pub layer: Layer,
-    /// Resamples of the images that intervals of CAS and of each cell are drawn from; 0 gives none.
+    /// Number of bootstrap resamples for the intervals of CAS and of each cell; 0 for no intervals.
     #[serde(default = "bootstrap")]
     pub bootstrap: u32,
 }
 
-/// In which order samples are averaged and cosines taken.
+/// Order of averaging and cosine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Aggregation {
-    /// The cosine of the mean attributions of two classes: the paper's C.
+    /// Cosine of the mean attributions of two classes: the paper's C.
     #[default]
     AverageThenCosine,
-    /// The mean cosine over all pairs of a sample of the one and a sample of the other class; on the diagonal over pairs of two samples.
+    /// Mean cosine over all pairs of a sample of class i and a sample of class j. On the diagonal, over all
+    /// pairs of two different samples.
     CosineThenAverage,
 }
 
-/// Which samples of a class count.
+/// Samples of a class that count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Subset {
-    /// Right or wrong predictions alike: the paper's.
+    /// All samples, whatever their predictions, as in the paper.
     #[default]
     All,
-    /// Those classified correctly on the same inputs.
+    /// Samples classified correctly on the same inputs.
     Correct,
 }
 
-/// The features that an attribution is computed on: `penultimate`, or `stage1`, `stage2`, … after global average pooling.
+/// Features an attribution is computed on: `penultimate`, or a pooled stage: `stage1`, `stage2`, …
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Layer {
-    /// g(x), read out by the network's own W.
+    /// Penultimate features g(x), with the network's own W.
     #[default]
     Penultimate,
-    /// The output of a stage, from 1, averaged over positions and read out by a linear map fitted to the training images.
+    /// Output of a stage, from 1, after global average pooling. W is a linear map fitted to the training
+    /// images.
     Stage(u32),
 }
 
-/// Measures the accuracy of one checkpoint, clean and under attacks of growing strength.
+/// Measures the clean and the robust accuracy of one checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateConfig {
     #[serde(default)]
     pub name: String,
-    /// Of everything that the attacks draw.
+    /// Seed of all random draws of the attacks.
     #[serde(default)]
     pub seed: u32,
     #[serde(default = "super::auto_device")]
     pub device: String,
     #[cfg_attr(feature = "openapi", schema(value_type = String, example = "at-cifar10-7f3a.best"))]
     pub checkpoint: CheckpointRef,
-    /// Absent: the data of the checkpoint's run.
+    /// Images to evaluate. Absent: the data of the checkpoint's run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<DataConfig>,
     #[serde(default)]
     pub split: SplitName,
-    /// Only so many images, class by class in equal parts; all when absent.
+    /// Number of images, in equal parts for each class. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<u32>,
-    /// Absent: the threat model of the checkpoint's run.
+    /// Norm of the threat model. Absent: that of the checkpoint's run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub norm: Option<Norm>,
-    /// A bare number from 1 on wants the norm beside it, since it means another radius in each.
+    /// Radius of the threat model. Absent: that of the checkpoint's run. A number from 1 on without a
+    /// denominator requires `norm`, because it means another radius in each norm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "8/255"))]
     pub eps: Option<Eps>,
-    /// PGD with restarts; absent runs none.
+    /// PGD with restarts. Absent: not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pgd: Option<RestartedPgdConfig>,
-    /// The attacks of AutoAttack, in this order, each on the images that are left; empty runs none.
+    /// Attacks of AutoAttack, in their order. Each runs on the images that are still classified correctly.
+    /// Empty: not run.
     #[serde(default = "AutoAttack::standard")]
     pub autoattack: Vec<AutoAttack>,
-    /// Square attack's queries of each image; 5000 is the standard.
+    /// Number of queries of the Square attack for each image; the standard is 5000.
     #[serde(default = "standard_queries")]
     pub square_queries: u32,
 }
 
-/// PGD-k from several random starts, of which the worst counts for each image.
+/// PGD from several random starts; the worst result of each image counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RestartedPgdConfig {
     pub steps: u32,
-    /// Absent: eps/4 for ℓ∞ and eps/8 for ℓ2.
+    /// Step size. Absent: eps/4 for ℓ∞ and eps/8 for ℓ2.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "2/255"))]
     pub step_size: Option<Eps>,
-    /// Starts in all; the first counts as one.
+    /// Number of random starts, the first included.
     pub restarts: u32,
 }
 
-/// Shows where networks look: Grad-CAM of the same images at several checkpoints. Selvaraju et al. 2017,
-/// <https://arxiv.org/abs/1610.02391>.
+/// Computes Grad-CAM maps of the same images at several checkpoints.
+///
+/// Grad-CAM: Selvaraju et al. 2017, <https://arxiv.org/abs/1610.02391>.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -150,23 +155,24 @@ pub struct SaliencyConfig {
     pub seed: u32,
     #[serde(default = "super::auto_device")]
     pub device: String,
-    /// One to six, over the same classes.
+    /// One to six checkpoints over the same classes.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub checkpoints: Vec<CheckpointRef>,
-    /// Absent: the data of the first checkpoint's run.
+    /// Images to show. Absent: the data of the first checkpoint's run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<DataConfig>,
     #[serde(default)]
     pub split: SplitName,
     #[serde(default = "both_inputs")]
     pub inputs: Vec<Inputs>,
-    /// Absent: the measuring attack of the first checkpoint's run. Each checkpoint is attacked by itself.
+    /// Attack on the images. Absent: the measuring attack of the first checkpoint's run. Each checkpoint gets
+    /// its own adversarial images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attack: Option<PgdConfig>,
-    /// The first images of each class in the order of the data set.
+    /// Number of images of each class, in the order of the data set.
     #[serde(default = "one")]
     pub images_per_class: u32,
-    /// Which stage the map is of, from 1; absent: the last.
+    /// Network stage of the maps, from 1. Absent: the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<u32>,
 }
@@ -194,7 +200,7 @@ impl Default for RestartedPgdConfig {
 }
 
 impl AttributeConfig {
-    /// What the paper shows, of a checkpoint.
+    /// The paper's matrix of a checkpoint.
     pub fn of(checkpoint: CheckpointRef) -> Self {
         AttributeConfig {
             name: String::new(),
@@ -284,7 +290,7 @@ impl EvaluateConfig {
 }
 
 impl SaliencyConfig {
-    /// One image of each class at the checkpoints given.
+    /// One image of each class at the given checkpoints.
     pub fn of(checkpoints: Vec<CheckpointRef>) -> Self {
         SaliencyConfig {
             name: String::new(),

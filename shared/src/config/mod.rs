@@ -1,4 +1,6 @@
-//! The configuration of a run: one type for the form, the API, `config.json` and the worker, and the one validation of it.
+//! The configuration of a run and its validation.
+//!
+//! The form, the API, `config.json` and the worker all use this one type.
 
 mod attack;
 mod autoattack;
@@ -33,9 +35,10 @@ use crate::eps;
 use crate::problem::FieldError;
 use crate::view::CheckpointRef;
 
-/// What a run does. In JSON the field `kind` tells the variants apart.
+/// The configuration of a run. In JSON, the field `kind` selects the variant.
 ///
-/// Reading it does not validate it again: what is in a database or a file has passed [`RunConfig::parse`].
+/// Deserializing does not validate: configurations in the database and in files have passed
+/// [`RunConfig::parse`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", try_from = "Value")]
@@ -48,7 +51,7 @@ pub enum RunConfig {
     Import(Box<ImportConfig>),
 }
 
-/// The kinds of runs.
+/// Kind of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -69,7 +72,7 @@ impl RunKind {
     pub const ALL: [RunKind; 6] =
         [RunKind::Train, RunKind::Attribute, RunKind::Evaluate, RunKind::Saliency, RunKind::Pair, RunKind::Import];
 
-    /// As in a configuration.
+    /// Name of the kind in configurations.
     pub fn id(self) -> &'static str {
         match self {
             RunKind::Train => "train",
@@ -94,21 +97,22 @@ impl RunKind {
 }
 
 impl RunConfig {
-    /// Reads and validates a configuration.
+    /// Parses and validates a configuration.
     ///
-    /// Returns every wrong field at once where the structure can be read, and the first one where it cannot.
+    /// Returns all wrong fields. If the JSON does not have the right structure, returns the first wrong field
+    /// only.
     pub fn parse(value: &Value) -> Result<Self, Vec<FieldError>> {
         let config = RunConfig::try_from(value.clone()).map_err(|error| vec![error])?;
         let errors = config.validate();
         if errors.is_empty() { Ok(config) } else { Err(errors) }
     }
 
-    /// The configuration as JSON, in the order of the type's fields.
+    /// The configuration as JSON, with the fields in the order of the type.
     pub fn to_json(&self) -> Value {
         serde_json::to_value(self).expect("a configuration has only string keys")
     }
 
-    /// Every field whose value cannot be run, with the value and what is allowed.
+    /// All fields with an invalid value. Each message has the value and the allowed range.
     pub fn validate(&self) -> Vec<FieldError> {
         let mut check = Check::default();
         match self {
@@ -122,7 +126,7 @@ impl RunConfig {
         check.into_errors()
     }
 
-    /// The configuration of a training run.
+    /// The configuration of a training run; `None` for other kinds.
     pub fn as_train(&self) -> Option<&TrainConfig> {
         match self {
             RunConfig::Train(config) => Some(config),
@@ -141,7 +145,7 @@ impl RunConfig {
         }
     }
 
-    /// The given name, or one made of what the run does.
+    /// The given name, or a title made from the configuration.
     pub fn title(&self) -> String {
         let (name, made) = match self {
             RunConfig::Train(config) => (&config.name, config.title()),
@@ -166,7 +170,7 @@ impl RunConfig {
         }
     }
 
-    /// The data that the configuration itself names.
+    /// The data set in the configuration; `None` if the run uses the data of its checkpoint's run.
     pub fn data(&self) -> Option<&DataConfig> {
         match self {
             RunConfig::Train(config) => Some(&config.data),
@@ -189,7 +193,7 @@ impl RunConfig {
         }
     }
 
-    /// Epochs to train for; 0 for runs that do not train.
+    /// Number of epochs to train; 0 for runs that do not train.
     pub fn epochs(&self) -> u32 {
         match self {
             RunConfig::Train(config) => config.training.epochs,
@@ -197,7 +201,7 @@ impl RunConfig {
         }
     }
 
-    /// The attack that checkpoints of the run are measured with, for runs that make checkpoints.
+    /// The attack that measures the checkpoints of this run; `None` if the run makes no checkpoints.
     pub fn measuring_attack(&self) -> Option<PgdConfig> {
         match self {
             RunConfig::Train(config) => Some(config.measuring_attack()),
@@ -206,7 +210,7 @@ impl RunConfig {
         }
     }
 
-    /// The checkpoints of other runs that this one needs, each with the field that names it.
+    /// Checkpoints of other runs that this run reads, each with its field.
     pub fn needs(&self) -> Vec<(String, &CheckpointRef)> {
         match self {
             RunConfig::Train(config) => {
@@ -224,7 +228,8 @@ impl RunConfig {
     }
 }
 
-/// The kind is looked at first, and then that kind is read: serde's own reader of a tagged enum would not know which field is wrong.
+/// Reads `kind` first, then the type of that kind. With a tagged enum, serde would not report the wrong
+/// field.
 impl TryFrom<Value> for RunConfig {
     type Error = FieldError;
 
@@ -249,7 +254,7 @@ impl TryFrom<Value> for RunConfig {
     }
 }
 
-/// The checkpoints of a list, each with its place in it.
+/// The checkpoints of a list, each with its field such as `checkpoints[0]`.
 fn listed(checkpoints: &[CheckpointRef]) -> Vec<(String, &CheckpointRef)> {
     (0..).zip(checkpoints).map(|(index, checkpoint)| (format!("checkpoints[{index}]"), checkpoint)).collect()
 }
@@ -262,7 +267,7 @@ mod tests {
     use crate::eps::Eps;
     use crate::preset;
 
-    /// Sets one field of the demo's configuration and gives the fields that are then wrong.
+    /// Sets one field of the demo's configuration and compares the wrong fields with `expected`.
     #[track_caller]
     fn check(pointer: &str, value: Value, expected: &[(&str, &str)]) {
         let mut config = preset::demo().config.to_json();

@@ -1,4 +1,4 @@
-//! Runs that look into pairs of classes: which dimensions their overlap lies in, and what becomes of both without those.
+//! Runs that analyze pairs of classes: their shared dimensions, and accuracy without these dimensions.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,37 +7,38 @@ use super::check::Check;
 use super::data::{DataConfig, SplitName};
 use crate::view::CheckpointRef;
 
-/// Takes the overlap of pairs of classes apart, dimension by dimension and image by image, at one or two checkpoints.
+/// Splits the overlap of pairs of classes by dimension and image, at one or two checkpoints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PairConfig {
     #[serde(default)]
     pub name: String,
-    /// Of the attack's random starts and the dimensions left out for control. Absent: that of each checkpoint's run, with which the
-    /// numbers are those of its matrices.
+    /// Seed of the attack's random starts and of the control dimensions. Absent: the seed of each
+    /// checkpoint's run, so that the numbers agree with its matrices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
     #[serde(default = "super::auto_device")]
     pub device: String,
-    /// One or two, over the same classes. The first decides which images are shown.
+    /// One or two checkpoints over the same classes. The first decides which images are shown.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub checkpoints: Vec<CheckpointRef>,
-    /// One to ten pairs of classes `[i, j]`, by index, `i < j`.
+    /// One to ten pairs of class indices `[i, j]` with `i < j`.
     pub pairs: Vec<[u32; 2]>,
-    /// Absent: the data of the first checkpoint's run.
+    /// Images to analyze. Absent: the data of the first checkpoint's run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<DataConfig>,
     #[serde(default)]
     pub split: SplitName,
-    /// Absent: the measuring attack of the first checkpoint's run. Each checkpoint is attacked by itself.
+    /// Attack on the images. Absent: the measuring attack of the first checkpoint's run. Each checkpoint gets
+    /// its own adversarial images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attack: Option<PgdConfig>,
-    /// How many dimensions are shown and left out; at most half of all, so that there are as many others to leave out for control.
-    /// Absent: 10, or half of all where that is fewer.
+    /// Number of dimensions to show and to set to 0; at most half of all, so that the control can use as many
+    /// others. Absent: 10, or half of all if that is fewer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dimensions: Option<u32>,
-    /// Those that drive the dimensions most.
+    /// Number of images to show for each class: those that activate the dimensions most.
     #[serde(default = "images_per_class")]
     pub images_per_class: u32,
 }
@@ -50,7 +51,7 @@ impl PairConfig {
     pub const MOST_CHECKPOINTS: usize = 2;
     pub const MOST_PAIRS: usize = 10;
 
-    /// Pairs of classes at the checkpoints given.
+    /// Analyzes pairs of classes at the given checkpoints.
     pub fn of(checkpoints: Vec<CheckpointRef>, pairs: Vec<[u32; 2]>) -> Self {
         PairConfig {
             name: String::new(),

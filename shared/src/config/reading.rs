@@ -1,4 +1,4 @@
-//! Which field of a configuration could not be read, and why, in words for people who know no Rust.
+//! Deserializes a configuration. Errors name the wrong field, in words for people who do not know Rust.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -6,11 +6,12 @@ use serde_path_to_error::Segment;
 
 use crate::problem::FieldError;
 
-/// Reads a value, or names the first field in it that cannot be read: `attack.eps`, `training.milestones[1]`.
+/// Deserializes a value. The error names the first wrong field, such as `attack.eps` or
+/// `training.milestones[1]`.
 pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, FieldError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let message = error.inner().to_string();
-        // The path of a missing field ends at the object around it; serde names the field in its message only.
+        // The path of a missing field ends at its parent object; only the message has the name of the field.
         let missing = missing_field(&message).map(|field| Segment::Map { key: field.to_owned() });
         let mut path = String::new();
         for segment in error.path().iter().chain(&missing) {
@@ -18,7 +19,7 @@ pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, FieldError> 
                 Segment::Map { key } if path.is_empty() => path.push_str(key),
                 Segment::Map { key } => path.extend([".", key]),
                 Segment::Seq { index } => path.push_str(&format!("[{index}]")),
-                // A variant is the value of a field, not a part of its path.
+                // A variant is the value of a field and not part of its path.
                 Segment::Enum { .. } | Segment::Unknown => {}
             }
         }
@@ -30,7 +31,7 @@ fn missing_field(message: &str) -> Option<&str> {
     message.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
-/// What serde says about a value of the wrong type: `` `1e` is not a whole number, 0 or more ``.
+/// Rewrites serde's message about a value of the wrong type: `` `1e` is not a whole number, 0 or more ``.
 fn in_plain_words(message: &str) -> Option<String> {
     if missing_field(message).is_some() {
         return Some("is missing".to_owned());
@@ -42,11 +43,11 @@ fn in_plain_words(message: &str) -> Option<String> {
         "f64" => "a number",
         "a boolean" => "true or false",
         "a sequence" => "a list",
-        // What enums are read from.
+        // Types that serde reads an enum from.
         "a string" | "string or map" | "map with a single key" => "a text",
         _ => return None,
     };
-    // `string "1e"`, `integer `-3``, `null`.
+    // `found` looks like `string "1e"`, `` integer `-3` `` or `null`.
     let value = found.split_once(['"', '`']).map_or(found, |(_, value)| value.trim_end_matches(['"', '`']));
     Some(format!("`{value}` is not {expected}"))
 }

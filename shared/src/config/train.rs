@@ -11,22 +11,22 @@ use crate::builtin::cos;
 use crate::eps::Eps;
 use crate::view::CheckpointRef;
 
-/// Trains one network and measures the attribution of every checkpoint it keeps.
+/// Trains one network and measures the attribution of each checkpoint it keeps.
 ///
-/// Defaults are the paper's CIFAR-10 recipe where it has one.
+/// Defaults follow the paper's CIFAR-10 recipe, if it defines the setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// What the run is called in tables; at most 80 characters. Empty: named after data, method and eps.
+    /// Name of the run, at most 80 characters. Empty: made from data, method and eps.
     #[serde(default)]
     pub name: String,
-    /// The sweep that the run is part of: runs of one sweep are shown on one page.
+    /// Id of the sweep this run belongs to. The runs of a sweep are shown on one page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<String>,
     #[serde(default)]
     pub seed: u32,
-    /// `auto` (CUDA where there is a device, else CPU), `cpu`, or `cuda:N`.
+    /// `auto` (CUDA if available, else CPU), `cpu` or `cuda:N`.
     #[serde(default = "super::auto_device")]
     pub device: String,
     pub data: DataConfig,
@@ -41,21 +41,22 @@ pub struct TrainConfig {
     pub attribution: AttributionConfig,
 }
 
-/// How the learning rate goes over a run.
+/// Course of the learning rate over the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
-    /// Multiplied by `decay_factor` after each milestone.
+    /// The learning rate is multiplied by `decay_factor` after each milestone.
     #[default]
     Milestones,
-    /// From 0 in a straight line to the learning rate at half of the run and back to 0, step by step: Wong et al. 2020.
+    /// Rises linearly from 0 to the learning rate at half of the run, then falls linearly to 0; updated each
+    /// step. Wong et al. 2020.
     Cyclic,
-    /// Half a cosine from the learning rate to 0, step by step: Loshchilov and Hutter 2017.
+    /// Falls from the learning rate to 0 along half a cosine; updated each step. Loshchilov and Hutter 2017.
     Cosine,
 }
 
-/// The loss, the optimizer (stochastic gradient descent with momentum) and what is added to them.
+/// The loss, the optimizer (SGD with momentum) and optional additions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -77,17 +78,17 @@ pub struct TrainingConfig {
     pub milestones: Vec<u32>,
     #[serde(default = "standard_decay_factor")]
     pub decay_factor: f64,
-    /// β of TRADES, which weighs robustness against clean accuracy; 6 as its authors have it. Other methods do not use it.
+    /// β of TRADES: weight of robustness against clean accuracy. Its authors use 6. Other methods ignore it.
     #[serde(default = "standard_trades_beta")]
     pub trades_beta: f64,
-    /// Of the true label's weight, spread over all classes: Szegedy et al. 2016. 0 is none.
+    /// Fraction of the true label's weight spread over all classes. 0 = off. Szegedy et al. 2016.
     #[serde(default)]
     pub label_smoothing: f64,
-    /// α of the Beta distribution that pairs of images are mixed by before the attack: Zhang et al. 2018,
-    /// <https://arxiv.org/abs/1710.09412>. 0 is none.
+    /// α of the Beta distribution for mixup, which mixes pairs of images before the attack. 0 = off. Zhang et
+    /// al. 2018, <https://arxiv.org/abs/1710.09412>.
     #[serde(default)]
     pub mixup: f64,
-    /// The L2 norm that the gradient of all parameters together is scaled down to where it is larger.
+    /// Maximum L2 norm of the gradient of all parameters; a larger gradient is scaled down. Absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_clip: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,24 +99,26 @@ pub struct TrainingConfig {
     pub awp: Option<AwpConfig>,
 }
 
-/// Learns from two teachers beside the labels: Chen et al. 2021, "Robust Overfitting May Be Mitigated by Properly Learned Smoothening".
+/// Distillation from two teachers in addition to the labels.
 ///
-/// The loss is `(1 − standard_weight − robust_weight)` times cross-entropy and each weight times T² times the divergence of the
-/// student from that teacher, both on the adversarial images, softened by the temperature T.
+/// The loss has three terms on the adversarial images: `(1 − standard_weight − robust_weight)` times
+/// cross-entropy, and for each teacher its weight times T² times the divergence of the student from the
+/// teacher at temperature T. Chen et al. 2021, "Robust Overfitting May Be Mitigated by Properly Learned
+/// Smoothening".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct DistillationConfig {
-    /// A network from standard training, `RUN.best`. Absent: trained first, on the same data with the same architecture
-    /// (self-distillation).
+    /// Teacher from standard training, such as `RUN.best`. Absent: this run trains it first, on the same data
+    /// with the same architecture (self-distillation).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "at-cifar10-7f3a.best"))]
     pub standard_teacher: Option<CheckpointRef>,
-    /// A network from adversarial training. Absent: trained first with this run's own attack.
+    /// Teacher from adversarial training. Absent: this run trains it first, with its own attack.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "at-cifar10-7f3a.best"))]
     pub robust_teacher: Option<CheckpointRef>,
-    /// Epochs that a teacher is trained for where it is trained first; absent: as many as the student.
+    /// Number of epochs to train a teacher in this run. Absent: as many as for the student.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher_epochs: Option<u32>,
     pub standard_weight: f64,
@@ -123,15 +126,17 @@ pub struct DistillationConfig {
     pub temperature: f64,
 }
 
-/// Evaluates and keeps an exponential moving average of the weights: Izmailov et al. 2018 for its use, Rebuffi et al. 2021 in adversarial
-/// training.
+/// Evaluates and keeps an exponential moving average of the weights.
+///
+/// Izmailov et al. 2018; in adversarial training, Rebuffi et al. 2021.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct WeightAveragingConfig {
-    /// What is left of the average at each step.
+    /// Factor of the average at each step; the current weights get `1 − decay`.
     pub decay: f64,
-    /// The epoch whose end the average starts from; before it the weights themselves are evaluated.
+    /// The average starts from the weights at the end of this epoch. Before, the current weights are
+    /// evaluated.
     pub start_epoch: u32,
 }
 
@@ -140,65 +145,68 @@ pub struct WeightAveragingConfig {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AwpConfig {
-    /// The size of the perturbation of each layer, relative to the norm of its weights.
+    /// Size of the perturbation of each layer, relative to the norm of its weights.
     pub gamma: f64,
-    /// Epochs without it at the start.
+    /// Number of epochs without perturbation at the start.
     pub warmup_epochs: u32,
 }
 
-/// The PGD attack that robust accuracy and adversarial attribution are measured with, at the run's norm and eps.
+/// The PGD attack for robust accuracy and adversarial attribution, with the norm and eps of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluationConfig {
-    /// Evaluates the test set every so many epochs, and after the last.
+    /// Evaluates the test set every `every` epochs, and after the last.
     pub every: u32,
     pub steps: u32,
-    /// Absent: eps/4 for ℓ∞ and eps/8 for ℓ2, as the paper has it.
+    /// Step size. Absent: eps/4 for ℓ∞ and eps/8 for ℓ2, as in the paper.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "2/255"))]
     pub step_size: Option<Eps>,
     pub random_start: bool,
 }
 
-/// Which epochs are kept beside the best and the last.
+/// Epochs whose checkpoints are kept, besides best and last.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointConfig {
-    /// Keeps every so many epochs; 0 keeps none by count.
+    /// Keeps a checkpoint every `every` epochs. 0 = off.
     pub every: u32,
-    /// Keeps these epochs.
+    /// Also keeps the checkpoints of these epochs.
     pub epochs: Vec<u32>,
 }
 
-/// Which inputs an attribution is computed on.
+/// Inputs for an attribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Inputs {
-    /// Images under the measuring attack: what the paper shows.
+    /// Images under the measuring attack, as in the paper.
     Adversarial,
     Clean,
 }
 
-/// The matrices that a run measures of its own checkpoints: test images, average first, penultimate features.
+/// Attribution matrices a run measures of its own checkpoints.
+///
+/// They use the test images and the penultimate features, and average first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AttributionConfig {
-    /// One matrix of every kept checkpoint for each of these; empty computes none.
+    /// Inputs to measure, one matrix for each checkpoint. Empty: none.
     pub inputs: Vec<Inputs>,
-    /// Also every so many epochs where they are evaluated, their checkpoints kept or not; 0 only of kept checkpoints. The passes of the
-    /// evaluation serve for it. With 200 resamples it takes 0.1 s of a CPU core for each of `inputs` for 10 classes, 0.6 s for 200
-    /// (10,000 images, 512 features), and a file of 9 KB and 3.4 MB.
+    /// Also measures every `every` epochs that are evaluated, even if their checkpoints are not kept. 0 =
+    /// only kept checkpoints. It needs no extra passes, since it uses those of the evaluation. For each of
+    /// `inputs`, with 200 resamples, 10,000 images and 512 features, it takes 0.1 s of a CPU core and 9 KB
+    /// for 10 classes, and 0.6 s and 3.4 MB for 200 classes.
     pub every: u32,
-    /// Resamples of the images that intervals of CAS and of each cell are drawn from; 0 gives none.
+    /// Number of bootstrap resamples for the intervals of CAS and of each cell; 0 for no intervals.
     pub bootstrap: u32,
 }
 
 impl Default for DistillationConfig {
-    /// The weights and the temperature of Chen et al. 2021.
+    /// Weights and temperature of Chen et al. 2021.
     fn default() -> Self {
         DistillationConfig {
             standard_teacher: None,
@@ -218,7 +226,7 @@ impl Default for WeightAveragingConfig {
 }
 
 impl Default for AwpConfig {
-    /// γ for AT as its authors have it; they use 0.005 for TRADES. Perturbing from the tenth epoch on is theirs as well.
+    /// γ of the authors for AT, and their warm-up of 10 epochs. For TRADES they use γ = 0.005.
     fn default() -> Self {
         AwpConfig { gamma: 0.01, warmup_epochs: 10 }
     }
@@ -231,7 +239,7 @@ impl Default for EvaluationConfig {
 }
 
 impl Default for AttributionConfig {
-    /// 200 resamples: enough for the second digit of an interval, and fast.
+    /// 200 resamples are fast and give the second digit of an interval.
     fn default() -> Self {
         AttributionConfig { inputs: vec![Inputs::Adversarial, Inputs::Clean], every: 0, bootstrap: 200 }
     }
@@ -257,7 +265,7 @@ fn standard_trades_beta() -> f64 {
 }
 
 impl TrainingConfig {
-    /// The paper's optimizer for a method.
+    /// The paper's optimizer settings for a method.
     pub fn of(method: Method, epochs: u32) -> Self {
         TrainingConfig {
             method,
@@ -279,7 +287,7 @@ impl TrainingConfig {
         }
     }
 
-    /// The learning rate at a point of the run, in epochs from 0 (the start of epoch 1) to `epochs`.
+    /// Learning rate at `point`, in epochs from 0 (start of epoch 1) to `epochs`.
     pub fn learning_rate_at(&self, point: f64) -> f64 {
         let part = point / f64::from(self.epochs);
         match self.schedule {
@@ -340,11 +348,12 @@ impl TrainingConfig {
     }
 }
 
-/// The part of a cyclic run at which the learning rate is highest, as the CIFAR-10 code of Wong et al. 2020 has it.
+/// Point of the run with the highest learning rate, as a fraction. From the CIFAR-10 code of Wong et al.
+/// 2020.
 const CYCLIC_PEAK: f64 = 0.5;
 
 impl TrainConfig {
-    /// The given name, or one such as `Digits · PGD AT · ℓ∞ 8/255`.
+    /// The default title, such as `Digits · PGD AT · ℓ∞ 8/255`.
     pub(super) fn title(&self) -> String {
         let data = self.data.dataset.facts().short_title;
         let method = self.training.method.facts();
@@ -354,31 +363,31 @@ impl TrainConfig {
         }
     }
 
-    /// The step size of the training attack, given or by the method's rule.
+    /// Step size of the training attack: the given one, or the default of the method.
     pub fn training_step_size(&self) -> Eps {
         let AttackConfig { norm, eps, step_size, .. } = self.attack;
         let factor = self.training.method.facts().step_factor;
         step_size.unwrap_or_else(|| factor.map_or_else(|| norm.paper_step(eps), |factor| eps.scaled(factor)))
     }
 
-    /// The attack that robust accuracy is measured with.
+    /// The attack that measures robust accuracy.
     pub fn measuring_attack(&self) -> PgdConfig {
         let EvaluationConfig { every: _, steps, step_size, random_start } = self.evaluation;
         PgdConfig { norm: self.attack.norm, eps: self.attack.eps, step_size, steps, random_start }
     }
 
-    /// Whether a checkpoint of this epoch (from 1) is kept for its own sake, best and last aside.
+    /// Whether the checkpoint of `epoch` (from 1) is kept even if it is neither best nor last.
     pub fn keeps_epoch(&self, epoch: u32) -> bool {
         let every = self.checkpoints.every;
         (every > 0 && epoch.is_multiple_of(every)) || self.checkpoints.epochs.contains(&epoch)
     }
 
-    /// Whether the test set is evaluated after this epoch (from 1).
+    /// Whether the test set is evaluated after `epoch` (from 1).
     pub fn evaluates_epoch(&self, epoch: u32) -> bool {
         epoch.is_multiple_of(self.evaluation.every.max(1)) || epoch == self.training.epochs || self.keeps_epoch(epoch)
     }
 
-    /// Whether the attribution of this epoch (from 1) is kept even where its checkpoint is not.
+    /// Whether the attribution of `epoch` (from 1) is measured and kept even if its checkpoint is not.
     pub fn attributes_epoch(&self, epoch: u32) -> bool {
         self.attribution.every > 0 && epoch.is_multiple_of(self.attribution.every) && self.evaluates_epoch(epoch)
     }
@@ -450,7 +459,7 @@ impl Schedule {
 impl Inputs {
     pub const ALL: [Inputs; 2] = [Inputs::Adversarial, Inputs::Clean];
 
-    /// As in file names and addresses: `adversarial`, `clean`.
+    /// Name in files and URLs: `adversarial` or `clean`.
     pub fn id(self) -> &'static str {
         match self {
             Inputs::Adversarial => "adversarial",

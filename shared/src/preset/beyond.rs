@@ -1,4 +1,4 @@
-//! What the field adds to the paper's experiments, on its CIFAR-10 recipe.
+//! Experiments beyond the paper, based on its CIFAR-10 recipe.
 
 use serde_json::Value;
 
@@ -35,7 +35,7 @@ pub(super) fn presets() -> Vec<Preset> {
             "AT evaluated with an exponential moving average of the weights.",
             "Rebuffi et al. 2021, arXiv 2103.01946",
             |config| {
-                // A short run has no thousand steps to average over.
+                // A short run does not have the thousand steps that 0.999 averages over.
                 let decay = if config.training.epochs > 50 { 0.999 } else { 0.9 };
                 config.training.weight_averaging = Some(WeightAveragingConfig { decay, start_epoch: 1 });
             },
@@ -78,7 +78,7 @@ pub(super) fn presets() -> Vec<Preset> {
     ]
 }
 
-/// E1 and the small form, each with the same edit.
+/// Applies the same edit to E1 and to its small version.
 fn variant(id: &str, title: &str, description: &str, source: &str, edit: impl Fn(&mut TrainConfig)) -> Preset {
     Preset {
         id: id.into(),
@@ -92,7 +92,7 @@ fn variant(id: &str, title: &str, description: &str, source: &str, edit: impl Fn
     }
 }
 
-/// The published network, or one stage of it as narrow as small forms are.
+/// An architecture with the width of `config`: as published, or narrow in a small version.
 fn wide(architecture: Architecture, config: &TrainConfig) -> ModelConfig {
     ModelConfig { width: config.model.width, ..ModelConfig::of(architecture) }
 }

@@ -1,4 +1,4 @@
-//! Configurations to start from, each with its source.
+//! Presets: configurations to start from, with their sources.
 
 mod beyond;
 mod paper;
@@ -19,13 +19,13 @@ pub struct Preset {
     pub group: PresetGroup,
     pub title: String,
     pub description: String,
-    /// Where its settings come from.
+    /// Source of the settings.
     pub source: String,
     pub config: RunConfig,
-    /// The same experiment on generated images, in minutes of two CPU cores.
+    /// The same experiment on generated images; takes minutes on two CPU cores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub small: Option<RunConfig>,
-    /// What a sweep varies, where the experiment is one; the small form takes every other value.
+    /// Axes of the sweep, if the experiment is a sweep. The small version uses every other value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sweep: Vec<SweepAxis>,
 }
@@ -34,15 +34,15 @@ pub struct Preset {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PresetGroup {
-    /// Runs anywhere, at once.
+    /// Runs on any machine immediately.
     Start,
     /// An experiment of the paper.
     Paper,
-    /// What the field adds.
+    /// An experiment beyond the paper.
     Beyond,
 }
 
-/// Every preset, the demo first.
+/// All presets, the demo first.
 pub fn all() -> Vec<Preset> {
     [small::presets(), paper::presets(), beyond::presets()].concat()
 }
@@ -56,7 +56,7 @@ mod tests {
     fn every_preset_is_valid_and_reads_back() {
         for preset in all() {
             for config in preset.small.iter().chain([&preset.config]) {
-                // Saliency waits for checkpoints to be chosen.
+                // The user must first choose checkpoints for saliency.
                 let waits = if config.kind() == RunKind::Saliency { vec!["checkpoints"] } else { Vec::new() };
                 let errors = config.validate();
                 assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), waits, "{}: {errors:?}", preset.id);

@@ -1,4 +1,6 @@
-//! The experiments of Wei, Guo, Wang: Identifying and Understanding Cross-Class Features in Adversarial Training, ICML 2025.
+//! Experiments of the paper.
+//!
+//! Wei, Guo, Wang: Identifying and Understanding Cross-Class Features in Adversarial Training, ICML 2025.
 
 use serde_json::Value;
 
@@ -32,7 +34,7 @@ fn cifar10() -> Preset {
     }
 }
 
-/// E2 and E3, and E10 with them: the curves of the same runs.
+/// E2 and E3. E10 uses the same runs: it shows their curves.
 fn eps_sweep() -> Preset {
     let eps = |numerator: f64| Value::from(Eps::of_255(numerator).to_string());
     Preset {

@@ -1,4 +1,4 @@
-//! In which order the classes of a page's matrices are shown, and the tree or the groups behind it.
+//! Order of the classes in the matrices of a page, with its tree or groups.
 
 use super::super::color_map::{ColorMap, Content};
 use crate::cluster::Dendrogram;
@@ -9,24 +9,26 @@ use crate::view::{Lens, Order};
 /// An order of classes, common to all matrices of a page.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Arrangement {
-    /// What is shown in each row and column, a permutation: classes by index as given, or groups where they are collapsed.
+    /// Index shown in each row and column, a permutation: of classes, or of groups if collapsed.
     pub order: Vec<usize>,
-    /// The clustering that the order is of.
+    /// The clustering behind the order.
     pub tree: Option<Dendrogram>,
-    /// Groups of classes that lie side by side, in the order shown; empty where the order knows none.
+    /// Groups of adjacent classes, in displayed order; empty if the order has no groups.
     pub groups: Vec<Superclass>,
-    /// Each group is one row and one column, the mean of its block.
+    /// Whether each group is shown as one row and column, with the means of its blocks.
     pub collapsed: bool,
 }
 
 impl Arrangement {
-    /// Classes as they are given.
+    /// The given order.
     pub fn given(classes: usize) -> Self {
         Arrangement { order: (0..classes).collect(), ..Arrangement::default() }
     }
 
-    /// What the lens says of the first matrix of a page; `other` is what it is compared with. An order that asks for what is not there
-    /// (superclasses, another matrix, a class) leaves the classes as given.
+    /// The lens's arrangement for the first matrix of a page. `other`: the matrix it is compared with.
+    ///
+    /// If the order needs something that is missing (superclasses, another matrix, a class), the given order
+    /// is used.
     pub fn of(matrix: &Matrix, other: Option<&Matrix>, class_names: &[String], lens: &Lens) -> Self {
         let classes = matrix.classes();
         match lens.order {
@@ -48,12 +50,12 @@ impl Arrangement {
         }
     }
 
-    /// The matrix as it is shown: collapsed to the means of blocks where groups are.
+    /// The matrix to show: the block means if groups are collapsed.
     pub(super) fn applied(&self, matrix: &Matrix) -> Matrix {
         if self.collapsed { matrix.block_means(&members(&self.groups)) } else { matrix.clone() }
     }
 
-    /// The scale that the lens asks for, common to all of `matrices` as they are shown.
+    /// The color map of the lens, common to all `matrices` as they are shown.
     pub fn map(&self, lens: &Lens, matrices: &[&Matrix], content: Content) -> ColorMap {
         if !self.collapsed {
             return ColorMap::for_lens(lens, matrices, content);
@@ -62,12 +64,12 @@ impl Arrangement {
         ColorMap::for_lens(lens, &shown.iter().collect::<Vec<_>>(), content)
     }
 
-    /// What rows and columns are called, by index as given.
+    /// Names of rows and columns, by index in the shown matrix.
     pub(super) fn labels(&self, class_names: &[String]) -> Vec<String> {
         if self.collapsed { self.groups.iter().map(|group| group.name.clone()).collect() } else { class_names.to_vec() }
     }
 
-    /// The rows before which a new group begins, the first left out.
+    /// Rows at which a new group begins, without the first.
     pub(super) fn boundaries(&self) -> Vec<usize> {
         if self.collapsed {
             return Vec::new();
@@ -79,7 +81,7 @@ impl Arrangement {
         ends.filter(|end| *end < self.order.len()).collect()
     }
 
-    /// The rows of a group when groups are not collapsed, first and past the last.
+    /// Rows of a group if groups are not collapsed: the first, and the one after the last.
     pub fn rows_of_group(&self, group: usize) -> (usize, usize) {
         let before = self.groups.iter().take(group).map(|group| group.classes.len()).sum();
         (before, before + self.groups.get(group).map_or(0, |group| group.classes.len()))

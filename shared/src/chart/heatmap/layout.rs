@@ -1,4 +1,4 @@
-//! Where the parts of a heatmap are, zoomed in or not.
+//! Layout of a heatmap, zoomed or not.
 
 use std::ops::Range;
 
@@ -7,24 +7,24 @@ use super::super::pen::{fitted, text_width};
 use super::Heatmap;
 use crate::view::Region;
 
-/// Where the parts of a heatmap are.
+/// Positions of the parts of a heatmap.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeatmapLayout {
-    /// All cells in sight together: a square.
+    /// Square of all visible cells.
     pub cells: Rect,
-    /// The side of a cell.
+    /// Side of a cell.
     pub cell: f64,
-    /// The color bar, its numbers not included.
+    /// The color bar, without its numbers.
     pub legend: Option<Rect>,
     /// The clustering, beside the rows.
     pub tree: Option<Rect>,
-    /// Down to the last thing drawn.
+    /// Total height of the drawing.
     pub height: f64,
-    /// The row and the column at the top left corner of what is in sight, not whole where one lies across the edge.
+    /// Row and column at the top left corner; fractional if the corner is inside a cell.
     pub row: f64,
     pub column: f64,
     order: Vec<usize>,
-    /// The row and column of each class.
+    /// Row and column of each class.
     positions: Vec<usize>,
     pub(super) labels: LabelLayout,
 }
@@ -32,11 +32,11 @@ pub struct HeatmapLayout {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LabelLayout {
     pub size: f64,
-    /// Shows every so many labels, so that they do not touch.
+    /// Only every `every`-th label is shown, so that labels do not overlap.
     pub every: usize,
     pub row_width: f64,
     pub column_height: f64,
-    /// Column labels read from bottom to top.
+    /// Whether column labels read from bottom to top.
     pub upward: bool,
 }
 
@@ -46,15 +46,15 @@ pub(super) enum Side {
     Column,
 }
 
-/// How values are written into cells.
+/// Format of values in cells.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Numbers {
     None,
-    /// `−.42`
+    /// Short form: `−.42`.
     Short {
         size: f64,
     },
-    /// `−0.42`
+    /// Full form: `−0.42`.
     Full {
         size: f64,
     },
@@ -63,7 +63,7 @@ pub(super) enum Numbers {
 const LABEL_SIZE: f64 = 12.0;
 const SMALLEST_LABEL: f64 = 8.0;
 pub(super) const LABEL_GAP: f64 = 6.0;
-/// How far the mark of a cell reaches beyond it, and that of a label beyond its text.
+/// Distance of a mark from the edge of its cell, or from the text of its label.
 pub(super) const MARK: f64 = 3.0;
 pub(super) const TITLE_HEIGHT: f64 = 26.0;
 const LEGEND_GAP: f64 = 12.0;
@@ -71,14 +71,15 @@ const LEGEND_BAR: f64 = 8.0;
 const LEGEND_NUMBERS: f64 = 18.0;
 pub(super) const NOTE_HEIGHT: f64 = 16.0;
 const TREE_GAP: f64 = 6.0;
-/// Of the width; no more than `WIDEST_TREE`.
+/// Width of the tree as a fraction of the whole width, up to `WIDEST_TREE`.
 const TREE_SHARE: f64 = 0.1;
 const WIDEST_TREE: f64 = 64.0;
-/// From this side on cells are set apart by a line of the ground.
+/// From this cell size on, lines of the background color separate the cells.
 pub(super) const SMALLEST_GAPPED_CELL: f64 = 14.0;
 
 impl Heatmap {
-    /// The geometry in a box. Cells are square and as large as both sides allow; what is zoomed into fills the square of the whole.
+    /// Layout in a box. Cells are square and as large as possible; a zoomed region fills the square of the
+    /// whole matrix.
     pub fn layout(&self, width: f64, height: f64) -> HeatmapLayout {
         let classes = self.arrangement.order.len();
         let title = if self.title.is_some() { TITLE_HEIGHT } else { 0.0 };
@@ -95,7 +96,7 @@ impl Heatmap {
         };
         let (row, column, span) = self.region.map_or((0.0, 0.0, count), Region::classes);
         let side = |labels: &LabelLayout| free(labels) / span;
-        // Labels shrink with the cells they name, and cells grow when labels shrink: two rounds settle it.
+        // Labels shrink with the cells, and cells grow if labels shrink: two rounds are enough.
         let upright = self.label_layout(widest, LABEL_SIZE, width, true);
         let mut labels = self.label_layout(widest, (side(&upright) - 1.0).clamp(SMALLEST_LABEL, LABEL_SIZE), width, true);
         let flat = self.label_layout(widest, labels.size, width, false);
@@ -103,7 +104,7 @@ impl Heatmap {
             labels = flat;
         }
         let (cell, extent) = match self.region {
-            // The square keeps its size while one zooms.
+            // The square keeps its size during zooming.
             Some(_) => (whole(free(&labels) / count) * count / span, whole(free(&labels) / count) * count),
             None => (whole(side(&labels)), whole(side(&labels)) * count),
         };
@@ -122,7 +123,7 @@ impl Heatmap {
         HeatmapLayout { cells, cell, legend: bar, tree, height, row, column, order: self.arrangement.order.clone(), positions, labels }
     }
 
-    /// The height that lets cells take up all of `width`.
+    /// Height at which the cells use all of `width`.
     pub fn natural_height(&self, width: f64) -> f64 {
         self.layout(width, f64::MAX).height
     }
@@ -138,26 +139,26 @@ impl Heatmap {
 }
 
 impl HeatmapLayout {
-    /// How many classes lie along a side of what is in sight.
+    /// Number of visible classes along a side.
     pub fn span(&self) -> f64 {
         if self.cell > 0.0 { self.cells.width / self.cell } else { self.order.len() as f64 }
     }
 
-    /// The square of the cell at a row and column as shown; parts of it may lie out of sight.
+    /// Square of the cell at a displayed row and column; parts of it can be outside the visible area.
     pub fn cell_rect(&self, row: usize, column: usize) -> Rect {
         let left = self.cells.left + (column as f64 - self.column) * self.cell;
         let top = self.cells.top + (row as f64 - self.row) * self.cell;
         Rect::new(left, top, self.cell, self.cell)
     }
 
-    /// The part of a cell that is in sight.
+    /// The visible part of a cell.
     pub(super) fn visible(&self, row: usize, column: usize) -> Rect {
         let rect = self.cell_rect(row, column);
         let (left, top) = (rect.left.max(self.cells.left), rect.top.max(self.cells.top));
         Rect::new(left, top, rect.right().min(self.cells.right()) - left, rect.bottom().min(self.cells.bottom()) - top)
     }
 
-    /// The rows, or columns, of which anything is in sight.
+    /// Rows or columns with a visible part.
     pub(super) fn in_sight(&self, side: Side) -> Range<usize> {
         let first = match side {
             Side::Row => self.row,
@@ -167,7 +168,7 @@ impl HeatmapLayout {
         (first as usize).min(last)..last
     }
 
-    /// The row and column under a point.
+    /// Row and column at a point.
     pub fn cell_at(&self, x: f64, y: f64) -> Option<(usize, usize)> {
         if !self.cells.contains(x, y) {
             return None;
@@ -177,22 +178,22 @@ impl HeatmapLayout {
         Some(((row as usize).min(last), (column as usize).min(last)))
     }
 
-    /// A point as row and column, not rounded: `2.5` is the middle of the third row.
+    /// A point as fractional row and column: `2.5` is the middle of the third row.
     pub fn point_at(&self, x: f64, y: f64) -> (f64, f64) {
         (self.row + (y - self.cells.top) / self.cell, self.column + (x - self.cells.left) / self.cell)
     }
 
-    /// The classes `(i, j)`, by index as given, of the cell at a row and column.
+    /// Class indices `(i, j)` of the cell at a row and column.
     pub fn classes(&self, row: usize, column: usize) -> (usize, usize) {
         (self.order[row], self.order[column])
     }
 
-    /// The row and column of the cell of classes `(i, j)`; none where there is no such class.
+    /// Row and column of the cell `(i, j)`; `None` if a class does not exist.
     pub fn position(&self, (i, j): (usize, usize)) -> Option<(usize, usize)> {
         Some((*self.positions.get(i)?, *self.positions.get(j)?))
     }
 
-    /// Where the middle of a row, or column, is along its side; none where it is out of sight.
+    /// Position of the middle of a row or column along its side; `None` if it is not visible.
     pub(super) fn middle(&self, position: usize, side: Side) -> Option<f64> {
         let (first, start, end) = match side {
             Side::Row => (self.row, self.cells.top, self.cells.bottom()),
@@ -202,7 +203,7 @@ impl HeatmapLayout {
         (start..end).contains(&middle).then_some(middle)
     }
 
-    /// A label as it fits, and the point it is drawn from; none where its row or column is out of sight.
+    /// A label, shortened to fit, and its position; `None` if its row or column is not visible.
     pub(super) fn label(&self, name: &str, position: usize, side: Side) -> Option<(String, (f64, f64))> {
         let LabelLayout { size, row_width, column_height, upward, .. } = self.labels;
         let middle = self.middle(position, side)?;
@@ -218,7 +219,7 @@ impl HeatmapLayout {
 }
 
 impl Numbers {
-    /// The longest form that fits a cell in a readable size, a minus sign included.
+    /// The longest format that fits a cell at a readable size, including a minus sign.
     pub(super) fn fitting(cell: f64) -> Self {
         let size = |text: &str, margins: f64| ((cell - margins) / text_width(text, 1.0)).min(13.0);
         let (full, short) = (size("−0.00", 9.0), size("−.00", 5.0));
@@ -232,7 +233,7 @@ impl Numbers {
     }
 }
 
-/// Whole pixels keep the edges of cells sharp; where they would waste much of the box, halves do.
+/// Rounds to whole pixels, which give sharp edges, or to halves if whole pixels waste much of the box.
 fn whole(side: f64) -> f64 {
     if side >= 6.0 {
         side.floor()

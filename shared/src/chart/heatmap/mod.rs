@@ -1,7 +1,7 @@
 //! A matrix over classes as colored squares.
 //!
-//! The cells can be painted as rectangles, for files, or asked for as an image of one pixel each, for screens: there an [`HeatmapFrame`] with
-//! labels, numbers and lines lies above the image, and a [`CellMark`] above that.
+//! Files draw the cells as rectangles. Screens use an image with one pixel per cell, a [`HeatmapFrame`] with
+//! labels, numbers and lines above it, and a [`CellMark`] on top.
 
 mod arrangement;
 mod layout;
@@ -22,52 +22,53 @@ use crate::view::{Lens, Region, Show};
 pub use self::arrangement::Arrangement;
 pub use self::layout::HeatmapLayout;
 
-/// A matrix over classes, ready to be drawn.
+/// A matrix over classes, with the settings for drawing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Heatmap {
-    /// Over classes as given, or over groups where the arrangement collapses them.
+    /// Values over classes in their given order, or over groups if the arrangement is collapsed.
     pub matrix: Matrix,
     pub content: Content,
-    /// Names, by index as given; empty draws no labels.
+    /// Names by index in the matrix; empty: no labels.
     pub labels: Vec<String>,
     pub arrangement: Arrangement,
     pub map: ColorMap,
-    /// Cells off the diagonal whose absolute value is below this are left blank.
+    /// Off-diagonal cells with a smaller absolute value are blank.
     pub threshold: f64,
-    /// Cells whose value is not told apart from 0, by index as given; empty hatches none.
+    /// Cells that are not distinguishable from 0, by index in the matrix; empty: no hatching.
     pub hatched: Vec<Vec<bool>>,
-    /// What is zoomed into; none: all.
+    /// The visible part. `None`: the whole matrix.
     pub region: Option<Region>,
-    /// The marked cell: classes `(i, j)`, by index as given.
+    /// The selected cell `(i, j)`, as class indices.
     pub selected: Option<(usize, usize)>,
     pub title: Option<String>,
     pub show_legend: bool,
-    /// Writes values into cells that are large enough.
+    /// Whether values are written into cells, if these are large enough.
     pub show_values: bool,
     pub theme: Theme,
-    /// What of the matrix the map and the threshold do not show.
+    /// Numbers of cells hidden by the color map or the threshold.
     pub(super) hidden: Hidden,
 }
 
-/// Everything of a heatmap but its cells, on a transparent ground: what lies above an image of the cells.
+/// Everything except the cells, on a transparent background, to be drawn above an image of the cells.
 #[derive(Clone, Copy, Debug)]
 pub struct HeatmapFrame<'a>(pub &'a Heatmap);
 
-/// The mark of one cell of a heatmap on a transparent ground, for a canvas above the one with the cells: following the pointer then costs no
-/// redrawing of 40,000 cells.
+/// The mark of one cell, for a transparent canvas above the cells: following the pointer then does not redraw
+/// up to 40,000 cells.
 #[derive(Clone, Copy, Debug)]
 pub struct CellMark<'a> {
     pub heatmap: &'a Heatmap,
-    /// Classes, by index as given.
+    /// Class indices `(i, j)`.
     pub cell: (usize, usize),
 }
 
-/// Hatching needs room; smaller cells fade into the ground instead.
+/// Smallest cell with hatching; smaller ones are faded instead.
 const SMALLEST_HATCHED_CELL: f64 = 8.0;
 const HATCH_CONTRAST: f64 = 0.45;
 
 impl Heatmap {
-    /// The matrix of an attribution through a lens, against a baseline where the lens shows two and there is one over the same classes.
+    /// The matrix of an attribution with a lens. The baseline counts if the lens shows two matrices and it
+    /// has the same classes.
     pub fn of(attribution: &Attribution, baseline: Option<&Attribution>, lens: &Lens, theme: Theme) -> Self {
         let (matrix, names) = (&attribution.file.matrix, &attribution.file.class_names);
         let baseline = attribution.comparable(baseline);
@@ -88,7 +89,7 @@ impl Heatmap {
         }
     }
 
-    /// How the second of two attributions differs from the first, on the scale of all the differences of a page.
+    /// The second attribution minus the first, on the scale of all differences of a page.
     pub(super) fn difference(
         [from, to]: [&Attribution; 2],
         difference: &Matrix,
@@ -102,15 +103,17 @@ impl Heatmap {
         Heatmap::arranged(difference, Content::Difference, &from.file.class_names, arrangement, map, lens, theme).hatched(hatched)
     }
 
-    /// The first of two attributions above the diagonal and the second below it, on the scale of all the matrices of a page.
+    /// The first attribution above the diagonal and the second below it, on the scale of all matrices of a
+    /// page.
     pub(super) fn split([above, below]: [&Attribution; 2], all: &[&Matrix], arrangement: Arrangement, lens: &Lens, theme: Theme) -> Self {
         let matrix = above.file.matrix.split(&below.file.matrix, &arrangement.order);
         let map = arrangement.map(lens, all, Content::Cosine);
         Heatmap::arranged(&matrix, Content::Cosine, &above.file.class_names, arrangement, map, lens, theme)
     }
 
-    /// A matrix over the named classes, in an arrangement and with a map that it may share with others; region, threshold and selection are
-    /// the lens's.
+    /// A matrix over the named classes. Panels can share the arrangement and the map.
+    ///
+    /// Region, threshold and selection come from the lens.
     pub fn arranged(
         matrix: &Matrix,
         content: Content,
@@ -125,7 +128,7 @@ impl Heatmap {
         Heatmap {
             hidden: map.hidden(&matrix, threshold),
             labels: arrangement.labels(class_names),
-            // A selected pair of classes is no pair of groups, and a region of the one none of the other.
+            // The region and the selected pair are of classes and do not apply to groups.
             selected: lens.cell.filter(|_| !arrangement.collapsed),
             region: lens.region.filter(|_| !arrangement.collapsed).and_then(|region| {
                 let (row, column, span) = region.classes();
@@ -137,7 +140,7 @@ impl Heatmap {
         }
     }
 
-    /// A matrix in the given order, nothing selected, with a legend.
+    /// A matrix in its given order with a legend, without selection.
     pub fn plain(matrix: &Matrix, content: Content, labels: &[String], map: ColorMap, theme: Theme) -> Self {
         Heatmap {
             matrix: matrix.clone(),
@@ -157,12 +160,12 @@ impl Heatmap {
         }
     }
 
-    /// The colored cells alone.
+    /// Only the colored cells.
     pub fn bare(self) -> Self {
         Heatmap { labels: Vec::new(), title: None, show_legend: false, show_values: false, ..self }
     }
 
-    /// With cells hatched, by index as given.
+    /// Adds hatching, by index in the matrix.
     pub fn hatched(self, hatched: Vec<Vec<bool>>) -> Self {
         Heatmap { hatched, ..self }
     }
@@ -171,17 +174,17 @@ impl Heatmap {
         Heatmap { title: Some(title.into()), ..self }
     }
 
-    /// What of the matrix is not shown.
+    /// Numbers of cells that are not visible.
     pub fn hidden(&self) -> Hidden {
         self.hidden
     }
 
-    /// What a row or column is called, by index as given.
+    /// Name of a row or column, by index in the matrix.
     pub fn name(&self, class: usize) -> String {
         self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
     }
 
-    /// The cells as an image of one pixel each, in the order they are shown: red, green, blue, opacity, row by row.
+    /// The cells as an image of one pixel each, in displayed order: RGBA, row by row.
     pub fn pixels(&self) -> Vec<u8> {
         let colors = self.map.colors(self.theme);
         let order = &self.arrangement.order;
@@ -196,7 +199,8 @@ impl Heatmap {
         pixels
     }
 
-    /// What an [`HeatmapFrame`] of this shows in a layout, without the values where it shows none: it can stay while only they change.
+    /// The data that a [`HeatmapFrame`] needs in this layout. It contains no values if none are written, so
+    /// that the frame can stay while only values change.
     pub fn without_cells(&self, layout: &HeatmapLayout) -> Self {
         let hatches = layout.cell >= SMALLEST_HATCHED_CELL && !self.hatched.is_empty();
         let numbers = self.show_values && Numbers::fitting(layout.cell) != Numbers::None;
@@ -210,20 +214,20 @@ impl Heatmap {
             arrangement: self.arrangement.clone(),
             map: self.map,
             threshold: self.threshold,
-            // Whether any cell is hatched is said below the cells.
+            // The note below the cells depends on whether there is hatching.
             hatched: if self.hatched.is_empty() { Vec::new() } else { vec![Vec::new()] },
             region: self.region,
             selected: self.selected,
             title: self.title.clone(),
             show_legend: self.show_legend,
-            // The canvas may have grown since the layout was made: there are no values for it either.
+            // Keep this false if the canvas grows later: the values are not there.
             show_values: false,
             theme: self.theme,
             hidden: self.hidden,
         }
     }
 
-    /// Whether the cell is what it is by definition.
+    /// Whether the value of a cell is fixed by definition.
     fn is_diagonal(&self, (i, j): (usize, usize)) -> bool {
         i == j && !self.arrangement.collapsed
     }
@@ -232,7 +236,7 @@ impl Heatmap {
         i != j && self.hatched.get(i).and_then(|row| row.get(j)).copied().unwrap_or(false)
     }
 
-    /// `small`: whether hatched cells fade, having no room for lines.
+    /// Color of a cell. `small`: hatched cells are faded, because there is no room for lines.
     fn color(&self, cell: (usize, usize), value: f64, colors: MapColors, small: bool) -> RGBColor {
         match () {
             () if self.is_diagonal(cell) => self.theme.palette().diagonal,
@@ -242,7 +246,7 @@ impl Heatmap {
         }
     }
 
-    /// What a reader should know of the picture, where there is anything.
+    /// A note about hidden or hatched cells, if there are any.
     fn note(&self) -> Option<String> {
         let hatched = (!self.hatched.is_empty()).then(|| "hatched: within the 95 % intervals".to_owned());
         let notes: Vec<String> = self.hidden.note().into_iter().chain(hatched).collect();
@@ -255,7 +259,7 @@ impl Heatmap {
         for row in layout.in_sight(Side::Row) {
             for column in layout.in_sight(Side::Column) {
                 let rect = layout.visible(row, column);
-                // Each runs on under the next, so that edges between pixels show no seams.
+                // Extend each cell under the next, so that no gap is visible if an edge lies between pixels.
                 let on = |edge: f64, end: f64| if edge + 0.5 < end { 0.5 } else { 0.0 };
                 let (width, height) =
                     (rect.width + on(rect.right(), layout.cells.right()), rect.height + on(rect.bottom(), layout.cells.bottom()));
@@ -267,7 +271,7 @@ impl Heatmap {
         Ok(())
     }
 
-    /// The lines between cells and between groups, and those across cells that are hatched.
+    /// Draws the lines between cells and groups, and the hatching.
     fn paint_lines<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &HeatmapLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         if layout.cell >= SMALLEST_HATCHED_CELL && !self.hatched.is_empty() {
@@ -302,7 +306,8 @@ impl Heatmap {
                 let ground = self.color(cell, self.matrix.get(cell.0, cell.1), colors, false);
                 let color = mixed(ground, text_on(ground, self.theme), HATCH_CONTRAST);
                 let Rect { left, top, width, height } = layout.visible(row, column);
-                // From the bottom left to the top right, at a third and two thirds of the cell; whole in cells cut by the edge too.
+                // Three lines from bottom left to top right, at 1/4, 1/2 and 3/4 of the diagonal of the
+                // visible part of the cell.
                 for part in [0.5, 1.0, 1.5] {
                     let (x, y) = ((width * part).min(width), (height * part).min(height));
                     let (from_x, from_y) = ((width * part - width).max(0.0), (height * part - height).max(0.0));
@@ -369,7 +374,7 @@ impl Heatmap {
         pen.text(&text, point, align, Font { upward, ..font })
     }
 
-    /// The clustering beside the rows: a merge stands as far out as what it merges is apart.
+    /// Draws the clustering beside the rows. The distance of a merge from the rows shows its merge distance.
     fn paint_tree<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &HeatmapLayout, rect: Rect) -> Result<(), ChartError> {
         let Some(tree) = &self.arrangement.tree else { return Ok(()) };
         let brackets = tree.brackets();
@@ -399,7 +404,7 @@ impl Heatmap {
         let width = bar.width / slices;
         for slice in 0..slices as usize {
             let value = low + (high - low) * (slice as f64 + 0.5) / slices;
-            // Each slice runs on under the next: edges that fall between pixels would show as seams.
+            // Extend each slice under the next, so that no gap is visible if an edge lies between pixels.
             let left = bar.left + slice as f64 * width;
             let color = if value.abs() < self.threshold { palette.surface } else { colors.of(value) };
             pen.fill(Rect { left, width: (width + 1.0).min(bar.right() - left), ..bar }, color)?;
@@ -432,7 +437,7 @@ impl Heatmap {
     }
 }
 
-/// The cells whose difference is not told from 0: none where one of the two has no intervals, or where cells are means of blocks.
+/// Unresolved cells of a difference. Empty if an attribution has no intervals, or if cells are block means.
 pub fn unresolved(a: &Attribution, b: &Attribution, arrangement: &Arrangement) -> Vec<Vec<bool>> {
     let intervals = a.file.bootstrap.as_ref().zip(b.file.bootstrap.as_ref()).filter(|_| !arrangement.collapsed);
     intervals.map(|(a, b)| a.unresolved(b)).unwrap_or_default()
@@ -499,7 +504,7 @@ impl CellMark<'_> {
         let palette = self.heatmap.theme.palette();
         let inner = layout.visible(row, column);
         if inner.width > 0.0 && inner.height > 0.0 {
-            // Ink around paper: one of the two stands out from any color of the map.
+            // A dark frame around a light one: one of them is visible on any color of the map.
             pen.frame(inner.grown(MARK), MARK - 1.0, palette.text)?;
             pen.frame(inner.grown(1.0), 1.0, palette.surface)?;
         }
@@ -544,7 +549,7 @@ impl Chart for CellMark<'_> {
 }
 
 impl Hidden {
-    /// What a reader should know, where anything is hidden.
+    /// A note about hidden cells, if there are any.
     pub fn note(self) -> Option<String> {
         let Hidden { negative, clipped, small } = self;
         let cells = |count: usize| if count == 1 { "1 cell".to_owned() } else { format!("{count} cells") };
@@ -554,14 +559,14 @@ impl Hidden {
         (!parts.is_empty()).then(|| parts.join(", "))
     }
 
-    /// All together.
+    /// Total number of hidden cells.
     pub fn count(self) -> usize {
         self.negative + self.clipped + self.small
     }
 }
 
 fn cell_number(value: f64) -> String {
-    // Without the sum, −0.001 would read −0.00.
+    // Adding 0.0 avoids −0.00 for −0.001.
     format::decimal((value * 100.0).round() / 100.0 + 0.0, 2)
 }
 
@@ -605,7 +610,7 @@ pub(super) mod tests {
         let rgba = |color: plotters::style::RGBColor| [color.0, color.1, color.2, 255];
         let palette = Theme::Light.palette();
         assert_eq!(at(4, 4), rgba(palette.diagonal));
-        // The order is the reverse: row 0 shows class 11, column 5 class 6.
+        // The order is reversed: row 0 shows class 11, column 5 class 6.
         assert!(heatmap.matrix.get(11, 6).abs() < 0.15);
         assert_eq!(at(0, 5), rgba(palette.surface), "below the threshold");
         assert_eq!(at(11, 10), rgba(heatmap.map.colors(Theme::Light).of(heatmap.matrix.get(0, 1))));
@@ -665,7 +670,7 @@ pub(super) mod tests {
         fn what_lies_above_the_cells_stays_while_only_values_change_that_it_does_not_show() {
             let (before, after) = (heatmap(12), Heatmap { matrix: matrix(12, |i, j| ((i * j) % 5) as f64 / 10.0), ..heatmap(12) });
             let above = |heatmap: &Heatmap, side: u32| heatmap.without_cells(&heatmap.layout(f64::from(side), f64::from(side)));
-            // Without its first line, which describes the whole.
+            // Skip the first line, which has the description.
             let drawn =
                 |heatmap: &Heatmap, side: u32| svg(side, side, &HeatmapFrame(heatmap)).unwrap().split_once('\n').unwrap().1.to_owned();
             for (side, stays) in [(200, true), (800, false)] {
@@ -682,7 +687,7 @@ pub(super) mod tests {
             let zoomed = svg(300, 300, &Heatmap { region, ..heatmap(12).bare() }).unwrap();
             assert_eq!(count(&zoomed, "<rect"), 1 + 4 * 4 + 2 * 3);
             let labeled = svg(500, 560, &Heatmap { region, ..heatmap(12) }).unwrap();
-            // The order is the reverse of the classes.
+            // The order is reversed.
             for (class, times) in [(9, 1), (6, 2), (3, 1), (10, 0), (2, 0)] {
                 assert_eq!(count(&labeled, &format!(">\nclass {class}\n")), times, "class {class}");
             }
@@ -710,7 +715,7 @@ pub(super) mod tests {
             assert!(tree.left > layout.cells.right() && tree.right() <= 600.0);
             let slices = (layout.cells.width / 2.0) as usize;
             let (ground, cells, lines, frame) = (1, 12 * 12, 2 * 11, 4);
-            // Each of the eleven merges is two arms and a line across.
+            // Each of the eleven merges has two arms and a cross line.
             assert_eq!(count(&svg(600, 660, &with_tree).unwrap(), "<rect"), ground + cells + lines + slices + frame + 3 * 11);
         }
 
