@@ -2,6 +2,8 @@
 //!
 //! A page whose address names a baseline of its own goes by that one; see [`page_baseline`].
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 use shared::api::Attribution;
 use shared::chart::figure::checkpoint_name;
@@ -17,8 +19,8 @@ const STORAGE_KEY: &str = "crosslens-baseline";
 #[derive(Clone, Copy)]
 pub struct Baseline {
     pub pinned: RwSignal<Option<AttributionId>>,
-    pub attribution: Memo<Option<Attribution>>,
-    fetched: Fetched<Attribution>,
+    pub attribution: Memo<Option<Arc<Attribution>>>,
+    fetched: Fetched<Arc<Attribution>>,
 }
 
 /// Reads what is pinned from the browser's storage, keeps it there, and makes it known to every component below.
@@ -41,7 +43,7 @@ pub fn provide_baseline() {
     });
     // Who reads a shared view may ask for nothing else.
     let may_ask = !browser::is_shared_page();
-    let fetched = fetched::<Attribution>(move || pinned.get().filter(|_| may_ask).map(|id| format!("api/attributions/{id}")));
+    let fetched = fetched::<Arc<Attribution>>(move || pinned.get().filter(|_| may_ask).map(|id| format!("api/attributions/{id}")));
     provide_context(Baseline { pinned, attribution: of(move || pinned.get(), fetched), fetched });
 }
 
@@ -53,12 +55,12 @@ pub fn use_baseline() -> Baseline {
 ///
 /// A lens that names none takes the pinned one, so that a copied address carries it; pinning and unpinning change the lens of the page
 /// at hand.
-pub fn page_baseline(lens: UrlState<Lens>) -> Memo<Option<Attribution>> {
+pub fn page_baseline(lens: UrlState<Lens>) -> Memo<Option<Arc<Attribution>>> {
     let Baseline { pinned, attribution, .. } = use_baseline();
     adopt_pinned(lens);
     let named = Memo::new(move |_| lens.get().baseline);
     let of_page = Memo::new(move |_| named.get().filter(|named| pinned.with(|pinned| pinned.as_ref() != Some(named))));
-    let fetched = fetched::<Attribution>(move || of_page.get().map(|id| format!("api/attributions/{id}")));
+    let fetched = fetched::<Arc<Attribution>>(move || of_page.get().map(|id| format!("api/attributions/{id}")));
     let own = of(move || of_page.get(), fetched);
     Memo::new(move |_| match (named.get(), of_page.get()) {
         (None, _) => None,
@@ -81,7 +83,10 @@ pub fn adopt_pinned(lens: UrlState<Lens>) {
 }
 
 /// The answer to `id`, and not the former one that stays while the next is on its way.
-fn of(id: impl Fn() -> Option<AttributionId> + Send + Sync + 'static, fetched: Fetched<Attribution>) -> Memo<Option<Attribution>> {
+fn of(
+    id: impl Fn() -> Option<AttributionId> + Send + Sync + 'static,
+    fetched: Fetched<Arc<Attribution>>,
+) -> Memo<Option<Arc<Attribution>>> {
     Memo::new(move |_| {
         let id = id()?.to_string();
         fetched.ready().filter(|attribution| attribution.id == id)
@@ -111,7 +116,7 @@ pub fn BaselineChip() -> impl IntoView {
     let Baseline { pinned, attribution, fetched } = use_baseline();
     let chip = move |id: AttributionId| {
         let address = urls::href(&format!("/attributions/{id}"));
-        let name = move || attribution.with(|attribution| name(attribution.as_ref(), &id));
+        let name = move || attribution.with(|attribution| name(attribution.as_deref(), &id));
         let problem = move || fetched.problem().map(|problem| problem.detail);
         view! {
             <div class="baseline-chip" class:baseline-chip-failed=move || problem().is_some() title=problem>

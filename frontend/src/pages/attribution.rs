@@ -1,5 +1,7 @@
 //! One matrix, large: what it shows, where it comes from, and the way to its neighbors.
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use shared::api::{Attribution, AttributionFile, CheckpointInfo};
@@ -34,7 +36,7 @@ const SHOWS: [(Show, &str); 3] = [(Show::Values, "Values"), (Show::Difference, "
 pub fn AttributionPage() -> impl IntoView {
     let params = use_params_map();
     let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
-    let fetched = fetched::<Attribution>(move || Some(format!("api/attributions/{}", id.get())));
+    let fetched = fetched::<Arc<Attribution>>(move || Some(format!("api/attributions/{}", id.get())));
     use_title(move || {
         fetched
             .ready()
@@ -50,7 +52,7 @@ pub fn AttributionPage() -> impl IntoView {
 
 /// Stays while one goes from matrix to matrix.
 #[component]
-fn OwnAttribution(id: Memo<String>, attribution: Memo<Attribution>) -> impl IntoView {
+fn OwnAttribution(id: Memo<String>, attribution: Memo<Arc<Attribution>>) -> impl IntoView {
     let view_of = move |lens: &Lens| id.get_untracked().parse::<AttributionId>().map(|id| View::Attribution { id, lens: lens.clone() });
     let lens = url_state(
         |query| Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(),
@@ -67,7 +69,7 @@ fn OwnAttribution(id: Memo<String>, attribution: Memo<Attribution>) -> impl Into
 }
 
 #[component]
-fn AttributionHeader(attribution: Memo<Attribution>, view: Callback<(), View>) -> impl IntoView {
+fn AttributionHeader(attribution: Memo<Arc<Attribution>>, view: Callback<(), View>) -> impl IntoView {
     let run = move || attribution.with(|attribution| attribution.run.clone());
     let run_title = move || attribution.with(|attribution| attribution.run_title.clone());
     let title = move || attribution.with(|attribution| format!("Class-wise attribution, {}", checkpoint_name(attribution)));
@@ -101,7 +103,7 @@ pub fn inputs_text(file: &AttributionFile) -> String {
 
 /// The checkpoints before and after this one, and the same one on other inputs.
 #[component]
-fn Neighbors(attribution: Memo<Attribution>, lens: Memo<Lens>) -> impl IntoView {
+fn Neighbors(attribution: Memo<Arc<Attribution>>, lens: Memo<Lens>) -> impl IntoView {
     let run = Memo::new(move |_| attribution.with(|attribution| attribution.run.clone()));
     let here = Memo::new(move |_| attribution.with(|attribution| (attribution.file.epoch, attribution.file.inputs)));
     let checkpoints = fetched::<Vec<CheckpointInfo>>(move || Some(format!("api/runs/{}/checkpoints", run.get())));
@@ -161,9 +163,9 @@ fn neighbors(epochs: &[u32], epoch: u32) -> (Option<u32>, Option<u32>) {
 /// The matrix with everything needed to read it: also what the reader of a link sees.
 #[component]
 pub fn AttributionView(
-    #[prop(into)] attribution: Memo<Attribution>,
+    attribution: Memo<Arc<Attribution>>,
     /// What differences refer to.
-    baseline: Memo<Option<Attribution>>,
+    baseline: Memo<Option<Arc<Attribution>>>,
     explorer: Explorer,
 ) -> impl IntoView {
     let theme = use_theme();
@@ -172,22 +174,23 @@ pub fn AttributionView(
     let has_control = Memo::new(move |_| attribution.with(|attribution| attribution.file.weight_matrix.is_some()));
     let shown = Memo::new(move |_| {
         let control = control.get();
-        attribution.with(|attribution| if control { of_weights(attribution) } else { None }.unwrap_or_else(|| attribution.clone()))
+        attribution
+            .with(|attribution| if control { of_weights(attribution).map(Arc::new) } else { None }.unwrap_or_else(|| attribution.clone()))
     });
     let heatmap = Memo::new(move |_| {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
         // The rows of W have no baseline of their own.
         let baseline = baseline.get().filter(|_| !control.get());
-        shown.with(|shown| Heatmap::of(shown, baseline.as_ref(), &plain_lens.get(), theme))
+        shown.with(|shown| Heatmap::of(shown, baseline.as_deref(), &plain_lens.get(), theme))
     });
     let show = Signal::derive(move || explorer.lens.get().show);
     let has_baseline = Memo::new(move |_| {
-        let comparable = |attribution: &Attribution| baseline.with(|baseline| attribution.comparable(baseline.as_ref()).is_some());
+        let comparable = |attribution: &Arc<Attribution>| baseline.with(|baseline| attribution.comparable(baseline.as_deref()).is_some());
         !control.get() && attribution.with(comparable)
     });
     let name = Signal::derive(move || {
-        let checkpoint = attribution.with(checkpoint_name);
-        let other = baseline.with(|baseline| baseline.as_ref().map(checkpoint_name)).filter(|_| has_baseline.get());
+        let checkpoint = attribution.with(|attribution| checkpoint_name(attribution));
+        let other = baseline.with(|baseline| baseline.as_deref().map(checkpoint_name)).filter(|_| has_baseline.get());
         match (control.get(), explorer.lens.get().show, other) {
             (true, ..) => format!("Rows of W, {checkpoint}"),
             (false, Show::Difference, Some(other)) => format!("{checkpoint} less {other}"),
@@ -195,7 +198,8 @@ pub fn AttributionView(
             _ => checkpoint,
         }
     });
-    let figures = Signal::derive(move || attribution.with(|attribution| baseline.with(|baseline| figures(attribution, baseline.as_ref()))));
+    let figures =
+        Signal::derive(move || attribution.with(|attribution| baseline.with(|baseline| figures(attribution, baseline.as_deref()))));
     let names = Memo::new(move |_| attribution.with(|attribution| attribution.file.class_names.clone()));
     view! {
         <KeyFigures figures/>
@@ -290,9 +294,9 @@ fn change(from: Option<f64>, to: Option<f64>) -> String {
 /// What is said at once of the pair one points at, else of the selected one; its dossier has the rest.
 #[component]
 fn PairCard(
-    attribution: Memo<Attribution>,
+    attribution: Memo<Arc<Attribution>>,
     /// With the matrix that is shown.
-    shown: Memo<Attribution>,
+    shown: Memo<Arc<Attribution>>,
     explorer: Explorer,
 ) -> impl IntoView {
     let content = move || {
@@ -361,7 +365,7 @@ impl Pair {
 
 /// Accuracy on the inputs of the matrix, class by class.
 #[component]
-fn ClassTable(attribution: Memo<Attribution>) -> impl IntoView {
+fn ClassTable(attribution: Memo<Arc<Attribution>>) -> impl IntoView {
     let rows = move || {
         attribution.with(|attribution| {
             let file = &attribution.file;
@@ -407,7 +411,7 @@ fn ClassTable(attribution: Memo<Attribution>) -> impl IntoView {
 
 /// What the matrix was computed from.
 #[component]
-fn Provenance(attribution: Memo<Attribution>) -> impl IntoView {
+fn Provenance(attribution: Memo<Arc<Attribution>>) -> impl IntoView {
     let is_owner = use_is_owner();
     let checkpoint = move || {
         let name = attribution.with(|attribution| attribution.file.checkpoint_name(&attribution.run));
@@ -420,7 +424,11 @@ fn Provenance(attribution: Memo<Attribution>) -> impl IntoView {
         }
     };
     let facts = move || {
-        attribution.with(provenance).into_iter().map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> }).collect_view()
+        attribution
+            .with(|attribution| provenance(attribution))
+            .into_iter()
+            .map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> })
+            .collect_view()
     };
     let hash = move || attribution.with(|attribution| attribution.file.checkpoint_sha256.clone());
     view! {

@@ -1,8 +1,10 @@
 //! What the reader of a share link sees: one view, from one answer, without anything to change.
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
-use shared::api::{Attribution, SharedContent, SharedView};
+use shared::api::{Attribution, Comparison, SharedContent, SharedView};
 use shared::config::Inputs;
 use shared::view::{Lens, View};
 
@@ -52,7 +54,7 @@ fn Opened(view: SharedView) -> impl IntoView {
     let unfinished = unfinished(&content, &as_of);
     let answers = Answers(answers);
     // A baseline over other classes came along and is passed over, as on one's own page.
-    let baseline = lens_of(&share.view).baseline.and_then(|id| answers.get::<Attribution>(&attribution_address(&id.to_string())).ok());
+    let baseline = lens_of(&share.view).baseline.and_then(|id| answers.get::<Arc<Attribution>>(&attribution_address(&id.to_string())).ok());
     provide_context(answers);
     provide_context(Viewer::ShareReader);
     // The reader may turn the lens; the link stays what it is.
@@ -64,11 +66,13 @@ fn Opened(view: SharedView) -> impl IntoView {
             view! { <RunView run metrics selection matrices=Cache::new()/> }.into_any()
         }
         SharedContent::Attribution { attribution } => {
-            let (attribution, baseline) = (Memo::new(move |_| *attribution.clone()), Memo::new(move |_| baseline.clone()));
+            let attribution: Arc<Attribution> = attribution.into();
+            let (attribution, baseline) = (Memo::new(move |_| attribution.clone()), Memo::new(move |_| baseline.clone()));
             view! { <AttributionView attribution baseline explorer=explorer()/> }.into_any()
         }
         SharedContent::Compare { comparison } => {
-            let comparison = Memo::new(move |_| *comparison.clone());
+            let comparison: Arc<Comparison> = comparison.into();
+            let comparison = Memo::new(move |_| comparison.clone());
             let explorer = explorer();
             let of = share.view.parse().map_or(1, |view| if let View::Compare { of, .. } = view { of } else { 1 });
             view! {

@@ -6,6 +6,7 @@ mod parts;
 mod rank;
 mod table;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use leptos::ev::keydown;
@@ -38,14 +39,10 @@ const DOSSIER: &str = "dossier";
 
 /// Of the selected cell. Walks the pairs by how much they changed against the baseline, without one by their cosine.
 #[component]
-pub fn Dossier(
-    #[prop(into)] subject: Memo<Attribution>,
-    #[prop(into)] baseline: Memo<Option<Attribution>>,
-    explorer: Explorer,
-) -> impl IntoView {
+pub fn Dossier(subject: Memo<Arc<Attribution>>, baseline: Memo<Option<Arc<Attribution>>>, explorer: Explorer) -> impl IntoView {
     let baseline = Memo::new(move |_| {
-        let baseline = baseline.get();
-        subject.with(|subject| subject.comparable(baseline.as_ref()).cloned())
+        let baseline = baseline.get()?;
+        subject.with(|subject| subject.comparable(Some(&baseline)).is_some()).then_some(baseline)
     });
     let order = Memo::new(move |_| {
         baseline
@@ -160,12 +157,17 @@ fn name(file: &AttributionFile, class: usize) -> String {
 
 /// The dossier of a pair.
 #[component]
-fn PairDossier(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, order: Memo<Vec<Cell>>, pair: Cell) -> impl IntoView {
+fn PairDossier(
+    subject: Memo<Arc<Attribution>>,
+    baseline: Memo<Option<Arc<Attribution>>>,
+    order: Memo<Vec<Cell>>,
+    pair: Cell,
+) -> impl IntoView {
     let is_owner = use_is_owner();
     let (i, j) = pair;
     let facts = move || {
         baseline
-            .with(|baseline| subject.with(|subject| facts(subject, baseline.as_ref(), pair)))
+            .with(|baseline| subject.with(|subject| facts(subject, baseline.as_deref(), pair)))
             .into_iter()
             .map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> })
             .collect_view()
@@ -176,7 +178,7 @@ fn PairDossier(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, 
             subject.with(|subject| format!("api/runs/{}/cells?i={i}&j={j}&inputs={}", subject.run, subject.file.inputs.id()))
         });
         let cells = fetched::<Vec<EpochCell>>(move || Some(address.get()));
-        let marks = move || baseline.with(|baseline| subject.with(|subject| marks(subject, baseline.as_ref())));
+        let marks = move || baseline.with(|baseline| subject.with(|subject| marks(subject, baseline.as_deref())));
         let course = move |cells: Vec<EpochCell>| match cells.len() {
             0 | 1 => view! { <p class="muted">"The run holds no other matrix of these inputs."</p> }.into_any(),
             _ => view! { <CourseView cells marks=marks()/> }.into_any(),
@@ -193,7 +195,7 @@ fn PairDossier(subject: Memo<Attribution>, baseline: Memo<Option<Attribution>>, 
             Load::Failed(_) => Vec::new(),
         };
         baseline.with(|baseline| {
-            subject.with(|subject| order.with(|order| Some(wanted(subject, baseline.as_ref(), &checkpoints, order, pair))))
+            subject.with(|subject| order.with(|order| Some(wanted(subject, baseline.as_deref(), &checkpoints, order, pair))))
         })
     });
     view! {

@@ -7,6 +7,8 @@ mod runs;
 mod scatter;
 mod view;
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use shared::api::{Attribution, Comparison};
@@ -53,7 +55,7 @@ pub fn ComparePage() -> impl IntoView {
     let answer = Memo::new(move |_| sides.with(|sides| answer(sides, matrices)));
     // The former one stays while one goes from comparison to comparison.
     let comparison = latest(None, move || match answer.get() {
-        Answer::Ready(kept) => Some(Comparison::of(kept.iter().map(|kept| Attribution::clone(kept)).collect()).ok()),
+        Answer::Ready(kept) => Some(Comparison::of(kept.iter().map(|kept| Attribution::clone(kept)).collect()).ok().map(Arc::new)),
         Answer::Loading => None,
         Answer::Incomplete | Answer::Failed(_) => Some(None),
     });

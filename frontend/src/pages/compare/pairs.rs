@@ -1,5 +1,7 @@
 //! The pair one points at in all matrices, and all pairs by how much they changed.
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 use shared::api::{Comparison, RankedPair};
 use shared::chart::comparison::LETTERS;
@@ -13,7 +15,7 @@ const FIRST_PAIRS: usize = 10;
 const MORE_PAIRS: usize = 200;
 
 #[component]
-pub fn SelectedPair(comparison: Memo<Comparison>, explorer: Explorer) -> impl IntoView {
+pub fn SelectedPair(comparison: Memo<Arc<Comparison>>, explorer: Explorer) -> impl IntoView {
     let content = move || {
         let cell = explorer.current()?;
         comparison.with(|comparison| facts(comparison, cell)).map(|(name, facts)| {
@@ -66,8 +68,8 @@ fn facts(comparison: &Comparison, (i, j): Cell) -> Option<(String, Vec<(String, 
 
 /// The pairs by how much they changed; a click selects one in the matrices.
 #[component]
-pub fn ChangedPairs(comparison: Memo<Comparison>, explorer: Explorer) -> impl IntoView {
-    let ranked = Memo::new(move |_| comparison.with(Comparison::ranked));
+pub fn ChangedPairs(comparison: Memo<Arc<Comparison>>, explorer: Explorer) -> impl IntoView {
+    let ranked = Memo::new(move |_| comparison.with(|comparison| comparison.ranked()));
     let names = Memo::new(move |_| comparison.with(|comparison| comparison.baseline().file.class_names.clone()));
     let shown = RwSignal::new(FIRST_PAIRS);
     let total = Memo::new(move |_| ranked.with(Vec::len));

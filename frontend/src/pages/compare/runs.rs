@@ -1,6 +1,7 @@
 //! What the compared runs went through and were set up with: their curves over each other, and the fields in which they differ.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use leptos::prelude::*;
 use serde_json::Value;
@@ -22,8 +23,8 @@ use crate::theme::use_theme;
 use crate::url_state::UrlState;
 
 #[component]
-pub fn RunsCompared(comparison: Memo<Comparison>, lens: UrlState<Lens>) -> impl IntoView {
-    let compared = Memo::new(move |_| comparison.with(Compared::all));
+pub fn RunsCompared(comparison: Memo<Arc<Comparison>>, lens: UrlState<Lens>) -> impl IntoView {
+    let compared = Memo::new(move |_| comparison.with(|comparison| Compared::all(comparison)));
     view! {
         <CurvesCompared compared lens/>
         {move || (compared.with(Vec::len) > 1).then(|| view! { <ConfigDifferences compared/> })}

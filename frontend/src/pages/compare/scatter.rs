@@ -1,5 +1,7 @@
 //! Every pair as a point, its cosine in A against that in another.
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 use shared::api::Comparison;
 use shared::chart::Chart;
@@ -13,7 +15,7 @@ use crate::url_state::UrlState;
 
 #[component]
 pub fn ScatterPanel(
-    comparison: Memo<Comparison>,
+    comparison: Memo<Arc<Comparison>>,
     explorer: Explorer,
     shade: Signal<Theme>,
     /// The side that is shown against A, by its place.

@@ -1,5 +1,7 @@
 //! The comparison itself: also what the reader of a link sees.
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 use shared::api::{Attribution, Comparison};
 use shared::chart::colors::Theme;
@@ -28,7 +30,7 @@ const SHOWS: [(Show, &str); 4] =
 
 #[component]
 pub fn ComparisonView(
-    comparison: Memo<Comparison>,
+    comparison: Memo<Arc<Comparison>>,
     explorer: Explorer,
     /// Whose cosines are shown against A's pair by pair, by its place.
     of: UrlState<usize>,
@@ -57,10 +59,10 @@ pub fn ComparisonView(
     let pair = Memo::new(move |_| comparison.with(|comparison| comparison.attributions.len() == 2));
     let names = Memo::new(move |_| comparison.with(|comparison| comparison.baseline().file.class_names.clone()));
     // A pair is taken apart in the first that is compared.
-    let subject = Memo::new(move |_| comparison.with(|comparison| comparison.attributions[1].clone()));
-    let baseline = Memo::new(move |_| comparison.with(|comparison| Some(comparison.baseline().clone())));
-    let figures = Signal::derive(move || comparison.with(figures));
-    let sentence = move || comparison.with(finding);
+    let subject = Memo::new(move |_| comparison.with(|comparison| Arc::new(comparison.attributions[1].clone())));
+    let baseline = Memo::new(move |_| comparison.with(|comparison| Some(Arc::new(comparison.baseline().clone()))));
+    let figures = Signal::derive(move || comparison.with(|comparison| figures(comparison)));
+    let sentence = move || comparison.with(|comparison| finding(comparison));
     view! {
         {move || if pair.get() { view! { <KeyFigures figures/> }.into_any() } else { view! { <Summary comparison/> }.into_any() }}
         {move || sentence().map(|sentence| view! { <p class="finding">{sentence}</p> })}
@@ -128,7 +130,7 @@ fn figures(comparison: &Comparison) -> Vec<Figure> {
 
 /// The numbers of more than two, each with how it differs from the baseline.
 #[component]
-fn Summary(comparison: Memo<Comparison>) -> impl IntoView {
+fn Summary(comparison: Memo<Arc<Comparison>>) -> impl IntoView {
     let rows = move || {
         comparison.with(|comparison| {
             let baseline = comparison.baseline();
@@ -189,7 +191,7 @@ fn finding(comparison: &Comparison) -> Option<String> {
 
 /// How much of what changed the intervals resolve, or how to get intervals.
 #[component]
-fn Intervals(comparison: Memo<Comparison>) -> impl IntoView {
+fn Intervals(comparison: Memo<Arc<Comparison>>) -> impl IntoView {
     let is_owner = use_is_owner();
     let missing = |comparison: &Comparison| -> Vec<String> {
         let without = comparison.attributions.iter().filter(|attribution| attribution.file.bootstrap.is_none());
@@ -239,7 +241,7 @@ fn unresolved_pairs(unresolved: &[Vec<bool>]) -> (usize, usize) {
 
 /// Accuracies by class side by side, on the inputs of each matrix.
 #[component]
-fn ClassTable(comparison: Memo<Comparison>) -> impl IntoView {
+fn ClassTable(comparison: Memo<Arc<Comparison>>) -> impl IntoView {
     let heads = move || {
         let count = comparison.with(|comparison| comparison.attributions.len());
         LETTERS[..count].iter().map(|letter| view! { <th scope="col">{*letter}</th> }).collect_view()

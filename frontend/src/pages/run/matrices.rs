@@ -1,5 +1,7 @@
 //! The matrices of an attribution run.
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 use shared::api::{Attribution, Run};
 use shared::chart::colors::Theme;
@@ -32,7 +34,7 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     let explorer = Explorer::new(UrlState::local(Lens::default()));
     let matrix = move |entry: AttributionEntry| {
         let attribution_id = urls::attribution_id(&id, entry.epoch, entry.inputs).to_string();
-        let attribution = fetched::<Attribution>(move || is_owner.then(|| format!("api/attributions/{attribution_id}")));
+        let attribution = fetched::<Arc<Attribution>>(move || is_owner.then(|| format!("api/attributions/{attribution_id}")));
         view! { <section class="panel" aria-label=format!("{} inputs", entry.inputs.id())><Loaded attribution explorer/></section> }
     };
     view! {
@@ -56,9 +58,9 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
 
 /// A matrix as soon as it is here.
 #[component]
-fn Loaded(attribution: Fetched<Attribution>, explorer: Explorer) -> impl IntoView {
+fn Loaded(attribution: Fetched<Arc<Attribution>>, explorer: Explorer) -> impl IntoView {
     let theme = use_theme();
-    let matrix = move |attribution: Attribution| {
+    let matrix = move |attribution: Arc<Attribution>| {
         let inputs = crate::pages::attribution::inputs_text(&attribution.file).to_ascii_lowercase();
         let caption = format!("Epoch {}, {inputs}: CAS {}", attribution.file.epoch, format::decimal(attribution.file.cas, 2));
         let link = urls::href(&format!("/attributions/{}", attribution.id));
