@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 use shared::api::Comparison;
 use shared::chart::Chart;
