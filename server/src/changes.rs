@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db::Db;
 
-const INTERVAL: Duration = Duration::from_millis(200);
+const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Wakes listeners when a run has changed. What has changed they ask the database.
 #[derive(Clone, Debug)]

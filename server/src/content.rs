@@ -11,6 +11,7 @@ use shared::provenance::{APPLICATION, CheckpointHash, Page, Provenance};
 use shared::record::{Epoch, Metrics};
 use shared::view::{AttributionId, CheckpointId, SIDES, View};
 
+use crate::db::RunStatus;
 use crate::extract::Named;
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
@@ -20,9 +21,14 @@ pub async fn run(state: &AppState, id: &RunId) -> Result<Run, ApiError> {
     state.db.run(id).await?.ok_or_else(|| RunId::not_found(id.as_str()))
 }
 
+/// What a run does, without reading what it is.
+pub async fn status(state: &AppState, id: &RunId) -> Result<RunStatus, ApiError> {
+    state.db.status(id).await?.ok_or_else(|| RunId::not_found(id.as_str()))
+}
+
 /// Everything that a run has recorded; of a run that exists.
 pub async fn metrics(state: &AppState, id: &RunId) -> Result<Metrics, ApiError> {
-    run(state, id).await?;
+    status(state, id).await?;
     Ok(state.dirs.of(id).metrics().await?)
 }
 

@@ -69,12 +69,24 @@ pub struct Changed {
     pub deleted: Vec<String>,
 }
 
+/// What a run does at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunStatus {
+    pub state: RunState,
+    /// A cancel was asked for, and the worker is saving.
+    pub canceling: bool,
+}
+
 /// A run that waits or runs, as the scheduler needs it.
 #[derive(Debug)]
 pub struct ActiveRun {
     pub id: RunId,
+    /// What the run waits for or runs on: `cpu`, `cuda:0`.
     pub device: String,
-    pub config: RunConfig,
+    /// What its configuration asks for: `auto`, `cpu`, `cuda:0`.
+    pub wanted_device: String,
+    /// Epochs that it trains for; 0 if it does not train.
+    pub epochs: u32,
     pub worker_pid: Option<i32>,
     pub canceling: bool,
 }
@@ -118,7 +130,8 @@ struct DoneRow {
 struct ActiveRow {
     id: String,
     device: String,
-    config: Json<RunConfig>,
+    wanted_device: String,
+    epochs: u32,
     worker_pid: Option<i32>,
     canceling: bool,
 }
@@ -240,6 +253,14 @@ impl Db {
         query.push(" WHERE id = ").push_bind(id.as_str());
         let run = query.build_query_as::<StoredRun>().fetch_optional(&self.pool).await?.map(StoredRun::into_run).transpose()?;
         Ok(run.and_then(|run| self.unwritten.amended(run)))
+    }
+
+    /// What a run does, without reading what it is; `None` if there is no such run.
+    pub async fn status(&self, id: &RunId) -> sqlx::Result<Option<RunStatus>> {
+        let row: Option<(String, bool)> =
+            sqlx::query_as("SELECT state, canceling FROM runs WHERE id = ?").bind(id.as_str()).fetch_optional(&self.pool).await?;
+        let Some((state, canceling)) = row else { return Ok(None) };
+        Ok(self.unwritten.amended_status(id.as_str(), RunStatus { state: state_of(&state)?, canceling }))
     }
 
     /// The runs of one page, and how many match on all pages.
@@ -381,11 +402,14 @@ impl Db {
 
     /// Runs in a state, in the order of the queue.
     pub async fn active(&self, state: RunState) -> sqlx::Result<Vec<ActiveRun>> {
-        let rows: Vec<ActiveRow> =
-            sqlx::query_as("SELECT id, device, config, worker_pid, canceling FROM runs WHERE state = ? ORDER BY coalesce(place, seq)")
-                .bind(state.id())
-                .fetch_all(&self.pool)
-                .await?;
+        // Two values of each configuration are enough: a thousand configurations take long to read.
+        let rows: Vec<ActiveRow> = sqlx::query_as(
+            "SELECT id, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, worker_pid, canceling \
+             FROM runs WHERE state = ? ORDER BY coalesce(place, seq)",
+        )
+        .bind(state.id())
+        .fetch_all(&self.pool)
+        .await?;
         // One that has ended or is deleted is neither, written or not.
         let over = |id: &str| matches!(self.unwritten.of(id), Some(Change::Ended(_) | Change::Deleted));
         rows.into_iter().filter(|row| !over(&row.id)).map(ActiveRow::into_run).collect()
@@ -643,13 +667,22 @@ fn unreadable(column: &'static str, value: &str) -> sqlx::Error {
     sqlx::Error::ColumnDecode { index: column.to_owned(), source: format!("`{value}` is not a {column}").into() }
 }
 
+impl RunStatus {
+    pub fn of(run: &Run) -> Self {
+        RunStatus { state: run.state, canceling: run.canceling }
+    }
+}
+
+fn state_of(text: &str) -> sqlx::Result<RunState> {
+    RunState::ALL.into_iter().find(|state| state.id() == text).ok_or_else(|| unreadable("state", text))
+}
+
 impl StoredRun {
     fn into_run(self) -> sqlx::Result<Run> {
-        let state = RunState::ALL.into_iter().find(|state| state.id() == self.state).ok_or_else(|| unreadable("state", &self.state))?;
         Ok(Run {
             id: self.id,
             title: self.title,
-            state,
+            state: state_of(&self.state)?,
             config: self.config.0,
             created_at: self.created_at,
             started_at: self.started_at,
@@ -674,13 +707,9 @@ impl DoneRow {
 
 impl ActiveRow {
     fn into_run(self) -> sqlx::Result<ActiveRun> {
-        Ok(ActiveRun {
-            id: self.id.parse().map_err(|_| unreadable("id", &self.id))?,
-            device: self.device,
-            config: self.config.0,
-            worker_pid: self.worker_pid,
-            canceling: self.canceling,
-        })
+        let ActiveRow { id, device, wanted_device, epochs, worker_pid, canceling } = self;
+        let id = id.parse().map_err(|_| unreadable("id", &id))?;
+        Ok(ActiveRun { id, device, wanted_device, epochs, worker_pid, canceling })
     }
 }
 

@@ -19,6 +19,7 @@ mod fonts;
 mod id;
 mod ingest;
 mod latex;
+mod live;
 mod npy;
 mod numbers;
 mod pgfplots;

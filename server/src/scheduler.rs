@@ -349,8 +349,8 @@ impl Actor {
     }
 
     async fn state(&self, id: &RunId) -> Result<RunState, Refusal> {
-        let run = self.db.run(id).await.context("cannot look up the run")?;
-        run.map(|run| run.state).ok_or(Refusal::NotFound)
+        let status = self.db.status(id).await.context("cannot look up the run")?;
+        status.map(|status| status.state).ok_or(Refusal::NotFound)
     }
 
     /// Starts every queued run whose device is free.
@@ -360,9 +360,9 @@ impl Actor {
             return Ok(());
         }
         for run in self.db.active(RunState::Queued).await? {
-            let Some(device) = resolve_device(run.config.device(), &probe) else {
+            let Some(device) = resolve_device(&run.wanted_device, &probe) else {
                 let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
-                let failure = format!("this machine has no device `{}`; it has {}", run.config.device(), known.join(", "));
+                let failure = format!("this machine has no device `{}`; it has {}", run.wanted_device, known.join(", "));
                 self.db.set_finished(&run.id, RunState::Failed, Some(failure), None).await;
                 continue;
             };
@@ -370,7 +370,7 @@ impl Actor {
                 self.db.set_device(&run.id, device).await?;
             }
             if !self.running.values().any(|running| running.device == device) {
-                self.start(run.id, run.config.epochs(), device).await?;
+                self.start(run.id, run.epochs, device).await?;
             }
         }
         Ok(())
@@ -440,7 +440,7 @@ impl Actor {
             self.settle_left_over(run);
         }
         for id in self.dirs.existing().context("cannot list the run directories")? {
-            if self.db.run(&id).await?.is_none()
+            if self.db.status(&id).await?.is_none()
                 && let Err(error) = self.take_in(&id).await
             {
                 tracing::warn!(run = %id, "the directory {id} is not taken in: {error:#}");
@@ -450,7 +450,7 @@ impl Actor {
     }
 
     fn settle_left_over(&mut self, run: ActiveRun) {
-        let ActiveRun { id, device, config, worker_pid, canceling } = run;
+        let ActiveRun { id, device, wanted_device: _, epochs, worker_pid, canceling } = run;
         tracing::warn!(run = %id, "{id} was running when the server stopped");
         let stop_reason = canceling.then_some(StopReason::Canceled);
         self.running.insert(id.clone(), Running { device, stop: CancellationToken::new(), stop_reason, left_over: true });
@@ -461,8 +461,8 @@ impl Actor {
             }
             let ended = CancellationToken::new();
             ended.cancel();
-            let metrics = ingest::follow(&db, &dir, &id, config.epochs(), ended).await;
-            let summary = Box::new(RunSummary::of(&metrics, config.epochs()));
+            let metrics = ingest::follow(&db, &dir, &id, epochs, ended).await;
+            let summary = Box::new(RunSummary::of(&metrics, epochs));
             drop(outbox.send(Message::Ended { id, ending: Ending::Unseen { finished: metrics.finished.is_some() }, summary }).await);
         });
     }

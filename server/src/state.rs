@@ -15,6 +15,7 @@ use crate::attempts::Attempts;
 use crate::changes::Changes;
 use crate::datasets::Datasets;
 use crate::db::Db;
+use crate::live::LiveRuns;
 use crate::rundir::RunDirs;
 use crate::scheduler::Scheduler;
 use crate::shortage::lack_of_room;
@@ -55,6 +56,7 @@ pub struct Inner {
     pub datasets: Datasets,
     pub scheduler: Scheduler,
     pub changes: Changes,
+    pub live: LiveRuns,
     pub attempts: Attempts,
     pub uploads: Uploads,
     /// Looks at files to import, so many at a time: each may take gigabytes.
@@ -96,6 +98,7 @@ impl AppState {
         let (probed, probe) = watch::channel(WorkerStatus::Starting);
         let stopping = CancellationToken::new();
         let changes = Changes::start(db.clone(), stopping.clone());
+        let live = LiveRuns::start(db.clone(), dirs.clone(), changes.clone(), stopping.clone());
         let scheduler = Scheduler::start(db.clone(), dirs.clone(), worker.clone(), probe.clone());
         let asked = worker.clone();
         tokio::spawn(async move {
@@ -119,6 +122,7 @@ impl AppState {
             datasets,
             scheduler,
             changes,
+            live,
             attempts: Attempts::default(),
             uploads: Uploads::default(),
             inspector: worker,

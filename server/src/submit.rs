@@ -116,7 +116,7 @@ async fn take_data_of_checkpoint(state: &AppState, config: &mut RunConfig) {
 
 async fn missing_checkpoint(state: &AppState, wanted: &CheckpointRef) -> Option<String> {
     let run: RunId = wanted.run.parse().ok()?;
-    match state.db.run(&run).await {
+    match state.db.status(&run).await {
         Ok(Some(_)) => {}
         Ok(None) => return Some(format!("`{wanted}` is of no run: there is no `{run}`")),
         Err(error) => {

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shared::api::{Run, RunState, RunSummary};
 
+use crate::db::RunStatus;
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct End {
@@ -94,6 +96,16 @@ impl Unwritten {
             count => format!("; what happened to {count} runs is not written yet"),
         };
         Some(format!("the database takes no changes ({cause}){waiting}; this is tried again every few seconds"))
+    }
+
+    /// What a run of the database does by now; `None` if it is deleted.
+    pub fn amended_status(&self, id: &str, status: RunStatus) -> Option<RunStatus> {
+        match self.of(id) {
+            None => Some(status),
+            Some(Change::Canceling) => Some(RunStatus { canceling: true, ..status }),
+            Some(Change::Ended(End { state, .. })) => Some(RunStatus { state, canceling: false }),
+            Some(Change::Deleted) => None,
+        }
     }
 
     /// A run of the database as it is by now; none where it is deleted.

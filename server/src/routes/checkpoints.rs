@@ -224,7 +224,7 @@ pub async fn get_checkpoint_file(
 ) -> Result<Response, ApiError> {
     let not_found = || CheckpointId::not_found(&id.to_string());
     let run = RunId::of_checkpoint(&id);
-    state.db.run(&run).await?.ok_or_else(not_found)?;
+    state.db.status(&run).await?.ok_or_else(not_found)?;
     let dir = state.dirs.of(&run);
     let metrics = dir.metrics().await?;
     let checkpoint = metrics.checkpoints.iter().find(|checkpoint| checkpoint.epoch == id.epoch).ok_or_else(not_found)?;

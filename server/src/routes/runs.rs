@@ -22,16 +22,17 @@ use shared::problem::FieldError;
 use shared::provenance::{CheckpointHash, Page, Provenance};
 use shared::record::Metrics;
 use shared::view::View;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
 use tokio_util::io::ReaderStream;
 use utoipa::IntoParams;
 
 use crate::content;
-use crate::db::{RunFilter, SortKey, SortOrder};
+use crate::db::{RunFilter, RunStatus, SortKey, SortOrder};
 use crate::extract::{self, Name, Named, Query};
 use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
 use crate::id::RunId;
+use crate::live::{Listening, News};
 use crate::npy::Values;
 use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
@@ -39,12 +40,10 @@ use crate::rundir::{LogPart, LogRange, RunDir, record};
 use crate::scheduler::Refusal;
 use crate::state::AppState;
 use crate::submit::submit;
-use crate::tail::Tail;
+use crate::tail::{Line, Tail};
 use crate::tensorboard;
 
 const MOST_LISTED: u32 = 500;
-/// How often a stream looks for new lines.
-const EVENTS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Queues a run
 #[utoipa::path(post, path = "/api/runs", tag = "runs", request_body = RunConfig, responses((status = 201, body = Run), ApiError))]
@@ -131,7 +130,7 @@ pub async fn change_run(
     Name(id): Name<RunId>,
     extract::Json(change): extract::Json<RunChange>,
 ) -> Result<Json<Run>, ApiError> {
-    content::run(&state, &id).await?;
+    content::status(&state, &id).await?;
     let change = labels::checked(change).map_err(|errors| ApiError::on_fields(Kind::InvalidChange, errors))?;
     state.db.change_run(&id, &change).await?;
     content::run(&state, &id).await.map(Json)
@@ -219,7 +218,7 @@ pub async fn get_pair(State(state): State<AppState>, Name(id): Name<RunId>) -> R
 
 /// A JSON file that the worker writes whole at its end, passed on as it is.
 async fn result_file(state: &AppState, id: &RunId, name: &str) -> Result<Response, ApiError> {
-    content::run(state, id).await?;
+    content::status(state, id).await?;
     let missing = || ApiError::on_field(Kind::ResultNotFound, "id", format!("`{id}` has no {name}, or has not completed it yet"));
     let bytes = state.dirs.of(id).result(name).await?.ok_or_else(missing)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
@@ -425,7 +424,7 @@ pub struct ReadLog {
     )
 )]
 pub async fn get_log(State(state): State<AppState>, Name(id): Name<RunId>, Query(query): Query<ReadLog>) -> Result<Response, ApiError> {
-    content::run(&state, &id).await?;
+    content::status(&state, &id).await?;
     let dir = state.dirs.of(&id);
     let invalid = |field: &str, detail: &str| Err(ApiError::on_field(Kind::InvalidQuery, field, detail));
     let range = match query {
@@ -494,8 +493,9 @@ pub async fn stream_events(
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
     let after = last_event_id(&headers)?.or(query.after).unwrap_or(0);
-    content::run(&state, &id).await?;
-    let follower = Follower { tail: state.dirs.of(&id).tail(), state, id, after, pending: VecDeque::new(), seen: None, ended: false };
+    content::status(&state, &id).await?;
+    let tail = state.dirs.of(&id).tail();
+    let follower = Follower { state, id, tail, after, at: Position::Outside, seen: None, pending: VecDeque::new() };
     let events = Sse::new(events(follower)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
     // nginx would hold events back until it has a buffer full of them.
     Ok(([("x-accel-buffering", "no")], events))
@@ -512,16 +512,30 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     text.parse().map(Some).map_err(bad)
 }
 
-/// One viewer's place in the records of a run.
+/// One listener, and what it has been sent.
 struct Follower {
     state: AppState,
     id: RunId,
+    /// Reads what was recorded before the listener came, and what it was too slow to hear.
     tail: Tail,
+    /// The number of the last line that was sent; those after it are to come.
     after: u64,
+    at: Position,
+    /// What the last `run` event said.
+    seen: Option<RunStatus>,
     pending: VecDeque<Event>,
-    /// What the last `run` event said: state and whether a cancel was asked for.
-    seen: Option<(RunState, bool)>,
-    ended: bool,
+}
+
+/// Where a listener is between the file of a run and the news of it.
+enum Position {
+    /// Not listening yet, or not any more because it was too slow.
+    Outside,
+    /// Listening, and still reading what was recorded before.
+    Reading(Listening),
+    /// Everything has been read; the rest comes as news.
+    Hearing(broadcast::Receiver<News>),
+    /// Nothing more will come.
+    Ended,
 }
 
 fn events(follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
@@ -530,47 +544,75 @@ fn events(follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
 
 impl Follower {
     async fn next(&mut self) -> Option<Event> {
+        let stopping = self.state.stopping.clone();
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Some(event);
             }
-            if self.ended || self.state.stopping.is_cancelled() {
+            if matches!(self.at, Position::Ended) || stopping.is_cancelled() {
                 return None;
             }
-            if let Err(error) = self.look().await {
-                // The browser comes again with the last line it saw.
+            // Whoever is cut off comes again with the last line that it saw.
+            if let Err(error) = stopping.run_until_cancelled(self.step()).await? {
                 tracing::warn!(run = %self.id, "the stream of {} breaks off: {error}", self.id);
                 return None;
-            }
-            if self.pending.is_empty() {
-                tokio::select! {
-                    () = sleep(EVENTS_INTERVAL) => {}
-                    () = self.state.stopping.cancelled() => {}
-                }
             }
         }
     }
 
-    async fn look(&mut self) -> Result<(), ApiError> {
-        // The state first: a line written before the run ended is then still sent.
-        let Some(run) = self.state.db.run(&self.id).await? else {
-            self.ended = true;
-            return Ok(());
-        };
-        if self.seen.replace((run.state, run.canceling)) != Some((run.state, run.canceling)) {
-            self.pending.push_back(run_event("run", &run)?);
+    async fn step(&mut self) -> Result<(), ApiError> {
+        match &mut self.at {
+            // Listen before reading: a line that is written meanwhile is read and heard, and sent once.
+            Position::Outside => match self.state.live.listen(&self.id).await? {
+                Some(listening) => {
+                    self.say_run(&listening.run)?;
+                    self.at = Position::Reading(listening);
+                }
+                None => self.at = Position::Ended,
+            },
+            Position::Reading(Listening { run, news }) => {
+                let lines = self.tail.read().await?;
+                if !lines.is_empty() {
+                    self.say_records(lines.iter().filter(|line| record(line).is_ok()));
+                } else if run.state.is_finished() {
+                    let run = run.clone();
+                    self.say_end(&run)?;
+                } else {
+                    self.at = news.take().map_or(Position::Outside, Position::Hearing);
+                }
+            }
+            Position::Hearing(news) => match news.recv().await {
+                Ok(News::Run(run)) => self.say_run(&run)?,
+                Ok(News::Records(lines)) => self.say_records(lines.iter()),
+                Ok(News::End(run)) => self.say_end(&run)?,
+                Err(RecvError::Lagged(_)) => self.at = Position::Outside,
+                Err(RecvError::Closed) => self.at = Position::Ended,
+            },
+            Position::Ended => {}
         }
-        let lines = self.tail.read().await?;
-        let drained = lines.is_empty();
+        Ok(())
+    }
+
+    fn say_run(&mut self, run: &Run) -> Result<(), ApiError> {
+        let status = RunStatus::of(run);
+        if self.seen.replace(status) != Some(status) {
+            self.pending.push_back(run_event("run", run)?);
+        }
+        Ok(())
+    }
+
+    fn say_records<'a>(&mut self, lines: impl Iterator<Item = &'a Line>) {
         for line in lines {
-            if line.number > self.after && record(&line).is_ok() {
-                self.pending.push_back(Event::default().id(line.number.to_string()).data(line.text));
+            if line.number > self.after {
+                self.after = line.number;
+                self.pending.push_back(Event::default().id(line.number.to_string()).data(&line.text));
             }
         }
-        if drained && run.state.is_finished() {
-            self.pending.push_back(run_event("end", &run)?);
-            self.ended = true;
-        }
+    }
+
+    fn say_end(&mut self, run: &Run) -> Result<(), ApiError> {
+        self.pending.push_back(run_event("end", run)?);
+        self.at = Position::Ended;
         Ok(())
     }
 }
