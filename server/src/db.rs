@@ -266,27 +266,14 @@ impl Db {
     /// The runs of one page, and how many match on all pages.
     pub async fn runs(&self, filter: &RunFilter) -> sqlx::Result<(Vec<Run>, u32)> {
         let mut count = QueryBuilder::<Sqlite>::new("SELECT count(*) FROM runs");
-        push_filter(&mut count, filter);
+        push_filter(&mut count, filter, "state");
         let total: u32 = count.build_query_scalar().fetch_one(&self.pool).await?;
 
+        // The page first, by what it is sorted by, and then its rows: sorting whole rows takes long.
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
-        push_filter(&mut query, filter);
-        let key = match filter.sort {
-            SortKey::Created => "seq",
-            SortKey::Title => "title COLLATE NOCASE",
-            SortKey::State => "state",
-            SortKey::BestRobustAccuracy => "summary ->> '$.best.robust_accuracy'",
-            SortKey::LastRobustAccuracy => "summary ->> '$.last.robust_accuracy'",
-            SortKey::BestCas => "summary ->> '$.best.cas'",
-            SortKey::LastCas => "summary ->> '$.last.cas'",
-        };
-        let direction = match filter.order {
-            SortOrder::Asc => "ASC",
-            SortOrder::Desc => "DESC",
-        };
-        // Runs without the number come last either way; the newest run comes first among equals.
-        query.push(format_args!(" ORDER BY {key} IS NULL, {key} {direction}, seq DESC LIMIT "));
-        query.push_bind(filter.limit).push(" OFFSET ").push_bind(filter.offset);
+        query.push(" WHERE seq IN (");
+        push_page(&mut query, filter);
+        query.push(format_args!(") ORDER BY {}", order(filter)));
         let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
         Ok((self.present(rows)?, total))
     }
@@ -534,7 +521,7 @@ impl Db {
     /// The runs of a sweep, or of every sweep, the oldest first.
     pub async fn sweep_runs(&self, sweep: Option<&str>) -> sqlx::Result<Vec<Run>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
-        query.push(" WHERE config ->> '$.sweep' ");
+        query.push(" WHERE sweep ");
         match sweep {
             Some(sweep) => query.push("= ").push_bind(sweep),
             None => query.push("IS NOT NULL"),
@@ -547,7 +534,7 @@ impl Db {
     /// The runs that measure pairs of classes, the newest first.
     pub async fn pair_runs(&self) -> sqlx::Result<Vec<Run>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
-        query.push(" WHERE config ->> '$.kind' = ").push_bind(RunKind::Pair.id()).push(" ORDER BY seq DESC");
+        query.push(" WHERE kind = ").push_bind(RunKind::Pair.id()).push(" ORDER BY seq DESC");
         let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
         self.present(rows)
     }
@@ -651,10 +638,43 @@ fn select_share() -> QueryBuilder<Sqlite> {
     query
 }
 
-fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter) {
+/// Selects the runs of a page by their `seq`.
+fn push_page(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter) {
+    let state = match filter.sort {
+        SortKey::Created | SortKey::State => "state",
+        // The plus keeps SQLite from finding the runs of the state first and sorting them all: the index of the order
+        // holds the state too.
+        _ => "+state",
+    };
+    query.push("SELECT seq FROM runs");
+    push_filter(query, filter, state);
+    query.push(format_args!(" ORDER BY {} LIMIT ", order(filter)));
+    query.push_bind(filter.limit).push(" OFFSET ").push_bind(filter.offset);
+}
+
+/// What to sort by. Runs without the number come last either way; the newest run comes first among equals.
+fn order(filter: &RunFilter) -> String {
+    let direction = match filter.order {
+        SortOrder::Asc => "ASC",
+        SortOrder::Desc => "DESC",
+    };
+    let key = match filter.sort {
+        SortKey::Created => return format!("seq {direction}"),
+        SortKey::Title => "title COLLATE NOCASE",
+        SortKey::State => "state",
+        SortKey::BestRobustAccuracy => "best_robust_accuracy",
+        SortKey::LastRobustAccuracy => "last_robust_accuracy",
+        SortKey::BestCas => "best_cas",
+        SortKey::LastCas => "last_cas",
+    };
+    format!("{key} {direction} NULLS LAST, seq DESC")
+}
+
+/// Selects runs that match; `state` is how the column of the state is named.
+fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter, state: &str) {
     query.push(" WHERE true");
-    if let Some(state) = filter.state {
-        query.push(" AND state = ").push_bind(state.id());
+    if let Some(wanted) = filter.state {
+        query.push(format_args!(" AND {state} = ")).push_bind(wanted.id());
     }
     for word in &filter.words {
         let pattern = format!("%{}%", word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
@@ -717,5 +737,91 @@ impl ShareRow {
     fn into_share(self) -> Share {
         let ShareRow { token, title, note, view, created_at, expires_at, expired } = self;
         Share { path: format!("s/{token}"), token, title, note, view, created_at, expires_at, expired }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::preset;
+
+    use super::*;
+
+    async fn open() -> (tempfile::TempDir, Db) {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&folder.path().join("crosslens.db")).await.unwrap();
+        (folder, db)
+    }
+
+    /// What SQLite would do for a page.
+    async fn plan(db: &Db, filter: &RunFilter) -> String {
+        let mut query = QueryBuilder::<Sqlite>::new("EXPLAIN QUERY PLAN ");
+        push_page(&mut query, filter);
+        let steps: Vec<(i64, i64, i64, String)> = query.build_query_as().fetch_all(&db.pool).await.unwrap();
+        steps.into_iter().map(|(.., step)| step).collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test]
+    async fn a_page_is_read_in_its_order_and_not_sorted() {
+        let (_folder, db) = open().await;
+        let sorts = [
+            SortKey::Created,
+            SortKey::Title,
+            SortKey::State,
+            SortKey::BestRobustAccuracy,
+            SortKey::LastRobustAccuracy,
+            SortKey::BestCas,
+            SortKey::LastCas,
+        ];
+        for sort in sorts {
+            for order in [SortOrder::Asc, SortOrder::Desc] {
+                for state in [None, Some(RunState::Failed)] {
+                    let filter = RunFilter { sort, order, state, limit: 50, ..RunFilter::default() };
+                    let plan = plan(&db, &filter).await;
+                    assert!(!plan.contains("B-TREE FOR ORDER BY"), "{filter:?}: {plan}");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_of_an_earlier_version_opens_with_its_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("crosslens.db");
+        // Each version is a folder with the migrations up to it.
+        let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+        let mut names: Vec<_> = std::fs::read_dir(&all).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        let earlier = folder.path().join("migrations");
+        std::fs::create_dir(&earlier).unwrap();
+        for name in &names[..3] {
+            std::fs::copy(all.join(name), earlier.join(name)).unwrap();
+        }
+        let pool = SqlitePool::connect(&format!("sqlite://{}?mode=rwc", path.display())).await.unwrap();
+        Migrator::new(earlier.as_path()).await.unwrap().run(&pool).await.unwrap();
+        let old_summary = |cas: &str| {
+            format!(
+                r#"{{"epoch":2,"epochs":2,"fraction_done":1.0,"seconds_left":null,"spark":[0.5],"last":null,
+                    "best":{{"epoch":1,"clean_accuracy":0.5,"robust_accuracy":0.25,"cas":{cas}}}}}"#
+            )
+        };
+        for (id, summary) in [("low", old_summary("4.5")), ("none", old_summary("null")), ("high", old_summary("8.0"))] {
+            sqlx::query(
+                "INSERT INTO runs (id, title, state, device, config, created_at, summary) VALUES (?1, ?1, 'succeeded', 'cpu', ?2, ?3, ?4)",
+            )
+            .bind(id)
+            .bind(Json(preset::demo().config))
+            .bind(now())
+            .bind(summary)
+            .execute(&pool)
+            .await
+            .unwrap();
+        }
+        pool.close().await;
+
+        let db = Db::open(&path).await.unwrap();
+        let filter = RunFilter { sort: SortKey::BestCas, limit: 10, ..RunFilter::default() };
+        let (runs, total) = db.runs(&filter).await.unwrap();
+        assert_eq!(runs.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["high", "low", "none"]);
+        assert_eq!((total, runs[0].summary.best.as_ref().unwrap().cas), (3, Some(8.0)));
     }
 }
