@@ -16,6 +16,7 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqlitePool};
 use utoipa::ToSchema;
 
 use crate::id::{RunId, ShareToken};
+use crate::scheduler::NewRun;
 use crate::unwritten::{Change, End, Unwritten};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -207,18 +208,22 @@ impl Db {
         self.pool.close().await;
     }
 
-    pub async fn insert_queued(&self, id: &RunId, config: &RunConfig, device: &str) -> sqlx::Result<()> {
-        let summary = RunSummary { epochs: config.epochs(), ..RunSummary::default() };
-        sqlx::query("INSERT INTO runs (id, title, state, device, config, created_at, summary) VALUES (?, ?, 'queued', ?, ?, ?, ?)")
-            .bind(id.as_str())
-            .bind(config.title())
-            .bind(device)
-            .bind(Json(config))
-            .bind(now())
-            .bind(Json(summary))
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+    /// Inserts queued runs, all of them or none.
+    pub async fn insert_queued(&self, ids: &[RunId], runs: &[NewRun]) -> sqlx::Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        for (id, NewRun { config, device, upload: _ }) in ids.iter().zip(runs) {
+            let summary = RunSummary { epochs: config.epochs(), ..RunSummary::default() };
+            sqlx::query("INSERT INTO runs (id, title, state, device, config, created_at, summary) VALUES (?, ?, 'queued', ?, ?, ?, ?)")
+                .bind(id.as_str())
+                .bind(config.title())
+                .bind(device)
+                .bind(Json(config))
+                .bind(now())
+                .bind(Json(summary))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await
     }
 
     /// Takes in a run that another server or a worker by hand has finished.

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -35,6 +35,16 @@ pub struct Scheduler {
     messages: mpsc::Sender<Message>,
 }
 
+/// A run to be queued.
+#[derive(Debug)]
+pub struct NewRun {
+    pub config: RunConfig,
+    /// A device that exists.
+    pub device: String,
+    /// Moved into the run directory as `upload/NAME`.
+    pub upload: Option<PathBuf>,
+}
+
 /// Why a run cannot be canceled, resumed, moved or deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -54,7 +64,7 @@ pub enum Refusal {
 
 #[derive(Debug)]
 enum Message {
-    Submit { config: Box<RunConfig>, device: String, upload: Option<PathBuf>, reply: oneshot::Sender<anyhow::Result<RunId>> },
+    Submit { runs: Vec<NewRun>, reply: oneshot::Sender<anyhow::Result<Vec<RunId>>> },
     Cancel { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
     Resume { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
     Move { id: RunId, to: QueuePlace, reply: oneshot::Sender<Result<(), Refusal>> },
@@ -118,9 +128,9 @@ impl Scheduler {
         Scheduler { messages }
     }
 
-    /// Queues a valid configuration for a device that exists; `upload` is moved into the run directory as `upload/NAME`.
-    pub async fn submit(&self, config: RunConfig, device: String, upload: Option<PathBuf>) -> anyhow::Result<RunId> {
-        self.ask(|reply| Message::Submit { config: Box::new(config), device, upload, reply }).await?
+    /// Queues runs, all of them or none; gives their names in the order of `runs`.
+    pub async fn submit(&self, runs: Vec<NewRun>) -> anyhow::Result<Vec<RunId>> {
+        self.ask(|reply| Message::Submit { runs, reply }).await?
     }
 
     /// Puts a canceled or failed run back into the queue, at its old place.
@@ -198,9 +208,7 @@ impl Actor {
     async fn handle(&mut self, message: Message) {
         // Whoever asked may be gone; what was asked for is done all the same.
         match message {
-            Message::Submit { config, device, upload, reply } => {
-                _ = reply.send(self.submit(&config, &device, upload.as_deref()).await);
-            }
+            Message::Submit { runs, reply } => _ = reply.send(self.submit(&runs).await),
             Message::Resume { id, reply } => _ = reply.send(self.resume(&id).await),
             Message::Cancel { id, reply } => _ = reply.send(self.cancel(&id).await),
             Message::Move { id, to, reply } => _ = reply.send(self.move_to(&id, to).await),
@@ -235,28 +243,46 @@ impl Actor {
         }
     }
 
-    async fn submit(&mut self, config: &RunConfig, device: &str, upload: Option<&Path>) -> anyhow::Result<RunId> {
-        let mut digits = 4;
-        let id = loop {
-            let id = RunId::random(config, digits);
-            match self.dirs.make(&id, config) {
-                Ok(_) => break id,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && digits < 16 => digits += 1,
-                Err(error) => return Err(error).context("cannot make the directory of the run"),
-            }
+    async fn submit(&mut self, runs: &[NewRun]) -> anyhow::Result<Vec<RunId>> {
+        let mut ids = Vec::with_capacity(runs.len());
+        let queued = match self.make_dirs(runs, &mut ids) {
+            Ok(()) => self.db.insert_queued(&ids, runs).await.map_err(anyhow::Error::from),
+            Err(error) => Err(error),
         };
-        let queued = async {
-            if let Some(upload) = upload {
-                self.dirs.of(&id).take_upload(upload).context("cannot move the uploaded file into the run")?;
+        if let Err(error) = queued {
+            for id in &ids {
+                self.remove_dir(id)
+                    .await
+                    .unwrap_or_else(|error| tracing::warn!(run = %id, "the directory {id} cannot be removed: {error}"));
             }
-            self.db.insert_queued(&id, config, device).await.map_err(anyhow::Error::from)
-        };
-        if let Err(error) = queued.await {
-            self.remove_dir(&id).await.unwrap_or_else(|error| tracing::warn!(run = %id, "the directory {id} cannot be removed: {error}"));
             return Err(error);
         }
-        tracing::info!(run = %id, "{id} is queued for {device}");
-        Ok(id)
+        for (id, run) in ids.iter().zip(runs) {
+            tracing::info!(run = %id, "{id} is queued for {}", run.device);
+        }
+        Ok(ids)
+    }
+
+    /// Makes the directories of new runs; `ids` names those that are made, also if a later one fails.
+    fn make_dirs(&self, runs: &[NewRun], ids: &mut Vec<RunId>) -> anyhow::Result<()> {
+        for NewRun { config, device: _, upload } in runs {
+            let mut digits = 4;
+            let dir = loop {
+                let id = RunId::random(config, digits);
+                match self.dirs.make(&id, config) {
+                    Ok(dir) => {
+                        ids.push(id);
+                        break dir;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists && digits < 16 => digits += 1,
+                    Err(error) => return Err(error).context("cannot make the directory of the run"),
+                }
+            };
+            if let Some(upload) = upload {
+                dir.take_upload(upload).context("cannot move the uploaded file into the run")?;
+            }
+        }
+        Ok(())
     }
 
     async fn cancel(&mut self, id: &RunId) -> Result<(), Refusal> {

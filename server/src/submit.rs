@@ -11,7 +11,7 @@ use shared::view::CheckpointRef;
 
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
-use crate::scheduler::resolve_device;
+use crate::scheduler::{NewRun, resolve_device};
 use crate::state::AppState;
 
 /// More than a person queues; a bound for a script that runs wild.
@@ -20,20 +20,16 @@ const MOST_QUEUED: usize = 1000;
 /// Queues valid configurations, all of them or none. Errors name fields below `prefix`.
 pub async fn submit_all(state: &AppState, configs: Vec<RunConfig>, prefix: &str) -> Result<Vec<RunId>, ApiError> {
     let probe = probe(state).await?;
-    let mut checked = Vec::with_capacity(configs.len());
+    let mut runs = Vec::with_capacity(configs.len());
     for mut config in configs {
         let device = check(state, &mut config, &probe, None).await.map_err(|errors| {
             let named = errors.into_iter().map(|error| FieldError::new(format!("{prefix}{}", error.field), error.message));
             ApiError::on_fields(Kind::InvalidRun, named.collect())
         })?;
-        checked.push((config, device));
+        runs.push(NewRun { config, device, upload: None });
     }
-    check_room(state, checked.len()).await?;
-    let mut ids = Vec::with_capacity(checked.len());
-    for (config, device) in checked {
-        ids.push(state.scheduler.submit(config, device, None).await?);
-    }
-    Ok(ids)
+    check_room(state, runs.len()).await?;
+    Ok(state.scheduler.submit(runs).await?)
 }
 
 /// Queues a valid configuration, with a file that becomes part of its run directory.
@@ -42,7 +38,8 @@ pub async fn submit(state: &AppState, mut config: RunConfig, upload: Option<Path
     let device = check(state, &mut config, &probe, upload.as_deref()).await;
     let device = device.map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
     check_room(state, 1).await?;
-    Ok(state.scheduler.submit(config, device, upload).await?)
+    let ids = state.scheduler.submit(vec![NewRun { config, device, upload }]).await?;
+    ids.into_iter().next().ok_or_else(|| ApiError::internal("a submitted run has no name"))
 }
 
 async fn probe(state: &AppState) -> Result<Probe, ApiError> {
