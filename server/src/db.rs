@@ -1,4 +1,4 @@
-//! The database: runs and their states, and share links. The scheduler alone changes states.
+//! The database: runs, their labels and share links. Reads the states of runs and changes none; `scheduler::states` does.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use shared::api::{NewShare, Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share};
 use shared::config::{RunConfig, RunKind};
-use shared::record::Metrics;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::types::Json;
@@ -16,15 +15,14 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqlitePool};
 use utoipa::ToSchema;
 
 use crate::id::{RunId, ShareToken};
-use crate::scheduler::NewRun;
-use crate::unwritten::{Change, End, Unwritten};
+use crate::scheduler::PendingWrites;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: SqlitePool,
-    unwritten: Unwritten,
+    pending: PendingWrites,
 }
 
 /// Which runs to list, and how.
@@ -78,20 +76,6 @@ pub struct RunStatus {
     pub canceling: bool,
 }
 
-/// A run that waits or runs, as the scheduler needs it.
-#[derive(Debug)]
-pub struct ActiveRun {
-    pub id: RunId,
-    /// What the run waits for or runs on: `cpu`, `cuda:0`.
-    pub device: String,
-    /// What its configuration asks for: `auto`, `cpu`, `cuda:0`.
-    pub wanted_device: String,
-    /// Epochs that it trains for; 0 if it does not train.
-    pub epochs: u32,
-    pub worker_pid: Option<i32>,
-    pub canceling: bool,
-}
-
 /// A run that has succeeded, as the estimates of others need it.
 #[derive(Debug)]
 pub struct DoneRun {
@@ -125,16 +109,6 @@ struct DoneRow {
     config: Json<RunConfig>,
     started_at: String,
     finished_at: String,
-}
-
-#[derive(FromRow)]
-struct ActiveRow {
-    id: String,
-    device: String,
-    wanted_device: String,
-    epochs: u32,
-    worker_pid: Option<i32>,
-    canceling: bool,
 }
 
 #[derive(FromRow)]
@@ -178,86 +152,47 @@ fn since(cursor: Option<&str>, lineage: &str, revision: i64) -> Option<i64> {
 }
 
 /// The time as the API writes it; texts of equal length sort by time.
-fn now() -> String {
+pub fn now() -> String {
     at(Timestamp::now())
 }
 
-fn at(time: Timestamp) -> String {
+pub fn at(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
+/// Opens a database, makes it if there is none, and brings an old one up to date.
+pub async fn open(path: &Path) -> anyhow::Result<SqlitePool> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(4)
+        .connect_with(options)
+        .await
+        .with_context(|| format!("cannot open the database {}", path.display()))?;
+    MIGRATIONS.run(&pool).await.with_context(|| format!("cannot bring the database {} up to date", path.display()))?;
+    Ok(pool)
+}
+
 impl Db {
-    pub async fn open(path: &Path) -> anyhow::Result<Self> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(4)
-            .connect_with(options)
-            .await
-            .with_context(|| format!("cannot open the database {}", path.display()))?;
-        MIGRATIONS.run(&pool).await.with_context(|| format!("cannot bring the database {} up to date", path.display()))?;
-        Ok(Db { pool, unwritten: Unwritten::default() })
+    /// `pending`: what the scheduler has not written yet.
+    pub fn new(pool: SqlitePool, pending: PendingWrites) -> Self {
+        Db { pool, pending }
     }
 
     pub async fn close(&self) {
         self.pool.close().await;
     }
 
-    /// Inserts queued runs, all of them or none.
-    pub async fn insert_queued(&self, ids: &[RunId], runs: &[NewRun]) -> sqlx::Result<()> {
-        let mut transaction = self.pool.begin().await?;
-        for (id, NewRun { config, device, upload: _ }) in ids.iter().zip(runs) {
-            let summary = RunSummary { epochs: config.epochs(), ..RunSummary::default() };
-            sqlx::query("INSERT INTO runs (id, title, state, device, config, created_at, summary) VALUES (?, ?, 'queued', ?, ?, ?, ?)")
-                .bind(id.as_str())
-                .bind(config.title())
-                .bind(device)
-                .bind(Json(config))
-                .bind(now())
-                .bind(Json(summary))
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await
-    }
-
-    /// Takes in a run that another server or a worker by hand has finished.
-    pub async fn insert_finished(
-        &self,
-        id: &RunId,
-        config: &RunConfig,
-        metrics: &Metrics,
-        time: Timestamp,
-        failure: Option<&str>,
-    ) -> sqlx::Result<()> {
-        let state = if failure.is_none() { RunState::Succeeded } else { RunState::Failed };
-        sqlx::query(
-            "INSERT INTO runs (id, title, state, device, config, created_at, started_at, finished_at, failure, summary) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, ?7, ?8)",
-        )
-        .bind(id.as_str())
-        .bind(config.title())
-        .bind(state.id())
-        .bind(config.device())
-        .bind(Json(config))
-        .bind(at(time))
-        .bind(failure)
-        .bind(Json(RunSummary::of(metrics, config.epochs())))
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
     pub async fn run(&self, id: &RunId) -> sqlx::Result<Option<Run>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
         query.push(" WHERE id = ").push_bind(id.as_str());
         let run = query.build_query_as::<StoredRun>().fetch_optional(&self.pool).await?.map(StoredRun::into_run).transpose()?;
-        Ok(run.and_then(|run| self.unwritten.amended(run)))
+        Ok(run.and_then(|run| self.pending.amended(run)))
     }
 
     /// What a run does, without reading what it is; `None` if there is no such run.
@@ -265,7 +200,7 @@ impl Db {
         let row: Option<(String, bool)> =
             sqlx::query_as("SELECT state, canceling FROM runs WHERE id = ?").bind(id.as_str()).fetch_optional(&self.pool).await?;
         let Some((state, canceling)) = row else { return Ok(None) };
-        Ok(self.unwritten.amended_status(id.as_str(), RunStatus { state: state_of(&state)?, canceling }))
+        Ok(self.pending.amended_status(id.as_str(), RunStatus { state: state_of(&state)?, canceling }))
     }
 
     /// The runs of one page, and how many match on all pages.
@@ -290,25 +225,25 @@ impl Db {
         let (lineage, revision): (String, i64) = sqlx::query_as(SELECT_REVISION).fetch_one(&mut *look).await?;
         let since = since(cursor, &lineage, revision);
         // What is not written yet changes no revision, so it comes with every answer.
-        let unwritten = self.unwritten.all();
+        let (changed, mut deleted) = self.pending.ids();
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_ROW);
         if let Some(since) = since {
             query.push(" WHERE revision > ").push_bind(since);
-            for (id, _) in &unwritten {
+            for id in &changed {
                 query.push(" OR id = ").push_bind(id);
             }
         }
         let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&mut *look).await?;
-        let mut deleted: Vec<String> = match since {
-            Some(since) => sqlx::query_scalar("SELECT id FROM deleted_runs WHERE revision > ?").bind(since).fetch_all(&mut *look).await?,
-            None => Vec::new(),
-        };
+        if let Some(since) = since {
+            let written: Vec<String> =
+                sqlx::query_scalar("SELECT id FROM deleted_runs WHERE revision > ?").bind(since).fetch_all(&mut *look).await?;
+            deleted.extend(written);
+        }
         look.commit().await?;
-        deleted.extend(unwritten.into_iter().filter(|(_, change)| *change == Change::Deleted).map(|(id, _)| id));
         let mut present = Vec::with_capacity(rows.len());
         for row in rows {
             let (device, place) = (row.device.clone(), row.place);
-            present.extend(self.unwritten.amended(row.into_run()?).map(|run| RunRow::of(run, device, place)));
+            present.extend(self.pending.amended(row.into_run()?).map(|run| RunRow::of(run, device, place)));
         }
         Ok(RunRows { cursor: format!("{lineage}.{revision}"), complete: since.is_none(), rows: present, deleted })
     }
@@ -316,7 +251,7 @@ impl Db {
     /// A number that is another one whenever a run has changed.
     pub async fn revision(&self) -> sqlx::Result<(i64, u64)> {
         let (_, revision): (String, i64) = sqlx::query_as(SELECT_REVISION).fetch_one(&self.pool).await?;
-        Ok((revision, self.unwritten.version()))
+        Ok((revision, self.pending.version()))
     }
 
     /// The names of the runs that have changed since `cursor`, an earlier answer's; only a cursor where there is none.
@@ -332,9 +267,9 @@ impl Db {
             None => (Vec::new(), Vec::new()),
         };
         look.commit().await?;
-        for (id, change) in self.unwritten.all() {
-            if change == Change::Deleted { deleted.push(id) } else { runs.push(id) }
-        }
+        let pending = self.pending.ids();
+        runs.extend(pending.0);
+        deleted.extend(pending.1);
         Ok(Changed { cursor: format!("{lineage}.{revision}"), known: cursor.is_none() || since.is_some(), runs, deleted })
     }
 
@@ -346,7 +281,7 @@ impl Db {
         let mut queue = Vec::with_capacity(rows.len());
         for row in rows {
             let (device, place, config) = (row.device.clone(), row.place, row.config.0.clone());
-            let run = self.unwritten.amended(row.into_run()?).filter(|run| !run.state.is_finished());
+            let run = self.pending.amended(row.into_run()?).filter(|run| !run.state.is_finished());
             queue.extend(run.map(|run| (RunRow::of(run, device, place), config)));
         }
         Ok(queue)
@@ -376,151 +311,13 @@ impl Db {
         Ok(())
     }
 
-    /// The runs that wait for a device, in order, each with its place.
-    pub async fn places(&self, device: &str) -> sqlx::Result<Vec<(String, i64)>> {
-        sqlx::query_as("SELECT id, coalesce(place, seq) AS place FROM runs WHERE state = 'queued' AND device = ? ORDER BY place")
-            .bind(device)
-            .fetch_all(&self.pool)
-            .await
-    }
-
-    pub async fn set_places(&self, places: &[(String, i64)]) -> sqlx::Result<()> {
-        let mut transaction = self.pool.begin().await?;
-        for (id, place) in places {
-            sqlx::query("UPDATE runs SET place = ? WHERE id = ?").bind(place).bind(id).execute(&mut *transaction).await?;
-        }
-        transaction.commit().await
-    }
-
-    /// Runs in a state, in the order of the queue.
-    pub async fn active(&self, state: RunState) -> sqlx::Result<Vec<ActiveRun>> {
-        // Two values of each configuration are enough: a thousand configurations take long to read.
-        let rows: Vec<ActiveRow> = sqlx::query_as(
-            "SELECT id, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, worker_pid, canceling \
-             FROM runs WHERE state = ? ORDER BY coalesce(place, seq)",
-        )
-        .bind(state.id())
-        .fetch_all(&self.pool)
-        .await?;
-        // One that has ended or is deleted is neither, written or not.
-        let over = |id: &str| matches!(self.unwritten.of(id), Some(Change::Ended(_) | Change::Deleted));
-        rows.into_iter().filter(|row| !over(&row.id)).map(ActiveRow::into_run).collect()
-    }
-
     pub async fn count(&self, state: RunState) -> sqlx::Result<u32> {
         sqlx::query_scalar("SELECT count(*) FROM runs WHERE state = ?").bind(state.id()).fetch_one(&self.pool).await
     }
 
-    pub async fn set_device(&self, id: &RunId, device: &str) -> sqlx::Result<()> {
-        sqlx::query("UPDATE runs SET device = ? WHERE id = ?").bind(device).bind(id.as_str()).execute(&self.pool).await?;
-        Ok(())
-    }
-
-    pub async fn set_running(&self, id: &RunId) -> sqlx::Result<()> {
-        let written = sqlx::query("UPDATE runs SET state = 'running', started_at = ? WHERE id = ?")
-            .bind(now())
-            .bind(id.as_str())
-            .execute(&self.pool)
-            .await;
-        self.note(&written);
-        written.map(drop)
-    }
-
-    pub async fn set_worker_pid(&self, id: &RunId, pid: Option<i32>) -> sqlx::Result<()> {
-        sqlx::query("UPDATE runs SET worker_pid = ? WHERE id = ?").bind(pid).bind(id.as_str()).execute(&self.pool).await?;
-        Ok(())
-    }
-
-    /// Keeps that a run was asked to stop: in the database, or in memory until that takes it.
-    pub async fn set_canceling(&self, id: &RunId) {
-        self.keep(id, Change::Canceling).await;
-    }
-
-    /// Keeps how a run ended: in the database, or in memory until that takes it.
-    pub async fn set_finished(&self, id: &RunId, state: RunState, failure: Option<String>, summary: Option<RunSummary>) {
-        self.keep(id, Change::Ended(End { state, failure, summary: summary.map(Box::new), at: now() })).await;
-    }
-
-    /// Keeps that a run is deleted, whose files are gone already; tells whether the database has taken it.
-    pub async fn set_deleted(&self, id: &RunId) -> bool {
-        self.keep(id, Change::Deleted).await
-    }
-
-    async fn keep(&self, id: &RunId, change: Change) -> bool {
-        // In memory first: whoever asks meanwhile hears of it.
-        self.unwritten.add(id.as_str(), change.clone());
-        let written = self.write(id.as_str(), &change).await.is_ok();
-        if written {
-            self.unwritten.remove(id.as_str(), &change);
-        }
-        written
-    }
-
-    /// Writes what the database did not take before, and finds out whether it takes anything.
-    pub async fn write_unwritten(&self) {
-        for (id, change) in self.unwritten.all() {
-            if self.write(&id, &change).await.is_ok() {
-                self.unwritten.remove(&id, &change);
-            }
-        }
-        if self.unwritten.is_empty() {
-            self.note(&sqlx::query("UPDATE changes SET revision = revision").execute(&self.pool).await);
-        }
-    }
-
-    async fn write(&self, id: &str, change: &Change) -> sqlx::Result<()> {
-        let written = match change {
-            Change::Canceling => sqlx::query("UPDATE runs SET canceling = 1 WHERE id = ?").bind(id).execute(&self.pool).await.map(drop),
-            Change::Ended(End { state, failure, summary, at }) => sqlx::query(
-                "UPDATE runs SET state = ?, finished_at = ?, failure = ?, summary = coalesce(?, summary), canceling = 0, worker_pid = NULL \
-                 WHERE id = ?",
-            )
-            .bind(state.id())
-            .bind(at)
-            .bind(failure)
-            .bind(summary.as_ref().map(Json))
-            .bind(id)
-            .execute(&self.pool)
-            .await
-            .map(drop),
-            Change::Deleted => self.delete_rows(id).await,
-        };
-        self.note(&written);
-        written
-    }
-
-    /// Remembers whether the database takes changes, for people to be told.
-    pub fn note<T>(&self, written: &sqlx::Result<T>) {
-        let cause = written.as_ref().err().map(|error| match error {
-            // The words of SQLite without its code.
-            sqlx::Error::Database(error) => error.message().to_owned(),
-            error => error.to_string(),
-        });
-        // Said once, not with every try.
-        if self.unwritten.set_cause(cause.clone()) {
-            match cause {
-                Some(cause) => tracing::error!("the database takes no changes: {cause}"),
-                None => tracing::info!("the database takes changes again"),
-            }
-        }
-    }
-
     /// Why the database takes no changes; nothing while it does.
     pub fn trouble(&self) -> Option<String> {
-        self.unwritten.told()
-    }
-
-    pub async fn set_queued(&self, id: &RunId) -> sqlx::Result<()> {
-        // How it ended comes first, or it would be written over the queued run.
-        if let Some(change) = self.unwritten.of(id.as_str()) {
-            self.write(id.as_str(), &change).await?;
-            self.unwritten.remove(id.as_str(), &change);
-        }
-        sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, finished_at = NULL, failure = NULL WHERE id = ?")
-            .bind(id.as_str())
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        self.pending.told()
     }
 
     /// The runs of a sweep, or of every sweep, the oldest first.
@@ -547,34 +344,7 @@ impl Db {
     /// Runs as they are by now, without those that are deleted.
     fn present(&self, rows: Vec<StoredRun>) -> sqlx::Result<Vec<Run>> {
         let runs: Vec<Run> = rows.into_iter().map(StoredRun::into_run).collect::<sqlx::Result<_>>()?;
-        Ok(runs.into_iter().filter_map(|run| self.unwritten.amended(run)).collect())
-    }
-
-    pub async fn set_summary(&self, id: &RunId, summary: &RunSummary) -> sqlx::Result<()> {
-        let written =
-            sqlx::query("UPDATE runs SET summary = ? WHERE id = ?").bind(Json(summary)).bind(id.as_str()).execute(&self.pool).await;
-        self.note(&written);
-        written.map(drop)
-    }
-
-    /// Forgets a run and the shares that show it.
-    pub async fn delete_run(&self, id: &RunId) -> sqlx::Result<()> {
-        self.delete_rows(id.as_str()).await?;
-        // What was still to be written of it is of no use.
-        if let Some(change) = self.unwritten.of(id.as_str()) {
-            self.unwritten.remove(id.as_str(), &change);
-        }
-        Ok(())
-    }
-
-    async fn delete_rows(&self, id: &str) -> sqlx::Result<()> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query("DELETE FROM shares WHERE token IN (SELECT token FROM share_runs WHERE run = ?)")
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query("DELETE FROM runs WHERE id = ?").bind(id).execute(&mut *transaction).await?;
-        transaction.commit().await
+        Ok(runs.into_iter().filter_map(|run| self.pending.amended(run)).collect())
     }
 
     /// Makes a share of a view that shows `runs`.
@@ -688,7 +458,7 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter, state: &str
     }
 }
 
-fn unreadable(column: &'static str, value: &str) -> sqlx::Error {
+pub fn unreadable(column: &'static str, value: &str) -> sqlx::Error {
     sqlx::Error::ColumnDecode { index: column.to_owned(), source: format!("`{value}` is not a {column}").into() }
 }
 
@@ -730,14 +500,6 @@ impl DoneRow {
     }
 }
 
-impl ActiveRow {
-    fn into_run(self) -> sqlx::Result<ActiveRun> {
-        let ActiveRow { id, device, wanted_device, epochs, worker_pid, canceling } = self;
-        let id = id.parse().map_err(|_| unreadable("id", &id))?;
-        Ok(ActiveRun { id, device, wanted_device, epochs, worker_pid, canceling })
-    }
-}
-
 impl ShareRow {
     fn into_share(self) -> Share {
         let ShareRow { token, title, note, view, created_at, expires_at, expired } = self;
@@ -753,8 +515,8 @@ mod tests {
 
     async fn open() -> (tempfile::TempDir, Db) {
         let folder = tempfile::tempdir().unwrap();
-        let db = Db::open(&folder.path().join("crosslens.db")).await.unwrap();
-        (folder, db)
+        let pool = super::open(&folder.path().join("crosslens.db")).await.unwrap();
+        (folder, Db::new(pool, PendingWrites::default()))
     }
 
     /// What SQLite would do for a page.
@@ -823,7 +585,7 @@ mod tests {
         }
         pool.close().await;
 
-        let db = Db::open(&path).await.unwrap();
+        let db = Db::new(super::open(&path).await.unwrap(), PendingWrites::default());
         let filter = RunFilter { sort: SortKey::BestCas, limit: 10, ..RunFilter::default() };
         let (runs, total) = db.runs(&filter).await.unwrap();
         assert_eq!(runs.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["high", "low", "none"]);

@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use crate::attempts::Attempts;
 use crate::changes::Changes;
 use crate::datasets::Datasets;
-use crate::db::Db;
+use crate::db::{self, Db};
 use crate::live::LiveRuns;
 use crate::rundir::RunDirs;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{PendingWrites, Scheduler};
 use crate::shortage::lack_of_room;
 use crate::uploads::Uploads;
 use crate::worker::Worker;
@@ -85,7 +85,9 @@ impl AppState {
         std::fs::create_dir_all(data).with_context(|| format!("cannot make the data directory {}", data.display()))?;
         let lock = lock(data)?;
         let dirs = RunDirs::create(data.join("runs")).with_context(|| format!("cannot use {}/runs", data.display()))?;
-        let db = Db::open(&data.join("crosslens.db")).await?;
+        let pool = db::open(&data.join("crosslens.db")).await?;
+        let pending = PendingWrites::default();
+        let db = Db::new(pool.clone(), pending.clone());
         if let Err(error) = db.sweep_shares().await {
             // A full disk must not keep a server from starting, or nobody could make room.
             tracing::warn!("the share links that expired long ago cannot be forgotten: {error}");
@@ -99,7 +101,7 @@ impl AppState {
         let stopping = CancellationToken::new();
         let changes = Changes::start(db.clone(), stopping.clone());
         let live = LiveRuns::start(db.clone(), dirs.clone(), changes.clone(), stopping.clone());
-        let scheduler = Scheduler::start(db.clone(), dirs.clone(), worker.clone(), probe.clone());
+        let scheduler = Scheduler::start(pool, pending, dirs.clone(), worker.clone(), probe.clone());
         let asked = worker.clone();
         tokio::spawn(async move {
             let status = asked.probe().await;

@@ -1,4 +1,5 @@
-//! What happened to runs and the database could not take yet: it is told as if it were written, and written as soon as that works.
+//! Changes of runs that the database could not take yet. Readers see them as if they were written; only the scheduler adds
+//! and writes them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use crate::db::RunStatus;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
-pub struct End {
+pub(super) struct End {
     pub state: RunState,
     /// Why, in a sentence where someone will ask.
     pub failure: Option<String>,
@@ -21,7 +22,7 @@ pub struct End {
 
 /// What is to be written of a run.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Change {
+pub(super) enum Change {
     /// It was asked to stop.
     Canceling,
     Ended(End),
@@ -31,7 +32,7 @@ pub enum Change {
 
 /// The latest change of each run that waits to be written.
 #[derive(Clone, Debug, Default)]
-pub struct Unwritten(Arc<Mutex<Inner>>);
+pub struct PendingWrites(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -42,36 +43,46 @@ struct Inner {
     cause: Option<String>,
 }
 
-impl Unwritten {
+impl PendingWrites {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Nothing that holds the lock can leave a change half made.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn add(&self, id: &str, change: Change) {
+    pub(super) fn add(&self, id: &str, change: Change) {
         let mut inner = self.inner();
         inner.changes.insert(id.to_owned(), change);
         inner.version += 1;
     }
 
     /// Forgets a change that is written now; a later one stays.
-    pub fn remove(&self, id: &str, written: &Change) {
+    pub(super) fn remove(&self, id: &str, written: &Change) {
         let mut inner = self.inner();
         if inner.changes.get(id) == Some(written) {
             inner.changes.remove(id);
         }
     }
 
-    pub fn all(&self) -> Vec<(String, Change)> {
+    pub(super) fn all(&self) -> Vec<(String, Change)> {
         self.inner().changes.iter().map(|(id, change)| (id.clone(), change.clone())).collect()
     }
 
-    pub fn of(&self, id: &str) -> Option<Change> {
+    pub(super) fn of(&self, id: &str) -> Option<Change> {
         self.inner().changes.get(id).cloned()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.inner().changes.is_empty()
+    }
+
+    /// The names of the runs that were changed, and of those that were deleted.
+    pub fn ids(&self) -> (Vec<String>, Vec<String>) {
+        let (mut changed, mut deleted) = (Vec::new(), Vec::new());
+        for (id, change) in &self.inner().changes {
+            let ids = if *change == Change::Deleted { &mut deleted } else { &mut changed };
+            ids.push(id.clone());
+        }
+        (changed, deleted)
     }
 
     pub fn version(&self) -> u64 {
@@ -79,7 +90,7 @@ impl Unwritten {
     }
 
     /// Keeps why the database took nothing; `None` once it has taken something. Tells whether that is new.
-    pub fn set_cause(&self, cause: Option<String>) -> bool {
+    pub(super) fn set_cause(&self, cause: Option<String>) -> bool {
         let mut inner = self.inner();
         let new = inner.cause != cause;
         inner.cause = cause;
@@ -137,26 +148,26 @@ mod tests {
 
     #[test]
     fn only_the_change_that_was_written_is_forgotten() {
-        let unwritten = Unwritten::default();
-        unwritten.add("at-1", Change::Canceling);
-        unwritten.add("at-1", end(RunState::Canceled));
-        unwritten.remove("at-1", &Change::Canceling);
-        assert_eq!(unwritten.of("at-1"), Some(end(RunState::Canceled)));
-        unwritten.remove("at-1", &end(RunState::Canceled));
-        assert!(unwritten.is_empty());
-        assert_eq!(unwritten.version(), 2);
+        let pending = PendingWrites::default();
+        pending.add("at-1", Change::Canceling);
+        pending.add("at-1", end(RunState::Canceled));
+        pending.remove("at-1", &Change::Canceling);
+        assert_eq!(pending.of("at-1"), Some(end(RunState::Canceled)));
+        pending.remove("at-1", &end(RunState::Canceled));
+        assert!(pending.is_empty());
+        assert_eq!(pending.version(), 2);
     }
 
     #[test]
     fn what_waits_is_told_with_its_cause() {
-        let unwritten = Unwritten::default();
-        assert_eq!(unwritten.told(), None);
-        assert!(unwritten.set_cause(Some("database or disk is full".into())));
-        assert!(!unwritten.set_cause(Some("database or disk is full".into())), "it is said once");
-        unwritten.add("at-1", Change::Deleted);
-        let told = unwritten.told().unwrap();
+        let pending = PendingWrites::default();
+        assert_eq!(pending.told(), None);
+        assert!(pending.set_cause(Some("database or disk is full".into())));
+        assert!(!pending.set_cause(Some("database or disk is full".into())), "it is said once");
+        pending.add("at-1", Change::Deleted);
+        let told = pending.told().unwrap();
         assert!(told.contains("(database or disk is full); what happened to one run"), "{told}");
-        unwritten.set_cause(None);
-        assert_eq!(unwritten.told(), None);
+        pending.set_cause(None);
+        assert_eq!(pending.told(), None);
     }
 }

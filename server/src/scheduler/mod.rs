@@ -2,32 +2,37 @@
 //!
 //! One task owns all of it and alone changes the state of a run; everyone else sends it messages.
 
+mod follow_metrics;
+mod pending_writes;
+mod states;
+mod verdict;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
 use shared::api::{Probe, QueuePlace, RunState, RunSummary, WorkerStatus};
 use shared::config::RunConfig;
+use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::db::{ActiveRun, Db};
+use self::follow_metrics::follow_metrics;
+pub use self::pending_writes::PendingWrites;
+use self::states::{ActiveRun, States};
+use self::verdict::{Ending, StopReason, verdict};
+use crate::db::Db;
 use crate::id::RunId;
-use crate::ingest;
 use crate::rundir::{RunDir, RunDirs};
 use crate::shortage::{Shortage, lack_of_room};
-use crate::worker::{Worker, last_words, sentence};
+use crate::worker::{Worker, last_words};
 
-/// What a worker exits with after it was asked to stop.
-const CANCELED_CODE: i32 = 3;
 /// How often what could not be written or started is tried again.
 const RETRY: Duration = Duration::from_secs(2);
-const SERVER_STOPPED: &str = "the server stopped while this run was running";
 
 /// Sends messages to the task that owns the queue.
 #[derive(Clone, Debug)]
@@ -82,18 +87,9 @@ pub enum Change {
     Delete,
 }
 
-/// How the worker of a run came to its end.
-#[derive(Debug)]
-enum Ending {
-    Exited(io::Result<ExitStatus>),
-    /// It outlived the server that had started it, so nobody saw its exit code.
-    Unseen {
-        finished: bool,
-    },
-}
-
 struct Actor {
     db: Db,
+    states: States,
     dirs: RunDirs,
     worker: Worker,
     probe: watch::Receiver<WorkerStatus>,
@@ -113,17 +109,12 @@ struct Running {
     left_over: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum StopReason {
-    Canceled,
-    ServerStops,
-}
-
 impl Scheduler {
     /// Starts the task: settles the runs that a former server left running, and starts queued ones once the worker is ready.
-    pub fn start(db: Db, dirs: RunDirs, worker: Worker, probe: watch::Receiver<WorkerStatus>) -> Self {
+    pub fn start(pool: SqlitePool, pending: PendingWrites, dirs: RunDirs, worker: Worker, probe: watch::Receiver<WorkerStatus>) -> Self {
         let (messages, inbox) = mpsc::channel(64);
-        let actor = Actor { db, dirs, worker, probe, inbox, outbox: messages.clone(), running: HashMap::new(), stopping: None };
+        let (db, states) = (Db::new(pool.clone(), pending.clone()), States::new(pool, pending));
+        let actor = Actor { db, states, dirs, worker, probe, inbox, outbox: messages.clone(), running: HashMap::new(), stopping: None };
         tokio::spawn(actor.run());
         Scheduler { messages }
     }
@@ -246,7 +237,7 @@ impl Actor {
     async fn submit(&mut self, runs: &[NewRun]) -> anyhow::Result<Vec<RunId>> {
         let mut ids = Vec::with_capacity(runs.len());
         let queued = match self.make_dirs(runs, &mut ids) {
-            Ok(()) => self.db.insert_queued(&ids, runs).await.map_err(anyhow::Error::from),
+            Ok(()) => self.states.insert_queued(&ids, runs).await.map_err(anyhow::Error::from),
             Err(error) => Err(error),
         };
         if let Err(error) = queued {
@@ -288,7 +279,7 @@ impl Actor {
     async fn cancel(&mut self, id: &RunId) -> Result<(), Refusal> {
         match self.state(id).await? {
             RunState::Queued => {
-                self.db.set_finished(id, RunState::Canceled, None, None).await;
+                self.states.set_finished(id, RunState::Canceled, None, None).await;
                 tracing::info!(run = %id, "{id} is canceled before it started");
             }
             RunState::Running => {
@@ -297,7 +288,7 @@ impl Actor {
                     running.stop_reason.get_or_insert(StopReason::Canceled);
                     running.stop.cancel();
                 }
-                self.db.set_canceling(id).await;
+                self.states.set_canceling(id).await;
                 tracing::info!(run = %id, "{id} is asked to stop");
             }
             state => return Err(Refusal::Finished(state)),
@@ -307,7 +298,7 @@ impl Actor {
 
     async fn resume(&mut self, id: &RunId) -> Result<(), Refusal> {
         match self.state(id).await? {
-            RunState::Canceled | RunState::Failed => self.db.set_queued(id).await.context("cannot resume")?,
+            RunState::Canceled | RunState::Failed => self.states.set_queued(id).await.context("cannot resume")?,
             state => return Err(Refusal::NotResumable(state)),
         }
         tracing::info!(run = %id, "{id} is queued to go on");
@@ -319,10 +310,10 @@ impl Actor {
             RunState::Queued => {}
             state => return Err(Refusal::NotQueued(state)),
         }
-        let waiting = self.db.active(RunState::Queued).await.context("cannot move")?;
+        let waiting = self.states.active(RunState::Queued).await.context("cannot move")?;
         let device = waiting.into_iter().find(|run| run.id == *id).map(|run| run.device).ok_or(Refusal::NotFound)?;
-        let places = self.db.places(&device).await.context("cannot move")?;
-        self.db.set_places(&moved(&places, id.as_str(), to)).await.context("cannot move")?;
+        let places = self.states.places(&device).await.context("cannot move")?;
+        self.states.set_places(&moved(&places, id.as_str(), to)).await.context("cannot move")?;
         tracing::info!(run = %id, "{id} is moved in the queue of {device}");
         Ok(())
     }
@@ -333,7 +324,7 @@ impl Actor {
         }
         // Hidden first: a directory without its row would be taken in as a new run at the next start. One that is hidden is deleted then.
         let hidden = self.dirs.hide(id).context("cannot remove the directory of the run")?;
-        match self.db.delete_run(id).await {
+        match self.states.delete_run(id).await {
             Ok(()) => self.dirs.remove_hidden(id).await,
             Err(error) if hidden && Shortage::of(&error) == Some(Shortage::DiskFull) => {
                 // The row takes a little room to be deleted, which the files make.
@@ -354,7 +345,7 @@ impl Actor {
 
     /// Deletes a run whose directory is hidden. The directory is the mark of that, so it stays until the database has taken it.
     async fn delete_hidden(&self, id: &RunId) {
-        if self.db.set_deleted(id).await {
+        if self.states.set_deleted(id).await {
             self.dirs.remove_hidden(id).await;
         }
     }
@@ -365,7 +356,7 @@ impl Actor {
         for id in self.dirs.hidden().unwrap_or_default() {
             self.delete_hidden(&id).await;
         }
-        self.db.write_unwritten().await;
+        self.states.write_pending().await;
     }
 
     async fn remove_dir(&self, id: &RunId) -> io::Result<()> {
@@ -385,15 +376,15 @@ impl Actor {
         if self.stopping.is_some() || self.inbox.is_closed() {
             return Ok(());
         }
-        for run in self.db.active(RunState::Queued).await? {
+        for run in self.states.active(RunState::Queued).await? {
             let Some(device) = resolve_device(&run.wanted_device, &probe) else {
                 let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
                 let failure = format!("this machine has no device `{}`; it has {}", run.wanted_device, known.join(", "));
-                self.db.set_finished(&run.id, RunState::Failed, Some(failure), None).await;
+                self.states.set_finished(&run.id, RunState::Failed, Some(failure), None).await;
                 continue;
             };
             if device != run.device {
-                self.db.set_device(&run.id, device).await?;
+                self.states.set_device(&run.id, device).await?;
             }
             if !self.running.values().any(|running| running.device == device) {
                 self.start(run.id, run.epochs, device).await?;
@@ -405,13 +396,13 @@ impl Actor {
     async fn start(&mut self, id: RunId, epochs: u32, device: &str) -> anyhow::Result<()> {
         let dir = self.dirs.of(&id);
         // Running first: if the server dies between the two lines, the next start looks for a worker that was left over.
-        self.db.set_running(&id).await?;
+        self.states.set_running(&id).await?;
         let worker = match self.worker.start(&dir) {
             Ok(worker) => worker,
             Err(error) => {
                 let failure = format!("cannot start the worker `{}`: {error}", self.worker.program.display());
                 tracing::warn!(run = %id, "{id} failed: {failure}");
-                self.db.set_finished(&id, RunState::Failed, Some(failure), None).await;
+                self.states.set_finished(&id, RunState::Failed, Some(failure), None).await;
                 return Ok(());
             }
         };
@@ -419,7 +410,7 @@ impl Actor {
         let pid = worker.pid;
         let stop = CancellationToken::new();
         self.running.insert(id.clone(), Running { device: device.to_owned(), stop: stop.clone(), stop_reason: None, left_over: false });
-        let (db, outbox, name) = (self.db.clone(), self.outbox.clone(), id.clone());
+        let (states, outbox, name) = (self.states.clone(), self.outbox.clone(), id.clone());
         tokio::spawn(async move {
             let ended = CancellationToken::new();
             let wait = async {
@@ -427,11 +418,11 @@ impl Actor {
                 ended.cancel();
                 status
             };
-            let (status, metrics) = tokio::join!(wait, ingest::follow(&db, &dir, &name, epochs, ended.clone()));
+            let (status, metrics) = tokio::join!(wait, follow_metrics(&states, &dir, &name, epochs, ended.clone()));
             let summary = Box::new(RunSummary::of(&metrics, epochs));
             drop(outbox.send(Message::Ended { id: name, ending: Ending::Exited(status), summary }).await);
         });
-        if let Err(error) = self.db.set_worker_pid(&id, pid).await {
+        if let Err(error) = self.states.set_worker_pid(&id, pid).await {
             tracing::warn!(run = %id, "the process of {id} cannot be kept, so a server that comes after a crash could not end it: {error}");
         }
         Ok(())
@@ -454,7 +445,7 @@ impl Actor {
             Some(reason) => tracing::info!(run = %id, "{id} ended, {}: {reason}", state.id()),
             None => tracing::info!(run = %id, "{id} ended, {}", state.id()),
         }
-        self.db.set_finished(id, state, reason, Some(summary)).await;
+        self.states.set_finished(id, state, reason, Some(summary)).await;
     }
 
     /// Finds the runs of the last start: waits for workers that are still ending, and takes in directories that are not known.
@@ -462,7 +453,7 @@ impl Actor {
         for id in self.dirs.hidden().context("cannot list the run directories")? {
             self.delete_hidden(&id).await;
         }
-        for run in self.db.active(RunState::Running).await? {
+        for run in self.states.active(RunState::Running).await? {
             self.settle_left_over(run);
         }
         for id in self.dirs.existing().context("cannot list the run directories")? {
@@ -480,14 +471,14 @@ impl Actor {
         tracing::warn!(run = %id, "{id} was running when the server stopped");
         let stop_reason = canceling.then_some(StopReason::Canceled);
         self.running.insert(id.clone(), Running { device, stop: CancellationToken::new(), stop_reason, left_over: true });
-        let (db, worker, outbox, dir) = (self.db.clone(), self.worker.clone(), self.outbox.clone(), self.dirs.of(&id));
+        let (states, worker, outbox, dir) = (self.states.clone(), self.worker.clone(), self.outbox.clone(), self.dirs.of(&id));
         tokio::spawn(async move {
             if let Err(error) = worker.outlive(&dir, worker_pid).await {
                 tracing::error!(run = %id, "cannot tell whether a worker of {id} is left over: {error}");
             }
             let ended = CancellationToken::new();
             ended.cancel();
-            let metrics = ingest::follow(&db, &dir, &id, epochs, ended).await;
+            let metrics = follow_metrics(&states, &dir, &id, epochs, ended).await;
             let summary = Box::new(RunSummary::of(&metrics, epochs));
             drop(outbox.send(Message::Ended { id, ending: Ending::Unseen { finished: metrics.finished.is_some() }, summary }).await);
         });
@@ -500,7 +491,7 @@ impl Actor {
         let time = std::fs::metadata(dir.metrics_file()).and_then(|metadata| metadata.modified()).context("it has no records")?;
         let metrics = dir.metrics().await?;
         let failure = metrics.finished.is_none().then_some("its records end before the run did");
-        self.db.insert_finished(id, &config, &metrics, Timestamp::try_from(time)?, failure).await?;
+        self.states.insert_finished(id, &config, &metrics, Timestamp::try_from(time)?, failure).await?;
         tracing::info!(run = %id, "{id} is taken in from its directory");
         Ok(())
     }
@@ -529,60 +520,16 @@ fn read_config(dir: &RunDir) -> anyhow::Result<RunConfig> {
     }
 }
 
-/// The state that a run ends in, and why in a sentence where someone will ask.
-fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_words: &str) -> (RunState, Option<String>) {
-    let status = match ending {
-        Ending::Exited(Ok(status)) => status,
-        Ending::Exited(Err(error)) => return (RunState::Failed, Some(format!("the server lost sight of the worker: {error}"))),
-        Ending::Unseen { finished: true } => return (RunState::Succeeded, None),
-        Ending::Unseen { finished: false } => {
-            return match stop_reason {
-                Some(_) => (RunState::Canceled, None),
-                None => (RunState::Failed, Some(SERVER_STOPPED.to_owned())),
-            };
-        }
-    };
-    match (status.code(), stop_reason) {
-        (Some(0), _) => (RunState::Succeeded, None),
-        (Some(CANCELED_CODE), Some(StopReason::ServerStops)) => (RunState::Canceled, Some(SERVER_STOPPED.to_owned())),
-        (Some(CANCELED_CODE), _) => (RunState::Canceled, None),
-        (None, Some(_)) => (RunState::Canceled, Some("the worker did not stop in time and was ended, so it may not have saved".to_owned())),
-        _ => (RunState::Failed, Some(sentence(status, last_words))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::process::ExitStatusExt;
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::Instant;
+
+    use shared::preset;
+    use sqlx::AssertSqlSafe;
+    use tempfile::TempDir;
 
     use super::*;
-
-    #[track_caller]
-    fn check(ending: Ending, stop_reason: Option<StopReason>, state: RunState, part: Option<&str>) {
-        let (found, reason) = verdict(ending, stop_reason, "error: no data");
-        assert_eq!(found, state, "{reason:?}");
-        match (reason, part) {
-            (Some(reason), Some(part)) => assert!(reason.contains(part), "{reason}"),
-            (reason, part) => assert_eq!(reason.as_deref(), part),
-        }
-    }
-
-    #[test]
-    fn the_state_of_a_run_follows_from_how_its_worker_ended() {
-        let exit = |code: i32| Ending::Exited(Ok(ExitStatus::from_raw(code << 8)));
-        let killed = || Ending::Exited(Ok(ExitStatus::from_raw(9)));
-        check(exit(0), None, RunState::Succeeded, None);
-        check(exit(0), Some(StopReason::Canceled), RunState::Succeeded, None);
-        check(exit(3), Some(StopReason::Canceled), RunState::Canceled, None);
-        check(exit(3), Some(StopReason::ServerStops), RunState::Canceled, Some("the server stopped"));
-        check(exit(1), None, RunState::Failed, Some("error: no data"));
-        check(exit(1), Some(StopReason::Canceled), RunState::Failed, Some("error: no data"));
-        check(killed(), None, RunState::Failed, Some("SIGKILL"));
-        check(killed(), Some(StopReason::Canceled), RunState::Canceled, Some("did not stop in time"));
-        check(Ending::Unseen { finished: true }, None, RunState::Succeeded, None);
-        check(Ending::Unseen { finished: false }, None, RunState::Failed, Some("the server stopped"));
-        check(Ending::Unseen { finished: false }, Some(StopReason::Canceled), RunState::Canceled, None);
-    }
 
     #[test]
     fn a_move_exchanges_places_and_stays_inside_the_queue() {
@@ -607,5 +554,137 @@ mod tests {
         assert_eq!(resolve_device("auto", &probe), Some("cuda:0"));
         assert_eq!(resolve_device("cpu", &probe), Some("cpu"));
         assert_eq!(resolve_device("cuda:1", &probe), None);
+    }
+
+    /// A scheduler whose worker records one epoch, waits for a file `go` or the end of its input, and succeeds.
+    struct Planned {
+        folder: TempDir,
+        pool: SqlitePool,
+        db: Db,
+        scheduler: Scheduler,
+    }
+
+    const WORKER: &str = r#"#!/bin/sh
+echo '{"type":"epoch","epoch":1,"learning_rate":0.1,"seconds":1.0,"elapsed_secs":1.0}' > "$1/metrics.jsonl"
+while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
+"#;
+
+    impl Planned {
+        async fn start() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let program = folder.path().join("worker.sh");
+            std::fs::write(&program, WORKER).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let device = shared::api::Device { id: "cpu".into(), name: "CPU".into(), memory_bytes: None };
+            let (_, probe) = watch::channel(WorkerStatus::Ready(Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device] }));
+            let pool = crate::db::open(&folder.path().join("crosslens.db")).await.unwrap();
+            let (pending, dirs) = (PendingWrites::default(), RunDirs::create(folder.path().join("runs")).unwrap());
+            let worker = Worker { program, stop_grace: Duration::from_secs(5) };
+            let db = Db::new(pool.clone(), pending.clone());
+            let scheduler = Scheduler::start(pool.clone(), pending, dirs, worker, probe);
+            Planned { folder, pool, db, scheduler }
+        }
+
+        async fn submit(&self) -> RunId {
+            let run = NewRun { config: preset::demo().config, device: "cpu".into(), upload: None };
+            self.scheduler.submit(vec![run]).await.unwrap().remove(0)
+        }
+
+        /// From now on the database refuses changes of runs for which a condition holds.
+        async fn refuse(&self, condition: &str) {
+            let trigger =
+                format!("CREATE TRIGGER refuse BEFORE UPDATE ON runs WHEN {condition} BEGIN SELECT RAISE(ABORT, 'planned failure'); END");
+            sqlx::raw_sql(AssertSqlSafe(trigger)).execute(&self.pool).await.unwrap();
+        }
+
+        async fn take(&self) {
+            sqlx::raw_sql("DROP TRIGGER refuse").execute(&self.pool).await.unwrap();
+        }
+
+        fn file(&self, id: &RunId, name: &str) -> PathBuf {
+            self.folder.path().join("runs").join(id.as_str()).join(name)
+        }
+
+        fn let_finish(&self, id: &RunId) {
+            std::fs::write(self.file(id, "go"), "").unwrap();
+        }
+
+        /// What the database itself holds, and when the run has finished.
+        async fn stored(&self, id: &RunId) -> (String, Option<String>) {
+            sqlx::query_as("SELECT state, finished_at FROM runs WHERE id = ?").bind(id.as_str()).fetch_one(&self.pool).await.unwrap()
+        }
+
+        async fn until<T>(&self, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+            let start = Instant::now();
+            loop {
+                if let Some(found) = condition().await {
+                    return found;
+                }
+                assert!(start.elapsed() < Duration::from_secs(20), "trouble: {:?}", self.db.trouble());
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
+
+        /// Waits until readers are told that a run is in a state.
+        async fn until_told(&self, id: &RunId, state: RunState) -> shared::api::Run {
+            self.until(async || self.db.run(id).await.unwrap().filter(|run| run.state == state)).await
+        }
+
+        async fn until_stored(&self, id: &RunId, state: RunState) {
+            self.until(async || (self.stored(id).await.0 == state.id()).then_some(())).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_that_the_database_refuses_is_told_at_once_and_written_later() {
+        let planned = Planned::start().await;
+        let id = planned.submit().await;
+        planned.until_stored(&id, RunState::Running).await;
+        planned.refuse("new.state = 'succeeded'").await;
+        planned.let_finish(&id);
+        let told = planned.until_told(&id, RunState::Succeeded).await;
+        assert_eq!(planned.stored(&id).await, ("running".to_owned(), None));
+        assert!(planned.db.trouble().unwrap().contains("planned failure"));
+        planned.take().await;
+        planned.until_stored(&id, RunState::Succeeded).await;
+        assert_eq!(planned.stored(&id).await.1, told.finished_at, "it ended when it was told to have ended");
+        planned.until(async || planned.db.trouble().is_none().then_some(())).await;
+    }
+
+    #[tokio::test]
+    async fn a_run_whose_start_the_database_refuses_waits_and_starts_later() {
+        let planned = Planned::start().await;
+        planned.refuse("new.state = 'running'").await;
+        let id = planned.submit().await;
+        planned.until(async || planned.db.trouble()).await;
+        assert_eq!(planned.db.status(&id).await.unwrap().map(|status| status.state), Some(RunState::Queued));
+        assert!(!planned.file(&id, "log.txt").exists(), "no worker was started");
+        planned.take().await;
+        planned.let_finish(&id);
+        planned.until_stored(&id, RunState::Succeeded).await;
+    }
+
+    #[tokio::test]
+    async fn numbers_that_the_database_refuses_come_with_the_end() {
+        let planned = Planned::start().await;
+        planned.refuse("new.summary <> old.summary AND new.state = 'running'").await;
+        let id = planned.submit().await;
+        planned.until(async || planned.db.trouble()).await;
+        planned.let_finish(&id);
+        planned.until_stored(&id, RunState::Succeeded).await;
+        assert_eq!(planned.until_told(&id, RunState::Succeeded).await.summary.epoch, 1);
+    }
+
+    #[tokio::test]
+    async fn a_run_goes_on_where_the_database_refuses_its_process_or_its_cancel() {
+        let planned = Planned::start().await;
+        planned.refuse("new.worker_pid IS NOT NULL AND new.state = 'running' OR new.canceling = 1").await;
+        let id = planned.submit().await;
+        planned.until_told(&id, RunState::Running).await;
+        planned.scheduler.cancel(id.clone()).await.unwrap();
+        assert!(planned.until_told(&id, RunState::Running).await.canceling, "it is told at once");
+        planned.let_finish(&id);
+        planned.until_stored(&id, RunState::Succeeded).await;
+        assert!(!planned.until_told(&id, RunState::Succeeded).await.canceling);
     }
 }

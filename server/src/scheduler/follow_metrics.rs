@@ -7,14 +7,14 @@ use shared::record::Metrics;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::db::Db;
+use super::states::States;
 use crate::id::RunId;
 use crate::rundir::{RunDir, record};
 
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// Keeps the summary of a run up with its records until `ended`, then takes in the rest and returns what they add up to.
-pub async fn follow(db: &Db, dir: &RunDir, id: &RunId, epochs: u32, ended: CancellationToken) -> Metrics {
+pub(super) async fn follow_metrics(states: &States, dir: &RunDir, id: &RunId, epochs: u32, ended: CancellationToken) -> Metrics {
     let mut tail = dir.tail();
     let mut metrics = Metrics::default();
     loop {
@@ -40,7 +40,7 @@ pub async fn follow(db: &Db, dir: &RunDir, id: &RunId, epochs: u32, ended: Cance
                 Err(error) => tracing::warn!(run = %id, "line {} of the records of {id} is passed over: {error}", line.number),
             }
         }
-        if let Err(error) = db.set_summary(id, &RunSummary::of(&metrics, epochs)).await {
+        if let Err(error) = states.set_summary(id, &RunSummary::of(&metrics, epochs)).await {
             // It comes with the end of the run. That the database takes nothing is said elsewhere.
             tracing::debug!(run = %id, "the summary of {id} cannot be kept: {error}");
         }
