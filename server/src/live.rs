@@ -9,6 +9,7 @@ use shared::api::{Run, RunState};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
 
 use crate::changes::Changes;
 use crate::db::{Db, RunStatus};
@@ -116,7 +117,7 @@ impl LiveRuns {
             }
             if look {
                 for id in self.changed(&mut cursor).await {
-                    self.look(&id).await;
+                    self.look(&id).instrument(info_span!("run", %id)).await;
                 }
             }
             // States before records: a line written before the run ended is then still told.
@@ -125,7 +126,7 @@ impl LiveRuns {
             for run in &active {
                 let id = RunId::of_run(run);
                 let tail = tails.entry(id.clone()).or_insert_with(|| self.0.dirs.of(&id).tail());
-                self.read(&id, run, tail).await;
+                self.read(&id, run, tail).instrument(info_span!("run", %id)).await;
             }
             let pause = if active.is_empty() { IDLE_INTERVAL } else { INTERVAL };
             look = tokio::select! {
@@ -166,7 +167,7 @@ impl LiveRuns {
             Err(error) => Err(error),
         };
         let run = run.unwrap_or_else(|error| {
-            tracing::warn!(run = %id, "the streams of {id} break off: {error}");
+            tracing::warn!("the streams of {id} break off: {error}");
             None
         });
         let mut runs = self.runs();
@@ -185,7 +186,7 @@ impl LiveRuns {
             let lines = match tail.read().await {
                 Ok(lines) => lines,
                 Err(error) => {
-                    tracing::warn!(run = %id, "the streams of {id} break off: {error}");
+                    tracing::warn!("the streams of {id} break off: {error}");
                     self.runs().remove(id);
                     return;
                 }

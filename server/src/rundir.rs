@@ -114,7 +114,7 @@ impl RunDirs {
     pub async fn remove_hidden(&self, id: &RunId) {
         match tokio::fs::remove_dir_all(self.hidden_path(id)).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(run = %id, "the files of {id} cannot be removed: {error}")
+                tracing::warn!("the files of {id} cannot be removed: {error}")
             }
             _ => {}
         }

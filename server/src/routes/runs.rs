@@ -25,6 +25,7 @@ use shared::view::View;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::spawn_blocking;
 use tokio_util::io::ReaderStream;
+use tracing::{Instrument, info_span};
 use utoipa::IntoParams;
 
 use crate::content;
@@ -539,7 +540,11 @@ enum Position {
 }
 
 fn events(follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
-    stream::unfold(follower, |mut follower| async move { follower.next().await.map(|event| (Ok(event), follower)) })
+    stream::unfold(follower, |mut follower| async move {
+        let span = info_span!("run", id = %follower.id);
+        let event = follower.next().instrument(span).await;
+        event.map(|event| (Ok(event), follower))
+    })
 }
 
 impl Follower {
@@ -554,7 +559,7 @@ impl Follower {
             }
             // Whoever is cut off comes again with the last line that it saw.
             if let Err(error) = stopping.run_until_cancelled(self.step()).await? {
-                tracing::warn!(run = %self.id, "the stream of {} breaks off: {error}", self.id);
+                tracing::warn!("the stream of {} breaks off: {error}", self.id);
                 return None;
             }
         }

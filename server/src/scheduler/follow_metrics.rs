@@ -21,7 +21,7 @@ pub(super) async fn follow_metrics(states: &States, dir: &RunDir, id: &RunId, ep
         // Look first: a line written before the worker ended is then still read.
         let last_look = ended.is_cancelled();
         let lines = tail.read().await.unwrap_or_else(|error| {
-            tracing::warn!(run = %id, "the records of {id} cannot be read: {error}");
+            tracing::warn!("the records of {id} cannot be read: {error}");
             Vec::new()
         });
         if lines.is_empty() {
@@ -37,12 +37,12 @@ pub(super) async fn follow_metrics(states: &States, dir: &RunDir, id: &RunId, ep
         for line in lines {
             match record(&line) {
                 Ok(record) => metrics.apply(record),
-                Err(error) => tracing::warn!(run = %id, "line {} of the records of {id} is passed over: {error}", line.number),
+                Err(error) => tracing::warn!("line {} of the records of {id} is passed over: {error}", line.number),
             }
         }
         if let Err(error) = states.set_summary(id, &RunSummary::of(&metrics, epochs)).await {
             // It comes with the end of the run. That the database takes nothing is said elsewhere.
-            tracing::debug!(run = %id, "the summary of {id} cannot be kept: {error}");
+            tracing::debug!("the summary of {id} cannot be kept: {error}");
         }
     }
 }

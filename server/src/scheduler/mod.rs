@@ -20,6 +20,7 @@ use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
 
 use self::follow_metrics::follow_metrics;
 pub use self::pending_writes::PendingWrites;
@@ -200,22 +201,23 @@ impl Actor {
         // Whoever asked may be gone; what was asked for is done all the same.
         match message {
             Message::Submit { runs, reply } => _ = reply.send(self.submit(&runs).await),
-            Message::Resume { id, reply } => _ = reply.send(self.resume(&id).await),
-            Message::Cancel { id, reply } => _ = reply.send(self.cancel(&id).await),
-            Message::Move { id, to, reply } => _ = reply.send(self.move_to(&id, to).await),
-            Message::Delete { id, reply } => _ = reply.send(self.delete(&id).await),
+            Message::Resume { id, reply } => _ = reply.send(self.resume(&id).instrument(info_span!("run", %id)).await),
+            Message::Cancel { id, reply } => _ = reply.send(self.cancel(&id).instrument(info_span!("run", %id)).await),
+            Message::Move { id, to, reply } => _ = reply.send(self.move_to(&id, to).instrument(info_span!("run", %id)).await),
+            Message::Delete { id, reply } => _ = reply.send(self.delete(&id).instrument(info_span!("run", %id)).await),
             Message::Many { change, ids, reply } => {
                 let mut outcomes = Vec::with_capacity(ids.len());
                 for id in &ids {
+                    let span = info_span!("run", %id);
                     outcomes.push(match change {
-                        Change::Cancel => self.cancel(id).await,
-                        Change::Resume => self.resume(id).await,
-                        Change::Delete => self.delete(id).await,
+                        Change::Cancel => self.cancel(id).instrument(span).await,
+                        Change::Resume => self.resume(id).instrument(span).await,
+                        Change::Delete => self.delete(id).instrument(span).await,
                     });
                 }
                 _ = reply.send(outcomes);
             }
-            Message::Ended { id, ending, summary } => self.settle(&id, ending, *summary).await,
+            Message::Ended { id, ending, summary } => self.settle(&id, ending, *summary).instrument(info_span!("run", %id)).await,
             Message::Stop { reply } => {
                 self.stopping = Some(reply);
                 // A worker left over is stopping anyway; the next start settles it.
@@ -242,14 +244,12 @@ impl Actor {
         };
         if let Err(error) = queued {
             for id in &ids {
-                self.remove_dir(id)
-                    .await
-                    .unwrap_or_else(|error| tracing::warn!(run = %id, "the directory {id} cannot be removed: {error}"));
+                self.discard(id).instrument(info_span!("run", %id)).await;
             }
             return Err(error);
         }
         for (id, run) in ids.iter().zip(runs) {
-            tracing::info!(run = %id, "{id} is queued for {}", run.device);
+            info_span!("run", %id).in_scope(|| tracing::info!("{id} is queued for {}", run.device));
         }
         Ok(ids)
     }
@@ -280,7 +280,7 @@ impl Actor {
         match self.state(id).await? {
             RunState::Queued => {
                 self.states.set_finished(id, RunState::Canceled, None, None).await;
-                tracing::info!(run = %id, "{id} is canceled before it started");
+                tracing::info!("{id} is canceled before it started");
             }
             RunState::Running => {
                 // The worker first: it is to stop whether that can be written or not.
@@ -289,7 +289,7 @@ impl Actor {
                     running.stop.cancel();
                 }
                 self.states.set_canceling(id).await;
-                tracing::info!(run = %id, "{id} is asked to stop");
+                tracing::info!("{id} is asked to stop");
             }
             state => return Err(Refusal::Finished(state)),
         }
@@ -301,7 +301,7 @@ impl Actor {
             RunState::Canceled | RunState::Failed => self.states.set_queued(id).await.context("cannot resume")?,
             state => return Err(Refusal::NotResumable(state)),
         }
-        tracing::info!(run = %id, "{id} is queued to go on");
+        tracing::info!("{id} is queued to go on");
         Ok(())
     }
 
@@ -314,7 +314,7 @@ impl Actor {
         let device = waiting.into_iter().find(|run| run.id == *id).map(|run| run.device).ok_or(Refusal::NotFound)?;
         let places = self.states.places(&device).await.context("cannot move")?;
         self.states.set_places(&moved(&places, id.as_str(), to)).await.context("cannot move")?;
-        tracing::info!(run = %id, "{id} is moved in the queue of {device}");
+        tracing::info!("{id} is moved in the queue of {device}");
         Ok(())
     }
 
@@ -328,9 +328,9 @@ impl Actor {
             Ok(()) => self.dirs.remove_hidden(id).await,
             Err(error) if hidden && Shortage::of(&error) == Some(Shortage::DiskFull) => {
                 // The row takes a little room to be deleted, which the files make.
-                tracing::warn!(run = %id, "the files of {id} are removed first, to make room: {error}");
+                tracing::warn!("the files of {id} are removed first, to make room: {error}");
                 if let Err(error) = self.dirs.empty_hidden(id) {
-                    tracing::warn!(run = %id, "the files of {id} cannot all be removed: {error}");
+                    tracing::warn!("the files of {id} cannot all be removed: {error}");
                 }
                 self.delete_hidden(id).await;
             }
@@ -339,7 +339,7 @@ impl Actor {
                 return Err(Refusal::Internal(anyhow::Error::new(error).context("cannot delete")));
             }
         }
-        tracing::info!(run = %id, "{id} is deleted");
+        tracing::info!("{id} is deleted");
         Ok(())
     }
 
@@ -354,15 +354,17 @@ impl Actor {
     async fn try_again(&mut self) {
         // What is left of deleted runs is written anew, and goes with it.
         for id in self.dirs.hidden().unwrap_or_default() {
-            self.delete_hidden(&id).await;
+            self.delete_hidden(&id).instrument(info_span!("run", %id)).await;
         }
         self.states.write_pending().await;
     }
 
-    async fn remove_dir(&self, id: &RunId) -> io::Result<()> {
-        self.dirs.hide(id)?;
-        self.dirs.remove_hidden(id).await;
-        Ok(())
+    /// Removes the directory of a run that was not queued.
+    async fn discard(&self, id: &RunId) {
+        match self.dirs.hide(id) {
+            Ok(_) => self.dirs.remove_hidden(id).await,
+            Err(error) => tracing::warn!("the directory {id} cannot be removed: {error}"),
+        }
     }
 
     async fn state(&self, id: &RunId) -> Result<RunState, Refusal> {
@@ -387,7 +389,8 @@ impl Actor {
                 self.states.set_device(&run.id, device).await?;
             }
             if !self.running.values().any(|running| running.device == device) {
-                self.start(run.id, run.epochs, device).await?;
+                let span = info_span!("run", id = %run.id);
+                self.start(run.id, run.epochs, device).instrument(span).await?;
             }
         }
         Ok(())
@@ -401,17 +404,17 @@ impl Actor {
             Ok(worker) => worker,
             Err(error) => {
                 let failure = format!("cannot start the worker `{}`: {error}", self.worker.program.display());
-                tracing::warn!(run = %id, "{id} failed: {failure}");
+                tracing::warn!("{id} failed: {failure}");
                 self.states.set_finished(&id, RunState::Failed, Some(failure), None).await;
                 return Ok(());
             }
         };
-        tracing::info!(run = %id, "{id} is running on {device}");
+        tracing::info!("{id} is running on {device}");
         let pid = worker.pid;
         let stop = CancellationToken::new();
         self.running.insert(id.clone(), Running { device: device.to_owned(), stop: stop.clone(), stop_reason: None, left_over: false });
         let (states, outbox, name) = (self.states.clone(), self.outbox.clone(), id.clone());
-        tokio::spawn(async move {
+        let follow = async move {
             let ended = CancellationToken::new();
             let wait = async {
                 let status = worker.wait(stop).await;
@@ -421,9 +424,10 @@ impl Actor {
             let (status, metrics) = tokio::join!(wait, follow_metrics(&states, &dir, &name, epochs, ended.clone()));
             let summary = Box::new(RunSummary::of(&metrics, epochs));
             drop(outbox.send(Message::Ended { id: name, ending: Ending::Exited(status), summary }).await);
-        });
+        };
+        tokio::spawn(follow.in_current_span());
         if let Err(error) = self.states.set_worker_pid(&id, pid).await {
-            tracing::warn!(run = %id, "the process of {id} cannot be kept, so a server that comes after a crash could not end it: {error}");
+            tracing::warn!("the process of {id} cannot be kept, so a server that comes after a crash could not end it: {error}");
         }
         Ok(())
     }
@@ -432,7 +436,7 @@ impl Actor {
     async fn settle(&mut self, id: &RunId, ending: Ending, summary: RunSummary) {
         let stop_reason = self.running.remove(id).and_then(|running| running.stop_reason);
         let log = self.dirs.of(id).log_tail(50).await.unwrap_or_else(|error| {
-            tracing::warn!(run = %id, "the log of {id} cannot be read: {error}");
+            tracing::warn!("the log of {id} cannot be read: {error}");
             String::new()
         });
         let (state, reason) = verdict(ending, stop_reason, &last_words(&log));
@@ -442,8 +446,8 @@ impl Actor {
             None => reason,
         });
         match &reason {
-            Some(reason) => tracing::info!(run = %id, "{id} ended, {}: {reason}", state.id()),
-            None => tracing::info!(run = %id, "{id} ended, {}", state.id()),
+            Some(reason) => tracing::info!("{id} ended, {}: {reason}", state.id()),
+            None => tracing::info!("{id} ended, {}", state.id()),
         }
         self.states.set_finished(id, state, reason, Some(summary)).await;
     }
@@ -451,16 +455,16 @@ impl Actor {
     /// Finds the runs of the last start: waits for workers that are still ending, and takes in directories that are not known.
     async fn recover(&mut self) -> anyhow::Result<()> {
         for id in self.dirs.hidden().context("cannot list the run directories")? {
-            self.delete_hidden(&id).await;
+            self.delete_hidden(&id).instrument(info_span!("run", %id)).await;
         }
         for run in self.states.active(RunState::Running).await? {
-            self.settle_left_over(run);
+            info_span!("run", id = %run.id).in_scope(|| self.settle_left_over(run));
         }
         for id in self.dirs.existing().context("cannot list the run directories")? {
             if self.db.status(&id).await?.is_none()
-                && let Err(error) = self.take_in(&id).await
+                && let Err(error) = self.take_in(&id).instrument(info_span!("run", %id)).await
             {
-                tracing::warn!(run = %id, "the directory {id} is not taken in: {error:#}");
+                info_span!("run", %id).in_scope(|| tracing::warn!("the directory {id} is not taken in: {error:#}"));
             }
         }
         Ok(())
@@ -468,20 +472,21 @@ impl Actor {
 
     fn settle_left_over(&mut self, run: ActiveRun) {
         let ActiveRun { id, device, wanted_device: _, epochs, worker_pid, canceling } = run;
-        tracing::warn!(run = %id, "{id} was running when the server stopped");
+        tracing::warn!("{id} was running when the server stopped");
         let stop_reason = canceling.then_some(StopReason::Canceled);
         self.running.insert(id.clone(), Running { device, stop: CancellationToken::new(), stop_reason, left_over: true });
         let (states, worker, outbox, dir) = (self.states.clone(), self.worker.clone(), self.outbox.clone(), self.dirs.of(&id));
-        tokio::spawn(async move {
+        let follow = async move {
             if let Err(error) = worker.outlive(&dir, worker_pid).await {
-                tracing::error!(run = %id, "cannot tell whether a worker of {id} is left over: {error}");
+                tracing::error!("cannot tell whether a worker of {id} is left over: {error}");
             }
             let ended = CancellationToken::new();
             ended.cancel();
             let metrics = follow_metrics(&states, &dir, &id, epochs, ended).await;
             let summary = Box::new(RunSummary::of(&metrics, epochs));
             drop(outbox.send(Message::Ended { id, ending: Ending::Unseen { finished: metrics.finished.is_some() }, summary }).await);
-        });
+        };
+        tokio::spawn(follow.in_current_span());
     }
 
     /// Takes in a run directory that was copied here.
@@ -492,7 +497,7 @@ impl Actor {
         let metrics = dir.metrics().await?;
         let failure = metrics.finished.is_none().then_some("its records end before the run did");
         self.states.insert_finished(id, &config, &metrics, Timestamp::try_from(time)?, failure).await?;
-        tracing::info!(run = %id, "{id} is taken in from its directory");
+        tracing::info!("{id} is taken in from its directory");
         Ok(())
     }
 }
