@@ -109,7 +109,7 @@ pub async fn shared(state: &AppState, view: &View) -> Result<(SharedContent, BTr
                 answers.insert(format!("api/attributions/{id}"), json(&attribution(state, &id).await?)?);
             }
             if let Some(name) = result_name(run.config.kind())
-                && let Some(result) = state.dirs.of(&id).result(name).await?
+                && let Some(result) = state.dirs.of(&id).result(run.config.kind()).await?
             {
                 answers.insert(format!("api/runs/{id}/{name}"), serde_json::from_slice(&result).map_err(ApiError::internal)?);
             }
@@ -153,8 +153,8 @@ fn matrices_of(run: &Run, metrics: &Metrics, epoch: Option<u32>, inputs: Inputs)
     [metrics.attributed(epoch, inputs), metrics.attributed(None, inputs)].into_iter().flatten().map(|epoch| id(epoch, inputs)).collect()
 }
 
-/// The file that a run of a kind ends with, and its route.
-fn result_name(kind: RunKind) -> Option<&'static str> {
+/// What the file that a run of a kind ends with is called in routes and messages.
+pub fn result_name(kind: RunKind) -> Option<&'static str> {
     match kind {
         RunKind::Evaluate => Some("evaluation"),
         RunKind::Saliency => Some("saliency"),

@@ -5,8 +5,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use shared::api::AttributionFile;
-use shared::config::RunConfig;
+use shared::config::{RunConfig, RunKind};
 use shared::record::{Metrics, Record};
+use shared::rundir;
 use shared::view::{AttributionId, CheckpointId};
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
@@ -51,7 +52,8 @@ impl RunDirs {
     pub fn make(&self, id: &RunId, config: &RunConfig) -> io::Result<RunDir> {
         let dir = self.of(id);
         std::fs::create_dir(&dir.path)?;
-        dir.write_config(config).inspect_err(|_| drop(std::fs::remove_dir_all(&dir.path)))?;
+        let written = std::fs::write(dir.path.join(rundir::FORMAT), format!("{}\n", rundir::FORMAT_VERSION));
+        written.and_then(|()| dir.write_config(config)).inspect_err(|_| drop(std::fs::remove_dir_all(&dir.path)))?;
         Ok(dir)
     }
 
@@ -61,7 +63,7 @@ impl RunDirs {
         for entry in std::fs::read_dir(&self.root)? {
             let entry = entry?;
             if let Some(Ok(id)) = entry.file_name().to_str().map(str::parse::<RunId>)
-                && entry.path().join("config.json").is_file()
+                && entry.path().join(rundir::CONFIG).is_file()
             {
                 found.push(id);
             }
@@ -154,26 +156,21 @@ impl RunDir {
     }
 
     pub fn log(&self) -> PathBuf {
-        self.path.join("log.txt")
+        self.path.join(rundir::LOG)
     }
 
     pub fn metrics_file(&self) -> PathBuf {
-        self.path.join("metrics.jsonl")
+        self.path.join(rundir::METRICS)
     }
 
     pub fn checkpoint(&self, id: &CheckpointId) -> PathBuf {
-        self.path.join(Self::checkpoint_name(id))
-    }
-
-    /// Where the weights of a checkpoint lie in its directory.
-    pub fn checkpoint_name(id: &CheckpointId) -> String {
-        format!("checkpoints/e{}.safetensors", id.epoch)
+        self.path.join(rundir::checkpoint_file(id.epoch))
     }
 
     /// Moves a file that was uploaded into the directory.
     pub fn take_upload(&self, file: &Path) -> io::Result<()> {
         let name = file.file_name().ok_or_else(|| io::Error::other(format!("{} has no name", file.display())))?;
-        let folder = self.path.join("upload");
+        let folder = self.path.join(rundir::UPLOAD);
         std::fs::create_dir(&folder)?;
         std::fs::rename(file, folder.join(name))
     }
@@ -181,15 +178,18 @@ impl RunDir {
     fn write_config(&self, config: &RunConfig) -> io::Result<()> {
         let mut text = serde_json::to_string_pretty(config)?;
         text.push('\n');
-        let temporary = self.path.join("config.json.new");
+        let temporary = self.path.join(format!("{}.new", rundir::CONFIG));
         let mut file = File::create(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        std::fs::rename(temporary, self.path.join("config.json"))
+        std::fs::rename(temporary, self.path.join(rundir::CONFIG))
     }
 
+    /// Reads the configuration of a directory whose format this version knows.
     pub fn config(&self) -> io::Result<RunConfig> {
-        Ok(serde_json::from_str(&io::read_to_string(self.open("config.json")?)?)?)
+        let format = self.read(rundir::FORMAT)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        rundir::check_format(format.as_deref()).map_err(io::Error::other)?;
+        Ok(serde_json::from_str(&io::read_to_string(self.open(rundir::CONFIG)?)?)?)
     }
 
     /// Opens a file of the directory to read; see [`plain_file`].
@@ -238,15 +238,15 @@ impl RunDir {
 
     /// The file of an attribution; none when it does not exist.
     pub async fn attribution(&self, id: &AttributionId) -> io::Result<Option<AttributionFile>> {
-        let (dir, name) = (self.clone(), format!("attributions/e{}.{}.json", id.epoch, id.inputs.id()));
+        let (dir, name) = (self.clone(), rundir::attribution_file(id.epoch, id.inputs));
         // With 200 classes there are three megabytes to parse.
         spawn_blocking(move || Ok(dir.read(&name)?.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)).await?
     }
 
-    /// A JSON file that the worker writes whole at its end, `evaluation` or `saliency`; none when it does not exist.
-    pub async fn result(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let (dir, name) = (self.clone(), format!("{name}.json"));
-        spawn_blocking(move || dir.read(&name)).await?
+    /// The JSON file that a run of this kind ends with; `None` if there is none.
+    pub async fn result(&self, kind: RunKind) -> io::Result<Option<Vec<u8>>> {
+        let (dir, Some(name)) = (self.clone(), rundir::result_file(kind)) else { return Ok(None) };
+        spawn_blocking(move || dir.read(name)).await?
     }
 
     /// The last lines of the log; empty while there is none.
@@ -257,7 +257,7 @@ impl RunDir {
     /// A part of the log, at most a megabyte of it; empty while there is none.
     pub async fn log_part(&self, range: LogRange) -> io::Result<LogPart> {
         let dir = self.clone();
-        spawn_blocking(move || match dir.open("log.txt") {
+        spawn_blocking(move || match dir.open(rundir::LOG) {
             Ok(mut file) => {
                 let size = file.metadata()?.len();
                 read_part(&mut file, size, range)

@@ -12,6 +12,7 @@ use serde_json::Value;
 use shared::api::{CheckpointInfo, Run};
 use shared::config::{ImportConfig, RunConfig};
 use shared::inspection::Inspected;
+use shared::rundir;
 use shared::view::CheckpointId;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -25,7 +26,6 @@ use crate::extract::{Name, Named};
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
 use crate::routes::runs::created;
-use crate::rundir::RunDir;
 use crate::state::AppState;
 use crate::submit::{missing_source, submit};
 use crate::uploads::{file_name, without_folder};
@@ -235,7 +235,7 @@ pub async fn get_checkpoint_file(
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
     let plain = {
-        let (dir, name) = (dir.clone(), RunDir::checkpoint_name(&id));
+        let (dir, name) = (dir.clone(), rundir::checkpoint_file(id.epoch));
         spawn_blocking(move || dir.open(&name)).await.map_err(ApiError::internal)?
     };
     if let Err(error) = plain {

@@ -16,11 +16,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::api::{EvaluationFile, PairFile, QueueMove, Run, RunChange, RunPage, RunRows, RunState, SaliencyFile};
 use shared::chart::curves::{Curves, SeriesKind};
-use shared::config::{Inputs, RunConfig};
+use shared::config::{Inputs, RunConfig, RunKind};
 use shared::labels;
 use shared::problem::FieldError;
 use shared::provenance::{CheckpointHash, Page, Provenance};
 use shared::record::Metrics;
+use shared::rundir;
 use shared::view::View;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::spawn_blocking;
@@ -194,7 +195,7 @@ pub async fn move_run(
     responses((status = 200, body = EvaluationFile), ApiError)
 )]
 pub async fn get_evaluation(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
-    result_file(&state, &id, "evaluation").await
+    result_file(&state, &id, RunKind::Evaluate).await
 }
 
 /// The maps of a saliency run, once they are complete
@@ -204,7 +205,7 @@ pub async fn get_evaluation(State(state): State<AppState>, Name(id): Name<RunId>
     responses((status = 200, body = SaliencyFile), ApiError)
 )]
 pub async fn get_saliency(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
-    result_file(&state, &id, "saliency").await
+    result_file(&state, &id, RunKind::Saliency).await
 }
 
 /// The pairs that a run has taken apart, once it is complete
@@ -214,14 +215,15 @@ pub async fn get_saliency(State(state): State<AppState>, Name(id): Name<RunId>) 
     responses((status = 200, body = PairFile), ApiError)
 )]
 pub async fn get_pair(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
-    result_file(&state, &id, "pair").await
+    result_file(&state, &id, RunKind::Pair).await
 }
 
 /// A JSON file that the worker writes whole at its end, passed on as it is.
-async fn result_file(state: &AppState, id: &RunId, name: &str) -> Result<Response, ApiError> {
+async fn result_file(state: &AppState, id: &RunId, kind: RunKind) -> Result<Response, ApiError> {
     content::status(state, id).await?;
-    let missing = || ApiError::on_field(Kind::ResultNotFound, "id", format!("`{id}` has no {name}, or has not completed it yet"));
-    let bytes = state.dirs.of(id).result(name).await?.ok_or_else(missing)?;
+    let result_name = content::result_name(kind).unwrap_or("result");
+    let missing = || ApiError::on_field(Kind::ResultNotFound, "id", format!("`{id}` has no {result_name}, or has not completed it yet"));
+    let bytes = state.dirs.of(id).result(kind).await?.ok_or_else(missing)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
@@ -445,7 +447,7 @@ pub async fn get_log(State(state): State<AppState>, Name(id): Name<RunId>, Query
 async fn whole_log(id: &RunId, dir: &RunDir) -> Result<Response, ApiError> {
     let opened = {
         let dir = dir.clone();
-        spawn_blocking(move || dir.open("log.txt")).await.map_err(ApiError::internal)?
+        spawn_blocking(move || dir.open(rundir::LOG)).await.map_err(ApiError::internal)?
     };
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     let file = match opened {
@@ -459,7 +461,7 @@ async fn whole_log(id: &RunId, dir: &RunDir) -> Result<Response, ApiError> {
 fn unreadable_log(id: &RunId, error: std::io::Error) -> ApiError {
     match error.kind() {
         std::io::ErrorKind::InvalidInput => {
-            let detail = format!("the `log.txt` of `{id}` is a link or no plain file, so it is not shown");
+            let detail = format!("the `{}` of `{id}` is a link or no plain file, so it is not shown", rundir::LOG);
             ApiError::on_field(Kind::ResultNotFound, "id", detail)
         }
         _ => error.into(),

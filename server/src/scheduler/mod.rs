@@ -518,10 +518,10 @@ fn moved(places: &[(String, i64)], id: &str, to: QueuePlace) -> Vec<(String, i64
 }
 
 fn read_config(dir: &RunDir) -> anyhow::Result<RunConfig> {
-    let config = dir.config().context("its config.json cannot be read")?;
+    let config = dir.config().context("its configuration cannot be read")?;
     match config.validate().first() {
         None => Ok(config),
-        Some(error) => anyhow::bail!("its config.json is not valid: {} {}", error.field, error.message),
+        Some(error) => anyhow::bail!("its configuration is not valid: {} {}", error.field, error.message),
     }
 }
 

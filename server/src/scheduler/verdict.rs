@@ -4,11 +4,12 @@ use std::io;
 use std::process::ExitStatus;
 
 use shared::api::RunState;
+use shared::rundir;
 
 use crate::worker::sentence;
 
 /// What a worker exits with after it was asked to stop.
-const CANCELED_CODE: i32 = 3;
+const CANCELED_CODE: i32 = rundir::EXIT_CANCELED as i32;
 const SERVER_STOPPED: &str = "the server stopped while this run was running";
 
 /// How the worker of a run came to its end.
