@@ -35,7 +35,7 @@ pub async fn require_token(State(state): State<AppState>, request: Request, next
             "this server wants its token: open the link that it printed at its start, or send `Authorization: Bearer TOKEN`"
         }
         Credentials::Wrong { token, in_cookie } => {
-            if !(in_cookie && state.attempts.is_known(token))
+            if !(in_cookie && state.wrong_tokens.is_known(token))
                 && let Err(refused) = wrong_token(&state, token).await
             {
                 return refused.into_response();
@@ -51,7 +51,7 @@ pub async fn require_token(State(state): State<AppState>, request: Request, next
 
 /// Waits for as long as a wrong token costs.
 pub async fn wrong_token(state: &AppState, token: &str) -> Result<(), ApiError> {
-    state.attempts.wrong(token).await.map_err(|_| ApiError::new(Kind::TooManyAttempts, "too many wrong tokens; try again in a moment"))
+    state.wrong_tokens.wrong(token).await.map_err(|_| ApiError::new(Kind::TooManyAttempts, "too many wrong tokens; try again in a moment"))
 }
 
 pub fn credentials<'a>(headers: &'a HeaderMap, settings: &Settings) -> Credentials<'a> {

@@ -18,12 +18,12 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::embed;
 use crate::extract::read_query;
 use crate::fonts;
 use crate::numbers::Numbers;
 use crate::pgfplots;
 use crate::problem::{ApiError, Kind};
+use crate::provenance;
 
 /// Pixels of a PNG for each CSS pixel, unless that makes it too large.
 const PNG_SCALE: f32 = 2.0;
@@ -234,8 +234,8 @@ where
         let (chart, (width, height)) = chart();
         made(move || match form {
             Form::Tex => Ok(pgfplots::document(&chart, &provenance)?.into_bytes()),
-            Form::Png => embed::with_chunk(&png(&svg(width, height, &chart)?, PNG_SCALE)?, &provenance),
-            _ => Ok(embed::with_metadata(&svg(width, height, &chart)?, &provenance)?.into_bytes()),
+            Form::Png => provenance::with_chunk(&png(&svg(width, height, &chart)?, PNG_SCALE)?, &provenance),
+            _ => Ok(provenance::with_metadata(&svg(width, height, &chart)?, &provenance)?.into_bytes()),
         })
         .await?
     } else {

@@ -11,8 +11,8 @@ use shared::matrix::Matrix;
 use shared::provenance::Provenance;
 use shared::spreadsheet::text_cell;
 
-use crate::embed::comments;
 use crate::npy::{Array, Values, archive};
+use crate::provenance::comments;
 
 /// What a figure shows, as a table and as arrays.
 #[derive(Clone, Debug)]

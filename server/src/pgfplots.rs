@@ -17,8 +17,8 @@ use shared::chart::theory::{Mark, Quantity, TheoryChart};
 use shared::provenance::Provenance;
 use shared::view::Region;
 
-use crate::embed::comments;
 use crate::latex::{self, escaped};
+use crate::provenance::comments;
 
 /// A chart that pgfplots can draw.
 pub trait Tex {

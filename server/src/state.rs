@@ -11,7 +11,6 @@ use shared::api::WorkerStatus;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::attempts::Attempts;
 use crate::changes::Changes;
 use crate::datasets::Datasets;
 use crate::db::{self, Db};
@@ -21,6 +20,7 @@ use crate::scheduler::{PendingWrites, Scheduler};
 use crate::shortage::lack_of_room;
 use crate::uploads::Uploads;
 use crate::worker::Worker;
+use crate::wrong_tokens::WrongTokens;
 
 /// Files looked at at once.
 const INSPECTIONS: usize = 2;
@@ -57,7 +57,7 @@ pub struct Inner {
     pub scheduler: Scheduler,
     pub changes: Changes,
     pub live: LiveRuns,
-    pub attempts: Attempts,
+    pub wrong_tokens: WrongTokens,
     pub uploads: Uploads,
     /// Looks at files to import, so many at a time: each may take gigabytes.
     pub inspector: Worker,
@@ -125,7 +125,7 @@ impl AppState {
             scheduler,
             changes,
             live,
-            attempts: Attempts::default(),
+            wrong_tokens: WrongTokens::default(),
             uploads: Uploads::default(),
             inspector: worker,
             inspections: Semaphore::new(INSPECTIONS),

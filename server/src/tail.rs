@@ -21,11 +21,12 @@ pub struct Tail {
     partial: Vec<u8>,
 }
 
-/// A place in a file where a line begins.
+/// Where a line begins in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// How many lines are before it.
+pub struct LineStart {
+    /// Lines before it.
     pub lines: u64,
+    /// Bytes before it.
     pub bytes: u64,
 }
 
@@ -42,14 +43,14 @@ impl Tail {
         Tail { path, offset: 0, lines: 0, partial: Vec::new() }
     }
 
-    /// Follows a file from a place where a line begins, with so many lines before it.
-    pub fn from(path: PathBuf, place: Place) -> Self {
-        Tail { path, offset: place.bytes, lines: place.lines, partial: Vec::new() }
+    /// Follows a file from where a line begins.
+    pub fn from(path: PathBuf, start: LineStart) -> Self {
+        Tail { path, offset: start.bytes, lines: start.lines, partial: Vec::new() }
     }
 
     /// Where the lines that were returned end.
-    pub fn place(&self) -> Place {
-        Place { lines: self.lines, bytes: self.offset - self.partial.len() as u64 }
+    pub fn end(&self) -> LineStart {
+        LineStart { lines: self.lines, bytes: self.offset - self.partial.len() as u64 }
     }
 
     /// Returns lines completed since the last call; empty when there is nothing new.

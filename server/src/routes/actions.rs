@@ -8,10 +8,10 @@ use shared::api::{RunAction, RunActions, RunActionsAnswer, RunChange, RunOutcome
 use shared::labels;
 use shared::problem::FieldError;
 
-use crate::content;
 use crate::extract::{self, Named};
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
+use crate::resources;
 use crate::routes::runs::refused;
 use crate::scheduler::Change;
 use crate::state::AppState;
@@ -91,7 +91,7 @@ async fn schedule(state: &AppState, change: Change, ids: &[String]) -> Result<Ve
 
 async fn tag(state: &AppState, id: &str, add: &[String], remove: &[String]) -> Result<(), ApiError> {
     let id: RunId = id.parse().map_err(|_| RunId::not_found(id))?;
-    let run = content::run(state, &id).await?;
+    let run = resources::run(state, &id).await?;
     let change = RunChange { tags: Some(labels::retagged(run.tags, add, remove)), ..RunChange::default() };
     let change = labels::checked(change).map_err(|errors| ApiError::on_fields(Kind::InvalidChange, errors))?;
     Ok(state.db.change_run(&id, &change).await?)

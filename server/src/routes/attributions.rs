@@ -14,13 +14,14 @@ use shared::provenance::Page;
 use shared::view::{AttributionId, Lens, View, ViewError};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::content;
 use crate::extract::{Name, Named};
 use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
 use crate::id::RunId;
 use crate::npy::Values;
 use crate::numbers::Numbers;
 use crate::problem::ApiError;
+use crate::provenance;
+use crate::resources;
 use crate::state::AppState;
 
 /// An attribution, and the form in which it is wanted: `RUN.e12.adversarial.csv`.
@@ -86,7 +87,7 @@ pub async fn get_attribution(
     Name(AttributionForm { id, form }): Name<AttributionForm>,
     FigureQuery { own: Shown { chart }, style: Style { lens, theme } }: FigureQuery<Shown>,
 ) -> Result<Response, ApiError> {
-    let attribution = content::attribution(&state, &id).await?;
+    let attribution = resources::attribution(&state, &id).await?;
     let Some(form) = form else { return Ok(Json(attribution).into_response()) };
     // A matrix as numbers is compared with nothing, whatever the lens says.
     let baseline = if form.is_drawn() || chart == AttributionChart::Classes { named_baseline(&state, &lens).await? } else { None };
@@ -94,7 +95,7 @@ pub async fn get_attribution(
     let view = View::Attribution { id, lens: lens.clone() };
     let runs = RunId::of_view(&view);
     let sides: Vec<Attribution> = std::iter::once(attribution.clone()).chain(baseline.clone()).collect();
-    let provenance = content::provenance(&state, Page::View(view), &sides, &runs).await?;
+    let provenance = provenance::of_page(&state, Page::View(view), &sides, &runs).await?;
     match chart {
         AttributionChart::Matrix => {
             let numbers = || Numbers::matrix(&attribution.file.matrix, &attribution.file.class_names);
@@ -120,7 +121,7 @@ pub async fn get_attribution(
 /// What a lens compares with.
 async fn named_baseline(state: &AppState, lens: &Lens) -> Result<Option<Attribution>, ApiError> {
     match &lens.baseline {
-        Some(baseline) => content::attribution(state, baseline).await.map(Some).map_err(|error| error.moved_to("base")),
+        Some(baseline) => resources::attribution(state, baseline).await.map(Some).map_err(|error| error.moved_to("base")),
         None => Ok(None),
     }
 }

@@ -15,13 +15,13 @@ use shared::api::{RunChanges, RunRecords};
 use tokio::sync::watch;
 use utoipa::IntoParams;
 
-use crate::content;
 use crate::extract::{Name, Query};
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
+use crate::resources;
 use crate::rundir::record;
 use crate::state::AppState;
-use crate::tail::{Place, Tail};
+use crate::tail::{LineStart, Tail};
 
 /// Proxies close connections on which nothing comes for a minute, and some for less.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -118,43 +118,43 @@ pub async fn get_records(
     Name(id): Name<RunId>,
     Query(query): Query<ReadRecords>,
 ) -> Result<Json<RunRecords>, ApiError> {
-    let place = match &query.after {
-        None => Place::default(),
+    let from = match &query.after {
+        None => LineStart::default(),
         Some(text) => text
             .parse()
-            .map_err(|NotAPlace| ApiError::on_field(Kind::InvalidQuery, "after", format!("`{text}` is not the `next` of an answer")))?,
+            .map_err(|NotALineStart| ApiError::on_field(Kind::InvalidQuery, "after", format!("`{text}` is not the `next` of an answer")))?,
     };
     // The run first: what was recorded before it ended is then still read.
-    let run = content::run(&state, &id).await?;
+    let run = resources::run(&state, &id).await?;
     let dir = state.dirs.of(&id);
-    // A place past the end is of another file of this name.
+    // A start past the end belongs to another file of this name.
     let size = tokio::fs::metadata(dir.metrics_file()).await.map_or(0, |metadata| metadata.len());
-    let mut tail = Tail::from(dir.metrics_file(), if place.bytes <= size { place } else { Place::default() });
-    let (start, mut records, mut more) = (tail.place().bytes, Vec::new(), false);
+    let mut tail = Tail::from(dir.metrics_file(), if from.bytes <= size { from } else { LineStart::default() });
+    let (start, mut records, mut more) = (tail.end().bytes, Vec::new(), false);
     loop {
         let lines = tail.read().await?;
         if lines.is_empty() {
             break;
         }
         records.extend(lines.iter().filter_map(|line| record(line).ok()));
-        more = tail.place().bytes - start >= MOST_BYTES;
+        more = tail.end().bytes - start >= MOST_BYTES;
         if more {
             break;
         }
     }
-    let Place { lines, bytes } = tail.place();
+    let LineStart { lines, bytes } = tail.end();
     Ok(Json(RunRecords { run, records, next: format!("{lines}.{bytes}"), more, problems: state.problems() }))
 }
 
-/// A text that names no place in the records of a run.
+/// A text that names no line in the records of a run.
 #[derive(Debug)]
-pub struct NotAPlace;
+pub struct NotALineStart;
 
-impl FromStr for Place {
-    type Err = NotAPlace;
+impl FromStr for LineStart {
+    type Err = NotALineStart;
 
-    fn from_str(text: &str) -> Result<Self, NotAPlace> {
-        let (lines, bytes) = text.split_once('.').ok_or(NotAPlace)?;
-        Ok(Place { lines: lines.parse().map_err(|_| NotAPlace)?, bytes: bytes.parse().map_err(|_| NotAPlace)? })
+    fn from_str(text: &str) -> Result<Self, NotALineStart> {
+        let (lines, bytes) = text.split_once('.').ok_or(NotALineStart)?;
+        Ok(LineStart { lines: lines.parse().map_err(|_| NotALineStart)?, bytes: bytes.parse().map_err(|_| NotALineStart)? })
     }
 }

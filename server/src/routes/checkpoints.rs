@@ -21,10 +21,10 @@ use tower::ServiceExt;
 use tower_http::services::ServeFile;
 use utoipa::ToSchema;
 
-use crate::content;
 use crate::extract::{Name, Named};
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
+use crate::resources;
 use crate::routes::runs::created;
 use crate::state::AppState;
 use crate::submit::{missing_source, submit};
@@ -37,8 +37,8 @@ use crate::uploads::{file_name, without_folder};
     responses((status = 200, body = Vec<CheckpointInfo>), ApiError)
 )]
 pub async fn list_checkpoints(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Vec<CheckpointInfo>>, ApiError> {
-    let metrics = content::metrics(&state, &id).await?;
-    Ok(Json(content::checkpoints(&id, &metrics)))
+    let metrics = resources::metrics(&state, &id).await?;
+    Ok(Json(resources::checkpoints(&id, &metrics)))
 }
 
 /// Brings in a checkpoint that was trained elsewhere

@@ -16,12 +16,13 @@ use shared::provenance::Page;
 use shared::view::{AttributionId, SIDES, View, side_of};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::content;
 use crate::figures::{self, DataForm, FigureQuery, FigureStyle, Style};
 use crate::id::RunId;
 use crate::npy::Values;
 use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
+use crate::provenance;
+use crate::resources;
 use crate::state::AppState;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -73,14 +74,14 @@ pub enum ComparisonChart {
 pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, style }: FigureQuery<Compare>) -> Result<Response, ApiError> {
     let Compare { a, b, c, d, e, f, chart, of, format } = own;
     let ids = attribution_ids([Some(a), Some(b), c, d, e, f])?;
-    let comparison = content::comparison(&state, &ids).await?;
+    let comparison = resources::comparison(&state, &ids).await?;
     let Some(form) = format.of_figure() else { return Ok(Json(comparison).into_response()) };
     let Style { lens, theme } = style;
     let of = side(of.as_deref(), ids.len())?;
     let name = format!("{}-to-{}", ids[0], ids[of]);
     let view = View::Compare { ids, of, lens: lens.clone() };
     let runs = RunId::of_view(&view);
-    let provenance = content::provenance(&state, Page::View(view), &comparison.attributions, &runs).await?;
+    let provenance = provenance::of_page(&state, Page::View(view), &comparison.attributions, &runs).await?;
     match chart {
         ComparisonChart::Matrices => {
             let drawn = || {

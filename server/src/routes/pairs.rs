@@ -14,13 +14,14 @@ use shared::provenance::{CheckpointHash, Page, Provenance};
 use shared::view::{AttributionId, CheckpointId, CheckpointRef, Lens, View};
 use utoipa::IntoParams;
 
-use crate::content;
 use crate::extract::{Name, Query};
 use crate::figures::{self, DataForm, FigureQuery, FigureStyle, Style};
 use crate::id::RunId;
 use crate::npy::Values;
 use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
+use crate::provenance;
+use crate::resources;
 use crate::state::AppState;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -47,7 +48,7 @@ pub async fn list_pairs(State(state): State<AppState>, Query(query): Query<FindP
     let checkpoint: CheckpointId =
         checkpoint.parse().map_err(|error| ApiError::on_field(Kind::InvalidQuery, "checkpoint", format!("{error}")))?;
     let run = RunId::of_checkpoint(&checkpoint);
-    let metrics = content::metrics(&state, &run).await.map_err(|error| error.moved_to("checkpoint"))?;
+    let metrics = resources::metrics(&state, &run).await.map_err(|error| error.moved_to("checkpoint"))?;
     let measures = |config: &PairConfig| {
         let is_it = |named: &CheckpointRef| {
             named.run == checkpoint.run && metrics.checkpoint_epoch(named.which).is_ok_and(|epoch| epoch == checkpoint.epoch)
@@ -98,7 +99,7 @@ pub async fn list_cells(
 ) -> Result<Response, ApiError> {
     const SIZE: (u32, u32) = (640, 320);
     let FollowCell { i, j, inputs, format } = own;
-    let metrics = content::metrics(&state, &id).await?;
+    let metrics = resources::metrics(&state, &id).await?;
     let epochs: BTreeSet<u32> = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
     let cells = stream::iter(epochs).map(|epoch| cell(&state, AttributionId { run: id.to_string(), epoch, inputs }, (i, j)));
     let cells: Vec<_> = cells.buffered(READ_TOGETHER).try_collect().await?;
@@ -109,7 +110,7 @@ pub async fn list_cells(
     let course = Course { marks: marks.filter(|mark| cells.iter().any(|cell| cell.epoch == mark.0)).collect(), cells, theme };
     let view = View::Run { run: id.to_string(), epoch: None, inputs, lens: Lens { cell: Some((i, j)), ..lens } };
     let runs = RunId::of_view(&view);
-    let provenance = Provenance { checkpoints, ..content::provenance(&state, Page::View(view), &[], &runs).await? };
+    let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), &[], &runs).await? };
     figures::figure(form, &format!("{id}-{i}-{j}"), provenance, || numbers(&course), || (course.clone(), SIZE)).await
 }
 

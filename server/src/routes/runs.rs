@@ -29,7 +29,6 @@ use tokio_util::io::ReaderStream;
 use tracing::{Instrument, info_span};
 use utoipa::IntoParams;
 
-use crate::content;
 use crate::db::{RunFilter, RunStatus, SortKey, SortOrder};
 use crate::extract::{self, Name, Named, Query};
 use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
@@ -38,6 +37,8 @@ use crate::live::{Listening, News};
 use crate::npy::Values;
 use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
+use crate::provenance;
+use crate::resources;
 use crate::rundir::{LogPart, LogRange, RunDir, record};
 use crate::scheduler::Refusal;
 use crate::state::AppState;
@@ -57,7 +58,7 @@ pub async fn create_run(State(state): State<AppState>, extract::Json(config): ex
 
 /// The answer to a request that made a run.
 pub async fn created(state: &AppState, id: &RunId) -> Result<impl IntoResponse + use<>, ApiError> {
-    let run = content::run(state, id).await?;
+    let run = resources::run(state, id).await?;
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("{}/api/runs/{id}", state.settings.base_path))], Json(run)))
 }
 
@@ -118,7 +119,7 @@ pub async fn list_rows(State(state): State<AppState>, Query(query): Query<ListRo
     responses((status = 200, body = Run), ApiError)
 )]
 pub async fn get_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
-    content::run(&state, &id).await.map(Json)
+    resources::run(&state, &id).await.map(Json)
 }
 
 /// Renames a run, or sets its tags or its notes
@@ -132,10 +133,10 @@ pub async fn change_run(
     Name(id): Name<RunId>,
     extract::Json(change): extract::Json<RunChange>,
 ) -> Result<Json<Run>, ApiError> {
-    content::status(&state, &id).await?;
+    resources::status(&state, &id).await?;
     let change = labels::checked(change).map_err(|errors| ApiError::on_fields(Kind::InvalidChange, errors))?;
     state.db.change_run(&id, &change).await?;
-    content::run(&state, &id).await.map(Json)
+    resources::run(&state, &id).await.map(Json)
 }
 
 /// Deletes a run that does not run, with its checkpoints and the share links that show it
@@ -159,7 +160,7 @@ pub async fn delete_run(State(state): State<AppState>, Name(id): Name<RunId>) ->
 )]
 pub async fn cancel_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
     state.scheduler.cancel(id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
-    content::run(&state, &id).await.map(Json)
+    resources::run(&state, &id).await.map(Json)
 }
 
 /// Puts a canceled or failed run back into the queue, where it goes on from what it has kept
@@ -170,7 +171,7 @@ pub async fn cancel_run(State(state): State<AppState>, Name(id): Name<RunId>) ->
 )]
 pub async fn resume_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
     state.scheduler.resume(id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
-    content::run(&state, &id).await.map(Json)
+    resources::run(&state, &id).await.map(Json)
 }
 
 /// Moves a queued run among those that wait for the same device
@@ -185,7 +186,7 @@ pub async fn move_run(
     extract::Json(QueueMove { to }): extract::Json<QueueMove>,
 ) -> Result<Json<Run>, ApiError> {
     state.scheduler.move_to(id.clone(), to).await.map_err(|refusal| refused(&id, refusal))?;
-    content::run(&state, &id).await.map(Json)
+    resources::run(&state, &id).await.map(Json)
 }
 
 /// What an evaluation has found, once it is complete
@@ -220,8 +221,8 @@ pub async fn get_pair(State(state): State<AppState>, Name(id): Name<RunId>) -> R
 
 /// A JSON file that the worker writes whole at its end, passed on as it is.
 async fn result_file(state: &AppState, id: &RunId, kind: RunKind) -> Result<Response, ApiError> {
-    content::status(state, id).await?;
-    let result_name = content::result_name(kind).unwrap_or("result");
+    resources::status(state, id).await?;
+    let result_name = resources::result_name(kind).unwrap_or("result");
     let missing = || ApiError::on_field(Kind::ResultNotFound, "id", format!("`{id}` has no {result_name}, or has not completed it yet"));
     let bytes = state.dirs.of(id).result(kind).await?.ok_or_else(missing)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
@@ -234,7 +235,7 @@ async fn result_file(state: &AppState, id: &RunId, kind: RunKind) -> Result<Resp
     responses((status = 200, content_type = "application/toml", body = String), ApiError)
 )]
 pub async fn get_config_toml(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
-    let run = content::run(&state, &id).await?;
+    let run = resources::run(&state, &id).await?;
     let text = toml::to_string_pretty(&run.config).map_err(ApiError::internal)?;
     let disposition = format!("attachment; filename=\"{id}.toml\"");
     Ok(([(header::CONTENT_TYPE, "application/toml".to_owned()), (header::CONTENT_DISPOSITION, disposition)], text).into_response())
@@ -247,7 +248,7 @@ pub async fn get_config_toml(State(state): State<AppState>, Name(id): Name<RunId
     responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), ApiError)
 )]
 pub async fn get_metrics_tfevents(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
-    let run = content::run(&state, &id).await?;
+    let run = resources::run(&state, &id).await?;
     let metrics = state.dirs.of(&id).metrics().await?;
     let begun = run.started_at.as_deref().unwrap_or(&run.created_at).parse::<jiff::Timestamp>().map_err(ApiError::internal)?;
     let file = tensorboard::event_file(&metrics, begun.as_second() as f64);
@@ -281,7 +282,7 @@ pub fn refused(id: &RunId, refusal: Refusal) -> ApiError {
     responses((status = 200, body = Metrics), ApiError)
 )]
 pub async fn get_metrics(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Metrics>, ApiError> {
-    content::metrics(&state, &id).await.map(Json)
+    resources::metrics(&state, &id).await.map(Json)
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -315,15 +316,15 @@ pub async fn get_curves(
 ) -> Result<Response, ApiError> {
     const WIDTH: u32 = 960;
     let CurvesFigure { format, epoch, inputs } = own;
-    let (run, metrics) = (content::run(&state, &id).await?, content::metrics(&state, &id).await?);
+    let (run, metrics) = (resources::run(&state, &id).await?, resources::metrics(&state, &id).await?);
     let curves = Curves { cursor: epoch, ended: run.state.is_finished(), ..Curves::of(&metrics, &run.config, theme).seen(&lens.curves) };
     let size = (WIDTH, curves.natural_height().ceil() as u32);
     let checkpoints =
-        content::checkpoints(&id, &metrics).into_iter().filter(|entry| entry.is_best || entry.is_last || Some(entry.epoch) == epoch);
+        resources::checkpoints(&id, &metrics).into_iter().filter(|entry| entry.is_best || entry.is_last || Some(entry.epoch) == epoch);
     let checkpoints = checkpoints.map(|entry| CheckpointHash { id: entry.id, sha256: entry.sha256 }).collect();
     let view = View::Run { run: run.id, epoch, inputs: inputs.unwrap_or(Inputs::Adversarial), lens };
     let runs = RunId::of_view(&view);
-    let provenance = Provenance { checkpoints, ..content::provenance(&state, Page::View(view), &[], &runs).await? };
+    let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), &[], &runs).await? };
     figures::figure(format, &format!("{id}-curves"), provenance, || courses(&curves), || (curves.clone(), size)).await
 }
 
@@ -355,7 +356,7 @@ fn courses(curves: &Curves) -> Numbers {
     responses((status = 200, content_type = "text/csv", body = String), ApiError)
 )]
 pub async fn get_metrics_csv(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
-    let table = metrics_csv(&content::metrics(&state, &id).await?).map_err(ApiError::internal)?;
+    let table = metrics_csv(&resources::metrics(&state, &id).await?).map_err(ApiError::internal)?;
     let disposition = format!("attachment; filename=\"{id}.csv\"");
     Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)], table).into_response())
 }
@@ -427,7 +428,7 @@ pub struct ReadLog {
     )
 )]
 pub async fn get_log(State(state): State<AppState>, Name(id): Name<RunId>, Query(query): Query<ReadLog>) -> Result<Response, ApiError> {
-    content::status(&state, &id).await?;
+    resources::status(&state, &id).await?;
     let dir = state.dirs.of(&id);
     let invalid = |field: &str, detail: &str| Err(ApiError::on_field(Kind::InvalidQuery, field, detail));
     let range = match query {
@@ -496,9 +497,9 @@ pub async fn stream_events(
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
     let after = last_event_id(&headers)?.or(query.after).unwrap_or(0);
-    content::status(&state, &id).await?;
+    resources::status(&state, &id).await?;
     let tail = state.dirs.of(&id).tail();
-    let follower = Follower { state, id, tail, after, at: Position::Outside, seen: None, pending: VecDeque::new() };
+    let follower = Follower { state, id, tail, after, stage: Stage::Outside, seen: None, pending: VecDeque::new() };
     let events = Sse::new(events(follower)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
     // nginx would hold events back until it has a buffer full of them.
     Ok(([("x-accel-buffering", "no")], events))
@@ -523,14 +524,14 @@ struct Follower {
     tail: Tail,
     /// The number of the last line that was sent; those after it are to come.
     after: u64,
-    at: Position,
+    stage: Stage,
     /// What the last `run` event said.
     seen: Option<RunStatus>,
     pending: VecDeque<Event>,
 }
 
 /// Where a listener is between the file of a run and the news of it.
-enum Position {
+enum Stage {
     /// Not listening yet, or not any more because it was too slow.
     Outside,
     /// Listening, and still reading what was recorded before.
@@ -556,7 +557,7 @@ impl Follower {
             if let Some(event) = self.pending.pop_front() {
                 return Some(event);
             }
-            if matches!(self.at, Position::Ended) || stopping.is_cancelled() {
+            if matches!(self.stage, Stage::Ended) || stopping.is_cancelled() {
                 return None;
             }
             // Whoever is cut off comes again with the last line that it saw.
@@ -568,16 +569,16 @@ impl Follower {
     }
 
     async fn step(&mut self) -> Result<(), ApiError> {
-        match &mut self.at {
+        match &mut self.stage {
             // Listen before reading: a line that is written meanwhile is read and heard, and sent once.
-            Position::Outside => match self.state.live.listen(&self.id).await? {
+            Stage::Outside => match self.state.live.listen(&self.id).await? {
                 Some(listening) => {
                     self.say_run(&listening.run)?;
-                    self.at = Position::Reading(listening);
+                    self.stage = Stage::Reading(listening);
                 }
-                None => self.at = Position::Ended,
+                None => self.stage = Stage::Ended,
             },
-            Position::Reading(Listening { run, news }) => {
+            Stage::Reading(Listening { run, news }) => {
                 let lines = self.tail.read().await?;
                 if !lines.is_empty() {
                     self.say_records(lines.iter().filter(|line| record(line).is_ok()));
@@ -585,17 +586,17 @@ impl Follower {
                     let run = run.clone();
                     self.say_end(&run)?;
                 } else {
-                    self.at = news.take().map_or(Position::Outside, Position::Hearing);
+                    self.stage = news.take().map_or(Stage::Outside, Stage::Hearing);
                 }
             }
-            Position::Hearing(news) => match news.recv().await {
+            Stage::Hearing(news) => match news.recv().await {
                 Ok(News::Run(run)) => self.say_run(&run)?,
                 Ok(News::Records(lines)) => self.say_records(lines.iter()),
                 Ok(News::End(run)) => self.say_end(&run)?,
-                Err(RecvError::Lagged(_)) => self.at = Position::Outside,
-                Err(RecvError::Closed) => self.at = Position::Ended,
+                Err(RecvError::Lagged(_)) => self.stage = Stage::Outside,
+                Err(RecvError::Closed) => self.stage = Stage::Ended,
             },
-            Position::Ended => {}
+            Stage::Ended => {}
         }
         Ok(())
     }
@@ -619,7 +620,7 @@ impl Follower {
 
     fn say_end(&mut self, run: &Run) -> Result<(), ApiError> {
         self.pending.push_back(run_event("end", run)?);
-        self.at = Position::Ended;
+        self.stage = Stage::Ended;
         Ok(())
     }
 }

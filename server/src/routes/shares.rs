@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use shared::api::{NewShare, Share, SharedView};
 use shared::view::View;
 
-use crate::content;
 use crate::extract::{self, Name, Named};
 use crate::figures;
 use crate::id::{RunId, ShareToken};
 use crate::problem::{ApiError, Kind};
+use crate::shared_views;
 use crate::state::AppState;
 
 /// More than a person makes; a bound for a script that runs wild.
@@ -39,13 +39,13 @@ pub async fn create_share(
         return Err(ApiError::on_field(Kind::InvalidShare, "expires_in_days", detail));
     }
     let view: View = new.view.parse().map_err(|error| ApiError::on_field(Kind::InvalidShare, "view", format!("{error}")))?;
-    let (content, _) = content::shared(&state, &view).await.map_err(|error| error.moved_to("view"))?;
+    let (content, _) = shared_views::content(&state, &view).await.map_err(|error| error.moved_to("view"))?;
     state.db.sweep_shares().await?;
     if state.db.count_shares().await? >= MOST_SHARES {
         return Err(ApiError::new(Kind::TooManyShares, format!("there are {MOST_SHARES} share links; revoke some first")));
     }
     let title = match new.title.trim() {
-        "" => content::title(&content),
+        "" => shared_views::title(&content),
         title => title.to_owned(),
     };
     // The view as we write it, so that nothing but a view comes back.
@@ -89,7 +89,7 @@ pub async fn delete_share(State(state): State<AppState>, Name(token): Name<Share
 pub async fn get_share_preview(State(state): State<AppState>, Name(token): Name<ShareToken>) -> Result<impl IntoResponse, ApiError> {
     let mut shared = open(&state, &token).await?;
     // A title of our own repeats what the picture shows; without it the picture has room for the name of the run.
-    if shared.share.title == content::title(&shared.content) {
+    if shared.share.title == shared_views::title(&shared.content) {
         shared.share.title.clear();
     }
     Ok(([(header::CONTENT_TYPE, "image/png")], figures::preview(shared).await?))
@@ -105,7 +105,7 @@ pub async fn open(state: &AppState, token: &ShareToken) -> Result<SharedView, Ap
         return Err(ApiError::on_field(Kind::ShareExpired, "token", detail));
     }
     let view: View = share.view.parse().map_err(|error| ApiError::internal(format!("share {}: {error}", share.view)))?;
-    match content::shared(state, &view).await {
+    match shared_views::content(state, &view).await {
         Ok((content, answers)) => {
             Ok(SharedView { share, content, as_of: Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), answers })
         }

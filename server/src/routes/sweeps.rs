@@ -14,13 +14,13 @@ use shared::provenance::Page;
 use shared::sweep::{self, Spread};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::content;
 use crate::extract::{self, Name, Named};
 use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
 use crate::id::{RunId, SweepId};
 use crate::npy::Values;
 use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
+use crate::provenance;
 use crate::state::AppState;
 use crate::submit::submit_all;
 
@@ -154,7 +154,7 @@ pub async fn get_sweep_chart(
         }
     };
     let runs: Vec<RunId> = sweep.runs.iter().map(RunId::of_run).collect();
-    let provenance = content::provenance(&state, Page::Sweep(id.as_str().to_owned(), over), &[], &runs).await?;
+    let provenance = provenance::of_page(&state, Page::Sweep(id.as_str().to_owned(), over), &[], &runs).await?;
     figures::figure(form, id.as_str(), provenance, || numbers(&drawn), || (drawn.clone(), SIZE)).await
 }
 

@@ -1,11 +1,35 @@
-//! What a figure was drawn from, inside its file. `shared::provenance` reads it back out of pictures.
+//! Where a figure comes from: collected for a page, and written into the files of its figures. `shared::provenance` reads it
+//! back out of pictures.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use anyhow::Context;
 use serde::Serialize;
 use serde_json::ser::Formatter;
-use shared::provenance::{APPLICATION, Provenance};
+use shared::api::Attribution;
+use shared::provenance::{APPLICATION, CheckpointHash, Page, Provenance};
+
+use crate::id::RunId;
+use crate::problem::ApiError;
+use crate::shared_views::public_run;
+use crate::state::AppState;
+
+/// What a figure of a page was drawn from.
+pub async fn of_page(state: &AppState, view: Page, attributions: &[Attribution], runs: &[RunId]) -> Result<Provenance, ApiError> {
+    let mut checkpoints: Vec<CheckpointHash> = Vec::new();
+    for Attribution { run, file, .. } in attributions {
+        let checkpoint = CheckpointHash { id: file.checkpoint_name(run), sha256: file.checkpoint_sha256.clone() };
+        if !checkpoint.sha256.is_empty() && !checkpoints.contains(&checkpoint) {
+            checkpoints.push(checkpoint);
+        }
+    }
+    let mut configs = BTreeMap::new();
+    for id in runs {
+        configs.insert(id.to_string(), public_run(state, id).await?.config.to_json());
+    }
+    Ok(Provenance { application: APPLICATION.to_owned(), view, checkpoints, configs })
+}
 
 /// The SVG with its provenance in a `metadata` element at its end.
 pub fn with_metadata(svg: &str, provenance: &Provenance) -> anyhow::Result<String> {

@@ -19,7 +19,7 @@ const MOST_WAITING: usize = 16;
 const KNOWN: usize = 64;
 
 #[derive(Debug)]
-pub struct Attempts {
+pub struct WrongTokens {
     hasher: RandomState,
     inner: Mutex<Inner>,
     waiting: Semaphore,
@@ -38,14 +38,14 @@ struct Inner {
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooMany;
 
-impl Default for Attempts {
+impl Default for WrongTokens {
     fn default() -> Self {
         let (waiting, turn) = (Semaphore::new(MOST_WAITING), Semaphore::new(1));
-        Attempts { hasher: RandomState::new(), inner: Mutex::default(), waiting, turn }
+        WrongTokens { hasher: RandomState::new(), inner: Mutex::default(), waiting, turn }
     }
 }
 
-impl Attempts {
+impl WrongTokens {
     /// Waits for as long as a wrong token costs.
     pub async fn wrong(&self, token: &str) -> Result<(), TooMany> {
         let _place = self.waiting.try_acquire().map_err(|_| TooMany)?;
@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    impl Attempts {
+    impl WrongTokens {
         async fn wrong_number(&self, number: u32) -> Result<(), TooMany> {
             self.wrong(&format!("wrong {number}")).await
         }
@@ -92,22 +92,22 @@ mod tests {
 
     #[test]
     fn each_wrong_token_costs_more_than_the_one_before_up_to_a_limit() {
-        let attempts = Attempts::default();
-        let costs: Vec<u128> = (0..7).map(|number| attempts.delay(&format!("wrong {number}")).as_millis()).collect();
+        let tokens = WrongTokens::default();
+        let costs: Vec<u128> = (0..7).map(|number| tokens.delay(&format!("wrong {number}")).as_millis()).collect();
         assert_eq!(costs, [200, 400, 800, 1600, 3200, 4000, 4000]);
-        assert!(attempts.is_known("wrong 3") && !attempts.is_known("wrong 9"));
+        assert!(tokens.is_known("wrong 3") && !tokens.is_known("wrong 9"));
     }
 
     #[tokio::test]
     async fn those_who_try_many_at_a_time_are_sent_away() {
-        let attempts = Attempts::default();
-        let mut tries: Vec<_> = (0..20).map(|number| Box::pin(attempts.wrong_number(number))).collect();
+        let tokens = WrongTokens::default();
+        let mut tries: Vec<_> = (0..20).map(|number| Box::pin(tokens.wrong_number(number))).collect();
         let mut refused = 0;
         for attempt in &mut tries {
             refused += usize::from(futures::poll!(attempt) == Poll::Ready(Err(TooMany)));
         }
         assert_eq!(refused, 20 - MOST_WAITING);
         drop(tries);
-        assert!(futures::poll!(Box::pin(attempts.wrong_number(20))).is_pending(), "there is room again");
+        assert!(futures::poll!(Box::pin(tokens.wrong_number(20))).is_pending(), "there is room again");
     }
 }
