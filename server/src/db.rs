@@ -1,4 +1,5 @@
-//! The database: runs, their labels and share links. Reads the states of runs and changes none; `scheduler::states` does.
+//! The database: runs, their labels and share links. Reads the states of runs and changes none;
+//! `scheduler::states` does.
 
 use std::path::Path;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub struct Db {
 #[derive(Clone, Debug, Default)]
 pub struct RunFilter {
     pub state: Option<RunState>,
-    /// Words that the name or the title must hold, in any case.
+    /// Words that the name or the title must contain, in upper or lower case.
     pub words: Vec<String>,
     pub sort: SortKey,
     pub order: SortOrder,
@@ -62,7 +63,7 @@ pub enum SortOrder {
 #[derive(Debug)]
 pub struct Changed {
     pub cursor: String,
-    /// False where the cursor asked about is of another database: anything may have changed.
+    /// False if the given cursor belongs to another database: anything may have changed.
     pub known: bool,
     pub runs: Vec<String>,
     pub deleted: Vec<String>,
@@ -76,7 +77,7 @@ pub struct RunStatus {
     pub canceling: bool,
 }
 
-/// A run that has succeeded, as the estimates of others need it.
+/// A succeeded run, as estimates of other runs need it.
 #[derive(Debug)]
 pub struct DoneRun {
     pub device: String,
@@ -125,7 +126,7 @@ struct ShareRow {
 /// How long a statement waits while another program holds the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a link that has expired is kept, to say so to whoever opens it.
+/// How long an expired link is kept, so that whoever opens it is told.
 const EXPIRED_KEPT_DAYS: i64 = 30;
 
 const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, canceling, tags, notes, summary, device, \
@@ -136,13 +137,13 @@ const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_a
      END AS queue_position \
      FROM runs";
 
-/// The same without counting the runs before each, which takes long where thousands wait.
+/// As `SELECT_RUN`, without the queue position: slow with thousands of queued runs.
 const SELECT_ROW: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, canceling, tags, notes, summary, device, \
      coalesce(place, seq) AS place, NULL AS queue_position FROM runs";
 
 const SELECT_REVISION: &str = "SELECT lineage, revision FROM changes";
 
-/// The revision that a cursor names. One of another database, or of a later state of this one, says nothing about what its owner has.
+/// The revision of a cursor; `None` if it belongs to another database or to a later state of this one.
 fn since(cursor: Option<&str>, lineage: &str, revision: i64) -> Option<i64> {
     cursor
         .and_then(|cursor| cursor.split_once('.'))
@@ -151,7 +152,7 @@ fn since(cursor: Option<&str>, lineage: &str, revision: i64) -> Option<i64> {
         .filter(|known| (0..=revision).contains(known))
 }
 
-/// The time as the API writes it; texts of equal length sort by time.
+/// The current time as the API writes it. All have the same length, so they sort as texts.
 pub fn now() -> String {
     at(Timestamp::now())
 }
@@ -160,7 +161,7 @@ pub fn at(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
-/// Opens a database, makes it if there is none, and brings an old one up to date.
+/// Opens the database; creates it if it does not exist, migrates it if it is old.
 pub async fn open(path: &Path) -> anyhow::Result<SqlitePool> {
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -195,7 +196,7 @@ impl Db {
         Ok(run.and_then(|run| self.pending.amended(run)))
     }
 
-    /// What a run does, without reading what it is; `None` if there is no such run.
+    /// State of a run, without reading its configuration; `None` if there is no such run.
     pub async fn status(&self, id: &RunId) -> sqlx::Result<Option<RunStatus>> {
         let row: Option<(String, bool)> =
             sqlx::query_as("SELECT state, canceling FROM runs WHERE id = ?").bind(id.as_str()).fetch_optional(&self.pool).await?;
@@ -203,13 +204,13 @@ impl Db {
         Ok(self.pending.amended_status(id.as_str(), RunStatus { state: state_of(&state)?, canceling }))
     }
 
-    /// The runs of one page, and how many match on all pages.
+    /// The runs of one page, and how many runs match in total.
     pub async fn runs(&self, filter: &RunFilter) -> sqlx::Result<(Vec<Run>, u32)> {
         let mut count = QueryBuilder::<Sqlite>::new("SELECT count(*) FROM runs");
         push_filter(&mut count, filter, "state");
         let total: u32 = count.build_query_scalar().fetch_one(&self.pool).await?;
 
-        // The page first, by what it is sorted by, and then its rows: sorting whole rows takes long.
+        // Find the page by its sorted columns alone and then read its rows: sorting whole rows is slow.
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
         query.push(" WHERE seq IN (");
         push_page(&mut query, filter);
@@ -218,13 +219,13 @@ impl Db {
         Ok((self.present(rows)?, total))
     }
 
-    /// Every run as a table has it, or what has changed since `cursor`, an earlier answer's.
+    /// The row of every run, or of those that have changed since `cursor`, that of an earlier answer.
     pub async fn rows(&self, cursor: Option<&str>) -> sqlx::Result<RunRows> {
-        // One look at all of it: what changes meanwhile comes with the next cursor.
+        // One transaction for a consistent answer: later changes come with the next cursor.
         let mut look = self.pool.begin().await?;
         let (lineage, revision): (String, i64) = sqlx::query_as(SELECT_REVISION).fetch_one(&mut *look).await?;
         let since = since(cursor, &lineage, revision);
-        // What is not written yet changes no revision, so it comes with every answer.
+        // Pending writes change no revision, so every answer contains their runs.
         let (changed, mut deleted) = self.pending.ids();
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_ROW);
         if let Some(since) = since {
@@ -248,13 +249,14 @@ impl Db {
         Ok(RunRows { cursor: format!("{lineage}.{revision}"), complete: since.is_none(), rows: present, deleted })
     }
 
-    /// A number that is another one whenever a run has changed.
+    /// Differs from an earlier value if a run has changed since.
     pub async fn revision(&self) -> sqlx::Result<(i64, u64)> {
         let (_, revision): (String, i64) = sqlx::query_as(SELECT_REVISION).fetch_one(&self.pool).await?;
         Ok((revision, self.pending.version()))
     }
 
-    /// The names of the runs that have changed since `cursor`, an earlier answer's; only a cursor where there is none.
+    /// The runs that have changed since `cursor`, that of an earlier answer; only a new cursor if it is
+    /// `None`.
     pub async fn changed(&self, cursor: Option<&str>) -> sqlx::Result<Changed> {
         let mut look = self.pool.begin().await?;
         let (lineage, revision): (String, i64) = sqlx::query_as(SELECT_REVISION).fetch_one(&mut *look).await?;
@@ -273,7 +275,7 @@ impl Db {
         Ok(Changed { cursor: format!("{lineage}.{revision}"), known: cursor.is_none() || since.is_some(), runs, deleted })
     }
 
-    /// Runs that wait or run, in the order in which they start or have started.
+    /// Queued and running runs, in the order of their start.
     pub async fn queue(&self) -> sqlx::Result<Vec<(RunRow, RunConfig)>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_ROW);
         query.push(" WHERE state IN ('queued', 'running') ORDER BY state = 'queued', coalesce(place, seq)");
@@ -287,7 +289,7 @@ impl Db {
         Ok(queue)
     }
 
-    /// The newest runs that have succeeded, at most `limit`.
+    /// The newest succeeded runs, at most `limit`.
     pub async fn done(&self, limit: u32) -> sqlx::Result<Vec<DoneRun>> {
         let rows: Vec<DoneRow> = sqlx::query_as(
             "SELECT device, config, started_at, finished_at FROM runs \
@@ -315,12 +317,12 @@ impl Db {
         sqlx::query_scalar("SELECT count(*) FROM runs WHERE state = ?").bind(state.id()).fetch_one(&self.pool).await
     }
 
-    /// Why the database takes no changes; nothing while it does.
+    /// Why the database takes no changes; `None` while it does.
     pub fn trouble(&self) -> Option<String> {
         self.pending.told()
     }
 
-    /// The runs of a sweep, or of every sweep, the oldest first.
+    /// The runs of a sweep, or of all sweeps, oldest first.
     pub async fn sweep_runs(&self, sweep: Option<&str>) -> sqlx::Result<Vec<Run>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
         query.push(" WHERE sweep ");
@@ -333,7 +335,7 @@ impl Db {
         self.present(rows)
     }
 
-    /// The runs that measure pairs of classes, the newest first.
+    /// The runs that measure pairs of classes, newest first.
     pub async fn pair_runs(&self) -> sqlx::Result<Vec<Run>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
         query.push(" WHERE kind = ").push_bind(RunKind::Pair.id()).push(" ORDER BY seq DESC");
@@ -341,7 +343,7 @@ impl Db {
         self.present(rows)
     }
 
-    /// Runs as they are by now, without those that are deleted.
+    /// Runs with their pending writes, without deleted ones.
     fn present(&self, rows: Vec<StoredRun>) -> sqlx::Result<Vec<Run>> {
         let runs: Vec<Run> = rows.into_iter().map(StoredRun::into_run).collect::<sqlx::Result<_>>()?;
         Ok(runs.into_iter().filter_map(|run| self.pending.amended(run)).collect())
@@ -380,7 +382,7 @@ impl Db {
         Ok(row.map(ShareRow::into_share))
     }
 
-    /// Every share, the newest first.
+    /// All shares, newest first.
     pub async fn shares(&self) -> sqlx::Result<Vec<Share>> {
         let mut query = select_share();
         query.push(" ORDER BY created_at DESC, token");
@@ -388,7 +390,7 @@ impl Db {
         Ok(rows.into_iter().map(ShareRow::into_share).collect())
     }
 
-    /// Forgets the shares that expired long ago.
+    /// Deletes shares that expired long ago.
     pub async fn sweep_shares(&self) -> sqlx::Result<()> {
         let long_ago = Timestamp::now() - SignedDuration::from_hours(24 * EXPIRED_KEPT_DAYS);
         sqlx::query("DELETE FROM shares WHERE expires_at <= ?").bind(at(long_ago)).execute(&self.pool).await?;
@@ -399,14 +401,14 @@ impl Db {
         sqlx::query_scalar("SELECT count(*) FROM shares").fetch_one(&self.pool).await
     }
 
-    /// Revokes a share; tells whether there was one.
+    /// Revokes a share; returns whether there was one.
     pub async fn delete_share(&self, token: &ShareToken) -> sqlx::Result<bool> {
         let deleted = sqlx::query("DELETE FROM shares WHERE token = ?").bind(token.as_str()).execute(&self.pool).await?;
         Ok(deleted.rows_affected() > 0)
     }
 }
 
-/// Begins a query for shares as they are now.
+/// Begins a query for shares.
 fn select_share() -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("SELECT token, title, note, view, created_at, expires_at, coalesce(expires_at <= ");
     query.push_bind(now()).push(", false) AS expired FROM shares");
@@ -417,8 +419,8 @@ fn select_share() -> QueryBuilder<Sqlite> {
 fn push_page(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter) {
     let state = match filter.sort {
         SortKey::Created | SortKey::State => "state",
-        // The plus keeps SQLite from finding the runs of the state first and sorting them all: the index of the order
-        // holds the state too.
+        // The plus keeps SQLite from finding the runs of the state first and sorting them all: the index of
+        // the order holds the state too.
         _ => "+state",
     };
     query.push("SELECT seq FROM runs");
@@ -427,7 +429,8 @@ fn push_page(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter) {
     query.push_bind(filter.limit).push(" OFFSET ").push_bind(filter.offset);
 }
 
-/// What to sort by. Runs without the number come last either way; the newest run comes first among equals.
+/// The `ORDER BY` terms. Runs without the number come last in both orders; among equal runs the newest comes
+/// first.
 fn order(filter: &RunFilter) -> String {
     let direction = match filter.order {
         SortOrder::Asc => "ASC",
@@ -445,7 +448,7 @@ fn order(filter: &RunFilter) -> String {
     format!("{key} {direction} NULLS LAST, seq DESC")
 }
 
-/// Selects runs that match; `state` is how the column of the state is named.
+/// Selects matching runs. `state`: the SQL expression of the state.
 fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter, state: &str) {
     query.push(" WHERE true");
     if let Some(wanted) = filter.state {
@@ -519,7 +522,7 @@ mod tests {
         (folder, Db::new(pool, PendingWrites::default()))
     }
 
-    /// What SQLite would do for a page.
+    /// SQLite's query plan of a page.
     async fn plan(db: &Db, filter: &RunFilter) -> String {
         let mut query = QueryBuilder::<Sqlite>::new("EXPLAIN QUERY PLAN ");
         push_page(&mut query, filter);
@@ -554,7 +557,7 @@ mod tests {
     async fn a_database_of_an_earlier_version_opens_with_its_runs() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("crosslens.db");
-        // Each version is a folder with the migrations up to it.
+        // The migrations of the earlier version.
         let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
         let mut names: Vec<_> = std::fs::read_dir(&all).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();

@@ -1,4 +1,5 @@
-//! The CrossLens web server: the queue and its workers, run directories as JSON, figures and streams, and share links.
+//! The CrossLens web server: the queue and its workers, run directories as JSON, figures and streams, and
+//! share links.
 //!
 //! Knows no tensors: training happens in a child process (see [`worker`]).
 

@@ -1,5 +1,5 @@
-//! Tells listeners what happens to a run: one task looks at the states and the new records of all runs that anyone
-//! listens to, however many listen. Knows nothing of HTTP.
+//! Tells listeners what happens to a run. One task reads the states and new records of all runs with
+//! listeners, however many listen. Knows nothing of HTTP.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,26 +17,26 @@ use crate::id::RunId;
 use crate::rundir::{RunDirs, record};
 use crate::tail::{Line, Tail};
 
-/// How often the records of runs that are running are read.
+/// Time between two readings of the records of running runs.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// How often the task looks whether anyone still listens, while no run is running.
+/// Time between two checks for listeners while no run is running.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
-/// News that wait for a slow listener; with more, it has to read the records from their file.
+/// Most news that wait for a slow listener; after more it has to read the file of records.
 const MOST_WAITING: usize = 16;
 
-/// What happens to a run, in the order in which it happens.
+/// What happens to a run, in order.
 #[derive(Clone, Debug)]
 pub enum News {
     /// The state has changed, or a cancel was asked for.
     Run(Arc<Run>),
-    /// New records. The first ones may be old, so look at their numbers.
+    /// New records. A listener may know the first ones already: check their numbers.
     Records(Arc<[Line]>),
-    /// The run has finished, and every record was told.
+    /// The run has finished and all its records were told.
     End(Arc<Run>),
 }
 
-/// A run as it is now, and what will happen to it; a finished run has no news. The news end without [`News::End`] when
-/// the run is deleted or cannot be read.
+/// A run as it is now and the news of it; `None` for a finished run. News end without [`News::End`] if the
+/// run is deleted or cannot be read.
 #[derive(Debug)]
 pub struct Listening {
     pub run: Arc<Run>,
@@ -86,14 +86,14 @@ impl LiveRuns {
             return Ok(Some(Listening { run, news: None }));
         }
         let mut runs = self.runs();
-        // Someone else may have added it meanwhile.
+        // Another listener may have added it meanwhile.
         let live = runs.entry(id.clone()).or_insert_with(|| LiveRun { run, news: broadcast::Sender::new(MOST_WAITING), new: true });
         self.0.added.notify_one();
         Ok(Some(live.listen()))
     }
 
     fn runs(&self) -> MutexGuard<'_, HashMap<RunId, LiveRun>> {
-        // Nothing that holds the lock can leave a run half changed.
+        // No panic under the lock can leave a run half changed.
         self.0.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -120,7 +120,7 @@ impl LiveRuns {
                     self.look(&id).instrument(info_span!("run", %id)).await;
                 }
             }
-            // States before records: a line written before the run ended is then still told.
+            // Read states before records: a line written before the run ended is then still told.
             let active: Vec<Arc<Run>> =
                 self.runs().values().map(|live| live.run.clone()).filter(|run| run.state != RunState::Queued).collect();
             for run in &active {
@@ -137,7 +137,7 @@ impl LiveRuns {
         }
     }
 
-    /// The live runs that may have changed since `cursor`, which is moved to now, and those that are new.
+    /// Live runs that are new or may have changed since `cursor`; updates the cursor.
     async fn changed(&self, cursor: &mut Option<String>) -> Vec<RunId> {
         let changed = match self.0.db.changed(cursor.as_deref()).await {
             Ok(changed) => changed,
@@ -157,7 +157,7 @@ impl LiveRuns {
         looked_at.collect()
     }
 
-    /// Tells of the state of a run where it has changed.
+    /// Tells the run if its state has changed.
     async fn look(&self, id: &RunId) {
         let Some(known) = self.runs().get(id).map(|live| live.run.clone()) else { return };
         let run = match self.0.db.status(id).await {
@@ -180,7 +180,7 @@ impl LiveRuns {
         }
     }
 
-    /// Tells of new records, and of the end of a run that has finished.
+    /// Tells new records, and the end of a finished run.
     async fn read(&self, id: &RunId, run: &Arc<Run>, tail: &mut Tail) {
         loop {
             let lines = match tail.read().await {
@@ -213,7 +213,7 @@ impl LiveRun {
     }
 
     fn tell(&self, news: News) {
-        // Whoever listened may be gone.
+        // All listeners may have left.
         self.news.send(news).ok();
     }
 }

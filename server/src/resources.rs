@@ -1,5 +1,5 @@
-//! Runs, checkpoints, attributions and comparisons as the API answers them, put together from the database and the run
-//! directories.
+//! Runs, checkpoints, attributions and comparisons as the API answers them, put together from the database
+//! and the run directories.
 
 use shared::api::{Attribution, AttributionSummary, CheckpointInfo, Comparison, Run};
 use shared::config::RunKind;
@@ -16,18 +16,18 @@ pub async fn run(state: &AppState, id: &RunId) -> Result<Run, ApiError> {
     state.db.run(id).await?.ok_or_else(|| RunId::not_found(id.as_str()))
 }
 
-/// What a run does, without reading what it is.
+/// State of a run, without reading its configuration.
 pub async fn status(state: &AppState, id: &RunId) -> Result<RunStatus, ApiError> {
     state.db.status(id).await?.ok_or_else(|| RunId::not_found(id.as_str()))
 }
 
-/// Everything that a run has recorded; of a run that exists.
+/// All records of an existing run, summed up.
 pub async fn metrics(state: &AppState, id: &RunId) -> Result<Metrics, ApiError> {
     status(state, id).await?;
     Ok(state.dirs.of(id).metrics().await?)
 }
 
-/// The checkpoints that a run has, by epoch.
+/// The checkpoints of a run, by epoch.
 pub fn checkpoints(id: &RunId, metrics: &Metrics) -> Vec<CheckpointInfo> {
     let marks = Marks::of(metrics);
     let describe = |checkpoint: &shared::record::Checkpoint| {
@@ -61,7 +61,7 @@ pub async fn attribution(state: &AppState, id: &AttributionId) -> Result<Attribu
     let run = state.db.run(&run_id).await?.ok_or_else(not_found)?;
     let dir = state.dirs.of(&run_id);
     let metrics = dir.metrics().await?;
-    // One whose epoch was not to be kept may still lie there.
+    // Its file may be left although the epoch was not kept.
     if metrics.cas(id.epoch, id.inputs).is_none() {
         return Err(not_found());
     }
@@ -80,7 +80,7 @@ pub async fn attribution(state: &AppState, id: &AttributionId) -> Result<Attribu
     })
 }
 
-/// Attributions over the same classes, and how they differ from the first; errors name the side, `a` to `f`.
+/// Attributions over the same classes and their differences from the first. Errors name the side, `a` to `f`.
 pub async fn comparison(state: &AppState, ids: &[AttributionId]) -> Result<Comparison, ApiError> {
     let mut attributions = Vec::with_capacity(ids.len());
     for (side, id) in SIDES.iter().zip(ids) {
@@ -89,7 +89,7 @@ pub async fn comparison(state: &AppState, ids: &[AttributionId]) -> Result<Compa
     Comparison::of(attributions).map_err(|error| ApiError::on_field(Kind::NotComparable, SIDES[error.index], error.to_string()))
 }
 
-/// What the file that a run of a kind ends with is called in routes and messages.
+/// Name of the result of a run of this kind, in routes and messages.
 pub fn result_name(kind: RunKind) -> Option<&'static str> {
     match kind {
         RunKind::Evaluate => Some("evaluation"),
@@ -99,7 +99,7 @@ pub fn result_name(kind: RunKind) -> Option<&'static str> {
     }
 }
 
-/// The epochs of a run that have a name.
+/// The best and the last epoch of a run.
 struct Marks {
     best: Option<u32>,
     last: Option<u32>,

@@ -1,5 +1,5 @@
-//! What a share link shows: the view itself, the answers that its page asks for, and a title and description of it.
-//! Hides what only the owner of the server should see.
+//! What a share link shows: the view itself, the answers that its page asks for, and a title and description
+//! of it. Hides what only the owner of the server should see.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,15 @@ use crate::problem::ApiError;
 use crate::resources::{attribution, comparison, result_name, run};
 use crate::state::AppState;
 
-/// What a view shows, fit for whoever has its link: its subject, and what other routes answer to its page.
+/// What a view shows to everyone with its link: its content, and the answers of other routes that its page
+/// asks for.
 pub async fn content(state: &AppState, view: &View) -> Result<(SharedContent, BTreeMap<String, Value>), ApiError> {
     let mut answers = BTreeMap::new();
     let content = match view {
         View::Run { epoch, inputs, .. } => {
             let id = RunId::of_run_view(view).ok_or_else(|| ApiError::internal("a view of a run names one"))?;
             let (mut run, metrics) = (public_run(state, &id).await?, state.dirs.of(&id).metrics().await?);
-            // Of a live run the records are ahead of the database: what a page shows is of one time.
+            // While a run is running, its records are newer than the database. Show both as of the same time.
             if !metrics.epochs.is_empty() {
                 run.summary = RunSummary::of(&metrics, run.summary.epochs);
             }
@@ -56,17 +57,17 @@ fn json(value: &impl Serialize) -> Result<Value, ApiError> {
     serde_json::to_value(value).map_err(ApiError::internal)
 }
 
-/// A run as others may see it: a reader of a link or of a figure need not know the folders of the server.
+/// A run as others may see it: without folders of the server and without notes.
 pub async fn public_run(state: &AppState, id: &RunId) -> Result<Run, ApiError> {
     let mut run = run(state, id).await?;
     hide_folders(&mut run.config);
-    // Notes are written to oneself.
+    // Notes are private.
     run.notes.clear();
     Ok(run)
 }
 
-/// The matrices that the page of a run shows: that of the epoch, and the best that it is compared with; or all that it has measured where
-/// it is there to measure them.
+/// The matrices that the page of a run shows: that of the epoch and that of the best epoch; all of an
+/// attribution run.
 fn matrices_of(run: &Run, metrics: &Metrics, epoch: Option<u32>, inputs: Inputs) -> Vec<AttributionId> {
     let id = |epoch: u32, inputs: Inputs| AttributionId { run: run.id.clone(), epoch, inputs };
     if run.config.kind() == RunKind::Attribute {
@@ -85,7 +86,7 @@ fn hide_folders(config: &mut RunConfig) {
     }
 }
 
-/// What a share is called when its maker did not say.
+/// Title of a share link that was made without one.
 pub fn title(content: &SharedContent) -> String {
     match content {
         SharedContent::Run { run, .. } => run.title.clone(),
@@ -105,7 +106,7 @@ pub fn title(content: &SharedContent) -> String {
     }
 }
 
-/// What a share shows, in a sentence for previews of links.
+/// Description of a share link for previews.
 pub fn description(content: &SharedContent) -> String {
     match content {
         SharedContent::Run { run, .. } => match (&run.summary.best, &run.summary.last) {

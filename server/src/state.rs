@@ -1,4 +1,4 @@
-//! What the handlers share, and how it is opened and closed.
+//! What the handlers share: opened at the start, closed at the end.
 
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
@@ -22,25 +22,25 @@ use crate::uploads::Uploads;
 use crate::worker::Worker;
 use crate::wrong_tokens::WrongTokens;
 
-/// Files looked at at once.
+/// Files inspected at once.
 const INSPECTIONS: usize = 2;
 
-/// How the server is set up; the command line checked these.
+/// Settings of the server, checked by the command line.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub data_dir: PathBuf,
-    /// Where the server keeps data sets, one folder for each.
+    /// Folder of data sets, one folder for each.
     pub datasets_dir: PathBuf,
-    /// Where to download data sets from instead of where their authors publish them.
+    /// Address to download data sets from, instead of where their authors publish them.
     pub datasets_mirror: Option<String>,
     pub worker: PathBuf,
     pub stop_grace: Duration,
     pub web: Option<PathBuf>,
     /// Empty, or a path without a slash at its end.
     pub base_path: String,
-    /// The address for others, without a slash at its end.
+    /// Public address, without a slash at its end.
     pub public_url: Option<String>,
-    /// Wanted from everyone who opens more than a share link.
+    /// Required for everything but share links.
     pub token: Option<String>,
     pub allowed_hosts: Vec<String>,
 }
@@ -59,14 +59,14 @@ pub struct Inner {
     pub live: LiveRuns,
     pub wrong_tokens: WrongTokens,
     pub uploads: Uploads,
-    /// Looks at files to import, so many at a time: each may take gigabytes.
+    /// Inspects files to import. `inspections` limits how many at once: each may take gigabytes of memory.
     pub inspector: Worker,
     pub inspections: Semaphore,
     pub worker: watch::Receiver<WorkerStatus>,
     pub started: Timestamp,
-    /// Streams end when the server stops.
+    /// Canceled when the server stops; streams then end.
     pub stopping: CancellationToken,
-    /// Held for as long as this server uses the data directory.
+    /// Held while this server uses the data directory.
     _lock: File,
 }
 
@@ -79,7 +79,7 @@ impl std::ops::Deref for AppState {
 }
 
 impl AppState {
-    /// Opens the data directory and starts the queue. The worker is asked in the background what it can do.
+    /// Opens the data directory and starts the queue. Probes the worker in the background.
     pub async fn open(settings: Settings) -> anyhow::Result<Self> {
         let data = &settings.data_dir;
         std::fs::create_dir_all(data).with_context(|| format!("cannot make the data directory {}", data.display()))?;
@@ -89,7 +89,7 @@ impl AppState {
         let pending = PendingWrites::default();
         let db = Db::new(pool.clone(), pending.clone());
         if let Err(error) = db.sweep_shares().await {
-            // A full disk must not keep a server from starting, or nobody could make room.
+            // Start even with a full disk, so that people can delete runs.
             tracing::warn!("the share links that expired long ago cannot be forgotten: {error}");
         }
 
@@ -114,7 +114,7 @@ impl AppState {
                 WorkerStatus::Starting => {}
             }
             probed.send_replace(status);
-            // The channel stays open for as long as someone looks at it.
+            // Keep the channel open while it has receivers.
             probed.closed().await;
         });
         Ok(AppState(Arc::new(Inner {
@@ -136,23 +136,23 @@ impl AppState {
         })))
     }
 
-    /// Ends streams, asks workers to save, and waits for them.
+    /// Ends streams, asks workers to save, and waits until they have ended.
     pub async fn stop(&self) -> anyhow::Result<()> {
         self.stopping.cancel();
         self.scheduler.stop().await
     }
 
-    /// Closes the database; nothing can be asked after that.
+    /// Closes the database; requests fail after that.
     pub async fn close(&self) {
         self.db.close().await;
     }
 
-    /// What a person should know of: a database that takes no changes, a disk without room.
+    /// Problems to show to people: a database that takes no changes, a full disk.
     pub fn problems(&self) -> Vec<String> {
         [self.db.trouble(), lack_of_room(&self.settings.data_dir)].into_iter().flatten().collect()
     }
 
-    /// What the worker can do, once it has said so.
+    /// The answer of the worker to its probe; waits for it.
     pub async fn worker_status(&self) -> WorkerStatus {
         let mut worker = self.worker.clone();
         match worker.wait_for(|status| !matches!(status, WorkerStatus::Starting)).await {
@@ -162,7 +162,7 @@ impl AppState {
     }
 }
 
-/// Two servers on one data directory would run every queued run twice.
+/// Locks the data directory: two servers on one would run every queued run twice.
 fn lock(data: &std::path::Path) -> anyhow::Result<File> {
     let path = data.join("server.lock");
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;

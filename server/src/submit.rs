@@ -1,5 +1,5 @@
-//! What the server checks of a configuration before it queues it, beyond what the configuration says by itself: devices, folders,
-//! checkpoints of other runs.
+//! Checks of a configuration that need this server, before it is queued: devices, folders, checkpoints of
+//! other runs.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::problem::{ApiError, Kind};
 use crate::scheduler::{NewRun, resolve_device};
 use crate::state::AppState;
 
-/// More than a person queues; a bound for a script that runs wild.
+/// More than a person queues; limits a script that queues too many.
 const MOST_QUEUED: usize = 1000;
 
 /// Queues valid configurations, all of them or none. Errors name fields below `prefix`.
@@ -32,7 +32,7 @@ pub async fn submit_all(state: &AppState, configs: Vec<RunConfig>, prefix: &str)
     Ok(state.scheduler.submit(runs).await?)
 }
 
-/// Queues a valid configuration, with a file that becomes part of its run directory.
+/// Queues a valid configuration. `upload`: a file that is moved into the run directory.
 pub async fn submit(state: &AppState, mut config: RunConfig, upload: Option<PathBuf>) -> Result<RunId, ApiError> {
     let probe = probe(state).await?;
     let device = check(state, &mut config, &probe, upload.as_deref()).await;
@@ -59,7 +59,8 @@ async fn check_room(state: &AppState, more: usize) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The device the run will wait for, or what is wrong. Writes the server's folder of the data into a configuration that names none.
+/// Returns the device that the run will wait for, or all wrong fields. Sets the folder of the data if the
+/// configuration names none.
 async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: Option<&Path>) -> Result<String, Vec<FieldError>> {
     let mut errors = Vec::new();
     let device = resolve_device(config.device(), probe).map(str::to_owned);
@@ -87,7 +88,8 @@ async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: 
     device.filter(|_| errors.is_empty()).ok_or(errors)
 }
 
-/// Names the data of a run that measures where the checkpoint's own run could not: it was imported before its images were here.
+/// Sets the data of a measurement whose checkpoint was imported without a folder of images: that of its run,
+/// with the folder to be set.
 async fn take_data_of_checkpoint(state: &AppState, config: &mut RunConfig) {
     let (checkpoint, data) = match config {
         RunConfig::Attribute(config) => (&config.checkpoint, &mut config.data),
@@ -106,7 +108,7 @@ async fn take_data_of_checkpoint(state: &AppState, config: &mut RunConfig) {
         return;
     }
     let Ok(run) = checkpoint.run.parse::<RunId>() else { return };
-    // A run that cannot be looked up is reported with the field of its checkpoint.
+    // `missing_checkpoint` reports a run that cannot be looked up.
     let Ok(Some(run)) = state.db.run(&run).await else { return };
     *data = run.config.data().filter(|data| data.dataset.source() == Source::Folder && data.path.is_none()).cloned();
 }
@@ -125,7 +127,8 @@ async fn missing_checkpoint(state: &AppState, wanted: &CheckpointRef) -> Option<
     metrics.checkpoint_epoch(wanted.which).err().map(|missing| format!("`{wanted}` is not there: {missing}"))
 }
 
-/// Pairs with a class that the first checkpoint does not know; nothing while its run has not said what it knows.
+/// Errors of pairs with a class that the first checkpoint does not have; none while the classes of its run
+/// are unknown.
 async fn missing_classes(state: &AppState, config: &PairConfig) -> Vec<FieldError> {
     let Some(run) = config.checkpoints.first().and_then(|checkpoint| checkpoint.run.parse::<RunId>().ok()) else { return Vec::new() };
     let metrics = state.dirs.of(&run).metrics().await.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Pairs of classes: what was measured of them, and one cell through the epochs of a run.
+//! Pairs of classes: the runs that measure them, and one cell of the matrix over the epochs of a run.
 
 use std::collections::BTreeSet;
 
@@ -30,15 +30,15 @@ use crate::state::AppState;
 pub struct FindPair {
     /// `RUN.e12`.
     checkpoint: String,
-    /// A class by its index.
+    /// Index of a class, from 0.
     i: u32,
-    /// The other class.
+    /// Index of the other class.
     j: u32,
 }
 
-/// Runs that measure a pair of classes at a checkpoint, the newest first
+/// Runs that measure a pair of classes at a checkpoint, newest first
 ///
-/// In whatever state they are: what those that succeeded have found is at `/api/runs/{id}/pair`.
+/// Includes runs in every state. The result of a succeeded one is at `/api/runs/{id}/pair`.
 #[utoipa::path(
     get, path = "/api/pairs", tag = "attributions", params(FindPair),
     responses((status = 200, body = Vec<Run>), ApiError)
@@ -63,10 +63,10 @@ pub async fn list_pairs(State(state): State<AppState>, Query(query): Query<FindP
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FollowCell {
-    /// A class by its index.
+    /// Index of a class, from 0.
     i: usize,
     j: usize,
-    /// Adversarial when absent.
+    /// `adversarial` by default.
     #[serde(default = "adversarial")]
     inputs: Inputs,
     #[serde(default)]
@@ -74,16 +74,16 @@ pub struct FollowCell {
     format: DataForm,
 }
 
-/// How many files are read at once: each takes a processor for some milliseconds, and a few megabytes.
+/// Files read at once; each takes a few milliseconds of a processor and a few megabytes.
 const READ_TOGETHER: usize = 8;
 
 fn adversarial() -> Inputs {
     Inputs::Adversarial
 }
 
-/// One cell of every matrix that a run has kept, by epoch
+/// One cell of every kept matrix of a run, by epoch
 ///
-/// As a figure it marks the best and the last checkpoint.
+/// Figures mark the best and the last checkpoint.
 #[utoipa::path(
     get, path = "/api/runs/{id}/cells", tag = "attributions",
     params(("id" = String, Path, description = "The run"), FollowCell, FigureStyle),
@@ -114,7 +114,7 @@ pub async fn list_cells(
     figures::figure(form, &format!("{id}-{i}-{j}"), provenance, || numbers(&course), || (course.clone(), SIZE)).await
 }
 
-/// A cell of an attribution, and the checkpoint that it is of; none where the file has gone with its checkpoint since its line was read.
+/// A cell of an attribution and its checkpoint; `None` if both were removed after their record was read.
 async fn cell(state: &AppState, id: AttributionId, (i, j): (usize, usize)) -> Result<Option<(EpochCell, CheckpointHash)>, ApiError> {
     let Some(file) = state.dirs.of(&RunId::of_attribution(&id)).attribution(&id).await? else { return Ok(None) };
     for (field, class) in [("i", i), ("j", j)] {

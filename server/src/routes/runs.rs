@@ -56,7 +56,7 @@ pub async fn create_run(State(state): State<AppState>, extract::Json(config): ex
     created(&state, &id).await
 }
 
-/// The answer to a request that made a run.
+/// 201 with a run that was made.
 pub async fn created(state: &AppState, id: &RunId) -> Result<impl IntoResponse + use<>, ApiError> {
     let run = resources::run(state, id).await?;
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("{}/api/runs/{id}", state.settings.base_path))], Json(run)))
@@ -68,13 +68,13 @@ pub async fn created(state: &AppState, id: &RunId) -> Result<impl IntoResponse +
 pub struct ListRuns {
     /// Only runs in this state.
     state: Option<RunState>,
-    /// Words that the name or the title holds.
+    /// Words that the name or the title contains.
     q: String,
     #[param(inline)]
     sort: SortKey,
     #[param(inline)]
     order: SortOrder,
-    /// At most 500; 50 when absent.
+    /// 50 by default, at most 500.
     limit: u32,
     offset: u32,
 }
@@ -102,17 +102,17 @@ pub async fn list_runs(State(state): State<AppState>, Query(query): Query<ListRu
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListRows {
-    /// The cursor of an earlier answer: only what has changed since comes.
+    /// Cursor of an earlier answer: returns only what has changed since then.
     since: Option<String>,
 }
 
-/// Every run in short, or what has changed since an earlier answer
+/// A short form of every run, or what has changed since an earlier answer
 #[utoipa::path(get, path = "/api/run-rows", tag = "runs", params(ListRows), responses((status = 200, body = RunRows), ApiError))]
 pub async fn list_rows(State(state): State<AppState>, Query(query): Query<ListRows>) -> Result<Json<RunRows>, ApiError> {
     Ok(Json(state.db.rows(query.since.as_deref()).await?))
 }
 
-/// One run, without its curves
+/// One run, without its records
 #[utoipa::path(
     get, path = "/api/runs/{id}", tag = "runs",
     params(("id" = String, Path, description = "The run")),
@@ -139,7 +139,7 @@ pub async fn change_run(
     resources::run(&state, &id).await.map(Json)
 }
 
-/// Deletes a run that does not run, with its checkpoints and the share links that show it
+/// Deletes a run that is not running, with its checkpoints and the share links that show it
 #[utoipa::path(
     delete, path = "/api/runs/{id}", tag = "runs",
     params(("id" = String, Path, description = "The run")),
@@ -163,7 +163,7 @@ pub async fn cancel_run(State(state): State<AppState>, Name(id): Name<RunId>) ->
     resources::run(&state, &id).await.map(Json)
 }
 
-/// Puts a canceled or failed run back into the queue, where it goes on from what it has kept
+/// Puts a canceled or failed run back into the queue; it continues from its saved state
 #[utoipa::path(
     post, path = "/api/runs/{id}/resume", tag = "runs",
     params(("id" = String, Path, description = "The run")),
@@ -174,7 +174,7 @@ pub async fn resume_run(State(state): State<AppState>, Name(id): Name<RunId>) ->
     resources::run(&state, &id).await.map(Json)
 }
 
-/// Moves a queued run among those that wait for the same device
+/// Moves a queued run among the runs that wait for the same device
 #[utoipa::path(
     post, path = "/api/runs/{id}/move", tag = "runs", request_body = QueueMove,
     params(("id" = String, Path, description = "The run")),
@@ -189,10 +189,10 @@ pub async fn move_run(
     resources::run(&state, &id).await.map(Json)
 }
 
-/// What an evaluation has found, once it is complete
+/// The result of an evaluation, once it is complete
 #[utoipa::path(
     get, path = "/api/runs/{id}/evaluation", tag = "runs",
-    params(("id" = String, Path, description = "The run, of the kind `evaluate`")),
+    params(("id" = String, Path, description = "The run, of kind `evaluate`")),
     responses((status = 200, body = EvaluationFile), ApiError)
 )]
 pub async fn get_evaluation(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
@@ -202,24 +202,24 @@ pub async fn get_evaluation(State(state): State<AppState>, Name(id): Name<RunId>
 /// The maps of a saliency run, once they are complete
 #[utoipa::path(
     get, path = "/api/runs/{id}/saliency", tag = "runs",
-    params(("id" = String, Path, description = "The run, of the kind `saliency`")),
+    params(("id" = String, Path, description = "The run, of kind `saliency`")),
     responses((status = 200, body = SaliencyFile), ApiError)
 )]
 pub async fn get_saliency(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
     result_file(&state, &id, RunKind::Saliency).await
 }
 
-/// The pairs that a run has taken apart, once it is complete
+/// The result of a pair run, once it is complete
 #[utoipa::path(
     get, path = "/api/runs/{id}/pair", tag = "runs",
-    params(("id" = String, Path, description = "The run, of the kind `pair`")),
+    params(("id" = String, Path, description = "The run, of kind `pair`")),
     responses((status = 200, body = PairFile), ApiError)
 )]
 pub async fn get_pair(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
     result_file(&state, &id, RunKind::Pair).await
 }
 
-/// A JSON file that the worker writes whole at its end, passed on as it is.
+/// The result file of a run of a kind, as the worker wrote it.
 async fn result_file(state: &AppState, id: &RunId, kind: RunKind) -> Result<Response, ApiError> {
     resources::status(state, id).await?;
     let result_name = resources::result_name(kind).unwrap_or("result");
@@ -294,13 +294,14 @@ pub struct CurvesFigure {
     format: Form,
     /// The epoch that is marked.
     epoch: Option<u32>,
-    /// Of the matrix on the page that the figure opens: `adversarial`, `clean`.
+    /// Inputs of the matrix on the page that the figure links to: `adversarial`, `clean`.
     inputs: Option<Inputs>,
 }
 
 /// The training curves of a run as a figure
 ///
-/// Its numbers are what it shows; all that was recorded of the epochs is in `metrics.csv`.
+/// `csv` and `npz` hold what the figure shows; `metrics.csv` holds everything that was recorded of the
+/// epochs.
 #[utoipa::path(
     get, path = "/api/runs/{id}/curves", tag = "runs",
     params(("id" = String, Path, description = "The run"), CurvesFigure, FigureStyle),
@@ -328,7 +329,7 @@ pub async fn get_curves(
     figures::figure(format, &format!("{id}-curves"), provenance, || courses(&curves), || (curves.clone(), size)).await
 }
 
-/// A row for each epoch of which anything is drawn.
+/// A row for each epoch with at least one drawn value.
 fn courses(curves: &Curves) -> Numbers {
     let drawn = |kind: SeriesKind| curves.series.iter().find(|series| series.kind == kind).map_or(&[][..], |series| &series.points);
     let columns = [
@@ -403,26 +404,27 @@ fn metrics_csv(metrics: &Metrics) -> Result<Vec<u8>, csv::Error> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReadLog {
-    /// Only so many of the last lines, at most a megabyte of them.
+    /// Number of lines from the end; at most one megabyte.
     tail: Option<usize>,
-    /// With `tail`: the last lines before this byte; `Log-Start` of an earlier answer.
+    /// With `tail`: returns the lines before this byte, `Log-Start` of an earlier answer.
     before: Option<u64>,
-    /// What follows this byte, at most a megabyte of it; `Log-End` of an earlier answer.
+    /// Returns what follows this byte, `Log-End` of an earlier answer; at most one megabyte.
     after: Option<u64>,
 }
 
-/// What the worker has printed
+/// The output of the worker
 ///
-/// The whole log, or a part of it. With a part come `Log-Start` and `Log-End`, the bytes between which it lies, and `Log-Size`, how many
-/// there are: ask with `before` for what is above it, with `after` for what has been printed since.
+/// The whole log, or a part of it. The headers of a part are `Log-Start` and `Log-End`, its first byte and
+/// the byte after its last, and `Log-Size`, the size of the whole log. Ask with `before` for the lines above
+/// a part, with `after` for what has been printed since.
 #[utoipa::path(
     get, path = "/api/runs/{id}/log", tag = "runs",
     params(("id" = String, Path, description = "The run"), ReadLog),
     responses(
         (status = 200, content_type = "text/plain", body = String, headers(
-            ("Log-Start" = u64, description = "Of a part: the byte at which it begins"),
-            ("Log-End" = u64, description = "Of a part: the byte before which it ends"),
-            ("Log-Size" = u64, description = "Of a part: the bytes of the whole log")
+            ("Log-Start" = u64, description = "Of a part: its first byte"),
+            ("Log-End" = u64, description = "Of a part: the byte after its last"),
+            ("Log-Size" = u64, description = "Of a part: the size of the whole log in bytes")
         )),
         ApiError
     )
@@ -444,7 +446,7 @@ pub async fn get_log(State(state): State<AppState>, Name(id): Name<RunId>, Query
     Ok((places, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }
 
-/// The log as it is now, piece by piece: it may be larger than the memory.
+/// Streams the whole log, which may be larger than the memory.
 async fn whole_log(id: &RunId, dir: &RunDir) -> Result<Response, ApiError> {
     let opened = {
         let dir = dir.clone();
@@ -473,20 +475,20 @@ fn unreadable_log(id: &RunId, error: std::io::Error) -> ApiError {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FollowRun {
-    /// Starts after this line; the header `Last-Event-ID` goes first.
+    /// Starts after this line. The header `Last-Event-ID` has priority.
     after: Option<u64>,
 }
 
-/// The records of a run as they are written
+/// The records of a run, as a stream
 ///
-/// A stream of server-sent events. A `message` holds one record as JSON, its id is the number of the line in `metrics.jsonl`. A `run`
-/// holds the run: first of all, and whenever its state changes. An `end` holds the run once it has finished and every record is
-/// sent; close the stream then.
+/// Server-sent events. A `message` holds one record as JSON; its id is the number of its line in
+/// `metrics.jsonl`. A `run` holds the run: it comes first, and again whenever the state of the run changes.
+/// An `end` holds the run after it has finished and every record was sent; close the stream then.
 #[utoipa::path(
     get, path = "/api/runs/{id}/events", tag = "runs",
     params(
         ("id" = String, Path, description = "The run"), FollowRun,
-        ("Last-Event-ID" = Option<u64>, Header, description = "The last line seen; the stream starts after it")
+        ("Last-Event-ID" = Option<u64>, Header, description = "Number of the last line received; the stream starts after it")
     ),
     responses((status = 200, content_type = "text/event-stream", body = String), ApiError)
 )]
@@ -501,7 +503,7 @@ pub async fn stream_events(
     let tail = state.dirs.of(&id).tail();
     let follower = Follower { state, id, tail, after, stage: Stage::Outside, seen: None, pending: VecDeque::new() };
     let events = Sse::new(events(follower)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
-    // nginx would hold events back until it has a buffer full of them.
+    // nginx would hold events back until its buffer is full.
     Ok(([("x-accel-buffering", "no")], events))
 }
 
@@ -516,27 +518,28 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     text.parse().map(Some).map_err(bad)
 }
 
-/// One listener, and what it has been sent.
+/// One listener of a run and what it has received.
 struct Follower {
     state: AppState,
     id: RunId,
-    /// Reads what was recorded before the listener came, and what it was too slow to hear.
+    /// Reads the records that the listener does not get as news: those before it came, or all since it was
+    /// too slow.
     tail: Tail,
-    /// The number of the last line that was sent; those after it are to come.
+    /// Number of the last line that was sent.
     after: u64,
     stage: Stage,
-    /// What the last `run` event said.
+    /// As in the last `run` event.
     seen: Option<RunStatus>,
     pending: VecDeque<Event>,
 }
 
-/// Where a listener is between the file of a run and the news of it.
+/// From where a listener gets its next records.
 enum Stage {
-    /// Not listening yet, or not any more because it was too slow.
+    /// Does not listen yet, or was too slow and lost news.
     Outside,
-    /// Listening, and still reading what was recorded before.
+    /// Listens, and still reads earlier records from the file.
     Reading(Listening),
-    /// Everything has been read; the rest comes as news.
+    /// The file has been read; further records come as news.
     Hearing(broadcast::Receiver<News>),
     /// Nothing more will come.
     Ended,
@@ -560,7 +563,7 @@ impl Follower {
             if matches!(self.stage, Stage::Ended) || stopping.is_cancelled() {
                 return None;
             }
-            // Whoever is cut off comes again with the last line that it saw.
+            // A client that is cut off connects again with the last line that it received.
             if let Err(error) = stopping.run_until_cancelled(self.step()).await? {
                 tracing::warn!("the stream of {} breaks off: {error}", self.id);
                 return None;
@@ -570,7 +573,8 @@ impl Follower {
 
     async fn step(&mut self) -> Result<(), ApiError> {
         match &mut self.stage {
-            // Listen before reading: a line that is written meanwhile is read and heard, and sent once.
+            // Listen before reading, so that no line is missed. A line that comes both ways is sent once: see
+            // `say_records`.
             Stage::Outside => match self.state.live.listen(&self.id).await? {
                 Some(listening) => {
                     self.say_run(&listening.run)?;

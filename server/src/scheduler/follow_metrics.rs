@@ -1,4 +1,5 @@
-//! Sums up the records of a run into the database while its worker writes them, for the tables.
+//! Writes a summary of the records of a run into the database while its worker writes them, for tables of
+//! runs.
 
 use std::time::Duration;
 
@@ -13,12 +14,13 @@ use crate::rundir::{RunDir, record};
 
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Keeps the summary of a run up with its records until `ended`, then takes in the rest and returns what they add up to.
+/// Updates the summary of a run until `ended`, then reads the remaining records and returns all of them
+/// summed up.
 pub(super) async fn follow_metrics(states: &States, dir: &RunDir, id: &RunId, epochs: u32, ended: CancellationToken) -> Metrics {
     let mut tail = dir.tail();
     let mut metrics = Metrics::default();
     loop {
-        // Look first: a line written before the worker ended is then still read.
+        // Check this before reading: a line written before the worker ended is then still read.
         let last_look = ended.is_cancelled();
         let lines = tail.read().await.unwrap_or_else(|error| {
             tracing::warn!("the records of {id} cannot be read: {error}");
@@ -41,7 +43,7 @@ pub(super) async fn follow_metrics(states: &States, dir: &RunDir, id: &RunId, ep
             }
         }
         if let Err(error) = states.set_summary(id, &RunSummary::of(&metrics, epochs)).await {
-            // It comes with the end of the run. That the database takes nothing is said elsewhere.
+            // The end of the run writes it again. `States` reports that the database takes nothing.
             tracing::debug!("the summary of {id} cannot be kept: {error}");
         }
     }

@@ -1,6 +1,6 @@
-//! The queue: starts runs in order, one per device, and settles how they ended.
+//! The queue: starts runs in order, one per device, and records how they ended.
 //!
-//! One task owns all of it and alone changes the state of a run; everyone else sends it messages.
+//! One task owns the queue. Only it changes the states of runs; all others send it messages.
 
 mod follow_metrics;
 mod pending_writes;
@@ -32,7 +32,7 @@ use crate::rundir::{RunDir, RunDirs};
 use crate::shortage::{Shortage, lack_of_room};
 use crate::worker::{Worker, last_words};
 
-/// How often what could not be written or started is tried again.
+/// Time until a failed write or start is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Sends messages to the task that owns the queue.
@@ -45,7 +45,7 @@ pub struct Scheduler {
 #[derive(Debug)]
 pub struct NewRun {
     pub config: RunConfig,
-    /// A device that exists.
+    /// An existing device.
     pub device: String,
     /// Moved into the run directory as `upload/NAME`.
     pub upload: Option<PathBuf>,
@@ -95,10 +95,10 @@ struct Actor {
     worker: Worker,
     probe: watch::Receiver<WorkerStatus>,
     inbox: mpsc::Receiver<Message>,
-    /// For the tasks that wait for workers.
+    /// For tasks that wait for workers.
     outbox: mpsc::Sender<Message>,
     running: HashMap<RunId, Running>,
-    /// Set while the server stops: who wants to know when the last worker has ended.
+    /// Set while the server stops: is told when the last worker has ended.
     stopping: Option<oneshot::Sender<()>>,
 }
 
@@ -106,12 +106,12 @@ struct Running {
     device: String,
     stop: CancellationToken,
     stop_reason: Option<StopReason>,
-    /// Left over from a server that died; stopping already.
+    /// Started by a server that was killed; it is stopping already.
     left_over: bool,
 }
 
 impl Scheduler {
-    /// Starts the task: settles the runs that a former server left running, and starts queued ones once the worker is ready.
+    /// Starts the task, which first settles the runs that an earlier server left running.
     pub fn start(pool: SqlitePool, pending: PendingWrites, dirs: RunDirs, worker: Worker, probe: watch::Receiver<WorkerStatus>) -> Self {
         let (messages, inbox) = mpsc::channel(64);
         let (db, states) = (Db::new(pool.clone(), pending.clone()), States::new(pool, pending));
@@ -120,12 +120,12 @@ impl Scheduler {
         Scheduler { messages }
     }
 
-    /// Queues runs, all of them or none; gives their names in the order of `runs`.
+    /// Queues runs, all of them or none; returns their names in the order of `runs`.
     pub async fn submit(&self, runs: Vec<NewRun>) -> anyhow::Result<Vec<RunId>> {
         self.ask(|reply| Message::Submit { runs, reply }).await?
     }
 
-    /// Puts a canceled or failed run back into the queue, at its old place.
+    /// Puts a canceled or failed run back into the queue, at its old position.
     pub async fn resume(&self, id: RunId) -> Result<(), Refusal> {
         self.ask(|reply| Message::Resume { id, reply }).await?
     }
@@ -135,22 +135,22 @@ impl Scheduler {
         self.ask(|reply| Message::Cancel { id, reply }).await?
     }
 
-    /// Gives a queued run another place among those that wait for its device.
+    /// Moves a queued run among the runs that wait for its device.
     pub async fn move_to(&self, id: RunId, to: QueuePlace) -> Result<(), Refusal> {
         self.ask(|reply| Message::Move { id, to, reply }).await?
     }
 
-    /// Removes a run that does not run, with its directory and the shares that show it.
+    /// Deletes a run that is not running, with its directory and the share links that show it.
     pub async fn delete(&self, id: RunId) -> Result<(), Refusal> {
         self.ask(|reply| Message::Delete { id, reply }).await?
     }
 
-    /// Makes a change to each run, in their order; no run starts before it is made to all.
+    /// Makes a change to each run, in order. No run starts before all are changed.
     pub async fn change_all(&self, change: Change, ids: Vec<RunId>) -> anyhow::Result<Vec<Result<(), Refusal>>> {
         self.ask(|reply| Message::Many { change, ids, reply }).await
     }
 
-    /// Starts no further runs, asks every worker to save and stop, and waits for them.
+    /// Starts no further runs, asks all workers to save and stop, and waits until they have ended.
     pub async fn stop(&self) -> anyhow::Result<()> {
         self.ask(|reply| Message::Stop { reply }).await
     }
@@ -162,7 +162,7 @@ impl Scheduler {
     }
 }
 
-/// The device that a configuration's `device` means here.
+/// The device of this machine that `device` of a configuration means.
 pub fn resolve_device<'a>(wanted: &str, probe: &'a Probe) -> Option<&'a str> {
     let device = match wanted {
         "auto" => probe.devices.first(),
@@ -179,7 +179,7 @@ impl Actor {
         let mut stuck = None;
         loop {
             let why = self.start_next().await.err().map(|error| format!("{error:#}"));
-            // Said once, not with every try.
+            // Log it once, not with every try.
             if let Some(why) = why.as_ref().filter(|_| why != stuck) {
                 tracing::error!("the queue is stuck: {why}");
             }
@@ -198,7 +198,7 @@ impl Actor {
     }
 
     async fn handle(&mut self, message: Message) {
-        // Whoever asked may be gone; what was asked for is done all the same.
+        // The sender may be gone; its message is carried out all the same.
         match message {
             Message::Submit { runs, reply } => _ = reply.send(self.submit(&runs).await),
             Message::Resume { id, reply } => _ = reply.send(self.resume(&id).instrument(info_span!("run", %id)).await),
@@ -220,7 +220,7 @@ impl Actor {
             Message::Ended { id, ending, summary } => self.settle(&id, ending, *summary).instrument(info_span!("run", %id)).await,
             Message::Stop { reply } => {
                 self.stopping = Some(reply);
-                // A worker left over is stopping anyway; the next start settles it.
+                // A left-over worker is stopping anyway; the next start settles its run.
                 self.running.retain(|_, running| !running.left_over);
                 for running in self.running.values_mut() {
                     running.stop_reason.get_or_insert(StopReason::ServerStops);
@@ -254,7 +254,7 @@ impl Actor {
         Ok(ids)
     }
 
-    /// Makes the directories of new runs; `ids` names those that are made, also if a later one fails.
+    /// Makes the directories of new runs. Adds each to `ids`, also if a later one fails.
     fn make_dirs(&self, runs: &[NewRun], ids: &mut Vec<RunId>) -> anyhow::Result<()> {
         for NewRun { config, device: _, upload } in runs {
             let mut digits = 4;
@@ -283,7 +283,7 @@ impl Actor {
                 tracing::info!("{id} is canceled before it started");
             }
             RunState::Running => {
-                // The worker first: it is to stop whether that can be written or not.
+                // Stop the worker first, even if the cancel cannot be written.
                 if let Some(running) = self.running.get_mut(id) {
                     running.stop_reason.get_or_insert(StopReason::Canceled);
                     running.stop.cancel();
@@ -322,12 +322,13 @@ impl Actor {
         if self.state(id).await? == RunState::Running {
             return Err(Refusal::Running);
         }
-        // Hidden first: a directory without its row would be taken in as a new run at the next start. One that is hidden is deleted then.
+        // Hide it first: the next start would take in a directory without a row as a new run, but deletes a
+        // hidden one.
         let hidden = self.dirs.hide(id).context("cannot remove the directory of the run")?;
         match self.states.delete_run(id).await {
             Ok(()) => self.dirs.remove_hidden(id).await,
             Err(error) if hidden && Shortage::of(&error) == Some(Shortage::DiskFull) => {
-                // The row takes a little room to be deleted, which the files make.
+                // Deleting the row needs a little space, which removing the files frees.
                 tracing::warn!("the files of {id} are removed first, to make room: {error}");
                 if let Err(error) = self.dirs.empty_hidden(id) {
                     tracing::warn!("the files of {id} cannot all be removed: {error}");
@@ -343,16 +344,17 @@ impl Actor {
         Ok(())
     }
 
-    /// Deletes a run whose directory is hidden. The directory is the mark of that, so it stays until the database has taken it.
+    /// Deletes a run whose directory is hidden. The directory marks the run, so it stays until the database
+    /// has deleted the row.
     async fn delete_hidden(&self, id: &RunId) {
         if self.states.set_deleted(id).await {
             self.dirs.remove_hidden(id).await;
         }
     }
 
-    /// Writes what could not be written before.
+    /// Repeats writes that have failed.
     async fn try_again(&mut self) {
-        // What is left of deleted runs is written anew, and goes with it.
+        // Hidden directories mark runs that are not deleted completely.
         for id in self.dirs.hidden().unwrap_or_default() {
             self.delete_hidden(&id).instrument(info_span!("run", %id)).await;
         }
@@ -398,7 +400,8 @@ impl Actor {
 
     async fn start(&mut self, id: RunId, epochs: u32, device: &str) -> anyhow::Result<()> {
         let dir = self.dirs.of(&id);
-        // Running first: if the server dies between the two lines, the next start looks for a worker that was left over.
+        // Write `running` first: if the server is killed before the worker starts, the next start looks for a
+        // left-over worker.
         self.states.set_running(&id).await?;
         let worker = match self.worker.start(&dir) {
             Ok(worker) => worker,
@@ -432,7 +435,7 @@ impl Actor {
         Ok(())
     }
 
-    /// Settles how a run ended.
+    /// Records how a run ended.
     async fn settle(&mut self, id: &RunId, ending: Ending, summary: RunSummary) {
         let stop_reason = self.running.remove(id).and_then(|running| running.stop_reason);
         let log = self.dirs.of(id).log_tail(50).await.unwrap_or_else(|error| {
@@ -440,7 +443,7 @@ impl Actor {
             String::new()
         });
         let (state, reason) = verdict(ending, stop_reason, &last_words(&log));
-        // A worker without room for a line of its log cannot say so.
+        // With a full disk, a worker cannot write the reason into its log.
         let reason = reason.map(|reason| match lack_of_room(self.dirs.root()).filter(|_| state == RunState::Failed) {
             Some(lack) => format!("{reason}; {lack}"),
             None => reason,
@@ -452,7 +455,8 @@ impl Actor {
         self.states.set_finished(id, state, reason, Some(summary)).await;
     }
 
-    /// Finds the runs of the last start: waits for workers that are still ending, and takes in directories that are not known.
+    /// Handles what the last server left: waits for workers that are still running, takes in unknown run
+    /// directories.
     async fn recover(&mut self) -> anyhow::Result<()> {
         for id in self.dirs.hidden().context("cannot list the run directories")? {
             self.delete_hidden(&id).instrument(info_span!("run", %id)).await;
@@ -489,7 +493,7 @@ impl Actor {
         tokio::spawn(follow.in_current_span());
     }
 
-    /// Takes in a run directory that was copied here.
+    /// Adds a run directory that was copied here to the database.
     async fn take_in(&self, id: &RunId) -> anyhow::Result<()> {
         let dir = self.dirs.of(id);
         let config = read_config(&dir)?;
@@ -502,7 +506,8 @@ impl Actor {
     }
 }
 
-/// The runs of a queue that change their places when one of them is moved, with the places they then have. Places are exchanged.
+/// The runs of a queue whose places change when one is moved, with their new places. The set of places stays
+/// the same.
 fn moved(places: &[(String, i64)], id: &str, to: QueuePlace) -> Vec<(String, i64)> {
     let Some(from) = places.iter().position(|(known, _)| known == id) else { return Vec::new() };
     let target = match to {
@@ -561,7 +566,8 @@ mod tests {
         assert_eq!(resolve_device("cuda:1", &probe), None);
     }
 
-    /// A scheduler whose worker records one epoch, waits for a file `go` or the end of its input, and succeeds.
+    /// A scheduler whose worker records one epoch, waits for a file `go` or the end of its input, and
+    /// succeeds.
     struct Planned {
         folder: TempDir,
         pool: SqlitePool,
@@ -595,7 +601,7 @@ while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
             self.scheduler.submit(vec![run]).await.unwrap().remove(0)
         }
 
-        /// From now on the database refuses changes of runs for which a condition holds.
+        /// Makes the database refuse changes of runs that meet a condition.
         async fn refuse(&self, condition: &str) {
             let trigger =
                 format!("CREATE TRIGGER refuse BEFORE UPDATE ON runs WHEN {condition} BEGIN SELECT RAISE(ABORT, 'planned failure'); END");
@@ -614,7 +620,7 @@ while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
             std::fs::write(self.file(id, "go"), "").unwrap();
         }
 
-        /// What the database itself holds, and when the run has finished.
+        /// State and end of a run as written in the database.
         async fn stored(&self, id: &RunId) -> (String, Option<String>) {
             sqlx::query_as("SELECT state, finished_at FROM runs WHERE id = ?").bind(id.as_str()).fetch_one(&self.pool).await.unwrap()
         }
@@ -630,7 +636,7 @@ while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
             }
         }
 
-        /// Waits until readers are told that a run is in a state.
+        /// Waits until readers see a run in a state.
         async fn until_told(&self, id: &RunId, state: RunState) -> shared::api::Run {
             self.until(async || self.db.run(id).await.unwrap().filter(|run| run.state == state)).await
         }

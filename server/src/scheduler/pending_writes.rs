@@ -1,5 +1,5 @@
-//! Changes of runs that the database could not take yet. Readers see them as if they were written; only the scheduler adds
-//! and writes them.
+//! Changes of runs that the database could not take yet. Readers see them as if they were written; only the
+//! scheduler adds and writes them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,40 +12,40 @@ use crate::db::RunStatus;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct End {
     pub state: RunState,
-    /// Why, in a sentence where someone will ask.
+    /// Why it did not succeed, in a sentence.
     pub failure: Option<String>,
-    /// What it measured; that of the database stays where there is none.
+    /// `None` leaves the summary in the database as it is.
     pub summary: Option<Box<RunSummary>>,
     /// RFC 3339, UTC.
     pub at: String,
 }
 
-/// What is to be written of a run.
+/// A change of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Change {
     /// It was asked to stop.
     Canceling,
     Ended(End),
-    /// Its files are gone already.
+    /// Its files are removed already.
     Deleted,
 }
 
-/// The latest change of each run that waits to be written.
+/// The latest change of each run that is not written yet.
 #[derive(Clone, Debug, Default)]
 pub struct PendingWrites(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
     changes: BTreeMap<String, Change>,
-    /// Rises with every change that is added.
+    /// Counts the changes that were added.
     version: u64,
-    /// Why the database did not take the last thing that was to be written.
+    /// Why the last write failed.
     cause: Option<String>,
 }
 
 impl PendingWrites {
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        // Nothing that holds the lock can leave a change half made.
+        // No panic under the lock can leave a change half made.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -55,7 +55,7 @@ impl PendingWrites {
         inner.version += 1;
     }
 
-    /// Forgets a change that is written now; a later one stays.
+    /// Removes a change that is written; keeps a later one.
     pub(super) fn remove(&self, id: &str, written: &Change) {
         let mut inner = self.inner();
         if inner.changes.get(id) == Some(written) {
@@ -89,7 +89,7 @@ impl PendingWrites {
         self.inner().version
     }
 
-    /// Keeps why the database took nothing; `None` once it has taken something. Tells whether that is new.
+    /// Sets why the last write failed, `None` if it succeeded; returns whether that is new.
     pub(super) fn set_cause(&self, cause: Option<String>) -> bool {
         let mut inner = self.inner();
         let new = inner.cause != cause;
@@ -97,7 +97,7 @@ impl PendingWrites {
         new
     }
 
-    /// Why the database takes nothing, and what waits for it; nothing while all is well.
+    /// Why the database takes no changes, and how many wait; `None` while it does.
     pub fn told(&self) -> Option<String> {
         let inner = self.inner();
         let cause = inner.cause.as_ref()?;
@@ -109,7 +109,7 @@ impl PendingWrites {
         Some(format!("the database takes no changes ({cause}){waiting}; this is tried again every few seconds"))
     }
 
-    /// What a run of the database does by now; `None` if it is deleted.
+    /// The state of a run from the database with its pending change; `None` if it is deleted.
     pub fn amended_status(&self, id: &str, status: RunStatus) -> Option<RunStatus> {
         match self.of(id) {
             None => Some(status),
@@ -119,7 +119,7 @@ impl PendingWrites {
         }
     }
 
-    /// A run of the database as it is by now; none where it is deleted.
+    /// A run from the database with its pending change; `None` if it is deleted.
     pub fn amended(&self, mut run: Run) -> Option<Run> {
         match self.of(&run.id) {
             None => {}

@@ -12,7 +12,8 @@ use super::pending_writes::{Change, End, PendingWrites};
 use crate::db::{at, now, unreadable};
 use crate::id::RunId;
 
-/// Reads what the scheduler needs and writes the states of runs. What the database does not take is kept and written later.
+/// Reads what the scheduler needs and writes the states of runs. What the database does not take is kept and
+/// written later.
 #[derive(Clone, Debug)]
 pub(super) struct States {
     pool: SqlitePool,
@@ -66,7 +67,7 @@ impl States {
         transaction.commit().await
     }
 
-    /// Takes in a run that another server or a worker by hand has finished.
+    /// Inserts a run that another server, or a worker started by hand, has finished.
     pub async fn insert_finished(
         &self,
         id: &RunId,
@@ -111,7 +112,7 @@ impl States {
 
     /// Runs in a state, in the order of the queue.
     pub async fn active(&self, state: RunState) -> sqlx::Result<Vec<ActiveRun>> {
-        // Two values of each configuration are enough: a thousand configurations take long to read.
+        // Selects two values and not the configuration: parsing a thousand configurations is slow.
         let rows: Vec<ActiveRow> = sqlx::query_as(
             "SELECT id, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, worker_pid, canceling \
              FROM runs WHERE state = ? ORDER BY coalesce(place, seq)",
@@ -119,7 +120,7 @@ impl States {
         .bind(state.id())
         .fetch_all(&self.pool)
         .await?;
-        // One that has ended or is deleted is neither, written or not.
+        // Without runs whose end or deletion is not written yet.
         let over = |id: &str| matches!(self.pending.of(id), Some(Change::Ended(_) | Change::Deleted));
         rows.into_iter().filter(|row| !over(&row.id)).map(ActiveRow::into_run).collect()
     }
@@ -144,23 +145,24 @@ impl States {
         Ok(())
     }
 
-    /// Keeps that a run was asked to stop: in the database, or in memory until that takes it.
+    /// Records that a run was asked to stop: in the database, or in memory until the database takes it.
     pub async fn set_canceling(&self, id: &RunId) {
         self.keep(id, Change::Canceling).await;
     }
 
-    /// Keeps how a run ended: in the database, or in memory until that takes it.
+    /// Records how a run ended: in the database, or in memory until the database takes it.
     pub async fn set_finished(&self, id: &RunId, state: RunState, failure: Option<String>, summary: Option<RunSummary>) {
         self.keep(id, Change::Ended(End { state, failure, summary: summary.map(Box::new), at: now() })).await;
     }
 
-    /// Keeps that a run is deleted, whose files are gone already; tells whether the database has taken it.
+    /// Records that a run is deleted whose files are removed already; returns whether the database has taken
+    /// it.
     pub async fn set_deleted(&self, id: &RunId) -> bool {
         self.keep(id, Change::Deleted).await
     }
 
     async fn keep(&self, id: &RunId, change: Change) -> bool {
-        // In memory first: whoever asks meanwhile hears of it.
+        // In memory first, so that readers see it at once.
         self.pending.add(id.as_str(), change.clone());
         let written = self.write(id.as_str(), &change).await.is_ok();
         if written {
@@ -169,7 +171,7 @@ impl States {
         written
     }
 
-    /// Writes what the database did not take before, and finds out whether it takes anything.
+    /// Writes pending changes; without any, checks whether the database takes changes.
     pub async fn write_pending(&self) {
         for (id, change) in self.pending.all() {
             if self.write(&id, &change).await.is_ok() {
@@ -202,14 +204,14 @@ impl States {
         written
     }
 
-    /// Remembers whether the database takes changes, for people to be told.
+    /// Remembers whether the database takes changes, which is shown to people.
     fn note<T>(&self, written: &sqlx::Result<T>) {
         let cause = written.as_ref().err().map(|error| match error {
-            // The words of SQLite without its code.
+            // The message of SQLite without its code.
             sqlx::Error::Database(error) => error.message().to_owned(),
             error => error.to_string(),
         });
-        // Said once, not with every try.
+        // Log it once, not with every try.
         if self.pending.set_cause(cause.clone()) {
             match cause {
                 Some(cause) => tracing::error!("the database takes no changes: {cause}"),
@@ -219,7 +221,7 @@ impl States {
     }
 
     pub async fn set_queued(&self, id: &RunId) -> sqlx::Result<()> {
-        // How it ended comes first, or it would be written over the queued run.
+        // Write its end first, or it would be written later over the queued run.
         if let Some(change) = self.pending.of(id.as_str()) {
             self.write(id.as_str(), &change).await?;
             self.pending.remove(id.as_str(), &change);
@@ -238,10 +240,10 @@ impl States {
         written.map(drop)
     }
 
-    /// Forgets a run and the shares that show it.
+    /// Deletes a run and the share links that show it.
     pub async fn delete_run(&self, id: &RunId) -> sqlx::Result<()> {
         self.delete_rows(id.as_str()).await?;
-        // What was still to be written of it is of no use.
+        // Its pending change is no longer needed.
         if let Some(change) = self.pending.of(id.as_str()) {
             self.pending.remove(id.as_str(), &change);
         }

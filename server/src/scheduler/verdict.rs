@@ -1,4 +1,4 @@
-//! What becomes of a run, by how its worker ended.
+//! The state of a run after its worker has ended.
 
 use std::io;
 use std::process::ExitStatus;
@@ -8,15 +8,16 @@ use shared::rundir;
 
 use crate::worker::sentence;
 
-/// What a worker exits with after it was asked to stop.
+/// Exit code of a worker that was asked to stop.
 const CANCELED_CODE: i32 = rundir::EXIT_CANCELED as i32;
 const SERVER_STOPPED: &str = "the server stopped while this run was running";
 
-/// How the worker of a run came to its end.
+/// How the worker of a run ended.
 #[derive(Debug)]
 pub(super) enum Ending {
     Exited(io::Result<ExitStatus>),
-    /// It outlived the server that had started it, so nobody saw its exit code.
+    /// It outlived the server that started it, so its exit code is unknown. `finished`: its records say that
+    /// it was done.
     Unseen {
         finished: bool,
     },
@@ -29,7 +30,7 @@ pub(super) enum StopReason {
     ServerStops,
 }
 
-/// The state that a run ends in, and why in a sentence where someone will ask.
+/// The final state of a run and, unless it is obvious, a sentence that says why.
 pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_words: &str) -> (RunState, Option<String>) {
     let status = match ending {
         Ending::Exited(Ok(status)) => status,
