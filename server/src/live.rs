@@ -142,7 +142,7 @@ impl LiveRuns {
         let changed = match self.0.db.changed(cursor.as_deref()).await {
             Ok(changed) => changed,
             Err(error) => {
-                tracing::warn!("the streams of runs break off: {error}");
+                tracing::warn!("the event streams of runs end: {error}");
                 self.runs().clear();
                 return Vec::new();
             }
@@ -167,7 +167,7 @@ impl LiveRuns {
             Err(error) => Err(error),
         };
         let run = run.unwrap_or_else(|error| {
-            tracing::warn!("the streams of {id} break off: {error}");
+            tracing::warn!("the event streams of {id} end: {error}");
             None
         });
         let mut runs = self.runs();
@@ -186,7 +186,7 @@ impl LiveRuns {
             let lines = match tail.read().await {
                 Ok(lines) => lines,
                 Err(error) => {
-                    tracing::warn!("the streams of {id} break off: {error}");
+                    tracing::warn!("the event streams of {id} end: {error}");
                     self.runs().remove(id);
                     return;
                 }

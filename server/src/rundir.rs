@@ -212,7 +212,7 @@ impl RunDir {
             Ok(_) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                tracing::warn!("passed over: {error}");
+                tracing::warn!("skipped: {error}");
                 Ok(None)
             }
             Err(error) => Err(error),

@@ -51,7 +51,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     let state = AppState::open(settings).await?;
     let router = app::router(state.clone())?;
     if let Err(error) = writeln!(io::stdout(), "CrossLens is at {}", link(address, &state.settings)) {
-        tracing::warn!("nobody reads where the server is: {error}");
+        tracing::warn!("cannot print the address of the server: {error}");
     }
     if address.ip().is_unspecified() {
         tracing::info!("from other machines, open this link with this machine's name in place of localhost");
@@ -73,7 +73,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     }
     match timeout(CONNECTION_GRACE, server).await {
         Ok(served) => served??,
-        Err(_) => tracing::warn!("some connections were cut"),
+        Err(_) => tracing::warn!("some connections did not finish in time and were closed"),
     }
     state.close().await;
     Ok(())

@@ -90,7 +90,7 @@ impl AppState {
         let db = Db::new(pool.clone(), pending.clone());
         if let Err(error) = db.sweep_shares().await {
             // Start even with a full disk, so that people can delete runs.
-            tracing::warn!("the share links that expired long ago cannot be forgotten: {error}");
+            tracing::warn!("share links that expired long ago cannot be deleted: {error}");
         }
 
         let datasets = Datasets::open(&settings.datasets_dir, data.join("datasets.json"), settings.datasets_mirror.clone());

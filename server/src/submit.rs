@@ -117,7 +117,7 @@ async fn missing_checkpoint(state: &AppState, wanted: &CheckpointRef) -> Option<
     let run: RunId = wanted.run.parse().ok()?;
     match state.db.status(&run).await {
         Ok(Some(_)) => {}
-        Ok(None) => return Some(format!("`{wanted}` is of no run: there is no `{run}`")),
+        Ok(None) => return Some(format!("`{wanted}` names a run that does not exist: `{run}`")),
         Err(error) => {
             tracing::error!(%run, "{run} cannot be looked up: {error}");
             return Some(format!("`{wanted}` could not be looked up"));

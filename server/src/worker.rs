@@ -58,7 +58,7 @@ impl Worker {
         command.arg("--probe").stdin(Stdio::null()).kill_on_drop(true);
         let output = timeout(PROBE_TIMEOUT, command.output())
             .await
-            .with_context(|| format!("the worker `{program}` did not say what it can do within {} s", PROBE_TIMEOUT.as_secs()))?
+            .with_context(|| format!("the worker `{program}` did not answer its probe within {} s", PROBE_TIMEOUT.as_secs()))?
             .with_context(|| format!("cannot start the worker `{program}`"))?;
         if !output.status.success() {
             let said = last_words(&String::from_utf8_lossy(&output.stderr));
@@ -80,13 +80,12 @@ impl Worker {
         command.arg(dir).arg("--inspect").stdin(Stdio::null()).kill_on_drop(true);
         let output = timeout(INSPECT_TIMEOUT, command.output())
             .await
-            .map_err(|_| format!("the file could not be looked at within {} s", INSPECT_TIMEOUT.as_secs()))?
+            .map_err(|_| format!("the file could not be inspected within {} s", INSPECT_TIMEOUT.as_secs()))?
             .map_err(|error| format!("the worker `{program}` cannot be started: {error}"))?;
         if !output.status.success() {
             return Err(sentence(output.status, &last_words(&String::from_utf8_lossy(&output.stderr))));
         }
-        serde_json::from_slice(&output.stdout)
-            .map_err(|error| format!("the worker `{program}` answers in other words than expected: {error}"))
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("the worker `{program}` gives an unexpected answer: {error}"))
     }
 
     /// Starts the worker on a directory; its output goes to the log there.

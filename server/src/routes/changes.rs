@@ -84,7 +84,7 @@ impl Listener {
             Ok(event) => Some(event),
             Err(error) => {
                 // The browser connects again with the last cursor that it received.
-                tracing::warn!("a stream of changes breaks off: {error}");
+                tracing::warn!("an event stream of changes ends: {error}");
                 None
             }
         }

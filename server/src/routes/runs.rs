@@ -565,7 +565,7 @@ impl Follower {
             }
             // A client that is cut off connects again with the last line that it received.
             if let Err(error) = stopping.run_until_cancelled(self.step()).await? {
-                tracing::warn!("the stream of {} breaks off: {error}", self.id);
+                tracing::warn!("the event stream of {} ends: {error}", self.id);
                 return None;
             }
         }

@@ -39,12 +39,12 @@ pub(super) async fn follow_metrics(states: &States, dir: &RunDir, id: &RunId, ep
         for line in lines {
             match record(&line) {
                 Ok(record) => metrics.apply(record),
-                Err(error) => tracing::warn!("line {} of the records of {id} is passed over: {error}", line.number),
+                Err(error) => tracing::warn!("line {} of the records of {id} is skipped: {error}", line.number),
             }
         }
         if let Err(error) = states.set_summary(id, &RunSummary::of(&metrics, epochs)).await {
             // The end of the run writes it again. `States` reports that the database takes nothing.
-            tracing::debug!("the summary of {id} cannot be kept: {error}");
+            tracing::debug!("the summary of {id} cannot be written: {error}");
         }
     }
 }

@@ -174,7 +174,7 @@ pub fn resolve_device<'a>(wanted: &str, probe: &'a Probe) -> Option<&'a str> {
 impl Actor {
     async fn run(mut self) {
         if let Err(error) = self.recover().await {
-            tracing::error!("the runs of the last start could not all be settled: {error:#}");
+            tracing::error!("the runs of the last server could not all be recovered: {error:#}");
         }
         let mut stuck = None;
         loop {
@@ -301,7 +301,7 @@ impl Actor {
             RunState::Canceled | RunState::Failed => self.states.set_queued(id).await.context("cannot resume")?,
             state => return Err(Refusal::NotResumable(state)),
         }
-        tracing::info!("{id} is queued to go on");
+        tracing::info!("{id} is queued again");
         Ok(())
     }
 
@@ -430,7 +430,7 @@ impl Actor {
         };
         tokio::spawn(follow.in_current_span());
         if let Err(error) = self.states.set_worker_pid(&id, pid).await {
-            tracing::warn!("the process of {id} cannot be kept, so a server that comes after a crash could not end it: {error}");
+            tracing::warn!("the process id of {id} cannot be written, so a server started after a crash could not end its worker: {error}");
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ pub(super) enum StopReason {
 pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_words: &str) -> (RunState, Option<String>) {
     let status = match ending {
         Ending::Exited(Ok(status)) => status,
-        Ending::Exited(Err(error)) => return (RunState::Failed, Some(format!("the server lost sight of the worker: {error}"))),
+        Ending::Exited(Err(error)) => return (RunState::Failed, Some(format!("the server could not wait for the worker: {error}"))),
         Ending::Unseen { finished: true } => return (RunState::Succeeded, None),
         Ending::Unseen { finished: false } => {
             return match stop_reason {
