@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
-use shared::config::{Inputs, RunConfig};
+use shared::config::RunConfig;
 use shared::problem::FieldError;
 use shared::record::{Metrics, Progress, Record};
+use shared::rundir;
+pub use shared::rundir::{attribution_file, checkpoint_file, sidecar_file};
 
 use crate::Error;
 use crate::checkpoint::write_whole;
@@ -33,7 +35,10 @@ pub struct RunDir {
 
 /// Reads and validates `config.json`.
 pub fn read_config(directory: &Path) -> Result<RunConfig, Error> {
-    let path = directory.join("config.json");
+    let format = fs::read_to_string(directory.join(rundir::FORMAT)).ok();
+    rundir::check_format(format.as_deref())
+        .map_err(|error| Error::RunDir { path: directory.to_owned(), problem: format!("cannot be read: {error}") })?;
+    let path = directory.join(rundir::CONFIG);
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
     let value: Value = serde_json::from_str(&text)
         .map_err(|error| Error::Config { path: path.clone(), errors: vec![FieldError::new("", format!("is not JSON: {error}"))] })?;
@@ -42,7 +47,7 @@ pub fn read_config(directory: &Path) -> Result<RunConfig, Error> {
 
 /// Reads the records of a run. Skips lines that cannot be parsed, because the last line may be incomplete.
 pub fn read_metrics(directory: &Path) -> Result<Metrics, Error> {
-    let path = directory.join("metrics.jsonl");
+    let path = directory.join(rundir::METRICS);
     let bytes = fs::read(&path).map_err(Error::io(&path))?;
     Ok(Metrics::from_records(bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok())))
 }
@@ -52,7 +57,7 @@ impl RunDir {
     /// worker writes to it.
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let refused = |problem: &str| Error::RunDir { path: directory.to_owned(), problem: problem.to_owned() };
-        let path = directory.join("metrics.jsonl");
+        let path = directory.join(rundir::METRICS);
         let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path))?;
         // Some file systems have no locks. The server then has to make sure that it does not start a second
         // worker.
@@ -81,7 +86,7 @@ impl RunDir {
         let mut line = serde_json::to_vec(record).expect("a record has only string keys");
         line.push(b'\n');
         // A single write, so that a reader rarely sees half a line.
-        self.file.write_all(&line).map_err(Error::io(&self.path.join("metrics.jsonl")))?;
+        self.file.write_all(&line).map_err(Error::io(&self.path.join(rundir::METRICS)))?;
         self.metrics.apply(record.clone());
         Ok(())
     }
@@ -121,19 +126,4 @@ impl RunDir {
             _ => Ok(()),
         }
     }
-}
-
-/// Returns the path of a checkpoint relative to the run directory: `checkpoints/e12.safetensors`.
-pub fn checkpoint_file(epoch: u32) -> String {
-    format!("checkpoints/e{epoch}.safetensors")
-}
-
-/// Returns the path of the sidecar of a checkpoint relative to the run directory: `checkpoints/e12.json`.
-pub fn sidecar_file(epoch: u32) -> String {
-    format!("checkpoints/e{epoch}.json")
-}
-
-/// Returns the path of an attribution relative to the run directory: `attributions/e12.adversarial.json`.
-pub fn attribution_file(epoch: u32, inputs: Inputs) -> String {
-    format!("attributions/e{epoch}.{}.json", inputs.id())
 }

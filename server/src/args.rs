@@ -12,19 +12,20 @@ use crate::base_path;
 #[derive(Debug, Parser)]
 #[command(name = "crosslens", version, args_override_self = true)]
 pub struct Args {
-    /// Where to listen. An address that other machines can reach wants a token.
+    /// Address and port to listen on. If other machines can reach it, a token is required.
     #[arg(long, env = "CROSSLENS_ADDR", default_value = "127.0.0.1:8000")]
     pub addr: String,
 
-    /// Where runs and the database are kept.
+    /// Folder of the runs and the database.
     #[arg(long, env = "CROSSLENS_DATA_DIR", default_value = "./data")]
     pub data_dir: PathBuf,
 
-    /// Where downloaded data sets are kept; by default `datasets` in the data directory.
+    /// Folder of downloaded data sets; by default `datasets` in the data directory.
     #[arg(long, env = "CROSSLENS_DATASETS_DIR", value_name = "DIR")]
     pub datasets_dir: Option<PathBuf>,
 
-    /// Where to download data sets from instead of where their authors publish them: an address whose folder holds files of the same names.
+    /// Address to download data sets from, instead of where their authors publish them; it holds files of the
+    /// same names.
     #[arg(long, env = "CROSSLENS_DATASETS_MIRROR", value_name = "URL")]
     pub datasets_mirror: Option<String>,
 
@@ -36,37 +37,37 @@ pub struct Args {
     #[arg(long, env = "CROSSLENS_WEB", value_name = "DIR")]
     pub web: Option<PathBuf>,
 
-    /// The path under which a proxy serves the application, such as `/crosslens`, with or without `%XX`.
+    /// Path under which a proxy serves the application, such as `/crosslens`, with or without `%XX`.
     #[arg(long, env = "CROSSLENS_BASE_PATH", default_value = "", value_parser = base_path::parse)]
     pub base_path: String,
 
-    /// The address of the application for others, such as `https://lens.example.org`, for the preview pictures of share links; by default what
-    /// a proxy says in its headers.
+    /// Public address of the application, such as `https://lens.example.org`, for the preview pictures of
+    /// share links; by default taken from the headers of a proxy.
     #[arg(long, env = "CROSSLENS_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     pub public_url: Option<String>,
 
-    /// Wanted from everyone who opens more than a share link. On an address that other machines can reach one is made if none is given, and
-    /// kept in the file `token` of the data directory.
+    /// Token that is required for everything but share links. If other machines can reach the address and no
+    /// token is given, one is made and kept in the file `token` of the data directory.
     #[arg(long, env = "CROSSLENS_TOKEN", value_parser = token, hide_env_values = true)]
     pub token: Option<String>,
 
-    /// Host names under which a proxy serves the application, on any port, beside localhost.
+    /// Host names under which a proxy serves the application, on any port, in addition to localhost.
     #[arg(long = "allowed-host", env = "CROSSLENS_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',', value_parser = host_name)]
     pub allowed_hosts: Vec<String>,
 
-    /// How long a worker may take to save after a cancel before it is ended.
+    /// Seconds that a worker may take to save after a cancel before it is killed.
     #[arg(long, env = "CROSSLENS_STOP_GRACE_SECS", value_name = "SECONDS", default_value_t = 30)]
     pub stop_grace_secs: u64,
 }
 
-/// The name of a host; it is trusted on any port, so one that is given is left out.
+/// The name of a host without its port: it is trusted on every port.
 fn host_name(text: &str) -> Result<String, String> {
     let authority = text.trim().parse::<Authority>().ok().filter(|_| !text.contains('@'));
     let name = authority.map(|authority| authority.host().to_ascii_lowercase()).filter(|name| !name.contains('*'));
     name.ok_or_else(|| "write the name of a host such as `lens.example.org`, without `https://`".to_owned())
 }
 
-/// A scheme and a host, with a port and a path where there are some, and without a slash at its end.
+/// A scheme and a host, optionally with port and path, without a slash at its end.
 fn public_url(text: &str) -> Result<String, String> {
     let wrong = || "write an address such as `https://lens.example.org` or `https://example.org/lens`".to_owned();
     let uri: Uri = text.trim().parse().map_err(|_| wrong())?;
@@ -78,7 +79,7 @@ fn public_url(text: &str) -> Result<String, String> {
     Ok(format!("{scheme}://{authority}{}", base_path::parse(uri.path())?))
 }
 
-/// A token that fits in a link and in a cookie as it is.
+/// A token that needs no escaping in a link or a cookie.
 pub fn token(text: &str) -> Result<String, String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     if text.len() >= 16 && text.bytes().all(plain) {

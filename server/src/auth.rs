@@ -1,4 +1,5 @@
-//! Who may ask: the token on the API, the cookie that carries it for browsers, and the host names that a request may come under.
+//! Who may send requests: the token of the API, the cookie that holds it in browsers, and the allowed host
+//! names.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
@@ -15,10 +16,10 @@ const COOKIE: &str = "crosslens_token";
 /// A year.
 const COOKIE_SECS: u32 = 31_536_000;
 
-/// What a request says of who asks.
+/// What a request says about its sender.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Credentials<'a> {
-    /// The server's token, or any where the server has none.
+    /// It carries the token of the server, or the server has none.
     Right,
     Missing,
     Wrong {
@@ -27,7 +28,7 @@ pub enum Credentials<'a> {
     },
 }
 
-/// Lets a request pass that carries the server's token, or any where the server has none.
+/// Passes requests that carry the token of the server; passes all if the server has none.
 pub async fn require_token(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let detail = match credentials(request.headers(), &state.settings) {
         Credentials::Right => return next.run(request).await,
@@ -35,7 +36,7 @@ pub async fn require_token(State(state): State<AppState>, request: Request, next
             "this server wants its token: open the link that it printed at its start, or send `Authorization: Bearer TOKEN`"
         }
         Credentials::Wrong { token, in_cookie } => {
-            if !(in_cookie && state.attempts.is_known(token))
+            if !(in_cookie && state.wrong_tokens.is_known(token))
                 && let Err(refused) = wrong_token(&state, token).await
             {
                 return refused.into_response();
@@ -49,9 +50,9 @@ pub async fn require_token(State(state): State<AppState>, request: Request, next
     ApiError::new(Kind::Unauthorized, detail).into_response()
 }
 
-/// Waits for as long as a wrong token costs.
+/// Waits as long as a wrong token has to wait.
 pub async fn wrong_token(state: &AppState, token: &str) -> Result<(), ApiError> {
-    state.attempts.wrong(token).await.map_err(|_| ApiError::new(Kind::TooManyAttempts, "too many wrong tokens; try again in a moment"))
+    state.wrong_tokens.wait(token).await.map_err(|_| ApiError::new(Kind::TooManyAttempts, "too many wrong tokens; try again in a moment"))
 }
 
 pub fn credentials<'a>(headers: &'a HeaderMap, settings: &Settings) -> Credentials<'a> {
@@ -69,36 +70,37 @@ pub fn credentials<'a>(headers: &'a HeaderMap, settings: &Settings) -> Credentia
     wrong
 }
 
-/// The tokens that a browser has kept: one for each spelling of the path, and old ones.
+/// The tokens in the cookies of a browser: one for each spelling of the base path, and old ones.
 fn kept_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
     cookies.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == COOKIE).map(|(_, value)| value)
 }
 
-/// Whether the browser has kept the token, and can be made to forget it. A proxy may send the token for it.
+/// Whether the browser itself has the token and can be told to forget it. Otherwise a proxy may send it.
 pub fn can_sign_out(headers: &HeaderMap, settings: &Settings) -> bool {
     kept_tokens(headers).any(|given| is_token(given, settings))
 }
 
-/// Whether a token is the server's.
+/// Whether a token is that of the server.
 pub fn is_token(given: &str, settings: &Settings) -> bool {
     settings.token.as_ref().is_some_and(|token| equal(given, token))
 }
 
-/// Compares in a time that does not tell how much is right.
+/// Compares in constant time, which does not tell how many characters are right.
 fn equal(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
-/// Whether whoever asks is a browser that wants a page to show.
+/// Whether the sender is a browser that opens a page.
 pub fn wants_page(headers: &HeaderMap) -> bool {
     headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("text/html"))
 }
 
-/// The cookies that keep the token, or that take it away where there is none: one for each spelling of the base path.
+/// The cookies that store the token, or delete it if there is none: one for each spelling of the base path.
 pub fn cookies(settings: &Settings, headers: &HeaderMap, token: Option<&str>) -> HeaderMap {
     let (value, age) = token.map_or(("", 0), |token| (token, COOKIE_SECS));
-    // Lax: a link to a run in a message opens the run, not the sign-in page. Changes from other sites are refused in any case.
+    // Lax: a link in a message then opens the run and not the sign-in page. `check_origin` refuses changes
+    // from other sites.
     let secure =
         if is_https(headers) || settings.public_url.as_ref().is_some_and(|url| url.starts_with("https://")) { "; Secure" } else { "" };
     let cookie = |path: String| {
@@ -112,8 +114,8 @@ pub fn cookies(settings: &Settings, headers: &HeaderMap, token: Option<&str>) ->
     cookies
 }
 
-/// Refuses names that this machine is not known by, where no token protects it: a page from elsewhere whose name was made to point here
-/// (DNS rebinding) is refused with them.
+/// Refuses unknown host names if no token protects the server. Prevents DNS rebinding: a page of another site
+/// whose name was made to point to this machine.
 pub async fn check_host(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let settings = &state.settings;
     match host(request.headers()).map(without_port) {
@@ -125,7 +127,7 @@ pub async fn check_host(State(state): State<AppState>, request: Request, next: N
     }
 }
 
-/// An address is always known: rebinding needs a name.
+/// IP addresses are always known: rebinding needs a name.
 fn is_known(name: &str, allowed: &[String]) -> bool {
     is_inside(name) || is_allowed(name, allowed)
 }
@@ -134,7 +136,7 @@ fn is_allowed(name: &str, allowed: &[String]) -> bool {
     allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
 }
 
-/// Refuses changes that another site asks for in a browser of ours.
+/// Refuses changes that a page of another site requests in the browser of a user.
 pub async fn check_origin(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if reads || is_own(request.headers(), &state.settings.allowed_hosts) {
@@ -152,10 +154,11 @@ pub async fn check_origin(State(state): State<AppState>, request: Request, next:
     ApiError::new(Kind::CrossSite, detail).into_response()
 }
 
-/// Whether a change is asked for by a page of ours, or by no browser.
+/// Whether a change is requested by a page of this server or by a program other than a browser.
 ///
-/// A page of another site can set neither `Sec-Fetch-Site` nor `Origin`, and no header of a proxy without asking first, which nothing here
-/// answers. Browsers leave out `Sec-Fetch-Site` on pages that came without TLS, and then `Origin` must be where the request went.
+/// A page of another site can set neither `Sec-Fetch-Site` nor `Origin`, and no header of a proxy without
+/// asking first, which nothing here answers. Browsers leave out `Sec-Fetch-Site` on pages that came without
+/// TLS, and then `Origin` must be where the request went.
 fn is_own(headers: &HeaderMap, allowed: &[String]) -> bool {
     let site = text(headers, "sec-fetch-site");
     if matches!(site, Some("same-origin" | "none")) {

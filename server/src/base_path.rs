@@ -1,4 +1,4 @@
-//! The path under which a proxy serves the application: one path, however it is spelled.
+//! The path under which a proxy serves the application, in any spelling.
 
 use std::borrow::Cow;
 
@@ -6,12 +6,13 @@ use axum::extract::Request;
 use axum::http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// What stands in a path as it is. JupyterHub writes the names of its users like this: `%20`, but `@`.
+/// Characters that are not escaped. JupyterHub writes the names of its users like this: `%20`, but `@`.
 const SPELLED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'@');
-/// The same with everything as `%XX` that may be.
+/// As `SPELLED`, with `@` escaped too.
 const ENCODED: &AsciiSet = &SPELLED.add(b'@');
 
-/// Reads a path in any spelling and returns it in one, without a slash at its end: `/user/ada%40lab` as `/user/ada@lab`.
+/// Reads a path in any spelling and returns it in normal form, without a slash at its end: `/user/ada%40lab`
+/// as `/user/ada@lab`.
 pub fn parse(text: &str) -> Result<String, String> {
     let path = text.trim_end_matches('/');
     if path.is_empty() {
@@ -36,14 +37,14 @@ pub fn parse(text: &str) -> Result<String, String> {
     Ok(parsed)
 }
 
-/// A part of a path without `%XX`; none where that is no text.
+/// A segment of a path without `%XX`; `None` if it is not UTF-8.
 fn decoded(segment: &str) -> Option<Cow<'_, str>> {
     let complete =
         segment.split('%').skip(1).all(|rest| rest.get(..2).is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit())));
     percent_decode_str(segment).decode_utf8().ok().filter(|_| complete)
 }
 
-/// The spellings of a base path that browsers may have in their address, each once: cookies are kept by spelling.
+/// The distinct spellings of a base path in the address of a browser, which stores cookies by spelling.
 pub fn spellings(base: &str) -> Vec<String> {
     let encoded: Vec<String> =
         base.split('/').map(|part| utf8_percent_encode(&decoded(part).unwrap_or_default(), ENCODED).to_string()).collect();
@@ -51,7 +52,8 @@ pub fn spellings(base: &str) -> Vec<String> {
     if encoded == base { vec![encoded] } else { vec![base.to_owned(), encoded] }
 }
 
-/// Takes a base path off the address of a request. A proxy may have done so before: what does not begin with it stays as it is.
+/// Removes a base path from the address of a request. Leaves other addresses as they are: a proxy may have
+/// removed it already.
 pub fn strip(base: &str, mut request: Request) -> Request {
     let rest = strip_path(base, request.uri().path()).map(|rest| match request.uri().query() {
         Some(query) => format!("{rest}?{query}"),

@@ -1,4 +1,4 @@
-//! Notices that runs have changed: one look at the database for all who listen, however many they are.
+//! Notices that runs have changed: one query for all listeners together.
 
 use std::time::Duration;
 
@@ -8,23 +8,24 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db::Db;
 
-const INTERVAL: Duration = Duration::from_millis(200);
+const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Wakes listeners when a run has changed. What has changed they ask the database.
+/// Wakes listeners when a run has changed. They ask the database what has changed.
 #[derive(Clone, Debug)]
 pub struct Changes {
     revision: watch::Sender<(i64, u64)>,
 }
 
 impl Changes {
-    /// Starts to look; ends with `stopping`.
+    /// Starts to watch the database; ends with `stopping`.
     pub fn start(db: Db, stopping: CancellationToken) -> Self {
         let (revision, _) = watch::channel((0, 0));
         let changes = Changes { revision: revision.clone() };
         tokio::spawn(async move {
             let look = async {
                 loop {
-                    // Nobody listens, nobody looks. A database that fails is told of elsewhere.
+                    // No query without listeners. Errors of the database are reported by whoever reads more
+                    // of it.
                     if revision.receiver_count() > 0
                         && let Ok(latest) = db.revision().await
                     {

@@ -1,4 +1,5 @@
-//! The database: runs and their states, and share links. The scheduler alone changes states.
+//! The database: runs, their labels and share links. Reads the states of runs and changes none;
+//! `scheduler::states` does.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +9,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use shared::api::{NewShare, Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share};
 use shared::config::{RunConfig, RunKind};
-use shared::record::Metrics;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::types::Json;
@@ -16,21 +16,21 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqlitePool};
 use utoipa::ToSchema;
 
 use crate::id::{RunId, ShareToken};
-use crate::unwritten::{Change, End, Unwritten};
+use crate::scheduler::PendingWrites;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: SqlitePool,
-    unwritten: Unwritten,
+    pending: PendingWrites,
 }
 
 /// Which runs to list, and how.
 #[derive(Clone, Debug, Default)]
 pub struct RunFilter {
     pub state: Option<RunState>,
-    /// Words that the name or the title must hold, in any case.
+    /// Words that the name or the title must contain, in upper or lower case.
     pub words: Vec<String>,
     pub sort: SortKey,
     pub order: SortOrder,
@@ -63,23 +63,21 @@ pub enum SortOrder {
 #[derive(Debug)]
 pub struct Changed {
     pub cursor: String,
-    /// False where the cursor asked about is of another database: anything may have changed.
+    /// False if the given cursor belongs to another database: anything may have changed.
     pub known: bool,
     pub runs: Vec<String>,
     pub deleted: Vec<String>,
 }
 
-/// A run that waits or runs, as the scheduler needs it.
-#[derive(Debug)]
-pub struct ActiveRun {
-    pub id: RunId,
-    pub device: String,
-    pub config: RunConfig,
-    pub worker_pid: Option<i32>,
+/// What a run does at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunStatus {
+    pub state: RunState,
+    /// A cancel was asked for, and the worker is saving.
     pub canceling: bool,
 }
 
-/// A run that has succeeded, as the estimates of others need it.
+/// A succeeded run, as estimates of other runs need it.
 #[derive(Debug)]
 pub struct DoneRun {
     pub device: String,
@@ -115,15 +113,6 @@ struct DoneRow {
 }
 
 #[derive(FromRow)]
-struct ActiveRow {
-    id: String,
-    device: String,
-    config: Json<RunConfig>,
-    worker_pid: Option<i32>,
-    canceling: bool,
-}
-
-#[derive(FromRow)]
 struct ShareRow {
     token: String,
     title: String,
@@ -137,7 +126,7 @@ struct ShareRow {
 /// How long a statement waits while another program holds the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a link that has expired is kept, to say so to whoever opens it.
+/// How long an expired link is kept, so that whoever opens it is told.
 const EXPIRED_KEPT_DAYS: i64 = 30;
 
 const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, canceling, tags, notes, summary, device, \
@@ -148,13 +137,13 @@ const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_a
      END AS queue_position \
      FROM runs";
 
-/// The same without counting the runs before each, which takes long where thousands wait.
+/// As `SELECT_RUN`, without the queue position: slow with thousands of queued runs.
 const SELECT_ROW: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, canceling, tags, notes, summary, device, \
      coalesce(place, seq) AS place, NULL AS queue_position FROM runs";
 
 const SELECT_REVISION: &str = "SELECT lineage, revision FROM changes";
 
-/// The revision that a cursor names. One of another database, or of a later state of this one, says nothing about what its owner has.
+/// The revision of a cursor; `None` if it belongs to another database or to a later state of this one.
 fn since(cursor: Option<&str>, lineage: &str, revision: i64) -> Option<i64> {
     cursor
         .and_then(|cursor| cursor.split_once('.'))
@@ -163,150 +152,111 @@ fn since(cursor: Option<&str>, lineage: &str, revision: i64) -> Option<i64> {
         .filter(|known| (0..=revision).contains(known))
 }
 
-/// The time as the API writes it; texts of equal length sort by time.
-fn now() -> String {
+/// The current time as the API writes it. All have the same length, so they sort as texts.
+pub fn now() -> String {
     at(Timestamp::now())
 }
 
-fn at(time: Timestamp) -> String {
+pub fn at(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
+/// Opens the database; creates it if it does not exist, migrates it if it is old.
+pub async fn open(path: &Path) -> anyhow::Result<SqlitePool> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(4)
+        .connect_with(options)
+        .await
+        .with_context(|| format!("cannot open the database {}", path.display()))?;
+    MIGRATIONS.run(&pool).await.with_context(|| format!("cannot bring the database {} up to date", path.display()))?;
+    Ok(pool)
+}
+
 impl Db {
-    pub async fn open(path: &Path) -> anyhow::Result<Self> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(4)
-            .connect_with(options)
-            .await
-            .with_context(|| format!("cannot open the database {}", path.display()))?;
-        MIGRATIONS.run(&pool).await.with_context(|| format!("cannot bring the database {} up to date", path.display()))?;
-        Ok(Db { pool, unwritten: Unwritten::default() })
+    /// `pending`: what the scheduler has not written yet.
+    pub fn new(pool: SqlitePool, pending: PendingWrites) -> Self {
+        Db { pool, pending }
     }
 
     pub async fn close(&self) {
         self.pool.close().await;
     }
 
-    pub async fn insert_queued(&self, id: &RunId, config: &RunConfig, device: &str) -> sqlx::Result<()> {
-        let summary = RunSummary { epochs: config.epochs(), ..RunSummary::default() };
-        sqlx::query("INSERT INTO runs (id, title, state, device, config, created_at, summary) VALUES (?, ?, 'queued', ?, ?, ?, ?)")
-            .bind(id.as_str())
-            .bind(config.title())
-            .bind(device)
-            .bind(Json(config))
-            .bind(now())
-            .bind(Json(summary))
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// Takes in a run that another server or a worker by hand has finished.
-    pub async fn insert_finished(
-        &self,
-        id: &RunId,
-        config: &RunConfig,
-        metrics: &Metrics,
-        time: Timestamp,
-        failure: Option<&str>,
-    ) -> sqlx::Result<()> {
-        let state = if failure.is_none() { RunState::Succeeded } else { RunState::Failed };
-        sqlx::query(
-            "INSERT INTO runs (id, title, state, device, config, created_at, started_at, finished_at, failure, summary) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, ?7, ?8)",
-        )
-        .bind(id.as_str())
-        .bind(config.title())
-        .bind(state.id())
-        .bind(config.device())
-        .bind(Json(config))
-        .bind(at(time))
-        .bind(failure)
-        .bind(Json(RunSummary::of(metrics, config.epochs())))
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
     pub async fn run(&self, id: &RunId) -> sqlx::Result<Option<Run>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
         query.push(" WHERE id = ").push_bind(id.as_str());
         let run = query.build_query_as::<StoredRun>().fetch_optional(&self.pool).await?.map(StoredRun::into_run).transpose()?;
-        Ok(run.and_then(|run| self.unwritten.amended(run)))
+        Ok(run.and_then(|run| self.pending.amended(run)))
     }
 
-    /// The runs of one page, and how many match on all pages.
+    /// State of a run, without reading its configuration; `None` if there is no such run.
+    pub async fn status(&self, id: &RunId) -> sqlx::Result<Option<RunStatus>> {
+        let row: Option<(String, bool)> =
+            sqlx::query_as("SELECT state, canceling FROM runs WHERE id = ?").bind(id.as_str()).fetch_optional(&self.pool).await?;
+        let Some((state, canceling)) = row else { return Ok(None) };
+        Ok(self.pending.amended_status(id.as_str(), RunStatus { state: state_of(&state)?, canceling }))
+    }
+
+    /// The runs of one page, and how many runs match in total.
     pub async fn runs(&self, filter: &RunFilter) -> sqlx::Result<(Vec<Run>, u32)> {
         let mut count = QueryBuilder::<Sqlite>::new("SELECT count(*) FROM runs");
-        push_filter(&mut count, filter);
+        push_filter(&mut count, filter, "state");
         let total: u32 = count.build_query_scalar().fetch_one(&self.pool).await?;
 
+        // Find the page by its sorted columns alone and then read its rows: sorting whole rows is slow.
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
-        push_filter(&mut query, filter);
-        let key = match filter.sort {
-            SortKey::Created => "seq",
-            SortKey::Title => "title COLLATE NOCASE",
-            SortKey::State => "state",
-            SortKey::BestRobustAccuracy => "summary ->> '$.best.robust_accuracy'",
-            SortKey::LastRobustAccuracy => "summary ->> '$.last.robust_accuracy'",
-            SortKey::BestCas => "summary ->> '$.best.cas'",
-            SortKey::LastCas => "summary ->> '$.last.cas'",
-        };
-        let direction = match filter.order {
-            SortOrder::Asc => "ASC",
-            SortOrder::Desc => "DESC",
-        };
-        // Runs without the number come last either way; the newest run comes first among equals.
-        query.push(format_args!(" ORDER BY {key} IS NULL, {key} {direction}, seq DESC LIMIT "));
-        query.push_bind(filter.limit).push(" OFFSET ").push_bind(filter.offset);
+        query.push(" WHERE seq IN (");
+        push_page(&mut query, filter);
+        query.push(format_args!(") ORDER BY {}", order(filter)));
         let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
         Ok((self.present(rows)?, total))
     }
 
-    /// Every run as a table has it, or what has changed since `cursor`, an earlier answer's.
+    /// The row of every run, or of those that have changed since `cursor`, that of an earlier answer.
     pub async fn rows(&self, cursor: Option<&str>) -> sqlx::Result<RunRows> {
-        // One look at all of it: what changes meanwhile comes with the next cursor.
+        // One transaction for a consistent answer: later changes come with the next cursor.
         let mut look = self.pool.begin().await?;
         let (lineage, revision): (String, i64) = sqlx::query_as(SELECT_REVISION).fetch_one(&mut *look).await?;
         let since = since(cursor, &lineage, revision);
-        // What is not written yet changes no revision, so it comes with every answer.
-        let unwritten = self.unwritten.all();
+        // Pending writes change no revision, so every answer contains their runs.
+        let (changed, mut deleted) = self.pending.ids();
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_ROW);
         if let Some(since) = since {
             query.push(" WHERE revision > ").push_bind(since);
-            for (id, _) in &unwritten {
+            for id in &changed {
                 query.push(" OR id = ").push_bind(id);
             }
         }
         let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&mut *look).await?;
-        let mut deleted: Vec<String> = match since {
-            Some(since) => sqlx::query_scalar("SELECT id FROM deleted_runs WHERE revision > ?").bind(since).fetch_all(&mut *look).await?,
-            None => Vec::new(),
-        };
+        if let Some(since) = since {
+            let written: Vec<String> =
+                sqlx::query_scalar("SELECT id FROM deleted_runs WHERE revision > ?").bind(since).fetch_all(&mut *look).await?;
+            deleted.extend(written);
+        }
         look.commit().await?;
-        deleted.extend(unwritten.into_iter().filter(|(_, change)| *change == Change::Deleted).map(|(id, _)| id));
         let mut present = Vec::with_capacity(rows.len());
         for row in rows {
             let (device, place) = (row.device.clone(), row.place);
-            present.extend(self.unwritten.amended(row.into_run()?).map(|run| RunRow::of(run, device, place)));
+            present.extend(self.pending.amended(row.into_run()?).map(|run| RunRow::of(run, device, place)));
         }
         Ok(RunRows { cursor: format!("{lineage}.{revision}"), complete: since.is_none(), rows: present, deleted })
     }
 
-    /// A number that is another one whenever a run has changed.
+    /// Differs from an earlier value if a run has changed since.
     pub async fn revision(&self) -> sqlx::Result<(i64, u64)> {
         let (_, revision): (String, i64) = sqlx::query_as(SELECT_REVISION).fetch_one(&self.pool).await?;
-        Ok((revision, self.unwritten.version()))
+        Ok((revision, self.pending.version()))
     }
 
-    /// The names of the runs that have changed since `cursor`, an earlier answer's; only a cursor where there is none.
+    /// The runs that have changed since `cursor`, that of an earlier answer; only a new cursor if it is
+    /// `None`.
     pub async fn changed(&self, cursor: Option<&str>) -> sqlx::Result<Changed> {
         let mut look = self.pool.begin().await?;
         let (lineage, revision): (String, i64) = sqlx::query_as(SELECT_REVISION).fetch_one(&mut *look).await?;
@@ -319,13 +269,13 @@ impl Db {
             None => (Vec::new(), Vec::new()),
         };
         look.commit().await?;
-        for (id, change) in self.unwritten.all() {
-            if change == Change::Deleted { deleted.push(id) } else { runs.push(id) }
-        }
+        let pending = self.pending.ids();
+        runs.extend(pending.0);
+        deleted.extend(pending.1);
         Ok(Changed { cursor: format!("{lineage}.{revision}"), known: cursor.is_none() || since.is_some(), runs, deleted })
     }
 
-    /// Runs that wait or run, in the order in which they start or have started.
+    /// Queued and running runs, in the order of their start.
     pub async fn queue(&self) -> sqlx::Result<Vec<(RunRow, RunConfig)>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_ROW);
         query.push(" WHERE state IN ('queued', 'running') ORDER BY state = 'queued', coalesce(place, seq)");
@@ -333,13 +283,13 @@ impl Db {
         let mut queue = Vec::with_capacity(rows.len());
         for row in rows {
             let (device, place, config) = (row.device.clone(), row.place, row.config.0.clone());
-            let run = self.unwritten.amended(row.into_run()?).filter(|run| !run.state.is_finished());
+            let run = self.pending.amended(row.into_run()?).filter(|run| !run.state.is_finished());
             queue.extend(run.map(|run| (RunRow::of(run, device, place), config)));
         }
         Ok(queue)
     }
 
-    /// The newest runs that have succeeded, at most `limit`.
+    /// The newest succeeded runs, at most `limit`.
     pub async fn done(&self, limit: u32) -> sqlx::Result<Vec<DoneRun>> {
         let rows: Vec<DoneRow> = sqlx::query_as(
             "SELECT device, config, started_at, finished_at FROM runs \
@@ -363,154 +313,19 @@ impl Db {
         Ok(())
     }
 
-    /// The runs that wait for a device, in order, each with its place.
-    pub async fn places(&self, device: &str) -> sqlx::Result<Vec<(String, i64)>> {
-        sqlx::query_as("SELECT id, coalesce(place, seq) AS place FROM runs WHERE state = 'queued' AND device = ? ORDER BY place")
-            .bind(device)
-            .fetch_all(&self.pool)
-            .await
-    }
-
-    pub async fn set_places(&self, places: &[(String, i64)]) -> sqlx::Result<()> {
-        let mut transaction = self.pool.begin().await?;
-        for (id, place) in places {
-            sqlx::query("UPDATE runs SET place = ? WHERE id = ?").bind(place).bind(id).execute(&mut *transaction).await?;
-        }
-        transaction.commit().await
-    }
-
-    /// Runs in a state, in the order of the queue.
-    pub async fn active(&self, state: RunState) -> sqlx::Result<Vec<ActiveRun>> {
-        let rows: Vec<ActiveRow> =
-            sqlx::query_as("SELECT id, device, config, worker_pid, canceling FROM runs WHERE state = ? ORDER BY coalesce(place, seq)")
-                .bind(state.id())
-                .fetch_all(&self.pool)
-                .await?;
-        // One that has ended or is deleted is neither, written or not.
-        let over = |id: &str| matches!(self.unwritten.of(id), Some(Change::Ended(_) | Change::Deleted));
-        rows.into_iter().filter(|row| !over(&row.id)).map(ActiveRow::into_run).collect()
-    }
-
     pub async fn count(&self, state: RunState) -> sqlx::Result<u32> {
         sqlx::query_scalar("SELECT count(*) FROM runs WHERE state = ?").bind(state.id()).fetch_one(&self.pool).await
     }
 
-    pub async fn set_device(&self, id: &RunId, device: &str) -> sqlx::Result<()> {
-        sqlx::query("UPDATE runs SET device = ? WHERE id = ?").bind(device).bind(id.as_str()).execute(&self.pool).await?;
-        Ok(())
-    }
-
-    pub async fn set_running(&self, id: &RunId) -> sqlx::Result<()> {
-        let written = sqlx::query("UPDATE runs SET state = 'running', started_at = ? WHERE id = ?")
-            .bind(now())
-            .bind(id.as_str())
-            .execute(&self.pool)
-            .await;
-        self.note(&written);
-        written.map(drop)
-    }
-
-    pub async fn set_worker_pid(&self, id: &RunId, pid: Option<i32>) -> sqlx::Result<()> {
-        sqlx::query("UPDATE runs SET worker_pid = ? WHERE id = ?").bind(pid).bind(id.as_str()).execute(&self.pool).await?;
-        Ok(())
-    }
-
-    /// Keeps that a run was asked to stop: in the database, or in memory until that takes it.
-    pub async fn set_canceling(&self, id: &RunId) {
-        self.keep(id, Change::Canceling).await;
-    }
-
-    /// Keeps how a run ended: in the database, or in memory until that takes it.
-    pub async fn set_finished(&self, id: &RunId, state: RunState, failure: Option<String>, summary: Option<RunSummary>) {
-        self.keep(id, Change::Ended(End { state, failure, summary: summary.map(Box::new), at: now() })).await;
-    }
-
-    /// Keeps that a run is deleted, whose files are gone already; tells whether the database has taken it.
-    pub async fn set_deleted(&self, id: &RunId) -> bool {
-        self.keep(id, Change::Deleted).await
-    }
-
-    async fn keep(&self, id: &RunId, change: Change) -> bool {
-        // In memory first: whoever asks meanwhile hears of it.
-        self.unwritten.add(id.as_str(), change.clone());
-        let written = self.write(id.as_str(), &change).await.is_ok();
-        if written {
-            self.unwritten.remove(id.as_str(), &change);
-        }
-        written
-    }
-
-    /// Writes what the database did not take before, and finds out whether it takes anything.
-    pub async fn write_unwritten(&self) {
-        for (id, change) in self.unwritten.all() {
-            if self.write(&id, &change).await.is_ok() {
-                self.unwritten.remove(&id, &change);
-            }
-        }
-        if self.unwritten.is_empty() {
-            self.note(&sqlx::query("UPDATE changes SET revision = revision").execute(&self.pool).await);
-        }
-    }
-
-    async fn write(&self, id: &str, change: &Change) -> sqlx::Result<()> {
-        let written = match change {
-            Change::Canceling => sqlx::query("UPDATE runs SET canceling = 1 WHERE id = ?").bind(id).execute(&self.pool).await.map(drop),
-            Change::Ended(End { state, failure, summary, at }) => sqlx::query(
-                "UPDATE runs SET state = ?, finished_at = ?, failure = ?, summary = coalesce(?, summary), canceling = 0, worker_pid = NULL \
-                 WHERE id = ?",
-            )
-            .bind(state.id())
-            .bind(at)
-            .bind(failure)
-            .bind(summary.as_ref().map(Json))
-            .bind(id)
-            .execute(&self.pool)
-            .await
-            .map(drop),
-            Change::Deleted => self.delete_rows(id).await,
-        };
-        self.note(&written);
-        written
-    }
-
-    /// Remembers whether the database takes changes, for people to be told.
-    pub fn note<T>(&self, written: &sqlx::Result<T>) {
-        let cause = written.as_ref().err().map(|error| match error {
-            // The words of SQLite without its code.
-            sqlx::Error::Database(error) => error.message().to_owned(),
-            error => error.to_string(),
-        });
-        // Said once, not with every try.
-        if self.unwritten.set_cause(cause.clone()) {
-            match cause {
-                Some(cause) => tracing::error!("the database takes no changes: {cause}"),
-                None => tracing::info!("the database takes changes again"),
-            }
-        }
-    }
-
-    /// Why the database takes no changes; nothing while it does.
+    /// Why the database takes no changes; `None` while it does.
     pub fn trouble(&self) -> Option<String> {
-        self.unwritten.told()
+        self.pending.told()
     }
 
-    pub async fn set_queued(&self, id: &RunId) -> sqlx::Result<()> {
-        // How it ended comes first, or it would be written over the queued run.
-        if let Some(change) = self.unwritten.of(id.as_str()) {
-            self.write(id.as_str(), &change).await?;
-            self.unwritten.remove(id.as_str(), &change);
-        }
-        sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, finished_at = NULL, failure = NULL WHERE id = ?")
-            .bind(id.as_str())
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// The runs of a sweep, or of every sweep, the oldest first.
+    /// The runs of a sweep, or of all sweeps, oldest first.
     pub async fn sweep_runs(&self, sweep: Option<&str>) -> sqlx::Result<Vec<Run>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
-        query.push(" WHERE config ->> '$.sweep' ");
+        query.push(" WHERE sweep ");
         match sweep {
             Some(sweep) => query.push("= ").push_bind(sweep),
             None => query.push("IS NOT NULL"),
@@ -520,45 +335,18 @@ impl Db {
         self.present(rows)
     }
 
-    /// The runs that measure pairs of classes, the newest first.
+    /// The runs that measure pairs of classes, newest first.
     pub async fn pair_runs(&self) -> sqlx::Result<Vec<Run>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
-        query.push(" WHERE config ->> '$.kind' = ").push_bind(RunKind::Pair.id()).push(" ORDER BY seq DESC");
+        query.push(" WHERE kind = ").push_bind(RunKind::Pair.id()).push(" ORDER BY seq DESC");
         let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
         self.present(rows)
     }
 
-    /// Runs as they are by now, without those that are deleted.
+    /// Runs with their pending writes, without deleted ones.
     fn present(&self, rows: Vec<StoredRun>) -> sqlx::Result<Vec<Run>> {
         let runs: Vec<Run> = rows.into_iter().map(StoredRun::into_run).collect::<sqlx::Result<_>>()?;
-        Ok(runs.into_iter().filter_map(|run| self.unwritten.amended(run)).collect())
-    }
-
-    pub async fn set_summary(&self, id: &RunId, summary: &RunSummary) -> sqlx::Result<()> {
-        let written =
-            sqlx::query("UPDATE runs SET summary = ? WHERE id = ?").bind(Json(summary)).bind(id.as_str()).execute(&self.pool).await;
-        self.note(&written);
-        written.map(drop)
-    }
-
-    /// Forgets a run and the shares that show it.
-    pub async fn delete_run(&self, id: &RunId) -> sqlx::Result<()> {
-        self.delete_rows(id.as_str()).await?;
-        // What was still to be written of it is of no use.
-        if let Some(change) = self.unwritten.of(id.as_str()) {
-            self.unwritten.remove(id.as_str(), &change);
-        }
-        Ok(())
-    }
-
-    async fn delete_rows(&self, id: &str) -> sqlx::Result<()> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query("DELETE FROM shares WHERE token IN (SELECT token FROM share_runs WHERE run = ?)")
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query("DELETE FROM runs WHERE id = ?").bind(id).execute(&mut *transaction).await?;
-        transaction.commit().await
+        Ok(runs.into_iter().filter_map(|run| self.pending.amended(run)).collect())
     }
 
     /// Makes a share of a view that shows `runs`.
@@ -594,7 +382,7 @@ impl Db {
         Ok(row.map(ShareRow::into_share))
     }
 
-    /// Every share, the newest first.
+    /// All shares, newest first.
     pub async fn shares(&self) -> sqlx::Result<Vec<Share>> {
         let mut query = select_share();
         query.push(" ORDER BY created_at DESC, token");
@@ -602,7 +390,7 @@ impl Db {
         Ok(rows.into_iter().map(ShareRow::into_share).collect())
     }
 
-    /// Forgets the shares that expired long ago.
+    /// Deletes shares that expired long ago.
     pub async fn sweep_shares(&self) -> sqlx::Result<()> {
         let long_ago = Timestamp::now() - SignedDuration::from_hours(24 * EXPIRED_KEPT_DAYS);
         sqlx::query("DELETE FROM shares WHERE expires_at <= ?").bind(at(long_ago)).execute(&self.pool).await?;
@@ -613,24 +401,58 @@ impl Db {
         sqlx::query_scalar("SELECT count(*) FROM shares").fetch_one(&self.pool).await
     }
 
-    /// Revokes a share; tells whether there was one.
+    /// Revokes a share; returns whether there was one.
     pub async fn delete_share(&self, token: &ShareToken) -> sqlx::Result<bool> {
         let deleted = sqlx::query("DELETE FROM shares WHERE token = ?").bind(token.as_str()).execute(&self.pool).await?;
         Ok(deleted.rows_affected() > 0)
     }
 }
 
-/// Begins a query for shares as they are now.
+/// Begins a query for shares.
 fn select_share() -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("SELECT token, title, note, view, created_at, expires_at, coalesce(expires_at <= ");
     query.push_bind(now()).push(", false) AS expired FROM shares");
     query
 }
 
-fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter) {
+/// Selects the runs of a page by their `seq`.
+fn push_page(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter) {
+    let state = match filter.sort {
+        SortKey::Created | SortKey::State => "state",
+        // The plus keeps SQLite from finding the runs of the state first and sorting them all: the index of
+        // the order holds the state too.
+        _ => "+state",
+    };
+    query.push("SELECT seq FROM runs");
+    push_filter(query, filter, state);
+    query.push(format_args!(" ORDER BY {} LIMIT ", order(filter)));
+    query.push_bind(filter.limit).push(" OFFSET ").push_bind(filter.offset);
+}
+
+/// The `ORDER BY` terms. Runs without the number come last in both orders; among equal runs the newest comes
+/// first.
+fn order(filter: &RunFilter) -> String {
+    let direction = match filter.order {
+        SortOrder::Asc => "ASC",
+        SortOrder::Desc => "DESC",
+    };
+    let key = match filter.sort {
+        SortKey::Created => return format!("seq {direction}"),
+        SortKey::Title => "title COLLATE NOCASE",
+        SortKey::State => "state",
+        SortKey::BestRobustAccuracy => "best_robust_accuracy",
+        SortKey::LastRobustAccuracy => "last_robust_accuracy",
+        SortKey::BestCas => "best_cas",
+        SortKey::LastCas => "last_cas",
+    };
+    format!("{key} {direction} NULLS LAST, seq DESC")
+}
+
+/// Selects matching runs. `state`: the SQL expression of the state.
+fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter, state: &str) {
     query.push(" WHERE true");
-    if let Some(state) = filter.state {
-        query.push(" AND state = ").push_bind(state.id());
+    if let Some(wanted) = filter.state {
+        query.push(format_args!(" AND {state} = ")).push_bind(wanted.id());
     }
     for word in &filter.words {
         let pattern = format!("%{}%", word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
@@ -639,17 +461,26 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter) {
     }
 }
 
-fn unreadable(column: &'static str, value: &str) -> sqlx::Error {
+pub fn unreadable(column: &'static str, value: &str) -> sqlx::Error {
     sqlx::Error::ColumnDecode { index: column.to_owned(), source: format!("`{value}` is not a {column}").into() }
+}
+
+impl RunStatus {
+    pub fn of(run: &Run) -> Self {
+        RunStatus { state: run.state, canceling: run.canceling }
+    }
+}
+
+fn state_of(text: &str) -> sqlx::Result<RunState> {
+    RunState::ALL.into_iter().find(|state| state.id() == text).ok_or_else(|| unreadable("state", text))
 }
 
 impl StoredRun {
     fn into_run(self) -> sqlx::Result<Run> {
-        let state = RunState::ALL.into_iter().find(|state| state.id() == self.state).ok_or_else(|| unreadable("state", &self.state))?;
         Ok(Run {
             id: self.id,
             title: self.title,
-            state,
+            state: state_of(&self.state)?,
             config: self.config.0,
             created_at: self.created_at,
             started_at: self.started_at,
@@ -672,21 +503,95 @@ impl DoneRow {
     }
 }
 
-impl ActiveRow {
-    fn into_run(self) -> sqlx::Result<ActiveRun> {
-        Ok(ActiveRun {
-            id: self.id.parse().map_err(|_| unreadable("id", &self.id))?,
-            device: self.device,
-            config: self.config.0,
-            worker_pid: self.worker_pid,
-            canceling: self.canceling,
-        })
-    }
-}
-
 impl ShareRow {
     fn into_share(self) -> Share {
         let ShareRow { token, title, note, view, created_at, expires_at, expired } = self;
         Share { path: format!("s/{token}"), token, title, note, view, created_at, expires_at, expired }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::preset;
+
+    use super::*;
+
+    async fn open() -> (tempfile::TempDir, Db) {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = super::open(&folder.path().join("crosslens.db")).await.unwrap();
+        (folder, Db::new(pool, PendingWrites::default()))
+    }
+
+    /// SQLite's query plan of a page.
+    async fn plan(db: &Db, filter: &RunFilter) -> String {
+        let mut query = QueryBuilder::<Sqlite>::new("EXPLAIN QUERY PLAN ");
+        push_page(&mut query, filter);
+        let steps: Vec<(i64, i64, i64, String)> = query.build_query_as().fetch_all(&db.pool).await.unwrap();
+        steps.into_iter().map(|(.., step)| step).collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test]
+    async fn a_page_is_read_in_its_order_and_not_sorted() {
+        let (_folder, db) = open().await;
+        let sorts = [
+            SortKey::Created,
+            SortKey::Title,
+            SortKey::State,
+            SortKey::BestRobustAccuracy,
+            SortKey::LastRobustAccuracy,
+            SortKey::BestCas,
+            SortKey::LastCas,
+        ];
+        for sort in sorts {
+            for order in [SortOrder::Asc, SortOrder::Desc] {
+                for state in [None, Some(RunState::Failed)] {
+                    let filter = RunFilter { sort, order, state, limit: 50, ..RunFilter::default() };
+                    let plan = plan(&db, &filter).await;
+                    assert!(!plan.contains("B-TREE FOR ORDER BY"), "{filter:?}: {plan}");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_of_an_earlier_version_opens_with_its_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("crosslens.db");
+        // The migrations of the earlier version.
+        let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+        let mut names: Vec<_> = std::fs::read_dir(&all).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        let earlier = folder.path().join("migrations");
+        std::fs::create_dir(&earlier).unwrap();
+        for name in &names[..3] {
+            std::fs::copy(all.join(name), earlier.join(name)).unwrap();
+        }
+        let pool = SqlitePool::connect(&format!("sqlite://{}?mode=rwc", path.display())).await.unwrap();
+        Migrator::new(earlier.as_path()).await.unwrap().run(&pool).await.unwrap();
+        let old_summary = |cas: &str| {
+            format!(
+                r#"{{"epoch":2,"epochs":2,"fraction_done":1.0,"seconds_left":null,"spark":[0.5],"last":null,
+                    "best":{{"epoch":1,"clean_accuracy":0.5,"robust_accuracy":0.25,"cas":{cas}}}}}"#
+            )
+        };
+        for (id, summary) in [("low", old_summary("4.5")), ("none", old_summary("null")), ("high", old_summary("8.0"))] {
+            sqlx::query(
+                "INSERT INTO runs (id, title, state, device, config, created_at, summary) VALUES (?1, ?1, 'succeeded', 'cpu', ?2, ?3, ?4)",
+            )
+            .bind(id)
+            .bind(Json(preset::demo().config))
+            .bind(now())
+            .bind(summary)
+            .execute(&pool)
+            .await
+            .unwrap();
+        }
+        pool.close().await;
+
+        let db = Db::new(super::open(&path).await.unwrap(), PendingWrites::default());
+        let filter = RunFilter { sort: SortKey::BestCas, limit: 10, ..RunFilter::default() };
+        let (runs, total) = db.runs(&filter).await.unwrap();
+        assert_eq!(runs.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["high", "low", "none"]);
+        assert_eq!((total, runs[0].summary.best.as_ref().unwrap().cas), (3, Some(8.0)));
     }
 }

@@ -1,4 +1,5 @@
-//! How long runs will take: by their own pace, or by that of earlier runs of the same work on the same device. Guesses nothing else.
+//! How long runs will take, by their own pace or by that of earlier runs with the same work on the same
+//! device. Makes no other guesses.
 
 use serde_json::Value;
 use shared::api::{DeviceQueue, Estimate, EstimateBasis, QueuedRun, RunRow, RunState};
@@ -6,7 +7,7 @@ use shared::config::RunConfig;
 
 use crate::db::DoneRun;
 
-/// Fields of a configuration that do not change how long an epoch takes, or a run that has none.
+/// Fields that change neither the duration of an epoch nor that of a run without epochs.
 const FREE: [&str; 19] = [
     "/name",
     "/seed",
@@ -29,7 +30,7 @@ const FREE: [&str; 19] = [
     "/training/trades_beta",
 ];
 
-/// What earlier runs tell of new ones.
+/// Durations of earlier runs.
 #[derive(Debug, Default)]
 pub struct Experience {
     done: Vec<(String, Value, f64)>,
@@ -41,7 +42,7 @@ impl Experience {
         Experience { done: runs.into_iter().map(paced).collect() }
     }
 
-    /// Seconds that a whole run of this configuration takes on a device: the median of those that did the same.
+    /// Seconds of a whole run of this configuration on a device: the median of runs with the same work.
     fn seconds(&self, config: &RunConfig, device: &str) -> Option<f64> {
         let wanted = work(config);
         let same = self.done.iter().filter(|(known, work, _)| known == device && *work == wanted);
@@ -57,15 +58,16 @@ impl Experience {
         {
             return Some(Estimate { seconds, basis: EstimateBasis::Progress });
         }
-        // A run that goes on has a part behind it.
+        // A resumed run has done a part already.
         let seconds = self.seconds(config, &run.device)? * (1.0 - run.fraction_done);
         Some(Estimate { seconds, basis: EstimateBasis::EarlierRuns })
     }
 }
 
-/// Puts the runs of a queue, in order, to their devices, and adds up when each will have finished. `devices`: those of the machine.
+/// Groups the runs of a queue by device, in order, and adds up when each will finish. `devices`: id and name
+/// of those of the machine.
 ///
-/// Nothing finishes while the worker does not work: then `working` is false.
+/// `working`: whether the worker works here; without it nothing finishes.
 pub fn queues(devices: Vec<(String, String)>, runs: Vec<(RunRow, RunConfig)>, experience: &Experience, working: bool) -> Vec<DeviceQueue> {
     let mut queues: Vec<DeviceQueue> =
         devices.into_iter().map(|(device, name)| DeviceQueue { device, name: Some(name), runs: Vec::new() }).collect();
@@ -83,7 +85,7 @@ pub fn queues(devices: Vec<(String, String)>, runs: Vec<(RunRow, RunConfig)>, ex
     queues
 }
 
-/// The part of a configuration that says how much there is to do.
+/// The part of a configuration that determines the duration of an epoch.
 fn work(config: &RunConfig) -> Value {
     let mut work = config.to_json();
     for field in FREE {
@@ -92,7 +94,7 @@ fn work(config: &RunConfig) -> Value {
             parent.remove(name);
         }
     }
-    // Which epoch of a run is measured changes nothing; whose it is does: networks differ.
+    // The epoch of a measured checkpoint does not matter; its run does, as networks differ.
     if let Some(checkpoint) = work.get("checkpoint").and_then(Value::as_str).and_then(|name| Some(name.rsplit_once('.')?.0.to_owned())) {
         work["checkpoint"] = checkpoint.into();
     }

@@ -1,4 +1,4 @@
-//! Extractors that answer what they cannot read with a problem naming the field.
+//! Extractors of requests. What they cannot read is answered with a problem that names the field.
 
 use std::str::FromStr;
 
@@ -15,13 +15,13 @@ use shared::view::{AttributionId, CheckpointId};
 use crate::id::{DatasetId, RunId, ShareToken};
 use crate::problem::{ApiError, Kind};
 
-/// A name in the last parameter of the path.
+/// The name of a resource, from the last parameter of the path.
 #[derive(Debug)]
 pub struct Name<T>(pub T);
 
-/// What a path can name.
+/// Resources that a path can name.
 pub trait Named: FromStr {
-    /// What to answer when nothing can have this name.
+    /// The problem of a name that no resource has.
     fn not_found(text: &str) -> ApiError;
 }
 
@@ -67,7 +67,7 @@ impl<S: Send + Sync, T: Named> FromRequestParts<S> for Name<T> {
     }
 }
 
-/// The query of the address as a struct.
+/// The query of the address, read into a struct.
 #[derive(Debug)]
 pub struct Query<T>(pub T);
 
@@ -90,7 +90,8 @@ pub fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
     })
 }
 
-/// serde names a missing, unknown or repeated field in its message only.
+/// The field that a message of serde names: it is nowhere else in the error if it is missing, unknown or
+/// repeated.
 fn named_field(message: &str) -> Option<&str> {
     let rest = ["missing field `", "unknown field `", "duplicate field `"].iter().find_map(|start| message.strip_prefix(start))?;
     rest.split_once('`').map(|(field, _)| field)

@@ -1,4 +1,4 @@
-//! Figures as files: the charts of the browser, drawn here, and the numbers that they show, with what they were drawn from inside.
+//! Figures as files: the charts of the browser and their numbers, each file with its provenance.
 
 use anyhow::Context;
 use axum::extract::FromRequestParts;
@@ -18,21 +18,21 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::embed;
 use crate::extract::read_query;
 use crate::fonts;
 use crate::numbers::Numbers;
 use crate::pgfplots;
 use crate::problem::{ApiError, Kind};
+use crate::provenance;
 
-/// Pixels of a PNG for each CSS pixel, unless that makes it too large.
+/// Pixels of a PNG per CSS pixel, unless the PNG would be too large.
 const PNG_SCALE: f32 = 2.0;
 const MOST_PNG_PIXELS: f32 = 40e6;
 
-/// A large matrix takes a processor for a second and a hundred megabytes: not more than this many at once.
+/// Figures drawn at once: a large matrix takes one second of a processor and a hundred megabytes.
 static DRAWING: Semaphore = Semaphore::const_new(2);
 
-/// How to draw a figure: the lens that a page's address carries, and the theme.
+/// How to draw a figure: the lens as in the address of a page, and the theme.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -40,29 +40,29 @@ pub struct FigureStyle {
     #[serde(default)]
     #[param(inline)]
     theme: Theme,
-    /// The order of the classes: `given`, `similarity`, `superclass`, `closeness:CLASS`, `change`.
+    /// Order of the classes: `given`, `similarity`, `superclass`, `closeness:CLASS`, `change`.
     order: Option<String>,
-    /// `1`: superclasses are collapsed to the means of their blocks.
+    /// `1`: shows superclasses, each cell the mean of its block.
     blocks: Option<String>,
-    /// Which colors stand for values: `diverging`, `sequential`.
+    /// Color map: `diverging`, `sequential`.
     ramp: Option<String>,
-    /// What the ends of the color scale stand for: `locked`, `fitted`, `paper`.
+    /// Range of the color scale: `locked`, `fitted`, `paper`.
     scale: Option<String>,
-    /// Cells whose absolute value is below are left blank, `0.3`.
+    /// Cells with a smaller absolute value are blank, such as `0.3`.
     threshold: Option<String>,
-    /// What of two matrices is shown: `values`, `difference`, `split`, `flicker`.
+    /// How two matrices are shown: `values`, `difference`, `split`, `flicker`.
     show: Option<String>,
-    /// Row, column and span in hundredths of a class, `400,0,1200`.
+    /// Visible part: row, column and span in hundredths of a class, such as `400,0,1200`.
     region: Option<String>,
-    /// The marked cell: two class indices, `3,5`.
+    /// Marked cell: two class indices, such as `3,5`.
     cell: Option<String>,
-    /// What differences refer to, `RUN.e12.adversarial`.
+    /// Baseline of differences, `RUN.e12.adversarial`.
     base: Option<String>,
-    /// First and last epoch of the curves, `10-40`.
+    /// First and last epoch of the curves, such as `10-40`.
     epochs: Option<String>,
-    /// The axis of losses: `auto`, `linear`, `log`.
+    /// Axis of the losses: `auto`, `linear`, `log`.
     losses: Option<String>,
-    /// Curves that are left out, `cas,train_loss`; of a comparison also its sides, `b`.
+    /// Hidden curves, such as `cas,train_loss`; also hidden sides of a comparison, such as `b`.
     hide: Option<String>,
 }
 
@@ -81,31 +81,31 @@ pub struct Style {
     pub theme: colors::Theme,
 }
 
-/// The query of a figure: parameters of its own beside those of a [`FigureStyle`].
+/// The query of a figure: its own parameters and those of [`FigureStyle`].
 #[derive(Debug)]
 pub struct FigureQuery<T> {
     pub own: T,
     pub style: Style,
 }
 
-/// The form in which a figure is wanted.
+/// File format of a figure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     #[default]
     Svg,
     Png,
-    /// A LaTeX document of its own, for pgfplots.
+    /// A standalone LaTeX document for pgfplots.
     Tex,
-    /// The numbers as a table, below lines that begin with `#` and say what they were taken from.
+    /// The numbers as a table, below comment lines that begin with `#` and hold the provenance.
     Csv,
-    /// The numbers as NumPy arrays by name; `provenance` among them says in JSON what they were taken from.
+    /// The numbers as named NumPy arrays; the array `provenance` holds the provenance as JSON.
     Npz,
-    /// The matrices alone, as one NumPy array; of figures of matrices only.
+    /// Only the matrices, as one NumPy array; only for figures of matrices.
     Npy,
 }
 
-/// The forms of a figure, and JSON for the data that it is of.
+/// File formats of a figure, and JSON for its data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DataForm {
@@ -122,7 +122,7 @@ pub enum DataForm {
 impl Form {
     pub const ALL: [Form; 6] = [Form::Svg, Form::Png, Form::Tex, Form::Csv, Form::Npz, Form::Npy];
 
-    /// What its files end with.
+    /// Ending of its files.
     pub fn suffix(self) -> &'static str {
         match self {
             Form::Svg => "svg",
@@ -145,14 +145,14 @@ impl Form {
         }
     }
 
-    /// Whether it is drawn through the lens; numbers are as they were measured.
+    /// Whether it is drawn with the lens; numbers are always as measured.
     pub fn is_drawn(self) -> bool {
         matches!(self, Form::Svg | Form::Png | Form::Tex)
     }
 }
 
 impl DataForm {
-    /// The form of the figure; none where the data itself is wanted.
+    /// The format of the figure; `None` for the data itself.
     pub fn of_figure(self) -> Option<Form> {
         match self {
             DataForm::Json => None,
@@ -219,7 +219,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for FigureQuery<T>
     }
 }
 
-/// Answers a figure in a form: its chart, of a size in CSS pixels, or its numbers. `name` is that of the file that a browser keeps it in.
+/// Answers a figure in a format: its chart with its size in CSS pixels, or its numbers. `name`: file name
+/// without its ending.
 pub async fn figure<C>(
     form: Form,
     name: &str,
@@ -234,8 +235,8 @@ where
         let (chart, (width, height)) = chart();
         made(move || match form {
             Form::Tex => Ok(pgfplots::document(&chart, &provenance)?.into_bytes()),
-            Form::Png => embed::with_chunk(&png(&svg(width, height, &chart)?, PNG_SCALE)?, &provenance),
-            _ => Ok(embed::with_metadata(&svg(width, height, &chart)?, &provenance)?.into_bytes()),
+            Form::Png => provenance::with_chunk(&png(&svg(width, height, &chart)?, PNG_SCALE)?, &provenance),
+            _ => Ok(provenance::with_metadata(&svg(width, height, &chart)?, &provenance)?.into_bytes()),
         })
         .await?
     } else {
@@ -247,13 +248,13 @@ where
             made(move || if form == Form::Csv { numbers.csv(&provenance) } else { numbers.npz(&provenance) }).await?
         }
     };
-    // A picture is looked at before it is kept; anything else is not.
+    // Browsers show pictures and save other files.
     let disposition = if matches!(form, Form::Svg | Form::Png) { "inline" } else { "attachment" };
     let disposition = format!("{disposition}; filename=\"{name}.{}\"", form.suffix());
     Ok(([(header::CONTENT_TYPE, form.media_type().to_owned()), (header::CONTENT_DISPOSITION, disposition)], body).into_response())
 }
 
-/// The PNG that stands for a share where its link is posted.
+/// The PNG of a share link for previews.
 pub async fn preview(shared: SharedView) -> Result<Vec<u8>, ApiError> {
     made(move || {
         let (width, height) = card::SIZE;

@@ -1,7 +1,8 @@
-//! The fonts that pictures are drawn with: those that come with the program, then those of the machine, and words for letters that none of
-//! them has.
+//! Fonts of pictures: those of the program, then those of the machine. Letters that no font has are
+//! transliterated.
 //!
-//! Latin, Greek and Cyrillic letters and many pictures are in the fonts of the program, so that figures look alike on every machine.
+//! The fonts of the program have Latin, Greek and Cyrillic letters and many symbols, so that figures look
+//! alike on every machine.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -17,22 +18,22 @@ use crate::latex::is_invisible;
 
 struct Fonts {
     database: Arc<Database>,
-    /// Those of the program first, then plain ones.
+    /// Fonts to search, in order: those of the program, then regular ones of the machine.
     order: Vec<ID>,
-    /// Which of them has a letter, of those that were asked for.
+    /// The font of each letter that was looked up.
     of_letter: Mutex<HashMap<char, Option<ID>>>,
 }
 
 static FONTS: LazyLock<Fonts> = LazyLock::new(|| {
     let mut database = Database::new();
     database.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
-    // Has the signs that the first lacks, such as ℓ and ∞.
+    // Has signs that the first font lacks, such as ℓ and ∞.
     database.load_font_data(epaint_default_fonts::HACK_REGULAR.to_vec());
     database.load_font_data(epaint_default_fonts::NOTO_EMOJI_REGULAR.to_vec());
     let family = database.faces().next().and_then(|face| face.families.first()).map(|(name, _)| name.clone());
     let own: Vec<ID> = database.faces().map(|face| face.id).collect();
     database.load_system_fonts();
-    // After these, which come with preferences of the machine.
+    // After `load_system_fonts`, which sets the families that the machine prefers.
     if let Some(family) = family {
         database.set_sans_serif_family(family.clone());
         database.set_serif_family(family);
@@ -47,24 +48,24 @@ static FONTS: LazyLock<Fonts> = LazyLock::new(|| {
     Fonts { order, database: Arc::new(database), of_letter: Mutex::default() }
 });
 
-/// Pictures of many colors as bitmaps are not drawn.
+/// Fonts of colored bitmaps cannot be drawn.
 fn has_only_bitmaps(face: &FaceInfo) -> bool {
     face.post_script_name.contains("ColorEmoji") || face.post_script_name.contains("LastResort")
 }
 
-/// The fonts that there are.
+/// All available fonts.
 pub fn all() -> Arc<Database> {
     FONTS.database.clone()
 }
 
-/// Finds the font of each letter in one order everywhere, whichever fonts surround it.
+/// Finds the font of each letter in the same order everywhere, whatever the fonts of the letters around it.
 pub fn resolver() -> FontResolver<'static> {
     let select_fallback = |letter: char, used: &[ID], _: &mut Arc<Database>| of_letter(letter).filter(|font| !used.contains(font));
     FontResolver { select_font: FontResolver::default_font_selector(), select_fallback: Box::new(select_fallback) }
 }
 
 fn of_letter(letter: char) -> Option<ID> {
-    // What a thread that failed left in the map is as true as before.
+    // A thread that panicked leaves only correct entries in the map.
     let mut known = FONTS.of_letter.lock().unwrap_or_else(PoisonError::into_inner);
     *known.entry(letter).or_insert_with(|| FONTS.order.iter().copied().find(|font| has(*font, letter)))
 }
@@ -74,14 +75,14 @@ fn has(font: ID, letter: char) -> bool {
     FONTS.database.with_face_data(font, glyph).flatten().is_some()
 }
 
-/// The drawing with only letters that some font has: others are given in Latin letters, and a line below says so.
+/// The drawing with letters that no font has written in Latin letters; a line below names their scripts.
 pub fn drawable(svg: &str) -> Cow<'_, str> {
     with_letters(svg, |letter| of_letter(letter).is_some())
 }
 
 fn with_letters(svg: &str, is_known: impl Fn(char) -> bool) -> Cow<'_, str> {
     let plain = |letter: char| letter.is_ascii() || is_invisible(letter) || letter.is_whitespace();
-    // What stands in the first tag is for those who cannot see the picture.
+    // The first tag has the text for screen readers, which needs no font.
     let shown = svg.split_once('>').map_or(svg, |(_, shown)| shown);
     let letters: BTreeSet<char> = shown.chars().filter(|letter| !plain(*letter)).collect();
     let missing: BTreeSet<char> = letters.into_iter().filter(|letter| !is_known(*letter)).collect();
@@ -98,17 +99,17 @@ fn with_letters(svg: &str, is_known: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(noted(&text, &missing).unwrap_or(text))
 }
 
-/// As characters of XML.
+/// As escaped XML.
 fn in_latin(letter: char) -> String {
     match deunicode_char(letter).map(|latin| latin.replace('&', "&amp;").replace('<', "&lt;")) {
         Some(latin) if !latin.trim().is_empty() => latin,
-        // A mark over another letter is left out.
+        // Combining marks are left out.
         Some(_) => String::new(),
         None => format!("U+{:04X}", u32::from(letter)),
     }
 }
 
-/// The drawing with a line below it that names the scripts whose letters are missing. None where the drawing has no size.
+/// The drawing with a line below it that names the missing scripts; `None` if the drawing has no size.
 fn noted(svg: &str, missing: &BTreeSet<char>) -> Option<String> {
     const LINE: f64 = 22.0;
     let length = |name: &str| svg.split(&format!(" {name}=\"")).nth(1)?.split('"').next()?.parse::<f64>().ok();
@@ -119,7 +120,7 @@ fn noted(svg: &str, missing: &BTreeSet<char>) -> Option<String> {
     };
     let scripts = missing.iter().map(script).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
     let note = format!("In Latin letters, for want of a font on the server: {scripts}. The SVG has the names as they are.");
-    // Letters of the font of the program are half as wide as they are high.
+    // Letters of this font are about half as wide as high.
     let size = ((width - 16.0) / (0.52 * note.chars().count() as f64)).clamp(4.0, 11.0);
     Some(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{}\"><rect width=\"100%\" height=\"100%\" fill=\"white\"/>{svg}\

@@ -1,8 +1,9 @@
-//! Texts as LaTeX prints them, whatever script they are in.
+//! Texts of any script for LaTeX.
 //!
-//! pdfLaTeX knows the letters of Western Europe and refuses to compile a document with any other. LuaLaTeX and XeLaTeX know all, but their fonts do
-//! not, and leave letters out without an error. So a text of another script is written twice: as it is, for the engines that may have a font for it,
-//! and in Latin letters for where there is none. The document compiles with each engine, and no name is lost.
+//! pdfLaTeX knows the letters of Western Europe and refuses to compile a document with any other. LuaLaTeX
+//! and XeLaTeX know all, but their fonts do not, and leave letters out without an error. So a text of another
+//! script is written twice: as it is, for the engines that may have a font for it, and in Latin letters for
+//! where there is none. The document compiles with each engine, and no name is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_script::{Script, UnicodeScript};
 use unicode_segmentation::UnicodeSegmentation;
 
-/// A text as LaTeX prints it.
+/// A text, escaped for LaTeX.
 pub fn escaped(text: &str) -> String {
     let printed = |letter: char| if letter.is_control() { ' ' } else { letter };
     let text: String = text.nfc().map(printed).filter(|letter| !turns_direction(*letter)).collect();
@@ -19,7 +20,8 @@ pub fn escaped(text: &str) -> String {
     let mut run = String::new();
     for cluster in text.graphemes(true) {
         match plain(cluster) {
-            // A space between words of one script belongs to them: on a line from right to left they stand in that order.
+            // A space between words of one script belongs to that script, or words from right to left would
+            // change places.
             Some(_) if cluster == " " && !run.is_empty() => run.push(' '),
             Some(plain) => {
                 push_run(&mut latex, &mut run);
@@ -37,7 +39,7 @@ pub fn escaped(text: &str) -> String {
     latex
 }
 
-/// What the head of a document says of the engine to compile it with.
+/// Comment for the head of a document: the engine to compile it with.
 pub fn engine(picture: &str) -> &'static str {
     if scripts(picture).is_empty() {
         "% Compile with pdflatex, or with lualatex where there are hundreds of classes.\n"
@@ -47,7 +49,7 @@ pub fn engine(picture: &str) -> &'static str {
     }
 }
 
-/// What a document with such a picture defines before it begins.
+/// Preamble of a document with this picture: macros and fonts of its scripts.
 pub fn preamble(picture: &str) -> String {
     let scripts = scripts(picture);
     if scripts.is_empty() {
@@ -86,17 +88,17 @@ pub fn preamble(picture: &str) -> String {
 
 const OTHER: &str = "\\other{";
 
-/// The scripts of a picture that plain LaTeX does not print, each with one of its letters in hexadecimal.
+/// Scripts in a picture that pdfLaTeX cannot print, each with one of its letters in hexadecimal.
 fn scripts(picture: &str) -> BTreeMap<String, String> {
     let script = |rest: &str| {
         let (script, rest) = rest.split_once("}{")?;
-        // The last is the least likely to be in a font of another script.
+        // The last letter is the least likely to be in a font of another script.
         Some((script.to_owned(), rest.split_once('}')?.0.rsplit(',').next()?.to_owned()))
     };
     picture.split(OTHER).skip(1).filter_map(script).collect()
 }
 
-/// The families to look for, those with serifs first, as LaTeX's own has them.
+/// Font families to look for, those with serifs first as in LaTeX's own font.
 fn fonts(script: &str) -> Vec<String> {
     const LAST: [&str; 5] = ["DejaVu Serif", "DejaVu Sans", "FreeSerif", "Droid Sans Fallback", "Arial Unicode MS"];
     let known: &[&str] = match script {
@@ -117,7 +119,7 @@ fn fonts(script: &str) -> Vec<String> {
     fonts
 }
 
-/// Writes a run of letters of one script that plain LaTeX does not print, and empties it.
+/// Writes and empties a run of letters of one script that pdfLaTeX cannot print.
 fn push_run(latex: &mut String, run: &mut String) {
     let text = run.trim_end();
     let letters: BTreeSet<u32> = text.chars().filter(|letter| *letter != ' ' && !is_invisible(*letter)).map(u32::from).collect();
@@ -134,7 +136,7 @@ fn push_run(latex: &mut String, run: &mut String) {
     run.clear();
 }
 
-/// A text in Latin letters, as plain LaTeX prints it; the number of what has none.
+/// A text in Latin letters; its code points if it cannot be transliterated.
 fn latin(text: &str) -> String {
     let transliterated = deunicode_with_tofu_cow(text, "\u{fffd}");
     let whole = !transliterated.trim().is_empty() && !transliterated.contains('\u{fffd}');
@@ -146,14 +148,14 @@ fn numbers(text: &str) -> String {
     text.chars().filter(|letter| !is_invisible(*letter)).map(|letter| format!("U+{:04X}", u32::from(letter))).collect::<Vec<_>>().join(" ")
 }
 
-/// The script of the first letter that has one, as part of a macro's name.
+/// The script of the first letter that has one, as part of the name of a macro.
 fn script(text: &str) -> String {
     let own = |letter: char| Some(letter.script()).filter(|script| !matches!(script, Script::Common | Script::Inherited | Script::Unknown));
     let name = text.chars().find_map(own).map_or("Symbol", |script| script.full_name());
     name.chars().filter(char::is_ascii_alphabetic).collect()
 }
 
-/// A letter of ASCII.
+/// An ASCII character, escaped for LaTeX.
 fn ascii(letter: char) -> Option<String> {
     Some(match letter {
         '&' | '%' | '$' | '#' | '_' | '{' | '}' => format!("\\{letter}"),
@@ -169,7 +171,7 @@ fn ascii(letter: char) -> Option<String> {
     })
 }
 
-/// What every engine prints with LaTeX's own fonts.
+/// A character that every engine prints with LaTeX's own fonts.
 fn plain(cluster: &str) -> Option<String> {
     let mut letters = cluster.chars();
     let (Some(letter), None) = (letters.next(), letters.next()) else { return None };
@@ -196,16 +198,16 @@ fn plain(cluster: &str) -> Option<String> {
     Some(symbol.to_owned())
 }
 
-/// The letters that Computer Modern has, or puts together.
+/// Letters that Computer Modern has or composes.
 const WESTERN: &str = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿĀāĂăĆćĈĉĊċČčĎĒēĔĕĖėĚěĜĝĞğĠġĤĥĨĩĪīĬĭİıĴĵĹĺŁłŃńŇňŌōŎŏŐőŒœŔŕŘřŚśŜŝŞşŠšŤŨũŪūŬŭŮůŰűŴŵŶŷŸŹźŻżŽž";
 
-/// Letters that are there for others and have no shape of their own: joiners, and which form a picture has.
+/// Characters that change others and have no shape of their own: joiners and variation selectors.
 pub fn is_invisible(letter: char) -> bool {
     matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}' | '\u{ad}')
         || turns_direction(letter)
 }
 
-/// An override of one name would turn those beside it.
+/// Characters that change the writing direction: one in a name would turn the names beside it.
 fn turns_direction(letter: char) -> bool {
     matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,40 +1,41 @@
-//! The CrossLens web server: the queue and its workers, run directories as JSON, figures and streams, and share links.
+//! The CrossLens web server: the queue and its workers, run directories as JSON, figures and streams, and
+//! share links.
 //!
 //! Knows no tensors: training happens in a child process (see [`worker`]).
 
 pub mod app;
 pub mod args;
-mod attempts;
 mod auth;
 mod base_path;
 mod changes;
-mod content;
 mod datasets;
 mod db;
-mod embed;
 mod estimate;
 mod extract;
 mod figures;
 mod fonts;
 mod id;
-mod ingest;
 mod latex;
+mod live;
 mod npy;
 mod numbers;
 mod pgfplots;
 mod plain_file;
 mod problem;
+mod provenance;
 mod proxy;
 mod ranges;
+mod resources;
 mod routes;
 mod rundir;
 mod scheduler;
 pub mod serve;
+mod shared_views;
 mod shortage;
 pub mod state;
 mod submit;
 mod tail;
 mod tensorboard;
-mod unwritten;
 mod uploads;
 mod worker;
+mod wrong_tokens;

@@ -6,7 +6,7 @@ use zip::ZipWriter;
 use zip::result::ZipResult;
 use zip::write::SimpleFileOptions;
 
-/// As many values as the shape says, in rows.
+/// Values of an array in row-major order, as many as its shape says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
     pub shape: Vec<usize>,
@@ -17,12 +17,12 @@ pub struct Array {
 pub enum Values {
     Texts(Vec<String>),
     Integers(Vec<i64>),
-    /// NaN: not known.
+    /// NaN means unknown.
     Numbers(Vec<f64>),
 }
 
 impl Array {
-    /// One text, without a dimension.
+    /// One text; the array has no dimension.
     pub fn text(text: String) -> Self {
         Array { shape: Vec::new(), values: Values::Texts(vec![text]) }
     }
@@ -31,7 +31,7 @@ impl Array {
         Array::column(Values::Texts(texts.to_vec()))
     }
 
-    /// Of one dimension.
+    /// An array of one dimension.
     pub fn column(values: Values) -> Self {
         Array { shape: vec![values.len()], values }
     }
@@ -42,7 +42,7 @@ impl Array {
         const PREFIX: usize = 10;
         let (kind, values) = self.values.bytes();
         let shape = self.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-        // A number in brackets alone is no tuple in Python.
+        // In Python a tuple of one number needs a comma.
         let end = if self.shape.len() == 1 { "," } else { "" };
         let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}{end}), }}");
         let padding = (ALIGNMENT - (PREFIX + header.len() + 1) % ALIGNMENT) % ALIGNMENT;
@@ -62,12 +62,12 @@ impl Values {
         }
     }
 
-    /// The name that NumPy has for the type, and the values as it lays them out.
+    /// NumPy's name of the type, and the bytes of the values.
     fn bytes(&self) -> (String, Vec<u8>) {
         match self {
             Values::Numbers(numbers) => ("<f8".into(), numbers.iter().flat_map(|number| number.to_le_bytes()).collect()),
             Values::Integers(integers) => ("<i8".into(), integers.iter().flat_map(|integer| integer.to_le_bytes()).collect()),
-            // All as long as the longest, in UTF-32; a type of length 0 is none.
+            // UTF-32, all as long as the longest text; NumPy has no text type of length 0.
             Values::Texts(texts) => {
                 let longest = texts.iter().map(|text| text.chars().count()).max().unwrap_or(0).max(1);
                 let letters = |text: &String| text.chars().chain(std::iter::repeat('\0')).take(longest).collect::<Vec<_>>();
@@ -77,7 +77,7 @@ impl Values {
     }
 }
 
-/// Several arrays under their names in an `.npz` file: a ZIP archive of `.npy` files.
+/// Named arrays as an `.npz` file: a ZIP archive of `.npy` files.
 pub fn archive<'a>(arrays: impl Iterator<Item = (&'a str, &'a Array)>) -> ZipResult<Vec<u8>> {
     let mut archive = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, array) in arrays {

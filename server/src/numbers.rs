@@ -1,8 +1,9 @@
-//! The numbers of a figure as files for other programs, with what they were taken from inside: tables as CSV, arrays for NumPy.
+//! The numbers of a figure as files for other programs, with their provenance: tables as CSV, arrays for
+//! NumPy.
 //!
-//! An `.npy` file holds one array and nothing else: its header may not have a key of ours, or NumPy refuses the file. What tells where
-//! numbers come from is therefore in the `.npz` file, as an array of its own beside them, as are the names of the classes; it loads without
-//! pickle. In CSV it stands in comments before the head, where readers know `#`, as they do for tables on the web:
+//! An `.npy` file holds one array and nothing else: NumPy refuses unknown keys in its header. An `.npz` file
+//! therefore has the provenance and the names of classes as further arrays, which load without pickle. CSV
+//! has the provenance in comment lines before the head, as tables on the web do:
 //! <https://www.w3.org/TR/tabular-data-model/#dfn-comment-prefix>.
 
 use std::iter::once;
@@ -11,41 +12,42 @@ use shared::matrix::Matrix;
 use shared::provenance::Provenance;
 use shared::spreadsheet::text_cell;
 
-use crate::embed::comments;
 use crate::npy::{Array, Values, archive};
+use crate::provenance::comments;
 
 /// What a figure shows, as a table and as arrays.
 #[derive(Clone, Debug)]
 pub struct Numbers {
     table: Table,
-    /// By name; none has that of the provenance.
+    /// Arrays with their names; `provenance` is not among them.
     arrays: Vec<(&'static str, Array)>,
-    /// Whether the first array is all there is to see, and the others only say what it is over.
+    /// Whether the first array holds everything shown, and the others only label it.
     is_matrix: bool,
 }
 
-/// Columns of one length, each with its name.
+/// Named columns of equal length.
 pub type Table = Vec<(String, Values)>;
 
-/// The array of an `.npz` file that holds the provenance as JSON: `json.loads(str(numpy.load(file)["provenance"]))`.
+/// Name of the array in an `.npz` file that holds the provenance as JSON:
+/// `json.loads(str(numpy.load(file)["provenance"]))`.
 const PROVENANCE: &str = "provenance";
 
 impl Numbers {
-    /// A table that as arrays is its columns.
+    /// A table; its columns are the arrays.
     pub fn table(columns: Vec<(&'static str, Values)>) -> Self {
         let arrays = columns.iter().map(|(name, values)| (*name, Array::column(values.clone()))).collect();
         let table = columns.into_iter().map(|(name, values)| (name.to_owned(), values)).collect();
         Numbers { table, arrays, is_matrix: false }
     }
 
-    /// A matrix over classes; as a table it has a row and a column for each.
+    /// A matrix over classes; its table has a row and a column per class.
     pub fn matrix(matrix: &Matrix, classes: &[String]) -> Self {
         let column = |(class, name): (usize, &String)| (name.clone(), Values::Numbers(matrix.rows().map(|row| row[class]).collect()));
         let table = once(("class".to_owned(), Values::Texts(classes.to_vec()))).chain(classes.iter().enumerate().map(column)).collect();
         Numbers { table, arrays: vec![("matrix", square(&[], once(matrix))), ("classes", Array::texts(classes))], is_matrix: true }
     }
 
-    /// Matrices over the same classes as one array, each with its name; the table is one of their pairs.
+    /// Named matrices over the same classes as one array; the table has a row per pair of classes.
     pub fn matrices(matrices: &[&Matrix], names: &[String], classes: &[String], table: Table) -> Self {
         let arrays = vec![
             ("matrices", square(&[matrices.len()], matrices.iter().copied())),
@@ -55,11 +57,11 @@ impl Numbers {
         Numbers { table, arrays, is_matrix: true }
     }
 
-    /// The table as CSV below its provenance.
+    /// The table as CSV, below its provenance.
     pub fn csv(&self, provenance: &Provenance) -> anyhow::Result<Vec<u8>> {
-        // What has the sign in it is quoted: a reader that takes comments out would cut the rest off.
+        // Quote cells that contain `#`: a reader that removes comments would cut them off.
         let mut table = csv::WriterBuilder::new().comment(Some(b'#')).from_writer(comments("#", provenance)?.into_bytes());
-        // A name that a spreadsheet would take for a formula, of a class that a folder named, is no formula.
+        // Names of classes may come from folders; a spreadsheet must not take one for a formula.
         table.write_record(self.table.iter().map(|(name, _)| text_cell(name).into_owned()))?;
         let rows = self.table.first().map_or(0, |(_, values)| values.len());
         for row in 0..rows {
@@ -68,21 +70,21 @@ impl Numbers {
         table.into_inner().map_err(|error| error.into_error().into())
     }
 
-    /// The arrays and the provenance in one `.npz` file.
+    /// The arrays and the provenance as an `.npz` file.
     pub fn npz(&self, provenance: &Provenance) -> anyhow::Result<Vec<u8>> {
         let provenance = Array::text(serde_json::to_string(provenance)?);
         let arrays = self.arrays.iter().map(|(name, array)| (*name, array));
         Ok(archive(arrays.chain(once((PROVENANCE, &provenance))))?)
     }
 
-    /// The one array as an `.npy` file; none where it takes several to show what is shown.
+    /// The first array as an `.npy` file; `None` if the figure shows several.
     pub fn npy(&self) -> Option<Vec<u8>> {
         let (_, array) = self.arrays.first().filter(|_| self.is_matrix)?;
         Some(array.file())
     }
 }
 
-/// Square matrices of one size behind each other.
+/// Square matrices of one size as one array.
 fn square<'a>(outer: &[usize], matrices: impl Iterator<Item = &'a Matrix> + Clone) -> Array {
     let classes = matrices.clone().next().map_or(0, Matrix::classes);
     Array { shape: [outer, &[classes; 2]].concat(), values: Values::Numbers(matrices.flat_map(Matrix::rows).flatten().copied().collect()) }

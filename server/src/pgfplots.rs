@@ -1,4 +1,4 @@
-//! Charts as LaTeX documents for pgfplots: the same numbers and colors, set in the type of a paper.
+//! Charts as LaTeX documents for pgfplots: the same numbers and colors, in the font of a paper.
 
 use std::fmt::Write;
 
@@ -17,16 +17,16 @@ use shared::chart::theory::{Mark, Quantity, TheoryChart};
 use shared::provenance::Provenance;
 use shared::view::Region;
 
-use crate::embed::comments;
 use crate::latex::{self, escaped};
+use crate::provenance::comments;
 
 /// A chart that pgfplots can draw.
 pub trait Tex {
-    /// What stands inside `tikzpicture`.
+    /// The content of `tikzpicture`.
     fn picture(&self) -> String;
 }
 
-/// A document that compiles by itself and has the size of its figure; its comments say what it was drawn from.
+/// A standalone document of the size of its figure; its comments hold the provenance.
 pub fn document(chart: &impl Tex, provenance: &Provenance) -> serde_json::Result<String> {
     let picture = chart.picture();
     let mut text = comments("%", provenance)? + latex::engine(&picture);
@@ -39,12 +39,12 @@ pub fn document(chart: &impl Tex, provenance: &Provenance) -> serde_json::Result
     Ok(text)
 }
 
-/// Writing to a text cannot fail.
+/// Writing to a `String` cannot fail.
 fn add(text: &mut String, what: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(what);
 }
 
-/// Texts in a list of pgfplots; braces keep commas inside them.
+/// Texts as a list for pgfplots; braces protect commas in them.
 fn list(texts: impl Iterator<Item = String>) -> String {
     texts.map(|text| format!("{{{}}}", escaped(&text))).collect::<Vec<_>>().join(",")
 }
@@ -64,7 +64,7 @@ impl Tex for Figure {
             format_args!("\\begin{{groupplot}}[group style={{group size={} by 1, horizontal sep=3.4cm}}]\n", self.panels.len().max(1)),
         );
         for (index, panel) in self.panels.iter().enumerate() {
-            // A single matrix has its title from the figure.
+            // The title of the figure is that of a single matrix.
             let title = panel.title.as_deref().unwrap_or(&self.title);
             text += &matrix(index, panel, title);
         }
@@ -72,7 +72,7 @@ impl Tex for Figure {
     }
 }
 
-/// The colors of a heatmap's scale at equal steps.
+/// The colors of the scale of a heatmap at equal steps.
 fn color_map(index: usize, heatmap: &Heatmap) -> String {
     const STEPS: u32 = 100;
     let colors = heatmap.map.colors(heatmap.theme);
@@ -95,10 +95,10 @@ fn matrix(index: usize, heatmap: &Heatmap, title: &str) -> String {
     let name = |class: &usize| heatmap.labels.get(*class).cloned().unwrap_or_else(|| class.to_string());
     let ticks = (0..count).map(|place| place.to_string()).collect::<Vec<_>>().join(",");
     let names = list(heatmap.arrangement.order.iter().map(name));
-    // A side of 7 cm: names of 6 points fit up to 33 of them.
+    // A side of 7 cm has room for 33 names in 6 points.
     let points = if span <= 33.0 { 6.0 } else { 200.0 / span };
     let size = if span <= 33.0 { "\\tiny".to_owned() } else { format!("\\fontsize{{{points:.2}}}{{{points:.2}}}\\selectfont") };
-    // The title stands above the names of the columns, the longest of which has letters of about half its size.
+    // The title is above the names of the columns, whose letters are about half as wide as high.
     let longest = heatmap.arrangement.order.iter().map(|class| name(class).chars().count()).max().unwrap_or(0);
     let above = longest as f64 * points * 0.55;
     let mut text = format!(
@@ -128,22 +128,22 @@ fn matrix(index: usize, heatmap: &Heatmap, title: &str) -> String {
     text
 }
 
-/// Lines over a number.
+/// A line chart.
 struct Plot {
-    /// Of the axis.
+    /// Options of the axis.
     options: Vec<String>,
     series: Vec<Line>,
-    /// Dashed lines across the plot, each with a name.
+    /// Named dashed lines across the plot.
     verticals: Vec<(f64, String)>,
 }
 
 #[derive(Clone)]
 struct Line {
-    /// Empty: not in the legend.
+    /// Name in the legend; empty if it has no entry.
     name: String,
     style: String,
     points: Vec<(f64, f64)>,
-    /// How far each point reaches down and up; empty where nothing is known of it.
+    /// Error bars of each point, down and up; empty if unknown.
     reach: Vec<(f64, f64)>,
 }
 
@@ -153,7 +153,7 @@ impl Line {
     }
 }
 
-/// The names of dashed lines stand above the plot, where the axis would cut them off.
+/// The names of dashed lines, above the plot; inside the axis they would be clipped.
 const SIZE: &str = "width=12cm, height=7cm, clip=false";
 const LEGEND: &str = "legend style={at={(0.5,-0.22)}, anchor=north, legend columns=3, draw=none, font=\\small}, legend cell align=left";
 
@@ -161,7 +161,7 @@ impl Plot {
     fn written(&self) -> String {
         let mut text = format!("\\begin{{axis}}[{}]\n", self.options.join(", "));
         for Line { name, style, points, reach } in &self.series {
-            // A table without rows would have no entry in the legend.
+            // A table without rows has no entry in the legend.
             if points.is_empty() && !name.is_empty() {
                 add(&mut text, format_args!("\\addlegendimage{{{style}}}\n\\addlegendentry{{{}}}\n", escaped(name)));
                 continue;
@@ -191,7 +191,7 @@ impl Plot {
     }
 }
 
-/// A number as pgfplots reads it; what is none, or too large for its arithmetic, is a gap.
+/// A number for pgfplots; `nan`, a gap, if it is not finite.
 fn coordinate(value: f64) -> String {
     match value.abs() {
         size if !size.is_finite() => "nan".to_owned(),
@@ -200,9 +200,9 @@ fn coordinate(value: f64) -> String {
     }
 }
 
-/// Accuracies over epochs, CAS on an axis of its own at the right and losses on one below where there are any.
+/// Accuracies over epochs, CAS on its own axis at the right, losses on an axis below if there are any.
 struct OverEpochs {
-    /// First and last.
+    /// First and last epoch.
     sight: (u32, u32),
     accuracy_name: &'static str,
     accuracies: Vec<Line>,
@@ -227,7 +227,7 @@ impl OverEpochs {
             text += &Plot { options, series: cas, verticals: Vec::new() }.written();
         }
         if !losses.is_empty() {
-            // Below the legend of the axis above.
+            // Leaves room for the legend of the axis above.
             let below = "yshift=-6.7cm, width=12cm, height=5cm, clip=false".to_owned();
             let scale = if loss_is_log { "ymode=log" } else { "ymin=0" };
             let gaps = "unbounded coords=jump".to_owned();
@@ -239,15 +239,15 @@ impl OverEpochs {
     }
 }
 
-/// Groups of epochs that a line on 12 cm can show; pdfLaTeX has no memory for ten thousand points.
+/// Most points of a line of 12 cm; pdfLaTeX runs out of memory with ten thousand.
 const COLUMNS: u32 = 600;
 
-/// Values over the epochs in sight, `factor` times as large; no more than can be told apart.
+/// Values over the visible epochs, multiplied by `factor` and thinned out to what a line can show.
 fn course(points: &[(u32, f64)], sight: (u32, u32), factor: f64) -> Vec<(f64, f64)> {
     let (first, last) = sight;
     let start = points.partition_point(|point| point.0 < first);
     let end = points.partition_point(|point| point.0 <= last);
-    // Where a line comes in or leaves, it is cut at the edge.
+    // A line that enters or leaves the plot is cut at the edge.
     let crossing = |index: usize, edge: u32| {
         let (before, after) = (points.get(index.checked_sub(1)?)?, points.get(index)?);
         let part = f64::from(edge.checked_sub(before.0)?) / f64::from(after.0 - before.0);
@@ -258,7 +258,7 @@ fn course(points: &[(u32, f64)], sight: (u32, u32), factor: f64) -> Vec<(f64, f6
     all.map(|(epoch, value)| (epoch, value * factor)).collect()
 }
 
-/// The option that names places on the horizontal axis.
+/// The option for labels of the horizontal axis.
 fn named_ticks(ticks: &[(f64, String)]) -> String {
     let places = ticks.iter().map(|(place, _)| place.to_string()).collect::<Vec<_>>().join(",");
     format!("xtick={{{places}}}, xticklabels={{{}}}", list(ticks.iter().map(|(_, name)| name.clone())))
@@ -284,12 +284,12 @@ impl Tex for Curves {
         let mut cas = Vec::new();
         if !self.shown_cas().is_empty() {
             const STYLE: &str = "cas, mark=diamond*";
-            // The legend of one axis names the line of the other.
+            // The legend of this axis also names the line of the other.
             accuracies.push(Line::new("CAS (right axis)", STYLE, Vec::new()));
             cas.push(Line::new("", STYLE, course(self.shown_cas(), sight, 1.0)));
         }
         let drop = |(epoch, rate): &(u32, f64)| (f64::from(*epoch), format!("lr {rate:.4}").trim_end_matches('0').to_owned());
-        // A rate that falls all the time is no row of drops.
+        // A continuously falling rate has no single drops to mark.
         const MOST_DROPS: usize = 40;
         let drops = self.drops.iter().filter(|drop| (sight.0..=sight.1).contains(&drop.0)).take(MOST_DROPS);
         let (accuracy_name, cas_name) = ("accuracy (\\%)", "CAS");

@@ -1,26 +1,26 @@
-//! Opens files of run directories. Those may have been copied here from elsewhere: a link in one could show any file of this machine, and
-//! a pipe would never end.
+//! Opens files of run directories, which may have been copied from elsewhere. Refuses links, which could show
+//! any file of this machine, and pipes, which never end.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Opens a file to read; `InvalidInput` where there is a link, a pipe or anything else that is no plain file.
+/// Opens a file to read. `InvalidInput`: it is a link, a pipe or something else that is not a plain file.
 pub fn open(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().read(true), path)
 }
 
-/// Opens a file to append to, and makes it where there is none.
+/// Opens a file to append to; creates it if it does not exist.
 pub fn append(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().create(true).append(true), path)
 }
 
 fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let refused = || io::Error::new(io::ErrorKind::InvalidInput, format!("{} is a link or no plain file", path.display()));
-    // Without blocking, or a pipe would wait here for its other end.
+    // Without `O_NONBLOCK`, opening a pipe would wait for its other end.
     let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path).map_err(|error| match error.raw_os_error() {
-        // A link, and a pipe that nobody reads from.
+        // A link, or a pipe that nobody reads from.
         Some(libc::ELOOP | libc::ENXIO) => refused(),
         _ => error,
     })?;

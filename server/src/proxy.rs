@@ -1,17 +1,17 @@
-//! Where the application is for whoever asks, as the proxies before this server tell it in their headers. docs/proxies.md says which.
+//! The public address of the application, from the headers of proxies; docs/proxies.md lists them.
 
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, header};
 
 use crate::state::Settings;
 
-/// Whether the browser spoke TLS.
+/// Whether the browser uses TLS.
 pub fn is_https(headers: &HeaderMap) -> bool {
     let proto = first(headers, "x-forwarded-proto").map(str::to_owned).or_else(|| forwarded(headers, "proto"));
     proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https"))
 }
 
-/// The host and port that the browser asked for, where a proxy says so.
+/// Host and port that the browser requested, if a proxy says so.
 pub fn forwarded_host(headers: &HeaderMap) -> Option<String> {
     let host = first(headers, "x-forwarded-host").map(str::to_owned).or_else(|| forwarded(headers, "host")).filter(|host| is_host(host))?;
     let port = first(headers, "x-forwarded-port").filter(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
@@ -22,22 +22,23 @@ pub fn forwarded_host(headers: &HeaderMap) -> Option<String> {
     }
 }
 
-/// The host and port of the request itself.
+/// Host and port of the request itself.
 pub fn host(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::HOST).and_then(|value| value.to_str().ok())
 }
 
-/// The address of the application as others reach it, with its base path and without a slash at its end: `https://lens.example.org/lab`.
+/// The public address of the application with its base path, without a slash at its end:
+/// `https://lens.example.org/lab`.
 pub fn public_address(headers: &HeaderMap, settings: &Settings) -> String {
     let base = &settings.base_path;
     if let Some(public) = &settings.public_url {
-        // Its path is the base path where it has one.
+        // If it has a path, that is the base path.
         let has_path = public.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
         return if has_path { public.clone() } else { format!("{public}{base}") };
     }
     let scheme = if is_https(headers) { "https" } else { "http" };
     let own = host(headers).filter(|host| is_host(host)).unwrap_or("localhost");
-    // A proxy that says nothing passes on an address of the inside.
+    // Without a header from the proxy, the host is that of the internal network.
     let allowed = settings.allowed_hosts.first().filter(|_| is_inside(without_port(own))).cloned();
     let host = forwarded_host(headers).or(allowed).unwrap_or_else(|| own.to_owned());
     format!("{scheme}://{host}{base}")
@@ -51,19 +52,20 @@ pub fn without_port(host: &str) -> &str {
     }
 }
 
-/// An address, or this machine.
+/// Whether a host is an IP address or this machine.
 pub fn is_inside(name: &str) -> bool {
     let is_address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>().is_ok();
     let name = name.to_ascii_lowercase();
     is_address || name == "localhost" || name.ends_with(".localhost")
 }
 
-/// Whether a text is a host with or without a port, and nothing more.
+/// Whether a text is a host with an optional port, and nothing more.
 fn is_host(text: &str) -> bool {
     !text.contains('@') && text.parse::<Authority>().is_ok()
 }
 
-/// Each proxy adds its own; the first is of the one that the browser spoke to.
+/// The first value of a header: each proxy adds one, and the first is from the proxy that the browser
+/// reached.
 fn first<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()?.split(',').next().map(str::trim)
 }

@@ -1,4 +1,4 @@
-//! `If-Range`: a part of a file only for whoever has the rest of the same file.
+//! `If-Range`: sends a part of a file only to a client that has the rest of the same file.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -6,13 +6,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// Answers with the whole instead of a part where the part would be of another file than the one that `If-Range` names, RFC 9110, 13.1.5.
+/// Answers with the whole file if `If-Range` names another version of it, RFC 9110, 13.1.5.
 pub async fn check_if_range(request: Request, next: Next) -> Response {
     let asked = request.headers();
     if !(asked.contains_key(header::IF_RANGE) && asked.contains_key(header::RANGE)) {
         return next.run(request).await;
     }
-    // Which file it is only the answer says. A request for a part has no body that would be lost.
+    // Only the answer tells the version of the file. The request can be sent twice, as it has no body.
     let (mut parts, body) = request.into_parts();
     let response = next.clone().run(Request::from_parts(parts.clone(), body)).await;
     let partial = matches!(response.status(), StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE);
@@ -23,7 +23,7 @@ pub async fn check_if_range(request: Request, next: Next) -> Response {
     next.run(Request::from_parts(parts, Body::empty())).await
 }
 
-/// Whether an answer is of the file that `If-Range` names, by its strong tag or by its time.
+/// Whether an answer is of the version that `If-Range` names, by strong ETag or time.
 fn is_same(asked: &HeaderMap, answered: &HeaderMap) -> bool {
     let Some(wanted) = asked.get(header::IF_RANGE) else { return false };
     let tag = answered.get(header::ETAG).filter(|tag| !tag.as_bytes().starts_with(b"W/"));

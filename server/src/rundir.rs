@@ -1,12 +1,13 @@
-//! The directory of a run: what the worker writes and the server reads, and the one file the server writes, `config.json`.
+//! Run directories: makes, reads, hides and removes them. `shared::rundir` has the names of their files.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use shared::api::AttributionFile;
-use shared::config::RunConfig;
+use shared::config::{RunConfig, RunKind};
 use shared::record::{Metrics, Record};
+use shared::rundir;
 use shared::view::{AttributionId, CheckpointId};
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
@@ -15,29 +16,29 @@ use crate::id::RunId;
 use crate::plain_file;
 use crate::tail::{Line, Tail};
 
-/// All run directories.
+/// The folder of all run directories.
 #[derive(Clone, Debug)]
 pub struct RunDirs {
     root: PathBuf,
 }
 
-/// One run directory. Need not exist.
+/// A run directory, which need not exist.
 #[derive(Clone, Debug)]
 pub struct RunDir {
     path: PathBuf,
 }
 
-/// How folders of uploads begin.
+/// Prefix of folders of uploads.
 const INCOMING: &str = ".incoming-";
-/// How folders of deleted runs begin.
+/// Prefix of the directories of deleted runs.
 const DELETED: &str = ".deleted-";
-/// How much of a log the server reads at a time.
+/// Most bytes of a log that are read at once.
 const LOG_PART_BYTES: u64 = 1 << 20;
 
 impl RunDirs {
     pub fn create(root: PathBuf) -> io::Result<Self> {
         std::fs::create_dir_all(&root)?;
-        // Workers start in other folders than the server may.
+        // An absolute path: workers may start in another folder than the server.
         let dirs = RunDirs { root: root.canonicalize()? };
         dirs.remove_leftovers()?;
         Ok(dirs)
@@ -47,21 +48,22 @@ impl RunDirs {
         RunDir { path: self.root.join(id.as_str()) }
     }
 
-    /// Makes a new directory with its `config.json`; `AlreadyExists` when there is one of this name.
+    /// Makes a new directory with its configuration. `AlreadyExists`: there is one of this name.
     pub fn make(&self, id: &RunId, config: &RunConfig) -> io::Result<RunDir> {
         let dir = self.of(id);
         std::fs::create_dir(&dir.path)?;
-        dir.write_config(config).inspect_err(|_| drop(std::fs::remove_dir_all(&dir.path)))?;
+        let written = std::fs::write(dir.path.join(rundir::FORMAT), format!("{}\n", rundir::FORMAT_VERSION));
+        written.and_then(|()| dir.write_config(config)).inspect_err(|_| drop(std::fs::remove_dir_all(&dir.path)))?;
         Ok(dir)
     }
 
-    /// Names of directories that hold a `config.json`.
+    /// Runs whose directories hold a configuration.
     pub fn existing(&self) -> io::Result<Vec<RunId>> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.root)? {
             let entry = entry?;
             if let Some(Ok(id)) = entry.file_name().to_str().map(str::parse::<RunId>)
-                && entry.path().join("config.json").is_file()
+                && entry.path().join(rundir::CONFIG).is_file()
             {
                 found.push(id);
             }
@@ -73,8 +75,8 @@ impl RunDirs {
         &self.root
     }
 
-    /// Takes a directory out of sight, to be removed; tells whether there was one. A run whose directory is hidden is deleted at the next
-    /// start where it was not before.
+    /// Hides a directory that is to be removed; returns whether there was one. If its run is not deleted
+    /// before the server ends, the next start deletes it.
     pub fn hide(&self, id: &RunId) -> io::Result<bool> {
         match std::fs::rename(self.root.join(id.as_str()), self.hidden_path(id)) {
             Ok(()) => Ok(true),
@@ -83,7 +85,7 @@ impl RunDirs {
         }
     }
 
-    /// Brings a hidden directory back; nothing where there is none.
+    /// Brings a hidden directory back, if there is one.
     pub fn unhide(&self, id: &RunId) -> io::Result<()> {
         match std::fs::rename(self.hidden_path(id), self.root.join(id.as_str())) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -101,7 +103,7 @@ impl RunDirs {
         Ok(found)
     }
 
-    /// Removes what is in a hidden directory, and keeps the directory as the mark of a run that is to be deleted.
+    /// Removes the content of a hidden directory. Keeps the directory: it marks a run that is to be deleted.
     pub fn empty_hidden(&self, id: &RunId) -> io::Result<()> {
         for entry in std::fs::read_dir(self.hidden_path(id))? {
             let entry = entry?;
@@ -110,11 +112,11 @@ impl RunDirs {
         Ok(())
     }
 
-    /// Removes a hidden directory. What cannot be removed is left to the next start.
+    /// Removes a hidden directory. The next start removes what could not be removed.
     pub async fn remove_hidden(&self, id: &RunId) {
         match tokio::fs::remove_dir_all(self.hidden_path(id)).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(run = %id, "the files of {id} cannot be removed: {error}")
+                tracing::warn!("the files of {id} cannot be removed: {error}")
             }
             _ => {}
         }
@@ -124,19 +126,19 @@ impl RunDirs {
         self.root.join(format!("{DELETED}{id}"))
     }
 
-    /// A folder with the configuration of an import that is only looked at.
+    /// A folder with the configuration of an import to inspect.
     pub fn make_inspection(&self, config: &RunConfig) -> io::Result<TempDir> {
         let folder = self.make_incoming()?;
         RunDir { path: folder.path().to_owned() }.write_config(config)?;
         Ok(folder)
     }
 
-    /// An empty folder beside the run directories, for a file that comes in.
+    /// An empty folder beside the run directories, for an upload.
     pub fn make_incoming(&self) -> io::Result<TempDir> {
         tempfile::Builder::new().prefix(INCOMING).tempdir_in(&self.root)
     }
 
-    /// Removes what a server that died left half uploaded.
+    /// Removes incomplete uploads of a server that was killed.
     fn remove_leftovers(&self) -> io::Result<()> {
         for entry in std::fs::read_dir(&self.root)? {
             let entry = entry?;
@@ -154,26 +156,21 @@ impl RunDir {
     }
 
     pub fn log(&self) -> PathBuf {
-        self.path.join("log.txt")
+        self.path.join(rundir::LOG)
     }
 
     pub fn metrics_file(&self) -> PathBuf {
-        self.path.join("metrics.jsonl")
+        self.path.join(rundir::METRICS)
     }
 
     pub fn checkpoint(&self, id: &CheckpointId) -> PathBuf {
-        self.path.join(Self::checkpoint_name(id))
+        self.path.join(rundir::checkpoint_file(id.epoch))
     }
 
-    /// Where the weights of a checkpoint lie in its directory.
-    pub fn checkpoint_name(id: &CheckpointId) -> String {
-        format!("checkpoints/e{}.safetensors", id.epoch)
-    }
-
-    /// Moves a file that was uploaded into the directory.
+    /// Moves an uploaded file into the directory.
     pub fn take_upload(&self, file: &Path) -> io::Result<()> {
         let name = file.file_name().ok_or_else(|| io::Error::other(format!("{} has no name", file.display())))?;
-        let folder = self.path.join("upload");
+        let folder = self.path.join(rundir::UPLOAD);
         std::fs::create_dir(&folder)?;
         std::fs::rename(file, folder.join(name))
     }
@@ -181,21 +178,24 @@ impl RunDir {
     fn write_config(&self, config: &RunConfig) -> io::Result<()> {
         let mut text = serde_json::to_string_pretty(config)?;
         text.push('\n');
-        let temporary = self.path.join("config.json.new");
+        let temporary = self.path.join(format!("{}.new", rundir::CONFIG));
         let mut file = File::create(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        std::fs::rename(temporary, self.path.join("config.json"))
+        std::fs::rename(temporary, self.path.join(rundir::CONFIG))
     }
 
+    /// Reads the configuration of a directory whose format this version knows.
     pub fn config(&self) -> io::Result<RunConfig> {
-        Ok(serde_json::from_str(&io::read_to_string(self.open("config.json")?)?)?)
+        let format = self.read(rundir::FORMAT)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        rundir::check_format(format.as_deref()).map_err(io::Error::other)?;
+        Ok(serde_json::from_str(&io::read_to_string(self.open(rundir::CONFIG)?)?)?)
     }
 
     /// Opens a file of the directory to read; see [`plain_file`].
     pub fn open(&self, name: &str) -> io::Result<File> {
         let path = self.path.join(name);
-        // Of a folder in between, too: `attributions` could be a link.
+        // The folder in between, such as `attributions`, could be a link too.
         let folder = path.parent().filter(|folder| *folder != self.path);
         if let Some(folder) = folder
             && std::fs::symlink_metadata(folder)?.is_symlink()
@@ -205,14 +205,14 @@ impl RunDir {
         plain_file::open(&path)
     }
 
-    /// Reads a file that the worker writes whole; none when there is none, or something else than a plain file.
+    /// Reads a whole file; `None` if it does not exist or is not a plain file.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
         match self.open(name).and_then(|mut file| file.read_to_end(&mut bytes)) {
             Ok(_) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                tracing::warn!("passed over: {error}");
+                tracing::warn!("skipped: {error}");
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -223,7 +223,7 @@ impl RunDir {
         Tail::new(self.metrics_file())
     }
 
-    /// Everything the worker has recorded; lines that are no records are passed over.
+    /// All records summed up; skips lines that are not records.
     pub async fn metrics(&self) -> io::Result<Metrics> {
         let mut tail = self.tail();
         let mut metrics = Metrics::default();
@@ -236,28 +236,28 @@ impl RunDir {
         }
     }
 
-    /// The file of an attribution; none when it does not exist.
+    /// The file of an attribution; `None` if it does not exist.
     pub async fn attribution(&self, id: &AttributionId) -> io::Result<Option<AttributionFile>> {
-        let (dir, name) = (self.clone(), format!("attributions/e{}.{}.json", id.epoch, id.inputs.id()));
-        // With 200 classes there are three megabytes to parse.
+        let (dir, name) = (self.clone(), rundir::attribution_file(id.epoch, id.inputs));
+        // Parsing blocks: 200 classes make three megabytes.
         spawn_blocking(move || Ok(dir.read(&name)?.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)).await?
     }
 
-    /// A JSON file that the worker writes whole at its end, `evaluation` or `saliency`; none when it does not exist.
-    pub async fn result(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let (dir, name) = (self.clone(), format!("{name}.json"));
-        spawn_blocking(move || dir.read(&name)).await?
+    /// The JSON file that a run of this kind ends with; `None` if there is none.
+    pub async fn result(&self, kind: RunKind) -> io::Result<Option<Vec<u8>>> {
+        let (dir, Some(name)) = (self.clone(), rundir::result_file(kind)) else { return Ok(None) };
+        spawn_blocking(move || dir.read(name)).await?
     }
 
-    /// The last lines of the log; empty while there is none.
+    /// The last lines of the log; empty if there is no log.
     pub async fn log_tail(&self, lines: usize) -> io::Result<String> {
         Ok(self.log_part(LogRange::Before { end: None, lines }).await?.text)
     }
 
-    /// A part of the log, at most a megabyte of it; empty while there is none.
+    /// A part of the log of at most one megabyte; empty if there is no log.
     pub async fn log_part(&self, range: LogRange) -> io::Result<LogPart> {
         let dir = self.clone();
-        spawn_blocking(move || match dir.open("log.txt") {
+        spawn_blocking(move || match dir.open(rundir::LOG) {
             Ok(mut file) => {
                 let size = file.metadata()?.len();
                 read_part(&mut file, size, range)
@@ -268,8 +268,8 @@ impl RunDir {
         .await?
     }
 
-    /// Opens the log for a worker and locks it. The worker inherits the lock with its output, so that it is held for as long as the
-    /// worker lives, even if the server does not.
+    /// Opens the log for a worker and locks it. The worker inherits the lock with its output and so holds it
+    /// as long as it lives, even longer than the server.
     pub fn lock_log(&self) -> io::Result<LogLock> {
         let file = plain_file::append(&self.log())?;
         match file.try_lock() {
@@ -283,16 +283,16 @@ impl RunDir {
     }
 }
 
-/// Which part of a log to read. Places are counted in bytes.
+/// Which part of a log to read; positions are in bytes.
 #[derive(Clone, Copy, Debug)]
 pub enum LogRange {
-    /// So many lines before a place, or before the end of the file.
+    /// Some lines before a position, or before the end of the file.
     Before { end: Option<u64>, lines: usize },
-    /// What follows a place.
+    /// What follows a position.
     After { start: u64 },
 }
 
-/// A part of a log, and where it begins and ends.
+/// A part of a log and its position.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct LogPart {
     pub text: String,
@@ -319,7 +319,7 @@ fn read_part(file: &mut (impl Read + Seek), size: u64, range: LogRange) -> io::R
             Some(before) => newlines.map(|(place, _)| place + 1).nth(before),
             None => Some(bytes.len()),
         };
-        // A line that is longer than a part begins within a letter at the worst.
+        // If a line is longer than a part, the part may begin within a character.
         let within_letter = || if start == 0 { 0 } else { bytes.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count() };
         let cut = cut.unwrap_or_else(within_letter);
         bytes.drain(..cut);
@@ -330,7 +330,7 @@ fn read_part(file: &mut (impl Read + Seek), size: u64, range: LogRange) -> io::R
     Ok(LogPart { text: String::from_utf8_lossy(&bytes).into_owned(), start, end, size })
 }
 
-/// How many of the bytes are left without a letter at the end of which only the beginning is there: it comes with the next part.
+/// Length of `bytes` without an incomplete character at the end, which comes with the next part.
 fn whole_letters(bytes: &[u8]) -> usize {
     const LONGEST_BEGINNING: usize = 3;
     let last = (bytes.len().saturating_sub(LONGEST_BEGINNING)..bytes.len()).rev().find(|place| bytes[*place] & 0xc0 != 0x80);
@@ -338,15 +338,15 @@ fn whole_letters(bytes: &[u8]) -> usize {
     last.filter(is_cut).unwrap_or(bytes.len())
 }
 
-/// Whether a worker writes to a run directory.
+/// The lock of a log, held by the worker of the run.
 #[derive(Debug)]
 pub enum LogLock {
-    /// None does; the lock goes with the file.
+    /// No worker had it; it is released with the file.
     Free(File),
     Held,
 }
 
-/// The record of a line.
+/// Parses the record of a line.
 pub fn record(line: &Line) -> Result<Record, serde_json::Error> {
     serde_json::from_str(&line.text)
 }

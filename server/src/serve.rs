@@ -1,4 +1,4 @@
-//! From the command line to a listening server, and to its end in order.
+//! Runs the server, from its command line to its orderly end.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ use crate::args::{self, Args};
 use crate::id::random_hex;
 use crate::state::{AppState, Settings};
 
-/// What open connections get to finish once the workers have stopped.
+/// Time for open connections to finish after the workers have stopped.
 const CONNECTION_GRACE: Duration = Duration::from_secs(5);
 
 /// Serves until a signal asks to stop; a second signal stops at once.
@@ -31,7 +31,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     }
     let listener = listen(&addr).await?;
     let address = listener.local_addr()?;
-    // Whoever can reach this address could train here and read everything.
+    // Without a token, everyone who can reach this address could train here and read everything.
     let token = match token {
         None if !address.ip().is_loopback() => Some(kept_token(&data_dir)?),
         token => token,
@@ -51,7 +51,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     let state = AppState::open(settings).await?;
     let router = app::router(state.clone())?;
     if let Err(error) = writeln!(io::stdout(), "CrossLens is at {}", link(address, &state.settings)) {
-        tracing::warn!("nobody reads where the server is: {error}");
+        tracing::warn!("cannot print the address of the server: {error}");
     }
     if address.ip().is_unspecified() {
         tracing::info!("from other machines, open this link with this machine's name in place of localhost");
@@ -73,20 +73,20 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     }
     match timeout(CONNECTION_GRACE, server).await {
         Ok(served) => served??,
-        Err(_) => tracing::warn!("some connections were cut"),
+        Err(_) => tracing::warn!("some connections did not finish in time and were closed"),
     }
     state.close().await;
     Ok(())
 }
 
-/// The token that the data directory keeps; made and kept there where there is none, so that links and browsers stay signed in.
+/// The token in the data directory, made if there is none. Kept so that links and browsers stay signed in.
 fn kept_token(data_dir: &Path) -> anyhow::Result<String> {
     let path = data_dir.join("token");
     match std::fs::read_to_string(&path) {
         Ok(text) => {
             let token =
                 args::token(text.trim()).map_err(|wrong| anyhow!("{} holds no token: {wrong}, or remove the file", path.display()))?;
-            // Others who can read it can sign in.
+            // Other users who can read it can sign in.
             let mode = std::fs::metadata(&path)?.permissions().mode();
             if mode & 0o077 != 0 {
                 tracing::warn!("{} could be read by others; it no longer can", path.display());
@@ -104,7 +104,7 @@ fn kept_token(data_dir: &Path) -> anyhow::Result<String> {
         file.sync_all()
     });
     if let Err(error) = written {
-        // Half a token would shut everyone out at the next start.
+        // With half a token in the file, nobody could sign in after the next start.
         std::fs::remove_file(&path).ok();
         tracing::warn!("{} cannot be written, so the next start makes another token: {error}", path.display());
     }
@@ -124,9 +124,9 @@ fn worker_beside_us() -> anyhow::Result<PathBuf> {
     Ok(us.with_file_name("worker"))
 }
 
-/// What to open in a browser.
+/// The address to open in a browser.
 fn link(address: SocketAddr, settings: &Settings) -> String {
-    // The unspecified address is no address to go to.
+    // A browser cannot open the unspecified address.
     let host = if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() };
     let base = &settings.base_path;
     match &settings.token {

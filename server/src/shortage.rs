@@ -1,4 +1,5 @@
-//! What the machine may lack for a while: room on the disk, and the database to itself. Tells it from other errors, and in words.
+//! Shortages that pass: a full disk and a database in use by another program. Recognizes them among errors
+//! and describes them.
 
 use std::error::Error;
 use std::fmt;
@@ -9,9 +10,9 @@ use shared::format;
 
 use crate::problem::Kind;
 
-/// Less than this is no room for a checkpoint, and soon none for a line.
+/// Free space below which checkpoints may not fit.
 const LOW_BYTES: u64 = 64 << 20;
-/// Less than this is taken as none: a file system keeps some blocks to itself.
+/// Free space that counts as none: file systems reserve some blocks.
 const FULL_BYTES: u64 = 1 << 20;
 
 /// `SQLITE_BUSY`, `SQLITE_LOCKED` and `SQLITE_FULL`, <https://www.sqlite.org/rescode.html>.
@@ -19,7 +20,7 @@ const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
 const FULL: i32 = 13;
 
-/// Why something could not be written that can be written later.
+/// Why something cannot be written now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
     DiskFull,
@@ -27,7 +28,7 @@ pub enum Shortage {
 }
 
 impl Shortage {
-    /// The shortage that an error or one of its causes tells of.
+    /// The shortage behind an error or one of its causes.
     pub fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -47,11 +48,11 @@ impl Shortage {
     fn of_database(error: &(dyn Error + 'static)) -> Option<Self> {
         let code = match error.downcast_ref::<sqlx::Error>()? {
             sqlx::Error::Database(error) => error.code()?.parse::<i32>().ok()?,
-            // Every connection waits for the database.
+            // All connections wait for the database.
             sqlx::Error::PoolTimedOut => BUSY,
             _ => return None,
         };
-        // The last eight bits are the code, the others say more of it.
+        // The last eight bits are the primary code.
         match code & 0xff {
             FULL => Some(Shortage::DiskFull),
             BUSY | LOCKED => Some(Shortage::DatabaseBusy),
@@ -76,7 +77,8 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// What to say of the room on the disk that holds a folder; nothing while there is enough, or where it cannot be told.
+/// A sentence about too little space on the disk of a folder; `None` if there is enough or the space is
+/// unknown.
 pub fn lack_of_room(folder: &Path) -> Option<String> {
     let space = rustix::fs::statvfs(folder).ok()?;
     let free = space.f_bavail.saturating_mul(space.f_frsize);

@@ -1,4 +1,4 @@
-//! What the handlers share, and how it is opened and closed.
+//! What the handlers share: opened at the start, closed at the end.
 
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
@@ -11,35 +11,36 @@ use shared::api::WorkerStatus;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::attempts::Attempts;
 use crate::changes::Changes;
 use crate::datasets::Datasets;
-use crate::db::Db;
+use crate::db::{self, Db};
+use crate::live::LiveRuns;
 use crate::rundir::RunDirs;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{PendingWrites, Scheduler};
 use crate::shortage::lack_of_room;
 use crate::uploads::Uploads;
 use crate::worker::Worker;
+use crate::wrong_tokens::WrongTokens;
 
-/// Files looked at at once.
+/// Files inspected at once.
 const INSPECTIONS: usize = 2;
 
-/// How the server is set up; the command line checked these.
+/// Settings of the server, checked by the command line.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub data_dir: PathBuf,
-    /// Where the server keeps data sets, one folder for each.
+    /// Folder of data sets, one folder for each.
     pub datasets_dir: PathBuf,
-    /// Where to download data sets from instead of where their authors publish them.
+    /// Address to download data sets from, instead of where their authors publish them.
     pub datasets_mirror: Option<String>,
     pub worker: PathBuf,
     pub stop_grace: Duration,
     pub web: Option<PathBuf>,
     /// Empty, or a path without a slash at its end.
     pub base_path: String,
-    /// The address for others, without a slash at its end.
+    /// Public address, without a slash at its end.
     pub public_url: Option<String>,
-    /// Wanted from everyone who opens more than a share link.
+    /// Required for everything but share links.
     pub token: Option<String>,
     pub allowed_hosts: Vec<String>,
 }
@@ -55,16 +56,17 @@ pub struct Inner {
     pub datasets: Datasets,
     pub scheduler: Scheduler,
     pub changes: Changes,
-    pub attempts: Attempts,
+    pub live: LiveRuns,
+    pub wrong_tokens: WrongTokens,
     pub uploads: Uploads,
-    /// Looks at files to import, so many at a time: each may take gigabytes.
+    /// Inspects files to import. `inspections` limits how many at once: each may take gigabytes of memory.
     pub inspector: Worker,
     pub inspections: Semaphore,
     pub worker: watch::Receiver<WorkerStatus>,
     pub started: Timestamp,
-    /// Streams end when the server stops.
+    /// Canceled when the server stops; streams then end.
     pub stopping: CancellationToken,
-    /// Held for as long as this server uses the data directory.
+    /// Held while this server uses the data directory.
     _lock: File,
 }
 
@@ -77,16 +79,18 @@ impl std::ops::Deref for AppState {
 }
 
 impl AppState {
-    /// Opens the data directory and starts the queue. The worker is asked in the background what it can do.
+    /// Opens the data directory and starts the queue. Probes the worker in the background.
     pub async fn open(settings: Settings) -> anyhow::Result<Self> {
         let data = &settings.data_dir;
         std::fs::create_dir_all(data).with_context(|| format!("cannot make the data directory {}", data.display()))?;
         let lock = lock(data)?;
         let dirs = RunDirs::create(data.join("runs")).with_context(|| format!("cannot use {}/runs", data.display()))?;
-        let db = Db::open(&data.join("crosslens.db")).await?;
+        let pool = db::open(&data.join("crosslens.db")).await?;
+        let pending = PendingWrites::default();
+        let db = Db::new(pool.clone(), pending.clone());
         if let Err(error) = db.sweep_shares().await {
-            // A full disk must not keep a server from starting, or nobody could make room.
-            tracing::warn!("the share links that expired long ago cannot be forgotten: {error}");
+            // Start even with a full disk, so that people can delete runs.
+            tracing::warn!("share links that expired long ago cannot be deleted: {error}");
         }
 
         let datasets = Datasets::open(&settings.datasets_dir, data.join("datasets.json"), settings.datasets_mirror.clone());
@@ -96,7 +100,8 @@ impl AppState {
         let (probed, probe) = watch::channel(WorkerStatus::Starting);
         let stopping = CancellationToken::new();
         let changes = Changes::start(db.clone(), stopping.clone());
-        let scheduler = Scheduler::start(db.clone(), dirs.clone(), worker.clone(), probe.clone());
+        let live = LiveRuns::start(db.clone(), dirs.clone(), changes.clone(), stopping.clone());
+        let scheduler = Scheduler::start(pool, pending, dirs.clone(), worker.clone(), probe.clone());
         let asked = worker.clone();
         tokio::spawn(async move {
             let status = asked.probe().await;
@@ -109,7 +114,7 @@ impl AppState {
                 WorkerStatus::Starting => {}
             }
             probed.send_replace(status);
-            // The channel stays open for as long as someone looks at it.
+            // Keep the channel open while it has receivers.
             probed.closed().await;
         });
         Ok(AppState(Arc::new(Inner {
@@ -119,7 +124,8 @@ impl AppState {
             datasets,
             scheduler,
             changes,
-            attempts: Attempts::default(),
+            live,
+            wrong_tokens: WrongTokens::default(),
             uploads: Uploads::default(),
             inspector: worker,
             inspections: Semaphore::new(INSPECTIONS),
@@ -130,23 +136,23 @@ impl AppState {
         })))
     }
 
-    /// Ends streams, asks workers to save, and waits for them.
+    /// Ends streams, asks workers to save, and waits until they have ended.
     pub async fn stop(&self) -> anyhow::Result<()> {
         self.stopping.cancel();
         self.scheduler.stop().await
     }
 
-    /// Closes the database; nothing can be asked after that.
+    /// Closes the database; requests fail after that.
     pub async fn close(&self) {
         self.db.close().await;
     }
 
-    /// What a person should know of: a database that takes no changes, a disk without room.
+    /// Problems to show to people: a database that takes no changes, a full disk.
     pub fn problems(&self) -> Vec<String> {
         [self.db.trouble(), lack_of_room(&self.settings.data_dir)].into_iter().flatten().collect()
     }
 
-    /// What the worker can do, once it has said so.
+    /// The answer of the worker to its probe; waits for it.
     pub async fn worker_status(&self) -> WorkerStatus {
         let mut worker = self.worker.clone();
         match worker.wait_for(|status| !matches!(status, WorkerStatus::Starting)).await {
@@ -156,7 +162,7 @@ impl AppState {
     }
 }
 
-/// Two servers on one data directory would run every queued run twice.
+/// Locks the data directory: two servers on one would run every queued run twice.
 fn lock(data: &std::path::Path) -> anyhow::Result<File> {
     let path = data.join("server.lock");
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;

@@ -1,5 +1,5 @@
-//! What the server checks of a configuration before it queues it, beyond what the configuration says by itself: devices, folders,
-//! checkpoints of other runs.
+//! Checks of a configuration that need this server, before it is queued: devices, folders, checkpoints of
+//! other runs.
 
 use std::path::{Path, PathBuf};
 
@@ -11,38 +11,35 @@ use shared::view::CheckpointRef;
 
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
-use crate::scheduler::resolve_device;
+use crate::scheduler::{NewRun, resolve_device};
 use crate::state::AppState;
 
-/// More than a person queues; a bound for a script that runs wild.
+/// More than a person queues; limits a script that queues too many.
 const MOST_QUEUED: usize = 1000;
 
 /// Queues valid configurations, all of them or none. Errors name fields below `prefix`.
 pub async fn submit_all(state: &AppState, configs: Vec<RunConfig>, prefix: &str) -> Result<Vec<RunId>, ApiError> {
     let probe = probe(state).await?;
-    let mut checked = Vec::with_capacity(configs.len());
+    let mut runs = Vec::with_capacity(configs.len());
     for mut config in configs {
         let device = check(state, &mut config, &probe, None).await.map_err(|errors| {
             let named = errors.into_iter().map(|error| FieldError::new(format!("{prefix}{}", error.field), error.message));
             ApiError::on_fields(Kind::InvalidRun, named.collect())
         })?;
-        checked.push((config, device));
+        runs.push(NewRun { config, device, upload: None });
     }
-    check_room(state, checked.len()).await?;
-    let mut ids = Vec::with_capacity(checked.len());
-    for (config, device) in checked {
-        ids.push(state.scheduler.submit(config, device, None).await?);
-    }
-    Ok(ids)
+    check_room(state, runs.len()).await?;
+    Ok(state.scheduler.submit(runs).await?)
 }
 
-/// Queues a valid configuration, with a file that becomes part of its run directory.
+/// Queues a valid configuration. `upload`: a file that is moved into the run directory.
 pub async fn submit(state: &AppState, mut config: RunConfig, upload: Option<PathBuf>) -> Result<RunId, ApiError> {
     let probe = probe(state).await?;
     let device = check(state, &mut config, &probe, upload.as_deref()).await;
     let device = device.map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
     check_room(state, 1).await?;
-    Ok(state.scheduler.submit(config, device, upload).await?)
+    let ids = state.scheduler.submit(vec![NewRun { config, device, upload }]).await?;
+    ids.into_iter().next().ok_or_else(|| ApiError::internal("a submitted run has no name"))
 }
 
 async fn probe(state: &AppState) -> Result<Probe, ApiError> {
@@ -62,7 +59,8 @@ async fn check_room(state: &AppState, more: usize) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The device the run will wait for, or what is wrong. Writes the server's folder of the data into a configuration that names none.
+/// Returns the device that the run will wait for, or all wrong fields. Sets the folder of the data if the
+/// configuration names none.
 async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: Option<&Path>) -> Result<String, Vec<FieldError>> {
     let mut errors = Vec::new();
     let device = resolve_device(config.device(), probe).map(str::to_owned);
@@ -90,7 +88,8 @@ async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: 
     device.filter(|_| errors.is_empty()).ok_or(errors)
 }
 
-/// Names the data of a run that measures where the checkpoint's own run could not: it was imported before its images were here.
+/// Sets the data of a measurement whose checkpoint was imported without a folder of images: that of its run,
+/// with the folder to be set.
 async fn take_data_of_checkpoint(state: &AppState, config: &mut RunConfig) {
     let (checkpoint, data) = match config {
         RunConfig::Attribute(config) => (&config.checkpoint, &mut config.data),
@@ -109,16 +108,16 @@ async fn take_data_of_checkpoint(state: &AppState, config: &mut RunConfig) {
         return;
     }
     let Ok(run) = checkpoint.run.parse::<RunId>() else { return };
-    // A run that cannot be looked up is reported with the field of its checkpoint.
+    // `missing_checkpoint` reports a run that cannot be looked up.
     let Ok(Some(run)) = state.db.run(&run).await else { return };
     *data = run.config.data().filter(|data| data.dataset.source() == Source::Folder && data.path.is_none()).cloned();
 }
 
 async fn missing_checkpoint(state: &AppState, wanted: &CheckpointRef) -> Option<String> {
     let run: RunId = wanted.run.parse().ok()?;
-    match state.db.run(&run).await {
+    match state.db.status(&run).await {
         Ok(Some(_)) => {}
-        Ok(None) => return Some(format!("`{wanted}` is of no run: there is no `{run}`")),
+        Ok(None) => return Some(format!("`{wanted}` names a run that does not exist: `{run}`")),
         Err(error) => {
             tracing::error!(%run, "{run} cannot be looked up: {error}");
             return Some(format!("`{wanted}` could not be looked up"));
@@ -128,7 +127,8 @@ async fn missing_checkpoint(state: &AppState, wanted: &CheckpointRef) -> Option<
     metrics.checkpoint_epoch(wanted.which).err().map(|missing| format!("`{wanted}` is not there: {missing}"))
 }
 
-/// Pairs with a class that the first checkpoint does not know; nothing while its run has not said what it knows.
+/// Errors of pairs with a class that the first checkpoint does not have; none while the classes of its run
+/// are unknown.
 async fn missing_classes(state: &AppState, config: &PairConfig) -> Vec<FieldError> {
     let Some(run) = config.checkpoints.first().and_then(|checkpoint| checkpoint.run.parse::<RunId>().ok()) else { return Vec::new() };
     let metrics = state.dirs.of(&run).metrics().await.unwrap_or_default();

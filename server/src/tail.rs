@@ -9,10 +9,11 @@ use tokio::task::spawn_blocking;
 
 use crate::plain_file;
 
-/// How much one call reads at most.
+/// Most bytes that are read at once.
 const CHUNK_BYTES: u64 = 4 << 20;
 
-/// A reader of complete lines. A last line without its end is not there yet; that is how a file looks while it is written.
+/// A reader of complete lines. Leaves an incomplete last line for later: such is a file that is being
+/// written.
 #[derive(Debug)]
 pub struct Tail {
     path: PathBuf,
@@ -21,40 +22,41 @@ pub struct Tail {
     partial: Vec<u8>,
 }
 
-/// A place in a file where a line begins.
+/// Where a line begins in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// How many lines are before it.
+pub struct LineStart {
+    /// Lines before it.
     pub lines: u64,
+    /// Bytes before it.
     pub bytes: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Line {
-    /// From 1, of the file.
+    /// Number in the file, from 1.
     pub number: u64,
     pub text: String,
 }
 
 impl Tail {
-    /// Follows a file from its start; it need not exist yet.
+    /// Follows a file from its start. It need not exist yet.
     pub fn new(path: PathBuf) -> Self {
         Tail { path, offset: 0, lines: 0, partial: Vec::new() }
     }
 
-    /// Follows a file from a place where a line begins, with so many lines before it.
-    pub fn from(path: PathBuf, place: Place) -> Self {
-        Tail { path, offset: place.bytes, lines: place.lines, partial: Vec::new() }
+    /// Follows a file from where a line begins.
+    pub fn from(path: PathBuf, start: LineStart) -> Self {
+        Tail { path, offset: start.bytes, lines: start.lines, partial: Vec::new() }
     }
 
     /// Where the lines that were returned end.
-    pub fn place(&self) -> Place {
-        Place { lines: self.lines, bytes: self.offset - self.partial.len() as u64 }
+    pub fn end(&self) -> LineStart {
+        LineStart { lines: self.lines, bytes: self.offset - self.partial.len() as u64 }
     }
 
-    /// Returns lines completed since the last call; empty when there is nothing new.
+    /// Returns the lines that were completed since the last call.
     ///
-    /// A large file comes in several calls.
+    /// A large file takes several calls; the last one returns no lines.
     pub async fn read(&mut self) -> io::Result<Vec<Line>> {
         loop {
             let path = self.path.clone();
@@ -67,7 +69,7 @@ impl Tail {
             let read = file.take(CHUNK_BYTES).read_to_end(&mut self.partial).await?;
             self.offset += read as u64;
             let lines = self.complete_lines();
-            // A line longer than a chunk needs another.
+            // A line longer than a chunk needs further chunks.
             if !lines.is_empty() || (read as u64) < CHUNK_BYTES {
                 return Ok(lines);
             }

@@ -1,12 +1,12 @@
-//! The epochs of a run as TensorBoard reads them: an event file of scalars.
+//! The epochs of a run as a TensorBoard event file of scalars.
 //!
-//! A file is a row of records (length, checksum, bytes, checksum), each an `Event` message of tensorboard/compat/proto/event.proto,
-//! of which three fields and one kind of value are needed.
+//! A file is a sequence of records (length, checksum, bytes, checksum). Each is an `Event` message of
+//! tensorboard/compat/proto/event.proto, of which three fields and one kind of value are used.
 
 use shared::config::Inputs;
 use shared::record::Metrics;
 
-/// `begun`: seconds since 1970, to which the epochs' own times are added.
+/// `begun`: start of the run in seconds since 1970; the elapsed time of each epoch is added.
 pub fn event_file(metrics: &Metrics, begun: f64) -> Vec<u8> {
     let mut file = Vec::new();
     push_record(&mut file, &event(begun, 0, &bytes_field(3, b"brain.Event:2")));
@@ -29,7 +29,7 @@ pub fn event_file(metrics: &Metrics, begun: f64) -> Vec<u8> {
     file
 }
 
-/// An `Event`: its time, its step, and one more field.
+/// An `Event`: its time, its step and one further field.
 fn event(wall_time: f64, step: u32, what: &[u8]) -> Vec<u8> {
     let mut message = vec![1 << 3 | FIXED64];
     message.extend(wall_time.to_le_bytes());
@@ -75,7 +75,7 @@ fn push_record(file: &mut Vec<u8>, data: &[u8]) {
     file.extend(masked_crc(data).to_le_bytes());
 }
 
-/// CRC-32C, rotated and shifted as TensorFlow's record format has it.
+/// CRC-32C, masked as in TensorFlow's record format.
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xA282_EAD8)
 }
@@ -84,7 +84,7 @@ fn masked_crc(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// The bytes that TensorFlow's own writer puts at the beginning of a file written at the time 0.
+    /// The first bytes of a file that TensorFlow's writer made at time 0.
     #[test]
     fn the_first_record_is_the_version() {
         let file = event_file(&Metrics::default(), 0.0);

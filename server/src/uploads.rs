@@ -1,4 +1,4 @@
-//! Files that were sent to be looked at, kept for a while so that importing them does not send them again.
+//! Files that were sent to be inspected, kept for a while so that they need not be sent again to import them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use tokio::time::sleep;
 
 use crate::id::random_hex;
 
-/// How long a file is kept after someone has last looked at it: a form stays open over lunch.
+/// How long a file is kept after its last use: a form stays open over lunch.
 const KEPT_FOR: Duration = Duration::from_secs(2 * 60 * 60);
-/// Files kept at once; the one that was looked at longest ago goes first.
+/// Files kept at once; the least recently used one is removed first.
 const MOST: usize = 8;
 
 #[derive(Clone, Debug, Default)]
@@ -20,14 +20,14 @@ pub struct Uploads(Arc<Mutex<HashMap<String, Kept>>>);
 
 #[derive(Debug)]
 struct Kept {
-    /// Removed with what is in it when it is dropped.
+    /// Removed with its content when dropped.
     _folder: TempDir,
     file: PathBuf,
     used: Instant,
 }
 
 impl Uploads {
-    /// Keeps a file with its folder under a name that nobody can guess.
+    /// Keeps a file with its folder; returns a name that nobody can guess.
     pub fn keep(&self, folder: TempDir, file: PathBuf) -> String {
         let id = random_hex();
         self.with(|kept| {
@@ -41,7 +41,7 @@ impl Uploads {
         id
     }
 
-    /// The file that is kept under a name.
+    /// The file of a name.
     pub fn file(&self, id: &str) -> Option<PathBuf> {
         let found = self.with(|kept| {
             let kept = kept.get_mut(id)?;
@@ -70,14 +70,15 @@ impl Uploads {
     }
 }
 
-/// A name for an uploaded file that is safe as that of a file in a folder, whatever it was sent under. What the file is, its content says.
+/// A safe file name for an upload, made from any name that was sent. The name does not matter: the content
+/// tells the kind of file.
 pub fn file_name(given: &str) -> String {
     const LONGEST: usize = 200;
     // Some browsers send the whole path.
     let name = given.rsplit(['/', '\\']).next().unwrap_or_default();
     let plain: String = name.chars().map(|char| if char.is_control() { '_' } else { char }).collect();
     let plain = plain.trim().trim_start_matches('.');
-    // The end says more than the start of a long name.
+    // The end of a long name tells more than its start.
     let start = (plain.len().saturating_sub(LONGEST)..=plain.len()).find(|start| plain.is_char_boundary(*start)).unwrap_or_default();
     match plain[start..].trim_start_matches('.') {
         "" => "checkpoint".to_owned(),
@@ -85,7 +86,7 @@ pub fn file_name(given: &str) -> String {
     }
 }
 
-/// Takes the folder out of a message, which a person who sent a file does not know.
+/// Removes the folder from a message: whoever sent the file does not know it.
 pub fn without_folder(message: &str, folder: &Path) -> String {
     message.replace(&format!("{}/", folder.display()), "")
 }

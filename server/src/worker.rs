@@ -1,7 +1,8 @@
-//! The program that trains, as a child process: asking what it can do, running it on a directory, stopping it.
+//! The worker as a child process: probes it, runs it on a directory, stops it. Knows nothing of the database.
 //!
-//! The protocol: `worker RUNDIR` trains until its standard input closes, then saves and exits 3; exit 0 means done, anything else
-//! failed. `worker --probe` prints what the machine offers, `worker DIR --inspect` what an import would read. Knows nothing of the database.
+//! `worker RUNDIR` trains until it is done or its standard input closes; then it saves. Its exit codes are in
+//! [`shared::rundir`]. `worker --probe` prints the devices of the machine, `worker DIR --inspect` what an
+//! import would read.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -18,32 +19,32 @@ use tokio_util::sync::CancellationToken;
 
 use crate::rundir::{LogLock, RunDir};
 
-/// How long the first look at the machine may take; loading CUDA libraries from a slow disk takes tens of seconds.
+/// Time limit of the probe; loading CUDA libraries from a slow disk takes tens of seconds.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Opening the largest file and measuring its readings takes less, and someone waits.
+/// Time limit of an inspection; the largest files take less, and a person waits.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(120);
-/// Between a polite signal and the one that cannot be refused.
+/// Time between SIGTERM and SIGKILL.
 const TERM_GRACE: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
 pub struct Worker {
     pub program: PathBuf,
-    /// From the closing of standard input to the first signal.
+    /// Time between the end of standard input and SIGTERM.
     pub stop_grace: Duration,
 }
 
-/// A worker at its work.
+/// A worker that runs on a directory.
 #[derive(Debug)]
 pub struct RunningWorker {
     child: Child,
     stdin: Option<ChildStdin>,
-    /// The process group, led by the worker.
+    /// Id of the worker's process and of its process group.
     pub pid: Option<i32>,
     stop_grace: Duration,
 }
 
 impl Worker {
-    /// Asks the worker what it can do here.
+    /// Asks the worker for its version and the devices of the machine.
     pub async fn probe(&self) -> WorkerStatus {
         match self.ask().await {
             Ok(probe) => WorkerStatus::Ready(probe),
@@ -57,7 +58,7 @@ impl Worker {
         command.arg("--probe").stdin(Stdio::null()).kill_on_drop(true);
         let output = timeout(PROBE_TIMEOUT, command.output())
             .await
-            .with_context(|| format!("the worker `{program}` did not say what it can do within {} s", PROBE_TIMEOUT.as_secs()))?
+            .with_context(|| format!("the worker `{program}` did not answer its probe within {} s", PROBE_TIMEOUT.as_secs()))?
             .with_context(|| format!("cannot start the worker `{program}`"))?;
         if !output.status.success() {
             let said = last_words(&String::from_utf8_lossy(&output.stderr));
@@ -71,23 +72,23 @@ impl Worker {
         Ok(probe)
     }
 
-    /// Asks what the import that is configured in a directory would read; refused with what the worker says of the file.
+    /// Asks what the import that is configured in a directory would read. Fails with the message of the
+    /// worker about the file.
     pub async fn inspect(&self, dir: &Path) -> Result<Inspection, String> {
         let program = self.program.display();
         let mut command = Command::new(&self.program);
         command.arg(dir).arg("--inspect").stdin(Stdio::null()).kill_on_drop(true);
         let output = timeout(INSPECT_TIMEOUT, command.output())
             .await
-            .map_err(|_| format!("the file could not be looked at within {} s", INSPECT_TIMEOUT.as_secs()))?
+            .map_err(|_| format!("the file could not be inspected within {} s", INSPECT_TIMEOUT.as_secs()))?
             .map_err(|error| format!("the worker `{program}` cannot be started: {error}"))?;
         if !output.status.success() {
             return Err(sentence(output.status, &last_words(&String::from_utf8_lossy(&output.stderr))));
         }
-        serde_json::from_slice(&output.stdout)
-            .map_err(|error| format!("the worker `{program}` answers in other words than expected: {error}"))
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("the worker `{program}` gives an unexpected answer: {error}"))
     }
 
-    /// Starts the worker on a directory, with its output going to the log there.
+    /// Starts the worker on a directory; its output goes to the log there.
     pub fn start(&self, dir: &RunDir) -> io::Result<RunningWorker> {
         let LogLock::Free(log) = dir.lock_log()? else {
             return Err(io::Error::other("another worker still writes to this run"));
@@ -97,16 +98,17 @@ impl Worker {
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
-            // A Ctrl-C in the server's terminal is for the server, which then stops its workers in order.
+            // Ctrl-C in the terminal must reach only the server, which then stops its workers in order.
             .process_group(0)
             .spawn()?;
-        // Taken, because waiting for the child would close it.
+        // Take it out, because `Child::wait` closes it.
         let stdin = child.stdin.take();
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         Ok(RunningWorker { child, stdin, pid, stop_grace: self.stop_grace })
     }
 
-    /// Waits until a worker that outlived its server has ended. Its standard input is closed, so it is on its way.
+    /// Waits until a worker that outlived its server has ended. Its standard input is closed, so it is
+    /// stopping.
     pub async fn outlive(&self, dir: &RunDir, pid: Option<i32>) -> io::Result<()> {
         let alive = async || {
             while matches!(dir.lock_log()?, LogLock::Held) {
@@ -127,7 +129,7 @@ impl Worker {
 }
 
 impl RunningWorker {
-    /// Waits for the worker to end, by itself or because `stop` was asked for.
+    /// Waits for the worker to end by itself or after `stop`.
     pub async fn wait(mut self, stop: CancellationToken) -> io::Result<ExitStatus> {
         tokio::select! {
             status = self.child.wait() => return status,
@@ -148,15 +150,15 @@ impl RunningWorker {
 
 fn signal(group: Option<i32>, signal: i32) {
     let Some(group) = group else { return };
-    // SAFETY: killpg takes two numbers and touches no memory of ours. The group is that of a worker that has not been waited for or
-    // that holds the lock of its log, so the number has not passed to another process.
+    // SAFETY: killpg takes two numbers and accesses no memory. The worker has not been waited for or holds
+    // the lock of its log, so its number has not passed to another process.
     let result = unsafe { libc::killpg(group, signal) };
     if result != 0 {
         tracing::warn!("signal {signal} to process group {group} failed: {}", io::Error::last_os_error());
     }
 }
 
-/// Why a worker that ended this way failed, in a sentence that ends with its last words.
+/// Why a worker failed, in a sentence that ends with its last words.
 pub fn sentence(status: ExitStatus, last_words: &str) -> String {
     let reason = match (status.signal(), status.code()) {
         (Some(libc::SIGKILL), _) => "the worker was killed by signal 9 (SIGKILL), often a sign of too little memory".to_owned(),
@@ -164,7 +166,7 @@ pub fn sentence(status: ExitStatus, last_words: &str) -> String {
             Some(name) => format!("the worker was killed by signal {signal} ({name})"),
             None => format!("the worker was killed by signal {signal}"),
         },
-        // Its own words are better than a number.
+        // Its own words tell more than its exit code.
         (None, Some(_)) if !last_words.is_empty() => return last_words.to_owned(),
         (None, Some(code)) => format!("the worker ended with code {code} and said nothing"),
         (None, None) => "the worker ended in an unknown way".to_owned(),
@@ -186,7 +188,7 @@ fn signal_name(signal: i32) -> Option<&'static str> {
     })
 }
 
-/// The last thing a log says: its last line, with the line before the causes that follow it.
+/// The last message in a log: its last line, or the error with the indented causes below it.
 pub fn last_words(log: &str) -> String {
     const LONGEST: usize = 400;
     let mut words: Vec<&str> = Vec::new();

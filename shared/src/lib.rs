@@ -22,6 +22,7 @@ pub mod problem;
 pub mod provenance;
 pub mod query;
 pub mod record;
+pub mod rundir;
 pub mod spreadsheet;
 pub mod sweep;
 pub mod theory;

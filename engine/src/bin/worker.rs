@@ -21,8 +21,7 @@ use engine::cancel::Cancel;
 use engine::{Error, device, job, run_dir};
 use serde_json::{Value, json};
 use shared::config::RunConfig;
-
-const CANCELED: u8 = 3;
+use shared::rundir;
 
 /// Runs DIR/config.json and writes metrics.jsonl, checkpoints/ and attributions/ into DIR.
 ///
@@ -87,7 +86,7 @@ fn main() -> ExitCode {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) if matches!(error.downcast_ref(), Some(Error::Canceled)) => {
             eprintln!("canceled");
-            ExitCode::from(CANCELED)
+            ExitCode::from(rundir::EXIT_CANCELED)
         }
         Ok(Err(error)) => {
             eprintln!("error: {error:#}");
@@ -161,7 +160,7 @@ fn inspect(file: Option<&Path>, arguments: &Arguments) -> anyhow::Result<()> {
 /// Creates `directory` and writes the configuration of an import into it.
 fn write_import(directory: &Path, source: &Path, dataset: &str, arguments: &Arguments) -> anyhow::Result<()> {
     let value = import_config(source, dataset, arguments)?;
-    let path = directory.join("config.json");
+    let path = directory.join(rundir::CONFIG);
     let config = RunConfig::parse(&value).map_err(|errors| Error::Config { path: path.clone(), errors })?;
     fs::create_dir_all(directory).with_context(|| format!("{}", directory.display()))?;
     let mut file = File::create_new(&path).with_context(|| format!("{} cannot be created", path.display()))?;

@@ -41,7 +41,7 @@ pub(super) fn run(directory: &Path, config: &AttributeConfig, cancel: &Cancel) -
     let images = data.into_split(*split, None)?.to_device(device);
 
     let mut dir = RunDir::open(directory)?;
-    dir.create_folder("attributions")?;
+    dir.create_folder(shared::rundir::ATTRIBUTIONS)?;
     dir.append(&source.started(&network, *split, &images, noisy_labels))?;
     super::note_passed_over(&mut dir, &passed_over)?;
     let batches = |count: i64| (count as u32).div_ceil(BATCH_SIZE as u32);

@@ -23,8 +23,8 @@ use crate::device;
 use crate::robustness::{self, Event, NamedAttack, State};
 use crate::run_dir::RunDir;
 
-const RESULT: &str = "evaluation.json";
-const STATE: &str = "evaluation.state.json";
+const RESULT: &str = shared::rundir::EVALUATION;
+const STATE: &str = shared::rundir::EVALUATION_STATE;
 
 /// Content of `evaluation.state.json`.
 #[derive(Deserialize, Serialize)]

@@ -51,7 +51,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
     let source = find(&directory.join(&config.source), config)?;
     let mut sample = None;
     let mut dir = RunDir::open(directory)?;
-    for folder in ["checkpoints", "attributions"] {
+    for folder in [shared::rundir::CHECKPOINTS, shared::rundir::ATTRIBUTIONS] {
         dir.create_folder(folder)?;
     }
 

@@ -22,7 +22,7 @@ use crate::pair::{
 };
 use crate::run_dir::RunDir;
 
-const RESULT: &str = "pair.json";
+const RESULT: &str = shared::rundir::PAIR;
 /// Number of control groups: other dimensions that are ablated for comparison.
 const CONTROLS: usize = 3;
 /// Default number of dimensions of a pair.

@@ -21,7 +21,7 @@ use crate::grad_cam::{common_stage, grad_cam, last_stage};
 use crate::model::Network;
 use crate::run_dir::RunDir;
 
-const RESULT: &str = "saliency.json";
+const RESULT: &str = shared::rundir::SALIENCY;
 /// Images in a batch. A backward pass needs several times the memory of a forward pass.
 const BATCH_SIZE: i64 = 50;
 

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use shared::config::{AttributionConfig, CheckpointConfig, DistillationConfig, Method, RunConfig, TrainConfig, TrainingConfig};
 use shared::record::{Phase, Progress};
+use shared::rundir;
 use shared::view::{CheckpointRef, Which};
 use tch::Device;
 
@@ -108,11 +109,11 @@ fn train_or_load(
     cancel: &Cancel,
     watch: &mut dyn FnMut(&Progress, &mut RunDir) -> Result<(), Error>,
 ) -> Result<Network, Error> {
-    let folder = format!("teachers/{name}");
+    let folder = format!("{}/{name}", rundir::TEACHERS);
     let path = dir.path(&folder);
     if !is_done(&path)? {
         dir.create_folder(&folder)?;
-        dir.write_json(&format!("{folder}/config.json"), &RunConfig::Train(Box::new(config.clone())).to_json())?;
+        dir.write_json(&format!("{folder}/{}", rundir::CONFIG), &RunConfig::Train(Box::new(config.clone())).to_json())?;
         train(RunDir::open(&path)?, config, data, device, cancel, &mut |progress| watch(progress, dir))?;
     }
     let best = CheckpointRef { run: name.to_owned(), which: Which::Best };
@@ -120,7 +121,7 @@ fn train_or_load(
 }
 
 fn is_done(path: &Path) -> Result<bool, Error> {
-    let metrics = path.join("metrics.jsonl");
+    let metrics = path.join(rundir::METRICS);
     Ok(metrics.exists() && run_dir::read_metrics(path)?.finished.is_some())
 }
 

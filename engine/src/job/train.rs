@@ -9,6 +9,7 @@ use shared::breakdown::breakdown;
 use shared::config::{Aggregation, Inputs, Layer, Method, SplitName, Subset, TrainConfig};
 use shared::dataset::DatasetInfo;
 use shared::record::{self, Finished, Notice, NoticeKind, Progress, Record, Started};
+use shared::rundir;
 use tch::{Device, Kind};
 
 use super::attributions::{self, AttributionFacts};
@@ -23,7 +24,7 @@ use crate::evaluate::Measurement;
 use crate::run_dir::{self, RunDir};
 use crate::train::{EpochReport, Event, Snapshot, State, catastrophic_overfitting, fit};
 
-const STATE: &str = "state.safetensors";
+const STATE: &str = rundir::STATE;
 /// Time between two saves of the state. A killed worker loses at most this time plus one epoch. Saving the
 /// state of a ResNet-18 takes less than a second.
 const STATE_INTERVAL: Duration = Duration::from_secs(60);
@@ -49,7 +50,7 @@ pub(super) fn train(
     watch: &mut dyn FnMut(&Progress) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let begun = Instant::now();
-    for folder in ["checkpoints", "attributions"] {
+    for folder in [rundir::CHECKPOINTS, rundir::ATTRIBUTIONS] {
         dir.create_folder(folder)?;
     }
     let mut state = State::new(config, &data.info, Kind::Float, device);

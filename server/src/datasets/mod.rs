@@ -56,7 +56,7 @@ impl Datasets {
     /// Opens the folder of all data sets and reads which others people pointed to.
     pub fn open(root: &Path, file: PathBuf, mirror: Option<String>) -> io::Result<Self> {
         fs::create_dir_all(root)?;
-        // Workers start in other folders than the server may.
+        // An absolute path: workers may start in another folder than the server.
         let root = root.canonicalize()?;
         let folders = match fs::read(&file) {
             Ok(text) => serde_json::from_slice(&text)?,

@@ -1,4 +1,5 @@
-//! The same thing done to many runs in one request. What cannot be done to one of them is named, and done to the others.
+//! One action on many runs in one request. Each run that is refused is named; the action is carried out for
+//! the others.
 
 use std::collections::HashSet;
 
@@ -8,17 +9,17 @@ use shared::api::{RunAction, RunActions, RunActionsAnswer, RunChange, RunOutcome
 use shared::labels;
 use shared::problem::FieldError;
 
-use crate::content;
 use crate::extract::{self, Named};
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
+use crate::resources;
 use crate::routes::runs::refused;
 use crate::scheduler::Change;
 use crate::state::AppState;
 
 /// Cancels, resumes, deletes or tags many runs
 ///
-/// Answers 200 with an outcome for each run, also where some were refused.
+/// Answers 200 with an outcome for each run, even if some were refused.
 #[utoipa::path(
     post, path = "/api/run-actions", tag = "runs", request_body = RunActions, responses((status = 200, body = RunActionsAnswer), ApiError)
 )]
@@ -45,7 +46,7 @@ pub async fn change_runs(
     Ok(Json(RunActionsAnswer { outcomes: ids.into_iter().zip(refusals).map(outcome).collect() }))
 }
 
-/// The request with plain tags, or what is wrong with it as a whole.
+/// The request with its tags in normal form, or every field of it that is wrong.
 fn checked(actions: RunActions) -> Result<RunActions, ApiError> {
     let RunActions { action, ids, add_tags, remove_tags } = actions;
     let mut errors = Vec::new();
@@ -78,7 +79,7 @@ fn checked(actions: RunActions) -> Result<RunActions, ApiError> {
     Ok(RunActions { action, ids, add_tags, remove_tags })
 }
 
-/// Makes a change of the queue to every run that can have one of these names; gives the refusals in the order of `ids`.
+/// Makes a change to every run of `ids`; returns the refusals in the order of `ids`.
 async fn schedule(state: &AppState, change: Change, ids: &[String]) -> Result<Vec<Option<ApiError>>, ApiError> {
     let parsed: Vec<Option<RunId>> = ids.iter().map(|id| id.parse().ok()).collect();
     let mut outcomes = state.scheduler.change_all(change, parsed.iter().flatten().cloned().collect()).await?.into_iter();
@@ -91,7 +92,7 @@ async fn schedule(state: &AppState, change: Change, ids: &[String]) -> Result<Ve
 
 async fn tag(state: &AppState, id: &str, add: &[String], remove: &[String]) -> Result<(), ApiError> {
     let id: RunId = id.parse().map_err(|_| RunId::not_found(id))?;
-    let run = content::run(state, &id).await?;
+    let run = resources::run(state, &id).await?;
     let change = RunChange { tags: Some(labels::retagged(run.tags, add, remove)), ..RunChange::default() };
     let change = labels::checked(change).map_err(|errors| ApiError::on_fields(Kind::InvalidChange, errors))?;
     Ok(state.db.change_run(&id, &change).await?)

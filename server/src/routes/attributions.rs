@@ -1,4 +1,4 @@
-//! Attributions: as JSON, as tables and arrays, as figures.
+//! Attributions as JSON, tables, arrays and figures.
 
 use std::str::FromStr;
 
@@ -14,24 +14,25 @@ use shared::provenance::Page;
 use shared::view::{AttributionId, Lens, View, ViewError};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::content;
 use crate::extract::{Name, Named};
 use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
 use crate::id::RunId;
 use crate::npy::Values;
 use crate::numbers::Numbers;
 use crate::problem::ApiError;
+use crate::provenance;
+use crate::resources;
 use crate::state::AppState;
 
-/// An attribution, and the form in which it is wanted: `RUN.e12.adversarial.csv`.
+/// An attribution with the wanted form as its ending: `RUN.e12.adversarial.csv`.
 #[derive(Debug)]
 pub struct AttributionForm {
     id: AttributionId,
-    /// None: as JSON.
+    /// `None`: JSON.
     form: Option<Form>,
 }
 
-/// What of an attribution is drawn.
+/// What a figure of an attribution shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AttributionChart {
@@ -68,11 +69,17 @@ impl Named for AttributionForm {
     }
 }
 
-/// A class-wise attribution matrix with what is needed to trust it
+/// A class-wise attribution matrix, with how it was measured
 ///
-/// With an ending after the name it is a file that holds the address of the page it is of, the hash of the checkpoint and the configuration.
-/// `.svg`, `.png` or `.tex`: the heatmap, drawn as the query says. `.csv`: the matrix as a table, below comments that begin with `#`. `.npz`:
-/// the NumPy arrays `matrix`, `classes` and `provenance`. `chart` asks for the accuracies of classes in their place. `.npy`: the matrix and nothing else.
+/// An ending after the name selects a file format:
+///
+/// - `.svg`, `.png`, `.tex`: the heatmap, drawn as the query says.
+/// - `.csv`: the matrix as a table, below comment lines that begin with `#`.
+/// - `.npz`: the NumPy arrays `matrix`, `classes` and `provenance`.
+/// - `.npy`: the matrix alone.
+///
+/// With `chart`, the files hold the accuracy of each class instead of the matrix. All files but `.npy`
+/// contain the address of the page, the hash of the checkpoint and the configuration.
 #[utoipa::path(
     get, path = "/api/attributions/{id}", tag = "attributions",
     params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`, with or without `.svg`, `.png`, `.tex`, `.csv`, `.npz` or `.npy`"), Shown, FigureStyle),
@@ -86,15 +93,15 @@ pub async fn get_attribution(
     Name(AttributionForm { id, form }): Name<AttributionForm>,
     FigureQuery { own: Shown { chart }, style: Style { lens, theme } }: FigureQuery<Shown>,
 ) -> Result<Response, ApiError> {
-    let attribution = content::attribution(&state, &id).await?;
+    let attribution = resources::attribution(&state, &id).await?;
     let Some(form) = form else { return Ok(Json(attribution).into_response()) };
-    // A matrix as numbers is compared with nothing, whatever the lens says.
+    // Numbers are those of this matrix alone, even if the lens names a baseline.
     let baseline = if form.is_drawn() || chart == AttributionChart::Classes { named_baseline(&state, &lens).await? } else { None };
     let name = id.to_string();
     let view = View::Attribution { id, lens: lens.clone() };
     let runs = RunId::of_view(&view);
     let sides: Vec<Attribution> = std::iter::once(attribution.clone()).chain(baseline.clone()).collect();
-    let provenance = content::provenance(&state, Page::View(view), &sides, &runs).await?;
+    let provenance = provenance::of_page(&state, Page::View(view), &sides, &runs).await?;
     match chart {
         AttributionChart::Matrix => {
             let numbers = || Numbers::matrix(&attribution.file.matrix, &attribution.file.class_names);
@@ -117,15 +124,15 @@ pub async fn get_attribution(
     }
 }
 
-/// What a lens compares with.
+/// The baseline that a lens names.
 async fn named_baseline(state: &AppState, lens: &Lens) -> Result<Option<Attribution>, ApiError> {
     match &lens.baseline {
-        Some(baseline) => content::attribution(state, baseline).await.map(Some).map_err(|error| error.moved_to("base")),
+        Some(baseline) => resources::attribution(state, baseline).await.map(Some).map_err(|error| error.moved_to("base")),
         None => Ok(None),
     }
 }
 
-/// Images and accuracy of each class, in the order as given, and the baseline's where there is one.
+/// Number of images and accuracy of each class, in the given order; also of the baseline if there is one.
 fn accuracies(attribution: &Attribution, baseline: Option<&Attribution>) -> Numbers {
     let file = &attribution.file;
     let mut columns = vec![

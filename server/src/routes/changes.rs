@@ -1,4 +1,4 @@
-//! What has changed, for pages that show runs: a stream that says which, and the records of a run since the last look.
+//! Changes of runs: a stream that names the runs that changed, and the new records of one run.
 
 use std::convert::Infallible;
 use std::str::FromStr;
@@ -15,34 +15,36 @@ use shared::api::{RunChanges, RunRecords};
 use tokio::sync::watch;
 use utoipa::IntoParams;
 
-use crate::content;
 use crate::extract::{Name, Query};
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
+use crate::resources;
 use crate::rundir::record;
 use crate::state::AppState;
-use crate::tail::{Place, Tail};
+use crate::tail::{LineStart, Tail};
 
-/// Proxies close connections on which nothing comes for a minute, and some for less.
+/// Some proxies close a connection that is silent for a minute or less.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Of records in one answer.
+/// Most bytes of records in one answer.
 const MOST_BYTES: u64 = 4 << 20;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FollowChanges {
-    /// The cursor of an earlier event: what has changed since comes first. The header `Last-Event-ID` goes before it.
+    /// Cursor of an earlier event: the first event names what changed since then. The header `Last-Event-ID`
+    /// has priority.
     since: Option<String>,
 }
 
-/// Which runs change, of all runs, as it happens
+/// Names of runs that change, as a stream
 ///
-/// A stream of server-sent events whose id is a cursor. Each names the runs that have changed since the one before; the first holds the
-/// cursor alone where none was given. One stream is enough for any number of pages: what has changed of a run they ask its own routes.
+/// Server-sent events; the id of each is a cursor. An event names the runs that have changed since the event
+/// before it. Without a cursor in the request, the first event holds only a cursor. Read what has changed
+/// from the routes of the run. One stream is enough for any number of pages.
 #[utoipa::path(
     get, path = "/api/changes", tag = "runs",
-    params(FollowChanges, ("Last-Event-ID" = Option<String>, Header, description = "The cursor of the last event seen")),
+    params(FollowChanges, ("Last-Event-ID" = Option<String>, Header, description = "Cursor of the last event received")),
     responses((status = 200, content_type = "text/event-stream", body = RunChanges), ApiError)
 )]
 pub async fn stream_changes(
@@ -53,11 +55,11 @@ pub async fn stream_changes(
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).filter(|last| !last.is_empty());
     let listener = Listener { woken: state.changes.listen(), cursor: last.map(str::to_owned).or(query.since), state, first: true };
     let events = Sse::new(events(listener)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
-    // nginx would hold events back until it has a buffer full of them.
+    // nginx would hold events back until its buffer is full.
     Ok(([("x-accel-buffering", "no")], events))
 }
 
-/// One listener, and how far it has heard.
+/// One listener and the cursor of its last event.
 struct Listener {
     state: AppState,
     woken: watch::Receiver<(i64, u64)>,
@@ -81,8 +83,8 @@ impl Listener {
         match self.look().await {
             Ok(event) => Some(event),
             Err(error) => {
-                // The browser comes again with the last cursor that it saw.
-                tracing::warn!("a stream of changes breaks off: {error}");
+                // The browser connects again with the last cursor that it received.
+                tracing::warn!("an event stream of changes ends: {error}");
                 None
             }
         }
@@ -101,13 +103,14 @@ impl Listener {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReadRecords {
-    /// Only what was recorded after this: `next` of an earlier answer.
+    /// Returns only records after this position: `next` of an earlier answer.
     after: Option<String>,
 }
 
-/// A run, and what it has recorded since the last look
+/// A run and its records since an earlier answer
 ///
-/// Ask again with `next` while `more` is true, and when `/api/changes` names the run: no record is left out or comes twice.
+/// Ask again with `next` while `more` is true and whenever `/api/changes` names the run. Then no record is
+/// missing and none comes twice.
 #[utoipa::path(
     get, path = "/api/runs/{id}/records", tag = "runs",
     params(("id" = String, Path, description = "The run"), ReadRecords),
@@ -118,43 +121,43 @@ pub async fn get_records(
     Name(id): Name<RunId>,
     Query(query): Query<ReadRecords>,
 ) -> Result<Json<RunRecords>, ApiError> {
-    let place = match &query.after {
-        None => Place::default(),
+    let from = match &query.after {
+        None => LineStart::default(),
         Some(text) => text
             .parse()
-            .map_err(|NotAPlace| ApiError::on_field(Kind::InvalidQuery, "after", format!("`{text}` is not the `next` of an answer")))?,
+            .map_err(|NotALineStart| ApiError::on_field(Kind::InvalidQuery, "after", format!("`{text}` is not the `next` of an answer")))?,
     };
-    // The run first: what was recorded before it ended is then still read.
-    let run = content::run(&state, &id).await?;
+    // Read the run first: a record written before the run ended is then in the answer.
+    let run = resources::run(&state, &id).await?;
     let dir = state.dirs.of(&id);
-    // A place past the end is of another file of this name.
+    // A start past the end belongs to another file of this name.
     let size = tokio::fs::metadata(dir.metrics_file()).await.map_or(0, |metadata| metadata.len());
-    let mut tail = Tail::from(dir.metrics_file(), if place.bytes <= size { place } else { Place::default() });
-    let (start, mut records, mut more) = (tail.place().bytes, Vec::new(), false);
+    let mut tail = Tail::from(dir.metrics_file(), if from.bytes <= size { from } else { LineStart::default() });
+    let (start, mut records, mut more) = (tail.end().bytes, Vec::new(), false);
     loop {
         let lines = tail.read().await?;
         if lines.is_empty() {
             break;
         }
         records.extend(lines.iter().filter_map(|line| record(line).ok()));
-        more = tail.place().bytes - start >= MOST_BYTES;
+        more = tail.end().bytes - start >= MOST_BYTES;
         if more {
             break;
         }
     }
-    let Place { lines, bytes } = tail.place();
+    let LineStart { lines, bytes } = tail.end();
     Ok(Json(RunRecords { run, records, next: format!("{lines}.{bytes}"), more, problems: state.problems() }))
 }
 
-/// A text that names no place in the records of a run.
+/// A text that names no line in the records of a run.
 #[derive(Debug)]
-pub struct NotAPlace;
+pub struct NotALineStart;
 
-impl FromStr for Place {
-    type Err = NotAPlace;
+impl FromStr for LineStart {
+    type Err = NotALineStart;
 
-    fn from_str(text: &str) -> Result<Self, NotAPlace> {
-        let (lines, bytes) = text.split_once('.').ok_or(NotAPlace)?;
-        Ok(Place { lines: lines.parse().map_err(|_| NotAPlace)?, bytes: bytes.parse().map_err(|_| NotAPlace)? })
+    fn from_str(text: &str) -> Result<Self, NotALineStart> {
+        let (lines, bytes) = text.split_once('.').ok_or(NotALineStart)?;
+        Ok(LineStart { lines: lines.parse().map_err(|_| NotALineStart)?, bytes: bytes.parse().map_err(|_| NotALineStart)? })
     }
 }

@@ -1,4 +1,4 @@
-//! Checkpoints: the list of a run, and the files.
+//! Checkpoints: the list of a run, files of weights, and imports.
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use serde_json::Value;
 use shared::api::{CheckpointInfo, Run};
 use shared::config::{ImportConfig, RunConfig};
 use shared::inspection::Inspected;
+use shared::rundir;
 use shared::view::CheckpointId;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -20,12 +21,11 @@ use tower::ServiceExt;
 use tower_http::services::ServeFile;
 use utoipa::ToSchema;
 
-use crate::content;
 use crate::extract::{Name, Named};
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
+use crate::resources;
 use crate::routes::runs::created;
-use crate::rundir::RunDir;
 use crate::state::AppState;
 use crate::submit::{missing_source, submit};
 use crate::uploads::{file_name, without_folder};
@@ -37,15 +37,16 @@ use crate::uploads::{file_name, without_folder};
     responses((status = 200, body = Vec<CheckpointInfo>), ApiError)
 )]
 pub async fn list_checkpoints(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Vec<CheckpointInfo>>, ApiError> {
-    let metrics = content::metrics(&state, &id).await?;
-    Ok(Json(content::checkpoints(&id, &metrics)))
+    let metrics = resources::metrics(&state, &id).await?;
+    Ok(Json(resources::checkpoints(&id, &metrics)))
 }
 
-/// Brings in a checkpoint that was trained elsewhere
+/// Imports a checkpoint that was trained elsewhere
 ///
-/// The part `config`, which comes first, is the JSON of a run of the kind `import` without its `source`; the part `file` is the file, under
-/// any name, or the part `upload` names one that was sent to be inspected. The answer is the run that reads it; a file that can be read in
-/// more than one way fails there, and says what to set. A file on the server itself is imported with `POST /api/runs`.
+/// The part `config` comes first: the JSON of a run of kind `import` without `source`. Then either the part
+/// `file`, the file under any name, or the part `upload`, the name of a file that was sent to be inspected.
+/// The answer is the run that imports it. If the file can be read in more than one way, that run fails and
+/// says what to set. To import a file that is on the server already, use `POST /api/runs`.
 #[utoipa::path(
     post, path = "/api/checkpoints", tag = "checkpoints",
     request_body(content = Upload, content_type = "multipart/form-data"),
@@ -70,11 +71,12 @@ pub async fn import_checkpoint(
     created(&state, &id).await
 }
 
-/// Looks at a checkpoint that was trained elsewhere, before it is imported
+/// Inspects a checkpoint that was trained elsewhere, before it is imported
 ///
-/// Takes what `POST /api/checkpoints` takes, or a `config` whose `source` is a path on the server. Says what networks, heads and
-/// normalizations a file holds, what of it would be used and what not, and what is to be decided, with the clean accuracy under each choice
-/// where the test images are here. A file that was sent is kept for two hours.
+/// Takes the same parts as `POST /api/checkpoints`, or only a `config` whose `source` is a path on the
+/// server. Returns the networks, heads and normalizations of the file, which tensors would be used, and the
+/// choices to make, each with its clean accuracy if the server has the test images. A file that was sent is
+/// kept for two hours.
 #[utoipa::path(
     post, path = "/api/checkpoints/inspect", tag = "checkpoints",
     request_body(content = Upload, content_type = "multipart/form-data"),
@@ -98,13 +100,13 @@ pub async fn inspect_checkpoint(
     {
         return Err(ApiError::on_field(Kind::InvalidRun, "source", problem));
     }
-    // From here on the file stays, so that it need not be sent again when something else is wrong.
+    // Keep the file from here on, so that it need not be sent again if something else is wrong.
     let upload = match file {
         Sent::File(path) => Some(state.uploads.keep(incoming, path)),
         Sent::Upload(id) => Some(id),
         Sent::Nothing => None,
     };
-    // Images that are not here are not measured with.
+    // Without images nothing is measured.
     if let Some(data) = config.data_mut()
         && let Err(problem) = state.datasets.complete(data)
         && data.path.is_some()
@@ -126,28 +128,28 @@ pub async fn inspect_checkpoint(
     Ok(Json(Inspected { upload, inspection, problem }))
 }
 
-/// What the two handlers above take, for their document.
+/// The form of the two handlers above, for the OpenAPI document.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "names the parts of the form")]
 struct Upload {
     config: ImportConfig,
     #[schema(format = Binary)]
     file: Option<String>,
-    /// The file of an earlier inspection.
+    /// Name of a file that an earlier inspection has kept.
     upload: Option<String>,
 }
 
-/// What came in a form.
+/// The content of a form.
 struct Form {
     config: Value,
     file: Sent,
-    /// Where the file is, until it is moved or kept.
+    /// Folder of the file, until the file is moved or kept.
     incoming: TempDir,
 }
 
 enum Sent {
     File(PathBuf),
-    /// A file that was sent before.
+    /// A file that was sent earlier.
     Upload(String),
     Nothing,
 }
@@ -193,7 +195,7 @@ async fn read_form(state: &AppState, form: Result<Multipart, MultipartRejection>
     Ok(Form { config: config.ok_or_else(|| missing("config"))?, file, incoming })
 }
 
-/// Writes a part to a file in `folder`, under the name it came with as far as a file can have it.
+/// Writes a part to a file in `folder`, under the name that it was sent with if that is a possible file name.
 async fn receive(mut part: Field<'_>, folder: &Path) -> Result<PathBuf, ApiError> {
     let path = folder.join(file_name(part.file_name().unwrap_or_default()));
     let mut file = tokio::fs::File::create_new(&path).await?;
@@ -211,11 +213,11 @@ fn broken_upload(error: MultipartError) -> ApiError {
     }
 }
 
-/// The weights of a checkpoint as safetensors, with PyTorch's names
+/// The weights of a checkpoint as safetensors, with the names of PyTorch
 #[utoipa::path(
     get, path = "/api/checkpoints/{id}/file", tag = "checkpoints",
     params(("id" = String, Path, description = "The checkpoint, `RUN.e12`")),
-    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 304, description = "As known by its ETag"), ApiError)
+    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 304, description = "Not modified: the client has the file with this ETag"), ApiError)
 )]
 pub async fn get_checkpoint_file(
     State(state): State<AppState>,
@@ -224,7 +226,7 @@ pub async fn get_checkpoint_file(
 ) -> Result<Response, ApiError> {
     let not_found = || CheckpointId::not_found(&id.to_string());
     let run = RunId::of_checkpoint(&id);
-    state.db.run(&run).await?.ok_or_else(not_found)?;
+    state.db.status(&run).await?.ok_or_else(not_found)?;
     let dir = state.dirs.of(&run);
     let metrics = dir.metrics().await?;
     let checkpoint = metrics.checkpoints.iter().find(|checkpoint| checkpoint.epoch == id.epoch).ok_or_else(not_found)?;
@@ -235,7 +237,7 @@ pub async fn get_checkpoint_file(
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
     let plain = {
-        let (dir, name) = (dir.clone(), RunDir::checkpoint_name(&id));
+        let (dir, name) = (dir.clone(), rundir::checkpoint_file(id.epoch));
         spawn_blocking(move || dir.open(&name)).await.map_err(ApiError::internal)?
     };
     if let Err(error) = plain {

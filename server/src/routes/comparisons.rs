@@ -1,4 +1,4 @@
-//! Attributions against the first of them.
+//! Comparisons of attributions with the first of them.
 
 use std::collections::BTreeSet;
 
@@ -16,12 +16,13 @@ use shared::provenance::Page;
 use shared::view::{AttributionId, SIDES, View, side_of};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::content;
 use crate::figures::{self, DataForm, FigureQuery, FigureStyle, Style};
 use crate::id::RunId;
 use crate::npy::Values;
 use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
+use crate::provenance;
+use crate::resources;
 use crate::state::AppState;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -32,7 +33,7 @@ pub struct Compare {
     a: String,
     /// The attribution to compare with it.
     b: String,
-    /// More of them, as are `d` to `f`.
+    /// Further attributions to compare with it, as are `d` to `f`.
     c: Option<String>,
     d: Option<String>,
     e: Option<String>,
@@ -40,29 +41,30 @@ pub struct Compare {
     #[serde(default)]
     #[param(inline)]
     chart: ComparisonChart,
-    /// The side that the scatter shows against the baseline: `b`, unless another of `c` to `f` is named.
+    /// Side that the scatter plot shows against the baseline: `b` (default) to `f`.
     of: Option<String>,
     #[serde(default)]
     #[param(inline)]
     format: DataForm,
 }
 
-/// What of a comparison is drawn.
+/// What a figure of a comparison shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ComparisonChart {
     #[default]
     Matrices,
-    /// The pairs of classes, their cosine in the baseline against that in another.
+    /// One point per pair of classes: its cosine in the baseline and in the other attribution.
     Scatter,
-    /// Robust accuracy and CAS over the epochs of the runs.
+    /// Robust accuracy and CAS over epochs, for each run.
     Curves,
 }
 
-/// Two to six matrices, how the others differ from the first, and the pairs that changed most
+/// Two to six matrices, their differences from the first, and the pairs of classes that changed most
 ///
-/// As `csv` the matrices are every pair of classes with all values, the largest change first; as `npz` the arrays `matrices`, `[n, K, K]` in
-/// the order of the sides, `attributions`, `classes` and `provenance`; as `npy` the first of these alone.
+/// `csv`: one row per pair of classes with all values, the largest change first. `npz`: the arrays
+/// `matrices`, `[n, K, K]` in the order of the sides, `attributions`, `classes` and `provenance`. `npy`: the
+/// array `matrices` alone.
 #[utoipa::path(
     get, path = "/api/comparisons", tag = "attributions", params(Compare, FigureStyle),
     responses(
@@ -73,14 +75,14 @@ pub enum ComparisonChart {
 pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, style }: FigureQuery<Compare>) -> Result<Response, ApiError> {
     let Compare { a, b, c, d, e, f, chart, of, format } = own;
     let ids = attribution_ids([Some(a), Some(b), c, d, e, f])?;
-    let comparison = content::comparison(&state, &ids).await?;
+    let comparison = resources::comparison(&state, &ids).await?;
     let Some(form) = format.of_figure() else { return Ok(Json(comparison).into_response()) };
     let Style { lens, theme } = style;
     let of = side(of.as_deref(), ids.len())?;
     let name = format!("{}-to-{}", ids[0], ids[of]);
     let view = View::Compare { ids, of, lens: lens.clone() };
     let runs = RunId::of_view(&view);
-    let provenance = content::provenance(&state, Page::View(view), &comparison.attributions, &runs).await?;
+    let provenance = provenance::of_page(&state, Page::View(view), &comparison.attributions, &runs).await?;
     match chart {
         ComparisonChart::Matrices => {
             let drawn = || {
@@ -105,7 +107,7 @@ pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, st
     }
 }
 
-/// The index of the side that is shown against the baseline.
+/// Index of the side that is shown against the baseline.
 fn side(of: Option<&str>, count: usize) -> Result<usize, ApiError> {
     let known = SIDES[1..count].join("`, `");
     let wrong = || ApiError::on_field(Kind::InvalidQuery, "of", format!("`{}` is not a side; known: `{known}`", of.unwrap_or_default()));
@@ -124,7 +126,7 @@ async fn overlay(state: &AppState, comparison: &Comparison, theme: Theme) -> Res
     Ok(OverlaidCurves::of(runs, theme))
 }
 
-/// Those that are given; a side that is left out before another is named.
+/// The given sides in order; an error names a side that is missing before a given one.
 fn attribution_ids(sides: [Option<String>; 6]) -> Result<Vec<AttributionId>, ApiError> {
     let count = sides.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
     let id = |(side, text): (&&str, &Option<String>)| match text {
@@ -134,8 +136,8 @@ fn attribution_ids(sides: [Option<String>; 6]) -> Result<Vec<AttributionId>, Api
     SIDES.iter().zip(&sides).take(count).map(id).collect()
 }
 
-/// The matrices in the order of the sides. The table has a row for each pair: its classes, the baseline's value, then of each other its value
-/// and how it differs.
+/// The matrices in the order of the sides. The table has a row per pair: its classes, the value in the
+/// baseline, and for each other side the value and the difference.
 fn matrices(comparison: &Comparison) -> Numbers {
     let (classes, ranked) = (&comparison.baseline().file.class_names, comparison.ranked());
     let class = |of: fn(&RankedPair) -> usize| Values::Texts(ranked.iter().map(|pair| classes[of(pair)].clone()).collect());
@@ -151,7 +153,7 @@ fn matrices(comparison: &Comparison) -> Numbers {
     Numbers::matrices(&matrices, &names, classes, table)
 }
 
-/// A row for each pair that is a point.
+/// A row for each pair that the scatter plot shows.
 fn points(scatter: &Scatter, side: usize) -> Numbers {
     let points = &scatter.points;
     let class = |of: fn(&Point) -> usize| Values::Texts(points.iter().map(|point| scatter.labels[of(point)].clone()).collect());
@@ -164,7 +166,7 @@ fn points(scatter: &Scatter, side: usize) -> Numbers {
     ])
 }
 
-/// A row for each run and epoch of which anything is known.
+/// A row for each run and epoch with at least one value.
 fn courses(overlay: &OverlaidCurves) -> Numbers {
     let at =
         |points: &[(u32, f64)], epoch: u32| points.binary_search_by_key(&epoch, |point| point.0).map_or(f64::NAN, |index| points[index].1);

@@ -1,4 +1,4 @@
-//! Data sets: which are here, pointing to folders, downloading, and looking into them.
+//! Data sets: what is available, folders, downloads, and their content.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,7 +16,7 @@ use crate::state::AppState;
 
 const MOST_SAMPLES: usize = 200;
 
-/// Data sets, where their files are, and how to get those that are not here
+/// All data sets: where their files are, and how to get missing ones
 #[utoipa::path(get, path = "/api/datasets", tag = "datasets", responses((status = 200, body = Vec<DatasetStatus>), ApiError))]
 pub async fn list_datasets(State(state): State<AppState>) -> Result<Json<Vec<DatasetStatus>>, ApiError> {
     let datasets = state.datasets.clone();
@@ -28,9 +28,9 @@ async fn status(state: &AppState, id: DatasetId) -> Result<Json<DatasetStatus>, 
     Ok(Json(spawn_blocking(move || datasets.status(id.0)).await.map_err(ApiError::internal)?))
 }
 
-/// Points to the folder on the server that holds a data set
+/// Sets the folder on the server that holds a data set
 ///
-/// Runs that name no folder take this one. The folder is only read, and is remembered.
+/// Used by runs that name no folder. The server only reads the folder and remembers it.
 #[utoipa::path(
     put, path = "/api/datasets/{id}/folder", tag = "datasets", request_body = DatasetFolder,
     params(("id" = String, Path, description = "The data set")),
@@ -47,7 +47,7 @@ pub async fn set_dataset_folder(
     status(&state, id).await
 }
 
-/// Forgets the folder that somebody pointed to; its files stay
+/// Forgets the folder of a data set; its files stay
 #[utoipa::path(
     delete, path = "/api/datasets/{id}/folder", tag = "datasets",
     params(("id" = String, Path, description = "The data set")),
@@ -58,7 +58,7 @@ pub async fn forget_dataset_folder(State(state): State<AppState>, Name(id): Name
     status(&state, id).await
 }
 
-/// Starts to download a published data set, or goes on with it; the list of data sets says how far it is
+/// Starts or continues the download of a published data set; the list of data sets shows the progress
 #[utoipa::path(
     post, path = "/api/datasets/{id}/download", tag = "datasets",
     params(("id" = String, Path, description = "The data set")),
@@ -72,7 +72,7 @@ pub async fn start_download(
     Ok((StatusCode::ACCEPTED, status(&state, id).await?))
 }
 
-/// Stops a download and keeps what has come; where none is on its way, removes what an earlier one has left
+/// Stops a download and keeps what was received; if none is running, removes what an earlier one left
 #[utoipa::path(
     delete, path = "/api/datasets/{id}/download", tag = "datasets",
     params(("id" = String, Path, description = "The data set")),
@@ -87,7 +87,7 @@ pub async fn cancel_download(State(state): State<AppState>, Name(id): Name<Datas
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct Summarize {
-    /// Images of each split to show, spread over the classes; at most 200, 20 when absent.
+    /// Images to show of each split, spread over the classes: 20 by default, at most 200.
     samples: usize,
 }
 
@@ -97,7 +97,7 @@ impl Default for Summarize {
     }
 }
 
-/// What the files of a data set hold: classes, images of each, and some of them
+/// Content of a data set: its classes, the images of each, and samples
 #[utoipa::path(
     get, path = "/api/datasets/{id}/summary", tag = "datasets",
     params(("id" = String, Path, description = "The data set"), Summarize),

@@ -8,7 +8,7 @@ use shared::preset::{self, Preset};
 use crate::problem::ApiError;
 use crate::state::AppState;
 
-/// The server's version, whether it can train, and on what
+/// The version of the server, whether it can train, and on which devices
 #[utoipa::path(get, path = "/api/health", tag = "server", responses((status = 200, body = Health), ApiError))]
 pub async fn get_health(State(state): State<AppState>) -> Result<Json<Health>, ApiError> {
     let worker = state.worker.borrow().clone();

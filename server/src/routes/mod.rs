@@ -1,4 +1,4 @@
-//! The handlers, one file for each thing that addresses name.
+//! The handlers, one file for each resource.
 
 pub mod actions;
 pub mod attributions;

@@ -13,11 +13,11 @@ use tower::ServiceExt;
 use tower_http::services::ServeDir;
 
 use crate::auth;
-use crate::content;
 use crate::id::ShareToken;
 use crate::problem::{ApiError, Kind};
 use crate::proxy::public_address;
 use crate::routes::{session, shares};
+use crate::shared_views;
 use crate::state::{AppState, Settings};
 
 /// What index.html holds for us to replace.
@@ -130,7 +130,7 @@ fn share_head(shared: &SharedView, public_address: &str) -> String {
     let title = escape(&shared.share.title);
     // What the sender says tells more than what we can.
     let note = shared.share.note.split_whitespace().collect::<Vec<_>>().join(" ");
-    let description = if note.is_empty() { content::description(&shared.content) } else { note };
+    let description = if note.is_empty() { shared_views::description(&shared.content) } else { note };
     let description = escape(&description);
     let address = format!("{public_address}/{}", shared.share.path);
     let address = escape(&address);

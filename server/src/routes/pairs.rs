@@ -1,4 +1,4 @@
-//! Pairs of classes: what was measured of them, and one cell through the epochs of a run.
+//! Pairs of classes: the runs that measure them, and one cell of the matrix over the epochs of a run.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,14 @@ use shared::provenance::{CheckpointHash, Page, Provenance};
 use shared::view::{AttributionId, CheckpointId, CheckpointRef, Lens, View};
 use utoipa::IntoParams;
 
-use crate::content;
 use crate::extract::{Name, Query};
 use crate::figures::{self, DataForm, FigureQuery, FigureStyle, Style};
 use crate::id::RunId;
 use crate::npy::Values;
 use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
+use crate::provenance;
+use crate::resources;
 use crate::state::AppState;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -29,15 +30,15 @@ use crate::state::AppState;
 pub struct FindPair {
     /// `RUN.e12`.
     checkpoint: String,
-    /// A class by its index.
+    /// Index of a class, from 0.
     i: u32,
-    /// The other class.
+    /// Index of the other class.
     j: u32,
 }
 
-/// Runs that measure a pair of classes at a checkpoint, the newest first
+/// Runs that measure a pair of classes at a checkpoint, newest first
 ///
-/// In whatever state they are: what those that succeeded have found is at `/api/runs/{id}/pair`.
+/// Includes runs in every state. The result of a succeeded one is at `/api/runs/{id}/pair`.
 #[utoipa::path(
     get, path = "/api/pairs", tag = "attributions", params(FindPair),
     responses((status = 200, body = Vec<Run>), ApiError)
@@ -47,7 +48,7 @@ pub async fn list_pairs(State(state): State<AppState>, Query(query): Query<FindP
     let checkpoint: CheckpointId =
         checkpoint.parse().map_err(|error| ApiError::on_field(Kind::InvalidQuery, "checkpoint", format!("{error}")))?;
     let run = RunId::of_checkpoint(&checkpoint);
-    let metrics = content::metrics(&state, &run).await.map_err(|error| error.moved_to("checkpoint"))?;
+    let metrics = resources::metrics(&state, &run).await.map_err(|error| error.moved_to("checkpoint"))?;
     let measures = |config: &PairConfig| {
         let is_it = |named: &CheckpointRef| {
             named.run == checkpoint.run && metrics.checkpoint_epoch(named.which).is_ok_and(|epoch| epoch == checkpoint.epoch)
@@ -62,10 +63,10 @@ pub async fn list_pairs(State(state): State<AppState>, Query(query): Query<FindP
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FollowCell {
-    /// A class by its index.
+    /// Index of a class, from 0.
     i: usize,
     j: usize,
-    /// Adversarial when absent.
+    /// `adversarial` by default.
     #[serde(default = "adversarial")]
     inputs: Inputs,
     #[serde(default)]
@@ -73,16 +74,16 @@ pub struct FollowCell {
     format: DataForm,
 }
 
-/// How many files are read at once: each takes a processor for some milliseconds, and a few megabytes.
+/// Files read at once; each takes a few milliseconds of a processor and a few megabytes.
 const READ_TOGETHER: usize = 8;
 
 fn adversarial() -> Inputs {
     Inputs::Adversarial
 }
 
-/// One cell of every matrix that a run has kept, by epoch
+/// One cell of every kept matrix of a run, by epoch
 ///
-/// As a figure it marks the best and the last checkpoint.
+/// Figures mark the best and the last checkpoint.
 #[utoipa::path(
     get, path = "/api/runs/{id}/cells", tag = "attributions",
     params(("id" = String, Path, description = "The run"), FollowCell, FigureStyle),
@@ -98,7 +99,7 @@ pub async fn list_cells(
 ) -> Result<Response, ApiError> {
     const SIZE: (u32, u32) = (640, 320);
     let FollowCell { i, j, inputs, format } = own;
-    let metrics = content::metrics(&state, &id).await?;
+    let metrics = resources::metrics(&state, &id).await?;
     let epochs: BTreeSet<u32> = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
     let cells = stream::iter(epochs).map(|epoch| cell(&state, AttributionId { run: id.to_string(), epoch, inputs }, (i, j)));
     let cells: Vec<_> = cells.buffered(READ_TOGETHER).try_collect().await?;
@@ -109,11 +110,11 @@ pub async fn list_cells(
     let course = Course { marks: marks.filter(|mark| cells.iter().any(|cell| cell.epoch == mark.0)).collect(), cells, theme };
     let view = View::Run { run: id.to_string(), epoch: None, inputs, lens: Lens { cell: Some((i, j)), ..lens } };
     let runs = RunId::of_view(&view);
-    let provenance = Provenance { checkpoints, ..content::provenance(&state, Page::View(view), &[], &runs).await? };
+    let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), &[], &runs).await? };
     figures::figure(form, &format!("{id}-{i}-{j}"), provenance, || numbers(&course), || (course.clone(), SIZE)).await
 }
 
-/// A cell of an attribution, and the checkpoint that it is of; none where the file has gone with its checkpoint since its line was read.
+/// A cell of an attribution and its checkpoint; `None` if both were removed after their record was read.
 async fn cell(state: &AppState, id: AttributionId, (i, j): (usize, usize)) -> Result<Option<(EpochCell, CheckpointHash)>, ApiError> {
     let Some(file) = state.dirs.of(&RunId::of_attribution(&id)).attribution(&id).await? else { return Ok(None) };
     for (field, class) in [("i", i), ("j", j)] {

@@ -1,4 +1,4 @@
-//! What runs and what waits, and when it will have finished.
+//! The queue: running and waiting runs, and when they will finish.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,10 +8,10 @@ use crate::estimate::{Experience, queues};
 use crate::problem::ApiError;
 use crate::state::AppState;
 
-/// Earlier runs that estimates look at.
+/// Earlier runs that estimates are made from.
 const MOST_EARLIER: u32 = 500;
 
-/// The queue of each device, with estimates of when its runs will have finished
+/// The queue of each device, with estimates of when its runs will finish
 #[utoipa::path(get, path = "/api/queue", tag = "runs", responses((status = 200, body = Queue), ApiError))]
 pub async fn get_queue(State(state): State<AppState>) -> Result<Json<Queue>, ApiError> {
     let runs = state.db.queue().await?;

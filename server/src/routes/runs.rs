@@ -16,35 +16,37 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::api::{EvaluationFile, PairFile, QueueMove, Run, RunChange, RunPage, RunRows, RunState, SaliencyFile};
 use shared::chart::curves::{Curves, SeriesKind};
-use shared::config::{Inputs, RunConfig};
+use shared::config::{Inputs, RunConfig, RunKind};
 use shared::labels;
 use shared::problem::FieldError;
 use shared::provenance::{CheckpointHash, Page, Provenance};
 use shared::record::Metrics;
+use shared::rundir;
 use shared::view::View;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
 use tokio_util::io::ReaderStream;
+use tracing::{Instrument, info_span};
 use utoipa::IntoParams;
 
-use crate::content;
-use crate::db::{RunFilter, SortKey, SortOrder};
+use crate::db::{RunFilter, RunStatus, SortKey, SortOrder};
 use crate::extract::{self, Name, Named, Query};
 use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
 use crate::id::RunId;
+use crate::live::{Listening, News};
 use crate::npy::Values;
 use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
+use crate::provenance;
+use crate::resources;
 use crate::rundir::{LogPart, LogRange, RunDir, record};
 use crate::scheduler::Refusal;
 use crate::state::AppState;
 use crate::submit::submit;
-use crate::tail::Tail;
+use crate::tail::{Line, Tail};
 use crate::tensorboard;
 
 const MOST_LISTED: u32 = 500;
-/// How often a stream looks for new lines.
-const EVENTS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Queues a run
 #[utoipa::path(post, path = "/api/runs", tag = "runs", request_body = RunConfig, responses((status = 201, body = Run), ApiError))]
@@ -54,9 +56,9 @@ pub async fn create_run(State(state): State<AppState>, extract::Json(config): ex
     created(&state, &id).await
 }
 
-/// The answer to a request that made a run.
+/// 201 with a run that was made.
 pub async fn created(state: &AppState, id: &RunId) -> Result<impl IntoResponse + use<>, ApiError> {
-    let run = content::run(state, id).await?;
+    let run = resources::run(state, id).await?;
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("{}/api/runs/{id}", state.settings.base_path))], Json(run)))
 }
 
@@ -66,13 +68,13 @@ pub async fn created(state: &AppState, id: &RunId) -> Result<impl IntoResponse +
 pub struct ListRuns {
     /// Only runs in this state.
     state: Option<RunState>,
-    /// Words that the name or the title holds.
+    /// Words that the name or the title contains.
     q: String,
     #[param(inline)]
     sort: SortKey,
     #[param(inline)]
     order: SortOrder,
-    /// At most 500; 50 when absent.
+    /// 50 by default, at most 500.
     limit: u32,
     offset: u32,
 }
@@ -100,24 +102,24 @@ pub async fn list_runs(State(state): State<AppState>, Query(query): Query<ListRu
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListRows {
-    /// The cursor of an earlier answer: only what has changed since comes.
+    /// Cursor of an earlier answer: returns only what has changed since then.
     since: Option<String>,
 }
 
-/// Every run in short, or what has changed since an earlier answer
+/// A short form of every run, or what has changed since an earlier answer
 #[utoipa::path(get, path = "/api/run-rows", tag = "runs", params(ListRows), responses((status = 200, body = RunRows), ApiError))]
 pub async fn list_rows(State(state): State<AppState>, Query(query): Query<ListRows>) -> Result<Json<RunRows>, ApiError> {
     Ok(Json(state.db.rows(query.since.as_deref()).await?))
 }
 
-/// One run, without its curves
+/// One run, without its records
 #[utoipa::path(
     get, path = "/api/runs/{id}", tag = "runs",
     params(("id" = String, Path, description = "The run")),
     responses((status = 200, body = Run), ApiError)
 )]
 pub async fn get_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
-    content::run(&state, &id).await.map(Json)
+    resources::run(&state, &id).await.map(Json)
 }
 
 /// Renames a run, or sets its tags or its notes
@@ -131,13 +133,13 @@ pub async fn change_run(
     Name(id): Name<RunId>,
     extract::Json(change): extract::Json<RunChange>,
 ) -> Result<Json<Run>, ApiError> {
-    content::run(&state, &id).await?;
+    resources::status(&state, &id).await?;
     let change = labels::checked(change).map_err(|errors| ApiError::on_fields(Kind::InvalidChange, errors))?;
     state.db.change_run(&id, &change).await?;
-    content::run(&state, &id).await.map(Json)
+    resources::run(&state, &id).await.map(Json)
 }
 
-/// Deletes a run that does not run, with its checkpoints and the share links that show it
+/// Deletes a run that is not running, with its checkpoints and the share links that show it
 #[utoipa::path(
     delete, path = "/api/runs/{id}", tag = "runs",
     params(("id" = String, Path, description = "The run")),
@@ -158,10 +160,10 @@ pub async fn delete_run(State(state): State<AppState>, Name(id): Name<RunId>) ->
 )]
 pub async fn cancel_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
     state.scheduler.cancel(id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
-    content::run(&state, &id).await.map(Json)
+    resources::run(&state, &id).await.map(Json)
 }
 
-/// Puts a canceled or failed run back into the queue, where it goes on from what it has kept
+/// Puts a canceled or failed run back into the queue; it continues from its saved state
 #[utoipa::path(
     post, path = "/api/runs/{id}/resume", tag = "runs",
     params(("id" = String, Path, description = "The run")),
@@ -169,10 +171,10 @@ pub async fn cancel_run(State(state): State<AppState>, Name(id): Name<RunId>) ->
 )]
 pub async fn resume_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
     state.scheduler.resume(id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
-    content::run(&state, &id).await.map(Json)
+    resources::run(&state, &id).await.map(Json)
 }
 
-/// Moves a queued run among those that wait for the same device
+/// Moves a queued run among the runs that wait for the same device
 #[utoipa::path(
     post, path = "/api/runs/{id}/move", tag = "runs", request_body = QueueMove,
     params(("id" = String, Path, description = "The run")),
@@ -184,44 +186,45 @@ pub async fn move_run(
     extract::Json(QueueMove { to }): extract::Json<QueueMove>,
 ) -> Result<Json<Run>, ApiError> {
     state.scheduler.move_to(id.clone(), to).await.map_err(|refusal| refused(&id, refusal))?;
-    content::run(&state, &id).await.map(Json)
+    resources::run(&state, &id).await.map(Json)
 }
 
-/// What an evaluation has found, once it is complete
+/// The result of an evaluation, once it is complete
 #[utoipa::path(
     get, path = "/api/runs/{id}/evaluation", tag = "runs",
-    params(("id" = String, Path, description = "The run, of the kind `evaluate`")),
+    params(("id" = String, Path, description = "The run, of kind `evaluate`")),
     responses((status = 200, body = EvaluationFile), ApiError)
 )]
 pub async fn get_evaluation(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
-    result_file(&state, &id, "evaluation").await
+    result_file(&state, &id, RunKind::Evaluate).await
 }
 
 /// The maps of a saliency run, once they are complete
 #[utoipa::path(
     get, path = "/api/runs/{id}/saliency", tag = "runs",
-    params(("id" = String, Path, description = "The run, of the kind `saliency`")),
+    params(("id" = String, Path, description = "The run, of kind `saliency`")),
     responses((status = 200, body = SaliencyFile), ApiError)
 )]
 pub async fn get_saliency(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
-    result_file(&state, &id, "saliency").await
+    result_file(&state, &id, RunKind::Saliency).await
 }
 
-/// The pairs that a run has taken apart, once it is complete
+/// The result of a pair run, once it is complete
 #[utoipa::path(
     get, path = "/api/runs/{id}/pair", tag = "runs",
-    params(("id" = String, Path, description = "The run, of the kind `pair`")),
+    params(("id" = String, Path, description = "The run, of kind `pair`")),
     responses((status = 200, body = PairFile), ApiError)
 )]
 pub async fn get_pair(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
-    result_file(&state, &id, "pair").await
+    result_file(&state, &id, RunKind::Pair).await
 }
 
-/// A JSON file that the worker writes whole at its end, passed on as it is.
-async fn result_file(state: &AppState, id: &RunId, name: &str) -> Result<Response, ApiError> {
-    content::run(state, id).await?;
-    let missing = || ApiError::on_field(Kind::ResultNotFound, "id", format!("`{id}` has no {name}, or has not completed it yet"));
-    let bytes = state.dirs.of(id).result(name).await?.ok_or_else(missing)?;
+/// The result file of a run of a kind, as the worker wrote it.
+async fn result_file(state: &AppState, id: &RunId, kind: RunKind) -> Result<Response, ApiError> {
+    resources::status(state, id).await?;
+    let result_name = resources::result_name(kind).unwrap_or("result");
+    let missing = || ApiError::on_field(Kind::ResultNotFound, "id", format!("`{id}` has no {result_name}, or has not completed it yet"));
+    let bytes = state.dirs.of(id).result(kind).await?.ok_or_else(missing)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
@@ -232,7 +235,7 @@ async fn result_file(state: &AppState, id: &RunId, name: &str) -> Result<Respons
     responses((status = 200, content_type = "application/toml", body = String), ApiError)
 )]
 pub async fn get_config_toml(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
-    let run = content::run(&state, &id).await?;
+    let run = resources::run(&state, &id).await?;
     let text = toml::to_string_pretty(&run.config).map_err(ApiError::internal)?;
     let disposition = format!("attachment; filename=\"{id}.toml\"");
     Ok(([(header::CONTENT_TYPE, "application/toml".to_owned()), (header::CONTENT_DISPOSITION, disposition)], text).into_response())
@@ -245,7 +248,7 @@ pub async fn get_config_toml(State(state): State<AppState>, Name(id): Name<RunId
     responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), ApiError)
 )]
 pub async fn get_metrics_tfevents(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
-    let run = content::run(&state, &id).await?;
+    let run = resources::run(&state, &id).await?;
     let metrics = state.dirs.of(&id).metrics().await?;
     let begun = run.started_at.as_deref().unwrap_or(&run.created_at).parse::<jiff::Timestamp>().map_err(ApiError::internal)?;
     let file = tensorboard::event_file(&metrics, begun.as_second() as f64);
@@ -279,7 +282,7 @@ pub fn refused(id: &RunId, refusal: Refusal) -> ApiError {
     responses((status = 200, body = Metrics), ApiError)
 )]
 pub async fn get_metrics(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Metrics>, ApiError> {
-    content::metrics(&state, &id).await.map(Json)
+    resources::metrics(&state, &id).await.map(Json)
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -291,13 +294,14 @@ pub struct CurvesFigure {
     format: Form,
     /// The epoch that is marked.
     epoch: Option<u32>,
-    /// Of the matrix on the page that the figure opens: `adversarial`, `clean`.
+    /// Inputs of the matrix on the page that the figure links to: `adversarial`, `clean`.
     inputs: Option<Inputs>,
 }
 
 /// The training curves of a run as a figure
 ///
-/// Its numbers are what it shows; all that was recorded of the epochs is in `metrics.csv`.
+/// `csv` and `npz` hold what the figure shows; `metrics.csv` holds everything that was recorded of the
+/// epochs.
 #[utoipa::path(
     get, path = "/api/runs/{id}/curves", tag = "runs",
     params(("id" = String, Path, description = "The run"), CurvesFigure, FigureStyle),
@@ -313,19 +317,19 @@ pub async fn get_curves(
 ) -> Result<Response, ApiError> {
     const WIDTH: u32 = 960;
     let CurvesFigure { format, epoch, inputs } = own;
-    let (run, metrics) = (content::run(&state, &id).await?, content::metrics(&state, &id).await?);
+    let (run, metrics) = (resources::run(&state, &id).await?, resources::metrics(&state, &id).await?);
     let curves = Curves { cursor: epoch, ended: run.state.is_finished(), ..Curves::of(&metrics, &run.config, theme).seen(&lens.curves) };
     let size = (WIDTH, curves.natural_height().ceil() as u32);
     let checkpoints =
-        content::checkpoints(&id, &metrics).into_iter().filter(|entry| entry.is_best || entry.is_last || Some(entry.epoch) == epoch);
+        resources::checkpoints(&id, &metrics).into_iter().filter(|entry| entry.is_best || entry.is_last || Some(entry.epoch) == epoch);
     let checkpoints = checkpoints.map(|entry| CheckpointHash { id: entry.id, sha256: entry.sha256 }).collect();
     let view = View::Run { run: run.id, epoch, inputs: inputs.unwrap_or(Inputs::Adversarial), lens };
     let runs = RunId::of_view(&view);
-    let provenance = Provenance { checkpoints, ..content::provenance(&state, Page::View(view), &[], &runs).await? };
+    let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), &[], &runs).await? };
     figures::figure(format, &format!("{id}-curves"), provenance, || courses(&curves), || (curves.clone(), size)).await
 }
 
-/// A row for each epoch of which anything is drawn.
+/// A row for each epoch with at least one drawn value.
 fn courses(curves: &Curves) -> Numbers {
     let drawn = |kind: SeriesKind| curves.series.iter().find(|series| series.kind == kind).map_or(&[][..], |series| &series.points);
     let columns = [
@@ -353,7 +357,7 @@ fn courses(curves: &Curves) -> Numbers {
     responses((status = 200, content_type = "text/csv", body = String), ApiError)
 )]
 pub async fn get_metrics_csv(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
-    let table = metrics_csv(&content::metrics(&state, &id).await?).map_err(ApiError::internal)?;
+    let table = metrics_csv(&resources::metrics(&state, &id).await?).map_err(ApiError::internal)?;
     let disposition = format!("attachment; filename=\"{id}.csv\"");
     Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)], table).into_response())
 }
@@ -400,32 +404,33 @@ fn metrics_csv(metrics: &Metrics) -> Result<Vec<u8>, csv::Error> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReadLog {
-    /// Only so many of the last lines, at most a megabyte of them.
+    /// Number of lines from the end; at most one megabyte.
     tail: Option<usize>,
-    /// With `tail`: the last lines before this byte; `Log-Start` of an earlier answer.
+    /// With `tail`: returns the lines before this byte, `Log-Start` of an earlier answer.
     before: Option<u64>,
-    /// What follows this byte, at most a megabyte of it; `Log-End` of an earlier answer.
+    /// Returns what follows this byte, `Log-End` of an earlier answer; at most one megabyte.
     after: Option<u64>,
 }
 
-/// What the worker has printed
+/// The output of the worker
 ///
-/// The whole log, or a part of it. With a part come `Log-Start` and `Log-End`, the bytes between which it lies, and `Log-Size`, how many
-/// there are: ask with `before` for what is above it, with `after` for what has been printed since.
+/// The whole log, or a part of it. The headers of a part are `Log-Start` and `Log-End`, its first byte and
+/// the byte after its last, and `Log-Size`, the size of the whole log. Ask with `before` for the lines above
+/// a part, with `after` for what has been printed since.
 #[utoipa::path(
     get, path = "/api/runs/{id}/log", tag = "runs",
     params(("id" = String, Path, description = "The run"), ReadLog),
     responses(
         (status = 200, content_type = "text/plain", body = String, headers(
-            ("Log-Start" = u64, description = "Of a part: the byte at which it begins"),
-            ("Log-End" = u64, description = "Of a part: the byte before which it ends"),
-            ("Log-Size" = u64, description = "Of a part: the bytes of the whole log")
+            ("Log-Start" = u64, description = "Of a part: its first byte"),
+            ("Log-End" = u64, description = "Of a part: the byte after its last"),
+            ("Log-Size" = u64, description = "Of a part: the size of the whole log in bytes")
         )),
         ApiError
     )
 )]
 pub async fn get_log(State(state): State<AppState>, Name(id): Name<RunId>, Query(query): Query<ReadLog>) -> Result<Response, ApiError> {
-    content::run(&state, &id).await?;
+    resources::status(&state, &id).await?;
     let dir = state.dirs.of(&id);
     let invalid = |field: &str, detail: &str| Err(ApiError::on_field(Kind::InvalidQuery, field, detail));
     let range = match query {
@@ -441,11 +446,11 @@ pub async fn get_log(State(state): State<AppState>, Name(id): Name<RunId>, Query
     Ok((places, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }
 
-/// The log as it is now, piece by piece: it may be larger than the memory.
+/// Streams the whole log, which may be larger than the memory.
 async fn whole_log(id: &RunId, dir: &RunDir) -> Result<Response, ApiError> {
     let opened = {
         let dir = dir.clone();
-        spawn_blocking(move || dir.open("log.txt")).await.map_err(ApiError::internal)?
+        spawn_blocking(move || dir.open(rundir::LOG)).await.map_err(ApiError::internal)?
     };
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     let file = match opened {
@@ -459,7 +464,7 @@ async fn whole_log(id: &RunId, dir: &RunDir) -> Result<Response, ApiError> {
 fn unreadable_log(id: &RunId, error: std::io::Error) -> ApiError {
     match error.kind() {
         std::io::ErrorKind::InvalidInput => {
-            let detail = format!("the `log.txt` of `{id}` is a link or no plain file, so it is not shown");
+            let detail = format!("the `{}` of `{id}` is a link or no plain file, so it is not shown", rundir::LOG);
             ApiError::on_field(Kind::ResultNotFound, "id", detail)
         }
         _ => error.into(),
@@ -470,20 +475,20 @@ fn unreadable_log(id: &RunId, error: std::io::Error) -> ApiError {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FollowRun {
-    /// Starts after this line; the header `Last-Event-ID` goes first.
+    /// Starts after this line. The header `Last-Event-ID` has priority.
     after: Option<u64>,
 }
 
-/// The records of a run as they are written
+/// The records of a run, as a stream
 ///
-/// A stream of server-sent events. A `message` holds one record as JSON, its id is the number of the line in `metrics.jsonl`. A `run`
-/// holds the run: first of all, and whenever its state changes. An `end` holds the run once it has finished and every record is
-/// sent; close the stream then.
+/// Server-sent events. A `message` holds one record as JSON; its id is the number of its line in
+/// `metrics.jsonl`. A `run` holds the run: it comes first, and again whenever the state of the run changes.
+/// An `end` holds the run after it has finished and every record was sent; close the stream then.
 #[utoipa::path(
     get, path = "/api/runs/{id}/events", tag = "runs",
     params(
         ("id" = String, Path, description = "The run"), FollowRun,
-        ("Last-Event-ID" = Option<u64>, Header, description = "The last line seen; the stream starts after it")
+        ("Last-Event-ID" = Option<u64>, Header, description = "Number of the last line received; the stream starts after it")
     ),
     responses((status = 200, content_type = "text/event-stream", body = String), ApiError)
 )]
@@ -494,10 +499,11 @@ pub async fn stream_events(
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
     let after = last_event_id(&headers)?.or(query.after).unwrap_or(0);
-    content::run(&state, &id).await?;
-    let follower = Follower { tail: state.dirs.of(&id).tail(), state, id, after, pending: VecDeque::new(), seen: None, ended: false };
+    resources::status(&state, &id).await?;
+    let tail = state.dirs.of(&id).tail();
+    let follower = Follower { state, id, tail, after, stage: Stage::Outside, seen: None, pending: VecDeque::new() };
     let events = Sse::new(events(follower)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
-    // nginx would hold events back until it has a buffer full of them.
+    // nginx would hold events back until its buffer is full.
     Ok(([("x-accel-buffering", "no")], events))
 }
 
@@ -512,65 +518,113 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     text.parse().map(Some).map_err(bad)
 }
 
-/// One viewer's place in the records of a run.
+/// One listener of a run and what it has received.
 struct Follower {
     state: AppState,
     id: RunId,
+    /// Reads the records that the listener does not get as news: those before it came, or all since it was
+    /// too slow.
     tail: Tail,
+    /// Number of the last line that was sent.
     after: u64,
+    stage: Stage,
+    /// As in the last `run` event.
+    seen: Option<RunStatus>,
     pending: VecDeque<Event>,
-    /// What the last `run` event said: state and whether a cancel was asked for.
-    seen: Option<(RunState, bool)>,
-    ended: bool,
+}
+
+/// From where a listener gets its next records.
+enum Stage {
+    /// Does not listen yet, or was too slow and lost news.
+    Outside,
+    /// Listens, and still reads earlier records from the file.
+    Reading(Listening),
+    /// The file has been read; further records come as news.
+    Hearing(broadcast::Receiver<News>),
+    /// Nothing more will come.
+    Ended,
 }
 
 fn events(follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
-    stream::unfold(follower, |mut follower| async move { follower.next().await.map(|event| (Ok(event), follower)) })
+    stream::unfold(follower, |mut follower| async move {
+        let span = info_span!("run", id = %follower.id);
+        let event = follower.next().instrument(span).await;
+        event.map(|event| (Ok(event), follower))
+    })
 }
 
 impl Follower {
     async fn next(&mut self) -> Option<Event> {
+        let stopping = self.state.stopping.clone();
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Some(event);
             }
-            if self.ended || self.state.stopping.is_cancelled() {
+            if matches!(self.stage, Stage::Ended) || stopping.is_cancelled() {
                 return None;
             }
-            if let Err(error) = self.look().await {
-                // The browser comes again with the last line it saw.
-                tracing::warn!(run = %self.id, "the stream of {} breaks off: {error}", self.id);
+            // A client that is cut off connects again with the last line that it received.
+            if let Err(error) = stopping.run_until_cancelled(self.step()).await? {
+                tracing::warn!("the event stream of {} ends: {error}", self.id);
                 return None;
-            }
-            if self.pending.is_empty() {
-                tokio::select! {
-                    () = sleep(EVENTS_INTERVAL) => {}
-                    () = self.state.stopping.cancelled() => {}
-                }
             }
         }
     }
 
-    async fn look(&mut self) -> Result<(), ApiError> {
-        // The state first: a line written before the run ended is then still sent.
-        let Some(run) = self.state.db.run(&self.id).await? else {
-            self.ended = true;
-            return Ok(());
-        };
-        if self.seen.replace((run.state, run.canceling)) != Some((run.state, run.canceling)) {
-            self.pending.push_back(run_event("run", &run)?);
+    async fn step(&mut self) -> Result<(), ApiError> {
+        match &mut self.stage {
+            // Listen before reading, so that no line is missed. A line that comes both ways is sent once: see
+            // `say_records`.
+            Stage::Outside => match self.state.live.listen(&self.id).await? {
+                Some(listening) => {
+                    self.say_run(&listening.run)?;
+                    self.stage = Stage::Reading(listening);
+                }
+                None => self.stage = Stage::Ended,
+            },
+            Stage::Reading(Listening { run, news }) => {
+                let lines = self.tail.read().await?;
+                if !lines.is_empty() {
+                    self.say_records(lines.iter().filter(|line| record(line).is_ok()));
+                } else if run.state.is_finished() {
+                    let run = run.clone();
+                    self.say_end(&run)?;
+                } else {
+                    self.stage = news.take().map_or(Stage::Outside, Stage::Hearing);
+                }
+            }
+            Stage::Hearing(news) => match news.recv().await {
+                Ok(News::Run(run)) => self.say_run(&run)?,
+                Ok(News::Records(lines)) => self.say_records(lines.iter()),
+                Ok(News::End(run)) => self.say_end(&run)?,
+                Err(RecvError::Lagged(_)) => self.stage = Stage::Outside,
+                Err(RecvError::Closed) => self.stage = Stage::Ended,
+            },
+            Stage::Ended => {}
         }
-        let lines = self.tail.read().await?;
-        let drained = lines.is_empty();
+        Ok(())
+    }
+
+    fn say_run(&mut self, run: &Run) -> Result<(), ApiError> {
+        let status = RunStatus::of(run);
+        if self.seen.replace(status) != Some(status) {
+            self.pending.push_back(run_event("run", run)?);
+        }
+        Ok(())
+    }
+
+    fn say_records<'a>(&mut self, lines: impl Iterator<Item = &'a Line>) {
         for line in lines {
-            if line.number > self.after && record(&line).is_ok() {
-                self.pending.push_back(Event::default().id(line.number.to_string()).data(line.text));
+            if line.number > self.after {
+                self.after = line.number;
+                self.pending.push_back(Event::default().id(line.number.to_string()).data(&line.text));
             }
         }
-        if drained && run.state.is_finished() {
-            self.pending.push_back(run_event("end", &run)?);
-            self.ended = true;
-        }
+    }
+
+    fn say_end(&mut self, run: &Run) -> Result<(), ApiError> {
+        self.pending.push_back(run_event("end", run)?);
+        self.stage = Stage::Ended;
         Ok(())
     }
 }

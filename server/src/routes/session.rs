@@ -1,4 +1,4 @@
-//! Signing in and out, on a page that needs neither JavaScript nor WebAssembly.
+//! Signing in and out, on a page that needs no JavaScript and no WebAssembly.
 
 use axum::Form;
 use axum::extract::State;
@@ -11,19 +11,19 @@ use crate::problem::{ApiError, Kind};
 use crate::routes::pages::escape;
 use crate::state::{AppState, Settings};
 
-/// Where the form goes.
+/// The form is sent to this address.
 pub const SIGN_IN: &str = "/sign-in";
 pub const SIGN_OUT: &str = "/sign-out";
 
 const PAGE: &str = include_str!("sign_in.html");
 
-/// Why somebody is asked for the token, beyond that there is none.
+/// Why the sign-in page is shown although a token was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
     WrongToken,
-    /// The one of a link, which may be old.
+    /// The token of a link, which may be old.
     WrongLink,
-    /// The one that the browser has kept.
+    /// The token that the browser has kept.
     Expired,
     TooMany,
 }
@@ -43,15 +43,15 @@ impl Trouble {
 pub struct SignIn {
     #[serde(default)]
     token: String,
-    /// Where to go on: a path of the application with its query.
+    /// Path and query of the page to open afterwards.
     #[serde(default)]
     next: String,
 }
 
-/// Takes in the form of the sign-in page.
+/// Handles the form of the sign-in page.
 pub async fn sign_in(State(state): State<AppState>, headers: HeaderMap, form: Form<SignIn>) -> Response {
     let Form(SignIn { token, next }) = form;
-    // People copy spaces and line ends along.
+    // People also copy spaces and line ends.
     let token = token.trim();
     let next = next.parse::<Uri>().ok().filter(|next| next.path().starts_with('/')).unwrap_or_default();
     if state.settings.token.is_none() {
@@ -71,12 +71,13 @@ pub async fn sign_in(State(state): State<AppState>, headers: HeaderMap, form: Fo
     ApiError::on_field(Kind::Unauthorized, "token", "this is not the token of this server").into_response()
 }
 
-/// Takes the token away from the browser.
+/// Removes the token from the browser.
 pub async fn sign_out(State(state): State<AppState>, headers: HeaderMap) -> Response {
     (cookies(&state.settings, &headers, None), Redirect::to(&format!("{}/", state.settings.base_path))).into_response()
 }
 
-/// Answers a page that is opened with `?token=…`, or without being signed in. None where the page may be shown.
+/// Answers a page that is opened with `?token=…` or by someone who is not signed in; `None` if the page may
+/// be shown.
 pub async fn answer_page(state: &AppState, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
     let settings = &state.settings;
     settings.token.as_ref()?;
@@ -84,7 +85,7 @@ pub async fn answer_page(state: &AppState, method: &Method, uri: &Uri, headers: 
     let (given, rest) = without_token(uri);
     let trouble = match given {
         Some(given) if is_token(&given, settings) => return Some(signed_in(settings, headers, Some(&given), &rest)),
-        // An old link shuts nobody out.
+        // Whoever is signed in already stays signed in after an old link.
         Some(_) if known == Credentials::Right => return Some(signed_in(settings, headers, None, &rest)),
         Some(given) => {
             let waited = wrong_token(state, &given).await;
@@ -126,13 +127,14 @@ fn without_token(uri: &Uri) -> (Option<String>, Uri) {
     (given, address.parse().unwrap_or_default())
 }
 
-/// Goes on to a page, with the cookie for a token.
+/// Redirects to a page and sets the cookie of a token.
 fn signed_in(settings: &Settings, headers: &HeaderMap, token: Option<&str>, next: &Uri) -> Response {
     let cookies = token.map(|token| cookies(settings, headers, Some(token))).unwrap_or_default();
     (cookies, Redirect::to(&format!("{}{}", settings.base_path, local(next)))).into_response()
 }
 
-/// A path of the application with its query. One slash in front, or the browser would take what follows for another host.
+/// A path of the application with its query. It begins with one slash: after two, a browser would read the
+/// name of a host.
 fn local(next: &Uri) -> String {
     let path = next.path().trim_start_matches(['/', '\\']);
     let path = if path == SIGN_IN.trim_start_matches('/') { "" } else { path };
@@ -142,7 +144,7 @@ fn local(next: &Uri) -> String {
     }
 }
 
-/// The page that asks for the token and goes on to `next`.
+/// The page that asks for the token and then opens `next`.
 pub fn sign_in_page(settings: &Settings, next: &Uri, trouble: Option<Trouble>) -> Response {
     let told = trouble.map(|trouble| format!("<p class=\"notice notice-error\" id=\"trouble\" role=\"alert\">{}</p>", trouble.told()));
     let described = if trouble.is_some() { "trouble token-hint" } else { "token-hint" };
@@ -151,7 +153,7 @@ pub fn sign_in_page(settings: &Settings, next: &Uri, trouble: Option<Trouble>) -
         .replace("{trouble}", &told.unwrap_or_default())
         .replace("{described}", described)
         .replace("{invalid}", if trouble.is_some() { "true" } else { "false" })
-        // Last: it is not ours.
+        // Last, because others choose this text: it may contain the placeholders of the others.
         .replace("{next}", &escape(&local(next)));
     let status = if trouble == Some(Trouble::TooMany) { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::UNAUTHORIZED };
     let headers = [

@@ -1,4 +1,4 @@
-//! Share links: a view under an unguessable name that can be revoked.
+//! Share links: a view under a secret name that can be revoked.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,20 +8,20 @@ use jiff::Timestamp;
 use shared::api::{NewShare, Share, SharedView};
 use shared::view::View;
 
-use crate::content;
 use crate::extract::{self, Name, Named};
 use crate::figures;
 use crate::id::{RunId, ShareToken};
 use crate::problem::{ApiError, Kind};
+use crate::shared_views;
 use crate::state::AppState;
 
-/// More than a person makes; a bound for a script that runs wild.
+/// More than a person makes; limits a script that makes too many.
 const MOST_SHARES: u32 = 10_000;
 const LONGEST_TITLE: usize = 120;
 const LONGEST_NOTE: usize = 2000;
 const MOST_DAYS: u32 = 3650;
 
-/// Makes a link that opens a view
+/// Makes a share link for a view
 #[utoipa::path(post, path = "/api/shares", tag = "shares", request_body = NewShare, responses((status = 201, body = Share), ApiError))]
 pub async fn create_share(
     State(state): State<AppState>,
@@ -39,28 +39,28 @@ pub async fn create_share(
         return Err(ApiError::on_field(Kind::InvalidShare, "expires_in_days", detail));
     }
     let view: View = new.view.parse().map_err(|error| ApiError::on_field(Kind::InvalidShare, "view", format!("{error}")))?;
-    let (content, _) = content::shared(&state, &view).await.map_err(|error| error.moved_to("view"))?;
+    let (content, _) = shared_views::content(&state, &view).await.map_err(|error| error.moved_to("view"))?;
     state.db.sweep_shares().await?;
     if state.db.count_shares().await? >= MOST_SHARES {
         return Err(ApiError::new(Kind::TooManyShares, format!("there are {MOST_SHARES} share links; revoke some first")));
     }
     let title = match new.title.trim() {
-        "" => content::title(&content),
+        "" => shared_views::title(&content),
         title => title.to_owned(),
     };
-    // The view as we write it, so that nothing but a view comes back.
+    // Store the view as this server writes it, so that only a view is ever returned.
     let new = NewShare { view: view.to_string(), title, note: new.note.trim().to_owned(), ..new };
     let share = state.db.insert_share(&new, &RunId::of_view(&view)).await?;
     Ok((StatusCode::CREATED, Json(share)))
 }
 
-/// Every share link, the newest first
+/// All share links, newest first
 #[utoipa::path(get, path = "/api/shares", tag = "shares", responses((status = 200, body = Vec<Share>), ApiError))]
 pub async fn list_shares(State(state): State<AppState>) -> Result<Json<Vec<Share>>, ApiError> {
     Ok(Json(state.db.shares().await?))
 }
 
-/// What a share link shows; needs no token beside the link's own
+/// What a share link shows; needs no token other than that of the link
 #[utoipa::path(
     get, path = "/api/shares/{token}", tag = "shares",
     params(("token" = String, Path, description = "The secret part of the link")),
@@ -80,7 +80,7 @@ pub async fn delete_share(State(state): State<AppState>, Name(token): Name<Share
     if state.db.delete_share(&token).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ShareToken::not_found(token.as_str())) }
 }
 
-/// A picture of what a share link shows, 1200×630, for previews of links
+/// A picture of what a share link shows, 1200×630 pixels, for link previews
 #[utoipa::path(
     get, path = "/api/shares/{token}/preview.png", tag = "shares",
     params(("token" = String, Path, description = "The secret part of the link")),
@@ -88,8 +88,8 @@ pub async fn delete_share(State(state): State<AppState>, Name(token): Name<Share
 )]
 pub async fn get_share_preview(State(state): State<AppState>, Name(token): Name<ShareToken>) -> Result<impl IntoResponse, ApiError> {
     let mut shared = open(&state, &token).await?;
-    // A title of our own repeats what the picture shows; without it the picture has room for the name of the run.
-    if shared.share.title == content::title(&shared.content) {
+    // A generated title repeats what the picture shows. Without it there is room for the name of the run.
+    if shared.share.title == shared_views::title(&shared.content) {
         shared.share.title.clear();
     }
     Ok(([(header::CONTENT_TYPE, "image/png")], figures::preview(shared).await?))
@@ -105,7 +105,7 @@ pub async fn open(state: &AppState, token: &ShareToken) -> Result<SharedView, Ap
         return Err(ApiError::on_field(Kind::ShareExpired, "token", detail));
     }
     let view: View = share.view.parse().map_err(|error| ApiError::internal(format!("share {}: {error}", share.view)))?;
-    match content::shared(state, &view).await {
+    match shared_views::content(state, &view).await {
         Ok((content, answers)) => {
             Ok(SharedView { share, content, as_of: Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), answers })
         }

@@ -1,4 +1,4 @@
-//! Sweeps: runs that differ in a few fields, submitted and looked at together.
+//! Sweeps: runs that differ in a few fields, submitted and shown together.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,13 +14,13 @@ use shared::provenance::Page;
 use shared::sweep::{self, Spread};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::content;
 use crate::extract::{self, Name, Named};
 use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
 use crate::id::{RunId, SweepId};
 use crate::npy::Values;
 use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
+use crate::provenance;
 use crate::state::AppState;
 use crate::submit::submit_all;
 
@@ -30,7 +30,7 @@ impl Named for SweepId {
     }
 }
 
-/// Queues a run for every combination of values, all of them or none
+/// Queues one run for every combination of values: all of them or none
 #[utoipa::path(post, path = "/api/sweeps", tag = "runs", request_body = NewSweep, responses((status = 201, body = Sweep), ApiError))]
 pub async fn create_sweep(
     State(state): State<AppState>,
@@ -43,7 +43,7 @@ pub async fn create_sweep(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(look_up(&state, &id).await?)))
 }
 
-/// Every sweep without its runs, the newest first
+/// All sweeps without their runs, newest first
 #[utoipa::path(get, path = "/api/sweeps", tag = "runs", responses((status = 200, body = Vec<SweepSummary>), ApiError))]
 pub async fn list_sweeps(State(state): State<AppState>) -> Result<Json<Vec<SweepSummary>>, ApiError> {
     let mut sweeps: Vec<(String, Vec<Run>)> = Vec::new();
@@ -100,7 +100,7 @@ pub struct SweepFigure {
     #[serde(default)]
     #[param(inline)]
     format: Form,
-    /// The field that the chart is over, `attack.eps`; the first that is varied when absent.
+    /// Field on the x axis, such as `attack.eps`; by default the first that is varied.
     over: Option<String>,
 }
 
@@ -118,7 +118,7 @@ pub enum SweepChartName {
 
 /// A chart of a sweep as a figure
 ///
-/// Its numbers are every point with its mean, its lowest and its highest value.
+/// `csv` and `npz` hold the mean, lowest and highest value of every point.
 #[utoipa::path(
     get, path = "/api/sweeps/{id}/chart", tag = "runs",
     params(("id" = String, Path, description = "The sweep"), SweepFigure, FigureStyle),
@@ -154,7 +154,7 @@ pub async fn get_sweep_chart(
         }
     };
     let runs: Vec<RunId> = sweep.runs.iter().map(RunId::of_run).collect();
-    let provenance = content::provenance(&state, Page::Sweep(id.as_str().to_owned(), over), &[], &runs).await?;
+    let provenance = provenance::of_page(&state, Page::Sweep(id.as_str().to_owned(), over), &[], &runs).await?;
     figures::figure(form, id.as_str(), provenance, || numbers(&drawn), || (drawn.clone(), SIZE)).await
 }
 
@@ -162,7 +162,8 @@ fn numbers(chart: &SweepChart) -> Numbers {
     let (mut names, mut inputs, mut labels, mut spreads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut name = "";
     for series in &chart.series {
-        // Over epochs, the dashed line of training images follows the line of test images that has the name.
+        // Over epochs, the line of training images has no name and follows that of test images, which has
+        // one.
         let of_training = series.name.is_empty();
         name = if of_training { name } else { &series.name };
         for point in &series.points {

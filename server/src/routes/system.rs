@@ -1,4 +1,4 @@
-//! The server, its machine, and what it keeps there.
+//! The server, its machine and its disk.
 
 use std::io;
 use std::path::Path;
@@ -48,7 +48,7 @@ fn storage(state: &AppState) -> anyhow::Result<Storage> {
     let runs = state.dirs.existing().context("cannot list the run directories")?;
     let mut runs_bytes = 0;
     for id in &runs {
-        // A run may go while its files are counted.
+        // A run may be deleted while its files are counted.
         runs_bytes += size(state.dirs.of(id).path()).unwrap_or_default();
     }
     Ok(Storage {
@@ -61,7 +61,7 @@ fn storage(state: &AppState) -> anyhow::Result<Storage> {
     })
 }
 
-/// A path as a person can go to it; as it was given where it leads nowhere.
+/// An absolute path without links; unchanged if it does not exist.
 fn absolute(path: &Path) -> String {
     path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
 }

@@ -16,24 +16,24 @@ use crate::npy::Values;
 use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
 
-/// Those of the page, so that figures hold its dots.
+/// The same settings as on the page, so that figures show the same points.
 static SAMPLES: LazyLock<Samples> = LazyLock::new(|| Samples::draw(SEED, DRAWS));
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Theory {
-    /// μ, the mean of a feature that is there.
+    /// μ, the mean of a feature that is present.
     mean: Option<String>,
     /// σ, its standard deviation.
     deviation: Option<String>,
-    /// ε, the radius of the ℓ∞ ball; figures mark it.
+    /// ε, the radius of the ℓ∞ ball, which figures mark.
     eps: Option<String>,
     /// λ, the weight of λ/2·‖w‖² in the loss.
     weight_decay: Option<String>,
     /// `surrogate`, `cross_entropy`.
     loss: Option<String>,
-    /// Of cross-entropy, from 0 to below 1.
+    /// Label smoothing of cross-entropy, in `[0, 1)`.
     label_smoothing: Option<String>,
     #[serde(default)]
     #[param(inline)]
@@ -46,16 +46,16 @@ pub struct Theory {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TheoryChartName {
-    /// What is learned, w₁ and w₂.
+    /// The learned weights, w₁ and w₂.
     #[default]
     Weights,
-    /// The chance to beat one rival under attack.
+    /// Probability to beat one rival class under attack.
     Chance,
 }
 
 /// The weights that the three-class model learns, over the radius of the attack
 ///
-/// The numbers are those of both charts, whichever is asked for.
+/// `csv` and `npz` hold the numbers of both charts.
 #[utoipa::path(
     get, path = "/api/theory", tag = "theory", params(Theory, FigureStyle),
     responses(

@@ -116,6 +116,10 @@ async fn a_directory_that_was_copied_here_is_taken_in() {
             copy("not-valid");
             std::fs::write(runs.join("not-valid/config.json"), "{}").unwrap();
             copy("Bad Name");
+            copy("of-a-later-version");
+            std::fs::write(runs.join("of-a-later-version/format"), "2\n").unwrap();
+            // An earlier version wrote no such file.
+            std::fs::remove_file(runs.join("from-a-colleague/format")).unwrap();
         })
         .await;
     // The queue's task looks at the directories before it answers anything.

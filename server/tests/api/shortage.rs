@@ -1,11 +1,11 @@
 //! A database that takes nothing for a while, as on a full disk or behind another program's lock.
 
 use axum::http::{Method, StatusCode};
-use serde_json::Value;
-use shared::api::{Run, RunRecords, RunRows, RunState};
+use serde_json::{Value, json};
+use shared::api::{Run, RunPage, RunRecords, RunRows, RunState, Sweep};
 use std::fs;
 
-use crate::support::TestServer;
+use crate::support::{TestServer, config};
 
 const REFUSE_CHANGES: &str = "CREATE TRIGGER refuse BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END";
 const TAKE_CHANGES: &str = "DROP TRIGGER refuse";
@@ -96,6 +96,26 @@ async fn a_run_that_has_ended_unwritten_can_be_deleted() {
     until_well(&server).await;
     let server = server.restart(|_| {}).await;
     server.get(&uri).await.assert_problem(404, "run-not-found", Some("id"));
+}
+
+#[tokio::test]
+async fn a_sweep_is_queued_whole_or_not_at_all() {
+    let server = TestServer::start().await;
+    let sweep = json!({"config": config("done"), "axes": [{"field": "seed", "values": [1, 2, 3]}]});
+    server
+        .sql(
+            "CREATE TRIGGER refuse BEFORE INSERT ON runs WHEN (SELECT count(*) FROM runs) = 2 \
+             BEGIN SELECT RAISE(ABORT, 'locked away'); END",
+        )
+        .await;
+    server.post("/api/sweeps", &sweep).await.assert_problem(500, "internal", None);
+    let page: RunPage = server.get("/api/runs").await.json();
+    assert_eq!(page.total, 0, "{page:?}");
+    let left: Vec<_> = fs::read_dir(server.dir.path().join("data/runs")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    server.sql(TAKE_CHANGES).await;
+    let queued: Sweep = server.post("/api/sweeps", &sweep).await.json();
+    assert_eq!(queued.runs.len(), 3);
 }
 
 #[tokio::test]

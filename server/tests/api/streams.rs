@@ -1,11 +1,13 @@
 //! Following a run by server-sent events.
 
+use std::io::Write;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Method;
 use serde_json::Value;
 use shared::api::{Run, RunState};
+use shared::record::{Phase, Progress, Record};
 use tokio::time::timeout;
 
 use crate::events::{Event, Events};
@@ -98,4 +100,74 @@ async fn the_stream_of_a_deleted_run_ends() {
     events.next().await.unwrap();
     server.call(Method::DELETE, &format!("/api/runs/{}", second.id)).await;
     assert!(events.next().await.is_none());
+}
+
+/// Opens the stream of a run and reads up to its third record.
+async fn three_records(server: &TestServer, run: &Run) -> Events {
+    let mut events = Events::open(server, &format!("/api/runs/{}/events", run.id), None).await;
+    while next_record(&mut events).await != "3" {}
+    events
+}
+
+/// The line number of the next record.
+async fn next_record(events: &mut Events) -> String {
+    loop {
+        if let Some(line) = events.next().await.unwrap().id {
+            return line;
+        }
+    }
+}
+
+/// Appends a record of a run, as its worker would.
+fn append(server: &TestServer, run: &Run) {
+    let line =
+        serde_json::to_string(&Record::Progress(Progress { phase: Phase::Training, epoch: 2, step: 1, steps: 9, elapsed_secs: 1.0 }))
+            .unwrap();
+    let mut file = std::fs::OpenOptions::new().append(true).open(server.run_dir(&run.id).join("metrics.jsonl")).unwrap();
+    writeln!(file, "{line}").unwrap();
+}
+
+#[tokio::test]
+async fn every_listener_is_sent_every_line_once_whenever_it_came() {
+    let server = TestServer::start().await;
+    let run = server.submit("gated").await;
+    let mut listeners = Vec::new();
+    for _ in 0..20 {
+        listeners.push(three_records(&server, &run).await);
+    }
+    append(&server, &run);
+    for events in &mut listeners[..10] {
+        assert_eq!(next_record(events).await, "4");
+    }
+    listeners.push(Events::open(&server, &format!("/api/runs/{}/events?after=3", run.id), None).await);
+    std::fs::write(server.run_dir(&run.id).join("go"), "").unwrap();
+    for (index, events) in listeners.into_iter().enumerate() {
+        let rest = outline(&events.rest().await);
+        let records: Vec<&str> = rest.iter().map(String::as_str).filter(|event| !matches!(*event, "run" | "end")).collect();
+        let expected = if index < 10 { &["5", "6", "7", "8", "9"][..] } else { &["4", "5", "6", "7", "8", "9"] };
+        assert_eq!((records.as_slice(), rest.last().map(String::as_str)), (expected, Some("end")), "listener {index}");
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_does_not_keep_up_still_gets_every_line() {
+    // More than wait for a slow listener.
+    const LINES: u64 = 20;
+    let server = TestServer::start().await;
+    let run = server.submit("hung").await;
+    let slow = three_records(&server, &run).await;
+    let mut fast = three_records(&server, &run).await;
+    for line in 4..4 + LINES {
+        append(&server, &run);
+        // One after the other, so that each is news of its own.
+        assert_eq!(next_record(&mut fast).await, line.to_string());
+    }
+    server.call(Method::POST, &format!("/api/runs/{}/cancel", run.id)).await;
+    let records = |events: &[Event]| -> Vec<u64> { events.iter().filter_map(|event| event.id.as_ref()?.parse().ok()).collect() };
+    let slow = slow.rest().await;
+    assert_eq!(records(&slow), (4..4 + LINES).collect::<Vec<_>>());
+    assert_eq!(slow.last().unwrap().name, "end");
+    let states: Vec<RunState> =
+        slow.iter().filter(|event| event.name == "run").map(|event| serde_json::from_str::<Run>(&event.data).unwrap().state).collect();
+    assert_eq!(states.last(), Some(&RunState::Canceled), "{states:?}");
 }

@@ -263,6 +263,7 @@ pub fn config(name: &str) -> Value {
     config["name"] = json!(name);
     config["training"]["epochs"] = json!(2);
     config["training"]["milestones"] = json!([]);
+    config["evaluation"]["every"] = json!(1);
     config["checkpoints"]["every"] = json!(0);
     config
 }

@@ -1,11 +1,35 @@
-//! What a figure was drawn from, inside its file. `shared::provenance` reads it back out of pictures.
+//! The provenance of figures: collects it for a page and writes it into files. `shared::provenance` reads it
+//! from pictures.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use anyhow::Context;
 use serde::Serialize;
 use serde_json::ser::Formatter;
-use shared::provenance::{APPLICATION, Provenance};
+use shared::api::Attribution;
+use shared::provenance::{APPLICATION, CheckpointHash, Page, Provenance};
+
+use crate::id::RunId;
+use crate::problem::ApiError;
+use crate::shared_views::public_run;
+use crate::state::AppState;
+
+/// The provenance of a figure of a page.
+pub async fn of_page(state: &AppState, view: Page, attributions: &[Attribution], runs: &[RunId]) -> Result<Provenance, ApiError> {
+    let mut checkpoints: Vec<CheckpointHash> = Vec::new();
+    for Attribution { run, file, .. } in attributions {
+        let checkpoint = CheckpointHash { id: file.checkpoint_name(run), sha256: file.checkpoint_sha256.clone() };
+        if !checkpoint.sha256.is_empty() && !checkpoints.contains(&checkpoint) {
+            checkpoints.push(checkpoint);
+        }
+    }
+    let mut configs = BTreeMap::new();
+    for id in runs {
+        configs.insert(id.to_string(), public_run(state, id).await?.config.to_json());
+    }
+    Ok(Provenance { application: APPLICATION.to_owned(), view, checkpoints, configs })
+}
 
 /// The SVG with its provenance in a `metadata` element at its end.
 pub fn with_metadata(svg: &str, provenance: &Provenance) -> anyhow::Result<String> {
@@ -16,10 +40,10 @@ pub fn with_metadata(svg: &str, provenance: &Provenance) -> anyhow::Result<Strin
 
 /// The PNG with its provenance in an `iTXt` chunk behind its header: <https://www.w3.org/TR/png-3/#11iTXt>.
 pub fn with_chunk(png: &[u8], provenance: &Provenance) -> anyhow::Result<Vec<u8>> {
-    /// The signature, and the header with its length, name and checksum.
+    /// Length of the signature and of the header with its length, name and checksum.
     const HEADER: usize = 8 + 4 + 4 + 13 + 4;
     let (header, rest) = png.split_at_checked(HEADER).context("the picture has no header")?;
-    // Not compressed, in no language, under no other keyword.
+    // Not compressed, without language and translated keyword.
     let mut chunk = [b"iTXt", APPLICATION.as_bytes(), b"\0\0\0\0\0"].concat();
     chunk.extend(serde_json::to_vec(provenance)?);
     let length = u32::try_from(chunk.len() - 4)?;
@@ -28,7 +52,7 @@ pub fn with_chunk(png: &[u8], provenance: &Provenance) -> anyhow::Result<Vec<u8>
     Ok([header, &length.to_be_bytes(), &chunk, &checksum.sum().to_be_bytes(), rest].concat())
 }
 
-/// Lines of comments that begin with `sign`, for the head of a text.
+/// Comment lines that begin with `sign`, for the head of a text file.
 pub fn comments(sign: &str, provenance: &Provenance) -> serde_json::Result<String> {
     let Provenance { application, view, checkpoints, configs } = provenance;
     let mut lines = vec![format!("Drawn by {application}"), format!("View: {view}")];
@@ -39,14 +63,16 @@ pub fn comments(sign: &str, provenance: &Provenance) -> serde_json::Result<Strin
     Ok(lines.into_iter().map(|line| format!("{sign} {line}\n")).collect())
 }
 
-/// JSON on one line in which no text begins a cell of its own, where a spreadsheet cuts the line at commas, or is a formula there.
+/// JSON on one line for CSV: a spreadsheet that splits it at commas finds no separator and no formula in its
+/// texts.
 fn on_one_line(value: &serde_json::Value) -> serde_json::Result<String> {
     let mut line = Vec::new();
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Cells))?;
     Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
-/// Writes what separates cells, and the first character of a formula at the beginning of a text, as `\u002c`.
+/// Writes separators of cells, and a character that begins a formula at the start of a text, as escapes such
+/// as `\u002c`.
 struct Cells;
 
 impl Formatter for Cells {

@@ -1,0 +1,116 @@
+//! Runs, checkpoints, attributions and comparisons as the API answers them, put together from the database
+//! and the run directories.
+
+use shared::api::{Attribution, AttributionSummary, CheckpointInfo, Comparison, Run};
+use shared::config::RunKind;
+use shared::record::{Epoch, Metrics};
+use shared::view::{AttributionId, CheckpointId, SIDES};
+
+use crate::db::RunStatus;
+use crate::extract::Named;
+use crate::id::RunId;
+use crate::problem::{ApiError, Kind};
+use crate::state::AppState;
+
+pub async fn run(state: &AppState, id: &RunId) -> Result<Run, ApiError> {
+    state.db.run(id).await?.ok_or_else(|| RunId::not_found(id.as_str()))
+}
+
+/// State of a run, without reading its configuration.
+pub async fn status(state: &AppState, id: &RunId) -> Result<RunStatus, ApiError> {
+    state.db.status(id).await?.ok_or_else(|| RunId::not_found(id.as_str()))
+}
+
+/// All records of an existing run, summed up.
+pub async fn metrics(state: &AppState, id: &RunId) -> Result<Metrics, ApiError> {
+    status(state, id).await?;
+    Ok(state.dirs.of(id).metrics().await?)
+}
+
+/// The checkpoints of a run, by epoch.
+pub fn checkpoints(id: &RunId, metrics: &Metrics) -> Vec<CheckpointInfo> {
+    let marks = Marks::of(metrics);
+    let describe = |checkpoint: &shared::record::Checkpoint| {
+        let epoch = checkpoint.epoch;
+        let measured = epoch_record(metrics, epoch);
+        let attributions = metrics.attributions.iter().filter(|entry| entry.epoch == epoch).map(|entry| AttributionSummary {
+            id: AttributionId { run: id.to_string(), epoch, inputs: entry.inputs }.to_string(),
+            inputs: entry.inputs,
+            cas: entry.cas,
+            cas_normalized: entry.cas_normalized,
+        });
+        CheckpointInfo {
+            id: CheckpointId { run: id.to_string(), epoch }.to_string(),
+            run: id.to_string(),
+            epoch,
+            is_best: marks.best == Some(epoch),
+            is_last: marks.last == Some(epoch),
+            size_bytes: checkpoint.size_bytes,
+            sha256: checkpoint.sha256.clone(),
+            clean_accuracy: measured.and_then(|epoch| epoch.test_clean_accuracy),
+            robust_accuracy: measured.and_then(|epoch| epoch.test_robust_accuracy),
+            attributions: attributions.collect(),
+        }
+    };
+    metrics.checkpoints.iter().map(describe).collect()
+}
+
+pub async fn attribution(state: &AppState, id: &AttributionId) -> Result<Attribution, ApiError> {
+    let not_found = || AttributionId::not_found(&id.to_string());
+    let run_id = RunId::of_attribution(id);
+    let run = state.db.run(&run_id).await?.ok_or_else(not_found)?;
+    let dir = state.dirs.of(&run_id);
+    let metrics = dir.metrics().await?;
+    // Its file may be left although the epoch was not kept.
+    if metrics.cas(id.epoch, id.inputs).is_none() {
+        return Err(not_found());
+    }
+    let file = dir.attribution(id).await?.ok_or_else(not_found)?;
+    let marks = Marks::of(&metrics);
+    let measured = epoch_record(&metrics, id.epoch);
+    Ok(Attribution {
+        id: id.to_string(),
+        run: run.id,
+        run_title: run.title,
+        is_best: marks.best == Some(id.epoch),
+        is_last: marks.last == Some(id.epoch),
+        clean_accuracy: measured.and_then(|epoch| epoch.test_clean_accuracy),
+        robust_accuracy: measured.and_then(|epoch| epoch.test_robust_accuracy),
+        file,
+    })
+}
+
+/// Attributions over the same classes and their differences from the first. Errors name the side, `a` to `f`.
+pub async fn comparison(state: &AppState, ids: &[AttributionId]) -> Result<Comparison, ApiError> {
+    let mut attributions = Vec::with_capacity(ids.len());
+    for (side, id) in SIDES.iter().zip(ids) {
+        attributions.push(attribution(state, id).await.map_err(|error| error.moved_to(side))?);
+    }
+    Comparison::of(attributions).map_err(|error| ApiError::on_field(Kind::NotComparable, SIDES[error.index], error.to_string()))
+}
+
+/// Name of the result of a run of this kind, in routes and messages.
+pub fn result_name(kind: RunKind) -> Option<&'static str> {
+    match kind {
+        RunKind::Evaluate => Some("evaluation"),
+        RunKind::Saliency => Some("saliency"),
+        RunKind::Pair => Some("pair"),
+        RunKind::Train | RunKind::Attribute | RunKind::Import => None,
+    }
+}
+
+/// The best and the last epoch of a run.
+struct Marks {
+    best: Option<u32>,
+    last: Option<u32>,
+}
+
+impl Marks {
+    fn of(metrics: &Metrics) -> Self {
+        Marks { best: metrics.best().map(|epoch| epoch.epoch), last: metrics.last().map(|epoch| epoch.epoch) }
+    }
+}
+
+fn epoch_record(metrics: &Metrics, epoch: u32) -> Option<&Epoch> {
+    metrics.epochs.iter().find(|record| record.epoch == epoch)
+}

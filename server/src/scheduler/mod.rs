@@ -1,0 +1,701 @@
+//! The queue: starts runs in order, one per device, and records how they ended.
+//!
+//! One task owns the queue. Only it changes the states of runs; all others send it messages.
+
+mod follow_metrics;
+mod pending_writes;
+mod states;
+mod verdict;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use shared::api::{Probe, QueuePlace, RunState, RunSummary, WorkerStatus};
+use shared::config::RunConfig;
+use sqlx::SqlitePool;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
+
+use self::follow_metrics::follow_metrics;
+pub use self::pending_writes::PendingWrites;
+use self::states::{ActiveRun, States};
+use self::verdict::{Ending, StopReason, verdict};
+use crate::db::Db;
+use crate::id::RunId;
+use crate::rundir::{RunDir, RunDirs};
+use crate::shortage::{Shortage, lack_of_room};
+use crate::worker::{Worker, last_words};
+
+/// Time until a failed write or start is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Sends messages to the task that owns the queue.
+#[derive(Clone, Debug)]
+pub struct Scheduler {
+    messages: mpsc::Sender<Message>,
+}
+
+/// A run to be queued.
+#[derive(Debug)]
+pub struct NewRun {
+    pub config: RunConfig,
+    /// An existing device.
+    pub device: String,
+    /// Moved into the run directory as `upload/NAME`.
+    pub upload: Option<PathBuf>,
+}
+
+/// Why a run cannot be canceled, resumed, moved or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("no such run")]
+    NotFound,
+    #[error("the run has finished: {}", .0.id())]
+    Finished(RunState),
+    #[error("the run is {}", .0.id())]
+    NotResumable(RunState),
+    #[error("the run does not wait: it is {}", .0.id())]
+    NotQueued(RunState),
+    #[error("the run is running")]
+    Running,
+    #[error(transparent)]
+    Internal(#[from] anyhow::Error),
+}
+
+#[derive(Debug)]
+enum Message {
+    Submit { runs: Vec<NewRun>, reply: oneshot::Sender<anyhow::Result<Vec<RunId>>> },
+    Cancel { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
+    Resume { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
+    Move { id: RunId, to: QueuePlace, reply: oneshot::Sender<Result<(), Refusal>> },
+    Delete { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
+    Many { change: Change, ids: Vec<RunId>, reply: oneshot::Sender<Vec<Result<(), Refusal>>> },
+    Ended { id: RunId, ending: Ending, summary: Box<RunSummary> },
+    Stop { reply: oneshot::Sender<()> },
+}
+
+/// A change that can be made to many runs at once.
+#[derive(Clone, Copy, Debug)]
+pub enum Change {
+    Cancel,
+    Resume,
+    Delete,
+}
+
+struct Actor {
+    db: Db,
+    states: States,
+    dirs: RunDirs,
+    worker: Worker,
+    probe: watch::Receiver<WorkerStatus>,
+    inbox: mpsc::Receiver<Message>,
+    /// For tasks that wait for workers.
+    outbox: mpsc::Sender<Message>,
+    running: HashMap<RunId, Running>,
+    /// Set while the server stops: is told when the last worker has ended.
+    stopping: Option<oneshot::Sender<()>>,
+}
+
+struct Running {
+    device: String,
+    stop: CancellationToken,
+    stop_reason: Option<StopReason>,
+    /// Started by a server that was killed; it is stopping already.
+    left_over: bool,
+}
+
+impl Scheduler {
+    /// Starts the task, which first settles the runs that an earlier server left running.
+    pub fn start(pool: SqlitePool, pending: PendingWrites, dirs: RunDirs, worker: Worker, probe: watch::Receiver<WorkerStatus>) -> Self {
+        let (messages, inbox) = mpsc::channel(64);
+        let (db, states) = (Db::new(pool.clone(), pending.clone()), States::new(pool, pending));
+        let actor = Actor { db, states, dirs, worker, probe, inbox, outbox: messages.clone(), running: HashMap::new(), stopping: None };
+        tokio::spawn(actor.run());
+        Scheduler { messages }
+    }
+
+    /// Queues runs, all of them or none; returns their names in the order of `runs`.
+    pub async fn submit(&self, runs: Vec<NewRun>) -> anyhow::Result<Vec<RunId>> {
+        self.ask(|reply| Message::Submit { runs, reply }).await?
+    }
+
+    /// Puts a canceled or failed run back into the queue, at its old position.
+    pub async fn resume(&self, id: RunId) -> Result<(), Refusal> {
+        self.ask(|reply| Message::Resume { id, reply }).await?
+    }
+
+    /// Takes a run out of the queue, or asks its worker to save and stop.
+    pub async fn cancel(&self, id: RunId) -> Result<(), Refusal> {
+        self.ask(|reply| Message::Cancel { id, reply }).await?
+    }
+
+    /// Moves a queued run among the runs that wait for its device.
+    pub async fn move_to(&self, id: RunId, to: QueuePlace) -> Result<(), Refusal> {
+        self.ask(|reply| Message::Move { id, to, reply }).await?
+    }
+
+    /// Deletes a run that is not running, with its directory and the share links that show it.
+    pub async fn delete(&self, id: RunId) -> Result<(), Refusal> {
+        self.ask(|reply| Message::Delete { id, reply }).await?
+    }
+
+    /// Makes a change to each run, in order. No run starts before all are changed.
+    pub async fn change_all(&self, change: Change, ids: Vec<RunId>) -> anyhow::Result<Vec<Result<(), Refusal>>> {
+        self.ask(|reply| Message::Many { change, ids, reply }).await
+    }
+
+    /// Starts no further runs, asks all workers to save and stop, and waits until they have ended.
+    pub async fn stop(&self) -> anyhow::Result<()> {
+        self.ask(|reply| Message::Stop { reply }).await
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> anyhow::Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(message(reply)).await.ok().context("the scheduler has ended")?;
+        answer.await.context("the scheduler has ended")
+    }
+}
+
+/// The device of this machine that `device` of a configuration means.
+pub fn resolve_device<'a>(wanted: &str, probe: &'a Probe) -> Option<&'a str> {
+    let device = match wanted {
+        "auto" => probe.devices.first(),
+        id => probe.devices.iter().find(|device| device.id == id),
+    };
+    device.map(|device| device.id.as_str())
+}
+
+impl Actor {
+    async fn run(mut self) {
+        if let Err(error) = self.recover().await {
+            tracing::error!("the runs of the last server could not all be recovered: {error:#}");
+        }
+        let mut stuck = None;
+        loop {
+            let why = self.start_next().await.err().map(|error| format!("{error:#}"));
+            // Log it once, not with every try.
+            if let Some(why) = why.as_ref().filter(|_| why != stuck) {
+                tracing::error!("the queue is stuck: {why}");
+            }
+            stuck = why;
+            let retry = stuck.is_some() || self.db.trouble().is_some();
+            let probe_changes = !matches!(*self.probe.borrow(), WorkerStatus::Ready(_));
+            tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.handle(message).await,
+                    None => return,
+                },
+                changed = self.probe.changed(), if probe_changes => if changed.is_err() { return },
+                () = sleep(RETRY), if retry => self.try_again().await,
+            }
+        }
+    }
+
+    async fn handle(&mut self, message: Message) {
+        // The sender may be gone; its message is carried out all the same.
+        match message {
+            Message::Submit { runs, reply } => _ = reply.send(self.submit(&runs).await),
+            Message::Resume { id, reply } => _ = reply.send(self.resume(&id).instrument(info_span!("run", %id)).await),
+            Message::Cancel { id, reply } => _ = reply.send(self.cancel(&id).instrument(info_span!("run", %id)).await),
+            Message::Move { id, to, reply } => _ = reply.send(self.move_to(&id, to).instrument(info_span!("run", %id)).await),
+            Message::Delete { id, reply } => _ = reply.send(self.delete(&id).instrument(info_span!("run", %id)).await),
+            Message::Many { change, ids, reply } => {
+                let mut outcomes = Vec::with_capacity(ids.len());
+                for id in &ids {
+                    let span = info_span!("run", %id);
+                    outcomes.push(match change {
+                        Change::Cancel => self.cancel(id).instrument(span).await,
+                        Change::Resume => self.resume(id).instrument(span).await,
+                        Change::Delete => self.delete(id).instrument(span).await,
+                    });
+                }
+                _ = reply.send(outcomes);
+            }
+            Message::Ended { id, ending, summary } => self.settle(&id, ending, *summary).instrument(info_span!("run", %id)).await,
+            Message::Stop { reply } => {
+                self.stopping = Some(reply);
+                // A left-over worker is stopping anyway; the next start settles its run.
+                self.running.retain(|_, running| !running.left_over);
+                for running in self.running.values_mut() {
+                    running.stop_reason.get_or_insert(StopReason::ServerStops);
+                    running.stop.cancel();
+                }
+            }
+        }
+        if self.running.is_empty()
+            && let Some(reply) = self.stopping.take()
+        {
+            self.inbox.close();
+            reply.send(()).ok();
+        }
+    }
+
+    async fn submit(&mut self, runs: &[NewRun]) -> anyhow::Result<Vec<RunId>> {
+        let mut ids = Vec::with_capacity(runs.len());
+        let queued = match self.make_dirs(runs, &mut ids) {
+            Ok(()) => self.states.insert_queued(&ids, runs).await.map_err(anyhow::Error::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = queued {
+            for id in &ids {
+                self.discard(id).instrument(info_span!("run", %id)).await;
+            }
+            return Err(error);
+        }
+        for (id, run) in ids.iter().zip(runs) {
+            info_span!("run", %id).in_scope(|| tracing::info!("{id} is queued for {}", run.device));
+        }
+        Ok(ids)
+    }
+
+    /// Makes the directories of new runs. Adds each to `ids`, also if a later one fails.
+    fn make_dirs(&self, runs: &[NewRun], ids: &mut Vec<RunId>) -> anyhow::Result<()> {
+        for NewRun { config, device: _, upload } in runs {
+            let mut digits = 4;
+            let dir = loop {
+                let id = RunId::random(config, digits);
+                match self.dirs.make(&id, config) {
+                    Ok(dir) => {
+                        ids.push(id);
+                        break dir;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists && digits < 16 => digits += 1,
+                    Err(error) => return Err(error).context("cannot make the directory of the run"),
+                }
+            };
+            if let Some(upload) = upload {
+                dir.take_upload(upload).context("cannot move the uploaded file into the run")?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn cancel(&mut self, id: &RunId) -> Result<(), Refusal> {
+        match self.state(id).await? {
+            RunState::Queued => {
+                self.states.set_finished(id, RunState::Canceled, None, None).await;
+                tracing::info!("{id} is canceled before it started");
+            }
+            RunState::Running => {
+                // Stop the worker first, even if the cancel cannot be written.
+                if let Some(running) = self.running.get_mut(id) {
+                    running.stop_reason.get_or_insert(StopReason::Canceled);
+                    running.stop.cancel();
+                }
+                self.states.set_canceling(id).await;
+                tracing::info!("{id} is asked to stop");
+            }
+            state => return Err(Refusal::Finished(state)),
+        }
+        Ok(())
+    }
+
+    async fn resume(&mut self, id: &RunId) -> Result<(), Refusal> {
+        match self.state(id).await? {
+            RunState::Canceled | RunState::Failed => self.states.set_queued(id).await.context("cannot resume")?,
+            state => return Err(Refusal::NotResumable(state)),
+        }
+        tracing::info!("{id} is queued again");
+        Ok(())
+    }
+
+    async fn move_to(&mut self, id: &RunId, to: QueuePlace) -> Result<(), Refusal> {
+        match self.state(id).await? {
+            RunState::Queued => {}
+            state => return Err(Refusal::NotQueued(state)),
+        }
+        let waiting = self.states.active(RunState::Queued).await.context("cannot move")?;
+        let device = waiting.into_iter().find(|run| run.id == *id).map(|run| run.device).ok_or(Refusal::NotFound)?;
+        let places = self.states.places(&device).await.context("cannot move")?;
+        self.states.set_places(&moved(&places, id.as_str(), to)).await.context("cannot move")?;
+        tracing::info!("{id} is moved in the queue of {device}");
+        Ok(())
+    }
+
+    async fn delete(&mut self, id: &RunId) -> Result<(), Refusal> {
+        if self.state(id).await? == RunState::Running {
+            return Err(Refusal::Running);
+        }
+        // Hide it first: the next start would take in a directory without a row as a new run, but deletes a
+        // hidden one.
+        let hidden = self.dirs.hide(id).context("cannot remove the directory of the run")?;
+        match self.states.delete_run(id).await {
+            Ok(()) => self.dirs.remove_hidden(id).await,
+            Err(error) if hidden && Shortage::of(&error) == Some(Shortage::DiskFull) => {
+                // Deleting the row needs a little space, which removing the files frees.
+                tracing::warn!("the files of {id} are removed first, to make room: {error}");
+                if let Err(error) = self.dirs.empty_hidden(id) {
+                    tracing::warn!("the files of {id} cannot all be removed: {error}");
+                }
+                self.delete_hidden(id).await;
+            }
+            Err(error) => {
+                self.dirs.unhide(id).context("cannot bring back the directory of the run")?;
+                return Err(Refusal::Internal(anyhow::Error::new(error).context("cannot delete")));
+            }
+        }
+        tracing::info!("{id} is deleted");
+        Ok(())
+    }
+
+    /// Deletes a run whose directory is hidden. The directory marks the run, so it stays until the database
+    /// has deleted the row.
+    async fn delete_hidden(&self, id: &RunId) {
+        if self.states.set_deleted(id).await {
+            self.dirs.remove_hidden(id).await;
+        }
+    }
+
+    /// Repeats writes that have failed.
+    async fn try_again(&mut self) {
+        // Hidden directories mark runs that are not deleted completely.
+        for id in self.dirs.hidden().unwrap_or_default() {
+            self.delete_hidden(&id).instrument(info_span!("run", %id)).await;
+        }
+        self.states.write_pending().await;
+    }
+
+    /// Removes the directory of a run that was not queued.
+    async fn discard(&self, id: &RunId) {
+        match self.dirs.hide(id) {
+            Ok(_) => self.dirs.remove_hidden(id).await,
+            Err(error) => tracing::warn!("the directory {id} cannot be removed: {error}"),
+        }
+    }
+
+    async fn state(&self, id: &RunId) -> Result<RunState, Refusal> {
+        let status = self.db.status(id).await.context("cannot look up the run")?;
+        status.map(|status| status.state).ok_or(Refusal::NotFound)
+    }
+
+    /// Starts every queued run whose device is free.
+    async fn start_next(&mut self) -> anyhow::Result<()> {
+        let WorkerStatus::Ready(probe) = self.probe.borrow().clone() else { return Ok(()) };
+        if self.stopping.is_some() || self.inbox.is_closed() {
+            return Ok(());
+        }
+        for run in self.states.active(RunState::Queued).await? {
+            let Some(device) = resolve_device(&run.wanted_device, &probe) else {
+                let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
+                let failure = format!("this machine has no device `{}`; it has {}", run.wanted_device, known.join(", "));
+                self.states.set_finished(&run.id, RunState::Failed, Some(failure), None).await;
+                continue;
+            };
+            if device != run.device {
+                self.states.set_device(&run.id, device).await?;
+            }
+            if !self.running.values().any(|running| running.device == device) {
+                let span = info_span!("run", id = %run.id);
+                self.start(run.id, run.epochs, device).instrument(span).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn start(&mut self, id: RunId, epochs: u32, device: &str) -> anyhow::Result<()> {
+        let dir = self.dirs.of(&id);
+        // Write `running` first: if the server is killed before the worker starts, the next start looks for a
+        // left-over worker.
+        self.states.set_running(&id).await?;
+        let worker = match self.worker.start(&dir) {
+            Ok(worker) => worker,
+            Err(error) => {
+                let failure = format!("cannot start the worker `{}`: {error}", self.worker.program.display());
+                tracing::warn!("{id} failed: {failure}");
+                self.states.set_finished(&id, RunState::Failed, Some(failure), None).await;
+                return Ok(());
+            }
+        };
+        tracing::info!("{id} is running on {device}");
+        let pid = worker.pid;
+        let stop = CancellationToken::new();
+        self.running.insert(id.clone(), Running { device: device.to_owned(), stop: stop.clone(), stop_reason: None, left_over: false });
+        let (states, outbox, name) = (self.states.clone(), self.outbox.clone(), id.clone());
+        let follow = async move {
+            let ended = CancellationToken::new();
+            let wait = async {
+                let status = worker.wait(stop).await;
+                ended.cancel();
+                status
+            };
+            let (status, metrics) = tokio::join!(wait, follow_metrics(&states, &dir, &name, epochs, ended.clone()));
+            let summary = Box::new(RunSummary::of(&metrics, epochs));
+            drop(outbox.send(Message::Ended { id: name, ending: Ending::Exited(status), summary }).await);
+        };
+        tokio::spawn(follow.in_current_span());
+        if let Err(error) = self.states.set_worker_pid(&id, pid).await {
+            tracing::warn!("the process id of {id} cannot be written, so a server started after a crash could not end its worker: {error}");
+        }
+        Ok(())
+    }
+
+    /// Records how a run ended.
+    async fn settle(&mut self, id: &RunId, ending: Ending, summary: RunSummary) {
+        let stop_reason = self.running.remove(id).and_then(|running| running.stop_reason);
+        let log = self.dirs.of(id).log_tail(50).await.unwrap_or_else(|error| {
+            tracing::warn!("the log of {id} cannot be read: {error}");
+            String::new()
+        });
+        let (state, reason) = verdict(ending, stop_reason, &last_words(&log));
+        // With a full disk, a worker cannot write the reason into its log.
+        let reason = reason.map(|reason| match lack_of_room(self.dirs.root()).filter(|_| state == RunState::Failed) {
+            Some(lack) => format!("{reason}; {lack}"),
+            None => reason,
+        });
+        match &reason {
+            Some(reason) => tracing::info!("{id} ended, {}: {reason}", state.id()),
+            None => tracing::info!("{id} ended, {}", state.id()),
+        }
+        self.states.set_finished(id, state, reason, Some(summary)).await;
+    }
+
+    /// Handles what the last server left: waits for workers that are still running, takes in unknown run
+    /// directories.
+    async fn recover(&mut self) -> anyhow::Result<()> {
+        for id in self.dirs.hidden().context("cannot list the run directories")? {
+            self.delete_hidden(&id).instrument(info_span!("run", %id)).await;
+        }
+        for run in self.states.active(RunState::Running).await? {
+            info_span!("run", id = %run.id).in_scope(|| self.settle_left_over(run));
+        }
+        for id in self.dirs.existing().context("cannot list the run directories")? {
+            if self.db.status(&id).await?.is_none()
+                && let Err(error) = self.take_in(&id).instrument(info_span!("run", %id)).await
+            {
+                info_span!("run", %id).in_scope(|| tracing::warn!("the directory {id} is not taken in: {error:#}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn settle_left_over(&mut self, run: ActiveRun) {
+        let ActiveRun { id, device, wanted_device: _, epochs, worker_pid, canceling } = run;
+        tracing::warn!("{id} was running when the server stopped");
+        let stop_reason = canceling.then_some(StopReason::Canceled);
+        self.running.insert(id.clone(), Running { device, stop: CancellationToken::new(), stop_reason, left_over: true });
+        let (states, worker, outbox, dir) = (self.states.clone(), self.worker.clone(), self.outbox.clone(), self.dirs.of(&id));
+        let follow = async move {
+            if let Err(error) = worker.outlive(&dir, worker_pid).await {
+                tracing::error!("cannot tell whether a worker of {id} is left over: {error}");
+            }
+            let ended = CancellationToken::new();
+            ended.cancel();
+            let metrics = follow_metrics(&states, &dir, &id, epochs, ended).await;
+            let summary = Box::new(RunSummary::of(&metrics, epochs));
+            drop(outbox.send(Message::Ended { id, ending: Ending::Unseen { finished: metrics.finished.is_some() }, summary }).await);
+        };
+        tokio::spawn(follow.in_current_span());
+    }
+
+    /// Adds a run directory that was copied here to the database.
+    async fn take_in(&self, id: &RunId) -> anyhow::Result<()> {
+        let dir = self.dirs.of(id);
+        let config = read_config(&dir)?;
+        let time = std::fs::metadata(dir.metrics_file()).and_then(|metadata| metadata.modified()).context("it has no records")?;
+        let metrics = dir.metrics().await?;
+        let failure = metrics.finished.is_none().then_some("its records end before the run did");
+        self.states.insert_finished(id, &config, &metrics, Timestamp::try_from(time)?, failure).await?;
+        tracing::info!("{id} is taken in from its directory");
+        Ok(())
+    }
+}
+
+/// The runs of a queue whose places change when one is moved, with their new places. The set of places stays
+/// the same.
+fn moved(places: &[(String, i64)], id: &str, to: QueuePlace) -> Vec<(String, i64)> {
+    let Some(from) = places.iter().position(|(known, _)| known == id) else { return Vec::new() };
+    let target = match to {
+        QueuePlace::Up => from.saturating_sub(1),
+        QueuePlace::Down => (from + 1).min(places.len() - 1),
+        QueuePlace::Front => 0,
+    };
+    let mut order: Vec<&String> = places.iter().map(|(known, _)| known).collect();
+    let run = order.remove(from);
+    order.insert(target, run);
+    let exchanged = order.into_iter().zip(places).filter(|(now, (before, _))| *now != before);
+    exchanged.map(|(run, (_, place))| (run.clone(), *place)).collect()
+}
+
+fn read_config(dir: &RunDir) -> anyhow::Result<RunConfig> {
+    let config = dir.config().context("its configuration cannot be read")?;
+    match config.validate().first() {
+        None => Ok(config),
+        Some(error) => anyhow::bail!("its configuration is not valid: {} {}", error.field, error.message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::Instant;
+
+    use shared::preset;
+    use sqlx::AssertSqlSafe;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_move_exchanges_places_and_stays_inside_the_queue() {
+        let queue = [("a", 3), ("b", 5), ("c", 9)].map(|(id, place)| (id.to_owned(), place));
+        let check = |id: &str, to, expected: &[(&str, i64)]| {
+            let found = moved(&queue, id, to);
+            assert_eq!(found.iter().map(|(id, place)| (id.as_str(), *place)).collect::<Vec<_>>(), expected, "{id} {to:?}");
+        };
+        check("c", QueuePlace::Front, &[("c", 3), ("a", 5), ("b", 9)]);
+        check("c", QueuePlace::Up, &[("c", 5), ("b", 9)]);
+        check("a", QueuePlace::Down, &[("b", 3), ("a", 5)]);
+        check("a", QueuePlace::Up, &[]);
+        check("a", QueuePlace::Front, &[]);
+        check("c", QueuePlace::Down, &[]);
+        check("unknown", QueuePlace::Front, &[]);
+    }
+
+    #[test]
+    fn auto_is_the_first_device() {
+        let device = |id: &str| shared::api::Device { id: id.into(), name: id.into(), memory_bytes: None };
+        let probe = Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device("cuda:0"), device("cpu")] };
+        assert_eq!(resolve_device("auto", &probe), Some("cuda:0"));
+        assert_eq!(resolve_device("cpu", &probe), Some("cpu"));
+        assert_eq!(resolve_device("cuda:1", &probe), None);
+    }
+
+    /// A scheduler whose worker records one epoch, waits for a file `go` or the end of its input, and
+    /// succeeds.
+    struct Planned {
+        folder: TempDir,
+        pool: SqlitePool,
+        db: Db,
+        scheduler: Scheduler,
+    }
+
+    const WORKER: &str = r#"#!/bin/sh
+echo '{"type":"epoch","epoch":1,"learning_rate":0.1,"seconds":1.0,"elapsed_secs":1.0}' > "$1/metrics.jsonl"
+while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
+"#;
+
+    impl Planned {
+        async fn start() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let program = folder.path().join("worker.sh");
+            std::fs::write(&program, WORKER).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let device = shared::api::Device { id: "cpu".into(), name: "CPU".into(), memory_bytes: None };
+            let (_, probe) = watch::channel(WorkerStatus::Ready(Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device] }));
+            let pool = crate::db::open(&folder.path().join("crosslens.db")).await.unwrap();
+            let (pending, dirs) = (PendingWrites::default(), RunDirs::create(folder.path().join("runs")).unwrap());
+            let worker = Worker { program, stop_grace: Duration::from_secs(5) };
+            let db = Db::new(pool.clone(), pending.clone());
+            let scheduler = Scheduler::start(pool.clone(), pending, dirs, worker, probe);
+            Planned { folder, pool, db, scheduler }
+        }
+
+        async fn submit(&self) -> RunId {
+            let run = NewRun { config: preset::demo().config, device: "cpu".into(), upload: None };
+            self.scheduler.submit(vec![run]).await.unwrap().remove(0)
+        }
+
+        /// Makes the database refuse changes of runs that meet a condition.
+        async fn refuse(&self, condition: &str) {
+            let trigger =
+                format!("CREATE TRIGGER refuse BEFORE UPDATE ON runs WHEN {condition} BEGIN SELECT RAISE(ABORT, 'planned failure'); END");
+            sqlx::raw_sql(AssertSqlSafe(trigger)).execute(&self.pool).await.unwrap();
+        }
+
+        async fn take(&self) {
+            sqlx::raw_sql("DROP TRIGGER refuse").execute(&self.pool).await.unwrap();
+        }
+
+        fn file(&self, id: &RunId, name: &str) -> PathBuf {
+            self.folder.path().join("runs").join(id.as_str()).join(name)
+        }
+
+        fn let_finish(&self, id: &RunId) {
+            std::fs::write(self.file(id, "go"), "").unwrap();
+        }
+
+        /// State and end of a run as written in the database.
+        async fn stored(&self, id: &RunId) -> (String, Option<String>) {
+            sqlx::query_as("SELECT state, finished_at FROM runs WHERE id = ?").bind(id.as_str()).fetch_one(&self.pool).await.unwrap()
+        }
+
+        async fn until<T>(&self, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+            let start = Instant::now();
+            loop {
+                if let Some(found) = condition().await {
+                    return found;
+                }
+                assert!(start.elapsed() < Duration::from_secs(20), "trouble: {:?}", self.db.trouble());
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
+
+        /// Waits until readers see a run in a state.
+        async fn until_told(&self, id: &RunId, state: RunState) -> shared::api::Run {
+            self.until(async || self.db.run(id).await.unwrap().filter(|run| run.state == state)).await
+        }
+
+        async fn until_stored(&self, id: &RunId, state: RunState) {
+            self.until(async || (self.stored(id).await.0 == state.id()).then_some(())).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_that_the_database_refuses_is_told_at_once_and_written_later() {
+        let planned = Planned::start().await;
+        let id = planned.submit().await;
+        planned.until_stored(&id, RunState::Running).await;
+        planned.refuse("new.state = 'succeeded'").await;
+        planned.let_finish(&id);
+        let told = planned.until_told(&id, RunState::Succeeded).await;
+        assert_eq!(planned.stored(&id).await, ("running".to_owned(), None));
+        assert!(planned.db.trouble().unwrap().contains("planned failure"));
+        planned.take().await;
+        planned.until_stored(&id, RunState::Succeeded).await;
+        assert_eq!(planned.stored(&id).await.1, told.finished_at, "it ended when it was told to have ended");
+        planned.until(async || planned.db.trouble().is_none().then_some(())).await;
+    }
+
+    #[tokio::test]
+    async fn a_run_whose_start_the_database_refuses_waits_and_starts_later() {
+        let planned = Planned::start().await;
+        planned.refuse("new.state = 'running'").await;
+        let id = planned.submit().await;
+        planned.until(async || planned.db.trouble()).await;
+        assert_eq!(planned.db.status(&id).await.unwrap().map(|status| status.state), Some(RunState::Queued));
+        assert!(!planned.file(&id, "log.txt").exists(), "no worker was started");
+        planned.take().await;
+        planned.let_finish(&id);
+        planned.until_stored(&id, RunState::Succeeded).await;
+    }
+
+    #[tokio::test]
+    async fn numbers_that_the_database_refuses_come_with_the_end() {
+        let planned = Planned::start().await;
+        planned.refuse("new.summary <> old.summary AND new.state = 'running'").await;
+        let id = planned.submit().await;
+        planned.until(async || planned.db.trouble()).await;
+        planned.let_finish(&id);
+        planned.until_stored(&id, RunState::Succeeded).await;
+        assert_eq!(planned.until_told(&id, RunState::Succeeded).await.summary.epoch, 1);
+    }
+
+    #[tokio::test]
+    async fn a_run_goes_on_where_the_database_refuses_its_process_or_its_cancel() {
+        let planned = Planned::start().await;
+        planned.refuse("new.worker_pid IS NOT NULL AND new.state = 'running' OR new.canceling = 1").await;
+        let id = planned.submit().await;
+        planned.until_told(&id, RunState::Running).await;
+        planned.scheduler.cancel(id.clone()).await.unwrap();
+        assert!(planned.until_told(&id, RunState::Running).await.canceling, "it is told at once");
+        planned.let_finish(&id);
+        planned.until_stored(&id, RunState::Succeeded).await;
+        assert!(!planned.until_told(&id, RunState::Succeeded).await.canceling);
+    }
+}

@@ -1,0 +1,173 @@
+//! Changes of runs that the database could not take yet. Readers see them as if they were written; only the
+//! scheduler adds and writes them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use shared::api::{Run, RunState, RunSummary};
+
+use crate::db::RunStatus;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct End {
+    pub state: RunState,
+    /// Why it did not succeed, in a sentence.
+    pub failure: Option<String>,
+    /// `None` leaves the summary in the database as it is.
+    pub summary: Option<Box<RunSummary>>,
+    /// RFC 3339, UTC.
+    pub at: String,
+}
+
+/// A change of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Change {
+    /// It was asked to stop.
+    Canceling,
+    Ended(End),
+    /// Its files are removed already.
+    Deleted,
+}
+
+/// The latest change of each run that is not written yet.
+#[derive(Clone, Debug, Default)]
+pub struct PendingWrites(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    changes: BTreeMap<String, Change>,
+    /// Counts the changes that were added.
+    version: u64,
+    /// Why the last write failed.
+    cause: Option<String>,
+}
+
+impl PendingWrites {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // No panic under the lock can leave a change half made.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, id: &str, change: Change) {
+        let mut inner = self.inner();
+        inner.changes.insert(id.to_owned(), change);
+        inner.version += 1;
+    }
+
+    /// Removes a change that is written; keeps a later one.
+    pub(super) fn remove(&self, id: &str, written: &Change) {
+        let mut inner = self.inner();
+        if inner.changes.get(id) == Some(written) {
+            inner.changes.remove(id);
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<(String, Change)> {
+        self.inner().changes.iter().map(|(id, change)| (id.clone(), change.clone())).collect()
+    }
+
+    pub(super) fn of(&self, id: &str) -> Option<Change> {
+        self.inner().changes.get(id).cloned()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.inner().changes.is_empty()
+    }
+
+    /// The names of the runs that were changed, and of those that were deleted.
+    pub fn ids(&self) -> (Vec<String>, Vec<String>) {
+        let (mut changed, mut deleted) = (Vec::new(), Vec::new());
+        for (id, change) in &self.inner().changes {
+            let ids = if *change == Change::Deleted { &mut deleted } else { &mut changed };
+            ids.push(id.clone());
+        }
+        (changed, deleted)
+    }
+
+    pub fn version(&self) -> u64 {
+        self.inner().version
+    }
+
+    /// Sets why the last write failed, `None` if it succeeded; returns whether that is new.
+    pub(super) fn set_cause(&self, cause: Option<String>) -> bool {
+        let mut inner = self.inner();
+        let new = inner.cause != cause;
+        inner.cause = cause;
+        new
+    }
+
+    /// Why the database takes no changes, and how many wait; `None` while it does.
+    pub fn told(&self) -> Option<String> {
+        let inner = self.inner();
+        let cause = inner.cause.as_ref()?;
+        let waiting = match inner.changes.len() {
+            0 => String::new(),
+            1 => "; what happened to one run is not written yet".to_owned(),
+            count => format!("; what happened to {count} runs is not written yet"),
+        };
+        Some(format!("the database takes no changes ({cause}){waiting}; this is tried again every few seconds"))
+    }
+
+    /// The state of a run from the database with its pending change; `None` if it is deleted.
+    pub fn amended_status(&self, id: &str, status: RunStatus) -> Option<RunStatus> {
+        match self.of(id) {
+            None => Some(status),
+            Some(Change::Canceling) => Some(RunStatus { canceling: true, ..status }),
+            Some(Change::Ended(End { state, .. })) => Some(RunStatus { state, canceling: false }),
+            Some(Change::Deleted) => None,
+        }
+    }
+
+    /// A run from the database with its pending change; `None` if it is deleted.
+    pub fn amended(&self, mut run: Run) -> Option<Run> {
+        match self.of(&run.id) {
+            None => {}
+            Some(Change::Canceling) => run.canceling = true,
+            Some(Change::Deleted) => return None,
+            Some(Change::Ended(End { state, failure, summary, at })) => {
+                run.state = state;
+                run.failure = failure;
+                run.finished_at = Some(at);
+                run.canceling = false;
+                run.queue_position = None;
+                run.summary = summary.map_or(run.summary, |summary| *summary);
+            }
+        }
+        Some(run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(state: RunState) -> Change {
+        Change::Ended(End { state, failure: None, summary: None, at: "2026-11-22T19:13:38.123Z".into() })
+    }
+
+    #[test]
+    fn only_the_change_that_was_written_is_forgotten() {
+        let pending = PendingWrites::default();
+        pending.add("at-1", Change::Canceling);
+        pending.add("at-1", end(RunState::Canceled));
+        pending.remove("at-1", &Change::Canceling);
+        assert_eq!(pending.of("at-1"), Some(end(RunState::Canceled)));
+        pending.remove("at-1", &end(RunState::Canceled));
+        assert!(pending.is_empty());
+        assert_eq!(pending.version(), 2);
+    }
+
+    #[test]
+    fn what_waits_is_told_with_its_cause() {
+        let pending = PendingWrites::default();
+        assert_eq!(pending.told(), None);
+        assert!(pending.set_cause(Some("database or disk is full".into())));
+        assert!(!pending.set_cause(Some("database or disk is full".into())), "it is said once");
+        pending.add("at-1", Change::Deleted);
+        let told = pending.told().unwrap();
+        assert!(told.contains("(database or disk is full); what happened to one run"), "{told}");
+        pending.set_cause(None);
+        assert_eq!(pending.told(), None);
+    }
+}

@@ -1,0 +1,270 @@
+//! The states of runs in the database. Private to the scheduler: nothing else can change a state.
+
+use jiff::Timestamp;
+use shared::api::{RunState, RunSummary};
+use shared::config::RunConfig;
+use shared::record::Metrics;
+use sqlx::types::Json;
+use sqlx::{FromRow, SqlitePool};
+
+use super::NewRun;
+use super::pending_writes::{Change, End, PendingWrites};
+use crate::db::{at, now, unreadable};
+use crate::id::RunId;
+
+/// Reads what the scheduler needs and writes the states of runs. What the database does not take is kept and
+/// written later.
+#[derive(Clone, Debug)]
+pub(super) struct States {
+    pool: SqlitePool,
+    pending: PendingWrites,
+}
+
+/// A run that waits or runs, as the scheduler needs it.
+#[derive(Debug)]
+pub(super) struct ActiveRun {
+    pub id: RunId,
+    /// What the run waits for or runs on: `cpu`, `cuda:0`.
+    pub device: String,
+    /// What its configuration asks for: `auto`, `cpu`, `cuda:0`.
+    pub wanted_device: String,
+    /// Epochs that it trains for; 0 if it does not train.
+    pub epochs: u32,
+    pub worker_pid: Option<i32>,
+    pub canceling: bool,
+}
+
+#[derive(FromRow)]
+struct ActiveRow {
+    id: String,
+    device: String,
+    wanted_device: String,
+    epochs: u32,
+    worker_pid: Option<i32>,
+    canceling: bool,
+}
+
+impl States {
+    pub fn new(pool: SqlitePool, pending: PendingWrites) -> Self {
+        States { pool, pending }
+    }
+
+    /// Inserts queued runs, all of them or none.
+    pub async fn insert_queued(&self, ids: &[RunId], runs: &[NewRun]) -> sqlx::Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        for (id, NewRun { config, device, upload: _ }) in ids.iter().zip(runs) {
+            let summary = RunSummary { epochs: config.epochs(), ..RunSummary::default() };
+            sqlx::query("INSERT INTO runs (id, title, state, device, config, created_at, summary) VALUES (?, ?, 'queued', ?, ?, ?, ?)")
+                .bind(id.as_str())
+                .bind(config.title())
+                .bind(device)
+                .bind(Json(config))
+                .bind(now())
+                .bind(Json(summary))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await
+    }
+
+    /// Inserts a run that another server, or a worker started by hand, has finished.
+    pub async fn insert_finished(
+        &self,
+        id: &RunId,
+        config: &RunConfig,
+        metrics: &Metrics,
+        time: Timestamp,
+        failure: Option<&str>,
+    ) -> sqlx::Result<()> {
+        let state = if failure.is_none() { RunState::Succeeded } else { RunState::Failed };
+        sqlx::query(
+            "INSERT INTO runs (id, title, state, device, config, created_at, started_at, finished_at, failure, summary) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, ?7, ?8)",
+        )
+        .bind(id.as_str())
+        .bind(config.title())
+        .bind(state.id())
+        .bind(config.device())
+        .bind(Json(config))
+        .bind(at(time))
+        .bind(failure)
+        .bind(Json(RunSummary::of(metrics, config.epochs())))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// The runs that wait for a device, in order, each with its place.
+    pub async fn places(&self, device: &str) -> sqlx::Result<Vec<(String, i64)>> {
+        sqlx::query_as("SELECT id, coalesce(place, seq) AS place FROM runs WHERE state = 'queued' AND device = ? ORDER BY place")
+            .bind(device)
+            .fetch_all(&self.pool)
+            .await
+    }
+
+    pub async fn set_places(&self, places: &[(String, i64)]) -> sqlx::Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        for (id, place) in places {
+            sqlx::query("UPDATE runs SET place = ? WHERE id = ?").bind(place).bind(id).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
+    }
+
+    /// Runs in a state, in the order of the queue.
+    pub async fn active(&self, state: RunState) -> sqlx::Result<Vec<ActiveRun>> {
+        // Selects two values and not the configuration: parsing a thousand configurations is slow.
+        let rows: Vec<ActiveRow> = sqlx::query_as(
+            "SELECT id, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, worker_pid, canceling \
+             FROM runs WHERE state = ? ORDER BY coalesce(place, seq)",
+        )
+        .bind(state.id())
+        .fetch_all(&self.pool)
+        .await?;
+        // Without runs whose end or deletion is not written yet.
+        let over = |id: &str| matches!(self.pending.of(id), Some(Change::Ended(_) | Change::Deleted));
+        rows.into_iter().filter(|row| !over(&row.id)).map(ActiveRow::into_run).collect()
+    }
+
+    pub async fn set_device(&self, id: &RunId, device: &str) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET device = ? WHERE id = ?").bind(device).bind(id.as_str()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    pub async fn set_running(&self, id: &RunId) -> sqlx::Result<()> {
+        let written = sqlx::query("UPDATE runs SET state = 'running', started_at = ? WHERE id = ?")
+            .bind(now())
+            .bind(id.as_str())
+            .execute(&self.pool)
+            .await;
+        self.note(&written);
+        written.map(drop)
+    }
+
+    pub async fn set_worker_pid(&self, id: &RunId, pid: Option<i32>) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET worker_pid = ? WHERE id = ?").bind(pid).bind(id.as_str()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Records that a run was asked to stop: in the database, or in memory until the database takes it.
+    pub async fn set_canceling(&self, id: &RunId) {
+        self.keep(id, Change::Canceling).await;
+    }
+
+    /// Records how a run ended: in the database, or in memory until the database takes it.
+    pub async fn set_finished(&self, id: &RunId, state: RunState, failure: Option<String>, summary: Option<RunSummary>) {
+        self.keep(id, Change::Ended(End { state, failure, summary: summary.map(Box::new), at: now() })).await;
+    }
+
+    /// Records that a run is deleted whose files are removed already; returns whether the database has taken
+    /// it.
+    pub async fn set_deleted(&self, id: &RunId) -> bool {
+        self.keep(id, Change::Deleted).await
+    }
+
+    async fn keep(&self, id: &RunId, change: Change) -> bool {
+        // In memory first, so that readers see it at once.
+        self.pending.add(id.as_str(), change.clone());
+        let written = self.write(id.as_str(), &change).await.is_ok();
+        if written {
+            self.pending.remove(id.as_str(), &change);
+        }
+        written
+    }
+
+    /// Writes pending changes; without any, checks whether the database takes changes.
+    pub async fn write_pending(&self) {
+        for (id, change) in self.pending.all() {
+            if self.write(&id, &change).await.is_ok() {
+                self.pending.remove(&id, &change);
+            }
+        }
+        if self.pending.is_empty() {
+            self.note(&sqlx::query("UPDATE changes SET revision = revision").execute(&self.pool).await);
+        }
+    }
+
+    async fn write(&self, id: &str, change: &Change) -> sqlx::Result<()> {
+        let written = match change {
+            Change::Canceling => sqlx::query("UPDATE runs SET canceling = 1 WHERE id = ?").bind(id).execute(&self.pool).await.map(drop),
+            Change::Ended(End { state, failure, summary, at }) => sqlx::query(
+                "UPDATE runs SET state = ?, finished_at = ?, failure = ?, summary = coalesce(?, summary), canceling = 0, worker_pid = NULL \
+                 WHERE id = ?",
+            )
+            .bind(state.id())
+            .bind(at)
+            .bind(failure)
+            .bind(summary.as_ref().map(Json))
+            .bind(id)
+            .execute(&self.pool)
+            .await
+            .map(drop),
+            Change::Deleted => self.delete_rows(id).await,
+        };
+        self.note(&written);
+        written
+    }
+
+    /// Remembers whether the database takes changes, which is shown to people.
+    fn note<T>(&self, written: &sqlx::Result<T>) {
+        let cause = written.as_ref().err().map(|error| match error {
+            // The message of SQLite without its code.
+            sqlx::Error::Database(error) => error.message().to_owned(),
+            error => error.to_string(),
+        });
+        // Log it once, not with every try.
+        if self.pending.set_cause(cause.clone()) {
+            match cause {
+                Some(cause) => tracing::error!("the database takes no changes: {cause}"),
+                None => tracing::info!("the database takes changes again"),
+            }
+        }
+    }
+
+    pub async fn set_queued(&self, id: &RunId) -> sqlx::Result<()> {
+        // Write its end first, or it would be written later over the queued run.
+        if let Some(change) = self.pending.of(id.as_str()) {
+            self.write(id.as_str(), &change).await?;
+            self.pending.remove(id.as_str(), &change);
+        }
+        sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, finished_at = NULL, failure = NULL WHERE id = ?")
+            .bind(id.as_str())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    pub async fn set_summary(&self, id: &RunId, summary: &RunSummary) -> sqlx::Result<()> {
+        let written =
+            sqlx::query("UPDATE runs SET summary = ? WHERE id = ?").bind(Json(summary)).bind(id.as_str()).execute(&self.pool).await;
+        self.note(&written);
+        written.map(drop)
+    }
+
+    /// Deletes a run and the share links that show it.
+    pub async fn delete_run(&self, id: &RunId) -> sqlx::Result<()> {
+        self.delete_rows(id.as_str()).await?;
+        // Its pending change is no longer needed.
+        if let Some(change) = self.pending.of(id.as_str()) {
+            self.pending.remove(id.as_str(), &change);
+        }
+        Ok(())
+    }
+
+    async fn delete_rows(&self, id: &str) -> sqlx::Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("DELETE FROM shares WHERE token IN (SELECT token FROM share_runs WHERE run = ?)")
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("DELETE FROM runs WHERE id = ?").bind(id).execute(&mut *transaction).await?;
+        transaction.commit().await
+    }
+}
+
+impl ActiveRow {
+    fn into_run(self) -> sqlx::Result<ActiveRun> {
+        let ActiveRow { id, device, wanted_device, epochs, worker_pid, canceling } = self;
+        let id = id.parse().map_err(|_| unreadable("id", &id))?;
+        Ok(ActiveRun { id, device, wanted_device, epochs, worker_pid, canceling })
+    }
+}
