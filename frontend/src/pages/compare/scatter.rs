@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use std::sync::Arc;
-
 use leptos::prelude::*;
 use shared::api::Comparison;
 use shared::chart::Chart;
