@@ -85,9 +85,9 @@ impl Column {
                 let compare = |a: &Entry, b: &Entry| (a.run.state as u8).cmp(&(b.run.state as u8));
                 ("state", "State", Ascending, Content::Text { compare, cell: state })
             }
-            Column::Best => ("best", "Best robust", Descending, number(|run| robust(&run.best), percent)),
-            Column::Last => ("last", "Last robust", Descending, number(|run| robust(&run.last), percent)),
-            Column::Gap => ("gap", "Gap", Ascending, number(RunRow::gap, |gap| format::points(gap))),
+            Column::Best => ("best", "Best robust", Descending, number(|run| robust(&run.best), format::percent)),
+            Column::Last => ("last", "Last robust", Descending, number(|run| robust(&run.last), format::percent)),
+            Column::Gap => ("gap", "Gap", Ascending, number(RunRow::gap, format::points)),
             Column::CasBest => {
                 let content = Content::Number { value: query::cas, text: cas, link: |_| None, measured: true };
                 ("cas", "CAS, best", Descending, content)
@@ -183,10 +183,6 @@ fn state(run: &RunRow, queue_position: Option<u32>) -> AnyView {
 
 fn robust(epoch: &Option<EpochSummary>) -> Option<f64> {
     epoch.as_ref()?.robust_accuracy
-}
-
-fn percent(accuracy: Option<f64>) -> String {
-    format::percent(accuracy)
 }
 
 fn cas(cas: Option<f64>) -> String {
