@@ -9,7 +9,7 @@ use std::path::Path;
 use shared::dataset::Dataset;
 
 use crate::numpy::{self, Array};
-use crate::pickle::{Id, Node, Pickle};
+use crate::pickle::{Id, Node, Pickle, PickleError};
 use crate::{Contents, Error, Samples, bad, content, read, size_of_image};
 
 const SHAPE: [u32; 3] = [3, 32, 32];
@@ -19,6 +19,9 @@ const PLANE: usize = SIDE * SIDE;
 /// In the binary version, no file begins with as high a byte: CIFAR-10 has labels up to 9, CIFAR-100 superclasses up to 19. In the Python
 /// version every file does.
 const LEAST_OF_PICKLES: u8 = 20;
+
+/// Far more values than a batch has, whose pixels are one.
+const MOST_VALUES: usize = 1 << 22;
 
 /// How the files of one of the two data sets are called and what is in them.
 struct Files {
@@ -148,9 +151,15 @@ fn read_binary(bytes: &[u8], files: &Files) -> Result<Batch, String> {
 
 /// A dictionary with labels and the array `data`.
 fn read_pickle(bytes: &[u8], files: &Files) -> Result<Batch, String> {
-    let pickle = Pickle::read(bytes)?;
+    let pickle = Pickle::read(bytes, MOST_VALUES).map_err(|error| match error {
+        PickleError::CutOff => "is a pickle that ends too early; it may be cut off".to_owned(),
+        PickleError::Protocol(protocol) => format!("is a pickle of protocol {protocol}; 0 to 5 are read"),
+        PickleError::TooManyValues { most } => format!("is a pickle of more than {most} values"),
+        PickleError::Damaged(_) => "is not a readable pickle; it may be damaged or another file".to_owned(),
+    })?;
     let root = pickle.root();
     let pairs = pickle.pairs(root).ok_or_else(|| format!("is a pickle of {}, not of a dictionary", pickle.describe(root)))?;
+    let pairs: Vec<(Id, Id)> = pairs.collect();
     // Python 2 wrote the published files, where a name is bytes. Of a name written twice, Python keeps the last.
     let find = |name: &str| pairs.iter().rev().find(|(key, _)| pickle.text(*key) == Some(name)).map(|(_, value)| *value);
     let field = |name: &str| {
@@ -187,7 +196,7 @@ fn label(pickle: &Pickle<'_>, id: Id) -> Result<i64, String> {
         Node::Int(value) => Some(*value),
         Node::Bool(value) => Some((*value).into()),
         Node::Float(value) => numpy::whole(*value),
-        Node::Call(_) => match Array::of(pickle, id) {
+        Node::Object(_) => match Array::of(pickle, id) {
             Some(array) => <[i64; 1]>::try_from(array?.whole_numbers()?).ok().map(|[value]| value),
             None => None,
         },

@@ -1,6 +1,7 @@
 //! Files of data sets as labels and bytes of pixels: the engine makes tensors of them, the server counts and shows them.
 //!
-//! Knows no tensors and no network. What is read is data: nothing in a file runs.
+//! Knows no tensors and no network. What is read is data: nothing in a file runs. Python's pickles, which PyTorch writes too, are read by
+//! [`pickle`].
 
 mod cifar;
 mod content;
@@ -9,7 +10,7 @@ mod listing;
 mod matlab;
 mod numpy;
 mod palette;
-mod pickle;
+pub mod pickle;
 mod picture;
 mod svhn;
 mod tree;

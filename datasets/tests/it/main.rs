@@ -1,6 +1,7 @@
 //! Tests of every layout on small copies of it, and of every way they can be wrong.
 
 mod cifar;
+mod pickle;
 mod pictures;
 mod svhn;
 mod trees;
