@@ -10,7 +10,7 @@ use std::path::Path;
 use shared::dataset::{CifarFiles, Dataset, FileLayout};
 
 use crate::numpy::{self, Array};
-use crate::pickle::{Id, Node, Pickle};
+use crate::pickle::{Id, Node, Pickle, PickleError};
 use crate::{Contents, Error, Samples, content, file_error, read, size_of_image};
 
 const SHAPE: [u32; 3] = [3, 32, 32];
@@ -20,6 +20,9 @@ const PLANE: usize = SIDE * SIDE;
 /// Smallest first byte of a pickle. Files of the binary version begin with a smaller byte: a label up to 9 in
 /// CIFAR-10, a superclass up to 19 in CIFAR-100.
 const LEAST_OF_PICKLES: u8 = 20;
+
+/// Limit on the values of a pickle, far more than a batch has: its pixels are one value.
+const MOST_VALUES: usize = 1 << 22;
 
 #[derive(Clone, Copy)]
 enum Version {
@@ -122,9 +125,15 @@ fn read_binary(bytes: &[u8], files: &CifarFiles) -> Result<Batch, String> {
 
 /// Reads a pickled dictionary with labels and the array `data`.
 fn read_pickle(bytes: &[u8], files: &CifarFiles) -> Result<Batch, String> {
-    let pickle = Pickle::read(bytes)?;
+    let pickle = Pickle::read(bytes, MOST_VALUES).map_err(|error| match error {
+        PickleError::CutOff => "is a pickle that ends too early; it may be cut off".to_owned(),
+        PickleError::Protocol(protocol) => format!("is a pickle of protocol {protocol}; 0 to 5 are read"),
+        PickleError::TooManyValues { most } => format!("is a pickle of more than {most} values"),
+        PickleError::Damaged(_) => "is not a readable pickle; it may be damaged or another file".to_owned(),
+    })?;
     let root = pickle.root();
     let pairs = pickle.pairs(root).ok_or_else(|| format!("is a pickle of {}, not of a dictionary", pickle.describe(root)))?;
+    let pairs: Vec<(Id, Id)> = pairs.collect();
     // In the published files, written by Python 2, names are bytes. If a name occurs twice, Python keeps the
     // last value.
     let find = |name: &str| pairs.iter().rev().find(|(key, _)| pickle.text(*key) == Some(name)).map(|(_, value)| *value);
@@ -161,7 +170,7 @@ fn label(pickle: &Pickle<'_>, id: Id) -> Result<i64, String> {
         Node::Int(value) => Some(*value),
         Node::Bool(value) => Some((*value).into()),
         Node::Float(value) => numpy::whole(*value),
-        Node::Call(_) => match Array::of(pickle, id) {
+        Node::Object(_) => match Array::of(pickle, id) {
             Some(array) => <[i64; 1]>::try_from(array?.whole_numbers()?).ok().map(|[value]| value),
             None => None,
         },

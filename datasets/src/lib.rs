@@ -1,7 +1,8 @@
 //! Reads the files of data sets as labels and bytes of pixels. The engine converts them to tensors; the
 //! server counts and shows them.
 //!
-//! Knows nothing of tensors and networks. Never executes code from a file.
+//! Knows nothing of tensors and networks. Never executes code from a file. [`pickle`] reads Python's pickles,
+//! which PyTorch writes too.
 
 mod cifar;
 mod content;
@@ -10,7 +11,7 @@ mod listing;
 mod matlab;
 mod numpy;
 mod palette;
-mod pickle;
+pub mod pickle;
 mod picture;
 mod svhn;
 mod tree;

@@ -24,20 +24,20 @@ pub(crate) struct Array<'a> {
 impl<'a> Array<'a> {
     /// The array that a value is; absent where it is something else. Says what is wrong with an array that cannot be read.
     pub(crate) fn of(pickle: &'a Pickle<'_>, id: Id) -> Option<Result<Self, String>> {
-        let (name, args, call) = pickle.call(id)?;
-        match name.strip_prefix("numpy.").and_then(|name| name.strip_prefix("_core.").or_else(|| name.strip_prefix("core.")))? {
-            "multiarray._reconstruct" => Some(Self::of_state(pickle, call.state)),
+        let (function, args, object) = pickle.call(id)?;
+        match function {
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Some(Self::of_state(pickle, object.state)),
             // Protocol 5 hands over the buffer of the array: buffer, type, shape, order.
-            "numeric._frombuffer" => Some(match args {
+            ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => Some(match args {
                 [data, kind, shape, order] => {
                     let by_column = pickle.text(*order) == Some("F");
                     Self::new(pickle, *shape, *kind, by_column, *data)
                 }
                 _ => Err(unknown()),
             }),
-            "multiarray.scalar" => Some(match args {
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Some(match args {
                 [kind, data] => read_kind(pickle, *kind).and_then(|kind| {
-                    let data = pickle.bytes(*data).ok_or_else(unknown)?;
+                    let data = bytes(pickle, *data).ok_or_else(unknown)?;
                     Array { shape: Vec::new(), kind, by_column: false, data }.checked()
                 }),
                 _ => Err(unknown()),
@@ -64,7 +64,7 @@ impl<'a> Array<'a> {
         };
         let shape = pickle.items(shape).and_then(|shape| shape.iter().map(length).collect::<Option<Vec<_>>>()).ok_or_else(unknown)?;
         let kind = read_kind(pickle, kind)?;
-        let data = pickle.bytes(data).ok_or_else(|| format!("is an array whose data is {}", pickle.describe(data)))?;
+        let data = bytes(pickle, data).ok_or_else(|| format!("is an array whose data is {}", pickle.describe(data)))?;
         Array { shape, kind, by_column, data }.checked()
     }
 
@@ -153,8 +153,8 @@ impl Kind {
 
 /// The values of an array of Python objects.
 pub(crate) fn objects<'a>(pickle: &'a Pickle<'_>, id: Id) -> Option<&'a [Id]> {
-    let (name, _, call) = pickle.call(id)?;
-    let data = *pickle.items(call.state?)?.last().filter(|_| name.ends_with("._reconstruct"))?;
+    let ((_, name), _, object) = pickle.call(id)?;
+    let data = *pickle.items(object.state?)?.last().filter(|_| name == "_reconstruct")?;
     matches!(pickle.node(data), Node::List(_)).then(|| pickle.items(data))?
 }
 
@@ -166,13 +166,28 @@ pub(crate) fn whole(value: f64) -> Option<i64> {
 /// `numpy.dtype('u1', …)`, whose state has the order of bytes in its second place.
 fn read_kind(pickle: &Pickle<'_>, id: Id) -> Result<Kind, String> {
     let unknown = || "is an array of a type that is not known here".to_owned();
-    let (name, args, call) = pickle.call(id).ok_or_else(unknown)?;
-    let code = args.first().and_then(|code| pickle.text(*code)).filter(|_| name == "numpy.dtype").ok_or_else(unknown)?;
-    let order = call.state.and_then(|state| pickle.items(state)).and_then(|state| pickle.text(*state.get(1)?));
+    let (class, args, object) = pickle.call(id).ok_or_else(unknown)?;
+    let code = args.first().and_then(|code| pickle.text(*code)).filter(|_| class == ("numpy", "dtype")).ok_or_else(unknown)?;
+    let order = object.state.and_then(|state| pickle.items(state)).and_then(|state| pickle.text(*state.get(1)?));
     let code = code.trim_start_matches(['<', '>', '|', '=']);
     let (letter, bytes) = code.split_at_checked(1).ok_or_else(unknown)?;
     let bytes = bytes.parse().map_err(|_| unknown())?;
     Ok(Kind { letter: letter.as_bytes()[0], bytes, big_endian: order == Some(">") })
+}
+
+/// Bytes, in every way that protocols have of writing them.
+fn bytes<'a>(pickle: &'a Pickle<'_>, id: Id) -> Option<Cow<'a, [u8]>> {
+    if let Node::Bytes(bytes) = pickle.node(id) {
+        return Some(Cow::Borrowed(bytes));
+    }
+    let (("_codecs", "encode") | ("builtins" | "__builtin__", "bytes" | "bytearray"), args, _) = pickle.call(id)? else { return None };
+    match args.first().map(|id| pickle.node(*id)) {
+        None => Some(Cow::Borrowed(&[])),
+        Some(Node::Bytes(bytes)) => Some(Cow::Borrowed(bytes)),
+        // In Latin-1: a character for each byte.
+        Some(Node::Text(text)) => text.chars().map(|letter| u8::try_from(letter).ok()).collect::<Option<Vec<_>>>().map(Cow::Owned),
+        Some(_) => None,
+    }
 }
 
 fn unknown() -> String {

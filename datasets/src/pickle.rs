@@ -1,127 +1,158 @@
 //! Python's pickles as data, protocols 0 to 5. A pickle is a program that calls classes and functions by their names: here those calls
-//! are written down, not made.
+//! are written down, not made. Knows nothing of files, NumPy or PyTorch.
 //!
-//! Our own code, because the crates that read pickles keep either the arguments of an object or its state, and an array needs both.
+//! What a pickle takes in memory grows with its bytes, whatever lengths and repetitions it declares.
+//! Format: <https://docs.python.org/3/library/pickletools.html>. Our own code, because the crates that read pickles keep either the
+//! arguments of an object or its state, and an array needs both.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
+use std::str::FromStr;
 
-/// Far more values than a batch of CIFAR has, whose pixels are one.
-const MOST_VALUES: usize = 1 << 22;
+/// Letters that a message has of a text, and of the names of a module and of what is in it.
+const LONGEST_TEXT: usize = 40;
+const LONGEST_NAME: usize = 200;
 
-/// A place in [`Pickle::nodes`]. Values refer to each other by it, since a pickle may name one several times, or inside itself.
-pub(crate) type Id = usize;
+/// The index of a value among those of its pickle. Values refer to each other by it, since a pickle may name one several times, or
+/// inside itself.
+pub type Id = u32;
 
+/// A value. What it contains is named by its [`Id`].
 #[derive(Debug)]
-pub(crate) enum Node<'a> {
+pub enum Node<'a> {
     None,
     Bool(bool),
     Int(i64),
     Float(f64),
     /// Also bytearrays, and the text of Python 2.
     Bytes(Cow<'a, [u8]>),
-    Text(String),
+    Text(Cow<'a, str>),
     /// A list or a set.
     List(Vec<Id>),
     Tuple(Vec<Id>),
     Dict(Vec<(Id, Id)>),
-    /// A class or function, such as `numpy.ndarray`.
-    Global(String),
-    Call(Call),
-    /// What the file alone does not tell, in words.
-    Elsewhere(&'static str),
+    /// A class or function: the texts of its module and its name.
+    Global([Id; 2]),
+    Object(Box<Object>),
+    /// What the program keeps elsewhere under this id.
+    Persistent(Id),
+    /// What the pickle alone does not tell, in words.
+    Unknown(&'static str),
 }
 
-/// An object: what would have been called, and what would have been done to what it gives.
+/// What would have been called, and what would have been done to what that returns.
 #[derive(Debug)]
-pub(crate) struct Call {
-    callable: Id,
-    args: Id,
-    pub(crate) state: Option<Id>,
-    items: Vec<Id>,
-    pairs: Vec<(Id, Id)>,
+pub struct Object {
+    pub callable: Id,
+    /// A tuple; without the arguments that are passed by name.
+    pub args: Id,
+    /// Attributes in most cases; NumPy's classes have their own form.
+    pub state: Option<Id>,
+    /// Elements that were added to it, where it is a kind of list.
+    pub items: Vec<Id>,
+    /// Entries that were set in it, where it is a kind of dictionary.
+    pub pairs: Vec<(Id, Id)>,
 }
 
+/// Why bytes are no pickle that can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PickleError {
+    #[error("it ends in the middle of a pickle: it is cut off")]
+    CutOff,
+    #[error("it is a pickle of protocol {0}; 0 to 5 are read")]
+    Protocol(u8),
+    #[error("it is no pickle: it has more than {most} values")]
+    TooManyValues { most: usize },
+    #[error("it is no pickle: {0}")]
+    Damaged(String),
+}
+
+/// A pickle that has been read.
 #[derive(Debug)]
-pub(crate) struct Pickle<'a> {
+pub struct Pickle<'a> {
     nodes: Vec<Node<'a>>,
     root: Id,
+    size_bytes: usize,
 }
 
 impl<'a> Pickle<'a> {
-    /// Reads a pickle; says what is wrong where it is none or ends too early.
-    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, String> {
-        Machine { rest: bytes, ..Machine::default() }.run()
+    /// Reads the pickle that `bytes` begin with, of at most `most` values; what comes after it is not looked at.
+    pub fn read(bytes: &'a [u8], most: usize) -> Result<Self, PickleError> {
+        let machine = Machine { rest: bytes, most, nodes: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
+        let (nodes, root, rest) = machine.run()?;
+        Ok(Pickle { nodes, root, size_bytes: bytes.len() - rest.len() })
     }
 
-    pub(crate) fn node(&self, id: Id) -> &Node<'a> {
-        &self.nodes[id]
-    }
-
-    pub(crate) fn root(&self) -> Id {
+    pub fn root(&self) -> Id {
         self.root
     }
 
-    /// What a call calls, with its arguments.
-    pub(crate) fn call(&self, id: Id) -> Option<(&str, &[Id], &Call)> {
-        let Node::Call(call) = self.node(id) else { return None };
-        let Node::Global(name) = self.node(call.callable) else { return None };
-        let Node::Tuple(args) = self.node(call.args) else { return None };
-        Some((name, args, call))
+    /// How many of the bytes that it was read from are its own.
+    pub fn size_bytes(&self) -> usize {
+        self.size_bytes
+    }
+
+    /// All values.
+    pub fn ids(&self) -> Range<Id> {
+        0..self.nodes.len() as Id
+    }
+
+    pub fn node(&self, id: Id) -> &Node<'a> {
+        &self.nodes[id as usize]
+    }
+
+    /// Module and name of a class or function.
+    pub fn global(&self, id: Id) -> Option<(&str, &str)> {
+        let Node::Global([module, name]) = self.node(id) else { return None };
+        self.text(*module).zip(self.text(*name))
+    }
+
+    /// What an object is made by, with the arguments and the object itself.
+    pub fn call(&self, id: Id) -> Option<((&str, &str), &[Id], &Object)> {
+        let Node::Object(object) = self.node(id) else { return None };
+        let Node::Tuple(args) = self.node(object.args) else { return None };
+        Some((self.global(object.callable)?, args, object))
     }
 
     /// The values of a list, a tuple, or an object that items were added to.
-    pub(crate) fn items(&self, id: Id) -> Option<&[Id]> {
+    pub fn items(&self, id: Id) -> Option<&[Id]> {
         match self.node(id) {
             Node::List(items) | Node::Tuple(items) => Some(items),
-            Node::Call(call) if !call.items.is_empty() => Some(&call.items),
+            Node::Object(object) if !object.items.is_empty() => Some(&object.items),
             _ => None,
         }
+    }
+
+    /// Whether a value is a dictionary of one of Python's own classes.
+    pub fn is_dict(&self, id: Id) -> bool {
+        const CLASSES: [(&str, &str); 4] =
+            [("collections", "OrderedDict"), ("collections", "defaultdict"), ("builtins", "dict"), ("__builtin__", "dict")];
+        matches!(self.node(id), Node::Dict(_)) || self.call(id).is_some_and(|(class, ..)| CLASSES.contains(&class))
     }
 
     /// Keys and values of a dictionary of any class.
-    pub(crate) fn pairs(&self, id: Id) -> Option<Vec<(Id, Id)>> {
-        match self.node(id) {
-            Node::Dict(pairs) => Some(pairs.clone()),
-            Node::Call(call) if !call.pairs.is_empty() => Some(call.pairs.clone()),
-            // Python 2 pickles an `OrderedDict` as a call with a list of pairs.
-            Node::Call(_) => {
-                let (_, args, _) = self.call(id).filter(|(name, ..)| *name == "collections.OrderedDict")?;
-                let pair = |pair: &Id| Some(<(Id, Id)>::from(<[Id; 2]>::try_from(self.items(*pair)?).ok()?));
-                self.items(*args.first()?)?.iter().map(pair).collect()
-            }
-            _ => None,
-        }
+    pub fn pairs(&self, id: Id) -> Option<impl Iterator<Item = (Id, Id)>> {
+        let (listed, set) = self.pairs_as_written(id)?;
+        let pair = |id: &Id| Some(<(Id, Id)>::from(<[Id; 2]>::try_from(self.items(*id)?).ok()?));
+        Some(listed.iter().map_while(pair).chain(set.iter().copied()))
     }
 
-    /// Bytes, in every way that protocols have of writing them.
-    pub(crate) fn bytes(&self, id: Id) -> Option<Cow<'_, [u8]>> {
+    /// The pairs that a dictionary was made from, as Python 2 pickles an `OrderedDict`, and those that were set in it.
+    fn pairs_as_written(&self, id: Id) -> Option<(&[Id], &[(Id, Id)])> {
         match self.node(id) {
-            Node::Bytes(bytes) => Some(Cow::Borrowed(bytes)),
-            Node::Call(_) => {
-                let (name, args, _) = self.call(id)?;
-                if !matches!(
-                    name,
-                    "_codecs.encode" | "builtins.bytes" | "__builtin__.bytes" | "builtins.bytearray" | "__builtin__.bytearray"
-                ) {
-                    return None;
-                }
-                match args.first().map(|id| self.node(*id)) {
-                    None => Some(Cow::Borrowed(&[])),
-                    Some(Node::Bytes(bytes)) => Some(Cow::Borrowed(bytes)),
-                    // In Latin-1: a character for each byte.
-                    Some(Node::Text(text)) => {
-                        text.chars().map(|letter| u8::try_from(letter).ok()).collect::<Option<Vec<_>>>().map(Cow::Owned)
-                    }
-                    Some(_) => None,
-                }
+            Node::Dict(pairs) => Some((&[], pairs)),
+            Node::Object(object) if self.is_dict(id) => {
+                let listed = self.call(id).and_then(|(_, args, _)| self.items(*args.first()?));
+                Some((listed.unwrap_or_default(), &object.pairs))
             }
+            Node::Object(object) if !object.pairs.is_empty() => Some((&[], &object.pairs)),
             _ => None,
         }
     }
 
     /// A text of Python 2 or 3.
-    pub(crate) fn text(&self, id: Id) -> Option<&str> {
+    pub fn text(&self, id: Id) -> Option<&str> {
         match self.node(id) {
             Node::Text(text) => Some(text),
             Node::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
@@ -129,42 +160,71 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// What a value is, for a message.
-    pub(crate) fn describe(&self, id: Id) -> String {
+    /// What a value is, for a message. Takes no longer for large values.
+    pub fn describe(&self, id: Id) -> String {
         match self.node(id) {
             Node::None => "None".to_owned(),
             Node::Bool(true) => "True".to_owned(),
             Node::Bool(false) => "False".to_owned(),
             Node::Int(value) => value.to_string(),
-            Node::Float(value) => value.to_string(),
-            Node::Bytes(bytes) if bytes.len() > 40 => format!("{} bytes", bytes.len()),
+            Node::Float(value) => format!("{value:?}"),
+            Node::Bytes(bytes) if bytes.len() > LONGEST_TEXT => format!("{} bytes", bytes.len()),
             Node::Bytes(bytes) => format!("`{}`", bytes.escape_ascii()),
-            Node::Text(text) if text.chars().count() > 40 => format!("`{}…`", text.chars().take(40).collect::<String>()),
-            Node::Text(text) => format!("`{text}`"),
+            Node::Text(text) => format!("`{}`", shortened(text, LONGEST_TEXT)),
             Node::List(items) => format!("a list of {}", items.len()),
             Node::Tuple(items) => format!("a tuple of {}", items.len()),
-            Node::Dict(pairs) => format!("a dictionary of {}", pairs.len()),
-            Node::Global(name) => format!("`{name}`"),
-            Node::Call(_) => self.call(id).map_or_else(|| "an object".to_owned(), |(name, ..)| format!("an object made by `{name}`")),
-            Node::Elsewhere(what) => (*what).to_owned(),
+            Node::Global(_) => format!("`{}`", self.path(id).unwrap_or_default()),
+            Node::Dict(_) => self.describe_dict(id),
+            Node::Object(_) if self.is_dict(id) => self.describe_dict(id),
+            Node::Object(object) => {
+                self.path(object.callable).map_or_else(|| "an object".to_owned(), |path| format!("an object made by `{path}`"))
+            }
+            Node::Persistent(_) => "an object that lies outside the file".to_owned(),
+            Node::Unknown(what) => (*what).to_owned(),
+        }
+    }
+
+    /// Module and name of a class or function with a dot between, for a message.
+    pub fn path(&self, id: Id) -> Option<String> {
+        let (module, name) = self.global(id)?;
+        Some(format!("{}.{}", shortened(module, LONGEST_NAME), shortened(name, LONGEST_NAME)))
+    }
+
+    fn describe_dict(&self, id: Id) -> String {
+        let (listed, set) = self.pairs_as_written(id).unwrap_or_default();
+        let count = listed.len() + set.len();
+        let first = self.pairs(id).into_iter().flatten().take(3);
+        let keys: Vec<String> =
+            first.filter_map(|(key, _)| self.text(key)).map(|key| format!("`{}`", shortened(key, LONGEST_TEXT))).collect();
+        match count {
+            0 => "an empty dictionary".to_owned(),
+            _ if keys.is_empty() => format!("a dictionary of {count}"),
+            _ => format!("a dictionary with {}{}", keys.join(", "), if count > keys.len() { " …" } else { "" }),
         }
     }
 }
 
+fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// Pickle's stack machine.
-#[derive(Default)]
 struct Machine<'a> {
     rest: &'a [u8],
+    most: usize,
     nodes: Vec<Node<'a>>,
     stack: Vec<Id>,
-    /// How high the stack was at each mark.
+    /// How high the stack was at each mark; what lies below the last is out of reach.
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
 }
 
 impl<'a> Machine<'a> {
-    /// Names of operations as Python's `pickletools` has them.
-    fn run(mut self) -> Result<Pickle<'a>, String> {
+    /// Gives all values, the outermost one, and the bytes that are left. Names of operations as Python's `pickletools` has them.
+    fn run(mut self) -> Result<(Vec<Node<'a>>, Id, &'a [u8]), PickleError> {
         loop {
             let [operation] = self.fixed()?;
             match operation {
@@ -172,353 +232,302 @@ impl<'a> Machine<'a> {
                 0x80 => {
                     let [protocol] = self.fixed()?;
                     if protocol > 5 {
-                        return Err(format!("is a pickle of protocol {protocol}; 0 to 5 are read"));
+                        return Err(PickleError::Protocol(protocol));
                     }
                 }
-                // FRAME
+                // FRAME, READONLY_BUFFER
                 0x95 => drop(self.fixed::<8>()?),
-                // STOP; what comes after it is not looked at, as in Python.
+                0x98 => {}
+                // STOP
                 b'.' => {
-                    let root = self.pop()?;
-                    return Ok(Pickle { nodes: self.nodes, root });
+                    let [root] = self.last()?;
+                    return Ok((self.nodes, root, self.rest));
                 }
                 // MARK, POP, POP_MARK, DUP
-                b'(' => self.marks.push(self.stack.len()),
+                b'(' => {
+                    self.check(self.marks.len())?;
+                    self.marks.push(self.stack.len());
+                }
                 b'0' => {
                     if self.marks.last() == Some(&self.stack.len()) {
                         self.marks.pop();
                     } else {
-                        self.pop()?;
+                        self.last::<1>()?;
                     }
                 }
                 b'1' => drop(self.marked()?),
                 b'2' => self.stack.push(self.top()?),
                 // PUT, BINPUT, LONG_BINPUT, MEMOIZE
-                b'p' => {
-                    let index = self.number()?;
-                    self.memoize(index)?;
+                b'p' | b'q' | b'r' | 0x94 => {
+                    let index = self.index(operation)?;
+                    self.check(self.memo.len())?;
+                    self.memo.insert(index, self.top()?);
                 }
-                b'q' => {
-                    let [index] = self.fixed()?;
-                    self.memoize(index.into())?;
-                }
-                b'r' => {
-                    let index = u32::from_le_bytes(self.fixed()?);
-                    self.memoize(index.into())?;
-                }
-                0x94 => self.memoize(self.memo.len() as u64)?,
                 // GET, BINGET, LONG_BINGET
-                b'g' => {
-                    let index = self.number()?;
-                    self.recall(index)?;
+                b'g' | b'h' | b'j' => {
+                    let index = self.index(operation)?;
+                    let Some(id) = self.memo.get(&index) else { return damaged(format!("it recalls {index}, which it has not made")) };
+                    self.stack.push(*id);
                 }
-                b'h' => {
-                    let [index] = self.fixed()?;
-                    self.recall(index.into())?;
-                }
-                b'j' => {
-                    let index = u32::from_le_bytes(self.fixed()?);
-                    self.recall(index.into())?;
-                }
-                // NONE, NEWTRUE, NEWFALSE
-                b'N' => self.push(Node::None)?,
-                0x88 => self.push(Node::Bool(true))?,
-                0x89 => self.push(Node::Bool(false))?,
-                // INT, LONG, FLOAT: lines of text
-                b'I' => {
-                    let node = match self.line()? {
-                        b"00" => Node::Bool(false),
-                        b"01" => Node::Bool(true),
-                        digits => integer(digits),
-                    };
-                    self.push(node)?;
-                }
-                b'L' => {
-                    let digits = self.line()?;
-                    self.push(integer(digits.strip_suffix(b"L").unwrap_or(digits)))?;
-                }
-                b'F' => {
-                    let value = self.number()?;
-                    self.push(Node::Float(value))?;
-                }
-                // BININT, BININT1, BININT2, LONG1, LONG4, BINFLOAT
-                b'J' => {
-                    let value = i32::from_le_bytes(self.fixed()?);
-                    self.push(Node::Int(value.into()))?;
-                }
-                b'K' => {
-                    let [value] = self.fixed()?;
-                    self.push(Node::Int(value.into()))?;
-                }
-                b'M' => {
-                    let value = u16::from_le_bytes(self.fixed()?);
-                    self.push(Node::Int(value.into()))?;
-                }
-                0x8a => {
-                    let bytes = self.counted::<1>()?;
-                    self.push(long(bytes))?;
-                }
-                0x8b => {
-                    let bytes = self.counted::<4>()?;
-                    self.push(long(bytes))?;
-                }
-                b'G' => {
-                    let value = f64::from_be_bytes(self.fixed()?);
-                    self.push(Node::Float(value))?;
-                }
-                // STRING, UNICODE: lines of text
-                b'S' => {
-                    let text = unescaped(self.line()?);
-                    self.push(Node::Bytes(Cow::Owned(text)))?;
-                }
-                b'V' => {
-                    let text = raw_unicode(self.line()?);
-                    self.push(Node::Text(text))?;
-                }
-                // SHORT_BINBYTES and SHORT_BINSTRING, BINBYTES and BINSTRING, BINBYTES8 and BYTEARRAY8
-                b'C' | b'U' => {
-                    let bytes = self.counted::<1>()?;
-                    self.push(Node::Bytes(Cow::Borrowed(bytes)))?;
-                }
-                b'B' | b'T' => {
-                    let bytes = self.counted::<4>()?;
-                    self.push(Node::Bytes(Cow::Borrowed(bytes)))?;
-                }
-                0x8e | 0x96 => {
-                    let bytes = self.counted::<8>()?;
-                    self.push(Node::Bytes(Cow::Borrowed(bytes)))?;
-                }
-                // SHORT_BINUNICODE, BINUNICODE, BINUNICODE8
-                0x8c => {
-                    let text = String::from_utf8_lossy(self.counted::<1>()?).into_owned();
-                    self.push(Node::Text(text))?;
-                }
-                b'X' => {
-                    let text = String::from_utf8_lossy(self.counted::<4>()?).into_owned();
-                    self.push(Node::Text(text))?;
-                }
-                0x8d => {
-                    let text = String::from_utf8_lossy(self.counted::<8>()?).into_owned();
-                    self.push(Node::Text(text))?;
-                }
-                // EMPTY_TUPLE, TUPLE, TUPLE1, TUPLE2, TUPLE3
-                b')' => self.push(Node::Tuple(Vec::new()))?,
-                b't' => {
-                    let items = self.marked()?;
-                    self.push(Node::Tuple(items))?;
-                }
-                0x85..=0x87 => {
-                    let items = self.last(usize::from(operation - 0x84))?;
-                    self.push(Node::Tuple(items))?;
-                }
-                // EMPTY_LIST and EMPTY_SET, LIST and FROZENSET, APPEND, APPENDS and ADDITEMS
-                b']' | 0x8f => self.push(Node::List(Vec::new()))?,
-                b'l' | 0x91 => {
-                    let items = self.marked()?;
-                    self.push(Node::List(items))?;
-                }
+                // APPEND; APPENDS and ADDITEMS
                 b'a' => {
-                    let items = self.last(1)?;
-                    self.append(items)?;
+                    let item = self.last::<1>()?;
+                    self.append(&item)?;
                 }
                 b'e' | 0x90 => {
                     let items = self.marked()?;
-                    self.append(items)?;
+                    self.append(&items)?;
                 }
-                // EMPTY_DICT, DICT, SETITEM, SETITEMS
-                b'}' => self.push(Node::Dict(Vec::new()))?,
+                // DICT, SETITEM, SETITEMS
                 b'd' => {
                     let items = self.marked()?;
                     self.push(Node::Dict(Vec::new()))?;
                     self.set(&items)?;
                 }
                 b's' => {
-                    let items = self.last(2)?;
+                    let items = self.last::<2>()?;
                     self.set(&items)?;
                 }
                 b'u' => {
                     let items = self.marked()?;
                     self.set(&items)?;
                 }
-                // GLOBAL, STACK_GLOBAL
-                b'c' => {
-                    let (module, name) = (self.line()?, self.line()?);
-                    self.push(global(module, name))?;
-                }
-                0x93 => {
-                    let [module, name] = self.last(2)?[..] else { return Err(damaged()) };
-                    let part = |id: Id| match &self.nodes[id] {
-                        Node::Text(text) => Ok(text.as_bytes()),
-                        Node::Bytes(bytes) => Ok(bytes.as_ref()),
-                        _ => Err(damaged()),
-                    };
-                    let node = global(part(module)?, part(name)?);
-                    self.push(node)?;
-                }
-                // REDUCE and NEWOBJ, NEWOBJ_EX, OBJ, INST
-                b'R' | 0x81 => {
-                    let [callable, args] = self.last(2)?[..] else { return Err(damaged()) };
-                    self.note(callable, args)?;
-                }
-                0x92 => {
-                    let [callable, args, _named] = self.last(3)?[..] else { return Err(damaged()) };
-                    self.note(callable, args)?;
-                }
-                b'o' => {
-                    let mut args = self.marked()?;
-                    if args.is_empty() {
-                        return Err(damaged());
-                    }
-                    let callable = args.remove(0);
-                    self.push(Node::Tuple(args))?;
-                    let args = self.pop()?;
-                    self.note(callable, args)?;
-                }
-                b'i' => {
-                    let (module, name) = (self.line()?, self.line()?);
-                    let args = self.marked()?;
-                    self.push(global(module, name))?;
-                    self.push(Node::Tuple(args))?;
-                    let [callable, args] = self.last(2)?[..] else { return Err(damaged()) };
-                    self.note(callable, args)?;
-                }
                 // BUILD
                 b'b' => {
-                    let state = self.pop()?;
+                    let [state] = self.last()?;
                     let object = self.top()?;
-                    if let Node::Call(call) = &mut self.nodes[object] {
-                        call.state = Some(state);
+                    if let Node::Object(object) = &mut self.nodes[object as usize] {
+                        object.state = Some(state);
                     }
                 }
-                // PERSID, BINPERSID, EXT1, EXT2, EXT4, NEXT_BUFFER, READONLY_BUFFER
-                b'P' => {
-                    self.line()?;
-                    self.push(Node::Elsewhere("an object that lies outside the file"))?;
+                other => {
+                    let node = self.made_by(other)?;
+                    self.push(node)?;
                 }
-                b'Q' => {
-                    self.pop()?;
-                    self.push(Node::Elsewhere("an object that lies outside the file"))?;
-                }
-                0x82..=0x84 => {
-                    self.take([1, 2, 4][usize::from(operation - 0x82)])?;
-                    self.push(Node::Elsewhere("an object that only the program that wrote the file knows"))?;
-                }
-                0x97 => self.push(Node::Elsewhere("a buffer that was written outside the file"))?,
-                0x98 => {}
-                _ => return Err(damaged()),
             }
         }
     }
 
-    fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or_else(cut_off)?;
+    /// The value that an operation puts on the stack.
+    fn made_by(&mut self, operation: u8) -> Result<Node<'a>, PickleError> {
+        Ok(match operation {
+            // NONE, NEWTRUE, NEWFALSE
+            b'N' => Node::None,
+            0x88 => Node::Bool(true),
+            0x89 => Node::Bool(false),
+            // INT, LONG: in digits
+            b'I' => match self.line()? {
+                b"00" => Node::Bool(false),
+                b"01" => Node::Bool(true),
+                digits => integer(digits),
+            },
+            b'L' => {
+                let digits = self.line()?;
+                integer(digits.strip_suffix(b"L").unwrap_or(digits))
+            }
+            // BININT, BININT1, BININT2, LONG1, LONG4
+            b'J' => Node::Int(i32::from_le_bytes(self.fixed()?).into()),
+            b'K' => Node::Int(u8::from_le_bytes(self.fixed()?).into()),
+            b'M' => Node::Int(u16::from_le_bytes(self.fixed()?).into()),
+            0x8a => long(self.counted::<1>()?),
+            0x8b => long(self.counted::<4>()?),
+            // FLOAT, BINFLOAT
+            b'F' => Node::Float(self.number()?),
+            b'G' => Node::Float(f64::from_be_bytes(self.fixed()?)),
+            // STRING; SHORT_BINBYTES and SHORT_BINSTRING; BINBYTES and BINSTRING; BINBYTES8 and BYTEARRAY8
+            b'S' => Node::Bytes(unescaped(self.line()?).into()),
+            b'C' | b'U' => Node::Bytes(self.counted::<1>()?.into()),
+            b'B' | b'T' => Node::Bytes(self.counted::<4>()?.into()),
+            0x8e | 0x96 => Node::Bytes(self.counted::<8>()?.into()),
+            // UNICODE, SHORT_BINUNICODE, BINUNICODE, BINUNICODE8
+            b'V' => Node::Text(raw_unicode(self.line()?).into()),
+            0x8c => Node::Text(String::from_utf8_lossy(self.counted::<1>()?)),
+            b'X' => Node::Text(String::from_utf8_lossy(self.counted::<4>()?)),
+            0x8d => Node::Text(String::from_utf8_lossy(self.counted::<8>()?)),
+            // EMPTY_TUPLE, TUPLE, TUPLE1, TUPLE2, TUPLE3
+            b')' => Node::Tuple(Vec::new()),
+            b't' => Node::Tuple(self.marked()?),
+            0x85 => Node::Tuple(self.last::<1>()?.into()),
+            0x86 => Node::Tuple(self.last::<2>()?.into()),
+            0x87 => Node::Tuple(self.last::<3>()?.into()),
+            // EMPTY_LIST and EMPTY_SET, LIST and FROZENSET, EMPTY_DICT
+            b']' | 0x8f => Node::List(Vec::new()),
+            b'l' | 0x91 => Node::List(self.marked()?),
+            b'}' => Node::Dict(Vec::new()),
+            // GLOBAL, STACK_GLOBAL
+            b'c' => self.named()?,
+            0x93 => {
+                let names: [Id; 2] = self.last()?;
+                if !names.iter().all(|name| matches!(self.nodes[*name as usize], Node::Text(_))) {
+                    return damaged("a class has no name");
+                }
+                Node::Global(names)
+            }
+            // REDUCE and NEWOBJ, NEWOBJ_EX, OBJ, INST
+            b'R' | 0x81 => {
+                let [callable, args] = self.last()?;
+                object(callable, args)
+            }
+            0x92 => {
+                let [callable, args, _by_name] = self.last()?;
+                object(callable, args)
+            }
+            b'o' => {
+                let mut args = self.marked()?;
+                if args.is_empty() {
+                    return damaged("an object has no class");
+                }
+                object(args.remove(0), self.add(Node::Tuple(args))?)
+            }
+            b'i' => {
+                let class = self.named()?;
+                let args = self.marked()?;
+                object(self.add(class)?, self.add(Node::Tuple(args))?)
+            }
+            // PERSID, BINPERSID
+            b'P' => {
+                let id = Node::Text(String::from_utf8_lossy(self.line()?));
+                Node::Persistent(self.add(id)?)
+            }
+            b'Q' => {
+                let [id] = self.last()?;
+                Node::Persistent(id)
+            }
+            // EXT1, EXT2, EXT4, NEXT_BUFFER
+            0x82..=0x84 => {
+                self.take(1 << (operation - 0x82))?;
+                Node::Unknown("an object that only the program that wrote the file knows")
+            }
+            0x97 => Node::Unknown("a buffer that was written outside the file"),
+            other => return damaged(format!("no pickle has the instruction {other:#04x}")),
+        })
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], PickleError> {
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(PickleError::CutOff)?;
         self.rest = rest;
         Ok(taken)
     }
 
-    fn fixed<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], String> {
+    fn fixed<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], PickleError> {
         Ok(self.take(COUNT)?.try_into().expect("as many bytes were taken"))
     }
 
     /// Bytes after their number, which itself has `WIDTH` bytes.
-    fn counted<const WIDTH: usize>(&mut self) -> Result<&'a [u8], String> {
+    fn counted<const WIDTH: usize>(&mut self) -> Result<&'a [u8], PickleError> {
         let mut count = [0; 8];
         count[..WIDTH].copy_from_slice(&self.fixed::<WIDTH>()?);
         self.take(usize::try_from(u64::from_le_bytes(count)).unwrap_or(usize::MAX))
     }
 
-    fn line(&mut self) -> Result<&'a [u8], String> {
-        let length = self.rest.iter().position(|byte| *byte == b'\n').ok_or_else(cut_off)?;
+    fn line(&mut self) -> Result<&'a [u8], PickleError> {
+        let length = self.rest.iter().position(|byte| *byte == b'\n').ok_or(PickleError::CutOff)?;
         let line = &self.take(length + 1)?[..length];
         Ok(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
-    fn number<T: std::str::FromStr>(&mut self) -> Result<T, String> {
-        std::str::from_utf8(self.line()?).ok().and_then(|text| text.trim().parse().ok()).ok_or_else(damaged)
+    fn number<T: FromStr>(&mut self) -> Result<T, PickleError> {
+        let line = String::from_utf8_lossy(self.line()?);
+        line.trim().parse().or_else(|_| damaged(format!("`{}` is no number", shortened(&line, LONGEST_TEXT))))
     }
 
-    fn push(&mut self, node: Node<'a>) -> Result<(), String> {
-        if self.nodes.len() == MOST_VALUES {
-            return Err(format!("is a pickle of more than {MOST_VALUES} values"));
+    /// The place in the memo that an operation names.
+    fn index(&mut self, operation: u8) -> Result<u64, PickleError> {
+        match operation {
+            b'p' | b'g' => self.number(),
+            b'q' | b'h' => Ok(u8::from_le_bytes(self.fixed()?).into()),
+            b'r' | b'j' => Ok(u32::from_le_bytes(self.fixed()?).into()),
+            // MEMOIZE: the next one.
+            _ => Ok(self.memo.len() as u64),
         }
-        self.stack.push(self.nodes.len());
+    }
+
+    fn named(&mut self) -> Result<Node<'a>, PickleError> {
+        let (module, name) = (self.line()?, self.line()?);
+        let mut text = |line| self.add(Node::Text(String::from_utf8_lossy(line)));
+        Ok(Node::Global([text(module)?, text(name)?]))
+    }
+
+    fn push(&mut self, node: Node<'a>) -> Result<(), PickleError> {
+        let id = self.add(node)?;
+        self.stack.push(id);
+        Ok(())
+    }
+
+    fn add(&mut self, node: Node<'a>) -> Result<Id, PickleError> {
+        self.check(self.nodes.len())?;
         self.nodes.push(node);
-        Ok(())
+        Ok(self.nodes.len() as Id - 1)
     }
 
-    fn note(&mut self, callable: Id, args: Id) -> Result<(), String> {
-        self.push(Node::Call(Call { callable, args, state: None, items: Vec::new(), pairs: Vec::new() }))
+    /// Whether there may be one more.
+    fn check(&self, count: usize) -> Result<(), PickleError> {
+        if count < self.most { Ok(()) } else { Err(PickleError::TooManyValues { most: self.most }) }
     }
 
-    fn top(&self) -> Result<Id, String> {
-        self.stack.last().copied().ok_or_else(damaged)
+    fn top(&self) -> Result<Id, PickleError> {
+        self.stack[self.floor()..].last().copied().map_or_else(|| damaged("its stack is too short"), Ok)
     }
 
-    fn pop(&mut self) -> Result<Id, String> {
-        self.stack.pop().ok_or_else(damaged)
+    /// Takes the last values off the stack.
+    fn last<const COUNT: usize>(&mut self) -> Result<[Id; COUNT], PickleError> {
+        match self.stack[self.floor()..].last_chunk() {
+            Some(last) => {
+                let last = *last;
+                self.stack.truncate(self.stack.len() - COUNT);
+                Ok(last)
+            }
+            None => damaged("its stack is too short"),
+        }
     }
 
-    fn last(&mut self, count: usize) -> Result<Vec<Id>, String> {
-        let start = self.stack.len().checked_sub(count).ok_or_else(damaged)?;
-        Ok(self.stack.split_off(start))
+    /// Takes everything above the last mark off the stack.
+    fn marked(&mut self) -> Result<Vec<Id>, PickleError> {
+        match self.marks.pop() {
+            Some(mark) => Ok(self.stack.split_off(mark)),
+            None => damaged("a mark is missing"),
+        }
     }
 
-    /// Everything above the last mark.
-    fn marked(&mut self) -> Result<Vec<Id>, String> {
-        let mark = self.marks.pop().filter(|mark| *mark <= self.stack.len()).ok_or_else(damaged)?;
-        Ok(self.stack.split_off(mark))
+    fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or_default()
     }
 
-    fn append(&mut self, more: Vec<Id>) -> Result<(), String> {
+    fn append(&mut self, more: &[Id]) -> Result<(), PickleError> {
         let top = self.top()?;
-        match &mut self.nodes[top] {
+        match &mut self.nodes[top as usize] {
             Node::List(items) => items.extend(more),
-            Node::Call(call) => call.items.extend(more),
-            _ => return Err(damaged()),
+            Node::Object(object) => object.items.extend(more),
+            _ => return damaged("it appends to something that is no list"),
         }
         Ok(())
     }
 
-    fn set(&mut self, flat: &[Id]) -> Result<(), String> {
-        let (more, []) = flat.as_chunks::<2>() else { return Err(damaged()) };
-        let more = more.iter().map(|[key, value]| (*key, *value));
+    fn set(&mut self, flat: &[Id]) -> Result<(), PickleError> {
+        let (pairs, []) = flat.as_chunks::<2>() else { return damaged("a key has no value") };
+        let pairs = pairs.iter().map(|[key, value]| (*key, *value));
         let top = self.top()?;
-        match &mut self.nodes[top] {
-            Node::Dict(pairs) => pairs.extend(more),
-            Node::Call(call) => call.pairs.extend(more),
-            _ => return Err(damaged()),
+        match &mut self.nodes[top as usize] {
+            Node::Dict(known) => known.extend(pairs),
+            Node::Object(object) => object.pairs.extend(pairs),
+            _ => return damaged("it sets the key of something that is no dictionary"),
         }
         Ok(())
     }
-
-    fn memoize(&mut self, index: u64) -> Result<(), String> {
-        let top = self.top()?;
-        self.memo.insert(index, top);
-        Ok(())
-    }
-
-    fn recall(&mut self, index: u64) -> Result<(), String> {
-        self.stack.push(*self.memo.get(&index).ok_or_else(damaged)?);
-        Ok(())
-    }
 }
 
-fn cut_off() -> String {
-    "is a pickle that ends too early; it may be cut off".to_owned()
+fn damaged<T>(problem: impl Into<String>) -> Result<T, PickleError> {
+    Err(PickleError::Damaged(problem.into()))
 }
 
-fn damaged() -> String {
-    "is not a readable pickle; it may be damaged or another file".to_owned()
+fn object(callable: Id, args: Id) -> Node<'static> {
+    Node::Object(Box::new(Object { callable, args, state: None, items: Vec::new(), pairs: Vec::new() }))
 }
 
-fn global(module: &[u8], name: &[u8]) -> Node<'static> {
-    Node::Global(format!("{}.{}", String::from_utf8_lossy(module), String::from_utf8_lossy(name)))
-}
-
-const TOO_LARGE: Node<'static> = Node::Elsewhere("a whole number of more than 64 bits");
+const TOO_LARGE: Node<'static> = Node::Unknown("a whole number of more than 64 bits");
 
 fn integer(digits: &[u8]) -> Node<'static> {
-    std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).map_or(TOO_LARGE, Node::Int)
+    std::str::from_utf8(digits).ok().and_then(|digits| digits.trim().parse().ok()).map_or(TOO_LARGE, Node::Int)
 }
 
 /// A whole number in two's complement, the lowest byte first.

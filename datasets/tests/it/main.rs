@@ -1,6 +1,7 @@
 //! Reads small copies of every data set layout, and files that are invalid in every way.
 
 mod cifar;
+mod pickle;
 mod pictures;
 mod svhn;
 mod trees;

@@ -71,7 +71,8 @@ pub struct Identified {
     pub width: i64,
     /// The linear layers that may give the logits, as the file calls them, and how many classes each tells apart.
     pub heads: Vec<(String, i64)>,
-    /// What each tensor is called in the file, by its name in the network; without the heads.
+    /// What each tensor is called in the file, by its name in the network; heads, of which [`with_head`] takes one, by
+    /// their names in the file.
     pub names: BTreeMap<String, String>,
     /// Tensors that the code of the family makes and its forward pass does not use.
     pub unused: Vec<String>,
@@ -175,53 +176,38 @@ pub fn identify(file: &TensorFile, place: &Place, asked: Option<&ModelConfig>) -
 
 /// The tensors of the network with one of its heads, by their names in the network, and those of its other heads.
 pub fn with_head(file: &TensorFile, place: &Place, identified: &Identified, head: &str) -> (BTreeMap<String, String>, Vec<String>) {
-    let mut names = identified.names.clone();
     let (here, usual) = place.family.heads();
-    let mut left = Vec::new();
     let own = format!("{}{head}.", place.prefix);
     let of_heads = identified.heads.iter().map(|(name, _)| name.as_str()).chain(usual.iter().copied());
-    for other in of_heads.filter(|other| *other != head) {
-        let prefix = format!("{}{other}.", place.prefix);
-        names.retain(|_, name| {
-            let of_other = name.starts_with(&prefix);
-            if of_other {
-                left.push(name.clone());
-            }
-            !of_other
-        });
-        // Two heads have one name in the network.
-        left.extend(file.tensors().keys().filter(|name| name.starts_with(&prefix)).cloned());
-    }
-    names.retain(|_, name| !name.starts_with(&own));
+    let others: Vec<String> = of_heads.filter(|other| *other != head).map(|other| format!("{}{other}.", place.prefix)).collect();
+    let of_other = |name: &String| others.iter().any(|other| name.starts_with(other));
+    let left = file.tensors().keys().filter(|name| of_other(name)).cloned().collect();
+    let mut names = identified.names.clone();
+    names.retain(|_, name| !of_other(name) && !name.starts_with(&own));
     for name in file.tensors().keys() {
         if let Some(part) = name.strip_prefix(&own) {
             names.insert(format!("{here}.{part}"), name.clone());
         }
     }
-    left.sort();
-    left.dedup();
     (names, left)
 }
 
-/// The name that the network here has for a tensor of the file.
+/// The name that the network here has for a tensor of the file, heads aside.
 fn rename(family: Family, name: &str) -> String {
-    let root = |from: &str, to: &str| name.strip_prefix(from).map(|rest| format!("{to}{rest}"));
     match family {
         // torchvision calls them `downsample`.
-        Family::Residual => root("fc.", "linear.").unwrap_or_else(|| name.replace(".downsample.", ".shortcut.")),
-        Family::Wide => root("linear.", "fc.").unwrap_or_else(|| name.to_owned()),
-        Family::Timm => name.to_owned(),
+        Family::Residual => name.replace(".downsample.", ".shortcut."),
+        Family::Wide | Family::Timm => name.to_owned(),
         Family::Torchvision => rename_torchvision(name),
     }
 }
 
 fn rename_torchvision(name: &str) -> String {
-    const ROOTS: [(&str, &str); 5] = [
+    const ROOTS: [(&str, &str); 4] = [
         ("class_token", "cls_token"),
         ("encoder.pos_embedding", "pos_embed"),
         ("conv_proj.", "patch_embed.proj."),
         ("encoder.ln.", "norm."),
-        ("heads.head.", "head."),
     ];
     const PARTS: [(&str, &str); 8] = [
         ("ln_1.", "norm1."),

@@ -3,8 +3,8 @@
 //! A file is told by its content, not by its name. Opening one reads names, types and shapes; the numbers follow when they are asked for.
 
 mod names;
-mod pickle;
 mod pytorch;
+mod values;
 mod what;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, SafeTensors};
 use tch::{Kind, Tensor, no_grad};
 
-use self::pickle::Strided;
 use self::pytorch::{Numbers, Saved};
+use self::values::Strided;
 use crate::Error;
 use crate::checkpoint;
 use crate::model::Network;
@@ -257,8 +257,7 @@ fn open_safetensors(path: &Path) -> Result<TensorFile, Error> {
 
 /// `start`: what the file begins with.
 fn open_pytorch(path: &Path, file: File, start: &[u8]) -> Result<TensorFile, Error> {
-    let Saved { format, values, root, numbers } = pytorch::open(file, start).map_err(|problem| bad(path, problem))?;
-    let contents = names::contents(&values, root);
+    let Saved { format, contents, numbers } = pytorch::open(file, start).map_err(|problem| bad(path, problem))?;
     let stored = |(name, (container, strided)): (String, (String, Strided))| {
         (name, Stored { shape: strided.shape.clone(), container, kind: strided.kind, content: Content::InFile(strided) })
     };

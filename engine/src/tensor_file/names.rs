@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::pickle::{Id, Object, Strided, Value, Values};
+use datasets::pickle::{Id, Node, Object};
+
+use super::values::{Strided, Value, Values};
 use super::what;
 
 /// Deeper than anything people save; a file may hold itself.
 const DEEPEST: usize = 100;
-/// Values looked at, some of them again and again where a file names them from many places.
-const MOST_VISITS: usize = 4_000_000;
+/// Values and keys looked at, some of them again and again where a file names them from many places; long names and shapes
+/// count several times.
+const MOST_STEPS: usize = 16_000_000;
 /// A list of as many numbers may be a mean or a deviation of channels.
 const MOST_CHANNELS: usize = 4;
 
@@ -24,9 +27,9 @@ pub struct Contents {
 }
 
 /// Walks through everything that was saved.
-pub fn contents(values: &Values, root: Id) -> Contents {
-    let mut walk = Walk { values, contents: Contents::default(), path: HashSet::new(), visits: 0 };
-    walk.visit(root, "", Holder::Dict(""), true);
+pub fn contents(values: &Values<'_>) -> Contents {
+    let mut walk = Walk { values, contents: Contents::default(), path: HashSet::new(), steps: 0 };
+    walk.visit(values.pickle.root(), "", Holder::Dict(""), true);
     walk.contents
 }
 
@@ -40,53 +43,55 @@ enum Holder<'a> {
 }
 
 struct Walk<'a> {
-    values: &'a Values,
+    values: &'a Values<'a>,
     contents: Contents,
     /// What is being looked into.
     path: HashSet<Id>,
-    visits: usize,
+    steps: usize,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     /// Returns whether there are tensors at or under a value. `name` ends with a dot, or is empty; `listed`: whether values that are no
     /// tensors are worth a word.
     fn visit(&mut self, id: Id, name: &str, holder: Holder<'_>, listed: bool) -> bool {
-        self.visits += 1;
-        if self.visits > MOST_VISITS || self.path.len() >= DEEPEST || !self.path.insert(id) {
+        if !self.step(name) || self.path.len() >= DEEPEST || !self.path.insert(id) {
             return false;
         }
-        let found = match &self.values[id] {
+        let found = match self.values.value(id) {
             Value::Tensor(tensor) => {
                 let own = name.strip_suffix('.').unwrap_or("tensor").to_owned();
                 let (Holder::Dict(container) | Holder::Module(container)) = holder;
-                self.contents.tensors.insert(own, (container.to_owned(), (**tensor).clone()));
+                self.steps += tensor.shape.len();
+                self.contents.tensors.insert(own, (container.to_owned(), tensor));
                 true
             }
-            Value::Dict(entries) => self.entries(entries, name, Holder::Dict(name), listed),
+            Value::Dict(dict) => self.entries(dict, name, Holder::Dict(name), listed),
             Value::Sequence(items) => {
                 if let Some(numbers) = self.numbers(items) {
                     self.contents.lists.insert(name.trim_end_matches('.').to_owned(), numbers);
                 }
-                let mut any = false;
-                for (index, item) in items.iter().enumerate() {
-                    any |= self.child(*item, &format!("{name}{index}."), Holder::Dict(name), false);
-                }
-                any
+                self.elements(items, name, Holder::Dict(name))
             }
             Value::Object(object) => {
                 let outermost = match holder {
                     Holder::Dict(_) => name,
                     Holder::Module(container) => container,
                 };
-                match module(self.values, object) {
+                match self.as_module(object) {
                     Some(module) => self.module(module, name, Holder::Module(outermost)),
-                    None => self.attributes(object, name, Holder::Module(outermost)),
+                    None => self.attributes(id, object, name, Holder::Module(outermost)),
                 }
             }
-            _ => false,
+            Value::Storage(_) | Value::Class(_) | Value::Other => false,
         };
         self.path.remove(&id);
         found
+    }
+
+    /// Whether a value of this name may still be looked at.
+    fn step(&mut self, name: &str) -> bool {
+        self.steps += 1 + name.len() / 32;
+        self.steps <= MOST_STEPS
     }
 
     /// Visits what a container holds, and lists it where there are no tensors in it.
@@ -103,54 +108,101 @@ impl Walk<'_> {
         found
     }
 
-    fn entries(&mut self, entries: &[(Id, Id)], name: &str, holder: Holder<'_>, listed: bool) -> bool {
+    fn entries(&mut self, dict: Id, name: &str, holder: Holder<'_>, listed: bool) -> bool {
+        let values = self.values;
         let mut any = false;
-        for (key, value) in entries {
-            let key = key_text(self.values, *key);
-            any |= self.child(*value, &format!("{name}{key}."), holder, listed);
+        for (key, value) in values.pickle.pairs(dict).into_iter().flatten() {
+            let key = key_text(values, key);
+            if !self.step(&key) {
+                break;
+            }
+            any |= self.child(value, &format!("{name}{key}."), holder, listed);
+        }
+        any
+    }
+
+    fn elements(&mut self, items: &[Id], name: &str, holder: Holder<'_>) -> bool {
+        let mut any = false;
+        for (index, item) in items.iter().enumerate() {
+            if !self.step("") {
+                break;
+            }
+            any |= self.child(*item, &format!("{name}{index}."), holder, false);
         }
         any
     }
 
     /// What `state_dict()` of a module that was saved whole would give.
-    fn module(&mut self, module: Module<'_>, name: &str, holder: Holder<'_>) -> bool {
+    fn module(&mut self, module: Module, name: &str, holder: Holder<'_>) -> bool {
+        let values = self.values;
+        let pairs = |dict: Option<Id>| dict.and_then(|dict| values.pickle.pairs(dict)).into_iter().flatten();
         let mut any = false;
-        for (key, value) in module.parameters.iter().chain(module.buffers) {
-            let key = key_text(self.values, *key);
-            if matches!(self.values[*value], Value::Tensor(_)) && !module.passing.contains(&key) {
-                any |= self.visit(*value, &format!("{name}{key}."), holder, false);
+        for (key, value) in pairs(Some(module.parameters)).chain(pairs(module.buffers)) {
+            let key = key_text(values, key);
+            if !self.step(&key) {
+                break;
+            }
+            if matches!(values.value(value), Value::Tensor(_)) && !module.passing.contains(&key) {
+                any |= self.visit(value, &format!("{name}{key}."), holder, false);
             }
         }
-        for (key, value) in module.modules {
-            let key = key_text(self.values, *key);
-            any |= self.child(*value, &format!("{name}{key}."), holder, false);
+        any | self.entries(module.modules, name, holder, false)
+    }
+
+    /// The attributes of a `torch.nn.Module` that hold its tensors; absent for other objects.
+    fn as_module(&mut self, object: &Object) -> Option<Module> {
+        let values = self.values;
+        let state = object.state.filter(|state| values.pickle.is_dict(*state))?;
+        let (mut parameters, mut buffers, mut modules, mut passing) = (None, None, None, HashSet::new());
+        for (key, value) in values.pickle.pairs(state)? {
+            if !self.step("") {
+                break;
+            }
+            let holds = match values.value(value) {
+                Value::Dict(dict) => Some(dict),
+                Value::Object(_) => Some(value),
+                _ => None,
+            };
+            match values.pickle.text(key) {
+                Some("_parameters") => parameters = holds,
+                Some("_buffers") => buffers = holds,
+                Some("_modules") => modules = holds,
+                Some("_non_persistent_buffers_set") => {
+                    if let Value::Sequence(names) = values.value(value) {
+                        passing = names.iter().map(|name| key_text(values, *name)).take_while(|name| self.step(name)).collect();
+                    }
+                }
+                _ => {}
+            }
         }
-        any
+        Some(Module { parameters: parameters?, buffers, modules: modules?, passing })
     }
 
     /// An object that is no module may hold one, and one of TorchScript is nothing else.
-    fn attributes(&mut self, object: &Object, name: &str, holder: Holder<'_>) -> bool {
-        let mut any = self.entries(&object.entries, name, holder, false);
-        for (index, item) in object.elements.iter().enumerate() {
-            any |= self.child(*item, &format!("{name}{index}."), holder, false);
-        }
-        let parts = object.state.map(|state| match &self.values[state] {
+    fn attributes(&mut self, id: Id, object: &Object, name: &str, holder: Holder<'_>) -> bool {
+        let values = self.values;
+        let mut any = self.entries(id, name, holder, false) | self.elements(&object.items, name, holder);
+        let parts = object.state.as_slice();
+        let parts = match parts.first().map(|state| values.value(*state)) {
             // (attributes, slots)
-            Value::Sequence(parts) => parts.clone(),
-            _ => vec![state],
-        });
-        for part in parts.unwrap_or_default() {
-            if let Value::Dict(entries) = &self.values[part] {
-                any |= self.entries(entries, name, holder, false);
+            Some(Value::Sequence(parts)) => parts,
+            _ => parts,
+        };
+        for part in parts {
+            if !self.step("") {
+                break;
+            }
+            if let Value::Dict(dict) = values.value(*part) {
+                any |= self.entries(dict, name, holder, false);
             }
         }
         any
     }
 
     fn numbers(&self, items: &[Id]) -> Option<Vec<f64>> {
-        let number = |id: &Id| match self.values[*id] {
-            Value::Int(number) => Some(number as f64),
-            Value::Float(number) => Some(number),
+        let number = |id: &Id| match self.values.pickle.node(*id) {
+            Node::Int(number) => Some(*number as f64),
+            Node::Float(number) => Some(*number),
             _ => None,
         };
         let numbers: Option<Vec<f64>> = items.iter().take(MOST_CHANNELS + 1).map(number).collect();
@@ -158,43 +210,25 @@ impl Walk<'_> {
     }
 }
 
-/// A `torch.nn.Module`, by the attributes that hold its tensors.
-struct Module<'a> {
-    parameters: &'a [(Id, Id)],
-    buffers: &'a [(Id, Id)],
-    modules: &'a [(Id, Id)],
+/// A `torch.nn.Module`, by the dictionaries that hold its tensors.
+struct Module {
+    parameters: Id,
+    buffers: Option<Id>,
+    modules: Id,
     /// Buffers that are not part of its state.
-    passing: Vec<String>,
-}
-
-fn module<'a>(values: &'a Values, object: &'a Object) -> Option<Module<'a>> {
-    let Value::Dict(attributes) = &values[object.state?] else { return None };
-    let attribute = |name: &str| attributes.iter().find(|(key, _)| values.text(*key) == Some(name)).map(|(_, value)| *value);
-    let entries = |id: Id| match &values[id] {
-        Value::Dict(entries) => Some(entries.as_slice()),
-        Value::Object(object) => Some(object.entries.as_slice()),
-        _ => None,
-    };
-    let passing = attribute("_non_persistent_buffers_set").map(|id| match &values[id] {
-        Value::Sequence(names) => names.iter().map(|name| key_text(values, *name)).collect(),
-        _ => Vec::new(),
-    });
-    Some(Module {
-        parameters: entries(attribute("_parameters")?)?,
-        buffers: attribute("_buffers").and_then(entries).unwrap_or_default(),
-        modules: entries(attribute("_modules")?)?,
-        passing: passing.unwrap_or_default(),
-    })
+    passing: HashSet<String>,
 }
 
 /// A key of a dictionary; those that are no texts only lead to what lies under them.
-fn key_text(values: &Values, id: Id) -> String {
-    match &values[id] {
+fn key_text(values: &Values<'_>, id: Id) -> String {
+    let path = |class: Option<Id>| class.and_then(|class| values.pickle.path(class));
+    let known = match values.value(id) {
         Value::Sequence(items) if items.len() <= 4 => {
-            format!("({})", items.iter().map(|item| what::value(values, *item)).collect::<Vec<_>>().join(", "))
+            Some(format!("({})", items.iter().map(|item| what::value(values, *item)).collect::<Vec<_>>().join(", ")))
         }
-        Value::Object(object) => object.class.to_string(),
-        Value::Class(class) => class.to_string(),
-        _ => values.text(id).map_or_else(|| what::value(values, id), str::to_owned),
-    }
+        Value::Object(object) => path(values.class(object)),
+        Value::Class(class) => path(Some(class)),
+        _ => values.pickle.text(id).map(str::to_owned),
+    };
+    known.unwrap_or_else(|| what::value(values, id))
 }

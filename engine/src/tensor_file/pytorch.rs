@@ -4,23 +4,33 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
+use std::io::{self, Read, Seek as _};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
+use datasets::pickle::{Node, Pickle, PickleError};
 use flate2::read::DeflateDecoder;
 use flate2::{Crc, CrcReader};
 use rawzip::{CompressionMethod, RECOMMENDED_BUFFER_SIZE, ZipArchive};
 
-use super::pickle::{self, Id, PickleError, Strided, Value, Values};
+use super::names::{self, Contents};
+use super::values::{self, Storage, Strided, Values};
 use super::{MOST_BYTES, what};
+
+/// The most bytes of a pickle, numbers of tensors aside, and the most values of all pickles of a file: several times what the largest file
+/// of a network with its optimizer has.
+const MOST_PICKLE_BYTES: u64 = 100 << 20;
+const MOST_VALUES: usize = 8_000_000;
+/// Of a pickle, whose length no file tells, as much is read at first.
+const FIRST_BYTES: u64 = 4096;
 
 /// An open file: what was saved, and where its numbers are.
 #[derive(Debug)]
 pub struct Saved {
     pub format: &'static str,
-    pub values: Values,
-    pub root: Id,
+    pub contents: Contents,
     pub numbers: Numbers,
 }
 
@@ -45,6 +55,15 @@ struct Place {
     crc: Option<u32>,
 }
 
+/// A part of a file that holds pickles, and numbers between them.
+struct Pickles<'f> {
+    file: &'f File,
+    at: u64,
+    end: u64,
+    /// Values that were read so far.
+    values: usize,
+}
+
 /// In words for a person, to stand after the name of the file.
 type Problem = String;
 
@@ -53,7 +72,7 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 const EXPECTED: &str = "safetensors or a file of torch.save is expected";
 
 /// Opens a file by what it begins with. `start`: its first bytes.
-pub fn open(mut file: File, start: &[u8]) -> Result<Saved, Problem> {
+pub fn open(file: File, start: &[u8]) -> Result<Saved, Problem> {
     if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
         return open_zip(file);
     }
@@ -70,23 +89,20 @@ pub fn open(mut file: File, start: &[u8]) -> Result<Saved, Problem> {
         return Err(format!("is {what} ({EXPECTED})"));
     }
     // A pickle of something else, where it is one.
-    let mut values = Values::default();
-    match file.seek(SeekFrom::Start(0)).map_err(PickleError::from).and_then(|_| pickle::read(&mut values, &mut BufReader::new(&file), None))
-    {
-        Ok(root) => {
-            let what = what::value(&values, root);
-            Err(format!("is a pickle of {what}, which torch.save has not written ({EXPECTED})"))
-        }
-        Err(_) => Err(format!("is {} ({EXPECTED})", what::guessed(start))),
-    }
+    let end = file.metadata().map(|metadata| metadata.len()).unwrap_or_default();
+    let what = Pickles { file: &file, at: 0, end, values: 0 }.next("file", |values| what::value(&values, values.pickle.root()));
+    Err(match what {
+        Ok(what) => format!("is a pickle of {what}, which torch.save has not written ({EXPECTED})"),
+        Err(_) => format!("is {} ({EXPECTED})", what::guessed(start)),
+    })
 }
 
-fn pickled(name: &str, error: &PickleError) -> Problem {
+fn pickled(name: &str, error: &dyn Display) -> Problem {
     format!("cannot be read as a checkpoint: of its `{name}`, {error}")
 }
 
 fn open_zip(file: File) -> Result<Saved, Problem> {
-    let unreadable = |error: &dyn std::fmt::Display| format!("cannot be read as a checkpoint: as a ZIP archive it is damaged: {error}");
+    let unreadable = |error: &dyn Display| format!("cannot be read as a checkpoint: as a ZIP archive it is damaged: {error}");
     let handle = file.try_clone().map_err(|error| unreadable(&error))?;
     let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
     let archive = ZipArchive::from_file(handle, &mut buffer)
@@ -120,161 +136,172 @@ fn open_zip(file: File) -> Result<Saved, Problem> {
     let whole = |name: &str| {
         let name = format!("{root}{name}");
         let length = all.places.get(&name).map_or(0, |place| place.length);
-        if length > pickle::MOST_BYTES {
-            return Err(format!(
-                "cannot be read as a checkpoint: its `{name}` has {length} bytes; at most {} are read",
-                pickle::MOST_BYTES
-            ));
+        if length > MOST_PICKLE_BYTES {
+            return Err(format!("cannot be read as a checkpoint: its `{name}` has {length} bytes; at most {MOST_PICKLE_BYTES} are read"));
         }
         all.read(&name, 0, length).map_err(|error| format!("cannot be read as a checkpoint: its `{name}` is damaged: {error}"))
     };
     if all.places.contains_key(&format!("{root}byteorder")) && whole("byteorder")? == b"big" {
         return Err("was written on a machine of the other byte order, big-endian, and cannot be read".to_owned());
     }
-    let mut values = Values::default();
     let described = whole("data.pkl")?;
-    let saved = pickle::read(&mut values, &mut described.as_slice(), None).map_err(|error| pickled("data.pkl", &error))?;
+    let pickle = Pickle::read(&described, MOST_VALUES).map_err(|error| pickled("data.pkl", &error))?;
+    let contents = names::contents(&Values { pickle, tensors: None });
     let prefix = format!("{root}data/");
     let places = all.places.into_iter().filter_map(|(name, place)| Some((name.strip_prefix(&prefix)?.to_owned(), place))).collect();
     let format = if scripted { "TorchScript" } else { "PyTorch" };
-    Ok(Saved { format, values, root: saved, numbers: Numbers { places, ..all } })
+    Ok(Saved { format, contents, numbers: Numbers { places, ..all } })
 }
 
 fn open_stream(file: File) -> Result<Saved, Problem> {
-    let mut values = Values::default();
-    let failed = |error: PickleError| pickled("header", &error);
-    let length = file.metadata().map_err(|error| failed(error.into()))?.len();
-    let mut source = BufReader::new(&file);
-    source.seek(SeekFrom::Start(0)).map_err(|error| failed(error.into()))?;
+    let end = file.metadata().map_err(|error| pickled("header", &error))?.len();
+    let mut pickles = Pickles { file: &file, at: 0, end, values: 0 };
     // The magic number, the version, and what the machine is like.
-    let mut next = |source: &mut BufReader<&File>, name| pickle::read(&mut values, source, None).map_err(|error| pickled(name, &error));
-    next(&mut source, "magic number")?;
-    next(&mut source, "version")?;
-    let system = next(&mut source, "system")?;
-    let root = next(&mut source, "object")?;
-    let keys = next(&mut source, "storage keys")?;
-    if is_big_endian(&values, system) {
+    pickles.next("magic number", |_| ())?;
+    pickles.next("version", |_| ())?;
+    let big_endian = pickles.next("system", |system| is_big_endian(&system))?;
+    let (contents, sizes) = pickles.next("object", |values| {
+        let size = |storage: Storage<'_>| Some((storage.key.into_owned(), values::element_size(storage.type_name)?));
+        (names::contents(&values), values.storages().filter_map(size).collect::<HashMap<String, u64>>())
+    })?;
+    let keys = pickles.next("storage keys", |values| {
+        let keys = values.pickle.items(values.pickle.root()).unwrap_or_default();
+        keys.iter().map(|key| values.key(*key).unwrap_or_default().into_owned()).collect::<Vec<String>>()
+    })?;
+    if big_endian {
         return Err("was written on a machine of the other byte order, big-endian, and cannot be read".to_owned());
     }
-    let sizes: HashMap<String, u64> =
-        values.storages().filter_map(|storage| Some((storage.key.to_string(), pickle::element_size(&storage.type_name)?))).collect();
     let mut places = HashMap::new();
-    let mut start = source.stream_position().map_err(|error| failed(error.into()))?;
-    for key in values.sequence(keys).unwrap_or_default() {
-        let key = match &values[*key] {
-            Value::Int(key) => key.to_string(),
-            _ => values.text(*key).unwrap_or_default().to_owned(),
-        };
-        let mut count = [0; 8];
-        file.read_exact_at(&mut count, start).map_err(|error| pickled("storages", &error.into()))?;
-        start += 8;
+    for key in keys {
         let Some(size) = sizes.get(&key) else {
             return Err(format!("cannot be read as a checkpoint: its storage `{key}` is of a type that is not known"));
         };
-        let bytes = u64::from_le_bytes(count).saturating_mul(*size);
-        if start.saturating_add(bytes) > length {
-            return Err(pickled("storages", &PickleError::CutOff));
-        }
-        places.insert(key, Place { start, stored: bytes, length: bytes, deflated: false, crc: None });
-        start += bytes;
+        places.insert(key, pickles.storage(*size)?);
     }
-    drop(source);
     let numbers = Numbers { file, places, checked: RefCell::default(), unpacked: RefCell::default() };
-    Ok(Saved { format: "PyTorch before 1.6", values, root, numbers })
+    Ok(Saved { format: "PyTorch before 1.6", contents, numbers })
 }
 
-fn is_big_endian(values: &Values, system: Id) -> bool {
-    let Value::Dict(entries) = &values[system] else { return false };
-    entries.iter().any(|(key, value)| values.text(*key) == Some("little_endian") && matches!(values[*value], Value::Bool(false)))
+fn is_big_endian(system: &Values<'_>) -> bool {
+    let Values { pickle, .. } = system;
+    let mut pairs = pickle.pairs(pickle.root()).into_iter().flatten();
+    pairs.any(|(key, value)| pickle.text(key) == Some("little_endian") && matches!(pickle.node(value), Node::Bool(false)))
 }
 
 /// `sys_info`, `storages`, `tensors` and `pickle`, which names the tensors by number.
 fn open_tar(file: File) -> Result<Saved, Problem> {
-    let damaged = |error: &dyn std::fmt::Display| format!("cannot be read as a checkpoint: as a tar archive it is damaged: {error}");
+    let damaged = |error: &dyn Display| format!("cannot be read as a checkpoint: as a tar archive it is damaged: {error}");
+    let length = file.metadata().map_err(|error| damaged(&error))?.len();
     let mut handle = file.try_clone().map_err(|error| damaged(&error))?;
-    handle.seek(SeekFrom::Start(0)).map_err(|error| damaged(&error))?;
+    handle.rewind().map_err(|error| damaged(&error))?;
     let mut archive = tar::Archive::new(handle);
-    let mut members: HashMap<String, (u64, u64)> = HashMap::new();
+    let mut members: HashMap<String, Range<u64>> = HashMap::new();
     let mut names = Vec::new();
     // Another archive may have any number of members.
     for entry in archive.entries_with_seek().map_err(|error| damaged(&error))?.take(1000) {
         let entry = entry.map_err(|error| damaged(&error))?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_owned();
-        members.insert(name.clone(), (entry.raw_file_position(), entry.size()));
+        let start = entry.raw_file_position();
+        members.insert(name.clone(), start..start.saturating_add(entry.size()).min(length));
         names.push(name);
     }
-    let member = |name: &str| {
-        let Some((start, length)) = members.get(name) else {
-            return Err(format!("{} ({EXPECTED})", what::archive("tar", &names)));
-        };
-        let mut handle = &file;
-        handle.seek(SeekFrom::Start(*start)).map_err(|error| damaged(&error))?;
-        Ok(BufReader::new(handle).take(*length))
+    let member = |name: &str, values: usize| match members.get(name) {
+        Some(Range { start, end }) => Ok(Pickles { file: &file, at: *start, end: *end, values }),
+        None => Err(format!("{} ({EXPECTED})", what::archive("tar", &names))),
     };
-    let mut values = Values::default();
     let wrong = |name: &'static str| format!("cannot be read as a checkpoint: its `{name}` is not what PyTorch before 0.1.10 wrote");
-    member("pickle")?;
+    member("pickle", 0)?;
 
+    let count = |values: Values<'_>| values.int(values.pickle.root());
     let mut places = HashMap::new();
     let mut kinds = HashMap::new();
-    let mut storages = member("storages")?;
-    let read = |values: &mut Values, source: &mut io::Take<BufReader<&File>>, name: &'static str| {
-        pickle::read(values, source, None).map_err(|error| pickled(name, &error))
-    };
-    let number = |source: &mut io::Take<BufReader<&File>>, name: &'static str| {
-        let mut bytes = [0; 8];
-        source.read_exact(&mut bytes).map_err(|error| pickled(name, &error.into()))?;
-        Ok::<_, Problem>(i64::from_le_bytes(bytes))
-    };
-    let count = read(&mut values, &mut storages, "storages")?;
-    for _ in 0..values.int(count).ok_or_else(|| wrong("storages"))? {
-        let about = read(&mut values, &mut storages, "storages")?;
-        let [key, _, class] = values.sequence(about).unwrap_or_default() else { return Err(wrong("storages")) };
-        let (Some(key), Value::Class(class)) = (values.int(*key), &values[*class]) else { return Err(wrong("storages")) };
-        let type_name = class.rsplit('.').next().unwrap_or_default();
-        let kind = pickle::kind_of_storage(type_name);
-        let size = pickle::element_size(type_name).ok_or_else(|| wrong("storages"))?;
-        let bytes = (number(&mut storages, "storages")? as u64).saturating_mul(size);
-        let (first, length) = members["storages"];
-        let start = first + length - storages.limit();
-        if bytes > storages.limit() {
-            return Err(pickled("storages", &PickleError::CutOff));
-        }
-        io::copy(&mut storages.by_ref().take(bytes), &mut io::sink()).map_err(|error| damaged(&error))?;
-        places.insert(key.to_string(), Place { start, stored: bytes, length: bytes, deflated: false, crc: None });
+    let mut storages = member("storages", 0)?;
+    for _ in 0..storages.next("storages", count)?.ok_or_else(|| wrong("storages"))? {
+        let about = storages.next("storages", |values| {
+            let [key, _, class] = values.pickle.items(values.pickle.root())? else { return None };
+            let (_, type_name) = values.pickle.global(*class)?;
+            Some((values.int(*key)?, values::kind_of_storage(type_name), values::element_size(type_name)?))
+        })?;
+        let (key, kind, size) = about.ok_or_else(|| wrong("storages"))?;
+        places.insert(key.to_string(), storages.storage(size)?);
         kinds.insert(key, kind);
     }
-    let mut tensors: HashMap<String, Strided> = HashMap::new();
-    let mut listed = member("tensors")?;
-    let count = read(&mut values, &mut listed, "tensors")?;
-    for _ in 0..values.int(count).ok_or_else(|| wrong("tensors"))? {
-        let about = read(&mut values, &mut listed, "tensors")?;
-        let [key, storage, _] = values.sequence(about).unwrap_or_default() else { return Err(wrong("tensors")) };
-        let (Some(key), Some(storage)) = (values.int(*key), values.int(*storage)) else { return Err(wrong("tensors")) };
+    let mut tensors = HashMap::new();
+    let mut listed = member("tensors", storages.values)?;
+    for _ in 0..listed.next("tensors", count)?.ok_or_else(|| wrong("tensors"))? {
+        let about = listed.next("tensors", |values| {
+            let [key, storage, _] = values.pickle.items(values.pickle.root())? else { return None };
+            values.int(*key).zip(values.int(*storage))
+        })?;
+        let (key, storage) = about.ok_or_else(|| wrong("tensors"))?;
         // Four bytes of it are the number of axes.
-        let axes = number(&mut listed, "tensors")? as i32;
+        let axes = listed.number("tensors")? as i32;
         if !(0..=16).contains(&axes) {
             return Err(wrong("tensors"));
         }
-        let mut numbers = |count| (0..count).map(|_| number(&mut listed, "tensors")).collect::<Result<Vec<_>, _>>();
+        let mut numbers = |count| (0..count).map(|_| listed.number("tensors")).collect::<Result<Vec<_>, _>>();
         let (shape, strides, offset) = (numbers(axes)?, numbers(axes)?, numbers(1)?[0]);
         if shape.iter().chain(&strides).chain([&offset]).any(|length| *length < 0) {
             return Err(wrong("tensors"));
         }
         let kind = kinds.get(&storage).copied().flatten();
-        tensors.insert(key.to_string(), Strided { storage: storage.to_string().into(), kind, offset, shape, strides });
+        tensors.insert(key.to_string(), Strided { storage: storage.to_string(), kind, offset, shape, strides });
     }
-    let find = |values: &Values, id: Id| {
-        // Classes come as (class, file, source).
-        let key = match values.sequence(id) {
-            Some(parts) => return parts.first().map(|class| values[*class].clone()),
-            None => values.int(id).map(|key| key.to_string()).or_else(|| values.text(id).map(str::to_owned))?,
-        };
-        tensors.get(&key).map(|tensor| Value::Tensor(Box::new(tensor.clone())))
-    };
-    let root = pickle::read(&mut values, &mut member("pickle")?, Some(&find)).map_err(|error| pickled("pickle", &error))?;
+    let mut saved = member("pickle", listed.values)?;
+    let contents = saved.next("pickle", |values| names::contents(&Values { tensors: Some(&tensors), ..values }))?;
     let numbers = Numbers { file, places, checked: RefCell::default(), unpacked: RefCell::default() };
-    Ok(Saved { format: "PyTorch before 0.1.10", values, root, numbers })
+    Ok(Saved { format: "PyTorch before 0.1.10", contents, numbers })
+}
+
+impl Pickles<'_> {
+    /// Reads the next pickle and gives what `then` makes of it. `name`: what it is in the file.
+    fn next<T>(&mut self, name: &str, then: impl FnOnce(Values<'_>) -> T) -> Result<T, Problem> {
+        let left = self.end.saturating_sub(self.at);
+        let most = left.min(MOST_PICKLE_BYTES);
+        let mut length = most.min(FIRST_BYTES);
+        loop {
+            let mut bytes = vec![0; length as usize];
+            self.file.read_exact_at(&mut bytes, self.at).map_err(|error| pickled(name, &error))?;
+            let pickle = match Pickle::read(&bytes, MOST_VALUES) {
+                Err(PickleError::CutOff) if length < most => {
+                    length = most.min(16 * length);
+                    continue;
+                }
+                Err(PickleError::CutOff) if length < left => {
+                    return Err(pickled(name, &format!("it is no pickle: it has more than {MOST_PICKLE_BYTES} bytes")));
+                }
+                pickle => pickle.map_err(|error| pickled(name, &error))?,
+            };
+            self.at += pickle.size_bytes() as u64;
+            self.values += pickle.ids().len();
+            if self.values > MOST_VALUES {
+                return Err(pickled(name, &PickleError::TooManyValues { most: MOST_VALUES }));
+            }
+            return Ok(then(Values { pickle, tensors: None }));
+        }
+    }
+
+    /// The next eight bytes.
+    fn number(&mut self, name: &str) -> Result<i64, Problem> {
+        let mut bytes = [0; 8];
+        if self.end.saturating_sub(self.at) < 8 {
+            return Err(pickled(name, &PickleError::CutOff));
+        }
+        self.file.read_exact_at(&mut bytes, self.at).map_err(|error| pickled(name, &error))?;
+        self.at += 8;
+        Ok(i64::from_le_bytes(bytes))
+    }
+
+    /// The next numbers of a storage, of `size` bytes each, after their number.
+    fn storage(&mut self, size: u64) -> Result<Place, Problem> {
+        let bytes = (self.number("storages")? as u64).saturating_mul(size);
+        let start = self.at;
+        if bytes > self.end - start {
+            return Err(pickled("storages", &PickleError::CutOff));
+        }
+        self.at += bytes;
+        Ok(Place { start, stored: bytes, length: bytes, deflated: false, crc: None })
+    }
 }
 
 impl Numbers {

@@ -1,6 +1,8 @@
 //! What a file is that is no checkpoint, in words for whoever hoped that it was one.
 
-use super::pickle::{Value, Values};
+use datasets::pickle::Id;
+
+use super::values::{Value, Values};
 
 /// How files begin that people take for checkpoints, or that stand in their place after a download.
 const STARTS: [(&[u8], &str); 24] = [
@@ -83,30 +85,17 @@ pub fn archive(kind: &str, names: &[String]) -> String {
 }
 
 /// What a pickle holds.
-pub fn value(values: &Values, id: u32) -> String {
-    match &values[id] {
-        Value::None => "None".to_owned(),
-        Value::Bool(true) => "True".to_owned(),
-        Value::Bool(false) => "False".to_owned(),
-        Value::Int(number) => number.to_string(),
-        Value::Float(number) => format!("{number:?}"),
-        Value::Text(text) if text.chars().count() <= 40 => format!("`{text}`"),
-        Value::Text(text) => format!("a text of {} letters", text.chars().count()),
-        Value::Bytes(bytes) => format!("{} bytes", bytes.len()),
-        Value::Sequence(items) => format!("a list of {}", items.len()),
-        Value::Dict(entries) => {
-            let keys: Vec<String> = entries.iter().take(3).filter_map(|(key, _)| values.text(*key)).map(|key| format!("`{key}`")).collect();
-            let more = if entries.len() > keys.len() { " …" } else { "" };
-            match entries.len() {
-                0 => "an empty dictionary".to_owned(),
-                _ if keys.is_empty() => format!("a dictionary of {}", entries.len()),
-                _ => format!("a dictionary with {}{more}", keys.join(", ")),
-            }
-        }
-        Value::Class(class) => format!("the class `{class}`"),
-        Value::Object(object) => format!("an object of `{}`", object.class),
-        Value::Storage(_) => "a storage".to_owned(),
+pub fn value(values: &Values<'_>, id: Id) -> String {
+    let path = |class: Option<Id>| class.and_then(|class| values.pickle.path(class));
+    match values.value(id) {
         Value::Tensor(tensor) => format!("a tensor of shape {:?}", tensor.shape),
+        Value::Storage(_) => "a storage".to_owned(),
+        Value::Sequence(items) => format!("a list of {}", items.len()),
+        Value::Class(class) => format!("the class `{}`", path(Some(class)).unwrap_or_default()),
+        Value::Object(object) => {
+            path(values.class(object)).map_or_else(|| "an object".to_owned(), |class| format!("an object of `{class}`"))
+        }
+        Value::Dict(_) | Value::Other => values.pickle.describe(id),
     }
 }
 

@@ -26,6 +26,7 @@ use tempfile::TempDir;
 
 use crate::assert_close;
 use crate::golden::images;
+use crate::tensor_file::zip;
 use crate::worker::{directory, metrics, run, worker};
 
 fn fixture(name: &str) -> PathBuf {
@@ -308,6 +309,25 @@ fn of_two_heads_one_is_chosen_and_the_other_named() {
 }
 
 #[test]
+fn a_head_has_any_of_the_names_that_code_gives_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("renamed.safetensors");
+    for (file, head, others) in
+        [("plain.pth", "linear", ["fc", "classifier"]), ("model-wideres-epoch10.pt", "fc", ["linear", "classifier"])]
+    {
+        let own = reading(&fixture(file), &json!({})).network.snapshot();
+        for other in others {
+            let renamed =
+                |(name, tensor): &(String, Tensor)| (name.replace(&format!("{head}."), &format!("{other}.")), tensor.shallow_clone());
+            checkpoint::save(&path, &own.iter().map(renamed).collect::<Vec<_>>()).unwrap();
+            let reading = reading(&path, &json!({})).decided(&path).unwrap();
+            assert_eq!(reading.network.snapshot(), own, "{file}, {other}");
+            assert!(!reading.inspection.facts.join(" ").contains("Left out"), "{:?}", reading.inspection.facts);
+        }
+    }
+}
+
+#[test]
 fn keys_that_the_network_does_not_have_are_left_out_only_where_one_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let rotation =
@@ -491,14 +511,6 @@ fn a_file_that_is_something_else_is_called_what_it_is() {
     let mut header = tar::Header::new_ustar();
     header.set_size(2);
     tar.append_data(&mut header, "model.pth", &b"hi"[..]).unwrap();
-    let zip = |name: &[u8]| {
-        // A stored entry without content, its record in the directory, and the end of the archive.
-        let length = [name.len() as u8, 0];
-        let local = [b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".as_slice(), &length, b"\0\0", name].concat();
-        let central = [b"PK\x01\x02\x14\0\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".as_slice(), &length, &[0; 16], name].concat();
-        let (size, start) = ((central.len() as u32).to_le_bytes(), (local.len() as u32).to_le_bytes());
-        [local.as_slice(), &central, b"PK\x05\x06\0\0\0\0\x01\0\x01\0", &size, &start, b"\0\0"].concat()
-    };
     let html = b"\n<!DOCTYPE html><html><head><title>Quota exceeded</title></head></html>".to_vec();
     for (content, part) in [
         (html, "is an HTML page with the title `Quota exceeded`"),
@@ -512,7 +524,7 @@ fn a_file_that_is_something_else_is_called_what_it_is() {
         (b"\xfe\xfe\xfe\xfe".to_vec(), "of an unknown kind"),
         (Vec::new(), "is empty"),
         (tar.into_inner().unwrap(), "is a tar archive of `model.pth`, not a checkpoint: unpack it"),
-        (zip(b"weights.npy"), "is a ZIP archive of `weights.npy`, not a checkpoint: unpack it"),
+        (zip(&[("weights.npy", b"")]), "is a ZIP archive of `weights.npy`, not a checkpoint: unpack it"),
     ] {
         let path = folder.path().join("model.pth");
         fs::write(&path, content).unwrap();
