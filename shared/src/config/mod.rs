@@ -36,9 +36,6 @@ use crate::problem::FieldError;
 use crate::view::CheckpointRef;
 
 /// The configuration of a run. In JSON, the field `kind` selects the variant.
-///
-/// Deserializing does not validate: configurations in the database and in files have passed
-/// [`RunConfig::parse`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", try_from = "Value")]
@@ -229,7 +226,7 @@ impl RunConfig {
 }
 
 /// Reads `kind` first, then the type of that kind. With a tagged enum, serde would not report the wrong
-/// field.
+/// field. Does not validate: configurations in the database and in files have passed [`RunConfig::parse`].
 impl TryFrom<Value> for RunConfig {
     type Error = FieldError;
 
