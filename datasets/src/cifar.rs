@@ -1,9 +1,9 @@
-//! CIFAR-10 and CIFAR-100 in the two layouts that their author publishes: binary (`data_batch_1.bin`) and
+//! CIFAR-10 and CIFAR-100 in the two versions that their author publishes: binary (`data_batch_1.bin`) and
 //! Python pickles (`data_batch_1`). A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images,
 //! 2009, <https://www.cs.toronto.edu/~kriz/cifar.html>.
 //!
 //! A file may hold fewer images than the published one, so that a small copy works. Its content decides which
-//! layout it has. Pickles are read as data; no code in them is executed.
+//! version it has. Pickles are read as data; no code in them is executed.
 
 use std::path::Path;
 
@@ -37,12 +37,12 @@ struct Batch {
     pixels: Vec<u8>,
 }
 
-/// The version whose first file is in a folder.
+/// Returns the version whose first file is in `folder`. `None` if there is neither.
 fn version(files: &CifarFiles, folder: &Path) -> Option<Version> {
     [Version::Binary, Version::Python].into_iter().find(|version| folder.join(version.file(files.train[0])).is_file())
 }
 
-/// The other data sets in this version, by their titles.
+/// Returns title and files of the other CIFAR data sets, to recognize a file of the wrong one.
 fn others(files: &CifarFiles) -> impl Iterator<Item = (&'static str, CifarFiles)> {
     let field = files.label_field;
     Dataset::ALL.into_iter().map(Dataset::facts).filter_map(move |facts| match facts.layout {
