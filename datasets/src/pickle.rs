@@ -18,6 +18,9 @@ const LONGEST_NAME: usize = 200;
 /// inside itself.
 pub type Id = u32;
 
+/// The pairs of a dictionary: those it was made from, each a value of its own, and those that were set in it.
+type Pairs<'p> = (&'p [Id], &'p [(Id, Id)]);
+
 /// A value. What it contains is named by its [`Id`].
 #[derive(Debug)]
 pub enum Node<'a> {
@@ -139,7 +142,7 @@ impl<'a> Pickle<'a> {
     }
 
     /// The pairs that a dictionary was made from, as Python 2 pickles an `OrderedDict`, and those that were set in it.
-    fn pairs_as_written(&self, id: Id) -> Option<(&[Id], &[(Id, Id)])> {
+    fn pairs_as_written(&self, id: Id) -> Option<Pairs<'_>> {
         match self.node(id) {
             Node::Dict(pairs) => Some((&[], pairs)),
             Node::Object(object) if self.is_dict(id) => {

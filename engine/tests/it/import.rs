@@ -320,7 +320,7 @@ fn a_head_has_any_of_the_names_that_code_gives_it() {
             let renamed =
                 |(name, tensor): &(String, Tensor)| (name.replace(&format!("{head}."), &format!("{other}.")), tensor.shallow_clone());
             checkpoint::save(&path, &own.iter().map(renamed).collect::<Vec<_>>()).unwrap();
-            let reading = reading(&path, &json!({})).decided(&path).unwrap();
+            let reading = reading(&path, &json!({})).into_decided(&path).unwrap();
             assert_eq!(reading.network.snapshot(), own, "{file}, {other}");
             assert!(!reading.inspection.facts.join(" ").contains("Left out"), "{:?}", reading.inspection.facts);
         }
