@@ -242,7 +242,7 @@ fn what_is_no_file_of_cifar_is_named() {
     check(
         binary_folder(),
         |folder| fs::write(folder.join("data_batch_1.bin"), record(&[3, 4])).unwrap(),
-        &["3074 bytes", "records of 3073", "CIFAR-100 has"],
+        &["3074 bytes", "record size 3073", "record size of CIFAR-100"],
     );
 }
 

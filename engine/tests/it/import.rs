@@ -677,7 +677,7 @@ fn what_does_not_fit_the_network_is_listed_as_pytorch_lists_it() {
     );
     check(
         &spoiled(&|tensors| tensors.iter_mut().filter(|(name, _)| name == "bn.bias").for_each(|(_, bias)| *bias = &*bias * f64::NAN)),
-        &["`bn.bias` that are not finite"],
+        &["infinite or NaN values in `bn.bias`"],
     );
     let mut hundred = config(&fixture("plain.pth"));
     hundred["data"]["dataset"] = "cifar100".into();

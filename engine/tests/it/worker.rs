@@ -350,7 +350,7 @@ fn a_teacher_that_does_not_fit_is_named_with_what_is_wrong() {
     let mut as_synthetic = config;
     as_synthetic.data = DataConfig { train_samples: Some(50), test_samples: Some(40), ..DataConfig::of(Dataset::Synthetic) };
     fs::write(teacher.join("config.json"), json(as_synthetic).to_string()).unwrap();
-    check_failure(&other_shape, &["`teacher.e1`", "it tells", "apart"]);
+    check_failure(&other_shape, &["`teacher.e1`", "its classes are", "those of the data"]);
 }
 
 #[test]
