@@ -185,7 +185,10 @@ mod tests {
         let mut config = preset::demo().config.as_train().unwrap().clone();
         assert!(matrices(&config).is_empty());
         config.attribution.every = 3;
-        assert_eq!(matrices(&config), ["Keeps at least 100 matrices, about 869.1 KiB in all; the passes of the evaluation serve for them."]);
+        assert_eq!(
+            matrices(&config),
+            ["Keeps at least 100 matrices, about 869.1 KiB in all; the passes of the evaluation serve for them."]
+        );
     }
 
     #[test]
