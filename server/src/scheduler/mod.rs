@@ -655,7 +655,8 @@ while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
         planned.let_finish(&id);
         let told = planned.until_told(&id, RunState::Succeeded).await;
         assert_eq!(planned.stored(&id).await, ("running".to_owned(), None));
-        assert!(planned.db.trouble().unwrap().contains("planned failure"));
+        let trouble = planned.until(async || planned.db.trouble()).await;
+        assert!(trouble.contains("planned failure"), "{trouble}");
         planned.take().await;
         planned.until_stored(&id, RunState::Succeeded).await;
         assert_eq!(planned.stored(&id).await.1, told.finished_at, "it ended when it was told to have ended");
