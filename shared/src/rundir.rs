@@ -1,5 +1,5 @@
-//! What worker and server agree on about a run directory: names of files, exit codes of the worker, version of the layout.
-//! Names only: reads and writes nothing.
+//! The layout of a run directory, for worker and server: names of files, exit codes, version of the layout.
+//! Reads and writes nothing.
 
 use crate::config::{Inputs, RunKind};
 
@@ -8,9 +8,9 @@ pub const FORMAT_VERSION: u32 = 1;
 /// Holds the version of the layout as a decimal number; a directory without this file has version 1.
 pub const FORMAT: &str = "format";
 
-/// The configuration; written by whoever starts the worker.
+/// Configuration, written by whoever starts the worker.
 pub const CONFIG: &str = "config.json";
-/// What the worker prints, where a server starts it.
+/// Output of a worker that a server has started.
 pub const LOG: &str = "log.txt";
 /// One [`crate::record::Record`] per line, appended by the worker.
 pub const METRICS: &str = "metrics.jsonl";
@@ -22,9 +22,9 @@ pub const ATTRIBUTIONS: &str = "attributions";
 pub const TEACHERS: &str = "teachers";
 /// Folder of the file that an import was uploaded as.
 pub const UPLOAD: &str = "upload";
-/// What an unfinished training run goes on from.
+/// State from which an unfinished training run continues.
 pub const STATE: &str = "state.safetensors";
-/// What an unfinished evaluation goes on from.
+/// State from which an unfinished evaluation continues.
 pub const EVALUATION_STATE: &str = "evaluation.state.json";
 /// [`crate::api::EvaluationFile`]
 pub const EVALUATION: &str = "evaluation.json";
@@ -41,7 +41,7 @@ pub fn checkpoint_file(epoch: u32) -> String {
     format!("{CHECKPOINTS}/e{epoch}.safetensors")
 }
 
-/// `checkpoints/e12.json`: what is known of a checkpoint beside its weights.
+/// `checkpoints/e12.json`: architecture, data set, accuracies and hash of a checkpoint.
 pub fn sidecar_file(epoch: u32) -> String {
     format!("{CHECKPOINTS}/e{epoch}.json")
 }

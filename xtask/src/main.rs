@@ -77,7 +77,7 @@ struct ServeArgs {
     /// Where runs and their index are kept [default: `data` in the checkout].
     #[arg(long, env = "CROSSLENS_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// What the server wants from everyone; one is made where it is needed and not given.
+    /// Token that every request needs; on other addresses than loopback the server makes one if none is given.
     #[arg(long, env = "CROSSLENS_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// Passed on to the server as they are; `-- --help` lists them.
