@@ -78,9 +78,14 @@ pub fn reload() {
     let _ = window().location().reload();
 }
 
-/// Whether the server let the page in by a token. If so, the person can sign out.
+/// Whether the browser has a session with the server. If so, the person can sign out.
 pub fn is_signed_in() -> bool {
     document().query_selector("meta[name=crosslens-signed-in]").ok().flatten().is_some()
+}
+
+/// Whether the server let the page in by a token that permits reading only.
+pub fn is_read_only() -> bool {
+    document().query_selector("meta[name=crosslens-read-only]").ok().flatten().is_some()
 }
 
 /// Whether the person asked the operating system for less motion.

@@ -1,6 +1,7 @@
 //! The map of addresses, and what every response carries.
 
 use std::any::Any;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -13,7 +14,10 @@ use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate};
 use tower_http::compression::{CompressionLayer, DefaultPredicate};
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use tower_http::trace::TraceLayer;
+use tracing::Span;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::server::Server;
@@ -26,7 +30,12 @@ use crate::routes::{
     system, theory,
 };
 use crate::state::AppState;
-use crate::{auth, base_path, ranges};
+use crate::{auth, base_path, guests, ranges, telemetry};
+
+/// Longest pause while a body arrives; a client that is slower holds its connection and a temporary file.
+const BODY_PAUSE: Duration = Duration::from_secs(60);
+/// Header that names a request in the log and in the answer. Clients and proxies may choose the name.
+const REQUEST_ID: &str = "x-request-id";
 
 const BODY_LIMIT_BYTES: usize = 1 << 20;
 /// WideResNet-34-20 with its optimizer has 1.5 GiB.
@@ -57,6 +66,7 @@ struct ApiDoc;
 pub fn router(state: AppState) -> anyhow::Result<Router> {
     let private = OpenApiRouter::with_openapi(ApiDoc::openapi())
         .routes(routes!(meta::get_health))
+        .routes(routes!(meta::get_telemetry))
         .routes(routes!(system::get_system))
         .routes(routes!(meta::list_presets))
         .routes(routes!(datasets::list_datasets))
@@ -103,9 +113,13 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(shares::delete_share))
         .route_layer(from_fn_with_state(state.clone(), auth::require_token));
     // What whoever has a share link may ask, and nothing else.
-    let public = OpenApiRouter::new().routes(routes!(shares::get_share)).routes(routes!(shares::get_share_preview));
+    let public = OpenApiRouter::new()
+        .routes(routes!(shares::get_share))
+        .routes(routes!(shares::get_share_preview))
+        .route_layer(from_fn_with_state(state.clone(), guests::limit));
+    let probes = OpenApiRouter::new().routes(routes!(meta::get_live)).routes(routes!(meta::get_ready));
 
-    let (api, mut document) = private.merge(public).split_for_parts();
+    let (api, mut document) = private.merge(public).merge(probes).split_for_parts();
     let token = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     document.components.get_or_insert_default().add_security_scheme("token", token);
     if !state.settings.base_path.is_empty() {
@@ -135,7 +149,11 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .layer(from_fn(ranges::check_if_range))
         .layer(CompressionLayer::new().compress_when(compressible))
         .layer(from_fn(add_headers))
-        .layer(TraceLayer::new_for_http())
+        .layer(from_fn_with_state(state.clone(), telemetry::observe))
+        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .with_state(state);
     if base.is_empty() {
         return Ok(app);
@@ -143,6 +161,12 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
     // Before any route is looked for.
     let inside = app.map_request(move |request: Request| base_path::strip(&base, request));
     Ok(Router::new().fallback_service(inside))
+}
+
+/// The span of a request in the log. Leaves out the query, which may hold the token.
+fn span<B>(request: &Request<B>) -> Span {
+    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
 }
 
 async fn add_headers(request: Request, next: Next) -> Response {

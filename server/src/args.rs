@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use axum::http::Uri;
 use axum::http::uri::Authority;
-use clap::Parser;
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::base_path;
 
@@ -12,12 +12,16 @@ use crate::base_path;
 #[derive(Debug, Parser)]
 #[command(name = "crosslens", version, args_override_self = true)]
 pub struct Args {
+    /// Does something else than to serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Address and port to listen on. If other machines can reach it, a token is required.
     #[arg(long, env = "CROSSLENS_ADDR", default_value = "127.0.0.1:8000")]
     pub addr: String,
 
     /// Folder of the runs and the database.
-    #[arg(long, env = "CROSSLENS_DATA_DIR", default_value = "./data")]
+    #[arg(long, env = "CROSSLENS_DATA_DIR", default_value = "./data", global = true)]
     pub data_dir: PathBuf,
 
     /// Folder of downloaded data sets; by default `datasets` in the data directory.
@@ -51,6 +55,11 @@ pub struct Args {
     #[arg(long, env = "CROSSLENS_TOKEN", value_parser = token, hide_env_values = true)]
     pub token: Option<String>,
 
+    /// Token that permits reading but no changes, to give to others. If no other token is given, one is made as
+    /// for an address that other machines can reach.
+    #[arg(long, env = "CROSSLENS_READ_TOKEN", value_parser = token, hide_env_values = true)]
+    pub read_token: Option<String>,
+
     /// Host names under which a proxy serves the application, on any port, in addition to localhost.
     #[arg(long = "allowed-host", env = "CROSSLENS_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',', value_parser = host_name)]
     pub allowed_hosts: Vec<String>,
@@ -58,6 +67,30 @@ pub struct Args {
     /// Seconds that a worker may take to save after a cancel before it is killed.
     #[arg(long, env = "CROSSLENS_STOP_GRACE_SECS", value_name = "SECONDS", default_value_t = 30)]
     pub stop_grace_secs: u64,
+
+    /// Form of the log on the standard error output: one JSON object per line is for programs.
+    #[arg(long, env = "CROSSLENS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Copies runs, database and token into a new folder. The server may run meanwhile.
+    Backup {
+        /// The folder to make.
+        dir: PathBuf,
+    },
+    /// Makes the data directory, which must not exist yet, from a backup.
+    Restore {
+        /// The folder that `backup` has made.
+        dir: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
 }
 
 /// The name of a host without its port: it is trusted on every port.

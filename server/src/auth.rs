@@ -1,5 +1,4 @@
-//! Who may send requests: the token of the API, the cookie that holds it in browsers, and the allowed host
-//! names.
+//! Who may send requests: tokens, the sessions of browsers, and the allowed host names.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
@@ -10,34 +9,40 @@ use crate::base_path;
 use crate::problem::{ApiError, Kind};
 use crate::proxy::{forwarded_host, host, is_https, is_inside, without_port};
 use crate::routes::session;
+use crate::sessions::{LASTS_SECS, Role, role_of_token};
 use crate::state::{AppState, Settings};
 
-const COOKIE: &str = "crosslens_token";
-/// A year.
-const COOKIE_SECS: u32 = 31_536_000;
+const COOKIE: &str = "crosslens_session";
+/// In the cookie of this name, earlier versions kept the token itself.
+const FORMER_COOKIE: &str = "crosslens_token";
 
 /// What a request says about its sender.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Credentials<'a> {
-    /// It carries the token of the server, or the server has none.
-    Right,
+    /// It carries a token or a session of the server, or the server has no token.
+    Right(Role),
     Missing,
     Wrong {
-        token: &'a str,
+        secret: &'a str,
         in_cookie: bool,
     },
 }
 
-/// Passes requests that carry the token of the server; passes all if the server has none.
+/// Passes requests that carry a token or a session of the server; passes all if the server has no token.
 pub async fn require_token(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let detail = match credentials(request.headers(), &state.settings) {
-        Credentials::Right => return next.run(request).await,
+    let reads = is_read(request.method());
+    let detail = match credentials(request.headers(), &state) {
+        Credentials::Right(Role::Reader) if !reads => {
+            let detail = "this token permits reading only; a change needs the token of the owner";
+            return ApiError::new(Kind::ReadOnly, detail).into_response();
+        }
+        Credentials::Right(_) => return next.run(request).await,
         Credentials::Missing => {
             "this server wants its token: open the link that it printed at its start, or send `Authorization: Bearer TOKEN`"
         }
-        Credentials::Wrong { token, in_cookie } => {
-            if !(in_cookie && state.wrong_tokens.is_known(token))
-                && let Err(refused) = wrong_token(&state, token).await
+        Credentials::Wrong { secret, in_cookie } => {
+            if !(in_cookie && state.wrong_tokens.is_known(secret))
+                && let Err(refused) = wrong_token(&state, secret).await
             {
                 return refused.into_response();
             }
@@ -55,40 +60,45 @@ pub async fn wrong_token(state: &AppState, token: &str) -> Result<(), ApiError> 
     state.wrong_tokens.wait(token).await.map_err(|_| ApiError::new(Kind::TooManyAttempts, "too many wrong tokens; try again in a moment"))
 }
 
-pub fn credentials<'a>(headers: &'a HeaderMap, settings: &Settings) -> Credentials<'a> {
-    let Some(token) = &settings.token else { return Credentials::Right };
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+pub fn credentials<'a>(headers: &'a HeaderMap, state: &AppState) -> Credentials<'a> {
+    if state.settings.token.is_none() {
+        return Credentials::Right(Role::Owner);
+    }
     let mut wrong = Credentials::Missing;
-    for (given, in_cookie) in bearer.map(|value| (value, false)).into_iter().chain(kept_tokens(headers).map(|value| (value, true))) {
-        if equal(given, token) {
-            return Credentials::Right;
+    let bearer = bearer(headers).map(|token| (token, false, role_of_token(token, &state.settings)));
+    let sessions = cookies_named(headers, COOKIE).map(|name| (name, true, state.sessions.role(name)));
+    for (secret, in_cookie, role) in bearer.into_iter().chain(sessions) {
+        if let Some(role) = role {
+            return Credentials::Right(role);
         }
         if wrong == Credentials::Missing {
-            wrong = Credentials::Wrong { token: given, in_cookie };
+            wrong = Credentials::Wrong { secret, in_cookie };
         }
     }
     wrong
 }
 
-/// The tokens in the cookies of a browser: one for each spelling of the base path, and old ones.
-fn kept_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+/// The token after `Authorization: Bearer`; the scheme may be in upper or lower case.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim_start())
+}
+
+/// The values of cookies of one name: a browser sends one for each spelling of the base path, and old ones.
+fn cookies_named<'a>(headers: &'a HeaderMap, wanted: &str) -> impl Iterator<Item = &'a str> {
     let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
-    cookies.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+    cookies.filter_map(|pair| pair.trim().split_once('=')).filter(move |(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
-/// Whether the browser itself has the token and can be told to forget it. Otherwise a proxy may send it.
-pub fn can_sign_out(headers: &HeaderMap, settings: &Settings) -> bool {
-    kept_tokens(headers).any(|given| is_token(given, settings))
+/// The sessions that the browser has. Without one, a proxy may send the token, and there is nothing to sign
+/// out from.
+pub fn sessions_of<'a>(headers: &'a HeaderMap, state: &AppState) -> Vec<(&'a str, Role)> {
+    cookies_named(headers, COOKIE).filter_map(|name| Some((name, state.sessions.role(name)?))).collect()
 }
 
-/// Whether a token is that of the server.
-pub fn is_token(given: &str, settings: &Settings) -> bool {
-    settings.token.as_ref().is_some_and(|token| equal(given, token))
-}
-
-/// Compares in constant time, which does not tell how many characters are right.
-fn equal(a: &str, b: &str) -> bool {
-    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+/// The token that an earlier version left in the browser, if it is still right.
+pub fn former_token<'a>(headers: &'a HeaderMap, settings: &Settings) -> Option<(&'a str, Role)> {
+    cookies_named(headers, FORMER_COOKIE).find_map(|token| Some((token, role_of_token(token, settings)?)))
 }
 
 /// Whether the sender is a browser that opens a page.
@@ -96,20 +106,22 @@ pub fn wants_page(headers: &HeaderMap) -> bool {
     headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("text/html"))
 }
 
-/// The cookies that store the token, or delete it if there is none: one for each spelling of the base path.
-pub fn cookies(settings: &Settings, headers: &HeaderMap, token: Option<&str>) -> HeaderMap {
-    let (value, age) = token.map_or(("", 0), |token| (token, COOKIE_SECS));
+/// The cookies that store the name of a session, or delete it if there is none: one for each spelling of the
+/// base path. Cookies of earlier versions are deleted.
+pub fn cookies(settings: &Settings, headers: &HeaderMap, session: Option<&str>) -> HeaderMap {
     // Lax: a link in a message then opens the run and not the sign-in page. `check_origin` refuses changes
     // from other sites.
     let secure =
         if is_https(headers) || settings.public_url.as_ref().is_some_and(|url| url.starts_with("https://")) { "; Secure" } else { "" };
-    let cookie = |path: String| {
-        let cookie = format!("{COOKIE}={value}; Path={path}/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}");
-        (header::SET_COOKIE, HeaderValue::from_str(&cookie).expect("the command line lets only plain tokens and paths pass"))
-    };
+    let kept = session.map_or((COOKIE, "", 0), |session| (COOKIE, session, LASTS_SECS));
+    let former = cookies_named(headers, FORMER_COOKIE).next().map(|_| (FORMER_COOKIE, "", 0));
     let mut cookies = HeaderMap::new();
-    for (name, value) in base_path::spellings(&settings.base_path).into_iter().map(cookie) {
-        cookies.append(name, value);
+    for (name, value, age) in [Some(kept), former].into_iter().flatten() {
+        for path in base_path::spellings(&settings.base_path) {
+            let cookie = format!("{name}={value}; Path={path}/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}");
+            let cookie = HeaderValue::from_str(&cookie).expect("the command line lets only plain paths pass");
+            cookies.append(header::SET_COOKIE, cookie);
+        }
     }
     cookies
 }
@@ -136,10 +148,14 @@ fn is_allowed(name: &str, allowed: &[String]) -> bool {
     allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
 }
 
+/// Whether requests of this method change nothing.
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
 /// Refuses changes that a page of another site requests in the browser of a user.
 pub async fn check_origin(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if reads || is_own(request.headers(), &state.settings.allowed_hosts) {
+    if is_read(request.method()) || is_own(request.headers(), &state.settings.allowed_hosts) {
         return next.run(request).await;
     }
     let origin = text(request.headers(), header::ORIGIN.as_str()).unwrap_or_default();

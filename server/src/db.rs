@@ -124,7 +124,7 @@ struct ShareRow {
 }
 
 /// How long a statement waits while another program holds the database.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long an expired link is kept, so that whoever opens it is told.
 const EXPIRED_KEPT_DAYS: i64 = 30;

@@ -1,13 +1,26 @@
 use std::io::{IsTerminal, stderr};
 
 use clap::Parser;
-use server::args::Args;
+use server::args::{Args, Command, LogFormat};
+use server::{backup, serve};
 use tracing_subscriber::EnvFilter;
+
+/// `tiny_skia` warns about every hatched cell that lies outside a figure.
+const DEFAULT_FILTER: &str = "info,tiny_skia=error,tiny_skia_path=error";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal()).init();
-    server::serve::serve(args).await
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    match args.log_format {
+        LogFormat::Text => log.with_ansi(stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    match &args.command {
+        None => return serve::serve(args).await,
+        Some(Command::Backup { dir }) => println!("{}", backup::backup(&args.data_dir, dir).await?),
+        Some(Command::Restore { dir }) => println!("{}", backup::restore(dir, &args.data_dir).await?),
+    }
+    Ok(())
 }

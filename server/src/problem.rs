@@ -51,7 +51,10 @@ pub enum Kind {
     TooManyShares,
     WorkerNotReady,
     Unauthorized,
+    ReadOnly,
     TooManyAttempts,
+    TooManyRequests,
+    NotReady,
     CrossSite,
     UnknownHost,
     DiskFull,
@@ -130,9 +133,18 @@ impl Kind {
             Kind::Unauthorized => {
                 ("unauthorized", StatusCode::UNAUTHORIZED, "The server wants a token: `Authorization: Bearer TOKEN`, or the sign-in page.")
             }
+            Kind::ReadOnly => ("read-only", StatusCode::FORBIDDEN, "The token permits reading only."),
             Kind::TooManyAttempts => {
                 ("too-many-attempts", StatusCode::TOO_MANY_REQUESTS, "Too many wrong tokens were sent; wait a moment.")
             }
+            Kind::TooManyRequests => {
+                ("too-many-requests", StatusCode::TOO_MANY_REQUESTS, "Shared pages are opened too often; wait a moment.")
+            }
+            Kind::NotReady => (
+                "not-ready",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server answers, but cannot run or store anything; `GET /api/health` says why.",
+            ),
             Kind::CrossSite => ("cross-site", StatusCode::FORBIDDEN, "A page of another site asked for a change."),
             Kind::UnknownHost => (
                 "unknown-host",
@@ -249,11 +261,14 @@ impl From<anyhow::Error> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = self.kind.describe().status;
+        let (kind, status) = (self.kind, self.kind.describe().status);
         let body = serde_json::to_vec(&self.into_problem()).expect("a problem has only string keys");
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(kind, Kind::TooManyAttempts | Kind::TooManyRequests) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response
     }

@@ -1,5 +1,7 @@
 //! The public address of the application, from the headers of proxies; docs/proxies.md lists them.
 
+use std::net::IpAddr;
+
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, header};
 
@@ -20,6 +22,13 @@ pub fn forwarded_host(headers: &HeaderMap) -> Option<String> {
         Some(port) => Some(format!("{host}:{port}")),
         None => Some(host),
     }
+}
+
+/// The address of the client of the nearest proxy: the last value, because earlier ones may be of the client's
+/// own making.
+pub fn client(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all("x-forwarded-for").into_iter().next_back()?;
+    last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
 }
 
 /// Host and port of the request itself.
@@ -54,7 +63,7 @@ pub fn without_port(host: &str) -> &str {
 
 /// Whether a host is an IP address or this machine.
 pub fn is_inside(name: &str) -> bool {
-    let is_address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>().is_ok();
+    let is_address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
     let name = name.to_ascii_lowercase();
     is_address || name == "localhost" || name.ends_with(".localhost")
 }

@@ -1,6 +1,7 @@
 //! Runs the server, from its command line to its orderly end.
 
 use std::fs::{OpenOptions, Permissions};
+use std::future::{Ready, ready};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -8,6 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use axum::Router;
+use axum_server::accept::Accept;
+use axum_server::{Control, Handle, Server};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -19,11 +24,32 @@ use crate::state::{AppState, Settings};
 
 /// Time for open connections to finish after the workers have stopped.
 const CONNECTION_GRACE: Duration = Duration::from_secs(5);
+/// Time in which a client has to send the headers of its next request; then its connection is closed.
+const HEADERS_WITHIN: Duration = Duration::from_secs(60);
+/// Open connections; further ones are closed at once. Each takes about 30 kB.
+const MOST_CONNECTIONS: usize = 8192;
+/// Files that the process may open: connections and the files that they read. Systems often allow 1,024 unless
+/// a process asks for more.
+const OPEN_FILES: u64 = 2 * MOST_CONNECTIONS as u64;
 
 /// Serves until a signal asks to stop; a second signal stops at once.
 pub async fn serve(args: Args) -> anyhow::Result<()> {
-    let Args { addr, data_dir, datasets_dir, datasets_mirror, worker, web, base_path, public_url, token, allowed_hosts, stop_grace_secs } =
-        args;
+    let Args {
+        addr,
+        data_dir,
+        datasets_dir,
+        datasets_mirror,
+        worker,
+        web,
+        base_path,
+        public_url,
+        token,
+        read_token,
+        allowed_hosts,
+        stop_grace_secs,
+        command: _,
+        log_format: _,
+    } = args;
     if let Some(web) = &web
         && !web.join("index.html").is_file()
     {
@@ -33,9 +59,12 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     // Without a token, everyone who can reach this address could train here and read everything.
     let token = match token {
-        None if !address.ip().is_loopback() => Some(kept_token(&data_dir)?),
+        None if !address.ip().is_loopback() || read_token.is_some() => Some(kept_token(&data_dir)?),
         token => token,
     };
+    if token.is_some() && token == read_token {
+        bail!("--token and --read-token are the same; a token that permits reading only must be another");
+    }
     let settings = Settings {
         datasets_dir: datasets_dir.unwrap_or_else(|| data_dir.join("datasets")),
         datasets_mirror,
@@ -46,6 +75,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
         base_path,
         public_url,
         token,
+        read_token,
         allowed_hosts,
     };
     let state = AppState::open(settings).await?;
@@ -59,12 +89,13 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
 
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let stopping = state.stopping.clone();
-    let server = tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).into_future());
+    let control = Control::new();
+    let server = tokio::spawn(accept(listener, router, control.clone()));
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
+    control.graceful_shutdown(None);
     tracing::info!("stopping; workers get up to {stop_grace_secs} s to save (again to stop at once)");
     tokio::select! {
         stopped = state.stop() => stopped?,
@@ -73,10 +104,62 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     }
     match timeout(CONNECTION_GRACE, server).await {
         Ok(served) => served??,
-        Err(_) => tracing::warn!("some connections did not finish in time and were closed"),
+        Err(_) => {
+            control.shutdown();
+            tracing::warn!("some connections did not finish in time and were closed");
+        }
     }
     state.close().await;
     Ok(())
+}
+
+/// Accepts connections until `control` ends it.
+async fn accept(listener: TcpListener, router: Router, control: Control) -> io::Result<()> {
+    let most = most_connections();
+    let counted = control.clone();
+    let mut server = Server::<SocketAddr>::from_listener(listener)
+        .http1_only()
+        .handle(Handle::with_control(control))
+        .first_request_timeout(HEADERS_WITHIN)
+        .accept_error_handler(|_, error| tracing::warn!("a connection cannot be accepted: {error}"))
+        .acceptor(Bounded { control: counted, most });
+    server.http_builder().http1().header_read_timeout(HEADERS_WITHIN);
+    server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await
+}
+
+/// Closes new connections while there are as many as there may be.
+#[derive(Clone, Debug)]
+struct Bounded {
+    control: Control,
+    most: usize,
+}
+
+impl<I, S> Accept<I, S> for Bounded {
+    type Stream = I;
+    type Service = S;
+    type Future = Ready<io::Result<(I, S)>>;
+
+    fn accept(&self, stream: I, service: S) -> Self::Future {
+        // The new connection is counted already.
+        if self.control.connection_count() > self.most {
+            return ready(Err(io::Error::other("too many connections")));
+        }
+        ready(Ok((stream, service)))
+    }
+}
+
+/// Raises the number of files that this process may open, as far as the system allows, and returns how many
+/// connections may be open with it.
+fn most_connections() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let files = limit.maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES).max(limit.current.unwrap_or(0));
+    if limit.current.is_some_and(|current| current < files)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(files), ..limit })
+    {
+        tracing::warn!("no more than {:?} files can be open at once: {error}", limit.current);
+        return usize::try_from(limit.current.unwrap_or(files) / 2).unwrap_or(MOST_CONNECTIONS);
+    }
+    usize::try_from(files / 2).unwrap_or(MOST_CONNECTIONS).min(MOST_CONNECTIONS)
 }
 
 /// The token in the data directory, made if there is none. Kept so that links and browsers stay signed in.

@@ -77,6 +77,12 @@ impl fmt::Display for Shortage {
     }
 }
 
+/// Free space on the disk of a folder.
+pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let space = rustix::fs::statvfs(folder)?;
+    Ok(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
 /// A sentence about too little space on the disk of a folder; `None` if there is enough or the space is
 /// unknown.
 pub fn lack_of_room(folder: &Path) -> Option<String> {

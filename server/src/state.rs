@@ -14,10 +14,13 @@ use tokio_util::sync::CancellationToken;
 use crate::changes::Changes;
 use crate::datasets::Datasets;
 use crate::db::{self, Db};
+use crate::guests::Guests;
 use crate::live::LiveRuns;
 use crate::rundir::RunDirs;
 use crate::scheduler::{PendingWrites, Scheduler};
+use crate::sessions::Sessions;
 use crate::shortage::lack_of_room;
+use crate::telemetry::Telemetry;
 use crate::uploads::Uploads;
 use crate::worker::Worker;
 use crate::wrong_tokens::WrongTokens;
@@ -42,6 +45,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// Required for everything but share links.
     pub token: Option<String>,
+    /// Permits reading. Has no effect without `token`, because everyone may then do everything.
+    pub read_token: Option<String>,
     pub allowed_hosts: Vec<String>,
 }
 
@@ -57,7 +62,10 @@ pub struct Inner {
     pub scheduler: Scheduler,
     pub changes: Changes,
     pub live: LiveRuns,
+    pub sessions: Sessions,
     pub wrong_tokens: WrongTokens,
+    pub guests: Guests,
+    pub telemetry: Telemetry,
     pub uploads: Uploads,
     /// Inspects files to import. `inspections` limits how many at once: each may take gigabytes of memory.
     pub inspector: Worker,
@@ -93,6 +101,7 @@ impl AppState {
             tracing::warn!("share links that expired long ago cannot be deleted: {error}");
         }
 
+        let sessions = Sessions::open(pool.clone(), &settings).await.context("cannot read who is signed in")?;
         let datasets = Datasets::open(&settings.datasets_dir, data.join("datasets.json"), settings.datasets_mirror.clone());
         let datasets = datasets.with_context(|| format!("cannot use {}", settings.datasets_dir.display()))?;
 
@@ -125,7 +134,10 @@ impl AppState {
             scheduler,
             changes,
             live,
+            sessions,
             wrong_tokens: WrongTokens::default(),
+            guests: Guests::default(),
+            telemetry: Telemetry::default(),
             uploads: Uploads::default(),
             inspector: worker,
             inspections: Semaphore::new(INSPECTIONS),

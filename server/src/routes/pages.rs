@@ -17,14 +17,18 @@ use crate::id::ShareToken;
 use crate::problem::{ApiError, Kind};
 use crate::proxy::public_address;
 use crate::routes::{session, shares};
+use crate::sessions::Role;
 use crate::shared_views;
 use crate::state::{AppState, Settings};
 
 /// What index.html holds for us to replace.
 const BASE: &str = "<base href=\"/\">";
 const HEAD: &str = "<!-- head -->";
-/// Tells the page that there is a token to sign out from.
+/// Tells the page that there is a session to sign out from.
 const SIGNED_IN: &str = "<meta name=\"crosslens-signed-in\" content=\"yes\">";
+
+/// Tells the page that whoever opens it may change nothing.
+const READ_ONLY: &str = "<meta name=\"crosslens-read-only\" content=\"yes\">";
 
 /// Answers every address that no route answers: a file of the frontend, or its page.
 pub async fn get_page(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
@@ -71,8 +75,14 @@ pub async fn get_page(State(state): State<AppState>, request: Request) -> Result
     if let Some(response) = session::answer_page(&state, &parts.method, &parts.uri, &parts.headers).await {
         return Ok(response);
     }
-    let head = if auth::can_sign_out(&parts.headers, &state.settings) { SIGNED_IN } else { "" };
-    Ok(Html(index(&state.settings, &web, head).await?).into_response())
+    let mut head = String::new();
+    if !auth::sessions_of(&parts.headers, &state).is_empty() {
+        head.push_str(SIGNED_IN);
+    }
+    if auth::credentials(&parts.headers, &state) == auth::Credentials::Right(Role::Reader) {
+        head.push_str(READ_ONLY);
+    }
+    Ok(Html(index(&state.settings, &web, &head).await?).into_response())
 }
 
 /// Whether an address carries a token to sign in with.

@@ -6,9 +6,10 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use crate::auth::{Credentials, cookies, credentials, is_token, wants_page, wrong_token};
+use crate::auth::{Credentials, cookies, credentials, former_token, sessions_of, wants_page, wrong_token};
 use crate::problem::{ApiError, Kind};
 use crate::routes::pages::escape;
+use crate::sessions::{Role, role_of_token};
 use crate::state::{AppState, Settings};
 
 /// The form is sent to this address.
@@ -23,7 +24,7 @@ pub enum Trouble {
     WrongToken,
     /// The token of a link, which may be old.
     WrongLink,
-    /// The token that the browser has kept.
+    /// The browser has a session that has ended.
     Expired,
     TooMany,
 }
@@ -33,7 +34,7 @@ impl Trouble {
         match self {
             Trouble::WrongToken => "This is not the token of this server. It is compared letter by letter.",
             Trouble::WrongLink => "The token in this link is not the token of this server. The link may be of an earlier start.",
-            Trouble::Expired => "The token that this browser has kept is no longer the token of this server.",
+            Trouble::Expired => "This browser is no longer signed in: the token of this server has changed, or a year has passed.",
             Trouble::TooMany => "Too many wrong tokens were tried. Wait a moment.",
         }
     }
@@ -55,10 +56,10 @@ pub async fn sign_in(State(state): State<AppState>, headers: HeaderMap, form: Fo
     let token = token.trim();
     let next = next.parse::<Uri>().ok().filter(|next| next.path().starts_with('/')).unwrap_or_default();
     if state.settings.token.is_none() {
-        return signed_in(&state.settings, &headers, None, &next);
+        return go_on(&state.settings, &next);
     }
-    if is_token(token, &state.settings) {
-        return signed_in(&state.settings, &headers, Some(token), &next);
+    if let Some(role) = role_of_token(token, &state.settings) {
+        return signed_in(&state, &headers, token, role, &next).await;
     }
     let trouble = match wrong_token(&state, token).await {
         Ok(()) => Trouble::WrongToken,
@@ -71,8 +72,11 @@ pub async fn sign_in(State(state): State<AppState>, headers: HeaderMap, form: Fo
     ApiError::on_field(Kind::Unauthorized, "token", "this is not the token of this server").into_response()
 }
 
-/// Removes the token from the browser.
+/// Ends the session of the browser.
 pub async fn sign_out(State(state): State<AppState>, headers: HeaderMap) -> Response {
+    for (name, _) in sessions_of(&headers, &state) {
+        state.sessions.end(name).await;
+    }
     (cookies(&state.settings, &headers, None), Redirect::to(&format!("{}/", state.settings.base_path))).into_response()
 }
 
@@ -81,12 +85,14 @@ pub async fn sign_out(State(state): State<AppState>, headers: HeaderMap) -> Resp
 pub async fn answer_page(state: &AppState, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
     let settings = &state.settings;
     settings.token.as_ref()?;
-    let known = credentials(headers, settings);
+    let known = credentials(headers, state);
     let (given, rest) = without_token(uri);
     let trouble = match given {
-        Some(given) if is_token(&given, settings) => return Some(signed_in(settings, headers, Some(&given), &rest)),
+        Some(given) if let Some(role) = role_of_token(&given, settings) => {
+            return Some(signed_in(state, headers, &given, role, &rest).await);
+        }
         // Whoever is signed in already stays signed in after an old link.
-        Some(_) if known == Credentials::Right => return Some(signed_in(settings, headers, None, &rest)),
+        Some(_) if matches!(known, Credentials::Right(_)) => return Some(go_on(settings, &rest)),
         Some(given) => {
             let waited = wrong_token(state, &given).await;
             match waited {
@@ -100,11 +106,16 @@ pub async fn answer_page(state: &AppState, method: &Method, uri: &Uri, headers: 
             }
         }
         None if !wants_page(headers) || *method != Method::GET => return None,
-        None if uri.path() == SIGN_IN && known == Credentials::Right => return Some(signed_in(settings, headers, None, &Uri::default())),
+        None if uri.path() == SIGN_IN && matches!(known, Credentials::Right(_)) => return Some(go_on(settings, &Uri::default())),
+        None if !matches!(known, Credentials::Right(_))
+            && let Some((token, role)) = former_token(headers, settings) =>
+        {
+            return Some(signed_in(state, headers, token, role, &rest).await);
+        }
         None => match known {
-            Credentials::Right => return None,
+            Credentials::Right(_) => return None,
             Credentials::Missing => None,
-            Credentials::Wrong { token, in_cookie: true } if !token.is_empty() => Some(Trouble::Expired),
+            Credentials::Wrong { secret, in_cookie: true } if !secret.is_empty() => Some(Trouble::Expired),
             Credentials::Wrong { .. } => None,
         },
     };
@@ -127,10 +138,14 @@ fn without_token(uri: &Uri) -> (Option<String>, Uri) {
     (given, address.parse().unwrap_or_default())
 }
 
-/// Redirects to a page and sets the cookie of a token.
-fn signed_in(settings: &Settings, headers: &HeaderMap, token: Option<&str>, next: &Uri) -> Response {
-    let cookies = token.map(|token| cookies(settings, headers, Some(token))).unwrap_or_default();
-    (cookies, Redirect::to(&format!("{}{}", settings.base_path, local(next)))).into_response()
+/// Begins a session of whoever sent a right token, and redirects to a page.
+async fn signed_in(state: &AppState, headers: &HeaderMap, token: &str, role: Role, next: &Uri) -> Response {
+    let session = state.sessions.begin(token, role).await;
+    (cookies(&state.settings, headers, Some(&session)), go_on(&state.settings, next)).into_response()
+}
+
+fn go_on(settings: &Settings, next: &Uri) -> Response {
+    Redirect::to(&format!("{}{}", settings.base_path, local(next))).into_response()
 }
 
 /// A path of the application with its query. It begins with one slash: after two, a browser would read the

@@ -40,6 +40,7 @@ async fn with_a_token_only_share_links_and_the_frontend_are_open() {
     let run = format!("/api/runs/{}", run.id);
     let closed = [
         (Method::GET, "/api/health".to_owned()),
+        (Method::GET, "/metrics".to_owned()),
         (Method::GET, "/api/presets".to_owned()),
         (Method::GET, "/api/datasets".to_owned()),
         (Method::GET, "/api/runs".to_owned()),
@@ -64,8 +65,9 @@ async fn with_a_token_only_share_links_and_the_frontend_are_open() {
         answer.assert_problem(401, "unauthorized", None);
         assert_eq!(answer.header(header::WWW_AUTHENTICATE), "Bearer");
     }
-    for headers in [[("authorization", bearer.as_str())], [("cookie", "crosslens_token=0123456789abcdef0123")]] {
-        assert_eq!(ask(&server, Method::GET, "/api/runs", &headers).await.status, StatusCode::OK, "{headers:?}");
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        let bearer = format!("{scheme} {TOKEN}");
+        assert_eq!(ask(&server, Method::GET, "/api/runs", &[("authorization", &bearer)]).await.status, StatusCode::OK, "{scheme}");
     }
     ask(&server, Method::GET, "/api/runs", &[("authorization", "Bearer 0123456789abcdef0124")]).await.assert_problem(
         401,
@@ -84,7 +86,9 @@ async fn a_link_with_the_token_signs_in() {
     let answer = server.get(&format!("/lens/runs/x?token={TOKEN}&tab=log")).await;
     assert_eq!((answer.status, answer.header(header::LOCATION)), (StatusCode::SEE_OTHER, "/lens/runs/x?tab=log"));
     let cookie = answer.header(header::SET_COOKIE);
-    assert!(cookie.starts_with(&format!("crosslens_token={TOKEN}; Path=/lens/;")) && cookie.contains("HttpOnly; SameSite=Lax"), "{cookie}");
+    assert!(cookie.starts_with("crosslens_session=") && cookie.contains("; Path=/lens/; HttpOnly; SameSite=Lax"), "{cookie}");
+    let session = [("cookie", cookie.split(';').next().unwrap())];
+    assert_eq!(ask(&server, Method::GET, "/lens/api/runs", &session).await.status, StatusCode::OK);
     server.get("/?token=wrong").await.assert_problem(401, "unauthorized", Some("token"));
     let elsewhere = server.get(&format!("//evil.example/?token={TOKEN}")).await;
     assert!(elsewhere.header(header::LOCATION).starts_with("/lens/evil.example/"), "{}", elsewhere.header(header::LOCATION));

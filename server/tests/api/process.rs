@@ -194,3 +194,50 @@ fn what_is_missing_at_the_start_is_said_in_a_sentence() {
     check(&["--addr", &program.address], "cannot listen on");
     check(&[], "another server uses the data directory");
 }
+
+#[test]
+fn a_backup_of_a_server_that_runs_becomes_a_server_again() {
+    let dir = tempfile::tempdir().unwrap();
+    write_fixture(dir.path());
+    let program = Program::start(dir.path(), &[]);
+    let done = program.submit("done");
+    program.until(&done, |run| run.state == RunState::Succeeded);
+    let json = "Content-Type: application/json\r\n";
+    let (status, share) = program.ask("POST", "/api/shares", json, &format!(r#"{{"view": "/runs/{done}"}}"#));
+    assert_eq!(status, 201, "{share}");
+    let share = serde_json::from_str::<Value>(&share).unwrap()["token"].as_str().unwrap().to_owned();
+    let running = program.submit("gated");
+    program.until(&running, |run| run.state == RunState::Running);
+
+    let copy = dir.path().join("backups/monday");
+    let act = |data: &str, name: &str, folder: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
+        let output = command.env_clear().arg(name).arg(folder).arg("--data-dir").arg(dir.path().join(data)).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    };
+    let (fine, said) = act("data", "backup", &copy);
+    assert!(fine && said.starts_with("copied 2 runs, "), "{said}");
+    let matrix = format!("runs/{done}/attributions/e2.adversarial.json");
+    assert!(program.ask("DELETE", &format!("/api/runs/{done}"), "", "").0 == 204 && copy.join(&matrix).is_file());
+    let (fine, said) = act("data", "backup", &copy);
+    assert!(!fine && said.contains("is not empty"), "{said}");
+    let (fine, said) = act("data", "restore", &copy);
+    assert!(!fine && said.contains("is not empty"), "{said}");
+    let (fine, said) = act("none", "backup", &dir.path().join("other"));
+    assert!(!fine && said.contains("is no data directory"), "{said}");
+    drop(program);
+
+    fs::rename(dir.path().join("data"), dir.path().join("lost")).unwrap();
+    let (fine, said) = act("data", "restore", &copy);
+    assert!(fine, "{said}");
+    let program = Program::start(dir.path(), &[]);
+    assert_eq!(program.until(&done, |_| true).state, RunState::Succeeded);
+    assert_eq!(program.ask("GET", &format!("/api/shares/{share}"), "", "").0, 200);
+    let resumable = program.until(&running, |run| run.state.is_finished());
+    assert_eq!(resumable.state, RunState::Failed);
+    // Nothing is left of the copies that were refused.
+    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("copy")), "{left:?}");
+    assert_eq!(fs::read_dir(dir.path().join("backups")).unwrap().count(), 1);
+}

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::http::header::{self, AsHeaderName};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use server::app;
@@ -120,13 +121,19 @@ impl TestServer {
 
     /// Stops the server in order, lets `between` change things on disk, and starts it again on the same data.
     pub async fn restart(self, between: impl FnOnce(&Path)) -> Self {
+        let folder = self.dir.path().to_owned();
+        self.restart_with(|_| between(&folder)).await
+    }
+
+    /// Stops the server in order and starts it again on the same data with changed settings.
+    pub async fn restart_with(self, change: impl FnOnce(&mut Settings)) -> Self {
         let TestServer { dir, state, router } = self;
         state.stop().await.unwrap();
         state.close().await;
         drop(router);
-        let settings = state.settings.clone();
+        let mut settings = state.settings.clone();
         drop(state);
-        between(dir.path());
+        change(&mut settings);
         // The lock goes with the last task that holds the state.
         let start = Instant::now();
         loop {
@@ -224,6 +231,15 @@ impl TestServer {
     }
 }
 
+/// Waits until something is true.
+pub async fn until(condition: impl AsyncFn() -> bool) {
+    let start = Instant::now();
+    while !condition().await {
+        assert!(start.elapsed() < DEADLINE, "it does not come true");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 impl Answer {
     #[track_caller]
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> T {
@@ -234,7 +250,7 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn header(&self, name: header::HeaderName) -> &str {
+    pub fn header(&self, name: impl AsHeaderName) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
@@ -279,6 +295,7 @@ pub fn settings(dir: &Path) -> Settings {
         base_path: String::new(),
         public_url: None,
         token: None,
+        read_token: None,
         allowed_hosts: Vec::new(),
     }
 }
