@@ -230,7 +230,7 @@ fn failure(problem: Problem, page: bool, retry: Box<dyn Fn()>) -> AnyView {
 
 /// Shows why the server refused the last action, if it did.
 pub fn refusal(problem: RwSignal<Option<Problem>>) -> impl IntoView {
-    move || problem.get().map(|problem| view! { <p class="notice notice-error" role="alert">{told(&problem.detail)}</p> })
+    move || problem.get().map(|problem| view! { <div class="notice notice-error" role="alert"><p>{told(&problem.detail)}</p></div> })
 }
 
 /// Makes a sentence of an error message. Error messages start in lower case and have no full stop.

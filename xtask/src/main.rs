@@ -9,6 +9,7 @@ mod arrange;
 mod bench;
 mod browser;
 mod demo;
+mod deny;
 mod dev;
 mod layout;
 mod libtorch;

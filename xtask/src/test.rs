@@ -12,13 +12,14 @@ use crate::process::run_shown;
 use crate::progress::Progress;
 use crate::transfer::Transfer;
 use crate::web::Effort;
-use crate::{app, browser};
+use crate::{app, browser, deny};
 
 /// Checks format and lints, builds the application, and runs all tests. `args` are passed to `cargo test`.
 pub fn test(layout: &Layout, progress: &Progress, args: &[String]) -> Result<()> {
     check_format(layout, progress)?;
     // Before the long steps, so that a missing browser is reported at once.
     let browser = browser::prepare(progress)?;
+    deny::check(layout, progress)?;
     let libtorch = libtorch::prepare(layout, progress)?;
     clippy(layout, progress, &libtorch)?;
     app::build_binaries(layout, progress, &libtorch, &["--tests"])?;

@@ -453,7 +453,8 @@ impl<'a> Reader<'a> {
             }
             _ => String::new(),
         };
-        let numbers = format!("mean {:?}, deviation {:?}", normalization.mean, normalization.std);
+        let short = |values: &[f64]| values.iter().map(|value| (value * 1e6).round() / 1e6).collect::<Vec<_>>();
+        let numbers = format!("mean {:?}, deviation {:?}", short(&normalization.mean), short(&normalization.std));
         let (text, names) = match (&given, answer) {
             (Some(_), _) => match asked {
                 Some(NormalizationChoice::Of(NormalizationSource::Dataset)) => {

@@ -35,6 +35,10 @@ pub fn WorkerBanner() -> impl IntoView {
 #[component]
 pub fn ServerProblems(#[prop(into)] problems: Signal<Vec<String>>) -> impl IntoView {
     move || {
-        problems.get().into_iter().map(|problem| view! { <p class="notice notice-error" role="alert">{told(&problem)}</p> }).collect_view()
+        problems
+            .get()
+            .into_iter()
+            .map(|problem| view! { <div class="notice notice-error" role="alert"><p>{told(&problem)}</p></div> })
+            .collect_view()
     }
 }

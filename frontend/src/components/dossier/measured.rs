@@ -150,7 +150,7 @@ fn Ended(run: Run) -> impl IntoView {
         (_, Some(failure)) => format!("The run that measured this pair failed: {failure}"),
         (_, None) => "The run that measured this pair failed.".to_owned(),
     };
-    view! { <p class="notice notice-warning">{reason}" "<a href=urls::href(&urls::run(&run.id))>"Its log"</a></p> }.into_any()
+    view! { <div class="notice notice-warning"><p>{reason}" "<a href=urls::href(&urls::run(&run.id))>"Its log"</a></p></div> }.into_any()
 }
 
 /// Shows the result of a run. If it lacks the other checkpoint, also offers to measure that.
