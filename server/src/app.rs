@@ -26,7 +26,7 @@ use crate::routes::{
     system, theory,
 };
 use crate::state::AppState;
-use crate::{auth, base_path, ranges};
+use crate::{auth, base_path, figures, ranges};
 
 const BODY_LIMIT_BYTES: usize = 1 << 20;
 /// WideResNet-34-20 with its optimizer has 1.5 GiB.
@@ -108,6 +108,7 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
     let (api, mut document) = private.merge(public).split_for_parts();
     let token = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     document.components.get_or_insert_default().add_security_scheme("token", token);
+    figures::add_media_types(&mut document);
     if !state.settings.base_path.is_empty() {
         document.servers = Some(vec![Server::new(&state.settings.base_path)]);
     }

@@ -12,10 +12,14 @@ use serde::de::DeserializeOwned;
 use shared::api::SharedView;
 use shared::chart::card::{self, Card};
 use shared::chart::{Chart, colors, svg};
+use shared::export::{Exported, Format};
 use shared::provenance::Provenance;
 use shared::view::{Lens, ViewError};
+use strum::IntoEnumIterator;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use utoipa::openapi::schema::{Object, Schema, Type};
+use utoipa::openapi::{Content, OpenApi, RefOr};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::extract::read_query;
@@ -88,84 +92,6 @@ pub struct FigureQuery<T> {
     pub style: Style,
 }
 
-/// File format of a figure.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Form {
-    #[default]
-    Svg,
-    Png,
-    /// A standalone LaTeX document for pgfplots.
-    Tex,
-    /// The numbers as a table, below comment lines that begin with `#` and hold the provenance.
-    Csv,
-    /// The numbers as named NumPy arrays; the array `provenance` holds the provenance as JSON.
-    Npz,
-    /// Only the matrices, as one NumPy array; only for figures of matrices.
-    Npy,
-}
-
-/// File formats of a figure, and JSON for its data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DataForm {
-    #[default]
-    Json,
-    Svg,
-    Png,
-    Tex,
-    Csv,
-    Npz,
-    Npy,
-}
-
-impl Form {
-    pub const ALL: [Form; 6] = [Form::Svg, Form::Png, Form::Tex, Form::Csv, Form::Npz, Form::Npy];
-
-    /// Ending of its files.
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Form::Svg => "svg",
-            Form::Png => "png",
-            Form::Tex => "tex",
-            Form::Csv => "csv",
-            Form::Npz => "npz",
-            Form::Npy => "npy",
-        }
-    }
-
-    fn media_type(self) -> &'static str {
-        match self {
-            Form::Svg => "image/svg+xml",
-            Form::Png => "image/png",
-            Form::Tex => "application/x-tex",
-            Form::Csv => "text/csv; charset=utf-8",
-            Form::Npz => "application/zip",
-            Form::Npy => "application/octet-stream",
-        }
-    }
-
-    /// Whether it is drawn with the lens; numbers are always as measured.
-    pub fn is_drawn(self) -> bool {
-        matches!(self, Form::Svg | Form::Png | Form::Tex)
-    }
-}
-
-impl DataForm {
-    /// The format of the figure; `None` for the data itself.
-    pub fn of_figure(self) -> Option<Form> {
-        match self {
-            DataForm::Json => None,
-            DataForm::Svg => Some(Form::Svg),
-            DataForm::Png => Some(Form::Png),
-            DataForm::Tex => Some(Form::Tex),
-            DataForm::Csv => Some(Form::Csv),
-            DataForm::Npz => Some(Form::Npz),
-            DataForm::Npy => Some(Form::Npy),
-        }
-    }
-}
-
 impl FigureStyle {
     const THEME: &str = "theme";
 
@@ -222,7 +148,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for FigureQuery<T>
 /// Answers a figure in a format: its chart with its size in CSS pixels, or its numbers. `name`: file name
 /// without its ending.
 pub async fn figure<C>(
-    form: Form,
+    format: Format,
     name: &str,
     provenance: Provenance,
     numbers: impl FnOnce() -> Numbers,
@@ -231,27 +157,73 @@ pub async fn figure<C>(
 where
     C: Chart + pgfplots::Tex + Send + 'static,
 {
-    let body = if form.is_drawn() {
+    let body = if format.is_drawn() {
         let (chart, (width, height)) = chart();
-        made(move || match form {
-            Form::Tex => Ok(pgfplots::document(&chart, &provenance)?.into_bytes()),
-            Form::Png => provenance::with_chunk(&png(&svg(width, height, &chart)?, PNG_SCALE)?, &provenance),
+        made(move || match format {
+            Format::Tex => Ok(pgfplots::document(&chart, &provenance)?.into_bytes()),
+            Format::Png => provenance::with_chunk(&png(&svg(width, height, &chart)?, PNG_SCALE)?, &provenance),
             _ => Ok(provenance::with_metadata(&svg(width, height, &chart)?, &provenance)?.into_bytes()),
         })
         .await?
     } else {
         let numbers = numbers();
-        if form == Form::Npy {
-            let several = "`npy` holds one array, and this figure has several; `npz` has each of them under its name";
-            numbers.npy().ok_or_else(|| ApiError::on_field(Kind::InvalidQuery, "format", several))?
-        } else {
-            made(move || if form == Form::Csv { numbers.csv(&provenance) } else { numbers.npz(&provenance) }).await?
+        let refused = |why: &str| ApiError::on_field(Kind::InvalidQuery, "format", why);
+        match format {
+            Format::Csv => made(move || numbers.csv(&provenance)).await?,
+            Format::Npz => made(move || numbers.npz(&provenance)).await?,
+            Format::Npy => numbers
+                .npy()
+                .ok_or_else(|| refused("`npy` holds one array, and this figure has several; `npz` has each of them under its name"))?,
+            _ => return Err(refused("the data of this figure has a route of its own")),
         }
     };
-    // Browsers show pictures and save other files.
-    let disposition = if matches!(form, Form::Svg | Form::Png) { "inline" } else { "attachment" };
-    let disposition = format!("{disposition}; filename=\"{name}.{}\"", form.suffix());
-    Ok(([(header::CONTENT_TYPE, form.media_type().to_owned()), (header::CONTENT_DISPOSITION, disposition)], body).into_response())
+    let disposition = if format.is_shown() { "inline" } else { "attachment" };
+    let disposition = format!("{disposition}; filename=\"{name}.{format}\"");
+    Ok(([(header::CONTENT_TYPE, format.media_type().to_owned()), (header::CONTENT_DISPOSITION, disposition)], body).into_response())
+}
+
+/// Formats of a chart, for the OpenAPI document.
+pub fn chart_formats() -> Schema {
+    format_schema(Format::of(Exported::Chart))
+}
+
+/// Formats of a chart whose route answers the data too.
+pub fn chart_or_data_formats() -> Schema {
+    format_schema(Format::iter().filter(|format| format.is_of(Exported::Chart) || format.is_of(Exported::Data)))
+}
+
+/// Formats of a chart of matrices.
+pub fn matrices_formats() -> Schema {
+    format_schema(Format::of(Exported::Matrices))
+}
+
+fn format_schema(formats: impl Iterator<Item = Format>) -> Schema {
+    Object::builder().schema_type(Type::String).enum_values(Some(formats.map(Format::extension))).build().into()
+}
+
+/// Adds to the answer of each route of figures the media types of its formats: those that its parameter
+/// `format` lists, or all where the ending of the path selects one.
+pub fn add_media_types(document: &mut OpenApi) {
+    for operation in document.paths.paths.values_mut().filter_map(|path| path.get.as_mut()) {
+        let parameter = |name: &str| {
+            let parameters = operation.parameters.iter().flatten();
+            parameters.filter_map(|of| if let RefOr::T(of) = of { Some(of) } else { None }).find(|of| of.name == name)
+        };
+        if parameter(FigureStyle::THEME).is_none() {
+            continue;
+        }
+        let listed = match parameter("format").map(|format| &format.schema) {
+            Some(Some(RefOr::T(Schema::Object(schema)))) => schema.enum_values.clone(),
+            _ => None,
+        };
+        let is_listed = |format: &Format| listed.as_ref().is_none_or(|listed| listed.contains(&format.extension().into()));
+        let media_types = Format::iter().filter(is_listed).filter_map(|format| format.media_type().split(';').next());
+        if let Some(RefOr::T(answer)) = operation.responses.responses.get_mut("200") {
+            for media_type in media_types.filter(|media_type| *media_type != Format::Json.media_type()) {
+                answer.content.insert(media_type.to_owned(), RefOr::T(Content::default()));
+            }
+        }
+    }
 }
 
 /// The PNG of a share link for previews.

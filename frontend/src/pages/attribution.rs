@@ -9,6 +9,7 @@ use shared::chart::colors::Theme;
 use shared::chart::figure::checkpoint_name;
 use shared::chart::heatmap::Heatmap;
 use shared::config::{Inputs, Layer};
+use shared::export::{Exported, Format};
 use shared::format;
 use shared::matrix::Matrix;
 use shared::view::{AttributionId, CheckpointId, Lens, Show, View};
@@ -17,7 +18,7 @@ use crate::baseline::{PinButton, page_baseline};
 use crate::browser::use_title;
 use crate::components::dossier::{Dossier, DossierLink};
 use crate::components::explorer::{Cell, Explorer};
-use crate::components::exports::{Export, Exports, FIGURE, course, export};
+use crate::components::exports::{Export, Exports, course, export};
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
@@ -489,13 +490,14 @@ fn exports_of(id: &str, lens: &Lens) -> Vec<Export> {
     let Ok(id) = id.parse::<AttributionId>() else { return Vec::new() };
     let view = View::Attribution { id: id.clone(), lens: lens.clone() }.to_string();
     let query = view.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
-    // JSON has no file extension in its address: it is the attribution itself.
-    let matrix =
-        |format: &str| if format == "json" { format!("api/attributions/{id}") } else { format!("api/attributions/{id}.{format}{query}") };
+    let matrix = |format| match format {
+        // The data has no ending: it is the attribution itself.
+        Format::Json => format!("api/attributions/{id}"),
+        _ => format!("api/attributions/{id}.{format}{query}"),
+    };
     let joint = if query.is_empty() { "?" } else { "&" };
-    let classes = |format: &str| format!("{}{joint}chart=classes", matrix(format));
-    let exports =
-        [export("Matrix", &["svg", "png", "tex", "csv", "npz", "npy", "json"], matrix), export("Accuracy by class", &FIGURE, classes)];
+    let classes = |format| format!("{}{joint}chart=classes", matrix(format));
+    let exports = [export("Matrix", Exported::Matrices, matrix), export("Accuracy by class", Exported::Chart, classes)];
     exports.into_iter().chain(course(&id.run, id.inputs, lens)).collect()
 }
 

@@ -12,13 +12,14 @@ use shared::api::{Run, RunAction, Sweep, per_pair};
 use shared::builtin::lowercase;
 use shared::chart::colors::Theme;
 use shared::chart::sweep::{Cell, SEED, SweepChart, Unit, cells, fields};
+use shared::export::Exported;
 use shared::format;
 use shared::record::Metrics;
 use shared::sweep::{Spread, field_name, number, text, value_of};
 
 use crate::browser::{use_open, use_title};
 use crate::components::badge::{Progress, StateBadge};
-use crate::components::exports::{Export, Exports, FIGURE, export};
+use crate::components::exports::{Export, Exports, export};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::plot::Plot;
@@ -189,7 +190,7 @@ fn SweepView(
 fn exports_of(id: &str, field: &str) -> Vec<Export> {
     let over = urls::encoded(field);
     let chart = |what: &'static str, chart: &str| {
-        export(what, &FIGURE, |format| format!("api/sweeps/{id}/chart?chart={chart}&over={over}&format={format}"))
+        export(what, Exported::Chart, |format| format!("api/sweeps/{id}/chart?chart={chart}&over={over}&format={format}"))
     };
     vec![chart("Robust accuracy", "accuracy"), chart("CAS", "cas"), chart("Over epochs", "epochs")]
 }

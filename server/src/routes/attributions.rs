@@ -10,12 +10,13 @@ use shared::api::Attribution;
 use shared::chart::class_bars::ClassBars;
 use shared::chart::comparison::arrangement_of;
 use shared::chart::figure::Figure;
+use shared::export::{Exported, Format};
 use shared::provenance::Page;
 use shared::view::{AttributionId, Lens, View, ViewError};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::extract::{Name, Named};
-use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
+use crate::figures::{self, FigureQuery, FigureStyle, Style};
 use crate::id::RunId;
 use crate::npy::Values;
 use crate::numbers::Numbers;
@@ -24,12 +25,11 @@ use crate::provenance;
 use crate::resources;
 use crate::state::AppState;
 
-/// An attribution with the wanted form as its ending: `RUN.e12.adversarial.csv`.
+/// An attribution with the wanted format as its ending: `RUN.e12.adversarial.csv`.
 #[derive(Debug)]
-pub struct AttributionForm {
+pub struct AttributionExport {
     id: AttributionId,
-    /// `None`: JSON.
-    form: Option<Form>,
+    format: Format,
 }
 
 /// What a figure of an attribution shows.
@@ -51,19 +51,19 @@ pub struct Shown {
     chart: AttributionChart,
 }
 
-impl FromStr for AttributionForm {
+impl FromStr for AttributionExport {
     type Err = ViewError;
 
     fn from_str(text: &str) -> Result<Self, ViewError> {
-        let ending = |form: Form| Some((text.strip_suffix(form.suffix())?.strip_suffix('.')?, form));
-        Ok(match Form::ALL.into_iter().find_map(ending) {
-            Some((name, form)) => AttributionForm { id: name.parse()?, form: Some(form) },
-            None => AttributionForm { id: text.parse()?, form: None },
-        })
+        // The data itself has no ending.
+        let mut files = Format::of(Exported::Matrices).filter(|format| *format != Format::Json);
+        let ended = files.find_map(|format| Some((text.strip_suffix(format.extension())?.strip_suffix('.')?, format)));
+        let (id, format) = ended.unwrap_or((text, Format::Json));
+        Ok(AttributionExport { id: id.parse()?, format })
     }
 }
 
-impl Named for AttributionForm {
+impl Named for AttributionExport {
     fn not_found(text: &str) -> ApiError {
         AttributionId::not_found(text)
     }
@@ -84,19 +84,21 @@ impl Named for AttributionForm {
     get, path = "/api/attributions/{id}", tag = "attributions",
     params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`, with or without `.svg`, `.png`, `.tex`, `.csv`, `.npz` or `.npy`"), Shown, FigureStyle),
     responses(
-        (status = 200, content((Attribution = "application/json"), (String = "text/csv"), (Vec<u8> = "application/zip"), (Vec<u8> = "application/octet-stream"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
+        (status = 200, body = Attribution),
         ApiError
     )
 )]
 pub async fn get_attribution(
     State(state): State<AppState>,
-    Name(AttributionForm { id, form }): Name<AttributionForm>,
+    Name(AttributionExport { id, format }): Name<AttributionExport>,
     FigureQuery { own: Shown { chart }, style: Style { lens, theme } }: FigureQuery<Shown>,
 ) -> Result<Response, ApiError> {
     let attribution = resources::attribution(&state, &id).await?;
-    let Some(form) = form else { return Ok(Json(attribution).into_response()) };
+    if format == Format::Json {
+        return Ok(Json(attribution).into_response());
+    }
     // Numbers are those of this matrix alone, even if the lens names a baseline.
-    let baseline = if form.is_drawn() || chart == AttributionChart::Classes { named_baseline(&state, &lens).await? } else { None };
+    let baseline = if format.is_drawn() || chart == AttributionChart::Classes { named_baseline(&state, &lens).await? } else { None };
     let name = id.to_string();
     let view = View::Attribution { id, lens: lens.clone() };
     let runs = RunId::of_view(&view);
@@ -110,7 +112,7 @@ pub async fn get_attribution(
                 let size = figure.size();
                 (figure, size)
             };
-            figures::figure(form, &name, provenance, numbers, drawn).await
+            figures::figure(format, &name, provenance, numbers, drawn).await
         }
         AttributionChart::Classes => {
             let other = attribution.comparable(baseline.as_ref());
@@ -119,7 +121,7 @@ pub async fn get_attribution(
                 let size = bars.natural_size();
                 (bars, size)
             };
-            figures::figure(form, &format!("{name}-classes"), provenance, || accuracies(&attribution, other), drawn).await
+            figures::figure(format, &format!("{name}-classes"), provenance, || accuracies(&attribution, other), drawn).await
         }
     }
 }

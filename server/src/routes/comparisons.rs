@@ -11,12 +11,13 @@ use shared::chart::colors::Theme;
 use shared::chart::figure::Figure;
 use shared::chart::overlaid_curves::{Compared, OverlaidCurves, OverlaidRun, run_colors};
 use shared::chart::scatter::{Point, Scatter};
+use shared::export::Format;
 use shared::matrix::Matrix;
 use shared::provenance::Page;
 use shared::view::{AttributionId, SIDES, View, side_of};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::figures::{self, DataForm, FigureQuery, FigureStyle, Style};
+use crate::figures::{self, FigureQuery, FigureStyle, Style};
 use crate::id::RunId;
 use crate::npy::Values;
 use crate::numbers::Numbers;
@@ -43,9 +44,9 @@ pub struct Compare {
     chart: ComparisonChart,
     /// Side that the scatter plot shows against the baseline: `b` (default) to `f`.
     of: Option<String>,
-    #[serde(default)]
-    #[param(inline)]
-    format: DataForm,
+    /// `json` by default.
+    #[param(schema_with = figures::matrices_formats)]
+    format: Option<Format>,
 }
 
 /// What a figure of a comparison shows.
@@ -68,7 +69,7 @@ pub enum ComparisonChart {
 #[utoipa::path(
     get, path = "/api/comparisons", tag = "attributions", params(Compare, FigureStyle),
     responses(
-        (status = 200, content((Comparison = "application/json"), (String = "text/csv"), (Vec<u8> = "application/zip"), (Vec<u8> = "application/octet-stream"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
+        (status = 200, body = Comparison),
         ApiError
     )
 )]
@@ -76,7 +77,10 @@ pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, st
     let Compare { a, b, c, d, e, f, chart, of, format } = own;
     let ids = attribution_ids([Some(a), Some(b), c, d, e, f])?;
     let comparison = resources::comparison(&state, &ids).await?;
-    let Some(form) = format.of_figure() else { return Ok(Json(comparison).into_response()) };
+    let format = format.unwrap_or(Format::Json);
+    if format == Format::Json {
+        return Ok(Json(comparison).into_response());
+    }
     let Style { lens, theme } = style;
     let of = side(of.as_deref(), ids.len())?;
     let name = format!("{}-to-{}", ids[0], ids[of]);
@@ -90,19 +94,19 @@ pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, st
                 let size = figure.size();
                 (figure, size)
             };
-            figures::figure(form, &name, provenance, || matrices(&comparison), drawn).await
+            figures::figure(format, &name, provenance, || matrices(&comparison), drawn).await
         }
         ComparisonChart::Scatter => {
             const WIDTH: u32 = 560;
             let size = (WIDTH, Scatter::natural_height(f64::from(WIDTH)).ceil() as u32);
             let scatter = Scatter::comparison(&comparison, of, theme);
-            figures::figure(form, &format!("{name}-scatter"), provenance, || points(&scatter, of), || (scatter.clone(), size)).await
+            figures::figure(format, &format!("{name}-scatter"), provenance, || points(&scatter, of), || (scatter.clone(), size)).await
         }
         ComparisonChart::Curves => {
             const WIDTH: u32 = 960;
             let overlay = overlay(&state, &comparison, theme).await?.seen(&lens.curves);
             let size = (WIDTH, overlay.natural_height().ceil() as u32);
-            figures::figure(form, &format!("{name}-curves"), provenance, || courses(&overlay), || (overlay.clone(), size)).await
+            figures::figure(format, &format!("{name}-curves"), provenance, || courses(&overlay), || (overlay.clone(), size)).await
         }
     }
 }

@@ -10,12 +10,13 @@ use serde::Deserialize;
 use shared::api::{EpochCell, Run};
 use shared::chart::course::Course;
 use shared::config::{Inputs, PairConfig, RunConfig};
+use shared::export::Format;
 use shared::provenance::{CheckpointHash, Page, Provenance};
 use shared::view::{AttributionId, CheckpointId, CheckpointRef, Lens, View};
 use utoipa::IntoParams;
 
 use crate::extract::{Name, Query};
-use crate::figures::{self, DataForm, FigureQuery, FigureStyle, Style};
+use crate::figures::{self, FigureQuery, FigureStyle, Style};
 use crate::id::RunId;
 use crate::npy::Values;
 use crate::numbers::Numbers;
@@ -69,9 +70,9 @@ pub struct FollowCell {
     /// `adversarial` by default.
     #[serde(default = "adversarial")]
     inputs: Inputs,
-    #[serde(default)]
-    #[param(inline)]
-    format: DataForm,
+    /// `json` by default.
+    #[param(schema_with = figures::chart_or_data_formats)]
+    format: Option<Format>,
 }
 
 /// Files read at once; each takes a few milliseconds of a processor and a few megabytes.
@@ -88,7 +89,7 @@ fn adversarial() -> Inputs {
     get, path = "/api/runs/{id}/cells", tag = "attributions",
     params(("id" = String, Path, description = "The run"), FollowCell, FigureStyle),
     responses(
-        (status = 200, content((Vec<EpochCell> = "application/json"), (String = "text/csv"), (Vec<u8> = "application/zip"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
+        (status = 200, body = Vec<EpochCell>),
         ApiError
     )
 )]
@@ -104,14 +105,17 @@ pub async fn list_cells(
     let cells = stream::iter(epochs).map(|epoch| cell(&state, AttributionId { run: id.to_string(), epoch, inputs }, (i, j)));
     let cells: Vec<_> = cells.buffered(READ_TOGETHER).try_collect().await?;
     let (cells, checkpoints): (Vec<EpochCell>, Vec<CheckpointHash>) = cells.into_iter().flatten().unzip();
-    let Some(form) = format.of_figure() else { return Ok(Json(cells).into_response()) };
+    let format = format.unwrap_or(Format::Json);
+    if format == Format::Json {
+        return Ok(Json(cells).into_response());
+    }
     let marks = [(metrics.best(), "best"), (metrics.last(), "last")];
     let marks = marks.into_iter().filter_map(|(epoch, name)| Some((epoch?.epoch, name)));
     let course = Course { marks: marks.filter(|mark| cells.iter().any(|cell| cell.epoch == mark.0)).collect(), cells, theme };
     let view = View::Run { run: id.to_string(), epoch: None, inputs, lens: Lens { cell: Some((i, j)), ..lens } };
     let runs = RunId::of_view(&view);
     let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), &[], &runs).await? };
-    figures::figure(form, &format!("{id}-{i}-{j}"), provenance, || numbers(&course), || (course.clone(), SIZE)).await
+    figures::figure(format, &format!("{id}-{i}-{j}"), provenance, || numbers(&course), || (course.clone(), SIZE)).await
 }
 
 /// A cell of an attribution and its checkpoint; `None` if both were removed after their record was read.

@@ -17,6 +17,7 @@ use serde_json::Value;
 use shared::api::{EvaluationFile, PairFile, QueueMove, Run, RunChange, RunPage, RunRows, RunState, SaliencyFile};
 use shared::chart::curves::{Curves, SeriesKind};
 use shared::config::{Inputs, RunConfig, RunKind};
+use shared::export::Format;
 use shared::labels;
 use shared::problem::FieldError;
 use shared::provenance::{CheckpointHash, Page, Provenance};
@@ -31,7 +32,7 @@ use utoipa::IntoParams;
 
 use crate::db::{RunFilter, RunStatus, SortKey, SortOrder};
 use crate::extract::{self, Name, Named, Query};
-use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
+use crate::figures::{self, FigureQuery, FigureStyle, Style};
 use crate::id::RunId;
 use crate::live::{Listening, News};
 use crate::npy::Values;
@@ -289,9 +290,9 @@ pub async fn get_metrics(State(state): State<AppState>, Name(id): Name<RunId>) -
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CurvesFigure {
-    #[serde(default)]
-    #[param(inline)]
-    format: Form,
+    /// `svg` by default.
+    #[param(schema_with = figures::chart_formats)]
+    format: Option<Format>,
     /// The epoch that is marked.
     epoch: Option<u32>,
     /// Inputs of the matrix on the page that the figure links to: `adversarial`, `clean`.
@@ -306,7 +307,7 @@ pub struct CurvesFigure {
     get, path = "/api/runs/{id}/curves", tag = "runs",
     params(("id" = String, Path, description = "The run"), CurvesFigure, FigureStyle),
     responses(
-        (status = 200, content((String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"), (String = "text/csv"), (Vec<u8> = "application/zip"))),
+        (status = 200),
         ApiError
     )
 )]
@@ -326,7 +327,8 @@ pub async fn get_curves(
     let view = View::Run { run: run.id, epoch, inputs: inputs.unwrap_or(Inputs::Adversarial), lens };
     let runs = RunId::of_view(&view);
     let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), &[], &runs).await? };
-    figures::figure(format, &format!("{id}-curves"), provenance, || courses(&curves), || (curves.clone(), size)).await
+    figures::figure(format.unwrap_or(Format::Svg), &format!("{id}-curves"), provenance, || courses(&curves), || (curves.clone(), size))
+        .await
 }
 
 /// A row for each epoch with at least one drawn value.

@@ -10,12 +10,13 @@ use serde::Deserialize;
 use shared::api::{NewSweep, Run, RunState, Sweep, SweepSummary, per_pair};
 use shared::chart::sweep::{SEED, SweepChart, Unit, fields};
 use shared::config::RunConfig;
+use shared::export::Format;
 use shared::provenance::Page;
 use shared::sweep::{self, Spread};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::extract::{self, Name, Named};
-use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
+use crate::figures::{self, FigureQuery, FigureStyle, Style};
 use crate::id::{RunId, SweepId};
 use crate::npy::Values;
 use crate::numbers::Numbers;
@@ -97,9 +98,9 @@ pub struct SweepFigure {
     #[serde(default)]
     #[param(inline)]
     chart: SweepChartName,
-    #[serde(default)]
-    #[param(inline)]
-    format: Form,
+    /// `svg` by default.
+    #[param(schema_with = figures::chart_formats)]
+    format: Option<Format>,
     /// Field on the x axis, such as `attack.eps`; by default the first that is varied.
     over: Option<String>,
 }
@@ -123,7 +124,7 @@ pub enum SweepChartName {
     get, path = "/api/sweeps/{id}/chart", tag = "runs",
     params(("id" = String, Path, description = "The sweep"), SweepFigure, FigureStyle),
     responses(
-        (status = 200, content((String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"), (String = "text/csv"), (Vec<u8> = "application/zip"))),
+        (status = 200),
         ApiError
     )
 )]
@@ -133,7 +134,7 @@ pub async fn get_sweep_chart(
     FigureQuery { own, style: Style { lens: _, theme } }: FigureQuery<SweepFigure>,
 ) -> Result<Response, ApiError> {
     const SIZE: (u32, u32) = (720, 400);
-    let SweepFigure { chart, format: form, over } = own;
+    let SweepFigure { chart, format, over } = own;
     let sweep = look_up(&state, &id).await?;
     let known = fields(&sweep);
     if let Some(over) = over.as_ref().filter(|over| !known.contains(over)) {
@@ -155,7 +156,7 @@ pub async fn get_sweep_chart(
     };
     let runs: Vec<RunId> = sweep.runs.iter().map(RunId::of_run).collect();
     let provenance = provenance::of_page(&state, Page::Sweep(id.as_str().to_owned(), over), &[], &runs).await?;
-    figures::figure(form, id.as_str(), provenance, || numbers(&drawn), || (drawn.clone(), SIZE)).await
+    figures::figure(format.unwrap_or(Format::Svg), id.as_str(), provenance, || numbers(&drawn), || (drawn.clone(), SIZE)).await
 }
 
 fn numbers(chart: &SweepChart) -> Numbers {

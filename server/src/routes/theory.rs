@@ -6,12 +6,13 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::chart::theory::TheoryChart;
+use shared::export::Format;
 use shared::problem::FieldError;
 use shared::provenance::{APPLICATION, Page, Provenance};
 use shared::theory::{Answer, DRAWS, Model, Question, SEED, Samples, Weights};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::figures::{self, DataForm, FigureQuery, FigureStyle, Style};
+use crate::figures::{self, FigureQuery, FigureStyle, Style};
 use crate::npy::Values;
 use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
@@ -38,9 +39,9 @@ pub struct Theory {
     #[serde(default)]
     #[param(inline)]
     chart: TheoryChartName,
-    #[serde(default)]
-    #[param(inline)]
-    format: DataForm,
+    /// `json` by default.
+    #[param(schema_with = figures::chart_or_data_formats)]
+    format: Option<Format>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -59,14 +60,17 @@ pub enum TheoryChartName {
 #[utoipa::path(
     get, path = "/api/theory", tag = "theory", params(Theory, FigureStyle),
     responses(
-        (status = 200, content((Vec<Answer> = "application/json"), (String = "text/csv"), (Vec<u8> = "application/zip"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
+        (status = 200, body = Vec<Answer>),
         ApiError
     )
 )]
 pub async fn get_theory(FigureQuery { own, style: Style { lens: _, theme } }: FigureQuery<Theory>) -> Result<Response, ApiError> {
     let question = own.question().map_err(|error| ApiError::on_fields(Kind::InvalidQuery, vec![error]))?;
     let course = tokio::task::spawn_blocking(move || question.course(&SAMPLES)).await.map_err(ApiError::internal)?;
-    let Some(form) = own.format.of_figure() else { return Ok(Json(course).into_response()) };
+    let format = own.format.unwrap_or(Format::Json);
+    if format == Format::Json {
+        return Ok(Json(course).into_response());
+    }
     let (chart, name) = match own.chart {
         TheoryChartName::Weights => (TheoryChart::weights(&question, &course, theme), "theory-weights"),
         TheoryChartName::Chance => (TheoryChart::chance(&question, &course, theme), "theory-chance"),
@@ -78,7 +82,7 @@ pub async fn get_theory(FigureQuery { own, style: Style { lens: _, theme } }: Fi
         checkpoints: Vec::new(),
         configs: Default::default(),
     };
-    figures::figure(form, name, provenance, || numbers, || (chart, (720, 400))).await
+    figures::figure(format, name, provenance, || numbers, || (chart, (720, 400))).await
 }
 
 impl Theory {

@@ -14,6 +14,7 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use shared::api::{Attribution, Comparison};
 use shared::chart::comparison::{LETTERS, side_name};
+use shared::export::{Exported, Format};
 use shared::problem::Problem;
 use shared::view::{AttributionId, Lens, SIDES, View, side_of};
 
@@ -24,7 +25,7 @@ use crate::baseline::PinButton;
 use crate::browser::use_title;
 use crate::cache::{Cache, Cached, attribution_address};
 use crate::components::explorer::Explorer;
-use crate::components::exports::{Export, Exports, FIGURE, export};
+use crate::components::exports::{Export, Exports, export};
 use crate::components::share::ShareButton;
 use crate::latest::{ShowLatest, latest};
 use crate::load::{Failure, Load, Placeholder, Skeleton, told};
@@ -191,12 +192,12 @@ fn exports_of(sides: &Sides, shown: &Shown) -> Vec<Export> {
     let of = shown.of.min(sides.len() - 1);
     let view = address(sides, shown);
     let query = view.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
-    let address = move |format: &str| format!("api/comparisons?{query}&format={format}");
-    let chart = |chart: &str, format: &str| format!("{}&chart={chart}", address(format));
+    let address = move |format| format!("api/comparisons?{query}&format={format}");
+    let chart = |chart: &str, format: Format| format!("{}&chart={chart}", address(format));
     vec![
-        export("Matrices", &["svg", "png", "tex", "csv", "npz", "npy", "json"], &address),
-        export(SCATTERS[of - 1], &FIGURE, |format| chart("scatter", format)),
-        export("Curves", &FIGURE, |format| chart("curves", format)),
+        export("Matrices", Exported::Matrices, &address),
+        export(SCATTERS[of - 1], Exported::Chart, |format| chart("scatter", format)),
+        export("Curves", Exported::Chart, |format| chart("curves", format)),
     ]
 }
 
