@@ -1,6 +1,6 @@
 //! Figures as files: the charts of the browser and their numbers, each file with its provenance.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use shared::api::SharedView;
 use shared::chart::card::{self, Card};
-use shared::chart::{Chart, colors, svg};
+use shared::chart::{ChartError, Figure, colors, svg};
 use shared::export::{Exported, Format};
 use shared::provenance::Provenance;
 use shared::view::{Lens, ViewError};
@@ -24,10 +24,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::extract::read_query;
 use crate::fonts;
-use crate::numbers::Numbers;
-use crate::pgfplots;
 use crate::problem::{ApiError, Kind};
-use crate::provenance;
+use crate::{numbers, pgfplots, provenance};
 
 /// Pixels of a PNG per CSS pixel, unless the PNG would be too large.
 const PNG_SCALE: f32 = 2.0;
@@ -145,41 +143,34 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for FigureQuery<T>
     }
 }
 
-/// Answers a figure in a format: its chart with its size in CSS pixels, or its numbers. `name`: file name
-/// without its ending.
-pub async fn figure<C>(
-    format: Format,
-    name: &str,
-    provenance: Provenance,
-    numbers: impl FnOnce() -> Numbers,
-    chart: impl FnOnce() -> (C, (u32, u32)),
-) -> Result<Response, ApiError>
+/// Answers a figure in a format. `name`: file name without its ending.
+pub async fn answer<F>(figure: F, format: Format, name: &str, provenance: Provenance) -> Result<Response, ApiError>
 where
-    C: Chart + pgfplots::Tex + Send + 'static,
+    F: Figure + Send + 'static,
 {
-    let body = if format.is_drawn() {
-        let (chart, (width, height)) = chart();
-        made(move || match format {
-            Format::Tex => Ok(pgfplots::document(&chart, &provenance)?.into_bytes()),
-            Format::Png => provenance::with_chunk(&png(&svg(width, height, &chart)?, PNG_SCALE)?, &provenance),
-            _ => Ok(provenance::with_metadata(&svg(width, height, &chart)?, &provenance)?.into_bytes()),
-        })
-        .await?
-    } else {
-        let numbers = numbers();
-        let refused = |why: &str| ApiError::on_field(Kind::InvalidQuery, "format", why);
-        match format {
-            Format::Csv => made(move || numbers.csv(&provenance)).await?,
-            Format::Npz => made(move || numbers.npz(&provenance)).await?,
-            Format::Npy => numbers
-                .npy()
-                .ok_or_else(|| refused("`npy` holds one array, and this figure has several; `npz` has each of them under its name"))?,
-            _ => return Err(refused("the data of this figure has a route of its own")),
-        }
-    };
+    if !format.is_of(F::EXPORTED) {
+        let known: Vec<String> = Format::of(F::EXPORTED).map(|known| format!("`{known}`")).collect();
+        let detail = format!("`{format}` is not a format of this figure; known: {}", known.join(", "));
+        return Err(ApiError::on_field(Kind::InvalidQuery, "format", detail));
+    }
+    let body = made(move || match format {
+        Format::Svg => Ok(provenance::with_metadata(&drawn(&figure)?, &provenance)?.into_bytes()),
+        Format::Png => provenance::with_chunk(&png(&drawn(&figure)?, PNG_SCALE)?, &provenance),
+        Format::Tex => Ok(pgfplots::document(&figure, &provenance)?.into_bytes()),
+        Format::Csv => numbers::csv(&figure.numbers(), &provenance),
+        Format::Npz => numbers::npz(&figure.numbers(), &provenance),
+        Format::Npy => numbers::npy(&figure.numbers()),
+        Format::Json => bail!("the route of a figure answers its data by itself"),
+    })
+    .await?;
     let disposition = if format.is_shown() { "inline" } else { "attachment" };
     let disposition = format!("{disposition}; filename=\"{name}.{format}\"");
     Ok(([(header::CONTENT_TYPE, format.media_type().to_owned()), (header::CONTENT_DISPOSITION, disposition)], body).into_response())
+}
+
+fn drawn(figure: &impl Figure) -> Result<String, ChartError> {
+    let (width, height) = figure.size();
+    svg(width, height, figure)
 }
 
 /// Formats of a chart, for the OpenAPI document.

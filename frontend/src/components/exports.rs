@@ -6,11 +6,11 @@ use shared::export::{Exported, Format};
 use shared::view::{Lens, View};
 
 /// Something to export, and its formats: the name and the address of each.
-pub type Export = (&'static str, Vec<(&'static str, String)>);
+pub type Export = (String, Vec<(&'static str, String)>);
 
 /// An export in all its formats; `address` gives the address of each.
-pub fn export(what: &'static str, exported: Exported, address: impl Fn(Format) -> String) -> Export {
-    (what, Format::of(exported).map(|format| (format.label(), address(format))).collect())
+pub fn export(what: impl Into<String>, exported: Exported, address: impl Fn(Format) -> String) -> Export {
+    (what.into(), Format::of(exported).map(|format| (format.label(), address(format))).collect())
 }
 
 /// The selected cell over the epochs of a run; `None` if no cell is selected.
@@ -30,7 +30,7 @@ pub fn Exports(#[prop(into)] exports: Signal<Vec<Export>>) -> impl IntoView {
         view! { <a class="button button-small" rel="external" download="" href=address aria-label=label>{name.to_owned()}</a> }
     };
     let group = move |(what, formats): Export| {
-        let links: Vec<_> = formats.into_iter().map(|(name, address)| link(what, name, address)).collect();
+        let links: Vec<_> = formats.into_iter().map(|(name, address)| link(&what, name, address)).collect();
         view! { <p class="actions"><span class="export-name">{what}</span>{links}</p> }
     };
     view! {

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use shared::api::{Attribution, AttributionFile, CheckpointInfo};
+use shared::chart::AttributionFigure;
 use shared::chart::colors::Theme;
 use shared::chart::figure::checkpoint_name;
 use shared::chart::heatmap::Heatmap;
 use shared::config::{Inputs, Layer};
-use shared::export::{Exported, Format};
+use shared::export::Format;
 use shared::format;
 use shared::matrix::Matrix;
 use shared::view::{AttributionId, CheckpointId, Lens, Show, View};
+use strum::IntoEnumIterator;
 
 use crate::baseline::{PinButton, page_baseline};
 use crate::browser::use_title;
@@ -489,16 +491,16 @@ fn layer(layer: Layer) -> String {
 fn exports_of(id: &str, lens: &Lens) -> Vec<Export> {
     let Ok(id) = id.parse::<AttributionId>() else { return Vec::new() };
     let view = View::Attribution { id: id.clone(), lens: lens.clone() }.to_string();
-    let query = view.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
-    let matrix = |format| match format {
-        // The data has no ending: it is the attribution itself.
-        Format::Json => format!("api/attributions/{id}"),
-        _ => format!("api/attributions/{id}.{format}{query}"),
+    let query = view.split_once('?').map(|(_, query)| format!("&{query}")).unwrap_or_default();
+    let figure = |figure: AttributionFigure| {
+        let (name, exported) = figure.export();
+        export(name, exported, |format| match format {
+            // The data has no ending: it is the attribution itself.
+            Format::Json => format!("api/attributions/{id}"),
+            _ => format!("api/attributions/{id}.{format}?chart={figure}{query}"),
+        })
     };
-    let joint = if query.is_empty() { "?" } else { "&" };
-    let classes = |format| format!("{}{joint}chart=classes", matrix(format));
-    let exports = [export("Matrix", Exported::Matrices, matrix), export("Accuracy by class", Exported::Chart, classes)];
-    exports.into_iter().chain(course(&id.run, id.inputs, lens)).collect()
+    AttributionFigure::iter().map(figure).chain(course(&id.run, id.inputs, lens)).collect()
 }
 
 #[cfg(test)]

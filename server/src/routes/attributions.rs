@@ -1,5 +1,6 @@
 //! Attributions as JSON, tables, arrays and figures.
 
+use std::iter;
 use std::str::FromStr;
 
 use axum::Json;
@@ -7,19 +8,18 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::api::Attribution;
+use shared::chart::AttributionFigure;
 use shared::chart::class_bars::ClassBars;
 use shared::chart::comparison::arrangement_of;
-use shared::chart::figure::Figure;
+use shared::chart::figure::MatrixFigure;
 use shared::export::{Exported, Format};
 use shared::provenance::Page;
 use shared::view::{AttributionId, Lens, View, ViewError};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use crate::extract::{Name, Named};
 use crate::figures::{self, FigureQuery, FigureStyle, Style};
 use crate::id::RunId;
-use crate::npy::Values;
-use crate::numbers::Numbers;
 use crate::problem::ApiError;
 use crate::provenance;
 use crate::resources;
@@ -32,23 +32,13 @@ pub struct AttributionExport {
     format: Format,
 }
 
-/// What a figure of an attribution shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AttributionChart {
-    #[default]
-    Matrix,
-    /// The accuracy of each class.
-    Classes,
-}
-
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Shown {
     #[serde(default)]
     #[param(inline)]
-    chart: AttributionChart,
+    chart: AttributionFigure,
 }
 
 impl FromStr for AttributionExport {
@@ -98,30 +88,21 @@ pub async fn get_attribution(
         return Ok(Json(attribution).into_response());
     }
     // Numbers are those of this matrix alone, even if the lens names a baseline.
-    let baseline = if format.is_drawn() || chart == AttributionChart::Classes { named_baseline(&state, &lens).await? } else { None };
+    let baseline = if format.is_drawn() || chart == AttributionFigure::Classes { named_baseline(&state, &lens).await? } else { None };
     let name = id.to_string();
     let view = View::Attribution { id, lens: lens.clone() };
     let runs = RunId::of_view(&view);
-    let sides: Vec<Attribution> = std::iter::once(attribution.clone()).chain(baseline.clone()).collect();
-    let provenance = provenance::of_page(&state, Page::View(view), &sides, &runs).await?;
+    let sides = iter::once(&attribution).chain(&baseline);
+    let provenance = provenance::of_page(&state, Page::View(view), sides, &runs).await?;
     match chart {
-        AttributionChart::Matrix => {
-            let numbers = || Numbers::matrix(&attribution.file.matrix, &attribution.file.class_names);
-            let drawn = || {
-                let figure = Figure::attribution(&attribution, baseline.as_ref(), &lens, theme);
-                let size = figure.size();
-                (figure, size)
-            };
-            figures::figure(format, &name, provenance, numbers, drawn).await
+        AttributionFigure::Matrix => {
+            let figure = MatrixFigure::attribution(attribution, baseline.as_ref(), &lens, theme);
+            figures::answer(figure, format, &name, provenance).await
         }
-        AttributionChart::Classes => {
+        AttributionFigure::Classes => {
             let other = attribution.comparable(baseline.as_ref());
-            let drawn = || {
-                let bars = ClassBars::of(&attribution, other, &arrangement_of(&attribution, other, &lens), &lens, theme);
-                let size = bars.natural_size();
-                (bars, size)
-            };
-            figures::figure(format, &format!("{name}-classes"), provenance, || accuracies(&attribution, other), drawn).await
+            let bars = ClassBars::of(&attribution, other, &arrangement_of(&attribution, other, &lens), &lens, theme);
+            figures::answer(bars, format, &format!("{name}-classes"), provenance).await
         }
     }
 }
@@ -132,16 +113,4 @@ async fn named_baseline(state: &AppState, lens: &Lens) -> Result<Option<Attribut
         Some(baseline) => resources::attribution(state, baseline).await.map(Some).map_err(|error| error.moved_to("base")),
         None => Ok(None),
     }
-}
-
-/// Number of images and accuracy of each class, in the given order; also of the baseline if there is one.
-fn accuracies(attribution: &Attribution, baseline: Option<&Attribution>) -> Numbers {
-    let file = &attribution.file;
-    let mut columns = vec![
-        ("class", Values::Texts(file.class_names.clone())),
-        ("images", Values::Integers(file.class_counts.iter().copied().map(i64::from).collect())),
-        ("accuracy", Values::Numbers(file.class_accuracy.clone())),
-    ];
-    columns.extend(baseline.map(|baseline| ("baseline", Values::Numbers(baseline.file.class_accuracy.clone()))));
-    Numbers::table(columns)
 }

@@ -18,8 +18,6 @@ use utoipa::IntoParams;
 use crate::extract::{Name, Query};
 use crate::figures::{self, FigureQuery, FigureStyle, Style};
 use crate::id::RunId;
-use crate::npy::Values;
-use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
 use crate::provenance;
 use crate::resources;
@@ -98,7 +96,6 @@ pub async fn list_cells(
     Name(id): Name<RunId>,
     FigureQuery { own, style: Style { lens, theme } }: FigureQuery<FollowCell>,
 ) -> Result<Response, ApiError> {
-    const SIZE: (u32, u32) = (640, 320);
     let FollowCell { i, j, inputs, format } = own;
     let metrics = resources::metrics(&state, &id).await?;
     let epochs: BTreeSet<u32> = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
@@ -114,8 +111,8 @@ pub async fn list_cells(
     let course = Course { marks: marks.filter(|mark| cells.iter().any(|cell| cell.epoch == mark.0)).collect(), cells, theme };
     let view = View::Run { run: id.to_string(), epoch: None, inputs, lens: Lens { cell: Some((i, j)), ..lens } };
     let runs = RunId::of_view(&view);
-    let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), &[], &runs).await? };
-    figures::figure(format, &format!("{id}-{i}-{j}"), provenance, || numbers(&course), || (course.clone(), SIZE)).await
+    let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), [], &runs).await? };
+    figures::answer(course, format, &format!("{id}-{i}-{j}"), provenance).await
 }
 
 /// A cell of an attribution and its checkpoint; `None` if both were removed after their record was read.
@@ -130,16 +127,4 @@ async fn cell(state: &AppState, id: AttributionId, (i, j): (usize, usize)) -> Re
     let interval = file.bootstrap.as_ref().map(|bootstrap| [bootstrap.low.get(i, j), bootstrap.high.get(i, j)]);
     let checkpoint = CheckpointHash { id: file.checkpoint_name(&id.run), sha256: file.checkpoint_sha256 };
     Ok(Some((EpochCell { epoch: id.epoch, value: file.matrix.get(i, j), interval }, checkpoint)))
-}
-
-/// A row for each epoch.
-fn numbers(course: &Course) -> Numbers {
-    let column = |of: &dyn Fn(&EpochCell) -> f64| Values::Numbers(course.cells.iter().map(of).collect());
-    let end = |which: usize| column(&|cell| cell.interval.map_or(f64::NAN, |ends| ends[which]));
-    Numbers::table(vec![
-        ("epoch", Values::Integers(course.cells.iter().map(|cell| i64::from(cell.epoch)).collect())),
-        ("cosine", column(&|cell| cell.value)),
-        ("low", end(0)),
-        ("high", end(1)),
-    ])
 }

@@ -186,7 +186,8 @@ mod tests {
 
     use super::*;
     use crate::api::{AttributionFile, Comparison, Run, Share};
-    use crate::chart::figure::Figure;
+    use crate::chart::Figure;
+    use crate::chart::figure::MatrixFigure;
     use crate::chart::svg;
     use crate::fixtures;
     use crate::matrix::Matrix;
@@ -249,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_figure_of_a_comparison_names_its_panels_and_its_source() {
-        let figure = Figure::comparison(&comparison(), &Lens::default(), Theme::Light);
+        let figure = MatrixFigure::comparison(comparison(), &Lens::default(), Theme::Light);
         let (width, height) = figure.size();
         let drawn = svg(width, height, &figure).unwrap();
         for text in ["Digits &lt;&amp;&gt; more", "A: epoch 12 (best)", "B: epoch 60 (last)", "B − A", "0.80", "−0.50"] {

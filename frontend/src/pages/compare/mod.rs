@@ -13,10 +13,11 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use shared::api::{Attribution, Comparison};
+use shared::chart::ComparisonFigure;
 use shared::chart::comparison::{LETTERS, side_name};
-use shared::export::{Exported, Format};
 use shared::problem::Problem;
 use shared::view::{AttributionId, Lens, SIDES, View, side_of};
+use strum::IntoEnumIterator;
 
 use self::pickers::Pickers;
 pub use self::runs::RunsCompared;
@@ -188,17 +189,14 @@ fn subject(comparison: &Comparison) -> String {
 }
 
 fn exports_of(sides: &Sides, shown: &Shown) -> Vec<Export> {
-    const SCATTERS: [&str; 5] = ["A against B", "A against C", "A against D", "A against E", "A against F"];
     let of = shown.of.min(sides.len() - 1);
     let view = address(sides, shown);
     let query = view.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
-    let address = move |format| format!("api/comparisons?{query}&format={format}");
-    let chart = |chart: &str, format: Format| format!("{}&chart={chart}", address(format));
-    vec![
-        export("Matrices", Exported::Matrices, &address),
-        export(SCATTERS[of - 1], Exported::Chart, |format| chart("scatter", format)),
-        export("Curves", Exported::Chart, |format| chart("curves", format)),
-    ]
+    let figure = |figure: ComparisonFigure| {
+        let (name, exported) = figure.export(LETTERS[of]);
+        export(name, exported, |format| format!("api/comparisons?{query}&format={format}&chart={figure}"))
+    };
+    ComparisonFigure::iter().map(figure).collect()
 }
 
 #[cfg(test)]
@@ -227,9 +225,9 @@ mod tests {
         };
         let three = ["r.e1.clean", "r.e2.clean", "r.e3.clean"];
         let (what, address) = scatter(&three, 2);
-        assert_eq!((what, address.ends_with("&c=r.e3.clean&of=c&format=svg&chart=scatter")), ("A against C", true), "{address}");
+        assert_eq!((what.as_str(), address.ends_with("&c=r.e3.clean&of=c&format=svg&chart=scatter")), ("A against C", true), "{address}");
         let (what, address) = scatter(&three[..2], 2);
-        assert_eq!((what, address.contains("&of=")), ("A against B", false), "{address}");
+        assert_eq!((what.as_str(), address.contains("&of=")), ("A against B", false), "{address}");
     }
 
     #[test]

@@ -160,9 +160,9 @@ fn exports_of(run: &Run, selection: &Selection) -> Vec<Export> {
         let query = page.split_once('?').map(|(_, query)| format!("&{query}")).unwrap_or_default();
         exports.push(export("Curves", Exported::Chart, |format| file(&format!("curves?format={format}{query}"))));
         exports.extend(course(&run.id, selection.inputs, &selection.lens));
-        exports.push(("Metrics", vec![("CSV", file("metrics.csv")), ("TensorBoard", file("metrics.tfevents"))]));
+        exports.push(("Metrics".to_owned(), vec![("CSV", file("metrics.csv")), ("TensorBoard", file("metrics.tfevents"))]));
     }
-    exports.push(("Configuration", vec![("TOML", file("config.toml"))]));
+    exports.push(("Configuration".to_owned(), vec![("TOML", file("config.toml"))]));
     exports
 }
 
