@@ -1,5 +1,8 @@
 //! Figures as files: the charts of the browser and their numbers, each file with its provenance.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use anyhow::{Context, bail};
 use axum::extract::FromRequestParts;
 use axum::http::header;
@@ -11,16 +14,18 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use shared::api::SharedView;
 use shared::chart::card::{self, Card};
-use shared::chart::{ChartError, Figure, colors, svg};
+use shared::chart::colors::Theme;
+use shared::chart::{ChartError, Figure, svg};
 use shared::export::{Exported, Format};
 use shared::provenance::Provenance;
-use shared::view::{Lens, ViewError};
+use shared::view::{Lens, LensOption, ViewError};
 use strum::IntoEnumIterator;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Schema, Type};
-use utoipa::openapi::{Content, OpenApi, RefOr};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::{Content, OpenApi, RefOr, Required};
 
 use crate::extract::read_query;
 use crate::fonts;
@@ -35,97 +40,41 @@ const MOST_PNG_PIXELS: f32 = 40e6;
 static DRAWING: Semaphore = Semaphore::const_new(2);
 
 /// How to draw a figure: the lens as in the address of a page, and the theme.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct FigureStyle {
-    #[serde(default)]
-    #[param(inline)]
-    theme: Theme,
-    /// Order of the classes: `given`, `similarity`, `superclass`, `closeness:CLASS`, `change`.
-    order: Option<String>,
-    /// `1`: shows superclasses, each cell the mean of its block.
-    blocks: Option<String>,
-    /// Color map: `diverging`, `sequential`.
-    ramp: Option<String>,
-    /// Range of the color scale: `locked`, `fitted`, `paper`.
-    scale: Option<String>,
-    /// Cells with a smaller absolute value are blank, such as `0.3`.
-    threshold: Option<String>,
-    /// How two matrices are shown: `values`, `difference`, `split`, `flicker`.
-    show: Option<String>,
-    /// Visible part: row, column and span in hundredths of a class, such as `400,0,1200`.
-    region: Option<String>,
-    /// Marked cell: two class indices, such as `3,5`.
-    cell: Option<String>,
-    /// Baseline of differences, `RUN.e12.adversarial`.
-    base: Option<String>,
-    /// First and last epoch of the curves, such as `10-40`.
-    epochs: Option<String>,
-    /// Axis of the losses: `auto`, `linear`, `log`.
-    losses: Option<String>,
-    /// Hidden curves, such as `cas,train_loss`; also hidden sides of a comparison, such as `b`.
-    hide: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Theme {
-    #[default]
-    Light,
-    Dark,
-}
-
-/// A checked [`FigureStyle`].
 #[derive(Clone, Debug)]
 pub struct Style {
     pub lens: Lens,
-    pub theme: colors::Theme,
+    pub theme: Theme,
 }
 
-/// The query of a figure: its own parameters and those of [`FigureStyle`].
+/// The query of a figure: its own parameters and those of [`Style`].
 #[derive(Debug)]
 pub struct FigureQuery<T> {
     pub own: T,
     pub style: Style,
 }
 
-impl FigureStyle {
-    const THEME: &str = "theme";
+const THEME: &str = "theme";
 
-    fn get(&self, name: &str) -> Option<&str> {
-        let FigureStyle { theme: _, order, blocks, ramp, scale, threshold, show, region, cell, base, epochs, losses, hide } = self;
-        let value = match name {
-            "order" => order,
-            "blocks" => blocks,
-            "ramp" => ramp,
-            "scale" => scale,
-            "threshold" => threshold,
-            "show" => show,
-            "region" => region,
-            "cell" => cell,
-            "base" => base,
-            "epochs" => epochs,
-            "losses" => losses,
-            "hide" => hide,
-            _ => return None,
-        };
-        value.as_deref()
-    }
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Appearance {
+    #[serde(default)]
+    #[param(inline)]
+    theme: Theme,
+}
 
-    fn checked(&self) -> Result<Style, ApiError> {
-        let theme = match self.theme {
-            Theme::Light => colors::Theme::Light,
-            Theme::Dark => colors::Theme::Dark,
+impl IntoParams for Style {
+    fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let option = |option: LensOption| {
+            Parameter::builder()
+                .name(option.name)
+                .parameter_in(ParameterIn::Query)
+                .required(Required::False)
+                .description(Some(option.documentation()))
+                .schema(Some(Object::with_type(Type::String)))
+                .build()
         };
-        let lens = Lens::from_parameters(|name| self.get(name)).map_err(|error| {
-            let field = match &error {
-                ViewError::Parameter { name, .. } => name,
-                ViewError::Attribution(_) | ViewError::Checkpoint(_) | ViewError::CheckpointRef(_) | ViewError::Page(_) => "",
-            };
-            ApiError::on_field(Kind::InvalidQuery, field, error.to_string())
-        })?;
-        Ok(Style { lens, theme })
+        Appearance::into_params(parameter_in).into_iter().chain(Lens::OPTIONS.map(option)).collect()
     }
 }
 
@@ -133,13 +82,25 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for FigureQuery<T>
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let (mut style, mut own) = (form_urlencoded::Serializer::new(String::new()), form_urlencoded::Serializer::new(String::new()));
+        let [mut appearance, mut own] = [(); 2].map(|()| form_urlencoded::Serializer::new(String::new()));
+        let mut lens = HashMap::new();
         for (name, value) in form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
-            let is_style = name == FigureStyle::THEME || Lens::PARAMETERS.contains(&name.as_ref());
-            if is_style { &mut style } else { &mut own }.append_pair(&name, &value);
+            if Lens::OPTIONS.iter().any(|option| option.name == name) {
+                if lens.insert(name.clone(), value).is_some() {
+                    return Err(ApiError::on_field(Kind::InvalidQuery, &name, format!("duplicate field `{name}`")));
+                }
+            } else {
+                let query = if name == THEME { &mut appearance } else { &mut own };
+                query.append_pair(&name, &value);
+            }
         }
         let own = read_query(&own.finish())?;
-        Ok(FigureQuery { own, style: read_query::<FigureStyle>(&style.finish())?.checked()? })
+        let Appearance { theme } = read_query(&appearance.finish())?;
+        let lens = Lens::from_parameters(|name| lens.get(name).map(Cow::as_ref)).map_err(|error| {
+            let field = if let ViewError::Parameter { name, .. } = &error { name } else { "" };
+            ApiError::on_field(Kind::InvalidQuery, field, error.to_string())
+        })?;
+        Ok(FigureQuery { own, style: Style { lens, theme } })
     }
 }
 
@@ -200,7 +161,7 @@ pub fn add_media_types(document: &mut OpenApi) {
             let parameters = operation.parameters.iter().flatten();
             parameters.filter_map(|of| if let RefOr::T(of) = of { Some(of) } else { None }).find(|of| of.name == name)
         };
-        if parameter(FigureStyle::THEME).is_none() {
+        if parameter(THEME).is_none() {
             continue;
         }
         let listed = match parameter("format").map(|format| &format.schema) {
@@ -221,7 +182,7 @@ pub fn add_media_types(document: &mut OpenApi) {
 pub async fn preview(shared: SharedView) -> Result<Vec<u8>, ApiError> {
     made(move || {
         let (width, height) = card::SIZE;
-        png(&svg(width, height, &Card::of(&shared, colors::Theme::Light))?, 1.0)
+        png(&svg(width, height, &Card::of(&shared, Theme::Light))?, 1.0)
     })
     .await
 }
@@ -240,17 +201,4 @@ fn png(svg: &str, scale: f32) -> anyhow::Result<Vec<u8>> {
         Pixmap::new((width * scale).ceil() as u32, (height * scale).ceil() as u32).context("the figure has no size that can be drawn")?;
     resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixels.as_mut());
     Ok(pixels.encode_png()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_parameter_of_a_lens_is_one_of_figures() {
-        for name in Lens::PARAMETERS {
-            let style: FigureStyle = read_query(&format!("{name}=x")).unwrap();
-            assert_eq!(style.get(name), Some("x"), "{name}");
-        }
-    }
 }

@@ -18,7 +18,7 @@ use shared::view::{AttributionId, Lens, View, ViewError};
 use utoipa::IntoParams;
 
 use crate::extract::{Name, Named};
-use crate::figures::{self, FigureQuery, FigureStyle, Style};
+use crate::figures::{self, FigureQuery, Style};
 use crate::id::RunId;
 use crate::problem::ApiError;
 use crate::provenance;
@@ -72,7 +72,7 @@ impl Named for AttributionExport {
 /// contain the address of the page, the hash of the checkpoint and the configuration.
 #[utoipa::path(
     get, path = "/api/attributions/{id}", tag = "attributions",
-    params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`, with or without `.svg`, `.png`, `.tex`, `.csv`, `.npz` or `.npy`"), Shown, FigureStyle),
+    params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`, with or without `.svg`, `.png`, `.tex`, `.csv`, `.npz` or `.npy`"), Shown, Style),
     responses(
         (status = 200, body = Attribution),
         ApiError

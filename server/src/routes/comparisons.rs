@@ -15,7 +15,7 @@ use shared::provenance::Page;
 use shared::view::{AttributionId, SIDES, View, side_of};
 use utoipa::IntoParams;
 
-use crate::figures::{self, FigureQuery, FigureStyle, Style};
+use crate::figures::{self, FigureQuery, Style};
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
 use crate::provenance;
@@ -51,7 +51,7 @@ pub struct Compare {
 /// `matrices`, `[n, K, K]` in the order of the sides, `attributions`, `classes` and `provenance`. `npy`: the
 /// array `matrices` alone.
 #[utoipa::path(
-    get, path = "/api/comparisons", tag = "attributions", params(Compare, FigureStyle),
+    get, path = "/api/comparisons", tag = "attributions", params(Compare, Style),
     responses(
         (status = 200, body = Comparison),
         ApiError

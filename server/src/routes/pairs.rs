@@ -16,7 +16,7 @@ use shared::view::{AttributionId, CheckpointId, CheckpointRef, Lens, View};
 use utoipa::IntoParams;
 
 use crate::extract::{Name, Query};
-use crate::figures::{self, FigureQuery, FigureStyle, Style};
+use crate::figures::{self, FigureQuery, Style};
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
 use crate::provenance;
@@ -85,7 +85,7 @@ fn adversarial() -> Inputs {
 /// Figures mark the best and the last checkpoint.
 #[utoipa::path(
     get, path = "/api/runs/{id}/cells", tag = "attributions",
-    params(("id" = String, Path, description = "The run"), FollowCell, FigureStyle),
+    params(("id" = String, Path, description = "The run"), FollowCell, Style),
     responses(
         (status = 200, body = Vec<EpochCell>),
         ApiError

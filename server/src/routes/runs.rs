@@ -31,7 +31,7 @@ use utoipa::IntoParams;
 
 use crate::db::{RunFilter, RunStatus, SortKey, SortOrder};
 use crate::extract::{self, Name, Named, Query};
-use crate::figures::{self, FigureQuery, FigureStyle, Style};
+use crate::figures::{self, FigureQuery, Style};
 use crate::id::RunId;
 use crate::live::{Listening, News};
 use crate::problem::{ApiError, Kind};
@@ -302,7 +302,7 @@ pub struct CurvesFigure {
 /// epochs.
 #[utoipa::path(
     get, path = "/api/runs/{id}/curves", tag = "runs",
-    params(("id" = String, Path, description = "The run"), CurvesFigure, FigureStyle),
+    params(("id" = String, Path, description = "The run"), CurvesFigure, Style),
     responses(
         (status = 200),
         ApiError

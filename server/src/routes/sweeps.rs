@@ -17,7 +17,7 @@ use shared::sweep;
 use utoipa::IntoParams;
 
 use crate::extract::{self, Name, Named};
-use crate::figures::{self, FigureQuery, FigureStyle, Style};
+use crate::figures::{self, FigureQuery, Style};
 use crate::id::{RunId, SweepId};
 use crate::problem::{ApiError, Kind};
 use crate::provenance;
@@ -109,7 +109,7 @@ pub struct SweepCharts {
 /// `csv` and `npz` hold the mean, lowest and highest value of every point.
 #[utoipa::path(
     get, path = "/api/sweeps/{id}/chart", tag = "runs",
-    params(("id" = String, Path, description = "The sweep"), SweepCharts, FigureStyle),
+    params(("id" = String, Path, description = "The sweep"), SweepCharts, Style),
     responses(
         (status = 200),
         ApiError

@@ -13,7 +13,7 @@ use shared::provenance::{APPLICATION, Page, Provenance};
 use shared::theory::{Answer, DRAWS, Question, SEED, Samples};
 use utoipa::IntoParams;
 
-use crate::figures::{self, FigureQuery, FigureStyle, Style};
+use crate::figures::{self, FigureQuery, Style};
 use crate::problem::{ApiError, Kind};
 
 /// The same settings as on the page, so that figures show the same points.
@@ -47,7 +47,7 @@ pub struct Theory {
 ///
 /// `csv` and `npz` hold the numbers of both charts.
 #[utoipa::path(
-    get, path = "/api/theory", tag = "theory", params(Theory, FigureStyle),
+    get, path = "/api/theory", tag = "theory", params(Theory, Style),
     responses(
         (status = 200, body = Vec<Answer>),
         ApiError

@@ -7,6 +7,7 @@ use axum::http::header;
 use serde_json::Value;
 use shared::export::{Exported, Format};
 use shared::provenance::{Page, Provenance};
+use shared::view::Lens;
 
 use crate::matrices::assert_png;
 use crate::support::{Answer, TestServer};
@@ -118,7 +119,7 @@ async fn a_matrix_tells_its_lens_its_checkpoint_and_its_configuration() {
 }
 
 #[tokio::test]
-async fn every_format_is_answered_with_its_media_type_and_named_in_the_document() {
+async fn every_format_is_answered_and_the_document_has_it_with_every_option_of_the_lens() {
     let server = TestServer::start().await;
     let run = server.finish("done").await.id;
     let sides = format!("a={run}.e1.adversarial&b={run}.e2.adversarial");
@@ -135,6 +136,10 @@ async fn every_format_is_answered_with_its_media_type_and_named_in_the_document(
             assert!(answer.header(header::CONTENT_DISPOSITION).ends_with(&format!(".{format}\"")), "{address}{format}");
             let media_type = format.media_type().split(';').next().unwrap();
             assert!(document["paths"][route]["get"]["responses"]["200"]["content"][media_type].is_object(), "{route}: {format}");
+        }
+        let parameters = document["paths"][route]["get"]["parameters"].as_array().unwrap();
+        for option in Lens::OPTIONS {
+            assert!(parameters.iter().any(|parameter| parameter["name"] == option.name), "{route}: {}", option.name);
         }
     }
 }
