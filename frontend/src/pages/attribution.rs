@@ -180,11 +180,16 @@ pub fn AttributionView(
         attribution
             .with(|attribution| if control { of_weights(attribution).map(Arc::new) } else { None }.unwrap_or_else(|| attribution.clone()))
     });
+    // The baseline does not apply to the rows of W.
+    let compared = Memo::new(move |_| baseline.get().filter(|_| !control.get()));
+    let ordering = Memo::new(move |_| plain_lens.get().ordering());
+    // Clustering is slow. This memo keeps it from running with every step of a zoom or a slider.
+    let arrangement =
+        Memo::new(move |_| compared.with(|compared| shown.with(|shown| Heatmap::arrangement(shown, compared.as_deref(), &ordering.get()))));
     let heatmap = Memo::new(move |_| {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-        // The baseline does not apply to the rows of W.
-        let baseline = baseline.get().filter(|_| !control.get());
-        shown.with(|shown| Heatmap::of(shown, baseline.as_deref(), &plain_lens.get(), theme))
+        compared
+            .with(|compared| shown.with(|shown| Heatmap::in_order(shown, compared.as_deref(), arrangement.get(), &plain_lens.get(), theme)))
     });
     let show = Signal::derive(move || explorer.lens.get().show);
     let has_baseline = Memo::new(move |_| {

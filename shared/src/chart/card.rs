@@ -3,7 +3,7 @@
 use plotters::backend::DrawingBackend;
 
 use super::colors::Theme;
-use super::comparison::{Panel, Side, panels};
+use super::comparison::{Panel, Side, arrangement, panels};
 use super::curves::Curves;
 use super::figure::{checkpoint_name, comparison_title};
 use super::heatmap::Heatmap;
@@ -94,7 +94,8 @@ impl Card {
                         format!("CAS {} · robust {}", format::signed(difference.delta_cas, 1), format::points(points))
                     }
                 };
-                let matrices = panels(comparison, &Lens { show: Show::Values, ..lens }, theme)
+                let lens = Lens { show: Show::Values, ..lens };
+                let matrices = panels(comparison, &arrangement(comparison, &lens), &lens, theme)
                     .into_iter()
                     .take(MOST_MATRICES)
                     .map(|panel| {

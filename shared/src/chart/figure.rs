@@ -4,7 +4,7 @@ use plotters::backend::DrawingBackend;
 use plotters::style::RGBColor;
 
 use super::colors::Theme;
-use super::comparison::panels;
+use super::comparison::{arrangement, panels};
 use super::heatmap::Heatmap;
 use super::numbers::{Numbers, Values};
 use super::pen::{Align, Font, text_width, wrapped};
@@ -76,10 +76,11 @@ impl MatrixFigure {
             .map(|(other, difference)| format!("{} ({})", format::decimal(other.file.cas, 2), format::signed(difference.delta_cas, 2)))
             .collect();
         let inputs = inputs_name(baseline.file.inputs);
+        let panels = panels(&comparison, &arrangement(&comparison, lens), lens, theme);
         MatrixFigure {
             title: comparison_title(&comparison),
             subtitle: format!("CAS {} and {} · {inputs}", format::decimal(baseline.file.cas, 2), others.join(", ")),
-            panels: panels(&comparison, lens, theme).into_iter().map(|panel| panel.heatmap.titled(panel.name)).collect(),
+            panels: panels.into_iter().map(|panel| panel.heatmap.titled(panel.name)).collect(),
             theme,
             source: Source::Comparison(comparison),
         }

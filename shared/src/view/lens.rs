@@ -257,6 +257,11 @@ impl Lens {
         },
     ];
 
+    /// Only what the order of the classes depends on.
+    pub fn ordering(&self) -> Self {
+        Lens { order: self.order, blocks: self.blocks, show: self.show, ..Lens::default() }
+    }
+
     /// The parameters that differ from the default, as `name=value`.
     pub(super) fn parameters(&self) -> Vec<String> {
         let default = Lens::default();

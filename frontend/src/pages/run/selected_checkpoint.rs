@@ -189,10 +189,7 @@ fn Panels(
         Lens { ramp, scale, ..Lens::default() }
     });
     let base = Memo::new(move |_| baseline.get().unwrap_or_else(|| now.get()));
-    let ordering = Memo::new(move |_| {
-        let Lens { order, blocks, .. } = plain_lens.get();
-        Lens { order, blocks, ..Lens::default() }
-    });
+    let ordering = Memo::new(move |_| plain_lens.get().ordering());
     // Clustering is slow. This memo keeps it from running with every step or move of a slider.
     let arrangement = Memo::new(move |_| {
         let lens = ordering.get();
