@@ -10,6 +10,7 @@ mod figures;
 mod lifecycle;
 mod logs;
 mod matrices;
+mod old_data;
 mod pages;
 mod problems;
 mod process;
