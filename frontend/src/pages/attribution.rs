@@ -26,7 +26,7 @@ use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::components::share::ShareButton;
 use crate::latest::ShowLatest;
-use crate::load::{Failure, Placeholder, Skeleton, fetched};
+use crate::load::{Failure, Placeholder, Skeleton, fetched, fetched_attribution};
 use crate::theme::use_theme;
 use crate::url_state::url_state;
 use crate::viewer::use_is_owner;
@@ -39,7 +39,7 @@ const SHOWS: [(Show, &str); 3] = [(Show::Values, "Values"), (Show::Difference, "
 pub fn AttributionPage() -> impl IntoView {
     let params = use_params_map();
     let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
-    let fetched = fetched::<Arc<Attribution>>(move || Some(format!("api/attributions/{}", id.get())));
+    let fetched = fetched_attribution(move || Some(id.get()));
     use_title(move || {
         fetched
             .ready()

@@ -5,9 +5,11 @@ use std::str::FromStr;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use md5::{Digest, Md5};
 use serde::Deserialize;
-use shared::api::Attribution;
+use shared::api::{Attribution, AttributionContext, RunState};
 use shared::chart::AttributionFigure;
 use shared::chart::class_bars::ClassBars;
 use shared::chart::comparison::arrangement_of;
@@ -22,6 +24,7 @@ use crate::figures::{self, FigureQuery, Style};
 use crate::id::RunId;
 use crate::problem::ApiError;
 use crate::provenance;
+use crate::ranges;
 use crate::resources;
 use crate::state::AppState;
 
@@ -29,7 +32,8 @@ use crate::state::AppState;
 #[derive(Debug)]
 pub struct AttributionExport {
     id: AttributionId,
-    format: Format,
+    /// `None`: the file and its context.
+    format: Option<Format>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -45,11 +49,11 @@ impl FromStr for AttributionExport {
     type Err = ViewError;
 
     fn from_str(text: &str) -> Result<Self, ViewError> {
-        // The data itself has no ending.
-        let mut files = Format::of(Exported::Matrices).filter(|format| *format != Format::Json);
-        let ended = files.find_map(|format| Some((text.strip_suffix(format.extension())?.strip_suffix('.')?, format)));
-        let (id, format) = ended.unwrap_or((text, Format::Json));
-        Ok(AttributionExport { id: id.parse()?, format })
+        let ended = |format: Format| Some((text.strip_suffix(format.extension())?.strip_suffix('.')?, format));
+        Ok(match Format::of(Exported::Matrices).find_map(ended) {
+            Some((name, format)) => AttributionExport { id: name.parse()?, format: Some(format) },
+            None => AttributionExport { id: text.parse()?, format: None },
+        })
     }
 }
 
@@ -67,26 +71,32 @@ impl Named for AttributionExport {
 /// - `.csv`: the matrix as a table, below comment lines that begin with `#`.
 /// - `.npz`: the NumPy arrays `matrix`, `classes` and `provenance`.
 /// - `.npy`: the matrix alone.
+/// - `.json`: the file that the worker has written, without what is known of its run. Once the run has
+///   succeeded it never changes.
 ///
 /// With `chart`, the files hold the accuracy of each class instead of the matrix. All files but `.npy`
-/// contain the address of the page, the hash of the checkpoint and the configuration.
+/// and `.json` contain the address of the page, the hash of the checkpoint and the configuration.
 #[utoipa::path(
     get, path = "/api/attributions/{id}", tag = "attributions",
-    params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`, with or without `.svg`, `.png`, `.tex`, `.csv`, `.npz` or `.npy`"), Shown, Style),
+    params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`, with or without `.svg`, `.png`, `.tex`, `.csv`, `.npz`, `.npy` or `.json`"), Shown, Style),
     responses(
         (status = 200, body = Attribution),
+        (status = 304, description = "Not modified: the client has the file with this ETag"),
         ApiError
     )
 )]
 pub async fn get_attribution(
     State(state): State<AppState>,
+    headers: HeaderMap,
     Name(AttributionExport { id, format }): Name<AttributionExport>,
     FigureQuery { own: Shown { chart }, style: Style { lens, theme } }: FigureQuery<Shown>,
 ) -> Result<Response, ApiError> {
+    let format = match format {
+        None => return Ok(Json(resources::attribution(&state, &id).await?).into_response()),
+        Some(Format::Json) => return worker_file(&state, &id, &headers).await,
+        Some(format) => format,
+    };
     let attribution = resources::attribution(&state, &id).await?;
-    if format == Format::Json {
-        return Ok(Json(attribution).into_response());
-    }
     // Numbers are those of this matrix alone, even if the lens names a baseline.
     let baseline = if format.is_drawn() || chart == AttributionFigure::Classes { named_baseline(&state, &lens).await? } else { None };
     let name = id.to_string();
@@ -105,6 +115,39 @@ pub async fn get_attribution(
             figures::answer(bars, format, &format!("{name}-classes"), provenance).await
         }
     }
+}
+
+/// What is known of an attribution besides its matrix
+///
+/// The title of its run, and what its checkpoint is in it: small, and it can change. The matrix is at
+/// `/api/attributions/{id}.json`.
+#[utoipa::path(
+    get, path = "/api/attributions/{id}/context", tag = "attributions",
+    params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`")),
+    responses((status = 200, body = AttributionContext), ApiError)
+)]
+pub async fn get_attribution_context(
+    State(state): State<AppState>,
+    Name(id): Name<AttributionId>,
+) -> Result<Json<AttributionContext>, ApiError> {
+    resources::attribution_context(&state, &id).await.map(Json)
+}
+
+/// The file of an attribution as the worker has written it.
+async fn worker_file(state: &AppState, id: &AttributionId, asked: &HeaderMap) -> Result<Response, ApiError> {
+    let run = RunId::of_attribution(id);
+    resources::attribution_context(state, id).await?;
+    let file = state.dirs.of(&run).attribution_bytes(id).await?.ok_or_else(|| AttributionId::not_found(&id.to_string()))?;
+    let hash: String = Md5::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
+    let etag = HeaderValue::from_str(&format!("\"{hash}\"")).map_err(ApiError::internal)?;
+    // A run that has failed or was canceled can go on and measure an epoch again.
+    let is_final = resources::status(state, &run).await?.state == RunState::Succeeded;
+    let kept = if is_final { "private, max-age=31536000, immutable" } else { "no-cache" };
+    let headers = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, HeaderValue::from_static(kept))];
+    if ranges::is_known(asked, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+    }
+    Ok((headers, [(header::CONTENT_TYPE, Format::Json.media_type())], file).into_response())
 }
 
 /// The baseline that a lens names.

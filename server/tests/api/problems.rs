@@ -167,6 +167,7 @@ async fn the_document_lists_every_route() {
         ("DELETE", "/api/runs/{id}"),
         ("DELETE", "/api/shares/{token}"),
         ("GET", "/api/attributions/{id}"),
+        ("GET", "/api/attributions/{id}/context"),
         ("GET", "/api/changes"),
         ("GET", "/api/checkpoints/{id}/file"),
         ("GET", "/api/comparisons"),

@@ -24,7 +24,7 @@ pub use self::runs::RunsCompared;
 pub use self::view::ComparisonView;
 use crate::baseline::PinButton;
 use crate::browser::use_title;
-use crate::cache::{Cache, Cached, attribution_address};
+use crate::cache::{Cache, Cached};
 use crate::components::explorer::Explorer;
 use crate::components::exports::{Export, Exports, export};
 use crate::components::share::ShareButton;
@@ -40,10 +40,10 @@ pub type Sides = Vec<Option<String>>;
 pub fn ComparePage() -> impl IntoView {
     let query = use_query_map();
     let sides = Memo::new(move |_| query.with(|query| sides(|name| query.get(name))));
-    let matrices = Cache::<Attribution>::new();
+    let matrices = Cache::of_attributions();
     Effect::new(move || {
         for id in sides.get().iter().flatten() {
-            matrices.ask(&attribution_address(id));
+            matrices.ask(id);
         }
     });
     let shown = url_state(
@@ -120,7 +120,7 @@ fn answer(sides: &[Option<String>], matrices: Cache<Attribution>) -> Answer {
     }
     let mut ready = Vec::with_capacity(chosen.len());
     for (id, side) in chosen.into_iter().zip(LETTERS) {
-        match matrices.get(&attribution_address(id)) {
+        match matrices.get(id) {
             Some(Load::Ready(kept)) => ready.push(kept),
             Some(Load::Failed(problem)) => return Answer::Failed(Problem { title: format!("{side}: {}", problem.title), ..problem }),
             Some(Load::Loading) | None => return Answer::Loading,

@@ -130,7 +130,7 @@ fn OwnRun(
                 <LogTail run open=true class="disclosure"/>
             </div>
         })}
-        <RunView run metrics=Memo::new(move |_| metrics.get()) selection matrices=Cache::new()/>
+        <RunView run metrics=Memo::new(move |_| metrics.get()) selection matrices=Cache::of_attributions()/>
         <Show when=move || !failed.get()><LogTail run open=false class="disclosure panel"/></Show>
         <ConfigText run/>
         <Exports exports=Signal::derive(move || run.with(|run| exports_of(run, &selection.get())))/>
