@@ -3,15 +3,19 @@
 
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use gloo_net::http::{Request, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use shared::api::Attribution;
 use shared::problem::Problem;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, FormData, ProgressEvent, XmlHttpRequest};
+
+use crate::urls;
 
 pub async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Problem> {
     parse(path, &get_text(path).await?)
@@ -27,6 +31,28 @@ pub async fn get_within<T: DeserializeOwned>(path: &str, limit: Duration) -> Res
 pub async fn get_text(path: &str) -> Result<String, Problem> {
     let response = succeeded(accepted(Request::get(path).send().await)?).await?;
     body(path, &response).await
+}
+
+/// The texts at several paths, asked for at once.
+pub async fn get_texts(paths: &[String]) -> Result<Vec<String>, Problem> {
+    try_join_all(paths.iter().map(|path| get_text(path))).await
+}
+
+/// Addresses of the two parts of an attribution: what is known of its run, and the matrix, which the browser
+/// keeps.
+pub fn attribution_paths(id: &str) -> Vec<String> {
+    let id = urls::encoded(id);
+    vec![format!("api/attributions/{id}/context"), format!("api/attributions/{id}.json")]
+}
+
+/// Reads an attribution from its two parts.
+pub fn parse_attribution(paths: &[String], bodies: &[String]) -> Result<Attribution, Problem> {
+    Ok(Attribution::of(parse(&paths[0], &bodies[0])?, parse(&paths[1], &bodies[1])?))
+}
+
+pub async fn get_attribution(id: &str) -> Result<Attribution, Problem> {
+    let paths = attribution_paths(id);
+    parse_attribution(&paths, &get_texts(&paths).await?)
 }
 
 /// Returns a part of a text, and the values of two response headers as numbers (0 where a header is missing).

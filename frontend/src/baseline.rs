@@ -10,7 +10,7 @@ use shared::api::Attribution;
 use shared::chart::figure::checkpoint_name;
 use shared::view::{AttributionId, Lens};
 
-use crate::load::{Fetched, fetched};
+use crate::load::{Fetched, fetched_attribution};
 use crate::url_state::UrlState;
 use crate::{browser, urls};
 
@@ -45,7 +45,7 @@ pub fn provide_baseline() {
     });
     // Readers of a share may request nothing else.
     let may_ask = !browser::is_shared_page();
-    let fetched = fetched::<Arc<Attribution>>(move || pinned.get().filter(|_| may_ask).map(|id| format!("api/attributions/{id}")));
+    let fetched = fetched_attribution(move || pinned.get().filter(|_| may_ask).map(|id| id.to_string()));
     provide_context(Baseline { pinned, attribution: of(move || pinned.get(), fetched), fetched });
 }
 
@@ -62,7 +62,7 @@ pub fn page_baseline(lens: UrlState<Lens>) -> Memo<Option<Arc<Attribution>>> {
     adopt_pinned(lens);
     let named = Memo::new(move |_| lens.get().baseline);
     let of_page = Memo::new(move |_| named.get().filter(|named| pinned.with(|pinned| pinned.as_ref() != Some(named))));
-    let fetched = fetched::<Arc<Attribution>>(move || of_page.get().map(|id| format!("api/attributions/{id}")));
+    let fetched = fetched_attribution(move || of_page.get().map(|id| id.to_string()));
     let own = of(move || of_page.get(), fetched);
     Memo::new(move |_| match (named.get(), of_page.get()) {
         (None, _) => None,

@@ -1,12 +1,15 @@
-//! Cache for responses that never change, such as the matrix of a checkpoint. Each address is requested once.
+//! Cache for responses that never change, such as the matrix of a checkpoint. Each is requested once.
 
 use std::collections::HashMap;
 use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::de::DeserializeOwned;
+use shared::api::Attribution;
+use shared::problem::Problem;
 
 use crate::api;
 use crate::load::{Answers, Load};
@@ -14,12 +17,16 @@ use crate::load::{Answers, Load};
 /// A shared response. Equal only to itself, so that comparing two never compares 40,000 numbers.
 pub struct Cached<T>(Arc<T>);
 
-/// Responses by address.
+/// Responses by address, or attributions by name.
 pub struct Cache<T: Send + Sync + 'static> {
     known: RwSignal<HashMap<String, Load<Cached<T>>>>,
     /// The responses embedded in a share. If present, the server is never asked.
     answers: StoredValue<Option<Answers>>,
+    ask_server: fn(String) -> Answer<T>,
+    take_given: fn(&Answers, &str) -> Result<T, Problem>,
 }
+
+type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
 impl<T> Clone for Cached<T> {
     fn clone(&self) -> Self {
@@ -50,8 +57,22 @@ impl<T: Send + Sync + 'static> Clone for Cache<T> {
 impl<T: Send + Sync + 'static> Copy for Cache<T> {}
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
+    /// A cache of what the server answers at addresses.
     pub fn new() -> Self {
-        Cache { known: RwSignal::new(HashMap::new()), answers: StoredValue::new(use_context()) }
+        Cache::from(|address| Box::pin(async move { api::get(&address).await }), Answers::get)
+    }
+}
+
+impl Cache<Attribution> {
+    /// A cache of attributions by their names.
+    pub fn of_attributions() -> Self {
+        Cache::from(|id| Box::pin(async move { api::get_attribution(&id).await }), Answers::attribution)
+    }
+}
+
+impl<T: Send + Sync + 'static> Cache<T> {
+    fn from(ask_server: fn(String) -> Answer<T>, take_given: fn(&Answers, &str) -> Result<T, Problem>) -> Self {
+        Cache { known: RwSignal::new(HashMap::new()), answers: StoredValue::new(use_context()), ask_server, take_given }
     }
 
     /// Requests an address, unless that was done before.
@@ -126,10 +147,10 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
         if self.known.try_update(|known| known.insert(address.clone(), Load::Loading)).is_none() {
             return;
         }
-        let given = self.answers.try_with_value(|answers| answers.as_ref().map(|answers| answers.get::<T>(&address))).flatten();
+        let given = self.answers.try_with_value(|answers| answers.as_ref().map(|answers| (self.take_given)(answers, &address))).flatten();
         let answer = match given {
             Some(answer) => answer,
-            None => api::get::<T>(&address).await,
+            None => (self.ask_server)(address.clone()).await,
         };
         let load = match answer {
             Ok(value) => Load::Ready(Cached(Arc::new(value))),
@@ -137,9 +158,4 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
         };
         let _ = self.known.try_update(|known| known.insert(address, load));
     }
-}
-
-/// The address of an attribution in the API.
-pub fn attribution_address(id: &str) -> String {
-    format!("api/attributions/{}", crate::urls::encoded(id))
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use shared::api::Attribution;
 use shared::problem::Problem;
 
 use crate::{api, browser};
@@ -68,6 +70,16 @@ impl Answers {
         self.body(path).and_then(|body| api::parse(path, &body))
     }
 
+    /// Returns an attribution, which a share holds in one piece.
+    pub fn attribution(&self, id: &str) -> Result<Attribution, Problem> {
+        self.get(&format!("api/attributions/{id}"))
+    }
+
+    /// Returns the bodies that the server would send.
+    fn bodies(&self, paths: &[String]) -> Result<Vec<String>, Problem> {
+        paths.iter().map(|path| self.body(path)).collect()
+    }
+
     /// Returns the body that the server would send.
     fn body(&self, path: &str) -> Result<String, Problem> {
         self.0.get(path).map(Value::to_string).ok_or_else(|| Problem {
@@ -85,40 +97,53 @@ pub fn fetched<T>(path: impl Fn() -> Option<String> + 'static) -> Fetched<T>
 where
     T: DeserializeOwned + Send + Sync + 'static,
 {
+    fetched_parts(move || path().map(|path| vec![path]), |paths, bodies| api::parse(&paths[0], &bodies[0]))
+}
+
+/// Fetches an attribution, and fetches again whenever its `id` changes. Fetches nothing while it is `None`.
+pub fn fetched_attribution(id: impl Fn() -> Option<String> + 'static) -> Fetched<Arc<Attribution>> {
+    let read = |paths: &[String], bodies: &[String]| api::parse_attribution(paths, bodies).map(Arc::new);
+    fetched_parts(move || id().map(|id| api::attribution_paths(&id)), read)
+}
+
+fn fetched_parts<T: Send + Sync + 'static>(
+    paths: impl Fn() -> Option<Vec<String>> + 'static,
+    read: impl Fn(&[String], &[String]) -> Result<T, Problem> + 'static,
+) -> Fetched<T> {
     let state = RwSignal::new(Load::Loading);
     let again = Trigger::new();
-    let take = move |path: &str, answer: Result<String, Problem>| {
-        let _ = state.try_set(match answer.and_then(|body| api::parse(path, &body)) {
+    let take = move |paths: &[String], answer: Result<Vec<String>, Problem>| {
+        let _ = state.try_set(match answer.and_then(|bodies| read(paths, &bodies)) {
             Ok(value) => Load::Ready(value),
             Err(problem) => Load::Failed(problem),
         });
     };
-    ask(again, Box::new(path), Rc::new(take));
+    ask(again, Box::new(paths), Rc::new(take));
     Fetched { state, again }
 }
 
-/// Called with a path and the response to it.
-type Take = Rc<dyn Fn(&str, Result<String, Problem>)>;
+/// Called with paths and the responses to them.
+type Take = Rc<dyn Fn(&[String], Result<Vec<String>, Problem>)>;
 
 /// The part of [`fetched`] that is the same for all types.
-fn ask(again: Trigger, path: Box<dyn Fn() -> Option<String>>, take: Take) {
+fn ask(again: Trigger, paths: Box<dyn Fn() -> Option<Vec<String>>>, take: Take) {
     // Responses may arrive out of order: only that of the latest request counts.
     let asked = StoredValue::new(0_u32);
     let answers = use_context::<Answers>();
     Effect::new(move || {
         again.track();
-        let Some(path) = path() else { return };
+        let Some(paths) = paths() else { return };
         let question = asked.get_value() + 1;
         asked.set_value(question);
         if let Some(answers) = &answers {
-            take(&path, answers.body(&path));
+            take(&paths, answers.bodies(&paths));
             return;
         }
         let take = take.clone();
         spawn_local(async move {
-            let answer = api::get_text(&path).await;
+            let answer = api::get_texts(&paths).await;
             if asked.try_get_value() == Some(question) {
-                take(&path, answer);
+                take(&paths, answer);
             }
         });
     });

@@ -30,7 +30,7 @@ use crate::routes::{
     system, theory,
 };
 use crate::state::AppState;
-use crate::{auth, base_path, guests, ranges, telemetry};
+use crate::{auth, base_path, figures, guests, ranges, telemetry};
 
 /// Longest pause while a body arrives; a client that is slower holds its connection and a temporary file.
 const BODY_PAUSE: Duration = Duration::from_secs(60);
@@ -106,6 +106,7 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(checkpoints::list_checkpoints))
         .routes(routes!(checkpoints::get_checkpoint_file))
         .routes(routes!(attributions::get_attribution))
+        .routes(routes!(attributions::get_attribution_context))
         .routes(routes!(comparisons::get_comparison))
         .routes(routes!(pairs::list_pairs))
         .routes(routes!(pairs::list_cells))
@@ -122,6 +123,7 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
     let (api, mut document) = private.merge(public).merge(probes).split_for_parts();
     let token = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     document.components.get_or_insert_default().add_security_scheme("token", token);
+    figures::add_media_types(&mut document);
     if !state.settings.base_path.is_empty() {
         document.servers = Some(vec![Server::new(&state.settings.base_path)]);
     }

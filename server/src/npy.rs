@@ -2,77 +2,37 @@
 
 use std::io::Write;
 
+use shared::chart::numbers::{Array, Values};
 use zip::ZipWriter;
 use zip::result::ZipResult;
 use zip::write::SimpleFileOptions;
 
-/// Values of an array in row-major order, as many as its shape says.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Array {
-    pub shape: Vec<usize>,
-    pub values: Values,
+/// An array as an `.npy` file, in version 1.0 of the format.
+pub fn file(array: &Array) -> Vec<u8> {
+    const ALIGNMENT: usize = 64;
+    const PREFIX: usize = 10;
+    let (kind, values) = bytes(&array.values);
+    let shape = array.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    // In Python a tuple of one number needs a comma.
+    let end = if array.shape.len() == 1 { "," } else { "" };
+    let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}{end}), }}");
+    let padding = (ALIGNMENT - (PREFIX + header.len() + 1) % ALIGNMENT) % ALIGNMENT;
+    header.extend(std::iter::repeat_n(' ', padding));
+    header.push('\n');
+    let length = u16::try_from(header.len()).expect("the header of a few dimensions has less than 200 bytes");
+    [b"\x93NUMPY\x01\x00", &length.to_le_bytes()[..], header.as_bytes(), &values].concat()
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub enum Values {
-    Texts(Vec<String>),
-    Integers(Vec<i64>),
-    /// NaN means unknown.
-    Numbers(Vec<f64>),
-}
-
-impl Array {
-    /// One text; the array has no dimension.
-    pub fn text(text: String) -> Self {
-        Array { shape: Vec::new(), values: Values::Texts(vec![text]) }
-    }
-
-    pub fn texts(texts: &[String]) -> Self {
-        Array::column(Values::Texts(texts.to_vec()))
-    }
-
-    /// An array of one dimension.
-    pub fn column(values: Values) -> Self {
-        Array { shape: vec![values.len()], values }
-    }
-
-    /// As an `.npy` file, in version 1.0 of the format.
-    pub fn file(&self) -> Vec<u8> {
-        const ALIGNMENT: usize = 64;
-        const PREFIX: usize = 10;
-        let (kind, values) = self.values.bytes();
-        let shape = self.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-        // In Python a tuple of one number needs a comma.
-        let end = if self.shape.len() == 1 { "," } else { "" };
-        let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}{end}), }}");
-        let padding = (ALIGNMENT - (PREFIX + header.len() + 1) % ALIGNMENT) % ALIGNMENT;
-        header.extend(std::iter::repeat_n(' ', padding));
-        header.push('\n');
-        let length = u16::try_from(header.len()).expect("the header of a few dimensions has less than 200 bytes");
-        [b"\x93NUMPY\x01\x00", &length.to_le_bytes()[..], header.as_bytes(), &values].concat()
-    }
-}
-
-impl Values {
-    pub fn len(&self) -> usize {
-        match self {
-            Values::Texts(texts) => texts.len(),
-            Values::Integers(integers) => integers.len(),
-            Values::Numbers(numbers) => numbers.len(),
-        }
-    }
-
-    /// NumPy's name of the type, and the bytes of the values.
-    fn bytes(&self) -> (String, Vec<u8>) {
-        match self {
-            Values::Numbers(numbers) => ("<f8".into(), numbers.iter().flat_map(|number| number.to_le_bytes()).collect()),
-            Values::Integers(integers) => ("<i8".into(), integers.iter().flat_map(|integer| integer.to_le_bytes()).collect()),
-            // UTF-32, all as long as the longest text; NumPy has no text type of length 0.
-            Values::Texts(texts) => {
-                let longest = texts.iter().map(|text| text.chars().count()).max().unwrap_or(0).max(1);
-                let letters = |text: &String| text.chars().chain(std::iter::repeat('\0')).take(longest).collect::<Vec<_>>();
-                (format!("<U{longest}"), texts.iter().flat_map(letters).flat_map(|letter| u32::from(letter).to_le_bytes()).collect())
-            }
+/// NumPy's name of the type, and the bytes of the values.
+fn bytes(values: &Values) -> (String, Vec<u8>) {
+    match values {
+        Values::Numbers(numbers) => ("<f8".into(), numbers.iter().flat_map(|number| number.to_le_bytes()).collect()),
+        Values::Integers(integers) => ("<i8".into(), integers.iter().flat_map(|integer| integer.to_le_bytes()).collect()),
+        // UTF-32, all as long as the longest text; NumPy has no text type of length 0.
+        Values::Texts(texts) => {
+            let longest = texts.iter().map(|text| text.chars().count()).max().unwrap_or(0).max(1);
+            let letters = |text: &String| text.chars().chain(std::iter::repeat('\0')).take(longest).collect::<Vec<_>>();
+            (format!("<U{longest}"), texts.iter().flat_map(letters).flat_map(|letter| u32::from(letter).to_le_bytes()).collect())
         }
     }
 }
@@ -82,7 +42,7 @@ pub fn archive<'a>(arrays: impl Iterator<Item = (&'a str, &'a Array)>) -> ZipRes
     let mut archive = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, array) in arrays {
         archive.start_file(format!("{name}.npy"), SimpleFileOptions::default())?;
-        archive.write_all(&array.file())?;
+        archive.write_all(&file(array))?;
     }
     Ok(archive.finish()?.into_inner())
 }
@@ -93,7 +53,7 @@ mod tests {
 
     #[track_caller]
     fn check(array: &Array, header: &str, values: &[u8]) {
-        let file = array.file();
+        let file = file(array);
         let length = usize::from(u16::from_le_bytes([file[8], file[9]]));
         let (head, rest) = file[10..].split_at(length);
         let head = std::str::from_utf8(head).unwrap();

@@ -8,86 +8,42 @@
 
 use std::iter::once;
 
-use shared::matrix::Matrix;
+use anyhow::Context;
+use shared::chart::numbers::{Array, Numbers, Values};
 use shared::provenance::Provenance;
 use shared::spreadsheet::text_cell;
 
-use crate::npy::{Array, Values, archive};
+use crate::npy;
 use crate::provenance::comments;
-
-/// What a figure shows, as a table and as arrays.
-#[derive(Clone, Debug)]
-pub struct Numbers {
-    table: Table,
-    /// Arrays with their names; `provenance` is not among them.
-    arrays: Vec<(&'static str, Array)>,
-    /// Whether the first array holds everything shown, and the others only label it.
-    is_matrix: bool,
-}
-
-/// Named columns of equal length.
-pub type Table = Vec<(String, Values)>;
 
 /// Name of the array in an `.npz` file that holds the provenance as JSON:
 /// `json.loads(str(numpy.load(file)["provenance"]))`.
 const PROVENANCE: &str = "provenance";
 
-impl Numbers {
-    /// A table; its columns are the arrays.
-    pub fn table(columns: Vec<(&'static str, Values)>) -> Self {
-        let arrays = columns.iter().map(|(name, values)| (*name, Array::column(values.clone()))).collect();
-        let table = columns.into_iter().map(|(name, values)| (name.to_owned(), values)).collect();
-        Numbers { table, arrays, is_matrix: false }
+/// The table as CSV, below its provenance.
+pub fn csv(numbers: &Numbers, provenance: &Provenance) -> anyhow::Result<Vec<u8>> {
+    // Quote cells that contain `#`: a reader that removes comments would cut them off.
+    let mut table = csv::WriterBuilder::new().comment(Some(b'#')).from_writer(comments("#", provenance)?.into_bytes());
+    // Names of classes may come from folders; a spreadsheet must not take one for a formula.
+    table.write_record(numbers.table.iter().map(|(name, _)| text_cell(name).into_owned()))?;
+    let rows = numbers.table.first().map_or(0, |(_, values)| values.len());
+    for row in 0..rows {
+        table.write_record(numbers.table.iter().map(|(_, values)| cell(values, row)))?;
     }
-
-    /// A matrix over classes; its table has a row and a column per class.
-    pub fn matrix(matrix: &Matrix, classes: &[String]) -> Self {
-        let column = |(class, name): (usize, &String)| (name.clone(), Values::Numbers(matrix.rows().map(|row| row[class]).collect()));
-        let table = once(("class".to_owned(), Values::Texts(classes.to_vec()))).chain(classes.iter().enumerate().map(column)).collect();
-        Numbers { table, arrays: vec![("matrix", square(&[], once(matrix))), ("classes", Array::texts(classes))], is_matrix: true }
-    }
-
-    /// Named matrices over the same classes as one array; the table has a row per pair of classes.
-    pub fn matrices(matrices: &[&Matrix], names: &[String], classes: &[String], table: Table) -> Self {
-        let arrays = vec![
-            ("matrices", square(&[matrices.len()], matrices.iter().copied())),
-            ("attributions", Array::texts(names)),
-            ("classes", Array::texts(classes)),
-        ];
-        Numbers { table, arrays, is_matrix: true }
-    }
-
-    /// The table as CSV, below its provenance.
-    pub fn csv(&self, provenance: &Provenance) -> anyhow::Result<Vec<u8>> {
-        // Quote cells that contain `#`: a reader that removes comments would cut them off.
-        let mut table = csv::WriterBuilder::new().comment(Some(b'#')).from_writer(comments("#", provenance)?.into_bytes());
-        // Names of classes may come from folders; a spreadsheet must not take one for a formula.
-        table.write_record(self.table.iter().map(|(name, _)| text_cell(name).into_owned()))?;
-        let rows = self.table.first().map_or(0, |(_, values)| values.len());
-        for row in 0..rows {
-            table.write_record(self.table.iter().map(|(_, values)| cell(values, row)))?;
-        }
-        table.into_inner().map_err(|error| error.into_error().into())
-    }
-
-    /// The arrays and the provenance as an `.npz` file.
-    pub fn npz(&self, provenance: &Provenance) -> anyhow::Result<Vec<u8>> {
-        let provenance = Array::text(serde_json::to_string(provenance)?);
-        let arrays = self.arrays.iter().map(|(name, array)| (*name, array));
-        Ok(archive(arrays.chain(once((PROVENANCE, &provenance))))?)
-    }
-
-    /// The first array as an `.npy` file; `None` if the figure shows several.
-    pub fn npy(&self) -> Option<Vec<u8>> {
-        let (_, array) = self.arrays.first().filter(|_| self.is_matrix)?;
-        Some(array.file())
-    }
+    table.into_inner().map_err(|error| error.into_error().into())
 }
 
-/// Square matrices of one size as one array.
-fn square<'a>(outer: &[usize], matrices: impl Iterator<Item = &'a Matrix> + Clone) -> Array {
-    let classes = matrices.clone().next().map_or(0, Matrix::classes);
-    Array { shape: [outer, &[classes; 2]].concat(), values: Values::Numbers(matrices.flat_map(Matrix::rows).flatten().copied().collect()) }
+/// The arrays and the provenance as an `.npz` file.
+pub fn npz(numbers: &Numbers, provenance: &Provenance) -> anyhow::Result<Vec<u8>> {
+    let provenance = Array::text(serde_json::to_string(provenance)?);
+    let arrays = numbers.arrays.iter().map(|(name, array)| (*name, array));
+    Ok(npy::archive(arrays.chain(once((PROVENANCE, &provenance))))?)
+}
+
+/// The first array as an `.npy` file: the matrices.
+pub fn npy(numbers: &Numbers) -> anyhow::Result<Vec<u8>> {
+    let (_, matrices) = numbers.arrays.first().context("the figure has no arrays")?;
+    Ok(npy::file(matrices))
 }
 
 fn cell(values: &Values, row: usize) -> String {
@@ -104,6 +60,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use serde_json::json;
+    use shared::matrix::Matrix;
     use shared::provenance::{APPLICATION, CheckpointHash};
 
     use super::*;
@@ -124,8 +81,7 @@ mod tests {
         let expected = "# Drawn by CrossLens\n# View: /runs/r\n# Checkpoint: r.e1, SHA-256 ab\n\
                         # Configuration of r: {\"name\":\"two\\nlines # and a sign\"}\n\
                         run,epoch,cas\n\"#1\",1,0.5\n\"no. #2\",2,\n\"a, b\",3,-1\n'=1+1,-4,0.000000001\n";
-        assert_eq!(String::from_utf8(numbers.csv(&provenance).unwrap()).unwrap(), expected);
-        assert_eq!(numbers.npy(), None);
+        assert_eq!(String::from_utf8(csv(&numbers, &provenance).unwrap()).unwrap(), expected);
     }
 
     #[test]
@@ -135,7 +91,7 @@ mod tests {
         let config = json!({"name": "a,=1+1;@x", "list": ["=2", "-3", "plain-name"], "number": -4.5});
         let configs = BTreeMap::from([("r".to_owned(), config.clone())]);
         let provenance = Provenance { application: APPLICATION.into(), view: "/runs/r".parse().unwrap(), checkpoints: Vec::new(), configs };
-        let csv = String::from_utf8(Numbers::matrix(&matrix, &classes).csv(&provenance).unwrap()).unwrap();
+        let csv = String::from_utf8(csv(&Numbers::matrix(&matrix, &classes), &provenance).unwrap()).unwrap();
         let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(csv.as_bytes());
         for cell in reader.records().flat_map(|record| record.unwrap().iter().map(str::to_owned).collect::<Vec<_>>()) {
             assert!(!cell.starts_with(['=', '@', '+', '\t']), "{cell:?} of {csv}");

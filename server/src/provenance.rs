@@ -16,7 +16,12 @@ use crate::shared_views::public_run;
 use crate::state::AppState;
 
 /// The provenance of a figure of a page.
-pub async fn of_page(state: &AppState, view: Page, attributions: &[Attribution], runs: &[RunId]) -> Result<Provenance, ApiError> {
+pub async fn of_page(
+    state: &AppState,
+    view: Page,
+    attributions: impl IntoIterator<Item = &Attribution>,
+    runs: &[RunId],
+) -> Result<Provenance, ApiError> {
     let mut checkpoints: Vec<CheckpointHash> = Vec::new();
     for Attribution { run, file, .. } in attributions {
         let checkpoint = CheckpointHash { id: file.checkpoint_name(run), sha256: file.checkpoint_sha256.clone() };

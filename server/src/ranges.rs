@@ -1,8 +1,9 @@
-//! `If-Range`: sends a part of a file only to a client that has the rest of the same file.
+//! Versions of files: `If-None-Match` saves sending a file that the client has, and `If-Range` sends a part of
+//! a file only to a client that has the rest of the same file.
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -23,6 +24,12 @@ pub async fn check_if_range(request: Request, next: Next) -> Response {
     next.run(Request::from_parts(parts, Body::empty())).await
 }
 
+/// Whether `If-None-Match` names this version of a file, RFC 9110, 13.1.2.
+pub fn is_known(asked: &HeaderMap, etag: &HeaderValue) -> bool {
+    let known = asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    known.is_some_and(|known| known.split(',').any(|known| known.trim().trim_start_matches("W/").as_bytes() == etag.as_bytes()))
+}
+
 /// Whether an answer is of the version that `If-Range` names, by strong ETag or time.
 fn is_same(asked: &HeaderMap, answered: &HeaderMap) -> bool {
     let Some(wanted) = asked.get(header::IF_RANGE) else { return false };
@@ -32,8 +39,6 @@ fn is_same(asked: &HeaderMap, answered: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     #[test]

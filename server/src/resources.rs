@@ -1,7 +1,7 @@
 //! Runs, checkpoints, attributions and comparisons as the API answers them, put together from the database
 //! and the run directories.
 
-use shared::api::{Attribution, AttributionSummary, CheckpointInfo, Comparison, Run};
+use shared::api::{Attribution, AttributionContext, AttributionSummary, CheckpointInfo, Comparison, Run};
 use shared::config::RunKind;
 use shared::record::{Epoch, Metrics};
 use shared::view::{AttributionId, CheckpointId, SIDES};
@@ -55,20 +55,19 @@ pub fn checkpoints(id: &RunId, metrics: &Metrics) -> Vec<CheckpointInfo> {
     metrics.checkpoints.iter().map(describe).collect()
 }
 
-pub async fn attribution(state: &AppState, id: &AttributionId) -> Result<Attribution, ApiError> {
+/// What is known of an attribution that exists, without its matrix.
+pub async fn attribution_context(state: &AppState, id: &AttributionId) -> Result<AttributionContext, ApiError> {
     let not_found = || AttributionId::not_found(&id.to_string());
     let run_id = RunId::of_attribution(id);
     let run = state.db.run(&run_id).await?.ok_or_else(not_found)?;
-    let dir = state.dirs.of(&run_id);
-    let metrics = dir.metrics().await?;
+    let metrics = state.dirs.of(&run_id).metrics().await?;
     // Its file may be left although the epoch was not kept.
     if metrics.cas(id.epoch, id.inputs).is_none() {
         return Err(not_found());
     }
-    let file = dir.attribution(id).await?.ok_or_else(not_found)?;
     let marks = Marks::of(&metrics);
     let measured = epoch_record(&metrics, id.epoch);
-    Ok(Attribution {
+    Ok(AttributionContext {
         id: id.to_string(),
         run: run.id,
         run_title: run.title,
@@ -76,8 +75,13 @@ pub async fn attribution(state: &AppState, id: &AttributionId) -> Result<Attribu
         is_last: marks.last == Some(id.epoch),
         clean_accuracy: measured.and_then(|epoch| epoch.test_clean_accuracy),
         robust_accuracy: measured.and_then(|epoch| epoch.test_robust_accuracy),
-        file,
     })
+}
+
+pub async fn attribution(state: &AppState, id: &AttributionId) -> Result<Attribution, ApiError> {
+    let context = attribution_context(state, id).await?;
+    let file = state.dirs.of(&RunId::of_attribution(id)).attribution(id).await?;
+    Ok(Attribution::of(context, file.ok_or_else(|| AttributionId::not_found(&id.to_string()))?))
 }
 
 /// Attributions over the same classes and their differences from the first. Errors name the side, `a` to `f`.

@@ -243,6 +243,12 @@ impl RunDir {
         spawn_blocking(move || Ok(dir.read(&name)?.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)).await?
     }
 
+    /// The file of an attribution as it is; `None` if it does not exist.
+    pub async fn attribution_bytes(&self, id: &AttributionId) -> io::Result<Option<Vec<u8>>> {
+        let (dir, name) = (self.clone(), rundir::attribution_file(id.epoch, id.inputs));
+        spawn_blocking(move || dir.read(&name)).await?
+    }
+
     /// The JSON file that a run of this kind ends with; `None` if there is none.
     pub async fn result(&self, kind: RunKind) -> io::Result<Option<Vec<u8>>> {
         let (dir, Some(name)) = (self.clone(), rundir::result_file(kind)) else { return Ok(None) };

@@ -12,10 +12,10 @@ use shared::chart::color_map::{ColorMap, Content};
 use shared::chart::colors::Theme;
 use shared::chart::course::Course;
 use shared::chart::curves::Curves;
-use shared::chart::figure::Figure;
+use shared::chart::figure::MatrixFigure;
 use shared::chart::heatmap::{Arrangement, Heatmap};
 use shared::chart::overlaid_curves::{OverlaidCurves, OverlaidRun};
-use shared::chart::{Chart, svg};
+use shared::chart::{Chart, Figure, svg};
 use shared::config::{Inputs, RunConfig};
 use shared::dataset::Dataset;
 use shared::fixtures;
@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
         let comparison = comparison();
         for (scale, scale_name) in [(Scale::Locked, "locked"), (Scale::Fitted, "fitted"), (Scale::Paper, "paper")] {
-            let figure = Figure::comparison(&comparison, &Lens { scale, cell: Some((3, 5)), ..Lens::default() }, theme);
+            let figure = MatrixFigure::comparison(comparison.clone(), &Lens { scale, cell: Some((3, 5)), ..Lens::default() }, theme);
             let (width, height) = figure.size();
             draw(&format!("figure-{scale_name}-{suffix}"), width, height, &figure)?;
         }
@@ -78,7 +78,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let run = |title: &str, color, metrics: &Metrics, mark| OverlaidRun::of(title, color, metrics, vec![mark]);
         let overlaid = vec![run("A: Demo", 0, &metrics(60), (20, "A")), run("B: Diverged", 3, &diverged(), (60, "B"))];
         draw(&format!("overlay-{suffix}"), 960, 540, &OverlaidCurves::of(overlaid, theme))?;
-        let figure = Figure::attribution(&attribution(Dataset::Digits, 12, 0.45), None, &Lens::default(), theme);
+        let figure = MatrixFigure::attribution(attribution(Dataset::Digits, 12, 0.45), None, &Lens::default(), theme);
         let (width, height) = figure.size();
         draw(&format!("figure-one-{suffix}"), width, height, &figure)?;
         draw(&format!("curves-phone-{suffix}"), 340, 300, &Curves::of(&metrics(60), &demo(60), theme))?;

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod config;
 pub mod dataset;
 pub mod eps;
+pub mod export;
 #[cfg(not(target_family = "wasm"))]
 pub mod fixtures;
 pub mod format;

@@ -2,18 +2,15 @@
 
 use leptos::prelude::*;
 use shared::config::Inputs;
+use shared::export::{Exported, Format};
 use shared::view::{Lens, View};
 
 /// Something to export, and its formats: the name and the address of each.
-pub type Export = (&'static str, Vec<(&'static str, String)>);
+pub type Export = (String, Vec<(&'static str, String)>);
 
-/// The formats of every figure.
-pub const FIGURE: [&str; 5] = ["svg", "png", "tex", "csv", "npz"];
-
-/// Makes an export. `formats` are among `svg`, `png`, `tex`, `csv`, `npz`, `npy` and `json`; `address` gives
-/// the address of each.
-pub fn export(what: &'static str, formats: &[&str], address: impl Fn(&str) -> String) -> Export {
-    (what, formats.iter().map(|format| (name(format), address(format))).collect())
+/// An export in all its formats; `address` gives the address of each.
+pub fn export(what: impl Into<String>, exported: Exported, address: impl Fn(Format) -> String) -> Export {
+    (what.into(), Format::of(exported).map(|format| (format.label(), address(format))).collect())
 }
 
 /// The selected cell over the epochs of a run; `None` if no cell is selected.
@@ -22,19 +19,8 @@ pub fn course(run: &str, inputs: Inputs, lens: &Lens) -> Option<Export> {
     // The route takes the same query parameters as the page of the run.
     let view = View::Run { run: run.to_owned(), epoch: None, inputs, lens: lens.clone() }.to_string();
     let query = view.split_once('?').map_or("", |(_, query)| query);
-    Some(export("Selected pair over epochs", &FIGURE, |format| format!("api/runs/{run}/cells?i={i}&j={j}&{query}&format={format}")))
-}
-
-fn name(format: &str) -> &'static str {
-    match format {
-        "svg" => "SVG",
-        "png" => "PNG",
-        "tex" => "pgfplots",
-        "csv" => "CSV",
-        "npz" => "NPZ",
-        "npy" => "NPY",
-        _ => "JSON",
-    }
+    let address = |format| format!("api/runs/{run}/cells?i={i}&j={j}&{query}&format={format}");
+    Some(export("Selected pair over epochs", Exported::Chart, address))
 }
 
 #[component]
@@ -44,7 +30,7 @@ pub fn Exports(#[prop(into)] exports: Signal<Vec<Export>>) -> impl IntoView {
         view! { <a class="button button-small" rel="external" download="" href=address aria-label=label>{name.to_owned()}</a> }
     };
     let group = move |(what, formats): Export| {
-        let links: Vec<_> = formats.into_iter().map(|(name, address)| link(what, name, address)).collect();
+        let links: Vec<_> = formats.into_iter().map(|(name, address)| link(&what, name, address)).collect();
         view! { <p class="actions"><span class="export-name">{what}</span>{links}</p> }
     };
     view! {

@@ -4,12 +4,10 @@ use leptos::prelude::*;
 use shared::chart::heatmap::Heatmap;
 use shared::dataset::superclasses_of;
 use shared::view::{Lens, Order, Ramp, Scale};
+use strum::IntoEnumIterator;
 
 use super::explorer::{Explorer, ZOOM_STEP, found_class};
 use super::heatmap::FINDER;
-
-const SCALES: [(Scale, &str); 3] = [(Scale::Locked, "Locked"), (Scale::Fitted, "Fitted"), (Scale::Paper, "As in the paper")];
-const RAMPS: [(Ramp, &str); 2] = [(Ramp::Diverging, "Signed"), (Ramp::Sequential, "Sequential")];
 
 #[component]
 pub fn LensBar(
@@ -45,8 +43,14 @@ pub fn LensBar(
                     <span>"Means of blocks"</span>
                 </label>
             })}
-            <Segments legend="Scale" name="scale" options=SCALES.to_vec() value=scale set=move |scale| lens.update(|lens| lens.scale = scale)/>
-            <Segments legend="Colors" name="ramp" options=RAMPS.to_vec() value=ramp set=move |ramp| lens.update(|lens| lens.ramp = ramp)/>
+            <Segments
+                legend="Scale" name="scale" options=Scale::iter().map(|scale| (scale, scale.label())).collect() value=scale
+                set=move |scale| lens.update(|lens| lens.scale = scale)
+            />
+            <Segments
+                legend="Colors" name="ramp" options=Ramp::iter().map(|ramp| (ramp, ramp.label())).collect() value=ramp
+                set=move |ramp| lens.update(|lens| lens.ramp = ramp)
+            />
             <Threshold explorer/>
             {move || some.get().then(|| view! { <Finder explorer names/><ZoomButtons explorer names/> })}
             <span class="lens-warning" role="status">

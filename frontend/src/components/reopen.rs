@@ -132,7 +132,7 @@ async fn checkpoints_here(page: &Page) -> Result<Vec<CheckpointHash>, Problem> {
 }
 
 async fn checkpoint_of(id: &AttributionId) -> Result<CheckpointHash, Problem> {
-    let Attribution { run, file, .. } = api::get(&format!("api/attributions/{id}")).await?;
+    let Attribution { run, file, .. } = api::get_attribution(&id.to_string()).await?;
     Ok(CheckpointHash { id: file.checkpoint_name(&run), sha256: file.checkpoint_sha256 })
 }
 

@@ -5,25 +5,28 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use shared::api::{Attribution, AttributionFile, CheckpointInfo};
+use shared::chart::AttributionFigure;
 use shared::chart::colors::Theme;
 use shared::chart::figure::checkpoint_name;
 use shared::chart::heatmap::Heatmap;
 use shared::config::{Inputs, Layer};
+use shared::export::Format;
 use shared::format;
 use shared::matrix::Matrix;
 use shared::view::{AttributionId, CheckpointId, Lens, Show, View};
+use strum::IntoEnumIterator;
 
 use crate::baseline::{PinButton, page_baseline};
 use crate::browser::use_title;
 use crate::components::dossier::{Dossier, DossierLink};
 use crate::components::explorer::{Cell, Explorer};
-use crate::components::exports::{Export, Exports, FIGURE, course, export};
+use crate::components::exports::{Export, Exports, course, export};
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::components::share::ShareButton;
 use crate::latest::ShowLatest;
-use crate::load::{Failure, Placeholder, Skeleton, fetched};
+use crate::load::{Failure, Placeholder, Skeleton, fetched, fetched_attribution};
 use crate::theme::use_theme;
 use crate::url_state::url_state;
 use crate::viewer::use_is_owner;
@@ -36,7 +39,7 @@ const SHOWS: [(Show, &str); 3] = [(Show::Values, "Values"), (Show::Difference, "
 pub fn AttributionPage() -> impl IntoView {
     let params = use_params_map();
     let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
-    let fetched = fetched::<Arc<Attribution>>(move || Some(format!("api/attributions/{}", id.get())));
+    let fetched = fetched_attribution(move || Some(id.get()));
     use_title(move || {
         fetched
             .ready()
@@ -177,11 +180,16 @@ pub fn AttributionView(
         attribution
             .with(|attribution| if control { of_weights(attribution).map(Arc::new) } else { None }.unwrap_or_else(|| attribution.clone()))
     });
+    // The baseline does not apply to the rows of W.
+    let compared = Memo::new(move |_| baseline.get().filter(|_| !control.get()));
+    let ordering = Memo::new(move |_| plain_lens.get().ordering());
+    // Clustering is slow. This memo keeps it from running with every step of a zoom or a slider.
+    let arrangement =
+        Memo::new(move |_| compared.with(|compared| shown.with(|shown| Heatmap::arrangement(shown, compared.as_deref(), &ordering.get()))));
     let heatmap = Memo::new(move |_| {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-        // The baseline does not apply to the rows of W.
-        let baseline = baseline.get().filter(|_| !control.get());
-        shown.with(|shown| Heatmap::of(shown, baseline.as_deref(), &plain_lens.get(), theme))
+        compared
+            .with(|compared| shown.with(|shown| Heatmap::in_order(shown, compared.as_deref(), arrangement.get(), &plain_lens.get(), theme)))
     });
     let show = Signal::derive(move || explorer.lens.get().show);
     let has_baseline = Memo::new(move |_| {
@@ -488,15 +496,16 @@ fn layer(layer: Layer) -> String {
 fn exports_of(id: &str, lens: &Lens) -> Vec<Export> {
     let Ok(id) = id.parse::<AttributionId>() else { return Vec::new() };
     let view = View::Attribution { id: id.clone(), lens: lens.clone() }.to_string();
-    let query = view.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
-    // JSON has no file extension in its address: it is the attribution itself.
-    let matrix =
-        |format: &str| if format == "json" { format!("api/attributions/{id}") } else { format!("api/attributions/{id}.{format}{query}") };
-    let joint = if query.is_empty() { "?" } else { "&" };
-    let classes = |format: &str| format!("{}{joint}chart=classes", matrix(format));
-    let exports =
-        [export("Matrix", &["svg", "png", "tex", "csv", "npz", "npy", "json"], matrix), export("Accuracy by class", &FIGURE, classes)];
-    exports.into_iter().chain(course(&id.run, id.inputs, lens)).collect()
+    let query = view.split_once('?').map(|(_, query)| format!("&{query}")).unwrap_or_default();
+    let figure = |figure: AttributionFigure| {
+        let (name, exported) = figure.export();
+        export(name, exported, |format| match format {
+            // The data has no ending: it is the attribution itself.
+            Format::Json => format!("api/attributions/{id}"),
+            _ => format!("api/attributions/{id}.{format}?chart={figure}{query}"),
+        })
+    };
+    AttributionFigure::iter().map(figure).chain(course(&id.run, id.inputs, lens)).collect()
 }
 
 #[cfg(test)]

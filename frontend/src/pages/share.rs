@@ -12,7 +12,7 @@ use super::attribution::AttributionView;
 use super::compare::{ComparisonView, RunsCompared};
 use super::run::{RunView, Selection};
 use crate::browser::{self, use_title};
-use crate::cache::{Cache, attribution_address};
+use crate::cache::Cache;
 use crate::components::explorer::Explorer;
 use crate::dates;
 use crate::load::{Answers, Failure, Load, Placeholder, Skeleton, fetched, told};
@@ -54,7 +54,7 @@ fn Opened(view: SharedView) -> impl IntoView {
     let unfinished = unfinished(&content, &as_of);
     let answers = Answers(answers);
     // A baseline over other classes is part of the share but is ignored, as on the owner's page.
-    let baseline = lens_of(&share.view).baseline.and_then(|id| answers.get::<Arc<Attribution>>(&attribution_address(&id.to_string())).ok());
+    let baseline = lens_of(&share.view).baseline.and_then(|id| answers.attribution(&id.to_string()).ok().map(Arc::new));
     provide_context(answers);
     provide_context(Viewer::ShareReader);
     // Readers can change the lens on the page; the link stays the same.
@@ -63,7 +63,7 @@ fn Opened(view: SharedView) -> impl IntoView {
         SharedContent::Run { run, metrics } => {
             let selection = UrlState::local(Selection::of(view_of(&share.view, &run.id)));
             let (run, metrics) = (Memo::new(move |_| *run.clone()), Memo::new(move |_| *metrics.clone()));
-            view! { <RunView run metrics selection matrices=Cache::new()/> }.into_any()
+            view! { <RunView run metrics selection matrices=Cache::of_attributions()/> }.into_any()
         }
         SharedContent::Attribution { attribution } => {
             let attribution: Arc<Attribution> = attribution.into();

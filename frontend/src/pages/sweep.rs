@@ -10,15 +10,18 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_params_map;
 use shared::api::{Run, RunAction, Sweep, per_pair};
 use shared::builtin::lowercase;
+use shared::chart::SweepFigure;
 use shared::chart::colors::Theme;
 use shared::chart::sweep::{Cell, SEED, SweepChart, Unit, cells, fields};
+use shared::export::Exported;
 use shared::format;
 use shared::record::Metrics;
 use shared::sweep::{Spread, field_name, number, text, value_of};
+use strum::IntoEnumIterator;
 
 use crate::browser::{use_open, use_title};
 use crate::components::badge::{Progress, StateBadge};
-use crate::components::exports::{Export, Exports, FIGURE, export};
+use crate::components::exports::{Export, Exports, export};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::plot::Plot;
@@ -188,10 +191,11 @@ fn SweepView(
 /// Export links of the charts.
 fn exports_of(id: &str, field: &str) -> Vec<Export> {
     let over = urls::encoded(field);
-    let chart = |what: &'static str, chart: &str| {
-        export(what, &FIGURE, |format| format!("api/sweeps/{id}/chart?chart={chart}&over={over}&format={format}"))
+    let figure = |figure: SweepFigure| {
+        let address = |format| format!("api/sweeps/{id}/chart?chart={figure}&over={over}&format={format}");
+        export(figure.label(), Exported::Chart, address)
     };
-    vec![chart("Robust accuracy", "accuracy"), chart("CAS", "cas"), chart("Over epochs", "epochs")]
+    SweepFigure::iter().map(figure).collect()
 }
 
 /// The metrics of the runs, requested again for each new epoch.

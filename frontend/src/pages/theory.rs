@@ -2,13 +2,16 @@
 //! where it stops to hold.
 
 use leptos::prelude::*;
+use shared::chart::TheoryFigure;
 use shared::chart::colors::Theme;
 use shared::chart::theory::TheoryChart;
+use shared::export::Exported;
 use shared::format;
 use shared::theory::{Answer, DRAWS, Loss, Model, Question, SEED, Samples, Weights};
+use strum::IntoEnumIterator;
 
 use crate::browser::use_title;
-use crate::components::exports::{Export, Exports, FIGURE, export};
+use crate::components::exports::{Export, Exports, export};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::Segments;
@@ -268,10 +271,11 @@ fn Explanation() -> impl IntoView {
 fn exports_of(question: &Question) -> Vec<Export> {
     let address = question.address();
     let query = address.split_once('?').map(|(_, query)| format!("&{query}")).unwrap_or_default();
-    let chart =
-        |what: &'static str, chart: &str| export(what, &FIGURE, |format| format!("api/theory?chart={chart}&format={format}{query}"));
-    let numbers = export("Numbers", &["json"], |format| format!("api/theory?format={format}{query}"));
-    vec![chart("Weights", "weights"), chart("Chance", "chance"), numbers]
+    let figure = |figure: TheoryFigure| {
+        export(figure.label(), Exported::Chart, |format| format!("api/theory?chart={figure}&format={format}{query}"))
+    };
+    let numbers = export("Numbers", Exported::Data, |format| format!("api/theory?format={format}{query}"));
+    TheoryFigure::iter().map(figure).chain([numbers]).collect()
 }
 
 #[cfg(test)]

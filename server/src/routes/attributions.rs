@@ -1,45 +1,39 @@
 //! Attributions as JSON, tables, arrays and figures.
 
+use std::iter;
 use std::str::FromStr;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use md5::{Digest, Md5};
 use serde::Deserialize;
-use shared::api::Attribution;
+use shared::api::{Attribution, AttributionContext, RunState};
+use shared::chart::AttributionFigure;
 use shared::chart::class_bars::ClassBars;
 use shared::chart::comparison::arrangement_of;
-use shared::chart::figure::Figure;
+use shared::chart::figure::MatrixFigure;
+use shared::export::{Exported, Format};
 use shared::provenance::Page;
 use shared::view::{AttributionId, Lens, View, ViewError};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use crate::extract::{Name, Named};
-use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
+use crate::figures::{self, FigureQuery, Style};
 use crate::id::RunId;
-use crate::npy::Values;
-use crate::numbers::Numbers;
 use crate::problem::ApiError;
 use crate::provenance;
+use crate::ranges;
 use crate::resources;
 use crate::state::AppState;
 
-/// An attribution with the wanted form as its ending: `RUN.e12.adversarial.csv`.
+/// An attribution with the wanted format as its ending: `RUN.e12.adversarial.csv`.
 #[derive(Debug)]
-pub struct AttributionForm {
+pub struct AttributionExport {
     id: AttributionId,
-    /// `None`: JSON.
-    form: Option<Form>,
-}
-
-/// What a figure of an attribution shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AttributionChart {
-    #[default]
-    Matrix,
-    /// The accuracy of each class.
-    Classes,
+    /// `None`: the file and its context.
+    format: Option<Format>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -48,22 +42,22 @@ pub enum AttributionChart {
 pub struct Shown {
     #[serde(default)]
     #[param(inline)]
-    chart: AttributionChart,
+    chart: AttributionFigure,
 }
 
-impl FromStr for AttributionForm {
+impl FromStr for AttributionExport {
     type Err = ViewError;
 
     fn from_str(text: &str) -> Result<Self, ViewError> {
-        let ending = |form: Form| Some((text.strip_suffix(form.suffix())?.strip_suffix('.')?, form));
-        Ok(match Form::ALL.into_iter().find_map(ending) {
-            Some((name, form)) => AttributionForm { id: name.parse()?, form: Some(form) },
-            None => AttributionForm { id: text.parse()?, form: None },
+        let ended = |format: Format| Some((text.strip_suffix(format.extension())?.strip_suffix('.')?, format));
+        Ok(match Format::of(Exported::Matrices).find_map(ended) {
+            Some((name, format)) => AttributionExport { id: name.parse()?, format: Some(format) },
+            None => AttributionExport { id: text.parse()?, format: None },
         })
     }
 }
 
-impl Named for AttributionForm {
+impl Named for AttributionExport {
     fn not_found(text: &str) -> ApiError {
         AttributionId::not_found(text)
     }
@@ -77,51 +71,83 @@ impl Named for AttributionForm {
 /// - `.csv`: the matrix as a table, below comment lines that begin with `#`.
 /// - `.npz`: the NumPy arrays `matrix`, `classes` and `provenance`.
 /// - `.npy`: the matrix alone.
+/// - `.json`: the file that the worker has written, without what is known of its run. Once the run has
+///   succeeded it never changes.
 ///
 /// With `chart`, the files hold the accuracy of each class instead of the matrix. All files but `.npy`
-/// contain the address of the page, the hash of the checkpoint and the configuration.
+/// and `.json` contain the address of the page, the hash of the checkpoint and the configuration.
 #[utoipa::path(
     get, path = "/api/attributions/{id}", tag = "attributions",
-    params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`, with or without `.svg`, `.png`, `.tex`, `.csv`, `.npz` or `.npy`"), Shown, FigureStyle),
+    params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`, with or without `.svg`, `.png`, `.tex`, `.csv`, `.npz`, `.npy` or `.json`"), Shown, Style),
     responses(
-        (status = 200, content((Attribution = "application/json"), (String = "text/csv"), (Vec<u8> = "application/zip"), (Vec<u8> = "application/octet-stream"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
+        (status = 200, body = Attribution),
+        (status = 304, description = "Not modified: the client has the file with this ETag"),
         ApiError
     )
 )]
 pub async fn get_attribution(
     State(state): State<AppState>,
-    Name(AttributionForm { id, form }): Name<AttributionForm>,
+    headers: HeaderMap,
+    Name(AttributionExport { id, format }): Name<AttributionExport>,
     FigureQuery { own: Shown { chart }, style: Style { lens, theme } }: FigureQuery<Shown>,
 ) -> Result<Response, ApiError> {
+    let format = match format {
+        None => return Ok(Json(resources::attribution(&state, &id).await?).into_response()),
+        Some(Format::Json) => return worker_file(&state, &id, &headers).await,
+        Some(format) => format,
+    };
     let attribution = resources::attribution(&state, &id).await?;
-    let Some(form) = form else { return Ok(Json(attribution).into_response()) };
     // Numbers are those of this matrix alone, even if the lens names a baseline.
-    let baseline = if form.is_drawn() || chart == AttributionChart::Classes { named_baseline(&state, &lens).await? } else { None };
+    let baseline = if format.is_drawn() || chart == AttributionFigure::Classes { named_baseline(&state, &lens).await? } else { None };
     let name = id.to_string();
     let view = View::Attribution { id, lens: lens.clone() };
     let runs = RunId::of_view(&view);
-    let sides: Vec<Attribution> = std::iter::once(attribution.clone()).chain(baseline.clone()).collect();
-    let provenance = provenance::of_page(&state, Page::View(view), &sides, &runs).await?;
+    let sides = iter::once(&attribution).chain(&baseline);
+    let provenance = provenance::of_page(&state, Page::View(view), sides, &runs).await?;
     match chart {
-        AttributionChart::Matrix => {
-            let numbers = || Numbers::matrix(&attribution.file.matrix, &attribution.file.class_names);
-            let drawn = || {
-                let figure = Figure::attribution(&attribution, baseline.as_ref(), &lens, theme);
-                let size = figure.size();
-                (figure, size)
-            };
-            figures::figure(form, &name, provenance, numbers, drawn).await
+        AttributionFigure::Matrix => {
+            let figure = MatrixFigure::attribution(attribution, baseline.as_ref(), &lens, theme);
+            figures::answer(figure, format, &name, provenance).await
         }
-        AttributionChart::Classes => {
+        AttributionFigure::Classes => {
             let other = attribution.comparable(baseline.as_ref());
-            let drawn = || {
-                let bars = ClassBars::of(&attribution, other, &arrangement_of(&attribution, other, &lens), &lens, theme);
-                let size = bars.natural_size();
-                (bars, size)
-            };
-            figures::figure(form, &format!("{name}-classes"), provenance, || accuracies(&attribution, other), drawn).await
+            let bars = ClassBars::of(&attribution, other, &arrangement_of(&attribution, other, &lens), &lens, theme);
+            figures::answer(bars, format, &format!("{name}-classes"), provenance).await
         }
     }
+}
+
+/// What is known of an attribution besides its matrix
+///
+/// The title of its run, and what its checkpoint is in it: small, and it can change. The matrix is at
+/// `/api/attributions/{id}.json`.
+#[utoipa::path(
+    get, path = "/api/attributions/{id}/context", tag = "attributions",
+    params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`")),
+    responses((status = 200, body = AttributionContext), ApiError)
+)]
+pub async fn get_attribution_context(
+    State(state): State<AppState>,
+    Name(id): Name<AttributionId>,
+) -> Result<Json<AttributionContext>, ApiError> {
+    resources::attribution_context(&state, &id).await.map(Json)
+}
+
+/// The file of an attribution as the worker has written it.
+async fn worker_file(state: &AppState, id: &AttributionId, asked: &HeaderMap) -> Result<Response, ApiError> {
+    let run = RunId::of_attribution(id);
+    resources::attribution_context(state, id).await?;
+    let file = state.dirs.of(&run).attribution_bytes(id).await?.ok_or_else(|| AttributionId::not_found(&id.to_string()))?;
+    let hash: String = Md5::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
+    let etag = HeaderValue::from_str(&format!("\"{hash}\"")).map_err(ApiError::internal)?;
+    // A run that has failed or was canceled can go on and measure an epoch again.
+    let is_final = resources::status(state, &run).await?.state == RunState::Succeeded;
+    let kept = if is_final { "private, max-age=31536000, immutable" } else { "no-cache" };
+    let headers = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, HeaderValue::from_static(kept))];
+    if ranges::is_known(asked, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+    }
+    Ok((headers, [(header::CONTENT_TYPE, Format::Json.media_type())], file).into_response())
 }
 
 /// The baseline that a lens names.
@@ -130,16 +156,4 @@ async fn named_baseline(state: &AppState, lens: &Lens) -> Result<Option<Attribut
         Some(baseline) => resources::attribution(state, baseline).await.map(Some).map_err(|error| error.moved_to("base")),
         None => Ok(None),
     }
-}
-
-/// Number of images and accuracy of each class, in the given order; also of the baseline if there is one.
-fn accuracies(attribution: &Attribution, baseline: Option<&Attribution>) -> Numbers {
-    let file = &attribution.file;
-    let mut columns = vec![
-        ("class", Values::Texts(file.class_names.clone())),
-        ("images", Values::Integers(file.class_counts.iter().copied().map(i64::from).collect())),
-        ("accuracy", Values::Numbers(file.class_accuracy.clone())),
-    ];
-    columns.extend(baseline.map(|baseline| ("baseline", Values::Numbers(baseline.file.class_accuracy.clone()))));
-    Numbers::table(columns)
 }

@@ -24,6 +24,7 @@ use utoipa::ToSchema;
 use crate::extract::{Name, Named};
 use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
+use crate::ranges;
 use crate::resources;
 use crate::routes::runs::created;
 use crate::state::AppState;
@@ -232,8 +233,7 @@ pub async fn get_checkpoint_file(
     let checkpoint = metrics.checkpoints.iter().find(|checkpoint| checkpoint.epoch == id.epoch).ok_or_else(not_found)?;
 
     let etag = HeaderValue::from_str(&format!("\"{}\"", checkpoint.sha256)).map_err(ApiError::internal)?;
-    let known = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    if known.is_some_and(|known| known.split(',').any(|known| known.trim().trim_start_matches("W/").as_bytes() == etag.as_bytes())) {
+    if ranges::is_known(request.headers(), &etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
     let plain = {

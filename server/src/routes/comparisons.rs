@@ -1,25 +1,22 @@
 //! Comparisons of attributions with the first of them.
 
-use std::collections::BTreeSet;
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use shared::api::{Comparison, RankedPair};
+use shared::api::Comparison;
+use shared::chart::ComparisonFigure;
 use shared::chart::colors::Theme;
-use shared::chart::figure::Figure;
+use shared::chart::figure::MatrixFigure;
 use shared::chart::overlaid_curves::{Compared, OverlaidCurves, OverlaidRun, run_colors};
-use shared::chart::scatter::{Point, Scatter};
-use shared::matrix::Matrix;
+use shared::chart::scatter::Scatter;
+use shared::export::Format;
 use shared::provenance::Page;
 use shared::view::{AttributionId, SIDES, View, side_of};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
-use crate::figures::{self, DataForm, FigureQuery, FigureStyle, Style};
+use crate::figures::{self, FigureQuery, Style};
 use crate::id::RunId;
-use crate::npy::Values;
-use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
 use crate::provenance;
 use crate::resources;
@@ -40,24 +37,12 @@ pub struct Compare {
     f: Option<String>,
     #[serde(default)]
     #[param(inline)]
-    chart: ComparisonChart,
+    chart: ComparisonFigure,
     /// Side that the scatter plot shows against the baseline: `b` (default) to `f`.
     of: Option<String>,
-    #[serde(default)]
-    #[param(inline)]
-    format: DataForm,
-}
-
-/// What a figure of a comparison shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ComparisonChart {
-    #[default]
-    Matrices,
-    /// One point per pair of classes: its cosine in the baseline and in the other attribution.
-    Scatter,
-    /// Robust accuracy and CAS over epochs, for each run.
-    Curves,
+    /// `json` by default.
+    #[param(schema_with = figures::matrices_formats)]
+    format: Option<Format>,
 }
 
 /// Two to six matrices, their differences from the first, and the pairs of classes that changed most
@@ -66,9 +51,9 @@ pub enum ComparisonChart {
 /// `matrices`, `[n, K, K]` in the order of the sides, `attributions`, `classes` and `provenance`. `npy`: the
 /// array `matrices` alone.
 #[utoipa::path(
-    get, path = "/api/comparisons", tag = "attributions", params(Compare, FigureStyle),
+    get, path = "/api/comparisons", tag = "attributions", params(Compare, Style),
     responses(
-        (status = 200, content((Comparison = "application/json"), (String = "text/csv"), (Vec<u8> = "application/zip"), (Vec<u8> = "application/octet-stream"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
+        (status = 200, body = Comparison),
         ApiError
     )
 )]
@@ -76,7 +61,10 @@ pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, st
     let Compare { a, b, c, d, e, f, chart, of, format } = own;
     let ids = attribution_ids([Some(a), Some(b), c, d, e, f])?;
     let comparison = resources::comparison(&state, &ids).await?;
-    let Some(form) = format.of_figure() else { return Ok(Json(comparison).into_response()) };
+    let format = format.unwrap_or(Format::Json);
+    if format == Format::Json {
+        return Ok(Json(comparison).into_response());
+    }
     let Style { lens, theme } = style;
     let of = side(of.as_deref(), ids.len())?;
     let name = format!("{}-to-{}", ids[0], ids[of]);
@@ -84,25 +72,17 @@ pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, st
     let runs = RunId::of_view(&view);
     let provenance = provenance::of_page(&state, Page::View(view), &comparison.attributions, &runs).await?;
     match chart {
-        ComparisonChart::Matrices => {
-            let drawn = || {
-                let figure = Figure::comparison(&comparison, &lens, theme);
-                let size = figure.size();
-                (figure, size)
-            };
-            figures::figure(form, &name, provenance, || matrices(&comparison), drawn).await
+        ComparisonFigure::Matrices => {
+            let figure = MatrixFigure::comparison(comparison, &lens, theme);
+            figures::answer(figure, format, &name, provenance).await
         }
-        ComparisonChart::Scatter => {
-            const WIDTH: u32 = 560;
-            let size = (WIDTH, Scatter::natural_height(f64::from(WIDTH)).ceil() as u32);
+        ComparisonFigure::Scatter => {
             let scatter = Scatter::comparison(&comparison, of, theme);
-            figures::figure(form, &format!("{name}-scatter"), provenance, || points(&scatter, of), || (scatter.clone(), size)).await
+            figures::answer(scatter, format, &format!("{name}-scatter"), provenance).await
         }
-        ComparisonChart::Curves => {
-            const WIDTH: u32 = 960;
+        ComparisonFigure::Curves => {
             let overlay = overlay(&state, &comparison, theme).await?.seen(&lens.curves);
-            let size = (WIDTH, overlay.natural_height().ceil() as u32);
-            figures::figure(form, &format!("{name}-curves"), provenance, || courses(&overlay), || (overlay.clone(), size)).await
+            figures::answer(overlay, format, &format!("{name}-curves"), provenance).await
         }
     }
 }
@@ -134,53 +114,4 @@ fn attribution_ids(sides: [Option<String>; 6]) -> Result<Vec<AttributionId>, Api
         None => Err(ApiError::on_field(Kind::InvalidQuery, side, format!("`{side}` is missing before `{}`", SIDES[count - 1]))),
     };
     SIDES.iter().zip(&sides).take(count).map(id).collect()
-}
-
-/// The matrices in the order of the sides. The table has a row per pair: its classes, the value in the
-/// baseline, and for each other side the value and the difference.
-fn matrices(comparison: &Comparison) -> Numbers {
-    let (classes, ranked) = (&comparison.baseline().file.class_names, comparison.ranked());
-    let class = |of: fn(&RankedPair) -> usize| Values::Texts(ranked.iter().map(|pair| classes[of(pair)].clone()).collect());
-    let value = |of: &dyn Fn(&RankedPair) -> f64| Values::Numbers(ranked.iter().map(of).collect());
-    let mut table = vec![("class_i".to_owned(), class(|pair| pair.i)), ("class_j".to_owned(), class(|pair| pair.j))];
-    table.push((SIDES[0].to_owned(), value(&|pair| pair.values[0])));
-    for (index, side) in SIDES.iter().enumerate().take(comparison.attributions.len()).skip(1) {
-        table.push(((*side).to_owned(), value(&|pair| pair.values[index])));
-        table.push((format!("{side}_minus_a"), value(&|pair| pair.values[index] - pair.values[0])));
-    }
-    let matrices: Vec<&Matrix> = comparison.attributions.iter().map(|attribution| &attribution.file.matrix).collect();
-    let names: Vec<String> = comparison.attributions.iter().map(|attribution| attribution.id.clone()).collect();
-    Numbers::matrices(&matrices, &names, classes, table)
-}
-
-/// A row for each pair that the scatter plot shows.
-fn points(scatter: &Scatter, side: usize) -> Numbers {
-    let points = &scatter.points;
-    let class = |of: fn(&Point) -> usize| Values::Texts(points.iter().map(|point| scatter.labels[of(point)].clone()).collect());
-    let value = |of: fn(&Point) -> f64| Values::Numbers(points.iter().map(of).collect());
-    Numbers::table(vec![
-        ("class_i", class(|point| point.i)),
-        ("class_j", class(|point| point.j)),
-        (SIDES[0], value(|point| point.x)),
-        (SIDES[side], value(|point| point.y)),
-    ])
-}
-
-/// A row for each run and epoch with at least one value.
-fn courses(overlay: &OverlaidCurves) -> Numbers {
-    let at =
-        |points: &[(u32, f64)], epoch: u32| points.binary_search_by_key(&epoch, |point| point.0).map_or(f64::NAN, |index| points[index].1);
-    let (mut titles, mut epochs) = (Vec::new(), Vec::new());
-    let mut columns: [(&str, Vec<f64>); 4] = ["robust_accuracy", "cas", "train_loss", "test_loss"].map(|name| (name, Vec::new()));
-    for run in &overlay.runs {
-        let curves = [&run.robust, &run.cas, &run.train_loss, &run.test_loss];
-        let measured: BTreeSet<u32> = curves.iter().flat_map(|points| points.iter().map(|point| point.0)).collect();
-        for epoch in measured {
-            titles.push(run.title.clone());
-            epochs.push(i64::from(epoch));
-            columns.iter_mut().zip(curves).for_each(|((_, values), points)| values.push(at(points, epoch)));
-        }
-    }
-    let columns = columns.into_iter().map(|(name, values)| (name, Values::Numbers(values)));
-    Numbers::table([("run", Values::Texts(titles)), ("epoch", Values::Integers(epochs))].into_iter().chain(columns).collect())
 }

@@ -10,15 +10,14 @@ use serde::Deserialize;
 use shared::api::{EpochCell, Run};
 use shared::chart::course::Course;
 use shared::config::{Inputs, PairConfig, RunConfig};
+use shared::export::Format;
 use shared::provenance::{CheckpointHash, Page, Provenance};
 use shared::view::{AttributionId, CheckpointId, CheckpointRef, Lens, View};
 use utoipa::IntoParams;
 
 use crate::extract::{Name, Query};
-use crate::figures::{self, DataForm, FigureQuery, FigureStyle, Style};
+use crate::figures::{self, FigureQuery, Style};
 use crate::id::RunId;
-use crate::npy::Values;
-use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
 use crate::provenance;
 use crate::resources;
@@ -69,9 +68,9 @@ pub struct FollowCell {
     /// `adversarial` by default.
     #[serde(default = "adversarial")]
     inputs: Inputs,
-    #[serde(default)]
-    #[param(inline)]
-    format: DataForm,
+    /// `json` by default.
+    #[param(schema_with = figures::chart_or_data_formats)]
+    format: Option<Format>,
 }
 
 /// Files read at once; each takes a few milliseconds of a processor and a few megabytes.
@@ -86,9 +85,9 @@ fn adversarial() -> Inputs {
 /// Figures mark the best and the last checkpoint.
 #[utoipa::path(
     get, path = "/api/runs/{id}/cells", tag = "attributions",
-    params(("id" = String, Path, description = "The run"), FollowCell, FigureStyle),
+    params(("id" = String, Path, description = "The run"), FollowCell, Style),
     responses(
-        (status = 200, content((Vec<EpochCell> = "application/json"), (String = "text/csv"), (Vec<u8> = "application/zip"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
+        (status = 200, body = Vec<EpochCell>),
         ApiError
     )
 )]
@@ -97,21 +96,23 @@ pub async fn list_cells(
     Name(id): Name<RunId>,
     FigureQuery { own, style: Style { lens, theme } }: FigureQuery<FollowCell>,
 ) -> Result<Response, ApiError> {
-    const SIZE: (u32, u32) = (640, 320);
     let FollowCell { i, j, inputs, format } = own;
     let metrics = resources::metrics(&state, &id).await?;
     let epochs: BTreeSet<u32> = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
     let cells = stream::iter(epochs).map(|epoch| cell(&state, AttributionId { run: id.to_string(), epoch, inputs }, (i, j)));
     let cells: Vec<_> = cells.buffered(READ_TOGETHER).try_collect().await?;
     let (cells, checkpoints): (Vec<EpochCell>, Vec<CheckpointHash>) = cells.into_iter().flatten().unzip();
-    let Some(form) = format.of_figure() else { return Ok(Json(cells).into_response()) };
+    let format = format.unwrap_or(Format::Json);
+    if format == Format::Json {
+        return Ok(Json(cells).into_response());
+    }
     let marks = [(metrics.best(), "best"), (metrics.last(), "last")];
     let marks = marks.into_iter().filter_map(|(epoch, name)| Some((epoch?.epoch, name)));
     let course = Course { marks: marks.filter(|mark| cells.iter().any(|cell| cell.epoch == mark.0)).collect(), cells, theme };
     let view = View::Run { run: id.to_string(), epoch: None, inputs, lens: Lens { cell: Some((i, j)), ..lens } };
     let runs = RunId::of_view(&view);
-    let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), &[], &runs).await? };
-    figures::figure(form, &format!("{id}-{i}-{j}"), provenance, || numbers(&course), || (course.clone(), SIZE)).await
+    let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), [], &runs).await? };
+    figures::answer(course, format, &format!("{id}-{i}-{j}"), provenance).await
 }
 
 /// A cell of an attribution and its checkpoint; `None` if both were removed after their record was read.
@@ -126,16 +127,4 @@ async fn cell(state: &AppState, id: AttributionId, (i, j): (usize, usize)) -> Re
     let interval = file.bootstrap.as_ref().map(|bootstrap| [bootstrap.low.get(i, j), bootstrap.high.get(i, j)]);
     let checkpoint = CheckpointHash { id: file.checkpoint_name(&id.run), sha256: file.checkpoint_sha256 };
     Ok(Some((EpochCell { epoch: id.epoch, value: file.matrix.get(i, j), interval }, checkpoint)))
-}
-
-/// A row for each epoch.
-fn numbers(course: &Course) -> Numbers {
-    let column = |of: &dyn Fn(&EpochCell) -> f64| Values::Numbers(course.cells.iter().map(of).collect());
-    let end = |which: usize| column(&|cell| cell.interval.map_or(f64::NAN, |ends| ends[which]));
-    Numbers::table(vec![
-        ("epoch", Values::Integers(course.cells.iter().map(|cell| i64::from(cell.epoch)).collect())),
-        ("cosine", column(&|cell| cell.value)),
-        ("low", end(0)),
-        ("high", end(1)),
-    ])
 }

@@ -1,8 +1,7 @@
 //! Runs: submitting, listing, following, canceling and deleting them.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::iter::once;
 use std::time::Duration;
 
 use axum::Json;
@@ -15,8 +14,9 @@ use futures::{Stream, stream};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::api::{EvaluationFile, PairFile, QueueMove, Run, RunChange, RunPage, RunRows, RunState, SaliencyFile};
-use shared::chart::curves::{Curves, SeriesKind};
+use shared::chart::curves::Curves;
 use shared::config::{Inputs, RunConfig, RunKind};
+use shared::export::Format;
 use shared::labels;
 use shared::problem::FieldError;
 use shared::provenance::{CheckpointHash, Page, Provenance};
@@ -31,11 +31,9 @@ use utoipa::IntoParams;
 
 use crate::db::{RunFilter, RunStatus, SortKey, SortOrder};
 use crate::extract::{self, Name, Named, Query};
-use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
+use crate::figures::{self, FigureQuery, Style};
 use crate::id::RunId;
 use crate::live::{Listening, News};
-use crate::npy::Values;
-use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
 use crate::provenance;
 use crate::resources;
@@ -289,9 +287,9 @@ pub async fn get_metrics(State(state): State<AppState>, Name(id): Name<RunId>) -
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CurvesFigure {
-    #[serde(default)]
-    #[param(inline)]
-    format: Form,
+    /// `svg` by default.
+    #[param(schema_with = figures::chart_formats)]
+    format: Option<Format>,
     /// The epoch that is marked.
     epoch: Option<u32>,
     /// Inputs of the matrix on the page that the figure links to: `adversarial`, `clean`.
@@ -304,9 +302,9 @@ pub struct CurvesFigure {
 /// epochs.
 #[utoipa::path(
     get, path = "/api/runs/{id}/curves", tag = "runs",
-    params(("id" = String, Path, description = "The run"), CurvesFigure, FigureStyle),
+    params(("id" = String, Path, description = "The run"), CurvesFigure, Style),
     responses(
-        (status = 200, content((String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"), (String = "text/csv"), (Vec<u8> = "application/zip"))),
+        (status = 200),
         ApiError
     )
 )]
@@ -315,39 +313,16 @@ pub async fn get_curves(
     Name(id): Name<RunId>,
     FigureQuery { own, style: Style { lens, theme } }: FigureQuery<CurvesFigure>,
 ) -> Result<Response, ApiError> {
-    const WIDTH: u32 = 960;
     let CurvesFigure { format, epoch, inputs } = own;
     let (run, metrics) = (resources::run(&state, &id).await?, resources::metrics(&state, &id).await?);
     let curves = Curves { cursor: epoch, ended: run.state.is_finished(), ..Curves::of(&metrics, &run.config, theme).seen(&lens.curves) };
-    let size = (WIDTH, curves.natural_height().ceil() as u32);
     let checkpoints =
         resources::checkpoints(&id, &metrics).into_iter().filter(|entry| entry.is_best || entry.is_last || Some(entry.epoch) == epoch);
     let checkpoints = checkpoints.map(|entry| CheckpointHash { id: entry.id, sha256: entry.sha256 }).collect();
     let view = View::Run { run: run.id, epoch, inputs: inputs.unwrap_or(Inputs::Adversarial), lens };
     let runs = RunId::of_view(&view);
-    let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), &[], &runs).await? };
-    figures::figure(format, &format!("{id}-curves"), provenance, || courses(&curves), || (curves.clone(), size)).await
-}
-
-/// A row for each epoch with at least one drawn value.
-fn courses(curves: &Curves) -> Numbers {
-    let drawn = |kind: SeriesKind| curves.series.iter().find(|series| series.kind == kind).map_or(&[][..], |series| &series.points);
-    let columns = [
-        ("test_robust_accuracy", drawn(SeriesKind::TestRobust)),
-        ("test_clean_accuracy", drawn(SeriesKind::TestClean)),
-        ("train_robust_accuracy", drawn(SeriesKind::TrainRobust)),
-        ("train_clean_accuracy", drawn(SeriesKind::TrainClean)),
-        ("cas", &curves.cas[..]),
-        ("train_loss", drawn(SeriesKind::TrainLoss)),
-        ("test_loss", drawn(SeriesKind::TestLoss)),
-    ];
-    let epochs: BTreeSet<u32> = columns.iter().flat_map(|(_, points)| points.iter().map(|point| point.0)).collect();
-    let values = |points: &[(u32, f64)]| {
-        let known: HashMap<u32, f64> = points.iter().copied().collect();
-        Values::Numbers(epochs.iter().map(|epoch| known.get(epoch).copied().unwrap_or(f64::NAN)).collect())
-    };
-    let epoch = ("epoch", Values::Integers(epochs.iter().copied().map(i64::from).collect()));
-    Numbers::table(once(epoch).chain(columns.map(|(name, points)| (name, values(points)))).collect())
+    let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), [], &runs).await? };
+    figures::answer(curves, format.unwrap_or(Format::Svg), &format!("{id}-curves"), provenance).await
 }
 
 /// The epochs of a run as a table

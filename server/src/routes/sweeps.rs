@@ -8,17 +8,17 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::api::{NewSweep, Run, RunState, Sweep, SweepSummary, per_pair};
+use shared::chart::SweepFigure;
 use shared::chart::sweep::{SEED, SweepChart, Unit, fields};
 use shared::config::RunConfig;
+use shared::export::Format;
 use shared::provenance::Page;
-use shared::sweep::{self, Spread};
-use utoipa::{IntoParams, ToSchema};
+use shared::sweep;
+use utoipa::IntoParams;
 
 use crate::extract::{self, Name, Named};
-use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
+use crate::figures::{self, FigureQuery, Style};
 use crate::id::{RunId, SweepId};
-use crate::npy::Values;
-use crate::numbers::Numbers;
 use crate::problem::{ApiError, Kind};
 use crate::provenance;
 use crate::state::AppState;
@@ -93,27 +93,15 @@ pub async fn get_sweep(State(state): State<AppState>, Name(id): Name<SweepId>) -
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct SweepFigure {
+pub struct SweepCharts {
     #[serde(default)]
     #[param(inline)]
-    chart: SweepChartName,
-    #[serde(default)]
-    #[param(inline)]
-    format: Form,
+    chart: SweepFigure,
+    /// `svg` by default.
+    #[param(schema_with = figures::chart_formats)]
+    format: Option<Format>,
     /// Field on the x axis, such as `attack.eps`; by default the first that is varied.
     over: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SweepChartName {
-    /// Robust accuracy, best and last.
-    #[default]
-    Accuracy,
-    /// CAS, best and last.
-    Cas,
-    /// Robust accuracy over epochs.
-    Epochs,
 }
 
 /// A chart of a sweep as a figure
@@ -121,19 +109,18 @@ pub enum SweepChartName {
 /// `csv` and `npz` hold the mean, lowest and highest value of every point.
 #[utoipa::path(
     get, path = "/api/sweeps/{id}/chart", tag = "runs",
-    params(("id" = String, Path, description = "The sweep"), SweepFigure, FigureStyle),
+    params(("id" = String, Path, description = "The sweep"), SweepCharts, Style),
     responses(
-        (status = 200, content((String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"), (String = "text/csv"), (Vec<u8> = "application/zip"))),
+        (status = 200),
         ApiError
     )
 )]
 pub async fn get_sweep_chart(
     State(state): State<AppState>,
     Name(id): Name<SweepId>,
-    FigureQuery { own, style: Style { lens: _, theme } }: FigureQuery<SweepFigure>,
+    FigureQuery { own, style: Style { lens: _, theme } }: FigureQuery<SweepCharts>,
 ) -> Result<Response, ApiError> {
-    const SIZE: (u32, u32) = (720, 400);
-    let SweepFigure { chart, format: form, over } = own;
+    let SweepCharts { chart, format, over } = own;
     let sweep = look_up(&state, &id).await?;
     let known = fields(&sweep);
     if let Some(over) = over.as_ref().filter(|over| !known.contains(over)) {
@@ -143,9 +130,9 @@ pub async fn get_sweep_chart(
     let field = over.clone().or_else(|| known.first().cloned()).unwrap_or_else(|| SEED.to_owned());
     let name = sweep::field_name(&field);
     let drawn = match chart {
-        SweepChartName::Accuracy => SweepChart::best_and_last(&sweep, &field, name, Unit::Accuracy, theme),
-        SweepChartName::Cas => SweepChart::best_and_last(&sweep, &field, name, Unit::Cas, theme),
-        SweepChartName::Epochs => {
+        SweepFigure::Accuracy => SweepChart::best_and_last(&sweep, &field, name, Unit::Accuracy, theme),
+        SweepFigure::Cas => SweepChart::best_and_last(&sweep, &field, name, Unit::Cas, theme),
+        SweepFigure::Epochs => {
             let mut metrics = BTreeMap::new();
             for run in &sweep.runs {
                 metrics.insert(run.id.clone(), state.dirs.of(&RunId::of_run(run)).metrics().await?);
@@ -154,36 +141,8 @@ pub async fn get_sweep_chart(
         }
     };
     let runs: Vec<RunId> = sweep.runs.iter().map(RunId::of_run).collect();
-    let provenance = provenance::of_page(&state, Page::Sweep(id.as_str().to_owned(), over), &[], &runs).await?;
-    figures::figure(form, id.as_str(), provenance, || numbers(&drawn), || (drawn.clone(), SIZE)).await
-}
-
-fn numbers(chart: &SweepChart) -> Numbers {
-    let (mut names, mut inputs, mut labels, mut spreads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut name = "";
-    for series in &chart.series {
-        // Over epochs, the line of training images has no name and follows that of test images, which has
-        // one.
-        let of_training = series.name.is_empty();
-        name = if of_training { name } else { &series.name };
-        for point in &series.points {
-            names.push(name.to_owned());
-            inputs.push(if of_training { "train" } else { "test" }.to_owned());
-            labels
-                .push(chart.x_values.iter().find(|value| value.0 == point.x).map_or_else(|| point.x.to_string(), |value| value.1.clone()));
-            spreads.push(point.spread);
-        }
-    }
-    let column = |of: fn(&Spread) -> f64| Values::Numbers(spreads.iter().map(of).collect());
-    Numbers::table(vec![
-        ("series", Values::Texts(names)),
-        ("inputs", Values::Texts(inputs)),
-        ("x", Values::Texts(labels)),
-        ("mean", column(|spread| spread.mean)),
-        ("low", column(|spread| spread.low)),
-        ("high", column(|spread| spread.high)),
-        ("runs", Values::Integers(spreads.iter().map(|spread| spread.count as i64).collect())),
-    ])
+    let provenance = provenance::of_page(&state, Page::Sweep(id.as_str().to_owned(), over), [], &runs).await?;
+    figures::answer(drawn, format.unwrap_or(Format::Svg), id.as_str(), provenance).await
 }
 
 async fn look_up(state: &AppState, id: &SweepId) -> Result<Sweep, ApiError> {

@@ -5,15 +5,15 @@ use std::sync::LazyLock;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use shared::chart::TheoryFigure;
 use shared::chart::theory::TheoryChart;
+use shared::export::Format;
 use shared::problem::FieldError;
 use shared::provenance::{APPLICATION, Page, Provenance};
-use shared::theory::{Answer, DRAWS, Model, Question, SEED, Samples, Weights};
-use utoipa::{IntoParams, ToSchema};
+use shared::theory::{Answer, DRAWS, Question, SEED, Samples};
+use utoipa::IntoParams;
 
-use crate::figures::{self, DataForm, FigureQuery, FigureStyle, Style};
-use crate::npy::Values;
-use crate::numbers::Numbers;
+use crate::figures::{self, FigureQuery, Style};
 use crate::problem::{ApiError, Kind};
 
 /// The same settings as on the page, so that figures show the same points.
@@ -37,48 +37,40 @@ pub struct Theory {
     label_smoothing: Option<String>,
     #[serde(default)]
     #[param(inline)]
-    chart: TheoryChartName,
-    #[serde(default)]
-    #[param(inline)]
-    format: DataForm,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TheoryChartName {
-    /// The learned weights, w₁ and w₂.
-    #[default]
-    Weights,
-    /// Probability to beat one rival class under attack.
-    Chance,
+    chart: TheoryFigure,
+    /// `json` by default.
+    #[param(schema_with = figures::chart_or_data_formats)]
+    format: Option<Format>,
 }
 
 /// The weights that the three-class model learns, over the radius of the attack
 ///
 /// `csv` and `npz` hold the numbers of both charts.
 #[utoipa::path(
-    get, path = "/api/theory", tag = "theory", params(Theory, FigureStyle),
+    get, path = "/api/theory", tag = "theory", params(Theory, Style),
     responses(
-        (status = 200, content((Vec<Answer> = "application/json"), (String = "text/csv"), (Vec<u8> = "application/zip"), (String = "image/svg+xml"), (Vec<u8> = "image/png"), (String = "application/x-tex"))),
+        (status = 200, body = Vec<Answer>),
         ApiError
     )
 )]
 pub async fn get_theory(FigureQuery { own, style: Style { lens: _, theme } }: FigureQuery<Theory>) -> Result<Response, ApiError> {
     let question = own.question().map_err(|error| ApiError::on_fields(Kind::InvalidQuery, vec![error]))?;
     let course = tokio::task::spawn_blocking(move || question.course(&SAMPLES)).await.map_err(ApiError::internal)?;
-    let Some(form) = own.format.of_figure() else { return Ok(Json(course).into_response()) };
+    let format = own.format.unwrap_or(Format::Json);
+    if format == Format::Json {
+        return Ok(Json(course).into_response());
+    }
     let (chart, name) = match own.chart {
-        TheoryChartName::Weights => (TheoryChart::weights(&question, &course, theme), "theory-weights"),
-        TheoryChartName::Chance => (TheoryChart::chance(&question, &course, theme), "theory-chance"),
+        TheoryFigure::Weights => (TheoryChart::weights(&question, &course, theme), "theory-weights"),
+        TheoryFigure::Chance => (TheoryChart::chance(&question, &course, theme), "theory-chance"),
     };
-    let numbers = numbers(&question, &course);
     let provenance = Provenance {
         application: APPLICATION.to_owned(),
         view: Page::Theory(question),
         checkpoints: Vec::new(),
         configs: Default::default(),
     };
-    figures::figure(form, name, provenance, || numbers, || (chart, (720, 400))).await
+    figures::answer(chart, format, name, provenance).await
 }
 
 impl Theory {
@@ -96,18 +88,4 @@ impl Theory {
             value.as_deref()
         })
     }
-}
-
-fn numbers(question: &Question, course: &[Answer]) -> Numbers {
-    let column = |of: &dyn Fn(&Answer) -> f64| Values::Numbers(course.iter().map(of).collect());
-    let chance = |eps: f64, weights: Weights| Model { eps, ..question.model }.chance_to_beat_a_rival(weights);
-    Numbers::table(vec![
-        ("eps", column(&|answer| answer.eps)),
-        ("w1_theorem", column(&|answer| answer.theorem.specific)),
-        ("w2_theorem", column(&|answer| answer.theorem.cross)),
-        ("w1_simulated", column(&|answer| answer.simulated.specific)),
-        ("w2_simulated", column(&|answer| answer.simulated.cross)),
-        ("chance_theorem", column(&|answer| chance(answer.eps, answer.theorem))),
-        ("chance_simulated", column(&|answer| chance(answer.eps, answer.simulated))),
-    ])
 }

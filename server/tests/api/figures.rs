@@ -5,7 +5,9 @@ use std::io::{Cursor, Read};
 
 use axum::http::header;
 use serde_json::Value;
+use shared::export::{Exported, Format};
 use shared::provenance::{Page, Provenance};
+use shared::view::Lens;
 
 use crate::matrices::assert_png;
 use crate::support::{Answer, TestServer};
@@ -114,6 +116,32 @@ async fn a_matrix_tells_its_lens_its_checkpoint_and_its_configuration() {
     let tex = get(&server, &format!("/api/attributions/{run}.e1.adversarial.tex")).await.text();
     assert!(tex.contains("xticklabels={{0},{1},{2},") && tex.contains("\n0 0 1.0000\n1 0 -0.1250\n2 0 0.5000\n"), "{tex}");
     assert!(tex.contains("colormap name=crosslens0, point meta min=-1, point meta max=1"), "{tex}");
+}
+
+#[tokio::test]
+async fn every_format_is_answered_and_the_document_has_it_with_every_option_of_the_lens() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    let sides = format!("a={run}.e1.adversarial&b={run}.e2.adversarial");
+    let document: Value = get(&server, "/api/openapi.json").await.json();
+    for (route, address, exported) in [
+        ("/api/comparisons", format!("/api/comparisons?{sides}&format="), Exported::Matrices),
+        ("/api/attributions/{id}", format!("/api/attributions/{run}.e1.adversarial."), Exported::Matrices),
+        ("/api/runs/{id}/curves", format!("/api/runs/{run}/curves?format="), Exported::Chart),
+        ("/api/theory", "/api/theory?format=".to_owned(), Exported::Chart),
+    ] {
+        for format in Format::of(exported).filter(|format| *format != Format::Json) {
+            let answer = get(&server, &format!("{address}{format}")).await;
+            assert_eq!(answer.header(header::CONTENT_TYPE), format.media_type(), "{address}{format}");
+            assert!(answer.header(header::CONTENT_DISPOSITION).ends_with(&format!(".{format}\"")), "{address}{format}");
+            let media_type = format.media_type().split(';').next().unwrap();
+            assert!(document["paths"][route]["get"]["responses"]["200"]["content"][media_type].is_object(), "{route}: {format}");
+        }
+        let parameters = document["paths"][route]["get"]["parameters"].as_array().unwrap();
+        for option in Lens::OPTIONS {
+            assert!(parameters.iter().any(|parameter| parameter["name"] == option.name), "{route}: {}", option.name);
+        }
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod limits;
 mod logs;
 mod matrices;
 mod monitoring;
+mod old_data;
 mod pages;
 mod problems;
 mod process;

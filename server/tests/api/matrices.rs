@@ -1,9 +1,10 @@
 //! Attributions and comparisons in all their forms.
 
-use axum::http::header;
+use axum::body::Body;
+use axum::http::{Method, StatusCode, header};
 use shared::api::{Attribution, Comparison, EpochCell};
 
-use crate::support::{TestServer, attribution};
+use crate::support::{TestServer, attribution, request};
 
 #[tokio::test]
 async fn an_attribution_comes_with_what_is_needed_to_trust_it() {
@@ -14,6 +15,35 @@ async fn an_attribution_comes_with_what_is_needed_to_trust_it() {
     assert_eq!((found.run, found.run_title.as_str()), (run.id, "done"));
     assert_eq!((found.is_best, found.is_last), (true, false));
     assert_eq!((found.clean_accuracy, found.robust_accuracy), (Some(0.75), Some(0.5)));
+}
+
+#[tokio::test]
+async fn the_file_of_a_matrix_is_sent_as_it_is_and_kept_once_its_run_has_succeeded() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let address = format!("/api/attributions/{}.e1.adversarial", run.id);
+    let file = server.get(&format!("{address}.json")).await;
+    assert_eq!(file.body, std::fs::read(server.run_dir(&run.id).join("attributions/e1.adversarial.json")).unwrap());
+    assert_eq!(file.header(header::CONTENT_TYPE), "application/json");
+    assert_eq!(file.header(header::CACHE_CONTROL), "private, max-age=31536000, immutable");
+    let etag = file.header(header::ETAG);
+    assert!(etag.starts_with('"') && etag.len() == 34, "{etag} is not strong");
+    let again = request(Method::GET, &format!("{address}.json")).header(header::IF_NONE_MATCH, etag);
+    let again = server.send(again.body(Body::empty()).unwrap()).await;
+    assert_eq!((again.status, again.body.len(), again.header(header::ETAG)), (StatusCode::NOT_MODIFIED, 0, etag));
+
+    let whole: Attribution = server.get(&address).await.json();
+    let context = server.get(&format!("{address}/context")).await;
+    assert_eq!(context.header(header::CACHE_CONTROL), "no-cache");
+    assert_eq!(Attribution::of(context.json(), file.json()), whole);
+    for ending in [".json", "/context"] {
+        let none = format!("/api/attributions/{}.e9.adversarial{ending}", run.id);
+        server.get(&none).await.assert_problem(404, "attribution-not-found", Some("id"));
+    }
+
+    server.sql("UPDATE runs SET state = 'canceled'").await;
+    let unfinished = server.get(&format!("{address}.json")).await;
+    assert_eq!((unfinished.header(header::CACHE_CONTROL), unfinished.header(header::ETAG)), ("no-cache", etag), "it can go on");
 }
 
 #[tokio::test]

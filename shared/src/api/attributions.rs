@@ -89,7 +89,21 @@ pub struct Bootstrap {
     pub high: Matrix,
 }
 
-/// `GET /api/attributions/{id}`: an attribution matrix and its run.
+/// `GET /api/attributions/{id}/context`: what is known of an attribution besides its matrix. It can change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AttributionContext {
+    pub id: String,
+    pub run: String,
+    pub run_title: String,
+    pub is_best: bool,
+    pub is_last: bool,
+    /// Clean accuracy of the checkpoint on the whole test set, as measured during training.
+    pub clean_accuracy: Option<f64>,
+    pub robust_accuracy: Option<f64>,
+}
+
+/// `GET /api/attributions/{id}`: an attribution matrix and its context.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Attribution {
@@ -123,6 +137,11 @@ impl AttributionFile {
 }
 
 impl Attribution {
+    pub fn of(context: AttributionContext, file: AttributionFile) -> Self {
+        let AttributionContext { id, run, run_title, is_best, is_last, clean_accuracy, robust_accuracy } = context;
+        Attribution { id, run, run_title, is_best, is_last, clean_accuracy, robust_accuracy, file }
+    }
+
     /// Returns the baseline if it is another attribution over the same classes, else `None`.
     pub fn comparable<'a>(&self, baseline: Option<&'a Attribution>) -> Option<&'a Attribution> {
         baseline.filter(|baseline| baseline.id != self.id && baseline.file.class_names == self.file.class_names)

@@ -15,7 +15,7 @@ mod shares;
 mod sweeps;
 mod system;
 
-pub use attributions::{AttackUsed, Attribution, AttributionFile, Bootstrap, EpochCell};
+pub use attributions::{AttackUsed, Attribution, AttributionContext, AttributionFile, Bootstrap, EpochCell};
 pub use checkpoints::{AttributionSummary, CheckpointInfo};
 pub use comparisons::{Comparison, Difference, OtherClasses, RankedPair};
 pub use datasets::{DatasetFiles, DatasetFolder, DatasetStatus, DatasetSummary, DownloadOffer, DownloadStep, SampleImage, SplitSummary};

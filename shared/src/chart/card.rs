@@ -3,7 +3,7 @@
 use plotters::backend::DrawingBackend;
 
 use super::colors::Theme;
-use super::comparison::{Panel, Side, panels};
+use super::comparison::{Panel, Side, arrangement, panels};
 use super::curves::Curves;
 use super::figure::{checkpoint_name, comparison_title};
 use super::heatmap::Heatmap;
@@ -94,7 +94,8 @@ impl Card {
                         format!("CAS {} · robust {}", format::signed(difference.delta_cas, 1), format::points(points))
                     }
                 };
-                let matrices = panels(comparison, &Lens { show: Show::Values, ..lens }, theme)
+                let lens = Lens { show: Show::Values, ..lens };
+                let matrices = panels(comparison, &arrangement(comparison, &lens), &lens, theme)
                     .into_iter()
                     .take(MOST_MATRICES)
                     .map(|panel| {
@@ -186,7 +187,8 @@ mod tests {
 
     use super::*;
     use crate::api::{AttributionFile, Comparison, Run, Share};
-    use crate::chart::figure::Figure;
+    use crate::chart::Figure;
+    use crate::chart::figure::MatrixFigure;
     use crate::chart::svg;
     use crate::fixtures;
     use crate::matrix::Matrix;
@@ -249,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_figure_of_a_comparison_names_its_panels_and_its_source() {
-        let figure = Figure::comparison(&comparison(), &Lens::default(), Theme::Light);
+        let figure = MatrixFigure::comparison(comparison(), &Lens::default(), Theme::Light);
         let (width, height) = figure.size();
         let drawn = svg(width, height, &figure).unwrap();
         for text in ["Digits &lt;&amp;&gt; more", "A: epoch 12 (best)", "B: epoch 60 (last)", "B − A", "0.80", "−0.50"] {

@@ -5,9 +5,11 @@ use plotters::backend::DrawingBackend;
 use super::axes::AXIS_SIZE;
 use super::colors::Theme;
 use super::heatmap::Arrangement;
+use super::numbers::{Numbers, Values};
 use super::pen::{Align, Font, fitted, text_width};
 use super::scale::{Projection, ticks};
-use super::{Chart, ChartError, Pen, Rect};
+use super::tex::{self, Line, Plot, Tex};
+use super::{Chart, ChartError, Figure, Pen, Rect};
 use crate::api::Attribution;
 use crate::format;
 use crate::view::Lens;
@@ -17,6 +19,8 @@ use crate::view::Lens;
 pub struct ClassBars {
     /// Class names, by class index.
     pub labels: Vec<String>,
+    /// Number of images of each class.
+    pub images: Vec<u32>,
     /// Accuracy of each class.
     pub accuracies: Vec<f64>,
     /// Accuracy of each class in the baseline; empty without a baseline.
@@ -64,6 +68,7 @@ impl ClassBars {
         let baseline = attribution.comparable(baseline);
         ClassBars {
             labels: file.class_names.clone(),
+            images: file.class_counts.clone(),
             accuracies: file.class_accuracy.clone(),
             baseline: baseline.map(|baseline| baseline.file.class_accuracy.clone()).unwrap_or_default(),
             // Columns are classes, but collapsed rows are groups of classes.
@@ -71,11 +76,6 @@ impl ClassBars {
             marked: lens.cell,
             theme,
         }
-    }
-
-    /// Default size in CSS pixels.
-    pub fn natural_size(&self) -> (u32, u32) {
-        ((LEFT + RIGHT + 11.0 * self.order.len() as f64).clamp(640.0, 2400.0).ceil() as u32, 320)
     }
 
     /// Layout in a box.
@@ -188,6 +188,44 @@ impl Chart for ClassBars {
     }
 }
 
+impl Figure for ClassBars {
+    fn size(&self) -> (u32, u32) {
+        ((LEFT + RIGHT + 11.0 * self.order.len() as f64).clamp(640.0, 2400.0).ceil() as u32, 320)
+    }
+
+    /// Number of images and accuracy of each class; also of the baseline if there is one.
+    fn numbers(&self) -> Numbers {
+        let mut columns = vec![
+            ("class", Values::Texts(self.labels.clone())),
+            ("images", Values::Integers(self.images.iter().copied().map(i64::from).collect())),
+            ("accuracy", Values::Numbers(self.accuracies.clone())),
+        ];
+        if !self.baseline.is_empty() {
+            columns.push(("baseline", Values::Numbers(self.baseline.clone())));
+        }
+        Numbers::table(columns)
+    }
+
+    fn write_tex(&self, tex: &mut Tex) {
+        let columns = |values: &[f64]| {
+            let value = |(place, class): (usize, &usize)| Some((place as f64, values.get(*class)? * 100.0));
+            self.order.iter().enumerate().filter_map(value).collect::<Vec<_>>()
+        };
+        let mut series = vec![Line::new("accuracy", "ybar, fill=series0, draw=none, ybar legend", columns(&self.accuracies))];
+        if !self.baseline.is_empty() {
+            series.push(Line::new("baseline", "only marks, mark=-, mark size=4pt, thick, black", columns(&self.baseline)));
+        }
+        let name = |(place, class): (usize, &usize)| (place as f64, self.labels.get(*class).cloned().unwrap_or_default());
+        let ticks: Vec<(f64, String)> = self.order.iter().enumerate().map(name).collect();
+        let width = 7.0 / self.order.len().max(1) as f64;
+        let mut options = vec![tex::SIZE.to_owned(), format!("bar width={width:.3}cm, ymin=0, ymax=100, ylabel={{accuracy (\\%)}}")];
+        options.push(tex.named_ticks(&ticks));
+        options.extend(["x tick label style={rotate=90, anchor=east, font=\\tiny}", "ymajorgrids", tex::LEGEND].map(str::to_owned));
+        tex.series_colors(self.theme);
+        tex.plot(Plot { options, series, verticals: Vec::new() });
+    }
+}
+
 impl Chart for Frame<'_> {
     fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
         self.0.paint_frame(pen, &self.0.layout(pen.width(), pen.height()))
@@ -215,6 +253,7 @@ mod tests {
     fn bars(classes: usize) -> ClassBars {
         ClassBars {
             labels: (0..classes).map(|class| format!("class {class}")).collect(),
+            images: vec![5; classes],
             accuracies: (0..classes).map(|class| class as f64 / classes as f64).collect(),
             baseline: vec![0.5; classes],
             order: (0..classes).rev().collect(),

@@ -1,11 +1,14 @@
 //! All colors of the application, light and dark. A test compares them with `style/tokens.css`.
 
 use plotters::style::RGBColor;
+use serde::Deserialize;
 
 use crate::builtin::{cbrt, pow};
 
 /// Light or dark theme.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum Theme {
     #[default]
     Light,

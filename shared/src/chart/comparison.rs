@@ -30,28 +30,40 @@ pub enum Side {
 /// Letters of the compared attributions.
 pub const LETTERS: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
 
-/// The panels that the lens selects.
+/// The panels that the lens selects, in an [`arrangement`] of it.
 ///
 /// All panels share one order; all values share one scale, and all differences another. With two
-/// attributions, their difference is added to their values. If a page cannot alternate, flicker shows the
-/// matrices side by side.
-pub fn panels(comparison: &Comparison, lens: &Lens, theme: Theme) -> Vec<Panel> {
+/// attributions, their difference is added to their values. For flicker, which a picture cannot show, there is
+/// one panel for each attribution.
+pub fn panels(comparison: &Comparison, arrangement: &Arrangement, lens: &Lens, theme: Theme) -> Vec<Panel> {
     let others = 1..comparison.attributions.len();
     match lens.show {
         Show::Values | Show::Flicker => {
-            let values = values(comparison, lens, theme);
-            let difference = (comparison.differences.len() == 1 && lens.show == Show::Values).then(|| less(comparison, 1, lens, theme));
-            values.into_iter().chain(difference).collect()
+            let values = values(comparison, arrangement, lens, theme);
+            let is_pair = comparison.differences.len() == 1 && lens.show == Show::Values;
+            values.into_iter().chain(is_pair.then(|| less(comparison, 1, arrangement, lens, theme))).collect()
         }
-        Show::Difference => others.map(|index| less(comparison, index, lens, theme)).collect(),
-        Show::Split => others.map(|index| split(comparison, index, &Lens { blocks: false, ..lens.clone() }, theme)).collect(),
+        Show::Difference => others.map(|index| less(comparison, index, arrangement, lens, theme)).collect(),
+        Show::Split => others.map(|index| split(comparison, index, arrangement, lens, theme)).collect(),
     }
 }
 
-/// One panel for each attribution.
-pub fn values(comparison: &Comparison, lens: &Lens, theme: Theme) -> Vec<Panel> {
+/// Order of the classes in all panels of a comparison; by similarity it is slow for hundreds of classes.
+///
+/// Depends only on [`Lens::ordering`].
+pub fn arrangement(comparison: &Comparison, lens: &Lens) -> Arrangement {
+    // A split square has two matrices, so no blocks with means.
+    let lens = Lens { blocks: lens.blocks && lens.show != Show::Split, ..lens.clone() };
+    arrangement_of(comparison.baseline(), comparison.attributions.get(1), &lens)
+}
+
+/// Classes in the lens's order for the baseline. The order by change compares it with `other`.
+pub fn arrangement_of(baseline: &Attribution, other: Option<&Attribution>, lens: &Lens) -> Arrangement {
+    Arrangement::of(&baseline.file.matrix, other.map(|other| &other.file.matrix), &baseline.file.class_names, lens)
+}
+
+fn values(comparison: &Comparison, arrangement: &Arrangement, lens: &Lens, theme: Theme) -> Vec<Panel> {
     let all = matrices(comparison);
-    let arrangement = arrangement(comparison, lens);
     let map = arrangement.map(lens, &all, Content::Cosine);
     let names = &comparison.baseline().file.class_names;
     let panel = |(index, matrix): (usize, &&Matrix)| Panel {
@@ -74,36 +86,27 @@ pub fn side_name(comparison: &Comparison, index: usize) -> String {
     format!("{run}{}{inputs}", checkpoint_name(attribution))
 }
 
-fn less(comparison: &Comparison, index: usize, lens: &Lens, theme: Theme) -> Panel {
+fn less(comparison: &Comparison, index: usize, arrangement: &Arrangement, lens: &Lens, theme: Theme) -> Panel {
     let differences: Vec<&Matrix> = comparison.differences.iter().map(|difference| &difference.matrix).collect();
     let sides = [comparison.baseline(), &comparison.attributions[index]];
     Panel {
         side: Side::Less(index),
         name: format!("{} − A", LETTERS[index]),
-        heatmap: Heatmap::difference(sides, differences[index - 1], &differences, arrangement(comparison, lens), lens, theme),
+        heatmap: Heatmap::difference(sides, differences[index - 1], &differences, arrangement.clone(), lens, theme),
     }
 }
 
-fn split(comparison: &Comparison, index: usize, lens: &Lens, theme: Theme) -> Panel {
+fn split(comparison: &Comparison, index: usize, arrangement: &Arrangement, lens: &Lens, theme: Theme) -> Panel {
     let sides = [comparison.baseline(), &comparison.attributions[index]];
     Panel {
         side: Side::Of(index),
         name: format!("A above, {} below the diagonal", LETTERS[index]),
-        heatmap: Heatmap::split(sides, &matrices(comparison), arrangement(comparison, lens), lens, theme),
+        heatmap: Heatmap::split(sides, &matrices(comparison), arrangement.clone(), lens, theme),
     }
 }
 
 fn matrices(comparison: &Comparison) -> Vec<&Matrix> {
     comparison.attributions.iter().map(|attribution| &attribution.file.matrix).collect()
-}
-
-fn arrangement(comparison: &Comparison, lens: &Lens) -> Arrangement {
-    arrangement_of(comparison.baseline(), comparison.attributions.get(1), lens)
-}
-
-/// Classes in the lens's order for the baseline. The order by change compares it with `other`.
-pub fn arrangement_of(baseline: &Attribution, other: Option<&Attribution>, lens: &Lens) -> Arrangement {
-    Arrangement::of(&baseline.file.matrix, other.map(|other| &other.file.matrix), &baseline.file.class_names, lens)
 }
 
 #[cfg(test)]
@@ -127,7 +130,8 @@ mod tests {
         let lens = Lens { show, ..Lens::default() };
         // A single attribution is shown against its baseline as in the comparison of the two.
         let alone = Heatmap::of(&attributions[1], Some(&attributions[0]), &lens, Theme::Light);
-        let panels = panels(&Comparison::of(attributions).unwrap(), &lens, Theme::Light);
+        let comparison = Comparison::of(attributions).unwrap();
+        let panels = panels(&comparison, &arrangement(&comparison, &lens), &lens, Theme::Light);
         let values = |matrix: &Matrix| [matrix.get(0, 1), matrix.get(1, 0)].map(|value| (value * 100.0).round() / 100.0);
         let is_hatched = |heatmap: &Heatmap| heatmap.hatched.first().is_some_and(|row| row[1]);
         let found = panels.iter().map(|panel| (panel.name.as_str(), values(&panel.heatmap.matrix), is_hatched(&panel.heatmap)));

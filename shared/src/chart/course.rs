@@ -6,9 +6,11 @@ use plotters::style::RGBColor;
 use super::axes::epoch_number;
 use super::colors::Theme;
 use super::line::{thinned, thinned_to};
+use super::numbers::{Numbers, Values};
 use super::pen::{Align, Font, text_width};
 use super::scale::{Projection, ROUNDEST, round_up, ticks};
-use super::{Chart, ChartError, Pen, Rect};
+use super::tex::{self, Line, Plot, Tex};
+use super::{Chart, ChartError, Figure, Pen, Rect};
 use crate::api::EpochCell;
 use crate::format;
 
@@ -141,6 +143,41 @@ impl Chart for Course {
         let highest = self.cells.iter().reduce(|best, cell| if cell.value > best.value { cell } else { best });
         let highest = highest.map(|cell| format!(", highest {}", at(cell))).unwrap_or_default();
         format!("Cosine over epochs: from {} to {}{highest}.", at(first), at(last))
+    }
+}
+
+impl Figure for Course {
+    fn size(&self) -> (u32, u32) {
+        (640, 320)
+    }
+
+    /// A row for each epoch.
+    fn numbers(&self) -> Numbers {
+        let column = |of: &dyn Fn(&EpochCell) -> f64| Values::Numbers(self.cells.iter().map(of).collect());
+        let end = |which: usize| column(&|cell| cell.interval.map_or(f64::NAN, |ends| ends[which]));
+        Numbers::table(vec![
+            ("epoch", Values::Integers(self.cells.iter().map(|cell| i64::from(cell.epoch)).collect())),
+            ("cosine", column(&|cell| cell.value)),
+            ("low", end(0)),
+            ("high", end(1)),
+        ])
+    }
+
+    fn write_tex(&self, tex: &mut Tex) {
+        let thinned = |points: Vec<(u32, f64)>| tex::course(&points, (0, u32::MAX), 1.0);
+        let values = thinned(self.cells.iter().map(|cell| (cell.epoch, cell.value)).collect());
+        let end = |which: usize| move |cell: &EpochCell| Some((cell.epoch, cell.interval?[which]));
+        let line = |style: &str, points| Line::new("", style, points);
+        let mut series = vec![line("series0, thick, mark=*, mark size=1.5pt", values)];
+        for which in [0, 1] {
+            series.push(line("series0, thin, opacity=0.5", thinned(self.cells.iter().filter_map(end(which)).collect())));
+        }
+        series.retain(|line| !line.points.is_empty());
+        let fixed = "scaled y ticks=false, yticklabel style={/pgf/number format/fixed}";
+        let options = [tex::SIZE, "xlabel={epoch}", "ylabel={cosine}", "ymajorgrids", fixed].map(str::to_owned).to_vec();
+        let verticals = self.marks.iter().map(|(epoch, name)| (f64::from(*epoch), (*name).to_owned())).collect();
+        tex.series_colors(self.theme);
+        tex.plot(Plot { options, series, verticals });
     }
 }
 

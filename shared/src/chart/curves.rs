@@ -1,14 +1,19 @@
 //! Curves of a training run: accuracies, learning-rate drops, best and last epoch, CAS on its own axis,
 //! losses below.
 
+use std::collections::{BTreeSet, HashMap};
+use std::iter::once;
+
 use plotters::backend::DrawingBackend;
 use plotters::style::RGBColor;
 
 use super::axes::{self, AXIS_SIZE, EpochAxes, Losses, Span, epoch_number};
 use super::colors::{Palette, Theme};
 use super::line::{parts, thinned_to};
+use super::numbers::{Numbers, Values};
 use super::pen::{Align, Font, text_width};
-use super::{Chart, ChartError, Pen, Rect, legend};
+use super::tex::{self, OverEpochs, Tex};
+use super::{Chart, ChartError, Figure, Pen, Rect, legend};
 use crate::builtin::log10;
 use crate::config::{Inputs, RunConfig};
 use crate::format;
@@ -508,6 +513,63 @@ impl Chart for Curves {
         let alarms = self.alarms.iter().filter(first).map(|(epoch, text)| format!(" In epoch {epoch}: {text}."));
         let sight = self.lens.epochs.map(|_| self.sight()).map(|(first, last)| format!(" In sight: epochs {first} to {last}."));
         [accuracy, loss].into_iter().chain(alarms).chain(sight).collect()
+    }
+}
+
+impl Figure for Curves {
+    fn size(&self) -> (u32, u32) {
+        (960, self.natural_height().ceil() as u32)
+    }
+
+    /// A row for each epoch with at least one drawn value.
+    fn numbers(&self) -> Numbers {
+        let drawn = |kind: SeriesKind| self.series.iter().find(|series| series.kind == kind).map_or(&[][..], |series| &series.points);
+        let columns = [
+            ("test_robust_accuracy", drawn(SeriesKind::TestRobust)),
+            ("test_clean_accuracy", drawn(SeriesKind::TestClean)),
+            ("train_robust_accuracy", drawn(SeriesKind::TrainRobust)),
+            ("train_clean_accuracy", drawn(SeriesKind::TrainClean)),
+            ("cas", &self.cas[..]),
+            ("train_loss", drawn(SeriesKind::TrainLoss)),
+            ("test_loss", drawn(SeriesKind::TestLoss)),
+        ];
+        let epochs: BTreeSet<u32> = columns.iter().flat_map(|(_, points)| points.iter().map(|point| point.0)).collect();
+        let values = |points: &[(u32, f64)]| {
+            let known: HashMap<u32, f64> = points.iter().copied().collect();
+            Values::Numbers(epochs.iter().map(|epoch| known.get(epoch).copied().unwrap_or(f64::NAN)).collect())
+        };
+        let epoch = ("epoch", Values::Integers(epochs.iter().copied().map(i64::from).collect()));
+        Numbers::table(once(epoch).chain(columns.map(|(name, points)| (name, values(points)))).collect())
+    }
+
+    fn write_tex(&self, tex: &mut Tex) {
+        let palette = self.theme.palette();
+        for kind in SeriesKind::ALL {
+            tex.color(&format!("{kind:?}"), kind.color(palette));
+        }
+        tex.color("cas", cas_color(palette));
+        let style = |kind: SeriesKind| format!("{kind:?}, {}", if kind.is_strong() { "thick" } else { "dashed" });
+        let sight = self.sight();
+        let line = |Series { kind, points }: &Series| {
+            let factor = if kind.is_loss() { 1.0 } else { 100.0 };
+            tex::Line::new(kind.name(), style(*kind), tex::course(points, sight, factor))
+        };
+        let (losses, accuracies): (Vec<&Series>, Vec<&Series>) = self.shown().partition(|series| series.kind.is_loss());
+        let [losses, mut accuracies] = [losses, accuracies].map(|series| series.into_iter().map(line).collect::<Vec<_>>());
+        let mut cas = Vec::new();
+        if !self.shown_cas().is_empty() {
+            const STYLE: &str = "cas, mark=diamond*";
+            // The legend of this axis also names the line of the other.
+            accuracies.push(tex::Line::new("CAS (right axis)", STYLE, Vec::new()));
+            cas.push(tex::Line::new("", STYLE, tex::course(self.shown_cas(), sight, 1.0)));
+        }
+        let drop = |(epoch, rate): &(u32, f64)| (f64::from(*epoch), format!("lr {rate:.4}").trim_end_matches('0').to_owned());
+        // A continuously falling rate has no single drops to mark.
+        const MOST_DROPS: usize = 40;
+        let drops = self.drops.iter().filter(|drop| (sight.0..=sight.1).contains(&drop.0)).take(MOST_DROPS);
+        let (accuracy_name, cas_name) = ("accuracy (\\%)", "CAS");
+        let (loss_is_log, verticals) = (self.loss_is_log(), drops.map(drop).collect());
+        tex.over_epochs(OverEpochs { sight, accuracy_name, accuracies, cas_name, cas, losses, loss_is_log, verticals });
     }
 }
 

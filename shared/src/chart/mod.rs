@@ -16,6 +16,7 @@ pub mod figure;
 pub mod heatmap;
 mod legend;
 pub mod line;
+pub mod numbers;
 pub mod overlaid_curves;
 mod pen;
 mod scale;
@@ -23,11 +24,18 @@ pub mod scatter;
 #[cfg(feature = "svg")]
 mod svg;
 pub mod sweep;
+pub mod tex;
 pub mod theory;
 
 use plotters::backend::DrawingBackend;
 use plotters::coord::Shift;
 use plotters::drawing::DrawingArea;
+use serde::Deserialize;
+use strum::{Display, EnumIter};
+
+use self::numbers::Numbers;
+use self::tex::Tex;
+use crate::export::Exported;
 
 pub use pen::{Pen, Rect};
 #[cfg(feature = "svg")]
@@ -49,5 +57,117 @@ pub trait Chart {
     /// Draws on the whole of `area`, with `scale` device pixels per CSS pixel.
     fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, scale: f64) -> Result<(), ChartError> {
         self.paint(&Pen::new(area, scale))
+    }
+}
+
+/// A chart that can be exported: drawn, as LaTeX and as numbers.
+pub trait Figure: Chart {
+    /// What it is exported as; decides the formats.
+    const EXPORTED: Exported = Exported::Chart;
+
+    /// Size to draw at, in CSS pixels.
+    fn size(&self) -> (u32, u32);
+
+    /// The numbers it shows, as measured: whole, and in the given order of the classes.
+    fn numbers(&self) -> Numbers;
+
+    /// Draws it with pgfplots.
+    fn write_tex(&self, tex: &mut Tex);
+}
+
+/// Figures of the page of an attribution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumIter, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum AttributionFigure {
+    #[default]
+    Matrix,
+    /// The accuracy of each class.
+    Classes,
+}
+
+/// Figures of the page of a comparison.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumIter, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum ComparisonFigure {
+    #[default]
+    Matrices,
+    /// One point per pair of classes: its cosine in the baseline and in the other attribution.
+    Scatter,
+    /// Robust accuracy and CAS over epochs, for each run.
+    Curves,
+}
+
+/// Figures of the page of a sweep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumIter, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum SweepFigure {
+    /// Robust accuracy, best and last.
+    #[default]
+    Accuracy,
+    /// CAS, best and last.
+    Cas,
+    /// Robust accuracy over epochs.
+    Epochs,
+}
+
+/// Figures of the page of the three-class model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumIter, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum TheoryFigure {
+    /// The learned weights, w₁ and w₂.
+    #[default]
+    Weights,
+    /// Probability to beat one rival class under attack.
+    Chance,
+}
+
+impl AttributionFigure {
+    /// Its name in the menu of exports, and what it is exported as.
+    pub fn export(self) -> (&'static str, Exported) {
+        match self {
+            AttributionFigure::Matrix => ("Matrix", Exported::Matrices),
+            AttributionFigure::Classes => ("Accuracy by class", Exported::Chart),
+        }
+    }
+}
+
+impl ComparisonFigure {
+    /// Its name in the menu of exports, and what it is exported as. `side`: letter of the attribution that the
+    /// scatter plot shows.
+    pub fn export(self, side: &str) -> (String, Exported) {
+        match self {
+            ComparisonFigure::Matrices => ("Matrices".to_owned(), Exported::Matrices),
+            ComparisonFigure::Scatter => (format!("A against {side}"), Exported::Chart),
+            ComparisonFigure::Curves => ("Curves".to_owned(), Exported::Chart),
+        }
+    }
+}
+
+impl SweepFigure {
+    /// Its name in the menu of exports.
+    pub fn label(self) -> &'static str {
+        match self {
+            SweepFigure::Accuracy => "Robust accuracy",
+            SweepFigure::Cas => "CAS",
+            SweepFigure::Epochs => "Over epochs",
+        }
+    }
+}
+
+impl TheoryFigure {
+    /// Its name in the menu of exports.
+    pub fn label(self) -> &'static str {
+        match self {
+            TheoryFigure::Weights => "Weights",
+            TheoryFigure::Chance => "Chance",
+        }
     }
 }

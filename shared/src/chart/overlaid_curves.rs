@@ -10,8 +10,10 @@ use super::colors::Theme;
 use super::comparison::LETTERS;
 use super::curves::{CAS, SeriesKind, diamond};
 use super::line::{parts, thinned_to};
+use super::numbers::{Numbers, Values};
 use super::pen::{Align, Font, fitted};
-use super::{Chart, ChartError, Pen, legend};
+use super::tex::{self, OverEpochs, Tex};
+use super::{Chart, ChartError, Figure, Pen, legend};
 use crate::api::Comparison;
 use crate::config::Inputs;
 use crate::format;
@@ -296,6 +298,59 @@ impl Chart for OverlaidCurves {
             }
         };
         format!("Robust test accuracy of {} runs. {}.", self.runs.len(), self.runs.iter().map(run).collect::<Vec<_>>().join("; "))
+    }
+}
+
+impl Figure for OverlaidCurves {
+    fn size(&self) -> (u32, u32) {
+        (960, self.natural_height().ceil() as u32)
+    }
+
+    /// A row for each run and epoch with at least one value.
+    fn numbers(&self) -> Numbers {
+        let at = |points: &[(u32, f64)], epoch: u32| {
+            points.binary_search_by_key(&epoch, |point| point.0).map_or(f64::NAN, |index| points[index].1)
+        };
+        let (mut titles, mut epochs) = (Vec::new(), Vec::new());
+        let mut columns: [(&str, Vec<f64>); 4] = ["robust_accuracy", "cas", "train_loss", "test_loss"].map(|name| (name, Vec::new()));
+        for run in &self.runs {
+            let curves = [&run.robust, &run.cas, &run.train_loss, &run.test_loss];
+            let measured: BTreeSet<u32> = curves.iter().flat_map(|points| points.iter().map(|point| point.0)).collect();
+            for epoch in measured {
+                titles.push(run.title.clone());
+                epochs.push(i64::from(epoch));
+                columns.iter_mut().zip(curves).for_each(|((_, values), points)| values.push(at(points, epoch)));
+            }
+        }
+        let columns = columns.into_iter().map(|(name, values)| (name, Values::Numbers(values)));
+        Numbers::table([("run", Values::Texts(titles)), ("epoch", Values::Integers(epochs))].into_iter().chain(columns).collect())
+    }
+
+    fn write_tex(&self, tex: &mut Tex) {
+        let colors = self.theme.palette().series.len();
+        let line = |run: &OverlaidRun, name: &str, style: &str, points| {
+            tex::Line::new(name, format!("series{}, {style}", run.color % colors), points)
+        };
+        let sight = self.sight();
+        let shown: Vec<&OverlaidRun> = self.shown().collect();
+        let curve = |run: &OverlaidRun, kind, factor| tex::course(self.curve(run, kind), sight, factor);
+        let measured = shown.iter().filter(|run| !self.cas(run).is_empty());
+        let loss = |kind: SeriesKind, style: &'static str| {
+            let lines =
+                shown.iter().map(move |run| line(run, if style == "thick" { &run.title } else { "" }, style, curve(run, kind, 1.0)));
+            lines.filter(|line| line.points.iter().any(|point| point.1.is_finite())).collect::<Vec<_>>()
+        };
+        tex.series_colors(self.theme);
+        tex.over_epochs(OverEpochs {
+            sight,
+            accuracy_name: "robust accuracy (\\%)",
+            accuracies: shown.iter().map(|run| line(run, &run.title, "thick", curve(run, SeriesKind::TestRobust, 100.0))).collect(),
+            cas_name: "CAS (dashed)",
+            cas: measured.map(|run| line(run, "", "dashed, mark=diamond*", tex::course(self.cas(run), sight, 1.0))).collect(),
+            losses: [loss(SeriesKind::TrainLoss, "thick"), loss(SeriesKind::TestLoss, "dashed")].concat(),
+            loss_is_log: self.loss_is_log(),
+            verticals: Vec::new(),
+        });
     }
 }
 

@@ -5,17 +5,22 @@ use plotters::backend::DrawingBackend;
 use super::axes::AXIS_SIZE;
 use super::colors::Theme;
 use super::comparison::{LETTERS, side_name};
+use super::numbers::{Numbers, Values};
 use super::pen::{Align, Font, fitted, text_width};
 use super::scale::{Projection, ROUND, round_up, ticks};
-use super::{Chart, ChartError, Pen, Rect};
+use super::tex::{Line, Plot, Tex};
+use super::{Chart, ChartError, Figure, Pen, Rect};
 use crate::api::Comparison;
 use crate::format;
 use crate::matrix::Matrix;
+use crate::view::SIDES;
 
 /// All pairs `i < j` of two matrices over the same classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scatter {
     pub points: Vec<Point>,
+    /// Index of the attribution on the vertical axis among the compared ones.
+    side: usize,
     /// Class names, by class index.
     pub labels: Vec<String>,
     /// Names of the axes, such as `C of A: epoch 12 (best)`.
@@ -64,15 +69,15 @@ impl Scatter {
     pub fn comparison(comparison: &Comparison, side: usize, theme: Theme) -> Self {
         let (x, y) = (&comparison.baseline().file, &comparison.attributions[side].file);
         let names = [0, side].map(|index| format!("C of {}: {}", LETTERS[index], side_name(comparison, index)));
-        Scatter::of(&x.matrix, &y.matrix, &x.class_names, names, theme)
+        Scatter { side, ..Scatter::of(&x.matrix, &y.matrix, &x.class_names, names, theme) }
     }
 
-    pub fn of(x: &Matrix, y: &Matrix, labels: &[String], names: [String; 2], theme: Theme) -> Self {
+    fn of(x: &Matrix, y: &Matrix, labels: &[String], names: [String; 2], theme: Theme) -> Self {
         let classes = x.classes().min(y.classes());
         let pairs = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));
         let [x_name, y_name] = names;
         let points = pairs.map(|(i, j)| Point { i, j, x: x.get(i, j), y: y.get(i, j) }).collect();
-        Scatter { points, labels: labels.to_vec(), x_name, y_name, theme }
+        Scatter { points, side: 1, labels: labels.to_vec(), x_name, y_name, theme }
     }
 
     /// Layout in a box. Both axes have the same range, so that pairs without change lie on the diagonal.
@@ -173,6 +178,36 @@ impl Chart for Scatter {
             self.y_name,
             self.points.len()
         )
+    }
+}
+
+impl Figure for Scatter {
+    fn size(&self) -> (u32, u32) {
+        const WIDTH: u32 = 560;
+        (WIDTH, Scatter::natural_height(f64::from(WIDTH)).ceil() as u32)
+    }
+
+    /// A row for each pair.
+    fn numbers(&self) -> Numbers {
+        let class = |of: fn(&Point) -> usize| Values::Texts(self.points.iter().map(|point| self.labels[of(point)].clone()).collect());
+        let value = |of: fn(&Point) -> f64| Values::Numbers(self.points.iter().map(of).collect());
+        Numbers::table(vec![
+            ("class_i", class(|point| point.i)),
+            ("class_j", class(|point| point.j)),
+            (SIDES[0], value(|point| point.x)),
+            (SIDES[self.side], value(|point| point.y)),
+        ])
+    }
+
+    fn write_tex(&self, tex: &mut Tex) {
+        let (low, high) = self.range();
+        let points = self.points.iter().map(|point| (point.x, point.y)).collect();
+        let diagonal = Line::new("", "dashed, gray", vec![(low, low), (high, high)]);
+        let series = vec![diagonal, Line::new("", "only marks, mark=*, mark size=1pt, series0", points)];
+        let names = [("xlabel", &self.x_name), ("ylabel", &self.y_name)].map(|(axis, name)| format!("{axis}={{{}}}", tex.escaped(name)));
+        let options = ["width=9cm, height=9cm", "grid=major"].map(str::to_owned).into_iter().chain(names).collect();
+        tex.series_colors(self.theme);
+        tex.plot(Plot { options, series, verticals: Vec::new() });
     }
 }
 

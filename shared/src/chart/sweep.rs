@@ -9,9 +9,11 @@ use super::axes::epoch_number;
 use super::colors::{Palette, Theme};
 use super::legend::{self, places};
 use super::line::thinned;
+use super::numbers::{Numbers, Values};
 use super::pen::{Align, Font, text_width};
 use super::scale::{Projection, ROUND, ROUNDEST, round_up, ticks};
-use super::{Chart, ChartError, Pen, Rect};
+use super::tex::{self, Line, Plot, Tex};
+use super::{Chart, ChartError, Figure, Pen, Rect};
 use crate::api::{EpochSummary, Run, Sweep};
 use crate::format;
 use crate::record::{Epoch, Metrics};
@@ -374,6 +376,73 @@ impl Chart for SweepChart {
             })
         });
         format!("{name} over {}: {}.", self.x_name, parts.collect::<Vec<_>>().join("; "))
+    }
+}
+
+impl Figure for SweepChart {
+    fn size(&self) -> (u32, u32) {
+        (720, 400)
+    }
+
+    /// A row for each point: mean, lowest and highest value.
+    fn numbers(&self) -> Numbers {
+        let (mut names, mut inputs, mut labels, mut spreads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut name = "";
+        for series in &self.series {
+            // Over epochs, the line of training images has no name and follows that of test images, which has
+            // one.
+            let of_training = series.name.is_empty();
+            name = if of_training { name } else { &series.name };
+            for point in &series.points {
+                let label = self.x_values.iter().find(|value| value.0 == point.x).map(|value| value.1.clone());
+                names.push(name.to_owned());
+                inputs.push(if of_training { "train" } else { "test" }.to_owned());
+                labels.push(label.unwrap_or_else(|| point.x.to_string()));
+                spreads.push(point.spread);
+            }
+        }
+        let column = |of: fn(&Spread) -> f64| Values::Numbers(spreads.iter().map(of).collect());
+        Numbers::table(vec![
+            ("series", Values::Texts(names)),
+            ("inputs", Values::Texts(inputs)),
+            ("x", Values::Texts(labels)),
+            ("mean", column(|spread| spread.mean)),
+            ("low", column(|spread| spread.low)),
+            ("high", column(|spread| spread.high)),
+            ("runs", Values::Integers(spreads.iter().map(|spread| spread.count as i64).collect())),
+        ])
+    }
+
+    fn write_tex(&self, tex: &mut Tex) {
+        let factor = if self.unit == Unit::Accuracy { 100.0 } else { 1.0 };
+        let series = self.series.iter().map(|series| Line {
+            name: series.name.clone(),
+            style: format!(
+                "series{}, {}{}",
+                series.color % self.theme.palette().series.len(),
+                if series.dashed { "dashed" } else { "thick" },
+                if self.x_values.is_empty() { "" } else { ", mark=*, mark options={solid}" }
+            ),
+            points: series.points.iter().map(|point| (point.x, point.spread.mean * factor)).collect(),
+            reach: match series.points.iter().any(|point| point.spread.count > 1) {
+                true => {
+                    let spreads = series.points.iter().map(|point| &point.spread);
+                    spreads.map(|spread| ((spread.mean - spread.low) * factor, (spread.high - spread.mean) * factor)).collect()
+                }
+                false => Vec::new(),
+            },
+        });
+        let mut options = vec![tex::SIZE.to_owned(), format!("xlabel={{{}}}", tex.escaped(&self.x_name)), "ymin=0".to_owned()];
+        options.push(match self.unit {
+            Unit::Accuracy => "ymax=100, ylabel={robust accuracy (\\%)}".to_owned(),
+            Unit::Cas => "ylabel={CAS}".to_owned(),
+        });
+        if !self.x_values.is_empty() {
+            options.push(tex.named_ticks(&self.x_values));
+        }
+        options.extend(["ymajorgrids", tex::LEGEND].map(str::to_owned));
+        tex.series_colors(self.theme);
+        tex.plot(Plot { options, series: series.collect(), verticals: Vec::new() });
     }
 }
 

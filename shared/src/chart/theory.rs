@@ -4,15 +4,20 @@ use plotters::backend::DrawingBackend;
 
 use super::colors::Theme;
 use super::legend::{self, places};
+use super::numbers::{Numbers, Values};
 use super::pen::{Align, Font, text_width};
 use super::scale::{Projection, ROUND, ROUNDEST, round_up, ticks};
-use super::{Chart, ChartError, Pen, Rect};
+use super::tex::{self, Line, Plot, Tex};
+use super::{Chart, ChartError, Figure, Pen, Rect};
 use crate::format;
-use crate::theory::{Answer, Question, Weights};
+use crate::theory::{Answer, Model, Question, Weights};
 
 /// Lines and dots over ε.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TheoryChart {
+    /// What was asked and answered, at radii along the axis.
+    question: Question,
+    course: Vec<Answer>,
     pub quantity: Quantity,
     pub curves: Vec<Curve>,
     /// Named radii, from which on a kind of feature is not useful.
@@ -70,7 +75,7 @@ impl TheoryChart {
         corners.sort_by(f64::total_cmp);
         corners.dedup();
         let line = |name, color, weight: fn(&Weights) -> f64| {
-            let at = |eps: &f64| (*eps, weight(&crate::theory::Model { eps: *eps, ..model }.closed_form()));
+            let at = |eps: &f64| (*eps, weight(&Model { eps: *eps, ..model }.closed_form()));
             Curve { name, mark: Mark::Line, color, points: corners.iter().map(at).collect() }
         };
         let dots = |name, color, weight: fn(&Weights) -> f64| {
@@ -83,13 +88,13 @@ impl TheoryChart {
             dots("w₁, simulated", 0, |weights| weights.specific),
             dots("w₂, simulated", 1, |weights| weights.cross),
         ];
-        TheoryChart { quantity: Quantity::Weights, curves, ..Self::empty(question, theme) }
+        TheoryChart { quantity: Quantity::Weights, curves, ..Self::empty(question, course, theme) }
     }
 
     /// Probability of beating one rival: with the weights of the theorem and of the simulation, with w₂ = 0,
     /// and with w₂ = w₁.
     pub fn chance(question: &Question, course: &[Answer], theme: Theme) -> Self {
-        let at = |eps: f64| crate::theory::Model { eps, ..question.model };
+        let at = |eps: f64| Model { eps, ..question.model };
         let line = |name, mark, color, end: f64, weights: &dyn Fn(f64) -> Weights| {
             let step = end / f64::from(CHANCE_STEPS);
             let radii = (0..=CHANCE_STEPS).map(|index| f64::from(index) * step);
@@ -105,13 +110,15 @@ impl TheoryChart {
             line("theorem", Mark::Line, 0, end, &|eps| at(eps).closed_form()),
             Curve { name: "simulated", mark: Mark::Dots, color: 0, points: simulated.collect() },
         ];
-        TheoryChart { quantity: Quantity::Chance, curves, ..Self::empty(question, theme) }
+        TheoryChart { quantity: Quantity::Chance, curves, ..Self::empty(question, course, theme) }
     }
 
-    fn empty(question: &Question, theme: Theme) -> Self {
+    fn empty(question: &Question, course: &[Answer], theme: Theme) -> Self {
         let model = question.model;
         let limits = [(model.cross_class_limit(), "ε₀"), (model.specific_limit(), "μ/2")];
         TheoryChart {
+            question: *question,
+            course: course.to_vec(),
             quantity: Quantity::Weights,
             curves: Vec::new(),
             // If cross-class features are never useful, ε₀ is 0 and has no mark.
@@ -259,6 +266,49 @@ impl Chart for TheoryChart {
         let curves: Vec<String> = self.curves.iter().filter_map(course).collect();
         let limits: Vec<String> = self.limits.iter().map(|(eps, name)| format!("{name} is {}", format::decimal(*eps, 3))).collect();
         format!("{what} for a radius ε from 0 to {end}: {}. {}.", curves.join("; "), limits.join(", "))
+    }
+}
+
+impl Figure for TheoryChart {
+    fn size(&self) -> (u32, u32) {
+        (720, 400)
+    }
+
+    /// Weights and chances at each radius, whichever are drawn.
+    fn numbers(&self) -> Numbers {
+        let column = |of: &dyn Fn(&Answer) -> f64| Values::Numbers(self.course.iter().map(of).collect());
+        let chance = |eps: f64, weights: Weights| Model { eps, ..self.question.model }.chance_to_beat_a_rival(weights);
+        Numbers::table(vec![
+            ("eps", column(&|answer| answer.eps)),
+            ("w1_theorem", column(&|answer| answer.theorem.specific)),
+            ("w2_theorem", column(&|answer| answer.theorem.cross)),
+            ("w1_simulated", column(&|answer| answer.simulated.specific)),
+            ("w2_simulated", column(&|answer| answer.simulated.cross)),
+            ("chance_theorem", column(&|answer| chance(answer.eps, answer.theorem))),
+            ("chance_simulated", column(&|answer| chance(answer.eps, answer.simulated))),
+        ])
+    }
+
+    fn write_tex(&self, tex: &mut Tex) {
+        let factor = if self.quantity == Quantity::Chance { 100.0 } else { 1.0 };
+        let series = self.curves.iter().map(|curve| {
+            let mark = match curve.mark {
+                Mark::Line => "thick",
+                Mark::Dashes => "dashed",
+                Mark::Dots => "only marks, mark=o",
+            };
+            let points = curve.points.iter().map(|(eps, value)| (*eps, value * factor)).collect();
+            Line::new(curve.name, format!("series{}, {mark}", curve.color), points)
+        });
+        let mut options = vec![tex::SIZE.to_owned(), format!("xmin=0, xmax={}", self.largest_eps), "ymin=0".to_owned()];
+        options.push(match self.quantity {
+            Quantity::Weights => "ylabel={weight}".to_owned(),
+            Quantity::Chance => "ymax=100, ylabel={chance to beat one rival (\\%)}".to_owned(),
+        });
+        options.extend(["xlabel={radius $\\varepsilon$ of the attack}", "ymajorgrids", tex::LEGEND].map(str::to_owned));
+        let verticals = self.limits.iter().map(|(eps, name)| (*eps, (*name).to_owned()));
+        tex.series_colors(self.theme);
+        tex.plot(Plot { options, series: series.collect(), verticals: verticals.collect() });
     }
 }
 

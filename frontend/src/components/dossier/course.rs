@@ -2,33 +2,29 @@
 
 use leptos::prelude::*;
 use shared::api::EpochCell;
-use shared::chart::Chart;
 use shared::chart::colors::Theme;
 use shared::chart::course::Course;
 use shared::format;
 
 use super::table::{Row, table};
-use crate::components::canvas::{Area, Canvas, Surface};
+use crate::components::plot::ChartImage;
 use crate::theme::use_theme;
 
 #[component]
 pub fn CourseView(cells: Vec<EpochCell>, marks: Vec<(u32, &'static str)>) -> impl IntoView {
     let theme = use_theme();
-    let surface = RwSignal::new(Surface::default());
     let rows = cells.iter().rev().map(|cell| {
         let interval = cell.interval.map(|[low, high]| format!("[{}, {}]", format::decimal(low, 3), format::decimal(high, 3)));
         Row::new(cell.epoch.to_string(), vec![format::decimal(cell.value, 4), interval.unwrap_or_else(|| "–".to_owned())])
     });
     let heads = ["Epoch", "Cosine", "Interval, 95 %"].map(str::to_owned).to_vec();
     let rows = table("Cosine by epoch".to_owned(), heads, false, rows.collect());
-    let course = Course { cells, marks, theme: Theme::Light };
-    let described = course.describe();
-    let draw = move |area: &Area, surface: Surface| {
+    let course = Memo::new(move |_| {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-        Course { theme, ..course.clone() }.draw(area, surface.scale)
-    };
+        Course { cells: cells.clone(), marks: marks.clone(), theme }
+    });
     view! {
-        <div class="course-plot" role="img" aria-label=described><Canvas surface least_scale=2.0 draw/></div>
+        <ChartImage class="course-plot" chart=course/>
         <details class="disclosure"><summary>"Data as a table"</summary>{rows}</details>
     }
     .into_any()

@@ -13,18 +13,20 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use shared::api::{Attribution, Comparison};
+use shared::chart::ComparisonFigure;
 use shared::chart::comparison::{LETTERS, side_name};
 use shared::problem::Problem;
 use shared::view::{AttributionId, Lens, SIDES, View, side_of};
+use strum::IntoEnumIterator;
 
 use self::pickers::Pickers;
 pub use self::runs::RunsCompared;
 pub use self::view::ComparisonView;
 use crate::baseline::PinButton;
 use crate::browser::use_title;
-use crate::cache::{Cache, Cached, attribution_address};
+use crate::cache::{Cache, Cached};
 use crate::components::explorer::Explorer;
-use crate::components::exports::{Export, Exports, FIGURE, export};
+use crate::components::exports::{Export, Exports, export};
 use crate::components::share::ShareButton;
 use crate::latest::{ShowLatest, latest};
 use crate::load::{Failure, Load, Placeholder, Skeleton, told};
@@ -38,10 +40,10 @@ pub type Sides = Vec<Option<String>>;
 pub fn ComparePage() -> impl IntoView {
     let query = use_query_map();
     let sides = Memo::new(move |_| query.with(|query| sides(|name| query.get(name))));
-    let matrices = Cache::<Attribution>::new();
+    let matrices = Cache::of_attributions();
     Effect::new(move || {
         for id in sides.get().iter().flatten() {
-            matrices.ask(&attribution_address(id));
+            matrices.ask(id);
         }
     });
     let shown = url_state(
@@ -118,7 +120,7 @@ fn answer(sides: &[Option<String>], matrices: Cache<Attribution>) -> Answer {
     }
     let mut ready = Vec::with_capacity(chosen.len());
     for (id, side) in chosen.into_iter().zip(LETTERS) {
-        match matrices.get(&attribution_address(id)) {
+        match matrices.get(id) {
             Some(Load::Ready(kept)) => ready.push(kept),
             Some(Load::Failed(problem)) => return Answer::Failed(Problem { title: format!("{side}: {}", problem.title), ..problem }),
             Some(Load::Loading) | None => return Answer::Loading,
@@ -187,17 +189,14 @@ fn subject(comparison: &Comparison) -> String {
 }
 
 fn exports_of(sides: &Sides, shown: &Shown) -> Vec<Export> {
-    const SCATTERS: [&str; 5] = ["A against B", "A against C", "A against D", "A against E", "A against F"];
     let of = shown.of.min(sides.len() - 1);
     let view = address(sides, shown);
     let query = view.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
-    let address = move |format: &str| format!("api/comparisons?{query}&format={format}");
-    let chart = |chart: &str, format: &str| format!("{}&chart={chart}", address(format));
-    vec![
-        export("Matrices", &["svg", "png", "tex", "csv", "npz", "npy", "json"], &address),
-        export(SCATTERS[of - 1], &FIGURE, |format| chart("scatter", format)),
-        export("Curves", &FIGURE, |format| chart("curves", format)),
-    ]
+    let figure = |figure: ComparisonFigure| {
+        let (name, exported) = figure.export(LETTERS[of]);
+        export(name, exported, |format| format!("api/comparisons?{query}&format={format}&chart={figure}"))
+    };
+    ComparisonFigure::iter().map(figure).collect()
 }
 
 #[cfg(test)]
@@ -226,9 +225,9 @@ mod tests {
         };
         let three = ["r.e1.clean", "r.e2.clean", "r.e3.clean"];
         let (what, address) = scatter(&three, 2);
-        assert_eq!((what, address.ends_with("&c=r.e3.clean&of=c&format=svg&chart=scatter")), ("A against C", true), "{address}");
+        assert_eq!((what.as_str(), address.ends_with("&c=r.e3.clean&of=c&format=svg&chart=scatter")), ("A against C", true), "{address}");
         let (what, address) = scatter(&three[..2], 2);
-        assert_eq!((what, address.contains("&of=")), ("A against B", false), "{address}");
+        assert_eq!((what.as_str(), address.contains("&of=")), ("A against B", false), "{address}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use shared::api::{Attribution, Comparison};
 use shared::chart::colors::Theme;
-use shared::chart::comparison::{LETTERS, Panel, panels, side_name, values};
+use shared::chart::comparison::{LETTERS, Panel, arrangement, panels, side_name};
 use shared::chart::figure::checkpoint_name;
 use shared::config::{Inputs, RunKind};
 use shared::format;
@@ -38,19 +38,17 @@ pub fn ComparisonView(
     let theme = use_theme();
     let shade = Signal::derive(move || if theme.dark.get() { Theme::Dark } else { Theme::Light });
     let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
-    let shown = Memo::new(move |_| comparison.with(|comparison| panels(comparison, &plain_lens.get(), shade.get())));
-    let show = Memo::new(move |_| plain_lens.get().show);
-    let flickers = Memo::new(move |_| {
-        if show.get() == Show::Flicker {
-            comparison.with(|comparison| values(comparison, &plain_lens.get(), shade.get()))
-        } else {
-            Vec::new()
-        }
+    let ordering = Memo::new(move |_| explorer.lens.get().ordering());
+    // Clustering is slow. This memo keeps it from running with every step of a zoom or a slider.
+    let arrangement = Memo::new(move |_| comparison.with(|comparison| arrangement(comparison, &ordering.get())));
+    let shown = Memo::new(move |_| {
+        comparison.with(|comparison| arrangement.with(|arrangement| panels(comparison, arrangement, &plain_lens.get(), shade.get())))
     });
+    let show = Memo::new(move |_| plain_lens.get().show);
     let count = Memo::new(move |_| shown.with(Vec::len));
     let grid = move || {
         if show.get() == Show::Flicker {
-            return view! { <Flicker panels=flickers explorer/> }.into_any();
+            return view! { <Flicker panels=shown explorer/> }.into_any();
         }
         let class = format!("compare-grid compare-grid-{}", count.get().min(3));
         let panel = move |index: usize| view! { <PanelView panels=shown index explorer/> };

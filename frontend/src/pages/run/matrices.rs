@@ -16,7 +16,7 @@ use super::training::Phase;
 use crate::components::explorer::Explorer;
 use crate::components::heatmap::HeatmapView;
 use crate::components::key_figures::{Figure, KeyFigures};
-use crate::load::{Fetched, Placeholder, fetched, shown};
+use crate::load::{Fetched, Placeholder, fetched_attribution, shown};
 use crate::theme::use_theme;
 use crate::url_state::UrlState;
 use crate::viewer::use_is_owner;
@@ -34,7 +34,7 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     let explorer = Explorer::new(UrlState::local(Lens::default()));
     let matrix = move |entry: AttributionEntry| {
         let attribution_id = urls::attribution_id(&id, entry.epoch, entry.inputs).to_string();
-        let attribution = fetched::<Arc<Attribution>>(move || is_owner.then(|| format!("api/attributions/{attribution_id}")));
+        let attribution = fetched_attribution(move || is_owner.then(|| attribution_id.clone()));
         view! { <section class="panel" aria-label=format!("{} inputs", entry.inputs.id())><Loaded attribution explorer/></section> }
     };
     view! {

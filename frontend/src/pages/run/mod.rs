@@ -19,6 +19,7 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_params_map;
 use shared::api::{Attribution, Run, RunAction, RunState, RunSummary};
 use shared::config::{Inputs, RunKind};
+use shared::export::Exported;
 use shared::problem::Problem;
 use shared::record::Metrics;
 use shared::view::{Lens, View};
@@ -36,7 +37,7 @@ use crate::baseline::adopt_pinned;
 use crate::browser::{use_open, use_title};
 use crate::cache::Cache;
 use crate::components::badge::{KindBadge, Progress, StateBadge};
-use crate::components::exports::{Export, Exports, FIGURE, course, export};
+use crate::components::exports::{Export, Exports, course, export};
 use crate::components::labels::LabelsOfRun;
 use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog};
 use crate::components::share::ShareButton;
@@ -129,7 +130,7 @@ fn OwnRun(
                 <LogTail run open=true class="disclosure"/>
             </div>
         })}
-        <RunView run metrics=Memo::new(move |_| metrics.get()) selection matrices=Cache::new()/>
+        <RunView run metrics=Memo::new(move |_| metrics.get()) selection matrices=Cache::of_attributions()/>
         <Show when=move || !failed.get()><LogTail run open=false class="disclosure panel"/></Show>
         <ConfigText run/>
         <Exports exports=Signal::derive(move || run.with(|run| exports_of(run, &selection.get())))/>
@@ -157,11 +158,11 @@ fn exports_of(run: &Run, selection: &Selection) -> Vec<Export> {
     if matches!(run.config.kind(), RunKind::Train | RunKind::Import) {
         let page = selection.view(&run.id).to_string();
         let query = page.split_once('?').map(|(_, query)| format!("&{query}")).unwrap_or_default();
-        exports.push(export("Curves", &FIGURE, |format| file(&format!("curves?format={format}{query}"))));
+        exports.push(export("Curves", Exported::Chart, |format| file(&format!("curves?format={format}{query}"))));
         exports.extend(course(&run.id, selection.inputs, &selection.lens));
-        exports.push(("Metrics", vec![("CSV", file("metrics.csv")), ("TensorBoard", file("metrics.tfevents"))]));
+        exports.push(("Metrics".to_owned(), vec![("CSV", file("metrics.csv")), ("TensorBoard", file("metrics.tfevents"))]));
     }
-    exports.push(("Configuration", vec![("TOML", file("config.toml"))]));
+    exports.push(("Configuration".to_owned(), vec![("TOML", file("config.toml"))]));
     exports
 }
 

@@ -19,7 +19,7 @@ use shared::view::{AttributionId, Lens, Order};
 use super::Selection;
 use super::scrubber::tag;
 use crate::baseline::PinButton;
-use crate::cache::{Cache, Cached, attribution_address};
+use crate::cache::{Cache, Cached};
 use crate::components::class_bars::ClassBarsView;
 use crate::components::explorer::Explorer;
 use crate::components::heatmap::{HeatmapView, MatrixTable};
@@ -59,21 +59,17 @@ pub fn SelectedCheckpointView(
     let named = Memo::new(move |_| lens.get().baseline);
     Effect::new(move || {
         for id in [id.get(), named.get(), best.get()].into_iter().flatten() {
-            matrices.ask(&attribution_address(&id.to_string()));
+            matrices.ask(&id.to_string());
         }
     });
     matrices.prefetch(move || {
         let around = selected.get().unwrap_or_default();
-        metrics
-            .with(|metrics| nearest_first(metrics, inputs.get(), around))
-            .into_iter()
-            .map(|epoch| attribution_address(&name_of(epoch).to_string()))
-            .collect()
+        metrics.with(|metrics| nearest_first(metrics, inputs.get(), around)).into_iter().map(|epoch| name_of(epoch).to_string()).collect()
     });
 
-    let of = move |id: &AttributionId| matrices.ready(&attribution_address(&id.to_string()));
+    let of = move |id: &AttributionId| matrices.ready(&id.to_string());
     // The former matrix stays until the next one arrives. The captions name the one that is shown.
-    let now = latest(None, move || match id.get().map(|id| matrices.get(&attribution_address(&id.to_string()))) {
+    let now = latest(None, move || match id.get().map(|id| matrices.get(&id.to_string())) {
         Some(Some(Load::Ready(kept))) => Some(Some(kept)),
         Some(Some(Load::Loading) | None) => None,
         Some(Some(Load::Failed(_))) | None => Some(None),
@@ -96,7 +92,7 @@ pub fn SelectedCheckpointView(
     let state = Memo::new(move |_| match id.get() {
         None => State::Nothing,
         Some(_) if now.with(Option::is_some) => State::Shown,
-        Some(id) => match matrices.get(&attribution_address(&id.to_string())) {
+        Some(id) => match matrices.get(&id.to_string()) {
             Some(Load::Failed(_)) if is_owner => State::Failed,
             Some(Load::Failed(_)) => State::Elsewhere,
             _ => State::Loading,
@@ -119,7 +115,7 @@ pub fn SelectedCheckpointView(
         State::Elsewhere => view! { <p class="muted">"The link brings no matrix of this checkpoint."</p>{about()} }.into_any(),
         State::Loading => view! { <Skeleton placeholder=Placeholder::Matrix/>{about()} }.into_any(),
         State::Failed => {
-            let problem = id.get_untracked().and_then(|id| matrices.get(&attribution_address(&id.to_string())));
+            let problem = id.get_untracked().and_then(|id| matrices.get(&id.to_string()));
             match problem {
                 Some(Load::Failed(problem)) => view! { <Failure problem retry=move || matrices.retry()/>{about()} }.into_any(),
                 _ => ().into_any(),
@@ -189,10 +185,7 @@ fn Panels(
         Lens { ramp, scale, ..Lens::default() }
     });
     let base = Memo::new(move |_| baseline.get().unwrap_or_else(|| now.get()));
-    let ordering = Memo::new(move |_| {
-        let Lens { order, blocks, .. } = plain_lens.get();
-        Lens { order, blocks, ..Lens::default() }
-    });
+    let ordering = Memo::new(move |_| plain_lens.get().ordering());
     // Clustering is slow. This memo keeps it from running with every step or move of a slider.
     let arrangement = Memo::new(move |_| {
         let lens = ordering.get();

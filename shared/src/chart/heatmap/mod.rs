@@ -12,6 +12,7 @@ use plotters::style::RGBColor;
 use self::layout::{MARK, NOTE_HEIGHT, Numbers, SMALLEST_GAPPED_CELL, Side};
 use super::color_map::{ColorMap, Content, Hidden, MapColors};
 use super::colors::{Theme, mixed, text_on};
+use super::comparison::arrangement_of;
 use super::pen::{Align, Font, fitted, text_width};
 use super::{Chart, ChartError, Pen, Rect};
 use crate::api::Attribution;
@@ -70,15 +71,34 @@ impl Heatmap {
     /// The matrix of an attribution with a lens. The baseline counts if the lens shows two matrices and it
     /// has the same classes.
     pub fn of(attribution: &Attribution, baseline: Option<&Attribution>, lens: &Lens, theme: Theme) -> Self {
+        let arrangement = Heatmap::arrangement(attribution, baseline, lens);
+        Heatmap::in_order(attribution, baseline, arrangement, lens, theme)
+    }
+
+    /// The order of the classes in [`Heatmap::of`]; by similarity it is slow for hundreds of classes.
+    ///
+    /// Depends only on [`Lens::ordering`].
+    pub fn arrangement(attribution: &Attribution, baseline: Option<&Attribution>, lens: &Lens) -> Arrangement {
+        arrangement_of(attribution, attribution.comparable(baseline), lens)
+    }
+
+    /// As [`Heatmap::of`], with the arrangement of this lens.
+    pub fn in_order(
+        attribution: &Attribution,
+        baseline: Option<&Attribution>,
+        arrangement: Arrangement,
+        lens: &Lens,
+        theme: Theme,
+    ) -> Self {
         let (matrix, names) = (&attribution.file.matrix, &attribution.file.class_names);
         let baseline = attribution.comparable(baseline);
-        let other = baseline.map(|baseline| &baseline.file.matrix);
-        let arrangement = Arrangement::of(matrix, other, names, lens);
-        match (lens.show, baseline, other.and_then(|other| other.difference(matrix))) {
-            (Show::Difference, Some(baseline), Some(difference)) => {
+        let compared = baseline.filter(|_| lens.show == Show::Difference);
+        let difference = compared.and_then(|baseline| baseline.file.matrix.difference(matrix));
+        match (baseline, difference) {
+            (Some(baseline), Some(difference)) => {
                 Heatmap::difference([baseline, attribution], &difference, &[&difference], arrangement, lens, theme)
             }
-            (Show::Split, Some(baseline), _) if !arrangement.collapsed => {
+            (Some(baseline), None) if lens.show == Show::Split && !arrangement.collapsed => {
                 let sides = [baseline, attribution];
                 Heatmap::split(sides, &sides.map(|side| &side.file.matrix), arrangement, lens, theme)
             }
@@ -134,30 +154,23 @@ impl Heatmap {
                 let (row, column, span) = region.classes();
                 Region::within(row, column, span, matrix.classes())
             }),
+            matrix,
+            content,
             arrangement,
+            map,
             threshold,
-            ..Heatmap::plain(&matrix, content, &[], map, theme)
+            hatched: Vec::new(),
+            title: None,
+            show_legend: true,
+            show_values: true,
+            theme,
         }
     }
 
     /// A matrix in its given order with a legend, without selection.
     pub fn plain(matrix: &Matrix, content: Content, labels: &[String], map: ColorMap, theme: Theme) -> Self {
-        Heatmap {
-            matrix: matrix.clone(),
-            content,
-            labels: labels.to_vec(),
-            arrangement: Arrangement::given(matrix.classes()),
-            map,
-            threshold: 0.0,
-            hatched: Vec::new(),
-            region: None,
-            selected: None,
-            title: None,
-            show_legend: true,
-            show_values: true,
-            theme,
-            hidden: map.hidden(matrix, 0.0),
-        }
+        let arrangement = Arrangement::given(matrix.classes());
+        Heatmap::arranged(matrix, content, labels, arrangement, map, &Lens::default(), theme)
     }
 
     /// Only the colored cells.

@@ -1,0 +1,110 @@
+//! Formats of exported files: the one list from which routes, their documentation and menus are made.
+
+use serde::Deserialize;
+use strum::{Display, EnumIter, IntoEnumIterator, IntoStaticStr};
+
+/// Format of an exported file. Its name is that of the query and the ending of the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, Display, IntoStaticStr, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Format {
+    Svg,
+    Png,
+    /// A standalone LaTeX document for pgfplots.
+    Tex,
+    /// The numbers as a table, below comment lines that begin with `#` and hold the provenance.
+    Csv,
+    /// The numbers as named NumPy arrays; the array `provenance` holds the provenance as JSON.
+    Npz,
+    /// Only the matrices, as one NumPy array.
+    Npy,
+    /// The data that the figure is drawn from.
+    Json,
+}
+
+/// What is exported; decides the formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exported {
+    /// A chart and the numbers in it.
+    Chart,
+    /// A chart of matrices, and the data it is drawn from.
+    Matrices,
+    /// Only the data that charts are drawn from.
+    Data,
+}
+
+impl Format {
+    /// The formats of a kind of export, in the order of the menu.
+    pub fn of(exported: Exported) -> impl Iterator<Item = Format> {
+        Format::iter().filter(move |format| format.is_of(exported))
+    }
+
+    pub fn is_of(self, exported: Exported) -> bool {
+        match self {
+            Format::Svg | Format::Png | Format::Tex | Format::Csv | Format::Npz => exported != Exported::Data,
+            Format::Npy => exported == Exported::Matrices,
+            Format::Json => exported != Exported::Chart,
+        }
+    }
+
+    /// Ending of its files, without the dot.
+    pub fn extension(self) -> &'static str {
+        self.into()
+    }
+
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Format::Svg => "image/svg+xml",
+            Format::Png => "image/png",
+            Format::Tex => "application/x-tex",
+            Format::Csv => "text/csv; charset=utf-8",
+            Format::Npz => "application/zip",
+            Format::Npy => "application/octet-stream",
+            Format::Json => "application/json",
+        }
+    }
+
+    /// Name in menus.
+    pub fn label(self) -> &'static str {
+        match self {
+            Format::Svg => "SVG",
+            Format::Png => "PNG",
+            Format::Tex => "pgfplots",
+            Format::Csv => "CSV",
+            Format::Npz => "NPZ",
+            Format::Npy => "NPY",
+            Format::Json => "JSON",
+        }
+    }
+
+    /// Whether it is drawn as the lens says; numbers are always as measured.
+    pub fn is_drawn(self) -> bool {
+        matches!(self, Format::Svg | Format::Png | Format::Tex)
+    }
+
+    /// Whether browsers show it; they save other files.
+    pub fn is_shown(self) -> bool {
+        matches!(self, Format::Svg | Format::Png)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_menu_has_the_formats_of_what_is_exported() {
+        let menu = |exported| Format::of(exported).map(Format::label).collect::<Vec<_>>();
+        assert_eq!(menu(Exported::Chart), ["SVG", "PNG", "pgfplots", "CSV", "NPZ"]);
+        assert_eq!(menu(Exported::Matrices), ["SVG", "PNG", "pgfplots", "CSV", "NPZ", "NPY", "JSON"]);
+        assert_eq!(menu(Exported::Data), ["JSON"]);
+    }
+
+    #[test]
+    fn a_format_is_named_in_queries_by_the_ending_of_its_files() {
+        for format in Format::iter() {
+            assert_eq!(serde_json::from_value::<Format>(format.extension().into()).unwrap(), format);
+        }
+    }
+}
