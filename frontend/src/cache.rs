@@ -139,7 +139,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Cache<T> {
     }
 }
 
-/// The address of an attribution in the API.
-pub fn attribution_address(id: &str) -> String {
-    format!("api/attributions/{}", crate::urls::encoded(id))
+/// The address of an attribution in the API. `id`: an id, or a text that may be none.
+pub fn attribution_address(id: &impl ToString) -> String {
+    format!("api/attributions/{}", crate::urls::encoded(&id.to_string()))
 }

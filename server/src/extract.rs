@@ -9,10 +9,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use shared::dataset::Dataset;
+use shared::id::{AttributionId, CheckpointId, RunId, ShareToken};
 use shared::problem::FieldError;
-use shared::view::{AttributionId, CheckpointId};
 
-use crate::id::{DatasetId, RunId, ShareToken};
+use crate::id::DatasetId;
 use crate::problem::{ApiError, Kind};
 
 /// The name of a resource, from the last parameter of the path.

@@ -197,7 +197,7 @@ impl FigureStyle {
         let lens = Lens::from_parameters(|name| self.get(name)).map_err(|error| {
             let field = match &error {
                 ViewError::Parameter { name, .. } => name,
-                ViewError::Attribution(_) | ViewError::Checkpoint(_) | ViewError::CheckpointRef(_) | ViewError::Page(_) => "",
+                ViewError::Id(_) | ViewError::Page(_) => "",
             };
             ApiError::on_field(Kind::InvalidQuery, field, error.to_string())
         })?;

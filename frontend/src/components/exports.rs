@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 use shared::config::Inputs;
+use shared::id::RunId;
 use shared::view::{Lens, View};
 
 /// Something to export, and its formats: the name and the address of each.
@@ -17,10 +18,10 @@ pub fn export(what: &'static str, formats: &[&str], address: impl Fn(&str) -> St
 }
 
 /// The selected cell over the epochs of a run; `None` if no cell is selected.
-pub fn course(run: &str, inputs: Inputs, lens: &Lens) -> Option<Export> {
+pub fn course(run: &RunId, inputs: Inputs, lens: &Lens) -> Option<Export> {
     let (i, j) = lens.cell?;
     // The route takes the same query parameters as the page of the run.
-    let view = View::Run { run: run.to_owned(), epoch: None, inputs, lens: lens.clone() }.to_string();
+    let view = View::Run { run: run.clone(), epoch: None, inputs, lens: lens.clone() }.to_string();
     let query = view.split_once('?').map_or("", |(_, query)| query);
     Some(export("Selected pair over epochs", &FIGURE, |format| format!("api/runs/{run}/cells?i={i}&j={j}&{query}&format={format}")))
 }

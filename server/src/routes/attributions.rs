@@ -10,13 +10,13 @@ use shared::api::Attribution;
 use shared::chart::class_bars::ClassBars;
 use shared::chart::comparison::arrangement_of;
 use shared::chart::figure::Figure;
+use shared::id::{AttributionId, IdError};
 use shared::provenance::Page;
-use shared::view::{AttributionId, Lens, View, ViewError};
+use shared::view::{Lens, View};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::extract::{Name, Named};
 use crate::figures::{self, FigureQuery, FigureStyle, Form, Style};
-use crate::id::RunId;
 use crate::npy::Values;
 use crate::numbers::Numbers;
 use crate::problem::ApiError;
@@ -52,9 +52,9 @@ pub struct Shown {
 }
 
 impl FromStr for AttributionForm {
-    type Err = ViewError;
+    type Err = IdError;
 
-    fn from_str(text: &str) -> Result<Self, ViewError> {
+    fn from_str(text: &str) -> Result<Self, IdError> {
         let ending = |form: Form| Some((text.strip_suffix(form.suffix())?.strip_suffix('.')?, form));
         Ok(match Form::ALL.into_iter().find_map(ending) {
             Some((name, form)) => AttributionForm { id: name.parse()?, form: Some(form) },
@@ -99,7 +99,7 @@ pub async fn get_attribution(
     let baseline = if form.is_drawn() || chart == AttributionChart::Classes { named_baseline(&state, &lens).await? } else { None };
     let name = id.to_string();
     let view = View::Attribution { id, lens: lens.clone() };
-    let runs = RunId::of_view(&view);
+    let runs = view.runs();
     let sides: Vec<Attribution> = std::iter::once(attribution.clone()).chain(baseline.clone()).collect();
     let provenance = provenance::of_page(&state, Page::View(view), &sides, &runs).await?;
     match chart {

@@ -4,6 +4,7 @@ use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use shared::api::{CheckpointInfo, DatasetStatus, Health, Run, RunPage, RunState, WorkerStatus};
 use shared::config::RunConfig;
+use shared::id::RunId;
 use shared::preset::Preset;
 use shared::record::Metrics;
 
@@ -126,7 +127,7 @@ async fn lists_are_filtered_sorted_and_paged() {
     let done = server.finish("done second").await.id;
     let other = server.finish("done Third").await.id;
 
-    let check = async |query: &str, expected: &[&String], total: u32| {
+    let check = async |query: &str, expected: &[&RunId], total: u32| {
         let answer = server.get(&format!("/api/runs{query}")).await;
         let page: RunPage = answer.json();
         assert_eq!(page.runs.iter().map(|run| &run.id).collect::<Vec<_>>(), expected, "{query}");

@@ -90,7 +90,7 @@ async fn a_share_answers_what_its_page_asks() {
     let check = async |view: &str, expected: &[&str]| {
         let made = share(&server, view, "").await;
         let opened: SharedView = server.get(&format!("/api/shares/{}", made.token)).await.json();
-        let expected: Vec<String> = expected.iter().map(|address| format!("api/{}", address.replace("RUN", &run.id))).collect();
+        let expected: Vec<String> = expected.iter().map(|address| format!("api/{}", address.replace("RUN", run.id.as_str()))).collect();
         assert_eq!(opened.answers.keys().cloned().collect::<Vec<_>>(), expected, "{view}");
         for (address, body) in &opened.answers {
             assert_eq!(*body, server.get(&format!("/{address}")).await.json::<serde_json::Value>(), "{address}");

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Aggregation, Inputs, Layer, Norm, SplitName, Subset};
 use crate::eps::Eps;
+use crate::id::{AttributionId, CheckpointId, RunId};
 use crate::matrix::Matrix;
-use crate::view::CheckpointId;
 
 /// A class-wise attribution matrix with the settings it was measured with.
 ///
@@ -31,7 +31,8 @@ pub struct AttributionFile {
     pub layer: Layer,
     /// The measured checkpoint, such as `RUN.e12`; absent if it belongs to the run of this directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checkpoint: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub checkpoint: Option<CheckpointId>,
     /// C: the cosine of the mean attribution vectors of each pair of classes, unless `aggregation` says
     /// otherwise.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
@@ -93,8 +94,10 @@ pub struct Bootstrap {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Attribution {
-    pub id: String,
-    pub run: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: AttributionId,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub run: RunId,
     pub run_title: String,
     pub is_best: bool,
     pub is_last: bool,
@@ -116,9 +119,9 @@ pub struct EpochCell {
 }
 
 impl AttributionFile {
-    /// Name of the measured checkpoint. `run`: the run whose directory holds this file.
-    pub fn checkpoint_name(&self, run: &str) -> String {
-        self.checkpoint.clone().unwrap_or_else(|| CheckpointId { run: run.to_owned(), epoch: self.epoch }.to_string())
+    /// The measured checkpoint. `run`: the run whose directory holds this file.
+    pub fn checkpoint_id(&self, run: &RunId) -> CheckpointId {
+        self.checkpoint.clone().unwrap_or_else(|| CheckpointId { run: run.clone(), epoch: self.epoch })
     }
 }
 

@@ -3,14 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Inputs;
+use crate::id::{AttributionId, CheckpointId, RunId};
 
 /// `GET /api/runs/{id}/checkpoints`: an existing checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CheckpointInfo {
     /// Run and epoch, such as `RUN.e12`.
-    pub id: String,
-    pub run: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: CheckpointId,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub run: RunId,
     pub epoch: u32,
     pub is_best: bool,
     pub is_last: bool,
@@ -25,7 +28,8 @@ pub struct CheckpointInfo {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AttributionSummary {
     /// Run, epoch and inputs, such as `RUN.e12.adversarial`.
-    pub id: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: AttributionId,
     pub inputs: Inputs,
     pub cas: f64,
     pub cas_normalized: f64,

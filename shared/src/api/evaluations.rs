@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Norm, SplitName};
 use crate::eps::Eps;
+use crate::id::CheckpointId;
 use crate::record::EvaluationStep;
 
 /// The result of an evaluation.
@@ -13,7 +14,8 @@ use crate::record::EvaluationStep;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EvaluationFile {
     /// The evaluated checkpoint, such as `RUN.e12`.
-    pub checkpoint: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub checkpoint: CheckpointId,
     pub checkpoint_sha256: String,
     pub norm: Norm,
     #[cfg_attr(feature = "openapi", schema(value_type = String))]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AttackUsed, SaliencyMap};
 use crate::config::SplitName;
+use crate::id::CheckpointId;
 
 /// The analysis of pairs of classes: content of `pair.json` in its run directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,7 +13,8 @@ pub struct PairFile {
     pub class_names: Vec<String>,
     /// One or two checkpoints, such as `RUN.e12`, in the requested order. The first decides which images are
     /// shown.
-    pub checkpoints: Vec<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub checkpoints: Vec<CheckpointId>,
     pub split: SplitName,
     pub attack: AttackUsed,
     /// Network stage of the Grad-CAM maps, from 1.

@@ -10,7 +10,7 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct RunActions {
     pub action: RunAction,
-    /// Names of 1 to 1000 runs.
+    /// Names of 1 to 1000 runs. A text that names no run gets an outcome like any other.
     pub ids: Vec<String>,
     /// For `tag`: tags to add to each run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -6,12 +6,14 @@ use super::{EpochSummary, Run, RunState};
 use crate::config::{Architecture, Method, Norm, RunKind};
 use crate::dataset::Dataset;
 use crate::eps::Eps;
+use crate::id::{RunId, SweepId};
 
 /// A run as a row of a table: the values of its columns and filters, without its configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunRow {
-    pub id: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: RunId,
     pub title: String,
     pub kind: RunKind,
     pub state: RunState,
@@ -37,7 +39,8 @@ pub struct RunRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sweep: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub sweep: Option<SweepId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -79,7 +82,8 @@ pub struct RunRows {
     pub complete: bool,
     pub rows: Vec<RunRow>,
     /// Names of deleted runs.
-    pub deleted: Vec<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub deleted: Vec<RunId>,
 }
 
 /// Maximum number of points in the small curve of a row.

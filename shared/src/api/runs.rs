@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Inputs, RunConfig};
+use crate::id::RunId;
 use crate::record::{EvaluationStep, Metrics, NoticeKind, Record};
 
 /// A run without its curves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Run {
-    pub id: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: RunId,
     pub title: String,
     pub state: RunState,
     pub config: RunConfig,
@@ -113,8 +115,10 @@ pub struct RunRecords {
 pub struct RunChanges {
     /// False if the given cursor belongs to another database: any run may have changed.
     pub complete: bool,
-    pub runs: Vec<String>,
-    pub deleted: Vec<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub runs: Vec<RunId>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub deleted: Vec<RunId>,
 }
 
 /// `PATCH /api/runs/{id}`: changes the title, tags or notes of a run. Absent fields keep their values.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AttackUsed;
 use crate::config::{Inputs, SplitName};
+use crate::id::CheckpointId;
 
 /// Grad-CAM maps: content of `saliency.json` in its run directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,7 +12,8 @@ use crate::config::{Inputs, SplitName};
 pub struct SaliencyFile {
     pub class_names: Vec<String>,
     /// The checkpoints, such as `RUN.e12`, in the requested order.
-    pub checkpoints: Vec<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub checkpoints: Vec<CheckpointId>,
     pub split: SplitName,
     /// Network stage of the maps, from 1.
     pub stage: u32,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Attribution, Comparison, Run};
+use crate::id::ShareToken;
 use crate::record::Metrics;
 
 /// `POST /api/shares`: creates a share link.
@@ -26,10 +27,11 @@ pub struct NewShare {
 }
 
 /// A share link as its owner sees it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Share {
-    pub token: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub token: ShareToken,
     pub title: String,
     pub note: String,
     pub view: String,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Run;
+use crate::id::SweepId;
 
 /// `POST /api/sweeps`: creates a run for each combination of values.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,7 +34,8 @@ pub struct SweepAxis {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SweepSummary {
-    pub id: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: SweepId,
     /// Common beginning of the titles of its runs.
     pub title: String,
     pub created_at: String,
@@ -55,7 +57,8 @@ pub struct SweepSummary {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Sweep {
     /// Value of the field `sweep` in the configurations of its runs.
-    pub id: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: SweepId,
     /// Common beginning of the titles of its runs.
     pub title: String,
     /// Creation time of the first run.

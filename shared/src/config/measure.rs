@@ -8,7 +8,7 @@ use super::check::Check;
 use super::data::{DataConfig, SplitName};
 use super::train::Inputs;
 use crate::eps::Eps;
-use crate::view::CheckpointRef;
+use crate::id::CheckpointRef;
 
 /// Measures the class-wise attribution of one checkpoint.
 ///

@@ -32,8 +32,8 @@ pub use train::{
 };
 
 use crate::eps;
+use crate::id::CheckpointRef;
 use crate::problem::FieldError;
-use crate::view::CheckpointRef;
 
 /// The configuration of a run. In JSON, the field `kind` selects the variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::attack::PgdConfig;
 use super::check::Check;
 use super::data::{DataConfig, SplitName};
-use crate::view::CheckpointRef;
+use crate::id::CheckpointRef;
 
 /// Splits the overlap of pairs of classes by dimension and image, at one or two checkpoints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
     use crate::config::TrainConfig;
-    use crate::view::CheckpointRef;
+    use crate::id::CheckpointRef;
 
     #[track_caller]
     fn check<T: DeserializeOwned>(value: Value, expected: &str) {

@@ -9,7 +9,7 @@ use super::method::Method;
 use super::model::ModelConfig;
 use crate::builtin::cos;
 use crate::eps::Eps;
-use crate::view::CheckpointRef;
+use crate::id::{CheckpointRef, SweepId};
 
 /// Trains one network and measures the attribution of each checkpoint it keeps.
 ///
@@ -23,7 +23,8 @@ pub struct TrainConfig {
     pub name: String,
     /// Id of the sweep this run belongs to. The runs of a sweep are shown on one page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sweep: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub sweep: Option<SweepId>,
     #[serde(default)]
     pub seed: u32,
     /// `auto` (CUDA if available, else CPU), `cpu` or `cuda:N`.
@@ -393,12 +394,9 @@ impl TrainConfig {
     }
 
     pub(super) fn validate(&self, check: &mut Check) {
-        let Self { name, sweep, seed: _, device, data, model, training, attack, evaluation, checkpoints, attribution } = self;
+        let Self { name, sweep: _, seed: _, device, data, model, training, attack, evaluation, checkpoints, attribution } = self;
         check.name(name);
         check.device(device);
-        if let Some(sweep) = sweep {
-            check.that("sweep", crate::view::is_run_id(sweep), || format!("`{sweep}` is not a name of [a-z0-9-], at most 64 long"));
-        }
         let shape = data.shape();
         check.inside("data", |check| data.validate(check));
         check.inside("model", |check| model.validate(shape, &data.dataset.info().title, check));

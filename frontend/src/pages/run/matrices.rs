@@ -33,7 +33,7 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     let how = format!("{} · {} · {}", names::split(config.split), config.aggregation.label(), config.subset.label());
     let explorer = Explorer::new(UrlState::local(Lens::default()));
     let matrix = move |entry: AttributionEntry| {
-        let attribution_id = urls::attribution_id(&id, entry.epoch, entry.inputs).to_string();
+        let attribution_id = urls::attribution_id(&id, entry.epoch, entry.inputs);
         let attribution = fetched::<Arc<Attribution>>(move || is_owner.then(|| format!("api/attributions/{attribution_id}")));
         view! { <section class="panel" aria-label=format!("{} inputs", entry.inputs.id())><Loaded attribution explorer/></section> }
     };

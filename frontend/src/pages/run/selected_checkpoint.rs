@@ -12,9 +12,10 @@ use shared::chart::figure::checkpoint_name;
 use shared::chart::heatmap::{Heatmap, unresolved};
 use shared::config::Inputs;
 use shared::format;
+use shared::id::AttributionId;
 use shared::matrix::Matrix;
 use shared::record::Metrics;
-use shared::view::{AttributionId, Lens, Order};
+use shared::view::{Lens, Order};
 
 use super::Selection;
 use super::scrubber::tag;
@@ -59,7 +60,7 @@ pub fn SelectedCheckpointView(
     let named = Memo::new(move |_| lens.get().baseline);
     Effect::new(move || {
         for id in [id.get(), named.get(), best.get()].into_iter().flatten() {
-            matrices.ask(&attribution_address(&id.to_string()));
+            matrices.ask(&attribution_address(&id));
         }
     });
     matrices.prefetch(move || {
@@ -67,13 +68,13 @@ pub fn SelectedCheckpointView(
         metrics
             .with(|metrics| nearest_first(metrics, inputs.get(), around))
             .into_iter()
-            .map(|epoch| attribution_address(&name_of(epoch).to_string()))
+            .map(|epoch| attribution_address(&name_of(epoch)))
             .collect()
     });
 
-    let of = move |id: &AttributionId| matrices.ready(&attribution_address(&id.to_string()));
+    let of = move |id: &AttributionId| matrices.ready(&attribution_address(id));
     // The former matrix stays until the next one arrives. The captions name the one that is shown.
-    let now = latest(None, move || match id.get().map(|id| matrices.get(&attribution_address(&id.to_string()))) {
+    let now = latest(None, move || match id.get().map(|id| matrices.get(&attribution_address(&id))) {
         Some(Some(Load::Ready(kept))) => Some(Some(kept)),
         Some(Some(Load::Loading) | None) => None,
         Some(Some(Load::Failed(_))) | None => Some(None),
@@ -96,7 +97,7 @@ pub fn SelectedCheckpointView(
     let state = Memo::new(move |_| match id.get() {
         None => State::Nothing,
         Some(_) if now.with(Option::is_some) => State::Shown,
-        Some(id) => match matrices.get(&attribution_address(&id.to_string())) {
+        Some(id) => match matrices.get(&attribution_address(&id)) {
             Some(Load::Failed(_)) if is_owner => State::Failed,
             Some(Load::Failed(_)) => State::Elsewhere,
             _ => State::Loading,
@@ -119,7 +120,7 @@ pub fn SelectedCheckpointView(
         State::Elsewhere => view! { <p class="muted">"The link brings no matrix of this checkpoint."</p>{about()} }.into_any(),
         State::Loading => view! { <Skeleton placeholder=Placeholder::Matrix/>{about()} }.into_any(),
         State::Failed => {
-            let problem = id.get_untracked().and_then(|id| matrices.get(&attribution_address(&id.to_string())));
+            let problem = id.get_untracked().and_then(|id| matrices.get(&attribution_address(&id)));
             match problem {
                 Some(Load::Failed(problem)) => view! { <Failure problem retry=move || matrices.retry()/>{about()} }.into_any(),
                 _ => ().into_any(),
@@ -291,7 +292,7 @@ fn figures(metrics: &Metrics, id: &AttributionId, baseline: Option<&Attribution>
     let (robust, clean) = (measured.and_then(|entry| entry.test_robust_accuracy), measured.and_then(|entry| entry.test_clean_accuracy));
     let cas = metrics.cas(epoch, inputs);
     let against = |change: String| match baseline {
-        Some(baseline) if baseline.id == id.to_string() => "the baseline".to_owned(),
+        Some(baseline) if baseline.id == *id => "the baseline".to_owned(),
         Some(baseline) if baseline.run == id.run => {
             format!("{change} to epoch {}{}", baseline.file.epoch, tag(metrics, baseline.file.epoch))
         }
@@ -335,7 +336,7 @@ mod tests {
 
     #[test]
     fn figures_have_what_was_measured_of_the_epoch() {
-        let id = |epoch| AttributionId { run: "r".into(), epoch, inputs: Inputs::Adversarial };
+        let id = |epoch| AttributionId { run: "r".parse().unwrap(), epoch, inputs: Inputs::Adversarial };
         let values: Vec<String> = figures(&metrics(), &id(2), None).into_iter().map(|figure| figure.value).collect();
         assert_eq!(values, ["60.0 %", "20.00", "0.2000", "90.0 %"]);
         assert_eq!(figures(&metrics(), &id(3), None)[1].value, "–");
