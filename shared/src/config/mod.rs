@@ -11,7 +11,6 @@ mod measure;
 mod method;
 mod model;
 mod pair;
-mod reading;
 mod train;
 
 use serde::{Deserialize, Serialize};
@@ -33,7 +32,7 @@ pub use train::{
 
 use crate::eps;
 use crate::id::CheckpointRef;
-use crate::problem::FieldError;
+use crate::problem::{self, FieldError};
 
 /// The configuration of a run. In JSON, the field `kind` selects the variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -239,12 +238,12 @@ impl TryFrom<Value> for RunConfig {
         eps::write_out(&mut object)?;
         let known = "known: `train`, `attribute`, `evaluate`, `saliency`, `pair`, `import`";
         match kind.as_ref().and_then(Value::as_str) {
-            Some("train") => reading::read(&object).map(RunConfig::Train),
-            Some("attribute") => reading::read(&object).map(RunConfig::Attribute),
-            Some("evaluate") => reading::read(&object).map(RunConfig::Evaluate),
-            Some("saliency") => reading::read(&object).map(RunConfig::Saliency),
-            Some("pair") => reading::read(&object).map(RunConfig::Pair),
-            Some("import") => reading::read(&object).map(RunConfig::Import),
+            Some("train") => problem::read(&object).map(RunConfig::Train),
+            Some("attribute") => problem::read(&object).map(RunConfig::Attribute),
+            Some("evaluate") => problem::read(&object).map(RunConfig::Evaluate),
+            Some("saliency") => problem::read(&object).map(RunConfig::Saliency),
+            Some("pair") => problem::read(&object).map(RunConfig::Pair),
+            Some("import") => problem::read(&object).map(RunConfig::Import),
             Some(other) => Err(FieldError::new("kind", format!("`{other}` is not a kind of run; {known}"))),
             None => Err(FieldError::new("kind", format!("is missing; {known}"))),
         }
