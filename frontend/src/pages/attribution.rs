@@ -455,14 +455,7 @@ fn provenance(attribution: &Attribution) -> Vec<(&'static str, String)> {
     let file = &attribution.file;
     let attack = match &file.attack {
         None => "none: clean images".to_owned(),
-        Some(attack) => format!(
-            "PGD-{}, {} {}, step {}, {}",
-            attack.steps,
-            attack.norm.symbol(),
-            attack.eps.long(attack.norm),
-            attack.step_size.long(attack.norm),
-            if attack.random_start { "random start" } else { "from the image" },
-        ),
+        Some(attack) => attack.text(),
     };
     let bootstrap =
         file.bootstrap.as_ref().map(|bootstrap| format!("95 %, {} resamples of the images", format::count(bootstrap.resamples.into())));

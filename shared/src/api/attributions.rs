@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Aggregation, Inputs, Layer, Norm, SplitName, Subset};
+use crate::config::{Aggregation, Inputs, Layer, Norm, SplitName, Subset, ThreatModel};
 use crate::eps::Eps;
 use crate::id::{AttributionId, CheckpointId, RunId};
 use crate::matrix::Matrix;
@@ -122,6 +122,16 @@ impl AttributionFile {
     /// The measured checkpoint. `run`: the run whose directory holds this file.
     pub fn checkpoint_id(&self, run: &RunId) -> CheckpointId {
         self.checkpoint.clone().unwrap_or_else(|| CheckpointId { run: run.clone(), epoch: self.epoch })
+    }
+}
+
+impl AttackUsed {
+    /// Such as `PGD-20, ℓ∞ 8/255 (0.0314), step 2/255 (0.0078), random start`.
+    pub fn text(&self) -> String {
+        let AttackUsed { norm, eps, step_size, steps, random_start } = *self;
+        let threat = ThreatModel { norm, eps }.long();
+        let start = if random_start { "random start" } else { "from the image" };
+        format!("PGD-{steps}, {threat}, step {}, {start}", step_size.long(norm))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Norm, SplitName};
+use crate::config::{Norm, SplitName, ThreatModel};
 use crate::eps::Eps;
 use crate::id::CheckpointId;
 use crate::record::EvaluationStep;
@@ -37,4 +37,10 @@ pub struct EvaluationFile {
     pub report: String,
     pub seed: u32,
     pub seconds: f64,
+}
+
+impl EvaluationFile {
+    pub fn threat(&self) -> ThreatModel {
+        ThreatModel { norm: self.norm, eps: self.eps }
+    }
 }

@@ -95,8 +95,7 @@ impl RunRow {
         let classes = run.classes();
         let Run { id, title, state, config, created_at, canceling, tags, notes, summary, .. } = run;
         let train = config.as_train();
-        let attack = train.map(|train| (train.attack.norm, train.attack.eps));
-        let (norm, eps) = attack.or_else(|| config.measuring_attack().map(|attack| (attack.norm, attack.eps))).unzip();
+        let threat = config.measuring_attack().map(|attack| attack.threat());
         let stride = summary.spark.len().div_ceil(ROW_SPARK_POINTS).max(1);
         let spark = summary.spark.iter().rev().step_by(stride).rev().map(|value| (value * 1000.0).round() as u16).collect();
         RunRow {
@@ -104,8 +103,8 @@ impl RunRow {
             dataset: config.data().map(|data| data.dataset),
             method: train.map(|train| train.training.method),
             architecture: train.map(|train| train.model.architecture),
-            norm,
-            eps,
+            norm: threat.map(|threat| threat.norm),
+            eps: threat.map(|threat| threat.eps),
             seed: train.map(|train| train.seed),
             sweep: train.and_then(|train| train.sweep.clone()),
             id,

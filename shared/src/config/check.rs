@@ -53,8 +53,9 @@ impl Check {
         self.that(field, (0.0..=largest).contains(&value), || format!("{value} is out of range; 0 or more, at most {largest}"));
     }
 
-    /// Requires `value` in `(0, largest]`.
-    pub(super) fn size(&mut self, field: &str, value: Eps, largest: f64) {
+    /// Requires `value` in `(0, largest]`, if there is one.
+    pub(super) fn size(&mut self, field: &str, value: impl Into<Option<Eps>>, largest: f64) {
+        let Some(value) = value.into() else { return };
         let size = value.fraction();
         let message = || format!("{value} is out of range; above 0, at most {largest:.4}");
         // In ℓ2, a bare 128 is a length, but people often mean 128/255.

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::attack::{Norm, PgdConfig};
+use super::attack::PgdConfig;
 use super::check::Check;
 use super::data::DataConfig;
 use super::model::{ModelConfig, Normalization};
+use super::threat::Norm;
 use super::train::AttributionConfig;
 use crate::eps::Eps;
 

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::attack::{Norm, PgdConfig};
+use super::attack::PgdConfig;
 use super::autoattack::{AutoAttack, STANDARD_QUERIES};
 use super::check::Check;
 use super::data::{DataConfig, SplitName};
+use super::threat::{Norm, ThreatModel};
 use super::train::Inputs;
 use crate::eps::Eps;
 use crate::id::CheckpointRef;
@@ -259,6 +260,11 @@ impl EvaluateConfig {
         }
     }
 
+    /// `None` if it is that of the checkpoint's run, or partly.
+    pub fn threat(&self) -> Option<ThreatModel> {
+        Some(ThreatModel { norm: self.norm?, eps: self.eps? })
+    }
+
     pub(super) fn title(&self) -> String {
         format!("Robust accuracy of {}", self.checkpoint)
     }
@@ -271,15 +277,11 @@ impl EvaluateConfig {
         check.samples("samples", *samples, 2, 10_000_000);
         check.that("eps", norm.is_none() || eps.is_some(), || "is missing; a norm without a radius is no threat model".to_owned());
         let largest = norm.unwrap_or(Norm::L2).largest([3, 256, 256]);
-        if let Some(eps) = *eps {
-            check.size("eps", eps, largest);
-        }
+        check.size("eps", *eps, largest);
         if let Some(RestartedPgdConfig { steps, step_size, restarts }) = pgd {
             check.range("pgd.steps", *steps, 1, 10_000);
             check.range("pgd.restarts", *restarts, 1, 1000);
-            if let Some(step_size) = *step_size {
-                check.size("pgd.step_size", step_size, largest);
-            }
+            check.size("pgd.step_size", *step_size, largest);
         }
         check.that("autoattack", pgd.is_some() || !autoattack.is_empty(), || {
             "is empty and `pgd` is absent: nothing would attack".to_owned()

@@ -11,12 +11,13 @@ mod measure;
 mod method;
 mod model;
 mod pair;
+mod threat;
 mod train;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use attack::{AttackConfig, BatchNormMode, Norm, PgdConfig, TRAINING_STEPS};
+pub use attack::{AttackConfig, BatchNormMode, PgdConfig, TRAINING_STEPS};
 pub use autoattack::{AutoAttack, AutoAttackFacts, STANDARD_QUERIES};
 use check::Check;
 pub use data::{DataConfig, SplitName};
@@ -25,6 +26,7 @@ pub use measure::{Aggregation, AttributeConfig, EvaluateConfig, Layer, Restarted
 pub use method::{Method, MethodFacts};
 pub use model::{Architecture, ArchitectureFacts, DEIT_HEADS, ModelConfig, Normalization};
 pub use pair::PairConfig;
+pub use threat::{Norm, ThreatModel};
 pub use train::{
     AttributionConfig, AwpConfig, CheckpointConfig, DistillationConfig, EvaluationConfig, Inputs, Schedule, TrainConfig, TrainingConfig,
     WeightAveragingConfig,

@@ -7,6 +7,7 @@ use super::check::Check;
 use super::data::DataConfig;
 use super::method::Method;
 use super::model::ModelConfig;
+use super::threat::ThreatModel;
 use crate::builtin::cos;
 use crate::eps::Eps;
 use crate::id::{CheckpointRef, SweepId};
@@ -360,21 +361,22 @@ impl TrainConfig {
         let method = self.training.method.facts();
         match method.adversarial {
             false => format!("{data} · {}", method.short),
-            true => format!("{data} · {} · {} {}", method.short, self.attack.norm.symbol(), self.attack.eps),
+            true => format!("{data} · {} · {}", method.short, self.attack.threat()),
         }
     }
 
     /// Step size of the training attack: the given one, or the default of the method.
     pub fn training_step_size(&self) -> Eps {
-        let AttackConfig { norm, eps, step_size, .. } = self.attack;
-        let factor = self.training.method.facts().step_factor;
-        step_size.unwrap_or_else(|| factor.map_or_else(|| norm.paper_step(eps), |factor| eps.scaled(factor)))
+        let threat = self.attack.threat();
+        let of_method = self.training.method.facts().step_factor.map(|factor| threat.eps.scaled(factor));
+        self.attack.step_size.or(of_method).unwrap_or_else(|| threat.paper_step())
     }
 
     /// The attack that measures robust accuracy.
     pub fn measuring_attack(&self) -> PgdConfig {
+        let ThreatModel { norm, eps } = self.attack.threat();
         let EvaluationConfig { every: _, steps, step_size, random_start } = self.evaluation;
-        PgdConfig { norm: self.attack.norm, eps: self.attack.eps, step_size, steps, random_start }
+        PgdConfig { norm, eps, step_size, steps, random_start }
     }
 
     /// Whether the checkpoint of `epoch` (from 1) is kept even if it is neither best nor last.
@@ -414,9 +416,7 @@ impl TrainConfig {
         let EvaluationConfig { every, steps, step_size, random_start: _ } = evaluation;
         check.range("evaluation.every", *every, 1, training.epochs.max(1));
         check.range("evaluation.steps", *steps, 1, 10_000);
-        if let Some(step_size) = *step_size {
-            check.size("evaluation.step_size", step_size, attack.norm.largest(shape));
-        }
+        check.size("evaluation.step_size", *step_size, attack.norm.largest(shape));
         check.that("checkpoints.every", checkpoints.every <= training.epochs, || {
             format!("{} is more than the {} epochs of the run", checkpoints.every, training.epochs)
         });
