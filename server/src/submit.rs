@@ -90,25 +90,16 @@ async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: 
 /// Sets the data of a measurement whose checkpoint was imported without a folder of images: that of its run,
 /// with the folder to be set.
 async fn take_data_of_checkpoint(state: &AppState, config: &mut RunConfig) {
-    let (checkpoint, data) = match config {
-        RunConfig::Attribute(config) => (&config.checkpoint, &mut config.data),
-        RunConfig::Evaluate(config) => (&config.checkpoint, &mut config.data),
-        RunConfig::Saliency(config) => match config.checkpoints.first() {
-            Some(checkpoint) => (checkpoint, &mut config.data),
-            None => return,
-        },
-        RunConfig::Pair(config) => match config.checkpoints.first() {
-            Some(checkpoint) => (checkpoint, &mut config.data),
-            None => return,
-        },
-        RunConfig::Train(_) | RunConfig::Import(_) => return,
-    };
-    if data.is_some() {
+    if config.data().is_some() {
         return;
     }
+    let Some(run) = config.needs().first().map(|(_, checkpoint)| checkpoint.run.clone()) else { return };
     // `missing_checkpoint` reports a run that cannot be looked up.
-    let Ok(Some(run)) = state.db.run(&checkpoint.run).await else { return };
-    *data = run.config.data().filter(|data| data.dataset.source() == Source::Folder && data.path.is_none()).cloned();
+    let Ok(Some(run)) = state.db.run(&run).await else { return };
+    let data = run.config.data().filter(|data| data.dataset.source() == Source::Folder && data.path.is_none());
+    if let Some(data) = data.cloned() {
+        config.set_data(data);
+    }
 }
 
 async fn missing_checkpoint(state: &AppState, wanted: &CheckpointRef) -> Option<String> {

@@ -1,5 +1,6 @@
 //! Collects the errors of a configuration by field.
 
+use super::data::DataConfig;
 use crate::eps::Eps;
 use crate::problem::FieldError;
 
@@ -63,6 +64,12 @@ impl Check {
             self.fail(field, format!("{}: for {size} of 255 write `{size}/255`", message()));
         } else {
             self.that(field, size > 0.0 && size <= largest, message);
+        }
+    }
+
+    pub(super) fn data(&mut self, data: Option<&DataConfig>) {
+        if let Some(data) = data {
+            self.inside("data", |check| data.validate(check));
         }
     }
 

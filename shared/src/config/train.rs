@@ -396,9 +396,7 @@ impl TrainConfig {
     }
 
     pub(super) fn validate(&self, check: &mut Check) {
-        let Self { name, sweep: _, seed: _, device, data, model, training, attack, evaluation, checkpoints, attribution } = self;
-        check.name(name);
-        check.device(device);
+        let Self { name: _, sweep: _, seed: _, device: _, data, model, training, attack, evaluation, checkpoints, attribution } = self;
         let shape = data.shape();
         check.inside("data", |check| data.validate(check));
         check.inside("model", |check| model.validate(shape, &data.dataset.info().title, check));
