@@ -12,47 +12,66 @@ use crate::id::{RunId, SweepId};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunRow {
+    /// Id of the run.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub id: RunId,
+    /// Title of the run.
     pub title: String,
+    /// Kind of the run.
     pub kind: RunKind,
+    /// State of the run.
     pub state: RunState,
+    /// True after a cancel request, while the worker saves.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub canceling: bool,
+    /// Creation time: RFC 3339, UTC.
     pub created_at: String,
     /// Device the run waits for or ran on, such as `cpu` or `cuda:0`.
     pub device: String,
     /// Sort key in the queue of the device: the run with the lowest value starts first.
     pub place: i64,
+    /// Data set of the configuration; absent if the run uses the data of its checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<Dataset>,
+    /// Training method; absent if the run does not train.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
+    /// Architecture; absent if the run does not train.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<Architecture>,
     /// Norm of the training attack, or of the measuring attack if the run does not train.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub norm: Option<Norm>,
+    /// Radius of the same attack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub eps: Option<Eps>,
+    /// Seed; absent if the run does not train.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
+    /// Id of the sweep the run belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub sweep: Option<SweepId>,
+    /// Free words to find the run by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Free text about the run.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notes: String,
+    /// Last finished epoch; 0 before the first.
     pub epoch: u32,
+    /// Number of epochs to train; 0 for a run that does not train.
     pub epochs: u32,
     /// Finished fraction of the run, in `[0, 1]`.
     pub fraction_done: f64,
+    /// Estimated seconds until the run finishes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<f64>,
+    /// The best epoch: the one with the highest selection accuracy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<EpochSummary>,
+    /// The last evaluated epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<EpochSummary>,
     /// Robust test accuracy over the epochs, in thousandths; at most `ROW_SPARK_POINTS` values.
@@ -80,6 +99,7 @@ pub struct RunRows {
     pub cursor: String,
     /// True if `rows` contains all runs: the client replaces its list.
     pub complete: bool,
+    /// The rows.
     pub rows: Vec<RunRow>,
     /// Names of deleted runs.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
