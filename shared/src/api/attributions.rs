@@ -46,7 +46,7 @@ pub struct AttributionFile {
     pub matrix: Matrix,
     /// L2 norm of the mean attribution vector of each class.
     pub norms: Vec<f64>,
-    /// Class attribution similarity: the sum of the off-diagonal cells of `matrix`.
+    /// Class attribution similarity: the sum of the positive cells of `matrix` off its diagonal.
     pub cas: f64,
     /// CAS / K(K−1).
     pub cas_normalized: f64,
