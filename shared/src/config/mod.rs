@@ -182,6 +182,7 @@ impl RunConfig {
         of_any_kind!(self, config => (&mut config.data).into())
     }
 
+    #[expect(clippy::useless_conversion, reason = "only some kinds can leave the data out")]
     pub fn set_data(&mut self, data: DataConfig) {
         of_any_kind!(self, config => config.data = data.into());
     }
