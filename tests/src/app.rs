@@ -11,7 +11,6 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::api::{Run, RunState};
-use shared::id::RunId;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -103,8 +102,8 @@ impl App {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    pub fn run_dir(&self, id: &RunId) -> PathBuf {
-        self.data.path().join("runs").join(id.as_str())
+    pub fn run_dir(&self, id: &(impl Display + ?Sized)) -> PathBuf {
+        self.data.path().join("runs").join(id.to_string())
     }
 
     pub async fn submit(&self, config: &Value) -> Result<Run> {
@@ -130,7 +129,7 @@ impl App {
     }
 
     /// Waits until the run has finished, in whatever state.
-    pub async fn finished(&self, id: &RunId) -> Result<Run> {
+    pub async fn finished(&self, id: &(impl Display + ?Sized)) -> Result<Run> {
         until("the run finishes", async || Ok(Some(self.run(id).await?).filter(|run| run.state.is_finished()))).await
     }
 

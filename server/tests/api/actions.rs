@@ -91,10 +91,14 @@ async fn tags_are_added_and_removed_beside_those_a_run_has() {
     server.act_with(&json!({"action": "tag", "ids": [a], "add_tags": ["paper", " seeds "]})).await;
     server.act_with(&json!({"action": "tag", "ids": [b], "add_tags": many})).await;
     let found = server.act_with(&json!({"action": "tag", "ids": [a, b, "none"], "add_tags": ["Paper", "new"]})).await;
-    assert_eq!(found, outcomes([(&a, ""), (&b, "invalid-change"), ("none", "run-not-found")]), "13 tags are too many for one of them");
+    assert_eq!(
+        found,
+        outcomes([(a.as_str(), ""), (b.as_str(), "invalid-change"), ("none", "run-not-found")]),
+        "13 tags are too many for one of them"
+    );
     assert_eq!((tags(&a).await, tags(&b).await), (vec!["paper".to_owned(), "seeds".to_owned(), "new".to_owned()], many));
     let found = server.act_with(&json!({"action": "tag", "ids": [a, b], "add_tags": ["x"], "remove_tags": ["PAPER", "t3"]})).await;
-    assert_eq!(found, outcomes([(&a, ""), (&b, "")]), "one goes, one comes");
+    assert_eq!(found, outcomes([(a.as_str(), ""), (b.as_str(), "")]), "one goes, one comes");
     assert_eq!(tags(&a).await, ["seeds", "new", "x"]);
     assert_eq!(server.run(&b).await.tags.len(), 12);
     let unchanged: Run = server.run(&a).await;

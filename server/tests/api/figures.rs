@@ -5,6 +5,7 @@ use std::io::{Cursor, Read};
 
 use axum::http::header;
 use serde_json::Value;
+use shared::id::RunId;
 use shared::provenance::{Page, Provenance};
 
 use crate::matrices::assert_png;
@@ -310,7 +311,7 @@ async fn a_run_whose_loss_exploded_says_so_though_its_worker_did_not() {
 }
 
 /// A server whose worker writes a matrix over classes of other names.
-async fn with_class_names(names: [&str; 10]) -> (TestServer, String) {
+async fn with_class_names(names: [&str; 10]) -> (TestServer, RunId) {
     let server = TestServer::start().await;
     let path = server.dir.path().join("attributions/e1.adversarial.json");
     let mut file: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();

@@ -104,7 +104,7 @@ async fn labels_that_cannot_be_are_named() {
     check(json!({"tags": ["x".repeat(33)]}), "tags", "33 characters; at most 32").await;
     check(json!({"notes": "x".repeat(4001)}), "notes", "4001 characters; at most 4000").await;
     server.patch(&run.id, &json!({"state": "queued"})).await.assert_problem(400, "invalid-json", Some("state"));
-    server.patch("none", &json!({"title": "x"})).await.assert_problem(404, "run-not-found", Some("id"));
+    server.patch(&"none".parse().unwrap(), &json!({"title": "x"})).await.assert_problem(404, "run-not-found", Some("id"));
     assert_eq!(server.run(&run.id).await, run, "nothing of it was taken");
 }
 

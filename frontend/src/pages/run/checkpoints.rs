@@ -139,7 +139,10 @@ fn MeasureDialog(
     };
     view! {
         <Dialog open=Signal::derive(move || checkpoint.with(Option::is_some)) close=move || checkpoint.set(None) title="Measure a checkpoint">
-            {move || checkpoint.get().map(&links)}
+            {
+                let links = links.clone();
+                move || checkpoint.get().map(&links)
+            }
         </Dialog>
     }
 }

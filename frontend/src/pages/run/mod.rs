@@ -298,7 +298,8 @@ pub mod tests {
         let address = "/runs/at-1?epoch=12&inputs=clean&scale=fitted&base=at-2.e4.adversarial";
         let selection = Selection::of(address.parse().unwrap());
         assert_eq!((selection.epoch, selection.inputs), (Some(12), Inputs::Clean));
-        assert_eq!(selection.view("at-1").to_string(), address);
-        assert_eq!(Selection::of("/runs/at-1".parse().unwrap()).view("at-1").to_string(), "/runs/at-1");
+        let run = "at-1".parse().unwrap();
+        assert_eq!(selection.view(&run).to_string(), address);
+        assert_eq!(Selection::of("/runs/at-1".parse().unwrap()).view(&run).to_string(), "/runs/at-1");
     }
 }
