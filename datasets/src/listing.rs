@@ -15,7 +15,7 @@ use crate::{Error, file_error};
 /// File name endings of pictures: those of torchvision's `IMG_EXTENSIONS`.
 const ENDINGS: [&str; 9] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp"];
 pub(crate) const ENDINGS_IN_WORDS: &str = "JPEG, PNG, BMP, WebP, TIFF, PPM and PGM";
-/// Largest number of kinds of passed over files. Once it is reached, all further files are counted as
+/// Largest number of kinds of passed over files. Once it is reached, files of further kinds are counted as
 /// `other files`.
 const MOST_KINDS: usize = 12;
 /// Longest part after the last dot that counts as an ending.
@@ -38,7 +38,8 @@ impl<'a> Notes<'a> {
 
     /// Counts `path` as passed over. `what` names its kind in the plural, for example `hidden files`.
     pub(crate) fn pass_over(&mut self, what: &str, path: &Path) {
-        let what = if self.kinds.len() < MOST_KINDS { what } else { "other files" };
+        let is_known = self.kinds.iter().any(|kind| kind.what == what);
+        let what = if is_known || self.kinds.len() < MOST_KINDS { what } else { "other files" };
         match self.kinds.iter_mut().find(|kind| kind.what == what) {
             Some(kind) => kind.count += 1,
             None => {

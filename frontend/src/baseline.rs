@@ -8,7 +8,8 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use shared::api::Attribution;
 use shared::chart::figure::checkpoint_name;
-use shared::view::{AttributionId, Lens};
+use shared::id::AttributionId;
+use shared::view::Lens;
 
 use crate::load::{Fetched, fetched_attribution};
 use crate::url_state::UrlState;
@@ -90,7 +91,7 @@ fn of(
     fetched: Fetched<Arc<Attribution>>,
 ) -> Memo<Option<Arc<Attribution>>> {
     Memo::new(move |_| {
-        let id = id()?.to_string();
+        let id = id()?;
         fetched.ready().filter(|attribution| attribution.id == id)
     })
 }

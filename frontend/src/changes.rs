@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 use shared::api::RunChanges;
+use shared::id::RunId;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Event, EventSource, MessageEvent, MessagePort, SharedWorker};
@@ -31,7 +32,7 @@ pub enum News {
 
 impl News {
     /// Whether the run `id` may have changed.
-    pub fn concerns(&self, id: &str) -> bool {
+    pub fn concerns(&self, id: &RunId) -> bool {
         match self {
             News::Open | News::Lost | News::InSight => true,
             News::Changed(RunChanges { complete, runs, deleted }) => !complete || runs.iter().chain(deleted).any(|run| run == id),
@@ -225,13 +226,14 @@ mod tests {
     #[test]
     fn a_run_is_concerned_by_its_changes_and_where_nobody_knows() {
         let changed = |complete, runs: &[&str], deleted: &[&str]| {
-            let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
             News::Changed(RunChanges { complete, runs: names(runs), deleted: names(deleted) })
         };
-        assert!(changed(true, &["a", "b"], &[]).concerns("b"));
-        assert!(changed(true, &[], &["b"]).concerns("b"));
-        assert!(!changed(true, &["a"], &["c"]).concerns("b"));
-        assert!(changed(false, &[], &[]).concerns("b"));
-        assert!(News::Open.concerns("b"));
+        let b = "b".parse().unwrap();
+        assert!(changed(true, &["a", "b"], &[]).concerns(&b));
+        assert!(changed(true, &[], &["b"]).concerns(&b));
+        assert!(!changed(true, &["a"], &["c"]).concerns(&b));
+        assert!(changed(false, &[], &[]).concerns(&b));
+        assert!(News::Open.concerns(&b));
     }
 }

@@ -28,7 +28,7 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
             let inputs: Vec<&str> = config.inputs.iter().map(|inputs| inputs.id()).collect();
             let attack = match &config.attack {
                 _ if !config.inputs.contains(&Inputs::Adversarial) => String::new(),
-                Some(attack) => format!(", attacked by PGD-{} in {} {}", attack.steps, attack.norm.symbol(), attack.eps),
+                Some(attack) => format!(", attacked by PGD-{} in {}", attack.steps, attack.threat()),
                 None => ", attacked as its own run measures".to_owned(),
             };
             let matrices = if inputs.len() == 1 { "One matrix" } else { "Two matrices" };

@@ -30,11 +30,13 @@ pub fn until(share: &Share) -> String {
 
 #[cfg(test)]
 mod tests {
+    use shared::fixtures;
+
     use super::*;
 
     #[test]
     fn a_link_says_how_long_it_works() {
-        let share = |end: Option<&str>, expired| Share { expires_at: end.map(str::to_owned), expired, ..Share::default() };
+        let share = |end: Option<&str>, expired| Share { expires_at: end.map(str::to_owned), expired, ..fixtures::share() };
         let end = Some("2026-11-22T19:13:38.123Z");
         assert_eq!(until(&share(None, false)), "Works until it is withdrawn");
         assert_eq!(until(&share(end, false)), "Works until 2026-11-22 19:13 UTC");

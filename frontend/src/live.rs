@@ -11,6 +11,7 @@ use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{Run, RunRecords, RunState};
+use shared::id::RunId;
 use shared::problem::Problem;
 use shared::record::Metrics;
 
@@ -56,7 +57,7 @@ impl Live {
 
 /// How far the records have been received, and when the next request is sent.
 struct Follower {
-    id: String,
+    id: RunId,
     after: RefCell<Option<String>>,
     looking: Cell<bool>,
     /// Something changed during a request.

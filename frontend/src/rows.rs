@@ -8,6 +8,7 @@ use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{RunRow, RunRows, RunState};
+use shared::id::RunId;
 use shared::problem::Problem;
 use shared::query;
 
@@ -26,7 +27,7 @@ pub struct Entry {
 }
 
 /// The runs by id.
-pub type Table = BTreeMap<Arc<str>, Arc<Entry>>;
+pub type Table = BTreeMap<RunId, Arc<Entry>>;
 
 /// All runs that the application knows; shared by all pages.
 #[derive(Clone, Copy)]
@@ -112,17 +113,17 @@ fn apply(table: &mut Table, rows: RunRows) {
         table.clear();
     }
     for id in &rows.deleted {
-        table.remove(id.as_str());
+        table.remove(id);
     }
     for run in rows.rows {
         let words = query::words(&run);
-        table.insert(run.id.as_str().into(), Arc::new(Entry { run, words }));
+        table.insert(run.id.clone(), Arc::new(Entry { run, words }));
     }
 }
 
 /// For each queued run: how many runs wait before it for the same device.
-pub fn positions(table: &Table) -> BTreeMap<Arc<str>, u32> {
-    let mut waiting: Vec<(&str, i64, &Arc<str>)> = table
+pub fn positions(table: &Table) -> BTreeMap<RunId, u32> {
+    let mut waiting: Vec<(&str, i64, &RunId)> = table
         .iter()
         .filter(|(_, entry)| entry.run.state == RunState::Queued)
         .map(|(id, entry)| (entry.run.device.as_str(), entry.run.place, id))
@@ -147,7 +148,7 @@ mod tests {
             cursor: String::new(),
             complete,
             rows: ids.iter().map(|id| row(id)).collect(),
-            deleted: deleted.iter().map(|id| (*id).to_owned()).collect(),
+            deleted: deleted.iter().map(|id| id.parse().unwrap()).collect(),
         }
     }
 
@@ -156,7 +157,7 @@ mod tests {
         let mut table = Table::new();
         let mut check = |answer, expected: &[&str]| {
             apply(&mut table, answer);
-            assert_eq!(table.keys().map(|id| &**id).collect::<Vec<_>>(), expected);
+            assert_eq!(table.keys().map(RunId::as_str).collect::<Vec<_>>(), expected);
         };
         check(answer(true, &["b", "a"], &[]), &["a", "b"]);
         check(answer(false, &["c"], &["a"]), &["b", "c"]);
@@ -171,7 +172,7 @@ mod tests {
         let rows = vec![queued("a", "cpu", 9), queued("b", "cpu", 3), queued("c", "cuda:0", 5), row("done")];
         apply(&mut table, RunRows { rows, ..answer(true, &[], &[]) });
         let positions = positions(&table);
-        let found: Vec<(&str, u32)> = positions.iter().map(|(id, before)| (&**id, *before)).collect();
+        let found: Vec<(&str, u32)> = positions.iter().map(|(id, before)| (id.as_str(), *before)).collect();
         assert_eq!(found, [("a", 1), ("b", 0), ("c", 0)]);
     }
 }

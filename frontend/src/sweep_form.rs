@@ -44,8 +44,9 @@ pub fn errors(config: &Value, axes: &[SweepAxis]) -> Vec<FieldError> {
     if axes.is_empty() {
         return Vec::new();
     }
-    // The name only affects what the runs are called, not whether they are valid.
-    sweep::expand(&body(config, axes.to_vec()), "sweep").err().unwrap_or_default().into_iter().map(about_axes).collect()
+    // The server makes the id. It does not matter to whether the runs are valid.
+    let id = "sweep".parse().expect("it is an id");
+    sweep::expand(&body(config, axes.to_vec()), &id).err().unwrap_or_default().into_iter().map(about_axes).collect()
 }
 
 /// Assigns a problem of one run to the axes, because the axes set the value.

@@ -1,7 +1,7 @@
 //! The application's path prefix, and the addresses of its pages. Works on plain strings.
 
 use shared::config::{Inputs, RunKind};
-use shared::view::{AttributionId, CheckpointId};
+use shared::id::{AttributionId, CheckpointId, CheckpointRef, RunId, SweepId};
 
 /// The path prefix of the application without a final slash: `/lab` for `https://host/lab/`, empty for the
 /// root.
@@ -51,37 +51,38 @@ pub fn href(path: &str) -> String {
     }
 }
 
-pub fn run(id: &str) -> String {
+pub fn run(id: &RunId) -> String {
     format!("/runs/{id}")
 }
 
-pub fn sweep(id: &str) -> String {
+pub fn sweep(id: &SweepId) -> String {
     format!("/sweeps/{id}")
 }
 
-/// The form of a new run of a kind, for checkpoints such as `RUN.best`.
-pub fn new_of(kind: RunKind, checkpoints: &[String]) -> String {
+/// The form of a new run of a kind, for some checkpoints.
+pub fn new_of(kind: RunKind, checkpoints: &[CheckpointRef]) -> String {
+    let checkpoints: Vec<String> = checkpoints.iter().map(CheckpointRef::to_string).collect();
     format!("/new?kind={}&checkpoint={}", kind.id(), checkpoints.join(","))
 }
 
-pub fn new_from(run: &str) -> String {
+pub fn new_from(run: &RunId) -> String {
     format!("/new?from={run}")
 }
 
-pub fn attribution(run: &str, epoch: u32, inputs: Inputs) -> String {
+pub fn attribution(run: &RunId, epoch: u32, inputs: Inputs) -> String {
     format!("/attributions/{}", attribution_id(run, epoch, inputs))
 }
 
-pub fn attribution_id(run: &str, epoch: u32, inputs: Inputs) -> AttributionId {
-    AttributionId { run: run.to_owned(), epoch, inputs }
+pub fn attribution_id(run: &RunId, epoch: u32, inputs: Inputs) -> AttributionId {
+    AttributionId { run: run.clone(), epoch, inputs }
 }
 
-pub fn checkpoint_file(run: &str, epoch: u32) -> String {
-    format!("api/checkpoints/{}/file", CheckpointId { run: run.to_owned(), epoch })
+pub fn checkpoint_file(run: &RunId, epoch: u32) -> String {
+    format!("api/checkpoints/{}/file", CheckpointId { run: run.clone(), epoch })
 }
 
 /// The comparison of two epochs of a run, with adversarial inputs.
-pub fn compare(run: &str, a: u32, b: u32) -> String {
+pub fn compare(run: &RunId, a: u32, b: u32) -> String {
     let id = |epoch| attribution_id(run, epoch, Inputs::Adversarial);
     format!("/compare?a={}&b={}", id(a), id(b))
 }
@@ -133,8 +134,9 @@ mod tests {
     fn links_are_relative_to_the_base() {
         assert_eq!(href("/"), ".");
         assert_eq!(href("/runs/at-1"), "runs/at-1");
-        assert_eq!(compare("at-1", 12, 60), "/compare?a=at-1.e12.adversarial&b=at-1.e60.adversarial");
-        assert_eq!(checkpoint_file("at-1", 12), "api/checkpoints/at-1.e12/file");
+        let run = "at-1".parse().unwrap();
+        assert_eq!(compare(&run, 12, 60), "/compare?a=at-1.e12.adversarial&b=at-1.e60.adversarial");
+        assert_eq!(checkpoint_file(&run, 12), "api/checkpoints/at-1.e12/file");
     }
 
     #[test]

@@ -9,13 +9,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use shared::api::{NewShare, Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share};
 use shared::config::{RunConfig, RunKind};
+use shared::id::{RunId, ShareToken, SweepId};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::types::Json;
-use sqlx::{FromRow, QueryBuilder, Sqlite, SqlitePool};
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 use utoipa::ToSchema;
 
-use crate::id::{RunId, ShareToken};
+use crate::id::new_share_token;
 use crate::scheduler::PendingWrites;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -65,8 +66,8 @@ pub struct Changed {
     pub cursor: String,
     /// False if the given cursor belongs to another database: anything may have changed.
     pub known: bool,
-    pub runs: Vec<String>,
-    pub deleted: Vec<String>,
+    pub runs: Vec<RunId>,
+    pub deleted: Vec<RunId>,
 }
 
 /// What a run does at the moment.
@@ -87,7 +88,8 @@ pub struct DoneRun {
 
 #[derive(FromRow)]
 struct StoredRun {
-    id: String,
+    #[sqlx(try_from = "String")]
+    id: RunId,
     title: String,
     state: String,
     config: Json<RunConfig>,
@@ -114,7 +116,8 @@ struct DoneRow {
 
 #[derive(FromRow)]
 struct ShareRow {
-    token: String,
+    #[sqlx(try_from = "String")]
+    token: ShareToken,
     title: String,
     note: String,
     view: String,
@@ -201,7 +204,7 @@ impl Db {
         let row: Option<(String, bool)> =
             sqlx::query_as("SELECT state, canceling FROM runs WHERE id = ?").bind(id.as_str()).fetch_optional(&self.pool).await?;
         let Some((state, canceling)) = row else { return Ok(None) };
-        Ok(self.pending.amended_status(id.as_str(), RunStatus { state: state_of(&state)?, canceling }))
+        Ok(self.pending.amended_status(id, RunStatus { state: state_of(&state)?, canceling }))
     }
 
     /// The runs of one page, and how many runs match in total.
@@ -231,14 +234,12 @@ impl Db {
         if let Some(since) = since {
             query.push(" WHERE revision > ").push_bind(since);
             for id in &changed {
-                query.push(" OR id = ").push_bind(id);
+                query.push(" OR id = ").push_bind(id.as_str());
             }
         }
         let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&mut *look).await?;
         if let Some(since) = since {
-            let written: Vec<String> =
-                sqlx::query_scalar("SELECT id FROM deleted_runs WHERE revision > ?").bind(since).fetch_all(&mut *look).await?;
-            deleted.extend(written);
+            deleted.extend(ids("SELECT id FROM deleted_runs WHERE revision > ?", since, &mut look).await?);
         }
         look.commit().await?;
         let mut present = Vec::with_capacity(rows.len());
@@ -261,10 +262,10 @@ impl Db {
         let mut look = self.pool.begin().await?;
         let (lineage, revision): (String, i64) = sqlx::query_as(SELECT_REVISION).fetch_one(&mut *look).await?;
         let since = since(cursor, &lineage, revision);
-        let (mut runs, mut deleted): (Vec<String>, Vec<String>) = match since {
+        let (mut runs, mut deleted) = match since {
             Some(since) => (
-                sqlx::query_scalar("SELECT id FROM runs WHERE revision > ?").bind(since).fetch_all(&mut *look).await?,
-                sqlx::query_scalar("SELECT id FROM deleted_runs WHERE revision > ?").bind(since).fetch_all(&mut *look).await?,
+                ids("SELECT id FROM runs WHERE revision > ?", since, &mut look).await?,
+                ids("SELECT id FROM deleted_runs WHERE revision > ?", since, &mut look).await?,
             ),
             None => (Vec::new(), Vec::new()),
         };
@@ -323,11 +324,11 @@ impl Db {
     }
 
     /// The runs of a sweep, or of all sweeps, oldest first.
-    pub async fn sweep_runs(&self, sweep: Option<&str>) -> sqlx::Result<Vec<Run>> {
+    pub async fn sweep_runs(&self, sweep: Option<&SweepId>) -> sqlx::Result<Vec<Run>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
         query.push(" WHERE sweep ");
         match sweep {
-            Some(sweep) => query.push("= ").push_bind(sweep),
+            Some(sweep) => query.push("= ").push_bind(sweep.as_str()),
             None => query.push("IS NOT NULL"),
         };
         query.push(" ORDER BY seq");
@@ -352,7 +353,7 @@ impl Db {
     /// Makes a share of a view that shows `runs`.
     pub async fn insert_share(&self, new: &NewShare, runs: &[RunId]) -> sqlx::Result<Share> {
         let NewShare { view, title, note, expires_in_days } = new;
-        let (token, made) = (ShareToken::random(), Timestamp::now());
+        let (token, made) = (new_share_token(), Timestamp::now());
         let end = expires_in_days.map(|days| at(made + SignedDuration::from_hours(24 * i64::from(days))));
         let mut transaction = self.pool.begin().await?;
         sqlx::query("INSERT INTO shares (token, title, note, view, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)")
@@ -408,6 +409,12 @@ impl Db {
     }
 }
 
+/// The runs whose revision is later than `since`.
+async fn ids(select: &'static str, since: i64, look: &mut SqliteConnection) -> sqlx::Result<Vec<RunId>> {
+    let ids: Vec<String> = sqlx::query_scalar(select).bind(since).fetch_all(look).await?;
+    ids.into_iter().map(|id| id.parse().map_err(|_| unreadable("id", &id))).collect()
+}
+
 /// Begins a query for shares.
 fn select_share() -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("SELECT token, title, note, view, created_at, expires_at, coalesce(expires_at <= ");
@@ -461,7 +468,7 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter, state: &str
     }
 }
 
-pub fn unreadable(column: &'static str, value: &str) -> sqlx::Error {
+fn unreadable(column: &'static str, value: &str) -> sqlx::Error {
     sqlx::Error::ColumnDecode { index: column.to_owned(), source: format!("`{value}` is not a {column}").into() }
 }
 

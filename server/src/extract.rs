@@ -8,11 +8,12 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use shared::dataset::Dataset;
-use shared::problem::FieldError;
-use shared::view::{AttributionId, CheckpointId};
+use shared::id::{AttributionId, CheckpointId, RunId, ShareToken};
+use shared::problem;
 
-use crate::id::{DatasetId, RunId, ShareToken};
+use crate::id::DatasetId;
 use crate::problem::{ApiError, Kind};
 
 /// The name of a resource, from the last parameter of the path.
@@ -82,19 +83,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 /// Reads a query as a struct.
 pub fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
     let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-    serde_path_to_error::deserialize(pairs).map_err(|error| {
-        let path = error.path().to_string();
-        let message = error.into_inner().to_string();
-        let field = named_field(&message).unwrap_or(&path).to_owned();
-        ApiError::on_fields(Kind::InvalidQuery, vec![FieldError::new(field, message)])
-    })
-}
-
-/// The field that a message of serde names: it is nowhere else in the error if it is missing, unknown or
-/// repeated.
-fn named_field(message: &str) -> Option<&str> {
-    let rest = ["missing field `", "unknown field `", "duplicate field `"].iter().find_map(|start| message.strip_prefix(start))?;
-    rest.split_once('`').map(|(field, _)| field)
+    problem::read(pairs).map_err(|error| ApiError::on_fields(Kind::InvalidQuery, vec![error]))
 }
 
 /// A JSON body.
@@ -110,16 +99,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             return Err(ApiError::on_field(Kind::UnsupportedMediaType, "Content-Type", detail));
         }
         let body = Bytes::from_request(request, state).await.map_err(unreadable_body)?;
-        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&body)).map(Json).map_err(|error| {
-            let path = error.path().to_string();
-            let inner = error.into_inner();
-            let message = inner.to_string();
-            if !inner.is_data() {
-                return ApiError::new(Kind::InvalidJson, format!("the body is not JSON: {message}"));
-            }
-            let field = named_field(&message).unwrap_or(if path == "." { "" } else { &path }).to_owned();
-            ApiError::on_fields(Kind::InvalidJson, vec![FieldError::new(field, message)])
-        })
+        let not_json = |error| ApiError::new(Kind::InvalidJson, format!("the body is not JSON: {error}"));
+        let value: Value = serde_json::from_slice(&body).map_err(not_json)?;
+        problem::read(value).map(Json).map_err(|error| ApiError::on_fields(Kind::InvalidJson, vec![error]))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shared::api::{Run, RunState};
+use shared::id::RunId;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,6 @@ use tracing::{Instrument, info_span};
 
 use crate::changes::Changes;
 use crate::db::{Db, RunStatus};
-use crate::id::RunId;
 use crate::rundir::{RunDirs, record};
 use crate::tail::{Line, Tail};
 
@@ -124,9 +124,9 @@ impl LiveRuns {
             let active: Vec<Arc<Run>> =
                 self.runs().values().map(|live| live.run.clone()).filter(|run| run.state != RunState::Queued).collect();
             for run in &active {
-                let id = RunId::of_run(run);
-                let tail = tails.entry(id.clone()).or_insert_with(|| self.0.dirs.of(&id).tail());
-                self.read(&id, run, tail).instrument(info_span!("run", %id)).await;
+                let id = &run.id;
+                let tail = tails.entry(id.clone()).or_insert_with(|| self.0.dirs.of(id).tail());
+                self.read(id, run, tail).instrument(info_span!("run", %id)).await;
             }
             let pause = if active.is_empty() { IDLE_INTERVAL } else { INTERVAL };
             look = tokio::select! {
@@ -148,11 +148,11 @@ impl LiveRuns {
             }
         };
         let all = cursor.replace(changed.cursor).is_none() || !changed.known;
-        let named: HashSet<String> = changed.runs.into_iter().chain(changed.deleted).collect();
+        let named: HashSet<RunId> = changed.runs.into_iter().chain(changed.deleted).collect();
         let mut runs = self.runs();
         let looked_at = runs.iter_mut().filter_map(|(id, live)| {
             let new = std::mem::take(&mut live.new);
-            (all || new || named.contains(id.as_str())).then(|| id.clone())
+            (all || new || named.contains(id)).then(|| id.clone())
         });
         looked_at.collect()
     }

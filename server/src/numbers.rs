@@ -70,8 +70,8 @@ mod tests {
         let provenance = Provenance {
             application: APPLICATION.into(),
             view: "/runs/r".parse().unwrap(),
-            checkpoints: vec![CheckpointHash { id: "r.e1".into(), sha256: "ab".into() }],
-            configs: BTreeMap::from([("r".to_owned(), json!({"name": "two\nlines # and a sign"}))]),
+            checkpoints: vec![CheckpointHash { id: "r.e1".parse().unwrap(), sha256: "ab".into() }],
+            configs: BTreeMap::from([("r".parse().unwrap(), json!({"name": "two\nlines # and a sign"}))]),
         };
         let numbers = Numbers::table(vec![
             ("run", Values::Texts(vec!["#1".into(), "no. #2".into(), "a, b".into(), "=1+1".into()])),
@@ -89,7 +89,7 @@ mod tests {
         let classes = ["=cmd|' /C calc'!A0", "@sum", "-1", "+a;=b", "\t=1", "a,=1+1"].map(str::to_owned);
         let matrix = Matrix::cosine(&vec![vec![1.0, -1.0]; classes.len()]);
         let config = json!({"name": "a,=1+1;@x", "list": ["=2", "-3", "plain-name"], "number": -4.5});
-        let configs = BTreeMap::from([("r".to_owned(), config.clone())]);
+        let configs = BTreeMap::from([("r".parse().unwrap(), config.clone())]);
         let provenance = Provenance { application: APPLICATION.into(), view: "/runs/r".parse().unwrap(), checkpoints: Vec::new(), configs };
         let csv = String::from_utf8(csv(&Numbers::matrix(&matrix, &classes), &provenance).unwrap()).unwrap();
         let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(csv.as_bytes());

@@ -8,9 +8,9 @@ use anyhow::Context;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 use shared::api::Attribution;
+use shared::id::RunId;
 use shared::provenance::{APPLICATION, CheckpointHash, Page, Provenance};
 
-use crate::id::RunId;
 use crate::problem::ApiError;
 use crate::shared_views::public_run;
 use crate::state::AppState;
@@ -24,14 +24,14 @@ pub async fn of_page(
 ) -> Result<Provenance, ApiError> {
     let mut checkpoints: Vec<CheckpointHash> = Vec::new();
     for Attribution { run, file, .. } in attributions {
-        let checkpoint = CheckpointHash { id: file.checkpoint_name(run), sha256: file.checkpoint_sha256.clone() };
+        let checkpoint = CheckpointHash { id: file.checkpoint_id(run), sha256: file.checkpoint_sha256.clone() };
         if !checkpoint.sha256.is_empty() && !checkpoints.contains(&checkpoint) {
             checkpoints.push(checkpoint);
         }
     }
     let mut configs = BTreeMap::new();
     for id in runs {
-        configs.insert(id.to_string(), public_run(state, id).await?.config.to_json());
+        configs.insert(id.clone(), public_run(state, id).await?.config.to_json());
     }
     Ok(Provenance { application: APPLICATION.to_owned(), view, checkpoints, configs })
 }

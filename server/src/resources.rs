@@ -3,12 +3,12 @@
 
 use shared::api::{Attribution, AttributionContext, AttributionSummary, CheckpointInfo, Comparison, Run};
 use shared::config::RunKind;
+use shared::id::{AttributionId, CheckpointId, RunId};
 use shared::record::{Epoch, Metrics};
-use shared::view::{AttributionId, CheckpointId, SIDES};
+use shared::view::SIDES;
 
 use crate::db::RunStatus;
 use crate::extract::Named;
-use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
 use crate::state::AppState;
 
@@ -34,14 +34,14 @@ pub fn checkpoints(id: &RunId, metrics: &Metrics) -> Vec<CheckpointInfo> {
         let epoch = checkpoint.epoch;
         let measured = epoch_record(metrics, epoch);
         let attributions = metrics.attributions.iter().filter(|entry| entry.epoch == epoch).map(|entry| AttributionSummary {
-            id: AttributionId { run: id.to_string(), epoch, inputs: entry.inputs }.to_string(),
+            id: AttributionId { run: id.clone(), epoch, inputs: entry.inputs },
             inputs: entry.inputs,
             cas: entry.cas,
             cas_normalized: entry.cas_normalized,
         });
         CheckpointInfo {
-            id: CheckpointId { run: id.to_string(), epoch }.to_string(),
-            run: id.to_string(),
+            id: CheckpointId { run: id.clone(), epoch },
+            run: id.clone(),
             epoch,
             is_best: marks.best == Some(epoch),
             is_last: marks.last == Some(epoch),
@@ -58,9 +58,8 @@ pub fn checkpoints(id: &RunId, metrics: &Metrics) -> Vec<CheckpointInfo> {
 /// What is known of an attribution that exists, without its matrix.
 pub async fn attribution_context(state: &AppState, id: &AttributionId) -> Result<AttributionContext, ApiError> {
     let not_found = || AttributionId::not_found(&id.to_string());
-    let run_id = RunId::of_attribution(id);
-    let run = state.db.run(&run_id).await?.ok_or_else(not_found)?;
-    let metrics = state.dirs.of(&run_id).metrics().await?;
+    let run = state.db.run(&id.run).await?.ok_or_else(not_found)?;
+    let metrics = state.dirs.of(&id.run).metrics().await?;
     // Its file may be left although the epoch was not kept.
     if metrics.cas(id.epoch, id.inputs).is_none() {
         return Err(not_found());
@@ -68,7 +67,7 @@ pub async fn attribution_context(state: &AppState, id: &AttributionId) -> Result
     let marks = Marks::of(&metrics);
     let measured = epoch_record(&metrics, id.epoch);
     Ok(AttributionContext {
-        id: id.to_string(),
+        id: id.clone(),
         run: run.id,
         run_title: run.title,
         is_best: marks.best == Some(id.epoch),
@@ -80,7 +79,7 @@ pub async fn attribution_context(state: &AppState, id: &AttributionId) -> Result
 
 pub async fn attribution(state: &AppState, id: &AttributionId) -> Result<Attribution, ApiError> {
     let context = attribution_context(state, id).await?;
-    let file = state.dirs.of(&RunId::of_attribution(id)).attribution(id).await?;
+    let file = state.dirs.of(&id.run).attribution(id).await?;
     Ok(Attribution::of(context, file.ok_or_else(|| AttributionId::not_found(&id.to_string()))?))
 }
 

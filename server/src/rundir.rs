@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 
 use shared::api::AttributionFile;
 use shared::config::{RunConfig, RunKind};
+use shared::id::{AttributionId, CheckpointId, RunId};
 use shared::record::{Metrics, Record};
 use shared::rundir;
-use shared::view::{AttributionId, CheckpointId};
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
-use crate::id::RunId;
 use crate::plain_file;
 use crate::tail::{Line, Tail};
 

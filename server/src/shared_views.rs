@@ -8,10 +8,10 @@ use serde_json::Value;
 use shared::api::{Attribution, Difference, Run, RunSummary, SharedContent};
 use shared::config::{Inputs, RunConfig, RunKind};
 use shared::format;
+use shared::id::{AttributionId, RunId};
 use shared::record::Metrics;
-use shared::view::{AttributionId, View};
+use shared::view::View;
 
-use crate::id::RunId;
 use crate::problem::ApiError;
 use crate::resources::{attribution, comparison, result_name, run};
 use crate::state::AppState;
@@ -21,9 +21,8 @@ use crate::state::AppState;
 pub async fn content(state: &AppState, view: &View) -> Result<(SharedContent, BTreeMap<String, Value>), ApiError> {
     let mut answers = BTreeMap::new();
     let content = match view {
-        View::Run { epoch, inputs, .. } => {
-            let id = RunId::of_run_view(view).ok_or_else(|| ApiError::internal("a view of a run names one"))?;
-            let (mut run, metrics) = (public_run(state, &id).await?, state.dirs.of(&id).metrics().await?);
+        View::Run { run: id, epoch, inputs, .. } => {
+            let (mut run, metrics) = (public_run(state, id).await?, state.dirs.of(id).metrics().await?);
             // While a run is running, its records are newer than the database. Show both as of the same time.
             if !metrics.epochs.is_empty() {
                 run.summary = RunSummary::of(&metrics, run.summary.epochs);
@@ -32,7 +31,7 @@ pub async fn content(state: &AppState, view: &View) -> Result<(SharedContent, BT
                 answers.insert(format!("api/attributions/{id}"), json(&attribution(state, &id).await?)?);
             }
             if let Some(name) = result_name(run.config.kind())
-                && let Some(result) = state.dirs.of(&id).result(run.config.kind()).await?
+                && let Some(result) = state.dirs.of(id).result(run.config.kind()).await?
             {
                 answers.insert(format!("api/runs/{id}/{name}"), serde_json::from_slice(&result).map_err(ApiError::internal)?);
             }
@@ -40,7 +39,7 @@ pub async fn content(state: &AppState, view: &View) -> Result<(SharedContent, BT
         }
         View::Attribution { id, .. } => SharedContent::Attribution { attribution: Box::new(attribution(state, id).await?) },
         View::Compare { ids, .. } => {
-            for id in RunId::of_view(view) {
+            for id in view.runs() {
                 answers.insert(format!("api/runs/{id}"), json(&public_run(state, &id).await?)?);
                 answers.insert(format!("api/runs/{id}/metrics"), json(&state.dirs.of(&id).metrics().await?)?);
             }

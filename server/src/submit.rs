@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use shared::api::{Probe, RunState, WorkerStatus};
 use shared::config::{ImportConfig, PairConfig, RunConfig};
 use shared::dataset::Source;
+use shared::id::{CheckpointRef, RunId};
 use shared::problem::FieldError;
-use shared::view::CheckpointRef;
 
-use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
 use crate::scheduler::{NewRun, resolve_device};
 use crate::state::AppState;
@@ -91,31 +90,21 @@ async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: 
 /// Sets the data of a measurement whose checkpoint was imported without a folder of images: that of its run,
 /// with the folder to be set.
 async fn take_data_of_checkpoint(state: &AppState, config: &mut RunConfig) {
-    let (checkpoint, data) = match config {
-        RunConfig::Attribute(config) => (&config.checkpoint, &mut config.data),
-        RunConfig::Evaluate(config) => (&config.checkpoint, &mut config.data),
-        RunConfig::Saliency(config) => match config.checkpoints.first() {
-            Some(checkpoint) => (checkpoint, &mut config.data),
-            None => return,
-        },
-        RunConfig::Pair(config) => match config.checkpoints.first() {
-            Some(checkpoint) => (checkpoint, &mut config.data),
-            None => return,
-        },
-        RunConfig::Train(_) | RunConfig::Import(_) => return,
-    };
-    if data.is_some() {
+    if config.data().is_some() {
         return;
     }
-    let Ok(run) = checkpoint.run.parse::<RunId>() else { return };
+    let Some(run) = config.needs().first().map(|(_, checkpoint)| checkpoint.run.clone()) else { return };
     // `missing_checkpoint` reports a run that cannot be looked up.
     let Ok(Some(run)) = state.db.run(&run).await else { return };
-    *data = run.config.data().filter(|data| data.dataset.source() == Source::Folder && data.path.is_none()).cloned();
+    let data = run.config.data().filter(|data| data.dataset.source() == Source::Folder && data.path.is_none());
+    if let Some(data) = data.cloned() {
+        config.set_data(data);
+    }
 }
 
 async fn missing_checkpoint(state: &AppState, wanted: &CheckpointRef) -> Option<String> {
-    let run: RunId = wanted.run.parse().ok()?;
-    match state.db.status(&run).await {
+    let run = &wanted.run;
+    match state.db.status(run).await {
         Ok(Some(_)) => {}
         Ok(None) => return Some(format!("`{wanted}` names a run that does not exist: `{run}`")),
         Err(error) => {
@@ -123,15 +112,15 @@ async fn missing_checkpoint(state: &AppState, wanted: &CheckpointRef) -> Option<
             return Some(format!("`{wanted}` could not be looked up"));
         }
     }
-    let metrics = state.dirs.of(&run).metrics().await.unwrap_or_default();
+    let metrics = state.dirs.of(run).metrics().await.unwrap_or_default();
     metrics.checkpoint_epoch(wanted.which).err().map(|missing| format!("`{wanted}` is not there: {missing}"))
 }
 
 /// Errors of pairs with a class that the first checkpoint does not have; none while the classes of its run
 /// are unknown.
 async fn missing_classes(state: &AppState, config: &PairConfig) -> Vec<FieldError> {
-    let Some(run) = config.checkpoints.first().and_then(|checkpoint| checkpoint.run.parse::<RunId>().ok()) else { return Vec::new() };
-    let metrics = state.dirs.of(&run).metrics().await.unwrap_or_default();
+    let Some(CheckpointRef { run, .. }) = config.checkpoints.first() else { return Vec::new() };
+    let metrics = state.dirs.of(run).metrics().await.unwrap_or_default();
     let Some(classes) = metrics.started.map(|started| started.class_names.len()) else { return Vec::new() };
     let beyond = (0..).zip(&config.pairs).filter(|(_, pair)| pair[1] as usize >= classes);
     let named = |(index, pair): (usize, &[u32; 2])| {

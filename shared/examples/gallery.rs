@@ -91,7 +91,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let course = Course { cells: (1..=12).map(|step| cell(5 * step)).collect(), marks: vec![(15, "baseline"), (60, "this")], theme };
         draw(&format!("course-{suffix}"), 420, 210, &course)?;
 
-        let share = |view: &str| Share { view: view.into(), ..Share::default() };
+        let share = |view: &str| Share { view: view.into(), ..fixtures::share() };
         let run = Run { title: TITLE.into(), config: demo(60), summary: RunSummary::of(&metrics(60), 60), ..fixtures::run("demo") };
         let cards = [
             ("run", share("/runs/demo"), SharedContent::Run { run: Box::new(run), metrics: Box::new(metrics(60)) }),

@@ -1,15 +1,19 @@
-//! A run and an attribution for tests. Host only: the browser does not need this module.
+//! A run, an attribution and a share for tests. Host only: the browser does not need this module.
 
-use crate::api::{Attribution, AttributionFile, Run, RunState, RunSummary};
+use crate::api::{Attribution, AttributionFile, Run, RunState, RunSummary, Share};
 use crate::config::{Aggregation, Inputs, Layer, SplitName, Subset};
+use crate::id::{AttributionId, RunId};
 use crate::matrix::Matrix;
 use crate::preset;
-use crate::view::AttributionId;
+
+pub fn run_id(id: &str) -> RunId {
+    id.parse().expect("a test names its runs in the form of an id")
+}
 
 /// A succeeded run of the demo without measurements.
 pub fn run(id: &str) -> Run {
     Run {
-        id: id.into(),
+        id: run_id(id),
         title: "Demo".into(),
         state: RunState::Succeeded,
         config: preset::demo().config,
@@ -29,8 +33,8 @@ pub fn run(id: &str) -> Run {
 pub fn attribution(run: &str, epoch: u32, matrix: Matrix) -> Attribution {
     let classes = matrix.classes();
     Attribution {
-        id: AttributionId { run: run.into(), epoch, inputs: Inputs::Adversarial }.to_string(),
-        run: run.into(),
+        id: AttributionId { run: run_id(run), epoch, inputs: Inputs::Adversarial },
+        run: run_id(run),
         run_title: "Demo".into(),
         is_best: false,
         is_last: false,
@@ -60,5 +64,20 @@ pub fn attribution(run: &str, epoch: u32, matrix: Matrix) -> Attribution {
             checkpoint_sha256: String::new(),
             seconds: 1.0,
         },
+    }
+}
+
+/// A share without title and note that does not expire.
+pub fn share() -> Share {
+    let token = "0".repeat(40);
+    Share {
+        path: format!("s/{token}"),
+        token: token.parse().expect("40 digits are a token"),
+        title: String::new(),
+        note: String::new(),
+        view: String::new(),
+        created_at: String::new(),
+        expires_at: None,
+        expired: false,
     }
 }

@@ -15,6 +15,7 @@ pub mod export;
 #[cfg(not(target_family = "wasm"))]
 pub mod fixtures;
 pub mod format;
+pub mod id;
 pub mod inspection;
 pub mod labels;
 pub mod matrix;

@@ -10,8 +10,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::id::{CheckpointId, RunId, SweepId};
 use crate::theory::Question;
-use crate::view::{View, is_run_id};
+use crate::view::View;
 
 /// Name of the application; identifies the SVG element and the PNG chunk with the provenance.
 pub const APPLICATION: &str = "CrossLens";
@@ -24,14 +25,14 @@ pub struct Provenance {
     pub view: Page,
     pub checkpoints: Vec<CheckpointHash>,
     /// Configurations of the runs, by run name.
-    pub configs: BTreeMap<String, Value>,
+    pub configs: BTreeMap<RunId, Value>,
 }
 
 /// A checkpoint and the hash of its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckpointHash {
     /// Name of the checkpoint, such as `RUN.e12`.
-    pub id: String,
+    pub id: CheckpointId,
     pub sha256: String,
 }
 
@@ -41,7 +42,7 @@ pub struct CheckpointHash {
 pub enum Page {
     View(View),
     /// A sweep, and the field on the horizontal axis if one was chosen.
-    Sweep(String, Option<String>),
+    Sweep(SweepId, Option<String>),
     Theory(Question),
 }
 
@@ -99,7 +100,7 @@ impl FromStr for Page {
         if let Some(id) = path.strip_prefix("/sweeps/") {
             let is_field = |field: &&str| field.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
             let over = get("over").filter(is_field).map(str::to_owned);
-            return if is_run_id(id) { Ok(Page::Sweep(id.to_owned(), over)) } else { Err(bad()) };
+            return id.parse().map(|id| Page::Sweep(id, over)).map_err(|_| bad());
         }
         text.parse().map(Page::View).map_err(|_| bad())
     }
@@ -161,8 +162,8 @@ mod tests {
         Provenance {
             application: APPLICATION.into(),
             view: VIEW.parse().unwrap(),
-            checkpoints: vec![CheckpointHash { id: "r.e1".into(), sha256: "ab".into() }],
-            configs: BTreeMap::from([("r".to_owned(), json!({"name": "a < b & \"c\" ]]>"}))]),
+            checkpoints: vec![CheckpointHash { id: "r.e1".parse().unwrap(), sha256: "ab".into() }],
+            configs: BTreeMap::from([("r".parse().unwrap(), json!({"name": "a < b & \"c\" ]]>"}))]),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::builtin::{lowercase, number};
 use crate::config::{Architecture, Method, Norm, RunKind};
 use crate::dataset::Dataset;
 use crate::eps::Eps;
+use crate::id::SweepId;
 
 /// A parsed query.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +68,7 @@ pub const FIELDS: [Field; 20] = [
         name: "sweep",
         example: "sweep:radius",
         what: "part of the name of the sweep",
-        value: Value::Text(|run| run.sweep.as_deref().unwrap_or_default()),
+        value: Value::Text(|run| run.sweep.as_ref().map_or("", SweepId::as_str)),
     },
     Field { name: "device", example: "device:cuda", what: "part of the name of the device", value: Value::Text(|run| &run.device) },
     Field { name: "notes", example: "notes:seed", what: "part of the notes", value: Value::Text(|run| &run.notes) },
@@ -191,9 +192,10 @@ impl Query {
 
 /// Lower-case text of a run in which words without a field are searched.
 pub fn words(run: &RunRow) -> String {
-    let mut words = String::with_capacity(run.title.len() + run.id.len() + run.notes.len() + 32);
-    let texts = [&run.title, &run.id, &run.notes];
-    for text in texts.into_iter().chain(&run.sweep).chain(&run.tags) {
+    let id = run.id.as_str();
+    let mut words = String::with_capacity(run.title.len() + id.len() + run.notes.len() + 32);
+    let tags = run.tags.iter().map(String::as_str);
+    for text in [&run.title, id, &run.notes].into_iter().chain(run.sweep.as_ref().map(SweepId::as_str)).chain(tags) {
         words.push_str(&lowercase(text));
         words.push('\n');
     }
@@ -389,7 +391,7 @@ mod tests {
             summary,
             ..fixtures::run("at-cifar10-7f3a")
         };
-        RunRow { sweep: Some("radius-00ff".into()), ..RunRow::of(run, "cuda:0".into(), 1) }
+        RunRow { sweep: Some("radius-00ff".parse().unwrap()), ..RunRow::of(run, "cuda:0".into(), 1) }
     }
 
     #[track_caller]

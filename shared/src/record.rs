@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::breakdown::breakdown;
 use crate::config::Inputs;
-use crate::view::Which;
+use crate::id::Which;
 
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

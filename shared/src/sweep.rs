@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::api::{EpochSummary, NewSweep, Run, SweepAxis};
 use crate::config::RunConfig;
 use crate::eps::Eps;
+use crate::id::SweepId;
 use crate::problem::FieldError;
 
 /// Fields offered for a sweep, with their labels.
@@ -39,7 +40,7 @@ const MOST_RUNS: usize = 200;
 /// Makes a valid, named run of sweep `id` for each combination of values; the last axis varies fastest.
 ///
 /// Error: wrong fields of the request, such as `config.…` and `axes[0].…`.
-pub fn expand(new: &NewSweep, id: &str) -> Result<Vec<RunConfig>, Vec<FieldError>> {
+pub fn expand(new: &NewSweep, id: &SweepId) -> Result<Vec<RunConfig>, Vec<FieldError>> {
     let mut errors = Vec::new();
     if new.axes.is_empty() {
         errors.push(FieldError::new("axes", "is empty; name a field and its values"));
@@ -81,7 +82,7 @@ pub fn expand(new: &NewSweep, id: &str) -> Result<Vec<RunConfig>, Vec<FieldError
             values.push((axis.field.as_str(), value));
         }
         values.reverse();
-        config["sweep"] = id.into();
+        config["sweep"] = id.as_str().into();
         let named = |errors: Vec<FieldError>| -> Vec<FieldError> {
             errors.into_iter().map(|error| FieldError::new(format!("config.{}", error.field), error.message)).collect()
         };
@@ -264,12 +265,13 @@ mod tests {
             {"field": "attack.eps", "values": ["8/255", "16/255"]},
             {"field": "seed", "values": [1, 2, 3]}
         ]));
-        let configs = expand(&new, "radius-1").unwrap();
+        let id = "radius-1".parse().unwrap();
+        let configs = expand(&new, &id).unwrap();
         let names: Vec<String> = configs.iter().map(RunConfig::title).collect();
         assert_eq!(names[0], "Digits · PGD AT · ℓ∞ 8/255 · seed 1");
         assert_eq!(names[5], "Digits · PGD AT · ℓ∞ 16/255 · seed 3");
         assert_eq!(axes(&configs), new.axes);
-        assert!(configs.iter().all(|config| config.as_train().unwrap().sweep.as_deref() == Some("radius-1")));
+        assert!(configs.iter().all(|config| config.as_train().unwrap().sweep.as_ref() == Some(&id)));
         assert_eq!(title(&configs), "Digits · PGD AT");
         assert_eq!(title(&configs[..3]), "Digits · PGD AT · ℓ∞ 8/255");
         assert_eq!(title(&[]), "");
@@ -277,7 +279,7 @@ mod tests {
 
     #[track_caller]
     fn check(axes: Value, field: &str, part: &str) {
-        let errors = expand(&new(axes), "s").unwrap_err();
+        let errors = expand(&new(axes), &"s".parse().unwrap()).unwrap_err();
         assert!(errors.iter().any(|error| error.field == field && error.message.contains(part)), "{errors:?}");
     }
 

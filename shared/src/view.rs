@@ -7,159 +7,27 @@ mod lens;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::config::Inputs;
+use crate::id::{AttributionId, IdError, RunId};
 
 pub use self::lens::{CURVES, CurvesLens, Lens, LensOption, LossScale, Order, Ramp, Region, Scale, Show};
 
-/// Identifies an attribution: `RUN.e12.adversarial`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AttributionId {
-    pub run: String,
-    pub epoch: u32,
-    pub inputs: Inputs,
-}
-
-/// Identifies a checkpoint: `RUN.e12`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct CheckpointId {
-    pub run: String,
-    pub epoch: u32,
-}
-
-/// A checkpoint in a configuration: `RUN.e12`, `RUN.best` or `RUN.last`.
-///
-/// Best and last are resolved when the run starts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CheckpointRef {
-    pub run: String,
-    pub which: Which,
-}
-
-/// Selects one checkpoint of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Which {
-    Epoch(u32),
-    Best,
-    Last,
-}
-
-/// Error: a text is not the name of a view, checkpoint or attribution.
+/// Error: a text is not a view.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ViewError {
-    #[error("`{0}` is not the name of an attribution, such as `RUN.e12.adversarial`")]
-    Attribution(String),
-    #[error("`{0}` is not the name of a checkpoint, such as `RUN.e12`")]
-    Checkpoint(String),
-    #[error("{}, such as `RUN.e12`, `RUN.best` or `RUN.last`", match .0.as_str() {
-        "" => "names no checkpoint".to_owned(),
-        text => format!("`{text}` is not a checkpoint"),
-    })]
-    CheckpointRef(String),
+    #[error(transparent)]
+    Id(#[from] IdError),
     #[error("`{0}` is not a page that can be shared; known: /runs/RUN, /attributions/ID, /compare?a=ID&b=ID")]
     Page(String),
     #[error("`{value}` is not a value of `{name}`; known: {known}")]
     Parameter { name: &'static str, value: String, known: String },
 }
 
-impl fmt::Display for CheckpointId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.e{}", self.run, self.epoch)
-    }
-}
-
-impl FromStr for CheckpointId {
-    type Err = ViewError;
-
-    fn from_str(text: &str) -> Result<Self, ViewError> {
-        let parts = text.rsplit_once(".e").filter(|(run, _)| is_run_id(run));
-        parts
-            .and_then(|(run, epoch)| Some(CheckpointId { run: run.to_owned(), epoch: epoch.parse().ok()? }))
-            .ok_or_else(|| ViewError::Checkpoint(text.to_owned()))
-    }
-}
-
-impl fmt::Display for CheckpointRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.which {
-            Which::Epoch(epoch) => write!(f, "{}.e{epoch}", self.run),
-            Which::Best => write!(f, "{}.best", self.run),
-            Which::Last => write!(f, "{}.last", self.run),
-        }
-    }
-}
-
-impl FromStr for CheckpointRef {
-    type Err = ViewError;
-
-    fn from_str(text: &str) -> Result<Self, ViewError> {
-        let bad = || ViewError::CheckpointRef(text.to_owned());
-        let (run, which) = text.rsplit_once('.').filter(|(run, _)| is_run_id(run)).ok_or_else(bad)?;
-        let which = match which {
-            "best" => Which::Best,
-            "last" => Which::Last,
-            epoch => Which::Epoch(epoch.strip_prefix('e').and_then(|epoch| epoch.parse().ok()).ok_or_else(bad)?),
-        };
-        Ok(CheckpointRef { run: run.to_owned(), which })
-    }
-}
-
-impl TryFrom<String> for CheckpointRef {
-    type Error = ViewError;
-
-    fn try_from(text: String) -> Result<Self, ViewError> {
-        text.parse()
-    }
-}
-
-impl From<CheckpointRef> for String {
-    fn from(checkpoint: CheckpointRef) -> Self {
-        checkpoint.to_string()
-    }
-}
-
-impl From<CheckpointId> for CheckpointRef {
-    fn from(CheckpointId { run, epoch }: CheckpointId) -> Self {
-        CheckpointRef { run, which: Which::Epoch(epoch) }
-    }
-}
-
-impl AttributionId {
-    pub fn checkpoint(&self) -> CheckpointId {
-        CheckpointId { run: self.run.clone(), epoch: self.epoch }
-    }
-}
-
-impl fmt::Display for AttributionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.e{}.{}", self.run, self.epoch, self.inputs.id())
-    }
-}
-
-impl FromStr for AttributionId {
-    type Err = ViewError;
-
-    fn from_str(text: &str) -> Result<Self, ViewError> {
-        let bad = || ViewError::Attribution(text.to_owned());
-        let (checkpoint, inputs) = text.rsplit_once('.').ok_or_else(bad)?;
-        let CheckpointId { run, epoch } = checkpoint.parse().map_err(|_| bad())?;
-        let inputs = Inputs::ALL.into_iter().find(|known| known.id() == inputs).ok_or_else(bad)?;
-        Ok(AttributionId { run, epoch, inputs })
-    }
-}
-
-/// Whether `text` is a valid run name: 1 to 64 characters of `[a-z0-9-]`, safe in file names and URLs.
-pub fn is_run_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-}
-
 /// A page and what it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum View {
     Run {
-        run: String,
+        run: RunId,
         /// The epoch of the scrubber. `None`: the best epoch.
         epoch: Option<u32>,
         inputs: Inputs,
@@ -194,6 +62,19 @@ impl View {
         match self {
             View::Run { lens, .. } | View::Attribution { lens, .. } | View::Compare { lens, .. } => lens,
         }
+    }
+
+    /// The runs that the page shows, each once.
+    pub fn runs(&self) -> Vec<RunId> {
+        let mut runs = match self {
+            View::Run { run, .. } => vec![run.clone()],
+            View::Attribution { id, .. } => vec![id.run.clone()],
+            View::Compare { ids, .. } => ids.iter().map(|id| id.run.clone()).collect(),
+        };
+        runs.extend(self.lens().baseline.iter().map(|id| id.run.clone()));
+        runs.sort();
+        runs.dedup();
+        runs
     }
 
     /// The path inside the application, and the query parameters as `name=value`.
@@ -239,9 +120,7 @@ impl FromStr for View {
         let page = || ViewError::Page(text.to_owned());
         let bad = |name, value: &str, known: &str| ViewError::Parameter { name, value: value.to_owned(), known: known.to_owned() };
         if let Some(run) = path.strip_prefix("/runs/") {
-            if !is_run_id(run) {
-                return Err(page());
-            }
+            let run: RunId = run.parse().map_err(|_| page())?;
             let epoch = get("epoch").map(|epoch| epoch.parse().map_err(|_| bad("epoch", epoch, "a number such as 12"))).transpose()?;
             let inputs = match get("inputs") {
                 None => Inputs::Adversarial,
@@ -250,7 +129,7 @@ impl FromStr for View {
                     known.ok_or_else(|| bad("inputs", text, "adversarial, clean"))?
                 }
             };
-            return Ok(View::Run { run: run.to_owned(), epoch, inputs, lens: Lens::from_parameters(get)? });
+            return Ok(View::Run { run, epoch, inputs, lens: Lens::from_parameters(get)? });
         }
         if let Some(id) = path.strip_prefix("/attributions/") {
             return Ok(View::Attribution { id: id.parse()?, lens: Lens::from_parameters(get)? });
@@ -292,16 +171,6 @@ mod tests {
         check("/compare?a=r.e1.clean&b=r.e2.clean&c=r.e3.clean&of=c&scale=fitted");
         check("/runs/at-digits-7f3a?epoch=12&epochs=10-40&losses=log&hide=test_clean,cas");
         check("/compare?a=r.e1.clean&b=r.e2.clean&epochs=0-3&losses=linear&hide=train_loss,b");
-    }
-
-    #[test]
-    fn a_checkpoint_is_named_by_epoch_or_as_best_and_last() {
-        for text in ["r-1.e12", "r-1.best", "r-1.last"] {
-            assert_eq!(text.parse::<CheckpointRef>().unwrap().to_string(), text);
-        }
-        for text in ["r-1", "r-1.ex", "r-1.first", "../r.best", ".best"] {
-            assert!(text.parse::<CheckpointRef>().unwrap_err().to_string().contains(text), "{text}");
-        }
     }
 
     #[test]

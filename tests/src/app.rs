@@ -1,5 +1,6 @@
 //! A CrossLens server for one test, on a free port and with an empty data folder.
 
+use std::fmt::Display;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -101,8 +102,8 @@ impl App {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    pub fn run_dir(&self, id: &str) -> PathBuf {
-        self.data.path().join("runs").join(id)
+    pub fn run_dir(&self, id: &(impl Display + ?Sized)) -> PathBuf {
+        self.data.path().join("runs").join(id.to_string())
     }
 
     pub async fn submit(&self, config: &Value) -> Result<Run> {
@@ -123,12 +124,12 @@ impl App {
         Ok(self.http.post(self.url(path)).json(body).send().await?.error_for_status()?.json().await?)
     }
 
-    pub async fn run(&self, id: &str) -> Result<Run> {
+    pub async fn run(&self, id: &(impl Display + ?Sized)) -> Result<Run> {
         Ok(self.http.get(self.url(&format!("/api/runs/{id}"))).send().await?.error_for_status()?.json().await?)
     }
 
     /// Waits until the run has finished, in whatever state.
-    pub async fn finished(&self, id: &str) -> Result<Run> {
+    pub async fn finished(&self, id: &(impl Display + ?Sized)) -> Result<Run> {
         until("the run finishes", async || Ok(Some(self.run(id).await?).filter(|run| run.state.is_finished()))).await
     }
 

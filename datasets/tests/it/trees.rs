@@ -225,6 +225,17 @@ fn what_is_not_read_is_counted_with_an_example() {
 }
 
 #[test]
+fn only_further_kinds_are_counted_together() {
+    let paths: Vec<String> = ('a'..='n').map(|ending| format!("train/a/0.{ending}")).collect();
+    let mut paths: Vec<&[u8]> = paths.iter().map(String::as_bytes).collect();
+    paths.extend([&b"train/a/0.png"[..], b"train/b/0.a", b"train/b/0.png", b"val/a/0.png", b"val/b/0.png"]);
+    let contents = datasets::open(Dataset::ImageFolder, folder_of(&paths).path(), 8).unwrap();
+    let text = passed_over_text(&contents.passed_over).unwrap();
+    assert!(text.starts_with("Not read: files that end in .a (2, such as train/a/0.a); files that end in .b (1: "), "{text}");
+    assert!(text.ends_with("other files (2, such as train/a/0.m)."), "{text}");
+}
+
+#[test]
 fn the_folder_to_test_with_has_many_names_and_the_folder_above_will_do() {
     for name in ["val", "valid", "validation", "test", "Val", "TEST"] {
         let above = tempfile::tempdir().unwrap();

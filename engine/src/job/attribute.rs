@@ -70,7 +70,7 @@ pub(super) fn run(directory: &Path, config: &AttributeConfig, cancel: &Cancel) -
             layer: *layer,
             bootstrap: *bootstrap,
             seed: *seed,
-            checkpoint: Some(source.id.to_string()),
+            checkpoint: Some(source.id.clone()),
             checkpoint_sha256: &source.sidecar.checkpoint.sha256,
         };
         attributions::write(&mut dir, facts, &measurement, &samples, cancel)?;

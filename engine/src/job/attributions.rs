@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use shared::api::{AttackUsed, AttributionFile};
 use shared::config::{Aggregation, Inputs, Layer, SplitName, Subset};
+use shared::id::CheckpointId;
 use shared::record::{AttributionEntry, Record};
 
 use crate::Error;
@@ -27,8 +28,8 @@ pub(super) struct AttributionFacts<'a> {
     pub(super) bootstrap: u32,
     /// Seed of the bootstrap.
     pub(super) seed: u32,
-    /// Checkpoint of another run, as `RUN.e12`. `None` if it belongs to this run.
-    pub(super) checkpoint: Option<String>,
+    /// Checkpoint of another run. `None` if it belongs to this run.
+    pub(super) checkpoint: Option<CheckpointId>,
     /// Empty if no checkpoint was saved.
     pub(super) checkpoint_sha256: &'a str,
 }

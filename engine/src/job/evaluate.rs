@@ -153,7 +153,7 @@ fn result(config: &EvaluateConfig, source: &SourceCheckpoint, ball: Ball, classe
     let images = labels.len() as u32;
     let robust_accuracy = share(robust.iter().sum(), images);
     EvaluationFile {
-        checkpoint: source.id.to_string(),
+        checkpoint: source.id.clone(),
         checkpoint_sha256: source.sidecar.checkpoint.sha256.clone(),
         norm: ball.norm,
         eps: ball.eps,

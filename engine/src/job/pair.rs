@@ -102,7 +102,7 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
 
     let content = PairFile {
         class_names: first.sidecar.class_names.clone(),
-        checkpoints: sources.iter().map(|source| source.id.to_string()).collect(),
+        checkpoints: sources.iter().map(|source| source.id.clone()).collect(),
         split: *split,
         attack: attack.used(),
         stage,

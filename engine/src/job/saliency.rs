@@ -81,7 +81,7 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
 
     let content = SaliencyFile {
         class_names: first.sidecar.class_names.clone(),
-        checkpoints: sources.iter().map(|source| source.id.to_string()).collect(),
+        checkpoints: sources.iter().map(|source| source.id.clone()).collect(),
         split: *split,
         stage,
         attack: attack.as_ref().map(Attack::used),

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use shared::config::{DataConfig, PgdConfig, RunConfig, SplitName};
 use shared::dataset::DatasetInfo;
+use shared::id::{CheckpointId, CheckpointRef};
 use shared::record::{Metrics, Record, Started};
-use shared::view::{CheckpointId, CheckpointRef};
 use tch::{Device, Kind};
 
 use crate::Error;
@@ -30,7 +30,7 @@ impl SourceCheckpoint {
     pub(super) fn find(directory: &Path, wanted: &CheckpointRef) -> Result<Self, Error> {
         let missing = |problem: String| Error::SourceCheckpoint { checkpoint: wanted.to_string(), problem };
         let directory = directory.canonicalize().map_err(Error::io(directory))?;
-        let run = directory.with_file_name(&wanted.run);
+        let run = directory.with_file_name(wanted.run.as_str());
         if !run.is_dir() {
             return Err(missing(format!("there is no run directory {run:?}")));
         }

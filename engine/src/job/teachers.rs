@@ -6,9 +6,9 @@
 use std::path::Path;
 
 use shared::config::{AttributionConfig, CheckpointConfig, DistillationConfig, Method, RunConfig, TrainConfig, TrainingConfig};
+use shared::id::{CheckpointRef, Which};
 use shared::record::{Phase, Progress};
 use shared::rundir;
-use shared::view::{CheckpointRef, Which};
 use tch::Device;
 
 use super::source_checkpoint::SourceCheckpoint;
@@ -116,7 +116,8 @@ fn train_or_load(
         dir.write_json(&format!("{folder}/{}", rundir::CONFIG), &RunConfig::Train(Box::new(config.clone())).to_json())?;
         train(RunDir::open(&path)?, config, data, device, cancel, &mut |progress| watch(progress, dir))?;
     }
-    let best = CheckpointRef { run: name.to_owned(), which: Which::Best };
+    let run = name.parse().expect("teachers are named `standard` and `robust`");
+    let best = CheckpointRef { run, which: Which::Best };
     network(&SourceCheckpoint::find(&path, &best)?, data, device)
 }
 

@@ -170,7 +170,7 @@ fn an_evaluation_leaves_its_result_and_says_what_to_report() {
     let base = crate::worker::metrics(&root.path().join("base"));
     let epoch = base.best().unwrap();
     assert_eq!(Some(result.clean_accuracy), epoch.test_clean_accuracy);
-    assert_eq!(result.checkpoint, format!("base.e{}", epoch.epoch));
+    assert_eq!(result.checkpoint.to_string(), format!("base.e{}", epoch.epoch));
     assert_eq!(result.robust_accuracy, result.steps.last().unwrap().accuracy);
     assert_eq!((result.norm, result.eps), (Norm::Linf, Eps::of_255(8.0)));
     assert_eq!(result.class_counts, vec![4; 10]);

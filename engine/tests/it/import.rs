@@ -18,9 +18,9 @@ use shared::config::{
 };
 use shared::dataset::Dataset;
 use shared::eps::Eps;
+use shared::id::Which;
 use shared::inspection::Question;
 use shared::record::Metrics;
-use shared::view::Which;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 

@@ -183,7 +183,7 @@ fn an_attribution_run_finds_again_what_training_found() {
     for inputs in Inputs::ALL {
         let found = attribution(&directory, 4, inputs);
         let expected = AttributionFile {
-            checkpoint: Some("base.e4".to_owned()),
+            checkpoint: Some("base.e4".parse().unwrap()),
             seconds: found.seconds,
             ..attribution(&root.path().join("base"), 4, inputs)
         };
@@ -292,7 +292,10 @@ fn a_saliency_run_shows_the_same_images_at_every_checkpoint() {
     });
     let directory = run(&root, "maps", &config).unwrap();
     let file = saliency(&directory);
-    assert_eq!((file.checkpoints.clone(), file.stage, file.split), (vec!["base.e2".to_owned(), "base.e4".to_owned()], 3, SplitName::Test));
+    assert_eq!(
+        (file.checkpoints.clone(), file.stage, file.split),
+        (["base.e2", "base.e4"].map(|id| id.parse().unwrap()).to_vec(), 3, SplitName::Test)
+    );
     assert_eq!(file.samples.iter().map(|sample| sample.label).collect::<Vec<_>>(), (0..20).map(|row| row / 2).collect::<Vec<_>>());
 
     let test = data::load(&tiny_config().data, 1).unwrap().test;

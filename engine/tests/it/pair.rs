@@ -146,7 +146,7 @@ fn a_pair_run_finds_the_cosines_that_training_found_and_takes_them_apart() {
     });
     let directory = run(&root, "pairs", &config).unwrap();
     let found = file(&directory);
-    assert_eq!((found.checkpoints.clone(), found.stage), (vec!["base.e2".to_owned(), "base.e4".to_owned()], 3));
+    assert_eq!((found.checkpoints.clone(), found.stage), (["base.e2", "base.e4"].map(|id| id.parse().unwrap()).to_vec(), 3));
     assert_eq!(found.feature_dims, [16, 16]);
     assert_eq!(found.pairs.iter().map(|pair| [pair.i, pair.j]).collect::<Vec<_>>(), [[3, 5], [0, 9], [3, 8]]);
     for pair in &found.pairs {

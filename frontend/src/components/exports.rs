@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use shared::config::Inputs;
 use shared::export::{Exported, Format};
+use shared::id::RunId;
 use shared::view::{Lens, View};
 
 /// Something to export, and its formats: the name and the address of each.
@@ -14,10 +15,10 @@ pub fn export(what: impl Into<String>, exported: Exported, address: impl Fn(Form
 }
 
 /// The selected cell over the epochs of a run; `None` if no cell is selected.
-pub fn course(run: &str, inputs: Inputs, lens: &Lens) -> Option<Export> {
+pub fn course(run: &RunId, inputs: Inputs, lens: &Lens) -> Option<Export> {
     let (i, j) = lens.cell?;
     // The route takes the same query parameters as the page of the run.
-    let view = View::Run { run: run.to_owned(), epoch: None, inputs, lens: lens.clone() }.to_string();
+    let view = View::Run { run: run.clone(), epoch: None, inputs, lens: lens.clone() }.to_string();
     let query = view.split_once('?').map_or("", |(_, query)| query);
     let address = |format| format!("api/runs/{run}/cells?i={i}&j={j}&{query}&format={format}");
     Some(export("Selected pair over epochs", Exported::Chart, address))

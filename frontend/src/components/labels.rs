@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{Run, RunChange, RunRow};
+use shared::id::RunId;
 use shared::labels;
 use shared::problem::{FieldError, Problem};
 
@@ -13,7 +14,7 @@ use crate::form::messages;
 /// Initial values of the dialog.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Labels {
-    pub id: String,
+    pub id: RunId,
     pub title: String,
     pub tags: Vec<String>,
     pub notes: String,

@@ -193,7 +193,7 @@ fn others(presets: &[Preset], sweeps: &[SweepSummary]) -> Vec<Item> {
         act: Act::Theme(choice),
     });
     let keys = Item { kind: "Action", label: "Show the keys".to_owned(), note: "?".to_owned(), act: Act::ShowKeys };
-    let sweeps = sweeps.iter().map(|sweep| open("Sweep", &sweep.id, format!("{} runs", sweep.runs), urls::sweep(&sweep.id)));
+    let sweeps = sweeps.iter().map(|sweep| open("Sweep", sweep.id.as_str(), format!("{} runs", sweep.runs), urls::sweep(&sweep.id)));
     let presets = presets.iter().map(|preset| open("Preset", &preset.title, preset.id.clone(), format!("/new?preset={}", preset.id)));
     pages.chain(themes).chain([keys]).chain(sweeps).chain(presets).collect()
 }
@@ -204,7 +204,7 @@ fn found(query: &str, others: &[Item], table: &Table) -> Vec<Item> {
     let run = |entry: &Entry| Item {
         kind: "Run",
         label: entry.run.title.clone(),
-        note: entry.run.id.clone(),
+        note: entry.run.id.to_string(),
         act: Act::Open(urls::run(&entry.run.id)),
     };
     if query.is_empty() {
@@ -253,7 +253,7 @@ mod tests {
     fn labels(text: &str) -> Vec<String> {
         let runs = ["Robust Overfitting", "Radius 8", "Queue test"].into_iter().enumerate().map(|(index, title)| {
             let run = RunRow { title: title.into(), notes: "sweeps".into(), created_at: index.to_string(), ..row(&format!("at-{index}")) };
-            (Arc::<str>::from(run.id.as_str()), Arc::new(Entry { words: query::words(&run), run }))
+            (run.id.clone(), Arc::new(Entry { words: query::words(&run), run }))
         });
         found(text, &others(&preset::all(), &[]), &runs.collect()).into_iter().map(|item| item.label).collect()
     }

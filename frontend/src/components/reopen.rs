@@ -6,9 +6,10 @@ use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use serde::de::IgnoredAny;
 use shared::api::{Attribution, CheckpointInfo};
+use shared::id::AttributionId;
 use shared::problem::Problem;
 use shared::provenance::{CheckpointHash, Page, Provenance};
-use shared::view::{AttributionId, View};
+use shared::view::View;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{DragEvent, File, HtmlInputElement};
@@ -133,13 +134,13 @@ async fn checkpoints_here(page: &Page) -> Result<Vec<CheckpointHash>, Problem> {
 
 async fn checkpoint_of(id: &AttributionId) -> Result<CheckpointHash, Problem> {
     let Attribution { run, file, .. } = api::get_attribution(&id.to_string()).await?;
-    Ok(CheckpointHash { id: file.checkpoint_name(&run), sha256: file.checkpoint_sha256 })
+    Ok(CheckpointHash { id: file.checkpoint_id(&run), sha256: file.checkpoint_sha256 })
 }
 
 /// A warning if a checkpoint of the same name has other weights here than in the figure.
 fn other_weights(told: &[CheckpointHash], here: &[CheckpointHash]) -> Option<String> {
     let differs = |told: &&CheckpointHash| here.iter().any(|here| here.id == told.id && here.sha256 != told.sha256);
-    let names: Vec<&str> = told.iter().filter(differs).map(|checkpoint| checkpoint.id.as_str()).collect();
+    let names: Vec<String> = told.iter().filter(differs).map(|checkpoint| checkpoint.id.to_string()).collect();
     (!names.is_empty()).then(|| {
         let names = names.join(" and ");
         format!("The view is open, but {names} has other weights here than the figure was drawn from: it comes from another server, or from before a run was done again.")
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_with_other_weights_is_named() {
-        let hash = |id: &str, sha256: &str| CheckpointHash { id: id.into(), sha256: sha256.into() };
+        let hash = |id: &str, sha256: &str| CheckpointHash { id: id.parse().unwrap(), sha256: sha256.into() };
         let here = [hash("r.e1", "aa"), hash("r.e2", "bb")];
         assert_eq!(other_weights(&[hash("r.e1", "aa")], &here), None);
         assert_eq!(other_weights(&[hash("r.e3", "cc")], &here), None, "nothing is known of it");

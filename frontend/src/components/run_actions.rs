@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{Run, RunAction, RunActions, RunActionsAnswer, RunChange, RunOutcome, RunRow, RunState};
 use shared::format;
+use shared::id::RunId;
 use shared::labels;
 use shared::problem::Problem;
 
@@ -18,7 +19,7 @@ const MOST_NAMED: usize = 8;
 /// What the dialog needs to know of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConcernedRun {
-    pub id: String,
+    pub id: RunId,
     pub title: String,
     pub state: RunState,
 }
@@ -80,7 +81,7 @@ fn Asked(
     done: Callback<(usize,)>,
 ) -> impl IntoView {
     let Question { action, runs } = asked;
-    let able: Vec<String> = runs.iter().filter(|run| can(action, run.state)).map(|run| run.id.clone()).collect();
+    let able: Vec<String> = runs.iter().filter(|run| can(action, run.state)).map(|run| run.id.to_string()).collect();
     let (count, sentences) = (able.len(), sentences(action, &runs));
     let (add, remove) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
     let tags = Memo::new(move |_| [add, remove].map(|text| labels::tags(&text.get())));
@@ -291,13 +292,19 @@ fn reported(action: RunAction, outcomes: &[RunOutcome], broken: Option<Problem>)
 
 #[cfg(test)]
 mod tests {
+    use shared::fixtures;
+
     use super::*;
 
     fn runs(states: &[RunState]) -> Vec<ConcernedRun> {
         states
             .iter()
             .enumerate()
-            .map(|(index, state)| ConcernedRun { id: format!("r-{index}"), title: format!("Run {index}"), state: *state })
+            .map(|(index, state)| ConcernedRun {
+                id: fixtures::run_id(&format!("r-{index}")),
+                title: format!("Run {index}"),
+                state: *state,
+            })
             .collect()
     }
 

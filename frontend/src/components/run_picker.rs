@@ -10,6 +10,7 @@ use leptos::{ev, html};
 use shared::api::RunRow;
 use shared::builtin::lowercase;
 use shared::format;
+use shared::id::RunId;
 use wasm_bindgen::JsCast;
 
 use super::palette::{first, name};
@@ -23,8 +24,8 @@ const MOST_SHOWN: usize = 50;
 /// An option: a run or, if allowed, none.
 #[derive(Clone, Debug, PartialEq)]
 struct Choice {
-    /// Empty for the option "none".
-    id: String,
+    /// `None` for the option "none".
+    id: Option<RunId>,
     label: String,
     note: String,
 }
@@ -37,10 +38,10 @@ pub fn RunPicker(
     #[prop(optional)]
     label_hidden: bool,
     rows: Rows,
-    /// Id of the chosen run; empty if none is chosen.
+    /// The chosen run.
     #[prop(into)]
-    value: Signal<String>,
-    choose: Callback<(String,)>,
+    value: Signal<Option<RunId>>,
+    choose: Callback<(Option<RunId>,)>,
     /// Which runs can be chosen.
     offers: fn(&RunRow) -> bool,
     /// Label of the option "none"; if empty, a run must be chosen.
@@ -58,8 +59,8 @@ pub fn RunPicker(
         false => (Vec::new(), 0),
     });
     let current = Memo::new(move |_| {
-        let id = value.get();
-        rows.table.with(|table| table.get(id.as_str()).map(|entry| entry.run.title.clone())).unwrap_or(id)
+        let Some(id) = value.get() else { return String::new() };
+        rows.table.with(|table| table.get(&id).map_or_else(|| id.to_string(), |entry| entry.run.title.clone()))
     });
     let shown = Memo::new(move |_| if open.get() { query.get() } else { current.get() });
     let show = move || {
@@ -190,9 +191,11 @@ fn choices(table: &Table, query: &str, offers: fn(&RunRow) -> bool, none: &'stat
         let better = if query.is_empty() { std::cmp::Ordering::Equal } else { b.cmp(a) };
         better.then_with(|| right.run.created_at.cmp(&left.run.created_at))
     });
-    let nothing = (!none.is_empty() && query.is_empty()).then(|| Choice { id: String::new(), label: none.to_owned(), note: String::new() });
-    let run =
-        |(_, entry): (i32, &Arc<Entry>)| Choice { id: entry.run.id.clone(), label: entry.run.title.clone(), note: entry.run.id.clone() };
+    let nothing = (!none.is_empty() && query.is_empty()).then(|| Choice { id: None, label: none.to_owned(), note: String::new() });
+    let run = |(_, entry): (i32, &Arc<Entry>)| {
+        let RunRow { id, title, .. } = &entry.run;
+        Choice { id: Some(id.clone()), label: title.clone(), note: id.to_string() }
+    };
     (nothing.into_iter().chain(found.into_iter().map(run)).collect(), all)
 }
 
@@ -220,13 +223,13 @@ mod tests {
             epoch: (index % 2) as u32,
             ..row(&format!("at-{index}"))
         };
-        (0..count).map(run).map(|run| (run.id.as_str().into(), Arc::new(Entry { words: query::words(&run), run }))).collect()
+        (0..count).map(run).map(|run| (run.id.clone(), Arc::new(Entry { words: query::words(&run), run }))).collect()
     }
 
     #[track_caller]
     fn check(query: &str, first: &str, shown: usize, all: usize) {
         let (found, fitting) = choices(&table(2000), query, |run| run.epoch > 0, "");
-        assert_eq!((found.first().map_or("", |choice| choice.id.as_str()), found.len(), fitting), (first, shown, all), "{query}");
+        assert_eq!((found.first().map_or("", |choice| &choice.note), found.len(), fitting), (first, shown, all), "{query}");
     }
 
     #[test]
@@ -242,7 +245,7 @@ mod tests {
     #[test]
     fn nothing_can_be_chosen_where_that_means_something() {
         let (found, all) = choices(&table(3), "", |_| true, "Train one first");
-        assert_eq!((found[0].label.as_str(), found[0].id.as_str(), found.len(), all), ("Train one first", "", 4, 3));
+        assert_eq!((found[0].label.as_str(), &found[0].id, found.len(), all), ("Train one first", &None, 4, 3));
         assert_eq!(choices(&table(3), "run", |_| true, "Train one first").0.len(), 3);
     }
 

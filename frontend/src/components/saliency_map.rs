@@ -3,7 +3,7 @@
 use leptos::html;
 use leptos::prelude::*;
 use shared::chart::colors::Theme;
-use shared::view::CheckpointId;
+use shared::id::CheckpointId;
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, ImageData};
 
@@ -39,15 +39,10 @@ fn pixels(map: &[Vec<f32>]) -> Vec<u8> {
 }
 
 /// For example `Epoch 12`, and the run if the checkpoints are of several runs.
-pub fn checkpoint_name(checkpoints: &[String], index: usize) -> (String, Option<String>) {
-    let names: Vec<CheckpointId> = checkpoints.iter().filter_map(|name| name.parse().ok()).collect();
-    match names.get(index) {
-        Some(CheckpointId { run, epoch }) => {
-            let several = names.iter().any(|other| other.run != *run);
-            (format!("Epoch {epoch}"), several.then(|| run.clone()))
-        }
-        None => (checkpoints.get(index).cloned().unwrap_or_default(), None),
-    }
+pub fn checkpoint_name(checkpoints: &[CheckpointId], index: usize) -> (String, Option<String>) {
+    let Some(CheckpointId { run, epoch }) = checkpoints.get(index) else { return (String::new(), None) };
+    let several = checkpoints.iter().any(|other| other.run != *run);
+    (format!("Epoch {epoch}"), several.then(|| run.to_string()))
 }
 
 /// A PNG in base64 as a data URL.
@@ -62,7 +57,7 @@ mod tests {
     #[test]
     fn a_column_is_named_by_its_epoch_and_by_its_run_where_there_are_several() {
         let names = |checkpoints: &[&str]| {
-            let checkpoints: Vec<String> = checkpoints.iter().map(|name| (*name).to_owned()).collect();
+            let checkpoints: Vec<CheckpointId> = checkpoints.iter().map(|name| name.parse().unwrap()).collect();
             checkpoint_name(&checkpoints, 0)
         };
         assert_eq!(names(&["at-1.e4", "at-1.e9"]), ("Epoch 4".to_owned(), None));

@@ -12,8 +12,9 @@ use shared::chart::heatmap::Heatmap;
 use shared::config::{Inputs, Layer};
 use shared::export::Format;
 use shared::format;
+use shared::id::AttributionId;
 use shared::matrix::Matrix;
-use shared::view::{AttributionId, CheckpointId, Lens, Show, View};
+use shared::view::{Lens, Show, View};
 use strum::IntoEnumIterator;
 
 use crate::baseline::{PinButton, page_baseline};
@@ -50,18 +51,22 @@ pub fn AttributionPage() -> impl IntoView {
         None => view! { <Skeleton placeholder=Placeholder::MatrixPage/> }.into_any(),
     };
     let known = Memo::new(move |_| fetched.ready());
-    view! { <ShowLatest value=known fallback=missing let:attribution><OwnAttribution id attribution/></ShowLatest> }
+    view! { <ShowLatest value=known fallback=missing let:attribution><OwnAttribution named=id attribution/></ShowLatest> }
 }
 
 /// The owner's page. It stays when another matrix opens.
 #[component]
-fn OwnAttribution(id: Memo<String>, attribution: Memo<Arc<Attribution>>) -> impl IntoView {
-    let view_of = move |lens: &Lens| id.get_untracked().parse::<AttributionId>().map(|id| View::Attribution { id, lens: lens.clone() });
-    let lens = url_state(
-        |query| Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(),
-        move |lens| view_of(lens).map(|view| view.to_string()).unwrap_or_default(),
-    );
-    let shared_view = move || view_of(&lens.get_untracked()).expect("the server knows no attribution by another kind of name");
+fn OwnAttribution(
+    /// The id in the URL.
+    named: Memo<String>,
+    attribution: Memo<Arc<Attribution>>,
+) -> impl IntoView {
+    // That of the next matrix while it still loads.
+    let id = Memo::new(move |_| named.with(|id| id.parse().ok()).unwrap_or_else(|| attribution.with(|attribution| attribution.id.clone())));
+    let view_of = move |lens: &Lens| View::Attribution { id: id.get_untracked(), lens: lens.clone() };
+    let lens =
+        url_state(|query| Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(), move |lens| view_of(lens).to_string());
+    let shared_view = move || view_of(&lens.get_untracked());
     let baseline = page_baseline(lens);
     view! {
         <AttributionHeader attribution view=Callback::new(move |()| shared_view())/>
@@ -88,7 +93,7 @@ fn AttributionHeader(attribution: Memo<Arc<Attribution>>, view: Callback<(), Vie
                 <p class="subline">{move || attribution.with(|attribution| inputs_text(&attribution.file))}</p>
             </div>
             <div class="actions">
-                <PinButton id=Signal::derive(move || attribution.with(|attribution| attribution.id.parse().ok()))/>
+                <PinButton id=Signal::derive(move || attribution.with(|attribution| Some(attribution.id.clone())))/>
                 <ShareButton view=move || view.run(())/>
             </div>
         </header>
@@ -424,13 +429,14 @@ fn ClassTable(attribution: Memo<Arc<Attribution>>) -> impl IntoView {
 fn Provenance(attribution: Memo<Arc<Attribution>>) -> impl IntoView {
     let is_owner = use_is_owner();
     let checkpoint = move || {
-        let name = attribution.with(|attribution| attribution.file.checkpoint_name(&attribution.run));
-        match name.parse::<CheckpointId>() {
-            Ok(CheckpointId { run, epoch }) if is_owner => {
-                let address = urls::href(&format!("{}?epoch={epoch}", urls::run(&run)));
+        let id = attribution.with(|attribution| attribution.file.checkpoint_id(&attribution.run));
+        let name = id.to_string();
+        match is_owner {
+            true => {
+                let address = urls::href(&format!("{}?epoch={}", urls::run(&id.run), id.epoch));
                 view! { <a href=address>{name}</a> }.into_any()
             }
-            _ => name.into_any(),
+            false => name.into_any(),
         }
     };
     let facts = move || {
@@ -457,20 +463,13 @@ fn provenance(attribution: &Attribution) -> Vec<(&'static str, String)> {
     let file = &attribution.file;
     let attack = match &file.attack {
         None => "none: clean images".to_owned(),
-        Some(attack) => format!(
-            "PGD-{}, {} {}, step {}, {}",
-            attack.steps,
-            attack.norm.symbol(),
-            attack.eps.long(attack.norm),
-            attack.step_size.long(attack.norm),
-            if attack.random_start { "random start" } else { "from the image" },
-        ),
+        Some(attack) => attack.text(),
     };
     let bootstrap =
         file.bootstrap.as_ref().map(|bootstrap| format!("95 %, {} resamples of the images", format::count(bootstrap.resamples.into())));
     let samples: u64 = file.class_counts.iter().copied().map(u64::from).sum();
     vec![
-        ("Run", attribution.run.clone()),
+        ("Run", attribution.run.to_string()),
         ("Epoch", file.epoch.to_string()),
         ("Images", names::split(file.split).to_owned()),
         ("Attack", attack),
@@ -493,8 +492,7 @@ fn layer(layer: Layer) -> String {
 }
 
 /// Export links of the matrix: numbers as computed, figures as the lens shows them.
-fn exports_of(id: &str, lens: &Lens) -> Vec<Export> {
-    let Ok(id) = id.parse::<AttributionId>() else { return Vec::new() };
+fn exports_of(id: &AttributionId, lens: &Lens) -> Vec<Export> {
     let view = View::Attribution { id: id.clone(), lens: lens.clone() }.to_string();
     let query = view.split_once('?').map(|(_, query)| format!("&{query}")).unwrap_or_default();
     let figure = |figure: AttributionFigure| {

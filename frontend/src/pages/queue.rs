@@ -7,6 +7,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{DeviceQueue, Estimate, EstimateBasis, Queue, QueueMove, QueuePlace, QueuedRun, Run, RunAction, RunState};
 use shared::format;
+use shared::id::RunId;
 use shared::problem::Problem;
 use wasm_bindgen::JsCast;
 
@@ -159,7 +160,7 @@ fn DevicePanel(device: String, queue: Fetched<Queue>, moves: Moves) -> impl Into
     let all = move || runs.with(|runs| runs.last().filter(|_| runs.len() > 1).and_then(|run| run.queued.finishes_in_secs));
     let missing = move || name().is_none() && !ids.with(Vec::is_empty);
     // The elements of a row stay with the run when it moves, so that a click never hits another run.
-    let row = move |id: String| {
+    let row = move |id: RunId| {
         let found = move || runs.with(|runs| runs.iter().find(|run| run.queued.run.id == id).cloned());
         let run = latest(untrack(&found)?, found);
         Some(view! { <li class="queue-run">{move || queue_row(run.get(), queue, moves)}</li> })
@@ -235,7 +236,7 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
     view! {
             <div class="queue-name">
                 <a class="run-title" href=urls::href(&urls::run(&id))>{title.clone()}</a>
-                <span class="run-id">{id.clone()}</span>
+                <span class="run-id">{id.to_string()}</span>
             </div>
             <div class="queue-state">{state_badge(standing)}{progress(standing)}</div>
             <dl class="queue-times">

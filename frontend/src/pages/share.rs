@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use shared::api::{Attribution, Comparison, SharedContent, SharedView};
 use shared::config::Inputs;
+use shared::id::RunId;
 use shared::view::{Lens, View};
 
 use super::attribution::AttributionView;
@@ -115,8 +116,8 @@ fn unfinished(content: &SharedContent, as_of: &str) -> Option<String> {
 }
 
 /// The shared view; the default view of the run if `view` cannot be parsed.
-fn view_of(view: &str, run: &str) -> View {
-    let plain = || View::Run { run: run.to_owned(), epoch: None, inputs: Inputs::Adversarial, lens: Lens::default() };
+fn view_of(view: &str, run: &RunId) -> View {
+    let plain = || View::Run { run: run.clone(), epoch: None, inputs: Inputs::Adversarial, lens: Lens::default() };
     view.parse().unwrap_or_else(|_| plain())
 }
 

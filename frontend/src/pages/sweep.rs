@@ -15,6 +15,7 @@ use shared::chart::colors::Theme;
 use shared::chart::sweep::{Cell, SEED, SweepChart, Unit, cells, fields};
 use shared::export::Exported;
 use shared::format;
+use shared::id::{RunId, SweepId};
 use shared::record::Metrics;
 use shared::sweep::{Spread, field_name, number, text, value_of};
 use strum::IntoEnumIterator;
@@ -81,7 +82,7 @@ fn LoadedSweep(id: String) -> impl IntoView {
         Load::Failed(problem) => view! { <Failure problem page=true retry=load.clone()/> }.into_any(),
         Load::Loading | Load::Ready(_) => view! { <Skeleton placeholder=Placeholder::SweepPage/> }.into_any(),
     };
-    view! { <ShowLatest value=sweep fallback=missing let:sweep><SweepView id=id.clone() sweep reload/></ShowLatest> }
+    view! { <ShowLatest value=sweep fallback=missing let:sweep><SweepView sweep reload/></ShowLatest> }
 }
 
 /// The state of the page in the URL.
@@ -94,7 +95,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn address(&self, id: &str) -> String {
+    fn address(&self, id: &SweepId) -> String {
         let over = self.over.as_ref().map(|field| format!("over={}", urls::encoded(field)));
         let query: Vec<String> = over.into_iter().chain(self.sorting.parameters()).collect();
         if query.is_empty() { urls::sweep(id) } else { format!("{}?{}", urls::sweep(id), query.join("&")) }
@@ -103,11 +104,11 @@ impl Shown {
 
 #[component]
 fn SweepView(
-    id: String,
     sweep: Memo<Sweep>,
     /// Requests the sweep again.
     reload: Callback<()>,
 ) -> impl IntoView {
+    let id = sweep.with_untracked(|sweep| sweep.id.clone());
     let known = Memo::new(move |_| sweep.with(fields));
     let shown = url_state(|query| Shown { over: query.get("over"), sorting: Sorting::from_parameters(|name| query.get(name)) }, {
         let id = id.clone();
@@ -154,7 +155,7 @@ fn SweepView(
                 <nav class="crumbs" aria-label="Breadcrumb">
                     <a href="sweeps">"Sweeps"</a>
                     <span aria-hidden="true">"/"</span>
-                    <span>{move || sweep.with(|sweep| sweep.id.clone())}</span>
+                    <span>{move || sweep.with(|sweep| sweep.id.to_string())}</span>
                 </nav>
                 <h1>{move || over()}</h1>
                 <p class="subline">{move || title.get()}" · "<span aria-live="polite">{move || state()}</span></p>
@@ -189,7 +190,7 @@ fn SweepView(
 }
 
 /// Export links of the charts.
-fn exports_of(id: &str, field: &str) -> Vec<Export> {
+fn exports_of(id: &SweepId, field: &str) -> Vec<Export> {
     let over = urls::encoded(field);
     let figure = |figure: SweepFigure| {
         let address = |format| format!("api/sweeps/{id}/chart?chart={figure}&over={over}&format={format}");
@@ -199,14 +200,14 @@ fn exports_of(id: &str, field: &str) -> Vec<Export> {
 }
 
 /// The metrics of the runs, requested again for each new epoch.
-fn curves(sweep: Memo<Sweep>) -> RwSignal<BTreeMap<String, Metrics>> {
+fn curves(sweep: Memo<Sweep>) -> RwSignal<BTreeMap<RunId, Metrics>> {
     let metrics = RwSignal::new(BTreeMap::new());
     let progress = Memo::new(move |_| {
         sweep.with(|sweep| sweep.runs.iter().take(MOST_CURVES).map(|run| (run.id.clone(), run.summary.epoch)).collect::<Vec<_>>())
     });
-    Effect::new(move |former: Option<BTreeMap<String, u32>>| {
+    Effect::new(move |former: Option<BTreeMap<RunId, u32>>| {
         let former = former.unwrap_or_default();
-        let now: BTreeMap<String, u32> = progress.get().into_iter().collect();
+        let now: BTreeMap<RunId, u32> = progress.get().into_iter().collect();
         for (id, epoch) in &now {
             if *epoch == 0 || former.get(id) == Some(epoch) {
                 continue;
@@ -378,8 +379,8 @@ fn normalized(run: &Run) -> Option<f64> {
 }
 
 /// The ids of the runs in the chosen order; oldest first by default.
-fn arranged(runs: &[Run], sorting: &Sorting) -> Vec<String> {
-    let mut keyed: Vec<(SortKey, &String)> = Vec::with_capacity(runs.len());
+fn arranged(runs: &[Run], sorting: &Sorting) -> Vec<RunId> {
+    let mut keyed: Vec<(SortKey, &RunId)> = Vec::with_capacity(runs.len());
     let Some((column, direction)) = &sorting.0 else { return runs.iter().map(|run| run.id.clone()).collect() };
     keyed.extend(runs.iter().map(|run| (sort_key(run, column), &run.id)));
     keyed.sort_by(|a, b| a.0.compare(&b.0, *direction));
@@ -388,7 +389,7 @@ fn arranged(runs: &[Run], sorting: &Sorting) -> Vec<String> {
 
 #[component]
 fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: UrlState<Sorting>) -> impl IntoView {
-    let row = move |id: String| {
+    let row = move |id: RunId| {
         let found = {
             let id = id.clone();
             move || sweep.with(|sweep| sweep.runs.iter().find(|run| run.id == id).cloned())
@@ -404,7 +405,7 @@ fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: UrlState<Sorting>
             <tr>
                 <th scope="row" class="sweep-name">
                     <a class="run-title" href=urls::href(&urls::run(&id)) title=move || title.get()>{move || title.get()}</a>
-                    <span class="run-id">{id.clone()}</span>
+                    <span class="run-id">{id.to_string()}</span>
                 </th>
                 {values}
                 <td><div class="run-state"><StateBadge run/><Progress run/></div></td>
@@ -473,7 +474,9 @@ mod tests {
             run
         };
         let runs = [run("a", "16/255", Some(0.3)), run("b", "4/255", None), run("c", "8/255", Some(0.5))];
-        let check = |sorting: Sorting, expected: &str| assert_eq!(arranged(&runs, &sorting).concat(), expected, "{sorting:?}");
+        let check = |sorting: Sorting, expected: &str| {
+            assert_eq!(arranged(&runs, &sorting).iter().map(RunId::as_str).collect::<String>(), expected, "{sorting:?}")
+        };
         let by = |column: &str, direction| Sorting(Some((column.to_owned(), direction)));
         check(Sorting::default(), "abc");
         check(by("attack.eps", Direction::Ascending), "bca");
@@ -484,9 +487,10 @@ mod tests {
 
     #[test]
     fn the_address_carries_field_and_order() {
-        assert_eq!(Shown::default().address("s-1"), "/sweeps/s-1");
+        let id = "s-1".parse().unwrap();
+        assert_eq!(Shown::default().address(&id), "/sweeps/s-1");
         let shown = Shown { over: Some("seed".into()), sorting: Sorting(Some(("cas".into(), Direction::Descending))) };
-        assert_eq!(shown.address("s-1"), "/sweeps/s-1?over=seed&sort=cas&order=desc");
+        assert_eq!(shown.address(&id), "/sweeps/s-1?over=seed&sort=cas&order=desc");
     }
 
     #[test]

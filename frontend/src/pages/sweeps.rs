@@ -126,7 +126,7 @@ fn table(sweeps: Vec<SweepSummary>) -> impl IntoView {
             <tr>
                 <th scope="row" class="sweep-name">
                     <a class="run-title" href=urls::href(&urls::sweep(&sweep.id)) title=sweep.title.clone()>{sweep.title.clone()}</a>
-                    <span class="run-id">{sweep.id.clone()}</span>
+                    <span class="run-id">{sweep.id.to_string()}</span>
                 </th>
                 <td class="when" data-label="Created"><time datetime=sweep.created_at.clone()>{day}" "{time}" UTC"</time></td>
                 <td data-label="Over"><ul class="sweep-axes">{sweep.axes.iter().map(axis).collect_view()}</ul></td>
@@ -200,7 +200,7 @@ mod tests {
 
     fn sweep() -> SweepSummary {
         SweepSummary {
-            id: String::new(),
+            id: "seeds-7f3a".parse().unwrap(),
             title: String::new(),
             created_at: String::new(),
             axes: Vec::new(),

@@ -6,11 +6,11 @@ use std::collections::HashSet;
 use axum::Json;
 use axum::extract::State;
 use shared::api::{RunAction, RunActions, RunActionsAnswer, RunChange, RunOutcome};
+use shared::id::RunId;
 use shared::labels;
 use shared::problem::FieldError;
 
 use crate::extract::{self, Named};
-use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
 use crate::resources;
 use crate::routes::runs::refused;

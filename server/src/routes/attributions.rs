@@ -15,13 +15,13 @@ use shared::chart::class_bars::ClassBars;
 use shared::chart::comparison::arrangement_of;
 use shared::chart::figure::MatrixFigure;
 use shared::export::{Exported, Format};
+use shared::id::{AttributionId, IdError};
 use shared::provenance::Page;
-use shared::view::{AttributionId, Lens, View, ViewError};
+use shared::view::{Lens, View};
 use utoipa::IntoParams;
 
 use crate::extract::{Name, Named};
 use crate::figures::{self, FigureQuery, Style};
-use crate::id::RunId;
 use crate::problem::ApiError;
 use crate::provenance;
 use crate::ranges;
@@ -46,9 +46,9 @@ pub struct Shown {
 }
 
 impl FromStr for AttributionExport {
-    type Err = ViewError;
+    type Err = IdError;
 
-    fn from_str(text: &str) -> Result<Self, ViewError> {
+    fn from_str(text: &str) -> Result<Self, IdError> {
         let ended = |format: Format| Some((text.strip_suffix(format.extension())?.strip_suffix('.')?, format));
         Ok(match Format::of(Exported::Matrices).find_map(ended) {
             Some((name, format)) => AttributionExport { id: name.parse()?, format: Some(format) },
@@ -101,7 +101,7 @@ pub async fn get_attribution(
     let baseline = if format.is_drawn() || chart == AttributionFigure::Classes { named_baseline(&state, &lens).await? } else { None };
     let name = id.to_string();
     let view = View::Attribution { id, lens: lens.clone() };
-    let runs = RunId::of_view(&view);
+    let runs = view.runs();
     let sides = iter::once(&attribution).chain(&baseline);
     let provenance = provenance::of_page(&state, Page::View(view), sides, &runs).await?;
     match chart {
@@ -135,7 +135,7 @@ pub async fn get_attribution_context(
 
 /// The file of an attribution as the worker has written it.
 async fn worker_file(state: &AppState, id: &AttributionId, asked: &HeaderMap) -> Result<Response, ApiError> {
-    let run = RunId::of_attribution(id);
+    let run = id.run.clone();
     resources::attribution_context(state, id).await?;
     let file = state.dirs.of(&run).attribution_bytes(id).await?.ok_or_else(|| AttributionId::not_found(&id.to_string()))?;
     let hash: String = Md5::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();

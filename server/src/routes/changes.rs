@@ -12,11 +12,11 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::{Stream, stream};
 use serde::Deserialize;
 use shared::api::{RunChanges, RunRecords};
+use shared::id::RunId;
 use tokio::sync::watch;
 use utoipa::IntoParams;
 
 use crate::extract::{Name, Query};
-use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
 use crate::resources;
 use crate::rundir::record;

@@ -11,9 +11,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use shared::api::{CheckpointInfo, Run};
 use shared::config::{ImportConfig, RunConfig};
+use shared::id::{CheckpointId, RunId};
 use shared::inspection::Inspected;
 use shared::rundir;
-use shared::view::CheckpointId;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
@@ -22,7 +22,6 @@ use tower_http::services::ServeFile;
 use utoipa::ToSchema;
 
 use crate::extract::{Name, Named};
-use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
 use crate::ranges;
 use crate::resources;
@@ -226,9 +225,8 @@ pub async fn get_checkpoint_file(
     request: Request,
 ) -> Result<Response, ApiError> {
     let not_found = || CheckpointId::not_found(&id.to_string());
-    let run = RunId::of_checkpoint(&id);
-    state.db.status(&run).await?.ok_or_else(not_found)?;
-    let dir = state.dirs.of(&run);
+    state.db.status(&id.run).await?.ok_or_else(not_found)?;
+    let dir = state.dirs.of(&id.run);
     let metrics = dir.metrics().await?;
     let checkpoint = metrics.checkpoints.iter().find(|checkpoint| checkpoint.epoch == id.epoch).ok_or_else(not_found)?;
 

@@ -11,12 +11,12 @@ use shared::chart::figure::MatrixFigure;
 use shared::chart::overlaid_curves::{Compared, OverlaidCurves, OverlaidRun, run_colors};
 use shared::chart::scatter::Scatter;
 use shared::export::Format;
+use shared::id::AttributionId;
 use shared::provenance::Page;
-use shared::view::{AttributionId, SIDES, View, side_of};
+use shared::view::{SIDES, View, side_of};
 use utoipa::IntoParams;
 
 use crate::figures::{self, FigureQuery, Style};
-use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
 use crate::provenance;
 use crate::resources;
@@ -27,14 +27,20 @@ use crate::state::AppState;
 #[into_params(parameter_in = Query)]
 pub struct Compare {
     /// The baseline, `RUN.e12.adversarial`.
-    a: String,
+    #[param(value_type = String)]
+    a: AttributionId,
     /// The attribution to compare with it.
-    b: String,
+    #[param(value_type = String)]
+    b: AttributionId,
     /// Further attributions to compare with it, as are `d` to `f`.
-    c: Option<String>,
-    d: Option<String>,
-    e: Option<String>,
-    f: Option<String>,
+    #[param(value_type = Option<String>)]
+    c: Option<AttributionId>,
+    #[param(value_type = Option<String>)]
+    d: Option<AttributionId>,
+    #[param(value_type = Option<String>)]
+    e: Option<AttributionId>,
+    #[param(value_type = Option<String>)]
+    f: Option<AttributionId>,
     #[serde(default)]
     #[param(inline)]
     chart: ComparisonFigure,
@@ -69,7 +75,7 @@ pub async fn get_comparison(State(state): State<AppState>, FigureQuery { own, st
     let of = side(of.as_deref(), ids.len())?;
     let name = format!("{}-to-{}", ids[0], ids[of]);
     let view = View::Compare { ids, of, lens: lens.clone() };
-    let runs = RunId::of_view(&view);
+    let runs = view.runs();
     let provenance = provenance::of_page(&state, Page::View(view), &comparison.attributions, &runs).await?;
     match chart {
         ComparisonFigure::Matrices => {
@@ -99,19 +105,18 @@ async fn overlay(state: &AppState, comparison: &Comparison, theme: Theme) -> Res
     let colors = run_colors(&compared.iter().map(|compared| compared.run.as_str()).collect::<Vec<_>>());
     let mut runs = Vec::with_capacity(compared.len());
     for (compared, color) in compared.into_iter().zip(colors) {
-        let id: RunId = compared.run.parse().map_err(ApiError::internal)?;
-        let metrics = state.dirs.of(&id).metrics().await?;
+        let metrics = state.dirs.of(&compared.run).metrics().await?;
         runs.push(OverlaidRun::of(&compared.name(), color, &metrics, compared.marks));
     }
     Ok(OverlaidCurves::of(runs, theme))
 }
 
 /// The given sides in order; an error names a side that is missing before a given one.
-fn attribution_ids(sides: [Option<String>; 6]) -> Result<Vec<AttributionId>, ApiError> {
+fn attribution_ids(sides: [Option<AttributionId>; 6]) -> Result<Vec<AttributionId>, ApiError> {
     let count = sides.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-    let id = |(side, text): (&&str, &Option<String>)| match text {
-        Some(text) => text.parse().map_err(|error| ApiError::on_field(Kind::InvalidQuery, side, format!("{error}"))),
-        None => Err(ApiError::on_field(Kind::InvalidQuery, side, format!("`{side}` is missing before `{}`", SIDES[count - 1]))),
+    let id = |(side, id): (&&str, Option<AttributionId>)| {
+        let missing = || format!("`{side}` is missing before `{}`", SIDES[count - 1]);
+        id.ok_or_else(|| ApiError::on_field(Kind::InvalidQuery, side, missing()))
     };
-    SIDES.iter().zip(&sides).take(count).map(id).collect()
+    SIDES.iter().zip(sides).take(count).map(id).collect()
 }

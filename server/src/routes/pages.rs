@@ -9,11 +9,11 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 use shared::api::SharedView;
+use shared::id::ShareToken;
 use tower::ServiceExt;
 use tower_http::services::ServeDir;
 
 use crate::auth;
-use crate::id::ShareToken;
 use crate::problem::{ApiError, Kind};
 use crate::proxy::public_address;
 use crate::routes::{session, shares};

@@ -11,13 +11,13 @@ use shared::api::{EpochCell, Run};
 use shared::chart::course::Course;
 use shared::config::{Inputs, PairConfig, RunConfig};
 use shared::export::Format;
+use shared::id::{AttributionId, CheckpointId, CheckpointRef, RunId};
 use shared::provenance::{CheckpointHash, Page, Provenance};
-use shared::view::{AttributionId, CheckpointId, CheckpointRef, Lens, View};
+use shared::view::{Lens, View};
 use utoipa::IntoParams;
 
 use crate::extract::{Name, Query};
 use crate::figures::{self, FigureQuery, Style};
-use crate::id::RunId;
 use crate::problem::{ApiError, Kind};
 use crate::provenance;
 use crate::resources;
@@ -28,7 +28,8 @@ use crate::state::AppState;
 #[into_params(parameter_in = Query)]
 pub struct FindPair {
     /// `RUN.e12`.
-    checkpoint: String,
+    #[param(value_type = String)]
+    checkpoint: CheckpointId,
     /// Index of a class, from 0.
     i: u32,
     /// Index of the other class.
@@ -44,10 +45,7 @@ pub struct FindPair {
 )]
 pub async fn list_pairs(State(state): State<AppState>, Query(query): Query<FindPair>) -> Result<Json<Vec<Run>>, ApiError> {
     let FindPair { checkpoint, i, j } = query;
-    let checkpoint: CheckpointId =
-        checkpoint.parse().map_err(|error| ApiError::on_field(Kind::InvalidQuery, "checkpoint", format!("{error}")))?;
-    let run = RunId::of_checkpoint(&checkpoint);
-    let metrics = resources::metrics(&state, &run).await.map_err(|error| error.moved_to("checkpoint"))?;
+    let metrics = resources::metrics(&state, &checkpoint.run).await.map_err(|error| error.moved_to("checkpoint"))?;
     let measures = |config: &PairConfig| {
         let is_it = |named: &CheckpointRef| {
             named.run == checkpoint.run && metrics.checkpoint_epoch(named.which).is_ok_and(|epoch| epoch == checkpoint.epoch)
@@ -99,7 +97,7 @@ pub async fn list_cells(
     let FollowCell { i, j, inputs, format } = own;
     let metrics = resources::metrics(&state, &id).await?;
     let epochs: BTreeSet<u32> = metrics.attributions.iter().filter(|entry| entry.inputs == inputs).map(|entry| entry.epoch).collect();
-    let cells = stream::iter(epochs).map(|epoch| cell(&state, AttributionId { run: id.to_string(), epoch, inputs }, (i, j)));
+    let cells = stream::iter(epochs).map(|epoch| cell(&state, AttributionId { run: id.clone(), epoch, inputs }, (i, j)));
     let cells: Vec<_> = cells.buffered(READ_TOGETHER).try_collect().await?;
     let (cells, checkpoints): (Vec<EpochCell>, Vec<CheckpointHash>) = cells.into_iter().flatten().unzip();
     let format = format.unwrap_or(Format::Json);
@@ -109,15 +107,15 @@ pub async fn list_cells(
     let marks = [(metrics.best(), "best"), (metrics.last(), "last")];
     let marks = marks.into_iter().filter_map(|(epoch, name)| Some((epoch?.epoch, name)));
     let course = Course { marks: marks.filter(|mark| cells.iter().any(|cell| cell.epoch == mark.0)).collect(), cells, theme };
-    let view = View::Run { run: id.to_string(), epoch: None, inputs, lens: Lens { cell: Some((i, j)), ..lens } };
-    let runs = RunId::of_view(&view);
+    let view = View::Run { run: id.clone(), epoch: None, inputs, lens: Lens { cell: Some((i, j)), ..lens } };
+    let runs = view.runs();
     let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), [], &runs).await? };
     figures::answer(course, format, &format!("{id}-{i}-{j}"), provenance).await
 }
 
 /// A cell of an attribution and its checkpoint; `None` if both were removed after their record was read.
 async fn cell(state: &AppState, id: AttributionId, (i, j): (usize, usize)) -> Result<Option<(EpochCell, CheckpointHash)>, ApiError> {
-    let Some(file) = state.dirs.of(&RunId::of_attribution(&id)).attribution(&id).await? else { return Ok(None) };
+    let Some(file) = state.dirs.of(&id.run).attribution(&id).await? else { return Ok(None) };
     for (field, class) in [("i", i), ("j", j)] {
         if class >= file.matrix.classes() {
             let message = format!("{class} is no class; the matrices of `{}` have {}, from 0", id.run, file.matrix.classes());
@@ -125,6 +123,6 @@ async fn cell(state: &AppState, id: AttributionId, (i, j): (usize, usize)) -> Re
         }
     }
     let interval = file.bootstrap.as_ref().map(|bootstrap| [bootstrap.low.get(i, j), bootstrap.high.get(i, j)]);
-    let checkpoint = CheckpointHash { id: file.checkpoint_name(&id.run), sha256: file.checkpoint_sha256 };
+    let checkpoint = CheckpointHash { id: file.checkpoint_id(&id.run), sha256: file.checkpoint_sha256 };
     Ok(Some((EpochCell { epoch: id.epoch, value: file.matrix.get(i, j), interval }, checkpoint)))
 }

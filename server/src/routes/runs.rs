@@ -17,6 +17,7 @@ use shared::api::{EvaluationFile, PairFile, QueueMove, Run, RunChange, RunPage, 
 use shared::chart::curves::Curves;
 use shared::config::{Inputs, RunConfig, RunKind};
 use shared::export::Format;
+use shared::id::RunId;
 use shared::labels;
 use shared::problem::FieldError;
 use shared::provenance::{CheckpointHash, Page, Provenance};
@@ -32,7 +33,6 @@ use utoipa::IntoParams;
 use crate::db::{RunFilter, RunStatus, SortKey, SortOrder};
 use crate::extract::{self, Name, Named, Query};
 use crate::figures::{self, FigureQuery, Style};
-use crate::id::RunId;
 use crate::live::{Listening, News};
 use crate::problem::{ApiError, Kind};
 use crate::provenance;
@@ -320,7 +320,7 @@ pub async fn get_curves(
         resources::checkpoints(&id, &metrics).into_iter().filter(|entry| entry.is_best || entry.is_last || Some(entry.epoch) == epoch);
     let checkpoints = checkpoints.map(|entry| CheckpointHash { id: entry.id, sha256: entry.sha256 }).collect();
     let view = View::Run { run: run.id, epoch, inputs: inputs.unwrap_or(Inputs::Adversarial), lens };
-    let runs = RunId::of_view(&view);
+    let runs = view.runs();
     let provenance = Provenance { checkpoints, ..provenance::of_page(&state, Page::View(view), [], &runs).await? };
     figures::answer(curves, format.unwrap_or(Format::Svg), &format!("{id}-curves"), provenance).await
 }

@@ -6,11 +6,11 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use jiff::Timestamp;
 use shared::api::{NewShare, Share, SharedView};
+use shared::id::ShareToken;
 use shared::view::View;
 
 use crate::extract::{self, Name, Named};
 use crate::figures;
-use crate::id::{RunId, ShareToken};
 use crate::problem::{ApiError, Kind};
 use crate::shared_views;
 use crate::state::AppState;
@@ -50,7 +50,7 @@ pub async fn create_share(
     };
     // Store the view as this server writes it, so that only a view is ever returned.
     let new = NewShare { view: view.to_string(), title, note: new.note.trim().to_owned(), ..new };
-    let share = state.db.insert_share(&new, &RunId::of_view(&view)).await?;
+    let share = state.db.insert_share(&new, &view.runs()).await?;
     Ok((StatusCode::CREATED, Json(share)))
 }
 

@@ -12,13 +12,14 @@ use shared::chart::SweepFigure;
 use shared::chart::sweep::{SEED, SweepChart, Unit, fields};
 use shared::config::RunConfig;
 use shared::export::Format;
+use shared::id::{RunId, SweepId};
 use shared::provenance::Page;
 use shared::sweep;
 use utoipa::IntoParams;
 
 use crate::extract::{self, Name, Named};
 use crate::figures::{self, FigureQuery, Style};
-use crate::id::{RunId, SweepId};
+use crate::id::new_sweep;
 use crate::problem::{ApiError, Kind};
 use crate::provenance;
 use crate::state::AppState;
@@ -36,18 +37,18 @@ pub async fn create_sweep(
     State(state): State<AppState>,
     extract::Json(new): extract::Json<NewSweep>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let id = SweepId::random(&new);
-    let configs = sweep::expand(&new, id.as_str()).map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
+    let id = new_sweep(&new);
+    let configs = sweep::expand(&new, &id).map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
     submit_all(&state, configs, "config.").await?;
-    let location = format!("{}/api/sweeps/{}", state.settings.base_path, id.as_str());
+    let location = format!("{}/api/sweeps/{id}", state.settings.base_path);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(look_up(&state, &id).await?)))
 }
 
 /// All sweeps without their runs, newest first
 #[utoipa::path(get, path = "/api/sweeps", tag = "runs", responses((status = 200, body = Vec<SweepSummary>), ApiError))]
 pub async fn list_sweeps(State(state): State<AppState>) -> Result<Json<Vec<SweepSummary>>, ApiError> {
-    let mut sweeps: Vec<(String, Vec<Run>)> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut sweeps: Vec<(SweepId, Vec<Run>)> = Vec::new();
+    let mut places: HashMap<SweepId, usize> = HashMap::new();
     for run in state.db.sweep_runs(None).await? {
         let Some(id) = run.config.as_train().and_then(|config| config.sweep.clone()) else { continue };
         let place = *places.entry(id.clone()).or_insert_with(|| {
@@ -135,25 +136,25 @@ pub async fn get_sweep_chart(
         SweepFigure::Epochs => {
             let mut metrics = BTreeMap::new();
             for run in &sweep.runs {
-                metrics.insert(run.id.clone(), state.dirs.of(&RunId::of_run(run)).metrics().await?);
+                metrics.insert(run.id.clone(), state.dirs.of(&run.id).metrics().await?);
             }
             SweepChart::over_epochs(&sweep, &field, &metrics, theme)
         }
     };
-    let runs: Vec<RunId> = sweep.runs.iter().map(RunId::of_run).collect();
-    let provenance = provenance::of_page(&state, Page::Sweep(id.as_str().to_owned(), over), [], &runs).await?;
+    let runs: Vec<RunId> = sweep.runs.iter().map(|run| run.id.clone()).collect();
+    let provenance = provenance::of_page(&state, Page::Sweep(id.clone(), over), [], &runs).await?;
     figures::answer(drawn, format.unwrap_or(Format::Svg), id.as_str(), provenance).await
 }
 
 async fn look_up(state: &AppState, id: &SweepId) -> Result<Sweep, ApiError> {
-    let runs = state.db.sweep_runs(Some(id.as_str())).await?;
+    let runs = state.db.sweep_runs(Some(id)).await?;
     if runs.is_empty() {
         return Err(SweepId::not_found(id.as_str()));
     }
-    Ok(summed_up(id.as_str().to_owned(), runs))
+    Ok(summed_up(id.clone(), runs))
 }
 
-fn summed_up(id: String, runs: Vec<Run>) -> Sweep {
+fn summed_up(id: SweepId, runs: Vec<Run>) -> Sweep {
     let configs: Vec<RunConfig> = runs.iter().map(|run| run.config.clone()).collect();
     let created_at = runs.first().map(|run| run.created_at.clone()).unwrap_or_default();
     Sweep { id, title: sweep::title(&configs), created_at, axes: sweep::axes(&configs), runs }

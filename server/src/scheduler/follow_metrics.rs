@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use shared::api::RunSummary;
+use shared::id::RunId;
 use shared::record::Metrics;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::states::States;
-use crate::id::RunId;
 use crate::rundir::{RunDir, record};
 
 const INTERVAL: Duration = Duration::from_millis(250);

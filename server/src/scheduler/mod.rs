@@ -16,6 +16,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use shared::api::{Probe, QueuePlace, RunState, RunSummary, WorkerStatus};
 use shared::config::RunConfig;
+use shared::id::RunId;
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
@@ -27,7 +28,7 @@ pub use self::pending_writes::PendingWrites;
 use self::states::{ActiveRun, States};
 use self::verdict::{Ending, StopReason, verdict};
 use crate::db::Db;
-use crate::id::RunId;
+use crate::id::new_run;
 use crate::rundir::{RunDir, RunDirs};
 use crate::shortage::{Shortage, lack_of_room};
 use crate::worker::{Worker, last_words};
@@ -259,7 +260,7 @@ impl Actor {
         for NewRun { config, device: _, upload } in runs {
             let mut digits = 4;
             let dir = loop {
-                let id = RunId::random(config, digits);
+                let id = new_run(config, digits);
                 match self.dirs.make(&id, config) {
                     Ok(dir) => {
                         ids.push(id);

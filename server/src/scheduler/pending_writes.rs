@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shared::api::{Run, RunState, RunSummary};
+use shared::id::RunId;
 
 use crate::db::RunStatus;
 
@@ -36,7 +37,7 @@ pub struct PendingWrites(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    changes: BTreeMap<String, Change>,
+    changes: BTreeMap<RunId, Change>,
     /// Counts the changes that were added.
     version: u64,
     /// Why the last write failed.
@@ -49,25 +50,25 @@ impl PendingWrites {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add(&self, id: &str, change: Change) {
+    pub(super) fn add(&self, id: &RunId, change: Change) {
         let mut inner = self.inner();
-        inner.changes.insert(id.to_owned(), change);
+        inner.changes.insert(id.clone(), change);
         inner.version += 1;
     }
 
     /// Removes a change that is written; keeps a later one.
-    pub(super) fn remove(&self, id: &str, written: &Change) {
+    pub(super) fn remove(&self, id: &RunId, written: &Change) {
         let mut inner = self.inner();
         if inner.changes.get(id) == Some(written) {
             inner.changes.remove(id);
         }
     }
 
-    pub(super) fn all(&self) -> Vec<(String, Change)> {
+    pub(super) fn all(&self) -> Vec<(RunId, Change)> {
         self.inner().changes.iter().map(|(id, change)| (id.clone(), change.clone())).collect()
     }
 
-    pub(super) fn of(&self, id: &str) -> Option<Change> {
+    pub(super) fn of(&self, id: &RunId) -> Option<Change> {
         self.inner().changes.get(id).cloned()
     }
 
@@ -76,7 +77,7 @@ impl PendingWrites {
     }
 
     /// The names of the runs that were changed, and of those that were deleted.
-    pub fn ids(&self) -> (Vec<String>, Vec<String>) {
+    pub fn ids(&self) -> (Vec<RunId>, Vec<RunId>) {
         let (mut changed, mut deleted) = (Vec::new(), Vec::new());
         for (id, change) in &self.inner().changes {
             let ids = if *change == Change::Deleted { &mut deleted } else { &mut changed };
@@ -110,7 +111,7 @@ impl PendingWrites {
     }
 
     /// The state of a run from the database with its pending change; `None` if it is deleted.
-    pub fn amended_status(&self, id: &str, status: RunStatus) -> Option<RunStatus> {
+    pub fn amended_status(&self, id: &RunId, status: RunStatus) -> Option<RunStatus> {
         match self.of(id) {
             None => Some(status),
             Some(Change::Canceling) => Some(RunStatus { canceling: true, ..status }),
@@ -148,12 +149,12 @@ mod tests {
 
     #[test]
     fn only_the_change_that_was_written_is_forgotten() {
-        let pending = PendingWrites::default();
-        pending.add("at-1", Change::Canceling);
-        pending.add("at-1", end(RunState::Canceled));
-        pending.remove("at-1", &Change::Canceling);
-        assert_eq!(pending.of("at-1"), Some(end(RunState::Canceled)));
-        pending.remove("at-1", &end(RunState::Canceled));
+        let (pending, id) = (PendingWrites::default(), "at-1".parse().unwrap());
+        pending.add(&id, Change::Canceling);
+        pending.add(&id, end(RunState::Canceled));
+        pending.remove(&id, &Change::Canceling);
+        assert_eq!(pending.of(&id), Some(end(RunState::Canceled)));
+        pending.remove(&id, &end(RunState::Canceled));
         assert!(pending.is_empty());
         assert_eq!(pending.version(), 2);
     }
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!(pending.told(), None);
         assert!(pending.set_cause(Some("database or disk is full".into())));
         assert!(!pending.set_cause(Some("database or disk is full".into())), "it is said once");
-        pending.add("at-1", Change::Deleted);
+        pending.add(&"at-1".parse().unwrap(), Change::Deleted);
         let told = pending.told().unwrap();
         assert!(told.contains("(database or disk is full); what happened to one run"), "{told}");
         pending.set_cause(None);

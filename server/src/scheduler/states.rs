@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 use shared::api::{RunState, RunSummary};
 use shared::config::RunConfig;
+use shared::id::RunId;
 use shared::record::Metrics;
 use sqlx::types::Json;
 use sqlx::{FromRow, SqlitePool};
 
 use super::NewRun;
 use super::pending_writes::{Change, End, PendingWrites};
-use crate::db::{at, now, unreadable};
-use crate::id::RunId;
+use crate::db::{at, now};
 
 /// Reads what the scheduler needs and writes the states of runs. What the database does not take is kept and
 /// written later.
@@ -21,8 +21,9 @@ pub(super) struct States {
 }
 
 /// A run that waits or runs, as the scheduler needs it.
-#[derive(Debug)]
+#[derive(Debug, FromRow)]
 pub(super) struct ActiveRun {
+    #[sqlx(try_from = "String")]
     pub id: RunId,
     /// What the run waits for or runs on: `cpu`, `cuda:0`.
     pub device: String,
@@ -32,16 +33,6 @@ pub(super) struct ActiveRun {
     pub epochs: u32,
     pub worker_pid: Option<i32>,
     pub canceling: bool,
-}
-
-#[derive(FromRow)]
-struct ActiveRow {
-    id: String,
-    device: String,
-    wanted_device: String,
-    epochs: u32,
-    worker_pid: Option<i32>,
-    canceling: bool,
 }
 
 impl States {
@@ -113,7 +104,7 @@ impl States {
     /// Runs in a state, in the order of the queue.
     pub async fn active(&self, state: RunState) -> sqlx::Result<Vec<ActiveRun>> {
         // Selects two values and not the configuration: parsing a thousand configurations is slow.
-        let rows: Vec<ActiveRow> = sqlx::query_as(
+        let mut active: Vec<ActiveRun> = sqlx::query_as(
             "SELECT id, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, worker_pid, canceling \
              FROM runs WHERE state = ? ORDER BY coalesce(place, seq)",
         )
@@ -121,8 +112,8 @@ impl States {
         .fetch_all(&self.pool)
         .await?;
         // Without runs whose end or deletion is not written yet.
-        let over = |id: &str| matches!(self.pending.of(id), Some(Change::Ended(_) | Change::Deleted));
-        rows.into_iter().filter(|row| !over(&row.id)).map(ActiveRow::into_run).collect()
+        active.retain(|run| !matches!(self.pending.of(&run.id), Some(Change::Ended(_) | Change::Deleted)));
+        Ok(active)
     }
 
     pub async fn set_device(&self, id: &RunId, device: &str) -> sqlx::Result<()> {
@@ -163,10 +154,10 @@ impl States {
 
     async fn keep(&self, id: &RunId, change: Change) -> bool {
         // In memory first, so that readers see it at once.
-        self.pending.add(id.as_str(), change.clone());
-        let written = self.write(id.as_str(), &change).await.is_ok();
+        self.pending.add(id, change.clone());
+        let written = self.write(id, &change).await.is_ok();
         if written {
-            self.pending.remove(id.as_str(), &change);
+            self.pending.remove(id, &change);
         }
         written
     }
@@ -183,9 +174,11 @@ impl States {
         }
     }
 
-    async fn write(&self, id: &str, change: &Change) -> sqlx::Result<()> {
+    async fn write(&self, id: &RunId, change: &Change) -> sqlx::Result<()> {
         let written = match change {
-            Change::Canceling => sqlx::query("UPDATE runs SET canceling = 1 WHERE id = ?").bind(id).execute(&self.pool).await.map(drop),
+            Change::Canceling => {
+                sqlx::query("UPDATE runs SET canceling = 1 WHERE id = ?").bind(id.as_str()).execute(&self.pool).await.map(drop)
+            }
             Change::Ended(End { state, failure, summary, at }) => sqlx::query(
                 "UPDATE runs SET state = ?, finished_at = ?, failure = ?, summary = coalesce(?, summary), canceling = 0, worker_pid = NULL \
                  WHERE id = ?",
@@ -194,7 +187,7 @@ impl States {
             .bind(at)
             .bind(failure)
             .bind(summary.as_ref().map(Json))
-            .bind(id)
+            .bind(id.as_str())
             .execute(&self.pool)
             .await
             .map(drop),
@@ -222,9 +215,9 @@ impl States {
 
     pub async fn set_queued(&self, id: &RunId) -> sqlx::Result<()> {
         // Write its end first, or it would be written later over the queued run.
-        if let Some(change) = self.pending.of(id.as_str()) {
-            self.write(id.as_str(), &change).await?;
-            self.pending.remove(id.as_str(), &change);
+        if let Some(change) = self.pending.of(id) {
+            self.write(id, &change).await?;
+            self.pending.remove(id, &change);
         }
         sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, finished_at = NULL, failure = NULL WHERE id = ?")
             .bind(id.as_str())
@@ -242,29 +235,21 @@ impl States {
 
     /// Deletes a run and the share links that show it.
     pub async fn delete_run(&self, id: &RunId) -> sqlx::Result<()> {
-        self.delete_rows(id.as_str()).await?;
+        self.delete_rows(id).await?;
         // Its pending change is no longer needed.
-        if let Some(change) = self.pending.of(id.as_str()) {
-            self.pending.remove(id.as_str(), &change);
+        if let Some(change) = self.pending.of(id) {
+            self.pending.remove(id, &change);
         }
         Ok(())
     }
 
-    async fn delete_rows(&self, id: &str) -> sqlx::Result<()> {
+    async fn delete_rows(&self, id: &RunId) -> sqlx::Result<()> {
         let mut transaction = self.pool.begin().await?;
         sqlx::query("DELETE FROM shares WHERE token IN (SELECT token FROM share_runs WHERE run = ?)")
-            .bind(id)
+            .bind(id.as_str())
             .execute(&mut *transaction)
             .await?;
-        sqlx::query("DELETE FROM runs WHERE id = ?").bind(id).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM runs WHERE id = ?").bind(id.as_str()).execute(&mut *transaction).await?;
         transaction.commit().await
-    }
-}
-
-impl ActiveRow {
-    fn into_run(self) -> sqlx::Result<ActiveRun> {
-        let ActiveRow { id, device, wanted_device, epochs, worker_pid, canceling } = self;
-        let id = id.parse().map_err(|_| unreadable("id", &id))?;
-        Ok(ActiveRun { id, device, wanted_device, epochs, worker_pid, canceling })
     }
 }

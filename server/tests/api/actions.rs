@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use shared::api::{Run, RunActionsAnswer, RunState};
+use shared::id::RunId;
 
 use crate::support::{TestServer, config};
 
@@ -35,7 +36,7 @@ async fn a_whole_queue_is_canceled_and_nothing_of_it_starts_meanwhile() {
         waiting.push(server.submit("hung").await.id);
     }
     // The running one first: its worker ends while the others are still being canceled.
-    let ids: Vec<&str> = std::iter::once(&running).chain(&waiting).map(String::as_str).collect();
+    let ids: Vec<&str> = std::iter::once(&running).chain(&waiting).map(RunId::as_str).collect();
     let outcomes = server.act("cancel", &ids).await;
     assert_eq!(outcomes.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ids, "in the order of the request");
     assert!(outcomes.iter().all(|(_, problem)| problem.is_empty()), "{outcomes:?}");
@@ -45,7 +46,7 @@ async fn a_whole_queue_is_canceled_and_nothing_of_it_starts_meanwhile() {
     }
     assert_eq!(server.until(&running, |run| run.state.is_finished()).await.state, RunState::Canceled);
 
-    let resumed = server.act("resume", &[&waiting[0], &waiting[1]]).await;
+    let resumed = server.act("resume", &[waiting[0].as_str(), waiting[1].as_str()]).await;
     assert!(resumed.iter().all(|(_, problem)| problem.is_empty()), "{resumed:?}");
     server.until_running(&waiting[0]).await;
     assert_eq!(server.run(&waiting[1]).await.state, RunState::Queued);
@@ -58,24 +59,25 @@ async fn runs_that_cannot_are_named_and_the_others_are_done() {
     let failed = server.finish("failed").await.id;
     let running = server.submit("hung").await.id;
     server.until_running(&running).await;
-    let ids = [done.as_str(), "none", &running, "Not A Name", &failed, &done];
+    let [done_id, failed_id, running_id] = [&done, &failed, &running].map(RunId::as_str);
+    let ids = [done_id, "none", running_id, "Not A Name", failed_id, done_id];
 
     let found = server.act("resume", &ids).await;
     let unknown = [("none", "run-not-found"), ("Not A Name", "run-not-found")];
     let [none, no_name] = unknown;
     assert_eq!(
         found,
-        outcomes([(&done, "run-not-resumable"), none, (&running, "run-not-resumable"), no_name, (&failed, "")]),
+        outcomes([(done_id, "run-not-resumable"), none, (running_id, "run-not-resumable"), no_name, (failed_id, "")]),
         "each run once"
     );
     let found = server.act("cancel", &ids).await;
-    assert_eq!(found, outcomes([(&done, "run-finished"), none, (&running, ""), no_name, (&failed, "")]));
+    assert_eq!(found, outcomes([(done_id, "run-finished"), none, (running_id, ""), no_name, (failed_id, "")]));
     server.until(&running, |run| run.state.is_finished()).await;
 
     let other = server.submit("hung").await.id;
     server.until_running(&other).await;
-    let found = server.act("delete", &[&other, &done, "none"]).await;
-    assert_eq!(found, outcomes([(&other, "run-active"), (&done, ""), none]));
+    let found = server.act("delete", &[other.as_str(), done_id, "none"]).await;
+    assert_eq!(found, outcomes([(other.as_str(), "run-active"), (done_id, ""), none]));
     assert!(!server.run_dir(&done).exists() && server.run_dir(&other).exists());
     server.get(&format!("/api/runs/{done}")).await.assert_problem(404, "run-not-found", None);
 }
@@ -84,15 +86,19 @@ async fn runs_that_cannot_are_named_and_the_others_are_done() {
 async fn tags_are_added_and_removed_beside_those_a_run_has() {
     let server = TestServer::start().await;
     let (a, b) = (server.finish("done").await.id, server.finish("done").await.id);
-    let tags = async |id: &str| server.run(id).await.tags;
+    let tags = async |id: &RunId| server.run(id).await.tags;
     let many: Vec<String> = (0..12).map(|tag| format!("t{tag}")).collect();
     server.act_with(&json!({"action": "tag", "ids": [a], "add_tags": ["paper", " seeds "]})).await;
     server.act_with(&json!({"action": "tag", "ids": [b], "add_tags": many})).await;
     let found = server.act_with(&json!({"action": "tag", "ids": [a, b, "none"], "add_tags": ["Paper", "new"]})).await;
-    assert_eq!(found, outcomes([(&a, ""), (&b, "invalid-change"), ("none", "run-not-found")]), "13 tags are too many for one of them");
+    assert_eq!(
+        found,
+        outcomes([(a.as_str(), ""), (b.as_str(), "invalid-change"), ("none", "run-not-found")]),
+        "13 tags are too many for one of them"
+    );
     assert_eq!((tags(&a).await, tags(&b).await), (vec!["paper".to_owned(), "seeds".to_owned(), "new".to_owned()], many));
     let found = server.act_with(&json!({"action": "tag", "ids": [a, b], "add_tags": ["x"], "remove_tags": ["PAPER", "t3"]})).await;
-    assert_eq!(found, outcomes([(&a, ""), (&b, "")]), "one goes, one comes");
+    assert_eq!(found, outcomes([(a.as_str(), ""), (b.as_str(), "")]), "one goes, one comes");
     assert_eq!(tags(&a).await, ["seeds", "new", "x"]);
     assert_eq!(server.run(&b).await.tags.len(), 12);
     let unchanged: Run = server.run(&a).await;

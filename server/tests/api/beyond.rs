@@ -5,6 +5,7 @@ use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use shared::api::{Run, RunState, Sweep, SweepSummary};
 use shared::config::RunConfig;
+use shared::id::RunId;
 use shared::inspection::Inspected;
 
 use crate::support::{Answer, TestServer, config, request};
@@ -16,7 +17,7 @@ async fn a_sweep_queues_every_combination_and_is_found_by_its_runs() {
     let answer = server.post("/api/sweeps", &json!({"name": "Radius & seed", "config": config("done"), "axes": axes})).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
     let sweep: Sweep = answer.json();
-    assert!(sweep.id.starts_with("radius-seed-") && answer.header(header::LOCATION) == format!("/api/sweeps/{}", sweep.id));
+    assert!(sweep.id.as_str().starts_with("radius-seed-") && answer.header(header::LOCATION) == format!("/api/sweeps/{}", sweep.id));
     assert_eq!((sweep.runs.len(), serde_json::to_value(&sweep.axes).unwrap()), (4, axes));
     for run in &sweep.runs {
         server.until(&run.id, |run| run.state == RunState::Succeeded).await;
@@ -117,7 +118,7 @@ async fn runs_that_measure_a_pair_are_found_by_checkpoint_and_classes() {
     };
     let both = submit(&["last", "best"], json!([[0, 1], [3, 5]])).await;
     let first = submit(&["e1"], json!([[3, 5]])).await;
-    let check = async |checkpoint: &str, (i, j): (u32, u32), expected: &[&String]| {
+    let check = async |checkpoint: &str, (i, j): (u32, u32), expected: &[&RunId]| {
         let found: Vec<Run> = server.get(&format!("/api/pairs?checkpoint={trained}.{checkpoint}&i={i}&j={j}")).await.json();
         assert_eq!(found.iter().map(|run| &run.id).collect::<Vec<_>>(), expected, "{checkpoint} {i} {j}");
     };

@@ -6,6 +6,7 @@ use std::io::{Cursor, Read};
 use axum::http::header;
 use serde_json::Value;
 use shared::export::{Exported, Format};
+use shared::id::RunId;
 use shared::provenance::{Page, Provenance};
 use shared::view::Lens;
 
@@ -109,7 +110,7 @@ async fn a_matrix_tells_its_lens_its_checkpoint_and_its_configuration() {
     let lens = "order=similarity&scale=fitted&threshold=0.10&cell=3,5";
     let page = format!("/attributions/{run}.e1.adversarial?{lens}");
     let told = check(&server, |form| format!("/api/attributions/{run}.e1.adversarial.{form}?{lens}"), &page).await;
-    assert_eq!((told.checkpoints.len(), told.checkpoints[0].id.as_str()), (1, format!("{run}.e1").as_str()));
+    assert_eq!((told.checkpoints.len(), told.checkpoints[0].id.to_string()), (1, format!("{run}.e1")));
     assert_eq!(told.checkpoints[0].sha256, format!("{:064x}", 1));
     assert_eq!(told.configs[&run]["training"]["epochs"], 2);
 
@@ -151,7 +152,7 @@ async fn a_comparison_tells_all_its_checkpoints() {
     let query = format!("a={run}.e1.adversarial&b={run}.e2.adversarial&scale=paper");
     let told = check(&server, |form| format!("/api/comparisons?{query}&format={form}"), &format!("/compare?{query}")).await;
     assert_eq!(
-        told.checkpoints.iter().map(|checkpoint| checkpoint.id.clone()).collect::<Vec<_>>(),
+        told.checkpoints.iter().map(|checkpoint| checkpoint.id.to_string()).collect::<Vec<_>>(),
         [format!("{run}.e1"), format!("{run}.e2")]
     );
     assert_eq!(told.configs.len(), 1);
@@ -338,7 +339,7 @@ async fn a_run_whose_loss_exploded_says_so_though_its_worker_did_not() {
 }
 
 /// A server whose worker writes a matrix over classes of other names.
-async fn with_class_names(names: [&str; 10]) -> (TestServer, String) {
+async fn with_class_names(names: [&str; 10]) -> (TestServer, RunId) {
     let server = TestServer::start().await;
     let path = server.dir.path().join("attributions/e1.adversarial.json");
     let mut file: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();

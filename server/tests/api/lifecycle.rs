@@ -107,7 +107,7 @@ async fn a_directory_that_was_copied_here_is_taken_in() {
         .restart(|dir| {
             let runs = dir.join("data/runs");
             let copy = |name: &str| {
-                let status = std::process::Command::new("cp").arg("-r").arg(runs.join(&run.id)).arg(runs.join(name)).status();
+                let status = std::process::Command::new("cp").arg("-r").arg(runs.join(run.id.as_str())).arg(runs.join(name)).status();
                 assert!(status.unwrap().success());
             };
             copy("from-a-colleague");

@@ -4,6 +4,7 @@ use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use shared::api::{CheckpointInfo, DatasetStatus, Health, Run, RunPage, RunState, WorkerStatus};
 use shared::config::RunConfig;
+use shared::id::RunId;
 use shared::preset::Preset;
 use shared::record::Metrics;
 
@@ -36,7 +37,7 @@ async fn a_run_goes_from_the_queue_to_its_numbers() {
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
     let run: Run = answer.json();
     assert_eq!(answer.header(header::LOCATION), format!("/api/runs/{}", run.id));
-    assert!(run.id.starts_with("at-digits-") && run.title == "done", "{run:?}");
+    assert!(run.id.as_str().starts_with("at-digits-") && run.title == "done", "{run:?}");
 
     let run = server.until(&run.id, |run| run.state.is_finished()).await;
     assert_eq!((run.state, run.failure.as_deref()), (RunState::Succeeded, None));
@@ -101,7 +102,7 @@ async fn checkpoints_are_listed_and_come_as_files() {
     let list: Vec<CheckpointInfo> = server.get(&format!("/api/runs/{}/checkpoints", run.id)).await.json();
     let marks: Vec<_> = list.iter().map(|checkpoint| (checkpoint.epoch, checkpoint.is_best, checkpoint.is_last)).collect();
     assert_eq!(marks, [(1, true, false), (2, false, true)]);
-    assert_eq!(list[0].attributions[0].id, format!("{}.e1.adversarial", run.id));
+    assert_eq!(list[0].attributions[0].id.to_string(), format!("{}.e1.adversarial", run.id));
     assert_eq!(list[0].robust_accuracy, Some(0.5));
 
     let uri = format!("/api/checkpoints/{}.e2/file", run.id);
@@ -126,7 +127,7 @@ async fn lists_are_filtered_sorted_and_paged() {
     let done = server.finish("done second").await.id;
     let other = server.finish("done Third").await.id;
 
-    let check = async |query: &str, expected: &[&String], total: u32| {
+    let check = async |query: &str, expected: &[&RunId], total: u32| {
         let answer = server.get(&format!("/api/runs{query}")).await;
         let page: RunPage = answer.json();
         assert_eq!(page.runs.iter().map(|run| &run.id).collect::<Vec<_>>(), expected, "{query}");

@@ -19,7 +19,7 @@ async fn a_share_carries_what_it_shows_until_it_is_revoked() {
     let run = server.finish("done").await;
     let view = format!("/compare?a={0}.e1.adversarial&b={0}.e2.adversarial&scale=fitted", run.id);
     let made = share(&server, &view, "Best & last").await;
-    assert_eq!((made.token.len(), made.path.as_str()), (40, format!("s/{}", made.token).as_str()));
+    assert_eq!((made.token.as_str().len(), made.path.as_str()), (40, format!("s/{}", made.token).as_str()));
     assert_eq!((made.view.as_str(), made.title.as_str()), (view.as_str(), "Best & last"));
     assert_eq!(server.get("/api/shares").await.json::<Vec<Share>>(), std::slice::from_ref(&made));
 
@@ -90,7 +90,7 @@ async fn a_share_answers_what_its_page_asks() {
     let check = async |view: &str, expected: &[&str]| {
         let made = share(&server, view, "").await;
         let opened: SharedView = server.get(&format!("/api/shares/{}", made.token)).await.json();
-        let expected: Vec<String> = expected.iter().map(|address| format!("api/{}", address.replace("RUN", &run.id))).collect();
+        let expected: Vec<String> = expected.iter().map(|address| format!("api/{}", address.replace("RUN", run.id.as_str()))).collect();
         assert_eq!(opened.answers.keys().cloned().collect::<Vec<_>>(), expected, "{view}");
         for (address, body) in &opened.answers {
             assert_eq!(*body, server.get(&format!("/{address}")).await.json::<serde_json::Value>(), "{address}");

@@ -140,7 +140,7 @@ async fn a_run_whose_deletion_a_crash_cut_short_is_deleted_at_the_next_start() {
     let server = server
         .restart(|dir| {
             let runs = dir.join("data/runs");
-            fs::rename(runs.join(&run.id), runs.join(format!(".deleted-{}", run.id))).unwrap();
+            fs::rename(runs.join(run.id.as_str()), runs.join(format!(".deleted-{}", run.id))).unwrap();
         })
         .await;
     // The queue's task looks at the directories before it answers anything.

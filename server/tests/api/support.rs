@@ -1,5 +1,6 @@
 //! A server in a temporary folder with a fake worker, and requests to it.
 
+use std::fmt::Display;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -148,8 +149,8 @@ impl TestServer {
         }
     }
 
-    pub fn run_dir(&self, id: &str) -> PathBuf {
-        self.dir.path().join("data/runs").join(id)
+    pub fn run_dir(&self, id: &(impl Display + ?Sized)) -> PathBuf {
+        self.dir.path().join("data/runs").join(id.to_string())
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
@@ -176,7 +177,7 @@ impl TestServer {
         self.send(request(method, uri).body(Body::empty()).unwrap()).await
     }
 
-    pub async fn run(&self, id: &str) -> Run {
+    pub async fn run(&self, id: &(impl Display + ?Sized)) -> Run {
         self.get(&format!("/api/runs/{id}")).await.json()
     }
 
@@ -212,7 +213,7 @@ impl TestServer {
         self.until(&run.id, |run| run.state.is_finished()).await
     }
 
-    pub async fn until(&self, id: &str, condition: impl Fn(&Run) -> bool) -> Run {
+    pub async fn until(&self, id: &(impl Display + ?Sized), condition: impl Fn(&Run) -> bool) -> Run {
         let start = Instant::now();
         loop {
             let run = self.run(id).await;
@@ -224,7 +225,7 @@ impl TestServer {
         }
     }
 
-    pub async fn until_running(&self, id: &str) -> Run {
+    pub async fn until_running(&self, id: &(impl Display + ?Sized)) -> Run {
         // With its first lines written, so that the worker listens.
         let file = self.run_dir(id).join("metrics.jsonl");
         self.until(id, |run| run.state == RunState::Running && file.exists()).await

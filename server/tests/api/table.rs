@@ -3,6 +3,7 @@
 use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use shared::api::{EstimateBasis, Queue, Run, RunRows, RunState, SharedContent, SharedView, System};
+use shared::id::RunId;
 
 use crate::support::{Answer, TestServer, request};
 
@@ -12,13 +13,13 @@ impl TestServer {
         self.get(&format!("/api/run-rows{query}")).await.json()
     }
 
-    async fn patch(&self, id: &str, body: &Value) -> Answer {
+    async fn patch(&self, id: &RunId, body: &Value) -> Answer {
         let request = request(Method::PATCH, &format!("/api/runs/{id}")).header(header::CONTENT_TYPE, "application/json");
         self.send(request.body(body.to_string().into()).unwrap()).await
     }
 
     /// The names of the runs that wait, in their order.
-    async fn waiting(&self) -> Vec<String> {
+    async fn waiting(&self) -> Vec<RunId> {
         let queue: Queue = self.get("/api/queue").await.json();
         let runs = queue.devices.into_iter().flat_map(|device| device.runs);
         runs.filter(|run| run.run.state == RunState::Queued).map(|run| run.run.id).collect()
@@ -103,7 +104,7 @@ async fn labels_that_cannot_be_are_named() {
     check(json!({"tags": ["x".repeat(33)]}), "tags", "33 characters; at most 32").await;
     check(json!({"notes": "x".repeat(4001)}), "notes", "4001 characters; at most 4000").await;
     server.patch(&run.id, &json!({"state": "queued"})).await.assert_problem(400, "invalid-json", Some("state"));
-    server.patch("none", &json!({"title": "x"})).await.assert_problem(404, "run-not-found", Some("id"));
+    server.patch(&"none".parse().unwrap(), &json!({"title": "x"})).await.assert_problem(404, "run-not-found", Some("id"));
     assert_eq!(server.run(&run.id).await, run, "nothing of it was taken");
 }
 
@@ -128,7 +129,7 @@ async fn queued_runs_are_moved_and_start_in_their_new_order() {
         ids.push(server.submit("done").await.id);
     }
     let [a, b, c] = [&ids[0], &ids[1], &ids[2]];
-    let check = async |id: &str, to: &str, position: u32, expected: [&String; 3]| {
+    let check = async |id: &RunId, to: &str, position: u32, expected: [&RunId; 3]| {
         let answer = server.post(&format!("/api/runs/{id}/move"), &json!({"to": to})).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         assert_eq!(answer.json::<Run>().queue_position, Some(position));
@@ -158,7 +159,7 @@ async fn the_queue_says_when_runs_finish_where_earlier_ones_tell() {
     let queue: Queue = server.get("/api/queue").await.json();
     let [device] = queue.devices.as_slice() else { panic!("{queue:?}") };
     assert_eq!((device.device.as_str(), device.name.as_deref()), ("cpu", Some("2 CPU threads")));
-    assert_eq!(device.runs.iter().map(|run| run.run.id.as_str()).collect::<Vec<_>>(), [&running.id, &waiting.id]);
+    assert_eq!(device.runs.iter().map(|run| run.run.id.as_str()).collect::<Vec<_>>(), [running.id.as_str(), waiting.id.as_str()]);
     // The running one has a pace of its own; nothing like it has ended yet.
     assert_eq!(device.runs[0].estimate.as_ref().unwrap().basis, EstimateBasis::Progress);
     assert_eq!((device.runs[1].estimate.as_ref(), device.runs[1].finishes_in_secs), (None, None));

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Aggregation, Inputs, Layer, Norm, SplitName, Subset};
+use crate::config::{Aggregation, Inputs, Layer, Norm, SplitName, Subset, ThreatModel};
 use crate::eps::Eps;
+use crate::id::{AttributionId, CheckpointId, RunId};
 use crate::matrix::Matrix;
-use crate::view::CheckpointId;
 
 /// A class-wise attribution matrix with the settings it was measured with.
 ///
@@ -13,32 +13,42 @@ use crate::view::CheckpointId;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AttributionFile {
+    /// Epoch of the checkpoint.
     pub epoch: u32,
+    /// Inputs that the matrix was measured on.
     pub inputs: Inputs,
     /// The attack that made the inputs; absent for clean inputs.
     pub attack: Option<AttackUsed>,
+    /// Names of the classes, in the order of the matrix.
     pub class_names: Vec<String>,
     /// Number of samples averaged for each class.
     pub class_counts: Vec<u32>,
+    /// Split of the images.
     #[serde(default)]
     pub split: SplitName,
+    /// Order of averaging and cosine.
     #[serde(default)]
     pub aggregation: Aggregation,
+    /// Samples of a class that were averaged.
     #[serde(default)]
     pub subset: Subset,
+    /// Features that the attribution was computed on.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub layer: Layer,
     /// The measured checkpoint, such as `RUN.e12`; absent if it belongs to the run of this directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checkpoint: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub checkpoint: Option<CheckpointId>,
     /// C: the cosine of the mean attribution vectors of each pair of classes, unless `aggregation` says
     /// otherwise.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
     pub matrix: Matrix,
     /// L2 norm of the mean attribution vector of each class.
     pub norms: Vec<f64>,
+    /// Class attribution similarity: the sum of the positive cells of `matrix` off its diagonal.
     pub cas: f64,
+    /// CAS / K(K−1).
     pub cas_normalized: f64,
     /// Accuracy on each class, a fraction, on these inputs.
     pub class_accuracy: Vec<f64>,
@@ -52,11 +62,14 @@ pub struct AttributionFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<Vec<f64>>>))]
     pub weight_matrix: Option<Matrix>,
+    /// Intervals of CAS and of the cells; absent if they were not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<Bootstrap>,
+    /// Length n of a feature vector.
     pub feature_dim: u32,
     /// SHA-256 of the checkpoint file; empty if the checkpoint of this epoch was not kept.
     pub checkpoint_sha256: String,
+    /// Duration of the measurement.
     pub seconds: f64,
 }
 
@@ -64,12 +77,17 @@ pub struct AttributionFile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AttackUsed {
+    /// Norm of the threat model.
     pub norm: Norm,
+    /// Radius of the threat model.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub eps: Eps,
+    /// Step size.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub step_size: Eps,
+    /// Number of steps.
     pub steps: u32,
+    /// Whether the attack started from a random point of the ball.
     pub random_start: bool,
 }
 
@@ -79,12 +97,16 @@ pub struct AttackUsed {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Bootstrap {
+    /// Number of resamples.
     pub resamples: u32,
+    /// Lower end of the interval of CAS.
     pub cas_low: f64,
+    /// Upper end of the interval of CAS.
     pub cas_high: f64,
     /// Lower end of the interval of each cell; `high` has the upper end.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
     pub low: Matrix,
+    /// Upper end of the interval of each cell.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
     pub high: Matrix,
 }
@@ -93,10 +115,17 @@ pub struct Bootstrap {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AttributionContext {
-    pub id: String,
-    pub run: String,
+    /// Run, epoch and inputs, such as `RUN.e12.adversarial`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: AttributionId,
+    /// Id of the run.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub run: RunId,
+    /// Title of the run.
     pub run_title: String,
+    /// Whether the checkpoint is the best of its run.
     pub is_best: bool,
+    /// Whether the checkpoint is the last of its run.
     pub is_last: bool,
     /// Clean accuracy of the checkpoint on the whole test set, as measured during training.
     pub clean_accuracy: Option<f64>,
@@ -107,13 +136,21 @@ pub struct AttributionContext {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Attribution {
-    pub id: String,
-    pub run: String,
+    /// Run, epoch and inputs, such as `RUN.e12.adversarial`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: AttributionId,
+    /// Id of the run.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub run: RunId,
+    /// Title of the run.
     pub run_title: String,
+    /// Whether the checkpoint is the best of its run.
     pub is_best: bool,
+    /// Whether the checkpoint is the last of its run.
     pub is_last: bool,
     /// Clean accuracy of the checkpoint on the whole test set, as measured during training.
     pub clean_accuracy: Option<f64>,
+    /// Robust accuracy of the checkpoint, as measured during training.
     pub robust_accuracy: Option<f64>,
     #[serde(flatten)]
     pub file: AttributionFile,
@@ -123,16 +160,28 @@ pub struct Attribution {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EpochCell {
+    /// Epoch of the checkpoint.
     pub epoch: u32,
+    /// Value of the cell.
     pub value: f64,
     /// Lower and upper end of the bootstrap interval; absent if the matrix has no intervals.
     pub interval: Option<[f64; 2]>,
 }
 
 impl AttributionFile {
-    /// Name of the measured checkpoint. `run`: the run whose directory holds this file.
-    pub fn checkpoint_name(&self, run: &str) -> String {
-        self.checkpoint.clone().unwrap_or_else(|| CheckpointId { run: run.to_owned(), epoch: self.epoch }.to_string())
+    /// The measured checkpoint. `run`: the run whose directory holds this file.
+    pub fn checkpoint_id(&self, run: &RunId) -> CheckpointId {
+        self.checkpoint.clone().unwrap_or_else(|| CheckpointId { run: run.clone(), epoch: self.epoch })
+    }
+}
+
+impl AttackUsed {
+    /// Such as `PGD-20, ℓ∞ 8/255 (0.0314), step 2/255 (0.0078), random start`.
+    pub fn text(&self) -> String {
+        let AttackUsed { norm, eps, step_size, steps, random_start } = *self;
+        let threat = ThreatModel { norm, eps }.long();
+        let start = if random_start { "random start" } else { "from the image" };
+        format!("PGD-{steps}, {threat}, step {}, {start}", step_size.long(norm))
     }
 }
 

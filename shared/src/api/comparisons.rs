@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Attribution;
+use crate::id::AttributionId;
 use crate::matrix::{Matrix, PairChange};
 
 /// `GET /api/comparisons`: two to six attributions over the same classes.
@@ -22,7 +23,8 @@ pub struct Comparison {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Difference {
     /// Name of the attribution, such as `RUN.e12.adversarial`.
-    pub id: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: AttributionId,
     /// CAS of this attribution minus CAS of the baseline.
     pub delta_cas: f64,
     /// Matrix of this attribution minus the baseline's matrix, cell by cell.
@@ -52,8 +54,8 @@ pub struct RankedPair {
 pub struct OtherClasses {
     /// Index in the list of compared attributions, from 0.
     pub index: usize,
-    pub id: String,
-    pub baseline: String,
+    pub id: AttributionId,
+    pub baseline: AttributionId,
 }
 
 impl Comparison {

@@ -11,6 +11,7 @@ use crate::dataset::{DatasetInfo, PassedOver};
 pub struct DatasetStatus {
     #[serde(flatten)]
     pub info: DatasetInfo,
+    /// State of its files.
     pub files: DatasetFiles,
     /// The download the server can run by itself; absent if the files are not published.
     pub download: Option<DownloadOffer>,
@@ -51,6 +52,7 @@ pub enum DatasetFiles {
     },
 }
 
+/// What a download does at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -65,6 +67,7 @@ pub enum DownloadStep {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DownloadOffer {
+    /// Addresses of the files.
     pub urls: Vec<String>,
     /// Total size of all files, as published.
     pub size_bytes: u64,
@@ -85,7 +88,9 @@ pub struct DatasetFolder {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DatasetSummary {
+    /// Names of the classes, in the order of their indices.
     pub class_names: Vec<String>,
+    /// Training and test images.
     pub splits: Vec<SplitSummary>,
     /// Files in the folder that are not read, by kind.
     #[serde(default)]
@@ -96,15 +101,19 @@ pub struct DatasetSummary {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SplitSummary {
+    /// Name of the split.
     pub split: SplitName,
+    /// Number of images of each class.
     pub class_counts: Vec<u32>,
     /// First images of some classes, evenly spread over all classes; empty for generated data.
     pub samples: Vec<SampleImage>,
 }
 
+/// An image of a data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SampleImage {
+    /// Index of its class.
     pub label: u32,
     /// PNG file in base64.
     pub png: String,

@@ -4,16 +4,21 @@ use serde::{Deserialize, Serialize};
 
 use super::{AttackUsed, SaliencyMap};
 use crate::config::SplitName;
+use crate::id::CheckpointId;
 
 /// The analysis of pairs of classes: content of `pair.json` in its run directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PairFile {
+    /// Names of the classes.
     pub class_names: Vec<String>,
     /// One or two checkpoints, such as `RUN.e12`, in the requested order. The first decides which images are
     /// shown.
-    pub checkpoints: Vec<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub checkpoints: Vec<CheckpointId>,
+    /// Split of the images.
     pub split: SplitName,
+    /// The attack on the images.
     pub attack: AttackUsed,
     /// Network stage of the Grad-CAM maps, from 1.
     pub stage: u32,
@@ -21,6 +26,7 @@ pub struct PairFile {
     pub feature_dims: Vec<u32>,
     /// The pairs, in the requested order.
     pub pairs: Vec<MeasuredPair>,
+    /// Duration of the analysis.
     pub seconds: f64,
 }
 
@@ -30,7 +36,9 @@ pub struct PairFile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MeasuredPair {
+    /// Index of the first class.
     pub i: u32,
+    /// Index of the second class; greater than `i`.
     pub j: u32,
     /// One overlap for each checkpoint.
     pub overlaps: Vec<Overlap>,
@@ -51,6 +59,7 @@ pub struct Overlap {
     pub dimensions: Vec<SharedDimension>,
     /// `sent[0][k]`: number of images of class i predicted as class k under attack; `sent[1]` is for class j.
     pub sent: [Vec<u32>; 2],
+    /// Accuracy without the dimensions.
     pub leave_out: LeaveOut,
 }
 
@@ -58,6 +67,7 @@ pub struct Overlap {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SharedDimension {
+    /// Index of the dimension, from 0.
     pub dimension: u32,
     /// Part of the cosine from this dimension: A_i[d] A_j[d] / (|A_i| |A_j|).
     pub contribution: f64,
@@ -73,6 +83,7 @@ pub struct SharedDimension {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LeaveOut {
+    /// Accuracy with all dimensions.
     pub whole: PairAccuracy,
     /// Accuracy with the dimensions of [`Overlap`] set to 0.
     pub without: PairAccuracy,
@@ -84,6 +95,7 @@ pub struct LeaveOut {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PairAccuracy {
+    /// On clean images.
     pub clean: [f64; 2],
     /// Under an attack on the network with the same dimensions set to 0.
     pub robust: [f64; 2],
@@ -99,6 +111,7 @@ pub struct PairAccuracy {
 pub struct DrivingImage {
     /// Index in the split.
     pub index: u32,
+    /// Index of its class.
     pub label: u32,
     /// PNG in base64, as all images of this file.
     pub image: String,
@@ -114,6 +127,7 @@ pub struct DrivingImage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Perturbation {
+    /// The amplified perturbation.
     pub image: String,
     /// Factor applied to each pixel change. In ℓ∞, a change of eps becomes black or white; in ℓ2, the largest
     /// change of this image does.

@@ -9,9 +9,11 @@ use super::RunRow;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct QueueMove {
+    /// Place to move the run to.
     pub to: QueuePlace,
 }
 
+/// A place in the queue, relative to the other runs of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -20,6 +22,7 @@ pub enum QueuePlace {
     Up,
     /// One place back: after the run that is now after it.
     Down,
+    /// Before all runs that wait.
     Front,
 }
 
@@ -27,12 +30,15 @@ pub enum QueuePlace {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Queue {
+    /// One queue for each device that runs use or that the worker has.
     pub devices: Vec<DeviceQueue>,
 }
 
+/// The queue of a device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeviceQueue {
+    /// Name of the device, such as `cpu` or `cuda:0`.
     pub device: String,
     /// Product name of the device; absent if this machine does not have it.
     pub name: Option<String>,
@@ -40,9 +46,11 @@ pub struct DeviceQueue {
     pub runs: Vec<QueuedRun>,
 }
 
+/// A run in the queue and when it will finish.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QueuedRun {
+    /// The run.
     pub run: RunRow,
     /// Duration of the run from its start, or from now if it is running; absent if unknown.
     pub estimate: Option<Estimate>,
@@ -51,10 +59,13 @@ pub struct QueuedRun {
     pub finishes_in_secs: Option<f64>,
 }
 
+/// An estimated duration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Estimate {
+    /// Duration.
     pub seconds: f64,
+    /// What the estimate is based on.
     pub basis: EstimateBasis,
 }
 

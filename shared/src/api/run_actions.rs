@@ -9,8 +9,9 @@ use crate::problem::Problem;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunActions {
+    /// The action.
     pub action: RunAction,
-    /// Names of 1 to 1000 runs.
+    /// Names of 1 to 1000 runs. A text that names no run gets an outcome like any other.
     pub ids: Vec<String>,
     /// For `tag`: tags to add to each run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -44,6 +45,7 @@ impl RunActions {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunActionsAnswer {
+    /// One result for each run.
     pub outcomes: Vec<RunOutcome>,
 }
 
@@ -51,6 +53,7 @@ pub struct RunActionsAnswer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunOutcome {
+    /// The run, as the request names it.
     pub id: String,
     /// Why the action failed for this run; absent if it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]

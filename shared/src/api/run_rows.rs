@@ -6,50 +6,72 @@ use super::{EpochSummary, Run, RunState};
 use crate::config::{Architecture, Method, Norm, RunKind};
 use crate::dataset::Dataset;
 use crate::eps::Eps;
+use crate::id::{RunId, SweepId};
 
 /// A run as a row of a table: the values of its columns and filters, without its configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunRow {
-    pub id: String,
+    /// Id of the run.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: RunId,
+    /// Title of the run.
     pub title: String,
+    /// Kind of the run.
     pub kind: RunKind,
+    /// State of the run.
     pub state: RunState,
+    /// True after a cancel request, while the worker saves.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub canceling: bool,
+    /// Creation time: RFC 3339, UTC.
     pub created_at: String,
     /// Device the run waits for or ran on, such as `cpu` or `cuda:0`.
     pub device: String,
     /// Sort key in the queue of the device: the run with the lowest value starts first.
     pub place: i64,
+    /// Data set of the configuration; absent if the run uses the data of its checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<Dataset>,
+    /// Training method; absent if the run does not train.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
+    /// Architecture; absent if the run does not train.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<Architecture>,
     /// Norm of the training attack, or of the measuring attack if the run does not train.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub norm: Option<Norm>,
+    /// Radius of the same attack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub eps: Option<Eps>,
+    /// Seed; absent if the run does not train.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
+    /// Id of the sweep the run belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sweep: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub sweep: Option<SweepId>,
+    /// Free words to find the run by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Free text about the run.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notes: String,
+    /// Last finished epoch; 0 before the first.
     pub epoch: u32,
+    /// Number of epochs to train; 0 for a run that does not train.
     pub epochs: u32,
     /// Finished fraction of the run, in `[0, 1]`.
     pub fraction_done: f64,
+    /// Estimated seconds until the run finishes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<f64>,
+    /// The best epoch: the one with the highest selection accuracy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<EpochSummary>,
+    /// The last evaluated epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<EpochSummary>,
     /// Robust test accuracy over the epochs, in thousandths; at most `ROW_SPARK_POINTS` values.
@@ -77,9 +99,11 @@ pub struct RunRows {
     pub cursor: String,
     /// True if `rows` contains all runs: the client replaces its list.
     pub complete: bool,
+    /// The rows.
     pub rows: Vec<RunRow>,
     /// Names of deleted runs.
-    pub deleted: Vec<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub deleted: Vec<RunId>,
 }
 
 /// Maximum number of points in the small curve of a row.
@@ -91,8 +115,7 @@ impl RunRow {
         let classes = run.classes();
         let Run { id, title, state, config, created_at, canceling, tags, notes, summary, .. } = run;
         let train = config.as_train();
-        let attack = train.map(|train| (train.attack.norm, train.attack.eps));
-        let (norm, eps) = attack.or_else(|| config.measuring_attack().map(|attack| (attack.norm, attack.eps))).unzip();
+        let threat = config.measuring_attack().map(|attack| attack.threat());
         let stride = summary.spark.len().div_ceil(ROW_SPARK_POINTS).max(1);
         let spark = summary.spark.iter().rev().step_by(stride).rev().map(|value| (value * 1000.0).round() as u16).collect();
         RunRow {
@@ -100,8 +123,8 @@ impl RunRow {
             dataset: config.data().map(|data| data.dataset),
             method: train.map(|train| train.training.method),
             architecture: train.map(|train| train.model.architecture),
-            norm,
-            eps,
+            norm: threat.map(|threat| threat.norm),
+            eps: threat.map(|threat| threat.eps),
             seed: train.map(|train| train.seed),
             sweep: train.and_then(|train| train.sweep.clone()),
             id,

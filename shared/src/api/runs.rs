@@ -3,19 +3,27 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Inputs, RunConfig};
+use crate::id::RunId;
 use crate::record::{EvaluationStep, Metrics, NoticeKind, Record};
 
 /// A run without its curves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Run {
-    pub id: String,
+    /// Id of the run.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: RunId,
+    /// Title of the run.
     pub title: String,
+    /// State of the run.
     pub state: RunState,
+    /// Configuration of the run.
     pub config: RunConfig,
     /// Creation time: RFC 3339, UTC, as are the other times.
     pub created_at: String,
+    /// Time at which the worker started; absent if it has not.
     pub started_at: Option<String>,
+    /// Time at which the run finished; absent if it has not.
     pub finished_at: Option<String>,
     /// Number of runs that start before this one; absent if it is not queued.
     pub queue_position: Option<u32>,
@@ -29,6 +37,7 @@ pub struct Run {
     /// Free text about the run.
     #[serde(default)]
     pub notes: String,
+    /// The numbers of the run so far.
     pub summary: RunSummary,
 }
 
@@ -48,12 +57,17 @@ pub enum RunState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunSummary {
+    /// Last finished epoch; 0 before the first.
     pub epoch: u32,
+    /// Number of epochs to train; 0 for a run that does not train.
     pub epochs: u32,
     /// Finished fraction of the run, in `[0, 1]`.
     pub fraction_done: f64,
+    /// Estimated seconds until the run finishes.
     pub seconds_left: Option<f64>,
+    /// The best epoch: the one with the highest selection accuracy.
     pub best: Option<EpochSummary>,
+    /// The last evaluated epoch.
     pub last: Option<EpochSummary>,
     /// Robust test accuracy over the epochs; at most `SPARK_POINTS` values.
     pub spark: Vec<f64>,
@@ -71,11 +85,15 @@ pub struct RunSummary {
     pub classes: Option<u32>,
 }
 
+/// Measurements of an epoch. Accuracies are fractions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EpochSummary {
+    /// Number of the epoch, from 1.
     pub epoch: u32,
+    /// Clean accuracy on the test set.
     pub clean_accuracy: Option<f64>,
+    /// Robust accuracy on the test set.
     pub robust_accuracy: Option<f64>,
     /// CAS on adversarial inputs.
     pub cas: Option<f64>,
@@ -88,6 +106,7 @@ pub const SPARK_POINTS: usize = 60;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunPage {
+    /// The runs of this page.
     pub runs: Vec<Run>,
     /// Number of matching runs on all pages.
     pub total: u32,
@@ -97,7 +116,9 @@ pub struct RunPage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunRecords {
+    /// The run.
     pub run: Run,
+    /// Its new records, in their order.
     pub records: Vec<Record>,
     /// Value for `after` in the next request.
     pub next: String,
@@ -113,8 +134,12 @@ pub struct RunRecords {
 pub struct RunChanges {
     /// False if the given cursor belongs to another database: any run may have changed.
     pub complete: bool,
-    pub runs: Vec<String>,
-    pub deleted: Vec<String>,
+    /// Ids of the changed runs.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub runs: Vec<RunId>,
+    /// Ids of the deleted runs.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub deleted: Vec<RunId>,
 }
 
 /// `PATCH /api/runs/{id}`: changes the title, tags or notes of a run. Absent fields keep their values.

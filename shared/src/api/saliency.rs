@@ -4,17 +4,22 @@ use serde::{Deserialize, Serialize};
 
 use super::AttackUsed;
 use crate::config::{Inputs, SplitName};
+use crate::id::CheckpointId;
 
 /// Grad-CAM maps: content of `saliency.json` in its run directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SaliencyFile {
+    /// Names of the classes.
     pub class_names: Vec<String>,
     /// The checkpoints, such as `RUN.e12`, in the requested order.
-    pub checkpoints: Vec<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub checkpoints: Vec<CheckpointId>,
+    /// Split of the images.
     pub split: SplitName,
     /// Network stage of the maps, from 1.
     pub stage: u32,
+    /// The attack on the images; absent if only clean images were used.
     pub attack: Option<AttackUsed>,
     /// Images sorted by class, then by their order in the data set.
     pub samples: Vec<SaliencySample>,
@@ -26,6 +31,7 @@ pub struct SaliencyFile {
 pub struct SaliencySample {
     /// Index in the split.
     pub index: u32,
+    /// Index of its class.
     pub label: u32,
     /// PNG in base64, as all images of this file.
     pub image: String,
@@ -39,9 +45,11 @@ pub struct SaliencySample {
 pub struct SaliencyMap {
     /// Index into `checkpoints`.
     pub checkpoint: u32,
+    /// Inputs of the network.
     pub inputs: Inputs,
     /// The adversarial image; absent for clean inputs.
     pub image: Option<String>,
+    /// Index of the predicted class.
     pub predicted: u32,
     /// Softmax probability of the true class.
     pub true_probability: f64,

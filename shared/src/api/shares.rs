@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Attribution, Comparison, Run};
+use crate::id::ShareToken;
 use crate::record::Metrics;
 
 /// `POST /api/shares`: creates a share link.
@@ -26,12 +27,17 @@ pub struct NewShare {
 }
 
 /// A share link as its owner sees it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Share {
-    pub token: String,
+    /// The secret part of the link.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub token: ShareToken,
+    /// Title, as it is shown to the reader.
     pub title: String,
+    /// Text shown to the reader beside the page; may be empty.
     pub note: String,
+    /// Path and query of the page.
     pub view: String,
     /// Creation time: RFC 3339, UTC, as is `expires_at`.
     pub created_at: String,
@@ -47,7 +53,9 @@ pub struct Share {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SharedView {
+    /// The link.
     pub share: Share,
+    /// What the page shows.
     pub content: SharedContent,
     /// Time of the content: RFC 3339, UTC.
     #[serde(default)]
@@ -59,6 +67,7 @@ pub struct SharedView {
     pub answers: BTreeMap<String, serde_json::Value>,
 }
 
+/// What a shared page shows, by the kind of page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]

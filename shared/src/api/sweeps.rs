@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Run;
+use crate::id::SweepId;
 
 /// `POST /api/sweeps`: creates a run for each combination of values.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -15,6 +16,7 @@ pub struct NewSweep {
     pub name: String,
     /// Configuration of the training run to vary.
     pub config: serde_json::Value,
+    /// Fields to vary; the last varies fastest.
     pub axes: Vec<SweepAxis>,
 }
 
@@ -25,6 +27,7 @@ pub struct NewSweep {
 pub struct SweepAxis {
     /// Dotted path of the field, such as `attack.eps`.
     pub field: String,
+    /// Values of the field.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
     pub values: Vec<serde_json::Value>,
 }
@@ -33,16 +36,26 @@ pub struct SweepAxis {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SweepSummary {
-    pub id: String,
+    /// Id of the sweep.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: SweepId,
     /// Common beginning of the titles of its runs.
     pub title: String,
+    /// Creation time of the first run.
     pub created_at: String,
+    /// Fields in which the runs differ.
     pub axes: Vec<SweepAxis>,
+    /// Number of runs.
     pub runs: u32,
+    /// Number of queued runs.
     pub queued: u32,
+    /// Number of running runs.
     pub running: u32,
+    /// Number of succeeded runs.
     pub succeeded: u32,
+    /// Number of failed runs.
     pub failed: u32,
+    /// Number of canceled runs.
     pub canceled: u32,
     /// Highest best robust accuracy of its runs.
     pub best_robust_accuracy: Option<f64>,
@@ -55,7 +68,8 @@ pub struct SweepSummary {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Sweep {
     /// Value of the field `sweep` in the configurations of its runs.
-    pub id: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: SweepId,
     /// Common beginning of the titles of its runs.
     pub title: String,
     /// Creation time of the first run.

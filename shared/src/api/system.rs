@@ -6,9 +6,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
+    /// Version of the server.
     pub version: String,
+    /// State of the worker.
     pub worker: WorkerStatus,
+    /// Number of queued runs.
     pub queued: u32,
+    /// Number of running runs.
     pub running: u32,
     /// Problems that need attention, in sentences, such as a full disk or a database that cannot be written.
     #[serde(default)]
@@ -33,16 +37,21 @@ pub enum WorkerStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Probe {
+    /// Version of the engine.
     pub engine: String,
+    /// Version of libtorch.
     pub libtorch: String,
+    /// Devices of this machine.
     pub devices: Vec<Device>,
 }
 
+/// A device that runs can use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Device {
     /// Name used in configurations, such as `cpu` or `cuda:0`.
     pub id: String,
+    /// Product name of a GPU, or the number of CPU threads.
     pub name: String,
     /// Total memory of a GPU; absent for the CPU, which uses the machine's memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,17 +62,23 @@ pub struct Device {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct System {
+    /// Version of the server.
     pub version: String,
     /// Start time of the server: RFC 3339, UTC.
     pub started_at: String,
+    /// Seconds since the start.
     pub uptime_secs: u64,
     /// Operating system and processor architecture, such as `Linux x86_64`.
     pub platform: String,
+    /// Number of processors.
     pub processors: u32,
+    /// Memory of the machine.
     pub memory: Memory,
+    /// State of the worker.
     pub worker: WorkerStatus,
     /// Path of the worker program.
     pub worker_program: String,
+    /// Stored data.
     pub storage: Storage,
     /// Problems that need attention, in sentences, such as a full disk or a database that cannot be written.
     #[serde(default)]
@@ -74,6 +89,7 @@ pub struct System {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Memory {
+    /// All memory of the machine.
     pub total_bytes: u64,
     /// Memory that programs can still allocate.
     pub available_bytes: u64,
@@ -83,13 +99,17 @@ pub struct Memory {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Storage {
+    /// Folder of database and run directories.
     pub data_dir: String,
+    /// Folder of downloaded data sets.
     pub datasets_dir: String,
     /// Number of run directories, whatever the state of their runs.
     pub runs: u32,
+    /// Size of all run directories.
     pub runs_bytes: u64,
     /// Size of the file system that holds the data folder.
     pub total_bytes: u64,
+    /// Free space of that file system.
     pub free_bytes: u64,
 }
 

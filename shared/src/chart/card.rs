@@ -215,7 +215,7 @@ mod tests {
 
     #[track_caller]
     fn check(view: &str, title: &str, content: SharedContent, expected: &[&str]) {
-        let share = Share { title: title.into(), view: view.into(), ..Share::default() };
+        let share = Share { title: title.into(), view: view.into(), ..fixtures::share() };
         let shared = SharedView { share, content, as_of: String::new(), answers: BTreeMap::new() };
         for theme in [Theme::Light, Theme::Dark] {
             let drawn = svg(SIZE.0, SIZE.1, &Card::of(&shared, theme)).unwrap();

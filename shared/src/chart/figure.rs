@@ -165,7 +165,7 @@ impl Figure for MatrixFigure {
             table.push((format!("{side}_minus_a"), value(&|pair| pair.values[index] - pair.values[0])));
         }
         let matrices: Vec<&Matrix> = comparison.attributions.iter().map(|attribution| &attribution.file.matrix).collect();
-        let names: Vec<String> = comparison.attributions.iter().map(|attribution| attribution.id.clone()).collect();
+        let names: Vec<String> = comparison.attributions.iter().map(|attribution| attribution.id.to_string()).collect();
         Numbers::matrices(&matrices, &names, classes, table)
     }
 

@@ -17,6 +17,7 @@ use super::{Chart, ChartError, Figure, Pen, legend};
 use crate::api::Comparison;
 use crate::config::Inputs;
 use crate::format;
+use crate::id::RunId;
 use crate::record::Metrics;
 use crate::view::{CurvesLens, SIDES};
 
@@ -54,7 +55,7 @@ pub struct OverlaidRun {
 /// A run of a comparison, with its compared epochs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compared {
-    pub run: String,
+    pub run: RunId,
     pub title: String,
     /// Compared epochs, each with the letter of its attribution.
     pub marks: Vec<(u32, &'static str)>,

@@ -16,6 +16,7 @@ use super::tex::{self, Line, Plot, Tex};
 use super::{Chart, ChartError, Figure, Pen, Rect};
 use crate::api::{EpochSummary, Run, Sweep};
 use crate::format;
+use crate::id::RunId;
 use crate::record::{Epoch, Metrics};
 use crate::sweep::{self, Spread};
 
@@ -165,7 +166,7 @@ impl SweepChart {
 
     /// Robust accuracy on test and training images over epochs: mean over seeds, one color for each value of
     /// `field`.
-    pub fn over_epochs(sweep: &Sweep, field: &str, metrics: &BTreeMap<String, Metrics>, theme: Theme) -> Self {
+    pub fn over_epochs(sweep: &Sweep, field: &str, metrics: &BTreeMap<RunId, Metrics>, theme: Theme) -> Self {
         let cells = cells(sweep, field);
         let several = distinct(cells.iter().map(|cell| cell.others.clone())).len() > 1;
         let mut series = Vec::new();
@@ -308,7 +309,7 @@ impl SweepSeries {
 }
 
 /// Mean over the runs of a cell, for each epoch.
-fn mean_curve(cell: &Cell<'_>, metrics: &BTreeMap<String, Metrics>, value: fn(&Epoch) -> Option<f64>) -> Vec<SweepPoint> {
+fn mean_curve(cell: &Cell<'_>, metrics: &BTreeMap<RunId, Metrics>, value: fn(&Epoch) -> Option<f64>) -> Vec<SweepPoint> {
     let mut by_epoch: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
     for epoch in cell.runs.iter().filter_map(|run| metrics.get(&run.id)).flat_map(|metrics| &metrics.epochs) {
         by_epoch.entry(epoch.epoch).or_default().extend(value(epoch));
@@ -482,7 +483,7 @@ mod tests {
             Run { config, summary, ..fixtures::run(&format!("r-{index}")) }
         };
         let runs = configs.iter().enumerate().map(run).collect();
-        Sweep { id: "s".into(), title: String::new(), created_at: String::new(), axes, runs }
+        Sweep { id: "s".parse().unwrap(), title: String::new(), created_at: String::new(), axes, runs }
     }
 
     fn eps_and_seeds() -> Sweep {
@@ -534,7 +535,7 @@ mod tests {
         assert_eq!(cells(&seeds, SEED).iter().map(|cell| (cell.x, cell.runs.len())).collect::<Vec<_>>(), [(4.0, 1), (7.0, 1)]);
     }
 
-    fn metrics(sweep: &Sweep) -> BTreeMap<String, Metrics> {
+    fn metrics(sweep: &Sweep) -> BTreeMap<RunId, Metrics> {
         let epochs = |offset: f64| {
             Metrics::from_records((1..=5).map(|epoch| {
                 Record::Epoch(Epoch {

@@ -1,17 +1,10 @@
-//! Threat models and PGD attacks.
+//! PGD attacks.
 
 use serde::{Deserialize, Serialize};
 
 use super::check::Check;
+use super::threat::{Norm, ThreatModel};
 use crate::eps::Eps;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Norm {
-    Linf,
-    L2,
-}
 
 /// Number of steps of the training attack: 10, as in Madry et al. 2018 and the paper.
 pub const TRAINING_STEPS: u32 = 10;
@@ -87,57 +80,20 @@ fn yes() -> bool {
     true
 }
 
-impl Norm {
-    pub const ALL: [Norm; 2] = [Norm::Linf, Norm::L2];
-
-    /// Name of the norm in configurations.
-    pub fn id(self) -> &'static str {
-        match self {
-            Norm::Linf => "linf",
-            Norm::L2 => "l2",
-        }
-    }
-
-    pub fn from_id(id: &str) -> Option<Self> {
-        Norm::ALL.into_iter().find(|norm| norm.id() == id)
-    }
-
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Norm::Linf => "ℓ∞",
-            Norm::L2 => "ℓ2",
-        }
-    }
-
-    /// The paper's step size for training and measuring: eps/4 for ℓ∞, eps/8 for ℓ2.
-    pub fn paper_step(self, eps: Eps) -> Eps {
-        match self {
-            Norm::Linf => eps.scaled(1.0 / 4.0),
-            Norm::L2 => eps.scaled(1.0 / 8.0),
-        }
-    }
-
-    /// Largest possible distance between two images of `shape`.
-    pub(super) fn largest(self, shape: [u32; 3]) -> f64 {
-        match self {
-            Norm::Linf => 1.0,
-            Norm::L2 => f64::from(shape.iter().product::<u32>()).sqrt(),
-        }
-    }
-}
-
 impl AttackConfig {
     /// The paper's training attack in a threat model: PGD-10.
     pub fn of(norm: Norm, eps: Eps) -> Self {
         AttackConfig { norm, eps, step_size: None, steps: training_steps(), random_start: true, batch_norm: as_published() }
     }
 
+    pub fn threat(&self) -> ThreatModel {
+        ThreatModel { norm: self.norm, eps: self.eps }
+    }
+
     pub(super) fn validate(&self, shape: [u32; 3], check: &mut Check) {
         let largest = self.norm.largest(shape);
         check.size("eps", self.eps, largest);
-        if let Some(step_size) = self.step_size {
-            check.size("step_size", step_size, largest);
-        }
+        check.size("step_size", self.step_size, largest);
         check.range("steps", self.steps, 1, 1000);
     }
 }
@@ -148,18 +104,20 @@ impl PgdConfig {
         PgdConfig { norm, eps, step_size: None, steps: measuring_steps(), random_start: true }
     }
 
+    pub fn threat(&self) -> ThreatModel {
+        ThreatModel { norm: self.norm, eps: self.eps }
+    }
+
     /// The given step size, or the paper's.
     pub fn step_size(&self) -> Eps {
-        self.step_size.unwrap_or_else(|| self.norm.paper_step(self.eps))
+        self.step_size.unwrap_or_else(|| self.threat().paper_step())
     }
 
     pub(super) fn validate(&self, check: &mut Check) {
         // The image size may be unknown here. This is the largest size that is allowed.
         let largest = self.norm.largest([3, 256, 256]);
         check.size("eps", self.eps, largest);
-        if let Some(step_size) = self.step_size {
-            check.size("step_size", step_size, largest);
-        }
+        check.size("step_size", self.step_size, largest);
         check.range("steps", self.steps, 1, 10_000);
     }
 }

@@ -1,5 +1,6 @@
 //! Collects the errors of a configuration by field.
 
+use super::data::DataConfig;
 use crate::eps::Eps;
 use crate::problem::FieldError;
 
@@ -53,8 +54,9 @@ impl Check {
         self.that(field, (0.0..=largest).contains(&value), || format!("{value} is out of range; 0 or more, at most {largest}"));
     }
 
-    /// Requires `value` in `(0, largest]`.
-    pub(super) fn size(&mut self, field: &str, value: Eps, largest: f64) {
+    /// Requires `value` in `(0, largest]`, if there is one.
+    pub(super) fn size(&mut self, field: &str, value: impl Into<Option<Eps>>, largest: f64) {
+        let Some(value) = value.into() else { return };
         let size = value.fraction();
         let message = || format!("{value} is out of range; above 0, at most {largest:.4}");
         // In ℓ2, a bare 128 is a length, but people often mean 128/255.
@@ -62,6 +64,12 @@ impl Check {
             self.fail(field, format!("{}: for {size} of 255 write `{size}/255`", message()));
         } else {
             self.that(field, size > 0.0 && size <= largest, message);
+        }
+    }
+
+    pub(super) fn data(&mut self, data: Option<&DataConfig>) {
+        if let Some(data) = data {
+            self.inside("data", |check| data.validate(check));
         }
     }
 

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::attack::{Norm, PgdConfig};
+use super::attack::PgdConfig;
 use super::check::Check;
 use super::data::DataConfig;
 use super::model::{ModelConfig, Normalization};
+use super::threat::Norm;
 use super::train::AttributionConfig;
 use crate::eps::Eps;
 
@@ -125,10 +126,21 @@ impl ImportConfig {
     }
 
     pub(super) fn validate(&self, check: &mut Check) {
-        let Self { name, device, source, data, model, network: _, head: _, normalization, strict: _, epoch, seed: _, attack, attribution } =
-            self;
-        check.name(name);
-        check.device(device);
+        let Self {
+            name: _,
+            device: _,
+            source,
+            data,
+            model,
+            network: _,
+            head: _,
+            normalization,
+            strict: _,
+            epoch,
+            seed: _,
+            attack,
+            attribution,
+        } = self;
         check.that("source", !source.trim().is_empty(), || "is empty; name a file or a folder".to_owned());
         check.that("source", !source.split('/').any(|part| part == ".."), || format!("`{source}` leaves its folder; write the whole path"));
         check.inside("data", |check| data.validate(check));

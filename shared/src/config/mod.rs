@@ -3,37 +3,42 @@
 //! The form, the API, `config.json` and the worker all use this one type.
 
 mod attack;
+mod attribute;
 mod autoattack;
 mod check;
 mod data;
+mod evaluate;
 mod import;
-mod measure;
 mod method;
 mod model;
 mod pair;
-mod reading;
+mod saliency;
+mod threat;
 mod train;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use attack::{AttackConfig, BatchNormMode, Norm, PgdConfig, TRAINING_STEPS};
+pub use attack::{AttackConfig, BatchNormMode, PgdConfig, TRAINING_STEPS};
+pub use attribute::{Aggregation, AttributeConfig, Layer, Subset};
 pub use autoattack::{AutoAttack, AutoAttackFacts, STANDARD_QUERIES};
 use check::Check;
 pub use data::{DataConfig, SplitName};
+pub use evaluate::{EvaluateConfig, RestartedPgdConfig};
 pub use import::{ImportConfig, NormalizationChoice, NormalizationSource};
-pub use measure::{Aggregation, AttributeConfig, EvaluateConfig, Layer, RestartedPgdConfig, SaliencyConfig, Subset};
 pub use method::{Method, MethodFacts};
 pub use model::{Architecture, ArchitectureFacts, DEIT_HEADS, ModelConfig, Normalization};
 pub use pair::PairConfig;
+pub use saliency::SaliencyConfig;
+pub use threat::{Norm, ThreatModel};
 pub use train::{
     AttributionConfig, AwpConfig, CheckpointConfig, DistillationConfig, EvaluationConfig, Inputs, Schedule, TrainConfig, TrainingConfig,
     WeightAveragingConfig,
 };
 
 use crate::eps;
-use crate::problem::FieldError;
-use crate::view::CheckpointRef;
+use crate::id::CheckpointRef;
+use crate::problem::{self, FieldError};
 
 /// The configuration of a run. In JSON, the field `kind` selects the variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,6 +68,20 @@ pub enum RunKind {
 
 fn auto_device() -> String {
     "auto".to_owned()
+}
+
+/// Evaluates an expression for the configuration inside, of whatever kind.
+macro_rules! of_any_kind {
+    ($config:expr, $inner:ident => $value:expr) => {
+        match $config {
+            RunConfig::Train($inner) => $value,
+            RunConfig::Attribute($inner) => $value,
+            RunConfig::Evaluate($inner) => $value,
+            RunConfig::Saliency($inner) => $value,
+            RunConfig::Pair($inner) => $value,
+            RunConfig::Import($inner) => $value,
+        }
+    };
 }
 
 impl RunKind {
@@ -112,14 +131,9 @@ impl RunConfig {
     /// All fields with an invalid value. Each message has the value and the allowed range.
     pub fn validate(&self) -> Vec<FieldError> {
         let mut check = Check::default();
-        match self {
-            RunConfig::Train(config) => config.validate(&mut check),
-            RunConfig::Attribute(config) => config.validate(&mut check),
-            RunConfig::Evaluate(config) => config.validate(&mut check),
-            RunConfig::Saliency(config) => config.validate(&mut check),
-            RunConfig::Pair(config) => config.validate(&mut check),
-            RunConfig::Import(config) => config.validate(&mut check),
-        }
+        check.name(self.name());
+        check.device(self.device());
+        of_any_kind!(self, config => config.validate(&mut check));
         check.into_errors()
     }
 
@@ -144,50 +158,33 @@ impl RunConfig {
 
     /// The given name, or a title made from the configuration.
     pub fn title(&self) -> String {
-        let (name, made) = match self {
-            RunConfig::Train(config) => (&config.name, config.title()),
-            RunConfig::Attribute(config) => (&config.name, config.title()),
-            RunConfig::Evaluate(config) => (&config.name, config.title()),
-            RunConfig::Saliency(config) => (&config.name, config.title()),
-            RunConfig::Pair(config) => (&config.name, config.title()),
-            RunConfig::Import(config) => (&config.name, config.title()),
-        };
-        if name.trim().is_empty() { made } else { name.trim().to_owned() }
+        match self.name().trim() {
+            "" => of_any_kind!(self, config => config.title()),
+            name => name.to_owned(),
+        }
+    }
+
+    fn name(&self) -> &str {
+        of_any_kind!(self, config => &config.name)
     }
 
     /// `auto`, `cpu` or `cuda:N`.
     pub fn device(&self) -> &str {
-        match self {
-            RunConfig::Train(config) => &config.device,
-            RunConfig::Attribute(config) => &config.device,
-            RunConfig::Evaluate(config) => &config.device,
-            RunConfig::Saliency(config) => &config.device,
-            RunConfig::Pair(config) => &config.device,
-            RunConfig::Import(config) => &config.device,
-        }
+        of_any_kind!(self, config => &config.device)
     }
 
     /// The data set in the configuration; `None` if the run uses the data of its checkpoint's run.
     pub fn data(&self) -> Option<&DataConfig> {
-        match self {
-            RunConfig::Train(config) => Some(&config.data),
-            RunConfig::Attribute(config) => config.data.as_ref(),
-            RunConfig::Evaluate(config) => config.data.as_ref(),
-            RunConfig::Saliency(config) => config.data.as_ref(),
-            RunConfig::Pair(config) => config.data.as_ref(),
-            RunConfig::Import(config) => Some(&config.data),
-        }
+        of_any_kind!(self, config => (&config.data).into())
     }
 
     pub fn data_mut(&mut self) -> Option<&mut DataConfig> {
-        match self {
-            RunConfig::Train(config) => Some(&mut config.data),
-            RunConfig::Attribute(config) => config.data.as_mut(),
-            RunConfig::Evaluate(config) => config.data.as_mut(),
-            RunConfig::Saliency(config) => config.data.as_mut(),
-            RunConfig::Pair(config) => config.data.as_mut(),
-            RunConfig::Import(config) => Some(&mut config.data),
-        }
+        of_any_kind!(self, config => (&mut config.data).into())
+    }
+
+    #[expect(clippy::useless_conversion, reason = "only some kinds can leave the data out")]
+    pub fn set_data(&mut self, data: DataConfig) {
+        of_any_kind!(self, config => config.data = data.into());
     }
 
     /// Number of epochs to train; 0 for runs that do not train.
@@ -237,16 +234,20 @@ impl TryFrom<Value> for RunConfig {
         let kind = object.remove("kind");
         let mut object = Value::Object(object);
         eps::write_out(&mut object)?;
-        let known = "known: `train`, `attribute`, `evaluate`, `saliency`, `pair`, `import`";
-        match kind.as_ref().and_then(Value::as_str) {
-            Some("train") => reading::read(&object).map(RunConfig::Train),
-            Some("attribute") => reading::read(&object).map(RunConfig::Attribute),
-            Some("evaluate") => reading::read(&object).map(RunConfig::Evaluate),
-            Some("saliency") => reading::read(&object).map(RunConfig::Saliency),
-            Some("pair") => reading::read(&object).map(RunConfig::Pair),
-            Some("import") => reading::read(&object).map(RunConfig::Import),
-            Some(other) => Err(FieldError::new("kind", format!("`{other}` is not a kind of run; {known}"))),
-            None => Err(FieldError::new("kind", format!("is missing; {known}"))),
+        let known = || format!("known: `{}`", RunKind::ALL.map(RunKind::id).join("`, `"));
+        let Some(kind) = kind.as_ref().and_then(Value::as_str) else {
+            return Err(FieldError::new("kind", format!("is missing; {}", known())));
+        };
+        let Some(kind) = RunKind::ALL.into_iter().find(|known| known.id() == kind) else {
+            return Err(FieldError::new("kind", format!("`{kind}` is not a kind of run; {}", known())));
+        };
+        match kind {
+            RunKind::Train => problem::read(&object).map(RunConfig::Train),
+            RunKind::Attribute => problem::read(&object).map(RunConfig::Attribute),
+            RunKind::Evaluate => problem::read(&object).map(RunConfig::Evaluate),
+            RunKind::Saliency => problem::read(&object).map(RunConfig::Saliency),
+            RunKind::Pair => problem::read(&object).map(RunConfig::Pair),
+            RunKind::Import => problem::read(&object).map(RunConfig::Import),
         }
     }
 }

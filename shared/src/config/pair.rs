@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::attack::PgdConfig;
 use super::check::Check;
 use super::data::{DataConfig, SplitName};
-use crate::view::CheckpointRef;
+use crate::id::CheckpointRef;
 
 /// Splits the overlap of pairs of classes by dimension and image, at one or two checkpoints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,9 +77,7 @@ impl PairConfig {
     }
 
     pub(super) fn validate(&self, check: &mut Check) {
-        let Self { name, seed: _, device, checkpoints, pairs, data, split: _, attack, dimensions, images_per_class } = self;
-        check.name(name);
-        check.device(device);
+        let Self { name: _, seed: _, device: _, checkpoints, pairs, data, split: _, attack, dimensions, images_per_class } = self;
         let within = (1..=Self::MOST_CHECKPOINTS).contains(&checkpoints.len());
         check.that("checkpoints", within, || format!("names {}; one or two", checkpoints.len()));
         check.distinct("checkpoints", checkpoints, "checkpoint");
@@ -88,9 +86,7 @@ impl PairConfig {
         for (index, [i, j]) in pairs.iter().enumerate() {
             check.that(&format!("pairs[{index}]"), i < j, || format!("[{i}, {j}] is no pair; two classes, the lower index first"));
         }
-        if let Some(data) = data {
-            check.inside("data", |check| data.validate(check));
-        }
+        check.data(data.as_ref());
         if let Some(attack) = attack {
             check.inside("attack", |check| attack.validate(check));
         }

@@ -7,9 +7,10 @@ use super::check::Check;
 use super::data::DataConfig;
 use super::method::Method;
 use super::model::ModelConfig;
+use super::threat::ThreatModel;
 use crate::builtin::cos;
 use crate::eps::Eps;
-use crate::view::CheckpointRef;
+use crate::id::{CheckpointRef, SweepId};
 
 /// Trains one network and measures the attribution of each checkpoint it keeps.
 ///
@@ -23,7 +24,8 @@ pub struct TrainConfig {
     pub name: String,
     /// Id of the sweep this run belongs to. The runs of a sweep are shown on one page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sweep: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub sweep: Option<SweepId>,
     #[serde(default)]
     pub seed: u32,
     /// `auto` (CUDA if available, else CPU), `cpu` or `cuda:N`.
@@ -359,21 +361,22 @@ impl TrainConfig {
         let method = self.training.method.facts();
         match method.adversarial {
             false => format!("{data} · {}", method.short),
-            true => format!("{data} · {} · {} {}", method.short, self.attack.norm.symbol(), self.attack.eps),
+            true => format!("{data} · {} · {}", method.short, self.attack.threat()),
         }
     }
 
     /// Step size of the training attack: the given one, or the default of the method.
     pub fn training_step_size(&self) -> Eps {
-        let AttackConfig { norm, eps, step_size, .. } = self.attack;
-        let factor = self.training.method.facts().step_factor;
-        step_size.unwrap_or_else(|| factor.map_or_else(|| norm.paper_step(eps), |factor| eps.scaled(factor)))
+        let threat = self.attack.threat();
+        let of_method = self.training.method.facts().step_factor.map(|factor| threat.eps.scaled(factor));
+        self.attack.step_size.or(of_method).unwrap_or_else(|| threat.paper_step())
     }
 
     /// The attack that measures robust accuracy.
     pub fn measuring_attack(&self) -> PgdConfig {
+        let ThreatModel { norm, eps } = self.attack.threat();
         let EvaluationConfig { every: _, steps, step_size, random_start } = self.evaluation;
-        PgdConfig { norm: self.attack.norm, eps: self.attack.eps, step_size, steps, random_start }
+        PgdConfig { norm, eps, step_size, steps, random_start }
     }
 
     /// Whether the checkpoint of `epoch` (from 1) is kept even if it is neither best nor last.
@@ -393,12 +396,7 @@ impl TrainConfig {
     }
 
     pub(super) fn validate(&self, check: &mut Check) {
-        let Self { name, sweep, seed: _, device, data, model, training, attack, evaluation, checkpoints, attribution } = self;
-        check.name(name);
-        check.device(device);
-        if let Some(sweep) = sweep {
-            check.that("sweep", crate::view::is_run_id(sweep), || format!("`{sweep}` is not a name of [a-z0-9-], at most 64 long"));
-        }
+        let Self { name: _, sweep: _, seed: _, device: _, data, model, training, attack, evaluation, checkpoints, attribution } = self;
         let shape = data.shape();
         check.inside("data", |check| data.validate(check));
         check.inside("model", |check| model.validate(shape, &data.dataset.info().title, check));
@@ -416,9 +414,7 @@ impl TrainConfig {
         let EvaluationConfig { every, steps, step_size, random_start: _ } = evaluation;
         check.range("evaluation.every", *every, 1, training.epochs.max(1));
         check.range("evaluation.steps", *steps, 1, 10_000);
-        if let Some(step_size) = *step_size {
-            check.size("evaluation.step_size", step_size, attack.norm.largest(shape));
-        }
+        check.size("evaluation.step_size", *step_size, attack.norm.largest(shape));
         check.that("checkpoints.every", checkpoints.every <= training.epochs, || {
             format!("{} is more than the {} epochs of the run", checkpoints.every, training.epochs)
         });

@@ -8,8 +8,9 @@ use std::str::FromStr;
 
 use strum::{Display, EnumIter, EnumString, VariantNames};
 
-use super::{AttributionId, SIDES, ViewError};
+use super::{SIDES, ViewError};
 use crate::builtin;
+use crate::id::AttributionId;
 
 /// Order of the classes of a matrix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,13 +4,14 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use shared::api::{RunState, Sweep};
+use shared::id::RunId;
 use tests::{App, Browser, small_run, until, write_runs};
 use thirtyfour::Key;
 
 /// Epochs of a training run that does not end during the test.
 const ENDLESS: u32 = 10_000;
 
-async fn endless(app: &App, name: &str) -> Result<String> {
+async fn endless(app: &App, name: &str) -> Result<RunId> {
     let mut config = small_run(ENDLESS);
     config["name"] = json!(name);
     Ok(app.submit(&config).await?.id)

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{PairFile, Run, RunState, RunSummary};
 use shared::config::{PairConfig, RunConfig};
+use shared::id::{CheckpointId, CheckpointRef};
 use shared::problem::Problem;
 
 use super::parts::Parts;
@@ -17,10 +18,9 @@ use crate::{api, urls};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
     pub pair: [u32; 2],
-    /// The checkpoint, such as `RUN.e12`.
-    pub subject: String,
-    /// A second checkpoint to measure, such as `RUN.e9`.
-    pub other: Option<String>,
+    pub subject: CheckpointId,
+    /// A second checkpoint to measure.
+    pub other: Option<CheckpointId>,
     /// The pairs that changed most; empty without a baseline.
     pub changed: Vec<[u32; 2]>,
 }
@@ -28,17 +28,18 @@ pub struct Wanted {
 impl Wanted {
     /// The configuration that measures these pairs. The other checkpoint comes first, as in a comparison.
     fn config(&self, pairs: Vec<[u32; 2]>) -> RunConfig {
-        let checkpoints = self.other.iter().chain([&self.subject]).filter_map(|checkpoint| checkpoint.parse().ok()).collect();
+        let checkpoints = self.other.iter().chain([&self.subject]).map(|checkpoint| checkpoint.clone().into()).collect();
         RunConfig::Pair(Box::new(PairConfig::of(checkpoints, pairs)))
     }
 }
 
 /// Chooses the run to show: finished before queued or running before failed; then one that also measures
 /// `other`; then the newest.
-fn chosen(runs: &[Run], other: Option<&str>) -> Option<Run> {
+fn chosen(runs: &[Run], other: Option<&CheckpointId>) -> Option<Run> {
+    let other = other.cloned().map(CheckpointRef::from);
     let holds = |run: &Run| {
         let RunConfig::Pair(config) = &run.config else { return false };
-        other.is_none_or(|other| config.checkpoints.iter().any(|checkpoint| checkpoint.to_string() == other))
+        other.as_ref().is_none_or(|other| config.checkpoints.contains(other))
     };
     let rank = |run: &Run| {
         let state = match run.state {
@@ -60,7 +61,7 @@ pub fn Measured(wanted: Wanted) -> impl IntoView {
     let wanted = StoredValue::new(wanted);
     shown(runs, Placeholder::Rows, move |found| {
         let wanted = wanted.get_value();
-        match chosen(&found, wanted.other.as_deref()) {
+        match chosen(&found, wanted.other.as_ref()) {
             None => view! { <Ask wanted again=false runs/> }.into_any(),
             Some(run) => match run.state {
                 RunState::Succeeded => view! { <Done run wanted runs/> }.into_any(),
@@ -193,7 +194,8 @@ mod tests {
         ];
         let best = Some("r.e4");
         let check = |runs: &[Run], other: Option<&str>, expected: Option<&str>| {
-            assert_eq!(chosen(runs, other).map(|run| run.id).as_deref(), expected);
+            let other = other.map(|other| other.parse().unwrap());
+            assert_eq!(chosen(runs, other.as_ref()).map(|run| run.id.to_string()).as_deref(), expected);
         };
         check(&runs, best, Some("both"));
         check(&runs, None, Some("alone"));
@@ -205,7 +207,8 @@ mod tests {
 
     #[test]
     fn a_measurement_names_the_other_checkpoint_first() {
-        let wanted = Wanted { pair: [3, 5], subject: "r.e9".into(), other: Some("r.e4".into()), changed: Vec::new() };
+        let (subject, other) = ("r.e9".parse().unwrap(), Some("r.e4".parse().unwrap()));
+        let wanted = Wanted { pair: [3, 5], subject, other, changed: Vec::new() };
         let config = wanted.config(vec![[3, 5]]);
         assert_eq!(config.title(), "Classes 3 and 5 at r.e4, r.e9");
         assert!(config.validate().is_empty());

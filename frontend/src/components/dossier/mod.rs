@@ -15,6 +15,7 @@ use leptos::prelude::*;
 use shared::api::{Attribution, AttributionFile, CheckpointInfo, EpochCell};
 use shared::chart::figure::checkpoint_name;
 use shared::format;
+use shared::id::CheckpointId;
 use wasm_bindgen::JsCast;
 
 use self::course::CourseView;
@@ -267,7 +268,7 @@ fn marks(subject: &Attribution, baseline: Option<&Attribution>) -> Vec<(u32, &'s
 
 fn wanted(subject: &Attribution, baseline: Option<&Attribution>, checkpoints: &[CheckpointInfo], order: &[Cell], pair: Cell) -> Wanted {
     let both = |(i, j): Cell| [i as u32, j as u32];
-    let checkpoint = |attribution: &Attribution| attribution.file.checkpoint_name(&attribution.run);
+    let checkpoint = |attribution: &Attribution| attribution.file.checkpoint_id(&attribution.run);
     let changed = if baseline.is_some() { order.iter().take(MEASURED_TOGETHER).copied().map(both).collect() } else { Vec::new() };
     let other = match baseline {
         Some(baseline) => Some(checkpoint(baseline)),
@@ -278,7 +279,7 @@ fn wanted(subject: &Attribution, baseline: Option<&Attribution>, checkpoints: &[
 }
 
 /// The default checkpoint to compare with, of the same run: the best one; for the best one, the last.
-fn other_end(subject: &Attribution, checkpoints: &[CheckpointInfo]) -> Option<String> {
+fn other_end(subject: &Attribution, checkpoints: &[CheckpointInfo]) -> Option<CheckpointId> {
     let end = |checkpoint: &&CheckpointInfo| if subject.is_best { checkpoint.is_last } else { checkpoint.is_best };
     checkpoints.iter().find(end).map(|checkpoint| checkpoint.id.clone())
 }

@@ -144,16 +144,7 @@ fn images_text(file: &PairFile) -> String {
 }
 
 fn measured_with(file: &PairFile) -> String {
-    let attack = &file.attack;
-    format!(
-        "PGD-{}, {} {}, step {}, {}; {} in all.",
-        attack.steps,
-        attack.norm.symbol(),
-        attack.eps.long(attack.norm),
-        attack.step_size.long(attack.norm),
-        if attack.random_start { "random start" } else { "from the image" },
-        format::duration(file.seconds),
-    )
+    format!("{}; {} in all.", file.attack.text(), format::duration(file.seconds))
 }
 
 /// A table with a row per image: the clean image, and per checkpoint the attacked image and where the network

@@ -15,8 +15,9 @@ use leptos_router::hooks::use_query_map;
 use shared::api::{Attribution, Comparison};
 use shared::chart::ComparisonFigure;
 use shared::chart::comparison::{LETTERS, side_name};
+use shared::id::AttributionId;
 use shared::problem::Problem;
-use shared::view::{AttributionId, Lens, SIDES, View, side_of};
+use shared::view::{Lens, SIDES, View, side_of};
 use strum::IntoEnumIterator;
 
 use self::pickers::Pickers;
@@ -33,7 +34,7 @@ use crate::load::{Failure, Load, Placeholder, Skeleton, told};
 use crate::url_state::url_state;
 use crate::urls;
 
-/// The id of each compared attribution, the baseline first; `None` if not yet chosen.
+/// The id of each compared attribution as the URL has it, the baseline first; `None` if not yet chosen.
 pub type Sides = Vec<Option<String>>;
 
 #[component]

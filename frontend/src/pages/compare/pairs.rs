@@ -143,24 +143,24 @@ mod tests {
     use shared::fixtures;
     use shared::matrix::Matrix;
 
-    fn attribution(id: &str, cosine: f64) -> Attribution {
+    fn attribution(epoch: u32, cosine: f64) -> Attribution {
         let matrix = |cosine: f64| Matrix::try_from(vec![vec![1.0, cosine], vec![cosine, 1.0]]).unwrap();
-        let of = fixtures::attribution("r", 1, matrix(cosine));
+        let of = fixtures::attribution("r", epoch, matrix(cosine));
         let (low, high) = (matrix(cosine - 0.1), matrix(cosine + 0.1));
         let bootstrap = Some(Bootstrap { resamples: 200, cas_low: 0.0, cas_high: 1.0, low, high });
         let class_names = vec!["cat".into(), "dog".into()];
-        Attribution { id: id.into(), file: AttributionFile { class_names, bootstrap, ..of.file }, ..of }
+        Attribution { file: AttributionFile { class_names, bootstrap, ..of.file }, ..of }
     }
 
     #[test]
     fn a_pair_is_told_with_every_value_and_what_may_be_chance() {
-        let comparison = Comparison::of(vec![attribution("a", 0.5), attribution("b", 0.6), attribution("c", 0.1)]).unwrap();
+        let comparison = Comparison::of(vec![attribution(1, 0.5), attribution(2, 0.6), attribution(3, 0.1)]).unwrap();
         let (name, facts) = facts(&comparison, (1, 0)).unwrap();
         let facts: Vec<String> = facts.into_iter().map(|(name, value)| format!("{name} {value}")).collect();
         assert_eq!(name, "dog · cat");
         assert_eq!(facts, ["A 0.500", "B 0.600 (+0.100)", "C 0.100 (−0.400)", "Inside the intervals B"]);
         assert!(super::facts(&comparison, (0, 2)).is_none());
-        let two = Comparison::of(vec![attribution("a", 0.5), attribution("b", 0.6)]).unwrap();
+        let two = Comparison::of(vec![attribution(1, 0.5), attribution(2, 0.6)]).unwrap();
         let facts = super::facts(&two, (0, 1)).unwrap().1;
         assert_eq!(facts[2].1, "+0.100, inside the intervals");
         assert_eq!(facts[3].1, "rank 1 of 1");

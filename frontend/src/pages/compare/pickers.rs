@@ -5,8 +5,9 @@ use leptos_router::NavigateOptions;
 use shared::api::RunRow;
 use shared::chart::comparison::LETTERS;
 use shared::config::Inputs;
+use shared::id::{AttributionId, RunId};
 use shared::record::Metrics;
-use shared::view::{AttributionId, SIDES};
+use shared::view::SIDES;
 
 use super::{Shown, Sides, address};
 use crate::browser::use_open;
@@ -94,7 +95,7 @@ struct Choice {
 
 impl Choice {
     /// The matrices of a run, sorted by epoch.
-    fn all(run: &str, metrics: &Metrics) -> Vec<Self> {
+    fn all(run: &RunId, metrics: &Metrics) -> Vec<Self> {
         let (best, last) = (metrics.best().map(|epoch| epoch.epoch), metrics.last().map(|epoch| epoch.epoch));
         let choice = |entry: &shared::record::AttributionEntry| {
             let (is_best, is_last) = (best == Some(entry.epoch), last == Some(entry.epoch));
@@ -146,7 +147,7 @@ fn Picker(
     let first = if index == 0 { First::Best } else { First::Last };
     let choose = move |id: String| change.run((Change::Choose(index, id),));
     let parsed = Memo::new(move |_| id.get().and_then(|id| id.parse::<AttributionId>().ok()));
-    let run = RwSignal::new(None::<String>);
+    let run = RwSignal::new(None::<RunId>);
     Effect::new(move || run.set(parsed.get().map(|id| id.run)));
     let metrics = fetched::<Metrics>(move || run.get().map(|run| format!("api/runs/{run}/metrics")));
     let choices = Memo::new(move |_| match (run.get(), metrics.ready()) {
@@ -163,12 +164,11 @@ fn Picker(
             choose(id);
         }
     });
-    let choose_run = Callback::new(move |(chosen,): (String,)| {
+    let choose_run = Callback::new(move |(chosen,): (Option<RunId>,)| {
         metrics.state.set(crate::load::Load::Loading);
         waiting.set(true);
-        run.set(Some(chosen));
+        run.set(chosen);
     });
-    let chosen_run = Signal::derive(move || run.get().unwrap_or_default());
     let matrix_options = move || {
         let option = |choice: Choice| {
             let value = choice.id.clone();
@@ -185,7 +185,7 @@ fn Picker(
         <fieldset class="picker">
             <legend>{if index == 0 { format!("{side}, the baseline") } else { side.to_owned() }}</legend>
             <RunPicker
-                id=run_id label=format!("Run {side}") label_hidden=true rows value=chosen_run choose=choose_run offers=has_matrices
+                id=run_id label=format!("Run {side}") label_hidden=true rows value=run choose=choose_run offers=has_matrices
                 invalid=Signal::stored(None)
             />
             <div>
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_run_starts_with_its_best_on_one_side_and_its_last_on_the_other() {
-        let choices = Choice::all("r", &metrics());
+        let choices = Choice::all(&"r".parse().unwrap(), &metrics());
         assert_eq!(choices[0].name, "Epoch 3, best · adversarial");
         assert_eq!(First::Best.of(&choices, Inputs::Adversarial).unwrap(), "r.e3.adversarial");
         assert_eq!(First::Last.of(&choices, Inputs::Clean).unwrap(), "r.e9.clean");

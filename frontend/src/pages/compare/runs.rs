@@ -12,6 +12,7 @@ use shared::chart::colors::Theme;
 use shared::chart::curves::{CAS, SeriesKind};
 use shared::chart::overlaid_curves::{Compared, OverlaidCurves, OverlaidRun, run_colors};
 use shared::format;
+use shared::id::RunId;
 use shared::record::Metrics;
 use shared::view::Lens;
 
@@ -36,7 +37,7 @@ pub fn RunsCompared(comparison: Memo<Arc<Comparison>>, lens: UrlState<Lens>) -> 
 fn CurvesCompared(compared: Memo<Vec<Compared>>, lens: UrlState<Lens>) -> impl IntoView {
     let theme = use_theme();
     let cache = Cache::<Metrics>::new();
-    let address = |run: &str| format!("api/runs/{run}/metrics");
+    let address = |run: &RunId| format!("api/runs/{run}/metrics");
     Effect::new(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
     let overlay = Memo::new(move |_| {
         let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
@@ -142,7 +143,7 @@ fn CoursesTable(overlay: Memo<OverlaidCurves>) -> impl IntoView {
 #[component]
 fn ConfigDifferences(compared: Memo<Vec<Compared>>) -> impl IntoView {
     let cache = Cache::<Run>::new();
-    let address = |run: &str| format!("api/runs/{run}");
+    let address = |run: &RunId| format!("api/runs/{run}");
     Effect::new(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
     let content = move || {
         let compared = compared.get();

@@ -9,7 +9,8 @@ use shared::chart::comparison::{LETTERS, Panel, arrangement, panels, side_name};
 use shared::chart::figure::checkpoint_name;
 use shared::config::{Inputs, RunKind};
 use shared::format;
-use shared::view::{CheckpointId, Lens, Show};
+use shared::id::CheckpointId;
+use shared::view::{Lens, Show};
 
 use super::flicker::Flicker;
 use super::pairs::{ChangedPairs, SelectedPair};
@@ -191,11 +192,11 @@ fn finding(comparison: &Comparison) -> Option<String> {
 #[component]
 fn Intervals(comparison: Memo<Arc<Comparison>>) -> impl IntoView {
     let is_owner = use_is_owner();
-    let missing = |comparison: &Comparison| -> Vec<String> {
+    let missing = |comparison: &Comparison| -> Vec<CheckpointId> {
         let without = comparison.attributions.iter().filter(|attribution| attribution.file.bootstrap.is_none());
-        let mut names: Vec<String> = without.map(|attribution| attribution.file.checkpoint_name(&attribution.run)).collect();
-        names.dedup();
-        names
+        let mut ids: Vec<CheckpointId> = without.map(|attribution| attribution.file.checkpoint_id(&attribution.run)).collect();
+        ids.dedup();
+        ids
     };
     move || {
         comparison.with(|comparison| {
@@ -206,10 +207,9 @@ fn Intervals(comparison: Memo<Arc<Comparison>>) -> impl IntoView {
                 return view! { <p class="muted">{resolution(&counts)}</p> }.into_any();
             }
             // A new measurement is a run of its own, whose matrix can be chosen above.
-            let link = |name: &String| {
-                let known = name.parse::<CheckpointId>().is_ok() && is_owner;
-                let href = urls::href(&urls::new_of(RunKind::Attribute, std::slice::from_ref(name)));
-                known.then(|| view! { " " <a href=href>{format!("Measure {name} with intervals")}</a> })
+            let link = |id: &CheckpointId| {
+                let href = urls::href(&urls::new_of(RunKind::Attribute, &[id.clone().into()]));
+                is_owner.then(|| view! { " " <a href=href>{format!("Measure {id} with intervals")}</a> })
             };
             view! {
                 <p class="muted">

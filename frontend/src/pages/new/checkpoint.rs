@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use shared::api::{CheckpointInfo, RunRow};
 use shared::config::RunKind;
 use shared::format;
-use shared::view::{CheckpointRef, Which};
+use shared::id::{CheckpointRef, RunId, Which};
 
 use crate::components::field::{field_id, use_form};
 use crate::components::run_picker::RunPicker;
@@ -114,28 +114,28 @@ fn Picker(
     messages: Memo<Vec<String>>,
 ) -> impl IntoView {
     let chosen = Memo::new(move |_| value.get().parse::<CheckpointRef>().ok());
-    let run = Memo::new(move |_| chosen.get().map(|chosen| chosen.run).unwrap_or_default());
-    let checkpoints = fetched::<Vec<CheckpointInfo>>(move || {
-        Some(run.get()).filter(|run| !run.is_empty()).map(|run| format!("api/runs/{run}/checkpoints"))
-    });
+    let run = Memo::new(move |_| chosen.get().map(|chosen| chosen.run));
+    let checkpoints = fetched::<Vec<CheckpointInfo>>(move || run.get().map(|run| format!("api/runs/{run}/checkpoints")));
     let which_options = move || {
-        let known = checkpoints.ready().filter(|list| list.first().is_none_or(|first| first.run == run.get())).unwrap_or_default();
+        let known =
+            checkpoints.ready().filter(|list| list.first().is_none_or(|first| Some(&first.run) == run.get().as_ref())).unwrap_or_default();
         which_options(&known, chosen.get().map(|chosen| chosen.which))
     };
-    let choose_run = Callback::new(move |(run,): (String,)| {
+    let choose_run = Callback::new(move |(run,): (Option<RunId>,)| {
         let which = chosen.get_untracked().map_or(Which::Best, |chosen| match chosen.which {
             Which::Epoch(_) => Which::Best,
             which => which,
         });
-        set.run((if run.is_empty() { run } else { CheckpointRef { run, which }.to_string() },));
+        set.run((run.map(|run| CheckpointRef { run, which }.to_string()).unwrap_or_default(),));
     });
     let choose_which = move |event| {
-        let which: String = event_target_value(&event);
-        set.run((format!("{}.{which}", run.get_untracked()),));
+        if let Some(run) = run.get_untracked() {
+            set.run((format!("{run}.{}", event_target_value(&event)),));
+        }
     };
     let nothing = Memo::new(move |_| {
         let offered = || runs.table.with(|table| table.values().any(|entry| has_checkpoints(&entry.run)));
-        none.is_empty() && runs.phase.get() == Load::Ready(()) && run.with(String::is_empty) && !offered()
+        none.is_empty() && runs.phase.get() == Load::Ready(()) && run.with(Option::is_none) && !offered()
     });
     let which_id = format!("{id}-which");
     let invalid = Signal::derive(move || messages.with(|messages| !messages.is_empty()).then_some("true"));
@@ -145,7 +145,7 @@ fn Picker(
                 <div class="field"><RunPicker id label rows=runs value=run choose=choose_run offers=has_checkpoints none invalid/></div>
                 <div class="field">
                     <label class="field-label" for=which_id.clone()>"Epoch"</label>
-                    <select class="input" id=which_id disabled=move || run.with(String::is_empty) on:change=choose_which>
+                    <select class="input" id=which_id disabled=move || run.with(Option::is_none) on:change=choose_which>
                         {move || which_options()
                             .into_iter()
                             .map(|(value, text, selected)| view! { <option value=value prop:selected=selected>{text}</option> })
@@ -201,8 +201,8 @@ mod tests {
         };
         assert_eq!(chosen(&[], Which::Epoch(7)), [("e7".to_owned(), "Epoch 7".to_owned())]);
         let best = CheckpointInfo {
-            id: "at-1.e7".into(),
-            run: "at-1".into(),
+            id: "at-1.e7".parse().unwrap(),
+            run: "at-1".parse().unwrap(),
             epoch: 7,
             is_best: true,
             is_last: false,

@@ -19,7 +19,6 @@ use shared::api::Run;
 use shared::config::{AttributeConfig, DataConfig, EvaluateConfig, ImportConfig, PairConfig, RunConfig, RunKind, SaliencyConfig};
 use shared::dataset::Dataset;
 use shared::preset::Preset;
-use shared::view::{CheckpointRef, Which};
 
 use self::presets::{Chosen, Presets};
 use self::run_form::RunForm;
@@ -67,11 +66,12 @@ impl Origin {
 
 /// A configuration of a kind. Checkpoints that are still to be chosen are empty strings.
 fn blank(kind: RunKind, checkpoints: &[String]) -> Value {
-    let nobody = || CheckpointRef { run: String::new(), which: Which::Best };
+    // A configuration names its checkpoint. This one is replaced below.
+    let any = || "run.best".parse().expect("it is a checkpoint");
     let config = match kind {
         RunKind::Train => shared::preset::demo().config,
-        RunKind::Attribute => RunConfig::Attribute(Box::new(AttributeConfig::of(nobody()))),
-        RunKind::Evaluate => RunConfig::Evaluate(Box::new(EvaluateConfig::of(nobody()))),
+        RunKind::Attribute => RunConfig::Attribute(Box::new(AttributeConfig::of(any()))),
+        RunKind::Evaluate => RunConfig::Evaluate(Box::new(EvaluateConfig::of(any()))),
         RunKind::Saliency => RunConfig::Saliency(Box::new(SaliencyConfig::of(Vec::new()))),
         RunKind::Pair => RunConfig::Pair(Box::new(PairConfig::of(Vec::new(), Vec::new()))),
         RunKind::Import => RunConfig::Import(Box::new(ImportConfig::of(String::new(), DataConfig::of(Dataset::Cifar10)))),
@@ -130,8 +130,8 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
             }
         },
         Origin::Run(id) => match from.state.get() {
-            Load::Ready(run) if run.id == id => view! {
-                <p class="origin">"A copy of "<a href=urls::href(&urls::run(&id))>{run.title}</a>"."</p>
+            Load::Ready(run) if run.id.as_str() == id => view! {
+                <p class="origin">"A copy of "<a href=urls::href(&urls::run(&run.id))>{run.title}</a>"."</p>
                 <RunForm name=format!("from {id}") config=run.config.to_json() rows=Vec::new()/>
             }
             .into_any(),

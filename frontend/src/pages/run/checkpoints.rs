@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use shared::api::Run;
 use shared::config::{Inputs, RunKind};
 use shared::format;
+use shared::id::{CheckpointRef, RunId, Which};
 use shared::record::Metrics;
 
 use super::Selection;
@@ -32,7 +33,7 @@ pub fn CheckpointTable(
     let is_owner = use_is_owner();
     let epochs =
         Memo::new(move |_| metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
-    let measuring = RwSignal::new(None::<String>);
+    let measuring = RwSignal::new(None::<Which>);
     let run_id = run.with_untracked(|run| run.id.clone());
     let row = move |epoch: u32| {
         let row = Memo::new(move |_| metrics.with(|metrics| CheckpointRow::of(metrics, epoch)));
@@ -67,7 +68,7 @@ pub fn CheckpointTable(
                 <td>
                     <button
                         class="link" type="button" aria-haspopup="dialog" aria-label=format!("Measure epoch {epoch}")
-                        on:click=move |_| measuring.set(Some(row.with(|row| row.name(epoch))))
+                        on:click=move |_| measuring.set(Some(row.with(|row| row.which(epoch))))
                     >"Measure …"</button>
                 </td>
             }
@@ -115,31 +116,33 @@ pub fn CheckpointTable(
 /// Links to the forms of all measurements of a checkpoint.
 #[component]
 fn MeasureDialog(
-    run: String,
-    /// `best`, `last` or `e12`; `None` while the dialog is closed.
-    checkpoint: RwSignal<Option<String>>,
+    run: RunId,
+    /// `None` while the dialog is closed.
+    checkpoint: RwSignal<Option<Which>>,
 ) -> impl IntoView {
-    let links = move || {
-        let name = |which: &str| format!("{run}.{which}");
-        let which = checkpoint.get().unwrap_or_default();
+    let links = move |which: Which| {
+        let at = |which| CheckpointRef { run: run.clone(), which };
         // The best checkpoint is compared with the last; any other epoch with the best.
-        let other = if which == "best" { "last" } else { "best" };
-        let link = |kind: RunKind, checkpoints: &[String], title: &'static str, text: &'static str| {
+        let other = if which == Which::Best { Which::Last } else { Which::Best };
+        let link = |kind: RunKind, checkpoints: &[CheckpointRef], title: &'static str, text: &'static str| {
             let href = urls::href(&urls::new_of(kind, checkpoints));
             view! { <li><a href=href>{title}</a><p class="muted">{text}</p></li> }
         };
         view! {
             <ul class="measures">
-                {link(RunKind::Evaluate, &[name(&which)], "AutoAttack", "The robust accuracy that papers report, or PGD with restarts.")}
-                {link(RunKind::Attribute, &[name(&which)], "Attribution", "The matrix on other images, inputs, samples or layers, with intervals.")}
-                {link(RunKind::Saliency, &[name(&which), name(other)], "Grad-CAM", "Where it looks, beside the best or the last checkpoint on the same images.")}
-                {link(RunKind::Pair, &[name(&which), name(other)], "Pairs of classes", "The dimensions they share, the images behind them, and both without these.")}
+                {link(RunKind::Evaluate, &[at(which)], "AutoAttack", "The robust accuracy that papers report, or PGD with restarts.")}
+                {link(RunKind::Attribute, &[at(which)], "Attribution", "The matrix on other images, inputs, samples or layers, with intervals.")}
+                {link(RunKind::Saliency, &[at(which), at(other)], "Grad-CAM", "Where it looks, beside the best or the last checkpoint on the same images.")}
+                {link(RunKind::Pair, &[at(which), at(other)], "Pairs of classes", "The dimensions they share, the images behind them, and both without these.")}
             </ul>
         }
     };
     view! {
         <Dialog open=Signal::derive(move || checkpoint.with(Option::is_some)) close=move || checkpoint.set(None) title="Measure a checkpoint">
-            {links.clone()}
+            {
+                let links = links.clone();
+                move || checkpoint.get().map(&links)
+            }
         </Dialog>
     }
 }
@@ -158,12 +161,12 @@ struct CheckpointRow {
 }
 
 impl CheckpointRow {
-    /// The name of the checkpoint in a configuration.
-    fn name(&self, epoch: u32) -> String {
+    /// How a configuration selects the checkpoint.
+    fn which(&self, epoch: u32) -> Which {
         match (self.is_best, self.is_last) {
-            (true, _) => "best".to_owned(),
-            (false, true) => "last".to_owned(),
-            (false, false) => format!("e{epoch}"),
+            (true, _) => Which::Best,
+            (false, true) => Which::Last,
+            (false, false) => Which::Epoch(epoch),
         }
     }
 

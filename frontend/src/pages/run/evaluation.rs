@@ -26,7 +26,7 @@ pub fn EvaluationView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     let ended = Memo::new(move |_| run.with(|run| run.state.is_finished()));
     let subject = config.checkpoint.clone();
     let figures = Signal::derive(move || {
-        let threat = file.ready().map(|file| format!("{} {}", file.norm.symbol(), file.eps.long(file.norm)));
+        let threat = file.ready().map(|file| file.threat().long());
         figures(&steps.get(), &threat.unwrap_or_else(|| threat_model(&config)), ended.get())
     });
     let report = move || match file.ready() {
@@ -50,10 +50,10 @@ pub fn EvaluationView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
 }
 
 fn threat_model(config: &EvaluateConfig) -> String {
-    match (config.norm, config.eps) {
-        (Some(norm), Some(eps)) => format!("{} {}", norm.symbol(), eps.long(norm)),
+    match (config.threat(), config.eps) {
+        (Some(threat), _) => threat.long(),
         (None, Some(eps)) => format!("eps {eps}"),
-        _ => "threat model of the checkpoint's run".to_owned(),
+        (None, None) => "threat model of the checkpoint's run".to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The checkpoints that a measurement is about.
 
 use leptos::prelude::*;
-use shared::view::{CheckpointRef, Which};
+use shared::id::{CheckpointRef, Which};
 
 use crate::urls;
 use crate::viewer::use_is_owner;

@@ -20,6 +20,7 @@ use leptos_router::hooks::use_params_map;
 use shared::api::{Attribution, Run, RunAction, RunState, RunSummary};
 use shared::config::{Inputs, RunKind};
 use shared::export::Exported;
+use shared::id::RunId;
 use shared::problem::Problem;
 use shared::record::Metrics;
 use shared::view::{Lens, View};
@@ -64,9 +65,9 @@ impl Selection {
         }
     }
 
-    fn view(&self, run: &str) -> View {
+    fn view(&self, run: &RunId) -> View {
         let Selection { epoch, inputs, lens } = self.clone();
-        View::Run { run: run.to_owned(), epoch, inputs, lens }
+        View::Run { run: run.clone(), epoch, inputs, lens }
     }
 
     /// The kept epoch that the selection stands for: its own, or else the best, or else the last.
@@ -225,8 +226,8 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
                 <nav class="crumbs" aria-label="Breadcrumb">
                     <a href=".">"Runs"</a>
                     <span aria-hidden="true">"/"</span>
-                    {sweep.map(|sweep| view! { <a href=urls::href(&urls::sweep(&sweep))>{sweep.clone()}</a><span aria-hidden="true">"/"</span> })}
-                    <span>{move || id()}</span>
+                    {sweep.map(|sweep| view! { <a href=urls::href(&urls::sweep(&sweep))>{sweep.to_string()}</a><span aria-hidden="true">"/"</span> })}
+                    <span>{move || id().to_string()}</span>
                 </nav>
                 <h1>{move || run.with(|run| run.title.clone())}</h1>
                 <div class="run-status"><KindBadge kind/><StateBadge run/><Progress run/></div>
@@ -298,7 +299,8 @@ pub mod tests {
         let address = "/runs/at-1?epoch=12&inputs=clean&scale=fitted&base=at-2.e4.adversarial";
         let selection = Selection::of(address.parse().unwrap());
         assert_eq!((selection.epoch, selection.inputs), (Some(12), Inputs::Clean));
-        assert_eq!(selection.view("at-1").to_string(), address);
-        assert_eq!(Selection::of("/runs/at-1".parse().unwrap()).view("at-1").to_string(), "/runs/at-1");
+        let run = "at-1".parse().unwrap();
+        assert_eq!(selection.view(&run).to_string(), address);
+        assert_eq!(Selection::of("/runs/at-1".parse().unwrap()).view(&run).to_string(), "/runs/at-1");
     }
 }

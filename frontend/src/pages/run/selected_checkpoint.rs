@@ -12,9 +12,10 @@ use shared::chart::figure::checkpoint_name;
 use shared::chart::heatmap::{Heatmap, unresolved};
 use shared::config::Inputs;
 use shared::format;
+use shared::id::AttributionId;
 use shared::matrix::Matrix;
 use shared::record::Metrics;
-use shared::view::{AttributionId, Lens, Order};
+use shared::view::{Lens, Order};
 
 use super::Selection;
 use super::scrubber::tag;
@@ -284,7 +285,7 @@ fn figures(metrics: &Metrics, id: &AttributionId, baseline: Option<&Attribution>
     let (robust, clean) = (measured.and_then(|entry| entry.test_robust_accuracy), measured.and_then(|entry| entry.test_clean_accuracy));
     let cas = metrics.cas(epoch, inputs);
     let against = |change: String| match baseline {
-        Some(baseline) if baseline.id == id.to_string() => "the baseline".to_owned(),
+        Some(baseline) if baseline.id == *id => "the baseline".to_owned(),
         Some(baseline) if baseline.run == id.run => {
             format!("{change} to epoch {}{}", baseline.file.epoch, tag(metrics, baseline.file.epoch))
         }
@@ -328,7 +329,7 @@ mod tests {
 
     #[test]
     fn figures_have_what_was_measured_of_the_epoch() {
-        let id = |epoch| AttributionId { run: "r".into(), epoch, inputs: Inputs::Adversarial };
+        let id = |epoch| AttributionId { run: "r".parse().unwrap(), epoch, inputs: Inputs::Adversarial };
         let values: Vec<String> = figures(&metrics(), &id(2), None).into_iter().map(|figure| figure.value).collect();
         assert_eq!(values, ["60.0 %", "20.00", "0.2000", "90.0 %"]);
         assert_eq!(figures(&metrics(), &id(3), None)[1].value, "–");

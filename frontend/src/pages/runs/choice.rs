@@ -7,6 +7,7 @@ use leptos::html;
 use leptos::prelude::*;
 use shared::api::{RunAction, RunRow};
 use shared::format;
+use shared::id::RunId;
 use shared::view::{Lens, View};
 
 use crate::components::labels::{Labels, LabelsDialog};
@@ -18,7 +19,7 @@ use crate::urls;
 const MOST_COMPARED: usize = 6;
 
 /// Ids of the chosen runs, in the order in which they were chosen.
-pub type Choice = RwSignal<Vec<Arc<str>>>;
+pub type Choice = RwSignal<Vec<RunId>>;
 
 /// What the bar shows of the chosen runs. The bar is redrawn only when this changes, not with every epoch.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +27,7 @@ struct Tally {
     count: usize,
     comparison: Result<String, String>,
     /// The id of the chosen run, if exactly one is chosen.
-    only: Option<String>,
+    only: Option<RunId>,
     /// For each of [`ACTIONS`], the number of chosen runs that it applies to.
     able: [usize; 3],
 }
@@ -43,7 +44,7 @@ impl Tally {
 
 /// Shows the number of runs, or the actions if runs are chosen.
 #[component]
-pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<Arc<str>>>, choice: Choice) -> impl IntoView {
+pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<RunId>>, choice: Choice) -> impl IntoView {
     let chosen =
         move || choice.with(|choice| rows.table.with(|table| choice.iter().filter_map(|id| table.get(id).cloned()).collect::<Vec<_>>()));
     let tally = Memo::new(move |_| Tally::of(&chosen()));
@@ -142,8 +143,8 @@ fn keep_focus(bar: NodeRef<html::Div>) {
 
 /// Returns the choice after a click on a run, which toggles it. With Shift, all runs from `anchor` to this
 /// one are set to the same state.
-pub fn toggled(choice: &[Arc<str>], ids: &[Arc<str>], anchor: Option<&Arc<str>>, id: &Arc<str>, range: bool) -> Vec<Arc<str>> {
-    let place = |wanted: &Arc<str>| ids.iter().position(|known| known == wanted);
+pub fn toggled(choice: &[RunId], ids: &[RunId], anchor: Option<&RunId>, id: &RunId, range: bool) -> Vec<RunId> {
+    let place = |wanted: &RunId| ids.iter().position(|known| known == wanted);
     let ends = anchor.filter(|_| range).and_then(place).zip(place(id));
     let span = match ends {
         // In the direction of the selection.
@@ -155,12 +156,12 @@ pub fn toggled(choice: &[Arc<str>], ids: &[Arc<str>], anchor: Option<&Arc<str>>,
 }
 
 /// Adds all `runs` to the choice, or removes them all.
-pub fn set(choice: &[Arc<str>], runs: &[Arc<str>], chosen: bool) -> Vec<Arc<str>> {
+pub fn set(choice: &[RunId], runs: &[RunId], chosen: bool) -> Vec<RunId> {
     if chosen {
-        let known: BTreeSet<&Arc<str>> = choice.iter().collect();
+        let known: BTreeSet<&RunId> = choice.iter().collect();
         choice.iter().chain(runs.iter().filter(|id| !known.contains(id))).cloned().collect()
     } else {
-        let runs: BTreeSet<&Arc<str>> = runs.iter().collect();
+        let runs: BTreeSet<&RunId> = runs.iter().collect();
         choice.iter().filter(|id| !runs.contains(id)).cloned().collect()
     }
 }
@@ -213,8 +214,8 @@ mod tests {
         assert_eq!(comparison(&runs[..1]).unwrap_err(), "Choose another to compare");
     }
 
-    fn names(text: &str) -> Vec<Arc<str>> {
-        text.chars().map(|id| id.to_string().into()).collect()
+    fn names(text: &str) -> Vec<RunId> {
+        text.chars().map(|id| id.to_string().parse().unwrap()).collect()
     }
 
     #[test]

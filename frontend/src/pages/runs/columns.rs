@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use leptos::prelude::*;
 use shared::api::{EpochSummary, RunRow};
 use shared::config::RunKind;
+use shared::id::RunId;
 use shared::{format, query};
 use strum::EnumCount;
 
@@ -156,7 +157,7 @@ fn first_line(entry: &Entry) -> &str {
 }
 
 fn title(run: &RunRow, _: Option<u32>) -> AnyView {
-    let sweep = run.sweep.as_ref().map(|sweep| view! { <a class="run-sweep" href=urls::href(&urls::sweep(sweep))>{sweep.clone()}</a> });
+    let sweep = run.sweep.as_ref().map(|sweep| view! { <a class="run-sweep" href=urls::href(&urls::sweep(sweep))>{sweep.to_string()}</a> });
     let kind = (run.kind != RunKind::Train).then(|| view! { <span class="run-kind">{run.kind.label()}</span> });
     let broke_down = run.broke_down.map(|epoch| {
         let title = format!("Training broke down in epoch {epoch}");
@@ -165,7 +166,7 @@ fn title(run: &RunRow, _: Option<u32>) -> AnyView {
     view! {
         <th scope="row" class="run-name">
             <a class="run-title" href=urls::href(&urls::run(&run.id)) title=run.title.clone()>{run.title.clone()}</a>
-            <div class="run-facts"><span class="run-id">{run.id.clone()}</span>{kind}{broke_down}{sweep}{tag_chips(&run.tags)}</div>
+            <div class="run-facts"><span class="run-id">{run.id.to_string()}</span>{kind}{broke_down}{sweep}{tag_chips(&run.tags)}</div>
         </th>
     }
     .into_any()
@@ -203,7 +204,7 @@ fn measured(accuracies: &[f64]) -> String {
 }
 
 /// The comparison of best and last, once they are two and both have their matrices.
-pub fn best_to_last_address(run: &str, best: Option<&EpochSummary>, last: Option<&EpochSummary>) -> Option<String> {
+pub fn best_to_last_address(run: &RunId, best: Option<&EpochSummary>, last: Option<&EpochSummary>) -> Option<String> {
     let (best, last) = (best?, last?);
     (best.epoch != last.epoch && best.cas.is_some() && last.cas.is_some()).then(|| urls::compare(run, best.epoch, last.epoch))
 }
@@ -223,8 +224,8 @@ mod tests {
     fn best_and_last_can_be_compared_once_both_have_a_matrix() {
         let epoch = |epoch, cas| EpochSummary { epoch, clean_accuracy: None, robust_accuracy: None, cas };
         let check = |last: EpochSummary, expected: Option<&str>| {
-            let best = epoch(3, Some(1.0));
-            assert_eq!(best_to_last_address("at-digits-7f3a", Some(&best), Some(&last)).as_deref(), expected);
+            let (run, best) = ("at-digits-7f3a".parse().unwrap(), epoch(3, Some(1.0)));
+            assert_eq!(best_to_last_address(&run, Some(&best), Some(&last)).as_deref(), expected);
         };
         check(epoch(9, None), None);
         check(epoch(3, Some(1.0)), None);

@@ -1,7 +1,6 @@
 //! Order and filter of the table of runs.
 
-use std::sync::Arc;
-
+use shared::id::RunId;
 use shared::query::Query;
 
 use super::columns::{Column, Content};
@@ -52,8 +51,8 @@ impl Shown {
 
 /// The ids of the runs that match a query, sorted. Runs without a number come last in both directions; among
 /// equals the newest comes first.
-pub fn arranged(table: &Table, query: &Query, by: Column, direction: Direction) -> Vec<Arc<str>> {
-    let mut found: Vec<(&Arc<str>, &Entry)> = table.iter().map(|(id, entry)| (id, &**entry)).collect();
+pub fn arranged(table: &Table, query: &Query, by: Column, direction: Direction) -> Vec<RunId> {
+    let mut found: Vec<(&RunId, &Entry)> = table.iter().map(|(id, entry)| (id, &**entry)).collect();
     found.retain(|(_, entry)| query.matches(&entry.run, &entry.words));
     found.sort_by(|(_, a), (_, b)| {
         let ordering = match by.facts().content {
@@ -81,6 +80,8 @@ pub fn switched(text: &str, term: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use shared::api::{EpochSummary, RunRow};
     use shared::query;
 
@@ -102,13 +103,13 @@ mod tests {
             run("b", "Alpha", 2, epoch(0.6, 30.0), epoch(0.3, 25.0)),
             run("c", "gamma", 3, None, None),
         ];
-        runs.into_iter().map(|run| (run.id.as_str().into(), Arc::new(Entry { words: query::words(&run), run }))).collect()
+        runs.into_iter().map(|run| (run.id.clone(), Arc::new(Entry { words: query::words(&run), run }))).collect()
     }
 
     #[track_caller]
     fn check(text: &str, by: Column, direction: Direction, expected: &str) {
         let found = arranged(&table(), &Query::parse(text).0, by, direction);
-        assert_eq!(found.iter().map(|id| &**id).collect::<String>(), expected, "{text} {by:?} {direction:?}");
+        assert_eq!(found.iter().map(RunId::as_str).collect::<String>(), expected, "{text} {by:?} {direction:?}");
     }
 
     #[test]

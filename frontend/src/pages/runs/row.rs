@@ -1,10 +1,9 @@
 //! One row of the table of runs.
 
-use std::sync::Arc;
-
 use leptos::prelude::*;
 use shared::api::RunRow;
 use shared::config::RunKind;
+use shared::id::RunId;
 
 use super::choice::Choice;
 use super::columns::cells;
@@ -14,14 +13,14 @@ use crate::rows::Rows;
 
 #[component]
 pub fn Row(
-    id: Arc<str>,
+    id: RunId,
     rows: Rows,
     /// Index of the row in the table.
     position: Signal<usize>,
     queue_position: Signal<Option<u32>>,
     choice: Choice,
     /// Toggles the choice of a run; with `true`, of all runs from the last toggled one to it.
-    toggle: Callback<(Arc<str>, bool)>,
+    toggle: Callback<(RunId, bool)>,
 ) -> impl IntoView {
     let found = {
         let id = id.clone();

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
 
 use leptos::prelude::*;
 use leptos::{ev, html};
 use shared::format;
+use shared::id::RunId;
 use wasm_bindgen::JsCast;
 use web_sys::Element;
 
@@ -29,7 +29,7 @@ const ROW_HEIGHT: f64 = 64.0;
 enum Part {
     /// Number of the gap, counted from the top.
     Gap(usize),
-    Row(Arc<str>),
+    Row(RunId),
 }
 
 impl Part {
@@ -42,15 +42,15 @@ impl Part {
 }
 
 #[component]
-pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: UrlState<Shown>) -> impl IntoView {
+pub fn RunTable(rows: Rows, ids: Memo<Vec<RunId>>, shown: UrlState<Shown>) -> impl IntoView {
     let history = use_table_history();
     let returned = history.returned(&shown.get_untracked().address());
-    let chosen = returned.iter().flat_map(|state| &state.chosen).map(|id| Arc::from(id.as_str())).collect();
+    let chosen = returned.iter().flat_map(|state| &state.chosen).filter_map(|id| id.parse().ok()).collect();
     let choice: Choice = RwSignal::new(chosen);
     let (frame, body) = (NodeRef::<html::Div>::new(), NodeRef::<html::Tbody>::new());
     let row_height = RwSignal::new(ROW_HEIGHT);
     let range = RwSignal::new(in_sight(0.0, 900.0, ROW_HEIGHT, ids.with_untracked(Vec::len)));
-    let focused = RwSignal::new(None::<Arc<str>>);
+    let focused = RwSignal::new(None::<RunId>);
 
     let measure = move || {
         let (Some(frame), Some(body)) = (frame.get_untracked(), body.get_untracked()) else { return };
@@ -136,10 +136,10 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: UrlState<Shown>) ->
     });
     let number_of =
         move |part: Part| latest(0, move || parts.with(|parts| parts.iter().find(|(known, _)| *known == part).map(|(_, number)| *number)));
-    let waiting: Memo<BTreeMap<Arc<str>, u32>> = Memo::new(move |_| rows.table.with(positions));
+    let waiting: Memo<BTreeMap<RunId, u32>> = Memo::new(move |_| rows.table.with(positions));
     // The run at which a range selection starts.
-    let anchor = StoredValue::new(None::<Arc<str>>);
-    let toggle = Callback::new(move |(id, range): (Arc<str>, bool)| {
+    let anchor = StoredValue::new(None::<RunId>);
+    let toggle = Callback::new(move |(id, range): (RunId, bool)| {
         let anchored = anchor.get_value();
         choice.update(|choice| *choice = ids.with_untracked(|ids| toggled(choice, ids, anchored.as_ref(), &id, range)));
         anchor.set_value(Some(id));
@@ -162,7 +162,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: UrlState<Shown>) ->
     };
     let row_of = |event: &web_sys::Event| {
         let element = event.target()?.dyn_into::<Element>().ok()?;
-        Some(Arc::<str>::from(element.closest("tr[data-id]").ok()??.get_attribute("data-id")?))
+        element.closest("tr[data-id]").ok()??.get_attribute("data-id")?.parse::<RunId>().ok()
     };
     // Arrow keys move between checkboxes; with Shift they also choose the runs in between.
     let press = move |event: web_sys::KeyboardEvent| {
@@ -194,7 +194,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<Arc<str>>>, shown: UrlState<Shown>) ->
     // Number of chosen runs among those that the filter shows.
     let chosen_here = Memo::new(move |_| {
         choice.with(|choice| {
-            let known: BTreeSet<&Arc<str>> = choice.iter().collect();
+            let known: BTreeSet<&RunId> = choice.iter().collect();
             ids.with(|ids| ids.iter().filter(|id| known.contains(id)).count())
         })
     });
