@@ -9,8 +9,8 @@ use shared::eps::Eps;
 use tch::{Reduction, Tensor};
 
 use crate::Error;
-use crate::cancel::Cancel;
 use crate::model::Network;
+use crate::stop::Stop;
 
 /// Settings of a PGD attack: it searches images within `eps` of the originals that raise the loss.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,15 +62,8 @@ impl Attack {
 /// Finds images within `attack.eps` of `images` that raise the cross-entropy of `labels`, `[N]`.
 ///
 /// Shapes and errors are those of [`ascend`].
-pub fn perturb(
-    network: &Network,
-    images: &Tensor,
-    labels: &Tensor,
-    start: &Tensor,
-    attack: &Attack,
-    cancel: &Cancel,
-) -> Result<Tensor, Error> {
-    ascend(network, images, start, attack, cancel, &|logits| cross_entropy(logits, labels, Reduction::Sum))
+pub fn perturb(network: &Network, images: &Tensor, labels: &Tensor, start: &Tensor, attack: &Attack, stop: &Stop) -> Result<Tensor, Error> {
+    ascend(network, images, start, attack, stop, &|logits| cross_entropy(logits, labels, Reduction::Sum))
 }
 
 /// Finds images within `attack.eps` of `images` that raise `loss`.
@@ -80,18 +73,18 @@ pub fn perturb(
 /// gradient of an image does not depend on the size of the batch. With `BatchNormMode::Train` it still
 /// depends on the other images, because they are normalized together.
 ///
-/// Fails with `Error::Canceled` after a stop request.
+/// Fails with `Error::Stopped` after a stop request.
 pub fn ascend(
     network: &Network,
     images: &Tensor,
     start: &Tensor,
     attack: &Attack,
-    cancel: &Cancel,
+    stop: &Stop,
     loss: &dyn Fn(&Tensor) -> Tensor,
 ) -> Result<Tensor, Error> {
     let mut adversarial = (images + start).clamp_(0.0, 1.0);
     for _ in 0..attack.steps {
-        cancel.check()?;
+        stop.check()?;
         let gradient = input_gradient(network, &adversarial, attack.batch_norm, loss);
         let moved = &adversarial - images + direction(attack.norm, &gradient) * attack.step_size.fraction();
         adversarial = (images + project(attack.norm, &moved, attack.eps)).clamp_(0.0, 1.0);

@@ -15,8 +15,8 @@ use shared::matrix::Matrix;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::Error;
-use crate::cancel::Cancel;
 use crate::random::{self, Purpose, Seed};
+use crate::stop::Stop;
 
 /// Number of float64 values that a chunk of resamples may hold at once: 32 MiB.
 const CHUNK_NUMBERS: i64 = 1 << 22;
@@ -81,7 +81,7 @@ impl Samples {
         no_grad(|| {
             let classes = ClassSamples::of(self, subset);
             let mut once = |count: i64| Ok(Tensor::ones([1, count], classes.options()));
-            let mut resample = |aggregation| classes.resample(aggregation, 1, &mut once).expect("nothing is drawn and nothing canceled");
+            let mut resample = |aggregation| classes.resample(aggregation, 1, &mut once).expect("nothing is drawn and nothing stopped");
             let averages = resample(Aggregation::AverageThenCosine);
             let cosines = match aggregation {
                 Aggregation::AverageThenCosine => averages.cosines(aggregation),
@@ -105,14 +105,14 @@ impl Samples {
     ///
     /// The draws depend only on `seed` and the number of samples in each class, so that intervals of
     /// different epochs differ only by their networks. Returns `None` if `resamples` is 0. Fails with
-    /// `Error::Canceled` after a stop request.
+    /// `Error::Stopped` after a stop request.
     pub fn bootstrap(
         &self,
         aggregation: Aggregation,
         subset: Subset,
         resamples: u32,
         seed: u32,
-        cancel: &Cancel,
+        stop: &Stop,
     ) -> Result<Option<Bootstrap>, Error> {
         if resamples == 0 {
             return Ok(None);
@@ -129,7 +129,7 @@ impl Samples {
                 let seed = Seed { run: seed, purpose: Purpose::Bootstrap, epoch: 0, step: chunk };
                 let resampled = random::draw(seed, || {
                     classes.resample(aggregation, i64::from(count), &mut |samples| {
-                        cancel.check()?;
+                        stop.check()?;
                         Ok(draw_counts(i64::from(count), samples, classes.options()))
                     })
                 })?;

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorView};
@@ -49,38 +50,89 @@ pub struct Written {
 /// Writes named tensors as a safetensors file, atomically. Returns the size and the hash of the file.
 pub fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<Written, Error> {
     // PyTorch's own writer sets this metadata, and some readers require it.
-    save_tensors(path, tensors, HashMap::from([("format".to_owned(), "pt".to_owned())]))
+    let bytes = serialize(path, tensors, HashMap::from([("format".to_owned(), "pt".to_owned())]))?;
+    write_whole(path, &bytes)?;
+    Ok(Written { size_bytes: bytes.len() as u64, sha256: sha256(&bytes) })
 }
 
-/// Writes tensors of the CPU as a safetensors file with the given metadata, atomically.
-pub(crate) fn save_tensors(path: &Path, tensors: &[(String, Tensor)], metadata: HashMap<String, String>) -> Result<Written, Error> {
+/// Loads a checkpoint into `network`, converting it to the network's device and kind.
+///
+/// Fails without changing the network if a tensor is missing, unexpected or of another shape. The error lists
+/// all of them. Also fails if the file does not have the hash that its description gives, if one is passed.
+pub fn load(path: &Path, sha256: Option<&str>, network: &Network) -> Result<(), Error> {
+    let file = match sha256 {
+        None => TensorFile::open(path)?,
+        Some(expected) => {
+            let bytes = fs::read(path).map_err(Error::io(path))?;
+            let found = self::sha256(&bytes);
+            if found != expected {
+                let problem = format!("is damaged: its SHA-256 is {found}, and was {expected} when it was saved");
+                return Err(checkpoint_error(path, problem));
+            }
+            TensorFile::safetensors(path, bytes)?
+        }
+    };
+    file.load_by_name(&handles(network))
+}
+
+/// Key in the metadata of a sealed file.
+const SEAL: &str = "sha256";
+
+/// Writes tensors of the CPU as a safetensors file whose metadata holds the hash of the file, atomically.
+pub(crate) fn save_sealed(path: &Path, tensors: &[(String, Tensor)], mut metadata: HashMap<String, String>) -> Result<(), Error> {
+    // The hash is that of the file with zeros in its place.
+    metadata.insert(SEAL.to_owned(), NO_SEAL.to_owned());
+    let mut bytes = serialize(path, tensors, metadata)?;
+    let digest = sha256(&bytes);
+    let place = seal(&bytes).expect("it was just put into the metadata");
+    bytes[place].copy_from_slice(digest.as_bytes());
+    write_whole(path, &bytes)
+}
+
+/// Opens a file of [`save_sealed`]. Fails if it does not have the hash that it holds. Files that earlier
+/// versions saved without a hash are not checked.
+pub(crate) fn open_sealed(path: &Path) -> Result<TensorFile, Error> {
+    let mut bytes = fs::read(path).map_err(Error::io(path))?;
+    if let Some(place) = seal(&bytes) {
+        let expected = bytes[place.clone()].to_vec();
+        bytes[place].copy_from_slice(NO_SEAL.as_bytes());
+        if sha256(&bytes).as_bytes() != expected {
+            let problem = "is damaged: its SHA-256 is not the one that it was saved with; remove it to begin again without it";
+            return Err(checkpoint_error(path, problem.to_owned()));
+        }
+    }
+    TensorFile::safetensors(path, bytes)
+}
+
+const NO_SEAL: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Finds the hash in the header of a sealed file. `None` if there is none.
+fn seal(bytes: &[u8]) -> Option<Range<usize>> {
+    const LENGTH: usize = size_of::<u64>();
+    // Inside a text of the metadata, the quotes would be escaped.
+    let key = format!("\"{SEAL}\":\"");
+    let length = u64::from_le_bytes(bytes.get(..LENGTH)?.try_into().ok()?);
+    let header = bytes.get(LENGTH..LENGTH.checked_add(usize::try_from(length).ok()?)?)?;
+    let start = LENGTH + header.windows(key.len()).position(|window| window == key.as_bytes())? + key.len();
+    (start + NO_SEAL.len() <= bytes.len()).then_some(start..start + NO_SEAL.len())
+}
+
+/// Returns the hash in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Serializes tensors of the CPU as a safetensors file. `path` is its name in messages.
+fn serialize(path: &Path, tensors: &[(String, Tensor)], metadata: HashMap<String, String>) -> Result<Vec<u8>, Error> {
     let raw: Vec<(Dtype, Vec<usize>, Vec<u8>)> = tensors.iter().map(|(_, tensor)| dtype_shape_bytes(tensor)).collect::<Result<_, _>>()?;
     let views = tensors
         .iter()
         .zip(&raw)
         .map(|((name, _), (dtype, shape, bytes))| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
-    let bytes = views
+    views
         .and_then(|views| safetensors::serialize(views, Some(metadata)))
-        .map_err(|error| checkpoint_error(path, format!("cannot be written: {error}")))?;
-    write_whole(path, &bytes)?;
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Written { size_bytes: bytes.len() as u64, sha256 })
-}
-
-/// Loads a checkpoint into `network`, converting it to the network's device and kind.
-///
-/// Fails without changing the network if a tensor is missing, unexpected or of another shape. The error lists
-/// all of them.
-pub fn load(path: &Path, network: &Network) -> Result<(), Error> {
-    TensorFile::open(path)?.load_by_name(&handles(network))
-}
-
-/// Loads a file into `tensors` by name, like [`load`]. Returns the metadata of the file.
-pub(crate) fn load_tensors(path: &Path, tensors: &[(String, Tensor)]) -> Result<HashMap<String, String>, Error> {
-    let file = TensorFile::open(path)?;
-    file.load_by_name(tensors)?;
-    Ok(file.into_metadata())
+        .map_err(|error| checkpoint_error(path, format!("cannot be written: {error}")))
 }
 
 /// Returns the tensors of a network with their names. They share memory with the network.

@@ -4,14 +4,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shared::problem::FieldError;
+use shared::rundir::StopReason;
 use tch::TchError;
 
 /// Error of any function of the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The work was stopped by request. Files that were complete are kept.
-    #[error("canceled")]
-    Canceled,
+    /// The work was stopped by request. What is needed to continue is saved.
+    #[error("stopped: {}", .0.id())]
+    Stopped(StopReason),
     /// The configuration is invalid.
     #[error("configuration {path:?}: {}", list(errors))]
     Config { path: PathBuf, errors: Vec<FieldError> },
@@ -43,6 +44,9 @@ pub enum Error {
     /// The loss became infinite or NaN.
     #[error("the loss in epoch {epoch} is not finite; a lower learning rate may help")]
     Diverged { epoch: u32 },
+    /// A network gives infinite or NaN logits. Nothing that is computed from them has a meaning.
+    #[error("{network} gives logits that are not finite, in batch {batch}; its weights are damaged, or its training has diverged")]
+    NotFinite { network: String, batch: u32 },
     /// Training a teacher for the run failed.
     #[error("the {name} teacher: {problem}")]
     Teacher { name: &'static str, problem: Box<Error> },
@@ -66,6 +70,14 @@ impl Error {
     pub fn io(path: &Path) -> impl FnOnce(io::Error) -> Error {
         let path = path.to_owned();
         move |source| Error::Io { path, source }
+    }
+
+    /// Adds the number of the batch to an error about its logits.
+    pub(crate) fn in_batch(self, batch: u32) -> Error {
+        match self {
+            Error::NotFinite { network, batch: _ } => Error::NotFinite { network, batch },
+            other => other,
+        }
     }
 }
 

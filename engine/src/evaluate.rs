@@ -1,18 +1,16 @@
 //! Measures a network on a set of images: loss, confusion matrix, and the features and predictions that
 //! attributions are computed from. All come from the same forward passes.
 
-use std::time::Instant;
-
 use shared::config::BatchNormMode;
 use tch::{Kind, Reduction, Tensor, no_grad};
 
 use crate::Error;
 use crate::attack::{self, Attack};
 use crate::attribution::Samples;
-use crate::cancel::Cancel;
 use crate::data::Split;
+use crate::kept::{Batch, Kept, joined, seconds};
 use crate::linear_probe::LinearProbe;
-use crate::model::Network;
+use crate::model::{Network, Output};
 use crate::random::{self, Purpose, Seed};
 
 /// Images in a forward pass: enough to use a GPU well, few enough for the memory of a laptop.
@@ -43,6 +41,9 @@ impl Measurement {
     }
 }
 
+/// Computes the tensors to keep of a batch from images, `[B, C, H, W]`, and labels, `[B]`.
+pub(crate) type RunBatch<'a> = &'a mut dyn FnMut(&Tensor, &Tensor) -> Result<Vec<Tensor>, Error>;
+
 /// Inputs of a measurement: the images as they are, or attacked images.
 #[derive(Clone, Copy, Debug)]
 pub enum EvalInputs<'a> {
@@ -63,15 +64,14 @@ pub fn measure(
     network: &Network,
     split: &Split,
     inputs: EvalInputs<'_>,
-    cancel: &Cancel,
+    kept: &mut Kept,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
 ) -> Result<Measurement, Error> {
-    let mut tally = Tally::new(network);
-    for_each_batch(network, split, inputs, BATCH_SIZE, cancel, progress, &mut |images, labels| {
-        let logits = network.forward(images, BatchNormMode::Eval).logits;
-        tally.add(&logits, &logits.argmax(1, false), labels);
+    let batches = for_each_batch(network, split, inputs, BATCH_SIZE, kept, progress, &mut |images, labels| {
+        let logits = network.finite(network.forward(images, BatchNormMode::Eval).logits)?;
+        Ok(vec![loss(&logits, labels), logits.argmax(1, false)])
     })?;
-    Ok(tally.measurement())
+    Ok(measurement(network, split, batches))
 }
 
 /// Measures like [`measure`], and also returns the samples that attributions are computed from.
@@ -80,10 +80,10 @@ pub fn measure_samples(
     probe: &LinearProbe,
     split: &Split,
     inputs: EvalInputs<'_>,
-    cancel: &Cancel,
+    kept: &mut Kept,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
 ) -> Result<(Measurement, Samples), Error> {
-    measure_samples_in_batches(network, probe, split, inputs, BATCH_SIZE, cancel, progress)
+    measure_samples_in_batches(network, probe, split, inputs, BATCH_SIZE, kept, progress)
 }
 
 /// Like [`measure_samples`], with a given batch size.
@@ -93,44 +93,40 @@ pub fn measure_samples_in_batches(
     split: &Split,
     inputs: EvalInputs<'_>,
     batch_size: i64,
-    cancel: &Cancel,
+    kept: &mut Kept,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
 ) -> Result<(Measurement, Samples), Error> {
-    let mut tally = Tally::new(network);
-    let (mut features, mut predictions) = (Vec::new(), Vec::new());
-    for_each_batch(network, split, inputs, batch_size, cancel, progress, &mut |images, labels| {
-        let output = probe.output(network, images);
-        let predicted = output.logits.argmax(1, false);
-        tally.add(&output.logits, &predicted, labels);
-        predictions.push(predicted);
-        features.push(output.features);
+    let batches = for_each_batch(network, split, inputs, batch_size, kept, progress, &mut |images, labels| {
+        let Output { features, logits } = probe.output(network, images);
+        let logits = network.finite(logits)?;
+        Ok(vec![loss(&logits, labels), logits.argmax(1, false), features])
     })?;
     let samples = Samples {
-        features: Tensor::cat(&features, 0),
+        features: joined(batches, 2),
         labels: split.labels.shallow_clone(),
-        predictions: Tensor::cat(&predictions, 0),
+        predictions: joined(batches, 1),
         weight: probe.weight().shallow_clone(),
     };
-    Ok((tally.measurement(), samples))
+    Ok((measurement(network, split, batches), samples))
 }
 
 /// Passes every image of `split` once to `run`, in order, batch by batch, attacked if `inputs` says so.
 ///
-/// `run` receives images, `[B, C, H, W]`, and labels, `[B]`. Autograd is off while it runs.
-pub fn for_each_batch(
+/// Autograd is off while `run` runs. Returns what all batches gave.
+pub(crate) fn for_each_batch<'a>(
     network: &Network,
     split: &Split,
     inputs: EvalInputs<'_>,
     batch_size: i64,
-    cancel: &Cancel,
+    kept: &'a mut Kept,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
-    run: &mut dyn FnMut(&Tensor, &Tensor),
-) -> Result<(), Error> {
+    run: RunBatch<'_>,
+) -> Result<&'a [Batch], Error> {
     match inputs {
-        EvalInputs::Clean => for_each_batch_from(network, split, None, batch_size, cancel, progress, run),
+        EvalInputs::Clean => for_each_batch_from(network, split, None, batch_size, kept, progress, run),
         EvalInputs::Attacked { attack, seed } => {
             let start = attack_starts(split, attack, seed);
-            for_each_batch_from(network, split, Some((attack, &start)), batch_size, cancel, progress, run)
+            for_each_batch_from(network, split, Some((attack, &start)), batch_size, kept, progress, run)
         }
     }
 }
@@ -145,62 +141,48 @@ pub fn attack_starts(split: &Split, attack: &Attack, seed: u32) -> Tensor {
 /// Like [`for_each_batch`], with given starts of the attack, `[N, C, H, W]`.
 ///
 /// A subset of a split can then be attacked exactly as within the whole split.
-pub fn for_each_batch_from(
+pub(crate) fn for_each_batch_from<'a>(
     network: &Network,
     split: &Split,
     attack: Option<(&Attack, &Tensor)>,
     batch_size: i64,
-    cancel: &Cancel,
+    kept: &'a mut Kept,
     progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
-    run: &mut dyn FnMut(&Tensor, &Tensor),
-) -> Result<(), Error> {
+    run: RunBatch<'_>,
+) -> Result<&'a [Batch], Error> {
+    let begun = kept.reached();
     let steps = (split.len() as u32).div_ceil(batch_size as u32);
     for step in 0..steps {
-        cancel.check()?;
-        let first = i64::from(step) * batch_size;
-        let length = batch_size.min(split.len() - first);
-        let (mut images, labels) = split.narrow(first, length);
-        if let Some((attack, start)) = attack {
-            images = attack::perturb(network, &images, &labels, &start.narrow(0, first, length), attack, cancel)?;
-        }
-        no_grad(|| run(&images, &labels));
+        kept.batch(|stop| {
+            let first = i64::from(step) * batch_size;
+            let length = batch_size.min(split.len() - first);
+            let (mut images, labels) = split.narrow(first, length);
+            if let Some((attack, start)) = attack {
+                images = attack::perturb(network, &images, &labels, &start.narrow(0, first, length), attack, stop)?;
+            }
+            no_grad(|| run(&images, &labels)).map_err(|error| error.in_batch(step + 1))
+        })?;
         progress(step + 1, steps)?;
     }
-    Ok(())
+    Ok(kept.since(begun))
 }
 
-/// Sums of loss and confusion. They stay on the device, in float64 and int64.
-struct Tally {
-    begun: Instant,
-    classes: i64,
-    loss: Tensor,
-    /// Row-major `[K · K]`.
-    confusion: Tensor,
+/// Returns the sum of the cross-entropies of a batch, in float64.
+fn loss(logits: &Tensor, labels: &Tensor) -> Tensor {
+    attack::cross_entropy(&logits.to_kind(Kind::Double), labels, Reduction::Sum)
 }
 
-impl Tally {
-    fn new(network: &Network) -> Self {
-        let (classes, device) = (network.classes(), network.device());
-        Tally {
-            begun: Instant::now(),
-            classes,
-            loss: Tensor::zeros([0i64; 0], (Kind::Double, device)),
-            confusion: Tensor::zeros([classes * classes], (Kind::Int64, device)),
-        }
-    }
-
-    fn add(&mut self, logits: &Tensor, predictions: &Tensor, labels: &Tensor) {
-        self.loss += attack::cross_entropy(&logits.to_kind(Kind::Double), labels, Reduction::Sum);
-        self.confusion += (labels * self.classes + predictions).bincount(None::<Tensor>, self.classes * self.classes);
-    }
-
-    fn measurement(&self) -> Measurement {
-        let confusion: Vec<i64> = Vec::try_from(&self.confusion).expect("a list of whole numbers");
-        let samples: i64 = confusion.iter().sum();
-        Measurement {
-            loss: self.loss.double_value(&[]) / samples as f64,
-            confusion: confusion.chunks(self.classes as usize).map(|row| row.iter().map(|count| *count as u32).collect()).collect(),
-            seconds: self.begun.elapsed().as_secs_f64(),
-        }
+/// Adds up batches whose first tensors are the sum of the losses and the predictions.
+fn measurement(network: &Network, split: &Split, batches: &[Batch]) -> Measurement {
+    let classes = network.classes();
+    let mut loss = Tensor::zeros([0i64; 0], (Kind::Double, network.device()));
+    batches.iter().for_each(|batch| loss += &batch.tensors[0]);
+    let pairs = &split.labels * classes + joined(batches, 1);
+    let confusion: Vec<i64> = Vec::try_from(pairs.bincount(None::<Tensor>, classes * classes)).expect("a list of whole numbers");
+    let samples: i64 = confusion.iter().sum();
+    Measurement {
+        loss: loss.double_value(&[]) / samples as f64,
+        confusion: confusion.chunks(classes as usize).map(|row| row.iter().map(|count| *count as u32).collect()).collect(),
+        seconds: seconds(batches),
     }
 }

@@ -10,6 +10,7 @@
 //!   several attacks, including [`autoattack`].
 //! - Attribute: [`attribution`] computes the matrix C and CAS from features. [`linear_probe`] provides
 //!   features of earlier stages, [`pair`] compares two classes, [`grad_cam`] shows positions in an image.
+//! - Stop and continue: [`stop`] requests it, a [`train::State`] and [`kept`] batches continue.
 //! - Files: [`checkpoint`] and [`run_dir`] write them. [`tensor_file`] and [`import`] read networks that were
 //!   trained elsewhere.
 //!
@@ -17,7 +18,7 @@
 //! digits for one epoch, and computes CAS under attack on test images:
 //!
 //! ```
-//! use engine::cancel::Cancel;
+//! use engine::stop::Stop;
 //! use engine::data;
 //! use engine::train::{Event, State, Teachers, fit};
 //! use shared::config::{Aggregation, RunConfig, Subset};
@@ -38,7 +39,7 @@
 //! let data = data::load(&config.data, config.seed)?;
 //! let mut state = State::new(config, &data.info, Kind::Float, Device::Cpu);
 //! let mut cas = Vec::new();
-//! fit(config, &data, &Teachers::default(), &mut state, &Cancel::default(), &mut |event| {
+//! fit(config, &data, &Teachers::default(), &mut state, None, &Stop::default(), &mut |event| {
 //!     if let Event::Epoch { report, .. } = event
 //!         && let Some(evaluation) = &report.evaluation
 //!     {
@@ -60,7 +61,6 @@
 pub mod attack;
 pub mod attribution;
 pub mod autoattack;
-pub mod cancel;
 pub mod checkpoint;
 pub mod data;
 pub mod device;
@@ -69,6 +69,7 @@ pub mod evaluate;
 pub mod grad_cam;
 pub mod import;
 pub mod job;
+pub mod kept;
 pub mod linear_probe;
 pub mod model;
 pub mod optim;
@@ -76,6 +77,7 @@ pub mod pair;
 pub mod random;
 pub mod robustness;
 pub mod run_dir;
+pub mod stop;
 pub mod tensor_file;
 pub mod train;
 

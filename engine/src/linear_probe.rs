@@ -6,9 +6,9 @@ use shared::config::BatchNormMode;
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
-use crate::cancel::Cancel;
 use crate::data::Split;
 use crate::evaluate::{EvalInputs, for_each_batch};
+use crate::kept::Kept;
 use crate::model::{Network, Output};
 
 /// Ridge penalty as a fraction of the mean diagonal entry of S_xx. It decides between equal features and
@@ -33,27 +33,33 @@ impl LinearProbe {
     ///
     /// W = (S_xx + λ I)⁻¹ S_xy is the closed-form ridge regression on one-hot labels, in float64. Features
     /// and labels are centered, so that the intercept takes their means. λ = 10⁻³ tr(S_xx)/n. Fails if
-    /// `split` is empty, or with `Error::Canceled` after a stop request.
+    /// `split` is empty, or with `Error::Stopped` after a stop request.
     pub fn fitted(
         network: &Network,
         stage: u32,
         split: &Split,
         batch_size: i64,
-        cancel: &Cancel,
+        kept: &mut Kept,
         progress: &mut dyn FnMut(u32, u32) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let classes = network.classes();
+        let batches = for_each_batch(network, split, EvalInputs::Clean, batch_size, kept, progress, &mut |images, _| {
+            let (stages, output) = network.forward_stages(images, BatchNormMode::Eval);
+            let _ = network.finite(output.logits)?;
+            Ok(vec![pooled(&stages, stage)])
+        })?;
         let mut sums: Option<[Tensor; 3]> = None;
-        for_each_batch(network, split, EvalInputs::Clean, batch_size, cancel, progress, &mut |images, labels| {
-            let (stages, _) = network.forward_stages(images, BatchNormMode::Eval);
-            let features = pooled(&stages, stage).to_kind(Kind::Double);
-            let members = labels.one_hot(classes).to_kind(Kind::Double);
+        let mut first = 0;
+        for batch in batches {
+            let features = batch.tensors[0].to_kind(Kind::Double);
+            let members = split.labels.narrow(0, first, features.size()[0]).one_hot(classes).to_kind(Kind::Double);
             let added = [features.tr().matmul(&features), members.tr().matmul(&features), total(&members)];
             match &mut sums {
                 Some(sums) => sums.iter_mut().zip(added).for_each(|(sum, added)| *sum += added),
                 None => sums = Some(added),
             }
-        })?;
+            first += features.size()[0];
+        }
         let [products, by_class, counts] = sums.ok_or_else(|| Error::Data("no images to fit a linear probe to".to_owned()))?;
 
         // The matrices are small, and libtorch's solvers on CUDA need another library.

@@ -8,10 +8,10 @@ use tch::{Device, Kind, Tensor};
 use crate::Error;
 use crate::attack::Attack;
 use crate::attribution::{Samples, attribution};
-use crate::cancel::Cancel;
 use crate::data::Split;
 use crate::evaluate::{BATCH_SIZE, for_each_batch_from};
-use crate::model::Network;
+use crate::kept::{Kept, joined};
+use crate::model::{Network, Output};
 use crate::random::{self, Purpose, Seed};
 
 /// Images with the start of the attack on each.
@@ -140,26 +140,24 @@ impl AttackInputs {
         &self,
         network: &Network,
         attack: &Attack,
-        cancel: &Cancel,
+        kept: &mut Kept,
         done: &mut dyn FnMut(Option<&Attack>) -> Result<(), Error>,
     ) -> Result<AttackOutcome, Error> {
-        let clean = predictions(network, &self.split, None, cancel, done)?;
-        let (mut images, mut features, mut predicted) = (Vec::new(), Vec::new(), Vec::new());
+        let clean = predictions(network, &self.split, None, kept, done)?;
         let mut progress = |_, _| done(Some(attack));
-        for_each_batch_from(network, &self.split, Some((attack, &self.start)), BATCH_SIZE, cancel, &mut progress, &mut |batch, _| {
-            let output = network.forward(batch, BatchNormMode::Eval);
-            images.push(batch.shallow_clone());
-            features.push(output.features);
-            predicted.push(output.logits.argmax(1, false));
+        let attacked = Some((attack, &self.start));
+        let batches = for_each_batch_from(network, &self.split, attacked, BATCH_SIZE, kept, &mut progress, &mut |images, _| {
+            let Output { features, logits } = network.forward(images, BatchNormMode::Eval);
+            Ok(vec![images.shallow_clone(), features, network.finite(logits)?.argmax(1, false)])
         })?;
-        let predicted = Tensor::cat(&predicted, 0);
+        let predicted = joined(batches, 2);
         Ok(AttackOutcome {
             labels: self.split.label_list(),
             clean,
             robust: Vec::try_from(&predicted)?,
-            adversarial: Tensor::cat(&images, 0),
+            adversarial: joined(batches, 0),
             samples: Samples {
-                features: Tensor::cat(&features, 0),
+                features: joined(batches, 1),
                 labels: self.split.labels.shallow_clone(),
                 predictions: predicted,
                 weight: network.linear_weight().detach().copy(),
@@ -176,13 +174,13 @@ impl AttackInputs {
         before: &Split,
         pair: &[u32; 2],
         attack: &Attack,
-        cancel: &Cancel,
+        kept: &mut Kept,
         done: &mut dyn FnMut(Option<&Attack>) -> Result<(), Error>,
     ) -> Result<PairAccuracy, Error> {
         let labels = self.split.label_list();
-        let clean = predictions(network, &self.split, None, cancel, done)?;
-        let robust = predictions(network, &self.split, Some((attack, &self.start)), cancel, done)?;
-        let transferred = predictions(network, before, None, cancel, done)?;
+        let clean = predictions(network, &self.split, None, kept, done)?;
+        let robust = predictions(network, &self.split, Some((attack, &self.start)), kept, done)?;
+        let transferred = predictions(network, before, None, kept, done)?;
         Ok(PairAccuracy {
             clean: pair.map(|class| fraction_predicted(&labels, &clean, class, class)),
             robust: pair.map(|class| fraction_predicted(&labels, &robust, class, class)),
@@ -218,15 +216,14 @@ fn predictions(
     network: &Network,
     split: &Split,
     attack: Option<(&Attack, &Tensor)>,
-    cancel: &Cancel,
+    kept: &mut Kept,
     done: &mut dyn FnMut(Option<&Attack>) -> Result<(), Error>,
 ) -> Result<Vec<i64>, Error> {
-    let mut predicted = Vec::new();
     let mut progress = |_, _| done(attack.map(|(attack, _)| attack));
-    for_each_batch_from(network, split, attack, BATCH_SIZE, cancel, &mut progress, &mut |images, _| {
-        predicted.push(network.forward(images, BatchNormMode::Eval).logits.argmax(1, false));
+    let batches = for_each_batch_from(network, split, attack, BATCH_SIZE, kept, &mut progress, &mut |images, _| {
+        Ok(vec![network.finite(network.forward(images, BatchNormMode::Eval).logits)?.argmax(1, false)])
     })?;
-    Ok(Vec::try_from(Tensor::cat(&predicted, 0))?)
+    Ok(Vec::try_from(joined(batches, 0))?)
 }
 
 /// Returns the fraction of the images of class `of` that are predicted as class `taken_for`.

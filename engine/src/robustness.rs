@@ -13,10 +13,10 @@ use tch::{Device, Tensor, no_grad};
 use crate::Error;
 use crate::attack::{self, Attack};
 use crate::autoattack::{self, Ball, Classifier, PreparedStage, Stage};
-use crate::cancel::Cancel;
 use crate::data::Split;
 use crate::model::Network;
 use crate::random::{self, Purpose, Seed};
+use crate::stop::Stop;
 
 /// A named attack that consists of one or more passes. Each pass attacks the images that are still classified
 /// correctly.
@@ -98,20 +98,20 @@ impl NamedAttack {
 
 /// Evaluates `split` on clean images and then with each of `attacks` that `state` does not contain yet.
 ///
-/// After an error, including `Error::Canceled`, `state` is that of the last complete batch.
+/// After an error, including `Error::Stopped`, `state` is that of the last complete batch.
 pub fn run(
     network: &Network,
     split: &Split,
     attacks: &[NamedAttack],
     seed: u32,
     state: &mut State,
-    cancel: &Cancel,
+    stop: &Stop,
     observe: &mut dyn FnMut(&State, Event<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let labels = split.label_list();
     if state.steps.is_empty() {
         let begun = Instant::now();
-        state.clean = clean_predictions(network, split, cancel)?;
+        state.clean = clean_predictions(network, split, stop)?;
         state.worst.clone_from(&state.clean);
         state.finish("clean", labels.len(), begun.elapsed().as_secs_f64(), &labels);
         state.report(observe)?;
@@ -126,12 +126,12 @@ pub fn run(
         while let Some(pass) = attack.passes.get(under_way.pass) {
             let prepared = pass.prepare(split, seed);
             let left: Vec<usize> = state.still_correct(&labels).into_iter().filter(|image| *image >= under_way.next).collect();
-            for batch in left.chunks(batch_size(split)) {
+            for (number, batch) in (1..).zip(left.chunks(batch_size(split))) {
                 let begun = Instant::now();
                 let rows = indices(batch, split);
                 let (images, labels_there) = split.select(&rows);
-                let found = prepared.perturb(network, &rows, &images, &labels_there, cancel)?;
-                for (image, predicted) in batch.iter().zip(predictions(network, &found)) {
+                let found = prepared.perturb(network, &rows, &images, &labels_there, stop)?;
+                for (image, predicted) in batch.iter().zip(predictions(network, &found, number)?) {
                     state.worst[*image] = predicted;
                 }
                 under_way.next = batch[batch.len() - 1] + 1;
@@ -166,7 +166,7 @@ pub fn masked_gradients(steps: &[EvaluationStep]) -> Option<u32> {
 
 /// Returns the number of images attacked together.
 ///
-/// A killed worker loses at most one batch, and a cancel waits for one step of it. On two CPU cores, a step
+/// A worker that is stopped or killed loses the batch under way, and a stop waits for one step of it. On two CPU cores, a step
 /// with 32 color images of 32×32 pixels takes PreActResNet-18 one or two seconds, and larger batches save
 /// little time. For small images, a CPU batch can be as large as on a GPU.
 fn batch_size(split: &Split) -> usize {
@@ -179,19 +179,19 @@ fn batch_size(split: &Split) -> usize {
 }
 
 /// Predicts the classes of all clean images.
-fn clean_predictions(network: &Network, split: &Split, cancel: &Cancel) -> Result<Vec<i64>, Error> {
+fn clean_predictions(network: &Network, split: &Split, stop: &Stop) -> Result<Vec<i64>, Error> {
     let all: Vec<usize> = (0..split.len() as usize).collect();
     let mut predicted = Vec::new();
-    for batch in all.chunks(batch_size(split)) {
-        cancel.check()?;
-        predicted.extend(predictions(network, &split.select(&indices(batch, split)).0));
+    for (number, batch) in (1..).zip(all.chunks(batch_size(split))) {
+        stop.check()?;
+        predicted.extend(predictions(network, &split.select(&indices(batch, split)).0, number)?);
     }
     Ok(predicted)
 }
 
-fn predictions(network: &Network, images: &Tensor) -> Vec<i64> {
-    let predicted = no_grad(|| network.logits(images)).argmax(1, false);
-    Vec::try_from(predicted).expect("a vector of class numbers")
+fn predictions(network: &Network, images: &Tensor, batch: u32) -> Result<Vec<i64>, Error> {
+    let logits = network.finite(no_grad(|| network.logits(images))).map_err(|error| error.in_batch(batch))?;
+    Ok(Vec::try_from(logits.argmax(1, false))?)
 }
 
 fn indices(images: &[usize], split: &Split) -> Tensor {
@@ -270,10 +270,10 @@ impl Pass {
 impl PreparedPass<'_> {
     /// Attacks `images` with `labels`, which are those at `rows` of the split. Returns the final images of
     /// the attack.
-    fn perturb(&self, network: &Network, rows: &Tensor, images: &Tensor, labels: &Tensor, cancel: &Cancel) -> Result<Tensor, Error> {
+    fn perturb(&self, network: &Network, rows: &Tensor, images: &Tensor, labels: &Tensor, stop: &Stop) -> Result<Tensor, Error> {
         match self {
-            PreparedPass::Pgd { attack, start } => attack::perturb(network, images, labels, &start.index_select(0, rows), attack, cancel),
-            PreparedPass::AutoAttack(prepared) => prepared.perturb(network, images, labels, rows, cancel),
+            PreparedPass::Pgd { attack, start } => attack::perturb(network, images, labels, &start.index_select(0, rows), attack, stop),
+            PreparedPass::AutoAttack(prepared) => prepared.perturb(network, images, labels, rows, stop),
         }
     }
 }

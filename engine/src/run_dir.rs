@@ -3,7 +3,7 @@
 //! The process that starts the worker writes `config.json`. A server also redirects the worker's standard
 //! output and standard error to `log.txt`; a worker started by hand prints to the terminal.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::checkpoint::write_whole;
 /// make the file longer.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A run directory that only this process writes to.
+/// A run directory that this process writes to.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
@@ -53,17 +53,13 @@ pub fn read_metrics(directory: &Path) -> Result<Metrics, Error> {
 }
 
 impl RunDir {
-    /// Opens the directory of a run that is new or was stopped. Fails if the run has finished or another
-    /// worker writes to it.
+    /// Opens the directory of a run that is new or was stopped. Fails if the run has finished.
+    ///
+    /// Only one worker may write to it, which its lease ensures.
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let refused = |problem: &str| Error::RunDir { path: directory.to_owned(), problem: problem.to_owned() };
         let path = directory.join(rundir::METRICS);
         let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path))?;
-        // Some file systems have no locks. The server then has to make sure that it does not start a second
-        // worker.
-        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-            return Err(refused("is being written to by another worker"));
-        }
         let metrics = read_metrics(directory)?;
         if metrics.finished.is_some() {
             return Err(refused("already holds a finished run; copy its config.json to a new directory"));
@@ -98,6 +94,11 @@ impl RunDir {
         }
         self.last_progress = Some(Instant::now());
         self.append(&Record::Progress(progress))
+    }
+
+    /// Waits until all records are on the disk.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.file.sync_data().map_err(Error::io(&self.path.join(rundir::METRICS)))
     }
 
     /// Creates a folder inside the run directory if it does not exist.

@@ -21,6 +21,10 @@ const RUNS: &str = "runs";
 /// downloaded again.
 const OTHERS: [&str; 2] = ["token", "datasets.json"];
 
+/// Files of a run directory that are not copied with the others: its records are copied before them, and the
+/// lease and the request to stop are for a worker that does not work on the copy.
+const LEFT_OUT: [&str; 3] = [rundir::METRICS, rundir::LEASE, rundir::STOP];
+
 /// Copies the database and all run directories of `data` into the new folder `target`, and says what was
 /// copied.
 ///
@@ -128,7 +132,7 @@ impl Copied {
             let (kind, name) = (entry.file_type()?, entry.file_name());
             if kind.is_dir() {
                 self.folder(&entry.path(), &to.join(name))?;
-            } else if kind.is_file() && name != rundir::METRICS {
+            } else if kind.is_file() && !LEFT_OUT.iter().any(|left_out| name == *left_out) {
                 self.file(&entry.path(), &to.join(name))?;
             }
         }

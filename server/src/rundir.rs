@@ -1,6 +1,6 @@
 //! Run directories: makes, reads, hides and removes them. `shared::rundir` has the names of their files.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use shared::api::AttributionFile;
 use shared::config::{RunConfig, RunKind};
 use shared::id::{AttributionId, CheckpointId, RunId};
 use shared::record::{Metrics, Record};
-use shared::rundir;
+use shared::rundir::{self, StopReason};
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
@@ -273,18 +273,21 @@ impl RunDir {
         .await?
     }
 
-    /// Opens the log for a worker and locks it. The worker inherits the lock with its output and so holds it
-    /// as long as it lives, even longer than the server.
-    pub fn lock_log(&self) -> io::Result<LogLock> {
-        let file = plain_file::append(&self.log())?;
-        match file.try_lock() {
-            Ok(()) => Ok(LogLock::Free(file)),
-            Err(TryLockError::WouldBlock) => Ok(LogLock::Held),
-            Err(TryLockError::Error(error)) => {
-                tracing::warn!("{} cannot be locked, so a worker left over would go unseen: {error}", self.log().display());
-                Ok(LogLock::Free(file))
-            }
+    /// Writes the file that asks the worker to save and end.
+    pub fn write_stop_file(&self, reason: StopReason) -> io::Result<()> {
+        std::fs::write(self.path.join(rundir::STOP), format!("{}\n", reason.id()))
+    }
+
+    pub fn remove_stop_file(&self) -> io::Result<()> {
+        match std::fs::remove_file(self.path.join(rundir::STOP)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
         }
+    }
+
+    /// Why the worker was asked to end; `None` if no file asks for it.
+    pub fn stop_reason(&self) -> io::Result<Option<StopReason>> {
+        Ok(self.read(rundir::STOP)?.map(|content| StopReason::parse(&String::from_utf8_lossy(&content))))
     }
 }
 
@@ -341,14 +344,6 @@ fn whole_letters(bytes: &[u8]) -> usize {
     let last = (bytes.len().saturating_sub(LONGEST_BEGINNING)..bytes.len()).rev().find(|place| bytes[*place] & 0xc0 != 0x80);
     let is_cut = |place: &usize| std::str::from_utf8(&bytes[*place..]).is_err_and(|error| error.error_len().is_none());
     last.filter(is_cut).unwrap_or(bytes.len())
-}
-
-/// The lock of a log, held by the worker of the run.
-#[derive(Debug)]
-pub enum LogLock {
-    /// No worker had it; it is released with the file.
-    Free(File),
-    Held,
 }
 
 /// Parses the record of a line.

@@ -1,23 +1,25 @@
 //! The worker as a child process: probes it, runs it on a directory, stops it. Knows nothing of the database.
 //!
-//! `worker RUNDIR` trains until it is done or its standard input closes; then it saves. Its exit codes are in
-//! [`shared::rundir`]. `worker --probe` prints the devices of the machine, `worker DIR --inspect` what an
+//! `worker RUNDIR` trains until it is done or asked to stop: by its standard input, which closes, or by a file
+//! in the run directory. Then it saves. Names and exit codes are in [`shared::rundir`]. `worker --probe` prints the devices of the machine, `worker DIR --inspect` what an
 //! import would read.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use lease::{Process, Standing, Watch};
 use shared::api::{Probe, WorkerStatus};
 use shared::inspection::Inspection;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::rundir::{LogLock, RunDir};
+use crate::plain_file;
+use crate::rundir::RunDir;
 
 /// Time limit of the probe; loading CUDA libraries from a slow disk takes tens of seconds.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -39,7 +41,7 @@ pub struct RunningWorker {
     child: Child,
     stdin: Option<ChildStdin>,
     /// Id of the worker's process and of its process group.
-    pub pid: Option<i32>,
+    pid: Option<i32>,
     stop_grace: Duration,
 }
 
@@ -88,13 +90,18 @@ impl Worker {
         serde_json::from_slice(&output.stdout).map_err(|error| format!("the worker `{program}` gives an unexpected answer: {error}"))
     }
 
-    /// Starts the worker on a directory; its output goes to the log there.
-    pub fn start(&self, dir: &RunDir) -> io::Result<RunningWorker> {
-        let LogLock::Free(log) = dir.lock_log()? else {
-            return Err(io::Error::other("another worker still writes to this run"));
-        };
-        let mut child = Command::new(&self.program)
-            .arg(dir.path())
+    /// Starts the worker on a directory; its output goes to the log there. `again` says why, if an earlier
+    /// worker has died.
+    pub fn start(&self, dir: &RunDir, again: Option<&str>) -> io::Result<RunningWorker> {
+        // What asked an earlier worker to stop does not concern this one.
+        dir.remove_stop_file()?;
+        let log = plain_file::append(&dir.log())?;
+        let mut command = Command::new(&self.program);
+        command.arg(dir.path());
+        if let Some(again) = again {
+            command.args(["--again", again]);
+        }
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -108,23 +115,45 @@ impl Worker {
     }
 
     /// Waits until a worker that outlived its server has ended. Its standard input is closed, so it is
-    /// stopping.
-    pub async fn outlive(&self, dir: &RunDir, pid: Option<i32>) -> io::Result<()> {
-        let alive = async || {
-            while matches!(dir.lock_log()?, LogLock::Held) {
-                sleep(Duration::from_millis(100)).await;
+    /// stopping. Returns whether it has died by itself.
+    pub async fn outlive(&self, dir: &RunDir) -> io::Result<bool> {
+        let mut watch = Watch::new(dir.path());
+        for (limit, next) in [(self.stop_grace, libc::SIGTERM), (TERM_GRACE, libc::SIGKILL)] {
+            match what_is_left(&mut watch, limit).await? {
+                Left::Nothing => return Ok(false),
+                // By itself, if it was not sent a signal yet.
+                Left::Lease => return Ok(next == libc::SIGTERM),
+                // Only a process that is seen to run is sent one.
+                Left::Worker(Some(process)) if process.is_alive() == Some(true) => signal(i32::try_from(process.pid).ok(), next),
+                Left::Worker(_) => {}
             }
-            io::Result::Ok(())
-        };
-        if let Ok(ended) = timeout(self.stop_grace, alive()).await {
-            return ended;
         }
-        signal(pid, libc::SIGTERM);
-        if let Ok(ended) = timeout(TERM_GRACE, alive()).await {
-            return ended;
+        match what_is_left(&mut watch, lease::STALE + TERM_GRACE).await? {
+            Left::Worker(_) => Err(io::Error::other("another worker still writes to this run")),
+            Left::Nothing | Left::Lease => Ok(false),
         }
-        signal(pid, libc::SIGKILL);
-        alive().await
+    }
+}
+
+/// What is left of a worker.
+enum Left {
+    Worker(Option<Process>),
+    /// It has died.
+    Lease,
+    /// It has ended in order.
+    Nothing,
+}
+
+/// Waits until a worker has ended, up to a limit.
+async fn what_is_left(watch: &mut Watch, limit: Duration) -> io::Result<Left> {
+    let start = Instant::now();
+    loop {
+        match watch.look()? {
+            Standing::Held(lease) if start.elapsed() >= limit => return Ok(Left::Worker(lease.map(|lease| lease.process))),
+            Standing::Held(_) => sleep(Duration::from_millis(100)).await,
+            Standing::Abandoned(_) => return Ok(Left::Lease),
+            Standing::Free => return Ok(Left::Nothing),
+        }
     }
 }
 
@@ -150,8 +179,8 @@ impl RunningWorker {
 
 fn signal(group: Option<i32>, signal: i32) {
     let Some(group) = group else { return };
-    // SAFETY: killpg takes two numbers and accesses no memory. The worker has not been waited for or holds
-    // the lock of its log, so its number has not passed to another process.
+    // SAFETY: killpg takes two numbers and accesses no memory. The worker has not been waited for or was just
+    // seen to run, so its number has not passed to another process.
     let result = unsafe { libc::killpg(group, signal) };
     if result != 0 {
         tracing::warn!("signal {signal} to process group {group} failed: {}", io::Error::last_os_error());

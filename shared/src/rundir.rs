@@ -24,8 +24,14 @@ pub const TEACHERS: &str = "teachers";
 pub const UPLOAD: &str = "upload";
 /// State from which an unfinished training run continues.
 pub const STATE: &str = "state.safetensors";
-/// State from which an unfinished evaluation continues.
+/// Batches of an unfinished measurement, from which a restarted worker continues.
+pub const MEASURED: &str = "measured.safetensors";
+/// State from which an unfinished robustness evaluation continues.
 pub const EVALUATION_STATE: &str = "evaluation.state.json";
+/// Names the worker that writes to the directory, while it does.
+pub const LEASE: &str = "lease.json";
+/// Asks the worker to save and end. Holds one word, a [`StopReason`].
+pub const STOP: &str = "stop";
 /// [`crate::api::EvaluationFile`]
 pub const EVALUATION: &str = "evaluation.json";
 /// [`crate::api::SaliencyFile`]
@@ -33,8 +39,52 @@ pub const SALIENCY: &str = "saliency.json";
 /// [`crate::api::PairFile`]
 pub const PAIR: &str = "pair.json";
 
-/// Exit code of a worker that was asked to stop and has saved. 0 is success, any other code failure.
+/// Exit code of a worker that a person has canceled. It has saved.
+///
+/// 0 is success. Any code without a name here is a failure that another try would repeat.
 pub const EXIT_CANCELED: u8 = 3;
+/// Exit code of a worker that has saved and is to be started again.
+pub const EXIT_REQUEUE: u8 = 85;
+/// Exit code of a worker that crashed, for example in libtorch. Another try may succeed.
+pub const EXIT_CRASHED: u8 = 101;
+
+/// Why a worker is asked to save and end: the content of [`STOP`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// A person does not want the run to go on.
+    Cancel,
+    /// A person wants the run to go on later.
+    Pause,
+    /// The run is to go on as soon as it can, here or elsewhere.
+    Requeue,
+}
+
+impl StopReason {
+    const ALL: [StopReason; 3] = [StopReason::Cancel, StopReason::Pause, StopReason::Requeue];
+
+    /// The word in the stop file.
+    pub fn id(self) -> &'static str {
+        match self {
+            StopReason::Cancel => "cancel",
+            StopReason::Pause => "pause",
+            StopReason::Requeue => "requeue",
+        }
+    }
+
+    /// Reads the content of a stop file. An empty file or an unknown word is a cancel, so that `touch stop`
+    /// ends a run.
+    pub fn parse(content: &str) -> Self {
+        StopReason::ALL.into_iter().find(|reason| reason.id() == content.trim()).unwrap_or(StopReason::Cancel)
+    }
+
+    /// Exit code of a worker that has saved for this reason.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            StopReason::Cancel => EXIT_CANCELED,
+            StopReason::Pause | StopReason::Requeue => EXIT_REQUEUE,
+        }
+    }
+}
 
 /// `checkpoints/e12.safetensors`
 pub fn checkpoint_file(epoch: u32) -> String {
@@ -83,6 +133,15 @@ pub fn check_format(content: Option<&str>) -> Result<(), FormatError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stop_file_says_why_and_anything_else_in_it_cancels() {
+        for reason in StopReason::ALL {
+            assert_eq!(StopReason::parse(&format!("{}\n", reason.id())), reason);
+        }
+        assert_eq!(StopReason::parse(""), StopReason::Cancel);
+        assert_eq!(StopReason::parse("enough"), StopReason::Cancel);
+    }
 
     #[test]
     fn directories_of_this_and_earlier_versions_are_read() {

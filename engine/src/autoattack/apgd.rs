@@ -6,7 +6,7 @@ use tch::{Kind, Reduction, Tensor};
 use super::{Ball, Classifier, column, logits_of, normalized};
 use crate::Error;
 use crate::attack::cross_entropy;
-use crate::cancel::Cancel;
+use crate::stop::Stop;
 use shared::config::Norm;
 
 /// Number of steps in the standard version.
@@ -55,13 +55,13 @@ pub fn perturb(
     start: &Tensor,
     objective: &Objective,
     ball: Ball,
-    cancel: &Cancel,
+    stop: &Stop,
 ) -> Result<Tensor, Error> {
     let mut interval = FIRST_INTERVAL;
     let mut since_check = 0;
     let mut search = Search::begin(classifier, images, labels, (images + start).clamp_(0.0, 1.0), objective, ball);
     for step in 0..STEPS {
-        cancel.check()?;
+        stop.check()?;
         search.advance(classifier, ball, if step == 0 { 1.0 } else { NEW });
         since_check += 1;
         if since_check == interval {

@@ -9,7 +9,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::{Classifier, column, length, logits_of};
 use crate::Error;
-use crate::cancel::Cancel;
+use crate::stop::Stop;
 
 /// Number of steps in the standard version.
 pub(super) const STEPS: u32 = 100;
@@ -40,13 +40,13 @@ pub fn nearest(
     labels: &Tensor,
     targets: &Tensor,
     norm: Norm,
-    cancel: &Cancel,
+    stop: &Stop,
 ) -> Result<Nearest, Error> {
     let mut current = images.shallow_clone();
     let mut adversarial = images.shallow_clone();
     let mut distances = Tensor::full(labels.size(), f64::INFINITY, (images.kind(), images.device()));
     for _ in 0..STEPS {
-        cancel.check()?;
+        stop.check()?;
         let (difference, gradient) = boundary(classifier, &current, labels, targets);
         current = biased_step(images, &current, &difference, &gradient, norm);
 

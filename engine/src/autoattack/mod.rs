@@ -16,9 +16,9 @@ use shared::eps::Eps;
 use tch::{Tensor, no_grad};
 
 use crate::Error;
-use crate::cancel::Cancel;
 use crate::model::Network;
 use crate::random::{self, Purpose, Seed};
+use crate::stop::Stop;
 
 /// Number of target classes of APGD and FAB. The classes with the largest logits come first.
 const TARGETS: i64 = 9;
@@ -143,7 +143,7 @@ impl PreparedStage {
         images: &Tensor,
         labels: &Tensor,
         rows: &Tensor,
-        cancel: &Cancel,
+        stop: &Stop,
     ) -> Result<Tensor, Error> {
         let target = |rank: i64| no_grad(|| classifier.logits(images)).argsort(1, true).select(1, rank);
         match &self.search {
@@ -153,16 +153,16 @@ impl PreparedStage {
                     None => apgd::Objective::CrossEntropy,
                     Some(rank) => apgd::Objective::TargetedDlr { targets: target(*rank) },
                 };
-                apgd::perturb(classifier, images, labels, &start, &objective, self.ball, cancel)
+                apgd::perturb(classifier, images, labels, &start, &objective, self.ball, stop)
             }
             PreparedSearch::Fab { rank } => {
-                let nearest = fab::nearest(classifier, images, labels, &target(*rank), self.ball.norm, cancel)?;
+                let nearest = fab::nearest(classifier, images, labels, &target(*rank), self.ball.norm, stop)?;
                 let inside = column(&nearest.distances.le(self.ball.eps.fraction()));
                 Ok(nearest.images.where_self(&inside, images))
             }
             PreparedSearch::Square { seed, queries, images: count } => {
                 let draws = square::Seeded { run: *seed, rows, images: *count, shape: image_shape(images), device: images.device() };
-                square::perturb(classifier, images, labels, self.ball, *queries, &draws, cancel)
+                square::perturb(classifier, images, labels, self.ball, *queries, &draws, stop)
             }
         }
     }

@@ -9,8 +9,8 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::{Ball, Classifier, TINY, column, length, logits_of, normalized};
 use crate::Error;
-use crate::cancel::Cancel;
 use crate::random::{self, Purpose, Seed};
+use crate::stop::Stop;
 
 /// Fraction of the image that the first squares cover.
 const FIRST_PART: f64 = 0.8;
@@ -69,7 +69,7 @@ pub fn perturb(
     ball: Ball,
     queries: u32,
     draws: &impl RandomSource,
-    cancel: &Cancel,
+    stop: &Stop,
 ) -> Result<Tensor, Error> {
     let adversarial = images.copy();
     // Images not done yet, and their indices in the batch. They are removed only every `RETIRE_EVERY`
@@ -82,7 +82,7 @@ pub fn perturb(
     let mut bump: Option<Bump> = None;
 
     for query in 0..queries {
-        cancel.check()?;
+        stop.check()?;
         let draw = draws.query(ball.norm, query, &rows);
         let side = side(ball.norm, query, [height, width]);
         let [first, second] = draw.corners.map(|corner| Window::new(corner, side, [height, width]));

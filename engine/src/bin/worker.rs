@@ -1,7 +1,7 @@
 //! Runs the configuration of one run directory and writes the results there.
 //!
-//! Exit codes: 0 done, 3 canceled, any other failed. After a failure, the last line on standard error is the
-//! reason.
+//! Exit codes: 0 done; 3 canceled by a person; 85 saved and to be started again; 101 crashed; any other failed.
+//! After a failure, the last line on standard error is the reason.
 
 use std::any::Any;
 use std::env;
@@ -10,22 +10,28 @@ use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::panic;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
-use std::thread;
+use std::process::{self, Command, ExitCode};
+use std::time::{Duration, Instant};
+use std::{mem, panic, thread};
 
 use anyhow::Context as _;
 use clap::Parser;
-use engine::cancel::Cancel;
-use engine::{Error, device, job, run_dir};
+use engine::run_dir::{self, RunDir};
+use engine::stop::Stop;
+use engine::{Error, device, job};
+use lease::{Held, Lease, Standing, Watch};
 use serde_json::{Value, json};
 use shared::config::RunConfig;
-use shared::rundir;
+use shared::record::{Notice, NoticeKind, Record};
+use shared::rundir::{self, StopReason};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::flag;
 
 /// Runs DIR/config.json and writes metrics.jsonl, checkpoints/ and attributions/ into DIR.
 ///
-/// If standard input is a pipe, closing it asks the worker to save and stop.
+/// The worker saves and ends when it receives SIGTERM, SIGINT, SIGUSR1 or SIGUSR2, when its standard input is a
+/// pipe that is closed, or when there is a file DIR/stop that holds the word cancel, pause or requeue.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -70,6 +76,12 @@ struct Arguments {
     /// Radius of the threat model, for example 8/255. Defaults to 8/255 for linf and 128/255 for l2.
     #[arg(long, requires = "dataset")]
     eps: Option<String>,
+    /// Name of the job under which a cluster or another launcher knows this worker.
+    #[arg(long, value_name = "NAME", env = "CROSSLENS_TICKET")]
+    ticket: Option<String>,
+    /// Why the run is started again, for its records: a sentence.
+    #[arg(long, value_name = "SENTENCE")]
+    again: Option<String>,
     /// Prints the versions of the engine and of libtorch and the devices as JSON, and exits.
     #[arg(long, conflicts_with = "directory")]
     probe: bool,
@@ -84,18 +96,28 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match panic::catch_unwind(|| run(&arguments)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) if matches!(error.downcast_ref(), Some(Error::Canceled)) => {
-            eprintln!("canceled");
-            ExitCode::from(rundir::EXIT_CANCELED)
-        }
-        Ok(Err(error)) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Ok(Err(error)) => match error.downcast_ref() {
+            Some(Error::Stopped(reason)) => {
+                eprintln!("saved; {}", when_it_goes_on(*reason));
+                ExitCode::from(reason.exit_code())
+            }
+            _ => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
         Err(panic) => {
             eprintln!("error: {}", libtorch_message(&*panic));
-            ExitCode::FAILURE
+            ExitCode::from(rundir::EXIT_CRASHED)
         }
+    }
+}
+
+fn when_it_goes_on(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::Cancel => "canceled",
+        StopReason::Pause => "paused",
+        StopReason::Requeue => "start the worker again to go on",
     }
 }
 
@@ -136,9 +158,52 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let (Some(source), Some(dataset)) = (&arguments.import, &arguments.dataset) {
         write_import(directory, source, dataset, arguments)?;
     }
-    let cancel = Cancel::default();
-    cancel_when_input_ends(&cancel).context("standard input cannot be watched")?;
-    Ok(job::run(directory, &cancel)?)
+    let stop = Stop::for_run(directory);
+    stop_on_signals(&stop).context("signals cannot be handled")?;
+    stop_when_input_ends(&stop).context("standard input cannot be watched")?;
+    let _lease = take_lease(directory, arguments.ticket.as_deref(), &stop)?;
+    if let Some(sentence) = &arguments.again {
+        let notice = Notice { kind: NoticeKind::Resumed, epoch: None, message: sentence.clone() };
+        RunDir::open(directory)?.append(&Record::Notice(notice))?;
+    }
+    Ok(job::run(directory, &stop)?)
+}
+
+/// Takes the lease of a run directory. Waits for another worker that is ending, or that is gone from another
+/// machine.
+fn take_lease(directory: &Path, ticket: Option<&str>, stop: &Stop) -> anyhow::Result<Held> {
+    const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+    let path = directory.join(rundir::LEASE);
+    let (begun, mut watch) = (Instant::now(), Watch::new(directory));
+    let mut waits = false;
+    loop {
+        let lost = || {
+            // Whatever this process would still write belongs to the other worker by now.
+            eprintln!("error: another worker has taken over this run");
+            process::exit(i32::from(rundir::EXIT_CRASHED));
+        };
+        let ticket = ticket.map(str::to_owned);
+        if let Some(held) = Held::take(&mut watch, ticket, lost).with_context(|| format!("{}", path.display()))? {
+            return Ok(held);
+        }
+        stop.check()?;
+        // A lease that nobody keeps alive is found abandoned after this time.
+        if begun.elapsed() > lease::STALE + LOOK_INTERVAL * 2 {
+            anyhow::bail!("run directory {} is being written to by another worker: {}", directory.display(), holder(&mut watch));
+        }
+        if !mem::replace(&mut waits, true) {
+            eprintln!("waiting for another worker to end: {}", holder(&mut watch));
+        }
+        thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+/// Returns who holds a lease, in words.
+fn holder(watch: &mut Watch) -> String {
+    match watch.look() {
+        Ok(Standing::Held(Some(Lease { host, process, .. }))) => format!("process {} on {host}", process.pid),
+        _ => format!("{} does not say which", rundir::LEASE),
+    }
 }
 
 /// Prints what a file holds, or the source of the import configured in a directory.
@@ -204,18 +269,30 @@ fn normalization(text: &str) -> Value {
     given.map_or_else(|| text.into(), |(mean, std)| json!({ "mean": mean, "std": std }))
 }
 
+/// Requests a stop on the signals with which systems and clusters announce the end of a process.
+///
+/// A second SIGINT, from a person at a terminal, ends the process at once.
+fn stop_on_signals(stop: &Stop) -> io::Result<()> {
+    const AS_SHELLS_DO: i32 = 128 + SIGINT;
+    flag::register_conditional_shutdown(SIGINT, AS_SHELLS_DO, stop.flag())?;
+    for signal in [SIGINT, SIGTERM, SIGUSR1, SIGUSR2] {
+        flag::register(signal, stop.flag())?;
+    }
+    Ok(())
+}
+
 /// Requests a stop when standard input ends, if it is a pipe.
 ///
 /// The server holds the other end of the pipe, so its end also stops the worker. A terminal or /dev/null
 /// never stops it.
-fn cancel_when_input_ends(cancel: &Cancel) -> io::Result<()> {
+fn stop_when_input_ends(stop: &Stop) -> io::Result<()> {
     let kind = File::from(io::stdin().as_fd().try_clone_to_owned()?).metadata()?.file_type();
     if kind.is_fifo() || kind.is_socket() {
-        let cancel = cancel.clone();
+        let stop = stop.clone();
         thread::spawn(move || {
             // Input is ignored. A read error counts as the end.
             let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-            cancel.request();
+            stop.request();
         });
     }
     Ok(())

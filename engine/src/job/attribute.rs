@@ -1,6 +1,7 @@
 //! Runs an attribution of another run's checkpoint, with any images, attack, aggregation, subset and layer.
 
 use std::path::Path;
+use std::slice;
 use std::time::Instant;
 
 use shared::config::{AttributeConfig, Inputs, Layer};
@@ -10,15 +11,15 @@ use super::passes::Passes;
 use super::source_checkpoint::SourceCheckpoint;
 use crate::Error;
 use crate::attack::Attack;
-use crate::cancel::Cancel;
 use crate::data;
 use crate::device;
 use crate::evaluate::{BATCH_SIZE, EvalInputs, measure_samples};
 use crate::linear_probe::LinearProbe;
 use crate::run_dir::RunDir;
+use crate::stop::Stop;
 
-/// Measures as `config` says. A restarted worker begins again.
-pub(super) fn run(directory: &Path, config: &AttributeConfig, cancel: &Cancel) -> Result<(), Error> {
+/// Measures as `config` says. Continues with the batches of an earlier worker if there are any.
+pub(super) fn run(directory: &Path, config: &AttributeConfig, stop: &Stop) -> Result<(), Error> {
     let begun = Instant::now();
     let AttributeConfig { name: _, seed, device, checkpoint, data, split, inputs, attack, aggregation, subset, layer, bootstrap } = config;
     let device = device::choose(device)?;
@@ -50,15 +51,16 @@ pub(super) fn run(directory: &Path, config: &AttributeConfig, cancel: &Cancel) -
     let fitting = fitted_to.as_ref().map_or(0, |(_, train)| batches(train.len()));
     let mut done = Passes::new(begun, fitting + batches(images.len()) * passes);
 
+    let mut kept = super::kept(&dir, config, slice::from_ref(&source), stop, device)?;
     let probe = match &fitted_to {
         None => LinearProbe::penultimate(&network),
-        Some((stage, train)) => LinearProbe::fitted(&network, *stage, train, BATCH_SIZE, cancel, &mut |_, _| done.add(1, &mut dir))?,
+        Some((stage, train)) => LinearProbe::fitted(&network, *stage, train, BATCH_SIZE, &mut kept, &mut |_, _| done.add(1, &mut dir))?,
     };
     for inputs in inputs {
         let attack = attack_of(*inputs);
         let measured = attack.map_or(EvalInputs::Clean, |attack| EvalInputs::Attacked { attack, seed: *seed });
         let mut progress = |_, _| done.add(Passes::of_batch(attack), &mut dir);
-        let (measurement, samples) = measure_samples(&network, &probe, &images, measured, cancel, &mut progress)?;
+        let (measurement, samples) = measure_samples(&network, &probe, &images, measured, &mut kept, &mut progress)?;
         let facts = AttributionFacts {
             epoch: source.id.epoch,
             inputs: *inputs,
@@ -73,7 +75,8 @@ pub(super) fn run(directory: &Path, config: &AttributeConfig, cancel: &Cancel) -
             checkpoint: Some(source.id.clone()),
             checkpoint_sha256: &source.sidecar.checkpoint.sha256,
         };
-        attributions::write(&mut dir, facts, &measurement, &samples, cancel)?;
+        attributions::write(&mut dir, facts, &measurement, &samples, &mut kept)?;
     }
-    done.finish(source.id.epoch, &mut dir)
+    done.finish(source.id.epoch, &mut dir)?;
+    kept.remove()
 }

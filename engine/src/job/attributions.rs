@@ -10,8 +10,8 @@ use shared::record::{AttributionEntry, Record};
 
 use crate::Error;
 use crate::attribution::Samples;
-use crate::cancel::Cancel;
 use crate::evaluate::Measurement;
+use crate::kept::Kept;
 use crate::run_dir::{self, RunDir};
 
 /// Description of an attribution, apart from its measurements.
@@ -35,12 +35,14 @@ pub(super) struct AttributionFacts<'a> {
 }
 
 /// Computes an attribution, writes its file, then appends the record.
+///
+/// `kept` holds the batches of `measurement`, and saves them if the bootstrap is stopped.
 pub(super) fn write(
     dir: &mut RunDir,
     facts: AttributionFacts<'_>,
     measurement: &Measurement,
     samples: &Samples,
-    cancel: &Cancel,
+    kept: &mut Kept,
 ) -> Result<(), Error> {
     let begun = Instant::now();
     let AttributionFacts {
@@ -58,7 +60,7 @@ pub(super) fn write(
         checkpoint_sha256,
     } = facts;
     let classes = samples.attribute(aggregation, subset);
-    let bootstrap = samples.bootstrap(aggregation, subset, bootstrap, seed, cancel)?;
+    let bootstrap = kept.or_save(|stop| samples.bootstrap(aggregation, subset, bootstrap, seed, stop))?;
     let content = AttributionFile {
         epoch,
         inputs,
@@ -89,10 +91,20 @@ pub(super) fn write(
 
 /// Appends the record of an existing attribution file again. Needed after its checkpoint was removed.
 pub(super) fn record_again(dir: &mut RunDir, epoch: u32, inputs: Inputs) -> Result<(), Error> {
+    let content = read(dir, epoch, inputs)?;
+    record(dir, &content)
+}
+
+/// Returns whether an earlier worker has written the attribution of a checkpoint of this run.
+pub(super) fn is_written(dir: &RunDir, epoch: u32, inputs: Inputs, checkpoint_sha256: &str) -> bool {
+    dir.metrics().cas(epoch, inputs).is_some()
+        && read(dir, epoch, inputs).is_ok_and(|content| content.checkpoint_sha256 == checkpoint_sha256)
+}
+
+fn read(dir: &RunDir, epoch: u32, inputs: Inputs) -> Result<AttributionFile, Error> {
     let path = dir.path(&run_dir::attribution_file(epoch, inputs));
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let content = serde_json::from_str(&text).map_err(|error| Error::io(&path)(error.into()))?;
-    record(dir, &content)
+    serde_json::from_str(&text).map_err(|error| Error::io(&path)(error.into()))
 }
 
 fn record(dir: &mut RunDir, content: &AttributionFile) -> Result<(), Error> {

@@ -17,26 +17,31 @@ use super::source_checkpoint::SourceCheckpoint;
 use crate::Error;
 use crate::attack::Attack;
 use crate::autoattack::{Ball, apgd};
-use crate::cancel::Cancel;
+use crate::checkpoint;
 use crate::data::{self, Split};
 use crate::device;
+use crate::kept::SaveTimer;
 use crate::robustness::{self, Event, NamedAttack, State};
 use crate::run_dir::RunDir;
+use crate::stop::Stop;
 
 const RESULT: &str = shared::rundir::EVALUATION;
 const STATE: &str = shared::rundir::EVALUATION_STATE;
 
 /// Content of `evaluation.state.json`.
 #[derive(Deserialize, Serialize)]
-struct Saved {
-    checkpoint_sha256: String,
-    state: State,
+#[serde(untagged)]
+enum Saved {
+    /// `state` is the JSON of a [`State`], and `sha256` its hash.
+    Sealed { checkpoint_sha256: String, state: String, sha256: String },
+    /// As earlier versions saved it.
+    Unsealed { checkpoint_sha256: String, state: State },
 }
 
 /// Evaluates as `config` says. Continues from the state of an earlier worker if there is one.
 ///
-/// Fails with `Error::Canceled` after a stop request. All complete batches are then kept.
-pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) -> Result<(), Error> {
+/// Fails with `Error::Stopped` after a stop request. All complete batches are then saved.
+pub(super) fn run(directory: &Path, config: &EvaluateConfig, stop: &Stop) -> Result<(), Error> {
     let begun = Instant::now();
     let device = device::choose(&config.device)?;
     let source = SourceCheckpoint::find(directory, &config.checkpoint)?;
@@ -62,16 +67,22 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, cancel: &Cancel) ->
     }
     let spent_before = state.seconds();
     let spent = || spent_before + begun.elapsed().as_secs_f64();
-    let checkpoint_sha256 = &source.sidecar.checkpoint.sha256;
-    robustness::run(&network, &split, &attacks, config.seed, &mut state, cancel, &mut |state, event| {
-        dir.write_json(STATE, &Saved { checkpoint_sha256: checkpoint_sha256.clone(), state: state.clone() })?;
+    let mut timer = SaveTimer::start();
+    let outcome = robustness::run(&network, &split, &attacks, config.seed, &mut state, stop, &mut |state, event| {
+        if matches!(event, Event::Step(_)) || timer.is_due() {
+            timer.around(|| save(&dir, &source, state))?;
+        }
         match event {
             Event::Batch { done, of } => {
                 dir.progress(Progress { phase: Phase::Evaluating, epoch: 0, step: done, steps: of, elapsed_secs: spent() })
             }
             Event::Step(step) => dir.append(&Record::Evaluation(step.clone())),
         }
-    })?;
+    });
+    if let Err(Error::Stopped(_)) = outcome {
+        save(&dir, &source, &state)?;
+    }
+    outcome?;
 
     if let Some(images) = robustness::masked_gradients(&state.steps) {
         let message = format!(
@@ -125,8 +136,14 @@ fn resume(dir: &RunDir, source: &SourceCheckpoint, split: &Split, attacks: &[Nam
         Err(error) => return Err(Error::io(&path)(error)),
     };
     let state_error = |problem: String| Error::RunDir { path: path.clone(), problem };
-    let Saved { checkpoint_sha256, state } =
-        serde_json::from_str(&text).map_err(|error| state_error(format!("cannot be read: {error}")))?;
+    let unreadable = |error: serde_json::Error| state_error(format!("cannot be read: {error}; remove it to start again"));
+    let (checkpoint_sha256, state) = match serde_json::from_str(&text).map_err(unreadable)? {
+        Saved::Sealed { state, sha256, .. } if checkpoint::sha256(state.as_bytes()) != sha256 => {
+            return Err(state_error("is damaged: its SHA-256 is not the one that it was saved with; remove it to start again".to_owned()));
+        }
+        Saved::Sealed { checkpoint_sha256, state, .. } => (checkpoint_sha256, serde_json::from_str::<State>(&state).map_err(unreadable)?),
+        Saved::Unsealed { checkpoint_sha256, state } => (checkpoint_sha256, state),
+    };
     if checkpoint_sha256 != source.sidecar.checkpoint.sha256 {
         return Err(state_error(format!("belongs to another checkpoint than {}; remove it to start again", source.id)));
     }
@@ -134,6 +151,13 @@ fn resume(dir: &RunDir, source: &SourceCheckpoint, split: &Split, attacks: &[Nam
         return Err(state_error("belongs to other images or attacks; remove it to start again".to_owned()));
     }
     Ok(state)
+}
+
+/// Saves the state for a worker that continues.
+fn save(dir: &RunDir, source: &SourceCheckpoint, state: &State) -> Result<(), Error> {
+    let state = serde_json::to_string(state).expect("a state has only string keys");
+    let checkpoint_sha256 = source.sidecar.checkpoint.sha256.clone();
+    dir.write_json(STATE, &Saved::Sealed { checkpoint_sha256, sha256: checkpoint::sha256(state.as_bytes()), state })
 }
 
 /// Builds the content of `evaluation.json`.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use shared::config::{Aggregation, ImportConfig, Inputs, Layer, PgdConfig, SplitName, Subset};
 use shared::dataset::{DatasetInfo, Source as DataSource};
 use shared::inspection::Inspection;
@@ -15,13 +16,14 @@ use super::attributions;
 use super::checkpoints;
 use crate::Error;
 use crate::attack::Attack;
-use crate::cancel::Cancel;
 use crate::data::{self, Data, Split};
 use crate::device;
 use crate::evaluate::{BATCH_SIZE, EvalInputs, measure_samples};
 use crate::import::{self, Reading, Request, SAMPLE, Sample, TrainLog};
+use crate::kept::Kept;
 use crate::linear_probe::LinearProbe;
 use crate::run_dir::RunDir;
+use crate::stop::Stop;
 
 /// The files to import.
 struct ImportSource {
@@ -43,8 +45,9 @@ const IMPORT_BUDGET: Duration = Duration::from_secs(120);
 
 /// Imports as `config` says.
 ///
-/// Fails with `Error::Canceled` after a stop request. Complete checkpoints are then kept.
-pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> Result<(), Error> {
+/// Fails with `Error::Stopped` after a stop request. A restarted worker reads the files again and continues the
+/// measurements.
+pub(super) fn run(directory: &Path, config: &ImportConfig, stop: &Stop) -> Result<(), Error> {
     let begun = Instant::now();
     let device = device::choose(&config.device)?;
     // If the source is an absolute path, `join` returns it unchanged.
@@ -85,7 +88,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
     let steps_of_each = 1 + config.attribution.inputs.len() as u32 * batches;
     let steps = source.files.len() as u32 * steps_of_each;
     for (index, (epoch, path)) in (0..).zip(&source.files) {
-        cancel.check()?;
+        stop.check()?;
         let Reading { network, model, inspection, .. } = read(path, config, &info, device, &source, &mut sample)?.into_decided(path)?;
         if index == 0 {
             let started = Started { parameters: network.parameter_count(), feature_dim: network.feature_dim(), ..started.clone() };
@@ -115,7 +118,14 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
         dir.progress(Progress { phase: Phase::Importing, epoch: *epoch, step, steps, elapsed_secs: elapsed_secs() })?;
         let Some(test) = &test else { continue };
         let attack = Attack::to_measure(&source.attack);
+        let network = network.named(checkpoint.file.clone());
         for inputs in &config.attribution.inputs {
+            if attributions::is_written(&dir, *epoch, *inputs, &checkpoint.sha256) {
+                step += batches;
+                continue;
+            }
+            let belongs_to = json!({ "seed": config.seed, "data": config.data, "attack": attack.used(), "inputs": inputs, "weights": checkpoint.sha256 });
+            let mut kept = Kept::in_file(stop, &dir.path(shared::rundir::MEASURED), belongs_to.to_string(), device)?;
             let (measured, attack) = match inputs {
                 Inputs::Clean => (EvalInputs::Clean, None),
                 Inputs::Adversarial => (EvalInputs::Attacked { attack: &attack, seed: config.seed }, Some(attack.used())),
@@ -124,7 +134,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
                 dir.progress(Progress { phase: Phase::Attributing, epoch: *epoch, step: step + done, steps, elapsed_secs: elapsed_secs() })
             };
             let probe = LinearProbe::penultimate(&network);
-            let (measurement, samples) = measure_samples(&network, &probe, test, measured, cancel, &mut progress)?;
+            let (measurement, samples) = measure_samples(&network, &probe, test, measured, &mut kept, &mut progress)?;
             step += batches;
             let facts = attributions::AttributionFacts {
                 epoch: *epoch,
@@ -140,7 +150,8 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, cancel: &Cancel) -> R
                 checkpoint: None,
                 checkpoint_sha256: &checkpoint.sha256,
             };
-            attributions::write(&mut dir, facts, &measurement, &samples, cancel)?;
+            attributions::write(&mut dir, facts, &measurement, &samples, &mut kept)?;
+            kept.remove()?;
         }
     }
     let ImportSource { best_epoch, last_epoch, .. } = source;

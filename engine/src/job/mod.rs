@@ -14,14 +14,20 @@ mod train;
 
 use std::path::Path;
 
+use serde::Serialize;
+use serde_json::json;
 use shared::config::RunConfig;
 use shared::dataset::{PassedOver, passed_over_text};
 use shared::inspection::Inspection;
 use shared::record::{Notice, NoticeKind, Record};
+use shared::rundir;
+use tch::Device;
 
+use self::source_checkpoint::SourceCheckpoint;
 use crate::Error;
-use crate::cancel::Cancel;
+use crate::kept::Kept;
 use crate::run_dir::{self, RunDir};
+use crate::stop::Stop;
 
 /// Reports what the import in `config` would read, and which questions are open. A relative source is looked
 /// up in `directory`.
@@ -37,16 +43,30 @@ pub fn inspect(directory: &Path, config: &RunConfig) -> Result<Inspection, Error
 
 /// Runs the configuration in `directory`.
 ///
-/// Fails with `Error::Canceled` after a stop request. Results that were complete by then are kept.
-pub fn run(directory: &Path, cancel: &Cancel) -> Result<(), Error> {
+/// Fails with `Error::Stopped` after a stop request. Everything that was computed by then is saved, and the next
+/// worker goes on from there.
+pub fn run(directory: &Path, stop: &Stop) -> Result<(), Error> {
     match run_dir::read_config(directory)? {
-        RunConfig::Train(config) => train::run(directory, &config, cancel),
-        RunConfig::Attribute(config) => attribute::run(directory, &config, cancel),
-        RunConfig::Evaluate(config) => evaluate::run(directory, &config, cancel),
-        RunConfig::Saliency(config) => saliency::run(directory, &config, cancel),
-        RunConfig::Pair(config) => pair::run(directory, &config, cancel),
-        RunConfig::Import(config) => import::run(directory, &config, cancel),
+        RunConfig::Train(config) => train::run(directory, &config, stop),
+        RunConfig::Attribute(config) => attribute::run(directory, &config, stop),
+        RunConfig::Evaluate(config) => evaluate::run(directory, &config, stop),
+        RunConfig::Saliency(config) => saliency::run(directory, &config, stop),
+        RunConfig::Pair(config) => pair::run(directory, &config, stop),
+        RunConfig::Import(config) => import::run(directory, &config, stop),
     }
+}
+
+/// Opens the batches that an earlier worker has kept of the measurement in `config`, or keeps none yet.
+///
+/// They belong to this configuration and to the weights of `measured`.
+fn kept<C: Serialize>(dir: &RunDir, config: &C, measured: &[SourceCheckpoint], stop: &Stop, device: Device) -> Result<Kept, Error> {
+    let weights: Vec<&str> = measured.iter().map(|source| source.sidecar.checkpoint.sha256.as_str()).collect();
+    let mut belongs_to = json!({ "config": config, "weights": weights });
+    // These do not change results.
+    for field in ["name", "device"] {
+        belongs_to["config"].as_object_mut().expect("a configuration is an object").remove(field);
+    }
+    Kept::in_file(stop, &dir.path(rundir::MEASURED), belongs_to.to_string(), device)
 }
 
 /// Records which files of the data set's folder were not read. Records it once, even if the run is resumed.

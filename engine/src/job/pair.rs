@@ -11,16 +11,16 @@ use super::saliency::{png_base64, saliency_maps};
 use super::source_checkpoint::SourceCheckpoint;
 use crate::Error;
 use crate::attack::Attack;
-use crate::cancel::Cancel;
 use crate::data::{self, Split};
 use crate::device;
 use crate::evaluate::{BATCH_SIZE, attack_starts};
-use crate::grad_cam::common_stage;
+use crate::grad_cam::{common_stage, grad_cam};
 use crate::model::Network;
 use crate::pair::{
     AttackInputs, AttackOutcome, amplified_changes, contributions, control_groups, drives, index_tensor, largest_indices, shared_dimensions,
 };
 use crate::run_dir::RunDir;
+use crate::stop::Stop;
 
 const RESULT: &str = shared::rundir::PAIR;
 /// Number of control groups: other dimensions that are ablated for comparison.
@@ -28,8 +28,8 @@ const CONTROLS: usize = 3;
 /// Default number of dimensions of a pair.
 const DIMENSIONS: u32 = 10;
 
-/// Measures the pairs in `config`. A restarted worker begins again.
-pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Result<(), Error> {
+/// Measures the pairs in `config`. Continues with the batches of an earlier worker if there are any.
+pub(super) fn run(directory: &Path, config: &PairConfig, stop: &Stop) -> Result<(), Error> {
     let begun = Instant::now();
     let PairConfig { name: _, seed, device, checkpoints, pairs, data, split, attack, dimensions, images_per_class } = config;
     let device = device::choose(device)?;
@@ -57,6 +57,7 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
     let without = (1 + CONTROLS as u32) * (Passes::of_batch(Some(&attack)) + 2);
     let of_each: u32 = pairs.iter().map(|pair| batches(of_pair(pair)) * without).sum();
     let mut passes = Passes::new(begun, networks.len() as u32 * (batches(rows.len()) * (Passes::of_batch(Some(&attack)) + 1) + of_each));
+    let mut kept = super::kept(&dir, config, &sources, stop, device)?;
     let mut done = |attack: Option<&Attack>| passes.add(Passes::of_batch(attack), &mut dir);
 
     let mut measured: Vec<MeasuredPair> = Vec::new();
@@ -64,7 +65,7 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
         let seed = seed.unwrap_or(sources[checkpoint].data_seed());
         let start = attack_starts(&whole, &attack, seed).index_select(0, &index_tensor(&rows).to_device(device));
         let images = AttackInputs { split: whole.at(&rows), start };
-        let outcome = images.measure(network, &attack, cancel, &mut done)?;
+        let outcome = images.measure(network, &attack, &mut kept, &mut done)?;
         let attributions = outcome.samples.attribute(Aggregation::AverageThenCosine, Subset::All);
         for (index, pair) in pairs.iter().enumerate() {
             let [i, j] = pair.map(|class| class as usize);
@@ -82,7 +83,7 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
             let before = images.split.with_images(outcome.adversarial.index_select(0, &index_tensor(&there).to_device(device)));
             let mut fare = |dimensions: &[usize], network: &mut Network| {
                 network.ablate(dimensions);
-                let fared = images.accuracy(network, &before, pair, &attack, cancel, &mut done);
+                let fared = images.accuracy(network, &before, pair, &attack, &mut kept, &mut done);
                 network.ablate(&[]);
                 fared
             };
@@ -111,7 +112,8 @@ pub(super) fn run(directory: &Path, config: &PairConfig, cancel: &Cancel) -> Res
         seconds: begun.elapsed().as_secs_f64(),
     };
     dir.write_json(RESULT, &content)?;
-    passes.finish(first.id.epoch, &mut dir)
+    passes.finish(first.id.epoch, &mut dir)?;
+    kept.remove()
 }
 
 /// Returns how many dimensions of a network to ablate. Fails if it lacks the classes or has too few
@@ -180,8 +182,9 @@ fn add_maps(
     let (clean, labels) = members.select(&shown);
     let adversarial = outcome.adversarial.index_select(0, &shown);
     let (changes, amplifications) = amplified_changes(&clean, &adversarial, attack);
-    let maps =
-        saliency_maps(network, &clean, &labels, stage, false)?.into_iter().zip(saliency_maps(network, &adversarial, &labels, stage, true)?);
+    let clean = saliency_maps(grad_cam(network, &clean, &labels, stage), &labels, None)?;
+    let attacked = saliency_maps(grad_cam(network, &adversarial, &labels, stage), &labels, Some(&adversarial))?;
+    let maps = clean.into_iter().zip(attacked);
     let perturbations = png_base64(&changes)?.into_iter().zip(amplifications);
     for ((image, (perturbation, amplification)), (clean, attacked)) in images.iter_mut().zip(perturbations).zip(maps) {
         image.perturbations.push(Perturbation { image: perturbation, amplification });

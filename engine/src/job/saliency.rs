@@ -13,20 +13,20 @@ use super::passes::Passes;
 use super::source_checkpoint::SourceCheckpoint;
 use crate::Error;
 use crate::attack::Attack;
-use crate::cancel::Cancel;
 use crate::data::{self, Split};
 use crate::device;
 use crate::evaluate::{EvalInputs, for_each_batch};
-use crate::grad_cam::{common_stage, grad_cam, last_stage};
-use crate::model::Network;
+use crate::grad_cam::{Maps, common_stage, grad_cam, last_stage};
+use crate::kept::joined;
 use crate::run_dir::RunDir;
+use crate::stop::Stop;
 
 const RESULT: &str = shared::rundir::SALIENCY;
 /// Images in a batch. A backward pass needs several times the memory of a forward pass.
 const BATCH_SIZE: i64 = 50;
 
-/// Computes the maps that `config` asks for. A restarted worker begins again.
-pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) -> Result<(), Error> {
+/// Computes the maps that `config` asks for. Continues with the batches of an earlier worker if there are any.
+pub(super) fn run(directory: &Path, config: &SaliencyConfig, stop: &Stop) -> Result<(), Error> {
     let begun = Instant::now();
     let SaliencyConfig { name: _, seed, device, checkpoints, data, split, inputs, attack, images_per_class, stage } = config;
     let device = device::choose(device)?;
@@ -58,6 +58,7 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
     let of_each: u32 = inputs.iter().map(|inputs| passes(attack_of(*inputs))).sum();
     let mut done = Passes::new(begun, networks.len() as u32 * batches * of_each);
 
+    let mut kept = super::kept(&dir, config, &sources, stop, device)?;
     let mut samples: Vec<SaliencySample> = chosen
         .iter()
         .zip(png_base64(&shown.images())?)
@@ -67,13 +68,14 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
         for inputs in inputs {
             let attack = attack_of(*inputs);
             let measured = attack.map_or(EvalInputs::Clean, |attack| EvalInputs::Attacked { attack, seed: *seed });
-            let mut seen = Vec::new();
             let mut progress = |_, _| done.add(passes(attack), &mut dir);
-            for_each_batch(network, &shown, measured, BATCH_SIZE, cancel, &mut progress, &mut |images, labels| {
-                seen.push(saliency_maps(network, images, labels, stage, attack.is_some()));
+            let batches = for_each_batch(network, &shown, measured, BATCH_SIZE, &mut kept, &mut progress, &mut |images, labels| {
+                let Maps { maps, logits } = grad_cam(network, images, labels, stage);
+                Ok(vec![maps, network.finite(logits)?, images.shallow_clone()])
             })?;
-            let seen = seen.into_iter().collect::<Result<Vec<_>, _>>()?;
-            for (sample, seen) in samples.iter_mut().zip(seen.into_iter().flatten()) {
+            let found = Maps { maps: joined(batches, 0), logits: joined(batches, 1) };
+            let images = attack.map(|_| joined(batches, 2));
+            for (sample, seen) in samples.iter_mut().zip(saliency_maps(found, &shown.labels, images.as_ref())?) {
                 sample.maps.push(SaliencyMap { checkpoint, inputs: *inputs, ..seen });
             }
         }
@@ -88,7 +90,8 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, cancel: &Cancel) ->
         samples,
     };
     dir.write_json(RESULT, &content)?;
-    done.finish(first.id.epoch, &mut dir)
+    done.finish(first.id.epoch, &mut dir)?;
+    kept.remove()
 }
 
 /// Fails if the network of `source` does not have this stage, or if a map of it is meaningless.
@@ -112,20 +115,17 @@ fn first_of_each(labels: &[i64], count: usize) -> Vec<(i64, usize)> {
     by_label.chunk_by(|a, b| a.0 == b.0).flat_map(|class| &class[..count.min(class.len())]).copied().collect()
 }
 
-/// Computes the maps of a batch. The caller fills in `checkpoint` and `inputs`.
-pub(super) fn saliency_maps(
-    network: &Network,
-    images: &Tensor,
-    labels: &Tensor,
-    stage: u32,
-    with_images: bool,
-) -> Result<Vec<SaliencyMap>, Error> {
-    let found = grad_cam(network, images, labels, stage);
+/// Describes the maps of images with these labels. `images` are shown with them, if given. The caller fills in
+/// `checkpoint` and `inputs`.
+pub(super) fn saliency_maps(found: Maps, labels: &Tensor, images: Option<&Tensor>) -> Result<Vec<SaliencyMap>, Error> {
     let probabilities = found.logits.to_kind(Kind::Double).softmax(1, None::<Kind>).gather(1, &labels.unsqueeze(1), false);
     let probabilities = Vec::<f64>::try_from(probabilities.squeeze_dim(1))?;
     let predicted = Vec::<i64>::try_from(found.logits.argmax(1, false))?;
     let maps = found.maps.to_kind(Kind::Float).to_device(Device::Cpu);
-    let images = if with_images { png_base64(images)?.into_iter().map(Some).collect() } else { vec![None; predicted.len()] };
+    let images = match images {
+        Some(images) => png_base64(images)?.into_iter().map(Some).collect(),
+        None => vec![None; predicted.len()],
+    };
     let each = (0..).zip(images).zip(predicted).zip(probabilities);
     each.map(|(((index, image), predicted), true_probability)| {
         let map = Vec::<Vec<f32>>::try_from(maps.get(index))?;

@@ -133,8 +133,8 @@ impl SourceCheckpoint {
             let problem = format!("its classes are {:?}, but those of the data are {:?}", self.sidecar.class_names, info.class_names);
             return Err(Error::SourceCheckpoint { checkpoint: self.id.to_string(), problem });
         }
-        let network = Network::new(&self.sidecar.model, info, 0, Kind::Float, device);
-        checkpoint::load(&self.path, &network)?;
+        let network = Network::new(&self.sidecar.model, info, 0, Kind::Float, device).named(self.id.to_string());
+        checkpoint::load(&self.path, Some(&self.sidecar.checkpoint.sha256), &network)?;
         Ok(network)
     }
 }

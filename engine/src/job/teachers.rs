@@ -14,10 +14,10 @@ use tch::Device;
 use super::source_checkpoint::SourceCheckpoint;
 use super::train::{Clock, train};
 use crate::Error;
-use crate::cancel::Cancel;
 use crate::data::Data;
 use crate::model::Network;
 use crate::run_dir::{self, RunDir};
+use crate::stop::Stop;
 use crate::train::Teachers;
 
 /// A teacher with a positive weight in the loss.
@@ -41,7 +41,7 @@ pub(super) fn prepare(
     data: &Data,
     device: Device,
     clock: Clock,
-    cancel: &Cancel,
+    stop: &Stop,
 ) -> Result<Teachers, Error> {
     let Some(DistillationConfig { temperature, .. }) = config.training.distillation else { return Ok(Teachers::default()) };
     // Load checkpoints of other runs first, so that their errors appear before hours of training.
@@ -58,7 +58,7 @@ pub(super) fn prepare(
             Some(network) => network,
             None => {
                 let own = teacher_config(config, teacher.method);
-                let trained = train_or_load(dir, teacher.name, &own, data, device, cancel, &mut |progress, dir| match progress.phase {
+                let trained = train_or_load(dir, teacher.name, &own, data, device, stop, &mut |progress, dir| match progress.phase {
                     Phase::Training => {
                         let (epoch, elapsed_secs) = (epochs + progress.epoch, clock.elapsed_secs());
                         dir.progress(Progress { phase: Phase::Teaching, epoch, elapsed_secs, ..progress.clone() })
@@ -66,7 +66,7 @@ pub(super) fn prepare(
                     _ => Ok(()),
                 })
                 .map_err(|error| match error {
-                    Error::Canceled => error,
+                    Error::Stopped(_) => error,
                     error => Error::Teacher { name: teacher.name, problem: Box::new(error) },
                 })?;
                 epochs += own.training.epochs;
@@ -106,7 +106,7 @@ fn train_or_load(
     config: &TrainConfig,
     data: &Data,
     device: Device,
-    cancel: &Cancel,
+    stop: &Stop,
     watch: &mut dyn FnMut(&Progress, &mut RunDir) -> Result<(), Error>,
 ) -> Result<Network, Error> {
     let folder = format!("{}/{name}", rundir::TEACHERS);
@@ -114,7 +114,7 @@ fn train_or_load(
     if !is_done(&path)? {
         dir.create_folder(&folder)?;
         dir.write_json(&format!("{folder}/{}", rundir::CONFIG), &RunConfig::Train(Box::new(config.clone())).to_json())?;
-        train(RunDir::open(&path)?, config, data, device, cancel, &mut |progress| watch(progress, dir))?;
+        train(RunDir::open(&path)?, config, data, device, stop, &mut |progress| watch(progress, dir))?;
     }
     let run = name.parse().expect("teachers are named `standard` and `robust`");
     let best = CheckpointRef { run, which: Which::Best };

@@ -3,13 +3,13 @@
 //! A stopped run keeps its training state in `state.safetensors`. A finished run removes this file.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use shared::breakdown::breakdown;
 use shared::config::{Aggregation, Inputs, Layer, Method, SplitName, Subset, TrainConfig};
 use shared::dataset::DatasetInfo;
 use shared::record::{self, Finished, Notice, NoticeKind, Progress, Record, Started};
-use shared::rundir;
+use shared::rundir::{self, StopReason};
 use tch::{Device, Kind};
 
 use super::attributions::{self, AttributionFacts};
@@ -17,27 +17,24 @@ use super::checkpoints;
 use super::teachers;
 use crate::Error;
 use crate::attack::Attack;
-use crate::cancel::Cancel;
 use crate::data::{self, Data};
 use crate::device;
 use crate::evaluate::Measurement;
+use crate::kept::{Kept, SaveTimer};
 use crate::run_dir::{self, RunDir};
+use crate::stop::Stop;
 use crate::train::{EpochReport, Event, Snapshot, State, catastrophic_overfitting, fit};
 
 const STATE: &str = rundir::STATE;
-/// Time between two saves of the state. A killed worker loses at most this time plus one epoch. Saving the
-/// state of a ResNet-18 takes less than a second.
-const STATE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Trains as `config` says. Continues from the state of an earlier worker if there is one.
 ///
-/// Fails with `Error::Canceled` after a stop request. The state at the end of the last complete epoch is then
-/// kept.
-pub(super) fn run(directory: &Path, config: &TrainConfig, cancel: &Cancel) -> Result<(), Error> {
+/// Fails with `Error::Stopped` after a stop request. The state after the last complete step is then kept.
+pub(super) fn run(directory: &Path, config: &TrainConfig, stop: &Stop) -> Result<(), Error> {
     let device = device::choose(&config.device)?;
     let dir = RunDir::open(directory)?;
     let data = data::load(&config.data, config.seed)?.to_device(device);
-    train(dir, config, &data, device, cancel, &mut |_| Ok(()))
+    train(dir, config, &data, device, stop, &mut |_| Ok(()))
 }
 
 /// Like [`run`], with loaded data. `watch` receives every progress record.
@@ -46,7 +43,7 @@ pub(super) fn train(
     config: &TrainConfig,
     data: &Data,
     device: Device,
-    cancel: &Cancel,
+    stop: &Stop,
     watch: &mut dyn FnMut(&Progress) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let begun = Instant::now();
@@ -71,41 +68,54 @@ pub(super) fn train(
         teacher_epochs: teachers::epochs(config),
     }))?;
     super::note_passed_over(&mut dir, &data.passed_over)?;
-    if resumes {
-        resume(&mut dir, config, &mut state)?;
-    }
-    let clock = Clock { begun, before_secs: dir.metrics().epochs.last().map_or(0.0, |epoch| epoch.elapsed_secs) };
-    let teachers = teachers::prepare(&mut dir, config, data, device, clock, cancel)?;
+    let epoch_secs = if resumes { resume(&mut dir, config, &mut state)? } else { 0.0 };
+    let before_secs = dir.metrics().epochs.last().map_or(0.0, |epoch| epoch.elapsed_secs) + epoch_secs;
+    let clock = Clock { begun, before_secs };
+    let teachers = teachers::prepare(&mut dir, config, data, device, clock, stop)?;
 
-    let mut recorder =
-        Recorder { config, info: &data.info, dir, clock, epoch_begun: Instant::now(), state_saved: Instant::now(), last: None };
-    let outcome = fit(config, data, &teachers, &mut state, cancel, &mut |event| match event {
-        Event::Batch { phase, epoch, step, steps } => {
+    let kept = dir.path(rundir::MEASURED);
+    let mut recorder = Recorder {
+        config,
+        info: &data.info,
+        dir,
+        clock,
+        epoch_timer: EpochTimer { begun: Instant::now(), before_secs: epoch_secs },
+        save_timer: SaveTimer::start(),
+        saved_step: (state.epoch, state.step),
+        former_best: None,
+        last: None,
+    };
+    let outcome = fit(config, data, &teachers, &mut state, Some(&kept), stop, &mut |event| match event {
+        Event::Batch { phase, epoch, step, steps, state } => {
             let progress = Progress { phase, epoch, step, steps, elapsed_secs: clock.elapsed_secs() };
             watch(&progress)?;
-            recorder.dir.progress(progress)
+            recorder.dir.progress(progress)?;
+            recorder.save_state_if_due(state)
         }
         Event::Epoch { report, state } => recorder.epoch(report, state),
     });
     match outcome {
         Ok(()) => recorder.finish(),
-        Err(Error::Canceled) => recorder.save_last().and(Err(Error::Canceled)),
+        Err(Error::Stopped(reason)) => recorder.stop(&state, reason).and(Err(Error::Stopped(reason))),
         Err(error) => Err(error),
     }
 }
 
-/// Loads the state of an earlier worker and removes the records and files of later epochs.
+/// Loads the state of an earlier worker and removes the records and files of later epochs. Returns the seconds
+/// that were spent on the unfinished epoch.
 ///
 /// If no state was saved, the run starts again with its first epoch.
-fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<(), Error> {
+fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<f64, Error> {
     let path = dir.path(STATE);
-    if path.exists() {
-        state.load(&path, config)?;
-    }
-    let epoch = state.epoch;
-    let message = match epoch {
-        0 => "No epoch was saved before the run was stopped, so it starts again with epoch 1.".to_owned(),
-        epoch => format!("The run continues after epoch {epoch} of {}, the last one saved before it was stopped.", config.training.epochs),
+    let epoch_secs = if path.exists() { state.load(&path, config)? } else { 0.0 };
+    let State { epoch, step, .. } = *state;
+    let epochs = config.training.epochs;
+    let message = match (epoch, step) {
+        (0, 0) => "Nothing was saved before the run was stopped, so it starts again with epoch 1.".to_owned(),
+        (epoch, 0) => format!("The run continues after epoch {epoch} of {epochs}, the last one saved before it was stopped."),
+        (_, step) => {
+            format!("The run continues after step {step} of epoch {} of {epochs}, the last one saved before it was stopped.", epoch + 1)
+        }
     };
     let later: Vec<u32> =
         dir.metrics().checkpoints.iter().map(|checkpoint| checkpoint.epoch).filter(|checkpoint| *checkpoint > epoch).collect();
@@ -117,7 +127,7 @@ fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<(
         }
         remove_checkpoint(dir, epoch)?;
     }
-    Ok(())
+    Ok(epoch_secs)
 }
 
 /// Measures the time spent on a run, including the time of earlier workers for the epochs that are kept.
@@ -140,10 +150,26 @@ struct Recorder<'a> {
     info: &'a DatasetInfo,
     dir: RunDir,
     clock: Clock,
-    epoch_begun: Instant,
-    state_saved: Instant,
+    epoch_timer: EpochTimer,
+    save_timer: SaveTimer,
+    /// Epoch and step of the state in the file.
+    saved_step: (u32, u32),
+    /// The best epoch before the last complete one.
+    former_best: Option<u32>,
     /// The last complete epoch. It is kept in memory until it is known whether the run ends with it.
     last: Option<CompleteEpoch>,
+}
+
+/// Measures the time spent on an epoch, including that of an earlier worker.
+struct EpochTimer {
+    begun: Instant,
+    before_secs: f64,
+}
+
+impl EpochTimer {
+    fn seconds(&self) -> f64 {
+        self.before_secs + self.begun.elapsed().as_secs_f64()
+    }
 }
 
 /// A complete epoch, with everything needed to write its state, checkpoint and attributions.
@@ -158,7 +184,7 @@ impl Recorder<'_> {
     /// Records an epoch, and saves its checkpoint and state if they are due.
     fn epoch(&mut self, report: &EpochReport, state: &State) -> Result<(), Error> {
         let epoch = report.epoch;
-        let former = self.best();
+        self.former_best = self.best();
         let mut complete =
             CompleteEpoch { report: report.clone(), metrics: self.metrics(report), snapshot: state.snapshot(), saved: false };
         self.dir.append(&Record::Epoch(complete.metrics.clone()))?;
@@ -170,15 +196,44 @@ impl Recorder<'_> {
         } else if self.config.attributes_epoch(epoch) {
             self.attribute(report, "")?;
         }
-        if self.state_saved.elapsed() >= STATE_INTERVAL && epoch < self.config.training.epochs {
-            self.save_state(&complete.snapshot)?;
-            // Only after the state is saved: a run resumed from an older state needs the former best
-            // checkpoint. The former best of this epoch also stays, because a page that has just shown it may
-            // still request it.
-            self.remove_all_but(&[best, former, Some(epoch)])?;
-        }
         self.last = Some(complete);
+        self.save_state_if_due(state)
+    }
+
+    /// Saves the state once a minute, and then removes what a resumed run no longer needs.
+    fn save_state_if_due(&mut self, state: &State) -> Result<(), Error> {
+        let complete = state.epoch == self.config.training.epochs;
+        if complete || !self.save_timer.is_due() || self.saved_step == (state.epoch, state.step) {
+            return Ok(());
+        }
+        self.save_state(state)?;
+        // Only after the state is saved: a run resumed from an older state needs the former best checkpoint. The
+        // former best of this epoch also stays, because a page that has just shown it may still request it.
+        let best = self.best();
+        self.remove_all_but(&[best, self.former_best, Some(state.epoch)])
+    }
+
+    fn save_state(&mut self, state: &State) -> Result<(), Error> {
+        let Recorder { config, dir, epoch_timer, save_timer, .. } = self;
+        save_timer.around(|| {
+            // The state continues after these records, so they must not be lost in a power failure.
+            dir.sync()?;
+            state.snapshot().save(&dir.path(STATE), config, epoch_timer.seconds())
+        })?;
+        self.saved_step = (state.epoch, state.step);
         Ok(())
+    }
+
+    /// Saves the state of a run that is stopped. If a person has canceled it, also saves the checkpoint of the
+    /// last complete epoch.
+    fn stop(&mut self, state: &State, reason: StopReason) -> Result<(), Error> {
+        if self.saved_step != (state.epoch, state.step) {
+            self.save_state(state)?;
+        }
+        match reason {
+            StopReason::Cancel => self.save_last(),
+            StopReason::Pause | StopReason::Requeue => Ok(()),
+        }
     }
 
     /// Returns the best epoch so far.
@@ -197,11 +252,10 @@ impl Recorder<'_> {
         overfitting.into_iter().chain(broken).try_for_each(|notice| self.dir.append(&Record::Notice(notice)))
     }
 
-    /// Saves the checkpoint of the last complete epoch, and its state if epochs are left.
+    /// Saves the checkpoint of the last complete epoch, if this worker has completed one.
     fn save_last(&mut self) -> Result<(), Error> {
         let Some(mut complete) = self.last.take() else { return Ok(()) };
-        self.save(&mut complete)?;
-        if complete.report.epoch < self.config.training.epochs { self.save_state(&complete.snapshot) } else { Ok(()) }
+        self.save(&mut complete)
     }
 
     fn finish(mut self) -> Result<(), Error> {
@@ -211,18 +265,13 @@ impl Recorder<'_> {
         self.remove_all_but(&[best, Some(last_epoch)])?;
         let best_epoch = best.unwrap_or(last_epoch);
         self.dir.append(&Record::Finished(Finished { best_epoch, last_epoch, elapsed_secs: self.clock.elapsed_secs() }))?;
-        self.dir.remove(STATE)
-    }
-
-    fn save_state(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
-        self.state_saved = Instant::now();
-        snapshot.save(&self.dir.path(STATE), self.config)
+        self.dir.remove(STATE)?;
+        self.dir.remove(rundir::MEASURED)
     }
 
     fn metrics(&mut self, report: &EpochReport) -> record::Epoch {
-        let now = Instant::now();
-        let seconds = (now - self.epoch_begun).as_secs_f64();
-        self.epoch_begun = now;
+        let seconds = self.epoch_timer.seconds();
+        self.epoch_timer = EpochTimer { begun: Instant::now(), before_secs: 0.0 };
         let EpochReport { epoch, learning_rate, train_loss, train_robust_accuracy, evaluation } = report;
         let evaluation = evaluation.as_ref();
         record::Epoch {
@@ -282,7 +331,7 @@ impl Recorder<'_> {
                 checkpoint_sha256,
             };
             // Ignores stop requests: a stopped run keeps its last epoch completely.
-            attributions::write(&mut self.dir, facts, measurement, samples, &Cancel::default())?;
+            attributions::write(&mut self.dir, facts, measurement, samples, &mut Kept::default())?;
         }
         Ok(())
     }

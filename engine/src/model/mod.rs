@@ -8,8 +8,10 @@ mod resnet;
 
 use shared::config::{Architecture, BatchNormMode, ModelConfig, Normalization};
 use shared::dataset::DatasetInfo;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::Error;
+use crate::checkpoint;
 use crate::random::{self, Purpose, Seed};
 use deit::Deit;
 use layers::{Builder, Initialization, Linear};
@@ -20,6 +22,8 @@ use resnet::ResNet18;
 /// A classifier f(x) = W g(x) + b for pixels in `[0, 1]`.
 #[derive(Debug)]
 pub struct Network {
+    /// What messages call it.
+    name: String,
     backbone: Box<dyn Backbone>,
     entries: Vec<Entry>,
     /// The entries with [`Role::Parameter`]. They share memory with `entries`.
@@ -72,7 +76,20 @@ impl Network {
             Some(Normalization { mean, std }) => (mean, std),
             None => (&info.mean, &info.std),
         };
-        Network { backbone, entries, parameters, mean: per_channel(mean), std: per_channel(std), feature_mask: None }
+        Network {
+            name: "the network".to_owned(),
+            backbone,
+            entries,
+            parameters,
+            mean: per_channel(mean),
+            std: per_channel(std),
+            feature_mask: None,
+        }
+    }
+
+    /// Sets what messages call it, such as the name of its checkpoint.
+    pub fn named(self, name: String) -> Self {
+        Network { name, ..self }
     }
 
     /// Replaces the normalization of the pixels.
@@ -110,6 +127,14 @@ impl Network {
         };
         let logits = self.backbone.linear().forward(&features);
         Output { features, logits }
+    }
+
+    /// Returns `logits` of this network. Fails if one is infinite or NaN.
+    pub(crate) fn finite(&self, logits: Tensor) -> Result<Tensor, Error> {
+        match no_grad(|| logits.isfinite().all()).int64_value(&[]) {
+            0 => Err(Error::NotFinite { network: self.name.clone(), batch: 0 }),
+            _ => Ok(logits),
+        }
     }
 
     /// Sets these dimensions of g(x) to 0 in every later pass. The network then computes W (g(x) ⊙ m) + b.
@@ -167,10 +192,33 @@ impl Network {
         self.mean.kind()
     }
 
+    /// Copies the buffers: what passes in training mode change, and no gradient does.
+    pub(crate) fn buffers(&self) -> Buffers {
+        let buffers = self.entries.iter().filter(|entry| entry.role == Role::Buffer);
+        Buffers(buffers.map(|entry| (entry.tensor.shallow_clone(), entry.tensor.copy())).collect())
+    }
+
+    /// Summarizes the values of all tensors. Networks that differ have, in practice, different fingerprints.
+    pub(crate) fn fingerprint(&self) -> String {
+        let norms: Vec<Tensor> = no_grad(|| self.entries.iter().map(|entry| entry.tensor.to_kind(Kind::Double).norm()).collect());
+        let norms = Vec::<f64>::try_from(Tensor::stack(&norms, 0).to_device(Device::Cpu)).expect("a list of float64");
+        checkpoint::sha256(&norms.iter().flat_map(|norm| norm.to_le_bytes()).collect::<Vec<u8>>())
+    }
+
     /// Copies all tensors to the CPU, in the order of the state dict. Later training does not change the
     /// copies.
     pub fn snapshot(&self) -> Vec<(String, Tensor)> {
         self.entries.iter().map(|entry| (entry.name.clone(), entry.tensor.detach().copy().to_device(Device::Cpu))).collect()
+    }
+}
+
+/// The buffers of a network, each with a copy of its values.
+pub(crate) struct Buffers(Vec<(Tensor, Tensor)>);
+
+impl Buffers {
+    /// Gives the buffers the values that they had when they were copied.
+    pub(crate) fn restore(self) {
+        no_grad(|| self.0.into_iter().for_each(|(mut buffer, before)| buffer.copy_(&before)));
     }
 }
 

@@ -76,7 +76,36 @@ impl TensorFile {
         file.by_ref().take(BEGINNING_BYTES).read_to_end(&mut start).map_err(Error::io(path))?;
         // Eight bytes of length, then JSON.
         let safetensors = start.get(8) == Some(&b'{') && start.get(6..8) == Some(&[0, 0]) && !start.starts_with(b"PK");
-        if safetensors { open_safetensors(path) } else { open_pytorch(path, file, &start) }
+        if safetensors { TensorFile::safetensors(path, fs::read(path).map_err(Error::io(path))?) } else { open_pytorch(path, file, &start) }
+    }
+
+    /// Opens a safetensors file that has been read: `bytes` is its content, `path` its name in messages.
+    pub(crate) fn safetensors(path: &Path, bytes: Vec<u8>) -> Result<Self, Error> {
+        let unreadable = |error| bad(path, format!("is not a readable safetensors file: {error}"));
+        let file = SafeTensors::deserialize(&bytes).map_err(unreadable)?;
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(unreadable)?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        let stored = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
+            let start = view.data().as_ptr() as usize - bytes.as_ptr() as usize;
+            let stored = Stored {
+                shape: view.shape().iter().map(|length| *length as i64).collect(),
+                container: String::new(),
+                kind: kind_of_safetensors(view.dtype()),
+                content: Content::Bytes(start..start + view.data().len()),
+            };
+            (name, stored)
+        };
+        let tensors = file.tensors().into_iter().map(stored).collect();
+        Ok(TensorFile {
+            path: path.to_owned(),
+            format: "safetensors",
+            tensors,
+            lists: BTreeMap::new(),
+            values: Vec::new(),
+            metadata,
+            bytes,
+            numbers: None,
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -150,8 +179,8 @@ impl TensorFile {
     }
 
     /// What the writer has put down beside the tensors; only safetensors have it.
-    pub fn into_metadata(self) -> HashMap<String, String> {
-        self.metadata
+    pub fn metadata(&self) -> &HashMap<String, String> {
+        &self.metadata
     }
 
     /// Reads every tensor of the file into `network`, on whose device and in whose kind they stay. `names`: what each is called in the
@@ -224,35 +253,6 @@ fn listed(items: &[String], separator: &str) -> String {
         None | Some(0) => items.join(separator),
         Some(more) => format!("{}{separator}and {more} more", items[..MOST_NAMES].join(separator)),
     }
-}
-
-fn open_safetensors(path: &Path) -> Result<TensorFile, Error> {
-    let bytes = fs::read(path).map_err(Error::io(path))?;
-    let unreadable = |error| bad(path, format!("is not a readable safetensors file: {error}"));
-    let file = SafeTensors::deserialize(&bytes).map_err(unreadable)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(unreadable)?;
-    let metadata = header.metadata().clone().unwrap_or_default();
-    let stored = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
-        let start = view.data().as_ptr() as usize - bytes.as_ptr() as usize;
-        let stored = Stored {
-            shape: view.shape().iter().map(|length| *length as i64).collect(),
-            container: String::new(),
-            kind: kind_of_safetensors(view.dtype()),
-            content: Content::Bytes(start..start + view.data().len()),
-        };
-        (name, stored)
-    };
-    let tensors = file.tensors().into_iter().map(stored).collect();
-    Ok(TensorFile {
-        path: path.to_owned(),
-        format: "safetensors",
-        tensors,
-        lists: BTreeMap::new(),
-        values: Vec::new(),
-        metadata,
-        bytes,
-        numbers: None,
-    })
 }
 
 /// `start`: what the file begins with.

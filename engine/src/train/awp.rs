@@ -20,17 +20,10 @@ pub(super) fn perturb(network: &Network, gamma: f64, loss: impl FnOnce() -> Tens
         .filter(|entry| entry.role == Role::Parameter && entry.tensor.dim() > 1 && entry.name.ends_with("weight"))
         .map(|entry| entry.tensor.shallow_clone())
         .collect();
-    let buffers: Vec<(Tensor, Tensor)> = network
-        .entries()
-        .iter()
-        .filter(|entry| entry.role == Role::Buffer)
-        .map(|entry| (entry.tensor.shallow_clone(), entry.tensor.copy()))
-        .collect();
+    let buffers = network.buffers();
     let gradients = Tensor::run_backward(&[loss()], &weights, false, false);
+    buffers.restore();
     no_grad(|| {
-        for (mut buffer, before) in buffers {
-            buffer.copy_(&before);
-        }
         let offset = |(weight, gradient): (Tensor, Tensor)| {
             // Avoids a division by zero: a weight with zero gradient is not moved.
             const SMALLEST: f64 = 1e-20;

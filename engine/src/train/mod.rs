@@ -6,23 +6,27 @@ mod awp;
 mod distillation;
 mod overfitting;
 mod state;
+mod tally;
 mod targets;
 mod trades;
 
+use std::path::Path;
+
 use shared::config::{BatchNormMode, Inputs, Method, TrainConfig, TrainingConfig};
 use shared::record::Phase;
-use tch::{Kind, Reduction, Tensor, no_grad};
+use tch::{Device, Reduction, Tensor};
 
 use crate::Error;
 use crate::attack::{self, Attack};
 use crate::attribution::Samples;
-use crate::cancel::Cancel;
 use crate::data::{Data, augment, batches};
 use crate::evaluate::{EvalInputs, Measurement, measure, measure_samples};
+use crate::kept::Kept;
 use crate::linear_probe::LinearProbe;
-use crate::model::Network;
+use crate::model::Buffers;
 use crate::optim;
 use crate::random::{self, Purpose, Seed};
+use crate::stop::Stop;
 pub use distillation::Teachers;
 pub use overfitting::catastrophic_overfitting;
 pub use state::{Snapshot, State};
@@ -31,8 +35,8 @@ pub use targets::{Targets, mix_with};
 /// Progress reports of [`fit`].
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A batch was trained on or evaluated. `step` counts from 1 to `steps`.
-    Batch { phase: Phase, epoch: u32, step: u32, steps: u32 },
+    /// A batch was trained on or evaluated. `step` counts from 1 to `steps`. Training continues from `state`.
+    Batch { phase: Phase, epoch: u32, step: u32, steps: u32, state: &'a State },
     /// An epoch is complete. `state` is the state at its end.
     Epoch { report: &'a EpochReport, state: &'a State },
 }
@@ -81,8 +85,9 @@ pub struct Batch {
 
 /// Trains a network: each batch is attacked, then one SGD step descends the loss on the attacked images.
 ///
-/// Continues after the last complete epoch of `state`. Calls `observe` after each batch and at the end of
-/// each epoch. If `observe` returns an error, training stops with that error.
+/// Continues after the last step of `state`. Calls `observe` after each batch and at the end of each epoch. If
+/// `observe` returns an error, training stops with that error. Batches of an evaluation that was stopped are
+/// kept in the file `kept`, if given.
 ///
 /// The paper's recipe is PreActResNet-18 on CIFAR-10, PGD-10 with eps 8/255, 200 epochs with batch size 128,
 /// learning rate 0.1 divided by 10 at epochs 100 and 150. It reports 47.8 % robust accuracy (PGD-20) at the
@@ -90,13 +95,15 @@ pub struct Batch {
 ///
 /// # Errors
 ///
-/// `Error::Diverged` if the loss is infinite or NaN, `Error::Canceled` after a stop request.
+/// `Error::Diverged` if the loss is infinite or NaN, `Error::Stopped` after a stop request. `state` is then that
+/// after the last complete step.
 pub fn fit(
     config: &TrainConfig,
     data: &Data,
     teachers: &Teachers,
     state: &mut State,
-    cancel: &Cancel,
+    kept: Option<&Path>,
+    stop: &Stop,
     observe: &mut dyn FnMut(Event<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let training_attack = Attack::for_training(config);
@@ -105,12 +112,11 @@ pub fn fit(
 
     for epoch in state.epoch + 1..=config.training.epochs {
         let order = random::draw(Seed { run: config.seed, purpose: Purpose::Order, epoch, step: 0 }, || data.train.shuffled_order());
-        let mut tally = Tally::new(&state.network);
-        let mut learning_rate = 0.0;
+        let learning_rate = |step: u32| config.training.learning_rate_at(f64::from(epoch - 1) + f64::from(step - 1) / f64::from(steps));
 
-        for (step, batch) in (1..).zip(&batches) {
+        for (step, batch) in (1..).zip(&batches).skip(state.step as usize) {
             // Draw images, augmentation, mixup and the start of the attack, all from (seed, epoch, step).
-            cancel.check()?;
+            stop.check()?;
             let (images, labels) = data.train.select(&order.narrow(0, batch.start, batch.end - batch.start));
             let seed = Seed { run: config.seed, purpose: Purpose::Step, epoch, step };
             let batch = random::draw(seed, || {
@@ -124,56 +130,64 @@ pub fn fit(
             });
 
             // Attack the batch and descend the loss.
-            learning_rate = config.training.learning_rate_at(f64::from(epoch - 1) + f64::from(step - 1) / f64::from(steps));
-            let logits = train_step(&batch, config, teachers, state, learning_rate, cancel)?;
-            tally.add(&batch.targets, &logits);
-            observe(Event::Batch { phase: Phase::Training, epoch, step, steps })?;
+            let logits = train_step(&batch, config, teachers, state, learning_rate(step), stop)?;
+            state.tally.add(&batch.targets, &logits);
+            state.step = step;
+            observe(Event::Batch { phase: Phase::Training, epoch, step, steps, state })?;
         }
 
         // Evaluate the network and report the epoch.
-        state.epoch = epoch;
-        let (train_loss, train_accuracy) = tally.means();
+        let (train_loss, train_accuracy) = state.tally.means();
         if !train_loss.is_finite() {
             return Err(Error::Diverged { epoch });
         }
         let evaluation = match config.evaluates_epoch(epoch) {
-            true => Some(evaluate(config, data, state.evaluated(), epoch, cancel, observe)?),
+            true => Some(evaluate(config, data, state, epoch, kept, stop, observe).map_err(|error| match error {
+                Error::NotFinite { .. } => Error::Diverged { epoch },
+                error => error,
+            })?),
             false => None,
         };
-        let finite = |evaluation: &Evaluation| evaluation.test_clean.loss.is_finite() && evaluation.test_robust.loss.is_finite();
-        if !evaluation.as_ref().is_none_or(finite) {
-            return Err(Error::Diverged { epoch });
-        }
         let train_robust_accuracy = (config.training.method != Method::Standard).then_some(train_accuracy);
-        let report = EpochReport { epoch, learning_rate, train_loss, train_robust_accuracy, evaluation };
+        let report = EpochReport { epoch, learning_rate: learning_rate(steps), train_loss, train_robust_accuracy, evaluation };
+        state.complete_epoch();
         observe(Event::Epoch { report: &report, state })?;
     }
     Ok(())
 }
 
 /// Trains on one batch. Returns the logits, `[N, K]`, that the loss of the step was computed from.
+///
+/// A step that is stopped leaves `state` as it was.
 pub fn train_step(
     batch: &Batch,
     config: &TrainConfig,
     teachers: &Teachers,
     state: &mut State,
     learning_rate: f64,
-    cancel: &Cancel,
+    stop: &Stop,
 ) -> Result<Tensor, Error> {
     let TrainingConfig { method, label_smoothing, awp, gradient_clip, .. } = &config.training;
-    let State { epoch: complete, network, optimizer, average } = state;
+    let State { epoch: complete, network, optimizer, average, .. } = state;
     let Batch { images: clean, targets, start } = batch;
     let epoch = *complete + 1;
     let attack = Attack::for_training(config);
 
-    // Attack.
-    let images = match method {
-        Method::Standard => clean.shallow_clone(),
-        Method::PgdAt | Method::FastAt => {
-            attack::ascend(network, clean, start, &attack, cancel, &|logits| targets.cross_entropy(logits, 0.0, Reduction::Sum))?
-        }
-        Method::Trades => trades::perturb(network, clean, start, &attack, cancel)?,
+    // Attack. On a CPU this can take minutes and is stopped within; its passes may have changed the running
+    // statistics, which are then taken back. Elsewhere a step ends before a copy of them would be worth it.
+    let never = Stop::default();
+    let (buffers, stop) = match network.device() {
+        Device::Cpu => (Some(network.buffers()), stop),
+        _ => (None, &never),
     };
+    let attacked = match method {
+        Method::Standard => Ok(clean.shallow_clone()),
+        Method::PgdAt | Method::FastAt => {
+            attack::ascend(network, clean, start, &attack, stop, &|logits| targets.cross_entropy(logits, 0.0, Reduction::Sum))
+        }
+        Method::Trades => trades::perturb(network, clean, start, &attack, stop),
+    };
+    let images = attacked.inspect_err(|_| buffers.into_iter().for_each(Buffers::restore))?;
 
     // Loss.
     let soft_targets = teachers.soft_targets(&images);
@@ -209,61 +223,40 @@ struct LossAndLogits {
     loss: Tensor,
     logits: Tensor,
 }
-/// Measures the network on all splits after an epoch.
+/// Measures the network on all splits after the steps of an epoch.
 fn evaluate(
     config: &TrainConfig,
     data: &Data,
-    network: &Network,
+    state: &State,
     epoch: u32,
-    cancel: &Cancel,
+    kept: Option<&Path>,
+    stop: &Stop,
     observe: &mut dyn FnMut(Event<'_>) -> Result<(), Error>,
 ) -> Result<Evaluation, Error> {
+    let network = state.evaluated_after(epoch);
+    let mut kept = match kept {
+        Some(path) => {
+            let belongs_to = format!("epoch {epoch} with weights {} of {}", network.fingerprint(), state::comparable(config));
+            Kept::in_file(stop, path, belongs_to, network.device())?
+        }
+        None => Kept::in_memory(stop),
+    };
     let attack = Attack::to_measure(&config.measuring_attack());
     let attacked = EvalInputs::Attacked { attack: &attack, seed: config.seed };
-    let mut progress = |step, steps| observe(Event::Batch { phase: Phase::Evaluating, epoch, step, steps });
+    let mut progress = |step, steps| observe(Event::Batch { phase: Phase::Evaluating, epoch, step, steps, state });
     let probe = LinearProbe::penultimate(network);
     let mut samples = Vec::new();
     let mut test = |inputs, measured| -> Result<Measurement, Error> {
         if !config.attribution.inputs.contains(&inputs) {
-            return measure(network, &data.test, measured, cancel, &mut progress);
+            return measure(network, &data.test, measured, &mut kept, &mut progress);
         }
-        let (measurement, seen) = measure_samples(network, &probe, &data.test, measured, cancel, &mut progress)?;
+        let (measurement, seen) = measure_samples(network, &probe, &data.test, measured, &mut kept, &mut progress)?;
         samples.push((inputs, seen));
         Ok(measurement)
     };
     let (test_clean, test_robust) = (test(Inputs::Clean, EvalInputs::Clean)?, test(Inputs::Adversarial, attacked)?);
-    let mut measure = |split, measured| measure(network, split, measured, cancel, &mut progress);
+    let mut measure = |split, measured| measure(network, split, measured, &mut kept, &mut progress);
     let train_clean = measure(&data.train, EvalInputs::Clean)?;
     let holdout_robust = data.holdout.as_ref().map(|holdout| measure(holdout, attacked)).transpose()?;
     Ok(Evaluation { train_clean, test_clean, test_robust, holdout_robust, samples })
-}
-
-/// Sums of loss and correct predictions in an epoch. They stay on the device, so that no batch waits for the
-/// CPU.
-struct Tally {
-    loss: Tensor,
-    correct: Tensor,
-    samples: i64,
-}
-
-impl Tally {
-    fn new(network: &Network) -> Self {
-        let zero = || Tensor::zeros([0i64; 0], (Kind::Double, network.device()));
-        Tally { loss: zero(), correct: zero(), samples: 0 }
-    }
-
-    fn add(&mut self, targets: &Targets, logits: &Tensor) {
-        let samples = logits.size()[0];
-        no_grad(|| {
-            self.loss += targets.cross_entropy(logits, 0.0, Reduction::Mean).to_kind(Kind::Double) * samples as f64;
-            self.correct += targets.correct(logits);
-        });
-        self.samples += samples;
-    }
-
-    /// Returns mean loss and accuracy.
-    fn means(&self) -> (f64, f64) {
-        let samples = self.samples as f64;
-        (self.loss.double_value(&[]) / samples, self.correct.double_value(&[]) / samples)
-    }
 }

@@ -8,8 +8,8 @@ use super::LossAndLogits;
 use super::targets::Targets;
 use crate::Error;
 use crate::attack::{self, Attack};
-use crate::cancel::Cancel;
 use crate::model::Network;
+use crate::stop::Stop;
 
 /// Draws the start of the attack: a small normal offset. Exactly at the image, the divergence has no
 /// gradient.
@@ -21,9 +21,9 @@ pub(super) fn start(images: &Tensor) -> Tensor {
 
 /// Finds images whose predictions differ most from those of `images`. Shapes and errors are those of
 /// [`attack::ascend`].
-pub(super) fn perturb(network: &Network, images: &Tensor, start: &Tensor, attack: &Attack, cancel: &Cancel) -> Result<Tensor, Error> {
+pub(super) fn perturb(network: &Network, images: &Tensor, start: &Tensor, attack: &Attack, stop: &Stop) -> Result<Tensor, Error> {
     let clean = no_grad(|| network.forward(images, attack.batch_norm).logits);
-    attack::ascend(network, images, start, attack, cancel, &|logits| divergence(logits, &clean))
+    attack::ascend(network, images, start, attack, stop, &|logits| divergence(logits, &clean))
 }
 
 /// Computes the cross-entropy on clean images plus β times the mean divergence of the adversarial from the

@@ -1,8 +1,8 @@
 //! The PGD attack: ball and pixel range, random starts, batch normalization modes, stop requests.
 
 use engine::attack::{Attack, cross_entropy, perturb};
-use engine::cancel::Cancel;
 use engine::random::{self, Purpose, Seed};
+use engine::stop::Stop;
 use engine::{Error, data};
 use shared::config::{BatchNormMode, Norm};
 use shared::dataset::Dataset;
@@ -48,7 +48,7 @@ fn check(norm: Norm) {
     let network = small_network(Dataset::Digits, Kind::Float);
     let (images, labels) = digits();
     let attack = attack(norm);
-    let adversarial = perturb(&network, &images, &labels, &start(&attack, &images, 1), &attack, &Cancel::default()).unwrap();
+    let adversarial = perturb(&network, &images, &labels, &start(&attack, &images, 1), &attack, &Stop::default()).unwrap();
 
     let eps = attack.eps.fraction();
     let found = sizes(norm, &(&adversarial - &images));
@@ -97,7 +97,7 @@ fn an_attack_in_train_mode_moves_the_running_statistics_and_one_in_eval_mode_doe
         let (images, labels) = digits();
         let attack = Attack { batch_norm: mode, ..attack(Norm::Linf) };
         let before = network.snapshot();
-        let _ = perturb(&network, &images, &labels, &start(&attack, &images, 1), &attack, &Cancel::default()).unwrap();
+        let _ = perturb(&network, &images, &labels, &start(&attack, &images, 1), &attack, &Stop::default()).unwrap();
         for ((name, before), (_, after)) in before.iter().zip(network.snapshot()) {
             let moved = *before != after;
             assert_eq!(moved, moves && (name.contains("running") || name.contains("tracked")), "{name} in {mode:?}");
@@ -106,12 +106,12 @@ fn an_attack_in_train_mode_moves_the_running_statistics_and_one_in_eval_mode_doe
 }
 
 #[test]
-fn a_canceled_attack_ends_before_its_next_step() {
+fn a_stopped_attack_ends_before_its_next_step() {
     let network = small_network(Dataset::Digits, Kind::Float);
     let (images, labels) = digits();
     let attack = attack(Norm::Linf);
-    let cancel = Cancel::default();
-    cancel.request();
-    let outcome = perturb(&network, &images, &labels, &images.zeros_like(), &attack, &cancel);
-    assert!(matches!(outcome, Err(Error::Canceled)));
+    let stop = Stop::default();
+    stop.request();
+    let outcome = perturb(&network, &images, &labels, &images.zeros_like(), &attack, &stop);
+    assert!(matches!(outcome, Err(Error::Stopped(_))));
 }

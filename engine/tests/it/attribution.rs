@@ -2,11 +2,12 @@
 
 use engine::attack::Attack;
 use engine::attribution::{Samples, attribution, correlation_matrix};
-use engine::cancel::Cancel;
 use engine::data::{self, Split};
 use engine::evaluate::{EvalInputs, Measurement, measure, measure_samples_in_batches};
+use engine::kept::Kept;
 use engine::linear_probe::LinearProbe;
 use engine::random::{self, Purpose, Seed};
+use engine::stop::Stop;
 use shared::config::{Aggregation, BatchNormMode, Subset};
 use shared::dataset::Dataset;
 use shared::matrix::Matrix;
@@ -79,7 +80,7 @@ fn the_size_of_batches_changes_nothing() {
             assert_eq!(parts.confusion, whole.confusion);
         }
         let network = small_network(Dataset::Digits, Kind::Double);
-        let alone = measure(&network, &split, measured, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+        let alone = measure(&network, &split, measured, &mut Kept::default(), &mut |_, _| Ok(())).unwrap();
         assert_eq!((alone.loss, alone.confusion), (whole.loss, whole.confusion));
     }
 }
@@ -87,7 +88,7 @@ fn the_size_of_batches_changes_nothing() {
 fn measure_digits(split: &Split, measured: EvalInputs<'_>, batch_size: i64) -> (Measurement, Samples) {
     let network = small_network(Dataset::Digits, Kind::Double);
     let probe = LinearProbe::penultimate(&network);
-    measure_samples_in_batches(&network, &probe, split, measured, batch_size, &Cancel::default(), &mut |_, _| Ok(())).unwrap()
+    measure_samples_in_batches(&network, &probe, split, measured, batch_size, &mut Kept::default(), &mut |_, _| Ok(())).unwrap()
 }
 
 /// Creates `counts[i]` samples of class i, with classes taking turns. Features are those of a ReLU, and each
@@ -173,7 +174,7 @@ fn a_class_without_a_correct_sample_has_a_zero_attribution() {
 }
 
 fn bootstrap(samples: &Samples, aggregation: Aggregation, subset: Subset, resamples: u32) -> shared::api::Bootstrap {
-    samples.bootstrap(aggregation, subset, resamples, 1, &Cancel::default()).unwrap().unwrap()
+    samples.bootstrap(aggregation, subset, resamples, 1, &Stop::default()).unwrap().unwrap()
 }
 
 #[test]
@@ -188,7 +189,7 @@ fn where_all_samples_of_a_class_are_alike_every_resample_gives_the_estimate() {
         }
         assert_close("CAS", &[found.cas_low, found.cas_high], &[classes.matrix.cas(); 2], 1e-12);
     }
-    assert_eq!(samples.bootstrap(Aggregation::AverageThenCosine, Subset::All, 0, 1, &Cancel::default()).unwrap(), None);
+    assert_eq!(samples.bootstrap(Aggregation::AverageThenCosine, Subset::All, 0, 1, &Stop::default()).unwrap(), None);
 }
 
 #[test]
@@ -245,10 +246,10 @@ fn intervals_are_as_wide_as_the_delta_method_says_and_cover_the_truth_as_often_a
 #[test]
 fn a_bootstrap_follows_its_seed_and_stops_when_asked() {
     let samples = samples(&[30, 20, 10], 8, 5);
-    let of = |seed| samples.bootstrap(Aggregation::CosineThenAverage, Subset::All, 100, seed, &Cancel::default()).unwrap().unwrap();
+    let of = |seed| samples.bootstrap(Aggregation::CosineThenAverage, Subset::All, 100, seed, &Stop::default()).unwrap().unwrap();
     assert_eq!(of(1), of(1));
     assert_ne!(of(1), of(2));
-    let canceled = Cancel::default();
-    canceled.request();
-    assert!(samples.bootstrap(Aggregation::CosineThenAverage, Subset::All, 100, 1, &canceled).is_err());
+    let stopped = Stop::default();
+    stopped.request();
+    assert!(samples.bootstrap(Aggregation::CosineThenAverage, Subset::All, 100, 1, &stopped).is_err());
 }

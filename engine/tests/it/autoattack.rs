@@ -3,7 +3,7 @@
 
 use engine::autoattack::square::{InitialDraw, QueryDraw, RandomSource};
 use engine::autoattack::{Ball, Classifier, PreparedStage, Stage, apgd, fab, square, stages};
-use engine::cancel::Cancel;
+use engine::stop::Stop;
 use engine::{Error, data};
 use safetensors::SafeTensors;
 use shared::config::{AutoAttack, Norm};
@@ -63,7 +63,7 @@ fn apgd_goes_the_way_of_the_public_code() {
             [("apgd_ce", apgd::Objective::CrossEntropy), ("apgd_t", apgd::Objective::TargetedDlr { targets: golden_targets(&network) })]
         {
             let (images, labels, start) = (golden("images"), golden("labels"), golden(&format!("start_{key}")));
-            let found = apgd::perturb(&network, &images, &labels, &start, &objective, ball(norm, eps), &Cancel::default()).unwrap();
+            let found = apgd::perturb(&network, &images, &labels, &start, &objective, ball(norm, eps), &Stop::default()).unwrap();
             let name = format!("{name}_{key}");
             assert_close(&name, &values(&found), &values(&golden(&name)), SAME);
         }
@@ -75,7 +75,7 @@ fn fab_goes_the_way_of_the_public_code() {
     let network = Perceptron::golden();
     for (norm, key, _) in NORMS {
         let (images, labels, targets) = (golden("images"), golden("labels"), golden_targets(&network));
-        let found = fab::nearest(&network, &images, &labels, &targets, norm, &Cancel::default()).unwrap();
+        let found = fab::nearest(&network, &images, &labels, &targets, norm, &Stop::default()).unwrap();
         let name = format!("fab_{key}");
         assert_close(&name, &values(&found.images), &values(&golden(&name)), SAME);
     }
@@ -124,7 +124,7 @@ fn square_goes_the_way_of_the_public_code_with_the_same_random_numbers() {
     let network = Perceptron::golden();
     for (norm, key, eps) in NORMS {
         let (images, labels) = (golden("images"), golden("labels"));
-        let found = square::perturb(&network, &images, &labels, ball(norm, eps), 300, &Recorded { key }, &Cancel::default()).unwrap();
+        let found = square::perturb(&network, &images, &labels, ball(norm, eps), 300, &Recorded { key }, &Stop::default()).unwrap();
         let name = format!("square_{key}");
         assert_close(&name, &values(&found), &values(&golden(&name)), SAME);
     }
@@ -194,7 +194,7 @@ impl Linear {
         let rows = left.nonzero().squeeze_dim(1);
         let (images, labels) = (self.images.index_select(0, &rows), self.labels.index_select(0, &rows));
         let prepared = PreparedStage::new(stage, ball, &self.images, 1);
-        let found = prepared.perturb(self, &images, &labels, &rows, &Cancel::default()).unwrap();
+        let found = prepared.perturb(self, &images, &labels, &rows, &Stop::default()).unwrap();
         left.index_put(&[Some(&rows)], &self.logits(&found).argmax(1, false).eq_tensor(&labels), false)
     }
 
@@ -220,7 +220,7 @@ fn fab_finds_the_nearest_misclassified_image_of_a_linear_classifier() {
     for norm in [Norm::Linf, Norm::L2] {
         // Any wrong class counts, not only the target. A nearer class may lie on the way to the target.
         let targets = linear.logits(&linear.images).argsort(1, true).select(1, 1);
-        let found = fab::nearest(&linear, &linear.images, &linear.labels, &targets, norm, &Cancel::default()).unwrap();
+        let found = fab::nearest(&linear, &linear.images, &linear.labels, &targets, norm, &Stop::default()).unwrap();
         for ((found, to_target), nearest) in values(&found.distances).iter().zip(linear.distances(norm, 1)).zip(linear.nearest(norm)) {
             assert!(*found >= nearest * (1.0 - 1e-9), "{norm:?}: {found} is nearer than the nearest, {nearest}");
             // The last step starts at 90 % of the way and overshoots by 5 % of its length. Up to a tenth of
@@ -279,7 +279,7 @@ fn every_stage_stays_in_ball_and_pixels_and_leaves_what_it_cannot_fool() {
     for (norm, eps) in [(Norm::Linf, 0.1), (Norm::L2, 1.0)] {
         for stage in [Stage::ApgdCe, Stage::ApgdTargeted { rank: 2 }, Stage::FabTargeted { rank: 1 }] {
             let prepared = PreparedStage::new(stage, ball(norm, eps), &images, 1);
-            let found = prepared.perturb(&network, &images, &labels, &rows, &Cancel::default()).unwrap();
+            let found = prepared.perturb(&network, &images, &labels, &rows, &Stop::default()).unwrap();
             let fooled = values(&network.logits(&found).argmax(1, false).ne_tensor(&labels));
             let offsets = (&found - &images).flatten(1, -1);
             let sizes = values(&match norm {
@@ -306,7 +306,7 @@ fn images_attacked_by_themselves_come_out_as_among_others() {
             let perturb = |rows: &[i64]| {
                 let rows = Tensor::from_slice(rows);
                 let (images, labels) = (images.index_select(0, &rows), labels.index_select(0, &rows));
-                values(&prepared.perturb(&network, &images, &labels, &rows, &Cancel::default()).unwrap())
+                values(&prepared.perturb(&network, &images, &labels, &rows, &Stop::default()).unwrap())
             };
             let apart = [perturb(&[0, 3]), perturb(&[1]), perturb(&[2])];
             let (first, last) = apart[0].split_at(apart[1].len());
@@ -327,14 +327,14 @@ fn fewer_classes_have_fewer_targets_and_below_four_no_targeted_dlr() {
 }
 
 #[test]
-fn a_canceled_stage_ends_before_its_next_step() {
+fn a_stopped_stage_ends_before_its_next_step() {
     let linear = Linear::new(5);
-    let cancel = Cancel::default();
-    cancel.request();
+    let stop = Stop::default();
+    stop.request();
     let rows = Tensor::arange(60, (Kind::Int64, Device::Cpu));
     for stage in AutoAttack::ALL.into_iter().flat_map(|attack| stages(attack, 5, 100)) {
         let prepared = PreparedStage::new(stage, ball(Norm::Linf, 0.1), &linear.images, 1);
-        let outcome = prepared.perturb(&linear, &linear.images, &linear.labels, &rows, &cancel);
-        assert!(matches!(outcome, Err(Error::Canceled)), "{stage:?}");
+        let outcome = prepared.perturb(&linear, &linear.images, &linear.labels, &rows, &stop);
+        assert!(matches!(outcome, Err(Error::Stopped(_))), "{stage:?}");
     }
 }

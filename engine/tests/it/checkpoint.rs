@@ -22,7 +22,7 @@ fn a_checkpoint_read_back_gives_the_same_network() {
     let images = Tensor::rand([5, 1, 8, 8], (Kind::Float, Device::Cpu));
     saved.forward(&images, BatchNormMode::Train);
     let written = save(&path, &saved.snapshot()).unwrap();
-    load(&path, &read).unwrap();
+    load(&path, None, &read).unwrap();
 
     assert_eq!(saved.forward(&images, BatchNormMode::Eval).logits, read.forward(&images, BatchNormMode::Eval).logits);
     assert_eq!(saved.snapshot(), read.snapshot());
@@ -63,7 +63,7 @@ fn a_checkpoint_of_another_network_says_all_that_does_not_fit_and_changes_nothin
 
     let network = network(Dataset::Digits, 4, 1);
     let before = network.snapshot();
-    let message = load(&path, &network).unwrap_err().to_string();
+    let message = load(&path, None, &network).unwrap_err().to_string();
     for part in [
         "other.safetensors",
         r#"Missing key(s) in state_dict: "bn.bias""#,
@@ -84,6 +84,6 @@ fn what_is_no_checkpoint_is_named() {
     save(&path, &network.snapshot()).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    assert!(load(&path, &network).unwrap_err().to_string().contains("not a readable safetensors file"));
-    assert!(load(&folder.path().join("none"), &network).unwrap_err().to_string().contains("none"));
+    assert!(load(&path, None, &network).unwrap_err().to_string().contains("not a readable safetensors file"));
+    assert!(load(&folder.path().join("none"), None, &network).unwrap_err().to_string().contains("none"));
 }

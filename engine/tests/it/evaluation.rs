@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use engine::attack::{Attack, perturb};
 use engine::autoattack::Ball;
-use engine::cancel::Cancel;
 use engine::data::{self, Split};
 use engine::model::Network;
 use engine::random::{self, Purpose, Seed};
 use engine::robustness::{self, Event, NamedAttack, State};
+use engine::stop::Stop;
 use engine::{Error, job};
 use serde_json::{Value, json};
 use shared::api::EvaluationFile;
@@ -20,6 +20,7 @@ use shared::config::{AutoAttack, BatchNormMode, DataConfig, Norm, PgdConfig};
 use shared::dataset::Dataset;
 use shared::eps::Eps;
 use shared::record::{EvaluationStep, NoticeKind};
+use shared::rundir::StopReason;
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
 
@@ -61,7 +62,7 @@ fn an_evaluation_stopped_after_any_batch_ends_with_the_same_numbers() {
         events += 1;
         Ok(())
     };
-    robustness::run(&network, &split, &attacks(), 3, &mut whole, &Cancel::default(), &mut count).unwrap();
+    robustness::run(&network, &split, &attacks(), 3, &mut whole, &Stop::default(), &mut count).unwrap();
     assert!(events > 10, "{events} events are too few to stop at");
 
     let mut stopped = State::default();
@@ -69,8 +70,8 @@ fn an_evaluation_stopped_after_any_batch_ends_with_the_same_numbers() {
         // Continue from the state on disk, and stop one event later each time.
         stopped = serde_json::from_str(&serde_json::to_string(&stopped).unwrap()).unwrap();
         let mut first = true;
-        let mut stop = |_: &State, _: Event<'_>| if std::mem::take(&mut first) { Ok(()) } else { Err(Error::Canceled) };
-        let _ = robustness::run(&network, &split, &attacks(), 3, &mut stopped, &Cancel::default(), &mut stop);
+        let mut stop = |_: &State, _: Event<'_>| if std::mem::take(&mut first) { Ok(()) } else { Err(Error::Stopped(StopReason::Cancel)) };
+        let _ = robustness::run(&network, &split, &attacks(), 3, &mut stopped, &Stop::default(), &mut stop);
     }
     assert_eq!(timeless(stopped), timeless(whole));
 }
@@ -87,7 +88,7 @@ fn each_attack_is_run_on_what_the_ones_before_have_left() {
         }
         Ok(())
     };
-    robustness::run(&network, &split, &attacks(), 3, &mut state, &Cancel::default(), &mut observe).unwrap();
+    robustness::run(&network, &split, &attacks(), 3, &mut state, &Stop::default(), &mut observe).unwrap();
 
     let names: Vec<&str> = state.steps.iter().map(|step| step.attack.as_str()).collect();
     assert_eq!(names, ["clean", "PGD-5, 3 starts", "Square, 100 queries", "APGD-CE"]);
@@ -105,7 +106,7 @@ fn each_attack_is_run_on_what_the_ones_before_have_left() {
     for start in 0..3 {
         let seed = Seed { run: 3, purpose: Purpose::Evaluation, epoch: 0, step: start };
         let start = random::draw(seed, || pgd().start(&images));
-        let found = perturb(&network, &images, labels, &start, &pgd(), &Cancel::default()).unwrap();
+        let found = perturb(&network, &images, labels, &start, &pgd(), &Stop::default()).unwrap();
         left = left.logical_and(&network.forward(&found, BatchNormMode::Eval).logits.argmax(1, false).eq_tensor(labels));
     }
     assert_eq!(f64::from(state.steps[2].attacked), values(&left).iter().sum::<f64>());
@@ -161,7 +162,7 @@ fn result(directory: &Path) -> EvaluationFile {
 fn an_evaluation_leaves_its_result_and_says_what_to_report() {
     let root = trained();
     let directory = evaluation(&root, "some", |_| {});
-    job::run(&directory, &Cancel::default()).unwrap();
+    job::run(&directory, &Stop::default()).unwrap();
     let (result, metrics) = (result(&directory), metrics(&directory));
 
     assert_eq!(metrics.evaluation, result.steps);
@@ -186,7 +187,7 @@ fn an_evaluation_leaves_its_result_and_says_what_to_report() {
                  image, at ℓ∞ 8/255 (0.0314) on 40 test images: ";
     assert!(result.report.starts_with(start), "{}", result.report);
 
-    let again = job::run(&directory, &Cancel::default()).unwrap_err();
+    let again = job::run(&directory, &Stop::default()).unwrap_err();
     assert!(again.to_string().contains("finished run"), "{again}");
 }
 
@@ -199,7 +200,7 @@ fn the_standard_autoattack_is_named_so() {
         }
         config["samples"] = json!(10);
     });
-    job::run(&directory, &Cancel::default()).unwrap();
+    job::run(&directory, &Stop::default()).unwrap();
     let result = result(&directory);
     let names: Vec<&str> = result.steps.iter().map(|step| step.attack.as_str()).collect();
     assert_eq!(names, ["clean", "APGD-CE", "APGD-DLR, targeted", "FAB, targeted", "Square"]);
@@ -210,7 +211,7 @@ fn the_standard_autoattack_is_named_so() {
 }
 
 #[test]
-fn an_evaluation_canceled_and_killed_goes_on_to_the_same_result() {
+fn an_evaluation_stopped_and_killed_goes_on_to_the_same_result() {
     let root = trained();
     // Two batches of images, and enough queries that there is time to stop.
     let long = |config: &mut Value| {
@@ -219,7 +220,7 @@ fn an_evaluation_canceled_and_killed_goes_on_to_the_same_result() {
         config["eps"] = json!("4/255");
     };
     let (whole, stopped) = (evaluation(&root, "whole", long), evaluation(&root, "stopped", long));
-    job::run(&whole, &Cancel::default()).unwrap();
+    job::run(&whole, &Stop::default()).unwrap();
 
     let start = |seen: &dyn Fn() -> bool| {
         let mut child = worker().arg(&stopped).stdin(Stdio::piped()).spawn().unwrap();
@@ -234,15 +235,15 @@ fn an_evaluation_canceled_and_killed_goes_on_to_the_same_result() {
     let asked = Instant::now();
     drop(child.stdin.take());
     wait_for("end", || child.try_wait().unwrap().is_some());
-    assert!(asked.elapsed() < Duration::from_secs(5), "a cancel took {:?}", asked.elapsed());
-    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert!(asked.elapsed() < Duration::from_secs(5), "the stop took {:?}", asked.elapsed());
+    assert_eq!(child.wait().unwrap().code(), Some(85));
     assert!(stopped.join("evaluation.state.json").exists() && !stopped.join("evaluation.json").exists());
 
     let mut child = start(&|| done(3)(&stopped));
     child.kill().unwrap();
     child.wait().unwrap();
 
-    job::run(&stopped, &Cancel::default()).unwrap();
+    job::run(&stopped, &Stop::default()).unwrap();
     let timeless = |mut file: EvaluationFile| {
         file.seconds = 0.0;
         file.steps.iter_mut().for_each(|step| step.seconds = 0.0);
@@ -256,7 +257,7 @@ fn an_evaluation_canceled_and_killed_goes_on_to_the_same_result() {
 
 #[track_caller]
 fn check_refused(root: &TempDir, name: &str, change: impl FnOnce(&mut Value), parts: &[&str]) {
-    let error = job::run(&evaluation(root, name, change), &Cancel::default()).unwrap_err().to_string();
+    let error = job::run(&evaluation(root, name, change), &Stop::default()).unwrap_err().to_string();
     assert!(parts.iter().all(|part| error.contains(part)), "{error}");
 }
 
@@ -271,6 +272,6 @@ fn what_cannot_be_evaluated_is_named() {
     let directory = evaluation(&root, "other", |_| {});
     fs::write(directory.join("evaluation.state.json"), r#"{"checkpoint_sha256": "0", "state": {"clean": [], "worst": [], "steps": []}}"#)
         .unwrap();
-    let error = job::run(&directory, &Cancel::default()).unwrap_err().to_string();
+    let error = job::run(&directory, &Stop::default()).unwrap_err().to_string();
     assert!(error.contains("another checkpoint than base.e"), "{error}");
 }

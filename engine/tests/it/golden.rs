@@ -2,8 +2,8 @@
 
 use engine::attack::{self, Attack, perturb};
 use engine::attribution::Samples;
-use engine::cancel::Cancel;
 use engine::model::Network;
+use engine::stop::Stop;
 use serde::Deserialize;
 use shared::config::{Aggregation, Architecture, BatchNormMode, ModelConfig, Norm, Subset};
 use shared::dataset::Dataset;
@@ -75,7 +75,7 @@ fn check_attacked(network: &Network, norm: Norm, golden: &Attacked) {
         batch_norm: BatchNormMode::Eval,
     };
     let images = images(20);
-    let adversarial = perturb(network, &images, &labels(), &attack.start(&images), &attack, &Cancel::default()).unwrap();
+    let adversarial = perturb(network, &images, &labels(), &attack.start(&images), &attack, &Stop::default()).unwrap();
     let lengths = (&adversarial - &images).norm_scalaropt_dim(2, [1, 2, 3], false);
     assert_close("lengths of offsets", &values(&lengths), &golden.delta_l2_per_sample, ATTACKED);
     check(network, &adversarial, &golden.expected, ATTACKED);

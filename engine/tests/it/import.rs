@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use engine::attack::Attack;
-use engine::cancel::Cancel;
 use engine::checkpoint::{self, Sidecar};
 use engine::data::Split;
 use engine::evaluate::{EvalInputs, measure_samples};
 use engine::import::{Reading, Request, Sample, read};
+use engine::kept::Kept;
 use engine::linear_probe::LinearProbe;
 use engine::model::Network;
 use serde_json::{Value, json};
@@ -83,7 +83,7 @@ fn matrices_of_files_from_pytorch_are_those_of_pytorch() {
             ("l2", EvalInputs::Attacked { attack: &l2, seed: 0 }, 1e-3),
         ] {
             let probe = LinearProbe::penultimate(&network);
-            let (_, samples) = measure_samples(&network, &probe, &split, measured, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+            let (_, samples) = measure_samples(&network, &probe, &split, measured, &mut Kept::default(), &mut |_, _| Ok(())).unwrap();
             let matrix = samples.attribute(Aggregation::AverageThenCosine, Subset::All).matrix;
             let expected: Vec<f64> = serde_json::from_value(entry[inputs].clone()).unwrap();
             assert_close(&format!("{file}, {inputs}"), &matrix.rows().collect::<Vec<_>>().concat(), &expected, tolerance);
@@ -104,7 +104,7 @@ fn what_pytorch_normalizes_with_is_used_whatever_it_is_called_and_its_matrices_c
             [("clean", EvalInputs::Clean, 1e-5), ("linf", EvalInputs::Attacked { attack: &attack, seed: 0 }, 1e-3)]
         {
             let probe = LinearProbe::penultimate(&network);
-            let (_, samples) = measure_samples(&network, &probe, &split, measured, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+            let (_, samples) = measure_samples(&network, &probe, &split, measured, &mut Kept::default(), &mut |_, _| Ok(())).unwrap();
             let matrix = samples.attribute(Aggregation::AverageThenCosine, Subset::All).matrix;
             let expected: Vec<f64> = serde_json::from_value(entry[inputs].clone()).unwrap();
             assert_close(&format!("{file}, {inputs}"), &matrix.rows().collect::<Vec<_>>().concat(), &expected, tolerance);

@@ -11,6 +11,7 @@ mod import;
 mod measure;
 mod model;
 mod pair;
+mod stopping;
 mod tensor_file;
 mod training;
 mod updates;

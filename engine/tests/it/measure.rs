@@ -7,13 +7,14 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use engine::cancel::Cancel;
 use engine::data::{self, Split};
 use engine::evaluate::{EvalInputs, measure_samples_in_batches};
 use engine::grad_cam::grad_cam;
 use engine::job;
+use engine::kept::Kept;
 use engine::linear_probe::LinearProbe;
 use engine::model::Network;
+use engine::stop::Stop;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::api::{AttributionFile, SaliencyFile};
@@ -82,7 +83,7 @@ fn split() -> Split {
 
 #[track_caller]
 fn check_variants(probe: &LinearProbe, network: &Network, expected: &Variants) {
-    let measured = measure_samples_in_batches(network, probe, &split(), EvalInputs::Clean, 7, &Cancel::default(), &mut |_, _| Ok(()));
+    let measured = measure_samples_in_batches(network, probe, &split(), EvalInputs::Clean, 7, &mut Kept::default(), &mut |_, _| Ok(()));
     let (_, samples) = measured.unwrap();
     let check = |what: &str, found: &Matrix, expected: &[Vec<f64>]| {
         assert_close(what, &found.rows().collect::<Vec<_>>().concat(), &expected.concat(), TOLERANCE);
@@ -111,7 +112,7 @@ fn stages_are_read_out_by_the_ridge_regression_of_numpy() {
     let train = Split::new(images(60, 2000), Tensor::arange(60, (Kind::Int64, Device::Cpu)).remainder(10));
     for (stage, expected) in (1..).zip(&golden.stages) {
         for batch_size in [7, 60] {
-            let probe = LinearProbe::fitted(&network, stage, &train, batch_size, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+            let probe = LinearProbe::fitted(&network, stage, &train, batch_size, &mut Kept::default(), &mut |_, _| Ok(())).unwrap();
             assert_close("W", &values(probe.weight()), &expected.weight.concat(), TOLERANCE);
             check_variants(&probe, &network, &expected.variants);
         }
@@ -122,7 +123,7 @@ fn stages_are_read_out_by_the_ridge_regression_of_numpy() {
 fn features_that_never_change_are_read_out_by_nothing() {
     let network = network(Architecture::PreactResnetSmall, 4);
     let same = Split::new(images(1, 5).expand([20, 1, 8, 8], false), Tensor::arange(20, (Kind::Int64, Device::Cpu)).remainder(10));
-    let probe = LinearProbe::fitted(&network, 1, &same, 20, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+    let probe = LinearProbe::fitted(&network, 1, &same, 20, &mut Kept::default(), &mut |_, _| Ok(())).unwrap();
     assert!(values(probe.weight()).iter().all(|weight| weight.is_finite()));
 }
 
@@ -165,7 +166,7 @@ pub fn trained() -> TempDir {
 /// Runs a configuration in a directory beside the others.
 pub fn run(root: &TempDir, name: &str, config: &Value) -> Result<std::path::PathBuf, engine::Error> {
     let directory = worker::beside(root, name, config);
-    job::run(&directory, &Cancel::default()).map(|()| directory)
+    job::run(&directory, &Stop::default()).map(|()| directory)
 }
 
 fn attribution(directory: &Path, epoch: u32, inputs: Inputs) -> AttributionFile {
@@ -225,10 +226,10 @@ fn an_attribution_run_says_what_it_measured() {
 }
 
 #[test]
-fn a_measurement_that_was_canceled_begins_anew() {
+fn a_measurement_stopped_at_its_start_is_done_by_the_next_worker() {
     let root = trained();
-    let canceled = Cancel::default();
-    canceled.request();
+    let stopped = Stop::default();
+    stopped.request();
     for (kind, result) in [("attribute", "attributions/e4.adversarial.json"), ("saliency", "saliency.json")] {
         let mut config = json!({"kind": kind, "device": "cpu"});
         match kind {
@@ -236,11 +237,11 @@ fn a_measurement_that_was_canceled_begins_anew() {
             _ => config["checkpoints"] = json!(["base.last"]),
         }
         let directory = worker::beside(&root, kind, &config);
-        assert!(matches!(job::run(&directory, &canceled), Err(engine::Error::Canceled)));
+        assert!(matches!(job::run(&directory, &stopped), Err(engine::Error::Stopped(_))));
         assert!(!directory.join(result).exists() && metrics(&directory).finished.is_none());
-        job::run(&directory, &Cancel::default()).unwrap();
+        job::run(&directory, &Stop::default()).unwrap();
         assert!(directory.join(result).exists() && metrics(&directory).finished.is_some());
-        let again = job::run(&directory, &Cancel::default()).unwrap_err().to_string();
+        let again = job::run(&directory, &Stop::default()).unwrap_err().to_string();
         assert!(again.contains("already holds a finished run"), "{again}");
     }
 }

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use engine::attack::{Attack, perturb};
 use engine::attribution::ClassAttributions;
-use engine::cancel::Cancel;
 use engine::data::Split;
 use engine::job;
+use engine::kept::Kept;
 use engine::model::Network;
 use engine::pair::{AttackInputs, amplified_changes, contributions, drives, largest_indices, shared_dimensions};
+use engine::stop::Stop;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::api::{AttributionFile, PairAccuracy, PairFile};
@@ -67,7 +68,6 @@ fn a_pair_is_taken_apart_as_by_numpy_and_fares_without_what_it_shares_as_by_pyto
         steps: golden.steps,
         random_start: false,
     });
-    let cancel = Cancel::default();
     for expected in &golden.pairs {
         let GoldenPair { pair, dimensions, .. } = expected;
         let [i, j] = pair.map(|class| class as usize);
@@ -77,7 +77,7 @@ fn a_pair_is_taken_apart_as_by_numpy_and_fares_without_what_it_shares_as_by_pyto
         let start = clean.zeros_like();
         let images = AttackInputs { split: Split::new(clean.shallow_clone(), labels.shallow_clone()), start: start.shallow_clone() };
 
-        let seen = images.measure(&network, &attack, &cancel, &mut no_news).unwrap();
+        let seen = images.measure(&network, &attack, &mut Kept::default(), &mut no_news).unwrap();
         let ClassAttributions { attributions, matrix, .. } = seen.samples.attribute(Aggregation::AverageThenCosine, Subset::All);
         let found = contributions(&attributions[i], &attributions[j]);
         assert_close("contributions", &found, &expected.contributions, TOLERANCE);
@@ -99,8 +99,8 @@ fn a_pair_is_taken_apart_as_by_numpy_and_fares_without_what_it_shares_as_by_pyto
 
         network.ablate(dimensions);
         let before = Split::new(seen.adversarial.shallow_clone(), labels.shallow_clone());
-        assert_eq!(images.accuracy(&network, &before, pair, &attack, &cancel, &mut no_news).unwrap(), expected.without);
-        let attacked = perturb(&network, &clean, &labels, &start, &attack, &cancel).unwrap();
+        assert_eq!(images.accuracy(&network, &before, pair, &attack, &mut Kept::default(), &mut no_news).unwrap(), expected.without);
+        let attacked = perturb(&network, &clean, &labels, &start, &attack, &Stop::default()).unwrap();
         let logits = network.forward(&attacked, BatchNormMode::Eval).logits;
         assert_close("logits", &values(&logits), &expected.logits.concat(), TOLERANCE);
         network.ablate(&[]);
@@ -224,11 +224,11 @@ fn what_no_pair_can_be_of_is_named() {
     check_refused(&root, "run", &with("checkpoints", json!(["lost.best"])), &["`lost.best`", "there is no run directory"]);
     check_refused(&root, "class", &with("pairs", json!([[1, 10]])), &["`base.e4`", "has 10 classes, numbered 0 to 9", "[1, 10]"]);
     check_refused(&root, "dimensions", &with("dimensions", json!(9)), &["`base.e4`", "9 of its 16 dimensions", "at most 8"]);
-    let canceled = Cancel::default();
-    canceled.request();
+    let stopped = Stop::default();
+    stopped.request();
     let directory = worker::beside(&root, "canceled", &with("images_per_class", json!(1)));
-    assert!(matches!(job::run(&directory, &canceled), Err(engine::Error::Canceled)));
+    assert!(matches!(job::run(&directory, &stopped), Err(engine::Error::Stopped(_))));
     assert!(!directory.join("pair.json").exists() && metrics(&directory).finished.is_none());
-    job::run(&directory, &Cancel::default()).unwrap();
+    job::run(&directory, &Stop::default()).unwrap();
     assert!(directory.join("pair.json").exists() && metrics(&directory).finished.is_some());
 }

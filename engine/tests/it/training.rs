@@ -2,15 +2,17 @@
 
 use engine::Error;
 use engine::attack::Attack;
-use engine::cancel::Cancel;
 use engine::data::{self, synthetic};
 use engine::evaluate::{EvalInputs, measure, measure_samples};
+use engine::kept::Kept;
 use engine::linear_probe::LinearProbe;
 use engine::optim::Sgd;
+use engine::stop::Stop;
 use engine::train::{EpochReport, Event, State, Teachers, catastrophic_overfitting, fit};
 use shared::config::{Aggregation, AwpConfig, Method, Subset, TrainConfig, TrainingConfig, WeightAveragingConfig};
 use shared::eps::Eps;
 use shared::record::Epoch;
+use shared::rundir::StopReason;
 use tch::{Device, Kind, Tensor};
 
 use crate::{assert_close, tiny_config, values};
@@ -20,7 +22,7 @@ fn train(config: &TrainConfig) -> Result<(State, Vec<EpochReport>), Error> {
     let data = data::load(&config.data, config.seed)?;
     let mut state = State::new(config, &data.info, Kind::Float, Device::Cpu);
     let mut reports = Vec::new();
-    fit(config, &data, &Teachers::default(), &mut state, &Cancel::default(), &mut |event| {
+    fit(config, &data, &Teachers::default(), &mut state, None, &Stop::default(), &mut |event| {
         if let Event::Epoch { report, .. } = event {
             reports.push(report.clone());
         }
@@ -125,8 +127,8 @@ fn generated_classes_are_learnt_and_the_pairs_that_share_a_pattern_stand_out() {
     let attack = Attack::to_measure(&config.measuring_attack());
     let attacked = EvalInputs::Attacked { attack: &attack, seed: config.seed };
     let probe = LinearProbe::penultimate(network);
-    let (measured, samples) = measure_samples(network, &probe, &data.test, attacked, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
-    let clean = measure(network, &data.test, EvalInputs::Clean, &Cancel::default(), &mut |_, _| Ok(())).unwrap();
+    let (measured, samples) = measure_samples(network, &probe, &data.test, attacked, &mut Kept::default(), &mut |_, _| Ok(())).unwrap();
+    let clean = measure(network, &data.test, EvalInputs::Clean, &mut Kept::default(), &mut |_, _| Ok(())).unwrap();
     // A network that only recognizes the pair is correct half of the time.
     assert!(clean.accuracy() > 0.6 && measured.accuracy() > 0.3, "clean {}, attacked {}", clean.accuracy(), measured.accuracy());
 
@@ -157,18 +159,18 @@ fn a_state_that_was_saved_goes_on_with_the_same_numbers() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.safetensors");
     let mut stopped = State::new(&config, &data.info, Kind::Float, Device::Cpu);
-    let outcome = fit(&config, &data, &Teachers::default(), &mut stopped, &Cancel::default(), &mut |event| match event {
-        Event::Epoch { report, state } if report.epoch == 2 => state.snapshot().save(&path, &config),
-        Event::Batch { epoch: 3, step: 2, .. } => Err(Error::Canceled),
+    let outcome = fit(&config, &data, &Teachers::default(), &mut stopped, None, &Stop::default(), &mut |event| match event {
+        Event::Epoch { report, state } if report.epoch == 2 => state.snapshot().save(&path, &config, 0.0),
+        Event::Batch { epoch: 3, step: 2, .. } => Err(Error::Stopped(StopReason::Cancel)),
         _ => Ok(()),
     });
-    assert!(matches!(outcome, Err(Error::Canceled)));
+    assert!(matches!(outcome, Err(Error::Stopped(_))));
 
     let mut resumed = State::new(&config, &data.info, Kind::Float, Device::Cpu);
     resumed.load(&path, &TrainConfig { name: "Renamed".into(), ..config.clone() }).unwrap();
     assert_eq!(resumed.epoch, 2);
     let mut rest = Vec::new();
-    fit(&config, &data, &Teachers::default(), &mut resumed, &Cancel::default(), &mut |event| {
+    fit(&config, &data, &Teachers::default(), &mut resumed, None, &Stop::default(), &mut |event| {
         if let Event::Epoch { report, .. } = event {
             rest.push(report.clone());
         }

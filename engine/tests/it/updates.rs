@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use engine::cancel::Cancel;
 use engine::model::Network;
+use engine::stop::Stop;
 use engine::train::{Batch, State, Targets, Teachers, mix_with, train_step};
 use serde::Deserialize;
 use shared::config::*;
@@ -64,7 +64,7 @@ fn check(name: &str, config: &TrainConfig, teachers: &Teachers, mix: Option<f64>
             None => (images, Targets::new(labels)),
         };
         let batch = Batch { images, targets, start: noise(2000 + step) * start };
-        let _ = train_step(&batch, config, teachers, &mut state, config.training.learning_rate, &Cancel::default()).unwrap();
+        let _ = train_step(&batch, config, teachers, &mut state, config.training.learning_rate, &Stop::default()).unwrap();
     }
     let found: Vec<f64> = state
         .evaluated()
@@ -172,7 +172,7 @@ fn an_average_that_has_not_begun_is_not_evaluated() {
     for epoch in 1..=3 {
         let targets = Targets::new(Tensor::arange(IMAGES, (Kind::Int64, Device::Cpu)).remainder(10));
         let batch = Batch { images: noise(epoch) * 0.45 + 0.5, targets, start: noise(0) };
-        let _ = train_step(&batch, &config, &Teachers::default(), &mut state, 0.1, &Cancel::default()).unwrap();
+        let _ = train_step(&batch, &config, &Teachers::default(), &mut state, 0.1, &Stop::default()).unwrap();
         state.epoch = epoch;
         seen.push(differs(&state));
     }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use engine::cancel::Cancel;
 use engine::checkpoint::{Sidecar, load};
 use engine::job;
 use engine::model::Network;
 use engine::run_dir::read_metrics;
+use engine::stop::Stop;
 use serde_json::Value;
 use shared::api::{AttributionFile, Probe};
 use shared::config::{DataConfig, DistillationConfig, Inputs, RunConfig, TrainConfig};
@@ -48,7 +48,7 @@ pub(crate) fn beside(root: &TempDir, name: &str, config: &Value) -> PathBuf {
 /// Trains a run in `root`.
 pub(crate) fn train(root: &TempDir, name: &str, config: TrainConfig) {
     tch::set_num_threads(1);
-    job::run(&beside(root, name, &json(config)), &Cancel::default()).unwrap();
+    job::run(&beside(root, name, &json(config)), &Stop::default()).unwrap();
 }
 
 pub(crate) fn run(directory: &Path) -> Output {
@@ -145,7 +145,7 @@ fn a_run_leaves_what_its_records_say_and_nothing_else() {
         let sidecar: Sidecar = serde_json::from_str(&sidecar).unwrap();
         assert_eq!(sidecar.checkpoint, *checkpoint);
         let network = Network::new(&sidecar.model, &sidecar.dataset.info(), 9, Kind::Float, Device::Cpu);
-        load(&directory.path().join(&checkpoint.file), &network).unwrap();
+        load(&directory.path().join(&checkpoint.file), Some(&checkpoint.sha256), &network).unwrap();
     }
 }
 
@@ -205,6 +205,17 @@ fn start_long(directory: &Path, seen: impl Fn(&Metrics) -> bool) -> Child {
     child
 }
 
+/// Cancels a run as a server does, and waits until its worker has saved.
+#[track_caller]
+fn cancel(mut child: Child, directory: &Path) {
+    let file = directory.join("stop");
+    fs::write(&file, "cancel\n").unwrap();
+    drop(child.stdin.take());
+    wait_for("end", || child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    fs::remove_file(file).unwrap();
+}
+
 #[track_caller]
 pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -215,15 +226,12 @@ pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 #[test]
-fn a_worker_whose_input_ends_keeps_its_last_epoch_and_exits_with_3() {
+fn a_canceled_worker_keeps_its_last_epoch_and_exits_with_3() {
     let mut config = tiny_config();
     config.training.epochs = 10_000;
     config.checkpoints.every = 0;
     let directory = directory(&json(config));
-    let mut child = start_long(directory.path(), |metrics| metrics.epochs.len() >= 2);
-    drop(child.stdin.take());
-    wait_for("end", || child.try_wait().unwrap().is_some());
-    assert_eq!(child.wait().unwrap().code(), Some(3));
+    cancel(start_long(directory.path(), |metrics| metrics.epochs.len() >= 2), directory.path());
 
     let metrics = metrics(directory.path());
     assert_eq!(metrics.finished, None);
@@ -236,7 +244,7 @@ fn a_worker_whose_input_ends_keeps_its_last_epoch_and_exits_with_3() {
 }
 
 /// Returns results and files of a run, without durations.
-fn outcome(directory: &Path) -> (Vec<Epoch>, Vec<Checkpoint>, Vec<AttributionEntry>, (u32, u32)) {
+pub(crate) fn outcome(directory: &Path) -> (Vec<Epoch>, Vec<Checkpoint>, Vec<AttributionEntry>, (u32, u32)) {
     // Skips incomplete lines, as every reader does.
     let metrics = read_metrics(directory).unwrap();
     let epochs = metrics.epochs.into_iter().map(|epoch| Epoch { seconds: 0.0, elapsed_secs: 0.0, ..epoch });
@@ -256,9 +264,7 @@ fn a_run_that_was_canceled_and_then_killed_ends_as_if_nothing_had_been() {
     assert!(run(whole.path()).status.success());
 
     let stopped = directory(&json(config));
-    let mut child = start_long(stopped.path(), |metrics| metrics.epochs.len() >= 3);
-    drop(child.stdin.take());
-    assert_eq!(child.wait().unwrap().code(), Some(3));
+    cancel(start_long(stopped.path(), |metrics| metrics.epochs.len() >= 3), stopped.path());
     let canceled = metrics(stopped.path()).epochs.len();
     let elapsed = metrics(stopped.path()).epochs.last().unwrap().elapsed_secs;
 
@@ -291,8 +297,9 @@ fn teachers_are_trained_first_and_once() {
     config.training.distillation = Some(DistillationConfig { teacher_epochs: Some(2), ..DistillationConfig::default() });
     let directory = directory(&json(config));
     let mut child = start_long(directory.path(), |metrics| !metrics.epochs.is_empty());
+    // As if the server had ended.
     drop(child.stdin.take());
-    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert_eq!(child.wait().unwrap().code(), Some(85));
     let lines = fs::read_to_string(directory.path().join("metrics.jsonl")).unwrap();
     assert!(lines.lines().any(|line| line.contains("\"teaching\"")));
     assert_eq!(metrics(directory.path()).started.unwrap().teacher_epochs, 4);
@@ -359,10 +366,7 @@ fn a_cancel_in_the_first_epoch_leaves_no_checkpoint() {
     config.attack.steps = 1000;
     config.data.train_samples = Some(1000);
     let directory = directory(&json(config));
-    let mut child = start_long(directory.path(), |metrics| metrics.started.is_some());
-    drop(child.stdin.take());
-    wait_for("end", || child.try_wait().unwrap().is_some());
-    assert_eq!(child.wait().unwrap().code(), Some(3));
+    cancel(start_long(directory.path(), |metrics| metrics.started.is_some()), directory.path());
     assert_eq!(metrics(directory.path()).epochs, []);
     assert_eq!(files(&directory.path().join("checkpoints")), Vec::<String>::new());
 }
@@ -401,7 +405,7 @@ fn a_failure_inside_libtorch_ends_with_its_first_line() {
     let directory = directory(&json(config));
     let limited = format!("ulimit -v 2000000; exec {:?} {:?}", env!("CARGO_BIN_EXE_worker"), directory.path());
     let output = Command::new("sh").args(["-c", &limited]).stdin(Stdio::null()).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(101));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.lines().last().unwrap().starts_with("error: libtorch: "), "{said}");
 }

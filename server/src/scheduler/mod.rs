@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use shared::api::{Probe, QueuePlace, RunState, RunSummary, WorkerStatus};
 use shared::config::RunConfig;
 use shared::id::RunId;
+use shared::rundir::StopReason;
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
@@ -24,9 +25,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use self::follow_metrics::follow_metrics;
+use self::pending_writes::Deaths;
 pub use self::pending_writes::PendingWrites;
 use self::states::{ActiveRun, States};
-use self::verdict::{Ending, StopReason, verdict};
+use self::verdict::{Ending, Verdict, verdict};
 use crate::db::Db;
 use crate::id::new_run;
 use crate::rundir::{RunDir, RunDirs};
@@ -41,6 +43,9 @@ const RETRY: Duration = Duration::from_secs(2);
 pub struct Scheduler {
     messages: mpsc::Sender<Message>,
 }
+
+/// How often a run is tried again whose worker has died by itself.
+const TRIES: u32 = 3;
 
 /// A run to be queued.
 #[derive(Debug)]
@@ -224,7 +229,7 @@ impl Actor {
                 // A left-over worker is stopping anyway; the next start settles its run.
                 self.running.retain(|_, running| !running.left_over);
                 for running in self.running.values_mut() {
-                    running.stop_reason.get_or_insert(StopReason::ServerStops);
+                    running.stop_reason.get_or_insert(StopReason::Requeue);
                     running.stop.cancel();
                 }
             }
@@ -285,8 +290,11 @@ impl Actor {
             }
             RunState::Running => {
                 // Stop the worker first, even if the cancel cannot be written.
+                if let Err(error) = self.dirs.of(id).write_stop_file(StopReason::Cancel) {
+                    tracing::warn!("the worker of {id} cannot be told that the run is canceled, only that it has to stop: {error}");
+                }
                 if let Some(running) = self.running.get_mut(id) {
-                    running.stop_reason.get_or_insert(StopReason::Canceled);
+                    running.stop_reason = Some(StopReason::Cancel);
                     running.stop.cancel();
                 }
                 self.states.set_canceling(id).await;
@@ -393,18 +401,21 @@ impl Actor {
             }
             if !self.running.values().any(|running| running.device == device) {
                 let span = info_span!("run", id = %run.id);
-                self.start(run.id, run.epochs, device).instrument(span).await?;
+                let device = device.to_owned();
+                self.start(run, &device).instrument(span).await?;
             }
         }
         Ok(())
     }
 
-    async fn start(&mut self, id: RunId, epochs: u32, device: &str) -> anyhow::Result<()> {
+    async fn start(&mut self, run: ActiveRun, device: &str) -> anyhow::Result<()> {
+        let ActiveRun { id, epochs, deaths, .. } = run;
         let dir = self.dirs.of(&id);
         // Write `running` first: if the server is killed before the worker starts, the next start looks for a
         // left-over worker.
         self.states.set_running(&id).await?;
-        let worker = match self.worker.start(&dir) {
+        let again = deaths.and_then(|deaths| deaths.why);
+        let worker = match self.worker.start(&dir, again.as_deref()) {
             Ok(worker) => worker,
             Err(error) => {
                 let failure = format!("cannot start the worker `{}`: {error}", self.worker.program.display());
@@ -414,7 +425,6 @@ impl Actor {
             }
         };
         tracing::info!("{id} is running on {device}");
-        let pid = worker.pid;
         let stop = CancellationToken::new();
         self.running.insert(id.clone(), Running { device: device.to_owned(), stop: stop.clone(), stop_reason: None, left_over: false });
         let (states, outbox, name) = (self.states.clone(), self.outbox.clone(), id.clone());
@@ -430,20 +440,41 @@ impl Actor {
             drop(outbox.send(Message::Ended { id: name, ending: Ending::Exited(status), summary }).await);
         };
         tokio::spawn(follow.in_current_span());
-        if let Err(error) = self.states.set_worker_pid(&id, pid).await {
-            tracing::warn!("the process id of {id} cannot be written, so a server started after a crash could not end its worker: {error}");
-        }
         Ok(())
     }
 
-    /// Records how a run ended.
+    /// Records how a run ended, or queues it again.
     async fn settle(&mut self, id: &RunId, ending: Ending, summary: RunSummary) {
-        let stop_reason = self.running.remove(id).and_then(|running| running.stop_reason);
-        let log = self.dirs.of(id).log_tail(50).await.unwrap_or_else(|error| {
+        let dir = self.dirs.of(id);
+        let asked = self.running.remove(id).and_then(|running| running.stop_reason);
+        // Not only the server may have asked.
+        let in_file = dir.stop_reason().unwrap_or_else(|error| {
+            tracing::warn!("it cannot be read why the worker of {id} was asked to stop: {error}");
+            None
+        });
+        let log = dir.log_tail(50).await.unwrap_or_else(|error| {
             tracing::warn!("the log of {id} cannot be read: {error}");
             String::new()
         });
-        let (state, reason) = verdict(ending, stop_reason, &last_words(&log));
+        let before = self.states.deaths(id).await.unwrap_or_else(|error| {
+            tracing::warn!("it cannot be read how often the worker of {id} has died: {error}");
+            None
+        });
+        let (state, reason) = match verdict(ending, in_file.or(asked), &last_words(&log)) {
+            Verdict::Over(state, reason) => (state, reason),
+            Verdict::GoesOn => {
+                tracing::info!("{id} has been saved and is queued again");
+                let deaths = before.map(|deaths| Deaths { why: None, ..deaths });
+                return self.states.set_again(id, deaths, summary).await;
+            }
+            Verdict::Died(how) => match after_death(&how, before, summary.fraction_done) {
+                Ok(deaths) => {
+                    tracing::warn!("{id} is queued again: {how}");
+                    return self.states.set_again(id, Some(deaths), summary).await;
+                }
+                Err(reason) => (RunState::Failed, Some(reason)),
+            },
+        };
         // With a full disk, a worker cannot write the reason into its log.
         let reason = reason.map(|reason| match lack_of_room(self.dirs.root()).filter(|_| state == RunState::Failed) {
             Some(lack) => format!("{reason}; {lack}"),
@@ -476,20 +507,22 @@ impl Actor {
     }
 
     fn settle_left_over(&mut self, run: ActiveRun) {
-        let ActiveRun { id, device, wanted_device: _, epochs, worker_pid, canceling } = run;
+        let ActiveRun { id, device, wanted_device: _, epochs, canceling, deaths: _ } = run;
         tracing::warn!("{id} was running when the server stopped");
-        let stop_reason = canceling.then_some(StopReason::Canceled);
+        let stop_reason = canceling.then_some(StopReason::Cancel);
         self.running.insert(id.clone(), Running { device, stop: CancellationToken::new(), stop_reason, left_over: true });
         let (states, worker, outbox, dir) = (self.states.clone(), self.worker.clone(), self.outbox.clone(), self.dirs.of(&id));
         let follow = async move {
-            if let Err(error) = worker.outlive(&dir, worker_pid).await {
+            let died = worker.outlive(&dir).await.unwrap_or_else(|error| {
                 tracing::error!("cannot tell whether a worker of {id} is left over: {error}");
-            }
+                false
+            });
             let ended = CancellationToken::new();
             ended.cancel();
             let metrics = follow_metrics(&states, &dir, &id, epochs, ended).await;
             let summary = Box::new(RunSummary::of(&metrics, epochs));
-            drop(outbox.send(Message::Ended { id, ending: Ending::Unseen { finished: metrics.finished.is_some() }, summary }).await);
+            let ending = Ending::Unseen { finished: metrics.finished.is_some(), died };
+            drop(outbox.send(Message::Ended { id, ending, summary }).await);
         };
         tokio::spawn(follow.in_current_span());
     }
@@ -504,6 +537,20 @@ impl Actor {
         self.states.insert_finished(id, &config, &metrics, Timestamp::try_from(time)?, failure).await?;
         tracing::info!("{id} is taken in from its directory");
         Ok(())
+    }
+}
+
+/// The deaths of a worker after one more, or why its run is not tried again. `how`: a sentence about this death.
+fn after_death(how: &str, before: Option<Deaths>, fraction_done: f64) -> Result<Deaths, String> {
+    match before {
+        Some(before) if before.fraction_done == fraction_done => Err(format!("{how}; it has died at the same step before")),
+        Some(before) if before.count >= TRIES => Err(format!("{how}; it was tried again {TRIES} times")),
+        before => {
+            let count = before.map_or(0, |before| before.count) + 1;
+            let mut letters = how.chars();
+            let sentence = letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>()).unwrap_or_default();
+            Ok(Deaths { count, fraction_done, why: Some(format!("{sentence}. The run was tried again ({count} of {TRIES}).")) })
+        }
     }
 }
 
@@ -556,6 +603,22 @@ mod tests {
         check("a", QueuePlace::Front, &[]);
         check("c", QueuePlace::Down, &[]);
         check("unknown", QueuePlace::Front, &[]);
+    }
+
+    #[test]
+    fn a_worker_that_died_is_tried_again_three_times_unless_it_dies_at_the_same_step() {
+        let mut deaths = None;
+        for (count, fraction_done) in [(1, 0.0), (2, 0.25), (3, 0.5)] {
+            let found = after_death("the worker was killed", deaths, fraction_done).unwrap();
+            assert_eq!((found.count, found.fraction_done), (count, fraction_done));
+            let why = format!("The worker was killed. The run was tried again ({count} of 3).");
+            assert_eq!(found.why.as_deref(), Some(why.as_str()));
+            let same = after_death("the worker was killed", Some(found.clone()), fraction_done).unwrap_err();
+            assert!(same.contains("at the same step"), "{same}");
+            deaths = Some(found);
+        }
+        let reason = after_death("the worker was killed", deaths, 0.75).unwrap_err();
+        assert!(reason.contains("tried again 3 times"), "{reason}");
     }
 
     #[test]
@@ -689,9 +752,9 @@ while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
     }
 
     #[tokio::test]
-    async fn a_run_goes_on_where_the_database_refuses_its_process_or_its_cancel() {
+    async fn a_run_goes_on_where_the_database_refuses_its_cancel() {
         let planned = Planned::start().await;
-        planned.refuse("new.worker_pid IS NOT NULL AND new.state = 'running' OR new.canceling = 1").await;
+        planned.refuse("new.canceling = 1").await;
         let id = planned.submit().await;
         planned.until_told(&id, RunState::Running).await;
         planned.scheduler.cancel(id.clone()).await.unwrap();

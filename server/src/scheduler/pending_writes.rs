@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use shared::api::{Run, RunState, RunSummary};
 use shared::id::RunId;
 
@@ -21,12 +22,30 @@ pub(super) struct End {
     pub at: String,
 }
 
+/// A run that goes back to the queue, because its worker has saved or died.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Again {
+    pub deaths: Option<Deaths>,
+    pub summary: Box<RunSummary>,
+}
+
+/// How often the worker of a run has died by itself since a person started the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Deaths {
+    pub count: u32,
+    /// Fraction of the run that was done at the last death.
+    pub fraction_done: f64,
+    /// What the next worker records as the reason why it is started; `None` if it has been recorded.
+    pub why: Option<String>,
+}
+
 /// A change of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Change {
     /// It was asked to stop.
     Canceling,
     Ended(End),
+    Again(Again),
     /// Its files are removed already.
     Deleted,
 }
@@ -116,6 +135,7 @@ impl PendingWrites {
             None => Some(status),
             Some(Change::Canceling) => Some(RunStatus { canceling: true, ..status }),
             Some(Change::Ended(End { state, .. })) => Some(RunStatus { state, canceling: false }),
+            Some(Change::Again(_)) => Some(RunStatus { state: RunState::Queued, canceling: false }),
             Some(Change::Deleted) => None,
         }
     }
@@ -126,6 +146,12 @@ impl PendingWrites {
             None => {}
             Some(Change::Canceling) => run.canceling = true,
             Some(Change::Deleted) => return None,
+            Some(Change::Again(Again { summary, .. })) => {
+                run.state = RunState::Queued;
+                run.started_at = None;
+                run.canceling = false;
+                run.summary = *summary;
+            }
             Some(Change::Ended(End { state, failure, summary, at })) => {
                 run.state = state;
                 run.failure = failure;

@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow, SqlitePool};
 
 use super::NewRun;
-use super::pending_writes::{Change, End, PendingWrites};
+use super::pending_writes::{Again, Change, Deaths, End, PendingWrites};
 use crate::db::{at, now};
 
 /// Reads what the scheduler needs and writes the states of runs. What the database does not take is kept and
@@ -31,8 +31,9 @@ pub(super) struct ActiveRun {
     pub wanted_device: String,
     /// Epochs that it trains for; 0 if it does not train.
     pub epochs: u32,
-    pub worker_pid: Option<i32>,
     pub canceling: bool,
+    #[sqlx(json(nullable))]
+    pub deaths: Option<Deaths>,
 }
 
 impl States {
@@ -105,14 +106,14 @@ impl States {
     pub async fn active(&self, state: RunState) -> sqlx::Result<Vec<ActiveRun>> {
         // Selects two values and not the configuration: parsing a thousand configurations is slow.
         let mut active: Vec<ActiveRun> = sqlx::query_as(
-            "SELECT id, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, worker_pid, canceling \
+            "SELECT id, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, canceling, deaths \
              FROM runs WHERE state = ? ORDER BY coalesce(place, seq)",
         )
         .bind(state.id())
         .fetch_all(&self.pool)
         .await?;
-        // Without runs whose end or deletion is not written yet.
-        active.retain(|run| !matches!(self.pending.of(&run.id), Some(Change::Ended(_) | Change::Deleted)));
+        // Without runs whose end, return to the queue or deletion is not written yet.
+        active.retain(|run| !matches!(self.pending.of(&run.id), Some(Change::Ended(_) | Change::Again(_) | Change::Deleted)));
         Ok(active)
     }
 
@@ -131,11 +132,6 @@ impl States {
         written.map(drop)
     }
 
-    pub async fn set_worker_pid(&self, id: &RunId, pid: Option<i32>) -> sqlx::Result<()> {
-        sqlx::query("UPDATE runs SET worker_pid = ? WHERE id = ?").bind(pid).bind(id.as_str()).execute(&self.pool).await?;
-        Ok(())
-    }
-
     /// Records that a run was asked to stop: in the database, or in memory until the database takes it.
     pub async fn set_canceling(&self, id: &RunId) {
         self.keep(id, Change::Canceling).await;
@@ -144,6 +140,18 @@ impl States {
     /// Records how a run ended: in the database, or in memory until the database takes it.
     pub async fn set_finished(&self, id: &RunId, state: RunState, failure: Option<String>, summary: Option<RunSummary>) {
         self.keep(id, Change::Ended(End { state, failure, summary: summary.map(Box::new), at: now() })).await;
+    }
+
+    /// Records that a run goes back to the queue: in the database, or in memory until the database takes it.
+    pub async fn set_again(&self, id: &RunId, deaths: Option<Deaths>, summary: RunSummary) {
+        self.keep(id, Change::Again(Again { deaths, summary: Box::new(summary) })).await;
+    }
+
+    /// How often the worker of a run has died.
+    pub async fn deaths(&self, id: &RunId) -> sqlx::Result<Option<Deaths>> {
+        let row: Option<(Option<Json<Deaths>>,)> =
+            sqlx::query_as("SELECT deaths FROM runs WHERE id = ?").bind(id.as_str()).fetch_optional(&self.pool).await?;
+        Ok(row.and_then(|(deaths,)| deaths).map(|deaths| deaths.0))
     }
 
     /// Records that a run is deleted whose files are removed already; returns whether the database has taken
@@ -180,7 +188,7 @@ impl States {
                 sqlx::query("UPDATE runs SET canceling = 1 WHERE id = ?").bind(id.as_str()).execute(&self.pool).await.map(drop)
             }
             Change::Ended(End { state, failure, summary, at }) => sqlx::query(
-                "UPDATE runs SET state = ?, finished_at = ?, failure = ?, summary = coalesce(?, summary), canceling = 0, worker_pid = NULL \
+                "UPDATE runs SET state = ?, finished_at = ?, failure = ?, summary = coalesce(?, summary), canceling = 0 \
                  WHERE id = ?",
             )
             .bind(state.id())
@@ -191,6 +199,15 @@ impl States {
             .execute(&self.pool)
             .await
             .map(drop),
+            Change::Again(Again { deaths, summary }) => {
+                sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, canceling = 0, deaths = ?, summary = ? WHERE id = ?")
+                    .bind(deaths.as_ref().map(Json))
+                    .bind(Json(summary))
+                    .bind(id.as_str())
+                    .execute(&self.pool)
+                    .await
+                    .map(drop)
+            }
             Change::Deleted => self.delete_rows(id).await,
         };
         self.note(&written);
@@ -219,7 +236,7 @@ impl States {
             self.write(id, &change).await?;
             self.pending.remove(id, &change);
         }
-        sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, finished_at = NULL, failure = NULL WHERE id = ?")
+        sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, finished_at = NULL, failure = NULL, deaths = NULL WHERE id = ?")
             .bind(id.as_str())
             .execute(&self.pool)
             .await?;

@@ -20,8 +20,29 @@ async fn a_worker_that_fails_gives_its_last_words() {
 
 #[tokio::test]
 async fn a_worker_that_is_killed_is_said_to_be() {
-    let sentence = "the worker was killed by signal 9 (SIGKILL), often a sign of too little memory; its last words: worker begins";
-    check("killed", RunState::Failed, Some(sentence)).await;
+    let server = TestServer::start().await;
+    let run = server.finish("killed").await;
+    let words = "the worker was killed by signal 9 (SIGKILL), often a sign of too little memory";
+    let failure = run.failure.unwrap();
+    assert_eq!(run.state, RunState::Failed);
+    assert!(failure.starts_with(words) && failure.ends_with("; it has died at the same step before"), "{failure}");
+    let log = server.get(&format!("/api/runs/{}/log", run.id)).await.text();
+    assert_eq!(log.lines().filter(|line| *line == "worker begins").count(), 2, "it was tried again once: {log}");
+}
+
+#[tokio::test]
+async fn a_run_whose_worker_died_is_tried_again_and_says_why() {
+    let server = TestServer::start().await;
+    let run = server.finish("unlucky").await;
+    assert_eq!((run.state, run.failure), (RunState::Succeeded, None));
+    let log = server.get(&format!("/api/runs/{}/log", run.id)).await.text();
+    assert!(log.contains("again: The worker was killed by signal 9 (SIGKILL)") && log.contains("(1 of 3)."), "{log}");
+}
+
+#[tokio::test]
+async fn a_worker_that_has_saved_is_started_again_unless_the_run_is_paused() {
+    check("preempted", RunState::Succeeded, None).await;
+    check("paused", RunState::Canceled, Some("it was paused; resume it to go on")).await;
 }
 
 #[tokio::test]
@@ -91,10 +112,12 @@ async fn a_server_that_stops_saves_its_runs_and_finds_them_again() {
 
     let server = server.restart(|_| {}).await;
     assert_eq!(server.run(&done.id).await, done, "a finished run never changes");
-    let running = server.run(&running.id).await;
-    assert_eq!(running.state, RunState::Canceled);
-    assert_eq!(running.failure.as_deref(), Some("the server stopped while this run was running"));
-    assert!(server.get(&format!("/api/runs/{}/log", running.id)).await.text().ends_with("saved\n"), "the worker was let finish");
+    let running = server.until(&running.id, |run| run.state == RunState::Running).await;
+    assert_eq!(running.failure, None);
+    let log = server.get(&format!("/api/runs/{}/log", running.id)).await.text();
+    assert!(log.starts_with("worker begins\nsaved\n"), "the worker was let finish: {log}");
+    server.call(Method::POST, &format!("/api/runs/{}/cancel", running.id)).await;
+    assert_eq!(server.until(&running.id, |run| run.state.is_finished()).await.state, RunState::Canceled);
     let queued = server.until(&queued.id, |run| run.state.is_finished()).await;
     assert_eq!(queued.state, RunState::Succeeded, "a queued run starts with the next server");
 }

@@ -51,6 +51,11 @@ if [ "$2" = --inspect ]; then
 fi
 cd "$1" || exit 1
 echo "worker begins"
+[ "$2" = --again ] && echo "again: $3"
+among="$(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid)"
+started=$(cut -d ' ' -f 22 /proc/$$/stat)
+echo "{\"host\":\"here\",\"pid\":$$,\"started\":$started,\"among\":\"$among\",\"ticket\":null,\"beat\":0}" > lease.json
+trap 'rm -f lease.json' EXIT
 mode=$(sed -n 's/^ *"name": "\([a-z]*\).*/\1/p' config.json)
 head -n 3 "$here/metrics.jsonl" >> metrics.jsonl
 files() { cp -r "$here/checkpoints" "$here/attributions" .; }
@@ -69,10 +74,20 @@ case $mode in
         echo "error: no memory left for the model" >&2
         exit 1 ;;
     killed) kill -9 $$ ;;
+    unlucky)
+        # Dies once.
+        [ "$2" = --again ] && rest || kill -9 $$ ;;
     hung)
         cat > /dev/null
         echo "saved"
-        exit 3 ;;
+        [ "$(cat stop 2> /dev/null)" = cancel ] && exit 3
+        exit 85 ;;
+    preempted)
+        # Is asked to end once, by whatever runs it.
+        [ -f before ] && rest || { touch before; exit 85; } ;;
+    paused)
+        echo pause > stop
+        exit 85 ;;
     late)
         cat > /dev/null
         sleep 0.5

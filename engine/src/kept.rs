@@ -1,0 +1,243 @@
+//! Results of the batches of a measurement, kept so that it can be stopped at any time and continued.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tch::{Device, Kind, Tensor};
+
+use crate::Error;
+use crate::checkpoint;
+use crate::stop::Stop;
+
+/// Tells when to save what is not complete: once a minute. A killed worker loses at most that and what it was
+/// computing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SaveTimer {
+    saved: Instant,
+    interval: Duration,
+}
+
+impl SaveTimer {
+    const INTERVAL: Duration = Duration::from_secs(60);
+    /// Largest share of the time that is spent on saving: on a slow disk, large states are saved less often.
+    const SHARE: u32 = 100;
+
+    pub(crate) fn start() -> Self {
+        SaveTimer { saved: Instant::now(), interval: SaveTimer::INTERVAL }
+    }
+
+    pub(crate) fn is_due(&self) -> bool {
+        self.saved.elapsed() >= self.interval
+    }
+
+    /// Runs `save`, and starts again.
+    pub(crate) fn around<T>(&mut self, save: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let outcome = save();
+        self.saved = Instant::now();
+        self.interval = SaveTimer::INTERVAL.max((self.saved - begun) * SaveTimer::SHARE);
+        outcome
+    }
+}
+
+/// Key in the metadata of the file.
+const BELONGS_TO: &str = "belongs_to";
+/// Name of the tensor with the duration of each batch.
+const SECONDS: &str = "seconds";
+
+/// What the batches of a measurement gave, in the order in which they were computed.
+///
+/// A measurement is a fixed sequence of batches. A restarted worker goes through it again, and takes what is
+/// kept in place of computing it. Results therefore do not depend on where a worker was stopped.
+#[derive(Debug)]
+pub struct Kept {
+    stop: Stop,
+    batches: Vec<Batch>,
+    /// Number of batches that the measurement has been through.
+    reached: usize,
+    file: Option<KeptFile>,
+}
+
+/// What one batch gave.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) tensors: Vec<Tensor>,
+    /// Duration of the computation, including the attack.
+    pub(crate) seconds: f64,
+}
+
+#[derive(Debug)]
+struct KeptFile {
+    path: PathBuf,
+    /// Names what is measured. Batches of anything else are not used.
+    belongs_to: String,
+    timer: SaveTimer,
+}
+
+impl Kept {
+    /// Keeps batches only in memory.
+    pub fn in_memory(stop: &Stop) -> Self {
+        Kept { stop: stop.clone(), batches: Vec::new(), reached: 0, file: None }
+    }
+
+    /// Keeps batches in a file too: once a minute, and when the measurement is stopped.
+    ///
+    /// Continues with the batches in the file if they belong to the same measurement. Their tensors are put on
+    /// `device`.
+    pub fn in_file(stop: &Stop, path: &Path, belongs_to: String, device: Device) -> Result<Self, Error> {
+        let batches = if path.exists() { read(path, &belongs_to, device)? } else { Vec::new() };
+        let file = KeptFile { path: path.to_owned(), belongs_to, timer: SaveTimer::start() };
+        Ok(Kept { file: Some(file), batches, ..Kept::in_memory(stop) })
+    }
+
+    /// Goes on with the next batch: computes it, unless its result is kept.
+    ///
+    /// `compute` returns the tensors to keep. Nothing may change them later.
+    pub(crate) fn batch(&mut self, compute: impl FnOnce(&Stop) -> Result<Vec<Tensor>, Error>) -> Result<(), Error> {
+        if self.reached == self.batches.len() {
+            let begun = Instant::now();
+            let tensors = self.or_save(|stop| {
+                stop.check()?;
+                compute(stop)
+            })?;
+            self.batches.push(Batch { tensors, seconds: begun.elapsed().as_secs_f64() });
+            if self.file.as_ref().is_some_and(|file| file.timer.is_due()) {
+                self.save()?;
+            }
+        }
+        self.reached += 1;
+        Ok(())
+    }
+
+    /// Does a part of the measurement that is too short to be kept. If it is stopped, saves the batches.
+    pub(crate) fn or_save<T>(&mut self, work: impl FnOnce(&Stop) -> Result<T, Error>) -> Result<T, Error> {
+        let outcome = work(&self.stop);
+        if let Err(Error::Stopped(_)) = outcome {
+            self.save()?;
+        }
+        outcome
+    }
+
+    /// Returns the number of batches that the measurement has been through.
+    pub(crate) fn reached(&self) -> usize {
+        self.reached
+    }
+
+    /// Returns the results of all batches since the measurement had been through `first` of them.
+    pub(crate) fn since(&self, first: usize) -> &[Batch] {
+        &self.batches[first..self.reached]
+    }
+
+    /// Removes the file. Needed once the results of the measurement are written.
+    pub(crate) fn remove(self) -> Result<(), Error> {
+        let Some(KeptFile { path, .. }) = self.file else { return Ok(()) };
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(&path)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn save(&mut self) -> Result<(), Error> {
+        let Some(KeptFile { path, belongs_to, timer }) = &mut self.file else { return Ok(()) };
+        timer.around(|| {
+            let of_batch = |(number, batch): (usize, &Batch)| {
+                let named = |(index, tensor): (usize, &Tensor)| (format!("{number}.{index}"), tensor.to_device(Device::Cpu));
+                batch.tensors.iter().enumerate().map(named).collect::<Vec<_>>()
+            };
+            let mut tensors: Vec<(String, Tensor)> = self.batches.iter().enumerate().flat_map(of_batch).collect();
+            let seconds: Vec<f64> = self.batches.iter().map(|batch| batch.seconds).collect();
+            tensors.push((SECONDS.to_owned(), Tensor::from_slice(&seconds)));
+            checkpoint::save_sealed(path, &tensors, HashMap::from([(BELONGS_TO.to_owned(), belongs_to.clone())]))
+        })
+    }
+}
+
+/// Keeps batches only in memory, and is never stopped.
+impl Default for Kept {
+    fn default() -> Self {
+        Kept::in_memory(&Stop::default())
+    }
+}
+
+/// Reads the batches of a file. Returns none if they belong to another measurement.
+fn read(path: &Path, belongs_to: &str, device: Device) -> Result<Vec<Batch>, Error> {
+    let file = checkpoint::open_sealed(path)?;
+    if file.metadata().get(BELONGS_TO).map(String::as_str) != Some(belongs_to) {
+        return Ok(Vec::new());
+    }
+    let seconds = Vec::<f64>::try_from(file.read(SECONDS)?.to_kind(Kind::Double))?;
+    let batch = |(batch, seconds): (usize, f64)| {
+        let named = (0..).map(|index: usize| format!("{batch}.{index}")).take_while(|name| file.tensors().contains_key(name));
+        let tensors = named.map(|name| Ok(file.read(&name)?.to_device(device))).collect::<Result<_, Error>>()?;
+        Ok(Batch { tensors, seconds })
+    };
+    seconds.into_iter().enumerate().map(batch).collect()
+}
+
+/// Returns the seconds that batches took together.
+pub(crate) fn seconds(batches: &[Batch]) -> f64 {
+    batches.iter().map(|batch| batch.seconds).sum()
+}
+
+/// Returns the tensor with number `index` of each batch, joined along the first dimension.
+pub(crate) fn joined(batches: &[Batch], index: usize) -> Tensor {
+    Tensor::cat(&batches.iter().map(|batch| &batch.tensors[index]).collect::<Vec<_>>(), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::rundir::StopReason;
+
+    use super::*;
+
+    /// Goes through four batches. Stops before batch `stopped`, if given. Returns which batches were computed,
+    /// and the results.
+    fn measure(path: &Path, belongs_to: &str, stopped: Option<i64>) -> (Vec<i64>, Result<Vec<f64>, Error>) {
+        let stop = Stop::default();
+        let mut kept = Kept::in_file(&stop, path, belongs_to.to_owned(), Device::Cpu).unwrap();
+        let mut computed = Vec::new();
+        let outcome = (0..4).try_for_each(|batch| {
+            if stopped == Some(batch) {
+                stop.request();
+            }
+            kept.batch(|_| {
+                computed.push(batch);
+                let value = (batch as f64 + 0.1).sqrt();
+                Ok(vec![Tensor::from_slice(&[value]), Tensor::from(batch), Tensor::zeros([0i64, 3], (Kind::Float, Device::Cpu))])
+            })
+        });
+        let values = |kept: &Kept| Vec::<f64>::try_from(joined(kept.since(0), 0)).unwrap();
+        (computed, outcome.map(|()| values(&kept)))
+    }
+
+    #[test]
+    fn a_stopped_measurement_continues_with_the_batch_that_it_had_reached() {
+        let directory = tempfile::tempdir().unwrap();
+        let expected = measure(&directory.path().join("whole"), "a", None).1.unwrap();
+        for stopped in 0..4 {
+            let path = directory.path().join(stopped.to_string());
+            let (before, outcome) = measure(&path, "a", Some(stopped));
+            assert!(matches!(outcome, Err(Error::Stopped(StopReason::Requeue))));
+            let (after, outcome) = measure(&path, "a", None);
+            assert_eq!([before, after].concat(), [0, 1, 2, 3]);
+            assert_eq!(outcome.unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn batches_of_another_measurement_are_not_used_and_damaged_ones_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("kept");
+        let _ = measure(&path, "a", Some(2));
+        let mut bytes = fs::read(&path).unwrap();
+        assert_eq!(measure(&path, "b", None).0, [0, 1, 2, 3]);
+
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let error = Kept::in_file(&Stop::default(), &path, "a".to_owned(), Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains("is damaged") && error.contains("remove it"), "{error}");
+    }
+}
