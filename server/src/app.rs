@@ -4,7 +4,6 @@ use std::any::Any;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -19,8 +18,6 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::server::Server;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -30,7 +27,7 @@ use crate::routes::{
     system, theory,
 };
 use crate::state::AppState;
-use crate::{auth, base_path, figures, guests, ranges, telemetry};
+use crate::{api_document, auth, base_path, guests, ranges, telemetry};
 
 /// Longest pause while a body arrives; a client that is slower holds its connection and a temporary file.
 const BODY_PAUSE: Duration = Duration::from_secs(60);
@@ -120,16 +117,8 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .route_layer(from_fn_with_state(state.clone(), guests::limit));
     let probes = OpenApiRouter::new().routes(routes!(meta::get_live)).routes(routes!(meta::get_ready));
 
-    let (api, mut document) = private.merge(public).merge(probes).split_for_parts();
-    let token = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-    document.components.get_or_insert_default().add_security_scheme("token", token);
-    figures::add_media_types(&mut document);
-    if !state.settings.base_path.is_empty() {
-        document.servers = Some(vec![Server::new(&state.settings.base_path)]);
-    }
-
-    // As bytes: the router, with what its handlers hold, is copied for every connection.
-    let document = Bytes::from(serde_json::to_vec(&document)?);
+    let (api, document) = private.merge(public).merge(probes).split_for_parts();
+    let document = api_document::complete(document, &state.settings.base_path)?;
 
     // Weights do not get smaller, and would lose their length; archives are as small as they get.
     let compressible = DefaultPredicate::new()

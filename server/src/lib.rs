@@ -3,6 +3,7 @@
 //!
 //! Knows no tensors: training happens in a child process (see [`worker`]).
 
+mod api_document;
 pub mod app;
 pub mod args;
 mod auth;

@@ -185,6 +185,30 @@ async fn what_the_document_refers_to_is_in_it() {
     }
 }
 
+/// Nothing satisfies a schema that permits no further fields together with one that requires another field.
+#[tokio::test]
+async fn a_configuration_satisfies_its_schema() {
+    let server = TestServer::start().await;
+    let document: Value = server.get("/api/openapi.json").await.json();
+    let schemas = &document["components"]["schemas"];
+    let mapping = schemas["RunConfig"]["discriminator"]["mapping"].as_object().unwrap();
+    let configs: Vec<Value> =
+        server.get("/api/presets").await.json::<Vec<Value>>().into_iter().map(|preset| preset["config"].clone()).collect();
+    assert!(mapping.len() == 6 && configs.len() > 10);
+    for config in configs {
+        let reference = mapping[config["kind"].as_str().unwrap()].as_str().unwrap();
+        let schema = document.pointer(reference.strip_prefix('#').unwrap()).unwrap();
+        assert_eq!(schema["additionalProperties"], false);
+        let fields = config.as_object().unwrap();
+        for field in fields.keys() {
+            assert!(!schema["properties"][field].is_null(), "{reference} has no field {field}");
+        }
+        for field in schema["required"].as_array().unwrap() {
+            assert!(fields.contains_key(field.as_str().unwrap()), "{reference} requires {field}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_route_refuses_methods_it_does_not_know() {
     let server = TestServer::start().await;

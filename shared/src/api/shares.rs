@@ -63,7 +63,7 @@ pub struct SharedView {
     /// Responses of the other routes that the page uses, by path such as
     /// `api/attributions/RUN.e12.adversarial`: the matrix of the epoch, the baseline, the result of a run.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Object>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Value>))]
     pub answers: BTreeMap<String, serde_json::Value>,
 }
 

@@ -28,7 +28,7 @@ pub struct SweepAxis {
     /// Dotted path of the field, such as `attack.eps`.
     pub field: String,
     /// Values of the field.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Value>))]
     pub values: Vec<serde_json::Value>,
 }
 
