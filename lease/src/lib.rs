@@ -143,7 +143,7 @@ impl Drop for Held {
         self.end.take();
         let content = self.beats.take().and_then(|beats| beats.join().ok());
         if fs::read(&self.path).ok() == content && fs::remove_file(&self.path).is_err() {
-            eprintln!("warning: {} cannot be removed; the next worker sees that this one has ended", self.path.display());
+            warn(&format!("{} cannot be removed; the next worker sees that this one has ended", self.path.display()));
         }
     }
 }
@@ -161,10 +161,15 @@ fn beat(path: &Path, mut lease: Lease, mut written: Vec<u8>, ended: &mpsc::Recei
         match replace(path, &next) {
             Ok(()) => written = next,
             // Tries again with the next beat. A full disk must not end the run.
-            Err(error) => eprintln!("warning: {} cannot be written: {error}", path.display()),
+            Err(error) => warn(&format!("{} cannot be written: {error}", path.display())),
         }
     }
     written
+}
+
+/// Writes to standard error, which a full disk may not take; that must not end the beats.
+fn warn(message: &str) {
+    let _ = writeln!(io::stderr(), "warning: {message}");
 }
 
 fn content(lease: &Lease) -> Vec<u8> {

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::env;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
@@ -89,28 +90,33 @@ struct Arguments {
 
 fn main() -> ExitCode {
     if let Err(error) = wait_with_short_spins() {
-        eprintln!(
+        say(format_args!(
             "warning: the worker could not restart itself with short waits in OpenMP; it will be slow while other programs run: {error}"
-        );
+        ));
     }
     let arguments = Arguments::parse();
     match panic::catch_unwind(|| run(&arguments)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => match error.downcast_ref() {
             Some(Error::Stopped(reason)) => {
-                eprintln!("saved; {}", when_it_goes_on(*reason));
+                say(format_args!("saved; {}", when_it_goes_on(*reason)));
                 ExitCode::from(reason.exit_code())
             }
             _ => {
-                eprintln!("error: {error:#}");
+                say(format_args!("error: {error:#}"));
                 ExitCode::FAILURE
             }
         },
         Err(panic) => {
-            eprintln!("error: {}", libtorch_message(&*panic));
+            say(format_args!("error: {}", libtorch_message(&*panic)));
             ExitCode::from(rundir::EXIT_CRASHED)
         }
     }
+}
+
+/// Writes a line to standard error, which a full disk may not take. Its exit code then tells how the worker ended.
+fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn when_it_goes_on(reason: StopReason) -> &'static str {
@@ -179,7 +185,7 @@ fn take_lease(directory: &Path, ticket: Option<&str>, stop: &Stop) -> anyhow::Re
     loop {
         let lost = || {
             // Whatever this process would still write belongs to the other worker by now.
-            eprintln!("error: another worker has taken over this run");
+            say(format_args!("error: another worker has taken over this run"));
             process::exit(i32::from(rundir::EXIT_CRASHED));
         };
         let ticket = ticket.map(str::to_owned);
@@ -192,7 +198,7 @@ fn take_lease(directory: &Path, ticket: Option<&str>, stop: &Stop) -> anyhow::Re
             anyhow::bail!("run directory {} is being written to by another worker: {}", directory.display(), holder(&mut watch));
         }
         if !mem::replace(&mut waits, true) {
-            eprintln!("waiting for another worker to end: {}", holder(&mut watch));
+            say(format_args!("waiting for another worker to end: {}", holder(&mut watch)));
         }
         thread::sleep(LOOK_INTERVAL);
     }

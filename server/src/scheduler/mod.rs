@@ -477,7 +477,7 @@ impl Actor {
         };
         // With a full disk, a worker cannot write the reason into its log.
         let reason = reason.map(|reason| match lack_of_room(self.dirs.root()).filter(|_| state == RunState::Failed) {
-            Some(lack) => format!("{reason}; {lack}"),
+            Some(lack) => format!("{lack} ({reason})"),
             None => reason,
         });
         match &reason {

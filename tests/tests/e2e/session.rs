@@ -51,7 +51,7 @@ async fn the_page_of_a_run_says_when_the_token_has_changed() -> Result<()> {
     browser.sees("You are signed out").await?;
     browser.is_accessible().await?;
     browser.click("Sign in").await?;
-    browser.sees("no longer the token of this server").await?;
+    browser.sees("no longer signed in").await?;
     browser.press("another-token-0123456789").await?;
     browser.press(thirtyfour::Key::Enter).await?;
     browser.sees("Succeeded").await?;

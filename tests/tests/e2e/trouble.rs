@@ -8,17 +8,26 @@ use shared::api::RunState;
 use tests::{App, Browser, small_run, until};
 
 #[tokio::test]
-async fn a_killed_worker_leaves_a_failed_run_with_its_reason_and_log() -> Result<()> {
+async fn a_worker_that_is_killed_again_and_again_leaves_a_failed_run_with_its_reason_and_log() -> Result<()> {
     let app = App::start().await?;
     let browser = Browser::open().await?;
     let id = app.submit(&small_run(10_000)).await?.id;
     browser.goto(&app.url(&format!("/runs/{id}"))).await?;
     browser.sees("Running").await?;
     let directory = app.run_dir(&id);
-    let pid = until("the worker is there", async || Ok(worker_in(&directory))).await?;
-    until("an epoch is done", async || Ok((app.run(&id).await?.summary.epoch > 0).then_some(()))).await?;
-    // SAFETY: kill takes no pointers.
-    unsafe { libc::kill(pid, libc::SIGKILL) };
+    let mut epoch = 0;
+    for kill in 0..4 {
+        let run = app.run(&id).await?;
+        assert!(!run.state.is_finished(), "after {kill} kills: {:?}", run.failure);
+        let further = async || Ok(Some(app.run(&id).await?.summary.epoch).filter(|now| *now > epoch));
+        epoch = until("the run is further than at the last kill", further).await?;
+        let pid = until("the worker is there", async || Ok(worker_in(&directory))).await?;
+        // SAFETY: kill takes no pointers.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+        if kill == 0 {
+            browser.sees("The run was tried again (1 of 3)").await?;
+        }
+    }
 
     browser.sees("This run failed").await?;
     browser.sees("SIGKILL").await?;
