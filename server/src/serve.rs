@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use axum::Router;
@@ -26,7 +27,9 @@ use crate::state::{AppState, Settings};
 const CONNECTION_GRACE: Duration = Duration::from_secs(5);
 /// Time in which a client has to send the headers of its next request; then its connection is closed.
 const HEADERS_WITHIN: Duration = Duration::from_secs(60);
-/// Open connections; further ones are closed at once. Each takes about 30 kB.
+/// Time between two warnings of the same kind.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
+/// Open connections; further ones are closed at once. Each takes about 12 kB.
 const MOST_CONNECTIONS: usize = 8192;
 /// Files that the process may open: connections and the files that they read. Systems often allow 1,024 unless
 /// a process asks for more.
@@ -121,10 +124,22 @@ async fn accept(listener: TcpListener, router: Router, control: Control) -> io::
         .http1_only()
         .handle(Handle::with_control(control))
         .first_request_timeout(HEADERS_WITHIN)
-        .accept_error_handler(|_, error| tracing::warn!("a connection cannot be accepted: {error}"))
+        .accept_error_handler(warn_now_and_then())
         .acceptor(Bounded { control: counted, most });
     server.http_builder().http1().header_read_timeout(HEADERS_WITHIN);
     server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await
+}
+
+/// Logs that connections cannot be accepted, but not each of thousands.
+fn warn_now_and_then() -> impl Fn(Option<&SocketAddr>, &io::Error) + Send + Sync {
+    let last = Mutex::new(None::<Instant>);
+    move |_, error| {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() > BETWEEN_WARNINGS) {
+            *last = Some(Instant::now());
+            tracing::warn!("connections cannot be accepted: {error}");
+        }
+    }
 }
 
 /// Closes new connections while there are as many as there may be.
