@@ -343,7 +343,7 @@ impl TrainingConfig {
             check.range("weight_averaging.start_epoch", *start_epoch, 0, *epochs);
         }
         if let Some(AwpConfig { gamma, warmup_epochs }) = awp {
-            check.that("awp", method.facts().adversarial, || "is for adversarial training; the method is `standard`".to_owned());
+            check.that("awp", method.facts().adversarial, || format!("is for adversarial training; the method is `{}`", method.id()));
             check.positive("awp.gamma", *gamma, 1.0);
             check.range("awp.warmup_epochs", *warmup_epochs, 0, *epochs);
         }
