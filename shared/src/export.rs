@@ -23,6 +23,23 @@ pub enum Format {
     Json,
 }
 
+/// Everything fixed about a format, except what it is a format of.
+struct FormatFacts {
+    label: &'static str,
+    media_type: &'static str,
+    content: Content,
+}
+
+/// What the files of a format hold.
+#[derive(PartialEq)]
+enum Content {
+    /// A drawing that browsers show.
+    Picture,
+    /// A drawing for another program.
+    Drawing,
+    Numbers,
+}
+
 /// What is exported; decides the formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exported {
@@ -54,38 +71,35 @@ impl Format {
     }
 
     pub fn media_type(self) -> &'static str {
-        match self {
-            Format::Svg => "image/svg+xml",
-            Format::Png => "image/png",
-            Format::Tex => "application/x-tex",
-            Format::Csv => "text/csv; charset=utf-8",
-            Format::Npz => "application/zip",
-            Format::Npy => "application/octet-stream",
-            Format::Json => "application/json",
-        }
+        self.facts().media_type
     }
 
     /// Name in menus.
     pub fn label(self) -> &'static str {
-        match self {
-            Format::Svg => "SVG",
-            Format::Png => "PNG",
-            Format::Tex => "pgfplots",
-            Format::Csv => "CSV",
-            Format::Npz => "NPZ",
-            Format::Npy => "NPY",
-            Format::Json => "JSON",
-        }
+        self.facts().label
     }
 
     /// Whether it is drawn as the lens says; numbers are always as measured.
     pub fn is_drawn(self) -> bool {
-        matches!(self, Format::Svg | Format::Png | Format::Tex)
+        self.facts().content != Content::Numbers
     }
 
     /// Whether browsers show it; they save other files.
     pub fn is_shown(self) -> bool {
-        matches!(self, Format::Svg | Format::Png)
+        self.facts().content == Content::Picture
+    }
+
+    const fn facts(self) -> FormatFacts {
+        let (label, media_type, content) = match self {
+            Format::Svg => ("SVG", "image/svg+xml", Content::Picture),
+            Format::Png => ("PNG", "image/png", Content::Picture),
+            Format::Tex => ("pgfplots", "application/x-tex", Content::Drawing),
+            Format::Csv => ("CSV", "text/csv; charset=utf-8", Content::Numbers),
+            Format::Npz => ("NPZ", "application/zip", Content::Numbers),
+            Format::Npy => ("NPY", "application/octet-stream", Content::Numbers),
+            Format::Json => ("JSON", "application/json", Content::Numbers),
+        };
+        FormatFacts { label, media_type, content }
     }
 }
 

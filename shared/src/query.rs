@@ -29,8 +29,19 @@ pub struct QueryError {
 pub struct Field {
     pub name: &'static str,
     pub example: &'static str,
-    pub what: &'static str,
+    /// In it, `{names}` stands for the names the field can have.
+    what: &'static str,
     value: Value,
+}
+
+impl Field {
+    /// What it is, for the help.
+    pub fn what(&self) -> String {
+        match self.value {
+            Value::Name(_, names) => self.what.replace("{names}", &alternatives(&names())),
+            Value::Text(_) | Value::Tag | Value::Number(..) | Value::Eps => self.what.to_owned(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,19 +58,9 @@ enum Value {
 
 /// All fields, the most used first.
 pub const FIELDS: [Field; 20] = [
-    Field {
-        name: "state",
-        example: "state:failed",
-        what: "queued, running, succeeded, failed or canceled",
-        value: Value::Name(state, states),
-    },
-    Field {
-        name: "kind",
-        example: "kind:train",
-        what: "train, attribute, evaluate, saliency, pair or import",
-        value: Value::Name(kind, kinds),
-    },
-    Field { name: "method", example: "method:trades", what: "pgd_at, trades, fast_at or standard", value: Value::Name(method, methods) },
+    Field { name: "state", example: "state:failed", what: "{names}", value: Value::Name(state, states) },
+    Field { name: "kind", example: "kind:train", what: "{names}", value: Value::Name(kind, kinds) },
+    Field { name: "method", example: "method:trades", what: "{names}", value: Value::Name(method, methods) },
     Field { name: "dataset", example: "dataset:cifar10", what: "the data set", value: Value::Name(dataset, datasets) },
     Field { name: "model", example: "model:preact_resnet18", what: "the network", value: Value::Name(model, models) },
     Field { name: "eps", example: "eps:8", what: "the radius, of 255 or as a fraction", value: Value::Eps },
@@ -338,6 +339,14 @@ fn states() -> Vec<&'static str> {
     RunState::ALL.map(RunState::id).to_vec()
 }
 
+/// Such as `a, b or c`.
+fn alternatives(names: &[&str]) -> String {
+    match names {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => names.concat(),
+    }
+}
+
 fn kind(run: &RunRow) -> Option<&'static str> {
     Some(run.kind.id())
 }
@@ -392,6 +401,15 @@ mod tests {
             ..fixtures::run("at-cifar10-7f3a")
         };
         RunRow { sweep: Some("radius-00ff".parse().unwrap()), ..RunRow::of(run, "cuda:0".into(), 1) }
+    }
+
+    #[test]
+    fn the_help_lists_the_names_of_a_field() {
+        let what = |name: &str| FIELDS.iter().find(|field| field.name == name).unwrap().what();
+        assert_eq!(what("state"), "queued, running, succeeded, failed or canceled");
+        assert!(Method::ALL.into_iter().all(|method| what("method").contains(method.id())));
+        assert_eq!(what("dataset"), "the data set");
+        assert!(FIELDS.iter().all(|field| !field.what().contains('{')));
     }
 
     #[track_caller]

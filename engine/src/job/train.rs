@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use shared::breakdown::breakdown;
-use shared::config::{Aggregation, Inputs, Layer, Method, SplitName, Subset, TrainConfig};
+use shared::config::{Aggregation, Inputs, Layer, SplitName, Subset, TrainConfig};
 use shared::dataset::DatasetInfo;
 use shared::record::{self, Finished, Notice, NoticeKind, Progress, Record, Started};
 use shared::rundir::{self, StopReason};
@@ -246,8 +246,10 @@ impl Recorder<'_> {
     fn record_notices(&mut self) -> Result<(), Error> {
         let metrics = self.dir.metrics();
         let said = |kind| metrics.notices.iter().any(|notice| notice.kind == kind);
-        let is_fast = self.config.training.method == Method::FastAt && !said(NoticeKind::CatastrophicOverfitting);
-        let overfitting = if is_fast { catastrophic_overfitting(&metrics.epochs) } else { None };
+        // Methods whose attack is a single step can overfit to that step.
+        let single_step = self.config.training.method.facts().attack_steps == Some(1);
+        let overfitting =
+            if single_step && !said(NoticeKind::CatastrophicOverfitting) { catastrophic_overfitting(&metrics.epochs) } else { None };
         let broken = if said(NoticeKind::TrainingBrokeDown) { None } else { breakdown(metrics) };
         overfitting.into_iter().chain(broken).try_for_each(|notice| self.dir.append(&Record::Notice(notice)))
     }

@@ -148,7 +148,7 @@ pub fn fit(
             })?),
             false => None,
         };
-        let train_robust_accuracy = (config.training.method != Method::Standard).then_some(train_accuracy);
+        let train_robust_accuracy = config.training.method.facts().adversarial.then_some(train_accuracy);
         let report = EpochReport { epoch, learning_rate: learning_rate(steps), train_loss, train_robust_accuracy, evaluation };
         state.complete_epoch();
         observe(Event::Epoch { report: &report, state })?;

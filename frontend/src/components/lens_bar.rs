@@ -226,6 +226,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_option_has_a_control() {
+        // The pages set how matrices are shown and the baseline, the matrix what is selected and visible, the curves theirs.
+        const ELSEWHERE: [&str; 7] = ["show", "base", "region", "cell", "epochs", "losses", "hide"];
+        for option in Lens::OPTIONS.into_iter().filter(|option| !ELSEWHERE.contains(&option.name)) {
+            assert!(include_str!("lens_bar.rs").contains(&format!("lens.{} = ", option.name)), "{} has none", option.name);
+        }
+    }
+
+    #[test]
     fn every_order_is_a_choice() {
         let lens = Lens { cell: Some((3, 5)), ..Lens::default() };
         for order in [Order::Given, Order::Similarity, Order::Superclass, Order::Closeness(3), Order::Change] {

@@ -135,6 +135,11 @@ fn SweepView(
         let field = field.get();
         sweep.with(|sweep| metrics.with(|metrics| SweepChart::over_epochs(sweep, &field, metrics, shade())))
     });
+    let plot = move |figure: SweepFigure| match figure {
+        SweepFigure::Accuracy => view! { <Plot title="Robust accuracy" chart=chart(Unit::Accuracy)/> },
+        SweepFigure::Cas => view! { <Plot title="CAS" chart=chart(Unit::Cas)/> },
+        SweepFigure::Epochs => view! { <Plot title="Robust accuracy over epochs" chart=over_epochs/> },
+    };
     let only_seeds = Memo::new(move |_| known.with(|known| known.iter().all(|field| field == SEED)));
     let figures = Signal::derive(move || sweep.with(|sweep| summary(&sweep.runs)));
     let over = move || {
@@ -179,11 +184,11 @@ fn SweepView(
         </header>
         <Show when=move || only_seeds.get()><KeyFigures figures/></Show>
         <div class="pair-of-panels">
-            <Plot title="Robust accuracy" chart=chart(Unit::Accuracy)/>
-            <Plot title="CAS" chart=chart(Unit::Cas)/>
+            {plot(SweepFigure::Accuracy)}
+            {plot(SweepFigure::Cas)}
         </div>
         <Spreads sweep field/>
-        <Plot title="Robust accuracy over epochs" chart=over_epochs/>
+        {plot(SweepFigure::Epochs)}
         <Exports exports=Signal::derive(move || sweep.with(|sweep| exports_of(&sweep.id, &field.get())))/>
         <Runs sweep known sorting/>
     }

@@ -53,6 +53,10 @@ pub fn TheoryPage() -> impl IntoView {
             course.with(|(question, course)| chart(question, course, theme))
         })
     };
+    let plot = move |figure: TheoryFigure| match figure {
+        TheoryFigure::Weights => view! { <Plot title="What is learned" chart=drawn(TheoryChart::weights)/> },
+        TheoryFigure::Chance => view! { <Plot title="Chance to beat one rival under attack" chart=drawn(TheoryChart::chance)/> },
+    };
     let figures = Signal::derive(move || figures(&asked.get(), &answer.get()));
     view! {
         <header class="page-header">
@@ -65,8 +69,7 @@ pub fn TheoryPage() -> impl IntoView {
         <KeyFigures figures/>
         <p class="finding" aria-live="polite">{move || finding(&asked.get(), &answer.get())}</p>
         <div class="pair-of-panels">
-            <Plot title="What is learned" chart=drawn(TheoryChart::weights)/>
-            <Plot title="Chance to beat one rival under attack" chart=drawn(TheoryChart::chance)/>
+            {TheoryFigure::iter().map(plot).collect_view()}
         </div>
         <Table course/>
         <Explanation/>

@@ -209,6 +209,42 @@ async fn a_configuration_satisfies_its_schema() {
     }
 }
 
+/// Paths of the fields of a schema, without those that hold further fields.
+fn fields(schemas: &Value, schema: &Value, path: &str, found: &mut Vec<String>) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return fields(schemas, &schemas[reference.rsplit('/').next().unwrap()], path, found);
+    }
+    // An optional object is one of null and a reference.
+    let optional = schema["oneOf"].as_array().and_then(|cases| cases.iter().find(|case| case["$ref"].is_string()));
+    if let Some(optional) = optional {
+        return fields(schemas, optional, path, found);
+    }
+    let Some(properties) = schema["properties"].as_object() else { return found.push(path.to_owned()) };
+    for (name, schema) in properties {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        fields(schemas, schema, &path, found);
+    }
+}
+
+#[tokio::test]
+async fn every_field_of_a_configuration_has_an_input_in_the_form() {
+    // The page chooses the kind; a sweep names itself in its runs.
+    const WITHOUT_INPUT: [&str; 2] = ["kind", "sweep"];
+    let server = TestServer::start().await;
+    let document: Value = server.get("/api/openapi.json").await.json();
+    let schemas = &document["components"]["schemas"];
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../frontend/src/pages/new");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+    let form = files.collect::<Vec<_>>().concat();
+    for kind in schemas["RunConfig"]["oneOf"].as_array().unwrap() {
+        let mut found = Vec::new();
+        fields(schemas, kind, "", &mut found);
+        assert!(found.len() > 10, "{kind}: {found:?}");
+        found.retain(|field| !WITHOUT_INPUT.contains(&field.as_str()) && !form.contains(&format!("\"{field}\"")));
+        assert!(found.is_empty(), "{kind}: the form has no input for {found:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_route_refuses_methods_it_does_not_know() {
     let server = TestServer::start().await;

@@ -304,7 +304,24 @@ impl TrainingConfig {
     }
 
     fn validate(&self, check: &mut Check) {
-        let Self { method, epochs, batch_size, learning_rate, momentum, weight_decay, schedule, milestones, decay_factor, .. } = self;
+        let Self {
+            method,
+            epochs,
+            batch_size,
+            learning_rate,
+            momentum,
+            weight_decay,
+            schedule,
+            milestones,
+            decay_factor,
+            trades_beta,
+            label_smoothing,
+            mixup,
+            gradient_clip,
+            distillation,
+            weight_averaging,
+            awp,
+        } = self;
         check.range("epochs", *epochs, 1, 10_000);
         check.range("batch_size", *batch_size, 2, 65_536);
         check.positive("learning_rate", *learning_rate, 100.0);
@@ -317,7 +334,6 @@ impl TrainingConfig {
             format!("{milestones:?} is not used by the schedule `{}`; leave it empty", schedule.id())
         });
 
-        let Self { trades_beta, label_smoothing, mixup, gradient_clip, distillation, weight_averaging, awp, .. } = self;
         check.weight("trades_beta", *trades_beta, 1000.0);
         check.fraction("label_smoothing", *label_smoothing);
         check.weight("mixup", *mixup, 10.0);
@@ -343,7 +359,7 @@ impl TrainingConfig {
             check.range("weight_averaging.start_epoch", *start_epoch, 0, *epochs);
         }
         if let Some(AwpConfig { gamma, warmup_epochs }) = awp {
-            check.that("awp", method.facts().adversarial, || "is for adversarial training; the method is `standard`".to_owned());
+            check.that("awp", method.facts().adversarial, || format!("is for adversarial training; the method is `{}`", method.id()));
             check.positive("awp.gamma", *gamma, 1.0);
             check.range("awp.warmup_epochs", *warmup_epochs, 0, *epochs);
         }

@@ -385,11 +385,17 @@ impl CurvesLens {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chart::colors::Theme;
+    use crate::chart::curves::Curves;
+    use crate::chart::heatmap::Heatmap;
+    use crate::dataset::Dataset;
+    use crate::matrix::Matrix;
+    use crate::record::Metrics;
+    use crate::{fixtures, preset};
 
-    /// Names every field, so that a new one is looked at here.
-    #[test]
-    fn every_field_has_an_option_that_writes_and_reads_it() {
-        let lens = Lens {
+    /// A lens without defaults. Names every field, so that a new one is looked at here.
+    fn changed() -> Lens {
+        Lens {
             order: Order::Closeness(7),
             blocks: true,
             ramp: Ramp::Sequential,
@@ -400,12 +406,40 @@ mod tests {
             cell: Some((3, 5)),
             baseline: Some("r.e1.clean".parse().unwrap()),
             curves: CurvesLens { epochs: Some((10, 40)), loss: LossScale::Log, hidden: vec!["cas", "b"] },
-        };
+        }
+    }
+
+    #[test]
+    fn every_field_has_an_option_that_writes_and_reads_it() {
+        let lens = changed();
         let written = lens.parameters();
         assert_eq!(written.len(), Lens::OPTIONS.len(), "{written:?}");
         let get = |name: &str| written.iter().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         assert_eq!(Lens::from_parameters(get), Ok(lens));
         assert!(Lens::default().parameters().is_empty());
+    }
+
+    #[test]
+    fn every_option_changes_a_chart() {
+        let attribution = |epoch: u32| {
+            let features = (0..100).map(|class| vec![1.0, f64::from(class % 7), f64::from(class * epoch % 11)]);
+            let mut attribution = fixtures::attribution("r", epoch, Matrix::cosine(&features.collect::<Vec<_>>()));
+            attribution.file.class_names = Dataset::Cifar100.info().class_names;
+            attribution
+        };
+        let (one, other, config) = (attribution(1), attribution(2), preset::demo().config);
+        let drawn = |lens: &Lens| {
+            let curves = Curves::of(&Metrics::default(), &config, Theme::Light).seen(&lens.curves);
+            (Heatmap::of(&one, Some(&other), lens, Theme::Light), curves)
+        };
+        // Only superclasses have blocks.
+        let former = Lens { order: Order::Superclass, ..Lens::default() };
+        // The page finds the baseline before it draws.
+        for LensOption { name, read, write, .. } in Lens::OPTIONS.into_iter().filter(|option| option.name != "base") {
+            let mut lens = former.clone();
+            read(&mut lens, &write(&changed())).unwrap();
+            assert!(drawn(&lens) != drawn(&former), "{name} changes nothing");
+        }
     }
 
     #[test]

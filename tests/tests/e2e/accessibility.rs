@@ -64,6 +64,8 @@ async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
         "/s/unknown".to_owned(),
         "/nowhere".to_owned(),
     ];
+    let forgotten = routes_without_page(&pages);
+    anyhow::ensure!(forgotten.is_empty(), "no page of these routes is looked at: {forgotten:?}");
     // Collect all violations, so that one run of the test reports them all.
     let mut broken = Vec::new();
     for (scheme, width) in [("light", None), ("dark", None), ("light", Some(PHONE)), ("light", Some(NARROWEST))] {
@@ -91,4 +93,14 @@ async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
     }
     anyhow::ensure!(broken.is_empty(), "{}", broken.join("\n"));
     Ok(())
+}
+
+/// The routes of the application that none of `pages` is of.
+fn routes_without_page(pages: &[String]) -> Vec<&'static str> {
+    let routes = include_str!("../../../frontend/src/app.rs").split("path!(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let is_of = |route: &str, page: &str| {
+        let (route, page) = (route.split('/'), page.split('?').next().unwrap_or_default().split('/'));
+        route.clone().count() == page.clone().count() && route.zip(page).all(|(part, value)| part == value || part.starts_with(':'))
+    };
+    routes.filter(|route| !pages.iter().any(|page| is_of(route, page))).collect()
 }

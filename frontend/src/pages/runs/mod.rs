@@ -137,7 +137,7 @@ fn FilterBar(rows: Rows, shown: UrlState<Shown>) -> impl IntoView {
         view! {
             <div>
                 <dt><button class="link" type="button" on:click=move |_| toggle(field.example)><code>{field.example}</code></button></dt>
-                <dd>{field.what}</dd>
+                <dd>{field.what()}</dd>
             </div>
         }
     };
