@@ -15,25 +15,27 @@ async fn a_worker_that_is_killed_again_and_again_leaves_a_failed_run_with_its_re
     browser.goto(&app.url(&format!("/runs/{id}"))).await?;
     browser.sees("Running").await?;
     let directory = app.run_dir(&id);
-    let mut epoch = 0;
-    for kill in 0..4 {
-        let run = app.run(&id).await?;
-        assert!(!run.state.is_finished(), "after {kill} kills: {:?}", run.failure);
-        let further = async || Ok(Some(app.run(&id).await?.summary.epoch).filter(|now| *now > epoch));
-        epoch = until("the run is further than at the last kill", further).await?;
-        let pid = until("the worker is there", async || Ok(worker_in(&directory))).await?;
-        // SAFETY: kill takes no pointers.
-        unsafe { libc::kill(pid, libc::SIGKILL) };
-        if kill == 0 {
-            browser.sees("The run was tried again (1 of 3)").await?;
+    until("an epoch is done", async || Ok((app.run(&id).await?.summary.epoch > 0).then_some(()))).await?;
+    let kill = || {
+        if let Some(pid) = worker_in(&directory) {
+            // SAFETY: kill takes no pointers.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
         }
-    }
+    };
+    kill();
+    browser.sees("The run was tried again (1 of 3)").await?;
+    let ended = async || {
+        kill();
+        Ok(app.run(&id).await?.state.is_finished().then_some(()))
+    };
+    until("the run is tried no more", ended).await?;
 
     browser.sees("This run failed").await?;
     browser.sees("SIGKILL").await?;
     let run = app.run(&id).await?;
     assert_eq!(run.state, RunState::Failed);
-    assert!(run.summary.epoch > 0, "what was measured stays");
+    let failure = run.failure.unwrap_or_default();
+    assert!(failure.contains("at the same step") || failure.contains("tried again 3 times"), "{failure}");
     Ok(())
 }
 
