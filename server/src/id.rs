@@ -38,7 +38,12 @@ pub fn new_share_token() -> ShareToken {
 
 /// 160 random bits from a generator that is fit for secrets.
 pub fn random_hex() -> String {
-    rand::random::<[u8; 20]>().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(rand::random::<[u8; 20]>())
+}
+
+/// Bytes as hexadecimal digits in small letters.
+pub fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The name of a data set.

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use sqlx::SqlitePool;
 
-use crate::id::random_hex;
+use crate::id::{hex, random_hex};
 use crate::state::Settings;
 
 /// How long a session lasts: a year.
@@ -115,5 +115,5 @@ async fn delete(pool: &SqlitePool, hash: &str) {
 }
 
 fn hash(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha256::digest(text))
 }

@@ -10,11 +10,12 @@ use std::time::Duration;
 use md5::{Digest, Md5};
 use shared::api::{DatasetFiles, DownloadStep};
 use shared::dataset::Dataset;
+use shared::dataset::published::{Packing, Published, PublishedFile};
 use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
 
 use super::unpack::unpack;
-use shared::dataset::published::{Packing, Published, PublishedFile};
+use crate::id::hex;
 
 const CHUNK_BYTES: usize = 1 << 16;
 /// Far more than any published file has.
@@ -229,7 +230,7 @@ fn verify(file: &PublishedFile, path: &Path, job: &Job) -> Result<(), Failure> {
         hash.update(&chunk[..count]);
         job.update(|progress| progress.bytes += count as u64);
     }
-    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = hex(hash.finalize());
     if found == published {
         return Ok(());
     }

@@ -22,6 +22,7 @@ use utoipa::IntoParams;
 
 use crate::extract::{Name, Named};
 use crate::figures::{self, FigureQuery, Style};
+use crate::id::hex;
 use crate::problem::ApiError;
 use crate::provenance;
 use crate::ranges;
@@ -138,8 +139,7 @@ async fn worker_file(state: &AppState, id: &AttributionId, asked: &HeaderMap) ->
     let run = id.run.clone();
     resources::attribution_context(state, id).await?;
     let file = state.dirs.of(&run).attribution_bytes(id).await?.ok_or_else(|| AttributionId::not_found(&id.to_string()))?;
-    let hash: String = Md5::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
-    let etag = HeaderValue::from_str(&format!("\"{hash}\"")).map_err(ApiError::internal)?;
+    let etag = HeaderValue::from_str(&format!("\"{}\"", hex(Md5::digest(&file)))).map_err(ApiError::internal)?;
     // A run that has failed or was canceled can go on and measure an epoch again.
     let is_final = resources::status(state, &run).await?.state == RunState::Succeeded;
     let kept = if is_final { "private, max-age=31536000, immutable" } else { "no-cache" };

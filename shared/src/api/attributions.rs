@@ -129,6 +129,7 @@ pub struct AttributionContext {
     pub is_last: bool,
     /// Clean accuracy of the checkpoint on the whole test set, as measured during training.
     pub clean_accuracy: Option<f64>,
+    /// Robust accuracy of the checkpoint, as measured during training.
     pub robust_accuracy: Option<f64>,
 }
 
