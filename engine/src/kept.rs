@@ -1,19 +1,31 @@
-//! Results of the batches of a measurement, kept so that it can be stopped at any time and continued.
+//! Results of the batches of a measurement, and a random search within a batch, kept so that it can be stopped at any time and continued.
 
 use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
+use crate::autoattack::square::{KeepSearch, Search};
 use crate::checkpoint;
+use crate::robustness::KeepBatch;
 use crate::stop::Stop;
 
-/// Tells when to save what is not complete: once a minute. A killed worker loses at most that and what it was
-/// computing.
+/// Time between two saves, if [`save_every`] was called.
+static INTERVAL: OnceLock<Duration> = OnceLock::new();
+
+/// Sets the time between two saves of what is not complete, for the whole process: a minute otherwise. Later
+/// calls have no effect.
+pub fn save_every(interval: Duration) {
+    INTERVAL.get_or_init(|| interval);
+}
+
+/// Tells when to save what is not complete. A killed worker loses at most what it has computed since, and the
+/// step that it was in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SaveTimer {
     saved: Instant,
@@ -21,12 +33,16 @@ pub(crate) struct SaveTimer {
 }
 
 impl SaveTimer {
-    const INTERVAL: Duration = Duration::from_secs(60);
+    const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
     /// Largest share of the time that is spent on saving: on a slow disk, large states are saved less often.
     const SHARE: u32 = 100;
 
     pub(crate) fn start() -> Self {
-        SaveTimer { saved: Instant::now(), interval: SaveTimer::INTERVAL }
+        SaveTimer { saved: Instant::now(), interval: SaveTimer::shortest() }
+    }
+
+    fn shortest() -> Duration {
+        INTERVAL.get().copied().unwrap_or(SaveTimer::DEFAULT_INTERVAL)
     }
 
     pub(crate) fn is_due(&self) -> bool {
@@ -38,13 +54,15 @@ impl SaveTimer {
         let begun = Instant::now();
         let outcome = save();
         self.saved = Instant::now();
-        self.interval = SaveTimer::INTERVAL.max((self.saved - begun) * SaveTimer::SHARE);
+        self.interval = SaveTimer::shortest().max((self.saved - begun) * SaveTimer::SHARE);
         outcome
     }
 }
 
 /// Key in the metadata of the file.
 const BELONGS_TO: &str = "belongs_to";
+/// Key of the number of queries of a random search.
+const QUERIES: &str = "queries";
 /// Name of the tensor with the duration of each batch.
 const SECONDS: &str = "seconds";
 
@@ -133,11 +151,7 @@ impl Kept {
 
     /// Removes the file. Needed once the results of the measurement are written.
     pub(crate) fn remove(self) -> Result<(), Error> {
-        let Some(KeptFile { path, .. }) = self.file else { return Ok(()) };
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(&path)(error)),
-            _ => Ok(()),
-        }
+        self.file.map_or(Ok(()), |file| remove(&file.path))
     }
 
     fn save(&mut self) -> Result<(), Error> {
@@ -152,6 +166,82 @@ impl Kept {
             tensors.push((SECONDS.to_owned(), Tensor::from_slice(&seconds)));
             checkpoint::save_sealed(path, &tensors, HashMap::from([(BELONGS_TO.to_owned(), belongs_to.clone())]))
         })
+    }
+}
+
+/// Keeps a random search on the batch under way in a file: once a minute, and when it is stopped.
+#[derive(Debug)]
+pub(crate) struct KeptSearch {
+    path: PathBuf,
+    device: Device,
+    /// Names the network that is attacked.
+    network: String,
+    /// Names the batch.
+    batch: String,
+    timer: SaveTimer,
+    /// How far the search is, if that is not in the file.
+    unsaved: Option<Search>,
+}
+
+impl KeptSearch {
+    pub(crate) fn in_file(path: &Path, network: &str, device: Device) -> Self {
+        let (path, network) = (path.to_owned(), network.to_owned());
+        KeptSearch { path, device, network, batch: String::new(), timer: SaveTimer::start(), unsaved: None }
+    }
+
+    /// Saves how far the search is. Needed when it is stopped.
+    pub(crate) fn save(&mut self) -> Result<(), Error> {
+        let Some(Search { queries, adversarial, rows, best, margins }) = self.unsaved.take() else { return Ok(()) };
+        self.timer.around(|| {
+            let tensors = [("adversarial", adversarial), ("rows", rows), ("best", best), ("margins", margins)];
+            let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor.to_device(Device::Cpu)));
+            let facts = [(BELONGS_TO, format!("{} {}", self.network, self.batch)), (QUERIES, queries.to_string())];
+            checkpoint::save_sealed(&self.path, &tensors, facts.map(|(name, value)| (name.to_owned(), value)).into())
+        })
+    }
+
+    /// Removes the file. Needed once the evaluation is complete.
+    pub(crate) fn remove(self) -> Result<(), Error> {
+        remove(&self.path)
+    }
+}
+
+impl KeepBatch for KeptSearch {
+    fn next(&mut self, name: String) {
+        self.unsaved = None;
+        self.batch = name;
+    }
+}
+
+impl KeepSearch for KeptSearch {
+    fn begin(&mut self) -> Result<Option<Search>, Error> {
+        if !self.path.exists() {
+            return Ok(None);
+        }
+        let file = checkpoint::open_sealed(&self.path)?;
+        let fact = |name: &str| file.metadata().get(name).cloned().unwrap_or_default();
+        if fact(BELONGS_TO) != format!("{} {}", self.network, self.batch) {
+            return Ok(None);
+        }
+        let [adversarial, rows, best, margins] =
+            ["adversarial", "rows", "best", "margins"].map(|name| Ok::<_, Error>(file.read(name)?.to_device(self.device)));
+        let queries = fact(QUERIES).parse().map_err(|_| Error::RunDir {
+            path: self.path.clone(),
+            problem: "does not say how many queries were made; remove it to begin again without it".to_owned(),
+        })?;
+        Ok(Some(Search { queries, adversarial: adversarial?, rows: rows?, best: best?, margins: margins? }))
+    }
+
+    fn reached(&mut self, search: Search) -> Result<(), Error> {
+        self.unsaved = Some(search);
+        if self.timer.is_due() { self.save() } else { Ok(()) }
+    }
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(path)(error)),
+        _ => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::Error;
 use crate::attack::{self, Attack};
+use crate::autoattack::square::KeepSearch;
 use crate::autoattack::{self, Ball, Classifier, PreparedStage, Stage};
 use crate::data::Split;
 use crate::model::Network;
@@ -63,6 +64,23 @@ struct AttackPosition {
     seconds: f64,
 }
 
+/// Attacks in their order, and the seed of what they draw.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    pub attacks: &'a [NamedAttack],
+    pub seed: u32,
+}
+
+/// Keeps what an attack has found on the batch under way. `()` keeps nothing.
+pub trait KeepBatch: KeepSearch {
+    /// The batch of this name is attacked next.
+    fn next(&mut self, name: String);
+}
+
+impl KeepBatch for () {
+    fn next(&mut self, _: String) {}
+}
+
 /// Progress reports of [`run`].
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
@@ -96,15 +114,16 @@ impl NamedAttack {
     }
 }
 
-/// Evaluates `split` on clean images and then with each of `attacks` that `state` does not contain yet.
+/// Evaluates `split` on clean images and then with each attack of the plan that `state` does not contain yet.
 ///
-/// After an error, including `Error::Stopped`, `state` is that of the last complete batch.
+/// After an error, including `Error::Stopped`, `state` is that of the last complete batch; `keep` has what an
+/// attack has found on the batch after it.
 pub fn run(
     network: &Network,
     split: &Split,
-    attacks: &[NamedAttack],
-    seed: u32,
+    Plan { attacks, seed }: Plan<'_>,
     state: &mut State,
+    keep: &mut impl KeepBatch,
     stop: &Stop,
     observe: &mut dyn FnMut(&State, Event<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
@@ -126,11 +145,12 @@ pub fn run(
         while let Some(pass) = attack.passes.get(under_way.pass) {
             let prepared = pass.prepare(split, seed);
             let left: Vec<usize> = state.still_correct(&labels).into_iter().filter(|image| *image >= under_way.next).collect();
-            for (number, batch) in (1..).zip(left.chunks(batch_size(split))) {
+            for (number, batch) in (1..).zip(left.chunks(batch_size(split, pass.work()))) {
                 let begun = Instant::now();
                 let rows = indices(batch, split);
                 let (images, labels_there) = split.select(&rows);
-                let found = prepared.perturb(network, &rows, &images, &labels_there, stop)?;
+                keep.next(format!("{} {} {batch:?}", attack.name, under_way.pass));
+                let found = prepared.perturb(network, &rows, &images, &labels_there, keep, stop)?;
                 for (image, predicted) in batch.iter().zip(predictions(network, &found, number)?) {
                     state.worst[*image] = predicted;
                 }
@@ -166,14 +186,21 @@ pub fn masked_gradients(steps: &[EvaluationStep]) -> Option<u32> {
 
 /// Returns the number of images attacked together.
 ///
-/// A worker that is stopped or killed loses the batch under way, and a stop waits for one step of it. On two CPU cores, a step
-/// with 32 color images of 32×32 pixels takes PreActResNet-18 one or two seconds, and larger batches save
-/// little time. For small images, a CPU batch can be as large as on a GPU.
-fn batch_size(split: &Split) -> usize {
+/// A worker that is stopped or killed loses the batch under way, if it is not a random search, and a stop waits
+/// for one step of it. On two CPU cores, a step with 32 color images of 32×32 pixels takes PreActResNet-18 one
+/// or two seconds, PGD-20 with them half a minute, and larger batches save little time. `work`: forward passes
+/// of an image.
+fn batch_size(split: &Split, work: f64) -> usize {
     const MOST: usize = 250;
-    const CPU_VALUES: usize = 32 * 3 * 32 * 32;
+    const CPU_VALUES: f64 = 32.0 * 3.0 * 32.0 * 32.0;
+    // Work of PGD-20, and of the longest attack of which nothing is kept within a batch.
+    const SHORT: f64 = 60.0;
+    const LONG: f64 = 400.0;
     match split.labels.device() {
-        Device::Cpu => (CPU_VALUES / split.narrow(0, 1).0.numel()).clamp(8, MOST),
+        Device::Cpu => {
+            let values = CPU_VALUES * SHORT / work.clamp(SHORT, LONG);
+            ((values / split.narrow(0, 1).0.numel() as f64) as usize).clamp(8, MOST)
+        }
         _ => MOST,
     }
 }
@@ -182,7 +209,7 @@ fn batch_size(split: &Split) -> usize {
 fn clean_predictions(network: &Network, split: &Split, stop: &Stop) -> Result<Vec<i64>, Error> {
     let all: Vec<usize> = (0..split.len() as usize).collect();
     let mut predicted = Vec::new();
-    for (number, batch) in (1..).zip(all.chunks(batch_size(split))) {
+    for (number, batch) in (1..).zip(all.chunks(batch_size(split, 1.0))) {
         stop.check()?;
         predicted.extend(predictions(network, &split.select(&indices(batch, split)).0, number)?);
     }
@@ -270,10 +297,18 @@ impl Pass {
 impl PreparedPass<'_> {
     /// Attacks `images` with `labels`, which are those at `rows` of the split. Returns the final images of
     /// the attack.
-    fn perturb(&self, network: &Network, rows: &Tensor, images: &Tensor, labels: &Tensor, stop: &Stop) -> Result<Tensor, Error> {
+    fn perturb(
+        &self,
+        network: &Network,
+        rows: &Tensor,
+        images: &Tensor,
+        labels: &Tensor,
+        keep: &mut dyn KeepSearch,
+        stop: &Stop,
+    ) -> Result<Tensor, Error> {
         match self {
             PreparedPass::Pgd { attack, start } => attack::perturb(network, images, labels, &start.index_select(0, rows), attack, stop),
-            PreparedPass::AutoAttack(prepared) => prepared.perturb(network, images, labels, rows, stop),
+            PreparedPass::AutoAttack(prepared) => prepared.perturb(network, images, labels, rows, keep, stop),
         }
     }
 }

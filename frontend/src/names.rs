@@ -3,14 +3,25 @@
 use shared::api::RunState;
 use shared::config::SplitName;
 use shared::record::Phase;
+use shared::rundir::StopReason;
 
 pub fn state(state: RunState) -> &'static str {
     match state {
         RunState::Queued => "Queued",
         RunState::Running => "Running",
+        RunState::Paused => "Paused",
         RunState::Succeeded => "Succeeded",
         RunState::Failed => "Failed",
         RunState::Canceled => "Canceled",
+    }
+}
+
+/// What a run is doing whose worker was asked to stop.
+pub fn stopping(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::Cancel => "Canceling",
+        StopReason::Pause => "Pausing",
+        StopReason::Requeue => "Stopping",
     }
 }
 

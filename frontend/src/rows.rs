@@ -96,7 +96,7 @@ impl Rows {
         let ticks = StoredValue::new(0_u32);
         let tick = move || {
             ticks.update_value(|ticks| *ticks += 1);
-            let active = || self.table.with_untracked(|table| table.values().any(|entry| !entry.run.state.is_finished()));
+            let active = || self.table.with_untracked(|table| table.values().any(|entry| entry.run.state.is_active()));
             if !document().hidden() && (ticks.get_value().is_multiple_of(IDLE_TICKS) || active()) {
                 self.refresh();
             }

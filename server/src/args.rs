@@ -7,6 +7,7 @@ use axum::http::uri::Authority;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::base_path;
+use crate::scheduler::DeviceShare;
 
 /// The CrossLens server.
 #[derive(Debug, Parser)]
@@ -64,9 +65,18 @@ pub struct Args {
     #[arg(long = "allowed-host", env = "CROSSLENS_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',', value_parser = host_name)]
     pub allowed_hosts: Vec<String>,
 
-    /// Seconds that a worker may take to save after a cancel before it is killed.
+    /// Seconds that a worker may take to save and end before it is killed.
     #[arg(long, env = "CROSSLENS_STOP_GRACE_SECS", value_name = "SECONDS", default_value_t = 30)]
     pub stop_grace_secs: u64,
+
+    /// How many runs a device runs at once, such as `cuda:0=3`; can be repeated. Without it, one. Runs that share
+    /// the processor share its threads too.
+    #[arg(long = "runs-at-once", env = "CROSSLENS_RUNS_AT_ONCE", value_name = "DEVICE=N", value_delimiter = ',')]
+    pub runs_at_once: Vec<DeviceShare>,
+
+    /// Stops the runs with the server: they save, and go on with the next server. Without it they go on meanwhile.
+    #[arg(long, env = "CROSSLENS_STOP_RUNS")]
+    pub stop_runs: bool,
 
     /// Form of the log on the standard error output: one JSON object per line is for programs.
     #[arg(long, env = "CROSSLENS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]

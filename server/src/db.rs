@@ -10,6 +10,7 @@ use serde::Deserialize;
 use shared::api::{NewShare, Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share};
 use shared::config::{RunConfig, RunKind};
 use shared::id::{RunId, ShareToken, SweepId};
+use shared::rundir::StopReason;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::types::Json;
@@ -74,8 +75,8 @@ pub struct Changed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunStatus {
     pub state: RunState,
-    /// A cancel was asked for, and the worker is saving.
-    pub canceling: bool,
+    /// What the worker was asked for while it saves.
+    pub stopping: Option<StopReason>,
 }
 
 /// A succeeded run, as estimates of other runs need it.
@@ -98,7 +99,7 @@ struct StoredRun {
     finished_at: Option<String>,
     queue_position: Option<u32>,
     failure: Option<String>,
-    canceling: bool,
+    stopping: Option<String>,
     tags: Json<Vec<String>>,
     notes: String,
     summary: Json<RunSummary>,
@@ -132,7 +133,7 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an expired link is kept, so that whoever opens it is told.
 const EXPIRED_KEPT_DAYS: i64 = 30;
 
-const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, canceling, tags, notes, summary, device, \
+const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, stopping, tags, notes, summary, device, \
      coalesce(place, seq) AS place, \
      CASE state WHEN 'queued' THEN \
         (SELECT count(*) FROM runs AS other WHERE other.state = 'queued' AND other.device = runs.device \
@@ -141,7 +142,7 @@ const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_a
      FROM runs";
 
 /// As `SELECT_RUN`, without the queue position: slow with thousands of queued runs.
-const SELECT_ROW: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, canceling, tags, notes, summary, device, \
+const SELECT_ROW: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, stopping, tags, notes, summary, device, \
      coalesce(place, seq) AS place, NULL AS queue_position FROM runs";
 
 const SELECT_REVISION: &str = "SELECT lineage, revision FROM changes";
@@ -201,10 +202,11 @@ impl Db {
 
     /// State of a run, without reading its configuration; `None` if there is no such run.
     pub async fn status(&self, id: &RunId) -> sqlx::Result<Option<RunStatus>> {
-        let row: Option<(String, bool)> =
-            sqlx::query_as("SELECT state, canceling FROM runs WHERE id = ?").bind(id.as_str()).fetch_optional(&self.pool).await?;
-        let Some((state, canceling)) = row else { return Ok(None) };
-        Ok(self.pending.amended_status(id, RunStatus { state: state_of(&state)?, canceling }))
+        let row: Option<(String, Option<String>)> =
+            sqlx::query_as("SELECT state, stopping FROM runs WHERE id = ?").bind(id.as_str()).fetch_optional(&self.pool).await?;
+        let Some((state, stopping)) = row else { return Ok(None) };
+        let stopping = stopping.as_deref().map(StopReason::parse);
+        Ok(self.pending.amended_status(id, RunStatus { state: state_of(&state)?, stopping }))
     }
 
     /// The runs of one page, and how many runs match in total.
@@ -284,10 +286,15 @@ impl Db {
         let mut queue = Vec::with_capacity(rows.len());
         for row in rows {
             let (device, place, config) = (row.device.clone(), row.place, row.config.0.clone());
-            let run = self.pending.amended(row.into_run()?).filter(|run| !run.state.is_finished());
+            let run = self.pending.amended(row.into_run()?).filter(|run| run.state.is_active());
             queue.extend(run.map(|run| (RunRow::of(run, device, place), config)));
         }
         Ok(queue)
+    }
+
+    /// Whether the queue starts no runs.
+    pub async fn queue_is_paused(&self) -> sqlx::Result<bool> {
+        sqlx::query_scalar("SELECT paused FROM queue").fetch_one(&self.pool).await
     }
 
     /// The newest succeeded runs, at most `limit`.
@@ -474,7 +481,7 @@ fn unreadable(column: &'static str, value: &str) -> sqlx::Error {
 
 impl RunStatus {
     pub fn of(run: &Run) -> Self {
-        RunStatus { state: run.state, canceling: run.canceling }
+        RunStatus { state: run.state, stopping: run.stopping }
     }
 }
 
@@ -494,7 +501,7 @@ impl StoredRun {
             finished_at: self.finished_at,
             queue_position: self.queue_position,
             failure: self.failure,
-            canceling: self.canceling,
+            stopping: self.stopping.as_deref().map(StopReason::parse),
             tags: self.tags.0,
             notes: self.notes,
             summary: self.summary.0,

@@ -6,6 +6,7 @@ use shared::api::{DeviceQueue, Estimate, EstimateBasis, QueuedRun, RunRow, RunSt
 use shared::config::RunConfig;
 
 use crate::db::DoneRun;
+use crate::scheduler::AtOnce;
 
 /// Fields that change neither the duration of an epoch nor that of a run without epochs.
 const FREE: [&str; 19] = [
@@ -67,22 +68,39 @@ impl Experience {
 /// Groups the runs of a queue by device, in order, and adds up when each will finish. `devices`: id and name
 /// of those of the machine.
 ///
-/// `working`: whether the worker works here; without it nothing finishes.
-pub fn queues(devices: Vec<(String, String)>, runs: Vec<(RunRow, RunConfig)>, experience: &Experience, working: bool) -> Vec<DeviceQueue> {
-    let mut queues: Vec<DeviceQueue> =
-        devices.into_iter().map(|(device, name)| DeviceQueue { device, name: Some(name), runs: Vec::new() }).collect();
+/// `moves`: whether queued runs start, which they do not without a worker or in a paused queue.
+pub fn queues(
+    devices: Vec<(String, String)>,
+    runs: Vec<(RunRow, RunConfig)>,
+    experience: &Experience,
+    at_once: &AtOnce,
+    moves: bool,
+) -> Vec<DeviceQueue> {
+    let empty = |device: String, name| {
+        let at_once = u32::try_from(at_once.of(&device)).unwrap_or(u32::MAX);
+        DeviceQueue { device, name, at_once, runs: Vec::new() }
+    };
+    let mut queues: Vec<DeviceQueue> = devices.into_iter().map(|(device, name)| empty(device, Some(name))).collect();
     for (run, config) in runs {
         let place = queues.iter().position(|queue| queue.device == run.device).unwrap_or_else(|| {
-            queues.push(DeviceQueue { device: run.device.clone(), name: None, runs: Vec::new() });
+            queues.push(empty(run.device.clone(), None));
             queues.len() - 1
         });
         let queue = &mut queues[place];
         let estimate = experience.estimate(&run, &config);
-        let before = queue.runs.last().map_or(Some(0.0), |before| before.finishes_in_secs).filter(|_| working);
-        let finishes_in_secs = before.zip(estimate.as_ref()).map(|(before, estimate)| before + estimate.seconds);
+        let start = if run.state == RunState::Running { Some(0.0) } else { free_in(queue).filter(|_| moves) };
+        let finishes_in_secs = start.zip(estimate.as_ref()).map(|(start, estimate)| start + estimate.seconds);
         queue.runs.push(QueuedRun { run, estimate, finishes_in_secs });
     }
     queues
+}
+
+/// Seconds until a device has room for another run after those of its queue; `None` if that is unknown.
+fn free_in(queue: &DeviceQueue) -> Option<f64> {
+    let mut ends = queue.runs.iter().map(|run| run.finishes_in_secs).collect::<Option<Vec<f64>>>()?;
+    ends.sort_by(f64::total_cmp);
+    // All but the last few have ended when the next one starts.
+    Some(ends.len().checked_sub(queue.at_once as usize).map_or(0.0, |place| ends[place]))
 }
 
 /// The part of a configuration that determines the duration of an epoch.
@@ -125,8 +143,14 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(earlier: Vec<DoneRun>, runs: Vec<(RunRow, RunConfig)>, working: bool, expected: &[Option<f64>]) {
-        let queues = queues(vec![("cpu".into(), "2 CPU threads".into())], runs, &Experience::of(earlier), working);
+    fn check(earlier: Vec<DoneRun>, runs: Vec<(RunRow, RunConfig)>, moves: bool, expected: &[Option<f64>]) {
+        check_at_once("cpu=1", earlier, runs, moves, expected);
+    }
+
+    #[track_caller]
+    fn check_at_once(at_once: &str, earlier: Vec<DoneRun>, runs: Vec<(RunRow, RunConfig)>, moves: bool, expected: &[Option<f64>]) {
+        let at_once = [at_once.parse().unwrap()].into_iter().collect();
+        let queues = queues(vec![("cpu".into(), "2 CPU threads".into())], runs, &Experience::of(earlier), &at_once, moves);
         assert_eq!(queues.len(), 1);
         assert_eq!(queues[0].runs.iter().map(|run| run.finishes_in_secs).collect::<Vec<_>>(), expected);
     }
@@ -137,7 +161,15 @@ mod tests {
         let queued = |epochs| run(RunState::Queued, config(epochs, 1, 10), RunSummary::default());
         // Twice the epochs take twice as long; the seed changes nothing.
         check(vec![done(20.0)], vec![running(), queued(20), queued(10)], true, &[Some(5.0), Some(45.0), Some(65.0)]);
-        check(vec![done(20.0)], vec![running(), queued(20)], false, &[None, None]);
+        check(vec![done(20.0)], vec![running(), queued(20)], false, &[Some(5.0), None]);
+        // Of two places one is free at once, the other after 5 s.
+        check_at_once(
+            "cpu=2",
+            vec![done(20.0)],
+            vec![running(), queued(5), queued(20), queued(10)],
+            true,
+            &[Some(5.0), Some(10.0), Some(45.0), Some(30.0)],
+        );
         let halfway = run(RunState::Queued, config(10, 0, 10), RunSummary { fraction_done: 0.5, ..RunSummary::default() });
         check(vec![done(20.0)], vec![halfway], true, &[Some(10.0)]);
     }
@@ -160,7 +192,7 @@ mod tests {
     fn runs_of_a_device_that_is_gone_have_a_queue_of_their_own() {
         let (mut row, config) = run(RunState::Queued, config(10, 0, 10), RunSummary::default());
         row.device = "cuda:0".into();
-        let queues = queues(vec![("cpu".into(), "CPU".into())], vec![(row, config)], &Experience::default(), true);
+        let queues = queues(vec![("cpu".into(), "CPU".into())], vec![(row, config)], &Experience::default(), &AtOnce::default(), true);
         let devices: Vec<(&str, usize)> = queues.iter().map(|queue| (queue.device.as_str(), queue.runs.len())).collect();
         assert_eq!(devices, [("cpu", 0), ("cuda:0", 1)]);
     }

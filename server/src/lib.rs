@@ -31,7 +31,7 @@ mod ranges;
 mod resources;
 mod routes;
 mod rundir;
-mod scheduler;
+pub mod scheduler;
 pub mod serve;
 mod sessions;
 mod shared_views;

@@ -119,8 +119,8 @@ impl Kind {
                 ("dataset-not-ready", StatusCode::CONFLICT, "The files of the data set are not here, or are not what they should be.")
             }
             Kind::NotComparable => ("not-comparable", StatusCode::UNPROCESSABLE_ENTITY, "The matrices are about different classes."),
-            Kind::RunFinished => ("run-finished", StatusCode::CONFLICT, "The run has ended, so it cannot be canceled."),
-            Kind::RunNotResumable => ("run-not-resumable", StatusCode::CONFLICT, "Only a canceled or failed run can go on."),
+            Kind::RunFinished => ("run-finished", StatusCode::CONFLICT, "The run has ended or is about to, so it cannot be stopped."),
+            Kind::RunNotResumable => ("run-not-resumable", StatusCode::CONFLICT, "Only a paused, canceled or failed run can go on."),
             Kind::RunNotQueued => ("run-not-queued", StatusCode::CONFLICT, "Only a queued run has a place in the queue."),
             Kind::RunActive => ("run-active", StatusCode::CONFLICT, "The run is still running, so it cannot be deleted."),
             Kind::QueueFull => ("queue-full", StatusCode::TOO_MANY_REQUESTS, "As many runs are queued as the server takes."),

@@ -2,7 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::SystemTime;
 
 use shared::api::AttributionFile;
 use shared::config::{RunConfig, RunKind};
@@ -278,11 +281,34 @@ impl RunDir {
         std::fs::write(self.path.join(rundir::STOP), format!("{}\n", reason.id()))
     }
 
-    pub fn remove_stop_file(&self) -> io::Result<()> {
-        match std::fs::remove_file(self.path.join(rundir::STOP)) {
+    /// Removes a file, if it exists.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        match std::fs::remove_file(self.path.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// How the last worker ended, by what it has written; `None` if it was killed, or is there still.
+    pub fn exit_status(&self) -> io::Result<Option<ExitStatus>> {
+        let code = self.read(rundir::EXIT_CODE)?.and_then(|content| String::from_utf8_lossy(&content).trim().parse::<u8>().ok());
+        // The code is the second byte of what `wait` gives.
+        Ok(code.map(|code| ExitStatus::from_raw(i32::from(code) << 8)))
+    }
+
+    /// Differs after the run has kept more of its work: of every state from which a worker goes on, the time of
+    /// writing. Empty if nothing is kept.
+    pub fn kept(&self) -> String {
+        let teachers = std::fs::read_dir(self.path.join(rundir::TEACHERS)).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut kept: Vec<String> = Vec::new();
+        for folder in std::iter::once(self.path.clone()).chain(teachers) {
+            for name in [rundir::STATE, rundir::MEASURED, rundir::EVALUATION_STATE, rundir::SEARCH] {
+                let written = std::fs::metadata(folder.join(name)).and_then(|metadata| metadata.modified()).ok();
+                kept.extend(written.and_then(|time| Some(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos().to_string())));
+            }
+        }
+        kept.sort();
+        kept.join(" ")
     }
 
     /// Why the worker was asked to end; `None` if no file asks for it.

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use crate::app;
 use crate::args::{self, Args};
 use crate::id::random_hex;
+use crate::scheduler::Rules;
 use crate::state::{AppState, Settings};
 
 /// Time for open connections to finish after the workers have stopped.
@@ -50,6 +51,8 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
         read_token,
         allowed_hosts,
         stop_grace_secs,
+        runs_at_once,
+        stop_runs,
         command: _,
         log_format: _,
     } = args;
@@ -74,6 +77,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
         data_dir,
         worker: worker.map_or_else(worker_beside_us, Ok)?,
         stop_grace: Duration::from_secs(stop_grace_secs),
+        rules: Rules { at_once: runs_at_once.into_iter().collect(), stop_runs },
         web,
         base_path,
         public_url,
@@ -92,14 +96,19 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
 
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    // A terminal that is closed.
+    let mut hangup = signal(SignalKind::hangup())?;
     let control = Control::new();
     let server = tokio::spawn(accept(listener, router, control.clone()));
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
     }
     control.graceful_shutdown(None);
-    tracing::info!("stopping; workers get up to {stop_grace_secs} s to save (again to stop at once)");
+    if stop_runs {
+        tracing::info!("stopping; workers get up to {stop_grace_secs} s to save (again to stop at once)");
+    }
     tokio::select! {
         stopped = state.stop() => stopped?,
         _ = interrupt.recv() => bail!("stopped at once; workers are saving by themselves"),

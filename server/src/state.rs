@@ -17,7 +17,7 @@ use crate::db::{self, Db};
 use crate::guests::Guests;
 use crate::live::LiveRuns;
 use crate::rundir::RunDirs;
-use crate::scheduler::{PendingWrites, Scheduler};
+use crate::scheduler::{PendingWrites, Rules, Scheduler};
 use crate::sessions::Sessions;
 use crate::shortage::lack_of_room;
 use crate::telemetry::Telemetry;
@@ -38,6 +38,7 @@ pub struct Settings {
     pub datasets_mirror: Option<String>,
     pub worker: PathBuf,
     pub stop_grace: Duration,
+    pub rules: Rules,
     pub web: Option<PathBuf>,
     /// Empty, or a path without a slash at its end.
     pub base_path: String,
@@ -110,7 +111,7 @@ impl AppState {
         let stopping = CancellationToken::new();
         let changes = Changes::start(db.clone(), stopping.clone());
         let live = LiveRuns::start(db.clone(), dirs.clone(), changes.clone(), stopping.clone());
-        let scheduler = Scheduler::start(pool, pending, dirs.clone(), worker.clone(), probe.clone());
+        let scheduler = Scheduler::start(pool, pending, dirs.clone(), worker.clone(), settings.rules.clone(), probe.clone());
         let asked = worker.clone();
         tokio::spawn(async move {
             let status = asked.probe().await;
@@ -148,7 +149,7 @@ impl AppState {
         })))
     }
 
-    /// Ends streams, asks workers to save, and waits until they have ended.
+    /// Ends streams and the queue; the workers go on, or end as the rules of the queue say.
     pub async fn stop(&self) -> anyhow::Result<()> {
         self.stopping.cancel();
         self.scheduler.stop().await

@@ -1,20 +1,23 @@
-//! The worker as a child process: probes it, runs it on a directory, stops it. Knows nothing of the database.
+//! The worker as a process: probes it, starts it on a run directory, finds it again, stops it. Knows nothing of
+//! the database.
 //!
-//! `worker RUNDIR` trains until it is done or asked to stop: by its standard input, which closes, or by a file
-//! in the run directory. Then it saves. Names and exit codes are in [`shared::rundir`]. `worker --probe` prints the devices of the machine, `worker DIR --inspect` what an
-//! import would read.
+//! `worker RUNDIR` runs until it is done or asked to stop: by a file in the run directory, or by a signal. Then
+//! it saves. Names and exit codes are in [`shared::rundir`]. It does not depend on this server: it goes on when
+//! the server ends, and the next server finds it by its lease. `worker --probe` prints the devices of the
+//! machine, `worker DIR --inspect` what an import would read.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use lease::{Process, Standing, Watch};
+use lease::{Standing, Watch};
 use shared::api::{Probe, WorkerStatus};
 use shared::inspection::Inspection;
-use tokio::process::{Child, ChildStdin, Command};
+use shared::rundir;
+use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -27,22 +30,37 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Time between SIGTERM and SIGKILL.
 const TERM_GRACE: Duration = Duration::from_secs(5);
+/// Number of threads of libtorch.
+const THREADS: &str = "OMP_NUM_THREADS";
+/// Time between two looks at the lease of a worker that is not a child of this server.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug)]
 pub struct Worker {
     pub program: PathBuf,
-    /// Time between the end of standard input and SIGTERM.
+    /// Time that a worker may take to save before it receives a signal.
     pub stop_grace: Duration,
 }
 
 /// A worker that runs on a directory.
 #[derive(Debug)]
 pub struct RunningWorker {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    /// Id of the worker's process and of its process group.
-    pid: Option<i32>,
+    dir: RunDir,
+    watch: Watch,
+    /// `None` if another server has started it, or a person.
+    child: Option<Child>,
     stop_grace: Duration,
+}
+
+/// How a worker has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With an exit code or by a signal.
+    Exited(ExitStatus),
+    /// It is gone from its lease and has written no exit code: it was killed.
+    Vanished,
+    /// There is neither a worker nor its exit code.
+    Unknown,
 }
 
 impl Worker {
@@ -91,99 +109,92 @@ impl Worker {
     }
 
     /// Starts the worker on a directory; its output goes to the log there. `again` says why, if an earlier
-    /// worker has died.
-    pub fn start(&self, dir: &RunDir, again: Option<&str>) -> io::Result<RunningWorker> {
-        // What asked an earlier worker to stop does not concern this one.
-        dir.remove_stop_file()?;
+    /// worker has died. `at_once`: how many workers share the processor.
+    pub fn start(&self, dir: &RunDir, again: Option<&str>, at_once: usize) -> io::Result<RunningWorker> {
+        // What an earlier worker was asked, and how it ended, does not concern this one.
+        dir.remove(rundir::STOP)?;
+        dir.remove(rundir::EXIT_CODE)?;
         let log = plain_file::append(&dir.log())?;
         let mut command = Command::new(&self.program);
         command.arg(dir.path());
         if let Some(again) = again {
             command.args(["--again", again]);
         }
-        let mut child = command
-            .stdin(Stdio::piped())
+        if at_once > 1 && std::env::var_os(THREADS).is_none() {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            command.env(THREADS, (cores / at_once).max(1).to_string());
+        }
+        let child = command
+            .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            // Ctrl-C in the terminal must reach only the server, which then stops its workers in order.
+            // What a terminal sends to the server must not reach the worker.
             .process_group(0)
             .spawn()?;
-        // Take it out, because `Child::wait` closes it.
-        let stdin = child.stdin.take();
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-        Ok(RunningWorker { child, stdin, pid, stop_grace: self.stop_grace })
+        Ok(RunningWorker { child: Some(child), ..self.find(dir) })
     }
 
-    /// Waits until a worker that outlived its server has ended. Its standard input is closed, so it is
-    /// stopping. Returns whether it has died by itself.
-    pub async fn outlive(&self, dir: &RunDir) -> io::Result<bool> {
-        let mut watch = Watch::new(dir.path());
-        for (limit, next) in [(self.stop_grace, libc::SIGTERM), (TERM_GRACE, libc::SIGKILL)] {
-            match what_is_left(&mut watch, limit).await? {
-                Left::Nothing => return Ok(false),
-                // By itself, if it was not sent a signal yet.
-                Left::Lease => return Ok(next == libc::SIGTERM),
-                // Only a process that is seen to run is sent one.
-                Left::Worker(Some(process)) if process.is_alive() == Some(true) => signal(i32::try_from(process.pid).ok(), next),
-                Left::Worker(_) => {}
-            }
-        }
-        match what_is_left(&mut watch, lease::STALE + TERM_GRACE).await? {
-            Left::Worker(_) => Err(io::Error::other("another worker still writes to this run")),
-            Left::Nothing | Left::Lease => Ok(false),
-        }
-    }
-}
-
-/// What is left of a worker.
-enum Left {
-    Worker(Option<Process>),
-    /// It has died.
-    Lease,
-    /// It has ended in order.
-    Nothing,
-}
-
-/// Waits until a worker has ended, up to a limit.
-async fn what_is_left(watch: &mut Watch, limit: Duration) -> io::Result<Left> {
-    let start = Instant::now();
-    loop {
-        match watch.look()? {
-            Standing::Held(lease) if start.elapsed() >= limit => return Ok(Left::Worker(lease.map(|lease| lease.process))),
-            Standing::Held(_) => sleep(Duration::from_millis(100)).await,
-            Standing::Abandoned(_) => return Ok(Left::Lease),
-            Standing::Free => return Ok(Left::Nothing),
-        }
+    /// The worker that an earlier server has started on a directory. It may have ended by now.
+    pub fn find(&self, dir: &RunDir) -> RunningWorker {
+        RunningWorker { dir: dir.clone(), watch: Watch::new(dir.path()), child: None, stop_grace: self.stop_grace }
     }
 }
 
 impl RunningWorker {
     /// Waits for the worker to end by itself or after `stop`.
-    pub async fn wait(mut self, stop: CancellationToken) -> io::Result<ExitStatus> {
+    pub async fn wait(mut self, stop: CancellationToken) -> io::Result<End> {
         tokio::select! {
-            status = self.child.wait() => return status,
+            end = self.ended() => return end,
             () = stop.cancelled() => {}
         }
-        self.stdin.take();
-        if let Ok(status) = timeout(self.stop_grace, self.child.wait()).await {
-            return status;
+        // Without the file, only a signal tells it.
+        let told = self.dir.stop_reason().is_ok_and(|reason| reason.is_some());
+        let to_save = if told { self.stop_grace } else { Duration::ZERO };
+        let to_obey = if told { TERM_GRACE } else { self.stop_grace + TERM_GRACE };
+        for (limit, next) in [(to_save, libc::SIGTERM), (to_obey, libc::SIGKILL)] {
+            if let Ok(end) = timeout(limit, self.ended()).await {
+                return end;
+            }
+            self.signal(next);
         }
-        signal(self.pid, libc::SIGTERM);
-        if let Ok(status) = timeout(TERM_GRACE, self.child.wait()).await {
-            return status;
-        }
-        signal(self.pid, libc::SIGKILL);
-        self.child.wait().await
+        self.ended().await
     }
-}
 
-fn signal(group: Option<i32>, signal: i32) {
-    let Some(group) = group else { return };
-    // SAFETY: killpg takes two numbers and accesses no memory. The worker has not been waited for or was just
-    // seen to run, so its number has not passed to another process.
-    let result = unsafe { libc::killpg(group, signal) };
-    if result != 0 {
-        tracing::warn!("signal {signal} to process group {group} failed: {}", io::Error::last_os_error());
+    /// Waits until no worker writes to the directory, and tells how the last one ended.
+    async fn ended(&mut self) -> io::Result<End> {
+        if let Some(child) = &mut self.child {
+            let status = child.wait().await?;
+            // If it has found another worker there, that is the one to wait for.
+            if !matches!(self.watch.look(), Ok(Standing::Held(_))) {
+                return Ok(End::Exited(status));
+            }
+            self.child = None;
+        }
+        let left_behind = loop {
+            match self.watch.look()? {
+                Standing::Held(_) => sleep(LOOK_INTERVAL).await,
+                Standing::Abandoned(_) => break End::Vanished,
+                Standing::Free => break End::Unknown,
+            }
+        };
+        Ok(self.dir.exit_status()?.map_or(left_behind, End::Exited))
+    }
+
+    /// Sends a signal to the worker and the processes that it has started.
+    fn signal(&mut self, signal: i32) {
+        let number = match (&self.child, self.watch.look()) {
+            (Some(child), _) => child.id(),
+            // Only a process that is seen to run on this machine.
+            (None, Ok(Standing::Held(Some(lease)))) if lease.process.is_alive() == Some(true) => Some(lease.process.pid),
+            (None, _) => None,
+        };
+        let Some(group) = number.and_then(|number| i32::try_from(number).ok()) else { return };
+        // SAFETY: killpg takes two numbers and accesses no memory. The worker has not been waited for or was just
+        // seen to run, so its number has not passed to another process.
+        let result = unsafe { libc::killpg(group, signal) };
+        if result != 0 {
+            tracing::warn!("signal {signal} to process group {group} failed: {}", io::Error::last_os_error());
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub fn run(id: &str) -> Run {
         finished_at: None,
         queue_position: None,
         failure: None,
-        canceling: false,
+        stopping: None,
         tags: Vec::new(),
         notes: String::new(),
         summary: RunSummary::default(),

@@ -1,6 +1,8 @@
 //! The layout of a run directory, for worker and server: names of files, exit codes, version of the layout.
 //! Reads and writes nothing.
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{Inputs, RunKind};
 
 /// Version of the layout that this program writes and the newest that it reads.
@@ -28,10 +30,15 @@ pub const STATE: &str = "state.safetensors";
 pub const MEASURED: &str = "measured.safetensors";
 /// State from which an unfinished robustness evaluation continues.
 pub const EVALUATION_STATE: &str = "evaluation.state.json";
+/// State of a random search on a batch of an unfinished robustness evaluation.
+pub const SEARCH: &str = "search.safetensors";
 /// Names the worker that writes to the directory, while it does.
 pub const LEASE: &str = "lease.json";
 /// Asks the worker to save and end. Holds one word, a [`StopReason`].
 pub const STOP: &str = "stop";
+/// Exit code of the last worker as a decimal number, for whoever cannot wait for its process. A worker that
+/// was killed writes none.
+pub const EXIT_CODE: &str = "exit_code";
 /// [`crate::api::EvaluationFile`]
 pub const EVALUATION: &str = "evaluation.json";
 /// [`crate::api::SaliencyFile`]
@@ -39,9 +46,9 @@ pub const SALIENCY: &str = "saliency.json";
 /// [`crate::api::PairFile`]
 pub const PAIR: &str = "pair.json";
 
+/// Exit code of a worker that has failed; another try would fail as well. 0 is success.
+pub const EXIT_FAILED: u8 = 1;
 /// Exit code of a worker that a person has canceled. It has saved.
-///
-/// 0 is success. Any code without a name here is a failure that another try would repeat.
 pub const EXIT_CANCELED: u8 = 3;
 /// Exit code of a worker that has saved and is to be started again.
 pub const EXIT_REQUEUE: u8 = 85;
@@ -49,7 +56,9 @@ pub const EXIT_REQUEUE: u8 = 85;
 pub const EXIT_CRASHED: u8 = 101;
 
 /// Why a worker is asked to save and end: the content of [`STOP`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// A person does not want the run to go on.
     Cancel,
@@ -60,7 +69,7 @@ pub enum StopReason {
 }
 
 impl StopReason {
-    const ALL: [StopReason; 3] = [StopReason::Cancel, StopReason::Pause, StopReason::Requeue];
+    pub const ALL: [StopReason; 3] = [StopReason::Cancel, StopReason::Pause, StopReason::Requeue];
 
     /// The word in the stop file.
     pub fn id(self) -> &'static str {

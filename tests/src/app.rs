@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
+use lease::{Standing, Watch};
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
@@ -16,15 +17,24 @@ use tokio::process::{Child, Command};
 
 use crate::{from_env, until};
 
-/// A running server. It is stopped when the value is dropped.
+/// A running server. It is stopped when the value is dropped, with its workers.
 #[derive(Debug)]
 pub struct App {
     server: Child,
     port: u16,
     data: TempDir,
-    /// Arguments in addition to those that every server gets.
-    arguments: Vec<String>,
+    setup: Setup,
     http: reqwest::Client,
+}
+
+/// What a server gets in addition to what every server gets.
+#[derive(Debug, Default)]
+pub struct Setup {
+    pub arguments: Vec<String>,
+    /// Variables of its environment, which its workers inherit.
+    pub environment: Vec<(&'static str, &'static str)>,
+    /// Headers of all requests of the test.
+    pub headers: HeaderMap,
 }
 
 impl App {
@@ -34,31 +44,32 @@ impl App {
 
     /// Starts on a data folder that `prepare` has filled.
     pub async fn start_with(prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
-        Self::open(prepare, Vec::new(), HeaderMap::new()).await
+        Self::open(prepare, Setup::default()).await
     }
 
     /// Starts with a token, which all requests of the test send.
     pub async fn start_with_token(token: &str) -> Result<Self> {
-        let bearer = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}"))?)]);
-        Self::open(|_| Ok(()), vec!["--token".into(), token.into()], bearer).await
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}"))?)]);
+        Self::open(|_| Ok(()), Setup { arguments: vec!["--token".into(), token.into()], headers, ..Setup::default() }).await
     }
 
     /// Starts under a base path.
     pub async fn start_under(base_path: &str) -> Result<Self> {
-        Self::open(|_| Ok(()), vec!["--base-path".into(), base_path.into()], HeaderMap::new()).await
+        Self::open(|_| Ok(()), Setup { arguments: vec!["--base-path".into(), base_path.into()], ..Setup::default() }).await
     }
 
-    async fn open(prepare: impl FnOnce(&Path) -> Result<()>, arguments: Vec<String>, headers: HeaderMap) -> Result<Self> {
+    /// Starts on a data folder that `prepare` has filled.
+    pub async fn open(prepare: impl FnOnce(&Path) -> Result<()>, setup: Setup) -> Result<Self> {
         let data = TempDir::with_prefix("crosslens-test-")?;
         prepare(data.path())?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let http = reqwest::Client::builder().default_headers(headers).build()?;
-        let app = App { server: spawn(data.path(), port, &arguments)?, port, data, arguments, http };
+        let http = reqwest::Client::builder().default_headers(setup.headers.clone()).build()?;
+        let app = App { server: spawn(data.path(), port, &setup)?, port, data, setup, http };
         app.wait_until_healthy().await?;
         Ok(app)
     }
 
-    /// Kills the server.
+    /// Kills the server. Its workers go on.
     pub async fn stop(&mut self) -> Result<()> {
         Ok(self.server.kill().await?)
     }
@@ -66,9 +77,9 @@ impl App {
     /// Starts the server again on the same data. `arguments` replace the former ones unless empty.
     pub fn start_again(&mut self, arguments: &[&str]) -> Result<()> {
         if !arguments.is_empty() {
-            self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+            self.setup.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         }
-        self.server = spawn(self.data.path(), self.port, &self.arguments)?;
+        self.server = spawn(self.data.path(), self.port, &self.setup)?;
         Ok(())
     }
 
@@ -77,17 +88,16 @@ impl App {
         Ok(self.http.request(method, self.url(path)).send().await?.status().as_u16())
     }
 
-    /// Stops the server as a shutdown of the machine would, and starts it again on the same data.
+    /// Stops the server in order, and starts it again on the same data. Its workers go on meanwhile.
     pub async fn restart(&mut self) -> Result<()> {
         let pid = self.server.id().context("the server is not running")?;
-        // SAFETY: kill takes no pointers.
-        unsafe { libc::kill(pid as libc::pid_t, libc::SIGTERM) };
+        kill(pid, libc::SIGTERM);
         self.server.wait().await?;
         self.start_again(&[])?;
         self.wait_until_healthy().await
     }
 
-    async fn wait_until_healthy(&self) -> Result<()> {
+    pub async fn wait_until_healthy(&self) -> Result<()> {
         until("the worker is ready", async || {
             let Ok(response) = self.http.get(self.url("/api/health")).send().await else { return Ok(None) };
             let health: Value = response.json().await?;
@@ -95,6 +105,16 @@ impl App {
             Ok((health["worker"]["status"] == "ready").then_some(()))
         })
         .await
+    }
+
+    /// The processes of the workers that write to run directories.
+    pub fn workers(&self) -> Vec<(String, u32)> {
+        let entries = std::fs::read_dir(self.data.path().join("runs")).into_iter().flatten().flatten();
+        let held = entries.filter_map(|entry| match Watch::new(&entry.path()).look() {
+            Ok(Standing::Held(Some(lease))) => Some((entry.file_name().into_string().ok()?, lease.process.pid)),
+            _ => None,
+        });
+        held.collect()
     }
 
     /// The full address of a path such as `/runs/x`.
@@ -143,7 +163,23 @@ impl App {
     }
 }
 
-fn spawn(data: &Path, port: u16, arguments: &[String]) -> Result<Child> {
+impl Drop for App {
+    fn drop(&mut self) {
+        // First the server, which would start others.
+        let _ = self.server.start_kill();
+        for (_, pid) in self.workers() {
+            kill(pid, libc::SIGKILL);
+        }
+    }
+}
+
+/// Sends a signal to a process. Nothing happens if it has ended.
+pub fn kill(pid: u32, signal: i32) {
+    // SAFETY: kill takes no pointers.
+    unsafe { libc::kill(pid as libc::pid_t, signal) };
+}
+
+fn spawn(data: &Path, port: u16, setup: &Setup) -> Result<Child> {
     let server = from_env("CROSSLENS_SERVER")?;
     Command::new(&server)
         .args(["--addr", &format!("127.0.0.1:{port}")])
@@ -153,7 +189,8 @@ fn spawn(data: &Path, port: u16, arguments: &[String]) -> Result<Child> {
         .arg(from_env("CROSSLENS_WORKER")?)
         .arg("--web")
         .arg(from_env("CROSSLENS_WEB")?)
-        .args(arguments)
+        .args(&setup.arguments)
+        .envs(setup.environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -6,10 +6,11 @@
 
 mod app;
 mod browser;
+pub mod campaign;
 mod pictures;
 mod runs;
 
-pub use app::{App, small_run};
+pub use app::{App, Setup, kill, small_run};
 pub use browser::Browser;
 pub use pictures::write_pictures;
 pub use runs::write_runs;

@@ -8,6 +8,7 @@ mod apt;
 mod arrange;
 mod bench;
 mod browser;
+mod campaign;
 mod demo;
 mod deny;
 mod dev;
@@ -55,6 +56,15 @@ enum Command {
     Presets {
         #[arg(value_name = "PRESET")]
         wanted: Vec<String>,
+    },
+    /// Kills workers, servers and both at random moments, and compares what comes out with undisturbed runs.
+    Campaign {
+        /// How often somebody is killed.
+        #[arg(long, default_value_t = 100)]
+        kills: u32,
+        /// The same seed kills in the same order; moments still differ with the machine.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
     },
     /// Measures in a real browser how fast the pages answer, with 200 classes and 10,000 runs, and how much
     /// there is to download.
@@ -109,6 +119,10 @@ fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
         }
         Command::Presets { wanted } => {
             presets::presets(&layout, progress, &wanted)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Campaign { kills, seed } => {
+            campaign::campaign(&layout, progress, kills, seed)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Bench => {

@@ -15,6 +15,7 @@ use shared::config::{AutoAttack, BatchNormMode, Norm};
 use shared::eps::Eps;
 use tch::{Tensor, no_grad};
 
+use self::square::KeepSearch;
 use crate::Error;
 use crate::model::Network;
 use crate::random::{self, Purpose, Seed};
@@ -136,13 +137,14 @@ impl PreparedStage {
     /// Attacks `images`, `[M, C, H, W]`, which are those at `rows`, `[M]`, of the set.
     ///
     /// Returns images inside the ball and the pixel range, of the same shape. An image is returned unchanged
-    /// if no adversarial one was found.
+    /// if no adversarial one was found. `keep` keeps a random search, which can take an hour.
     pub fn perturb(
         &self,
         classifier: &impl Classifier,
         images: &Tensor,
         labels: &Tensor,
         rows: &Tensor,
+        keep: &mut dyn KeepSearch,
         stop: &Stop,
     ) -> Result<Tensor, Error> {
         let target = |rank: i64| no_grad(|| classifier.logits(images)).argsort(1, true).select(1, rank);
@@ -162,7 +164,7 @@ impl PreparedStage {
             }
             PreparedSearch::Square { seed, queries, images: count } => {
                 let draws = square::Seeded { run: *seed, rows, images: *count, shape: image_shape(images), device: images.device() };
-                square::perturb(classifier, images, labels, self.ball, *queries, &draws, stop)
+                square::perturb(classifier, images, labels, square::Limits { ball: self.ball, queries: *queries }, &draws, keep, stop)
             }
         }
     }

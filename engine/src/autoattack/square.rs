@@ -59,29 +59,71 @@ pub struct Seeded<'a> {
     pub device: Device,
 }
 
-/// Searches for misclassified images within `ball`.
+/// A search under way: all that it needs to go on.
+#[derive(Debug)]
+pub struct Search {
+    /// Number of queries made.
+    pub queries: u32,
+    /// What was found so far, `[N, C, H, W]`: the given image where that is nothing.
+    pub adversarial: Tensor,
+    /// Images not done yet: their indices in the batch, `[M]`.
+    pub rows: Tensor,
+    /// Their best points, `[M, C, H, W]`.
+    pub best: Tensor,
+    /// Margins of these points, `[M]`.
+    pub margins: Tensor,
+}
+
+/// Keeps a search while it is under way. `()` keeps nothing.
+pub trait KeepSearch {
+    /// A search begins. Returns where an earlier worker has left it.
+    fn begin(&mut self) -> Result<Option<Search>, Error>;
+    /// The search has come this far.
+    fn reached(&mut self, search: Search) -> Result<(), Error>;
+}
+
+impl KeepSearch for () {
+    fn begin(&mut self) -> Result<Option<Search>, Error> {
+        Ok(None)
+    }
+
+    fn reached(&mut self, _: Search) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// How far and how long a search goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub ball: Ball,
+    pub queries: u32,
+}
+
+/// Searches for misclassified images within a ball.
 ///
 /// `images`: `[N, C, H, W]`; `labels`: `[N]`. Returns the given image if no misclassified one was found.
 pub fn perturb(
     classifier: &impl Classifier,
     images: &Tensor,
     labels: &Tensor,
-    ball: Ball,
-    queries: u32,
+    Limits { ball, queries }: Limits,
     draws: &impl RandomSource,
+    keep: &mut dyn KeepSearch,
     stop: &Stop,
 ) -> Result<Tensor, Error> {
-    let adversarial = images.copy();
-    // Images not done yet, and their indices in the batch. They are removed only every `RETIRE_EVERY`
-    // queries, because counting them waits for the GPU.
-    let [mut images, mut labels] = [images, labels].map(Tensor::shallow_clone);
-    let mut rows = Tensor::arange(labels.size()[0], (Kind::Int64, labels.device()));
+    let start = || {
+        let rows = Tensor::arange(labels.size()[0], (Kind::Int64, labels.device()));
+        let best = initial_point(images, ball, draws, &rows);
+        Search { queries: 0, adversarial: images.copy(), margins: margin(classifier, &best, labels), rows, best }
+    };
+    let Search { queries: made, adversarial, mut rows, mut best, mut margins } = keep.begin()?.unwrap_or_else(start);
+    // Images that are done are removed only every `RETIRE_EVERY` queries, because counting them waits for the
+    // GPU.
+    let [mut images, mut labels] = [images, labels].map(|tensor| tensor.index_select(0, &rows));
     let [_, height, width] = super::image_shape(&images);
-    let mut best = initial_point(&images, ball, draws, &rows);
-    let mut margins = margin(classifier, &best, &labels);
     let mut bump: Option<Bump> = None;
 
-    for query in 0..queries {
+    for query in made..queries {
         stop.check()?;
         let draw = draws.query(ball.norm, query, &rows);
         let side = side(ball.norm, query, [height, width]);
@@ -120,6 +162,9 @@ pub fn perturb(
             if left.size()[0] == 0 {
                 break;
             }
+            // Nothing below changes a tensor of the search in place but `adversarial`.
+            let [rows, best, margins] = [&rows, &best, &margins].map(Tensor::shallow_clone);
+            keep.reached(Search { queries: query + 1, adversarial: adversarial.copy(), rows, best, margins })?;
         }
     }
     Ok(adversarial)

@@ -8,19 +8,18 @@ use std::env;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, ExitCode};
 use std::time::{Duration, Instant};
-use std::{mem, panic, thread};
+use std::{mem, thread};
 
 use anyhow::Context as _;
 use clap::Parser;
 use engine::run_dir::{self, RunDir};
 use engine::stop::Stop;
-use engine::{Error, device, job};
+use engine::{Error, device, job, kept};
 use lease::{Held, Lease, Standing, Watch};
 use serde_json::{Value, json};
 use shared::config::RunConfig;
@@ -31,8 +30,8 @@ use signal_hook::flag;
 
 /// Runs DIR/config.json and writes metrics.jsonl, checkpoints/ and attributions/ into DIR.
 ///
-/// The worker saves and ends when it receives SIGTERM, SIGINT, SIGUSR1 or SIGUSR2, when its standard input is a
-/// pipe that is closed, or when there is a file DIR/stop that holds the word cancel, pause or requeue.
+/// The worker saves and ends when it receives SIGTERM, SIGINT, SIGUSR1 or SIGUSR2, or when there is a file
+/// DIR/stop that holds the word cancel, pause or requeue. It then writes its exit code into DIR/exit_code.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -80,6 +79,10 @@ struct Arguments {
     /// Name of the job under which a cluster or another launcher knows this worker.
     #[arg(long, value_name = "NAME", env = "CROSSLENS_TICKET")]
     ticket: Option<String>,
+    /// Seconds between two saves of what is not complete, on top of the one at a stop. A worker that is killed
+    /// loses at most what it has done since. Saves that take more than a hundredth of the time come less often.
+    #[arg(long, value_name = "SECONDS", env = "CROSSLENS_SAVE_SECS", default_value_t = 60.0, value_parser = seconds)]
+    save_secs: f64,
     /// Why the run is started again, for its records: a sentence.
     #[arg(long, value_name = "SENTENCE")]
     again: Option<String>,
@@ -95,23 +98,44 @@ fn main() -> ExitCode {
         ));
     }
     let arguments = Arguments::parse();
-    match panic::catch_unwind(|| run(&arguments)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+    let mut lease = None;
+    let ending = panic::catch_unwind(AssertUnwindSafe(|| run(&arguments, &mut lease)));
+    let code = exit_code(ending);
+    // While the lease is held: another worker does not write yet.
+    if let (Some(_), Some(directory)) = (&lease, &arguments.directory)
+        && let Err(error) = fs::write(directory.join(rundir::EXIT_CODE), format!("{code}\n"))
+    {
+        say(format_args!("warning: {} cannot be written: {error}", rundir::EXIT_CODE));
+    }
+    drop(lease);
+    ExitCode::from(code)
+}
+
+/// Says how the worker ended, and returns its exit code.
+fn exit_code(ending: thread::Result<anyhow::Result<()>>) -> u8 {
+    match ending {
+        Ok(Ok(())) => 0,
         Ok(Err(error)) => match error.downcast_ref() {
             Some(Error::Stopped(reason)) => {
                 say(format_args!("saved; {}", when_it_goes_on(*reason)));
-                ExitCode::from(reason.exit_code())
+                reason.exit_code()
             }
             _ => {
                 say(format_args!("error: {error:#}"));
-                ExitCode::FAILURE
+                rundir::EXIT_FAILED
             }
         },
         Err(panic) => {
             say(format_args!("error: {}", libtorch_message(&*panic)));
-            ExitCode::from(rundir::EXIT_CRASHED)
+            rundir::EXIT_CRASHED
         }
     }
+}
+
+/// Parses a number of seconds from 0 to a day.
+fn seconds(text: &str) -> Result<f64, &'static str> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds));
+    seconds.ok_or("write a number of seconds from 0 to 86400")
 }
 
 /// Writes a line to standard error, which a full disk may not take. Its exit code then tells how the worker ended.
@@ -153,7 +177,8 @@ fn wait_with_short_spins() -> io::Result<()> {
     Err(Command::new(env::current_exe()?).args(env::args_os().skip(1)).env(SPINS, "10000").exec())
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
+/// Does what the command line asks for. Leaves the lease of the run directory in `lease`, if it has taken it.
+fn run(arguments: &Arguments, lease: &mut Option<Held>) -> anyhow::Result<()> {
     if let Some(file) = &arguments.inspect {
         return inspect(file.as_deref(), arguments);
     }
@@ -166,8 +191,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let stop = Stop::for_run(directory);
     stop_on_signals(&stop).context("signals cannot be handled")?;
-    stop_when_input_ends(&stop).context("standard input cannot be watched")?;
-    let _lease = take_lease(directory, arguments.ticket.as_deref(), &stop)?;
+    kept::save_every(Duration::from_secs_f64(arguments.save_secs));
+    *lease = Some(take_lease(directory, arguments.ticket.as_deref(), &stop)?);
+    remove_exit_code(directory)?;
     if let Some(sentence) = &arguments.again {
         let notice = Notice { kind: NoticeKind::Resumed, epoch: None, message: sentence.clone() };
         RunDir::open(directory)?.append(&Record::Notice(notice))?;
@@ -201,6 +227,15 @@ fn take_lease(directory: &Path, ticket: Option<&str>, stop: &Stop) -> anyhow::Re
             say(format_args!("waiting for another worker to end: {}", holder(&mut watch)));
         }
         thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+/// Removes the exit code of the last worker, which does not tell how this one ends.
+fn remove_exit_code(directory: &Path) -> anyhow::Result<()> {
+    let path = directory.join(rundir::EXIT_CODE);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).with_context(|| format!("{}", path.display())),
+        _ => Ok(()),
     }
 }
 
@@ -283,23 +318,6 @@ fn stop_on_signals(stop: &Stop) -> io::Result<()> {
     flag::register_conditional_shutdown(SIGINT, AS_SHELLS_DO, stop.flag())?;
     for signal in [SIGINT, SIGTERM, SIGUSR1, SIGUSR2] {
         flag::register(signal, stop.flag())?;
-    }
-    Ok(())
-}
-
-/// Requests a stop when standard input ends, if it is a pipe.
-///
-/// The server holds the other end of the pipe, so its end also stops the worker. A terminal or /dev/null
-/// never stops it.
-fn stop_when_input_ends(stop: &Stop) -> io::Result<()> {
-    let kind = File::from(io::stdin().as_fd().try_clone_to_owned()?).metadata()?.file_type();
-    if kind.is_fifo() || kind.is_socket() {
-        let stop = stop.clone();
-        thread::spawn(move || {
-            // Input is ignored. A read error counts as the end.
-            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-            stop.request();
-        });
     }
     Ok(())
 }

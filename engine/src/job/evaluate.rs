@@ -12,6 +12,7 @@ use shared::api::EvaluationFile;
 use shared::config::{AutoAttack, EvaluateConfig, PgdConfig, STANDARD_QUERIES};
 use shared::format;
 use shared::record::{Finished, Notice, NoticeKind, Phase, Progress, Record};
+use shared::rundir;
 
 use super::source_checkpoint::SourceCheckpoint;
 use crate::Error;
@@ -20,13 +21,13 @@ use crate::autoattack::{Ball, apgd};
 use crate::checkpoint;
 use crate::data::{self, Split};
 use crate::device;
-use crate::kept::SaveTimer;
-use crate::robustness::{self, Event, NamedAttack, State};
+use crate::kept::{KeptSearch, SaveTimer};
+use crate::robustness::{self, Event, NamedAttack, Plan, State};
 use crate::run_dir::RunDir;
 use crate::stop::Stop;
 
-const RESULT: &str = shared::rundir::EVALUATION;
-const STATE: &str = shared::rundir::EVALUATION_STATE;
+const RESULT: &str = rundir::EVALUATION;
+const STATE: &str = rundir::EVALUATION_STATE;
 
 /// Content of `evaluation.state.json`.
 #[derive(Deserialize, Serialize)]
@@ -40,7 +41,8 @@ enum Saved {
 
 /// Evaluates as `config` says. Continues from the state of an earlier worker if there is one.
 ///
-/// Fails with `Error::Stopped` after a stop request. All complete batches are then saved.
+/// Fails with `Error::Stopped` after a stop request. All complete batches are then saved, and a random search
+/// on the one under way.
 pub(super) fn run(directory: &Path, config: &EvaluateConfig, stop: &Stop) -> Result<(), Error> {
     let begun = Instant::now();
     let device = device::choose(&config.device)?;
@@ -68,7 +70,9 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, stop: &Stop) -> Res
     let spent_before = state.seconds();
     let spent = || spent_before + begun.elapsed().as_secs_f64();
     let mut timer = SaveTimer::start();
-    let outcome = robustness::run(&network, &split, &attacks, config.seed, &mut state, stop, &mut |state, event| {
+    let plan = Plan { attacks: &attacks, seed: config.seed };
+    let mut search = KeptSearch::in_file(&dir.path(rundir::SEARCH), &source.sidecar.checkpoint.sha256, device);
+    let outcome = robustness::run(&network, &split, plan, &mut state, &mut search, stop, &mut |state, event| {
         if matches!(event, Event::Step(_)) || timer.is_due() {
             timer.around(|| save(&dir, &source, state))?;
         }
@@ -81,6 +85,7 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, stop: &Stop) -> Res
     });
     if let Err(Error::Stopped(_)) = outcome {
         save(&dir, &source, &state)?;
+        search.save()?;
     }
     outcome?;
 
@@ -94,6 +99,7 @@ pub(super) fn run(directory: &Path, config: &EvaluateConfig, stop: &Stop) -> Res
     }
     dir.write_json(RESULT, &result(config, &source, ball, network.classes(), &split, state))?;
     dir.remove(STATE)?;
+    search.remove()?;
     let epoch = source.id.epoch;
     dir.append(&Record::Finished(Finished { best_epoch: epoch, last_epoch: epoch, elapsed_secs: spent() }))
 }

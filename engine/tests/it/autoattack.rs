@@ -1,7 +1,7 @@
 //! AutoAttack, compared with the authors' code in float64 (see `fixtures/autoattack_golden.py`), and on
 //! linear classifiers, for which the nearest misclassified image is known in closed form.
 
-use engine::autoattack::square::{InitialDraw, QueryDraw, RandomSource};
+use engine::autoattack::square::{InitialDraw, Limits, QueryDraw, RandomSource};
 use engine::autoattack::{Ball, Classifier, PreparedStage, Stage, apgd, fab, square, stages};
 use engine::stop::Stop;
 use engine::{Error, data};
@@ -124,7 +124,16 @@ fn square_goes_the_way_of_the_public_code_with_the_same_random_numbers() {
     let network = Perceptron::golden();
     for (norm, key, eps) in NORMS {
         let (images, labels) = (golden("images"), golden("labels"));
-        let found = square::perturb(&network, &images, &labels, ball(norm, eps), 300, &Recorded { key }, &Stop::default()).unwrap();
+        let found = square::perturb(
+            &network,
+            &images,
+            &labels,
+            Limits { ball: ball(norm, eps), queries: 300 },
+            &Recorded { key },
+            &mut (),
+            &Stop::default(),
+        )
+        .unwrap();
         let name = format!("square_{key}");
         assert_close(&name, &values(&found), &values(&golden(&name)), SAME);
     }
@@ -194,7 +203,7 @@ impl Linear {
         let rows = left.nonzero().squeeze_dim(1);
         let (images, labels) = (self.images.index_select(0, &rows), self.labels.index_select(0, &rows));
         let prepared = PreparedStage::new(stage, ball, &self.images, 1);
-        let found = prepared.perturb(self, &images, &labels, &rows, &Stop::default()).unwrap();
+        let found = prepared.perturb(self, &images, &labels, &rows, &mut (), &Stop::default()).unwrap();
         left.index_put(&[Some(&rows)], &self.logits(&found).argmax(1, false).eq_tensor(&labels), false)
     }
 
@@ -279,7 +288,7 @@ fn every_stage_stays_in_ball_and_pixels_and_leaves_what_it_cannot_fool() {
     for (norm, eps) in [(Norm::Linf, 0.1), (Norm::L2, 1.0)] {
         for stage in [Stage::ApgdCe, Stage::ApgdTargeted { rank: 2 }, Stage::FabTargeted { rank: 1 }] {
             let prepared = PreparedStage::new(stage, ball(norm, eps), &images, 1);
-            let found = prepared.perturb(&network, &images, &labels, &rows, &Stop::default()).unwrap();
+            let found = prepared.perturb(&network, &images, &labels, &rows, &mut (), &Stop::default()).unwrap();
             let fooled = values(&network.logits(&found).argmax(1, false).ne_tensor(&labels));
             let offsets = (&found - &images).flatten(1, -1);
             let sizes = values(&match norm {
@@ -306,7 +315,7 @@ fn images_attacked_by_themselves_come_out_as_among_others() {
             let perturb = |rows: &[i64]| {
                 let rows = Tensor::from_slice(rows);
                 let (images, labels) = (images.index_select(0, &rows), labels.index_select(0, &rows));
-                values(&prepared.perturb(&network, &images, &labels, &rows, &Stop::default()).unwrap())
+                values(&prepared.perturb(&network, &images, &labels, &rows, &mut (), &Stop::default()).unwrap())
             };
             let apart = [perturb(&[0, 3]), perturb(&[1]), perturb(&[2])];
             let (first, last) = apart[0].split_at(apart[1].len());
@@ -334,7 +343,7 @@ fn a_stopped_stage_ends_before_its_next_step() {
     let rows = Tensor::arange(60, (Kind::Int64, Device::Cpu));
     for stage in AutoAttack::ALL.into_iter().flat_map(|attack| stages(attack, 5, 100)) {
         let prepared = PreparedStage::new(stage, ball(Norm::Linf, 0.1), &linear.images, 1);
-        let outcome = prepared.perturb(&linear, &linear.images, &linear.labels, &rows, &stop);
+        let outcome = prepared.perturb(&linear, &linear.images, &linear.labels, &rows, &mut (), &stop);
         assert!(matches!(outcome, Err(Error::Stopped(_))), "{stage:?}");
     }
 }

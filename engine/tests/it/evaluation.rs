@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use engine::attack::{Attack, perturb};
@@ -11,7 +10,7 @@ use engine::autoattack::Ball;
 use engine::data::{self, Split};
 use engine::model::Network;
 use engine::random::{self, Purpose, Seed};
-use engine::robustness::{self, Event, NamedAttack, State};
+use engine::robustness::{self, Event, NamedAttack, Plan, State};
 use engine::stop::Stop;
 use engine::{Error, job};
 use serde_json::{Value, json};
@@ -24,7 +23,7 @@ use shared::rundir::StopReason;
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
 
-use crate::worker::{self, metrics, wait_for, worker};
+use crate::worker::{self, metrics, terminate, wait_for, worker};
 use crate::{small_network, tiny_config, values};
 
 /// An attack that an untrained network resists on some digits.
@@ -62,7 +61,7 @@ fn an_evaluation_stopped_after_any_batch_ends_with_the_same_numbers() {
         events += 1;
         Ok(())
     };
-    robustness::run(&network, &split, &attacks(), 3, &mut whole, &Stop::default(), &mut count).unwrap();
+    robustness::run(&network, &split, Plan { attacks: &attacks(), seed: 3 }, &mut whole, &mut (), &Stop::default(), &mut count).unwrap();
     assert!(events > 10, "{events} events are too few to stop at");
 
     let mut stopped = State::default();
@@ -71,7 +70,8 @@ fn an_evaluation_stopped_after_any_batch_ends_with_the_same_numbers() {
         stopped = serde_json::from_str(&serde_json::to_string(&stopped).unwrap()).unwrap();
         let mut first = true;
         let mut stop = |_: &State, _: Event<'_>| if std::mem::take(&mut first) { Ok(()) } else { Err(Error::Stopped(StopReason::Cancel)) };
-        let _ = robustness::run(&network, &split, &attacks(), 3, &mut stopped, &Stop::default(), &mut stop);
+        let _ =
+            robustness::run(&network, &split, Plan { attacks: &attacks(), seed: 3 }, &mut stopped, &mut (), &Stop::default(), &mut stop);
     }
     assert_eq!(timeless(stopped), timeless(whole));
 }
@@ -88,7 +88,7 @@ fn each_attack_is_run_on_what_the_ones_before_have_left() {
         }
         Ok(())
     };
-    robustness::run(&network, &split, &attacks(), 3, &mut state, &Stop::default(), &mut observe).unwrap();
+    robustness::run(&network, &split, Plan { attacks: &attacks(), seed: 3 }, &mut state, &mut (), &Stop::default(), &mut observe).unwrap();
 
     let names: Vec<&str> = state.steps.iter().map(|step| step.attack.as_str()).collect();
     assert_eq!(names, ["clean", "PGD-5, 3 starts", "Square, 100 queries", "APGD-CE"]);
@@ -223,7 +223,7 @@ fn an_evaluation_stopped_and_killed_goes_on_to_the_same_result() {
     job::run(&whole, &Stop::default()).unwrap();
 
     let start = |seen: &dyn Fn() -> bool| {
-        let mut child = worker().arg(&stopped).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = worker().arg(&stopped).spawn().unwrap();
         wait_for("begin", || {
             assert!(child.try_wait().unwrap().is_none(), "the worker ended by itself");
             seen()
@@ -233,7 +233,7 @@ fn an_evaluation_stopped_and_killed_goes_on_to_the_same_result() {
     let done = |steps| move |directory: &Path| metrics(directory).evaluation.len() >= steps;
     let mut child = start(&|| done(2)(&stopped));
     let asked = Instant::now();
-    drop(child.stdin.take());
+    terminate(&child);
     wait_for("end", || child.try_wait().unwrap().is_some());
     assert!(asked.elapsed() < Duration::from_secs(5), "the stop took {:?}", asked.elapsed());
     assert_eq!(child.wait().unwrap().code(), Some(85));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use engine::checkpoint::{self, Sidecar};
 use engine::stop::Stop;
@@ -182,12 +182,17 @@ fn measurements_stopped_anywhere_end_in_the_same_bytes() {
     let mut config = json!({"kind": "evaluate", "checkpoint": "base.last", "device": "cpu", "data": digits});
     config["pgd"] = json!({"steps": 4, "restarts": 2});
     config["autoattack"] = json!([]);
-    check("evaluate", config, 6);
+    check("evaluate", config.clone(), 6);
+    // A stop after 120 queries of a random search, of which the first 100 are kept.
+    config["pgd"] = Value::Null;
+    config["autoattack"] = json!(["square"]);
+    config["square_queries"] = json!(300);
+    check("square", config, 120);
 }
 
 /// Starts a worker and waits until it has trained in the epoch after `epochs` complete ones.
 fn start(directory: &Path, epochs: usize) -> Child {
-    let mut child = worker().arg(directory).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = worker().arg(directory).spawn().unwrap();
     wait_for("epoch", || {
         assert!(child.try_wait().unwrap().is_none(), "the worker ended by itself");
         metrics(directory).epochs.len() > epochs
@@ -213,7 +218,7 @@ fn workers_stopped_in_every_way_go_on_to_the_same_bytes() {
     assert!(crate::worker::run(&whole).status.success());
     let directory = beside(&root, "stopped", &config_json(config));
 
-    let lease = directory.join("lease.json");
+    let (lease, code) = (directory.join("lease.json"), directory.join("exit_code"));
     let state = directory.join("state.safetensors");
     for signal in ["TERM", "INT", "USR1", "USR2"] {
         let child = start(&directory, metrics(&directory).epochs.len());
@@ -221,6 +226,7 @@ fn workers_stopped_in_every_way_go_on_to_the_same_bytes() {
         assert!(Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap().success());
         check_end(child, 85);
         assert!(state.exists() && !lease.exists(), "after {signal}");
+        assert_eq!(fs::read_to_string(&code).unwrap(), "85\n");
     }
     for (word, code) in [("cancel", 3), ("pause", 85), ("requeue\n", 85)] {
         let child = start(&directory, metrics(&directory).epochs.len());
@@ -237,8 +243,9 @@ fn workers_stopped_in_every_way_go_on_to_the_same_bytes() {
     let mut child = start(&directory, metrics(&directory).epochs.len());
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(lease.exists(), "a killed worker leaves its lease behind");
+    assert!(lease.exists() && !code.exists(), "a killed worker leaves its lease behind and does not tell how it ended");
     assert!(crate::worker::run(&directory).status.success());
+    assert_eq!(fs::read_to_string(&code).unwrap(), "0\n");
     assert_same("signals and files", &directory, &whole);
 }
 

@@ -197,7 +197,7 @@ fn attributions_of_epochs_that_are_due_stay_without_their_checkpoints() {
 
 /// Starts a run that is too long to finish, and waits until its records satisfy `seen`.
 fn start_long(directory: &Path, seen: impl Fn(&Metrics) -> bool) -> Child {
-    let mut child = worker().arg(directory).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = worker().arg(directory).spawn().unwrap();
     wait_for("a record", || {
         assert!(child.try_wait().unwrap().is_none(), "the worker ended by itself");
         seen(&metrics(directory))
@@ -205,12 +205,16 @@ fn start_long(directory: &Path, seen: impl Fn(&Metrics) -> bool) -> Child {
     child
 }
 
+/// Asks a worker to save and end, as a system does that shuts down.
+pub(crate) fn terminate(child: &Child) {
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+}
+
 /// Cancels a run as a server does, and waits until its worker has saved.
 #[track_caller]
 fn cancel(mut child: Child, directory: &Path) {
     let file = directory.join("stop");
     fs::write(&file, "cancel\n").unwrap();
-    drop(child.stdin.take());
     wait_for("end", || child.try_wait().unwrap().is_some());
     assert_eq!(child.wait().unwrap().code(), Some(3));
     fs::remove_file(file).unwrap();
@@ -297,8 +301,7 @@ fn teachers_are_trained_first_and_once() {
     config.training.distillation = Some(DistillationConfig { teacher_epochs: Some(2), ..DistillationConfig::default() });
     let directory = directory(&json(config));
     let mut child = start_long(directory.path(), |metrics| !metrics.epochs.is_empty());
-    // As if the server had ended.
-    drop(child.stdin.take());
+    terminate(&child);
     assert_eq!(child.wait().unwrap().code(), Some(85));
     let lines = fs::read_to_string(directory.path().join("metrics.jsonl")).unwrap();
     assert!(lines.lines().any(|line| line.contains("\"teaching\"")));

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use shared::api::{Run, RunRow, RunState};
 use shared::config::RunKind;
 use shared::format;
+use shared::rundir::StopReason;
 
 use crate::names;
 
@@ -12,7 +13,7 @@ use crate::names;
 pub struct Standing {
     kind: RunKind,
     state: RunState,
-    canceling: bool,
+    stopping: Option<StopReason>,
     queue_position: Option<u32>,
     epoch: u32,
     epochs: u32,
@@ -26,7 +27,7 @@ impl Standing {
         Standing {
             kind: run.config.kind(),
             state: run.state,
-            canceling: run.canceling,
+            stopping: run.stopping,
             queue_position: run.queue_position,
             epoch: summary.epoch,
             epochs: summary.epochs,
@@ -36,8 +37,8 @@ impl Standing {
     }
 
     pub fn of_row(run: &RunRow, queue_position: Option<u32>) -> Self {
-        let RunRow { kind, state, canceling, epoch, epochs, fraction_done, seconds_left, .. } = *run;
-        Standing { kind, state, canceling, queue_position, epoch, epochs, fraction_done, seconds_left }
+        let RunRow { kind, state, stopping, epoch, epochs, fraction_done, seconds_left, .. } = *run;
+        Standing { kind, state, stopping, queue_position, epoch, epochs, fraction_done, seconds_left }
     }
 }
 
@@ -57,11 +58,11 @@ pub fn Progress(#[prop(into)] run: Memo<Run>) -> impl IntoView {
     move || progress(run.with(Standing::of))
 }
 
-/// Shows the state of a run. A run that is being canceled is shown as such, because the worker still saves.
+/// Shows the state of a run. A run whose worker still saves is shown as stopping.
 pub fn state_badge(run: Standing) -> impl IntoView {
-    let canceling = run.canceling && !run.state.is_finished();
-    let class = format!("badge badge-{}", if canceling { "canceling" } else { run.state.id() });
-    view! { <span class=class>{if canceling { "Canceling" } else { names::state(run.state) }}</span> }
+    let stopping = run.stopping.filter(|_| run.state.is_active());
+    let class = format!("badge badge-{}", if stopping.is_some() { "stopping" } else { run.state.id() });
+    view! { <span class=class>{stopping.map_or(names::state(run.state), names::stopping)}</span> }
 }
 
 /// A progress bar with epochs and time left; for a queued run, its position in the queue.
@@ -75,7 +76,9 @@ pub fn progress(run: Standing) -> AnyView {
             </div>
         }
         .into_any(),
-        RunState::Succeeded | RunState::Failed | RunState::Canceled => view! { <span class="progress-text">{done(run)}</span> }.into_any(),
+        RunState::Paused | RunState::Succeeded | RunState::Failed | RunState::Canceled => {
+            view! { <span class="progress-text">{done(run)}</span> }.into_any()
+        }
     }
 }
 
@@ -89,7 +92,7 @@ fn queued(position: Option<u32>) -> String {
 
 fn running(run: Standing) -> String {
     match run.seconds_left {
-        Some(seconds) if !run.canceling => format!("{} · {} left", done(run), format::duration(seconds)),
+        Some(seconds) if run.stopping.is_none() => format!("{} · {} left", done(run), format::duration(seconds)),
         _ => done(run),
     }
 }

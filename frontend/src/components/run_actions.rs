@@ -186,7 +186,8 @@ pub fn ReportLine(report: RwSignal<Option<Report>>) -> impl IntoView {
 pub fn can(action: RunAction, state: RunState) -> bool {
     match action {
         RunAction::Cancel => !state.is_finished(),
-        RunAction::Resume => matches!(state, RunState::Canceled | RunState::Failed),
+        RunAction::Pause => state.is_active(),
+        RunAction::Resume => state.is_resumable(),
         RunAction::Delete => state != RunState::Running,
         RunAction::Tag => true,
     }
@@ -196,6 +197,7 @@ pub fn can(action: RunAction, state: RunState) -> bool {
 pub fn verb(action: RunAction) -> &'static str {
     match action {
         RunAction::Cancel => "Cancel",
+        RunAction::Pause => "Pause",
         RunAction::Resume => "Resume",
         RunAction::Delete => "Delete",
         RunAction::Tag => "Tag",
@@ -205,6 +207,7 @@ pub fn verb(action: RunAction) -> &'static str {
 fn heading(action: RunAction) -> &'static str {
     match action {
         RunAction::Cancel => "Cancel runs",
+        RunAction::Pause => "Pause runs",
         RunAction::Resume => "Resume runs",
         RunAction::Delete => "Delete runs",
         RunAction::Tag => "Tag runs",
@@ -223,17 +226,29 @@ fn counted(count: usize, one: &str, many: &str) -> String {
 fn sentences(action: RunAction, runs: &[ConcernedRun]) -> Vec<String> {
     let count = |state: RunState| runs.iter().filter(|run| run.state == state).count();
     let able = runs.iter().filter(|run| can(action, run.state)).count();
-    let (running, rest) = (count(RunState::Running), runs.len() - able);
+    let (running, queued, paused) = (count(RunState::Running), count(RunState::Queued), count(RunState::Paused));
+    let rest = runs.len() - able;
     let some = |count: usize, sentence: String| (count > 0).then_some(sentence);
     let said: Vec<Option<String>> = match action {
         RunAction::Cancel => {
-            let queued = count(RunState::Queued);
             vec![
                 some(running, counted(running, "running run saves what it has and stops.", "running runs save what they have and stop.")),
                 some(queued, counted(queued, "waiting run leaves the queue.", "waiting runs leave the queue.")),
+                some(paused, counted(paused, "paused run does not go on.", "paused runs do not go on.")),
                 some(rest, counted(rest, "has finished and stays as it is.", "have finished and stay as they are.")),
             ]
         }
+        RunAction::Pause => vec![
+            some(
+                running,
+                counted(running, "running run saves what it has and waits for you.", "running runs save what they have and wait for you."),
+            ),
+            some(
+                queued,
+                counted(queued, "waiting run leaves the queue until you resume it.", "waiting runs leave the queue until you resume them."),
+            ),
+            some(rest, counted(rest, "neither runs nor waits and stays as it is.", "neither run nor wait and stay as they are.")),
+        ],
         RunAction::Delete => {
             let gone = "checkpoints, matrices and links will be gone for good.";
             let first = match runs {
@@ -254,14 +269,7 @@ fn sentences(action: RunAction, runs: &[ConcernedRun]) -> Vec<String> {
                     "runs go back to the queue and on from what they have kept.",
                 ),
             ),
-            some(
-                rest,
-                counted(
-                    rest,
-                    "was neither canceled nor has it failed; it stays as it is.",
-                    "were neither canceled nor have they failed; they stay as they are.",
-                ),
-            ),
+            some(rest, counted(rest, "was not stopped; it stays as it is.", "were not stopped; they stay as they are.")),
         ],
         RunAction::Tag => vec![some(able, counted(able, "run keeps its other tags.", "runs keep their other tags."))],
     };
@@ -274,6 +282,7 @@ fn reported(action: RunAction, outcomes: &[RunOutcome], broken: Option<Problem>)
     let done = outcomes.len() - refused.len();
     let mut said = match action {
         RunAction::Cancel => counted(done, "run is canceled or stopping.", "runs are canceled or stopping."),
+        RunAction::Pause => counted(done, "run is paused or stopping.", "runs are paused or stopping."),
         RunAction::Resume => counted(done, "run is in the queue again.", "runs are in the queue again."),
         RunAction::Delete => counted(done, "run is deleted.", "runs are deleted."),
         RunAction::Tag => counted(done, "run has its new tags.", "runs have their new tags."),
@@ -310,27 +319,38 @@ mod tests {
 
     #[test]
     fn the_question_counts_what_will_happen_and_what_will_not() {
-        use RunState::{Canceled, Failed, Queued, Running, Succeeded};
-        let mixed = runs(&[Running, Queued, Queued, Succeeded, Failed, Canceled]);
+        use RunState::{Canceled, Failed, Paused, Queued, Running, Succeeded};
+        let mixed = runs(&[Running, Queued, Queued, Succeeded, Failed, Canceled, Paused]);
         let check = |action, runs: &[ConcernedRun], expected: &[&str]| assert_eq!(sentences(action, runs), expected, "{action:?}");
         check(
             RunAction::Cancel,
             &mixed,
-            &["1 running run saves what it has and stops.", "2 waiting runs leave the queue.", "3 have finished and stay as they are."],
+            &[
+                "1 running run saves what it has and stops.",
+                "2 waiting runs leave the queue.",
+                "1 paused run does not go on.",
+                "3 have finished and stay as they are.",
+            ],
+        );
+        check(
+            RunAction::Pause,
+            &mixed,
+            &[
+                "1 running run saves what it has and waits for you.",
+                "2 waiting runs leave the queue until you resume them.",
+                "4 neither run nor wait and stay as they are.",
+            ],
         );
         check(
             RunAction::Delete,
             &mixed,
-            &["5 runs with their checkpoints, matrices and links will be gone for good.", "1 is running and stays: cancel it first."],
+            &["6 runs with their checkpoints, matrices and links will be gone for good.", "1 is running and stays: cancel it first."],
         );
         check(RunAction::Delete, &mixed[3..4], &["“Run 3” with its checkpoints, matrices and links will be gone for good."]);
         check(
             RunAction::Resume,
             &mixed,
-            &[
-                "2 runs go back to the queue and on from what they have kept.",
-                "4 were neither canceled nor have they failed; they stay as they are.",
-            ],
+            &["3 runs go back to the queue and on from what they have kept.", "4 were not stopped; they stay as they are."],
         );
         check(RunAction::Tag, &mixed, &["6 runs keep their other tags."]);
         check(RunAction::Cancel, &mixed[3..4], &["1 has finished and stays as it is."]);

@@ -5,10 +5,11 @@ use std::time::Duration;
 use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::{DeviceQueue, Estimate, EstimateBasis, Queue, QueueMove, QueuePlace, QueuedRun, Run, RunAction, RunState};
+use shared::api::{DeviceQueue, Estimate, EstimateBasis, Queue, QueueChange, QueueMove, QueuePlace, QueuedRun, Run, RunAction, RunState};
 use shared::format;
 use shared::id::RunId;
 use shared::problem::Problem;
+use shared::rundir::StopReason;
 use wasm_bindgen::JsCast;
 
 use crate::browser::use_title;
@@ -17,7 +18,7 @@ use crate::components::health::WorkerBanner;
 use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog};
 use crate::latest::latest;
 use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched, refusal};
-use crate::{api, urls};
+use crate::{api, names, urls};
 
 const REFRESH: Duration = Duration::from_secs(2);
 
@@ -71,6 +72,17 @@ pub fn QueuePage() -> impl IntoView {
             question.set(Some(Question { action: RunAction::Cancel, runs }));
         }
     };
+    let paused = Memo::new(move |_| queue.ready().is_some_and(|queue| queue.paused));
+    let asking = RwSignal::new(false);
+    let pause = move |_| {
+        let change = QueueChange { paused: !paused.get_untracked() };
+        asking.set(true);
+        spawn_local(async move {
+            let _ = problem.try_set(api::patch::<Queue>("api/queue", &change).await.err());
+            let _ = asking.try_set(false);
+            queue.reload();
+        });
+    };
     let devices =
         Memo::new(move |_| queue.ready().into_iter().flat_map(|queue| queue.devices).map(|device| device.device).collect::<Vec<_>>());
     let summary = move || format!("{} running, {} waiting", count(RunState::Running), count(RunState::Queued));
@@ -82,6 +94,9 @@ pub fn QueuePage() -> impl IntoView {
             </div>
             <div class="actions">
                 <a class="button button-primary" href="new">"New run"</a>
+                <button class="button" type="button" disabled=asking on:click=pause>
+                    {move || if paused.get() { "Let the queue go on" } else { "Pause the queue" }}
+                </button>
                 <button
                     class="button button-danger" class:button-off=move || idle.get() type="button" aria-haspopup="dialog"
                     aria-disabled=move || idle.get().then_some("true") on:click=cancel_all
@@ -92,6 +107,9 @@ pub fn QueuePage() -> impl IntoView {
         <RunActionsDialog question report done=move |_: usize| queue.reload()/>
         <p class="visually-hidden" role="status">{move || moves.said.get()}</p>
         <WorkerBanner/>
+        <Show when=move || paused.get()>
+            <div class="notice notice-warning"><p>"The queue is paused: what runs goes on, and nothing else starts."</p></div>
+        </Show>
         {refusal(problem)}
         {move || match phase.get() {
             Load::Loading => view! { <Skeleton placeholder=Placeholder::Rows/> }.into_any(),
@@ -99,7 +117,7 @@ pub fn QueuePage() -> impl IntoView {
             Load::Ready(false) => view! {
                 <section class="empty">
                     <h2>"Nothing runs and nothing waits"</h2>
-                    <p>"Runs of one device start one after the other, in the order of this page. Whatever you start appears here."</p>
+                    <p>"Runs of a device start in the order of this page, as soon as it has room. Whatever you start appears here."</p>
                     <p class="actions"><a class="button button-primary" href="new">"Set up a run"</a></p>
                 </section>
             }
@@ -155,6 +173,7 @@ fn DevicePanel(device: String, queue: Fetched<Queue>, moves: Moves) -> impl Into
         Memo::new(move |_| queue.ready().and_then(|queue| queue.devices.into_iter().find(|known| known.device == device)))
     };
     let name = move || here.with(|here: &Option<DeviceQueue>| here.as_ref().and_then(|here| here.name.clone()));
+    let several = move || here.with(|here| here.as_ref().map(|here| here.at_once).filter(|count| *count > 1));
     let runs = Memo::new(move |_| placed(here.get().map(|here| here.runs).unwrap_or_default()));
     let ids = Memo::new(move |_| runs.with(|runs| runs.iter().map(|run| run.queued.run.id.clone()).collect::<Vec<_>>()));
     let all = move || runs.with(|runs| runs.last().filter(|_| runs.len() > 1).and_then(|run| run.queued.finishes_in_secs));
@@ -168,7 +187,7 @@ fn DevicePanel(device: String, queue: Fetched<Queue>, moves: Moves) -> impl Into
     view! {
         <section class="panel queue-device" aria-labelledby=label>
             <div class="panel-header">
-                <h2 id=heading>{device}" "<span class="muted">{move || name()}</span></h2>
+                <h2 id=heading>{device}" "<span class="muted">{move || name()}{move || several().map(|count| format!(" · {count} runs at once"))}</span></h2>
                 {move || all().map(|seconds| view! { <p class="muted">{format!("All done in about {}", format::duration(seconds))}</p> })}
             </div>
             {move || missing().then(|| view! { <p class="muted">"The worker has not named this device: these runs wait until it does, or fail."</p> })}
@@ -189,15 +208,22 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
     let waits = run.state == RunState::Queued;
     let standing = Standing::of_row(&run, u32::try_from(before).ok());
     let takes = takes(estimate.as_ref());
-    let (id, title, canceling) = (run.id.clone(), run.title.clone(), run.canceling);
-    let cancel = {
-        let id = id.clone();
-        move |_| {
-            let address = format!("api/runs/{id}/cancel");
+    let (id, title, stopping) = (run.id.clone(), run.title.clone(), run.stopping);
+    let stop = |action: &'static str, reason: StopReason, class: &'static str, label: &'static str| {
+        let address = format!("api/runs/{id}/{action}");
+        let click = move |_| {
+            let address = address.clone();
             spawn_local(async move {
                 let _ = moves.problem.try_set(api::post_empty(&address).await.err());
                 queue.reload();
             });
+        };
+        let going_on = stopping == Some(reason);
+        let off = going_on || stopping == Some(StopReason::Cancel);
+        view! {
+            <button class=class type="button" disabled=off aria-label=format!("{label}: {title}") on:click=click>
+                {if going_on { format!("{} …", names::stopping(reason)) } else { label.to_owned() }}
+            </button>
         }
     };
     let mover = |text: &'static str, what: &'static str, to: QueuePlace, at_end: bool| {
@@ -245,9 +271,8 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
             </dl>
             <div class="actions">
                 {movers}
-                <button class="button button-small button-danger" type="button" disabled=canceling aria-label=format!("Cancel: {title}") on:click=cancel>
-                    {if canceling { "Canceling …" } else { "Cancel" }}
-                </button>
+                {stop("pause", StopReason::Pause, "button button-small", "Pause")}
+                {stop("cancel", StopReason::Cancel, "button button-small button-danger", "Cancel")}
             </div>
     }
 }

@@ -350,7 +350,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
     let some = move || urls::href(&format!("/?q={}", urls::encoded(&format!("sweep:{}", sweep.with(|sweep| sweep.id.clone())))));
     view! {
         <div class="actions sweep-actions" role="group" aria-label="All runs of the sweep">
-            {[RunAction::Cancel, RunAction::Resume, RunAction::Tag, RunAction::Delete].map(button).collect_view()}
+            {[RunAction::Pause, RunAction::Resume, RunAction::Tag, RunAction::Cancel, RunAction::Delete].map(button).collect_view()}
             <a class="button button-small button-quiet" href=some>"Choose some of them"</a>
         </div>
         <ReportLine report/>

@@ -170,10 +170,11 @@ fn values(axis: &SweepAxis) -> String {
 
 /// How many runs are in each state, on one line.
 fn state(sweep: &SweepSummary) -> String {
-    let SweepSummary { queued, running, succeeded, failed, canceled, .. } = *sweep;
+    let SweepSummary { queued, running, paused, succeeded, failed, canceled, .. } = *sweep;
     let counts = [
         (running, RunState::Running),
         (queued, RunState::Queued),
+        (paused, RunState::Paused),
         (succeeded, RunState::Succeeded),
         (failed, RunState::Failed),
         (canceled, RunState::Canceled),
@@ -207,6 +208,7 @@ mod tests {
             runs: 4,
             queued: 0,
             running: 1,
+            paused: 0,
             succeeded: 2,
             failed: 1,
             canceled: 0,

@@ -17,7 +17,7 @@ use crate::routes::runs::refused;
 use crate::scheduler::Change;
 use crate::state::AppState;
 
-/// Cancels, resumes, deletes or tags many runs
+/// Cancels, pauses, resumes, deletes or tags many runs
 ///
 /// Answers 200 with an outcome for each run, even if some were refused.
 #[utoipa::path(
@@ -32,6 +32,7 @@ pub async fn change_runs(
     let ids: Vec<String> = ids.into_iter().filter(|id| known.insert(id.clone())).collect();
     let refusals = match action {
         RunAction::Cancel => schedule(&state, Change::Cancel, &ids).await?,
+        RunAction::Pause => schedule(&state, Change::Pause, &ids).await?,
         RunAction::Resume => schedule(&state, Change::Resume, &ids).await?,
         RunAction::Delete => schedule(&state, Change::Delete, &ids).await?,
         RunAction::Tag => {

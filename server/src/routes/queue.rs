@@ -2,9 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use shared::api::{Queue, RunState, WorkerStatus};
+use shared::api::{Queue, QueueChange, RunState, WorkerStatus};
 
 use crate::estimate::{Experience, queues};
+use crate::extract;
 use crate::problem::ApiError;
 use crate::state::AppState;
 
@@ -22,5 +23,17 @@ pub async fn get_queue(State(state): State<AppState>) -> Result<Json<Queue>, Api
         WorkerStatus::Starting => (Vec::new(), true),
         WorkerStatus::Broken { .. } => (Vec::new(), false),
     };
-    Ok(Json(Queue { devices: queues(devices, runs, &experience, working) }))
+    let paused = state.db.queue_is_paused().await?;
+    let moves = working && !paused;
+    Ok(Json(Queue { paused, devices: queues(devices, runs, &experience, &state.settings.rules.at_once, moves) }))
+}
+
+/// Pauses the queue, so that nothing starts, or lets it go on
+#[utoipa::path(patch, path = "/api/queue", tag = "runs", request_body = QueueChange, responses((status = 200, body = Queue), ApiError))]
+pub async fn change_queue(
+    state: State<AppState>,
+    extract::Json(QueueChange { paused }): extract::Json<QueueChange>,
+) -> Result<Json<Queue>, ApiError> {
+    state.scheduler.pause_queue(paused).await?;
+    get_queue(state).await
 }

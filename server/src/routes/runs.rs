@@ -154,14 +154,25 @@ pub async fn delete_run(State(state): State<AppState>, Name(id): Name<RunId>) ->
 #[utoipa::path(
     post, path = "/api/runs/{id}/cancel", tag = "runs",
     params(("id" = String, Path, description = "The run")),
-    responses((status = 200, body = Run, description = "The run: canceled, or canceling until the worker has saved"), ApiError)
+    responses((status = 200, body = Run, description = "The run: canceled, or stopping until the worker has saved"), ApiError)
 )]
 pub async fn cancel_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
     state.scheduler.cancel(id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
     resources::run(&state, &id).await.map(Json)
 }
 
-/// Puts a canceled or failed run back into the queue; it continues from its saved state
+/// Takes a run out of the queue for a while, or asks its worker to save and stop
+#[utoipa::path(
+    post, path = "/api/runs/{id}/pause", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    responses((status = 200, body = Run, description = "The run: paused, or stopping until the worker has saved"), ApiError)
+)]
+pub async fn pause_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
+    state.scheduler.pause(id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
+    resources::run(&state, &id).await.map(Json)
+}
+
+/// Puts a paused, canceled or failed run back into the queue; it continues from its saved state
 #[utoipa::path(
     post, path = "/api/runs/{id}/resume", tag = "runs",
     params(("id" = String, Path, description = "The run")),
@@ -260,13 +271,16 @@ pub fn refused(id: &RunId, refusal: Refusal) -> ApiError {
         Refusal::NotResumable(state) => ApiError::on_field(
             Kind::RunNotResumable,
             "id",
-            format!("`{id}` is {}; a run that was canceled or has failed can go on", state.id()),
+            format!("`{id}` is {}; a run that was paused or canceled or has failed can go on", state.id()),
         ),
         Refusal::NotQueued(state) => {
             ApiError::on_field(Kind::RunNotQueued, "id", format!("`{id}` is {}; only a queued run can be moved", state.id()))
         }
         Refusal::Finished(state) => {
-            ApiError::on_field(Kind::RunFinished, "id", format!("`{id}` has finished ({}) and cannot be canceled", state.id()))
+            ApiError::on_field(Kind::RunFinished, "id", format!("`{id}` has finished ({}) and cannot be stopped", state.id()))
+        }
+        Refusal::Canceling => {
+            ApiError::on_field(Kind::RunFinished, "id", format!("`{id}` is being canceled; resume it later in place of pausing it"))
         }
         Refusal::Running => ApiError::on_field(Kind::RunActive, "id", format!("`{id}` is running; cancel it before deleting it")),
         Refusal::Internal(error) => error.into(),

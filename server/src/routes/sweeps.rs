@@ -73,6 +73,7 @@ fn in_short(sweep: Sweep) -> SweepSummary {
         runs: u32::try_from(runs.len()).unwrap_or(u32::MAX),
         queued: count(RunState::Queued),
         running: count(RunState::Running),
+        paused: count(RunState::Paused),
         succeeded: count(RunState::Succeeded),
         failed: count(RunState::Failed),
         canceled: count(RunState::Canceled),

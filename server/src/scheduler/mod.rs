@@ -1,7 +1,8 @@
-//! The queue: starts runs in order, one per device, and records how they ended.
+//! The queue: starts runs in order on free devices, and records how they ended.
 //!
 //! One task owns the queue. Only it changes the states of runs; all others send it messages.
 
+mod at_once;
 mod follow_metrics;
 mod pending_writes;
 mod states;
@@ -20,10 +21,12 @@ use shared::id::RunId;
 use shared::rundir::StopReason;
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
+pub use self::at_once::{AtOnce, DeviceShare};
 use self::follow_metrics::follow_metrics;
 use self::pending_writes::Deaths;
 pub use self::pending_writes::PendingWrites;
@@ -33,10 +36,19 @@ use crate::db::Db;
 use crate::id::new_run;
 use crate::rundir::{RunDir, RunDirs};
 use crate::shortage::{Shortage, lack_of_room};
-use crate::worker::{Worker, last_words};
+use crate::worker::{RunningWorker, Worker, last_words};
 
 /// Time until a failed write or start is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// How the queue works.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// How many runs a device runs at once, where it is not one.
+    pub at_once: AtOnce,
+    /// Whether the workers are stopped with the server.
+    pub stop_runs: bool,
+}
 
 /// Sends messages to the task that owns the queue.
 #[derive(Clone, Debug)]
@@ -62,6 +74,8 @@ pub struct NewRun {
 pub enum Refusal {
     #[error("no such run")]
     NotFound,
+    #[error("the run is being canceled")]
+    Canceling,
     #[error("the run has finished: {}", .0.id())]
     Finished(RunState),
     #[error("the run is {}", .0.id())]
@@ -78,10 +92,12 @@ pub enum Refusal {
 enum Message {
     Submit { runs: Vec<NewRun>, reply: oneshot::Sender<anyhow::Result<Vec<RunId>>> },
     Cancel { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
+    Pause { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
     Resume { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
     Move { id: RunId, to: QueuePlace, reply: oneshot::Sender<Result<(), Refusal>> },
     Delete { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
     Many { change: Change, ids: Vec<RunId>, reply: oneshot::Sender<Vec<Result<(), Refusal>>> },
+    PauseQueue { paused: bool, reply: oneshot::Sender<anyhow::Result<()>> },
     Ended { id: RunId, ending: Ending, summary: Box<RunSummary> },
     Stop { reply: oneshot::Sender<()> },
 }
@@ -90,6 +106,7 @@ enum Message {
 #[derive(Clone, Copy, Debug)]
 pub enum Change {
     Cancel,
+    Pause,
     Resume,
     Delete,
 }
@@ -99,12 +116,15 @@ struct Actor {
     states: States,
     dirs: RunDirs,
     worker: Worker,
+    rules: Rules,
     probe: watch::Receiver<WorkerStatus>,
     inbox: mpsc::Receiver<Message>,
     /// For tasks that wait for workers.
     outbox: mpsc::Sender<Message>,
     running: HashMap<RunId, Running>,
-    /// Set while the server stops: is told when the last worker has ended.
+    /// Whether nothing starts, because a person wants it so.
+    paused: bool,
+    /// Set while the server stops its workers: is told when the last one has ended.
     stopping: Option<oneshot::Sender<()>>,
 }
 
@@ -112,16 +132,35 @@ struct Running {
     device: String,
     stop: CancellationToken,
     stop_reason: Option<StopReason>,
-    /// Started by a server that was killed; it is stopping already.
-    left_over: bool,
+    /// Waits for the worker, without which it goes on all the same.
+    follower: AbortHandle,
 }
 
 impl Scheduler {
-    /// Starts the task, which first settles the runs that an earlier server left running.
-    pub fn start(pool: SqlitePool, pending: PendingWrites, dirs: RunDirs, worker: Worker, probe: watch::Receiver<WorkerStatus>) -> Self {
+    /// Starts the task, which first finds the runs that an earlier server left running.
+    pub fn start(
+        pool: SqlitePool,
+        pending: PendingWrites,
+        dirs: RunDirs,
+        worker: Worker,
+        rules: Rules,
+        probe: watch::Receiver<WorkerStatus>,
+    ) -> Self {
         let (messages, inbox) = mpsc::channel(64);
         let (db, states) = (Db::new(pool.clone(), pending.clone()), States::new(pool, pending));
-        let actor = Actor { db, states, dirs, worker, probe, inbox, outbox: messages.clone(), running: HashMap::new(), stopping: None };
+        let actor = Actor {
+            db,
+            states,
+            dirs,
+            worker,
+            rules,
+            probe,
+            inbox,
+            outbox: messages.clone(),
+            running: HashMap::new(),
+            paused: false,
+            stopping: None,
+        };
         tokio::spawn(actor.run());
         Scheduler { messages }
     }
@@ -131,7 +170,7 @@ impl Scheduler {
         self.ask(|reply| Message::Submit { runs, reply }).await?
     }
 
-    /// Puts a canceled or failed run back into the queue, at its old position.
+    /// Puts a paused, canceled or failed run back into the queue, at its old position.
     pub async fn resume(&self, id: RunId) -> Result<(), Refusal> {
         self.ask(|reply| Message::Resume { id, reply }).await?
     }
@@ -139,6 +178,16 @@ impl Scheduler {
     /// Takes a run out of the queue, or asks its worker to save and stop.
     pub async fn cancel(&self, id: RunId) -> Result<(), Refusal> {
         self.ask(|reply| Message::Cancel { id, reply }).await?
+    }
+
+    /// Takes a run out of the queue for a while, or asks its worker to save and stop.
+    pub async fn pause(&self, id: RunId) -> Result<(), Refusal> {
+        self.ask(|reply| Message::Pause { id, reply }).await?
+    }
+
+    /// Sets whether the queue starts no runs. Those that run go on.
+    pub async fn pause_queue(&self, paused: bool) -> anyhow::Result<()> {
+        self.ask(|reply| Message::PauseQueue { paused, reply }).await?
     }
 
     /// Moves a queued run among the runs that wait for its device.
@@ -156,7 +205,8 @@ impl Scheduler {
         self.ask(|reply| Message::Many { change, ids, reply }).await
     }
 
-    /// Starts no further runs, asks all workers to save and stop, and waits until they have ended.
+    /// Starts no further runs and leaves the workers running; or, as the rules may say, asks them to save and
+    /// stop, and waits until they have ended.
     pub async fn stop(&self) -> anyhow::Result<()> {
         self.ask(|reply| Message::Stop { reply }).await
     }
@@ -209,6 +259,8 @@ impl Actor {
             Message::Submit { runs, reply } => _ = reply.send(self.submit(&runs).await),
             Message::Resume { id, reply } => _ = reply.send(self.resume(&id).instrument(info_span!("run", %id)).await),
             Message::Cancel { id, reply } => _ = reply.send(self.cancel(&id).instrument(info_span!("run", %id)).await),
+            Message::Pause { id, reply } => _ = reply.send(self.pause(&id).instrument(info_span!("run", %id)).await),
+            Message::PauseQueue { paused, reply } => _ = reply.send(self.pause_queue(paused).await),
             Message::Move { id, to, reply } => _ = reply.send(self.move_to(&id, to).instrument(info_span!("run", %id)).await),
             Message::Delete { id, reply } => _ = reply.send(self.delete(&id).instrument(info_span!("run", %id)).await),
             Message::Many { change, ids, reply } => {
@@ -217,6 +269,7 @@ impl Actor {
                     let span = info_span!("run", %id);
                     outcomes.push(match change {
                         Change::Cancel => self.cancel(id).instrument(span).await,
+                        Change::Pause => self.pause(id).instrument(span).await,
                         Change::Resume => self.resume(id).instrument(span).await,
                         Change::Delete => self.delete(id).instrument(span).await,
                     });
@@ -226,11 +279,13 @@ impl Actor {
             Message::Ended { id, ending, summary } => self.settle(&id, ending, *summary).instrument(info_span!("run", %id)).await,
             Message::Stop { reply } => {
                 self.stopping = Some(reply);
-                // A left-over worker is stopping anyway; the next start settles its run.
-                self.running.retain(|_, running| !running.left_over);
-                for running in self.running.values_mut() {
-                    running.stop_reason.get_or_insert(StopReason::Requeue);
-                    running.stop.cancel();
+                if self.rules.stop_runs {
+                    let unasked = self.running.iter().filter(|(_, running)| running.stop_reason.is_none());
+                    for id in unasked.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+                        self.ask_to_stop(&id, StopReason::Requeue);
+                    }
+                } else {
+                    self.leave_running();
                 }
             }
         }
@@ -284,30 +339,69 @@ impl Actor {
 
     async fn cancel(&mut self, id: &RunId) -> Result<(), Refusal> {
         match self.state(id).await? {
-            RunState::Queued => {
+            RunState::Queued | RunState::Paused => {
                 self.states.set_finished(id, RunState::Canceled, None, None).await;
-                tracing::info!("{id} is canceled before it started");
+                tracing::info!("{id} is canceled");
             }
-            RunState::Running => {
-                // Stop the worker first, even if the cancel cannot be written.
-                if let Err(error) = self.dirs.of(id).write_stop_file(StopReason::Cancel) {
-                    tracing::warn!("the worker of {id} cannot be told that the run is canceled, only that it has to stop: {error}");
-                }
-                if let Some(running) = self.running.get_mut(id) {
-                    running.stop_reason = Some(StopReason::Cancel);
-                    running.stop.cancel();
-                }
-                self.states.set_canceling(id).await;
-                tracing::info!("{id} is asked to stop");
-            }
+            RunState::Running => self.stop_running(id, StopReason::Cancel).await,
             state => return Err(Refusal::Finished(state)),
         }
         Ok(())
     }
 
+    async fn pause(&mut self, id: &RunId) -> Result<(), Refusal> {
+        match self.state(id).await? {
+            RunState::Queued => {
+                self.states.set_finished(id, RunState::Paused, None, None).await;
+                tracing::info!("{id} is paused");
+            }
+            // One that is being canceled is not wanted any more.
+            RunState::Running if self.running.get(id).is_some_and(|run| run.stop_reason == Some(StopReason::Cancel)) => {
+                return Err(Refusal::Canceling);
+            }
+            RunState::Running => self.stop_running(id, StopReason::Pause).await,
+            RunState::Paused => {}
+            state => return Err(Refusal::Finished(state)),
+        }
+        Ok(())
+    }
+
+    async fn stop_running(&mut self, id: &RunId, reason: StopReason) {
+        // Stop the worker first, even if that cannot be written.
+        self.ask_to_stop(id, reason);
+        self.states.set_stopping(id, reason).await;
+        tracing::info!("{id} is asked to stop ({})", reason.id());
+    }
+
+    /// Asks the worker of a run to save and end.
+    fn ask_to_stop(&mut self, id: &RunId, reason: StopReason) {
+        if let Err(error) = self.dirs.of(id).write_stop_file(reason) {
+            tracing::warn!("the worker of {id} cannot be told why it has to stop: {error}");
+        }
+        if let Some(running) = self.running.get_mut(id) {
+            running.stop_reason = Some(reason);
+            running.stop.cancel();
+        }
+    }
+
+    /// Stops to wait for the workers. They go on, and the next server finds them.
+    fn leave_running(&mut self) {
+        for (id, running) in self.running.drain() {
+            running.follower.abort();
+            info_span!("run", %id).in_scope(|| tracing::info!("{id} goes on without the server"));
+        }
+    }
+
+    async fn pause_queue(&mut self, paused: bool) -> anyhow::Result<()> {
+        self.states.set_queue_paused(paused).await.context("cannot pause the queue or let it go on")?;
+        self.paused = paused;
+        tracing::info!("{}", if paused { "the queue is paused" } else { "the queue goes on" });
+        Ok(())
+    }
+
     async fn resume(&mut self, id: &RunId) -> Result<(), Refusal> {
         match self.state(id).await? {
-            RunState::Canceled | RunState::Failed => self.states.set_queued(id).await.context("cannot resume")?,
+            state if state.is_resumable() => self.states.set_queued(id).await.context("cannot resume")?,
             state => return Err(Refusal::NotResumable(state)),
         }
         tracing::info!("{id} is queued again");
@@ -383,10 +477,10 @@ impl Actor {
         status.map(|status| status.state).ok_or(Refusal::NotFound)
     }
 
-    /// Starts every queued run whose device is free.
+    /// Starts every queued run for which its device has room.
     async fn start_next(&mut self) -> anyhow::Result<()> {
         let WorkerStatus::Ready(probe) = self.probe.borrow().clone() else { return Ok(()) };
-        if self.stopping.is_some() || self.inbox.is_closed() {
+        if self.paused || self.stopping.is_some() || self.inbox.is_closed() {
             return Ok(());
         }
         for run in self.states.active(RunState::Queued).await? {
@@ -399,7 +493,7 @@ impl Actor {
             if device != run.device {
                 self.states.set_device(&run.id, device).await?;
             }
-            if !self.running.values().any(|running| running.device == device) {
+            if self.running.values().filter(|running| running.device == device).count() < self.rules.at_once.of(device) {
                 let span = info_span!("run", id = %run.id);
                 let device = device.to_owned();
                 self.start(run, &device).instrument(span).await?;
@@ -410,12 +504,13 @@ impl Actor {
 
     async fn start(&mut self, run: ActiveRun, device: &str) -> anyhow::Result<()> {
         let ActiveRun { id, epochs, deaths, .. } = run;
+        let at_once = self.rules.at_once.of(device);
         let dir = self.dirs.of(&id);
         // Write `running` first: if the server is killed before the worker starts, the next start looks for a
-        // left-over worker.
+        // worker.
         self.states.set_running(&id).await?;
         let again = deaths.and_then(|deaths| deaths.why);
-        let worker = match self.worker.start(&dir, again.as_deref()) {
+        let worker = match self.worker.start(&dir, again.as_deref(), at_once) {
             Ok(worker) => worker,
             Err(error) => {
                 let failure = format!("cannot start the worker `{}`: {error}", self.worker.program.display());
@@ -425,22 +520,28 @@ impl Actor {
             }
         };
         tracing::info!("{id} is running on {device}");
+        self.follow(id, device.to_owned(), epochs, worker);
+        Ok(())
+    }
+
+    /// Sums up the records of a run until its worker has ended, and then tells how.
+    fn follow(&mut self, id: RunId, device: String, epochs: u32, worker: RunningWorker) {
         let stop = CancellationToken::new();
-        self.running.insert(id.clone(), Running { device: device.to_owned(), stop: stop.clone(), stop_reason: None, left_over: false });
-        let (states, outbox, name) = (self.states.clone(), self.outbox.clone(), id.clone());
+        let (states, outbox, name, dir, stopped) = (self.states.clone(), self.outbox.clone(), id.clone(), self.dirs.of(&id), stop.clone());
         let follow = async move {
             let ended = CancellationToken::new();
             let wait = async {
-                let status = worker.wait(stop).await;
+                let end = worker.wait(stopped).await;
                 ended.cancel();
-                status
+                end
             };
-            let (status, metrics) = tokio::join!(wait, follow_metrics(&states, &dir, &name, epochs, ended.clone()));
+            let (end, metrics) = tokio::join!(wait, follow_metrics(&states, &dir, &name, epochs, ended.clone()));
             let summary = Box::new(RunSummary::of(&metrics, epochs));
-            drop(outbox.send(Message::Ended { id: name, ending: Ending::Exited(status), summary }).await);
+            let ending = Ending { end, finished: metrics.finished.is_some() };
+            drop(outbox.send(Message::Ended { id: name, ending, summary }).await);
         };
-        tokio::spawn(follow.in_current_span());
-        Ok(())
+        let follower = tokio::spawn(follow.in_current_span()).abort_handle();
+        self.running.insert(id, Running { device, stop, stop_reason: None, follower });
     }
 
     /// Records how a run ended, or queues it again.
@@ -467,7 +568,7 @@ impl Actor {
                 let deaths = before.map(|deaths| Deaths { why: None, ..deaths });
                 return self.states.set_again(id, deaths, summary).await;
             }
-            Verdict::Died(how) => match after_death(&how, before, summary.fraction_done) {
+            Verdict::Died(how) => match after_death(&how, before, dir.kept()) {
                 Ok(deaths) => {
                     tracing::warn!("{id} is queued again: {how}");
                     return self.states.set_again(id, Some(deaths), summary).await;
@@ -487,14 +588,15 @@ impl Actor {
         self.states.set_finished(id, state, reason, Some(summary)).await;
     }
 
-    /// Handles what the last server left: waits for workers that are still running, takes in unknown run
+    /// Handles what the last server left: finds the workers that it has started, takes in unknown run
     /// directories.
     async fn recover(&mut self) -> anyhow::Result<()> {
+        self.paused = self.db.queue_is_paused().await?;
         for id in self.dirs.hidden().context("cannot list the run directories")? {
             self.delete_hidden(&id).instrument(info_span!("run", %id)).await;
         }
         for run in self.states.active(RunState::Running).await? {
-            info_span!("run", id = %run.id).in_scope(|| self.settle_left_over(run));
+            info_span!("run", id = %run.id).in_scope(|| self.find_again(run));
         }
         for id in self.dirs.existing().context("cannot list the run directories")? {
             if self.db.status(&id).await?.is_none()
@@ -506,25 +608,16 @@ impl Actor {
         Ok(())
     }
 
-    fn settle_left_over(&mut self, run: ActiveRun) {
-        let ActiveRun { id, device, wanted_device: _, epochs, canceling, deaths: _ } = run;
-        tracing::warn!("{id} was running when the server stopped");
-        let stop_reason = canceling.then_some(StopReason::Cancel);
-        self.running.insert(id.clone(), Running { device, stop: CancellationToken::new(), stop_reason, left_over: true });
-        let (states, worker, outbox, dir) = (self.states.clone(), self.worker.clone(), self.outbox.clone(), self.dirs.of(&id));
-        let follow = async move {
-            let died = worker.outlive(&dir).await.unwrap_or_else(|error| {
-                tracing::error!("cannot tell whether a worker of {id} is left over: {error}");
-                false
-            });
-            let ended = CancellationToken::new();
-            ended.cancel();
-            let metrics = follow_metrics(&states, &dir, &id, epochs, ended).await;
-            let summary = Box::new(RunSummary::of(&metrics, epochs));
-            let ending = Ending::Unseen { finished: metrics.finished.is_some(), died };
-            drop(outbox.send(Message::Ended { id, ending, summary }).await);
-        };
-        tokio::spawn(follow.in_current_span());
+    /// Follows a run that an earlier server has started. Its worker may have ended by now.
+    fn find_again(&mut self, run: ActiveRun) {
+        let asked = run.stop_reason();
+        let ActiveRun { id, device, epochs, .. } = run;
+        let worker = self.worker.find(&self.dirs.of(&id));
+        tracing::info!("{id} was running when the last server ended");
+        self.follow(id.clone(), device, epochs, worker);
+        if let Some(reason) = asked {
+            self.ask_to_stop(&id, reason);
+        }
     }
 
     /// Adds a run directory that was copied here to the database.
@@ -540,16 +633,17 @@ impl Actor {
     }
 }
 
-/// The deaths of a worker after one more, or why its run is not tried again. `how`: a sentence about this death.
-fn after_death(how: &str, before: Option<Deaths>, fraction_done: f64) -> Result<Deaths, String> {
+/// The deaths of a worker after one more, or why its run is not tried again. `how`: a sentence about this
+/// death. `kept`: what the run has kept.
+fn after_death(how: &str, before: Option<Deaths>, kept: String) -> Result<Deaths, String> {
     match before {
-        Some(before) if before.fraction_done == fraction_done => Err(format!("{how}; it has died at the same step before")),
+        Some(before) if before.kept == kept => Err(format!("{how}; it has died before without getting any further")),
         Some(before) if before.count >= TRIES => Err(format!("{how}; it was tried again {TRIES} times")),
         before => {
             let count = before.map_or(0, |before| before.count) + 1;
             let mut letters = how.chars();
             let sentence = letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>()).unwrap_or_default();
-            Ok(Deaths { count, fraction_done, why: Some(format!("{sentence}. The run was tried again ({count} of {TRIES}).")) })
+            Ok(Deaths { count, kept, why: Some(format!("{sentence}. The run was tried again ({count} of {TRIES}).")) })
         }
     }
 }
@@ -606,18 +700,18 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_died_is_tried_again_three_times_unless_it_dies_at_the_same_step() {
+    fn a_worker_that_died_is_tried_again_three_times_unless_it_gets_no_further() {
         let mut deaths = None;
-        for (count, fraction_done) in [(1, 0.0), (2, 0.25), (3, 0.5)] {
-            let found = after_death("the worker was killed", deaths, fraction_done).unwrap();
-            assert_eq!((found.count, found.fraction_done), (count, fraction_done));
+        for (count, kept) in [(1, ""), (2, "step 250"), (3, "step 500")] {
+            let found = after_death("the worker was killed", deaths, kept.to_owned()).unwrap();
+            assert_eq!((found.count, found.kept.as_str()), (count, kept));
             let why = format!("The worker was killed. The run was tried again ({count} of 3).");
             assert_eq!(found.why.as_deref(), Some(why.as_str()));
-            let same = after_death("the worker was killed", Some(found.clone()), fraction_done).unwrap_err();
-            assert!(same.contains("at the same step"), "{same}");
+            let same = after_death("the worker was killed", Some(found.clone()), kept.to_owned()).unwrap_err();
+            assert!(same.contains("without getting any further"), "{same}");
             deaths = Some(found);
         }
-        let reason = after_death("the worker was killed", deaths, 0.75).unwrap_err();
+        let reason = after_death("the worker was killed", deaths, "step 750".to_owned()).unwrap_err();
         assert!(reason.contains("tried again 3 times"), "{reason}");
     }
 
@@ -655,8 +749,9 @@ while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
             let pool = crate::db::open(&folder.path().join("crosslens.db")).await.unwrap();
             let (pending, dirs) = (PendingWrites::default(), RunDirs::create(folder.path().join("runs")).unwrap());
             let worker = Worker { program, stop_grace: Duration::from_secs(5) };
+            let rules = Rules::default();
             let db = Db::new(pool.clone(), pending.clone());
-            let scheduler = Scheduler::start(pool.clone(), pending, dirs, worker, probe);
+            let scheduler = Scheduler::start(pool.clone(), pending, dirs, worker, rules, probe);
             Planned { folder, pool, db, scheduler }
         }
 
@@ -754,13 +849,13 @@ while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
     #[tokio::test]
     async fn a_run_goes_on_where_the_database_refuses_its_cancel() {
         let planned = Planned::start().await;
-        planned.refuse("new.canceling = 1").await;
+        planned.refuse("new.stopping IS NOT NULL").await;
         let id = planned.submit().await;
         planned.until_told(&id, RunState::Running).await;
         planned.scheduler.cancel(id.clone()).await.unwrap();
-        assert!(planned.until_told(&id, RunState::Running).await.canceling, "it is told at once");
+        assert!(planned.until_told(&id, RunState::Running).await.stopping.is_some(), "it is told at once");
         planned.let_finish(&id);
         planned.until_stored(&id, RunState::Succeeded).await;
-        assert!(!planned.until_told(&id, RunState::Succeeded).await.canceling);
+        assert_eq!(planned.until_told(&id, RunState::Succeeded).await.stopping, None);
     }
 }

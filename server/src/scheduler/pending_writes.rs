@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use shared::api::{Run, RunState, RunSummary};
 use shared::id::RunId;
+use shared::rundir::StopReason;
 
 use crate::db::RunStatus;
 
@@ -33,8 +34,9 @@ pub(super) struct Again {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Deaths {
     pub count: u32,
-    /// Fraction of the run that was done at the last death.
-    pub fraction_done: f64,
+    /// What the run had kept at the last death: [`crate::rundir::RunDir::kept`].
+    #[serde(default)]
+    pub kept: String,
     /// What the next worker records as the reason why it is started; `None` if it has been recorded.
     pub why: Option<String>,
 }
@@ -42,8 +44,8 @@ pub(super) struct Deaths {
 /// A change of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Change {
-    /// It was asked to stop.
-    Canceling,
+    /// Its worker was asked to stop.
+    Stopping(StopReason),
     Ended(End),
     Again(Again),
     /// Its files are removed already.
@@ -133,9 +135,9 @@ impl PendingWrites {
     pub fn amended_status(&self, id: &RunId, status: RunStatus) -> Option<RunStatus> {
         match self.of(id) {
             None => Some(status),
-            Some(Change::Canceling) => Some(RunStatus { canceling: true, ..status }),
-            Some(Change::Ended(End { state, .. })) => Some(RunStatus { state, canceling: false }),
-            Some(Change::Again(_)) => Some(RunStatus { state: RunState::Queued, canceling: false }),
+            Some(Change::Stopping(reason)) => Some(RunStatus { stopping: Some(reason), ..status }),
+            Some(Change::Ended(End { state, .. })) => Some(RunStatus { state, stopping: None }),
+            Some(Change::Again(_)) => Some(RunStatus { state: RunState::Queued, stopping: None }),
             Some(Change::Deleted) => None,
         }
     }
@@ -144,19 +146,19 @@ impl PendingWrites {
     pub fn amended(&self, mut run: Run) -> Option<Run> {
         match self.of(&run.id) {
             None => {}
-            Some(Change::Canceling) => run.canceling = true,
+            Some(Change::Stopping(reason)) => run.stopping = Some(reason),
             Some(Change::Deleted) => return None,
             Some(Change::Again(Again { summary, .. })) => {
                 run.state = RunState::Queued;
                 run.started_at = None;
-                run.canceling = false;
+                run.stopping = None;
                 run.summary = *summary;
             }
             Some(Change::Ended(End { state, failure, summary, at })) => {
                 run.state = state;
                 run.failure = failure;
-                run.finished_at = Some(at);
-                run.canceling = false;
+                run.finished_at = state.is_finished().then_some(at);
+                run.stopping = None;
                 run.queue_position = None;
                 run.summary = summary.map_or(run.summary, |summary| *summary);
             }
@@ -176,9 +178,9 @@ mod tests {
     #[test]
     fn only_the_change_that_was_written_is_forgotten() {
         let (pending, id) = (PendingWrites::default(), "at-1".parse().unwrap());
-        pending.add(&id, Change::Canceling);
+        pending.add(&id, Change::Stopping(StopReason::Cancel));
         pending.add(&id, end(RunState::Canceled));
-        pending.remove(&id, &Change::Canceling);
+        pending.remove(&id, &Change::Stopping(StopReason::Cancel));
         assert_eq!(pending.of(&id), Some(end(RunState::Canceled)));
         pending.remove(&id, &end(RunState::Canceled));
         assert!(pending.is_empty());

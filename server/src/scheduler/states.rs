@@ -5,6 +5,7 @@ use shared::api::{RunState, RunSummary};
 use shared::config::RunConfig;
 use shared::id::RunId;
 use shared::record::Metrics;
+use shared::rundir::StopReason;
 use sqlx::types::Json;
 use sqlx::{FromRow, SqlitePool};
 
@@ -31,9 +32,16 @@ pub(super) struct ActiveRun {
     pub wanted_device: String,
     /// Epochs that it trains for; 0 if it does not train.
     pub epochs: u32,
-    pub canceling: bool,
+    stopping: Option<String>,
     #[sqlx(json(nullable))]
     pub deaths: Option<Deaths>,
+}
+
+impl ActiveRun {
+    /// What its worker was asked for, while it saves.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        self.stopping.as_deref().map(StopReason::parse)
+    }
 }
 
 impl States {
@@ -106,7 +114,7 @@ impl States {
     pub async fn active(&self, state: RunState) -> sqlx::Result<Vec<ActiveRun>> {
         // Selects two values and not the configuration: parsing a thousand configurations is slow.
         let mut active: Vec<ActiveRun> = sqlx::query_as(
-            "SELECT id, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, canceling, deaths \
+            "SELECT id, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, stopping, deaths \
              FROM runs WHERE state = ? ORDER BY coalesce(place, seq)",
         )
         .bind(state.id())
@@ -115,6 +123,11 @@ impl States {
         // Without runs whose end, return to the queue or deletion is not written yet.
         active.retain(|run| !matches!(self.pending.of(&run.id), Some(Change::Ended(_) | Change::Again(_) | Change::Deleted)));
         Ok(active)
+    }
+
+    pub async fn set_queue_paused(&self, paused: bool) -> sqlx::Result<()> {
+        sqlx::query("UPDATE queue SET paused = ?").bind(paused).execute(&self.pool).await?;
+        Ok(())
     }
 
     pub async fn set_device(&self, id: &RunId, device: &str) -> sqlx::Result<()> {
@@ -133,8 +146,8 @@ impl States {
     }
 
     /// Records that a run was asked to stop: in the database, or in memory until the database takes it.
-    pub async fn set_canceling(&self, id: &RunId) {
-        self.keep(id, Change::Canceling).await;
+    pub async fn set_stopping(&self, id: &RunId, reason: StopReason) {
+        self.keep(id, Change::Stopping(reason)).await;
     }
 
     /// Records how a run ended: in the database, or in memory until the database takes it.
@@ -184,15 +197,16 @@ impl States {
 
     async fn write(&self, id: &RunId, change: &Change) -> sqlx::Result<()> {
         let written = match change {
-            Change::Canceling => {
-                sqlx::query("UPDATE runs SET canceling = 1 WHERE id = ?").bind(id.as_str()).execute(&self.pool).await.map(drop)
+            Change::Stopping(reason) => {
+                let update = sqlx::query("UPDATE runs SET stopping = ? WHERE id = ?");
+                update.bind(reason.id()).bind(id.as_str()).execute(&self.pool).await.map(drop)
             }
             Change::Ended(End { state, failure, summary, at }) => sqlx::query(
-                "UPDATE runs SET state = ?, finished_at = ?, failure = ?, summary = coalesce(?, summary), canceling = 0 \
+                "UPDATE runs SET state = ?, finished_at = ?, failure = ?, summary = coalesce(?, summary), stopping = NULL \
                  WHERE id = ?",
             )
             .bind(state.id())
-            .bind(at)
+            .bind(state.is_finished().then_some(at))
             .bind(failure)
             .bind(summary.as_ref().map(Json))
             .bind(id.as_str())
@@ -200,7 +214,7 @@ impl States {
             .await
             .map(drop),
             Change::Again(Again { deaths, summary }) => {
-                sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, canceling = 0, deaths = ?, summary = ? WHERE id = ?")
+                sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, stopping = NULL, deaths = ?, summary = ? WHERE id = ?")
                     .bind(deaths.as_ref().map(Json))
                     .bind(Json(summary))
                     .bind(id.as_str())

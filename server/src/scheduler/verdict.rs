@@ -1,12 +1,11 @@
 //! What becomes of a run after its worker has ended.
 
 use std::io;
-use std::process::ExitStatus;
 
 use shared::api::RunState;
 use shared::rundir::{EXIT_CANCELED, EXIT_CRASHED, EXIT_REQUEUE, StopReason};
 
-use crate::worker::sentence;
+use crate::worker::{End, sentence};
 
 const SUCCEEDED: i32 = 0;
 const CANCELED: i32 = EXIT_CANCELED as i32;
@@ -15,14 +14,10 @@ const CRASHED: i32 = EXIT_CRASHED as i32;
 
 /// How the worker of a run ended.
 #[derive(Debug)]
-pub(super) enum Ending {
-    Exited(io::Result<ExitStatus>),
-    /// It outlived the server that started it, so its exit code is unknown. `finished`: its records say that
-    /// it was done. `died`: it left its lease behind.
-    Unseen {
-        finished: bool,
-        died: bool,
-    },
+pub(super) struct Ending {
+    pub end: io::Result<End>,
+    /// The records say that the run is done.
+    pub finished: bool,
 }
 
 /// What becomes of a run.
@@ -38,40 +33,40 @@ pub(super) enum Verdict {
 
 /// Decides what becomes of a run. `stop_reason`: why its worker was asked to stop.
 pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_words: &str) -> Verdict {
-    let canceled = |why: Option<&str>| Verdict::Over(RunState::Canceled, why.map(str::to_owned));
     let saved = match stop_reason {
-        Some(StopReason::Cancel) => canceled(None),
-        Some(StopReason::Pause) => canceled(Some("it was paused; resume it to go on")),
+        Some(StopReason::Cancel) => Verdict::Over(RunState::Canceled, None),
+        Some(StopReason::Pause) => Verdict::Over(RunState::Paused, None),
         Some(StopReason::Requeue) | None => Verdict::GoesOn,
     };
-    let status = match ending {
-        Ending::Exited(Ok(status)) => status,
-        Ending::Exited(Err(error)) => {
-            return Verdict::Over(RunState::Failed, Some(format!("the server could not wait for the worker: {error}")));
-        }
-        Ending::Unseen { finished: true, .. } => return Verdict::Over(RunState::Succeeded, None),
-        Ending::Unseen { died: true, .. } if saved == Verdict::GoesOn => {
-            return Verdict::Died("the worker died while the server was away".to_owned());
-        }
-        Ending::Unseen { .. } => return saved,
-    };
-    match (status.code(), stop_reason) {
-        (Some(SUCCEEDED), _) => Verdict::Over(RunState::Succeeded, None),
-        (Some(CANCELED), _) => canceled(None),
-        (Some(REQUEUE), _) => saved,
-        (None, Some(StopReason::Cancel | StopReason::Pause)) => {
-            canceled(Some("the worker did not stop in time and was ended, so the last minute may be lost"))
+    let ended = |why: String| match &saved {
+        Verdict::Over(state, _) => {
+            Verdict::Over(*state, Some("the worker did not stop in time and was ended, so the last minute may be lost".to_owned()))
         }
         // It did not stop in time for a server that stops.
-        (None, Some(StopReason::Requeue)) => Verdict::GoesOn,
-        (None | Some(CRASHED), None | Some(StopReason::Requeue)) => Verdict::Died(sentence(status, last_words)),
-        _ => Verdict::Over(RunState::Failed, Some(sentence(status, last_words))),
+        _ if stop_reason.is_some() => Verdict::GoesOn,
+        _ => Verdict::Died(why),
+    };
+    let status = match ending.end {
+        Ok(End::Exited(status)) => status,
+        Ok(End::Vanished | End::Unknown) if ending.finished => return Verdict::Over(RunState::Succeeded, None),
+        Ok(End::Vanished) => return ended("the worker was killed".to_owned()),
+        Ok(End::Unknown) => return saved,
+        Err(error) => return Verdict::Over(RunState::Failed, Some(format!("the server could not wait for the worker: {error}"))),
+    };
+    match status.code() {
+        Some(SUCCEEDED) => Verdict::Over(RunState::Succeeded, None),
+        Some(CANCELED) => Verdict::Over(RunState::Canceled, None),
+        Some(REQUEUE) => saved,
+        None => ended(sentence(status, last_words)),
+        Some(CRASHED) if matches!(stop_reason, None | Some(StopReason::Requeue)) => Verdict::Died(sentence(status, last_words)),
+        Some(_) => Verdict::Over(RunState::Failed, Some(sentence(status, last_words))),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
 
     use super::*;
 
@@ -85,30 +80,38 @@ mod tests {
         }
     }
 
+    fn ending(end: End) -> Ending {
+        Ending { end: Ok(end), finished: false }
+    }
+
     fn exit(code: i32) -> Ending {
-        Ending::Exited(Ok(ExitStatus::from_raw(code << 8)))
+        ending(End::Exited(ExitStatus::from_raw(code << 8)))
     }
 
     fn killed() -> Ending {
-        Ending::Exited(Ok(ExitStatus::from_raw(9)))
+        ending(End::Exited(ExitStatus::from_raw(9)))
     }
 
     #[test]
     fn the_state_of_a_run_follows_from_how_its_worker_ended() {
-        let unseen = |finished| Ending::Unseen { finished, died: false };
         check(exit(0), None, RunState::Succeeded, None);
         check(exit(0), Some(StopReason::Cancel), RunState::Succeeded, None);
         check(exit(3), Some(StopReason::Cancel), RunState::Canceled, None);
         check(exit(3), None, RunState::Canceled, None);
         // The reason could not be written into the run directory.
         check(exit(85), Some(StopReason::Cancel), RunState::Canceled, None);
-        check(exit(85), Some(StopReason::Pause), RunState::Canceled, Some("paused"));
+        check(exit(85), Some(StopReason::Pause), RunState::Paused, None);
         check(exit(1), None, RunState::Failed, Some("error: no data"));
         check(exit(1), Some(StopReason::Cancel), RunState::Failed, Some("error: no data"));
         check(exit(101), Some(StopReason::Cancel), RunState::Failed, Some("error: no data"));
-        check(killed(), Some(StopReason::Cancel), RunState::Canceled, Some("did not stop in time"));
-        check(unseen(true), None, RunState::Succeeded, None);
-        check(unseen(false), Some(StopReason::Cancel), RunState::Canceled, None);
+        for end in [killed(), ending(End::Vanished)] {
+            check(end, Some(StopReason::Cancel), RunState::Canceled, Some("did not stop in time"));
+        }
+        check(killed(), Some(StopReason::Pause), RunState::Paused, Some("did not stop in time"));
+        for end in [End::Vanished, End::Unknown] {
+            check(Ending { finished: true, ..ending(end) }, None, RunState::Succeeded, None);
+        }
+        check(ending(End::Unknown), Some(StopReason::Cancel), RunState::Canceled, None);
     }
 
     #[test]
@@ -117,8 +120,8 @@ mod tests {
         assert_eq!(judged(exit(85), None), Verdict::GoesOn);
         assert_eq!(judged(exit(85), Some(StopReason::Requeue)), Verdict::GoesOn);
         assert_eq!(judged(killed(), Some(StopReason::Requeue)), Verdict::GoesOn);
-        assert_eq!(judged(Ending::Unseen { finished: false, died: false }, None), Verdict::GoesOn);
-        for ending in [exit(101), killed(), Ending::Unseen { finished: false, died: true }] {
+        assert_eq!(judged(ending(End::Unknown), None), Verdict::GoesOn);
+        for ending in [exit(101), killed(), ending(End::Vanished)] {
             let found = judged(ending, None);
             assert!(matches!(found, Verdict::Died(_)), "{found:?}");
         }

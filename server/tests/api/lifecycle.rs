@@ -1,7 +1,10 @@
 //! How runs end: by themselves, by a cancel, with their worker, with the server.
 
 use axum::http::{Method, StatusCode};
-use shared::api::{Run, RunPage, RunState};
+use serde_json::json;
+use shared::api::{Queue, Run, RunPage, RunState};
+use shared::id::RunId;
+use shared::rundir::StopReason;
 use std::time::Duration;
 
 use crate::support::{TestServer, config};
@@ -25,7 +28,7 @@ async fn a_worker_that_is_killed_is_said_to_be() {
     let words = "the worker was killed by signal 9 (SIGKILL), often a sign of too little memory";
     let failure = run.failure.unwrap();
     assert_eq!(run.state, RunState::Failed);
-    assert!(failure.starts_with(words) && failure.ends_with("; it has died at the same step before"), "{failure}");
+    assert!(failure.starts_with(words) && failure.ends_with("; it has died before without getting any further"), "{failure}");
     let log = server.get(&format!("/api/runs/{}/log", run.id)).await.text();
     assert_eq!(log.lines().filter(|line| *line == "worker begins").count(), 2, "it was tried again once: {log}");
 }
@@ -42,7 +45,11 @@ async fn a_run_whose_worker_died_is_tried_again_and_says_why() {
 #[tokio::test]
 async fn a_worker_that_has_saved_is_started_again_unless_the_run_is_paused() {
     check("preempted", RunState::Succeeded, None).await;
-    check("paused", RunState::Canceled, Some("it was paused; resume it to go on")).await;
+    // Whoever may have written into its stop file.
+    let server = TestServer::start().await;
+    let run = server.submit("paused").await;
+    let run = server.until(&run.id, |run| run.state == RunState::Paused).await;
+    assert_eq!((run.failure, run.finished_at), (None, None));
 }
 
 #[tokio::test]
@@ -62,21 +69,21 @@ async fn a_queued_run_is_canceled_at_once() {
     server.until_running(&first.id).await;
     let second = server.submit("done").await;
     let canceled: Run = server.call(Method::POST, &format!("/api/runs/{}/cancel", second.id)).await.json();
-    assert_eq!((canceled.state, canceled.canceling), (RunState::Canceled, false));
+    assert_eq!((canceled.state, canceled.stopping), (RunState::Canceled, None));
 }
 
 #[tokio::test]
-async fn a_running_run_is_canceling_until_its_worker_has_saved() {
+async fn a_running_run_is_stopping_until_its_worker_has_saved() {
     let server = TestServer::start().await;
     let run = server.submit("late").await;
     server.until_running(&run.id).await;
     let cancel = format!("/api/runs/{}/cancel", run.id);
     let canceling: Run = server.call(Method::POST, &cancel).await.json();
-    assert_eq!((canceling.state, canceling.canceling), (RunState::Running, true));
+    assert_eq!((canceling.state, canceling.stopping), (RunState::Running, Some(StopReason::Cancel)));
     assert_eq!(server.call(Method::POST, &cancel).await.status, StatusCode::OK, "asking twice does no harm");
 
     let run = server.until(&run.id, |run| run.state.is_finished()).await;
-    assert_eq!((run.state, run.canceling, run.failure.as_deref()), (RunState::Canceled, false, None));
+    assert_eq!((run.state, run.stopping, run.failure.as_deref()), (RunState::Canceled, None, None));
     assert_eq!(run.summary.epoch, 2, "what the worker saved last is summed up");
     server.call(Method::POST, &cancel).await.assert_problem(409, "run-finished", Some("id"));
 }
@@ -103,15 +110,140 @@ async fn a_running_run_cannot_be_deleted() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_saves_its_runs_and_finds_them_again() {
+async fn a_run_is_paused_and_goes_on_when_a_person_wants_it() {
+    let server = TestServer::start().await;
+    let running = server.submit("hung").await.id;
+    server.until_running(&running).await;
+    let queued = server.submit("done").await.id;
+    let act = async |id: &RunId, action: &str| server.call(Method::POST, &format!("/api/runs/{id}/{action}")).await;
+
+    let paused: Run = act(&queued, "pause").await.json();
+    assert_eq!((paused.state, paused.queue_position), (RunState::Paused, None));
+    let pausing: Run = act(&running, "pause").await.json();
+    assert_eq!((pausing.state, pausing.stopping), (RunState::Running, Some(StopReason::Pause)));
+    let paused = server.until(&running, |run| run.state == RunState::Paused).await;
+    assert_eq!((paused.stopping, paused.failure, paused.finished_at), (None, None, None));
+    assert_eq!(act(&running, "pause").await.status, StatusCode::OK, "asking twice does no harm");
+    let queue: Queue = server.get("/api/queue").await.json();
+    assert!(queue.devices[0].runs.is_empty(), "{queue:?}");
+
+    // It survives a restart.
+    let server = server.restart(|_| {}).await;
+    let act = async |id: &RunId, action: &str| server.call(Method::POST, &format!("/api/runs/{id}/{action}")).await;
+    assert_eq!(server.run(&running).await.state, RunState::Paused);
+    assert_eq!(act(&queued, "resume").await.status, StatusCode::OK);
+    assert_eq!(server.until(&queued, |run| run.state.is_finished()).await.state, RunState::Succeeded);
+    act(&queued, "pause").await.assert_problem(409, "run-finished", Some("id"));
+    act(&running, "resume").await;
+    server.until_running(&running).await;
+    // Whoever does not want it at all cancels it, also while it is pausing.
+    act(&running, "pause").await;
+    act(&running, "cancel").await;
+    assert_eq!(server.until(&running, |run| !run.state.is_active()).await.state, RunState::Canceled);
+    let paused = server.submit("hung").await.id;
+    server.until_running(&paused).await;
+    act(&paused, "cancel").await;
+    act(&paused, "pause").await.assert_problem(409, "run-finished", Some("id"));
+}
+
+#[tokio::test]
+async fn a_paused_queue_starts_nothing_even_after_a_restart() {
+    let server = TestServer::start().await;
+    let running = server.submit("gated").await.id;
+    server.until_running(&running).await;
+    let queue: Queue = server.patch("/api/queue", &json!({ "paused": true })).await.json();
+    assert!(queue.paused);
+    let queued = server.submit("done").await.id;
+    let server = server.restart(|_| {}).await;
+    std::fs::write(server.run_dir(&running).join("go"), "").unwrap();
+    assert_eq!(server.until(&running, |run| run.state.is_finished()).await.state, RunState::Succeeded, "what runs goes on");
+    assert_eq!(server.run(&queued).await.state, RunState::Queued);
+    let queue: Queue = server.get("/api/queue").await.json();
+    assert_eq!((queue.paused, queue.devices[0].runs[0].finishes_in_secs), (true, None));
+    server.patch("/api/queue", &json!({ "paused": false })).await;
+    assert_eq!(server.until(&queued, |run| run.state.is_finished()).await.state, RunState::Succeeded);
+    server.patch("/api/queue", &json!({ "paused": "yes" })).await.assert_problem(400, "invalid-json", Some("paused"));
+}
+
+#[tokio::test]
+async fn a_device_runs_as_many_runs_at_once_as_its_owner_says() {
+    let server = TestServer::start_with(|settings| settings.rules.at_once = ["cpu=2".parse().unwrap()].into_iter().collect()).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(server.submit("gated").await.id);
+    }
+    server.until_running(&ids[0]).await;
+    server.until_running(&ids[1]).await;
+    assert_eq!(server.run(&ids[2]).await.state, RunState::Queued);
+    let queue: Queue = server.get("/api/queue").await.json();
+    assert_eq!((queue.devices[0].at_once, queue.devices[0].runs.len()), (2, 3));
+    std::fs::write(server.run_dir(&ids[1]).join("go"), "").unwrap();
+    server.until_running(&ids[2]).await;
+    assert_eq!(server.run(&ids[0]).await.state, RunState::Running);
+}
+
+#[tokio::test]
+async fn runs_go_on_while_the_server_is_away() {
     let server = TestServer::start().await;
     let done = server.finish("done").await;
+    let running = server.submit("gated").await.id;
+    server.until_running(&running).await;
+    let meanwhile = server.submit("done").await.id;
+    let mut server = server;
+    for _ in 0..3 {
+        server = server.restart(|_| {}).await;
+        let run = server.until(&running, |run| run.state == RunState::Running).await;
+        assert_eq!((run.failure, run.stopping), (None, None));
+    }
+    assert_eq!(server.run(&done.id).await, done, "a finished run never changes");
+    assert_eq!(server.run(&meanwhile).await.state, RunState::Queued, "its device is not free");
+    let go = server.run_dir(&running).join("go");
+    // It ends while no server looks.
+    let ended = server.run_dir(&running).join("exit_code");
+    let server = server
+        .restart(move |_| {
+            std::fs::write(go, "").unwrap();
+            while !ended.exists() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        })
+        .await;
+    let run = server.until(&running, |run| run.state.is_finished()).await;
+    assert_eq!((run.state, run.failure, run.summary.epoch), (RunState::Succeeded, None, 2));
+    let log = server.get(&format!("/api/runs/{running}/log")).await.text();
+    assert_eq!(log, "worker begins\n", "one worker did it all");
+    assert_eq!(server.until(&meanwhile, |run| run.state.is_finished()).await.state, RunState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_worker_that_was_found_again_is_canceled_like_any_other() {
+    let server = TestServer::start_with(|settings| settings.stop_grace = Duration::from_millis(500)).await;
+    let cancel = async |server: &TestServer, id: &RunId| {
+        server.call(Method::POST, &format!("/api/runs/{id}/cancel")).await;
+    };
+    let obeying = server.submit("hung").await.id;
+    server.until_running(&obeying).await;
+    let server = server.restart(|_| {}).await;
+    cancel(&server, &obeying).await;
+    let run = server.until(&obeying, |run| run.state.is_finished()).await;
+    assert_eq!((run.state, run.failure), (RunState::Canceled, None));
+
+    let stubborn = server.submit("stubborn").await.id;
+    server.until_running(&stubborn).await;
+    // The server ends before the worker does.
+    cancel(&server, &stubborn).await;
+    let server = server.restart(|_| {}).await;
+    let run = server.until(&stubborn, |run| run.state.is_finished()).await;
+    assert!(run.state == RunState::Canceled && run.failure.as_deref().unwrap().contains("did not stop in time"), "{run:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_to_stop_its_runs_saves_them_and_the_next_goes_on() {
+    let server = TestServer::start_with(|settings| settings.rules.stop_runs = true).await;
     let running = server.submit("hung").await;
     server.until_running(&running.id).await;
     let queued = server.submit("done").await;
-
     let server = server.restart(|_| {}).await;
-    assert_eq!(server.run(&done.id).await, done, "a finished run never changes");
     let running = server.until(&running.id, |run| run.state == RunState::Running).await;
     assert_eq!(running.failure, None);
     let log = server.get(&format!("/api/runs/{}/log", running.id)).await.text();

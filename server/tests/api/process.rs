@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -93,68 +93,70 @@ fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     None
 }
 
+/// Submits a run and waits until its worker has begun; returns its name and its directory.
+fn begin(program: &Program, dir: &Path, name: &str) -> (String, PathBuf) {
+    let id = program.submit(name);
+    let directory = dir.join("data/runs").join(&id);
+    until(|| directory.join("metrics.jsonl").exists().then_some(())).unwrap();
+    (id, directory)
+}
+
 #[test]
-fn a_signal_stops_the_server_once_its_workers_have_saved() {
+fn a_signal_stops_the_server_and_its_runs_only_where_that_is_wanted() {
     let dir = tempfile::tempdir().unwrap();
     write_fixture(dir.path());
     let mut program = Program::start(dir.path(), &[]);
-    let id = program.submit("hung");
-    let records = dir.path().join("data/runs").join(&id).join("metrics.jsonl");
-    until(|| records.exists().then_some(())).unwrap();
-    program.signal("-TERM");
-    let status = until(|| program.child.try_wait().unwrap()).expect("the server stops");
-    assert!(status.success(), "{status}");
-    assert!(fs::read_to_string(records.with_file_name("log.txt")).unwrap().ends_with("saved\n"));
-
-    // The next server goes on with it.
-    let program = Program::start(dir.path(), &[]);
-    program.until(&id, |run| run.state == RunState::Running);
+    let (id, directory) = begin(&program, dir.path(), "hung");
+    let log = || fs::read_to_string(directory.join("log.txt")).unwrap();
+    for (signal, arguments, expected) in
+        [("-TERM", &[][..], "worker begins\n"), ("-HUP", &["--stop-runs"], "worker begins\n"), ("-INT", &[], "worker begins\nsaved\n")]
+    {
+        program.signal(signal);
+        let status = until(|| program.child.try_wait().unwrap()).expect("the server stops");
+        assert!(status.success(), "{status} after {signal}");
+        assert_eq!(log(), expected, "{signal}");
+        program = Program::start(dir.path(), arguments);
+        program.until(&id, |run| run.state == RunState::Running);
+    }
     program.cancel(&id);
 }
 
 #[test]
-fn a_server_that_was_killed_goes_on_with_its_runs() {
+fn the_runs_of_a_server_that_was_killed_go_on() {
     let dir = tempfile::tempdir().unwrap();
     write_fixture(dir.path());
     let mut program = Program::start(dir.path(), &[]);
-    // One whose worker ends when its input does, one whose worker still finishes, one that waits.
-    let check = |program: &mut Program, name: &str, state: RunState| {
-        let id = program.submit(name);
-        let dir_of_run = dir.path().join("data/runs").join(&id);
-        until(|| dir_of_run.join("metrics.jsonl").exists().then_some(())).unwrap();
-        let queued = program.submit("done");
+    let (id, directory) = begin(&program, dir.path(), "gated");
+    let queued = program.submit("done");
+    for _ in 0..2 {
         program.signal("-KILL");
         program.child.wait().unwrap();
-        *program = Program::start(dir.path(), &[]);
-        if state == RunState::Canceled {
-            let log = dir_of_run.join("log.txt");
-            until(|| fs::read_to_string(&log).unwrap().ends_with("saved\nworker begins\n").then_some(())).expect("another worker");
-            program.cancel(&id);
-        }
-        let run = program.until(&id, |run| run.state.is_finished());
-        assert_eq!((run.state, run.failure.as_deref()), (state, None));
-        let next = program.until(&queued, |run| run.state.is_finished());
-        assert_eq!(next.state, RunState::Succeeded);
-        assert!(run.finished_at <= next.started_at, "the next run waits for the worker that was left over");
-    };
-    check(&mut program, "hung", RunState::Canceled);
-    check(&mut program, "late", RunState::Succeeded);
+        program = Program::start(dir.path(), &[]);
+        program.until(&id, |run| run.state == RunState::Running);
+    }
+    fs::write(directory.join("go"), "").unwrap();
+    let run = program.until(&id, |run| run.state.is_finished());
+    assert_eq!((run.state, run.failure), (RunState::Succeeded, None));
+    let next = program.until(&queued, |run| run.state.is_finished());
+    assert!(run.finished_at <= next.started_at, "the next run waits for the one that goes on");
+    assert_eq!(fs::read_to_string(directory.join("log.txt")).unwrap(), "worker begins\n", "one worker did it all");
 }
 
 #[test]
-fn a_worker_that_outlives_its_server_is_ended() {
+fn a_worker_that_dies_while_no_server_looks_is_tried_again() {
     let dir = tempfile::tempdir().unwrap();
     write_fixture(dir.path());
-    let mut program = Program::start(dir.path(), &["--stop-grace-secs", "0"]);
-    let id = program.submit("stubborn");
-    let dir_of_run = dir.path().join("data/runs").join(&id);
-    until(|| dir_of_run.join("metrics.jsonl").exists().then_some(())).unwrap();
+    let mut program = Program::start(dir.path(), &[]);
+    let (id, directory) = begin(&program, dir.path(), "gated");
     program.signal("-KILL");
     program.child.wait().unwrap();
-    let program = Program::start(dir.path(), &["--stop-grace-secs", "0"]);
-    let log = dir_of_run.join("log.txt");
-    until(|| (fs::read_to_string(&log).unwrap().matches("worker begins").count() == 2).then_some(())).expect("another worker");
-    program.cancel(&id);
+    let lease: Value = serde_json::from_slice(&fs::read(directory.join("lease.json")).unwrap()).unwrap();
+    assert!(Command::new("kill").args(["-KILL", &lease["pid"].to_string()]).status().unwrap().success());
+    let program = Program::start(dir.path(), &[]);
+    let log = || fs::read_to_string(directory.join("log.txt")).unwrap();
+    until(|| log().contains("again: The worker was killed. The run was tried again (1 of 3).").then_some(())).expect("another worker");
+    fs::write(directory.join("go"), "").unwrap();
+    assert_eq!(program.until(&id, |run| run.state.is_finished()).state, RunState::Succeeded);
 }
 
 #[test]

@@ -63,11 +63,11 @@ async fn a_cancel_reaches_the_worker_whether_it_can_be_written_or_not() {
     let queued = server.submit("done").await;
     server.sql(REFUSE_CHANGES).await;
     let canceling: Run = server.call(Method::POST, &format!("/api/runs/{}/cancel", run.id)).await.json();
-    assert!(canceling.canceling, "{canceling:?}");
+    assert!(canceling.stopping.is_some(), "{canceling:?}");
     let canceled: Run = server.call(Method::POST, &format!("/api/runs/{}/cancel", queued.id)).await.json();
     assert_eq!(canceled.state, RunState::Canceled);
     let ended = server.until(&run.id, |run| run.state.is_finished()).await;
-    assert_eq!((ended.state, ended.canceling, ended.summary.epoch), (RunState::Canceled, false, 2));
+    assert_eq!((ended.state, ended.stopping, ended.summary.epoch), (RunState::Canceled, None, 2));
     // What was canceled before it started does not start.
     assert!(!server.run_dir(&queued.id).join("log.txt").exists());
 

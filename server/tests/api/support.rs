@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use server::app;
+use server::scheduler::Rules;
 use server::state::{AppState, Settings};
 use shared::api::{AttackUsed, AttributionFile, Run, RunState};
 use shared::config::{Inputs, Norm};
@@ -55,16 +56,17 @@ echo "worker begins"
 among="$(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid)"
 started=$(cut -d ' ' -f 22 /proc/$$/stat)
 echo "{\"host\":\"here\",\"pid\":$$,\"started\":$started,\"among\":\"$among\",\"ticket\":null,\"beat\":0}" > lease.json
-trap 'rm -f lease.json' EXIT
+trap 'code=$?; [ -d "$here" ] && echo $code > exit_code; rm -f lease.json' EXIT
 mode=$(sed -n 's/^ *"name": "\([a-z]*\).*/\1/p' config.json)
 head -n 3 "$here/metrics.jsonl" >> metrics.jsonl
+# A test that ends takes the folder away.
+alive() { [ -d "$here" ] || exit 1; }
 files() { cp -r "$here/checkpoints" "$here/attributions" .; }
 rest() { files; tail -n +4 "$here/metrics.jsonl" >> metrics.jsonl; }
 case $mode in
     done) rest ;;
     gated)
-        # A test may end before it says so, and takes the folder away.
-        while [ ! -f go ]; do [ -d "$here" ] || exit 1; sleep 0.02; done
+        while [ ! -f go ]; do alive; sleep 0.02; done
         rest ;;
     torn)
         echo 'no JSON at all' >> metrics.jsonl
@@ -78,7 +80,8 @@ case $mode in
         # Dies once.
         [ "$2" = --again ] && rest || kill -9 $$ ;;
     hung)
-        cat > /dev/null
+        trap 'asked=1' TERM
+        while [ ! -f stop ] && [ -z "$asked" ]; do alive; sleep 0.02; done
         echo "saved"
         [ "$(cat stop 2> /dev/null)" = cancel ] && exit 3
         exit 85 ;;
@@ -89,12 +92,14 @@ case $mode in
         echo pause > stop
         exit 85 ;;
     late)
-        cat > /dev/null
+        while [ ! -f stop ]; do alive; sleep 0.02; done
         sleep 0.5
         files
         tail -n +4 "$here/metrics.jsonl" >> metrics.jsonl
         exit 3 ;;
-    stubborn) exec sleep 60 ;;
+    stubborn)
+        trap '' TERM
+        while true; do alive; sleep 0.02; done ;;
     *) echo "error: unknown mode $mode" >&2; exit 1 ;;
 esac
 "#;
@@ -185,6 +190,11 @@ impl TestServer {
 
     pub async fn post(&self, uri: &str, body: &Value) -> Answer {
         let request = request(Method::POST, uri).header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    pub async fn patch(&self, uri: &str, body: &Value) -> Answer {
+        let request = request(Method::PATCH, uri).header(header::CONTENT_TYPE, "application/json");
         self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
@@ -307,6 +317,7 @@ pub fn settings(dir: &Path) -> Settings {
         datasets_mirror: None,
         worker: dir.join("worker.sh"),
         stop_grace: Duration::from_secs(5),
+        rules: Rules::default(),
         web: Some(dir.join("web")),
         base_path: String::new(),
         public_url: None,

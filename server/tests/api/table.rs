@@ -1,11 +1,11 @@
 //! What the tables of runs need: rows in short and what has changed, labels, the order of the queue, and the system.
 
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::api::{EstimateBasis, Queue, Run, RunRows, RunState, SharedContent, SharedView, System};
 use shared::id::RunId;
 
-use crate::support::{Answer, TestServer, request};
+use crate::support::{Answer, TestServer};
 
 impl TestServer {
     async fn rows(&self, since: Option<&str>) -> RunRows {
@@ -13,9 +13,8 @@ impl TestServer {
         self.get(&format!("/api/run-rows{query}")).await.json()
     }
 
-    async fn patch(&self, id: &RunId, body: &Value) -> Answer {
-        let request = request(Method::PATCH, &format!("/api/runs/{id}")).header(header::CONTENT_TYPE, "application/json");
-        self.send(request.body(body.to_string().into()).unwrap()).await
+    async fn change(&self, id: &RunId, body: &Value) -> Answer {
+        self.patch(&format!("/api/runs/{id}"), body).await
     }
 
     /// The names of the runs that wait, in their order.
@@ -53,7 +52,7 @@ async fn only_what_has_changed_comes_the_next_time() {
     let second = server.finish("done").await;
     let news = server.rows(Some(&start.cursor)).await;
     assert_eq!(news.rows.iter().map(|row| &row.id).collect::<Vec<_>>(), [&second.id]);
-    server.patch(&first.id, &json!({"tags": ["paper"]})).await;
+    server.change(&first.id, &json!({"tags": ["paper"]})).await;
     let news = server.rows(Some(&news.cursor)).await;
     assert_eq!(news.rows.iter().map(|row| (&row.id, row.tags.len())).collect::<Vec<_>>(), [(&first.id, 1)]);
     server.call(Method::DELETE, &format!("/api/runs/{}", first.id)).await;
@@ -78,16 +77,16 @@ async fn a_cursor_that_says_nothing_gets_everything() {
 async fn a_run_is_renamed_tagged_and_described_and_keeps_that() {
     let server = TestServer::start().await;
     let run = server.finish("done").await;
-    let answer = server.patch(&run.id, &json!({"title": " The paper's run ", "tags": ["paper", "Paper", " E1 "]})).await;
+    let answer = server.change(&run.id, &json!({"title": " The paper's run ", "tags": ["paper", "Paper", " E1 "]})).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     let changed: Run = answer.json();
     assert_eq!((changed.title.as_str(), changed.tags.as_slice()), ("The paper's run", ["paper".to_owned(), "E1".to_owned()].as_slice()));
-    server.patch(&run.id, &json!({"notes": "best at 108"})).await;
+    server.change(&run.id, &json!({"notes": "best at 108"})).await;
     let server = server.restart(|_| {}).await;
     let found = server.run(&run.id).await;
     assert_eq!((found.notes.as_str(), &found.title, &found.tags), ("best at 108", &changed.title, &changed.tags));
     assert_eq!(found.config, run.config, "what was run stays what it was");
-    assert_eq!(server.patch(&run.id, &json!({"tags": [], "notes": ""})).await.json::<Run>().tags, [""; 0]);
+    assert_eq!(server.change(&run.id, &json!({"tags": [], "notes": ""})).await.json::<Run>().tags, [""; 0]);
 }
 
 #[tokio::test]
@@ -95,7 +94,7 @@ async fn labels_that_cannot_be_are_named() {
     let server = TestServer::start().await;
     let run = server.finish("done").await;
     let check = async |body: Value, field: &str, part: &str| {
-        let problem = server.patch(&run.id, &body).await.assert_problem(422, "invalid-change", Some(field));
+        let problem = server.change(&run.id, &body).await.assert_problem(422, "invalid-change", Some(field));
         assert!(problem.detail.contains(part), "{problem:?}");
     };
     check(json!({"title": " "}), "title", "title is empty").await;
@@ -103,8 +102,8 @@ async fn labels_that_cannot_be_are_named() {
     check(json!({"tags": ["a,b"]}), "tags", "`a,b`").await;
     check(json!({"tags": ["x".repeat(33)]}), "tags", "33 characters; at most 32").await;
     check(json!({"notes": "x".repeat(4001)}), "notes", "4001 characters; at most 4000").await;
-    server.patch(&run.id, &json!({"state": "queued"})).await.assert_problem(400, "invalid-json", Some("state"));
-    server.patch(&"none".parse().unwrap(), &json!({"title": "x"})).await.assert_problem(404, "run-not-found", Some("id"));
+    server.change(&run.id, &json!({"state": "queued"})).await.assert_problem(400, "invalid-json", Some("state"));
+    server.change(&"none".parse().unwrap(), &json!({"title": "x"})).await.assert_problem(404, "run-not-found", Some("id"));
     assert_eq!(server.run(&run.id).await, run, "nothing of it was taken");
 }
 
@@ -112,7 +111,7 @@ async fn labels_that_cannot_be_are_named() {
 async fn notes_are_not_shown_to_the_readers_of_a_link() {
     let server = TestServer::start().await;
     let run = server.finish("done").await;
-    server.patch(&run.id, &json!({"notes": "for my eyes", "tags": ["paper"]})).await;
+    server.change(&run.id, &json!({"notes": "for my eyes", "tags": ["paper"]})).await;
     let share: Value = server.post("/api/shares", &json!({"view": format!("/runs/{}", run.id)})).await.json();
     let view: SharedView = server.get(&format!("/api/shares/{}", share["token"].as_str().unwrap())).await.json();
     let SharedContent::Run { run, .. } = view.content else { panic!("a run was shared") };

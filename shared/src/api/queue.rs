@@ -30,8 +30,19 @@ pub enum QueuePlace {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Queue {
+    /// True if nothing starts, because a person wants it so; runs that run go on.
+    pub paused: bool,
     /// One queue for each device that runs use or that the worker has.
     pub devices: Vec<DeviceQueue>,
+}
+
+/// `PATCH /api/queue`: pauses the queue, or lets it go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct QueueChange {
+    /// True to start nothing more; runs that run go on.
+    pub paused: bool,
 }
 
 /// The queue of a device.
@@ -42,7 +53,9 @@ pub struct DeviceQueue {
     pub device: String,
     /// Product name of the device; absent if this machine does not have it.
     pub name: Option<String>,
-    /// Runs in their start order, the running one first.
+    /// How many runs it runs at once.
+    pub at_once: u32,
+    /// Runs in their start order, the running ones first.
     pub runs: Vec<QueuedRun>,
 }
 

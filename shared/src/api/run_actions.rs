@@ -28,6 +28,8 @@ pub struct RunActions {
 pub enum RunAction {
     /// As `POST /api/runs/{id}/cancel`. No other run of the list starts before all are canceled.
     Cancel,
+    /// As `POST /api/runs/{id}/pause`. No other run of the list starts before all are paused.
+    Pause,
     /// As `POST /api/runs/{id}/resume`.
     Resume,
     /// As `DELETE /api/runs/{id}`.

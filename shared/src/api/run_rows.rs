@@ -7,6 +7,7 @@ use crate::config::{Architecture, Method, Norm, RunKind};
 use crate::dataset::Dataset;
 use crate::eps::Eps;
 use crate::id::{RunId, SweepId};
+use crate::rundir::StopReason;
 
 /// A run as a row of a table: the values of its columns and filters, without its configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,9 +22,9 @@ pub struct RunRow {
     pub kind: RunKind,
     /// State of the run.
     pub state: RunState,
-    /// True after a cancel request, while the worker saves.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub canceling: bool,
+    /// What the worker was asked for, while it saves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<StopReason>,
     /// Creation time: RFC 3339, UTC.
     pub created_at: String,
     /// Device the run waits for or ran on, such as `cpu` or `cuda:0`.
@@ -113,7 +114,7 @@ impl RunRow {
     /// Makes the row of a run. The queue gives `device` and `place`.
     pub fn of(run: Run, device: String, place: i64) -> Self {
         let classes = run.classes();
-        let Run { id, title, state, config, created_at, canceling, tags, notes, summary, .. } = run;
+        let Run { id, title, state, config, created_at, stopping, tags, notes, summary, .. } = run;
         let train = config.as_train();
         let threat = config.measuring_attack().map(|attack| attack.threat());
         let stride = summary.spark.len().div_ceil(ROW_SPARK_POINTS).max(1);
@@ -130,7 +131,7 @@ impl RunRow {
             id,
             title,
             state,
-            canceling,
+            stopping,
             created_at,
             device,
             place,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Inputs, RunConfig};
 use crate::id::RunId;
 use crate::record::{EvaluationStep, Metrics, NoticeKind, Record};
+use crate::rundir::StopReason;
 
 /// A run without its curves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,8 +30,8 @@ pub struct Run {
     pub queue_position: Option<u32>,
     /// Why the run failed, in a sentence; the log has the details.
     pub failure: Option<String>,
-    /// True after a cancel request, while the worker saves.
-    pub canceling: bool,
+    /// What the worker was asked for, while it saves; absent if it was not asked to stop.
+    pub stopping: Option<StopReason>,
     /// Free words to find the run by.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -41,13 +42,15 @@ pub struct Run {
     pub summary: RunSummary,
 }
 
-/// The state of a run. A succeeded run never changes its state; a failed or canceled one can be resumed.
+/// The state of a run. A succeeded run never changes its state; a paused, failed or canceled one can be resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     Queued,
     Running,
+    /// A person has stopped it for a while; it has kept what it has done.
+    Paused,
     Succeeded,
     Failed,
     Canceled,
@@ -166,16 +169,28 @@ impl Run {
 }
 
 impl RunState {
-    pub const ALL: [RunState; 5] = [RunState::Queued, RunState::Running, RunState::Succeeded, RunState::Failed, RunState::Canceled];
+    pub const ALL: [RunState; 6] =
+        [RunState::Queued, RunState::Running, RunState::Paused, RunState::Succeeded, RunState::Failed, RunState::Canceled];
 
     pub fn id(self) -> &'static str {
         match self {
             RunState::Queued => "queued",
             RunState::Running => "running",
+            RunState::Paused => "paused",
             RunState::Succeeded => "succeeded",
             RunState::Failed => "failed",
             RunState::Canceled => "canceled",
         }
+    }
+
+    /// Whether the run can go back to the queue.
+    pub fn is_resumable(self) -> bool {
+        matches!(self, RunState::Paused | RunState::Failed | RunState::Canceled)
+    }
+
+    /// Whether a worker may run or is awaited.
+    pub fn is_active(self) -> bool {
+        matches!(self, RunState::Queued | RunState::Running)
     }
 
     pub fn is_finished(self) -> bool {

@@ -51,6 +51,8 @@ pub struct SweepSummary {
     pub queued: u32,
     /// Number of running runs.
     pub running: u32,
+    /// Number of paused runs.
+    pub paused: u32,
     /// Number of succeeded runs.
     pub succeeded: u32,
     /// Number of failed runs.

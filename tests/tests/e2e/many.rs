@@ -103,7 +103,7 @@ async fn what_is_refused_is_named_beside_what_was_done() -> Result<()> {
     app.finished(&running).await?;
     browser.click("Cancel 2 runs").await?;
     browser.sees("1 run is canceled or stopping. 1 was refused:").await?;
-    browser.sees("has finished (canceled) and cannot be canceled.").await?;
+    browser.sees("has finished (canceled) and cannot be stopped.").await?;
     browser.is_accessible().await?;
     assert_eq!(focused(&browser).await?, "Cancel", "the focus is where it was");
     browser.click("Put this message away").await?;

@@ -76,6 +76,37 @@ async fn a_running_run_is_canceled_from_its_page() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_run_and_the_queue_are_paused_and_go_on() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    let id = app.submit(&small_run(ENDLESS)).await?.id;
+    browser.goto(&app.url(&format!("/runs/{id}"))).await?;
+    until("an epoch is done", async || Ok((app.run(&id).await?.summary.epoch > 0).then_some(()))).await?;
+    browser.click("Pause").await?;
+    browser.sees("Paused").await?;
+    assert_eq!(app.run(&id).await?.state, RunState::Paused);
+    browser.is_accessible().await?;
+
+    browser.goto(&app.url("/queue")).await?;
+    browser.sees("Nothing runs and nothing waits").await?;
+    browser.click("Pause the queue").await?;
+    browser.sees("The queue is paused").await?;
+    browser.goto(&app.url(&format!("/runs/{id}"))).await?;
+    browser.click("Resume").await?;
+    browser.sees("Queued").await?;
+    browser.goto(&app.url("/queue")).await?;
+    browser.sees("0 running, 1 waiting").await?;
+    browser.is_accessible().await?;
+    let epoch = app.run(&id).await?.summary.epoch;
+    browser.click("Let the queue go on").await?;
+    browser.sees("1 running, 0 waiting").await?;
+    let further = async || Ok((app.run(&id).await?.summary.epoch > epoch).then_some(()));
+    until("it goes on from where it was", further).await?;
+    browser.is_quiet().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_run_is_duplicated_and_edited() -> Result<()> {
     let app = App::start().await?;
     let browser = Browser::open().await?;
@@ -107,11 +138,13 @@ async fn a_page_that_stays_open_goes_on_after_the_server_was_restarted() -> Resu
     browser.goto(&app.url("/")).await?;
     until("the long run has begun", async || Ok((app.run(&running.id).await?.summary.epoch > 0).then_some(()))).await?;
 
+    let workers = app.workers();
     app.restart().await?;
+    assert_eq!(app.workers(), workers, "the worker has gone on meanwhile");
     assert_eq!(app.run(&done.id).await?, done, "a finished run never changes");
     let epoch = app.run(&running.id).await?.summary.epoch;
     let further = async || Ok((app.run(&running.id).await?.summary.epoch > epoch).then_some(()));
-    until("the long run goes on by itself", further).await?;
+    until("the long run is followed again", further).await?;
     app.send(Method::POST, &format!("/api/runs/{}/cancel", running.id)).await?;
     assert_eq!(app.finished(&waiting.id).await?.state, RunState::Succeeded, "what was queued runs after the restart");
     browser.sees("Succeeded").await?;

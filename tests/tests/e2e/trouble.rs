@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use shared::api::RunState;
-use tests::{App, Browser, small_run, until};
+use tests::campaign::campaign;
+use tests::{App, Browser, kill, small_run, until};
 
 #[tokio::test]
 async fn a_worker_that_is_killed_again_and_again_leaves_a_failed_run_with_its_reason_and_log() -> Result<()> {
@@ -14,12 +15,10 @@ async fn a_worker_that_is_killed_again_and_again_leaves_a_failed_run_with_its_re
     let id = app.submit(&small_run(10_000)).await?.id;
     browser.goto(&app.url(&format!("/runs/{id}"))).await?;
     browser.sees("Running").await?;
-    let directory = app.run_dir(&id);
     until("an epoch is done", async || Ok((app.run(&id).await?.summary.epoch > 0).then_some(()))).await?;
     let kill = || {
-        if let Some(pid) = worker_in(&directory) {
-            // SAFETY: kill takes no pointers.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
+        for (_, pid) in app.workers() {
+            kill(pid, libc::SIGKILL);
         }
     };
     kill();
@@ -35,19 +34,19 @@ async fn a_worker_that_is_killed_again_and_again_leaves_a_failed_run_with_its_re
     let run = app.run(&id).await?;
     assert_eq!(run.state, RunState::Failed);
     let failure = run.failure.unwrap_or_default();
-    assert!(failure.contains("at the same step") || failure.contains("tried again 3 times"), "{failure}");
+    assert!(failure.contains("without getting any further") || failure.contains("tried again 3 times"), "{failure}");
     Ok(())
 }
 
 /// Finds the process that has the directory as an argument.
-fn worker_in(directory: &Path) -> Option<libc::pid_t> {
-    let directory = directory.to_str()?;
-    fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        let command = fs::read(entry.path().join("cmdline")).ok()?;
-        let arguments: Vec<_> = command.split(|byte| *byte == 0).collect();
-        (arguments.len() > 1 && arguments.contains(&directory.as_bytes())).then_some(pid)
-    })
+
+#[tokio::test]
+async fn kills_of_workers_and_servers_change_no_byte() -> Result<()> {
+    const KILLS: u32 = 6;
+    let report = campaign(KILLS, 1, |_| {}).await?;
+    assert_eq!(report.kills.values().sum::<u32>(), KILLS);
+    assert!(report.differences.is_empty(), "{report}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ fn chosen(runs: &[Run], other: Option<&CheckpointId>) -> Option<Run> {
         let state = match run.state {
             RunState::Succeeded => 0,
             RunState::Running | RunState::Queued => 1,
-            RunState::Failed | RunState::Canceled => 2,
+            RunState::Paused | RunState::Failed | RunState::Canceled => 2,
         };
         (state, !holds(run))
     };
@@ -66,7 +66,7 @@ pub fn Measured(wanted: Wanted) -> impl IntoView {
             Some(run) => match run.state {
                 RunState::Succeeded => view! { <Done run wanted runs/> }.into_any(),
                 RunState::Queued | RunState::Running => view! { <Following run runs/> }.into_any(),
-                RunState::Failed | RunState::Canceled => view! { <Ended run/><Ask wanted again=true runs/> }.into_any(),
+                RunState::Paused | RunState::Failed | RunState::Canceled => view! { <Ended run/><Ask wanted again=true runs/> }.into_any(),
             },
         }
     })
@@ -147,6 +147,7 @@ fn Following(run: Run, runs: Fetched<Vec<Run>>) -> impl IntoView {
 #[component]
 fn Ended(run: Run) -> impl IntoView {
     let reason = match (run.state, &run.failure) {
+        (RunState::Paused, _) => "The run that measures this pair is paused.".to_owned(),
         (RunState::Canceled, _) => "The run that measured this pair was canceled.".to_owned(),
         (_, Some(failure)) => format!("The run that measured this pair failed: {failure}"),
         (_, None) => "The run that measured this pair failed.".to_owned(),

@@ -23,6 +23,7 @@ use shared::export::Exported;
 use shared::id::RunId;
 use shared::problem::Problem;
 use shared::record::Metrics;
+use shared::rundir::StopReason;
 use shared::view::{Lens, View};
 
 use self::connection::ConnectionNotice;
@@ -45,7 +46,7 @@ use crate::components::share::ShareButton;
 use crate::live::{Live, follow};
 use crate::load::{Placeholder, fetched, refusal, shown, told};
 use crate::url_state::{UrlState, url_state};
-use crate::{api, urls};
+use crate::{api, names, urls};
 
 /// What the page of a run shows: checkpoint, inputs and lens.
 #[derive(Clone, Debug, PartialEq)]
@@ -172,6 +173,9 @@ fn summary(run: &Run, metrics: &Metrics) -> RunSummary {
     if metrics.epochs.is_empty() { run.summary.clone() } else { RunSummary::of(metrics, run.summary.epochs) }
 }
 
+/// Last word of the address that resumes a run.
+const RESUME: &str = "resume";
+
 #[component]
 fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: Callback<()>) -> impl IntoView {
     let problem = RwSignal::new(None::<Problem>);
@@ -179,38 +183,37 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
     let delete =
         move |_| question.set(Some(Question { action: RunAction::Delete, runs: vec![run.with_untracked(|run| ConcernedRun::from(run))] }));
     let id = move || run.with(|run| run.id.clone());
-    let asking = RwSignal::new(false);
-    let cancel = move |_| {
-        asking.set(true);
+    // The last word of the address that is being asked.
+    let asking = RwSignal::new(None::<&'static str>);
+    let ask = move |action: &'static str| {
+        asking.set(Some(action));
         problem.set(None);
-        let address = format!("api/runs/{}/cancel", run.with_untracked(|run| run.id.clone()));
+        let address = format!("api/runs/{}/{action}", run.with_untracked(|run| run.id.clone()));
         spawn_local(async move {
-            // The badge changes to "Canceling" once the server confirms it.
             match api::post_empty(&address).await {
+                // The badge changes once the server confirms it.
+                Ok(()) if action == RESUME => resumed.run(()),
                 Ok(()) => live.look(),
                 Err(error) => {
                     let _ = problem.try_set(Some(error));
                 }
             }
-            let _ = asking.try_set(false);
+            let _ = asking.try_set(None);
         });
     };
-    let resuming = RwSignal::new(false);
-    let resume = move |_| {
-        resuming.set(true);
-        problem.set(None);
-        let address = format!("api/runs/{}/resume", run.with_untracked(|run| run.id.clone()));
-        spawn_local(async move {
-            match api::post_empty(&address).await {
-                Ok(()) => resumed.run(()),
-                Err(error) => {
-                    let _ = resuming.try_set(false);
-                    let _ = problem.try_set(Some(error));
-                }
-            }
-        });
+    let busy = move || asking.with(Option::is_some);
+    // Cancels or pauses; says so while that is asked for and while the worker saves.
+    let stop = move |action: &'static str, reason: StopReason, class: &'static str, label: &'static str| {
+        let going_on = Memo::new(move |_| asking.get() == Some(action) || run.with(|run| run.stopping == Some(reason)));
+        // A run that is pausing can still be canceled.
+        let off = move || going_on.get() || busy() || run.with(|run| run.stopping == Some(StopReason::Cancel));
+        view! {
+            <button class=class type="button" disabled=off on:click=move |_| ask(action)>
+                {move || if going_on.get() { format!("{} …", names::stopping(reason)) } else { label.to_owned() }}
+            </button>
+        }
     };
-    let resumable = Memo::new(move |_| run.with(|run| matches!(run.state, RunState::Canceled | RunState::Failed)));
+    let state = Memo::new(move |_| run.with(|run| run.state));
     let (kind, sweep) = run.with_untracked(|run| (run.config.kind(), run.config.as_train().and_then(|config| config.sweep.clone())));
     let navigate = StoredValue::new_local(use_open());
     let deleted = move |refused: usize| {
@@ -218,7 +221,6 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
             navigate.with_value(|navigate| navigate("/", NavigateOptions::default()));
         }
     };
-    let finished = Memo::new(move |_| run.with(|run| run.state.is_finished()));
     let compare = Memo::new(move |_| run.with(|run| best_to_last_address(&run.id, run.summary.best.as_ref(), run.summary.last.as_ref())));
     view! {
         <header class="page-header">
@@ -237,18 +239,17 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
                 {move || compare.get().map(|address| view! { <a class="button button-primary" href=urls::href(&address)>"Compare best and last"</a> })}
                 <ShareButton view=move || view_of.run(())/>
                 <a class="button" href=move || urls::href(&urls::new_from(&id()))>"Duplicate and edit"</a>
-                <Show when=move || resumable.get()>
-                    <button class="button" type="button" disabled=move || resuming.get() on:click=resume>"Resume"</button>
+                <Show when=move || state.get().is_resumable()>
+                    <button class="button" type="button" disabled=busy on:click=move |_| ask(RESUME)>
+                        {move || if state.get() == RunState::Failed { "Try again" } else { "Resume" }}
+                    </button>
                 </Show>
                 <Show
-                    when=move || finished.get()
-                    fallback=move || view! {
-                        <button class="button button-danger" type="button" disabled=move || asking.get() || run.with(|run| run.canceling) on:click=cancel>
-                            {move || if run.with(|run| run.canceling) { "Canceling …" } else if asking.get() { "Asking …" } else { "Cancel" }}
-                        </button>
-                    }
+                    when=move || state.get().is_active()
+                    fallback=move || view! { <button class="button button-danger" type="button" aria-haspopup="dialog" on:click=delete>"Delete"</button> }
                 >
-                    <button class="button button-danger" type="button" aria-haspopup="dialog" on:click=delete>"Delete"</button>
+                    {stop("pause", StopReason::Pause, "button", "Pause")}
+                    {stop("cancel", StopReason::Cancel, "button button-danger", "Cancel")}
                 </Show>
             </div>
         </header>

@@ -29,10 +29,10 @@ struct Tally {
     /// The id of the chosen run, if exactly one is chosen.
     only: Option<RunId>,
     /// For each of [`ACTIONS`], the number of chosen runs that it applies to.
-    able: [usize; 3],
+    able: [usize; ACTIONS.len()],
 }
 
-const ACTIONS: [RunAction; 3] = [RunAction::Cancel, RunAction::Resume, RunAction::Delete];
+const ACTIONS: [RunAction; 4] = [RunAction::Pause, RunAction::Resume, RunAction::Cancel, RunAction::Delete];
 
 impl Tally {
     fn of(runs: &[Arc<Entry>]) -> Self {
@@ -90,7 +90,8 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<RunId>>, choice: Choice) -> impl Into
                 ask(action);
             }
         };
-        let class = if action == RunAction::Resume { "button button-small" } else { "button button-small button-danger" };
+        let gentle = matches!(action, RunAction::Pause | RunAction::Resume);
+        let class = if gentle { "button button-small" } else { "button button-small button-danger" };
         view! {
             <button
                 class=class class:button-off=move || off.get() type="button" aria-haspopup="dialog"
