@@ -1,0 +1,44 @@
+"""CrossLens: class-wise feature attribution of adversarially trained networks.
+
+- :func:`measure`: the matrix C, CAS and accuracies of any PyTorch network.
+- :func:`connect`: runs, metrics and matrices of a CrossLens server.
+
+The command ``crosslens`` starts the server and the worker that come with this package.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from .client import Client, Run, connect
+from .problems import CrossLensError, Problem, RunFailed
+
+if TYPE_CHECKING:
+    from .attack import PGD
+    from .measuring import Attribution, Measurement, measure
+
+__all__ = [
+    "PGD",
+    "Attribution",
+    "Client",
+    "CrossLensError",
+    "Measurement",
+    "Problem",
+    "Run",
+    "RunFailed",
+    "connect",
+    "measure",
+]
+
+__version__ = metadata.version("crosslens")
+
+# These need torch, which takes seconds to import; the client and the command line do without it.
+_NEED_TORCH = {"PGD": "attack", "Attribution": "measuring", "Measurement": "measuring", "measure": "measuring"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEED_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_NEED_TORCH[name]}", __name__), name)
