@@ -68,6 +68,10 @@ pub struct Args {
     #[arg(long, env = "CROSSLENS_STOP_GRACE_SECS", value_name = "SECONDS", default_value_t = 30)]
     pub stop_grace_secs: u64,
 
+    /// Submits the demo experiment and prints the link to it.
+    #[arg(long)]
+    pub demo: bool,
+
     /// Form of the log on the standard error output: one JSON object per line is for programs.
     #[arg(long, env = "CROSSLENS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -75,6 +79,14 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Lists the experiments to start from, or prints the configuration of one.
+    Presets {
+        /// Prints the config.json of this preset.
+        preset: Option<String>,
+        /// Prints the small form, which takes minutes of two CPU cores.
+        #[arg(long, requires = "preset")]
+        small: bool,
+    },
     /// Copies runs, database and token into a new folder. The server may run meanwhile.
     Backup {
         /// The folder to make.

@@ -24,6 +24,7 @@ mod npy;
 mod numbers;
 mod pgfplots;
 mod plain_file;
+pub mod presets;
 mod problem;
 mod provenance;
 mod proxy;

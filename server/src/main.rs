@@ -2,7 +2,7 @@ use std::io::{IsTerminal, stderr};
 
 use clap::Parser;
 use server::args::{Args, Command, LogFormat};
-use server::{backup, serve};
+use server::{backup, presets, serve};
 use tracing_subscriber::EnvFilter;
 
 /// `tiny_skia` warns about every hatched cell that lies outside a figure.
@@ -19,6 +19,8 @@ async fn main() -> anyhow::Result<()> {
     }
     match &args.command {
         None => return serve::serve(args).await,
+        Some(Command::Presets { preset: None, .. }) => print!("{}", presets::list()),
+        Some(Command::Presets { preset: Some(preset), small }) => println!("{}", presets::config(preset, *small)?),
         Some(Command::Backup { dir }) => println!("{}", backup::backup(&args.data_dir, dir).await?),
         Some(Command::Restore { dir }) => println!("{}", backup::restore(dir, &args.data_dir).await?),
     }

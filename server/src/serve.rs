@@ -14,6 +14,7 @@ use axum::Router;
 use axum_server::accept::Accept;
 use axum_server::{Control, Handle, Server};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use shared::preset;
 use tokio::net::{TcpListener, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -22,6 +23,7 @@ use crate::app;
 use crate::args::{self, Args};
 use crate::id::random_hex;
 use crate::state::{AppState, Settings};
+use crate::submit::submit;
 
 /// Time for open connections to finish after the workers have stopped.
 const CONNECTION_GRACE: Duration = Duration::from_secs(5);
@@ -50,6 +52,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
         read_token,
         allowed_hosts,
         stop_grace_secs,
+        demo,
         command: _,
         log_format: _,
     } = args;
@@ -83,7 +86,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     };
     let state = AppState::open(settings).await?;
     let router = app::router(state.clone())?;
-    if let Err(error) = writeln!(io::stdout(), "CrossLens is at {}", link(address, &state.settings)) {
+    if let Err(error) = writeln!(io::stdout(), "CrossLens is at {}", link(address, "", &state.settings)) {
         tracing::warn!("cannot print the address of the server: {error}");
     }
     if address.ip().is_unspecified() {
@@ -94,6 +97,9 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let control = Control::new();
     let server = tokio::spawn(accept(listener, router, control.clone()));
+    if demo {
+        tokio::spawn(submit_demo(state.clone(), address));
+    }
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
@@ -114,6 +120,20 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     }
     state.close().await;
     Ok(())
+}
+
+/// Submits the demo, once the worker has said what it can do, and prints the link to it.
+async fn submit_demo(state: AppState, address: SocketAddr) {
+    match submit(&state, preset::demo().config, None).await {
+        Ok(id) => {
+            let link = link(address, &format!("runs/{id}"), &state.settings);
+            if let Err(error) = writeln!(io::stdout(), "The demo is at {link}") {
+                tracing::warn!("cannot print the address of the demo: {error}");
+            }
+        }
+        // The pages say so too, and what to do.
+        Err(error) => tracing::error!("the demo cannot be run: {}", error.into_problem().detail),
+    }
 }
 
 /// Accepts connections until `control` ends it.
@@ -222,13 +242,13 @@ fn worker_beside_us() -> anyhow::Result<PathBuf> {
     Ok(us.with_file_name("worker"))
 }
 
-/// The address to open in a browser.
-fn link(address: SocketAddr, settings: &Settings) -> String {
+/// The address of a page to open in a browser. `page`: its path without a slash before it.
+fn link(address: SocketAddr, page: &str, settings: &Settings) -> String {
     // A browser cannot open the unspecified address.
     let host = if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() };
     let base = &settings.base_path;
     match &settings.token {
-        Some(token) => format!("http://{host}{base}/?token={token}"),
-        None => format!("http://{host}{base}/"),
+        Some(token) => format!("http://{host}{base}/{page}?token={token}"),
+        None => format!("http://{host}{base}/{page}"),
     }
 }

@@ -8,7 +8,6 @@ mod apt;
 mod arrange;
 mod bench;
 mod browser;
-mod demo;
 mod deny;
 mod dev;
 mod layout;

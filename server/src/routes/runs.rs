@@ -21,6 +21,7 @@ use shared::id::RunId;
 use shared::labels;
 use shared::problem::FieldError;
 use shared::provenance::{CheckpointHash, Page, Provenance};
+use shared::query;
 use shared::record::Metrics;
 use shared::rundir;
 use shared::view::View;
@@ -102,12 +103,27 @@ pub async fn list_runs(State(state): State<AppState>, Query(query): Query<ListRu
 pub struct ListRows {
     /// Cursor of an earlier answer: returns only what has changed since then.
     since: Option<String>,
+    /// Only runs that match this filter, in the language of the table of runs: words and fields such as
+    /// `eps:8 best>45 -tag:old`. Not with `since`.
+    q: Option<String>,
 }
 
 /// A short form of every run, or what has changed since an earlier answer
 #[utoipa::path(get, path = "/api/run-rows", tag = "runs", params(ListRows), responses((status = 200, body = RunRows), ApiError))]
-pub async fn list_rows(State(state): State<AppState>, Query(query): Query<ListRows>) -> Result<Json<RunRows>, ApiError> {
-    Ok(Json(state.db.rows(query.since.as_deref()).await?))
+pub async fn list_rows(State(state): State<AppState>, Query(asked): Query<ListRows>) -> Result<Json<RunRows>, ApiError> {
+    let ListRows { since, q } = asked;
+    let Some(q) = q else { return Ok(Json(state.db.rows(since.as_deref()).await?)) };
+    if since.is_some() {
+        // Nobody could tell a run that has changed and no longer matches from one that has not changed.
+        return Err(ApiError::on_field(Kind::InvalidQuery, "q", "a filter has no changes; leave `since` or `q` out"));
+    }
+    let (filter, wrong) = query::Query::parse(&q);
+    if !wrong.is_empty() {
+        return Err(ApiError::on_fields(Kind::InvalidQuery, wrong.iter().map(|error| FieldError::new("q", error.to_string())).collect()));
+    }
+    let mut rows = state.db.rows(None).await?;
+    rows.rows.retain(|row| filter.matches(row, &query::words(row)));
+    Ok(Json(rows))
 }
 
 /// One run, without its records
