@@ -12,15 +12,18 @@ mod deny;
 mod dev;
 mod layout;
 mod libtorch;
+mod licenses;
 mod presets;
 mod process;
 mod progress;
+mod python;
 mod serve;
 mod styles;
 mod test;
 mod transfer;
 mod wasm;
 mod web;
+mod wheel;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -50,6 +53,8 @@ enum Command {
     Dev(ServeArgs),
     /// Gets what is missing and builds everything in release mode.
     Build,
+    /// Builds everything and makes a wheel for pip of it, in `dist`.
+    Wheel,
     /// Runs the small form of every preset, or of those named, and prints a table of what came out.
     Presets {
         #[arg(value_name = "PRESET")]
@@ -58,7 +63,7 @@ enum Command {
     /// Measures in a real browser how fast the pages answer, with 200 classes and 10,000 runs, and how much
     /// there is to download.
     Bench,
-    /// Checks format and lints, then runs every test, those in a real browser included.
+    /// Checks format and lints, then runs every test, those in a real browser and of the Python package included.
     Test {
         /// Passed on to `cargo test`, for example a part of a test's name.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -104,6 +109,10 @@ fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
         Command::Build => {
             app::build(&layout, progress, Effort::Small)?;
             progress.say("build", "everything is up to date");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Wheel => {
+            wheel::wheel(&layout, progress)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Presets { wanted } => {
