@@ -72,6 +72,8 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
                 names::split(config.split).to_ascii_lowercase()
             )]
         }
+        // It costs nothing here.
+        RunConfig::External(_) => Vec::new(),
         RunConfig::Import(config) => {
             let measured = if config.attribution.inputs.is_empty() {
                 "Measures nothing yet."

@@ -1,6 +1,7 @@
 """CrossLens: class-wise feature attribution of adversarially trained networks.
 
 - :func:`measure`: the matrix C, CAS and accuracies of any PyTorch network.
+- :func:`start_run`: a training loop of your own as a run that a server shows live.
 - :func:`connect`: runs, metrics and matrices of a CrossLens server.
 
 The command ``crosslens`` starts the server and the worker that come with this package.
@@ -18,6 +19,7 @@ from .problems import CrossLensError, Problem, RunFailed
 if TYPE_CHECKING:
     from .attack import PGD
     from .measuring import Attribution, Measurement, measure
+    from .recording import Recorder, start_run
 
 __all__ = [
     "PGD",
@@ -26,16 +28,25 @@ __all__ = [
     "CrossLensError",
     "Measurement",
     "Problem",
+    "Recorder",
     "Run",
     "RunFailed",
     "connect",
     "measure",
+    "start_run",
 ]
 
 __version__ = metadata.version("crosslens")
 
 # These need torch, which takes seconds to import; the client and the command line do without it.
-_NEED_TORCH = {"PGD": "attack", "Attribution": "measuring", "Measurement": "measuring", "measure": "measuring"}
+_NEED_TORCH = {
+    "PGD": "attack",
+    "Attribution": "measuring",
+    "Measurement": "measuring",
+    "Recorder": "recording",
+    "measure": "measuring",
+    "start_run": "recording",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -25,6 +25,8 @@ from .measuring import Attribution, Measurement, measure
 from .problems import CrossLensError
 from .safetensors import write_whole
 
+#: Data sets that CrossLens knows.
+DATASETS = ("digits", "synthetic", "cifar10", "cifar100", "tiny_imagenet", "svhn", "image_folder")
 #: Version of the layout of run directories.
 _FORMAT = "1\n"
 #: Shortest seconds between two progress records; readers look about once a second.
@@ -38,17 +40,18 @@ def start_run(
     *,
     id: str | None = None,
     epochs: int = 0,
-    data: str = "",
+    data: str | None = None,
     attack: PGD | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, str | float | bool] | None = None,
     train_samples: int = 0,
     test_samples: int = 0,
     data_dir: str | Path | None = None,
 ) -> Recorder:
     """Begin a run whose training loop is your own. A CrossLens server on ``data_dir`` shows it live.
 
-    ``epochs`` is how many will be trained, 0 if that is open. ``data``, ``attack`` (the one that robust accuracy is
-    measured with) and ``settings`` (anything that JSON can hold) are shown on the page of the run.
+    ``epochs`` is how many will be trained, 0 if that is open. ``data`` is the name of a data set that CrossLens knows, such
+    as ``cifar10``; ``attack`` the one that robust accuracy is measured with; ``settings`` what else is to be shown and
+    compared, such as ``{"optimizer": "SGD", "weight_decay": 5e-4}``.
 
     With an ``id`` of [a-z0-9-], a run that has not finished goes on: :attr:`Recorder.epoch` is the last epoch that it
     has recorded. Without one, each call begins a new run.
@@ -62,7 +65,9 @@ def start_run(
     ...     run.log(epoch, train_loss=loss, test_clean_accuracy=found.clean_accuracy, test_robust_accuracy=found.robust_accuracy)
     >>> run.finish()
     """
-    config: dict[str, Any] = {"kind": "external", "name": name, "classes": list(classes), "epochs": epochs, "data": data}
+    config: dict[str, Any] = {"kind": "external", "name": name, "classes": list(classes), "epochs": epochs}
+    if data is not None:
+        config["data"] = {"dataset": data}
     if attack is not None:
         config["attack"] = attack.to_json()
     if settings:
@@ -288,7 +293,7 @@ class Recorder:
             "feature_dim": attribution.feature_dim,
             "test_samples": self._started["test_samples"] or int(attribution.confusion.sum()),
         }
-        if known.items() - self._started.items():
+        if any(self._started[name] != value for name, value in known.items()):
             self._started |= known
             self._append(self._started)
 
@@ -346,10 +351,12 @@ def _check(config: Mapping[str, Any], id: str | None) -> None:
         raise ValueError(f"epochs is {config['epochs']}; 0 or more")
     if id is not None and not re.fullmatch(r"[a-z0-9-]{1,64}", id):
         raise ValueError(f"`{id}` is not a name of [a-z0-9-], at most 64 long")
-    try:
-        json.dumps(config, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"settings must be what JSON can hold: {error}") from None
+    data = config.get("data")
+    if data is not None and data["dataset"] not in DATASETS:
+        raise ValueError(f"`{data['dataset']}` is not a data set that CrossLens knows; known: {', '.join(DATASETS)}")
+    for name, value in config.get("settings", {}).items():
+        if not isinstance(value, str | bool | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+            raise ValueError(f"the setting `{name}` is {value!r}; it must be a text, a finite number, true or false")
 
 
 def _new_id(name: str) -> str:

@@ -58,14 +58,16 @@ impl RunDirs {
 
     /// Runs whose directories hold a configuration.
     pub fn existing(&self) -> io::Result<Vec<RunId>> {
+        let mut found = self.names()?;
+        found.retain(|id| self.of(id).path.join(rundir::CONFIG).is_file());
+        Ok(found)
+    }
+
+    /// Runs that have a directory.
+    pub fn names(&self) -> io::Result<Vec<RunId>> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.root)? {
-            let entry = entry?;
-            if let Some(Ok(id)) = entry.file_name().to_str().map(str::parse::<RunId>)
-                && entry.path().join(rundir::CONFIG).is_file()
-            {
-                found.push(id);
-            }
+            found.extend(entry?.file_name().to_str().and_then(|name| name.parse::<RunId>().ok()));
         }
         Ok(found)
     }

@@ -62,6 +62,10 @@ async fn check_room(state: &AppState, more: usize) -> Result<(), ApiError> {
 /// configuration names none.
 async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: Option<&Path>) -> Result<String, Vec<FieldError>> {
     let mut errors = Vec::new();
+    if !config.kind().is_submitted() {
+        let message = format!("a run of the kind `{}` is begun by the program that writes it, not here", config.kind().id());
+        return Err(vec![FieldError::new("kind", message)]);
+    }
     let device = resolve_device(config.device(), probe).map(str::to_owned);
     if device.is_none() {
         let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
@@ -104,7 +108,10 @@ async fn take_data_of_checkpoint(state: &AppState, config: &mut RunConfig) {
 
 async fn missing_checkpoint(state: &AppState, wanted: &CheckpointRef) -> Option<String> {
     let run = &wanted.run;
-    match state.db.status(run).await {
+    match state.db.run(run).await {
+        Ok(Some(run)) if !run.config.kind().is_submitted() => {
+            return Some(format!("`{wanted}` holds a network that only the program that trains it knows; import the file of its weights"));
+        }
         Ok(Some(_)) => {}
         Ok(None) => return Some(format!("`{wanted}` names a run that does not exist: `{run}`")),
         Err(error) => {

@@ -107,7 +107,7 @@ pub fn result_file(kind: RunKind) -> Option<&'static str> {
         RunKind::Evaluate => Some(EVALUATION),
         RunKind::Saliency => Some(SALIENCY),
         RunKind::Pair => Some(PAIR),
-        RunKind::Train | RunKind::Attribute | RunKind::Import => None,
+        RunKind::Train | RunKind::Attribute | RunKind::Import | RunKind::External => None,
     }
 }
 

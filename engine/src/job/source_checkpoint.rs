@@ -68,7 +68,7 @@ impl SourceCheckpoint {
         match &self.config {
             RunConfig::Train(config) => config.seed,
             RunConfig::Import(config) => config.seed,
-            RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::Saliency(_) | RunConfig::Pair(_) => 0,
+            RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::Saliency(_) | RunConfig::Pair(_) | RunConfig::External(_) => 0,
         }
     }
 

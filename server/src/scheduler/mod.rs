@@ -2,6 +2,7 @@
 //!
 //! One task owns the queue. Only it changes the states of runs; all others send it messages.
 
+mod external;
 mod follow_metrics;
 mod pending_writes;
 mod states;
@@ -66,6 +67,8 @@ pub enum Refusal {
     Finished(RunState),
     #[error("the run is {}", .0.id())]
     NotResumable(RunState),
+    #[error("the run is written by another program")]
+    External,
     #[error("the run does not wait: it is {}", .0.id())]
     NotQueued(RunState),
     #[error("the run is running")]
@@ -83,6 +86,8 @@ enum Message {
     Delete { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
     Many { change: Change, ids: Vec<RunId>, reply: oneshot::Sender<Vec<Result<(), Refusal>>> },
     Ended { id: RunId, ending: Ending, summary: Box<RunSummary> },
+    /// A program writes to a run directory, or has, until `ended`.
+    External { id: RunId, ended: CancellationToken },
     Stop { reply: oneshot::Sender<()> },
 }
 
@@ -121,6 +126,7 @@ impl Scheduler {
     pub fn start(pool: SqlitePool, pending: PendingWrites, dirs: RunDirs, worker: Worker, probe: watch::Receiver<WorkerStatus>) -> Self {
         let (messages, inbox) = mpsc::channel(64);
         let (db, states) = (Db::new(pool.clone(), pending.clone()), States::new(pool, pending));
+        tokio::spawn(external::watch(dirs.clone(), messages.clone()));
         let actor = Actor { db, states, dirs, worker, probe, inbox, outbox: messages.clone(), running: HashMap::new(), stopping: None };
         tokio::spawn(actor.run());
         Scheduler { messages }
@@ -224,6 +230,7 @@ impl Actor {
                 _ = reply.send(outcomes);
             }
             Message::Ended { id, ending, summary } => self.settle(&id, ending, *summary).instrument(info_span!("run", %id)).await,
+            Message::External { id, ended } => self.show_external(&id, ended).instrument(info_span!("run", %id)).await,
             Message::Stop { reply } => {
                 self.stopping = Some(reply);
                 // A left-over worker is stopping anyway; the next start settles its run.
@@ -306,6 +313,9 @@ impl Actor {
     }
 
     async fn resume(&mut self, id: &RunId) -> Result<(), Refusal> {
+        if self.dirs.of(id).config().is_ok_and(|config| !config.kind().is_submitted()) {
+            return Err(Refusal::External);
+        }
         match self.state(id).await? {
             RunState::Canceled | RunState::Failed => self.states.set_queued(id).await.context("cannot resume")?,
             state => return Err(Refusal::NotResumable(state)),
@@ -494,7 +504,12 @@ impl Actor {
             self.delete_hidden(&id).instrument(info_span!("run", %id)).await;
         }
         for run in self.states.active(RunState::Running).await? {
-            info_span!("run", id = %run.id).in_scope(|| self.settle_left_over(run));
+            if run.is_submitted() {
+                info_span!("run", id = %run.id).in_scope(|| self.settle_left_over(run));
+            } else if !self.dirs.of(&run.id).path().exists() {
+                // `external` follows those that are there.
+                self.states.set_finished(&run.id, RunState::Failed, Some("its directory is gone".to_owned()), None).await;
+            }
         }
         for id in self.dirs.existing().context("cannot list the run directories")? {
             if self.db.status(&id).await?.is_none()
@@ -507,7 +522,7 @@ impl Actor {
     }
 
     fn settle_left_over(&mut self, run: ActiveRun) {
-        let ActiveRun { id, device, wanted_device: _, epochs, canceling, deaths: _ } = run;
+        let ActiveRun { id, kind: _, device, wanted_device: _, epochs, canceling, deaths: _ } = run;
         tracing::warn!("{id} was running when the server stopped");
         let stop_reason = canceling.then_some(StopReason::Cancel);
         self.running.insert(id.clone(), Running { device, stop: CancellationToken::new(), stop_reason, left_over: true });
@@ -531,6 +546,10 @@ impl Actor {
     async fn take_in(&self, id: &RunId) -> anyhow::Result<()> {
         let dir = self.dirs.of(id);
         let config = read_config(&dir)?;
+        if !config.kind().is_submitted() {
+            // `external` shows it.
+            return Ok(());
+        }
         let time = std::fs::metadata(dir.metrics_file()).and_then(|metadata| metadata.modified()).context("it has no records")?;
         let metrics = dir.metrics().await?;
         let failure = metrics.finished.is_none().then_some("its records end before the run did");

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use shared::api::{RunState, RunSummary};
-use shared::config::RunConfig;
+use shared::config::{RunConfig, RunKind};
 use shared::id::RunId;
 use shared::record::Metrics;
 use sqlx::types::Json;
@@ -25,6 +25,8 @@ pub(super) struct States {
 pub(super) struct ActiveRun {
     #[sqlx(try_from = "String")]
     pub id: RunId,
+    /// [`RunKind`] of its configuration.
+    pub kind: String,
     /// What the run waits for or runs on: `cpu`, `cuda:0`.
     pub device: String,
     /// What its configuration asks for: `auto`, `cpu`, `cuda:0`.
@@ -34,6 +36,13 @@ pub(super) struct ActiveRun {
     pub canceling: bool,
     #[sqlx(json(nullable))]
     pub deaths: Option<Deaths>,
+}
+
+impl ActiveRun {
+    /// Whether this server runs it. Other programs write the others.
+    pub fn is_submitted(&self) -> bool {
+        self.kind != RunKind::External.id()
+    }
 }
 
 impl States {
@@ -86,6 +95,43 @@ impl States {
         Ok(())
     }
 
+    /// Inserts a run that another program writes.
+    pub async fn insert_running(&self, id: &RunId, config: &RunConfig) -> sqlx::Result<()> {
+        let summary = RunSummary { epochs: config.epochs(), ..RunSummary::default() };
+        sqlx::query(
+            "INSERT INTO runs (id, title, state, device, config, created_at, started_at, summary) \
+             VALUES (?1, ?2, 'running', ?3, ?4, ?5, ?5, ?6)",
+        )
+        .bind(id.as_str())
+        .bind(config.title())
+        .bind(config.device())
+        .bind(Json(config))
+        .bind(now())
+        .bind(Json(summary))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Shows a run of another program as running again, with the configuration that it has now.
+    pub async fn set_running_again(&self, id: &RunId, config: &RunConfig) -> sqlx::Result<()> {
+        // Write its end first, or it would be written later over the running run.
+        if let Some(change) = self.pending.of(id) {
+            self.write(id, &change).await?;
+            self.pending.remove(id, &change);
+        }
+        sqlx::query(
+            "UPDATE runs SET state = 'running', config = ?, device = ?, started_at = ?, finished_at = NULL, failure = NULL WHERE id = ?",
+        )
+        .bind(Json(config))
+        .bind(config.device())
+        .bind(now())
+        .bind(id.as_str())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// The runs that wait for a device, in order, each with its place.
     pub async fn places(&self, device: &str) -> sqlx::Result<Vec<(String, i64)>> {
         sqlx::query_as("SELECT id, coalesce(place, seq) AS place FROM runs WHERE state = 'queued' AND device = ? ORDER BY place")
@@ -106,7 +152,7 @@ impl States {
     pub async fn active(&self, state: RunState) -> sqlx::Result<Vec<ActiveRun>> {
         // Selects two values and not the configuration: parsing a thousand configurations is slow.
         let mut active: Vec<ActiveRun> = sqlx::query_as(
-            "SELECT id, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, canceling, deaths \
+            "SELECT id, config ->> '$.kind' AS kind, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, canceling, deaths \
              FROM runs WHERE state = ? ORDER BY coalesce(place, seq)",
         )
         .bind(state.id())

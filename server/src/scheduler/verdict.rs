@@ -23,6 +23,11 @@ pub(super) enum Ending {
         finished: bool,
         died: bool,
     },
+    /// Another program wrote it. `died`: it left its lease behind.
+    External {
+        finished: bool,
+        died: bool,
+    },
 }
 
 /// What becomes of a run.
@@ -49,7 +54,12 @@ pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_word
         Ending::Exited(Err(error)) => {
             return Verdict::Over(RunState::Failed, Some(format!("the server could not wait for the worker: {error}")));
         }
-        Ending::Unseen { finished: true, .. } => return Verdict::Over(RunState::Succeeded, None),
+        Ending::External { finished: false, died } => {
+            let how = if died { "shows no sign of life" } else { "has ended before the run did" };
+            let lost = || Verdict::Over(RunState::Failed, Some(format!("the program that writes it {how}; started again, it can go on")));
+            return if stop_reason == Some(StopReason::Cancel) && !died { canceled(None) } else { lost() };
+        }
+        Ending::Unseen { finished: true, .. } | Ending::External { finished: true, .. } => return Verdict::Over(RunState::Succeeded, None),
         Ending::Unseen { died: true, .. } if saved == Verdict::GoesOn => {
             return Verdict::Died("the worker died while the server was away".to_owned());
         }

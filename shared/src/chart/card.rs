@@ -48,7 +48,7 @@ impl Card {
         let lens = Lens { cell: None, ..view.as_ref().map(|view| view.lens().clone()).unwrap_or_default() };
         let cursor = view.and_then(|view| if let View::Run { epoch, .. } = view { epoch } else { None });
         let (name, subtitle, content) = match &shared.content {
-            SharedContent::Run { run, metrics } if matches!(run.config.kind(), RunKind::Train | RunKind::Import) => {
+            SharedContent::Run { run, metrics } if run.config.kind().has_epochs() => {
                 let curves = Curves {
                     cursor,
                     ended: run.state.is_finished(),

@@ -8,6 +8,7 @@ mod autoattack;
 mod check;
 mod data;
 mod evaluate;
+mod external;
 mod import;
 mod method;
 mod model;
@@ -25,6 +26,7 @@ pub use autoattack::{AutoAttack, AutoAttackFacts, STANDARD_QUERIES};
 use check::Check;
 pub use data::{DataConfig, SplitName};
 pub use evaluate::{EvaluateConfig, RestartedPgdConfig};
+pub use external::ExternalConfig;
 pub use import::{ImportConfig, NormalizationChoice, NormalizationSource};
 pub use method::{Method, MethodFacts};
 pub use model::{Architecture, ArchitectureFacts, DEIT_HEADS, ModelConfig, Normalization};
@@ -51,6 +53,7 @@ pub enum RunConfig {
     Saliency(Box<SaliencyConfig>),
     Pair(Box<PairConfig>),
     Import(Box<ImportConfig>),
+    External(Box<ExternalConfig>),
 }
 
 /// Kind of a run.
@@ -64,6 +67,8 @@ pub enum RunKind {
     Saliency,
     Pair,
     Import,
+    /// Written by another program: cannot be submitted.
+    External,
 }
 
 fn auto_device() -> String {
@@ -80,13 +85,14 @@ macro_rules! of_any_kind {
             RunConfig::Saliency($inner) => $value,
             RunConfig::Pair($inner) => $value,
             RunConfig::Import($inner) => $value,
+            RunConfig::External($inner) => $value,
         }
     };
 }
 
 impl RunKind {
-    pub const ALL: [RunKind; 6] =
-        [RunKind::Train, RunKind::Attribute, RunKind::Evaluate, RunKind::Saliency, RunKind::Pair, RunKind::Import];
+    pub const ALL: [RunKind; 7] =
+        [RunKind::Train, RunKind::Attribute, RunKind::Evaluate, RunKind::Saliency, RunKind::Pair, RunKind::Import, RunKind::External];
 
     /// Name of the kind in configurations.
     pub fn id(self) -> &'static str {
@@ -97,6 +103,7 @@ impl RunKind {
             RunKind::Saliency => "saliency",
             RunKind::Pair => "pair",
             RunKind::Import => "import",
+            RunKind::External => "external",
         }
     }
 
@@ -108,6 +115,20 @@ impl RunKind {
             RunKind::Saliency => "Saliency",
             RunKind::Pair => "Pair",
             RunKind::Import => "Import",
+            RunKind::External => "External run",
+        }
+    }
+
+    /// Whether a server runs it. Other kinds are only shown.
+    pub fn is_submitted(self) -> bool {
+        self != RunKind::External
+    }
+
+    /// Whether runs of this kind have checkpoints and curves over epochs.
+    pub fn has_epochs(self) -> bool {
+        match self {
+            RunKind::Train | RunKind::Import | RunKind::External => true,
+            RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency | RunKind::Pair => false,
         }
     }
 }
@@ -153,6 +174,7 @@ impl RunConfig {
             RunConfig::Saliency(_) => RunKind::Saliency,
             RunConfig::Pair(_) => RunKind::Pair,
             RunConfig::Import(_) => RunKind::Import,
+            RunConfig::External(_) => RunKind::External,
         }
     }
 
@@ -191,6 +213,7 @@ impl RunConfig {
     pub fn epochs(&self) -> u32 {
         match self {
             RunConfig::Train(config) => config.training.epochs,
+            RunConfig::External(config) => config.epochs,
             _ => 0,
         }
     }
@@ -200,6 +223,7 @@ impl RunConfig {
         match self {
             RunConfig::Train(config) => Some(config.measuring_attack()),
             RunConfig::Import(config) => Some(config.attack.clone()),
+            RunConfig::External(config) => config.attack.clone(),
             RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::Saliency(_) | RunConfig::Pair(_) => None,
         }
     }
@@ -217,7 +241,7 @@ impl RunConfig {
             RunConfig::Evaluate(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
             RunConfig::Saliency(config) => listed(&config.checkpoints),
             RunConfig::Pair(config) => listed(&config.checkpoints),
-            RunConfig::Import(_) => Vec::new(),
+            RunConfig::Import(_) | RunConfig::External(_) => Vec::new(),
         }
     }
 }
@@ -233,7 +257,6 @@ impl TryFrom<Value> for RunConfig {
         };
         let kind = object.remove("kind");
         let mut object = Value::Object(object);
-        eps::write_out(&mut object)?;
         let known = || format!("known: `{}`", RunKind::ALL.map(RunKind::id).join("`, `"));
         let Some(kind) = kind.as_ref().and_then(Value::as_str) else {
             return Err(FieldError::new("kind", format!("is missing; {}", known())));
@@ -241,6 +264,10 @@ impl TryFrom<Value> for RunConfig {
         let Some(kind) = RunKind::ALL.into_iter().find(|known| known.id() == kind) else {
             return Err(FieldError::new("kind", format!("`{kind}` is not a kind of run; {}", known())));
         };
+        // What a program calls eps among its settings need not be a radius.
+        if kind != RunKind::External {
+            eps::write_out(&mut object)?;
+        }
         match kind {
             RunKind::Train => problem::read(&object).map(RunConfig::Train),
             RunKind::Attribute => problem::read(&object).map(RunConfig::Attribute),
@@ -248,6 +275,7 @@ impl TryFrom<Value> for RunConfig {
             RunKind::Saliency => problem::read(&object).map(RunConfig::Saliency),
             RunKind::Pair => problem::read(&object).map(RunConfig::Pair),
             RunKind::Import => problem::read(&object).map(RunConfig::Import),
+            RunKind::External => problem::read(&object).map(RunConfig::External),
         }
     }
 }
@@ -414,6 +442,22 @@ mod tests {
         check(Schedule::Milestones, &[(0.0, 0.1), (99.9, 0.1), (100.0, 0.01), (149.0, 0.01), (150.0, 0.001), (199.0, 0.001)]);
         check(Schedule::Cyclic, &[(0.0, 0.0), (50.0, 0.05), (100.0, 0.1), (150.0, 0.05), (200.0, 0.0)]);
         check(Schedule::Cosine, &[(0.0, 0.1), (100.0, 0.05), (200.0, 0.0)]);
+    }
+
+    #[test]
+    fn a_run_of_another_program_says_what_it_wants() {
+        let parse = |settings: Value| {
+            let config = json!({
+                "kind": "external", "name": "Mine", "classes": ["a", "b"], "epochs": 3,
+                "attack": {"norm": "l2", "eps": "1.5", "step_size": "0.1234", "steps": 2, "random_start": false}, "settings": settings
+            });
+            RunConfig::parse(&config)
+        };
+        let config = parse(json!({"eps": 1, "optimizer": "Adam", "nesterov": true})).unwrap();
+        assert_eq!((config.title().as_str(), config.epochs()), ("Mine", 3));
+        assert_eq!(config.measuring_attack().unwrap().eps.fraction(), 1.5);
+        assert_eq!(RunConfig::parse(&config.to_json()).as_ref(), Ok(&config));
+        assert_eq!(parse(json!({"betas": [0.9, 0.999]})).unwrap_err()[0].field, "settings.betas");
     }
 
     #[test]

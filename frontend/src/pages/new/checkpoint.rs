@@ -23,7 +23,8 @@ fn has_checkpoints(run: &RunRow) -> bool {
     match run.kind {
         RunKind::Train => run.epoch > 0,
         RunKind::Import => run.state.is_finished(),
-        RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency | RunKind::Pair => false,
+        // Only the program that trains an external run knows its network.
+        RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency | RunKind::Pair | RunKind::External => false,
     }
 }
 

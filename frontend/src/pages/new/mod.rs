@@ -47,7 +47,7 @@ enum Origin {
 impl Origin {
     /// Reads the origin from URL parameters. `get` returns the value of a parameter.
     fn of(get: impl Fn(&str) -> Option<String>) -> Self {
-        let kind = get("kind").and_then(|id| RunKind::ALL.into_iter().find(|kind| kind.id() == id));
+        let kind = get("kind").and_then(|id| RunKind::ALL.into_iter().find(|kind| kind.is_submitted() && kind.id() == id));
         let named = get("preset");
         match (get("from"), kind) {
             (Some(run), _) => Origin::Run(run),
@@ -69,7 +69,8 @@ fn blank(kind: RunKind, checkpoints: &[String]) -> Value {
     // A configuration names its checkpoint. This one is replaced below.
     let any = || "run.best".parse().expect("it is a checkpoint");
     let config = match kind {
-        RunKind::Train => shared::preset::demo().config,
+        // No tab leads to a run of another program.
+        RunKind::Train | RunKind::External => shared::preset::demo().config,
         RunKind::Attribute => RunConfig::Attribute(Box::new(AttributeConfig::of(any()))),
         RunKind::Evaluate => RunConfig::Evaluate(Box::new(EvaluateConfig::of(any()))),
         RunKind::Saliency => RunConfig::Saliency(Box::new(SaliencyConfig::of(Vec::new()))),
@@ -82,7 +83,7 @@ fn blank(kind: RunKind, checkpoints: &[String]) -> Value {
             form::set_at(&mut config, "checkpoint", Some(checkpoints.first().cloned().unwrap_or_default().into()));
         }
         RunKind::Saliency | RunKind::Pair => form::set_at(&mut config, "checkpoints", Some(checkpoints.to_vec().into())),
-        RunKind::Train | RunKind::Import => {}
+        RunKind::Train | RunKind::Import | RunKind::External => {}
     }
     config
 }
@@ -146,6 +147,8 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
     view! {
         <nav class="tabs tabs-kinds" aria-label="Kinds of runs">
             {RunKind::ALL
+                .into_iter()
+                .filter(|kind| kind.is_submitted())
                 .map(|tab| {
                     let href = if tab == RunKind::Train { "new".to_owned() } else { format!("new?kind={}", tab.id()) };
                     let current = move || (kind.get() == tab).then_some("page");

@@ -169,6 +169,8 @@ fn Fields(
         RunKind::Saliency => view! { <SaliencySections/> }.into_any(),
         RunKind::Pair => view! { <PairSections/> }.into_any(),
         RunKind::Import => view! { <ImportSections upload/> }.into_any(),
+        // It has no form: the server refuses it.
+        RunKind::External => ().into_any(),
     };
     let runs = Memo::new(move |_| axes.with(|axes| if axes.is_empty() { None } else { Some(sweep_form::count(axes)) }));
     view! {

@@ -143,7 +143,7 @@ fn OwnRun(
 pub fn RunView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<Selection>, matrices: Cache<Attribution>) -> impl IntoView {
     let kind = run.with_untracked(|run| run.config.kind());
     let measured = match kind {
-        RunKind::Train | RunKind::Import => view! { <TrainingView run metrics selection matrices/> }.into_any(),
+        RunKind::Train | RunKind::Import | RunKind::External => view! { <TrainingView run metrics selection matrices/> }.into_any(),
         RunKind::Attribute => view! { <MatricesView run metrics/> }.into_any(),
         RunKind::Evaluate => view! { <EvaluationView run metrics/> }.into_any(),
         RunKind::Saliency => view! { <SaliencyView run metrics/> }.into_any(),
@@ -156,7 +156,7 @@ pub fn RunView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<Selec
 fn exports_of(run: &Run, selection: &Selection) -> Vec<Export> {
     let file = |file: &str| format!("api/runs/{}/{file}", run.id);
     let mut exports = Vec::new();
-    if matches!(run.config.kind(), RunKind::Train | RunKind::Import) {
+    if run.config.kind().has_epochs() {
         let page = selection.view(&run.id).to_string();
         let query = page.split_once('?').map(|(_, query)| format!("&{query}")).unwrap_or_default();
         exports.push(export("Curves", Exported::Chart, |format| file(&format!("curves?format={format}{query}"))));
@@ -210,7 +210,7 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
             }
         });
     };
-    let resumable = Memo::new(move |_| run.with(|run| matches!(run.state, RunState::Canceled | RunState::Failed)));
+    let resumable = Memo::new(move |_| run.with(|run| run.config.kind().is_submitted() && matches!(run.state, RunState::Canceled | RunState::Failed)));
     let (kind, sweep) = run.with_untracked(|run| (run.config.kind(), run.config.as_train().and_then(|config| config.sweep.clone())));
     let navigate = StoredValue::new_local(use_open());
     let deleted = move |refused: usize| {
@@ -236,7 +236,9 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
             <div class="actions">
                 {move || compare.get().map(|address| view! { <a class="button button-primary" href=urls::href(&address)>"Compare best and last"</a> })}
                 <ShareButton view=move || view_of.run(())/>
-                <a class="button" href=move || urls::href(&urls::new_from(&id()))>"Duplicate and edit"</a>
+                <Show when=move || kind.is_submitted()>
+                    <a class="button" href=move || urls::href(&urls::new_from(&id()))>"Duplicate and edit"</a>
+                </Show>
                 <Show when=move || resumable.get()>
                     <button class="button" type="button" disabled=move || resuming.get() on:click=resume>"Resume"</button>
                 </Show>

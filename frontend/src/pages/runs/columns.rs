@@ -111,7 +111,7 @@ impl Column {
 
 /// Every cell of a run, the curve aside. A run that only measures shows what it measured in place of the numbers that it does not have.
 pub fn cells(run: &RunRow, queue_position: Option<u32>) -> Vec<AnyView> {
-    let trains = matches!(run.kind, RunKind::Train | RunKind::Import);
+    let trains = run.kind.has_epochs();
     let mut cells = Vec::new();
     let mut absent = 0;
     let mut told = false;
