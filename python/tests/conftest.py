@@ -5,16 +5,23 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import struct
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import crosslens
+from crosslens.installation import libtorch
+
 ROOT = Path(__file__).resolve().parents[2]
+TOKEN = "0123456789abcdef"
 FIXTURES = ROOT / "engine" / "tests" / "fixtures"
 sys.path.insert(0, str(FIXTURES))
 
@@ -44,6 +51,20 @@ def digits() -> tuple[Tensor, Tensor]:
         rows = [[int(value) for value in row] for row in list(csv.reader(file))[1:]][2::3]
     table = torch.tensor(rows)
     return table[:, :64].float().div(16).reshape(-1, 1, 8, 8), table[:, 64]
+
+
+@contextmanager
+def serving(server: Path, worker: Path, data_dir: Path) -> Iterator[crosslens.Client]:
+    """A server with a token, until the end of the block."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CROSSLENS_")}
+    environment |= {"CROSSLENS_TOKEN": TOKEN, "OMP_NUM_THREADS": "1", "LD_LIBRARY_PATH": str(libtorch())}
+    line = [server, "--addr", "127.0.0.1:0", "--data-dir", data_dir, "--worker", worker]
+    with subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as program:
+        try:
+            said = program.stdout.readline()
+            yield crosslens.connect(re.search(r"http://\S+", said)[0])
+        finally:
+            program.terminate()
 
 
 def batches(images: Tensor, labels: Tensor, size: int = 64) -> list[tuple[Tensor, Tensor]]:

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import serving
 
 import crosslens
-import crosslens.installation
-
-TOKEN = "0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
 def lens(server: Path, worker: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[crosslens.Client]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CROSSLENS_")}
-    environment |= {"CROSSLENS_TOKEN": TOKEN, "OMP_NUM_THREADS": "1", "LD_LIBRARY_PATH": str(crosslens.installation.libtorch())}
-    line = [server, "--addr", "127.0.0.1:0", "--data-dir", tmp_path_factory.mktemp("data"), "--worker", worker]
-    with subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as program:
-        try:
-            said = program.stdout.readline()
-            address = re.search(r"http://\S+", said)[0]
-            yield crosslens.connect(address)
-        finally:
-            program.terminate()
+    with serving(server, worker, tmp_path_factory.mktemp("data")) as lens:
+        yield lens
 
 
 def config(name: str, epochs: int = 2) -> dict:
