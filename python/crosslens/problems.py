@@ -21,10 +21,11 @@ class Problem(CrossLensError):
         self.status = status
         #: Name of the kind of problem, such as ``run-not-found``; the server describes it at ``/problems/NAME``.
         self.kind = kind
+        #: What is wrong, in a sentence that names the value.
         self.detail = detail
         #: Wrong fields and what is wrong with each.
         self.errors = tuple(errors)
-        super().__init__("; ".join([detail, *(f"{field}: {message}" if field else message for field, message in self.errors)]))
+        super().__init__(detail)
 
 
 class RunFailed(CrossLensError):

@@ -26,7 +26,7 @@ def config(name: str, epochs: int = 2) -> dict:
         "data": {"dataset": "digits", "train_samples": 60},
         "model": {"architecture": "preact_resnet_small", "width": 2},
         "training": {"method": "pgd_at", "epochs": epochs, "milestones": []},
-        "attack": {"eps": "16/255", "steps": 1},
+        "attack": {"norm": "linf", "eps": "16/255", "steps": 1},
         "attribution": {"inputs": ["clean", "adversarial"], "bootstrap": 20},
         "checkpoints": {"epochs": [1]},
     }
@@ -86,7 +86,7 @@ def test_matrices_are_compared_and_shared(lens, run):
     token = share.url.rsplit("/", 1)[-1]
     assert reader._call("GET", f"/api/shares/{token}")["share"]["view"] == comparison.view
     share.withdraw()
-    with pytest.raises(crosslens.Problem, match="share"):
+    with pytest.raises(crosslens.Problem, match="was revoked"):
         reader._call("GET", f"/api/shares/{token}")
 
 
@@ -109,7 +109,7 @@ def test_a_run_is_canceled_resumed_and_deleted(lens, run):
 
 
 def test_what_is_refused_names_its_fields(lens):
-    wrong = config("Wrong") | {"attack": {"eps": "many"}}
+    wrong = config("Wrong") | {"attack": {"norm": "linf", "eps": "many"}}
     with pytest.raises(crosslens.Problem) as raised:
         lens.submit(wrong)
     assert [field for field, _ in raised.value.errors] == ["attack.eps"]

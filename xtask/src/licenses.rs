@@ -20,7 +20,7 @@ pub fn of_dependencies(layout: &Layout) -> Result<String> {
     let host = host()?;
     let mut by_text: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (target, roots) in PROGRAMS {
-        let target = if target.is_empty() { &host } else { target };
+        let target = if target.is_empty() { host.as_str() } else { target };
         let mut cargo = layout.cargo();
         cargo.args(["metadata", "--format-version", "1", "--locked", "--filter-platform", target]);
         let metadata: Value = serde_json::from_str(&answer(&mut cargo)?).context("cargo metadata did not answer in JSON")?;
@@ -47,7 +47,6 @@ pub fn of_dependencies(layout: &Layout) -> Result<String> {
 
 /// Returns the packages that `roots` are compiled with: no tools and nothing for tests.
 fn dependencies<'a>(metadata: &'a Value, roots: &[&str]) -> Vec<&'a Value> {
-    let list = |value: &'a Value| value.as_array().map(Vec::as_slice).unwrap_or_default();
     let packages: BTreeMap<&str, &Value> =
         list(&metadata["packages"]).iter().filter_map(|package| Some((package["id"].as_str()?, package))).collect();
     let nodes: BTreeMap<&str, &Value> =
@@ -64,6 +63,10 @@ fn dependencies<'a>(metadata: &'a Value, roots: &[&str]) -> Vec<&'a Value> {
         waiting.extend(list(&node["deps"]).iter().filter(compiled_in).filter_map(|dependency| dependency["pkg"].as_str()));
     }
     found.into_iter().filter_map(|id| packages.get(id).copied()).collect()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Returns the license files of a package.

@@ -278,11 +278,9 @@ pub fn refused(id: &RunId, refusal: Refusal) -> ApiError {
             "id",
             format!("`{id}` is {}; a run that was canceled or has failed can go on", state.id()),
         ),
-        Refusal::External => ApiError::on_field(
-            Kind::RunNotResumable,
-            "id",
-            format!("`{id}` is written by another program; start that again to go on"),
-        ),
+        Refusal::External => {
+            ApiError::on_field(Kind::RunNotResumable, "id", format!("`{id}` is written by another program; start that again to go on"))
+        }
         Refusal::NotQueued(state) => {
             ApiError::on_field(Kind::RunNotQueued, "id", format!("`{id}` is {}; only a queued run can be moved", state.id()))
         }

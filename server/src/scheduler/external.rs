@@ -45,7 +45,10 @@ pub(super) async fn watch(dirs: RunDirs, scheduler: mpsc::Sender<Message>) {
                 return;
             }
         }
-        sleep(LOOK_INTERVAL).await;
+        tokio::select! {
+            () = sleep(LOOK_INTERVAL) => {}
+            () = scheduler.closed() => return,
+        }
     }
 }
 

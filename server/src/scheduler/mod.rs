@@ -79,16 +79,45 @@ pub enum Refusal {
 
 #[derive(Debug)]
 enum Message {
-    Submit { runs: Vec<NewRun>, reply: oneshot::Sender<anyhow::Result<Vec<RunId>>> },
-    Cancel { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
-    Resume { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
-    Move { id: RunId, to: QueuePlace, reply: oneshot::Sender<Result<(), Refusal>> },
-    Delete { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
-    Many { change: Change, ids: Vec<RunId>, reply: oneshot::Sender<Vec<Result<(), Refusal>>> },
-    Ended { id: RunId, ending: Ending, summary: Box<RunSummary> },
+    Submit {
+        runs: Vec<NewRun>,
+        reply: oneshot::Sender<anyhow::Result<Vec<RunId>>>,
+    },
+    Cancel {
+        id: RunId,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Resume {
+        id: RunId,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Move {
+        id: RunId,
+        to: QueuePlace,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Delete {
+        id: RunId,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Many {
+        change: Change,
+        ids: Vec<RunId>,
+        reply: oneshot::Sender<Vec<Result<(), Refusal>>>,
+    },
+    Ended {
+        id: RunId,
+        ending: Ending,
+        summary: Box<RunSummary>,
+    },
     /// A program writes to a run directory, or has, until `ended`.
-    External { id: RunId, ended: CancellationToken },
-    Stop { reply: oneshot::Sender<()> },
+    External {
+        id: RunId,
+        ended: CancellationToken,
+    },
+    Stop {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// A change that can be made to many runs at once.

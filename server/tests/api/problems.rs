@@ -237,6 +237,10 @@ async fn every_field_of_a_configuration_has_an_input_in_the_form() {
     let files = std::fs::read_dir(folder).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
     let form = files.collect::<Vec<_>>().concat();
     for kind in schemas["RunConfig"]["oneOf"].as_array().unwrap() {
+        // Another program writes such a configuration.
+        if kind["$ref"] == "#/components/schemas/ExternalConfig" {
+            continue;
+        }
         let mut found = Vec::new();
         fields(schemas, kind, "", &mut found);
         assert!(found.len() > 10, "{kind}: {found:?}");

@@ -211,6 +211,23 @@ fn what_is_missing_at_the_start_is_said_in_a_sentence() {
 }
 
 #[test]
+fn the_demo_is_submitted_and_its_link_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    write_fixture(dir.path());
+    let mut child = command(dir.path(), &["--demo", "--token", "0123456789abcdef"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let said = [lines.next().unwrap().unwrap(), lines.next().unwrap().unwrap()];
+    let program =
+        Program { child, address: said[0].split_once("http://").unwrap().1.split_once('/').unwrap().0.to_owned(), said: said.concat() };
+    let (address, link) = said[1].split_once(" at http://").unwrap().1.split_once("/runs/").unwrap();
+    assert_eq!(address, program.address);
+    let id = link.strip_suffix("?token=0123456789abcdef").unwrap();
+    let (status, body) = program.ask("GET", &format!("/api/runs/{id}"), "Authorization: Bearer 0123456789abcdef\r\n", "");
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(serde_json::from_str::<Run>(&body).unwrap().config, shared::preset::demo().config);
+}
+
+#[test]
 fn a_backup_of_a_server_that_runs_becomes_a_server_again() {
     let dir = tempfile::tempdir().unwrap();
     write_fixture(dir.path());

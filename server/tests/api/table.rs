@@ -75,6 +75,20 @@ async fn a_cursor_that_says_nothing_gets_everything() {
 }
 
 #[tokio::test]
+async fn rows_are_filtered_by_the_language_of_the_table() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    server.finish("failed").await;
+    let found = server.get("/api/run-rows?q=state:succeeded%20-tag:old%20done").await.json::<RunRows>();
+    assert_eq!((found.complete, found.rows.iter().map(|row| &row.id).collect::<Vec<_>>()), (true, vec![&run.id]));
+    assert_eq!(server.get("/api/run-rows?q=done%20state:failed").await.json::<RunRows>().rows, []);
+    let problem = server.get("/api/run-rows?q=best%3Emany%20state:none").await.assert_problem(400, "invalid-query", Some("q"));
+    assert_eq!(problem.errors.len(), 2, "{problem:?}");
+    let with_cursor = format!("/api/run-rows?q=done&since={}", found.cursor);
+    server.get(&with_cursor).await.assert_problem(400, "invalid-query", Some("q"));
+}
+
+#[tokio::test]
 async fn a_run_is_renamed_tagged_and_described_and_keeps_that() {
     let server = TestServer::start().await;
     let run = server.finish("done").await;

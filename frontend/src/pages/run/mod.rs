@@ -210,7 +210,8 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
             }
         });
     };
-    let resumable = Memo::new(move |_| run.with(|run| run.config.kind().is_submitted() && matches!(run.state, RunState::Canceled | RunState::Failed)));
+    let resumable =
+        Memo::new(move |_| run.with(|run| run.config.kind().is_submitted() && matches!(run.state, RunState::Canceled | RunState::Failed)));
     let (kind, sweep) = run.with_untracked(|run| (run.config.kind(), run.config.as_train().and_then(|config| config.sweep.clone())));
     let navigate = StoredValue::new_local(use_open());
     let deleted = move |refused: usize| {
