@@ -2,7 +2,6 @@
 
 use leptos::prelude::*;
 use shared::api::RunRow;
-use shared::config::RunKind;
 use shared::id::RunId;
 
 use super::choice::Choice;
