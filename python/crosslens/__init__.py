@@ -13,11 +13,11 @@ import importlib
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from .client import Client, Run, connect
 from .problems import CrossLensError, Problem, RunFailed
 
 if TYPE_CHECKING:
     from .attack import PGD
+    from .client import Client, Run, connect
     from .measuring import Attribution, Measurement, measure
     from .recording import Recorder, start_run
 
@@ -38,18 +38,21 @@ __all__ = [
 
 __version__ = metadata.version("crosslens")
 
-# These need torch, which takes seconds to import; the client and the command line do without it.
-_NEED_TORCH = {
+# Loaded when they are asked for: torch takes seconds to import, and the command line does without numpy too.
+_MODULES = {
     "PGD": "attack",
     "Attribution": "measuring",
+    "Client": "client",
     "Measurement": "measuring",
     "Recorder": "recording",
+    "Run": "client",
+    "connect": "client",
     "measure": "measuring",
     "start_run": "recording",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _NEED_TORCH:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_NEED_TORCH[name]}", __name__), name)
+    return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)

@@ -95,8 +95,8 @@ def test_presets_and_worker_need_no_server(installed, environment, tmp_path):
 
 def test_without_torch_it_says_what_to_install(installed, environment):
     # Isolated from the file that names the folder of torch.
-    line = [installed.parent / "python", "-S", "-c", SCRIPT.format(site=next(installed.parents[1].glob("lib/python3*/site-packages")))]
-    ended = subprocess.run(line, env=environment, capture_output=True, text=True)
+    line = [installed.parent / "python", "-S", "-c", SCRIPT.format(site=str(next(installed.parents[1].glob("lib/python3*/site-packages"))))]
+    ended = subprocess.run(line, env=environment, cwd="/", capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (1, "crosslens: this Python has no torch: `pip install torch==2.11.0`\n")
 
 

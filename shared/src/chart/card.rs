@@ -10,7 +10,6 @@ use super::heatmap::Heatmap;
 use super::pen::{Align, Font, fitted};
 use super::{Chart, ChartError, Pen, Rect};
 use crate::api::{Attribution, SharedContent, SharedView};
-use crate::config::RunKind;
 use crate::format;
 use crate::view::{Lens, Show, View};
 
