@@ -19,6 +19,7 @@ const NAMES: [&str; 5] = ["license", "licence", "copying", "notice", "unlicense"
 pub fn of_dependencies(layout: &Layout) -> Result<String> {
     let host = host()?;
     let mut by_text: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut without_text: BTreeSet<String> = BTreeSet::new();
     for (target, roots) in PROGRAMS {
         let target = if target.is_empty() { host.as_str() } else { target };
         let mut cargo = layout.cargo();
@@ -32,16 +33,31 @@ pub fn of_dependencies(layout: &Layout) -> Result<String> {
                 continue;
             }
             let folder = Path::new(manifest).parent().context("a package has a folder")?;
-            for text in texts(folder)? {
-                by_text.entry(text).or_default().insert(format!("{name} {version} ({license})"));
+            let entry = format!("{name} {version} ({license})");
+            let texts = texts(folder)?;
+            if texts.is_empty() {
+                without_text.insert(entry);
+                continue;
+            }
+            for text in texts {
+                by_text.entry(text).or_default().insert(entry.clone());
             }
         }
     }
-    let mut all = "CrossLens is compiled with the packages below. Each text is followed by the next after a line of dashes.\n".to_owned();
+    let mut all = "The worker holds the data set Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning \
+                   Repository, 1998, CC BY 4.0.\n\nCrossLens is compiled with the packages below. Each text is followed by the next after a line \
+                   of dashes.\n"
+        .to_owned();
     for (text, packages) in by_text {
         let packages: Vec<String> = packages.into_iter().collect();
         all += &format!("\n{}\n{}\n\n{}\n", "-".repeat(80), packages.join("\n"), text.trim());
     }
+    let without_text: Vec<String> = without_text.into_iter().collect();
+    all += &format!(
+        "\n{}\nThese name their license, in parentheses, and hold no text of it.\n\n{}\n",
+        "-".repeat(80),
+        without_text.join("\n")
+    );
     Ok(all)
 }
 
