@@ -3,6 +3,8 @@
 //! The process that starts the worker writes `config.json`. A server also redirects the worker's standard
 //! output and standard error to `log.txt`; a worker started by hand prints to the terminal.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -117,6 +119,15 @@ impl RunDir {
     /// Returns the path of a file that is given relative to the run directory.
     pub fn path(&self, file: &str) -> PathBuf {
         self.path.join(file)
+    }
+
+    /// Returns the epochs that files in a folder are of, in increasing order. A file of epoch 12 is named `e12.`
+    /// and an ending.
+    pub fn epochs_of_files(&self, folder: &str) -> Result<BTreeSet<u32>, Error> {
+        let path = self.path(folder);
+        let names = fs::read_dir(&path).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>, _>>());
+        let epoch = |name: OsString| name.to_str()?.strip_prefix('e')?.split('.').next()?.parse().ok();
+        Ok(names.map_err(Error::io(&path))?.into_iter().filter_map(epoch).collect())
     }
 
     /// Removes a file if it exists. `file` is relative to the run directory.

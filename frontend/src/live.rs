@@ -165,7 +165,7 @@ impl Follower {
                 self.failures.set(self.failures.get() + 1);
                 match problem.status {
                     401 => Connection::SignedOut,
-                    404 if problem.kind.ends_with("/run-not-found") => Connection::Deleted,
+                    _ if problem.is("run-not-found") || problem.is("run-in-trash") => Connection::Deleted,
                     _ => Connection::Lost(problem),
                 }
             }

@@ -230,6 +230,7 @@ fn failure(problem: Problem, page: bool, retry: Box<dyn Fn()>) -> AnyView {
     let more: Vec<_> = more.map(|error| view! { <li><code>{error.field.clone()}</code>": " {error.message.clone()}</li> }).collect();
     // After a reload, the server answers with the form to sign in.
     let signed_out = problem.status == 401;
+    let in_trash = problem.is("run-in-trash");
     // Readers of a share have no other pages.
     let elsewhere = page && !browser::is_shared_page();
     let (class, title) = match page {
@@ -245,6 +246,7 @@ fn failure(problem: Problem, page: bool, retry: Box<dyn Fn()>) -> AnyView {
                 {signed_out.then(|| view! {
                     <button class="button button-primary" type="button" on:click=move |_| browser::reload()>"Sign in"</button>
                 })}
+                {in_trash.then(|| view! { <a class="button button-primary" href="trash">"Open the trash"</a> })}
                 <button class="button" type="button" on:click=move |_| retry()>"Try again"</button>
                 {elsewhere.then(|| view! { <a class="button button-quiet" href=".">"All runs"</a> })}
             </p>

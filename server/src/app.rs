@@ -23,8 +23,8 @@ use utoipa_axum::routes;
 
 use crate::problem::ApiError;
 use crate::routes::{
-    actions, attributions, changes, checkpoints, comparisons, datasets, meta, pages, pairs, problems, queue, runs, session, shares, sweeps,
-    system, theory,
+    actions, attributions, changes, checkpoints, comparisons, datasets, estimates, meta, pages, pairs, problems, queue, runs, session,
+    shares, sweeps, system, theory, trash,
 };
 use crate::state::AppState;
 use crate::{api_document, auth, base_path, guests, ranges, telemetry};
@@ -76,6 +76,10 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(runs::cancel_run))
         .routes(routes!(runs::resume_run))
         .routes(routes!(runs::move_run))
+        .routes(routes!(runs::restore_run))
+        .routes(routes!(runs::get_disk))
+        .routes(routes!(trash::get_trash))
+        .routes(routes!(estimates::estimate_runs))
         .routes(routes!(actions::change_runs))
         .routes(routes!(queue::get_queue))
         .routes(routes!(runs::get_evaluation))

@@ -68,6 +68,10 @@ pub struct Args {
     #[arg(long, env = "CROSSLENS_STOP_GRACE_SECS", value_name = "SECONDS", default_value_t = 30)]
     pub stop_grace_secs: u64,
 
+    /// Days that a deleted run stays in the trash, from where it can be restored. 0 deletes runs at once.
+    #[arg(long, env = "CROSSLENS_TRASH_DAYS", value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(..=3650))]
+    pub trash_days: u32,
+
     /// Form of the log on the standard error output: one JSON object per line is for programs.
     #[arg(long, env = "CROSSLENS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use shared::api::{NewShare, Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share};
+use shared::api::{NewShare, Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share, TrashedRun};
 use shared::config::{RunConfig, RunKind};
 use shared::id::{RunId, ShareToken, SweepId};
 use sqlx::migrate::Migrator;
@@ -107,6 +107,19 @@ struct StoredRun {
 }
 
 #[derive(FromRow)]
+struct TrashedRow {
+    #[sqlx(try_from = "String")]
+    id: RunId,
+    title: String,
+    kind: String,
+    state: String,
+    canceling: bool,
+    sweep: Option<String>,
+    deleted_at: String,
+    disk_bytes: Option<i64>,
+}
+
+#[derive(FromRow)]
 struct DoneRow {
     device: String,
     config: Json<RunConfig>,
@@ -135,16 +148,20 @@ const EXPIRED_KEPT_DAYS: i64 = 30;
 const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, canceling, tags, notes, summary, device, \
      coalesce(place, seq) AS place, \
      CASE state WHEN 'queued' THEN \
-        (SELECT count(*) FROM runs AS other WHERE other.state = 'queued' AND other.device = runs.device \
-         AND coalesce(other.place, other.seq) < coalesce(runs.place, runs.seq)) \
+        (SELECT count(*) FROM present_runs AS other WHERE other.state = 'queued' AND other.device = present_runs.device \
+         AND coalesce(other.place, other.seq) < coalesce(present_runs.place, present_runs.seq)) \
      END AS queue_position \
-     FROM runs";
+     FROM present_runs";
 
 /// As `SELECT_RUN`, without the queue position: slow with thousands of queued runs.
 const SELECT_ROW: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, canceling, tags, notes, summary, device, \
-     coalesce(place, seq) AS place, NULL AS queue_position FROM runs";
+     coalesce(place, seq) AS place, NULL AS queue_position FROM present_runs";
 
 const SELECT_REVISION: &str = "SELECT lineage, revision FROM changes";
+
+/// The runs that were deleted or moved to the trash since a revision.
+const SELECT_DELETED: &str = "SELECT id FROM deleted_runs WHERE revision > ?1 \
+     UNION ALL SELECT id FROM runs WHERE revision > ?1 AND deleted_at IS NOT NULL";
 
 /// The revision of a cursor; `None` if it belongs to another database or to a later state of this one.
 fn since(cursor: Option<&str>, lineage: &str, revision: i64) -> Option<i64> {
@@ -201,15 +218,28 @@ impl Db {
 
     /// State of a run, without reading its configuration; `None` if there is no such run.
     pub async fn status(&self, id: &RunId) -> sqlx::Result<Option<RunStatus>> {
-        let row: Option<(String, bool)> =
-            sqlx::query_as("SELECT state, canceling FROM runs WHERE id = ?").bind(id.as_str()).fetch_optional(&self.pool).await?;
+        self.status_from("SELECT state, canceling FROM present_runs WHERE id = ?", id).await
+    }
+
+    /// As `status`, also of a run in the trash.
+    pub async fn stored_status(&self, id: &RunId) -> sqlx::Result<Option<RunStatus>> {
+        self.status_from("SELECT state, canceling FROM runs WHERE id = ?", id).await
+    }
+
+    async fn status_from(&self, select: &'static str, id: &RunId) -> sqlx::Result<Option<RunStatus>> {
+        let row: Option<(String, bool)> = sqlx::query_as(select).bind(id.as_str()).fetch_optional(&self.pool).await?;
         let Some((state, canceling)) = row else { return Ok(None) };
         Ok(self.pending.amended_status(id, RunStatus { state: state_of(&state)?, canceling }))
     }
 
+    /// Whether a run is in the trash.
+    pub async fn is_in_trash(&self, id: &RunId) -> sqlx::Result<bool> {
+        Ok(self.status(id).await?.is_none() && self.stored_status(id).await?.is_some())
+    }
+
     /// The runs of one page, and how many runs match in total.
     pub async fn runs(&self, filter: &RunFilter) -> sqlx::Result<(Vec<Run>, u32)> {
-        let mut count = QueryBuilder::<Sqlite>::new("SELECT count(*) FROM runs");
+        let mut count = QueryBuilder::<Sqlite>::new("SELECT count(*) FROM present_runs");
         push_filter(&mut count, filter, "state");
         let total: u32 = count.build_query_scalar().fetch_one(&self.pool).await?;
 
@@ -232,14 +262,15 @@ impl Db {
         let (changed, mut deleted) = self.pending.ids();
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_ROW);
         if let Some(since) = since {
-            query.push(" WHERE revision > ").push_bind(since);
+            query.push(" WHERE (revision > ").push_bind(since);
             for id in &changed {
                 query.push(" OR id = ").push_bind(id.as_str());
             }
+            query.push(")");
         }
         let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&mut *look).await?;
         if let Some(since) = since {
-            deleted.extend(ids("SELECT id FROM deleted_runs WHERE revision > ?", since, &mut look).await?);
+            deleted.extend(ids(SELECT_DELETED, since, &mut look).await?);
         }
         look.commit().await?;
         let mut present = Vec::with_capacity(rows.len());
@@ -264,8 +295,8 @@ impl Db {
         let since = since(cursor, &lineage, revision);
         let (mut runs, mut deleted) = match since {
             Some(since) => (
-                ids("SELECT id FROM runs WHERE revision > ?", since, &mut look).await?,
-                ids("SELECT id FROM deleted_runs WHERE revision > ?", since, &mut look).await?,
+                ids("SELECT id FROM present_runs WHERE revision > ?", since, &mut look).await?,
+                ids(SELECT_DELETED, since, &mut look).await?,
             ),
             None => (Vec::new(), Vec::new()),
         };
@@ -293,7 +324,7 @@ impl Db {
     /// The newest succeeded runs, at most `limit`.
     pub async fn done(&self, limit: u32) -> sqlx::Result<Vec<DoneRun>> {
         let rows: Vec<DoneRow> = sqlx::query_as(
-            "SELECT device, config, started_at, finished_at FROM runs \
+            "SELECT device, config, started_at, finished_at FROM present_runs \
              WHERE state = 'succeeded' AND started_at < finished_at ORDER BY seq DESC LIMIT ?",
         )
         .bind(limit)
@@ -315,7 +346,7 @@ impl Db {
     }
 
     pub async fn count(&self, state: RunState) -> sqlx::Result<u32> {
-        sqlx::query_scalar("SELECT count(*) FROM runs WHERE state = ?").bind(state.id()).fetch_one(&self.pool).await
+        sqlx::query_scalar("SELECT count(*) FROM present_runs WHERE state = ?").bind(state.id()).fetch_one(&self.pool).await
     }
 
     /// Why the database takes no changes; `None` while it does.
@@ -348,6 +379,48 @@ impl Db {
     fn present(&self, rows: Vec<StoredRun>) -> sqlx::Result<Vec<Run>> {
         let runs: Vec<Run> = rows.into_iter().map(StoredRun::into_run).collect::<sqlx::Result<_>>()?;
         Ok(runs.into_iter().filter_map(|run| self.pending.amended(run)).collect())
+    }
+
+    /// The runs in the trash, the last deleted first. Each is deleted for good `kept` after it was deleted.
+    pub async fn trash(&self, kept: SignedDuration) -> sqlx::Result<Vec<TrashedRun>> {
+        // Selects no configuration, so that also a run can be restored that this version cannot read.
+        let rows: Vec<TrashedRow> = sqlx::query_as(
+            "SELECT id, title, kind, state, canceling, sweep, deleted_at, summary ->> '$.disk_bytes' AS disk_bytes \
+             FROM runs WHERE deleted_at IS NOT NULL ORDER BY deleted_at DESC, seq DESC",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut runs = Vec::with_capacity(rows.len());
+        for row in rows {
+            let status = RunStatus { state: state_of(&row.state)?, canceling: row.canceling };
+            if let Some(RunStatus { state, .. }) = self.pending.amended_status(&row.id, status) {
+                runs.push(row.into_run(state, kept)?);
+            }
+        }
+        Ok(runs)
+    }
+
+    /// The runs that were moved to the trash at a time or before.
+    pub async fn trashed_until(&self, time: Timestamp) -> sqlx::Result<Vec<RunId>> {
+        let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM runs WHERE deleted_at <= ?").bind(at(time)).fetch_all(&self.pool).await?;
+        ids.into_iter().map(|id| id.parse().map_err(|_| unreadable("id", &id))).collect()
+    }
+
+    /// The runs of earlier versions that have ended and whose files were not measured.
+    pub async fn unmeasured(&self) -> sqlx::Result<Vec<RunId>> {
+        let select = "SELECT id FROM runs WHERE state NOT IN ('queued', 'running') AND summary ->> '$.disk_bytes' IS NULL";
+        let ids: Vec<String> = sqlx::query_scalar(select).fetch_all(&self.pool).await?;
+        ids.into_iter().map(|id| id.parse().map_err(|_| unreadable("id", &id))).collect()
+    }
+
+    /// Notes the size of the files of a run, unless it has been queued again meanwhile.
+    pub async fn set_disk_bytes(&self, id: &RunId, bytes: u64) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET summary = json_set(summary, '$.disk_bytes', ?) WHERE id = ? AND state NOT IN ('queued', 'running')")
+            .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
+            .bind(id.as_str())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Makes a share of a view that shows `runs`.
@@ -430,7 +503,7 @@ fn push_page(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter) {
         // the order holds the state too.
         _ => "+state",
     };
-    query.push("SELECT seq FROM runs");
+    query.push("SELECT seq FROM present_runs");
     push_filter(query, filter, state);
     query.push(format_args!(" ORDER BY {} LIMIT ", order(filter)));
     query.push_bind(filter.limit).push(" OFFSET ").push_bind(filter.offset);
@@ -498,6 +571,23 @@ impl StoredRun {
             tags: self.tags.0,
             notes: self.notes,
             summary: self.summary.0,
+        })
+    }
+}
+
+impl TrashedRow {
+    fn into_run(self, state: RunState, kept: SignedDuration) -> sqlx::Result<TrashedRun> {
+        let TrashedRow { id, title, kind, state: _, canceling: _, sweep, deleted_at, disk_bytes } = self;
+        let deleted: Timestamp = deleted_at.parse().map_err(|_| unreadable("time", &deleted_at))?;
+        Ok(TrashedRun {
+            id,
+            title,
+            kind: RunKind::ALL.into_iter().find(|known| known.id() == kind).ok_or_else(|| unreadable("kind", &kind))?,
+            state,
+            sweep: sweep.and_then(|sweep| sweep.parse().ok()),
+            gone_at: at(deleted + kept),
+            deleted_at,
+            disk_bytes: disk_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
         })
     }
 }

@@ -25,12 +25,14 @@ pub enum Kind {
     MethodNotAllowed,
     DatasetNotFound,
     RunNotFound,
+    RunInTrash,
     CheckpointNotFound,
     AttributionNotFound,
     ResultNotFound,
     SweepNotFound,
     ShareNotFound,
     ShareExpired,
+    ShareDeleted,
     InvalidQuery,
     InvalidJson,
     UnsupportedMediaType,
@@ -47,6 +49,7 @@ pub enum Kind {
     RunNotResumable,
     RunNotQueued,
     RunActive,
+    RunNotInTrash,
     QueueFull,
     TooManyShares,
     WorkerNotReady,
@@ -79,6 +82,7 @@ impl Kind {
             }
             Kind::DatasetNotFound => ("dataset-not-found", StatusCode::NOT_FOUND, "No data set has this id."),
             Kind::RunNotFound => ("run-not-found", StatusCode::NOT_FOUND, "No run has this id; it may have been deleted."),
+            Kind::RunInTrash => ("run-in-trash", StatusCode::GONE, "The run was deleted and is still in the trash; it can be restored."),
             Kind::CheckpointNotFound => ("checkpoint-not-found", StatusCode::NOT_FOUND, "The run has kept no checkpoint of this epoch."),
             Kind::AttributionNotFound => {
                 ("attribution-not-found", StatusCode::NOT_FOUND, "The run has no attribution matrix with this id.")
@@ -89,6 +93,9 @@ impl Kind {
             Kind::SweepNotFound => ("sweep-not-found", StatusCode::NOT_FOUND, "No run belongs to a sweep with this id."),
             Kind::ShareNotFound => ("share-not-found", StatusCode::NOT_FOUND, "No share has this token; it may have been withdrawn."),
             Kind::ShareExpired => ("share-expired", StatusCode::GONE, "The share existed, until the time its sender set."),
+            Kind::ShareDeleted => {
+                ("share-deleted", StatusCode::GONE, "A run that the share shows was deleted. The share works again if the run is restored.")
+            }
             Kind::InvalidQuery => {
                 ("invalid-query", StatusCode::BAD_REQUEST, "A parameter of the address is missing or cannot be read; `errors` names it.")
             }
@@ -123,6 +130,7 @@ impl Kind {
             Kind::RunNotResumable => ("run-not-resumable", StatusCode::CONFLICT, "Only a canceled or failed run can go on."),
             Kind::RunNotQueued => ("run-not-queued", StatusCode::CONFLICT, "Only a queued run has a place in the queue."),
             Kind::RunActive => ("run-active", StatusCode::CONFLICT, "The run is still running, so it cannot be deleted."),
+            Kind::RunNotInTrash => ("run-not-in-trash", StatusCode::CONFLICT, "Only a run in the trash can be restored."),
             Kind::QueueFull => ("queue-full", StatusCode::TOO_MANY_REQUESTS, "As many runs are queued as the server takes."),
             Kind::TooManyShares => ("too-many-shares", StatusCode::TOO_MANY_REQUESTS, "As many shares exist as the server keeps."),
             Kind::WorkerNotReady => (

@@ -13,12 +13,27 @@ use crate::problem::{ApiError, Kind};
 use crate::state::AppState;
 
 pub async fn run(state: &AppState, id: &RunId) -> Result<Run, ApiError> {
-    state.db.run(id).await?.ok_or_else(|| RunId::not_found(id.as_str()))
+    match state.db.run(id).await? {
+        Some(run) => Ok(run),
+        None => Err(absent(state, id).await?),
+    }
 }
 
 /// State of a run, without reading its configuration.
 pub async fn status(state: &AppState, id: &RunId) -> Result<RunStatus, ApiError> {
-    state.db.status(id).await?.ok_or_else(|| RunId::not_found(id.as_str()))
+    match state.db.status(id).await? {
+        Some(status) => Ok(status),
+        None => Err(absent(state, id).await?),
+    }
+}
+
+/// Why a run is not there: it is in the trash, or there is none.
+async fn absent(state: &AppState, id: &RunId) -> Result<ApiError, ApiError> {
+    Ok(if state.db.is_in_trash(id).await? { in_trash(id) } else { RunId::not_found(id.as_str()) })
+}
+
+pub fn in_trash(id: &RunId) -> ApiError {
+    ApiError::on_field(Kind::RunInTrash, "id", format!("`{id}` is in the trash; restore it first"))
 }
 
 /// All records of an existing run, summed up.
@@ -58,7 +73,7 @@ pub fn checkpoints(id: &RunId, metrics: &Metrics) -> Vec<CheckpointInfo> {
 /// What is known of an attribution that exists, without its matrix.
 pub async fn attribution_context(state: &AppState, id: &AttributionId) -> Result<AttributionContext, ApiError> {
     let not_found = || AttributionId::not_found(&id.to_string());
-    let run = state.db.run(&id.run).await?.ok_or_else(not_found)?;
+    let run = run(state, &id.run).await.map_err(|error| if error.kind() == Kind::RunNotFound { not_found() } else { error })?;
     let metrics = state.dirs.of(&id.run).metrics().await?;
     // Its file may be left although the epoch was not kept.
     if metrics.cas(id.epoch, id.inputs).is_none() {

@@ -50,6 +50,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
         read_token,
         allowed_hosts,
         stop_grace_secs,
+        trash_days,
         command: _,
         log_format: _,
     } = args;
@@ -74,6 +75,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
         data_dir,
         worker: worker.map_or_else(worker_beside_us, Ok)?,
         stop_grace: Duration::from_secs(stop_grace_secs),
+        trash_days,
         web,
         base_path,
         public_url,

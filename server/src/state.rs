@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::changes::Changes;
 use crate::datasets::Datasets;
 use crate::db::{self, Db};
+use crate::disk_space;
 use crate::guests::Guests;
 use crate::live::LiveRuns;
 use crate::rundir::RunDirs;
@@ -21,6 +22,7 @@ use crate::scheduler::{PendingWrites, Scheduler};
 use crate::sessions::Sessions;
 use crate::shortage::lack_of_room;
 use crate::telemetry::Telemetry;
+use crate::trash;
 use crate::uploads::Uploads;
 use crate::worker::Worker;
 use crate::wrong_tokens::WrongTokens;
@@ -38,6 +40,8 @@ pub struct Settings {
     pub datasets_mirror: Option<String>,
     pub worker: PathBuf,
     pub stop_grace: Duration,
+    /// Days that a deleted run stays in the trash; 0 deletes runs at once.
+    pub trash_days: u32,
     pub web: Option<PathBuf>,
     /// Empty, or a path without a slash at its end.
     pub base_path: String,
@@ -111,6 +115,8 @@ impl AppState {
         let changes = Changes::start(db.clone(), stopping.clone());
         let live = LiveRuns::start(db.clone(), dirs.clone(), changes.clone(), stopping.clone());
         let scheduler = Scheduler::start(pool, pending, dirs.clone(), worker.clone(), probe.clone());
+        trash::start_emptying(db.clone(), scheduler.clone(), settings.trash_days, stopping.clone());
+        disk_space::measure_earlier(db.clone(), dirs.clone(), stopping.clone());
         let asked = worker.clone();
         tokio::spawn(async move {
             let status = asked.probe().await;

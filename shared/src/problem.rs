@@ -34,6 +34,13 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
 }
 
+impl Problem {
+    /// Whether it is of the kind with this name, such as `run-not-found`.
+    pub fn is(&self, name: &str) -> bool {
+        self.kind.rsplit('/').next() == Some(name)
+    }
+}
+
 /// Deserializes a configuration, a request body or a query. The error names the first wrong field, such as
 /// `attack.eps` or `training.milestones[1]`, in words for people who do not know Rust.
 pub fn read<'de, T: Deserialize<'de>>(from: impl Deserializer<'de>) -> Result<T, FieldError> {

@@ -17,7 +17,7 @@ pub enum Record {
     Progress(Progress),
     Epoch(Epoch),
     Checkpoint(Checkpoint),
-    /// The checkpoint of a former best epoch was deleted.
+    /// A checkpoint that is no longer kept was deleted, such as that of a former best epoch.
     CheckpointRemoved {
         epoch: u32,
     },

@@ -5,6 +5,7 @@ mod attribution;
 mod autoattack;
 mod checkpoint;
 mod data;
+mod disk;
 mod evaluation;
 mod golden;
 mod import;

@@ -1,7 +1,7 @@
 //! Shapes, tensor names and sizes of the architectures. The golden tests check what they compute.
 
-use engine::model::Network;
-use shared::config::{Architecture, BatchNormMode, ModelConfig};
+use engine::model::{Network, Role};
+use shared::config::{Architecture, BatchNormMode, ModelConfig, NetworkSize};
 use shared::dataset::{Dataset, DatasetInfo};
 use tch::{Device, Kind, Tensor};
 
@@ -33,6 +33,25 @@ fn published_networks_have_their_published_number_of_parameters() {
         (Architecture::DeitTiny, 5_362_762),
     ] {
         assert_eq!(network(&ModelConfig::of(architecture), &info).parameter_count(), expected, "{architecture:?}");
+    }
+}
+
+#[test]
+fn sizes_computed_without_tensors_are_those_of_the_tensors() {
+    for architecture in Architecture::ALL {
+        for side in [16, 32] {
+            let (config, info) = (narrow(architecture), of_side(side));
+            let network = network(&config, &info);
+            let values = |role| network.entries().iter().filter(|entry| entry.role == role).map(|entry| entry.tensor.numel() as u64).sum();
+            let expected = NetworkSize {
+                parameters: values(Role::Parameter),
+                buffers: values(Role::Buffer),
+                parameter_tensors: network.parameters().len() as u64,
+                tensors: network.entries().len() as u64,
+                features: network.feature_dim().into(),
+            };
+            assert_eq!(NetworkSize::of(&config, info.shape, 10), expected, "{architecture:?} for {side}×{side}");
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use engine::stop::Stop;
 use engine::{Error, job};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
-use shared::config::{AwpConfig, DistillationConfig, Method, TrainConfig, WeightAveragingConfig};
-use shared::record::NoticeKind;
+use shared::config::{AwpConfig, CheckpointConfig, DistillationConfig, Method, TrainConfig, WeightAveragingConfig};
+use shared::record::{NoticeKind, Record};
 use tempfile::TempDir;
 
 use crate::tiny_config;
@@ -139,6 +139,56 @@ fn training_with_teachers_stopped_anywhere_ends_in_the_same_bytes() {
     config.training.milestones = Vec::new();
     config.training.distillation = Some(DistillationConfig { teacher_epochs: Some(2), ..DistillationConfig::default() });
     check_training("teachers", config, &[9]);
+}
+
+/// Keeps the newest two of all checkpoints, and matrices of every third epoch.
+fn newest_two() -> TrainConfig {
+    let mut config = short();
+    config.training.epochs = 7;
+    config.checkpoints = CheckpointConfig { every: 1, at_most: Some(2), epochs: vec![3] };
+    config.attribution.every = 3;
+    config
+}
+
+#[test]
+fn training_that_keeps_the_newest_checkpoints_stopped_anywhere_ends_in_the_same_bytes() {
+    check_training("newest two", newest_two(), &[8]);
+}
+
+#[test]
+fn what_a_killed_worker_was_removing_is_removed_by_the_next() {
+    tch::set_num_threads(1);
+    let root = tempfile::tempdir().unwrap();
+    let whole = beside(&root, "whole", &config_json(newest_two()));
+    job::run(&whole, &Stop::default()).unwrap();
+    let best = metrics(&whole).best().unwrap().epoch;
+    let mut kept = vec![3, 6, 7, best];
+    kept.sort();
+    kept.dedup();
+    assert_eq!(metrics(&whole).checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>(), kept);
+
+    // Stop it once it has the checkpoints of two epochs more than it keeps in the end.
+    let directory = beside(&root, "killed", &config_json(newest_two()));
+    while metrics(&directory).epochs.len() < 4 {
+        assert!(matches!(job::run(&directory, &Stop::at_check(40)), Err(Error::Stopped(_))));
+    }
+    let names = |folder: &str| files(&directory.join(folder));
+    assert!(names("checkpoints").contains(&"e3.safetensors".to_owned()) && names("attributions").contains(&"e3.clean.json".to_owned()));
+    // A worker that is killed has recorded a removal and left the files: of epoch 2, which is to go, and of a
+    // matrix of epoch 3, which stays.
+    for (from, to) in [("checkpoints/e3.safetensors", "checkpoints/e2.safetensors"), ("checkpoints/e3.json", "checkpoints/e2.json")] {
+        fs::copy(directory.join(from), directory.join(to)).unwrap();
+    }
+    fs::copy(directory.join("attributions/e3.clean.json"), directory.join("attributions/e2.clean.json")).unwrap();
+    let file = directory.join("metrics.jsonl");
+    let checkpoint = metrics(&directory).checkpoints.into_iter().find(|checkpoint| checkpoint.epoch == 3).unwrap();
+    let mut lines = fs::read_to_string(&file).unwrap();
+    for record in [Record::CheckpointRemoved { epoch: 2 }, Record::CheckpointRemoved { epoch: 3 }, Record::Checkpoint(checkpoint)] {
+        lines += &format!("{}\n", serde_json::to_string(&record).unwrap());
+    }
+    fs::write(&file, lines).unwrap();
+    job::run(&directory, &Stop::default()).unwrap();
+    assert_same("killed while it removed", &directory, &whole);
 }
 
 fn trained() -> TempDir {

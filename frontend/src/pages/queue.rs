@@ -88,7 +88,7 @@ pub fn QueuePage() -> impl IntoView {
                 >"Cancel all"</button>
             </div>
         </header>
-        <ReportLine report/>
+        <ReportLine report undone=move || queue.reload()/>
         <RunActionsDialog question report done=move |_: usize| queue.reload()/>
         <p class="visually-hidden" role="status">{move || moves.said.get()}</p>
         <WorkerBanner/>

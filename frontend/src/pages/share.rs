@@ -38,7 +38,7 @@ pub fn SharedPage() -> impl IntoView {
         .into_any(),
         Load::Failed(problem) if problem.status == 410 => view! {
             <div class="empty">
-                <h1>"This link has expired"</h1>
+                <h1>{if problem.is("share-deleted") { "This was deleted" } else { "This link has expired" }}</h1>
                 <p>{told(&problem.detail)}</p>
             </div>
         }

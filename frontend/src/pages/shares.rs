@@ -64,7 +64,7 @@ fn Row(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>>
     };
     view! {
         <tr>
-            <th scope="row" class="share-title">
+            <th scope="row" class="row-title">
                 <a href=urls::href(&share.view)>{share.title.clone()}</a>
                 {(!share.note.is_empty()).then(|| view! { <p class="muted share-note">{share.note.clone()}</p> })}
             </th>

@@ -26,7 +26,9 @@ use crate::components::exports::{Export, Exports, export};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::plot::Plot;
-use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog, can, verb};
+use crate::components::run_actions::{
+    ConcernedRun, Question, Report, ReportLine, RunActionsDialog, can, is_danger, use_carried_report, verb,
+};
 use crate::components::sort_head::{SortHead, SortKey, Sorting};
 use crate::latest::{ShowLatest, latest};
 use crate::load::{Failure, Load, Placeholder, Skeleton};
@@ -316,7 +318,7 @@ fn Spreads(sweep: Memo<Sweep>, field: Memo<String>) -> impl IntoView {
 #[component]
 fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
     let (question, report) = (RwSignal::new(None::<Question>), RwSignal::new(None::<Report>));
-    let navigate = StoredValue::new_local(use_open());
+    let (navigate, carried) = (StoredValue::new_local(use_open()), use_carried_report());
     // Whether the action deletes all runs.
     let empties = StoredValue::new(false);
     let ask = move |action: RunAction| {
@@ -326,6 +328,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
     };
     let done = move |refused: usize| {
         if refused == 0 && empties.get_value() {
+            carried.set(report.get_untracked());
             navigate.with_value(|navigate| navigate("/sweeps", NavigateOptions::default()));
         } else {
             reload.run(());
@@ -339,7 +342,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
                 ask(action);
             }
         };
-        let danger = matches!(action, RunAction::Cancel | RunAction::Delete);
+        let danger = is_danger(action);
         view! {
             <button
                 class="button button-small" class:button-danger=danger class:button-off=move || off.get() type="button" aria-haspopup="dialog"
@@ -353,7 +356,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
             {[RunAction::Cancel, RunAction::Resume, RunAction::Tag, RunAction::Delete].map(button).collect_view()}
             <a class="button button-small button-quiet" href=some>"Choose some of them"</a>
         </div>
-        <ReportLine report/>
+        <ReportLine report undone=reload/>
         <RunActionsDialog question report done/>
     }
 }

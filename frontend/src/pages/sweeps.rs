@@ -7,6 +7,7 @@ use shared::format;
 use shared::sweep::{field_name, text};
 
 use crate::browser::use_title;
+use crate::components::run_actions::{ReportLine, use_carried_report};
 use crate::components::sort_head::{SortHead, SortKey, Sorting};
 use crate::load::{Placeholder, fetched, shown};
 use crate::url_state::url_state;
@@ -19,6 +20,7 @@ const MOST_VALUES: usize = 6;
 pub fn SweepsPage() -> impl IntoView {
     use_title(|| "Sweeps".to_owned());
     let sweeps = fetched::<Vec<SweepSummary>>(|| Some("api/sweeps".to_owned()));
+    let report = use_carried_report().taken();
     view! {
         <header class="page-header">
             <div>
@@ -27,6 +29,7 @@ pub fn SweepsPage() -> impl IntoView {
             </div>
             <div class="actions"><a class="button button-primary" href="new">"New sweep"</a></div>
         </header>
+        <ReportLine report undone=move || sweeps.reload()/>
         {shown(sweeps, Placeholder::Rows, |sweeps| if sweeps.is_empty() { no_sweeps().into_any() } else { table(sweeps).into_any() })}
     }
 }

@@ -16,8 +16,9 @@ use crate::resources;
 use crate::routes::runs::refused;
 use crate::scheduler::Change;
 use crate::state::AppState;
+use crate::trash;
 
-/// Cancels, resumes, deletes or tags many runs
+/// Cancels, resumes, deletes, restores or tags many runs
 ///
 /// Answers 200 with an outcome for each run, even if some were refused.
 #[utoipa::path(
@@ -33,7 +34,9 @@ pub async fn change_runs(
     let refusals = match action {
         RunAction::Cancel => schedule(&state, Change::Cancel, &ids).await?,
         RunAction::Resume => schedule(&state, Change::Resume, &ids).await?,
-        RunAction::Delete => schedule(&state, Change::Delete, &ids).await?,
+        RunAction::Delete => schedule(&state, trash::deletion(&state), &ids).await?,
+        RunAction::Restore => schedule(&state, Change::Restore, &ids).await?,
+        RunAction::DeleteForGood => schedule(&state, Change::Delete, &ids).await?,
         RunAction::Tag => {
             let mut refusals = Vec::with_capacity(ids.len());
             for id in &ids {

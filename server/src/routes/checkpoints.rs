@@ -225,7 +225,7 @@ pub async fn get_checkpoint_file(
     request: Request,
 ) -> Result<Response, ApiError> {
     let not_found = || CheckpointId::not_found(&id.to_string());
-    state.db.status(&id.run).await?.ok_or_else(not_found)?;
+    resources::status(&state, &id.run).await.map_err(|error| if error.kind() == Kind::RunNotFound { not_found() } else { error })?;
     let dir = state.dirs.of(&id.run);
     let metrics = dir.metrics().await?;
     let checkpoint = metrics.checkpoints.iter().find(|checkpoint| checkpoint.epoch == id.epoch).ok_or_else(not_found)?;

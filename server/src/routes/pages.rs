@@ -119,8 +119,8 @@ async fn share_page(state: &AppState, web: &Path, token: &str, headers: &HeaderM
             let head = share_head(&shared, &public_address(headers, &state.settings));
             Ok(Html(index(&state.settings, web, &head).await?).into_response())
         }
-        Err(error) if matches!(error.kind(), Kind::ShareNotFound | Kind::ShareExpired) => {
-            let status = if error.kind() == Kind::ShareExpired { StatusCode::GONE } else { StatusCode::NOT_FOUND };
+        Err(error) if matches!(error.kind(), Kind::ShareNotFound | Kind::ShareExpired | Kind::ShareDeleted) => {
+            let status = if error.kind() == Kind::ShareNotFound { StatusCode::NOT_FOUND } else { StatusCode::GONE };
             Ok((status, Html(index(&state.settings, web, "").await?)).into_response())
         }
         Err(error) => Err(error),

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use futures::{Stream, stream};
 use serde::Deserialize;
 use serde_json::Value;
-use shared::api::{EvaluationFile, PairFile, QueueMove, Run, RunChange, RunPage, RunRows, RunState, SaliencyFile};
+use shared::api::{EvaluationFile, PairFile, QueueMove, Run, RunChange, RunDisk, RunPage, RunRows, RunState, SaliencyFile};
 use shared::chart::curves::Curves;
 use shared::config::{Inputs, RunConfig, RunKind};
 use shared::export::Format;
@@ -31,6 +31,7 @@ use tracing::{Instrument, info_span};
 use utoipa::IntoParams;
 
 use crate::db::{RunFilter, RunStatus, SortKey, SortOrder};
+use crate::disk_space;
 use crate::extract::{self, Name, Named, Query};
 use crate::figures::{self, FigureQuery, Style};
 use crate::live::{Listening, News};
@@ -38,11 +39,12 @@ use crate::problem::{ApiError, Kind};
 use crate::provenance;
 use crate::resources;
 use crate::rundir::{LogPart, LogRange, RunDir, record};
-use crate::scheduler::Refusal;
+use crate::scheduler::{Change, Refusal};
 use crate::state::AppState;
 use crate::submit::submit;
 use crate::tail::{Line, Tail};
 use crate::tensorboard;
+use crate::trash;
 
 const MOST_LISTED: u32 = 500;
 
@@ -137,17 +139,53 @@ pub async fn change_run(
     resources::run(&state, &id).await.map(Json)
 }
 
-/// Deletes a run that is not running, with its checkpoints and the share links that show it
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DeleteRun {
+    /// Deletes the run with its files and the share links that show it, also if it is in the trash. This cannot
+    /// be undone.
+    #[serde(default)]
+    #[param(required = false)]
+    for_good: bool,
+}
+
+/// Moves a run that is not running to the trash, from where it can be restored
 #[utoipa::path(
     delete, path = "/api/runs/{id}", tag = "runs",
-    params(("id" = String, Path, description = "The run")),
+    params(("id" = String, Path, description = "The run"), DeleteRun),
     responses((status = 204, description = "Deleted"), ApiError)
 )]
-pub async fn delete_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<StatusCode, ApiError> {
-    match state.scheduler.delete(id.clone()).await {
-        Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(refusal) => Err(refused(&id, refusal)),
-    }
+pub async fn delete_run(
+    State(state): State<AppState>,
+    Name(id): Name<RunId>,
+    Query(DeleteRun { for_good }): Query<DeleteRun>,
+) -> Result<StatusCode, ApiError> {
+    let change = if for_good { Change::Delete } else { trash::deletion(&state) };
+    state.scheduler.change(change, id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes a run out of the trash, as it was
+#[utoipa::path(
+    post, path = "/api/runs/{id}/restore", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    responses((status = 200, body = Run), ApiError)
+)]
+pub async fn restore_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
+    state.scheduler.change(Change::Restore, id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
+    resources::run(&state, &id).await.map(Json)
+}
+
+/// The disk space that a run takes
+#[utoipa::path(
+    get, path = "/api/runs/{id}/disk", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    responses((status = 200, body = RunDisk), ApiError)
+)]
+pub async fn get_disk(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<RunDisk>, ApiError> {
+    let run = resources::run(&state, &id).await?;
+    disk_space::of_run(&state, &run).await.map(Json)
 }
 
 /// Takes a run out of the queue, or asks its worker to save and stop
@@ -269,6 +307,8 @@ pub fn refused(id: &RunId, refusal: Refusal) -> ApiError {
             ApiError::on_field(Kind::RunFinished, "id", format!("`{id}` has finished ({}) and cannot be canceled", state.id()))
         }
         Refusal::Running => ApiError::on_field(Kind::RunActive, "id", format!("`{id}` is running; cancel it before deleting it")),
+        Refusal::InTrash => resources::in_trash(id),
+        Refusal::NotInTrash => ApiError::on_field(Kind::RunNotInTrash, "id", format!("`{id}` is not in the trash")),
         Refusal::Internal(error) => error.into(),
     }
 }

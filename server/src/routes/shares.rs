@@ -109,6 +109,10 @@ pub async fn open(state: &AppState, token: &ShareToken) -> Result<SharedView, Ap
         Ok((content, answers)) => {
             Ok(SharedView { share, content, as_of: Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), answers })
         }
+        Err(error) if error.kind() == Kind::RunInTrash => {
+            let detail = "what this link showed was deleted; the link works again if its owner restores it";
+            Err(ApiError::on_field(Kind::ShareDeleted, "token", detail))
+        }
         Err(error) if matches!(error.kind(), Kind::RunNotFound | Kind::AttributionNotFound) => Err(not_found()),
         Err(error) => Err(error),
     }

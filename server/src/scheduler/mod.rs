@@ -30,6 +30,7 @@ pub use self::pending_writes::PendingWrites;
 use self::states::{ActiveRun, States};
 use self::verdict::{Ending, Verdict, verdict};
 use crate::db::Db;
+use crate::disk_space::used;
 use crate::id::new_run;
 use crate::rundir::{RunDir, RunDirs};
 use crate::shortage::{Shortage, lack_of_room};
@@ -57,7 +58,7 @@ pub struct NewRun {
     pub upload: Option<PathBuf>,
 }
 
-/// Why a run cannot be canceled, resumed, moved or deleted.
+/// Why a run cannot be canceled, resumed, moved, deleted or restored.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error("no such run")]
@@ -70,6 +71,10 @@ pub enum Refusal {
     NotQueued(RunState),
     #[error("the run is running")]
     Running,
+    #[error("the run is in the trash")]
+    InTrash,
+    #[error("the run is not in the trash")]
+    NotInTrash,
     #[error(transparent)]
     Internal(#[from] anyhow::Error),
 }
@@ -80,7 +85,6 @@ enum Message {
     Cancel { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
     Resume { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
     Move { id: RunId, to: QueuePlace, reply: oneshot::Sender<Result<(), Refusal>> },
-    Delete { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
     Many { change: Change, ids: Vec<RunId>, reply: oneshot::Sender<Vec<Result<(), Refusal>>> },
     Ended { id: RunId, ending: Ending, summary: Box<RunSummary> },
     Stop { reply: oneshot::Sender<()> },
@@ -91,6 +95,11 @@ enum Message {
 pub enum Change {
     Cancel,
     Resume,
+    /// Moves runs to the trash.
+    Trash,
+    /// Takes runs out of the trash.
+    Restore,
+    /// Deletes runs for good, whether they are in the trash or not.
     Delete,
 }
 
@@ -146,9 +155,10 @@ impl Scheduler {
         self.ask(|reply| Message::Move { id, to, reply }).await?
     }
 
-    /// Deletes a run that is not running, with its directory and the share links that show it.
-    pub async fn delete(&self, id: RunId) -> Result<(), Refusal> {
-        self.ask(|reply| Message::Delete { id, reply }).await?
+    /// Makes a change to one run.
+    pub async fn change(&self, change: Change, id: RunId) -> Result<(), Refusal> {
+        let outcome = self.change_all(change, vec![id]).await?.pop();
+        outcome.unwrap_or(Err(Refusal::NotFound))
     }
 
     /// Makes a change to each run, in order. No run starts before all are changed.
@@ -210,7 +220,6 @@ impl Actor {
             Message::Resume { id, reply } => _ = reply.send(self.resume(&id).instrument(info_span!("run", %id)).await),
             Message::Cancel { id, reply } => _ = reply.send(self.cancel(&id).instrument(info_span!("run", %id)).await),
             Message::Move { id, to, reply } => _ = reply.send(self.move_to(&id, to).instrument(info_span!("run", %id)).await),
-            Message::Delete { id, reply } => _ = reply.send(self.delete(&id).instrument(info_span!("run", %id)).await),
             Message::Many { change, ids, reply } => {
                 let mut outcomes = Vec::with_capacity(ids.len());
                 for id in &ids {
@@ -218,6 +227,8 @@ impl Actor {
                     outcomes.push(match change {
                         Change::Cancel => self.cancel(id).instrument(span).await,
                         Change::Resume => self.resume(id).instrument(span).await,
+                        Change::Trash => self.trash(id).instrument(span).await,
+                        Change::Restore => self.restore(id).instrument(span).await,
                         Change::Delete => self.delete(id).instrument(span).await,
                     });
                 }
@@ -327,9 +338,33 @@ impl Actor {
         Ok(())
     }
 
-    async fn delete(&mut self, id: &RunId) -> Result<(), Refusal> {
+    /// Moves a run that is not running to the trash. Its directory stays where it is, and a queued run waits
+    /// until it is restored.
+    async fn trash(&mut self, id: &RunId) -> Result<(), Refusal> {
         if self.state(id).await? == RunState::Running {
             return Err(Refusal::Running);
+        }
+        self.states.set_trashed(id).await.context("cannot move to the trash")?;
+        tracing::info!("{id} is in the trash");
+        Ok(())
+    }
+
+    async fn restore(&mut self, id: &RunId) -> Result<(), Refusal> {
+        match self.state(id).await {
+            Err(Refusal::InTrash) => self.states.set_restored(id).await.context("cannot restore")?,
+            Ok(_) => return Err(Refusal::NotInTrash),
+            Err(refusal) => return Err(refusal),
+        }
+        tracing::info!("{id} is restored from the trash");
+        Ok(())
+    }
+
+    /// Deletes a run that is not running, with its directory and the share links that show it.
+    async fn delete(&mut self, id: &RunId) -> Result<(), Refusal> {
+        match self.state(id).await {
+            Ok(RunState::Running) => return Err(Refusal::Running),
+            Ok(_) | Err(Refusal::InTrash) => {}
+            Err(refusal) => return Err(refusal),
         }
         // Hide it first: the next start would take in a directory without a row as a new run, but deletes a
         // hidden one.
@@ -379,8 +414,11 @@ impl Actor {
     }
 
     async fn state(&self, id: &RunId) -> Result<RunState, Refusal> {
-        let status = self.db.status(id).await.context("cannot look up the run")?;
-        status.map(|status| status.state).ok_or(Refusal::NotFound)
+        match self.db.status(id).await.context("cannot look up the run")? {
+            Some(status) => Ok(status.state),
+            None if self.db.is_in_trash(id).await.context("cannot look up the run")? => Err(Refusal::InTrash),
+            None => Err(Refusal::NotFound),
+        }
     }
 
     /// Starts every queued run whose device is free.
@@ -484,7 +522,8 @@ impl Actor {
             Some(reason) => tracing::info!("{id} ended, {}: {reason}", state.id()),
             None => tracing::info!("{id} ended, {}", state.id()),
         }
-        self.states.set_finished(id, state, reason, Some(summary)).await;
+        let disk_bytes = used(dir.path()).ok().map(|used| used.total_bytes());
+        self.states.set_finished(id, state, reason, Some(RunSummary { disk_bytes, ..summary })).await;
     }
 
     /// Handles what the last server left: waits for workers that are still running, takes in unknown run
@@ -497,7 +536,7 @@ impl Actor {
             info_span!("run", id = %run.id).in_scope(|| self.settle_left_over(run));
         }
         for id in self.dirs.existing().context("cannot list the run directories")? {
-            if self.db.status(&id).await?.is_none()
+            if self.db.stored_status(&id).await?.is_none()
                 && let Err(error) = self.take_in(&id).instrument(info_span!("run", %id)).await
             {
                 info_span!("run", %id).in_scope(|| tracing::warn!("the directory {id} is not taken in: {error:#}"));
@@ -534,7 +573,9 @@ impl Actor {
         let time = std::fs::metadata(dir.metrics_file()).and_then(|metadata| metadata.modified()).context("it has no records")?;
         let metrics = dir.metrics().await?;
         let failure = metrics.finished.is_none().then_some("its records end before the run did");
-        self.states.insert_finished(id, &config, &metrics, Timestamp::try_from(time)?, failure).await?;
+        let disk_bytes = used(dir.path()).ok().map(|used| used.total_bytes());
+        let summary = RunSummary { disk_bytes, ..RunSummary::of(&metrics, config.epochs()) };
+        self.states.insert_finished(id, &config, &summary, Timestamp::try_from(time)?, failure).await?;
         tracing::info!("{id} is taken in from its directory");
         Ok(())
     }

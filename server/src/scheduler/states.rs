@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use shared::api::{RunState, RunSummary};
 use shared::config::RunConfig;
 use shared::id::RunId;
-use shared::record::Metrics;
 use sqlx::types::Json;
 use sqlx::{FromRow, SqlitePool};
 
@@ -64,7 +63,7 @@ impl States {
         &self,
         id: &RunId,
         config: &RunConfig,
-        metrics: &Metrics,
+        summary: &RunSummary,
         time: Timestamp,
         failure: Option<&str>,
     ) -> sqlx::Result<()> {
@@ -80,7 +79,7 @@ impl States {
         .bind(Json(config))
         .bind(at(time))
         .bind(failure)
-        .bind(Json(RunSummary::of(metrics, config.epochs())))
+        .bind(Json(summary))
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -88,7 +87,7 @@ impl States {
 
     /// The runs that wait for a device, in order, each with its place.
     pub async fn places(&self, device: &str) -> sqlx::Result<Vec<(String, i64)>> {
-        sqlx::query_as("SELECT id, coalesce(place, seq) AS place FROM runs WHERE state = 'queued' AND device = ? ORDER BY place")
+        sqlx::query_as("SELECT id, coalesce(place, seq) AS place FROM present_runs WHERE state = 'queued' AND device = ? ORDER BY place")
             .bind(device)
             .fetch_all(&self.pool)
             .await
@@ -107,7 +106,7 @@ impl States {
         // Selects two values and not the configuration: parsing a thousand configurations is slow.
         let mut active: Vec<ActiveRun> = sqlx::query_as(
             "SELECT id, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, canceling, deaths \
-             FROM runs WHERE state = ? ORDER BY coalesce(place, seq)",
+             FROM present_runs WHERE state = ? ORDER BY coalesce(place, seq)",
         )
         .bind(state.id())
         .fetch_all(&self.pool)
@@ -248,6 +247,18 @@ impl States {
             sqlx::query("UPDATE runs SET summary = ? WHERE id = ?").bind(Json(summary)).bind(id.as_str()).execute(&self.pool).await;
         self.note(&written);
         written.map(drop)
+    }
+
+    /// Moves a run to the trash.
+    pub async fn set_trashed(&self, id: &RunId) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET deleted_at = ? WHERE id = ?").bind(now()).bind(id.as_str()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Takes a run out of the trash.
+    pub async fn set_restored(&self, id: &RunId) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET deleted_at = NULL WHERE id = ?").bind(id.as_str()).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// Deletes a run and the share links that show it.

@@ -24,3 +24,4 @@ mod shortage;
 mod streams;
 mod support;
 mod table;
+mod trash;

@@ -234,7 +234,7 @@ fn a_backup_of_a_server_that_runs_becomes_a_server_again() {
     let (fine, said) = act("data", "backup", &copy);
     assert!(fine && said.starts_with("copied 2 runs, "), "{said}");
     let matrix = format!("runs/{done}/attributions/e2.adversarial.json");
-    assert!(program.ask("DELETE", &format!("/api/runs/{done}"), "", "").0 == 204 && copy.join(&matrix).is_file());
+    assert!(program.ask("DELETE", &format!("/api/runs/{done}?for_good=true"), "", "").0 == 204 && copy.join(&matrix).is_file());
     let (fine, said) = act("data", "backup", &copy);
     assert!(!fine && said.contains("is not empty"), "{said}");
     let (fine, said) = act("data", "restore", &copy);

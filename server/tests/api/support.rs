@@ -307,6 +307,7 @@ pub fn settings(dir: &Path) -> Settings {
         datasets_mirror: None,
         worker: dir.join("worker.sh"),
         stop_grace: Duration::from_secs(5),
+        trash_days: 7,
         web: Some(dir.join("web")),
         base_path: String::new(),
         public_url: None,

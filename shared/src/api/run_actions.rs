@@ -30,8 +30,12 @@ pub enum RunAction {
     Cancel,
     /// As `POST /api/runs/{id}/resume`.
     Resume,
-    /// As `DELETE /api/runs/{id}`.
+    /// As `DELETE /api/runs/{id}`: moves runs to the trash.
     Delete,
+    /// As `POST /api/runs/{id}/restore`.
+    Restore,
+    /// As `DELETE /api/runs/{id}?for_good=true`.
+    DeleteForGood,
     /// Adds and removes tags.
     Tag,
 }

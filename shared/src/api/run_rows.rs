@@ -89,6 +89,9 @@ pub struct RunRow {
     /// Number of classes of the network; absent if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<u32>,
+    /// Size of its files, measured when the run has ended; absent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
 }
 
 /// `GET /api/run-rows`: all runs, or the changes since an earlier response.
@@ -147,6 +150,7 @@ impl RunRow {
             cas: summary.cas,
             broke_down: summary.broke_down,
             classes,
+            disk_bytes: summary.disk_bytes,
         }
     }
 

@@ -83,6 +83,9 @@ pub struct RunSummary {
     /// Number of classes of the network; absent until the worker reports it.
     #[serde(default)]
     pub classes: Option<u32>,
+    /// Size of its files, measured when the run has ended; absent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
 }
 
 /// Measurements of an epoch. Accuracies are fractions.
@@ -211,6 +214,7 @@ impl RunSummary {
                 .find(|notice| notice.kind == NoticeKind::TrainingBrokeDown)
                 .and_then(|notice| notice.epoch),
             classes: metrics.started.as_ref().and_then(|started| u32::try_from(started.class_names.len()).ok()).filter(|count| *count > 0),
+            disk_bytes: None,
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct Health {
     pub queued: u32,
     /// Number of running runs.
     pub running: u32,
+    /// Number of days that a deleted run can be restored. 0: runs are deleted at once.
+    pub trash_days: u32,
     /// Problems that need attention, in sentences, such as a full disk or a database that cannot be written.
     #[serde(default)]
     pub problems: Vec<String>,

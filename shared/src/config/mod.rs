@@ -11,6 +11,7 @@ mod evaluate;
 mod import;
 mod method;
 mod model;
+mod network_size;
 mod pair;
 mod saliency;
 mod threat;
@@ -28,6 +29,7 @@ pub use evaluate::{EvaluateConfig, RestartedPgdConfig};
 pub use import::{ImportConfig, NormalizationChoice, NormalizationSource};
 pub use method::{Method, MethodFacts};
 pub use model::{Architecture, ArchitectureFacts, DEIT_HEADS, ModelConfig, Normalization};
+pub use network_size::NetworkSize;
 pub use pair::PairConfig;
 pub use saliency::SaliencyConfig;
 pub use threat::{Norm, ThreatModel};
@@ -328,6 +330,8 @@ mod tests {
         check("/training/awp", json!({"gamma": 0.0}), &[("training.awp.gamma", "above 0")]);
         check("/training/weight_averaging", json!({"decay": 1.0}), &[("training.weight_averaging.decay", "1 is out of range")]);
         check("/attribution/inputs", json!(["clean", "clean"]), &[("attribution.inputs", "twice")]);
+        check("/checkpoints", json!({"at_most": 3}), &[("checkpoints.at_most", "3 is not used")]);
+        check("/checkpoints", json!({"every": 2, "at_most": 0}), &[("checkpoints.at_most", "0 is out of range")]);
     }
 
     #[test]
@@ -387,6 +391,26 @@ mod tests {
         .unwrap();
         assert_eq!(config.as_train(), Some(&paper()));
         assert_eq!(config.title(), "CIFAR-10 · PGD AT · ℓ∞ 8/255");
+    }
+
+    #[test]
+    fn only_the_newest_of_the_checkpoints_by_count_are_kept() {
+        let mut config = paper();
+        let mut check = |every, at_most, epochs: &[u32], now, expected: &[u32]| {
+            config.checkpoints = CheckpointConfig { every, at_most, epochs: epochs.to_vec() };
+            let kept: Vec<u32> = (1..=now).filter(|epoch| config.keeps_epoch(*epoch, now)).collect();
+            assert_eq!(kept, expected, "{:?} after {now}", config.checkpoints);
+            for epoch in (1..=now).filter(|epoch| !kept.contains(epoch)) {
+                assert!(!config.keeps_epoch(epoch, now + 1), "epoch {epoch} does not come back");
+            }
+        };
+        check(0, None, &[], 20, &[]);
+        check(5, None, &[7], 20, &[5, 7, 10, 15, 20]);
+        check(5, Some(2), &[], 4, &[]);
+        check(5, Some(2), &[], 14, &[5, 10]);
+        check(5, Some(2), &[], 15, &[10, 15]);
+        check(5, Some(2), &[5, 7], 20, &[5, 7, 15, 20]);
+        check(1, Some(1), &[], 20, &[20]);
     }
 
     #[test]

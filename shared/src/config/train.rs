@@ -168,13 +168,20 @@ pub struct EvaluationConfig {
     pub random_start: bool,
 }
 
-/// Epochs whose checkpoints are kept, besides best and last.
+/// Epochs whose checkpoints are kept, besides best and last, which are always kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointConfig {
     /// Keeps a checkpoint every `every` epochs. 0 = off.
     pub every: u32,
+    /// Keeps only the newest `at_most` of the checkpoints of `every`. An older one is removed together with
+    /// its matrices, except those that `attribution.every` keeps. Absent: all are kept.
+    ///
+    /// The best and the last checkpoint and those of `epochs` do not count and stay. While the run is running,
+    /// removed checkpoints may still be there for a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u32>,
     /// Also keeps the checkpoints of these epochs.
     pub epochs: Vec<u32>,
 }
@@ -395,15 +402,27 @@ impl TrainConfig {
         PgdConfig { norm, eps, step_size, steps, random_start }
     }
 
-    /// Whether the checkpoint of `epoch` (from 1) is kept even if it is neither best nor last.
-    pub fn keeps_epoch(&self, epoch: u32) -> bool {
-        let every = self.checkpoints.every;
-        (every > 0 && epoch.is_multiple_of(every)) || self.checkpoints.epochs.contains(&epoch)
+    /// Whether the checkpoint of `epoch` (from 1) is saved even if it is neither best nor last.
+    pub fn saves_epoch(&self, epoch: u32) -> bool {
+        self.keeps_epoch(epoch, epoch)
+    }
+
+    /// Whether the checkpoint of `epoch` (from 1) is still kept after the epoch `now`, even if it is neither
+    /// best nor last.
+    ///
+    /// A checkpoint that is no longer kept after one epoch is not kept after a later one either.
+    pub fn keeps_epoch(&self, epoch: u32, now: u32) -> bool {
+        let CheckpointConfig { every, at_most, epochs } = &self.checkpoints;
+        let by_count = |every: u32| {
+            let newer = (now / every).saturating_sub(epoch / every);
+            epoch.is_multiple_of(every) && at_most.is_none_or(|at_most| newer < at_most)
+        };
+        epochs.contains(&epoch) || (*every > 0 && by_count(*every))
     }
 
     /// Whether the test set is evaluated after `epoch` (from 1).
     pub fn evaluates_epoch(&self, epoch: u32) -> bool {
-        epoch.is_multiple_of(self.evaluation.every.max(1)) || epoch == self.training.epochs || self.keeps_epoch(epoch)
+        epoch.is_multiple_of(self.evaluation.every.max(1)) || epoch == self.training.epochs || self.saves_epoch(epoch)
     }
 
     /// Whether the attribution of `epoch` (from 1) is measured and kept even if its checkpoint is not.
@@ -431,10 +450,17 @@ impl TrainConfig {
         check.range("evaluation.every", *every, 1, training.epochs.max(1));
         check.range("evaluation.steps", *steps, 1, 10_000);
         check.size("evaluation.step_size", *step_size, attack.norm.largest(shape));
-        check.that("checkpoints.every", checkpoints.every <= training.epochs, || {
-            format!("{} is more than the {} epochs of the run", checkpoints.every, training.epochs)
+        let CheckpointConfig { every, at_most, epochs } = checkpoints;
+        check.that("checkpoints.every", *every <= training.epochs, || {
+            format!("{every} is more than the {} epochs of the run", training.epochs)
         });
-        check.epochs("checkpoints.epochs", &checkpoints.epochs, training.epochs);
+        if let Some(at_most) = *at_most {
+            check.range("checkpoints.at_most", at_most, 1, 10_000);
+            check.that("checkpoints.at_most", *every > 0, || {
+                format!("{at_most} is not used, because no checkpoint is kept by count; set `every` or leave it out")
+            });
+        }
+        check.epochs("checkpoints.epochs", epochs, training.epochs);
         check.inside("attribution", |check| attribution.validate(check));
     }
 }

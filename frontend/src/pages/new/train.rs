@@ -187,7 +187,11 @@ fn KeepSection() -> impl IntoView {
     view! {
         <Section title="Checkpoints and attribution" text="The best and the last checkpoint are always kept.">
             <TextField path="checkpoints.every" label="Also keep every … epochs" kind=Kind::Number hint="0 keeps none by count."/>
-            <TextField path="checkpoints.epochs" label="Also keep epochs" kind=Kind::Numbers hint="With commas between."/>
+            <TextField
+                path="checkpoints.at_most" label="Of these, at most …" kind=Kind::Number
+                hint="The newest of those by count; older ones are removed, and their matrices unless “Attribution every … epochs” keeps them. Empty: all."
+            />
+            <TextField path="checkpoints.epochs" label="Also keep epochs" kind=Kind::Numbers hint="With commas between. These stay, whatever the number of others."/>
             <EntryField path="attribution.inputs" entry="adversarial" label="Attribution of adversarial inputs" hint="Test images under the evaluation attack: what the paper shows."/>
             <EntryField path="attribution.inputs" entry="clean" label="Attribution of clean inputs"/>
             <TextField

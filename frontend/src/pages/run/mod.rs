@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod connection;
+mod disk_space;
 mod evaluation;
 mod log;
 mod matrices;
@@ -26,6 +27,7 @@ use shared::record::Metrics;
 use shared::view::{Lens, View};
 
 use self::connection::ConnectionNotice;
+use self::disk_space::DiskSpace;
 use self::evaluation::EvaluationView;
 use self::log::{ConfigText, LogTail};
 use self::matrices::MatricesView;
@@ -40,7 +42,7 @@ use crate::cache::Cache;
 use crate::components::badge::{KindBadge, Progress, StateBadge};
 use crate::components::exports::{Export, Exports, course, export};
 use crate::components::labels::LabelsOfRun;
-use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog};
+use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog, use_carried_report};
 use crate::components::share::ShareButton;
 use crate::live::{Live, follow};
 use crate::load::{Placeholder, fetched, refusal, shown, told};
@@ -133,6 +135,7 @@ fn OwnRun(
         })}
         <RunView run metrics=Memo::new(move |_| metrics.get()) selection matrices=Cache::of_attributions()/>
         <Show when=move || !failed.get()><LogTail run open=false class="disclosure panel"/></Show>
+        <DiskSpace run metrics=Memo::new(move |_| metrics.get())/>
         <ConfigText run/>
         <Exports exports=Signal::derive(move || run.with(|run| exports_of(run, &selection.get())))/>
     }
@@ -212,9 +215,10 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
     };
     let resumable = Memo::new(move |_| run.with(|run| matches!(run.state, RunState::Canceled | RunState::Failed)));
     let (kind, sweep) = run.with_untracked(|run| (run.config.kind(), run.config.as_train().and_then(|config| config.sweep.clone())));
-    let navigate = StoredValue::new_local(use_open());
+    let (navigate, carried) = (StoredValue::new_local(use_open()), use_carried_report());
     let deleted = move |refused: usize| {
         if refused == 0 {
+            carried.set(report.get_untracked());
             navigate.with_value(|navigate| navigate("/", NavigateOptions::default()));
         }
     };
@@ -253,7 +257,7 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
             </div>
         </header>
         {refusal(problem)}
-        <ReportLine report/>
+        <ReportLine report undone=resumed/>
         <RunActionsDialog question report done=deleted/>
     }
 }

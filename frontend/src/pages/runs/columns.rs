@@ -29,6 +29,7 @@ pub enum Column {
     CasLast,
     DeltaCas,
     CasNormalized,
+    Disk,
 }
 
 /// Everything fixed about a column.
@@ -72,6 +73,7 @@ impl Column {
         Column::CasLast,
         Column::DeltaCas,
         Column::CasNormalized,
+        Column::Disk,
     ];
 
     pub fn facts(self) -> ColumnFacts {
@@ -103,6 +105,11 @@ impl Column {
                 let text = |cas| format::decimal(cas, 3);
                 let content = Content::Number { value: RunRow::cas_normalized, text, link: |_| None, measured: true };
                 ("normcas", "CAS/K(K−1)", Descending, content)
+            }
+            Column::Disk => {
+                let value = |run: &RunRow| run.disk_bytes.map(|bytes| bytes as f64);
+                let text = |bytes: Option<f64>| bytes.map_or_else(|| "–".to_owned(), |bytes| format::bytes(bytes as u64));
+                ("disk", "Disk", Descending, Content::Number { value, text, link: |_| None, measured: true })
             }
         };
         ColumnFacts { id, label, first, content }
