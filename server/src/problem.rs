@@ -159,7 +159,7 @@ impl Kind {
                 StatusCode::MISDIRECTED_REQUEST,
                 "The server was addressed by a host name that it does not trust; see `docs/proxies.md`.",
             ),
-            Kind::DiskFull => ("disk-full", StatusCode::INSUFFICIENT_STORAGE, "The disk is full; delete runs or make room."),
+            Kind::DiskFull => ("disk-full", StatusCode::INSUFFICIENT_STORAGE, "The disk is full; delete runs for good or make room."),
             Kind::DatabaseBusy => ("database-busy", StatusCode::SERVICE_UNAVAILABLE, "Another program holds the database; try again."),
             Kind::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server failed; its log says why."),
         };

@@ -1,7 +1,7 @@
 //! How much disk space a training run takes, computed from its configuration.
 
 use crate::api::{DiskEstimate, DiskUse};
-use crate::config::{NetworkSize, TrainConfig};
+use crate::config::{DistillationConfig, NetworkSize, TrainConfig};
 
 /// A value of a checkpoint: float32.
 const VALUE_BYTES: u64 = 4;
@@ -52,18 +52,22 @@ pub fn estimate(config: &TrainConfig, classes: Option<u32>) -> Option<DiskEstima
     let cell_bytes = CELL_BYTES + if config.attribution.bootstrap > 0 { INTERVAL_BYTES } else { 0 };
     let matrix_bytes = MATRIX_BYTES + MATRIX_CLASS_BYTES * classes + cell_bytes * classes * classes;
 
-    // Teachers that this run trains keep their best and their last checkpoint.
+    // Teachers that this run trains keep their best and their last checkpoint. A standard teacher is evaluated
+    // only once, at its end.
     let teachers = config.training.distillation.as_ref().map_or(0, |distillation| {
-        let trained =
-            [(&distillation.standard_teacher, distillation.standard_weight), (&distillation.robust_teacher, distillation.robust_weight)];
-        trained.into_iter().filter(|(checkpoint, weight)| checkpoint.is_none() && *weight > 0.0).count() as u64
+        let DistillationConfig { standard_teacher, robust_teacher, teacher_epochs, standard_weight, robust_weight, .. } = distillation;
+        let epochs = teacher_epochs.unwrap_or(last);
+        let teacher = |kept: u64| kept * checkpoint_bytes + FIXED_BYTES + EPOCH_BYTES * u64::from(epochs);
+        let standard = if standard_teacher.is_none() && *standard_weight > 0.0 { teacher(1) } else { 0 };
+        let robust = if robust_teacher.is_none() && *robust_weight > 0.0 { teacher(if epochs == 1 { 1 } else { 2 }) } else { 0 };
+        standard + robust
     });
     let records = EPOCH_BYTES * u64::from(last) + FILE_RECORD_BYTES * (checkpoints + matrices);
     let leaves = DiskUse {
         checkpoints_bytes: checkpoints * checkpoint_bytes,
         attributions_bytes: matrices * matrix_bytes,
         state_bytes: 0,
-        other_bytes: FIXED_BYTES + records + teachers * (2 * checkpoint_bytes + FIXED_BYTES + EPOCH_BYTES * u64::from(last)),
+        other_bytes: FIXED_BYTES + records + teachers,
     };
 
     // Weights, a velocity for each parameter, and the averaged weights.
@@ -80,7 +84,7 @@ pub fn estimate(config: &TrainConfig, classes: Option<u32>) -> Option<DiskEstima
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CheckpointConfig, DistillationConfig, RunConfig};
+    use crate::config::{CheckpointConfig, RunConfig};
     use crate::dataset::Dataset;
     use crate::preset;
 
@@ -115,7 +119,8 @@ mod tests {
         config.training.distillation = Some(DistillationConfig::default());
         let distilled = estimate(&config, None).unwrap();
         let more = distilled.leaves.other_bytes - plain.leaves.other_bytes;
-        assert!((4 * plain.checkpoint_bytes..5 * plain.checkpoint_bytes).contains(&more), "two teachers with two checkpoints each: {more}");
+        let teachers = 3 * plain.checkpoint_bytes..4 * plain.checkpoint_bytes;
+        assert!(teachers.contains(&more), "the best and the last of the robust teacher and the last of the other: {more}");
         assert!(plain.most_bytes > plain.leaves.total_bytes() + 2 * plain.state_bytes);
         assert!(plain.state_bytes > 19 * plain.checkpoint_bytes / 10);
     }

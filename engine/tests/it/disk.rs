@@ -69,7 +69,7 @@ fn a_run_takes_as_much_disk_space_as_was_estimated() {
     let mut config = all_kept();
     config.training.epochs = 2;
     config.training.milestones = Vec::new();
-    config.training.distillation = Some(DistillationConfig { teacher_epochs: Some(2), ..DistillationConfig::default() });
+    config.training.distillation = Some(DistillationConfig { teacher_epochs: Some(1), ..DistillationConfig::default() });
     check("with teachers", config);
     let mut config = all_kept();
     config.model.architecture = Architecture::DeitTiny;

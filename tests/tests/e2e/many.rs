@@ -71,7 +71,7 @@ async fn runs_are_chosen_in_ranges_by_mouse_and_keyboard() -> Result<()> {
     browser.fill("Filter", "tag:paper").await?;
     browser.click("Delete").await?;
     browser.sees("4 runs go to the trash and can be restored for 7 days.").await?;
-    browser.click("For good, to free the disk space now").await?;
+    browser.find("#delete-for-good").await?.click().await?;
     browser.sees("4 runs with their checkpoints, matrices and links will be gone for good.").await?;
     browser.is_accessible().await?;
     browser.click("Delete 4 runs for good").await?;
