@@ -119,6 +119,18 @@ impl RunDir {
         self.path.join(file)
     }
 
+    /// Returns the names of the files in a folder of the run directory; none if there is no such folder.
+    pub fn files(&self, folder: &str) -> Result<Vec<String>, Error> {
+        let path = self.path(folder);
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::io(&path)(error)),
+        };
+        let name = |entry: std::io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+        entries.map(name).collect::<std::io::Result<_>>().map_err(Error::io(&path))
+    }
+
     /// Removes a file if it exists. `file` is relative to the run directory.
     pub fn remove(&self, file: &str) -> Result<(), Error> {
         let path = self.path(file);

@@ -2,6 +2,7 @@
 //!
 //! A stopped run keeps its training state in `state.safetensors`. A finished run removes this file.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use shared::breakdown::breakdown;
 use shared::config::{Aggregation, Inputs, Layer, SplitName, Subset, TrainConfig};
 use shared::dataset::DatasetInfo;
 use shared::record::{self, Finished, Notice, NoticeKind, Progress, Record, Started};
-use shared::rundir::{self, StopReason};
+use shared::rundir::{self, ATTRIBUTIONS, CHECKPOINTS, StopReason};
 use tch::{Device, Kind};
 
 use super::attributions::{self, AttributionFacts};
@@ -47,7 +48,7 @@ pub(super) fn train(
     watch: &mut dyn FnMut(&Progress) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let begun = Instant::now();
-    for folder in [rundir::CHECKPOINTS, rundir::ATTRIBUTIONS] {
+    for folder in [CHECKPOINTS, ATTRIBUTIONS] {
         dir.create_folder(folder)?;
     }
     let mut state = State::new(config, &data.info, Kind::Float, device);
@@ -127,7 +128,38 @@ fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<f
         }
         remove_checkpoint(dir, epoch)?;
     }
+    remove_unrecorded(dir, config, epoch)?;
     Ok(epoch_secs)
+}
+
+/// Finishes removals of checkpoints, of which an earlier worker recorded one and was killed before it removed the
+/// files or recorded again the attributions that stay.
+fn remove_unrecorded(dir: &mut RunDir, config: &TrainConfig, epoch: u32) -> Result<(), Error> {
+    let known = |dir: &RunDir, epoch| dir.metrics().checkpoints.iter().any(|checkpoint| checkpoint.epoch == epoch);
+    for file in dir.files(CHECKPOINTS)? {
+        if epoch_of(&file).is_some_and(|epoch| !known(dir, epoch)) {
+            dir.remove(&format!("{CHECKPOINTS}/{file}"))?;
+        }
+    }
+    let files = dir.files(ATTRIBUTIONS)?;
+    for of in files.iter().filter_map(|file| epoch_of(file)).collect::<BTreeSet<u32>>() {
+        for inputs in Inputs::ALL {
+            let file = run_dir::attribution_file(of, inputs);
+            match dir.metrics().cas(of, inputs) {
+                Some(_) => {}
+                None if of <= epoch && config.attributes_epoch(of) && dir.path(&file).exists() => {
+                    attributions::record_again(dir, of, inputs)?;
+                }
+                None => dir.remove(&file)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The epoch in the name of a checkpoint or an attribution: 12 in `e12.adversarial.json`.
+fn epoch_of(file: &str) -> Option<u32> {
+    file.strip_prefix('e')?.split_once('.')?.0.parse().ok()
 }
 
 /// Measures the time spent on a run, including the time of earlier workers for the epochs that are kept.

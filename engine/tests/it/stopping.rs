@@ -287,22 +287,60 @@ fn a_state_of_an_earlier_version_is_gone_on_with() {
 #[test]
 fn damaged_states_and_checkpoints_are_refused() {
     let root = trained();
-    let flip = |path: &Path| {
-        let mut bytes = fs::read(path).unwrap();
-        let last = bytes.len() - 1;
-        bytes[last] ^= 1;
-        fs::write(path, bytes).unwrap();
+    // One bit, the second half, the header, everything.
+    let flip = |bytes: &mut Vec<u8>| bytes.last_mut().into_iter().for_each(|byte| *byte ^= 1);
+    let damages: [&dyn Fn(&mut Vec<u8>); 5] =
+        [&flip, &|bytes| bytes.truncate(bytes.len() / 2), &|bytes| bytes.truncate(20), &|bytes| bytes.fill(0xa5), &|bytes| bytes.clear()];
+    let check = |directory: &Path, file: &Path, part: &str| {
+        let whole = fs::read(file).unwrap();
+        for (index, damage) in damages.iter().enumerate() {
+            let mut bytes = whole.clone();
+            damage(&mut bytes);
+            fs::write(file, &bytes).unwrap();
+            let error = job::run(directory, &Stop::default()).unwrap_err().to_string();
+            assert!(error.contains(file.file_name().unwrap().to_str().unwrap()) && error.contains(part), "{index}: {error}");
+            assert_eq!(fs::read(file).unwrap(), bytes, "what is damaged stays as it is");
+        }
+        fs::write(file, whole).unwrap();
+        job::run(directory, &Stop::default()).unwrap();
     };
     let directory = beside(&root, "damaged", &config_json(short()));
     assert!(job::run(&directory, &Stop::at_check(9)).is_err());
-    flip(&directory.join("state.safetensors"));
-    let error = job::run(&directory, &Stop::default()).unwrap_err().to_string();
-    assert!(error.contains("state.safetensors") && error.contains("is damaged") && error.contains("remove it"), "{error}");
-
-    flip(&root.path().join("base/checkpoints/e3.safetensors"));
+    check(&directory, &directory.join("state.safetensors"), "remove it to begin again without it");
     let directory = beside(&root, "measured", &json!({"kind": "attribute", "checkpoint": "base.last", "device": "cpu"}));
-    let error = job::run(&directory, &Stop::default()).unwrap_err().to_string();
-    assert!(error.contains("e3.safetensors") && error.contains("is damaged: its SHA-256 is"), "{error}");
+    check(&directory, &root.path().join("base/checkpoints/e3.safetensors"), "is damaged: its SHA-256 is");
+}
+
+#[test]
+fn a_removal_that_a_kill_cut_short_is_finished_by_the_next_worker() {
+    let root = tempfile::tempdir().unwrap();
+    let mut config = short();
+    config.attribution.every = 2;
+    let whole = beside(&root, "whole", &config_json(config.clone()));
+    tch::set_num_threads(1);
+    job::run(&whole, &Stop::default()).unwrap();
+    let directory = beside(&root, "cut", &config_json(config));
+    // Somewhere in the last epoch.
+    let mut check = 1;
+    while metrics(&directory).epochs.len() < 2 {
+        job::run(&directory, &Stop::at_check(check)).unwrap_err();
+        check = 9;
+    }
+    // What a killed worker leaves: a removal that is recorded and not done, and an attribution that it has not recorded again.
+    let recorded: Vec<String> = fs::read_to_string(directory.join("metrics.jsonl"))
+        .unwrap()
+        .lines()
+        .filter(|line| !(line.contains("\"attribution\"") && line.contains("\"epoch\":2")))
+        .map(str::to_owned)
+        .collect();
+    fs::write(directory.join("metrics.jsonl"), recorded.join("\n") + "\n").unwrap();
+    for name in ["checkpoints/e77.safetensors", "checkpoints/e77.json", "attributions/e77.clean.json"] {
+        fs::write(directory.join(name), "left").unwrap();
+    }
+    job::run(&directory, &Stop::default()).unwrap();
+    assert_same("a removal that was cut short", &directory, &whole);
+    let recorded = |directory: &Path| metrics(directory).attributions.iter().map(|entry| (entry.epoch, entry.inputs)).collect::<Vec<_>>();
+    assert_eq!(recorded(&directory), recorded(&whole));
 }
 
 #[test]
