@@ -3,6 +3,7 @@
 //! Each step is a function in one of the modules below and skips what is already done. Nothing here is part
 //! of the product: the server and the worker run without xtask.
 
+mod api;
 mod app;
 mod apt;
 mod arrange;
@@ -11,11 +12,13 @@ mod browser;
 mod demo;
 mod deny;
 mod dev;
+mod fuzz;
 mod layout;
 mod libtorch;
 mod presets;
 mod process;
 mod progress;
+mod schema;
 mod serve;
 mod styles;
 mod test;
@@ -59,6 +62,15 @@ enum Command {
     /// Measures in a real browser how fast the pages answer, with 200 classes and 10,000 runs, and how much
     /// there is to download.
     Bench,
+    /// Gives the parsers of foreign files and texts, or those named, inputs of all kinds, and stops at one that they
+    /// cannot take.
+    Fuzz {
+        #[arg(value_name = "PARSER")]
+        wanted: Vec<String>,
+        /// Time for each parser.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Checks format and lints, then runs every test, those in a real browser included.
     Test {
         /// Passed on to `cargo test`, for example a part of a test's name.
@@ -113,6 +125,10 @@ fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
         }
         Command::Bench => {
             bench::bench(&layout, progress)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Fuzz { wanted, seconds } => {
+            fuzz::fuzz(&layout, progress, &wanted, seconds)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Test { args } => {
