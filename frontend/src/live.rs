@@ -150,12 +150,15 @@ impl Follower {
 
     fn take(&self, live: Live, answer: Result<RunRecords, Problem>) {
         let connection = match answer {
-            Ok(RunRecords { run, records, next, more, problems }) => {
+            Ok(RunRecords { run, records, left_out, next, more, problems }) => {
                 self.failures.set(0);
                 self.again.set(self.again.get() || more);
                 self.after.replace(Some(next));
-                if !records.is_empty() {
-                    let _ = live.metrics.try_update(|metrics| records.into_iter().for_each(|record| metrics.apply(record)));
+                if !records.is_empty() || left_out > 0 {
+                    let _ = live.metrics.try_update(|metrics| {
+                        records.into_iter().for_each(|record| metrics.apply(record));
+                        metrics.leave_out(left_out);
+                    });
                 }
                 set_if_new(live.run, run);
                 set_if_new(live.problems, problems);

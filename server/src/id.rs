@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
 use shared::api::NewSweep;
 use shared::config::RunConfig;
 use shared::dataset::Dataset;
@@ -39,6 +40,11 @@ pub fn new_share_token() -> ShareToken {
 /// 160 random bits from a generator that is fit for secrets.
 pub fn random_hex() -> String {
     hex(rand::random::<[u8; 20]>())
+}
+
+/// SHA-256 of a text, as hexadecimal digits.
+pub fn sha256(text: &str) -> String {
+    hex(Sha256::digest(text))
 }
 
 /// Bytes as hexadecimal digits in small letters.

@@ -30,6 +30,7 @@ mod proxy;
 mod ranges;
 mod resources;
 mod routes;
+mod run_labels;
 mod rundir;
 mod scheduler;
 pub mod serve;

@@ -5,13 +5,17 @@ use server::args::{Args, Command, LogFormat};
 use server::{backup, serve};
 use tracing_subscriber::EnvFilter;
 
-/// `tiny_skia` warns about every hatched cell that lies outside a figure.
-const DEFAULT_FILTER: &str = "info,tiny_skia=error,tiny_skia_path=error";
+const DEFAULT_FILTER: &str = "info";
+/// These warn about every hatched cell that lies outside a figure.
+const QUIET: [&str; 2] = ["tiny_skia", "tiny_skia_path"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    for name in QUIET {
+        filter = filter.add_directive(format!("{name}=error").parse()?);
+    }
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     match args.log_format {
         LogFormat::Text => log.with_ansi(stderr().is_terminal()).init(),

@@ -9,6 +9,7 @@ use shared::problem::{FieldError, Problem};
 use strum::{EnumIter, IntoEnumIterator};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as OpenApiResponse, ResponseBuilder};
 
+use crate::db::why_unreadable;
 use crate::shortage::Shortage;
 
 const CATALOGUE_HEAD: &str = "\
@@ -47,6 +48,7 @@ pub enum Kind {
     RunNotResumable,
     RunNotQueued,
     RunActive,
+    RunUnreadable,
     QueueFull,
     TooManyShares,
     WorkerNotReady,
@@ -87,7 +89,11 @@ impl Kind {
                 ("result-not-found", StatusCode::NOT_FOUND, "The run has not written its result yet, or has ended without one.")
             }
             Kind::SweepNotFound => ("sweep-not-found", StatusCode::NOT_FOUND, "No run belongs to a sweep with this id."),
-            Kind::ShareNotFound => ("share-not-found", StatusCode::NOT_FOUND, "No share has this token; it may have been withdrawn."),
+            Kind::ShareNotFound => (
+                "share-not-found",
+                StatusCode::NOT_FOUND,
+                "No share has this token or id; it may have been withdrawn, or its link replaced.",
+            ),
             Kind::ShareExpired => ("share-expired", StatusCode::GONE, "The share existed, until the time its sender set."),
             Kind::InvalidQuery => {
                 ("invalid-query", StatusCode::BAD_REQUEST, "A parameter of the address is missing or cannot be read; `errors` names it.")
@@ -123,6 +129,11 @@ impl Kind {
             Kind::RunNotResumable => ("run-not-resumable", StatusCode::CONFLICT, "Only a canceled or failed run can go on."),
             Kind::RunNotQueued => ("run-not-queued", StatusCode::CONFLICT, "Only a queued run has a place in the queue."),
             Kind::RunActive => ("run-active", StatusCode::CONFLICT, "The run is still running, so it cannot be deleted."),
+            Kind::RunUnreadable => (
+                "run-unreadable",
+                StatusCode::CONFLICT,
+                "The run was made by another version of CrossLens, and this one cannot read it. It can be deleted.",
+            ),
             Kind::QueueFull => ("queue-full", StatusCode::TOO_MANY_REQUESTS, "As many runs are queued as the server takes."),
             Kind::TooManyShares => ("too-many-shares", StatusCode::TOO_MANY_REQUESTS, "As many shares exist as the server keeps."),
             Kind::WorkerNotReady => (
@@ -237,6 +248,10 @@ impl ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
+        if let Some(why) = why_unreadable(&error) {
+            let detail = format!("this version of CrossLens cannot read the run: {why}; start the version that made it, or delete it");
+            return ApiError::on_field(Kind::RunUnreadable, "id", detail);
+        }
         anyhow::Error::new(error).context("the database failed").into()
     }
 }

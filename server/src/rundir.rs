@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use shared::api::AttributionFile;
 use shared::config::{RunConfig, RunKind};
 use shared::id::{AttributionId, CheckpointId, RunId};
+use shared::labels::Labels;
 use shared::record::{Metrics, Record};
 use shared::rundir::{self, StopReason};
 use tempfile::TempDir;
@@ -175,13 +177,28 @@ impl RunDir {
     }
 
     fn write_config(&self, config: &RunConfig) -> io::Result<()> {
-        let mut text = serde_json::to_string_pretty(config)?;
+        self.write_json(rundir::CONFIG, config)
+    }
+
+    /// Writes a JSON file beside its name and renames it, so that it appears whole.
+    fn write_json(&self, name: &str, content: &impl Serialize) -> io::Result<()> {
+        let mut text = serde_json::to_string_pretty(content)?;
         text.push('\n');
-        let temporary = self.path.join(format!("{}.new", rundir::CONFIG));
+        let temporary = self.path.join(format!("{name}.new"));
         let mut file = File::create(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        std::fs::rename(temporary, self.path.join(rundir::CONFIG))
+        std::fs::rename(temporary, self.path.join(name))
+    }
+
+    /// Keeps what people have written on the run.
+    pub fn write_labels(&self, labels: &Labels) -> io::Result<()> {
+        self.write_json(rundir::LABELS, labels)
+    }
+
+    /// What people have written on the run; `None` if nothing is kept.
+    pub fn labels(&self) -> io::Result<Option<Labels>> {
+        Ok(self.read(rundir::LABELS)?.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)
     }
 
     /// Reads the configuration of a directory whose format this version knows.
@@ -222,7 +239,7 @@ impl RunDir {
         Tail::new(self.metrics_file())
     }
 
-    /// All records summed up; skips lines that are not records.
+    /// All records summed up; counts lines that are not records.
     pub async fn metrics(&self) -> io::Result<Metrics> {
         let mut tail = self.tail();
         let mut metrics = Metrics::default();
@@ -231,7 +248,12 @@ impl RunDir {
             if lines.is_empty() {
                 return Ok(metrics);
             }
-            lines.iter().filter_map(|line| record(line).ok()).for_each(|record| metrics.apply(record));
+            for line in &lines {
+                match record(line) {
+                    Ok(record) => metrics.apply(record),
+                    Err(_) => metrics.leave_out(1),
+                }
+            }
         }
     }
 

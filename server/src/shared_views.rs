@@ -56,12 +56,17 @@ fn json(value: &impl Serialize) -> Result<Value, ApiError> {
     serde_json::to_value(value).map_err(ApiError::internal)
 }
 
-/// A run as others may see it: without folders of the server and without notes.
+/// A run as others may see it: without folders of the server, and without what its owner has written on it
+/// besides the title.
 pub async fn public_run(state: &AppState, id: &RunId) -> Result<Run, ApiError> {
     let mut run = run(state, id).await?;
     hide_folders(&mut run.config);
-    // Notes are private.
     run.notes.clear();
+    run.tags.clear();
+    // It repeats the last words of the worker, which name files of the server.
+    if run.failure.is_some() {
+        run.failure = Some("the owner of the server can see why".to_owned());
+    }
     Ok(run)
 }
 

@@ -46,14 +46,7 @@ impl Shortage {
     }
 
     fn of_database(error: &(dyn Error + 'static)) -> Option<Self> {
-        let code = match error.downcast_ref::<sqlx::Error>()? {
-            sqlx::Error::Database(error) => error.code()?.parse::<i32>().ok()?,
-            // All connections wait for the database.
-            sqlx::Error::PoolTimedOut => BUSY,
-            _ => return None,
-        };
-        // The last eight bits are the primary code.
-        match code & 0xff {
+        match sqlite_code(error.downcast_ref::<sqlx::Error>()?)? {
             FULL => Some(Shortage::DiskFull),
             BUSY | LOCKED => Some(Shortage::DatabaseBusy),
             _ => None,
@@ -74,6 +67,17 @@ impl fmt::Display for Shortage {
             Shortage::DiskFull => "the disk of the data directory is full, so nothing was saved; delete runs or other files there",
             Shortage::DatabaseBusy => "another program holds the database, so nothing was saved; try again in a moment",
         })
+    }
+}
+
+/// The primary result code of SQLite.
+pub fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
+    match error {
+        // The last eight bits are the primary code.
+        sqlx::Error::Database(error) => Some(error.code()?.parse::<i32>().ok()? & 0xff),
+        // All connections wait for the database.
+        sqlx::Error::PoolTimedOut => Some(BUSY),
+        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::api::{Attribution, AttributionFile, Run, RunState, RunSummary, Share};
 use crate::config::{Aggregation, Inputs, Layer, SplitName, Subset};
-use crate::id::{AttributionId, RunId};
+use crate::id::{AttributionId, RunId, ShareId};
 use crate::matrix::Matrix;
 use crate::preset;
 
@@ -69,10 +69,8 @@ pub fn attribution(run: &str, epoch: u32, matrix: Matrix) -> Attribution {
 
 /// A share without title and note that does not expire.
 pub fn share() -> Share {
-    let token = "0".repeat(40);
     Share {
-        path: format!("s/{token}"),
-        token: token.parse().expect("40 digits are a token"),
+        id: ShareId(1),
         title: String::new(),
         note: String::new(),
         view: String::new(),

@@ -181,6 +181,8 @@ pub enum NoticeKind {
     MaskedGradients,
     /// Files in the folder of the data set that were not read.
     PassedOver,
+    /// Lines of `metrics.jsonl` that are no records of the run. Workers do not write this kind.
+    LeftOut,
 }
 
 /// The last record of a run that finished.
@@ -210,6 +212,14 @@ pub struct Metrics {
     #[serde(default)]
     pub notices: Vec<Notice>,
     pub finished: Option<Finished>,
+    /// Number of records that cannot be of this run and were left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Error: the run has no checkpoint for the requested epoch.
@@ -237,7 +247,18 @@ impl Metrics {
     }
 
     /// Applies the next record of the file.
+    ///
+    /// Leaves out what is of an epoch that the run does not have.
     pub fn apply(&mut self, record: Record) {
+        let epoch = match &record {
+            Record::Epoch(epoch) => Some(epoch.epoch),
+            Record::Checkpoint(checkpoint) => Some(checkpoint.epoch),
+            Record::Attribution(entry) => Some(entry.epoch),
+            _ => None,
+        };
+        if epoch > self.epochs_planned() && self.epochs_planned().is_some() {
+            return self.leave_out(1);
+        }
         match record {
             Record::Started(started) => self.started = Some(started),
             Record::Progress(progress) => self.progress = Some(progress),
@@ -265,6 +286,16 @@ impl Metrics {
         }
     }
 
+    /// Counts lines that are no records of this run.
+    pub fn leave_out(&mut self, lines: u32) {
+        self.left_out = self.left_out.saturating_add(lines);
+    }
+
+    /// Number of epochs that the run trains for; `None` if it has not started or does not train.
+    fn epochs_planned(&self) -> Option<u32> {
+        self.started.as_ref().map(|started| started.epochs).filter(|epochs| *epochs > 0)
+    }
+
     fn forget_after(&mut self, epoch: u32) {
         self.epochs.retain(|entry| entry.epoch <= epoch);
         self.attributions.retain(|entry| entry.epoch <= epoch);
@@ -272,13 +303,23 @@ impl Metrics {
         self.progress = None;
     }
 
-    /// The recorded notices. If none says that training broke down but the metrics do, adds that notice.
+    /// The recorded notices, with one about lines that were left out. If none says that training broke down
+    /// but the metrics do, adds that notice.
     ///
     /// Older runs have metrics without such notices.
     pub fn all_notices(&self) -> Vec<Notice> {
         let written = self.notices.iter().any(|notice| notice.kind == NoticeKind::TrainingBrokeDown);
         let found = if written { None } else { breakdown(self) };
-        self.notices.iter().cloned().chain(found).collect()
+        self.notices.iter().cloned().chain(found).chain(self.left_out_notice()).collect()
+    }
+
+    fn left_out_notice(&self) -> Option<Notice> {
+        let message = match self.left_out {
+            0 => return None,
+            1 => "1 line of its records was cut short or is not of this run.".to_owned(),
+            lines => format!("{lines} lines of its records were cut short or are not of this run."),
+        };
+        Some(Notice { kind: NoticeKind::LeftOut, epoch: None, message })
     }
 
     /// The epoch with the highest selection accuracy; of equal ones, the first.
@@ -342,22 +383,23 @@ impl Metrics {
             return self.progress.as_ref().map_or(0.0, |progress| f64::from(progress.step) / f64::from(progress.steps.max(1))).min(1.0);
         }
         let done = self.epochs.last().map_or(0, |epoch| epoch.epoch);
+        let teachers = f64::from(started.teacher_epochs);
         // Number of complete epochs (with those of teachers), and the finished fraction of the current one.
         let (before, part) = match &self.progress {
             Some(progress) if progress.phase == Phase::Teaching && done == 0 => {
-                (progress.epoch.saturating_sub(1), f64::from(progress.step) / f64::from(progress.steps.max(1)))
+                (f64::from(progress.epoch.saturating_sub(1)), f64::from(progress.step) / f64::from(progress.steps.max(1)))
             }
             Some(progress) if progress.epoch > done && progress.phase != Phase::Teaching => {
                 let part = match progress.phase {
                     Phase::Evaluating | Phase::Attributing => 1.0,
                     _ => f64::from(progress.step) / f64::from(progress.steps.max(1)),
                 };
-                (started.teacher_epochs + progress.epoch.saturating_sub(1), part)
+                (teachers + f64::from(progress.epoch.saturating_sub(1)), part)
             }
-            _ if done == 0 => (0, 0.0),
-            _ => (started.teacher_epochs + done, 0.0),
+            _ if done == 0 => (0.0, 0.0),
+            _ => (teachers + f64::from(done), 0.0),
         };
-        ((f64::from(before) + part) / f64::from(started.teacher_epochs + started.epochs)).min(1.0)
+        ((before + part) / (teachers + f64::from(started.epochs))).min(1.0)
     }
 
     /// Estimated seconds left, at the average speed so far.
@@ -376,7 +418,7 @@ impl Metrics {
         let (first, last) = (self.epochs.first()?, self.epochs.last()?);
         let left = epochs.saturating_sub(last.epoch);
         let spent = last.elapsed_secs - first.elapsed_secs + first.seconds;
-        Some(f64::from(left) * spent / f64::from(last.epoch - first.epoch + 1))
+        Some(f64::from(left) * spent / (f64::from(last.epoch - first.epoch) + 1.0))
     }
 }
 
@@ -449,6 +491,14 @@ mod tests {
         let metrics = Metrics::from_records([epoch(1, Some(0.3)), epoch(2, Some(0.9)), epoch(2, Some(0.1))]);
         assert_eq!(metrics.epochs.len(), 2);
         assert_eq!(metrics.best().unwrap().epoch, 1);
+    }
+
+    #[test]
+    fn an_epoch_that_the_run_does_not_have_is_left_out_and_counted() {
+        let started = Record::Started(started(4));
+        let metrics = Metrics::from_records([started, epoch(1, Some(0.3)), epoch(1_000_000, Some(0.9)), epoch(5, None), epoch(4, None)]);
+        assert_eq!(metrics.epochs.iter().map(|epoch| epoch.epoch).collect::<Vec<_>>(), [1, 4]);
+        assert_eq!((metrics.left_out, metrics.best().unwrap().epoch), (2, 1));
     }
 
     #[test]

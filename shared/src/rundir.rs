@@ -10,6 +10,9 @@ pub const FORMAT: &str = "format";
 
 /// Configuration, written by whoever starts the worker.
 pub const CONFIG: &str = "config.json";
+/// [`crate::labels::Labels`] that people gave the run: written by the server, so that they outlive its
+/// database.
+pub const LABELS: &str = "labels.json";
 /// Output of a worker that a server has started.
 pub const LOG: &str = "log.txt";
 /// One [`crate::record::Record`] per line, appended by the worker.

@@ -14,7 +14,8 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 pub fn WorkerBanner() -> impl IntoView {
     let health = fetched::<Health>(|| Some("api/health".to_owned()));
     Effect::new(move || {
-        if health.ready().is_some_and(|health| health.worker == WorkerStatus::Starting) {
+        // The server tries a worker that does not start again.
+        if health.ready().is_some_and(|health| !matches!(health.worker, WorkerStatus::Ready(_))) {
             set_timeout(move || health.reload(), ASK_AGAIN_AFTER);
         }
     });

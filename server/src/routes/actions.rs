@@ -95,5 +95,5 @@ async fn tag(state: &AppState, id: &str, add: &[String], remove: &[String]) -> R
     let run = resources::run(state, &id).await?;
     let change = RunChange { tags: Some(labels::retagged(run.tags, add, remove)), ..RunChange::default() };
     let change = labels::checked(change).map_err(|errors| ApiError::on_fields(Kind::InvalidChange, errors))?;
-    Ok(state.db.change_run(&id, &change).await?)
+    Ok(state.labels.change(&state.db, &state.dirs, &id, &change).await?)
 }

@@ -116,7 +116,7 @@ async fn share_page(state: &AppState, web: &Path, token: &str, headers: &HeaderM
     };
     match shared {
         Ok(shared) => {
-            let head = share_head(&shared, &public_address(headers, &state.settings));
+            let head = share_head(&shared, token, &public_address(headers, &state.settings));
             Ok(Html(index(&state.settings, web, &head).await?).into_response())
         }
         Err(error) if matches!(error.kind(), Kind::ShareNotFound | Kind::ShareExpired) => {
@@ -136,15 +136,15 @@ async fn index(settings: &Settings, web: &Path, head: &str) -> Result<String, Ap
     Ok(page.replacen(BASE, &format!("<base href=\"{}/\">", escape(&settings.base_path)), 1).replacen(HEAD, head, 1))
 }
 
-fn share_head(shared: &SharedView, public_address: &str) -> String {
+fn share_head(shared: &SharedView, token: &str, public_address: &str) -> String {
     let title = escape(&shared.share.title);
     // What the sender says tells more than what we can.
     let note = shared.share.note.split_whitespace().collect::<Vec<_>>().join(" ");
     let description = if note.is_empty() { shared_views::description(&shared.content) } else { note };
     let description = escape(&description);
-    let address = format!("{public_address}/{}", shared.share.path);
+    let address = format!("{public_address}/s/{token}");
     let address = escape(&address);
-    let picture = format!("{public_address}/api/shares/{}/preview.png", shared.share.token);
+    let picture = format!("{public_address}/api/shares/{token}/preview.png");
     let picture = escape(&picture);
     // Whoever has the link may show it; search engines need not know it.
     format!(

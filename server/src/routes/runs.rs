@@ -133,7 +133,7 @@ pub async fn change_run(
 ) -> Result<Json<Run>, ApiError> {
     resources::status(&state, &id).await?;
     let change = labels::checked(change).map_err(|errors| ApiError::on_fields(Kind::InvalidChange, errors))?;
-    state.db.change_run(&id, &change).await?;
+    state.labels.change(&state.db, &state.dirs, &id, &change).await?;
     resources::run(&state, &id).await.map(Json)
 }
 
@@ -474,7 +474,7 @@ pub async fn stream_events(
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
     let after = last_event_id(&headers)?.or(query.after).unwrap_or(0);
-    resources::status(&state, &id).await?;
+    resources::run(&state, &id).await?;
     let tail = state.dirs.of(&id).tail();
     let follower = Follower { state, id, tail, after, stage: Stage::Outside, seen: None, pending: VecDeque::new() };
     let events = Sse::new(events(follower)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));

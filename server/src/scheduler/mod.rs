@@ -7,7 +7,7 @@ mod pending_writes;
 mod states;
 mod verdict;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use shared::api::{Probe, QueuePlace, RunState, RunSummary, WorkerStatus};
 use shared::config::RunConfig;
 use shared::id::RunId;
+use shared::labels::Labels;
 use shared::rundir::StopReason;
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -31,9 +32,10 @@ use self::states::{ActiveRun, States};
 use self::verdict::{Ending, Verdict, verdict};
 use crate::db::Db;
 use crate::id::new_run;
+use crate::run_labels;
 use crate::rundir::{RunDir, RunDirs};
 use crate::shortage::{Shortage, lack_of_room};
-use crate::worker::{Worker, last_words};
+use crate::worker::{NotStarted, Worker, last_words};
 
 /// Time until a failed write or start is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -99,11 +101,15 @@ struct Actor {
     states: States,
     dirs: RunDirs,
     worker: Worker,
+    /// Whether the worker program works; set here when a start shows that it does not.
+    status: watch::Sender<WorkerStatus>,
     probe: watch::Receiver<WorkerStatus>,
     inbox: mpsc::Receiver<Message>,
     /// For tasks that wait for workers.
     outbox: mpsc::Sender<Message>,
     running: HashMap<RunId, Running>,
+    /// Queued runs that this version cannot read; they wait for one that can.
+    passed_over: HashSet<RunId>,
     /// Set while the server stops: is told when the last worker has ended.
     stopping: Option<oneshot::Sender<()>>,
 }
@@ -118,10 +124,22 @@ struct Running {
 
 impl Scheduler {
     /// Starts the task, which first settles the runs that an earlier server left running.
-    pub fn start(pool: SqlitePool, pending: PendingWrites, dirs: RunDirs, worker: Worker, probe: watch::Receiver<WorkerStatus>) -> Self {
+    pub fn start(pool: SqlitePool, pending: PendingWrites, dirs: RunDirs, worker: Worker, status: watch::Sender<WorkerStatus>) -> Self {
         let (messages, inbox) = mpsc::channel(64);
         let (db, states) = (Db::new(pool.clone(), pending.clone()), States::new(pool, pending));
-        let actor = Actor { db, states, dirs, worker, probe, inbox, outbox: messages.clone(), running: HashMap::new(), stopping: None };
+        let actor = Actor {
+            db,
+            states,
+            dirs,
+            worker,
+            probe: status.subscribe(),
+            status,
+            inbox,
+            outbox: messages.clone(),
+            running: HashMap::new(),
+            passed_over: HashSet::new(),
+            stopping: None,
+        };
         tokio::spawn(actor.run());
         Scheduler { messages }
     }
@@ -390,6 +408,10 @@ impl Actor {
             return Ok(());
         }
         for run in self.states.active(RunState::Queued).await? {
+            // A start before this one may have found that the program is away.
+            if !matches!(*self.probe.borrow(), WorkerStatus::Ready(_)) {
+                return Ok(());
+            }
             let Some(device) = resolve_device(&run.wanted_device, &probe) else {
                 let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
                 let failure = format!("this machine has no device `{}`; it has {}", run.wanted_device, known.join(", "));
@@ -400,6 +422,12 @@ impl Actor {
                 self.states.set_device(&run.id, device).await?;
             }
             if !self.running.values().any(|running| running.device == device) {
+                if let Some(why) = self.db.unreadable(&run.id).await? {
+                    if self.passed_over.insert(run.id.clone()) {
+                        tracing::warn!("{} is passed over in the queue: {why}", run.id);
+                    }
+                    continue;
+                }
                 let span = info_span!("run", id = %run.id);
                 let device = device.to_owned();
                 self.start(run, &device).instrument(span).await?;
@@ -414,13 +442,22 @@ impl Actor {
         // Write `running` first: if the server is killed before the worker starts, the next start looks for a
         // left-over worker.
         self.states.set_running(&id).await?;
-        let again = deaths.and_then(|deaths| deaths.why);
+        let again = deaths.as_ref().and_then(|deaths| deaths.why.clone());
         let worker = match self.worker.start(&dir, again.as_deref()) {
             Ok(worker) => worker,
+            Err(error @ NotStarted::Program(..)) => {
+                tracing::error!("{error}");
+                self.states.set_again(&id, deaths, None).await;
+                self.status.send_replace(WorkerStatus::Broken { message: error.to_string() });
+                return Ok(());
+            }
+            Err(error) if Shortage::of(&error) == Some(Shortage::DiskFull) => {
+                self.states.set_again(&id, deaths, None).await;
+                return Err(error.into());
+            }
             Err(error) => {
-                let failure = format!("cannot start the worker `{}`: {error}", self.worker.program.display());
-                tracing::warn!("{id} failed: {failure}");
-                self.states.set_finished(&id, RunState::Failed, Some(failure), None).await;
+                tracing::warn!("{id} failed: {error}");
+                self.states.set_finished(&id, RunState::Failed, Some(error.to_string()), None).await;
                 return Ok(());
             }
         };
@@ -461,16 +498,22 @@ impl Actor {
             None
         });
         let (state, reason) = match verdict(ending, in_file.or(asked), &last_words(&log)) {
+            // Its own words would be about the first file that it missed.
+            Verdict::Over(RunState::Failed | RunState::Succeeded, _) | Verdict::Died(_) if !dir.path().exists() => {
+                let path = dir.path().display();
+                let gone = format!("its directory `{path}` went away while it ran; bring it back and resume the run, or delete the run");
+                (RunState::Failed, Some(gone))
+            }
             Verdict::Over(state, reason) => (state, reason),
             Verdict::GoesOn => {
                 tracing::info!("{id} has been saved and is queued again");
                 let deaths = before.map(|deaths| Deaths { why: None, ..deaths });
-                return self.states.set_again(id, deaths, summary).await;
+                return self.states.set_again(id, deaths, Some(summary)).await;
             }
             Verdict::Died(how) => match after_death(&how, before, summary.fraction_done) {
                 Ok(deaths) => {
                     tracing::warn!("{id} is queued again: {how}");
-                    return self.states.set_again(id, Some(deaths), summary).await;
+                    return self.states.set_again(id, Some(deaths), Some(summary)).await;
                 }
                 Err(reason) => (RunState::Failed, Some(reason)),
             },
@@ -496,6 +539,7 @@ impl Actor {
         for run in self.states.active(RunState::Running).await? {
             info_span!("run", id = %run.id).in_scope(|| self.settle_left_over(run));
         }
+        run_labels::keep_all(&self.db, &self.dirs).await?;
         for id in self.dirs.existing().context("cannot list the run directories")? {
             if self.db.status(&id).await?.is_none()
                 && let Err(error) = self.take_in(&id).instrument(info_span!("run", %id)).await
@@ -534,7 +578,8 @@ impl Actor {
         let time = std::fs::metadata(dir.metrics_file()).and_then(|metadata| metadata.modified()).context("it has no records")?;
         let metrics = dir.metrics().await?;
         let failure = metrics.finished.is_none().then_some("its records end before the run did");
-        self.states.insert_finished(id, &config, &metrics, Timestamp::try_from(time)?, failure).await?;
+        let labels = run_labels::kept(&dir).unwrap_or_else(|| Labels { title: config.title(), tags: Vec::new(), notes: String::new() });
+        self.states.insert_finished(id, &config, &labels, &metrics, Timestamp::try_from(time)?, failure).await?;
         tracing::info!("{id} is taken in from its directory");
         Ok(())
     }
@@ -651,12 +696,13 @@ while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
             std::fs::write(&program, WORKER).unwrap();
             std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
             let device = shared::api::Device { id: "cpu".into(), name: "CPU".into(), memory_bytes: None };
-            let (_, probe) = watch::channel(WorkerStatus::Ready(Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device] }));
+            let (status, _) =
+                watch::channel(WorkerStatus::Ready(Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device] }));
             let pool = crate::db::open(&folder.path().join("crosslens.db")).await.unwrap();
             let (pending, dirs) = (PendingWrites::default(), RunDirs::create(folder.path().join("runs")).unwrap());
             let worker = Worker { program, stop_grace: Duration::from_secs(5) };
             let db = Db::new(pool.clone(), pending.clone());
-            let scheduler = Scheduler::start(pool.clone(), pending, dirs, worker, probe);
+            let scheduler = Scheduler::start(pool.clone(), pending, dirs, worker, status);
             Planned { folder, pool, db, scheduler }
         }
 

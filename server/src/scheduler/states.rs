@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use shared::api::{RunState, RunSummary};
 use shared::config::RunConfig;
 use shared::id::RunId;
+use shared::labels::Labels;
 use shared::record::Metrics;
 use sqlx::types::Json;
 use sqlx::{FromRow, SqlitePool};
@@ -64,23 +65,26 @@ impl States {
         &self,
         id: &RunId,
         config: &RunConfig,
+        labels: &Labels,
         metrics: &Metrics,
         time: Timestamp,
         failure: Option<&str>,
     ) -> sqlx::Result<()> {
         let state = if failure.is_none() { RunState::Succeeded } else { RunState::Failed };
         sqlx::query(
-            "INSERT INTO runs (id, title, state, device, config, created_at, started_at, finished_at, failure, summary) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, ?7, ?8)",
+            "INSERT INTO runs (id, title, state, device, config, created_at, started_at, finished_at, failure, summary, tags, notes) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, ?7, ?8, ?9, ?10)",
         )
         .bind(id.as_str())
-        .bind(config.title())
+        .bind(&labels.title)
         .bind(state.id())
         .bind(config.device())
         .bind(Json(config))
         .bind(at(time))
         .bind(failure)
         .bind(Json(RunSummary::of(metrics, config.epochs())))
+        .bind(Json(&labels.tags))
+        .bind(&labels.notes)
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -105,13 +109,15 @@ impl States {
     /// Runs in a state, in the order of the queue.
     pub async fn active(&self, state: RunState) -> sqlx::Result<Vec<ActiveRun>> {
         // Selects two values and not the configuration: parsing a thousand configurations is slow.
-        let mut active: Vec<ActiveRun> = sqlx::query_as(
+        let rows = sqlx::query(
             "SELECT id, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, canceling, deaths \
              FROM runs WHERE state = ? ORDER BY coalesce(place, seq)",
         )
         .bind(state.id())
         .fetch_all(&self.pool)
         .await?;
+        // A row that this version cannot read must not hold the others.
+        let mut active: Vec<ActiveRun> = rows.iter().flat_map(ActiveRun::from_row).collect();
         // Without runs whose end, return to the queue or deletion is not written yet.
         active.retain(|run| !matches!(self.pending.of(&run.id), Some(Change::Ended(_) | Change::Again(_) | Change::Deleted)));
         Ok(active)
@@ -143,8 +149,8 @@ impl States {
     }
 
     /// Records that a run goes back to the queue: in the database, or in memory until the database takes it.
-    pub async fn set_again(&self, id: &RunId, deaths: Option<Deaths>, summary: RunSummary) {
-        self.keep(id, Change::Again(Again { deaths, summary: Box::new(summary) })).await;
+    pub async fn set_again(&self, id: &RunId, deaths: Option<Deaths>, summary: Option<RunSummary>) {
+        self.keep(id, Change::Again(Again { deaths, summary: summary.map(Box::new) })).await;
     }
 
     /// How often the worker of a run has died.
@@ -200,9 +206,9 @@ impl States {
             .await
             .map(drop),
             Change::Again(Again { deaths, summary }) => {
-                sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, canceling = 0, deaths = ?, summary = ? WHERE id = ?")
+                sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, canceling = 0, deaths = ?, summary = coalesce(?, summary) WHERE id = ?")
                     .bind(deaths.as_ref().map(Json))
-                    .bind(Json(summary))
+                    .bind(summary.as_ref().map(Json))
                     .bind(id.as_str())
                     .execute(&self.pool)
                     .await
@@ -262,7 +268,7 @@ impl States {
 
     async fn delete_rows(&self, id: &RunId) -> sqlx::Result<()> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query("DELETE FROM shares WHERE token IN (SELECT token FROM share_runs WHERE run = ?)")
+        sqlx::query("DELETE FROM shares WHERE id IN (SELECT share FROM share_runs WHERE run = ?)")
             .bind(id.as_str())
             .execute(&mut *transaction)
             .await?;

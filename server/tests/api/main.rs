@@ -6,6 +6,7 @@ mod beyond;
 mod changes;
 mod datasets;
 mod events;
+mod faults;
 mod figures;
 mod lifecycle;
 mod limits;

@@ -24,9 +24,9 @@ async fn names_that_nothing_has_are_not_found() {
         server.get(&format!("/api/attributions/{name}")).await.assert_problem(404, "attribution-not-found", Some("id"));
     }
     for name in ["x", "0000000000000000000000000000000000000000", "%FF"] {
-        server.get(&format!("/api/shares/{name}")).await.assert_problem(404, "share-not-found", Some("token"));
-        server.get(&format!("/api/shares/{name}/preview.png")).await.assert_problem(404, "share-not-found", Some("token"));
-        server.call(Method::DELETE, &format!("/api/shares/{name}")).await.assert_problem(404, "share-not-found", Some("token"));
+        server.get(&format!("/api/shares/{name}")).await.assert_problem(404, "share-not-found", Some("share"));
+        server.get(&format!("/api/shares/{name}/preview.png")).await.assert_problem(404, "share-not-found", Some("share"));
+        server.call(Method::DELETE, &format!("/api/shares/{name}")).await.assert_problem(404, "share-not-found", Some("share"));
     }
 }
 
@@ -126,6 +126,11 @@ async fn a_body_that_cannot_be_read_is_told() {
         let problem = send(Some("application/json"), "{\"kind\": ".into()).await.assert_problem(400, "invalid-json", None);
         assert!(problem.detail.contains("line 1 column"), "{problem:?}");
         send(Some("application/json; charset=utf-8"), String::new()).await.assert_problem(400, "invalid-json", None);
+        let twice = send(Some("application/json"), r#"{"a": [{"b": 1, "b": 2}]}"#.into()).await.assert_problem(400, "invalid-json", None);
+        assert!(twice.detail.contains("`b` stands twice"), "{twice:?}");
+        let two = format!("{0}{0}", config("done"));
+        let two = send(Some("application/json"), two).await.assert_problem(400, "invalid-json", None);
+        assert!(two.detail.contains("trailing characters"), "{two:?}");
         send(Some("application/json"), " ".repeat(1 << 21)).await.assert_problem(413, "body-too-large", None);
     }
     server.post("/api/runs", &json!([])).await.assert_problem(422, "invalid-run", Some(""));

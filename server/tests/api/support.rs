@@ -143,25 +143,23 @@ impl TestServer {
 
     /// Stops the server in order and starts it again on the same data with changed settings.
     pub async fn restart_with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let (dir, mut settings) = self.stop().await;
+        change(&mut settings);
+        Self::open(dir, settings).await
+    }
+
+    /// Stops the server in order; returns its folder and its settings.
+    pub async fn stop(self) -> (TempDir, Settings) {
         let TestServer { dir, state, router } = self;
         state.stop().await.unwrap();
         state.close().await;
         drop(router);
-        let mut settings = state.settings.clone();
+        let settings = state.settings.clone();
         drop(state);
-        change(&mut settings);
         // The lock goes with the last task that holds the state.
-        let start = Instant::now();
-        loop {
-            match AppState::open(settings.clone()).await {
-                Ok(state) => {
-                    let router = app::router(state.clone()).unwrap();
-                    return TestServer { dir, state, router };
-                }
-                Err(error) => assert!(start.elapsed() < DEADLINE, "{error:#}"),
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let lock = std::fs::File::open(settings.data_dir.join("server.lock")).unwrap();
+        until(async || lock.try_lock().is_ok()).await;
+        (dir, settings)
     }
 
     pub fn run_dir(&self, id: &(impl Display + ?Sized)) -> PathBuf {

@@ -101,9 +101,25 @@ pub struct RunRows {
     pub complete: bool,
     /// The rows.
     pub rows: Vec<RunRow>,
+    /// Runs among them that this version of the server cannot read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableRun>,
     /// Names of deleted runs.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub deleted: Vec<RunId>,
+}
+
+/// A run that this version of the server cannot read, for example one of a newer version. It can be deleted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UnreadableRun {
+    /// Id of the run.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: RunId,
+    /// Title of the run.
+    pub title: String,
+    /// What cannot be read.
+    pub message: String,
 }
 
 /// Maximum number of points in the small curve of a row.

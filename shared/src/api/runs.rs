@@ -106,7 +106,8 @@ pub const SPARK_POINTS: usize = 60;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunPage {
-    /// The runs of this page.
+    /// The runs of this page, without those that this version of the server cannot read; `GET /api/run-rows`
+    /// names them.
     pub runs: Vec<Run>,
     /// Number of matching runs on all pages.
     pub total: u32,
@@ -120,6 +121,9 @@ pub struct RunRecords {
     pub run: Run,
     /// Its new records, in their order.
     pub records: Vec<Record>,
+    /// Number of lines among them that are no records.
+    #[serde(default)]
+    pub left_out: u32,
     /// Value for `after` in the next request.
     pub next: String,
     /// Whether more records are available now.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Attribution, Comparison, Run};
-use crate::id::ShareToken;
+use crate::id::{ShareId, ShareToken};
 use crate::record::Metrics;
 
 /// `POST /api/shares`: creates a share link.
@@ -26,13 +26,13 @@ pub struct NewShare {
     pub expires_in_days: Option<u32>,
 }
 
-/// A share link as its owner sees it.
+/// A share link, without the secret part that opens it: the server keeps only its hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Share {
-    /// The secret part of the link.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
-    pub token: ShareToken,
+    /// Names the share to its owner.
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
+    pub id: ShareId,
     /// Title, as it is shown to the reader.
     pub title: String,
     /// Text shown to the reader beside the page; may be empty.
@@ -45,6 +45,17 @@ pub struct Share {
     pub expires_at: Option<String>,
     /// Whether `expires_at` has passed.
     pub expired: bool,
+}
+
+/// A share link that was just made: nothing else shows its secret part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewLink {
+    #[serde(flatten)]
+    pub share: Share,
+    /// The secret part of the link.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub token: ShareToken,
     /// Path of the link, relative to the application: `s/TOKEN`.
     pub path: String,
 }

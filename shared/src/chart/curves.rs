@@ -197,7 +197,9 @@ impl Curves {
             let what = match notice.kind {
                 NoticeKind::CatastrophicOverfitting => "catastrophic overfitting",
                 NoticeKind::TrainingBrokeDown => "training broke down",
-                NoticeKind::Resumed | NoticeKind::Imported | NoticeKind::PassedOver | NoticeKind::MaskedGradients => return None,
+                NoticeKind::Resumed | NoticeKind::Imported | NoticeKind::PassedOver | NoticeKind::LeftOut | NoticeKind::MaskedGradients => {
+                    return None;
+                }
             };
             Some((notice.epoch?, what))
         };

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::json;
-use shared::api::{Share, Sweep};
+use shared::api::{NewLink, Sweep};
 use tests::{App, Browser, small_run};
 use thirtyfour::Key;
 
@@ -31,7 +31,7 @@ async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
         app.finished(&run.id).await?;
     }
     let comparison = format!("/compare?a={run}.e2.adversarial&b={run}.e4.adversarial&cell=3,5");
-    let share: Share = app.create("/api/shares", &json!({"view": comparison})).await?;
+    let share: NewLink = app.create("/api/shares", &json!({"view": comparison})).await?;
 
     let pages = [
         "/".to_owned(),

@@ -5,6 +5,7 @@ mod columns;
 mod order;
 mod row;
 mod table;
+mod unreadable;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -17,6 +18,7 @@ use shared::{format, preset};
 pub use self::columns::best_to_last_address;
 use self::order::{Shown, arranged, switched};
 use self::table::RunTable;
+use self::unreadable::Unreadable;
 use crate::browser::{use_open, use_title};
 use crate::components::health::WorkerBanner;
 use crate::load::{Failure, Load, Placeholder, Skeleton};
@@ -40,6 +42,7 @@ pub fn RunsPage() -> impl IntoView {
         {move || rows.lost.get().map(|problem| view! {
             <p class="notice notice-warning" role="status">{format!("Not up to date: {}. Trying again.", problem.detail)}</p>
         })}
+        <Unreadable rows/>
         {move || match rows.phase.get() {
             Load::Loading => view! { <Skeleton placeholder=Placeholder::Rows/> }.into_any(),
             Load::Failed(problem) => view! { <Failure problem retry=move || rows.refresh()/> }.into_any(),
