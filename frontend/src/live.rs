@@ -10,7 +10,7 @@ use std::time::Duration;
 use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::{Run, RunRecords, RunState};
+use shared::api::{Run, RunRecords, RunState, path};
 use shared::id::RunId;
 use shared::problem::Problem;
 use shared::record::Metrics;
@@ -132,8 +132,8 @@ impl Follower {
         spawn_local(async move {
             while follower.again.replace(false) {
                 let address = match &*follower.after.borrow() {
-                    None => format!("api/runs/{}/records", follower.id),
-                    Some(after) => format!("api/runs/{}/records?after={}", follower.id, urls::encoded(after)),
+                    None => path::run_records(&follower.id),
+                    Some(after) => format!("{}?after={}", path::run_records(&follower.id), urls::encoded(after)),
                 };
                 follower.looked_at.set(js_sys::Date::now());
                 let answer = api::get_within::<RunRecords>(&address, FAST * 10).await;

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::{RunRow, RunRows, RunState};
+use shared::api::{RunRow, RunRows, RunState, path};
 use shared::id::RunId;
 use shared::problem::Problem;
 use shared::query;
 
 use crate::api;
+use crate::browser::every;
 use crate::load::Load;
 
 const REFRESH: Duration = Duration::from_secs(2);
@@ -64,8 +64,8 @@ impl Rows {
         }
         self.asking.set_value(true);
         let address = match self.cursor.get_value() {
-            Some(cursor) => format!("api/run-rows?since={cursor}"),
-            None => "api/run-rows".to_owned(),
+            Some(cursor) => format!("{}?since={cursor}", path::run_rows()),
+            None => path::run_rows(),
         };
         spawn_local(async move {
             let answer = api::get::<RunRows>(&address).await;
@@ -94,16 +94,13 @@ impl Rows {
     pub fn keep_fresh(self) {
         self.refresh();
         let ticks = StoredValue::new(0_u32);
-        let tick = move || {
+        every(REFRESH, move || {
             ticks.update_value(|ticks| *ticks += 1);
             let active = || self.table.with_untracked(|table| table.values().any(|entry| !entry.run.state.is_finished()));
-            if !document().hidden() && (ticks.get_value().is_multiple_of(IDLE_TICKS) || active()) {
+            if ticks.get_value().is_multiple_of(IDLE_TICKS) || active() {
                 self.refresh();
             }
-        };
-        if let Ok(timer) = set_interval_with_handle(tick, REFRESH) {
-            on_cleanup(move || timer.clear());
-        }
+        });
     }
 }
 

@@ -47,7 +47,7 @@ impl Named for AttributionId {
 
 impl Named for DatasetId {
     fn not_found(text: &str) -> ApiError {
-        let known: Vec<&str> = Dataset::ALL.into_iter().map(Dataset::id).collect();
+        let known: Vec<&str> = Dataset::ALL.iter().map(|dataset| dataset.id()).collect();
         ApiError::on_field(Kind::DatasetNotFound, "id", format!("no data set `{text}`; known: {}", known.join(", ")))
     }
 }

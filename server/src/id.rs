@@ -59,7 +59,7 @@ impl FromStr for DatasetId {
     type Err = NotADataset;
 
     fn from_str(text: &str) -> Result<Self, NotADataset> {
-        Dataset::from_id(text).map(DatasetId).ok_or(NotADataset)
+        text.parse().map(DatasetId).map_err(|_| NotADataset)
     }
 }
 

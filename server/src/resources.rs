@@ -55,15 +55,18 @@ pub fn checkpoints(id: &RunId, metrics: &Metrics) -> Vec<CheckpointInfo> {
     metrics.checkpoints.iter().map(describe).collect()
 }
 
-/// What is known of an attribution that exists, without its matrix.
-pub async fn attribution_context(state: &AppState, id: &AttributionId) -> Result<AttributionContext, ApiError> {
+/// The run of an attribution that exists, and its records.
+pub async fn run_of_attribution(state: &AppState, id: &AttributionId) -> Result<(Run, Metrics), ApiError> {
     let not_found = || AttributionId::not_found(&id.to_string());
     let run = state.db.run(&id.run).await?.ok_or_else(not_found)?;
     let metrics = state.dirs.of(&id.run).metrics().await?;
     // Its file may be left although the epoch was not kept.
-    if metrics.cas(id.epoch, id.inputs).is_none() {
-        return Err(not_found());
-    }
+    metrics.cas(id.epoch, id.inputs).map(|_| (run, metrics)).ok_or_else(not_found)
+}
+
+/// What is known of an attribution that exists, without its matrix.
+pub async fn attribution_context(state: &AppState, id: &AttributionId) -> Result<AttributionContext, ApiError> {
+    let (run, metrics) = run_of_attribution(state, id).await?;
     let marks = Marks::of(&metrics);
     let measured = epoch_record(&metrics, id.epoch);
     Ok(AttributionContext {
@@ -79,8 +82,8 @@ pub async fn attribution_context(state: &AppState, id: &AttributionId) -> Result
 
 pub async fn attribution(state: &AppState, id: &AttributionId) -> Result<Attribution, ApiError> {
     let context = attribution_context(state, id).await?;
-    let file = state.dirs.of(&id.run).attribution(id).await?;
-    Ok(Attribution::of(context, file.ok_or_else(|| AttributionId::not_found(&id.to_string()))?))
+    let file = state.dirs.of(&id.run).attribution(id).await?.ok_or_else(|| AttributionId::not_found(&id.to_string()))?;
+    Ok(Attribution { context, file })
 }
 
 /// Attributions over the same classes and their differences from the first. Errors name the side, `a` to `f`.

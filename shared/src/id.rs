@@ -79,45 +79,27 @@ pub enum IdError {
     ShareToken,
 }
 
-impl RunId {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+/// The text of identifiers that are one.
+macro_rules! one_text {
+    ($($id:ty),+) => {$(
+        impl $id {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
 
-impl SweepId {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )+};
 }
-
-impl ShareToken {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+one_text!(RunId, SweepId, ShareToken);
 
 impl AttributionId {
     pub fn checkpoint(&self) -> CheckpointId {
         CheckpointId { run: self.run.clone(), epoch: self.epoch }
-    }
-}
-
-impl fmt::Display for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for SweepId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for ShareToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -208,8 +190,7 @@ impl FromStr for AttributionId {
         let bad = || IdError::Attribution(text.to_owned());
         let (checkpoint, inputs) = text.rsplit_once('.').ok_or_else(bad)?;
         let CheckpointId { run, epoch } = checkpoint.parse().map_err(|_| bad())?;
-        let inputs = Inputs::ALL.into_iter().find(|known| known.id() == inputs).ok_or_else(bad)?;
-        Ok(AttributionId { run, epoch, inputs })
+        Ok(AttributionId { run, epoch, inputs: inputs.parse().map_err(|_| bad())? })
     }
 }
 

@@ -9,8 +9,7 @@ use crate::config::Inputs;
 use crate::id::Which;
 
 /// One line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Record {
     Started(Started),
@@ -29,8 +28,7 @@ pub enum Record {
 }
 
 /// Facts about the run, known when the worker starts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Started {
     /// Name of the device, such as `cpu` or `cuda:0`.
     pub device: String,
@@ -55,8 +53,7 @@ pub struct Started {
     pub teacher_epochs: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Training a teacher. Epochs are counted over all teachers.
@@ -69,8 +66,7 @@ pub enum Phase {
 }
 
 /// Position of the worker inside an epoch; written about once a second at most.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Progress {
     pub phase: Phase,
     /// Number of the epoch, from 1.
@@ -83,8 +79,7 @@ pub struct Progress {
 }
 
 /// Measurements of one epoch. Accuracies are fractions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Epoch {
     /// Number of the epoch, from 1.
     pub epoch: u32,
@@ -113,8 +108,7 @@ pub struct Epoch {
 }
 
 /// A checkpoint was written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Checkpoint {
     pub epoch: u32,
     /// Path relative to the run directory.
@@ -125,8 +119,7 @@ pub struct Checkpoint {
 }
 
 /// An attribution was written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttributionEntry {
     pub epoch: u32,
     pub inputs: Inputs,
@@ -137,8 +130,7 @@ pub struct AttributionEntry {
 }
 
 /// Result of one attack of an evaluation. Accuracies are fractions of all images.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EvaluationStep {
     /// Name of the attack: `clean`, `PGD-20`, `APGD-CE`, …
     pub attack: String,
@@ -152,8 +144,7 @@ pub struct EvaluationStep {
 }
 
 /// A message about a run that continued.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Notice {
     pub kind: NoticeKind,
     /// Epoch of the event, if it has one.
@@ -162,8 +153,7 @@ pub struct Notice {
     pub message: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NoticeKind {
     /// Fast adversarial training lost its robustness against stronger attacks within an epoch: Wong et al.
@@ -184,8 +174,7 @@ pub enum NoticeKind {
 }
 
 /// The last record of a run that finished.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Finished {
     pub best_epoch: u32,
     pub last_epoch: u32,
@@ -193,8 +182,7 @@ pub struct Finished {
 }
 
 /// The metrics of a run, made from all its records.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Metrics {
     pub started: Option<Started>,
     pub progress: Option<Progress>,
@@ -399,21 +387,11 @@ fn put<T, K: Ord>(entries: &mut Vec<T>, entry: T, key: impl Fn(&T) -> K) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures;
 
     fn epoch(number: u32, robust: Option<f64>) -> Record {
-        Record::Epoch(Epoch {
-            epoch: number,
-            learning_rate: 0.1,
-            train_loss: Some(1.0),
-            train_clean_accuracy: None,
-            train_robust_accuracy: Some(0.5),
-            test_clean_accuracy: robust,
-            test_robust_accuracy: robust,
-            test_loss: None,
-            holdout_robust_accuracy: None,
-            seconds: 2.0,
-            elapsed_secs: 2.0 * f64::from(number),
-        })
+        let elapsed_secs = 2.0 * f64::from(number);
+        Record::Epoch(Epoch { test_robust_accuracy: robust, seconds: 2.0, elapsed_secs, ..fixtures::epoch(number) })
     }
 
     #[test]
@@ -454,9 +432,7 @@ mod tests {
     #[test]
     fn a_removed_checkpoint_takes_its_attributions_along() {
         let checkpoint = |epoch| Record::Checkpoint(Checkpoint { epoch, file: String::new(), size_bytes: 1, sha256: String::new() });
-        let entry = |epoch| {
-            Record::Attribution(AttributionEntry { epoch, inputs: Inputs::Clean, file: String::new(), cas: 1.0, cas_normalized: 0.1 })
-        };
+        let entry = |epoch| Record::Attribution(fixtures::matrix_of(epoch, Inputs::Clean, 1.0));
         let metrics = Metrics::from_records([checkpoint(1), entry(1), checkpoint(2), entry(2), Record::CheckpointRemoved { epoch: 1 }]);
         assert_eq!(metrics.checkpoints.len(), 1);
         assert_eq!((metrics.cas(1, Inputs::Clean), metrics.cas(2, Inputs::Clean)), (None, Some(1.0)));
@@ -486,28 +462,10 @@ mod tests {
     fn progress_counts_the_started_epoch() {
         let mut metrics = Metrics::from_records([epoch(1, None), epoch(2, None)]);
         assert_eq!(metrics.fraction_done(), 0.0, "nothing is known before the worker has started");
-        metrics.started = Some(started(4));
+        metrics.started = Some(fixtures::started(4));
         metrics.apply(progress(Phase::Training, 3));
         assert_eq!(metrics.fraction_done(), 0.625);
         assert_eq!(metrics.seconds_left(), Some(4.0));
-    }
-
-    fn started(epochs: u32) -> Started {
-        Started {
-            device: "cpu".into(),
-            device_name: String::new(),
-            libtorch: String::new(),
-            engine: String::new(),
-            parameters: 1,
-            feature_dim: 1,
-            class_names: Vec::new(),
-            train_samples: 1,
-            test_samples: 1,
-            holdout_samples: 0,
-            noisy_labels: 0,
-            epochs,
-            teacher_epochs: 0,
-        }
     }
 
     fn progress(phase: Phase, epoch: u32) -> Record {
@@ -516,7 +474,7 @@ mod tests {
 
     #[test]
     fn progress_counts_the_epochs_of_teachers() {
-        let mut metrics = Metrics { started: Some(Started { teacher_epochs: 6, ..started(4) }), ..Metrics::default() };
+        let mut metrics = Metrics { started: Some(Started { teacher_epochs: 6, ..fixtures::started(4) }), ..Metrics::default() };
         let mut check = |record, expected| {
             metrics.apply(record);
             assert_eq!(metrics.fraction_done(), expected);

@@ -198,7 +198,7 @@ async fn transfer(browser: &Browser, app: &App) -> Result<Row> {
         unit: "kB",
         script: (kilobytes, kilobytes),
         all: (kilobytes, kilobytes),
-        goal: 800.0,
+        goal: 900.0,
     })
 }
 

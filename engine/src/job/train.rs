@@ -122,7 +122,7 @@ fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<f
     dir.append(&Record::Notice(Notice { kind: NoticeKind::Resumed, epoch: Some(epoch), message }))?;
     for epoch in later {
         dir.append(&Record::CheckpointRemoved { epoch })?;
-        for inputs in Inputs::ALL {
+        for &inputs in Inputs::ALL {
             dir.remove(&run_dir::attribution_file(epoch, inputs))?;
         }
         remove_checkpoint(dir, epoch)?;

@@ -64,7 +64,7 @@ fn every_stage_gives_a_map_that_halves_as_the_network_says() {
 
 #[test]
 fn logits_can_be_differentiated_by_every_stage() {
-    for architecture in Architecture::ALL {
+    for &architecture in Architecture::ALL {
         let network = network(&narrow(architecture), &of_side(16));
         let images = Tensor::rand([2, 3, 16, 16], (Kind::Float, Device::Cpu));
         for mode in [BatchNormMode::Eval, BatchNormMode::Train] {

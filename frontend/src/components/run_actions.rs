@@ -3,7 +3,7 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::{Run, RunAction, RunActions, RunActionsAnswer, RunChange, RunOutcome, RunRow, RunState};
+use shared::api::{Run, RunAction, RunActions, RunActionsAnswer, RunChange, RunOutcome, RunRow, RunState, path};
 use shared::format;
 use shared::id::RunId;
 use shared::labels;
@@ -107,7 +107,7 @@ fn Asked(
             let (mut outcomes, mut broken) = (Vec::new(), None);
             for ids in ids.chunks(RunActions::MOST) {
                 let body = RunActions { action, ids: ids.to_vec(), add_tags: add_tags.clone(), remove_tags: remove_tags.clone() };
-                match api::post::<RunActionsAnswer>("api/run-actions", &body).await {
+                match api::post::<RunActionsAnswer>(&path::run_actions(), &body).await {
                     Ok(answer) => outcomes.extend(answer.outcomes),
                     Err(problem) => {
                         broken = Some(problem);

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::{NewShare, Share};
+use shared::api::{NewShare, Share, path};
 use shared::problem::Problem;
 use shared::view::View;
 
@@ -39,7 +39,7 @@ fn ShareForm(view: String) -> impl IntoView {
     let [title, note, term] = [(); 3].map(|()| RwSignal::new(String::new()));
     let problem = RwSignal::new(None::<Problem>);
     let busy = RwSignal::new(false);
-    let shares = fetched::<Vec<Share>>(|| Some("api/shares".to_owned()));
+    let shares = fetched::<Vec<Share>>(|| Some(path::shares()));
     let links = Memo::new({
         let view = view.clone();
         move |_| shares.ready().unwrap_or_default().into_iter().filter(|share| share.view == view).collect::<Vec<_>>()
@@ -58,7 +58,7 @@ fn ShareForm(view: String) -> impl IntoView {
             expires_in_days: term.get_untracked().parse().ok(),
         };
         spawn_local(async move {
-            match api::post::<Share>("api/shares", &body).await {
+            match api::post::<Share>(&path::shares(), &body).await {
                 Ok(_) => shares.reload(),
                 Err(error) => {
                     let _ = problem.try_set(Some(error));
@@ -112,7 +112,7 @@ fn ShareForm(view: String) -> impl IntoView {
 #[component]
 fn Link(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>>) -> impl IntoView {
     let address = link(&share);
-    let picture = (!share.expired).then(|| format!("api/shares/{}/preview.png", share.token));
+    let picture = (!share.expired).then(|| path::share_preview(&share.token));
     let input_id = format!("share-link-{}", share.token);
     let made = format!("Made {} UTC. {}.", dates::minute(&share.created_at), dates::until(&share));
     view! {
@@ -134,7 +134,7 @@ fn Link(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>
 #[component]
 pub fn LinkActions(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>>) -> impl IntoView {
     let text = link(&share);
-    let address = format!("api/shares/{}", share.token);
+    let address = path::share(&share.token);
     let withdraw = move |_| {
         let address = address.clone();
         spawn_local(async move {

@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::{DeviceQueue, Estimate, EstimateBasis, Queue, QueueMove, QueuePlace, QueuedRun, Run, RunAction, RunState};
+use shared::api::{DeviceQueue, Estimate, EstimateBasis, Queue, QueueMove, QueuePlace, QueuedRun, Run, RunAction, RunState, path};
 use shared::format;
 use shared::id::RunId;
 use shared::problem::Problem;
 use wasm_bindgen::JsCast;
 
-use crate::browser::use_title;
+use crate::browser::{every, use_title};
 use crate::components::badge::{Standing, progress, state_badge};
 use crate::components::health::WorkerBanner;
 use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog};
@@ -24,15 +23,8 @@ const REFRESH: Duration = Duration::from_secs(2);
 #[component]
 pub fn QueuePage() -> impl IntoView {
     use_title(|| "Queue".to_owned());
-    let queue = fetched::<Queue>(|| Some("api/queue".to_owned()));
-    let tick = move || {
-        if !document().hidden() {
-            queue.reload();
-        }
-    };
-    if let Ok(timer) = set_interval_with_handle(tick, REFRESH) {
-        on_cleanup(move || timer.clear());
-    }
+    let queue = fetched::<Queue>(|| Some(path::queue()));
+    every(REFRESH, move || queue.reload());
     let problem = RwSignal::new(None::<Problem>);
     let moves = Moves { said: RwSignal::new(String::new()), button: StoredValue::new(None), problem };
     Effect::new(move || {
@@ -193,7 +185,7 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
     let cancel = {
         let id = id.clone();
         move |_| {
-            let address = format!("api/runs/{id}/cancel");
+            let address = path::run_cancel(&id);
             spawn_local(async move {
                 let _ = moves.problem.try_set(api::post_empty(&address).await.err());
                 queue.reload();
@@ -201,7 +193,7 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
         }
     };
     let mover = |text: &'static str, what: &'static str, to: QueuePlace, at_end: bool| {
-        let (address, label) = (format!("api/runs/{id}/move"), format!("{what}: {title}"));
+        let (address, label) = (path::run_move(&id), format!("{what}: {title}"));
         let button = format!("{to:?}-{id}").to_ascii_lowercase();
         let pressed = button.clone();
         let click = move |_| {

@@ -1,7 +1,7 @@
 //! The page of all share links, where they can be withdrawn.
 
 use leptos::prelude::*;
-use shared::api::Share;
+use shared::api::{Share, path};
 use shared::problem::Problem;
 
 use crate::browser::use_title;
@@ -12,7 +12,7 @@ use crate::{dates, urls};
 #[component]
 pub fn SharesPage() -> impl IntoView {
     use_title(|| "Shared links".to_owned());
-    let shares = fetched::<Vec<Share>>(|| Some("api/shares".to_owned()));
+    let shares = fetched::<Vec<Share>>(|| Some(path::shares()));
     let problem = RwSignal::new(None::<Problem>);
     let withdrawn = Callback::new(move |()| shares.reload());
     view! {

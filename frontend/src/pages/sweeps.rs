@@ -1,7 +1,7 @@
 //! The page of all sweeps: varied fields, number of runs and progress.
 
 use leptos::prelude::*;
-use shared::api::{RunState, SweepAxis, SweepSummary};
+use shared::api::{RunState, SweepAxis, SweepSummary, path};
 use shared::builtin::lowercase;
 use shared::format;
 use shared::sweep::{field_name, text};
@@ -18,7 +18,7 @@ const MOST_VALUES: usize = 6;
 #[component]
 pub fn SweepsPage() -> impl IntoView {
     use_title(|| "Sweeps".to_owned());
-    let sweeps = fetched::<Vec<SweepSummary>>(|| Some("api/sweeps".to_owned()));
+    let sweeps = fetched::<Vec<SweepSummary>>(|| Some(path::sweeps()));
     view! {
         <header class="page-header">
             <div>

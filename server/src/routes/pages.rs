@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use percent_encoding::percent_decode_str;
-use shared::api::SharedView;
+use shared::api::{SharedView, path};
 use shared::id::ShareToken;
 use tower::ServiceExt;
 use tower_http::services::ServeDir;
@@ -144,7 +144,7 @@ fn share_head(shared: &SharedView, public_address: &str) -> String {
     let description = escape(&description);
     let address = format!("{public_address}/{}", shared.share.path);
     let address = escape(&address);
-    let picture = format!("{public_address}/api/shares/{}/preview.png", shared.share.token);
+    let picture = format!("{public_address}/{}", path::share_preview(&shared.share.token));
     let picture = escape(&picture);
     // Whoever has the link may show it; search engines need not know it.
     format!(

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use futures::{Stream, stream};
 use serde::Deserialize;
 use serde_json::Value;
-use shared::api::{EvaluationFile, PairFile, QueueMove, Run, RunChange, RunPage, RunRows, RunState, SaliencyFile};
+use shared::api::{EvaluationFile, PairFile, QueueMove, Run, RunChange, RunPage, RunRows, RunState, SaliencyFile, path};
 use shared::chart::curves::Curves;
 use shared::config::{Inputs, RunConfig, RunKind};
 use shared::export::Format;
@@ -21,7 +21,7 @@ use shared::id::RunId;
 use shared::labels;
 use shared::problem::FieldError;
 use shared::provenance::{CheckpointHash, Page, Provenance};
-use shared::record::Metrics;
+use shared::record::{Epoch, Metrics};
 use shared::rundir;
 use shared::view::View;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -57,7 +57,7 @@ pub async fn create_run(State(state): State<AppState>, extract::Json(config): ex
 /// 201 with a run that was made.
 pub async fn created(state: &AppState, id: &RunId) -> Result<impl IntoResponse + use<>, ApiError> {
     let run = resources::run(state, id).await?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, format!("{}/api/runs/{id}", state.settings.base_path))], Json(run)))
+    Ok((StatusCode::CREATED, [(header::LOCATION, format!("{}/{}", state.settings.base_path, path::run(id)))], Json(run)))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -235,8 +235,7 @@ async fn result_file(state: &AppState, id: &RunId, kind: RunKind) -> Result<Resp
 pub async fn get_config_toml(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
     let run = resources::run(&state, &id).await?;
     let text = toml::to_string_pretty(&run.config).map_err(ApiError::internal)?;
-    let disposition = format!("attachment; filename=\"{id}.toml\"");
-    Ok(([(header::CONTENT_TYPE, "application/toml".to_owned()), (header::CONTENT_DISPOSITION, disposition)], text).into_response())
+    Ok(figures::file(Format::Toml, id.as_str(), text.into_bytes()))
 }
 
 /// The epochs of a run as a TensorBoard event file
@@ -251,7 +250,8 @@ pub async fn get_metrics_tfevents(State(state): State<AppState>, Name(id): Name<
     let begun = run.started_at.as_deref().unwrap_or(&run.created_at).parse::<jiff::Timestamp>().map_err(ApiError::internal)?;
     let file = tensorboard::event_file(&metrics, begun.as_second() as f64);
     let disposition = format!("attachment; filename=\"events.out.tfevents.{}.{id}\"", begun.as_second());
-    Ok(([(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::CONTENT_DISPOSITION, disposition)], file).into_response())
+    Ok(([(header::CONTENT_TYPE, Format::Tfevents.media_type().to_owned()), (header::CONTENT_DISPOSITION, disposition)], file)
+        .into_response())
 }
 
 pub fn refused(id: &RunId, refusal: Refusal) -> ApiError {
@@ -333,44 +333,33 @@ pub async fn get_curves(
 )]
 pub async fn get_metrics_csv(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
     let table = metrics_csv(&resources::metrics(&state, &id).await?).map_err(ApiError::internal)?;
-    let disposition = format!("attachment; filename=\"{id}.csv\"");
-    Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)], table).into_response())
+    Ok(figures::file(Format::Csv, id.as_str(), table))
 }
+
+/// A column of the table of epochs: its head and its value.
+type Column = (&'static str, fn(&Metrics, &Epoch) -> Option<f64>);
+
+const COLUMNS: [Column; 13] = [
+    ("epoch", |_, epoch| Some(epoch.epoch.into())),
+    ("learning_rate", |_, epoch| Some(epoch.learning_rate)),
+    ("train_loss", |_, epoch| epoch.train_loss),
+    ("train_clean_accuracy", |_, epoch| epoch.train_clean_accuracy),
+    ("train_robust_accuracy", |_, epoch| epoch.train_robust_accuracy),
+    ("test_clean_accuracy", |_, epoch| epoch.test_clean_accuracy),
+    ("test_robust_accuracy", |_, epoch| epoch.test_robust_accuracy),
+    ("test_loss", |_, epoch| epoch.test_loss),
+    ("holdout_robust_accuracy", |_, epoch| epoch.holdout_robust_accuracy),
+    ("cas_adversarial", |metrics, epoch| metrics.cas(epoch.epoch, Inputs::Adversarial)),
+    ("cas_clean", |metrics, epoch| metrics.cas(epoch.epoch, Inputs::Clean)),
+    ("seconds", |_, epoch| Some(epoch.seconds)),
+    ("elapsed_secs", |_, epoch| Some(epoch.elapsed_secs)),
+];
 
 fn metrics_csv(metrics: &Metrics) -> Result<Vec<u8>, csv::Error> {
     let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record([
-        "epoch",
-        "learning_rate",
-        "train_loss",
-        "train_clean_accuracy",
-        "train_robust_accuracy",
-        "test_clean_accuracy",
-        "test_robust_accuracy",
-        "test_loss",
-        "holdout_robust_accuracy",
-        "cas_adversarial",
-        "cas_clean",
-        "seconds",
-        "elapsed_secs",
-    ])?;
+    table.write_record(COLUMNS.map(|(name, _)| name))?;
     for epoch in &metrics.epochs {
-        let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-        table.write_record([
-            epoch.epoch.to_string(),
-            number(Some(epoch.learning_rate)),
-            number(epoch.train_loss),
-            number(epoch.train_clean_accuracy),
-            number(epoch.train_robust_accuracy),
-            number(epoch.test_clean_accuracy),
-            number(epoch.test_robust_accuracy),
-            number(epoch.test_loss),
-            number(epoch.holdout_robust_accuracy),
-            number(metrics.cas(epoch.epoch, Inputs::Adversarial)),
-            number(metrics.cas(epoch.epoch, Inputs::Clean)),
-            number(Some(epoch.seconds)),
-            number(Some(epoch.elapsed_secs)),
-        ])?;
+        table.write_record(COLUMNS.map(|(_, value)| value(metrics, epoch).map(|value| value.to_string()).unwrap_or_default()))?;
     }
     table.into_inner().map_err(|error| error.into_error().into())
 }

@@ -20,7 +20,7 @@ use shared::eps::Eps;
 use shared::fixtures;
 use shared::matrix::Matrix;
 use shared::preset;
-use shared::record::{AttributionEntry, Checkpoint, Epoch, Finished, Record, Started};
+use shared::record::{AttributionEntry, Checkpoint, Epoch, Finished, Record};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use tempfile::TempDir;
@@ -364,17 +364,12 @@ pub fn attribution(epoch: u32) -> AttributionFile {
 fn records() -> Vec<Record> {
     let epoch = |epoch: u32, robust: f64| {
         Record::Epoch(Epoch {
-            epoch,
-            learning_rate: 0.1,
             train_loss: Some(1.5),
-            train_clean_accuracy: None,
             train_robust_accuracy: Some(0.5),
             test_clean_accuracy: Some(0.75),
             test_robust_accuracy: Some(robust),
             test_loss: Some(1.25),
-            holdout_robust_accuracy: None,
-            seconds: 1.0,
-            elapsed_secs: f64::from(epoch),
+            ..fixtures::epoch(epoch)
         })
     };
     let checkpoint = |epoch: u32| {
@@ -392,21 +387,7 @@ fn records() -> Vec<Record> {
         Record::Attribution(AttributionEntry { epoch, inputs: Inputs::Adversarial, file, cas, cas_normalized })
     };
     vec![
-        Record::Started(Started {
-            device: "cpu".into(),
-            device_name: "2 CPU threads".into(),
-            libtorch: "2.11.0".into(),
-            engine: "0.1.0".into(),
-            parameters: 1000,
-            feature_dim: 96,
-            class_names: (0..10).map(|class| class.to_string()).collect(),
-            train_samples: 300,
-            test_samples: 599,
-            holdout_samples: 0,
-            noisy_labels: 60,
-            epochs: 2,
-            teacher_epochs: 0,
-        }),
+        Record::Started(fixtures::started(2)),
         epoch(1, 0.5),
         checkpoint(1),
         entry(1),

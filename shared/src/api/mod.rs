@@ -6,6 +6,7 @@ mod comparisons;
 mod datasets;
 mod evaluations;
 mod pairs;
+pub mod path;
 mod queue;
 mod run_actions;
 mod run_rows;

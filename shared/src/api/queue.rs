@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::RunRow;
 
 /// `POST /api/runs/{id}/move`: moves a queued run among the runs that wait for the same device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueMove {
     /// Place to move the run to.
@@ -14,8 +13,7 @@ pub struct QueueMove {
 }
 
 /// A place in the queue, relative to the other runs of the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QueuePlace {
     /// One place forward: before the run that is now before it.
@@ -27,16 +25,14 @@ pub enum QueuePlace {
 }
 
 /// `GET /api/queue`: running and queued runs of each device.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Queue {
     /// One queue for each device that runs use or that the worker has.
     pub devices: Vec<DeviceQueue>,
 }
 
 /// The queue of a device.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeviceQueue {
     /// Name of the device, such as `cpu` or `cuda:0`.
     pub device: String,
@@ -47,8 +43,7 @@ pub struct DeviceQueue {
 }
 
 /// A run in the queue and when it will finish.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct QueuedRun {
     /// The run.
     pub run: RunRow,
@@ -60,8 +55,7 @@ pub struct QueuedRun {
 }
 
 /// An estimated duration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Estimate {
     /// Duration.
     pub seconds: f64,
@@ -70,8 +64,7 @@ pub struct Estimate {
 }
 
 /// What an estimate is based on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EstimateBasis {
     /// The speed of the run itself.

@@ -9,11 +9,10 @@ use crate::eps::Eps;
 use crate::id::{RunId, SweepId};
 
 /// A run as a row of a table: the values of its columns and filters, without its configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunRow {
     /// Id of the run.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub id: RunId,
     /// Title of the run.
     pub title: String,
@@ -44,14 +43,14 @@ pub struct RunRow {
     pub norm: Option<Norm>,
     /// Radius of the same attack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[schema(value_type = Option<String>)]
     pub eps: Option<Eps>,
     /// Seed; absent if the run does not train.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
     /// Id of the sweep the run belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[schema(value_type = Option<String>)]
     pub sweep: Option<SweepId>,
     /// Free words to find the run by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -92,8 +91,7 @@ pub struct RunRow {
 }
 
 /// `GET /api/run-rows`: all runs, or the changes since an earlier response.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunRows {
     /// Value for `since` in the next request.
     pub cursor: String,
@@ -102,7 +100,7 @@ pub struct RunRows {
     /// The rows.
     pub rows: Vec<RunRow>,
     /// Names of deleted runs.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    #[schema(value_type = Vec<String>)]
     pub deleted: Vec<RunId>,
 }
 

@@ -7,11 +7,10 @@ use crate::id::RunId;
 use crate::record::{EvaluationStep, Metrics, NoticeKind, Record};
 
 /// A run without its curves.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Run {
     /// Id of the run.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub id: RunId,
     /// Title of the run.
     pub title: String,
@@ -42,8 +41,7 @@ pub struct Run {
 }
 
 /// The state of a run. A succeeded run never changes its state; a failed or canceled one can be resumed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     Queued,
@@ -54,8 +52,7 @@ pub enum RunState {
 }
 
 /// The numbers of a run that tables show.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunSummary {
     /// Last finished epoch; 0 before the first.
     pub epoch: u32,
@@ -86,8 +83,7 @@ pub struct RunSummary {
 }
 
 /// Measurements of an epoch. Accuracies are fractions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EpochSummary {
     /// Number of the epoch, from 1.
     pub epoch: u32,
@@ -103,8 +99,7 @@ pub struct EpochSummary {
 pub const SPARK_POINTS: usize = 60;
 
 /// `GET /api/runs`: one page of the list of runs.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunPage {
     /// The runs of this page.
     pub runs: Vec<Run>,
@@ -113,8 +108,7 @@ pub struct RunPage {
 }
 
 /// `GET /api/runs/{id}/records`: a run and its new records since an earlier request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunRecords {
     /// The run.
     pub run: Run,
@@ -129,22 +123,20 @@ pub struct RunRecords {
 }
 
 /// `GET /api/changes`: one event of the stream, with the runs changed since the previous event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunChanges {
     /// False if the given cursor belongs to another database: any run may have changed.
     pub complete: bool,
     /// Ids of the changed runs.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    #[schema(value_type = Vec<String>)]
     pub runs: Vec<RunId>,
     /// Ids of the deleted runs.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    #[schema(value_type = Vec<String>)]
     pub deleted: Vec<RunId>,
 }
 
 /// `PATCH /api/runs/{id}`: changes the title, tags or notes of a run. Absent fields keep their values.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunChange {
     /// New title, 1 to 80 characters.

@@ -9,8 +9,7 @@ use crate::id::ShareToken;
 use crate::record::Metrics;
 
 /// `POST /api/shares`: creates a share link.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewShare {
     /// Path and query of the page, such as `/compare?a=…&b=…`.
@@ -27,11 +26,10 @@ pub struct NewShare {
 }
 
 /// A share link as its owner sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Share {
     /// The secret part of the link.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub token: ShareToken,
     /// Title, as it is shown to the reader.
     pub title: String,
@@ -50,8 +48,7 @@ pub struct Share {
 }
 
 /// `GET /api/shares/{token}`: all data of a shared page, so that its reader needs no other route.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SharedView {
     /// The link.
     pub share: Share,
@@ -63,13 +60,12 @@ pub struct SharedView {
     /// Responses of the other routes that the page uses, by path such as
     /// `api/attributions/RUN.e12.adversarial`: the matrix of the epoch, the baseline, the result of a run.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Value>))]
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub answers: BTreeMap<String, serde_json::Value>,
 }
 
 /// What a shared page shows, by the kind of page.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SharedContent {
     Run { run: Box<Run>, metrics: Box<Metrics> },

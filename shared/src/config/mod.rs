@@ -16,8 +16,10 @@ mod saliency;
 mod threat;
 mod train;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 pub use attack::{AttackConfig, BatchNormMode, PgdConfig, TRAINING_STEPS};
 pub use attribute::{Aggregation, AttributeConfig, Layer, Subset};
@@ -41,8 +43,7 @@ use crate::id::CheckpointRef;
 use crate::problem::{self, FieldError};
 
 /// The configuration of a run. In JSON, the field `kind` selects the variant.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", try_from = "Value")]
 pub enum RunConfig {
     Train(Box<TrainConfig>),
@@ -54,9 +55,9 @@ pub enum RunConfig {
 }
 
 /// Kind of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema, EnumString, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum RunKind {
     Train,
     Attribute,
@@ -68,6 +69,11 @@ pub enum RunKind {
 
 fn auto_device() -> String {
     "auto".to_owned()
+}
+
+/// A configuration with these fields, and the defaults of all others.
+fn with_defaults<T: DeserializeOwned>(fields: Value) -> T {
+    serde_json::from_value(fields).expect("the other fields have defaults")
 }
 
 /// Evaluates an expression for the configuration inside, of whatever kind.
@@ -85,19 +91,11 @@ macro_rules! of_any_kind {
 }
 
 impl RunKind {
-    pub const ALL: [RunKind; 6] =
-        [RunKind::Train, RunKind::Attribute, RunKind::Evaluate, RunKind::Saliency, RunKind::Pair, RunKind::Import];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// Name of the kind in configurations.
     pub fn id(self) -> &'static str {
-        match self {
-            RunKind::Train => "train",
-            RunKind::Attribute => "attribute",
-            RunKind::Evaluate => "evaluate",
-            RunKind::Saliency => "saliency",
-            RunKind::Pair => "pair",
-            RunKind::Import => "import",
-        }
+        self.into()
     }
 
     pub fn label(self) -> &'static str {
@@ -234,11 +232,11 @@ impl TryFrom<Value> for RunConfig {
         let kind = object.remove("kind");
         let mut object = Value::Object(object);
         eps::write_out(&mut object)?;
-        let known = || format!("known: `{}`", RunKind::ALL.map(RunKind::id).join("`, `"));
+        let known = || format!("known: `{}`", RunKind::ALL.iter().map(|kind| kind.id()).collect::<Vec<_>>().join("`, `"));
         let Some(kind) = kind.as_ref().and_then(Value::as_str) else {
             return Err(FieldError::new("kind", format!("is missing; {}", known())));
         };
-        let Some(kind) = RunKind::ALL.into_iter().find(|known| known.id() == kind) else {
+        let Ok(kind) = kind.parse() else {
             return Err(FieldError::new("kind", format!("`{kind}` is not a kind of run; {}", known())));
         };
         match kind {

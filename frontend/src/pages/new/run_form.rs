@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use serde_json::Value;
-use shared::api::{Run, Sweep};
+use shared::api::{Run, Sweep, path};
 use shared::config::{RunConfig, RunKind};
 use shared::problem::{FieldError, Problem};
 
@@ -91,7 +91,7 @@ fn Fields(
     edited: bool,
 ) -> impl IntoView {
     let Contents { config, rows } = now;
-    let kind = form::at(&config, "kind").and_then(Value::as_str).and_then(|id| RunKind::ALL.into_iter().find(|kind| kind.id() == id));
+    let kind = form::at(&config, "kind").and_then(Value::as_str).and_then(|id| id.parse::<RunKind>().ok());
     let kind = kind.unwrap_or(RunKind::Train);
     let config = RwSignal::new(config);
     let rows = RwSignal::new(rows);
@@ -143,11 +143,11 @@ fn Fields(
         let (body, axes) = (config.get_untracked(), axes.get_untracked());
         spawn_local(async move {
             let made = if !axes.is_empty() {
-                api::post::<Sweep>("api/sweeps", &sweep_form::body(&body, axes)).await.map(|sweep| urls::sweep(&sweep.id))
+                api::post::<Sweep>(&path::sweeps(), &sweep_form::body(&body, axes)).await.map(|sweep| urls::sweep(&sweep.id))
             } else if let Some(file) = upload.chosen() {
                 upload.send(&body, &file).await.map(|run| urls::run(&run.id))
             } else {
-                api::post::<Run>("api/runs", &body).await.map(|run| urls::run(&run.id))
+                api::post::<Run>(&path::runs(), &body).await.map(|run| urls::run(&run.id))
             };
             match made {
                 Ok(place) => {
@@ -252,9 +252,9 @@ fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<shared::api::SweepAxis>>, 
         let base = base_uri();
         config.with(|config| {
             axes.with(|axes| match upload.file_name() {
-                Some(file) => form::upload_command(&format!("{base}api/checkpoints"), &form::pretty(&Upload::part(config)), &file),
-                None if axes.is_empty() => form::command_line(&format!("{base}api/runs"), &form::config_text(config)),
-                None => form::command_line(&format!("{base}api/sweeps"), &form::pretty(&sweep_form::body(config, axes.clone()))),
+                Some(file) => form::upload_command(&format!("{base}{}", path::checkpoints()), &form::pretty(&Upload::part(config)), &file),
+                None if axes.is_empty() => form::command_line(&format!("{base}{}", path::runs()), &form::config_text(config)),
+                None => form::command_line(&format!("{base}{}", path::sweeps()), &form::pretty(&sweep_form::body(config, axes.clone()))),
             })
         })
     };

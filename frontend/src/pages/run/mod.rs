@@ -16,11 +16,10 @@ mod training;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
-use leptos_router::hooks::use_params_map;
-use shared::api::{Attribution, Run, RunAction, RunState, RunSummary};
+use shared::api::{Attribution, Run, RunAction, RunState, RunSummary, path};
 use shared::config::{Inputs, RunKind};
 use shared::export::Exported;
-use shared::id::RunId;
+use shared::id::{AttributionId, RunId};
 use shared::problem::Problem;
 use shared::record::Metrics;
 use shared::view::{Lens, View};
@@ -33,6 +32,7 @@ use self::notices::Notices;
 use self::pair::PairView;
 use self::saliency::SaliencyView;
 use self::training::TrainingView;
+use super::NotFoundPage;
 use super::runs::best_to_last_address;
 use crate::baseline::adopt_pinned;
 use crate::browser::{use_open, use_title};
@@ -42,9 +42,10 @@ use crate::components::exports::{Export, Exports, course, export};
 use crate::components::labels::LabelsOfRun;
 use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog};
 use crate::components::share::ShareButton;
+use crate::debounce::{REST, debounced};
 use crate::live::{Live, follow};
 use crate::load::{Placeholder, fetched, refusal, shown, told};
-use crate::url_state::{UrlState, url_state};
+use crate::url_state::{UrlState, url_state, use_id};
 use crate::{api, urls};
 
 /// What the page of a run shows: checkpoint, inputs and lens.
@@ -80,13 +81,12 @@ impl Selection {
 
 #[component]
 pub fn RunPage() -> impl IntoView {
-    let params = use_params_map();
-    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
+    let id = use_id::<RunId>("id");
     move || {
-        let id = id.get();
-        let address = format!("api/runs/{id}");
+        let Some(id) = id.get() else { return view! { <NotFoundPage/> }.into_any() };
+        let address = path::run(&id);
         let fetched = fetched::<Run>(move || Some(address.clone()));
-        use_title(move || fetched.ready().map_or_else(|| id.clone(), |run| run.title));
+        use_title(move || fetched.ready().map_or_else(|| id.to_string(), |run| run.title));
         shown(fetched, Placeholder::RunPage, move |run| view! { <OwnRun run resumed=Callback::new(move |()| fetched.reload())/> })
     }
 }
@@ -121,6 +121,8 @@ fn OwnRun(
     adopt_pinned(selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens));
     let view_of = Callback::new(move |()| selection.get_untracked().view(&id));
     let failed = Memo::new(move |_| run.with(|run| run.state == RunState::Failed));
+    // Addresses of exports follow once the scrubber rests: a step changes them all.
+    let rested = debounced(Memo::new(move |_| selection.get()), REST);
     view! {
         <RunHeader run live view_of resumed/>
         <ConnectionNotice live/>
@@ -134,13 +136,18 @@ fn OwnRun(
         <RunView run metrics=Memo::new(move |_| metrics.get()) selection matrices=Cache::of_attributions()/>
         <Show when=move || !failed.get()><LogTail run open=false class="disclosure panel"/></Show>
         <ConfigText run/>
-        <Exports exports=Signal::derive(move || run.with(|run| exports_of(run, &selection.get())))/>
+        <Exports exports=Signal::derive(move || run.with(|run| rested.with(|selection| exports_of(run, selection))))/>
     }
 }
 
 /// The measurements of a run. Readers of a share see the same.
 #[component]
-pub fn RunView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<Selection>, matrices: Cache<Attribution>) -> impl IntoView {
+pub fn RunView(
+    run: Memo<Run>,
+    metrics: Memo<Metrics>,
+    selection: UrlState<Selection>,
+    matrices: Cache<AttributionId, Attribution>,
+) -> impl IntoView {
     let kind = run.with_untracked(|run| run.config.kind());
     let measured = match kind {
         RunKind::Train | RunKind::Import => view! { <TrainingView run metrics selection matrices/> }.into_any(),
@@ -154,16 +161,15 @@ pub fn RunView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<Selec
 
 /// Export links of the run.
 fn exports_of(run: &Run, selection: &Selection) -> Vec<Export> {
-    let file = |file: &str| format!("api/runs/{}/{file}", run.id);
     let mut exports = Vec::new();
     if matches!(run.config.kind(), RunKind::Train | RunKind::Import) {
         let page = selection.view(&run.id).to_string();
         let query = page.split_once('?').map(|(_, query)| format!("&{query}")).unwrap_or_default();
-        exports.push(export("Curves", Exported::Chart, |format| file(&format!("curves?format={format}{query}"))));
+        exports.push(export("Curves", Exported::Chart, |format| format!("{}?format={format}{query}", path::run_curves(&run.id))));
         exports.extend(course(&run.id, selection.inputs, &selection.lens));
-        exports.push(("Metrics".to_owned(), vec![("CSV", file("metrics.csv")), ("TensorBoard", file("metrics.tfevents"))]));
+        exports.push(export("Metrics", Exported::Metrics, |format| format!("{}.{format}", path::run_metrics(&run.id))));
     }
-    exports.push(("Configuration".to_owned(), vec![("TOML", file("config.toml"))]));
+    exports.push(export("Configuration", Exported::Configuration, |_| path::run_config_toml(&run.id)));
     exports
 }
 
@@ -183,7 +189,7 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
     let cancel = move |_| {
         asking.set(true);
         problem.set(None);
-        let address = format!("api/runs/{}/cancel", run.with_untracked(|run| run.id.clone()));
+        let address = run.with_untracked(|run| path::run_cancel(&run.id));
         spawn_local(async move {
             // The badge changes to "Canceling" once the server confirms it.
             match api::post_empty(&address).await {
@@ -199,7 +205,7 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
     let resume = move |_| {
         resuming.set(true);
         problem.set(None);
-        let address = format!("api/runs/{}/resume", run.with_untracked(|run| run.id.clone()));
+        let address = run.with_untracked(|run| path::run_resume(&run.id));
         spawn_local(async move {
             match api::post_empty(&address).await {
                 Ok(()) => resumed.run(()),
@@ -261,27 +267,16 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use shared::record::{AttributionEntry, Checkpoint, Epoch, Record};
+    use shared::fixtures;
+    use shared::record::{Checkpoint, Epoch, Record};
 
     pub fn metrics() -> Metrics {
-        let epoch = |epoch: u32, robust: f64| {
-            Record::Epoch(Epoch {
-                epoch,
-                learning_rate: 0.1,
-                train_loss: Some(1.0),
-                train_clean_accuracy: None,
-                train_robust_accuracy: None,
-                test_clean_accuracy: Some(0.9),
-                test_robust_accuracy: Some(robust),
-                test_loss: None,
-                holdout_robust_accuracy: None,
-                seconds: 1.0,
-                elapsed_secs: f64::from(epoch),
-            })
+        let epoch = |epoch, robust| {
+            Record::Epoch(Epoch { test_clean_accuracy: Some(0.9), test_robust_accuracy: Some(robust), ..fixtures::epoch(epoch) })
         };
         let checkpoint = |epoch| Record::Checkpoint(Checkpoint { epoch, file: String::new(), size_bytes: 7, sha256: String::new() });
-        let entry = AttributionEntry { epoch: 2, inputs: Inputs::Adversarial, file: String::new(), cas: 20.0, cas_normalized: 0.2 };
-        Metrics::from_records([epoch(1, 0.3), epoch(2, 0.6), epoch(3, 0.5), checkpoint(2), checkpoint(3), Record::Attribution(entry)])
+        let entry = Record::Attribution(fixtures::matrix_of(2, Inputs::Adversarial, 18.0));
+        Metrics::from_records([epoch(1, 0.3), epoch(2, 0.6), epoch(3, 0.5), checkpoint(2), checkpoint(3), entry])
     }
 
     #[test]

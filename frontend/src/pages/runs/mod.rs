@@ -9,7 +9,7 @@ mod table;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
-use shared::api::{Run, RunState};
+use shared::api::{Run, RunState, path};
 use shared::problem::Problem;
 use shared::query::{FIELDS, Field, Query};
 use shared::{format, preset};
@@ -84,7 +84,7 @@ fn NoRuns() -> impl IntoView {
         let navigate = navigate.clone();
         busy.set(true);
         spawn_local(async move {
-            match api::post::<Run>("api/runs", &preset::demo().config).await {
+            match api::post::<Run>(&path::runs(), &preset::demo().config).await {
                 Ok(run) => navigate(&urls::run(&run.id), NavigateOptions::default()),
                 Err(error) => {
                     let _ = problem.try_set(Some(error));
