@@ -69,6 +69,25 @@ pub fn prepare(layout: &Layout, progress: &Progress) -> Result<Libtorch> {
     Ok(Libtorch { home: Some(home), library_dirs })
 }
 
+/// Returns a folder of Python packages with torch for `python3`, installed into the cache if missing.
+///
+/// `None` if `python3` has a torch of its own that is to be used. The one that programs are linked to has only
+/// the libraries that the machine needs; Python loads all.
+pub fn prepare_python(layout: &Layout, progress: &Progress) -> Result<Option<PathBuf>> {
+    if env::var_os("LIBTORCH_USE_PYTORCH").is_some() {
+        return Ok(None);
+    }
+    let variant = Variant::Python;
+    let dir = layout.cache.join(format!("python-torch-{VERSION}"));
+    if !variant.is_complete(&dir) {
+        let _lock = layout.lock_cache(progress)?;
+        if !variant.is_complete(&dir) {
+            install(layout, progress, variant, &dir)?;
+        }
+    }
+    Ok(Some(dir))
+}
+
 /// Which parts of torch the machine needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Variant {
@@ -76,6 +95,8 @@ enum Variant {
     Cpu,
     /// torch and everything that it needs on NVIDIA GPUs.
     Cuda,
+    /// The same, and what the loops of the benchmark import.
+    Python,
 }
 
 impl Variant {
@@ -90,6 +111,7 @@ impl Variant {
         match self {
             Self::Cpu => &["--no-deps", "torch==2.11.0", "nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"],
             Self::Cuda => &["torch==2.11.0"],
+            Self::Python => &["torch==2.11.0", "numpy"],
         }
     }
 
@@ -97,7 +119,7 @@ impl Variant {
     fn disk_bytes(self) -> u64 {
         match self {
             Self::Cpu => 4 * GIB,
-            Self::Cuda => 12 * GIB,
+            Self::Cuda | Self::Python => 12 * GIB,
         }
     }
 
@@ -106,6 +128,7 @@ impl Variant {
         match self {
             Self::Cpu => &["torch/lib/libtorch_cpu.so", "torch/include", "nvidia/cu13/lib"],
             Self::Cuda => &["torch/lib/libtorch_cuda.so", "torch/include", "nvidia/cu13/lib", "nvidia/cudnn/lib"],
+            Self::Python => &["torch/lib/libtorch_cuda.so", "nvidia/cu13/lib", "nvidia/cudnn/lib", "numpy"],
         }
     }
 

@@ -56,15 +56,24 @@ enum Command {
         #[arg(value_name = "PRESET")]
         wanted: Vec<String>,
     },
-    /// Measures in a real browser how fast the pages answer, with 200 classes and 10,000 runs, and how much
-    /// there is to download.
-    Bench,
+    /// Measures how fast the product is.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Checks format and lints, then runs every test, those in a real browser included.
     Test {
         /// Passed on to `cargo test`, for example a part of a test's name.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Measures in a real browser how fast the pages answer, with 200 classes and 10,000 runs, and how much
+    /// there is to download.
+    Pages,
+    /// Measures how fast networks are trained and measured, beside loops in PyTorch that do the same.
+    Engine(bench::engine::EngineArgs),
 }
 
 #[derive(Debug, Args)]
@@ -111,10 +120,11 @@ fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
             presets::presets(&layout, progress, &wanted)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Bench => {
-            bench::bench(&layout, progress)?;
+        Command::Bench(Bench::Pages) => {
+            bench::pages::run(&layout, progress)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Bench(Bench::Engine(args)) => bench::engine::run(&layout, progress, &args),
         Command::Test { args } => {
             test::test(&layout, progress, &args)?;
             progress.say("test", "all passed");

@@ -20,7 +20,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use engine::run_dir::{self, RunDir};
 use engine::stop::Stop;
-use engine::{Error, device, job};
+use engine::{Error, bench, device, job};
 use lease::{Held, Lease, Standing, Watch};
 use serde_json::{Value, json};
 use shared::config::RunConfig;
@@ -37,7 +37,7 @@ use signal_hook::flag;
 #[command(version)]
 struct Arguments {
     /// The run directory.
-    #[arg(value_name = "DIR", required_unless_present_any = ["probe", "inspect"])]
+    #[arg(value_name = "DIR", required_unless_present_any = ["probe", "inspect", "bench"])]
     directory: Option<PathBuf>,
     /// Writes a config.json into DIR that imports FILE, and runs it. FILE is a safetensors file, a torch.save
     /// file, or a train_log folder of the paper's public code.
@@ -86,6 +86,16 @@ struct Arguments {
     /// Prints the versions of the engine and of libtorch and the devices as JSON, and exits.
     #[arg(long, conflicts_with = "directory")]
     probe: bool,
+    /// Runs a case of the benchmark (bench/README.md): writes what its peers need into DIR, and runs it once for each
+    /// line on standard input. Without CASE, lists the cases.
+    #[arg(long, value_name = "CASE", num_args = 0..=1, conflicts_with_all = ["import", "probe", "inspect"])]
+    bench: Option<Option<String>>,
+    /// Device of the benchmark: auto, cpu or cuda:N.
+    #[arg(long, value_name = "NAME", requires = "bench", default_value = "auto")]
+    device: String,
+    /// Runs the case in a tiny size, to try it.
+    #[arg(long, requires = "bench")]
+    quick: bool,
 }
 
 fn main() -> ExitCode {
@@ -157,6 +167,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(file) = &arguments.inspect {
         return inspect(file.as_deref(), arguments);
     }
+    if let Some(case) = &arguments.bench {
+        return run_bench(case.as_deref(), arguments);
+    }
     let Some(directory) = &arguments.directory else {
         println!("{}", serde_json::to_string(&device::probe())?);
         return Ok(());
@@ -173,6 +186,16 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         RunDir::open(directory)?.append(&Record::Notice(notice))?;
     }
     Ok(job::run(directory, &stop)?)
+}
+
+/// Runs a case of the benchmark, or lists all.
+fn run_bench(case: Option<&str>, arguments: &Arguments) -> anyhow::Result<()> {
+    match (case, &arguments.directory) {
+        (Some(case), Some(folder)) => bench::run(case, &arguments.device, arguments.quick, folder)?,
+        (Some(_), None) => anyhow::bail!("give the DIR that the peers read from"),
+        (None, _) => println!("{}", bench::cases().join("\n")),
+    }
+    Ok(())
 }
 
 /// Takes the lease of a run directory. Waits for another worker that is ending, or that is gone from another
