@@ -37,9 +37,16 @@ class Contender:
         return json.loads(line)
 
     def repeat(self):
+        before = self.cpu_seconds()
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        self.lines.append(self.read())
+        line = self.read()
+        self.lines.append(line | {"cpu_seconds": self.cpu_seconds() - before})
+
+    def cpu_seconds(self):
+        """How long the threads of the program have run."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
     def end(self):
         self.process.stdin.close()
@@ -52,9 +59,13 @@ def engine_command(arguments, case, folder):
 
 
 def measure(case, arguments):
+    def seconds(line):
+        return line["cpu_seconds"] / steps if arguments.clock == "cpu" else line["seconds"]
+
     with tempfile.TemporaryDirectory() as folder:
         # The engine goes first: it writes what the peers read.
         contenders = [Contender("engine", engine_command(arguments, case, folder))]
+        steps = json.loads((Path(folder) / "case.json").read_text())["steps_per_repetition"]
         for name in arguments.peers:
             contenders.append(Contender(name, [sys.executable, str(HERE / "peer.py"), name, folder]))
         for turn in range(WARM_UP + arguments.rounds):
@@ -63,7 +74,7 @@ def measure(case, arguments):
         for contender in contenders:
             contender.end()
     for contender in contenders:
-        counted = [line["seconds"] for line in contender.lines[WARM_UP:]]
+        counted = [seconds(line) for line in contender.lines[WARM_UP:]]
         print(f"{case:34} {contender.name:16} {sorted(counted)[len(counted) // 2]:10.4f} s", file=sys.stderr, flush=True)
     versions = {key: value for contender in contenders for key, value in contender.about.items()}
     return versions, {
@@ -71,7 +82,7 @@ def measure(case, arguments):
         "contenders": [
             {
                 "name": contender.name,
-                "seconds": [line["seconds"] for line in contender.lines[WARM_UP:]],
+                "seconds": [seconds(line) for line in contender.lines[WARM_UP:]],
                 **{key: contender.lines[-1][key] for key in ("loss", "accuracy", "memory_bytes")},
             }
             for contender in contenders
@@ -93,10 +104,13 @@ def main():
     parser.add_argument("--json", required=True, help="file to write")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: with one thread, other programs disturb little")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: tries that everything runs, measures nothing")
     parser.add_argument("--peers", type=lambda text: text.split(",") if text else [], default=None)
     parser.add_argument("cases", nargs="*", help="cases, or the beginnings of their names; all by default")
     arguments = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     name, features = processor()
     if arguments.peers is None:
         has_bf16 = arguments.device != "cpu" or any("bf16" in feature for feature in features)
@@ -109,7 +123,7 @@ def main():
     measured = [measure(case, arguments) for case in chosen]
     result = {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": {"processor": name, "features": features, "cores": os.cpu_count(), "device": arguments.device},
+        "machine": {"processor": name, "features": features, "threads": arguments.threads, "device": arguments.device, "clock": arguments.clock},
         "versions": measured[0][0],
         "quick": arguments.quick,
         "cases": [case for _, case in measured],

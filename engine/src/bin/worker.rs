@@ -99,9 +99,9 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    if let Err(error) = wait_with_short_spins() {
+    if let Err(error) = restart_with_settings() {
         say(format_args!(
-            "warning: the worker could not restart itself with short waits in OpenMP; it will be slow while other programs run: {error}"
+            "warning: the worker could not restart itself with its settings for OpenMP and malloc; it will be slower: {error}"
         ));
     }
     let arguments = Arguments::parse();
@@ -149,18 +149,30 @@ fn libtorch_message(panic: &(dyn Any + Send)) -> String {
     }
 }
 
-/// Restarts the program in the same process, with OpenMP set to spin only briefly at its barriers.
-///
-/// Does nothing if the user has set how OpenMP waits. Five epochs of the demo took 3.8 s on two idle cores
-/// with short spins and 8.1 s with threads that sleep at once; beside two busy loops, 10.7 s and 13.5 s.
-/// Threads that spin without limit took 12 s and more for one epoch on a busy machine. A restart is needed
-/// because OpenMP reads its environment before `main`.
-fn wait_with_short_spins() -> io::Result<()> {
+/// Restarts the program in the same process, with settings that libraries read before `main`. Those that the user has
+/// set stay as they are.
+fn restart_with_settings() -> io::Result<()> {
+    // OpenMP spins only briefly at its barriers. Five epochs of the demo took 3.8 s on two idle cores with short spins and
+    // 8.1 s with threads that sleep at once; beside two busy loops, 10.7 s and 13.5 s. Threads that spin without limit
+    // took 12 s and more for one epoch on a busy machine.
     const SPINS: &str = "GOMP_SPINCOUNT";
-    if env::var_os(SPINS).is_some() || env::var_os("OMP_WAIT_POLICY").is_some() {
+    // malloc asks for large pages and keeps freed memory. Each pass frees what the next one needs; otherwise the system
+    // takes it back and clears it again, 4 KiB at a time. docs/performance.md has what this saves.
+    const TUNABLES: &str = "GLIBC_TUNABLES";
+    const KEEP_MEMORY: &str =
+        "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=67108864";
+    let is_set = |name: &str| env::var_os(name).is_some();
+    let mut missing = Vec::new();
+    if !is_set(SPINS) && !is_set("OMP_WAIT_POLICY") {
+        missing.push((SPINS, "10000"));
+    }
+    if !is_set(TUNABLES) {
+        missing.push((TUNABLES, KEEP_MEMORY));
+    }
+    if missing.is_empty() {
         return Ok(());
     }
-    Err(Command::new(env::current_exe()?).args(env::args_os().skip(1)).env(SPINS, "10000").exec())
+    Err(Command::new(env::current_exe()?).args(env::args_os().skip(1)).envs(missing).exec())
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {

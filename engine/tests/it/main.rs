@@ -3,6 +3,7 @@
 mod attack;
 mod attribution;
 mod autoattack;
+mod bench;
 mod checkpoint;
 mod data;
 mod evaluation;

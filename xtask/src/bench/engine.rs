@@ -32,6 +32,12 @@ pub struct EngineArgs {
     /// Counted repetitions of each.
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: u32,
+    /// Threads of each; as many as cores by default.
+    #[arg(long, value_name = "N")]
+    threads: Option<u32>,
+    /// What to measure: `wall`, or `cpu`, which on a busy machine says more, with one thread.
+    #[arg(long, default_value = "wall")]
+    clock: String,
     /// Peers to run: published, tuned, tuned-compiled, tuned-bf16. By default all that the machine suits.
     #[arg(long, value_name = "NAMES")]
     peers: Option<String>,
@@ -50,6 +56,10 @@ pub fn run(layout: &Layout, progress: &Progress, args: &EngineArgs) -> Result<Ex
     let mut turns = Command::new("python3");
     turns.arg(layout.root.join("bench/turns.py")).arg("--worker").arg(layout.worker()).arg("--json").arg(&file);
     turns.args(["--device", &args.device, "--rounds", &args.rounds.to_string()]);
+    turns.args(["--clock", &args.clock]);
+    if let Some(threads) = args.threads {
+        turns.args(["--threads", &threads.to_string()]);
+    }
     turns.args(args.quick.then_some("--quick"));
     turns.args(args.peers.iter().flat_map(|peers| ["--peers", peers]));
     turns.args(&args.cases);

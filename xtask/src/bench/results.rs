@@ -17,8 +17,9 @@ pub struct Results {
 struct Machine {
     processor: String,
     features: Vec<String>,
-    cores: u32,
+    threads: u32,
     device: String,
+    clock: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,10 +46,15 @@ impl Results {
     /// Returns a table in Markdown: for each case and contender the median, the range, and how many times as long it
     /// takes as the engine.
     pub fn table(&self) -> String {
-        let Machine { processor, features, cores, device } = &self.machine;
+        let Machine { processor, features, threads, device, clock } = &self.machine;
         let versions: Vec<String> = self.versions.iter().map(|(name, value)| format!("{name} {}", value.as_str().unwrap_or("?"))).collect();
         let mut lines = vec![
-            format!("{}; {processor} ({}), {cores} cores, {device}; {}", self.date, features.join(", "), versions.join(", ")),
+            format!(
+                "{}; {processor} ({}), {device}, threads: {threads}, {clock} time; {}",
+                self.date,
+                features.join(", "),
+                versions.join(", ")
+            ),
             String::new(),
         ];
         if self.quick {
@@ -153,7 +159,7 @@ mod tests {
         contenders.extend(peers.iter().map(|peer| contender(peer, 0.15, [1.02, 1.0, 0.99, 0.98, 1.01])));
         let file = json!({
             "date": "2026-01-01",
-            "machine": { "processor": "A processor", "features": ["avx2"], "cores": 2, "device": "cpu" },
+            "machine": { "processor": "A processor", "features": ["avx2"], "threads": 2, "device": "cpu", "clock": "wall" },
             "versions": { "engine": "0.1.0", "torch": "2.11.0" },
             "quick": false,
             "cases": [{ "case": "demo/step", "contenders": contenders }],
