@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_slow_down_of_a_fifth_is_seen() {
         let now = results(1.2, 1.0, &[PUBLISHED]).slower_than(&results(1.0, 1.0, &[PUBLISHED]));
-        assert_eq!(now, ["demo/step: by 20 % (the spread is 3 %)"]);
+        assert_eq!(now, ["demo/step: by 20 % (the spread is 5 %)"]);
         check(&results(1.2, 1.0, &[]), &["demo/step: by 20 % (the spread is 2 %)"]);
     }
 
