@@ -120,15 +120,18 @@ def main():
     chosen = [case for case in known if not arguments.cases or any(case.startswith(begin) for begin in arguments.cases)]
     if not chosen:
         sys.exit(f"error: no case begins with {' or '.join(arguments.cases)}; there are {', '.join(known)}")
-    measured = [measure(case, arguments) for case in chosen]
     result = {
         "date": time.strftime("%Y-%m-%d"),
         "machine": {"processor": name, "features": features, "threads": arguments.threads, "device": arguments.device, "clock": arguments.clock},
-        "versions": measured[0][0],
         "quick": arguments.quick,
-        "cases": [case for _, case in measured],
+        "cases": [],
     }
-    Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n")
+    for case in chosen:
+        versions, measured = measure(case, arguments)
+        result["versions"] = versions
+        result["cases"].append(measured)
+        # After each case: a benchmark that is ended early has measured what it has.
+        Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
