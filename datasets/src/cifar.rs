@@ -45,7 +45,7 @@ fn version(files: &CifarFiles, folder: &Path) -> Option<Version> {
 /// Returns title and files of the other CIFAR data sets, to recognize a file of the wrong one.
 fn others(files: &CifarFiles) -> impl Iterator<Item = (&'static str, CifarFiles)> {
     let field = files.label_field;
-    Dataset::ALL.into_iter().map(Dataset::facts).filter_map(move |facts| match facts.layout {
+    Dataset::ALL.iter().map(|dataset| dataset.facts()).filter_map(move |facts| match facts.layout {
         FileLayout::Cifar(other) if other.label_field != field => Some((facts.short_title, other)),
         _ => None,
     })

@@ -174,7 +174,7 @@ fn missing(dataset: Dataset, folder: &Path) -> Option<String> {
 /// Says what a folder holds instead of the data set: the files of another one, or an archive. Empty if
 /// neither.
 fn found_instead(dataset: Dataset, folder: &Path) -> String {
-    if let Some(other) = Dataset::ALL.into_iter().find(|other| *other != dataset && missing(*other, folder).is_none()) {
+    if let Some(other) = Dataset::ALL.iter().copied().find(|other| *other != dataset && missing(*other, folder).is_none()) {
         return format!(". It holds the files of another data set: {}", other.info().title);
     }
     const ENDINGS: [&str; 9] = ["tar", "gz", "tgz", "bz2", "xz", "zip", "7z", "rar", "zst"];

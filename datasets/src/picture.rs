@@ -52,6 +52,9 @@ pub(crate) fn decode(path: &Path, fit: Fit, [_, height, width]: [u32; 3], target
     let mut decoder = ImageReader::with_format(Cursor::new(file), format).into_decoder().map_err(unreadable)?;
     decoder.set_limits(Limits::default()).map_err(unreadable)?;
     let size = decoder.dimensions();
+    if size.0 == 0 || size.1 == 0 {
+        return Err(file_error(path, format!("is not a readable picture; it is {}×{} pixels", size.0, size.1)));
+    }
     let scaled = scaled(size, width);
     let bytes = decoder.total_bytes().max(bytes_to_scale(size, scaled));
     if bytes > MOST_BYTES {

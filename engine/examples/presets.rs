@@ -112,7 +112,7 @@ fn run(worker: &Path, directory: &Path, config: &Value) -> Result<String> {
 
 fn measured(directory: &Path, config: &RunConfig, metrics: &Metrics) -> Result<String> {
     match config {
-        RunConfig::Train(_) | RunConfig::Import(_) => {
+        RunConfig::Train(_) | RunConfig::Import(_) | RunConfig::External(_) => {
             let summary = RunSummary::of(metrics, config.epochs());
             let (best, last) = summary.best.zip(summary.last).context("nothing was evaluated")?;
             let epoch = |epoch: &shared::api::EpochSummary| {

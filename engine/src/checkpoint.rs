@@ -97,12 +97,17 @@ pub(crate) fn open_sealed(path: &Path) -> Result<TensorFile, Error> {
         let expected = bytes[place.clone()].to_vec();
         bytes[place].copy_from_slice(NO_SEAL.as_bytes());
         if sha256(&bytes).as_bytes() != expected {
-            let problem = "is damaged: its SHA-256 is not the one that it was saved with; remove it to begin again without it";
-            return Err(checkpoint_error(path, problem.to_owned()));
+            return Err(checkpoint_error(path, format!("is damaged: its SHA-256 is not the one that it was saved with; {REMOVE}")));
         }
     }
-    TensorFile::safetensors(path, bytes)
+    TensorFile::safetensors(path, bytes).map_err(|error| match error {
+        Error::Checkpoint { path, problem } => Error::Checkpoint { path, problem: format!("{problem}; {REMOVE}") },
+        error => error,
+    })
 }
+
+/// What to do about a sealed file that cannot be used.
+const REMOVE: &str = "remove it to begin again without it";
 
 const NO_SEAL: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 

@@ -61,6 +61,7 @@
 pub mod attack;
 pub mod attribution;
 pub mod autoattack;
+pub mod bench;
 pub mod checkpoint;
 pub mod data;
 pub mod device;

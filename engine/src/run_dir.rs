@@ -3,8 +3,10 @@
 //! The process that starts the worker writes `config.json`. A server also redirects the worker's standard
 //! output and standard error to `log.txt`; a worker started by hand prints to the terminal.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -119,11 +121,23 @@ impl RunDir {
         self.path.join(file)
     }
 
+    /// Returns the epochs that files in a folder are of, in increasing order; none if there is no such folder. A
+    /// file of epoch 12 is named `e12.` and an ending.
+    pub fn epochs_of_files(&self, folder: &str) -> Result<BTreeSet<u32>, Error> {
+        let path = self.path(folder);
+        let names = fs::read_dir(&path).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>, _>>());
+        let epoch = |name: OsString| name.to_str()?.strip_prefix('e')?.split('.').next()?.parse().ok();
+        match names {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeSet::new()),
+            names => Ok(names.map_err(Error::io(&path))?.into_iter().filter_map(epoch).collect()),
+        }
+    }
+
     /// Removes a file if it exists. `file` is relative to the run directory.
     pub fn remove(&self, file: &str) -> Result<(), Error> {
         let path = self.path(file);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&path)(error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(&path)(error)),
             _ => Ok(()),
         }
     }

@@ -8,14 +8,13 @@ use gloo_net::http::{Request, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared::api::Attribution;
+use shared::api::{Attribution, path};
+use shared::id::AttributionId;
 use shared::problem::Problem;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, FormData, ProgressEvent, XmlHttpRequest};
-
-use crate::urls;
 
 pub async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Problem> {
     parse(path, &get_text(path).await?)
@@ -40,17 +39,16 @@ pub async fn get_texts(paths: &[String]) -> Result<Vec<String>, Problem> {
 
 /// Addresses of the two parts of an attribution: what is known of its run, and the matrix, which the browser
 /// keeps.
-pub fn attribution_paths(id: &str) -> Vec<String> {
-    let id = urls::encoded(id);
-    vec![format!("api/attributions/{id}/context"), format!("api/attributions/{id}.json")]
+pub fn attribution_paths(id: &AttributionId) -> Vec<String> {
+    vec![path::attribution_context(id), format!("{}.json", path::attribution(id))]
 }
 
 /// Reads an attribution from its two parts.
 pub fn parse_attribution(paths: &[String], bodies: &[String]) -> Result<Attribution, Problem> {
-    Ok(Attribution::of(parse(&paths[0], &bodies[0])?, parse(&paths[1], &bodies[1])?))
+    Ok(Attribution { context: parse(&paths[0], &bodies[0])?, file: parse(&paths[1], &bodies[1])? })
 }
 
-pub async fn get_attribution(id: &str) -> Result<Attribution, Problem> {
+pub async fn get_attribution(id: &AttributionId) -> Result<Attribution, Problem> {
     let paths = attribution_paths(id);
     parse_attribution(&paths, &get_texts(&paths).await?)
 }
@@ -155,33 +153,16 @@ async fn succeeded(response: Response) -> Result<Response, Problem> {
 
 /// Reads the problem from a body. If the body is none (an error page of a proxy), makes one from the status.
 fn problem(status: u16, status_text: &str, body: &str) -> Problem {
-    serde_json::from_str(body).unwrap_or_else(|_| Problem {
-        kind: "about:blank".into(),
-        title: status_text.to_owned(),
-        status,
-        detail: format!("the server answered {status} {status_text}").trim_end().to_owned(),
-        errors: Vec::new(),
-    })
+    let detail = || format!("the server answered {status} {status_text}").trim_end().to_owned();
+    serde_json::from_str(body).unwrap_or_else(|_| Problem::unnamed(status, status_text, detail()))
 }
 
 fn unreachable(cause: &str) -> Problem {
-    Problem {
-        kind: "about:blank".into(),
-        title: "No answer".into(),
-        status: 0,
-        detail: format!("the server does not answer ({cause})"),
-        errors: Vec::new(),
-    }
+    Problem::unnamed(0, "No answer", format!("the server does not answer ({cause})"))
 }
 
 fn unreadable(path: &str, cause: &str) -> Problem {
-    Problem {
-        kind: "about:blank".into(),
-        title: "Unexpected answer".into(),
-        status: 0,
-        detail: format!("the answer of {path} cannot be read: {cause}"),
-        errors: Vec::new(),
-    }
+    Problem::unnamed(0, "Unexpected answer", format!("the answer of {path} cannot be read: {cause}"))
 }
 
 #[cfg(test)]

@@ -12,9 +12,10 @@ use crate::changes::provide_changes;
 use crate::clipboard::use_plain_copies;
 use crate::components::palette::Commands;
 use crate::components::reopen::Reopen;
+use crate::components::run_actions::provide_carried_report;
 use crate::pages::{
     AttributionPage, ComparePage, DataPage, NewPage, NotFoundPage, QueuePage, RunPage, RunsPage, SharedPage, SharesPage, SweepPage,
-    SweepsPage, SystemPage, TheoryPage,
+    SweepsPage, SystemPage, TheoryPage, TrashPage,
 };
 use crate::rows::provide_rows;
 use crate::table_history::provide_table_history;
@@ -39,6 +40,7 @@ pub fn App() -> impl IntoView {
     provide_table_history();
     provide_rows();
     provide_changes();
+    provide_carried_report();
     provide_baseline();
     provide_context(Viewer::Owner);
     use_plain_copies();
@@ -63,6 +65,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/runs/:id") view=RunPage/>
                     <Route path=path!("/sweeps") view=SweepsPage/>
                     <Route path=path!("/sweeps/:id") view=SweepPage/>
+                    <Route path=path!("/trash") view=TrashPage/>
                     <Route path=path!("/queue") view=QueuePage/>
                     <Route path=path!("/system") view=SystemPage/>
                     <Route path=path!("/attributions/:id") view=AttributionPage/>
@@ -117,7 +120,7 @@ fn Header(prefix: String) -> impl IntoView {
 fn is_page(page: &str, path: &str) -> bool {
     let below = |page: &str| path == page || path.strip_prefix(page).is_some_and(|rest| rest.starts_with('/'));
     match page {
-        "/" => path == "/" || ["/runs", "/attributions", "/compare"].into_iter().any(below),
+        "/" => path == "/" || ["/runs", "/attributions", "/compare", "/trash"].into_iter().any(below),
         page => below(page),
     }
 }
@@ -155,6 +158,7 @@ mod tests {
             ("/", Some("Runs")),
             ("/runs/at-1", Some("Runs")),
             ("/compare", Some("Runs")),
+            ("/trash", Some("Runs")),
             ("/sweeps", Some("Sweeps")),
             ("/sweeps/radius-1", Some("Sweeps")),
             ("/new", Some("New")),

@@ -46,7 +46,7 @@ pub fn provide_baseline() {
     });
     // Readers of a share may request nothing else.
     let may_ask = !browser::is_shared_page();
-    let fetched = fetched_attribution(move || pinned.get().filter(|_| may_ask).map(|id| id.to_string()));
+    let fetched = fetched_attribution(move || pinned.get().filter(|_| may_ask));
     provide_context(Baseline { pinned, attribution: of(move || pinned.get(), fetched), fetched });
 }
 
@@ -63,7 +63,7 @@ pub fn page_baseline(lens: UrlState<Lens>) -> Memo<Option<Arc<Attribution>>> {
     adopt_pinned(lens);
     let named = Memo::new(move |_| lens.get().baseline);
     let of_page = Memo::new(move |_| named.get().filter(|named| pinned.with(|pinned| pinned.as_ref() != Some(named))));
-    let fetched = fetched_attribution(move || of_page.get().map(|id| id.to_string()));
+    let fetched = fetched_attribution(move || of_page.get());
     let own = of(move || of_page.get(), fetched);
     Memo::new(move |_| match (named.get(), of_page.get()) {
         (None, _) => None,
@@ -92,7 +92,7 @@ fn of(
 ) -> Memo<Option<Arc<Attribution>>> {
     Memo::new(move |_| {
         let id = id()?;
-        fetched.ready().filter(|attribution| attribution.id == id)
+        fetched.ready().filter(|attribution| attribution.context.id == id)
     })
 }
 
@@ -137,7 +137,7 @@ pub fn BaselineChip() -> impl IntoView {
 /// loaded.
 fn name(attribution: Option<&Attribution>, id: &AttributionId) -> String {
     match attribution {
-        Some(attribution) => format!("{}, {}", attribution.run_title, checkpoint_name(attribution)),
+        Some(attribution) => format!("{}, {}", attribution.context.run_title, checkpoint_name(attribution)),
         None => id.checkpoint().to_string(),
     }
 }

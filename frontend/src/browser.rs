@@ -1,5 +1,8 @@
 //! Small wrappers of browser functions: title, address, clipboard, focus.
 
+use std::time::Duration;
+
+use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
@@ -14,6 +17,19 @@ pub fn use_title(title: impl Fn() -> String + 'static) {
         let title = title();
         document().set_title(&if title.is_empty() { "CrossLens".to_owned() } else { format!("{title} · CrossLens") });
     });
+}
+
+/// Calls `tick` again and again while the page is in sight, until the component or effect around it ends.
+pub fn every(pause: Duration, tick: impl Fn() + 'static) {
+    let tick = move || {
+        if !document().hidden() {
+            tick();
+        }
+    };
+    // Fails only if there is no window.
+    if let Ok(timer) = set_interval_with_handle(tick, pause) {
+        on_cleanup(move || timer.clear());
+    }
 }
 
 /// Returns a function that navigates to a path inside the application.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use leptos::prelude::*;
-use shared::api::RunChanges;
+use shared::api::{RunChanges, path};
 use shared::id::RunId;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -197,7 +197,7 @@ impl Changes {
     }
 
     fn stream(&self) -> Option<EventSource> {
-        let stream = EventSource::new("api/changes").ok()?;
+        let stream = EventSource::new(&path::changes()).ok()?;
         stream.set_onmessage(self.0.on_message.borrow().as_ref().map(|closure| closure.as_ref().unchecked_ref()));
         stream.set_onopen(self.0.on_open.borrow().as_ref().map(|closure| closure.as_ref().unchecked_ref()));
         stream.set_onerror(self.0.on_error.borrow().as_ref().map(|closure| closure.as_ref().unchecked_ref()));

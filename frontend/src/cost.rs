@@ -1,14 +1,11 @@
-//! Describes in sentences what a run will do. Counts are computed from the configuration, not estimated.
+//! Describes in sentences what a run will do. Counts are computed from the configuration, not estimated; disk
+//! space is estimated by the server.
 
+use shared::api::{DiskEstimate, RunEstimate};
 use shared::config::{Inputs, RunConfig, TrainConfig};
 use shared::format;
 
 use crate::names;
-
-/// Size of a matrix file with its intervals: fixed part and part per cell. 9 KB for 10 classes, 3.4 MB for
-/// 200.
-const MATRIX_BYTES: u64 = 500;
-const CELL_BYTES: u64 = 84;
 
 /// Number of images put through the network: forward passes and, for attack and training steps, backward
 /// passes.
@@ -23,7 +20,7 @@ struct Passes {
 /// What a run does, in sentences.
 pub fn sentences(config: &RunConfig) -> Vec<String> {
     match config {
-        RunConfig::Train(config) => passes(config).into_iter().map(in_words).chain([matrices(config)]).flatten().collect(),
+        RunConfig::Train(config) => passes(config).map(in_words).unwrap_or_default(),
         RunConfig::Attribute(config) => {
             let inputs: Vec<&str> = config.inputs.iter().map(|inputs| inputs.id()).collect();
             let attack = match &config.attack {
@@ -72,6 +69,8 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
                 names::split(config.split).to_ascii_lowercase()
             )]
         }
+        // It costs nothing here.
+        RunConfig::External(_) => Vec::new(),
         RunConfig::Import(config) => {
             let measured = if config.attribution.inputs.is_empty() {
                 "Measures nothing yet."
@@ -131,24 +130,32 @@ fn passes(config: &TrainConfig) -> Option<Passes> {
     })
 }
 
-/// Describes the number and size of the matrices, if more are kept than those of kept checkpoints.
-fn matrices(config: &TrainConfig) -> Vec<String> {
-    if config.attribution.every == 0 || config.attribution.inputs.is_empty() {
-        return Vec::new();
-    }
-    let epochs = 1..=config.training.epochs;
-    let count =
-        epochs.filter(|epoch| config.attributes_epoch(*epoch) || config.keeps_epoch(*epoch)).count() * config.attribution.inputs.len();
-    let size = config.data.dataset.info().classes.map(|classes| {
-        let of_one = MATRIX_BYTES + CELL_BYTES * u64::from(classes) * u64::from(classes);
-        format!(", about {} in all", format::bytes(of_one * count as u64))
-    });
-    vec![format!("Keeps at least {count} matrices{}; the passes of the evaluation serve for them.", size.unwrap_or_default())]
+/// What the runs of a form leave on the disk, and what is free; `None` if nobody knows.
+pub fn disk_space(estimate: &RunEstimate) -> Option<String> {
+    let RunEstimate { runs, disk, free_bytes, .. } = estimate;
+    let DiskEstimate { checkpoints, checkpoint_bytes, matrices, leaves, most_bytes, .. } = disk.as_ref()?;
+    let (begin, running, size) = match runs {
+        1 => ("Leaves".to_owned(), "it runs", ""),
+        runs => (format!("All {runs} runs together leave"), "they run", "up to "),
+    };
+    let matrices = match matrices {
+        0 => String::new(),
+        matrices => format!(" and {} matrices", format::count((*matrices).into())),
+    };
+    Some(format!(
+        "{begin} about {} on the disk: {} checkpoints of {size}{}{matrices}. While {running}, up to {} is taken; {} is free.",
+        format::bytes(leaves.total_bytes()),
+        format::count((*checkpoints).into()),
+        format::bytes(*checkpoint_bytes),
+        format::bytes(*most_bytes),
+        format::bytes(*free_bytes)
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::api::DiskUse;
     use shared::config::{AwpConfig, DistillationConfig, EvaluateConfig, Method, RestartedPgdConfig};
     use shared::preset;
 
@@ -181,14 +188,20 @@ mod tests {
     }
 
     #[test]
-    fn matrices_of_every_epoch_are_counted_with_their_size() {
-        let mut config = preset::demo().config.as_train().unwrap().clone();
-        assert!(matrices(&config).is_empty());
-        config.attribution.every = 3;
+    fn disk_space_is_told_for_one_run_and_for_a_sweep() {
+        let leaves = DiskUse { checkpoints_bytes: 2 << 20, attributions_bytes: 1 << 20, state_bytes: 0, other_bytes: 0 };
+        let disk =
+            DiskEstimate { checkpoints: 2, checkpoint_bytes: 1 << 20, matrices: 4, leaves, state_bytes: 2 << 20, most_bytes: 8 << 20 };
+        let mut estimate = RunEstimate { runs: 1, disk: Some(disk), expected_bytes: 0, free_bytes: 1 << 30, warning: None };
         assert_eq!(
-            matrices(&config),
-            ["Keeps at least 100 matrices, about 869.1 KiB in all; the passes of the evaluation serve for them."]
+            disk_space(&estimate).unwrap(),
+            "Leaves about 3.0 MiB on the disk: 2 checkpoints of 1.0 MiB and 4 matrices. While it runs, up to 8.0 MiB is taken; 1.0 GiB is free."
         );
+        estimate.runs = 3;
+        let said = disk_space(&estimate).unwrap();
+        assert!(said.starts_with("All 3 runs together leave about") && said.contains("of up to 1.0 MiB"), "{said}");
+        estimate.disk = None;
+        assert_eq!(disk_space(&estimate), None);
     }
 
     #[test]

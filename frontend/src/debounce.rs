@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 
+/// How long a page is left alone before what is slow, or seen by nobody while it changes, follows.
+pub const REST: Duration = Duration::from_millis(120);
+
 /// Returns a signal that takes the first value at once, and each later value when it has not changed for
 /// `pause`.
 pub fn debounced<T: Clone + PartialEq + Send + Sync + 'static>(value: Memo<T>, pause: Duration) -> Signal<T> {

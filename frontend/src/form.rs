@@ -122,7 +122,7 @@ pub fn switch_dataset(config: &mut Value, dataset: Dataset) {
 /// Changes the training method and the fields that depend on it, such as attack steps and the batch norm mode
 /// of its attack.
 pub fn switch_method(config: &mut Value, method: &str) {
-    let facts = |id: &str| Method::from_id(id).map(Method::facts);
+    let facts = |id: &str| id.parse().ok().map(Method::facts);
     let former = at(config, "training.method").and_then(Value::as_str).and_then(facts);
     set_at(config, "training.method", Some(method.into()));
     let Some(method) = facts(method) else { return };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::{Run, RunRecords, RunState};
+use shared::api::{Run, RunRecords, RunState, path};
 use shared::id::RunId;
 use shared::problem::Problem;
 use shared::record::Metrics;
@@ -132,8 +132,8 @@ impl Follower {
         spawn_local(async move {
             while follower.again.replace(false) {
                 let address = match &*follower.after.borrow() {
-                    None => format!("api/runs/{}/records", follower.id),
-                    Some(after) => format!("api/runs/{}/records?after={}", follower.id, urls::encoded(after)),
+                    None => path::run_records(&follower.id),
+                    Some(after) => format!("{}?after={}", path::run_records(&follower.id), urls::encoded(after)),
                 };
                 follower.looked_at.set(js_sys::Date::now());
                 let answer = api::get_within::<RunRecords>(&address, FAST * 10).await;
@@ -150,12 +150,15 @@ impl Follower {
 
     fn take(&self, live: Live, answer: Result<RunRecords, Problem>) {
         let connection = match answer {
-            Ok(RunRecords { run, records, next, more, problems }) => {
+            Ok(RunRecords { run, records, left_out, next, more, problems }) => {
                 self.failures.set(0);
                 self.again.set(self.again.get() || more);
                 self.after.replace(Some(next));
-                if !records.is_empty() {
-                    let _ = live.metrics.try_update(|metrics| records.into_iter().for_each(|record| metrics.apply(record)));
+                if !records.is_empty() || left_out > 0 {
+                    let _ = live.metrics.try_update(|metrics| {
+                        records.into_iter().for_each(|record| metrics.apply(record));
+                        metrics.leave_out(left_out);
+                    });
                 }
                 set_if_new(live.run, run);
                 set_if_new(live.problems, problems);
@@ -165,7 +168,7 @@ impl Follower {
                 self.failures.set(self.failures.get() + 1);
                 match problem.status {
                     401 => Connection::SignedOut,
-                    404 if problem.kind.ends_with("/run-not-found") => Connection::Deleted,
+                    _ if problem.is("run-not-found") || problem.is("run-in-trash") => Connection::Deleted,
                     _ => Connection::Lost(problem),
                 }
             }

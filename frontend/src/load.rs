@@ -8,7 +8,8 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use shared::api::Attribution;
+use shared::api::{Attribution, path};
+use shared::id::AttributionId;
 use shared::problem::Problem;
 
 use crate::{api, browser};
@@ -71,8 +72,8 @@ impl Answers {
     }
 
     /// Returns an attribution, which a share holds in one piece.
-    pub fn attribution(&self, id: &str) -> Result<Attribution, Problem> {
-        self.get(&format!("api/attributions/{id}"))
+    pub fn attribution(&self, id: &AttributionId) -> Result<Attribution, Problem> {
+        self.get(&path::attribution(id))
     }
 
     /// Returns the bodies that the server would send.
@@ -82,13 +83,8 @@ impl Answers {
 
     /// Returns the body that the server would send.
     fn body(&self, path: &str) -> Result<String, Problem> {
-        self.0.get(path).map(Value::to_string).ok_or_else(|| Problem {
-            kind: "about:blank".into(),
-            title: "Not part of this link".into(),
-            status: 404,
-            detail: format!("the link does not carry {path}"),
-            errors: Vec::new(),
-        })
+        let missing = || Problem::unnamed(404, "Not part of this link", format!("the link does not carry {path}"));
+        self.0.get(path).map(Value::to_string).ok_or_else(missing)
     }
 }
 
@@ -101,7 +97,7 @@ where
 }
 
 /// Fetches an attribution, and fetches again whenever its `id` changes. Fetches nothing while it is `None`.
-pub fn fetched_attribution(id: impl Fn() -> Option<String> + 'static) -> Fetched<Arc<Attribution>> {
+pub fn fetched_attribution(id: impl Fn() -> Option<AttributionId> + 'static) -> Fetched<Arc<Attribution>> {
     let read = |paths: &[String], bodies: &[String]| api::parse_attribution(paths, bodies).map(Arc::new);
     fetched_parts(move || id().map(|id| api::attribution_paths(&id)), read)
 }
@@ -230,6 +226,7 @@ fn failure(problem: Problem, page: bool, retry: Box<dyn Fn()>) -> AnyView {
     let more: Vec<_> = more.map(|error| view! { <li><code>{error.field.clone()}</code>": " {error.message.clone()}</li> }).collect();
     // After a reload, the server answers with the form to sign in.
     let signed_out = problem.status == 401;
+    let in_trash = problem.is("run-in-trash");
     // Readers of a share have no other pages.
     let elsewhere = page && !browser::is_shared_page();
     let (class, title) = match page {
@@ -245,6 +242,7 @@ fn failure(problem: Problem, page: bool, retry: Box<dyn Fn()>) -> AnyView {
                 {signed_out.then(|| view! {
                     <button class="button button-primary" type="button" on:click=move |_| browser::reload()>"Sign in"</button>
                 })}
+                {in_trash.then(|| view! { <a class="button button-primary" href="trash">"Open the trash"</a> })}
                 <button class="button" type="button" on:click=move |_| retry()>"Try again"</button>
                 {elsewhere.then(|| view! { <a class="button button-quiet" href=".">"All runs"</a> })}
             </p>

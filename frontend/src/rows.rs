@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::{RunRow, RunRows, RunState};
+use shared::api::{RunRow, RunRows, RunState, UnreadableRun, path};
 use shared::id::RunId;
 use shared::problem::Problem;
 use shared::query;
 
 use crate::api;
+use crate::browser::every;
 use crate::load::Load;
 
 const REFRESH: Duration = Duration::from_secs(2);
@@ -33,6 +33,8 @@ pub type Table = BTreeMap<RunId, Arc<Entry>>;
 #[derive(Clone, Copy)]
 pub struct Rows {
     pub table: RwSignal<Table>,
+    /// Runs that the server cannot read.
+    pub unreadable: RwSignal<Vec<UnreadableRun>>,
     /// Whether the runs are loaded.
     pub phase: RwSignal<Load<()>>,
     /// Why the runs are out of date, if they are.
@@ -45,6 +47,7 @@ pub struct Rows {
 pub fn provide_rows() {
     provide_context(Rows {
         table: RwSignal::new(Table::new()),
+        unreadable: RwSignal::new(Vec::new()),
         phase: RwSignal::new(Load::Loading),
         lost: RwSignal::new(None),
         cursor: StoredValue::new(None),
@@ -64,8 +67,8 @@ impl Rows {
         }
         self.asking.set_value(true);
         let address = match self.cursor.get_value() {
-            Some(cursor) => format!("api/run-rows?since={cursor}"),
-            None => "api/run-rows".to_owned(),
+            Some(cursor) => format!("{}?since={cursor}", path::run_rows()),
+            None => path::run_rows(),
         };
         spawn_local(async move {
             let answer = api::get::<RunRows>(&address).await;
@@ -73,6 +76,10 @@ impl Rows {
             match answer {
                 Ok(rows) => {
                     self.cursor.set_value(Some(rows.cursor.clone()));
+                    let left = self.unreadable.with_untracked(|known| still_unreadable(known, &rows));
+                    if self.unreadable.with_untracked(|known| *known != left) {
+                        self.unreadable.set(left);
+                    }
                     if rows.complete || !rows.rows.is_empty() || !rows.deleted.is_empty() {
                         self.table.update(|table| apply(table, rows));
                     }
@@ -94,16 +101,13 @@ impl Rows {
     pub fn keep_fresh(self) {
         self.refresh();
         let ticks = StoredValue::new(0_u32);
-        let tick = move || {
+        every(REFRESH, move || {
             ticks.update_value(|ticks| *ticks += 1);
             let active = || self.table.with_untracked(|table| table.values().any(|entry| entry.run.state.is_active()));
-            if !document().hidden() && (ticks.get_value().is_multiple_of(IDLE_TICKS) || active()) {
+            if ticks.get_value().is_multiple_of(IDLE_TICKS) || active() {
                 self.refresh();
             }
-        };
-        if let Ok(timer) = set_interval_with_handle(tick, REFRESH) {
-            on_cleanup(move || timer.clear());
-        }
+        });
     }
 }
 
@@ -119,6 +123,17 @@ fn apply(table: &mut Table, rows: RunRows) {
         let words = query::words(&run);
         table.insert(run.id.clone(), Arc::new(Entry { run, words }));
     }
+}
+
+/// The runs that the server cannot read, after a response.
+fn still_unreadable(known: &[UnreadableRun], rows: &RunRows) -> Vec<UnreadableRun> {
+    let gone = |run: &UnreadableRun| {
+        rows.complete
+            || rows.deleted.contains(&run.id)
+            || rows.rows.iter().any(|row| row.id == run.id)
+            || rows.unreadable.iter().any(|other| other.id == run.id)
+    };
+    known.iter().filter(|run| !gone(run)).chain(&rows.unreadable).cloned().collect()
 }
 
 /// For each queued run: how many runs wait before it for the same device.
@@ -148,6 +163,7 @@ mod tests {
             cursor: String::new(),
             complete,
             rows: ids.iter().map(|id| row(id)).collect(),
+            unreadable: Vec::new(),
             deleted: deleted.iter().map(|id| id.parse().unwrap()).collect(),
         }
     }
@@ -163,6 +179,20 @@ mod tests {
         check(answer(false, &["c"], &["a"]), &["b", "c"]);
         check(answer(false, &["b"], &["b"]), &["b", "c"]);
         check(answer(true, &["d"], &[]), &["d"]);
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_read_is_named_until_it_is_deleted_or_can_be_read() {
+        let unreadable = |id: &str| UnreadableRun { id: id.parse().unwrap(), title: id.into(), message: "its config".into() };
+        let known = [unreadable("a"), unreadable("b")];
+        let check = |rows: RunRows, expected: &[&str]| {
+            let left = still_unreadable(&known, &rows);
+            assert_eq!(left.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), expected);
+        };
+        check(answer(false, &["c"], &["a"]), &["b"]);
+        check(answer(false, &["b"], &[]), &["a"]);
+        check(RunRows { unreadable: vec![unreadable("a"), unreadable("c")], ..answer(false, &[], &[]) }, &["b", "a", "c"]);
+        check(answer(true, &[], &[]), &[]);
     }
 
     #[test]

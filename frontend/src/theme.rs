@@ -2,28 +2,26 @@
 //! storage.
 
 use leptos::prelude::*;
+use shared::chart::colors::Theme;
+use strum::{EnumIter, EnumString, IntoEnumIterator, IntoStaticStr};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
 
 /// Must be the same as in `theme.js`, which applies the choice before the first paint.
 const STORAGE_KEY: &str = "crosslens-theme";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumIter, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Choice {
+    #[default]
     System,
     Light,
     Dark,
 }
 
 impl Choice {
-    pub const ALL: [Choice; 3] = [Choice::System, Choice::Light, Choice::Dark];
-
     pub fn id(self) -> &'static str {
-        match self {
-            Choice::System => "system",
-            Choice::Light => "light",
-            Choice::Dark => "dark",
-        }
+        self.into()
     }
 
     pub fn label(self) -> &'static str {
@@ -33,24 +31,20 @@ impl Choice {
             Choice::Dark => "Dark",
         }
     }
-
-    pub fn from_id(id: &str) -> Choice {
-        Choice::ALL.into_iter().find(|choice| choice.id() == id).unwrap_or(Choice::System)
-    }
 }
 
-/// The chosen theme, and whether the page is dark.
+/// The chosen theme, and the one that the page has.
 #[derive(Clone, Copy)]
-pub struct ThemeState {
-    pub choice: RwSignal<Choice>,
-    pub dark: Signal<bool>,
+struct ThemeState {
+    choice: RwSignal<Choice>,
+    shown: Memo<Theme>,
 }
 
 /// Loads the stored choice, follows the system's theme, and provides both as context.
 pub fn provide_theme() {
     let storage = || window().local_storage().ok().flatten();
     let stored = storage().and_then(|storage| storage.get_item(STORAGE_KEY).ok().flatten());
-    let choice = RwSignal::new(Choice::from_id(stored.as_deref().unwrap_or_default()));
+    let choice = RwSignal::new(stored.and_then(|stored| stored.parse().ok()).unwrap_or_default());
     let system_is_dark = media("(prefers-color-scheme: dark)");
     // Paper is white, so charts are drawn in light colors for printing, as the style sheet does for the rest.
     let prints = media("print");
@@ -58,13 +52,11 @@ pub fn provide_theme() {
         // Stays as long as the page lives.
         let _ = window_event_listener_untyped(event, move |_| prints.set(printing));
     }
-    let dark = Signal::derive(move || {
-        !prints.get()
-            && match choice.get() {
-                Choice::System => system_is_dark.get(),
-                Choice::Light => false,
-                Choice::Dark => true,
-            }
+    let shown = Memo::new(move |_| match choice.get() {
+        _ if prints.get() => Theme::Light,
+        Choice::System if system_is_dark.get() => Theme::Dark,
+        Choice::System | Choice::Light => Theme::Light,
+        Choice::Dark => Theme::Dark,
     });
     Effect::new(move |former: Option<Choice>| {
         let choice = choice.get();
@@ -82,11 +74,16 @@ pub fn provide_theme() {
         }
         choice
     });
-    provide_context(ThemeState { choice, dark });
+    provide_context(ThemeState { choice, shown });
 }
 
-pub fn use_theme() -> ThemeState {
-    expect_context()
+pub fn use_theme_choice() -> RwSignal<Choice> {
+    expect_context::<ThemeState>().choice
+}
+
+/// The theme that the page has.
+pub fn use_theme() -> Memo<Theme> {
+    expect_context::<ThemeState>().shown
 }
 
 /// A signal that tells whether a media query matches.
@@ -107,15 +104,15 @@ fn media(query: &str) -> RwSignal<bool> {
 
 #[component]
 pub fn ThemeSelect() -> impl IntoView {
-    let ThemeState { choice, .. } = use_theme();
+    let choice = use_theme_choice();
     view! {
         <label class="theme-select">
             <span class="visually-hidden">"Color theme"</span>
             <select
                 prop:value=move || choice.get().id()
-                on:change=move |event| choice.set(Choice::from_id(&event_target_value(&event)))
+                on:change=move |event| choice.set(event_target_value(&event).parse().unwrap_or_default())
             >
-                {Choice::ALL
+                {Choice::iter()
                     .map(|option| view! { <option value=option.id() selected=move || choice.get() == option>{option.label()}</option> })
                     .collect_view()}
             </select>

@@ -1,11 +1,12 @@
 //! State that lives in the page's address, so that links, reloads and the Back button keep it.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
-use leptos_router::hooks::use_query_map;
+use leptos_router::hooks::{use_params_map, use_query_map};
 use leptos_router::params::ParamsMap;
 
 use crate::browser::use_open;
@@ -60,6 +61,15 @@ impl<T: Clone + Send + Sync + 'static> UrlState<T> {
         change(&mut value);
         self.set(value);
     }
+}
+
+/// The identifier in the page's path; `None` if the text there is none.
+pub fn use_id<T>(parameter: &'static str) -> Memo<Option<T>>
+where
+    T: FromStr + PartialEq + Send + Sync + 'static,
+{
+    let parameters = use_params_map();
+    Memo::new(move |_| parameters.with(|parameters| parameters.get_str(parameter)?.parse().ok()))
 }
 
 /// Keeps a value equal to what `read` takes from the query. A change of the value replaces the current

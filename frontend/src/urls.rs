@@ -1,7 +1,7 @@
 //! The application's path prefix, and the addresses of its pages. Works on plain strings.
 
 use shared::config::{Inputs, RunKind};
-use shared::id::{AttributionId, CheckpointId, CheckpointRef, RunId, SweepId};
+use shared::id::{AttributionId, CheckpointRef, RunId, SweepId};
 
 /// The path prefix of the application without a final slash: `/lab` for `https://host/lab/`, empty for the
 /// root.
@@ -77,10 +77,6 @@ pub fn attribution_id(run: &RunId, epoch: u32, inputs: Inputs) -> AttributionId 
     AttributionId { run: run.clone(), epoch, inputs }
 }
 
-pub fn checkpoint_file(run: &RunId, epoch: u32) -> String {
-    format!("api/checkpoints/{}/file", CheckpointId { run: run.clone(), epoch })
-}
-
 /// The comparison of two epochs of a run, with adversarial inputs.
 pub fn compare(run: &RunId, a: u32, b: u32) -> String {
     let id = |epoch| attribution_id(run, epoch, Inputs::Adversarial);
@@ -136,7 +132,6 @@ mod tests {
         assert_eq!(href("/runs/at-1"), "runs/at-1");
         let run = "at-1".parse().unwrap();
         assert_eq!(compare(&run, 12, 60), "/compare?a=at-1.e12.adversarial&b=at-1.e60.adversarial");
-        assert_eq!(checkpoint_file(&run, 12), "api/checkpoints/at-1.e12/file");
     }
 
     #[test]

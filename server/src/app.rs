@@ -23,8 +23,8 @@ use utoipa_axum::routes;
 
 use crate::problem::ApiError;
 use crate::routes::{
-    actions, attributions, changes, checkpoints, comparisons, datasets, meta, pages, pairs, problems, queue, runs, session, shares, sweeps,
-    system, theory,
+    actions, attributions, changes, checkpoints, comparisons, datasets, estimates, meta, pages, pairs, problems, queue, runs, session,
+    shares, sweeps, system, theory, trash,
 };
 use crate::state::AppState;
 use crate::{api_document, auth, base_path, guests, ranges, telemetry};
@@ -34,7 +34,8 @@ const BODY_PAUSE: Duration = Duration::from_secs(60);
 /// Header that names a request in the log and in the answer. Clients and proxies may choose the name.
 const REQUEST_ID: &str = "x-request-id";
 
-const BODY_LIMIT_BYTES: usize = 1 << 20;
+/// Longest body, or part of a body, that is no file.
+pub const BODY_LIMIT_BYTES: usize = 1 << 20;
 /// WideResNet-34-20 with its optimizer has 1.5 GiB.
 const UPLOAD_LIMIT_BYTES: usize = 4 << 30;
 
@@ -77,6 +78,10 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(runs::pause_run))
         .routes(routes!(runs::resume_run))
         .routes(routes!(runs::move_run))
+        .routes(routes!(runs::restore_run))
+        .routes(routes!(runs::get_disk))
+        .routes(routes!(trash::get_trash))
+        .routes(routes!(estimates::estimate_runs))
         .routes(routes!(actions::change_runs))
         .routes(routes!(queue::get_queue, queue::change_queue))
         .routes(routes!(runs::get_evaluation))
@@ -110,6 +115,7 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(pairs::list_cells))
         .routes(routes!(shares::list_shares, shares::create_share))
         .routes(routes!(shares::delete_share))
+        .routes(routes!(shares::renew_share))
         .route_layer(from_fn_with_state(state.clone(), auth::require_token));
     // What whoever has a share link may ask, and nothing else.
     let public = OpenApiRouter::new()

@@ -78,6 +78,14 @@ pub struct Args {
     #[arg(long, env = "CROSSLENS_STOP_RUNS")]
     pub stop_runs: bool,
 
+    /// Submits the demo experiment and prints the link to it.
+    #[arg(long)]
+    pub demo: bool,
+
+    /// Days that a deleted run stays in the trash, from where it can be restored. 0 deletes runs at once.
+    #[arg(long, env = "CROSSLENS_TRASH_DAYS", value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(..=3650))]
+    pub trash_days: u32,
+
     /// Form of the log on the standard error output: one JSON object per line is for programs.
     #[arg(long, env = "CROSSLENS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -85,6 +93,14 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Lists the experiments to start from, or prints the configuration of one.
+    Presets {
+        /// Prints the config.json of this preset.
+        preset: Option<String>,
+        /// Prints the small form, which takes minutes of two CPU cores.
+        #[arg(long, requires = "preset")]
+        small: bool,
+    },
     /// Copies runs, database and token into a new folder. The server may run meanwhile.
     Backup {
         /// The folder to make.

@@ -4,21 +4,23 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use shared::api::{NewShare, Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share};
+use shared::api::{NewLink, NewShare, Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share, TrashedRun, UnreadableRun};
 use shared::config::{RunConfig, RunKind};
-use shared::id::{RunId, ShareToken, SweepId};
+use shared::id::{RunId, ShareId, ShareToken, SweepId};
+use shared::labels::Labels;
 use shared::rundir::StopReason;
-use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::types::Json;
-use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{FromRow, QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool};
 use utoipa::ToSchema;
 
-use crate::id::new_share_token;
+use crate::id::{new_share_token, sha256};
 use crate::scheduler::PendingWrites;
+use crate::shortage::sqlite_code;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -108,6 +110,19 @@ struct StoredRun {
 }
 
 #[derive(FromRow)]
+struct TrashedRow {
+    #[sqlx(try_from = "String")]
+    id: RunId,
+    title: String,
+    kind: String,
+    state: String,
+    stopping: Option<String>,
+    sweep: Option<String>,
+    deleted_at: String,
+    disk_bytes: Option<i64>,
+}
+
+#[derive(FromRow)]
 struct DoneRow {
     device: String,
     config: Json<RunConfig>,
@@ -117,8 +132,7 @@ struct DoneRow {
 
 #[derive(FromRow)]
 struct ShareRow {
-    #[sqlx(try_from = "String")]
-    token: ShareToken,
+    id: u32,
     title: String,
     note: String,
     view: String,
@@ -126,6 +140,15 @@ struct ShareRow {
     expires_at: Option<String>,
     expired: bool,
 }
+
+/// Result codes of SQLite, <https://www.sqlite.org/rescode.html>.
+const SQLITE_PERM: i32 = 3;
+const SQLITE_BUSY: i32 = 5;
+const SQLITE_LOCKED: i32 = 6;
+const SQLITE_READONLY: i32 = 8;
+const SQLITE_CORRUPT: i32 = 11;
+const SQLITE_CANTOPEN: i32 = 14;
+const SQLITE_NOTADB: i32 = 26;
 
 /// How long a statement waits while another program holds the database.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -136,16 +159,20 @@ const EXPIRED_KEPT_DAYS: i64 = 30;
 const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, stopping, tags, notes, summary, device, \
      coalesce(place, seq) AS place, \
      CASE state WHEN 'queued' THEN \
-        (SELECT count(*) FROM runs AS other WHERE other.state = 'queued' AND other.device = runs.device \
-         AND coalesce(other.place, other.seq) < coalesce(runs.place, runs.seq)) \
+        (SELECT count(*) FROM present_runs AS other WHERE other.state = 'queued' AND other.device = present_runs.device \
+         AND coalesce(other.place, other.seq) < coalesce(present_runs.place, present_runs.seq)) \
      END AS queue_position \
-     FROM runs";
+     FROM present_runs";
 
 /// As `SELECT_RUN`, without the queue position: slow with thousands of queued runs.
 const SELECT_ROW: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, stopping, tags, notes, summary, device, \
-     coalesce(place, seq) AS place, NULL AS queue_position FROM runs";
+     coalesce(place, seq) AS place, NULL AS queue_position FROM present_runs";
 
 const SELECT_REVISION: &str = "SELECT lineage, revision FROM changes";
+
+/// The runs that were deleted or moved to the trash since a revision.
+const SELECT_DELETED: &str = "SELECT id FROM deleted_runs WHERE revision > ?1 \
+     UNION ALL SELECT id FROM runs WHERE revision > ?1 AND deleted_at IS NOT NULL";
 
 /// The revision of a cursor; `None` if it belongs to another database or to a later state of this one.
 fn since(cursor: Option<&str>, lineage: &str, revision: i64) -> Option<i64> {
@@ -174,13 +201,68 @@ pub async fn open(path: &Path) -> anyhow::Result<SqlitePool> {
         .synchronous(SqliteSynchronous::Normal)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT);
-    let pool = SqlitePoolOptions::new()
-        .max_connections(4)
-        .connect_with(options)
-        .await
-        .with_context(|| format!("cannot open the database {}", path.display()))?;
-    MIGRATIONS.run(&pool).await.with_context(|| format!("cannot bring the database {} up to date", path.display()))?;
-    Ok(pool)
+    let opened = SqlitePoolOptions::new().max_connections(4).connect_with(options).await;
+    let told = |error: sqlx::Error| {
+        let advice = advice(&error);
+        anyhow::Error::new(error).context(format!("cannot open the database {}{advice}", path.display()))
+    };
+    let pool = opened.map_err(told)?;
+    // Writing to a damaged file damages more of it.
+    let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&pool).await.map_err(told)?;
+    if found != "ok" {
+        bail!("cannot use the database {}; {DAMAGED}: {}", path.display(), found.trim());
+    }
+    match MIGRATIONS.run(&pool).await {
+        Ok(()) => {}
+        Err(MigrateError::VersionMissing(version)) => bail!(
+            "the database {} is of a newer version of CrossLens (its schema {version} is unknown here); start that version, or \
+             restore a backup that this version made",
+            path.display()
+        ),
+        Err(MigrateError::Execute(error)) => return Err(told(error)),
+        Err(error) => return Err(error).with_context(|| format!("cannot bring the database {} up to date", path.display())),
+    }
+    hash_tokens(&pool).await.map_err(told)?;
+    // With a full disk it must start, so that people can delete runs; with a file that nobody may write, nothing helps.
+    match sqlx::query("UPDATE changes SET revision = revision").execute(&pool).await {
+        Err(error) if sqlite_code(&error) == Some(SQLITE_READONLY) => Err(told(error)),
+        _ => Ok(pool),
+    }
+}
+
+/// What to do about a damaged database.
+const DAMAGED: &str = "it is damaged, and nothing was changed in it; restore a backup, or move the file away together with those beside it that \
+     begin with its name: a new database then takes in every run that has begun, with its title, tags and notes, from the run directories";
+
+/// What to do about a database that cannot be opened, to stand after a sentence about it.
+fn advice(error: &sqlx::Error) -> String {
+    match sqlite_code(error) {
+        Some(SQLITE_CORRUPT | SQLITE_NOTADB) => format!("; {DAMAGED}"),
+        Some(SQLITE_READONLY | SQLITE_CANTOPEN | SQLITE_PERM) => {
+            "; let this user write to the file and to its folder, or choose another folder with --data-dir".to_owned()
+        }
+        Some(SQLITE_BUSY | SQLITE_LOCKED) => "; another program holds it: close that program and start again".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Replaces the tokens of an earlier version, which stored them as they are, by their hashes.
+async fn hash_tokens(pool: &SqlitePool) -> sqlx::Result<()> {
+    let plain: Vec<(i64, String)> =
+        sqlx::query_as("SELECT id, token_hash FROM shares WHERE length(token_hash) < 64").fetch_all(pool).await?;
+    if plain.is_empty() {
+        return Ok(());
+    }
+    let mut transaction = pool.begin().await?;
+    for (id, token) in plain {
+        sqlx::query("UPDATE shares SET token_hash = ? WHERE id = ?").bind(sha256(&token)).bind(id).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    // Writes the file anew: its free pages still hold the tokens.
+    if let Err(error) = sqlx::query("VACUUM").execute(pool).await {
+        tracing::warn!("unused pages of the database may still hold the tokens of share links: {error}");
+    }
+    Ok(())
 }
 
 impl Db {
@@ -200,18 +282,39 @@ impl Db {
         Ok(run.and_then(|run| self.pending.amended(run)))
     }
 
+    /// Why this version cannot read a run; `None` if it can.
+    pub async fn unreadable(&self, id: &RunId) -> sqlx::Result<Option<String>> {
+        match self.run(id).await {
+            Ok(_) => Ok(None),
+            Err(error) => why_unreadable(&error).map(Some).ok_or(error),
+        }
+    }
+
     /// State of a run, without reading its configuration; `None` if there is no such run.
     pub async fn status(&self, id: &RunId) -> sqlx::Result<Option<RunStatus>> {
-        let row: Option<(String, Option<String>)> =
-            sqlx::query_as("SELECT state, stopping FROM runs WHERE id = ?").bind(id.as_str()).fetch_optional(&self.pool).await?;
+        self.status_from("SELECT state, stopping FROM present_runs WHERE id = ?", id).await
+    }
+
+    /// As `status`, also of a run in the trash.
+    pub async fn stored_status(&self, id: &RunId) -> sqlx::Result<Option<RunStatus>> {
+        self.status_from("SELECT state, stopping FROM runs WHERE id = ?", id).await
+    }
+
+    async fn status_from(&self, select: &'static str, id: &RunId) -> sqlx::Result<Option<RunStatus>> {
+        let row: Option<(String, Option<String>)> = sqlx::query_as(select).bind(id.as_str()).fetch_optional(&self.pool).await?;
         let Some((state, stopping)) = row else { return Ok(None) };
         let stopping = stopping.as_deref().map(StopReason::parse);
         Ok(self.pending.amended_status(id, RunStatus { state: state_of(&state)?, stopping }))
     }
 
-    /// The runs of one page, and how many runs match in total.
+    /// Whether a run is in the trash.
+    pub async fn is_in_trash(&self, id: &RunId) -> sqlx::Result<bool> {
+        Ok(self.status(id).await?.is_none() && self.stored_status(id).await?.is_some())
+    }
+
+    /// The runs of one page that this version can read, and how many runs match in total.
     pub async fn runs(&self, filter: &RunFilter) -> sqlx::Result<(Vec<Run>, u32)> {
-        let mut count = QueryBuilder::<Sqlite>::new("SELECT count(*) FROM runs");
+        let mut count = QueryBuilder::<Sqlite>::new("SELECT count(*) FROM present_runs");
         push_filter(&mut count, filter, "state");
         let total: u32 = count.build_query_scalar().fetch_one(&self.pool).await?;
 
@@ -220,8 +323,7 @@ impl Db {
         query.push(" WHERE seq IN (");
         push_page(&mut query, filter);
         query.push(format_args!(") ORDER BY {}", order(filter)));
-        let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
-        Ok((self.present(rows)?, total))
+        Ok((self.present(query.build().fetch_all(&self.pool).await?), total))
     }
 
     /// The row of every run, or of those that have changed since `cursor`, that of an earlier answer.
@@ -234,22 +336,25 @@ impl Db {
         let (changed, mut deleted) = self.pending.ids();
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_ROW);
         if let Some(since) = since {
-            query.push(" WHERE revision > ").push_bind(since);
+            query.push(" WHERE (revision > ").push_bind(since);
             for id in &changed {
                 query.push(" OR id = ").push_bind(id.as_str());
             }
+            query.push(")");
         }
-        let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&mut *look).await?;
+        let rows = query.build().fetch_all(&mut *look).await?;
         if let Some(since) = since {
-            deleted.extend(ids("SELECT id FROM deleted_runs WHERE revision > ?", since, &mut look).await?);
+            deleted.extend(ids(SELECT_DELETED, since, &mut look).await?);
         }
         look.commit().await?;
-        let mut present = Vec::with_capacity(rows.len());
-        for row in rows {
-            let (device, place) = (row.device.clone(), row.place);
-            present.extend(self.pending.amended(row.into_run()?).map(|run| RunRow::of(run, device, place)));
+        let (mut present, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+        for row in &rows {
+            match read(row) {
+                Ok((run, device, place)) => present.extend(self.pending.amended(run).map(|run| RunRow::of(run, device, place))),
+                Err(error) => unreadable.extend(named(row, &error)),
+            }
         }
-        Ok(RunRows { cursor: format!("{lineage}.{revision}"), complete: since.is_none(), rows: present, deleted })
+        Ok(RunRows { cursor: format!("{lineage}.{revision}"), complete: since.is_none(), rows: present, unreadable, deleted })
     }
 
     /// Differs from an earlier value if a run has changed since.
@@ -266,8 +371,8 @@ impl Db {
         let since = since(cursor, &lineage, revision);
         let (mut runs, mut deleted) = match since {
             Some(since) => (
-                ids("SELECT id FROM runs WHERE revision > ?", since, &mut look).await?,
-                ids("SELECT id FROM deleted_runs WHERE revision > ?", since, &mut look).await?,
+                ids("SELECT id FROM present_runs WHERE revision > ?", since, &mut look).await?,
+                ids(SELECT_DELETED, since, &mut look).await?,
             ),
             None => (Vec::new(), Vec::new()),
         };
@@ -282,12 +387,13 @@ impl Db {
     pub async fn queue(&self) -> sqlx::Result<Vec<(RunRow, RunConfig)>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_ROW);
         query.push(" WHERE state IN ('queued', 'running') ORDER BY state = 'queued', coalesce(place, seq)");
-        let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
+        let rows = query.build().fetch_all(&self.pool).await?;
         let mut queue = Vec::with_capacity(rows.len());
-        for row in rows {
-            let (device, place, config) = (row.device.clone(), row.place, row.config.0.clone());
-            let run = self.pending.amended(row.into_run()?).filter(|run| run.state.is_active());
-            queue.extend(run.map(|run| (RunRow::of(run, device, place), config)));
+        for (run, device, place) in rows.iter().flat_map(read) {
+            if let Some(run) = self.pending.amended(run).filter(|run| run.state.is_active()) {
+                let config = run.config.clone();
+                queue.push((RunRow::of(run, device, place), config));
+            }
         }
         Ok(queue)
     }
@@ -299,30 +405,45 @@ impl Db {
 
     /// The newest succeeded runs, at most `limit`.
     pub async fn done(&self, limit: u32) -> sqlx::Result<Vec<DoneRun>> {
-        let rows: Vec<DoneRow> = sqlx::query_as(
-            "SELECT device, config, started_at, finished_at FROM runs \
+        let rows = sqlx::query(
+            "SELECT device, config, started_at, finished_at FROM present_runs \
              WHERE state = 'succeeded' AND started_at < finished_at ORDER BY seq DESC LIMIT ?",
         )
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
-        rows.into_iter().map(DoneRow::into_run).collect()
+        Ok(rows.iter().flat_map(|row| DoneRow::from_row(row)?.into_run()).collect())
     }
 
-    pub async fn change_run(&self, id: &RunId, change: &RunChange) -> sqlx::Result<()> {
+    /// Changes what people have written on a run; returns all of it, `None` if there is no such run.
+    pub async fn change_labels(&self, id: &RunId, change: &RunChange) -> sqlx::Result<Option<Labels>> {
         let RunChange { title, tags, notes } = change;
-        sqlx::query("UPDATE runs SET title = coalesce(?, title), tags = coalesce(?, tags), notes = coalesce(?, notes) WHERE id = ?")
-            .bind(title)
-            .bind(tags.as_ref().map(Json))
-            .bind(notes)
-            .bind(id.as_str())
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        let changed: Option<(String, Json<Vec<String>>, String)> = sqlx::query_as(
+            "UPDATE runs SET title = coalesce(?, title), tags = coalesce(?, tags), notes = coalesce(?, notes) WHERE id = ? \
+             RETURNING title, tags, notes",
+        )
+        .bind(title)
+        .bind(tags.as_ref().map(Json))
+        .bind(notes)
+        .bind(id.as_str())
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(changed.map(|(title, Json(tags), notes)| Labels { title, tags, notes }))
+    }
+
+    /// The runs that people have written on.
+    pub async fn labeled(&self) -> sqlx::Result<Vec<(RunId, Labels)>> {
+        // A run whose configuration has no name is called after its content, which takes reading it.
+        let mut query = QueryBuilder::<Sqlite>::new(SELECT_ROW);
+        query.push(" WHERE tags <> '[]' OR notes <> '' OR title <> coalesce(trim(config ->> '$.name'), '')");
+        let rows = query.build().fetch_all(&self.pool).await?;
+        let runs = rows.iter().flat_map(read).map(|(run, ..)| run);
+        let labeled = runs.filter(|run| !run.tags.is_empty() || !run.notes.is_empty() || run.title != run.config.title());
+        Ok(labeled.map(|Run { id, title, tags, notes, .. }| (id, Labels { title, tags, notes })).collect())
     }
 
     pub async fn count(&self, state: RunState) -> sqlx::Result<u32> {
-        sqlx::query_scalar("SELECT count(*) FROM runs WHERE state = ?").bind(state.id()).fetch_one(&self.pool).await
+        sqlx::query_scalar("SELECT count(*) FROM present_runs WHERE state = ?").bind(state.id()).fetch_one(&self.pool).await
     }
 
     /// Why the database takes no changes; `None` while it does.
@@ -339,53 +460,100 @@ impl Db {
             None => query.push("IS NOT NULL"),
         };
         query.push(" ORDER BY seq");
-        let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
-        self.present(rows)
+        Ok(self.present(query.build().fetch_all(&self.pool).await?))
     }
 
     /// The runs that measure pairs of classes, newest first.
     pub async fn pair_runs(&self) -> sqlx::Result<Vec<Run>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
         query.push(" WHERE kind = ").push_bind(RunKind::Pair.id()).push(" ORDER BY seq DESC");
-        let rows: Vec<StoredRun> = query.build_query_as().fetch_all(&self.pool).await?;
-        self.present(rows)
+        Ok(self.present(query.build().fetch_all(&self.pool).await?))
     }
 
-    /// Runs with their pending writes, without deleted ones.
-    fn present(&self, rows: Vec<StoredRun>) -> sqlx::Result<Vec<Run>> {
-        let runs: Vec<Run> = rows.into_iter().map(StoredRun::into_run).collect::<sqlx::Result<_>>()?;
-        Ok(runs.into_iter().filter_map(|run| self.pending.amended(run)).collect())
+    /// Runs with their pending writes, without deleted ones and those that this version cannot read.
+    fn present(&self, rows: Vec<SqliteRow>) -> Vec<Run> {
+        rows.iter().flat_map(read).filter_map(|(run, ..)| self.pending.amended(run)).collect()
+    }
+
+    /// The runs in the trash, the last deleted first. Each is deleted for good `kept` after it was deleted.
+    pub async fn trash(&self, kept: SignedDuration) -> sqlx::Result<Vec<TrashedRun>> {
+        // Selects no configuration, so that also a run can be restored that this version cannot read.
+        let rows: Vec<TrashedRow> = sqlx::query_as(
+            "SELECT id, title, kind, state, stopping, sweep, deleted_at, summary ->> '$.disk_bytes' AS disk_bytes \
+             FROM runs WHERE deleted_at IS NOT NULL ORDER BY deleted_at DESC, seq DESC",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut runs = Vec::with_capacity(rows.len());
+        for row in rows {
+            let status = RunStatus { state: state_of(&row.state)?, stopping: row.stopping.as_deref().map(StopReason::parse) };
+            if let Some(RunStatus { state, .. }) = self.pending.amended_status(&row.id, status) {
+                runs.push(row.into_run(state, kept)?);
+            }
+        }
+        Ok(runs)
+    }
+
+    /// The runs that were moved to the trash at a time or before.
+    pub async fn trashed_until(&self, time: Timestamp) -> sqlx::Result<Vec<RunId>> {
+        let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM runs WHERE deleted_at <= ?").bind(at(time)).fetch_all(&self.pool).await?;
+        ids.into_iter().map(|id| id.parse().map_err(|_| unreadable("id", &id))).collect()
+    }
+
+    /// The runs of earlier versions that have ended and whose files were not measured.
+    pub async fn unmeasured(&self) -> sqlx::Result<Vec<RunId>> {
+        let select = "SELECT id FROM runs WHERE state NOT IN ('queued', 'running') AND summary ->> '$.disk_bytes' IS NULL";
+        let ids: Vec<String> = sqlx::query_scalar(select).fetch_all(&self.pool).await?;
+        ids.into_iter().map(|id| id.parse().map_err(|_| unreadable("id", &id))).collect()
+    }
+
+    /// Notes the size of the files of a run, unless it has been queued again meanwhile.
+    pub async fn set_disk_bytes(&self, id: &RunId, bytes: u64) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET summary = json_set(summary, '$.disk_bytes', ?) WHERE id = ? AND state NOT IN ('queued', 'running')")
+            .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
+            .bind(id.as_str())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Makes a share of a view that shows `runs`.
-    pub async fn insert_share(&self, new: &NewShare, runs: &[RunId]) -> sqlx::Result<Share> {
+    pub async fn insert_share(&self, new: &NewShare, runs: &[RunId]) -> sqlx::Result<NewLink> {
         let NewShare { view, title, note, expires_in_days } = new;
         let (token, made) = (new_share_token(), Timestamp::now());
         let end = expires_in_days.map(|days| at(made + SignedDuration::from_hours(24 * i64::from(days))));
         let mut transaction = self.pool.begin().await?;
-        sqlx::query("INSERT INTO shares (token, title, note, view, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)")
-            .bind(token.as_str())
-            .bind(title)
-            .bind(note)
-            .bind(view)
-            .bind(at(made))
-            .bind(end)
-            .execute(&mut *transaction)
-            .await?;
+        let id: i64 = sqlx::query_scalar(
+            "INSERT INTO shares (token_hash, title, note, view, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+        )
+        .bind(sha256(token.as_str()))
+        .bind(title)
+        .bind(note)
+        .bind(view)
+        .bind(at(made))
+        .bind(end)
+        .fetch_one(&mut *transaction)
+        .await?;
         for run in runs {
-            sqlx::query("INSERT INTO share_runs (token, run) VALUES (?, ?)")
-                .bind(token.as_str())
-                .bind(run.as_str())
-                .execute(&mut *transaction)
-                .await?;
+            sqlx::query("INSERT INTO share_runs (share, run) VALUES (?, ?)").bind(id).bind(run.as_str()).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
-        self.share(&token).await?.ok_or(sqlx::Error::RowNotFound)
+        let share = self.share(&token).await?.ok_or(sqlx::Error::RowNotFound)?;
+        Ok(NewLink { share, path: format!("s/{token}"), token })
+    }
+
+    /// Gives a share another token, so that its former link no longer works; `None` if there is no such
+    /// share.
+    pub async fn renew_share(&self, id: ShareId) -> sqlx::Result<Option<NewLink>> {
+        let token = new_share_token();
+        sqlx::query("UPDATE shares SET token_hash = ? WHERE id = ?").bind(sha256(token.as_str())).bind(id.0).execute(&self.pool).await?;
+        let share = self.share(&token).await?;
+        Ok(share.map(|share| NewLink { share, path: format!("s/{token}"), token }))
     }
 
     pub async fn share(&self, token: &ShareToken) -> sqlx::Result<Option<Share>> {
         let mut query = select_share();
-        query.push(" WHERE token = ").push_bind(token.as_str());
+        query.push(" WHERE token_hash = ").push_bind(sha256(token.as_str()));
         let row: Option<ShareRow> = query.build_query_as().fetch_optional(&self.pool).await?;
         Ok(row.map(ShareRow::into_share))
     }
@@ -393,7 +561,7 @@ impl Db {
     /// All shares, newest first.
     pub async fn shares(&self) -> sqlx::Result<Vec<Share>> {
         let mut query = select_share();
-        query.push(" ORDER BY created_at DESC, token");
+        query.push(" ORDER BY created_at DESC, id DESC");
         let rows: Vec<ShareRow> = query.build_query_as().fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(ShareRow::into_share).collect())
     }
@@ -410,10 +578,30 @@ impl Db {
     }
 
     /// Revokes a share; returns whether there was one.
-    pub async fn delete_share(&self, token: &ShareToken) -> sqlx::Result<bool> {
-        let deleted = sqlx::query("DELETE FROM shares WHERE token = ?").bind(token.as_str()).execute(&self.pool).await?;
+    pub async fn delete_share(&self, id: ShareId) -> sqlx::Result<bool> {
+        let deleted = sqlx::query("DELETE FROM shares WHERE id = ?").bind(id.0).execute(&self.pool).await?;
         Ok(deleted.rows_affected() > 0)
     }
+}
+
+/// Reads a run with its device and its place. Rows are read one by one, because one that this version cannot
+/// read must not take the others away.
+fn read(row: &SqliteRow) -> sqlx::Result<(Run, String, i64)> {
+    let stored = StoredRun::from_row(row)?;
+    let (device, place) = (stored.device.clone(), stored.place);
+    Ok((stored.into_run()?, device, place))
+}
+
+/// Names a run that this version cannot read.
+fn named(row: &SqliteRow, error: &sqlx::Error) -> Option<UnreadableRun> {
+    let text = |column| row.try_get::<String, _>(column).unwrap_or_default();
+    Some(UnreadableRun { id: text("id").parse().ok()?, title: text("title"), message: why_unreadable(error)? })
+}
+
+/// What this version cannot read of a run; `None` if something else is wrong.
+pub fn why_unreadable(error: &sqlx::Error) -> Option<String> {
+    let sqlx::Error::ColumnDecode { index, source } = error else { return None };
+    Some(format!("its {} holds what is unknown here ({source})", index.trim_matches('"')))
 }
 
 /// The runs whose revision is later than `since`.
@@ -424,7 +612,7 @@ async fn ids(select: &'static str, since: i64, look: &mut SqliteConnection) -> s
 
 /// Begins a query for shares.
 fn select_share() -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new("SELECT token, title, note, view, created_at, expires_at, coalesce(expires_at <= ");
+    let mut query = QueryBuilder::new("SELECT id, title, note, view, created_at, expires_at, coalesce(expires_at <= ");
     query.push_bind(now()).push(", false) AS expired FROM shares");
     query
 }
@@ -437,7 +625,7 @@ fn push_page(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter) {
         // the order holds the state too.
         _ => "+state",
     };
-    query.push("SELECT seq FROM runs");
+    query.push("SELECT seq FROM present_runs");
     push_filter(query, filter, state);
     query.push(format_args!(" ORDER BY {} LIMIT ", order(filter)));
     query.push_bind(filter.limit).push(" OFFSET ").push_bind(filter.offset);
@@ -509,6 +697,23 @@ impl StoredRun {
     }
 }
 
+impl TrashedRow {
+    fn into_run(self, state: RunState, kept: SignedDuration) -> sqlx::Result<TrashedRun> {
+        let TrashedRow { id, title, kind, state: _, stopping: _, sweep, deleted_at, disk_bytes } = self;
+        let deleted: Timestamp = deleted_at.parse().map_err(|_| unreadable("time", &deleted_at))?;
+        Ok(TrashedRun {
+            id,
+            title,
+            kind: kind.parse().map_err(|_| unreadable("kind", &kind))?,
+            state,
+            sweep: sweep.and_then(|sweep| sweep.parse().ok()),
+            gone_at: at(deleted + kept),
+            deleted_at,
+            disk_bytes: disk_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+        })
+    }
+}
+
 impl DoneRow {
     fn into_run(self) -> sqlx::Result<DoneRun> {
         let time = |text: &str| text.parse::<Timestamp>().map_err(|_| unreadable("time", text));
@@ -519,8 +724,8 @@ impl DoneRow {
 
 impl ShareRow {
     fn into_share(self) -> Share {
-        let ShareRow { token, title, note, view, created_at, expires_at, expired } = self;
-        Share { path: format!("s/{token}"), token, title, note, view, created_at, expires_at, expired }
+        let ShareRow { id, title, note, view, created_at, expires_at, expired } = self;
+        Share { id: ShareId(id), title, note, view, created_at, expires_at, expired }
     }
 }
 

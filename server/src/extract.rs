@@ -1,5 +1,7 @@
 //! Extractors of requests. What they cannot read is answered with a problem that names the field.
 
+use std::collections::HashSet;
+use std::fmt;
 use std::str::FromStr;
 
 use axum::body::Bytes;
@@ -7,10 +9,11 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use shared::dataset::Dataset;
-use shared::id::{AttributionId, CheckpointId, RunId, ShareToken};
+use shared::id::{AttributionId, CheckpointId, RunId, ShareId, ShareToken};
 use shared::problem;
 
 use crate::id::DatasetId;
@@ -47,15 +50,21 @@ impl Named for AttributionId {
 
 impl Named for DatasetId {
     fn not_found(text: &str) -> ApiError {
-        let known: Vec<&str> = Dataset::ALL.into_iter().map(Dataset::id).collect();
+        let known: Vec<&str> = Dataset::ALL.iter().map(|dataset| dataset.id()).collect();
         ApiError::on_field(Kind::DatasetNotFound, "id", format!("no data set `{text}`; known: {}", known.join(", ")))
     }
 }
 
 impl Named for ShareToken {
     fn not_found(_: &str) -> ApiError {
-        let detail = "this link does not lead anywhere: it was revoked, it expired long ago, or the run it showed was deleted";
-        ApiError::on_field(Kind::ShareNotFound, "token", detail)
+        let detail = "this link does not lead anywhere: it was revoked or replaced, it expired long ago, or the run it showed was deleted";
+        ApiError::on_field(Kind::ShareNotFound, "share", detail)
+    }
+}
+
+impl Named for ShareId {
+    fn not_found(text: &str) -> ApiError {
+        ApiError::on_field(Kind::ShareNotFound, "share", format!("no share has the id `{text}`"))
     }
 }
 
@@ -100,8 +109,72 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         }
         let body = Bytes::from_request(request, state).await.map_err(unreadable_body)?;
         let not_json = |error| ApiError::new(Kind::InvalidJson, format!("the body is not JSON: {error}"));
-        let value: Value = serde_json::from_slice(&body).map_err(not_json)?;
+        let value = unique_json(&body).map_err(not_json)?;
         problem::read(value).map(Json).map_err(|error| ApiError::on_fields(Kind::InvalidJson, vec![error]))
+    }
+}
+
+/// Parses JSON in which no object has a key twice: of two values, one would be ignored without a word.
+pub fn unique_json(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+    serde_json::from_slice::<Unique>(bytes)?;
+    serde_json::from_slice(bytes)
+}
+
+/// Any JSON value, read only to check its keys.
+struct Unique;
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Unique)
+    }
+}
+
+impl<'de> Visitor<'de> for Unique {
+    type Value = Unique;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_unit<E>(self) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Unique, A::Error> {
+        while items.next_element::<Unique>()?.is_some() {}
+        Ok(Unique)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Unique, A::Error> {
+        let mut keys = HashSet::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if keys.contains(&key) {
+                return Err(A::Error::custom(format_args!("the key `{key}` stands twice in an object")));
+            }
+            keys.insert(key);
+            entries.next_value::<Unique>()?;
+        }
+        Ok(Unique)
     }
 }
 

@@ -121,12 +121,17 @@ where
         Format::Csv => numbers::csv(&figure.numbers(), &provenance),
         Format::Npz => numbers::npz(&figure.numbers(), &provenance),
         Format::Npy => numbers::npy(&figure.numbers()),
-        Format::Json => bail!("the route of a figure answers its data by itself"),
+        Format::Json | Format::Tfevents | Format::Toml => bail!("`{format}` is no format of figures, or its route answers it by itself"),
     })
     .await?;
+    Ok(file(format, name, body))
+}
+
+/// Answers a file of a format. `name`: file name without its ending.
+pub fn file(format: Format, name: &str, body: Vec<u8>) -> Response {
     let disposition = if format.is_shown() { "inline" } else { "attachment" };
     let disposition = format!("{disposition}; filename=\"{name}.{format}\"");
-    Ok(([(header::CONTENT_TYPE, format.media_type().to_owned()), (header::CONTENT_DISPOSITION, disposition)], body).into_response())
+    ([(header::CONTENT_TYPE, format.media_type().to_owned()), (header::CONTENT_DISPOSITION, disposition)], body).into_response()
 }
 
 fn drawn(figure: &impl Figure) -> Result<String, ChartError> {
@@ -154,7 +159,7 @@ fn format_schema(formats: impl Iterator<Item = Format>) -> Schema {
 }
 
 /// Adds to the answer of each route of figures the media types of its formats: those that its parameter
-/// `format` lists, or all where the ending of the path selects one.
+/// `format` lists, or those of matrices, where the ending of the path selects one.
 pub fn add_media_types(document: &mut OpenApi) {
     for operation in document.paths.paths.values_mut().filter_map(|path| path.get.as_mut()) {
         let parameter = |name: &str| {
@@ -168,7 +173,10 @@ pub fn add_media_types(document: &mut OpenApi) {
             Some(Some(RefOr::T(Schema::Object(schema)))) => schema.enum_values.clone(),
             _ => None,
         };
-        let is_listed = |format: &Format| listed.as_ref().is_none_or(|listed| listed.contains(&format.extension().into()));
+        let is_listed = |format: &Format| match &listed {
+            Some(listed) => listed.contains(&format.extension().into()),
+            None => format.is_of(Exported::Matrices),
+        };
         let media_types = Format::iter().filter(is_listed).filter_map(|format| format.media_type().split(';').next());
         if let Some(RefOr::T(answer)) = operation.responses.responses.get_mut("200") {
             for media_type in media_types.filter(|media_type| *media_type != Format::Json.media_type()) {

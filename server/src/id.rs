@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
 use shared::api::NewSweep;
 use shared::config::RunConfig;
 use shared::dataset::Dataset;
@@ -41,6 +42,11 @@ pub fn random_hex() -> String {
     hex(rand::random::<[u8; 20]>())
 }
 
+/// SHA-256 of a text, as hexadecimal digits.
+pub fn sha256(text: &str) -> String {
+    hex(Sha256::digest(text))
+}
+
 /// Bytes as hexadecimal digits in small letters.
 pub fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -59,7 +65,7 @@ impl FromStr for DatasetId {
     type Err = NotADataset;
 
     fn from_str(text: &str) -> Result<Self, NotADataset> {
-        Dataset::from_id(text).map(DatasetId).ok_or(NotADataset)
+        text.parse().map(DatasetId).map_err(|_| NotADataset)
     }
 }
 

@@ -9,6 +9,7 @@ use shared::problem::{FieldError, Problem};
 use strum::{EnumIter, IntoEnumIterator};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as OpenApiResponse, ResponseBuilder};
 
+use crate::db::why_unreadable;
 use crate::shortage::Shortage;
 
 const CATALOGUE_HEAD: &str = "\
@@ -25,12 +26,14 @@ pub enum Kind {
     MethodNotAllowed,
     DatasetNotFound,
     RunNotFound,
+    RunInTrash,
     CheckpointNotFound,
     AttributionNotFound,
     ResultNotFound,
     SweepNotFound,
     ShareNotFound,
     ShareExpired,
+    ShareDeleted,
     InvalidQuery,
     InvalidJson,
     UnsupportedMediaType,
@@ -47,6 +50,8 @@ pub enum Kind {
     RunNotResumable,
     RunNotQueued,
     RunActive,
+    RunNotInTrash,
+    RunUnreadable,
     QueueFull,
     TooManyShares,
     WorkerNotReady,
@@ -79,6 +84,7 @@ impl Kind {
             }
             Kind::DatasetNotFound => ("dataset-not-found", StatusCode::NOT_FOUND, "No data set has this id."),
             Kind::RunNotFound => ("run-not-found", StatusCode::NOT_FOUND, "No run has this id; it may have been deleted."),
+            Kind::RunInTrash => ("run-in-trash", StatusCode::GONE, "The run was deleted and is still in the trash; it can be restored."),
             Kind::CheckpointNotFound => ("checkpoint-not-found", StatusCode::NOT_FOUND, "The run has kept no checkpoint of this epoch."),
             Kind::AttributionNotFound => {
                 ("attribution-not-found", StatusCode::NOT_FOUND, "The run has no attribution matrix with this id.")
@@ -87,8 +93,15 @@ impl Kind {
                 ("result-not-found", StatusCode::NOT_FOUND, "The run has not written its result yet, or has ended without one.")
             }
             Kind::SweepNotFound => ("sweep-not-found", StatusCode::NOT_FOUND, "No run belongs to a sweep with this id."),
-            Kind::ShareNotFound => ("share-not-found", StatusCode::NOT_FOUND, "No share has this token; it may have been withdrawn."),
+            Kind::ShareNotFound => (
+                "share-not-found",
+                StatusCode::NOT_FOUND,
+                "No share has this token or id; it may have been withdrawn, or its link replaced.",
+            ),
             Kind::ShareExpired => ("share-expired", StatusCode::GONE, "The share existed, until the time its sender set."),
+            Kind::ShareDeleted => {
+                ("share-deleted", StatusCode::GONE, "A run that the share shows was deleted. The share works again if the run is restored.")
+            }
             Kind::InvalidQuery => {
                 ("invalid-query", StatusCode::BAD_REQUEST, "A parameter of the address is missing or cannot be read; `errors` names it.")
             }
@@ -123,6 +136,12 @@ impl Kind {
             Kind::RunNotResumable => ("run-not-resumable", StatusCode::CONFLICT, "Only a paused, canceled or failed run can go on."),
             Kind::RunNotQueued => ("run-not-queued", StatusCode::CONFLICT, "Only a queued run has a place in the queue."),
             Kind::RunActive => ("run-active", StatusCode::CONFLICT, "The run is still running, so it cannot be deleted."),
+            Kind::RunNotInTrash => ("run-not-in-trash", StatusCode::CONFLICT, "Only a run in the trash can be restored."),
+            Kind::RunUnreadable => (
+                "run-unreadable",
+                StatusCode::CONFLICT,
+                "The run was made by another version of CrossLens, and this one cannot read it. It can be deleted.",
+            ),
             Kind::QueueFull => ("queue-full", StatusCode::TOO_MANY_REQUESTS, "As many runs are queued as the server takes."),
             Kind::TooManyShares => ("too-many-shares", StatusCode::TOO_MANY_REQUESTS, "As many shares exist as the server keeps."),
             Kind::WorkerNotReady => (
@@ -151,7 +170,7 @@ impl Kind {
                 StatusCode::MISDIRECTED_REQUEST,
                 "The server was addressed by a host name that it does not trust; see `docs/proxies.md`.",
             ),
-            Kind::DiskFull => ("disk-full", StatusCode::INSUFFICIENT_STORAGE, "The disk is full; delete runs or make room."),
+            Kind::DiskFull => ("disk-full", StatusCode::INSUFFICIENT_STORAGE, "The disk is full; delete runs for good or make room."),
             Kind::DatabaseBusy => ("database-busy", StatusCode::SERVICE_UNAVAILABLE, "Another program holds the database; try again."),
             Kind::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server failed; its log says why."),
         };
@@ -237,6 +256,10 @@ impl ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
+        if let Some(why) = why_unreadable(&error) {
+            let detail = format!("this version of CrossLens cannot read the run: {why}; start the version that made it, or delete it");
+            return ApiError::on_field(Kind::RunUnreadable, "id", detail);
+        }
         anyhow::Error::new(error).context("the database failed").into()
     }
 }

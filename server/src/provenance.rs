@@ -23,8 +23,8 @@ pub async fn of_page(
     runs: &[RunId],
 ) -> Result<Provenance, ApiError> {
     let mut checkpoints: Vec<CheckpointHash> = Vec::new();
-    for Attribution { run, file, .. } in attributions {
-        let checkpoint = CheckpointHash { id: file.checkpoint_id(run), sha256: file.checkpoint_sha256.clone() };
+    for Attribution { context, file } in attributions {
+        let checkpoint = CheckpointHash { id: file.checkpoint_id(&context.run), sha256: file.checkpoint_sha256.clone() };
         if !checkpoint.sha256.is_empty() && !checkpoints.contains(&checkpoint) {
             checkpoints.push(checkpoint);
         }

@@ -13,12 +13,27 @@ use crate::problem::{ApiError, Kind};
 use crate::state::AppState;
 
 pub async fn run(state: &AppState, id: &RunId) -> Result<Run, ApiError> {
-    state.db.run(id).await?.ok_or_else(|| RunId::not_found(id.as_str()))
+    match state.db.run(id).await? {
+        Some(run) => Ok(run),
+        None => Err(absent(state, id).await?),
+    }
 }
 
 /// State of a run, without reading its configuration.
 pub async fn status(state: &AppState, id: &RunId) -> Result<RunStatus, ApiError> {
-    state.db.status(id).await?.ok_or_else(|| RunId::not_found(id.as_str()))
+    match state.db.status(id).await? {
+        Some(status) => Ok(status),
+        None => Err(absent(state, id).await?),
+    }
+}
+
+/// Why a run is not there: it is in the trash, or there is none.
+async fn absent(state: &AppState, id: &RunId) -> Result<ApiError, ApiError> {
+    Ok(if state.db.is_in_trash(id).await? { in_trash(id) } else { RunId::not_found(id.as_str()) })
+}
+
+pub fn in_trash(id: &RunId) -> ApiError {
+    ApiError::on_field(Kind::RunInTrash, "id", format!("`{id}` is in the trash; restore it first"))
 }
 
 /// All records of an existing run, summed up.
@@ -55,15 +70,18 @@ pub fn checkpoints(id: &RunId, metrics: &Metrics) -> Vec<CheckpointInfo> {
     metrics.checkpoints.iter().map(describe).collect()
 }
 
-/// What is known of an attribution that exists, without its matrix.
-pub async fn attribution_context(state: &AppState, id: &AttributionId) -> Result<AttributionContext, ApiError> {
+/// The run of an attribution that exists, and its records.
+pub async fn run_of_attribution(state: &AppState, id: &AttributionId) -> Result<(Run, Metrics), ApiError> {
     let not_found = || AttributionId::not_found(&id.to_string());
-    let run = state.db.run(&id.run).await?.ok_or_else(not_found)?;
+    let run = run(state, &id.run).await.map_err(|error| if error.kind() == Kind::RunNotFound { not_found() } else { error })?;
     let metrics = state.dirs.of(&id.run).metrics().await?;
     // Its file may be left although the epoch was not kept.
-    if metrics.cas(id.epoch, id.inputs).is_none() {
-        return Err(not_found());
-    }
+    metrics.cas(id.epoch, id.inputs).map(|_| (run, metrics)).ok_or_else(not_found)
+}
+
+/// What is known of an attribution that exists, without its matrix.
+pub async fn attribution_context(state: &AppState, id: &AttributionId) -> Result<AttributionContext, ApiError> {
+    let (run, metrics) = run_of_attribution(state, id).await?;
     let marks = Marks::of(&metrics);
     let measured = epoch_record(&metrics, id.epoch);
     Ok(AttributionContext {
@@ -79,8 +97,8 @@ pub async fn attribution_context(state: &AppState, id: &AttributionId) -> Result
 
 pub async fn attribution(state: &AppState, id: &AttributionId) -> Result<Attribution, ApiError> {
     let context = attribution_context(state, id).await?;
-    let file = state.dirs.of(&id.run).attribution(id).await?;
-    Ok(Attribution::of(context, file.ok_or_else(|| AttributionId::not_found(&id.to_string()))?))
+    let file = state.dirs.of(&id.run).attribution(id).await?.ok_or_else(|| AttributionId::not_found(&id.to_string()))?;
+    Ok(Attribution { context, file })
 }
 
 /// Attributions over the same classes and their differences from the first. Errors name the side, `a` to `f`.
@@ -98,7 +116,7 @@ pub fn result_name(kind: RunKind) -> Option<&'static str> {
         RunKind::Evaluate => Some("evaluation"),
         RunKind::Saliency => Some("saliency"),
         RunKind::Pair => Some("pair"),
-        RunKind::Train | RunKind::Attribute | RunKind::Import => None,
+        RunKind::Train | RunKind::Attribute | RunKind::Import | RunKind::External => None,
     }
 }
 

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::SystemTime;
 
+use serde::Serialize;
 use shared::api::AttributionFile;
 use shared::config::{RunConfig, RunKind};
 use shared::id::{AttributionId, CheckpointId, RunId};
+use shared::labels::Labels;
 use shared::record::{Metrics, Record};
 use shared::rundir::{self, StopReason};
 use tempfile::TempDir;
@@ -61,14 +63,16 @@ impl RunDirs {
 
     /// Runs whose directories hold a configuration.
     pub fn existing(&self) -> io::Result<Vec<RunId>> {
+        let mut found = self.names()?;
+        found.retain(|id| self.of(id).path.join(rundir::CONFIG).is_file());
+        Ok(found)
+    }
+
+    /// Runs that have a directory.
+    pub fn names(&self) -> io::Result<Vec<RunId>> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.root)? {
-            let entry = entry?;
-            if let Some(Ok(id)) = entry.file_name().to_str().map(str::parse::<RunId>)
-                && entry.path().join(rundir::CONFIG).is_file()
-            {
-                found.push(id);
-            }
+            found.extend(entry?.file_name().to_str().and_then(|name| name.parse::<RunId>().ok()));
         }
         Ok(found)
     }
@@ -178,13 +182,28 @@ impl RunDir {
     }
 
     fn write_config(&self, config: &RunConfig) -> io::Result<()> {
-        let mut text = serde_json::to_string_pretty(config)?;
+        self.write_json(rundir::CONFIG, config)
+    }
+
+    /// Writes a JSON file beside its name and renames it, so that it appears whole.
+    fn write_json(&self, name: &str, content: &impl Serialize) -> io::Result<()> {
+        let mut text = serde_json::to_string_pretty(content)?;
         text.push('\n');
-        let temporary = self.path.join(format!("{}.new", rundir::CONFIG));
+        let temporary = self.path.join(format!("{name}.new"));
         let mut file = File::create(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        std::fs::rename(temporary, self.path.join(rundir::CONFIG))
+        std::fs::rename(temporary, self.path.join(name))
+    }
+
+    /// Keeps what people have written on the run.
+    pub fn write_labels(&self, labels: &Labels) -> io::Result<()> {
+        self.write_json(rundir::LABELS, labels)
+    }
+
+    /// What people have written on the run; `None` if nothing is kept.
+    pub fn labels(&self) -> io::Result<Option<Labels>> {
+        Ok(self.read(rundir::LABELS)?.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)
     }
 
     /// Reads the configuration of a directory whose format this version knows.
@@ -225,7 +244,7 @@ impl RunDir {
         Tail::new(self.metrics_file())
     }
 
-    /// All records summed up; skips lines that are not records.
+    /// All records summed up; counts lines that are not records.
     pub async fn metrics(&self) -> io::Result<Metrics> {
         let mut tail = self.tail();
         let mut metrics = Metrics::default();
@@ -234,7 +253,12 @@ impl RunDir {
             if lines.is_empty() {
                 return Ok(metrics);
             }
-            lines.iter().filter_map(|line| record(line).ok()).for_each(|record| metrics.apply(record));
+            for line in &lines {
+                match record(line) {
+                    Ok(record) => metrics.apply(record),
+                    Err(_) => metrics.leave_out(1),
+                }
+            }
         }
     }
 

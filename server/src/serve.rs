@@ -14,6 +14,7 @@ use axum::Router;
 use axum_server::accept::Accept;
 use axum_server::{Control, Handle, Server};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use shared::preset;
 use tokio::net::{TcpListener, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -23,6 +24,7 @@ use crate::args::{self, Args};
 use crate::id::random_hex;
 use crate::scheduler::Rules;
 use crate::state::{AppState, Settings};
+use crate::submit::submit;
 
 /// Time for open connections to finish after the workers have stopped.
 const CONNECTION_GRACE: Duration = Duration::from_secs(5);
@@ -53,6 +55,8 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
         stop_grace_secs,
         runs_at_once,
         stop_runs,
+        demo,
+        trash_days,
         command: _,
         log_format: _,
     } = args;
@@ -78,6 +82,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
         worker: worker.map_or_else(worker_beside_us, Ok)?,
         stop_grace: Duration::from_secs(stop_grace_secs),
         rules: Rules { at_once: runs_at_once.into_iter().collect(), stop_runs },
+        trash_days,
         web,
         base_path,
         public_url,
@@ -87,7 +92,7 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     };
     let state = AppState::open(settings).await?;
     let router = app::router(state.clone())?;
-    if let Err(error) = writeln!(io::stdout(), "CrossLens is at {}", link(address, &state.settings)) {
+    if let Err(error) = writeln!(io::stdout(), "CrossLens is at {}", link(address, "", &state.settings)) {
         tracing::warn!("cannot print the address of the server: {error}");
     }
     if address.ip().is_unspecified() {
@@ -100,6 +105,9 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let control = Control::new();
     let server = tokio::spawn(accept(listener, router, control.clone()));
+    if demo {
+        tokio::spawn(submit_demo(state.clone(), address));
+    }
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
@@ -123,6 +131,20 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
     }
     state.close().await;
     Ok(())
+}
+
+/// Submits the demo, once the worker has said what it can do, and prints the link to it.
+async fn submit_demo(state: AppState, address: SocketAddr) {
+    match submit(&state, preset::demo().config, None).await {
+        Ok(id) => {
+            let link = link(address, &format!("runs/{id}"), &state.settings);
+            if let Err(error) = writeln!(io::stdout(), "The demo is at {link}") {
+                tracing::warn!("cannot print the address of the demo: {error}");
+            }
+        }
+        // The pages say so too, and what to do.
+        Err(error) => tracing::error!("the demo cannot be run: {}", error.into_problem().detail),
+    }
 }
 
 /// Accepts connections until `control` ends it.
@@ -231,13 +253,13 @@ fn worker_beside_us() -> anyhow::Result<PathBuf> {
     Ok(us.with_file_name("worker"))
 }
 
-/// The address to open in a browser.
-fn link(address: SocketAddr, settings: &Settings) -> String {
+/// The address of a page to open in a browser. `page`: its path without a slash before it.
+fn link(address: SocketAddr, page: &str, settings: &Settings) -> String {
     // A browser cannot open the unspecified address.
     let host = if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() };
     let base = &settings.base_path;
     match &settings.token {
-        Some(token) => format!("http://{host}{base}/?token={token}"),
-        None => format!("http://{host}{base}/"),
+        Some(token) => format!("http://{host}{base}/{page}?token={token}"),
+        None => format!("http://{host}{base}/{page}"),
     }
 }

@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest, Sha256};
 use sqlx::SqlitePool;
 
-use crate::id::{hex, random_hex};
+use crate::id::{random_hex, sha256};
 use crate::state::Settings;
 
 /// How long a session lasts: a year.
@@ -35,7 +34,7 @@ pub struct Sessions {
 impl Sessions {
     /// Reads the sessions of the present tokens and deletes those of former ones.
     pub async fn open(pool: SqlitePool, settings: &Settings) -> sqlx::Result<Self> {
-        let tokens: HashMap<String, Role> = tokens(settings).map(|(token, role)| (hash(token), role)).collect();
+        let tokens: HashMap<String, Role> = tokens(settings).map(|(token, role)| (sha256(token), role)).collect();
         let rows: Vec<(String, String, String)> =
             sqlx::query_as("SELECT hash, token_hash, created_at FROM sessions").fetch_all(&pool).await?;
         let now = Timestamp::now();
@@ -54,19 +53,19 @@ impl Sessions {
 
     /// What a session permits; `None` if there is none of this name.
     pub fn role(&self, name: &str) -> Option<Role> {
-        let (role, end) = *self.known().get(&hash(name))?;
+        let (role, end) = *self.known().get(&sha256(name))?;
         (end > Timestamp::now()).then_some(role)
     }
 
     /// Begins a session of whoever sent the token, and returns its name.
     pub async fn begin(&self, token: &str, role: Role) -> String {
         let (name, now) = (random_hex(), Timestamp::now());
-        let hash_of_name = hash(&name);
+        let hash_of_name = sha256(&name);
         let end = end(now).unwrap_or(Timestamp::MAX);
         self.known().insert(hash_of_name.clone(), (role, end));
         let kept = sqlx::query("INSERT INTO sessions (hash, token_hash, created_at) VALUES (?, ?, ?)")
             .bind(hash_of_name)
-            .bind(hash(token))
+            .bind(sha256(token))
             .bind(now.to_string())
             .execute(&self.pool)
             .await;
@@ -79,7 +78,7 @@ impl Sessions {
 
     /// Ends a session.
     pub async fn end(&self, name: &str) {
-        let hash = hash(name);
+        let hash = sha256(name);
         self.known().remove(&hash);
         delete(&self.pool, &hash).await;
     }
@@ -112,8 +111,4 @@ async fn delete(pool: &SqlitePool, hash: &str) {
     if let Err(error) = sqlx::query("DELETE FROM sessions WHERE hash = ?").bind(hash).execute(pool).await {
         tracing::warn!("a session that has ended is still in the database: {error}");
     }
-}
-
-fn hash(text: &str) -> String {
-    hex(Sha256::digest(text))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
-use shared::api::{Attribution, Difference, Run, RunSummary, SharedContent};
+use shared::api::{Attribution, Difference, Run, RunSummary, SharedContent, path};
 use shared::config::{Inputs, RunConfig, RunKind};
 use shared::format;
 use shared::id::{AttributionId, RunId};
@@ -28,7 +28,7 @@ pub async fn content(state: &AppState, view: &View) -> Result<(SharedContent, BT
                 run.summary = RunSummary::of(&metrics, run.summary.epochs);
             }
             for id in matrices_of(&run, &metrics, *epoch, *inputs) {
-                answers.insert(format!("api/attributions/{id}"), json(&attribution(state, &id).await?)?);
+                answers.insert(path::attribution(&id), json(&attribution(state, &id).await?)?);
             }
             if let Some(name) = result_name(run.config.kind())
                 && let Some(result) = state.dirs.of(id).result(run.config.kind()).await?
@@ -40,14 +40,14 @@ pub async fn content(state: &AppState, view: &View) -> Result<(SharedContent, BT
         View::Attribution { id, .. } => SharedContent::Attribution { attribution: Box::new(attribution(state, id).await?) },
         View::Compare { ids, .. } => {
             for id in view.runs() {
-                answers.insert(format!("api/runs/{id}"), json(&public_run(state, &id).await?)?);
-                answers.insert(format!("api/runs/{id}/metrics"), json(&state.dirs.of(&id).metrics().await?)?);
+                answers.insert(path::run(&id), json(&public_run(state, &id).await?)?);
+                answers.insert(path::run_metrics(&id), json(&state.dirs.of(&id).metrics().await?)?);
             }
             SharedContent::Compare { comparison: Box::new(comparison(state, ids).await?) }
         }
     };
     if let Some(baseline) = &view.lens().baseline {
-        answers.insert(format!("api/attributions/{baseline}"), json(&attribution(state, baseline).await?)?);
+        answers.insert(path::attribution(baseline), json(&attribution(state, baseline).await?)?);
     }
     Ok((content, answers))
 }
@@ -56,12 +56,17 @@ fn json(value: &impl Serialize) -> Result<Value, ApiError> {
     serde_json::to_value(value).map_err(ApiError::internal)
 }
 
-/// A run as others may see it: without folders of the server and without notes.
+/// A run as others may see it: without folders of the server, and without what its owner has written on it
+/// besides the title.
 pub async fn public_run(state: &AppState, id: &RunId) -> Result<Run, ApiError> {
     let mut run = run(state, id).await?;
     hide_folders(&mut run.config);
-    // Notes are private.
     run.notes.clear();
+    run.tags.clear();
+    // It repeats the last words of the worker, which name files of the server.
+    if run.failure.is_some() {
+        run.failure = Some("the owner of the server can see why".to_owned());
+    }
     Ok(run)
 }
 
@@ -89,18 +94,27 @@ fn hide_folders(config: &mut RunConfig) {
 pub fn title(content: &SharedContent) -> String {
     match content {
         SharedContent::Run { run, .. } => run.title.clone(),
-        SharedContent::Attribution { attribution } => format!("{}: {}", attribution.run_title, epoch_label(attribution)),
+        SharedContent::Attribution { attribution } => format!("{}: {}", attribution.context.run_title, epoch_label(attribution)),
         SharedContent::Compare { comparison } => {
             let baseline = comparison.baseline();
-            let others: Vec<String> =
-                comparison
-                    .others()
-                    .map(|(other, _)| {
-                        if other.run == baseline.run { epoch_label(other) } else { format!("{}, {}", other.run_title, epoch_label(other)) }
-                    })
-                    .collect();
-            let one_run = comparison.attributions.iter().all(|other| other.run == baseline.run);
-            format!("{}{} {} against {}", baseline.run_title, if one_run { ":" } else { "," }, epoch_label(baseline), others.join("; "))
+            let others: Vec<String> = comparison
+                .others()
+                .map(|(other, _)| {
+                    if other.context.run == baseline.context.run {
+                        epoch_label(other)
+                    } else {
+                        format!("{}, {}", other.context.run_title, epoch_label(other))
+                    }
+                })
+                .collect();
+            let one_run = comparison.attributions.iter().all(|other| other.context.run == baseline.context.run);
+            format!(
+                "{}{} {} against {}",
+                baseline.context.run_title,
+                if one_run { ":" } else { "," },
+                epoch_label(baseline),
+                others.join("; ")
+            )
         }
     }
 }
@@ -136,7 +150,7 @@ pub fn description(content: &SharedContent) -> String {
 }
 
 fn epoch_label(attribution: &Attribution) -> String {
-    let mark = match (attribution.is_best, attribution.is_last) {
+    let mark = match (attribution.context.is_best, attribution.context.is_last) {
         (true, _) => " (best)",
         (false, true) => " (last)",
         (false, false) => "",

@@ -46,14 +46,7 @@ impl Shortage {
     }
 
     fn of_database(error: &(dyn Error + 'static)) -> Option<Self> {
-        let code = match error.downcast_ref::<sqlx::Error>()? {
-            sqlx::Error::Database(error) => error.code()?.parse::<i32>().ok()?,
-            // All connections wait for the database.
-            sqlx::Error::PoolTimedOut => BUSY,
-            _ => return None,
-        };
-        // The last eight bits are the primary code.
-        match code & 0xff {
+        match sqlite_code(error.downcast_ref::<sqlx::Error>()?)? {
             FULL => Some(Shortage::DiskFull),
             BUSY | LOCKED => Some(Shortage::DatabaseBusy),
             _ => None,
@@ -71,9 +64,20 @@ impl Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Shortage::DiskFull => "the disk of the data directory is full, so nothing was saved; delete runs or other files there",
+            Shortage::DiskFull => "the disk of the data directory is full, so nothing was saved; delete runs for good or other files there",
             Shortage::DatabaseBusy => "another program holds the database, so nothing was saved; try again in a moment",
         })
+    }
+}
+
+/// The primary result code of SQLite.
+pub fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
+    match error {
+        // The last eight bits are the primary code.
+        sqlx::Error::Database(error) => Some(error.code()?.parse::<i32>().ok()? & 0xff),
+        // All connections wait for the database.
+        sqlx::Error::PoolTimedOut => Some(BUSY),
+        _ => None,
     }
 }
 
@@ -96,12 +100,14 @@ fn room(free_bytes: u64, no_more_files: bool, folder: &Path) -> Option<String> {
     let folder = folder.display();
     match () {
         () if free_bytes < FULL_BYTES => Some(format!(
-            "the disk that holds `{folder}` is full ({} free): runs cannot save what they measure; delete runs or other files there",
+            "the disk that holds `{folder}` is full ({} free): runs cannot save what they measure; delete runs for good or other files there",
             format::bytes(free_bytes)
         )),
-        () if no_more_files => Some(format!("the disk that holds `{folder}` takes no more files; delete runs or other files there")),
+        () if no_more_files => {
+            Some(format!("the disk that holds `{folder}` takes no more files; delete runs for good or other files there"))
+        }
         () if free_bytes < LOW_BYTES => Some(format!(
-            "the disk that holds `{folder}` is nearly full ({} free); delete runs or other files there",
+            "the disk that holds `{folder}` is nearly full ({} free); delete runs for good or other files there",
             format::bytes(free_bytes)
         )),
         () => None,

@@ -1,7 +1,7 @@
 //! What the handlers share: opened at the start, closed at the end.
 
 use std::fs::{File, TryLockError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +14,16 @@ use tokio_util::sync::CancellationToken;
 use crate::changes::Changes;
 use crate::datasets::Datasets;
 use crate::db::{self, Db};
+use crate::disk_space;
 use crate::guests::Guests;
 use crate::live::LiveRuns;
+use crate::run_labels::RunLabels;
 use crate::rundir::RunDirs;
 use crate::scheduler::{PendingWrites, Rules, Scheduler};
 use crate::sessions::Sessions;
 use crate::shortage::lack_of_room;
 use crate::telemetry::Telemetry;
+use crate::trash;
 use crate::uploads::Uploads;
 use crate::worker::Worker;
 use crate::wrong_tokens::WrongTokens;
@@ -39,6 +42,8 @@ pub struct Settings {
     pub worker: PathBuf,
     pub stop_grace: Duration,
     pub rules: Rules,
+    /// Days that a deleted run stays in the trash; 0 deletes runs at once.
+    pub trash_days: u32,
     pub web: Option<PathBuf>,
     /// Empty, or a path without a slash at its end.
     pub base_path: String,
@@ -61,6 +66,7 @@ pub struct Inner {
     pub dirs: RunDirs,
     pub datasets: Datasets,
     pub scheduler: Scheduler,
+    pub labels: RunLabels,
     pub changes: Changes,
     pub live: LiveRuns,
     pub sessions: Sessions,
@@ -93,7 +99,8 @@ impl AppState {
         let data = &settings.data_dir;
         std::fs::create_dir_all(data).with_context(|| format!("cannot make the data directory {}", data.display()))?;
         let lock = lock(data)?;
-        let dirs = RunDirs::create(data.join("runs")).with_context(|| format!("cannot use {}/runs", data.display()))?;
+        let runs = data.join("runs");
+        let dirs = RunDirs::create(runs.clone()).and_then(|dirs| dirs.make_incoming().map(|_| dirs)).with_context(|| unwritable(&runs))?;
         let pool = db::open(&data.join("crosslens.db")).await?;
         let pending = PendingWrites::default();
         let db = Db::new(pool.clone(), pending.clone());
@@ -107,32 +114,21 @@ impl AppState {
         let datasets = datasets.with_context(|| format!("cannot use {}", settings.datasets_dir.display()))?;
 
         let worker = Worker { program: settings.worker.clone(), stop_grace: settings.stop_grace };
-        let (probed, probe) = watch::channel(WorkerStatus::Starting);
+        let (status, probe) = watch::channel(WorkerStatus::Starting);
         let stopping = CancellationToken::new();
         let changes = Changes::start(db.clone(), stopping.clone());
         let live = LiveRuns::start(db.clone(), dirs.clone(), changes.clone(), stopping.clone());
-        let scheduler = Scheduler::start(pool, pending, dirs.clone(), worker.clone(), settings.rules.clone(), probe.clone());
-        let asked = worker.clone();
-        tokio::spawn(async move {
-            let status = asked.probe().await;
-            match &status {
-                WorkerStatus::Ready(probe) => {
-                    let devices: Vec<&str> = probe.devices.iter().map(|device| device.name.as_str()).collect();
-                    tracing::info!("the worker is ready: libtorch {} on {}", probe.libtorch, devices.join(", "));
-                }
-                WorkerStatus::Broken { message } => tracing::error!("{message}"),
-                WorkerStatus::Starting => {}
-            }
-            probed.send_replace(status);
-            // Keep the channel open while it has receivers.
-            probed.closed().await;
-        });
+        let scheduler = Scheduler::start(pool, pending, dirs.clone(), worker.clone(), settings.rules.clone(), status.clone());
+        trash::start_emptying(db.clone(), scheduler.clone(), settings.trash_days, stopping.clone());
+        disk_space::measure_earlier(db.clone(), dirs.clone(), stopping.clone());
+        tokio::spawn(stopping.clone().run_until_cancelled_owned(worker.clone().keep_probing(status)));
         Ok(AppState(Arc::new(Inner {
             settings,
             db,
             dirs,
             datasets,
             scheduler,
+            labels: RunLabels::default(),
             changes,
             live,
             sessions,
@@ -175,10 +171,14 @@ impl AppState {
     }
 }
 
+fn unwritable(path: &Path) -> String {
+    format!("cannot write {}; let this user write there, or choose another folder with --data-dir", path.display())
+}
+
 /// Locks the data directory: two servers on one would run every queued run twice.
-fn lock(data: &std::path::Path) -> anyhow::Result<File> {
+fn lock(data: &Path) -> anyhow::Result<File> {
     let path = data.join("server.lock");
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let file = File::create(&path).with_context(|| unwritable(&path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

@@ -9,6 +9,7 @@ use shared::dataset::Source;
 use shared::id::{CheckpointRef, RunId};
 use shared::problem::FieldError;
 
+use crate::disk_space::{self, Disk};
 use crate::problem::{ApiError, Kind};
 use crate::scheduler::{NewRun, resolve_device};
 use crate::state::AppState;
@@ -28,7 +29,9 @@ pub async fn submit_all(state: &AppState, configs: Vec<RunConfig>, prefix: &str)
         runs.push(NewRun { config, device, upload: None });
     }
     check_room(state, runs.len()).await?;
-    Ok(state.scheduler.submit(runs).await?)
+    let ids = state.scheduler.submit(runs).await?;
+    warn_of_lack(state).await;
+    Ok(ids)
 }
 
 /// Queues a valid configuration. `upload`: a file that is moved into the run directory.
@@ -38,6 +41,7 @@ pub async fn submit(state: &AppState, mut config: RunConfig, upload: Option<Path
     let device = device.map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
     check_room(state, 1).await?;
     let ids = state.scheduler.submit(vec![NewRun { config, device, upload }]).await?;
+    warn_of_lack(state).await;
     ids.into_iter().next().ok_or_else(|| ApiError::internal("a submitted run has no name"))
 }
 
@@ -58,10 +62,22 @@ async fn check_room(state: &AppState, more: usize) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Logs that the disk may not hold what the queue will write. Pages say it where they show the run.
+async fn warn_of_lack(state: &AppState) {
+    let (Ok(disk), Ok(expected)) = (Disk::of(state.dirs.root()), disk_space::expected(state).await) else { return };
+    if let Some(lack) = disk_space::lack(disk, expected, 0, state.dirs.root()) {
+        tracing::warn!("{lack}");
+    }
+}
+
 /// Returns the device that the run will wait for, or all wrong fields. Sets the folder of the data if the
 /// configuration names none.
 async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: Option<&Path>) -> Result<String, Vec<FieldError>> {
     let mut errors = Vec::new();
+    if !config.kind().is_submitted() {
+        let message = format!("a run of the kind `{}` is begun by the program that writes it, not here", config.kind().id());
+        return Err(vec![FieldError::new("kind", message)]);
+    }
     let device = resolve_device(config.device(), probe).map(str::to_owned);
     if device.is_none() {
         let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
@@ -77,6 +93,9 @@ async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: 
     }
     for (field, checkpoint) in config.needs() {
         errors.extend(missing_checkpoint(state, checkpoint).await.map(|message| FieldError::new(field, message)));
+    }
+    if let (Some(estimate), Ok(disk)) = (disk_space::of_config(config), Disk::of(state.dirs.root())) {
+        errors.extend(disk_space::never_fits(disk, &estimate).map(|message| FieldError::new("checkpoints", message)));
     }
     if let RunConfig::Pair(pair) = config {
         errors.extend(missing_classes(state, pair).await);
@@ -104,8 +123,14 @@ async fn take_data_of_checkpoint(state: &AppState, config: &mut RunConfig) {
 
 async fn missing_checkpoint(state: &AppState, wanted: &CheckpointRef) -> Option<String> {
     let run = &wanted.run;
-    match state.db.status(run).await {
+    match state.db.run(run).await {
+        Ok(Some(run)) if !run.config.kind().is_submitted() => {
+            return Some(format!("`{wanted}` holds a network that only the program that trains it knows; import the file of its weights"));
+        }
         Ok(Some(_)) => {}
+        Ok(None) if state.db.is_in_trash(run).await.unwrap_or_default() => {
+            return Some(format!("`{wanted}` is of a run in the trash: `{run}`; restore it first"));
+        }
         Ok(None) => return Some(format!("`{wanted}` names a run that does not exist: `{run}`")),
         Err(error) => {
             tracing::error!(%run, "{run} cannot be looked up: {error}");

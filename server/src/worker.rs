@@ -18,6 +18,7 @@ use shared::api::{Probe, WorkerStatus};
 use shared::inspection::Inspection;
 use shared::rundir;
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,8 @@ use crate::rundir::RunDir;
 
 /// Time limit of the probe; loading CUDA libraries from a slow disk takes tens of seconds.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time until a worker program that does not work is probed again.
+const PROBE_AGAIN: Duration = Duration::from_secs(2);
 /// Time limit of an inspection; the largest files take less, and a person waits.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Time between SIGTERM and SIGKILL.
@@ -63,12 +66,55 @@ pub enum End {
     Unknown,
 }
 
+/// Why a worker is not started.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStarted {
+    /// This run cannot start; others can.
+    #[error("{}", directory_trouble(.0, .1))]
+    Directory(PathBuf, #[source] io::Error),
+    /// No run can start.
+    #[error("cannot start the worker `{}`: {}; {TRIED_AGAIN}", .0.display(), .1)]
+    Program(PathBuf, #[source] io::Error),
+}
+
+/// What is said after the reason why the worker program does not work.
+const TRIED_AGAIN: &str = "queued runs wait, and it is tried again every few seconds";
+
+fn directory_trouble(path: &Path, error: &io::Error) -> String {
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("its directory `{path}` is gone; bring it back and resume the run, or delete the run"),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            format!("its directory `{path}` cannot be written ({error}); let the user of the server write there, then resume the run")
+        }
+        _ => format!("its directory `{path}` cannot be written ({error}); mend that, then resume the run"),
+    }
+}
+
 impl Worker {
-    /// Asks the worker for its version and the devices of the machine.
-    pub async fn probe(&self) -> WorkerStatus {
-        match self.ask().await {
-            Ok(probe) => WorkerStatus::Ready(probe),
-            Err(error) => WorkerStatus::Broken { message: format!("{error:#}") },
+    /// Probes the worker program now, and again whenever `status` says that it does not work: it may be away
+    /// while it is built.
+    pub async fn keep_probing(self, status: watch::Sender<WorkerStatus>) {
+        let mut news = status.subscribe();
+        loop {
+            let found = match self.ask().await {
+                Ok(probe) => WorkerStatus::Ready(probe),
+                Err(error) => WorkerStatus::Broken { message: format!("{error:#}; {TRIED_AGAIN}") },
+            };
+            let known = status.send_replace(found.clone());
+            // Log it once, not with every try.
+            match &found {
+                WorkerStatus::Ready(probe) => {
+                    let devices: Vec<&str> = probe.devices.iter().map(|device| device.name.as_str()).collect();
+                    tracing::info!("the worker is ready: libtorch {} on {}", probe.libtorch, devices.join(", "));
+                }
+                WorkerStatus::Broken { message } if known != found => tracing::error!("{message}"),
+                WorkerStatus::Broken { .. } | WorkerStatus::Starting => {}
+            }
+            if news.wait_for(|status| matches!(status, WorkerStatus::Broken { .. })).await.is_err() {
+                return;
+            }
+            sleep(PROBE_AGAIN).await;
         }
     }
 
@@ -110,11 +156,13 @@ impl Worker {
 
     /// Starts the worker on a directory; its output goes to the log there. `again` says why, if an earlier
     /// worker has died. `at_once`: how many workers share the processor.
-    pub fn start(&self, dir: &RunDir, again: Option<&str>, at_once: usize) -> io::Result<RunningWorker> {
+    pub fn start(&self, dir: &RunDir, again: Option<&str>, at_once: usize) -> Result<RunningWorker, NotStarted> {
         // What an earlier worker was asked, and how it ended, does not concern this one.
-        dir.remove(rundir::STOP)?;
-        dir.remove(rundir::EXIT_CODE)?;
-        let log = plain_file::append(&dir.log())?;
+        let logs = dir.remove(rundir::STOP).and_then(|()| dir.remove(rundir::EXIT_CODE)).and_then(|()| {
+            let log = plain_file::append(&dir.log())?;
+            Ok((log.try_clone()?, log))
+        });
+        let (log, other) = logs.map_err(|error| NotStarted::Directory(dir.path().to_owned(), error))?;
         let mut command = Command::new(&self.program);
         command.arg(dir.path());
         if let Some(again) = again {
@@ -126,11 +174,12 @@ impl Worker {
         }
         let child = command
             .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
+            .stdout(other)
             .stderr(log)
             // What a terminal sends to the server must not reach the worker.
             .process_group(0)
-            .spawn()?;
+            .spawn()
+            .map_err(|error| NotStarted::Program(self.program.clone(), error))?;
         Ok(RunningWorker { child: Some(child), ..self.find(dir) })
     }
 

@@ -99,45 +99,17 @@ fn at_chance(epochs: &[Epoch], classes: usize, samples: u32, planned: u32) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures;
     use crate::record::{Record, Started};
 
     fn epoch(number: u32, train_loss: Option<f64>, robust: Option<f64>, clean: Option<f64>) -> Epoch {
-        Epoch {
-            epoch: number,
-            learning_rate: 0.1,
-            train_loss,
-            train_clean_accuracy: clean,
-            train_robust_accuracy: robust,
-            test_clean_accuracy: None,
-            test_robust_accuracy: None,
-            test_loss: None,
-            holdout_robust_accuracy: None,
-            seconds: 1.0,
-            elapsed_secs: f64::from(number),
-        }
-    }
-
-    fn started(classes: usize, epochs: u32) -> Record {
-        Record::Started(Started {
-            device: "cpu".into(),
-            device_name: "2 threads".into(),
-            libtorch: "2.11.0".into(),
-            engine: "0.1.0".into(),
-            parameters: 1,
-            feature_dim: 1,
-            class_names: (0..classes).map(|class| class.to_string()).collect(),
-            train_samples: 50_000,
-            test_samples: 10_000,
-            holdout_samples: 0,
-            noisy_labels: 0,
-            epochs,
-            teacher_epochs: 0,
-        })
+        Epoch { train_loss, train_clean_accuracy: clean, train_robust_accuracy: robust, ..fixtures::epoch(number) }
     }
 
     #[track_caller]
     fn check(planned: u32, epochs: impl IntoIterator<Item = Epoch>, expected: Option<(u32, &str)>) {
-        let metrics = Metrics::from_records(std::iter::once(started(10, planned)).chain(epochs.into_iter().map(Record::Epoch)));
+        let started = Record::Started(Started { train_samples: 50_000, ..fixtures::started(planned) });
+        let metrics = Metrics::from_records(std::iter::once(started).chain(epochs.into_iter().map(Record::Epoch)));
         let found = breakdown(&metrics);
         assert_eq!(found.as_ref().map(|notice| (notice.epoch.unwrap(), notice.message.as_str())), expected);
         // The page finds the breakdown once, with or without a recorded notice.

@@ -119,7 +119,7 @@ pub fn norm_of(config: &Value, field: &str) -> Option<Norm> {
     while !around.is_empty() {
         around = around.rsplit_once('.').map_or("", |(outer, _)| outer);
         let object = config.pointer(&pointer(around))?;
-        let norm = |norm: Option<&Value>| Norm::from_id(norm?.as_str()?);
+        let norm = |norm: Option<&Value>| norm?.as_str()?.parse().ok();
         if let Some(norm) = norm(object.get("norm")).or_else(|| norm(object.pointer("/attack/norm"))) {
             return Some(norm);
         }

@@ -4,8 +4,7 @@ use serde::Deserialize;
 use strum::{Display, EnumIter, IntoEnumIterator, IntoStaticStr};
 
 /// Format of an exported file. Its name is that of the query and the ending of the files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, Display, IntoStaticStr, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, Display, IntoStaticStr, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Format {
@@ -21,6 +20,9 @@ pub enum Format {
     Npy,
     /// The data that the figure is drawn from.
     Json,
+    /// The event file of TensorBoard.
+    Tfevents,
+    Toml,
 }
 
 /// Everything fixed about a format, except what it is a format of.
@@ -28,6 +30,7 @@ struct FormatFacts {
     label: &'static str,
     media_type: &'static str,
     content: Content,
+    of: &'static [Exported],
 }
 
 /// What the files of a format hold.
@@ -49,6 +52,10 @@ pub enum Exported {
     Matrices,
     /// Only the data that charts are drawn from.
     Data,
+    /// Everything that a run has recorded of its epochs.
+    Metrics,
+    /// The configuration of a run.
+    Configuration,
 }
 
 impl Format {
@@ -58,11 +65,7 @@ impl Format {
     }
 
     pub fn is_of(self, exported: Exported) -> bool {
-        match self {
-            Format::Svg | Format::Png | Format::Tex | Format::Csv | Format::Npz => exported != Exported::Data,
-            Format::Npy => exported == Exported::Matrices,
-            Format::Json => exported != Exported::Chart,
-        }
+        self.facts().of.contains(&exported)
     }
 
     /// Ending of its files, without the dot.
@@ -90,16 +93,19 @@ impl Format {
     }
 
     const fn facts(self) -> FormatFacts {
-        let (label, media_type, content) = match self {
-            Format::Svg => ("SVG", "image/svg+xml", Content::Picture),
-            Format::Png => ("PNG", "image/png", Content::Picture),
-            Format::Tex => ("pgfplots", "application/x-tex", Content::Drawing),
-            Format::Csv => ("CSV", "text/csv; charset=utf-8", Content::Numbers),
-            Format::Npz => ("NPZ", "application/zip", Content::Numbers),
-            Format::Npy => ("NPY", "application/octet-stream", Content::Numbers),
-            Format::Json => ("JSON", "application/json", Content::Numbers),
+        use Exported::{Chart, Configuration, Data, Matrices, Metrics};
+        let (label, media_type, content, of): (_, _, _, &[Exported]) = match self {
+            Format::Svg => ("SVG", "image/svg+xml", Content::Picture, &[Chart, Matrices]),
+            Format::Png => ("PNG", "image/png", Content::Picture, &[Chart, Matrices]),
+            Format::Tex => ("pgfplots", "application/x-tex", Content::Drawing, &[Chart, Matrices]),
+            Format::Csv => ("CSV", "text/csv; charset=utf-8", Content::Numbers, &[Chart, Matrices, Metrics]),
+            Format::Npz => ("NPZ", "application/zip", Content::Numbers, &[Chart, Matrices]),
+            Format::Npy => ("NPY", "application/octet-stream", Content::Numbers, &[Matrices]),
+            Format::Json => ("JSON", "application/json", Content::Numbers, &[Matrices, Data]),
+            Format::Tfevents => ("TensorBoard", "application/octet-stream", Content::Numbers, &[Metrics]),
+            Format::Toml => ("TOML", "application/toml", Content::Numbers, &[Configuration]),
         };
-        FormatFacts { label, media_type, content }
+        FormatFacts { label, media_type, content, of }
     }
 }
 
@@ -113,6 +119,8 @@ mod tests {
         assert_eq!(menu(Exported::Chart), ["SVG", "PNG", "pgfplots", "CSV", "NPZ"]);
         assert_eq!(menu(Exported::Matrices), ["SVG", "PNG", "pgfplots", "CSV", "NPZ", "NPY", "JSON"]);
         assert_eq!(menu(Exported::Data), ["JSON"]);
+        assert_eq!(menu(Exported::Metrics), ["CSV", "TensorBoard"]);
+        assert_eq!(menu(Exported::Configuration), ["TOML"]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! A run, an attribution and a share for tests. Host only: the browser does not need this module.
+//! A run, its records, an attribution and a share for tests. Host only: the browser does not need this module.
 
-use crate::api::{Attribution, AttributionFile, Run, RunState, RunSummary, Share};
+use crate::api::{Attribution, AttributionContext, AttributionFile, Run, RunState, RunSummary, Share};
 use crate::config::{Aggregation, Inputs, Layer, SplitName, Subset};
-use crate::id::{AttributionId, RunId};
+use crate::id::{AttributionId, RunId, ShareId};
 use crate::matrix::Matrix;
 use crate::preset;
+use crate::record::{AttributionEntry, Epoch, Started};
 
 pub fn run_id(id: &str) -> RunId {
     id.parse().expect("a test names its runs in the form of an id")
@@ -29,17 +30,60 @@ pub fn run(id: &str) -> Run {
     }
 }
 
+/// The start of a run of ten classes.
+pub fn started(epochs: u32) -> Started {
+    Started {
+        device: "cpu".into(),
+        device_name: "2 CPU threads".into(),
+        libtorch: "2.11.0".into(),
+        engine: "0.1.0".into(),
+        parameters: 1000,
+        feature_dim: 96,
+        class_names: (0..10).map(|class| class.to_string()).collect(),
+        train_samples: 300,
+        test_samples: 599,
+        holdout_samples: 0,
+        noisy_labels: 60,
+        epochs,
+        teacher_epochs: 0,
+    }
+}
+
+/// An epoch of one second in which nothing was measured but the loss.
+pub fn epoch(epoch: u32) -> Epoch {
+    Epoch {
+        epoch,
+        learning_rate: 0.1,
+        train_loss: Some(1.0),
+        train_clean_accuracy: None,
+        train_robust_accuracy: None,
+        test_clean_accuracy: None,
+        test_robust_accuracy: None,
+        test_loss: None,
+        holdout_robust_accuracy: None,
+        seconds: 1.0,
+        elapsed_secs: f64::from(epoch),
+    }
+}
+
+/// A matrix that a run has recorded.
+pub fn matrix_of(epoch: u32, inputs: Inputs, cas: f64) -> AttributionEntry {
+    AttributionEntry { epoch, inputs, file: String::new(), cas, cas_normalized: cas / 90.0 }
+}
+
 /// An attribution on adversarial inputs, with classes named `0`, `1`, ….
 pub fn attribution(run: &str, epoch: u32, matrix: Matrix) -> Attribution {
     let classes = matrix.classes();
     Attribution {
-        id: AttributionId { run: run_id(run), epoch, inputs: Inputs::Adversarial },
-        run: run_id(run),
-        run_title: "Demo".into(),
-        is_best: false,
-        is_last: false,
-        clean_accuracy: None,
-        robust_accuracy: None,
+        context: AttributionContext {
+            id: AttributionId { run: run_id(run), epoch, inputs: Inputs::Adversarial },
+            run: run_id(run),
+            run_title: "Demo".into(),
+            is_best: false,
+            is_last: false,
+            clean_accuracy: None,
+            robust_accuracy: None,
+        },
         file: AttributionFile {
             epoch,
             inputs: Inputs::Adversarial,
@@ -69,10 +113,8 @@ pub fn attribution(run: &str, epoch: u32, matrix: Matrix) -> Attribution {
 
 /// A share without title and note that does not expire.
 pub fn share() -> Share {
-    let token = "0".repeat(40);
     Share {
-        path: format!("s/{token}"),
-        token: token.parse().expect("40 digits are a token"),
+        id: ShareId(1),
         title: String::new(),
         note: String::new(),
         view: String::new(),

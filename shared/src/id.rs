@@ -60,6 +60,10 @@ pub enum Which {
 #[serde(try_from = "String", into = "String")]
 pub struct ShareToken(String);
 
+/// Names a share to its owner. Opens nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareId(pub u32);
+
 /// Error: a text is not an identifier.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
@@ -79,23 +83,23 @@ pub enum IdError {
     ShareToken,
 }
 
-impl RunId {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+/// The text of identifiers that are one.
+macro_rules! one_text {
+    ($($id:ty),+) => {$(
+        impl $id {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
 
-impl SweepId {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )+};
 }
-
-impl ShareToken {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+one_text!(RunId, SweepId, ShareToken);
 
 impl AttributionId {
     pub fn checkpoint(&self) -> CheckpointId {
@@ -103,21 +107,17 @@ impl AttributionId {
     }
 }
 
-impl fmt::Display for RunId {
+impl fmt::Display for ShareId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        write!(f, "{}", self.0)
     }
 }
 
-impl fmt::Display for SweepId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+impl FromStr for ShareId {
+    type Err = std::num::ParseIntError;
 
-impl fmt::Display for ShareToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(ShareId)
     }
 }
 
@@ -208,8 +208,7 @@ impl FromStr for AttributionId {
         let bad = || IdError::Attribution(text.to_owned());
         let (checkpoint, inputs) = text.rsplit_once('.').ok_or_else(bad)?;
         let CheckpointId { run, epoch } = checkpoint.parse().map_err(|_| bad())?;
-        let inputs = Inputs::ALL.into_iter().find(|known| known.id() == inputs).ok_or_else(bad)?;
-        Ok(AttributionId { run, epoch, inputs })
+        Ok(AttributionId { run, epoch, inputs: inputs.parse().map_err(|_| bad())? })
     }
 }
 

@@ -6,8 +6,7 @@ use serde_json::Value;
 use crate::config::{Architecture, Normalization};
 
 /// Content of a file, given the answers in the configuration of the import.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Inspection {
     /// Format of the file, such as `PyTorch`.
     pub format: String,
@@ -30,8 +29,7 @@ pub struct Inspection {
 }
 
 /// A network in a file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FoundNetwork {
     /// Common prefix of its tensor names, without the last dot.
     pub prefix: String,
@@ -41,8 +39,7 @@ pub struct FoundNetwork {
 }
 
 /// A question: the file can be read in more than one way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Question {
     /// Field of the import's configuration with the answer: `network`, `head`, `normalization` or `strict`.
     pub field: String,
@@ -56,8 +53,7 @@ pub struct Question {
 }
 
 /// A possible answer to a question.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Answer {
     /// Value for the field.
     pub value: Value,
@@ -68,8 +64,7 @@ pub struct Answer {
 }
 
 /// Response to an uploaded file or a path on the server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Inspected {
     /// Name of the uploaded file for further requests; valid for two hours after its last use.
     #[serde(default)]

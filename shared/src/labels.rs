@@ -1,5 +1,7 @@
 //! Rules for the title, tags and notes that people give a run.
 
+use serde::{Deserialize, Serialize};
+
 use crate::api::RunChange;
 use crate::builtin::lowercase;
 use crate::problem::FieldError;
@@ -8,6 +10,14 @@ pub const LONGEST_TITLE: usize = 80;
 pub const LONGEST_TAG: usize = 32;
 pub const MOST_TAGS: usize = 12;
 pub const LONGEST_NOTES: usize = 4000;
+
+/// What people have written on a run: the content of [`crate::rundir::LABELS`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Labels {
+    pub title: String,
+    pub tags: Vec<String>,
+    pub notes: String,
+}
 
 /// Removes surplus spaces and repeated tags. Error: all wrong fields.
 pub fn checked(change: RunChange) -> Result<RunChange, Vec<FieldError>> {

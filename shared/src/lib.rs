@@ -10,6 +10,7 @@ pub mod chart;
 pub mod cluster;
 pub mod config;
 pub mod dataset;
+pub mod disk;
 pub mod eps;
 pub mod export;
 #[cfg(not(target_family = "wasm"))]

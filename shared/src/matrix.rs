@@ -44,8 +44,7 @@ impl From<Matrix> for Vec<Vec<f64>> {
 }
 
 /// A pair of classes `i < j` and its values in two matrices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PairChange {
     pub i: usize,
     pub j: usize,

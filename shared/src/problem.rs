@@ -4,8 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_path_to_error::Segment;
 
 /// A wrong field, such as `attack.eps`, and what to change.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, utoipa::ToSchema)]
 #[error("{field}: {message}")]
 pub struct FieldError {
     /// Dotted path of the field in the request body, or name of the query parameter.
@@ -20,8 +19,7 @@ impl FieldError {
 }
 
 /// Body of every error response, `application/problem+json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
     /// Path that identifies the kind of problem, such as `/problems/run-not-found`.
     #[serde(rename = "type")]
@@ -32,6 +30,18 @@ pub struct Problem {
     pub detail: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+}
+
+impl Problem {
+    /// Whether it is of the kind with this name, such as `run-not-found`.
+    pub fn is(&self, name: &str) -> bool {
+        self.kind.rsplit('/').next() == Some(name)
+    }
+
+    /// A problem that has no kind of its own in the documentation.
+    pub fn unnamed(status: u16, title: impl Into<String>, detail: String) -> Self {
+        Problem { kind: "about:blank".into(), title: title.into(), status, detail, errors: Vec::new() }
+    }
 }
 
 /// Deserializes a configuration, a request body or a query. The error names the first wrong field, such as

@@ -58,11 +58,36 @@ enum Value {
 
 /// All fields, the most used first.
 pub const FIELDS: [Field; 20] = [
-    Field { name: "state", example: "state:failed", what: "{names}", value: Value::Name(state, states) },
-    Field { name: "kind", example: "kind:train", what: "{names}", value: Value::Name(kind, kinds) },
-    Field { name: "method", example: "method:trades", what: "{names}", value: Value::Name(method, methods) },
-    Field { name: "dataset", example: "dataset:cifar10", what: "the data set", value: Value::Name(dataset, datasets) },
-    Field { name: "model", example: "model:preact_resnet18", what: "the network", value: Value::Name(model, models) },
+    Field {
+        name: "state",
+        example: "state:failed",
+        what: "{names}",
+        value: Value::Name(|run| Some(run.state.id()), || ids(&RunState::ALL, RunState::id)),
+    },
+    Field {
+        name: "kind",
+        example: "kind:train",
+        what: "{names}",
+        value: Value::Name(|run| Some(run.kind.id()), || ids(RunKind::ALL, RunKind::id)),
+    },
+    Field {
+        name: "method",
+        example: "method:trades",
+        what: "{names}",
+        value: Value::Name(|run| run.method.map(Method::id), || ids(Method::ALL, Method::id)),
+    },
+    Field {
+        name: "dataset",
+        example: "dataset:cifar10",
+        what: "the data set",
+        value: Value::Name(|run| run.dataset.map(Dataset::id), || ids(Dataset::ALL, Dataset::id)),
+    },
+    Field {
+        name: "model",
+        example: "model:preact_resnet18",
+        what: "the network",
+        value: Value::Name(|run| run.architecture.map(Architecture::id), || ids(Architecture::ALL, Architecture::id)),
+    },
     Field { name: "eps", example: "eps:8", what: "the radius, of 255 or as a fraction", value: Value::Eps },
     Field { name: "tag", example: "tag:paper", what: "a tag, whole", value: Value::Tag },
     Field {
@@ -331,12 +356,8 @@ pub fn cas(run: &RunRow) -> Option<f64> {
     run.best.as_ref().and_then(|epoch| epoch.cas).or(run.cas)
 }
 
-fn state(run: &RunRow) -> Option<&'static str> {
-    Some(run.state.id())
-}
-
-fn states() -> Vec<&'static str> {
-    RunState::ALL.map(RunState::id).to_vec()
+fn ids<T: Copy>(all: &[T], id: fn(T) -> &'static str) -> Vec<&'static str> {
+    all.iter().map(|one| id(*one)).collect()
 }
 
 /// Such as `a, b or c`.
@@ -345,38 +366,6 @@ fn alternatives(names: &[&str]) -> String {
         [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
         _ => names.concat(),
     }
-}
-
-fn kind(run: &RunRow) -> Option<&'static str> {
-    Some(run.kind.id())
-}
-
-fn kinds() -> Vec<&'static str> {
-    RunKind::ALL.map(RunKind::id).to_vec()
-}
-
-fn method(run: &RunRow) -> Option<&'static str> {
-    run.method.map(Method::id)
-}
-
-fn methods() -> Vec<&'static str> {
-    Method::ALL.map(Method::id).to_vec()
-}
-
-fn dataset(run: &RunRow) -> Option<&'static str> {
-    run.dataset.map(Dataset::id)
-}
-
-fn datasets() -> Vec<&'static str> {
-    Dataset::ALL.map(Dataset::id).to_vec()
-}
-
-fn model(run: &RunRow) -> Option<&'static str> {
-    run.architecture.map(Architecture::id)
-}
-
-fn models() -> Vec<&'static str> {
-    Architecture::ALL.map(Architecture::id).to_vec()
 }
 
 #[cfg(test)]
@@ -406,8 +395,8 @@ mod tests {
     #[test]
     fn the_help_lists_the_names_of_a_field() {
         let what = |name: &str| FIELDS.iter().find(|field| field.name == name).unwrap().what();
-        assert_eq!(what("state"), "queued, running, succeeded, failed or canceled");
-        assert!(Method::ALL.into_iter().all(|method| what("method").contains(method.id())));
+        assert_eq!(what("state"), "queued, running, paused, succeeded, failed or canceled");
+        assert!(Method::ALL.iter().all(|method| what("method").contains(method.id())));
         assert_eq!(what("dataset"), "the data set");
         assert!(FIELDS.iter().all(|field| !field.what().contains('{')));
     }
@@ -485,7 +474,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_named_with_what_would_be() {
         refused("color:red", "`color:red`: there is no field `color`; known: state, kind");
-        refused("state:done", "`done` is no state; known: queued, running, succeeded, failed, canceled");
+        refused("state:done", "`done` is no state; known: queued, running, paused, succeeded, failed, canceled");
         refused("best>", "`best>`: a value is missing, such as in `best>45`");
         refused("best>high", "`high` is no number");
         refused("method>trades", "`method` is no number; write it with a colon, such as `method:trades`");

@@ -9,15 +9,14 @@ use crate::config::Inputs;
 use crate::id::Which;
 
 /// One line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Record {
     Started(Started),
     Progress(Progress),
     Epoch(Epoch),
     Checkpoint(Checkpoint),
-    /// The checkpoint of a former best epoch was deleted.
+    /// A checkpoint that is no longer kept was deleted, such as that of a former best epoch.
     CheckpointRemoved {
         epoch: u32,
     },
@@ -29,8 +28,7 @@ pub enum Record {
 }
 
 /// Facts about the run, known when the worker starts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Started {
     /// Name of the device, such as `cpu` or `cuda:0`.
     pub device: String,
@@ -55,8 +53,7 @@ pub struct Started {
     pub teacher_epochs: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Training a teacher. Epochs are counted over all teachers.
@@ -69,8 +66,7 @@ pub enum Phase {
 }
 
 /// Position of the worker inside an epoch; written about once a second at most.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Progress {
     pub phase: Phase,
     /// Number of the epoch, from 1.
@@ -83,8 +79,7 @@ pub struct Progress {
 }
 
 /// Measurements of one epoch. Accuracies are fractions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Epoch {
     /// Number of the epoch, from 1.
     pub epoch: u32,
@@ -113,8 +108,7 @@ pub struct Epoch {
 }
 
 /// A checkpoint was written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Checkpoint {
     pub epoch: u32,
     /// Path relative to the run directory.
@@ -125,8 +119,7 @@ pub struct Checkpoint {
 }
 
 /// An attribution was written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttributionEntry {
     pub epoch: u32,
     pub inputs: Inputs,
@@ -137,8 +130,7 @@ pub struct AttributionEntry {
 }
 
 /// Result of one attack of an evaluation. Accuracies are fractions of all images.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EvaluationStep {
     /// Name of the attack: `clean`, `PGD-20`, `APGD-CE`, …
     pub attack: String,
@@ -152,8 +144,7 @@ pub struct EvaluationStep {
 }
 
 /// A message about a run that continued.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Notice {
     pub kind: NoticeKind,
     /// Epoch of the event, if it has one.
@@ -162,8 +153,7 @@ pub struct Notice {
     pub message: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NoticeKind {
     /// Fast adversarial training lost its robustness against stronger attacks within an epoch: Wong et al.
@@ -181,11 +171,12 @@ pub enum NoticeKind {
     MaskedGradients,
     /// Files in the folder of the data set that were not read.
     PassedOver,
+    /// Lines of `metrics.jsonl` that are no records of the run. Workers do not write this kind.
+    LeftOut,
 }
 
 /// The last record of a run that finished.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Finished {
     pub best_epoch: u32,
     pub last_epoch: u32,
@@ -193,8 +184,7 @@ pub struct Finished {
 }
 
 /// The metrics of a run, made from all its records.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Metrics {
     pub started: Option<Started>,
     pub progress: Option<Progress>,
@@ -210,6 +200,14 @@ pub struct Metrics {
     #[serde(default)]
     pub notices: Vec<Notice>,
     pub finished: Option<Finished>,
+    /// Number of records that cannot be of this run and were left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Error: the run has no checkpoint for the requested epoch.
@@ -237,7 +235,18 @@ impl Metrics {
     }
 
     /// Applies the next record of the file.
+    ///
+    /// Leaves out what is of an epoch that the run does not have.
     pub fn apply(&mut self, record: Record) {
+        let epoch = match &record {
+            Record::Epoch(epoch) => Some(epoch.epoch),
+            Record::Checkpoint(checkpoint) => Some(checkpoint.epoch),
+            Record::Attribution(entry) => Some(entry.epoch),
+            _ => None,
+        };
+        if epoch > self.epochs_planned() && self.epochs_planned().is_some() {
+            return self.leave_out(1);
+        }
         match record {
             Record::Started(started) => self.started = Some(started),
             Record::Progress(progress) => self.progress = Some(progress),
@@ -265,6 +274,16 @@ impl Metrics {
         }
     }
 
+    /// Counts lines that are no records of this run.
+    pub fn leave_out(&mut self, lines: u32) {
+        self.left_out = self.left_out.saturating_add(lines);
+    }
+
+    /// Number of epochs that the run trains for; `None` if it has not started or does not train.
+    fn epochs_planned(&self) -> Option<u32> {
+        self.started.as_ref().map(|started| started.epochs).filter(|epochs| *epochs > 0)
+    }
+
     fn forget_after(&mut self, epoch: u32) {
         self.epochs.retain(|entry| entry.epoch <= epoch);
         self.attributions.retain(|entry| entry.epoch <= epoch);
@@ -272,13 +291,23 @@ impl Metrics {
         self.progress = None;
     }
 
-    /// The recorded notices. If none says that training broke down but the metrics do, adds that notice.
+    /// The recorded notices, with one about lines that were left out. If none says that training broke down
+    /// but the metrics do, adds that notice.
     ///
     /// Older runs have metrics without such notices.
     pub fn all_notices(&self) -> Vec<Notice> {
         let written = self.notices.iter().any(|notice| notice.kind == NoticeKind::TrainingBrokeDown);
         let found = if written { None } else { breakdown(self) };
-        self.notices.iter().cloned().chain(found).collect()
+        self.notices.iter().cloned().chain(found).chain(self.left_out_notice()).collect()
+    }
+
+    fn left_out_notice(&self) -> Option<Notice> {
+        let message = match self.left_out {
+            0 => return None,
+            1 => "1 line of its records was cut short or is not of this run.".to_owned(),
+            lines => format!("{lines} lines of its records were cut short or are not of this run."),
+        };
+        Some(Notice { kind: NoticeKind::LeftOut, epoch: None, message })
     }
 
     /// The epoch with the highest selection accuracy; of equal ones, the first.
@@ -342,22 +371,23 @@ impl Metrics {
             return self.progress.as_ref().map_or(0.0, |progress| f64::from(progress.step) / f64::from(progress.steps.max(1))).min(1.0);
         }
         let done = self.epochs.last().map_or(0, |epoch| epoch.epoch);
+        let teachers = f64::from(started.teacher_epochs);
         // Number of complete epochs (with those of teachers), and the finished fraction of the current one.
         let (before, part) = match &self.progress {
             Some(progress) if progress.phase == Phase::Teaching && done == 0 => {
-                (progress.epoch.saturating_sub(1), f64::from(progress.step) / f64::from(progress.steps.max(1)))
+                (f64::from(progress.epoch.saturating_sub(1)), f64::from(progress.step) / f64::from(progress.steps.max(1)))
             }
             Some(progress) if progress.epoch > done && progress.phase != Phase::Teaching => {
                 let part = match progress.phase {
                     Phase::Evaluating | Phase::Attributing => 1.0,
                     _ => f64::from(progress.step) / f64::from(progress.steps.max(1)),
                 };
-                (started.teacher_epochs + progress.epoch.saturating_sub(1), part)
+                (teachers + f64::from(progress.epoch.saturating_sub(1)), part)
             }
-            _ if done == 0 => (0, 0.0),
-            _ => (started.teacher_epochs + done, 0.0),
+            _ if done == 0 => (0.0, 0.0),
+            _ => (teachers + f64::from(done), 0.0),
         };
-        ((f64::from(before) + part) / f64::from(started.teacher_epochs + started.epochs)).min(1.0)
+        ((before + part) / (teachers + f64::from(started.epochs))).min(1.0)
     }
 
     /// Estimated seconds left, at the average speed so far.
@@ -376,7 +406,7 @@ impl Metrics {
         let (first, last) = (self.epochs.first()?, self.epochs.last()?);
         let left = epochs.saturating_sub(last.epoch);
         let spent = last.elapsed_secs - first.elapsed_secs + first.seconds;
-        Some(f64::from(left) * spent / f64::from(last.epoch - first.epoch + 1))
+        Some(f64::from(left) * spent / (f64::from(last.epoch - first.epoch) + 1.0))
     }
 }
 
@@ -399,21 +429,11 @@ fn put<T, K: Ord>(entries: &mut Vec<T>, entry: T, key: impl Fn(&T) -> K) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures;
 
     fn epoch(number: u32, robust: Option<f64>) -> Record {
-        Record::Epoch(Epoch {
-            epoch: number,
-            learning_rate: 0.1,
-            train_loss: Some(1.0),
-            train_clean_accuracy: None,
-            train_robust_accuracy: Some(0.5),
-            test_clean_accuracy: robust,
-            test_robust_accuracy: robust,
-            test_loss: None,
-            holdout_robust_accuracy: None,
-            seconds: 2.0,
-            elapsed_secs: 2.0 * f64::from(number),
-        })
+        let elapsed_secs = 2.0 * f64::from(number);
+        Record::Epoch(Epoch { test_robust_accuracy: robust, seconds: 2.0, elapsed_secs, ..fixtures::epoch(number) })
     }
 
     #[test]
@@ -452,11 +472,17 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_that_the_run_does_not_have_is_left_out_and_counted() {
+        let started = Record::Started(fixtures::started(4));
+        let metrics = Metrics::from_records([started, epoch(1, Some(0.3)), epoch(1_000_000, Some(0.9)), epoch(5, None), epoch(4, None)]);
+        assert_eq!(metrics.epochs.iter().map(|epoch| epoch.epoch).collect::<Vec<_>>(), [1, 4]);
+        assert_eq!((metrics.left_out, metrics.best().unwrap().epoch), (2, 1));
+    }
+
+    #[test]
     fn a_removed_checkpoint_takes_its_attributions_along() {
         let checkpoint = |epoch| Record::Checkpoint(Checkpoint { epoch, file: String::new(), size_bytes: 1, sha256: String::new() });
-        let entry = |epoch| {
-            Record::Attribution(AttributionEntry { epoch, inputs: Inputs::Clean, file: String::new(), cas: 1.0, cas_normalized: 0.1 })
-        };
+        let entry = |epoch| Record::Attribution(fixtures::matrix_of(epoch, Inputs::Clean, 1.0));
         let metrics = Metrics::from_records([checkpoint(1), entry(1), checkpoint(2), entry(2), Record::CheckpointRemoved { epoch: 1 }]);
         assert_eq!(metrics.checkpoints.len(), 1);
         assert_eq!((metrics.cas(1, Inputs::Clean), metrics.cas(2, Inputs::Clean)), (None, Some(1.0)));
@@ -486,28 +512,10 @@ mod tests {
     fn progress_counts_the_started_epoch() {
         let mut metrics = Metrics::from_records([epoch(1, None), epoch(2, None)]);
         assert_eq!(metrics.fraction_done(), 0.0, "nothing is known before the worker has started");
-        metrics.started = Some(started(4));
+        metrics.started = Some(fixtures::started(4));
         metrics.apply(progress(Phase::Training, 3));
         assert_eq!(metrics.fraction_done(), 0.625);
         assert_eq!(metrics.seconds_left(), Some(4.0));
-    }
-
-    fn started(epochs: u32) -> Started {
-        Started {
-            device: "cpu".into(),
-            device_name: String::new(),
-            libtorch: String::new(),
-            engine: String::new(),
-            parameters: 1,
-            feature_dim: 1,
-            class_names: Vec::new(),
-            train_samples: 1,
-            test_samples: 1,
-            holdout_samples: 0,
-            noisy_labels: 0,
-            epochs,
-            teacher_epochs: 0,
-        }
     }
 
     fn progress(phase: Phase, epoch: u32) -> Record {
@@ -516,7 +524,7 @@ mod tests {
 
     #[test]
     fn progress_counts_the_epochs_of_teachers() {
-        let mut metrics = Metrics { started: Some(Started { teacher_epochs: 6, ..started(4) }), ..Metrics::default() };
+        let mut metrics = Metrics { started: Some(Started { teacher_epochs: 6, ..fixtures::started(4) }), ..Metrics::default() };
         let mut check = |record, expected| {
             metrics.apply(record);
             assert_eq!(metrics.fraction_done(), expected);

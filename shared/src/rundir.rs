@@ -12,6 +12,9 @@ pub const FORMAT: &str = "format";
 
 /// Configuration, written by whoever starts the worker.
 pub const CONFIG: &str = "config.json";
+/// [`crate::labels::Labels`] that people gave the run: written by the server, so that they outlive its
+/// database.
+pub const LABELS: &str = "labels.json";
 /// Output of a worker that a server has started.
 pub const LOG: &str = "log.txt";
 /// One [`crate::record::Record`] per line, appended by the worker.
@@ -56,8 +59,7 @@ pub const EXIT_REQUEUE: u8 = 85;
 pub const EXIT_CRASHED: u8 = 101;
 
 /// Why a worker is asked to save and end: the content of [`STOP`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// A person does not want the run to go on.
@@ -116,7 +118,7 @@ pub fn result_file(kind: RunKind) -> Option<&'static str> {
         RunKind::Evaluate => Some(EVALUATION),
         RunKind::Saliency => Some(SALIENCY),
         RunKind::Pair => Some(PAIR),
-        RunKind::Train | RunKind::Attribute | RunKind::Import => None,
+        RunKind::Train | RunKind::Attribute | RunKind::Import | RunKind::External => None,
     }
 }
 

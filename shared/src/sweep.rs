@@ -60,10 +60,12 @@ pub fn expand(new: &NewSweep, id: &SweepId) -> Result<Vec<RunConfig>, Vec<FieldE
             fail("values", "holds a value twice".to_owned());
         }
     }
-    let count = new.axes.iter().map(|axis| axis.values.len()).product::<usize>();
-    if count > MOST_RUNS {
-        errors.push(FieldError::new("axes", format!("makes {count} runs; at most {MOST_RUNS}")));
-    }
+    let count = new.axes.iter().map(|axis| axis.values.len()).try_fold(1, usize::checked_mul);
+    let count = count.filter(|count| *count <= MOST_RUNS).unwrap_or_else(|| {
+        let made = count.map_or_else(|| "more runs than can be counted".to_owned(), |count| format!("{count} runs"));
+        errors.push(FieldError::new("axes", format!("makes {made}; at most {MOST_RUNS}")));
+        0
+    });
     if new.config.get("kind").and_then(Value::as_str) != Some("train") {
         errors.push(FieldError::new("config.kind", "is not `train`; a sweep varies training runs"));
     }
@@ -293,6 +295,8 @@ mod tests {
         check(json!([{"field": "attack.radius", "values": ["8/255"]}]), "config.attack.radius", "unknown field");
         check(json!([{"field": "attack.eps", "values": ["eight"]}]), "config.attack.eps", "`eight`");
         check(json!([{"field": "seed", "values": (0..201).collect::<Vec<_>>()}]), "axes", "201 runs");
+        let many: Vec<Value> = (0..64).map(|axis| json!({"field": format!("f{axis}"), "values": [1, 2]})).collect();
+        check(json!(many), "axes", "more runs than can be counted");
     }
 
     #[test]

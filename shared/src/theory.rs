@@ -30,8 +30,7 @@ pub struct Model {
 }
 
 /// Learned weights: w₁ of the class-specific and w₂ of the cross-class features.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Weights {
     pub specific: f64,
     pub cross: f64,
@@ -56,8 +55,7 @@ pub struct Question {
 }
 
 /// Learned weights at one radius.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Answer {
     pub eps: f64,
     /// Closed form for the surrogate loss.

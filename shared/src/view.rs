@@ -124,10 +124,7 @@ impl FromStr for View {
             let epoch = get("epoch").map(|epoch| epoch.parse().map_err(|_| bad("epoch", epoch, "a number such as 12"))).transpose()?;
             let inputs = match get("inputs") {
                 None => Inputs::Adversarial,
-                Some(text) => {
-                    let known = Inputs::ALL.into_iter().find(|known| known.id() == text);
-                    known.ok_or_else(|| bad("inputs", text, "adversarial, clean"))?
-                }
+                Some(text) => text.parse().map_err(|_| bad("inputs", text, "adversarial, clean"))?,
             };
             return Ok(View::Run { run, epoch, inputs, lens: Lens::from_parameters(get)? });
         }

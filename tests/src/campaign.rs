@@ -257,10 +257,10 @@ fn plans(app: &App, base: &str) -> Vec<(&'static str, Value)> {
             "evaluate",
             of(
                 "evaluate",
-                json!({"checkpoint": last, "pgd": {"steps": 20, "restarts": 3}, "autoattack": ["apgd-ce", "square"], "square_queries": 200}),
+                json!({"checkpoint": last, "pgd": {"steps": 20, "restarts": 3}, "autoattack": ["apgd_ce", "square"], "square_queries": 200}),
             ),
         ),
-        ("saliency", of("saliency", json!({"checkpoints": [last], "images_per_class": 30, "attack": attack}))),
+        ("saliency", of("saliency", json!({"checkpoints": [last], "images_per_class": 20, "attack": attack}))),
         ("pair", of("pair", json!({"checkpoints": [last], "pairs": [[1, 2], [3, 8]], "attack": attack}))),
         (
             "import",

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 use shared::config::Inputs;
+use shared::fixtures;
 use shared::preset;
 use shared::record::{AttributionEntry, Checkpoint, Epoch, Finished, Record};
 
@@ -54,17 +55,9 @@ fn records(index: u32) -> Vec<Record> {
     let mut records = Vec::new();
     for epoch in 1..=EPOCHS {
         records.push(Record::Epoch(Epoch {
-            epoch,
-            learning_rate: 0.1,
-            train_loss: Some(1.0),
-            train_clean_accuracy: None,
-            train_robust_accuracy: None,
             test_clean_accuracy: Some(0.8),
             test_robust_accuracy: Some(robust(epoch)),
-            test_loss: None,
-            holdout_robust_accuracy: None,
-            seconds: 1.0,
-            elapsed_secs: f64::from(epoch),
+            ..fixtures::epoch(epoch)
         }));
     }
     for (epoch, cas) in [(BEST, 20.0 + f64::from(index % 7)), (EPOCHS, 12.0)] {

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use ureq::Agent;
+
+use crate::api::Api;
 
 /// How long the server may take until it answers.
 const START_LIMIT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
 /// Waits for the server, submits the demo preset and returns the link to the run.
 ///
@@ -46,60 +46,6 @@ fn link(base: &str, id: &str, token: Option<&str>) -> String {
 
 fn demo_config(presets: &Value) -> Option<&Value> {
     presets.as_array()?.iter().find(|preset| preset["id"] == "demo")?.get("config")
-}
-
-/// The calls to the server that the demo needs.
-struct Api<'a> {
-    base: &'a str,
-    agent: Agent,
-    /// Value of the `Authorization` header, if the server has a token.
-    authorization: Option<String>,
-}
-
-impl<'a> Api<'a> {
-    fn new(base: &'a str, token: Option<&str>) -> Self {
-        let config = Agent::config_builder()
-            .timeout_global(Some(REQUEST_LIMIT))
-            // The body of an error response says what is wrong.
-            .http_status_as_error(false)
-            // The server is on this machine.
-            .proxy(None)
-            .build();
-        let authorization = token.map(|token| format!("Bearer {token}"));
-        Self { base, agent: config.into(), authorization }
-    }
-
-    fn is_healthy(&self) -> bool {
-        self.get("/api/health").is_ok()
-    }
-
-    fn get(&self, path: &str) -> Result<Value> {
-        let mut request = self.agent.get(format!("{}{path}", self.base));
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
-        }
-        read(request.call()?)
-    }
-
-    fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        let mut request = self.agent.post(format!("{}{path}", self.base));
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
-        }
-        read(request.content_type("application/json").send(body.to_string())?)
-    }
-}
-
-fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Value> {
-    let status = response.status();
-    let body = response.body_mut().read_to_string()?;
-    if status == 401 {
-        bail!("the server has another token: give it with --token or CROSSLENS_TOKEN, so that the demo knows it too");
-    }
-    if !status.is_success() {
-        bail!("the server answered {status}: {}", body.trim());
-    }
-    serde_json::from_str(&body).context("the server did not answer in JSON")
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::layout::{Layout, find_on_path, remove_dir};
 use crate::process::{Ending, Patience, answer, run_hidden};
 use crate::progress::Progress;
 
-const VERSION: &str = "2.11.0";
+pub const VERSION: &str = "2.11.0";
 /// Minor versions of Python 3 for which PyPI has this version of torch.
 const PYTHON_MINORS: std::ops::RangeInclusive<u32> = 10..=14;
 const STEP: &str = "libtorch";
@@ -183,7 +183,7 @@ fn require_compiler() -> Result<()> {
     Ok(())
 }
 
-fn require_python() -> Result<()> {
+pub fn require_python() -> Result<()> {
     if find_on_path("python3").is_none() {
         bail!("Python 3 is needed to install libtorch: install it (Debian: `apt-get install python3-pip`), or set LIBTORCH");
     }

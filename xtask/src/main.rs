@@ -3,26 +3,31 @@
 //! Each step is a function in one of the modules below and skips what is already done. Nothing here is part
 //! of the product: the server and the worker run without xtask.
 
+mod api;
 mod app;
 mod apt;
 mod arrange;
 mod bench;
 mod browser;
 mod campaign;
-mod demo;
 mod deny;
 mod dev;
+mod fuzz;
 mod layout;
 mod libtorch;
+mod licenses;
 mod presets;
 mod process;
 mod progress;
+mod python;
+mod schema;
 mod serve;
 mod styles;
 mod test;
 mod transfer;
 mod wasm;
 mod web;
+mod wheel;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,6 +57,8 @@ enum Command {
     Dev(ServeArgs),
     /// Gets what is missing and builds everything in release mode.
     Build,
+    /// Builds everything and makes a wheel for pip of it, in `dist`.
+    Wheel,
     /// Runs the small form of every preset, or of those named, and prints a table of what came out.
     Presets {
         #[arg(value_name = "PRESET")]
@@ -66,15 +73,35 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },
-    /// Measures in a real browser how fast the pages answer, with 200 classes and 10,000 runs, and how much
-    /// there is to download.
-    Bench,
-    /// Checks format and lints, then runs every test, those in a real browser included.
+    /// Measures how fast the product is.
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Gives the parsers of foreign files and texts, or those named, inputs of all kinds, and stops at one that they
+    /// cannot take.
+    Fuzz {
+        #[arg(value_name = "PARSER")]
+        wanted: Vec<String>,
+        /// Time for each parser.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// Sends a server requests that are made from its own description, and checks that each answer is as described.
+    Requests,
+    /// Checks format and lints, then runs every test, those in a real browser and of the Python package included.
     Test {
         /// Passed on to `cargo test`, for example a part of a test's name.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Measures in a real browser how fast the pages answer, with 200 classes and 10,000 runs, and how much
+    /// there is to download.
+    Pages,
+    /// Measures how fast networks are trained and measured, beside loops in PyTorch that do the same.
+    Engine(bench::engine::EngineArgs),
 }
 
 #[derive(Debug, Args)]
@@ -117,6 +144,10 @@ fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
             progress.say("build", "everything is up to date");
             Ok(ExitCode::SUCCESS)
         }
+        Command::Wheel => {
+            wheel::wheel(&layout, progress)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Presets { wanted } => {
             presets::presets(&layout, progress, &wanted)?;
             Ok(ExitCode::SUCCESS)
@@ -125,8 +156,18 @@ fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
             campaign::campaign(&layout, progress, kills, seed)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Bench => {
-            bench::bench(&layout, progress)?;
+        Command::Bench(Bench::Pages) => {
+            bench::pages::run(&layout, progress)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench(Bench::Engine(args)) => bench::engine::run(&layout, progress, &args),
+        Command::Requests => {
+            let libtorch = app::build(&layout, progress, Effort::Small)?;
+            schema::check(&layout, progress, &libtorch)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Fuzz { wanted, seconds } => {
+            fuzz::fuzz(&layout, progress, &wanted, seconds)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Test { args } => {

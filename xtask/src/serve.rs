@@ -1,7 +1,7 @@
 //! `cargo xtask serve`: builds what is out of date, and runs the server until it is stopped.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::absolute;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -15,7 +15,7 @@ use signal_hook::iterator::Signals;
 use crate::layout::Layout;
 use crate::progress::Progress;
 use crate::web::Effort;
-use crate::{ServeArgs, app, demo, dev};
+use crate::{ServeArgs, app, dev};
 
 pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs, effort: Effort) -> Result<ExitCode> {
     let ServeArgs { demo, addr, data_dir, token, server_args } = args;
@@ -25,9 +25,6 @@ pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs, effort: Effo
     };
     require_passable(&server_args)?;
     require_free(addr)?;
-    if demo && token.is_none() && !addr.ip().is_loopback() {
-        bail!("other machines can reach {addr}, so the demo wants a token: give one of 16 or more letters and digits with --token");
-    }
     let libtorch = app::build(layout, progress, effort)?;
 
     let mut command = Command::new(layout.server());
@@ -40,6 +37,7 @@ pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs, effort: Effo
         .arg(layout.worker())
         .arg("--web")
         .arg(effort.folder(layout))
+        .args(demo.then_some("--demo"))
         .args(server_args)
         .stdin(Stdio::null());
     libtorch.apply(&mut command)?;
@@ -51,17 +49,6 @@ pub fn serve(layout: &Layout, progress: &Progress, args: ServeArgs, effort: Effo
     let mut server = spawn(&mut command)?;
     if effort == Effort::Quick {
         dev::rebuild_on_change(layout, progress)?;
-    }
-    if demo {
-        match demo::submit(&base_url(addr), token.as_deref(), &mut server) {
-            Ok(Some(link)) => println!("\nThe demo is running: {link}\n"),
-            // The server was stopped first. Its exit status is reported below.
-            Ok(None) => {}
-            Err(error) => {
-                stop(&mut server)?;
-                return Err(error);
-            }
-        }
     }
     let status = server.wait()?;
     let code = status.code().or(status.signal().map(|signal| 128 + signal));
@@ -103,14 +90,6 @@ fn spawn(command: &mut Command) -> Result<Child> {
     Ok(server)
 }
 
-fn stop(server: &mut Child) -> Result<()> {
-    if server.try_wait()?.is_none() {
-        kill_process(Pid::from_child(server), Signal::TERM)?;
-        server.wait()?;
-    }
-    Ok(())
-}
-
 /// Checks that the address is free. Runs before the build, so that the failure does not come only after it.
 fn require_free(addr: SocketAddr) -> Result<()> {
     match TcpListener::bind(addr) {
@@ -120,16 +99,6 @@ fn require_free(addr: SocketAddr) -> Result<()> {
         }
         Err(error) => Err(error).with_context(|| format!("cannot listen on {addr}: choose another address with --addr")),
     }
-}
-
-/// Returns the address at which a browser on this machine reaches the server.
-fn base_url(addr: SocketAddr) -> String {
-    let ip = match addr.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    format!("http://{}", SocketAddr::new(ip, addr.port()))
 }
 
 #[cfg(test)]
@@ -142,18 +111,6 @@ mod tests {
         check(&["--log", "debug", "--path-prefix=/lens"]).unwrap();
         assert_eq!(check(&["--addr", "[::]:80"]).unwrap_err().to_string(), "`--addr` belongs before the `--`: cargo xtask serve --addr …");
         assert!(check(&["--data-dir=/srv"]).unwrap_err().to_string().contains("`--data-dir`"));
-    }
-
-    #[test]
-    fn a_server_on_all_addresses_is_opened_on_loopback() {
-        for (addr, expected) in [
-            ("127.0.0.1:8000", "http://127.0.0.1:8000"),
-            ("0.0.0.0:80", "http://127.0.0.1:80"),
-            ("[::]:8000", "http://[::1]:8000"),
-            ("10.0.0.7:8000", "http://10.0.0.7:8000"),
-        ] {
-            assert_eq!(base_url(addr.parse().unwrap()), expected);
-        }
     }
 
     #[test]

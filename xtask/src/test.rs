@@ -12,7 +12,7 @@ use crate::process::run_shown;
 use crate::progress::Progress;
 use crate::transfer::Transfer;
 use crate::web::Effort;
-use crate::{app, browser, deny};
+use crate::{app, browser, deny, python, wheel};
 
 /// Checks format and lints, builds the application, and runs all tests. `args` are passed to `cargo test`.
 pub fn test(layout: &Layout, progress: &Progress, args: &[String]) -> Result<()> {
@@ -36,6 +36,8 @@ pub fn test(layout: &Layout, progress: &Progress, args: &[String]) -> Result<()>
     run_shown(&mut cargo)?;
     if args.is_empty() {
         // Only for a complete run of all tests, and after them.
+        let wheel = wheel::make(layout, progress)?;
+        python::test(layout, progress, &wheel, |command| name_the_application(command, layout, &browser, &libtorch))?;
         progress.say("size", "checking");
         Transfer::measure(&layout.web())?.check()?;
     }

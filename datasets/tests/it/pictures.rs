@@ -77,6 +77,7 @@ fn what_is_no_picture_is_named() {
     check(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer");
     check(b"<!DOCTYPE html><html></html>", "an HTML page");
     check(b"", "an empty file");
+    check(b"P4 0 35\n", "0×35 pixels");
     check(b"PK\x03\x04 and more of an archive", "a ZIP archive");
 }
 

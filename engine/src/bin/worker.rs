@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use engine::run_dir::{self, RunDir};
 use engine::stop::Stop;
-use engine::{Error, device, job, kept};
+use engine::{Error, bench, device, job, kept};
 use lease::{Held, Lease, Standing, Watch};
 use serde_json::{Value, json};
 use shared::config::RunConfig;
@@ -36,7 +36,7 @@ use signal_hook::flag;
 #[command(version)]
 struct Arguments {
     /// The run directory.
-    #[arg(value_name = "DIR", required_unless_present_any = ["probe", "inspect"])]
+    #[arg(value_name = "DIR", required_unless_present_any = ["probe", "inspect", "bench"])]
     directory: Option<PathBuf>,
     /// Writes a config.json into DIR that imports FILE, and runs it. FILE is a safetensors file, a torch.save
     /// file, or a train_log folder of the paper's public code.
@@ -89,12 +89,22 @@ struct Arguments {
     /// Prints the versions of the engine and of libtorch and the devices as JSON, and exits.
     #[arg(long, conflicts_with = "directory")]
     probe: bool,
+    /// Runs a case of the benchmark (bench/README.md): writes what its peers need into DIR, and runs it once for each
+    /// line on standard input. Without CASE, lists the cases.
+    #[arg(long, value_name = "CASE", num_args = 0..=1, conflicts_with_all = ["import", "probe", "inspect"])]
+    bench: Option<Option<String>>,
+    /// Device of the benchmark: auto, cpu or cuda:N.
+    #[arg(long, value_name = "NAME", requires = "bench", default_value = "auto")]
+    device: String,
+    /// Runs the case in a tiny size, to try it.
+    #[arg(long, requires = "bench")]
+    quick: bool,
 }
 
 fn main() -> ExitCode {
-    if let Err(error) = wait_with_short_spins() {
+    if let Err(error) = restart_with_settings() {
         say(format_args!(
-            "warning: the worker could not restart itself with short waits in OpenMP; it will be slow while other programs run: {error}"
+            "warning: the worker could not restart itself with its settings for OpenMP and malloc; it will be slower: {error}"
         ));
     }
     let arguments = Arguments::parse();
@@ -163,24 +173,39 @@ fn libtorch_message(panic: &(dyn Any + Send)) -> String {
     }
 }
 
-/// Restarts the program in the same process, with OpenMP set to spin only briefly at its barriers.
-///
-/// Does nothing if the user has set how OpenMP waits. Five epochs of the demo took 3.8 s on two idle cores
-/// with short spins and 8.1 s with threads that sleep at once; beside two busy loops, 10.7 s and 13.5 s.
-/// Threads that spin without limit took 12 s and more for one epoch on a busy machine. A restart is needed
-/// because OpenMP reads its environment before `main`.
-fn wait_with_short_spins() -> io::Result<()> {
+/// Restarts the program in the same process, with settings that libraries read before `main`. Those that the user has
+/// set stay as they are.
+fn restart_with_settings() -> io::Result<()> {
+    // OpenMP spins only briefly at its barriers. Five epochs of the demo took 3.8 s on two idle cores with short spins and
+    // 8.1 s with threads that sleep at once; beside two busy loops, 10.7 s and 13.5 s. Threads that spin without limit
+    // took 12 s and more for one epoch on a busy machine.
     const SPINS: &str = "GOMP_SPINCOUNT";
-    if env::var_os(SPINS).is_some() || env::var_os("OMP_WAIT_POLICY").is_some() {
+    // malloc asks for large pages and keeps freed memory. Each pass frees what the next one needs; otherwise the system
+    // takes it back and clears it again, 4 KiB at a time. docs/performance.md has what this saves.
+    const TUNABLES: &str = "GLIBC_TUNABLES";
+    const KEEP_MEMORY: &str =
+        "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=67108864";
+    let is_set = |name: &str| env::var_os(name).is_some();
+    let mut missing = Vec::new();
+    if !is_set(SPINS) && !is_set("OMP_WAIT_POLICY") {
+        missing.push((SPINS, "10000"));
+    }
+    if !is_set(TUNABLES) {
+        missing.push((TUNABLES, KEEP_MEMORY));
+    }
+    if missing.is_empty() {
         return Ok(());
     }
-    Err(Command::new(env::current_exe()?).args(env::args_os().skip(1)).env(SPINS, "10000").exec())
+    Err(Command::new(env::current_exe()?).args(env::args_os().skip(1)).envs(missing).exec())
 }
 
 /// Does what the command line asks for. Leaves the lease of the run directory in `lease`, if it has taken it.
 fn run(arguments: &Arguments, lease: &mut Option<Held>) -> anyhow::Result<()> {
     if let Some(file) = &arguments.inspect {
         return inspect(file.as_deref(), arguments);
+    }
+    if let Some(case) = &arguments.bench {
+        return run_bench(case.as_deref(), arguments);
     }
     let Some(directory) = &arguments.directory else {
         println!("{}", serde_json::to_string(&device::probe())?);
@@ -199,6 +224,16 @@ fn run(arguments: &Arguments, lease: &mut Option<Held>) -> anyhow::Result<()> {
         RunDir::open(directory)?.append(&Record::Notice(notice))?;
     }
     Ok(job::run(directory, &stop)?)
+}
+
+/// Runs a case of the benchmark, or lists all.
+fn run_bench(case: Option<&str>, arguments: &Arguments) -> anyhow::Result<()> {
+    match (case, &arguments.directory) {
+        (Some(case), Some(folder)) => bench::run(case, &arguments.device, arguments.quick, folder)?,
+        (Some(_), None) => anyhow::bail!("give the DIR that the peers read from"),
+        (None, _) => println!("{}", bench::cases().join("\n")),
+    }
+    Ok(())
 }
 
 /// Takes the lease of a run directory. Waits for another worker that is ending, or that is gone from another

@@ -109,7 +109,7 @@ pub fn nothing_known(file: &TensorFile) -> String {
 }
 
 fn known() -> String {
-    Architecture::ALL.map(Architecture::label).join(", ")
+    Architecture::ALL.iter().map(|architecture| architecture.label()).collect::<Vec<_>>().join(", ")
 }
 
 /// The place of the outermost known container, the plain network before all.

@@ -53,6 +53,10 @@ pub fn run(directory: &Path, stop: &Stop) -> Result<(), Error> {
         RunConfig::Saliency(config) => saliency::run(directory, &config, stop),
         RunConfig::Pair(config) => pair::run(directory, &config, stop),
         RunConfig::Import(config) => import::run(directory, &config, stop),
+        RunConfig::External(_) => Err(Error::RunDir {
+            path: directory.to_owned(),
+            problem: "holds a run that another program writes; only that program can go on with it".to_owned(),
+        }),
     }
 }
 

@@ -119,7 +119,7 @@ pub(super) fn run(directory: &Path, config: &PairConfig, stop: &Stop) -> Result<
 /// Returns how many dimensions of a network to ablate. Fails if it lacks the classes or has too few
 /// dimensions.
 fn count_dimensions(source: &SourceCheckpoint, network: &Network, pairs: &[[u32; 2]], asked: Option<u32>) -> Result<usize, Error> {
-    let refused = |problem| Err(Error::SourceCheckpoint { checkpoint: source.id.to_string(), problem });
+    let refused = |problem| Err(source.refused(problem));
     let classes = network.classes();
     if let Some(pair) = pairs.iter().find(|pair| i64::from(pair[1]) >= classes) {
         return refused(format!("it has {classes} classes, numbered 0 to {}; the pair {pair:?} is not among them", classes - 1));

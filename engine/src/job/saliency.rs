@@ -103,9 +103,9 @@ fn check_has_map(source: &SourceCheckpoint, stage: u32) -> Result<(), Error> {
         return Ok(());
     }
     let label = architecture.label();
-    let problem =
-        format!("stage {stage} of {label} has no map, because only the class token is used after it; use stage {last} or an earlier one");
-    Err(Error::SourceCheckpoint { checkpoint: source.id.to_string(), problem })
+    Err(source.refused(format!(
+        "stage {stage} of {label} has no map, because only the class token is used after it; use stage {last} or an earlier one"
+    )))
 }
 
 /// Returns label and index of the first `count` images of each class, sorted by label, then by index.

@@ -56,10 +56,15 @@ impl SourceCheckpoint {
                     "its classes are {theirs:?}, but those of `{}` are {ours:?}; choose checkpoints with the same classes",
                     first.id
                 );
-                return Err(Error::SourceCheckpoint { checkpoint: other.id.to_string(), problem });
+                return Err(other.refused(problem));
             }
         }
         Ok(sources)
+    }
+
+    /// The error that this checkpoint cannot be measured as asked.
+    pub(super) fn refused(&self, problem: String) -> Error {
+        Error::SourceCheckpoint { checkpoint: self.id.to_string(), problem }
     }
 
     /// Returns the seed from which the run drew generated images and label noise. With it, a measurement uses
@@ -68,7 +73,7 @@ impl SourceCheckpoint {
         match &self.config {
             RunConfig::Train(config) => config.seed,
             RunConfig::Import(config) => config.seed,
-            RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::Saliency(_) | RunConfig::Pair(_) => 0,
+            RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::Saliency(_) | RunConfig::Pair(_) | RunConfig::External(_) => 0,
         }
     }
 
@@ -80,19 +85,13 @@ impl SourceCheckpoint {
     /// Returns `asked` if given, otherwise the data that the network was trained on.
     pub(super) fn data(&self, asked: Option<&DataConfig>) -> Result<DataConfig, Error> {
         let data = asked.or(self.config.data()).cloned();
-        data.ok_or_else(|| Error::SourceCheckpoint {
-            checkpoint: self.id.to_string(),
-            problem: "its run names no data set; set `data`".to_owned(),
-        })
+        data.ok_or_else(|| self.refused("its run names no data set; set `data`".to_owned()))
     }
 
     /// Returns `asked` if given, otherwise the attack that the checkpoint or its run was measured with.
     pub(super) fn attack(&self, asked: Option<&PgdConfig>) -> Result<PgdConfig, Error> {
         let attack = asked.or(self.sidecar.attack.as_ref()).cloned().or_else(|| self.config.measuring_attack());
-        attack.ok_or_else(|| Error::SourceCheckpoint {
-            checkpoint: self.id.to_string(),
-            problem: "its run names no attack; set `attack`".to_owned(),
-        })
+        attack.ok_or_else(|| self.refused("its run names no attack; set `attack`".to_owned()))
     }
 
     /// Returns the first record of a run that measures `network` on the split `name`.
@@ -122,16 +121,15 @@ impl SourceCheckpoint {
         if stage <= stages {
             return Ok(());
         }
-        let problem = format!("stage {stage} is beyond the {stages} stages of {}", architecture.label());
-        Err(Error::SourceCheckpoint { checkpoint: self.id.to_string(), problem })
+        Err(self.refused(format!("stage {stage} is beyond the {stages} stages of {}", architecture.label())))
     }
 
     /// Builds the network and loads its weights. `info` describes the data it will be used on; the classes
     /// must be the same.
     pub(super) fn network(&self, info: &DatasetInfo, device: Device) -> Result<Network, Error> {
         if info.class_names != self.sidecar.class_names {
-            let problem = format!("its classes are {:?}, but those of the data are {:?}", self.sidecar.class_names, info.class_names);
-            return Err(Error::SourceCheckpoint { checkpoint: self.id.to_string(), problem });
+            let (ours, theirs) = (&self.sidecar.class_names, &info.class_names);
+            return Err(self.refused(format!("its classes are {ours:?}, but those of the data are {theirs:?}")));
         }
         let network = Network::new(&self.sidecar.model, info, 0, Kind::Float, device).named(self.id.to_string());
         checkpoint::load(&self.path, Some(&self.sidecar.checkpoint.sha256), &network)?;

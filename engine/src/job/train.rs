@@ -9,7 +9,7 @@ use shared::breakdown::breakdown;
 use shared::config::{Aggregation, Inputs, Layer, SplitName, Subset, TrainConfig};
 use shared::dataset::DatasetInfo;
 use shared::record::{self, Finished, Notice, NoticeKind, Progress, Record, Started};
-use shared::rundir::{self, StopReason};
+use shared::rundir::{self, ATTRIBUTIONS, CHECKPOINTS, StopReason};
 use tch::{Device, Kind};
 
 use super::attributions::{self, AttributionFacts};
@@ -47,7 +47,7 @@ pub(super) fn train(
     watch: &mut dyn FnMut(&Progress) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let begun = Instant::now();
-    for folder in [rundir::CHECKPOINTS, rundir::ATTRIBUTIONS] {
+    for folder in [CHECKPOINTS, ATTRIBUTIONS] {
         dir.create_folder(folder)?;
     }
     let mut state = State::new(config, &data.info, Kind::Float, device);
@@ -122,12 +122,30 @@ fn resume(dir: &mut RunDir, config: &TrainConfig, state: &mut State) -> Result<f
     dir.append(&Record::Notice(Notice { kind: NoticeKind::Resumed, epoch: Some(epoch), message }))?;
     for epoch in later {
         dir.append(&Record::CheckpointRemoved { epoch })?;
-        for inputs in Inputs::ALL {
-            dir.remove(&run_dir::attribution_file(epoch, inputs))?;
-        }
-        remove_checkpoint(dir, epoch)?;
     }
+    finish_removals(dir, config, epoch)?;
     Ok(epoch_secs)
+}
+
+/// Removes files of checkpoints and attributions that the records do not name: those of later epochs, and those
+/// whose removal was recorded by a worker that was then killed.
+///
+/// `epoch`: the last complete epoch.
+fn finish_removals(dir: &mut RunDir, config: &TrainConfig, epoch: u32) -> Result<(), Error> {
+    for other in dir.epochs_of_files(rundir::CHECKPOINTS)? {
+        if dir.metrics().checkpoints.iter().all(|checkpoint| checkpoint.epoch != other) {
+            remove_checkpoint(dir, other)?;
+        }
+    }
+    for other in dir.epochs_of_files(rundir::ATTRIBUTIONS)? {
+        for &inputs in Inputs::ALL {
+            if dir.metrics().cas(other, inputs).is_none() {
+                let stays = other <= epoch && config.attributes_epoch(other);
+                keep_or_remove_attribution(dir, other, inputs, stays)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Measures the time spent on a run, including the time of earlier workers for the epochs that are kept.
@@ -191,7 +209,7 @@ impl Recorder<'_> {
         self.record_notices()?;
 
         let best = self.best();
-        if self.config.keeps_epoch(epoch) || best == Some(epoch) {
+        if self.config.saves_epoch(epoch) || best == Some(epoch) {
             self.save(&mut complete)?;
         } else if self.config.attributes_epoch(epoch) {
             self.attribute(report, "")?;
@@ -207,10 +225,7 @@ impl Recorder<'_> {
             return Ok(());
         }
         self.save_state(state)?;
-        // Only after the state is saved: a run resumed from an older state needs the former best checkpoint. The
-        // former best of this epoch also stays, because a page that has just shown it may still request it.
-        let best = self.best();
-        self.remove_all_but(&[best, self.former_best, Some(state.epoch)])
+        self.remove_old_checkpoints(state)
     }
 
     fn save_state(&mut self, state: &State) -> Result<(), Error> {
@@ -230,6 +245,7 @@ impl Recorder<'_> {
         if self.saved_step != (state.epoch, state.step) {
             self.save_state(state)?;
         }
+        self.remove_old_checkpoints(state)?;
         match reason {
             StopReason::Cancel => self.save_last(),
             StopReason::Pause | StopReason::Requeue => Ok(()),
@@ -264,7 +280,7 @@ impl Recorder<'_> {
         self.save_last()?;
         let last_epoch = self.config.training.epochs;
         let best = self.best();
-        self.remove_all_but(&[best, Some(last_epoch)])?;
+        self.remove_all_but(&[best, Some(last_epoch)], last_epoch)?;
         let best_epoch = best.unwrap_or(last_epoch);
         self.dir.append(&Record::Finished(Finished { best_epoch, last_epoch, elapsed_secs: self.clock.elapsed_secs() }))?;
         self.dir.remove(STATE)?;
@@ -338,25 +354,37 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    /// Removes the checkpoints of former best and last epochs. Keeps their attributions if the configuration
-    /// asks for them.
+    /// Removes what a run that is resumed from the saved `state` no longer needs. Called only after the state is
+    /// saved: a run resumed from an older one needs the former best checkpoint and those that were newest then.
+    ///
+    /// The former best of this epoch also stays, because a page that has just shown it may still request it.
+    fn remove_old_checkpoints(&mut self, state: &State) -> Result<(), Error> {
+        let best = self.best();
+        self.remove_all_but(&[best, self.former_best, Some(state.epoch)], state.epoch)
+    }
+
+    /// Removes the checkpoints of former best and last epochs, and those that the rules of the configuration
+    /// no longer keep after the epoch `now`. Keeps their attributions if the configuration asks for them.
     ///
     /// Appends the record before it removes the files, so that readers never look for a missing file.
-    fn remove_all_but(&mut self, kept: &[Option<u32>]) -> Result<(), Error> {
+    fn remove_all_but(&mut self, kept: &[Option<u32>], now: u32) -> Result<(), Error> {
         let existing = self.dir.metrics().checkpoints.iter().map(|checkpoint| checkpoint.epoch);
-        let removed: Vec<u32> = existing.filter(|epoch| !kept.contains(&Some(*epoch)) && !self.config.keeps_epoch(*epoch)).collect();
+        let removed: Vec<u32> = existing.filter(|epoch| !kept.contains(&Some(*epoch)) && !self.config.keeps_epoch(*epoch, now)).collect();
         for epoch in removed {
             self.dir.append(&Record::CheckpointRemoved { epoch })?;
             for inputs in &self.config.attribution.inputs {
-                match self.config.attributes_epoch(epoch) {
-                    true => attributions::record_again(&mut self.dir, epoch, *inputs)?,
-                    false => self.dir.remove(&run_dir::attribution_file(epoch, *inputs))?,
-                }
+                keep_or_remove_attribution(&mut self.dir, epoch, *inputs, self.config.attributes_epoch(epoch))?;
             }
             remove_checkpoint(&self.dir, epoch)?;
         }
         Ok(())
     }
+}
+
+/// Records the attribution of a removed checkpoint again if it stays, else removes its file.
+fn keep_or_remove_attribution(dir: &mut RunDir, epoch: u32, inputs: Inputs, stays: bool) -> Result<(), Error> {
+    let file = run_dir::attribution_file(epoch, inputs);
+    if stays && dir.path(&file).exists() { attributions::record_again(dir, epoch, inputs) } else { dir.remove(&file) }
 }
 
 fn remove_checkpoint(dir: &RunDir, epoch: u32) -> Result<(), Error> {

@@ -327,7 +327,7 @@ fn images_attacked_by_themselves_come_out_as_among_others() {
 
 #[test]
 fn fewer_classes_have_fewer_targets_and_below_four_no_targeted_dlr() {
-    let count = |classes| AutoAttack::ALL.map(|attack| stages(attack, classes, 5000).len());
+    let count = |classes| AutoAttack::ALL.iter().map(|attack| stages(*attack, classes, 5000).len()).collect::<Vec<_>>();
     assert_eq!(count(100), [1, 9, 9, 1]);
     assert_eq!(count(10), [1, 9, 9, 1]);
     assert_eq!(count(4), [1, 3, 3, 1]);
@@ -341,7 +341,7 @@ fn a_stopped_stage_ends_before_its_next_step() {
     let stop = Stop::default();
     stop.request();
     let rows = Tensor::arange(60, (Kind::Int64, Device::Cpu));
-    for stage in AutoAttack::ALL.into_iter().flat_map(|attack| stages(attack, 5, 100)) {
+    for stage in AutoAttack::ALL.iter().copied().flat_map(|attack| stages(attack, 5, 100)) {
         let prepared = PreparedStage::new(stage, ball(Norm::Linf, 0.1), &linear.images, 1);
         let outcome = prepared.perturb(&linear, &linear.images, &linear.labels, &rows, &mut (), &stop);
         assert!(matches!(outcome, Err(Error::Stopped(_))), "{stage:?}");

@@ -405,7 +405,7 @@ fn weights_are_found_wherever_a_file_keeps_them() {
 fn what_we_write_is_detected_as_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("e1.safetensors");
-    for architecture in Architecture::ALL {
+    for &architecture in Architecture::ALL {
         let config = ModelConfig { width: Some(6), ..ModelConfig::of(architecture) };
         let network = Network::new(&config, &Dataset::Cifar10.info(), 1, Kind::Float, Device::Cpu);
         checkpoint::save(&path, &network.snapshot()).unwrap();
@@ -609,7 +609,10 @@ fn check(config: &Value, parts: &[&str]) {
     }
     assert_eq!(metrics(directory.path()).checkpoints, []);
     let left = crate::worker::files(directory.path());
-    assert!(left.iter().all(|name| ["attributions", "checkpoints", "config.json", "metrics.jsonl"].contains(&name.as_str())), "{left:?}");
+    assert!(
+        left.iter().all(|name| ["attributions", "checkpoints", "config.json", "exit_code", "metrics.jsonl"].contains(&name.as_str())),
+        "{left:?}"
+    );
 }
 
 #[test]

@@ -3,8 +3,10 @@
 mod attack;
 mod attribution;
 mod autoattack;
+mod bench;
 mod checkpoint;
 mod data;
+mod disk;
 mod evaluation;
 mod golden;
 mod import;

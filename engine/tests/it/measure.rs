@@ -181,7 +181,7 @@ fn an_attribution_run_finds_again_what_training_found() {
         "kind": "attribute", "checkpoint": "base.last", "seed": 1, "device": "cpu", "inputs": ["adversarial", "clean"], "bootstrap": 200
     });
     let directory = run(&root, "again", &config).unwrap();
-    for inputs in Inputs::ALL {
+    for &inputs in Inputs::ALL {
         let found = attribution(&directory, 4, inputs);
         let expected = AttributionFile {
             checkpoint: Some("base.e4".parse().unwrap()),

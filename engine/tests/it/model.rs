@@ -1,7 +1,7 @@
 //! Shapes, tensor names and sizes of the architectures. The golden tests check what they compute.
 
-use engine::model::Network;
-use shared::config::{Architecture, BatchNormMode, ModelConfig};
+use engine::model::{Network, Role};
+use shared::config::{Architecture, BatchNormMode, ModelConfig, NetworkSize};
 use shared::dataset::{Dataset, DatasetInfo};
 use tch::{Device, Kind, Tensor};
 
@@ -37,6 +37,25 @@ fn published_networks_have_their_published_number_of_parameters() {
 }
 
 #[test]
+fn sizes_computed_without_tensors_are_those_of_the_tensors() {
+    for &architecture in Architecture::ALL {
+        for side in [16, 32] {
+            let (config, info) = (narrow(architecture), of_side(side));
+            let network = network(&config, &info);
+            let values = |role| network.entries().iter().filter(|entry| entry.role == role).map(|entry| entry.tensor.numel() as u64).sum();
+            let expected = NetworkSize {
+                parameters: values(Role::Parameter),
+                buffers: values(Role::Buffer),
+                parameter_tensors: network.parameters().len() as u64,
+                tensors: network.entries().len() as u64,
+                features: network.feature_dim().into(),
+            };
+            assert_eq!(NetworkSize::of(&config, info.shape, 10), expected, "{architecture:?} for {side}×{side}");
+        }
+    }
+}
+
+#[test]
 fn every_stage_gives_a_map_that_halves_as_the_network_says() {
     for (architecture, side, expected) in [
         (Architecture::PreactResnet18, 32, vec![[8, 32], [16, 16], [32, 8], [64, 4]]),
@@ -64,7 +83,7 @@ fn every_stage_gives_a_map_that_halves_as_the_network_says() {
 
 #[test]
 fn logits_can_be_differentiated_by_every_stage() {
-    for architecture in Architecture::ALL {
+    for &architecture in Architecture::ALL {
         let network = network(&narrow(architecture), &of_side(16));
         let images = Tensor::rand([2, 3, 16, 16], (Kind::Float, Device::Cpu));
         for mode in [BatchNormMode::Eval, BatchNormMode::Train] {

@@ -10,8 +10,8 @@ use engine::stop::Stop;
 use engine::{Error, job};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
-use shared::config::{AwpConfig, DistillationConfig, Method, TrainConfig, WeightAveragingConfig};
-use shared::record::NoticeKind;
+use shared::config::{AwpConfig, CheckpointConfig, DistillationConfig, Method, TrainConfig, WeightAveragingConfig};
+use shared::record::{NoticeKind, Record};
 use tempfile::TempDir;
 
 use crate::tiny_config;
@@ -139,6 +139,56 @@ fn training_with_teachers_stopped_anywhere_ends_in_the_same_bytes() {
     config.training.milestones = Vec::new();
     config.training.distillation = Some(DistillationConfig { teacher_epochs: Some(2), ..DistillationConfig::default() });
     check_training("teachers", config, &[9]);
+}
+
+/// Keeps the newest two of all checkpoints, and matrices of every third epoch.
+fn newest_two() -> TrainConfig {
+    let mut config = short();
+    config.training.epochs = 7;
+    config.checkpoints = CheckpointConfig { every: 1, at_most: Some(2), epochs: vec![3] };
+    config.attribution.every = 3;
+    config
+}
+
+#[test]
+fn training_that_keeps_the_newest_checkpoints_stopped_anywhere_ends_in_the_same_bytes() {
+    check_training("newest two", newest_two(), &[8]);
+}
+
+#[test]
+fn what_a_killed_worker_was_removing_is_removed_by_the_next() {
+    tch::set_num_threads(1);
+    let root = tempfile::tempdir().unwrap();
+    let whole = beside(&root, "whole", &config_json(newest_two()));
+    job::run(&whole, &Stop::default()).unwrap();
+    let best = metrics(&whole).best().unwrap().epoch;
+    let mut kept = vec![3, 6, 7, best];
+    kept.sort();
+    kept.dedup();
+    assert_eq!(metrics(&whole).checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>(), kept);
+
+    // Stop it once it has the checkpoints of two epochs more than it keeps in the end.
+    let directory = beside(&root, "killed", &config_json(newest_two()));
+    while metrics(&directory).epochs.len() < 4 {
+        assert!(matches!(job::run(&directory, &Stop::at_check(40)), Err(Error::Stopped(_))));
+    }
+    let names = |folder: &str| files(&directory.join(folder));
+    assert!(names("checkpoints").contains(&"e3.safetensors".to_owned()) && names("attributions").contains(&"e3.clean.json".to_owned()));
+    // A worker that is killed has recorded a removal and left the files: of epoch 2, which is to go, and of a
+    // matrix of epoch 3, which stays.
+    for (from, to) in [("checkpoints/e3.safetensors", "checkpoints/e2.safetensors"), ("checkpoints/e3.json", "checkpoints/e2.json")] {
+        fs::copy(directory.join(from), directory.join(to)).unwrap();
+    }
+    fs::copy(directory.join("attributions/e3.clean.json"), directory.join("attributions/e2.clean.json")).unwrap();
+    let file = directory.join("metrics.jsonl");
+    let checkpoint = metrics(&directory).checkpoints.into_iter().find(|checkpoint| checkpoint.epoch == 3).unwrap();
+    let mut lines = fs::read_to_string(&file).unwrap();
+    for record in [Record::CheckpointRemoved { epoch: 2 }, Record::CheckpointRemoved { epoch: 3 }, Record::Checkpoint(checkpoint)] {
+        lines += &format!("{}\n", serde_json::to_string(&record).unwrap());
+    }
+    fs::write(&file, lines).unwrap();
+    job::run(&directory, &Stop::default()).unwrap();
+    assert_same("killed while it removed", &directory, &whole);
 }
 
 fn trained() -> TempDir {
@@ -294,22 +344,61 @@ fn a_state_of_an_earlier_version_is_gone_on_with() {
 #[test]
 fn damaged_states_and_checkpoints_are_refused() {
     let root = trained();
-    let flip = |path: &Path| {
-        let mut bytes = fs::read(path).unwrap();
-        let last = bytes.len() - 1;
-        bytes[last] ^= 1;
-        fs::write(path, bytes).unwrap();
+    // One bit, the second half, the header, everything.
+    let flip = |bytes: &mut Vec<u8>| bytes.last_mut().into_iter().for_each(|byte| *byte ^= 1);
+    type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let damages: [Damage<'_>; 5] =
+        [&flip, &|bytes| bytes.truncate(bytes.len() / 2), &|bytes| bytes.truncate(20), &|bytes| bytes.fill(0xa5), &|bytes| bytes.clear()];
+    let check = |directory: &Path, file: &Path, part: &str| {
+        let whole = fs::read(file).unwrap();
+        for (index, damage) in damages.iter().enumerate() {
+            let mut bytes = whole.clone();
+            damage(&mut bytes);
+            fs::write(file, &bytes).unwrap();
+            let error = job::run(directory, &Stop::default()).unwrap_err().to_string();
+            assert!(error.contains(file.file_name().unwrap().to_str().unwrap()) && error.contains(part), "{index}: {error}");
+            assert_eq!(fs::read(file).unwrap(), bytes, "what is damaged stays as it is");
+        }
+        fs::write(file, whole).unwrap();
+        job::run(directory, &Stop::default()).unwrap();
     };
     let directory = beside(&root, "damaged", &config_json(short()));
     assert!(job::run(&directory, &Stop::at_check(9)).is_err());
-    flip(&directory.join("state.safetensors"));
-    let error = job::run(&directory, &Stop::default()).unwrap_err().to_string();
-    assert!(error.contains("state.safetensors") && error.contains("is damaged") && error.contains("remove it"), "{error}");
-
-    flip(&root.path().join("base/checkpoints/e3.safetensors"));
+    check(&directory, &directory.join("state.safetensors"), "remove it to begin again without it");
     let directory = beside(&root, "measured", &json!({"kind": "attribute", "checkpoint": "base.last", "device": "cpu"}));
-    let error = job::run(&directory, &Stop::default()).unwrap_err().to_string();
-    assert!(error.contains("e3.safetensors") && error.contains("is damaged: its SHA-256 is"), "{error}");
+    check(&directory, &root.path().join("base/checkpoints/e3.safetensors"), "is damaged: its SHA-256 is");
+}
+
+#[test]
+fn a_removal_that_a_kill_cut_short_is_finished_by_the_next_worker() {
+    let root = tempfile::tempdir().unwrap();
+    let mut config = short();
+    config.attribution.every = 2;
+    let whole = beside(&root, "whole", &config_json(config.clone()));
+    tch::set_num_threads(1);
+    job::run(&whole, &Stop::default()).unwrap();
+    let directory = beside(&root, "cut", &config_json(config));
+    // Somewhere in the last epoch.
+    let mut check = 1;
+    while metrics(&directory).epochs.len() < 2 {
+        job::run(&directory, &Stop::at_check(check)).unwrap_err();
+        check = 9;
+    }
+    // What a killed worker leaves: a removal that is recorded and not done, and an attribution that it has not recorded again.
+    let recorded: Vec<String> = fs::read_to_string(directory.join("metrics.jsonl"))
+        .unwrap()
+        .lines()
+        .filter(|line| !(line.contains("\"attribution\"") && line.contains("\"epoch\":2")))
+        .map(str::to_owned)
+        .collect();
+    fs::write(directory.join("metrics.jsonl"), recorded.join("\n") + "\n").unwrap();
+    for name in ["checkpoints/e77.safetensors", "checkpoints/e77.json", "attributions/e77.clean.json"] {
+        fs::write(directory.join(name), "left").unwrap();
+    }
+    job::run(&directory, &Stop::default()).unwrap();
+    assert_same("a removal that was cut short", &directory, &whole);
+    let recorded = |directory: &Path| metrics(directory).attributions.iter().map(|entry| (entry.epoch, entry.inputs)).collect::<Vec<_>>();
+    assert_eq!(recorded(&directory), recorded(&whole));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use engine::stop::Stop;
 use engine::train::{EpochReport, Event, State, Teachers, catastrophic_overfitting, fit};
 use shared::config::{Aggregation, AwpConfig, Method, Subset, TrainConfig, TrainingConfig, WeightAveragingConfig};
 use shared::eps::Eps;
+use shared::fixtures;
 use shared::record::Epoch;
 use shared::rundir::StopReason;
 use tch::{Device, Kind, Tensor};
@@ -194,17 +195,9 @@ fn a_state_that_was_saved_goes_on_with_the_same_numbers() {
 fn robustness_lost_while_single_steps_are_withstood_is_catastrophic_overfitting() {
     let epochs = |accuracies: &[(f64, f64)]| -> Vec<Epoch> {
         let epoch = |(epoch, (robust, trained)): (u32, &(f64, f64))| Epoch {
-            epoch,
-            learning_rate: 0.1,
-            train_loss: Some(1.0),
-            train_clean_accuracy: None,
             train_robust_accuracy: Some(*trained),
-            test_clean_accuracy: None,
             test_robust_accuracy: Some(*robust),
-            test_loss: None,
-            holdout_robust_accuracy: None,
-            seconds: 1.0,
-            elapsed_secs: f64::from(epoch),
+            ..fixtures::epoch(epoch)
         };
         (1..).zip(accuracies).map(epoch).collect()
     };

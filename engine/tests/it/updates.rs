@@ -148,7 +148,7 @@ fn nothing_is_perturbed_while_awp_warms_up() {
 
 #[test]
 fn learning_rates_are_those_of_torchs_schedulers() {
-    for schedule in Schedule::ALL {
+    for &schedule in Schedule::ALL {
         let milestones = if schedule == Schedule::Milestones { vec![2, 4] } else { Vec::new() };
         let training = TrainingConfig { schedule, milestones, learning_rate: 0.2, ..TrainingConfig::of(Method::PgdAt, 5) };
         let found: Vec<f64> = (0..20).map(|step| training.learning_rate_at(f64::from(step) / 4.0)).collect();

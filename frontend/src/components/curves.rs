@@ -82,8 +82,8 @@ pub fn CurvesView(
         }
         event.prevent_default();
     };
-    let said = move || curves.with(|curves| readout(curves, cursor.get()));
-    let value_text = move || said().into_iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ");
+    let said = Memo::new(move |_| curves.with(|curves| readout(curves, cursor.get())));
+    let value_text = move || said.get().into_iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ");
     let has_losses = Memo::new(move |_| layout.with(|layout| layout.axes.loss.is_some()));
     let switches = Memo::new(move |_| curves.with(switches));
     view! {
@@ -118,7 +118,7 @@ pub fn CurvesView(
                 {drag.view()}
             </div>
             <dl class="readout" aria-hidden="true">
-                {move || said().into_iter().map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> }).collect_view()}
+                {move || said.get().into_iter().map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> }).collect_view()}
             </dl>
         </div>
     }

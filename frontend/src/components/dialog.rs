@@ -5,16 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use leptos::html;
 use leptos::prelude::*;
 
-#[component]
-pub fn Dialog(
-    #[prop(into)] open: Signal<bool>,
-    /// Called when the person closes the dialog.
-    #[prop(into)]
-    close: Callback<()>,
-    #[prop(into)] title: Signal<String>,
-    children: ChildrenFn,
-) -> impl IntoView {
-    static NEXT_ID: AtomicU32 = AtomicU32::new(0);
+/// A reference to a dialog element that is shown while `open`.
+pub fn modal(open: Signal<bool>) -> NodeRef<html::Dialog> {
     let dialog = NodeRef::<html::Dialog>::new();
     Effect::new(move || {
         let Some(dialog) = dialog.get() else { return };
@@ -25,6 +17,20 @@ pub fn Dialog(
             dialog.close();
         }
     });
+    dialog
+}
+
+#[component]
+pub fn Dialog(
+    #[prop(into)] open: Signal<bool>,
+    /// Called when the person closes the dialog.
+    #[prop(into)]
+    close: Callback<()>,
+    #[prop(into)] title: Signal<String>,
+    children: ChildrenFn,
+) -> impl IntoView {
+    static NEXT_ID: AtomicU32 = AtomicU32::new(0);
+    let dialog = modal(open);
     let title_id = format!("dialog-title-{}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
     let heading_id = title_id.clone();
     view! {

@@ -1,6 +1,7 @@
 //! Export links: the current view as files for other programs.
 
 use leptos::prelude::*;
+use shared::api::path;
 use shared::config::Inputs;
 use shared::export::{Exported, Format};
 use shared::id::RunId;
@@ -20,7 +21,7 @@ pub fn course(run: &RunId, inputs: Inputs, lens: &Lens) -> Option<Export> {
     // The route takes the same query parameters as the page of the run.
     let view = View::Run { run: run.clone(), epoch: None, inputs, lens: lens.clone() }.to_string();
     let query = view.split_once('?').map_or("", |(_, query)| query);
-    let address = |format| format!("api/runs/{run}/cells?i={i}&j={j}&{query}&format={format}");
+    let address = |format| format!("{}?i={i}&j={j}&{query}&format={format}", path::run_cells(run));
     Some(export("Selected pair over epochs", Exported::Chart, address))
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leptos::prelude::*;
-use shared::api::{Health, WorkerStatus};
+use shared::api::{Health, WorkerStatus, path};
 
 use crate::load::{fetched, told};
 
@@ -12,9 +12,10 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// A banner if the worker does not start, and one per problem that the server reports; empty otherwise.
 #[component]
 pub fn WorkerBanner() -> impl IntoView {
-    let health = fetched::<Health>(|| Some("api/health".to_owned()));
+    let health = fetched::<Health>(|| Some(path::health()));
     Effect::new(move || {
-        if health.ready().is_some_and(|health| health.worker == WorkerStatus::Starting) {
+        // The server tries a worker that does not start again.
+        if health.ready().is_some_and(|health| !matches!(health.worker, WorkerStatus::Ready(_))) {
             set_timeout(move || health.reload(), ASK_AGAIN_AFTER);
         }
     });

@@ -297,7 +297,7 @@ fn focus_finder() {
 /// The matrix as rows of text with class names, in the displayed order.
 fn matrix_rows(heatmap: &Heatmap) -> Vec<Vec<String>> {
     let order = &heatmap.arrangement.order;
-    let name = |class: &usize| heatmap.labels.get(*class).cloned().unwrap_or_else(|| class.to_string());
+    let name = |class: &usize| heatmap.name(*class);
     let row = |i: &usize| [name(i)].into_iter().chain(order.iter().map(|j| heatmap.matrix.get(*i, *j).to_string())).collect();
     let head = [String::new()].into_iter().chain(order.iter().map(name)).collect();
     [head].into_iter().chain(order.iter().map(row)).collect()
@@ -310,7 +310,7 @@ pub fn MatrixTable(heatmap: Memo<Heatmap>) -> impl IntoView {
     let text = move || heatmap.with(|heatmap| table_text(matrix_rows(heatmap)));
     let table = move || {
         heatmap.with(|heatmap| {
-            let name = |class: &usize| heatmap.labels.get(*class).cloned().unwrap_or_else(|| class.to_string());
+            let name = |class: &usize| heatmap.name(*class);
             let value = |i: usize, j: usize| match heatmap.content {
                 Content::Cosine => format::decimal(heatmap.matrix.get(i, j), 3),
                 Content::Difference => format::signed(heatmap.matrix.get(i, j), 3),

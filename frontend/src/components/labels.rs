@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::{Run, RunChange, RunRow};
+use shared::api::{Run, RunChange, RunRow, path};
 use shared::id::RunId;
 use shared::labels;
 use shared::problem::{FieldError, Problem};
@@ -91,7 +91,7 @@ fn LabelsForm(labels: Labels, of: RwSignal<Option<Labels>>, done: Callback<()>) 
         }
         busy.set(true);
         refused.set(None);
-        let (address, change) = (format!("api/runs/{id}"), change.get_untracked());
+        let (address, change) = (path::run(&id), change.get_untracked());
         spawn_local(async move {
             match api::patch::<Run>(&address, &change).await {
                 Ok(_) => {

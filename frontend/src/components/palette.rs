@@ -5,20 +5,22 @@
 
 use std::cmp::{Ordering, Reverse};
 
+use leptos::ev;
 use leptos::prelude::*;
-use leptos::{ev, html};
 use leptos_router::NavigateOptions;
-use shared::api::SweepSummary;
+use shared::api::{SweepSummary, path};
 use shared::builtin::lowercase;
 use shared::preset::Preset;
+use strum::IntoEnumIterator;
 
 use crate::app::PAGES;
 use crate::browser::use_open;
+use crate::components::dialog::modal;
 use crate::fuzzy;
 use crate::keys::{KeysDialog, is_typing};
 use crate::load::fetched;
 use crate::rows::{Entry, Table, use_rows};
-use crate::theme::{Choice, use_theme};
+use crate::theme::{Choice, use_theme_choice};
 use crate::urls;
 
 /// About as many as can be read at a glance.
@@ -75,16 +77,7 @@ pub fn Commands() -> impl IntoView {
 
 #[component]
 fn Palette(open: RwSignal<bool>, keys: RwSignal<bool>) -> impl IntoView {
-    let dialog = NodeRef::<html::Dialog>::new();
-    Effect::new(move || {
-        let Some(dialog) = dialog.get() else { return };
-        if open.get() && !dialog.open() {
-            // Fails only if the dialog is not in the page.
-            let _ = dialog.show_modal();
-        } else if !open.get() && dialog.open() {
-            dialog.close();
-        }
-    });
+    let dialog = modal(open.into());
     // A click on the backdrop has the dialog itself as its target.
     let outside = move |event: ev::MouseEvent| {
         if event.target() == dialog.get_untracked().map(Into::into) {
@@ -102,19 +95,19 @@ fn Palette(open: RwSignal<bool>, keys: RwSignal<bool>) -> impl IntoView {
 fn Search(open: RwSignal<bool>, keys: RwSignal<bool>) -> impl IntoView {
     let rows = use_rows();
     rows.refresh();
-    let presets = fetched::<Vec<Preset>>(|| Some("api/presets".to_owned()));
-    let sweeps = fetched::<Vec<SweepSummary>>(|| Some("api/sweeps".to_owned()));
+    let presets = fetched::<Vec<Preset>>(|| Some(path::presets()));
+    let sweeps = fetched::<Vec<SweepSummary>>(|| Some(path::sweeps()));
     let others = Memo::new(move |_| others(&presets.ready().unwrap_or_default(), &sweeps.ready().unwrap_or_default()));
     let query = RwSignal::new(String::new());
     let found = Memo::new(move |_| others.with(|others| rows.table.with(|table| found(&query.get(), others, table))));
     let active = RwSignal::new(0_usize);
     let navigate = use_open();
-    let theme = use_theme();
+    let theme = use_theme_choice();
     let run = move |item: &Item| {
         open.set(false);
         match &item.act {
             Act::Open(path) => navigate(path, NavigateOptions::default()),
-            Act::Theme(choice) => theme.choice.set(*choice),
+            Act::Theme(choice) => theme.set(*choice),
             Act::ShowKeys => keys.set(true),
         }
     };
@@ -186,7 +179,7 @@ fn option_id(index: usize) -> String {
 fn others(presets: &[Preset], sweeps: &[SweepSummary]) -> Vec<Item> {
     let open = |kind, label: &str, note: String, path: String| Item { kind, label: label.to_owned(), note, act: Act::Open(path) };
     let pages = PAGES.iter().map(|(label, path)| open("Page", label, String::new(), (*path).to_owned()));
-    let themes = Choice::ALL.map(|choice| Item {
+    let themes = Choice::iter().map(|choice| Item {
         kind: "Action",
         label: format!("Theme: {}", choice.label().to_ascii_lowercase()),
         note: String::new(),

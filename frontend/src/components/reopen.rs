@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use serde::de::IgnoredAny;
-use shared::api::{Attribution, CheckpointInfo};
+use shared::api::{Attribution, CheckpointInfo, path};
 use shared::id::AttributionId;
 use shared::problem::Problem;
 use shared::provenance::{CheckpointHash, Page, Provenance};
@@ -117,9 +117,9 @@ async fn opened(file: &File) -> Result<(Page, Option<String>), String> {
 async fn checkpoints_here(page: &Page) -> Result<Vec<CheckpointHash>, Problem> {
     let (ids, lens) = match page {
         Page::Theory(_) => return Ok(Vec::new()),
-        Page::Sweep(id, _) => return api::get::<IgnoredAny>(&format!("api/sweeps/{id}")).await.map(|_| Vec::new()),
+        Page::Sweep(id, _) => return api::get::<IgnoredAny>(&path::sweep(id)).await.map(|_| Vec::new()),
         Page::View(View::Run { run, .. }) => {
-            let checkpoints: Vec<CheckpointInfo> = api::get(&format!("api/runs/{run}/checkpoints")).await?;
+            let checkpoints: Vec<CheckpointInfo> = api::get(&path::run_checkpoints(run)).await?;
             return Ok(checkpoints.into_iter().map(|checkpoint| CheckpointHash { id: checkpoint.id, sha256: checkpoint.sha256 }).collect());
         }
         Page::View(View::Attribution { id, lens }) => (vec![id.clone()], lens),
@@ -133,8 +133,8 @@ async fn checkpoints_here(page: &Page) -> Result<Vec<CheckpointHash>, Problem> {
 }
 
 async fn checkpoint_of(id: &AttributionId) -> Result<CheckpointHash, Problem> {
-    let Attribution { run, file, .. } = api::get_attribution(&id.to_string()).await?;
-    Ok(CheckpointHash { id: file.checkpoint_id(&run), sha256: file.checkpoint_sha256 })
+    let Attribution { context, file } = api::get_attribution(id).await?;
+    Ok(CheckpointHash { id: file.checkpoint_id(&context.run), sha256: file.checkpoint_sha256 })
 }
 
 /// A warning if a checkpoint of the same name has other weights here than in the figure.

@@ -3,7 +3,7 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::{Run, RunAction, RunActions, RunActionsAnswer, RunChange, RunOutcome, RunRow, RunState};
+use shared::api::{Health, Run, RunAction, RunActions, RunActionsAnswer, RunChange, RunOutcome, RunRow, RunState, path};
 use shared::format;
 use shared::id::RunId;
 use shared::labels;
@@ -11,7 +11,7 @@ use shared::problem::Problem;
 
 use super::dialog::Dialog;
 use crate::api;
-use crate::load::{sentence, told};
+use crate::load::{fetched, sentence, told};
 
 /// How many refusals are listed.
 const MOST_NAMED: usize = 8;
@@ -51,6 +51,39 @@ pub struct Report {
     pub refused: Vec<String>,
     /// The number of other refusals.
     pub more: usize,
+    /// Names of the runs that were moved to the trash.
+    pub undo: Vec<String>,
+}
+
+impl Report {
+    /// The number of runs that were refused.
+    pub fn refused(&self) -> usize {
+        self.refused.len() + self.more
+    }
+}
+
+/// A report for the next page, because the page of the action is left.
+#[derive(Clone, Copy)]
+pub struct CarriedReport(StoredValue<Option<Report>>);
+
+/// Provides the carried report as context.
+pub fn provide_carried_report() {
+    provide_context(CarriedReport(StoredValue::new(None)));
+}
+
+impl CarriedReport {
+    pub fn set(self, report: Option<Report>) {
+        self.0.set_value(report);
+    }
+
+    /// A signal with the report that was carried to this page, if one was.
+    pub fn taken(self) -> RwSignal<Option<Report>> {
+        RwSignal::new(self.0.try_update_value(Option::take).flatten())
+    }
+}
+
+pub fn use_carried_report() -> CarriedReport {
+    expect_context()
 }
 
 /// Asks for confirmation, performs the action and sets `report`.
@@ -80,9 +113,18 @@ fn Asked(
     report: RwSignal<Option<Report>>,
     done: Callback<(usize,)>,
 ) -> impl IntoView {
-    let Question { action, runs } = asked;
-    let able: Vec<String> = runs.iter().filter(|run| can(action, run.state)).map(|run| run.id.to_string()).collect();
-    let (count, sentences) = (able.len(), sentences(action, &runs));
+    let Question { action: asked, runs } = asked;
+    let health = fetched::<Health>(move || (asked == RunAction::Delete).then(path::health));
+    // For how many days a deleted run can be restored; `None` while that is unknown.
+    let days = move || health.ready().map(|health| health.trash_days);
+    let for_good = RwSignal::new(false);
+    let action =
+        Memo::new(
+            move |_| if asked == RunAction::Delete && (for_good.get() || days() == Some(0)) { RunAction::DeleteForGood } else { asked },
+        );
+    let able: Vec<String> = runs.iter().filter(|run| can(asked, run.state)).map(|run| run.id.to_string()).collect();
+    let count = able.len();
+    let sentences = move || sentences(action.get(), &runs, days());
     let (add, remove) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
     let tags = Memo::new(move |_| [add, remove].map(|text| labels::tags(&text.get())));
     let wrong = Memo::new(move |_| {
@@ -91,7 +133,7 @@ fn Asked(
     });
     let nothing = Memo::new(move |_| {
         count == 0
-            || (action == RunAction::Tag && (tags.with(|tags| tags.iter().all(Vec::is_empty)) || wrong.with(|wrong| !wrong.is_empty())))
+            || (asked == RunAction::Tag && (tags.with(|tags| tags.iter().all(Vec::is_empty)) || wrong.with(|wrong| !wrong.is_empty())))
     });
     // Number of runs already processed, while the action is going on.
     let answered = RwSignal::new(None::<usize>);
@@ -101,23 +143,14 @@ fn Asked(
             return;
         }
         answered.set(Some(0));
-        let ids = able.clone();
-        let [add_tags, remove_tags] = tags.get_untracked();
+        let (action, ids, tags) = (action.get_untracked(), able.clone(), tags.get_untracked());
         spawn_local(async move {
-            let (mut outcomes, mut broken) = (Vec::new(), None);
-            for ids in ids.chunks(RunActions::MOST) {
-                let body = RunActions { action, ids: ids.to_vec(), add_tags: add_tags.clone(), remove_tags: remove_tags.clone() };
-                match api::post::<RunActionsAnswer>("api/run-actions", &body).await {
-                    Ok(answer) => outcomes.extend(answer.outcomes),
-                    Err(problem) => {
-                        broken = Some(problem);
-                        break;
-                    }
-                }
-                let _ = answered.try_set(Some(outcomes.len()));
-            }
-            let refused = outcomes.iter().filter(|outcome| outcome.problem.is_some()).count() + usize::from(broken.is_some());
-            let _ = report.try_set(Some(reported(action, &outcomes, broken)));
+            let progress = move |count| {
+                let _ = answered.try_set(Some(count));
+            };
+            let result = carry_out(action, &ids, tags, progress).await;
+            let refused = result.refused();
+            let _ = report.try_set(Some(result));
             let _ = question.try_set(None);
             done.try_run((refused,));
         });
@@ -132,7 +165,7 @@ fn Asked(
             </div>
         }
     };
-    let fields = (action == RunAction::Tag).then(|| {
+    let fields = (asked == RunAction::Tag).then(|| {
         view! {
             {field("actions-add", "Add tags", "With commas between, such as paper, seed study.", add)}
             {field("actions-remove", "Remove tags", "From the runs that have them.", remove)}
@@ -141,17 +174,35 @@ fn Asked(
             </div>
         }
     });
-    let class = if matches!(action, RunAction::Cancel | RunAction::Delete) { "button button-danger" } else { "button button-primary" };
+    let class = if is_danger(asked) { "button button-danger" } else { "button button-primary" };
+    let choice = move || {
+        (asked == RunAction::Delete && count > 0 && days() != Some(0)).then(|| {
+            view! {
+                <div class="field field-check">
+                    <input
+                        type="checkbox" id="delete-for-good" aria-describedby="delete-for-good-hint" prop:checked=move || for_good.get()
+                        on:change=move |event| for_good.set(event_target_checked(&event))
+                    />
+                    <label class="field-label" for="delete-for-good">"For good, to free the disk space now"</label>
+                    <p class="field-hint" id="delete-for-good-hint">"This cannot be undone."</p>
+                </div>
+            }
+        })
+    };
     view! {
         <form class="labels-form" novalidate on:submit=submit>
-            {sentences.into_iter().map(|sentence| view! { <p>{sentence}</p> }).collect_view()}
+            <div aria-live="polite">{move || sentences().into_iter().map(|sentence| view! { <p>{sentence}</p> }).collect_view()}</div>
+            {choice}
             {fields}
             <p class="actions">
                 <button class=class type="submit" disabled=move || answered.with(Option::is_some) || nothing.get()>
-                    {format!("{} {}", verb(action), runs_counted(count))}
+                    {move || match action.get() {
+                        RunAction::DeleteForGood => format!("Delete {} for good", runs_counted(count)),
+                        action => format!("{} {}", verb(action), runs_counted(count)),
+                    }}
                 </button>
                 <button class="button" type="button" on:click=move |_| question.set(None)>
-                    {if action == RunAction::Tag { "Leave as they are" } else { "Keep" }}
+                    {if asked == RunAction::Tag { "Leave as they are" } else { "Keep" }}
                 </button>
                 <span class="muted" role="status">
                     {move || answered.get().map(|answered| format!("{} of {} …", format::count(answered as u64), format::count(count as u64)))}
@@ -161,19 +212,69 @@ fn Asked(
     }
 }
 
-/// Shows the report until it is dismissed.
+/// Performs an action on runs, some of them in each request. Calls `answered` with the number of runs so far.
+async fn carry_out(action: RunAction, ids: &[String], tags: [Vec<String>; 2], answered: impl Fn(usize)) -> Report {
+    let [add_tags, remove_tags] = tags;
+    let (mut outcomes, mut broken) = (Vec::new(), None);
+    for ids in ids.chunks(RunActions::MOST) {
+        let body = RunActions { action, ids: ids.to_vec(), add_tags: add_tags.clone(), remove_tags: remove_tags.clone() };
+        match api::post::<RunActionsAnswer>(&path::run_actions(), &body).await {
+            Ok(answer) => outcomes.extend(answer.outcomes),
+            Err(problem) => {
+                broken = Some(problem);
+                break;
+            }
+        }
+        answered(outcomes.len());
+    }
+    reported(action, &outcomes, broken)
+}
+
+/// Restores runs from the trash, sets `report` and then calls `done`.
+pub fn restore(ids: Vec<String>, report: RwSignal<Option<Report>>, done: Callback<()>) {
+    spawn_local(async move {
+        let result = carry_out(RunAction::Restore, &ids, Default::default(), |_| {}).await;
+        let _ = report.try_set(Some(result));
+        done.try_run(());
+    });
+}
+
+/// Shows the report until it is dismissed. Runs that were moved to the trash can be restored from it.
 #[component]
-pub fn ReportLine(report: RwSignal<Option<Report>>) -> impl IntoView {
-    let line = move |Report { said, refused, more }: Report| {
+pub fn ReportLine(
+    report: RwSignal<Option<Report>>,
+    /// Called after runs were restored.
+    #[prop(into)]
+    undone: Callback<()>,
+) -> impl IntoView {
+    let line = move |Report { said, refused, more, undo }: Report| {
         let class = if refused.is_empty() { "notice report-line" } else { "notice notice-warning report-line" };
         let list = (!refused.is_empty()).then(|| {
             let rest = (more > 0).then(|| view! { <li>{format!("{} others were refused as well.", format::count(more as u64))}</li> });
             view! { <ul>{refused.iter().map(|detail| view! { <li>{told(detail)}</li> }).collect_view()}{rest}</ul> }
         });
+        let busy = RwSignal::new(false);
+        let restored = !undo.is_empty();
+        let undo = StoredValue::new(undo);
+        let press = move |_| {
+            if !busy.get_untracked() {
+                busy.set(true);
+                restore(undo.get_value(), report, undone);
+            }
+        };
+        let back = restored.then(|| {
+            view! {
+                <button class="button button-small" type="button" disabled=move || busy.get() on:click=press>"Undo"</button>
+                <a class="button button-small button-quiet" href="trash">"Trash"</a>
+            }
+        });
         view! {
             <div class=class>
                 <p>{said}</p>
-                <button class="button button-small button-quiet" type="button" aria-label="Put this message away" on:click=move |_| report.set(None)>"✕"</button>
+                <div class="actions">
+                    {back}
+                    <button class="button button-small button-quiet" type="button" aria-label="Put this message away" on:click=move |_| report.set(None)>"✕"</button>
+                </div>
                 {list}
             </div>
         }
@@ -188,9 +289,14 @@ pub fn can(action: RunAction, state: RunState) -> bool {
         RunAction::Cancel => !state.is_finished(),
         RunAction::Pause => state.is_active(),
         RunAction::Resume => state.is_resumable(),
-        RunAction::Delete => state != RunState::Running,
-        RunAction::Tag => true,
+        RunAction::Delete | RunAction::DeleteForGood => state != RunState::Running,
+        RunAction::Restore | RunAction::Tag => true,
     }
+}
+
+/// Whether an action takes something away.
+pub fn is_danger(action: RunAction) -> bool {
+    matches!(action, RunAction::Cancel | RunAction::Delete | RunAction::DeleteForGood)
 }
 
 /// Label of the button that starts the action.
@@ -200,6 +306,8 @@ pub fn verb(action: RunAction) -> &'static str {
         RunAction::Pause => "Pause",
         RunAction::Resume => "Resume",
         RunAction::Delete => "Delete",
+        RunAction::Restore => "Restore",
+        RunAction::DeleteForGood => "Delete for good",
         RunAction::Tag => "Tag",
     }
 }
@@ -210,6 +318,8 @@ fn heading(action: RunAction) -> &'static str {
         RunAction::Pause => "Pause runs",
         RunAction::Resume => "Resume runs",
         RunAction::Delete => "Delete runs",
+        RunAction::Restore => "Restore runs",
+        RunAction::DeleteForGood => "Delete runs for good",
         RunAction::Tag => "Tag runs",
     }
 }
@@ -222,8 +332,9 @@ fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{} {}", format::count(count as u64), if count == 1 { one } else { many })
 }
 
-/// What will happen, with counts. The last sentence counts the runs that the action does not apply to.
-fn sentences(action: RunAction, runs: &[ConcernedRun]) -> Vec<String> {
+/// What will happen, with counts. The last sentence counts the runs that the action does not apply to. `days`:
+/// how long a deleted run can be restored, if that is known already.
+fn sentences(action: RunAction, runs: &[ConcernedRun], days: Option<u32>) -> Vec<String> {
     let count = |state: RunState| runs.iter().filter(|run| run.state == state).count();
     let able = runs.iter().filter(|run| can(action, run.state)).count();
     let (running, queued, paused) = (count(RunState::Running), count(RunState::Queued), count(RunState::Paused));
@@ -250,16 +361,26 @@ fn sentences(action: RunAction, runs: &[ConcernedRun]) -> Vec<String> {
             some(rest, counted(rest, "neither runs nor waits and stays as it is.", "neither run nor wait and stay as they are.")),
         ],
         RunAction::Delete => {
+            let kept = match days {
+                Some(1) => "can be restored for a day.".to_owned(),
+                Some(days) => format!("can be restored for {days} days."),
+                None => "can be restored.".to_owned(),
+            };
+            let first = match runs {
+                [run] if able == 1 => format!("“{}” goes to the trash and {kept}", run.title),
+                _ => counted(able, &format!("run goes to the trash and {kept}"), &format!("runs go to the trash and {kept}")),
+            };
+            vec![some(able, first), some(running, stays(running))]
+        }
+        RunAction::DeleteForGood => {
             let gone = "checkpoints, matrices and links will be gone for good.";
             let first = match runs {
                 [run] if able == 1 => format!("“{}” with its {gone}", run.title),
                 _ => counted(able, &format!("run with its {gone}"), &format!("runs with their {gone}")),
             };
-            vec![
-                some(able, first),
-                some(running, counted(running, "is running and stays: cancel it first.", "are running and stay: cancel them first.")),
-            ]
+            vec![some(able, first), some(running, stays(running))]
         }
+        RunAction::Restore => vec![some(able, counted(able, "run comes back as it was.", "runs come back as they were."))],
         RunAction::Resume => vec![
             some(
                 able,
@@ -276,6 +397,11 @@ fn sentences(action: RunAction, runs: &[ConcernedRun]) -> Vec<String> {
     said.into_iter().flatten().collect()
 }
 
+/// What is said of running runs, which cannot be deleted.
+fn stays(running: usize) -> String {
+    counted(running, "is running and stays: cancel it first.", "are running and stay: cancel them first.")
+}
+
 fn reported(action: RunAction, outcomes: &[RunOutcome], broken: Option<Problem>) -> Report {
     let problems = outcomes.iter().filter_map(|outcome| outcome.problem.as_ref());
     let mut refused: Vec<String> = problems.map(|problem| problem.detail.clone()).collect();
@@ -284,7 +410,9 @@ fn reported(action: RunAction, outcomes: &[RunOutcome], broken: Option<Problem>)
         RunAction::Cancel => counted(done, "run is canceled or stopping.", "runs are canceled or stopping."),
         RunAction::Pause => counted(done, "run is paused or stopping.", "runs are paused or stopping."),
         RunAction::Resume => counted(done, "run is in the queue again.", "runs are in the queue again."),
-        RunAction::Delete => counted(done, "run is deleted.", "runs are deleted."),
+        RunAction::Delete => counted(done, "run is in the trash.", "runs are in the trash."),
+        RunAction::DeleteForGood => counted(done, "run is deleted for good.", "runs are deleted for good."),
+        RunAction::Restore => counted(done, "run is restored.", "runs are restored."),
         RunAction::Tag => counted(done, "run has its new tags.", "runs have their new tags."),
     };
     if !refused.is_empty() {
@@ -296,7 +424,8 @@ fn reported(action: RunAction, outcomes: &[RunOutcome], broken: Option<Problem>)
         said += " Then it broke off; the others are as they were.";
         refused.insert(0, sentence(&problem.detail));
     }
-    Report { said, refused, more }
+    let trashed = outcomes.iter().filter(|outcome| action == RunAction::Delete && outcome.problem.is_none());
+    Report { said, refused, more, undo: trashed.map(|outcome| outcome.id.clone()).collect() }
 }
 
 #[cfg(test)]
@@ -321,7 +450,7 @@ mod tests {
     fn the_question_counts_what_will_happen_and_what_will_not() {
         use RunState::{Canceled, Failed, Paused, Queued, Running, Succeeded};
         let mixed = runs(&[Running, Queued, Queued, Succeeded, Failed, Canceled, Paused]);
-        let check = |action, runs: &[ConcernedRun], expected: &[&str]| assert_eq!(sentences(action, runs), expected, "{action:?}");
+        let check = |action, runs: &[ConcernedRun], expected: &[&str]| assert_eq!(sentences(action, runs, Some(7)), expected, "{action:?}");
         check(
             RunAction::Cancel,
             &mixed,
@@ -344,15 +473,22 @@ mod tests {
         check(
             RunAction::Delete,
             &mixed,
+            &["6 runs go to the trash and can be restored for 7 days.", "1 is running and stays: cancel it first."],
+        );
+        check(RunAction::Delete, &mixed[3..4], &["“Run 3” goes to the trash and can be restored for 7 days."]);
+        check(
+            RunAction::DeleteForGood,
+            &mixed,
             &["6 runs with their checkpoints, matrices and links will be gone for good.", "1 is running and stays: cancel it first."],
         );
-        check(RunAction::Delete, &mixed[3..4], &["“Run 3” with its checkpoints, matrices and links will be gone for good."]);
+        check(RunAction::DeleteForGood, &mixed[3..4], &["“Run 3” with its checkpoints, matrices and links will be gone for good."]);
+        check(RunAction::Restore, &mixed[3..4], &["1 run comes back as it was."]);
         check(
             RunAction::Resume,
             &mixed,
             &["3 runs go back to the queue and on from what they have kept.", "4 were not stopped; they stay as they are."],
         );
-        check(RunAction::Tag, &mixed, &["6 runs keep their other tags."]);
+        check(RunAction::Tag, &mixed, &["7 runs keep their other tags."]);
         check(RunAction::Cancel, &mixed[3..4], &["1 has finished and stays as it is."]);
     }
 
@@ -371,10 +507,11 @@ mod tests {
         };
         let all: Vec<RunOutcome> = (0..12).map(outcome).collect();
         let report = reported(RunAction::Delete, &all, None);
-        assert_eq!((report.said.as_str(), report.refused.len(), report.more), ("2 runs are deleted. 10 were refused:", 8, 2));
+        assert_eq!((report.said.as_str(), report.refused.len(), report.more), ("2 runs are in the trash. 10 were refused:", 8, 2));
+        assert_eq!((report.refused(), report.undo), (10, vec!["r-10".to_owned(), "r-11".to_owned()]));
         assert_eq!(report.refused[0], "`r-0` is running");
         let report = reported(RunAction::Cancel, &all[11..], None);
-        assert_eq!((report.said.as_str(), report.refused.len()), ("1 run is canceled or stopping.", 0));
+        assert_eq!((report.said.as_str(), report.refused.len(), report.undo.len()), ("1 run is canceled or stopping.", 0, 0));
         let report = reported(RunAction::Tag, &all[10..], Some(refusal("r-12")));
         assert_eq!(report.said, "2 runs have their new tags. Then it broke off; the others are as they were.");
         assert_eq!(report.refused, ["`r-12` is running."]);

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::{NewShare, Share};
+use shared::api::{NewLink, NewShare, Share, path};
 use shared::problem::Problem;
 use shared::view::View;
 
@@ -39,7 +39,8 @@ fn ShareForm(view: String) -> impl IntoView {
     let [title, note, term] = [(); 3].map(|()| RwSignal::new(String::new()));
     let problem = RwSignal::new(None::<Problem>);
     let busy = RwSignal::new(false);
-    let shares = fetched::<Vec<Share>>(|| Some("api/shares".to_owned()));
+    let made = RwSignal::new(Vec::<NewLink>::new());
+    let shares = fetched::<Vec<Share>>(|| Some(path::shares()));
     let links = Memo::new({
         let view = view.clone();
         move |_| shares.ready().unwrap_or_default().into_iter().filter(|share| share.view == view).collect::<Vec<_>>()
@@ -58,8 +59,11 @@ fn ShareForm(view: String) -> impl IntoView {
             expires_in_days: term.get_untracked().parse().ok(),
         };
         spawn_local(async move {
-            match api::post::<Share>("api/shares", &body).await {
-                Ok(_) => shares.reload(),
+            match api::post::<NewLink>(&path::shares(), &body).await {
+                Ok(link) => {
+                    let _ = made.try_update(|made| made.push(link));
+                    shares.reload();
+                }
                 Err(error) => {
                     let _ = problem.try_set(Some(error));
                 }
@@ -100,45 +104,50 @@ fn ShareForm(view: String) -> impl IntoView {
                 Load::Failed(problem) => Some(view! { <Failure problem retry=move || shares.reload()/> }),
                 Load::Loading | Load::Ready(_) => None,
             }}
-            <For each=move || links.get() key=|share| format!("{} {}", share.token, share.expired) let:share>
-                <Link share withdrawn=Callback::new(move |()| shares.reload()) problem/>
+            <For each=move || links.get() key=|share| format!("{} {}", share.id, share.expired) let:share>
+                <Link share made withdrawn=Callback::new(move |()| shares.reload()) problem/>
             </For>
         </div>
-        <p class="field-hint"><a href="shares">"All links that were shared"</a></p>
+        <p class="field-hint">
+            "The address of a link is shown once, when it is made. "<a href="shares">"All links that were shared"</a>
+        </p>
     }
 }
 
-/// A link, with buttons to copy and withdraw it and a preview of its card.
+/// A link to the view, with its actions, and a preview of its card while its address is known.
 #[component]
-fn Link(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>>) -> impl IntoView {
-    let address = link(&share);
-    let picture = (!share.expired).then(|| format!("api/shares/{}/preview.png", share.token));
-    let input_id = format!("share-link-{}", share.token);
-    let made = format!("Made {} UTC. {}.", dates::minute(&share.created_at), dates::until(&share));
+fn Link(share: Share, made: RwSignal<Vec<NewLink>>, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>>) -> impl IntoView {
+    let link = known(&share, made);
+    let told = format!("Made {} UTC. {}.", dates::minute(&share.created_at), dates::until(&share));
+    let title = share.title.clone();
     view! {
         <section class="share-link">
-            <div class="field">
-                <label class="field-label" for=input_id.clone()>{format!("Link: {}", share.title)}</label>
-                <input class="input" id=input_id type="text" readonly prop:value=address/>
-                <p class="field-hint">{made}</p>
-            </div>
-            <LinkActions share withdrawn problem/>
-            {picture.map(|picture| view! {
-                <img class="share-preview" src=picture alt="Preview of the shared view" width="1200" height="630"/>
+            <p><strong>{title}</strong>" "<span class="muted">{told}</span></p>
+            <LinkActions share made withdrawn problem/>
+            {move || link.get().map(|link| view! {
+                <img
+                    class="share-preview" src=path::share_preview(&link.token) alt="Preview of the shared view"
+                    width="1200" height="630"
+                />
             })}
         </section>
     }
 }
 
-/// Buttons that copy or withdraw a link.
+/// The address of a link where it is known, and buttons that copy it, replace it by another, or withdraw it.
 #[component]
-pub fn LinkActions(share: Share, withdrawn: Callback<()>, problem: RwSignal<Option<Problem>>) -> impl IntoView {
-    let text = link(&share);
-    let address = format!("api/shares/{}", share.token);
+pub fn LinkActions(
+    share: Share,
+    /// Links that were made on this page: nothing else knows their addresses.
+    made: RwSignal<Vec<NewLink>>,
+    withdrawn: Callback<()>,
+    problem: RwSignal<Option<Problem>>,
+) -> impl IntoView {
+    let link = known(&share, made);
+    let (id, title) = (share.id, share.title.clone());
     let withdraw = move |_| {
-        let address = address.clone();
         spawn_local(async move {
-            match api::delete(&address).await {
+            match api::delete(&path::own_share(id)).await {
                 Ok(()) => withdrawn.run(()),
                 Err(error) => {
                     let _ = problem.try_set(Some(error));
@@ -146,9 +155,37 @@ pub fn LinkActions(share: Share, withdrawn: Callback<()>, problem: RwSignal<Opti
             }
         });
     };
+    let renew = move |_| {
+        spawn_local(async move {
+            match api::post::<NewLink>(&path::share_link(id), &()).await {
+                Ok(link) => {
+                    let _ = made.try_update(|made| made.push(link));
+                }
+                Err(error) => {
+                    let _ = problem.try_set(Some(error));
+                }
+            }
+        });
+    };
+    let input_id = format!("share-link-{id}");
     view! {
+        {move || link.get().map(|link| view! {
+            <div class="field">
+                <label class="field-label" for=input_id.clone()>{format!("Link: {title}")}</label>
+                <input class="input" id=input_id.clone() type="text" readonly prop:value=address(&link)/>
+                <p class="field-hint">"Copy it now: it is not shown again."</p>
+            </div>
+        })}
         <p class="actions">
-            {(!share.expired).then(|| view! { <CopyButton text=move || text.clone() label="Copy link"/> })}
+            {move || link.get().map(|link| view! { <CopyButton text=move || address(&link) label="Copy link"/> })}
+            {(!share.expired).then(|| view! {
+                <button
+                    class="button button-small" type="button" title="Makes another link to the same view; the former one stops working"
+                    on:click=renew
+                >
+                    "New link"
+                </button>
+            })}
             <button class="button button-small button-danger" type="button" on:click=withdraw>
                 {if share.expired { "Remove" } else { "Withdraw" }}
             </button>
@@ -156,7 +193,13 @@ pub fn LinkActions(share: Share, withdrawn: Callback<()>, problem: RwSignal<Opti
     }
 }
 
-/// The full address of a share.
-fn link(share: &Share) -> String {
-    format!("{}{}", browser::base_uri(), share.path)
+/// The newest link of a share among those that were made on this page.
+fn known(share: &Share, made: RwSignal<Vec<NewLink>>) -> Memo<Option<NewLink>> {
+    let id = share.id;
+    Memo::new(move |_| made.with(|made| made.iter().rfind(|link| link.share.id == id).cloned()))
+}
+
+/// The full address of a link.
+fn address(link: &NewLink) -> String {
+    format!("{}{}", browser::base_uri(), link.path)
 }

@@ -3,20 +3,18 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use leptos_router::hooks::use_params_map;
-use shared::api::{Attribution, AttributionFile, CheckpointInfo};
+use shared::api::{Attribution, AttributionContext, AttributionFile, CheckpointInfo, path};
 use shared::chart::AttributionFigure;
-use shared::chart::colors::Theme;
 use shared::chart::figure::checkpoint_name;
 use shared::chart::heatmap::Heatmap;
 use shared::config::{Inputs, Layer};
 use shared::export::Format;
 use shared::format;
 use shared::id::AttributionId;
-use shared::matrix::Matrix;
 use shared::view::{Lens, Show, View};
 use strum::IntoEnumIterator;
 
+use super::NotFoundPage;
 use crate::baseline::{PinButton, page_baseline};
 use crate::browser::use_title;
 use crate::components::dossier::{Dossier, DossierLink};
@@ -26,10 +24,11 @@ use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::components::share::ShareButton;
+use crate::debounce::{REST, debounced};
 use crate::latest::ShowLatest;
 use crate::load::{Failure, Placeholder, Skeleton, fetched, fetched_attribution};
 use crate::theme::use_theme;
-use crate::url_state::url_state;
+use crate::url_state::{url_state, use_id};
 use crate::viewer::use_is_owner;
 use crate::{names, urls};
 
@@ -38,17 +37,18 @@ const SHOWS: [(Show, &str); 3] = [(Show::Values, "Values"), (Show::Difference, "
 
 #[component]
 pub fn AttributionPage() -> impl IntoView {
-    let params = use_params_map();
-    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
-    let fetched = fetched_attribution(move || Some(id.get()));
+    let id = use_id::<AttributionId>("id");
+    let fetched = fetched_attribution(move || id.get());
     use_title(move || {
-        fetched
-            .ready()
-            .map_or_else(|| "Attribution".to_owned(), |attribution| format!("{}, {}", attribution.run_title, checkpoint_name(&attribution)))
+        fetched.ready().map_or_else(
+            || "Attribution".to_owned(),
+            |attribution| format!("{}, {}", attribution.context.run_title, checkpoint_name(&attribution)),
+        )
     });
-    let missing = move || match fetched.problem() {
-        Some(problem) => view! { <Failure problem page=true retry=move || fetched.reload()/> }.into_any(),
-        None => view! { <Skeleton placeholder=Placeholder::MatrixPage/> }.into_any(),
+    let missing = move || match (id.get(), fetched.problem()) {
+        (None, _) => view! { <NotFoundPage/> }.into_any(),
+        (Some(_), Some(problem)) => view! { <Failure problem page=true retry=move || fetched.reload()/> }.into_any(),
+        (Some(_), None) => view! { <Skeleton placeholder=Placeholder::MatrixPage/> }.into_any(),
     };
     let known = Memo::new(move |_| fetched.ready());
     view! { <ShowLatest value=known fallback=missing let:attribution><OwnAttribution named=id attribution/></ShowLatest> }
@@ -58,28 +58,30 @@ pub fn AttributionPage() -> impl IntoView {
 #[component]
 fn OwnAttribution(
     /// The id in the URL.
-    named: Memo<String>,
+    named: Memo<Option<AttributionId>>,
     attribution: Memo<Arc<Attribution>>,
 ) -> impl IntoView {
     // That of the next matrix while it still loads.
-    let id = Memo::new(move |_| named.with(|id| id.parse().ok()).unwrap_or_else(|| attribution.with(|attribution| attribution.id.clone())));
+    let id = Memo::new(move |_| named.get().unwrap_or_else(|| attribution.with(|attribution| attribution.context.id.clone())));
     let view_of = move |lens: &Lens| View::Attribution { id: id.get_untracked(), lens: lens.clone() };
     let lens =
         url_state(|query| Lens::from_parameters(|name| query.get_str(name)).unwrap_or_default(), move |lens| view_of(lens).to_string());
     let shared_view = move || view_of(&lens.get_untracked());
     let baseline = page_baseline(lens);
+    // Addresses of links follow once the keys or the pointer rest: a step from cell to cell changes them all.
+    let rested = debounced(Memo::new(move |_| lens.get()), REST);
     view! {
         <AttributionHeader attribution view=Callback::new(move |()| shared_view())/>
-        <Neighbors attribution lens=Memo::new(move |_| lens.get())/>
+        <Neighbors attribution lens=rested/>
         <AttributionView attribution baseline explorer=Explorer::new(lens)/>
-        <Exports exports=Signal::derive(move || exports_of(&id.get(), &lens.get()))/>
+        <Exports exports=Signal::derive(move || exports_of(&id.get(), &rested.get()))/>
     }
 }
 
 #[component]
 fn AttributionHeader(attribution: Memo<Arc<Attribution>>, view: Callback<(), View>) -> impl IntoView {
-    let run = move || attribution.with(|attribution| attribution.run.clone());
-    let run_title = move || attribution.with(|attribution| attribution.run_title.clone());
+    let run = move || attribution.with(|attribution| attribution.context.run.clone());
+    let run_title = move || attribution.with(|attribution| attribution.context.run_title.clone());
     let title = move || attribution.with(|attribution| format!("Class-wise attribution, {}", checkpoint_name(attribution)));
     view! {
         <header class="page-header">
@@ -93,7 +95,7 @@ fn AttributionHeader(attribution: Memo<Arc<Attribution>>, view: Callback<(), Vie
                 <p class="subline">{move || attribution.with(|attribution| inputs_text(&attribution.file))}</p>
             </div>
             <div class="actions">
-                <PinButton id=Signal::derive(move || attribution.with(|attribution| Some(attribution.id.clone())))/>
+                <PinButton id=Signal::derive(move || attribution.with(|attribution| Some(attribution.context.id.clone())))/>
                 <ShareButton view=move || view.run(())/>
             </div>
         </header>
@@ -111,10 +113,10 @@ pub fn inputs_text(file: &AttributionFile) -> String {
 
 /// Links to the previous and next checkpoint, and to the same checkpoint on other inputs.
 #[component]
-fn Neighbors(attribution: Memo<Arc<Attribution>>, lens: Memo<Lens>) -> impl IntoView {
-    let run = Memo::new(move |_| attribution.with(|attribution| attribution.run.clone()));
+fn Neighbors(attribution: Memo<Arc<Attribution>>, lens: Signal<Lens>) -> impl IntoView {
+    let run = Memo::new(move |_| attribution.with(|attribution| attribution.context.run.clone()));
     let here = Memo::new(move |_| attribution.with(|attribution| (attribution.file.epoch, attribution.file.inputs)));
-    let checkpoints = fetched::<Vec<CheckpointInfo>>(move || Some(format!("api/runs/{}/checkpoints", run.get())));
+    let checkpoints = fetched::<Vec<CheckpointInfo>>(move || Some(path::run_checkpoints(&run.get())));
     let epochs = Memo::new(move |_| {
         let inputs = here.get().1;
         let has = |checkpoint: &CheckpointInfo| checkpoint.attributions.iter().any(|attribution| attribution.inputs == inputs);
@@ -192,9 +194,8 @@ pub fn AttributionView(
     let arrangement =
         Memo::new(move |_| compared.with(|compared| shown.with(|shown| Heatmap::arrangement(shown, compared.as_deref(), &ordering.get()))));
     let heatmap = Memo::new(move |_| {
-        let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-        compared
-            .with(|compared| shown.with(|shown| Heatmap::in_order(shown, compared.as_deref(), arrangement.get(), &plain_lens.get(), theme)))
+        let (lens, theme) = (plain_lens.get(), theme.get());
+        compared.with(|compared| shown.with(|shown| Heatmap::in_order(shown, compared.as_deref(), arrangement.get(), &lens, theme)))
     });
     let show = Signal::derive(move || explorer.lens.get().show);
     let has_baseline = Memo::new(move |_| {
@@ -261,7 +262,7 @@ fn interval(low: f64, high: f64, digits: usize) -> String {
 }
 
 fn figures(attribution: &Attribution, baseline: Option<&Attribution>) -> Vec<Figure> {
-    let Attribution { file, clean_accuracy, robust_accuracy, .. } = attribution;
+    let Attribution { context: AttributionContext { clean_accuracy, robust_accuracy, .. }, file } = attribution;
     // The baseline has no difference to itself, and matrices over other classes are not compared.
     let baseline = attribution.comparable(baseline);
     let against = |difference: fn(&Attribution, &Attribution) -> String, otherwise: &str| {
@@ -294,8 +295,8 @@ fn figures(attribution: &Attribution, baseline: Option<&Attribution>) -> Vec<Fig
         return figures;
     }
     let whole = "of the checkpoint, whole test set";
-    let robust = against(|from, to| change(from.robust_accuracy, to.robust_accuracy), whole);
-    let clean = against(|from, to| change(from.clean_accuracy, to.clean_accuracy), whole);
+    let robust = against(|from, to| change(from.context.robust_accuracy, to.context.robust_accuracy), whole);
+    let clean = against(|from, to| change(from.context.clean_accuracy, to.context.clean_accuracy), whole);
     figures.push(Figure::new("Robust accuracy", format::percent(*robust_accuracy), robust));
     figures.push(Figure::new("Clean accuracy", format::percent(*clean_accuracy), clean));
     figures
@@ -318,15 +319,18 @@ fn PairCard(
         let sent = attribution.with(|attribution| confused(&attribution.file, cell));
         shown.with(|attribution| {
             let file = &attribution.file;
-            let pair = Pair::of(&file.matrix, cell)?;
-            let name = |class: usize| file.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
             let (i, j) = cell;
+            if i.max(j) >= file.matrix.classes() {
+                return None;
+            }
+            let name = |class: usize| file.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
+            let rank = (i != j).then(|| file.matrix.rank(i, j));
             let bootstrap = file.bootstrap.as_ref().filter(|bootstrap| i.max(j) < bootstrap.low.classes());
             let bounds = bootstrap.map(|bootstrap| interval(bootstrap.low.get(i, j), bootstrap.high.get(i, j), 3));
             let facts = [
-                Some(("Cosine".to_owned(), format::decimal(pair.value, 4))),
+                Some(("Cosine".to_owned(), format::decimal(file.matrix.get(i, j), 4))),
                 bounds.map(|bounds| ("Interval".to_owned(), bounds)),
-                pair.rank.map(|(rank, pairs)| ("Rank".to_owned(), format!("{rank} of {pairs} pairs"))),
+                rank.map(|(rank, pairs)| ("Rank".to_owned(), format!("{rank} of {pairs} pairs"))),
             ];
             let fact = |(what, value): (String, String)| view! { <div><dt>{what}</dt><dd>{value}</dd></div> };
             Some(view! {
@@ -358,24 +362,6 @@ fn confused(file: &AttributionFile, (i, j): Cell) -> Vec<(String, String)> {
     };
     let pairs = if i == j { vec![(i, i)] } else { vec![(i, j), (j, i)] };
     pairs.into_iter().filter_map(|(from, to)| line(from, to)).collect()
-}
-
-/// The value and rank of a cell.
-#[derive(Clone, Debug, PartialEq)]
-struct Pair {
-    value: f64,
-    /// Rank by similarity (1 = most similar) and number of pairs; `None` on the diagonal.
-    rank: Option<(usize, usize)>,
-}
-
-impl Pair {
-    fn of(matrix: &Matrix, (i, j): Cell) -> Option<Self> {
-        let classes = matrix.classes();
-        if i.max(j) >= classes {
-            return None;
-        }
-        Some(Pair { value: matrix.get(i, j), rank: (i != j).then(|| matrix.rank(i, j)) })
-    }
 }
 
 /// Accuracy of each class on the inputs of the matrix.
@@ -429,7 +415,7 @@ fn ClassTable(attribution: Memo<Arc<Attribution>>) -> impl IntoView {
 fn Provenance(attribution: Memo<Arc<Attribution>>) -> impl IntoView {
     let is_owner = use_is_owner();
     let checkpoint = move || {
-        let id = attribution.with(|attribution| attribution.file.checkpoint_id(&attribution.run));
+        let id = attribution.with(|attribution| attribution.file.checkpoint_id(&attribution.context.run));
         let name = id.to_string();
         match is_owner {
             true => {
@@ -469,7 +455,7 @@ fn provenance(attribution: &Attribution) -> Vec<(&'static str, String)> {
         file.bootstrap.as_ref().map(|bootstrap| format!("95 %, {} resamples of the images", format::count(bootstrap.resamples.into())));
     let samples: u64 = file.class_counts.iter().copied().map(u64::from).sum();
     vec![
-        ("Run", attribution.run.to_string()),
+        ("Run", attribution.context.run.to_string()),
         ("Epoch", file.epoch.to_string()),
         ("Images", names::split(file.split).to_owned()),
         ("Attack", attack),
@@ -499,8 +485,8 @@ fn exports_of(id: &AttributionId, lens: &Lens) -> Vec<Export> {
         let (name, exported) = figure.export();
         export(name, exported, |format| match format {
             // The data has no ending: it is the attribution itself.
-            Format::Json => format!("api/attributions/{id}"),
-            _ => format!("api/attributions/{id}.{format}?chart={figure}{query}"),
+            Format::Json => path::attribution(id),
+            _ => format!("{}.{format}?chart={figure}{query}", path::attribution(id)),
         })
     };
     AttributionFigure::iter().map(figure).chain(course(&id.run, id.inputs, lens)).collect()
@@ -515,14 +501,5 @@ mod tests {
         assert_eq!(neighbors(&[5, 10, 12], 10), (Some(5), Some(12)));
         assert_eq!(neighbors(&[5, 10, 12], 5), (None, Some(10)));
         assert_eq!(neighbors(&[], 5), (None, None));
-    }
-
-    #[test]
-    fn a_pair_is_ranked_among_all_pairs() {
-        let rows = vec![vec![1.0, 0.5, 0.1], vec![0.5, 1.0, 0.2], vec![0.1, 0.2, 1.0]];
-        let matrix = Matrix::try_from(rows).unwrap();
-        assert_eq!(Pair::of(&matrix, (2, 1)), Some(Pair { value: 0.2, rank: Some((2, 3)) }));
-        assert_eq!(Pair::of(&matrix, (1, 1)), Some(Pair { value: 1.0, rank: None }));
-        assert_eq!(Pair::of(&matrix, (1, 3)), None);
     }
 }

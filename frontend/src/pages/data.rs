@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use leptos::html;
-use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::{DatasetFiles, DatasetFolder, DatasetStatus, DatasetSummary, DownloadStep, SplitSummary};
+use shared::api::{DatasetFiles, DatasetFolder, DatasetStatus, DatasetSummary, DownloadStep, SplitSummary, path};
 use shared::dataset::{Dataset, DatasetInfo, PassedOver};
 use shared::format;
 use shared::problem::Problem;
 
 use crate::api;
-use crate::browser::{focus, use_title};
+use crate::browser::{every, focus, use_title};
 use crate::latest::latest;
 use crate::load::{Failure, Fetched, Placeholder, Skeleton, fetched, shown};
 
@@ -22,16 +21,13 @@ const REFRESH: Duration = Duration::from_millis(700);
 #[component]
 pub fn DataPage() -> impl IntoView {
     use_title(|| "Data".to_owned());
-    let datasets = fetched::<Vec<DatasetStatus>>(|| Some("api/datasets".to_owned()));
-    let tick = move || {
+    let datasets = fetched::<Vec<DatasetStatus>>(|| Some(path::datasets()));
+    every(REFRESH, move || {
         let downloading = |list: Vec<DatasetStatus>| list.iter().any(|status| matches!(status.files, DatasetFiles::Downloading { .. }));
-        if !document().hidden() && untrack(|| datasets.ready()).is_some_and(downloading) {
+        if untrack(|| datasets.ready()).is_some_and(downloading) {
             datasets.reload();
         }
-    };
-    if let Ok(timer) = set_interval_with_handle(tick, REFRESH) {
-        on_cleanup(move || timer.clear());
-    }
+    });
     // The cards stay while their content changes.
     let ids = Memo::new(move |_| datasets.ready().map(|list| list.into_iter().map(|status| status.info.id).collect::<Vec<_>>()));
     let failed = Memo::new(move |_| datasets.problem());
@@ -147,9 +143,9 @@ fn Actions(
     refused: RwSignal<Option<Problem>>,
 ) -> impl IntoView {
     let pointing = RwSignal::new(false);
-    let act = move |method: fn(String) -> Request, what: &'static str| {
+    let act = move |method: fn(String) -> Request, address: fn(Dataset) -> String| {
         move |_| {
-            let address = format!("api/datasets/{}/{what}", id.id());
+            let address = address(id);
             spawn_local(async move {
                 let answer = method(address).send().await;
                 let _ = refused.try_set(answer.err());
@@ -163,13 +159,16 @@ fn Actions(
             let label = offer.label();
             match offer {
                 Offer::Download { .. } => {
-                    view! { <button class="button" type="button" on:click=act(Request::Post, "download")>{label}</button> }.into_any()
+                    view! { <button class="button" type="button" on:click=act(Request::Post, path::dataset_download)>{label}</button> }
+                        .into_any()
                 }
                 Offer::Cancel | Offer::Discard => {
-                    view! { <button class="button" type="button" on:click=act(Request::Delete, "download")>{label}</button> }.into_any()
+                    view! { <button class="button" type="button" on:click=act(Request::Delete, path::dataset_download)>{label}</button> }
+                        .into_any()
                 }
                 Offer::Forget => {
-                    view! { <button class="button" type="button" on:click=act(Request::Delete, "folder")>{label}</button> }.into_any()
+                    view! { <button class="button" type="button" on:click=act(Request::Delete, path::dataset_folder)>{label}</button> }
+                        .into_any()
                 }
                 Offer::Point { .. } => {
                     let open = move |_| {
@@ -225,7 +224,7 @@ fn FolderForm(id: Dataset, pointing: RwSignal<bool>, datasets: Fetched<Vec<Datas
         };
         busy.set(true);
         spawn_local(async move {
-            match api::put::<DatasetStatus>(&format!("api/datasets/{}/folder", id.id()), &DatasetFolder { path }).await {
+            match api::put::<DatasetStatus>(&path::dataset_folder(id), &DatasetFolder { path }).await {
                 Ok(_) => {
                     let _ = pointing.try_set(false);
                     datasets.reload();
@@ -268,7 +267,7 @@ fn FolderForm(id: Dataset, pointing: RwSignal<bool>, datasets: Fetched<Vec<Datas
 fn Inside(id: Dataset) -> impl IntoView {
     let details = NodeRef::<html::Details>::new();
     let asked = RwSignal::new(false);
-    let summary = fetched::<DatasetSummary>(move || asked.get().then(|| format!("api/datasets/{}/summary?samples=20", id.id())));
+    let summary = fetched::<DatasetSummary>(move || asked.get().then(|| format!("{}?samples=20", path::dataset_summary(id))));
     let toggled = move |_| {
         if details.get_untracked().is_some_and(|details| details.open()) {
             asked.set(true);

@@ -14,6 +14,7 @@ mod sweep;
 mod sweeps;
 mod system;
 mod theory;
+mod trash;
 
 pub use attribution::AttributionPage;
 pub use compare::ComparePage;
@@ -29,6 +30,7 @@ pub use sweep::SweepPage;
 pub use sweeps::SweepsPage;
 pub use system::SystemPage;
 pub use theory::TheoryPage;
+pub use trash::TrashPage;
 
 #[cfg(test)]
 pub mod tests {

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::{DeviceQueue, Estimate, EstimateBasis, Queue, QueueChange, QueueMove, QueuePlace, QueuedRun, Run, RunAction, RunState};
+use shared::api::{
+    DeviceQueue, Estimate, EstimateBasis, Queue, QueueChange, QueueMove, QueuePlace, QueuedRun, Run, RunAction, RunState, path,
+};
 use shared::format;
 use shared::id::RunId;
 use shared::problem::Problem;
 use shared::rundir::StopReason;
 use wasm_bindgen::JsCast;
 
-use crate::browser::use_title;
+use crate::browser::{every, use_title};
 use crate::components::badge::{Standing, progress, state_badge};
 use crate::components::health::WorkerBanner;
 use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog};
@@ -25,15 +26,8 @@ const REFRESH: Duration = Duration::from_secs(2);
 #[component]
 pub fn QueuePage() -> impl IntoView {
     use_title(|| "Queue".to_owned());
-    let queue = fetched::<Queue>(|| Some("api/queue".to_owned()));
-    let tick = move || {
-        if !document().hidden() {
-            queue.reload();
-        }
-    };
-    if let Ok(timer) = set_interval_with_handle(tick, REFRESH) {
-        on_cleanup(move || timer.clear());
-    }
+    let queue = fetched::<Queue>(|| Some(path::queue()));
+    every(REFRESH, move || queue.reload());
     let problem = RwSignal::new(None::<Problem>);
     let moves = Moves { said: RwSignal::new(String::new()), button: StoredValue::new(None), problem };
     Effect::new(move || {
@@ -78,7 +72,7 @@ pub fn QueuePage() -> impl IntoView {
         let change = QueueChange { paused: !paused.get_untracked() };
         asking.set(true);
         spawn_local(async move {
-            let _ = problem.try_set(api::patch::<Queue>("api/queue", &change).await.err());
+            let _ = problem.try_set(api::patch::<Queue>(&path::queue(), &change).await.err());
             let _ = asking.try_set(false);
             queue.reload();
         });
@@ -103,7 +97,7 @@ pub fn QueuePage() -> impl IntoView {
                 >"Cancel all"</button>
             </div>
         </header>
-        <ReportLine report/>
+        <ReportLine report undone=move || queue.reload()/>
         <RunActionsDialog question report done=move |_: usize| queue.reload()/>
         <p class="visually-hidden" role="status">{move || moves.said.get()}</p>
         <WorkerBanner/>
@@ -209,8 +203,8 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
     let standing = Standing::of_row(&run, u32::try_from(before).ok());
     let takes = takes(estimate.as_ref());
     let (id, title, stopping) = (run.id.clone(), run.title.clone(), run.stopping);
-    let stop = |action: &'static str, reason: StopReason, class: &'static str, label: &'static str| {
-        let address = format!("api/runs/{id}/{action}");
+    let stop = |address: fn(&RunId) -> String, reason: StopReason, class: &'static str, label: &'static str| {
+        let address = address(&id);
         let click = move |_| {
             let address = address.clone();
             spawn_local(async move {
@@ -227,7 +221,7 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
         }
     };
     let mover = |text: &'static str, what: &'static str, to: QueuePlace, at_end: bool| {
-        let (address, label) = (format!("api/runs/{id}/move"), format!("{what}: {title}"));
+        let (address, label) = (path::run_move(&id), format!("{what}: {title}"));
         let button = format!("{to:?}-{id}").to_ascii_lowercase();
         let pressed = button.clone();
         let click = move |_| {
@@ -271,8 +265,8 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
             </dl>
             <div class="actions">
                 {movers}
-                {stop("pause", StopReason::Pause, "button button-small", "Pause")}
-                {stop("cancel", StopReason::Cancel, "button button-small button-danger", "Cancel")}
+                {stop(path::run_pause, StopReason::Pause, "button button-small", "Pause")}
+                {stop(path::run_cancel, StopReason::Cancel, "button button-small button-danger", "Cancel")}
             </div>
     }
 }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use leptos_router::hooks::use_params_map;
-use shared::api::{Attribution, Comparison, SharedContent, SharedView};
+use shared::api::{Attribution, Comparison, SharedContent, SharedView, path};
 use shared::config::Inputs;
-use shared::id::RunId;
+use shared::id::{RunId, ShareToken};
 use shared::view::{Lens, View};
 
 use super::attribution::AttributionView;
@@ -17,35 +16,36 @@ use crate::cache::Cache;
 use crate::components::explorer::Explorer;
 use crate::dates;
 use crate::load::{Answers, Failure, Load, Placeholder, Skeleton, fetched, told};
-use crate::url_state::UrlState;
+use crate::url_state::{UrlState, use_id};
 use crate::viewer::Viewer;
 
 #[component]
 pub fn SharedPage() -> impl IntoView {
-    let params = use_params_map();
-    let token = Memo::new(move |_| params.with(|params| params.get("token").unwrap_or_default()));
-    let view = fetched::<SharedView>(move || Some(format!("api/shares/{}", token.get())));
+    let token = use_id::<ShareToken>("token");
+    let view = fetched::<SharedView>(move || token.with(|token| token.as_ref().map(path::share)));
     use_title(move || view.ready().map_or_else(|| "Shared view".to_owned(), |view| view.share.title));
-    move || {
-        match view.state.get() {
-        Load::Loading => view! { <Skeleton placeholder=Placeholder::MatrixPage/> }.into_any(),
-        Load::Failed(problem) if problem.status == 404 => view! {
+    let nothing = || {
+        view! {
             <div class="empty">
                 <h1>"This link opens nothing"</h1>
                 <p>"It may be incomplete, or whoever shared it has withdrawn it, or deleted the run that it showed. Ask them for a new one."</p>
             </div>
         }
-        .into_any(),
+        .into_any()
+    };
+    move || match view.state.get() {
+        Load::Loading if token.with(Option::is_none) => nothing(),
+        Load::Loading => view! { <Skeleton placeholder=Placeholder::MatrixPage/> }.into_any(),
+        Load::Failed(problem) if problem.status == 404 => nothing(),
         Load::Failed(problem) if problem.status == 410 => view! {
             <div class="empty">
-                <h1>"This link has expired"</h1>
+                <h1>{if problem.is("share-deleted") { "This was deleted" } else { "This link has expired" }}</h1>
                 <p>{told(&problem.detail)}</p>
             </div>
         }
         .into_any(),
         Load::Failed(problem) => view! { <Failure problem page=true retry=move || view.reload()/> }.into_any(),
         Load::Ready(view) => view! { <Opened view/> }.into_any(),
-    }
     }
 }
 
@@ -55,7 +55,7 @@ fn Opened(view: SharedView) -> impl IntoView {
     let unfinished = unfinished(&content, &as_of);
     let answers = Answers(answers);
     // A baseline over other classes is part of the share but is ignored, as on the owner's page.
-    let baseline = lens_of(&share.view).baseline.and_then(|id| answers.attribution(&id.to_string()).ok().map(Arc::new));
+    let baseline = lens_of(&share.view).baseline.and_then(|id| answers.attribution(&id).ok().map(Arc::new));
     provide_context(answers);
     provide_context(Viewer::ShareReader);
     // Readers can change the lens on the page; the link stays the same.

@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
-use leptos_router::hooks::use_params_map;
-use shared::api::{Run, RunAction, Sweep, per_pair};
+use shared::api::{Run, RunAction, Sweep, path, per_pair};
 use shared::builtin::lowercase;
 use shared::chart::SweepFigure;
-use shared::chart::colors::Theme;
 use shared::chart::sweep::{Cell, SEED, SweepChart, Unit, cells, fields};
 use shared::export::Exported;
 use shared::format;
@@ -20,18 +17,21 @@ use shared::record::Metrics;
 use shared::sweep::{Spread, field_name, number, text, value_of};
 use strum::IntoEnumIterator;
 
-use crate::browser::{use_open, use_title};
+use super::NotFoundPage;
+use crate::browser::{every, use_open, use_title};
 use crate::components::badge::{Progress, StateBadge};
 use crate::components::exports::{Export, Exports, export};
 use crate::components::heatmap::is_open;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::plot::Plot;
-use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog, can, verb};
+use crate::components::run_actions::{
+    ConcernedRun, Question, Report, ReportLine, RunActionsDialog, can, is_danger, use_carried_report, verb,
+};
 use crate::components::sort_head::{SortHead, SortKey, Sorting};
 use crate::latest::{ShowLatest, latest};
 use crate::load::{Failure, Load, Placeholder, Skeleton};
 use crate::theme::use_theme;
-use crate::url_state::{UrlState, url_state};
+use crate::url_state::{UrlState, url_state, use_id};
 use crate::{api, urls};
 
 const REFRESH: Duration = Duration::from_secs(4);
@@ -40,17 +40,19 @@ const MOST_CURVES: usize = 60;
 
 #[component]
 pub fn SweepPage() -> impl IntoView {
-    let params = use_params_map();
-    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
-    use_title(move || format!("Sweep {}", id.get()));
-    move || view! { <LoadedSweep id=id.get()/> }
+    let id = use_id::<SweepId>("id");
+    move || match id.get() {
+        Some(id) => view! { <LoadedSweep id/> }.into_any(),
+        None => view! { <NotFoundPage/> }.into_any(),
+    }
 }
 
 /// Loads the sweep, and refreshes it while one of its runs goes on.
 #[component]
-fn LoadedSweep(id: String) -> impl IntoView {
+fn LoadedSweep(id: SweepId) -> impl IntoView {
     let state = RwSignal::new(Load::<Sweep>::Loading);
-    let address = format!("api/sweeps/{id}");
+    let address = path::sweep(&id);
+    use_title(move || format!("Sweep {id}"));
     let load = move || {
         let address = address.clone();
         spawn_local(async move {
@@ -65,16 +67,13 @@ fn LoadedSweep(id: String) -> impl IntoView {
     };
     load();
     let refresh = load.clone();
-    let tick = move || {
+    every(REFRESH, move || {
         let active =
             state.with_untracked(|state| matches!(state, Load::Ready(sweep) if sweep.runs.iter().any(|run| !run.state.is_finished())));
-        if active && !document().hidden() {
+        if active {
             refresh();
         }
-    };
-    if let Ok(timer) = set_interval_with_handle(tick, REFRESH) {
-        on_cleanup(move || timer.clear());
-    }
+    });
     let sweep = Memo::new(move |_| state.with(|state| if let Load::Ready(sweep) = state { Some(sweep.clone()) } else { None }));
     let reload = StoredValue::new_local(load.clone());
     let reload = Callback::new(move |()| reload.with_value(|load| load()));
@@ -123,17 +122,16 @@ fn SweepView(
         })
     });
     let theme = use_theme();
-    let shade = move || if theme.dark.get() { Theme::Dark } else { Theme::Light };
     let chart = move |unit: Unit| {
         Memo::new(move |_| {
             let field = field.get();
-            sweep.with(|sweep| SweepChart::best_and_last(sweep, &field, field_name(&field), unit, shade()))
+            sweep.with(|sweep| SweepChart::best_and_last(sweep, &field, field_name(&field), unit, theme.get()))
         })
     };
     let metrics = curves(sweep);
     let over_epochs = Memo::new(move |_| {
         let field = field.get();
-        sweep.with(|sweep| metrics.with(|metrics| SweepChart::over_epochs(sweep, &field, metrics, shade())))
+        sweep.with(|sweep| metrics.with(|metrics| SweepChart::over_epochs(sweep, &field, metrics, theme.get())))
     });
     let plot = move |figure: SweepFigure| match figure {
         SweepFigure::Accuracy => view! { <Plot title="Robust accuracy" chart=chart(Unit::Accuracy)/> },
@@ -198,7 +196,7 @@ fn SweepView(
 fn exports_of(id: &SweepId, field: &str) -> Vec<Export> {
     let over = urls::encoded(field);
     let figure = |figure: SweepFigure| {
-        let address = |format| format!("api/sweeps/{id}/chart?chart={figure}&over={over}&format={format}");
+        let address = |format| format!("{}?chart={figure}&over={over}&format={format}", path::sweep_chart(id));
         export(figure.label(), Exported::Chart, address)
     };
     SweepFigure::iter().map(figure).collect()
@@ -220,7 +218,7 @@ fn curves(sweep: Memo<Sweep>) -> RwSignal<BTreeMap<RunId, Metrics>> {
             let id = id.clone();
             spawn_local(async move {
                 // A curve that fails to load is left out; the table below still has the run.
-                if let Ok(found) = api::get::<Metrics>(&format!("api/runs/{id}/metrics")).await {
+                if let Ok(found) = api::get::<Metrics>(&path::run_metrics(&id)).await {
                     let _ = metrics.try_update(|metrics| metrics.insert(id, found));
                 }
             });
@@ -316,7 +314,7 @@ fn Spreads(sweep: Memo<Sweep>, field: Memo<String>) -> impl IntoView {
 #[component]
 fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
     let (question, report) = (RwSignal::new(None::<Question>), RwSignal::new(None::<Report>));
-    let navigate = StoredValue::new_local(use_open());
+    let (navigate, carried) = (StoredValue::new_local(use_open()), use_carried_report());
     // Whether the action deletes all runs.
     let empties = StoredValue::new(false);
     let ask = move |action: RunAction| {
@@ -326,6 +324,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
     };
     let done = move |refused: usize| {
         if refused == 0 && empties.get_value() {
+            carried.set(report.get_untracked());
             navigate.with_value(|navigate| navigate("/sweeps", NavigateOptions::default()));
         } else {
             reload.run(());
@@ -339,7 +338,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
                 ask(action);
             }
         };
-        let danger = matches!(action, RunAction::Cancel | RunAction::Delete);
+        let danger = is_danger(action);
         view! {
             <button
                 class="button button-small" class:button-danger=danger class:button-off=move || off.get() type="button" aria-haspopup="dialog"
@@ -353,7 +352,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
             {[RunAction::Pause, RunAction::Resume, RunAction::Tag, RunAction::Cancel, RunAction::Delete].map(button).collect_view()}
             <a class="button button-small button-quiet" href=some>"Choose some of them"</a>
         </div>
-        <ReportLine report/>
+        <ReportLine report undone=reload/>
         <RunActionsDialog question report done/>
     }
 }

@@ -1,12 +1,13 @@
 //! The page of all sweeps: varied fields, number of runs and progress.
 
 use leptos::prelude::*;
-use shared::api::{RunState, SweepAxis, SweepSummary};
+use shared::api::{RunState, SweepAxis, SweepSummary, path};
 use shared::builtin::lowercase;
 use shared::format;
 use shared::sweep::{field_name, text};
 
 use crate::browser::use_title;
+use crate::components::run_actions::{ReportLine, use_carried_report};
 use crate::components::sort_head::{SortHead, SortKey, Sorting};
 use crate::load::{Placeholder, fetched, shown};
 use crate::url_state::url_state;
@@ -18,7 +19,8 @@ const MOST_VALUES: usize = 6;
 #[component]
 pub fn SweepsPage() -> impl IntoView {
     use_title(|| "Sweeps".to_owned());
-    let sweeps = fetched::<Vec<SweepSummary>>(|| Some("api/sweeps".to_owned()));
+    let sweeps = fetched::<Vec<SweepSummary>>(|| Some(path::sweeps()));
+    let report = use_carried_report().taken();
     view! {
         <header class="page-header">
             <div>
@@ -27,6 +29,7 @@ pub fn SweepsPage() -> impl IntoView {
             </div>
             <div class="actions"><a class="button button-primary" href="new">"New sweep"</a></div>
         </header>
+        <ReportLine report undone=move || sweeps.reload()/>
         {shown(sweeps, Placeholder::Rows, |sweeps| if sweeps.is_empty() { no_sweeps().into_any() } else { table(sweeps).into_any() })}
     }
 }

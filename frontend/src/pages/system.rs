@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
-use shared::api::{Device, Memory, Probe, Storage, System, WorkerStatus};
+use shared::api::{Device, Memory, Probe, Storage, System, WorkerStatus, path};
 use shared::format;
 
-use crate::browser::use_title;
+use crate::browser::{every, use_title};
 use crate::components::health::ServerProblems;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::dates;
@@ -19,15 +18,8 @@ const REFRESH: Duration = Duration::from_secs(20);
 #[component]
 pub fn SystemPage() -> impl IntoView {
     use_title(|| "System".to_owned());
-    let system = fetched::<System>(|| Some("api/system".to_owned()));
-    let tick = move || {
-        if !document().hidden() {
-            system.reload();
-        }
-    };
-    if let Ok(timer) = set_interval_with_handle(tick, REFRESH) {
-        on_cleanup(move || timer.clear());
-    }
+    let system = fetched::<System>(|| Some(path::system()));
+    every(REFRESH, move || system.reload());
     view! {
         <header class="page-header"><h1>"System"</h1></header>
         {shown(system, Placeholder::Panels, |system| view! { <Known system/> })}

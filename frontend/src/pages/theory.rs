@@ -2,6 +2,7 @@
 //! where it stops to hold.
 
 use leptos::prelude::*;
+use shared::api::path;
 use shared::chart::TheoryFigure;
 use shared::chart::colors::Theme;
 use shared::chart::theory::TheoryChart;
@@ -48,10 +49,7 @@ pub fn TheoryPage() -> impl IntoView {
     let answer = Memo::new(move |_| samples.with_value(|samples| asked.get().answer(samples)));
     let theme = use_theme();
     let drawn = move |chart: fn(&Question, &[Answer], Theme) -> TheoryChart| {
-        Memo::new(move |_| {
-            let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-            course.with(|(question, course)| chart(question, course, theme))
-        })
+        Memo::new(move |_| course.with(|(question, course)| chart(question, course, theme.get())))
     };
     let plot = move |figure: TheoryFigure| match figure {
         TheoryFigure::Weights => view! { <Plot title="What is learned" chart=drawn(TheoryChart::weights)/> },
@@ -275,9 +273,9 @@ fn exports_of(question: &Question) -> Vec<Export> {
     let address = question.address();
     let query = address.split_once('?').map(|(_, query)| format!("&{query}")).unwrap_or_default();
     let figure = |figure: TheoryFigure| {
-        export(figure.label(), Exported::Chart, |format| format!("api/theory?chart={figure}&format={format}{query}"))
+        export(figure.label(), Exported::Chart, |format| format!("{}?chart={figure}&format={format}{query}", path::theory()))
     };
-    let numbers = export("Numbers", Exported::Data, |format| format!("api/theory?format={format}{query}"));
+    let numbers = export("Numbers", Exported::Data, |format| format!("{}?format={format}{query}", path::theory()));
     TheoryFigure::iter().map(figure).chain([numbers]).collect()
 }
 

@@ -67,7 +67,7 @@ impl Datasets {
     }
 
     pub fn statuses(&self) -> Vec<DatasetStatus> {
-        Dataset::ALL.into_iter().map(|dataset| self.status(dataset)).collect()
+        Dataset::ALL.iter().map(|dataset| self.status(*dataset)).collect()
     }
 
     pub fn status(&self, dataset: Dataset) -> DatasetStatus {

@@ -16,8 +16,9 @@ use crate::resources;
 use crate::routes::runs::refused;
 use crate::scheduler::Change;
 use crate::state::AppState;
+use crate::trash;
 
-/// Cancels, pauses, resumes, deletes or tags many runs
+/// Cancels, pauses, resumes, deletes, restores or tags many runs
 ///
 /// Answers 200 with an outcome for each run, even if some were refused.
 #[utoipa::path(
@@ -34,7 +35,9 @@ pub async fn change_runs(
         RunAction::Cancel => schedule(&state, Change::Cancel, &ids).await?,
         RunAction::Pause => schedule(&state, Change::Pause, &ids).await?,
         RunAction::Resume => schedule(&state, Change::Resume, &ids).await?,
-        RunAction::Delete => schedule(&state, Change::Delete, &ids).await?,
+        RunAction::Delete => schedule(&state, trash::deletion(&state), &ids).await?,
+        RunAction::Restore => schedule(&state, Change::Restore, &ids).await?,
+        RunAction::DeleteForGood => schedule(&state, Change::Delete, &ids).await?,
         RunAction::Tag => {
             let mut refusals = Vec::with_capacity(ids.len());
             for id in &ids {
@@ -96,5 +99,5 @@ async fn tag(state: &AppState, id: &str, add: &[String], remove: &[String]) -> R
     let run = resources::run(state, &id).await?;
     let change = RunChange { tags: Some(labels::retagged(run.tags, add, remove)), ..RunChange::default() };
     let change = labels::checked(change).map_err(|errors| ApiError::on_fields(Kind::InvalidChange, errors))?;
-    Ok(state.db.change_run(&id, &change).await?)
+    Ok(state.labels.change(&state.db, &state.dirs, &id, &change).await?)
 }

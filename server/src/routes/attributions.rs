@@ -136,13 +136,11 @@ pub async fn get_attribution_context(
 
 /// The file of an attribution as the worker has written it.
 async fn worker_file(state: &AppState, id: &AttributionId, asked: &HeaderMap) -> Result<Response, ApiError> {
-    let run = id.run.clone();
-    resources::attribution_context(state, id).await?;
-    let file = state.dirs.of(&run).attribution_bytes(id).await?.ok_or_else(|| AttributionId::not_found(&id.to_string()))?;
+    let (run, _) = resources::run_of_attribution(state, id).await?;
+    let file = state.dirs.of(&id.run).attribution_bytes(id).await?.ok_or_else(|| AttributionId::not_found(&id.to_string()))?;
     let etag = HeaderValue::from_str(&format!("\"{}\"", hex(Md5::digest(&file)))).map_err(ApiError::internal)?;
     // A run that has failed or was canceled can go on and measure an epoch again.
-    let is_final = resources::status(state, &run).await?.state == RunState::Succeeded;
-    let kept = if is_final { "private, max-age=31536000, immutable" } else { "no-cache" };
+    let kept = if run.state == RunState::Succeeded { "private, max-age=31536000, immutable" } else { "no-cache" };
     let headers = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, HeaderValue::from_static(kept))];
     if ranges::is_known(asked, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());

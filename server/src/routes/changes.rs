@@ -134,19 +134,23 @@ pub async fn get_records(
     let size = tokio::fs::metadata(dir.metrics_file()).await.map_or(0, |metadata| metadata.len());
     let mut tail = Tail::from(dir.metrics_file(), if from.bytes <= size { from } else { LineStart::default() });
     let (start, mut records, mut more) = (tail.end().bytes, Vec::new(), false);
+    let mut left_out = 0;
     loop {
         let lines = tail.read().await?;
         if lines.is_empty() {
             break;
         }
+        let before = records.len();
         records.extend(lines.iter().filter_map(|line| record(line).ok()));
+        left_out += lines.len() - (records.len() - before);
         more = tail.end().bytes - start >= MOST_BYTES;
         if more {
             break;
         }
     }
     let LineStart { lines, bytes } = tail.end();
-    Ok(Json(RunRecords { run, records, next: format!("{lines}.{bytes}"), more, problems: state.problems() }))
+    let left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
+    Ok(Json(RunRecords { run, records, left_out, next: format!("{lines}.{bytes}"), more, problems: state.problems() }))
 }
 
 /// A text that names no line in the records of a run.

@@ -21,7 +21,8 @@ use tower::ServiceExt;
 use tower_http::services::ServeFile;
 use utoipa::ToSchema;
 
-use crate::extract::{Name, Named};
+use crate::app::BODY_LIMIT_BYTES;
+use crate::extract::{Name, Named, unique_json};
 use crate::problem::{ApiError, Kind};
 use crate::ranges;
 use crate::resources;
@@ -177,15 +178,23 @@ async fn read_form(state: &AppState, form: Result<Multipart, MultipartRejection>
     let incoming = state.dirs.make_incoming()?;
     let (mut config, mut file) = (None, Sent::Nothing);
     while let Some(part) = form.next_field().await.map_err(broken_upload)? {
+        let twice = |name: &str, detail: &str| Err(ApiError::on_field(Kind::InvalidRun, name, detail));
         match part.name() {
+            Some("config") if config.is_some() => return twice("config", "the part `config` is sent twice"),
             Some("config") => {
-                let text = part.text().await.map_err(broken_upload)?;
-                let value: Value = serde_json::from_str(&text)
+                let text = short_part(part, "config").await?;
+                let value = unique_json(&text)
                     .map_err(|error| ApiError::on_field(Kind::InvalidJson, "config", format!("the part `config` is not JSON: {error}")))?;
                 config = Some(value);
             }
+            Some(name @ ("file" | "upload")) if !matches!(file, Sent::Nothing) => {
+                return twice(name, "more than one file is sent; send one part `file` or `upload`");
+            }
             Some("file") => file = Sent::File(receive(part, incoming.path()).await?),
-            Some("upload") => file = Sent::Upload(part.text().await.map_err(broken_upload)?),
+            Some("upload") => {
+                let name = short_part(part, "upload").await?;
+                file = Sent::Upload(String::from_utf8_lossy(&name).into_owned());
+            }
             other => {
                 let detail = format!("the part `{}` is not known; known: `config`, `file`, `upload`", other.unwrap_or_default());
                 return Err(ApiError::on_field(Kind::InvalidRun, other.unwrap_or_default(), detail));
@@ -193,6 +202,18 @@ async fn read_form(state: &AppState, form: Result<Multipart, MultipartRejection>
         }
     }
     Ok(Form { config: config.ok_or_else(|| missing("config"))?, file, incoming })
+}
+
+/// Reads a part that is no file: it may be as long as a body without a file.
+async fn short_part(mut part: Field<'_>, name: &str) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = Vec::new();
+    while let Some(more) = part.chunk().await.map_err(broken_upload)? {
+        bytes.extend_from_slice(&more);
+        if bytes.len() > BODY_LIMIT_BYTES {
+            return Err(ApiError::on_field(Kind::BodyTooLarge, name, format!("the part `{name}` is larger than 1 MiB")));
+        }
+    }
+    Ok(bytes)
 }
 
 /// Writes a part to a file in `folder`, under the name that it was sent with if that is a possible file name.
@@ -225,7 +246,7 @@ pub async fn get_checkpoint_file(
     request: Request,
 ) -> Result<Response, ApiError> {
     let not_found = || CheckpointId::not_found(&id.to_string());
-    state.db.status(&id.run).await?.ok_or_else(not_found)?;
+    resources::status(&state, &id.run).await.map_err(|error| if error.kind() == Kind::RunNotFound { not_found() } else { error })?;
     let dir = state.dirs.of(&id.run);
     let metrics = dir.metrics().await?;
     let checkpoint = metrics.checkpoints.iter().find(|checkpoint| checkpoint.epoch == id.epoch).ok_or_else(not_found)?;

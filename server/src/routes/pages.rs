@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use percent_encoding::percent_decode_str;
-use shared::api::SharedView;
+use shared::api::{SharedView, path};
 use shared::id::ShareToken;
 use tower::ServiceExt;
 use tower_http::services::ServeDir;
@@ -110,17 +110,16 @@ fn is_asset(path: &str) -> bool {
 
 /// The page with a share's title and picture for programs that show previews; 404 or 410 with the plain page when the link leads nowhere.
 async fn share_page(state: &AppState, web: &Path, token: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
-    let shared = match token.parse::<ShareToken>() {
-        Ok(token) => shares::open(state, &token).await,
-        Err(_) => return Ok((StatusCode::NOT_FOUND, Html(index(&state.settings, web, "").await?)).into_response()),
+    let Ok(token) = token.parse::<ShareToken>() else {
+        return Ok((StatusCode::NOT_FOUND, Html(index(&state.settings, web, "").await?)).into_response());
     };
-    match shared {
+    match shares::open(state, &token).await {
         Ok(shared) => {
-            let head = share_head(&shared, &public_address(headers, &state.settings));
+            let head = share_head(&shared, &token, &public_address(headers, &state.settings));
             Ok(Html(index(&state.settings, web, &head).await?).into_response())
         }
-        Err(error) if matches!(error.kind(), Kind::ShareNotFound | Kind::ShareExpired) => {
-            let status = if error.kind() == Kind::ShareExpired { StatusCode::GONE } else { StatusCode::NOT_FOUND };
+        Err(error) if matches!(error.kind(), Kind::ShareNotFound | Kind::ShareExpired | Kind::ShareDeleted) => {
+            let status = if error.kind() == Kind::ShareNotFound { StatusCode::NOT_FOUND } else { StatusCode::GONE };
             Ok((status, Html(index(&state.settings, web, "").await?)).into_response())
         }
         Err(error) => Err(error),
@@ -136,15 +135,15 @@ async fn index(settings: &Settings, web: &Path, head: &str) -> Result<String, Ap
     Ok(page.replacen(BASE, &format!("<base href=\"{}/\">", escape(&settings.base_path)), 1).replacen(HEAD, head, 1))
 }
 
-fn share_head(shared: &SharedView, public_address: &str) -> String {
+fn share_head(shared: &SharedView, token: &ShareToken, public_address: &str) -> String {
     let title = escape(&shared.share.title);
     // What the sender says tells more than what we can.
     let note = shared.share.note.split_whitespace().collect::<Vec<_>>().join(" ");
     let description = if note.is_empty() { shared_views::description(&shared.content) } else { note };
     let description = escape(&description);
-    let address = format!("{public_address}/{}", shared.share.path);
+    let address = format!("{public_address}/s/{token}");
     let address = escape(&address);
-    let picture = format!("{public_address}/api/shares/{}/preview.png", shared.share.token);
+    let picture = format!("{public_address}/{}", path::share_preview(token));
     let picture = escape(&picture);
     // Whoever has the link may show it; search engines need not know it.
     format!(

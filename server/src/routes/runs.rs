@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use futures::{Stream, stream};
 use serde::Deserialize;
 use serde_json::Value;
-use shared::api::{EvaluationFile, PairFile, QueueMove, Run, RunChange, RunPage, RunRows, RunState, SaliencyFile};
+use shared::api::{EvaluationFile, PairFile, QueueMove, Run, RunChange, RunDisk, RunPage, RunRows, RunState, SaliencyFile, path};
 use shared::chart::curves::Curves;
 use shared::config::{Inputs, RunConfig, RunKind};
 use shared::export::Format;
@@ -21,7 +21,8 @@ use shared::id::RunId;
 use shared::labels;
 use shared::problem::FieldError;
 use shared::provenance::{CheckpointHash, Page, Provenance};
-use shared::record::Metrics;
+use shared::query;
+use shared::record::{Epoch, Metrics};
 use shared::rundir;
 use shared::view::View;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -31,6 +32,7 @@ use tracing::{Instrument, info_span};
 use utoipa::IntoParams;
 
 use crate::db::{RunFilter, RunStatus, SortKey, SortOrder};
+use crate::disk_space;
 use crate::extract::{self, Name, Named, Query};
 use crate::figures::{self, FigureQuery, Style};
 use crate::live::{Listening, News};
@@ -38,11 +40,12 @@ use crate::problem::{ApiError, Kind};
 use crate::provenance;
 use crate::resources;
 use crate::rundir::{LogPart, LogRange, RunDir, record};
-use crate::scheduler::Refusal;
+use crate::scheduler::{Change, Refusal};
 use crate::state::AppState;
 use crate::submit::submit;
 use crate::tail::{Line, Tail};
 use crate::tensorboard;
+use crate::trash;
 
 const MOST_LISTED: u32 = 500;
 
@@ -57,7 +60,7 @@ pub async fn create_run(State(state): State<AppState>, extract::Json(config): ex
 /// 201 with a run that was made.
 pub async fn created(state: &AppState, id: &RunId) -> Result<impl IntoResponse + use<>, ApiError> {
     let run = resources::run(state, id).await?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, format!("{}/api/runs/{id}", state.settings.base_path))], Json(run)))
+    Ok((StatusCode::CREATED, [(header::LOCATION, format!("{}/{}", state.settings.base_path, path::run(id)))], Json(run)))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -102,12 +105,27 @@ pub async fn list_runs(State(state): State<AppState>, Query(query): Query<ListRu
 pub struct ListRows {
     /// Cursor of an earlier answer: returns only what has changed since then.
     since: Option<String>,
+    /// Only runs that match this filter, in the language of the table of runs: words and fields such as
+    /// `eps:8 best>45 -tag:old`. Not with `since`.
+    q: Option<String>,
 }
 
 /// A short form of every run, or what has changed since an earlier answer
 #[utoipa::path(get, path = "/api/run-rows", tag = "runs", params(ListRows), responses((status = 200, body = RunRows), ApiError))]
-pub async fn list_rows(State(state): State<AppState>, Query(query): Query<ListRows>) -> Result<Json<RunRows>, ApiError> {
-    Ok(Json(state.db.rows(query.since.as_deref()).await?))
+pub async fn list_rows(State(state): State<AppState>, Query(asked): Query<ListRows>) -> Result<Json<RunRows>, ApiError> {
+    let ListRows { since, q } = asked;
+    let Some(q) = q else { return Ok(Json(state.db.rows(since.as_deref()).await?)) };
+    if since.is_some() {
+        // Nobody could tell a run that has changed and no longer matches from one that has not changed.
+        return Err(ApiError::on_field(Kind::InvalidQuery, "q", "a filter has no changes; leave `since` or `q` out"));
+    }
+    let (filter, wrong) = query::Query::parse(&q);
+    if !wrong.is_empty() {
+        return Err(ApiError::on_fields(Kind::InvalidQuery, wrong.iter().map(|error| FieldError::new("q", error.to_string())).collect()));
+    }
+    let mut rows = state.db.rows(None).await?;
+    rows.rows.retain(|row| filter.matches(row, &query::words(row)));
+    Ok(Json(rows))
 }
 
 /// One run, without its records
@@ -133,21 +151,58 @@ pub async fn change_run(
 ) -> Result<Json<Run>, ApiError> {
     resources::status(&state, &id).await?;
     let change = labels::checked(change).map_err(|errors| ApiError::on_fields(Kind::InvalidChange, errors))?;
-    state.db.change_run(&id, &change).await?;
+    state.labels.change(&state.db, &state.dirs, &id, &change).await?;
     resources::run(&state, &id).await.map(Json)
 }
 
-/// Deletes a run that is not running, with its checkpoints and the share links that show it
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DeleteRun {
+    /// Deletes the run with its files and the share links that show it, also if it is in the trash. This cannot
+    /// be undone.
+    #[serde(default)]
+    #[param(required = false)]
+    for_good: bool,
+}
+
+/// Moves a run that is not running to the trash, from where it can be restored
 #[utoipa::path(
     delete, path = "/api/runs/{id}", tag = "runs",
-    params(("id" = String, Path, description = "The run")),
+    params(("id" = String, Path, description = "The run"), DeleteRun),
     responses((status = 204, description = "Deleted"), ApiError)
 )]
-pub async fn delete_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<StatusCode, ApiError> {
-    match state.scheduler.delete(id.clone()).await {
-        Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(refusal) => Err(refused(&id, refusal)),
-    }
+pub async fn delete_run(
+    State(state): State<AppState>,
+    Name(id): Name<RunId>,
+    Query(DeleteRun { for_good }): Query<DeleteRun>,
+) -> Result<StatusCode, ApiError> {
+    // What cannot be read cannot be shown in the trash.
+    let change = if for_good || state.db.unreadable(&id).await?.is_some() { Change::Delete } else { trash::deletion(&state) };
+    state.scheduler.change(change, id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes a run out of the trash, as it was
+#[utoipa::path(
+    post, path = "/api/runs/{id}/restore", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    responses((status = 200, body = Run), ApiError)
+)]
+pub async fn restore_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
+    state.scheduler.change(Change::Restore, id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
+    resources::run(&state, &id).await.map(Json)
+}
+
+/// The disk space that a run takes
+#[utoipa::path(
+    get, path = "/api/runs/{id}/disk", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    responses((status = 200, body = RunDisk), ApiError)
+)]
+pub async fn get_disk(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<RunDisk>, ApiError> {
+    let run = resources::run(&state, &id).await?;
+    disk_space::of_run(&state, &run).await.map(Json)
 }
 
 /// Takes a run out of the queue, or asks its worker to save and stop
@@ -246,8 +301,7 @@ async fn result_file(state: &AppState, id: &RunId, kind: RunKind) -> Result<Resp
 pub async fn get_config_toml(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
     let run = resources::run(&state, &id).await?;
     let text = toml::to_string_pretty(&run.config).map_err(ApiError::internal)?;
-    let disposition = format!("attachment; filename=\"{id}.toml\"");
-    Ok(([(header::CONTENT_TYPE, "application/toml".to_owned()), (header::CONTENT_DISPOSITION, disposition)], text).into_response())
+    Ok(figures::file(Format::Toml, id.as_str(), text.into_bytes()))
 }
 
 /// The epochs of a run as a TensorBoard event file
@@ -262,7 +316,8 @@ pub async fn get_metrics_tfevents(State(state): State<AppState>, Name(id): Name<
     let begun = run.started_at.as_deref().unwrap_or(&run.created_at).parse::<jiff::Timestamp>().map_err(ApiError::internal)?;
     let file = tensorboard::event_file(&metrics, begun.as_second() as f64);
     let disposition = format!("attachment; filename=\"events.out.tfevents.{}.{id}\"", begun.as_second());
-    Ok(([(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::CONTENT_DISPOSITION, disposition)], file).into_response())
+    Ok(([(header::CONTENT_TYPE, Format::Tfevents.media_type().to_owned()), (header::CONTENT_DISPOSITION, disposition)], file)
+        .into_response())
 }
 
 pub fn refused(id: &RunId, refusal: Refusal) -> ApiError {
@@ -272,6 +327,11 @@ pub fn refused(id: &RunId, refusal: Refusal) -> ApiError {
             Kind::RunNotResumable,
             "id",
             format!("`{id}` is {}; a run that was paused or canceled or has failed can go on", state.id()),
+        ),
+        Refusal::External => ApiError::on_field(
+            Kind::RunNotResumable,
+            "id",
+            format!("`{id}` is written by another program; only that can pause it or go on with it"),
         ),
         Refusal::NotQueued(state) => {
             ApiError::on_field(Kind::RunNotQueued, "id", format!("`{id}` is {}; only a queued run can be moved", state.id()))
@@ -283,6 +343,8 @@ pub fn refused(id: &RunId, refusal: Refusal) -> ApiError {
             ApiError::on_field(Kind::RunFinished, "id", format!("`{id}` is being canceled; resume it later in place of pausing it"))
         }
         Refusal::Running => ApiError::on_field(Kind::RunActive, "id", format!("`{id}` is running; cancel it before deleting it")),
+        Refusal::InTrash => resources::in_trash(id),
+        Refusal::NotInTrash => ApiError::on_field(Kind::RunNotInTrash, "id", format!("`{id}` is not in the trash")),
         Refusal::Internal(error) => error.into(),
     }
 }
@@ -347,44 +409,33 @@ pub async fn get_curves(
 )]
 pub async fn get_metrics_csv(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Response, ApiError> {
     let table = metrics_csv(&resources::metrics(&state, &id).await?).map_err(ApiError::internal)?;
-    let disposition = format!("attachment; filename=\"{id}.csv\"");
-    Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)], table).into_response())
+    Ok(figures::file(Format::Csv, id.as_str(), table))
 }
+
+/// A column of the table of epochs: its head and its value.
+type Column = (&'static str, fn(&Metrics, &Epoch) -> Option<f64>);
+
+const COLUMNS: [Column; 13] = [
+    ("epoch", |_, epoch| Some(epoch.epoch.into())),
+    ("learning_rate", |_, epoch| Some(epoch.learning_rate)),
+    ("train_loss", |_, epoch| epoch.train_loss),
+    ("train_clean_accuracy", |_, epoch| epoch.train_clean_accuracy),
+    ("train_robust_accuracy", |_, epoch| epoch.train_robust_accuracy),
+    ("test_clean_accuracy", |_, epoch| epoch.test_clean_accuracy),
+    ("test_robust_accuracy", |_, epoch| epoch.test_robust_accuracy),
+    ("test_loss", |_, epoch| epoch.test_loss),
+    ("holdout_robust_accuracy", |_, epoch| epoch.holdout_robust_accuracy),
+    ("cas_adversarial", |metrics, epoch| metrics.cas(epoch.epoch, Inputs::Adversarial)),
+    ("cas_clean", |metrics, epoch| metrics.cas(epoch.epoch, Inputs::Clean)),
+    ("seconds", |_, epoch| Some(epoch.seconds)),
+    ("elapsed_secs", |_, epoch| Some(epoch.elapsed_secs)),
+];
 
 fn metrics_csv(metrics: &Metrics) -> Result<Vec<u8>, csv::Error> {
     let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record([
-        "epoch",
-        "learning_rate",
-        "train_loss",
-        "train_clean_accuracy",
-        "train_robust_accuracy",
-        "test_clean_accuracy",
-        "test_robust_accuracy",
-        "test_loss",
-        "holdout_robust_accuracy",
-        "cas_adversarial",
-        "cas_clean",
-        "seconds",
-        "elapsed_secs",
-    ])?;
+    table.write_record(COLUMNS.map(|(name, _)| name))?;
     for epoch in &metrics.epochs {
-        let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-        table.write_record([
-            epoch.epoch.to_string(),
-            number(Some(epoch.learning_rate)),
-            number(epoch.train_loss),
-            number(epoch.train_clean_accuracy),
-            number(epoch.train_robust_accuracy),
-            number(epoch.test_clean_accuracy),
-            number(epoch.test_robust_accuracy),
-            number(epoch.test_loss),
-            number(epoch.holdout_robust_accuracy),
-            number(metrics.cas(epoch.epoch, Inputs::Adversarial)),
-            number(metrics.cas(epoch.epoch, Inputs::Clean)),
-            number(Some(epoch.seconds)),
-            number(Some(epoch.elapsed_secs)),
-        ])?;
+        table.write_record(COLUMNS.map(|(_, value)| value(metrics, epoch).map(|value| value.to_string()).unwrap_or_default()))?;
     }
     table.into_inner().map_err(|error| error.into_error().into())
 }
@@ -488,7 +539,7 @@ pub async fn stream_events(
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
     let after = last_event_id(&headers)?.or(query.after).unwrap_or(0);
-    resources::status(&state, &id).await?;
+    resources::run(&state, &id).await?;
     let tail = state.dirs.of(&id).tail();
     let follower = Follower { state, id, tail, after, stage: Stage::Outside, seen: None, pending: VecDeque::new() };
     let events = Sse::new(events(follower)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));

@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use jiff::Timestamp;
-use shared::api::{NewShare, Share, SharedView};
-use shared::id::ShareToken;
+use shared::api::{NewLink, NewShare, Share, SharedView};
+use shared::id::{ShareId, ShareToken};
 use shared::view::View;
 
 use crate::extract::{self, Name, Named};
@@ -22,7 +22,7 @@ const LONGEST_NOTE: usize = 2000;
 const MOST_DAYS: u32 = 3650;
 
 /// Makes a share link for a view
-#[utoipa::path(post, path = "/api/shares", tag = "shares", request_body = NewShare, responses((status = 201, body = Share), ApiError))]
+#[utoipa::path(post, path = "/api/shares", tag = "shares", request_body = NewShare, responses((status = 201, body = NewLink), ApiError))]
 pub async fn create_share(
     State(state): State<AppState>,
     extract::Json(new): extract::Json<NewShare>,
@@ -50,8 +50,8 @@ pub async fn create_share(
     };
     // Store the view as this server writes it, so that only a view is ever returned.
     let new = NewShare { view: view.to_string(), title, note: new.note.trim().to_owned(), ..new };
-    let share = state.db.insert_share(&new, &view.runs()).await?;
-    Ok((StatusCode::CREATED, Json(share)))
+    let link = state.db.insert_share(&new, &view.runs()).await?;
+    Ok((StatusCode::CREATED, Json(link)))
 }
 
 /// All share links, newest first
@@ -62,8 +62,8 @@ pub async fn list_shares(State(state): State<AppState>) -> Result<Json<Vec<Share
 
 /// What a share link shows; needs no token other than that of the link
 #[utoipa::path(
-    get, path = "/api/shares/{token}", tag = "shares",
-    params(("token" = String, Path, description = "The secret part of the link")),
+    get, path = "/api/shares/{share}", tag = "shares",
+    params(("share" = String, Path, description = "The secret part of the link")),
     responses((status = 200, body = SharedView), ApiError), security(())
 )]
 pub async fn get_share(State(state): State<AppState>, Name(token): Name<ShareToken>) -> Result<Json<SharedView>, ApiError> {
@@ -72,18 +72,29 @@ pub async fn get_share(State(state): State<AppState>, Name(token): Name<ShareTok
 
 /// Revokes a share link
 #[utoipa::path(
-    delete, path = "/api/shares/{token}", tag = "shares",
-    params(("token" = String, Path, description = "The secret part of the link")),
+    delete, path = "/api/shares/{share}", tag = "shares",
+    params(("share" = u32, Path, description = "Id of the share")),
     responses((status = 204, description = "Revoked"), ApiError)
 )]
-pub async fn delete_share(State(state): State<AppState>, Name(token): Name<ShareToken>) -> Result<StatusCode, ApiError> {
-    if state.db.delete_share(&token).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ShareToken::not_found(token.as_str())) }
+pub async fn delete_share(State(state): State<AppState>, Name(id): Name<ShareId>) -> Result<StatusCode, ApiError> {
+    if state.db.delete_share(id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ShareId::not_found(&id.to_string())) }
+}
+
+/// Replaces a share link by a new one to the same view; the former no longer works
+#[utoipa::path(
+    post, path = "/api/shares/{share}/link", tag = "shares",
+    params(("share" = u32, Path, description = "Id of the share")),
+    responses((status = 201, body = NewLink), ApiError)
+)]
+pub async fn renew_share(State(state): State<AppState>, Name(id): Name<ShareId>) -> Result<impl IntoResponse, ApiError> {
+    let link = state.db.renew_share(id).await?.ok_or_else(|| ShareId::not_found(&id.to_string()))?;
+    Ok((StatusCode::CREATED, Json(link)))
 }
 
 /// A picture of what a share link shows, 1200×630 pixels, for link previews
 #[utoipa::path(
-    get, path = "/api/shares/{token}/preview.png", tag = "shares",
-    params(("token" = String, Path, description = "The secret part of the link")),
+    get, path = "/api/shares/{share}/preview.png", tag = "shares",
+    params(("share" = String, Path, description = "The secret part of the link")),
     responses((status = 200, content_type = "image/png", body = Vec<u8>), ApiError), security(())
 )]
 pub async fn get_share_preview(State(state): State<AppState>, Name(token): Name<ShareToken>) -> Result<impl IntoResponse, ApiError> {
@@ -102,12 +113,16 @@ pub async fn open(state: &AppState, token: &ShareToken) -> Result<SharedView, Ap
     if let Some(end) = share.expires_at.as_deref().filter(|_| share.expired) {
         let minute = end.get(..16).unwrap_or(end).replace('T', " ");
         let detail = format!("this link worked until {minute} UTC; ask whoever sent it for a new one");
-        return Err(ApiError::on_field(Kind::ShareExpired, "token", detail));
+        return Err(ApiError::on_field(Kind::ShareExpired, "share", detail));
     }
     let view: View = share.view.parse().map_err(|error| ApiError::internal(format!("share {}: {error}", share.view)))?;
     match shared_views::content(state, &view).await {
         Ok((content, answers)) => {
             Ok(SharedView { share, content, as_of: Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), answers })
+        }
+        Err(error) if error.kind() == Kind::RunInTrash => {
+            let detail = "what this link showed was deleted; the link works again if its owner restores it";
+            Err(ApiError::on_field(Kind::ShareDeleted, "token", detail))
         }
         Err(error) if matches!(error.kind(), Kind::RunNotFound | Kind::AttributionNotFound) => Err(not_found()),
         Err(error) => Err(error),

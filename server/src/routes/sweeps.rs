@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use shared::api::{NewSweep, Run, RunState, Sweep, SweepSummary, per_pair};
+use shared::api::{NewSweep, Run, RunState, Sweep, SweepSummary, path, per_pair};
 use shared::chart::SweepFigure;
 use shared::chart::sweep::{SEED, SweepChart, Unit, fields};
 use shared::config::RunConfig;
@@ -40,7 +40,7 @@ pub async fn create_sweep(
     let id = new_sweep(&new);
     let configs = sweep::expand(&new, &id).map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
     submit_all(&state, configs, "config.").await?;
-    let location = format!("{}/api/sweeps/{id}", state.settings.base_path);
+    let location = format!("{}/{}", state.settings.base_path, path::sweep(&id));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(look_up(&state, &id).await?)))
 }
 

@@ -1,6 +1,5 @@
 //! The server, its machine and its disk.
 
-use std::io;
 use std::path::Path;
 
 use anyhow::Context;
@@ -11,6 +10,7 @@ use shared::api::{Memory, Storage, System};
 use sysinfo::{MemoryRefreshKind, RefreshKind};
 use tokio::task::spawn_blocking;
 
+use crate::disk_space::{Disk, used};
 use crate::problem::ApiError;
 use crate::state::AppState;
 
@@ -44,39 +44,24 @@ fn memory() -> Memory {
 
 fn storage(state: &AppState) -> anyhow::Result<Storage> {
     let data = &state.settings.data_dir;
-    let space = rustix::fs::statvfs(data).with_context(|| format!("cannot tell the space of {}", data.display()))?;
+    let Disk { free_bytes, total_bytes } = Disk::of(data).with_context(|| format!("cannot tell the space of {}", data.display()))?;
     let runs = state.dirs.existing().context("cannot list the run directories")?;
     let mut runs_bytes = 0;
     for id in &runs {
-        // A run may be deleted while its files are counted.
-        runs_bytes += size(state.dirs.of(id).path()).unwrap_or_default();
+        // What cannot be read counts nothing.
+        runs_bytes += used(state.dirs.of(id).path()).map_or(0, |used| used.total_bytes());
     }
     Ok(Storage {
         data_dir: absolute(data),
         datasets_dir: absolute(&state.settings.datasets_dir),
         runs: u32::try_from(runs.len()).unwrap_or(u32::MAX),
         runs_bytes,
-        total_bytes: space.f_blocks * space.f_frsize,
-        free_bytes: space.f_bavail * space.f_frsize,
+        total_bytes,
+        free_bytes,
     })
 }
 
 /// An absolute path without links; unchanged if it does not exist.
 fn absolute(path: &Path) -> String {
     path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
-}
-
-/// The size of all files in a folder. Links are not followed.
-fn size(folder: &Path) -> io::Result<u64> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            bytes += size(&entry.path())?;
-        } else if kind.is_file() {
-            bytes += entry.metadata()?.len();
-        }
-    }
-    Ok(bytes)
 }

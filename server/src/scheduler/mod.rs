@@ -3,12 +3,13 @@
 //! One task owns the queue. Only it changes the states of runs; all others send it messages.
 
 mod at_once;
+mod external;
 mod follow_metrics;
 mod pending_writes;
 mod states;
 mod verdict;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use shared::api::{Probe, QueuePlace, RunState, RunSummary, WorkerStatus};
 use shared::config::RunConfig;
 use shared::id::RunId;
+use shared::labels::Labels;
 use shared::rundir::StopReason;
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -33,10 +35,12 @@ pub use self::pending_writes::PendingWrites;
 use self::states::{ActiveRun, States};
 use self::verdict::{Ending, Verdict, verdict};
 use crate::db::Db;
+use crate::disk_space::used;
 use crate::id::new_run;
+use crate::run_labels;
 use crate::rundir::{RunDir, RunDirs};
 use crate::shortage::{Shortage, lack_of_room};
-use crate::worker::{RunningWorker, Worker, last_words};
+use crate::worker::{NotStarted, RunningWorker, Worker, last_words};
 
 /// Time until a failed write or start is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -69,7 +73,7 @@ pub struct NewRun {
     pub upload: Option<PathBuf>,
 }
 
-/// Why a run cannot be canceled, resumed, moved or deleted.
+/// Why a run cannot be canceled, resumed, moved, deleted or restored.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error("no such run")]
@@ -80,26 +84,65 @@ pub enum Refusal {
     Finished(RunState),
     #[error("the run is {}", .0.id())]
     NotResumable(RunState),
+    #[error("the run is written by another program")]
+    External,
     #[error("the run does not wait: it is {}", .0.id())]
     NotQueued(RunState),
     #[error("the run is running")]
     Running,
+    #[error("the run is in the trash")]
+    InTrash,
+    #[error("the run is not in the trash")]
+    NotInTrash,
     #[error(transparent)]
     Internal(#[from] anyhow::Error),
 }
 
 #[derive(Debug)]
 enum Message {
-    Submit { runs: Vec<NewRun>, reply: oneshot::Sender<anyhow::Result<Vec<RunId>>> },
-    Cancel { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
-    Pause { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
-    Resume { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
-    Move { id: RunId, to: QueuePlace, reply: oneshot::Sender<Result<(), Refusal>> },
-    Delete { id: RunId, reply: oneshot::Sender<Result<(), Refusal>> },
-    Many { change: Change, ids: Vec<RunId>, reply: oneshot::Sender<Vec<Result<(), Refusal>>> },
-    PauseQueue { paused: bool, reply: oneshot::Sender<anyhow::Result<()>> },
-    Ended { id: RunId, ending: Ending, summary: Box<RunSummary> },
-    Stop { reply: oneshot::Sender<()> },
+    Submit {
+        runs: Vec<NewRun>,
+        reply: oneshot::Sender<anyhow::Result<Vec<RunId>>>,
+    },
+    Cancel {
+        id: RunId,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Pause {
+        id: RunId,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Resume {
+        id: RunId,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Move {
+        id: RunId,
+        to: QueuePlace,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Many {
+        change: Change,
+        ids: Vec<RunId>,
+        reply: oneshot::Sender<Vec<Result<(), Refusal>>>,
+    },
+    PauseQueue {
+        paused: bool,
+        reply: oneshot::Sender<anyhow::Result<()>>,
+    },
+    Ended {
+        id: RunId,
+        ending: Ending,
+        summary: Box<RunSummary>,
+    },
+    /// A program writes to a run directory, or has, until `ended`.
+    External {
+        id: RunId,
+        ended: CancellationToken,
+    },
+    Stop {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// A change that can be made to many runs at once.
@@ -108,6 +151,11 @@ pub enum Change {
     Cancel,
     Pause,
     Resume,
+    /// Moves runs to the trash.
+    Trash,
+    /// Takes runs out of the trash.
+    Restore,
+    /// Deletes runs for good, whether they are in the trash or not.
     Delete,
 }
 
@@ -117,6 +165,8 @@ struct Actor {
     dirs: RunDirs,
     worker: Worker,
     rules: Rules,
+    /// Whether the worker program works; set here when a start shows that it does not.
+    status: watch::Sender<WorkerStatus>,
     probe: watch::Receiver<WorkerStatus>,
     inbox: mpsc::Receiver<Message>,
     /// For tasks that wait for workers.
@@ -124,6 +174,8 @@ struct Actor {
     running: HashMap<RunId, Running>,
     /// Whether nothing starts, because a person wants it so.
     paused: bool,
+    /// Queued runs that this version cannot read; they wait for one that can.
+    passed_over: HashSet<RunId>,
     /// Set while the server stops its workers: is told when the last one has ended.
     stopping: Option<oneshot::Sender<()>>,
 }
@@ -144,21 +196,24 @@ impl Scheduler {
         dirs: RunDirs,
         worker: Worker,
         rules: Rules,
-        probe: watch::Receiver<WorkerStatus>,
+        status: watch::Sender<WorkerStatus>,
     ) -> Self {
         let (messages, inbox) = mpsc::channel(64);
         let (db, states) = (Db::new(pool.clone(), pending.clone()), States::new(pool, pending));
+        tokio::spawn(external::watch(dirs.clone(), messages.clone()));
         let actor = Actor {
             db,
             states,
             dirs,
             worker,
             rules,
-            probe,
+            probe: status.subscribe(),
+            status,
             inbox,
             outbox: messages.clone(),
             running: HashMap::new(),
             paused: false,
+            passed_over: HashSet::new(),
             stopping: None,
         };
         tokio::spawn(actor.run());
@@ -195,9 +250,10 @@ impl Scheduler {
         self.ask(|reply| Message::Move { id, to, reply }).await?
     }
 
-    /// Deletes a run that is not running, with its directory and the share links that show it.
-    pub async fn delete(&self, id: RunId) -> Result<(), Refusal> {
-        self.ask(|reply| Message::Delete { id, reply }).await?
+    /// Makes a change to one run.
+    pub async fn change(&self, change: Change, id: RunId) -> Result<(), Refusal> {
+        let outcome = self.change_all(change, vec![id]).await?.pop();
+        outcome.unwrap_or(Err(Refusal::NotFound))
     }
 
     /// Makes a change to each run, in order. No run starts before all are changed.
@@ -262,7 +318,6 @@ impl Actor {
             Message::Pause { id, reply } => _ = reply.send(self.pause(&id).instrument(info_span!("run", %id)).await),
             Message::PauseQueue { paused, reply } => _ = reply.send(self.pause_queue(paused).await),
             Message::Move { id, to, reply } => _ = reply.send(self.move_to(&id, to).instrument(info_span!("run", %id)).await),
-            Message::Delete { id, reply } => _ = reply.send(self.delete(&id).instrument(info_span!("run", %id)).await),
             Message::Many { change, ids, reply } => {
                 let mut outcomes = Vec::with_capacity(ids.len());
                 for id in &ids {
@@ -271,12 +326,15 @@ impl Actor {
                         Change::Cancel => self.cancel(id).instrument(span).await,
                         Change::Pause => self.pause(id).instrument(span).await,
                         Change::Resume => self.resume(id).instrument(span).await,
+                        Change::Trash => self.trash(id).instrument(span).await,
+                        Change::Restore => self.restore(id).instrument(span).await,
                         Change::Delete => self.delete(id).instrument(span).await,
                     });
                 }
                 _ = reply.send(outcomes);
             }
             Message::Ended { id, ending, summary } => self.settle(&id, ending, *summary).instrument(info_span!("run", %id)).await,
+            Message::External { id, ended } => self.show_external(&id, ended).instrument(info_span!("run", %id)).await,
             Message::Stop { reply } => {
                 self.stopping = Some(reply);
                 if self.rules.stop_runs {
@@ -350,6 +408,9 @@ impl Actor {
     }
 
     async fn pause(&mut self, id: &RunId) -> Result<(), Refusal> {
+        if self.is_external(id) {
+            return Err(Refusal::External);
+        }
         match self.state(id).await? {
             RunState::Queued => {
                 self.states.set_finished(id, RunState::Paused, None, None).await;
@@ -400,12 +461,19 @@ impl Actor {
     }
 
     async fn resume(&mut self, id: &RunId) -> Result<(), Refusal> {
+        if self.is_external(id) {
+            return Err(Refusal::External);
+        }
         match self.state(id).await? {
             state if state.is_resumable() => self.states.set_queued(id).await.context("cannot resume")?,
             state => return Err(Refusal::NotResumable(state)),
         }
         tracing::info!("{id} is queued again");
         Ok(())
+    }
+
+    fn is_external(&self, id: &RunId) -> bool {
+        self.dirs.of(id).config().is_ok_and(|config| !config.kind().is_submitted())
     }
 
     async fn move_to(&mut self, id: &RunId, to: QueuePlace) -> Result<(), Refusal> {
@@ -421,9 +489,33 @@ impl Actor {
         Ok(())
     }
 
-    async fn delete(&mut self, id: &RunId) -> Result<(), Refusal> {
+    /// Moves a run that is not running to the trash. Its directory stays where it is, and a queued run waits
+    /// until it is restored.
+    async fn trash(&mut self, id: &RunId) -> Result<(), Refusal> {
         if self.state(id).await? == RunState::Running {
             return Err(Refusal::Running);
+        }
+        self.states.set_trashed(id).await.context("cannot move to the trash")?;
+        tracing::info!("{id} is in the trash");
+        Ok(())
+    }
+
+    async fn restore(&mut self, id: &RunId) -> Result<(), Refusal> {
+        match self.state(id).await {
+            Err(Refusal::InTrash) => self.states.set_restored(id).await.context("cannot restore")?,
+            Ok(_) => return Err(Refusal::NotInTrash),
+            Err(refusal) => return Err(refusal),
+        }
+        tracing::info!("{id} is restored from the trash");
+        Ok(())
+    }
+
+    /// Deletes a run that is not running, with its directory and the share links that show it.
+    async fn delete(&mut self, id: &RunId) -> Result<(), Refusal> {
+        match self.state(id).await {
+            Ok(RunState::Running) => return Err(Refusal::Running),
+            Ok(_) | Err(Refusal::InTrash) => {}
+            Err(refusal) => return Err(refusal),
         }
         // Hide it first: the next start would take in a directory without a row as a new run, but deletes a
         // hidden one.
@@ -473,8 +565,11 @@ impl Actor {
     }
 
     async fn state(&self, id: &RunId) -> Result<RunState, Refusal> {
-        let status = self.db.status(id).await.context("cannot look up the run")?;
-        status.map(|status| status.state).ok_or(Refusal::NotFound)
+        match self.db.status(id).await.context("cannot look up the run")? {
+            Some(status) => Ok(status.state),
+            None if self.db.is_in_trash(id).await.context("cannot look up the run")? => Err(Refusal::InTrash),
+            None => Err(Refusal::NotFound),
+        }
     }
 
     /// Starts every queued run for which its device has room.
@@ -484,6 +579,10 @@ impl Actor {
             return Ok(());
         }
         for run in self.states.active(RunState::Queued).await? {
+            // A start before this one may have found that the program is away.
+            if !matches!(*self.probe.borrow(), WorkerStatus::Ready(_)) {
+                return Ok(());
+            }
             let Some(device) = resolve_device(&run.wanted_device, &probe) else {
                 let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
                 let failure = format!("this machine has no device `{}`; it has {}", run.wanted_device, known.join(", "));
@@ -494,6 +593,12 @@ impl Actor {
                 self.states.set_device(&run.id, device).await?;
             }
             if self.running.values().filter(|running| running.device == device).count() < self.rules.at_once.of(device) {
+                if let Some(why) = self.db.unreadable(&run.id).await? {
+                    if self.passed_over.insert(run.id.clone()) {
+                        tracing::warn!("{} is passed over in the queue: {why}", run.id);
+                    }
+                    continue;
+                }
                 let span = info_span!("run", id = %run.id);
                 let device = device.to_owned();
                 self.start(run, &device).instrument(span).await?;
@@ -509,13 +614,22 @@ impl Actor {
         // Write `running` first: if the server is killed before the worker starts, the next start looks for a
         // worker.
         self.states.set_running(&id).await?;
-        let again = deaths.and_then(|deaths| deaths.why);
+        let again = deaths.as_ref().and_then(|deaths| deaths.why.clone());
         let worker = match self.worker.start(&dir, again.as_deref(), at_once) {
             Ok(worker) => worker,
+            Err(error @ NotStarted::Program(..)) => {
+                tracing::error!("{error}");
+                self.states.set_again(&id, deaths, None).await;
+                self.status.send_replace(WorkerStatus::Broken { message: error.to_string() });
+                return Ok(());
+            }
+            Err(error) if Shortage::of(&error) == Some(Shortage::DiskFull) => {
+                self.states.set_again(&id, deaths, None).await;
+                return Err(error.into());
+            }
             Err(error) => {
-                let failure = format!("cannot start the worker `{}`: {error}", self.worker.program.display());
-                tracing::warn!("{id} failed: {failure}");
-                self.states.set_finished(&id, RunState::Failed, Some(failure), None).await;
+                tracing::warn!("{id} failed: {error}");
+                self.states.set_finished(&id, RunState::Failed, Some(error.to_string()), None).await;
                 return Ok(());
             }
         };
@@ -537,7 +651,7 @@ impl Actor {
             };
             let (end, metrics) = tokio::join!(wait, follow_metrics(&states, &dir, &name, epochs, ended.clone()));
             let summary = Box::new(RunSummary::of(&metrics, epochs));
-            let ending = Ending { end, finished: metrics.finished.is_some() };
+            let ending = Ending { end, finished: metrics.finished.is_some(), external: false };
             drop(outbox.send(Message::Ended { id: name, ending, summary }).await);
         };
         let follower = tokio::spawn(follow.in_current_span()).abort_handle();
@@ -562,16 +676,22 @@ impl Actor {
             None
         });
         let (state, reason) = match verdict(ending, in_file.or(asked), &last_words(&log)) {
+            // Its own words would be about the first file that it missed.
+            Verdict::Over(RunState::Failed | RunState::Succeeded, _) | Verdict::Died(_) if !dir.path().exists() => {
+                let path = dir.path().display();
+                let gone = format!("its directory `{path}` went away while it ran; bring it back and resume the run, or delete the run");
+                (RunState::Failed, Some(gone))
+            }
             Verdict::Over(state, reason) => (state, reason),
             Verdict::GoesOn => {
                 tracing::info!("{id} has been saved and is queued again");
                 let deaths = before.map(|deaths| Deaths { why: None, ..deaths });
-                return self.states.set_again(id, deaths, summary).await;
+                return self.states.set_again(id, deaths, Some(summary)).await;
             }
             Verdict::Died(how) => match after_death(&how, before, dir.kept()) {
                 Ok(deaths) => {
                     tracing::warn!("{id} is queued again: {how}");
-                    return self.states.set_again(id, Some(deaths), summary).await;
+                    return self.states.set_again(id, Some(deaths), Some(summary)).await;
                 }
                 Err(reason) => (RunState::Failed, Some(reason)),
             },
@@ -585,7 +705,8 @@ impl Actor {
             Some(reason) => tracing::info!("{id} ended, {}: {reason}", state.id()),
             None => tracing::info!("{id} ended, {}", state.id()),
         }
-        self.states.set_finished(id, state, reason, Some(summary)).await;
+        let disk_bytes = used(dir.path()).ok().map(|used| used.total_bytes());
+        self.states.set_finished(id, state, reason, Some(RunSummary { disk_bytes, ..summary })).await;
     }
 
     /// Handles what the last server left: finds the workers that it has started, takes in unknown run
@@ -596,10 +717,16 @@ impl Actor {
             self.delete_hidden(&id).instrument(info_span!("run", %id)).await;
         }
         for run in self.states.active(RunState::Running).await? {
-            info_span!("run", id = %run.id).in_scope(|| self.find_again(run));
+            if run.is_submitted() {
+                info_span!("run", id = %run.id).in_scope(|| self.find_again(run));
+            } else if !self.dirs.of(&run.id).path().exists() {
+                // `external` follows those that are there.
+                self.states.set_finished(&run.id, RunState::Failed, Some("its directory is gone".to_owned()), None).await;
+            }
         }
+        run_labels::keep_all(&self.db, &self.dirs).await?;
         for id in self.dirs.existing().context("cannot list the run directories")? {
-            if self.db.status(&id).await?.is_none()
+            if self.db.stored_status(&id).await?.is_none()
                 && let Err(error) = self.take_in(&id).instrument(info_span!("run", %id)).await
             {
                 info_span!("run", %id).in_scope(|| tracing::warn!("the directory {id} is not taken in: {error:#}"));
@@ -624,10 +751,17 @@ impl Actor {
     async fn take_in(&self, id: &RunId) -> anyhow::Result<()> {
         let dir = self.dirs.of(id);
         let config = read_config(&dir)?;
+        if !config.kind().is_submitted() {
+            // `external` shows it.
+            return Ok(());
+        }
         let time = std::fs::metadata(dir.metrics_file()).and_then(|metadata| metadata.modified()).context("it has no records")?;
         let metrics = dir.metrics().await?;
         let failure = metrics.finished.is_none().then_some("its records end before the run did");
-        self.states.insert_finished(id, &config, &metrics, Timestamp::try_from(time)?, failure).await?;
+        let labels = run_labels::kept(&dir).unwrap_or_else(|| Labels { title: config.title(), tags: Vec::new(), notes: String::new() });
+        let disk_bytes = used(dir.path()).ok().map(|used| used.total_bytes());
+        let summary = RunSummary { disk_bytes, ..RunSummary::of(&metrics, config.epochs()) };
+        self.states.insert_finished(id, &config, &labels, &summary, Timestamp::try_from(time)?, failure).await?;
         tracing::info!("{id} is taken in from its directory");
         Ok(())
     }
@@ -745,13 +879,14 @@ while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
             std::fs::write(&program, WORKER).unwrap();
             std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
             let device = shared::api::Device { id: "cpu".into(), name: "CPU".into(), memory_bytes: None };
-            let (_, probe) = watch::channel(WorkerStatus::Ready(Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device] }));
+            let (status, _) =
+                watch::channel(WorkerStatus::Ready(Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device] }));
             let pool = crate::db::open(&folder.path().join("crosslens.db")).await.unwrap();
             let (pending, dirs) = (PendingWrites::default(), RunDirs::create(folder.path().join("runs")).unwrap());
             let worker = Worker { program, stop_grace: Duration::from_secs(5) };
             let rules = Rules::default();
             let db = Db::new(pool.clone(), pending.clone());
-            let scheduler = Scheduler::start(pool.clone(), pending, dirs, worker, rules, probe);
+            let scheduler = Scheduler::start(pool.clone(), pending, dirs, worker, rules, status);
             Planned { folder, pool, db, scheduler }
         }
 

@@ -23,11 +23,12 @@ pub(super) struct End {
     pub at: String,
 }
 
-/// A run that goes back to the queue, because its worker has saved or died.
+/// A run that goes back to the queue, because its worker has saved, has died or could not be started.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Again {
     pub deaths: Option<Deaths>,
-    pub summary: Box<RunSummary>,
+    /// `None` leaves the summary in the database as it is.
+    pub summary: Option<Box<RunSummary>>,
 }
 
 /// How often the worker of a run has died by itself since a person started the run.
@@ -152,7 +153,7 @@ impl PendingWrites {
                 run.state = RunState::Queued;
                 run.started_at = None;
                 run.stopping = None;
-                run.summary = *summary;
+                run.summary = summary.map_or(run.summary, |summary| *summary);
             }
             Some(Change::Ended(End { state, failure, summary, at })) => {
                 run.state = state;

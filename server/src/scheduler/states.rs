@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use shared::api::{RunState, RunSummary};
-use shared::config::RunConfig;
+use shared::config::{RunConfig, RunKind};
 use shared::id::RunId;
-use shared::record::Metrics;
+use shared::labels::Labels;
 use shared::rundir::StopReason;
 use sqlx::types::Json;
 use sqlx::{FromRow, SqlitePool};
@@ -26,6 +26,8 @@ pub(super) struct States {
 pub(super) struct ActiveRun {
     #[sqlx(try_from = "String")]
     pub id: RunId,
+    /// [`RunKind`] of its configuration.
+    pub kind: String,
     /// What the run waits for or runs on: `cpu`, `cuda:0`.
     pub device: String,
     /// What its configuration asks for: `auto`, `cpu`, `cuda:0`.
@@ -41,6 +43,11 @@ impl ActiveRun {
     /// What its worker was asked for, while it saves.
     pub fn stop_reason(&self) -> Option<StopReason> {
         self.stopping.as_deref().map(StopReason::parse)
+    }
+
+    /// Whether this server runs it. Other programs write the others.
+    pub fn is_submitted(&self) -> bool {
+        self.kind != RunKind::External.id()
     }
 }
 
@@ -72,23 +79,63 @@ impl States {
         &self,
         id: &RunId,
         config: &RunConfig,
-        metrics: &Metrics,
+        labels: &Labels,
+        summary: &RunSummary,
         time: Timestamp,
         failure: Option<&str>,
     ) -> sqlx::Result<()> {
         let state = if failure.is_none() { RunState::Succeeded } else { RunState::Failed };
         sqlx::query(
-            "INSERT INTO runs (id, title, state, device, config, created_at, started_at, finished_at, failure, summary) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, ?7, ?8)",
+            "INSERT INTO runs (id, title, state, device, config, created_at, started_at, finished_at, failure, summary, tags, notes) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, ?7, ?8, ?9, ?10)",
         )
         .bind(id.as_str())
-        .bind(config.title())
+        .bind(&labels.title)
         .bind(state.id())
         .bind(config.device())
         .bind(Json(config))
         .bind(at(time))
         .bind(failure)
-        .bind(Json(RunSummary::of(metrics, config.epochs())))
+        .bind(Json(summary))
+        .bind(Json(&labels.tags))
+        .bind(&labels.notes)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Inserts a run that another program writes.
+    pub async fn insert_running(&self, id: &RunId, config: &RunConfig) -> sqlx::Result<()> {
+        let summary = RunSummary { epochs: config.epochs(), ..RunSummary::default() };
+        sqlx::query(
+            "INSERT INTO runs (id, title, state, device, config, created_at, started_at, summary) \
+             VALUES (?1, ?2, 'running', ?3, ?4, ?5, ?5, ?6)",
+        )
+        .bind(id.as_str())
+        .bind(config.title())
+        .bind(config.device())
+        .bind(Json(config))
+        .bind(now())
+        .bind(Json(summary))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Shows a run of another program as running again, with the configuration that it has now.
+    pub async fn set_running_again(&self, id: &RunId, config: &RunConfig) -> sqlx::Result<()> {
+        // Write its end first, or it would be written later over the running run.
+        if let Some(change) = self.pending.of(id) {
+            self.write(id, &change).await?;
+            self.pending.remove(id, &change);
+        }
+        sqlx::query(
+            "UPDATE runs SET state = 'running', config = ?, device = ?, started_at = ?, finished_at = NULL, failure = NULL WHERE id = ?",
+        )
+        .bind(Json(config))
+        .bind(config.device())
+        .bind(now())
+        .bind(id.as_str())
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -96,7 +143,7 @@ impl States {
 
     /// The runs that wait for a device, in order, each with its place.
     pub async fn places(&self, device: &str) -> sqlx::Result<Vec<(String, i64)>> {
-        sqlx::query_as("SELECT id, coalesce(place, seq) AS place FROM runs WHERE state = 'queued' AND device = ? ORDER BY place")
+        sqlx::query_as("SELECT id, coalesce(place, seq) AS place FROM present_runs WHERE state = 'queued' AND device = ? ORDER BY place")
             .bind(device)
             .fetch_all(&self.pool)
             .await
@@ -113,13 +160,15 @@ impl States {
     /// Runs in a state, in the order of the queue.
     pub async fn active(&self, state: RunState) -> sqlx::Result<Vec<ActiveRun>> {
         // Selects two values and not the configuration: parsing a thousand configurations is slow.
-        let mut active: Vec<ActiveRun> = sqlx::query_as(
-            "SELECT id, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, stopping, deaths \
-             FROM runs WHERE state = ? ORDER BY coalesce(place, seq)",
+        let rows = sqlx::query(
+            "SELECT id, config ->> '$.kind' AS kind, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, stopping, deaths \
+             FROM present_runs WHERE state = ? ORDER BY coalesce(place, seq)",
         )
         .bind(state.id())
         .fetch_all(&self.pool)
         .await?;
+        // A row that this version cannot read must not hold the others.
+        let mut active: Vec<ActiveRun> = rows.iter().flat_map(ActiveRun::from_row).collect();
         // Without runs whose end, return to the queue or deletion is not written yet.
         active.retain(|run| !matches!(self.pending.of(&run.id), Some(Change::Ended(_) | Change::Again(_) | Change::Deleted)));
         Ok(active)
@@ -156,8 +205,8 @@ impl States {
     }
 
     /// Records that a run goes back to the queue: in the database, or in memory until the database takes it.
-    pub async fn set_again(&self, id: &RunId, deaths: Option<Deaths>, summary: RunSummary) {
-        self.keep(id, Change::Again(Again { deaths, summary: Box::new(summary) })).await;
+    pub async fn set_again(&self, id: &RunId, deaths: Option<Deaths>, summary: Option<RunSummary>) {
+        self.keep(id, Change::Again(Again { deaths, summary: summary.map(Box::new) })).await;
     }
 
     /// How often the worker of a run has died.
@@ -214,9 +263,9 @@ impl States {
             .await
             .map(drop),
             Change::Again(Again { deaths, summary }) => {
-                sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, stopping = NULL, deaths = ?, summary = ? WHERE id = ?")
+                sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, stopping = NULL, deaths = ?, summary = coalesce(?, summary) WHERE id = ?")
                     .bind(deaths.as_ref().map(Json))
-                    .bind(Json(summary))
+                    .bind(summary.as_ref().map(Json))
                     .bind(id.as_str())
                     .execute(&self.pool)
                     .await
@@ -264,6 +313,18 @@ impl States {
         written.map(drop)
     }
 
+    /// Moves a run to the trash.
+    pub async fn set_trashed(&self, id: &RunId) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET deleted_at = ? WHERE id = ?").bind(now()).bind(id.as_str()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Takes a run out of the trash.
+    pub async fn set_restored(&self, id: &RunId) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET deleted_at = NULL WHERE id = ?").bind(id.as_str()).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// Deletes a run and the share links that show it.
     pub async fn delete_run(&self, id: &RunId) -> sqlx::Result<()> {
         self.delete_rows(id).await?;
@@ -276,7 +337,7 @@ impl States {
 
     async fn delete_rows(&self, id: &RunId) -> sqlx::Result<()> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query("DELETE FROM shares WHERE token IN (SELECT token FROM share_runs WHERE run = ?)")
+        sqlx::query("DELETE FROM shares WHERE id IN (SELECT share FROM share_runs WHERE run = ?)")
             .bind(id.as_str())
             .execute(&mut *transaction)
             .await?;

@@ -18,6 +18,8 @@ pub(super) struct Ending {
     pub end: io::Result<End>,
     /// The records say that the run is done.
     pub finished: bool,
+    /// Another program wrote it.
+    pub external: bool,
 }
 
 /// What becomes of a run.
@@ -49,6 +51,7 @@ pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_word
     let status = match ending.end {
         Ok(End::Exited(status)) => status,
         Ok(End::Vanished | End::Unknown) if ending.finished => return Verdict::Over(RunState::Succeeded, None),
+        Ok(end) if ending.external => return of_another_program(end, stop_reason),
         Ok(End::Vanished) => return ended("the worker was killed".to_owned()),
         Ok(End::Unknown) => return saved,
         Err(error) => return Verdict::Over(RunState::Failed, Some(format!("the server could not wait for the worker: {error}"))),
@@ -61,6 +64,16 @@ pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_word
         Some(CRASHED) if matches!(stop_reason, None | Some(StopReason::Requeue)) => Verdict::Died(sentence(status, last_words)),
         Some(_) => Verdict::Over(RunState::Failed, Some(sentence(status, last_words))),
     }
+}
+
+/// Decides what becomes of a run whose program has not finished it.
+fn of_another_program(end: End, stop_reason: Option<StopReason>) -> Verdict {
+    let how = match end {
+        End::Exited(_) | End::Unknown if stop_reason == Some(StopReason::Cancel) => return Verdict::Over(RunState::Canceled, None),
+        End::Exited(_) | End::Unknown => "has ended before the run did",
+        End::Vanished => "shows no sign of life",
+    };
+    Verdict::Over(RunState::Failed, Some(format!("the program that writes it {how}; started again, it can go on")))
 }
 
 #[cfg(test)]
@@ -81,7 +94,7 @@ mod tests {
     }
 
     fn ending(end: End) -> Ending {
-        Ending { end: Ok(end), finished: false }
+        Ending { end: Ok(end), finished: false, external: false }
     }
 
     fn exit(code: i32) -> Ending {

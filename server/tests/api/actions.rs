@@ -76,7 +76,15 @@ async fn runs_that_cannot_are_named_and_the_others_are_done() {
 
     let other = server.submit("hung").await.id;
     server.until_running(&other).await;
-    let found = server.act("delete", &[other.as_str(), done_id, "none"]).await;
+    let both = [other.as_str(), done_id, "none"];
+    let found = server.act("delete", &both).await;
+    assert_eq!(found, outcomes([(other.as_str(), "run-active"), (done_id, ""), none]));
+    server.get(&format!("/api/runs/{done}")).await.assert_problem(410, "run-in-trash", None);
+    assert_eq!(server.act("resume", &[done_id]).await, outcomes([(done_id, "run-in-trash")]));
+    let found = server.act("restore", &both).await;
+    assert_eq!(found, outcomes([(other.as_str(), "run-not-in-trash"), (done_id, ""), none]));
+    assert_eq!(server.run(&done).await.state, RunState::Succeeded);
+    let found = server.act("delete_for_good", &both).await;
     assert_eq!(found, outcomes([(other.as_str(), "run-active"), (done_id, ""), none]));
     assert!(!server.run_dir(&done).exists() && server.run_dir(&other).exists());
     server.get(&format!("/api/runs/{done}")).await.assert_problem(404, "run-not-found", None);

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use serde_json::json;
-use shared::api::Share;
+use shared::api::NewLink;
 
 use crate::support::{Answer, TestServer, config, request};
 
@@ -28,7 +28,7 @@ async fn with_a_token_only_share_links_and_the_frontend_are_open() {
         answer
     };
     let run: shared::api::Run = send("/api/runs", config("done")).await.json();
-    let share: Share = send("/api/shares", json!({"view": format!("/runs/{}", run.id)})).await.json();
+    let share: NewLink = send("/api/shares", json!({"view": format!("/runs/{}", run.id)})).await.json();
 
     let shared = format!("/api/shares/{}", share.token);
     let preview = format!("{shared}/preview.png");

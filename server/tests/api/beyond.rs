@@ -197,6 +197,24 @@ async fn an_uploaded_checkpoint_becomes_a_run_with_its_file() {
 }
 
 #[tokio::test]
+async fn an_upload_has_one_configuration_and_one_file() {
+    let server = TestServer::start().await;
+    let check = async |parts: &[(&str, Option<&str>, &str)], status: u16, kind: &str, field: &str| {
+        upload(&server, parts).await.assert_problem(status, kind, Some(field));
+    };
+    let file = ("file", Some("net.pth"), "weights");
+    check(&[("config", None, "[]"), file], 400, "invalid-json", "config").await;
+    check(&[("config", None, r#"{"name": "done", "name": "other"}"#), file], 400, "invalid-json", "config").await;
+    check(&[("config", None, IMPORT), ("config", None, IMPORT), file], 422, "invalid-run", "config").await;
+    check(&[("config", None, IMPORT), file, file], 422, "invalid-run", "file").await;
+    check(&[("config", None, IMPORT), file, ("upload", None, "0123")], 422, "invalid-run", "upload").await;
+    let long = format!("{{\"name\": \"{}\"}}", "x".repeat(1 << 20));
+    check(&[("config", None, &long), file], 413, "body-too-large", "config").await;
+    let page: Value = server.get("/api/runs").await.json();
+    assert_eq!(page["total"], 0);
+}
+
+#[tokio::test]
 async fn a_checkpoint_may_have_any_name() {
     let server = TestServer::start().await;
     for (given, name) in [("pytorch_model.bin", "pytorch_model.bin"), ("MODEL.PTH", "MODEL.PTH"), ("../..", "checkpoint"), (".pth", "pth")]

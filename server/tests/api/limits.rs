@@ -15,7 +15,7 @@ async fn share_links_opened_too_often_are_refused_for_a_while() {
             assert_eq!(answer.header(header::RETRY_AFTER), "5");
             refused += 1;
         } else {
-            answer.assert_problem(404, "share-not-found", Some("token"));
+            answer.assert_problem(404, "share-not-found", Some("share"));
         }
     }
     // Some may pass while the test runs; a machine that takes 20 s for it would pass all.

@@ -12,9 +12,9 @@ async fn an_attribution_comes_with_what_is_needed_to_trust_it() {
     let run = server.finish("done").await;
     let found: Attribution = server.get(&format!("/api/attributions/{}.e1.adversarial", run.id)).await.json();
     assert_eq!(found.file, attribution(1));
-    assert_eq!((found.run, found.run_title.as_str()), (run.id, "done"));
-    assert_eq!((found.is_best, found.is_last), (true, false));
-    assert_eq!((found.clean_accuracy, found.robust_accuracy), (Some(0.75), Some(0.5)));
+    assert_eq!((found.context.run, found.context.run_title.as_str()), (run.id, "done"));
+    assert_eq!((found.context.is_best, found.context.is_last), (true, false));
+    assert_eq!((found.context.clean_accuracy, found.context.robust_accuracy), (Some(0.75), Some(0.5)));
 }
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn the_file_of_a_matrix_is_sent_as_it_is_and_kept_once_its_run_has_succeed
     let whole: Attribution = server.get(&address).await.json();
     let context = server.get(&format!("{address}/context")).await;
     assert_eq!(context.header(header::CACHE_CONTROL), "no-cache");
-    assert_eq!(Attribution::of(context.json(), file.json()), whole);
+    assert_eq!(Attribution { context: context.json(), file: file.json() }, whole);
     for ending in [".json", "/context"] {
         let none = format!("/api/attributions/{}.e9.adversarial{ending}", run.id);
         server.get(&none).await.assert_problem(404, "attribution-not-found", Some("id"));

@@ -2,7 +2,7 @@
 
 use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
-use shared::api::Share;
+use shared::api::NewLink;
 
 use crate::support::{TestServer, request};
 
@@ -73,7 +73,7 @@ async fn a_share_tells_other_programs_its_title_and_picture() {
     let server = TestServer::start().await;
     let run = server.finish("done").await;
     let view = format!("/compare?a={0}.e1.adversarial&b={0}.e2.adversarial", run.id);
-    let share: Share = server.post("/api/shares", &json!({"view": view, "title": "\"><script>alert('1')</script>"})).await.json();
+    let share: NewLink = server.post("/api/shares", &json!({"view": view, "title": "\"><script>alert('1')</script>"})).await.json();
 
     let page = server.get(&format!("/{}", share.path)).await.text();
     assert!(page.contains("og:title\" content=\"&quot;&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;\""), "{page}");
@@ -112,7 +112,7 @@ async fn the_application_lives_under_a_prefix_with_and_without_it() {
     assert_eq!(document["servers"][0]["url"], "/lab/lens");
 
     let run = server.finish("done").await;
-    let share: Share = server.post("/api/shares", &json!({"view": format!("/runs/{}", run.id)})).await.json();
+    let share: NewLink = server.post("/api/shares", &json!({"view": format!("/runs/{}", run.id)})).await.json();
     let page = server.get(&format!("/lab/lens/{}", share.path)).await.text();
     let picture = format!("content=\"http://localhost:8000/lab/lens/api/shares/{}/preview.png\"", share.token);
     assert!(page.contains(&picture), "{page}");

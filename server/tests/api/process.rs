@@ -13,7 +13,8 @@ use shared::api::{Run, RunState};
 
 use crate::support::{DEADLINE, config, write_fixture};
 
-struct Program {
+/// A server that runs.
+pub struct Program {
     child: Child,
     /// What it said where it is.
     said: String,
@@ -22,14 +23,18 @@ struct Program {
 
 impl Program {
     fn start(dir: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(dir, arguments).spawn().unwrap();
+        Self::spawn(command(dir, arguments))
+    }
+
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut said = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
         let address = said.split_once("http://").unwrap().1.split_once('/').unwrap().0.to_owned();
         Program { child, said, address }
     }
 
-    fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+    pub fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
         let head = format!("{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Length: {length}\r\n{headers}\r\n", self.address);
@@ -40,13 +45,13 @@ impl Program {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
-    fn submit(&self, name: &str) -> String {
+    pub fn submit(&self, name: &str) -> String {
         let (status, body) = self.ask("POST", "/api/runs", "Content-Type: application/json\r\n", &config(name).to_string());
         assert_eq!(status, 201, "{body}");
         serde_json::from_str::<Value>(&body).unwrap()["id"].as_str().unwrap().to_owned()
     }
 
-    fn until(&self, id: &str, condition: impl Fn(&Run) -> bool) -> Run {
+    pub fn until(&self, id: &str, condition: impl Fn(&Run) -> bool) -> Run {
         let mut last = String::new();
         until(|| {
             last = self.ask("GET", &format!("/api/runs/{id}"), "", "").1;
@@ -56,7 +61,7 @@ impl Program {
     }
 
     /// Cancels a run and waits for its end.
-    fn cancel(&self, id: &str) {
+    pub fn cancel(&self, id: &str) {
         assert_eq!(self.ask("POST", &format!("/api/runs/{id}/cancel"), "", "").0, 200);
         let run = self.until(id, |run| run.state.is_finished());
         assert_eq!(run.state, RunState::Canceled);
@@ -74,7 +79,8 @@ impl Drop for Program {
     }
 }
 
-fn command(dir: &Path, arguments: &[&str]) -> Command {
+/// The command of a server on a data directory.
+pub fn command(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
     command.env_clear().args(["--addr", "127.0.0.1:0"]).arg("--data-dir").arg(dir.join("data"));
     command.arg("--worker").arg(dir.join("worker.sh")).arg("--web").arg(dir.join("web")).args(arguments);
@@ -213,6 +219,23 @@ fn what_is_missing_at_the_start_is_said_in_a_sentence() {
 }
 
 #[test]
+fn the_demo_is_submitted_and_its_link_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    write_fixture(dir.path());
+    let mut child = command(dir.path(), &["--demo", "--token", "0123456789abcdef"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let said = [lines.next().unwrap().unwrap(), lines.next().unwrap().unwrap()];
+    let program =
+        Program { child, address: said[0].split_once("http://").unwrap().1.split_once('/').unwrap().0.to_owned(), said: said.concat() };
+    let (address, link) = said[1].split_once(" at http://").unwrap().1.split_once("/runs/").unwrap();
+    assert_eq!(address, program.address);
+    let id = link.strip_suffix("?token=0123456789abcdef").unwrap();
+    let (status, body) = program.ask("GET", &format!("/api/runs/{id}"), "Authorization: Bearer 0123456789abcdef\r\n", "");
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(serde_json::from_str::<Run>(&body).unwrap().config, shared::preset::demo().config);
+}
+
+#[test]
 fn a_backup_of_a_server_that_runs_becomes_a_server_again() {
     let dir = tempfile::tempdir().unwrap();
     write_fixture(dir.path());
@@ -236,7 +259,7 @@ fn a_backup_of_a_server_that_runs_becomes_a_server_again() {
     let (fine, said) = act("data", "backup", &copy);
     assert!(fine && said.starts_with("copied 2 runs, "), "{said}");
     let matrix = format!("runs/{done}/attributions/e2.adversarial.json");
-    assert!(program.ask("DELETE", &format!("/api/runs/{done}"), "", "").0 == 204 && copy.join(&matrix).is_file());
+    assert!(program.ask("DELETE", &format!("/api/runs/{done}?for_good=true"), "", "").0 == 204 && copy.join(&matrix).is_file());
     let (fine, said) = act("data", "backup", &copy);
     assert!(!fine && said.contains("is not empty"), "{said}");
     let (fine, said) = act("data", "restore", &copy);

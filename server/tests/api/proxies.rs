@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use serde_json::json;
-use shared::api::Share;
+use shared::api::NewLink;
 
 use crate::support::{Answer, TestServer};
 
@@ -59,7 +59,7 @@ async fn the_name_of_a_jupyterhub_user_is_one_path_however_it_is_spelled() {
         assert_eq!(ask(&server, Method::GET, &format!("{prefix}/api/health"), &host).await.status, StatusCode::OK, "{prefix}");
     }
     let run = server.finish("done").await;
-    let share: Share = server.post("/api/shares", &json!({"view": format!("/runs/{}", run.id)})).await.json();
+    let share: NewLink = server.post("/api/shares", &json!({"view": format!("/runs/{}", run.id)})).await.json();
     let page = ask(&server, Method::GET, &format!("/user/ada%40lab.org/lens/{}", share.path), &host).await.text();
     let picture = format!("og:image\" content=\"http://localhost:8000/user/ada@lab.org/lens/api/shares/{}/preview.png\"", share.token);
     assert!(page.contains(&picture), "{page}");
@@ -75,7 +75,7 @@ async fn the_preview_of_a_share_is_at_the_public_address() {
         })
         .await;
         let run = server.finish("done").await;
-        let share: Share = server.post("/api/shares", &json!({"view": format!("/runs/{}", run.id)})).await.json();
+        let share: NewLink = server.post("/api/shares", &json!({"view": format!("/runs/{}", run.id)})).await.json();
         let page = ask(&server, Method::GET, &format!("/{}", share.path), headers).await.text();
         let picture = format!("og:image\" content=\"{expected}/api/shares/{}/preview.png\"", share.token);
         assert!(page.contains(&picture), "{expected}: {page}");

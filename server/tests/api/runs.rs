@@ -147,15 +147,16 @@ async fn lists_are_filtered_sorted_and_paged() {
 }
 
 #[tokio::test]
-async fn a_deleted_run_is_gone_with_its_files() {
+async fn a_run_deleted_for_good_is_gone_with_its_files() {
     let server = TestServer::start().await;
     let run = server.finish("done").await;
     let uri = format!("/api/runs/{}", run.id);
-    assert_eq!(server.call(Method::DELETE, &uri).await.status, StatusCode::NO_CONTENT);
+    let for_good = format!("{uri}?for_good=true");
+    assert_eq!(server.call(Method::DELETE, &for_good).await.status, StatusCode::NO_CONTENT);
     assert!(!server.run_dir(&run.id).exists());
     assert_eq!(std::fs::read_dir(server.dir.path().join("data/runs")).unwrap().count(), 0);
     server.get(&uri).await.assert_problem(404, "run-not-found", Some("id"));
-    server.call(Method::DELETE, &uri).await.assert_problem(404, "run-not-found", Some("id"));
+    server.call(Method::DELETE, &for_good).await.assert_problem(404, "run-not-found", Some("id"));
 }
 
 #[tokio::test]

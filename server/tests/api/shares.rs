@@ -2,12 +2,12 @@
 
 use axum::http::{Method, StatusCode, header};
 use serde_json::json;
-use shared::api::{Run, Share, SharedContent, SharedView};
+use shared::api::{NewLink, Run, RunState, Share, SharedContent, SharedView};
 
 use crate::matrices::assert_png;
 use crate::support::{TestServer, config};
 
-async fn share(server: &TestServer, view: &str, title: &str) -> Share {
+async fn share(server: &TestServer, view: &str, title: &str) -> NewLink {
     let answer = server.post("/api/shares", &json!({"view": view, "title": title})).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
     answer.json()
@@ -20,23 +20,48 @@ async fn a_share_carries_what_it_shows_until_it_is_revoked() {
     let view = format!("/compare?a={0}.e1.adversarial&b={0}.e2.adversarial&scale=fitted", run.id);
     let made = share(&server, &view, "Best & last").await;
     assert_eq!((made.token.as_str().len(), made.path.as_str()), (40, format!("s/{}", made.token).as_str()));
-    assert_eq!((made.view.as_str(), made.title.as_str()), (view.as_str(), "Best & last"));
-    assert_eq!(server.get("/api/shares").await.json::<Vec<Share>>(), std::slice::from_ref(&made));
+    assert_eq!((made.share.view.as_str(), made.share.title.as_str()), (view.as_str(), "Best & last"));
+    assert_eq!(server.get("/api/shares").await.json::<Vec<Share>>(), std::slice::from_ref(&made.share));
 
     let uri = format!("/api/shares/{}", made.token);
     let opened: SharedView = server.get(&uri).await.json();
-    assert_eq!(opened.share, made);
+    assert_eq!(opened.share, made.share);
     let SharedContent::Compare { comparison } = opened.content else { panic!("{:?}", opened.content) };
     assert_eq!(comparison.differences[0].delta_cas, -4.0);
     let preview = server.get(&format!("{uri}/preview.png")).await;
     assert_eq!(preview.header(header::CONTENT_TYPE), "image/png");
     assert_png(&preview.body, Some((1200, 630)));
 
-    assert_eq!(server.call(Method::DELETE, &uri).await.status, StatusCode::NO_CONTENT);
-    server.get(&uri).await.assert_problem(404, "share-not-found", Some("token"));
-    server.get(&format!("{uri}/preview.png")).await.assert_problem(404, "share-not-found", Some("token"));
-    server.call(Method::DELETE, &uri).await.assert_problem(404, "share-not-found", Some("token"));
+    // Only its owner's name of it withdraws it.
+    server.call(Method::DELETE, &uri).await.assert_problem(404, "share-not-found", Some("share"));
+    let withdraw = format!("/api/shares/{}", made.share.id);
+    assert_eq!(server.call(Method::DELETE, &withdraw).await.status, StatusCode::NO_CONTENT);
+    server.get(&uri).await.assert_problem(404, "share-not-found", Some("share"));
+    server.get(&format!("{uri}/preview.png")).await.assert_problem(404, "share-not-found", Some("share"));
+    server.call(Method::DELETE, &withdraw).await.assert_problem(404, "share-not-found", Some("share"));
     assert_eq!(server.get(&format!("/{}", made.path)).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_new_link_to_the_same_view_replaces_the_former_and_neither_is_in_the_database() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await;
+    let made = share(&server, &format!("/runs/{}", run.id), "Mine").await;
+    let renew = format!("/api/shares/{}/link", made.share.id);
+    let answer = server.call(Method::POST, &renew).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    let new: NewLink = answer.json();
+    assert_eq!((&new.share, new.token == made.token), (&made.share, false));
+    server.get(&format!("/api/shares/{}", made.token)).await.assert_problem(404, "share-not-found", Some("share"));
+    assert_eq!(server.get(&format!("/api/shares/{}", new.token)).await.json::<SharedView>().share, made.share);
+    assert!(!server.get("/api/shares").await.text().contains(new.token.as_str()), "the list does not show it again");
+    for name in ["crosslens.db", "crosslens.db-wal"] {
+        let bytes = std::fs::read(server.dir.path().join("data").join(name)).unwrap();
+        for token in [&made.token, &new.token] {
+            assert!(!bytes.windows(40).any(|part| part == token.as_str().as_bytes()), "{name} holds a token");
+        }
+    }
+    server.call(Method::POST, "/api/shares/99/link").await.assert_problem(404, "share-not-found", Some("share"));
 }
 
 #[tokio::test]
@@ -49,7 +74,7 @@ async fn every_page_can_be_shared_and_names_itself() {
         (format!("/compare?a={0}.e1.adversarial&b={0}.e2.adversarial", run.id), "done: epoch 1 (best) against epoch 2 (last)"),
     ] {
         let made = share(&server, &view, " ").await;
-        assert_eq!(made.title, title);
+        assert_eq!(made.share.title, title);
         let preview = server.get(&format!("/api/shares/{}/preview.png", made.token)).await;
         assert_png(&preview.body, Some((1200, 630)));
     }
@@ -60,16 +85,16 @@ async fn a_share_has_a_note_and_an_end_and_says_when_it_has_passed() {
     let server = TestServer::start().await;
     let run = server.finish("done").await;
     let body = json!({"view": format!("/runs/{}", run.id), "note": " Look at <3>.\nThen at 5. ", "expires_in_days": 7});
-    let made: Share = server.post("/api/shares", &body).await.json();
-    assert_eq!(made.note, "Look at <3>.\nThen at 5.");
-    assert!(!made.expired && made.expires_at.as_ref().is_some_and(|end| *end > made.created_at), "{made:?}");
+    let made: NewLink = server.post("/api/shares", &body).await.json();
+    assert_eq!(made.share.note, "Look at <3>.\nThen at 5.");
+    assert!(!made.share.expired && made.share.expires_at.as_ref().is_some_and(|end| *end > made.share.created_at), "{made:?}");
     let (uri, page) = (format!("/api/shares/{}", made.token), format!("/{}", made.path));
-    assert_eq!(server.get(&uri).await.json::<SharedView>().share, made);
+    assert_eq!(server.get(&uri).await.json::<SharedView>().share, made.share);
     assert!(server.get(&page).await.text().contains("content=\"Look at &lt;3&gt;. Then at 5.\""), "previews of the link show the note");
 
     server.sql("UPDATE shares SET expires_at = '2026-01-02T03:04:05.678Z'").await;
     for uri in [uri.clone(), format!("{uri}/preview.png")] {
-        let problem = server.get(&uri).await.assert_problem(410, "share-expired", Some("token"));
+        let problem = server.get(&uri).await.assert_problem(410, "share-expired", Some("share"));
         assert!(problem.detail.contains("2026-01-02 03:04 UTC"), "{problem:?}");
     }
     assert_eq!(server.get(&page).await.status, StatusCode::GONE);
@@ -79,8 +104,8 @@ async fn a_share_has_a_note_and_an_end_and_says_when_it_has_passed() {
     // What expired long ago is forgotten when the next one is made.
     server.sql("UPDATE shares SET expires_at = '2020-01-02T03:04:05.678Z'").await;
     let next = share(&server, &format!("/runs/{}", run.id), "").await;
-    assert_eq!(server.get("/api/shares").await.json::<Vec<Share>>(), [next]);
-    server.get(&uri).await.assert_problem(404, "share-not-found", Some("token"));
+    assert_eq!(server.get("/api/shares").await.json::<Vec<Share>>(), [next.share]);
+    server.get(&uri).await.assert_problem(404, "share-not-found", Some("share"));
 }
 
 #[tokio::test]
@@ -114,10 +139,10 @@ async fn a_share_goes_with_its_run() {
     let made = share(&server, &format!("/runs/{}", run.id), "").await;
     let both = share(&server, &format!("/compare?a={}.e1.adversarial&b={}.e1.adversarial", other.id, run.id), "").await;
     let kept = share(&server, &format!("/runs/{}", other.id), "").await;
-    server.call(Method::DELETE, &format!("/api/runs/{}", run.id)).await;
-    assert_eq!(server.get("/api/shares").await.json::<Vec<Share>>(), [kept]);
+    server.call(Method::DELETE, &format!("/api/runs/{}?for_good=true", run.id)).await;
+    assert_eq!(server.get("/api/shares").await.json::<Vec<Share>>(), [kept.share]);
     for token in [made.token, both.token] {
-        let problem = server.get(&format!("/api/shares/{token}")).await.assert_problem(404, "share-not-found", Some("token"));
+        let problem = server.get(&format!("/api/shares/{token}")).await.assert_problem(404, "share-not-found", Some("share"));
         assert!(problem.detail.contains("deleted"), "{problem:?}");
     }
 }
@@ -141,6 +166,19 @@ async fn a_shared_run_does_not_tell_folders_of_the_server() {
 }
 
 #[tokio::test]
+async fn a_shared_run_tells_neither_tags_nor_why_it_failed() {
+    let server = TestServer::start().await;
+    let run = server.finish("failed").await;
+    assert!(run.failure.is_some());
+    server.sql(r#"UPDATE runs SET tags = '["secret plan"]'"#).await;
+    let made = share(&server, &format!("/runs/{}", run.id), "").await;
+    let opened = server.get(&format!("/api/shares/{}", made.token)).await;
+    let SharedContent::Run { run: shown, .. } = opened.json::<SharedView>().content else { panic!("{}", opened.text()) };
+    assert_eq!((shown.state, shown.tags.len()), (RunState::Failed, 0));
+    assert!(!opened.text().contains("secret plan") && !opened.text().contains(&run.failure.unwrap()), "{}", opened.text());
+}
+
+#[tokio::test]
 async fn a_run_is_shared_at_an_epoch_and_with_a_baseline_of_another_run() {
     let server = TestServer::start().await;
     let (run, other) = (server.finish("done").await, server.finish("done").await);
@@ -161,12 +199,12 @@ async fn there_is_an_end_to_shares() {
     server
         .multiply(
             9_999,
-            "INSERT INTO shares (token, title, view, created_at) SELECT token || number, title, view, created_at FROM shares, numbers",
+            "INSERT INTO shares (token_hash, title, note, view, created_at) SELECT token_hash || number, title, note, view, created_at FROM shares, numbers",
         )
         .await;
     let answer = server.post("/api/shares", &json!({"view": view})).await;
     answer.assert_problem(429, "too-many-shares", None);
-    server.call(Method::DELETE, &format!("/api/shares/{}", made.token)).await;
+    server.call(Method::DELETE, &format!("/api/shares/{}", made.share.id)).await;
     share(&server, &view, "").await;
 }
 

@@ -90,7 +90,7 @@ async fn a_run_that_has_ended_unwritten_can_be_deleted() {
     fs::write(server.run_dir(&run.id).join("go"), "").unwrap();
     server.until(&run.id, |run| run.state.is_finished()).await;
     let uri = format!("/api/runs/{}", run.id);
-    assert_eq!(server.call(Method::DELETE, &uri).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(server.call(Method::DELETE, &format!("{uri}?for_good=true")).await.status, StatusCode::NO_CONTENT);
     server.get(&uri).await.assert_problem(404, "run-not-found", Some("id"));
     server.sql(TAKE_CHANGES).await;
     until_well(&server).await;
@@ -124,11 +124,11 @@ async fn a_run_is_deleted_whole_or_not_at_all() {
     let run = server.finish("done").await;
     let uri = format!("/api/runs/{}", run.id);
     server.sql("CREATE TRIGGER refuse BEFORE DELETE ON runs BEGIN SELECT RAISE(ABORT, 'locked away'); END").await;
-    assert_eq!(server.call(Method::DELETE, &uri).await.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(server.call(Method::DELETE, &format!("{uri}?for_good=true")).await.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(server.run(&run.id).await, run);
     assert!(server.run_dir(&run.id).join("checkpoints/e1.safetensors").exists());
     server.sql(TAKE_CHANGES).await;
-    assert_eq!(server.call(Method::DELETE, &uri).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(server.call(Method::DELETE, &format!("{uri}?for_good=true")).await.status, StatusCode::NO_CONTENT);
     let left: Vec<_> = fs::read_dir(server.run_dir(&run.id).parent().unwrap()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
 }

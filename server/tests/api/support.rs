@@ -21,7 +21,7 @@ use shared::eps::Eps;
 use shared::fixtures;
 use shared::matrix::Matrix;
 use shared::preset;
-use shared::record::{AttributionEntry, Checkpoint, Epoch, Finished, Record, Started};
+use shared::record::{AttributionEntry, Checkpoint, Epoch, Finished, Record};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use tempfile::TempDir;
@@ -148,25 +148,23 @@ impl TestServer {
 
     /// Stops the server in order and starts it again on the same data with changed settings.
     pub async fn restart_with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let (dir, mut settings) = self.stop().await;
+        change(&mut settings);
+        Self::open(dir, settings).await
+    }
+
+    /// Stops the server in order; returns its folder and its settings.
+    pub async fn stop(self) -> (TempDir, Settings) {
         let TestServer { dir, state, router } = self;
         state.stop().await.unwrap();
         state.close().await;
         drop(router);
-        let mut settings = state.settings.clone();
+        let settings = state.settings.clone();
         drop(state);
-        change(&mut settings);
         // The lock goes with the last task that holds the state.
-        let start = Instant::now();
-        loop {
-            match AppState::open(settings.clone()).await {
-                Ok(state) => {
-                    let router = app::router(state.clone()).unwrap();
-                    return TestServer { dir, state, router };
-                }
-                Err(error) => assert!(start.elapsed() < DEADLINE, "{error:#}"),
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let lock = std::fs::File::open(settings.data_dir.join("server.lock")).unwrap();
+        until(async || lock.try_lock().is_ok()).await;
+        (dir, settings)
     }
 
     pub fn run_dir(&self, id: &(impl Display + ?Sized)) -> PathBuf {
@@ -318,6 +316,7 @@ pub fn settings(dir: &Path) -> Settings {
         worker: dir.join("worker.sh"),
         stop_grace: Duration::from_secs(5),
         rules: Rules::default(),
+        trash_days: 7,
         web: Some(dir.join("web")),
         base_path: String::new(),
         public_url: None,
@@ -375,17 +374,12 @@ pub fn attribution(epoch: u32) -> AttributionFile {
 fn records() -> Vec<Record> {
     let epoch = |epoch: u32, robust: f64| {
         Record::Epoch(Epoch {
-            epoch,
-            learning_rate: 0.1,
             train_loss: Some(1.5),
-            train_clean_accuracy: None,
             train_robust_accuracy: Some(0.5),
             test_clean_accuracy: Some(0.75),
             test_robust_accuracy: Some(robust),
             test_loss: Some(1.25),
-            holdout_robust_accuracy: None,
-            seconds: 1.0,
-            elapsed_secs: f64::from(epoch),
+            ..fixtures::epoch(epoch)
         })
     };
     let checkpoint = |epoch: u32| {
@@ -403,21 +397,7 @@ fn records() -> Vec<Record> {
         Record::Attribution(AttributionEntry { epoch, inputs: Inputs::Adversarial, file, cas, cas_normalized })
     };
     vec![
-        Record::Started(Started {
-            device: "cpu".into(),
-            device_name: "2 CPU threads".into(),
-            libtorch: "2.11.0".into(),
-            engine: "0.1.0".into(),
-            parameters: 1000,
-            feature_dim: 96,
-            class_names: (0..10).map(|class| class.to_string()).collect(),
-            train_samples: 300,
-            test_samples: 599,
-            holdout_samples: 0,
-            noisy_labels: 60,
-            epochs: 2,
-            teacher_epochs: 0,
-        }),
+        Record::Started(fixtures::started(2)),
         epoch(1, 0.5),
         checkpoint(1),
         entry(1),

@@ -10,8 +10,7 @@ use crate::matrix::Matrix;
 /// A class-wise attribution matrix with the settings it was measured with.
 ///
 /// Content of `attributions/*.json` in a run directory.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttributionFile {
     /// Epoch of the checkpoint.
     pub epoch: u32,
@@ -34,15 +33,15 @@ pub struct AttributionFile {
     pub subset: Subset,
     /// Features that the attribution was computed on.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub layer: Layer,
     /// The measured checkpoint, such as `RUN.e12`; absent if it belongs to the run of this directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[schema(value_type = Option<String>)]
     pub checkpoint: Option<CheckpointId>,
     /// C: the cosine of the mean attribution vectors of each pair of classes, unless `aggregation` says
     /// otherwise.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
+    #[schema(value_type = Vec<Vec<f64>>)]
     pub matrix: Matrix,
     /// L2 norm of the mean attribution vector of each class.
     pub norms: Vec<f64>,
@@ -60,7 +59,7 @@ pub struct AttributionFile {
     pub confusion: Vec<Vec<u32>>,
     /// A control: the cosines of the rows of W alone. For a stage, W is the fitted linear map.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<Vec<f64>>>))]
+    #[schema(value_type = Option<Vec<Vec<f64>>>)]
     pub weight_matrix: Option<Matrix>,
     /// Intervals of CAS and of the cells; absent if they were not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,16 +73,15 @@ pub struct AttributionFile {
 }
 
 /// The attack that made adversarial inputs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttackUsed {
     /// Norm of the threat model.
     pub norm: Norm,
     /// Radius of the threat model.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub eps: Eps,
     /// Step size.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub step_size: Eps,
     /// Number of steps.
     pub steps: u32,
@@ -94,8 +92,7 @@ pub struct AttackUsed {
 /// 95 % bootstrap intervals: Efron's percentile method.
 ///
 /// The images of each class that count are resampled with replacement.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Bootstrap {
     /// Number of resamples.
     pub resamples: u32,
@@ -104,22 +101,21 @@ pub struct Bootstrap {
     /// Upper end of the interval of CAS.
     pub cas_high: f64,
     /// Lower end of the interval of each cell; `high` has the upper end.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
+    #[schema(value_type = Vec<Vec<f64>>)]
     pub low: Matrix,
     /// Upper end of the interval of each cell.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
+    #[schema(value_type = Vec<Vec<f64>>)]
     pub high: Matrix,
 }
 
 /// `GET /api/attributions/{id}/context`: what is known of an attribution besides its matrix. It can change.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttributionContext {
     /// Run, epoch and inputs, such as `RUN.e12.adversarial`.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub id: AttributionId,
     /// Id of the run.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub run: RunId,
     /// Title of the run.
     pub run_title: String,
@@ -134,32 +130,16 @@ pub struct AttributionContext {
 }
 
 /// `GET /api/attributions/{id}`: an attribution matrix and its context.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Attribution {
-    /// Run, epoch and inputs, such as `RUN.e12.adversarial`.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
-    pub id: AttributionId,
-    /// Id of the run.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
-    pub run: RunId,
-    /// Title of the run.
-    pub run_title: String,
-    /// Whether the checkpoint is the best of its run.
-    pub is_best: bool,
-    /// Whether the checkpoint is the last of its run.
-    pub is_last: bool,
-    /// Clean accuracy of the checkpoint on the whole test set, as measured during training.
-    pub clean_accuracy: Option<f64>,
-    /// Robust accuracy of the checkpoint, as measured during training.
-    pub robust_accuracy: Option<f64>,
+    #[serde(flatten)]
+    pub context: AttributionContext,
     #[serde(flatten)]
     pub file: AttributionFile,
 }
 
 /// `GET /api/runs/{id}/cells`: one cell of a run's matrix at one epoch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EpochCell {
     /// Epoch of the checkpoint.
     pub epoch: u32,
@@ -187,14 +167,9 @@ impl AttackUsed {
 }
 
 impl Attribution {
-    pub fn of(context: AttributionContext, file: AttributionFile) -> Self {
-        let AttributionContext { id, run, run_title, is_best, is_last, clean_accuracy, robust_accuracy } = context;
-        Attribution { id, run, run_title, is_best, is_last, clean_accuracy, robust_accuracy, file }
-    }
-
     /// Returns the baseline if it is another attribution over the same classes, else `None`.
     pub fn comparable<'a>(&self, baseline: Option<&'a Attribution>) -> Option<&'a Attribution> {
-        baseline.filter(|baseline| baseline.id != self.id && baseline.file.class_names == self.file.class_names)
+        baseline.filter(|baseline| baseline.context.id != self.context.id && baseline.file.class_names == self.file.class_names)
     }
 }
 

@@ -6,14 +6,13 @@ use crate::config::Inputs;
 use crate::id::{AttributionId, CheckpointId, RunId};
 
 /// `GET /api/runs/{id}/checkpoints`: an existing checkpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CheckpointInfo {
     /// Run and epoch, such as `RUN.e12`.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub id: CheckpointId,
     /// Id of the run.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub run: RunId,
     /// Epoch after which the checkpoint was saved.
     pub epoch: u32,
@@ -34,11 +33,10 @@ pub struct CheckpointInfo {
 }
 
 /// An attribution matrix of a checkpoint, without the matrix.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttributionSummary {
     /// Run, epoch and inputs, such as `RUN.e12.adversarial`.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub id: AttributionId,
     /// Inputs that it was measured on.
     pub inputs: Inputs,

@@ -9,8 +9,7 @@ use crate::matrix::{Matrix, PairChange};
 /// `GET /api/comparisons`: two to six attributions over the same classes.
 ///
 /// The first is the baseline; each other is compared with it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Comparison {
     /// The compared attributions, the baseline first.
     pub attributions: Vec<Attribution>,
@@ -19,16 +18,15 @@ pub struct Comparison {
 }
 
 /// How an attribution differs from the baseline of a comparison.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Difference {
     /// Name of the attribution, such as `RUN.e12.adversarial`.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub id: AttributionId,
     /// CAS of this attribution minus CAS of the baseline.
     pub delta_cas: f64,
     /// Matrix of this attribution minus the baseline's matrix, cell by cell.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<f64>>))]
+    #[schema(value_type = Vec<Vec<f64>>)]
     pub matrix: Matrix,
     /// Every pair `i < j`, largest change first; `a` is the baseline's value.
     pub changes: Vec<PairChange>,
@@ -66,7 +64,7 @@ impl Comparison {
         };
         let difference = |(index, other): (usize, &Attribution)| {
             let of = Difference::between(baseline, other);
-            of.ok_or_else(|| OtherClasses { index: index + 1, id: other.id.clone(), baseline: baseline.id.clone() })
+            of.ok_or_else(|| OtherClasses { index: index + 1, id: other.context.id.clone(), baseline: baseline.context.id.clone() })
         };
         let differences = others.iter().enumerate().map(difference).collect::<Result<_, _>>()?;
         Ok(Comparison { attributions, differences })
@@ -109,7 +107,7 @@ impl Difference {
             return None;
         }
         Some(Difference {
-            id: other.id.clone(),
+            id: other.context.id.clone(),
             delta_cas: to.cas - from.cas,
             matrix: from.matrix.difference(&to.matrix)?,
             changes: from.matrix.changes(&to.matrix),

@@ -6,8 +6,7 @@ use crate::config::SplitName;
 use crate::dataset::{DatasetInfo, PassedOver};
 
 /// `GET /api/datasets`: a data set and the state of its files on the server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DatasetStatus {
     #[serde(flatten)]
     pub info: DatasetInfo,
@@ -18,8 +17,7 @@ pub struct DatasetStatus {
 }
 
 /// State of a data set's files. Runs can use it without a folder if it is `embedded`, `generated` or `ready`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum DatasetFiles {
     Embedded,
@@ -53,8 +51,7 @@ pub enum DatasetFiles {
 }
 
 /// What a download does at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DownloadStep {
     Receiving,
@@ -64,8 +61,7 @@ pub enum DownloadStep {
 }
 
 /// Files published by the authors of a data set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DownloadOffer {
     /// Addresses of the files.
     pub urls: Vec<String>,
@@ -76,8 +72,7 @@ pub struct DownloadOffer {
 }
 
 /// `PUT /api/datasets/{id}/folder`: sets the folder of a data set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetFolder {
     /// Absolute path on the server.
@@ -85,8 +80,7 @@ pub struct DatasetFolder {
 }
 
 /// `GET /api/datasets/{id}/summary`: the content of the files.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DatasetSummary {
     /// Names of the classes, in the order of their indices.
     pub class_names: Vec<String>,
@@ -98,8 +92,7 @@ pub struct DatasetSummary {
 }
 
 /// One split of a data set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SplitSummary {
     /// Name of the split.
     pub split: SplitName,
@@ -110,8 +103,7 @@ pub struct SplitSummary {
 }
 
 /// An image of a data set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SampleImage {
     /// Index of its class.
     pub label: u32,

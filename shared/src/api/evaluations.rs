@@ -10,18 +10,17 @@ use crate::record::EvaluationStep;
 /// The result of an evaluation.
 ///
 /// Content of `evaluation.json` in its run directory, written when the evaluation is complete.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EvaluationFile {
     /// The evaluated checkpoint, such as `RUN.e12`.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub checkpoint: CheckpointId,
     /// SHA-256 of the checkpoint file.
     pub checkpoint_sha256: String,
     /// Norm of the threat model.
     pub norm: Norm,
     /// Radius of the threat model.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub eps: Eps,
     /// Split of the images.
     pub split: SplitName,

@@ -7,14 +7,13 @@ use crate::config::SplitName;
 use crate::id::CheckpointId;
 
 /// The analysis of pairs of classes: content of `pair.json` in its run directory.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PairFile {
     /// Names of the classes.
     pub class_names: Vec<String>,
     /// One or two checkpoints, such as `RUN.e12`, in the requested order. The first decides which images are
     /// shown.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    #[schema(value_type = Vec<String>)]
     pub checkpoints: Vec<CheckpointId>,
     /// Split of the images.
     pub split: SplitName,
@@ -33,8 +32,7 @@ pub struct PairFile {
 /// A pair of classes at one or two checkpoints.
 ///
 /// In an array of two numbers, the first is for class i and the second for class j.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MeasuredPair {
     /// Index of the first class.
     pub i: u32,
@@ -48,8 +46,7 @@ pub struct MeasuredPair {
 }
 
 /// The features that two classes share at a checkpoint, on adversarial images.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Overlap {
     /// C[i, j]: the sum of the contributions of all dimensions.
     pub cosine: f64,
@@ -64,8 +61,7 @@ pub struct Overlap {
 }
 
 /// A dimension d of the feature vector g that two classes share.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SharedDimension {
     /// Index of the dimension, from 0.
     pub dimension: u32,
@@ -80,8 +76,7 @@ pub struct SharedDimension {
 }
 
 /// Accuracy on two classes when some dimensions of g are set to 0.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LeaveOut {
     /// Accuracy with all dimensions.
     pub whole: PairAccuracy,
@@ -92,8 +87,7 @@ pub struct LeaveOut {
 }
 
 /// Accuracy on the images of two classes, as fractions of the images of each class.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PairAccuracy {
     /// On clean images.
     pub clean: [f64; 2],
@@ -106,8 +100,7 @@ pub struct PairAccuracy {
 }
 
 /// An image that strongly activates the dimensions that two classes share.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DrivingImage {
     /// Index in the split.
     pub index: u32,
@@ -124,8 +117,7 @@ pub struct DrivingImage {
 }
 
 /// The perturbation that an attack adds to an image, amplified. Gray means no change.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Perturbation {
     /// The amplified perturbation.
     pub image: String,

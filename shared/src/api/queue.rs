@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::RunRow;
 
 /// `POST /api/runs/{id}/move`: moves a queued run among the runs that wait for the same device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueMove {
     /// Place to move the run to.
@@ -14,8 +13,7 @@ pub struct QueueMove {
 }
 
 /// A place in the queue, relative to the other runs of the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QueuePlace {
     /// One place forward: before the run that is now before it.
@@ -27,8 +25,7 @@ pub enum QueuePlace {
 }
 
 /// `GET /api/queue`: running and queued runs of each device.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Queue {
     /// True if nothing starts, because a person wants it so; runs that run go on.
     pub paused: bool,
@@ -37,8 +34,7 @@ pub struct Queue {
 }
 
 /// `PATCH /api/queue`: pauses the queue, or lets it go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueChange {
     /// True to start nothing more; runs that run go on.
@@ -46,8 +42,7 @@ pub struct QueueChange {
 }
 
 /// The queue of a device.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeviceQueue {
     /// Name of the device, such as `cpu` or `cuda:0`.
     pub device: String,
@@ -60,8 +55,7 @@ pub struct DeviceQueue {
 }
 
 /// A run in the queue and when it will finish.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct QueuedRun {
     /// The run.
     pub run: RunRow,
@@ -73,8 +67,7 @@ pub struct QueuedRun {
 }
 
 /// An estimated duration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Estimate {
     /// Duration.
     pub seconds: f64,
@@ -83,8 +76,7 @@ pub struct Estimate {
 }
 
 /// What an estimate is based on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EstimateBasis {
     /// The speed of the run itself.

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::problem::Problem;
 
 /// `POST /api/run-actions`: applies one action to many runs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunActions {
     /// The action.
@@ -22,8 +21,7 @@ pub struct RunActions {
 }
 
 /// An action that can be applied to many runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunAction {
     /// As `POST /api/runs/{id}/cancel`. No other run of the list starts before all are canceled.
@@ -32,8 +30,12 @@ pub enum RunAction {
     Pause,
     /// As `POST /api/runs/{id}/resume`.
     Resume,
-    /// As `DELETE /api/runs/{id}`.
+    /// As `DELETE /api/runs/{id}`: moves runs to the trash.
     Delete,
+    /// As `POST /api/runs/{id}/restore`.
+    Restore,
+    /// As `DELETE /api/runs/{id}?for_good=true`.
+    DeleteForGood,
     /// Adds and removes tags.
     Tag,
 }
@@ -44,16 +46,14 @@ impl RunActions {
 }
 
 /// Results of a `RunActions`, in the order of its `ids`; each run appears once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunActionsAnswer {
     /// One result for each run.
     pub outcomes: Vec<RunOutcome>,
 }
 
 /// Result of the action for one run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunOutcome {
     /// The run, as the request names it.
     pub id: String,

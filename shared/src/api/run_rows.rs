@@ -10,11 +10,10 @@ use crate::id::{RunId, SweepId};
 use crate::rundir::StopReason;
 
 /// A run as a row of a table: the values of its columns and filters, without its configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunRow {
     /// Id of the run.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub id: RunId,
     /// Title of the run.
     pub title: String,
@@ -45,14 +44,14 @@ pub struct RunRow {
     pub norm: Option<Norm>,
     /// Radius of the same attack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[schema(value_type = Option<String>)]
     pub eps: Option<Eps>,
     /// Seed; absent if the run does not train.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
     /// Id of the sweep the run belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[schema(value_type = Option<String>)]
     pub sweep: Option<SweepId>,
     /// Free words to find the run by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -90,11 +89,13 @@ pub struct RunRow {
     /// Number of classes of the network; absent if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<u32>,
+    /// Size of its files, measured when the run has ended; absent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
 }
 
 /// `GET /api/run-rows`: all runs, or the changes since an earlier response.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunRows {
     /// Value for `since` in the next request.
     pub cursor: String,
@@ -102,9 +103,24 @@ pub struct RunRows {
     pub complete: bool,
     /// The rows.
     pub rows: Vec<RunRow>,
+    /// Runs among them that this version of the server cannot read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableRun>,
     /// Names of deleted runs.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    #[schema(value_type = Vec<String>)]
     pub deleted: Vec<RunId>,
+}
+
+/// A run that this version of the server cannot read, for example one of a newer version. It can be deleted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct UnreadableRun {
+    /// Id of the run.
+    #[schema(value_type = String)]
+    pub id: RunId,
+    /// Title of the run.
+    pub title: String,
+    /// What cannot be read.
+    pub message: String,
 }
 
 /// Maximum number of points in the small curve of a row.
@@ -148,6 +164,7 @@ impl RunRow {
             cas: summary.cas,
             broke_down: summary.broke_down,
             classes,
+            disk_bytes: summary.disk_bytes,
         }
     }
 

@@ -8,11 +8,10 @@ use crate::record::{EvaluationStep, Metrics, NoticeKind, Record};
 use crate::rundir::StopReason;
 
 /// A run without its curves.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Run {
     /// Id of the run.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub id: RunId,
     /// Title of the run.
     pub title: String,
@@ -43,8 +42,7 @@ pub struct Run {
 }
 
 /// The state of a run. A succeeded run never changes its state; a paused, failed or canceled one can be resumed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     Queued,
@@ -57,8 +55,7 @@ pub enum RunState {
 }
 
 /// The numbers of a run that tables show.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunSummary {
     /// Last finished epoch; 0 before the first.
     pub epoch: u32,
@@ -86,11 +83,13 @@ pub struct RunSummary {
     /// Number of classes of the network; absent until the worker reports it.
     #[serde(default)]
     pub classes: Option<u32>,
+    /// Size of its files, measured when the run has ended; absent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
 }
 
 /// Measurements of an epoch. Accuracies are fractions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EpochSummary {
     /// Number of the epoch, from 1.
     pub epoch: u32,
@@ -106,23 +105,25 @@ pub struct EpochSummary {
 pub const SPARK_POINTS: usize = 60;
 
 /// `GET /api/runs`: one page of the list of runs.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunPage {
-    /// The runs of this page.
+    /// The runs of this page, without those that this version of the server cannot read; `GET /api/run-rows`
+    /// names them.
     pub runs: Vec<Run>,
     /// Number of matching runs on all pages.
     pub total: u32,
 }
 
 /// `GET /api/runs/{id}/records`: a run and its new records since an earlier request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunRecords {
     /// The run.
     pub run: Run,
     /// Its new records, in their order.
     pub records: Vec<Record>,
+    /// Number of lines among them that are no records.
+    #[serde(default)]
+    pub left_out: u32,
     /// Value for `after` in the next request.
     pub next: String,
     /// Whether more records are available now.
@@ -132,22 +133,20 @@ pub struct RunRecords {
 }
 
 /// `GET /api/changes`: one event of the stream, with the runs changed since the previous event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunChanges {
     /// False if the given cursor belongs to another database: any run may have changed.
     pub complete: bool,
     /// Ids of the changed runs.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    #[schema(value_type = Vec<String>)]
     pub runs: Vec<RunId>,
     /// Ids of the deleted runs.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    #[schema(value_type = Vec<String>)]
     pub deleted: Vec<RunId>,
 }
 
 /// `PATCH /api/runs/{id}`: changes the title, tags or notes of a run. Absent fields keep their values.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunChange {
     /// New title, 1 to 80 characters.
@@ -226,6 +225,7 @@ impl RunSummary {
                 .find(|notice| notice.kind == NoticeKind::TrainingBrokeDown)
                 .and_then(|notice| notice.epoch),
             classes: metrics.started.as_ref().and_then(|started| u32::try_from(started.class_names.len()).ok()).filter(|count| *count > 0),
+            disk_bytes: None,
         }
     }
 }

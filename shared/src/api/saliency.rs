@@ -7,13 +7,12 @@ use crate::config::{Inputs, SplitName};
 use crate::id::CheckpointId;
 
 /// Grad-CAM maps: content of `saliency.json` in its run directory.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SaliencyFile {
     /// Names of the classes.
     pub class_names: Vec<String>,
     /// The checkpoints, such as `RUN.e12`, in the requested order.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    #[schema(value_type = Vec<String>)]
     pub checkpoints: Vec<CheckpointId>,
     /// Split of the images.
     pub split: SplitName,
@@ -26,8 +25,7 @@ pub struct SaliencyFile {
 }
 
 /// One image with its maps.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SaliencySample {
     /// Index in the split.
     pub index: u32,
@@ -40,8 +38,7 @@ pub struct SaliencySample {
 }
 
 /// Prediction and map of one checkpoint for one image.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SaliencyMap {
     /// Index into `checkpoints`.
     pub checkpoint: u32,

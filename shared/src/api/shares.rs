@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Attribution, Comparison, Run};
-use crate::id::ShareToken;
+use crate::id::{ShareId, ShareToken};
 use crate::record::Metrics;
 
 /// `POST /api/shares`: creates a share link.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewShare {
     /// Path and query of the page, such as `/compare?a=…&b=…`.
@@ -26,13 +25,12 @@ pub struct NewShare {
     pub expires_in_days: Option<u32>,
 }
 
-/// A share link as its owner sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+/// A share link, without the secret part that opens it: the server keeps only its hash.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Share {
-    /// The secret part of the link.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
-    pub token: ShareToken,
+    /// Names the share to its owner.
+    #[schema(value_type = u32)]
+    pub id: ShareId,
     /// Title, as it is shown to the reader.
     pub title: String,
     /// Text shown to the reader beside the page; may be empty.
@@ -45,13 +43,22 @@ pub struct Share {
     pub expires_at: Option<String>,
     /// Whether `expires_at` has passed.
     pub expired: bool,
+}
+
+/// A share link that was just made: nothing else shows its secret part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct NewLink {
+    #[serde(flatten)]
+    pub share: Share,
+    /// The secret part of the link.
+    #[schema(value_type = String)]
+    pub token: ShareToken,
     /// Path of the link, relative to the application: `s/TOKEN`.
     pub path: String,
 }
 
 /// `GET /api/shares/{token}`: all data of a shared page, so that its reader needs no other route.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SharedView {
     /// The link.
     pub share: Share,
@@ -63,13 +70,12 @@ pub struct SharedView {
     /// Responses of the other routes that the page uses, by path such as
     /// `api/attributions/RUN.e12.adversarial`: the matrix of the epoch, the baseline, the result of a run.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Value>))]
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub answers: BTreeMap<String, serde_json::Value>,
 }
 
 /// What a shared page shows, by the kind of page.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SharedContent {
     Run { run: Box<Run>, metrics: Box<Metrics> },

@@ -6,8 +6,7 @@ use super::Run;
 use crate::id::SweepId;
 
 /// `POST /api/sweeps`: creates a run for each combination of values.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewSweep {
     /// Name of the sweep. Its letters and digits, at most 40, become part of the id. Empty: named after the
@@ -21,23 +20,21 @@ pub struct NewSweep {
 }
 
 /// A field of the configuration and its values.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SweepAxis {
     /// Dotted path of the field, such as `attack.eps`.
     pub field: String,
     /// Values of the field.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Value>))]
+    #[schema(value_type = Vec<Value>)]
     pub values: Vec<serde_json::Value>,
 }
 
 /// `GET /api/sweeps`: a sweep without its runs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SweepSummary {
     /// Id of the sweep.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub id: SweepId,
     /// Common beginning of the titles of its runs.
     pub title: String,
@@ -66,11 +63,10 @@ pub struct SweepSummary {
 }
 
 /// `GET /api/sweeps/{id}`: a sweep and its runs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Sweep {
     /// Value of the field `sweep` in the configurations of its runs.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[schema(value_type = String)]
     pub id: SweepId,
     /// Common beginning of the titles of its runs.
     pub title: String,

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// `GET /api/health`: state of the server and the worker.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Health {
     /// Version of the server.
     pub version: String,
@@ -14,14 +13,15 @@ pub struct Health {
     pub queued: u32,
     /// Number of running runs.
     pub running: u32,
+    /// Number of days that a deleted run can be restored. 0: runs are deleted at once.
+    pub trash_days: u32,
     /// Problems that need attention, in sentences, such as a full disk or a database that cannot be written.
     #[serde(default)]
     pub problems: Vec<String>,
 }
 
 /// Whether the worker can run, and its devices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum WorkerStatus {
     /// The server is probing the worker; this takes a few seconds after its start.
@@ -34,8 +34,7 @@ pub enum WorkerStatus {
 }
 
 /// Output of `worker --probe`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Probe {
     /// Version of the engine.
     pub engine: String,
@@ -46,8 +45,7 @@ pub struct Probe {
 }
 
 /// A device that runs can use.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Device {
     /// Name used in configurations, such as `cpu` or `cuda:0`.
     pub id: String,
@@ -59,8 +57,7 @@ pub struct Device {
 }
 
 /// `GET /api/system`: the server, its machine and its stored data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct System {
     /// Version of the server.
     pub version: String,
@@ -86,8 +83,7 @@ pub struct System {
 }
 
 /// Memory of the machine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Memory {
     /// All memory of the machine.
     pub total_bytes: u64,
@@ -96,8 +92,7 @@ pub struct Memory {
 }
 
 /// Folders of the server and their size.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Storage {
     /// Folder of database and run directories.
     pub data_dir: String,

@@ -10,7 +10,6 @@ use super::heatmap::Heatmap;
 use super::pen::{Align, Font, fitted};
 use super::{Chart, ChartError, Pen, Rect};
 use crate::api::{Attribution, SharedContent, SharedView};
-use crate::config::RunKind;
 use crate::format;
 use crate::view::{Lens, Show, View};
 
@@ -48,7 +47,7 @@ impl Card {
         let lens = Lens { cell: None, ..view.as_ref().map(|view| view.lens().clone()).unwrap_or_default() };
         let cursor = view.and_then(|view| if let View::Run { epoch, .. } = view { epoch } else { None });
         let (name, subtitle, content) = match &shared.content {
-            SharedContent::Run { run, metrics } if matches!(run.config.kind(), RunKind::Train | RunKind::Import) => {
+            SharedContent::Run { run, metrics } if run.config.kind().has_epochs() => {
                 let curves = Curves {
                     cursor,
                     ended: run.state.is_finished(),
@@ -74,14 +73,14 @@ impl Card {
                 let classes = attribution.file.class_names.len();
                 let facts = vec![
                     ("CAS", format!("{} of {}", format::decimal(attribution.file.cas, 2), classes * classes.saturating_sub(1))),
-                    ("Robust accuracy", format::percent(attribution.robust_accuracy)),
-                    ("Clean accuracy", format::percent(attribution.clean_accuracy)),
+                    ("Robust accuracy", format::percent(attribution.context.robust_accuracy)),
+                    ("Clean accuracy", format::percent(attribution.context.clean_accuracy)),
                 ];
                 let subtitle = format!("Class-wise feature attribution · {}", checkpoint_name(attribution));
-                (attribution.run_title.clone(), subtitle, Content::Matrix(Box::new(heatmap), facts))
+                (attribution.context.run_title.clone(), subtitle, Content::Matrix(Box::new(heatmap), facts))
             }
             SharedContent::Compare { comparison } => {
-                let robust = |attribution: &Attribution| attribution.robust_accuracy;
+                let robust = |attribution: &Attribution| attribution.context.robust_accuracy;
                 let facts = |attribution: &Attribution| {
                     format!("CAS {} · robust {}", format::decimal(attribution.file.cas, 1), format::percent(robust(attribution)))
                 };
@@ -181,12 +180,12 @@ impl Chart for Card {
     }
 }
 
-#[cfg(all(test, feature = "svg"))]
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::api::{AttributionFile, Comparison, Run, Share};
+    use crate::api::{AttributionContext, AttributionFile, Comparison, Run, Share};
     use crate::chart::Figure;
     use crate::chart::figure::MatrixFigure;
     use crate::chart::svg;
@@ -198,13 +197,15 @@ mod tests {
         let matrix = Matrix::try_from(vec![vec![1.0, cosine], vec![cosine, 1.0]]).unwrap();
         let of = fixtures::attribution("r", epoch, matrix);
         Attribution {
-            run_title: "Digits <&> more".into(),
-            is_best: epoch == 12,
-            is_last: epoch == 60,
-            clean_accuracy: Some(0.9),
-            robust_accuracy: Some(0.7),
+            context: AttributionContext {
+                run_title: "Digits <&> more".into(),
+                is_best: epoch == 12,
+                is_last: epoch == 60,
+                clean_accuracy: Some(0.9),
+                robust_accuracy: Some(0.7),
+                ..of.context
+            },
             file: AttributionFile { class_names: vec!["cat".into(), "dog".into()], ..of.file },
-            ..of
         }
     }
 

@@ -150,21 +150,30 @@ impl ClassBars {
     fn paint_columns<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &ClassBarsLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let plot = layout.plot;
-        for (column, class) in self.order.iter().enumerate() {
-            let middle = layout.center_of(column);
-            let half = layout.step * FILLED / 2.0;
-            if let Some(accuracy) = self.accuracies.get(*class) {
-                let top = layout.accuracy.to_pixel(*accuracy);
-                let color = if self.is_marked(*class) { palette.accent } else { palette.series[0] };
-                pen.fill(Rect::new(middle - half, top, 2.0 * half, plot.bottom() - top), color)?;
-            }
-            if let Some(baseline) = self.baseline.get(*class) {
-                let y = layout.accuracy.to_pixel(*baseline);
-                let reach = layout.step / 2.0;
-                // A dark line with a light border is visible on columns and on the background.
-                pen.fill(Rect::new(middle - reach, y - 2.0, 2.0 * reach, 4.0), palette.surface)?;
-                pen.fill(Rect::new(middle - reach, y - 1.0, 2.0 * reach, 2.0), palette.text)?;
-            }
+        // One shape for all columns of a color, joined along the axis: a canvas draws it much faster than a
+        // rectangle for each class.
+        let half = layout.step * FILLED / 2.0;
+        for (is_marked, color) in [(false, palette.series[0]), (true, palette.accent)] {
+            let columns = self.order.iter().enumerate().filter(|(_, class)| self.is_marked(**class) == is_marked);
+            let corners = |(column, class): (usize, &usize)| {
+                let (middle, top) = (layout.center_of(column), layout.accuracy.to_pixel(*self.accuracies.get(*class)?));
+                let (left, right) = (middle - half, middle + half);
+                Some([(left, plot.bottom()), (left, top), (right, top), (right, plot.bottom())])
+            };
+            pen.polygon(&columns.filter_map(corners).flatten().collect::<Vec<_>>(), color)?;
+        }
+        let baseline: Vec<(f64, f64)> = self
+            .order
+            .iter()
+            .enumerate()
+            .filter_map(|(column, class)| Some((layout.center_of(column), layout.accuracy.to_pixel(*self.baseline.get(*class)?))))
+            .flat_map(|(middle, y)| [(middle - layout.step / 2.0, y), (middle + layout.step / 2.0, y)])
+            .collect();
+        // A dark line with a light border is visible on columns and on the background.
+        for (half, color) in [(2.0, palette.surface), (1.0, palette.text)] {
+            let above = baseline.iter().map(|(x, y)| (*x, y - half));
+            let below = baseline.iter().rev().map(|(x, y)| (*x, y + half));
+            pen.polygon(&above.chain(below).collect::<Vec<_>>(), color)?;
         }
         pen.horizontal(plot.left, plot.right(), plot.bottom(), palette.axis)
     }
@@ -274,8 +283,6 @@ mod tests {
             assert_eq!(bars.class_at(&layout, layout.plot.right() + 1.0), None);
         }
     }
-
-    #[cfg(feature = "svg")]
     #[test]
     fn frame_and_columns_on_each_other_are_the_chart() {
         use crate::chart::svg;
@@ -297,8 +304,6 @@ mod tests {
         assert_eq!(bars.describe(), "Accuracy of 4 classes: highest class 3 75.0 %, lowest class 0 0.0 %.");
         assert_eq!(ClassBars { baseline: Vec::new(), ..bars }.describe_class(1).unwrap(), "class 1: 25.0 %");
     }
-
-    #[cfg(feature = "svg")]
     #[test]
     fn columns_of_any_number_draw_finite_numbers() {
         use crate::chart::svg;

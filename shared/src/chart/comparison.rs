@@ -77,8 +77,8 @@ fn values(comparison: &Comparison, arrangement: &Arrangement, lens: &Lens, theme
 /// Checkpoint of an attribution, with its run if the comparison has several runs.
 pub fn side_name(comparison: &Comparison, index: usize) -> String {
     let attribution = &comparison.attributions[index];
-    let one_run = comparison.attributions.iter().all(|other| other.run == attribution.run);
-    let run = if one_run { String::new() } else { format!("{}, ", attribution.run_title) };
+    let one_run = comparison.attributions.iter().all(|other| other.context.run == attribution.context.run);
+    let run = if one_run { String::new() } else { format!("{}, ", attribution.context.run_title) };
     let inputs = match attribution.file.inputs {
         Inputs::Adversarial => "",
         Inputs::Clean => ", clean inputs",

@@ -197,7 +197,9 @@ impl Curves {
             let what = match notice.kind {
                 NoticeKind::CatastrophicOverfitting => "catastrophic overfitting",
                 NoticeKind::TrainingBrokeDown => "training broke down",
-                NoticeKind::Resumed | NoticeKind::Imported | NoticeKind::PassedOver | NoticeKind::MaskedGradients => return None,
+                NoticeKind::Resumed | NoticeKind::Imported | NoticeKind::PassedOver | NoticeKind::LeftOut | NoticeKind::MaskedGradients => {
+                    return None;
+                }
             };
             Some((notice.epoch?, what))
         };
@@ -626,8 +628,9 @@ fn rounded(value: f64) -> f64 {
 mod tests {
     use super::super::scale::ticks;
     use super::*;
+    use crate::fixtures;
     use crate::preset;
-    use crate::record::{AttributionEntry, Record};
+    use crate::record::Record;
 
     fn config(epochs: u32) -> RunConfig {
         let mut config = preset::demo().config.as_train().unwrap().clone();
@@ -641,23 +644,15 @@ mod tests {
         let epochs = (1..=done).map(|epoch| {
             let robust = if epoch <= 12 { 0.1 + 0.05 * f64::from(epoch) } else { 0.7 - 0.1 * f64::from(epoch - 12) / f64::from(done) };
             Record::Epoch(Epoch {
-                epoch,
-                learning_rate: 0.1,
-                train_loss: Some(1.0),
-                train_clean_accuracy: None,
                 train_robust_accuracy: Some(f64::from(epoch) / f64::from(done)),
                 test_clean_accuracy: Some(0.9),
                 test_robust_accuracy: Some(robust),
-                test_loss: None,
-                holdout_robust_accuracy: None,
-                seconds: 1.0,
-                elapsed_secs: f64::from(epoch),
+                ..fixtures::epoch(epoch)
             })
         });
-        let kept = (1..=done).filter(|epoch| epoch % 10 == 0).map(|epoch| {
-            let (cas, inputs) = (20.0 - 0.1 * f64::from(epoch), Inputs::Adversarial);
-            Record::Attribution(AttributionEntry { epoch, inputs, file: String::new(), cas, cas_normalized: 0.2 })
-        });
+        let kept = (1..=done)
+            .filter(|epoch| epoch % 10 == 0)
+            .map(|epoch| Record::Attribution(fixtures::matrix_of(epoch, Inputs::Adversarial, 20.0 - 0.1 * f64::from(epoch))));
         Metrics::from_records(epochs.chain(kept))
     }
 
@@ -716,8 +711,6 @@ mod tests {
             "Training curves, 0 of 60 epochs: no robust test accuracy yet."
         );
     }
-
-    #[cfg(feature = "svg")]
     mod drawn {
         use super::*;
         use crate::chart::svg;
@@ -818,20 +811,15 @@ mod tests {
             let mut metrics = Metrics::default();
             for epoch in 1..=10_000 {
                 metrics.epochs.push(Epoch {
-                    epoch: epoch * 100,
-                    learning_rate: 0.1,
                     train_loss: Some(10f64.powf(40.0 * noise(epoch) - 9.0)).filter(|_| epoch % 7 > 0),
                     train_clean_accuracy: Some(noise(epoch + 1)),
                     train_robust_accuracy: Some(noise(epoch + 2)),
                     test_clean_accuracy: Some(noise(epoch + 3)),
                     test_robust_accuracy: Some(noise(epoch + 4)),
                     test_loss: Some(noise(epoch + 5)),
-                    holdout_robust_accuracy: None,
-                    seconds: 1.0,
-                    elapsed_secs: 1.0,
+                    ..fixtures::epoch(epoch * 100)
                 });
-                let (cas, inputs) = (90.0 * noise(epoch + 6), Inputs::Adversarial);
-                metrics.attributions.push(AttributionEntry { epoch: epoch * 100, inputs, file: String::new(), cas, cas_normalized: 0.2 });
+                metrics.attributions.push(fixtures::matrix_of(epoch * 100, Inputs::Adversarial, 90.0 * noise(epoch + 6)));
                 let kind = NoticeKind::CatastrophicOverfitting;
                 metrics.notices.push(Notice { kind, epoch: Some(epoch * 100), message: String::new() });
             }

@@ -60,7 +60,7 @@ impl MatrixFigure {
     /// The matrix of an attribution, or its view against a baseline, with title and measurements.
     pub fn attribution(attribution: Attribution, baseline: Option<&Attribution>, lens: &Lens, theme: Theme) -> Self {
         MatrixFigure {
-            title: attribution.run_title.clone(),
+            title: attribution.context.run_title.clone(),
             subtitle: format!("{} · {}", checkpoint_name(&attribution), measurements(&attribution)),
             panels: vec![Heatmap::of(&attribution, baseline, lens, theme)],
             theme,
@@ -165,7 +165,7 @@ impl Figure for MatrixFigure {
             table.push((format!("{side}_minus_a"), value(&|pair| pair.values[index] - pair.values[0])));
         }
         let matrices: Vec<&Matrix> = comparison.attributions.iter().map(|attribution| &attribution.file.matrix).collect();
-        let names: Vec<String> = comparison.attributions.iter().map(|attribution| attribution.id.to_string()).collect();
+        let names: Vec<String> = comparison.attributions.iter().map(|attribution| attribution.context.id.to_string()).collect();
         Numbers::matrices(&matrices, &names, classes, table)
     }
 
@@ -241,7 +241,7 @@ fn write_matrix(tex: &mut Tex, index: usize, heatmap: &Heatmap, title: &str) {
 /// Epoch and role, such as `epoch 12 (best)`.
 pub fn checkpoint_name(attribution: &Attribution) -> String {
     let epoch = attribution.file.epoch;
-    match (attribution.is_best, attribution.is_last) {
+    match (attribution.context.is_best, attribution.context.is_last) {
         (true, true) => format!("epoch {epoch} (best and last)"),
         (true, false) => format!("epoch {epoch} (best)"),
         (false, true) => format!("epoch {epoch} (last)"),
@@ -253,8 +253,8 @@ pub fn checkpoint_name(attribution: &Attribution) -> String {
 pub(super) fn comparison_title(comparison: &Comparison) -> String {
     let mut titles: Vec<&str> = Vec::new();
     for attribution in &comparison.attributions {
-        if !titles.contains(&attribution.run_title.as_str()) {
-            titles.push(&attribution.run_title);
+        if !titles.contains(&attribution.context.run_title.as_str()) {
+            titles.push(&attribution.context.run_title);
         }
     }
     titles.join(" and ")
@@ -262,7 +262,7 @@ pub(super) fn comparison_title(comparison: &Comparison) -> String {
 
 fn measurements(attribution: &Attribution) -> String {
     let cas = format!("CAS {}", format::decimal(attribution.file.cas, 2));
-    let robust = attribution.robust_accuracy.map(|accuracy| format!("robust accuracy {}", format::percent(accuracy)));
+    let robust = attribution.context.robust_accuracy.map(|accuracy| format!("robust accuracy {}", format::percent(accuracy)));
     let parts = [Some(cas), robust, Some(inputs_name(attribution.file.inputs).to_owned())];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
@@ -274,7 +274,7 @@ fn inputs_name(inputs: Inputs) -> &'static str {
     }
 }
 
-#[cfg(all(test, feature = "svg"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::chart::svg;
@@ -285,15 +285,15 @@ mod tests {
         let mut attribution = fixtures::attribution("r", 12, crate::matrix::Matrix::cosine(&vec![vec![1.0, 0.5]; 3]));
         let titles = ["Demo", "PGD AT on CIFAR-10 with a fifth of the labels wrong, second seed", "русский 猫 שלום"];
         for (title, cas) in titles.into_iter().flat_map(|title| [1.0, 14.73, 8888.88].map(|cas| (title, cas))) {
-            (attribution.run_title, attribution.file.cas) = (title.to_owned(), cas);
-            (attribution.is_best, attribution.is_last, attribution.robust_accuracy) = (true, true, Some(0.452));
+            (attribution.context.run_title, attribution.file.cas) = (title.to_owned(), cas);
+            (attribution.context.is_best, attribution.context.is_last, attribution.context.robust_accuracy) = (true, true, Some(0.452));
             let figure = MatrixFigure::attribution(attribution.clone(), None, &Lens::default(), Theme::Light);
             let (width, height) = figure.size();
             let drawn = svg(width, height, &figure).unwrap();
             assert!(drawn.contains(&format!(">\n{}\n<", figure.subtitle)), "{} is not whole in {width} pixels", figure.subtitle);
             assert!(!drawn.contains('…'), "{title}");
         }
-        attribution.run_title = "A title of a hundred words ".repeat(60);
+        attribution.context.run_title = "A title of a hundred words ".repeat(60);
         let figure = MatrixFigure::attribution(attribution.clone(), None, &Lens::default(), Theme::Light);
         assert!(figure.size().1 < 800 && svg(figure.size().0, figure.size().1, &figure).unwrap().matches('…').count() == 1);
     }

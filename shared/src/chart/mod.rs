@@ -21,7 +21,6 @@ pub mod overlaid_curves;
 mod pen;
 mod scale;
 pub mod scatter;
-#[cfg(feature = "svg")]
 mod svg;
 pub mod sweep;
 pub mod tex;
@@ -38,7 +37,6 @@ use self::tex::Tex;
 use crate::export::Exported;
 
 pub use pen::{Pen, Rect};
-#[cfg(feature = "svg")]
 pub use svg::svg;
 
 /// Error of the drawing backend.
@@ -76,8 +74,7 @@ pub trait Figure: Chart {
 }
 
 /// Figures of the page of an attribution.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumIter, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumIter, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum AttributionFigure {
@@ -88,8 +85,7 @@ pub enum AttributionFigure {
 }
 
 /// Figures of the page of a comparison.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumIter, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumIter, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum ComparisonFigure {
@@ -102,8 +98,7 @@ pub enum ComparisonFigure {
 }
 
 /// Figures of the page of a sweep.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumIter, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumIter, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum SweepFigure {
@@ -117,8 +112,7 @@ pub enum SweepFigure {
 }
 
 /// Figures of the page of the three-class model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumIter, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumIter, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum TheoryFigure {

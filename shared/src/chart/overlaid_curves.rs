@@ -67,9 +67,13 @@ impl Compared {
         let mut all: Vec<Compared> = Vec::new();
         for (attribution, letter) in comparison.attributions.iter().zip(LETTERS) {
             let mark = (attribution.file.epoch, letter);
-            match all.iter_mut().find(|known| known.run == attribution.run) {
+            match all.iter_mut().find(|known| known.run == attribution.context.run) {
                 Some(known) => known.marks.push(mark),
-                None => all.push(Compared { run: attribution.run.clone(), title: attribution.run_title.clone(), marks: vec![mark] }),
+                None => all.push(Compared {
+                    run: attribution.context.run.clone(),
+                    title: attribution.context.run_title.clone(),
+                    marks: vec![mark],
+                }),
             }
         }
         all
@@ -404,8 +408,6 @@ mod tests {
             overlay(60).describe().starts_with("Robust test accuracy of 2 runs. One: best 60.0 % at epoch 60, last 60.0 % at epoch 60; ")
         );
     }
-
-    #[cfg(feature = "svg")]
     #[test]
     fn overlays_of_any_size_draw_finite_numbers() {
         use crate::chart::svg;

@@ -184,7 +184,11 @@ impl<'a, DB: DrawingBackend> Pen<'a, DB> {
         self.element(&Circle::new(self.pixel(center.0, center.1), radius, color.filled()))
     }
 
+    /// Fills a polygon; draws nothing if it has no points.
     pub(super) fn polygon(&self, points: &[(f64, f64)], color: RGBColor) -> Result<(), ChartError> {
+        if points.is_empty() {
+            return Ok(());
+        }
         let pixels: Vec<(i32, i32)> = points.iter().map(|(x, y)| self.pixel(*x, *y)).collect();
         self.element(&Polygon::new(pixels, color.filled()))
     }

@@ -283,8 +283,6 @@ mod tests {
         assert_eq!(PointMark { scatter: &scatter, pair: (1, 0) }.describe(), expected);
         assert_eq!(PointMark { scatter: &scatter, pair: (2, 2) }.describe(), "No such pair.");
     }
-
-    #[cfg(feature = "svg")]
     #[test]
     fn scatters_of_any_size_draw_finite_numbers() {
         use crate::chart::svg;

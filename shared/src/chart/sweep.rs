@@ -538,19 +538,8 @@ mod tests {
     fn metrics(sweep: &Sweep) -> BTreeMap<RunId, Metrics> {
         let epochs = |offset: f64| {
             Metrics::from_records((1..=5).map(|epoch| {
-                Record::Epoch(Epoch {
-                    epoch,
-                    learning_rate: 0.1,
-                    train_loss: Some(1.0),
-                    train_clean_accuracy: None,
-                    train_robust_accuracy: Some(0.5),
-                    test_clean_accuracy: None,
-                    test_robust_accuracy: Some(0.1 * f64::from(epoch) + offset),
-                    test_loss: None,
-                    holdout_robust_accuracy: None,
-                    seconds: 1.0,
-                    elapsed_secs: 1.0,
-                })
+                let (trained, tested) = (Some(0.5), Some(0.1 * f64::from(epoch) + offset));
+                Record::Epoch(Epoch { train_robust_accuracy: trained, test_robust_accuracy: tested, ..fixtures::epoch(epoch) })
             }))
         };
         sweep.runs.iter().enumerate().map(|(index, run)| (run.id.clone(), epochs(if index % 2 == 0 { 0.0 } else { 0.02 }))).collect()
@@ -565,8 +554,6 @@ mod tests {
         assert!((chart.series[0].points[2].spread.mean - 0.31).abs() < 1e-9);
         assert!(SweepChart::over_epochs(&sweep, "attack.eps", &BTreeMap::new(), Theme::Light).is_empty());
     }
-
-    #[cfg(feature = "svg")]
     #[test]
     fn charts_of_any_size_draw_finite_numbers() {
         use crate::chart::svg;

@@ -357,8 +357,6 @@ mod tests {
             assert_eq!(rounded(value, step), expected);
         }
     }
-
-    #[cfg(feature = "svg")]
     #[test]
     fn charts_of_any_size_and_question_draw_finite_numbers() {
         use crate::chart::svg;

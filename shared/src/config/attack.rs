@@ -10,8 +10,7 @@ use crate::eps::Eps;
 pub const TRAINING_STEPS: u32 = 10;
 
 /// Statistics used by batch normalization during an attack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchNormMode {
     /// Statistics of the batch. Each attack step also updates the running statistics, as in the paper's
@@ -22,20 +21,19 @@ pub enum BatchNormMode {
 }
 
 /// The threat model and the training attack.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttackConfig {
     pub norm: Norm,
     /// Radius of the ball around an image with pixels in `[0, 1]`: `8/255`, or a number below 1. A larger
     /// number without a denominator means n/255 in ℓ∞ and a length in ℓ2. `1` in ℓ∞ is refused, because it
     /// can mean 1/255 or 1.0.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "8/255"))]
+    #[schema(value_type = String, example = "8/255")]
     pub eps: Eps,
     /// Step size of the attack. Absent: eps/4 for ℓ∞ and eps/8 for ℓ2, as in the paper, and 1.25 eps for fast
     /// adversarial training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "2/255"))]
+    #[schema(value_type = Option<String>, example = "2/255")]
     pub step_size: Option<Eps>,
     /// Number of steps: 10 in Madry et al. 2018; fast adversarial training requires 1.
     #[serde(default = "training_steps")]
@@ -49,17 +47,16 @@ pub struct AttackConfig {
 }
 
 /// A PGD attack for measurements, with its threat model. It does not change the network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PgdConfig {
     pub norm: Norm,
     /// Radius, as `eps` of the training attack.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "8/255"))]
+    #[schema(value_type = String, example = "8/255")]
     pub eps: Eps,
     /// Step size. Absent: eps/4 for ℓ∞ and eps/8 for ℓ2, as in the paper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "2/255"))]
+    #[schema(value_type = Option<String>, example = "2/255")]
     pub step_size: Option<Eps>,
     #[serde(default = "measuring_steps")]
     pub steps: u32,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::attack::PgdConfig;
 use super::check::Check;
@@ -13,8 +14,7 @@ use crate::id::CheckpointRef;
 /// Measures the class-wise attribution of one checkpoint.
 ///
 /// If `data` or `attack` is absent, the run uses the data or the measuring attack of the checkpoint's run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttributeConfig {
     /// Name of the run, at most 80 characters. Empty: named after the checkpoint.
@@ -25,7 +25,7 @@ pub struct AttributeConfig {
     pub seed: u32,
     #[serde(default = "super::auto_device")]
     pub device: String,
-    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "at-cifar10-7f3a.best"))]
+    #[schema(value_type = String, example = "at-cifar10-7f3a.best")]
     pub checkpoint: CheckpointRef,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<DataConfig>,
@@ -42,7 +42,7 @@ pub struct AttributeConfig {
     #[serde(default)]
     pub subset: Subset,
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "penultimate"))]
+    #[schema(value_type = String, example = "penultimate")]
     pub layer: Layer,
     /// Number of bootstrap resamples for the intervals of CAS and of each cell; 0 for no intervals.
     #[serde(default = "bootstrap")]
@@ -50,8 +50,7 @@ pub struct AttributeConfig {
 }
 
 /// Order of averaging and cosine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Aggregation {
     /// Cosine of the mean attributions of two classes: the paper's C.
@@ -63,8 +62,7 @@ pub enum Aggregation {
 }
 
 /// Samples of a class that count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Subset {
     /// All samples, whatever their predictions, as in the paper.
@@ -96,20 +94,7 @@ fn bootstrap() -> u32 {
 impl AttributeConfig {
     /// The paper's matrix of a checkpoint.
     pub fn of(checkpoint: CheckpointRef) -> Self {
-        AttributeConfig {
-            name: String::new(),
-            seed: 0,
-            device: super::auto_device(),
-            checkpoint,
-            data: None,
-            split: SplitName::Test,
-            inputs: paper_inputs(),
-            attack: None,
-            aggregation: Aggregation::default(),
-            subset: Subset::default(),
-            layer: Layer::default(),
-            bootstrap: bootstrap(),
-        }
+        super::with_defaults(json!({ "checkpoint": checkpoint }))
     }
 
     pub(super) fn title(&self) -> String {

@@ -1,7 +1,7 @@
 //! The attacks of AutoAttack: Croce and Hein 2020, <https://arxiv.org/abs/2003.01690>. What is fixed about each stands in one table.
 
 use serde::{Deserialize, Serialize};
-use strum::EnumCount;
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::format;
 
@@ -9,9 +9,9 @@ use crate::format;
 pub const STANDARD_QUERIES: u32 = 5000;
 
 /// An attack that an evaluation can run on the images that are left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, EnumCount)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum AutoAttack {
     /// APGD on the cross-entropy.
     ApgdCe,
@@ -26,8 +26,6 @@ pub enum AutoAttack {
 /// Everything fixed about an attack.
 #[derive(Debug)]
 pub struct AutoAttackFacts {
-    /// As configurations write it.
-    pub id: &'static str,
     pub label: &'static str,
     /// What it does, for the form.
     pub hint: &'static str,
@@ -46,33 +44,29 @@ enum Effort {
 
 impl AutoAttack {
     /// Every attack, in the order in which an evaluation runs them.
-    pub const ALL: [AutoAttack; AutoAttack::COUNT] = [AutoAttack::ApgdCe, AutoAttack::ApgdT, AutoAttack::FabT, AutoAttack::Square];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     pub const fn facts(self) -> &'static AutoAttackFacts {
         match self {
             AutoAttack::ApgdCe => &AutoAttackFacts {
-                id: "apgd_ce",
                 label: "APGD-CE",
                 hint: "Steps of a size that adapts, on the cross-entropy.",
                 standard: true,
                 effort: Effort::Fixed("APGD-CE (100 steps)"),
             },
             AutoAttack::ApgdT => &AutoAttackFacts {
-                id: "apgd_t",
                 label: "APGD-DLR, targeted",
                 hint: "The same on the difference of logits, towards nine other classes.",
                 standard: true,
                 effort: Effort::Fixed("targeted APGD-DLR (9 targets, 100 steps each)"),
             },
             AutoAttack::FabT => &AutoAttackFacts {
-                id: "fab_t",
                 label: "FAB, targeted",
                 hint: "Looks for the nearest adversarial image, towards nine other classes.",
                 standard: true,
                 effort: Effort::Fixed("targeted FAB (9 targets, 100 steps each)"),
             },
             AutoAttack::Square => &AutoAttackFacts {
-                id: "square",
                 label: "Square",
                 hint: "Sees only scores: finds what hidden gradients hide.",
                 standard: true,
@@ -83,12 +77,12 @@ impl AutoAttack {
 
     /// The attacks of the standard version, in the order of the public code: the default of an evaluation.
     pub fn standard() -> Vec<AutoAttack> {
-        AutoAttack::ALL.into_iter().filter(|attack| attack.facts().standard).collect()
+        AutoAttack::ALL.iter().copied().filter(|attack| attack.facts().standard).collect()
     }
 
     /// As in a configuration.
     pub fn id(self) -> &'static str {
-        self.facts().id
+        self.into()
     }
 
     pub fn label(self) -> &'static str {

@@ -1,13 +1,13 @@
 //! The images of a run.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::check::Check;
 use crate::dataset::{Dataset, Source};
 
 /// The images for training and testing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     pub dataset: Dataset,
@@ -39,8 +39,7 @@ pub struct DataConfig {
 }
 
 /// A split of the images of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SplitName {
     #[default]
@@ -53,16 +52,7 @@ pub enum SplitName {
 impl DataConfig {
     /// The whole data set, unchanged.
     pub fn of(dataset: Dataset) -> Self {
-        DataConfig {
-            dataset,
-            path: None,
-            image_size: None,
-            train_samples: None,
-            test_samples: None,
-            label_noise: 0.0,
-            holdout_samples: 0,
-            augment: false,
-        }
+        super::with_defaults(json!({ "dataset": dataset }))
     }
 
     /// Channels, height and width of the images.

@@ -1,6 +1,7 @@
 //! Runs that measure the clean and the robust accuracy of a checkpoint.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::autoattack::{AutoAttack, STANDARD_QUERIES};
 use super::check::Check;
@@ -10,8 +11,7 @@ use crate::eps::Eps;
 use crate::id::CheckpointRef;
 
 /// Measures the clean and the robust accuracy of one checkpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateConfig {
     #[serde(default)]
@@ -21,7 +21,7 @@ pub struct EvaluateConfig {
     pub seed: u32,
     #[serde(default = "super::auto_device")]
     pub device: String,
-    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "at-cifar10-7f3a.best"))]
+    #[schema(value_type = String, example = "at-cifar10-7f3a.best")]
     pub checkpoint: CheckpointRef,
     /// Images to evaluate. Absent: the data of the checkpoint's run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,7 +37,7 @@ pub struct EvaluateConfig {
     /// Radius of the threat model. Absent: that of the checkpoint's run. A number from 1 on without a
     /// denominator requires `norm`, because it means another radius in each norm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "8/255"))]
+    #[schema(value_type = Option<String>, example = "8/255")]
     pub eps: Option<Eps>,
     /// PGD with restarts. Absent: not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,14 +52,13 @@ pub struct EvaluateConfig {
 }
 
 /// PGD from several random starts; the worst result of each image counts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RestartedPgdConfig {
     pub steps: u32,
     /// Step size. Absent: eps/4 for ℓ∞ and eps/8 for ℓ2.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "2/255"))]
+    #[schema(value_type = Option<String>, example = "2/255")]
     pub step_size: Option<Eps>,
     /// Number of random starts, the first included.
     pub restarts: u32,
@@ -78,20 +77,7 @@ impl Default for RestartedPgdConfig {
 impl EvaluateConfig {
     /// Standard AutoAttack on a checkpoint.
     pub fn of(checkpoint: CheckpointRef) -> Self {
-        EvaluateConfig {
-            name: String::new(),
-            seed: 0,
-            device: super::auto_device(),
-            checkpoint,
-            data: None,
-            split: SplitName::Test,
-            samples: None,
-            norm: None,
-            eps: None,
-            pgd: None,
-            autoattack: AutoAttack::standard(),
-            square_queries: STANDARD_QUERIES,
-        }
+        super::with_defaults(json!({ "checkpoint": checkpoint }))
     }
 
     /// `None` if it is that of the checkpoint's run, or partly.

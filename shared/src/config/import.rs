@@ -1,6 +1,7 @@
 //! Runs that import checkpoints trained elsewhere.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::attack::PgdConfig;
 use super::check::Check;
@@ -11,8 +12,7 @@ use super::train::AttributionConfig;
 use crate::eps::Eps;
 
 /// Imports checkpoints into this run. Never executes code from their files.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImportConfig {
     /// Name of the run, at most 80 characters. Empty: named after the file.
@@ -62,8 +62,7 @@ pub struct ImportConfig {
 }
 
 /// Normalization of an imported network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged, expecting = "is neither `file`, `dataset` nor `none`, nor {\"mean\": […], \"std\": […]}")]
 pub enum NormalizationChoice {
     Of(NormalizationSource),
@@ -72,8 +71,7 @@ pub enum NormalizationChoice {
 }
 
 /// Source of a normalization.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NormalizationSource {
     /// Tensors of the file.
@@ -103,21 +101,7 @@ fn none_at_once() -> AttributionConfig {
 impl ImportConfig {
     /// Imports a file or folder of networks trained on `data`.
     pub fn of(source: String, data: DataConfig) -> Self {
-        ImportConfig {
-            name: String::new(),
-            device: super::auto_device(),
-            source,
-            data,
-            model: None,
-            network: None,
-            head: None,
-            normalization: None,
-            strict: yes(),
-            epoch: first(),
-            seed: 0,
-            attack: paper_attack(),
-            attribution: none_at_once(),
-        }
+        super::with_defaults(json!({ "source": source, "data": data }))
     }
 
     pub(super) fn title(&self) -> String {

@@ -1,16 +1,14 @@
 //! Training methods. What is fixed about each stands in one table: lists, labels, names, validation and cost are made from it.
 
 use serde::{Deserialize, Serialize};
-use strum::EnumCount;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::attack::BatchNormMode;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumCount)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, EnumString, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Method {
-    /// Cross-entropy on clean images: the control.
-    Standard,
     /// PGD adversarial training: Madry et al. 2018, <https://arxiv.org/abs/1706.06083>.
     PgdAt,
     /// Cross-entropy on clean images and β times the divergence of adversarial ones from them: Zhang et al. 2019,
@@ -18,13 +16,13 @@ pub enum Method {
     Trades,
     /// One FGSM step from a random start: Wong et al. 2020, <https://arxiv.org/abs/2001.03994>.
     FastAt,
+    /// Cross-entropy on clean images: the control.
+    Standard,
 }
 
 /// Everything fixed about a training method.
 #[derive(Debug)]
 pub struct MethodFacts {
-    /// As configurations write it.
-    pub id: &'static str,
     pub label: &'static str,
     /// As part of the title of a run: `PGD AT`.
     pub short: &'static str,
@@ -51,28 +49,17 @@ pub struct MethodFacts {
 }
 
 impl Method {
-    pub const ALL: [Method; Method::COUNT] = [Method::PgdAt, Method::Trades, Method::FastAt, Method::Standard];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     pub const fn facts(self) -> &'static MethodFacts {
         match self {
-            Method::Standard => &MethodFacts {
-                id: "standard",
-                label: "Standard training",
-                short: "standard",
-                slug: "std",
-                adversarial: false,
-                ..ADVERSARIAL
-            },
-            Method::PgdAt => &MethodFacts {
-                id: "pgd_at",
-                label: "PGD adversarial training",
-                short: "PGD AT",
-                slug: "at",
-                distillation: true,
-                ..ADVERSARIAL
-            },
+            Method::Standard => {
+                &MethodFacts { label: "Standard training", short: "standard", slug: "std", adversarial: false, ..ADVERSARIAL }
+            }
+            Method::PgdAt => {
+                &MethodFacts { label: "PGD adversarial training", short: "PGD AT", slug: "at", distillation: true, ..ADVERSARIAL }
+            }
             Method::Trades => &MethodFacts {
-                id: "trades",
                 label: "TRADES",
                 short: "TRADES",
                 slug: "trades",
@@ -86,7 +73,6 @@ impl Method {
                 ..ADVERSARIAL
             },
             Method::FastAt => &MethodFacts {
-                id: "fast_at",
                 label: "Fast adversarial training",
                 short: "fast AT",
                 slug: "fast",
@@ -100,22 +86,16 @@ impl Method {
 
     /// As in a configuration.
     pub fn id(self) -> &'static str {
-        self.facts().id
+        self.into()
     }
 
     pub fn label(self) -> &'static str {
         self.facts().label
     }
-
-    /// The method with this id.
-    pub fn from_id(id: &str) -> Option<Self> {
-        Method::ALL.into_iter().find(|method| method.id() == id)
-    }
 }
 
 /// What most methods have in common.
 const ADVERSARIAL: MethodFacts = MethodFacts {
-    id: "",
     label: "",
     short: "",
     slug: "",
@@ -138,7 +118,6 @@ mod tests {
     fn an_id_is_what_configurations_write() {
         for method in Method::ALL {
             assert_eq!(serde_json::to_value(method).unwrap(), method.id());
-            assert_eq!(Method::from_id(method.id()), Some(method));
         }
     }
 }

@@ -8,16 +8,20 @@ mod autoattack;
 mod check;
 mod data;
 mod evaluate;
+mod external;
 mod import;
 mod method;
 mod model;
+mod network_size;
 mod pair;
 mod saliency;
 mod threat;
 mod train;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 pub use attack::{AttackConfig, BatchNormMode, PgdConfig, TRAINING_STEPS};
 pub use attribute::{Aggregation, AttributeConfig, Layer, Subset};
@@ -25,9 +29,11 @@ pub use autoattack::{AutoAttack, AutoAttackFacts, STANDARD_QUERIES};
 use check::Check;
 pub use data::{DataConfig, SplitName};
 pub use evaluate::{EvaluateConfig, RestartedPgdConfig};
+pub use external::ExternalConfig;
 pub use import::{ImportConfig, NormalizationChoice, NormalizationSource};
 pub use method::{Method, MethodFacts};
 pub use model::{Architecture, ArchitectureFacts, DEIT_HEADS, ModelConfig, Normalization};
+pub use network_size::NetworkSize;
 pub use pair::PairConfig;
 pub use saliency::SaliencyConfig;
 pub use threat::{Norm, ThreatModel};
@@ -41,8 +47,7 @@ use crate::id::CheckpointRef;
 use crate::problem::{self, FieldError};
 
 /// The configuration of a run. In JSON, the field `kind` selects the variant.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", try_from = "Value")]
 pub enum RunConfig {
     Train(Box<TrainConfig>),
@@ -51,12 +56,13 @@ pub enum RunConfig {
     Saliency(Box<SaliencyConfig>),
     Pair(Box<PairConfig>),
     Import(Box<ImportConfig>),
+    External(Box<ExternalConfig>),
 }
 
 /// Kind of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema, EnumString, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum RunKind {
     Train,
     Attribute,
@@ -64,10 +70,17 @@ pub enum RunKind {
     Saliency,
     Pair,
     Import,
+    /// Written by another program: cannot be submitted.
+    External,
 }
 
 fn auto_device() -> String {
     "auto".to_owned()
+}
+
+/// A configuration with these fields, and the defaults of all others.
+fn with_defaults<T: DeserializeOwned>(fields: Value) -> T {
+    serde_json::from_value(fields).expect("the other fields have defaults")
 }
 
 /// Evaluates an expression for the configuration inside, of whatever kind.
@@ -80,24 +93,17 @@ macro_rules! of_any_kind {
             RunConfig::Saliency($inner) => $value,
             RunConfig::Pair($inner) => $value,
             RunConfig::Import($inner) => $value,
+            RunConfig::External($inner) => $value,
         }
     };
 }
 
 impl RunKind {
-    pub const ALL: [RunKind; 6] =
-        [RunKind::Train, RunKind::Attribute, RunKind::Evaluate, RunKind::Saliency, RunKind::Pair, RunKind::Import];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// Name of the kind in configurations.
     pub fn id(self) -> &'static str {
-        match self {
-            RunKind::Train => "train",
-            RunKind::Attribute => "attribute",
-            RunKind::Evaluate => "evaluate",
-            RunKind::Saliency => "saliency",
-            RunKind::Pair => "pair",
-            RunKind::Import => "import",
-        }
+        self.into()
     }
 
     pub fn label(self) -> &'static str {
@@ -108,6 +114,20 @@ impl RunKind {
             RunKind::Saliency => "Saliency",
             RunKind::Pair => "Pair",
             RunKind::Import => "Import",
+            RunKind::External => "External run",
+        }
+    }
+
+    /// Whether a server runs it. Other kinds are only shown.
+    pub fn is_submitted(self) -> bool {
+        self != RunKind::External
+    }
+
+    /// Whether runs of this kind have checkpoints and curves over epochs.
+    pub fn has_epochs(self) -> bool {
+        match self {
+            RunKind::Train | RunKind::Import | RunKind::External => true,
+            RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency | RunKind::Pair => false,
         }
     }
 }
@@ -153,6 +173,7 @@ impl RunConfig {
             RunConfig::Saliency(_) => RunKind::Saliency,
             RunConfig::Pair(_) => RunKind::Pair,
             RunConfig::Import(_) => RunKind::Import,
+            RunConfig::External(_) => RunKind::External,
         }
     }
 
@@ -191,6 +212,7 @@ impl RunConfig {
     pub fn epochs(&self) -> u32 {
         match self {
             RunConfig::Train(config) => config.training.epochs,
+            RunConfig::External(config) => config.epochs,
             _ => 0,
         }
     }
@@ -200,6 +222,7 @@ impl RunConfig {
         match self {
             RunConfig::Train(config) => Some(config.measuring_attack()),
             RunConfig::Import(config) => Some(config.attack.clone()),
+            RunConfig::External(config) => config.attack.clone(),
             RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::Saliency(_) | RunConfig::Pair(_) => None,
         }
     }
@@ -217,7 +240,7 @@ impl RunConfig {
             RunConfig::Evaluate(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
             RunConfig::Saliency(config) => listed(&config.checkpoints),
             RunConfig::Pair(config) => listed(&config.checkpoints),
-            RunConfig::Import(_) => Vec::new(),
+            RunConfig::Import(_) | RunConfig::External(_) => Vec::new(),
         }
     }
 }
@@ -233,14 +256,17 @@ impl TryFrom<Value> for RunConfig {
         };
         let kind = object.remove("kind");
         let mut object = Value::Object(object);
-        eps::write_out(&mut object)?;
-        let known = || format!("known: `{}`", RunKind::ALL.map(RunKind::id).join("`, `"));
+        let known = || format!("known: `{}`", RunKind::ALL.iter().map(|kind| kind.id()).collect::<Vec<_>>().join("`, `"));
         let Some(kind) = kind.as_ref().and_then(Value::as_str) else {
             return Err(FieldError::new("kind", format!("is missing; {}", known())));
         };
-        let Some(kind) = RunKind::ALL.into_iter().find(|known| known.id() == kind) else {
+        let Ok(kind) = kind.parse() else {
             return Err(FieldError::new("kind", format!("`{kind}` is not a kind of run; {}", known())));
         };
+        // What a program calls eps among its settings need not be a radius.
+        if kind != RunKind::External {
+            eps::write_out(&mut object)?;
+        }
         match kind {
             RunKind::Train => problem::read(&object).map(RunConfig::Train),
             RunKind::Attribute => problem::read(&object).map(RunConfig::Attribute),
@@ -248,6 +274,7 @@ impl TryFrom<Value> for RunConfig {
             RunKind::Saliency => problem::read(&object).map(RunConfig::Saliency),
             RunKind::Pair => problem::read(&object).map(RunConfig::Pair),
             RunKind::Import => problem::read(&object).map(RunConfig::Import),
+            RunKind::External => problem::read(&object).map(RunConfig::External),
         }
     }
 }
@@ -328,6 +355,8 @@ mod tests {
         check("/training/awp", json!({"gamma": 0.0}), &[("training.awp.gamma", "above 0")]);
         check("/training/weight_averaging", json!({"decay": 1.0}), &[("training.weight_averaging.decay", "1 is out of range")]);
         check("/attribution/inputs", json!(["clean", "clean"]), &[("attribution.inputs", "twice")]);
+        check("/checkpoints", json!({"at_most": 3}), &[("checkpoints.at_most", "3 is not used")]);
+        check("/checkpoints", json!({"every": 2, "at_most": 0}), &[("checkpoints.at_most", "0 is out of range")]);
     }
 
     #[test]
@@ -390,6 +419,26 @@ mod tests {
     }
 
     #[test]
+    fn only_the_newest_of_the_checkpoints_by_count_are_kept() {
+        let mut config = paper();
+        let mut check = |every, at_most, epochs: &[u32], now, expected: &[u32]| {
+            config.checkpoints = CheckpointConfig { every, at_most, epochs: epochs.to_vec() };
+            let kept: Vec<u32> = (1..=now).filter(|epoch| config.keeps_epoch(*epoch, now)).collect();
+            assert_eq!(kept, expected, "{:?} after {now}", config.checkpoints);
+            for epoch in (1..=now).filter(|epoch| !kept.contains(epoch)) {
+                assert!(!config.keeps_epoch(epoch, now + 1), "epoch {epoch} does not come back");
+            }
+        };
+        check(0, None, &[], 20, &[]);
+        check(5, None, &[7], 20, &[5, 7, 10, 15, 20]);
+        check(5, Some(2), &[], 4, &[]);
+        check(5, Some(2), &[], 14, &[5, 10]);
+        check(5, Some(2), &[], 15, &[10, 15]);
+        check(5, Some(2), &[5, 7], 20, &[5, 7, 15, 20]);
+        check(1, Some(1), &[], 20, &[20]);
+    }
+
+    #[test]
     fn step_sizes_follow_the_papers_rules() {
         let mut config = paper();
         let mut check = |norm, eps, method, training: &str, measuring: &str| {
@@ -414,6 +463,22 @@ mod tests {
         check(Schedule::Milestones, &[(0.0, 0.1), (99.9, 0.1), (100.0, 0.01), (149.0, 0.01), (150.0, 0.001), (199.0, 0.001)]);
         check(Schedule::Cyclic, &[(0.0, 0.0), (50.0, 0.05), (100.0, 0.1), (150.0, 0.05), (200.0, 0.0)]);
         check(Schedule::Cosine, &[(0.0, 0.1), (100.0, 0.05), (200.0, 0.0)]);
+    }
+
+    #[test]
+    fn a_run_of_another_program_says_what_it_wants() {
+        let parse = |settings: Value| {
+            let config = json!({
+                "kind": "external", "name": "Mine", "classes": ["a", "b"], "epochs": 3,
+                "attack": {"norm": "l2", "eps": "1.5", "step_size": "0.1234", "steps": 2, "random_start": false}, "settings": settings
+            });
+            RunConfig::parse(&config)
+        };
+        let config = parse(json!({"eps": 1, "optimizer": "Adam", "nesterov": true})).unwrap();
+        assert_eq!((config.title().as_str(), config.epochs()), ("Mine", 3));
+        assert_eq!(config.measuring_attack().unwrap().eps.fraction(), 1.5);
+        assert_eq!(RunConfig::parse(&config.to_json()).as_ref(), Ok(&config));
+        assert_eq!(parse(json!({"betas": [0.9, 0.999]})).unwrap_err()[0].field, "settings.betas");
     }
 
     #[test]

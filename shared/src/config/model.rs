@@ -1,15 +1,15 @@
 //! Which network.
 
 use serde::{Deserialize, Serialize};
-use strum::EnumCount;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::check::Check;
 use crate::dataset::DatasetInfo;
 
 /// A network by its published name. `width` scales it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumCount)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, EnumString, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Architecture {
     /// PreActResNet-18: He et al. 2016, <https://arxiv.org/abs/1603.05027>; four stages of two blocks.
     PreactResnet18,
@@ -25,8 +25,7 @@ pub enum Architecture {
     DeitTiny,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     pub architecture: Architecture,
@@ -39,8 +38,7 @@ pub struct ModelConfig {
 }
 
 /// Per channel: `(pixel − mean) / std`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Normalization {
     pub mean: Vec<f64>,
@@ -76,11 +74,14 @@ impl ModelConfig {
         }
         let smallest = facts.smallest_side;
         check.that("architecture", side >= smallest, || {
-            format!("{} needs images of {smallest}×{smallest} or more; {data_title} has {side}×{side}: use preact_resnet_small", facts.id)
+            format!(
+                "{} needs images of {smallest}×{smallest} or more; {data_title} has {side}×{side}: use preact_resnet_small",
+                architecture.id()
+            )
         });
         let patch = facts.patch;
         check.that("architecture", side.is_multiple_of(patch), || {
-            format!("{} cuts images into patches of {patch}×{patch}; {side} is no multiple of {patch}", facts.id)
+            format!("{} cuts images into patches of {patch}×{patch}; {side} is no multiple of {patch}", architecture.id())
         });
         if let Some(normalization) = normalization {
             check.inside("normalization", |check| normalization.validate(channels, data_title, check));
@@ -117,8 +118,6 @@ pub const DEIT_HEADS: u32 = 3;
 /// Everything fixed about an architecture, in one table.
 #[derive(Debug)]
 pub struct ArchitectureFacts {
-    /// As configurations write it.
-    pub id: &'static str,
     pub label: &'static str,
     /// What `width` counts, for the form.
     pub width_label: &'static str,
@@ -138,7 +137,6 @@ pub struct ArchitectureFacts {
 
 /// What residual networks of four stages have in common.
 const FOUR_STAGES: ArchitectureFacts = ArchitectureFacts {
-    id: "",
     label: "",
     width_label: "Channels of the first stage",
     published_width: 64,
@@ -153,30 +151,16 @@ const FOUR_STAGES: ArchitectureFacts = ArchitectureFacts {
 const THREE_STAGES: ArchitectureFacts = ArchitectureFacts { stages: 3, last_mapped_stage: 3, smallest_side: 8, ..FOUR_STAGES };
 
 impl Architecture {
-    pub const ALL: [Architecture; Architecture::COUNT] = [
-        Architecture::PreactResnet18,
-        Architecture::PreactResnetSmall,
-        Architecture::Resnet18,
-        Architecture::WideResnet28,
-        Architecture::WideResnet34,
-        Architecture::DeitTiny,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     pub const fn facts(self) -> &'static ArchitectureFacts {
         match self {
-            Architecture::PreactResnet18 => &ArchitectureFacts { id: "preact_resnet18", label: "PreActResNet-18", ..FOUR_STAGES },
-            Architecture::PreactResnetSmall => {
-                &ArchitectureFacts { id: "preact_resnet_small", label: "PreActResNet, small", ..THREE_STAGES }
-            }
-            Architecture::Resnet18 => &ArchitectureFacts { id: "resnet18", label: "ResNet-18", ..FOUR_STAGES },
-            Architecture::WideResnet28 => {
-                &ArchitectureFacts { id: "wide_resnet28", label: "WideResNet-28", published_width: 160, ..THREE_STAGES }
-            }
-            Architecture::WideResnet34 => {
-                &ArchitectureFacts { id: "wide_resnet34", label: "WideResNet-34", published_width: 160, ..THREE_STAGES }
-            }
+            Architecture::PreactResnet18 => &ArchitectureFacts { label: "PreActResNet-18", ..FOUR_STAGES },
+            Architecture::PreactResnetSmall => &ArchitectureFacts { label: "PreActResNet, small", ..THREE_STAGES },
+            Architecture::Resnet18 => &ArchitectureFacts { label: "ResNet-18", ..FOUR_STAGES },
+            Architecture::WideResnet28 => &ArchitectureFacts { label: "WideResNet-28", published_width: 160, ..THREE_STAGES },
+            Architecture::WideResnet34 => &ArchitectureFacts { label: "WideResNet-34", published_width: 160, ..THREE_STAGES },
             Architecture::DeitTiny => &ArchitectureFacts {
-                id: "deit_tiny",
                 label: "DeiT-Ti",
                 width_label: "Length of a token",
                 published_width: 192,
@@ -192,16 +176,11 @@ impl Architecture {
 
     /// As in a configuration.
     pub fn id(self) -> &'static str {
-        self.facts().id
+        self.into()
     }
 
     pub fn label(self) -> &'static str {
         self.facts().label
-    }
-
-    /// The architecture with this id.
-    pub fn from_id(id: &str) -> Option<Self> {
-        Architecture::ALL.into_iter().find(|architecture| architecture.id() == id)
     }
 }
 
@@ -213,7 +192,6 @@ mod tests {
     fn an_id_is_what_configurations_write() {
         for architecture in Architecture::ALL {
             assert_eq!(serde_json::to_value(architecture).unwrap(), architecture.id());
-            assert_eq!(Architecture::from_id(architecture.id()), Some(architecture));
         }
     }
 }

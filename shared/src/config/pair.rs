@@ -1,6 +1,7 @@
 //! Runs that analyze pairs of classes: their shared dimensions, and accuracy without these dimensions.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::attack::PgdConfig;
 use super::check::Check;
@@ -8,8 +9,7 @@ use super::data::{DataConfig, SplitName};
 use crate::id::CheckpointRef;
 
 /// Splits the overlap of pairs of classes by dimension and image, at one or two checkpoints.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PairConfig {
     #[serde(default)]
@@ -21,7 +21,7 @@ pub struct PairConfig {
     #[serde(default = "super::auto_device")]
     pub device: String,
     /// One or two checkpoints over the same classes. The first decides which images are shown.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    #[schema(value_type = Vec<String>)]
     pub checkpoints: Vec<CheckpointRef>,
     /// One to ten pairs of class indices `[i, j]` with `i < j`.
     pub pairs: Vec<[u32; 2]>,
@@ -53,18 +53,7 @@ impl PairConfig {
 
     /// Analyzes pairs of classes at the given checkpoints.
     pub fn of(checkpoints: Vec<CheckpointRef>, pairs: Vec<[u32; 2]>) -> Self {
-        PairConfig {
-            name: String::new(),
-            seed: None,
-            device: super::auto_device(),
-            checkpoints,
-            pairs,
-            data: None,
-            split: SplitName::Test,
-            attack: None,
-            dimensions: None,
-            images_per_class: images_per_class(),
-        }
+        super::with_defaults(json!({ "checkpoints": checkpoints, "pairs": pairs }))
     }
 
     pub(super) fn title(&self) -> String {

@@ -1,6 +1,7 @@
 //! Runs that compute Grad-CAM maps.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::attack::PgdConfig;
 use super::check::Check;
@@ -11,8 +12,7 @@ use crate::id::CheckpointRef;
 /// Computes Grad-CAM maps of the same images at several checkpoints.
 ///
 /// Grad-CAM: Selvaraju et al. 2017, <https://arxiv.org/abs/1610.02391>.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SaliencyConfig {
     #[serde(default)]
@@ -22,7 +22,7 @@ pub struct SaliencyConfig {
     #[serde(default = "super::auto_device")]
     pub device: String,
     /// One to six checkpoints over the same classes.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    #[schema(value_type = Vec<String>)]
     pub checkpoints: Vec<CheckpointRef>,
     /// Images to show. Absent: the data of the first checkpoint's run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,18 +53,7 @@ fn one() -> u32 {
 impl SaliencyConfig {
     /// One image of each class at the given checkpoints.
     pub fn of(checkpoints: Vec<CheckpointRef>) -> Self {
-        SaliencyConfig {
-            name: String::new(),
-            seed: 0,
-            device: super::auto_device(),
-            checkpoints,
-            data: None,
-            split: SplitName::Test,
-            inputs: both_inputs(),
-            attack: None,
-            images_per_class: one(),
-            stage: None,
-        }
+        super::with_defaults(json!({ "checkpoints": checkpoints }))
     }
 
     pub(super) fn title(&self) -> String {

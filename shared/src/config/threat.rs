@@ -3,13 +3,14 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use crate::eps::Eps;
 
 /// How the size of a perturbation is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, EnumString, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Norm {
     /// Largest change of a pixel.
     Linf,
@@ -25,18 +26,9 @@ pub struct ThreatModel {
 }
 
 impl Norm {
-    pub const ALL: [Norm; 2] = [Norm::Linf, Norm::L2];
-
     /// Name of the norm in configurations.
     pub fn id(self) -> &'static str {
-        match self {
-            Norm::Linf => "linf",
-            Norm::L2 => "l2",
-        }
-    }
-
-    pub fn from_id(id: &str) -> Option<Self> {
-        Norm::ALL.into_iter().find(|norm| norm.id() == id)
+        self.into()
     }
 
     pub fn symbol(self) -> &'static str {

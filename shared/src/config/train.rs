@@ -1,6 +1,9 @@
 //! Training runs.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use strum::{EnumString, IntoStaticStr, VariantArray};
+use utoipa::ToSchema;
 
 use super::attack::{AttackConfig, BatchNormMode, PgdConfig};
 use super::check::Check;
@@ -15,8 +18,7 @@ use crate::id::{CheckpointRef, SweepId};
 /// Trains one network and measures the attribution of each checkpoint it keeps.
 ///
 /// Defaults follow the paper's CIFAR-10 recipe, if it defines the setting.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
     /// Name of the run, at most 80 characters. Empty: made from data, method and eps.
@@ -24,7 +26,7 @@ pub struct TrainConfig {
     pub name: String,
     /// Id of the sweep this run belongs to. The runs of a sweep are shown on one page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[schema(value_type = Option<String>)]
     pub sweep: Option<SweepId>,
     #[serde(default)]
     pub seed: u32,
@@ -44,9 +46,9 @@ pub struct TrainConfig {
 }
 
 /// Course of the learning rate over the run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Schedule {
     /// The learning rate is multiplied by `decay_factor` after each milestone.
     #[default]
@@ -59,8 +61,7 @@ pub enum Schedule {
 }
 
 /// The loss, the optimizer (SGD with momentum) and optional additions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
     pub method: Method,
@@ -107,18 +108,17 @@ pub struct TrainingConfig {
 /// cross-entropy, and for each teacher its weight times T² times the divergence of the student from the
 /// teacher at temperature T. Chen et al. 2021, "Robust Overfitting May Be Mitigated by Properly Learned
 /// Smoothening".
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DistillationConfig {
     /// Teacher from standard training, such as `RUN.best`. Absent: this run trains it first, on the same data
     /// with the same architecture (self-distillation).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "at-cifar10-7f3a.best"))]
+    #[schema(value_type = Option<String>, example = "at-cifar10-7f3a.best")]
     pub standard_teacher: Option<CheckpointRef>,
     /// Teacher from adversarial training. Absent: this run trains it first, with its own attack.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "at-cifar10-7f3a.best"))]
+    #[schema(value_type = Option<String>, example = "at-cifar10-7f3a.best")]
     pub robust_teacher: Option<CheckpointRef>,
     /// Number of epochs to train a teacher in this run. Absent: as many as for the student.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,8 +131,7 @@ pub struct DistillationConfig {
 /// Evaluates and keeps an exponential moving average of the weights.
 ///
 /// Izmailov et al. 2018; in adversarial training, Rebuffi et al. 2021.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WeightAveragingConfig {
     /// Factor of the average at each step; the current weights get `1 − decay`.
@@ -143,8 +142,7 @@ pub struct WeightAveragingConfig {
 }
 
 /// Adversarial weight perturbation: Wu et al. 2020, <https://arxiv.org/abs/2004.05884>.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AwpConfig {
     /// Size of the perturbation of each layer, relative to the norm of its weights.
@@ -154,8 +152,7 @@ pub struct AwpConfig {
 }
 
 /// The PGD attack for robust accuracy and adversarial attribution, with the norm and eps of the run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluationConfig {
     /// Evaluates the test set every `every` epochs, and after the last.
@@ -163,26 +160,34 @@ pub struct EvaluationConfig {
     pub steps: u32,
     /// Step size. Absent: eps/4 for ℓ∞ and eps/8 for ℓ2, as in the paper.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "2/255"))]
+    #[schema(value_type = Option<String>, example = "2/255")]
     pub step_size: Option<Eps>,
     pub random_start: bool,
 }
 
-/// Epochs whose checkpoints are kept, besides best and last.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+/// Epochs whose checkpoints are kept, besides best and last, which are always kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointConfig {
     /// Keeps a checkpoint every `every` epochs. 0 = off.
     pub every: u32,
+    /// Keeps only the newest `at_most` of the checkpoints of `every`. An older one is removed together with
+    /// its matrices, except those that `attribution.every` keeps. Absent: all are kept.
+    ///
+    /// The best and the last checkpoint and those of `epochs` do not count and stay. While the run is running,
+    /// removed checkpoints may still be there for a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u32>,
     /// Also keeps the checkpoints of these epochs.
     pub epochs: Vec<u32>,
 }
 
 /// Inputs for an attribution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Inputs {
     /// Images under the measuring attack, as in the paper.
     Adversarial,
@@ -192,8 +197,7 @@ pub enum Inputs {
 /// Attribution matrices a run measures of its own checkpoints.
 ///
 /// They use the test images and the penultimate features, and average first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AttributionConfig {
     /// Inputs to measure, one matrix for each checkpoint. Empty: none.
@@ -269,24 +273,7 @@ fn standard_trades_beta() -> f64 {
 impl TrainingConfig {
     /// The paper's optimizer settings for a method.
     pub fn of(method: Method, epochs: u32) -> Self {
-        TrainingConfig {
-            method,
-            epochs,
-            batch_size: standard_batch_size(),
-            learning_rate: standard_learning_rate(),
-            momentum: standard_momentum(),
-            weight_decay: standard_weight_decay(),
-            schedule: Schedule::Milestones,
-            milestones: Vec::new(),
-            decay_factor: standard_decay_factor(),
-            trades_beta: standard_trades_beta(),
-            label_smoothing: 0.0,
-            mixup: 0.0,
-            gradient_clip: None,
-            distillation: None,
-            weight_averaging: None,
-            awp: None,
-        }
+        super::with_defaults(json!({ "method": method, "epochs": epochs }))
     }
 
     /// Learning rate at `point`, in epochs from 0 (start of epoch 1) to `epochs`.
@@ -395,15 +382,27 @@ impl TrainConfig {
         PgdConfig { norm, eps, step_size, steps, random_start }
     }
 
-    /// Whether the checkpoint of `epoch` (from 1) is kept even if it is neither best nor last.
-    pub fn keeps_epoch(&self, epoch: u32) -> bool {
-        let every = self.checkpoints.every;
-        (every > 0 && epoch.is_multiple_of(every)) || self.checkpoints.epochs.contains(&epoch)
+    /// Whether the checkpoint of `epoch` (from 1) is saved even if it is neither best nor last.
+    pub fn saves_epoch(&self, epoch: u32) -> bool {
+        self.keeps_epoch(epoch, epoch)
+    }
+
+    /// Whether the checkpoint of `epoch` (from 1) is still kept after the epoch `now`, even if it is neither
+    /// best nor last.
+    ///
+    /// A checkpoint that is no longer kept after one epoch is not kept after a later one either.
+    pub fn keeps_epoch(&self, epoch: u32, now: u32) -> bool {
+        let CheckpointConfig { every, at_most, epochs } = &self.checkpoints;
+        let by_count = |every: u32| {
+            let newer = (now / every).saturating_sub(epoch / every);
+            epoch.is_multiple_of(every) && at_most.is_none_or(|at_most| newer < at_most)
+        };
+        epochs.contains(&epoch) || (*every > 0 && by_count(*every))
     }
 
     /// Whether the test set is evaluated after `epoch` (from 1).
     pub fn evaluates_epoch(&self, epoch: u32) -> bool {
-        epoch.is_multiple_of(self.evaluation.every.max(1)) || epoch == self.training.epochs || self.keeps_epoch(epoch)
+        epoch.is_multiple_of(self.evaluation.every.max(1)) || epoch == self.training.epochs || self.saves_epoch(epoch)
     }
 
     /// Whether the attribution of `epoch` (from 1) is measured and kept even if its checkpoint is not.
@@ -431,10 +430,17 @@ impl TrainConfig {
         check.range("evaluation.every", *every, 1, training.epochs.max(1));
         check.range("evaluation.steps", *steps, 1, 10_000);
         check.size("evaluation.step_size", *step_size, attack.norm.largest(shape));
-        check.that("checkpoints.every", checkpoints.every <= training.epochs, || {
-            format!("{} is more than the {} epochs of the run", checkpoints.every, training.epochs)
+        let CheckpointConfig { every, at_most, epochs } = checkpoints;
+        check.that("checkpoints.every", *every <= training.epochs, || {
+            format!("{every} is more than the {} epochs of the run", training.epochs)
         });
-        check.epochs("checkpoints.epochs", &checkpoints.epochs, training.epochs);
+        if let Some(at_most) = *at_most {
+            check.range("checkpoints.at_most", at_most, 1, 10_000);
+            check.that("checkpoints.at_most", *every > 0, || {
+                format!("{at_most} is not used, because no checkpoint is kept by count; set `every` or leave it out")
+            });
+        }
+        check.epochs("checkpoints.epochs", epochs, training.epochs);
         check.inside("attribution", |check| attribution.validate(check));
     }
 }
@@ -449,14 +455,10 @@ impl AttributionConfig {
 }
 
 impl Schedule {
-    pub const ALL: [Schedule; 3] = [Schedule::Milestones, Schedule::Cyclic, Schedule::Cosine];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     pub fn id(self) -> &'static str {
-        match self {
-            Schedule::Milestones => "milestones",
-            Schedule::Cyclic => "cyclic",
-            Schedule::Cosine => "cosine",
-        }
+        self.into()
     }
 
     pub fn label(self) -> &'static str {
@@ -469,14 +471,11 @@ impl Schedule {
 }
 
 impl Inputs {
-    pub const ALL: [Inputs; 2] = [Inputs::Adversarial, Inputs::Clean];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// Name in files and URLs: `adversarial` or `clean`.
     pub fn id(self) -> &'static str {
-        match self {
-            Inputs::Adversarial => "adversarial",
-            Inputs::Clean => "clean",
-        }
+        self.into()
     }
 }
 

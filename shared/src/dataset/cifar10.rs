@@ -4,7 +4,6 @@ use super::published::{Packing, Published, PublishedFile};
 use super::{CifarFiles, Classes, Facts, FileLayout};
 
 pub(super) const FACTS: Facts = Facts {
-    id: "cifar10",
     title: "CIFAR-10",
     short_title: "CIFAR-10",
     description: "60,000 color photographs of 10 classes, 32×32. The data set of the paper's main experiments.",

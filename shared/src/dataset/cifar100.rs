@@ -4,7 +4,6 @@ use super::published::{Packing, Published, PublishedFile};
 use super::{CifarFiles, Classes, Facts, FileLayout};
 
 pub(super) const FACTS: Facts = Facts {
-    id: "cifar100",
     title: "CIFAR-100",
     short_title: "CIFAR-100",
     description: "60,000 color photographs of 100 classes in 20 superclasses, 32×32.",

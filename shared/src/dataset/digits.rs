@@ -5,7 +5,6 @@ use super::{Classes, Facts, FileLayout};
 pub(super) const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
 pub(super) const FACTS: Facts = Facts {
-    id: "digits",
     title: "Handwritten digits, 8×8",
     short_title: "Digits",
     description: "1,797 scanned digits of 43 writers in 17 gray levels. Small enough to train on a laptop in seconds. \

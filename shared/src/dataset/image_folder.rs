@@ -3,7 +3,6 @@
 use super::{Classes, Facts, FileLayout};
 
 pub(super) const FACTS: Facts = Facts {
-    id: "image_folder",
     title: "A folder of images",
     short_title: "Images",
     description: "Any images: one folder for each class inside train and inside val, valid, validation or test, as torchvision's \

@@ -10,14 +10,31 @@ mod synthetic;
 mod tiny_imagenet;
 
 use serde::{Deserialize, Serialize};
-use strum::EnumCount;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+use utoipa::ToSchema;
 
 use published::Published;
 
 /// A data set by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, EnumCount)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Dataset {
     /// 1,797 handwritten digits, 8×8 gray levels, embedded.
     Digits,
@@ -38,8 +55,7 @@ pub enum Dataset {
 }
 
 /// Where the images of a data set come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     Embedded,
@@ -48,8 +64,7 @@ pub enum Source {
 }
 
 /// What is fixed about a data set, whatever a run does with it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DatasetInfo {
     pub id: Dataset,
     pub title: String,
@@ -76,8 +91,7 @@ pub struct DatasetInfo {
 }
 
 /// A group of classes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Superclass {
     pub name: String,
     /// Indices of classes.
@@ -85,8 +99,7 @@ pub struct Superclass {
 }
 
 /// Files or folders of one kind that lie in the folder of a data set and are not read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PassedOver {
     /// In the plural, such as `files that end in .gif`.
     pub what: String,
@@ -112,8 +125,6 @@ pub fn passed_over_text(list: &[PassedOver]) -> Option<String> {
 /// Everything fixed about a data set, in one table: each data set has its own in a file of this folder.
 #[derive(Debug)]
 pub struct Facts {
-    /// As configurations and addresses write it.
-    pub id: &'static str,
     pub title: &'static str,
     /// The title as part of the name of a run.
     pub short_title: &'static str,
@@ -177,15 +188,7 @@ pub struct CifarFiles {
 }
 
 impl Dataset {
-    pub const ALL: [Dataset; Dataset::COUNT] = [
-        Dataset::Digits,
-        Dataset::Synthetic,
-        Dataset::Cifar10,
-        Dataset::Cifar100,
-        Dataset::TinyImagenet,
-        Dataset::Svhn,
-        Dataset::ImageFolder,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     pub fn facts(self) -> &'static Facts {
         match self {
@@ -200,12 +203,7 @@ impl Dataset {
     }
 
     pub fn id(self) -> &'static str {
-        self.facts().id
-    }
-
-    /// The data set with this id.
-    pub fn from_id(id: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|dataset| dataset.id() == id)
+        self.into()
     }
 
     pub fn source(self) -> Source {
@@ -259,9 +257,9 @@ fn owned(names: &[&str]) -> Vec<String> {
 
 /// The superclasses of the data set that has exactly these classes in this order; `None` if no known one has, or it has no superclasses.
 pub fn superclasses_of(class_names: &[String]) -> Option<Vec<Superclass>> {
-    let facts = Dataset::ALL.map(Dataset::facts);
-    let same = |facts: &&&Facts| matches!(facts.classes, Classes::Named(names) if class_names.iter().eq(names.iter()));
-    facts.iter().filter(|facts| !facts.superclasses.is_empty()).find(same).map(|facts| facts.superclasses())
+    let mut facts = Dataset::ALL.iter().map(|dataset| dataset.facts());
+    let same = |facts: &&Facts| matches!(facts.classes, Classes::Named(names) if class_names.iter().eq(names.iter()));
+    facts.find(|facts| !facts.superclasses.is_empty() && same(facts)).map(Facts::superclasses)
 }
 
 #[cfg(test)]
@@ -270,11 +268,14 @@ mod tests {
 
     #[test]
     fn every_fine_class_is_in_one_superclass() {
-        for facts in Dataset::ALL.map(Dataset::facts).into_iter().filter(|facts| !facts.superclasses.is_empty()) {
-            let Classes::Named(names) = facts.classes else { panic!("{} has superclasses of unnamed classes", facts.id) };
+        for (dataset, facts) in Dataset::ALL.iter().map(|dataset| (dataset, dataset.facts())) {
+            let (false, Classes::Named(names)) = (facts.superclasses.is_empty(), facts.classes) else {
+                assert!(facts.superclasses.is_empty(), "{dataset} has superclasses of unnamed classes");
+                continue;
+            };
             let mut classes: Vec<u32> = facts.superclasses().into_iter().flat_map(|superclass| superclass.classes).collect();
             classes.sort_unstable();
-            assert_eq!(classes, (0..names.len() as u32).collect::<Vec<_>>(), "{}", facts.id);
+            assert_eq!(classes, (0..names.len() as u32).collect::<Vec<_>>(), "{dataset}");
         }
     }
 
@@ -291,7 +292,6 @@ mod tests {
     fn an_id_is_what_configurations_write() {
         for dataset in Dataset::ALL {
             assert_eq!(serde_json::to_value(dataset).unwrap(), dataset.id());
-            assert_eq!(Dataset::from_id(dataset.id()), Some(dataset));
         }
     }
 }

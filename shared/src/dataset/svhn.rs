@@ -5,7 +5,6 @@ use super::published::{Packing, Published, PublishedFile};
 use super::{Classes, Facts, FileLayout};
 
 pub(super) const FACTS: Facts = Facts {
-    id: "svhn",
     title: "SVHN",
     short_title: "SVHN",
     description: "99,289 photographs of house numbers cropped to one digit, 32×32.",

@@ -3,7 +3,6 @@
 use super::{Classes, Facts, FileLayout};
 
 pub(super) const FACTS: Facts = Facts {
-    id: "synthetic",
     title: "Shared features, 32×32",
     short_title: "Shared features",
     description: "Generated images of 10 classes. Each class has one pattern of its own, and the pairs (0,1), (2,3), … \

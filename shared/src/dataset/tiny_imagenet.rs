@@ -4,7 +4,6 @@ use super::published::{Packing, Published, PublishedFile};
 use super::{Classes, Facts, FileLayout};
 
 pub(super) const FACTS: Facts = Facts {
-    id: "tiny_imagenet",
     title: "Tiny-ImageNet-200",
     short_title: "Tiny-ImageNet",
     description: "110,000 color photographs of 200 classes, 64×64; the validation images serve for testing.",

@@ -12,8 +12,7 @@ use crate::config::RunConfig;
 pub use small::demo;
 
 /// A configuration to start from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Preset {
     pub id: String,
     pub group: PresetGroup,
@@ -30,8 +29,7 @@ pub struct Preset {
     pub sweep: Vec<SweepAxis>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PresetGroup {
     /// Runs on any machine immediately.

@@ -187,7 +187,7 @@ pub(super) fn cifar10_config() -> TrainConfig {
         training: TrainingConfig { milestones: vec![100, 150], ..TrainingConfig::of(Method::PgdAt, 200) },
         attack: AttackConfig::of(Norm::Linf, Eps::of_255(8.0)),
         evaluation: EvaluationConfig::default(),
-        checkpoints: CheckpointConfig { every: 0, epochs: vec![10, 70] },
+        checkpoints: CheckpointConfig { epochs: vec![10, 70], ..CheckpointConfig::default() },
         attribution: AttributionConfig::default(),
     }
 }

@@ -29,7 +29,7 @@ pub fn demo() -> Preset {
             model: ModelConfig { width: Some(8), ..ModelConfig::of(Architecture::PreactResnetSmall) },
             training: TrainingConfig { batch_size: 64, milestones: vec![75, 112], ..TrainingConfig::of(Method::PgdAt, 150) },
             evaluation: EvaluationConfig { every: 3, ..EvaluationConfig::default() },
-            checkpoints: CheckpointConfig { every: 15, epochs: Vec::new() },
+            checkpoints: CheckpointConfig { every: 15, ..CheckpointConfig::default() },
             ..digits_config()
         }),
         small: None,
@@ -74,7 +74,7 @@ fn digits_config() -> TrainConfig {
         training: TrainingConfig { milestones: vec![20, 30], ..TrainingConfig::of(Method::PgdAt, 40) },
         attack: AttackConfig::of(Norm::Linf, Eps::of_255(25.5)),
         evaluation: EvaluationConfig::default(),
-        checkpoints: CheckpointConfig { every: 5, epochs: Vec::new() },
+        checkpoints: CheckpointConfig { every: 5, ..CheckpointConfig::default() },
         attribution: AttributionConfig::default(),
     }
 }
@@ -87,7 +87,7 @@ pub(super) fn small(edit: impl FnOnce(&mut TrainConfig)) -> RunConfig {
         training: TrainingConfig { batch_size: 50, learning_rate: 0.05, milestones: vec![8, 10], ..TrainingConfig::of(Method::PgdAt, 12) },
         attack: AttackConfig { steps: 5, ..AttackConfig::of(Norm::Linf, Eps::of_255(8.0)) },
         evaluation: EvaluationConfig { steps: 10, ..EvaluationConfig::default() },
-        checkpoints: CheckpointConfig { every: 4, epochs: Vec::new() },
+        checkpoints: CheckpointConfig { every: 4, ..CheckpointConfig::default() },
         ..digits_config()
     };
     edit(&mut config);

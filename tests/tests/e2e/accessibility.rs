@@ -1,8 +1,9 @@
 //! Checks every page by the rules of axe-core: light, dark, and on a phone.
 
 use anyhow::Result;
+use reqwest::Method;
 use serde_json::json;
-use shared::api::{Share, Sweep};
+use shared::api::{NewLink, Sweep};
 use tests::{App, Browser, small_run};
 use thirtyfour::Key;
 
@@ -30,8 +31,10 @@ async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
     for run in &sweep.runs {
         app.finished(&run.id).await?;
     }
+    let deleted = app.succeeded(&small_run(2)).await?.id;
+    app.send(Method::DELETE, &format!("/api/runs/{deleted}")).await?;
     let comparison = format!("/compare?a={run}.e2.adversarial&b={run}.e4.adversarial&cell=3,5");
-    let share: Share = app.create("/api/shares", &json!({"view": comparison})).await?;
+    let share: NewLink = app.create("/api/shares", &json!({"view": comparison})).await?;
 
     let pages = [
         "/".to_owned(),
@@ -54,10 +57,12 @@ async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
         "/data".to_owned(),
         "/theory".to_owned(),
         "/shares".to_owned(),
+        "/trash".to_owned(),
         format!("/s/{}", share.token),
         "/compare".to_owned(),
         // Error pages are pages too.
         "/runs/at-digits-0000".to_owned(),
+        format!("/runs/{deleted}"),
         "/sweeps/none-0000".to_owned(),
         format!("/attributions/{run}.e3.adversarial"),
         format!("/compare?a={run}.e2.adversarial&b={run}.e3.adversarial"),

@@ -133,7 +133,7 @@ async fn a_share_of_a_live_run_says_of_when_it_is() -> Result<()> {
     let browser = Browser::open().await?;
     let run = app.submit(&small_run(10_000)).await?.id;
     until("an epoch is done", async || Ok((app.run(&run).await?.summary.epoch > 0).then_some(()))).await?;
-    let share: shared::api::Share = app.create("/api/shares", &json!({"view": format!("/runs/{run}")})).await?;
+    let share: shared::api::NewLink = app.create("/api/shares", &json!({"view": format!("/runs/{run}")})).await?;
     browser.goto(&app.url(&format!("/{}", share.path))).await?;
     browser.sees("This run has not finished").await?;
     browser.sees("of 10000. The page does not refresh by itself.").await?;

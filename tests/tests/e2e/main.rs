@@ -17,4 +17,5 @@ mod session;
 mod share;
 mod table;
 mod time;
+mod trash;
 mod trouble;

@@ -70,9 +70,12 @@ async fn runs_are_chosen_in_ranges_by_mouse_and_keyboard() -> Result<()> {
 
     browser.fill("Filter", "tag:paper").await?;
     browser.click("Delete").await?;
+    browser.sees("4 runs go to the trash and can be restored for 7 days.").await?;
+    browser.find("#delete-for-good").await?.click().await?;
     browser.sees("4 runs with their checkpoints, matrices and links will be gone for good.").await?;
-    browser.click("Delete 4 runs").await?;
-    browser.sees("4 runs are deleted.").await?;
+    browser.is_accessible().await?;
+    browser.click("Delete 4 runs for good").await?;
+    browser.sees("4 runs are deleted for good.").await?;
     browser.sees("0 of 296 runs").await?;
     assert!(!app.run_dir("made-00298").exists() && app.run_dir("made-00295").exists());
     until("the focus is near", async || Ok((focused(&browser).await? == json!("Chosen runs")).then_some(()))).await?;
@@ -91,7 +94,7 @@ async fn what_is_refused_is_named_beside_what_was_done() -> Result<()> {
     browser.find("[aria-label='Choose all 2 that are shown']").await?.click().await?;
     browser.sees("2 chosen").await?;
     browser.click("Delete").await?;
-    browser.sees("1 run with its checkpoints, matrices and links will be gone for good.").await?;
+    browser.sees("1 run goes to the trash and can be restored for 7 days.").await?;
     browser.sees("1 is running and stays: cancel it first.").await?;
     // Meanwhile somebody else cancels the running run. The server decides what is still possible.
     browser.click("Keep").await?;
@@ -179,7 +182,11 @@ async fn the_runs_of_a_sweep_are_sorted_called_off_and_deleted_together() -> Res
     browser.click("Delete all").await?;
     browser.click("Delete 3 runs").await?;
     browser.sees("One question, several runs").await?;
-    assert!(!app.run_dir(&sweep.runs[0].id).exists());
+    browser.sees("3 runs are in the trash.").await?;
+    browser.click("Undo").await?;
+    browser.sees("3 runs are restored.").await?;
+    browser.sees("Small run").await?;
+    assert_eq!(app.run(&sweep.runs[0].id).await?.state, RunState::Canceled);
     browser.is_quiet().await?;
     Ok(())
 }

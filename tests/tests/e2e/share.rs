@@ -57,8 +57,21 @@ async fn a_share_link_opens_the_view_read_only_where_nobody_has_been_before() ->
     }
     reader.is_quiet().await?;
 
+    // The page of all links cannot show it again, but can replace it.
     browser.goto(&app.url("/shares")).await?;
     browser.sees("Look at <3> and 5").await?;
+    browser.sees("Comparison").await?;
+    let shown = browser.script("return document.querySelectorAll('input[id^=share-link-]').length").await?;
+    assert_eq!(shown.as_u64(), Some(0), "its address is not kept");
+    browser.click("New link").await?;
+    let new = browser.find("input[id^='share-link-']").await?.prop("value").await?.unwrap_or_default();
+    assert!(new.contains("/s/") && new != link, "{new}");
+    reader.goto(&link).await?;
+    reader.sees("This link opens nothing").await?;
+    reader.goto(&new).await?;
+    reader.sees("The brightest cell.").await?;
+    let link = new;
+
     browser.click("Withdraw").await?;
     let token = link.rsplit('/').next().unwrap_or_default().to_owned();
     tests::until("the link is withdrawn", async || {

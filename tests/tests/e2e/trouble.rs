@@ -5,7 +5,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use shared::api::RunState;
-use tests::campaign::campaign;
 use tests::{App, Browser, kill, small_run, until};
 
 #[tokio::test]
@@ -39,15 +38,6 @@ async fn a_worker_that_is_killed_again_and_again_leaves_a_failed_run_with_its_re
 }
 
 /// Finds the process that has the directory as an argument.
-
-#[tokio::test]
-async fn kills_of_workers_and_servers_change_no_byte() -> Result<()> {
-    const KILLS: u32 = 6;
-    let report = campaign(KILLS, 1, |_| {}).await?;
-    assert_eq!(report.kills.values().sum::<u32>(), KILLS);
-    assert!(report.differences.is_empty(), "{report}");
-    Ok(())
-}
 
 #[tokio::test]
 async fn the_cifar_10_preset_starts_on_a_folder_and_stops_cleanly() -> Result<()> {

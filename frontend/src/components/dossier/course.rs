@@ -2,7 +2,6 @@
 
 use leptos::prelude::*;
 use shared::api::EpochCell;
-use shared::chart::colors::Theme;
 use shared::chart::course::Course;
 use shared::format;
 
@@ -19,10 +18,7 @@ pub fn CourseView(cells: Vec<EpochCell>, marks: Vec<(u32, &'static str)>) -> imp
     });
     let heads = ["Epoch", "Cosine", "Interval, 95 %"].map(str::to_owned).to_vec();
     let rows = table("Cosine by epoch".to_owned(), heads, false, rows.collect());
-    let course = Memo::new(move |_| {
-        let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-        Course { cells: cells.clone(), marks: marks.clone(), theme }
-    });
+    let course = Memo::new(move |_| Course { cells: cells.clone(), marks: marks.clone(), theme: theme.get() });
     view! {
         <ChartImage class="course-plot" chart=course/>
         <details class="disclosure"><summary>"Data as a table"</summary>{rows}</details>

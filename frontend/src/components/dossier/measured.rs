@@ -3,7 +3,7 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::{PairFile, Run, RunState, RunSummary};
+use shared::api::{PairFile, Run, RunState, RunSummary, path};
 use shared::config::{PairConfig, RunConfig};
 use shared::id::{CheckpointId, CheckpointRef};
 use shared::problem::Problem;
@@ -56,7 +56,7 @@ fn chosen(runs: &[Run], other: Option<&CheckpointId>) -> Option<Run> {
 #[component]
 pub fn Measured(wanted: Wanted) -> impl IntoView {
     let [i, j] = wanted.pair;
-    let address = format!("api/pairs?checkpoint={}&i={i}&j={j}", wanted.subject);
+    let address = format!("{}?checkpoint={}&i={i}&j={j}", path::pairs(), wanted.subject);
     let runs = fetched::<Vec<Run>>(move || Some(address.clone()));
     let wanted = StoredValue::new(wanted);
     shown(runs, Placeholder::Rows, move |found| {
@@ -81,7 +81,7 @@ fn Ask(wanted: Wanted, again: bool, runs: Fetched<Vec<Run>>) -> impl IntoView {
         busy.set(true);
         refused.set(None);
         spawn_local(async move {
-            match api::post::<Run>("api/runs", &config).await {
+            match api::post::<Run>(&path::runs(), &config).await {
                 Ok(_) => runs.reload(),
                 Err(problem) => {
                     let _ = busy.try_set(false);
@@ -158,7 +158,7 @@ fn Ended(run: Run) -> impl IntoView {
 /// Shows the result of a run. If it lacks the other checkpoint, also offers to measure that.
 #[component]
 fn Done(run: Run, wanted: Wanted, runs: Fetched<Vec<Run>>) -> impl IntoView {
-    let address = format!("api/runs/{}/pair", run.id);
+    let address = path::run_pair(&run.id);
     let file = fetched::<PairFile>(move || Some(address.clone()));
     let parts = move |file: PairFile| {
         let missing = wanted.other.as_ref().is_some_and(|other| !file.checkpoints.contains(other));

@@ -8,15 +8,13 @@ mod rank;
 mod table;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use leptos::ev::keydown;
 use leptos::prelude::*;
-use shared::api::{Attribution, AttributionFile, CheckpointInfo, EpochCell};
+use shared::api::{Attribution, AttributionFile, CheckpointInfo, EpochCell, path};
 use shared::chart::figure::checkpoint_name;
 use shared::format;
 use shared::id::CheckpointId;
-use wasm_bindgen::JsCast;
 
 use self::course::CourseView;
 use self::measured::{Measured, Wanted};
@@ -25,12 +23,11 @@ use self::rank::{destinations, pair_of, ranked, stepped};
 use self::table::{Row, table};
 use crate::browser::focus;
 use crate::components::explorer::{Cell, Explorer};
-use crate::debounce::debounced;
+use crate::debounce::{REST, debounced};
+use crate::keys::is_typing;
 use crate::load::{Load, Placeholder, fetched, shown};
 use crate::viewer::use_is_owner;
 
-/// How long a pair must stay selected before its dossier loads.
-const REST: Duration = Duration::from_millis(120);
 /// Number of pairs that one button measures together.
 const MEASURED_TOGETHER: usize = 5;
 /// Number of predicted classes to list besides the two of the pair.
@@ -149,12 +146,6 @@ pub fn DossierLink(explorer: Explorer) -> impl IntoView {
     }
 }
 
-/// Whether a key press goes into a text input.
-fn is_typing(event: &web_sys::KeyboardEvent) -> bool {
-    let element = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
-    element.is_some_and(|element| ["INPUT", "TEXTAREA", "SELECT"].contains(&element.tag_name().as_str()))
-}
-
 fn name(file: &AttributionFile, class: usize) -> String {
     file.class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
 }
@@ -179,7 +170,7 @@ fn PairDossier(
     let sent = move || subject.with(|subject| sent(&subject.file, pair));
     let course = is_owner.then(|| {
         let address = Memo::new(move |_| {
-            subject.with(|subject| format!("api/runs/{}/cells?i={i}&j={j}&inputs={}", subject.run, subject.file.inputs.id()))
+            subject.with(|subject| format!("{}?i={i}&j={j}&inputs={}", path::run_cells(&subject.context.run), subject.file.inputs.id()))
         });
         let cells = fetched::<Vec<EpochCell>>(move || Some(address.get()));
         let marks = move || baseline.with(|baseline| subject.with(|subject| marks(subject, baseline.as_deref())));
@@ -189,8 +180,8 @@ fn PairDossier(
         };
         view! { <div class="dossier-course"><h3>"Over the epochs"</h3>{shown(cells, Placeholder::Rows, course)}</div> }
     });
-    let run = Memo::new(move |_| subject.with(|subject| subject.run.clone()));
-    let checkpoints = fetched::<Vec<CheckpointInfo>>(move || is_owner.then(|| format!("api/runs/{}/checkpoints", run.get())));
+    let run = Memo::new(move |_| subject.with(|subject| subject.context.run.clone()));
+    let checkpoints = fetched::<Vec<CheckpointInfo>>(move || is_owner.then(|| path::run_checkpoints(&run.get())));
     // A memo, so that nothing is measured again when another part of the matrix changes.
     let wanted = Memo::new(move |_| {
         let checkpoints = match checkpoints.state.get() {
@@ -262,13 +253,13 @@ fn sent(file: &AttributionFile, (i, j): Cell) -> AnyView {
 
 /// The epochs to mark on the curve.
 fn marks(subject: &Attribution, baseline: Option<&Attribution>) -> Vec<(u32, &'static str)> {
-    let before = baseline.filter(|baseline| baseline.run == subject.run).map(|baseline| (baseline.file.epoch, "baseline"));
+    let before = baseline.filter(|baseline| baseline.context.run == subject.context.run).map(|baseline| (baseline.file.epoch, "baseline"));
     before.into_iter().chain([(subject.file.epoch, "this")]).collect()
 }
 
 fn wanted(subject: &Attribution, baseline: Option<&Attribution>, checkpoints: &[CheckpointInfo], order: &[Cell], pair: Cell) -> Wanted {
     let both = |(i, j): Cell| [i as u32, j as u32];
-    let checkpoint = |attribution: &Attribution| attribution.file.checkpoint_id(&attribution.run);
+    let checkpoint = |attribution: &Attribution| attribution.file.checkpoint_id(&attribution.context.run);
     let changed = if baseline.is_some() { order.iter().take(MEASURED_TOGETHER).copied().map(both).collect() } else { Vec::new() };
     let other = match baseline {
         Some(baseline) => Some(checkpoint(baseline)),
@@ -280,6 +271,6 @@ fn wanted(subject: &Attribution, baseline: Option<&Attribution>, checkpoints: &[
 
 /// The default checkpoint to compare with, of the same run: the best one; for the best one, the last.
 fn other_end(subject: &Attribution, checkpoints: &[CheckpointInfo]) -> Option<CheckpointId> {
-    let end = |checkpoint: &&CheckpointInfo| if subject.is_best { checkpoint.is_last } else { checkpoint.is_best };
+    let end = |checkpoint: &&CheckpointInfo| if subject.context.is_best { checkpoint.is_last } else { checkpoint.is_best };
     checkpoints.iter().find(end).map(|checkpoint| checkpoint.id.clone())
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
 use leptos::prelude::*;
 use shared::chart::comparison::Panel;
 
@@ -25,18 +24,9 @@ pub fn Flicker(
     // With reduced motion, people switch by hand.
     let running = RwSignal::new(!browser::prefers_reduced_motion());
     let rate = RwSignal::new(FIRST_RATE);
-    let timer = StoredValue::new(None::<IntervalHandle>);
-    let stop = move || {
-        if let Some(Some(timer)) = timer.try_update_value(Option::take) {
-            timer.clear();
-        }
-    };
-    on_cleanup(stop);
     Effect::new(move || {
-        stop();
         if running.get() {
-            let turn = move || baseline_shows.update(|shows| *shows = !*shows);
-            timer.set_value(set_interval_with_handle(turn, Duration::from_secs(10) / rate.get()).ok());
+            browser::every(Duration::from_secs(10) / rate.get(), move || baseline_shows.update(|shows| *shows = !*shows));
         }
     });
     let turn = move |_| {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
-use shared::api::{Attribution, Comparison};
+use shared::api::{Attribution, Comparison, path};
 use shared::chart::ComparisonFigure;
 use shared::chart::comparison::{LETTERS, side_name};
 use shared::id::AttributionId;
@@ -29,13 +29,13 @@ use crate::cache::{Cache, Cached};
 use crate::components::explorer::Explorer;
 use crate::components::exports::{Export, Exports, export};
 use crate::components::share::ShareButton;
+use crate::debounce::{REST, debounced};
 use crate::latest::{ShowLatest, latest};
 use crate::load::{Failure, Load, Placeholder, Skeleton, told};
 use crate::url_state::url_state;
-use crate::urls;
 
-/// The id of each compared attribution as the URL has it, the baseline first; `None` if not yet chosen.
-pub type Sides = Vec<Option<String>>;
+/// The compared attributions, the baseline first; `None` if not yet chosen.
+pub type Sides = Vec<Option<AttributionId>>;
 
 #[component]
 pub fn ComparePage() -> impl IntoView {
@@ -69,8 +69,10 @@ pub fn ComparePage() -> impl IntoView {
         })
     });
     let known = Memo::new(move |_| comparison.with(Option::is_some));
-    let baseline = Signal::derive(move || sides.with(|sides| sides.first().cloned().flatten()?.parse::<AttributionId>().ok()));
+    let baseline = Signal::derive(move || sides.with(|sides| sides.first().cloned().flatten()));
     let shown = Memo::new(move |_| shown.get());
+    // Addresses of exports follow once the keys or the pointer rest: a step from cell to cell changes them all.
+    let rested = debounced(shown, REST);
     let view_of = move || shown.with_untracked(|shown| shown.view(ids(&sides.get_untracked())));
     let missing = move || {
         match answer.get() {
@@ -99,7 +101,7 @@ pub fn ComparePage() -> impl IntoView {
         <ShowLatest value=comparison fallback=missing let:comparison>
             <ComparisonView comparison explorer=Explorer::new(lens) of/>
             <RunsCompared comparison lens/>
-            <Exports exports=Signal::derive(move || sides.with(|sides| shown.with(|shown| exports_of(sides, shown))))/>
+            <Exports exports=Signal::derive(move || sides.with(|sides| rested.with(|shown| exports_of(sides, shown))))/>
         </ShowLatest>
     }
 }
@@ -114,8 +116,8 @@ enum Answer {
     Ready(Vec<Cached<Attribution>>),
 }
 
-fn answer(sides: &[Option<String>], matrices: Cache<Attribution>) -> Answer {
-    let chosen: Vec<&String> = sides.iter().map_while(Option::as_ref).collect();
+fn answer(sides: &[Option<AttributionId>], matrices: Cache<AttributionId, Attribution>) -> Answer {
+    let chosen: Vec<&AttributionId> = sides.iter().map_while(Option::as_ref).collect();
     if chosen.len() < 2 {
         return Answer::Incomplete;
     }
@@ -145,15 +147,15 @@ fn NotComparable(kept: Vec<Cached<Attribution>>) -> impl IntoView {
 
 /// The sides in a query; at least two, which may be empty.
 fn sides(get: impl Fn(&str) -> Option<String>) -> Sides {
-    let mut sides: Sides = SIDES.iter().map(|side| get(side).filter(|id| !id.is_empty())).collect();
+    let mut sides: Sides = SIDES.iter().map(|side| get(side).and_then(|id| id.parse().ok())).collect();
     let count = sides.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
     sides.truncate(count.max(2));
     sides
 }
 
-/// The attributions of the sides, up to the first side that is missing or invalid.
-fn ids(sides: &[Option<String>]) -> Vec<AttributionId> {
-    sides.iter().map_while(|side| side.as_ref()?.parse().ok()).collect()
+/// The attributions of the sides, up to the first side that is not chosen.
+fn ids(sides: &[Option<AttributionId>]) -> Vec<AttributionId> {
+    sides.iter().map_while(Option::clone).collect()
 }
 
 /// How the comparison is shown.
@@ -172,20 +174,20 @@ impl Shown {
 }
 
 /// The address of a comparison, which may be incomplete.
-fn address(sides: &[Option<String>], shown: &Shown) -> String {
+fn address(sides: &[Option<AttributionId>], shown: &Shown) -> String {
     let ids = ids(sides);
     if ids.len() >= 2 && ids.len() == sides.len() {
         return shown.view(ids).to_string();
     }
-    let one = |(side, id): (&&str, &Option<String>)| id.as_ref().map(|id| format!("{side}={}", urls::encoded(id)));
+    let one = |(side, id): (&&str, &Option<AttributionId>)| id.as_ref().map(|id| format!("{side}={id}"));
     let query: Vec<String> = SIDES.iter().zip(sides).filter_map(one).collect();
     format!("/compare?{}", query.join("&"))
 }
 
 fn subject(comparison: &Comparison) -> String {
     let names: Vec<String> = (0..comparison.attributions.len()).map(|index| side_name(comparison, index)).collect();
-    let one_run = comparison.attributions.iter().all(|other| other.run == comparison.baseline().run);
-    let run = if one_run { format!("{}, ", comparison.baseline().run_title) } else { String::new() };
+    let one_run = comparison.attributions.iter().all(|other| other.context.run == comparison.baseline().context.run);
+    let run = if one_run { format!("{}, ", comparison.baseline().context.run_title) } else { String::new() };
     format!("{run}{}", names.join(" → "))
 }
 
@@ -195,7 +197,7 @@ fn exports_of(sides: &Sides, shown: &Shown) -> Vec<Export> {
     let query = view.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
     let figure = |figure: ComparisonFigure| {
         let (name, exported) = figure.export(LETTERS[of]);
-        export(name, exported, |format| format!("api/comparisons?{query}&format={format}&chart={figure}"))
+        export(name, exported, |format| format!("{}?{query}&format={format}&chart={figure}", path::comparisons()))
     };
     ComparisonFigure::iter().map(figure).collect()
 }
@@ -205,7 +207,7 @@ mod tests {
     use super::*;
 
     fn some(ids: &[&str]) -> Sides {
-        ids.iter().map(|id| Some((*id).to_owned()).filter(|id| !id.is_empty())).collect()
+        ids.iter().map(|id| id.parse().ok()).collect()
     }
 
     #[test]
@@ -238,7 +240,8 @@ mod tests {
             sides(move |name| given.iter().find(|(known, _)| known == name).map(|(_, id)| id.clone()))
         };
         assert_eq!(query(&[]), some(&["", ""]));
-        assert_eq!(query(&[("b", "x")]), some(&["", "x"]));
-        assert_eq!(query(&[("a", "x"), ("b", "y"), ("d", "z")]), some(&["x", "y", "", "z"]));
+        assert_eq!(query(&[("b", "r.e1.clean")]), some(&["", "r.e1.clean"]));
+        let four = some(&["r.e1.clean", "r.e2.clean", "", "r.e4.clean"]);
+        assert_eq!(query(&[("a", "r.e1.clean"), ("b", "r.e2.clean"), ("c", "none"), ("d", "r.e4.clean")]), four);
     }
 }

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
-use shared::api::RunRow;
+use shared::api::{RunRow, path};
 use shared::chart::comparison::LETTERS;
 use shared::config::Inputs;
 use shared::id::{AttributionId, RunId};
@@ -57,13 +57,13 @@ pub fn Pickers(sides: Memo<Sides>, shown: Memo<Shown>) -> impl IntoView {
 /// A change of the sides.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    Choose(usize, String),
+    Choose(usize, AttributionId),
     Remove(usize),
     /// Makes this side the baseline; the former baseline takes its place.
     Baseline(usize),
 }
 
-fn changed(sides: &[Option<String>], change: Change) -> Sides {
+fn changed(sides: &[Option<AttributionId>], change: Change) -> Sides {
     let mut sides = sides.to_vec();
     match change {
         Change::Choose(index, id) if index < sides.len() => sides[index] = Some(id),
@@ -86,7 +86,7 @@ enum First {
 /// A matrix of a run that can be chosen.
 #[derive(Clone, Debug, PartialEq)]
 struct Choice {
-    id: String,
+    id: AttributionId,
     inputs: Inputs,
     is_best: bool,
     is_last: bool,
@@ -106,7 +106,7 @@ impl Choice {
                 (false, false) => "",
             };
             Choice {
-                id: urls::attribution_id(run, entry.epoch, entry.inputs).to_string(),
+                id: urls::attribution_id(run, entry.epoch, entry.inputs),
                 inputs: entry.inputs,
                 is_best,
                 is_last,
@@ -118,7 +118,7 @@ impl Choice {
 }
 
 impl First {
-    fn of(self, choices: &[Choice], inputs: Inputs) -> Option<String> {
+    fn of(self, choices: &[Choice], inputs: Inputs) -> Option<AttributionId> {
         let alike = || choices.iter().filter(|choice| choice.inputs == inputs);
         let wanted = |choice: &&Choice| match self {
             First::Best => choice.is_best,
@@ -138,18 +138,17 @@ fn has_matrices(run: &RunRow) -> bool {
 fn Picker(
     index: usize,
     rows: Rows,
-    id: Memo<Option<String>>,
+    id: Memo<Option<AttributionId>>,
     removable: Signal<bool>,
     change: Callback<(Change,)>,
     remove: Callback<()>,
 ) -> impl IntoView {
     let side = LETTERS[index];
     let first = if index == 0 { First::Best } else { First::Last };
-    let choose = move |id: String| change.run((Change::Choose(index, id),));
-    let parsed = Memo::new(move |_| id.get().and_then(|id| id.parse::<AttributionId>().ok()));
+    let choose = move |id: AttributionId| change.run((Change::Choose(index, id),));
     let run = RwSignal::new(None::<RunId>);
-    Effect::new(move || run.set(parsed.get().map(|id| id.run)));
-    let metrics = fetched::<Metrics>(move || run.get().map(|run| format!("api/runs/{run}/metrics")));
+    Effect::new(move || run.set(id.get().map(|id| id.run)));
+    let metrics = fetched::<Metrics>(move || run.get().map(|run| path::run_metrics(&run)));
     let choices = Memo::new(move |_| match (run.get(), metrics.ready()) {
         (Some(run), Some(metrics)) => Choice::all(&run, &metrics),
         _ => Vec::new(),
@@ -159,7 +158,7 @@ fn Picker(
     Effect::new(move || {
         let (Some(_), true) = (metrics.ready(), waiting.get()) else { return };
         waiting.set(false);
-        let inputs = parsed.get_untracked().map_or(Inputs::Adversarial, |id| id.inputs);
+        let inputs = id.get_untracked().map_or(Inputs::Adversarial, |id| id.inputs);
         if let Some(id) = first.of(&choices.get_untracked(), inputs) {
             choose(id);
         }
@@ -171,13 +170,13 @@ fn Picker(
     });
     let matrix_options = move || {
         let option = |choice: Choice| {
-            let value = choice.id.clone();
+            let value = choice.id.to_string();
             let selected = move || id.with(|id| id.as_ref() == Some(&choice.id));
             view! { <option value=value prop:selected=selected>{choice.name}</option> }
         };
         // An id from the URL is shown even if the run does not have it.
         let unknown = id.get().filter(|id| choices.with(|choices| choices.iter().all(|choice| choice.id != *id)));
-        let unknown = unknown.map(|id| view! { <option selected=true value=id.clone()>{id.clone()}</option> });
+        let unknown = unknown.map(|id| view! { <option selected=true value=id.to_string()>{id.to_string()}</option> });
         view! { {unknown}{choices.get().into_iter().map(option).collect_view()} }
     };
     let (run_id, matrix_id) = (format!("pick-run-{side}"), format!("pick-matrix-{side}"));
@@ -190,7 +189,7 @@ fn Picker(
             />
             <div>
                 <label class="visually-hidden" for=matrix_id.clone()>{format!("Checkpoint {side}")}</label>
-                <select class="input" id=matrix_id disabled=move || run.with(Option::is_none) on:change=move |event| choose(event_target_value(&event))>
+                <select class="input" id=matrix_id disabled=move || run.with(Option::is_none) on:change=move |event| event_target_value(&event).parse().into_iter().for_each(choose)>
                     <option value="" disabled prop:selected=move || id.with(Option::is_none)>"Choose a checkpoint"</option>
                     {move || matrix_options()}
                 </select>
@@ -213,26 +212,12 @@ fn Picker(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::record::{AttributionEntry, Epoch, Record};
+    use shared::fixtures;
+    use shared::record::{Epoch, Record};
 
     fn metrics() -> Metrics {
-        let epoch = |epoch: u32, robust: f64| {
-            Record::Epoch(Epoch {
-                epoch,
-                learning_rate: 0.1,
-                train_loss: None,
-                train_clean_accuracy: None,
-                train_robust_accuracy: None,
-                test_clean_accuracy: None,
-                test_robust_accuracy: Some(robust),
-                test_loss: None,
-                holdout_robust_accuracy: None,
-                seconds: 1.0,
-                elapsed_secs: 1.0,
-            })
-        };
-        let entry =
-            |epoch, inputs| Record::Attribution(AttributionEntry { epoch, inputs, file: String::new(), cas: 1.0, cas_normalized: 0.1 });
+        let epoch = |epoch, robust| Record::Epoch(Epoch { test_robust_accuracy: Some(robust), ..fixtures::epoch(epoch) });
+        let entry = |epoch, inputs| Record::Attribution(fixtures::matrix_of(epoch, inputs, 1.0));
         let (adversarial, clean) = (Inputs::Adversarial, Inputs::Clean);
         let entries = [entry(3, adversarial), entry(3, clean), entry(6, adversarial), entry(9, clean)];
         Metrics::from_records([epoch(3, 0.6), epoch(6, 0.5), epoch(9, 0.4)].into_iter().chain(entries))
@@ -242,19 +227,20 @@ mod tests {
     fn a_run_starts_with_its_best_on_one_side_and_its_last_on_the_other() {
         let choices = Choice::all(&"r".parse().unwrap(), &metrics());
         assert_eq!(choices[0].name, "Epoch 3, best · adversarial");
-        assert_eq!(First::Best.of(&choices, Inputs::Adversarial).unwrap(), "r.e3.adversarial");
-        assert_eq!(First::Last.of(&choices, Inputs::Clean).unwrap(), "r.e9.clean");
-        assert_eq!(First::Last.of(&choices, Inputs::Adversarial).unwrap(), "r.e6.adversarial", "the newest that has one");
+        assert_eq!(First::Best.of(&choices, Inputs::Adversarial).unwrap().to_string(), "r.e3.adversarial");
+        assert_eq!(First::Last.of(&choices, Inputs::Clean).unwrap().to_string(), "r.e9.clean");
+        assert_eq!(First::Last.of(&choices, Inputs::Adversarial).unwrap().to_string(), "r.e6.adversarial", "the newest that has one");
         assert_eq!(First::Best.of(&[], Inputs::Clean), None);
     }
 
     #[test]
     fn sides_are_chosen_added_removed_and_made_the_baseline() {
-        let sides = |ids: &[&str]| -> Sides { ids.iter().map(|id| Some((*id).to_owned())).collect() };
-        let from = sides(&["x", "y", "z"]);
-        assert_eq!(changed(&from, Change::Choose(1, "w".into())), sides(&["x", "w", "z"]));
-        assert_eq!(changed(&from, Change::Choose(3, "w".into())), sides(&["x", "y", "z", "w"]));
-        assert_eq!(changed(&from, Change::Remove(0)), sides(&["y", "z"]));
-        assert_eq!(changed(&from, Change::Baseline(2)), sides(&["z", "y", "x"]));
+        let id = |epoch: u32| urls::attribution_id(&"r".parse().unwrap(), epoch, Inputs::Clean);
+        let sides = |epochs: &[u32]| -> Sides { epochs.iter().map(|epoch| Some(id(*epoch))).collect() };
+        let from = sides(&[1, 2, 3]);
+        assert_eq!(changed(&from, Change::Choose(1, id(4))), sides(&[1, 4, 3]));
+        assert_eq!(changed(&from, Change::Choose(3, id(4))), sides(&[1, 2, 3, 4]));
+        assert_eq!(changed(&from, Change::Remove(0)), sides(&[2, 3]));
+        assert_eq!(changed(&from, Change::Baseline(2)), sides(&[3, 2, 1]));
     }
 }

@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use serde_json::Value;
-use shared::api::{Comparison, Run};
+use shared::api::{Comparison, Run, path};
 use shared::chart::Chart;
-use shared::chart::colors::Theme;
 use shared::chart::curves::{CAS, SeriesKind};
 use shared::chart::overlaid_curves::{Compared, OverlaidCurves, OverlaidRun, run_colors};
 use shared::format;
-use shared::id::RunId;
 use shared::record::Metrics;
 use shared::view::Lens;
 
@@ -36,18 +34,16 @@ pub fn RunsCompared(comparison: Memo<Arc<Comparison>>, lens: UrlState<Lens>) -> 
 #[component]
 fn CurvesCompared(compared: Memo<Vec<Compared>>, lens: UrlState<Lens>) -> impl IntoView {
     let theme = use_theme();
-    let cache = Cache::<Metrics>::new();
-    let address = |run: &RunId| format!("api/runs/{run}/metrics");
-    Effect::new(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
+    let cache = Cache::<_, Metrics>::new();
+    Effect::new(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&path::run_metrics(&compared.run)))));
     let overlay = Memo::new(move |_| {
-        let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
         let compared = compared.get();
         let colors = run_colors(&compared.iter().map(|compared| compared.run.as_str()).collect::<Vec<_>>());
         let run = |(compared, color): (Compared, usize)| {
-            let metrics = cache.ready(&address(&compared.run))?;
+            let metrics = cache.ready(&path::run_metrics(&compared.run))?;
             Some(OverlaidRun::of(&compared.name(), color, &metrics, compared.marks))
         };
-        let overlay = OverlaidCurves::of(compared.into_iter().zip(colors).filter_map(run).collect(), theme).seen(&lens.get().curves);
+        let overlay = OverlaidCurves::of(compared.into_iter().zip(colors).filter_map(run).collect(), theme.get()).seen(&lens.get().curves);
         OverlaidCurves { show_legend: false, ..overlay }
     });
     let surface = RwSignal::new(Surface::default());
@@ -142,13 +138,12 @@ fn CoursesTable(overlay: Memo<OverlaidCurves>) -> impl IntoView {
 /// The fields in which the configurations differ.
 #[component]
 fn ConfigDifferences(compared: Memo<Vec<Compared>>) -> impl IntoView {
-    let cache = Cache::<Run>::new();
-    let address = |run: &RunId| format!("api/runs/{run}");
-    Effect::new(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&address(&compared.run)))));
+    let cache = Cache::<_, Run>::new();
+    Effect::new(move || compared.with(|compared| compared.iter().for_each(|compared| cache.ask(&path::run(&compared.run)))));
     let content = move || {
         let compared = compared.get();
         let configs: Option<Vec<Value>> =
-            compared.iter().map(|compared| cache.ready(&address(&compared.run)).map(|run| run.config.to_json())).collect();
+            compared.iter().map(|compared| cache.ready(&path::run(&compared.run)).map(|run| run.config.to_json())).collect();
         let differences = differences(&configs?);
         if differences.is_empty() {
             return Some(view! { <p class="muted">"None: the runs were set up alike."</p> }.into_any());

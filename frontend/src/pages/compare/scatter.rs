@@ -17,7 +17,7 @@ use crate::url_state::UrlState;
 pub fn ScatterPanel(
     comparison: Memo<Arc<Comparison>>,
     explorer: Explorer,
-    shade: Signal<Theme>,
+    theme: Memo<Theme>,
     /// Index of the side that is plotted against A.
     of: UrlState<usize>,
 ) -> impl IntoView {
@@ -25,7 +25,7 @@ pub fn ScatterPanel(
     let scatter = Memo::new(move |_| {
         comparison.with(|comparison| {
             let index = of.get().min(comparison.attributions.len() - 1);
-            Scatter::comparison(comparison, index, shade.get())
+            Scatter::comparison(comparison, index, theme.get())
         })
     });
     let surface = RwSignal::new(Surface::default());

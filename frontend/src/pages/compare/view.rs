@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use shared::api::{Attribution, Comparison};
-use shared::chart::colors::Theme;
 use shared::chart::comparison::{LETTERS, Panel, arrangement, panels, side_name};
 use shared::chart::figure::checkpoint_name;
 use shared::config::{Inputs, RunKind};
@@ -37,13 +36,12 @@ pub fn ComparisonView(
     of: UrlState<usize>,
 ) -> impl IntoView {
     let theme = use_theme();
-    let shade = Signal::derive(move || if theme.dark.get() { Theme::Dark } else { Theme::Light });
     let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
     let ordering = Memo::new(move |_| explorer.lens.get().ordering());
     // Clustering is slow. This memo keeps it from running with every step of a zoom or a slider.
     let arrangement = Memo::new(move |_| comparison.with(|comparison| arrangement(comparison, &ordering.get())));
     let shown = Memo::new(move |_| {
-        comparison.with(|comparison| arrangement.with(|arrangement| panels(comparison, arrangement, &plain_lens.get(), shade.get())))
+        comparison.with(|comparison| arrangement.with(|arrangement| panels(comparison, arrangement, &plain_lens.get(), theme.get())))
     });
     let show = Memo::new(move |_| plain_lens.get().show);
     let count = Memo::new(move |_| shown.with(Vec::len));
@@ -76,7 +74,7 @@ pub fn ComparisonView(
         <SelectedPair comparison explorer/>
         <Intervals comparison/>
         <div class="pair-of-panels">
-            <ScatterPanel comparison explorer shade of/>
+            <ScatterPanel comparison explorer theme of/>
             <ChangedPairs comparison explorer/>
         </div>
         <ClassTable comparison/>
@@ -116,13 +114,13 @@ fn figures(comparison: &Comparison) -> Vec<Figure> {
         ),
         Figure::new(
             "Robust accuracy",
-            change(a.robust_accuracy, b.robust_accuracy),
-            arrow(format::percent(a.robust_accuracy), format::percent(b.robust_accuracy)),
+            change(a.context.robust_accuracy, b.context.robust_accuracy),
+            arrow(format::percent(a.context.robust_accuracy), format::percent(b.context.robust_accuracy)),
         ),
         Figure::new(
             "Clean accuracy",
-            change(a.clean_accuracy, b.clean_accuracy),
-            arrow(format::percent(a.clean_accuracy), format::percent(b.clean_accuracy)),
+            change(a.context.clean_accuracy, b.context.clean_accuracy),
+            arrow(format::percent(a.context.clean_accuracy), format::percent(b.context.clean_accuracy)),
         ),
     ]
 }
@@ -148,8 +146,8 @@ fn Summary(comparison: Memo<Arc<Comparison>>) -> impl IntoView {
                         <th scope="row">{LETTERS[index]}": "{side_name(comparison, index)}</th>
                         {number(format::decimal(file.cas, 2), Some(format::signed(file.cas - baseline.file.cas, 2)))}
                         {number(format::decimal(file.cas_normalized, 4), Some(format::signed(file.cas_normalized - baseline.file.cas_normalized, 4)))}
-                        {points(|attribution| attribution.robust_accuracy)}
-                        {points(|attribution| attribution.clean_accuracy)}
+                        {points(|attribution| attribution.context.robust_accuracy)}
+                        {points(|attribution| attribution.context.clean_accuracy)}
                     </tr>
                 }
             };
@@ -180,11 +178,15 @@ fn finding(comparison: &Comparison) -> Option<String> {
     let [a, b] = comparison.attributions.as_slice() else { return None };
     let measured = |side: &str, attribution: &Attribution| findings::Measured {
         name: format!("{side}, {}", checkpoint_name(attribution)),
-        robust_accuracy: attribution.robust_accuracy,
+        robust_accuracy: attribution.context.robust_accuracy,
         cas: Some(attribution.file.cas),
     };
     let sentence = findings::change(&measured("A", a), &measured("B", b))?;
-    let as_in_paper = a.run == b.run && a.is_best && b.is_last && !b.is_best && b.file.inputs == Inputs::Adversarial;
+    let as_in_paper = a.context.run == b.context.run
+        && a.context.is_best
+        && b.context.is_last
+        && !b.context.is_best
+        && b.file.inputs == Inputs::Adversarial;
     Some(if as_in_paper { findings::with_paper(sentence, Some(a.file.cas), Some(b.file.cas)) } else { sentence })
 }
 
@@ -194,7 +196,7 @@ fn Intervals(comparison: Memo<Arc<Comparison>>) -> impl IntoView {
     let is_owner = use_is_owner();
     let missing = |comparison: &Comparison| -> Vec<CheckpointId> {
         let without = comparison.attributions.iter().filter(|attribution| attribution.file.bootstrap.is_none());
-        let mut ids: Vec<CheckpointId> = without.map(|attribution| attribution.file.checkpoint_id(&attribution.run)).collect();
+        let mut ids: Vec<CheckpointId> = without.map(|attribution| attribution.file.checkpoint_id(&attribution.context.run)).collect();
         ids.dedup();
         ids
     };

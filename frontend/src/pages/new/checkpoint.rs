@@ -1,7 +1,7 @@
 //! Fields that choose checkpoints of existing runs.
 
 use leptos::prelude::*;
-use shared::api::{CheckpointInfo, RunRow};
+use shared::api::{CheckpointInfo, RunRow, path};
 use shared::config::RunKind;
 use shared::format;
 use shared::id::{CheckpointRef, RunId, Which};
@@ -23,7 +23,8 @@ fn has_checkpoints(run: &RunRow) -> bool {
     match run.kind {
         RunKind::Train => run.epoch > 0,
         RunKind::Import => run.state.is_finished(),
-        RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency | RunKind::Pair => false,
+        // Only the program that trains an external run knows its network.
+        RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency | RunKind::Pair | RunKind::External => false,
     }
 }
 
@@ -115,7 +116,7 @@ fn Picker(
 ) -> impl IntoView {
     let chosen = Memo::new(move |_| value.get().parse::<CheckpointRef>().ok());
     let run = Memo::new(move |_| chosen.get().map(|chosen| chosen.run));
-    let checkpoints = fetched::<Vec<CheckpointInfo>>(move || run.get().map(|run| format!("api/runs/{run}/checkpoints")));
+    let checkpoints = fetched::<Vec<CheckpointInfo>>(move || run.get().map(|run| path::run_checkpoints(&run)));
     let which_options = move || {
         let known =
             checkpoints.ready().filter(|list| list.first().is_none_or(|first| Some(&first.run) == run.get().as_ref())).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The section for the data set of a run.
 
 use leptos::prelude::*;
-use shared::api::{DatasetFiles, DatasetStatus};
+use shared::api::{DatasetFiles, DatasetStatus, path};
 use shared::dataset::{Dataset, Source};
 use shared::format;
 
@@ -13,15 +13,12 @@ use crate::load::fetched;
 #[component]
 pub fn DataSection() -> impl IntoView {
     let form = use_form();
-    let datasets = fetched::<Vec<DatasetStatus>>(|| Some("api/datasets".to_owned()));
-    let dataset = Memo::new(move |_| {
-        let id = form.config.with(|config| form::text_of(form::at(config, "data.dataset")));
-        Dataset::ALL.into_iter().find(|dataset| dataset.id() == id)
-    });
+    let datasets = fetched::<Vec<DatasetStatus>>(|| Some(path::datasets()));
+    let dataset = Memo::new(move |_| form.text("data.dataset").parse().ok());
     let info = move || dataset.get().map(Dataset::info);
     let about = Signal::derive(move || info().map(|info| info.description).unwrap_or_default());
     let choose = Callback::new(move |(id,): (String,)| {
-        if let Some(dataset) = Dataset::ALL.into_iter().find(|dataset| dataset.id() == id) {
+        if let Ok(dataset) = id.parse() {
             form.config.update(|config| form::switch_dataset(config, dataset));
             form.edited.run(());
         }
@@ -35,7 +32,7 @@ pub fn DataSection() -> impl IntoView {
     let not_here = move || known.get().is_some_and(|status| !status.files.are_ready());
     let sized = move || dataset.get() == Some(Dataset::ImageFolder);
     let all = |count: Option<u32>| count.map(|count| format!("Empty: all {}.", format::count(count.into()))).unwrap_or_default();
-    let options = Dataset::ALL.map(|dataset| (dataset.id().to_owned(), dataset.info().title)).to_vec();
+    let options = Dataset::ALL.iter().map(|dataset| (dataset.to_string(), dataset.info().title)).collect();
     view! {
         <Section title="Data">
             <div class="field-wide"><SelectField path="data.dataset" label="Data set" options hint=about choose/></div>

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared::api::Run;
+use shared::api::{Run, path};
 use shared::config::{Architecture, Inputs, ModelConfig};
 use shared::format;
 use shared::inspection::{Inspected, Inspection};
@@ -65,14 +65,14 @@ impl Upload {
     }
 
     pub async fn send(self, config: &Value, file: &File) -> Result<Run, Problem> {
-        self.post("api/checkpoints", &Upload::part(config), Some(file)).await
+        self.post(&path::checkpoints(), &Upload::part(config), Some(file)).await
     }
 
     /// Inspects the chosen file, or a file on the server.
     pub async fn inspect(self, config: &Value) -> Result<Inspected, Problem> {
         let file = self.chosen();
         let part = if file.is_some() { Upload::part(config) } else { config.clone() };
-        let answer: Result<Inspected, Problem> = self.post("api/checkpoints/inspect", &part, file.as_ref()).await;
+        let answer: Result<Inspected, Problem> = self.post(&path::checkpoint_inspection(), &part, file.as_ref()).await;
         if let Ok(Inspected { upload: Some(kept), .. }) = &answer
             && self.file.try_get_untracked().flatten() == file
         {

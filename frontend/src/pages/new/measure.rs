@@ -51,11 +51,12 @@ pub fn EvaluateSections() -> impl IntoView {
     let form = use_form();
     let norms =
         [(String::new(), "As the checkpoint's run".to_owned())].into_iter().chain(options(&[Norm::Linf, Norm::L2], Norm::symbol)).collect();
-    let order = AutoAttack::ALL.map(AutoAttack::id).to_vec();
-    let attacks = AutoAttack::ALL.map(|attack| {
-        let AutoAttackFacts { id, label, hint, .. } = attack.facts();
-        view! { <EntryField path="autoattack" entry=id label=label hint=hint order=order.clone()/> }
-    });
+    let order: Vec<&str> = AutoAttack::ALL.iter().map(|attack| attack.id()).collect();
+    let attack = |attack: &AutoAttack| {
+        let AutoAttackFacts { label, hint, .. } = attack.facts();
+        view! { <EntryField path="autoattack" entry=attack.id() label=label hint=hint order=order.clone()/> }
+    };
+    let attacks: Vec<_> = AutoAttack::ALL.iter().map(attack).collect();
     let standard = move |_| form.set("autoattack", Some(json!(AutoAttack::standard())));
     view! {
         <CheckpointSection/>

@@ -15,9 +15,10 @@ mod train;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use serde_json::Value;
-use shared::api::Run;
+use shared::api::{Run, path};
 use shared::config::{AttributeConfig, DataConfig, EvaluateConfig, ImportConfig, PairConfig, RunConfig, RunKind, SaliencyConfig};
 use shared::dataset::Dataset;
+use shared::id::RunId;
 use shared::preset::Preset;
 
 use self::presets::{Chosen, Presets};
@@ -36,7 +37,7 @@ enum Origin {
         id: String,
         small: bool,
     },
-    Run(String),
+    Run(RunId),
     /// A kind of run other than training, for these checkpoints.
     Kind {
         kind: RunKind,
@@ -47,9 +48,9 @@ enum Origin {
 impl Origin {
     /// Reads the origin from URL parameters. `get` returns the value of a parameter.
     fn of(get: impl Fn(&str) -> Option<String>) -> Self {
-        let kind = get("kind").and_then(|id| RunKind::ALL.into_iter().find(|kind| kind.id() == id));
+        let kind = get("kind").and_then(|id| id.parse().ok()).filter(|kind: &RunKind| kind.is_submitted());
         let named = get("preset");
-        match (get("from"), kind) {
+        match (get("from").and_then(|run| run.parse().ok()), kind) {
             (Some(run), _) => Origin::Run(run),
             (None, Some(kind)) if kind != RunKind::Train && named.is_none() => {
                 let checkpoints = get("checkpoint").unwrap_or_default();
@@ -69,7 +70,8 @@ fn blank(kind: RunKind, checkpoints: &[String]) -> Value {
     // A configuration names its checkpoint. This one is replaced below.
     let any = || "run.best".parse().expect("it is a checkpoint");
     let config = match kind {
-        RunKind::Train => shared::preset::demo().config,
+        // No tab leads to a run of another program.
+        RunKind::Train | RunKind::External => shared::preset::demo().config,
         RunKind::Attribute => RunConfig::Attribute(Box::new(AttributeConfig::of(any()))),
         RunKind::Evaluate => RunConfig::Evaluate(Box::new(EvaluateConfig::of(any()))),
         RunKind::Saliency => RunConfig::Saliency(Box::new(SaliencyConfig::of(Vec::new()))),
@@ -82,7 +84,7 @@ fn blank(kind: RunKind, checkpoints: &[String]) -> Value {
             form::set_at(&mut config, "checkpoint", Some(checkpoints.first().cloned().unwrap_or_default().into()));
         }
         RunKind::Saliency | RunKind::Pair => form::set_at(&mut config, "checkpoints", Some(checkpoints.to_vec().into())),
-        RunKind::Train | RunKind::Import => {}
+        RunKind::Train | RunKind::Import | RunKind::External => {}
     }
     config
 }
@@ -94,7 +96,7 @@ pub fn NewPage() -> impl IntoView {
     let origin = Memo::new(move |_| query.with(|query| Origin::of(|name| query.get(name))));
     // The presets are open if the URL names no starting point.
     let browsing = Memo::new(move |_| query.with(|query| query.get("preset").is_none() && query.get("from").is_none()));
-    let presets = fetched::<Vec<Preset>>(|| Some("api/presets".to_owned()));
+    let presets = fetched::<Vec<Preset>>(|| Some(path::presets()));
     view! {
         <header class="page-header"><h1>"New run"</h1></header>
         <WorkerBanner/>
@@ -106,7 +108,7 @@ pub fn NewPage() -> impl IntoView {
 #[component]
 fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> impl IntoView {
     let from = fetched::<Run>(move || match origin.get() {
-        Origin::Run(run) => Some(format!("api/runs/{run}")),
+        Origin::Run(run) => Some(path::run(&run)),
         Origin::Preset { .. } | Origin::Kind { .. } => None,
     });
     let presets = StoredValue::new(presets);
@@ -130,7 +132,7 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
             }
         },
         Origin::Run(id) => match from.state.get() {
-            Load::Ready(run) if run.id.as_str() == id => view! {
+            Load::Ready(run) if run.id == id => view! {
                 <p class="origin">"A copy of "<a href=urls::href(&urls::run(&run.id))>{run.title}</a>"."</p>
                 <RunForm name=format!("from {id}") config=run.config.to_json() rows=Vec::new()/>
             }
@@ -146,6 +148,9 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
     view! {
         <nav class="tabs tabs-kinds" aria-label="Kinds of runs">
             {RunKind::ALL
+                .iter()
+                .copied()
+                .filter(|kind| kind.is_submitted())
                 .map(|tab| {
                     let href = if tab == RunKind::Train { "new".to_owned() } else { format!("new?kind={}", tab.id()) };
                     let current = move || (kind.get() == tab).then_some("page");
@@ -175,7 +180,7 @@ mod tests {
         let preset = |id: &str, small| Origin::Preset { id: id.into(), small };
         check(&[], preset("demo", false));
         check(&[("preset", "l2"), ("form", "small")], preset("l2", true));
-        check(&[("from", "at-1"), ("preset", "l2")], Origin::Run("at-1".into()));
+        check(&[("from", "at-1"), ("preset", "l2")], Origin::Run("at-1".parse().unwrap()));
         check(&[("kind", "train")], preset("demo", false));
         let evaluate = |checkpoints: &[&str]| Origin::Kind {
             kind: RunKind::Evaluate,

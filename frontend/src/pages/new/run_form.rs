@@ -1,10 +1,12 @@
 //! The form of a run, with its errors, its cost, the configuration as text and the command that submits it.
 
+use std::time::Duration;
+
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
-use serde_json::Value;
-use shared::api::{Run, Sweep};
+use serde_json::{Value, json};
+use shared::api::{EstimateRequest, Run, RunEstimate, Sweep, SweepAxis, path};
 use shared::config::{RunConfig, RunKind};
 use shared::problem::{FieldError, Problem};
 
@@ -16,7 +18,9 @@ use super::train::TrainSections;
 use crate::browser::{base_uri, focus, use_open};
 use crate::components::copy::CopyButton;
 use crate::components::field::{Form, field_id};
+use crate::debounce::debounced;
 use crate::draft::Draft;
+use crate::load::told;
 use crate::sweep_form::Row;
 use crate::{api, cost, draft, form, sweep_form, urls};
 
@@ -81,6 +85,9 @@ fn lost_file(config: &Value) -> Option<String> {
 
 const FORM: &str = "run-form";
 
+/// Pause in typing after which the disk space is estimated.
+const ESTIMATED_AFTER: Duration = Duration::from_millis(400);
+
 #[component]
 fn Fields(
     name: String,
@@ -91,7 +98,7 @@ fn Fields(
     edited: bool,
 ) -> impl IntoView {
     let Contents { config, rows } = now;
-    let kind = form::at(&config, "kind").and_then(Value::as_str).and_then(|id| RunKind::ALL.into_iter().find(|kind| kind.id() == id));
+    let kind = form::at(&config, "kind").and_then(Value::as_str).and_then(|id| id.parse::<RunKind>().ok());
     let kind = kind.unwrap_or(RunKind::Train);
     let config = RwSignal::new(config);
     let rows = RwSignal::new(rows);
@@ -143,11 +150,11 @@ fn Fields(
         let (body, axes) = (config.get_untracked(), axes.get_untracked());
         spawn_local(async move {
             let made = if !axes.is_empty() {
-                api::post::<Sweep>("api/sweeps", &sweep_form::body(&body, axes)).await.map(|sweep| urls::sweep(&sweep.id))
+                api::post::<Sweep>(&path::sweeps(), &sweep_form::body(&body, axes)).await.map(|sweep| urls::sweep(&sweep.id))
             } else if let Some(file) = upload.chosen() {
                 upload.send(&body, &file).await.map(|run| urls::run(&run.id))
             } else {
-                api::post::<Run>("api/runs", &body).await.map(|run| urls::run(&run.id))
+                api::post::<Run>(&path::runs(), &body).await.map(|run| urls::run(&run.id))
             };
             match made {
                 Ok(place) => {
@@ -169,6 +176,8 @@ fn Fields(
         RunKind::Saliency => view! { <SaliencySections/> }.into_any(),
         RunKind::Pair => view! { <PairSections/> }.into_any(),
         RunKind::Import => view! { <ImportSections upload/> }.into_any(),
+        // It has no form: the server refuses it.
+        RunKind::External => ().into_any(),
     };
     let runs = Memo::new(move |_| axes.with(|axes| if axes.is_empty() { None } else { Some(sweep_form::count(axes)) }));
     view! {
@@ -178,6 +187,7 @@ fn Fields(
                 <div class="form-footer">
                     <ErrorSummary errors=told refused/>
                     <Cost parsed runs/>
+                    <DiskCost config axes parsed/>
                     <p class="actions">
                         <button class="button button-primary button-large" type="submit" disabled=move || busy.get()>
                             {move || match runs.get() {
@@ -244,17 +254,50 @@ fn Cost(parsed: Memo<Result<RunConfig, Vec<FieldError>>>, runs: Memo<Option<usiz
     }
 }
 
+/// The disk space that the runs will need, as the server estimates it, and a warning if there may be too little.
+#[component]
+fn DiskCost(config: RwSignal<Value>, axes: Memo<Vec<SweepAxis>>, parsed: Memo<Result<RunConfig, Vec<FieldError>>>) -> impl IntoView {
+    // The text of the request; `None` for runs that do not train and while a field is wrong.
+    let wanted = Memo::new(move |_| {
+        let trains = parsed.with(|parsed| parsed.as_ref().is_ok_and(|config| config.as_train().is_some()));
+        let valid = trains && config.with(|config| axes.with(|axes| sweep_form::errors(config, axes).is_empty()));
+        valid.then(|| json!(EstimateRequest { config: config.get(), axes: axes.get() }).to_string())
+    });
+    let settled = debounced(wanted, ESTIMATED_AFTER);
+    let estimate = RwSignal::new(None::<RunEstimate>);
+    Effect::new(move || {
+        let Some(asked) = settled.get() else { return estimate.set(None) };
+        spawn_local(async move {
+            let answer = match serde_json::from_str::<Value>(&asked) {
+                Ok(body) => api::post::<RunEstimate>(&path::estimate(), &body).await.ok(),
+                Err(_) => None,
+            };
+            // Only the answer to the latest request counts.
+            if settled.try_get_untracked().flatten() == Some(asked) {
+                let _ = estimate.try_set(answer);
+            }
+        });
+    });
+    let warning = Memo::new(move |_| estimate.with(|estimate| estimate.as_ref().and_then(|estimate| estimate.warning.clone())));
+    view! {
+        <div class="cost" aria-live="polite">
+            {move || estimate.with(|estimate| estimate.as_ref().and_then(cost::disk_space)).map(|sentence| view! { <p>{sentence}</p> })}
+        </div>
+        {move || warning.get().map(|warning| view! { <div class="notice notice-warning" role="status"><p>{told(&warning)}</p></div> })}
+    }
+}
+
 /// The configuration, and the command that submits it, as text.
 #[component]
-fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<shared::api::SweepAxis>>, upload: Upload) -> impl IntoView {
+fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<SweepAxis>>, upload: Upload) -> impl IntoView {
     let text = move || config.with(form::config_text);
     let command = move || {
         let base = base_uri();
         config.with(|config| {
             axes.with(|axes| match upload.file_name() {
-                Some(file) => form::upload_command(&format!("{base}api/checkpoints"), &form::pretty(&Upload::part(config)), &file),
-                None if axes.is_empty() => form::command_line(&format!("{base}api/runs"), &form::config_text(config)),
-                None => form::command_line(&format!("{base}api/sweeps"), &form::pretty(&sweep_form::body(config, axes.clone()))),
+                Some(file) => form::upload_command(&format!("{base}{}", path::checkpoints()), &form::pretty(&Upload::part(config)), &file),
+                None if axes.is_empty() => form::command_line(&format!("{base}{}", path::runs()), &form::config_text(config)),
+                None => form::command_line(&format!("{base}{}", path::sweeps()), &form::pretty(&sweep_form::body(config, axes.clone()))),
             })
         })
     };
@@ -274,7 +317,6 @@ fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<shared::api::SweepAxis>>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn only_a_file_that_was_to_be_uploaded_is_lost() {

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use serde_json::json;
-use shared::api::{Device, Health, WorkerStatus};
+use shared::api::{Device, Health, WorkerStatus, path};
 use shared::config::{Norm, RunConfig};
 
 use crate::components::field::{CheckField, SelectField, SizeField, TextField, use_form};
@@ -44,7 +44,7 @@ pub fn PgdFields() -> impl IntoView {
 #[component]
 pub fn RunSection() -> impl IntoView {
     let form = use_form();
-    let health = fetched::<Health>(|| Some("api/health".to_owned()));
+    let health = fetched::<Health>(|| Some(path::health()));
     let devices = Signal::derive(move || match health.ready().map(|health| health.worker) {
         Some(WorkerStatus::Ready(probe)) => {
             let names: Vec<String> = probe.devices.iter().map(|Device { id, name, .. }| format!("{id} ({name})")).collect();

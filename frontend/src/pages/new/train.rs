@@ -36,13 +36,13 @@ fn ModelSection() -> impl IntoView {
 pub fn ModelFields() -> impl IntoView {
     let form = use_form();
     let width = Signal::derive(move || {
-        let chosen = Architecture::from_id(&form.text("model.architecture")).map(Architecture::facts);
+        let chosen = form.text("model.architecture").parse().ok().map(Architecture::facts);
         let hint = |facts: &ArchitectureFacts| format!("{}. Empty: {}, the published network.", facts.width_label, facts.published_width);
         chosen.map(hint).unwrap_or_default()
     });
     view! {
         <SelectField
-            path="model.architecture" label="Architecture" options=options(&Architecture::ALL, Architecture::label)
+            path="model.architecture" label="Architecture" options=options(Architecture::ALL, Architecture::label)
             hint="The small one is for images of 8×8 and 16×16."
         />
         <TextField path="model.width" label="Width" kind=Kind::Number hint=width/>
@@ -67,14 +67,14 @@ fn TrainingSection() -> impl IntoView {
     let choose_schedule = Callback::new(move |(schedule,): (String,)| form.update(|config| form::switch_schedule(config, &schedule)));
     view! {
         <Section title="Training" text="Stochastic gradient descent with momentum.">
-            <SelectField path="training.method" label="Method" options=options(&Method::ALL, Method::label) choose=choose_method/>
-            <Show when=move || method.with(|method| Method::from_id(method).is_some_and(|method| method.facts().uses_trades_beta))>
+            <SelectField path="training.method" label="Method" options=options(Method::ALL, Method::label) choose=choose_method/>
+            <Show when=move || method.with(|method| method.parse().is_ok_and(|method: Method| method.facts().uses_trades_beta))>
                 <TextField path="training.trades_beta" label="β of TRADES" kind=Kind::Number hint="Weighs robustness against clean accuracy; 6 as published."/>
             </Show>
             <TextField path="training.epochs" label="Epochs" kind=Kind::Number/>
             <TextField path="training.batch_size" label="Batch size" kind=Kind::Number/>
             <TextField path="training.learning_rate" label="Learning rate" kind=Kind::Number/>
-            <SelectField path="training.schedule" label="Schedule" options=options(&Schedule::ALL, Schedule::label) choose=choose_schedule/>
+            <SelectField path="training.schedule" label="Schedule" options=options(Schedule::ALL, Schedule::label) choose=choose_schedule/>
             <Show when=move || schedule.with(|schedule| schedule.is_empty() || schedule == Schedule::Milestones.id())>
                 <TextField
                     path="training.milestones" label="Milestones" kind=Kind::Numbers
@@ -187,7 +187,11 @@ fn KeepSection() -> impl IntoView {
     view! {
         <Section title="Checkpoints and attribution" text="The best and the last checkpoint are always kept.">
             <TextField path="checkpoints.every" label="Also keep every … epochs" kind=Kind::Number hint="0 keeps none by count."/>
-            <TextField path="checkpoints.epochs" label="Also keep epochs" kind=Kind::Numbers hint="With commas between."/>
+            <TextField
+                path="checkpoints.at_most" label="Of these, at most …" kind=Kind::Number
+                hint="The newest of those by count; older ones are removed, and their matrices unless “Attribution every … epochs” keeps them. Empty: all."
+            />
+            <TextField path="checkpoints.epochs" label="Also keep epochs" kind=Kind::Numbers hint="With commas between. These stay, whatever the number of others."/>
             <EntryField path="attribution.inputs" entry="adversarial" label="Attribution of adversarial inputs" hint="Test images under the evaluation attack: what the paper shows."/>
             <EntryField path="attribution.inputs" entry="clean" label="Attribution of clean inputs"/>
             <TextField

@@ -36,8 +36,11 @@ pub fn ConnectionNotice(live: Live) -> impl IntoView {
             view! {
                 <div class="notice notice-warning" role="alert">
                     <h2 class="notice-title">"This run was deleted"</h2>
-                    <p>"Its files are gone. What is below is what this page still knows; it can no longer be opened."</p>
-                    <p class="actions"><a class="button button-small" href=".">"All runs"</a></p>
+                    <p>"What is below is what this page still knows. If the run is in the trash, it can be restored."</p>
+                    <p class="actions">
+                        <a class="button button-small" href="trash">"Open the trash"</a>
+                        <a class="button button-small" href=".">"All runs"</a>
+                    </p>
                 </div>
             }
             .into_any(),

@@ -1,7 +1,7 @@
 //! The result of an evaluation: the accuracy to report, per attack and per class.
 
 use leptos::prelude::*;
-use shared::api::{EvaluationFile, Run, RunState};
+use shared::api::{EvaluationFile, Run, RunState, path};
 use shared::config::{EvaluateConfig, RunConfig};
 use shared::format;
 use shared::record::{EvaluationStep, Metrics};
@@ -21,7 +21,7 @@ pub fn EvaluationView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Evaluate(config) = config else { return ().into_any() };
     let complete = Memo::new(move |_| run.with(|run| run.state == RunState::Succeeded));
-    let file = fetched::<EvaluationFile>(move || complete.get().then(|| format!("api/runs/{id}/evaluation")));
+    let file = fetched::<EvaluationFile>(move || complete.get().then(|| path::run_evaluation(&id)));
     let steps = Memo::new(move |_| metrics.with(|metrics| metrics.evaluation.clone()));
     let ended = Memo::new(move |_| run.with(|run| run.state.is_finished()));
     let subject = config.checkpoint.clone();

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use leptos::html;
-use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::Run;
+use shared::api::{Run, path};
 use shared::problem::Problem;
 
+use crate::browser::every;
 use crate::components::copy::CopyButton;
 use crate::components::heatmap::is_open;
 use crate::load::told;
@@ -37,7 +37,7 @@ pub fn LogTail(run: Memo<Run>, open: bool, class: &'static str) -> impl IntoView
     let shown = RwSignal::new(None::<Shown>);
     let problem = RwSignal::new(None::<Problem>);
     let id = run.with_untracked(|run| run.id.clone());
-    let whole = format!("api/runs/{id}/log");
+    let whole = path::run_log(&id);
     // One request at a time; otherwise the parts could be joined in the wrong order.
     let asking = StoredValue::new(false);
     let ask = {
@@ -82,8 +82,8 @@ pub fn LogTail(run: Memo<Run>, open: bool, class: &'static str) -> impl IntoView
             return;
         }
         load();
-        if !finished && let Ok(timer) = set_interval_with_handle(load.clone(), LOG_REFRESH) {
-            on_cleanup(move || timer.clear());
+        if !finished {
+            every(LOG_REFRESH, load.clone());
         }
     });
     // Scrolls to the end, unless the person has scrolled up to read.

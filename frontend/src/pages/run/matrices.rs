@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use shared::api::{Attribution, Run};
-use shared::chart::colors::Theme;
 use shared::chart::heatmap::Heatmap;
 use shared::config::RunConfig;
 use shared::format;
@@ -33,7 +32,7 @@ pub fn MatricesView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     let how = format!("{} · {} · {}", names::split(config.split), config.aggregation.label(), config.subset.label());
     let explorer = Explorer::new(UrlState::local(Lens::default()));
     let matrix = move |entry: AttributionEntry| {
-        let attribution_id = urls::attribution_id(&id, entry.epoch, entry.inputs).to_string();
+        let attribution_id = urls::attribution_id(&id, entry.epoch, entry.inputs);
         let attribution = fetched_attribution(move || is_owner.then(|| attribution_id.clone()));
         view! { <section class="panel" aria-label=format!("{} inputs", entry.inputs.id())><Loaded attribution explorer/></section> }
     };
@@ -63,11 +62,8 @@ fn Loaded(attribution: Fetched<Arc<Attribution>>, explorer: Explorer) -> impl In
     let matrix = move |attribution: Arc<Attribution>| {
         let inputs = crate::pages::attribution::inputs_text(&attribution.file).to_ascii_lowercase();
         let caption = format!("Epoch {}, {inputs}: CAS {}", attribution.file.epoch, format::decimal(attribution.file.cas, 2));
-        let link = urls::href(&format!("/attributions/{}", attribution.id));
-        let heatmap = Memo::new(move |_| {
-            let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
-            Heatmap::of(&attribution, None, &Lens::default(), theme)
-        });
+        let link = urls::href(&format!("/attributions/{}", attribution.context.id));
+        let heatmap = Memo::new(move |_| Heatmap::of(&attribution, None, &Lens::default(), theme.get()));
         view! {
             <p class="caption" aria-live="polite">{caption.clone()}" "<a href=link>"Open"</a></p>
             <HeatmapView name=Signal::stored(caption) heatmap explorer/>

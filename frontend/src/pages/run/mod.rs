@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod connection;
+mod disk_space;
 mod evaluation;
 mod log;
 mod matrices;
@@ -16,17 +17,17 @@ mod training;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
-use leptos_router::hooks::use_params_map;
-use shared::api::{Attribution, Run, RunAction, RunState, RunSummary};
+use shared::api::{Attribution, Run, RunAction, RunState, RunSummary, path};
 use shared::config::{Inputs, RunKind};
 use shared::export::Exported;
-use shared::id::RunId;
+use shared::id::{AttributionId, RunId};
 use shared::problem::Problem;
 use shared::record::Metrics;
 use shared::rundir::StopReason;
 use shared::view::{Lens, View};
 
 use self::connection::ConnectionNotice;
+use self::disk_space::DiskSpace;
 use self::evaluation::EvaluationView;
 use self::log::{ConfigText, LogTail};
 use self::matrices::MatricesView;
@@ -34,6 +35,7 @@ use self::notices::Notices;
 use self::pair::PairView;
 use self::saliency::SaliencyView;
 use self::training::TrainingView;
+use super::NotFoundPage;
 use super::runs::best_to_last_address;
 use crate::baseline::adopt_pinned;
 use crate::browser::{use_open, use_title};
@@ -41,11 +43,12 @@ use crate::cache::Cache;
 use crate::components::badge::{KindBadge, Progress, StateBadge};
 use crate::components::exports::{Export, Exports, course, export};
 use crate::components::labels::LabelsOfRun;
-use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog};
+use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog, use_carried_report};
 use crate::components::share::ShareButton;
+use crate::debounce::{REST, debounced};
 use crate::live::{Live, follow};
 use crate::load::{Placeholder, fetched, refusal, shown, told};
-use crate::url_state::{UrlState, url_state};
+use crate::url_state::{UrlState, url_state, use_id};
 use crate::{api, names, urls};
 
 /// What the page of a run shows: checkpoint, inputs and lens.
@@ -81,13 +84,12 @@ impl Selection {
 
 #[component]
 pub fn RunPage() -> impl IntoView {
-    let params = use_params_map();
-    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
+    let id = use_id::<RunId>("id");
     move || {
-        let id = id.get();
-        let address = format!("api/runs/{id}");
+        let Some(id) = id.get() else { return view! { <NotFoundPage/> }.into_any() };
+        let address = path::run(&id);
         let fetched = fetched::<Run>(move || Some(address.clone()));
-        use_title(move || fetched.ready().map_or_else(|| id.clone(), |run| run.title));
+        use_title(move || fetched.ready().map_or_else(|| id.to_string(), |run| run.title));
         shown(fetched, Placeholder::RunPage, move |run| view! { <OwnRun run resumed=Callback::new(move |()| fetched.reload())/> })
     }
 }
@@ -122,6 +124,8 @@ fn OwnRun(
     adopt_pinned(selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens));
     let view_of = Callback::new(move |()| selection.get_untracked().view(&id));
     let failed = Memo::new(move |_| run.with(|run| run.state == RunState::Failed));
+    // Addresses of exports follow once the scrubber rests: a step changes them all.
+    let rested = debounced(Memo::new(move |_| selection.get()), REST);
     view! {
         <RunHeader run live view_of resumed/>
         <ConnectionNotice live/>
@@ -134,17 +138,23 @@ fn OwnRun(
         })}
         <RunView run metrics=Memo::new(move |_| metrics.get()) selection matrices=Cache::of_attributions()/>
         <Show when=move || !failed.get()><LogTail run open=false class="disclosure panel"/></Show>
+        <DiskSpace run metrics=Memo::new(move |_| metrics.get())/>
         <ConfigText run/>
-        <Exports exports=Signal::derive(move || run.with(|run| exports_of(run, &selection.get())))/>
+        <Exports exports=Signal::derive(move || run.with(|run| rested.with(|selection| exports_of(run, selection))))/>
     }
 }
 
 /// The measurements of a run. Readers of a share see the same.
 #[component]
-pub fn RunView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<Selection>, matrices: Cache<Attribution>) -> impl IntoView {
+pub fn RunView(
+    run: Memo<Run>,
+    metrics: Memo<Metrics>,
+    selection: UrlState<Selection>,
+    matrices: Cache<AttributionId, Attribution>,
+) -> impl IntoView {
     let kind = run.with_untracked(|run| run.config.kind());
     let measured = match kind {
-        RunKind::Train | RunKind::Import => view! { <TrainingView run metrics selection matrices/> }.into_any(),
+        RunKind::Train | RunKind::Import | RunKind::External => view! { <TrainingView run metrics selection matrices/> }.into_any(),
         RunKind::Attribute => view! { <MatricesView run metrics/> }.into_any(),
         RunKind::Evaluate => view! { <EvaluationView run metrics/> }.into_any(),
         RunKind::Saliency => view! { <SaliencyView run metrics/> }.into_any(),
@@ -155,16 +165,15 @@ pub fn RunView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<Selec
 
 /// Export links of the run.
 fn exports_of(run: &Run, selection: &Selection) -> Vec<Export> {
-    let file = |file: &str| format!("api/runs/{}/{file}", run.id);
     let mut exports = Vec::new();
-    if matches!(run.config.kind(), RunKind::Train | RunKind::Import) {
+    if run.config.kind().has_epochs() {
         let page = selection.view(&run.id).to_string();
         let query = page.split_once('?').map(|(_, query)| format!("&{query}")).unwrap_or_default();
-        exports.push(export("Curves", Exported::Chart, |format| file(&format!("curves?format={format}{query}"))));
+        exports.push(export("Curves", Exported::Chart, |format| format!("{}?format={format}{query}", path::run_curves(&run.id))));
         exports.extend(course(&run.id, selection.inputs, &selection.lens));
-        exports.push(("Metrics".to_owned(), vec![("CSV", file("metrics.csv")), ("TensorBoard", file("metrics.tfevents"))]));
+        exports.push(export("Metrics", Exported::Metrics, |format| format!("{}.{format}", path::run_metrics(&run.id))));
     }
-    exports.push(("Configuration".to_owned(), vec![("TOML", file("config.toml"))]));
+    exports.push(export("Configuration", Exported::Configuration, |_| path::run_config_toml(&run.id)));
     exports
 }
 
@@ -173,8 +182,23 @@ fn summary(run: &Run, metrics: &Metrics) -> RunSummary {
     if metrics.epochs.is_empty() { run.summary.clone() } else { RunSummary::of(metrics, run.summary.epochs) }
 }
 
-/// Last word of the address that resumes a run.
-const RESUME: &str = "resume";
+/// What can be asked of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    Pause,
+    Cancel,
+    Resume,
+}
+
+impl Ask {
+    fn address(self, id: &RunId) -> String {
+        match self {
+            Ask::Pause => path::run_pause(id),
+            Ask::Cancel => path::run_cancel(id),
+            Ask::Resume => path::run_resume(id),
+        }
+    }
+}
 
 #[component]
 fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: Callback<()>) -> impl IntoView {
@@ -183,16 +207,16 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
     let delete =
         move |_| question.set(Some(Question { action: RunAction::Delete, runs: vec![run.with_untracked(|run| ConcernedRun::from(run))] }));
     let id = move || run.with(|run| run.id.clone());
-    // The last word of the address that is being asked.
-    let asking = RwSignal::new(None::<&'static str>);
-    let ask = move |action: &'static str| {
+    // What is being asked for.
+    let asking = RwSignal::new(None::<Ask>);
+    let ask = move |action: Ask| {
         asking.set(Some(action));
         problem.set(None);
-        let address = format!("api/runs/{}/{action}", run.with_untracked(|run| run.id.clone()));
+        let address = run.with_untracked(|run| action.address(&run.id));
         spawn_local(async move {
             match api::post_empty(&address).await {
                 // The badge changes once the server confirms it.
-                Ok(()) if action == RESUME => resumed.run(()),
+                Ok(()) if action == Ask::Resume => resumed.run(()),
                 Ok(()) => live.look(),
                 Err(error) => {
                     let _ = problem.try_set(Some(error));
@@ -203,7 +227,7 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
     };
     let busy = move || asking.with(Option::is_some);
     // Cancels or pauses; says so while that is asked for and while the worker saves.
-    let stop = move |action: &'static str, reason: StopReason, class: &'static str, label: &'static str| {
+    let stop = move |action: Ask, reason: StopReason, class: &'static str, label: &'static str| {
         let going_on = Memo::new(move |_| asking.get() == Some(action) || run.with(|run| run.stopping == Some(reason)));
         // A run that is pausing can still be canceled.
         let off = move || going_on.get() || busy() || run.with(|run| run.stopping == Some(StopReason::Cancel));
@@ -215,9 +239,10 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
     };
     let state = Memo::new(move |_| run.with(|run| run.state));
     let (kind, sweep) = run.with_untracked(|run| (run.config.kind(), run.config.as_train().and_then(|config| config.sweep.clone())));
-    let navigate = StoredValue::new_local(use_open());
+    let (navigate, carried) = (StoredValue::new_local(use_open()), use_carried_report());
     let deleted = move |refused: usize| {
         if refused == 0 {
+            carried.set(report.get_untracked());
             navigate.with_value(|navigate| navigate("/", NavigateOptions::default()));
         }
     };
@@ -238,9 +263,11 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
             <div class="actions">
                 {move || compare.get().map(|address| view! { <a class="button button-primary" href=urls::href(&address)>"Compare best and last"</a> })}
                 <ShareButton view=move || view_of.run(())/>
-                <a class="button" href=move || urls::href(&urls::new_from(&id()))>"Duplicate and edit"</a>
-                <Show when=move || state.get().is_resumable()>
-                    <button class="button" type="button" disabled=busy on:click=move |_| ask(RESUME)>
+                <Show when=move || kind.is_submitted()>
+                    <a class="button" href=move || urls::href(&urls::new_from(&id()))>"Duplicate and edit"</a>
+                </Show>
+                <Show when=move || kind.is_submitted() && state.get().is_resumable()>
+                    <button class="button" type="button" disabled=busy on:click=move |_| ask(Ask::Resume)>
                         {move || if state.get() == RunState::Failed { "Try again" } else { "Resume" }}
                     </button>
                 </Show>
@@ -248,13 +275,13 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
                     when=move || state.get().is_active()
                     fallback=move || view! { <button class="button button-danger" type="button" aria-haspopup="dialog" on:click=delete>"Delete"</button> }
                 >
-                    {stop("pause", StopReason::Pause, "button", "Pause")}
-                    {stop("cancel", StopReason::Cancel, "button button-danger", "Cancel")}
+                    {kind.is_submitted().then(|| stop(Ask::Pause, StopReason::Pause, "button", "Pause"))}
+                    {stop(Ask::Cancel, StopReason::Cancel, "button button-danger", "Cancel")}
                 </Show>
             </div>
         </header>
         {refusal(problem)}
-        <ReportLine report/>
+        <ReportLine report undone=resumed/>
         <RunActionsDialog question report done=deleted/>
     }
 }
@@ -262,27 +289,16 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use shared::record::{AttributionEntry, Checkpoint, Epoch, Record};
+    use shared::fixtures;
+    use shared::record::{Checkpoint, Epoch, Record};
 
     pub fn metrics() -> Metrics {
-        let epoch = |epoch: u32, robust: f64| {
-            Record::Epoch(Epoch {
-                epoch,
-                learning_rate: 0.1,
-                train_loss: Some(1.0),
-                train_clean_accuracy: None,
-                train_robust_accuracy: None,
-                test_clean_accuracy: Some(0.9),
-                test_robust_accuracy: Some(robust),
-                test_loss: None,
-                holdout_robust_accuracy: None,
-                seconds: 1.0,
-                elapsed_secs: f64::from(epoch),
-            })
+        let epoch = |epoch, robust| {
+            Record::Epoch(Epoch { test_clean_accuracy: Some(0.9), test_robust_accuracy: Some(robust), ..fixtures::epoch(epoch) })
         };
         let checkpoint = |epoch| Record::Checkpoint(Checkpoint { epoch, file: String::new(), size_bytes: 7, sha256: String::new() });
-        let entry = AttributionEntry { epoch: 2, inputs: Inputs::Adversarial, file: String::new(), cas: 20.0, cas_normalized: 0.2 };
-        Metrics::from_records([epoch(1, 0.3), epoch(2, 0.6), epoch(3, 0.5), checkpoint(2), checkpoint(3), Record::Attribution(entry)])
+        let entry = Record::Attribution(fixtures::matrix_of(2, Inputs::Adversarial, 18.0));
+        Metrics::from_records([epoch(1, 0.3), epoch(2, 0.6), epoch(3, 0.5), checkpoint(2), checkpoint(3), entry])
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub fn Notices(metrics: Memo<Metrics>) -> impl IntoView {
             NoticeKind::CatastrophicOverfitting | NoticeKind::TrainingBrokeDown | NoticeKind::MaskedGradients => {
                 ("notice notice-warning", "alert")
             }
-            NoticeKind::Resumed | NoticeKind::Imported | NoticeKind::PassedOver => ("notice", "note"),
+            NoticeKind::Resumed | NoticeKind::Imported | NoticeKind::PassedOver | NoticeKind::LeftOut => ("notice", "note"),
         };
         view! {
             <div class=class role=role>
@@ -36,6 +36,7 @@ fn title(notice: &Notice) -> String {
         (NoticeKind::Imported, _) => "What was found".to_owned(),
         (NoticeKind::MaskedGradients, _) => "Gradients are masked".to_owned(),
         (NoticeKind::PassedOver, _) => "Not everything in the data folder was read".to_owned(),
+        (NoticeKind::LeftOut, _) => "Not everything in the records was read".to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The result of a pair run: the measured part of a dossier for each pair.
 
 use leptos::prelude::*;
-use shared::api::{PairFile, Run, RunState};
+use shared::api::{PairFile, Run, RunState, path};
 use shared::config::RunConfig;
 use shared::record::Metrics;
 
@@ -17,7 +17,7 @@ pub fn PairView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Pair(config) = config else { return ().into_any() };
     let complete = Memo::new(move |_| is_owner && run.with(|run| run.state == RunState::Succeeded));
-    let file = fetched::<PairFile>(move || complete.get().then(|| format!("api/runs/{id}/pair")));
+    let file = fetched::<PairFile>(move || complete.get().then(|| path::run_pair(&id)));
     view! {
         <section class="panel dossier" aria-labelledby="pair-title">
             <div class="panel-header"><h2 id="pair-title">"What classes share"</h2><Phase run metrics/></div>

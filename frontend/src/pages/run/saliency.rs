@@ -1,7 +1,7 @@
 //! The result of a saliency run: the same images at several checkpoints, each with its saliency map on top.
 
 use leptos::prelude::*;
-use shared::api::{Run, RunState, SaliencyFile, SaliencySample};
+use shared::api::{Run, RunState, SaliencyFile, SaliencySample, path};
 use shared::config::{Inputs, RunConfig};
 use shared::format;
 use shared::record::Metrics;
@@ -20,7 +20,7 @@ pub fn SaliencyView(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
     let (id, config) = run.with_untracked(|run| (run.id.clone(), run.config.clone()));
     let RunConfig::Saliency(config) = config else { return ().into_any() };
     let complete = Memo::new(move |_| run.with(|run| run.state == RunState::Succeeded));
-    let file = fetched::<SaliencyFile>(move || complete.get().then(|| format!("api/runs/{id}/saliency")));
+    let file = fetched::<SaliencyFile>(move || complete.get().then(|| path::run_saliency(&id)));
     view! {
         <section class="panel" aria-labelledby="saliency-title">
             <div class="panel-header"><h2 id="saliency-title">"Grad-CAM"</h2><Phase run metrics/></div>

@@ -6,7 +6,6 @@ use leptos::prelude::*;
 use shared::api::{Attribution, Run};
 use shared::chart::class_bars::ClassBars;
 use shared::chart::color_map::{ColorMap, Content};
-use shared::chart::colors::Theme;
 use shared::chart::comparison;
 use shared::chart::figure::checkpoint_name;
 use shared::chart::heatmap::{Heatmap, unresolved};
@@ -42,7 +41,7 @@ pub fn SelectedCheckpointView(
     metrics: Memo<Metrics>,
     selection: UrlState<Selection>,
     selected: Memo<Option<u32>>,
-    matrices: Cache<Attribution>,
+    matrices: Cache<AttributionId, Attribution>,
 ) -> impl IntoView {
     let is_owner = use_is_owner();
     let run_id = StoredValue::new(run.with_untracked(|run| run.id.clone()));
@@ -60,17 +59,17 @@ pub fn SelectedCheckpointView(
     let named = Memo::new(move |_| lens.get().baseline);
     Effect::new(move || {
         for id in [id.get(), named.get(), best.get()].into_iter().flatten() {
-            matrices.ask(&id.to_string());
+            matrices.ask(&id);
         }
     });
     matrices.prefetch(move || {
         let around = selected.get().unwrap_or_default();
-        metrics.with(|metrics| nearest_first(metrics, inputs.get(), around)).into_iter().map(|epoch| name_of(epoch).to_string()).collect()
+        metrics.with(|metrics| nearest_first(metrics, inputs.get(), around)).into_iter().map(name_of).collect()
     });
 
-    let of = move |id: &AttributionId| matrices.ready(&id.to_string());
+    let of = move |id: &AttributionId| matrices.ready(id);
     // The former matrix stays until the next one arrives. The captions name the one that is shown.
-    let now = latest(None, move || match id.get().map(|id| matrices.get(&id.to_string())) {
+    let now = latest(None, move || match id.get().map(|id| matrices.get(&id)) {
         Some(Some(Load::Ready(kept))) => Some(Some(kept)),
         Some(Some(Load::Loading) | None) => None,
         Some(Some(Load::Failed(_))) | None => Some(None),
@@ -83,7 +82,9 @@ pub fn SelectedCheckpointView(
     // The pinned baseline may have other classes; then the page says that it is not used.
     let passed_over = Memo::new(move |_| {
         let (named, used) = (named.get()?, baseline.get()?);
-        of(&named).filter(|named| named.id != used.id).map(|named| format!("{}, {}", named.run_title, checkpoint_name(&named)))
+        of(&named)
+            .filter(|named| named.context.id != used.context.id)
+            .map(|named| format!("{}, {}", named.context.run_title, checkpoint_name(&named)))
     });
 
     let figures = Signal::derive(move || {
@@ -93,7 +94,7 @@ pub fn SelectedCheckpointView(
     let state = Memo::new(move |_| match id.get() {
         None => State::Nothing,
         Some(_) if now.with(Option::is_some) => State::Shown,
-        Some(id) => match matrices.get(&id.to_string()) {
+        Some(id) => match matrices.get(&id) {
             Some(Load::Failed(_)) if is_owner => State::Failed,
             Some(Load::Failed(_)) => State::Elsewhere,
             _ => State::Loading,
@@ -116,7 +117,7 @@ pub fn SelectedCheckpointView(
         State::Elsewhere => view! { <p class="muted">"The link brings no matrix of this checkpoint."</p>{about()} }.into_any(),
         State::Loading => view! { <Skeleton placeholder=Placeholder::Matrix/>{about()} }.into_any(),
         State::Failed => {
-            let problem = id.get_untracked().and_then(|id| matrices.get(&id.to_string()));
+            let problem = id.get_untracked().and_then(|id| matrices.get(&id));
             match problem {
                 Some(Load::Failed(problem)) => view! { <Failure problem retry=move || matrices.retry()/>{about()} }.into_any(),
                 _ => ().into_any(),
@@ -168,7 +169,7 @@ fn Panels(
     metrics: Memo<Metrics>,
     now: Memo<Cached<Attribution>>,
     baseline: Memo<Option<Cached<Attribution>>>,
-    matrices: Cache<Attribution>,
+    matrices: Cache<AttributionId, Attribution>,
     inputs: Memo<Inputs>,
     explorer: Explorer,
     /// Set to the number of cells that the scale does not show.
@@ -179,7 +180,6 @@ fn Panels(
 ) -> impl IntoView {
     let is_owner = use_is_owner();
     let theme = use_theme();
-    let shade = move || if theme.dark.get() { Theme::Dark } else { Theme::Light };
     let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
     let colors = Memo::new(move |_| {
         let Lens { ramp, scale, .. } = plain_lens.get();
@@ -207,7 +207,7 @@ fn Panels(
         })
     });
     let arranged = move |matrix: &Matrix, content: Content, names: &[String], map: ColorMap| {
-        Heatmap::arranged(matrix, content, names, arrangement.get(), map, &plain_lens.get(), shade())
+        Heatmap::arranged(matrix, content, names, arrangement.get(), map, &plain_lens.get(), theme.get())
     };
     let values = Memo::new(move |_| {
         let file = &now.get().file;
@@ -217,7 +217,7 @@ fn Panels(
         let (base, now) = (base.get(), now.get());
         let matrix = base.file.matrix.difference(&now.file.matrix).unwrap_or_else(|| now.file.matrix.clone());
         let mut hatched = arrangement.with(|arrangement| unresolved(&base, &now, arrangement));
-        if base.id == now.id {
+        if base.context.id == now.context.id {
             // Nothing differs from itself. The legend of hatching stays, so that the layout does not change
             // between steps.
             hatched.iter_mut().for_each(Vec::clear);
@@ -227,7 +227,7 @@ fn Panels(
     Effect::new(move || hidden.set(values.with(hidden_cells) + difference.with(hidden_cells)));
     let bars = Memo::new(move |_| {
         let (base, now, lens) = (base.get(), now.get(), explorer.lens.get());
-        arrangement.with(|arrangement| ClassBars::of(&now, Some(&base), arrangement, &lens, shade()))
+        arrangement.with(|arrangement| ClassBars::of(&now, Some(&base), arrangement, &lens, theme.get()))
     });
     let caption = Signal::derive(move || {
         let now = now.get();
@@ -236,11 +236,11 @@ fn Panels(
     });
     let against = Signal::derive(move || {
         let (base, now) = (base.get(), now.get());
-        if base.id == now.id {
+        if base.context.id == now.context.id {
             return "This is the baseline: nothing differs".to_owned();
         }
-        if base.run != now.run {
-            return format!("Less {}, {}", base.run_title, checkpoint_name(&base));
+        if base.context.run != now.context.run {
+            return format!("Less {}, {}", base.context.run_title, checkpoint_name(&base));
         }
         metrics.with(|metrics| format!("Less epoch {}{}", base.file.epoch, tag(metrics, base.file.epoch)))
     });
@@ -248,7 +248,7 @@ fn Panels(
         Inputs::Adversarial => "Robust accuracy by class",
         Inputs::Clean => "Clean accuracy by class",
     });
-    let open = move || now.with(|now| urls::href(&format!("/attributions/{}", now.id)));
+    let open = move || now.with(|now| urls::href(&format!("/attributions/{}", now.context.id)));
     view! {
         <div class="time-panel">
             <p class="caption">{caption}" "{is_owner.then(|| view! { <a href=open>"Open"</a> })}</p>
@@ -285,8 +285,8 @@ fn figures(metrics: &Metrics, id: &AttributionId, baseline: Option<&Attribution>
     let (robust, clean) = (measured.and_then(|entry| entry.test_robust_accuracy), measured.and_then(|entry| entry.test_clean_accuracy));
     let cas = metrics.cas(epoch, inputs);
     let against = |change: String| match baseline {
-        Some(baseline) if baseline.id == *id => "the baseline".to_owned(),
-        Some(baseline) if baseline.run == id.run => {
+        Some(baseline) if baseline.context.id == *id => "the baseline".to_owned(),
+        Some(baseline) if baseline.context.run == id.run => {
             format!("{change} to epoch {}{}", baseline.file.epoch, tag(metrics, baseline.file.epoch))
         }
         Some(_) => format!("{change} to the baseline"),
@@ -299,14 +299,14 @@ fn figures(metrics: &Metrics, id: &AttributionId, baseline: Option<&Attribution>
     let normalized =
         metrics.attributions.iter().find(|entry| entry.epoch == epoch && entry.inputs == inputs).map(|entry| entry.cas_normalized);
     vec![
-        Figure::new("Robust accuracy", format::percent(robust), against(points(robust, |baseline| baseline.robust_accuracy))),
+        Figure::new("Robust accuracy", format::percent(robust), against(points(robust, |baseline| baseline.context.robust_accuracy))),
         Figure::new("CAS", format::decimal(cas, 2), against(format::signed(change(cas, |baseline| baseline.file.cas), 2))),
         Figure::new(
             "CAS / K(K−1)",
             format::decimal(normalized, 4),
             against(format::signed(change(normalized, |baseline| baseline.file.cas_normalized), 4)),
         ),
-        Figure::new("Clean accuracy", format::percent(clean), against(points(clean, |baseline| baseline.clean_accuracy))),
+        Figure::new("Clean accuracy", format::percent(clean), against(points(clean, |baseline| baseline.context.clean_accuracy))),
     ]
 }
 
@@ -314,14 +314,12 @@ fn figures(metrics: &Metrics, id: &AttributionId, baseline: Option<&Attribution>
 mod tests {
     use super::super::tests::metrics;
     use super::*;
-    use shared::record::{AttributionEntry, Record};
+    use shared::fixtures;
+    use shared::record::Record;
 
     #[test]
     fn the_nearest_matrices_are_fetched_first() {
-        let entry = |epoch| {
-            let (file, inputs) = (String::new(), Inputs::Adversarial);
-            Record::Attribution(AttributionEntry { epoch, inputs, file, cas: 1.0, cas_normalized: 0.1 })
-        };
+        let entry = |epoch| Record::Attribution(fixtures::matrix_of(epoch, Inputs::Adversarial, 1.0));
         let metrics = Metrics::from_records([5, 10, 15, 20].map(entry));
         assert_eq!(nearest_first(&metrics, Inputs::Adversarial, 14), [15, 10, 20, 5]);
         assert!(nearest_first(&metrics, Inputs::Clean, 14).is_empty());
@@ -331,7 +329,7 @@ mod tests {
     fn figures_have_what_was_measured_of_the_epoch() {
         let id = |epoch| AttributionId { run: "r".parse().unwrap(), epoch, inputs: Inputs::Adversarial };
         let values: Vec<String> = figures(&metrics(), &id(2), None).into_iter().map(|figure| figure.value).collect();
-        assert_eq!(values, ["60.0 %", "20.00", "0.2000", "90.0 %"]);
+        assert_eq!(values, ["60.0 %", "18.00", "0.2000", "90.0 %"]);
         assert_eq!(figures(&metrics(), &id(3), None)[1].value, "–");
     }
 }

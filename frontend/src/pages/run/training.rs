@@ -2,9 +2,9 @@
 
 use leptos::prelude::*;
 use shared::api::{Attribution, EpochSummary, Run, RunState, RunSummary};
-use shared::chart::colors::Theme;
 use shared::chart::curves::Curves;
 use shared::format;
+use shared::id::AttributionId;
 use shared::record::{Metrics, Started};
 
 use super::Selection;
@@ -20,7 +20,12 @@ use crate::theme::use_theme;
 use crate::url_state::UrlState;
 
 #[component]
-pub fn TrainingView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<Selection>, matrices: Cache<Attribution>) -> impl IntoView {
+pub fn TrainingView(
+    run: Memo<Run>,
+    metrics: Memo<Metrics>,
+    selection: UrlState<Selection>,
+    matrices: Cache<AttributionId, Attribution>,
+) -> impl IntoView {
     let config = run.with_untracked(|run| run.config.clone());
     // Number of classes by the data set, used until the records report the real number.
     let of_dataset = config.data().and_then(|data| data.dataset.info().classes).map(|classes| classes as usize);
@@ -44,9 +49,8 @@ pub fn TrainingView(run: Memo<Run>, metrics: Memo<Metrics>, selection: UrlState<
     let theme = use_theme();
     let lens = selection.part(|selection| selection.lens.clone(), |selection, lens| selection.lens = lens);
     let curves = Memo::new(move |_| {
-        let theme = if theme.dark.get() { Theme::Dark } else { Theme::Light };
         let seen = |curves: Curves| Curves { show_legend: false, ended: ended.get(), ..curves.seen(&lens.get().curves) };
-        metrics.with(|metrics| seen(Curves::of(metrics, &config, theme)))
+        metrics.with(|metrics| seen(Curves::of(metrics, &config, theme.get())))
     });
     let axes = RwSignal::new(None);
     view! {

@@ -11,7 +11,7 @@ use shared::id::RunId;
 use shared::view::{Lens, View};
 
 use crate::components::labels::{Labels, LabelsDialog};
-use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog, can, verb};
+use crate::components::run_actions::{ConcernedRun, Question, Report, RunActionsDialog, can, is_danger, verb};
 use crate::rows::{Entry, Rows};
 use crate::urls;
 
@@ -44,7 +44,7 @@ impl Tally {
 
 /// Shows the number of runs, or the actions if runs are chosen.
 #[component]
-pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<RunId>>, choice: Choice) -> impl IntoView {
+pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<RunId>>, choice: Choice, report: RwSignal<Option<Report>>) -> impl IntoView {
     let chosen =
         move || choice.with(|choice| rows.table.with(|table| choice.iter().filter_map(|id| table.get(id).cloned()).collect::<Vec<_>>()));
     let tally = Memo::new(move |_| Tally::of(&chosen()));
@@ -52,7 +52,7 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<RunId>>, choice: Choice) -> impl Into
     let comparison = Memo::new(move |_| tally.with(|tally| tally.comparison.clone()));
     let only = Memo::new(move |_| tally.with(|tally| tally.only.clone()));
     let editing = RwSignal::new(None::<Labels>);
-    let (question, report) = (RwSignal::new(None::<Question>), RwSignal::new(None::<Report>));
+    let question = RwSignal::new(None::<Question>);
     let edit = move |_| editing.set(untrack(chosen).first().map(|run| Labels::from(&run.run)));
     let ask = move |action: RunAction| {
         let runs = untrack(chosen).iter().map(|run| ConcernedRun::from(&run.run)).collect();
@@ -90,8 +90,7 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<RunId>>, choice: Choice) -> impl Into
                 ask(action);
             }
         };
-        let gentle = matches!(action, RunAction::Pause | RunAction::Resume);
-        let class = if gentle { "button button-small" } else { "button button-small button-danger" };
+        let class = if is_danger(action) { "button button-small button-danger" } else { "button button-small" };
         view! {
             <button
                 class=class class:button-off=move || off.get() type="button" aria-haspopup="dialog"
@@ -127,7 +126,6 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<RunId>>, choice: Choice) -> impl Into
                 {buttons()}
             </Show>
         </div>
-        <ReportLine report/>
         <LabelsDialog of=editing done=move || rows.refresh()/>
         <RunActionsDialog question report done/>
     }

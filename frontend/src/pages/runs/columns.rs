@@ -29,6 +29,7 @@ pub enum Column {
     CasLast,
     DeltaCas,
     CasNormalized,
+    Disk,
 }
 
 /// Everything fixed about a column.
@@ -72,6 +73,7 @@ impl Column {
         Column::CasLast,
         Column::DeltaCas,
         Column::CasNormalized,
+        Column::Disk,
     ];
 
     pub fn facts(self) -> ColumnFacts {
@@ -104,6 +106,11 @@ impl Column {
                 let content = Content::Number { value: RunRow::cas_normalized, text, link: |_| None, measured: true };
                 ("normcas", "CAS/K(K−1)", Descending, content)
             }
+            Column::Disk => {
+                let value = |run: &RunRow| run.disk_bytes.map(|bytes| bytes as f64);
+                let text = |bytes: Option<f64>| bytes.map_or_else(|| "–".to_owned(), |bytes| format::bytes(bytes as u64));
+                ("disk", "Disk", Descending, Content::Number { value, text, link: |_| None, measured: true })
+            }
         };
         ColumnFacts { id, label, first, content }
     }
@@ -111,7 +118,7 @@ impl Column {
 
 /// Every cell of a run, the curve aside. A run that only measures shows what it measured in place of the numbers that it does not have.
 pub fn cells(run: &RunRow, queue_position: Option<u32>) -> Vec<AnyView> {
-    let trains = matches!(run.kind, RunKind::Train | RunKind::Import);
+    let trains = run.kind.has_epochs();
     let mut cells = Vec::new();
     let mut absent = 0;
     let mut told = false;

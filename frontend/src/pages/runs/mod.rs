@@ -5,11 +5,12 @@ mod columns;
 mod order;
 mod row;
 mod table;
+mod unreadable;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
-use shared::api::{Run, RunState};
+use shared::api::{Run, RunState, path};
 use shared::problem::Problem;
 use shared::query::{FIELDS, Field, Query};
 use shared::{format, preset};
@@ -17,8 +18,10 @@ use shared::{format, preset};
 pub use self::columns::best_to_last_address;
 use self::order::{Shown, arranged, switched};
 use self::table::RunTable;
+use self::unreadable::Unreadable;
 use crate::browser::{use_open, use_title};
 use crate::components::health::WorkerBanner;
+use crate::components::run_actions::{Report, ReportLine, use_carried_report};
 use crate::load::{Failure, Load, Placeholder, Skeleton};
 use crate::rows::{Rows, use_rows};
 use crate::url_state::{UrlState, url_state};
@@ -31,21 +34,28 @@ pub fn RunsPage() -> impl IntoView {
     rows.keep_fresh();
     let shown = url_state(|query| Shown::from_parameters(|name| query.get(name)), Shown::address);
     let some = Memo::new(move |_| rows.table.with(|table| !table.is_empty()));
+    // Here and not in the table, which goes with the last run.
+    let report = use_carried_report().taken();
     view! {
         <header class="page-header">
             <h1>"Runs"</h1>
-            <div class="actions"><a class="button button-primary" href="new">"New run"</a></div>
+            <div class="actions">
+                <a class="button button-quiet" href="trash">"Trash"</a>
+                <a class="button button-primary" href="new">"New run"</a>
+            </div>
         </header>
         <WorkerBanner/>
+        <ReportLine report undone=move || rows.refresh()/>
         {move || rows.lost.get().map(|problem| view! {
             <p class="notice notice-warning" role="status">{format!("Not up to date: {}. Trying again.", problem.detail)}</p>
         })}
+        <Unreadable rows/>
         {move || match rows.phase.get() {
             Load::Loading => view! { <Skeleton placeholder=Placeholder::Rows/> }.into_any(),
             Load::Failed(problem) => view! { <Failure problem retry=move || rows.refresh()/> }.into_any(),
             Load::Ready(()) => view! {
                 <Show when=move || some.get() fallback=|| view! { <NoRuns/> }>
-                    <KnownRuns rows shown/>
+                    <KnownRuns rows shown report/>
                 </Show>
             }
             .into_any(),
@@ -54,7 +64,7 @@ pub fn RunsPage() -> impl IntoView {
 }
 
 #[component]
-fn KnownRuns(rows: Rows, shown: UrlState<Shown>) -> impl IntoView {
+fn KnownRuns(rows: Rows, shown: UrlState<Shown>, report: RwSignal<Option<Report>>) -> impl IntoView {
     let parsed = Memo::new(move |_| shown.get().text);
     let problems = Memo::new(move |_| parsed.with(|text| Query::parse(text).1));
     let ids = Memo::new(move |_| {
@@ -70,7 +80,7 @@ fn KnownRuns(rows: Rows, shown: UrlState<Shown>) -> impl IntoView {
                 .map(|problem| view! { <p class="field-error">{problem.to_string()}</p> })
                 .collect_view()}
         </div>
-        <RunTable rows ids shown/>
+        <RunTable rows ids shown report/>
     }
 }
 
@@ -84,7 +94,7 @@ fn NoRuns() -> impl IntoView {
         let navigate = navigate.clone();
         busy.set(true);
         spawn_local(async move {
-            match api::post::<Run>("api/runs", &preset::demo().config).await {
+            match api::post::<Run>(&path::runs(), &preset::demo().config).await {
                 Ok(run) => navigate(&urls::run(&run.id), NavigateOptions::default()),
                 Err(error) => {
                     let _ = problem.try_set(Some(error));

@@ -2,7 +2,6 @@
 
 use leptos::prelude::*;
 use shared::api::RunRow;
-use shared::config::RunKind;
 use shared::id::RunId;
 
 use super::choice::Choice;
@@ -50,10 +49,8 @@ pub fn Row(
 
 /// Drawn anew with every change of the run: the elements stay, and the focus with them.
 fn content(run: &RunRow, queue_position: Option<u32>) -> impl IntoView + use<> {
-    // Only runs that train or bring in checkpoints have a curve.
-    let has_curve = matches!(run.kind, RunKind::Train | RunKind::Import);
     let spark = run.spark.iter().map(|value| f64::from(*value) / 1000.0).collect();
-    let curve = match has_curve {
+    let curve = match run.kind.has_epochs() {
         true => view! { <td class="run-curve"><Spark values=spark/></td> }.into_any(),
         false => view! { <td class="run-nothing"></td> }.into_any(),
     };

@@ -14,6 +14,7 @@ use super::choice::{Choice, ChoiceBar, set, toggled};
 use super::columns::{Column, Content};
 use super::order::Shown;
 use super::row::Row;
+use crate::components::run_actions::Report;
 use crate::components::sort_head::SortHead;
 use crate::latest::latest;
 use crate::rows::{Rows, positions};
@@ -42,7 +43,13 @@ impl Part {
 }
 
 #[component]
-pub fn RunTable(rows: Rows, ids: Memo<Vec<RunId>>, shown: UrlState<Shown>) -> impl IntoView {
+pub fn RunTable(
+    rows: Rows,
+    ids: Memo<Vec<RunId>>,
+    shown: UrlState<Shown>,
+    /// The result of the last action.
+    report: RwSignal<Option<Report>>,
+) -> impl IntoView {
     let history = use_table_history();
     let returned = history.returned(&shown.get_untracked().address());
     let chosen = returned.iter().flat_map(|state| &state.chosen).filter_map(|id| id.parse().ok()).collect();
@@ -214,7 +221,7 @@ pub fn RunTable(rows: Rows, ids: Memo<Vec<RunId>>, shown: UrlState<Shown>) -> im
         view! { <SortHead label=facts.label number class sorted press=move || shown.update(|shown| shown.sort_by(column))/> }
     };
     view! {
-        <ChoiceBar rows ids choice/>
+        <ChoiceBar rows ids choice report/>
         <div class="table-box runs-box" role="region" aria-label="Runs" tabindex="0" node_ref=frame on:scroll=move |_| scrolled()>
             <table class="table runs-table" aria-rowcount=move || (ids.with(Vec::len) + 1).to_string()>
                 <thead>

@@ -652,8 +652,6 @@ pub(super) mod tests {
         assert!(change.ends_with("dog and ship changed most, by −0.75."), "{change}");
         assert_eq!(CellMark { heatmap: &cosines, cell: (0, 1) }.describe(), "cat and dog: 0.700");
     }
-
-    #[cfg(feature = "svg")]
     mod drawn {
         use super::*;
         use crate::chart::svg;

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures how fast the application responds in a browser, and how much is downloaded.
+//! `cargo xtask bench pages`: measures how fast the application responds in a browser, and how much is downloaded.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ use crate::web::Effort;
 use crate::{app, browser, libtorch, test};
 
 /// Builds the application, drives it in Chromium and prints a table of the measurements.
-pub fn bench(layout: &Layout, progress: &Progress) -> Result<()> {
+pub fn run(layout: &Layout, progress: &Progress) -> Result<()> {
     let browser = browser::prepare(progress)?;
     let libtorch = libtorch::prepare(layout, progress)?;
     app::build_binaries(layout, progress, &libtorch, &["--example", "bench"])?;

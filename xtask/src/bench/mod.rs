@@ -1,0 +1,5 @@
+//! Measurements of speed: of the pages in a browser, and of the engine beside loops in PyTorch.
+
+pub mod engine;
+pub mod pages;
+mod results;
