@@ -46,7 +46,7 @@ pub fn used(folder: &Path) -> io::Result<DiskUse> {
         let place = match name.to_str() {
             Some(rundir::CHECKPOINTS) => &mut found.checkpoints_bytes,
             Some(rundir::ATTRIBUTIONS) => &mut found.attributions_bytes,
-            Some(rundir::STATE | rundir::MEASURED | rundir::EVALUATION_STATE | rundir::SEARCH) => &mut found.state_bytes,
+            Some(name) if rundir::STATES.contains(&name) => &mut found.state_bytes,
             _ => &mut found.other_bytes,
         };
         *place += bytes;

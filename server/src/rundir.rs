@@ -326,7 +326,7 @@ impl RunDir {
         let teachers = std::fs::read_dir(self.path.join(rundir::TEACHERS)).into_iter().flatten().flatten().map(|entry| entry.path());
         let mut kept: Vec<String> = Vec::new();
         for folder in std::iter::once(self.path.clone()).chain(teachers) {
-            for name in [rundir::STATE, rundir::MEASURED, rundir::EVALUATION_STATE, rundir::SEARCH] {
+            for name in rundir::STATES {
                 let written = std::fs::metadata(folder.join(name)).and_then(|metadata| metadata.modified()).ok();
                 kept.extend(written.and_then(|time| Some(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos().to_string())));
             }

@@ -1,5 +1,7 @@
 //! A run, its records, an attribution and a share for tests. Host only: the browser does not need this module.
 
+use serde_json::Value;
+
 use crate::api::{Attribution, AttributionContext, AttributionFile, Run, RunState, RunSummary, Share};
 use crate::config::{Aggregation, Inputs, Layer, SplitName, Subset};
 use crate::id::{AttributionId, RunId, ShareId};
@@ -121,5 +123,17 @@ pub fn share() -> Share {
         created_at: String::new(),
         expires_at: None,
         expired: false,
+    }
+}
+
+/// Takes the durations out of a result, so that two runs of the same work can be compared.
+pub fn without_durations(result: &mut Value) {
+    match result {
+        Value::Object(fields) => {
+            fields.retain(|key, _| !["seconds", "elapsed_secs"].contains(&key.as_str()));
+            fields.values_mut().for_each(without_durations);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_durations),
+        _ => {}
     }
 }

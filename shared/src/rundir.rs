@@ -35,6 +35,8 @@ pub const MEASURED: &str = "measured.safetensors";
 pub const EVALUATION_STATE: &str = "evaluation.state.json";
 /// State of a random search on a batch of an unfinished robustness evaluation.
 pub const SEARCH: &str = "search.safetensors";
+/// Files from which a worker goes on, in a run directory and in those of its teachers.
+pub const STATES: [&str; 4] = [STATE, MEASURED, EVALUATION_STATE, SEARCH];
 /// Names the worker that writes to the directory, while it does.
 pub const LEASE: &str = "lease.json";
 /// Asks the worker to save and end. Holds one word, a [`StopReason`].

@@ -12,7 +12,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use shared::api::{Run, RunState};
 use shared::record::{Metrics, Record};
-use shared::rundir;
+use shared::{fixtures, rundir};
 use tokio::time::sleep;
 
 use crate::{App, Setup, kill};
@@ -149,9 +149,7 @@ async fn strike(app: &mut App, subjects: &mut [Subject], dice: &mut Rng) -> Resu
 /// When each state of a run was written.
 fn kept(directory: &Path) -> Vec<SystemTime> {
     let folders = [directory.to_owned(), directory.join("teachers/standard"), directory.join("teachers/robust")];
-    let paths = folders
-        .iter()
-        .flat_map(|folder| [rundir::STATE, rundir::MEASURED, rundir::EVALUATION_STATE, rundir::SEARCH].map(|name| folder.join(name)));
+    let paths = folders.iter().flat_map(|folder| rundir::STATES.map(|name| folder.join(name)));
     paths.filter_map(|path| fs::metadata(path).ok()?.modified().ok()).collect()
 }
 
@@ -204,17 +202,7 @@ fn records(lines: &[u8]) -> Result<Vec<u8>> {
 
 /// JSON without its durations.
 fn timeless(mut value: Value) -> Result<Vec<u8>> {
-    fn strip(value: &mut Value) {
-        match value {
-            Value::Object(fields) => {
-                fields.retain(|key, _| !["seconds", "elapsed_secs"].contains(&key.as_str()));
-                fields.values_mut().for_each(strip);
-            }
-            Value::Array(items) => items.iter_mut().for_each(strip),
-            _ => {}
-        }
-    }
-    strip(&mut value);
+    fixtures::without_durations(&mut value);
     Ok(serde_json::to_vec(&value)?)
 }
 

@@ -162,7 +162,8 @@ fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
         }
         Command::Bench(Bench::Engine(args)) => bench::engine::run(&layout, progress, &args),
         Command::Requests => {
-            let libtorch = app::build(&layout, progress, Effort::Small)?;
+            let libtorch = libtorch::prepare(&layout, progress)?;
+            app::build_binaries(&layout, progress, &libtorch, &[])?;
             schema::check(&layout, progress, &libtorch)?;
             Ok(ExitCode::SUCCESS)
         }

@@ -11,6 +11,7 @@ use engine::{Error, job};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 use shared::config::{AwpConfig, CheckpointConfig, DistillationConfig, Method, TrainConfig, WeightAveragingConfig};
+use shared::fixtures;
 use shared::record::{NoticeKind, Record};
 use tempfile::TempDir;
 
@@ -52,17 +53,7 @@ fn results(directory: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn timeless(mut value: Value) -> Vec<u8> {
-    fn strip(value: &mut Value) {
-        match value {
-            Value::Object(fields) => {
-                fields.retain(|key, _| !["seconds", "elapsed_secs"].contains(&key.as_str()));
-                fields.values_mut().for_each(strip);
-            }
-            Value::Array(items) => items.iter_mut().for_each(strip),
-            _ => {}
-        }
-    }
-    strip(&mut value);
+    fixtures::without_durations(&mut value);
     serde_json::to_vec(&value).unwrap()
 }
 

@@ -177,8 +177,7 @@ pub async fn delete_run(
     Name(id): Name<RunId>,
     Query(DeleteRun { for_good }): Query<DeleteRun>,
 ) -> Result<StatusCode, ApiError> {
-    // What cannot be read cannot be shown in the trash.
-    let change = if for_good || state.db.unreadable(&id).await?.is_some() { Change::Delete } else { trash::deletion(&state) };
+    let change = if for_good { Change::Delete } else { trash::deletion(&state) };
     state.scheduler.change(change, id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -212,7 +211,7 @@ pub async fn get_disk(State(state): State<AppState>, Name(id): Name<RunId>) -> R
     responses((status = 200, body = Run, description = "The run: canceled, or stopping until the worker has saved"), ApiError)
 )]
 pub async fn cancel_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
-    state.scheduler.cancel(id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
+    state.scheduler.change(Change::Cancel, id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
     resources::run(&state, &id).await.map(Json)
 }
 
@@ -223,7 +222,7 @@ pub async fn cancel_run(State(state): State<AppState>, Name(id): Name<RunId>) ->
     responses((status = 200, body = Run, description = "The run: paused, or stopping until the worker has saved"), ApiError)
 )]
 pub async fn pause_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
-    state.scheduler.pause(id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
+    state.scheduler.change(Change::Pause, id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
     resources::run(&state, &id).await.map(Json)
 }
 
@@ -234,7 +233,7 @@ pub async fn pause_run(State(state): State<AppState>, Name(id): Name<RunId>) -> 
     responses((status = 200, body = Run, description = "The run, queued"), ApiError)
 )]
 pub async fn resume_run(State(state): State<AppState>, Name(id): Name<RunId>) -> Result<Json<Run>, ApiError> {
-    state.scheduler.resume(id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
+    state.scheduler.change(Change::Resume, id.clone()).await.map_err(|refusal| refused(&id, refusal))?;
     resources::run(&state, &id).await.map(Json)
 }
 

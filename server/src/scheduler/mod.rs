@@ -104,18 +104,6 @@ enum Message {
         runs: Vec<NewRun>,
         reply: oneshot::Sender<anyhow::Result<Vec<RunId>>>,
     },
-    Cancel {
-        id: RunId,
-        reply: oneshot::Sender<Result<(), Refusal>>,
-    },
-    Pause {
-        id: RunId,
-        reply: oneshot::Sender<Result<(), Refusal>>,
-    },
-    Resume {
-        id: RunId,
-        reply: oneshot::Sender<Result<(), Refusal>>,
-    },
     Move {
         id: RunId,
         to: QueuePlace,
@@ -145,11 +133,14 @@ enum Message {
     },
 }
 
-/// A change that can be made to many runs at once.
+/// A change that can be made to one run or to many at once.
 #[derive(Clone, Copy, Debug)]
 pub enum Change {
+    /// Takes runs out of the queue for good, or asks their workers to save and stop.
     Cancel,
+    /// Takes runs out of the queue for a while, or asks their workers to save and stop.
     Pause,
+    /// Puts paused, canceled or failed runs back into the queue, at their old positions.
     Resume,
     /// Moves runs to the trash.
     Trash,
@@ -225,21 +216,6 @@ impl Scheduler {
         self.ask(|reply| Message::Submit { runs, reply }).await?
     }
 
-    /// Puts a paused, canceled or failed run back into the queue, at its old position.
-    pub async fn resume(&self, id: RunId) -> Result<(), Refusal> {
-        self.ask(|reply| Message::Resume { id, reply }).await?
-    }
-
-    /// Takes a run out of the queue, or asks its worker to save and stop.
-    pub async fn cancel(&self, id: RunId) -> Result<(), Refusal> {
-        self.ask(|reply| Message::Cancel { id, reply }).await?
-    }
-
-    /// Takes a run out of the queue for a while, or asks its worker to save and stop.
-    pub async fn pause(&self, id: RunId) -> Result<(), Refusal> {
-        self.ask(|reply| Message::Pause { id, reply }).await?
-    }
-
     /// Sets whether the queue starts no runs. Those that run go on.
     pub async fn pause_queue(&self, paused: bool) -> anyhow::Result<()> {
         self.ask(|reply| Message::PauseQueue { paused, reply }).await?
@@ -313,9 +289,6 @@ impl Actor {
         // The sender may be gone; its message is carried out all the same.
         match message {
             Message::Submit { runs, reply } => _ = reply.send(self.submit(&runs).await),
-            Message::Resume { id, reply } => _ = reply.send(self.resume(&id).instrument(info_span!("run", %id)).await),
-            Message::Cancel { id, reply } => _ = reply.send(self.cancel(&id).instrument(info_span!("run", %id)).await),
-            Message::Pause { id, reply } => _ = reply.send(self.pause(&id).instrument(info_span!("run", %id)).await),
             Message::PauseQueue { paused, reply } => _ = reply.send(self.pause_queue(paused).await),
             Message::Move { id, to, reply } => _ = reply.send(self.move_to(&id, to).instrument(info_span!("run", %id)).await),
             Message::Many { change, ids, reply } => {
@@ -490,10 +463,14 @@ impl Actor {
     }
 
     /// Moves a run that is not running to the trash. Its directory stays where it is, and a queued run waits
-    /// until it is restored.
+    /// until it is restored. Deletes a run for good that this version cannot read.
     async fn trash(&mut self, id: &RunId) -> Result<(), Refusal> {
         if self.state(id).await? == RunState::Running {
             return Err(Refusal::Running);
+        }
+        // The trash could not show it.
+        if self.db.unreadable(id).await.context("cannot look up the run")?.is_some() {
+            return self.delete(id).await;
         }
         self.states.set_trashed(id).await.context("cannot move to the trash")?;
         tracing::info!("{id} is in the trash");
@@ -987,7 +964,7 @@ while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
         planned.refuse("new.stopping IS NOT NULL").await;
         let id = planned.submit().await;
         planned.until_told(&id, RunState::Running).await;
-        planned.scheduler.cancel(id.clone()).await.unwrap();
+        planned.scheduler.change(Change::Cancel, id.clone()).await.unwrap();
         assert!(planned.until_told(&id, RunState::Running).await.stopping.is_some(), "it is told at once");
         planned.let_finish(&id);
         planned.until_stored(&id, RunState::Succeeded).await;
