@@ -81,6 +81,15 @@ impl Watch {
         Ok(self.judge(content, Instant::now()))
     }
 
+    /// Removes the lease of a worker that is gone, so that whoever looks next does not take it for that of a
+    /// later worker.
+    pub fn remove_abandoned(&mut self) -> io::Result<()> {
+        if let Standing::Abandoned(content) = self.look()? {
+            remove_abandoned(&self.path, &content)?;
+        }
+        Ok(())
+    }
+
     fn judge(&mut self, content: Vec<u8>, now: Instant) -> Standing {
         let since = match &self.since {
             Some((before, since)) if *before == content => *since,
@@ -282,6 +291,20 @@ mod tests {
         fs::write(directory.path().join(rundir::LEASE), lease(killed, 3)).unwrap();
         let held = Held::take(&mut Watch::new(directory.path()), None, || {}).unwrap();
         assert!(held.is_some());
+    }
+
+    #[test]
+    fn only_the_lease_of_a_worker_that_is_gone_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(rundir::LEASE);
+        let own = Process::current();
+        let killed = Process { started: own.started + 1, ..own.clone() };
+        for (process, kept) in [(own, true), (elsewhere(), true), (killed, false)] {
+            fs::write(&path, lease(process, 3)).unwrap();
+            Watch::new(directory.path()).remove_abandoned().unwrap();
+            assert_eq!(path.exists(), kept);
+        }
+        Watch::new(directory.path()).remove_abandoned().unwrap();
     }
 
     #[test]

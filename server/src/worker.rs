@@ -78,7 +78,7 @@ pub enum NotStarted {
 }
 
 /// What is said after the reason why the worker program does not work.
-const TRIED_AGAIN: &str = "queued runs wait, and it is tried again every few seconds";
+pub const TRIED_AGAIN: &str = "queued runs wait, and it is tried again every few seconds";
 
 fn directory_trouble(path: &Path, error: &io::Error) -> String {
     let path = path.display();
@@ -157,8 +157,10 @@ impl Worker {
     /// Starts the worker on a directory; its output goes to the log there. `again` says why, if an earlier
     /// worker has died. `at_once`: how many workers share the processor.
     pub fn start(&self, dir: &RunDir, again: Option<&str>, at_once: usize) -> Result<RunningWorker, NotStarted> {
-        // What an earlier worker was asked, and how it ended, does not concern this one.
-        let logs = dir.remove(rundir::STOP).and_then(|()| dir.remove(rundir::EXIT_CODE)).and_then(|()| {
+        // What an earlier worker was asked, how it ended and what it left behind does not concern this one. A server
+        // that starts before this worker has taken the lease must not find that of the killed one.
+        let cleared = dir.remove(rundir::STOP).and_then(|()| dir.remove(rundir::EXIT_CODE));
+        let logs = cleared.and_then(|()| Watch::new(dir.path()).remove_abandoned()).and_then(|()| {
             let log = plain_file::append(&dir.log())?;
             Ok((log.try_clone()?, log))
         });

@@ -74,6 +74,10 @@ impl App {
         Ok(self.server.kill().await?)
     }
 
+    pub fn server_pid(&self) -> Result<u32> {
+        self.server.id().context("the server is not running")
+    }
+
     /// Starts the server again on the same data. `arguments` replace the former ones unless empty.
     pub fn start_again(&mut self, arguments: &[&str]) -> Result<()> {
         if !arguments.is_empty() {
@@ -90,11 +94,11 @@ impl App {
 
     /// Stops the server in order, and starts it again on the same data. Its workers go on meanwhile.
     pub async fn restart(&mut self) -> Result<()> {
-        let pid = self.server.id().context("the server is not running")?;
-        kill(pid, libc::SIGTERM);
+        kill(self.server_pid()?, libc::SIGTERM);
         self.server.wait().await?;
         self.start_again(&[])?;
-        self.wait_until_healthy().await
+        until("the server answers", async || Ok(self.http.get(self.url("/api/health/live")).send().await.ok())).await?;
+        Ok(())
     }
 
     pub async fn wait_until_healthy(&self) -> Result<()> {

@@ -166,7 +166,7 @@ async fn differences(app: &App, kind: &str, subject: &Subject, whole: &BTreeMap<
 }
 
 /// The results in a run directory: bytes of weights, and JSON without durations.
-fn results(directory: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+pub fn results(directory: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
@@ -180,7 +180,8 @@ fn results(directory: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
             let bytes = fs::read(entry.path())?;
             let name = entry.file_name();
             let bytes = match name.to_str() {
-                Some(rundir::LOG | rundir::LEASE) => continue,
+                // A worker that is killed after its last result leaves no exit code.
+                Some(rundir::LOG | rundir::LEASE | rundir::EXIT_CODE) => continue,
                 Some(rundir::METRICS) => records(&bytes)?,
                 Some(name) if name.ends_with(".json") => timeless(serde_json::from_slice(&bytes)?)?,
                 _ => bytes,
@@ -192,11 +193,13 @@ fn results(directory: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     Ok(found)
 }
 
-/// What the records of a run add up to, without notices about its going on.
+/// What the records of a run add up to, without notices about its going on and how far its last measurement
+/// said it was, which depends on the time.
 fn records(lines: &[u8]) -> Result<Vec<u8>> {
     let records = lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Record>(line).ok());
     let mut metrics = serde_json::to_value(Metrics::from_records(records))?;
     metrics["notices"] = Value::Null;
+    metrics["progress"] = Value::Null;
     timeless(metrics)
 }
 

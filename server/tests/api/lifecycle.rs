@@ -40,6 +40,8 @@ async fn a_run_whose_worker_died_is_tried_again_and_says_why() {
     assert_eq!((run.state, run.failure), (RunState::Succeeded, None));
     let log = server.get(&format!("/api/runs/{}/log", run.id)).await.text();
     assert!(log.contains("again: The worker was killed by signal 9 (SIGKILL)") && log.contains("(1 of 3)."), "{log}");
+    // A server that starts now would take it for that of the new worker.
+    assert!(!log.contains("the lease of another"), "{log}");
 }
 
 #[tokio::test]

@@ -53,6 +53,7 @@ fi
 cd "$1" || exit 1
 echo "worker begins"
 [ "$2" = --again ] && echo "again: $3"
+[ -e lease.json ] && echo "there is the lease of another"
 among="$(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid)"
 started=$(cut -d ' ' -f 22 /proc/$$/stat)
 echo "{\"host\":\"here\",\"pid\":$$,\"started\":$started,\"among\":\"$among\",\"ticket\":null,\"beat\":0}" > lease.json
@@ -88,6 +89,13 @@ case $mode in
     preempted)
         # Is asked to end once, by whatever runs it.
         [ -f before ] && rest || { touch before; exit 85; } ;;
+    unloaded)
+        # As if libtorch was away for a moment.
+        [ "$2" = --again ] && rest || {
+            touch "$here/broken"
+            echo "worker: error while loading shared libraries: libtorch_cpu.so" >&2
+            exit 127
+        } ;;
     paused)
         echo pause > stop
         exit 85 ;;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use shared::api::RunState;
+use tests::campaign::campaign;
 use tests::{App, Browser, kill, small_run, until};
 
 #[tokio::test]
@@ -34,6 +35,15 @@ async fn a_worker_that_is_killed_again_and_again_leaves_a_failed_run_with_its_re
     assert_eq!(run.state, RunState::Failed);
     let failure = run.failure.unwrap_or_default();
     assert!(failure.contains("without getting any further") || failure.contains("tried again 3 times"), "{failure}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn kills_of_workers_and_servers_change_no_byte() -> Result<()> {
+    const KILLS: u32 = 6;
+    let report = campaign(KILLS, 1, |_| {}).await?;
+    assert_eq!(report.kills.values().sum::<u32>(), KILLS);
+    assert!(report.differences.is_empty(), "{report}");
     Ok(())
 }
 
