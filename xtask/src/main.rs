@@ -100,6 +100,8 @@ enum Bench {
     /// Measures in a real browser how fast the pages answer, with 200 classes and 10,000 runs, and how much
     /// there is to download.
     Pages,
+    /// Measures how fast the server starts and answers with 10,000 runs, and what memory it takes.
+    Server,
     /// Measures how fast networks are trained and measured, beside loops in PyTorch that do the same.
     Engine(bench::engine::EngineArgs),
 }
@@ -158,6 +160,10 @@ fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
         }
         Command::Bench(Bench::Pages) => {
             bench::pages::run(&layout, progress)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench(Bench::Server) => {
+            bench::server::run(&layout, progress)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Bench(Bench::Engine(args)) => bench::engine::run(&layout, progress, &args),

@@ -1,5 +1,6 @@
-//! Measurements of speed: of the pages in a browser, and of the engine beside loops in PyTorch.
+//! Measurements of speed: of the pages in a browser, of the server, and of the engine beside loops in PyTorch.
 
 pub mod engine;
 pub mod pages;
 mod results;
+pub mod server;
