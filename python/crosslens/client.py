@@ -285,8 +285,13 @@ class Run:
         self._answer = self._client._call("POST", self._path("/cancel"))
         return self
 
+    def pause(self) -> Run:
+        """Ask the worker to save and end; the run keeps what it has and goes on with `resume`. Returns itself."""
+        self._answer = self._client._call("POST", self._path("/pause"))
+        return self
+
     def resume(self) -> Run:
-        """Put a failed or canceled run back into the queue, to go on from what it has kept. Returns itself."""
+        """Put a paused, failed or canceled run back into the queue, to go on from what it has kept. Returns itself."""
         self._answer = self._client._call("POST", self._path("/resume"))
         return self
 

@@ -98,6 +98,7 @@ CALLS = {
     "Run.save_checkpoint": lambda client: client.run("r-1").save_checkpoint("/dev/null", "last"),
     "Run.wait": lambda client: client.run("r-1").wait(timeout=0, interval=0),
     "Run.cancel": lambda client: client.run("r-1").cancel(),
+    "Run.pause": lambda client: client.run("r-1").pause(),
     "Run.resume": lambda client: client.run("r-1").resume(),
     "Run.change": lambda client: client.run("r-1").change("title", ["tag"], "notes"),
     "Run.delete": lambda client: client.run("r-1").delete(),

@@ -704,7 +704,7 @@ impl TrashedRow {
         Ok(TrashedRun {
             id,
             title,
-            kind: kind.parse().map_err(|_| unreadable("kind", &kind))?,
+            kind: kind.parse().ok(),
             state,
             sweep: sweep.and_then(|sweep| sweep.parse().ok()),
             gone_at: at(deleted + kept),

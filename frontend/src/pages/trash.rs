@@ -80,8 +80,12 @@ pub fn TrashPage() -> impl IntoView {
 #[component]
 fn Row(run: TrashedRun, report: RwSignal<Option<Report>>, reload: Callback<()>, ask: Callback<Vec<TrashedRun>>) -> impl IntoView {
     let TrashedRun { id, title, kind, state, sweep, deleted_at, gone_at, disk_bytes } = run.clone();
-    let facts =
-        [Some(id.to_string()), Some(kind.label().to_owned()), Some(names::state(state).to_owned()), sweep.map(|sweep| sweep.to_string())];
+    let facts = [
+        Some(id.to_string()),
+        kind.map(|kind| kind.label().to_owned()),
+        Some(names::state(state).to_owned()),
+        sweep.map(|sweep| sweep.to_string()),
+    ];
     let back = StoredValue::new(vec![id.to_string()]);
     let run = StoredValue::new(vec![run]);
     let labels = [format!("Restore {title}"), format!("Delete for good: {title}")];
@@ -139,7 +143,7 @@ mod tests {
         let run = |id: &str, disk_bytes| TrashedRun {
             id: id.parse().unwrap(),
             title: id.to_owned(),
-            kind: RunKind::Train,
+            kind: Some(RunKind::Train),
             state: RunState::Failed,
             sweep: None,
             deleted_at: String::new(),

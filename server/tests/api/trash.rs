@@ -3,6 +3,7 @@
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::api::{NewLink, Run, RunDisk, RunEstimate, RunPage, RunRows, RunState, Share, SharedView, Sweep, Trash};
+use shared::config::RunKind;
 use shared::id::RunId;
 
 use crate::support::{TestServer, config, until};
@@ -119,6 +120,18 @@ async fn what_was_in_the_trash_for_long_enough_is_deleted_for_good() {
     server.delete(&kept.id).await;
     server.get(&format!("/api/runs/{}", kept.id)).await.assert_problem(404, "run-not-found", Some("id"));
     assert!(!server.run_dir(&kept.id).exists());
+}
+
+#[tokio::test]
+async fn a_run_of_an_unknown_kind_hides_no_other_in_the_trash() {
+    let server = TestServer::start().await;
+    for _ in 0..2 {
+        server.delete(&server.finish("done").await.id).await;
+    }
+    // As a newer version may have left it.
+    server.sql("UPDATE runs SET config = json_set(config, '$.kind', 'dream') WHERE seq = 1").await;
+    let kinds: Vec<_> = server.trash().await.runs.into_iter().map(|run| run.kind).collect();
+    assert_eq!(kinds, [Some(RunKind::Train), None]);
 }
 
 #[tokio::test]

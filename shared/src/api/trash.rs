@@ -23,8 +23,8 @@ pub struct TrashedRun {
     pub id: RunId,
     /// Title of the run.
     pub title: String,
-    /// Kind of the run.
-    pub kind: RunKind,
+    /// Kind of the run; absent if this version does not know it.
+    pub kind: Option<RunKind>,
     /// State of the run, which it has again when it is restored.
     pub state: RunState,
     /// Id of the sweep the run belongs to.
