@@ -13,6 +13,7 @@ use shared::api;
 use tch::{Cuda, Device};
 
 use crate::Error;
+use crate::speed::multiply_adds_per_sec;
 
 /// Version of this crate, as it is written to records and sidecars.
 pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -58,12 +59,17 @@ pub fn name(device: Device) -> String {
     }
 }
 
-/// Lists the devices of this machine, with the versions of the engine and of libtorch.
+/// Lists the devices of this machine and measures their speed, with the versions of the engine and of libtorch.
 pub fn probe() -> api::Probe {
     let gpus = (0..*cuda_devices().as_ref().unwrap_or(&0)).map(Device::Cuda);
     let devices = gpus
         .chain([Device::Cpu])
-        .map(|device| api::Device { id: id(device), name: name(device), memory_bytes: memory_bytes(device) })
+        .map(|device| api::Device {
+            id: id(device),
+            name: name(device),
+            memory_bytes: memory_bytes(device),
+            multiply_adds_per_sec: Some(multiply_adds_per_sec(device)),
+        })
         .collect();
     api::Probe { engine: ENGINE_VERSION.to_owned(), libtorch: libtorch_version(), devices }
 }

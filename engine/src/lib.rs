@@ -78,6 +78,7 @@ pub mod pair;
 pub mod random;
 pub mod robustness;
 pub mod run_dir;
+mod speed;
 pub mod stop;
 pub mod tensor_file;
 pub mod train;

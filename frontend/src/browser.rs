@@ -137,9 +137,13 @@ fn copy_by_selection(text: &str) -> bool {
     copied
 }
 
-/// Scrolls to the element with this `id` and focuses it.
+/// Scrolls to the element with this `id` and focuses it. Opens what it is folded away in.
 pub fn focus(id: &str) {
     if let Some(element) = document().get_element_by_id(id) {
+        if let Ok(Some(details)) = element.closest("details:not([open])") {
+            // Fails only for an attribute's name that is none.
+            let _ = details.set_attribute("open", "");
+        }
         let element: HtmlElement = element.unchecked_into();
         element.scroll_into_view();
         // Fails only if there is no window to focus.

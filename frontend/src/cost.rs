@@ -1,26 +1,17 @@
-//! Describes in sentences what a run will do. Counts are computed from the configuration, not estimated; disk
-//! space is estimated by the server.
+//! Describes in sentences what a run will do. Counts are computed from the configuration, not estimated; time and
+//! disk space are estimated by the server.
 
-use shared::api::{DiskEstimate, RunEstimate};
-use shared::config::{Inputs, RunConfig, TrainConfig};
+use shared::api::{DiskEstimate, EstimateBasis, RunEstimate, TimeEstimate};
+use shared::config::{Inputs, RunConfig};
 use shared::format;
+use shared::passes::Passes;
 
 use crate::names;
-
-/// Number of images put through the network: forward passes and, for attack and training steps, backward
-/// passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Passes {
-    training: u64,
-    /// The part of `training` that trains teachers first.
-    teachers: u64,
-    evaluation: u64,
-}
 
 /// What a run does, in sentences.
 pub fn sentences(config: &RunConfig) -> Vec<String> {
     match config {
-        RunConfig::Train(config) => passes(config).map(in_words).unwrap_or_default(),
+        RunConfig::Train(config) => Passes::of(config).map(in_words).unwrap_or_default(),
         RunConfig::Attribute(config) => {
             let inputs: Vec<&str> = config.inputs.iter().map(|inputs| inputs.id()).collect();
             let attack = match &config.attack {
@@ -83,7 +74,7 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
 }
 
 fn in_words(passes: Passes) -> Vec<String> {
-    let Passes { training, teachers, evaluation } = passes;
+    let Passes { training, teachers, evaluation, .. } = passes;
     let all = format!(
         "Puts {} images through the network to train and {} to evaluate, attack steps counted.",
         format::count(training),
@@ -93,41 +84,26 @@ fn in_words(passes: Passes) -> Vec<String> {
     [Some(all), teachers].into_iter().flatten().collect()
 }
 
-/// Counts the passes of a training run; `None` if the number of images is unknown.
-fn passes(config: &TrainConfig) -> Option<Passes> {
-    let info = config.data.dataset.info();
-    let holdout = u64::from(config.data.holdout_samples);
-    let train = u64::from(config.data.train_samples.or(info.train_samples)?).saturating_sub(holdout);
-    let test = u64::from(config.data.test_samples.or(info.test_samples)?);
-    let training = &config.training;
-    let epochs = u64::from(training.epochs);
-    let steps = u64::from(config.attack.steps);
-    let method = training.method.facts();
-    let attack = if method.adversarial { steps + u64::from(method.extra_attack_passes) } else { 0 };
-    let update = u64::from(method.update_passes);
-    let mut of_image = epochs * (attack + update);
-    // AWP computes the loss once more to find the weight perturbation.
-    if let Some(awp) = &training.awp {
-        of_image += update * epochs.saturating_sub(awp.warmup_epochs.into());
-    }
-    let mut teachers = 0;
-    if let Some(distillation) = &training.distillation {
-        let teacher_epochs = distillation.teacher_epochs.map_or(epochs, u64::from);
-        if distillation.standard_teacher.is_none() {
-            teachers += train * teacher_epochs;
-        }
-        if distillation.robust_teacher.is_none() {
-            teachers += train * teacher_epochs * (steps + 1);
-        }
-        of_image += 2 * epochs;
-    }
-    let evaluated = (1..=training.epochs).filter(|epoch| config.evaluates_epoch(*epoch)).count() as u64;
-    let measuring = u64::from(config.evaluation.steps);
-    Some(Passes {
-        training: train * of_image + teachers,
-        teachers,
-        evaluation: evaluated * (train + test * (measuring + 2) + holdout * (measuring + 1)),
-    })
+/// Time and disk space of the runs of a form in a few words; empty if nobody knows.
+pub fn in_short(estimate: &RunEstimate) -> String {
+    let time = estimate.time.as_ref().map(|time| format!("about {} on {}", format::roughly(time.seconds), time.device));
+    let space = estimate.disk.as_ref().map(|disk| format::bytes(disk.most_bytes));
+    time.into_iter().chain(space).collect::<Vec<_>>().join(", ")
+}
+
+/// How long the runs of a form will take; `None` if nobody knows.
+pub fn time(estimate: &RunEstimate) -> Option<String> {
+    let TimeEstimate { seconds, device, basis } = estimate.time.as_ref()?;
+    let takes = match estimate.runs {
+        1 => "Takes".to_owned(),
+        runs => format!("All {runs} runs together take"),
+    };
+    let why = match basis {
+        EstimateBasis::Progress | EstimateBasis::EarlierRuns => "as earlier runs of this kind did",
+        EstimateBasis::OtherRuns => "by its speed in earlier runs",
+        EstimateBasis::Measurement => "by a short measurement of its speed",
+    };
+    Some(format!("{takes} about {} on {device}, {why}.", format::roughly(*seconds)))
 }
 
 /// What the runs of a form leave on the disk, and what is free; `None` if nobody knows.
@@ -156,43 +132,14 @@ pub fn disk_space(estimate: &RunEstimate) -> Option<String> {
 mod tests {
     use super::*;
     use shared::api::DiskUse;
-    use shared::config::{AwpConfig, DistillationConfig, EvaluateConfig, Method, RestartedPgdConfig};
-    use shared::preset;
-
-    /// Checks the demo: 200 training and 599 test images, 150 epochs with PGD-10, every third evaluated with
-    /// PGD-20.
-    #[track_caller]
-    fn check(edit: impl Fn(&mut TrainConfig), training: u64, teachers: u64) {
-        let mut config = preset::demo().config.as_train().unwrap().clone();
-        edit(&mut config);
-        let found = passes(&config).unwrap();
-        assert_eq!((found.training, found.teachers), (training, teachers));
-    }
+    use shared::config::{EvaluateConfig, RestartedPgdConfig};
 
     #[test]
-    fn every_pass_of_every_image_is_counted() {
-        check(|_| {}, 200 * 150 * 11, 0);
-        check(|config| config.training.method = Method::Standard, 200 * 150, 0);
-        check(|config| config.training.method = Method::Trades, 200 * 150 * 13, 0);
-        check(|config| config.training.awp = Some(AwpConfig::default()), 200 * (150 * 11 + 140), 0);
-        let own_teachers = 200 * 150 * 12;
-        check(|config| config.training.distillation = Some(DistillationConfig::default()), 200 * 150 * 13 + own_teachers, own_teachers);
-        let named = |config: &mut TrainConfig| {
-            let teacher = "at-1.best".parse().ok();
-            config.training.distillation =
-                Some(DistillationConfig { standard_teacher: teacher.clone(), robust_teacher: teacher, ..DistillationConfig::default() });
-        };
-        check(named, 200 * 150 * 13, 0);
-        let evaluation = passes(preset::demo().config.as_train().unwrap()).unwrap().evaluation;
-        assert_eq!(evaluation, 50 * (200 + 599 * 22));
-    }
-
-    #[test]
-    fn disk_space_is_told_for_one_run_and_for_a_sweep() {
+    fn time_and_disk_space_are_told_for_one_run_and_for_a_sweep() {
         let leaves = DiskUse { checkpoints_bytes: 2 << 20, attributions_bytes: 1 << 20, state_bytes: 0, other_bytes: 0 };
         let disk =
             DiskEstimate { checkpoints: 2, checkpoint_bytes: 1 << 20, matrices: 4, leaves, state_bytes: 2 << 20, most_bytes: 8 << 20 };
-        let mut estimate = RunEstimate { runs: 1, disk: Some(disk), expected_bytes: 0, free_bytes: 1 << 30, warning: None };
+        let mut estimate = RunEstimate { runs: 1, disk: Some(disk), time: None, expected_bytes: 0, free_bytes: 1 << 30, warning: None };
         assert_eq!(
             disk_space(&estimate).unwrap(),
             "Leaves about 3.0 MiB on the disk: 2 checkpoints of 1.0 MiB and 4 matrices. While it runs, up to 8.0 MiB is taken; 1.0 GiB is free."
@@ -200,8 +147,12 @@ mod tests {
         estimate.runs = 3;
         let said = disk_space(&estimate).unwrap();
         assert!(said.starts_with("All 3 runs together leave about") && said.contains("of up to 1.0 MiB"), "{said}");
+        assert_eq!((time(&estimate), in_short(&estimate).as_str()), (None, "8.0 MiB"));
+        estimate.time = Some(TimeEstimate { seconds: 8e6, device: "cpu".into(), basis: EstimateBasis::Measurement });
+        assert_eq!(time(&estimate).unwrap(), "All 3 runs together take about 3 months on cpu, by a short measurement of its speed.");
+        assert_eq!(in_short(&estimate), "about 3 months on cpu, 8.0 MiB");
         estimate.disk = None;
-        assert_eq!(disk_space(&estimate), None);
+        assert_eq!((disk_space(&estimate), in_short(&estimate).as_str()), (None, "about 3 months on cpu"));
     }
 
     #[test]

@@ -185,6 +185,27 @@ pub fn messages(errors: &[FieldError], path: &str) -> Vec<String> {
     errors.iter().filter(|error| inside(&error.field)).map(|error| error.message.clone()).collect()
 }
 
+/// How many of the fields at `paths` differ between two configurations. A field inside another counts with that.
+pub fn changed(config: &Value, first: &Value, paths: &[&'static str]) -> usize {
+    let inside = |path: &str| paths.iter().any(|other| path.strip_prefix(other).is_some_and(|rest| rest.starts_with('.')));
+    let mut differing: Vec<&str> = paths.iter().copied().filter(|path| !inside(path) && at(config, path) != at(first, path)).collect();
+    // The entries of a list are fields of one path.
+    differing.sort_unstable();
+    differing.dedup();
+    differing.len()
+}
+
+/// The configuration that a person has written as text, of the same kind as `former`. Fails with what is wrong with the
+/// text.
+pub fn config_of_text(text: &str, former: &Value) -> Result<Value, String> {
+    let config: Value = serde_json::from_str(text).map_err(|error| format!("This is not JSON yet: {error}."))?;
+    match (config.get("kind"), former.get("kind")) {
+        _ if !config.is_object() => Err("A configuration is an object in braces.".to_owned()),
+        (now, then) if now != then => Err(format!("The `kind` is {} here; other kinds have their own tabs.", then.unwrap_or(&Value::Null))),
+        _ => Ok(config),
+    }
+}
+
 /// The configuration as text. If valid, fields have the order of the type; otherwise the order of the JSON
 /// value.
 pub fn config_text(config: &Value) -> String {
@@ -213,6 +234,28 @@ pub fn upload_command(address: &str, config: &str, file: &str) -> String {
 mod tests {
     use super::*;
     use shared::preset;
+
+    #[test]
+    fn fields_that_were_changed_are_counted_once() {
+        let first = json!({"attack": {"eps": "8"}, "inputs": ["clean"], "awp": null});
+        let paths = ["attack.eps", "inputs", "inputs", "awp", "awp.gamma", "seed"];
+        assert_eq!(changed(&first, &first, &paths), 0);
+        let now = json!({"attack": {"eps": "4"}, "inputs": [], "awp": {"gamma": 0.01}});
+        assert_eq!(changed(&now, &first, &paths), 3);
+        assert_eq!(changed(&json!({"seed": 1, "attack": {"eps": "8"}, "inputs": ["clean"], "awp": null}), &first, &paths), 1);
+    }
+
+    #[test]
+    fn a_configuration_written_as_text_is_of_the_kind_of_the_form() {
+        let former = json!({"kind": "train", "seed": 0});
+        assert_eq!(config_of_text("{\"kind\": \"train\"}", &former), Ok(json!({"kind": "train"})));
+        for (text, part) in
+            [("{\"kind\":", "not JSON yet: EOF"), ("[1]", "in braces"), ("{\"kind\": \"pair\"}", "`kind` is \"train\" here")]
+        {
+            let error = config_of_text(text, &former).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
 
     #[test]
     fn numbers_are_numbers_and_anything_else_stays_what_was_typed() {

@@ -1,9 +1,10 @@
-//! How long runs will take, by their own pace or by that of earlier runs with the same work on the same
-//! device. Makes no other guesses.
+//! How long runs will take: by their own pace, by that of earlier runs with the same work on the same device, or,
+//! before they are submitted, by how much they compute and how fast the device is.
 
 use serde_json::Value;
-use shared::api::{DeviceQueue, Estimate, EstimateBasis, QueuedRun, RunRow, RunState};
-use shared::config::RunConfig;
+use shared::api::{Device, DeviceQueue, Estimate, EstimateBasis, QueuedRun, RunRow, RunState, TimeEstimate};
+use shared::config::{Architecture, RunConfig};
+use shared::passes::multiply_adds;
 
 use crate::db::DoneRun;
 use crate::scheduler::AtOnce;
@@ -31,16 +32,64 @@ const FREE: [&str; 19] = [
     "/training/trades_beta",
 ];
 
+/// Earlier runs that estimates are made from.
+pub const MOST_EARLIER: u32 = 500;
+
+/// Shorter runs tell how fast a run begins rather than how fast a device computes.
+const TELLING_SECONDS: f64 = 5.0;
+
 /// Durations of earlier runs.
 #[derive(Debug, Default)]
 pub struct Experience {
     done: Vec<(String, Value, f64)>,
+    /// Products per second of those that trained.
+    speeds: Vec<(String, Architecture, f64)>,
 }
 
 impl Experience {
     pub fn of(runs: Vec<DoneRun>) -> Self {
+        let speed = |run: &DoneRun| {
+            let config = run.config.as_train().filter(|_| run.seconds >= TELLING_SECONDS)?;
+            Some((run.device.clone(), config.model.architecture, multiply_adds(config)? / run.seconds))
+        };
+        let speeds = runs.iter().filter_map(speed).collect();
         let paced = |run: DoneRun| (run.device, work(&run.config), run.seconds / f64::from(run.config.epochs().max(1)));
-        Experience { done: runs.into_iter().map(paced).collect() }
+        Experience { done: runs.into_iter().map(paced).collect(), speeds }
+    }
+
+    /// How long runs will take that are not submitted yet, on a device that runs `at_once` of them. `None` if one
+    /// of them is like no earlier run and does not train.
+    pub fn time(&self, configs: &[RunConfig], device: &Device, at_once: usize) -> Option<TimeEstimate> {
+        let each = configs.iter().map(|config| self.duration(config, &device.id, device.multiply_adds_per_sec));
+        let each: Vec<Estimate> = each.collect::<Option<_>>()?;
+        // Runs that share a device take as long together as one after the other, or less.
+        let seconds = each.iter().map(|estimate| estimate.seconds).sum::<f64>() / at_once.min(each.len()).max(1) as f64;
+        let basis = |wanted| each.iter().any(|estimate| estimate.basis == wanted).then_some(wanted);
+        let basis = basis(EstimateBasis::Measurement).or(basis(EstimateBasis::OtherRuns)).unwrap_or(EstimateBasis::EarlierRuns);
+        Some(TimeEstimate { seconds, device: device.id.clone(), basis })
+    }
+
+    /// How long a run takes from its beginning to its end. `measured`: products per second of the device.
+    fn duration(&self, config: &RunConfig, device: &str, measured: Option<f64>) -> Option<Estimate> {
+        if let Some(seconds) = self.seconds(config, device) {
+            return Some(Estimate { seconds, basis: EstimateBasis::EarlierRuns });
+        }
+        let train = config.as_train()?;
+        let (speed, basis) = self.speed(train.model.architecture, device, measured)?;
+        Some(Estimate { seconds: multiply_adds(train)? / speed, basis })
+    }
+
+    /// Products per second of a network on a device. Other networks reach other speeds, so a short measurement, with
+    /// a block of a common one, tells more than runs of theirs.
+    fn speed(&self, architecture: Architecture, device: &str, measured: Option<f64>) -> Option<(f64, EstimateBasis)> {
+        let median = |same: bool| {
+            let known = self.speeds.iter().filter(|(id, known, _)| id == device && (!same || *known == architecture));
+            let mut speeds: Vec<f64> = known.map(|(.., speed)| *speed).collect();
+            speeds.sort_by(f64::total_cmp);
+            speeds.get(speeds.len() / 2).map(|speed| (*speed, EstimateBasis::OtherRuns))
+        };
+        let measured = measured.map(|speed| (speed, EstimateBasis::Measurement));
+        median(true).or(measured).or_else(|| median(false))
     }
 
     /// Seconds of a whole run of this configuration on a device: the median of runs with the same work.
@@ -53,24 +102,24 @@ impl Experience {
         Some(pace * f64::from(config.epochs().max(1)))
     }
 
-    fn estimate(&self, run: &RunRow, config: &RunConfig) -> Option<Estimate> {
+    fn estimate(&self, run: &RunRow, config: &RunConfig, measured: Option<f64>) -> Option<Estimate> {
         if run.state == RunState::Running
             && let Some(seconds) = run.seconds_left
         {
             return Some(Estimate { seconds, basis: EstimateBasis::Progress });
         }
+        let Estimate { seconds, basis } = self.duration(config, &run.device, measured)?;
         // A resumed run has done a part already.
-        let seconds = self.seconds(config, &run.device)? * (1.0 - run.fraction_done);
-        Some(Estimate { seconds, basis: EstimateBasis::EarlierRuns })
+        Some(Estimate { seconds: seconds * (1.0 - run.fraction_done), basis })
     }
 }
 
-/// Groups the runs of a queue by device, in order, and adds up when each will finish. `devices`: id and name
-/// of those of the machine.
+/// Groups the runs of a queue by device, in order, and adds up when each will finish. `devices`: those of the
+/// machine.
 ///
 /// `moves`: whether queued runs start, which they do not without a worker or in a paused queue.
 pub fn queues(
-    devices: Vec<(String, String)>,
+    devices: &[Device],
     runs: Vec<(RunRow, RunConfig)>,
     experience: &Experience,
     at_once: &AtOnce,
@@ -80,14 +129,15 @@ pub fn queues(
         let at_once = u32::try_from(at_once.of(&device)).unwrap_or(u32::MAX);
         DeviceQueue { device, name, at_once, runs: Vec::new() }
     };
-    let mut queues: Vec<DeviceQueue> = devices.into_iter().map(|(device, name)| empty(device, Some(name))).collect();
+    let measured = |id: &str| devices.iter().find(|device| device.id == id)?.multiply_adds_per_sec;
+    let mut queues: Vec<DeviceQueue> = devices.iter().map(|device| empty(device.id.clone(), Some(device.name.clone()))).collect();
     for (run, config) in runs {
         let place = queues.iter().position(|queue| queue.device == run.device).unwrap_or_else(|| {
             queues.push(empty(run.device.clone(), None));
             queues.len() - 1
         });
         let queue = &mut queues[place];
-        let estimate = experience.estimate(&run, &config);
+        let estimate = experience.estimate(&run, &config, measured(&run.device));
         let start = if run.state == RunState::Running { Some(0.0) } else { free_in(queue).filter(|_| moves) };
         let finishes_in_secs = start.zip(estimate.as_ref()).map(|(start, estimate)| start + estimate.seconds);
         queue.runs.push(QueuedRun { run, estimate, finishes_in_secs });
@@ -121,7 +171,10 @@ fn work(config: &RunConfig) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use shared::api::{Run, RunSummary};
+    use shared::config::{AttributeConfig, ModelConfig};
     use shared::fixtures;
     use shared::preset;
 
@@ -138,6 +191,10 @@ mod tests {
         (RunRow::of(run, "cpu".into(), 1), config)
     }
 
+    fn cpu(multiply_adds_per_sec: Option<f64>) -> Device {
+        Device { id: "cpu".into(), name: "2 CPU threads".into(), memory_bytes: None, multiply_adds_per_sec }
+    }
+
     fn done(seconds: f64) -> DoneRun {
         DoneRun { device: "cpu".into(), config: config(10, 0, 10), seconds }
     }
@@ -150,7 +207,7 @@ mod tests {
     #[track_caller]
     fn check_at_once(at_once: &str, earlier: Vec<DoneRun>, runs: Vec<(RunRow, RunConfig)>, moves: bool, expected: &[Option<f64>]) {
         let at_once = [at_once.parse().unwrap()].into_iter().collect();
-        let queues = queues(vec![("cpu".into(), "2 CPU threads".into())], runs, &Experience::of(earlier), &at_once, moves);
+        let queues = queues(&[cpu(None)], runs, &Experience::of(earlier), &at_once, moves);
         assert_eq!(queues.len(), 1);
         assert_eq!(queues[0].runs.iter().map(|run| run.finishes_in_secs).collect::<Vec<_>>(), expected);
     }
@@ -182,17 +239,44 @@ mod tests {
 
     #[test]
     fn what_nothing_tells_is_unknown_and_so_is_all_after_it() {
-        let other = run(RunState::Queued, config(10, 0, 7), RunSummary::default());
         let known = run(RunState::Queued, config(10, 0, 10), RunSummary::default());
-        check(vec![done(20.0)], vec![other, known.clone()], true, &[None, None]);
+        let measuring = RunConfig::Attribute(Box::new(AttributeConfig::of("at-1.best".parse().unwrap())));
+        check(vec![done(20.0)], vec![run(RunState::Queued, measuring, RunSummary::default()), known.clone()], true, &[None, None]);
         check(Vec::new(), vec![known], true, &[None]);
+    }
+
+    #[test]
+    fn work_that_has_never_run_is_estimated_from_what_it_computes() {
+        let of = |config: &RunConfig| multiply_adds(config.as_train().unwrap()).unwrap();
+        let told = |earlier, configs: &[RunConfig], measured, at_once| {
+            Experience::of(earlier).time(configs, &cpu(measured), at_once).map(|time| (time.seconds, time.basis))
+        };
+        let (same, less, mut wide) = (config(10, 1, 10), config(10, 0, 7), config(10, 0, 10));
+        assert_eq!(told(vec![done(20.0)], from_ref(&same), Some(1.0), 1), Some((20.0, EstimateBasis::EarlierRuns)));
+        // The same network at the same speed.
+        let expected = 20.0 * of(&less) / of(&same);
+        assert_eq!(told(vec![done(20.0)], from_ref(&less), Some(1.0), 1), Some((expected, EstimateBasis::OtherRuns)));
+        assert_eq!(
+            told(vec![done(20.0)], &[less.clone(), same.clone()], None, 2),
+            Some(((20.0 + expected) / 2.0, EstimateBasis::OtherRuns))
+        );
+        // Another network: the measurement, if there is one.
+        if let RunConfig::Train(config) = &mut wide {
+            config.model = ModelConfig::of(Architecture::PreactResnet18);
+        }
+        let measured = told(vec![done(20.0)], &[wide.clone()], Some(of(&wide) / 300.0), 1).unwrap();
+        assert_eq!((measured.0.round(), measured.1), (300.0, EstimateBasis::Measurement));
+        assert_eq!(told(vec![done(20.0)], &[wide.clone()], None, 1).unwrap().1, EstimateBasis::OtherRuns);
+        // Short runs tell nothing of other work.
+        assert_eq!(told(vec![done(2.0)], &[wide], None, 1), None);
+        assert_eq!(told(vec![done(2.0)], &[same], None, 1), Some((2.0, EstimateBasis::EarlierRuns)));
     }
 
     #[test]
     fn runs_of_a_device_that_is_gone_have_a_queue_of_their_own() {
         let (mut row, config) = run(RunState::Queued, config(10, 0, 10), RunSummary::default());
         row.device = "cuda:0".into();
-        let queues = queues(vec![("cpu".into(), "CPU".into())], vec![(row, config)], &Experience::default(), &AtOnce::default(), true);
+        let queues = queues(&[cpu(None)], vec![(row, config)], &Experience::default(), &AtOnce::default(), true);
         let devices: Vec<(&str, usize)> = queues.iter().map(|queue| (queue.device.as_str(), queue.runs.len())).collect();
         assert_eq!(devices, [("cpu", 0), ("cuda:0", 1)]);
     }

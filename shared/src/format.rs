@@ -58,6 +58,24 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// An estimated duration, for example `3 hours` or `4 months`.
+pub fn roughly(seconds: f64) -> String {
+    const MINUTE: f64 = 60.0;
+    const HOUR: f64 = 60.0 * MINUTE;
+    const DAY: f64 = 24.0 * HOUR;
+    const MONTH: f64 = 30.44 * DAY;
+    let (unit, name) = match seconds {
+        ..MINUTE => return "less than a minute".to_owned(),
+        ..5400.0 => (MINUTE, "minute"),
+        ..129_600.0 => (HOUR, "hour"),
+        ..5_184_000.0 => (DAY, "day"),
+        ..63_072_000.0 => (MONTH, "month"),
+        _ => (12.0 * MONTH, "year"),
+    };
+    let number = (seconds / unit).round();
+    format!("{number} {name}{}", if number == 1.0 { "" } else { "s" })
+}
+
 /// `44 708 064` bytes as `42.6 MiB`.
 pub fn bytes(count: u64) -> String {
     let mut value = count as f64;
@@ -90,6 +108,21 @@ fn minus(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn estimates_are_told_in_one_unit() {
+        for (seconds, expected) in [
+            (20.0, "less than a minute"),
+            (61.0, "1 minute"),
+            (5000.0, "83 minutes"),
+            (7300.0, "2 hours"),
+            (130_000.0, "2 days"),
+            (8e6, "3 months"),
+            (1e8, "3 years"),
+        ] {
+            assert_eq!(roughly(seconds), expected, "{seconds}");
+        }
+    }
 
     #[test]
     fn numbers_read_as_people_write_them() {

@@ -20,6 +20,7 @@ pub mod id;
 pub mod inspection;
 pub mod labels;
 pub mod matrix;
+pub mod passes;
 pub mod preset;
 pub mod problem;
 pub mod provenance;

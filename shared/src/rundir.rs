@@ -60,6 +60,9 @@ pub const EXIT_REQUEUE: u8 = 85;
 /// Exit code of a worker that crashed, for example in libtorch. Another try may succeed.
 pub const EXIT_CRASHED: u8 = 101;
 
+/// Exit code by which the system says that a program misses libraries. The worker has not begun.
+pub const EXIT_NOT_LOADED: u8 = 127;
+
 /// Why a worker is asked to save and end: the content of [`STOP`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -11,6 +11,8 @@ use crate::form::{self, Kind};
 #[derive(Clone, Copy)]
 pub struct Form {
     pub config: RwSignal<Value>,
+    /// The configuration that the form began with.
+    pub first: StoredValue<Value>,
     /// Errors of the validation here and, after a refused submission, of the server.
     pub errors: Memo<Vec<FieldError>>,
     /// Called after a field was edited.
@@ -37,6 +39,17 @@ impl Form {
     }
 }
 
+/// The paths of the fields in a section that can be folded away.
+#[derive(Clone, Copy)]
+pub struct FoldedPaths(pub RwSignal<Vec<&'static str>>);
+
+/// Tells the section around a field, if it can be folded away, that it holds the field.
+fn belongs_to_section(path: &'static str) {
+    if let Some(FoldedPaths(paths)) = use_context() {
+        paths.update(|paths| paths.push(path));
+    }
+}
+
 /// The element id of the input for a path.
 pub fn field_id(path: &str) -> String {
     let own = path.split(['[', ']']).next().unwrap_or(path);
@@ -52,6 +65,7 @@ pub fn Field(
     #[prop(into)] hint: Signal<String>,
     input: impl FnOnce(String, Signal<Option<String>>, Signal<Option<&'static str>>) -> AnyView,
 ) -> impl IntoView {
+    belongs_to_section(path);
     let messages = use_form().messages(path);
     let id = field_id(path);
     let (hint_id, error_id) = (format!("{id}-hint"), format!("{id}-error"));
@@ -201,6 +215,7 @@ pub fn SelectField(
 /// A checkbox for a boolean.
 #[component]
 pub fn CheckField(path: &'static str, label: &'static str, #[prop(optional)] hint: &'static str) -> impl IntoView {
+    belongs_to_section(path);
     let form = use_form();
     let checked = move || form.config.with(|config| form::at(config, path).and_then(Value::as_bool).unwrap_or_default());
     let on_change = move |event| form.set(path, Some(event_target_checked(&event).into()));
@@ -218,6 +233,7 @@ pub fn EntryField(
     #[prop(optional)]
     order: Vec<&'static str>,
 ) -> impl IntoView {
+    belongs_to_section(path);
     let form = use_form();
     let checked = move || form.config.with(|config| form::contains(config, path, entry));
     let on_change = move |event| {
@@ -237,6 +253,7 @@ pub fn BlockField(
     initial: fn() -> Value,
     children: ChildrenFn,
 ) -> impl IntoView {
+    belongs_to_section(path);
     let form = use_form();
     let on = Memo::new(move |_| form.config.with(|config| form::at(config, path).is_some_and(|value| !value.is_null())));
     let on_change = move |event| form.set(path, event_target_checked(&event).then(initial));

@@ -21,13 +21,7 @@ const REFRESH: Duration = Duration::from_millis(700);
 #[component]
 pub fn DataPage() -> impl IntoView {
     use_title(|| "Data".to_owned());
-    let datasets = fetched::<Vec<DatasetStatus>>(|| Some(path::datasets()));
-    every(REFRESH, move || {
-        let downloading = |list: Vec<DatasetStatus>| list.iter().any(|status| matches!(status.files, DatasetFiles::Downloading { .. }));
-        if untrack(|| datasets.ready()).is_some_and(downloading) {
-            datasets.reload();
-        }
-    });
+    let datasets = followed_datasets();
     // The cards stay while their content changes.
     let ids = Memo::new(move |_| datasets.ready().map(|list| list.into_iter().map(|status| status.info.id).collect::<Vec<_>>()));
     let failed = Memo::new(move |_| datasets.problem());
@@ -51,14 +45,24 @@ pub fn DataPage() -> impl IntoView {
     }
 }
 
+/// The data sets with the state of their files, asked for again while one is downloaded.
+pub fn followed_datasets() -> Fetched<Vec<DatasetStatus>> {
+    let datasets = fetched::<Vec<DatasetStatus>>(|| Some(path::datasets()));
+    every(REFRESH, move || {
+        let downloading = |list: Vec<DatasetStatus>| list.iter().any(|status| matches!(status.files, DatasetFiles::Downloading { .. }));
+        if untrack(|| datasets.ready()).is_some_and(downloading) {
+            datasets.reload();
+        }
+    });
+    datasets
+}
+
 #[component]
 fn Card(id: Dataset, datasets: Fetched<Vec<DatasetStatus>>) -> impl IntoView {
     let found = move || datasets.ready().and_then(|list| list.into_iter().find(|status| status.info.id == id));
     let status = latest(untrack(found)?, found);
     let files = Memo::new(move |_| status.get().files);
     let there = Memo::new(move |_| files.get().are_ready());
-    // The problem of the last action, if the server refused it.
-    let refused = RwSignal::new(None::<Problem>);
     let info = id.info();
     let title_id = format!("dataset-{}", id.id());
     let card = view! {
@@ -71,14 +75,25 @@ fn Card(id: Dataset, datasets: Fetched<Vec<DatasetStatus>>) -> impl IntoView {
                 }}
             </header>
             <p>{info.description.clone()}</p>
-            <Facts info=info.clone()/>
-            {move || view! { <Where files=files.get() info=info.clone()/> }}
-            {move || refused.get().map(|problem| view! { <p class="field-error" role="alert">{problem.detail}</p> })}
-            <Actions id status datasets refused/>
+            <Facts info/>
+            <Obtain id status datasets/>
             <Show when=move || there.get()><Inside id/></Show>
         </section>
     };
     Some(card)
+}
+
+/// Where the files of a data set are or what they lack, and what can be done about it.
+#[component]
+pub fn Obtain(id: Dataset, status: Memo<DatasetStatus>, datasets: Fetched<Vec<DatasetStatus>>) -> impl IntoView {
+    let files = Memo::new(move |_| status.get().files);
+    // The problem of the last action, if the server refused it.
+    let refused = RwSignal::new(None::<Problem>);
+    view! {
+        {move || view! { <Where files=files.get() info=id.info()/> }}
+        {move || refused.get().map(|problem| view! { <p class="field-error" role="alert">{problem.detail}</p> })}
+        <Actions id status datasets refused/>
+    }
 }
 
 #[component]

@@ -276,6 +276,12 @@ fn takes(estimate: Option<&Estimate>) -> String {
     match estimate {
         Some(Estimate { seconds, basis: EstimateBasis::Progress }) => format!("{}, at its pace so far", format::duration(*seconds)),
         Some(Estimate { seconds, basis: EstimateBasis::EarlierRuns }) => format!("{}, as earlier runs like it", format::duration(*seconds)),
+        Some(Estimate { seconds, basis: EstimateBasis::OtherRuns }) => {
+            format!("about {}, as fast as other runs", format::roughly(*seconds))
+        }
+        Some(Estimate { seconds, basis: EstimateBasis::Measurement }) => {
+            format!("about {}, by a short measurement of the device", format::roughly(*seconds))
+        }
         None => "unknown: nothing like it has run here yet".to_owned(),
     }
 }
@@ -298,6 +304,7 @@ mod tests {
         let estimate = |basis| Some(Estimate { seconds: 75.0, basis });
         assert_eq!(takes(estimate(EstimateBasis::Progress).as_ref()), "1 min 15 s, at its pace so far");
         assert_eq!(takes(estimate(EstimateBasis::EarlierRuns).as_ref()), "1 min 15 s, as earlier runs like it");
+        assert_eq!(takes(estimate(EstimateBasis::OtherRuns).as_ref()), "about 1 minute, as fast as other runs");
         assert!(takes(None).starts_with("unknown"));
         let run = |estimate, finishes_in_secs| finishes(&QueuedRun { run: row("a"), estimate, finishes_in_secs });
         assert_eq!(run(estimate(EstimateBasis::Progress), Some(90.0)), "in about 1 min 30 s");

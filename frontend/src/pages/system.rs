@@ -105,12 +105,13 @@ fn worker_view(worker: WorkerStatus, program: String) -> AnyView {
         }
         .into_any(),
         WorkerStatus::Ready(Probe { engine, libtorch, devices }) => {
-            let row = |Device { id, name, memory_bytes }: Device| {
+            let row = |Device { id, name, memory_bytes, multiply_adds_per_sec }: Device| {
                 view! {
                     <tr>
                         <th scope="row"><code>{id}</code></th>
                         <td class="device-name">{name}</td>
                         <td class="number">{memory_bytes.map_or_else(|| "the machine's".to_owned(), format::bytes)}</td>
+                        <td class="number">{multiply_adds_per_sec.map_or_else(|| "–".to_owned(), |speed| format!("{:.0}", speed / 1e9))}</td>
                     </tr>
                 }
             };
@@ -118,7 +119,7 @@ fn worker_view(worker: WorkerStatus, program: String) -> AnyView {
                 {facts(vec![("Engine", engine), ("libtorch", libtorch), program])}
                 <div class="table-box" role="region" aria-label="Devices" tabindex="0">
                     <table class="table table-dense">
-                        <thead><tr><th scope="col">"Device"</th><th scope="col">"Name"</th><th scope="col" class="number">"Memory"</th></tr></thead>
+                        <thead><tr><th scope="col">"Device"</th><th scope="col">"Name"</th><th scope="col" class="number">"Memory"</th><th scope="col" class="number">"Multiply-adds, 10⁹ a second"</th></tr></thead>
                         <tbody>{devices.into_iter().map(row).collect_view()}</tbody>
                     </table>
                 </div>
@@ -151,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_figures_say_what_is_left_and_whether_it_works() {
-        let device = |id: &str| Device { id: id.into(), name: id.into(), memory_bytes: None };
+        let device = |id: &str| Device { id: id.into(), name: id.into(), memory_bytes: None, multiply_adds_per_sec: None };
         let system = |worker| System {
             version: "0.1.0".into(),
             started_at: String::new(),

@@ -2,18 +2,20 @@
 
 use axum::Json;
 use axum::extract::State;
-use shared::api::{EstimateRequest, NewSweep, RunEstimate};
+use shared::api::{EstimateRequest, NewSweep, RunEstimate, TimeEstimate, WorkerStatus};
 use shared::config::RunConfig;
 use shared::id::SweepId;
 use shared::problem::FieldError;
 use shared::sweep;
 
 use crate::disk_space::{self, Disk};
+use crate::estimate::{Experience, MOST_EARLIER};
 use crate::extract;
 use crate::problem::{ApiError, Kind};
+use crate::scheduler::resolve_device;
 use crate::state::AppState;
 
-/// The disk space that a run or a sweep will need, and whether it is there
+/// The disk space and the time that a run or a sweep will need, and whether the space is there
 ///
 /// Submits nothing.
 #[utoipa::path(
@@ -34,6 +36,21 @@ pub async fn estimate_runs(
     let (disk, estimate) = (Disk::of(state.dirs.root())?, disk_space::of_all(&configs));
     let expected_bytes = disk_space::expected(&state).await?;
     let warning = estimate.as_ref().and_then(|estimate| disk_space::lack(disk, estimate.most_bytes, expected_bytes, state.dirs.root()));
+    let time = time(&state, &configs).await?;
     let runs = u32::try_from(configs.len()).unwrap_or(u32::MAX);
-    Ok(Json(RunEstimate { runs, disk: estimate, expected_bytes, free_bytes: disk.free_bytes, warning }))
+    Ok(Json(RunEstimate { runs, disk: estimate, time, expected_bytes, free_bytes: disk.free_bytes, warning }))
+}
+
+/// How long runs will take on the device that they ask for; `None` if nothing tells.
+async fn time(state: &AppState, configs: &[RunConfig]) -> Result<Option<TimeEstimate>, ApiError> {
+    let device = match (&*state.worker.borrow(), configs.first()) {
+        (WorkerStatus::Ready(probe), Some(config)) => {
+            let id = resolve_device(config.device(), probe);
+            id.and_then(|id| probe.devices.iter().find(|device| device.id == id)).cloned()
+        }
+        _ => None,
+    };
+    let Some(device) = device else { return Ok(None) };
+    let experience = Experience::of(state.db.done(MOST_EARLIER).await?);
+    Ok(experience.time(configs, &device, state.settings.rules.at_once.of(&device.id)))
 }

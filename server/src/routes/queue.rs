@@ -4,13 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use shared::api::{Queue, QueueChange, RunState, WorkerStatus};
 
-use crate::estimate::{Experience, queues};
+use crate::estimate::{Experience, MOST_EARLIER, queues};
 use crate::extract;
 use crate::problem::ApiError;
 use crate::state::AppState;
-
-/// Earlier runs that estimates are made from.
-const MOST_EARLIER: u32 = 500;
 
 /// The queue of each device, with estimates of when its runs will finish
 #[utoipa::path(get, path = "/api/queue", tag = "runs", responses((status = 200, body = Queue), ApiError))]
@@ -19,13 +16,13 @@ pub async fn get_queue(State(state): State<AppState>) -> Result<Json<Queue>, Api
     let waits = runs.iter().any(|(run, _)| run.state == RunState::Queued || run.seconds_left.is_none());
     let experience = if waits { Experience::of(state.db.done(MOST_EARLIER).await?) } else { Experience::default() };
     let (devices, working) = match &*state.worker.borrow() {
-        WorkerStatus::Ready(probe) => (probe.devices.iter().map(|device| (device.id.clone(), device.name.clone())).collect(), true),
+        WorkerStatus::Ready(probe) => (probe.devices.clone(), true),
         WorkerStatus::Starting => (Vec::new(), true),
         WorkerStatus::Broken { .. } => (Vec::new(), false),
     };
     let paused = state.db.queue_is_paused().await?;
     let moves = working && !paused;
-    Ok(Json(Queue { paused, devices: queues(devices, runs, &experience, &state.settings.rules.at_once, moves) }))
+    Ok(Json(Queue { paused, devices: queues(&devices, runs, &experience, &state.settings.rules.at_once, moves) }))
 }
 
 /// Pauses the queue, so that nothing starts, or lets it go on

@@ -20,7 +20,7 @@ use shared::api::{Probe, QueuePlace, RunState, RunSummary, WorkerStatus};
 use shared::config::RunConfig;
 use shared::id::RunId;
 use shared::labels::Labels;
-use shared::rundir::StopReason;
+use shared::rundir::{EXIT_NOT_LOADED, StopReason};
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -40,7 +40,7 @@ use crate::id::new_run;
 use crate::run_labels;
 use crate::rundir::{RunDir, RunDirs};
 use crate::shortage::{Shortage, lack_of_room};
-use crate::worker::{NotStarted, RunningWorker, Worker, last_words};
+use crate::worker::{End, NotStarted, RunningWorker, TRIED_AGAIN, Worker, last_words, sentence};
 
 /// Time until a failed write or start is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -652,6 +652,13 @@ impl Actor {
             tracing::warn!("it cannot be read how often the worker of {id} has died: {error}");
             None
         });
+        if let Ok(End::Exited(status)) = ending.end
+            && status.code() == Some(EXIT_NOT_LOADED.into())
+        {
+            // Every other run would end so too. The next probe tells whether that is over.
+            let message = format!("the worker does not work here: {}; {TRIED_AGAIN}", sentence(status, &last_words(&log)));
+            self.status.send_replace(WorkerStatus::Broken { message });
+        }
         let (state, reason) = match verdict(ending, in_file.or(asked), &last_words(&log)) {
             // Its own words would be about the first file that it missed.
             Verdict::Over(RunState::Failed | RunState::Succeeded, _) | Verdict::Died(_) if !dir.path().exists() => {
@@ -828,7 +835,7 @@ mod tests {
 
     #[test]
     fn auto_is_the_first_device() {
-        let device = |id: &str| shared::api::Device { id: id.into(), name: id.into(), memory_bytes: None };
+        let device = |id: &str| shared::api::Device { id: id.into(), name: id.into(), memory_bytes: None, multiply_adds_per_sec: None };
         let probe = Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device("cuda:0"), device("cpu")] };
         assert_eq!(resolve_device("auto", &probe), Some("cuda:0"));
         assert_eq!(resolve_device("cpu", &probe), Some("cpu"));
@@ -855,7 +862,7 @@ while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
             let program = folder.path().join("worker.sh");
             std::fs::write(&program, WORKER).unwrap();
             std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-            let device = shared::api::Device { id: "cpu".into(), name: "CPU".into(), memory_bytes: None };
+            let device = shared::api::Device { id: "cpu".into(), name: "CPU".into(), memory_bytes: None, multiply_adds_per_sec: None };
             let (status, _) =
                 watch::channel(WorkerStatus::Ready(Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device] }));
             let pool = crate::db::open(&folder.path().join("crosslens.db")).await.unwrap();

@@ -3,7 +3,7 @@
 use std::io;
 
 use shared::api::RunState;
-use shared::rundir::{EXIT_CANCELED, EXIT_CRASHED, EXIT_REQUEUE, StopReason};
+use shared::rundir::{EXIT_CANCELED, EXIT_CRASHED, EXIT_NOT_LOADED, EXIT_REQUEUE, StopReason};
 
 use crate::worker::{End, sentence};
 
@@ -11,6 +11,7 @@ const SUCCEEDED: i32 = 0;
 const CANCELED: i32 = EXIT_CANCELED as i32;
 const REQUEUE: i32 = EXIT_REQUEUE as i32;
 const CRASHED: i32 = EXIT_CRASHED as i32;
+const NOT_LOADED: i32 = EXIT_NOT_LOADED as i32;
 
 /// How the worker of a run ended.
 #[derive(Debug)]
@@ -61,7 +62,9 @@ pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_word
         Some(CANCELED) => Verdict::Over(RunState::Canceled, None),
         Some(REQUEUE) => saved,
         None => ended(sentence(status, last_words)),
-        Some(CRASHED) if matches!(stop_reason, None | Some(StopReason::Requeue)) => Verdict::Died(sentence(status, last_words)),
+        Some(CRASHED | NOT_LOADED) if matches!(stop_reason, None | Some(StopReason::Requeue)) => {
+            Verdict::Died(sentence(status, last_words))
+        }
         Some(_) => Verdict::Over(RunState::Failed, Some(sentence(status, last_words))),
     }
 }

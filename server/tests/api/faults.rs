@@ -290,6 +290,24 @@ async fn a_worker_program_that_is_away_for_a_moment_fails_no_run() {
 }
 
 #[tokio::test]
+async fn libraries_that_are_away_for_a_moment_fail_no_run() {
+    let server = TestServer::start().await;
+    let (run, waiting) = (server.submit("unloaded").await, server.submit("done").await);
+    until(async || {
+        let health: Value = server.get("/api/health").await.json();
+        health["worker"]["message"].as_str().is_some_and(|said| said.contains("libtorch_cpu.so") && said.contains("queued runs wait"))
+    })
+    .await;
+    for id in [&run.id, &waiting.id] {
+        assert_eq!(server.run(id).await.state, RunState::Queued);
+    }
+    fs::remove_file(server.dir.path().join("broken")).unwrap();
+    for id in [&run.id, &waiting.id] {
+        assert_eq!(server.until(id, |run| run.state.is_finished()).await.state, RunState::Succeeded);
+    }
+}
+
+#[tokio::test]
 async fn a_first_probe_that_fails_is_tried_again() {
     let dir = tempfile::tempdir().unwrap();
     write_fixture(dir.path());

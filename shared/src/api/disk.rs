@@ -1,9 +1,9 @@
-//! Disk space that runs take, and estimates of it.
+//! Disk space that runs take, and estimates of space and time.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::SweepAxis;
+use super::{EstimateBasis, SweepAxis};
 
 /// Disk space by kind of file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -47,14 +47,28 @@ pub struct EstimateRequest {
     pub axes: Vec<SweepAxis>,
 }
 
+/// How long runs will take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TimeEstimate {
+    /// Duration of all these runs on the device, without the wait for it.
+    pub seconds: f64,
+    /// Device that they will run on, such as `cuda:0`.
+    pub device: String,
+    /// What this is based on.
+    pub basis: EstimateBasis,
+}
+
 /// What a run will need, and whether it is there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunEstimate {
     /// Number of runs.
     pub runs: u32,
     /// Disk space of all these runs. Absent if they do not train, which takes little space, or if only the
     /// files of the data set tell the number of classes.
     pub disk: Option<DiskEstimate>,
+    /// Time of all these runs. Absent if they are not alike enough to earlier runs and do not train, or if
+    /// their device is unknown.
+    pub time: Option<TimeEstimate>,
     /// What the running and queued runs are still expected to write.
     pub expected_bytes: u64,
     /// Free space where runs are kept.

@@ -83,4 +83,8 @@ pub enum EstimateBasis {
     Progress,
     /// The duration of earlier runs of the same kind of work on the same device.
     EarlierRuns,
+    /// The speed of the device in earlier runs of other work.
+    OtherRuns,
+    /// A short measurement of the device.
+    Measurement,
 }

@@ -1,19 +1,62 @@
-//! The section for the data set of a run.
+//! The section for the data set of a run, and what is said of one that is not on the server.
 
 use leptos::prelude::*;
-use shared::api::{DatasetFiles, DatasetStatus, path};
+use shared::api::{DatasetFiles, DatasetStatus};
 use shared::dataset::{Dataset, Source};
 use shared::format;
 
 use super::section::Section;
 use crate::components::field::{CheckField, SelectField, TextField, use_form};
 use crate::form::{self, Kind};
-use crate::load::fetched;
+use crate::latest::latest;
+use crate::load::Fetched;
+use crate::pages::data::Obtain;
+
+/// The data sets of the server, for all parts of a form.
+#[derive(Clone, Copy)]
+pub struct Datasets(pub Fetched<Vec<DatasetStatus>>);
+
+impl Datasets {
+    /// The data set of a form, once the server has told of it.
+    fn of_form(self) -> Option<DatasetStatus> {
+        let dataset: Dataset = use_form().text("data.dataset").parse().ok()?;
+        self.0.ready()?.into_iter().find(|status| status.info.id == dataset)
+    }
+}
+
+/// Says before the form is sent that the files of its data set are not on the server, and offers to get them.
+#[component]
+pub fn MissingData(
+    /// Address of the form with generated images, if the preset has one.
+    small: Option<String>,
+) -> impl IntoView {
+    let (form, datasets) = (use_form(), expect_context::<Datasets>());
+    let missing = Memo::new(move |_| {
+        let status = datasets.of_form().filter(|status| !status.files.are_ready())?;
+        // A run of an image folder always names it.
+        (form.text("data.path").is_empty() && status.info.id != Dataset::ImageFolder).then_some(status.info.id)
+    });
+    let small = StoredValue::new(small);
+    move || {
+        let id = missing.get()?;
+        let status = latest(untrack(|| datasets.of_form())?, move || datasets.of_form().filter(|status| status.info.id == id));
+        let title = id.info().title;
+        let smaller = small.get_value().map(|href| {
+            view! { <p>"Or take the "<a href=href>"small form"</a>" of this preset, which generates its images and runs in minutes."</p> }
+        });
+        Some(view! {
+            <section class="notice notice-warning missing-data" aria-label="Data that is missing">
+                <h2 class="notice-title">{format!("{title} is not on this server yet")}</h2>
+                <Obtain id status datasets=datasets.0/>
+                {smaller}
+            </section>
+        })
+    }
+}
 
 #[component]
 pub fn DataSection() -> impl IntoView {
-    let form = use_form();
-    let datasets = fetched::<Vec<DatasetStatus>>(|| Some(path::datasets()));
+    let (form, datasets) = (use_form(), expect_context::<Datasets>());
     let dataset = Memo::new(move |_| form.text("data.dataset").parse().ok());
     let info = move || dataset.get().map(Dataset::info);
     let about = Signal::derive(move || info().map(|info| info.description).unwrap_or_default());
@@ -24,12 +67,11 @@ pub fn DataSection() -> impl IntoView {
         }
     });
     let in_folder = move || dataset.get().is_some_and(|dataset| dataset.source() == Source::Folder);
-    let known = Memo::new(move |_| datasets.ready().and_then(|list| list.into_iter().find(|status| Some(status.info.id) == dataset.get())));
+    let known = Memo::new(move |_| datasets.of_form());
     let folder_hint = Signal::derive(move || match known.get().map(|status| status.files) {
         Some(DatasetFiles::Ready { path, .. }) => format!("Empty: {path}."),
         _ => info().and_then(|info| info.how_to_get).unwrap_or_default(),
     });
-    let not_here = move || known.get().is_some_and(|status| !status.files.are_ready());
     let sized = move || dataset.get() == Some(Dataset::ImageFolder);
     let all = |count: Option<u32>| count.map(|count| format!("Empty: all {}.", format::count(count.into()))).unwrap_or_default();
     let options = Dataset::ALL.iter().map(|dataset| (dataset.to_string(), dataset.info().title)).collect();
@@ -39,9 +81,6 @@ pub fn DataSection() -> impl IntoView {
             <Show when=in_folder>
                 <div class="field-wide">
                     <TextField path="data.path" label="Folder on the server" kind=Kind::Path hint=folder_hint placeholder="/data/…"/>
-                    <Show when=not_here>
-                        <p class="field-hint"><a href="data">"Get it or point to its folder on the Data page"</a>", then this can stay empty."</p>
-                    </Show>
                 </div>
             </Show>
             <Show when=sized>

@@ -124,7 +124,8 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
                 let small = small && preset.small.is_some();
                 let config = preset.small.as_ref().filter(|_| small).unwrap_or(&preset.config).to_json();
                 let rows = preset.sweep.iter().map(|axis| sweep_form::row(axis, small)).collect();
-                view! { <Chosen preset small/><RunForm name=format!("preset {id} {small}") config rows/> }.into_any()
+                let smaller = (preset.small.is_some() && !small).then(|| format!("new?preset={id}&form=small"));
+                view! { <Chosen preset small/><RunForm name=format!("preset {id} {small}") config rows smaller/> }.into_any()
             }
             None => {
                 view! { <p class="notice notice-error" role="alert">{format!("There is no preset `{id}`: choose one of those above.")}</p> }
@@ -134,7 +135,7 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
         Origin::Run(id) => match from.state.get() {
             Load::Ready(run) if run.id == id => view! {
                 <p class="origin">"A copy of "<a href=urls::href(&urls::run(&run.id))>{run.title}</a>"."</p>
-                <RunForm name=format!("from {id}") config=run.config.to_json() rows=Vec::new()/>
+                <RunForm name=format!("from {id}") config=run.config.to_json() rows=Vec::new() smaller=None/>
             }
             .into_any(),
             Load::Failed(problem) => view! { <Failure problem retry=move || from.reload()/> }.into_any(),
@@ -142,7 +143,7 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
         },
         Origin::Kind { kind, checkpoints } => {
             let name = format!("{} {}", kind.id(), checkpoints.join(","));
-            view! { <RunForm name config=blank(kind, &checkpoints) rows=Vec::new()/> }.into_any()
+            view! { <RunForm name config=blank(kind, &checkpoints) rows=Vec::new() smaller=None/> }.into_any()
         }
     };
     view! {

@@ -10,6 +10,7 @@ use shared::api::{EstimateRequest, Run, RunEstimate, Sweep, SweepAxis, path};
 use shared::config::{RunConfig, RunKind};
 use shared::problem::{FieldError, Problem};
 
+use super::data::{Datasets, MissingData};
 use super::import::{ImportSections, Upload};
 use super::inspection::Looked;
 use super::measure::{AttributeSections, EvaluateSections, PairSections, SaliencySections};
@@ -17,10 +18,11 @@ use super::sweep::SweepSection;
 use super::train::TrainSections;
 use crate::browser::{base_uri, focus, use_open};
 use crate::components::copy::CopyButton;
-use crate::components::field::{Form, field_id};
+use crate::components::field::{Form, field_id, use_form};
 use crate::debounce::debounced;
 use crate::draft::Draft;
 use crate::load::told;
+use crate::pages::data::followed_datasets;
 use crate::sweep_form::Row;
 use crate::{api, cost, draft, form, sweep_form, urls};
 
@@ -32,14 +34,17 @@ pub fn RunForm(
     config: Value,
     /// The initial rows of the sweep.
     rows: Vec<Row>,
+    /// Address of the same form with generated images, if there is one.
+    smaller: Option<String>,
 ) -> impl IntoView {
+    let smaller = StoredValue::new(smaller);
     let discarded = Trigger::new();
     move || {
         discarded.track();
         let (name, first) = (name.clone(), Contents { config: config.clone(), rows: rows.clone() });
         let draft = draft::restored(&name).filter(|draft| draft.config != first.config || draft.rows != first.rows);
         let Some(Draft { edited_at, mut config, rows }) = draft else {
-            return view! { <Fields name now=first.clone() first edited=false/> }.into_any();
+            return view! { <Fields name now=first.clone() first edited=false smaller/> }.into_any();
         };
         let lost = lost_file(&config);
         if lost.is_some() {
@@ -61,7 +66,7 @@ pub fn RunForm(
                 </p>
                 <button class="button button-small" type="button" on:click=discard>"Discard"</button>
             </div>
-            <Fields name now=Contents { config, rows } first edited=true/>
+            <Fields name now=Contents { config, rows } first edited=true smaller/>
         }
         .into_any()
     }
@@ -84,8 +89,10 @@ fn lost_file(config: &Value) -> Option<String> {
 }
 
 const FORM: &str = "run-form";
+const SUMMARY: &str = "form-summary";
+const CONFIG_TEXT: &str = "config-text";
 
-/// Pause in typing after which the disk space is estimated.
+/// Pause in typing after which time and disk space are estimated.
 const ESTIMATED_AFTER: Duration = Duration::from_millis(400);
 
 #[component]
@@ -96,6 +103,7 @@ fn Fields(
     first: Contents,
     /// Whether errors are shown from the start.
     edited: bool,
+    smaller: StoredValue<Option<String>>,
 ) -> impl IntoView {
     let Contents { config, rows } = now;
     let kind = form::at(&config, "kind").and_then(Value::as_str).and_then(|id| id.parse::<RunKind>().ok());
@@ -124,7 +132,8 @@ fn Fields(
         refused.set(None);
         touched.set(true);
     });
-    provide_context(Form { config, errors: told, edited });
+    provide_context(Form { config, first: StoredValue::new(first.config.clone()), errors: told, edited });
+    provide_context(Datasets(followed_datasets()));
     let name = StoredValue::new(name);
     // The draft is saved from the first change on, and removed when the form is as it began.
     Effect::new(move |former: Option<()>| {
@@ -164,7 +173,7 @@ fn Fields(
                 Err(problem) => {
                     let _ = busy.try_set(false);
                     let _ = refused.try_set(Some(problem));
-                    focus("form-summary");
+                    focus(SUMMARY);
                 }
             }
         });
@@ -180,23 +189,30 @@ fn Fields(
         RunKind::External => ().into_any(),
     };
     let runs = Memo::new(move |_| axes.with(|axes| if axes.is_empty() { None } else { Some(sweep_form::count(axes)) }));
+    let estimate = estimated(config, axes, parsed);
+    let wrong = Memo::new(move |_| told.with(Vec::len));
     view! {
+        <MissingData small=smaller.get_value()/>
         <form class="run-form" id=FORM tabindex="-1" novalidate on:submit=submit>
             <div class="form-main">
                 {sections}
                 <div class="form-footer">
                     <ErrorSummary errors=told refused/>
                     <Cost parsed runs/>
-                    <DiskCost config axes parsed/>
-                    <p class="actions">
-                        <button class="button button-primary button-large" type="submit" disabled=move || busy.get()>
-                            {move || match runs.get() {
-                                None | Some(0) => if kind == RunKind::Import { "Import".to_owned() } else { "Start run".to_owned() },
-                                Some(1) => "Start 1 run".to_owned(),
-                                Some(count) => format!("Start {count} runs"),
-                            }}
-                        </button>
-                    </p>
+                    <Needs estimate/>
+                </div>
+                <div class="form-bar">
+                    <button class="button button-primary button-large" type="submit" disabled=move || busy.get()>
+                        {move || match runs.get() {
+                            None | Some(0) => if kind == RunKind::Import { "Import".to_owned() } else { "Start run".to_owned() },
+                            Some(1) => "Start 1 run".to_owned(),
+                            Some(count) => format!("Start {count} runs"),
+                        }}
+                    </button>
+                    <span class="form-bar-needs">{move || estimate.with(|estimate| estimate.as_ref().map(cost::in_short))}</span>
+                    {move || (wrong.get() > 0).then(|| view! {
+                        <button class="link form-bar-wrong" type="button" on:click=move |_| focus(SUMMARY)>{fields_to_mend(wrong.get())}</button>
+                    })}
                 </div>
             </div>
             <ConfigText config axes upload/>
@@ -220,18 +236,15 @@ fn ErrorSummary(errors: Memo<Vec<FieldError>>, refused: RwSignal<Option<Problem>
             .collect_view()
     };
     view! {
-        <div id="form-summary" class="form-summary" tabindex="-1" aria-live="polite">
+        <div id=SUMMARY class="form-summary" tabindex="-1" aria-live="polite">
             {move || {
                 let count = errors.with(Vec::len);
-                let said = refused.get().map(|problem| problem.detail);
+                // The lines below say the same.
+                let said = refused.get().map(|problem| problem.detail).filter(|_| count == 0);
                 (count > 0 || said.is_some()).then(|| view! {
                     <div class="notice notice-error">
                         <h2 class="notice-title">
-                            {match count {
-                                0 => "The run was not accepted".to_owned(),
-                                1 => "One field needs another value".to_owned(),
-                                _ => format!("{count} fields need other values"),
-                            }}
+                            {if count == 0 { "The run was not accepted".to_owned() } else { fields_to_mend(count) }}
                         </h2>
                         {said.map(|said| view! { <p>{said}</p> })}
                         <ul>{lines()}</ul>
@@ -239,6 +252,13 @@ fn ErrorSummary(errors: Memo<Vec<FieldError>>, refused: RwSignal<Option<Problem>
                 })
             }}
         </div>
+    }
+}
+
+fn fields_to_mend(count: usize) -> String {
+    match count {
+        1 => "One field needs another value".to_owned(),
+        _ => format!("{count} fields need other values"),
     }
 }
 
@@ -254,10 +274,14 @@ fn Cost(parsed: Memo<Result<RunConfig, Vec<FieldError>>>, runs: Memo<Option<usiz
     }
 }
 
-/// The disk space that the runs will need, as the server estimates it, and a warning if there may be too little.
-#[component]
-fn DiskCost(config: RwSignal<Value>, axes: Memo<Vec<SweepAxis>>, parsed: Memo<Result<RunConfig, Vec<FieldError>>>) -> impl IntoView {
-    // The text of the request; `None` for runs that do not train and while a field is wrong.
+/// Time and disk space that the runs will need, as the server estimates them; `None` for runs that do not train and while
+/// a field is wrong.
+fn estimated(
+    config: RwSignal<Value>,
+    axes: Memo<Vec<SweepAxis>>,
+    parsed: Memo<Result<RunConfig, Vec<FieldError>>>,
+) -> RwSignal<Option<RunEstimate>> {
+    // The text of the request.
     let wanted = Memo::new(move |_| {
         let trains = parsed.with(|parsed| parsed.as_ref().is_ok_and(|config| config.as_train().is_some()));
         let valid = trains && config.with(|config| axes.with(|axes| sweep_form::errors(config, axes).is_empty()));
@@ -278,19 +302,60 @@ fn DiskCost(config: RwSignal<Value>, axes: Memo<Vec<SweepAxis>>, parsed: Memo<Re
             }
         });
     });
+    estimate
+}
+
+/// Time and disk space, and a warning if there may be too little of the latter.
+#[component]
+fn Needs(estimate: RwSignal<Option<RunEstimate>>) -> impl IntoView {
+    let sentences = move || estimate.with(|estimate| estimate.as_ref().map(|estimate| [cost::time(estimate), cost::disk_space(estimate)]));
     let warning = Memo::new(move |_| estimate.with(|estimate| estimate.as_ref().and_then(|estimate| estimate.warning.clone())));
     view! {
         <div class="cost" aria-live="polite">
-            {move || estimate.with(|estimate| estimate.as_ref().and_then(cost::disk_space)).map(|sentence| view! { <p>{sentence}</p> })}
+            {move || sentences().into_iter().flatten().flatten().map(|sentence| view! { <p>{sentence}</p> }).collect_view()}
         </div>
         {move || warning.get().map(|warning| view! { <div class="notice notice-warning" role="status"><p>{told(&warning)}</p></div> })}
     }
 }
 
-/// The configuration, and the command that submits it, as text.
+/// The configuration as text, which can be edited, and the command that submits it.
 #[component]
 fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<SweepAxis>>, upload: Upload) -> impl IntoView {
+    let form = use_form();
     let text = move || config.with(form::config_text);
+    // What a person has written, while they edit.
+    let written = RwSignal::new(None::<String>);
+    let read =
+        move || written.with(|written| written.as_ref().map(|text| config.with_untracked(|config| form::config_of_text(text, config))));
+    let wrong = Memo::new(move |_| read().and_then(Result::err));
+    let on_input = move |event| {
+        written.set(Some(event_target_value(&event)));
+        if let Some(Ok(read)) = untrack(read) {
+            form.update(|config| *config = read);
+        }
+    };
+    let editing = Memo::new(move |_| written.with(Option::is_some));
+    let toggle = move |_| {
+        written.set(if editing.get_untracked() { None } else { Some(untrack(text)) });
+        if editing.get_untracked() {
+            request_animation_frame(|| focus(CONFIG_TEXT));
+        }
+    };
+    let shown = move || {
+        match editing.get() {
+        // Set once: what is typed stays as it is.
+        true => view! {
+            <textarea
+                class="code code-edited" id=CONFIG_TEXT aria-label="Configuration" spellcheck="false" rows=untrack(text).lines().count().to_string()
+                aria-describedby="config-text-wrong" aria-invalid=move || wrong.with(Option::is_some).then_some("true")
+                prop:value=untrack(|| written.get()).unwrap_or_default() on:input=on_input
+            ></textarea>
+            <p class="field-error" id="config-text-wrong" aria-live="polite">{move || wrong.get()}</p>
+        }
+        .into_any(),
+        false => view! { <pre class="code" tabindex="0" aria-label="Configuration"><code>{move || text()}</code></pre> }.into_any(),
+    }
+    };
     let command = move || {
         let base = base_uri();
         config.with(|config| {
@@ -303,8 +368,16 @@ fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<SweepAxis>>, upload: Uploa
     };
     view! {
         <aside class="config-text" aria-label="Configuration as text">
-            <div class="code-header"><h2>"Configuration"</h2><CopyButton text label="Copy"/></div>
-            <pre class="code" tabindex="0" aria-label="Configuration"><code>{move || text()}</code></pre>
+            <div class="code-header">
+                <h2>"Configuration"</h2>
+                <div class="actions">
+                    <button class="button button-small" type="button" aria-pressed=move || editing.get().to_string() on:click=toggle>
+                        {move || if editing.get() { "Done" } else { "Edit" }}
+                    </button>
+                    <CopyButton text label="Copy"/>
+                </div>
+            </div>
+            {shown}
             <details class="disclosure">
                 <summary>"The same from a command line"</summary>
                 <div class="code-header"><span>"Works in any POSIX shell."</span><CopyButton text=command label="Copy command"/></div>

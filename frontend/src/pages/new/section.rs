@@ -1,11 +1,12 @@
 //! Building blocks for the sections of the form.
 
+use leptos::html;
 use leptos::prelude::*;
 use serde_json::json;
 use shared::api::{Device, Health, WorkerStatus, path};
 use shared::config::{Norm, RunConfig};
 
-use crate::components::field::{CheckField, SelectField, SizeField, TextField, use_form};
+use crate::components::field::{CheckField, FoldedPaths, SelectField, SizeField, TextField, use_form};
 use crate::form::{self, Kind};
 use crate::load::fetched;
 
@@ -18,6 +19,55 @@ pub fn Section(title: &'static str, #[prop(optional)] text: &'static str, childr
             {(!text.is_empty()).then(|| view! { <p class="form-section-text">{text}</p> })}
             <div class="form-grid">{children()}</div>
         </fieldset>
+    }
+}
+
+/// A group of fields that most people never touch. Folded away, it says what is set in it and how many fields were
+/// changed.
+#[component]
+pub fn FoldedSection(
+    title: &'static str,
+    #[prop(optional)] text: &'static str,
+    /// What is set in it, in a few words.
+    #[prop(into)]
+    set: Signal<String>,
+    children: Children,
+) -> impl IntoView {
+    let form = use_form();
+    let paths = RwSignal::new(Vec::new());
+    provide_context(FoldedPaths(paths));
+    let open = RwSignal::new(false);
+    let details = NodeRef::<html::Details>::new();
+    let changed = Memo::new(move |_| {
+        form.config.with(|config| form.first.with_value(|first| paths.with(|paths| form::changed(config, first, paths))))
+    });
+    let wrong = Memo::new(move |_| {
+        form.errors.with(|errors| paths.with(|paths| paths.iter().any(|path| !form::messages(errors, path).is_empty())))
+    });
+    // A message that nobody sees helps nobody.
+    Effect::new(move || {
+        if wrong.get() {
+            open.set(true);
+        }
+    });
+    let toggled = move |_| {
+        if let Some(details) = details.get_untracked() {
+            open.set(details.open());
+        }
+    };
+    view! {
+        <details class="form-section form-folded" node_ref=details prop:open=move || open.get() on:toggle=toggled>
+            <summary>
+                <span class="form-folded-title">{title}</span>
+                <span class="form-folded-set">{move || set.get()}</span>
+                {move || (changed.get() > 0).then(|| view! { <span class="badge">{format!("{} changed", changed.get())}</span> })}
+            </summary>
+            <fieldset class="form-folded-fields">
+                <legend class="visually-hidden">{title}</legend>
+                {(!text.is_empty()).then(|| view! { <p class="form-section-text">{text}</p> })}
+                <div class="form-grid">{children()}</div>
+            </fieldset>
+        </details>
     }
 }
 

@@ -8,7 +8,7 @@ use shared::config::{
 
 use super::checkpoint::{CheckpointField, runs_with_checkpoints};
 use super::data::DataSection;
-use super::section::{RunSection, Section, options};
+use super::section::{FoldedSection, RunSection, Section, options};
 use crate::components::field::{BlockField, CheckField, EntryField, SelectField, SizeField, TextField, use_form};
 use crate::form::{self, Kind};
 
@@ -91,8 +91,13 @@ fn TrainingSection() -> impl IntoView {
 /// Optional additions to the training recipe; most runs use none.
 #[component]
 fn AdditionsSection() -> impl IntoView {
+    let form = use_form();
+    let on = Signal::derive(move || match form.config.with(additions) {
+        on if on.is_empty() => "none".to_owned(),
+        on => on.join(", "),
+    });
     view! {
-        <Section title="Additions" text="Each is off unless it says otherwise.">
+        <FoldedSection title="Additions" set=on>
             <TextField path="training.label_smoothing" label="Label smoothing" kind=Kind::Number hint="Of each label's weight, spread over all classes; 0 is none."/>
             <TextField path="training.mixup" label="Mixup α" kind=Kind::Number hint="Pairs of images are mixed before the attack; 0 is none."/>
             <TextField path="training.gradient_clip" label="Gradient clip" kind=Kind::Number hint="Largest ℓ2 norm of the gradient. Empty: none."/>
@@ -116,8 +121,20 @@ fn AdditionsSection() -> impl IntoView {
                 <TextField path="training.awp.gamma" label="γ" kind=Kind::Number hint="Size relative to the norm of each layer; 0.01 for AT, 0.005 for TRADES."/>
                 <TextField path="training.awp.warmup_epochs" label="Epochs without it" kind=Kind::Number/>
             </BlockField>
-        </Section>
+        </FoldedSection>
     }
+}
+
+/// The additions that are on.
+fn additions(config: &Value) -> Vec<String> {
+    let share = |path| form::at(config, path).and_then(Value::as_f64).filter(|share| *share > 0.0);
+    let is_on = |path| form::at(config, path).is_some_and(|value| !value.is_null());
+    let shares =
+        [("training.label_smoothing", "label smoothing"), ("training.mixup", "mixup"), ("training.gradient_clip", "gradient clip")];
+    let shares = shares.into_iter().filter_map(|(path, name)| share(path).map(|share| format!("{name} {share}")));
+    let parts = [("training.distillation", "distillation"), ("training.weight_averaging", "weight averaging"), ("training.awp", "AWP")];
+    let parts = parts.into_iter().filter(|(path, _)| is_on(path)).map(|(_, name)| name.to_owned());
+    shares.chain(parts).collect()
 }
 
 #[component]
@@ -172,20 +189,45 @@ fn EvaluationSection() -> impl IntoView {
         }
         _ => "Empty: eps/4 for ℓ∞ and eps/8 for ℓ2, the paper's rule.".to_owned(),
     });
+    let set = Signal::derive(move || match form.config.with(RunConfig::parse) {
+        Ok(RunConfig::Train(config)) => format!("PGD-{}, {}", config.evaluation.steps, every(config.evaluation.every)),
+        _ => String::new(),
+    });
     view! {
-        <Section title="Evaluation" text="The attack that robust accuracy and adversarial attributions are measured with, at the norm and eps above.">
+        <FoldedSection title="Evaluation" set text="The attack that robust accuracy and adversarial attributions are measured with, at the norm and eps above.">
             <TextField path="evaluation.every" label="Every … epochs" kind=Kind::Number/>
             <TextField path="evaluation.steps" label="Steps" kind=Kind::Number/>
             <SizeField path="evaluation.step_size" label="Step size" otherwise=rule/>
             <CheckField path="evaluation.random_start" label="Random start"/>
-        </Section>
+        </FoldedSection>
+    }
+}
+
+/// In words, every how many epochs.
+fn every(epochs: u32) -> String {
+    match epochs {
+        1 => "every epoch".to_owned(),
+        epochs => format!("every {epochs} epochs"),
     }
 }
 
 #[component]
 fn KeepSection() -> impl IntoView {
+    let form = use_form();
+    let set = Signal::derive(move || match form.config.with(RunConfig::parse) {
+        Ok(RunConfig::Train(config)) => {
+            let counted = (config.checkpoints.every > 0).then(|| format!(", {}", every(config.checkpoints.every)));
+            let measured = match config.attribution.inputs.len() {
+                0 => "no attribution".to_owned(),
+                _ if config.attribution.every > 0 => format!("attribution {}", every(config.attribution.every)),
+                _ => "attribution of these".to_owned(),
+            };
+            format!("best, last{}; {measured}", counted.unwrap_or_default())
+        }
+        _ => String::new(),
+    });
     view! {
-        <Section title="Checkpoints and attribution" text="The best and the last checkpoint are always kept.">
+        <FoldedSection title="Checkpoints and attribution" set text="The best and the last checkpoint are always kept.">
             <TextField path="checkpoints.every" label="Also keep every … epochs" kind=Kind::Number hint="0 keeps none by count."/>
             <TextField
                 path="checkpoints.at_most" label="Of these, at most …" kind=Kind::Number
@@ -202,6 +244,19 @@ fn KeepSection() -> impl IntoView {
                 path="attribution.bootstrap" label="Bootstrap resamples" kind=Kind::Number
                 hint="For intervals of CAS and of each cell; 0 gives none. 200 cost a moment a matrix."
             />
-        </Section>
+        </FoldedSection>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn additions_that_are_on_are_named() {
+        let named = |training: Value| additions(&json!({"training": training}));
+        assert!(named(json!({"label_smoothing": 0.0, "awp": null})).is_empty());
+        let all = json!({"label_smoothing": 0.1, "mixup": 1, "gradient_clip": 0.5, "awp": {}, "distillation": {}, "weight_averaging": {}});
+        assert_eq!(named(all).join(", "), "label smoothing 0.1, mixup 1, gradient clip 0.5, distillation, weight averaging, AWP");
     }
 }
