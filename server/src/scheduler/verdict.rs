@@ -58,6 +58,8 @@ pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_word
         Err(error) => return Verdict::Over(RunState::Failed, Some(format!("the server could not wait for the worker: {error}"))),
     };
     match status.code() {
+        // It was killed after its last record, before it could end.
+        None | Some(CRASHED) if ending.finished => Verdict::Over(RunState::Succeeded, None),
         Some(SUCCEEDED) => Verdict::Over(RunState::Succeeded, None),
         Some(CANCELED) => Verdict::Over(RunState::Canceled, None),
         Some(REQUEUE) => saved,
@@ -124,8 +126,8 @@ mod tests {
             check(end, Some(StopReason::Cancel), RunState::Canceled, Some("did not stop in time"));
         }
         check(killed(), Some(StopReason::Pause), RunState::Paused, Some("did not stop in time"));
-        for end in [End::Vanished, End::Unknown] {
-            check(Ending { finished: true, ..ending(end) }, None, RunState::Succeeded, None);
+        for ending in [ending(End::Vanished), ending(End::Unknown), killed(), exit(101)] {
+            check(Ending { finished: true, ..ending }, None, RunState::Succeeded, None);
         }
         check(ending(End::Unknown), Some(StopReason::Cancel), RunState::Canceled, None);
     }
