@@ -36,7 +36,7 @@ pub fn count(axes: &[SweepAxis]) -> usize {
 
 /// The body of the request that submits the sweep.
 pub fn body(config: &Value, axes: Vec<SweepAxis>) -> NewSweep {
-    NewSweep { name: String::new(), config: config.clone(), axes }
+    NewSweep { name: String::new(), config: config.clone(), axes, at_once: None }
 }
 
 /// Returns the problems of a sweep of `config`, which must itself be valid.
@@ -84,9 +84,13 @@ mod tests {
         check(&[("seed", "")], 0, "is empty");
         check(&[("seed", "1"), ("seed", "2")], 1, "twice");
         check(
-            &[("seed", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21"), ("data.label_noise", "0,.1,.2,.3,.4,.5,.6,.7,.8,.9")],
-            210,
-            "210 runs",
+            &[
+                ("seed", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21"),
+                ("data.label_noise", "0,.1,.2,.3,.4,.5,.6,.7,.8,.9"),
+                ("training.epochs", "1,2,3,4,5,6,7,8,9,10"),
+            ],
+            2100,
+            "2100 runs",
         );
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use shared::api::{NewLink, NewShare, Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share, TrashedRun, UnreadableRun};
+use shared::api::{Job, NewLink, NewShare, Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share, TrashedRun, UnreadableRun};
 use shared::config::{RunConfig, RunKind};
 use shared::id::{RunId, ShareId, ShareToken, SweepId};
 use shared::labels::Labels;
@@ -107,6 +107,8 @@ struct StoredRun {
     summary: Json<RunSummary>,
     device: String,
     place: i64,
+    #[sqlx(json(nullable))]
+    job: Option<Job>,
 }
 
 #[derive(FromRow)]
@@ -156,7 +158,7 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an expired link is kept, so that whoever opens it is told.
 const EXPIRED_KEPT_DAYS: i64 = 30;
 
-const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, stopping, tags, notes, summary, device, \
+const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, stopping, tags, notes, summary, device, job, \
      coalesce(place, seq) AS place, \
      CASE state WHEN 'queued' THEN \
         (SELECT count(*) FROM present_runs AS other WHERE other.state = 'queued' AND other.device = present_runs.device \
@@ -165,7 +167,7 @@ const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_a
      FROM present_runs";
 
 /// As `SELECT_RUN`, without the queue position: slow with thousands of queued runs.
-const SELECT_ROW: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, stopping, tags, notes, summary, device, \
+const SELECT_ROW: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, stopping, tags, notes, summary, device, job, \
      coalesce(place, seq) AS place, NULL AS queue_position FROM present_runs";
 
 const SELECT_REVISION: &str = "SELECT lineage, revision FROM changes";
@@ -401,6 +403,11 @@ impl Db {
     /// Whether the queue starts no runs.
     pub async fn queue_is_paused(&self) -> sqlx::Result<bool> {
         sqlx::query_scalar("SELECT paused FROM queue").fetch_one(&self.pool).await
+    }
+
+    /// How many runs of a sweep may run at once, where a person has said so.
+    pub async fn sweep_limit(&self, id: &SweepId) -> sqlx::Result<Option<u32>> {
+        sqlx::query_scalar("SELECT at_once FROM sweeps WHERE id = ?").bind(id.as_str()).fetch_optional(&self.pool).await
     }
 
     /// The newest succeeded runs, at most `limit`.
@@ -693,6 +700,7 @@ impl StoredRun {
             tags: self.tags.0,
             notes: self.notes,
             summary: self.summary.0,
+            job: self.job,
         })
     }
 }

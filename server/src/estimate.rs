@@ -2,11 +2,10 @@
 //! device. Makes no other guesses.
 
 use serde_json::Value;
-use shared::api::{DeviceQueue, Estimate, EstimateBasis, QueuedRun, RunRow, RunState};
+use shared::api::{DeviceQueue, Estimate, EstimateBasis, Lane, QueuedRun, RunRow, RunState};
 use shared::config::RunConfig;
 
 use crate::db::DoneRun;
-use crate::scheduler::AtOnce;
 
 /// Fields that change neither the duration of an epoch nor that of a run without epochs.
 const FREE: [&str; 19] = [
@@ -65,42 +64,42 @@ impl Experience {
     }
 }
 
-/// Groups the runs of a queue by device, in order, and adds up when each will finish. `devices`: id and name
-/// of those of the machine.
+/// Groups the runs of a queue by lane, in order, and adds up when each will finish.
 ///
 /// `moves`: whether queued runs start, which they do not without a worker or in a paused queue.
-pub fn queues(
-    devices: Vec<(String, String)>,
-    runs: Vec<(RunRow, RunConfig)>,
-    experience: &Experience,
-    at_once: &AtOnce,
-    moves: bool,
-) -> Vec<DeviceQueue> {
-    let empty = |device: String, name| {
-        let at_once = u32::try_from(at_once.of(&device)).unwrap_or(u32::MAX);
-        DeviceQueue { device, name, at_once, runs: Vec::new() }
+pub fn queues(lanes: Vec<Lane>, runs: Vec<(RunRow, RunConfig)>, experience: &Experience, moves: bool) -> Vec<DeviceQueue> {
+    let of_lane = |Lane { name, kind, text, at_once, auto: _, trouble }: Lane| DeviceQueue {
+        device: name,
+        name: Some(text),
+        kind: Some(kind),
+        trouble,
+        at_once,
+        runs: Vec::new(),
     };
-    let mut queues: Vec<DeviceQueue> = devices.into_iter().map(|(device, name)| empty(device, Some(name))).collect();
+    let unknown = |device: String| DeviceQueue { device, name: None, kind: None, trouble: None, at_once: None, runs: Vec::new() };
+    let mut queues: Vec<DeviceQueue> = lanes.into_iter().map(of_lane).collect();
     for (run, config) in runs {
         let place = queues.iter().position(|queue| queue.device == run.device).unwrap_or_else(|| {
-            queues.push(empty(run.device.clone(), None));
+            queues.push(unknown(run.device.clone()));
             queues.len() - 1
         });
         let queue = &mut queues[place];
         let estimate = experience.estimate(&run, &config);
-        let start = if run.state == RunState::Running { Some(0.0) } else { free_in(queue).filter(|_| moves) };
+        let start = if run.state == RunState::Running { Some(0.0) } else { free_in(queue).filter(|_| moves && queue.trouble.is_none()) };
         let finishes_in_secs = start.zip(estimate.as_ref()).map(|(start, estimate)| start + estimate.seconds);
         queue.runs.push(QueuedRun { run, estimate, finishes_in_secs });
     }
     queues
 }
 
-/// Seconds until a device has room for another run after those of its queue; `None` if that is unknown.
+/// Seconds until a lane has room for another run after those of its queue; `None` if that is unknown.
 fn free_in(queue: &DeviceQueue) -> Option<f64> {
+    // Its engine decides, among the jobs of others.
+    let at_once = queue.at_once?;
     let mut ends = queue.runs.iter().map(|run| run.finishes_in_secs).collect::<Option<Vec<f64>>>()?;
     ends.sort_by(f64::total_cmp);
     // All but the last few have ended when the next one starts.
-    Some(ends.len().checked_sub(queue.at_once as usize).map_or(0.0, |place| ends[place]))
+    Some(ends.len().checked_sub(at_once as usize).map_or(0.0, |place| ends[place]))
 }
 
 /// The part of a configuration that determines the duration of an epoch.
@@ -121,7 +120,7 @@ fn work(config: &RunConfig) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use shared::api::{Run, RunSummary};
+    use shared::api::{LaneKind, Run, RunSummary};
     use shared::fixtures;
     use shared::preset;
 
@@ -142,15 +141,18 @@ mod tests {
         DoneRun { device: "cpu".into(), config: config(10, 0, 10), seconds }
     }
 
-    #[track_caller]
-    fn check(earlier: Vec<DoneRun>, runs: Vec<(RunRow, RunConfig)>, moves: bool, expected: &[Option<f64>]) {
-        check_at_once("cpu=1", earlier, runs, moves, expected);
+    fn lane(at_once: Option<u32>) -> Lane {
+        Lane { name: "cpu".into(), kind: LaneKind::Local, text: "2 CPU threads".into(), at_once, auto: true, trouble: None }
     }
 
     #[track_caller]
-    fn check_at_once(at_once: &str, earlier: Vec<DoneRun>, runs: Vec<(RunRow, RunConfig)>, moves: bool, expected: &[Option<f64>]) {
-        let at_once = [at_once.parse().unwrap()].into_iter().collect();
-        let queues = queues(vec![("cpu".into(), "2 CPU threads".into())], runs, &Experience::of(earlier), &at_once, moves);
+    fn check(earlier: Vec<DoneRun>, runs: Vec<(RunRow, RunConfig)>, moves: bool, expected: &[Option<f64>]) {
+        check_lane(lane(Some(1)), earlier, runs, moves, expected);
+    }
+
+    #[track_caller]
+    fn check_lane(lane: Lane, earlier: Vec<DoneRun>, runs: Vec<(RunRow, RunConfig)>, moves: bool, expected: &[Option<f64>]) {
+        let queues = queues(vec![lane], runs, &Experience::of(earlier), moves);
         assert_eq!(queues.len(), 1);
         assert_eq!(queues[0].runs.iter().map(|run| run.finishes_in_secs).collect::<Vec<_>>(), expected);
     }
@@ -163,13 +165,15 @@ mod tests {
         check(vec![done(20.0)], vec![running(), queued(20), queued(10)], true, &[Some(5.0), Some(45.0), Some(65.0)]);
         check(vec![done(20.0)], vec![running(), queued(20)], false, &[Some(5.0), None]);
         // Of two places one is free at once, the other after 5 s.
-        check_at_once(
-            "cpu=2",
+        check_lane(
+            lane(Some(2)),
             vec![done(20.0)],
             vec![running(), queued(5), queued(20), queued(10)],
             true,
             &[Some(5.0), Some(10.0), Some(45.0), Some(30.0)],
         );
+        // An engine starts a run when it pleases.
+        check_lane(lane(None), vec![done(20.0)], vec![running(), queued(5)], true, &[Some(5.0), None]);
         let halfway = run(RunState::Queued, config(10, 0, 10), RunSummary { fraction_done: 0.5, ..RunSummary::default() });
         check(vec![done(20.0)], vec![halfway], true, &[Some(10.0)]);
     }
@@ -192,7 +196,7 @@ mod tests {
     fn runs_of_a_device_that_is_gone_have_a_queue_of_their_own() {
         let (mut row, config) = run(RunState::Queued, config(10, 0, 10), RunSummary::default());
         row.device = "cuda:0".into();
-        let queues = queues(vec![("cpu".into(), "CPU".into())], vec![(row, config)], &Experience::default(), &AtOnce::default(), true);
+        let queues = queues(vec![lane(Some(1))], vec![(row, config)], &Experience::default(), true);
         let devices: Vec<(&str, usize)> = queues.iter().map(|queue| (queue.device.as_str(), queue.runs.len())).collect();
         assert_eq!(devices, [("cpu", 0), ("cuda:0", 1)]);
     }

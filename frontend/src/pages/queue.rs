@@ -167,7 +167,7 @@ fn DevicePanel(device: String, queue: Fetched<Queue>, moves: Moves) -> impl Into
         Memo::new(move |_| queue.ready().and_then(|queue| queue.devices.into_iter().find(|known| known.device == device)))
     };
     let name = move || here.with(|here: &Option<DeviceQueue>| here.as_ref().and_then(|here| here.name.clone()));
-    let several = move || here.with(|here| here.as_ref().map(|here| here.at_once).filter(|count| *count > 1));
+    let several = move || here.with(|here| here.as_ref().and_then(|here| here.at_once).filter(|count| *count > 1));
     let runs = Memo::new(move |_| placed(here.get().map(|here| here.runs).unwrap_or_default()));
     let ids = Memo::new(move |_| runs.with(|runs| runs.iter().map(|run| run.queued.run.id.clone()).collect::<Vec<_>>()));
     let all = move || runs.with(|runs| runs.last().filter(|_| runs.len() > 1).and_then(|run| run.queued.finishes_in_secs));
@@ -227,7 +227,7 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
         let click = move |_| {
             let (address, pressed) = (address.clone(), pressed.clone());
             spawn_local(async move {
-                match api::post::<Run>(&address, &QueueMove { to }).await {
+                match api::post::<Run>(&address, &QueueMove { to: Some(to), lane: None }).await {
                     Ok(Run { title, queue_position, .. }) => {
                         let place = queue_position
                             .map_or_else(String::new, |before| format!("{title} is now number {} of those that wait", before + 1));

@@ -28,7 +28,7 @@ pub async fn estimate_runs(
         RunConfig::parse(&config).map(|config| vec![config]).map_err(|errors| errors.into_iter().map(named).collect())
     } else {
         let id: SweepId = "estimate".parse().map_err(ApiError::internal)?;
-        sweep::expand(&NewSweep { name: String::new(), config, axes }, &id)
+        sweep::expand(&NewSweep { name: String::new(), config, axes, at_once: None }, &id)
     };
     let configs = configs.map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
     let (disk, estimate) = (Disk::of(state.dirs.root())?, disk_space::of_all(&configs));
