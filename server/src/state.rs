@@ -170,10 +170,14 @@ impl AppState {
         self.db.close().await;
     }
 
-    /// Problems to show to people: a database that takes no changes, a full disk, lanes that are down.
+    /// What keeps this server from storing what it should: a database that takes no changes, a full disk.
     pub fn problems(&self) -> Vec<String> {
-        let here = [self.db.trouble(), lack_of_room(&self.settings.data_dir)].into_iter().flatten();
-        here.chain(self.lanes.troubles()).collect()
+        [self.db.trouble(), lack_of_room(&self.settings.data_dir)].into_iter().flatten().collect()
+    }
+
+    /// Problems to show to people: those of this server, and lanes that are down.
+    pub fn all_problems(&self) -> Vec<String> {
+        self.problems().into_iter().chain(self.lanes.troubles()).collect()
     }
 
     /// The answer of the worker to its probe; waits for it.
