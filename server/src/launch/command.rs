@@ -14,7 +14,7 @@ use shared::problem::FieldError;
 use shared::rundir;
 use tokio::process::Command;
 
-use super::file::{check_folder, check_lines, read_probe, there};
+use super::file::{check_folder, check_lines, read_probe, there, worker};
 use super::program::{CallError, call, quoted};
 use super::{Job, Launcher, Listed, NotStarted, Standing, Stop, prepare};
 
@@ -44,18 +44,19 @@ pub struct CommandLane {
     #[serde(default)]
     pub setup: Vec<String>,
     #[serde(default)]
-    pub worker: Option<PathBuf>,
+    pub worker: Option<String>,
     #[serde(default)]
     pub runs: Option<PathBuf>,
 }
 
 impl CommandLane {
     pub fn check(&self) -> Vec<FieldError> {
-        let CommandLane { submit, stop, list, trial, gpu: _, setup, worker: _, runs } = self;
+        let CommandLane { submit, stop, list, trial, gpu: _, setup, worker, runs } = self;
         let commands = [("submit", Some(submit)), ("stop", Some(stop)), ("list", Some(list)), ("try", trial.as_ref())];
         let empty = commands.into_iter().filter(|(_, command)| command.is_some_and(|command| command.trim().is_empty()));
         let mut errors: Vec<FieldError> = empty.map(|(field, _)| FieldError::new(field, "is empty; write a line of shell")).collect();
         errors.extend(check_lines("setup", setup));
+        errors.extend(check_lines("worker", worker.as_slice()));
         errors.extend(check_folder("runs", runs.as_deref()));
         errors
     }
@@ -79,7 +80,7 @@ impl Commands {
     /// The script that starts the worker. `arguments` are quoted.
     fn script(&self, log: &str, arguments: &str) -> String {
         let setup: String = self.lane.setup.iter().map(|line| format!("{line}\n")).collect();
-        let worker = quoted(&self.lane.worker.as_deref().unwrap_or(&self.own_worker).display().to_string());
+        let worker = worker(self.lane.worker.as_deref(), &self.own_worker);
         let device = if self.lane.gpu { "cuda:0" } else { "auto" };
         format!("#!/bin/bash\n{log}{setup}export CROSSLENS_DEVICE={device}\nexec {worker} {arguments}\n")
     }

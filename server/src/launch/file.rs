@@ -14,6 +14,7 @@ use shared::config::is_lane_name;
 use shared::problem::{self, FieldError};
 
 use super::command::{Commands, CommandLane};
+use super::program::quoted;
 use super::slurm::{Slurm, SlurmLane};
 use super::ssh::{Ssh, SshLane};
 use super::{Engine, Lane};
@@ -219,6 +220,11 @@ pub(super) fn there(dir: &RunDir, runs: Option<&Path>) -> PathBuf {
         (Some(runs), Some(name)) => runs.join(name),
         _ => dir.path().to_owned(),
     }
+}
+
+/// What starts the worker of a lane, as a part of a line of shell.
+pub(super) fn worker(command: Option<&str>, own: &Path) -> String {
+    command.map_or_else(|| quoted(&own.display().to_string()), str::to_owned)
 }
 
 /// Reads what `worker --probe` has printed, after whatever else was.

@@ -5,7 +5,7 @@
 //! of the user with the same name is taken for it.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +15,7 @@ use shared::problem::FieldError;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use super::file::{check_lines, check_word, there};
+use super::file::{check_lines, check_word, there, worker};
 use super::program::{CallError, call, quoted};
 use super::{Fate, Job, Launcher, Listed, NotStarted, Standing, Stop, prepare};
 
@@ -48,15 +48,15 @@ pub struct SlurmLane {
     pub flags: Vec<String>,
     /// Lines of shell before the worker starts.
     pub setup: Vec<String>,
-    /// The worker program there; by default that of the server.
-    pub worker: Option<PathBuf>,
+    /// What starts the worker there, a part of a line of shell; by default the program of the server.
+    pub worker: Option<String>,
     /// Folder of the run directories, as the nodes see it; by default as the server sees it.
     pub runs: Option<PathBuf>,
 }
 
 impl SlurmLane {
     pub fn check(&self) -> Vec<FieldError> {
-        let SlurmLane { partition, account, qos, gpus: _, gpu_type, cpus, memory, time, constraint, flags, setup, worker: _, runs } = self;
+        let SlurmLane { partition, account, qos, gpus: _, gpu_type, cpus, memory, time, constraint, flags, setup, worker, runs } = self;
         let words = [
             ("partition", partition),
             ("account", account),
@@ -80,6 +80,7 @@ impl SlurmLane {
             errors.push(FieldError::new(format!("flags[{index}]"), format!("`{flag}` is not an option of sbatch; write `--name=value`")));
         }
         errors.extend(check_lines("setup", setup));
+        errors.extend(check_lines("worker", worker.as_slice()));
         errors.extend(super::file::check_folder("runs", runs.as_deref()));
         errors
     }
@@ -158,8 +159,8 @@ impl Slurm {
         self.lanes.get(name).ok_or_else(|| format!("there is no Slurm lane `{name}`"))
     }
 
-    fn worker<'a>(&'a self, lane: &'a SlurmLane) -> &'a Path {
-        lane.worker.as_deref().unwrap_or(&self.own_worker)
+    fn worker(&self, lane: &SlurmLane) -> String {
+        worker(lane.worker.as_deref(), &self.own_worker)
     }
 
     async fn array_size(&self) -> usize {
@@ -173,7 +174,7 @@ impl Slurm {
 
     /// Submits one array.
     async fn submit_array(&self, lane: &SlurmLane, array: &Array<'_>) -> Result<String, NotStarted> {
-        let script = script(lane, self.worker(lane), array);
+        let script = script(lane, &self.worker(lane), array);
         let answer = call(slurm("sbatch", &array.arguments(lane)), &script, CALL_LIMIT).await;
         match answer {
             // `1234` or `1234;cluster`
@@ -233,12 +234,12 @@ impl Array<'_> {
 }
 
 /// The script of an array. `srun` starts the worker: only then it hears at once that its job is pre-empted.
-fn script(lane: &SlurmLane, worker: &Path, array: &Array<'_>) -> String {
+fn script(lane: &SlurmLane, worker: &str, array: &Array<'_>) -> String {
     let list = |texts: Vec<String>| texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join("\n");
     let runs = list(array.jobs.iter().map(|job| there(&job.dir, lane.runs.as_deref()).display().to_string()).collect());
     let again = list(array.jobs.iter().map(|job| job.again.clone().unwrap_or_default()).collect());
     let setup: String = lane.setup.iter().map(|line| format!("{line}\n")).collect();
-    let (batch, first, worker, device) = (array.batch, array.first, quoted(&worker.display().to_string()), lane.device());
+    let (batch, first, device) = (array.batch, array.first, lane.device());
     format!(
         "#!/bin/bash\n\
          runs=(\n{runs}\n)\n\
@@ -298,7 +299,7 @@ impl Launcher for Slurm {
     async fn probe(&self, lane: &str) -> Result<Probe, String> {
         let lane = self.lane(lane)?;
         let setup: String = lane.setup.iter().map(|line| format!("{line}\n")).collect();
-        let script = format!("{setup}exec {} --probe", quoted(&self.worker(lane).display().to_string()));
+        let script = format!("{setup}exec {} --probe", self.worker(lane));
         let mut arguments = vec![
             "--job-name=crosslens-trial".to_owned(),
             format!("--immediate={TRIAL_WAIT_SECS}"),
@@ -513,7 +514,7 @@ mod tests {
     fn the_script_of_an_array_finds_the_run_of_its_element() {
         let jobs = jobs(2);
         let array = Array { batch: "crosslens-3f0c", first: 1000, jobs: &jobs, elements: "0-1".into(), at_once: None };
-        let script = script(&SlurmLane { setup: vec!["PATH=/tmp/none".into()], ..lane() }, Path::new("/opt/cross lens/worker"), &array);
+        let script = script(&SlurmLane { setup: vec!["PATH=/tmp/none".into()], ..lane() }, "'/opt/cross lens/worker'", &array);
         // Prints the words of the command that it would start.
         let folder = tempfile::tempdir().unwrap();
         let printed = |index: usize| {

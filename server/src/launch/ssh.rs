@@ -15,7 +15,7 @@ use shared::problem::FieldError;
 use shared::rundir;
 use tokio::process::Command;
 
-use super::file::{check_folder, check_lines, check_word, read_probe, there};
+use super::file::{check_folder, check_lines, check_word, read_probe, there, worker};
 use super::program::{CallError, call, quoted};
 use super::{Job, Launcher, Listed, NotStarted, Standing, Stop, prepare};
 
@@ -44,7 +44,7 @@ pub struct SshLane {
     #[serde(default)]
     pub setup: Vec<String>,
     #[serde(default)]
-    pub worker: Option<PathBuf>,
+    pub worker: Option<String>,
     /// Folder of the run directories on the host; by default as the server sees it.
     #[serde(default)]
     pub runs: Option<PathBuf>,
@@ -55,7 +55,7 @@ pub struct SshLane {
 
 impl SshLane {
     pub fn check(&self) -> Vec<FieldError> {
-        let SshLane { host, options: _, device, setup, worker: _, runs, copy } = self;
+        let SshLane { host, options: _, device, setup, worker, runs, copy } = self;
         let mut errors: Vec<FieldError> = check_word("host", host).into_iter().collect();
         if host.starts_with('-') {
             errors.push(FieldError::new("host", format!("`{host}` is not the name of a host")));
@@ -67,6 +67,7 @@ impl SshLane {
             errors.push(FieldError::new("runs", "is missing: with `copy`, run directories go to this folder of the host"));
         }
         errors.extend(check_lines("setup", setup));
+        errors.extend(check_lines("worker", worker.as_slice()));
         errors.extend(check_folder("runs", runs.as_deref()));
         errors
     }
@@ -93,7 +94,7 @@ impl Ssh {
     }
 
     fn worker(&self) -> String {
-        quoted(&self.lane.worker.as_deref().unwrap_or(&self.own_worker).display().to_string())
+        worker(self.lane.worker.as_deref(), &self.own_worker)
     }
 
     fn there(&self, job: &Job) -> PathBuf {
@@ -161,8 +162,9 @@ impl Ssh {
             "cd {dir} || exit 1\n\
              rm -f {stop}\n\
              {setup}\
-             command -v {worker} > /dev/null || {{ echo {worker} is not a program on this host >&2; exit 1; }}\n\
-             CROSSLENS_DEVICE={device} nohup setsid {worker} {dir} --ticket {name}{again} >> log.txt 2>&1 < /dev/null &\n",
+             set -- {worker}\n\
+             command -v \"$1\" > /dev/null || {{ echo \"$1 is not a program on this host\" >&2; exit 1; }}\n\
+             CROSSLENS_DEVICE={device} nohup setsid \"$@\" {dir} --ticket {name}{again} >> log.txt 2>&1 < /dev/null &\n",
             stop = rundir::STOP,
         )
     }
@@ -314,8 +316,9 @@ mod tests {
             "cd /scratch/at-1 || exit 1\n\
              rm -f stop\n\
              module load cuda\n\
-             command -v /opt/worker > /dev/null || { echo /opt/worker is not a program on this host >&2; exit 1; }\n\
-             CROSSLENS_DEVICE=cuda:1 nohup setsid /opt/worker /scratch/at-1 --ticket crosslens-1.0 --again 'It'\\''s back.' >> log.txt 2>&1 < \
+             set -- /opt/worker\n\
+             command -v \"$1\" > /dev/null || { echo \"$1 is not a program on this host\" >&2; exit 1; }\n\
+             CROSSLENS_DEVICE=cuda:1 nohup setsid \"$@\" /scratch/at-1 --ticket crosslens-1.0 --again 'It'\\''s back.' >> log.txt 2>&1 < \
              /dev/null &\n"
         );
     }

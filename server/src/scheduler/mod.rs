@@ -713,7 +713,8 @@ fn was_interrupted(running: &Running, ending: &Ending) -> bool {
             let soon = Timestamp::now() + SAVE_AHEAD + Duration::from_secs(60);
             ends_at.parse::<Timestamp>().is_ok_and(|end| end <= soon)
         }
-        _ => false,
+        // It was so short that its end is not known.
+        _ => running.kind.has_time_limits(),
     };
     match ending.fate {
         Some(Fate::Preempted) => true,

@@ -147,8 +147,8 @@ mod tests {
             assert_eq!(judged(end, Fate::Preempted, None), Verdict::GoesOn);
             assert_eq!(judged(end, Fate::TimeLimit, None), Verdict::GoesOn);
             check(Ending { fate: Some(Fate::Canceled), ..ending(end) }, None, RunState::Canceled, Some("canceled in the engine"));
-            check(Ending { fate: Some(Fate::Canceled), ..ending(end) }, Some(StopReason::Pause), RunState::Paused, None);
         }
+        check(Ending { fate: Some(Fate::Canceled), ..ending(saved()) }, Some(StopReason::Pause), RunState::Paused, None);
         assert_eq!(judged(End::Unknown, Fate::Failed("its node failed".into()), None), Verdict::Died("its node failed".into()));
         assert_eq!(judged(saved(), Fate::Failed("exit code 85".into()), None), Verdict::GoesOn);
         check(Ending { fate: Some(Fate::Canceled), ..exit(0) }, None, RunState::Succeeded, None);

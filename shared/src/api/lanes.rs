@@ -66,6 +66,11 @@ impl LaneKind {
         self == LaneKind::Slurm
     }
 
+    /// Whether its jobs have an end that their engine tells while they run.
+    pub fn has_time_limits(self) -> bool {
+        self == LaneKind::Slurm
+    }
+
     /// Whether runs may wait there after they were handed over.
     pub fn queues(self) -> bool {
         match self {

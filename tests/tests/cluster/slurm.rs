@@ -140,7 +140,7 @@ impl Slurm {
             let words = read("cmdline");
             let keeper = words.starts_with(b"slurmstepd") && self.owns(pid);
             if of_job || keeper {
-                tests::kill(pid, libc_kill());
+                tests::kill(pid, SIGKILL);
             }
         }
         Ok(())
@@ -153,9 +153,7 @@ impl Slurm {
     }
 }
 
-const fn libc_kill() -> i32 {
-    9
-}
+const SIGKILL: i32 = 9;
 
 impl Drop for Slurm {
     fn drop(&mut self) {
