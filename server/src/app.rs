@@ -23,8 +23,8 @@ use utoipa_axum::routes;
 
 use crate::problem::ApiError;
 use crate::routes::{
-    actions, attributions, changes, checkpoints, comparisons, datasets, estimates, lanes, meta, pages, pairs, problems, queue, runs, session,
-    shares, sweeps, system, theory, trash,
+    actions, attributions, changes, checkpoints, comparisons, datasets, estimates, lanes, meta, pages, pairs, problems, queue, runs,
+    session, shares, sweeps, system, theory, trash,
 };
 use crate::state::AppState;
 use crate::{api_document, auth, base_path, guests, ranges, telemetry};

@@ -1,6 +1,7 @@
 //! The database: runs, their labels and share links. Reads the states of runs and changes none;
 //! `scheduler::states` does.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -460,14 +461,30 @@ impl Db {
 
     /// The runs of a sweep, or of all sweeps, oldest first.
     pub async fn sweep_runs(&self, sweep: Option<&SweepId>) -> sqlx::Result<Vec<Run>> {
-        let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
+        let mut query = QueryBuilder::<Sqlite>::new(SELECT_ROW);
         query.push(" WHERE sweep ");
         match sweep {
             Some(sweep) => query.push("= ").push_bind(sweep.as_str()),
             None => query.push("IS NOT NULL"),
         };
         query.push(" ORDER BY seq");
-        Ok(self.present(query.build().fetch_all(&self.pool).await?))
+        let mut runs = self.present(query.build().fetch_all(&self.pool).await?);
+        // All positions at once: thousands of runs of a sweep may be queued.
+        if runs.iter().any(|run| run.state == RunState::Queued) {
+            let positions = self.queue_positions().await?;
+            for run in runs.iter_mut().filter(|run| run.state == RunState::Queued) {
+                run.queue_position = positions.get(run.id.as_str()).copied();
+            }
+        }
+        Ok(runs)
+    }
+
+    /// How many runs wait before each queued run for the same lane.
+    async fn queue_positions(&self) -> sqlx::Result<HashMap<String, u32>> {
+        let select =
+            "SELECT id, row_number() OVER (PARTITION BY device ORDER BY coalesce(place, seq)) - 1 FROM present_runs WHERE state = 'queued'";
+        let positions: Vec<(String, u32)> = sqlx::query_as(select).fetch_all(&self.pool).await?;
+        Ok(positions.into_iter().collect())
     }
 
     /// The runs that measure pairs of classes, newest first.

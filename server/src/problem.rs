@@ -153,9 +153,11 @@ impl Kind {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The worker program is missing or does not start; the System page says why.",
             ),
-            Kind::LaneNotReady => {
-                ("lane-not-ready", StatusCode::SERVICE_UNAVAILABLE, "No worker could be tried on the lane; `detail` has the engine's words.")
-            }
+            Kind::LaneNotReady => (
+                "lane-not-ready",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "No worker could be tried on the lane; `detail` has the engine's words.",
+            ),
             Kind::InvalidLanes => {
                 ("invalid-lanes", StatusCode::UNPROCESSABLE_ENTITY, "The file of lanes cannot be read; `detail` names every wrong field.")
             }

@@ -84,8 +84,10 @@ fn lane(state: &AppState, config: &RunConfig, broken: Option<&str>) -> Result<Re
 
 /// Asks the engine of a lane whether it would take a run.
 async fn check_lane(state: &AppState, name: &str) -> Result<(), FieldError> {
-    let Some(lane) = state.lanes.get(name) else { return Ok(()) };
-    let refused = |words: String| FieldError::new("device", format!("{} refuses runs on the lane `{name}`: {words}", lane.engine.kind().label()));
+    // One that is down is asked when it is up again.
+    let Some(lane) = state.lanes.get(name).filter(|lane| state.lanes.trouble(lane).is_none()) else { return Ok(()) };
+    let refused =
+        |words: String| FieldError::new("device", format!("{} refuses runs on the lane `{name}`: {words}", lane.engine.kind().label()));
     lane.engine.check(name).await.map_err(refused)
 }
 

@@ -34,5 +34,6 @@ pub fn test(layout: &Layout, progress: &Progress, args: &[String]) -> Result<()>
 
 /// Daemons are in folders that are not on the path of every user.
 fn is_there(program: &str) -> bool {
-    find_on_path(program).is_some() || Command::new("test").args(["-x", &format!("/usr/sbin/{program}")]).status().is_ok_and(|status| status.success())
+    find_on_path(program).is_some()
+        || Command::new("test").args(["-x", &format!("/usr/sbin/{program}")]).status().is_ok_and(|status| status.success())
 }

@@ -27,7 +27,8 @@ pub fn job_text(job: &Job) -> Option<String> {
         JobStanding::Running { node, ends_at } => {
             let node = node.as_ref().map_or_else(String::new, |node| format!(" on {node}"));
             sentences.push(format!("Runs{number}{node}."));
-            sentences.extend(ends_at.as_ref().map(|time| format!("Its time is up at {} UTC; then it is submitted again.", dates::minute(time))));
+            sentences
+                .extend(ends_at.as_ref().map(|time| format!("Its time is up at {} UTC; then it is submitted again.", dates::minute(time))));
         }
         JobStanding::Over => {}
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{
-    DeviceQueue, Estimate, EstimateBasis, LaneKind, Queue, QueueChange, QueueMove, QueuePlace, QueuedRun, Run, RunAction, RunRow,
-    RunState, path,
+    DeviceQueue, Estimate, EstimateBasis, LaneKind, Queue, QueueChange, QueueMove, QueuePlace, QueuedRun, Run, RunAction, RunRow, RunState,
+    path,
 };
 use shared::format;
 use shared::id::RunId;
@@ -308,7 +308,9 @@ fn lane_choice(run: &RunRow, queue: Fetched<Queue>, moves: Moves) -> Option<impl
         view! { <option value=name.clone() selected=selected>{name.clone()}</option> }
     };
     let label = format!("Lane of {}", run.title);
-    Some(view! { <select class="input input-small" aria-label=label on:change=change.clone()>{names.into_iter().map(option).collect_view()}</select> })
+    Some(
+        view! { <select class="input input-small" aria-label=label on:change=change.clone()>{names.into_iter().map(option).collect_view()}</select> },
+    )
 }
 
 /// How long a run takes, and what the estimate is based on.

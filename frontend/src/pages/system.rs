@@ -261,7 +261,8 @@ mod tests {
 
     #[test]
     fn a_lane_says_what_it_offers_and_its_trial_what_was_found() {
-        let lane = |at_once, auto| Lane { name: "a".into(), kind: LaneKind::Slurm, text: "partition gpu".into(), at_once, auto, trouble: None };
+        let lane =
+            |at_once, auto| Lane { name: "a".into(), kind: LaneKind::Slurm, text: "partition gpu".into(), at_once, auto, trouble: None };
         assert_eq!(offers(&lane(None, true)), "partition gpu");
         assert_eq!(offers(&lane(Some(1), false)), "partition gpu, one run at once, not by auto");
         let device = Device { id: "cuda:0".into(), name: "A100".into(), memory_bytes: None };

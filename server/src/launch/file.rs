@@ -13,7 +13,7 @@ use shared::api::{LaneKind, Probe};
 use shared::config::is_lane_name;
 use shared::problem::{self, FieldError};
 
-use super::command::{Commands, CommandLane};
+use super::command::{CommandLane, Commands};
 use super::program::quoted;
 use super::slurm::{Slurm, SlurmLane};
 use super::ssh::{Ssh, SshLane};
@@ -116,7 +116,10 @@ fn lanes(described: Vec<Described>, poll_secs: Option<u32>, own_worker: &Path) -
         let arrays = matches!(kind, Kind::Slurm(_));
         let (text, has_gpu, at_once, engine) = match kind {
             Kind::Slurm(lane) => match &slurm {
-                Some(engine) => (lane.text(), lane.gpus > 0, None, Arc::clone(engine)),
+                Some(engine) => {
+                    let at_once = throttle.map_or_else(String::new, |most| format!(", {most} of a sweep at once"));
+                    (lane.text() + &at_once, lane.gpus > 0, None, Arc::clone(engine))
+                }
                 None => continue,
             },
             Kind::Ssh(lane) => {
@@ -137,7 +140,8 @@ fn lanes(described: Vec<Described>, poll_secs: Option<u32>, own_worker: &Path) -
 type Parsed = (bool, Option<u32>, Vec<Described>);
 
 fn parse(text: &str) -> Result<Parsed, Vec<FieldError>> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| vec![FieldError::new("TOML", error.to_string().trim().to_owned())])?;
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| vec![FieldError::new("TOML", error.to_string().trim().to_owned())])?;
     let value = serde_json::to_value(table).map_err(|error| vec![FieldError::new("TOML", error.to_string())])?;
     let Whole { local, poll_secs, lane } = problem::read(&value).map_err(|error| vec![error])?;
     let mut errors = Vec::new();
@@ -150,7 +154,10 @@ fn parse(text: &str) -> Result<Parsed, Vec<FieldError>> {
         match described(fields) {
             Ok(lane) => {
                 if !names.insert(lane.common_name.clone()) {
-                    errors.push(FieldError::new(format!("lane[{index}].name"), format!("`{}` is the name of another lane", lane.common_name)));
+                    errors.push(FieldError::new(
+                        format!("lane[{index}].name"),
+                        format!("`{}` is the name of another lane", lane.common_name),
+                    ));
                 }
                 lanes.push(lane);
             }
@@ -230,7 +237,8 @@ pub(super) fn worker(command: Option<&str>, own: &Path) -> String {
 /// Reads what `worker --probe` has printed, after whatever else was.
 pub(super) fn read_probe(printed: &str) -> Result<Probe, String> {
     let line = printed.lines().rev().find(|line| line.trim_start().starts_with('{')).unwrap_or_default();
-    serde_json::from_str(line).map_err(|_| format!("the worker there does not answer like one of this version; it said: {:?}", printed.trim()))
+    serde_json::from_str(line)
+        .map_err(|_| format!("the worker there does not answer like one of this version; it said: {:?}", printed.trim()))
 }
 
 #[cfg(test)]
@@ -284,7 +292,10 @@ mod tests {
         check("[[lane]", &["TOML: "]);
         check("poll_secs = 0", &["poll_secs: 0 is out of range"]);
         check("[[lane]]\nkind = \"slurm\"", &["lane[0].name: is missing"]);
-        check("[[lane]]\nname = \"a\"\nkind = \"local\"", &["lane[0].kind: `local` is not a kind of lane; known: `slurm`, `ssh`, `command`"]);
+        check(
+            "[[lane]]\nname = \"a\"\nkind = \"local\"",
+            &["lane[0].kind: `local` is not a kind of lane; known: `slurm`, `ssh`, `command`"],
+        );
         check("[[lane]]\nname = \"a\"\nkind = \"slurm\"\ngpus = \"one\"", &["lane[0].gpus: `one` is not a whole number"]);
         check("[[lane]]\nname = \"a\"\nkind = \"slurm\"\npartitoin = \"x\"", &["lane[0].partitoin: unknown field"]);
         check(

@@ -13,7 +13,7 @@ use super::{Engine, Job, LanesFile, Launcher, Listed, Local, NotStarted, Stop};
 use crate::scheduler::AtOnce;
 
 /// Time between two looks at the jobs of this machine; their ends are heard of at once.
-const LOCAL_PACE: Duration = Duration::from_millis(100);
+const LOCAL_PACE: Duration = Duration::from_millis(500);
 /// Time until a lane that refused is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
 /// The same where the disk is full.
@@ -185,7 +185,10 @@ impl Lanes {
 
     /// Whether some lane is to be tried again later.
     pub fn any_refuses(&self) -> bool {
-        !self.configured().refusals.is_empty()
+        let mut configured = self.configured();
+        // One that has not been tried again meanwhile has no run that waits for it.
+        configured.refusals.retain(|(.., until)| Instant::now() < *until + TRY_AGAIN);
+        !configured.refusals.is_empty()
     }
 
     fn refuses(&self, name: &str) -> bool {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use lease::{Standing as Writer, Watch};
@@ -39,8 +40,11 @@ struct Children {
 #[derive(Clone, Copy, Debug)]
 enum Process {
     Runs(u32),
-    Ended(ExitStatus),
+    Ended(ExitStatus, Instant),
 }
+
+/// How long it is known how a worker has ended that nobody asks for: it may end before it is followed.
+const KEPT: Duration = Duration::from_secs(60);
 
 impl Children {
     fn jobs(&self) -> MutexGuard<'_, HashMap<String, Process>> {
@@ -54,7 +58,7 @@ impl Children {
         let children = Arc::clone(self);
         tokio::spawn(async move {
             match child.wait().await {
-                Ok(status) => _ = children.jobs().insert(name, Process::Ended(status)),
+                Ok(status) => _ = children.jobs().insert(name, Process::Ended(status, Instant::now())),
                 // Its directory then tells how it ended.
                 Err(error) => {
                     tracing::warn!("the server could not wait for the worker {number}: {error}");
@@ -108,7 +112,7 @@ impl Local {
     fn process(&self, job: &Job) -> Option<u32> {
         match self.children.jobs().get(&job.name) {
             Some(Process::Runs(number)) => return Some(*number),
-            Some(Process::Ended(_)) | None => {}
+            Some(Process::Ended(..)) | None => {}
         }
         match Watch::new(job.dir.path()).look() {
             Ok(Writer::Held(Some(lease))) if lease.process.is_alive() == Some(true) => Some(lease.process.pid),
@@ -149,11 +153,13 @@ impl Launcher for Local {
 
     async fn list(&self, jobs: &[Job]) -> Result<HashMap<String, Listed>, String> {
         let mut children = self.children.jobs();
-        // Nobody asks for the others any more.
-        children.retain(|name, process| matches!(process, Process::Runs(_)) || jobs.iter().any(|job| job.name == *name));
+        children.retain(|name, process| match process {
+            Process::Runs(_) => true,
+            Process::Ended(_, at) => at.elapsed() < KEPT || jobs.iter().any(|job| job.name == *name),
+        });
         let standing = |process: &Process| match process {
             Process::Runs(_) => Standing::Running { node: None, ends_at: None },
-            Process::Ended(status) => Standing::Over(Fate::Exited(*status)),
+            Process::Ended(status, _) => Standing::Over(Fate::Exited(*status)),
         };
         let listed = |(name, process): (&String, &Process)| (name.clone(), Listed { id: None, standing: standing(process) });
         Ok(children.iter().map(listed).collect())

@@ -108,9 +108,15 @@ pub struct Listed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// `reason` is a sentence, `starts_at` in RFC 3339.
-    Waiting { reason: Option<String>, starts_at: Option<String> },
+    Waiting {
+        reason: Option<String>,
+        starts_at: Option<String>,
+    },
     /// `ends_at` in RFC 3339.
-    Running { node: Option<String>, ends_at: Option<String> },
+    Running {
+        node: Option<String>,
+        ends_at: Option<String>,
+    },
     Over(Fate),
 }
 

@@ -337,7 +337,8 @@ impl Launcher for Slurm {
         let mut answers = Vec::with_capacity(jobs.len());
         for jobs in jobs.chunks(size) {
             let prepared: Vec<Result<(), NotStarted>> = jobs.iter().map(|job| prepare(&job.dir)).collect();
-            let elements: Vec<usize> = prepared.iter().enumerate().filter(|(_, prepared)| prepared.is_ok()).map(|(index, _)| index).collect();
+            let elements: Vec<usize> =
+                prepared.iter().enumerate().filter(|(_, prepared)| prepared.is_ok()).map(|(index, _)| index).collect();
             let (batch, first) = jobs[0].batch();
             let array = Array { batch, first: first.parse().unwrap_or_default(), jobs, elements: ranges(&elements), at_once };
             let submitted = if elements.is_empty() { Ok(String::new()) } else { self.submit_array(lane, &array).await };
@@ -413,9 +414,10 @@ fn standing(state: &str, reason: &str, starts_at: Option<String>, ends_at: Optio
         "PENDING" => Some(Standing::Waiting { reason: Some(in_words(reason)), starts_at }),
         "CONFIGURING" => Some(Standing::Waiting { reason: Some("its node is being prepared".to_owned()), starts_at: None }),
         "SUSPENDED" | "STOPPED" => Some(Standing::Waiting { reason: Some("it is suspended for another job".to_owned()), starts_at: None }),
-        "REQUEUE_HOLD" | "SPECIAL_EXIT" => {
-            Some(Standing::Waiting { reason: Some("it is held after an exit; `scontrol release` lets it go on".to_owned()), starts_at: None })
-        }
+        "REQUEUE_HOLD" | "SPECIAL_EXIT" => Some(Standing::Waiting {
+            reason: Some("it is held after an exit; `scontrol release` lets it go on".to_owned()),
+            starts_at: None,
+        }),
         "REQUEUED" => Some(Standing::Waiting { reason: Some("it starts again".to_owned()), starts_at }),
         "COMPLETED" => None,
         "CANCELLED" => Some(Standing::Over(Fate::Canceled)),
@@ -455,7 +457,9 @@ fn in_words(reason: &str) -> String {
         "QOSNotAllowed" => "its QOS may not be used in this partition",
         "launch failed requeued held" => "it could not be started and is held; `scontrol release` lets it try again",
         reason if reason.starts_with("ReqNodeNotAvail") => "a node that it needs is down, reserved or taken",
-        reason if reason.starts_with("QOSMax") || reason.starts_with("QOSGrp") || reason.starts_with("QOS") => "a limit of its QOS is reached",
+        reason if reason.starts_with("QOSMax") || reason.starts_with("QOSGrp") || reason.starts_with("QOS") => {
+            "a limit of its QOS is reached"
+        }
         reason if reason.starts_with("Assoc") || reason.starts_with("MaxJobs") => "a limit of its account or user is reached",
         reason if reason.starts_with("Nodes required for job are DOWN") => "the nodes that it could use are down or reserved",
         reason => return format!("Slurm says: {reason}"),

@@ -118,7 +118,16 @@ impl Ssh {
             .map(|word| quoted(&word))
             .collect();
         let mut command = Command::new("rsync");
-        command.args(["--recursive", "--links", "--perms", "--times", "--mkpath", "--partial-dir=.partial", "--rsh", &remote_shell.join(" ")]);
+        command.args([
+            "--recursive",
+            "--links",
+            "--perms",
+            "--times",
+            "--mkpath",
+            "--partial-dir=.partial",
+            "--rsh",
+            &remote_shell.join(" "),
+        ]);
         command.args(NOT_COPIED.map(|name| format!("--exclude=/{name}")));
         let remote = |path: &Path| format!("{}:{}/", self.lane.host, path.display());
         let local = |path: &Path| format!("{}/", path.display());
@@ -127,7 +136,13 @@ impl Ssh {
             // The worker removes checkpoints that it does not keep. What people uploaded is only here.
             Copy::Back { from, to } => command.args(["--delete", "--exclude=/upload"]).args([remote(from), local(to)]),
             Copy::Source { from, to } => command
-                .args(["--include=/config.json", "--include=/format", "--include=/metrics.jsonl", "--include=/checkpoints/***", "--exclude=*"])
+                .args([
+                    "--include=/config.json",
+                    "--include=/format",
+                    "--include=/metrics.jsonl",
+                    "--include=/checkpoints/***",
+                    "--exclude=*",
+                ])
                 .args([local(from), remote(to)]),
         };
         call(command, "", COPY_LIMIT).await.map(drop)
@@ -205,7 +220,9 @@ fn not_started(error: CallError) -> NotStarted {
     match error {
         CallError::Silent(..) => NotStarted::Unknown(words),
         // The connection was there and broke.
-        CallError::Refused { code: Some(SSH_FAILED), words: said } if ["closed", "reset", "Broken pipe", "not responding"].iter().any(|part| said.contains(part)) => {
+        CallError::Refused { code: Some(SSH_FAILED), words: said }
+            if ["closed", "reset", "Broken pipe", "not responding"].iter().any(|part| said.contains(part)) =>
+        {
             NotStarted::Unknown(words)
         }
         CallError::Refused { .. } | CallError::Missing(..) => NotStarted::Lane(words),
@@ -217,7 +234,10 @@ fn in_words(error: &CallError) -> String {
     let said = error.to_string();
     let advice = [
         ("Permission denied", "the host does not take the key: `ssh-copy-id` puts it there, `ssh-add` opens one with a passphrase"),
-        ("Host key verification failed", "the host shows another key than the one known, or none is known: look into it, then `ssh` there by hand"),
+        (
+            "Host key verification failed",
+            "the host shows another key than the one known, or none is known: look into it, then `ssh` there by hand",
+        ),
         ("Could not resolve", "is the name right?"),
     ];
     match advice.iter().find(|(part, _)| said.contains(part)) {
@@ -309,7 +329,8 @@ mod tests {
 
     #[test]
     fn the_script_starts_the_worker_of_the_lane_on_its_device() {
-        let lane = SshLane { device: Some("cuda:1".into()), setup: vec!["module load cuda".into()], runs: Some("/scratch".into()), ..lane() };
+        let lane =
+            SshLane { device: Some("cuda:1".into()), setup: vec!["module load cuda".into()], runs: Some("/scratch".into()), ..lane() };
         let script = Ssh::new(lane, "/opt/worker".into()).start_script(&job("crosslens-1.0"));
         assert_eq!(
             script,

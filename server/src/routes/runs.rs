@@ -349,7 +349,11 @@ pub fn refused(id: &RunId, refusal: Refusal) -> ApiError {
         Refusal::Canceling => {
             ApiError::on_field(Kind::RunFinished, "id", format!("`{id}` is being canceled; resume it later in place of pausing it"))
         }
-        Refusal::Running => ApiError::on_field(Kind::RunActive, "id", format!("`{id}` is running or waits in the engine of its lane; cancel it before deleting it")),
+        Refusal::Running => ApiError::on_field(
+            Kind::RunActive,
+            "id",
+            format!("`{id}` is running or waits in the engine of its lane; cancel it before deleting it"),
+        ),
         Refusal::InTrash => resources::in_trash(id),
         Refusal::NotInTrash => ApiError::on_field(Kind::RunNotInTrash, "id", format!("`{id}` is not in the trash")),
         Refusal::NoLane(lane) => ApiError::on_field(Kind::LaneNotFound, "lane", format!("no lane `{lane}`")),

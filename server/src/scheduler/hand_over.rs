@@ -71,7 +71,7 @@ impl Actor {
             counts.add(&running.lane, running.sweep.as_deref(), runs);
         }
         let mut batches: Vec<Batch> = Vec::new();
-        for run in self.states.active(RunState::Queued).await? {
+        for run in self.states.waiting().await? {
             if self.running.contains_key(&run.id) {
                 continue;
             }

@@ -46,6 +46,9 @@ use crate::worker::last_words;
 /// Time until a failed write or start is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// Messages that may wait; whoever sends more is held up.
+const INBOX: usize = 1024;
+
 /// How the queue works.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
@@ -223,7 +226,7 @@ impl Scheduler {
         rules: Rules,
         probe: watch::Receiver<WorkerStatus>,
     ) -> Self {
-        let (messages, inbox) = mpsc::channel(64);
+        let (messages, inbox) = mpsc::channel(INBOX);
         let (db, states) = (Db::new(pool.clone(), pending.clone()), States::new(pool, pending));
         tokio::spawn(external::watch(dirs.clone(), messages.clone()));
         let actor = Actor {
@@ -315,10 +318,14 @@ impl Actor {
             let retry = stuck.is_some() || self.db.trouble().is_some() || self.lanes.any_refuses();
             let probe_changes = !matches!(*self.probe.borrow(), WorkerStatus::Ready(_));
             tokio::select! {
-                message = self.inbox.recv() => match message {
-                    Some(message) => self.handle(message).await,
-                    None => return,
-                },
+                message = self.inbox.recv() => {
+                    let Some(message) = message else { return };
+                    self.handle(message).await;
+                    // Thousands of runs may move or end at once: look for the next only after all of them.
+                    while let Ok(message) = self.inbox.try_recv() {
+                        self.handle(message).await;
+                    }
+                }
                 changed = self.probe.changed(), if probe_changes => if changed.is_err() { return },
                 () = sleep(RETRY), if retry => self.try_again().await,
             }

@@ -9,7 +9,7 @@ use shared::id::{RunId, SweepId};
 use shared::labels::Labels;
 use shared::rundir::StopReason;
 use sqlx::types::Json;
-use sqlx::{FromRow, SqlitePool};
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqlitePool};
 
 use super::NewRun;
 use super::pending_writes::{Again, Change, Deaths, End, PendingWrites};
@@ -167,16 +167,24 @@ impl States {
         transaction.commit().await
     }
 
+    /// Queued runs that were not handed over to a lane yet, in order.
+    pub async fn waiting(&self) -> sqlx::Result<Vec<ActiveRun>> {
+        self.active_where(RunState::Queued, "AND coalesce(job ->> '$.standing.is', 'over') = 'over'").await
+    }
+
     /// Runs in a state, in the order of the queue.
     pub async fn active(&self, state: RunState) -> sqlx::Result<Vec<ActiveRun>> {
+        self.active_where(state, "").await
+    }
+
+    async fn active_where(&self, state: RunState, and: &'static str) -> sqlx::Result<Vec<ActiveRun>> {
         // Selects two values and not the configuration: parsing a thousand configurations is slow.
-        let rows = sqlx::query(
+        let mut query = QueryBuilder::<Sqlite>::new(
             "SELECT id, config ->> '$.kind' AS kind, device, coalesce(lane, config ->> '$.device') AS wanted, sweep, summary ->> '$.epochs' AS epochs, stopping, deaths, job \
-             FROM present_runs WHERE state = ? ORDER BY coalesce(place, seq)",
-        )
-        .bind(state.id())
-        .fetch_all(&self.pool)
-        .await?;
+             FROM present_runs WHERE state = ",
+        );
+        query.push_bind(state.id()).push(format_args!(" {and} ORDER BY coalesce(place, seq)"));
+        let rows = query.build().fetch_all(&self.pool).await?;
         // A row that this version cannot read must not hold the others.
         let mut active: Vec<ActiveRun> = rows.iter().flat_map(ActiveRun::from_row).collect();
         // Without runs whose end, return to the queue or deletion is not written yet.

@@ -56,7 +56,10 @@ pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_word
         _ => None,
     };
     if ending.fate == Some(Fate::Canceled) && stop_reason.is_none() && !ending.finished && matches!(exit, None | Some(REQUEUE)) {
-        return Verdict::Over(RunState::Canceled, Some("its job was canceled in the engine of its lane; resumed, the run goes on".to_owned()));
+        return Verdict::Over(
+            RunState::Canceled,
+            Some("its job was canceled in the engine of its lane; resumed, the run goes on".to_owned()),
+        );
     }
     let status = match ending.end {
         Ok(End::Exited(status)) => status,

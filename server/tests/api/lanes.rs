@@ -51,8 +51,7 @@ impl TestServer {
 async fn a_run_goes_where_it_asks_to_and_ends_like_any_other() {
     let server = start(COMMANDS).await;
     let lanes: Lanes = server.get("/api/lanes").await.json();
-    let found: Vec<(&str, LaneKind, Option<u32>)> =
-        lanes.lanes.iter().map(|lane| (lane.name.as_str(), lane.kind, lane.at_once)).collect();
+    let found: Vec<(&str, LaneKind, Option<u32>)> = lanes.lanes.iter().map(|lane| (lane.name.as_str(), lane.kind, lane.at_once)).collect();
     assert_eq!(found, [("cpu", LaneKind::Local, Some(1)), ("box", LaneKind::Command, Some(2))]);
     assert!(lanes.file.is_some_and(|file| file.ends_with("lanes.toml")));
 
