@@ -79,7 +79,7 @@ pub struct Args {
     #[arg(long = "runs-at-once", env = "CROSSLENS_RUNS_AT_ONCE", value_name = "DEVICE=N", value_delimiter = ',')]
     pub runs_at_once: Vec<DeviceShare>,
 
-    /// Stops the runs with the server: they save, and go on with the next server. Without it they go on meanwhile.
+    /// Stops the runs of this machine with the server: they save, and go on with the next server. Without it they go on meanwhile.
     #[arg(long, env = "CROSSLENS_STOP_RUNS")]
     pub stop_runs: bool,
 

@@ -1,9 +1,9 @@
 //! What a run on Slurm is like when nothing goes wrong, and what ends its time there.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use shared::api::{JobStanding, LaneTrial, Lanes, Queue, RunState, Sweep};
-use tests::until;
+use tests::{kill, until};
 
 use crate::slurm::{Site, Slurm};
 use crate::{app, assert_whole, job, trained, training, waits};
@@ -56,10 +56,22 @@ async fn a_run_goes_to_slurm_and_ends_in_the_bytes_of_one_that_stayed_here() -> 
 async fn a_run_whose_time_is_up_in_the_middle_of_an_epoch_is_submitted_again() -> Result<()> {
     let slurm = Slurm::start(Site::PLAIN).await?;
     let app = app(LANES, slurm.environment()).await?;
-    let run = assert_whole(&app, &app.submit(&training("minute")).await?).await?;
-    let job = run.job.unwrap();
-    // Slurm signals a job of a minute within its first seconds.
-    ensure!(job.resubmissions > 0, "{job:?}");
+    let run = app.submit(&training("minute")).await?;
+    trained(&app, &run, 2).await?;
+    // Slurm signals a job of a minute within its first half; the worker must not be done before.
+    let (_, worker) = app.workers().into_iter().next().context("no worker")?;
+    kill(worker, libc::SIGSTOP);
+    until("Slurm has signaled the worker", async || {
+        let status = std::fs::read_to_string(format!("/proc/{worker}/status"))?;
+        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).context("no pending signals")?;
+        let pending = u64::from_str_radix(pending.trim(), 16)?;
+        Ok((pending & (1 << (libc::SIGUSR1 - 1)) != 0).then_some(()))
+    })
+    .await?;
+    kill(worker, libc::SIGCONT);
+    let run = assert_whole(&app, &run).await?;
+    let job = run.job.context("no job")?;
+    ensure!(job.resubmissions > 0 && job.interruptions == 0, "{job:?}");
     Ok(())
 }
 

@@ -140,7 +140,7 @@ impl Slurm {
             let words = read("cmdline");
             let keeper = words.starts_with(b"slurmstepd") && self.owns(pid);
             if of_job || keeper {
-                tests::kill(pid, SIGKILL);
+                tests::kill(pid, libc::SIGKILL);
             }
         }
         Ok(())
@@ -152,8 +152,6 @@ impl Slurm {
         files.filter_map(|file| fs::read_link(file.path()).ok()).any(|path| path.starts_with(self.folder.path()))
     }
 }
-
-const SIGKILL: i32 = 9;
 
 impl Drop for Slurm {
     fn drop(&mut self) {

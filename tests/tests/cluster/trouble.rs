@@ -12,9 +12,6 @@ use crate::lanes::LANES;
 use crate::slurm::{Site, Slurm};
 use crate::{app, assert_whole, job, trained, training, waits};
 
-const SIGSTOP: i32 = 19;
-const SIGCONT: i32 = 18;
-
 async fn preempted(site: Site) -> Result<Run> {
     let slurm = Slurm::start(site).await?;
     let app = app(LANES, slurm.environment()).await?;
@@ -179,13 +176,13 @@ async fn a_file_system_that_is_away_for_a_while_costs_no_run() -> Result<()> {
     let workers = app.workers();
     let stop = |signal: i32| workers.iter().for_each(|(_, pid)| kill(*pid, signal));
     let (runs, aside) = (app.run_dir("x").with_file_name(""), app.run_dir("x").with_file_name("").with_file_name("aside"));
-    stop(SIGSTOP);
+    stop(libc::SIGSTOP);
     fs::rename(&runs, &aside)?;
     tokio::time::sleep(std::time::Duration::from_secs(8)).await;
     let state = app.run(&run.id).await?.state;
     ensure!(state == RunState::Running, "{state:?}");
     fs::rename(&aside, &runs)?;
-    stop(SIGCONT);
+    stop(libc::SIGCONT);
     assert_whole(&app, &run).await.map(drop)
 }
 
