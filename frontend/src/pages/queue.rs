@@ -293,7 +293,7 @@ fn lane_choice(run: &RunRow, queue: Fetched<Queue>, moves: Moves) -> Option<impl
     }
     let (address, own, title) = (path::run_move(&run.id), run.device.clone(), run.title.clone());
     let change = move |event| {
-        let (address, lane) = (address.clone(), event_target_value(&event));
+        let (address, title, lane) = (address.clone(), title.clone(), event_target_value(&event));
         spawn_local(async move {
             let sent = api::post::<Run>(&address, &QueueMove { to: None, lane: Some(lane.clone()) }).await;
             if sent.is_ok() {

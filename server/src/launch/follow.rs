@@ -146,10 +146,10 @@ impl Following {
     async fn look(&mut self) -> Option<Event> {
         // The launcher first: if it says that the job is gone, its worker has written its last before this look.
         let listed = self.listed();
-        let held = match self.look_at_lease().await {
-            Ok(writer) => {
+        let (writer, exit) = match self.look_at_directory().await {
+            Ok(found) => {
                 self.away_since = None;
-                (!matches!(writer, Writer::Held(_))).then_some(writer)
+                found
             }
             // A file system that comes back must not cost a run.
             Err(error) if !self.is_here() && self.away_for() < AWAY => {
@@ -158,7 +158,7 @@ impl Following {
             }
             Err(error) => return Some(Event::Ended { end: Err(error), fate: None }),
         };
-        let Some(left) = held else {
+        if matches!(writer, Writer::Held(_)) {
             self.seen = true;
             self.superseded |= matches!(listed, Some(None | Some(Standing::Over(_))));
             let standing = match listed.flatten() {
@@ -169,13 +169,9 @@ impl Following {
                 },
             };
             return self.moved(standing);
-        };
-        let exit = match self.exit_status() {
-            Ok(exit) => exit,
-            Err(error) => return Some(Event::Ended { end: Err(error), fate: None }),
-        };
+        }
         match (listed, exit) {
-            (Some(None), None) => self.ended_without_word(left, None),
+            (Some(None), None) => self.ended_without_word(&writer, None),
             (Some(None), Some(status)) => Some(Event::Ended { end: Ok(End::Exited(status)), fate: None }),
             (Some(Some(Standing::Over(fate))), exit) => {
                 let own = match &fate {
@@ -184,7 +180,7 @@ impl Following {
                 };
                 match own {
                     Some(status) => Some(Event::Ended { end: Ok(End::Exited(status)), fate: Some(fate) }),
-                    None => self.ended_without_word(left, Some(fate)),
+                    None => self.ended_without_word(&writer, Some(fate)),
                 }
             }
             (listed, Some(status)) if self.is_last_word(status) => {
@@ -211,19 +207,10 @@ impl Following {
         }
     }
 
-    /// The exit code in the directory.
-    fn exit_status(&self) -> io::Result<Option<ExitStatus>> {
-        if !self.is_here() {
-            // Opening the directory makes NFS look at the server for new files. An error shows with the next call.
-            drop(std::fs::read_dir(self.job.dir.path()));
-        }
-        self.job.dir.exit_status()
-    }
-
     /// Tells that the worker has ended and has not said how. `left`: its lease.
     ///
     /// Waits a little first where the directory is on a file system across a network, and longer while it is away.
-    fn ended_without_word(&mut self, left: Writer, fate: Option<Fate>) -> Option<Event> {
+    fn ended_without_word(&mut self, left: &Writer, fate: Option<Fate>) -> Option<Event> {
         let end = if matches!(left, Writer::Abandoned(_)) { End::Vanished } else { End::Unknown };
         if !self.is_here() {
             let gone_for = self.gone_since.get_or_insert_with(Instant::now).elapsed();
@@ -250,15 +237,25 @@ impl Following {
         Some(Event::Moved(standing, self.job.id.clone()))
     }
 
-    async fn look_at_lease(&mut self) -> io::Result<Writer> {
+    /// Whether a worker writes to the directory, and the exit code of the last one.
+    async fn look_at_directory(&mut self) -> io::Result<(Writer, Option<ExitStatus>)> {
         let mut watch = std::mem::replace(&mut self.watch, Watch::new(self.job.dir.path()));
-        let (watch, writer) = spawn_blocking(move || {
-            let writer = watch.look();
-            (watch, writer)
+        let (dir, is_here) = (self.job.dir.clone(), self.is_here());
+        let (watch, found) = spawn_blocking(move || {
+            let found = watch.look().and_then(|writer| {
+                if !is_here {
+                    // Opening the directory makes NFS look at its server for new files. An error shows with the next call.
+                    drop(std::fs::read_dir(dir.path()));
+                }
+                // After the lease: a worker writes its exit code while it holds it.
+                let exit = if matches!(writer, Writer::Held(_)) { None } else { dir.exit_status()? };
+                Ok((writer, exit))
+            });
+            (watch, found)
         })
         .await?;
         self.watch = watch;
-        writer
+        found
     }
 
     fn away_for(&mut self) -> Duration {

@@ -39,7 +39,8 @@ async fn a_site_that_requeues_exit_85_goes_on_with_the_same_job() -> Result<()> 
     let waiting = job(&app, &run, "Slurm has requeued it", |job| job.interruptions == 1 && waits(job).is_some()).await?;
     ensure!(waiting.id.as_ref() == Some(&number), "{waiting:?}");
     // Slurm waits two minutes, which tests do not.
-    let release = || slurm.call("scontrol", &["update", &format!("jobid={}", number), "starttime=now"]);
+    let job = format!("jobid={number}");
+    let release = async || slurm.call("scontrol", &["update", &job, "starttime=now"]).await;
     until("Slurm starts it again", async || Ok(release().await.is_ok().then_some(()))).await?;
     let run = assert_whole(&app, &run).await?;
     ensure!(run.job.is_some_and(|job| job.id == Some(number) && job.resubmissions == 0));
