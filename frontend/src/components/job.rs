@@ -9,7 +9,7 @@ use crate::dates;
 #[component]
 pub fn JobLine(#[prop(into)] run: Memo<Run>) -> impl IntoView {
     let text = Memo::new(move |_| run.with(|run| run.job.as_ref().and_then(job_text)));
-    move || text.get().map(|text| view! { <p class="job-line muted">{text}</p> })
+    move || text.get().map(|text| view! { <p class="muted">{text}</p> })
 }
 
 /// For example `Waits as Slurm job 17_0: it is next. Expected to start at 2026-12-01 01:00 UTC.`

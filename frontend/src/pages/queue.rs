@@ -309,7 +309,7 @@ fn lane_choice(run: &RunRow, queue: Fetched<Queue>, moves: Moves) -> Option<impl
     };
     let label = format!("Lane of {}", run.title);
     Some(
-        view! { <select class="input input-small" aria-label=label on:change=change.clone()>{names.into_iter().map(option).collect_view()}</select> },
+        view! { <select class="input" aria-label=label on:change=change>{names.into_iter().map(option).collect_view()}</select> },
     )
 }
 

@@ -1,13 +1,33 @@
 //! Lanes: where runs can go.
 
+use std::convert::Infallible;
+use std::str::FromStr;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use shared::api::{LaneTrial, Lanes};
 
+use crate::extract::{Name, Named};
 use crate::problem::{ApiError, Kind};
 use crate::state::AppState;
+
+/// Name of a lane, which need not exist.
+pub struct LaneName(String);
+
+impl FromStr for LaneName {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(LaneName(text.to_owned()))
+    }
+}
+
+impl Named for LaneName {
+    fn not_found(text: &str) -> ApiError {
+        ApiError::on_field(Kind::LaneNotFound, "name", format!("no lane `{text}`"))
+    }
+}
 
 /// Where runs can go: devices of this machine, clusters, other hosts
 #[utoipa::path(get, path = "/api/lanes", tag = "server", responses((status = 200, body = Lanes), ApiError))]
@@ -34,9 +54,8 @@ pub async fn read_lanes(state: State<AppState>) -> Result<Json<Lanes>, ApiError>
     params(("name" = String, Path, description = "The lane")),
     responses((status = 200, body = LaneTrial), ApiError)
 )]
-pub async fn try_lane(State(state): State<AppState>, Path(name): Path<String>) -> Result<Json<LaneTrial>, ApiError> {
-    let not_found = || ApiError::on_field(Kind::LaneNotFound, "name", format!("no lane `{name}`"));
-    let lane = state.lanes.get(&name).ok_or_else(not_found)?;
+pub async fn try_lane(State(state): State<AppState>, Name(LaneName(name)): Name<LaneName>) -> Result<Json<LaneTrial>, ApiError> {
+    let lane = state.lanes.get(&name).ok_or_else(|| LaneName::not_found(&name))?;
     let begun = Instant::now();
     let probe = lane.engine.probe(&name).await.map_err(|why| ApiError::new(Kind::LaneNotReady, why))?;
     Ok(Json(LaneTrial { probe, seconds: begun.elapsed().as_secs_f64() }))

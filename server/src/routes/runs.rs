@@ -249,7 +249,7 @@ pub async fn move_run(
     extract::Json(QueueMove { to, lane }): extract::Json<QueueMove>,
 ) -> Result<Json<Run>, ApiError> {
     if to.is_none() && lane.is_none() {
-        return Err(ApiError::on_field(Kind::InvalidQuery, "to", "is missing, and so is `lane`; name a place or a lane"));
+        return Err(ApiError::on_field(Kind::InvalidJson, "to", "is missing, and so is `lane`; name a place or a lane"));
     }
     if let Some(lane) = lane {
         state.scheduler.send_to(id.clone(), lane).await.map_err(|refusal| refused(&id, refusal))?;

@@ -123,7 +123,7 @@ async fn a_lane_that_refuses_is_down_and_its_runs_wait_or_are_moved() {
     let waiting = server.until(&run, |run| run.state == RunState::Queued && run.job.is_none()).await;
     assert_eq!(waiting.failure, None);
     server.post(&format!("/api/runs/{run}/move"), &json!({ "lane": "nowhere" })).await.assert_problem(404, "lane-not-found", Some("lane"));
-    server.post(&format!("/api/runs/{run}/move"), &json!({})).await.assert_problem(400, "invalid-query", Some("to"));
+    server.post(&format!("/api/runs/{run}/move"), &json!({})).await.assert_problem(400, "invalid-json", Some("to"));
     assert_eq!(server.post(&format!("/api/runs/{run}/move"), &json!({ "lane": "cpu" })).await.status, StatusCode::OK);
     assert_eq!(server.until(&run, |run| run.state.is_finished()).await.state, RunState::Succeeded);
 }
