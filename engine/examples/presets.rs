@@ -60,7 +60,8 @@ fn small_runs(preset: &Preset) -> Result<Vec<(String, RunConfig)>> {
         return Ok(vec![(preset.id.clone(), config.clone())]);
     }
     let every_other = |axis: &SweepAxis| SweepAxis { values: axis.values.iter().step_by(2).cloned().collect(), ..axis.clone() };
-    let new = NewSweep { name: String::new(), config: config.to_json(), axes: preset.sweep.iter().map(every_other).collect() };
+    let new =
+        NewSweep { name: String::new(), config: config.to_json(), axes: preset.sweep.iter().map(every_other).collect(), at_once: None };
     let configs = sweep::expand(&new, &preset.id.parse()?).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
     Ok((1..).zip(configs).map(|(index, config)| (format!("{}-{index}", preset.id), config)).collect())
 }

@@ -35,8 +35,11 @@ pub fn count(axes: &[SweepAxis]) -> usize {
 }
 
 /// The body of the request that submits the sweep.
-pub fn body(config: &Value, axes: Vec<SweepAxis>) -> NewSweep {
-    NewSweep { name: String::new(), config: config.clone(), axes }
+///
+/// `at_once`: how many of its runs may run at once, as typed; what is no number is refused by the server.
+pub fn body(config: &Value, axes: Vec<SweepAxis>, at_once: &str) -> NewSweep {
+    let at_once = (!at_once.trim().is_empty()).then(|| at_once.trim().parse().unwrap_or(0));
+    NewSweep { name: String::new(), config: config.clone(), axes, at_once }
 }
 
 /// Returns the problems of a sweep of `config`, which must itself be valid.
@@ -46,7 +49,7 @@ pub fn errors(config: &Value, axes: &[SweepAxis]) -> Vec<FieldError> {
     }
     // The server makes the id. It does not matter to whether the runs are valid.
     let id = "sweep".parse().expect("it is an id");
-    sweep::expand(&body(config, axes.to_vec()), &id).err().unwrap_or_default().into_iter().map(about_axes).collect()
+    sweep::expand(&body(config, axes.to_vec(), ""), &id).err().unwrap_or_default().into_iter().map(about_axes).collect()
 }
 
 /// Assigns a problem of one run to the axes, because the axes set the value.
@@ -84,9 +87,13 @@ mod tests {
         check(&[("seed", "")], 0, "is empty");
         check(&[("seed", "1"), ("seed", "2")], 1, "twice");
         check(
-            &[("seed", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21"), ("data.label_noise", "0,.1,.2,.3,.4,.5,.6,.7,.8,.9")],
-            210,
-            "210 runs",
+            &[
+                ("seed", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21"),
+                ("data.label_noise", "0,.1,.2,.3,.4,.5,.6,.7,.8,.9"),
+                ("training.epochs", "1,2,3,4,5,6,7,8,9,10"),
+            ],
+            2100,
+            "2100 runs",
         );
     }
 

@@ -23,8 +23,8 @@ use utoipa_axum::routes;
 
 use crate::problem::ApiError;
 use crate::routes::{
-    actions, attributions, changes, checkpoints, comparisons, datasets, estimates, meta, pages, pairs, problems, queue, runs, session,
-    shares, sweeps, system, theory, trash,
+    actions, attributions, changes, checkpoints, comparisons, datasets, estimates, lanes, meta, pages, pairs, problems, queue, runs,
+    session, shares, sweeps, system, theory, trash,
 };
 use crate::state::AppState;
 use crate::{api_document, auth, base_path, guests, ranges, telemetry};
@@ -66,6 +66,9 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(meta::get_health))
         .routes(routes!(meta::get_telemetry))
         .routes(routes!(system::get_system))
+        .routes(routes!(lanes::list_lanes))
+        .routes(routes!(lanes::read_lanes))
+        .routes(routes!(lanes::try_lane))
         .routes(routes!(meta::list_presets))
         .routes(routes!(datasets::list_datasets))
         .routes(routes!(datasets::set_dataset_folder, datasets::forget_dataset_folder))
@@ -90,7 +93,7 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(runs::get_config_toml))
         .routes(routes!(runs::get_metrics_tfevents))
         .routes(routes!(sweeps::list_sweeps, sweeps::create_sweep))
-        .routes(routes!(sweeps::get_sweep))
+        .routes(routes!(sweeps::get_sweep, sweeps::change_sweep))
         .routes(routes!(sweeps::get_sweep_chart))
         .routes(routes!(theory::get_theory))
         .merge(

@@ -38,6 +38,11 @@ pub struct Args {
     #[arg(long, env = "CROSSLENS_WORKER", value_name = "PATH")]
     pub worker: Option<PathBuf>,
 
+    /// File that describes lanes beyond this machine: clusters and hosts where runs can go (docs/cluster.md); by default
+    /// `lanes.toml` in the data directory, if it is there.
+    #[arg(long, env = "CROSSLENS_LANES", value_name = "FILE")]
+    pub lanes: Option<PathBuf>,
+
     /// The folder of the built frontend; without it only the API is served.
     #[arg(long, env = "CROSSLENS_WEB", value_name = "DIR")]
     pub web: Option<PathBuf>,
@@ -74,7 +79,7 @@ pub struct Args {
     #[arg(long = "runs-at-once", env = "CROSSLENS_RUNS_AT_ONCE", value_name = "DEVICE=N", value_delimiter = ',')]
     pub runs_at_once: Vec<DeviceShare>,
 
-    /// Stops the runs with the server: they save, and go on with the next server. Without it they go on meanwhile.
+    /// Stops the runs of this machine with the server: they save, and go on with the next server. Without it they go on meanwhile.
     #[arg(long, env = "CROSSLENS_STOP_RUNS")]
     pub stop_runs: bool,
 

@@ -19,7 +19,7 @@ const DATABASE: &str = "crosslens.db";
 const RUNS: &str = "runs";
 /// Files of the data directory beside the database and the runs. Data sets are not copied: they can be
 /// downloaded again.
-const OTHERS: [&str; 2] = ["token", "datasets.json"];
+const OTHERS: [&str; 3] = ["token", "datasets.json", "lanes.toml"];
 
 /// Files of a run directory that are not copied with the others: its records are copied before them, and the
 /// lease and the request to stop are for a worker that does not work on the copy.

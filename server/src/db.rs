@@ -1,13 +1,14 @@
 //! The database: runs, their labels and share links. Reads the states of runs and changes none;
 //! `scheduler::states` does.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use shared::api::{NewLink, NewShare, Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share, TrashedRun, UnreadableRun};
+use shared::api::{Job, NewLink, NewShare, Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share, TrashedRun, UnreadableRun};
 use shared::config::{RunConfig, RunKind};
 use shared::id::{RunId, ShareId, ShareToken, SweepId};
 use shared::labels::Labels;
@@ -107,6 +108,8 @@ struct StoredRun {
     summary: Json<RunSummary>,
     device: String,
     place: i64,
+    #[sqlx(json(nullable))]
+    job: Option<Job>,
 }
 
 #[derive(FromRow)]
@@ -156,7 +159,7 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an expired link is kept, so that whoever opens it is told.
 const EXPIRED_KEPT_DAYS: i64 = 30;
 
-const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, stopping, tags, notes, summary, device, \
+const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, stopping, tags, notes, summary, device, job, \
      coalesce(place, seq) AS place, \
      CASE state WHEN 'queued' THEN \
         (SELECT count(*) FROM present_runs AS other WHERE other.state = 'queued' AND other.device = present_runs.device \
@@ -165,7 +168,7 @@ const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_a
      FROM present_runs";
 
 /// As `SELECT_RUN`, without the queue position: slow with thousands of queued runs.
-const SELECT_ROW: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, stopping, tags, notes, summary, device, \
+const SELECT_ROW: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, stopping, tags, notes, summary, device, job, \
      coalesce(place, seq) AS place, NULL AS queue_position FROM present_runs";
 
 const SELECT_REVISION: &str = "SELECT lineage, revision FROM changes";
@@ -403,6 +406,11 @@ impl Db {
         sqlx::query_scalar("SELECT paused FROM queue").fetch_one(&self.pool).await
     }
 
+    /// How many runs of a sweep may run at once, where a person has said so.
+    pub async fn sweep_limit(&self, id: &SweepId) -> sqlx::Result<Option<u32>> {
+        sqlx::query_scalar("SELECT at_once FROM sweeps WHERE id = ?").bind(id.as_str()).fetch_optional(&self.pool).await
+    }
+
     /// The newest succeeded runs, at most `limit`.
     pub async fn done(&self, limit: u32) -> sqlx::Result<Vec<DoneRun>> {
         let rows = sqlx::query(
@@ -453,14 +461,30 @@ impl Db {
 
     /// The runs of a sweep, or of all sweeps, oldest first.
     pub async fn sweep_runs(&self, sweep: Option<&SweepId>) -> sqlx::Result<Vec<Run>> {
-        let mut query = QueryBuilder::<Sqlite>::new(SELECT_RUN);
+        let mut query = QueryBuilder::<Sqlite>::new(SELECT_ROW);
         query.push(" WHERE sweep ");
         match sweep {
             Some(sweep) => query.push("= ").push_bind(sweep.as_str()),
             None => query.push("IS NOT NULL"),
         };
         query.push(" ORDER BY seq");
-        Ok(self.present(query.build().fetch_all(&self.pool).await?))
+        let mut runs = self.present(query.build().fetch_all(&self.pool).await?);
+        // All positions at once: thousands of runs of a sweep may be queued.
+        if runs.iter().any(|run| run.state == RunState::Queued) {
+            let positions = self.queue_positions().await?;
+            for run in runs.iter_mut().filter(|run| run.state == RunState::Queued) {
+                run.queue_position = positions.get(run.id.as_str()).copied();
+            }
+        }
+        Ok(runs)
+    }
+
+    /// How many runs wait before each queued run for the same lane.
+    async fn queue_positions(&self) -> sqlx::Result<HashMap<String, u32>> {
+        let select =
+            "SELECT id, row_number() OVER (PARTITION BY device ORDER BY coalesce(place, seq)) - 1 FROM present_runs WHERE state = 'queued'";
+        let positions: Vec<(String, u32)> = sqlx::query_as(select).fetch_all(&self.pool).await?;
+        Ok(positions.into_iter().collect())
     }
 
     /// The runs that measure pairs of classes, newest first.
@@ -693,6 +717,7 @@ impl StoredRun {
             tags: self.tags.0,
             notes: self.notes,
             summary: self.summary.0,
+            job: self.job,
         })
     }
 }

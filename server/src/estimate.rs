@@ -2,12 +2,11 @@
 //! before they are submitted, by how much they compute and how fast the device is.
 
 use serde_json::Value;
-use shared::api::{Device, DeviceQueue, Estimate, EstimateBasis, QueuedRun, RunRow, RunState, TimeEstimate};
+use shared::api::{DeviceQueue, Estimate, EstimateBasis, Lane, QueuedRun, RunRow, RunState, TimeEstimate};
 use shared::config::{Architecture, RunConfig};
 use shared::passes::multiply_adds;
 
 use crate::db::DoneRun;
-use crate::scheduler::AtOnce;
 
 /// Fields that change neither the duration of an epoch nor that of a run without epochs.
 const FREE: [&str; 19] = [
@@ -57,16 +56,18 @@ impl Experience {
         Experience { done: runs.into_iter().map(paced).collect(), speeds }
     }
 
-    /// How long runs will take that are not submitted yet, on a device that runs `at_once` of them. `None` if one
-    /// of them is like no earlier run and does not train.
-    pub fn time(&self, configs: &[RunConfig], device: &Device, at_once: usize) -> Option<TimeEstimate> {
-        let each = configs.iter().map(|config| self.duration(config, &device.id, device.multiply_adds_per_sec));
+    /// How long runs will take that are not submitted yet, on a lane. `None` if one of them is like no earlier run and does
+    /// not train.
+    pub fn time(&self, configs: &[RunConfig], lane: &Lane) -> Option<TimeEstimate> {
+        let each = configs.iter().map(|config| self.duration(config, &lane.name, lane.multiply_adds_per_sec));
         let each: Vec<Estimate> = each.collect::<Option<_>>()?;
+        // Where an engine decides how many run at once, nobody knows.
+        let at_once = lane.at_once.map_or(1, |at_once| at_once as usize);
         // Runs that share a device take as long together as one after the other, or less.
         let seconds = each.iter().map(|estimate| estimate.seconds).sum::<f64>() / at_once.min(each.len()).max(1) as f64;
         let basis = |wanted| each.iter().any(|estimate| estimate.basis == wanted).then_some(wanted);
         let basis = basis(EstimateBasis::Measurement).or(basis(EstimateBasis::OtherRuns)).unwrap_or(EstimateBasis::EarlierRuns);
-        Some(TimeEstimate { seconds, device: device.id.clone(), basis })
+        Some(TimeEstimate { seconds, device: lane.name.clone(), basis })
     }
 
     /// How long a run takes from its beginning to its end. `measured`: products per second of the device.
@@ -114,43 +115,44 @@ impl Experience {
     }
 }
 
-/// Groups the runs of a queue by device, in order, and adds up when each will finish. `devices`: those of the
-/// machine.
+/// Groups the runs of a queue by lane, in order, and adds up when each will finish.
 ///
 /// `moves`: whether queued runs start, which they do not without a worker or in a paused queue.
-pub fn queues(
-    devices: &[Device],
-    runs: Vec<(RunRow, RunConfig)>,
-    experience: &Experience,
-    at_once: &AtOnce,
-    moves: bool,
-) -> Vec<DeviceQueue> {
-    let empty = |device: String, name| {
-        let at_once = u32::try_from(at_once.of(&device)).unwrap_or(u32::MAX);
-        DeviceQueue { device, name, at_once, runs: Vec::new() }
+pub fn queues(lanes: Vec<Lane>, runs: Vec<(RunRow, RunConfig)>, experience: &Experience, moves: bool) -> Vec<DeviceQueue> {
+    let measured: Vec<(String, Option<f64>)> = lanes.iter().map(|lane| (lane.name.clone(), lane.multiply_adds_per_sec)).collect();
+    let measured = |name: &str| measured.iter().find(|(known, _)| known == name)?.1;
+    let of_lane = |Lane { name, kind, text, at_once, auto: _, trouble, multiply_adds_per_sec: _ }: Lane| DeviceQueue {
+        device: name,
+        name: Some(text),
+        kind: Some(kind),
+        trouble,
+        at_once,
+        runs: Vec::new(),
     };
-    let measured = |id: &str| devices.iter().find(|device| device.id == id)?.multiply_adds_per_sec;
-    let mut queues: Vec<DeviceQueue> = devices.iter().map(|device| empty(device.id.clone(), Some(device.name.clone()))).collect();
+    let unknown = |device: String| DeviceQueue { device, name: None, kind: None, trouble: None, at_once: None, runs: Vec::new() };
+    let mut queues: Vec<DeviceQueue> = lanes.into_iter().map(of_lane).collect();
     for (run, config) in runs {
         let place = queues.iter().position(|queue| queue.device == run.device).unwrap_or_else(|| {
-            queues.push(empty(run.device.clone(), None));
+            queues.push(unknown(run.device.clone()));
             queues.len() - 1
         });
         let queue = &mut queues[place];
         let estimate = experience.estimate(&run, &config, measured(&run.device));
-        let start = if run.state == RunState::Running { Some(0.0) } else { free_in(queue).filter(|_| moves) };
+        let start = if run.state == RunState::Running { Some(0.0) } else { free_in(queue).filter(|_| moves && queue.trouble.is_none()) };
         let finishes_in_secs = start.zip(estimate.as_ref()).map(|(start, estimate)| start + estimate.seconds);
         queue.runs.push(QueuedRun { run, estimate, finishes_in_secs });
     }
     queues
 }
 
-/// Seconds until a device has room for another run after those of its queue; `None` if that is unknown.
+/// Seconds until a lane has room for another run after those of its queue; `None` if that is unknown.
 fn free_in(queue: &DeviceQueue) -> Option<f64> {
+    // Its engine decides, among the jobs of others.
+    let at_once = queue.at_once?;
     let mut ends = queue.runs.iter().map(|run| run.finishes_in_secs).collect::<Option<Vec<f64>>>()?;
     ends.sort_by(f64::total_cmp);
     // All but the last few have ended when the next one starts.
-    Some(ends.len().checked_sub(queue.at_once as usize).map_or(0.0, |place| ends[place]))
+    Some(ends.len().checked_sub(at_once as usize).map_or(0.0, |place| ends[place]))
 }
 
 /// The part of a configuration that determines the duration of an epoch.
@@ -173,7 +175,7 @@ fn work(config: &RunConfig) -> Value {
 mod tests {
     use std::slice::from_ref;
 
-    use shared::api::{Run, RunSummary};
+    use shared::api::{LaneKind, Run, RunSummary};
     use shared::config::{AttributeConfig, ModelConfig};
     use shared::fixtures;
     use shared::preset;
@@ -191,23 +193,23 @@ mod tests {
         (RunRow::of(run, "cpu".into(), 1), config)
     }
 
-    fn cpu(multiply_adds_per_sec: Option<f64>) -> Device {
-        Device { id: "cpu".into(), name: "2 CPU threads".into(), memory_bytes: None, multiply_adds_per_sec }
-    }
-
     fn done(seconds: f64) -> DoneRun {
         DoneRun { device: "cpu".into(), config: config(10, 0, 10), seconds }
     }
 
-    #[track_caller]
-    fn check(earlier: Vec<DoneRun>, runs: Vec<(RunRow, RunConfig)>, moves: bool, expected: &[Option<f64>]) {
-        check_at_once("cpu=1", earlier, runs, moves, expected);
+    fn lane(at_once: Option<u32>) -> Lane {
+        let (kind, text) = (LaneKind::Local, "2 CPU threads".to_owned());
+        Lane { name: "cpu".into(), kind, text, at_once, auto: true, multiply_adds_per_sec: None, trouble: None }
     }
 
     #[track_caller]
-    fn check_at_once(at_once: &str, earlier: Vec<DoneRun>, runs: Vec<(RunRow, RunConfig)>, moves: bool, expected: &[Option<f64>]) {
-        let at_once = [at_once.parse().unwrap()].into_iter().collect();
-        let queues = queues(&[cpu(None)], runs, &Experience::of(earlier), &at_once, moves);
+    fn check(earlier: Vec<DoneRun>, runs: Vec<(RunRow, RunConfig)>, moves: bool, expected: &[Option<f64>]) {
+        check_lane(lane(Some(1)), earlier, runs, moves, expected);
+    }
+
+    #[track_caller]
+    fn check_lane(lane: Lane, earlier: Vec<DoneRun>, runs: Vec<(RunRow, RunConfig)>, moves: bool, expected: &[Option<f64>]) {
+        let queues = queues(vec![lane], runs, &Experience::of(earlier), moves);
         assert_eq!(queues.len(), 1);
         assert_eq!(queues[0].runs.iter().map(|run| run.finishes_in_secs).collect::<Vec<_>>(), expected);
     }
@@ -220,13 +222,15 @@ mod tests {
         check(vec![done(20.0)], vec![running(), queued(20), queued(10)], true, &[Some(5.0), Some(45.0), Some(65.0)]);
         check(vec![done(20.0)], vec![running(), queued(20)], false, &[Some(5.0), None]);
         // Of two places one is free at once, the other after 5 s.
-        check_at_once(
-            "cpu=2",
+        check_lane(
+            lane(Some(2)),
             vec![done(20.0)],
             vec![running(), queued(5), queued(20), queued(10)],
             true,
             &[Some(5.0), Some(10.0), Some(45.0), Some(30.0)],
         );
+        // An engine starts a run when it pleases.
+        check_lane(lane(None), vec![done(20.0)], vec![running(), queued(5)], true, &[Some(5.0), None]);
         let halfway = run(RunState::Queued, config(10, 0, 10), RunSummary { fraction_done: 0.5, ..RunSummary::default() });
         check(vec![done(20.0)], vec![halfway], true, &[Some(10.0)]);
     }
@@ -249,7 +253,8 @@ mod tests {
     fn work_that_has_never_run_is_estimated_from_what_it_computes() {
         let of = |config: &RunConfig| multiply_adds(config.as_train().unwrap()).unwrap();
         let told = |earlier, configs: &[RunConfig], measured, at_once| {
-            Experience::of(earlier).time(configs, &cpu(measured), at_once).map(|time| (time.seconds, time.basis))
+            let lane = Lane { multiply_adds_per_sec: measured, ..lane(Some(at_once)) };
+            Experience::of(earlier).time(configs, &lane).map(|time| (time.seconds, time.basis))
         };
         let (same, less, mut wide) = (config(10, 1, 10), config(10, 0, 7), config(10, 0, 10));
         assert_eq!(told(vec![done(20.0)], from_ref(&same), Some(1.0), 1), Some((20.0, EstimateBasis::EarlierRuns)));
@@ -276,7 +281,7 @@ mod tests {
     fn runs_of_a_device_that_is_gone_have_a_queue_of_their_own() {
         let (mut row, config) = run(RunState::Queued, config(10, 0, 10), RunSummary::default());
         row.device = "cuda:0".into();
-        let queues = queues(&[cpu(None)], vec![(row, config)], &Experience::default(), &AtOnce::default(), true);
+        let queues = queues(vec![lane(Some(1))], vec![(row, config)], &Experience::default(), true);
         let devices: Vec<(&str, usize)> = queues.iter().map(|queue| (queue.device.as_str(), queue.runs.len())).collect();
         assert_eq!(devices, [("cpu", 0), ("cuda:0", 1)]);
     }

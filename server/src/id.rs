@@ -42,6 +42,11 @@ pub fn random_hex() -> String {
     hex(rand::random::<[u8; 20]>())
 }
 
+/// Name of the runs that are handed over to a lane together: unlike those of all other servers.
+pub fn new_batch() -> String {
+    format!("crosslens-{}", hex(rand::random::<[u8; 6]>()))
+}
+
 /// SHA-256 of a text, as hexadecimal digits.
 pub fn sha256(text: &str) -> String {
     hex(Sha256::digest(text))

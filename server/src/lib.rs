@@ -20,6 +20,7 @@ mod fonts;
 mod guests;
 mod id;
 mod latex;
+mod launch;
 mod live;
 mod npy;
 mod numbers;

@@ -31,6 +31,7 @@ pub enum Kind {
     AttributionNotFound,
     ResultNotFound,
     SweepNotFound,
+    LaneNotFound,
     ShareNotFound,
     ShareExpired,
     ShareDeleted,
@@ -55,6 +56,8 @@ pub enum Kind {
     QueueFull,
     TooManyShares,
     WorkerNotReady,
+    LaneNotReady,
+    InvalidLanes,
     Unauthorized,
     ReadOnly,
     TooManyAttempts,
@@ -93,6 +96,7 @@ impl Kind {
                 ("result-not-found", StatusCode::NOT_FOUND, "The run has not written its result yet, or has ended without one.")
             }
             Kind::SweepNotFound => ("sweep-not-found", StatusCode::NOT_FOUND, "No run belongs to a sweep with this id."),
+            Kind::LaneNotFound => ("lane-not-found", StatusCode::NOT_FOUND, "No lane has this name."),
             Kind::ShareNotFound => (
                 "share-not-found",
                 StatusCode::NOT_FOUND,
@@ -149,6 +153,14 @@ impl Kind {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The worker program is missing or does not start; the System page says why.",
             ),
+            Kind::LaneNotReady => (
+                "lane-not-ready",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "No worker could be tried on the lane; `detail` has the engine's words.",
+            ),
+            Kind::InvalidLanes => {
+                ("invalid-lanes", StatusCode::UNPROCESSABLE_ENTITY, "The file of lanes cannot be read; `detail` names every wrong field.")
+            }
             Kind::Unauthorized => {
                 ("unauthorized", StatusCode::UNAUTHORIZED, "The server wants a token: `Authorization: Bearer TOKEN`, or the sign-in page.")
             }

@@ -157,6 +157,10 @@ impl RunDirs {
 }
 
 impl RunDir {
+    pub fn at(path: PathBuf) -> Self {
+        RunDir { path }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

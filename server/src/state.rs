@@ -16,6 +16,7 @@ use crate::datasets::Datasets;
 use crate::db::{self, Db};
 use crate::disk_space;
 use crate::guests::Guests;
+use crate::launch::Lanes;
 use crate::live::LiveRuns;
 use crate::run_labels::RunLabels;
 use crate::rundir::RunDirs;
@@ -40,6 +41,8 @@ pub struct Settings {
     /// Address to download data sets from, instead of where their authors publish them.
     pub datasets_mirror: Option<String>,
     pub worker: PathBuf,
+    /// Describes lanes beyond this machine; by default `lanes.toml` in the data directory, if it is there.
+    pub lanes: Option<PathBuf>,
     pub stop_grace: Duration,
     pub rules: Rules,
     /// Days that a deleted run stays in the trash; 0 deletes runs at once.
@@ -56,6 +59,13 @@ pub struct Settings {
     pub allowed_hosts: Vec<String>,
 }
 
+impl Settings {
+    fn lanes_file(&self) -> Option<PathBuf> {
+        let default = || Some(self.data_dir.join("lanes.toml")).filter(|path| path.exists());
+        self.lanes.clone().or_else(default)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct AppState(Arc<Inner>);
 
@@ -66,6 +76,7 @@ pub struct Inner {
     pub dirs: RunDirs,
     pub datasets: Datasets,
     pub scheduler: Scheduler,
+    pub lanes: Lanes,
     pub labels: RunLabels,
     pub changes: Changes,
     pub live: LiveRuns,
@@ -113,12 +124,14 @@ impl AppState {
         let datasets = Datasets::open(&settings.datasets_dir, data.join("datasets.json"), settings.datasets_mirror.clone());
         let datasets = datasets.with_context(|| format!("cannot use {}", settings.datasets_dir.display()))?;
 
-        let worker = Worker { program: settings.worker.clone(), stop_grace: settings.stop_grace };
+        let worker = Worker { program: settings.worker.clone() };
         let (status, probe) = watch::channel(WorkerStatus::Starting);
+        let lanes = Lanes::open(settings.lanes_file(), settings.worker.clone(), settings.rules.at_once.clone(), status.clone())?;
         let stopping = CancellationToken::new();
         let changes = Changes::start(db.clone(), stopping.clone());
         let live = LiveRuns::start(db.clone(), dirs.clone(), changes.clone(), stopping.clone());
-        let scheduler = Scheduler::start(pool, pending, dirs.clone(), worker.clone(), settings.rules.clone(), status.clone());
+        let rules = settings.rules.clone();
+        let scheduler = Scheduler::start(pool, pending, dirs.clone(), lanes.clone(), settings.stop_grace, rules, probe.clone());
         trash::start_emptying(db.clone(), scheduler.clone(), settings.trash_days, stopping.clone());
         disk_space::measure_earlier(db.clone(), dirs.clone(), stopping.clone());
         tokio::spawn(stopping.clone().run_until_cancelled_owned(worker.clone().keep_probing(status)));
@@ -128,6 +141,7 @@ impl AppState {
             dirs,
             datasets,
             scheduler,
+            lanes,
             labels: RunLabels::default(),
             changes,
             live,
@@ -156,9 +170,14 @@ impl AppState {
         self.db.close().await;
     }
 
-    /// Problems to show to people: a database that takes no changes, a full disk.
+    /// What keeps this server from storing what it should: a database that takes no changes, a full disk.
     pub fn problems(&self) -> Vec<String> {
         [self.db.trouble(), lack_of_room(&self.settings.data_dir)].into_iter().flatten().collect()
+    }
+
+    /// Problems to show to people: those of this server, and lanes that are down.
+    pub fn all_problems(&self) -> Vec<String> {
+        self.problems().into_iter().chain(self.lanes.troubles()).collect()
     }
 
     /// The answer of the worker to its probe; waits for it.

@@ -3,29 +3,38 @@
 
 use std::path::{Path, PathBuf};
 
-use shared::api::{Probe, RunState, WorkerStatus};
-use shared::config::{ImportConfig, PairConfig, RunConfig};
+use shared::api::{RunState, WorkerStatus};
+use shared::config::{ImportConfig, PairConfig, RunConfig, is_local_device};
 use shared::dataset::Source;
 use shared::id::{CheckpointRef, RunId};
 use shared::problem::FieldError;
 
 use crate::disk_space::{self, Disk};
+use crate::launch::Choice;
 use crate::problem::{ApiError, Kind};
-use crate::scheduler::{NewRun, resolve_device};
+use crate::scheduler::NewRun;
 use crate::state::AppState;
 
-/// More than a person queues; limits a script that queues too many.
-const MOST_QUEUED: usize = 1000;
+/// More than a person queues, also in sweeps; limits a script that queues too many.
+const MOST_QUEUED: usize = 10_000;
 
 /// Queues valid configurations, all of them or none. Errors name fields below `prefix`.
 pub async fn submit_all(state: &AppState, configs: Vec<RunConfig>, prefix: &str) -> Result<Vec<RunId>, ApiError> {
-    let probe = probe(state).await?;
+    let broken = broken(state).await?;
     let mut runs = Vec::with_capacity(configs.len());
+    let named = |errors: Vec<FieldError>| {
+        let named = errors.into_iter().map(|error| FieldError::new(format!("{prefix}{}", error.field), error.message));
+        ApiError::on_fields(Kind::InvalidRun, named.collect())
+    };
+    let mut asked: Option<String> = None;
     for mut config in configs {
-        let device = check(state, &mut config, &probe, None).await.map_err(|errors| {
-            let named = errors.into_iter().map(|error| FieldError::new(format!("{prefix}{}", error.field), error.message));
-            ApiError::on_fields(Kind::InvalidRun, named.collect())
-        })?;
+        let lane = lane(state, &config, broken.as_deref())?;
+        let device = check(state, &mut config, lane, None).await.map_err(named)?;
+        // All members of a sweep go to the same lane: ask its engine once.
+        if asked.as_ref() != Some(&device) {
+            check_lane(state, &device).await.map_err(|error| named(vec![error]))?;
+            asked = Some(device.clone());
+        }
         runs.push(NewRun { config, device, upload: None });
     }
     check_room(state, runs.len()).await?;
@@ -36,21 +45,50 @@ pub async fn submit_all(state: &AppState, configs: Vec<RunConfig>, prefix: &str)
 
 /// Queues a valid configuration. `upload`: a file that is moved into the run directory.
 pub async fn submit(state: &AppState, mut config: RunConfig, upload: Option<PathBuf>) -> Result<RunId, ApiError> {
-    let probe = probe(state).await?;
-    let device = check(state, &mut config, &probe, upload.as_deref()).await;
+    let broken = broken(state).await?;
+    let lane = lane(state, &config, broken.as_deref())?;
+    let device = check(state, &mut config, lane, upload.as_deref()).await;
     let device = device.map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
+    check_lane(state, &device).await.map_err(|error| ApiError::on_fields(Kind::InvalidRun, vec![error]))?;
     check_room(state, 1).await?;
     let ids = state.scheduler.submit(vec![NewRun { config, device, upload }]).await?;
     warn_of_lack(state).await;
     ids.into_iter().next().ok_or_else(|| ApiError::internal("a submitted run has no name"))
 }
 
-async fn probe(state: &AppState) -> Result<Probe, ApiError> {
+/// Why the worker of this machine does not work; waits until that is known.
+async fn broken(state: &AppState) -> Result<Option<String>, ApiError> {
     match state.worker_status().await {
-        WorkerStatus::Ready(probe) => Ok(probe),
-        WorkerStatus::Broken { message } => Err(ApiError::new(Kind::WorkerNotReady, format!("nothing can be run here: {message}"))),
+        WorkerStatus::Ready(_) => Ok(None),
+        WorkerStatus::Broken { message } => Ok(Some(message)),
         WorkerStatus::Starting => Err(ApiError::new(Kind::WorkerNotReady, "the worker has not started yet")),
     }
+}
+
+/// The lane that a run will wait for, or what is wrong with the one that it asks for. `broken`: why the worker of this
+/// machine does not work.
+fn lane(state: &AppState, config: &RunConfig, broken: Option<&str>) -> Result<Result<String, FieldError>, ApiError> {
+    let wanted = config.device();
+    match (state.lanes.choose(wanted, |_| true), broken) {
+        (Choice::Free(lane) | Choice::Wait(lane), _) => Ok(Ok(lane.name)),
+        (_, Some(message)) if wanted == "auto" || is_local_device(wanted) => {
+            Err(ApiError::new(Kind::WorkerNotReady, format!("nothing can be run here: {message}")))
+        }
+        _ => {
+            let known: Vec<String> = state.lanes.all().into_iter().map(|lane| lane.name).collect();
+            let message = format!("`{wanted}` is neither a device of this machine nor a lane; there is {}", known.join(", "));
+            Ok(Err(FieldError::new("device", message)))
+        }
+    }
+}
+
+/// Asks the engine of a lane whether it would take a run.
+async fn check_lane(state: &AppState, name: &str) -> Result<(), FieldError> {
+    // One that is down is asked when it is up again.
+    let Some(lane) = state.lanes.get(name).filter(|lane| state.lanes.trouble(lane).is_none()) else { return Ok(()) };
+    let refused =
+        |words: String| FieldError::new("device", format!("{} refuses runs on the lane `{name}`: {words}", lane.engine.kind().label()));
+    lane.engine.check(name).await.map_err(refused)
 }
 
 async fn check_room(state: &AppState, more: usize) -> Result<(), ApiError> {
@@ -70,19 +108,20 @@ async fn warn_of_lack(state: &AppState) {
     }
 }
 
-/// Returns the device that the run will wait for, or all wrong fields. Sets the folder of the data if the
+/// Returns the lane that the run will wait for, or all wrong fields. Sets the folder of the data if the
 /// configuration names none.
-async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: Option<&Path>) -> Result<String, Vec<FieldError>> {
+async fn check(
+    state: &AppState,
+    config: &mut RunConfig,
+    lane: Result<String, FieldError>,
+    upload: Option<&Path>,
+) -> Result<String, Vec<FieldError>> {
     let mut errors = Vec::new();
     if !config.kind().is_submitted() {
         let message = format!("a run of the kind `{}` is begun by the program that writes it, not here", config.kind().id());
         return Err(vec![FieldError::new("kind", message)]);
     }
-    let device = resolve_device(config.device(), probe).map(str::to_owned);
-    if device.is_none() {
-        let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
-        errors.push(FieldError::new("device", format!("`{}` is not on this machine; it has {}", config.device(), known.join(", "))));
-    }
+    let device = lane.map_err(|error| errors.push(error)).ok();
     take_data_of_checkpoint(state, config).await;
     // An import that measures nothing needs no images.
     let needs_images = !matches!(config, RunConfig::Import(import) if import.attribution.inputs.is_empty());

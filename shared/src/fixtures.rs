@@ -28,6 +28,7 @@ pub fn run(id: &str) -> Run {
         stopping: None,
         tags: Vec::new(),
         notes: String::new(),
+        job: None,
         summary: RunSummary::default(),
     }
 }

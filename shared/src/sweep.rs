@@ -34,8 +34,8 @@ pub fn field_name(field: &str) -> &str {
     FIELDS.iter().find(|(path, _)| *path == field).map_or(field, |(_, name)| name)
 }
 
-/// Limit that keeps the page of a sweep readable.
-const MOST_RUNS: usize = 200;
+/// Limit that keeps a mistake in the values from filling the queue.
+const MOST_RUNS: usize = 2000;
 
 /// Makes a valid, named run of sweep `id` for each combination of values; the last axis varies fastest.
 ///
@@ -66,6 +66,9 @@ pub fn expand(new: &NewSweep, id: &SweepId) -> Result<Vec<RunConfig>, Vec<FieldE
         errors.push(FieldError::new("axes", format!("makes {made}; at most {MOST_RUNS}")));
         0
     });
+    if new.at_once == Some(0) {
+        errors.push(FieldError::new("at_once", "0 is out of range; 1 or more"));
+    }
     if new.config.get("kind").and_then(Value::as_str) != Some("train") {
         errors.push(FieldError::new("config.kind", "is not `train`; a sweep varies training runs"));
     }
@@ -253,7 +256,7 @@ mod tests {
     fn new(axes: Value) -> NewSweep {
         let mut config = preset::demo().config.to_json();
         config["name"] = json!("");
-        NewSweep { name: "radius".into(), config, axes: serde_json::from_value(axes).unwrap() }
+        NewSweep { name: "radius".into(), config, axes: serde_json::from_value(axes).unwrap(), at_once: None }
     }
 
     #[test]
@@ -294,7 +297,7 @@ mod tests {
         check(json!([{"field": "seed", "values": [1]}, {"field": "seed", "values": [2]}]), "axes[1].field", "varied twice");
         check(json!([{"field": "attack.radius", "values": ["8/255"]}]), "config.attack.radius", "unknown field");
         check(json!([{"field": "attack.eps", "values": ["eight"]}]), "config.attack.eps", "`eight`");
-        check(json!([{"field": "seed", "values": (0..201).collect::<Vec<_>>()}]), "axes", "201 runs");
+        check(json!([{"field": "seed", "values": (0..2001).collect::<Vec<_>>()}]), "axes", "2001 runs");
         let many: Vec<Value> = (0..64).map(|axis| json!({"field": format!("f{axis}"), "values": [1, 2]})).collect();
         check(json!(many), "axes", "more runs than can be counted");
     }

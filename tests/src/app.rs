@@ -32,7 +32,7 @@ pub struct App {
 pub struct Setup {
     pub arguments: Vec<String>,
     /// Variables of its environment, which its workers inherit.
-    pub environment: Vec<(&'static str, &'static str)>,
+    pub environment: Vec<(&'static str, String)>,
     /// Headers of all requests of the test.
     pub headers: HeaderMap,
 }
@@ -85,6 +85,22 @@ impl App {
         }
         self.server = spawn(self.data.path(), self.port, &self.setup)?;
         Ok(())
+    }
+
+    /// Changes something, and returns it.
+    pub async fn change<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
+        Ok(self.http.patch(self.url(path)).json(body).send().await?.error_for_status()?.json().await?)
+    }
+
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        Ok(self.http.get(self.url(path)).send().await?.error_for_status()?.json().await?)
+    }
+
+    /// Posts a body that is refused, and returns the problem.
+    pub async fn refused(&self, path: &str, body: &Value) -> Result<shared::problem::Problem> {
+        let response = self.http.post(self.url(path)).json(body).send().await?;
+        anyhow::ensure!(!response.status().is_success(), "POST {path} was not refused");
+        Ok(response.json().await?)
     }
 
     /// Sends a request without a body, and returns the status of the response.
@@ -194,7 +210,7 @@ fn spawn(data: &Path, port: u16, setup: &Setup) -> Result<Child> {
         .arg("--web")
         .arg(from_env("CROSSLENS_WEB")?)
         .args(&setup.arguments)
-        .envs(setup.environment.iter().copied())
+        .envs(setup.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -114,7 +114,7 @@ pub async fn campaign(kills: u32, seed: u64, mut say: impl FnMut(&str)) -> Resul
 
 /// A server whose workers compute on one thread and save often.
 async fn start() -> Result<App> {
-    let environment = vec![("OMP_NUM_THREADS", "1"), ("CROSSLENS_SAVE_SECS", "0.1")];
+    let environment = vec![("OMP_NUM_THREADS", "1".to_owned()), ("CROSSLENS_SAVE_SECS", "0.1".to_owned())];
     App::open(|_| Ok(()), Setup { environment, ..Setup::default() }).await
 }
 

@@ -10,6 +10,7 @@ mod arrange;
 mod bench;
 mod browser;
 mod campaign;
+mod cluster;
 mod deny;
 mod dev;
 mod fuzz;
@@ -89,6 +90,10 @@ enum Command {
     Requests,
     /// Checks format and lints, then runs every test, those in a real browser and of the Python package included.
     Test {
+        /// Runs the tests on a Slurm cluster and a host behind ssh instead, both on loopback. Installs Slurm and sshd
+        /// where they are missing; takes root.
+        #[arg(long)]
+        cluster: bool,
         /// Passed on to `cargo test`, for example a part of a test's name.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
@@ -177,7 +182,12 @@ fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
             fuzz::fuzz(&layout, progress, &wanted, seconds)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Test { args } => {
+        Command::Test { cluster: true, args } => {
+            cluster::test(&layout, progress, &args)?;
+            progress.say("test", "all passed");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Test { cluster: false, args } => {
             test::test(&layout, progress, &args)?;
             progress.say("test", "all passed");
             Ok(ExitCode::SUCCESS)
@@ -221,7 +231,7 @@ mod tests {
     #[test]
     fn test_passes_everything_on_to_cargo() {
         let cli = Cli::try_parse_from(["xtask", "test", "--test", "browser", "--", "--nocapture"]);
-        let Command::Test { args } = cli.unwrap().command else { panic!("not test") };
+        let Command::Test { args, .. } = cli.unwrap().command else { panic!("not test") };
         assert_eq!(args, ["--test", "browser", "--", "--nocapture"]);
     }
 }

@@ -93,9 +93,9 @@ struct Arguments {
     /// line on standard input. Without CASE, lists the cases.
     #[arg(long, value_name = "CASE", num_args = 0..=1, conflicts_with_all = ["import", "probe", "inspect"])]
     bench: Option<Option<String>>,
-    /// Device of the benchmark: auto, cpu or cuda:N.
-    #[arg(long, value_name = "NAME", requires = "bench", default_value = "auto")]
-    device: String,
+    /// Device to use, instead of what the configuration asks for: auto, cpu or cuda:N.
+    #[arg(long, value_name = "NAME", env = "CROSSLENS_DEVICE")]
+    device: Option<String>,
     /// Runs the case in a tiny size, to try it.
     #[arg(long, requires = "bench")]
     quick: bool,
@@ -223,13 +223,16 @@ fn run(arguments: &Arguments, lease: &mut Option<Held>) -> anyhow::Result<()> {
         let notice = Notice { kind: NoticeKind::Resumed, epoch: None, message: sentence.clone() };
         RunDir::open(directory)?.append(&Record::Notice(notice))?;
     }
-    Ok(job::run(directory, &stop)?)
+    match &arguments.device {
+        Some(device) => Ok(job::run_on(device, directory, &stop)?),
+        None => Ok(job::run(directory, &stop)?),
+    }
 }
 
 /// Runs a case of the benchmark, or lists all.
 fn run_bench(case: Option<&str>, arguments: &Arguments) -> anyhow::Result<()> {
     match (case, &arguments.directory) {
-        (Some(case), Some(folder)) => bench::run(case, &arguments.device, arguments.quick, folder)?,
+        (Some(case), Some(folder)) => bench::run(case, arguments.device.as_deref().unwrap_or("auto"), arguments.quick, folder)?,
         (Some(_), None) => anyhow::bail!("give the DIR that the peers read from"),
         (None, _) => println!("{}", bench::cases().join("\n")),
     }

@@ -41,12 +41,23 @@ pub fn inspect(directory: &Path, config: &RunConfig) -> Result<Inspection, Error
     }
 }
 
+/// Runs the configuration in `directory` on another device than its own: see [`run`].
+pub fn run_on(device: &str, directory: &Path, stop: &Stop) -> Result<(), Error> {
+    let mut config = run_dir::read_config(directory)?;
+    config.set_device(device.to_owned());
+    run_config(directory, config, stop)
+}
+
 /// Runs the configuration in `directory`.
 ///
 /// Fails with `Error::Stopped` after a stop request. Everything that was computed by then is saved, and the next
 /// worker goes on from there.
 pub fn run(directory: &Path, stop: &Stop) -> Result<(), Error> {
-    match run_dir::read_config(directory)? {
+    run_config(directory, run_dir::read_config(directory)?, stop)
+}
+
+fn run_config(directory: &Path, config: RunConfig, stop: &Stop) -> Result<(), Error> {
+    match config {
         RunConfig::Train(config) => train::run(directory, &config, stop),
         RunConfig::Attribute(config) => attribute::run(directory, &config, stop),
         RunConfig::Evaluate(config) => evaluate::run(directory, &config, stop),

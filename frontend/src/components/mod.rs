@@ -13,6 +13,7 @@ pub mod exports;
 pub mod field;
 pub mod health;
 pub mod heatmap;
+pub mod job;
 pub mod key_figures;
 pub mod labels;
 pub mod lens_bar;

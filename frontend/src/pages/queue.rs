@@ -1,11 +1,12 @@
-//! The page of the queue: running and waiting runs of each device, their order, and when they will finish.
+//! The page of the queue: running and waiting runs of each lane, their order, and when they will finish.
 
 use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{
-    DeviceQueue, Estimate, EstimateBasis, Queue, QueueChange, QueueMove, QueuePlace, QueuedRun, Run, RunAction, RunState, path,
+    DeviceQueue, Estimate, EstimateBasis, LaneKind, Queue, QueueChange, QueueMove, QueuePlace, QueuedRun, Run, RunAction, RunRow, RunState,
+    path,
 };
 use shared::format;
 use shared::id::RunId;
@@ -16,9 +17,10 @@ use wasm_bindgen::JsCast;
 use crate::browser::{every, use_title};
 use crate::components::badge::{Standing, progress, state_badge};
 use crate::components::health::WorkerBanner;
+use crate::components::job::job_text;
 use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog};
 use crate::latest::latest;
-use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched, refusal};
+use crate::load::{Failure, Fetched, Load, Placeholder, Skeleton, fetched, refusal, told};
 use crate::{api, names, urls};
 
 const REFRESH: Duration = Duration::from_secs(2);
@@ -111,7 +113,7 @@ pub fn QueuePage() -> impl IntoView {
             Load::Ready(false) => view! {
                 <section class="empty">
                     <h2>"Nothing runs and nothing waits"</h2>
-                    <p>"Runs of a device start in the order of this page, as soon as it has room. Whatever you start appears here."</p>
+                    <p>"Runs of a lane start in the order of this page, as soon as it has room. Whatever you start appears here."</p>
                     <p class="actions"><a class="button button-primary" href="new">"Set up a run"</a></p>
                 </section>
             }
@@ -167,11 +169,13 @@ fn DevicePanel(device: String, queue: Fetched<Queue>, moves: Moves) -> impl Into
         Memo::new(move |_| queue.ready().and_then(|queue| queue.devices.into_iter().find(|known| known.device == device)))
     };
     let name = move || here.with(|here: &Option<DeviceQueue>| here.as_ref().and_then(|here| here.name.clone()));
-    let several = move || here.with(|here| here.as_ref().map(|here| here.at_once).filter(|count| *count > 1));
+    let several = move || here.with(|here| here.as_ref().and_then(|here| here.at_once).filter(|count| *count > 1));
     let runs = Memo::new(move |_| placed(here.get().map(|here| here.runs).unwrap_or_default()));
     let ids = Memo::new(move |_| runs.with(|runs| runs.iter().map(|run| run.queued.run.id.clone()).collect::<Vec<_>>()));
     let all = move || runs.with(|runs| runs.last().filter(|_| runs.len() > 1).and_then(|run| run.queued.finishes_in_secs));
     let missing = move || name().is_none() && !ids.with(Vec::is_empty);
+    let kind = move || here.with(|here| here.as_ref().and_then(|here| here.kind).filter(|kind| *kind != LaneKind::Local));
+    let trouble = move || here.with(|here| here.as_ref().and_then(|here| here.trouble.clone()));
     // The elements of a row stay with the run when it moves, so that a click never hits another run.
     let row = move |id: RunId| {
         let found = move || runs.with(|runs| runs.iter().find(|run| run.queued.run.id == id).cloned());
@@ -181,13 +185,18 @@ fn DevicePanel(device: String, queue: Fetched<Queue>, moves: Moves) -> impl Into
     view! {
         <section class="panel queue-device" aria-labelledby=label>
             <div class="panel-header">
-                <h2 id=heading>{device}" "<span class="muted">{move || name()}{move || several().map(|count| format!(" · {count} runs at once"))}</span></h2>
+                <h2 id=heading>{device}" "<span class="muted">{move || kind().map(|kind| format!("{}: ", kind.label()))}{move || name()}{move || several().map(|count| format!(" · {count} runs at once"))}</span></h2>
                 {move || all().map(|seconds| view! { <p class="muted">{format!("All done in about {}", format::duration(seconds))}</p> })}
             </div>
-            {move || missing().then(|| view! { <p class="muted">"The worker has not named this device: these runs wait until it does, or fail."</p> })}
+            {move || missing().then(|| view! {
+                <p class="muted">"There is no lane of this name now: these runs wait until there is, unless you move them. On a device that this machine does not have they fail."</p>
+            })}
+            {move || trouble().map(|why| view! {
+                <div class="notice notice-warning" role="status"><p>"This lane is down: "{told(&why)}" What runs there goes on, and what waits is tried again."</p></div>
+            })}
             <Show
                 when=move || !ids.with(Vec::is_empty)
-                fallback=|| view! { <p class="muted">"Free: the next run for this device starts at once."</p> }
+                fallback=|| view! { <p class="muted">"Free: the next run for this lane starts at once."</p> }
             >
                 <ol class="queue-list"><For each=move || ids.get() key=Clone::clone children=row/></ol>
             </Show>
@@ -202,6 +211,8 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
     let waits = run.state == RunState::Queued;
     let standing = Standing::of_row(&run, u32::try_from(before).ok());
     let takes = takes(estimate.as_ref());
+    let job = run.job.as_ref().and_then(job_text);
+    let lanes = waits.then(|| lane_choice(&run, queue, moves));
     let (id, title, stopping) = (run.id.clone(), run.title.clone(), run.stopping);
     let stop = |address: fn(&RunId) -> String, reason: StopReason, class: &'static str, label: &'static str| {
         let address = address(&id);
@@ -227,7 +238,7 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
         let click = move |_| {
             let (address, pressed) = (address.clone(), pressed.clone());
             spawn_local(async move {
-                match api::post::<Run>(&address, &QueueMove { to }).await {
+                match api::post::<Run>(&address, &QueueMove { to: Some(to), lane: None }).await {
                     Ok(Run { title, queue_position, .. }) => {
                         let place = queue_position
                             .map_or_else(String::new, |before| format!("{title} is now number {} of those that wait", before + 1));
@@ -257,6 +268,7 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
             <div class="queue-name">
                 <a class="run-title" href=urls::href(&urls::run(&id))>{title.clone()}</a>
                 <span class="run-id">{id.to_string()}</span>
+                {job.map(|job| view! { <span class="muted">{job}</span> })}
             </div>
             <div class="queue-state">{state_badge(standing)}{progress(standing)}</div>
             <dl class="queue-times">
@@ -265,10 +277,40 @@ fn queue_row(placed: Placed, queue: Fetched<Queue>, moves: Moves) -> impl IntoVi
             </dl>
             <div class="actions">
                 {movers}
+                {lanes}
                 {stop(path::run_pause, StopReason::Pause, "button button-small", "Pause")}
                 {stop(path::run_cancel, StopReason::Cancel, "button button-small button-danger", "Cancel")}
             </div>
     }
+}
+
+/// The choice of another lane for a run that waits; nothing where there is only one lane.
+fn lane_choice(run: &RunRow, queue: Fetched<Queue>, moves: Moves) -> Option<impl IntoView + use<>> {
+    let known = untrack(move || queue.ready()).map(|queue| queue.devices).unwrap_or_default();
+    let names: Vec<String> = known.into_iter().filter(|lane| lane.kind.is_some()).map(|lane| lane.device).collect();
+    if names.iter().all(|name| *name == run.device) {
+        return None;
+    }
+    let (address, own, title) = (path::run_move(&run.id), run.device.clone(), run.title.clone());
+    let change = move |event| {
+        let (address, title, lane) = (address.clone(), title.clone(), event_target_value(&event));
+        spawn_local(async move {
+            let sent = api::post::<Run>(&address, &QueueMove { to: None, lane: Some(lane.clone()) }).await;
+            if sent.is_ok() {
+                let _ = moves.said.try_set(format!("{title} waits for {lane} now"));
+            }
+            let _ = moves.problem.try_set(sent.err());
+            queue.reload();
+        });
+    };
+    let option = move |name: String| {
+        let selected = name == own;
+        view! { <option value=name.clone() selected=selected>{name.clone()}</option> }
+    };
+    let label = format!("Lane of {}", run.title);
+    Some(
+        view! { <select class="input" aria-label=label on:change=change>{names.into_iter().map(option).collect_view()}</select> },
+    )
 }
 
 /// How long a run takes, and what the estimate is based on.

@@ -6,13 +6,14 @@ use std::time::Duration;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
-use shared::api::{Run, RunAction, Sweep, path, per_pair};
+use shared::api::{Run, RunAction, Sweep, SweepChange, path, per_pair};
 use shared::builtin::lowercase;
 use shared::chart::SweepFigure;
 use shared::chart::sweep::{Cell, SEED, SweepChart, Unit, cells, fields};
 use shared::export::Exported;
 use shared::format;
 use shared::id::{RunId, SweepId};
+use shared::problem::Problem;
 use shared::record::Metrics;
 use shared::sweep::{Spread, field_name, number, text, value_of};
 use strum::IntoEnumIterator;
@@ -22,6 +23,7 @@ use crate::browser::{every, use_open, use_title};
 use crate::components::badge::{Progress, StateBadge};
 use crate::components::exports::{Export, Exports, export};
 use crate::components::heatmap::is_open;
+use crate::components::job::JobLine;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::plot::Plot;
 use crate::components::run_actions::{
@@ -29,7 +31,7 @@ use crate::components::run_actions::{
 };
 use crate::components::sort_head::{SortHead, SortKey, Sorting};
 use crate::latest::{ShowLatest, latest};
-use crate::load::{Failure, Load, Placeholder, Skeleton};
+use crate::load::{Failure, Load, Placeholder, Skeleton, refusal};
 use crate::theme::use_theme;
 use crate::url_state::{UrlState, url_state, use_id};
 use crate::{api, urls};
@@ -163,6 +165,7 @@ fn SweepView(
                 <h1>{move || over()}</h1>
                 <p class="subline">{move || title.get()}" · "<span aria-live="polite">{move || state()}</span></p>
                 <AllRuns sweep reload/>
+                <AtOnce sweep reload/>
             </div>
             <Show when=move || several.get()>
                 <div class="field field-inline">
@@ -357,6 +360,36 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
     }
 }
 
+/// How many runs of the sweep may run at once, while some of them wait or run.
+#[component]
+fn AtOnce(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
+    let active = Memo::new(move |_| sweep.with(|sweep| sweep.runs.iter().any(|run| run.state.is_active())));
+    let text = Memo::new(move |_| sweep.with(|sweep| sweep.at_once.map(|count| count.to_string()).unwrap_or_default()));
+    let problem = RwSignal::new(None::<Problem>);
+    let change = move |event| {
+        let typed = event_target_value(&event);
+        let address = sweep.with_untracked(|sweep| path::sweep(&sweep.id));
+        spawn_local(async move {
+            // What is no number is refused by the server, in words.
+            let at_once = if typed.trim().is_empty() { None } else { Some(typed.trim().parse().unwrap_or(0)) };
+            let _ = problem.try_set(api::patch::<Sweep>(&address, &SweepChange { at_once }).await.err());
+            reload.run(());
+        });
+    };
+    view! {
+        <Show when=move || active.get()>
+            <div class="field field-inline">
+                <label class="field-label" for="sweep-at-once">"Runs at once, at most"</label>
+                <input
+                    class="input input-number" type="text" inputmode="numeric" id="sweep-at-once" placeholder="any number"
+                    prop:value=move || text.get() on:change=change
+                />
+            </div>
+        </Show>
+        {refusal(problem)}
+    }
+}
+
 /// The sort key of a run in a column. Any other column is a field of the configuration.
 fn sort_key(run: &Run, column: &str) -> SortKey {
     let (best, last) = (run.summary.best.as_ref(), run.summary.last.as_ref());
@@ -412,7 +445,7 @@ fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: UrlState<Sorting>
                     <span class="run-id">{id.to_string()}</span>
                 </th>
                 {values}
-                <td><div class="run-state"><StateBadge run/><Progress run/></div></td>
+                <td><div class="run-state"><StateBadge run/><Progress run/></div><JobLine run/></td>
                 <td class="number">{number(false, Unit::Accuracy)}</td>
                 <td class="number">{number(true, Unit::Accuracy)}</td>
                 <td class="number">{number(false, Unit::Cas)}</td>

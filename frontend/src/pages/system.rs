@@ -1,16 +1,18 @@
-//! The page about the server: worker, devices, memory and disk.
+//! The page about the server: worker, devices, lanes, memory and disk.
 
 use std::time::Duration;
 
 use leptos::prelude::*;
-use shared::api::{Device, Memory, Probe, Storage, System, WorkerStatus, path};
+use leptos::task::spawn_local;
+use shared::api::{Device, Lane, LaneTrial, Lanes, Memory, Probe, Storage, System, WorkerStatus, path};
 use shared::format;
+use shared::problem::Problem;
 
 use crate::browser::{every, use_title};
 use crate::components::health::ServerProblems;
 use crate::components::key_figures::{Figure, KeyFigures};
-use crate::dates;
-use crate::load::{Placeholder, fetched, shown};
+use crate::load::{Placeholder, fetched, refusal, shown, told};
+use crate::{api, dates};
 
 /// Rarely, because each request adds up the size of all runs.
 const REFRESH: Duration = Duration::from_secs(20);
@@ -23,6 +25,7 @@ pub fn SystemPage() -> impl IntoView {
     view! {
         <header class="page-header"><h1>"System"</h1></header>
         {shown(system, Placeholder::Panels, |system| view! { <Known system/> })}
+        <LanesPanel/>
     }
 }
 
@@ -64,6 +67,111 @@ fn Known(system: System) -> impl IntoView {
             </div>
         </div>
     }
+}
+
+/// Where runs can go, with a trial of each lane.
+#[component]
+fn LanesPanel() -> impl IntoView {
+    let lanes = fetched::<Lanes>(|| Some(path::lanes()));
+    every(REFRESH, move || lanes.reload());
+    let problem = RwSignal::new(None::<Problem>);
+    let read = move |_| {
+        spawn_local(async move {
+            let _ = problem.try_set(api::post_empty(&path::lanes_read()).await.err());
+            lanes.reload();
+        });
+    };
+    let file = move || lanes.ready().and_then(|lanes| lanes.file);
+    let names = Memo::new(move |_| lanes.ready().into_iter().flat_map(|lanes| lanes.lanes).map(|lane| lane.name).collect::<Vec<_>>());
+    let row = move |name: String| {
+        let found = {
+            let name = name.clone();
+            Memo::new(move |_| lanes.ready().and_then(|lanes| lanes.lanes.into_iter().find(|lane| lane.name == name)))
+        };
+        view! { <LaneRow name lane=found/> }
+    };
+    view! {
+        <section class="panel" aria-labelledby="lanes">
+            <div class="panel-header">
+                <h2 id="lanes">"Lanes"</h2>
+                <Show when=move || file().is_some()>
+                    <button class="button button-small" type="button" on:click=read>"Read the file again"</button>
+                </Show>
+            </div>
+            <p class="muted">
+                {move || match file() {
+                    Some(file) => format!("Where runs can go. Those beyond this machine are described in {file}."),
+                    None => "Where runs can go. Clusters and other hosts are described in a file: see docs/cluster.md.".to_owned(),
+                }}
+            </p>
+            {refusal(problem)}
+            <div class="table-box" role="region" aria-label="Lanes" tabindex="0">
+                <table class="table table-dense">
+                    <thead>
+                        <tr><th scope="col">"Lane"</th><th scope="col">"Kind"</th><th scope="col">"What it offers"</th><th scope="col">"State"</th><th scope="col"><span class="visually-hidden">"Trial"</span></th></tr>
+                    </thead>
+                    <tbody><For each=move || names.get() key=Clone::clone children=row/></tbody>
+                </table>
+            </div>
+        </section>
+    }
+}
+
+#[component]
+fn LaneRow(name: String, lane: Memo<Option<Lane>>) -> impl IntoView {
+    let trial = RwSignal::new(None::<Result<LaneTrial, Problem>>);
+    let trying = RwSignal::new(false);
+    let label = format!("Try {name}");
+    let address = path::lane_try(&name);
+    let press = move |_| {
+        let address = address.clone();
+        trying.set(true);
+        trial.set(None);
+        spawn_local(async move {
+            let answer = api::post::<LaneTrial>(&address, &()).await;
+            let _ = trial.try_set(Some(answer));
+            let _ = trying.try_set(false);
+        });
+    };
+    let said = move || {
+        trial.get().map(|trial| match trial {
+            Ok(trial) => view! { <p>{trial_text(&trial)}</p> }.into_any(),
+            Err(problem) => view! { <p class="field-error">{told(&problem.detail)}</p> }.into_any(),
+        })
+    };
+    let part = move |part: fn(&Lane) -> String| move || lane.with(|lane| lane.as_ref().map(part));
+    view! {
+        <tr>
+            <th scope="row"><code>{name}</code></th>
+            <td>{part(|lane| lane.kind.label().to_owned())}</td>
+            <td class="device-name">{part(offers)}</td>
+            <td class="device-name">
+                {part(|lane| lane.trouble.as_ref().map_or_else(|| "well".to_owned(), |why| format!("down: {why}")))}
+                <div aria-live="polite">{said}</div>
+            </td>
+            <td class="actions">
+                <button class="button button-small" type="button" aria-label=label disabled=trying on:click=press>
+                    {move || if trying.get() { "Trying …" } else { "Try it" }}
+                </button>
+            </td>
+        </tr>
+    }
+}
+
+/// What a lane offers, and how much of it at once.
+fn offers(lane: &Lane) -> String {
+    let at_once = match lane.at_once {
+        Some(1) => ", one run at once".to_owned(),
+        Some(count) => format!(", {count} runs at once"),
+        None => String::new(),
+    };
+    let auto = if lane.auto { "" } else { ", not by auto" };
+    format!("{}{at_once}{auto}", lane.text)
+}
+
+fn trial_text(LaneTrial { probe, seconds }: &LaneTrial) -> String {
+    let devices: Vec<String> = probe.devices.iter().map(|device| format!("{} ({})", device.id, device.name)).collect();
+    format!("A worker with libtorch {} found {} within {}.", probe.libtorch, devices.join(", "), format::duration(*seconds))
 }
 
 /// The key figures, mostly how much is left.
@@ -148,7 +256,23 @@ fn meter(label: &'static str, used: u64, total: u64) -> impl IntoView {
 
 #[cfg(test)]
 mod tests {
+    use shared::api::LaneKind;
+
     use super::*;
+
+    #[test]
+    fn a_lane_says_what_it_offers_and_its_trial_what_was_found() {
+        let lane =
+            |at_once, auto| Lane { name: "a".into(), kind: LaneKind::Slurm, text: "partition gpu".into(), at_once, auto, trouble: None };
+        assert_eq!(offers(&lane(None, true)), "partition gpu");
+        assert_eq!(offers(&lane(Some(1), false)), "partition gpu, one run at once, not by auto");
+        let device = Device { id: "cuda:0".into(), name: "A100".into(), memory_bytes: None, multiply_adds_per_sec: None };
+        let probe = Probe { engine: String::new(), libtorch: "2.11.0".into(), devices: vec![device] };
+        assert_eq!(
+            trial_text(&LaneTrial { probe, seconds: 3.0 }),
+            format!("A worker with libtorch 2.11.0 found cuda:0 (A100) within {}.", format::duration(3.0))
+        );
+    }
 
     #[test]
     fn the_figures_say_what_is_left_and_whether_it_works() {

@@ -150,7 +150,7 @@ pub async fn get_records(
     }
     let LineStart { lines, bytes } = tail.end();
     let left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
-    Ok(Json(RunRecords { run, records, left_out, next: format!("{lines}.{bytes}"), more, problems: state.problems() }))
+    Ok(Json(RunRecords { run, records, left_out, next: format!("{lines}.{bytes}"), more, problems: state.all_problems() }))
 }
 
 /// A text that names no line in the records of a run.

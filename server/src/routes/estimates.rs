@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use shared::api::{EstimateRequest, NewSweep, RunEstimate, TimeEstimate, WorkerStatus};
+use shared::api::{EstimateRequest, NewSweep, RunEstimate, TimeEstimate};
 use shared::config::RunConfig;
 use shared::id::SweepId;
 use shared::problem::FieldError;
@@ -11,8 +11,8 @@ use shared::sweep;
 use crate::disk_space::{self, Disk};
 use crate::estimate::{Experience, MOST_EARLIER};
 use crate::extract;
+use crate::launch::Choice;
 use crate::problem::{ApiError, Kind};
-use crate::scheduler::resolve_device;
 use crate::state::AppState;
 
 /// The disk space and the time that a run or a sweep will need, and whether the space is there
@@ -30,7 +30,7 @@ pub async fn estimate_runs(
         RunConfig::parse(&config).map(|config| vec![config]).map_err(|errors| errors.into_iter().map(named).collect())
     } else {
         let id: SweepId = "estimate".parse().map_err(ApiError::internal)?;
-        sweep::expand(&NewSweep { name: String::new(), config, axes }, &id)
+        sweep::expand(&NewSweep { name: String::new(), config, axes, at_once: None }, &id)
     };
     let configs = configs.map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
     let (disk, estimate) = (Disk::of(state.dirs.root())?, disk_space::of_all(&configs));
@@ -43,14 +43,9 @@ pub async fn estimate_runs(
 
 /// How long runs will take on the device that they ask for; `None` if nothing tells.
 async fn time(state: &AppState, configs: &[RunConfig]) -> Result<Option<TimeEstimate>, ApiError> {
-    let device = match (&*state.worker.borrow(), configs.first()) {
-        (WorkerStatus::Ready(probe), Some(config)) => {
-            let id = resolve_device(config.device(), probe);
-            id.and_then(|id| probe.devices.iter().find(|device| device.id == id)).cloned()
-        }
-        _ => None,
-    };
-    let Some(device) = device else { return Ok(None) };
+    let Some(config) = configs.first() else { return Ok(None) };
+    let (Choice::Free(lane) | Choice::Wait(lane)) = state.lanes.choose(config.device(), |_| true) else { return Ok(None) };
+    let Some(lane) = state.lanes.described().lanes.into_iter().find(|known| known.name == lane.name) else { return Ok(None) };
     let experience = Experience::of(state.db.done(MOST_EARLIER).await?);
-    Ok(experience.time(configs, &device, state.settings.rules.at_once.of(&device.id)))
+    Ok(experience.time(configs, &lane))
 }

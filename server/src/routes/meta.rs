@@ -22,7 +22,7 @@ pub async fn get_health(State(state): State<AppState>) -> Result<Json<Health>, A
         queued: state.db.count(RunState::Queued).await?,
         running: state.db.count(RunState::Running).await?,
         trash_days: state.settings.trash_days,
-        problems: state.problems(),
+        problems: state.all_problems(),
     }))
 }
 

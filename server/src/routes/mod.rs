@@ -7,6 +7,7 @@ pub mod checkpoints;
 pub mod comparisons;
 pub mod datasets;
 pub mod estimates;
+pub mod lanes;
 pub mod meta;
 pub mod pages;
 pub mod pairs;

@@ -9,20 +9,17 @@ use crate::extract;
 use crate::problem::ApiError;
 use crate::state::AppState;
 
-/// The queue of each device, with estimates of when its runs will finish
+/// The queue of each lane, with estimates of when its runs will finish
 #[utoipa::path(get, path = "/api/queue", tag = "runs", responses((status = 200, body = Queue), ApiError))]
 pub async fn get_queue(State(state): State<AppState>) -> Result<Json<Queue>, ApiError> {
     let runs = state.db.queue().await?;
     let waits = runs.iter().any(|(run, _)| run.state == RunState::Queued || run.seconds_left.is_none());
     let experience = if waits { Experience::of(state.db.done(MOST_EARLIER).await?) } else { Experience::default() };
-    let (devices, working) = match &*state.worker.borrow() {
-        WorkerStatus::Ready(probe) => (probe.devices.clone(), true),
-        WorkerStatus::Starting => (Vec::new(), true),
-        WorkerStatus::Broken { .. } => (Vec::new(), false),
-    };
+    let working = !matches!(&*state.worker.borrow(), WorkerStatus::Broken { .. });
+    let lanes = state.lanes.described().lanes;
     let paused = state.db.queue_is_paused().await?;
     let moves = working && !paused;
-    Ok(Json(Queue { paused, devices: queues(&devices, runs, &experience, &state.settings.rules.at_once, moves) }))
+    Ok(Json(Queue { paused, devices: queues(lanes, runs, &experience, moves) }))
 }
 
 /// Pauses the queue, so that nothing starts, or lets it go on

@@ -237,7 +237,7 @@ pub async fn resume_run(State(state): State<AppState>, Name(id): Name<RunId>) ->
     resources::run(&state, &id).await.map(Json)
 }
 
-/// Moves a queued run among the runs that wait for the same device
+/// Moves a queued run among the runs that wait for the same lane, or to another lane
 #[utoipa::path(
     post, path = "/api/runs/{id}/move", tag = "runs", request_body = QueueMove,
     params(("id" = String, Path, description = "The run")),
@@ -246,9 +246,17 @@ pub async fn resume_run(State(state): State<AppState>, Name(id): Name<RunId>) ->
 pub async fn move_run(
     State(state): State<AppState>,
     Name(id): Name<RunId>,
-    extract::Json(QueueMove { to }): extract::Json<QueueMove>,
+    extract::Json(QueueMove { to, lane }): extract::Json<QueueMove>,
 ) -> Result<Json<Run>, ApiError> {
-    state.scheduler.move_to(id.clone(), to).await.map_err(|refusal| refused(&id, refusal))?;
+    if to.is_none() && lane.is_none() {
+        return Err(ApiError::on_field(Kind::InvalidJson, "to", "is missing, and so is `lane`; name a place or a lane"));
+    }
+    if let Some(lane) = lane {
+        state.scheduler.send_to(id.clone(), lane).await.map_err(|refusal| refused(&id, refusal))?;
+    }
+    if let Some(to) = to {
+        state.scheduler.move_to(id.clone(), to).await.map_err(|refusal| refused(&id, refusal))?;
+    }
     resources::run(&state, &id).await.map(Json)
 }
 
@@ -341,9 +349,14 @@ pub fn refused(id: &RunId, refusal: Refusal) -> ApiError {
         Refusal::Canceling => {
             ApiError::on_field(Kind::RunFinished, "id", format!("`{id}` is being canceled; resume it later in place of pausing it"))
         }
-        Refusal::Running => ApiError::on_field(Kind::RunActive, "id", format!("`{id}` is running; cancel it before deleting it")),
+        Refusal::Running => ApiError::on_field(
+            Kind::RunActive,
+            "id",
+            format!("`{id}` is running or waits in the engine of its lane; cancel it before deleting it"),
+        ),
         Refusal::InTrash => resources::in_trash(id),
         Refusal::NotInTrash => ApiError::on_field(Kind::RunNotInTrash, "id", format!("`{id}` is not in the trash")),
+        Refusal::NoLane(lane) => ApiError::on_field(Kind::LaneNotFound, "lane", format!("no lane `{lane}`")),
         Refusal::Internal(error) => error.into(),
     }
 }

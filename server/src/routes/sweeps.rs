@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use shared::api::{NewSweep, Run, RunState, Sweep, SweepSummary, path, per_pair};
+use shared::api::{NewSweep, Run, RunState, Sweep, SweepChange, SweepSummary, path, per_pair};
 use shared::chart::SweepFigure;
 use shared::chart::sweep::{SEED, SweepChart, Unit, fields};
 use shared::config::RunConfig;
@@ -39,6 +39,8 @@ pub async fn create_sweep(
 ) -> Result<impl IntoResponse, ApiError> {
     let id = new_sweep(&new);
     let configs = sweep::expand(&new, &id).map_err(|errors| ApiError::on_fields(Kind::InvalidRun, errors))?;
+    // First, so that no more start than may run.
+    state.scheduler.limit_sweep(id.clone(), new.at_once).await?;
     submit_all(&state, configs, "config.").await?;
     let location = format!("{}/{}", state.settings.base_path, path::sweep(&id));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(look_up(&state, &id).await?)))
@@ -61,7 +63,7 @@ pub async fn list_sweeps(State(state): State<AppState>) -> Result<Json<Vec<Sweep
 }
 
 fn in_short(sweep: Sweep) -> SweepSummary {
-    let Sweep { id, title, created_at, axes, runs } = sweep;
+    let Sweep { id, title, created_at, axes, runs, at_once: _ } = sweep;
     let count = |state| u32::try_from(runs.iter().filter(|run| run.state == state).count()).unwrap_or(u32::MAX);
     let best = runs.iter().filter_map(|run| run.summary.best.as_ref()?.robust_accuracy);
     let cas = runs.iter().filter_map(|run| per_pair(run.summary.best.as_ref()?.cas?, run.classes()?));
@@ -89,6 +91,25 @@ fn in_short(sweep: Sweep) -> SweepSummary {
     responses((status = 200, body = Sweep), ApiError)
 )]
 pub async fn get_sweep(State(state): State<AppState>, Name(id): Name<SweepId>) -> Result<Json<Sweep>, ApiError> {
+    look_up(&state, &id).await.map(Json)
+}
+
+/// Changes how many runs of a sweep may run at once, also while it runs
+#[utoipa::path(
+    patch, path = "/api/sweeps/{id}", tag = "runs", request_body = SweepChange,
+    params(("id" = String, Path, description = "The sweep")),
+    responses((status = 200, body = Sweep), ApiError)
+)]
+pub async fn change_sweep(
+    State(state): State<AppState>,
+    Name(id): Name<SweepId>,
+    extract::Json(SweepChange { at_once }): extract::Json<SweepChange>,
+) -> Result<Json<Sweep>, ApiError> {
+    look_up(&state, &id).await?;
+    if at_once == Some(0) {
+        return Err(ApiError::on_field(Kind::InvalidChange, "at_once", "0 is out of range; 1 or more, or null"));
+    }
+    state.scheduler.limit_sweep(id.clone(), at_once).await?;
     look_up(&state, &id).await.map(Json)
 }
 
@@ -152,11 +173,12 @@ async fn look_up(state: &AppState, id: &SweepId) -> Result<Sweep, ApiError> {
     if runs.is_empty() {
         return Err(SweepId::not_found(id.as_str()));
     }
-    Ok(summed_up(id.clone(), runs))
+    let at_once = state.db.sweep_limit(id).await?;
+    Ok(Sweep { at_once, ..summed_up(id.clone(), runs) })
 }
 
 fn summed_up(id: SweepId, runs: Vec<Run>) -> Sweep {
     let configs: Vec<RunConfig> = runs.iter().map(|run| run.config.clone()).collect();
     let created_at = runs.first().map(|run| run.created_at.clone()).unwrap_or_default();
-    Sweep { id, title: sweep::title(&configs), created_at, axes: sweep::axes(&configs), runs }
+    Sweep { id, title: sweep::title(&configs), created_at, axes: sweep::axes(&configs), at_once: None, runs }
 }

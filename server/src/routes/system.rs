@@ -20,7 +20,7 @@ pub async fn get_system(State(state): State<AppState>) -> Result<Json<System>, A
     let worker = state.worker.borrow().clone();
     let started = state.started;
     let program = absolute(&state.settings.worker);
-    let problems = state.problems();
+    let problems = state.all_problems();
     let (memory, storage) =
         spawn_blocking(move || anyhow::Ok((memory(), storage(&state)?))).await.context("the look at the machine broke off")??;
     Ok(Json(System {

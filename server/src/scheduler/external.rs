@@ -20,8 +20,8 @@ use tracing::Instrument;
 use super::follow_metrics::follow_metrics;
 use super::verdict::Ending;
 use super::{Actor, Message};
+use crate::launch::End;
 use crate::rundir::RunDirs;
-use crate::worker::End;
 
 /// Time between two looks at the folder.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -144,7 +144,7 @@ impl Actor {
             let summary = Box::new(RunSummary::of(&metrics, epochs));
             let died = matches!(Watch::new(dir.path()).look(), Ok(Standing::Abandoned(_) | Standing::Held(_)));
             let end = Ok(if died { End::Vanished } else { End::Unknown });
-            let ending = Ending { end, finished: metrics.finished.is_some(), external: true };
+            let ending = Ending { end, fate: None, finished: metrics.finished.is_some(), external: true };
             drop(outbox.send(Message::Ended { id, ending, summary }).await);
         };
         tokio::spawn(follow.in_current_span());

@@ -1,10 +1,11 @@
-//! The queue: starts runs in order on free devices, and records how they ended.
+//! The queue: hands runs in order to lanes with room, and records how they ended.
 //!
 //! One task owns the queue. Only it changes the states of runs; all others send it messages.
 
 mod at_once;
 mod external;
 mod follow_metrics;
+mod hand_over;
 mod pending_writes;
 mod states;
 mod verdict;
@@ -16,9 +17,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use shared::api::{Probe, QueuePlace, RunState, RunSummary, WorkerStatus};
+use shared::api::{Job, JobStanding, LaneKind, QueuePlace, RunState, RunSummary, WorkerStatus};
 use shared::config::RunConfig;
-use shared::id::RunId;
+use shared::id::{RunId, SweepId};
 use shared::labels::Labels;
 use shared::rundir::{EXIT_NOT_LOADED, StopReason};
 use sqlx::SqlitePool;
@@ -29,28 +30,31 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 pub use self::at_once::{AtOnce, DeviceShare};
-use self::follow_metrics::follow_metrics;
 use self::pending_writes::Deaths;
 pub use self::pending_writes::PendingWrites;
-use self::states::{ActiveRun, States};
+use self::states::States;
 use self::verdict::{Ending, Verdict, verdict};
 use crate::db::Db;
 use crate::disk_space::used;
 use crate::id::new_run;
+use crate::launch::{End, Fate, Lanes, NotStarted, SAVE_AHEAD, Standing};
 use crate::run_labels;
 use crate::rundir::{RunDir, RunDirs};
 use crate::shortage::{Shortage, lack_of_room};
-use crate::worker::{End, NotStarted, RunningWorker, TRIED_AGAIN, Worker, last_words, sentence};
+use crate::worker::{last_words, sentence};
 
 /// Time until a failed write or start is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// Messages that may wait; whoever sends more is held up.
+const INBOX: usize = 1024;
 
 /// How the queue works.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// How many runs a device runs at once, where it is not one.
     pub at_once: AtOnce,
-    /// Whether the workers are stopped with the server.
+    /// Whether the workers of this machine are stopped with the server.
     pub stop_runs: bool,
 }
 
@@ -67,7 +71,7 @@ const TRIES: u32 = 3;
 #[derive(Debug)]
 pub struct NewRun {
     pub config: RunConfig,
-    /// An existing device.
+    /// The lane that it will wait for.
     pub device: String,
     /// Moved into the run directory as `upload/NAME`.
     pub upload: Option<PathBuf>,
@@ -94,6 +98,8 @@ pub enum Refusal {
     InTrash,
     #[error("the run is not in the trash")]
     NotInTrash,
+    #[error("there is no lane `{0}`")]
+    NoLane(String),
     #[error(transparent)]
     Internal(#[from] anyhow::Error),
 }
@@ -108,6 +114,27 @@ enum Message {
         id: RunId,
         to: QueuePlace,
         reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Send {
+        id: RunId,
+        lane: String,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    LimitSweep {
+        sweep: SweepId,
+        at_once: Option<u32>,
+        reply: oneshot::Sender<anyhow::Result<()>>,
+    },
+    /// A lane has taken runs, or not.
+    HandedOver {
+        lane: String,
+        answers: Vec<(RunId, Result<Option<String>, NotStarted>)>,
+    },
+    /// A run that was handed over stands elsewhere than before.
+    Moved {
+        id: RunId,
+        standing: Standing,
+        engine_id: Option<String>,
     },
     Many {
         change: Change,
@@ -154,14 +181,16 @@ struct Actor {
     db: Db,
     states: States,
     dirs: RunDirs,
-    worker: Worker,
+    lanes: Lanes,
+    /// Time that a worker may take to save before it is ended by other means.
+    stop_grace: Duration,
     rules: Rules,
-    /// Whether the worker program works; set here when a start shows that it does not.
-    status: watch::Sender<WorkerStatus>,
+    /// What the worker of this machine can do, on which its lanes depend.
     probe: watch::Receiver<WorkerStatus>,
     inbox: mpsc::Receiver<Message>,
     /// For tasks that wait for workers.
     outbox: mpsc::Sender<Message>,
+    /// Runs that were handed over to a lane, where they run or wait.
     running: HashMap<RunId, Running>,
     /// Whether nothing starts, because a person wants it so.
     paused: bool,
@@ -172,11 +201,18 @@ struct Actor {
 }
 
 struct Running {
-    device: String,
+    lane: String,
+    kind: LaneKind,
+    sweep: Option<String>,
+    epochs: u32,
+    deaths: Option<Deaths>,
+    job: Job,
+    /// The database has not taken what is known of the job.
+    unwritten: bool,
     stop: CancellationToken,
     stop_reason: Option<StopReason>,
-    /// Waits for the worker, without which it goes on all the same.
-    follower: AbortHandle,
+    /// Waits for the worker, without which it goes on all the same. `None` while it is being handed over.
+    follower: Option<AbortHandle>,
 }
 
 impl Scheduler {
@@ -185,21 +221,22 @@ impl Scheduler {
         pool: SqlitePool,
         pending: PendingWrites,
         dirs: RunDirs,
-        worker: Worker,
+        lanes: Lanes,
+        stop_grace: Duration,
         rules: Rules,
-        status: watch::Sender<WorkerStatus>,
+        probe: watch::Receiver<WorkerStatus>,
     ) -> Self {
-        let (messages, inbox) = mpsc::channel(64);
+        let (messages, inbox) = mpsc::channel(INBOX);
         let (db, states) = (Db::new(pool.clone(), pending.clone()), States::new(pool, pending));
         tokio::spawn(external::watch(dirs.clone(), messages.clone()));
         let actor = Actor {
             db,
             states,
             dirs,
-            worker,
+            lanes,
+            stop_grace,
             rules,
-            probe: status.subscribe(),
-            status,
+            probe,
             inbox,
             outbox: messages.clone(),
             running: HashMap::new(),
@@ -221,9 +258,24 @@ impl Scheduler {
         self.ask(|reply| Message::PauseQueue { paused, reply }).await?
     }
 
-    /// Moves a queued run among the runs that wait for its device.
+    /// Moves a queued run among the runs that wait for its lane.
     pub async fn move_to(&self, id: RunId, to: QueuePlace) -> Result<(), Refusal> {
         self.ask(|reply| Message::Move { id, to, reply }).await?
+    }
+
+    /// Sends a queued run to another lane.
+    pub async fn send_to(&self, id: RunId, lane: String) -> Result<(), Refusal> {
+        self.ask(|reply| Message::Send { id, lane, reply }).await?
+    }
+
+    /// Sets how many runs of a sweep may run at once; `None` for as many as its lane takes.
+    pub async fn limit_sweep(&self, sweep: SweepId, at_once: Option<u32>) -> anyhow::Result<()> {
+        self.ask(|reply| Message::LimitSweep { sweep, at_once, reply }).await?
+    }
+
+    /// Looks whether a run can start, because lanes have changed.
+    pub async fn look(&self) -> anyhow::Result<()> {
+        self.ask(|reply| Message::Many { change: Change::Resume, ids: Vec::new(), reply }).await.map(drop)
     }
 
     /// Makes a change to one run.
@@ -250,15 +302,6 @@ impl Scheduler {
     }
 }
 
-/// The device of this machine that `device` of a configuration means.
-pub fn resolve_device<'a>(wanted: &str, probe: &'a Probe) -> Option<&'a str> {
-    let device = match wanted {
-        "auto" => probe.devices.first(),
-        id => probe.devices.iter().find(|device| device.id == id),
-    };
-    device.map(|device| device.id.as_str())
-}
-
 impl Actor {
     async fn run(mut self) {
         if let Err(error) = self.recover().await {
@@ -272,13 +315,17 @@ impl Actor {
                 tracing::error!("the queue is stuck: {why}");
             }
             stuck = why;
-            let retry = stuck.is_some() || self.db.trouble().is_some();
+            let retry = stuck.is_some() || self.db.trouble().is_some() || self.lanes.any_refuses();
             let probe_changes = !matches!(*self.probe.borrow(), WorkerStatus::Ready(_));
             tokio::select! {
-                message = self.inbox.recv() => match message {
-                    Some(message) => self.handle(message).await,
-                    None => return,
-                },
+                message = self.inbox.recv() => {
+                    let Some(message) = message else { return };
+                    self.handle(message).await;
+                    // Thousands of runs may move or end at once: look for the next only after all of them.
+                    while let Ok(message) = self.inbox.try_recv() {
+                        self.handle(message).await;
+                    }
+                }
                 changed = self.probe.changed(), if probe_changes => if changed.is_err() { return },
                 () = sleep(RETRY), if retry => self.try_again().await,
             }
@@ -306,17 +353,18 @@ impl Actor {
                 }
                 _ = reply.send(outcomes);
             }
+            Message::Send { id, lane, reply } => _ = reply.send(self.send_to(&id, lane).instrument(info_span!("run", %id)).await),
+            Message::LimitSweep { sweep, at_once, reply } => _ = reply.send(self.limit_sweep(&sweep, at_once).await),
+            Message::HandedOver { lane, answers } => self.handed_over(&lane, answers).await,
+            Message::Moved { id, standing, engine_id } => self.moved(&id, standing, engine_id).instrument(info_span!("run", %id)).await,
             Message::Ended { id, ending, summary } => self.settle(&id, ending, *summary).instrument(info_span!("run", %id)).await,
             Message::External { id, ended } => self.show_external(&id, ended).instrument(info_span!("run", %id)).await,
             Message::Stop { reply } => {
                 self.stopping = Some(reply);
-                if self.rules.stop_runs {
-                    let unasked = self.running.iter().filter(|(_, running)| running.stop_reason.is_none());
-                    for id in unasked.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-                        self.ask_to_stop(&id, StopReason::Requeue);
-                    }
-                } else {
-                    self.leave_running();
+                self.leave_running();
+                let unasked = self.running.iter().filter(|(_, running)| running.follower.is_some() && running.stop_reason.is_none());
+                for id in unasked.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+                    self.ask_to_stop(&id, StopReason::Requeue);
                 }
             }
         }
@@ -370,10 +418,12 @@ impl Actor {
 
     async fn cancel(&mut self, id: &RunId) -> Result<(), Refusal> {
         match self.state(id).await? {
+            RunState::Queued | RunState::Running if self.running.contains_key(id) => self.stop_running(id, StopReason::Cancel).await,
             RunState::Queued | RunState::Paused => {
                 self.states.set_finished(id, RunState::Canceled, None, None).await;
                 tracing::info!("{id} is canceled");
             }
+            // Its end is about to be recorded.
             RunState::Running => self.stop_running(id, StopReason::Cancel).await,
             state => return Err(Refusal::Finished(state)),
         }
@@ -385,15 +435,15 @@ impl Actor {
             return Err(Refusal::External);
         }
         match self.state(id).await? {
-            RunState::Queued => {
+            RunState::Queued if !self.running.contains_key(id) => {
                 self.states.set_finished(id, RunState::Paused, None, None).await;
                 tracing::info!("{id} is paused");
             }
             // One that is being canceled is not wanted any more.
-            RunState::Running if self.running.get(id).is_some_and(|run| run.stop_reason == Some(StopReason::Cancel)) => {
+            RunState::Queued | RunState::Running if self.running.get(id).is_some_and(|run| run.stop_reason == Some(StopReason::Cancel)) => {
                 return Err(Refusal::Canceling);
             }
-            RunState::Running => self.stop_running(id, StopReason::Pause).await,
+            RunState::Queued | RunState::Running => self.stop_running(id, StopReason::Pause).await,
             RunState::Paused => {}
             state => return Err(Refusal::Finished(state)),
         }
@@ -418,10 +468,14 @@ impl Actor {
         }
     }
 
-    /// Stops to wait for the workers. They go on, and the next server finds them.
+    /// Stops to wait for the workers that are not to be stopped. They go on, and the next server finds them.
     fn leave_running(&mut self) {
-        for (id, running) in self.running.drain() {
-            running.follower.abort();
+        let stop_runs = self.rules.stop_runs;
+        let left = self.running.extract_if(|_, running| running.follower.is_some() && !(stop_runs && running.kind == LaneKind::Local));
+        for (id, running) in left {
+            if let Some(follower) = running.follower {
+                follower.abort();
+            }
             info_span!("run", %id).in_scope(|| tracing::info!("{id} goes on without the server"));
         }
     }
@@ -465,7 +519,7 @@ impl Actor {
     /// Moves a run that is not running to the trash. Its directory stays where it is, and a queued run waits
     /// until it is restored. Deletes a run for good that this version cannot read.
     async fn trash(&mut self, id: &RunId) -> Result<(), Refusal> {
-        if self.state(id).await? == RunState::Running {
+        if self.state(id).await? == RunState::Running || self.running.contains_key(id) {
             return Err(Refusal::Running);
         }
         // The trash could not show it.
@@ -491,6 +545,7 @@ impl Actor {
     async fn delete(&mut self, id: &RunId) -> Result<(), Refusal> {
         match self.state(id).await {
             Ok(RunState::Running) => return Err(Refusal::Running),
+            Ok(_) if self.running.contains_key(id) => return Err(Refusal::Running),
             Ok(_) | Err(Refusal::InTrash) => {}
             Err(refusal) => return Err(refusal),
         }
@@ -531,6 +586,7 @@ impl Actor {
             self.delete_hidden(&id).instrument(info_span!("run", %id)).await;
         }
         self.states.write_pending().await;
+        self.write_jobs().await;
     }
 
     /// Removes the directory of a run that was not queued.
@@ -549,96 +605,12 @@ impl Actor {
         }
     }
 
-    /// Starts every queued run for which its device has room.
-    async fn start_next(&mut self) -> anyhow::Result<()> {
-        let WorkerStatus::Ready(probe) = self.probe.borrow().clone() else { return Ok(()) };
-        if self.paused || self.stopping.is_some() || self.inbox.is_closed() {
-            return Ok(());
-        }
-        for run in self.states.active(RunState::Queued).await? {
-            // A start before this one may have found that the program is away.
-            if !matches!(*self.probe.borrow(), WorkerStatus::Ready(_)) {
-                return Ok(());
-            }
-            let Some(device) = resolve_device(&run.wanted_device, &probe) else {
-                let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
-                let failure = format!("this machine has no device `{}`; it has {}", run.wanted_device, known.join(", "));
-                self.states.set_finished(&run.id, RunState::Failed, Some(failure), None).await;
-                continue;
-            };
-            if device != run.device {
-                self.states.set_device(&run.id, device).await?;
-            }
-            if self.running.values().filter(|running| running.device == device).count() < self.rules.at_once.of(device) {
-                if let Some(why) = self.db.unreadable(&run.id).await? {
-                    if self.passed_over.insert(run.id.clone()) {
-                        tracing::warn!("{} is passed over in the queue: {why}", run.id);
-                    }
-                    continue;
-                }
-                let span = info_span!("run", id = %run.id);
-                let device = device.to_owned();
-                self.start(run, &device).instrument(span).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn start(&mut self, run: ActiveRun, device: &str) -> anyhow::Result<()> {
-        let ActiveRun { id, epochs, deaths, .. } = run;
-        let at_once = self.rules.at_once.of(device);
-        let dir = self.dirs.of(&id);
-        // Write `running` first: if the server is killed before the worker starts, the next start looks for a
-        // worker.
-        self.states.set_running(&id).await?;
-        let again = deaths.as_ref().and_then(|deaths| deaths.why.clone());
-        let worker = match self.worker.start(&dir, again.as_deref(), at_once) {
-            Ok(worker) => worker,
-            Err(error @ NotStarted::Program(..)) => {
-                tracing::error!("{error}");
-                self.states.set_again(&id, deaths, None).await;
-                self.status.send_replace(WorkerStatus::Broken { message: error.to_string() });
-                return Ok(());
-            }
-            Err(error) if Shortage::of(&error) == Some(Shortage::DiskFull) => {
-                self.states.set_again(&id, deaths, None).await;
-                return Err(error.into());
-            }
-            Err(error) => {
-                tracing::warn!("{id} failed: {error}");
-                self.states.set_finished(&id, RunState::Failed, Some(error.to_string()), None).await;
-                return Ok(());
-            }
-        };
-        tracing::info!("{id} is running on {device}");
-        self.follow(id, device.to_owned(), epochs, worker);
-        Ok(())
-    }
-
-    /// Sums up the records of a run until its worker has ended, and then tells how.
-    fn follow(&mut self, id: RunId, device: String, epochs: u32, worker: RunningWorker) {
-        let stop = CancellationToken::new();
-        let (states, outbox, name, dir, stopped) = (self.states.clone(), self.outbox.clone(), id.clone(), self.dirs.of(&id), stop.clone());
-        let follow = async move {
-            let ended = CancellationToken::new();
-            let wait = async {
-                let end = worker.wait(stopped).await;
-                ended.cancel();
-                end
-            };
-            let (end, metrics) = tokio::join!(wait, follow_metrics(&states, &dir, &name, epochs, ended.clone()));
-            let summary = Box::new(RunSummary::of(&metrics, epochs));
-            let ending = Ending { end, finished: metrics.finished.is_some(), external: false };
-            drop(outbox.send(Message::Ended { id: name, ending, summary }).await);
-        };
-        let follower = tokio::spawn(follow.in_current_span()).abort_handle();
-        self.running.insert(id, Running { device, stop, stop_reason: None, follower });
-    }
-
     /// Records how a run ended, or queues it again.
     async fn settle(&mut self, id: &RunId, ending: Ending, summary: RunSummary) {
         let dir = self.dirs.of(id);
-        let asked = self.running.remove(id).and_then(|running| running.stop_reason);
+        let running = self.running.remove(id);
+        let asked = running.as_ref().and_then(|running| running.stop_reason);
+        let interrupted = running.as_ref().is_some_and(|running| was_interrupted(running, &ending));
         // Not only the server may have asked.
         let in_file = dir.stop_reason().unwrap_or_else(|error| {
             tracing::warn!("it cannot be read why the worker of {id} was asked to stop: {error}");
@@ -652,12 +624,11 @@ impl Actor {
             tracing::warn!("it cannot be read how often the worker of {id} has died: {error}");
             None
         });
-        if let Ok(End::Exited(status)) = ending.end
+        if let (Ok(End::Exited(status)), Some(running)) = (&ending.end, &running)
             && status.code() == Some(EXIT_NOT_LOADED.into())
         {
-            // Every other run would end so too. The next probe tells whether that is over.
-            let message = format!("the worker does not work here: {}; {TRIED_AGAIN}", sentence(status, &last_words(&log)));
-            self.status.send_replace(WorkerStatus::Broken { message });
+            // Every other run would end so too.
+            self.lanes.note_not_loaded(&running.lane, &sentence(*status, &last_words(&log)));
         }
         let (state, reason) = match verdict(ending, in_file.or(asked), &last_words(&log)) {
             // Its own words would be about the first file that it missed.
@@ -667,15 +638,18 @@ impl Actor {
                 (RunState::Failed, Some(gone))
             }
             Verdict::Over(state, reason) => (state, reason),
-            Verdict::GoesOn => {
-                tracing::info!("{id} has been saved and is queued again");
-                let deaths = before.map(|deaths| Deaths { why: None, ..deaths });
-                return self.states.set_again(id, deaths, Some(summary)).await;
-            }
+            Verdict::GoesOn => match running.map(|running| self.after_saving(running, interrupted)) {
+                Some(Err(reason)) => (RunState::Failed, Some(reason)),
+                job => {
+                    tracing::info!("{id} has been saved and is queued again");
+                    let deaths = before.map(|deaths| Deaths { why: None, ..deaths });
+                    return self.states.set_again(id, deaths, Some(summary), job.and_then(Result::ok)).await;
+                }
+            },
             Verdict::Died(how) => match after_death(&how, before, dir.kept()) {
                 Ok(deaths) => {
                     tracing::warn!("{id} is queued again: {how}");
-                    return self.states.set_again(id, Some(deaths), Some(summary)).await;
+                    return self.states.set_again(id, Some(deaths), Some(summary), running.map(|running| running.job)).await;
                 }
                 Err(reason) => (RunState::Failed, Some(reason)),
             },
@@ -700,6 +674,11 @@ impl Actor {
         for id in self.dirs.hidden().context("cannot list the run directories")? {
             self.delete_hidden(&id).instrument(info_span!("run", %id)).await;
         }
+        for run in self.states.active(RunState::Queued).await? {
+            if run.is_handed_over() {
+                info_span!("run", id = %run.id).in_scope(|| self.find_again(run));
+            }
+        }
         for run in self.states.active(RunState::Running).await? {
             if run.is_submitted() {
                 info_span!("run", id = %run.id).in_scope(|| self.find_again(run));
@@ -719,18 +698,6 @@ impl Actor {
         Ok(())
     }
 
-    /// Follows a run that an earlier server has started. Its worker may have ended by now.
-    fn find_again(&mut self, run: ActiveRun) {
-        let asked = run.stop_reason();
-        let ActiveRun { id, device, epochs, .. } = run;
-        let worker = self.worker.find(&self.dirs.of(&id));
-        tracing::info!("{id} was running when the last server ended");
-        self.follow(id.clone(), device, epochs, worker);
-        if let Some(reason) = asked {
-            self.ask_to_stop(&id, reason);
-        }
-    }
-
     /// Adds a run directory that was copied here to the database.
     async fn take_in(&self, id: &RunId) -> anyhow::Result<()> {
         let dir = self.dirs.of(id);
@@ -748,6 +715,24 @@ impl Actor {
         self.states.insert_finished(id, &config, &labels, &summary, Timestamp::try_from(time)?, failure).await?;
         tracing::info!("{id} is taken in from its directory");
         Ok(())
+    }
+}
+
+/// Whether a run whose worker has saved had to make room for others, and not reached the end of its time.
+fn was_interrupted(running: &Running, ending: &Ending) -> bool {
+    let time_was_up = match &running.job.standing {
+        JobStanding::Running { ends_at: Some(ends_at), .. } => {
+            // Slurm may signal up to a minute late, and clocks differ.
+            let soon = Timestamp::now() + SAVE_AHEAD + Duration::from_secs(60);
+            ends_at.parse::<Timestamp>().is_ok_and(|end| end <= soon)
+        }
+        // It was so short that its end is not known.
+        _ => running.kind.has_time_limits(),
+    };
+    match ending.fate {
+        Some(Fate::Preempted) => true,
+        Some(Fate::TimeLimit) => false,
+        _ => !time_was_up,
     }
 }
 
@@ -795,6 +780,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::time::Instant;
 
+    use shared::api::Probe;
     use shared::preset;
     use sqlx::AssertSqlSafe;
     use tempfile::TempDir;
@@ -833,15 +819,6 @@ mod tests {
         assert!(reason.contains("tried again 3 times"), "{reason}");
     }
 
-    #[test]
-    fn auto_is_the_first_device() {
-        let device = |id: &str| shared::api::Device { id: id.into(), name: id.into(), memory_bytes: None, multiply_adds_per_sec: None };
-        let probe = Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device("cuda:0"), device("cpu")] };
-        assert_eq!(resolve_device("auto", &probe), Some("cuda:0"));
-        assert_eq!(resolve_device("cpu", &probe), Some("cpu"));
-        assert_eq!(resolve_device("cuda:1", &probe), None);
-    }
-
     /// A scheduler whose worker records one epoch, waits for a file `go` or the end of its input, and
     /// succeeds.
     struct Planned {
@@ -863,14 +840,13 @@ while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
             std::fs::write(&program, WORKER).unwrap();
             std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
             let device = shared::api::Device { id: "cpu".into(), name: "CPU".into(), memory_bytes: None, multiply_adds_per_sec: None };
-            let (status, _) =
+            let (status, probe) =
                 watch::channel(WorkerStatus::Ready(Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device] }));
             let pool = crate::db::open(&folder.path().join("crosslens.db")).await.unwrap();
             let (pending, dirs) = (PendingWrites::default(), RunDirs::create(folder.path().join("runs")).unwrap());
-            let worker = Worker { program, stop_grace: Duration::from_secs(5) };
-            let rules = Rules::default();
+            let lanes = Lanes::open(None, program, AtOnce::default(), status).unwrap();
             let db = Db::new(pool.clone(), pending.clone());
-            let scheduler = Scheduler::start(pool.clone(), pending, dirs, worker, rules, status);
+            let scheduler = Scheduler::start(pool.clone(), pending, dirs, lanes, Duration::from_secs(5), Rules::default(), probe);
             Planned { folder, pool, db, scheduler }
         }
 

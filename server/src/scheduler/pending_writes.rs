@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use shared::api::{Run, RunState, RunSummary};
+use shared::api::{Job, JobStanding, Run, RunState, RunSummary};
 use shared::id::RunId;
 use shared::rundir::StopReason;
 
@@ -29,6 +29,8 @@ pub(super) struct Again {
     pub deaths: Option<Deaths>,
     /// `None` leaves the summary in the database as it is.
     pub summary: Option<Box<RunSummary>>,
+    /// Its last job, which is over.
+    pub job: Option<Box<Job>>,
 }
 
 /// How often the worker of a run has died by itself since a person started the run.
@@ -149,8 +151,9 @@ impl PendingWrites {
             None => {}
             Some(Change::Stopping(reason)) => run.stopping = Some(reason),
             Some(Change::Deleted) => return None,
-            Some(Change::Again(Again { summary, .. })) => {
+            Some(Change::Again(Again { summary, job, .. })) => {
                 run.state = RunState::Queued;
+                run.job = job.map(|job| *job);
                 run.started_at = None;
                 run.stopping = None;
                 run.summary = summary.map_or(run.summary, |summary| *summary);
@@ -161,6 +164,7 @@ impl PendingWrites {
                 run.finished_at = state.is_finished().then_some(at);
                 run.stopping = None;
                 run.queue_position = None;
+                run.job = run.job.map(|job| Job { standing: JobStanding::Over, ..job });
                 run.summary = summary.map_or(run.summary, |summary| *summary);
             }
         }

@@ -1,13 +1,15 @@
 //! The states of runs in the database. Private to the scheduler: nothing else can change a state.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
-use shared::api::{RunState, RunSummary};
+use shared::api::{Job, JobStanding, RunState, RunSummary};
 use shared::config::{RunConfig, RunKind};
-use shared::id::RunId;
+use shared::id::{RunId, SweepId};
 use shared::labels::Labels;
 use shared::rundir::StopReason;
 use sqlx::types::Json;
-use sqlx::{FromRow, SqlitePool};
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqlitePool};
 
 use super::NewRun;
 use super::pending_writes::{Again, Change, Deaths, End, PendingWrites};
@@ -28,21 +30,29 @@ pub(super) struct ActiveRun {
     pub id: RunId,
     /// [`RunKind`] of its configuration.
     pub kind: String,
-    /// What the run waits for or runs on: `cpu`, `cuda:0`.
+    /// The lane that the run waits for or runs on: `cpu`, `cuda:0`, one of the file of lanes.
     pub device: String,
-    /// What its configuration asks for: `auto`, `cpu`, `cuda:0`.
-    pub wanted_device: String,
+    /// The lane that a person has chosen, or else what its configuration asks for: `auto`, `cpu`, `cuda:0`, a lane.
+    pub wanted: String,
+    pub sweep: Option<String>,
     /// Epochs that it trains for; 0 if it does not train.
     pub epochs: u32,
     stopping: Option<String>,
     #[sqlx(json(nullable))]
     pub deaths: Option<Deaths>,
+    #[sqlx(json(nullable))]
+    pub job: Option<Job>,
 }
 
 impl ActiveRun {
     /// What its worker was asked for, while it saves.
     pub fn stop_reason(&self) -> Option<StopReason> {
         self.stopping.as_deref().map(StopReason::parse)
+    }
+
+    /// Whether it was handed over to its lane.
+    pub fn is_handed_over(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| job.standing != JobStanding::Over)
     }
 
     /// Whether this server runs it. Other programs write the others.
@@ -157,16 +167,24 @@ impl States {
         transaction.commit().await
     }
 
+    /// Queued runs that were not handed over to a lane yet, in order.
+    pub async fn waiting(&self) -> sqlx::Result<Vec<ActiveRun>> {
+        self.active_where(RunState::Queued, "AND coalesce(job ->> '$.standing.is', 'over') = 'over'").await
+    }
+
     /// Runs in a state, in the order of the queue.
     pub async fn active(&self, state: RunState) -> sqlx::Result<Vec<ActiveRun>> {
+        self.active_where(state, "").await
+    }
+
+    async fn active_where(&self, state: RunState, and: &'static str) -> sqlx::Result<Vec<ActiveRun>> {
         // Selects two values and not the configuration: parsing a thousand configurations is slow.
-        let rows = sqlx::query(
-            "SELECT id, config ->> '$.kind' AS kind, device, config ->> '$.device' AS wanted_device, summary ->> '$.epochs' AS epochs, stopping, deaths \
-             FROM present_runs WHERE state = ? ORDER BY coalesce(place, seq)",
-        )
-        .bind(state.id())
-        .fetch_all(&self.pool)
-        .await?;
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "SELECT id, config ->> '$.kind' AS kind, device, coalesce(lane, config ->> '$.device') AS wanted, sweep, summary ->> '$.epochs' AS epochs, stopping, deaths, job \
+             FROM present_runs WHERE state = ",
+        );
+        query.push_bind(state.id()).push(format_args!(" {and} ORDER BY coalesce(place, seq)"));
+        let rows = query.build().fetch_all(&self.pool).await?;
         // A row that this version cannot read must not hold the others.
         let mut active: Vec<ActiveRun> = rows.iter().flat_map(ActiveRun::from_row).collect();
         // Without runs whose end, return to the queue or deletion is not written yet.
@@ -184,14 +202,55 @@ impl States {
         Ok(())
     }
 
-    pub async fn set_running(&self, id: &RunId) -> sqlx::Result<()> {
-        let written = sqlx::query("UPDATE runs SET state = 'running', started_at = ? WHERE id = ?")
-            .bind(now())
-            .bind(id.as_str())
-            .execute(&self.pool)
-            .await;
+    /// Sets the lane that a person has chosen for a queued run.
+    pub async fn set_lane(&self, id: &RunId, lane: &str) -> sqlx::Result<()> {
+        sqlx::query("UPDATE runs SET lane = ?1, device = ?1 WHERE id = ?2").bind(lane).bind(id.as_str()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Records what the engines of lanes know of runs, and the states that follow: all or none.
+    pub async fn set_jobs(&self, jobs: &[(&RunId, &Job)]) -> sqlx::Result<()> {
+        let written = self.write_jobs(jobs).await;
         self.note(&written);
-        written.map(drop)
+        written
+    }
+
+    async fn write_jobs(&self, jobs: &[(&RunId, &Job)]) -> sqlx::Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        for (id, job) in jobs {
+            let state = match job.standing {
+                JobStanding::Submitting | JobStanding::Waiting { .. } | JobStanding::Over => RunState::Queued,
+                JobStanding::Running { .. } => RunState::Running,
+            };
+            let started = (state == RunState::Running).then(now);
+            sqlx::query(
+                "UPDATE runs SET job = ?1, started_at = CASE WHEN state = ?2 AND started_at IS NOT NULL THEN started_at ELSE ?3 END, state = ?2 \
+                 WHERE id = ?4",
+            )
+            .bind(Json(job))
+            .bind(state.id())
+            .bind(started)
+            .bind(id.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await
+    }
+
+    /// How many runs of each sweep may run at once, where a person has said so.
+    pub async fn sweep_limits(&self) -> sqlx::Result<HashMap<String, u32>> {
+        let limits: Vec<(String, u32)> = sqlx::query_as("SELECT id, at_once FROM sweeps").fetch_all(&self.pool).await?;
+        Ok(limits.into_iter().collect())
+    }
+
+    pub async fn set_sweep_limit(&self, id: &SweepId, at_once: Option<u32>) -> sqlx::Result<()> {
+        let change = match at_once {
+            Some(at_once) => sqlx::query("INSERT INTO sweeps (id, at_once) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET at_once = ?2")
+                .bind(id.as_str())
+                .bind(at_once),
+            None => sqlx::query("DELETE FROM sweeps WHERE id = ?").bind(id.as_str()),
+        };
+        change.execute(&self.pool).await.map(drop)
     }
 
     /// Records that a run was asked to stop: in the database, or in memory until the database takes it.
@@ -205,8 +264,10 @@ impl States {
     }
 
     /// Records that a run goes back to the queue: in the database, or in memory until the database takes it.
-    pub async fn set_again(&self, id: &RunId, deaths: Option<Deaths>, summary: Option<RunSummary>) {
-        self.keep(id, Change::Again(Again { deaths, summary: summary.map(Box::new) })).await;
+    /// `job`: what is known of its last job.
+    pub async fn set_again(&self, id: &RunId, deaths: Option<Deaths>, summary: Option<RunSummary>, job: Option<Job>) {
+        let job = job.map(|job| Box::new(Job { standing: JobStanding::Over, ..job }));
+        self.keep(id, Change::Again(Again { deaths, summary: summary.map(Box::new), job })).await;
     }
 
     /// How often the worker of a run has died.
@@ -251,8 +312,8 @@ impl States {
                 update.bind(reason.id()).bind(id.as_str()).execute(&self.pool).await.map(drop)
             }
             Change::Ended(End { state, failure, summary, at }) => sqlx::query(
-                "UPDATE runs SET state = ?, finished_at = ?, failure = ?, summary = coalesce(?, summary), stopping = NULL \
-                 WHERE id = ?",
+                "UPDATE runs SET state = ?, finished_at = ?, failure = ?, summary = coalesce(?, summary), stopping = NULL, \
+                 job = json_set(job, '$.standing', json('{\"is\":\"over\"}')) WHERE id = ?",
             )
             .bind(state.id())
             .bind(state.is_finished().then_some(at))
@@ -262,10 +323,13 @@ impl States {
             .execute(&self.pool)
             .await
             .map(drop),
-            Change::Again(Again { deaths, summary }) => {
-                sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, stopping = NULL, deaths = ?, summary = coalesce(?, summary) WHERE id = ?")
+            Change::Again(Again { deaths, summary, job }) => {
+                let update = "UPDATE runs SET state = 'queued', started_at = NULL, stopping = NULL, deaths = ?, summary = coalesce(?, summary), \
+                     job = ? WHERE id = ?";
+                sqlx::query(update)
                     .bind(deaths.as_ref().map(Json))
                     .bind(summary.as_ref().map(Json))
+                    .bind(job.as_ref().map(Json))
                     .bind(id.as_str())
                     .execute(&self.pool)
                     .await
@@ -299,7 +363,7 @@ impl States {
             self.write(id, &change).await?;
             self.pending.remove(id, &change);
         }
-        sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, finished_at = NULL, failure = NULL, deaths = NULL WHERE id = ?")
+        sqlx::query("UPDATE runs SET state = 'queued', started_at = NULL, finished_at = NULL, failure = NULL, deaths = NULL, job = NULL WHERE id = ?")
             .bind(id.as_str())
             .execute(&self.pool)
             .await?;

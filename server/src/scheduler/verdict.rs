@@ -5,7 +5,8 @@ use std::io;
 use shared::api::RunState;
 use shared::rundir::{EXIT_CANCELED, EXIT_CRASHED, EXIT_NOT_LOADED, EXIT_REQUEUE, StopReason};
 
-use crate::worker::{End, sentence};
+use crate::launch::{End, Fate};
+use crate::worker::sentence;
 
 const SUCCEEDED: i32 = 0;
 const CANCELED: i32 = EXIT_CANCELED as i32;
@@ -17,6 +18,8 @@ const NOT_LOADED: i32 = EXIT_NOT_LOADED as i32;
 #[derive(Debug)]
 pub(super) struct Ending {
     pub end: io::Result<End>,
+    /// What the engine of its lane says.
+    pub fate: Option<Fate>,
     /// The records say that the run is done.
     pub finished: bool,
     /// Another program wrote it.
@@ -49,10 +52,22 @@ pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_word
         _ if stop_reason.is_some() => Verdict::GoesOn,
         _ => Verdict::Died(why),
     };
+    let exit = match &ending.end {
+        Ok(End::Exited(status)) => status.code(),
+        _ => None,
+    };
+    if ending.fate == Some(Fate::Canceled) && stop_reason.is_none() && !ending.finished && matches!(exit, None | Some(REQUEUE)) {
+        return Verdict::Over(
+            RunState::Canceled,
+            Some("its job was canceled in the engine of its lane; resumed, the run goes on".to_owned()),
+        );
+    }
     let status = match ending.end {
         Ok(End::Exited(status)) => status,
         Ok(End::Vanished | End::Unknown) if ending.finished => return Verdict::Over(RunState::Succeeded, None),
         Ok(end) if ending.external => return of_another_program(end, stop_reason),
+        Ok(End::Vanished | End::Unknown) if matches!(ending.fate, Some(Fate::Preempted | Fate::TimeLimit)) => return saved,
+        Ok(End::Vanished | End::Unknown) if let Some(Fate::Failed(how)) = ending.fate => return ended(how),
         Ok(End::Vanished) => return ended("the worker was killed".to_owned()),
         Ok(End::Unknown) => return saved,
         Err(error) => return Verdict::Over(RunState::Failed, Some(format!("the server could not wait for the worker: {error}"))),
@@ -99,7 +114,7 @@ mod tests {
     }
 
     fn ending(end: End) -> Ending {
-        Ending { end: Ok(end), finished: false, external: false }
+        Ending { end: Ok(end), fate: None, finished: false, external: false }
     }
 
     fn exit(code: i32) -> Ending {
@@ -130,6 +145,21 @@ mod tests {
             check(Ending { finished: true, ..ending }, None, RunState::Succeeded, None);
         }
         check(ending(End::Unknown), Some(StopReason::Cancel), RunState::Canceled, None);
+    }
+
+    #[test]
+    fn what_an_engine_says_counts_where_the_worker_has_said_nothing() {
+        let judged = |end, fate, stop_reason| verdict(Ending { fate: Some(fate), ..ending(end) }, stop_reason, "");
+        let saved = || End::Exited(ExitStatus::from_raw(85 << 8));
+        for end in [saved(), End::Vanished, End::Unknown] {
+            assert_eq!(judged(end, Fate::Preempted, None), Verdict::GoesOn);
+            assert_eq!(judged(end, Fate::TimeLimit, None), Verdict::GoesOn);
+            check(Ending { fate: Some(Fate::Canceled), ..ending(end) }, None, RunState::Canceled, Some("canceled in the engine"));
+        }
+        check(Ending { fate: Some(Fate::Canceled), ..ending(saved()) }, Some(StopReason::Pause), RunState::Paused, None);
+        assert_eq!(judged(End::Unknown, Fate::Failed("its node failed".into()), None), Verdict::Died("its node failed".into()));
+        assert_eq!(judged(saved(), Fate::Failed("exit code 85".into()), None), Verdict::GoesOn);
+        check(Ending { fate: Some(Fate::Canceled), ..exit(0) }, None, RunState::Succeeded, None);
     }
 
     #[test]

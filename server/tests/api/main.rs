@@ -9,6 +9,7 @@ mod events;
 mod external;
 mod faults;
 mod figures;
+mod lanes;
 mod lifecycle;
 mod limits;
 mod logs;

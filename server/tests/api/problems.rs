@@ -92,7 +92,7 @@ async fn a_configuration_that_cannot_run_names_its_fields() {
     check("/attack/eps", json!("eight"), "attack.eps", "`eight`").await;
     check("/training/epoch", json!(3), "training.epoch", "unknown field").await;
     check("/kind", json!("dance"), "kind", "`dance`").await;
-    check("/device", json!("cuda:7"), "device", "it has cpu").await;
+    check("/device", json!("cuda:7"), "device", "there is cpu").await;
 
     let empty = tempfile::tempdir().unwrap();
     let cifar10 = |path: &str| json!({"dataset": "cifar10", "path": path});

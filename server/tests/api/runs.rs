@@ -187,8 +187,8 @@ async fn there_is_an_end_to_the_queue() {
          SELECT id || number, title, state, device, config, created_at, summary FROM runs, numbers WHERE id = '{}'",
         queued.id
     );
-    server.multiply(999, &insert).await;
+    server.multiply(9_999, &insert).await;
     server.post("/api/runs", &config("done")).await.assert_problem(429, "queue-full", None);
     server.call(Method::DELETE, &format!("/api/runs/{}", queued.id)).await;
-    assert_eq!(server.submit("done").await.queue_position, Some(999));
+    assert_eq!(server.submit("done").await.queue_position, Some(9_999));
 }

@@ -322,6 +322,7 @@ pub fn settings(dir: &Path) -> Settings {
         datasets_dir: dir.join("data/datasets"),
         datasets_mirror: None,
         worker: dir.join("worker.sh"),
+        lanes: None,
         stop_grace: Duration::from_secs(5),
         rules: Rules::default(),
         trash_days: 7,

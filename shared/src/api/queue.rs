@@ -1,18 +1,22 @@
-//! The queue of each device and estimated finish times.
+//! The queue of each lane and estimated finish times.
 
 use serde::{Deserialize, Serialize};
 
-use super::RunRow;
+use super::{LaneKind, RunRow};
 
-/// `POST /api/runs/{id}/move`: moves a queued run among the runs that wait for the same device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+/// `POST /api/runs/{id}/move`: moves a queued run among the runs that wait for the same lane, or to another lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueMove {
     /// Place to move the run to.
-    pub to: QueuePlace,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<QueuePlace>,
+    /// Lane to move the run to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<String>,
 }
 
-/// A place in the queue, relative to the other runs of the device.
+/// A place in the queue, relative to the other runs of the lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QueuePlace {
@@ -24,12 +28,12 @@ pub enum QueuePlace {
     Front,
 }
 
-/// `GET /api/queue`: running and queued runs of each device.
+/// `GET /api/queue`: running and queued runs of each lane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Queue {
     /// True if nothing starts, because a person wants it so; runs that run go on.
     pub paused: bool,
-    /// One queue for each device that runs use or that the worker has.
+    /// One queue for each lane, and for each that runs wait for though there is none.
     pub devices: Vec<DeviceQueue>,
 }
 
@@ -41,15 +45,19 @@ pub struct QueueChange {
     pub paused: bool,
 }
 
-/// The queue of a device.
+/// The queue of a lane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeviceQueue {
-    /// Name of the device, such as `cpu` or `cuda:0`.
+    /// Name of the lane, such as `cpu`, `cuda:0` or one of the file of lanes.
     pub device: String,
-    /// Product name of the device; absent if this machine does not have it.
+    /// What it is: product name of the device, or what the lane offers; absent if there is no such lane.
     pub name: Option<String>,
-    /// How many runs it runs at once.
-    pub at_once: u32,
+    /// What starts workers there; absent if there is no such lane.
+    pub kind: Option<LaneKind>,
+    /// Why nothing can start there or be heard from there, in a sentence.
+    pub trouble: Option<String>,
+    /// How many runs it runs at once; absent if its engine decides.
+    pub at_once: Option<u32>,
     /// Runs in their start order, the running ones first.
     pub runs: Vec<QueuedRun>,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EpochSummary, Run, RunState};
+use super::{EpochSummary, Job, JobStanding, Run, RunState};
 use crate::config::{Architecture, Method, Norm, RunKind};
 use crate::dataset::Dataset;
 use crate::eps::Eps;
@@ -26,8 +26,11 @@ pub struct RunRow {
     pub stopping: Option<StopReason>,
     /// Creation time: RFC 3339, UTC.
     pub created_at: String,
-    /// Device the run waits for or ran on, such as `cpu` or `cuda:0`.
+    /// Lane the run waits for or ran on, such as `cpu`, `cuda:0` or one of the file of lanes.
     pub device: String,
+    /// What the engine of the lane knows of it, while it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
     /// Sort key in the queue of the device: the run with the lowest value starts first.
     pub place: i64,
     /// Data set of the configuration; absent if the run uses the data of its checkpoint.
@@ -130,7 +133,7 @@ impl RunRow {
     /// Makes the row of a run. The queue gives `device` and `place`.
     pub fn of(run: Run, device: String, place: i64) -> Self {
         let classes = run.classes();
-        let Run { id, title, state, config, created_at, stopping, tags, notes, summary, .. } = run;
+        let Run { id, title, state, config, created_at, stopping, tags, notes, summary, job, .. } = run;
         let train = config.as_train();
         let threat = config.measuring_attack().map(|attack| attack.threat());
         let stride = summary.spark.len().div_ceil(ROW_SPARK_POINTS).max(1);
@@ -150,6 +153,7 @@ impl RunRow {
             stopping,
             created_at,
             device,
+            job: job.filter(|job| job.standing != JobStanding::Over),
             place,
             tags,
             notes,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Job;
 use crate::config::{Inputs, RunConfig};
 use crate::id::RunId;
 use crate::record::{EvaluationStep, Metrics, NoticeKind, Record};
@@ -39,6 +40,9 @@ pub struct Run {
     pub notes: String,
     /// The numbers of the run so far.
     pub summary: RunSummary,
+    /// What the engine of its lane knows of it; absent if it was not handed over yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
 }
 
 /// The state of a run. A succeeded run never changes its state; a paused, failed or canceled one can be resumed.

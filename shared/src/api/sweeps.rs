@@ -17,6 +17,17 @@ pub struct NewSweep {
     pub config: serde_json::Value,
     /// Fields to vary; the last varies fastest.
     pub axes: Vec<SweepAxis>,
+    /// How many of its runs may run at once; as many as its lane takes if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_once: Option<u32>,
+}
+
+/// `PATCH /api/sweeps/{id}`: changes how many runs of a sweep may run at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SweepChange {
+    /// How many of its runs may run at once; `null` for as many as its lane takes.
+    pub at_once: Option<u32>,
 }
 
 /// A field of the configuration and its values.
@@ -74,6 +85,9 @@ pub struct Sweep {
     pub created_at: String,
     /// Fields in which the runs differ.
     pub axes: Vec<SweepAxis>,
+    /// How many of its runs may run at once; absent if as many as its lane takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_once: Option<u32>,
     /// The runs, oldest first.
     pub runs: Vec<Run>,
 }

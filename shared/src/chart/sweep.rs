@@ -483,7 +483,7 @@ mod tests {
             Run { config, summary, ..fixtures::run(&format!("r-{index}")) }
         };
         let runs = configs.iter().enumerate().map(run).collect();
-        Sweep { id: "s".parse().unwrap(), title: String::new(), created_at: String::new(), axes, runs }
+        Sweep { id: "s".parse().unwrap(), title: String::new(), created_at: String::new(), axes, at_once: None, runs }
     }
 
     fn eps_and_seeds() -> Sweep {

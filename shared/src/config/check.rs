@@ -96,9 +96,22 @@ impl Check {
     }
 
     pub(super) fn device(&mut self, device: &str) {
-        let known = device == "auto"
-            || device == "cpu"
-            || device.strip_prefix("cuda:").is_some_and(|index| index.len() <= 3 && index.parse::<u16>().is_ok());
-        self.that("device", known, || format!("`{device}` is not a device; write `auto`, `cpu` or `cuda:0`"));
+        let known = device == "auto" || is_local_device(device) || is_lane_name(device);
+        self.that("device", known, || format!("`{device}` is not a device; write `auto`, `cpu`, `cuda:0` or the name of a lane"));
     }
+}
+
+/// Whether this is the name of a device of the machine itself: `cpu` or `cuda:N`.
+pub fn is_local_device(name: &str) -> bool {
+    name == "cpu" || name.strip_prefix("cuda:").is_some_and(|index| index.len() <= 3 && index.parse::<u16>().is_ok())
+}
+
+/// Whether a lane beyond this machine can have this name: letters, digits, `-`, `_` and `.`, at most 40, with a letter
+/// first.
+pub fn is_lane_name(name: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.len() <= 40
+        && name.chars().all(plain)
+        && !["auto", "cpu", "cuda"].contains(&name)
 }

@@ -27,6 +27,7 @@ pub use attack::{AttackConfig, BatchNormMode, PgdConfig, TRAINING_STEPS};
 pub use attribute::{Aggregation, AttributeConfig, Layer, Subset};
 pub use autoattack::{AutoAttack, AutoAttackFacts, STANDARD_QUERIES};
 use check::Check;
+pub use check::{is_lane_name, is_local_device};
 pub use data::{DataConfig, SplitName};
 pub use evaluate::{EvaluateConfig, RestartedPgdConfig};
 pub use external::ExternalConfig;
@@ -189,9 +190,13 @@ impl RunConfig {
         of_any_kind!(self, config => &config.name)
     }
 
-    /// `auto`, `cpu` or `cuda:N`.
+    /// `auto`, `cpu`, `cuda:N` or the name of a lane.
     pub fn device(&self) -> &str {
         of_any_kind!(self, config => &config.device)
+    }
+
+    pub fn set_device(&mut self, device: String) {
+        of_any_kind!(self, config => config.device = device);
     }
 
     /// The data set in the configuration; `None` if the run uses the data of its checkpoint's run.
@@ -333,7 +338,8 @@ mod tests {
         check("/attack", json!({"norm": "l2", "eps": 128}), &[("attack.eps", "write `128/255`")]);
         check("/attack/eps", json!(0), &[("attack.eps", "above 0")]);
         check("/evaluation/every", json!(151), &[("evaluation.every", "151")]);
-        check("/device", json!("gpu"), &[("device", "`gpu`")]);
+        check("/device", json!("the gpu"), &[("device", "`the gpu`")]);
+        check("/device", json!("cuda"), &[("device", "`cuda`")]);
         check("/name", json!("x".repeat(81)), &[("name", "81 characters")]);
         check("/data/path", json!("/tmp"), &[("data.path", "`/tmp`")]);
         check("/data/image_size", json!(64), &[("data.image_size", "64 is not used")]);

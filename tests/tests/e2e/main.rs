@@ -10,6 +10,7 @@ mod explore;
 mod forms;
 mod import;
 mod kinds;
+mod lanes;
 mod listeners;
 mod live;
 mod many;

@@ -110,6 +110,7 @@ fn Fields(
     let kind = kind.unwrap_or(RunKind::Train);
     let config = RwSignal::new(config);
     let rows = RwSignal::new(rows);
+    let at_once = RwSignal::new(String::new());
     let upload = Upload::new();
     let refused = RwSignal::new(None::<Problem>);
     let busy = RwSignal::new(false);
@@ -156,10 +157,10 @@ fn Fields(
         }
         busy.set(true);
         let navigate = navigate.clone();
-        let (body, axes) = (config.get_untracked(), axes.get_untracked());
+        let (body, axes, at_once) = (config.get_untracked(), axes.get_untracked(), at_once.get_untracked());
         spawn_local(async move {
             let made = if !axes.is_empty() {
-                api::post::<Sweep>(&path::sweeps(), &sweep_form::body(&body, axes)).await.map(|sweep| urls::sweep(&sweep.id))
+                api::post::<Sweep>(&path::sweeps(), &sweep_form::body(&body, axes, &at_once)).await.map(|sweep| urls::sweep(&sweep.id))
             } else if let Some(file) = upload.chosen() {
                 upload.send(&body, &file).await.map(|run| urls::run(&run.id))
             } else {
@@ -179,7 +180,7 @@ fn Fields(
         });
     };
     let sections = match kind {
-        RunKind::Train => view! { <TrainSections/><SweepSection rows/> }.into_any(),
+        RunKind::Train => view! { <TrainSections/><SweepSection rows at_once/> }.into_any(),
         RunKind::Attribute => view! { <AttributeSections/> }.into_any(),
         RunKind::Evaluate => view! { <EvaluateSections/> }.into_any(),
         RunKind::Saliency => view! { <SaliencySections/> }.into_any(),
@@ -215,7 +216,7 @@ fn Fields(
                     })}
                 </div>
             </div>
-            <ConfigText config axes upload/>
+            <ConfigText config axes at_once upload/>
         </form>
     }
 }
@@ -320,7 +321,7 @@ fn Needs(estimate: RwSignal<Option<RunEstimate>>) -> impl IntoView {
 
 /// The configuration as text, which can be edited, and the command that submits it.
 #[component]
-fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<SweepAxis>>, upload: Upload) -> impl IntoView {
+fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<SweepAxis>>, at_once: RwSignal<String>, upload: Upload) -> impl IntoView {
     let form = use_form();
     let text = move || config.with(form::config_text);
     // What a person has written, while they edit.
@@ -362,7 +363,10 @@ fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<SweepAxis>>, upload: Uploa
             axes.with(|axes| match upload.file_name() {
                 Some(file) => form::upload_command(&format!("{base}{}", path::checkpoints()), &form::pretty(&Upload::part(config)), &file),
                 None if axes.is_empty() => form::command_line(&format!("{base}{}", path::runs()), &form::config_text(config)),
-                None => form::command_line(&format!("{base}{}", path::sweeps()), &form::pretty(&sweep_form::body(config, axes.clone()))),
+                None => form::command_line(
+                    &format!("{base}{}", path::sweeps()),
+                    &form::pretty(&sweep_form::body(config, axes.clone(), &at_once.get())),
+                ),
             })
         })
     };

@@ -3,7 +3,7 @@
 use leptos::html;
 use leptos::prelude::*;
 use serde_json::json;
-use shared::api::{Device, Health, WorkerStatus, path};
+use shared::api::{Lane, LaneKind, Lanes, path};
 use shared::config::{Norm, RunConfig};
 
 use crate::components::field::{CheckField, FoldedPaths, SelectField, SizeField, TextField, use_form};
@@ -94,12 +94,9 @@ pub fn PgdFields() -> impl IntoView {
 #[component]
 pub fn RunSection() -> impl IntoView {
     let form = use_form();
-    let health = fetched::<Health>(|| Some(path::health()));
-    let devices = Signal::derive(move || match health.ready().map(|health| health.worker) {
-        Some(WorkerStatus::Ready(probe)) => {
-            let names: Vec<String> = probe.devices.iter().map(|Device { id, name, .. }| format!("{id} ({name})")).collect();
-            format!("auto, or one of: {}.", names.join(", "))
-        }
+    let lanes = fetched::<Lanes>(|| Some(path::lanes()));
+    let devices = Signal::derive(move || match lanes.ready().map(|lanes| lanes.lanes) {
+        Some(lanes) if !lanes.is_empty() => format!("auto, or one of: {}.", lanes.iter().map(lane_text).collect::<Vec<_>>().join(", ")),
         _ => "auto takes CUDA where there is a device, else the CPU.".to_owned(),
     });
     let title = Signal::derive(move || match form.config.with(RunConfig::parse) {
@@ -110,7 +107,36 @@ pub fn RunSection() -> impl IntoView {
         <Section title="Run">
             <div class="field-wide"><TextField path="name" label="Name" kind=Kind::Text hint=title/></div>
             <TextField path="seed" label="Seed" kind=Kind::Number/>
-            <TextField path="device" label="Device" kind=Kind::Text hint=devices/>
+            <TextField path="device" label="Device or lane" kind=Kind::Text hint=devices/>
         </Section>
+    }
+}
+
+/// A lane as the hint of its field names it: `a100 (Slurm: partition gpu, 1 GPU)`.
+fn lane_text(lane: &Lane) -> String {
+    let Lane { name, kind, text, trouble, .. } = lane;
+    let down = if trouble.is_some() { ", down" } else { "" };
+    match kind {
+        LaneKind::Local => format!("{name} ({text})"),
+        kind => format!("{name} ({}: {text}{down})", kind.label()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_is_named_with_what_it_is() {
+        let lane = |kind, trouble: Option<&str>| Lane {
+            name: "a100".into(),
+            kind,
+            text: "partition gpu".into(),
+            at_once: None,
+            auto: true,
+            trouble: trouble.map(str::to_owned),
+        };
+        assert_eq!(lane_text(&lane(LaneKind::Local, None)), "a100 (partition gpu)");
+        assert_eq!(lane_text(&lane(LaneKind::Slurm, Some("no"))), "a100 (Slurm: partition gpu, down)");
     }
 }

@@ -8,9 +8,14 @@ use crate::components::field::use_form;
 use crate::sweep_form::{self, Row};
 
 #[component]
-pub fn SweepSection(rows: RwSignal<Vec<Row>>) -> impl IntoView {
+pub fn SweepSection(
+    rows: RwSignal<Vec<Row>>,
+    /// How many of its runs may run at once, as typed.
+    at_once: RwSignal<String>,
+) -> impl IntoView {
     let form = use_form();
-    let messages = Memo::new(move |_| form.errors.with(|errors| crate::form::messages(errors, "axes")));
+    let about = move |path: &'static str| Memo::new(move |_| form.errors.with(|errors| crate::form::messages(errors, path)));
+    let (messages, at_once_messages) = (about("axes"), about("at_once"));
     let change = move |change: &dyn Fn(&mut Vec<Row>)| {
         rows.update(change);
         form.edited.run(());
@@ -62,10 +67,23 @@ pub fn SweepSection(rows: RwSignal<Vec<Row>>) -> impl IntoView {
                     <span class="muted" aria-live="polite">
                         {move || (!indices.with(Vec::is_empty)).then(|| match made.get() {
                             1 => "Makes 1 run.".to_owned(),
-                            count => format!("Makes {count} runs, one after another on each device."),
+                            count => format!("Makes {count} runs, as many at once as their lane takes."),
                         })}
                     </span>
                 </p>
+                <Show when=move || !indices.with(Vec::is_empty)>
+                    <div class="field">
+                        <label class="field-label" for="field-at_once">"Runs at once, at most"</label>
+                        <input
+                            class="input input-number" type="text" inputmode="numeric" id="field-at_once" placeholder="any number"
+                            prop:value=move || at_once.get()
+                            on:input=move |event| { at_once.set(event_target_value(&event)); form.edited.run(()); }
+                        />
+                        <div class="field-error">
+                            {move || at_once_messages.get().into_iter().map(|message| view! { <p>{message}</p> }).collect_view()}
+                        </div>
+                    </div>
+                </Show>
                 <div class="field-error">
                     {move || messages.get().into_iter().map(|message| view! { <p>{message}</p> }).collect_view()}
                 </div>

@@ -42,6 +42,7 @@ use crate::browser::{use_open, use_title};
 use crate::cache::Cache;
 use crate::components::badge::{KindBadge, Progress, StateBadge};
 use crate::components::exports::{Export, Exports, course, export};
+use crate::components::job::JobLine;
 use crate::components::labels::LabelsOfRun;
 use crate::components::run_actions::{ConcernedRun, Question, Report, ReportLine, RunActionsDialog, use_carried_report};
 use crate::components::share::ShareButton;
@@ -258,6 +259,7 @@ fn RunHeader(run: Memo<Run>, live: Live, view_of: Callback<(), View>, resumed: C
                 </nav>
                 <h1>{move || run.with(|run| run.title.clone())}</h1>
                 <div class="run-status"><KindBadge kind/><StateBadge run/><Progress run/></div>
+                <JobLine run/>
                 <LabelsOfRun run changed=resumed/>
             </div>
             <div class="actions">
