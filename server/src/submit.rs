@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use shared::api::{Probe, RunState, WorkerStatus};
-use shared::config::{ImportConfig, PairConfig, RunConfig};
+use shared::config::{ImportConfig, PairConfig, Precision, RunConfig};
 use shared::dataset::Source;
 use shared::id::{CheckpointRef, RunId};
 use shared::problem::FieldError;
@@ -82,6 +82,13 @@ async fn check(state: &AppState, config: &mut RunConfig, probe: &Probe, upload: 
     if device.is_none() {
         let known: Vec<&str> = probe.devices.iter().map(|device| device.id.as_str()).collect();
         errors.push(FieldError::new("device", format!("`{}` is not on this machine; it has {}", config.device(), known.join(", "))));
+    }
+    let computes_bf16 = |id: &str| probe.devices.iter().any(|device| device.id == id && device.bf16);
+    if let (RunConfig::Train(train), Some(device)) = (&*config, &device)
+        && train.precision == Precision::Bf16
+        && !computes_bf16(device)
+    {
+        errors.push(FieldError::new("precision", format!("`bf16` is not computed by `{device}` of this machine; use `float32`")));
     }
     take_data_of_checkpoint(state, config).await;
     // An import that measures nothing needs no images.

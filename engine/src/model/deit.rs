@@ -6,7 +6,7 @@
 //! result.
 
 use shared::config::{BatchNormMode, DEIT_HEADS};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::Backbone;
 use super::layers::{Builder, Initialization, LayerNorm, Linear, PatchEmbedding};
@@ -85,6 +85,18 @@ impl Backbone for Deit {
     fn linear(&self) -> &Linear {
         &self.head
     }
+
+    /// What blocks add up stays as it is, and is normalized so.
+    fn cast(&self, kind: Kind) -> Box<dyn Backbone> {
+        Box::new(Deit {
+            patches: self.patches.cast(kind),
+            class_token: self.class_token.shallow_clone(),
+            positions: self.positions.shallow_clone(),
+            blocks: self.blocks.iter().map(|block| block.cast(kind)).collect(),
+            norm: self.norm.share(),
+            head: self.head.share(),
+        })
+    }
 }
 
 /// Reshapes a map `[N, D, h, w]` to tokens `[N, h·w, D]`.
@@ -101,6 +113,17 @@ impl Block {
             norm2: builder.layer_norm(&format!("{name}.norm2"), width),
             expand: builder.linear(&format!("{name}.mlp.fc1"), [width, EXPANSION * width]),
             contract: builder.linear(&format!("{name}.mlp.fc2"), [EXPANSION * width, width]),
+        }
+    }
+
+    fn cast(&self, kind: Kind) -> Self {
+        Block {
+            norm1: self.norm1.share(),
+            query_key_value: self.query_key_value.cast(kind),
+            projection: self.projection.cast(kind),
+            norm2: self.norm2.share(),
+            expand: self.expand.cast(kind),
+            contract: self.contract.cast(kind),
         }
     }
 

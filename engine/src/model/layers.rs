@@ -142,6 +142,11 @@ fn channels_last(weight: &Tensor) -> Tensor {
     weight.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
+/// Converts the weights of a convolution, for which other formats are fastest with channels last on every device.
+fn cast_weight(weight: &Tensor, kind: Kind) -> Tensor {
+    if kind == weight.kind() { weight.shallow_clone() } else { channels_last(&weight.to_kind(kind)) }
+}
+
 /// A convolution without bias. Its padding keeps the image size if the stride is 1.
 #[derive(Debug)]
 pub(super) struct Conv {
@@ -151,8 +156,13 @@ pub(super) struct Conv {
 }
 
 impl Conv {
+    pub(super) fn cast(&self, kind: Kind) -> Self {
+        Conv { weight: cast_weight(&self.weight, kind), ..*self }
+    }
+
     pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
         let Conv { weight, stride, padding } = self;
+        let xs = &xs.to_kind(weight.kind());
         let convolve = |xs: &Tensor, stride: i64| xs.conv2d(weight, None::<&Tensor>, [stride, stride], [*padding, *padding], [1, 1], 1);
         // oneDNN 3.10, part of libtorch 2.11, writes beyond its buffers in the backward pass of strided 1×1
         // convolutions if the batch size is odd and the channels are not a multiple of 16. Dropping the
@@ -173,10 +183,14 @@ pub(super) struct PatchEmbedding {
 }
 
 impl PatchEmbedding {
+    pub(super) fn cast(&self, kind: Kind) -> Self {
+        PatchEmbedding { weight: cast_weight(&self.weight, kind), bias: self.bias.to_kind(kind) }
+    }
+
     /// Maps images `xs`, `[N, from, H, W]`, to patch embeddings, `[N, to, H/side, W/side]`.
     pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
         let side = self.weight.size()[2];
-        xs.conv2d(&self.weight, Some(&self.bias), [side, side], [0, 0], [1, 1], 1)
+        xs.to_kind(self.weight.kind()).conv2d(&self.weight, Some(&self.bias), [side, side], [0, 0], [1, 1], 1)
     }
 }
 
@@ -190,6 +204,17 @@ pub(super) struct BatchNorm {
 }
 
 impl BatchNorm {
+    pub(super) fn share(&self) -> Self {
+        let BatchNorm { weight, bias, running_mean, running_var, batches_tracked } = self;
+        BatchNorm {
+            weight: weight.shallow_clone(),
+            bias: bias.shallow_clone(),
+            running_mean: running_mean.shallow_clone(),
+            running_var: running_var.shallow_clone(),
+            batches_tracked: batches_tracked.shallow_clone(),
+        }
+    }
+
     pub(super) fn forward_relu(&self, xs: &Tensor, mode: BatchNormMode) -> Tensor {
         self.forward(xs, mode).relu_()
     }
@@ -198,12 +223,17 @@ impl BatchNorm {
     pub(super) fn forward(&self, xs: &Tensor, mode: BatchNormMode) -> Tensor {
         const MOMENTUM: f64 = 0.1;
         const EPSILON: f64 = 1e-5;
+        let normalize = |train| {
+            let (mean, var) = (Some(&self.running_mean), Some(&self.running_var));
+            xs.batch_norm(Some(&self.weight), Some(&self.bias), mean, var, train, MOMENTUM, EPSILON, true)
+        };
         match mode {
             BatchNormMode::Train => {
                 let _ = self.batches_tracked.shallow_clone().g_add_scalar_(1);
-                let (mean, var) = (Some(&self.running_mean), Some(&self.running_var));
-                xs.batch_norm(Some(&self.weight), Some(&self.bias), mean, var, true, MOMENTUM, EPSILON, true)
+                normalize(true)
             }
+            // libtorch computes in float32 here too; scale and shift in bfloat16 would lose bits.
+            BatchNormMode::Eval if xs.kind() == Kind::BFloat16 => normalize(false),
             BatchNormMode::Eval => {
                 // With fixed statistics, batch normalization is one multiplication and one addition. Their
                 // input gradient is far cheaper than that of libtorch's batch normalization.
@@ -224,6 +254,10 @@ pub(super) struct LayerNorm {
 }
 
 impl LayerNorm {
+    pub(super) fn share(&self) -> Self {
+        LayerNorm { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
+    }
+
     pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
         // The value in timm's vision transformers; PyTorch's default is 1e-5.
         const EPSILON: f64 = 1e-6;
@@ -238,7 +272,15 @@ pub(super) struct Linear {
 }
 
 impl Linear {
+    pub(super) fn cast(&self, kind: Kind) -> Self {
+        Linear { weight: self.weight.to_kind(kind), bias: self.bias.to_kind(kind) }
+    }
+
+    pub(super) fn share(&self) -> Self {
+        self.cast(self.weight.kind())
+    }
+
     pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
-        xs.linear(&self.weight, Some(&self.bias))
+        xs.to_kind(self.weight.kind()).linear(&self.weight, Some(&self.bias))
     }
 }

@@ -105,7 +105,7 @@ fn worker_view(worker: WorkerStatus, program: String) -> AnyView {
         }
         .into_any(),
         WorkerStatus::Ready(Probe { engine, libtorch, devices }) => {
-            let row = |Device { id, name, memory_bytes }: Device| {
+            let row = |Device { id, name, memory_bytes, bf16: _ }: Device| {
                 view! {
                     <tr>
                         <th scope="row"><code>{id}</code></th>
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_figures_say_what_is_left_and_whether_it_works() {
-        let device = |id: &str| Device { id: id.into(), name: id.into(), memory_bytes: None };
+        let device = |id: &str| Device { id: id.into(), name: id.into(), memory_bytes: None, bf16: false };
         let system = |worker| System {
             version: "0.1.0".into(),
             started_at: String::new(),

@@ -828,7 +828,7 @@ mod tests {
 
     #[test]
     fn auto_is_the_first_device() {
-        let device = |id: &str| shared::api::Device { id: id.into(), name: id.into(), memory_bytes: None };
+        let device = |id: &str| shared::api::Device { id: id.into(), name: id.into(), memory_bytes: None, bf16: false };
         let probe = Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device("cuda:0"), device("cpu")] };
         assert_eq!(resolve_device("auto", &probe), Some("cuda:0"));
         assert_eq!(resolve_device("cpu", &probe), Some("cpu"));
@@ -855,7 +855,7 @@ while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
             let program = folder.path().join("worker.sh");
             std::fs::write(&program, WORKER).unwrap();
             std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-            let device = shared::api::Device { id: "cpu".into(), name: "CPU".into(), memory_bytes: None };
+            let device = shared::api::Device { id: "cpu".into(), name: "CPU".into(), memory_bytes: None, bf16: false };
             let (status, _) =
                 watch::channel(WorkerStatus::Ready(Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device] }));
             let pool = crate::db::open(&folder.path().join("crosslens.db")).await.unwrap();
