@@ -23,16 +23,18 @@ KIT = Path(__file__).resolve().parent.parent
 # Time that the worker gets to save at the end.
 SAVING = 20
 EPOCHS = 200
-# In this order until their share of the time is spent.
+USUAL = "published,tuned,tuned-bf16"
+# Cases and peers, in this order until their share of the time is spent. torch.compile takes minutes.
 CASES = [
-    "preact-resnet18/step/pgd_at/train",
-    "preact-resnet18/bf16/pgd_at/train",
-    "wide-resnet34-10/step/pgd_at/train",
-    "deit-tiny/step/pgd_at/train",
-    "demo/step/pgd_at/train",
-    "preact-resnet18/step/trades/eval",
-    "preact-resnet18/evaluate",
-    "preact-resnet18/epoch/pgd_at",
+    ("preact-resnet18/step/pgd_at/train", USUAL),
+    ("preact-resnet18/bf16/pgd_at/train", USUAL),
+    ("wide-resnet34-10/step/pgd_at/train", USUAL),
+    ("deit-tiny/step/pgd_at/train", USUAL),
+    ("demo/step/pgd_at/train", USUAL),
+    ("preact-resnet18/step/trades/eval", USUAL),
+    ("preact-resnet18/evaluate", "tuned"),
+    ("preact-resnet18/step/pgd_at/train", "tuned-compiled"),
+    ("preact-resnet18/epoch/pgd_at", "tuned"),
 ]
 
 
@@ -96,9 +98,9 @@ class Kit:
         return {
             "kind": "train",
             "device": device,
-            "data": {"dataset": "digits", "train_samples": 600, "test_samples": 100},
+            "data": {"dataset": "digits", "train_samples": 300, "test_samples": 100},
             "model": {"architecture": "preact_resnet_small", "width": 16},
-            "training": {"method": "pgd_at", "epochs": 4, "batch_size": 60},
+            "training": {"method": "pgd_at", "epochs": 3, "batch_size": 60},
             "attack": {"norm": "linf", "eps": "25.5/255"},
             "evaluation": {"every": 1, "steps": 10},
         }
@@ -160,24 +162,25 @@ class Kit:
         """A batch that does not fit ends the run with a sentence that says so."""
         on_cpu = self.arguments.device == "cpu"
         config = self.small_run(self.arguments.device)
-        count = 4000 if on_cpu else 50_000
+        count = 2000 if on_cpu else 50_000
         config["data"] = {"dataset": "synthetic", "train_samples": count, "test_samples": 100}
         config["model"] = {"architecture": "preact_resnet18"}
         config["training"] |= {"batch_size": count, "epochs": 1}
         # On a CPU the system would give memory that it does not have, and then kill something.
-        limit = (lambda: resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))) if on_cpu else None
+        limit = (lambda: resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))) if on_cpu else None
         code, _, error = self.run(self.worker(self.directory("too_large", config)), preexec_fn=limit)
         sentence = error.strip().splitlines()[-1] if error.strip() else ""
         if code in (0, -signal.SIGKILL) or "memory" not in sentence:
             raise Failed(f"exit code {code}, {sentence!r}")
         return {"exit_code": code, "sentence": sentence}
 
-    def measure(self, case, until):
+    def measure(self, case, peers, until):
         def work():
-            file = self.out / f"{case.replace('/', '-')}.json"
+            file = self.out / f"{case.replace('/', '-')}-{peers.replace(',', '-')}.json"
             quick = ["--quick"] if self.arguments.small else []
             command = [sys.executable, KIT / "bench/turns.py", "--worker", KIT / "worker", "--json", file, "--device", self.arguments.device]
-            code, _, error = self.run([*command, "--rounds", 3, *quick, case], timeout=max(until - time.monotonic(), 10))
+            options = ["--rounds", 3, "--peers", peers, *quick, case]
+            code, _, error = self.run([*command, *options], timeout=max(until - time.monotonic(), 10))
             if code != 0:
                 raise Failed(error.strip().splitlines()[-1])
             (measured,) = json.loads(file.read_text())["cases"]
@@ -239,9 +242,9 @@ class Kit:
         self.step("out of memory", self.out_of_memory)
         # Half of what is left for measurements.
         until = time.monotonic() + self.left() / 2
-        for case in CASES:
+        for case, peers in CASES:
             if time.monotonic() < until - 10:
-                self.step(case, self.measure(case, until))
+                self.step(f"{case} beside {peers}", self.measure(case, peers, until))
         if self.arguments.data is None:
             self.log("no --data: nothing is trained")
         elif self.left() > 2 * SAVING:

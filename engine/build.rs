@@ -14,7 +14,9 @@ fn main() {
 
     let include =
         env::var_os("LIBTORCH_INCLUDE").map_or_else(|| library.with_file_name("include"), |home| Path::new(&home).join("include"));
-    compiler(&[include.clone()]).file("shim/shim.cpp").compile("crosslens_shim");
+    // The second folder has the headers that programs without Python use.
+    let api = include.join("torch/csrc/api/include");
+    compiler(&[include.clone(), api]).files(["shim/shim.cpp", "shim/norm_relu.cpp"]).compile("crosslens_shim");
 
     let made = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("cuda_graph.so");
     match cuda_headers(&library, &include) {

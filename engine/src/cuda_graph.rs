@@ -16,7 +16,7 @@ use std::{process, ptr};
 use libloading::os::unix::Library;
 use tch::{Device, Tensor, no_grad};
 
-use crate::{Error, shim};
+use crate::{Error, device, shim};
 
 /// The library; empty if it was built without the headers of CUDA.
 static LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cuda_graph.so"));
@@ -149,7 +149,7 @@ fn functions() -> &'static Result<Functions, String> {
         // SAFETY: the library runs nothing when it is opened, and declares its functions as above.
         let functions = unsafe { open(&path) };
         let _ = fs::remove_file(&path);
-        functions.map_err(|error| error.to_string())
+        functions.map_err(|error| device::reason(&error))
     })
 }
 

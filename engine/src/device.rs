@@ -3,6 +3,7 @@
 //! The worker links only the CPU part of libtorch, so that one binary runs on every machine. Loading
 //! `libtorch_cuda.so` registers CUDA with libtorch. This must happen before the first tensor is created.
 
+use std::error::Error as _;
 use std::ffi::{CStr, c_char, c_int};
 use std::fs;
 use std::io::{self, Write as _};
@@ -124,7 +125,7 @@ fn cuda_devices() -> &'static Result<usize, String> {
     static DEVICES: OnceLock<Result<usize, String>> = OnceLock::new();
     DEVICES.get_or_init(|| {
         let path = beside_libtorch_cpu("libtorch_cuda.so").ok_or("this libtorch has no CUDA support: libtorch_cuda.so is missing")?;
-        load_permanently(&path).map_err(|error| format!("CUDA cannot be loaded: {error}"))?;
+        load_permanently(&path).map_err(|error| format!("CUDA cannot be loaded: {}", reason(&error)))?;
         Ok(usize::try_from(Cuda::device_count()).unwrap_or(0))
     })
 }
@@ -139,6 +140,11 @@ fn why_no_cuda() -> Option<String> {
         (Err(reason), true) => Some(reason.clone()),
         (Ok(1..), _) | (Err(_), false) => None,
     }
+}
+
+/// Returns what the system says about a library that cannot be opened, such as which other one is missing.
+pub(crate) fn reason(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 fn load_permanently(path: &Path) -> Result<(), libloading::Error> {

@@ -1,6 +1,7 @@
 //! What the engine needs of libtorch and tch does not reach: the functions of `engine/shim`.
 
 use std::ffi::{CStr, c_char};
+use std::ptr;
 
 use tch::{TchError, Tensor};
 use torch_sys::C_tensor;
@@ -17,6 +18,17 @@ unsafe extern "C" {
         weight_decay: f64,
     ) -> *mut c_char;
     fn crosslens_exact_float32() -> *mut c_char;
+    fn crosslens_norm_relu(
+        out: *mut *mut C_tensor,
+        x: *mut C_tensor,
+        weight: *mut C_tensor,
+        bias: *mut C_tensor,
+        running_mean: *mut C_tensor,
+        running_var: *mut C_tensor,
+        train: bool,
+        momentum: f64,
+        epsilon: f64,
+    ) -> *mut c_char;
 }
 
 /// Takes one step of SGD without dampening, in place. The lists are in the same order.
@@ -34,6 +46,30 @@ pub(crate) fn sgd(parameters: &[Tensor], gradients: &[Tensor], velocities: &[Ten
             momentum,
             weight_decay,
         ));
+    }
+}
+
+/// Parameters and running statistics of a batch normalization, each `[C]`.
+pub(crate) struct Norm<'a> {
+    pub(crate) weight: &'a Tensor,
+    pub(crate) bias: &'a Tensor,
+    pub(crate) running_mean: &'a Tensor,
+    pub(crate) running_var: &'a Tensor,
+    pub(crate) momentum: f64,
+    pub(crate) epsilon: f64,
+}
+
+/// Normalizes `xs`, `[N, C, H, W]` in float32 on the CPU with channels last, and takes ReLU of it.
+///
+/// With `train`, by the statistics of the batch, which also move the running ones; otherwise by the running ones.
+pub(crate) fn norm_relu(xs: &Tensor, norm: &Norm<'_>, train: bool) -> Tensor {
+    let Norm { weight, bias, running_mean, running_var, momentum, epsilon } = norm;
+    let mut out = ptr::null_mut();
+    let [xs, weight, bias, mean, var] = [xs, weight, bias, running_mean, running_var].map(|tensor| tensor.as_ptr().cast_mut());
+    // SAFETY: the pointers are those of living tensors; `out` is a new one unless the call fails.
+    unsafe {
+        succeed(crosslens_norm_relu(&mut out, xs, weight, bias, mean, var, train, *momentum, *epsilon));
+        Tensor::from_ptr(out)
     }
 }
 

@@ -13,7 +13,7 @@ use shared::config::BatchNormMode;
 use tch::{Kind, Tensor};
 
 use super::Backbone;
-use super::layers::{BatchNorm, Builder, Conv, Initialization, Linear};
+use super::layers::{BatchNorm, Builder, Conv, Initialization, Linear, average};
 
 /// A pre-activation residual network: stem convolution, stages of blocks, final normalization, linear layer.
 #[derive(Debug)]
@@ -95,9 +95,7 @@ impl Backbone for PreActResNet {
                 stages.push(ys.shallow_clone());
             }
         }
-        // The published networks pool all positions left of a 32×32 image. The mean over positions is the
-        // same and works for every image size.
-        self.norm.forward_relu(&ys, mode).mean_dim([2i64, 3].as_slice(), false, self.linear.weight.kind())
+        average(&self.norm.forward_relu(&ys, mode), self.linear.weight.kind())
     }
 
     fn linear(&self) -> &Linear {

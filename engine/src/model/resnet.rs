@@ -7,7 +7,7 @@ use shared::config::BatchNormMode;
 use tch::{Kind, Tensor};
 
 use super::Backbone;
-use super::layers::{BatchNorm, Builder, Conv, Linear};
+use super::layers::{BatchNorm, Builder, Conv, Linear, average};
 
 /// ResNet-18: stem convolution, four stages of two blocks, linear layer.
 #[derive(Debug)]
@@ -62,9 +62,7 @@ impl Backbone for ResNet18 {
                 stages.push(ys.shallow_clone());
             }
         }
-        // The published network pools all 4×4 positions left of a 32×32 image. The mean over positions is the
-        // same and works for every image size.
-        ys.mean_dim([2i64, 3].as_slice(), false, self.linear.weight.kind())
+        average(&ys, self.linear.weight.kind())
     }
 
     fn linear(&self) -> &Linear {

@@ -83,28 +83,37 @@ fn a_network_cast_to_float32_gives_the_same_bits() {
     }
 }
 
-/// One step from the same weights, in both formats, on the same batch.
+/// Takes a step from the same weights on the same batch. Returns how far each weight and running statistic moves.
+fn moves(method: Method, precision: Precision, kind: Kind) -> Vec<f64> {
+    let mut config = TrainConfig { precision, ..tiny_config() };
+    // An attack multiplies differences: a gradient near 0 changes its sign.
+    (config.training.method, config.attack.steps) = (method, 0);
+    let device = test_device();
+    let data = data::load(&config.data, 1).unwrap().to_device(device);
+    let mut state = State::new(&config, &data.info, kind, device);
+    fill(&state.network, 0);
+    let numbers = |state: &State| {
+        let floats = state.network.entries().iter().filter(|entry| entry.tensor.is_floating_point());
+        floats.flat_map(|entry| values(&entry.tensor)).collect::<Vec<f64>>()
+    };
+    let before = numbers(&state);
+    let (images, labels) = data.train.narrow(0, 40);
+    let images = images.to_kind(kind);
+    let start = &images * 0.0 + 0.001;
+    let batch = Batch { images, targets: Targets::new(labels), start };
+    let _ = train_step(&batch, &config, &Teachers::default(), &mut state, 0.1, &Stop::default()).unwrap();
+    assert!(state.network.entries().iter().all(|entry| [kind, Kind::Int64].contains(&entry.tensor.kind())));
+    numbers(&state).iter().zip(before).map(|(after, before)| after - before).collect()
+}
+
 #[test]
-fn a_step_in_bfloat16_moves_float32_weights_nearly_as_one_in_float32_does() {
+fn a_step_moves_weights_and_statistics_nearly_as_one_in_float64_does() {
     for method in [Method::Standard, Method::PgdAt, Method::Trades] {
-        let moves = [Precision::Float32, Precision::Bf16].map(|precision| {
-            let mut config = TrainConfig { precision, ..tiny_config() };
-            // An attack multiplies the difference: a gradient near 0 changes its sign.
-            (config.training.method, config.attack.steps) = (method, 0);
-            let device = test_device();
-            let data = data::load(&config.data, 1).unwrap().to_device(device);
-            let mut state = State::new(&config, &data.info, Kind::Float, device);
-            let weights = |state: &State| state.network.parameters().iter().flat_map(values).collect::<Vec<f64>>();
-            let before = weights(&state);
-            let (images, labels) = data.train.narrow(0, 40);
-            let start = &images * 0.0 + 0.001;
-            let batch = Batch { images, targets: Targets::new(labels), start };
-            let _ = train_step(&batch, &config, &Teachers::default(), &mut state, 0.1, &Stop::default()).unwrap();
-            assert!(state.network.entries().iter().all(|entry| [Kind::Float, Kind::Int64].contains(&entry.tensor.kind())));
-            weights(&state).iter().zip(before).map(|(after, before)| after - before).collect::<Vec<f64>>()
-        });
-        let apart = distance(&moves[1], &moves[0]);
-        assert!(apart > 0.0 && apart < ROUNDED, "{method:?}: {apart}");
+        let expected = moves(method, Precision::Float32, Kind::Double);
+        for (precision, tolerance) in [(Precision::Float32, SINGLE), (Precision::Bf16, ROUNDED)] {
+            let apart = distance(&moves(method, precision, Kind::Float), &expected);
+            assert!(apart > 0.0 && apart < tolerance, "{method:?} in {precision:?}: {apart}");
+        }
     }
 }
 
