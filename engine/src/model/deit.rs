@@ -139,7 +139,8 @@ impl Block {
         let [samples, count, width] = [size[0], size[1], size[2]];
         let heads = i64::from(DEIT_HEADS);
         let parts = self.query_key_value.forward(tokens).view([samples, count, 3, heads, width / heads]).permute([2, 0, 3, 1, 4]);
-        let [query, key, value] = [0, 1, 2].map(|part| parts.get(part));
+        // Not selected one by one: the gradient of each would be a tensor as large as all, filled with zeros.
+        let [query, key, value] = <[Tensor; 3]>::try_from(parts.unbind(0)).expect("queries, keys and values");
         let mixed = Tensor::scaled_dot_product_attention(&query, &key, &value, None::<&Tensor>, 0.0, false, None::<f64>, false);
         self.projection.forward(&mixed.transpose(1, 2).reshape([samples, count, width]))
     }

@@ -16,8 +16,8 @@ use crate::golden::{GoldenArchitecture, architectures, fill, images};
 use crate::training::train_on;
 use crate::{tiny_config, values};
 
-/// 24 significant bits, and sums in another order.
-const SINGLE: f64 = 1e-4;
+/// 24 significant bits, and sums in another order. Mostly 1e-6; a ReLU whose input is near 0 may open or close.
+const SINGLE: f64 = 1e-3;
 /// A bfloat16 has 8 significant bits: rounding one changes it by up to 1/512. Rounded weights, inputs and outputs of
 /// ten to forty layers add up, without a direction, to some hundredths.
 const ROUNDED: f64 = 0.05;
@@ -145,10 +145,13 @@ fn a_run_in_bfloat16_is_as_robust_as_one_in_float32_within_the_spread_of_seeds()
         let reports = train_on(test_device(), &config).unwrap().1;
         reports.last().unwrap().evaluation.as_ref().unwrap().test_robust.accuracy()
     };
-    let seeds = [1, 2, 3, 4].map(|seed| robust(Precision::Float32, seed));
-    let bf16 = [1, 2, 3, 4].map(|seed| robust(Precision::Bf16, seed));
-    let mean = |accuracies: &[f64; 4]| accuracies.iter().sum::<f64>() / 4.0;
-    let (low, high) = seeds.iter().fold((1.0_f64, 0.0_f64), |(low, high), seed| (low.min(*seed), high.max(*seed)));
-    assert!((low..=high).contains(&mean(&bf16)), "{bf16:?} beside {seeds:?}");
-    assert!(mean(&bf16) > 0.2, "{bf16:?} is no better than chance");
+    let [float32, bf16] = [Precision::Float32, Precision::Bf16].map(|precision| {
+        let accuracies = [1, 2, 3, 4].map(|seed| robust(precision, seed));
+        let mean = accuracies.iter().sum::<f64>() / 4.0;
+        // The variance of the mean.
+        (mean, accuracies.iter().map(|accuracy| (accuracy - mean).powi(2)).sum::<f64>() / 12.0, accuracies)
+    });
+    let standard_error = (float32.1 + bf16.1).sqrt();
+    assert!((float32.0 - bf16.0).abs() < 3.0 * standard_error, "{float32:?} and {bf16:?}");
+    assert!(bf16.0 > 0.2, "{bf16:?} is no better than chance");
 }
