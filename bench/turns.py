@@ -25,9 +25,10 @@ WARM_UP = 2
 class Contender:
     """A program that answers each line with one repetition."""
 
-    def __init__(self, name, command):
+    def __init__(self, name, command, **environment):
         self.name, self.lines = name, []
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(command, env=os.environ | environment, **pipes)
         self.about = self.read()
 
     def read(self):
@@ -66,6 +67,9 @@ def measure(case, arguments):
         # The engine goes first: it writes what the peers read.
         contenders = [Contender("engine", engine_command(arguments, case, folder))]
         steps = json.loads((Path(folder) / "case.json").read_text())["steps_per_repetition"]
+        if arguments.device != "cpu" and ("/step/" in case or "/bf16/" in case):
+            graph = engine_command(arguments, case, folder)
+            contenders.append(Contender("engine-graph", graph, CROSSLENS_CUDA_GRAPH="1"))
         for name in arguments.peers:
             contenders.append(Contender(name, [sys.executable, str(HERE / "peer.py"), name, folder]))
         for turn in range(WARM_UP + arguments.rounds):
@@ -112,11 +116,12 @@ def main():
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     name, features = processor()
+    has_bf16 = arguments.device != "cpu" or any("bf16" in feature for feature in features)
     if arguments.peers is None:
-        has_bf16 = arguments.device != "cpu" or any("bf16" in feature for feature in features)
         arguments.peers = [peer for peer in PEERS if has_bf16 or "bf16" not in peer]
 
     known = subprocess.run([arguments.worker, "--bench"], capture_output=True, text=True, check=True).stdout.split()
+    known = [case for case in known if has_bf16 or "/bf16/" not in case]
     chosen = [case for case in known if not arguments.cases or any(case.startswith(begin) for begin in arguments.cases)]
     if not chosen:
         sys.exit(f"error: no case begins with {' or '.join(arguments.cases)}; there are {', '.join(known)}")

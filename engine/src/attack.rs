@@ -4,9 +4,9 @@
 //! separate functions.
 
 use shared::api::AttackUsed;
-use shared::config::{BatchNormMode, Norm, PgdConfig, TrainConfig};
+use shared::config::{BatchNormMode, Norm, PgdConfig, Precision, TrainConfig};
 use shared::eps::Eps;
-use tch::{Reduction, Tensor};
+use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
 use crate::Error;
 use crate::model::Network;
@@ -22,6 +22,8 @@ pub struct Attack {
     pub random_start: bool,
     /// Whether batch normalization uses batch or running statistics during the attack.
     pub batch_norm: BatchNormMode,
+    /// Number format of the passes.
+    pub precision: Precision,
 }
 
 impl Attack {
@@ -35,20 +37,33 @@ impl Attack {
             steps: attack.steps,
             random_start: attack.random_start,
             batch_norm: attack.batch_norm,
+            precision: config.precision,
         }
     }
 
-    /// Returns an attack that measures robustness. It uses running statistics and leaves the network
-    /// unchanged.
+    /// Returns an attack that measures robustness. It uses running statistics, computes in float32 and leaves
+    /// the network unchanged.
     pub fn to_measure(config: &PgdConfig) -> Self {
         let PgdConfig { norm, eps, step_size: _, steps, random_start } = *config;
-        Attack { norm, eps, step_size: config.step_size(), steps, random_start, batch_norm: BatchNormMode::Eval }
+        let (batch_norm, precision) = (BatchNormMode::Eval, Precision::Float32);
+        Attack { norm, eps, step_size: config.step_size(), steps, random_start, batch_norm, precision }
+    }
+
+    /// Returns the attack that measures robustness during training: at the precision of the run.
+    pub fn of_evaluation(config: &TrainConfig) -> Self {
+        Attack { precision: config.precision, ..Attack::to_measure(&config.measuring_attack()) }
     }
 
     /// Returns the settings that an attribution file records.
     pub fn used(&self) -> AttackUsed {
-        let Attack { norm, eps, step_size, steps, random_start, batch_norm: _ } = *self;
-        AttackUsed { norm, eps, step_size, steps, random_start }
+        let Attack { norm, eps, step_size, steps, random_start, batch_norm: _, precision } = *self;
+        AttackUsed { norm, eps, step_size, steps, random_start, precision }
+    }
+
+    /// Whether each image takes the same step again from the same point, whatever the other images are. Steps in ℓ2
+    /// have so many directions that points do not repeat.
+    fn may_repeat(&self) -> bool {
+        self.norm == Norm::Linf && self.batch_norm == BatchNormMode::Eval
     }
 
     /// Returns the start of the attack as an offset of `images`, of the same shape.
@@ -61,8 +76,11 @@ impl Attack {
 
 /// Finds images within `attack.eps` of `images` that raise the cross-entropy of `labels`, `[N]`.
 ///
-/// Shapes and errors are those of [`ascend`].
+/// Shapes, errors and result are those of [`ascend`]. On the CPU, images whose points repeat are taken out early.
 pub fn perturb(network: &Network, images: &Tensor, labels: &Tensor, start: &Tensor, attack: &Attack, stop: &Stop) -> Result<Tensor, Error> {
+    if attack.may_repeat() && images.device() == Device::Cpu {
+        return ascend_until_repeated(network, images, labels, start, attack, stop);
+    }
     ascend(network, images, start, attack, stop, &|logits| cross_entropy(logits, labels, Reduction::Sum))
 }
 
@@ -82,14 +100,82 @@ pub fn ascend(
     stop: &Stop,
     loss: &dyn Fn(&Tensor) -> Tensor,
 ) -> Result<Tensor, Error> {
+    // Converted once, not in each pass.
+    let network = no_grad(|| network.cast(attack.precision));
     let mut adversarial = (images + start).clamp_(0.0, 1.0);
     for _ in 0..attack.steps {
         stop.check()?;
-        let gradient = input_gradient(network, &adversarial, attack.batch_norm, loss);
-        let moved = &adversarial - images + direction(attack.norm, &gradient) * attack.step_size.fraction();
-        adversarial = (images + project(attack.norm, &moved, attack.eps)).clamp_(0.0, 1.0);
+        adversarial = step(&network, images, &adversarial, attack, loss);
     }
     Ok(adversarial)
+}
+
+/// Takes one step of the attack from the points `adversarial`.
+fn step(network: &Network, images: &Tensor, adversarial: &Tensor, attack: &Attack, loss: &dyn Fn(&Tensor) -> Tensor) -> Tensor {
+    let gradient = input_gradient(network, adversarial, attack.batch_norm, loss);
+    let moved = adversarial - images + direction(attack.norm, &gradient) * attack.step_size.fraction();
+    (images + project(attack.norm, &moved, attack.eps)).clamp_(0.0, 1.0)
+}
+
+/// Number of steps back at which a point is still found again. Nearly all points that repeat do so after two steps.
+const LONGEST_CYCLE: usize = 4;
+/// The batch shrinks by whole multiples of this fraction of it, because libtorch prepares anew for each size.
+const PARTS: i64 = 8;
+
+/// Does what [`ascend`] does, for an attack that takes the same step from the same point.
+///
+/// Once an image is at a point where it has been, it goes on in a circle, and where it ends is known:
+/// <https://arxiv.org/abs/2503.19347>.
+fn ascend_until_repeated(
+    network: &Network,
+    images: &Tensor,
+    labels: &Tensor,
+    start: &Tensor,
+    attack: &Attack,
+    stop: &Stop,
+) -> Result<Tensor, Error> {
+    let network = no_grad(|| network.cast(attack.precision));
+    let (mut images, mut labels) = (images.shallow_clone(), labels.shallow_clone());
+    // The last points of the rows that go on, the newest first, and the number of each row in the result.
+    let mut points = vec![(&images + start).clamp_(0.0, 1.0)];
+    let part = (images.size()[0] + PARTS - 1) / PARTS;
+    let mut rows = Tensor::arange(images.size()[0], (Kind::Int64, Device::Cpu));
+    let mut result = images.empty_like();
+    for left in (0..attack.steps as usize).rev() {
+        stop.check()?;
+        let next = step(&network, &images, &points[0], attack, &|logits| cross_entropy(logits, &labels, Reduction::Sum));
+        points.insert(0, next);
+        points.truncate(LONGEST_CYCLE + 1);
+        if left == 0 {
+            break;
+        }
+
+        // How many steps it takes to come back: 0 for a point that is new.
+        let mut period = rows.zeros_like();
+        for (ago, earlier) in (1..).zip(&points[1..]) {
+            let same = points[0].eq_tensor(earlier).flatten(1, -1).all_dim(1, false);
+            period = period.where_self(&period.gt(0).logical_or(&same.logical_not()), &Tensor::from(ago));
+        }
+        let goes_on = i64::try_from(&period.eq(0).sum(Kind::Int64))?;
+        let count = (goes_on + part - 1) / part * part;
+        if count >= rows.size()[0] {
+            continue;
+        }
+        // Rows that go on come first; some that repeat fill up the batch.
+        let order = period.argsort_stable(true, 0, false);
+        let ended = order.narrow(0, count, rows.size()[0] - count);
+        let period = period.index_select(0, &ended);
+        let ago = &period - (period.zeros_like() + left as i64).remainder_tensor(&period);
+        let last = Tensor::stack(&points, 0).index(&[Some(&ago), Some(&ended)]);
+        let _ = result.index_copy_(0, &rows.index_select(0, &ended), &last);
+        if count == 0 {
+            return Ok(result);
+        }
+        let stay = order.narrow(0, 0, count);
+        [&mut rows, &mut images, &mut labels].into_iter().chain(&mut points).for_each(|tensor| *tensor = tensor.index_select(0, &stay));
+    }
+    let _ = result.index_copy_(0, &rows, &points[0]);
+    Ok(result)
 }
 
 /// Returns the gradient of the loss with respect to the images.

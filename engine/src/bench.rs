@@ -43,7 +43,7 @@ struct Model {
 /// What a case does with its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
-    Step(Method, BatchNormMode),
+    Step(Method, BatchNormMode, Precision),
     Epoch(Method),
     /// Clean and PGD-20 accuracy of a test set.
     Evaluate,
@@ -51,18 +51,23 @@ enum Task {
     Attribute,
 }
 
-const ALL_TASKS: [Task; 9] = [
-    Task::Step(Method::Standard, BatchNormMode::Train),
-    Task::Step(Method::PgdAt, BatchNormMode::Train),
-    Task::Step(Method::PgdAt, BatchNormMode::Eval),
-    Task::Step(Method::Trades, BatchNormMode::Eval),
+const ALL_TASKS: [Task; 10] = [
+    Task::Step(Method::Standard, BatchNormMode::Train, Precision::Float32),
+    Task::Step(Method::PgdAt, BatchNormMode::Train, Precision::Float32),
+    Task::Step(Method::PgdAt, BatchNormMode::Train, Precision::Bf16),
+    Task::Step(Method::PgdAt, BatchNormMode::Eval, Precision::Float32),
+    Task::Step(Method::Trades, BatchNormMode::Eval, Precision::Float32),
     Task::Epoch(Method::Standard),
     Task::Epoch(Method::PgdAt),
     Task::Epoch(Method::Trades),
     Task::Evaluate,
     Task::Attribute,
 ];
-const MAIN_TASKS: [Task; 2] = [Task::Step(Method::PgdAt, BatchNormMode::Train), Task::Evaluate];
+const MAIN_TASKS: [Task; 3] = [
+    Task::Step(Method::PgdAt, BatchNormMode::Train, Precision::Float32),
+    Task::Step(Method::PgdAt, BatchNormMode::Train, Precision::Bf16),
+    Task::Evaluate,
+];
 
 const MODELS: [Model; 4] = [
     Model {
@@ -112,8 +117,9 @@ impl Task {
     fn name(self) -> String {
         let mode = |mode| if mode == BatchNormMode::Train { "train" } else { "eval" };
         match self {
-            Task::Step(Method::Standard, _) => "step/standard".to_owned(),
-            Task::Step(method, batch_norm) => format!("step/{}/{}", method.id(), mode(batch_norm)),
+            Task::Step(Method::Standard, ..) => "step/standard".to_owned(),
+            Task::Step(method, batch_norm, Precision::Float32) => format!("step/{}/{}", method.id(), mode(batch_norm)),
+            Task::Step(method, batch_norm, Precision::Bf16) => format!("bf16/{}/{}", method.id(), mode(batch_norm)),
             Task::Epoch(method) => format!("epoch/{}", method.id()),
             Task::Evaluate => "evaluate".to_owned(),
             Task::Attribute => "attribute".to_owned(),
@@ -152,11 +158,12 @@ pub fn run(case: &str, device_name: &str, quick: bool, folder: &Path) -> Result<
         _ => 1,
     };
     let config = config(model, task, device, quick);
+    device::require(config.precision, device)?;
     let data = data::load(&config.data, config.seed)?.to_device(device);
     let mut state = State::new(&config, &data.info, Kind::Float, device);
     let attack = match task {
         Task::Step(..) | Task::Epoch(_) => Attack::for_training(&config),
-        Task::Evaluate | Task::Attribute => Attack::to_measure(&config.measuring_attack()),
+        Task::Evaluate | Task::Attribute => Attack::of_evaluation(&config),
     };
     let split = if matches!(task, Task::Evaluate | Task::Attribute) { &data.test } else { &data.train };
     let starts = match config.training.method {
@@ -202,10 +209,10 @@ pub fn run(case: &str, device_name: &str, quick: bool, folder: &Path) -> Result<
 fn config(model: &Model, task: Task, device: Device, quick: bool) -> TrainConfig {
     let on_gpu = device != Device::Cpu;
     let batch_size = if quick { 10 } else { model.batch_sizes[usize::from(on_gpu)] };
-    let (method, batch_norm) = match task {
-        Task::Step(method, batch_norm) => (method, batch_norm),
-        Task::Epoch(method) => (method, BatchNormMode::Train),
-        Task::Evaluate | Task::Attribute => (Method::PgdAt, BatchNormMode::Train),
+    let (method, batch_norm, precision) = match task {
+        Task::Step(method, batch_norm, precision) => (method, batch_norm, precision),
+        Task::Epoch(method) => (method, BatchNormMode::Train, Precision::Float32),
+        Task::Evaluate | Task::Attribute => (Method::PgdAt, BatchNormMode::Train, Precision::Float32),
     };
     let train_samples = match task {
         Task::Epoch(_) if on_gpu && !quick && model.dataset == Dataset::Synthetic => 50_000,
@@ -225,6 +232,7 @@ fn config(model: &Model, task: Task, device: Device, quick: bool) -> TrainConfig
     let eps = if model.dataset == Dataset::Digits { Eps::of_255(25.5) } else { Eps::of_255(8.0) };
     let steps = if on_gpu { 10 } else { model.attack_steps };
     let mut config = shared::preset::demo().config.as_train().expect("the demo trains").clone();
+    config.precision = precision;
     config.data =
         DataConfig { train_samples: Some(train_samples), test_samples: Some(test_samples), augment: true, ..DataConfig::of(model.dataset) };
     config.model = ModelConfig { width: Some(width), ..ModelConfig::of(model.architecture) };

@@ -3,17 +3,20 @@
 //! The worker links only the CPU part of libtorch, so that one binary runs on every machine. Loading
 //! `libtorch_cuda.so` registers CUDA with libtorch. This must happen before the first tensor is created.
 
+use std::error::Error as _;
 use std::ffi::{CStr, c_char, c_int};
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use libloading::os::unix::Library;
 use shared::api;
+use shared::config::Precision;
 use tch::{Cuda, Device};
 
-use crate::Error;
 use crate::speed::multiply_adds_per_sec;
+use crate::{Error, shim};
 
 /// Version of this crate, as it is written to records and sidecars.
 pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -26,18 +29,54 @@ pub fn choose(name: &str) -> Result<Device, Error> {
     let Some(index) = name.strip_prefix("cuda:") else {
         return match name {
             "cpu" => Ok(Device::Cpu),
-            "auto" if matches!(cuda_devices(), Ok(1..)) => Ok(Device::Cuda(0)),
-            "auto" => Ok(Device::Cpu),
+            "auto" if matches!(cuda_devices(), Ok(1..)) => Ok(gpu_as_configured(0)),
+            "auto" => {
+                if let Some(reason) = why_no_cuda() {
+                    let _ = writeln!(io::stderr(), "warning: CUDA is not used: {reason}; running on the CPU");
+                }
+                Ok(Device::Cpu)
+            }
             _ => Err(unusable("use `auto`, `cpu` or `cuda:N` with N from 0".to_owned())),
         };
     };
     let index: usize = index.parse().map_err(|_| unusable(format!("`{index}` is not a device number")))?;
     match cuda_devices() {
-        Ok(count) if index < *count => Ok(Device::Cuda(index)),
-        Ok(0) => Err(unusable("libtorch finds no CUDA device; check that an NVIDIA driver is installed".to_owned())),
+        Ok(count) if index < *count => Ok(gpu_as_configured(index)),
+        Ok(0) => Err(unusable(why_no_cuda().unwrap_or_else(|| "there is no CUDA device".to_owned()))),
         Ok(count) => Err(unusable(format!("the machine has {count} CUDA devices, numbered from `cuda:0`"))),
         Err(reason) => Err(unusable(reason.clone())),
     }
+}
+
+/// Fails if `device` does not compute with `precision`.
+pub fn require(precision: Precision, device: Device) -> Result<(), Error> {
+    match precision {
+        Precision::Bf16 if !computes_bf16(device) => Err(Error::Device {
+            device: id(device),
+            reason: "its processor has neither avx512_bf16 nor amx_bf16; set `precision` to `float32`, or `device` to a GPU".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a device has instructions for bfloat16. Without them, it is slower than float32.
+fn computes_bf16(device: Device) -> bool {
+    match device {
+        Device::Cuda(_) => true,
+        _ => fs::read_to_string("/proc/cpuinfo").is_ok_and(|cpuinfo| has_bf16(&cpuinfo)),
+    }
+}
+
+fn has_bf16(cpuinfo: &str) -> bool {
+    let has = |flags: &str| flags.split_whitespace().any(|flag| flag == "avx512_bf16" || flag == "amx_bf16");
+    cpuinfo.lines().filter(|line| line.starts_with("flags")).any(has)
+}
+
+/// Returns a GPU after settings of libtorch for GPUs: the fastest algorithm for each convolution, and no TF32.
+fn gpu_as_configured(index: usize) -> Device {
+    Cuda::cudnn_set_benchmark(true);
+    shim::exact_float32();
+    Device::Cuda(index)
 }
 
 /// Returns the name that configurations use for a device: `cpu` or `cuda:N`.
@@ -68,6 +107,7 @@ pub fn probe() -> api::Probe {
             id: id(device),
             name: name(device),
             memory_bytes: memory_bytes(device),
+            bf16: computes_bf16(device),
             multiply_adds_per_sec: Some(multiply_adds_per_sec(device)),
         })
         .collect();
@@ -92,9 +132,26 @@ fn cuda_devices() -> &'static Result<usize, String> {
     static DEVICES: OnceLock<Result<usize, String>> = OnceLock::new();
     DEVICES.get_or_init(|| {
         let path = beside_libtorch_cpu("libtorch_cuda.so").ok_or("this libtorch has no CUDA support: libtorch_cuda.so is missing")?;
-        load_permanently(&path).map_err(|error| format!("CUDA cannot be loaded: {error}"))?;
+        load_permanently(&path).map_err(|error| format!("CUDA cannot be loaded: {}", reason(&error)))?;
         Ok(usize::try_from(Cuda::device_count()).unwrap_or(0))
     })
+}
+
+/// Returns what is missing, if a part of what CUDA needs is there. `None` if there is a device, or no trace of one.
+fn why_no_cuda() -> Option<String> {
+    // SAFETY: loading the driver only runs its own initialization.
+    let has_driver = unsafe { Library::new("libcuda.so.1") }.is_ok();
+    match (cuda_devices(), has_driver) {
+        (Ok(0), false) => Some("libtorch has CUDA, but there is no NVIDIA driver (libcuda.so.1)".to_owned()),
+        (Ok(0), true) => Some("the NVIDIA driver reports no device".to_owned()),
+        (Err(reason), true) => Some(reason.clone()),
+        (Ok(1..), _) | (Err(_), false) => None,
+    }
+}
+
+/// Returns what the system says about a library that cannot be opened, such as which other one is missing.
+pub(crate) fn reason(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 fn load_permanently(path: &Path) -> Result<(), libloading::Error> {
@@ -150,5 +207,30 @@ fn gpu(index: usize) -> Option<(Library, c_int)> {
         let mut device = 0;
         let found = init(0) == 0 && get(&mut device, index as c_int) == 0;
         found.then_some((driver, device))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_processor_computes_bfloat16_if_it_has_instructions_for_it() {
+        let with =
+            |flags: &str| format!("processor\t: 0\nmodel name\t: avx512_bf16\nflags\t\t: fpu avx2 {flags} sse\nbugs\t\t: amx_bf16\n");
+        assert!(!has_bf16(&with("avx512f avx512_fp16")));
+        assert!(has_bf16(&with("avx512f avx512_bf16")));
+        assert!(has_bf16(&with("amx_tile amx_bf16")));
+        assert!(!has_bf16(""));
+    }
+
+    #[test]
+    fn a_device_that_cannot_compute_a_precision_is_named() {
+        require(Precision::Float32, Device::Cpu).unwrap();
+        require(Precision::Bf16, Device::Cuda(0)).unwrap();
+        if !computes_bf16(Device::Cpu) {
+            let error = require(Precision::Bf16, Device::Cpu).unwrap_err().to_string();
+            assert!(error.contains("`cpu`") && error.contains("avx512_bf16") && error.contains("`precision`"), "{error}");
+        }
     }
 }

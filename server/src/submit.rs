@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use shared::api::{RunState, WorkerStatus};
-use shared::config::{ImportConfig, PairConfig, RunConfig, is_local_device};
+use shared::config::{ImportConfig, PairConfig, Precision, RunConfig, is_local_device};
 use shared::dataset::Source;
 use shared::id::{CheckpointRef, RunId};
 use shared::problem::FieldError;
@@ -122,6 +122,17 @@ async fn check(
         return Err(vec![FieldError::new("kind", message)]);
     }
     let device = lane.map_err(|error| errors.push(error)).ok();
+    // Of other machines, their workers say it.
+    let lacks_bf16 = |id: &str| match &*state.worker.borrow() {
+        WorkerStatus::Ready(probe) => probe.devices.iter().any(|device| device.id == id && !device.bf16),
+        WorkerStatus::Starting | WorkerStatus::Broken { .. } => false,
+    };
+    if let (RunConfig::Train(train), Some(device)) = (&*config, &device)
+        && train.precision == Precision::Bf16
+        && lacks_bf16(device)
+    {
+        errors.push(FieldError::new("precision", format!("`bf16` is not computed by `{device}` of this machine; use `float32`")));
+    }
     take_data_of_checkpoint(state, config).await;
     // An import that measures nothing needs no images.
     let needs_images = !matches!(config, RunConfig::Import(import) if import.attribution.inputs.is_empty());

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::api::{Attribution, AttributionContext, AttributionFile, Run, RunState, RunSummary, Share};
-use crate::config::{Aggregation, Inputs, Layer, SplitName, Subset};
+use crate::config::{Aggregation, Inputs, Layer, Precision, SplitName, Subset};
 use crate::id::{AttributionId, RunId, ShareId};
 use crate::matrix::Matrix;
 use crate::preset;
@@ -40,6 +40,7 @@ pub fn started(epochs: u32) -> Started {
         device_name: "2 CPU threads".into(),
         libtorch: "2.11.0".into(),
         engine: "0.1.0".into(),
+        precision: Precision::Float32,
         parameters: 1000,
         feature_dim: 96,
         class_names: (0..10).map(|class| class.to_string()).collect(),

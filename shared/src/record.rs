@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::breakdown::breakdown;
-use crate::config::Inputs;
+use crate::config::{Inputs, Precision};
 use crate::id::Which;
 
 /// One line of `metrics.jsonl`.
@@ -36,6 +36,9 @@ pub struct Started {
     pub device_name: String,
     pub libtorch: String,
     pub engine: String,
+    /// Number format of the passes of training and its attacks.
+    #[serde(default, skip_serializing_if = "Precision::is_float32")]
+    pub precision: Precision,
     /// Number of trainable parameters.
     pub parameters: u64,
     pub feature_dim: u32,

@@ -17,6 +17,8 @@ use crate::progress::Progress;
 pub const VERSION: &str = "2.11.0";
 /// Minor versions of Python 3 for which PyPI has this version of torch.
 const PYTHON_MINORS: std::ops::RangeInclusive<u32> = 10..=14;
+/// Headers that those of CUDA's runtime include: the engine's part for GPUs is compiled on every machine.
+const CUDA_HEADERS: &str = "nvidia-cuda-crt==13.0.88";
 const STEP: &str = "libtorch";
 const GIB: u64 = 1 << 30;
 
@@ -88,8 +90,8 @@ impl Variant {
 
     fn packages(self) -> &'static [&'static str] {
         match self {
-            Self::Cpu => &["--no-deps", "torch==2.11.0", "nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"],
-            Self::Cuda => &["torch==2.11.0"],
+            Self::Cpu => &["--no-deps", "torch==2.11.0", "nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85", CUDA_HEADERS],
+            Self::Cuda => &["torch==2.11.0", CUDA_HEADERS],
         }
     }
 
@@ -104,8 +106,10 @@ impl Variant {
     /// Files that every usable installation has.
     fn essentials(self) -> &'static [&'static str] {
         match self {
-            Self::Cpu => &["torch/lib/libtorch_cpu.so", "torch/include", "nvidia/cu13/lib"],
-            Self::Cuda => &["torch/lib/libtorch_cuda.so", "torch/include", "nvidia/cu13/lib", "nvidia/cudnn/lib"],
+            Self::Cpu => &["torch/lib/libtorch_cpu.so", "torch/include", "nvidia/cu13/lib", "nvidia/cu13/include/crt"],
+            Self::Cuda => {
+                &["torch/lib/libtorch_cuda.so", "torch/include", "nvidia/cu13/lib", "nvidia/cu13/include/crt", "nvidia/cudnn/lib"]
+            }
         }
     }
 

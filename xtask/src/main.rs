@@ -14,6 +14,7 @@ mod cluster;
 mod deny;
 mod dev;
 mod fuzz;
+mod gpu_kit;
 mod layout;
 mod libtorch;
 mod licenses;
@@ -60,6 +61,8 @@ enum Command {
     Build,
     /// Builds everything and makes a wheel for pip of it, in `dist`.
     Wheel,
+    /// Packs what a machine with a GPU needs that has only Python and torch, to check and measure the engine there.
+    GpuKit,
     /// Runs the small form of every preset, or of those named, and prints a table of what came out.
     Presets {
         #[arg(value_name = "PRESET")]
@@ -169,6 +172,10 @@ fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
         }
         Command::Bench(Bench::Server) => {
             bench::server::run(&layout, progress)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::GpuKit => {
+            gpu_kit::gpu_kit(&layout, progress)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Bench(Bench::Engine(args)) => bench::engine::run(&layout, progress, &args),

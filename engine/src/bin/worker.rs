@@ -28,6 +28,16 @@ use shared::rundir::{self, StopReason};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::flag;
 
+/// Allocates for the whole process, so for libtorch too. Each pass frees the tensors that the next one needs, and a small
+/// network spends a tenth of its time in glibc's malloc.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Where jemalloc looks for its settings: large pages, and freed memory is kept. Otherwise the system takes it back and
+/// clears it again, 4 KiB at a time. docs/performance.md has what this saves.
+#[unsafe(export_name = "malloc_conf")]
+pub static ALLOCATOR_SETTINGS: &[u8; 47] = b"thp:always,dirty_decay_ms:-1,muzzy_decay_ms:-1\0";
+
 /// Runs DIR/config.json and writes metrics.jsonl, checkpoints/ and attributions/ into DIR.
 ///
 /// The worker saves and ends when it receives SIGTERM, SIGINT, SIGUSR1 or SIGUSR2, or when there is a file
@@ -102,10 +112,8 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    if let Err(error) = restart_with_settings() {
-        say(format_args!(
-            "warning: the worker could not restart itself with its settings for OpenMP and malloc; it will be slower: {error}"
-        ));
+    if let Err(error) = restart_with_spins() {
+        say(format_args!("warning: the worker could not restart itself with its setting for OpenMP; it will be slower: {error}"));
     }
     let arguments = Arguments::parse();
     let mut lease = None;
@@ -173,30 +181,17 @@ fn libtorch_message(panic: &(dyn Any + Send)) -> String {
     }
 }
 
-/// Restarts the program in the same process, with settings that libraries read before `main`. Those that the user has
-/// set stay as they are.
-fn restart_with_settings() -> io::Result<()> {
+/// Restarts the program in the same process, with a setting that OpenMP reads before `main`. One that the user has made
+/// stays.
+fn restart_with_spins() -> io::Result<()> {
     // OpenMP spins only briefly at its barriers. Five epochs of the demo took 3.8 s on two idle cores with short spins and
     // 8.1 s with threads that sleep at once; beside two busy loops, 10.7 s and 13.5 s. Threads that spin without limit
     // took 12 s and more for one epoch on a busy machine.
     const SPINS: &str = "GOMP_SPINCOUNT";
-    // malloc asks for large pages and keeps freed memory. Each pass frees what the next one needs; otherwise the system
-    // takes it back and clears it again, 4 KiB at a time. docs/performance.md has what this saves.
-    const TUNABLES: &str = "GLIBC_TUNABLES";
-    const KEEP_MEMORY: &str =
-        "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=67108864";
-    let is_set = |name: &str| env::var_os(name).is_some();
-    let mut missing = Vec::new();
-    if !is_set(SPINS) && !is_set("OMP_WAIT_POLICY") {
-        missing.push((SPINS, "10000"));
-    }
-    if !is_set(TUNABLES) {
-        missing.push((TUNABLES, KEEP_MEMORY));
-    }
-    if missing.is_empty() {
+    if [SPINS, "OMP_WAIT_POLICY"].iter().any(|name| env::var_os(name).is_some()) {
         return Ok(());
     }
-    Err(Command::new(env::current_exe()?).args(env::args_os().skip(1)).envs(missing).exec())
+    Err(Command::new(env::current_exe()?).args(env::args_os().skip(1)).env(SPINS, "10000").exec())
 }
 
 /// Does what the command line asks for. Leaves the lease of the run directory in `lease`, if it has taken it.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use shared::config::{Aggregation, ImportConfig, Inputs, Layer, PgdConfig, SplitName, Subset};
+use shared::config::{Aggregation, ImportConfig, Inputs, Layer, PgdConfig, Precision, SplitName, Subset};
 use shared::dataset::{DatasetInfo, Source as DataSource};
 use shared::inspection::Inspection;
 use shared::record::{Epoch, Finished, Notice, NoticeKind, Phase, Progress, Record, Started};
@@ -71,6 +71,7 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, stop: &Stop) -> Resul
         device_name: device::name(device),
         libtorch: device::libtorch_version(),
         engine: device::ENGINE_VERSION.to_owned(),
+        precision: Precision::Float32,
         parameters: 0,
         feature_dim: 0,
         class_names: info.class_names.clone(),

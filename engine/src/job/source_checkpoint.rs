@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use shared::config::{DataConfig, PgdConfig, RunConfig, SplitName};
+use shared::config::{DataConfig, PgdConfig, Precision, RunConfig, SplitName};
 use shared::dataset::DatasetInfo;
 use shared::id::{CheckpointId, CheckpointRef};
 use shared::record::{Metrics, Record, Started};
@@ -102,6 +102,7 @@ impl SourceCheckpoint {
             device_name: device::name(network.device()),
             libtorch: device::libtorch_version(),
             engine: device::ENGINE_VERSION.to_owned(),
+            precision: Precision::Float32,
             parameters: network.parameter_count(),
             feature_dim: network.feature_dim(),
             class_names: self.sidecar.class_names.clone(),

@@ -32,6 +32,7 @@ const STATE: &str = rundir::STATE;
 /// Fails with `Error::Stopped` after a stop request. The state after the last complete step is then kept.
 pub(super) fn run(directory: &Path, config: &TrainConfig, stop: &Stop) -> Result<(), Error> {
     let device = device::choose(&config.device)?;
+    device::require(config.precision, device)?;
     let dir = RunDir::open(directory)?;
     let data = data::load(&config.data, config.seed)?.to_device(device);
     train(dir, config, &data, device, stop, &mut |_| Ok(()))
@@ -57,6 +58,7 @@ pub(super) fn train(
         device_name: device::name(device),
         libtorch: device::libtorch_version(),
         engine: device::ENGINE_VERSION.to_owned(),
+        precision: config.precision,
         parameters: state.network.parameter_count(),
         feature_dim: state.network.feature_dim(),
         class_names: data.info.class_names.clone(),
@@ -331,7 +333,7 @@ impl Recorder<'_> {
         let Some(evaluation) = &report.evaluation else { return Ok(()) };
         for (inputs, samples) in &evaluation.samples {
             let (measurement, attack) = match inputs {
-                Inputs::Adversarial => (&evaluation.test_robust, Some(Attack::to_measure(&self.config.measuring_attack()).used())),
+                Inputs::Adversarial => (&evaluation.test_robust, Some(Attack::of_evaluation(self.config).used())),
                 Inputs::Clean => (&evaluation.test_clean, None),
             };
             let facts = AttributionFacts {

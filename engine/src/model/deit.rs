@@ -6,7 +6,7 @@
 //! result.
 
 use shared::config::{BatchNormMode, DEIT_HEADS};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::Backbone;
 use super::layers::{Builder, Initialization, LayerNorm, Linear, PatchEmbedding};
@@ -85,6 +85,18 @@ impl Backbone for Deit {
     fn linear(&self) -> &Linear {
         &self.head
     }
+
+    /// What blocks add up stays as it is, and is normalized so.
+    fn cast(&self, kind: Kind) -> Box<dyn Backbone> {
+        Box::new(Deit {
+            patches: self.patches.cast(kind),
+            class_token: self.class_token.shallow_clone(),
+            positions: self.positions.shallow_clone(),
+            blocks: self.blocks.iter().map(|block| block.cast(kind)).collect(),
+            norm: self.norm.share(),
+            head: self.head.share(),
+        })
+    }
 }
 
 /// Reshapes a map `[N, D, h, w]` to tokens `[N, h·w, D]`.
@@ -104,6 +116,17 @@ impl Block {
         }
     }
 
+    fn cast(&self, kind: Kind) -> Self {
+        Block {
+            norm1: self.norm1.share(),
+            query_key_value: self.query_key_value.cast(kind),
+            projection: self.projection.cast(kind),
+            norm2: self.norm2.share(),
+            expand: self.expand.cast(kind),
+            contract: self.contract.cast(kind),
+        }
+    }
+
     /// Maps `tokens`, `[N, T, D]`, to tokens of the same shape.
     fn forward(&self, tokens: Tensor) -> Tensor {
         let tokens = &tokens + self.attention(&self.norm1.forward(&tokens));
@@ -116,7 +139,8 @@ impl Block {
         let [samples, count, width] = [size[0], size[1], size[2]];
         let heads = i64::from(DEIT_HEADS);
         let parts = self.query_key_value.forward(tokens).view([samples, count, 3, heads, width / heads]).permute([2, 0, 3, 1, 4]);
-        let [query, key, value] = [0, 1, 2].map(|part| parts.get(part));
+        // Not selected one by one: the gradient of each would be a tensor as large as all, filled with zeros.
+        let [query, key, value] = <[Tensor; 3]>::try_from(parts.unbind(0)).expect("queries, keys and values");
         let mixed = Tensor::scaled_dot_product_attention(&query, &key, &value, None::<&Tensor>, 0.0, false, None::<f64>, false);
         self.projection.forward(&mixed.transpose(1, 2).reshape([samples, count, width]))
     }

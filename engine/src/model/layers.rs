@@ -3,6 +3,8 @@
 use shared::config::BatchNormMode;
 use tch::{Device, Kind, Tensor};
 
+use crate::shim;
+
 /// Whether a tensor is trained or only stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -139,7 +141,15 @@ impl Builder {
 /// Convolutions and the layers after them adopt the memory format of their weights. On the CPU, this format
 /// makes an attack a quarter faster (width 16, 8×8 images, one Xeon core).
 fn channels_last(weight: &Tensor) -> Tensor {
-    weight.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+    let (to, from, height, width) = weight.size4().expect("weights of a convolution have four dimensions");
+    let weight = weight.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
+    // A single channel lies as in both formats; only the stride, which is never used, says which one is meant.
+    if from == 1 { weight.as_strided([to, from, height, width], [height * width, 1, width, 1], None::<i64>) } else { weight }
+}
+
+/// Converts the weights of a convolution, for which other formats are fastest with channels last on every device.
+fn cast_weight(weight: &Tensor, kind: Kind) -> Tensor {
+    if kind == weight.kind() { weight.shallow_clone() } else { channels_last(&weight.to_kind(kind)) }
 }
 
 /// A convolution without bias. Its padding keeps the image size if the stride is 1.
@@ -151,15 +161,20 @@ pub(super) struct Conv {
 }
 
 impl Conv {
+    pub(super) fn cast(&self, kind: Kind) -> Self {
+        Conv { weight: cast_weight(&self.weight, kind), ..*self }
+    }
+
     pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
         let Conv { weight, stride, padding } = self;
+        let xs = &xs.to_kind(weight.kind());
         let convolve = |xs: &Tensor, stride: i64| xs.conv2d(weight, None::<&Tensor>, [stride, stride], [*padding, *padding], [1, 1], 1);
         // oneDNN 3.10, part of libtorch 2.11, writes beyond its buffers in the backward pass of strided 1×1
         // convolutions if the batch size is odd and the channels are not a multiple of 16. Dropping the
-        // skipped positions first gives the same convolution with stride 1.
+        // skipped positions first gives the same convolution with stride 1. Pooling windows of one position does
+        // that; unlike those of a slice, its gradients have channels last as well.
         if xs.device() == Device::Cpu && *padding == 0 && *stride > 1 {
-            let every = xs.slice(2, None, None, *stride).slice(3, None, None, *stride);
-            return convolve(&channels_last(&every), 1);
+            return convolve(&xs.max_pool2d([1, 1], [*stride, *stride], [0, 0], [1, 1], false), 1);
         }
         convolve(xs, *stride)
     }
@@ -173,12 +188,21 @@ pub(super) struct PatchEmbedding {
 }
 
 impl PatchEmbedding {
+    pub(super) fn cast(&self, kind: Kind) -> Self {
+        PatchEmbedding { weight: cast_weight(&self.weight, kind), bias: self.bias.to_kind(kind) }
+    }
+
     /// Maps images `xs`, `[N, from, H, W]`, to patch embeddings, `[N, to, H/side, W/side]`.
     pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
         let side = self.weight.size()[2];
-        xs.conv2d(&self.weight, Some(&self.bias), [side, side], [0, 0], [1, 1], 1)
+        xs.to_kind(self.weight.kind()).conv2d(&self.weight, Some(&self.bias), [side, side], [0, 0], [1, 1], 1)
     }
 }
+
+/// Weight of a batch in the running statistics.
+const MOMENTUM: f64 = 0.1;
+/// Added to variances.
+const EPSILON: f64 = 1e-5;
 
 #[derive(Debug)]
 pub(super) struct BatchNorm {
@@ -190,20 +214,43 @@ pub(super) struct BatchNorm {
 }
 
 impl BatchNorm {
+    pub(super) fn share(&self) -> Self {
+        let BatchNorm { weight, bias, running_mean, running_var, batches_tracked } = self;
+        BatchNorm {
+            weight: weight.shallow_clone(),
+            bias: bias.shallow_clone(),
+            running_mean: running_mean.shallow_clone(),
+            running_var: running_var.shallow_clone(),
+            batches_tracked: batches_tracked.shallow_clone(),
+        }
+    }
+
+    /// Normalizes `xs`, `[N, C, H, W]`, and takes ReLU of it. Returns a new tensor.
     pub(super) fn forward_relu(&self, xs: &Tensor, mode: BatchNormMode) -> Tensor {
-        self.forward(xs, mode).relu_()
+        if xs.device() != Device::Cpu || xs.kind() != Kind::Float || !has_channels_last(xs) {
+            return self.forward(xs, mode).relu_();
+        }
+        if mode == BatchNormMode::Train {
+            let _ = self.batches_tracked.shallow_clone().g_add_scalar_(1);
+        }
+        let BatchNorm { weight, bias, running_mean, running_var, batches_tracked: _ } = self;
+        let norm = shim::Norm { weight, bias, running_mean, running_var, momentum: MOMENTUM, epsilon: EPSILON };
+        shim::norm_relu(xs, &norm, mode == BatchNormMode::Train)
     }
 
     /// Normalizes `xs`, `[N, C, H, W]`. Returns a new tensor, which the caller may change in place.
     pub(super) fn forward(&self, xs: &Tensor, mode: BatchNormMode) -> Tensor {
-        const MOMENTUM: f64 = 0.1;
-        const EPSILON: f64 = 1e-5;
+        let normalize = |train| {
+            let (mean, var) = (Some(&self.running_mean), Some(&self.running_var));
+            xs.batch_norm(Some(&self.weight), Some(&self.bias), mean, var, train, MOMENTUM, EPSILON, true)
+        };
         match mode {
             BatchNormMode::Train => {
                 let _ = self.batches_tracked.shallow_clone().g_add_scalar_(1);
-                let (mean, var) = (Some(&self.running_mean), Some(&self.running_var));
-                xs.batch_norm(Some(&self.weight), Some(&self.bias), mean, var, true, MOMENTUM, EPSILON, true)
+                normalize(true)
             }
+            // libtorch computes in float32 here too; scale and shift in bfloat16 would lose bits.
+            BatchNormMode::Eval if xs.kind() == Kind::BFloat16 => normalize(false),
             BatchNormMode::Eval => {
                 // With fixed statistics, batch normalization is one multiplication and one addition. Their
                 // input gradient is far cheaper than that of libtorch's batch normalization.
@@ -216,6 +263,20 @@ impl BatchNorm {
     }
 }
 
+fn has_channels_last(map: &Tensor) -> bool {
+    map.size4().is_ok_and(|(_, channels, height, width)| map.stride() == [height * width * channels, 1, width * channels, channels])
+}
+
+/// Averages a map `[N, C, h, w]` over positions: `[N, C]` in `kind`.
+///
+/// The published networks pool all positions left of a 32×32 image. The mean over positions is the same and works
+/// for every image size. As pooling it keeps channels last in the gradient; elementwise operations on tensors of two
+/// memory formats take up to thirty times as long.
+pub(super) fn average(map: &Tensor, kind: Kind) -> Tensor {
+    let side = &map.size()[2..];
+    map.to_kind(kind).avg_pool2d(side, side, [0, 0], false, true, None::<i64>).flatten(1, -1)
+}
+
 /// Layer normalization over the last dimension.
 #[derive(Debug)]
 pub(super) struct LayerNorm {
@@ -224,6 +285,10 @@ pub(super) struct LayerNorm {
 }
 
 impl LayerNorm {
+    pub(super) fn share(&self) -> Self {
+        LayerNorm { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
+    }
+
     pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
         // The value in timm's vision transformers; PyTorch's default is 1e-5.
         const EPSILON: f64 = 1e-6;
@@ -238,7 +303,15 @@ pub(super) struct Linear {
 }
 
 impl Linear {
+    pub(super) fn cast(&self, kind: Kind) -> Self {
+        Linear { weight: self.weight.to_kind(kind), bias: self.bias.to_kind(kind) }
+    }
+
+    pub(super) fn share(&self) -> Self {
+        self.cast(self.weight.kind())
+    }
+
     pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
-        xs.linear(&self.weight, Some(&self.bias))
+        xs.to_kind(self.weight.kind()).linear(&self.weight, Some(&self.bias))
     }
 }

@@ -6,7 +6,7 @@ mod layers;
 mod preact_resnet;
 mod resnet;
 
-use shared::config::{Architecture, BatchNormMode, ModelConfig, Normalization};
+use shared::config::{Architecture, BatchNormMode, ModelConfig, Normalization, Precision};
 use shared::dataset::DatasetInfo;
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -46,6 +46,9 @@ trait Backbone: std::fmt::Debug + Send {
 
     /// Returns the final linear layer, which holds W and b.
     fn linear(&self) -> &Linear;
+
+    /// Returns the same layers with the weights of convolutions and inner linear layers in `kind`.
+    fn cast(&self, kind: Kind) -> Box<dyn Backbone>;
 }
 
 /// Result of a forward pass.
@@ -90,6 +93,27 @@ impl Network {
     /// Sets what messages call it, such as the name of its checkpoint.
     pub fn named(self, name: String) -> Self {
         Network { name, ..self }
+    }
+
+    /// Returns a network that computes its passes in `precision`, and shares all tensors with this one.
+    ///
+    /// Gradients reach the parameters of this one, in their own format. Changes of the parameters do not reach
+    /// the returned network.
+    pub fn cast(&self, precision: Precision) -> Self {
+        let kind = match precision {
+            Precision::Float32 => self.kind(),
+            Precision::Bf16 => Kind::BFloat16,
+        };
+        let entry = |entry: &Entry| Entry { name: entry.name.clone(), tensor: entry.tensor.shallow_clone(), role: entry.role };
+        Network {
+            name: self.name.clone(),
+            backbone: self.backbone.cast(kind),
+            entries: self.entries.iter().map(entry).collect(),
+            parameters: self.parameters.iter().map(Tensor::shallow_clone).collect(),
+            mean: self.mean.shallow_clone(),
+            std: self.std.shallow_clone(),
+            feature_mask: self.feature_mask.as_ref().map(Tensor::shallow_clone),
+        }
     }
 
     /// Replaces the normalization of the pixels.

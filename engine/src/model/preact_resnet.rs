@@ -13,7 +13,7 @@ use shared::config::BatchNormMode;
 use tch::{Kind, Tensor};
 
 use super::Backbone;
-use super::layers::{BatchNorm, Builder, Conv, Initialization, Linear};
+use super::layers::{BatchNorm, Builder, Conv, Initialization, Linear, average};
 
 /// A pre-activation residual network: stem convolution, stages of blocks, final normalization, linear layer.
 #[derive(Debug)]
@@ -95,13 +95,21 @@ impl Backbone for PreActResNet {
                 stages.push(ys.shallow_clone());
             }
         }
-        // The published networks pool all positions left of a 32×32 image. The mean over positions is the
-        // same and works for every image size.
-        self.norm.forward_relu(&ys, mode).mean_dim([2i64, 3].as_slice(), false, None::<Kind>)
+        average(&self.norm.forward_relu(&ys, mode), self.linear.weight.kind())
     }
 
     fn linear(&self) -> &Linear {
         &self.linear
+    }
+
+    fn cast(&self, kind: Kind) -> Box<dyn Backbone> {
+        let cast = |stage: &Vec<Block>| stage.iter().map(|block| block.cast(kind)).collect();
+        Box::new(PreActResNet {
+            stem: self.stem.cast(kind),
+            stages: self.stages.iter().map(cast).collect(),
+            norm: self.norm.share(),
+            linear: self.linear.share(),
+        })
     }
 }
 
@@ -113,6 +121,16 @@ impl Block {
             norm2: builder.batch_norm(&format!("{name}.bn2"), to),
             conv2: builder.conv(&format!("{name}.conv2"), [to, to], 3, 1),
             shortcut: (stride != 1 || from != to).then(|| builder.conv(&format!("{name}.{shortcut}"), [from, to], 1, stride)),
+        }
+    }
+
+    fn cast(&self, kind: Kind) -> Self {
+        Block {
+            norm1: self.norm1.share(),
+            conv1: self.conv1.cast(kind),
+            norm2: self.norm2.share(),
+            conv2: self.conv2.cast(kind),
+            shortcut: self.shortcut.as_ref().map(|conv| conv.cast(kind)),
         }
     }
 

@@ -7,7 +7,7 @@ use shared::config::BatchNormMode;
 use tch::{Kind, Tensor};
 
 use super::Backbone;
-use super::layers::{BatchNorm, Builder, Conv, Linear};
+use super::layers::{BatchNorm, Builder, Conv, Linear, average};
 
 /// ResNet-18: stem convolution, four stages of two blocks, linear layer.
 #[derive(Debug)]
@@ -62,13 +62,21 @@ impl Backbone for ResNet18 {
                 stages.push(ys.shallow_clone());
             }
         }
-        // The published network pools all 4×4 positions left of a 32×32 image. The mean over positions is the
-        // same and works for every image size.
-        ys.mean_dim([2i64, 3].as_slice(), false, None::<Kind>)
+        average(&ys, self.linear.weight.kind())
     }
 
     fn linear(&self) -> &Linear {
         &self.linear
+    }
+
+    fn cast(&self, kind: Kind) -> Box<dyn Backbone> {
+        let cast = |stage: &[Block; 2]| stage.each_ref().map(|block| block.cast(kind));
+        Box::new(ResNet18 {
+            stem: self.stem.cast(kind),
+            norm: self.norm.share(),
+            stages: self.stages.iter().map(cast).collect(),
+            linear: self.linear.share(),
+        })
     }
 }
 
@@ -83,6 +91,16 @@ impl Block {
                 let conv = builder.conv(&format!("{name}.shortcut.0"), [from, to], 1, stride);
                 (conv, builder.batch_norm(&format!("{name}.shortcut.1"), to))
             }),
+        }
+    }
+
+    fn cast(&self, kind: Kind) -> Self {
+        Block {
+            conv1: self.conv1.cast(kind),
+            norm1: self.norm1.share(),
+            conv2: self.conv2.cast(kind),
+            norm2: self.norm2.share(),
+            shortcut: self.shortcut.as_ref().map(|(conv, norm)| (conv.cast(kind), norm.share())),
         }
     }
 

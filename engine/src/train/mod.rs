@@ -168,7 +168,7 @@ pub fn train_step(
     stop: &Stop,
 ) -> Result<Tensor, Error> {
     let TrainingConfig { method, label_smoothing, awp, gradient_clip, .. } = &config.training;
-    let State { epoch: complete, network, optimizer, average, .. } = state;
+    let State { epoch: complete, network, optimizer, average, graphs, .. } = state;
     let Batch { images: clean, targets, start } = batch;
     let epoch = *complete + 1;
     let attack = Attack::for_training(config);
@@ -182,22 +182,28 @@ pub fn train_step(
     };
     let attacked = match method {
         Method::Standard => Ok(clean.shallow_clone()),
-        Method::PgdAt | Method::FastAt => {
-            attack::ascend(network, clean, start, &attack, stop, &|logits| targets.cross_entropy(logits, 0.0, Reduction::Sum))
-        }
-        Method::Trades => trades::perturb(network, clean, start, &attack, stop),
+        Method::PgdAt | Method::FastAt => match targets.labels() {
+            Some(labels) => graphs.run([clean, start, labels], |[clean, start, labels]| {
+                attack::ascend(network, clean, start, &attack, stop, &|logits| attack::cross_entropy(logits, labels, Reduction::Sum))
+            }),
+            None => attack::ascend(network, clean, start, &attack, stop, &|logits| targets.cross_entropy(logits, 0.0, Reduction::Sum)),
+        },
+        Method::Trades => graphs.run([clean, start], |[clean, start]| trades::perturb(network, clean, start, &attack, stop)),
     };
     let images = attacked.inspect_err(|_| buffers.into_iter().for_each(Buffers::restore))?;
 
     // Loss.
     let soft_targets = teachers.soft_targets(&images);
-    let compute_loss = || match method {
-        Method::Standard | Method::PgdAt | Method::FastAt => {
-            let logits = network.forward(&images, BatchNormMode::Train).logits;
-            let loss = targets.cross_entropy(&logits, *label_smoothing, Reduction::Mean);
-            LossAndLogits { loss: soft_targets.distillation_loss(loss, &logits), logits }
+    let compute_loss = || {
+        let network = network.cast(config.precision);
+        match method {
+            Method::Standard | Method::PgdAt | Method::FastAt => {
+                let logits = network.forward(&images, BatchNormMode::Train).logits;
+                let loss = targets.cross_entropy(&logits, *label_smoothing, Reduction::Mean);
+                LossAndLogits { loss: soft_targets.distillation_loss(loss, &logits), logits }
+            }
+            Method::Trades => trades::loss(&network, clean, &images, targets, &config.training),
         }
-        Method::Trades => trades::loss(network, clean, &images, targets, &config.training),
     };
 
     // Descent. With AWP, the gradient is taken at perturbed weights.
@@ -241,7 +247,7 @@ fn evaluate(
         }
         None => Kept::in_memory(stop),
     };
-    let attack = Attack::to_measure(&config.measuring_attack());
+    let attack = Attack::of_evaluation(config);
     let attacked = EvalInputs::Attacked { attack: &attack, seed: config.seed };
     let mut progress = |step, steps| observe(Event::Batch { phase: Phase::Evaluating, epoch, step, steps, state });
     let probe = LinearProbe::penultimate(network);

@@ -11,6 +11,7 @@ use super::averaging::AveragedNetwork;
 use super::tally::Tally;
 use crate::Error;
 use crate::checkpoint;
+use crate::cuda_graph::Graphs;
 use crate::model::Network;
 use crate::optim::Sgd;
 
@@ -27,6 +28,8 @@ pub struct State {
     pub(super) average: Option<AveragedNetwork>,
     /// Sums over these steps.
     pub(super) tally: Tally,
+    /// The attack, recorded.
+    pub(super) graphs: Graphs,
 }
 
 /// A copy of a state on the CPU.
@@ -60,7 +63,7 @@ impl State {
         let average = config.training.weight_averaging.as_ref().map(|averaging| AveragedNetwork::new(network(), averaging));
         let network = network();
         let optimizer = Sgd::new(&config.training, network.parameters());
-        State { epoch: 0, step: 0, optimizer, average, tally: Tally::new(device), network }
+        State { epoch: 0, step: 0, optimizer, average, tally: Tally::new(device), graphs: Graphs::on(device), network }
     }
 
     /// Returns the network to evaluate and to save: the averaged network if it exists, otherwise the trained

@@ -19,6 +19,11 @@ impl Targets {
         Targets { labels, mixed: None }
     }
 
+    /// Returns the labels, `[N]`. `None` with mixup.
+    pub(super) fn labels(&self) -> Option<&Tensor> {
+        self.mixed.is_none().then_some(&self.labels)
+    }
+
     /// Returns the cross-entropy of `logits`, `[N, K]`. With mixup, the losses of both labels are mixed like
     /// the images.
     ///

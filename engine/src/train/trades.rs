@@ -22,8 +22,9 @@ pub(super) fn start(images: &Tensor) -> Tensor {
 /// Finds images whose predictions differ most from those of `images`. Shapes and errors are those of
 /// [`attack::ascend`].
 pub(super) fn perturb(network: &Network, images: &Tensor, start: &Tensor, attack: &Attack, stop: &Stop) -> Result<Tensor, Error> {
+    let network = no_grad(|| network.cast(attack.precision));
     let clean = no_grad(|| network.forward(images, attack.batch_norm).logits);
-    attack::ascend(network, images, start, attack, stop, &|logits| divergence(logits, &clean))
+    attack::ascend(&network, images, start, attack, stop, &|logits| divergence(logits, &clean))
 }
 
 /// Computes the cross-entropy on clean images plus β times the mean divergence of the adversarial from the

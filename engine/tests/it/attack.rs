@@ -1,14 +1,16 @@
 //! The PGD attack: ball and pixel range, random starts, batch normalization modes, stop requests.
 
-use engine::attack::{Attack, cross_entropy, perturb};
+use engine::attack::{Attack, ascend, cross_entropy, perturb};
+use engine::model::Network;
 use engine::random::{self, Purpose, Seed};
 use engine::stop::Stop;
 use engine::{Error, data};
-use shared::config::{BatchNormMode, Norm};
+use shared::config::{BatchNormMode, Norm, Precision};
 use shared::dataset::Dataset;
 use shared::eps::Eps;
 use tch::{Kind, Reduction, Tensor};
 
+use crate::training::train;
 use crate::{small_network, tiny_config, values};
 
 const EPS: f64 = 0.1;
@@ -22,7 +24,7 @@ fn attack(norm: Norm) -> Attack {
         Norm::L2 => (8.0 * EPS, 0.5),
     };
     let [eps, step_size] = [sizes.0, sizes.1].map(|size| Eps::of_255(size * 255.0));
-    Attack { norm, eps, step_size, steps: 5, random_start: true, batch_norm: BatchNormMode::Eval }
+    Attack { norm, eps, step_size, steps: 5, random_start: true, batch_norm: BatchNormMode::Eval, precision: Precision::Float32 }
 }
 
 fn digits() -> (Tensor, Tensor) {
@@ -114,4 +116,34 @@ fn a_stopped_attack_ends_before_its_next_step() {
     stop.request();
     let outcome = perturb(&network, &images, &labels, &images.zeros_like(), &attack, &stop);
     assert!(matches!(outcome, Err(Error::Stopped(_))));
+}
+
+/// Attacks the digits with and without taking images out that repeat. Returns how many points of the last steps had
+/// been reached before.
+fn repeated(network: &Network, steps: u32, images: &Tensor, labels: &Tensor) -> i64 {
+    let attack = Attack { steps, step_size: Eps::of_255(EPS * 255.0 / 4.0), ..attack(Norm::Linf) };
+    let start = start(&attack, images, 1);
+    let plainly = |steps| {
+        let loss = |logits: &Tensor| cross_entropy(logits, labels, Reduction::Sum);
+        ascend(network, images, &start, &Attack { steps, ..attack.clone() }, &Stop::default(), &loss).unwrap()
+    };
+    let found = perturb(network, images, labels, &start, &attack, &Stop::default()).unwrap();
+    let expected = plainly(steps);
+    assert!(found.equal(&expected), "{steps} steps: {} pixels differ", found.ne_tensor(&expected).sum(Kind::Int64).int64_value(&[]));
+    let repeats = |before: u32| expected.eq_tensor(&plainly(steps - before)).flatten(1, -1).all_dim(1, false);
+    (repeats(2).logical_or(&repeats(4))).sum(Kind::Int64).int64_value(&[])
+}
+
+#[test]
+fn images_whose_points_repeat_end_where_the_plain_loop_ends_bit_for_bit() {
+    let data = data::load(&tiny_config().data, 1).unwrap();
+    let (images, labels) = (data.test.images(), data.test.labels);
+    let mut network = train(&tiny_config()).unwrap().0.network;
+    let found: Vec<i64> = (18..24).map(|steps| repeated(&network, steps, &images, &labels)).collect();
+    // More than what a batch has to lose before it shrinks, and not all.
+    assert!(found.iter().all(|count| (10..40).contains(count)), "{found:?}");
+
+    // A network without gradients leaves every image where it is.
+    network.ablate(&(0..network.feature_dim() as usize).collect::<Vec<_>>());
+    assert_eq!(repeated(&network, 12, &images, &labels), 40);
 }

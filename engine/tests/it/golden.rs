@@ -5,7 +5,7 @@ use engine::attribution::Samples;
 use engine::model::Network;
 use engine::stop::Stop;
 use serde::Deserialize;
-use shared::config::{Aggregation, Architecture, BatchNormMode, ModelConfig, Norm, Subset};
+use shared::config::{Aggregation, Architecture, BatchNormMode, ModelConfig, Norm, Precision, Subset};
 use shared::dataset::Dataset;
 use shared::eps::Eps;
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
@@ -73,6 +73,7 @@ fn check_attacked(network: &Network, norm: Norm, golden: &Attacked) {
         steps: golden.steps,
         random_start: golden.random_start,
         batch_norm: BatchNormMode::Eval,
+        precision: Precision::Float32,
     };
     let images = images(20);
     let adversarial = perturb(network, &images, &labels(), &attack.start(&images), &attack, &Stop::default()).unwrap();
@@ -99,19 +100,19 @@ fn check(network: &Network, images: &Tensor, expected: &Expected, tolerance: f64
 }
 
 #[derive(Deserialize)]
-struct GoldenArchitecture {
-    architecture: Architecture,
-    width: u32,
-    logits: Vec<f64>,
-    features: Vec<f64>,
+pub(crate) struct GoldenArchitecture {
+    pub(crate) architecture: Architecture,
+    pub(crate) width: u32,
+    pub(crate) logits: Vec<f64>,
+    pub(crate) features: Vec<f64>,
     gradient_sums: Vec<f64>,
-    gradient_norm: f64,
+    pub(crate) gradient_norm: f64,
     stage_sums: Vec<f64>,
 }
 
 #[test]
 fn every_architecture_computes_what_pytorch_computes() {
-    let all: Vec<GoldenArchitecture> = serde_json::from_str(include_str!("../fixtures/architectures.json")).unwrap();
+    let all = architectures();
     assert_eq!(all.iter().map(|golden| golden.architecture).collect::<Vec<_>>(), Architecture::ALL);
     for GoldenArchitecture { architecture, width, logits, features, gradient_sums, gradient_norm, stage_sums } in all {
         let network = hashed_network(&ModelConfig { width: Some(width), ..ModelConfig::of(architecture) });
@@ -131,6 +132,10 @@ fn every_architecture_computes_what_pytorch_computes() {
         assert_close(&format!("gradients of {architecture:?}"), &sums, &gradient_sums, FORWARD * gradient_norm);
         assert_close("norm of the gradient", &[gradient.norm().double_value(&[])], &[gradient_norm], FORWARD);
     }
+}
+
+pub(crate) fn architectures() -> Vec<GoldenArchitecture> {
+    serde_json::from_str(include_str!("../fixtures/architectures.json")).unwrap()
 }
 
 fn golden() -> (Network, Golden) {

@@ -13,6 +13,7 @@ mod import;
 mod measure;
 mod model;
 mod pair;
+mod precision;
 mod stopping;
 mod tensor_file;
 mod training;

@@ -18,10 +18,14 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{assert_close, tiny_config, values};
 
-fn train(config: &TrainConfig) -> Result<(State, Vec<EpochReport>), Error> {
+pub(crate) fn train(config: &TrainConfig) -> Result<(State, Vec<EpochReport>), Error> {
+    train_on(Device::Cpu, config)
+}
+
+pub(crate) fn train_on(device: Device, config: &TrainConfig) -> Result<(State, Vec<EpochReport>), Error> {
     tch::set_num_threads(1);
-    let data = data::load(&config.data, config.seed)?;
-    let mut state = State::new(config, &data.info, Kind::Float, Device::Cpu);
+    let data = data::load(&config.data, config.seed)?.to_device(device);
+    let mut state = State::new(config, &data.info, Kind::Float, device);
     let mut reports = Vec::new();
     fit(config, &data, &Teachers::default(), &mut state, None, &Stop::default(), &mut |event| {
         if let Event::Epoch { report, .. } = event {

@@ -213,7 +213,7 @@ fn worker_view(worker: WorkerStatus, program: String) -> AnyView {
         }
         .into_any(),
         WorkerStatus::Ready(Probe { engine, libtorch, devices }) => {
-            let row = |Device { id, name, memory_bytes, multiply_adds_per_sec }: Device| {
+            let row = |Device { id, name, memory_bytes, multiply_adds_per_sec, bf16: _ }: Device| {
                 view! {
                     <tr>
                         <th scope="row"><code>{id}</code></th>
@@ -262,11 +262,18 @@ mod tests {
 
     #[test]
     fn a_lane_says_what_it_offers_and_its_trial_what_was_found() {
-        let lane =
-            |at_once, auto| Lane { name: "a".into(), kind: LaneKind::Slurm, text: "partition gpu".into(), at_once, auto, trouble: None };
+        let lane = |at_once, auto| Lane {
+            name: "a".into(),
+            kind: LaneKind::Slurm,
+            text: "partition gpu".into(),
+            at_once,
+            auto,
+            multiply_adds_per_sec: None,
+            trouble: None,
+        };
         assert_eq!(offers(&lane(None, true)), "partition gpu");
         assert_eq!(offers(&lane(Some(1), false)), "partition gpu, one run at once, not by auto");
-        let device = Device { id: "cuda:0".into(), name: "A100".into(), memory_bytes: None, multiply_adds_per_sec: None };
+        let device = Device { id: "cuda:0".into(), name: "A100".into(), memory_bytes: None, multiply_adds_per_sec: None, bf16: false };
         let probe = Probe { engine: String::new(), libtorch: "2.11.0".into(), devices: vec![device] };
         assert_eq!(
             trial_text(&LaneTrial { probe, seconds: 3.0 }),
@@ -276,7 +283,7 @@ mod tests {
 
     #[test]
     fn the_figures_say_what_is_left_and_whether_it_works() {
-        let device = |id: &str| Device { id: id.into(), name: id.into(), memory_bytes: None, multiply_adds_per_sec: None };
+        let device = |id: &str| Device { id: id.into(), name: id.into(), memory_bytes: None, multiply_adds_per_sec: None, bf16: false };
         let system = |worker| System {
             version: "0.1.0".into(),
             started_at: String::new(),

@@ -132,7 +132,17 @@ fn lanes(described: Vec<Described>, poll_secs: Option<u32>, own_worker: &Path) -
                 (text, has_gpu, throttle, Engine::start(Commands::new(lane, own_worker.to_owned()), pace(POLL_SECS)))
             }
         };
-        lanes.push(Lane { name, text, at_once, throttle: throttle.filter(|_| arrays), has_gpu, auto, multiply_adds_per_sec: None, resubmissions, engine });
+        lanes.push(Lane {
+            name,
+            text,
+            at_once,
+            throttle: throttle.filter(|_| arrays),
+            has_gpu,
+            auto,
+            multiply_adds_per_sec: None,
+            resubmissions,
+            engine,
+        });
     }
     lanes
 }

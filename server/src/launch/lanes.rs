@@ -278,7 +278,10 @@ mod tests {
     use super::*;
 
     fn lanes(devices: &[&str], beyond: &[(&str, bool)]) -> Lanes {
-        let devices = devices.iter().map(|id| Device { id: (*id).into(), name: (*id).into(), memory_bytes: None, multiply_adds_per_sec: None }).collect();
+        let devices = devices
+            .iter()
+            .map(|id| Device { id: (*id).into(), name: (*id).into(), memory_bytes: None, multiply_adds_per_sec: None, bf16: false })
+            .collect();
         let (status, _) = watch::channel(WorkerStatus::Ready(Probe { engine: "1".into(), libtorch: "2".into(), devices }));
         let lanes = Lanes::open(None, PathBuf::from("worker"), AtOnce::default(), status).unwrap();
         let lane = |(name, has_gpu): &(&str, bool)| Lane {

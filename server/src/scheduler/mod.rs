@@ -839,7 +839,8 @@ while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
             let program = folder.path().join("worker.sh");
             std::fs::write(&program, WORKER).unwrap();
             std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-            let device = shared::api::Device { id: "cpu".into(), name: "CPU".into(), memory_bytes: None, multiply_adds_per_sec: None };
+            let device =
+                shared::api::Device { id: "cpu".into(), name: "CPU".into(), memory_bytes: None, multiply_adds_per_sec: None, bf16: false };
             let (status, probe) =
                 watch::channel(WorkerStatus::Ready(Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device] }));
             let pool = crate::db::open(&folder.path().join("crosslens.db")).await.unwrap();

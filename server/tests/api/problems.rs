@@ -93,6 +93,7 @@ async fn a_configuration_that_cannot_run_names_its_fields() {
     check("/training/epoch", json!(3), "training.epoch", "unknown field").await;
     check("/kind", json!("dance"), "kind", "`dance`").await;
     check("/device", json!("cuda:7"), "device", "there is cpu").await;
+    check("/precision", json!("bf16"), "precision", "`bf16` is not computed by `cpu` of this machine; use `float32`").await;
 
     let empty = tempfile::tempdir().unwrap();
     let cifar10 = |path: &str| json!({"dataset": "cifar10", "path": path});

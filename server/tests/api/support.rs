@@ -16,7 +16,7 @@ use server::app;
 use server::scheduler::Rules;
 use server::state::{AppState, Settings};
 use shared::api::{AttackUsed, AttributionFile, Run, RunState};
-use shared::config::{Inputs, Norm};
+use shared::config::{Inputs, Norm, Precision};
 use shared::eps::Eps;
 use shared::fixtures;
 use shared::matrix::Matrix;
@@ -371,7 +371,14 @@ pub fn attribution(epoch: u32) -> AttributionFile {
     };
     let matrix = Matrix::try_from((0..10).map(|i| (0..10).map(|j| value(i, j)).collect()).collect::<Vec<Vec<f64>>>()).unwrap();
     AttributionFile {
-        attack: Some(AttackUsed { norm: Norm::Linf, eps: Eps::of_255(25.5), step_size: Eps::of_255(6.375), steps: 20, random_start: true }),
+        attack: Some(AttackUsed {
+            norm: Norm::Linf,
+            eps: Eps::of_255(25.5),
+            step_size: Eps::of_255(6.375),
+            steps: 20,
+            random_start: true,
+            precision: Precision::Float32,
+        }),
         class_accuracy: vec![0.5; 10],
         accuracy: 0.5,
         checkpoint_sha256: format!("{epoch:064x}"),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Aggregation, Inputs, Layer, Norm, SplitName, Subset, ThreatModel};
+use crate::config::{Aggregation, Inputs, Layer, Norm, Precision, SplitName, Subset, ThreatModel};
 use crate::eps::Eps;
 use crate::id::{AttributionId, CheckpointId, RunId};
 use crate::matrix::Matrix;
@@ -87,6 +87,9 @@ pub struct AttackUsed {
     pub steps: u32,
     /// Whether the attack started from a random point of the ball.
     pub random_start: bool,
+    /// Number format of the passes that the attack took its gradients from.
+    #[serde(default, skip_serializing_if = "Precision::is_float32")]
+    pub precision: Precision,
 }
 
 /// 95 % bootstrap intervals: Efron's percentile method.
@@ -159,10 +162,11 @@ impl AttributionFile {
 impl AttackUsed {
     /// Such as `PGD-20, ℓ∞ 8/255 (0.0314), step 2/255 (0.0078), random start`.
     pub fn text(&self) -> String {
-        let AttackUsed { norm, eps, step_size, steps, random_start } = *self;
+        let AttackUsed { norm, eps, step_size, steps, random_start, precision } = *self;
         let threat = ThreatModel { norm, eps }.long();
         let start = if random_start { "random start" } else { "from the image" };
-        format!("PGD-{steps}, {threat}, step {}, {start}", step_size.long(norm))
+        let gradients = if precision.is_float32() { String::new() } else { format!(", gradients in {}", precision.label()) };
+        format!("PGD-{steps}, {threat}, step {}, {start}{gradients}", step_size.long(norm))
     }
 }
 

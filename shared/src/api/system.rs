@@ -54,6 +54,9 @@ pub struct Device {
     /// Total memory of a GPU; absent for the CPU, which uses the machine's memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// Whether it computes with bfloat16.
+    #[serde(default)]
+    pub bf16: bool,
     /// Products per second that it computes in a step of an attack, by a short measurement at the start; absent if nobody measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multiply_adds_per_sec: Option<f64>,

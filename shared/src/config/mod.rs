@@ -14,6 +14,7 @@ mod method;
 mod model;
 mod network_size;
 mod pair;
+mod precision;
 mod saliency;
 mod threat;
 mod train;
@@ -36,6 +37,7 @@ pub use method::{Method, MethodFacts};
 pub use model::{Architecture, ArchitectureFacts, DEIT_HEADS, ModelConfig, Normalization};
 pub use network_size::NetworkSize;
 pub use pair::PairConfig;
+pub use precision::Precision;
 pub use saliency::SaliencyConfig;
 pub use threat::{Norm, ThreatModel};
 pub use train::{
@@ -340,6 +342,7 @@ mod tests {
         check("/evaluation/every", json!(151), &[("evaluation.every", "151")]);
         check("/device", json!("the gpu"), &[("device", "`the gpu`")]);
         check("/device", json!("cuda"), &[("device", "`cuda`")]);
+        check("/precision", json!("fp16"), &[("precision", "fp16")]);
         check("/name", json!("x".repeat(81)), &[("name", "81 characters")]);
         check("/data/path", json!("/tmp"), &[("data.path", "`/tmp`")]);
         check("/data/image_size", json!(64), &[("data.image_size", "64 is not used")]);
@@ -402,6 +405,19 @@ mod tests {
         for eight in [json!(8), json!(8.0), json!("8"), json!("8/255")] {
             assert_eq!(eps("linf", eight.clone()), 8.0 / 255.0, "{eight}");
         }
+    }
+
+    #[test]
+    fn a_run_in_bfloat16_says_so_and_one_in_float32_is_written_as_before_there_was_a_choice() {
+        let mut config = preset::demo().config.to_json();
+        assert_eq!(config.get("precision"), None);
+        config["name"] = json!("");
+        let title = RunConfig::parse(&config).unwrap().title();
+        config["precision"] = json!("bf16");
+        let config = RunConfig::parse(&config).unwrap();
+        assert_eq!(config.title(), format!("{title} · bfloat16"));
+        assert_eq!(config.to_json()["precision"], "bf16");
+        assert_eq!(config.as_train().unwrap().precision, Precision::Bf16);
     }
 
     fn paper() -> TrainConfig {

@@ -10,6 +10,7 @@ use super::check::Check;
 use super::data::DataConfig;
 use super::method::Method;
 use super::model::ModelConfig;
+use super::precision::Precision;
 use super::threat::ThreatModel;
 use crate::builtin::cos;
 use crate::eps::Eps;
@@ -33,6 +34,8 @@ pub struct TrainConfig {
     /// `auto` (CUDA if available, else CPU), `cpu` or `cuda:N`.
     #[serde(default = "super::auto_device")]
     pub device: String,
+    #[serde(default, skip_serializing_if = "Precision::is_float32")]
+    pub precision: Precision,
     pub data: DataConfig,
     pub model: ModelConfig,
     pub training: TrainingConfig,
@@ -362,9 +365,13 @@ impl TrainConfig {
     pub(super) fn title(&self) -> String {
         let data = self.data.dataset.facts().short_title;
         let method = self.training.method.facts();
-        match method.adversarial {
+        let title = match method.adversarial {
             false => format!("{data} · {}", method.short),
             true => format!("{data} · {} · {}", method.short, self.attack.threat()),
+        };
+        match self.precision {
+            Precision::Float32 => title,
+            precision => format!("{title} · {}", precision.label()),
         }
     }
 
@@ -411,7 +418,20 @@ impl TrainConfig {
     }
 
     pub(super) fn validate(&self, check: &mut Check) {
-        let Self { name: _, sweep: _, seed: _, device: _, data, model, training, attack, evaluation, checkpoints, attribution } = self;
+        let Self {
+            name: _,
+            sweep: _,
+            seed: _,
+            device: _,
+            precision: _,
+            data,
+            model,
+            training,
+            attack,
+            evaluation,
+            checkpoints,
+            attribution,
+        } = self;
         let shape = data.shape();
         check.inside("data", |check| data.validate(check));
         check.inside("model", |check| model.validate(shape, &data.dataset.info().title, check));

@@ -182,6 +182,7 @@ pub(super) fn cifar10_config() -> TrainConfig {
         sweep: None,
         seed: 0,
         device: "auto".into(),
+        precision: Precision::Float32,
         data: DataConfig { augment: true, ..DataConfig::of(Dataset::Cifar10) },
         model: ModelConfig::of(Architecture::PreactResnet18),
         training: TrainingConfig { milestones: vec![100, 150], ..TrainingConfig::of(Method::PgdAt, 200) },

@@ -132,6 +132,7 @@ pub fn facts(started: &Started) -> Vec<(&'static str, String)> {
     let count = |value: u32| format::count(u64::from(value));
     vec![
         ("Device", format!("{} ({})", started.device, started.device_name)),
+        ("Precision", started.precision.label().to_owned()),
         ("Parameters", format::count(started.parameters)),
         ("Features", count(started.feature_dim)),
         ("Training images", count(started.train_samples)),
