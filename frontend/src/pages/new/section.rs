@@ -134,6 +134,7 @@ mod tests {
             text: "partition gpu".into(),
             at_once: None,
             auto: true,
+            multiply_adds_per_sec: None,
             trouble: trouble.map(str::to_owned),
         };
         assert_eq!(lane_text(&lane(LaneKind::Local, None)), "a100 (partition gpu)");
