@@ -308,9 +308,7 @@ fn lane_choice(run: &RunRow, queue: Fetched<Queue>, moves: Moves) -> Option<impl
         view! { <option value=name.clone() selected=selected>{name.clone()}</option> }
     };
     let label = format!("Lane of {}", run.title);
-    Some(
-        view! { <select class="input" aria-label=label on:change=change>{names.into_iter().map(option).collect_view()}</select> },
-    )
+    Some(view! { <select class="input" aria-label=label on:change=change>{names.into_iter().map(option).collect_view()}</select> })
 }
 
 /// How long a run takes, and what the estimate is based on.
