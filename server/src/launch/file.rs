@@ -154,10 +154,7 @@ fn parse(text: &str) -> Result<Parsed, Vec<FieldError>> {
         match described(fields) {
             Ok(lane) => {
                 if !names.insert(lane.name.clone()) {
-                    errors.push(FieldError::new(
-                        format!("lane[{index}].name"),
-                        format!("`{}` is the name of another lane", lane.name),
-                    ));
+                    errors.push(FieldError::new(format!("lane[{index}].name"), format!("`{}` is the name of another lane", lane.name)));
                 }
                 lanes.push(lane);
             }
