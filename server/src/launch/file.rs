@@ -197,7 +197,7 @@ fn described(mut fields: Map<String, Value>) -> Result<Described, Vec<FieldError
 }
 
 fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Vec<FieldError>> {
-    problem::read(&Value::Object(fields)).map_err(|error| vec![error])
+    problem::read(Value::Object(fields)).map_err(|error| vec![error])
 }
 
 /// A value that goes into one word of a command.
