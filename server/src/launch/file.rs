@@ -273,6 +273,21 @@ mod tests {
         assert_eq!(found, [("a100", true), ("box", false), ("pbs", true)]);
     }
 
+    #[test]
+    fn the_examples_in_the_documents_are_files_of_lanes() {
+        let document = include_str!("../../../docs/cluster.md");
+        let examples: Vec<String> = document
+            .split("```toml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split_once("```"))
+            .map(|(example, _)| example.lines().map(str::trim_start).collect::<Vec<_>>().join("\n"))
+            .collect();
+        assert_eq!(examples.len(), 3, "{examples:?}");
+        for example in examples {
+            assert!(!parse(&example).unwrap().2.is_empty(), "{example}");
+        }
+    }
+
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         let errors: Vec<String> = parse(text).unwrap_err().iter().map(ToString::to_string).collect();
