@@ -193,12 +193,12 @@ pub fn results(directory: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     Ok(found)
 }
 
-/// What the records of a run add up to, without notices about its going on and how far its last measurement
-/// said it was, which depends on the time.
+/// What the records of a run add up to, without notices about its going on and how far it had been last.
 fn records(lines: &[u8]) -> Result<Vec<u8>> {
     let records = lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Record>(line).ok());
     let mut metrics = serde_json::to_value(Metrics::from_records(records))?;
     metrics["notices"] = Value::Null;
+    // The last of these is written when the clock says so.
     metrics["progress"] = Value::Null;
     timeless(metrics)
 }

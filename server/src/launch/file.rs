@@ -73,7 +73,7 @@ fn resubmissions() -> u32 {
 /// A lane of the file that is as it should be.
 #[derive(Debug)]
 struct Described {
-    common_name: String,
+    name: String,
     throttle: Option<u32>,
     auto: bool,
     resubmissions: u32,
@@ -106,13 +106,13 @@ impl LanesFile {
 fn lanes(described: Vec<Described>, poll_secs: Option<u32>, own_worker: &Path) -> Vec<Lane> {
     let pace = |default: u32| Duration::from_secs(poll_secs.unwrap_or(default).into());
     let of_slurm = |lane: &Described| match &lane.kind {
-        Kind::Slurm(slurm) => Some((lane.common_name.clone(), slurm.clone())),
+        Kind::Slurm(slurm) => Some((lane.name.clone(), slurm.clone())),
         _ => None,
     };
     let slurm: HashMap<String, SlurmLane> = described.iter().filter_map(of_slurm).collect();
     let slurm = (!slurm.is_empty()).then(|| Engine::start(Slurm::new(slurm, own_worker.to_owned()), pace(POLL_SECS)));
     let mut lanes = Vec::with_capacity(described.len());
-    for Described { common_name: name, throttle, auto, resubmissions, kind } in described {
+    for Described { name, throttle, auto, resubmissions, kind } in described {
         let arrays = matches!(kind, Kind::Slurm(_));
         let (text, has_gpu, at_once, engine) = match kind {
             Kind::Slurm(lane) => match &slurm {
@@ -163,11 +163,8 @@ fn parse(text: &str) -> Result<Parsed, Vec<FieldError>> {
     for (index, fields) in lane.into_iter().enumerate() {
         match described(fields) {
             Ok(lane) => {
-                if !names.insert(lane.common_name.clone()) {
-                    errors.push(FieldError::new(
-                        format!("lane[{index}].name"),
-                        format!("`{}` is the name of another lane", lane.common_name),
-                    ));
+                if !names.insert(lane.name.clone()) {
+                    errors.push(FieldError::new(format!("lane[{index}].name"), format!("`{}` is the name of another lane", lane.name)));
                 }
                 lanes.push(lane);
             }
@@ -200,7 +197,7 @@ fn described(mut fields: Map<String, Value>) -> Result<Described, Vec<FieldError
     match kind {
         Ok((wrong, kind)) => {
             errors.extend(wrong);
-            if errors.is_empty() { Ok(Described { common_name: name, throttle, auto, resubmissions, kind }) } else { Err(errors) }
+            if errors.is_empty() { Ok(Described { name, throttle, auto, resubmissions, kind }) } else { Err(errors) }
         }
         Err(wrong) => {
             errors.extend(wrong);
@@ -282,8 +279,23 @@ mod tests {
         "#;
         let (local, poll_secs, lanes) = parse(text).unwrap();
         assert!(!local && poll_secs == Some(15));
-        let found: Vec<(&str, bool)> = lanes.iter().map(|lane| (lane.common_name.as_str(), lane.auto)).collect();
+        let found: Vec<(&str, bool)> = lanes.iter().map(|lane| (lane.name.as_str(), lane.auto)).collect();
         assert_eq!(found, [("a100", true), ("box", false), ("pbs", true)]);
+    }
+
+    #[test]
+    fn the_examples_in_the_documents_are_files_of_lanes() {
+        let document = include_str!("../../../docs/cluster.md");
+        let examples: Vec<String> = document
+            .split("```toml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split_once("```"))
+            .map(|(example, _)| example.lines().map(str::trim_start).collect::<Vec<_>>().join("\n"))
+            .collect();
+        assert_eq!(examples.len(), 3, "{examples:?}");
+        for example in examples {
+            assert!(!parse(&example).unwrap().2.is_empty(), "{example}");
+        }
     }
 
     #[track_caller]

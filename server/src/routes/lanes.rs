@@ -13,6 +13,7 @@ use crate::problem::{ApiError, Kind};
 use crate::state::AppState;
 
 /// Name of a lane, which need not exist.
+#[derive(Debug)]
 pub struct LaneName(String);
 
 impl FromStr for LaneName {

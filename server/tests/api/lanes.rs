@@ -50,6 +50,8 @@ impl TestServer {
 #[tokio::test]
 async fn a_run_goes_where_it_asks_to_and_ends_like_any_other() {
     let server = start(COMMANDS).await;
+    // Before, the devices of this machine are not known.
+    server.state.worker_status().await;
     let lanes: Lanes = server.get("/api/lanes").await.json();
     let found: Vec<(&str, LaneKind, Option<u32>)> = lanes.lanes.iter().map(|lane| (lane.name.as_str(), lane.kind, lane.at_once)).collect();
     assert_eq!(found, [("cpu", LaneKind::Local, Some(1)), ("box", LaneKind::Command, Some(2))]);

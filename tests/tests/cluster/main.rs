@@ -91,7 +91,13 @@ pub async fn trained(app: &App, run: &Run, epochs: u32) -> Result<Run> {
 
 /// Waits until the job of a run is as it should be.
 pub async fn job(app: &App, run: &Run, what: &str, condition: impl Fn(&Job) -> bool) -> Result<Job> {
-    until(what, async || Ok(app.run(&run.id).await?.job.filter(|job| condition(job)))).await
+    until(what, async || {
+        let Run { state, failure, job, .. } = app.run(&run.id).await?;
+        let job = job.filter(|job| condition(job));
+        ensure!(job.is_some() || !state.is_finished(), "{} ended {state:?}: {failure:?}", run.id);
+        Ok(job)
+    })
+    .await
 }
 
 pub fn waits(job: &Job) -> Option<&str> {

@@ -8,7 +8,7 @@ use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
-use tests::until;
+use tests::{kill, until};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
@@ -128,28 +128,19 @@ impl Slurm {
         Ok(())
     }
 
-    /// Kills the processes that belong to jobs of this cluster.
+    /// Kills the processes of jobs of this cluster, and those that keep them.
     fn kill_jobs(&self) -> Result<()> {
         let own = format!("SLURM_CONF={}", self.path("slurm.conf").display());
         for entry in fs::read_dir("/proc")?.flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
             let read = |name: &str| fs::read(entry.path().join(name)).unwrap_or_default();
             let environment = read("environ");
-            let of_job = environment.split(|byte| *byte == 0).any(|variable| variable == own.as_bytes())
-                && environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(b"SLURM_JOB_ID="));
-            let words = read("cmdline");
-            let keeper = words.starts_with(b"slurmstepd") && self.owns(pid);
-            if of_job || keeper {
-                tests::kill(pid, libc::SIGKILL);
+            let has = |start: &[u8]| environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(start));
+            if has(own.as_bytes()) && (has(b"SLURM_JOB_ID=") || read("cmdline").starts_with(b"slurmstepd")) {
+                kill(pid, libc::SIGKILL);
             }
         }
         Ok(())
-    }
-
-    /// Whether a process has files of this cluster open.
-    fn owns(&self, pid: u32) -> bool {
-        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|path| path.starts_with(self.folder.path()))
     }
 }
 

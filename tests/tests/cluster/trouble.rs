@@ -16,7 +16,7 @@ async fn preempted(site: Site) -> Result<Run> {
     let slurm = Slurm::start(site).await?;
     let app = app(LANES, slurm.environment()).await?;
     let run = app.submit(&training("low")).await?;
-    trained(&app, &run, 2).await?;
+    trained(&app, &run, 1).await?;
     slurm.take_node(3).await?;
     job(&app, &run, "it made room", |job| job.interruptions == 1).await?;
     assert_whole(&app, &run).await
@@ -34,7 +34,7 @@ async fn a_site_that_requeues_exit_85_goes_on_with_the_same_job() -> Result<()> 
     let slurm = Slurm::start(Site { helps: true, ..Site::PLAIN }).await?;
     let app = app(LANES, slurm.environment()).await?;
     let run = app.submit(&training("low")).await?;
-    let number = trained(&app, &run, 2).await?.job.and_then(|job| job.id).context("no number")?;
+    let number = trained(&app, &run, 1).await?.job.and_then(|job| job.id).context("no number")?;
     slurm.take_node(3).await?;
     let waiting = job(&app, &run, "Slurm has requeued it", |job| job.interruptions == 1 && waits(job).is_some()).await?;
     ensure!(waiting.id.as_ref() == Some(&number), "{waiting:?}");
