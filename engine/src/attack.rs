@@ -117,7 +117,7 @@ fn step(network: &Network, images: &Tensor, adversarial: &Tensor, attack: &Attac
     (images + project(attack.norm, &moved, attack.eps)).clamp_(0.0, 1.0)
 }
 
-/// Number of steps back at which a point is still found again. Nearly all points that repeat do so after two steps.
+/// Number of steps back at which a point is still found again. Longer circles are gone through to the end.
 const LONGEST_CYCLE: usize = 4;
 /// The batch shrinks by whole multiples of this fraction of it, because libtorch prepares anew for each size.
 const PARTS: i64 = 8;
