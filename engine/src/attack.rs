@@ -60,10 +60,10 @@ impl Attack {
         AttackUsed { norm, eps, step_size, steps, random_start, precision }
     }
 
-    /// Whether each image takes the same step again from the same point, whatever the other images are. Steps in ℓ2
-    /// have so many directions that points do not repeat.
+    /// Whether each image takes the same step again from the same point, bit for bit, whatever the other images are.
+    /// Steps in ℓ2 have so many directions that points do not repeat.
     fn may_repeat(&self) -> bool {
-        self.norm == Norm::Linf && self.batch_norm == BatchNormMode::Eval
+        self.norm == Norm::Linf && self.batch_norm == BatchNormMode::Eval && self.precision == Precision::Float32
     }
 
     /// Returns the start of the attack as an offset of `images`, of the same shape.
@@ -117,10 +117,12 @@ fn step(network: &Network, images: &Tensor, adversarial: &Tensor, attack: &Attac
     (images + project(attack.norm, &moved, attack.eps)).clamp_(0.0, 1.0)
 }
 
-/// Number of steps back at which a point is still found again. Nearly all points that repeat do so after two steps.
+/// Number of steps back at which a point is still found again. Longer circles are gone through to the end.
 const LONGEST_CYCLE: usize = 4;
 /// The batch shrinks by whole multiples of this fraction of it, because libtorch prepares anew for each size.
 const PARTS: i64 = 8;
+/// Smallest batch that is left. Matrix products of fewer rows add up in another order, which changes last bits.
+const FEWEST: i64 = 32;
 
 /// Does what [`ascend`] does, for an attack that takes the same step from the same point.
 ///
@@ -157,7 +159,7 @@ fn ascend_until_repeated(
             period = period.where_self(&period.gt(0).logical_or(&same.logical_not()), &Tensor::from(ago));
         }
         let goes_on = i64::try_from(&period.eq(0).sum(Kind::Int64))?;
-        let count = (goes_on + part - 1) / part * part;
+        let count = if goes_on == 0 { 0 } else { ((goes_on + part - 1) / part * part).max(FEWEST) };
         if count >= rows.size()[0] {
             continue;
         }

@@ -222,7 +222,8 @@ fn config(model: &Model, task: Task, device: Device, quick: bool) -> TrainConfig
         (true, _) => 20,
         (false, true) if model.dataset == Dataset::Synthetic => 10_000,
         // On a CPU a measured set is as large as a few training batches.
-        _ => (batch_size * 2).min(BATCH_SIZE as u32),
+        // At least two of each class.
+        _ => (batch_size * 2).clamp(20, BATCH_SIZE as u32),
     };
     let width = match (quick, model.architecture) {
         (false, _) => model.width,

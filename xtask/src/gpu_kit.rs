@@ -24,7 +24,7 @@ const FILES: [&str; 5] = ["bench/kit.py", "bench/turns.py", "bench/peer.py", "be
 /// Builds what goes in and packs it. Prints the path of the archive.
 pub fn gpu_kit(layout: &Layout, progress: &Progress) -> Result<()> {
     let libtorch = libtorch::prepare(layout, progress)?;
-    app::build_binaries(layout, progress, &libtorch, &["--tests"])?;
+    app::build_binaries(layout, progress, &libtorch, &[])?;
     let folder = layout.target.join("gpu-kit").join(NAME);
     remove_dir(&folder)?;
     for file in FILES {
