@@ -86,7 +86,7 @@ fn in_words(passes: Passes) -> Vec<String> {
 
 /// Time and disk space of the runs of a form in a few words; empty if nobody knows.
 pub fn in_short(estimate: &RunEstimate) -> String {
-    let time = estimate.time.as_ref().map(|time| format!("about {} on {}", format::roughly(time.seconds), time.device));
+    let time = estimate.time.as_ref().map(|time| format!("{} on {}", format::roughly(time.seconds), time.device));
     let space = estimate.disk.as_ref().map(|disk| format::bytes(disk.most_bytes));
     time.into_iter().chain(space).collect::<Vec<_>>().join(", ")
 }
@@ -103,7 +103,7 @@ pub fn time(estimate: &RunEstimate) -> Option<String> {
         EstimateBasis::OtherRuns => "by its speed in earlier runs",
         EstimateBasis::Measurement => "by a short measurement of its speed",
     };
-    Some(format!("{takes} about {} on {device}, {why}.", format::roughly(*seconds)))
+    Some(format!("{takes} {} on {device}, {why}.", format::roughly(*seconds)))
 }
 
 /// What the runs of a form leave on the disk, and what is free; `None` if nobody knows.

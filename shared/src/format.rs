@@ -58,7 +58,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// An estimated duration, for example `3 hours` or `4 months`.
+/// An estimated duration, for example `about 3 hours` or `about 4 months`.
 pub fn roughly(seconds: f64) -> String {
     const MINUTE: f64 = 60.0;
     const HOUR: f64 = 60.0 * MINUTE;
@@ -73,7 +73,7 @@ pub fn roughly(seconds: f64) -> String {
         _ => (12.0 * MONTH, "year"),
     };
     let number = (seconds / unit).round();
-    format!("{number} {name}{}", if number == 1.0 { "" } else { "s" })
+    format!("about {number} {name}{}", if number == 1.0 { "" } else { "s" })
 }
 
 /// `44 708 064` bytes as `42.6 MiB`.
@@ -113,12 +113,12 @@ mod tests {
     fn estimates_are_told_in_one_unit() {
         for (seconds, expected) in [
             (20.0, "less than a minute"),
-            (61.0, "1 minute"),
-            (5000.0, "83 minutes"),
-            (7300.0, "2 hours"),
-            (130_000.0, "2 days"),
-            (8e6, "3 months"),
-            (1e8, "3 years"),
+            (61.0, "about 1 minute"),
+            (5000.0, "about 83 minutes"),
+            (7300.0, "about 2 hours"),
+            (130_000.0, "about 2 days"),
+            (8e6, "about 3 months"),
+            (1e8, "about 3 years"),
         ] {
             assert_eq!(roughly(seconds), expected, "{seconds}");
         }

@@ -317,10 +317,10 @@ fn takes(estimate: Option<&Estimate>) -> String {
         Some(Estimate { seconds, basis: EstimateBasis::Progress }) => format!("{}, at its pace so far", format::duration(*seconds)),
         Some(Estimate { seconds, basis: EstimateBasis::EarlierRuns }) => format!("{}, as earlier runs like it", format::duration(*seconds)),
         Some(Estimate { seconds, basis: EstimateBasis::OtherRuns }) => {
-            format!("about {}, as fast as other runs", format::roughly(*seconds))
+            format!("{}, as fast as other runs", format::roughly(*seconds))
         }
         Some(Estimate { seconds, basis: EstimateBasis::Measurement }) => {
-            format!("about {}, by a short measurement of the device", format::roughly(*seconds))
+            format!("{}, by a short measurement of the device", format::roughly(*seconds))
         }
         None => "unknown: nothing like it has run here yet".to_owned(),
     }

@@ -146,7 +146,7 @@ fn LaneRow(name: String, lane: Memo<Option<Lane>>) -> impl IntoView {
             <td>{part(|lane| lane.kind.label().to_owned())}</td>
             <td class="device-name">{part(offers)}</td>
             <td class="device-name">
-                {part(|lane| lane.trouble.as_ref().map_or_else(|| "well".to_owned(), |why| format!("down: {why}")))}
+                {part(|lane| lane.trouble.as_ref().map_or_else(|| "ready".to_owned(), |why| format!("down: {why}")))}
                 <div aria-live="polite">{said}</div>
             </td>
             <td class="actions">

@@ -55,6 +55,44 @@ async fn what_was_typed_is_there_again_until_it_is_discarded() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_form_says_what_is_missing_how_long_it_takes_and_what_was_changed() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    browser.goto(&app.url("/new?preset=cifar10")).await?;
+    browser.sees("CIFAR-10 is not on this server yet").await?;
+    browser.find("//section[@aria-label='Data that is missing']//button[starts-with(., 'Download')]").await?;
+    // On any processor, days or months.
+    browser.find("//*[@class='form-bar-needs'][starts-with(., 'about ') and contains(., ' on cpu, ')]").await?;
+    browser.is_accessible().await?;
+    browser.click("small form").await?;
+    browser.reaches("form=small").await?;
+    browser.sees("in minutes of two CPU cores").await?;
+    assert!(!browser.text().await?.contains("not on this server"), "its images are generated");
+
+    // What is wrong in a folded section opens it.
+    let evaluation = "//summary[contains(., 'Evaluation')]";
+    let open = async || Ok(browser.find(evaluation).await?.find(thirtyfour::By::XPath("..")).await?.prop("open").await?);
+    assert_eq!(open().await?.as_deref(), Some("false"));
+    browser.click("Edit").await?;
+    let text = browser.find("textarea[aria-label=Configuration]").await?;
+    let written = text.prop("value").await?.context("it holds the configuration")?;
+    let mut config: serde_json::Value = serde_json::from_str(&written)?;
+    config["evaluation"]["every"] = 0.into();
+    text.clear().await?;
+    browser.sees("This is not JSON yet").await?;
+    text.send_keys(config.to_string()).await?;
+    browser.find(&format!("{evaluation}[contains(., '1 changed')]")).await?;
+    until("the section is open", async || Ok((open().await?.as_deref() == Some("true")).then_some(()))).await?;
+    browser.sees("One field needs another value").await?;
+    browser.is_accessible().await?;
+
+    browser.click("Done").await?;
+    browser.fill("Every … epochs", "1").await?;
+    browser.sees("\"every\": 1").await?;
+    browser.is_quiet().await
+}
+
+#[tokio::test]
 async fn a_form_that_was_submitted_begins_anew() -> Result<()> {
     let app = App::start().await?;
     let browser = Browser::open().await?;

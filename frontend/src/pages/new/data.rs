@@ -70,7 +70,8 @@ pub fn DataSection() -> impl IntoView {
     let known = Memo::new(move |_| datasets.of_form());
     let folder_hint = Signal::derive(move || match known.get().map(|status| status.files) {
         Some(DatasetFiles::Ready { path, .. }) => format!("Empty: {path}."),
-        _ => info().and_then(|info| info.how_to_get).unwrap_or_default(),
+        _ if dataset.get() == Some(Dataset::ImageFolder) => info().and_then(|info| info.how_to_get).unwrap_or_default(),
+        _ => "Empty: the folder that the page Data knows.".to_owned(),
     });
     let sized = move || dataset.get() == Some(Dataset::ImageFolder);
     let all = |count: Option<u32>| count.map(|count| format!("Empty: all {}.", format::count(count.into()))).unwrap_or_default();
