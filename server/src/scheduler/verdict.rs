@@ -39,6 +39,10 @@ pub(super) enum Verdict {
 
 /// Decides what becomes of a run. `stop_reason`: why its worker was asked to stop.
 pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_words: &str) -> Verdict {
+    // However its last worker ended: killed after the last record, say, or started while another finished the run.
+    if ending.finished {
+        return Verdict::Over(RunState::Succeeded, None);
+    }
     let saved = match stop_reason {
         Some(StopReason::Cancel) => Verdict::Over(RunState::Canceled, None),
         Some(StopReason::Pause) => Verdict::Over(RunState::Paused, None),
@@ -56,7 +60,7 @@ pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_word
         Ok(End::Exited(status)) => status.code(),
         _ => None,
     };
-    if ending.fate == Some(Fate::Canceled) && stop_reason.is_none() && !ending.finished && matches!(exit, None | Some(REQUEUE)) {
+    if ending.fate == Some(Fate::Canceled) && stop_reason.is_none() && matches!(exit, None | Some(REQUEUE)) {
         return Verdict::Over(
             RunState::Canceled,
             Some("its job was canceled in the engine of its lane; resumed, the run goes on".to_owned()),
@@ -64,7 +68,6 @@ pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_word
     }
     let status = match ending.end {
         Ok(End::Exited(status)) => status,
-        Ok(End::Vanished | End::Unknown) if ending.finished => return Verdict::Over(RunState::Succeeded, None),
         Ok(end) if ending.external => return of_another_program(end, stop_reason),
         Ok(End::Vanished | End::Unknown) if matches!(ending.fate, Some(Fate::Preempted | Fate::TimeLimit)) => return saved,
         Ok(End::Vanished | End::Unknown) if let Some(Fate::Failed(how)) = ending.fate => return ended(how),
@@ -73,8 +76,6 @@ pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_word
         Err(error) => return Verdict::Over(RunState::Failed, Some(format!("the server could not wait for the worker: {error}"))),
     };
     match status.code() {
-        // It was killed after its last record, before it could end.
-        None | Some(CRASHED) if ending.finished => Verdict::Over(RunState::Succeeded, None),
         Some(SUCCEEDED) => Verdict::Over(RunState::Succeeded, None),
         Some(CANCELED) => Verdict::Over(RunState::Canceled, None),
         Some(REQUEUE) => saved,
@@ -141,7 +142,7 @@ mod tests {
             check(end, Some(StopReason::Cancel), RunState::Canceled, Some("did not stop in time"));
         }
         check(killed(), Some(StopReason::Pause), RunState::Paused, Some("did not stop in time"));
-        for ending in [ending(End::Vanished), ending(End::Unknown), killed(), exit(101)] {
+        for ending in [ending(End::Vanished), ending(End::Unknown), killed(), exit(101), exit(1)] {
             check(Ending { finished: true, ..ending }, None, RunState::Succeeded, None);
         }
         check(ending(End::Unknown), Some(StopReason::Cancel), RunState::Canceled, None);
