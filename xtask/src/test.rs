@@ -68,7 +68,7 @@ fn clippy(layout: &Layout, progress: &Progress, libtorch: &Libtorch) -> Result<(
         progress.say("lints", "checking");
         let mut cargo = layout.cargo();
         cargo.args(["clippy", "--release", "--all-targets"]).args(packages);
-        if packages == &app::PRODUCT[..] {
+        if packages == app::PRODUCT {
             // It is no target of its own accord, as it is not run with the others.
             cargo.args(["--test", "cluster"]);
         }
