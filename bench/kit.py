@@ -42,6 +42,10 @@ class Failed(Exception):
     """A check that did not hold; its text says what was seen."""
 
 
+class Later(Exception):
+    """A measurement whose time was up; the next call does it."""
+
+
 class Kit:
     def __init__(self, arguments):
         self.arguments, self.begun = arguments, time.monotonic()
@@ -70,6 +74,9 @@ class Kit:
         begun = time.monotonic()
         try:
             found = {"ok": True, "found": work()}
+        except Later as error:
+            self.log(f"later  {name}: {error}")
+            return
         except (Failed, subprocess.SubprocessError, OSError, ValueError, KeyError, IndexError) as error:
             found = {"ok": False, "found": f"{type(error).__name__}: {error}"}
         self.results["steps"][name] = found | {"seconds": round(time.monotonic() - begun, 1)}
@@ -180,7 +187,10 @@ class Kit:
             quick = ["--quick"] if self.arguments.small else []
             command = [sys.executable, KIT / "bench/turns.py", "--worker", KIT / "worker", "--json", file, "--device", self.arguments.device]
             options = ["--rounds", 3, "--peers", peers, *quick, case]
-            code, _, error = self.run([*command, *options], timeout=max(until - time.monotonic(), 10))
+            try:
+                code, _, error = self.run([*command, *options], timeout=max(until - time.monotonic(), 10))
+            except subprocess.TimeoutExpired as error:
+                raise Later(f"the time for measurements was up after {error.timeout:.0f} s") from error
             if code != 0:
                 raise Failed(error.strip().splitlines()[-1])
             (measured,) = json.loads(file.read_text())["cases"]
@@ -192,6 +202,10 @@ class Kit:
 
     def train(self):
         """Trains the recipe of experiment E1 on all of CIFAR-10 for as long as is left, and goes on where it was."""
+        known = self.results.get("e1", {})
+        if known.get("complete") and known["precision"] == self.arguments.precision:
+            self.log("E1 is complete")
+            return
         small = self.arguments.small
         config = {
             "kind": "train",
@@ -234,6 +248,7 @@ class Kit:
         self.log(f"E1: {len(done)} epochs are done; the last: {done[-1] if done else 'none'}")
 
     def everything(self):
+        failed = []
         self.log(f"{self.arguments.minutes} minutes on {self.arguments.device}")
         self.step("machine", self.machine)
         self.step("golden numbers", self.golden)
@@ -248,8 +263,12 @@ class Kit:
         if self.arguments.data is None:
             self.log("no --data: nothing is trained")
         elif self.left() > 2 * SAVING:
-            self.train()
-        failed = [name for name, step in self.results["steps"].items() if not step["ok"]]
+            try:
+                self.train()
+            except Failed as error:
+                self.log(f"FAILED E1: {error}")
+                failed.append("E1")
+        failed += [name for name, step in self.results["steps"].items() if not step["ok"]]
         self.log(f"failed: {', '.join(failed)}" if failed else "nothing failed")
         return 1 if failed else 0
 
