@@ -39,10 +39,6 @@ pub(super) enum Verdict {
 
 /// Decides what becomes of a run. `stop_reason`: why its worker was asked to stop.
 pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_words: &str) -> Verdict {
-    // However its last worker ended: killed after the last record, say, or started while another finished the run.
-    if ending.finished {
-        return Verdict::Over(RunState::Succeeded, None);
-    }
     let saved = match stop_reason {
         Some(StopReason::Cancel) => Verdict::Over(RunState::Canceled, None),
         Some(StopReason::Pause) => Verdict::Over(RunState::Paused, None),
@@ -60,6 +56,11 @@ pub(super) fn verdict(ending: Ending, stop_reason: Option<StopReason>, last_word
         Ok(End::Exited(status)) => status.code(),
         _ => None,
     };
+    // However its last worker ended that was not canceled: killed after the last record, say, or started while another
+    // finished the run.
+    if ending.finished && exit != Some(CANCELED) {
+        return Verdict::Over(RunState::Succeeded, None);
+    }
     if ending.fate == Some(Fate::Canceled) && stop_reason.is_none() && matches!(exit, None | Some(REQUEUE)) {
         return Verdict::Over(
             RunState::Canceled,
