@@ -121,7 +121,7 @@ fn LanesPanel() -> impl IntoView {
 fn LaneRow(name: String, lane: Memo<Option<Lane>>) -> impl IntoView {
     let trial = RwSignal::new(None::<Result<LaneTrial, Problem>>);
     let trying = RwSignal::new(false);
-    let label = format!("Try {name}");
+    let label = format!("Try it: {name}");
     let address = path::lane_try(&name);
     let press = move |_| {
         let address = address.clone();

@@ -78,8 +78,9 @@ async fn a_form_says_what_is_missing_how_long_it_takes_and_what_was_changed() ->
     let written = text.prop("value").await?.context("it holds the configuration")?;
     let mut config: serde_json::Value = serde_json::from_str(&written)?;
     config["evaluation"]["every"] = 0.into();
-    text.clear().await?;
+    text.send_keys("x").await?;
     browser.sees("This is not JSON yet").await?;
+    text.clear().await?;
     text.send_keys(config.to_string()).await?;
     browser.find(&format!("{evaluation}[contains(., '1 changed')]")).await?;
     until("the section is open", async || Ok((open().await? == 1).then_some(()))).await?;

@@ -39,7 +39,7 @@ async fn a_lane_is_tried_and_runs_show_where_they_are_and_why_they_wait() -> Res
     let browser = Browser::open().await?;
     browser.goto(&app.url("/system")).await?;
     browser.sees("by `cat`").await?;
-    browser.click("Try box").await?;
+    browser.click("Try it: box").await?;
     browser.sees("A worker with libtorch").await?;
     browser.is_accessible().await?;
 

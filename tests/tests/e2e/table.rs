@@ -111,7 +111,7 @@ async fn waiting_runs_are_put_in_another_order() -> Result<()> {
     let third = submit("Third", 2).await?;
     browser.goto(&app.url("/queue")).await?;
     browser.sees("1 running, 3 waiting").await?;
-    browser.sees("unknown: nothing like it has run here yet").await?;
+    browser.sees("by a short measurement of the device").await?;
     let order = async |expected: [&str; 3]| {
         until(&format!("the order is {expected:?}"), async || {
             let text = browser.text().await?;
