@@ -139,7 +139,12 @@ impl Browser {
     /// Waits for a button, a link or a radio choice with this accessible name, and clicks it.
     pub async fn click(&self, name: &str) -> Result<()> {
         let named = format!("[normalize-space()='{name}' or @aria-label='{name}']");
-        let element = self.find(&format!("//button{named} | //a{named} | //label[@class='segment']{named}")).await?;
+        self.click_on(&format!("//button{named} | //a{named} | //label[@class='segment']{named}")).await
+    }
+
+    /// Waits for a visible element and clicks it in the middle of the window, where nothing that stays in sight covers it.
+    pub async fn click_on(&self, selector: &str) -> Result<()> {
+        let element = self.find(selector).await?;
         element.scroll_into_view().await?;
         Ok(element.click().await?)
     }

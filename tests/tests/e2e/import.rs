@@ -57,7 +57,7 @@ async fn a_file_of_pytorch_is_chosen_imported_and_its_matrix_shown() -> Result<(
     browser.find("//select[@id=//label[normalize-space()='Data set']/@for]/option[@value='synthetic']").await?.click().await?;
     browser.fill("Training images", "40").await?;
     browser.fill("Test images", "20").await?;
-    browser.find("//label[normalize-space()='Attribution of adversarial inputs']").await?.click().await?;
+    browser.click_on("//label[normalize-space()='Attribution of adversarial inputs']").await?;
     browser.is_quiet().await?;
     browser.sees("that of Shared features, 32×32 is assumed").await?;
     import(&browser).await?;

@@ -13,7 +13,7 @@ async fn a_preset_s_small_form_is_chosen_and_runs() -> Result<()> {
     browser.click("Label smoothing, small form").await?;
     browser.reaches("form=small").await?;
     browser.sees("in minutes of two CPU cores").await?;
-    browser.find("//summary[contains(., 'Checkpoints and attribution')]").await?.click().await?;
+    browser.click_on("//summary[contains(., 'Checkpoints and attribution')]").await?;
     for (label, value) in [
         ("Training images", "40"),
         ("Test images", "20"),

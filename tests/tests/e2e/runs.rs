@@ -24,7 +24,7 @@ async fn a_newcomer_sets_up_a_run_watches_it_and_compares_its_checkpoints() -> R
     assert!(browser.url().await?.contains("/new"));
     browser.fill("Radius eps", "wide").await?;
     browser.sees("`wide` is not a size").await?;
-    browser.find("//summary[contains(., 'Checkpoints and attribution')]").await?.click().await?;
+    browser.click_on("//summary[contains(., 'Checkpoints and attribution')]").await?;
 
     for (label, value) in [
         ("Training images", "60"),

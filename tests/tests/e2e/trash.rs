@@ -55,7 +55,7 @@ async fn the_form_says_how_much_a_run_will_write_and_whether_it_fits() -> Result
     browser.goto(&app.url("/new?preset=cifar10")).await?;
     browser.sees("Leaves about").await?;
     browser.sees("4 checkpoints of 42.").await?;
-    browser.find("//summary[contains(., 'Checkpoints and attribution')]").await?.click().await?;
+    browser.click_on("//summary[contains(., 'Checkpoints and attribution')]").await?;
     browser.fill("Also keep every … epochs", "1").await?;
     browser.sees("200 checkpoints of 42.").await?;
     browser.fill("Of these, at most …", "0").await?;
