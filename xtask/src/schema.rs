@@ -48,7 +48,7 @@ pub fn check(layout: &Layout, progress: &Progress, libtorch: &Libtorch) -> Resul
             command.arg("--config-file").arg(config);
         }
         command.arg("run").arg(&description).args(["--url", &server.base, "--header", &format!("Authorization: Bearer {TOKEN}")]);
-        command.args(["--checks", CHECKS, "--exclude-path-regex", LEFT_OUT, "--seed", "1", "--max-examples", "25"]);
+        command.args(["--checks", CHECKS, "--exclude-path-regex", LEFT_OUT, "--seed", "1", "--max-examples", "100"]);
         command.args(["--warnings", "off", "--no-color"]).current_dir(&folder);
         Ok::<_, anyhow::Error>(command)
     };
