@@ -12,7 +12,7 @@ use crate::process::run_shown;
 use crate::progress::Progress;
 use crate::transfer::Transfer;
 use crate::web::Effort;
-use crate::{app, browser, deny, python, wheel};
+use crate::{app, browser, deny, python, schema, wheel};
 
 /// Checks format and lints, builds the application, and runs all tests. `args` are passed to `cargo test`.
 pub fn test(layout: &Layout, progress: &Progress, args: &[String]) -> Result<()> {
@@ -38,6 +38,7 @@ pub fn test(layout: &Layout, progress: &Progress, args: &[String]) -> Result<()>
         // Only for a complete run of all tests, and after them.
         let wheel = wheel::make(layout, progress)?;
         python::test(layout, progress, &wheel, |command| name_the_application(command, layout, &browser, &libtorch))?;
+        schema::check(layout, progress, &libtorch)?;
         progress.say("size", "checking");
         Transfer::measure(&layout.web())?.check()?;
     }
