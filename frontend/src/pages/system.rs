@@ -219,7 +219,7 @@ fn worker_view(worker: WorkerStatus, program: String) -> AnyView {
                         <th scope="row"><code>{id}</code></th>
                         <td class="device-name">{name}</td>
                         <td class="number">{memory_bytes.map_or_else(|| "the machine's".to_owned(), format::bytes)}</td>
-                        <td class="number">{multiply_adds_per_sec.map_or_else(|| "–".to_owned(), |speed| format!("{:.0}", speed / 1e9))}</td>
+                        <td class="number">{multiply_adds_per_sec.map_or_else(|| "–".to_owned(), |speed| format!("{:.0} GMAC/s", speed / 1e9))}</td>
                     </tr>
                 }
             };
@@ -227,7 +227,7 @@ fn worker_view(worker: WorkerStatus, program: String) -> AnyView {
                 {facts(vec![("Engine", engine), ("libtorch", libtorch), program])}
                 <div class="table-box" role="region" aria-label="Devices" tabindex="0">
                     <table class="table table-dense">
-                        <thead><tr><th scope="col">"Device"</th><th scope="col">"Name"</th><th scope="col" class="number">"Memory"</th><th scope="col" class="number">"Multiply-adds, 10⁹ a second"</th></tr></thead>
+                        <thead><tr><th scope="col">"Device"</th><th scope="col">"Name"</th><th scope="col" class="number">"Memory"</th><th scope="col" class="number">"Speed"</th></tr></thead>
                         <tbody>{devices.into_iter().map(row).collect_view()}</tbody>
                     </table>
                 </div>
