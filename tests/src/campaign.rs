@@ -210,7 +210,7 @@ fn timeless(mut value: Value) -> Result<Vec<u8>> {
 }
 
 /// Some seconds of training in which state of every kind counts: averaged weights, statistics of batches.
-fn training() -> Value {
+pub fn training() -> Value {
     json!({
         "kind": "train",
         "name": "Campaign",

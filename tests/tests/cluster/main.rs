@@ -19,24 +19,16 @@ use serde_json::{Value, json};
 use shared::api::{Job, JobStanding, Run, RunState};
 use shared::rundir;
 use tempfile::TempDir;
-use tests::campaign::results;
+use tests::campaign::{self, results};
 use tests::{App, Setup, until};
 use tokio::sync::OnceCell;
 
 /// Some seconds of training on one thread.
 pub fn training(lane: &str) -> Value {
-    json!({
-        "kind": "train",
-        "name": "Cluster",
-        "device": lane,
-        "data": {"dataset": "digits", "train_samples": 400, "test_samples": 200},
-        "model": {"architecture": "preact_resnet_small", "width": 4},
-        "training": {"method": "pgd_at", "epochs": 12, "batch_size": 20, "milestones": [8], "weight_averaging": {"decay": 0.99}},
-        "attack": {"norm": "linf", "eps": "16/255", "step_size": "4/255", "steps": 4},
-        "evaluation": {"steps": 4},
-        "checkpoints": {"every": 4},
-        "attribution": {"bootstrap": 50}
-    })
+    let mut config = campaign::training();
+    config["name"] = json!("Cluster");
+    config["device"] = json!(lane);
+    config
 }
 
 /// A server whose lanes are described by `lanes`.
