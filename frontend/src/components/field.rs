@@ -3,6 +3,7 @@
 
 use leptos::prelude::*;
 use serde_json::Value;
+use shared::config::RunConfig;
 use shared::problem::FieldError;
 
 use crate::form::{self, Kind};
@@ -11,6 +12,8 @@ use crate::form::{self, Kind};
 #[derive(Clone, Copy)]
 pub struct Form {
     pub config: RwSignal<Value>,
+    /// What the validation says of the configuration.
+    pub parsed: Memo<Result<RunConfig, Vec<FieldError>>>,
     /// The configuration that the form began with.
     pub first: StoredValue<Value>,
     /// Errors of the validation here and, after a refused submission, of the server.

@@ -133,7 +133,7 @@ fn Fields(
         refused.set(None);
         touched.set(true);
     });
-    provide_context(Form { config, first: StoredValue::new(first.config.clone()), errors: told, edited });
+    provide_context(Form { config, parsed, first: StoredValue::new(first.config.clone()), errors: told, edited });
     provide_context(Datasets(followed_datasets()));
     let name = StoredValue::new(name);
     // The draft is saved from the first change on, and removed when the form is as it began.
@@ -343,9 +343,11 @@ fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<SweepAxis>>, at_once: RwSi
         }
     };
     let shown = move || {
-        match editing.get() {
+        if !editing.get() {
+            return view! { <pre class="code" tabindex="0" aria-label="Configuration"><code>{move || text()}</code></pre> }.into_any();
+        }
         // Set once: what is typed stays as it is.
-        true => view! {
+        view! {
             <textarea
                 class="code code-edited" id=CONFIG_TEXT aria-label="Configuration" spellcheck="false" rows=untrack(text).lines().count().to_string()
                 aria-describedby="config-text-wrong" aria-invalid=move || wrong.with(Option::is_some).then_some("true")
@@ -353,9 +355,7 @@ fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<SweepAxis>>, at_once: RwSi
             ></textarea>
             <p class="field-error" id="config-text-wrong" aria-live="polite">{move || wrong.get()}</p>
         }
-        .into_any(),
-        false => view! { <pre class="code" tabindex="0" aria-label="Configuration"><code>{move || text()}</code></pre> }.into_any(),
-    }
+        .into_any()
     };
     let command = move || {
         let base = base_uri();

@@ -4,7 +4,7 @@ use leptos::html;
 use leptos::prelude::*;
 use serde_json::json;
 use shared::api::{Lane, LaneKind, Lanes, path};
-use shared::config::{Norm, RunConfig};
+use shared::config::Norm;
 
 use crate::components::field::{CheckField, FoldedPaths, SelectField, SizeField, TextField, use_form};
 use crate::form::{self, Kind};
@@ -99,7 +99,7 @@ pub fn RunSection() -> impl IntoView {
         Some(lanes) if !lanes.is_empty() => format!("auto, or one of: {}.", lanes.iter().map(lane_text).collect::<Vec<_>>().join(", ")),
         _ => "auto takes CUDA where there is a device, else the CPU.".to_owned(),
     });
-    let title = Signal::derive(move || match form.config.with(RunConfig::parse) {
+    let title = Signal::derive(move || match form.parsed.get() {
         Ok(config) => format!("Empty: named after what it does. Now: {}", config.title()),
         Err(_) => "Empty: named after what it does.".to_owned(),
     });

@@ -86,7 +86,7 @@ fn TrainingSection() -> impl IntoView {
             <TextField path="training.weight_decay" label="Weight decay" kind=Kind::Number/>
             <SelectField
                 path="precision" label="Precision" options=options(Precision::ALL, Precision::label)
-                hint="bfloat16: passes of training and its attacks are faster on GPUs, and on processors with AVX-512 BF16. Published numbers are float32."
+                hint="bfloat16: less exact passes in training and its attacks, meant for GPUs and for processors with AMX. Published numbers are float32."
             />
         </Section>
     }
@@ -187,13 +187,13 @@ fn AttackSection() -> impl IntoView {
 #[component]
 fn EvaluationSection() -> impl IntoView {
     let form = use_form();
-    let rule = Signal::derive(move || match form.config.with(RunConfig::parse) {
+    let rule = Signal::derive(move || match form.parsed.get() {
         Ok(RunConfig::Train(config)) => {
             format!("Empty: {}, the paper's rule.", config.measuring_attack().step_size().long(config.attack.norm))
         }
         _ => "Empty: eps/4 for ℓ∞ and eps/8 for ℓ2, the paper's rule.".to_owned(),
     });
-    let set = Signal::derive(move || match form.config.with(RunConfig::parse) {
+    let set = Signal::derive(move || match form.parsed.get() {
         Ok(RunConfig::Train(config)) => format!("PGD-{}, {}", config.evaluation.steps, every(config.evaluation.every)),
         _ => String::new(),
     });
@@ -218,7 +218,7 @@ fn every(epochs: u32) -> String {
 #[component]
 fn KeepSection() -> impl IntoView {
     let form = use_form();
-    let set = Signal::derive(move || match form.config.with(RunConfig::parse) {
+    let set = Signal::derive(move || match form.parsed.get() {
         Ok(RunConfig::Train(config)) => {
             let counted = (config.checkpoints.every > 0).then(|| format!(", {}", every(config.checkpoints.every)));
             let measured = match config.attribution.inputs.len() {
