@@ -1,5 +1,5 @@
-//! The database: runs, their labels and share links. Reads the states of runs and changes none;
-//! `scheduler::states` does.
+//! The database of runs and their labels. Reads the states of runs and changes none; `scheduler::states`
+//! does.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use shared::api::{Job, NewLink, NewShare, Run, RunChange, RunRow, RunRows, RunState, RunSummary, Share, TrashedRun, UnreadableRun};
+use shared::api::{Job, Run, RunChange, RunRow, RunRows, RunState, RunSummary, TrashedRun, UnreadableRun};
 use shared::config::{RunConfig, RunKind};
-use shared::id::{RunId, ShareId, ShareToken, SweepId};
+use shared::id::{RunId, SweepId};
 use shared::labels::Labels;
 use shared::rundir::StopReason;
 use sqlx::migrate::{MigrateError, Migrator};
@@ -19,7 +19,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow, QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool};
 use utoipa::ToSchema;
 
-use crate::id::{new_share_token, sha256};
+use crate::id::sha256;
 use crate::scheduler::PendingWrites;
 use crate::shortage::sqlite_code;
 
@@ -133,17 +133,6 @@ struct DoneRow {
     finished_at: String,
 }
 
-#[derive(FromRow)]
-struct ShareRow {
-    id: u32,
-    title: String,
-    note: String,
-    view: String,
-    created_at: String,
-    expires_at: Option<String>,
-    expired: bool,
-}
-
 /// Result codes of SQLite, <https://www.sqlite.org/rescode.html>.
 const SQLITE_PERM: i32 = 3;
 const SQLITE_BUSY: i32 = 5;
@@ -155,9 +144,6 @@ const SQLITE_NOTADB: i32 = 26;
 
 /// How long a statement waits while another program holds the database.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long an expired link is kept, so that whoever opens it is told.
-const EXPIRED_KEPT_DAYS: i64 = 30;
 
 const SELECT_RUN: &str = "SELECT id, title, state, config, created_at, started_at, finished_at, failure, stopping, tags, notes, summary, device, job, \
      coalesce(place, seq) AS place, \
@@ -235,7 +221,8 @@ pub async fn open(path: &Path) -> anyhow::Result<SqlitePool> {
 
 /// What to do about a damaged database.
 const DAMAGED: &str = "it is damaged, and nothing was changed in it; restore a backup, or move the file away together with those beside it that \
-     begin with its name: a new database then takes in every run that has begun, with its title, tags and notes, from the run directories";
+     begin with its name: a new database then takes in every run that has begun, with its title, tags and notes, from the run directories, \
+     and the share links";
 
 /// What to do about a database that cannot be opened, to stand after a sentence about it.
 fn advice(error: &sqlx::Error) -> String {
@@ -540,72 +527,6 @@ impl Db {
             .await?;
         Ok(())
     }
-
-    /// Makes a share of a view that shows `runs`.
-    pub async fn insert_share(&self, new: &NewShare, runs: &[RunId]) -> sqlx::Result<NewLink> {
-        let NewShare { view, title, note, expires_in_days } = new;
-        let (token, made) = (new_share_token(), Timestamp::now());
-        let end = expires_in_days.map(|days| at(made + SignedDuration::from_hours(24 * i64::from(days))));
-        let mut transaction = self.pool.begin().await?;
-        let id: i64 = sqlx::query_scalar(
-            "INSERT INTO shares (token_hash, title, note, view, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
-        )
-        .bind(sha256(token.as_str()))
-        .bind(title)
-        .bind(note)
-        .bind(view)
-        .bind(at(made))
-        .bind(end)
-        .fetch_one(&mut *transaction)
-        .await?;
-        for run in runs {
-            sqlx::query("INSERT INTO share_runs (share, run) VALUES (?, ?)").bind(id).bind(run.as_str()).execute(&mut *transaction).await?;
-        }
-        transaction.commit().await?;
-        let share = self.share(&token).await?.ok_or(sqlx::Error::RowNotFound)?;
-        Ok(NewLink { share, path: format!("s/{token}"), token })
-    }
-
-    /// Gives a share another token, so that its former link no longer works; `None` if there is no such
-    /// share.
-    pub async fn renew_share(&self, id: ShareId) -> sqlx::Result<Option<NewLink>> {
-        let token = new_share_token();
-        sqlx::query("UPDATE shares SET token_hash = ? WHERE id = ?").bind(sha256(token.as_str())).bind(id.0).execute(&self.pool).await?;
-        let share = self.share(&token).await?;
-        Ok(share.map(|share| NewLink { share, path: format!("s/{token}"), token }))
-    }
-
-    pub async fn share(&self, token: &ShareToken) -> sqlx::Result<Option<Share>> {
-        let mut query = select_share();
-        query.push(" WHERE token_hash = ").push_bind(sha256(token.as_str()));
-        let row: Option<ShareRow> = query.build_query_as().fetch_optional(&self.pool).await?;
-        Ok(row.map(ShareRow::into_share))
-    }
-
-    /// All shares, newest first.
-    pub async fn shares(&self) -> sqlx::Result<Vec<Share>> {
-        let mut query = select_share();
-        query.push(" ORDER BY created_at DESC, id DESC");
-        let rows: Vec<ShareRow> = query.build_query_as().fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(ShareRow::into_share).collect())
-    }
-
-    /// Deletes shares that expired long ago.
-    pub async fn sweep_shares(&self) -> sqlx::Result<()> {
-        let long_ago = Timestamp::now() - SignedDuration::from_hours(24 * EXPIRED_KEPT_DAYS);
-        sqlx::query("DELETE FROM shares WHERE expires_at <= ?").bind(at(long_ago)).execute(&self.pool).await?;
-        Ok(())
-    }
-
-    pub async fn count_shares(&self) -> sqlx::Result<u32> {
-        sqlx::query_scalar("SELECT count(*) FROM shares").fetch_one(&self.pool).await
-    }
-
-    /// Revokes a share; returns whether there was one.
-    pub async fn delete_share(&self, id: ShareId) -> sqlx::Result<bool> {
-        let deleted = sqlx::query("DELETE FROM shares WHERE id = ?").bind(id.0).execute(&self.pool).await?;
-        Ok(deleted.rows_affected() > 0)
-    }
 }
 
 /// Reads a run with its device and its place. Rows are read one by one, because one that this version cannot
@@ -632,13 +553,6 @@ pub fn why_unreadable(error: &sqlx::Error) -> Option<String> {
 async fn ids(select: &'static str, since: i64, look: &mut SqliteConnection) -> sqlx::Result<Vec<RunId>> {
     let ids: Vec<String> = sqlx::query_scalar(select).bind(since).fetch_all(look).await?;
     ids.into_iter().map(|id| id.parse().map_err(|_| unreadable("id", &id))).collect()
-}
-
-/// Begins a query for shares.
-fn select_share() -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new("SELECT id, title, note, view, created_at, expires_at, coalesce(expires_at <= ");
-    query.push_bind(now()).push(", false) AS expired FROM shares");
-    query
 }
 
 /// Selects the runs of a page by their `seq`.
@@ -744,13 +658,6 @@ impl DoneRow {
         let time = |text: &str| text.parse::<Timestamp>().map_err(|_| unreadable("time", text));
         let took = time(&self.finished_at)?.duration_since(time(&self.started_at)?);
         Ok(DoneRun { device: self.device, config: self.config.0, seconds: took.as_secs_f64() })
-    }
-}
-
-impl ShareRow {
-    fn into_share(self) -> Share {
-        let ShareRow { id, title, note, view, created_at, expires_at, expired } = self;
-        Share { id: ShareId(id), title, note, view, created_at, expires_at, expired }
     }
 }
 

@@ -38,6 +38,7 @@ mod rundir;
 pub mod scheduler;
 pub mod serve;
 mod sessions;
+mod share_links;
 mod shared_views;
 mod shortage;
 pub mod state;

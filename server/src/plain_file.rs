@@ -1,10 +1,12 @@
-//! Opens files of run directories, which may have been copied from elsewhere. Refuses links, which could show
+//! Opens and writes files of run directories, which may have been copied from elsewhere. Refuses links, which could show
 //! any file of this machine, and pipes, which never end.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use serde::Serialize;
 
 /// Opens a file to read. `InvalidInput`: it is a link, a pipe or something else that is not a plain file.
 pub fn open(path: &Path) -> io::Result<File> {
@@ -14,6 +16,17 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// Opens a file to append to; creates it if it does not exist.
 pub fn append(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().create(true).append(true), path)
+}
+
+/// Writes a JSON file beside its name and renames it, so that it appears whole.
+pub fn write_json(path: &Path, content: &impl Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_string_pretty(content)?;
+    text.push('\n');
+    let beside = path.with_added_extension("new");
+    let mut file = File::create(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(beside, path)
 }
 
 fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {

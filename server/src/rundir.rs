@@ -1,13 +1,12 @@
 //! Run directories: makes, reads, hides and removes them. `shared::rundir` has the names of their files.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::SystemTime;
 
-use serde::Serialize;
 use shared::api::AttributionFile;
 use shared::config::{RunConfig, RunKind};
 use shared::id::{AttributionId, CheckpointId, RunId};
@@ -75,6 +74,11 @@ impl RunDirs {
             found.extend(entry?.file_name().to_str().and_then(|name| name.parse::<RunId>().ok()));
         }
         Ok(found)
+    }
+
+    /// The file of share links.
+    pub fn shares_file(&self) -> PathBuf {
+        self.root.join("shares.json")
     }
 
     pub fn root(&self) -> &Path {
@@ -186,23 +190,12 @@ impl RunDir {
     }
 
     fn write_config(&self, config: &RunConfig) -> io::Result<()> {
-        self.write_json(rundir::CONFIG, config)
-    }
-
-    /// Writes a JSON file beside its name and renames it, so that it appears whole.
-    fn write_json(&self, name: &str, content: &impl Serialize) -> io::Result<()> {
-        let mut text = serde_json::to_string_pretty(content)?;
-        text.push('\n');
-        let temporary = self.path.join(format!("{name}.new"));
-        let mut file = File::create(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(temporary, self.path.join(name))
+        plain_file::write_json(&self.path.join(rundir::CONFIG), config)
     }
 
     /// Keeps what people have written on the run.
     pub fn write_labels(&self, labels: &Labels) -> io::Result<()> {
-        self.write_json(rundir::LABELS, labels)
+        plain_file::write_json(&self.path.join(rundir::LABELS), labels)
     }
 
     /// What people have written on the run; `None` if nothing is kept.

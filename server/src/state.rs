@@ -22,6 +22,7 @@ use crate::run_labels::RunLabels;
 use crate::rundir::RunDirs;
 use crate::scheduler::{PendingWrites, Rules, Scheduler};
 use crate::sessions::Sessions;
+use crate::share_links::ShareLinks;
 use crate::shortage::lack_of_room;
 use crate::telemetry::Telemetry;
 use crate::trash;
@@ -78,6 +79,7 @@ pub struct Inner {
     pub scheduler: Scheduler,
     pub lanes: Lanes,
     pub labels: RunLabels,
+    pub shares: ShareLinks,
     pub changes: Changes,
     pub live: LiveRuns,
     pub sessions: Sessions,
@@ -115,7 +117,8 @@ impl AppState {
         let pool = db::open(&data.join("crosslens.db")).await?;
         let pending = PendingWrites::default();
         let db = Db::new(pool.clone(), pending.clone());
-        if let Err(error) = db.sweep_shares().await {
+        let shares = ShareLinks::new(pool.clone(), dirs.shares_file());
+        if let Err(error) = shares.sweep().await {
             // Start even with a full disk, so that people can delete runs.
             tracing::warn!("share links that expired long ago cannot be deleted: {error}");
         }
@@ -132,6 +135,7 @@ impl AppState {
         let live = LiveRuns::start(db.clone(), dirs.clone(), changes.clone(), stopping.clone());
         let rules = settings.rules.clone();
         let scheduler = Scheduler::start(pool, pending, dirs.clone(), lanes.clone(), settings.stop_grace, rules, probe.clone());
+        tokio::spawn(recover_shares(shares.clone(), scheduler.clone()));
         trash::start_emptying(db.clone(), scheduler.clone(), settings.trash_days, stopping.clone());
         disk_space::measure_earlier(db.clone(), dirs.clone(), stopping.clone());
         tokio::spawn(stopping.clone().run_until_cancelled_owned(worker.clone().keep_probing(status)));
@@ -143,6 +147,7 @@ impl AppState {
             scheduler,
             lanes,
             labels: RunLabels::default(),
+            shares,
             changes,
             live,
             sessions,
@@ -187,6 +192,13 @@ impl AppState {
             Ok(status) => status.clone(),
             Err(_) => WorkerStatus::Starting,
         }
+    }
+}
+
+/// Takes share links in once the scheduler has taken in the runs, which is before it answers anything.
+async fn recover_shares(shares: ShareLinks, scheduler: Scheduler) {
+    if scheduler.look().await.is_ok() {
+        shares.recover().await;
     }
 }
 

@@ -40,8 +40,8 @@ pub async fn create_share(
     }
     let view: View = new.view.parse().map_err(|error| ApiError::on_field(Kind::InvalidShare, "view", format!("{error}")))?;
     let (content, _) = shared_views::content(&state, &view).await.map_err(|error| error.moved_to("view"))?;
-    state.db.sweep_shares().await?;
-    if state.db.count_shares().await? >= MOST_SHARES {
+    state.shares.sweep().await?;
+    if state.shares.count().await? >= MOST_SHARES {
         return Err(ApiError::new(Kind::TooManyShares, format!("there are {MOST_SHARES} share links; revoke some first")));
     }
     let title = match new.title.trim() {
@@ -50,14 +50,14 @@ pub async fn create_share(
     };
     // Store the view as this server writes it, so that only a view is ever returned.
     let new = NewShare { view: view.to_string(), title, note: new.note.trim().to_owned(), ..new };
-    let link = state.db.insert_share(&new, &view.runs()).await?;
+    let link = state.shares.insert(&new, &view.runs()).await?;
     Ok((StatusCode::CREATED, Json(link)))
 }
 
 /// All share links, newest first
 #[utoipa::path(get, path = "/api/shares", tag = "shares", responses((status = 200, body = Vec<Share>), ApiError))]
 pub async fn list_shares(State(state): State<AppState>) -> Result<Json<Vec<Share>>, ApiError> {
-    Ok(Json(state.db.shares().await?))
+    Ok(Json(state.shares.all().await?))
 }
 
 /// What a share link shows; needs no token other than that of the link
@@ -77,7 +77,7 @@ pub async fn get_share(State(state): State<AppState>, Name(token): Name<ShareTok
     responses((status = 204, description = "Revoked"), ApiError)
 )]
 pub async fn delete_share(State(state): State<AppState>, Name(id): Name<ShareId>) -> Result<StatusCode, ApiError> {
-    if state.db.delete_share(id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ShareId::not_found(&id.to_string())) }
+    if state.shares.delete(id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ShareId::not_found(&id.to_string())) }
 }
 
 /// Replaces a share link by a new one to the same view; the former no longer works
@@ -87,7 +87,7 @@ pub async fn delete_share(State(state): State<AppState>, Name(id): Name<ShareId>
     responses((status = 201, body = NewLink), ApiError)
 )]
 pub async fn renew_share(State(state): State<AppState>, Name(id): Name<ShareId>) -> Result<impl IntoResponse, ApiError> {
-    let link = state.db.renew_share(id).await?.ok_or_else(|| ShareId::not_found(&id.to_string()))?;
+    let link = state.shares.renew(id).await?.ok_or_else(|| ShareId::not_found(&id.to_string()))?;
     Ok((StatusCode::CREATED, Json(link)))
 }
 
@@ -109,7 +109,7 @@ pub async fn get_share_preview(State(state): State<AppState>, Name(token): Name<
 /// Looks up a share and what it shows.
 pub async fn open(state: &AppState, token: &ShareToken) -> Result<SharedView, ApiError> {
     let not_found = || ShareToken::not_found(token.as_str());
-    let share = state.db.share(token).await?.ok_or_else(not_found)?;
+    let share = state.shares.of(token).await?.ok_or_else(not_found)?;
     if let Some(end) = share.expires_at.as_deref().filter(|_| share.expired) {
         let minute = end.get(..16).unwrap_or(end).replace('T', " ");
         let detail = format!("this link worked until {minute} UTC; ask whoever sent it for a new one");

@@ -5,7 +5,7 @@ use serde_json::json;
 use shared::api::{NewLink, Run, RunState, Share, SharedContent, SharedView};
 
 use crate::matrices::assert_png;
-use crate::support::{TestServer, config};
+use crate::support::{TestServer, config, until};
 
 async fn share(server: &TestServer, view: &str, title: &str) -> NewLink {
     let answer = server.post("/api/shares", &json!({"view": view, "title": title})).await;
@@ -230,4 +230,40 @@ async fn what_cannot_be_shared_is_named() {
     check(json!({"title": "no view"}), 400, "invalid-json", "view").await;
     check(json!({"view": "/runs/x", "color": "red"}), 400, "invalid-json", "color").await;
     check(json!({"view": 3}), 400, "invalid-json", "view").await;
+}
+
+#[tokio::test]
+async fn links_outlive_a_lost_database_but_not_their_revocation() {
+    let server = TestServer::start().await;
+    let (run, deleted) = (server.finish("done").await, server.finish("gone").await);
+    let made = share(&server, &format!("/runs/{}", run.id), "Kept").await;
+    let renewed: NewLink = server.call(Method::POST, &format!("/api/shares/{}/link", made.share.id)).await.json();
+    let revoked = share(&server, &format!("/runs/{}", run.id), "Revoked").await;
+    share(&server, &format!("/runs/{}", deleted.id), "Of a run that is gone").await;
+    server.call(Method::DELETE, &format!("/api/shares/{}", revoked.share.id)).await;
+    let file = std::fs::read_to_string(server.dir.path().join("data/runs/shares.json")).unwrap();
+    assert!(!file.contains(renewed.token.as_str()), "it holds hashes");
+
+    let server = server
+        .restart(|dir| {
+            std::fs::remove_dir_all(dir.join("data/runs").join(deleted.id.as_str())).unwrap();
+            for file in ["crosslens.db", "crosslens.db-wal", "crosslens.db-shm"] {
+                let _ = std::fs::remove_file(dir.join("data").join(file));
+            }
+        })
+        .await;
+    until(async || !server.get("/api/shares").await.json::<Vec<Share>>().is_empty()).await;
+    assert_eq!(server.get("/api/shares").await.json::<Vec<Share>>(), std::slice::from_ref(&renewed.share));
+    assert_eq!(server.get(&format!("/api/shares/{}", renewed.token)).await.json::<SharedView>().share, renewed.share);
+    for token in [made.token, revoked.token] {
+        server.get(&format!("/api/shares/{token}")).await.assert_problem(404, "share-not-found", Some("share"));
+    }
+
+    // A file of links that were revoked since is not believed by a database that knows of them.
+    let path = server.dir.path().join("data/runs/shares.json");
+    let before = std::fs::read(&path).unwrap();
+    server.call(Method::DELETE, &format!("/api/shares/{}", renewed.share.id)).await;
+    let server = server.restart(|_| std::fs::write(&path, &before).unwrap()).await;
+    until(async || std::fs::read(&path).unwrap() != before).await;
+    assert_eq!(server.get("/api/shares").await.json::<Vec<Share>>(), []);
 }
