@@ -3,7 +3,7 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use shared::api::{Health, Run, RunAction, RunActions, RunActionsAnswer, RunChange, RunOutcome, RunRow, RunState, path};
+use shared::api::{Health, Run, RunAction, RunActions, RunActionsAnswer, RunChange, RunOutcome, RunRow, RunState, TrashedRun, path};
 use shared::format;
 use shared::id::RunId;
 use shared::labels;
@@ -22,17 +22,28 @@ pub struct ConcernedRun {
     pub id: RunId,
     pub title: String,
     pub state: RunState,
+    /// Written by another program, which alone can pause it or go on with it.
+    pub external: bool,
 }
 
 impl From<&Run> for ConcernedRun {
     fn from(run: &Run) -> Self {
-        ConcernedRun { id: run.id.clone(), title: run.title.clone(), state: run.state }
+        let external = !run.config.kind().is_submitted();
+        ConcernedRun { id: run.id.clone(), title: run.title.clone(), state: run.state, external }
     }
 }
 
 impl From<&RunRow> for ConcernedRun {
     fn from(run: &RunRow) -> Self {
-        ConcernedRun { id: run.id.clone(), title: run.title.clone(), state: run.state }
+        let external = !run.kind.is_submitted();
+        ConcernedRun { id: run.id.clone(), title: run.title.clone(), state: run.state, external }
+    }
+}
+
+impl From<&TrashedRun> for ConcernedRun {
+    fn from(run: &TrashedRun) -> Self {
+        let external = run.kind.is_some_and(|kind| !kind.is_submitted());
+        ConcernedRun { id: run.id.clone(), title: run.title.clone(), state: run.state, external }
     }
 }
 
@@ -122,7 +133,7 @@ fn Asked(
         Memo::new(
             move |_| if asked == RunAction::Delete && (for_good.get() || days() == Some(0)) { RunAction::DeleteForGood } else { asked },
         );
-    let able: Vec<String> = runs.iter().filter(|run| can(asked, run.state)).map(|run| run.id.to_string()).collect();
+    let able: Vec<String> = runs.iter().filter(|run| can(asked, run)).map(|run| run.id.to_string()).collect();
     let count = able.len();
     let sentences = move || sentences(action.get(), &runs, days());
     let (add, remove) = (RwSignal::new(String::new()), RwSignal::new(String::new()));
@@ -283,13 +294,13 @@ pub fn ReportLine(
     view! { <div role="status" class="report">{move || report.get().map(line)}</div> }
 }
 
-/// Whether an action is possible for a run in this state.
-pub fn can(action: RunAction, state: RunState) -> bool {
+/// Whether an action is possible for a run as it is.
+pub fn can(action: RunAction, run: &ConcernedRun) -> bool {
     match action {
-        RunAction::Cancel => !state.is_finished(),
-        RunAction::Pause => state.is_active(),
-        RunAction::Resume => state.is_resumable(),
-        RunAction::Delete | RunAction::DeleteForGood => state != RunState::Running,
+        RunAction::Cancel => !run.state.is_finished(),
+        RunAction::Pause => run.state.is_active() && !run.external,
+        RunAction::Resume => run.state.is_resumable() && !run.external,
+        RunAction::Delete | RunAction::DeleteForGood => run.state != RunState::Running,
         RunAction::Restore | RunAction::Tag => true,
     }
 }
@@ -335,10 +346,20 @@ fn counted(count: usize, one: &str, many: &str) -> String {
 /// What will happen, with counts. The last sentence counts the runs that the action does not apply to. `days`:
 /// how long a deleted run can be restored, if that is known already.
 fn sentences(action: RunAction, runs: &[ConcernedRun], days: Option<u32>) -> Vec<String> {
+    // Pausing and resuming take no runs of other programs; they are counted by themselves.
+    let (external, runs) = match action {
+        RunAction::Pause | RunAction::Resume => runs.iter().partition(|run| run.external),
+        _ => (Vec::new(), runs.iter().collect::<Vec<_>>()),
+    };
     let count = |state: RunState| runs.iter().filter(|run| run.state == state).count();
-    let able = runs.iter().filter(|run| can(action, run.state)).count();
+    let able = runs.iter().filter(|run| can(action, run)).count();
     let (running, queued, paused) = (count(RunState::Running), count(RunState::Queued), count(RunState::Paused));
-    let rest = runs.len() - able;
+    let (rest, external) = (runs.len() - able, external.len());
+    let elsewhere = counted(
+        external,
+        "is written by another program, which alone can pause it or go on with it.",
+        "are written by other programs, which alone can pause them or go on with them.",
+    );
     let some = |count: usize, sentence: String| (count > 0).then_some(sentence);
     let said: Vec<Option<String>> = match action {
         RunAction::Cancel => {
@@ -359,6 +380,7 @@ fn sentences(action: RunAction, runs: &[ConcernedRun], days: Option<u32>) -> Vec
                 counted(queued, "waiting run leaves the queue until you resume it.", "waiting runs leave the queue until you resume them."),
             ),
             some(rest, counted(rest, "neither runs nor waits and stays as it is.", "neither run nor wait and stay as they are.")),
+            some(external, elsewhere),
         ],
         RunAction::Delete => {
             let kept = match days {
@@ -366,7 +388,7 @@ fn sentences(action: RunAction, runs: &[ConcernedRun], days: Option<u32>) -> Vec
                 Some(days) => format!("can be restored for {days} days."),
                 None => "can be restored.".to_owned(),
             };
-            let first = match runs {
+            let first = match &runs[..] {
                 [run] if able == 1 => format!("“{}” goes to the trash and {kept}", run.title),
                 _ => counted(able, &format!("run goes to the trash and {kept}"), &format!("runs go to the trash and {kept}")),
             };
@@ -374,7 +396,7 @@ fn sentences(action: RunAction, runs: &[ConcernedRun], days: Option<u32>) -> Vec
         }
         RunAction::DeleteForGood => {
             let gone = "checkpoints, matrices and links will be gone for good.";
-            let first = match runs {
+            let first = match &runs[..] {
                 [run] if able == 1 => format!("“{}” with its {gone}", run.title),
                 _ => counted(able, &format!("run with its {gone}"), &format!("runs with their {gone}")),
             };
@@ -391,6 +413,7 @@ fn sentences(action: RunAction, runs: &[ConcernedRun], days: Option<u32>) -> Vec
                 ),
             ),
             some(rest, counted(rest, "was not stopped; it stays as it is.", "were not stopped; they stay as they are.")),
+            some(external, elsewhere),
         ],
         RunAction::Tag => vec![some(able, counted(able, "run keeps its other tags.", "runs keep their other tags."))],
     };
@@ -442,6 +465,7 @@ mod tests {
                 id: fixtures::run_id(&format!("r-{index}")),
                 title: format!("Run {index}"),
                 state: *state,
+                external: false,
             })
             .collect()
     }
@@ -488,6 +512,22 @@ mod tests {
             &mixed,
             &["3 runs go back to the queue and on from what they have kept.", "4 were not stopped; they stay as they are."],
         );
+        let external = |run: &ConcernedRun| ConcernedRun { external: true, ..run.clone() };
+        let others = [external(&mixed[0]), external(&mixed[4]), mixed[1].clone()];
+        check(
+            RunAction::Pause,
+            &others,
+            &[
+                "1 waiting run leaves the queue until you resume it.",
+                "2 are written by other programs, which alone can pause them or go on with them.",
+            ],
+        );
+        check(
+            RunAction::Resume,
+            &others[1..2],
+            &["1 is written by another program, which alone can pause it or go on with it."],
+        );
+        check(RunAction::Cancel, &others[..1], &["1 running run saves what it has and stops."]);
         check(RunAction::Tag, &mixed, &["7 runs keep their other tags."]);
         check(RunAction::Cancel, &mixed[3..4], &["1 has finished and stays as it is."]);
     }

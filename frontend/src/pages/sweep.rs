@@ -322,7 +322,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
     let empties = StoredValue::new(false);
     let ask = move |action: RunAction| {
         let runs: Vec<ConcernedRun> = sweep.with_untracked(|sweep| sweep.runs.iter().map(ConcernedRun::from).collect());
-        empties.set_value(action == RunAction::Delete && runs.iter().all(|run| can(action, run.state)));
+        empties.set_value(action == RunAction::Delete && runs.iter().all(|run| can(action, run)));
         question.set(Some(Question { action, runs }));
     };
     let done = move |refused: usize| {
@@ -335,7 +335,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
     };
     let button = move |action: RunAction| {
         // A button that no longer applies is not `disabled`, so that it keeps the focus.
-        let off = Memo::new(move |_| sweep.with(|sweep| !sweep.runs.iter().any(|run| can(action, run.state))));
+        let off = Memo::new(move |_| sweep.with(|sweep| !sweep.runs.iter().any(|run| can(action, &run.into()))));
         let press = move |_| {
             if !off.get_untracked() {
                 ask(action);

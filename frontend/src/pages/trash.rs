@@ -22,7 +22,7 @@ pub fn TrashPage() -> impl IntoView {
     let some = Memo::new(move |_| !runs().is_empty());
     let restore_all = move |_| restore(untrack(runs).iter().map(|run| run.id.to_string()).collect(), report, reload);
     let ask = Callback::new(move |runs: Vec<TrashedRun>| {
-        let runs = runs.iter().map(|run| ConcernedRun { id: run.id.clone(), title: run.title.clone(), state: run.state }).collect();
+        let runs = runs.iter().map(ConcernedRun::from).collect();
         question.set(Some(Question { action: RunAction::DeleteForGood, runs }));
     });
     let empty = move |_| ask.run(untrack(runs));

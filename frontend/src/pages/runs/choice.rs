@@ -26,18 +26,26 @@ pub type Choice = RwSignal<Vec<RunId>>;
 struct Tally {
     count: usize,
     comparison: Result<String, String>,
-    /// The id of the chosen run, if exactly one is chosen.
-    only: Option<RunId>,
+    /// The chosen run, if exactly one is chosen.
+    only: Option<Only>,
     /// For each of [`ACTIONS`], the number of chosen runs that it applies to.
     able: [usize; ACTIONS.len()],
+}
+
+/// The one chosen run.
+#[derive(Clone, Debug, PartialEq)]
+struct Only {
+    id: RunId,
+    /// Whether its configuration is one that can be submitted again.
+    duplicable: bool,
 }
 
 const ACTIONS: [RunAction; 4] = [RunAction::Pause, RunAction::Resume, RunAction::Cancel, RunAction::Delete];
 
 impl Tally {
     fn of(runs: &[Arc<Entry>]) -> Self {
-        let able = |action| runs.iter().filter(|run| can(action, run.run.state)).count();
-        let only = if let [run] = runs { Some(run.run.id.clone()) } else { None };
+        let able = |action| runs.iter().filter(|run| can(action, &(&run.run).into())).count();
+        let only = if let [run] = runs { Some(Only { id: run.run.id.clone(), duplicable: run.run.kind.is_submitted() }) } else { None };
         Tally { count: runs.len(), comparison: comparison(runs), only, able: ACTIONS.map(able) }
     }
 }
@@ -105,9 +113,9 @@ pub fn ChoiceBar(rows: Rows, ids: Memo<Vec<RunId>>, choice: Choice, report: RwSi
                 Err(why) => view! { <span class="choice-hint">{why}</span> }.into_any(),
             }}
             {move || match only.get() {
-                Some(id) => view! {
+                Some(Only { id, duplicable }) => view! {
                     <button class="button button-small" type="button" aria-haspopup="dialog" on:click=edit>"Edit"</button>
-                    <a class="button button-small" href=urls::href(&urls::new_from(&id))>"Duplicate"</a>
+                    {duplicable.then(|| view! { <a class="button button-small" href=urls::href(&urls::new_from(&id))>"Duplicate"</a> })}
                 }
                 .into_any(),
                 None => view! {
