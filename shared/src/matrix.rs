@@ -1,5 +1,7 @@
 //! The class-wise attribution matrix C: CAS, differences, changed pairs, orders of classes.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 /// A square matrix over classes, stored row by row.
@@ -7,8 +9,8 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "Vec<Vec<f64>>", into = "Vec<Vec<f64>>")]
 pub struct Matrix {
     classes: usize,
-    /// `classes × classes` values.
-    values: Vec<f64>,
+    /// `classes × classes` values. Shared, so that a copy for each drawing costs nothing.
+    values: Arc<[f64]>,
 }
 
 /// Error: rows are not a square matrix of finite values.
@@ -72,7 +74,7 @@ impl Matrix {
                 values[j * classes + i] = cosine;
             }
         }
-        Matrix { classes, values }
+        Matrix { classes, values: values.into() }
     }
 
     pub fn classes(&self) -> usize {
@@ -127,13 +129,13 @@ impl Matrix {
     /// This matrix above the diagonal and `other` below it, after sorting the classes by `order`. The
     /// matrices must have the same classes, and the result keeps the given order of classes.
     pub fn split(&self, other: &Matrix, order: &[usize]) -> Matrix {
-        let mut split = self.clone();
+        let mut values = self.values.to_vec();
         for (row, i) in order.iter().enumerate() {
             for j in &order[..row] {
-                split.values[i * self.classes + j] = other.get(*i, *j);
+                values[i * self.classes + j] = other.get(*i, *j);
             }
         }
-        split
+        Matrix { classes: self.classes, values: values.into() }
     }
 
     /// Every pair `i < j` with its change from `self` to `other`, largest change first.

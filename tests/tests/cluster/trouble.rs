@@ -1,6 +1,8 @@
 //! What goes wrong on a cluster.
 
 use std::fs;
+use std::process::Command;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
@@ -210,4 +212,55 @@ async fn runs_wait_for_a_lane_that_is_taken_out_of_the_file() -> Result<()> {
     fs::write(&file, lanes)?;
     ensure!(read(&app).await? == 200);
     assert_whole(&app, &back).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_folder_that_becomes_read_only_fails_its_run_in_words_and_loses_nothing() -> Result<()> {
+    let slurm = Slurm::start(Site::PLAIN).await?;
+    let app = app(LANES, slurm.environment()).await?;
+    let run = app.submit(&training("low")).await?;
+    trained(&app, &run, 2).await?;
+    let folder = app.run_dir(&run.id);
+    // Root may write whatever the mode says, but not here.
+    let immutable = |sign: &str| -> Result<()> {
+        let status = Command::new("chattr").arg(format!("{sign}i")).arg(&folder).status()?;
+        ensure!(status.success(), "chattr {sign}i {}: {status}", folder.display());
+        Ok(())
+    };
+    immutable("+")?;
+    let failed = app.finished(&run.id).await;
+    immutable("-")?;
+    let failed = failed?;
+    let said = failed.failure.clone().unwrap_or_default();
+    ensure!(failed.state == RunState::Failed && said.contains("cannot be written"), "{failed:?}");
+    ensure!(failed.summary.epoch >= 2, "{failed:?}");
+    app.ask(&format!("/api/runs/{}/resume", run.id), &json!(null)).await?;
+    assert_whole(&app, &run).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_is_five_minutes_ahead_or_behind_costs_no_run() -> Result<()> {
+    let slurm = Slurm::start(Site { cpus: 2, ..Site::PLAIN }).await?;
+    let worker = std::env::var("CROSSLENS_WORKER").context("CROSSLENS_WORKER")?;
+    let lane = |name: &str, offset: &str| {
+        // Only the date is another; time passes as it does.
+        let clock = format!("env 'LD_PRELOAD=/usr/$LIB/faketime/libfaketimeMT.so.1' FAKETIME={offset} FAKETIME_DONT_FAKE_MONOTONIC=1");
+        format!(
+            "[[lane]]\nname = \"{name}\"\nkind = \"slurm\"\npartition = \"low\"\ncpus = 1\ntime = \"0:30:00\"\n\
+             worker = \"{clock} {worker}\"\n\
+             setup = [\"export CROSSLENS_SAVE_SECS=0.1\", \"echo clock: $({clock} date +%s)\"]\n"
+        )
+    };
+    let lanes = format!("poll_secs = 1\n{}{}", lane("ahead", "+5m"), lane("behind", "-5m"));
+    let app = app(&lanes, slurm.environment()).await?;
+    let (ahead, behind) = (app.submit(&training("ahead")).await?, app.submit(&training("behind")).await?);
+    for (run, offset) in [(ahead, 300), (behind, -300)] {
+        assert_whole(&app, &run).await?;
+        let log = fs::read_to_string(app.run_dir(&run.id).join("log.txt"))?;
+        let clock: i64 = log.lines().find_map(|line| line.strip_prefix("clock: ")?.parse().ok()).context("the node told no time")?;
+        let here = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+        let off = clock - i64::try_from(here)?;
+        ensure!((off - offset).abs() < 120, "the clock of the node is {off} s off");
+    }
+    Ok(())
 }

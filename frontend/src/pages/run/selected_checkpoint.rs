@@ -14,7 +14,7 @@ use shared::format;
 use shared::id::AttributionId;
 use shared::matrix::Matrix;
 use shared::record::Metrics;
-use shared::view::{Lens, Order};
+use shared::view::{Lens, Order, Scale};
 
 use super::Selection;
 use super::scrubber::tag;
@@ -193,14 +193,15 @@ fn Panels(
         let changed = (lens.order == Order::Change).then(|| now.get());
         comparison::arrangement_of(&base.get(), changed.as_deref(), &lens)
     });
-    // The fitted scale covers all loaded matrices, so that it does not change with every step.
+    // The fitted scale covers all loaded matrices, so that it does not change with every step. Others need none.
     let maps = Memo::new(move |_| {
+        let colors = colors.get();
         let (base, inputs) = (base.get(), inputs.get());
         let alike = |kept: &Cached<Attribution>| kept.file.inputs == inputs && kept.file.class_names == base.file.class_names;
-        let all: Vec<Cached<Attribution>> = matrices.all().into_iter().filter(alike).collect();
+        let loaded = if colors.scale == Scale::Fitted { matrices.all() } else { Vec::new() };
+        let all: Vec<Cached<Attribution>> = loaded.into_iter().filter(alike).collect();
         let differences: Vec<Matrix> = all.iter().filter_map(|kept| base.file.matrix.difference(&kept.file.matrix)).collect();
         let values: Vec<&Matrix> = all.iter().map(|kept| &kept.file.matrix).collect();
-        let colors = colors.get();
         arrangement.with(|arrangement| {
             let values = arrangement.map(&colors, &values, Content::Cosine);
             (values, arrangement.map(&colors, &differences.iter().collect::<Vec<_>>(), Content::Difference))
