@@ -73,11 +73,6 @@ pub fn gap(summary: &RunSummary) -> Option<f64> {
     Some(robust(&summary.last)? - robust(&summary.best)?)
 }
 
-/// CAS of the last checkpoint − CAS of the best.
-pub fn delta_cas(summary: &RunSummary) -> Option<f64> {
-    Some(summary.last.as_ref()?.cas? - summary.best.as_ref()?.cas?)
-}
-
 /// Text in place of a number that was not measured.
 pub fn missing(ended: bool) -> &'static str {
     if ended { "not measured" } else { "not measured yet" }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::api::{EpochSummary, NewSweep, Run, SweepAxis};
+use crate::api::{NewSweep, SweepAxis};
 use crate::config::RunConfig;
 use crate::eps::Eps;
 use crate::id::SweepId;
@@ -189,17 +189,6 @@ fn flatten(config: &Value) -> BTreeMap<String, Value> {
     flat
 }
 
-/// Results of all runs with the same value of a field.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Point {
-    pub value: Value,
-    pub runs: usize,
-    pub best_robust_accuracy: Option<Spread>,
-    pub last_robust_accuracy: Option<Spread>,
-    pub best_cas: Option<Spread>,
-    pub last_cas: Option<Spread>,
-}
-
 /// Mean and standard deviation of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
@@ -225,25 +214,6 @@ impl Spread {
             high: numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         })
     }
-}
-
-/// One point for each value of `axis`.
-pub fn points(runs: &[Run], axis: &SweepAxis) -> Vec<Point> {
-    let point = |value: &Value| {
-        let runs: Vec<&Run> = runs.iter().filter(|run| value_of(&run.config, &axis.field) == *value).collect();
-        let spread = |get: &dyn Fn(&Run) -> Option<f64>| Spread::of(&runs.iter().filter_map(|run| get(run)).collect::<Vec<_>>());
-        let best = |get: fn(&EpochSummary) -> Option<f64>| spread(&|run| run.summary.best.as_ref().and_then(get));
-        let last = |get: fn(&EpochSummary) -> Option<f64>| spread(&|run| run.summary.last.as_ref().and_then(get));
-        Point {
-            value: value.clone(),
-            runs: runs.len(),
-            best_robust_accuracy: best(|epoch| epoch.robust_accuracy),
-            last_robust_accuracy: last(|epoch| epoch.robust_accuracy),
-            best_cas: best(|epoch| epoch.cas),
-            last_cas: last(|epoch| epoch.cas),
-        }
-    };
-    axis.values.iter().map(point).collect()
 }
 
 #[cfg(test)]

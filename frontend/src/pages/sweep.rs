@@ -9,7 +9,7 @@ use leptos_router::NavigateOptions;
 use shared::api::{Run, RunAction, Sweep, SweepChange, path, per_pair};
 use shared::builtin::lowercase;
 use shared::chart::SweepFigure;
-use shared::chart::sweep::{Cell, SEED, SweepChart, Unit, cells, fields};
+use shared::chart::sweep::{Cell, READINGS, Reading, SEED, SweepChart, Unit, cells, fields};
 use shared::export::Exported;
 use shared::format;
 use shared::id::{RunId, SweepId};
@@ -127,7 +127,7 @@ fn SweepView(
     let chart = move |unit: Unit| {
         Memo::new(move |_| {
             let field = field.get();
-            sweep.with(|sweep| SweepChart::best_and_last(sweep, &field, field_name(&field), unit, theme.get()))
+            sweep.with(|sweep| SweepChart::over_values(sweep, &field, field_name(&field), unit, theme.get()))
         })
     };
     let metrics = curves(sweep);
@@ -138,6 +138,7 @@ fn SweepView(
     let plot = move |figure: SweepFigure| match figure {
         SweepFigure::Accuracy => view! { <Plot title="Robust accuracy" chart=chart(Unit::Accuracy)/> },
         SweepFigure::Cas => view! { <Plot title="CAS" chart=chart(Unit::Cas)/> },
+        SweepFigure::CasLost => view! { <Plot title="CAS, best − last" chart=chart(Unit::CasLost)/> },
         SweepFigure::Epochs => view! { <Plot title="Robust accuracy over epochs" chart=over_epochs/> },
     };
     let only_seeds = Memo::new(move |_| known.with(|known| known.iter().all(|field| field == SEED)));
@@ -189,7 +190,10 @@ fn SweepView(
             {plot(SweepFigure::Cas)}
         </div>
         <Spreads sweep field/>
-        {plot(SweepFigure::Epochs)}
+        <div class="pair-of-panels">
+            {plot(SweepFigure::Epochs)}
+            {plot(SweepFigure::CasLost)}
+        </div>
         <Exports exports=Signal::derive(move || sweep.with(|sweep| exports_of(&sweep.id, &field.get())))/>
         <Runs sweep known sorting/>
     }
@@ -231,16 +235,11 @@ fn curves(sweep: Memo<Sweep>) -> RwSignal<BTreeMap<RunId, Metrics>> {
     metrics
 }
 
-fn spread_of(runs: &[&Run], last: bool, unit: Unit) -> Option<Spread> {
-    let of = |run: &&Run| if last { run.summary.last.as_ref() } else { run.summary.best.as_ref() }.and_then(|epoch| unit.value(epoch));
-    Spread::of(&runs.iter().filter_map(of).collect::<Vec<_>>())
-}
-
 /// For example `47.8 % ± 0.3`; only the value if there is a single run.
 fn with_deviation(spread: Option<Spread>, unit: Unit) -> String {
     let (factor, digits) = match unit {
         Unit::Accuracy => (100.0, 1),
-        Unit::Cas => (1.0, 2),
+        Unit::Cas | Unit::CasLost => (1.0, 2),
     };
     let Some(Spread { mean, deviation, .. }) = spread else { return format::decimal(None, 1) };
     let value = format::decimal(mean * factor, digits);
@@ -254,21 +253,16 @@ fn with_deviation(spread: Option<Spread>, unit: Unit) -> String {
 /// Key figures over all runs, for sweeps over seeds.
 fn summary(runs: &[Run]) -> Vec<Figure> {
     let runs: Vec<&Run> = runs.iter().collect();
-    let figure = |label, last, unit| {
-        let spread = spread_of(&runs, last, unit);
+    let figure = |reading: &Reading| {
+        let spread = reading.spread(&runs);
         let note = match spread {
             Some(Spread { count: 1, .. }) => "one seed".to_owned(),
             Some(Spread { count, .. }) => format!("mean ± deviation of {count} seeds"),
             None => "not measured yet".to_owned(),
         };
-        Figure::new(label, with_deviation(spread, unit), note)
+        Figure::new(reading.label, with_deviation(spread, reading.unit), note)
     };
-    vec![
-        figure("Best robust accuracy", false, Unit::Accuracy),
-        figure("Last robust accuracy", true, Unit::Accuracy),
-        figure("CAS, best", false, Unit::Cas),
-        figure("CAS, last", true, Unit::Cas),
-    ]
+    READINGS.iter().map(figure).collect()
 }
 
 /// The numbers of the charts as a table.
@@ -276,16 +270,16 @@ fn summary(runs: &[Run]) -> Vec<Figure> {
 fn Spreads(sweep: Memo<Sweep>, field: Memo<String>) -> impl IntoView {
     let open = RwSignal::new(false);
     let row = |cell: &Cell<'_>| {
-        let of = |last, unit| with_deviation(spread_of(&cell.runs, last, unit), unit);
+        let number = |reading: &Reading| {
+            let text = with_deviation(reading.spread(&cell.runs), reading.unit);
+            view! { <td class="number">{text}</td> }
+        };
         let name = if cell.others.is_empty() { cell.x_label.clone() } else { format!("{}, {}", cell.x_label, cell.others) };
         view! {
             <tr>
                 <th scope="row">{name}</th>
                 <td class="number">{cell.runs.len()}</td>
-                <td class="number">{of(false, Unit::Accuracy)}</td>
-                <td class="number">{of(true, Unit::Accuracy)}</td>
-                <td class="number">{of(false, Unit::Cas)}</td>
-                <td class="number">{of(true, Unit::Cas)}</td>
+                {READINGS.iter().map(number).collect_view()}
             </tr>
         }
     };
@@ -300,10 +294,7 @@ fn Spreads(sweep: Memo<Sweep>, field: Memo<String>) -> impl IntoView {
                         <tr>
                             <th scope="col">{move || field_name(&field.get()).to_owned()}</th>
                             <th scope="col" class="number">"Runs"</th>
-                            <th scope="col" class="number">"Best robust"</th>
-                            <th scope="col" class="number">"Last robust"</th>
-                            <th scope="col" class="number">"CAS, best"</th>
-                            <th scope="col" class="number">"CAS, last"</th>
+                            {READINGS.iter().map(|reading| view! { <th scope="col" class="number">{reading.label}</th> }).collect_view()}
                         </tr>
                     </thead>
                     <tbody>{move || open.get().then(rows)}</tbody>
@@ -392,22 +383,20 @@ fn AtOnce(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
 
 /// The sort key of a run in a column. Any other column is a field of the configuration.
 fn sort_key(run: &Run, column: &str) -> SortKey {
-    let (best, last) = (run.summary.best.as_ref(), run.summary.last.as_ref());
     SortKey::Number(match column {
         "title" => return SortKey::Text(lowercase(&run.title)),
         "state" => return SortKey::Number(Some(f64::from(run.state as u8) + run.summary.fraction_done.min(0.999))),
-        "best" => best.and_then(|epoch| Unit::Accuracy.value(epoch)),
-        "last" => last.and_then(|epoch| Unit::Accuracy.value(epoch)),
-        "cas" => best.and_then(|epoch| Unit::Cas.value(epoch)),
-        "lastcas" => last.and_then(|epoch| Unit::Cas.value(epoch)),
         "normcas" => normalized(run),
-        field => {
-            let value = value_of(&run.config, field);
-            match number(&value) {
-                Some(number) => Some(number),
-                None => return SortKey::Text(text(&value)),
+        name => match READINGS.iter().find(|reading| reading.slug == name) {
+            Some(reading) => (reading.of)(&run.summary),
+            None => {
+                let value = value_of(&run.config, name);
+                match number(&value) {
+                    Some(number) => Some(number),
+                    None => return SortKey::Text(text(&value)),
+                }
             }
-        }
+        },
     })
 }
 
@@ -436,7 +425,9 @@ fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: UrlState<Sorting>
         let run = latest(first, found);
         let values =
             move || known.get().iter().map(|field| view! { <td class="number">{text(&value_of(&config, field))}</td> }).collect_view();
-        let number = move |last: bool, unit: Unit| move || run.with(|run| with_deviation(spread_of(&[run], last, unit), unit));
+        let number = move |reading: &'static Reading| {
+            view! { <td class="number">{move || run.with(|run| with_deviation(reading.spread(&[run]), reading.unit))}</td> }
+        };
         let title = Memo::new(move |_| run.with(|run| run.title.clone()));
         let row = view! {
             <tr>
@@ -446,10 +437,7 @@ fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: UrlState<Sorting>
                 </th>
                 {values}
                 <td><div class="run-state"><StateBadge run/><Progress run/></div><JobLine run/></td>
-                <td class="number">{number(false, Unit::Accuracy)}</td>
-                <td class="number">{number(true, Unit::Accuracy)}</td>
-                <td class="number">{number(false, Unit::Cas)}</td>
-                <td class="number">{number(true, Unit::Cas)}</td>
+                {READINGS.iter().map(number).collect_view()}
                 <td class="number">{move || format::decimal(run.with(normalized), 3)}</td>
             </tr>
         };
@@ -478,10 +466,7 @@ fn Runs(sweep: Memo<Sweep>, known: Memo<Vec<String>>, sorting: UrlState<Sorting>
                             {fixed("title", "Run", false)}
                             {heads}
                             {fixed("state", "State", false)}
-                            {fixed("best", "Best robust", true)}
-                            {fixed("last", "Last robust", true)}
-                            {fixed("cas", "CAS, best", true)}
-                            {fixed("lastcas", "CAS, last", true)}
+                            {READINGS.iter().map(|reading| fixed(reading.slug, reading.label, true)).collect_view()}
                             {fixed("normcas", "CAS/K(K−1)", true)}
                         </tr>
                     </thead>

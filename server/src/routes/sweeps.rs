@@ -153,8 +153,9 @@ pub async fn get_sweep_chart(
     let field = over.clone().or_else(|| known.first().cloned()).unwrap_or_else(|| SEED.to_owned());
     let name = sweep::field_name(&field);
     let drawn = match chart {
-        SweepFigure::Accuracy => SweepChart::best_and_last(&sweep, &field, name, Unit::Accuracy, theme),
-        SweepFigure::Cas => SweepChart::best_and_last(&sweep, &field, name, Unit::Cas, theme),
+        SweepFigure::Accuracy => SweepChart::over_values(&sweep, &field, name, Unit::Accuracy, theme),
+        SweepFigure::Cas => SweepChart::over_values(&sweep, &field, name, Unit::Cas, theme),
+        SweepFigure::CasLost => SweepChart::over_values(&sweep, &field, name, Unit::CasLost, theme),
         SweepFigure::Epochs => {
             let mut metrics = BTreeMap::new();
             for run in &sweep.runs {

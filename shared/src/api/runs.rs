@@ -202,6 +202,11 @@ impl RunState {
 }
 
 impl RunSummary {
+    /// CAS of the last checkpoint minus CAS of the best.
+    pub fn delta_cas(&self) -> Option<f64> {
+        Some(self.last.as_ref()?.cas? - self.best.as_ref()?.cas?)
+    }
+
     /// Summarizes the records of a run. `epochs`: planned epochs, 0 if the run does not train.
     pub fn of(metrics: &Metrics, epochs: u32) -> Self {
         let summary = |epoch: &crate::record::Epoch| EpochSummary {

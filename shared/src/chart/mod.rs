@@ -107,6 +107,8 @@ pub enum SweepFigure {
     Accuracy,
     /// CAS, best and last.
     Cas,
+    /// CAS of the best checkpoint minus CAS of the last.
+    CasLost,
     /// Robust accuracy over epochs.
     Epochs,
 }
@@ -151,6 +153,7 @@ impl SweepFigure {
         match self {
             SweepFigure::Accuracy => "Robust accuracy",
             SweepFigure::Cas => "CAS",
+            SweepFigure::CasLost => "CAS, best − last",
             SweepFigure::Epochs => "Over epochs",
         }
     }

@@ -1,4 +1,4 @@
-//! Results of a sweep: best and last over the varied value, with the range over seeds, and robust accuracy
+//! Results of a sweep: best, last and their difference over the varied value, with the range over seeds, and robust accuracy
 //! over epochs.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use super::pen::{Align, Font, text_width};
 use super::scale::{Projection, ROUND, ROUNDEST, round_up, ticks};
 use super::tex::{self, Line, Plot, Tex};
 use super::{Chart, ChartError, Figure, Pen, Rect};
-use crate::api::{EpochSummary, Run, Sweep};
+use crate::api::{Run, RunSummary, Sweep};
 use crate::format;
 use crate::id::RunId;
 use crate::record::{Epoch, Metrics};
@@ -43,7 +43,54 @@ pub enum Unit {
     Accuracy,
     /// CAS; the axis starts at 0.
     Cas,
+    /// CAS of the best checkpoint − CAS of the last, which is what training past the best costs.
+    CasLost,
 }
+
+/// A number of a finished or running training run.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Its name in addresses.
+    pub slug: &'static str,
+    /// Its name in tables.
+    pub label: &'static str,
+    /// Which of the numbers of its unit, such as `Best`; empty if the unit has only one.
+    pub name: &'static str,
+    pub unit: Unit,
+    /// Whether its line is dashed.
+    pub dashed: bool,
+    pub of: fn(&RunSummary) -> Option<f64>,
+}
+
+/// The numbers that sweeps show of their runs.
+pub static READINGS: [Reading; 5] = [
+    Reading {
+        slug: "best",
+        label: "Best robust",
+        name: "Best",
+        unit: Unit::Accuracy,
+        dashed: false,
+        of: |run| run.best.as_ref()?.robust_accuracy,
+    },
+    Reading {
+        slug: "last",
+        label: "Last robust",
+        name: "Last",
+        unit: Unit::Accuracy,
+        dashed: true,
+        of: |run| run.last.as_ref()?.robust_accuracy,
+    },
+    Reading { slug: "cas", label: "CAS, best", name: "Best", unit: Unit::Cas, dashed: false, of: |run| run.best.as_ref()?.cas },
+    Reading { slug: "lastcas", label: "CAS, last", name: "Last", unit: Unit::Cas, dashed: true, of: |run| run.last.as_ref()?.cas },
+    Reading {
+        slug: "lost",
+        label: "CAS, best − last",
+        name: "",
+        unit: Unit::CasLost,
+        dashed: false,
+        of: |run| run.delta_cas().map(|change| -change),
+    },
+];
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepSeries {
@@ -108,18 +155,11 @@ pub fn cells<'a>(sweep: &'a Sweep, field: &str) -> Vec<Cell<'a>> {
 }
 
 impl Unit {
-    /// The quantity of an epoch's summary.
-    pub fn value(self, epoch: &EpochSummary) -> Option<f64> {
-        match self {
-            Unit::Accuracy => epoch.robust_accuracy,
-            Unit::Cas => epoch.cas,
-        }
-    }
-
     pub fn name(self) -> &'static str {
         match self {
             Unit::Accuracy => "Robust accuracy",
             Unit::Cas => "CAS",
+            Unit::CasLost => "CAS, best − last",
         }
     }
 
@@ -127,28 +167,34 @@ impl Unit {
         match self {
             Unit::Accuracy => format::percent(value),
             Unit::Cas => format::decimal(value, 1),
+            Unit::CasLost => format::decimal(value, 2),
         }
     }
 }
 
+impl Reading {
+    /// Mean and spread over runs; `None` if none has the number.
+    pub fn spread(&self, runs: &[&Run]) -> Option<Spread> {
+        Spread::of(&runs.iter().filter_map(|run| (self.of)(&run.summary)).collect::<Vec<_>>())
+    }
+}
+
 impl SweepChart {
-    /// Best and last over the values of `field`.
-    pub fn best_and_last(sweep: &Sweep, field: &str, x_name: &str, unit: Unit, theme: Theme) -> Self {
+    /// The readings of a unit, such as best and last, over the values of `field`.
+    pub fn over_values(sweep: &Sweep, field: &str, x_name: &str, unit: Unit, theme: Theme) -> Self {
         let cells = cells(sweep, field);
         let groups = distinct(cells.iter().map(|cell| cell.others.clone()));
         let mut series = Vec::new();
         for (index, group) in groups.iter().enumerate() {
-            for (name, dashed) in [("Best", false), ("Last", true)] {
-                let of = |run: &&Run| {
-                    if dashed { run.summary.last.as_ref() } else { run.summary.best.as_ref() }.and_then(|epoch| unit.value(epoch))
-                };
+            for reading in READINGS.iter().filter(|reading| reading.unit == unit) {
+                let Reading { name, dashed, .. } = *reading;
                 let mine = cells.iter().filter(|cell| cell.others == *group);
-                let points = mine.filter_map(|cell| {
-                    Some(SweepPoint { x: cell.x, spread: Spread::of(&cell.runs.iter().filter_map(of).collect::<Vec<_>>())? })
-                });
-                let (name, color) = match groups.len() {
-                    1 => (name.to_owned(), usize::from(dashed)),
-                    _ => (format!("{group}, {}", name.to_ascii_lowercase()), index),
+                let points = mine.filter_map(|cell| Some(SweepPoint { x: cell.x, spread: reading.spread(&cell.runs)? }));
+                let (name, color) = match (groups.len(), name) {
+                    (1, "") => (unit.name().to_owned(), 0),
+                    (1, name) => (name.to_owned(), usize::from(dashed)),
+                    (_, "") => (group.clone(), index),
+                    (_, name) => (format!("{group}, {}", name.to_ascii_lowercase()), index),
                 };
                 series.push(SweepSeries { name, color, dashed, points: points.collect() });
             }
@@ -199,11 +245,14 @@ impl SweepChart {
         let plot = Rect::new(LEFT, top, (width - RIGHT - LEFT).max(1.0), (height - top - BOTTOM).max(1.0));
         let steps = if plot.height >= 130.0 { 5.0 } else { 2.0 };
         let points = || self.series.iter().flat_map(|series| &series.points);
-        let highest = match self.unit {
-            Unit::Accuracy => 1.0,
-            Unit::Cas => {
+        let (lowest, highest, y_step) = match self.unit {
+            Unit::Accuracy => (0.0, 1.0, 1.0 / steps),
+            Unit::Cas | Unit::CasLost => {
+                let lowest = points().map(|point| point.spread.low).fold(0.0, f64::min);
                 let highest = points().map(|point| point.spread.high).fold(0.05, f64::max);
-                round_up(highest / steps, &ROUND) * steps
+                let step = round_up((highest - lowest) / steps, &ROUND);
+                let whole = |value: f64| (value / step - 1e-9).ceil() * step;
+                (-whole(-lowest), if lowest < 0.0 { whole(highest) } else { step * steps }, step)
             }
         };
         let places = || points().map(|point| point.x).chain(self.x_values.iter().map(|value| value.0));
@@ -216,8 +265,8 @@ impl SweepChart {
         SweepLayout {
             plot,
             x: Projection { values: (first - margin, last + margin), pixels: (plot.left, plot.right()) },
-            y: Projection { values: (0.0, highest), pixels: (plot.bottom(), plot.top) },
-            y_step: highest / steps,
+            y: Projection { values: (lowest, highest), pixels: (plot.bottom(), plot.top) },
+            y_step,
             keys: named.into_iter().map(Some).chain([None]).zip(keys).collect(),
         }
     }
@@ -230,12 +279,15 @@ impl SweepChart {
             let y = layout.y.to_pixel(value);
             let text = match self.unit {
                 Unit::Accuracy => format!("{} %", format::decimal(value * 100.0, 0)),
-                Unit::Cas => format::decimal(value, if layout.y_step < 0.1 { 2 } else { usize::from(layout.y_step.fract() > 1e-9) }),
+                Unit::Cas | Unit::CasLost => format::decimal(value, if layout.y_step < 0.1 { 2 } else { usize::from(layout.y_step.fract() > 1e-9) }),
             };
             pen.horizontal(plot.left, plot.right(), y, palette.grid)?;
             pen.text(&text, (plot.left - 8.0, y), Align::End, font)?;
         }
         pen.horizontal(plot.left, plot.right(), plot.bottom(), palette.axis)?;
+        if layout.y.values.0 < 0.0 {
+            pen.horizontal(plot.left, plot.right(), layout.y.to_pixel(0.0), palette.axis)?;
+        }
         let epochs = || {
             let step = round_up((layout.x.values.1 / (plot.width / 70.0).clamp(1.0, 10.0)).max(1.0), &ROUNDEST);
             ticks(layout.x.values, step).into_iter().map(|value| (value, epoch_number(value as u32))).collect()
@@ -433,10 +485,11 @@ impl Figure for SweepChart {
                 false => Vec::new(),
             },
         });
-        let mut options = vec![tex::SIZE.to_owned(), format!("xlabel={{{}}}", tex.escaped(&self.x_name)), "ymin=0".to_owned()];
+        let mut options = vec![tex::SIZE.to_owned(), format!("xlabel={{{}}}", tex.escaped(&self.x_name))];
         options.push(match self.unit {
-            Unit::Accuracy => "ymax=100, ylabel={robust accuracy (\\%)}".to_owned(),
-            Unit::Cas => "ylabel={CAS}".to_owned(),
+            Unit::Accuracy => "ymin=0, ymax=100, ylabel={robust accuracy (\\%)}".to_owned(),
+            Unit::Cas => "ymin=0, ylabel={CAS}".to_owned(),
+            Unit::CasLost => "ylabel={CAS, best $-$ last}".to_owned(),
         });
         if !self.x_values.is_empty() {
             options.push(tex.named_ticks(&self.x_values));
@@ -450,7 +503,7 @@ impl Figure for SweepChart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{RunSummary, SweepAxis};
+    use crate::api::{EpochSummary, SweepAxis};
     use crate::config::RunConfig;
     use crate::fixtures;
     use crate::preset;
@@ -492,7 +545,7 @@ mod tests {
 
     #[test]
     fn seeds_are_one_point_with_their_spread() {
-        let chart = SweepChart::best_and_last(&eps_and_seeds(), "attack.eps", "Radius eps", Unit::Accuracy, Theme::Light);
+        let chart = SweepChart::over_values(&eps_and_seeds(), "attack.eps", "Radius eps", Unit::Accuracy, Theme::Light);
         assert_eq!(chart.x_values.iter().map(|value| value.1.as_str()).collect::<Vec<_>>(), ["2/255", "8/255", "16/255"]);
         let names: Vec<(&str, bool)> = chart.series.iter().map(|series| (series.name.as_str(), series.dashed)).collect();
         assert_eq!(names, [("Best", false), ("Last", true)]);
@@ -510,7 +563,7 @@ mod tests {
     fn another_varied_field_has_lines_of_its_own() {
         let sweep = made(&[("attack.eps", &[json!(2), json!(8)]), ("training.label_smoothing", &[json!(0.0), json!(0.1)])]);
         assert_eq!(fields(&sweep), ["attack.eps", "training.label_smoothing"]);
-        let chart = SweepChart::best_and_last(&sweep, "attack.eps", "eps", Unit::Cas, Theme::Light);
+        let chart = SweepChart::over_values(&sweep, "attack.eps", "eps", Unit::Cas, Theme::Light);
         let names: Vec<&str> = chart.series.iter().map(|series| series.name.as_str()).collect();
         let smoothing = "training.label_smoothing";
         assert_eq!(
@@ -523,6 +576,23 @@ mod tests {
             ]
         );
         assert_eq!(chart.series[2].color, chart.series[3].color);
+    }
+
+    #[test]
+    fn what_training_past_the_best_costs_is_drawn_below_zero_where_cas_rose() {
+        let mut sweep = eps_and_seeds();
+        let chart = SweepChart::over_values(&sweep, "attack.eps", "Radius eps", Unit::CasLost, Theme::Light);
+        let [lost] = &chart.series[..] else { panic!("{:?}", chart.series) };
+        assert!(lost.points.iter().all(|point| (point.spread.mean - 10.0).abs() < 1e-9), "{lost:?}");
+        assert_eq!((lost.name.as_str(), chart.layout(720.0, 400.0).y.values), ("CAS, best − last", (0.0, 10.0)));
+        for run in &mut sweep.runs {
+            std::mem::swap(&mut run.summary.best, &mut run.summary.last);
+        }
+        sweep.runs[0].summary.best.as_mut().unwrap().cas = Some(30.0);
+        let chart = SweepChart::over_values(&sweep, "attack.eps", "Radius eps", Unit::CasLost, Theme::Light);
+        let layout = chart.layout(720.0, 400.0);
+        let (low, high) = layout.y.values;
+        assert!(low <= -10.0 && high > 0.0 && ticks(layout.y.values, layout.y_step).iter().any(|tick| tick.abs() < 1e-9), "{low} {high}");
     }
 
     #[test]
@@ -563,8 +633,9 @@ mod tests {
         for sweep in [&full, &one, &empty] {
             let field = &fields(sweep)[0];
             for chart in [
-                SweepChart::best_and_last(sweep, field, "Radius eps", Unit::Accuracy, Theme::Light),
-                SweepChart::best_and_last(sweep, field, "Radius eps", Unit::Cas, Theme::Dark),
+                SweepChart::over_values(sweep, field, "Radius eps", Unit::Accuracy, Theme::Light),
+                SweepChart::over_values(sweep, field, "Radius eps", Unit::Cas, Theme::Dark),
+                SweepChart::over_values(sweep, field, "Radius eps", Unit::CasLost, Theme::Dark),
                 SweepChart::over_epochs(sweep, field, &metrics(sweep), Theme::Light),
             ] {
                 for (width, height) in [(640, 320), (340, 280), (60, 40), (1, 1)] {
@@ -573,13 +644,13 @@ mod tests {
                 }
             }
         }
-        let chart = SweepChart::best_and_last(&full, "attack.eps", "Radius eps", Unit::Accuracy, Theme::Light);
+        let chart = SweepChart::over_values(&full, "attack.eps", "Radius eps", Unit::Accuracy, Theme::Light);
         let drawn = svg(640, 320, &chart).unwrap();
         for text in ["2/255", "16/255", "Radius eps", "Best", "Last", "100 %"] {
             assert!(drawn.contains(&format!(">\n{text}\n")), "{text} is missing");
         }
         assert!(
-            svg(640, 320, &SweepChart::best_and_last(&empty, "seed", "Seed", Unit::Cas, Theme::Light))
+            svg(640, 320, &SweepChart::over_values(&empty, "seed", "Seed", Unit::Cas, Theme::Light))
                 .unwrap()
                 .contains("Nothing is measured yet")
         );

@@ -124,7 +124,7 @@ fn figures(summary: &RunSummary, classes: Option<usize>, finished: bool) -> Vec<
         Figure::new("Gap", format::points(findings::gap(summary)), "best to last"),
         Figure::new("CAS, best", format::decimal(cas(best), 2), normalized(best)),
         Figure::new("CAS, last", format::decimal(cas(last), 2), normalized(last)),
-        Figure::new("ΔCAS", format::signed(findings::delta_cas(summary), 2), "best to last"),
+        Figure::new("ΔCAS", format::signed(summary.delta_cas(), 2), "best to last"),
     ]
 }
 
