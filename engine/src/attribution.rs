@@ -147,8 +147,8 @@ impl Samples {
                 resamples,
                 cas_low: low[cas],
                 cas_high: high[cas],
-                low: symmetric(&low[..cells], number as usize),
-                high: symmetric(&high[..cells], number as usize),
+                low: Some(symmetric(&low[..cells], number as usize)),
+                high: Some(symmetric(&high[..cells], number as usize)),
             }))
         })
     }

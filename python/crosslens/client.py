@@ -99,7 +99,7 @@ class Attribution:
             class_accuracy=np.asarray(answer["class_accuracy"], dtype=np.float64),
             class_counts=np.asarray(answer["class_counts"], dtype=np.int64),
             cas_interval=None if bootstrap is None else (bootstrap["cas_low"], bootstrap["cas_high"]),
-            interval=None if bootstrap is None else (np.asarray(bootstrap["low"]), np.asarray(bootstrap["high"])),
+            interval=(np.asarray(bootstrap["low"]), np.asarray(bootstrap["high"])) if bootstrap and "low" in bootstrap else None,
         )
 
     def frame(self) -> pandas.DataFrame:

@@ -9,7 +9,7 @@ use shared::passes::multiply_adds;
 use crate::db::DoneRun;
 
 /// Fields that change neither the duration of an epoch nor that of a run without epochs.
-const FREE: [&str; 19] = [
+const FREE: [&str; 20] = [
     "/name",
     "/seed",
     "/sweep",
@@ -18,6 +18,7 @@ const FREE: [&str; 19] = [
     "/attack/step_size",
     "/attack/norm",
     "/attack/random_start",
+    "/evaluation/eps",
     "/evaluation/step_size",
     "/checkpoints",
     "/data/path",

@@ -1,6 +1,6 @@
 //! How much disk space a training run takes, computed from its configuration.
 
-use crate::api::{DiskEstimate, DiskUse};
+use crate::api::{DiskEstimate, DiskUse, MOST_CLASSES_WHOLE};
 use crate::config::{DistillationConfig, NetworkSize, TrainConfig};
 
 /// A value of a checkpoint: float32.
@@ -16,6 +16,8 @@ const MATRIX_BYTES: u64 = 600;
 const MATRIX_CLASS_BYTES: u64 = 50;
 const CELL_BYTES: u64 = 37;
 const INTERVAL_BYTES: u64 = 47;
+/// Part per cell of a thinned matrix: four decimals, and an entry of the confusion.
+const THINNED_CELL_BYTES: u64 = 10;
 /// Records of an epoch, and of each checkpoint and matrix that was written.
 const EPOCH_BYTES: u64 = 450;
 const FILE_RECORD_BYTES: u64 = 200;
@@ -50,7 +52,10 @@ pub fn estimate(config: &TrainConfig, classes: Option<u32>) -> Option<DiskEstima
     let (checkpoints, inputs) = (kept + best, config.attribution.inputs.len() as u64);
     let matrices = (attributed + best_attributed) * inputs;
     let cell_bytes = CELL_BYTES + if config.attribution.bootstrap > 0 { INTERVAL_BYTES } else { 0 };
-    let matrix_bytes = MATRIX_BYTES + MATRIX_CLASS_BYTES * classes + cell_bytes * classes * classes;
+    let thinned_cell_bytes = if classes > MOST_CLASSES_WHOLE as u64 { THINNED_CELL_BYTES } else { cell_bytes };
+    let whole = checkpoints * inputs;
+    let cells_bytes = (whole * cell_bytes + (matrices - whole) * thinned_cell_bytes) * classes * classes;
+    let attributions_bytes = matrices * (MATRIX_BYTES + MATRIX_CLASS_BYTES * classes) + cells_bytes;
 
     // Teachers that this run trains keep their best and their last checkpoint. A standard teacher is evaluated
     // only once, at its end.
@@ -65,7 +70,7 @@ pub fn estimate(config: &TrainConfig, classes: Option<u32>) -> Option<DiskEstima
     let records = EPOCH_BYTES * u64::from(last) + FILE_RECORD_BYTES * (checkpoints + matrices);
     let leaves = DiskUse {
         checkpoints_bytes: checkpoints * checkpoint_bytes,
-        attributions_bytes: matrices * matrix_bytes,
+        attributions_bytes,
         state_bytes: 0,
         other_bytes: FIXED_BYTES + records + teachers,
     };

@@ -123,7 +123,13 @@ impl Matrix {
     /// `other − self`, cell by cell; `None` if the numbers of classes differ.
     pub fn difference(&self, other: &Matrix) -> Option<Matrix> {
         (self.classes == other.classes)
-            .then(|| Matrix { classes: self.classes, values: self.values.iter().zip(&other.values).map(|(a, b)| b - a).collect() })
+            .then(|| Matrix { classes: self.classes, values: self.values.iter().zip(other.values.iter()).map(|(a, b)| b - a).collect() })
+    }
+
+    /// The matrix with values of `decimals` digits after the point.
+    pub fn rounded(&self, decimals: i32) -> Matrix {
+        let unit = 10f64.powi(decimals);
+        Matrix { classes: self.classes, values: self.values.iter().map(|value| (value * unit).round() / unit).collect() }
     }
 
     /// This matrix above the diagonal and `other` below it, after sorting the classes by `order`. The

@@ -12,9 +12,10 @@ use crate::id::SweepId;
 use crate::problem::FieldError;
 
 /// Fields offered for a sweep, with their labels.
-pub const FIELDS: [(&str, &str); 14] = [
+pub const FIELDS: [(&str, &str); 15] = [
     ("seed", "Seed"),
     ("attack.eps", "Radius eps"),
+    ("evaluation.eps", "Evaluation eps"),
     ("attack.norm", "Norm"),
     ("attack.steps", "Steps of the attack"),
     ("training.method", "Method"),

@@ -85,13 +85,16 @@ pub(super) fn write(
         checkpoint_sha256: checkpoint_sha256.to_owned(),
         seconds: measurement.seconds + begun.elapsed().as_secs_f64(),
     };
+    let is_kept = content.checkpoint.is_some() || !content.checkpoint_sha256.is_empty();
+    let content = if is_kept { content } else { content.thinned() };
     dir.write_json(&run_dir::attribution_file(epoch, inputs), &content)?;
     record(dir, &content)
 }
 
-/// Appends the record of an existing attribution file again. Needed after its checkpoint was removed.
+/// Makes an existing attribution file small and appends its record again. Needed after its checkpoint was removed.
 pub(super) fn record_again(dir: &mut RunDir, epoch: u32, inputs: Inputs) -> Result<(), Error> {
-    let content = read(dir, epoch, inputs)?;
+    let content = read(dir, epoch, inputs)?.thinned();
+    dir.write_json(&run_dir::attribution_file(epoch, inputs), &content)?;
     record(dir, &content)
 }
 

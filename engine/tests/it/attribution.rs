@@ -169,7 +169,8 @@ fn a_class_without_a_correct_sample_has_a_zero_attribution() {
         let whole = samples.attribute(aggregation, Subset::All);
         assert_close("others", &[classes.matrix.get(0, 2)], &[whole.matrix.get(0, 2)], 1e-12);
         let bootstrap = bootstrap(&samples, aggregation, Subset::Correct, 50);
-        assert_eq!((bootstrap.low.get(0, 1), bootstrap.high.get(1, 1)), (0.0, 1.0));
+        let [low, high] = bootstrap.cells().unwrap();
+        assert_eq!((low.get(0, 1), high.get(1, 1)), (0.0, 1.0));
     }
 }
 
@@ -184,7 +185,7 @@ fn where_all_samples_of_a_class_are_alike_every_resample_gives_the_estimate() {
     for aggregation in Aggregation::ALL {
         let classes = samples.attribute(aggregation, Subset::All);
         let found = bootstrap(&samples, aggregation, Subset::All, 40);
-        for ends in [&found.low, &found.high] {
+        for ends in found.cells().unwrap() {
             assert_close("ends", &cells(ends), &cells(&classes.matrix), 1e-12);
         }
         assert_close("CAS", &[found.cas_low, found.cas_high], &[classes.matrix.cas(); 2], 1e-12);
@@ -198,11 +199,12 @@ fn intervals_hold_the_estimate_and_narrow_as_one_over_the_root_of_samples() {
         let estimate = samples.attribute(aggregation, Subset::All).matrix;
         let found = bootstrap(samples, aggregation, Subset::All, 400);
         assert!(found.cas_low < estimate.cas() && estimate.cas() < found.cas_high, "{aggregation:?}");
+        let [low, high] = found.cells().unwrap();
         for (i, j) in [(0, 1), (0, 2), (1, 2)] {
-            assert!(found.low.get(i, j) < estimate.get(i, j) && estimate.get(i, j) < found.high.get(i, j), "{aggregation:?}");
-            assert_eq!((found.low.get(i, j), found.high.get(i, j)), (found.low.get(j, i), found.high.get(j, i)));
+            assert!(low.get(i, j) < estimate.get(i, j) && estimate.get(i, j) < high.get(i, j), "{aggregation:?}");
+            assert_eq!(found.cell(i, j), found.cell(j, i));
         }
-        found.high.get(0, 1) - found.low.get(0, 1)
+        high.get(0, 1) - low.get(0, 1)
     };
     for aggregation in Aggregation::ALL {
         // Both have the same classes, because class means and W are drawn before the samples.
@@ -229,7 +231,7 @@ fn intervals_are_as_wide_as_the_delta_method_says_and_cover_the_truth_as_often_a
         let weight = Tensor::ones([2, 2], DOUBLE);
         let samples = Samples { features, labels: labels.shallow_clone(), predictions: labels.shallow_clone(), weight };
         let found = bootstrap(&samples, Aggregation::AverageThenCosine, Subset::All, 300);
-        let (low, high) = (found.low.get(0, 1), found.high.get(0, 1));
+        let [low, high] = found.cell(0, 1).unwrap();
         covered += u32::from((low..=high).contains(&truth));
         widths += (high - low) / f64::from(sets);
         assert_close("CAS", &[found.cas_low, found.cas_high], &[2.0 * low.max(0.0), 2.0 * high.max(0.0)], 1e-12);

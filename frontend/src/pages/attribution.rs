@@ -325,8 +325,8 @@ fn PairCard(
             }
             let name = |class: usize| file.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
             let rank = (i != j).then(|| file.matrix.rank(i, j));
-            let bootstrap = file.bootstrap.as_ref().filter(|bootstrap| i.max(j) < bootstrap.low.classes());
-            let bounds = bootstrap.map(|bootstrap| interval(bootstrap.low.get(i, j), bootstrap.high.get(i, j), 3));
+            let bounds = file.bootstrap.as_ref().and_then(|bootstrap| bootstrap.cell(i, j));
+            let bounds = bounds.map(|[low, high]| interval(low, high, 3));
             let facts = [
                 Some(("Cosine".to_owned(), format::decimal(file.matrix.get(i, j), 4))),
                 bounds.map(|bounds| ("Interval".to_owned(), bounds)),
@@ -451,8 +451,10 @@ fn provenance(attribution: &Attribution) -> Vec<(&'static str, String)> {
         None => "none: clean images".to_owned(),
         Some(attack) => attack.text(),
     };
-    let bootstrap =
-        file.bootstrap.as_ref().map(|bootstrap| format!("95 %, {} resamples of the images", format::count(bootstrap.resamples.into())));
+    let bootstrap = file.bootstrap.as_ref().map(|bootstrap| {
+        let of = if bootstrap.cells().is_some() { "" } else { ", of CAS alone: the checkpoint was not kept" };
+        format!("95 %, {} resamples of the images{of}", format::count(bootstrap.resamples.into()))
+    });
     let samples: u64 = file.class_counts.iter().copied().map(u64::from).sum();
     vec![
         ("Run", attribution.context.run.to_string()),

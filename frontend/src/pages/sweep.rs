@@ -131,15 +131,18 @@ fn SweepView(
         })
     };
     let metrics = curves(sweep);
-    let over_epochs = Memo::new(move |_| {
-        let field = field.get();
-        sweep.with(|sweep| metrics.with(|metrics| SweepChart::over_epochs(sweep, &field, metrics, theme.get())))
-    });
+    let over_epochs = move |unit: Unit| {
+        Memo::new(move |_| {
+            let field = field.get();
+            sweep.with(|sweep| metrics.with(|metrics| SweepChart::over_epochs(sweep, &field, unit, metrics, theme.get())))
+        })
+    };
     let plot = move |figure: SweepFigure| match figure {
         SweepFigure::Accuracy => view! { <Plot title="Robust accuracy" chart=chart(Unit::Accuracy)/> },
         SweepFigure::Cas => view! { <Plot title="CAS" chart=chart(Unit::Cas)/> },
         SweepFigure::CasLost => view! { <Plot title="CAS, best − last" chart=chart(Unit::CasLost)/> },
-        SweepFigure::Epochs => view! { <Plot title="Robust accuracy over epochs" chart=over_epochs/> },
+        SweepFigure::Epochs => view! { <Plot title="Robust accuracy over epochs" chart=over_epochs(Unit::Accuracy)/> },
+        SweepFigure::CasEpochs => view! { <Plot title="CAS over epochs" chart=over_epochs(Unit::Cas)/> },
     };
     let only_seeds = Memo::new(move |_| known.with(|known| known.iter().all(|field| field == SEED)));
     let figures = Signal::derive(move || sweep.with(|sweep| summary(&sweep.runs)));
@@ -192,8 +195,9 @@ fn SweepView(
         <Spreads sweep field/>
         <div class="pair-of-panels">
             {plot(SweepFigure::Epochs)}
-            {plot(SweepFigure::CasLost)}
+            {plot(SweepFigure::CasEpochs)}
         </div>
+        {plot(SweepFigure::CasLost)}
         <Exports exports=Signal::derive(move || sweep.with(|sweep| exports_of(&sweep.id, &field.get())))/>
         <Runs sweep known sorting/>
     }

@@ -122,7 +122,7 @@ async fn cell(state: &AppState, id: AttributionId, (i, j): (usize, usize)) -> Re
             return Err(ApiError::on_field(Kind::InvalidQuery, field, message));
         }
     }
-    let interval = file.bootstrap.as_ref().map(|bootstrap| [bootstrap.low.get(i, j), bootstrap.high.get(i, j)]);
+    let interval = file.bootstrap.as_ref().and_then(|bootstrap| bootstrap.cell(i, j));
     let checkpoint = CheckpointHash { id: file.checkpoint_id(&id.run), sha256: file.checkpoint_sha256 };
     Ok(Some((EpochCell { epoch: id.epoch, value: file.matrix.get(i, j), interval }, checkpoint)))
 }

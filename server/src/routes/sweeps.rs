@@ -156,12 +156,13 @@ pub async fn get_sweep_chart(
         SweepFigure::Accuracy => SweepChart::over_values(&sweep, &field, name, Unit::Accuracy, theme),
         SweepFigure::Cas => SweepChart::over_values(&sweep, &field, name, Unit::Cas, theme),
         SweepFigure::CasLost => SweepChart::over_values(&sweep, &field, name, Unit::CasLost, theme),
-        SweepFigure::Epochs => {
+        SweepFigure::Epochs | SweepFigure::CasEpochs => {
+            let unit = if chart == SweepFigure::Epochs { Unit::Accuracy } else { Unit::Cas };
             let mut metrics = BTreeMap::new();
             for run in &sweep.runs {
                 metrics.insert(run.id.clone(), state.dirs.of(&run.id).metrics().await?);
             }
-            SweepChart::over_epochs(&sweep, &field, &metrics, theme)
+            SweepChart::over_epochs(&sweep, &field, unit, &metrics, theme)
         }
     };
     let runs: Vec<RunId> = sweep.runs.iter().map(|run| run.id.clone()).collect();

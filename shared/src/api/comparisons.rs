@@ -111,7 +111,7 @@ impl Difference {
             delta_cas: to.cas - from.cas,
             matrix: from.matrix.difference(&to.matrix)?,
             changes: from.matrix.changes(&to.matrix),
-            unresolved: from.bootstrap.as_ref().zip(to.bootstrap.as_ref()).map(|(from, to)| from.unresolved(to)),
+            unresolved: from.bootstrap.as_ref().zip(to.bootstrap.as_ref()).and_then(|(from, to)| from.unresolved(to)),
         })
     }
 

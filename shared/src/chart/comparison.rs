@@ -120,7 +120,7 @@ mod tests {
         let matrix = |cosine: f64| Matrix::try_from(vec![vec![1.0, cosine], vec![cosine, 1.0]]).unwrap();
         let (low, high) = (matrix(cosine - 0.05), matrix(cosine + 0.05));
         let of = fixtures::attribution("r", epoch, matrix(cosine));
-        let bootstrap = Some(Bootstrap { resamples: 200, cas_low: 0.0, cas_high: 1.0, low, high });
+        let bootstrap = Some(Bootstrap { resamples: 200, cas_low: 0.0, cas_high: 1.0, low: Some(low), high: Some(high) });
         Attribution { file: AttributionFile { bootstrap, ..of.file }, ..of }
     }
 

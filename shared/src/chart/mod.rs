@@ -111,6 +111,8 @@ pub enum SweepFigure {
     CasLost,
     /// Robust accuracy over epochs.
     Epochs,
+    /// CAS over epochs.
+    CasEpochs,
 }
 
 /// Figures of the page of the three-class model.
@@ -154,7 +156,8 @@ impl SweepFigure {
             SweepFigure::Accuracy => "Robust accuracy",
             SweepFigure::Cas => "CAS",
             SweepFigure::CasLost => "CAS, best − last",
-            SweepFigure::Epochs => "Over epochs",
+            SweepFigure::Epochs => "Robust accuracy over epochs",
+            SweepFigure::CasEpochs => "CAS over epochs",
         }
     }
 }

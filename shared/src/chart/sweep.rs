@@ -15,6 +15,7 @@ use super::scale::{Projection, ROUND, ROUNDEST, round_up, ticks};
 use super::tex::{self, Line, Plot, Tex};
 use super::{Chart, ChartError, Figure, Pen, Rect};
 use crate::api::{Run, RunSummary, Sweep};
+use crate::config::Inputs;
 use crate::format;
 use crate::id::RunId;
 use crate::record::{Epoch, Metrics};
@@ -210,25 +211,42 @@ impl SweepChart {
         }
     }
 
-    /// Robust accuracy on test and training images over epochs: mean over seeds, one color for each value of
-    /// `field`.
-    pub fn over_epochs(sweep: &Sweep, field: &str, metrics: &BTreeMap<RunId, Metrics>, theme: Theme) -> Self {
+    /// Robust accuracy on test and training images, or CAS on adversarial and clean inputs, over epochs: mean
+    /// over seeds, one color for each value of `field`.
+    pub fn over_epochs(sweep: &Sweep, field: &str, unit: Unit, metrics: &BTreeMap<RunId, Metrics>, theme: Theme) -> Self {
         let cells = cells(sweep, field);
         let several = distinct(cells.iter().map(|cell| cell.others.clone())).len() > 1;
         let mut series = Vec::new();
         for (color, cell) in cells.iter().enumerate() {
             let name = if several { format!("{}, {}", cell.x_label, cell.others) } else { cell.x_label.clone() };
-            let test = |epoch: &Epoch| epoch.test_robust_accuracy;
-            let train = |epoch: &Epoch| epoch.train_robust_accuracy;
-            series.push(SweepSeries { name, color, dashed: false, points: mean_curve(cell, metrics, test) });
-            series.push(SweepSeries { name: String::new(), color, dashed: true, points: mean_curve(cell, metrics, train) });
+            let of = |value: fn(&Epoch) -> Option<f64>| move |metrics: &Metrics| measured(metrics, value);
+            let cas = |inputs: Inputs| {
+                move |metrics: &Metrics| {
+                    let mine = metrics.attributions.iter().filter(|entry| entry.inputs == inputs);
+                    mine.map(|entry| (entry.epoch, entry.cas)).collect::<Vec<_>>()
+                }
+            };
+            let [solid, dashed] = match unit {
+                Unit::Accuracy => [
+                    mean_curve(cell, metrics, of(|epoch| epoch.test_robust_accuracy)),
+                    mean_curve(cell, metrics, of(|epoch| epoch.train_robust_accuracy)),
+                ],
+                Unit::Cas | Unit::CasLost => {
+                    [mean_curve(cell, metrics, cas(Inputs::Adversarial)), mean_curve(cell, metrics, cas(Inputs::Clean))]
+                }
+            };
+            series.push(SweepSeries { name, color, dashed: false, points: solid });
+            series.push(SweepSeries { name: String::new(), color, dashed: true, points: dashed });
         }
         SweepChart {
             x_name: "epoch".to_owned(),
             x_values: Vec::new(),
-            unit: Unit::Accuracy,
+            unit,
             series: series.into_iter().filter(|series| !series.points.is_empty()).collect(),
-            note: "solid: test images, dashed: training images",
+            note: match unit {
+                Unit::Accuracy => "solid: test images, dashed: training images",
+                Unit::Cas | Unit::CasLost => "solid: adversarial inputs, dashed: clean",
+            },
             theme,
         }
     }
@@ -360,11 +378,16 @@ impl SweepSeries {
     }
 }
 
+/// A number of each epoch that has it.
+fn measured(metrics: &Metrics, value: fn(&Epoch) -> Option<f64>) -> Vec<(u32, f64)> {
+    metrics.epochs.iter().filter_map(|epoch| Some((epoch.epoch, value(epoch)?))).collect()
+}
+
 /// Mean over the runs of a cell, for each epoch.
-fn mean_curve(cell: &Cell<'_>, metrics: &BTreeMap<RunId, Metrics>, value: fn(&Epoch) -> Option<f64>) -> Vec<SweepPoint> {
+fn mean_curve(cell: &Cell<'_>, metrics: &BTreeMap<RunId, Metrics>, values: impl Fn(&Metrics) -> Vec<(u32, f64)>) -> Vec<SweepPoint> {
     let mut by_epoch: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-    for epoch in cell.runs.iter().filter_map(|run| metrics.get(&run.id)).flat_map(|metrics| &metrics.epochs) {
-        by_epoch.entry(epoch.epoch).or_default().extend(value(epoch));
+    for (epoch, value) in cell.runs.iter().filter_map(|run| metrics.get(&run.id)).flat_map(values) {
+        by_epoch.entry(epoch).or_default().push(value);
     }
     by_epoch.into_iter().filter_map(|(epoch, values)| Some(SweepPoint { x: f64::from(epoch), spread: Spread::of(&values)? })).collect()
 }
@@ -442,14 +465,21 @@ impl Figure for SweepChart {
         let (mut names, mut inputs, mut labels, mut spreads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut name = "";
         for series in &self.series {
-            // Over epochs, the line of training images has no name and follows that of test images, which has
-            // one.
-            let of_training = series.name.is_empty();
-            name = if of_training { name } else { &series.name };
+            // Over epochs, the dashed line has no name and follows the solid one, which has one.
+            let is_second = series.name.is_empty();
+            name = if is_second { name } else { &series.name };
             for point in &series.points {
                 let label = self.x_values.iter().find(|value| value.0 == point.x).map(|value| value.1.clone());
                 names.push(name.to_owned());
-                inputs.push(if of_training { "train" } else { "test" }.to_owned());
+                inputs.push(
+                    match (self.unit, is_second) {
+                        (Unit::Accuracy, false) => "test",
+                        (Unit::Accuracy, true) => "train",
+                        (Unit::Cas | Unit::CasLost, false) => "adversarial",
+                        (Unit::Cas | Unit::CasLost, true) => "clean",
+                    }
+                    .to_owned(),
+                );
                 labels.push(label.unwrap_or_else(|| point.x.to_string()));
                 spreads.push(point.spread);
             }
@@ -618,12 +648,31 @@ mod tests {
     #[test]
     fn curves_are_the_mean_over_seeds_and_name_each_value_once() {
         let sweep = eps_and_seeds();
-        let chart = SweepChart::over_epochs(&sweep, "attack.eps", &metrics(&sweep), Theme::Light);
+        let chart = SweepChart::over_epochs(&sweep, "attack.eps", Unit::Accuracy, &metrics(&sweep), Theme::Light);
         let names: Vec<&str> = chart.series.iter().map(|series| series.name.as_str()).collect();
         assert_eq!(names, ["2/255", "", "8/255", "", "16/255", ""]);
         assert!((chart.series[0].points[2].spread.mean - 0.31).abs() < 1e-9);
-        assert!(SweepChart::over_epochs(&sweep, "attack.eps", &BTreeMap::new(), Theme::Light).is_empty());
+        assert!(SweepChart::over_epochs(&sweep, "attack.eps", Unit::Accuracy, &BTreeMap::new(), Theme::Light).is_empty());
     }
+
+    #[test]
+    fn cas_over_epochs_is_of_adversarial_inputs_and_dashed_of_clean_ones() {
+        let sweep = made(&[("seed", &[json!(0), json!(1)])]);
+        let of = |index: usize| {
+            let entry = |epoch, inputs, cas| Record::Attribution(fixtures::matrix_of(epoch, inputs, cas));
+            let cas = 8.0 + index as f64;
+            Metrics::from_records([entry(1, Inputs::Adversarial, cas), entry(2, Inputs::Adversarial, cas - 2.0), entry(2, Inputs::Clean, 4.0)])
+        };
+        let metrics = sweep.runs.iter().enumerate().map(|(index, run)| (run.id.clone(), of(index))).collect();
+        let chart = SweepChart::over_epochs(&sweep, "attack.eps", Unit::Cas, &metrics, Theme::Light);
+        let drawn: Vec<(bool, Vec<(f64, f64)>)> = chart
+            .series
+            .iter()
+            .map(|series| (series.dashed, series.points.iter().map(|point| (point.x, point.spread.mean)).collect()))
+            .collect();
+        assert_eq!(drawn, [(false, vec![(1.0, 8.5), (2.0, 6.5)]), (true, vec![(2.0, 4.0)])]);
+    }
+
     #[test]
     fn charts_of_any_size_draw_finite_numbers() {
         use crate::chart::svg;
@@ -636,7 +685,8 @@ mod tests {
                 SweepChart::over_values(sweep, field, "Radius eps", Unit::Accuracy, Theme::Light),
                 SweepChart::over_values(sweep, field, "Radius eps", Unit::Cas, Theme::Dark),
                 SweepChart::over_values(sweep, field, "Radius eps", Unit::CasLost, Theme::Dark),
-                SweepChart::over_epochs(sweep, field, &metrics(sweep), Theme::Light),
+                SweepChart::over_epochs(sweep, field, Unit::Accuracy, &metrics(sweep), Theme::Light),
+                SweepChart::over_epochs(sweep, field, Unit::Cas, &metrics(sweep), Theme::Light),
             ] {
                 for (width, height) in [(640, 320), (340, 280), (60, 40), (1, 1)] {
                     let drawn = svg(width, height, &chart).unwrap();

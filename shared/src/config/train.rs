@@ -11,7 +11,6 @@ use super::data::DataConfig;
 use super::method::Method;
 use super::model::ModelConfig;
 use super::precision::Precision;
-use super::threat::ThreatModel;
 use crate::builtin::cos;
 use crate::eps::Eps;
 use crate::id::{CheckpointRef, SweepId};
@@ -154,12 +153,17 @@ pub struct AwpConfig {
     pub warmup_epochs: u32,
 }
 
-/// The PGD attack for robust accuracy and adversarial attribution, with the norm and eps of the run.
+/// The PGD attack for robust accuracy and adversarial attribution, in the norm of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluationConfig {
     /// Evaluates the test set every `every` epochs, and after the last.
     pub every: u32,
+    /// Radius. Absent: that of the training attack. The paper's public code evaluates, and chooses the best
+    /// checkpoint, at 8/255 whatever it trains with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "8/255")]
+    pub eps: Option<Eps>,
     pub steps: u32,
     /// Step size. Absent: eps/4 for ℓ∞ and eps/8 for ℓ2, as in the paper.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -243,7 +247,7 @@ impl Default for AwpConfig {
 
 impl Default for EvaluationConfig {
     fn default() -> Self {
-        EvaluationConfig { every: 1, steps: 20, step_size: None, random_start: true }
+        EvaluationConfig { every: 1, eps: None, steps: 20, step_size: None, random_start: true }
     }
 }
 
@@ -369,6 +373,10 @@ impl TrainConfig {
             false => format!("{data} · {}", method.short),
             true => format!("{data} · {} · {}", method.short, self.attack.threat()),
         };
+        let title = match self.evaluation.eps {
+            Some(eps) if eps != self.attack.eps => format!("{title} · evaluated at {eps}"),
+            _ => title,
+        };
         match self.precision {
             Precision::Float32 => title,
             precision => format!("{title} · {}", precision.label()),
@@ -384,9 +392,9 @@ impl TrainConfig {
 
     /// The attack that measures robust accuracy.
     pub fn measuring_attack(&self) -> PgdConfig {
-        let ThreatModel { norm, eps } = self.attack.threat();
-        let EvaluationConfig { every: _, steps, step_size, random_start } = self.evaluation;
-        PgdConfig { norm, eps, step_size, steps, random_start }
+        let threat = self.attack.threat();
+        let EvaluationConfig { every: _, eps, steps, step_size, random_start } = self.evaluation;
+        PgdConfig { norm: threat.norm, eps: eps.unwrap_or(threat.eps), step_size, steps, random_start }
     }
 
     /// Whether the checkpoint of `epoch` (from 1) is saved even if it is neither best nor last.
@@ -446,8 +454,9 @@ impl TrainConfig {
             check.that("attack.steps", attack.steps == steps, || format!("{} is too many; {label} takes {steps}", attack.steps));
         }
 
-        let EvaluationConfig { every, steps, step_size, random_start: _ } = evaluation;
+        let EvaluationConfig { every, eps, steps, step_size, random_start: _ } = evaluation;
         check.range("evaluation.every", *every, 1, training.epochs.max(1));
+        check.size("evaluation.eps", *eps, attack.norm.largest(shape));
         check.range("evaluation.steps", *steps, 1, 10_000);
         check.size("evaluation.step_size", *step_size, attack.norm.largest(shape));
         let CheckpointConfig { every, at_most, epochs } = checkpoints;

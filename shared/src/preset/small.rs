@@ -76,7 +76,7 @@ fn digits_config() -> TrainConfig {
         attack: AttackConfig::of(Norm::Linf, Eps::of_255(25.5)),
         evaluation: EvaluationConfig::default(),
         checkpoints: CheckpointConfig { every: 5, ..CheckpointConfig::default() },
-        attribution: AttributionConfig::default(),
+        attribution: AttributionConfig { every: 1, ..AttributionConfig::default() },
     }
 }
 

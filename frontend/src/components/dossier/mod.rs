@@ -209,8 +209,7 @@ fn facts(subject: &Attribution, baseline: Option<&Attribution>, (i, j): Cell) ->
     let file = &subject.file;
     let value = file.matrix.get(i, j);
     let mut facts = vec![("Cosine".to_owned(), format::decimal(value, 4))];
-    if let Some(bootstrap) = &file.bootstrap {
-        let (low, high) = (bootstrap.low.get(i, j), bootstrap.high.get(i, j));
+    if let Some([low, high]) = file.bootstrap.as_ref().and_then(|bootstrap| bootstrap.cell(i, j)) {
         facts.push(("Interval, 95 %".to_owned(), format!("[{}, {}]", format::decimal(low, 3), format::decimal(high, 3))));
     }
     if let Some(baseline) = baseline {

@@ -19,6 +19,7 @@ pub fn TrainSections() -> impl IntoView {
         <ModelSection/>
         <TrainingSection/>
         <AttackSection/>
+        <OptimizerSection/>
         <AdditionsSection/>
         <EvaluationSection/>
         <KeepSection/>
@@ -82,13 +83,31 @@ fn TrainingSection() -> impl IntoView {
                 />
                 <TextField path="training.decay_factor" label="Decay factor" kind=Kind::Number/>
             </Show>
+        </Section>
+    }
+}
+
+#[component]
+fn OptimizerSection() -> impl IntoView {
+    let form = use_form();
+    let set = Signal::derive(move || {
+        let text = |path| form.config.with(|config| form::text_of(form::at(config, path)));
+        let precision = match form.parsed.get() {
+            Ok(RunConfig::Train(config)) => config.precision,
+            _ => Precision::default(),
+        };
+        let (momentum, decay) = (text("training.momentum"), text("training.weight_decay"));
+        format!("momentum {momentum}, weight decay {decay}, {}", precision.label())
+    });
+    view! {
+        <FoldedSection title="Optimizer and number format" set>
             <TextField path="training.momentum" label="Momentum" kind=Kind::Number/>
             <TextField path="training.weight_decay" label="Weight decay" kind=Kind::Number/>
             <SelectField
                 path="precision" label="Precision" options=options(Precision::ALL, Precision::label)
                 hint="bfloat16: less exact passes in training and its attacks, meant for GPUs and for processors with AMX. Published numbers are float32."
             />
-        </Section>
+        </FoldedSection>
     }
 }
 
@@ -194,12 +213,19 @@ fn EvaluationSection() -> impl IntoView {
         _ => "Empty: eps/4 for ℓ∞ and eps/8 for ℓ2, the paper's rule.".to_owned(),
     });
     let set = Signal::derive(move || match form.parsed.get() {
-        Ok(RunConfig::Train(config)) => format!("PGD-{}, {}", config.evaluation.steps, every(config.evaluation.every)),
+        Ok(RunConfig::Train(config)) => {
+            let eps = config.evaluation.eps.map(|eps| format!(" at {}", eps.long(config.attack.norm)));
+            format!("PGD-{}{}, {}", config.evaluation.steps, eps.unwrap_or_default(), every(config.evaluation.every))
+        }
         _ => String::new(),
     });
     view! {
-        <FoldedSection title="Evaluation" set text="The attack that robust accuracy and adversarial attributions are measured with, at the norm and eps above.">
+        <FoldedSection title="Evaluation" set text="The attack that robust accuracy and adversarial attributions are measured with, in the norm above.">
             <TextField path="evaluation.every" label="Every … epochs" kind=Kind::Number/>
+            <SizeField
+                path="evaluation.eps" label="Radius eps"
+                otherwise=Signal::stored("Empty: the radius of the training attack. The paper's public code takes 8/255 for each.".to_owned())
+            />
             <TextField path="evaluation.steps" label="Steps" kind=Kind::Number/>
             <SizeField path="evaluation.step_size" label="Step size" otherwise=rule/>
             <CheckField path="evaluation.random_start" label="Random start"/>

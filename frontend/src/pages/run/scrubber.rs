@@ -1,5 +1,7 @@
-//! A slider below the curves that moves the page through the kept checkpoints, and plays them.
+//! A slider below the curves that moves the page through the epochs that have a checkpoint or a matrix, and
+//! plays them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use leptos::prelude::*;
@@ -29,8 +31,7 @@ pub fn Scrubber(
     selected: Memo<Option<u32>>,
     selection: UrlState<Selection>,
 ) -> impl IntoView {
-    let kept =
-        Memo::new(move |_| metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
+    let kept = Memo::new(move |_| metrics.with(stops));
     let marks = Memo::new(move |_| kept.with(|kept| curves.with(|curves| marks(curves, kept))));
     let stand = Memo::new(move |_| selected.get().unwrap_or_default());
     let go = move |epoch: u32| {
@@ -161,6 +162,13 @@ pub fn Scrubber(
     move || several.get().then(content)
 }
 
+/// The epochs that the slider stops at: those with a checkpoint or a matrix.
+fn stops(metrics: &Metrics) -> Vec<u32> {
+    let checkpoints = metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch);
+    let epochs: BTreeSet<u32> = checkpoints.chain(metrics.attributions.iter().map(|entry| entry.epoch)).collect();
+    epochs.into_iter().collect()
+}
+
 /// A notable checkpoint, shown as a button.
 #[derive(Clone, Debug, PartialEq)]
 struct Mark {
@@ -266,6 +274,13 @@ mod tests {
         let found: Vec<(u32, String)> = marks(&curves, &[2, 3]).into_iter().map(|mark| (mark.epoch, mark.name)).collect();
         assert_eq!(found, [(2, "Best, lr 0.01, lr 0.001".to_owned()), (3, "Last".to_owned())]);
         assert!(marks(&curves, &[]).is_empty());
+    }
+
+    #[test]
+    fn the_slider_also_stops_at_matrices_whose_checkpoints_are_gone() {
+        use shared::record::Record;
+        let metrics = Metrics::from_records([4, 1, 2].map(|epoch| Record::Attribution(shared::fixtures::matrix_of(epoch, Inputs::Clean, 1.0))));
+        assert_eq!(stops(&metrics), [1, 2, 4]);
     }
 
     #[test]

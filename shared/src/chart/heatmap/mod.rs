@@ -453,7 +453,7 @@ impl Heatmap {
 /// Unresolved cells of a difference. Empty if an attribution has no intervals, or if cells are block means.
 pub fn unresolved(a: &Attribution, b: &Attribution, arrangement: &Arrangement) -> Vec<Vec<bool>> {
     let intervals = a.file.bootstrap.as_ref().zip(b.file.bootstrap.as_ref()).filter(|_| !arrangement.collapsed);
-    intervals.map(|(a, b)| a.unresolved(b)).unwrap_or_default()
+    intervals.and_then(|(a, b)| a.unresolved(b)).unwrap_or_default()
 }
 
 impl Chart for Heatmap {
