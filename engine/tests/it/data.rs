@@ -151,6 +151,21 @@ pub(crate) fn picture_folder() -> tempfile::TempDir {
     folder
 }
 
+/// A folder of `classes` classes with two pictures each for training and one for testing.
+pub(crate) fn folder_of_classes(classes: usize) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let digits = datasets::open(Dataset::Digits, folder.path(), 0).unwrap();
+    for class in 0..classes {
+        for (part, index) in [("train", 0), ("train", 1), ("val", 2)] {
+            let target = folder.path().join(part).join(format!("{class:02}"));
+            std::fs::create_dir_all(&target).unwrap();
+            let png = digits.png(&digits.train.pixels(&[3 * class + index]).unwrap());
+            std::fs::write(target.join(format!("{index}.png")), png).unwrap();
+        }
+    }
+    folder
+}
+
 fn pictures(folder: &tempfile::TempDir, edit: impl FnOnce(&mut DataConfig)) -> Result<Data, engine::Error> {
     config(Dataset::ImageFolder, |config| {
         config.path = Some(folder.path().to_str().unwrap().to_owned());

@@ -5,11 +5,14 @@ use std::path::Path;
 
 use engine::job;
 use engine::stop::Stop;
-use shared::config::{Architecture, CheckpointConfig, DistillationConfig, TrainConfig, WeightAveragingConfig};
+use shared::api::AttributionFile;
+use shared::config::{Architecture, CheckpointConfig, DataConfig, DistillationConfig, TrainConfig, WeightAveragingConfig};
+use shared::dataset::Dataset;
 use shared::disk::estimate;
 
+use crate::data::folder_of_classes;
 use crate::tiny_config;
-use crate::worker::{beside, json};
+use crate::worker::{beside, json, metrics};
 
 /// The estimate rounds headers and names, and JSON numbers differ in length.
 const TOLERANCE: f64 = 0.15;
@@ -78,4 +81,40 @@ fn a_run_takes_as_much_disk_space_as_was_estimated() {
     config.training.milestones = Vec::new();
     config.attribution.inputs = Vec::new();
     check("transformer", config);
+}
+
+#[test]
+fn matrices_of_many_classes_are_small_where_the_checkpoint_is_not_kept() {
+    tch::set_num_threads(1);
+    let pictures = folder_of_classes(24);
+    let mut config = tiny_config();
+    config.data = DataConfig {
+        dataset: Dataset::ImageFolder,
+        path: Some(pictures.path().to_str().unwrap().to_owned()),
+        image_size: Some(8),
+        train_samples: None,
+        test_samples: None,
+        label_noise: 0.0,
+        ..config.data
+    };
+    config.checkpoints = CheckpointConfig::default();
+    config.attribution.every = 1;
+    let root = tempfile::tempdir().unwrap();
+    let directory = beside(&root, "run", &json(config.clone()));
+    job::run(&directory, &Stop::default()).unwrap();
+    let metrics = metrics(&directory);
+    let kept: Vec<u32> = metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect();
+    assert!(kept.len() <= 2 && kept.contains(&4), "{kept:?}");
+    assert_eq!(metrics.attributions.len(), 8);
+    for entry in &metrics.attributions {
+        let file: AttributionFile = serde_json::from_slice(&fs::read(directory.join(&entry.file)).unwrap()).unwrap();
+        let intervals = file.bootstrap.as_ref().unwrap();
+        assert_eq!(intervals.cells().is_some(), kept.contains(&entry.epoch), "epoch {}", entry.epoch);
+        assert_eq!(file.weight_matrix.is_some(), kept.contains(&entry.epoch), "epoch {}", entry.epoch);
+        assert_eq!((file.cas, intervals.cas_low <= file.cas), (entry.cas, true));
+    }
+    // Where the best epoch is the last, one matrix more is small than was estimated.
+    let estimated = estimate(&config, Some(24)).unwrap();
+    assert_eq!(estimated.matrices, 8);
+    assert!(size(&directory.join("attributions")) <= estimated.leaves.attributions_bytes * 115 / 100);
 }

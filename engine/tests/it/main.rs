@@ -46,6 +46,7 @@ fn tiny_config() -> TrainConfig {
     config.evaluation.every = 1;
     config.evaluation.steps = 4;
     config.checkpoints.every = 2;
+    config.attribution.every = 0;
     config
 }
 
