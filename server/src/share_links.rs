@@ -183,6 +183,9 @@ impl ShareLinks {
         let _turn = self.turn.lock().await;
         let select = "SELECT id, token_hash, title, note, view, created_at, expires_at FROM shares ORDER BY id";
         let links: sqlx::Result<Vec<KeptLink>> = sqlx::query_as(select).fetch_all(&self.pool).await;
+        if matches!(&links, Ok(links) if links.is_empty()) && !self.file.exists() {
+            return;
+        }
         let written = links.map_err(io::Error::other).and_then(|links| plain_file::write_json(&self.file, &links));
         if let Err(error) = written {
             tracing::warn!("share links are in the database only; {} cannot be written: {error}", self.file.display());

@@ -95,7 +95,9 @@ mod tests {
 
     fn paper() -> TrainConfig {
         let paper = preset::all().into_iter().find(|preset| preset.id == "cifar10").unwrap();
-        paper.config.as_train().unwrap().clone()
+        let mut config = paper.config.as_train().unwrap().clone();
+        config.attribution.every = 0;
+        config
     }
 
     #[test]
@@ -115,6 +117,19 @@ mod tests {
         check(10, Some(3), &[], 4, 8);
         check(10, Some(3), &[10, 200], 5, 10);
         check(1, None, &[], 200, 400);
+    }
+
+    #[test]
+    fn matrices_of_every_epoch_are_small_above_twenty_classes() {
+        let mut config = paper();
+        let of = |config: &TrainConfig, classes| estimate(config, Some(classes)).unwrap();
+        config.data.dataset = Dataset::ImageFolder;
+        let few = of(&config, 200);
+        config.attribution.every = 1;
+        let all = of(&config, 200);
+        assert_eq!((few.matrices, all.matrices), (8, 400));
+        let more = all.leaves.attributions_bytes - few.leaves.attributions_bytes;
+        assert!((390_000 * 392..430_000 * 392).contains(&more), "{}", more / 392);
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn LanesPanel() -> impl IntoView {
             </p>
             {refusal(problem)}
             <div class="table-box" role="region" aria-label="Lanes" tabindex="0">
-                <table class="table table-dense">
+                <table class="table table-dense card-table">
                     <thead>
                         <tr><th scope="col">"Lane"</th><th scope="col">"Kind"</th><th scope="col">"What it offers"</th><th scope="col">"State"</th><th scope="col"><span class="visually-hidden">"Trial"</span></th></tr>
                     </thead>
@@ -143,9 +143,9 @@ fn LaneRow(name: String, lane: Memo<Option<Lane>>) -> impl IntoView {
     view! {
         <tr>
             <th scope="row"><code>{name}</code></th>
-            <td>{part(|lane| lane.kind.label().to_owned())}</td>
-            <td class="device-name">{part(offers)}</td>
-            <td class="device-name">
+            <td data-label="Kind">{part(|lane| lane.kind.label().to_owned())}</td>
+            <td class="device-name" data-label="What it offers">{part(offers)}</td>
+            <td class="device-name" data-label="State">
                 {part(|lane| lane.trouble.as_ref().map_or_else(|| "ready".to_owned(), |why| format!("down: {why}")))}
                 <div aria-live="polite">{said}</div>
             </td>
@@ -213,21 +213,22 @@ fn worker_view(worker: WorkerStatus, program: String) -> AnyView {
         }
         .into_any(),
         WorkerStatus::Ready(Probe { engine, libtorch, devices }) => {
-            let row = |Device { id, name, memory_bytes, multiply_adds_per_sec, bf16: _ }: Device| {
+            let row = |Device { id, name, memory_bytes, multiply_adds_per_sec, bf16 }: Device| {
                 view! {
                     <tr>
                         <th scope="row"><code>{id}</code></th>
-                        <td class="device-name">{name}</td>
-                        <td class="number">{memory_bytes.map_or_else(|| "the machine's".to_owned(), format::bytes)}</td>
-                        <td class="number">{multiply_adds_per_sec.map_or_else(|| "–".to_owned(), |speed| format!("{:.0} GMAC/s", speed / 1e9))}</td>
+                        <td class="device-name" data-label="Name">{name}</td>
+                        <td class="number" data-label="Memory">{memory_bytes.map_or_else(|| "the machine's".to_owned(), format::bytes)}</td>
+                        <td class="number" data-label="Speed">{multiply_adds_per_sec.map_or_else(|| "–".to_owned(), |speed| format!("{:.0} GMAC/s", speed / 1e9))}</td>
+                        <td data-label="bfloat16">{if bf16 { "yes" } else { "no" }}</td>
                     </tr>
                 }
             };
             view! {
                 {facts(vec![("Engine", engine), ("libtorch", libtorch), program])}
                 <div class="table-box" role="region" aria-label="Devices" tabindex="0">
-                    <table class="table table-dense">
-                        <thead><tr><th scope="col">"Device"</th><th scope="col">"Name"</th><th scope="col" class="number">"Memory"</th><th scope="col" class="number">"Speed"</th></tr></thead>
+                    <table class="table table-dense card-table">
+                        <thead><tr><th scope="col">"Device"</th><th scope="col">"Name"</th><th scope="col" class="number">"Memory"</th><th scope="col" class="number">"Speed"</th><th scope="col">"bfloat16"</th></tr></thead>
                         <tbody>{devices.into_iter().map(row).collect_view()}</tbody>
                     </table>
                 </div>

@@ -295,7 +295,7 @@ mod tests {
         let a = interval(0.2, 0.4);
         for (low, high, unresolved) in [(0.3, 0.5, true), (0.4, 0.6, true), (0.41, 0.6, false), (0.1, 0.19, false), (0.25, 0.3, true)] {
             let found = a.unresolved(&interval(low, high));
-            assert_eq!(found, [[true, unresolved], [unresolved, true]], "[{low}, {high}]");
+            assert_eq!(found, Some(vec![vec![true, unresolved], vec![unresolved, true]]), "[{low}, {high}]");
             assert_eq!(found, interval(low, high).unresolved(&a));
         }
     }

@@ -473,10 +473,10 @@ impl Figure for SweepChart {
                 names.push(name.to_owned());
                 inputs.push(
                     match (self.unit, is_second) {
-                        (Unit::Accuracy, false) => "test",
-                        (Unit::Accuracy, true) => "train",
-                        (Unit::Cas | Unit::CasLost, false) => "adversarial",
-                        (Unit::Cas | Unit::CasLost, true) => "clean",
+                        (Unit::Cas, false) if self.x_values.is_empty() => "adversarial",
+                        (Unit::Cas, true) => "clean",
+                        (_, false) => "test",
+                        (_, true) => "train",
                     }
                     .to_owned(),
                 );

@@ -433,11 +433,18 @@ mod tests {
             "model": {"architecture": "preact_resnet18"},
             "training": {"method": "pgd_at", "epochs": 200, "milestones": [100, 150]},
             "attack": {"norm": "linf", "eps": "8/255"},
-            "checkpoints": {"epochs": [10, 70]}
+            "checkpoints": {"epochs": [10, 70]},
+            "attribution": {"every": 1}
         }))
         .unwrap();
         assert_eq!(config.as_train(), Some(&paper()));
         assert_eq!(config.title(), "CIFAR-10 · PGD AT · ℓ∞ 8/255");
+        let mut config = paper();
+        assert_eq!(config.measuring_attack().eps, config.attack.eps);
+        config.attack.eps = Eps::of_255(4.0);
+        config.evaluation.eps = Some(Eps::of_255(8.0));
+        assert_eq!((config.measuring_attack().eps, config.measuring_attack().step_size()), (Eps::of_255(8.0), Eps::of_255(2.0)));
+        assert_eq!(config.title(), "CIFAR-10 · PGD AT · ℓ∞ 4/255 · evaluated at 8/255");
     }
 
     #[test]
