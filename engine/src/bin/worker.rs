@@ -115,6 +115,9 @@ fn main() -> ExitCode {
     if let Err(error) = restart_with_spins() {
         say(format_args!("warning: the worker could not restart itself with its setting for OpenMP; it will be slower: {error}"));
     }
+    // Without a backtrace, whatever the environment says: printing one needs memory, and waits for itself for
+    // ever where a failed allocation was what it is about.
+    panic::set_hook(Box::new(|panic| say(format_args!("{panic}"))));
     let arguments = Arguments::parse();
     let mut lease = None;
     let ending = panic::catch_unwind(AssertUnwindSafe(|| run(&arguments, &mut lease)));

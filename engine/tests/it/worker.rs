@@ -407,7 +407,10 @@ fn a_failure_inside_libtorch_ends_with_its_first_line() {
     config.device = "cpu".to_owned();
     let directory = directory(&json(config));
     let limited = format!("ulimit -v 2000000; exec {:?} {:?}", env!("CARGO_BIN_EXE_worker"), directory.path());
-    let output = Command::new("sh").args(["-c", &limited]).stdin(Stdio::null()).output().unwrap();
+    let mut shell = Command::new("sh");
+    // With a backtrace, the worker would wait for ever.
+    shell.args(["-c", &limited]).stdin(Stdio::null()).env("RUST_BACKTRACE", "1");
+    let output = shell.output().unwrap();
     assert_eq!(output.status.code(), Some(101));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.lines().last().unwrap().starts_with("error: libtorch: "), "{said}");
