@@ -113,6 +113,7 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(checkpoints::get_checkpoint_file))
         .routes(routes!(attributions::get_attribution))
         .routes(routes!(attributions::get_attribution_context))
+        .routes(routes!(attributions::get_interference))
         .routes(routes!(comparisons::get_comparison))
         .routes(routes!(pairs::list_pairs))
         .routes(routes!(pairs::list_cells))

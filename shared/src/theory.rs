@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::builtin::{self, cos, exp, ln};
 use crate::problem::FieldError;
+use crate::random::SplitMix;
 
 /// Parameters of the data model and its training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,16 +73,9 @@ pub struct Samples(Vec<[f64; 3]>);
 impl Samples {
     /// Draws `count` samples from a seed; the same on every machine.
     pub fn draw(seed: u64, count: usize) -> Self {
-        let mut state = seed;
-        let mut uniform = move || {
-            // splitmix64: Steele et al. 2014.
-            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-        };
+        let mut random = SplitMix::new(seed);
         // Box and Muller 1958; 1 − u keeps the logarithm finite.
-        let mut normal = move || (-2.0 * ln(1.0 - uniform())).sqrt() * cos(TAU * uniform());
+        let mut normal = move || (-2.0 * ln(1.0 - random.uniform())).sqrt() * cos(TAU * random.uniform());
         // Antithetic pairs (each draw and its negative) give the exact mean. Hammersley and Morton 1956.
         let pairs = (0..count.div_ceil(2)).flat_map(|_| {
             let draw = [normal(), normal(), normal()];

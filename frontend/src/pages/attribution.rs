@@ -21,6 +21,7 @@ use crate::components::dossier::{Dossier, DossierLink};
 use crate::components::explorer::{Cell, Explorer};
 use crate::components::exports::{Export, Exports, course, export};
 use crate::components::heatmap::{HeatmapView, MatrixTable};
+use crate::components::interference::InterferencePanel;
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
 use crate::components::share::ShareButton;
@@ -74,7 +75,7 @@ fn OwnAttribution(
         <AttributionHeader attribution view=Callback::new(move |()| shared_view())/>
         <Neighbors attribution lens=rested/>
         <AttributionView attribution baseline explorer=Explorer::new(lens)/>
-        <Exports exports=Signal::derive(move || exports_of(&id.get(), &rested.get()))/>
+        <Exports exports=Signal::derive(move || attribution.with(|attribution| exports_of(&id.get(), &rested.get(), &attribution.file)))/>
     }
 }
 
@@ -245,6 +246,7 @@ pub fn AttributionView(
                 <ClassTable attribution/>
             </div>
         </div>
+        <InterferencePanel attribution explorer/>
         <Dossier subject=attribution baseline explorer/>
         <Provenance attribution/>
     }
@@ -480,7 +482,7 @@ fn layer(layer: Layer) -> String {
 }
 
 /// Export links of the matrix: numbers as computed, figures as the lens shows them.
-fn exports_of(id: &AttributionId, lens: &Lens) -> Vec<Export> {
+fn exports_of(id: &AttributionId, lens: &Lens, file: &AttributionFile) -> Vec<Export> {
     let view = View::Attribution { id: id.clone(), lens: lens.clone() }.to_string();
     let query = view.split_once('?').map(|(_, query)| format!("&{query}")).unwrap_or_default();
     let figure = |figure: AttributionFigure| {
@@ -491,7 +493,7 @@ fn exports_of(id: &AttributionId, lens: &Lens) -> Vec<Export> {
             _ => format!("{}.{format}?chart={figure}{query}", path::attribution(id)),
         })
     };
-    AttributionFigure::iter().map(figure).chain(course(&id.run, id.inputs, lens)).collect()
+    AttributionFigure::iter().filter(|figure| figure.suits(file)).map(figure).chain(course(&id.run, id.inputs, lens)).collect()
 }
 
 #[cfg(test)]

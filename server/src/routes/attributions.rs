@@ -14,16 +14,19 @@ use shared::chart::AttributionFigure;
 use shared::chart::class_bars::ClassBars;
 use shared::chart::comparison::arrangement_of;
 use shared::chart::figure::MatrixFigure;
+use shared::chart::scatter::Scatter;
 use shared::export::{Exported, Format};
 use shared::id::{AttributionId, IdError};
+use shared::interference::Interference;
 use shared::provenance::Page;
 use shared::view::{Lens, View};
+use tokio::task::spawn_blocking;
 use utoipa::IntoParams;
 
 use crate::extract::{Name, Named};
 use crate::figures::{self, FigureQuery, Style};
 use crate::id::hex;
-use crate::problem::ApiError;
+use crate::problem::{ApiError, Kind};
 use crate::provenance;
 use crate::ranges;
 use crate::resources;
@@ -115,7 +118,31 @@ pub async fn get_attribution(
             let bars = ClassBars::of(&attribution, other, &arrangement_of(&attribution, other, &lens), &lens, theme);
             figures::answer(bars, format, &format!("{name}-classes"), provenance).await
         }
+        AttributionFigure::AttributionWeights | AttributionFigure::AttributionTraffic | AttributionFigure::WeightsTraffic => {
+            let drawn = chart.relations().and_then(|relations| Scatter::relations(&attribution.file, relations, theme));
+            let Some(scatter) = drawn else {
+                let detail = format!("`{chart}` needs the rows of W and the confusion, which the file of `{name}` does not have");
+                return Err(ApiError::on_field(Kind::InvalidQuery, "chart", detail));
+            };
+            figures::answer(scatter, format, &format!("{name}-{chart}"), provenance).await
+        }
     }
+}
+
+/// Whether classes that share features are those that the attack confuses
+///
+/// Spearman's rank correlations, over all pairs of classes, of C, the cosines of the rows of W and the traffic of the
+/// attack, each with the p of Mantel's permutation test.
+#[utoipa::path(
+    get, path = "/api/attributions/{id}/interference", tag = "attributions",
+    params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`")),
+    responses((status = 200, body = Interference), ApiError)
+)]
+pub async fn get_interference(State(state): State<AppState>, Name(id): Name<AttributionId>) -> Result<Json<Interference>, ApiError> {
+    let attribution = resources::attribution(&state, &id).await?;
+    // Half a second for 200 classes.
+    let found = spawn_blocking(move || Interference::of(&attribution.file)).await.map_err(ApiError::internal)?;
+    Ok(Json(found))
 }
 
 /// What is known of an attribution besides its matrix

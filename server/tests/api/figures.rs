@@ -7,11 +7,12 @@ use axum::http::header;
 use serde_json::Value;
 use shared::export::{Exported, Format};
 use shared::id::RunId;
+use shared::interference::{Association, Interference};
 use shared::provenance::{Page, Provenance};
 use shared::view::Lens;
 
 use crate::matrices::assert_png;
-use crate::support::{Answer, TestServer};
+use crate::support::{Answer, TestServer, attribution};
 
 async fn get(server: &TestServer, uri: &str) -> Answer {
     let answer = server.get(uri).await;
@@ -483,4 +484,33 @@ async fn figures_do_not_tell_folders_of_the_server() {
     server.until(&run.id, |run| run.state.is_finished()).await;
     let svg = get(&server, &format!("/api/runs/{}/curves", run.id)).await.text();
     assert!(!svg.contains(folder.path().to_str().unwrap()));
+}
+
+#[tokio::test]
+async fn relations_between_classes_are_told_and_drawn_where_the_file_has_them() {
+    let server = TestServer::start().await;
+    let run = server.finish("done").await.id;
+    let address = |form: &str| format!("/api/attributions/{run}.e1.adversarial.{form}?chart=attribution_traffic");
+    server.get(&address("svg")).await.assert_problem(400, "invalid-query", Some("chart"));
+    let interference = format!("/api/attributions/{run}.e1.adversarial/interference");
+    assert_eq!(get(&server, &interference).await.json::<Interference>().associations, []);
+
+    let mut file = attribution(1);
+    file.weight_matrix = Some(file.matrix.clone());
+    let count = |i: usize, j: usize| match i.abs_diff(j) {
+        0 => 20,
+        2 => 5,
+        _ => 1,
+    };
+    file.confusion = (0..10).map(|i| (0..10).map(|j| count(i, j)).collect()).collect();
+    std::fs::write(server.run_dir(&run).join("attributions/e1.adversarial.json"), serde_json::to_vec(&file).unwrap()).unwrap();
+    let found: Interference = get(&server, &interference).await.json();
+    assert_eq!((found.permutations, found.associations.len()), (999, 3));
+    for Association { x, y, rank_correlation, p } in found.associations {
+        assert!((rank_correlation - 1.0).abs() < 1e-9 && p <= 0.01, "{x} and {y}: {rank_correlation}, {p}");
+    }
+    check(&server, address, &format!("/attributions/{run}.e1.adversarial")).await;
+    let csv = get(&server, &address("csv")).await.text();
+    assert!(table(&csv).starts_with("class_i,class_j,attribution,traffic\n"), "{csv}");
+    assert_eq!(table(&csv).lines().count(), 46);
 }

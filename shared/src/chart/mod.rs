@@ -34,7 +34,9 @@ use strum::{Display, EnumIter};
 
 use self::numbers::Numbers;
 use self::tex::Tex;
+use crate::api::AttributionFile;
 use crate::export::Exported;
+use crate::interference::Relation;
 
 pub use pen::{Pen, Rect};
 pub use svg::svg;
@@ -82,6 +84,12 @@ pub enum AttributionFigure {
     Matrix,
     /// The accuracy of each class.
     Classes,
+    /// One point per pair of classes: C and the cosine of the rows of W.
+    AttributionWeights,
+    /// One point per pair of classes: C and the traffic of the attack.
+    AttributionTraffic,
+    /// One point per pair of classes: the cosine of the rows of W and the traffic of the attack.
+    WeightsTraffic,
 }
 
 /// Figures of the page of a comparison.
@@ -133,6 +141,24 @@ impl AttributionFigure {
         match self {
             AttributionFigure::Matrix => ("Matrix", Exported::Matrices),
             AttributionFigure::Classes => ("Accuracy by class", Exported::Chart),
+            AttributionFigure::AttributionWeights => ("C and W", Exported::Chart),
+            AttributionFigure::AttributionTraffic => ("C and traffic", Exported::Chart),
+            AttributionFigure::WeightsTraffic => ("W and traffic", Exported::Chart),
+        }
+    }
+
+    /// Whether the file of an attribution has what it shows.
+    pub fn suits(self, file: &AttributionFile) -> bool {
+        self.relations().into_iter().flatten().all(|relation| relation.of(file).is_some())
+    }
+
+    /// The relations that it holds against each other, if it does that.
+    pub fn relations(self) -> Option<[Relation; 2]> {
+        match self {
+            AttributionFigure::Matrix | AttributionFigure::Classes => None,
+            AttributionFigure::AttributionWeights => Some([Relation::Attribution, Relation::Weights]),
+            AttributionFigure::AttributionTraffic => Some([Relation::Attribution, Relation::Traffic]),
+            AttributionFigure::WeightsTraffic => Some([Relation::Weights, Relation::Traffic]),
         }
     }
 }

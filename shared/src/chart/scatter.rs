@@ -1,4 +1,5 @@
-//! Scatter plot of pairs of classes: their cosine in one matrix against another.
+//! Scatter plot of pairs of classes: a relation of the two against another, such as their cosines in two
+//! matrices.
 
 use plotters::backend::DrawingBackend;
 
@@ -10,8 +11,9 @@ use super::pen::{Align, Font, fitted, text_width};
 use super::scale::{Projection, ROUND, round_up, ticks};
 use super::tex::{Line, Plot, Tex};
 use super::{Chart, ChartError, Figure, Pen, Rect};
-use crate::api::Comparison;
+use crate::api::{AttributionFile, Comparison};
 use crate::format;
+use crate::interference::Relation;
 use crate::matrix::Matrix;
 use crate::view::SIDES;
 
@@ -19,8 +21,11 @@ use crate::view::SIDES;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scatter {
     pub points: Vec<Point>,
-    /// Index of the attribution on the vertical axis among the compared ones.
-    side: usize,
+    /// Names of the values in tables.
+    columns: [&'static str; 2],
+    /// Whether both values are of one kind. Both axes then have the same range, and pairs whose values are
+    /// equal lie on a dashed diagonal.
+    alike: bool,
     /// Class names, by class index.
     pub labels: Vec<String>,
     /// Names of the axes, such as `C of A: epoch 12 (best)`.
@@ -52,7 +57,8 @@ pub struct ScatterLayout {
     pub plot: Rect,
     x: Projection,
     y: Projection,
-    step: f64,
+    /// Distances between the ticks of the axes.
+    steps: [f64; 2],
 }
 
 const LEFT: f64 = 58.0;
@@ -69,7 +75,15 @@ impl Scatter {
     pub fn comparison(comparison: &Comparison, side: usize, theme: Theme) -> Self {
         let (x, y) = (&comparison.baseline().file, &comparison.attributions[side].file);
         let names = [0, side].map(|index| format!("C of {}: {}", LETTERS[index], side_name(comparison, index)));
-        Scatter { side, ..Scatter::of(&x.matrix, &y.matrix, &x.class_names, names, theme) }
+        Scatter { columns: [0, side].map(|index| SIDES[index]), ..Scatter::of(&x.matrix, &y.matrix, &x.class_names, names, theme) }
+    }
+
+    /// Two relations between the classes of an attribution; `None` if its file does not have both.
+    pub fn relations(file: &AttributionFile, relations: [Relation; 2], theme: Theme) -> Option<Self> {
+        let [x, y] = relations.map(|relation| relation.of(file));
+        let names = relations.map(|relation| relation.label().to_owned());
+        let columns = relations.map(Into::into);
+        Some(Scatter { columns, alike: false, ..Scatter::of(&x?, &y?, &file.class_names, names, theme) })
     }
 
     fn of(x: &Matrix, y: &Matrix, labels: &[String], names: [String; 2], theme: Theme) -> Self {
@@ -77,28 +91,36 @@ impl Scatter {
         let pairs = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));
         let [x_name, y_name] = names;
         let points = pairs.map(|(i, j)| Point { i, j, x: x.get(i, j), y: y.get(i, j) }).collect();
-        Scatter { points, side: 1, labels: labels.to_vec(), x_name, y_name, theme }
+        Scatter { points, columns: [SIDES[0], SIDES[1]], alike: true, labels: labels.to_vec(), x_name, y_name, theme }
     }
 
-    /// Layout in a box. Both axes have the same range, so that pairs without change lie on the diagonal.
+    /// Layout in a square within a box.
     pub fn layout(&self, width: f64, height: f64) -> ScatterLayout {
         let side = (width - LEFT - RIGHT).min(height - TOP - BOTTOM).max(1.0);
         let plot = Rect::new(LEFT, TOP, side, side);
-        let (low, high) = self.range();
-        let step = round_up((high - low) / (side / 60.0).clamp(2.0, 8.0), &ROUND);
-        let range = ((low / step - 1e-9).floor() * step, (high / step - 1e-9).ceil() * step);
+        let [(x, x_step), (y, y_step)] = self.ranges().map(|(low, high)| {
+            let step = round_up((high - low) / (side / 60.0).clamp(2.0, 8.0), &ROUND);
+            (((low / step - 1e-9).floor() * step, (high / step - 1e-9).ceil() * step), step)
+        });
         ScatterLayout {
             plot,
-            x: Projection { values: range, pixels: (plot.left, plot.right()) },
-            y: Projection { values: range, pixels: (plot.bottom(), plot.top) },
-            step,
+            x: Projection { values: x, pixels: (plot.left, plot.right()) },
+            y: Projection { values: y, pixels: (plot.bottom(), plot.top) },
+            steps: [x_step, y_step],
         }
     }
 
-    /// Smallest and largest value on both axes; the range includes 0.
-    pub fn range(&self) -> (f64, f64) {
-        let values = self.points.iter().flat_map(|point| [point.x, point.y]);
-        values.fold((0.0, 0.1), |(low, high), value| (f64::min(low, value), f64::max(high, value)))
+    /// Smallest and largest value on each axis, 0 included.
+    fn ranges(&self) -> [(f64, f64); 2] {
+        // Values that are all alike need a range as well.
+        let least = if self.alike { 0.1 } else { 1e-3 };
+        let of = |value: fn(&Point) -> f64| {
+            let values = self.points.iter().map(value);
+            values.fold((0.0, least), |(low, high), value| (f64::min(low, value), f64::max(high, value)))
+        };
+        let (x, y) = (of(|point| point.x), of(|point| point.y));
+        let both = (f64::min(x.0, y.0), f64::max(x.1, y.1));
+        if self.alike { [both, both] } else { [x, y] }
     }
 
     /// Height for a given width.
@@ -133,6 +155,18 @@ impl ScatterLayout {
     }
 }
 
+/// Label of a tick, with as many digits as `step` needs.
+fn tick(value: f64, step: f64) -> String {
+    let digits = (1..=3).find(|digits| {
+        let scaled = step * 10f64.powi(*digits);
+        (scaled - scaled.round()).abs() < 1e-9
+    });
+    let digits = digits.unwrap_or(4);
+    let unit = 10f64.powi(digits);
+    // Adding 0.0 turns −0.0 into 0.0.
+    format::decimal((value * unit).round() / unit + 0.0, digits as usize)
+}
+
 impl Chart for Scatter {
     fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
         let palette = self.theme.palette();
@@ -140,19 +174,22 @@ impl Chart for Scatter {
         let plot = layout.plot;
         pen.fill(pen.bounds(), palette.surface)?;
         let font = Font::new(AXIS_SIZE, palette.text_muted);
-        let digits = if (layout.step * 10.0 - (layout.step * 10.0).round()).abs() < 1e-9 { 1 } else { 2 };
-        for value in ticks(layout.x.values, layout.step) {
-            let (x, y) = (layout.x.to_pixel(value), layout.y.to_pixel(value));
+        let [x_step, y_step] = layout.steps;
+        for value in ticks(layout.y.values, y_step) {
+            let y = layout.y.to_pixel(value);
             pen.horizontal(plot.left, plot.right(), y, palette.grid)?;
-            pen.vertical(x, plot.top, plot.bottom(), 0.0, palette.grid)?;
-            // Adding 0.0 turns −0.0 into 0.0.
-            let text = format::decimal((value * 100.0).round() / 100.0 + 0.0, digits);
-            pen.text(&text, (plot.left - 8.0, y), Align::End, font)?;
-            pen.text(&text, (x, plot.bottom() + 13.0), Align::Middle, font)?;
+            pen.text(&tick(value, y_step), (plot.left - 8.0, y), Align::End, font)?;
         }
-        let (low, high) = layout.x.values;
-        let corner = |value: f64| (layout.x.to_pixel(value), layout.y.to_pixel(value));
-        pen.dashed(&[corner(low), corner(high)], 1.0, palette.axis)?;
+        for value in ticks(layout.x.values, x_step) {
+            let x = layout.x.to_pixel(value);
+            pen.vertical(x, plot.top, plot.bottom(), 0.0, palette.grid)?;
+            pen.text(&tick(value, x_step), (x, plot.bottom() + 13.0), Align::Middle, font)?;
+        }
+        if self.alike {
+            let (low, high) = layout.x.values;
+            let corner = |value: f64| (layout.x.to_pixel(value), layout.y.to_pixel(value));
+            pen.dashed(&[corner(low), corner(high)], 1.0, palette.axis)?;
+        }
         for point in &self.points {
             let (x, y) = layout.place(point);
             if self.points.len() > MANY {
@@ -170,6 +207,9 @@ impl Chart for Scatter {
     }
 
     fn describe(&self) -> String {
+        if !self.alike {
+            return format!("{} against {}, {} pairs of classes.", self.x_name, self.y_name, self.points.len());
+        }
         let (below, above) =
             (self.points.iter().filter(|point| point.y < point.x).count(), self.points.iter().filter(|point| point.y > point.x).count());
         format!(
@@ -194,16 +234,16 @@ impl Figure for Scatter {
         Numbers::table(vec![
             ("class_i", class(|point| point.i)),
             ("class_j", class(|point| point.j)),
-            (SIDES[0], value(|point| point.x)),
-            (SIDES[self.side], value(|point| point.y)),
+            (self.columns[0], value(|point| point.x)),
+            (self.columns[1], value(|point| point.y)),
         ])
     }
 
     fn write_tex(&self, tex: &mut Tex) {
-        let (low, high) = self.range();
+        let [(low, high), _] = self.ranges();
         let points = self.points.iter().map(|point| (point.x, point.y)).collect();
-        let diagonal = Line::new("", "dashed, gray", vec![(low, low), (high, high)]);
-        let series = vec![diagonal, Line::new("", "only marks, mark=*, mark size=1pt, series0", points)];
+        let diagonal = self.alike.then(|| Line::new("", "dashed, gray", vec![(low, low), (high, high)]));
+        let series = diagonal.into_iter().chain([Line::new("", "only marks, mark=*, mark size=1pt, series0", points)]).collect();
         let names = [("xlabel", &self.x_name), ("ylabel", &self.y_name)].map(|(axis, name)| format!("{axis}={{{}}}", tex.escaped(name)));
         let options = ["width=9cm, height=9cm", "grid=major"].map(str::to_owned).into_iter().chain(names).collect();
         tex.series_colors(self.theme);
@@ -225,7 +265,11 @@ impl Chart for PointMark<'_> {
     fn describe(&self) -> String {
         let Some(point) = self.scatter.point(self.pair) else { return "No such pair.".to_owned() };
         let (i, j) = (self.scatter.name(point.i), self.scatter.name(point.j));
-        format!("{i} and {j}: {} → {}", format::decimal(point.x, 3), format::decimal(point.y, 3))
+        let (x, y) = (format::decimal(point.x, 3), format::decimal(point.y, 3));
+        match self.scatter.alike {
+            true => format!("{i} and {j}: {x} → {y}"),
+            false => format!("{i} and {j}: {} {x}, {} {y}", self.scatter.x_name, self.scatter.y_name),
+        }
     }
 }
 
@@ -271,8 +315,9 @@ mod tests {
 
     #[test]
     fn zero_is_in_sight_of_any_values() {
-        let of = |values: [f64; 2]| Scatter { points: vec![Point { i: 0, j: 1, x: values[0], y: values[1] }], ..scatter(0) }.range();
-        assert_eq!((of([0.4, 0.7]), of([-0.2, -0.3]), scatter(0).range()), ((0.0, 0.7), (-0.3, 0.1), (0.0, 0.1)));
+        let of = |alike: bool, x: f64, y: f64| Scatter { points: vec![Point { i: 0, j: 1, x, y }], alike, ..scatter(0) }.ranges();
+        assert_eq!((of(true, 0.4, 0.7), of(true, -0.2, -0.3)), ([(0.0, 0.7); 2], [(-0.3, 0.1); 2]));
+        assert_eq!((of(false, 0.4, 0.02), scatter(0).ranges()), ([(0.0, 0.4), (0.0, 0.02)], [(0.0, 0.1); 2]));
     }
 
     #[test]
@@ -283,6 +328,22 @@ mod tests {
         assert_eq!(PointMark { scatter: &scatter, pair: (1, 0) }.describe(), expected);
         assert_eq!(PointMark { scatter: &scatter, pair: (2, 2) }.describe(), "No such pair.");
     }
+    #[test]
+    fn relations_of_different_size_have_an_axis_each() {
+        let mut file = crate::fixtures::attribution("r", 1, Matrix::try_from(vec![vec![1.0, 0.8], vec![0.8, 1.0]]).unwrap()).file;
+        file.confusion = vec![vec![99, 1], vec![3, 97]];
+        file.weight_matrix = None;
+        let scatter = Scatter::relations(&file, [Relation::Attribution, Relation::Traffic], Theme::Dark).unwrap();
+        assert_eq!((scatter.points[0].x, scatter.points[0].y), (0.8, 0.02));
+        let layout = scatter.layout(400.0, 400.0);
+        assert_eq!((layout.x.values.0, layout.y.values.0), (0.0, 0.0));
+        assert!(layout.x.values.1 <= 1.0 && layout.y.values.1 <= 0.03, "{layout:?}");
+        let said = PointMark { scatter: &scatter, pair: (0, 1) }.describe();
+        assert!(said.ends_with("C 0.800, traffic of the attack 0.020"), "{said}");
+        assert_eq!(Scatter::relations(&file, [Relation::Attribution, Relation::Weights], Theme::Dark), None);
+        assert_eq!((tick(0.005, 0.005), tick(-0.0, 0.1), tick(0.25, 0.25), tick(2.0, 1.0)), ("0.005".into(), "0.0".into(), "0.25".into(), "2.0".into()));
+    }
+
     #[test]
     fn scatters_of_any_size_draw_finite_numbers() {
         use crate::chart::svg;
