@@ -4,7 +4,8 @@
 //! For a classifier f(x) = W g(x) + b, the attribution of a sample x of class i is `A_i(x) = g(x) ⊙ W[i]`.
 //! The attribution A_i of the class is the mean over all samples of the class, whether they are classified
 //! correctly or not. The matrix C contains the cosines of all pairs A_i, A_j. CAS is computed from C.
-//! Variants average the cosines of pairs of samples, or use only correctly classified samples.
+//! Variants average the cosines of pairs of samples, use only correctly classified samples, or leave W out: the
+//! cosines of the class means of g(x).
 //!
 //! All results are functions of how often each sample counts. The estimate (each sample counts once) and its
 //! bootstrap resamples therefore share their code.
@@ -85,7 +86,7 @@ impl Samples {
             let averages = resample(Aggregation::AverageThenCosine);
             let cosines = match aggregation {
                 Aggregation::AverageThenCosine => averages.cosines(aggregation),
-                Aggregation::CosineThenAverage => resample(aggregation).cosines(aggregation),
+                Aggregation::CosineThenAverage | Aggregation::AverageFeatures => resample(aggregation).cosines(aggregation),
             };
             ClassAttributions {
                 attributions: rows(&averages.means.get(0)),
@@ -166,7 +167,8 @@ struct ClassSamples {
 
 /// Averages of each class for R resamples.
 struct Resampled {
-    /// Mean attribution of each class, or mean of the attributions scaled to length 1: `[R, K, n]`.
+    /// Mean attribution of each class, mean of the attributions scaled to length 1, or mean features: `[R, K,
+    /// n]`.
     means: Tensor,
     /// `Σ w² |u|²` and `Σ w²` over the samples of each class, `[R, K]`. A sample counts `w` times; u is its
     /// attribution scaled to length 1, or 0 for a zero attribution. Only for
@@ -226,6 +228,7 @@ impl ClassSamples {
             let total = samples.max(1) as f64;
             means.push(match aggregation {
                 Aggregation::AverageThenCosine => multiplicities.matmul(&features) * weight / total,
+                Aggregation::AverageFeatures => multiplicities.matmul(&features) / total,
                 Aggregation::CosineThenAverage => {
                     let directions = directions(&(features * weight));
                     let squared = multiplicities.square();

@@ -70,24 +70,32 @@ pub async fn post<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Res
     parse(path, &sent(path, Request::post(path), json!(body)).await?)
 }
 
-/// The file that is uploaded with a configuration.
+/// What is uploaded with a configuration.
 #[derive(Clone, Copy)]
 pub enum Sent<'a> {
-    File(&'a web_sys::File),
+    Files(&'a [web_sys::File]),
     /// Identifier of an upload that the server has kept.
     Kept(&'a str),
-    Nothing,
 }
 
-/// Posts a form with the configuration and a file. Calls `progress` with the fraction sent so far.
+/// The name of a chosen file, after that of the folder that was chosen, if one was: `prn18/epoch_5.pth`.
+pub fn name_in_folder(file: &web_sys::File) -> String {
+    let path = js_sys::Reflect::get(file, &"webkitRelativePath".into()).ok().and_then(|path| path.as_string());
+    path.filter(|path| !path.is_empty()).unwrap_or_else(|| file.name())
+}
+
+/// Posts a form with the configuration and files. Calls `progress` with the fraction sent so far.
 pub async fn upload<T: DeserializeOwned>(path: &str, config: &str, sent: Sent<'_>, progress: impl Fn(f64) + 'static) -> Result<T, Problem> {
     let failed = |error: JsValue| unreachable(&format!("{error:?}"));
     let form = FormData::new().map_err(failed)?;
     form.append_with_str("config", config).map_err(failed)?;
     match sent {
-        Sent::File(file) => form.append_with_blob("file", file).map_err(failed)?,
+        Sent::Files(files) => {
+            for file in files {
+                form.append_with_blob_and_filename("file", file, &name_in_folder(file)).map_err(failed)?;
+            }
+        }
         Sent::Kept(id) => form.append_with_str("upload", id).map_err(failed)?,
-        Sent::Nothing => {}
     }
     // Only `XMLHttpRequest` reports the progress of an upload; `fetch` does not.
     let request = XmlHttpRequest::new().map_err(failed)?;

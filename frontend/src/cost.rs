@@ -68,7 +68,7 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
             } else {
                 "Then measures the matrices of every checkpoint."
             };
-            vec![format!("Reads the file without executing anything in it. {measured}")]
+            vec![format!("Reads the files without executing anything in them. {measured}")]
         }
     }
 }

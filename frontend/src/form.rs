@@ -225,9 +225,10 @@ pub fn command_line(address: &str, body: &str) -> String {
     format!("curl {address} -H 'content-type: application/json' --data-binary @- <<'END'\n{body}\nEND")
 }
 
-/// A shell command that uploads a file with its configuration.
-pub fn upload_command(address: &str, config: &str, file: &str) -> String {
-    format!("curl {address} -F 'config=<-' -F 'file=@{}' <<'END'\n{config}\nEND", file.replace('\'', "'\\''"))
+/// A shell command that uploads files with their configuration.
+pub fn upload_command(address: &str, config: &str, files: &[String]) -> String {
+    let files: String = files.iter().map(|file| format!(" -F 'file=@{}'", file.replace('\'', "'\\''"))).collect();
+    format!("curl {address} -F 'config=<-'{files} <<'END'\n{config}\nEND")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use datasets::pickle::Pickle;
+use engine::import::read_text_log;
 use engine::tensor_file::TensorFile;
 use flate2::read::GzDecoder;
 use shared::config::RunConfig;
@@ -27,13 +28,14 @@ pub struct Target {
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "cifar", parse: cifar, seeds: || fixtures("datasets/tests/fixtures/batches") },
     Target { name: "pickle", parse: pickle, seeds: || fixtures("datasets/tests/fixtures/batches") },
     Target { name: "pth", parse: pth, seeds: || fixtures("engine/tests/fixtures/import") },
     Target { name: "safetensors", parse: safetensors, seeds: safetensors_seeds },
     Target { name: "matlab", parse: matlab, seeds: || fixtures("datasets/tests/fixtures") },
     Target { name: "image", parse: image, seeds: || fixtures("datasets/tests/fixtures/pictures") },
+    Target { name: "training_log", parse: training_log, seeds: training_log_seeds },
     Target { name: "metrics", parse: metrics, seeds: metrics_seeds },
     Target { name: "config", parse: config, seeds: config_seeds },
     Target { name: "url", parse: url, seeds: url_seeds },
@@ -108,6 +110,11 @@ fn image(bytes: &[u8]) {
     read_all(Dataset::ImageFolder, FOLDER.path());
 }
 
+fn training_log(bytes: &[u8]) {
+    let Some(log) = read_text_log(&String::from_utf8_lossy(bytes)) else { return };
+    assert!(log.epochs.is_sorted_by(|one, next| one.epoch < next.epoch), "each epoch is there once, in order");
+}
+
 fn metrics(bytes: &[u8]) {
     let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Record>(line).ok());
     let metrics = Metrics::from_records(lines);
@@ -165,6 +172,16 @@ fn fixtures(folder: &str) -> Vec<Vec<u8>> {
 fn safetensors_seeds() -> Vec<Vec<u8>> {
     let header = br#"{"__metadata__":{"format":"pt"},"linear.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#;
     vec![[&(header.len() as u64).to_le_bytes()[..], header, &[0; 24]].concat()]
+}
+
+fn training_log_seeds() -> Vec<Vec<u8>> {
+    let texts = [
+        "[2020/02/01 10:00:01] - Epoch \t LR \t \t Train Robust Loss \t Test Robust Acc\n[2020/02/01 10:05:00] - 0 \t 0.1 \t \t 2.1 \t \t 0.29\n",
+        "Epoch\tNatural Test Acc\tPGD20 Acc\t\n1.000000\t0.500000\t0.300000\t\n",
+        "epoch,lr,train_loss,test acc\n5,0.1,1.5,81.5\n10,0.1,,82\n",
+        "Train Epoch: 1 [0/50000 (0%)]\tLoss: 2.3\nTest: Average loss: 1.6, Accuracy: 4500/10000 (45%)\n",
+    ];
+    texts.map(|text| text.as_bytes().to_vec()).into()
 }
 
 fn metrics_seeds() -> Vec<Vec<u8>> {

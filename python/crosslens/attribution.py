@@ -18,7 +18,8 @@ from torch import Tensor
 
 from . import draws
 
-Aggregation = Literal["average_then_cosine", "cosine_then_average"]
+#: ``average_features`` leaves W out: the cosines of the class means of g(x).
+Aggregation = Literal["average_then_cosine", "cosine_then_average", "average_features"]
 Subset = Literal["all", "correct"]
 Matrix = NDArray[np.float64]
 
@@ -137,6 +138,9 @@ class _ClassSamples:
             if aggregation == "average_then_cosine":
                 means.append(counted @ features * weight / max(1, samples))
                 continue
+            if aggregation == "average_features":
+                means.append(counted @ features / max(1, samples))
+                continue
             directions = _directions(features * weight)
             own.append(counted.square() @ directions.square().sum(1))
             squares.append(counted.square().sum(1))
@@ -152,7 +156,7 @@ class _ClassSamples:
 class _Resampled:
     """Averages of each class for R resamples."""
 
-    #: Mean attribution of each class, or mean of the attributions scaled to length 1: ``[R, K, n]``.
+    #: Mean attribution of each class, mean of the attributions scaled to length 1, or mean features: ``[R, K, n]``.
     means: Tensor
     #: For the mean of cosines: Σ w² |u|² and Σ w² over the samples of each class, ``[R, K]``, and their number, ``[K]``.
     #: A sample counts w times; u is its attribution scaled to length 1.

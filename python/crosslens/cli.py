@@ -29,7 +29,7 @@ class _Command:
 _COMMANDS = {
     "serve": _Command("[--demo] [OPTIONS]", "Start the server and print its address; with --demo, run the demo too.", "server"),
     "worker": _Command("DIR", "Run DIR/config.json without a server.", "worker"),
-    "import": _Command("FILE DIR --dataset NAME [OPTIONS]", "Read a checkpoint of PyTorch into the run directory DIR.", "worker", ("--import",)),
+    "import": _Command("FILE DIR --dataset NAME [OPTIONS]", "Read a checkpoint of PyTorch, or those of one training in a folder, into DIR.", "worker", ("--import",)),
     "inspect": _Command("FILE --dataset NAME [OPTIONS]", "Print what such a file holds and what has to be decided.", "worker", ("--inspect",)),
     "presets": _Command("[PRESET]", "List the experiments to start from, or print the configuration of one.", "server", ("presets",)),
     "backup": _Command("DIR", "Copy runs, database and token into a new folder.", "server", ("backup",)),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
@@ -373,6 +374,21 @@ class Client:
         """Put a run into the queue. Raises :class:`Problem` with the wrong fields."""
         return Run(self, self._call("POST", "/api/runs", body=config))
 
+    def import_checkpoints(self, source: str | Path, config: Mapping[str, Any]) -> Run:
+        """Send a checkpoint, or a folder with those of one training and its log, and import it as one run.
+
+        ``config`` is that of a run of the kind ``import`` without ``source``: at least ``{"data": {"dataset": …}}``. What is on
+        the machine of the server needs no sending: submit a configuration with its path as ``source``. Raises
+        :class:`Problem` with the wrong fields.
+
+        >>> run = lens.import_checkpoints("prn18", {"data": {"dataset": "cifar10"}, "attribution": {"inputs": ["adversarial"]}})
+        >>> epochs, cas = run.wait().metrics().cas["adversarial"]
+        """
+        source = Path(source)
+        inside = sorted(path for path in source.iterdir() if path.is_file() and path.name[0] != ".") if source.is_dir() else [source]
+        files = [(f"{source.resolve().name}/{path.name}" if source.is_dir() else path.name, path) for path in inside]
+        return Run(self, self._call("POST", "/api/checkpoints", form=_Form(config, files)))
+
     def attribution(self, id: str) -> Attribution:
         """Return a matrix by its name, such as ``RUN.e12.adversarial``."""
         return Attribution._of(self._call("GET", f"/api/attributions/{quote(id)}"))
@@ -420,15 +436,19 @@ class Client:
         answer = self._call("GET", "/api/run-rows", query={"q": query} if query.strip() else {})
         return sorted(answer["rows"], key=lambda row: str(row["created_at"]), reverse=True)
 
-    def _call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None) -> Any:
-        content = self._bytes(method, path, query=query, body=body)
+    def _call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, form: _Form | None = None) -> Any:
+        content = self._bytes(method, path, query=query, body=body, form=form)
         return json.loads(content) if content else None
 
-    def _bytes(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None) -> bytes:
-        with self._open(method, path, query=query, body=body) as answer:
+    def _bytes(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, form: _Form | None = None
+    ) -> bytes:
+        with self._open(method, path, query=query, body=body, form=form) as answer:
             return answer.read()
 
-    def _open(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None) -> HTTPResponse:
+    def _open(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, form: _Form | None = None
+    ) -> HTTPResponse:
         address = f"{self.url}{path}{'?' + urlencode(query) if query else ''}"
         request = Request(address, method=method, headers={"accept": "application/json, application/problem+json;q=0.9, */*;q=0.8"})
         if self._token is not None:
@@ -436,6 +456,10 @@ class Client:
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("content-type", "application/json")
+        if form is not None:
+            request.data = form.parts()
+            request.add_header("content-type", f"multipart/form-data; boundary={form.boundary}")
+            request.add_header("content-length", str(form.length()))
         try:
             answer: HTTPResponse = self._opener.open(request, timeout=_ANSWER_WITHIN)
         except HTTPError as error:
@@ -445,6 +469,42 @@ class Client:
             reason = error.reason if isinstance(error, URLError) else error
             raise Unreachable(f"no server answers at {self.url}: {reason}") from None
         return answer
+
+
+class _Form:
+    """A configuration and files as a form. The files are read while they are sent."""
+
+    def __init__(self, config: Mapping[str, Any], files: Sequence[tuple[str, Path]]) -> None:
+        self.boundary = secrets.token_hex(16)
+        self._config = json.dumps(config).encode()
+        self._files = files
+
+    def length(self) -> int:
+        """Bytes of all parts."""
+        heads = sum(len(self._head(name)) + 2 for name, _ in self._files)
+        return len(self._start()) + heads + sum(path.stat().st_size for _, path in self._files) + len(self._end())
+
+    def parts(self) -> Iterator[bytes]:
+        """The bytes, some at a time."""
+        yield self._start()
+        for name, path in self._files:
+            yield self._head(name)
+            with path.open("rb") as file:
+                while block := file.read(_BLOCK_BYTES):
+                    yield block
+            yield b"\r\n"
+        yield self._end()
+
+    def _start(self) -> bytes:
+        return f'--{self.boundary}\r\ncontent-disposition: form-data; name="config"\r\n\r\n'.encode() + self._config + b"\r\n"
+
+    def _head(self, name: str) -> bytes:
+        # As browsers write names.
+        quoted = name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+        return f'--{self.boundary}\r\ncontent-disposition: form-data; name="file"; filename="{quoted}"\r\n\r\n'.encode()
+
+    def _end(self) -> bytes:
+        return f"--{self.boundary}--\r\n".encode()
 
 
 def _opener(url: str) -> OpenerDirector:

@@ -52,8 +52,8 @@ def sample(schema: Mapping[str, Any]) -> Any:
 class DocumentedClient(Client):
     """Answers from the document, and refuses what is not in it."""
 
-    def _call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None) -> Any:
-        operation = self._operation(method, path, query, body)
+    def _call(self, method: str, path: str, **given: Any) -> Any:
+        operation = self._operation(method, path, **given)
         answer = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
         content = answer.get("content")
         return None if content is None else sample(content["application/json"]["schema"])
@@ -66,7 +66,9 @@ class DocumentedClient(Client):
         self._operation(method, path, **given)
         return io.BytesIO(b"weights")
 
-    def _operation(self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None) -> Mapping[str, Any]:
+    def _operation(
+        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None, form: Any = None
+    ) -> Mapping[str, Any]:
         for template, operations in DOCUMENT["paths"].items():
             if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) and method.lower() in operations:
                 operation = operations[method.lower()]
@@ -78,6 +80,11 @@ class DocumentedClient(Client):
         if body is not None:
             schema = operation["requestBody"]["content"]["application/json"]["schema"]
             assert set(body) <= set(resolved(schema)["properties"]), f"{method} {path}"
+        if form is not None:
+            schema = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+            names = re.findall(r'form-data; name="(\w+)"', b"".join(form.parts()).decode(errors="replace"))
+            assert set(names) <= set(resolved(schema)["properties"]), f"{method} {path}"
+            assert form.length() == len(b"".join(form.parts()))
         return operation
 
 
@@ -88,6 +95,7 @@ CALLS = {
     "Client.run": lambda client: client.run("r-1"),
     "Client.table": lambda client: client.table("eps:8"),
     "Client.submit": lambda client: client.submit({"data": {}, "training": {}}),
+    "Client.import_checkpoints": lambda client: client.import_checkpoints(__file__, {"data": {"dataset": "digits"}}),
     "Client.attribution": lambda client: client.attribution("r-1.e2.clean").frame(),
     "Client.compare": lambda client: client.share(client.compare("r-1.e2.clean", client.attribution("r-1.e3.clean"))),
     "Client.share": lambda client: client.share("/runs/r-1", "title", "note", 3).withdraw(),

@@ -27,7 +27,7 @@ def loader() -> list[tuple[Tensor, Tensor]]:
     return batches(measure_golden.images(40, 1000), torch.tensor(GOLDEN["labels"]), 7)
 
 
-@pytest.mark.parametrize("aggregation", ["average_then_cosine", "cosine_then_average"])
+@pytest.mark.parametrize("aggregation", ["average_then_cosine", "cosine_then_average", "average_features"])
 @pytest.mark.parametrize("subset", ["all", "correct"])
 def test_attribution_variants_are_those_of_numpy(small, loader, aggregation, subset):
     found = crosslens.measure(small, loader, attack=None, aggregation=aggregation, subset=subset)

@@ -90,6 +90,29 @@ def test_matrices_are_compared_and_shared(lens, run):
         reader._call("GET", f"/api/shares/{token}")
 
 
+def test_a_folder_of_checkpoints_is_sent_and_becomes_a_run_with_its_course(lens, run, tmp_path):
+    folder = tmp_path / "my training"
+    folder.mkdir()
+    for epoch in (1, 2):
+        run.save_checkpoint(folder / f"epoch_{epoch}.safetensors", epoch)
+    (folder / "notes.md").write_text("Mine.")
+    data = {key: value for key, value in run.config["data"].items() if value is not None}
+    given = {"device": "cpu", "data": data, "normalization": "dataset", "attack": {"norm": "linf", "eps": "16/255"}}
+    imported = lens.import_checkpoints(folder, given | {"attribution": {"inputs": ["adversarial"]}}).wait(timeout=120, interval=0.05)
+    assert imported.title == "Imported: my training"
+    epochs, cas = imported.metrics().cas["adversarial"]
+    assert epochs.tolist() == [1, 2]
+    np.testing.assert_allclose(cas, run.metrics().cas["adversarial"][1], rtol=1e-12)
+    alone = lens.import_checkpoints(folder / "epoch_2.safetensors", given | {"epoch": 2}).wait(timeout=120, interval=0.05)
+    assert alone.metrics().checkpoints == (2,)
+    (folder / "weights.safetensors").write_bytes((folder / "epoch_1.safetensors").read_bytes())
+    with pytest.raises(crosslens.RunFailed, match="`weights.safetensors` has no number in its name"):
+        lens.import_checkpoints(folder, given).wait(timeout=120, interval=0.05)
+    with pytest.raises(crosslens.Problem) as raised:
+        lens.import_checkpoints(folder, {"data": {"dataset": "mnist"}})
+    assert [field for field, _ in raised.value.errors] == ["data.dataset"]
+
+
 def test_a_run_is_canceled_resumed_and_deleted(lens, run):
     long = lens.submit(config("Long", epochs=500))
     assert long.state == "queued" or long.state == "running"

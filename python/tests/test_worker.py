@@ -59,6 +59,7 @@ def twin(directory: Path, epoch: int) -> Normalized:
         (0, "l2", "128/255", "average_then_cosine", "all"),
         (7, "l2", "128/255", "cosine_then_average", "correct"),
         (4_000_000_000, "linf", "20/255", "average_then_cosine", "all"),
+        (3, "linf", "20/255", "average_features", "all"),
     ],
 )
 def test_every_number_is_that_of_the_worker(worker, trained, digits, seed, norm, eps, aggregation, subset):

@@ -1,4 +1,4 @@
-//! Files that were sent to be inspected, kept for a while so that they need not be sent again to import them.
+//! Files and folders of files that were sent to be inspected, kept for a while so that they need not be sent again to import them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -86,6 +86,13 @@ pub fn file_name(given: &str) -> String {
     }
 }
 
+/// The name of the folder that a file was sent with, if it has one.
+pub fn folder_name(given: &str) -> Option<String> {
+    let (folder, _) = given.rsplit_once(['/', '\\'])?;
+    let name = file_name(folder.trim_end_matches(['/', '\\']));
+    (!folder.is_empty()).then_some(name)
+}
+
 /// Removes the folder from a message: whoever sent the file does not know it.
 pub fn without_folder(message: &str, folder: &Path) -> String {
     message.replace(&format!("{}/", folder.display()), "")
@@ -123,6 +130,15 @@ mod tests {
         check(".pth", "pth");
         check("a\u{0}b\n.pth", "a_b_.pth");
         assert_eq!(file_name(&"é".repeat(300)).len(), 200);
+    }
+
+    #[test]
+    fn a_folder_before_a_name_names_the_series() {
+        for (given, expected) in
+            [("prn18/epoch_5.pth", Some("prn18")), ("a\\b\\c.pth", Some("b")), ("epoch_5.pth", None), ("../x.pth", Some("checkpoint"))]
+        {
+            assert_eq!(folder_name(given).as_deref(), expected, "{given}");
+        }
     }
 
     #[tokio::test]

@@ -16,6 +16,10 @@ pub struct Inspection {
     pub facts: Vec<String>,
     /// Questions in the order to answer them: an answer can change the later ones.
     pub questions: Vec<Question>,
+    /// Checkpoints of a folder by their epochs, those without one last; empty for a file. What is said above
+    /// and below is of one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoints: Vec<FoundCheckpoint>,
     /// Architecture of the network. This and the fields below follow from the answers so far.
     pub architecture: Architecture,
     pub width: u32,
@@ -36,6 +40,23 @@ pub struct FoundNetwork {
     /// An earlier network of the file with the same values.
     #[serde(default)]
     pub same_as: Option<String>,
+}
+
+/// A checkpoint in a folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FoundCheckpoint {
+    /// Name of the file in the folder.
+    pub file: String,
+    /// Epoch by the name of the file or by what is stored in it; absent if neither tells.
+    pub epoch: Option<u32>,
+    /// Whether it is imported if the configuration does not list `checkpoints`.
+    pub used: bool,
+    /// Sentence about its epoch; empty if there is nothing to say.
+    pub note: String,
+    /// Why the file cannot be a part of this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    pub size_bytes: u64,
 }
 
 /// A question: the file can be read in more than one way.

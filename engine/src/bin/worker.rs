@@ -22,7 +22,7 @@ use engine::stop::Stop;
 use engine::{Error, bench, device, job, kept};
 use lease::{Held, Lease, Standing, Watch};
 use serde_json::{Value, json};
-use shared::config::RunConfig;
+use shared::config::{RunConfig, SeriesFile};
 use shared::record::{Notice, NoticeKind, Record};
 use shared::rundir::{self, StopReason};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -49,7 +49,8 @@ struct Arguments {
     #[arg(value_name = "DIR", required_unless_present_any = ["probe", "inspect", "bench"])]
     directory: Option<PathBuf>,
     /// Writes a config.json into DIR that imports FILE, and runs it. FILE is a safetensors file, a torch.save
-    /// file, or a train_log folder of the paper's public code.
+    /// file, a folder with the checkpoints of one training, such as epoch_5.pth to epoch_200.pth, or a train_log
+    /// folder of the paper's public code.
     #[arg(long, value_name = "FILE", requires_all = ["dataset", "directory"], conflicts_with = "probe")]
     import: Option<PathBuf>,
     /// Prints as JSON what FILE holds and what has to be decided before importing it, and exits. Without
@@ -77,6 +78,10 @@ struct Arguments {
     /// Leaves out tensors that the network does not have, like strict=False in PyTorch.
     #[arg(long, requires = "dataset")]
     not_strict: bool,
+    /// A checkpoint of a folder to import, with its epoch; once for each. Without any, all of the folder are
+    /// imported, with the epochs in their names, else those stored in them.
+    #[arg(long, value_name = "FILE=EPOCH", requires = "dataset", value_parser = series_file)]
+    checkpoint: Vec<SeriesFile>,
     /// Attributions to measure for each imported checkpoint: clean, adversarial, or clean,adversarial.
     #[arg(long, value_name = "INPUTS", value_delimiter = ',', requires = "import")]
     measure: Vec<String>,
@@ -157,6 +162,12 @@ fn exit_code(ending: thread::Result<anyhow::Result<()>>) -> u8 {
 fn seconds(text: &str) -> Result<f64, &'static str> {
     let seconds = text.parse().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds));
     seconds.ok_or("write a number of seconds from 0 to 86400")
+}
+
+/// Parses a file of a folder with its epoch.
+fn series_file(text: &str) -> Result<SeriesFile, &'static str> {
+    let parts = text.rsplit_once('=').and_then(|(file, epoch)| Some((file.to_owned(), epoch.parse().ok()?)));
+    parts.map(|(file, epoch)| SeriesFile { file, epoch }).ok_or("write a file and its epoch, such as epoch_5.pth=5")
 }
 
 /// Writes a line to standard error, which a full disk may not take. Its exit code then tells how the worker ended.
@@ -328,6 +339,9 @@ fn import_config(source: &Path, dataset: &str, arguments: &Arguments) -> anyhow:
         if let Some(text) = text {
             value[field] = text.as_str().into();
         }
+    }
+    if !arguments.checkpoint.is_empty() {
+        value["checkpoints"] = json!(arguments.checkpoint);
     }
     if let Some(text) = &arguments.normalization {
         value["normalization"] = normalization(text);

@@ -58,6 +58,8 @@ pub struct Request<'a> {
     /// Whether the paper's public code wrote the file. It normalizes with the mean and deviation of the data
     /// set.
     pub from_public_code: bool,
+    /// What the other files of a series are normalized with, for a file that has no normalization.
+    pub as_in_series: Option<NormalizationSource>,
 }
 
 /// Images in a forward pass.
@@ -76,13 +78,56 @@ pub fn read(path: &Path, request: &Request<'_>) -> Result<Reading, Error> {
     let file = TensorFile::open(path)?;
     let places = detect::places(&file);
     if places.is_empty() {
-        return Err(checkpoint_error(path, detect::nothing_known(&file)));
+        return Err(checkpoint_error(path, nothing_known(&file)));
     }
     let mut reader = Reader { path, file: &file, request, places: &places, measured_images: 0 };
     reader.read()
 }
 
+/// Why a file without a network cannot be imported, to stand after its name.
+pub fn nothing_known(file: &TensorFile) -> String {
+    let features: Vec<&[i64]> = (0..).map_while(|class| Some(file.tensors().get(&class.to_string())?.shape.as_slice())).collect();
+    let dimension = features.first().and_then(|shape| shape.get(1)).filter(|_| features.len() > 1);
+    match dimension {
+        // The paper's public code saves them under `features/`, a list with a tensor for each class.
+        Some(dimension)
+            if features.len() == file.tensors().len() && features.iter().all(|shape| shape.len() == 2 && shape[1] == *dimension) =>
+        {
+            format!(
+                "holds features of images, {dimension} of each for {} classes, as the paper's public code saves them in `features/`, and no \
+             network: import the model_N.pth that they were computed with, and its matrices are measured here",
+                features.len()
+            )
+        }
+        _ => detect::nothing_known(file),
+    }
+}
+
+/// Describes the network that a file would be imported with, in words that are the same for all checkpoints
+/// of one training. The problem stands after the name of the file.
+pub fn kind_of_network(file: &TensorFile, config: &ImportConfig) -> Result<String, String> {
+    let places = detect::places(file);
+    let asked = config.network.as_deref().map(|name| name.trim_end_matches('.'));
+    let place = places.iter().find(|place| asked.is_none_or(|name| place.id() == name));
+    let place = place.ok_or_else(|| match asked {
+        Some(name) => format!("holds no network under `{name}`"),
+        None => nothing_known(file),
+    })?;
+    let identified = detect::identify(file, place, config.model.as_ref())?;
+    let mut classes: Vec<String> = identified.heads.iter().map(|(_, classes)| classes.to_string()).collect();
+    classes.dedup();
+    Ok(format!("{} for {} classes", named(identified.architecture, identified.width as u32), classes.join(" or ")))
+}
+
 impl Reading {
+    /// What the other files of a series without a normalization of their own are normalized with. `None` if
+    /// the configuration or the file says it.
+    pub fn normalization_for_series(&self) -> Option<NormalizationSource> {
+        let question = self.inspection.questions.iter().find(|question| question.field == "normalization")?;
+        let source = question.answer.as_ref().and_then(|answer| serde_json::from_value(answer.clone()).ok())?;
+        (source != NormalizationSource::File).then_some(source)
+    }
+
     /// Fails if a question is open, so that the file can be read in several ways.
     pub fn into_decided(self, path: &Path) -> Result<Self, Error> {
         let errors: Vec<FieldError> =
@@ -162,6 +207,7 @@ impl<'a> Reader<'a> {
             networks,
             facts,
             questions,
+            checkpoints: Vec::new(),
             architecture: model.architecture,
             width: model.width(),
             classes: prepared.network.classes() as u32,
@@ -393,7 +439,7 @@ impl<'a> Reader<'a> {
         prepared: &mut LoadedNetwork,
         questions: &mut Vec<Question>,
     ) -> Result<(Chosen, Normalization), Error> {
-        let Request { config, info, measure_all, from_public_code, .. } = *self.request;
+        let Request { config, info, measure_all, from_public_code, as_in_series, .. } = *self.request;
         let possible = self.possible_normalizations(prepared);
         let inside = possible.iter().filter(|entry| entry.candidate.as_ref().is_some_and(|candidate| candidate.inside)).count();
         let of_file = prepared.candidates.len();
@@ -412,8 +458,9 @@ impl<'a> Reader<'a> {
         let given = self.configured_normalization();
         let open = asked.is_none() && given.is_none();
         let family_none = !identified.unused.is_empty();
-        // The file alone decides: it has exactly one normalization, or it comes from the public code.
-        let settled = open && (inside == 1 || (of_file == 0 && from_public_code));
+        // The file alone decides: it has exactly one normalization, or it comes from the public code. So does
+        // the series that it is a part of.
+        let settled = open && (inside == 1 || (of_file == 0 && (from_public_code || as_in_series.is_some())));
         let right = if measure_all || open && !settled {
             let each: Vec<Normalization> = possible.iter().map(|entry| entry.normalization.clone()).collect();
             self.correct_images(&mut prepared.network, &each)
@@ -428,7 +475,11 @@ impl<'a> Reader<'a> {
                 _ => None,
             }
         } else if settled {
-            Some(if inside == 1 { 0 } else { dataset })
+            Some(match as_in_series {
+                _ if inside == 1 => 0,
+                Some(NormalizationSource::None) => none,
+                _ => dataset,
+            })
         } else if of_file > 0 {
             None
         } else if family_none {
@@ -471,6 +522,14 @@ impl<'a> Reader<'a> {
                     let mut text = format!("Its own normalization is used, {}: {numbers}.", quoted(&candidate.names));
                     candidate.notes.iter().for_each(|note| text += &format!(" {note}"));
                     (text, candidate.names.clone())
+                }
+                None if as_in_series.is_some() => {
+                    let text = if index == none {
+                        "pixels in [0, 1] are used as they are".to_owned()
+                    } else {
+                        format!("that of {} is used", info.title)
+                    };
+                    (format!("The file has no normalization; {text}, as for the other checkpoints."), Vec::new())
                 }
                 None if index == none => (
                     format!(

@@ -54,6 +54,14 @@ const MOST_NAMES: usize = 20;
 const COLUMNS: usize = 7;
 
 impl TrainLog {
+    /// Whether a folder is one of the training script: its table has no column names, only their numbers.
+    pub fn is_in(folder: &Path) -> bool {
+        let columns = fs::read_to_string(folder.join("log.csv")).unwrap_or_default();
+        let columns = columns.lines().next().and_then(|line| line.strip_prefix(','));
+        let numbered = |columns: &str| (0..).zip(columns.split(',')).all(|(index, column)| column.trim() == index.to_string());
+        folder.join("config.json").is_file() && columns.is_some_and(numbered)
+    }
+
     /// Reads a training log folder. Fails if a file is missing or has unexpected content.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let arguments = read_arguments(folder)?;

@@ -104,6 +104,14 @@ pub(super) fn is_written(dir: &RunDir, epoch: u32, inputs: Inputs, checkpoint_sh
         && read(dir, epoch, inputs).is_ok_and(|content| content.checkpoint_sha256 == checkpoint_sha256)
 }
 
+/// Returns the accuracy in an attribution file of this run. `None` if there is no such file.
+pub(super) fn accuracy(dir: &RunDir, epoch: u32, inputs: Inputs) -> Result<Option<f64>, Error> {
+    match dir.metrics().cas(epoch, inputs) {
+        Some(_) => Ok(Some(read(dir, epoch, inputs)?.accuracy)),
+        None => Ok(None),
+    }
+}
+
 fn read(dir: &RunDir, epoch: u32, inputs: Inputs) -> Result<AttributionFile, Error> {
     let path = dir.path(&run_dir::attribution_file(epoch, inputs));
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;

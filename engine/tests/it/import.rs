@@ -14,7 +14,8 @@ use engine::linear_probe::LinearProbe;
 use engine::model::Network;
 use serde_json::{Value, json};
 use shared::config::{
-    Aggregation, Architecture, BatchNormMode, ImportConfig, Inputs, ModelConfig, Norm, Normalization, PgdConfig, RunConfig, Subset,
+    Aggregation, Architecture, BatchNormMode, ImportConfig, Inputs, ModelConfig, Norm, Normalization, NormalizationSource, PgdConfig,
+    RunConfig, Subset,
 };
 use shared::dataset::Dataset;
 use shared::eps::Eps;
@@ -36,13 +37,24 @@ fn fixture(name: &str) -> PathBuf {
 /// Reads a CIFAR-10 network with the given fields of an import configuration, and optional images to compare
 /// readings on.
 fn try_reading(path: &Path, choices: &Value, images: Option<&Split>) -> Result<Reading, engine::Error> {
+    try_reading_in_series(path, choices, images, None)
+}
+
+/// Reads a network like the other checkpoints of its training, of which something is known.
+fn try_reading_in_series(
+    path: &Path,
+    choices: &Value,
+    images: Option<&Split>,
+    as_in_series: Option<NormalizationSource>,
+) -> Result<Reading, engine::Error> {
     tch::set_num_threads(1);
     let mut value = json!({"source": path, "data": {"dataset": "cifar10"}});
     value.as_object_mut().unwrap().extend(choices.as_object().unwrap().clone());
     let config: ImportConfig = serde_json::from_value(value).unwrap();
     let sample = images.map(|images| Sample { images, budget: Duration::from_secs(60) });
     let info = Dataset::Cifar10.info();
-    let request = Request { config: &config, info: &info, device: Device::Cpu, sample, measure_all: false, from_public_code: false };
+    let request =
+        Request { config: &config, info: &info, device: Device::Cpu, sample, measure_all: false, from_public_code: false, as_in_series };
     read(path, &request)
 }
 
@@ -235,6 +247,28 @@ fn where_accuracy_tells_how_a_network_was_trained_it_is_asked_with_both_numbers(
         assert!(assumed.inspection.facts[1].contains("is assumed"), "{:?}", assumed.inspection.facts);
         assert_eq!(assumed.undecided_without_images, images.is_none());
     }
+}
+
+#[test]
+fn what_one_checkpoint_of_a_training_tells_of_its_normalization_holds_for_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = centered(&folder, "plain.pth", Vec::new());
+    let none = told_right_by(&path, &json!({"normalization": "none"}));
+    let chosen = try_reading(&path, &json!({"normalization": "none"}), Some(&none)).unwrap();
+    assert_eq!(chosen.normalization_for_series(), Some(NormalizationSource::None));
+    // Alone it is asked about; in the series it is not, with or without images.
+    assert_eq!(try_reading(&path, &json!({}), Some(&none)).unwrap().normalization_for_series(), None);
+    for source in [NormalizationSource::None, NormalizationSource::Dataset] {
+        let reading = try_reading_in_series(&path, &json!({}), Some(&none), Some(source)).unwrap().into_decided(&path).unwrap();
+        let expected =
+            if source == NormalizationSource::None { Normalization::none(3) } else { Normalization::of(&Dataset::Cifar10.info()) };
+        assert_eq!(reading.model.normalization, Some(expected));
+        assert!(!reading.undecided_without_images && reading.inspection.facts[1].contains("as for the other checkpoints"));
+    }
+    // One that has a normalization keeps it.
+    let file = fixture("module.pth");
+    let own = try_reading_in_series(&file, &json!({}), None, Some(NormalizationSource::None)).unwrap();
+    assert_eq!(own.model.normalization.unwrap().mean, [0.5, 0.4, 0.3]);
 }
 
 #[test]
@@ -639,6 +673,10 @@ fn a_file_that_is_no_checkpoint_of_a_known_network_is_named_with_what_was_expect
         checkpoint::save(&path, &tensors.iter().map(|(name, shape)| ((*name).to_owned(), zeros(shape))).collect::<Vec<_>>()).unwrap();
         path
     };
+    check(
+        &config(&fixture("features.pth")),
+        &["features.pth", "holds features of images, 4 of each for 3 classes", "import the model_N.pth"],
+    );
     check(&config(&fixture("no_torch.pkl")), &["no_torch.pkl", "a pickle of a dictionary with `accuracy`, `name`"]);
     check(&config(&fixture("scripted.pt")), &["scripted.pt", "holds tensors such as `0.bias`", "no network known here"]);
     let mut bits = plain.clone();
@@ -714,8 +752,9 @@ fn what_a_training_log_calls_best_is_best_or_missing() {
 
 #[test]
 fn a_folder_that_is_no_training_log_is_named_with_what_was_expected() {
-    let empty = tempfile::tempdir().unwrap();
-    check(&config(empty.path()), &["config.json", "is missing", "model_*.pth"]);
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("log.csv"), ",0,1,2,3,4,5\n0,1,2,3,4,5,6\n").unwrap();
+    check(&config(folder.path()), &["holds no checkpoints", "`log.csv`", "config.json, log.csv and model_*.pth"]);
     let spoiled = |spoil: &dyn Fn(&Path)| {
         let folder = train_log(4);
         spoil(folder.path());

@@ -48,6 +48,8 @@ struct Variants {
     cosine_then_average: Vec<Vec<f64>>,
     average_then_cosine_correct: Vec<Vec<f64>>,
     cosine_then_average_correct: Vec<Vec<f64>>,
+    average_features: Vec<Vec<f64>>,
+    average_features_correct: Vec<Vec<f64>>,
     weight_matrix: Vec<Vec<f64>>,
 }
 
@@ -93,6 +95,8 @@ fn check_variants(probe: &LinearProbe, network: &Network, expected: &Variants) {
         (Aggregation::CosineThenAverage, Subset::All, &expected.cosine_then_average),
         (Aggregation::AverageThenCosine, Subset::Correct, &expected.average_then_cosine_correct),
         (Aggregation::CosineThenAverage, Subset::Correct, &expected.cosine_then_average_correct),
+        (Aggregation::AverageFeatures, Subset::All, &expected.average_features),
+        (Aggregation::AverageFeatures, Subset::Correct, &expected.average_features_correct),
     ] {
         check(&format!("{aggregation:?} of {subset:?}"), &samples.attribute(aggregation, subset).matrix, expected);
     }

@@ -58,7 +58,7 @@ fn timeless(mut value: Value) -> Vec<u8> {
 }
 
 #[track_caller]
-fn assert_same(what: &str, found: &Path, expected: &Path) {
+pub(crate) fn assert_same(what: &str, found: &Path, expected: &Path) {
     let (found_results, expected_results) = (results(found), results(expected));
     assert_eq!(found_results.keys().collect::<Vec<_>>(), expected_results.keys().collect::<Vec<_>>(), "{what}");
     for (path, bytes) in &expected_results {

@@ -29,7 +29,7 @@ use crate::resources;
 use crate::routes::runs::created;
 use crate::state::AppState;
 use crate::submit::{missing_source, submit};
-use crate::uploads::{file_name, without_folder};
+use crate::uploads::{file_name, folder_name, without_folder};
 
 /// The checkpoints that a run has kept, by epoch
 #[utoipa::path(
@@ -45,9 +45,11 @@ pub async fn list_checkpoints(State(state): State<AppState>, Name(id): Name<RunI
 /// Imports a checkpoint that was trained elsewhere
 ///
 /// The part `config` comes first: the JSON of a run of kind `import` without `source`. Then either the part
-/// `file`, the file under any name, or the part `upload`, the name of a file that was sent to be inspected.
-/// The answer is the run that imports it. If the file can be read in more than one way, that run fails and
-/// says what to set. To import a file that is on the server already, use `POST /api/runs`.
+/// `file`, the file under any name, or the part `upload`, the name of what was sent to be inspected. Several
+/// parts `file` are the checkpoints of one training, with its log if it has one; a folder before their names
+/// becomes the name of the run. The answer is the run that imports them. If they can be read in more than one
+/// way, that run fails and says what to set. To import a file or folder that is on the server already, use
+/// `POST /api/runs`.
 #[utoipa::path(
     post, path = "/api/checkpoints", tag = "checkpoints",
     request_body(content = Upload, content_type = "multipart/form-data"),
@@ -76,8 +78,8 @@ pub async fn import_checkpoint(
 ///
 /// Takes the same parts as `POST /api/checkpoints`, or only a `config` whose `source` is a path on the
 /// server. Returns the networks, heads and normalizations of the file, which tensors would be used, and the
-/// choices to make, each with its clean accuracy if the server has the test images. A file that was sent is
-/// kept for two hours.
+/// choices to make, each with its clean accuracy if the server has the test images; of a folder or several
+/// files, which epoch each is of. What was sent is kept for two hours.
 #[utoipa::path(
     post, path = "/api/checkpoints/inspect", tag = "checkpoints",
     request_body(content = Upload, content_type = "multipart/form-data"),
@@ -129,14 +131,18 @@ pub async fn inspect_checkpoint(
     Ok(Json(Inspected { upload, inspection, problem }))
 }
 
+/// Most files of one form: more than the epochs of the longest training.
+const MOST_FILES: usize = 2000;
+
 /// The form of the two handlers above, for the OpenAPI document.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "names the parts of the form")]
 struct Upload {
     config: ImportConfig,
+    /// A file; several for a series of checkpoints.
     #[schema(format = Binary)]
     file: Option<String>,
-    /// Name of a file that an earlier inspection has kept.
+    /// Name of what an earlier inspection has kept.
     upload: Option<String>,
 }
 
@@ -149,8 +155,9 @@ struct Form {
 }
 
 enum Sent {
+    /// A file, or the folder of several.
     File(PathBuf),
-    /// A file that was sent earlier.
+    /// What was sent earlier.
     Upload(String),
     Nothing,
 }
@@ -176,7 +183,7 @@ fn import(mut config: Value, source: &str) -> Result<RunConfig, ApiError> {
 async fn read_form(state: &AppState, form: Result<Multipart, MultipartRejection>) -> Result<Form, ApiError> {
     let mut form = form.map_err(|rejection| ApiError::new(Kind::UnsupportedMediaType, rejection.body_text()))?;
     let incoming = state.dirs.make_incoming()?;
-    let (mut config, mut file) = (None, Sent::Nothing);
+    let (mut config, mut upload, mut files) = (None, None, Received::default());
     while let Some(part) = form.next_field().await.map_err(broken_upload)? {
         let twice = |name: &str, detail: &str| Err(ApiError::on_field(Kind::InvalidRun, name, detail));
         match part.name() {
@@ -187,13 +194,13 @@ async fn read_form(state: &AppState, form: Result<Multipart, MultipartRejection>
                     .map_err(|error| ApiError::on_field(Kind::InvalidJson, "config", format!("the part `config` is not JSON: {error}")))?;
                 config = Some(value);
             }
-            Some(name @ ("file" | "upload")) if !matches!(file, Sent::Nothing) => {
-                return twice(name, "more than one file is sent; send one part `file` or `upload`");
+            Some(name @ ("file" | "upload")) if upload.is_some() || name == "upload" && !files.names.is_empty() => {
+                return twice(name, "files and an upload are sent; send parts `file`, or one part `upload`");
             }
-            Some("file") => file = Sent::File(receive(part, incoming.path()).await?),
+            Some("file") => files.receive(part, incoming.path()).await?,
             Some("upload") => {
                 let name = short_part(part, "upload").await?;
-                file = Sent::Upload(String::from_utf8_lossy(&name).into_owned());
+                upload = Some(String::from_utf8_lossy(&name).into_owned());
             }
             other => {
                 let detail = format!("the part `{}` is not known; known: `config`, `file`, `upload`", other.unwrap_or_default());
@@ -201,6 +208,10 @@ async fn read_form(state: &AppState, form: Result<Multipart, MultipartRejection>
             }
         }
     }
+    let file = match upload {
+        Some(upload) => Sent::Upload(upload),
+        None => files.gather(incoming.path())?,
+    };
     Ok(Form { config: config.ok_or_else(|| missing("config"))?, file, incoming })
 }
 
@@ -216,20 +227,63 @@ async fn short_part(mut part: Field<'_>, name: &str) -> Result<Vec<u8>, ApiError
     Ok(bytes)
 }
 
-/// Writes a part to a file in `folder`, under the name that it was sent with if that is a possible file name.
-async fn receive(mut part: Field<'_>, folder: &Path) -> Result<PathBuf, ApiError> {
-    let path = folder.join(file_name(part.file_name().unwrap_or_default()));
-    let mut file = tokio::fs::File::create_new(&path).await?;
-    while let Some(bytes) = part.chunk().await.map_err(broken_upload)? {
-        file.write_all(&bytes).await?;
+/// The files of a form.
+#[derive(Default)]
+struct Received {
+    names: Vec<String>,
+    /// Name of the folder that they were chosen from.
+    folder: Option<String>,
+}
+
+impl Received {
+    /// Writes a part to a file in `incoming`, under the name that it was sent with if that is a possible file
+    /// name.
+    async fn receive(&mut self, mut part: Field<'_>, incoming: &Path) -> Result<(), ApiError> {
+        let given = part.file_name().unwrap_or_default();
+        let name = file_name(given);
+        let refused = |detail: String| Err(ApiError::on_field(Kind::InvalidRun, "file", detail));
+        if self.names.contains(&name) {
+            return refused(format!("two files with the name `{name}` are sent; files of one training lie in one folder"));
+        }
+        if self.names.len() == MOST_FILES {
+            return refused(format!("more than {MOST_FILES} files are sent; put them into a folder on the server and import that"));
+        }
+        self.folder = self.folder.take().or_else(|| folder_name(given));
+        let mut file = tokio::fs::File::create_new(incoming.join(&name)).await?;
+        while let Some(bytes) = part.chunk().await.map_err(broken_upload)? {
+            file.write_all(&bytes).await?;
+        }
+        file.flush().await?;
+        self.names.push(name);
+        Ok(())
     }
-    file.flush().await?;
-    Ok(path)
+
+    /// Moves several files into a folder of their own.
+    fn gather(self, incoming: &Path) -> std::io::Result<Sent> {
+        match self.names.as_slice() {
+            [] => Ok(Sent::Nothing),
+            [only] => Ok(Sent::File(incoming.join(only))),
+            names => {
+                // No file has this name: those of files have no dot at their start.
+                let hidden = incoming.join(".series");
+                std::fs::create_dir(&hidden)?;
+                for name in names {
+                    std::fs::rename(incoming.join(name), hidden.join(name))?;
+                }
+                let folder = incoming.join(self.folder.as_deref().unwrap_or("checkpoints"));
+                std::fs::rename(hidden, &folder)?;
+                Ok(Sent::File(folder))
+            }
+        }
+    }
 }
 
 fn broken_upload(error: MultipartError) -> ApiError {
     match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::on_field(Kind::BodyTooLarge, "file", "the file is larger than 4 GiB"),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = "what is sent is larger than 4 GiB; put it into a folder on the server and import that";
+            ApiError::on_field(Kind::BodyTooLarge, "file", detail)
+        }
         _ => ApiError::on_field(Kind::InvalidRun, "file", format!("the upload broke off or is no form: {}", error.body_text())),
     }
 }

@@ -197,7 +197,42 @@ async fn an_uploaded_checkpoint_becomes_a_run_with_its_file() {
 }
 
 #[tokio::test]
-async fn an_upload_has_one_configuration_and_one_file() {
+async fn several_files_become_the_folder_of_a_series() {
+    let server = TestServer::start().await;
+    let parts = |first: &'static str| {
+        [
+            ("config", None, IMPORT),
+            ("file", Some(first), "first"),
+            ("file", Some("epoch_10.pth"), "second"),
+            ("file", Some("log.csv"), "log"),
+        ]
+    };
+    for (first, folder) in [("epoch_5.pth", "checkpoints"), ("prn18/epoch_5.pth", "prn18"), ("../epoch_5.pth", "checkpoint")] {
+        let answer = upload(&server, &parts(first)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        let run: Run = answer.json();
+        let RunConfig::Import(config) = &run.config else { panic!("{run:?}") };
+        assert_eq!(config.source, format!("upload/{folder}"));
+        let read = |name: &str| std::fs::read_to_string(server.run_dir(&run.id).join("upload").join(folder).join(name)).unwrap();
+        assert_eq!([read("epoch_5.pth"), read("epoch_10.pth"), read("log.csv")], ["first", "second", "log"]);
+    }
+
+    // They are looked at first, and sent once.
+    let looked = inspect(&server, &parts("prn18/epoch_5.pth")).await;
+    assert!(looked.problem.unwrap().contains("checkpoint \"prn18\""), "its folder is not told");
+    let list = r#"{"name": "done", "data": {"dataset": "digits"}, "checkpoints": [{"file": "epoch_5.pth", "epoch": 7}]}"#;
+    let answer = upload(&server, &[("config", None, list), ("upload", None, &looked.upload.unwrap())]).await;
+    let run: Run = answer.json();
+    assert!(server.run_dir(&run.id).join("upload/prn18/epoch_10.pth").is_file());
+    let RunConfig::Import(config) = &run.config else { panic!("{run:?}") };
+    assert_eq!(config.checkpoints[0].epoch, 7);
+    let answer = upload(&server, &[("config", None, IMPORT), ("file", Some("a/x.pth"), "one"), ("file", Some("b/x.pth"), "other")]).await;
+    let problem = answer.assert_problem(422, "invalid-run", Some("file"));
+    assert!(problem.detail.contains("two files with the name `x.pth`"), "{}", problem.detail);
+}
+
+#[tokio::test]
+async fn an_upload_has_one_configuration_and_each_file_once() {
     let server = TestServer::start().await;
     let check = async |parts: &[(&str, Option<&str>, &str)], status: u16, kind: &str, field: &str| {
         upload(&server, parts).await.assert_problem(status, kind, Some(field));

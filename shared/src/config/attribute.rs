@@ -59,6 +59,9 @@ pub enum Aggregation {
     /// Mean cosine over all pairs of a sample of class i and a sample of class j. On the diagonal, over all
     /// pairs of two different samples.
     CosineThenAverage,
+    /// Cosine of the mean features g(x) of two classes, without W: a control, which the paper's public code can
+    /// compute as well.
+    AverageFeatures,
 }
 
 /// Samples of a class that count.
@@ -157,12 +160,13 @@ impl TryFrom<String> for Layer {
 }
 
 impl Aggregation {
-    pub const ALL: [Aggregation; 2] = [Aggregation::AverageThenCosine, Aggregation::CosineThenAverage];
+    pub const ALL: [Aggregation; 3] = [Aggregation::AverageThenCosine, Aggregation::CosineThenAverage, Aggregation::AverageFeatures];
 
     pub fn label(self) -> &'static str {
         match self {
             Aggregation::AverageThenCosine => "Average, then cosine",
             Aggregation::CosineThenAverage => "Cosine per pair of samples, then average",
+            Aggregation::AverageFeatures => "Features without W: average, then cosine",
         }
     }
 }

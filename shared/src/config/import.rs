@@ -1,5 +1,7 @@
 //! Runs that import checkpoints trained elsewhere.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -20,9 +22,14 @@ pub struct ImportConfig {
     pub name: String,
     #[serde(default = "super::auto_device")]
     pub device: String,
-    /// A safetensors file, a `torch.save` file with any name, or a `train_log/NAME` folder of the paper's
-    /// public code. An absolute path, or for an uploaded file a path relative to the run directory.
+    /// A safetensors file, a `torch.save` file with any name, a folder with the checkpoints of one training,
+    /// or a `train_log/NAME` folder of the paper's public code. An absolute path, or for an upload a path
+    /// relative to the run directory.
     pub source: String,
+    /// Files of a folder to import, with their epochs. Empty: all checkpoints of the folder, with the epochs
+    /// in their names, else those stored in the files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoints: Vec<SeriesFile>,
     /// Data set the network was trained on. It gives the class names, the normalization and the images to
     /// measure with.
     pub data: DataConfig,
@@ -61,6 +68,15 @@ pub struct ImportConfig {
     pub attribution: AttributionConfig,
 }
 
+/// A file of a folder of checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeriesFile {
+    /// Name of the file in the folder.
+    pub file: String,
+    pub epoch: u32,
+}
+
 /// Normalization of an imported network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged, expecting = "is neither `file`, `dataset` nor `none`, nor {\"mean\": […], \"std\": […]}")]
@@ -81,6 +97,9 @@ pub enum NormalizationSource {
     /// No normalization: pixels in `[0, 1]`.
     None,
 }
+
+/// Largest number of an epoch.
+const LAST_EPOCH: u32 = 1_000_000;
 
 fn yes() -> bool {
     true
@@ -114,6 +133,7 @@ impl ImportConfig {
             name: _,
             device: _,
             source,
+            checkpoints,
             data,
             model,
             network: _,
@@ -137,8 +157,25 @@ impl ImportConfig {
         }
         let twice = normalization.is_some() && model.as_ref().is_some_and(|model| model.normalization.is_some());
         check.that("normalization", !twice, || "is set, and so is `model.normalization`; one of the two is enough".to_owned());
-        check.range("epoch", *epoch, 0, 1_000_000);
+        check.range("epoch", *epoch, 0, LAST_EPOCH);
+        validate_checkpoints(checkpoints, check);
         check.inside("attack", |check| attack.validate(check));
         check.inside("attribution", |check| attribution.validate(check));
+    }
+}
+
+/// Requires names of files without folders, and each file and epoch once.
+fn validate_checkpoints(checkpoints: &[SeriesFile], check: &mut Check) {
+    let (mut files, mut epochs) = (BTreeMap::new(), BTreeMap::new());
+    for (index, SeriesFile { file, epoch }) in checkpoints.iter().enumerate() {
+        let field = |name: &str| format!("checkpoints[{index}].{name}");
+        let plain = !file.is_empty() && !file.contains('/') && file != "..";
+        check.that(&field("file"), plain, || format!("`{file}` is not the name of a file in the folder"));
+        let earlier = files.insert(file, index);
+        check.that(&field("file"), earlier.is_none(), || format!("`{file}` is named twice"));
+        check.range(&field("epoch"), *epoch, 0, LAST_EPOCH);
+        if let Some(other) = epochs.insert(*epoch, file) {
+            check.fail(&field("epoch"), format!("{epoch} is given to `{other}` and to `{file}`; each needs an epoch of its own"));
+        }
     }
 }

@@ -32,7 +32,7 @@ pub use check::{is_lane_name, is_local_device};
 pub use data::{DataConfig, SplitName};
 pub use evaluate::{EvaluateConfig, RestartedPgdConfig};
 pub use external::ExternalConfig;
-pub use import::{ImportConfig, NormalizationChoice, NormalizationSource};
+pub use import::{ImportConfig, NormalizationChoice, NormalizationSource, SeriesFile};
 pub use method::{Method, MethodFacts};
 pub use model::{Architecture, ArchitectureFacts, DEIT_HEADS, ModelConfig, Normalization};
 pub use network_size::NetworkSize;
@@ -515,6 +515,8 @@ mod tests {
         let parse = |value| RunConfig::parse(&value);
         let config = parse(json!({"kind": "attribute", "checkpoint": "r-1.best", "layer": "stage2", "subset": "correct"})).unwrap();
         assert_eq!((config.title().as_str(), config.needs().len()), ("Attribution of r-1.best", 1));
+        let series =
+            |checkpoints: Value| json!({"kind": "import", "source": "/x", "data": {"dataset": "cifar10"}, "checkpoints": checkpoints});
         for (value, field, part) in [
             (json!({"kind": "attribute", "checkpoint": "r-1"}), "checkpoint", "`r-1`"),
             (json!({"kind": "attribute", "checkpoint": "r-1.best", "layer": "stage7"}), "layer", "`stage7`"),
@@ -532,6 +534,15 @@ mod tests {
             (json!({"kind": "pair", "checkpoints": ["r-1.best"], "pairs": [[3, 5]], "dimensions": 0}), "dimensions", "0 is out of range"),
             (json!({"kind": "import", "source": "../x.pth", "data": {"dataset": "cifar10"}}), "source", "`../x.pth`"),
             (json!({"kind": "import", "source": "", "data": {"dataset": "cifar10"}}), "source", "empty"),
+            (
+                series(json!([{"file": "a.pth", "epoch": 5}, {"file": "b.pth", "epoch": 5}])),
+                "checkpoints[1].epoch",
+                "to `a.pth` and to `b.pth`",
+            ),
+            (series(json!([{"file": "a.pth", "epoch": 5}, {"file": "a.pth", "epoch": 6}])), "checkpoints[1].file", "twice"),
+            (series(json!([{"file": "../a.pth", "epoch": 5}])), "checkpoints[0].file", "`../a.pth` is not the name of a file"),
+            (series(json!([{"file": "a.pth"}])), "checkpoints[0].epoch", "missing"),
+            (series(json!([{"file": "a.pth", "epoch": 1_000_001}])), "checkpoints[0].epoch", "out of range"),
         ] {
             let errors = parse(value.clone()).unwrap_err();
             assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), [field], "{value}: {errors:?}");

@@ -3,9 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use serde_json::json;
 use shared::api::RunState;
-use shared::config::{RunConfig, RunKind};
-use tests::{App, Browser};
+use shared::config::{Inputs, RunConfig, RunKind};
+use shared::record::Metrics;
+use tempfile::TempDir;
+use tests::{App, Browser, small_run};
 
 /// Narrow networks written by PyTorch.
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/fixtures/import");
@@ -72,5 +75,106 @@ async fn a_file_of_pytorch_is_chosen_imported_and_its_matrix_shown() -> Result<(
     let run = app.run(url.rsplit('/').next().context("the address names the run")?).await?;
     assert_eq!((run.state, run.config.kind()), (RunState::Succeeded, RunKind::Import));
     assert!(run.summary.cas.is_some(), "the checkpoint was measured");
+    Ok(())
+}
+
+/// Trains twenty epochs, and puts their checkpoints into a folder as codes do.
+async fn training(app: &App) -> Result<TempDir> {
+    let mut config = small_run(20);
+    config["checkpoints"] = json!({"every": 1});
+    let run = app.succeeded(&config).await?;
+    let folder = TempDir::with_prefix("prn-")?;
+    for epoch in 1..=20 {
+        let file = app.run_dir(&run.id).join(format!("checkpoints/e{epoch}.safetensors"));
+        std::fs::copy(file, folder.path().join(format!("epoch_{epoch}.safetensors")))?;
+    }
+    Ok(folder)
+}
+
+/// The matrices of a run, by epoch.
+async fn course(app: &App, url: &str) -> Result<Vec<u32>> {
+    let id = url.rsplit('/').next().context("the address names the run")?;
+    let metrics: Metrics = app.get(&format!("/api/runs/{id}/metrics")).await?;
+    let adversarial = metrics.attributions.iter().filter(|entry| entry.inputs == Inputs::Adversarial);
+    Ok(adversarial.map(|entry| entry.epoch).collect())
+}
+
+#[tokio::test]
+async fn a_folder_of_checkpoints_is_put_in_order_and_its_course_of_cas_drawn() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    let folder = training(&app).await?;
+    std::fs::copy(folder.path().join("epoch_20.safetensors"), folder.path().join("weights.safetensors"))?;
+    let log = (1..=20).map(|epoch| format!("{epoch},0.{}\n", 20 + epoch)).collect::<String>();
+    std::fs::write(folder.path().join("log.csv"), format!("epoch,train acc\n{log}"))?;
+
+    browser.goto(&app.url("/new?kind=import")).await?;
+    browser.find("//select[@id=//label[normalize-space()='Data set']/@for]/option[@value='digits']").await?.click().await?;
+    let chooser = browser.find("main input[webkitdirectory]").await?;
+    chooser.send_keys(folder.path().to_str().context("the folder is UTF-8")?).await?;
+    browser.sees("weights.safetensors has no number in its name and no epoch stored in it").await?;
+    browser.sees("22 files").await?;
+    browser.is_accessible().await?;
+    // An epoch that another file has, and one of its own.
+    let epoch = browser.find("[aria-label='Epoch of weights.safetensors']").await?;
+    epoch.send_keys("20").await?;
+    browser.sees("20 is given to epoch_20.safetensors and to weights.safetensors").await?;
+    epoch.send_keys("0").await?;
+    browser.sees("21 of 21 files are imported").await?;
+    browser.click_on("//label[contains(., 'weights.safetensors')]").await?;
+    browser.sees("20 of 21 files are imported").await?;
+    browser.click_on("//label[contains(., 'that of')]").await?;
+    browser.sees("as this import says").await?;
+    browser.sees("A series of 20 checkpoints, from epoch 1").await?;
+    import(&browser).await?;
+    let url = browser.reaches("/runs/").await?;
+    browser.sees("Succeeded").await?;
+    browser.sees("Best robust accuracy").await?;
+    let heatmap = browser.find("[role=application]").await?;
+    let name = heatmap.attr("aria-label").await?.context("the heatmap has a name")?;
+    assert!(name.contains("class attribution similarity"), "{name}");
+    browser.is_quiet().await?;
+    assert_eq!(course(&app, &url).await?, (1..=20).collect::<Vec<_>>());
+
+    // The same by a path, with all that was found and nothing chosen.
+    std::fs::remove_file(folder.path().join("weights.safetensors"))?;
+    browser.goto(&app.url("/new?kind=import")).await?;
+    browser.find("//select[@id=//label[normalize-space()='Data set']/@for]/option[@value='digits']").await?.click().await?;
+    browser.click("A path on the server").await?;
+    browser.fill("File or folder on the server", folder.path().to_str().context("the folder is UTF-8")?).await?;
+    browser.sees("20 of 20 files are imported").await?;
+    browser.click_on("//label[contains(., 'that of')]").await?;
+    browser.sees("as this import says").await?;
+    import(&browser).await?;
+    let url = browser.reaches("/runs/").await?;
+    browser.sees("Succeeded").await?;
+    assert_eq!(course(&app, &url).await?, (1..=20).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test]
+async fn several_files_are_chosen_at_once() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    let folder = TempDir::with_prefix("several-")?;
+    let mut paths = Vec::new();
+    for name in ["model_2.pth", "model_10.pth"] {
+        let path = folder.path().join(name);
+        std::fs::copy(Path::new(FIXTURES).join("plain.pth"), &path)?;
+        paths.push(path.to_str().context("the path is UTF-8")?.to_owned());
+    }
+    browser.goto(&app.url("/new?kind=import")).await?;
+    browser.find("//select[@id=//label[normalize-space()='Data set']/@for]/option[@value='synthetic']").await?.click().await?;
+    browser.fill("Training images", "40").await?;
+    browser.fill("Test images", "20").await?;
+    browser.find("main input[type=file]").await?.send_keys(paths.join("\n")).await?;
+    browser.sees("2 of 2 files are imported").await?;
+    browser.click_on("//label[contains(., 'that of')]").await?;
+    browser.sees("as this import says").await?;
+    browser.sees("from epoch 2 (model_2.pth) to epoch 10 (model_10.pth)").await?;
+    import(&browser).await?;
+    let url = browser.reaches("/runs/").await?;
+    browser.sees("Succeeded").await?;
+    assert_eq!(course(&app, &url).await?, [2, 10]);
     Ok(())
 }

@@ -14,13 +14,14 @@ use shared::problem::{FieldError, Problem};
 
 use super::import::Upload;
 use super::section::Section;
+use super::series::{self, SeriesTable};
 use crate::components::field::{TextField, field_id, use_form};
 use crate::debounce::debounced;
 use crate::form::{self, Kind};
 use crate::load::told;
 
 /// The fields that answer questions about a file. They are removed when another file is chosen.
-pub const ANSWERS: [&str; 4] = ["network", "head", "normalization", "strict"];
+pub const ANSWERS: [&str; 5] = ["network", "head", "normalization", "strict", "checkpoints"];
 /// Pause between the last change of the form and the inspection.
 const PAUSE: Duration = Duration::from_millis(600);
 
@@ -36,14 +37,15 @@ pub enum Looked {
 
 impl Looked {
     /// The errors that prevent the import.
-    pub fn errors(&self) -> Vec<FieldError> {
+    pub fn errors(&self, config: &Value) -> Vec<FieldError> {
         match self {
             Looked::NotYet => Vec::new(),
             Looked::Looking => vec![FieldError::new("source", "the file is still being looked at; wait a moment")],
             Looked::Refused(_) => vec![FieldError::new("source", "cannot be imported so; what it is stands under \"What the file holds\"")],
             Looked::Found(inspection) => {
                 let open = inspection.questions.iter().filter(|question| question.answer.is_none());
-                open.map(|question| FieldError::new(&question.field, "is to be decided: choose how the file is to be read")).collect()
+                let open = open.map(|question| FieldError::new(&question.field, "is to be decided: choose how the file is to be read"));
+                open.chain(series::errors(&inspection.checkpoints, config)).collect()
             }
         }
     }
@@ -66,8 +68,8 @@ fn about(config: &Value) -> Option<Value> {
     if config.source.contains('/') && !config.source.starts_with('/') {
         return None;
     }
-    let ImportConfig { source, data, model, network, head, normalization, strict, .. } = *config;
-    Some(json!(ImportConfig { model, network, head, normalization, strict, ..ImportConfig::of(source, data) }))
+    let ImportConfig { source, checkpoints, data, model, network, head, normalization, strict, .. } = *config;
+    Some(json!(ImportConfig { checkpoints, model, network, head, normalization, strict, ..ImportConfig::of(source, data) }))
 }
 
 /// Inspects the file whenever the file or the answers change, and shows the result.
@@ -109,7 +111,10 @@ pub fn FoundSection(upload: Upload) -> impl IntoView {
     });
     // The former result stays visible, and the focus in it, while a new choice is inspected.
     Effect::new(move || match upload.looked.get() {
-        Looked::Found(inspection) => upload.found.set(Some(*inspection)),
+        Looked::Found(inspection) => {
+            upload.propose_matrices(form, inspection.checkpoints.len());
+            upload.found.set(Some(*inspection));
+        }
         Looked::Refused(_) | Looked::NotYet => upload.found.set(None),
         Looked::Looking => {}
     });
@@ -133,6 +138,7 @@ pub fn FoundSection(upload: Upload) -> impl IntoView {
         <Show when=move || upload.looked.get() != Looked::NotYet>
             <Section title="What the file holds">
                 {facts}
+                <SeriesTable found/>
                 <For each=questions key=key children=move |question| view! { <Ask question found/> }/>
                 <Show when=move || own.get()>
                     <TextField path="normalization.mean" label="Mean" kind=Kind::Numbers hint="Of each channel, for pixels in [0, 1]."/>
@@ -240,7 +246,7 @@ mod tests {
             });
             Looked::Found(Box::new(serde_json::from_value(value).unwrap()))
         };
-        let fields = |looked: Looked| looked.errors().into_iter().map(|error| error.field).collect::<Vec<_>>();
+        let fields = |looked: Looked| looked.errors(&json!({})).into_iter().map(|error| error.field).collect::<Vec<_>>();
         assert_eq!(fields(found(None)), ["normalization"]);
         assert_eq!(fields(found(Some(json!("dataset")))), [""; 0]);
         assert_eq!(fields(Looked::Looking), ["source"]);

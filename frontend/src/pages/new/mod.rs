@@ -9,6 +9,7 @@ mod measure;
 mod presets;
 mod run_form;
 mod section;
+mod series;
 mod sweep;
 mod train;
 

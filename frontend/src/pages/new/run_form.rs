@@ -12,7 +12,6 @@ use shared::problem::{FieldError, Problem};
 
 use super::data::{Datasets, MissingData};
 use super::import::{ImportSections, Upload};
-use super::inspection::Looked;
 use super::measure::{AttributeSections, EvaluateSections, PairSections, SaliencySections};
 use super::sweep::SweepSection;
 use super::train::TrainSections;
@@ -121,7 +120,7 @@ fn Fields(
         if errors.is_empty() {
             errors = config.with(|config| axes.with(|axes| sweep_form::errors(config, axes)));
         }
-        errors.extend(upload.looked.with(Looked::errors));
+        errors.extend(upload.looked.with(|looked| config.with(|config| looked.errors(config))));
         // The server can find more errors, such as a missing folder.
         errors.extend(refused.get().into_iter().flat_map(|problem| problem.errors));
         errors
@@ -161,8 +160,8 @@ fn Fields(
         spawn_local(async move {
             let made = if !axes.is_empty() {
                 api::post::<Sweep>(&path::sweeps(), &sweep_form::body(&body, axes, &at_once)).await.map(|sweep| urls::sweep(&sweep.id))
-            } else if let Some(file) = upload.chosen() {
-                upload.send(&body, &file).await.map(|run| urls::run(&run.id))
+            } else if !upload.chosen().is_empty() {
+                upload.send(&body).await.map(|run| urls::run(&run.id))
             } else {
                 api::post::<Run>(&path::runs(), &body).await.map(|run| urls::run(&run.id))
             };
@@ -360,10 +359,12 @@ fn ConfigText(config: RwSignal<Value>, axes: Memo<Vec<SweepAxis>>, at_once: RwSi
     let command = move || {
         let base = base_uri();
         config.with(|config| {
-            axes.with(|axes| match upload.file_name() {
-                Some(file) => form::upload_command(&format!("{base}{}", path::checkpoints()), &form::pretty(&Upload::part(config)), &file),
-                None if axes.is_empty() => form::command_line(&format!("{base}{}", path::runs()), &form::config_text(config)),
-                None => form::command_line(
+            axes.with(|axes| match upload.file_names().as_slice() {
+                files @ [_, ..] => {
+                    form::upload_command(&format!("{base}{}", path::checkpoints()), &form::pretty(&Upload::part(config)), files)
+                }
+                [] if axes.is_empty() => form::command_line(&format!("{base}{}", path::runs()), &form::config_text(config)),
+                [] => form::command_line(
                     &format!("{base}{}", path::sweeps()),
                     &form::pretty(&sweep_form::body(config, axes.clone(), &at_once.get())),
                 ),
