@@ -49,12 +49,12 @@ class Deit(nn.Module):
         return self.head(self.features(x))
 
 
-def build(architecture, width, channels, classes):
+def build(architecture, depth, width, channels, classes):
     if architecture == "deit_tiny":
         return Deit(width, classes)
     if architecture == "preact_resnet_small":
         return twins.ResNet(twins.PreActBlock, 3, 1, width, classes, channels)
-    return twins.build(architecture, width, classes)
+    return twins.build({"architecture": architecture, "depth": depth, "width": width}, classes)
 
 
 def features(network, x):

@@ -47,7 +47,7 @@ class Loop:
     def __init__(self, case, tensors):
         self.case, self.device = case, torch.device(case["device"])
         channels, classes = tensors["images"].shape[1], case["classes"]
-        self.network = networks.build(case["architecture"], case["width"], channels, classes)
+        self.network = networks.build(case["architecture"], case["depth"], case["width"], channels, classes)
         weights = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
         self.network.load_state_dict(weights)
         self.network.to(self.device)

@@ -31,6 +31,7 @@ const BATCHES: i64 = 4;
 struct Model {
     name: &'static str,
     architecture: Architecture,
+    depth: Option<u32>,
     width: u32,
     dataset: Dataset,
     batch_sizes: [u32; 2],
@@ -73,6 +74,7 @@ const MODELS: [Model; 4] = [
     Model {
         name: "demo",
         architecture: Architecture::PreactResnetSmall,
+        depth: None,
         width: 16,
         dataset: Dataset::Digits,
         batch_sizes: [60, 60],
@@ -83,6 +85,7 @@ const MODELS: [Model; 4] = [
     Model {
         name: "preact-resnet18",
         architecture: Architecture::PreactResnet18,
+        depth: None,
         width: 64,
         dataset: Dataset::Synthetic,
         batch_sizes: [64, 128],
@@ -93,7 +96,8 @@ const MODELS: [Model; 4] = [
     },
     Model {
         name: "wide-resnet34-10",
-        architecture: Architecture::WideResnet34,
+        architecture: Architecture::WideResnet,
+        depth: Some(34),
         width: 160,
         dataset: Dataset::Synthetic,
         batch_sizes: [4, 128],
@@ -104,6 +108,7 @@ const MODELS: [Model; 4] = [
     Model {
         name: "deit-tiny",
         architecture: Architecture::DeitTiny,
+        depth: None,
         width: 192,
         dataset: Dataset::Synthetic,
         batch_sizes: [32, 128],
@@ -181,6 +186,7 @@ pub fn run(case: &str, device_name: &str, quick: bool, folder: &Path) -> Result<
         "device": device::id(device),
         "threads": tch::get_num_threads(),
         "architecture": model.architecture,
+        "depth": config.model.depth,
         "width": config.model.width(),
         "classes": data.info.class_names.len(),
         "mean": data.info.mean,
@@ -236,7 +242,7 @@ fn config(model: &Model, task: Task, device: Device, quick: bool) -> TrainConfig
     config.precision = precision;
     config.data =
         DataConfig { train_samples: Some(train_samples), test_samples: Some(test_samples), augment: true, ..DataConfig::of(model.dataset) };
-    config.model = ModelConfig { width: Some(width), ..ModelConfig::of(model.architecture) };
+    config.model = ModelConfig { depth: model.depth, width: Some(width), ..ModelConfig::of(model.architecture) };
     // More epochs than anyone waits for: the benchmark ends when its input does.
     config.training = TrainingConfig { batch_size, learning_rate: 0.01, ..TrainingConfig::of(method, 100_000) };
     config.attack = AttackConfig { steps: if quick { 2 } else { steps }, batch_norm, ..AttackConfig::of(Norm::Linf, eps) };

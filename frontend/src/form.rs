@@ -106,7 +106,7 @@ pub fn switch_dataset(config: &mut Value, dataset: Dataset) {
     let info = dataset.info();
     if at(config, "model").is_some() {
         let architecture = if info.shape[1] < 16 { Architecture::PreactResnetSmall } else { Architecture::PreactResnet18 };
-        set_at(config, "model.architecture", Some(json!(architecture)));
+        switch_architecture(config, architecture.id());
     }
     set_at(config, "data.path", None);
     set_at(config, "data.image_size", None);
@@ -116,6 +116,18 @@ pub fn switch_dataset(config: &mut Value, dataset: Dataset) {
         if too_many {
             set_at(config, field, None);
         }
+    }
+}
+
+/// Changes the architecture, and removes depth and activation if the new one has no choice of them.
+pub fn switch_architecture(config: &mut Value, architecture: &str) {
+    set_at(config, "model.architecture", Some(architecture.into()));
+    let Some(facts) = architecture.parse().ok().map(Architecture::facts) else { return };
+    if facts.published_depth.is_none() {
+        set_at(config, "model.depth", None);
+    }
+    if !facts.has_activations {
+        set_at(config, "model.activation", None);
     }
 }
 
@@ -319,6 +331,18 @@ mod tests {
         switch_dataset(&mut config, Dataset::Digits);
         assert!(RunConfig::parse(&config).is_ok());
         assert_eq!(at(&config, "data.train_samples"), None);
+    }
+
+    #[test]
+    fn another_architecture_drops_depth_and_activation_that_it_has_no_choice_of() {
+        let mut config = json!({"model": {"architecture": "dm_preact_resnet18", "activation": "relu"}});
+        switch_architecture(&mut config, "dm_wide_resnet");
+        assert_eq!(config["model"], json!({"architecture": "dm_wide_resnet", "activation": "relu"}));
+        set_at(&mut config, "model.depth", Some(json!(34)));
+        switch_architecture(&mut config, "wide_resnet");
+        assert_eq!(config["model"], json!({"architecture": "wide_resnet", "depth": 34}));
+        switch_architecture(&mut config, "resnet18");
+        assert_eq!(config["model"], json!({"architecture": "resnet18"}));
     }
 
     #[test]

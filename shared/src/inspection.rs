@@ -22,6 +22,9 @@ pub struct Inspection {
     pub checkpoints: Vec<FoundCheckpoint>,
     /// Architecture of the network. This and the fields below follow from the answers so far.
     pub architecture: Architecture,
+    /// Number of layers; absent if the architecture has one depth.
+    #[serde(default)]
+    pub depth: Option<u32>,
     pub width: u32,
     pub classes: u32,
     pub parameters: u64,
@@ -62,7 +65,7 @@ pub struct FoundCheckpoint {
 /// A question: the file can be read in more than one way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Question {
-    /// Field of the import's configuration with the answer: `network`, `head`, `normalization` or `strict`.
+    /// Field of the import's configuration with the answer: `network`, `head`, `activation`, `normalization` or `strict`.
     pub field: String,
     /// The question, as a sentence.
     pub message: String,

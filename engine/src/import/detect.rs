@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::config::{Architecture, DEIT_HEADS, ModelConfig};
+use shared::config::{Architecture, ModelConfig};
 
 use crate::tensor_file::TensorFile;
 
@@ -12,19 +12,24 @@ pub enum Family {
     /// ResNets, pre-activation or not.
     Residual,
     Wide,
-    /// Vision transformers as timm names them, and as torchvision does.
+    /// DeepMind's WideResNets and PreActResNets.
+    DmWide,
+    DmResidual,
+    /// Vision transformers and XCiT as timm names them, and vision transformers as torchvision does.
     Timm,
     Torchvision,
 }
 
 impl Family {
-    const ALL: [Family; 4] = [Family::Residual, Family::Wide, Family::Timm, Family::Torchvision];
+    const ALL: [Family; 6] = [Family::Residual, Family::Wide, Family::DmWide, Family::DmResidual, Family::Timm, Family::Torchvision];
 
     /// The tensor that each network of the family has exactly once.
     fn anchor(self) -> &'static str {
         match self {
             Family::Residual => "layer1.0.conv1.weight",
             Family::Wide => "block1.layer.0.conv1.weight",
+            Family::DmWide => "layer.0.block.0.conv_0.weight",
+            Family::DmResidual => "layer_0.0.conv_2d_1.weight",
             Family::Timm => "blocks.0.attn.qkv.weight",
             Family::Torchvision => "encoder.layers.encoder_layer_0.self_attention.in_proj_weight",
         }
@@ -36,6 +41,7 @@ impl Family {
             // torchvision calls it `fc`.
             Family::Residual => ("linear", &["linear", "fc"]),
             Family::Wide => ("fc", &["fc", "linear"]),
+            Family::DmWide | Family::DmResidual => ("logits", &["logits"]),
             Family::Timm => ("head", &["head"]),
             Family::Torchvision => ("head", &["heads.head"]),
         }
@@ -67,8 +73,8 @@ impl Place {
 /// What is in one place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identified {
-    pub architecture: Architecture,
-    pub width: i64,
+    /// Without a normalization.
+    pub model: ModelConfig,
     /// The linear layers that may give the logits, as the file calls them, and how many classes each tells apart.
     pub heads: Vec<(String, i64)>,
     /// What each tensor is called in the file, by its name in the network; heads, of which [`with_head`] takes one, by
@@ -140,14 +146,14 @@ pub fn identify(file: &TensorFile, place: &Place, asked: Option<&ModelConfig>) -
         }
     }
     let length = |name: &str, axis: usize| names.get(name).and_then(|name| file.tensors()[name].shape.get(axis)).copied();
-    let (architecture, width) = match asked {
-        Some(model) => (model.architecture, i64::from(model.width())),
+    let model = match asked {
+        Some(model) => ModelConfig { normalization: None, ..model.spelled_out() },
         None => architecture(*family, &names, &length)?,
     };
     // Of a width that a file merely declares, the network alone could fill the memory.
-    let most = 4 * i64::from(architecture.facts().published_width);
+    let (width, most) = (model.width(), 4 * model.architecture.facts().published_width);
     if !(1..=most).contains(&width) {
-        return Err(format!("declares {} of width {width}; 1 to {most} are read", architecture.label()));
+        return Err(format!("declares {} of width {width}; 1 to {most} are read", model.architecture.label()));
     }
 
     let features = match family {
@@ -155,7 +161,8 @@ pub fn identify(file: &TensorFile, place: &Place, asked: Option<&ModelConfig>) -
             .map_while(|stage| length(&format!("layer{stage}.0.conv2.weight"), 0).or(length(&format!("layer{stage}.0.conv1.weight"), 0)))
             .last(),
         Family::Wide => length("bn1.weight", 0).or_else(|| length("block3.layer.0.conv1.weight", 0)),
-        Family::Timm | Family::Torchvision => Some(width),
+        Family::DmWide | Family::DmResidual => length("batchnorm.weight", 0),
+        Family::Timm | Family::Torchvision => Some(width.into()),
     };
     let (_, usual) = family.heads();
     let is_head = |name: &str| match shape(&format!("{name}.weight")) {
@@ -163,7 +170,7 @@ pub fn identify(file: &TensorFile, place: &Place, asked: Option<&ModelConfig>) -
         _ => None,
     };
     let mut heads: Vec<(String, i64)> = usual.iter().filter_map(|name| Some(((*name).to_owned(), is_head(name)?))).collect();
-    if heads.is_empty() && matches!(family, Family::Residual | Family::Wide) {
+    if heads.is_empty() && matches!(family, Family::Residual | Family::Wide | Family::DmWide | Family::DmResidual) {
         let others = file.tensors().keys().filter_map(|name| name.strip_prefix(prefix.as_str())?.strip_suffix(".weight"));
         heads = others.filter(|name| !name.contains('.')).filter_map(|name| Some((name.to_owned(), is_head(name)?))).collect();
     }
@@ -171,7 +178,7 @@ pub fn identify(file: &TensorFile, place: &Place, asked: Option<&ModelConfig>) -
         let name = usual[0];
         return Err(format!("does not fit the network: Missing key(s) in state_dict: \"{name}.weight\", whose rows are the classes"));
     }
-    Ok(Identified { architecture, width, heads, names, unused })
+    Ok(Identified { model, heads, names, unused })
 }
 
 /// The tensors of the network with one of its heads, by their names in the network, and those of its other heads.
@@ -197,7 +204,9 @@ fn rename(family: Family, name: &str) -> String {
     match family {
         // torchvision calls them `downsample`.
         Family::Residual => name.replace(".downsample.", ".shortcut."),
-        Family::Wide | Family::Timm => name.to_owned(),
+        // The published code of XCiT writes it so.
+        Family::Timm => name.replacen("pos_embeder.", "pos_embed.", 1),
+        Family::Wide | Family::DmWide | Family::DmResidual => name.to_owned(),
         Family::Torchvision => rename_torchvision(name),
     }
 }
@@ -229,49 +238,74 @@ fn rename_torchvision(name: &str) -> String {
     }
 }
 
-/// Architecture and width. `names`: the tensors under the names of the network here; `length`: of a tensor along an axis.
+/// Architecture, depth and width. `names`: the tensors under the names of the network here; `length`: of a tensor along an axis.
 fn architecture(
     family: Family,
     names: &BTreeMap<String, String>,
     length: &dyn Fn(&str, usize) -> Option<i64>,
-) -> Result<(Architecture, i64), String> {
+) -> Result<ModelConfig, String> {
     let has = |name: &str| names.contains_key(name);
     // How many of PREFIX0, PREFIX1, … stand before SUFFIX.
     let count = |prefix: &str, suffix: &str| (0..).take_while(|index| has(&format!("{prefix}{index}{suffix}"))).count();
     let unknown = |what: String| format!("holds {what}, which is not known here; known are {}", known());
+    let of_width = |model: ModelConfig, name: &str, axis: usize| {
+        let width = length(name, axis).and_then(|width| u32::try_from(width).ok()).unwrap_or_default();
+        ModelConfig { width: Some(width), ..model.spelled_out() }
+    };
+    let wide = |architecture, blocks: usize, name: &str| {
+        let depth = u32::try_from(6 * blocks + 4).unwrap_or(u32::MAX);
+        of_width(ModelConfig::of_depth(architecture, depth), name, 0)
+    };
     match family {
         Family::Residual => {
             let blocks: Vec<usize> =
                 (1..).map(|stage| count(&format!("layer{stage}."), ".conv1.weight")).take_while(|blocks| *blocks > 0).collect();
-            let rectified = has("bn1.weight");
-            let architecture = match (blocks.as_slice(), rectified) {
+            let architecture = match (blocks.as_slice(), has("bn1.weight"), has("bn.weight")) {
                 _ if has("layer1.0.conv3.weight") => return Err(unknown(format!("a residual network of {blocks:?} bottleneck blocks"))),
-                ([2, 2, 2, 2], true) => Architecture::Resnet18,
-                ([2, 2, 2, 2], false) => Architecture::PreactResnet18,
-                ([1, 1, 1], false) => Architecture::PreactResnetSmall,
+                ([2, 2, 2, 2], true, _) => Architecture::Resnet18,
+                ([2, 2, 2, 2], false, true) => Architecture::PreactResnet18,
+                ([2, 2, 2, 2], false, false) => Architecture::FastPreactResnet18,
+                ([1, 1, 1], false, _) => Architecture::PreactResnetSmall,
                 _ => return Err(unknown(format!("a residual network of {blocks:?} blocks in its stages"))),
             };
-            Ok((architecture, length("layer1.0.conv1.weight", 0).unwrap_or_default()))
+            Ok(of_width(ModelConfig::of(architecture), "layer1.0.conv1.weight", 0))
         }
         Family::Wide => {
-            let architecture = match count("block1.layer.", ".conv1.weight") {
-                4 => Architecture::WideResnet28,
-                5 => Architecture::WideResnet34,
-                blocks => return Err(unknown(format!("a WideResNet-{}", 6 * blocks + 4))),
-            };
-            Ok((architecture, length("block1.layer.0.conv1.weight", 0).unwrap_or_default()))
+            let name = "block1.layer.0.conv1.weight";
+            Ok(wide(Architecture::WideResnet, count("block1.layer.", ".conv1.weight"), name))
+        }
+        Family::DmWide => {
+            let name = "layer.0.block.0.conv_0.weight";
+            Ok(wide(Architecture::DmWideResnet, count("layer.0.block.", ".conv_0.weight"), name))
+        }
+        Family::DmResidual => {
+            let blocks: Vec<usize> =
+                (0..).map(|stage| count(&format!("layer_{stage}."), ".conv_2d_1.weight")).take_while(|blocks| *blocks > 0).collect();
+            if blocks != [2, 2, 2, 2] {
+                return Err(unknown(format!("DeepMind's residual network of {blocks:?} blocks in its stages")));
+            }
+            Ok(of_width(ModelConfig::of(Architecture::DmPreactResnet18), "layer_0.0.conv_2d_1.weight", 0))
         }
         Family::Timm | Family::Torchvision => {
             let blocks = count("blocks.", ".attn.qkv.weight");
             let width = length("blocks.0.attn.qkv.weight", 1).unwrap_or_default();
-            match (blocks, width) {
-                // As many blocks, and no shape tells how many heads.
-                (12, 384 | 768) => {
-                    Err(unknown(format!("a vision transformer with tokens of {width}, DeiT-{}", if width == 384 { 'S' } else { 'B' })))
+            // Attention across channels has a temperature for each head.
+            let heads = length("blocks.0.attn.temperature", 0);
+            let architecture = match (blocks, width, heads) {
+                (12, _, Some(8)) => Architecture::XcitS12,
+                (12, _, Some(16)) => Architecture::XcitL12,
+                (_, _, Some(heads)) => {
+                    return Err(unknown(format!("XCiT of {blocks} blocks and {heads} heads with tokens of {width}")));
                 }
-                (12, _) if width % i64::from(DEIT_HEADS) == 0 => Ok((Architecture::DeitTiny, width)),
-                _ => Err(unknown(format!("a vision transformer of {blocks} blocks with tokens of {width}"))),
-            }
+                // As many blocks, and no shape tells how many heads.
+                (12, 384 | 768, None) => {
+                    let size = if width == 384 { 'S' } else { 'B' };
+                    return Err(unknown(format!("a vision transformer with tokens of {width}, DeiT-{size}")));
+                }
+                (12, _, None) if width % i64::from(Architecture::DeitTiny.facts().heads) == 0 => Architecture::DeitTiny,
+                _ => return Err(unknown(format!("a vision transformer of {blocks} blocks with tokens of {width}"))),
+            };
+            Ok(of_width(ModelConfig::of(architecture), "blocks.0.attn.qkv.weight", 1))
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use shared::config::{
-    Architecture, BatchNormMode, ImportConfig, ModelConfig, Normalization, NormalizationChoice, NormalizationSource, RunConfig,
+    Activation, BatchNormMode, ImportConfig, ModelConfig, Normalization, NormalizationChoice, NormalizationSource, RunConfig,
 };
 use shared::dataset::DatasetInfo;
 use shared::format;
@@ -185,9 +185,10 @@ impl<'a> Reader<'a> {
         let mut questions = Vec::new();
         let networks = self.networks()?;
         let place = self.choose_network(&networks, &mut questions)?;
-        let identified =
-            detect::identify(self.file, place, config.model.as_ref()).map_err(|problem| checkpoint_error(self.path, problem))?;
+        let mut identified = self.identify(place)?;
         let head = self.choose_head(place, &identified, &mut questions)?;
+        let activation = self.choose_activation(place, &identified, &head, &mut questions)?;
+        identified.model.activation = activation.as_ref().map(|chosen| chosen.activation);
         let mut prepared = self.prepare(place, &identified, &head)?;
         if !prepared.unexpected.is_empty() {
             questions.push(Question {
@@ -200,7 +201,14 @@ impl<'a> Reader<'a> {
         let (chosen, normalization) = self.choose_normalization(place, &identified, &mut prepared, &mut questions)?;
         prepared.network.normalize_by(&normalization);
         let decided = questions.iter().all(|question| question.answer.is_some());
-        let facts = self.facts(place, &networks, &identified, &prepared, &chosen, &questions);
+        let assumed = chosen.assumed || activation.as_ref().is_some_and(|activation| activation.assumed);
+        let mut facts = self.facts(place, &networks, &identified, &prepared, &chosen, &questions);
+        facts.extend(activation.filter(|chosen| chosen.assumed).map(|ChosenActivation { activation, .. }| {
+            match questions.iter().any(|question| question.field == "activation" && question.answer.is_none()) {
+                true => "It is not decided yet with which activation it was trained.".to_owned(),
+                false => format!("No tensor tells its activation; {} is that of the published weights.", activation.label()),
+            }
+        }));
         let model = ModelConfig { normalization: Some(normalization.clone()), ..prepared.model };
         let inspection = Inspection {
             format: self.file.format().to_owned(),
@@ -209,14 +217,20 @@ impl<'a> Reader<'a> {
             questions,
             checkpoints: Vec::new(),
             architecture: model.architecture,
+            depth: model.depth,
             width: model.width(),
             classes: prepared.network.classes() as u32,
             parameters: prepared.network.parameter_count(),
             normalization: decided.then_some(normalization),
             test_images: (self.measured_images > 0).then_some(self.measured_images),
         };
-        let undecided_without_images = self.request.sample.is_none() && (!decided || chosen.assumed);
+        let undecided_without_images = self.request.sample.is_none() && (!decided || assumed);
         Ok(Reading { network: prepared.network, model, inspection, undecided_without_images })
+    }
+
+    fn identify(&self, place: &Place) -> Result<Identified, Error> {
+        let asked = self.request.config.model.as_ref();
+        detect::identify(self.file, place, asked).map_err(|problem| checkpoint_error(self.path, problem))
     }
 
     /// Lists the networks in the file, and which of them have equal weights.
@@ -298,10 +312,8 @@ impl<'a> Reader<'a> {
 
     /// Describes one of several networks, with its clean accuracy if that helps to choose one.
     fn preview(&mut self, place: &Place, open: bool) -> Result<(String, Option<f64>), Error> {
-        let config = self.request.config;
-        let identified =
-            detect::identify(self.file, place, config.model.as_ref()).map_err(|problem| checkpoint_error(self.path, problem))?;
-        let what = named(identified.architecture, identified.width as u32);
+        let identified = self.identify(place)?;
+        let what = identified.model.title();
         if !open && !self.request.measure_all {
             return Ok((what, None));
         }
@@ -364,15 +376,68 @@ impl<'a> Reader<'a> {
         Ok(chosen.or(first).unwrap_or_default())
     }
 
+    /// Chooses an activation where the public code of the architecture has several; `None` elsewhere.
+    fn choose_activation(
+        &mut self,
+        place: &Place,
+        identified: &Identified,
+        head: &str,
+        questions: &mut Vec<Question>,
+    ) -> Result<Option<ChosenActivation>, Error> {
+        let Request { config, info, measure_all, .. } = *self.request;
+        let facts = identified.model.architecture.facts();
+        if !facts.has_activations {
+            return match config.activation {
+                Some(asked) => {
+                    let problem = format!("`{}` is not used: {} has one activation", asked.id(), facts.label);
+                    Err(self.undecided_error("activation", problem))
+                }
+                None => Ok(None),
+            };
+        }
+        let asked = config.activation.or(config.model.as_ref().and_then(|model| model.activation));
+        let mut right = Vec::new();
+        if measure_all || asked.is_none() {
+            for activation in Activation::ALL {
+                let model = ModelConfig { activation: Some(*activation), ..identified.model.clone() };
+                let mut prepared = self.prepare(place, &Identified { model, ..identified.clone() }, head)?;
+                let first = self.possible_normalizations(&prepared).into_iter().next().map(|entry| entry.normalization);
+                let normalization = self.configured_normalization().or(first).unwrap_or_else(|| Normalization::of(info));
+                right.extend(self.correct_images(&mut prepared.network, &[normalization]));
+            }
+        }
+        let published = facts.published_activation;
+        let of = |activation: Activation| Activation::ALL.iter().zip(&right).find(|(known, _)| **known == activation);
+        let better = |(activation, hits): (&Activation, &Vec<bool>)| {
+            *activation != published && of(published).is_some_and(|(_, usual)| noticeably_better(hits, usual))
+        };
+        let doubtful = Activation::ALL.iter().zip(&right).any(better);
+        let answer = asked.or((!doubtful).then_some(published));
+        let options = Activation::ALL.iter().map(|activation| Answer {
+            value: json!(activation),
+            label: activation.label().to_owned(),
+            clean_accuracy: of(*activation).map(|(_, hits)| fraction_correct(hits)),
+        });
+        questions.push(Question {
+            field: "activation".to_owned(),
+            message: format!("No tensor tells the activation of {}.", facts.label),
+            options: options.collect(),
+            answer: answer.map(|answer| json!(answer)),
+        });
+        Ok(Some(ChosenActivation { activation: answer.unwrap_or(published), assumed: asked.is_none() }))
+    }
+
     /// Builds the network at a place and loads its weights.
     fn prepare(&self, place: &Place, identified: &Identified, head: &str) -> Result<LoadedNetwork, Error> {
         let Request { config, info, device, .. } = *self.request;
-        let Identified { architecture, width, .. } = *identified;
-        let model = ModelConfig { architecture, width: Some(width as u32), normalization: None };
+        let model = identified.model.clone();
         // Validate what was detected like a configuration written by a person.
         let complete = ImportConfig { model: Some(model.clone()), normalization: None, ..config.clone() };
         if let Some(error) = RunConfig::Import(Box::new(complete)).validate().first() {
-            return Err(checkpoint_error(self.path, format!("holds {}, and {}: {}", architecture.label(), error.field, error.message)));
+            return Err(checkpoint_error(
+                self.path,
+                format!("holds {}, and {}: {}", model.architecture.label(), error.field, error.message),
+            ));
         }
         let network = Network::new(&model, info, 0, Kind::Float, device);
         let expected: BTreeSet<String> = checkpoint::handles(&network).into_iter().map(|(name, _)| name).collect();
@@ -617,7 +682,7 @@ impl<'a> Reader<'a> {
         let (file, head) = (self.file, prepared.head.as_str());
         let open = |field: &str| questions.iter().any(|question| question.field == field && question.answer.is_none());
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let what = named(identified.architecture, identified.width as u32);
+        let what = identified.model.title();
         let under = if place.prefix.is_empty() { String::new() } else { format!(", under `{}`", place.id()) };
         let mut facts = vec![format!(
             "`{name}` ({}) holds {what} for {} classes, {} parameters{under}.",
@@ -629,7 +694,10 @@ impl<'a> Reader<'a> {
             facts.insert(0, "It is not decided yet which network is used. What follows describes the first one.".to_owned());
         }
         facts.push(chosen.text.clone());
-        if identified.heads.len() > 1 || !prepared.other_heads.is_empty() || !["linear", "fc", "head", "heads.head"].contains(&head) {
+        if identified.heads.len() > 1
+            || !prepared.other_heads.is_empty()
+            || !["linear", "fc", "head", "heads.head", "logits"].contains(&head)
+        {
             facts.push(match open("head") {
                 true => "It is not decided yet which linear layer computes the logits.".to_owned(),
                 false => format!("The logits come from `{head}`."),
@@ -684,11 +752,11 @@ struct Chosen {
     assumed: bool,
 }
 
-fn named(architecture: Architecture, width: u32) -> String {
-    match architecture {
-        Architecture::DeitTiny => format!("{} of tokens of {width}", architecture.label()),
-        _ => format!("{} of width {width}", architecture.label()),
-    }
+/// The activation of a network whose tensors do not tell it.
+struct ChosenActivation {
+    activation: Activation,
+    /// Whether it is that of the published weights, and nothing says so.
+    assumed: bool,
 }
 
 /// Returns the fraction of images that were classified correctly.

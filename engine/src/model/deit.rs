@@ -5,11 +5,11 @@
 //! for 32×32 images and 10 classes. It has no batch normalization, so both `BatchNormMode`s give the same
 //! result.
 
-use shared::config::{BatchNormMode, DEIT_HEADS};
+use shared::config::BatchNormMode;
 use tch::{Kind, Tensor};
 
 use super::Backbone;
-use super::layers::{Builder, Initialization, LayerNorm, Linear, PatchEmbedding};
+use super::layers::{BiasedConv, Builder, Initialization, LayerNorm, Linear};
 
 /// Side of a patch in pixels.
 const PATCH: i64 = 4;
@@ -26,7 +26,7 @@ pub(super) struct Deit {
     class_token: Tensor,
     /// `[1, 1 + patches, D]`.
     positions: Tensor,
-    patches: PatchEmbedding,
+    patches: BiasedConv,
     blocks: Vec<Block>,
     norm: LayerNorm,
     head: Linear,
@@ -42,11 +42,12 @@ struct Block {
     norm2: LayerNorm,
     expand: Linear,
     contract: Linear,
+    heads: i64,
 }
 
 impl Deit {
     /// Builds the layers. `shape`: channels, height and width of the images; `width`: token width D.
-    pub(super) fn new(builder: &mut Builder, shape: [i64; 3], width: i64, classes: i64) -> Self {
+    pub(super) fn new(builder: &mut Builder, shape: [i64; 3], [width, heads]: [i64; 2], classes: i64) -> Self {
         let [channels, height, side] = shape;
         let count = (height / PATCH) * (side / PATCH);
         builder.initialization = Initialization::Narrow;
@@ -54,7 +55,7 @@ impl Deit {
             class_token: builder.normal("cls_token".to_owned(), &[1, 1, width], 1e-6),
             positions: builder.normal("pos_embed".to_owned(), &[1, 1 + count, width], 0.02),
             patches: builder.patch_embedding("patch_embed.proj", [channels, width], PATCH),
-            blocks: (0..DEPTH).map(|index| Block::new(builder, &format!("blocks.{index}"), width)).collect(),
+            blocks: (0..DEPTH).map(|index| Block::new(builder, &format!("blocks.{index}"), [width, heads])).collect(),
             norm: builder.layer_norm("norm", width),
             head: builder.linear("head", [width, classes]),
         }
@@ -100,12 +101,12 @@ impl Backbone for Deit {
 }
 
 /// Reshapes a map `[N, D, h, w]` to tokens `[N, h·w, D]`.
-fn to_tokens(map: &Tensor) -> Tensor {
+pub(super) fn to_tokens(map: &Tensor) -> Tensor {
     map.flatten(2, 3).transpose(1, 2)
 }
 
 impl Block {
-    fn new(builder: &mut Builder, name: &str, width: i64) -> Self {
+    fn new(builder: &mut Builder, name: &str, [width, heads]: [i64; 2]) -> Self {
         Block {
             norm1: builder.layer_norm(&format!("{name}.norm1"), width),
             query_key_value: builder.linear(&format!("{name}.attn.qkv"), [width, 3 * width]),
@@ -113,6 +114,7 @@ impl Block {
             norm2: builder.layer_norm(&format!("{name}.norm2"), width),
             expand: builder.linear(&format!("{name}.mlp.fc1"), [width, EXPANSION * width]),
             contract: builder.linear(&format!("{name}.mlp.fc2"), [EXPANSION * width, width]),
+            heads,
         }
     }
 
@@ -124,6 +126,7 @@ impl Block {
             norm2: self.norm2.share(),
             expand: self.expand.cast(kind),
             contract: self.contract.cast(kind),
+            heads: self.heads,
         }
     }
 
@@ -137,7 +140,7 @@ impl Block {
     fn attention(&self, tokens: &Tensor) -> Tensor {
         let size = tokens.size();
         let [samples, count, width] = [size[0], size[1], size[2]];
-        let heads = i64::from(DEIT_HEADS);
+        let heads = self.heads;
         let parts = self.query_key_value.forward(tokens).view([samples, count, 3, heads, width / heads]).permute([2, 0, 3, 1, 4]);
         // Not selected one by one: the gradient of each would be a tensor as large as all, filled with zeros.
         let [query, key, value] = <[Tensor; 3]>::try_from(parts.unbind(0)).expect("queries, keys and values");

@@ -1,6 +1,6 @@
 //! The layers of the networks, and a builder that lists their tensors under PyTorch's names.
 
-use shared::config::BatchNormMode;
+use shared::config::{Activation, BatchNormMode};
 use tch::{Device, Kind, Tensor};
 
 use crate::shim;
@@ -54,16 +54,25 @@ impl Builder {
             Initialization::FanOut => self.normal(name, &shape, (2.0 / (to * kernel * kernel) as f64).sqrt()),
             Initialization::Default | Initialization::Narrow => self.uniform(name, &shape, from * kernel * kernel),
         };
-        Conv { weight, stride, padding: kernel / 2 }
+        Conv { weight, stride, padding: Padding::Around(kernel / 2) }
     }
 
     /// Adds a convolution with bias that embeds square patches without overlap.
-    pub(super) fn patch_embedding(&mut self, name: &str, [from, to]: [i64; 2], side: i64) -> PatchEmbedding {
-        let fan_in = from * side * side;
-        PatchEmbedding {
-            weight: self.uniform(format!("{name}.weight"), &[to, from, side, side], fan_in),
-            bias: self.uniform(format!("{name}.bias"), &[to], fan_in),
-        }
+    pub(super) fn patch_embedding(&mut self, name: &str, [from, to]: [i64; 2], side: i64) -> BiasedConv {
+        self.biased_conv(name, [to, from, side, side], BiasedConv::of_patches)
+    }
+
+    /// Adds a 3×3 convolution with bias of each channel by itself. It keeps the image size.
+    pub(super) fn depthwise_conv(&mut self, name: &str, channels: i64) -> BiasedConv {
+        self.biased_conv(name, [channels, 1, 3, 3], BiasedConv::of_channels)
+    }
+
+    fn biased_conv(&mut self, name: &str, shape: [i64; 4], make: fn(Tensor, Tensor) -> BiasedConv) -> BiasedConv {
+        let [to, from, height, width] = shape;
+        let fan_in = from * height * width;
+        let weight = self.uniform(format!("{name}.weight"), &shape, fan_in);
+        let bias = self.uniform(format!("{name}.bias"), &[to], fan_in);
+        make(weight, bias)
     }
 
     pub(super) fn batch_norm(&mut self, name: &str, channels: i64) -> BatchNorm {
@@ -103,6 +112,11 @@ impl Builder {
             }
         };
         Linear { weight, bias }
+    }
+
+    /// Adds a parameter that starts with ones.
+    pub(super) fn ones(&mut self, name: String, shape: &[i64]) -> Tensor {
+        self.entry(name, Tensor::ones(shape, (self.kind, self.device)), Role::Parameter)
     }
 
     /// Adds a parameter drawn from a normal distribution with mean 0.
@@ -152,15 +166,30 @@ fn cast_weight(weight: &Tensor, kind: Kind) -> Tensor {
     if kind == weight.kind() { weight.shallow_clone() } else { channels_last(&weight.to_kind(kind)) }
 }
 
+/// Zeros around a map before a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Padding {
+    /// As many on each side.
+    Around(i64),
+    /// One row below and one column on the right: TensorFlow's `SAME` for a 3×3 kernel with stride 2 on even sides.
+    AtEnd,
+}
+
 /// A convolution without bias. Its padding keeps the image size if the stride is 1.
 #[derive(Debug)]
 pub(super) struct Conv {
     weight: Tensor,
     stride: i64,
-    padding: i64,
+    padding: Padding,
 }
 
 impl Conv {
+    /// Pads as TensorFlow's `SAME` does, which differs from PyTorch's padding if a 3×3 kernel has stride 2.
+    pub(super) fn padded_as_same(self) -> Self {
+        let differs = self.stride == 2 && self.weight.size()[2] == 3;
+        Conv { padding: if differs { Padding::AtEnd } else { self.padding }, ..self }
+    }
+
     pub(super) fn cast(&self, kind: Kind) -> Self {
         Conv { weight: cast_weight(&self.weight, kind), ..*self }
     }
@@ -168,34 +197,51 @@ impl Conv {
     pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
         let Conv { weight, stride, padding } = self;
         let xs = &xs.to_kind(weight.kind());
-        let convolve = |xs: &Tensor, stride: i64| xs.conv2d(weight, None::<&Tensor>, [stride, stride], [*padding, *padding], [1, 1], 1);
-        // oneDNN 3.10, part of libtorch 2.11, writes beyond its buffers in the backward pass of strided 1×1
-        // convolutions if the batch size is odd and the channels are not a multiple of 16. Dropping the
-        // skipped positions first gives the same convolution with stride 1. Pooling windows of one position does
-        // that; unlike those of a slice, its gradients have channels last as well.
-        if xs.device() == Device::Cpu && *padding == 0 && *stride > 1 {
-            return convolve(&xs.max_pool2d([1, 1], [*stride, *stride], [0, 0], [1, 1], false), 1);
+        let convolve =
+            |xs: &Tensor, stride: i64, padding: i64| xs.conv2d(weight, None::<&Tensor>, [stride, stride], [padding, padding], [1, 1], 1);
+        match padding {
+            Padding::AtEnd => convolve(&xs.constant_pad_nd([0, 1, 0, 1]), *stride, 0),
+            // oneDNN 3.10, part of libtorch 2.11, writes beyond its buffers in the backward pass of strided 1×1
+            // convolutions if the batch size is odd and the channels are not a multiple of 16. Dropping the
+            // skipped positions first gives the same convolution with stride 1. Pooling windows of one position does
+            // that; unlike those of a slice, its gradients have channels last as well.
+            Padding::Around(0) if xs.device() == Device::Cpu && *stride > 1 => {
+                convolve(&xs.max_pool2d([1, 1], [*stride, *stride], [0, 0], [1, 1], false), 1, 0)
+            }
+            Padding::Around(padding) => convolve(xs, *stride, *padding),
         }
-        convolve(xs, *stride)
     }
 }
 
-/// Patch embedding: a convolution whose stride equals its kernel size.
+/// A convolution with bias.
 #[derive(Debug)]
-pub(super) struct PatchEmbedding {
+pub(super) struct BiasedConv {
     weight: Tensor,
     bias: Tensor,
+    stride: i64,
+    padding: i64,
+    groups: i64,
 }
 
-impl PatchEmbedding {
-    pub(super) fn cast(&self, kind: Kind) -> Self {
-        PatchEmbedding { weight: cast_weight(&self.weight, kind), bias: self.bias.to_kind(kind) }
+impl BiasedConv {
+    /// The stride equals the kernel size.
+    fn of_patches(weight: Tensor, bias: Tensor) -> Self {
+        BiasedConv { stride: weight.size()[2], padding: 0, groups: 1, weight, bias }
     }
 
-    /// Maps images `xs`, `[N, from, H, W]`, to patch embeddings, `[N, to, H/side, W/side]`.
+    /// One kernel for each channel.
+    fn of_channels(weight: Tensor, bias: Tensor) -> Self {
+        let size = weight.size();
+        BiasedConv { stride: 1, padding: size[2] / 2, groups: size[0], weight, bias }
+    }
+
+    pub(super) fn cast(&self, kind: Kind) -> Self {
+        BiasedConv { weight: cast_weight(&self.weight, kind), bias: self.bias.to_kind(kind), ..*self }
+    }
+
     pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
-        let side = self.weight.size()[2];
-        xs.to_kind(self.weight.kind()).conv2d(&self.weight, Some(&self.bias), [side, side], [0, 0], [1, 1], 1)
+        let BiasedConv { weight, bias, stride, padding, groups } = self;
+        xs.to_kind(weight.kind()).conv2d(weight, Some(bias), [*stride, *stride], [*padding, *padding], [1, 1], *groups)
     }
 }
 
@@ -222,6 +268,14 @@ impl BatchNorm {
             running_mean: running_mean.shallow_clone(),
             running_var: running_var.shallow_clone(),
             batches_tracked: batches_tracked.shallow_clone(),
+        }
+    }
+
+    /// Normalizes `xs`, `[N, C, H, W]`, and activates it. Returns a new tensor.
+    pub(super) fn forward_activated(&self, xs: &Tensor, mode: BatchNormMode, activation: Activation) -> Tensor {
+        match activation {
+            Activation::Relu => self.forward_relu(xs, mode),
+            Activation::Silu => self.forward(xs, mode).silu(),
         }
     }
 

@@ -5,6 +5,7 @@ mod deit;
 mod layers;
 mod preact_resnet;
 mod resnet;
+mod xcit;
 
 use shared::config::{Architecture, BatchNormMode, ModelConfig, Normalization, Precision};
 use shared::dataset::DatasetInfo;
@@ -16,8 +17,9 @@ use crate::random::{self, Purpose, Seed};
 use deit::Deit;
 use layers::{Builder, Initialization, Linear};
 pub use layers::{Entry, Role};
-use preact_resnet::PreActResNet;
+use preact_resnet::{PreActResNet, Sizes};
 use resnet::ResNet18;
+use xcit::Xcit;
 
 /// A classifier f(x) = W g(x) + b for pixels in `[0, 1]`.
 #[derive(Debug)]
@@ -68,10 +70,8 @@ impl Network {
         let shape = info.shape.map(i64::from);
         let [channels, ..] = shape;
         let mut builder = Builder { kind, device, initialization: Initialization::Default, entries: Vec::new() };
-        let backbone = random::draw(Seed::once(seed, Purpose::Weights), || {
-            let (width, classes) = (i64::from(config.width()), info.class_names.len() as i64);
-            build_backbone(&mut builder, config.architecture, shape, width, classes)
-        });
+        let backbone =
+            random::draw(Seed::once(seed, Purpose::Weights), || build_backbone(&mut builder, config, shape, info.class_names.len() as i64));
         let entries = builder.entries;
         let parameters = entries.iter().filter(|entry| entry.role == Role::Parameter).map(|entry| entry.tensor.shallow_clone()).collect();
         let per_channel = |values: &[f64]| Tensor::from_slice(values).to_kind(kind).to_device(device).view([1, channels, 1, 1]);
@@ -134,7 +134,7 @@ impl Network {
     /// Like [`Network::forward`], but also returns the output of each stage, `[N, channels, h, w]`.
     ///
     /// In residual networks, the output of a stage is that of its last block: after the final ReLU in
-    /// ResNet-18, before the next normalization in PreActResNet and WideResNet. In DeiT it is the patch
+    /// ResNet-18, before the next normalization in PreActResNet and WideResNet. In DeiT and XCiT it is the patch
     /// tokens, arranged on their grid. Autograd can differentiate the logits with respect to each output. For
     /// the last stage of DeiT this gradient is 0, because only the class token is used after it.
     pub fn forward_stages(&self, images: &Tensor, mode: BatchNormMode) -> (Vec<Tensor>, Output) {
@@ -246,15 +246,22 @@ impl Buffers {
     }
 }
 
-/// Builds the layers of an architecture. `shape`: channels, height and width of the images.
-fn build_backbone(builder: &mut Builder, architecture: Architecture, shape: [i64; 3], width: i64, classes: i64) -> Box<dyn Backbone> {
+/// Builds the layers of a network. `shape`: channels, height and width of the images.
+fn build_backbone(builder: &mut Builder, config: &ModelConfig, shape: [i64; 3], classes: i64) -> Box<dyn Backbone> {
     let [channels, ..] = shape;
-    match architecture {
-        Architecture::PreactResnet18 => Box::new(PreActResNet::new(builder, [4, 2], channels, width, classes)),
-        Architecture::PreactResnetSmall => Box::new(PreActResNet::new(builder, [3, 1], channels, width, classes)),
+    let (width, heads) = (i64::from(config.width()), i64::from(config.architecture.facts().heads));
+    let four = Sizes { stages: 4, blocks: 2, channels, stem: width, width, classes };
+    let wide = Sizes { stages: 3, blocks: config.blocks_per_group(), stem: preact_resnet::WIDE_STEM, ..four };
+    let mut preact = |code, sizes: &Sizes| Box::new(PreActResNet::new(builder, code, sizes, config.activation()));
+    match config.architecture {
+        Architecture::PreactResnet18 => preact(&preact_resnet::PREACT, &four),
+        Architecture::FastPreactResnet18 => preact(&preact_resnet::FAST, &four),
+        Architecture::PreactResnetSmall => preact(&preact_resnet::PREACT, &Sizes { stages: 3, blocks: 1, ..four }),
+        Architecture::WideResnet => preact(&preact_resnet::WIDE, &wide),
+        Architecture::DmWideResnet => preact(&preact_resnet::DM_WIDE, &wide),
+        Architecture::DmPreactResnet18 => preact(&preact_resnet::DM_PREACT, &four),
         Architecture::Resnet18 => Box::new(ResNet18::new(builder, channels, width, classes)),
-        Architecture::WideResnet28 => Box::new(PreActResNet::wide(builder, 4, channels, width, classes)),
-        Architecture::WideResnet34 => Box::new(PreActResNet::wide(builder, 5, channels, width, classes)),
-        Architecture::DeitTiny => Box::new(Deit::new(builder, shape, width, classes)),
+        Architecture::DeitTiny => Box::new(Deit::new(builder, shape, [width, heads], classes)),
+        Architecture::XcitS12 | Architecture::XcitL12 => Box::new(Xcit::new(builder, shape, [width, heads], classes)),
     }
 }

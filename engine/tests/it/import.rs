@@ -440,7 +440,8 @@ fn what_we_write_is_detected_as_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("e1.safetensors");
     for &architecture in Architecture::ALL {
-        let config = ModelConfig { width: Some(6), ..ModelConfig::of(architecture) };
+        let width = 6 * architecture.facts().width_multiple;
+        let config = ModelConfig { width: Some(width), ..ModelConfig::of(architecture) };
         let network = Network::new(&config, &Dataset::Cifar10.info(), 1, Kind::Float, Device::Cpu);
         checkpoint::save(&path, &network.snapshot()).unwrap();
         let (read, model) = found(&path);
@@ -470,7 +471,7 @@ fn a_configuration_without_choices_is_as_it_was_and_wrong_ones_are_named() {
         RunConfig::parse(&value).map(|config| config.to_json()).map_err(|errors| errors[0].field.clone())
     };
     let plain = read(json!({})).unwrap();
-    for field in ["network", "head", "normalization", "strict"] {
+    for field in ["network", "head", "activation", "normalization", "strict"] {
         assert!(plain.get(field).is_none(), "{field}: {plain}");
     }
     let chosen = json!({"network": "", "head": "fc", "normalization": "none", "strict": false});
@@ -685,9 +686,9 @@ fn a_file_that_is_no_checkpoint_of_a_known_network_is_named_with_what_was_expect
     check(&config(&file("flipped.pth", &bits)), &["flipped.pth", "is damaged"]);
 
     let other = tensors("vgg.safetensors", &[("features.0.weight", &[8, 3, 3, 3])]);
-    check(&config(&other), &["vgg.safetensors", "features.0.weight", "no network known here", "WideResNet-28"]);
+    check(&config(&other), &["vgg.safetensors", "features.0.weight", "no network known here", "DeepMind's WideResNet"]);
     let wide = tensors("wrn.safetensors", &[("block1.layer.0.conv1.weight", &[16, 16, 3, 3]), ("fc.weight", &[10, 64])]);
-    check(&config(&wide), &["wrn.safetensors", "WideResNet-10", "not known here"]);
+    check(&config(&wide), &["wrn.safetensors", "Missing key(s) in state_dict", "conv1.weight"]);
     let large = tensors("large.safetensors", &[("layer1.0.conv1.weight", &[900, 1, 1, 1]), ("linear.weight", &[10, 1])]);
     check(
         &json!({"kind": "import", "source": large, "data": {"dataset": "cifar10"}, "model": {"architecture": "resnet18", "width": 900}}),

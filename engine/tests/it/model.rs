@@ -9,7 +9,11 @@ use crate::values;
 
 /// Returns a configuration so narrow that a forward pass takes milliseconds.
 fn narrow(architecture: Architecture) -> ModelConfig {
-    let width = if architecture == Architecture::DeitTiny { 12 } else { 8 };
+    let width = match architecture {
+        Architecture::DeitTiny => 12,
+        Architecture::XcitL12 => 16,
+        _ => 8,
+    };
     ModelConfig { width: Some(width), ..ModelConfig::of(architecture) }
 }
 
@@ -25,14 +29,18 @@ fn of_side(side: u32) -> DatasetInfo {
 #[test]
 fn published_networks_have_their_published_number_of_parameters() {
     let info = Dataset::Cifar10.info();
-    for (architecture, expected) in [
-        (Architecture::PreactResnet18, 11_172_170),
-        (Architecture::Resnet18, 11_173_962),
-        (Architecture::WideResnet28, 36_479_194),
-        (Architecture::WideResnet34, 46_160_474),
-        (Architecture::DeitTiny, 5_362_762),
+    for (config, expected) in [
+        (ModelConfig::of(Architecture::PreactResnet18), 11_172_170),
+        (ModelConfig::of(Architecture::FastPreactResnet18), 11_171_146),
+        (ModelConfig::of(Architecture::Resnet18), 11_173_962),
+        (ModelConfig::of(Architecture::WideResnet), 36_479_194),
+        (ModelConfig::of_depth(Architecture::WideResnet, 34), 46_160_474),
+        (ModelConfig::of(Architecture::DmWideResnet), 36_479_194),
+        (ModelConfig::of(Architecture::DmPreactResnet18), 12_548_426),
+        (ModelConfig::of(Architecture::DeitTiny), 5_362_762),
+        (ModelConfig::of(Architecture::XcitS12), 25_872_154),
     ] {
-        assert_eq!(network(&ModelConfig::of(architecture), &info).parameter_count(), expected, "{architecture:?}");
+        assert_eq!(network(&config, &info).parameter_count(), expected, "{config:?}");
     }
 }
 
@@ -63,8 +71,10 @@ fn every_stage_gives_a_map_that_halves_as_the_network_says() {
         (Architecture::PreactResnet18, 32, vec![[8, 32], [16, 16], [32, 8], [64, 4]]),
         (Architecture::PreactResnetSmall, 8, vec![[8, 8], [16, 4], [32, 2]]),
         (Architecture::Resnet18, 64, vec![[8, 64], [16, 32], [32, 16], [64, 8]]),
-        (Architecture::WideResnet28, 32, vec![[8, 32], [16, 16], [32, 8]]),
-        (Architecture::WideResnet34, 16, vec![[8, 16], [16, 8], [32, 4]]),
+        (Architecture::WideResnet, 32, vec![[8, 32], [16, 16], [32, 8]]),
+        (Architecture::DmWideResnet, 8, vec![[8, 8], [16, 4], [32, 2]]),
+        (Architecture::DmPreactResnet18, 16, vec![[8, 16], [16, 8], [32, 4], [64, 2]]),
+        (Architecture::XcitS12, 16, vec![[8, 4], [8, 4], [8, 4], [8, 4]]),
         (Architecture::DeitTiny, 32, vec![[12, 8], [12, 8], [12, 8], [12, 8]]),
     ] {
         let info = of_side(side);
@@ -114,10 +124,14 @@ fn first_weights_are_drawn_as_the_public_code_draws_them() {
     }
     let uniform = |fan_in: f64| 1.0 / (3.0 * fan_in).sqrt();
     check(&narrow(Architecture::Resnet18), "layer4.1.conv2.weight", uniform(9.0 * 64.0));
-    check(&narrow(Architecture::WideResnet28), "block3.layer.1.conv1.weight", (2.0 / (9.0 * 32.0_f64)).sqrt());
+    check(&narrow(Architecture::WideResnet), "block3.layer.1.conv1.weight", (2.0 / (9.0 * 32.0_f64)).sqrt());
     check(&ModelConfig::of(Architecture::DeitTiny), "blocks.11.mlp.fc1.weight", 0.02);
     check(&ModelConfig::of(Architecture::DeitTiny), "pos_embed", 0.02);
     check(&ModelConfig::of(Architecture::DeitTiny), "patch_embed.proj.weight", uniform(48.0));
-    check(&narrow(Architecture::WideResnet28), "fc.bias", 0.0);
+    check(&narrow(Architecture::WideResnet), "fc.bias", 0.0);
+    check(&narrow(Architecture::DmPreactResnet18), "layer_3.0.shortcut.weight", uniform(9.0 * 32.0));
+    check(&ModelConfig::of(Architecture::XcitS12), "blocks.11.attn.qkv.weight", 0.02);
+    check(&ModelConfig::of(Architecture::XcitS12), "patch_embed.proj.6.0.weight", uniform(9.0 * 192.0));
+    check(&ModelConfig::of(Architecture::XcitS12), "cls_attn_blocks.1.gamma2", 0.0);
     check(&ModelConfig::of(Architecture::DeitTiny), "head.bias", 0.0);
 }

@@ -8,7 +8,7 @@ use engine::model::Network;
 use engine::stop::Stop;
 use engine::train::{Batch, State, Targets, Teachers, train_step};
 use engine::{data, device};
-use shared::config::{Architecture, BatchNormMode, Method, ModelConfig, Precision, TrainConfig};
+use shared::config::{BatchNormMode, Method, ModelConfig, Precision, TrainConfig};
 use shared::dataset::Dataset;
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
@@ -34,9 +34,8 @@ fn test_device() -> Device {
     device::choose(&env::var("CROSSLENS_TEST_DEVICE").unwrap_or_else(|_| "cpu".to_owned())).unwrap()
 }
 
-fn network(architecture: Architecture, width: u32) -> Network {
-    let config = ModelConfig { width: Some(width), ..ModelConfig::of(architecture) };
-    let network = Network::new(&config, &Dataset::Cifar10.info(), 0, Kind::Float, test_device());
+fn network(config: &ModelConfig) -> Network {
+    let network = Network::new(config, &Dataset::Cifar10.info(), 0, Kind::Float, test_device());
     fill(&network, 0);
     network
 }
@@ -44,20 +43,20 @@ fn network(architecture: Architecture, width: u32) -> Network {
 /// Compares every architecture with PyTorch in float64.
 #[track_caller]
 fn check_passes(precision: Precision, tolerance: f64) {
-    for GoldenArchitecture { architecture, width, logits, features, gradient_norm, .. } in architectures() {
-        let network = network(architecture, width).cast(precision);
+    for GoldenArchitecture { model, logits, features, gradient_norm, .. } in architectures() {
+        let network = network(&model).cast(precision);
         let images = images(3).to_kind(Kind::Float).to_device(network.device()).set_requires_grad(true);
         let output = network.forward(&images, BatchNormMode::Eval);
         assert_eq!((output.logits.kind(), output.features.kind()), (Kind::Float, Kind::Float));
         let of_logits = distance(&values(&output.logits), &logits);
         let of_features = distance(&values(&output.features), &features);
-        assert!(of_logits < tolerance && of_features < tolerance, "{architecture:?}: {of_logits} and {of_features}");
+        assert!(of_logits < tolerance && of_features < tolerance, "{model:?}: {of_logits} and {of_features}");
 
         let labels = Tensor::arange(3, (Kind::Int64, network.device()));
         let loss = cross_entropy(&output.logits, &labels, Reduction::Sum);
         let gradient = Tensor::run_backward(&[&loss], &[&images], false, false).swap_remove(0);
         let ratio = gradient.norm().double_value(&[]) / gradient_norm;
-        assert!((ratio - 1.0).abs() < tolerance, "{architecture:?}: {ratio}");
+        assert!((ratio - 1.0).abs() < tolerance, "{model:?}: {ratio}");
     }
 }
 
@@ -73,13 +72,13 @@ fn passes_in_bfloat16_are_near_those_of_float64() {
 
 #[test]
 fn a_network_cast_to_float32_gives_the_same_bits() {
-    for GoldenArchitecture { architecture, width, .. } in architectures() {
-        let network = network(architecture, width);
+    for GoldenArchitecture { model, .. } in architectures() {
+        let network = network(&model);
         let images = images(3).to_kind(Kind::Float).to_device(network.device());
         let [as_is, cast] = no_grad(|| {
             [&network, &network.cast(Precision::Float32)].map(|network| values(&network.forward(&images, BatchNormMode::Eval).logits))
         });
-        assert_eq!(as_is, cast, "{architecture:?}");
+        assert_eq!(as_is, cast, "{model:?}");
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::attack::PgdConfig;
 use super::check::Check;
 use super::data::DataConfig;
-use super::model::{ModelConfig, Normalization};
+use super::model::{Activation, ModelConfig, Normalization};
 use super::threat::Norm;
 use super::train::AttributionConfig;
 use crate::eps::Eps;
@@ -45,6 +45,10 @@ pub struct ImportConfig {
     /// file with several is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
+    /// Activation, where the code of the network has several. Absent: that of the published weights; the file is refused if
+    /// another gives a clearly higher clean accuracy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Activation>,
     /// Normalization of pixels in `[0, 1]` before the first layer. Absent: the file's own; else the one that
     /// the source code of the network is known to use; else that of the data set. The file is refused if the
     /// data set's normalization and none give different clean accuracies.
@@ -138,6 +142,7 @@ impl ImportConfig {
             model,
             network: _,
             head: _,
+            activation,
             normalization,
             strict: _,
             epoch,
@@ -157,6 +162,8 @@ impl ImportConfig {
         }
         let twice = normalization.is_some() && model.as_ref().is_some_and(|model| model.normalization.is_some());
         check.that("normalization", !twice, || "is set, and so is `model.normalization`; one of the two is enough".to_owned());
+        let twice = activation.is_some() && model.as_ref().is_some_and(|model| model.activation.is_some());
+        check.that("activation", !twice, || "is set, and so is `model.activation`; one of the two is enough".to_owned());
         check.range("epoch", *epoch, 0, LAST_EPOCH);
         validate_checkpoints(checkpoints, check);
         check.inside("attack", |check| attack.validate(check));

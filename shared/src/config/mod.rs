@@ -34,7 +34,7 @@ pub use evaluate::{EvaluateConfig, RestartedPgdConfig};
 pub use external::ExternalConfig;
 pub use import::{ImportConfig, NormalizationChoice, NormalizationSource, SeriesFile};
 pub use method::{Method, MethodFacts};
-pub use model::{Architecture, ArchitectureFacts, DEIT_HEADS, ModelConfig, Normalization};
+pub use model::{Activation, Architecture, ArchitectureFacts, ModelConfig, Normalization};
 pub use network_size::NetworkSize;
 pub use pair::PairConfig;
 pub use precision::Precision;

@@ -56,7 +56,7 @@ pub(super) fn presets() -> Vec<Preset> {
             "E1's recipe on the network of the field's leader boards.",
             "Zagoruyko and Komodakis 2016, arXiv 1605.07146",
             |config| {
-                config.model = wide(Architecture::WideResnet34, config);
+                config.model = wide_resnet(34, config);
             },
         ),
         variant(
@@ -65,7 +65,7 @@ pub(super) fn presets() -> Vec<Preset> {
             "E1's recipe on the shallower wide network.",
             "Zagoruyko and Komodakis 2016, arXiv 1605.07146",
             |config| {
-                config.model = wide(Architecture::WideResnet28, config);
+                config.model = wide_resnet(28, config);
             },
         ),
         variant("standard", "Standard training", "The control: the same network and schedule without an attack.", "CrossLens", |config| {
@@ -92,7 +92,7 @@ fn variant(id: &str, title: &str, description: &str, source: &str, edit: impl Fn
     }
 }
 
-/// An architecture with the width of `config`: as published, or narrow in a small version.
-fn wide(architecture: Architecture, config: &TrainConfig) -> ModelConfig {
-    ModelConfig { width: config.model.width, ..ModelConfig::of(architecture) }
+/// A WideResNet with the width of `config`: as published, or narrow in a small version.
+fn wide_resnet(depth: u32, config: &TrainConfig) -> ModelConfig {
+    ModelConfig { width: config.model.width, ..ModelConfig::of_depth(Architecture::WideResnet, depth) }
 }

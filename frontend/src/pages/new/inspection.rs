@@ -21,7 +21,7 @@ use crate::form::{self, Kind};
 use crate::load::told;
 
 /// The fields that answer questions about a file. They are removed when another file is chosen.
-pub const ANSWERS: [&str; 5] = ["network", "head", "normalization", "strict", "checkpoints"];
+pub const ANSWERS: [&str; 6] = ["network", "head", "activation", "normalization", "strict", "checkpoints"];
 /// Pause between the last change of the form and the inspection.
 const PAUSE: Duration = Duration::from_millis(600);
 
@@ -68,8 +68,8 @@ fn about(config: &Value) -> Option<Value> {
     if config.source.contains('/') && !config.source.starts_with('/') {
         return None;
     }
-    let ImportConfig { source, checkpoints, data, model, network, head, normalization, strict, .. } = *config;
-    Some(json!(ImportConfig { checkpoints, model, network, head, normalization, strict, ..ImportConfig::of(source, data) }))
+    let ImportConfig { source, checkpoints, data, model, network, head, activation, normalization, strict, .. } = *config;
+    Some(json!(ImportConfig { checkpoints, model, network, head, activation, normalization, strict, ..ImportConfig::of(source, data) }))
 }
 
 /// Inspects the file whenever the file or the answers change, and shows the result.

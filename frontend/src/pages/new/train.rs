@@ -3,7 +3,8 @@
 use leptos::prelude::*;
 use serde_json::{Value, json};
 use shared::config::{
-    Architecture, ArchitectureFacts, AwpConfig, DistillationConfig, Method, Norm, Precision, RunConfig, Schedule, WeightAveragingConfig,
+    Activation, Architecture, ArchitectureFacts, AwpConfig, DistillationConfig, Method, Norm, Precision, RunConfig, Schedule,
+    WeightAveragingConfig,
 };
 
 use super::checkpoint::{CheckpointField, runs_with_checkpoints};
@@ -36,22 +37,38 @@ fn ModelSection() -> impl IntoView {
 #[component]
 pub fn ModelFields() -> impl IntoView {
     let form = use_form();
+    let facts = Memo::new(move |_| form.text("model.architecture").parse::<Architecture>().ok());
+    let facts = move || facts.get().map(Architecture::facts);
     let width = Signal::derive(move || {
-        let chosen = form.text("model.architecture").parse().ok().map(Architecture::facts);
         let hint = |facts: &ArchitectureFacts| format!("{}. Empty: {}, the published network.", facts.width_label, facts.published_width);
-        chosen.map(hint).unwrap_or_default()
+        facts().map(hint).unwrap_or_default()
     });
+    let published_depth = move || facts().and_then(|facts| facts.published_depth);
+    let depth =
+        Signal::derive(move || published_depth().map(|depth| format!("Number of layers, 6n + 4. Empty: {depth}.")).unwrap_or_default());
+    let choose = Callback::new(move |(architecture,): (String,)| form.update(|config| form::switch_architecture(config, &architecture)));
     view! {
         <SelectField
-            path="model.architecture" label="Architecture" options=options(Architecture::ALL, Architecture::label)
+            path="model.architecture" label="Architecture" options=options(Architecture::ALL, Architecture::label) choose
             hint="The small one is for images of 8×8 and 16×16."
         />
+        <Show when=move || published_depth().is_some()>
+            <TextField path="model.depth" label="Depth" kind=Kind::Number hint=depth/>
+        </Show>
         <TextField path="model.width" label="Width" kind=Kind::Number hint=width/>
+        <Show when=move || facts().is_some_and(|facts| facts.has_activations)>
+            <SelectField path="model.activation" label="Activation" options=activations()/>
+        </Show>
         <BlockField path="model.normalization" label="Own normalization" hint="Off: the data set's mean and standard deviation." initial=normalization>
             <TextField path="model.normalization.mean" label="Mean of each channel" kind=Kind::Numbers/>
             <TextField path="model.normalization.std" label="Standard deviation of each channel" kind=Kind::Numbers/>
         </BlockField>
     }
+}
+
+fn activations() -> Vec<(String, String)> {
+    let published = (String::new(), "As published".to_owned());
+    [published].into_iter().chain(options(Activation::ALL, Activation::label)).collect()
 }
 
 /// The identity: mean 0 and standard deviation 1.
