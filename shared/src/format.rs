@@ -7,7 +7,15 @@ pub fn percent(fraction: impl Into<Option<f64>>) -> String {
 
 /// `12.3456` as `12.35`; a missing value as an en dash.
 pub fn decimal(value: impl Into<Option<f64>>, digits: usize) -> String {
-    value.into().map_or_else(|| "–".to_owned(), |value| minus(format!("{value:.digits$}")))
+    let text = |value: f64| {
+        let text = format!("{value:.digits$}");
+        // What rounds to zero has no sign.
+        match text.strip_prefix('-') {
+            Some(rest) if rest.bytes().all(|byte| matches!(byte, b'0' | b'.')) => rest.to_owned(),
+            _ => minus(text),
+        }
+    };
+    value.into().map_or_else(|| "–".to_owned(), text)
 }
 
 /// A number of any size with at most four digits, such as `2.303` or `1.2e31`; for losses, which have no
@@ -128,7 +136,7 @@ mod tests {
     fn numbers_read_as_people_write_them() {
         assert_eq!(percent(0.7164), "71.6 %");
         assert_eq!(percent(None), "–");
-        assert_eq!(decimal(-0.4, 2), "−0.40");
+        assert_eq!((decimal(-0.4, 2), decimal(-0.004, 2), decimal(-0.0, 0)), ("−0.40".into(), "0.00".into(), "0".into()));
         assert_eq!([2.345, 0.5, 10_000.0, 0.001, 250.0, 0.0].map(short), ["2.345", "0.5", "10000", "0.001", "250", "0"]);
         assert_eq!([1.2345e31, 1e31, 2e-9, 100_000.0].map(short), ["1.23e31", "1e31", "2e−9", "1e5"]);
         assert_eq!((short(f64::NAN), short(None)), ("not a finite number".to_owned(), "–".to_owned()));

@@ -60,6 +60,14 @@ impl Relation {
         }
     }
 
+    pub fn short(self) -> &'static str {
+        match self {
+            Relation::Attribution => "C",
+            Relation::Weights => "W",
+            Relation::Traffic => "traffic",
+        }
+    }
+
     /// Its values for each pair; `None` if the file does not have them.
     pub fn of(self, file: &AttributionFile) -> Option<Matrix> {
         match self {

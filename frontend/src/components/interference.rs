@@ -38,7 +38,7 @@ pub fn InterferencePanel(attribution: Memo<Arc<Attribution>>, explorer: Explorer
     });
     let row = move |association: Association| {
         let Association { x, y, rank_correlation, p } = association;
-        let name = format!("{} and {}", x.label(), y.label());
+        let name = format!("{} and {}", x.short(), y.short());
         view! {
             <tr>
                 <th scope="row">
@@ -59,14 +59,14 @@ pub fn InterferencePanel(attribution: Memo<Arc<Attribution>>, explorer: Explorer
             <details class="disclosure panel" on:toggle=move |event| open.set(is_open(&event))>
                 <summary>"Interference: do shared features carry the confusion?"</summary>
                 <p class="muted">{text}</p>
-                <div class="split">
+                <div class="split interference">
                     <div class="table-box" role="region" aria-label="Rank correlations" tabindex="0">
                         <table class="table table-dense">
-                            <thead><tr><th scope="col">"Relations"</th><th scope="col" class="number">"Spearman’s ρ"</th><th scope="col" class="number">"Mantel p"</th></tr></thead>
+                            <thead><tr><th scope="col">"Relations"</th><th scope="col" class="number">"Spearman ρ"</th><th scope="col" class="number">"Mantel p"</th></tr></thead>
                             <tbody>{rows}</tbody>
                         </table>
                     </div>
-                    <div><ShowLatest value=scatter fallback=|| () let:scatter><ScatterView scatter explorer otherwise="Each point is a pair of classes."/></ShowLatest></div>
+                    <div><ShowLatest value=scatter fallback=|| view! { <span hidden></span> } let:scatter><ScatterView scatter explorer otherwise="Each point is a pair of classes."/></ShowLatest></div>
                 </div>
             </details>
         }

@@ -1,6 +1,7 @@
 //! Axes: round numbers, and projections with their inverses.
 
 use crate::builtin::log10;
+use crate::format;
 
 /// A linear map from values to pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +43,15 @@ pub fn ticks(range: (f64, f64), step: f64) -> Vec<f64> {
     (first..=last).map(|index| index as f64 * step).collect()
 }
 
+/// Label of a tick, with as many digits as `step` needs, at most four.
+pub fn tick_label(value: f64, step: f64) -> String {
+    let whole = |digits: &usize| {
+        let scaled = step * 10f64.powi(*digits as i32);
+        (scaled - scaled.round()).abs() < 1e-9
+    };
+    format::decimal(value, (0..4).find(whole).unwrap_or(4))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +70,17 @@ mod tests {
             assert!((projection.to_value(projection.to_pixel(value)) - value).abs() < 1e-9);
         }
         assert_eq!(projection.to_pixel(60.0), 812.0);
+    }
+
+    #[test]
+    fn labels_of_ticks_have_the_digits_of_their_step() {
+        let check = |value: f64, step: f64, expected: &str| assert_eq!(tick_label(value, step), expected);
+        check(0.15, 0.15, "0.15");
+        check(0.3, 0.15, "0.30");
+        check(-0.0, 0.1, "0.0");
+        check(0.005, 0.005, "0.005");
+        check(12.0, 4.0, "12");
+        check(2.5, 2.5, "2.5");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::colors::Theme;
 use super::comparison::{LETTERS, side_name};
 use super::numbers::{Numbers, Values};
 use super::pen::{Align, Font, fitted, text_width};
-use super::scale::{Projection, ROUND, round_up, ticks};
+use super::scale::{Projection, ROUND, round_up, tick_label, ticks};
 use super::tex::{Line, Plot, Tex};
 use super::{Chart, ChartError, Figure, Pen, Rect};
 use crate::api::{AttributionFile, Comparison};
@@ -155,18 +155,6 @@ impl ScatterLayout {
     }
 }
 
-/// Label of a tick, with as many digits as `step` needs.
-fn tick(value: f64, step: f64) -> String {
-    let digits = (1..=3).find(|digits| {
-        let scaled = step * 10f64.powi(*digits);
-        (scaled - scaled.round()).abs() < 1e-9
-    });
-    let digits = digits.unwrap_or(4);
-    let unit = 10f64.powi(digits);
-    // Adding 0.0 turns −0.0 into 0.0.
-    format::decimal((value * unit).round() / unit + 0.0, digits as usize)
-}
-
 impl Chart for Scatter {
     fn paint<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), ChartError> {
         let palette = self.theme.palette();
@@ -178,12 +166,12 @@ impl Chart for Scatter {
         for value in ticks(layout.y.values, y_step) {
             let y = layout.y.to_pixel(value);
             pen.horizontal(plot.left, plot.right(), y, palette.grid)?;
-            pen.text(&tick(value, y_step), (plot.left - 8.0, y), Align::End, font)?;
+            pen.text(&tick_label(value, y_step), (plot.left - 8.0, y), Align::End, font)?;
         }
         for value in ticks(layout.x.values, x_step) {
             let x = layout.x.to_pixel(value);
             pen.vertical(x, plot.top, plot.bottom(), 0.0, palette.grid)?;
-            pen.text(&tick(value, x_step), (x, plot.bottom() + 13.0), Align::Middle, font)?;
+            pen.text(&tick_label(value, x_step), (x, plot.bottom() + 13.0), Align::Middle, font)?;
         }
         if self.alike {
             let (low, high) = layout.x.values;
@@ -341,7 +329,6 @@ mod tests {
         let said = PointMark { scatter: &scatter, pair: (0, 1) }.describe();
         assert!(said.ends_with("C 0.800, traffic of the attack 0.020"), "{said}");
         assert_eq!(Scatter::relations(&file, [Relation::Attribution, Relation::Weights], Theme::Dark), None);
-        assert_eq!((tick(0.005, 0.005), tick(-0.0, 0.1), tick(0.25, 0.25), tick(2.0, 1.0)), ("0.005".into(), "0.0".into(), "0.25".into(), "2.0".into()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::legend::{self, places};
 use super::line::thinned;
 use super::numbers::{Numbers, Values};
 use super::pen::{Align, Font, text_width};
-use super::scale::{Projection, ROUND, ROUNDEST, round_up, ticks};
+use super::scale::{Projection, ROUND, ROUNDEST, round_up, tick_label, ticks};
 use super::tex::{self, Line, Plot, Tex};
 use super::{Chart, ChartError, Figure, Pen, Rect};
 use crate::api::{Run, RunSummary, Sweep};
@@ -297,7 +297,7 @@ impl SweepChart {
             let y = layout.y.to_pixel(value);
             let text = match self.unit {
                 Unit::Accuracy => format!("{} %", format::decimal(value * 100.0, 0)),
-                Unit::Cas | Unit::CasLost => format::decimal(value, if layout.y_step < 0.1 { 2 } else { usize::from(layout.y_step.fract() > 1e-9) }),
+                Unit::Cas | Unit::CasLost => tick_label(value, layout.y_step),
             };
             pen.horizontal(plot.left, plot.right(), y, palette.grid)?;
             pen.text(&text, (plot.left - 8.0, y), Align::End, font)?;
