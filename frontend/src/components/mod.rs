@@ -18,6 +18,7 @@ pub mod job;
 pub mod key_figures;
 pub mod labels;
 pub mod lens_bar;
+pub mod measure_button;
 pub mod palette;
 pub mod plot;
 pub mod reopen;

@@ -12,7 +12,7 @@ use shared::chart::SweepFigure;
 use shared::chart::sweep::{Cell, READINGS, Reading, SEED, SweepChart, Unit, cells, fields};
 use shared::export::Exported;
 use shared::format;
-use shared::id::{RunId, SweepId};
+use shared::id::{CheckpointRef, RunId, SweepId};
 use shared::problem::Problem;
 use shared::record::Metrics;
 use shared::sweep::{Spread, field_name, number, text, value_of};
@@ -25,6 +25,7 @@ use crate::components::exports::{Export, Exports, export};
 use crate::components::heatmap::is_open;
 use crate::components::job::JobLine;
 use crate::components::key_figures::{Figure, KeyFigures};
+use crate::components::measure_button::MeasureButton;
 use crate::components::plot::Plot;
 use crate::components::run_actions::{
     ConcernedRun, Question, Report, ReportLine, RunActionsDialog, can, is_danger, use_carried_report, verb,
@@ -344,12 +345,21 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
             >{format!("{} all", verb(action))}</button>
         }
     };
+    let best_and_last = Signal::derive(move || {
+        sweep.with(|sweep| {
+            let of = |run: &Run| -> Vec<CheckpointRef> {
+                run.summary.best_and_last().into_iter().map(|which| CheckpointRef { run: run.id.clone(), which }).collect()
+            };
+            sweep.runs.iter().filter(|run| run.state.is_finished()).map(of).filter(|both| !both.is_empty()).collect()
+        })
+    });
     let some = move || urls::href(&format!("/?q={}", urls::encoded(&format!("sweep:{}", sweep.with(|sweep| sweep.id.clone())))));
     view! {
         <div class="actions sweep-actions" role="group" aria-label="All runs of the sweep">
             {[RunAction::Pause, RunAction::Resume, RunAction::Tag, RunAction::Cancel, RunAction::Delete].map(button).collect_view()}
             <a class="button button-small button-quiet" href=some>"Choose some of them"</a>
         </div>
+        <MeasureButton checkpoints=best_and_last/>
         <ReportLine report undone=reload/>
         <RunActionsDialog question report done/>
     }

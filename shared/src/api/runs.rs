@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Job;
 use crate::config::{Inputs, RunConfig};
-use crate::id::RunId;
+use crate::id::{RunId, Which};
 use crate::record::{EvaluationStep, Metrics, NoticeKind, Record};
 use crate::rundir::StopReason;
 
@@ -202,6 +202,16 @@ impl RunState {
 }
 
 impl RunSummary {
+    /// How configurations name the best and the last checkpoint: once if they are the same, and not at all before
+    /// there is one.
+    pub fn best_and_last(&self) -> Vec<Which> {
+        match (&self.best, &self.last) {
+            (Some(best), Some(last)) if best.epoch != last.epoch => vec![Which::Best, Which::Last],
+            (_, Some(_)) => vec![Which::Last],
+            _ => Vec::new(),
+        }
+    }
+
     /// CAS of the last checkpoint minus CAS of the best.
     pub fn delta_cas(&self) -> Option<f64> {
         Some(self.last.as_ref()?.cas? - self.best.as_ref()?.cas?)

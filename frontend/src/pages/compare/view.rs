@@ -8,7 +8,7 @@ use shared::chart::comparison::{LETTERS, Panel, arrangement, panels, side_name};
 use shared::chart::figure::checkpoint_name;
 use shared::config::{Inputs, RunKind};
 use shared::format;
-use shared::id::CheckpointId;
+use shared::id::{CheckpointId, CheckpointRef, Which};
 use shared::view::{Lens, Show};
 
 use super::flicker::Flicker;
@@ -19,6 +19,7 @@ use crate::components::explorer::Explorer;
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
+use crate::components::measure_button::MeasureButton;
 use crate::latest::latest;
 use crate::theme::use_theme;
 use crate::url_state::UrlState;
@@ -73,6 +74,7 @@ pub fn ComparisonView(
         {move || grid()}
         <SelectedPair comparison explorer/>
         <Intervals comparison/>
+        <MeasureButton checkpoints=Signal::derive(move || comparison.with(|comparison| vec![compared(comparison)]))/>
         <div class="pair-of-panels">
             <ScatterPanel comparison explorer theme of/>
             <ChangedPairs comparison explorer/>
@@ -80,6 +82,19 @@ pub fn ComparisonView(
         <ClassTable comparison/>
         <Dossier subject baseline explorer/>
     }
+}
+
+/// The compared checkpoints, each once.
+fn compared(comparison: &Comparison) -> Vec<CheckpointRef> {
+    let mut checkpoints: Vec<CheckpointRef> = Vec::new();
+    for attribution in &comparison.attributions {
+        let CheckpointId { run, epoch } = attribution.file.checkpoint_id(&attribution.context.run);
+        let checkpoint = CheckpointRef { run, which: Which::Epoch(epoch) };
+        if !checkpoints.contains(&checkpoint) {
+            checkpoints.push(checkpoint);
+        }
+    }
+    checkpoints
 }
 
 /// One of the matrices shown.

@@ -9,6 +9,7 @@ use shared::record::Metrics;
 
 use super::Selection;
 use crate::components::dialog::Dialog;
+use crate::components::measure_button::MeasureButton;
 use crate::url_state::UrlState;
 use crate::urls;
 use crate::viewer::use_is_owner;
@@ -34,6 +35,14 @@ pub fn CheckpointTable(
     let epochs =
         Memo::new(move |_| metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
     let measuring = RwSignal::new(None::<Which>);
+    // What a running run has as its best or last changes with the next epoch.
+    let both = Signal::derive(move || {
+        run.with(|run| {
+            let name = |which| CheckpointRef { run: run.id.clone(), which };
+            let both: Vec<CheckpointRef> = run.summary.best_and_last().into_iter().map(name).collect();
+            if run.state.is_finished() && !both.is_empty() { vec![both] } else { Vec::new() }
+        })
+    });
     let run_id = run.with_untracked(|run| run.id.clone());
     let row = move |epoch: u32| {
         let row = Memo::new(move |_| metrics.with(|metrics| CheckpointRow::of(metrics, epoch)));
@@ -109,6 +118,7 @@ pub fn CheckpointTable(
                 <tbody><For each=move || epochs.get() key=ToString::to_string children=row/></tbody>
             </table>
         </div>
+        <MeasureButton checkpoints=both/>
         {is_owner.then(|| view! { <MeasureDialog run=run_id checkpoint=measuring/> })}
     }
 }
