@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 use shared::api::AttributionFile;
 use shared::config::{RunConfig, RunKind};
-use shared::id::{AttributionId, CheckpointId, RunId};
+use shared::id::{AttributionId, RunId};
 use shared::labels::Labels;
 use shared::record::{Metrics, Record};
 use shared::rundir::{self, StopReason};
@@ -171,10 +171,6 @@ impl RunDir {
 
     pub fn metrics_file(&self) -> PathBuf {
         self.path.join(rundir::METRICS)
-    }
-
-    pub fn checkpoint(&self, id: &CheckpointId) -> PathBuf {
-        self.path.join(rundir::checkpoint_file(id.epoch))
     }
 
     /// Moves an uploaded file into the directory.

@@ -16,12 +16,15 @@ pub struct Inspection {
     pub facts: Vec<String>,
     /// Questions in the order to answer them: an answer can change the later ones.
     pub questions: Vec<Question>,
-    /// Architecture of the network. This and the fields below follow from the answers so far.
-    pub architecture: Architecture,
+    /// Architecture of the network; absent for a program. This and the fields below follow from the answers so far.
+    #[serde(default)]
+    pub architecture: Option<Architecture>,
     /// Number of layers; absent if the architecture has one depth.
     #[serde(default)]
     pub depth: Option<u32>,
-    pub width: u32,
+    /// Absent for a program.
+    #[serde(default)]
+    pub width: Option<u32>,
     pub classes: u32,
     pub parameters: u64,
     /// Normalization of the pixels; absent if it is not decided yet.

@@ -90,7 +90,8 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, stop: &Stop) -> Resul
     let steps = source.files.len() as u32 * steps_of_each;
     for (index, (epoch, path)) in (0..).zip(&source.files) {
         stop.check()?;
-        let Reading { network, model, inspection, .. } = read(path, config, &info, device, &source, &mut sample)?.into_decided(path)?;
+        let Reading { network, model, program, inspection, .. } =
+            read(path, config, &info, device, &source, &mut sample)?.into_decided(path)?;
         if index == 0 {
             let started = Started { parameters: network.parameter_count(), feature_dim: network.feature_dim(), ..started.clone() };
             dir.append(&Record::Started(started))?;
@@ -107,12 +108,15 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, stop: &Stop) -> Resul
         let facts = checkpoints::CheckpointFacts {
             epoch: *epoch,
             metrics: source.epochs.iter().find(|known| known.epoch == *epoch),
-            model: &model,
+            model: model.as_ref(),
             data: &config.data,
             info: &info,
             attack: &source.attack,
         };
-        let checkpoint = checkpoints::write(&mut dir, facts, &network.snapshot())?;
+        let checkpoint = match &program {
+            Some(program) => checkpoints::write_program(&mut dir, facts, program)?,
+            None => checkpoints::write(&mut dir, facts, &network.snapshot())?,
+        };
 
         let mut step = index * steps_of_each + 1;
         let elapsed_secs = || begun.elapsed().as_secs_f64();

@@ -14,6 +14,7 @@ mod measure;
 mod model;
 mod pair;
 mod precision;
+mod program;
 mod stopping;
 mod tensor_file;
 mod training;

@@ -66,8 +66,8 @@ fn about(config: &Value) -> Option<Value> {
     if config.source.contains('/') && !config.source.starts_with('/') {
         return None;
     }
-    let ImportConfig { source, data, model, network, head, activation, normalization, strict, .. } = *config;
-    Some(json!(ImportConfig { model, network, head, activation, normalization, strict, ..ImportConfig::of(source, data) }))
+    let ImportConfig { source, data, program, model, network, head, activation, normalization, strict, .. } = *config;
+    Some(json!(ImportConfig { program, model, network, head, activation, normalization, strict, ..ImportConfig::of(source, data) }))
 }
 
 /// Inspects the file whenever the file or the answers change, and shows the result.
