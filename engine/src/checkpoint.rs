@@ -28,8 +28,9 @@ pub struct Sidecar {
     pub checkpoint: record::Checkpoint,
     /// `None` if the network was trained elsewhere and nothing is known about it.
     pub metrics: Option<record::Epoch>,
-    /// The normalization is always given in numbers.
-    pub model: ModelConfig,
+    /// The normalization is always given in numbers. `None` if the checkpoint is a program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelConfig>,
     pub dataset: Dataset,
     pub class_names: Vec<String>,
     /// PGD attack with which the run measures robust accuracy. `None` in files that do not name it; the run's
@@ -62,17 +63,19 @@ pub fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<Written, Error>
 pub fn load(path: &Path, sha256: Option<&str>, network: &Network) -> Result<(), Error> {
     let file = match sha256 {
         None => TensorFile::open(path)?,
-        Some(expected) => {
-            let bytes = fs::read(path).map_err(Error::io(path))?;
-            let found = self::sha256(&bytes);
-            if found != expected {
-                let problem = format!("is damaged: its SHA-256 is {found}, and was {expected} when it was saved");
-                return Err(checkpoint_error(path, problem));
-            }
-            TensorFile::safetensors(path, bytes)?
-        }
+        Some(expected) => TensorFile::safetensors(path, read_whole(path, expected)?)?,
     };
     file.load_by_name(&handles(network))
+}
+
+/// Reads a file. Fails if it does not have this hash.
+pub(crate) fn read_whole(path: &Path, expected: &str) -> Result<Vec<u8>, Error> {
+    let bytes = fs::read(path).map_err(Error::io(path))?;
+    let found = sha256(&bytes);
+    if found == expected {
+        return Ok(bytes);
+    }
+    Err(checkpoint_error(path, format!("is damaged: its SHA-256 is {found}, and was {expected} when it was saved")))
 }
 
 /// Key in the metadata of a sealed file.

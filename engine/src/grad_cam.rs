@@ -22,11 +22,6 @@ pub fn last_stage(architecture: Architecture) -> u32 {
     architecture.facts().last_mapped_stage
 }
 
-/// Returns the last stage for which maps of all these architectures are meaningful.
-pub fn common_stage(architectures: impl Iterator<Item = Architecture>) -> u32 {
-    architectures.map(last_stage).min().unwrap_or(1)
-}
-
 /// Computes ReLU(Σ_k α_k A_k), where A_k are the channels of `stage` (from 1).
 ///
 /// α_k is the gradient of the class's logit with respect to A_k, averaged over positions. `images`: `[N, C,

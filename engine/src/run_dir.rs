@@ -16,7 +16,7 @@ use shared::config::RunConfig;
 use shared::problem::FieldError;
 use shared::record::{Metrics, Progress, Record};
 use shared::rundir;
-pub use shared::rundir::{attribution_file, checkpoint_file, sidecar_file};
+pub use shared::rundir::{attribution_file, checkpoint_file, program_file, sidecar_file};
 
 use crate::Error;
 use crate::checkpoint::write_whole;

@@ -1,6 +1,7 @@
 """CrossLens: class-wise feature attribution of adversarially trained networks.
 
 - :func:`measure`: the matrix C, CAS and accuracies of any PyTorch network.
+- :func:`export`: any PyTorch network as a program that a worker imports, evaluates and measures.
 - :func:`start_run`: a training loop of your own as a run that a server shows live.
 - :func:`connect`: runs, metrics and matrices of a CrossLens server.
 
@@ -18,6 +19,7 @@ from .problems import CrossLensError, Problem, RunFailed
 if TYPE_CHECKING:
     from .attack import PGD
     from .client import Client, Run, connect
+    from .exporting import export
     from .measuring import Attribution, Measurement, measure
     from .recording import Recorder, start_run
 
@@ -32,6 +34,7 @@ __all__ = [
     "Run",
     "RunFailed",
     "connect",
+    "export",
     "measure",
     "start_run",
 ]
@@ -47,6 +50,7 @@ _MODULES = {
     "Recorder": "recording",
     "Run": "client",
     "connect": "client",
+    "export": "exporting",
     "measure": "measuring",
     "start_run": "recording",
 }

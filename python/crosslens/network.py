@@ -55,6 +55,10 @@ class Reader:
     @torch.no_grad()
     def read(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return g(x) and the logits."""
+        return self.pass_on(images)
+
+    def pass_on(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return g(x) and the logits, with the gradients that are asked for."""
         seen: list[Tensor] = []
         if self.source is not None:
             hook = self.source.register_forward_hook(lambda _module, _inputs, output: seen.append(output))

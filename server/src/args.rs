@@ -83,6 +83,11 @@ pub struct Args {
     #[arg(long, env = "CROSSLENS_STOP_RUNS")]
     pub stop_runs: bool,
 
+    /// Runs programs that people import: networks as TorchScript. A program can do whatever this server may do: read its
+    /// files, change them, and send them away. Without it, weights are read as data and nothing in a file is run.
+    #[arg(long, env = "CROSSLENS_ALLOW_PROGRAMS")]
+    pub allow_programs: bool,
+
     /// Submits the demo experiment and prints the link to it.
     #[arg(long)]
     pub demo: bool,

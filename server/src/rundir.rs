@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use shared::api::AttributionFile;
 use shared::config::{RunConfig, RunKind};
-use shared::id::{AttributionId, CheckpointId, RunId};
+use shared::id::{AttributionId, RunId};
 use shared::labels::Labels;
 use shared::record::{Metrics, Record};
 use shared::rundir::{self, StopReason};
@@ -175,10 +175,6 @@ impl RunDir {
 
     pub fn metrics_file(&self) -> PathBuf {
         self.path.join(rundir::METRICS)
-    }
-
-    pub fn checkpoint(&self, id: &CheckpointId) -> PathBuf {
-        self.path.join(rundir::checkpoint_file(id.epoch))
     }
 
     /// Moves an uploaded file into the directory.

@@ -48,6 +48,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Days that a deleted run stays in the trash; 0 deletes runs at once.
     pub trash_days: u32,
+    /// Whether workers of this machine run programs.
+    pub allow_programs: bool,
     pub web: Option<PathBuf>,
     /// Empty, or a path without a slash at its end.
     pub base_path: String,
@@ -127,9 +129,9 @@ impl AppState {
         let datasets = Datasets::open(&settings.datasets_dir, data.join("datasets.json"), settings.datasets_mirror.clone());
         let datasets = datasets.with_context(|| format!("cannot use {}", settings.datasets_dir.display()))?;
 
-        let worker = Worker { program: settings.worker.clone() };
+        let worker = Worker { program: settings.worker.clone(), allow_programs: settings.allow_programs };
         let (status, probe) = watch::channel(WorkerStatus::Starting);
-        let lanes = Lanes::open(settings.lanes_file(), settings.worker.clone(), settings.rules.at_once.clone(), status.clone())?;
+        let lanes = Lanes::open(settings.lanes_file(), worker.clone(), settings.rules.at_once.clone(), status.clone())?;
         let stopping = CancellationToken::new();
         let changes = Changes::start(db.clone(), stopping.clone());
         let live = LiveRuns::start(db.clone(), dirs.clone(), changes.clone(), stopping.clone());

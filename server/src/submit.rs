@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use shared::api::{RunState, WorkerStatus};
-use shared::config::{ImportConfig, PairConfig, Precision, RunConfig, is_local_device};
+use shared::config::{ImportConfig, PROGRAM_RIGHTS, PROGRAMS_REFUSED, PairConfig, Precision, RunConfig, RunKind, is_local_device};
 use shared::dataset::Source;
 use shared::id::{CheckpointRef, RunId};
 use shared::problem::FieldError;
@@ -141,7 +141,14 @@ async fn check(
         let completed = state.datasets.complete(data);
         errors.extend(completed.err().filter(|_| wanted).map(|message| FieldError::new("data.path", message)));
     }
+    if let RunConfig::Import(import) = config
+        && import.program
+        && !state.settings.allow_programs
+    {
+        errors.push(FieldError::new("program", format!("{PROGRAMS_REFUSED}. {PROGRAM_RIGHTS}")));
+    }
     for (field, checkpoint) in config.needs() {
+        errors.extend(refused_program(state, config.kind(), checkpoint).await.map(|message| FieldError::new(field.clone(), message)));
         errors.extend(missing_checkpoint(state, checkpoint).await.map(|message| FieldError::new(field, message)));
     }
     if let (Some(estimate), Ok(disk)) = (disk_space::of_config(config), Disk::of(state.dirs.root())) {
@@ -168,6 +175,19 @@ async fn take_data_of_checkpoint(state: &AppState, config: &mut RunConfig) {
     let data = run.config.data().filter(|data| data.dataset.source() == Source::Folder && data.path.is_none());
     if let Some(data) = data.cloned() {
         config.set_data(data);
+    }
+}
+
+/// Why a run cannot use a checkpoint that is a program; `None` if it can, or the checkpoint is none.
+async fn refused_program(state: &AppState, kind: RunKind, wanted: &CheckpointRef) -> Option<String> {
+    let run = state.db.run(&wanted.run).await.ok().flatten()?;
+    match &run.config {
+        RunConfig::Import(import) if !import.program => None,
+        RunConfig::Import(_) if !matches!(kind, RunKind::Evaluate | RunKind::Attribute) => {
+            Some(format!("`{wanted}` is a program, which can be evaluated and attributed, and nothing else"))
+        }
+        RunConfig::Import(_) if !state.settings.allow_programs => Some(format!("`{wanted}` is a program, and {PROGRAMS_REFUSED}")),
+        _ => None,
     }
 }
 

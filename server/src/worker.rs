@@ -25,7 +25,12 @@ const INSPECT_TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug)]
 pub struct Worker {
     pub program: PathBuf,
+    /// Whether it runs programs that are imported.
+    pub allow_programs: bool,
 }
+
+/// What tells a worker that it may run programs.
+const ALLOW_PROGRAMS: &str = "CROSSLENS_ALLOW_PROGRAMS";
 
 /// What is said after the reason why the worker program does not work.
 pub const TRIED_AGAIN: &str = "queued runs wait, and it is tried again every few seconds";
@@ -57,6 +62,16 @@ impl Worker {
         }
     }
 
+    /// The program, to be started on this machine.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        match self.allow_programs {
+            true => command.env(ALLOW_PROGRAMS, "true"),
+            false => command.env_remove(ALLOW_PROGRAMS),
+        };
+        command
+    }
+
     async fn ask(&self) -> anyhow::Result<Probe> {
         let program = self.program.display();
         let mut command = Command::new(&self.program);
@@ -81,7 +96,7 @@ impl Worker {
     /// worker about the file.
     pub async fn inspect(&self, dir: &Path) -> Result<Inspection, String> {
         let program = self.program.display();
-        let mut command = Command::new(&self.program);
+        let mut command = self.command();
         command.arg(dir).arg("--inspect").stdin(Stdio::null()).kill_on_drop(true);
         let output = timeout(INSPECT_TIMEOUT, command.output())
             .await

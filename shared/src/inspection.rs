@@ -20,12 +20,15 @@ pub struct Inspection {
     /// and below is of one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checkpoints: Vec<FoundCheckpoint>,
-    /// Architecture of the network. This and the fields below follow from the answers so far.
-    pub architecture: Architecture,
+    /// Architecture of the network; absent for a program. This and the fields below follow from the answers so far.
+    #[serde(default)]
+    pub architecture: Option<Architecture>,
     /// Number of layers; absent if the architecture has one depth.
     #[serde(default)]
     pub depth: Option<u32>,
-    pub width: u32,
+    /// Absent for a program.
+    #[serde(default)]
+    pub width: Option<u32>,
     pub classes: u32,
     pub parameters: u64,
     /// Normalization of the pixels; absent if it is not decided yet.

@@ -107,6 +107,11 @@ pub fn checkpoint_file(epoch: u32) -> String {
     format!("{CHECKPOINTS}/e{epoch}.safetensors")
 }
 
+/// `checkpoints/e12.pt`: a checkpoint that is a program.
+pub fn program_file(epoch: u32) -> String {
+    format!("{CHECKPOINTS}/e{epoch}.pt")
+}
+
 /// `checkpoints/e12.json`: architecture, data set, accuracies and hash of a checkpoint.
 pub fn sidecar_file(epoch: u32) -> String {
     format!("{CHECKPOINTS}/e{epoch}.json")

@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use engine::run_dir::{self, RunDir};
 use engine::stop::Stop;
-use engine::{Error, bench, device, job, kept};
+use engine::{Error, bench, device, job, kept, model};
 use lease::{Held, Lease, Standing, Watch};
 use serde_json::{Value, json};
 use shared::config::{RunConfig, SeriesFile};
@@ -71,6 +71,9 @@ struct Arguments {
     /// Name of the linear layer that computes the logits, if the network has several.
     #[arg(long, value_name = "NAME", requires = "dataset")]
     head: Option<String>,
+    /// Activation of DeepMind's networks, which no tensor tells: relu or silu.
+    #[arg(long, value_name = "NAME", requires = "dataset")]
+    activation: Option<String>,
     /// How pixels in [0, 1] are normalized: file, dataset, none, or means and deviations as
     /// 0.5,0.5,0.5/0.2,0.2,0.2.
     #[arg(long, value_name = "WHICH", requires = "dataset")]
@@ -82,6 +85,9 @@ struct Arguments {
     /// imported, with the epochs in their names, else those stored in them.
     #[arg(long, value_name = "FILE=EPOCH", requires = "dataset", value_parser = series_file)]
     checkpoint: Vec<SeriesFile>,
+    /// The file is a program: TorchScript, as crosslens.export writes it.
+    #[arg(long, requires = "dataset")]
+    program: bool,
     /// Attributions to measure for each imported checkpoint: clean, adversarial, or clean,adversarial.
     #[arg(long, value_name = "INPUTS", value_delimiter = ',', requires = "import")]
     measure: Vec<String>,
@@ -91,6 +97,9 @@ struct Arguments {
     /// Radius of the threat model, for example 8/255. Defaults to 8/255 for linf and 128/255 for l2.
     #[arg(long, requires = "dataset")]
     eps: Option<String>,
+    /// Runs programs: networks that come as TorchScript. A program can do whatever this worker may do.
+    #[arg(long, env = "CROSSLENS_ALLOW_PROGRAMS")]
+    allow_programs: bool,
     /// Name of the job under which a cluster or another launcher knows this worker.
     #[arg(long, value_name = "NAME", env = "CROSSLENS_TICKET")]
     ticket: Option<String>,
@@ -210,6 +219,9 @@ fn restart_with_spins() -> io::Result<()> {
 
 /// Does what the command line asks for. Leaves the lease of the run directory in `lease`, if it has taken it.
 fn run(arguments: &Arguments, lease: &mut Option<Held>) -> anyhow::Result<()> {
+    if arguments.allow_programs {
+        model::allow_programs();
+    }
     if let Some(file) = &arguments.inspect {
         return inspect(file.as_deref(), arguments);
     }
@@ -334,8 +346,9 @@ fn import_config(source: &Path, dataset: &str, arguments: &Arguments) -> anyhow:
         "attack": { "norm": arguments.norm, "eps": eps },
         "attribution": { "inputs": arguments.measure },
         "strict": !arguments.not_strict,
+        "program": arguments.program,
     });
-    for (field, text) in [("network", &arguments.network), ("head", &arguments.head)] {
+    for (field, text) in [("network", &arguments.network), ("head", &arguments.head), ("activation", &arguments.activation)] {
         if let Some(text) = text {
             value[field] = text.as_str().into();
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use shared::config::{Architecture, ModelConfig};
 
-use crate::tensor_file::TensorFile;
+use crate::tensor_file::{TORCH_SCRIPT, TensorFile};
 
 /// How the tensors of a family of networks are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,11 @@ pub fn nothing_known(file: &TensorFile) -> String {
         }
         Some(name) => format!("holds tensors such as `{name}`"),
     };
-    format!("{what}, and no network known here; known are {}", known())
+    let program = match file.format() {
+        TORCH_SCRIPT => ". It is a program, TorchScript: set `program` to true to run it where programs are allowed",
+        _ => "",
+    };
+    format!("{what}, and no network known here; known are {}{program}", known())
 }
 
 fn known() -> String {

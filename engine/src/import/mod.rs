@@ -3,6 +3,7 @@
 
 mod detect;
 mod normalization;
+mod program;
 mod reading;
 mod series;
 mod text_log;

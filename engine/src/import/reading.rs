@@ -20,6 +20,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::detect::{self, Identified, Place};
 use super::normalization::{self, Candidate};
+use super::program;
 use crate::Error;
 use crate::checkpoint;
 use crate::data::Split;
@@ -30,8 +31,10 @@ use crate::tensor_file::TensorFile;
 #[derive(Debug)]
 pub struct Reading {
     pub network: Network,
-    /// Width and normalization are always given.
-    pub model: ModelConfig,
+    /// Width and normalization are always given. `None` if the file is a program.
+    pub model: Option<ModelConfig>,
+    /// The file, if it is a program.
+    pub program: Option<Vec<u8>>,
     pub inspection: Inspection,
     /// Whether a question is open, or an assumption was made, that clean accuracy on test images could
     /// decide.
@@ -75,6 +78,9 @@ const MOST_NAMES: usize = 20;
 /// `inspection.questions` lists what is undecided. If a question is open, the returned network is one of the
 /// possible readings. Fails if the file holds no known network.
 pub fn read(path: &Path, request: &Request<'_>) -> Result<Reading, Error> {
+    if request.config.program {
+        return program::read(path, request);
+    }
     let file = TensorFile::open(path)?;
     let places = detect::places(&file);
     if places.is_empty() {
@@ -146,7 +152,7 @@ fn unanswered(question: &Question) -> FieldError {
     FieldError::new(&question.field, format!("{} Set `{}` to {}", question.message, question.field, options.join(" or ")))
 }
 
-fn checkpoint_error(path: &Path, problem: String) -> Error {
+pub(super) fn checkpoint_error(path: &Path, problem: String) -> Error {
     Error::Checkpoint { path: path.to_owned(), problem }
 }
 
@@ -216,16 +222,16 @@ impl<'a> Reader<'a> {
             facts,
             questions,
             checkpoints: Vec::new(),
-            architecture: model.architecture,
+            architecture: Some(model.architecture),
             depth: model.depth,
-            width: model.width(),
+            width: model.width,
             classes: prepared.network.classes() as u32,
             parameters: prepared.network.parameter_count(),
             normalization: decided.then_some(normalization),
             test_images: (self.measured_images > 0).then_some(self.measured_images),
         };
         let undecided_without_images = self.request.sample.is_none() && (!decided || assumed);
-        Ok(Reading { network: prepared.network, model, inspection, undecided_without_images })
+        Ok(Reading { network: prepared.network, model: Some(model), program: None, inspection, undecided_without_images })
     }
 
     fn identify(&self, place: &Place) -> Result<Identified, Error> {
@@ -432,7 +438,7 @@ impl<'a> Reader<'a> {
         let Request { config, info, device, .. } = *self.request;
         let model = identified.model.clone();
         // Validate what was detected like a configuration written by a person.
-        let complete = ImportConfig { model: Some(model.clone()), normalization: None, ..config.clone() };
+        let complete = ImportConfig { model: Some(model.clone()), normalization: None, activation: None, ..config.clone() };
         if let Some(error) = RunConfig::Import(Box::new(complete)).validate().first() {
             return Err(checkpoint_error(
                 self.path,

@@ -126,16 +126,19 @@ pub(super) fn run(directory: &Path, config: &ImportConfig, stop: &Stop) -> Resul
         if remarks(&reading) != known {
             note(&mut dir, Some(*epoch), reading.inspection.facts.join(" "))?;
         }
-        let Reading { network, model, .. } = reading;
+        let Reading { network, model, program, .. } = reading;
         let facts = checkpoints::CheckpointFacts {
             epoch: *epoch,
             metrics: source.epochs.iter().find(|known| known.epoch == *epoch),
-            model: &model,
+            model: model.as_ref(),
             data: &config.data,
             info: &info,
             attack: &source.attack,
         };
-        let checkpoint = checkpoints::write(&mut dir, facts, &network.snapshot())?;
+        let checkpoint = match &program {
+            Some(program) => checkpoints::write_program(&mut dir, facts, program)?,
+            None => checkpoints::write(&mut dir, facts, &network.snapshot())?,
+        };
 
         let mut step = index * steps_of_each + 1;
         let elapsed_secs = || begun.elapsed().as_secs_f64();

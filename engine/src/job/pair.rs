@@ -7,6 +7,7 @@ use shared::api::{DrivingImage, LeaveOut, MeasuredPair, Overlap, PairFile, Pertu
 use shared::config::{Aggregation, Inputs, PairConfig, Subset};
 
 use super::passes::Passes;
+use super::saliency::common_stage;
 use super::saliency::{png_base64, saliency_maps};
 use super::source_checkpoint::SourceCheckpoint;
 use crate::Error;
@@ -14,7 +15,7 @@ use crate::attack::Attack;
 use crate::data::{self, Split};
 use crate::device;
 use crate::evaluate::{BATCH_SIZE, attack_starts};
-use crate::grad_cam::{common_stage, grad_cam};
+use crate::grad_cam::grad_cam;
 use crate::model::Network;
 use crate::pair::{
     AttackInputs, AttackOutcome, amplified_changes, contributions, control_groups, drives, index_tensor, largest_indices, shared_dimensions,
@@ -35,7 +36,7 @@ pub(super) fn run(directory: &Path, config: &PairConfig, stop: &Stop) -> Result<
     let device = device::choose(device)?;
     let sources = SourceCheckpoint::find_with_same_classes(directory, checkpoints)?;
     let first = &sources[0];
-    let stage = common_stage(sources.iter().map(|source| source.sidecar.model.architecture));
+    let stage = common_stage(&sources)?;
     let attack = Attack::to_measure(&first.attack(attack.as_ref())?);
 
     let data = data::load(&first.data(data.as_ref())?, first.data_seed())?;

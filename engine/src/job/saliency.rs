@@ -16,7 +16,7 @@ use crate::attack::Attack;
 use crate::data::{self, Split};
 use crate::device;
 use crate::evaluate::{EvalInputs, for_each_batch};
-use crate::grad_cam::{Maps, common_stage, grad_cam, last_stage};
+use crate::grad_cam::{Maps, grad_cam, last_stage};
 use crate::kept::joined;
 use crate::run_dir::RunDir;
 use crate::stop::Stop;
@@ -32,7 +32,7 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, stop: &Stop) -> Res
     let device = device::choose(device)?;
     let sources = SourceCheckpoint::find_with_same_classes(directory, checkpoints)?;
     let first = &sources[0];
-    let stage = stage.unwrap_or_else(|| common_stage(sources.iter().map(|source| source.sidecar.model.architecture)));
+    let stage = stage.map_or_else(|| common_stage(&sources), Ok)?;
     sources.iter().try_for_each(|source| check_has_map(source, stage))?;
     let attack = match inputs.contains(&Inputs::Adversarial) {
         true => Some(Attack::to_measure(&first.attack(attack.as_ref())?)),
@@ -94,10 +94,17 @@ pub(super) fn run(directory: &Path, config: &SaliencyConfig, stop: &Stop) -> Res
     kept.remove()
 }
 
+/// Returns the last stage that has a map in all networks. Fails if one is a program.
+pub(super) fn common_stage(sources: &[SourceCheckpoint]) -> Result<u32, Error> {
+    let last = |source: &SourceCheckpoint| Ok(last_stage(source.model("stages to map")?.architecture));
+    let stages = sources.iter().map(last).collect::<Result<Vec<u32>, Error>>()?;
+    Ok(stages.into_iter().min().unwrap_or(1))
+}
+
 /// Fails if the network of `source` does not have this stage, or if a map of it is meaningless.
 fn check_has_map(source: &SourceCheckpoint, stage: u32) -> Result<(), Error> {
     source.check_has_stage(stage)?;
-    let architecture = source.sidecar.model.architecture;
+    let architecture = source.model("stages to map")?.architecture;
     let last = last_stage(architecture);
     if stage <= last {
         return Ok(());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use shared::config::{DataConfig, PgdConfig, Precision, RunConfig, SplitName};
+use shared::config::{DataConfig, ModelConfig, PgdConfig, Precision, RunConfig, SplitName};
 use shared::dataset::DatasetInfo;
 use shared::id::{CheckpointId, CheckpointRef};
 use shared::record::{Metrics, Record, Started};
@@ -39,9 +39,10 @@ impl SourceCheckpoint {
         let epoch = metrics.checkpoint_epoch(wanted.which).map_err(|error| missing(error.to_string()))?;
         let sidecar = run.join(run_dir::sidecar_file(epoch));
         let text = fs::read_to_string(&sidecar).map_err(Error::io(&sidecar))?;
-        let sidecar = serde_json::from_str(&text)
+        let sidecar: Sidecar = serde_json::from_str(&text)
             .map_err(|error| Error::Checkpoint { path: sidecar, problem: format!("cannot be read: {error}") })?;
-        let path = run.join(run_dir::checkpoint_file(epoch));
+        let file = if sidecar.model.is_some() { run_dir::checkpoint_file(epoch) } else { run_dir::program_file(epoch) };
+        let path = run.join(file);
         Ok(SourceCheckpoint { id: CheckpointId { run: wanted.run.clone(), epoch }, sidecar, path, config })
     }
 
@@ -65,6 +66,13 @@ impl SourceCheckpoint {
     /// The error that this checkpoint cannot be measured as asked.
     pub(super) fn refused(&self, problem: String) -> Error {
         Error::SourceCheckpoint { checkpoint: self.id.to_string(), problem }
+    }
+
+    /// Returns the network's configuration. Fails if the checkpoint is a program, of which nothing is known that `what`
+    /// needs.
+    pub(super) fn model(&self, what: &str) -> Result<&ModelConfig, Error> {
+        let problem = || format!("is a program, which can be evaluated and attributed by its penultimate features; it has no {what}");
+        self.sidecar.model.as_ref().ok_or_else(|| self.refused(problem()))
     }
 
     /// Returns the seed from which the run drew generated images and label noise. With it, a measurement uses
@@ -117,7 +125,7 @@ impl SourceCheckpoint {
 
     /// Fails if the network does not have `stage`. Stages count from 1.
     pub(super) fn check_has_stage(&self, stage: u32) -> Result<(), Error> {
-        let architecture = self.sidecar.model.architecture;
+        let architecture = self.model("stages")?.architecture;
         let stages = architecture.facts().stages;
         if stage <= stages {
             return Ok(());
@@ -132,8 +140,18 @@ impl SourceCheckpoint {
             let (ours, theirs) = (&self.sidecar.class_names, &info.class_names);
             return Err(self.refused(format!("its classes are {ours:?}, but those of the data are {theirs:?}")));
         }
-        let network = Network::new(&self.sidecar.model, info, 0, Kind::Float, device).named(self.id.to_string());
-        checkpoint::load(&self.path, Some(&self.sidecar.checkpoint.sha256), &network)?;
-        Ok(network)
+        let sha256 = &self.sidecar.checkpoint.sha256;
+        let network = match &self.sidecar.model {
+            Some(model) => {
+                let network = Network::new(model, info, 0, Kind::Float, device);
+                checkpoint::load(&self.path, Some(sha256), &network)?;
+                network
+            }
+            None => {
+                let program = checkpoint::read_whole(&self.path, sha256)?;
+                Network::of_program(&program, info, device).map_err(|problem| self.refused(problem))?
+            }
+        };
+        Ok(network.named(self.id.to_string()))
     }
 }

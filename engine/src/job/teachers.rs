@@ -96,6 +96,7 @@ fn network(source: &SourceCheckpoint, data: &Data, device: Device) -> Result<Net
         );
         return Err(Error::SourceCheckpoint { checkpoint: source.id.to_string(), problem });
     }
+    source.model("weights to learn from")?;
     source.network(&data.info, device)
 }
 

@@ -318,7 +318,7 @@ impl Recorder<'_> {
         let facts = checkpoints::CheckpointFacts {
             epoch: complete.report.epoch,
             metrics: Some(&complete.metrics),
-            model: &self.config.model,
+            model: Some(&self.config.model),
             data: &self.config.data,
             info: self.info,
             attack: &self.config.measuring_attack(),

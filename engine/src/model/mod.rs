@@ -4,10 +4,11 @@
 mod deit;
 mod layers;
 mod preact_resnet;
+mod program;
 mod resnet;
 mod xcit;
 
-use shared::config::{Architecture, BatchNormMode, ModelConfig, Normalization, Precision};
+use shared::config::{Architecture, BatchNormMode, ModelConfig, Normalization, PROGRAM_RIGHTS, PROGRAMS_REFUSED, Precision};
 use shared::dataset::DatasetInfo;
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -18,6 +19,8 @@ use deit::Deit;
 use layers::{Builder, Initialization, Linear};
 pub use layers::{Entry, Role};
 use preact_resnet::{PreActResNet, Sizes};
+use program::Program;
+pub use program::{allow as allow_programs, is_allowed as programs_are_allowed};
 use resnet::ResNet18;
 use xcit::Xcit;
 
@@ -45,6 +48,12 @@ trait Backbone: std::fmt::Debug + Send {
     ///
     /// If `stages` is given, appends the output of each stage to it.
     fn features(&self, xs: &Tensor, mode: BatchNormMode, stages: Option<&mut Vec<Tensor>>) -> Tensor;
+
+    /// Returns features and logits.
+    fn output(&self, xs: &Tensor, mode: BatchNormMode, stages: Option<&mut Vec<Tensor>>) -> Output {
+        let features = self.features(xs, mode, stages);
+        Output { logits: self.linear().forward(&features), features }
+    }
 
     /// Returns the final linear layer, which holds W and b.
     fn linear(&self) -> &Linear;
@@ -88,6 +97,32 @@ impl Network {
             std: per_channel(std),
             feature_mask: None,
         }
+    }
+
+    /// Loads a program from the bytes of its file. It takes pixels in `[0, 1]`, and normalizes them itself.
+    ///
+    /// The problem stands after the name of the file.
+    pub fn of_program(bytes: &[u8], info: &DatasetInfo, device: Device) -> Result<Self, String> {
+        if !programs_are_allowed() {
+            return Err(format!("is a program, and {PROGRAMS_REFUSED}. {PROGRAM_RIGHTS}"));
+        }
+        let shape = info.shape.map(i64::from);
+        let [channels, ..] = shape;
+        let (program, entries) = Program::load(bytes, shape, device)?;
+        let (classes, known) = (program.linear().weight.size()[0], info.class_names.len());
+        if classes != known as i64 {
+            return Err(format!("has {classes} classes, but {} has {known}", info.title));
+        }
+        let like = Tensor::zeros([1, channels, 1, 1], (Kind::Float, device));
+        Ok(Network {
+            name: "the network".to_owned(),
+            backbone: Box::new(program),
+            parameters: entries.iter().map(|entry| entry.tensor.shallow_clone()).collect(),
+            entries,
+            std: like.ones_like(),
+            mean: like,
+            feature_mask: None,
+        })
     }
 
     /// Sets what messages call it, such as the name of its checkpoint.
@@ -144,13 +179,14 @@ impl Network {
     }
 
     fn pass(&self, images: &Tensor, mode: BatchNormMode, stages: Option<&mut Vec<Tensor>>) -> Output {
-        let features = self.backbone.features(&((images - &self.mean) / &self.std), mode, stages);
-        let features = match &self.feature_mask {
-            Some(mask) => features * mask,
-            None => features,
-        };
-        let logits = self.backbone.linear().forward(&features);
-        Output { features, logits }
+        let output = self.backbone.output(&((images - &self.mean) / &self.std), mode, stages);
+        match &self.feature_mask {
+            Some(mask) => {
+                let features = output.features * mask;
+                Output { logits: self.backbone.linear().forward(&features), features }
+            }
+            None => output,
+        }
     }
 
     /// Returns `logits` of this network. Fails if one is infinite or NaN.

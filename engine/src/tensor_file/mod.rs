@@ -29,6 +29,9 @@ const BEGINNING_BYTES: u64 = 512;
 /// Names that a message lists before it only counts.
 const MOST_NAMES: usize = 40;
 
+/// The format of files that hold a program beside their tensors.
+pub(crate) const TORCH_SCRIPT: &str = "TorchScript";
+
 /// An open file of tensors.
 #[derive(Debug)]
 pub struct TensorFile {

@@ -17,7 +17,7 @@ use rawzip::{CompressionMethod, RECOMMENDED_BUFFER_SIZE, ZipArchive};
 
 use super::names::{self, Contents};
 use super::values::{self, Storage, Strided, Values};
-use super::{MOST_BYTES, what};
+use super::{MOST_BYTES, TORCH_SCRIPT, what};
 
 /// The most bytes of a pickle, numbers of tensors aside, and the most values of all pickles of a file: several times what the largest file
 /// of a network with its optimizer has.
@@ -149,7 +149,7 @@ fn open_zip(file: File) -> Result<Saved, Problem> {
     let contents = names::contents(&Values { pickle, tensors: None });
     let prefix = format!("{root}data/");
     let places = all.places.into_iter().filter_map(|(name, place)| Some((name.strip_prefix(&prefix)?.to_owned(), place))).collect();
-    let format = if scripted { "TorchScript" } else { "PyTorch" };
+    let format = if scripted { TORCH_SCRIPT } else { "PyTorch" };
     Ok(Saved { format, contents, numbers: Numbers { places, ..all } })
 }
 

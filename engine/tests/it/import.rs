@@ -14,21 +14,21 @@ use engine::linear_probe::LinearProbe;
 use engine::model::Network;
 use serde_json::{Value, json};
 use shared::config::{
-    Aggregation, Architecture, BatchNormMode, ImportConfig, Inputs, ModelConfig, Norm, Normalization, NormalizationSource, PgdConfig,
-    RunConfig, Subset,
+    Activation, Aggregation, Architecture, BatchNormMode, ImportConfig, Inputs, ModelConfig, Norm, Normalization, NormalizationSource,
+    PgdConfig, RunConfig, Subset,
 };
 use shared::dataset::Dataset;
 use shared::eps::Eps;
 use shared::id::Which;
 use shared::inspection::Question;
 use shared::record::Metrics;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 use tempfile::TempDir;
 
-use crate::assert_close;
-use crate::golden::images;
+use crate::golden::{fill, images};
 use crate::tensor_file::zip;
 use crate::worker::{directory, metrics, run, worker};
+use crate::{assert_close, values};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import").join(name)
@@ -65,7 +65,7 @@ fn reading(path: &Path, choices: &Value) -> Reading {
 /// Reads a network for which no question is open.
 fn found(path: &Path) -> (Network, ModelConfig) {
     let Reading { network, model, .. } = reading(path, &json!({})).into_decided(path).unwrap();
-    (network, model)
+    (network, model.unwrap())
 }
 
 /// Returns the error of an import whose questions are not answered.
@@ -87,6 +87,8 @@ fn matrices_of_files_from_pytorch_are_those_of_pytorch() {
         let file = entry["file"].as_str().unwrap();
         let (network, model) = found(&fixture(file));
         assert_eq!(format!("{}.pth", model.architecture.id()), file);
+        let logits = no_grad(|| network.forward(&images(3).to_kind(Kind::Float), BatchNormMode::Eval).logits);
+        assert_close(file, &values(&logits), &serde_json::from_value::<Vec<f64>>(entry["logits"].clone()).unwrap(), 1e-5);
         let attack = |norm, eps| Attack::to_measure(&PgdConfig { steps: 5, random_start: false, ..PgdConfig::of(norm, Eps::of_255(eps)) });
         let (linf, l2) = (attack(Norm::Linf, 8.0), attack(Norm::L2, 128.0));
         for (inputs, measured, tolerance) in [
@@ -185,7 +187,7 @@ fn a_normalization_is_known_by_any_of_its_names_and_brought_to_pixels_of_0_to_1(
     check(("mean", &[127.5]), ("std", &[127.5]), &Normalization { mean: vec![0.5; 3], std: vec![0.5; 3] });
     // A normalization in the configuration has priority over one in the file.
     let path = written(&folder, "given.safetensors", "", vec![("mean".to_owned(), numbers(&means)), ("std".to_owned(), numbers(&stds))]);
-    let given = |choices: Value| reading(&path, &choices).into_decided(&path).unwrap().model.normalization.unwrap();
+    let given = |choices: Value| reading(&path, &choices).into_decided(&path).unwrap().model.unwrap().normalization.unwrap();
     assert_eq!(given(json!({"normalization": {"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1]}})).mean, [0.1, 0.2, 0.3]);
     assert_eq!(given(json!({"normalization": "none"})), Normalization::none(3));
     assert_eq!(given(json!({"normalization": "dataset"})), Normalization::of(&Dataset::Cifar10.info()));
@@ -237,13 +239,13 @@ fn where_accuracy_tells_how_a_network_was_trained_it_is_asked_with_both_numbers(
         assert!(error.contains(part), "{part}: {error}");
     }
     let chosen = try_reading(&path, &json!({"normalization": "none"}), Some(&none)).unwrap();
-    assert_eq!(chosen.into_decided(&path).unwrap().model.normalization, Some(Normalization::none(3)));
+    assert_eq!(chosen.into_decided(&path).unwrap().model.unwrap().normalization, Some(Normalization::none(3)));
     // If both classify the same images correctly, or there are no images, the data set's normalization is
     // assumed and reported.
     let all_wrong = Split::new(images(20).to_kind(Kind::Float), Tensor::full([20], 7, (Kind::Int64, Device::Cpu)));
     for images in [Some(&all_wrong), None] {
         let assumed = try_reading(&fixture("plain.pth"), &json!({}), images).unwrap().into_decided(&fixture("plain.pth")).unwrap();
-        assert_eq!(assumed.model.normalization, Some(Normalization::of(&Dataset::Cifar10.info())));
+        assert_eq!(assumed.model.unwrap().normalization, Some(Normalization::of(&Dataset::Cifar10.info())));
         assert!(assumed.inspection.facts[1].contains("is assumed"), "{:?}", assumed.inspection.facts);
         assert_eq!(assumed.undecided_without_images, images.is_none());
     }
@@ -277,7 +279,7 @@ fn a_file_of_the_code_of_trades_sees_pixels_as_they_are_unless_accuracy_speaks_a
     let path = centered(&folder, "model-wideres-epoch10.pt", vec![("sub_block1.layer.0.bn1.weight".to_owned(), numbers(&[1.0]))]);
     let none = told_right_by(&path, &json!({"normalization": "none"}));
     let known = try_reading(&path, &json!({}), Some(&none)).unwrap().into_decided(&path).unwrap();
-    assert_eq!(known.model.normalization, Some(Normalization::none(3)));
+    assert_eq!(known.model.unwrap().normalization, Some(Normalization::none(3)));
     assert!(known.inspection.facts[1].contains("100.0 % without any"), "{:?}", known.inspection.facts);
     let dataset = told_right_by(&path, &json!({"normalization": "dataset"}));
     assert!(undecided(&path, &json!({}), Some(&dataset)).contains("comes from code that trains without one"));
@@ -374,6 +376,48 @@ fn keys_that_the_network_does_not_have_are_left_out_only_where_one_says_so() {
     assert!(left_out.inspection.facts.join(" ").contains("Left out: tensors that the network does not have, `rot.bias`, `rot.weight`."));
 }
 
+/// Labels are what the network says with ReLU, or with SiLU.
+#[test]
+fn an_activation_that_no_tensor_tells_is_asked_for_only_where_another_is_more_accurate() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dm.safetensors");
+    let config =
+        |activation| ModelConfig { width: Some(4), activation: Some(activation), ..ModelConfig::of(Architecture::DmPreactResnet18) };
+    let images = images(40).to_kind(Kind::Float);
+    let mut labeled = Activation::ALL.iter().map(|&activation| {
+        let network = Network::new(&config(activation), &Dataset::Cifar10.info(), 1, Kind::Float, Device::Cpu);
+        fill(&network, 0);
+        checkpoint::save(&path, &network.snapshot()).unwrap();
+        let logits = no_grad(|| network.forward(&images, BatchNormMode::Eval).logits);
+        // Every class is the largest for some images once the mean of each is taken off.
+        let bias = logits.mean_dim([0i64].as_slice(), false, Kind::Float);
+        let labels = (&logits - &bias).argmax(1, false);
+        let mut tensors = network.snapshot();
+        tensors.iter_mut().filter(|(name, _)| name == "logits.bias").for_each(|(_, tensor)| *tensor = &*tensor - &bias);
+        let path = folder.path().join(format!("{}.safetensors", activation.id()));
+        checkpoint::save(&path, &tensors).unwrap();
+        (path, Split::new(images.shallow_clone(), labels))
+    });
+    let [(relu, of_relu), (silu, of_silu)] = [labeled.next().unwrap(), labeled.next().unwrap()];
+    let choices = json!({"normalization": "dataset"});
+    let error = undecided(&relu, &choices, Some(&of_relu));
+    assert!(error.contains("activation: No tensor tells the activation of DeepMind's PreActResNet-18. Set `activation` to"), "{error}");
+    let activation = |path: &Path, choices: Value, images| {
+        let reading = try_reading(path, &choices, images).unwrap().into_decided(path).unwrap();
+        (reading.model.unwrap().activation.unwrap(), reading.inspection.facts.join(" "))
+    };
+    let chosen = activation(&relu, json!({"normalization": "dataset", "activation": "relu"}), Some(&of_relu));
+    assert_eq!(chosen.0, Activation::Relu);
+    assert!(!chosen.1.contains("No tensor tells"), "{}", chosen.1);
+    for images in [Some(&of_silu), None] {
+        let (found, facts) = activation(&silu, choices.clone(), images);
+        assert_eq!(found, Activation::Silu);
+        assert!(facts.contains("No tensor tells its activation; SiLU (Swish) is that of the published weights."), "{facts}");
+    }
+    let error = try_reading(&fixture("plain.pth"), &json!({"activation": "silu"}), None).unwrap_err().to_string();
+    assert!(error.contains("activation: `silu` is not used: PreActResNet, small has one activation"), "{error}");
+}
+
 #[test]
 fn what_lies_beside_a_network_is_named_and_passed_over() {
     let reading = reading(&fixture("beside.pth"), &json!({})).into_decided(&fixture("beside.pth")).unwrap();
@@ -397,7 +441,11 @@ fn what_lies_beside_a_network_is_named_and_passed_over() {
     ] {
         assert!(facts.contains(part), "{part}: {facts}");
     }
-    assert_eq!(reading.model.normalization, Some(Normalization::of(&Dataset::Cifar10.info())), "metrics are no normalization");
+    assert_eq!(
+        reading.model.as_ref().unwrap().normalization,
+        Some(Normalization::of(&Dataset::Cifar10.info())),
+        "metrics are no normalization"
+    );
     let plain = reading_of_floats(&reading.network);
     for file in ["protocol_5.pth", "deflated.pth", "before_0.1.10.pth"] {
         assert_eq!(reading_of_floats(&found(&fixture(file)).0), plain, "{file}");
@@ -407,7 +455,7 @@ fn what_lies_beside_a_network_is_named_and_passed_over() {
     assert!(error.contains("beside the network") && error.contains("`mean`, `std`") && error.contains("\"file\""), "{error}");
     let file = fixture("lists.pth");
     let (mean, std) = (vec![0.5, 0.4, 0.3], vec![0.2, 0.25, 0.3]);
-    let model = self::reading(&file, &json!({"normalization": "file"})).into_decided(&file).unwrap().model;
+    let model = self::reading(&file, &json!({"normalization": "file"})).into_decided(&file).unwrap().model.unwrap();
     assert_eq!(model.normalization, Some(Normalization { mean, std }));
 }
 
@@ -428,6 +476,7 @@ fn weights_are_found_wherever_a_file_keeps_them() {
     ] {
         let Reading { network, model, inspection, .. } = reading(&fixture(name), &choices).into_decided(&fixture(name)).unwrap();
         assert_eq!(inspection.networks.iter().map(|network| network.prefix.as_str()).collect::<Vec<_>>(), networks, "{name}");
+        let model = model.unwrap();
         assert_eq!((model.architecture, model.width, inspection.classes), (Architecture::PreactResnetSmall, Some(2), 10));
         assert_eq!(network.snapshot(), plain.snapshot(), "{name}");
         let own = Normalization { mean: vec![0.5, 0.4, 0.3], std: vec![0.2, 0.25, 0.3] };
@@ -503,7 +552,7 @@ fn an_imported_file_is_a_checkpoint_like_any_other() {
     let checkpoint = &metrics.checkpoints[0];
     let sidecar = sidecar(&directory, 7);
     assert_eq!((sidecar.checkpoint, sidecar.metrics), (checkpoint.clone(), None));
-    assert_eq!(sidecar.model.normalization, Some(Normalization { mean: vec![0.5, 0.4, 0.3], std: vec![0.2, 0.25, 0.3] }));
+    assert_eq!(sidecar.model.unwrap().normalization, Some(Normalization { mean: vec![0.5, 0.4, 0.3], std: vec![0.2, 0.25, 0.3] }));
     let (network, _) = found(&directory.path().join(&checkpoint.file));
     assert_eq!(network.snapshot(), found(&fixture("module.pth")).0.snapshot());
     assert_eq!(
@@ -679,7 +728,10 @@ fn a_file_that_is_no_checkpoint_of_a_known_network_is_named_with_what_was_expect
         &["features.pth", "holds features of images, 4 of each for 3 classes", "import the model_N.pth"],
     );
     check(&config(&fixture("no_torch.pkl")), &["no_torch.pkl", "a pickle of a dictionary with `accuracy`, `name`"]);
-    check(&config(&fixture("scripted.pt")), &["scripted.pt", "holds tensors such as `0.bias`", "no network known here"]);
+    check(
+        &config(&fixture("scripted.pt")),
+        &["scripted.pt", "holds tensors such as `0.bias`", "no network known here", "set `program` to true"],
+    );
     let mut bits = plain.clone();
     let middle = bits.len() / 2;
     bits[middle] ^= 1;

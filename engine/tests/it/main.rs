@@ -14,6 +14,7 @@ mod measure;
 mod model;
 mod pair;
 mod precision;
+mod program;
 mod series;
 mod stopping;
 mod tensor_file;

@@ -144,7 +144,7 @@ fn a_run_leaves_what_its_records_say_and_nothing_else() {
         let sidecar = fs::read_to_string(directory.path().join(format!("checkpoints/e{}.json", checkpoint.epoch))).unwrap();
         let sidecar: Sidecar = serde_json::from_str(&sidecar).unwrap();
         assert_eq!(sidecar.checkpoint, *checkpoint);
-        let network = Network::new(&sidecar.model, &sidecar.dataset.info(), 9, Kind::Float, Device::Cpu);
+        let network = Network::new(&sidecar.model.unwrap(), &sidecar.dataset.info(), 9, Kind::Float, Device::Cpu);
         load(&directory.path().join(&checkpoint.file), Some(&checkpoint.sha256), &network).unwrap();
     }
 }

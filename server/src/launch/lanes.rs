@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::{Engine, Job, LanesFile, Launcher, Listed, Local, NotStarted, Stop};
 use crate::scheduler::AtOnce;
-use crate::worker::TRIED_AGAIN;
+use crate::worker::{TRIED_AGAIN, Worker};
 
 /// Time between two looks at the jobs of this machine; their ends are heard of at once.
 const LOCAL_PACE: Duration = Duration::from_millis(500);
@@ -80,13 +80,13 @@ struct Configured {
 
 impl Lanes {
     /// `file` describes the lanes beyond this machine. `worker`: the program of this machine.
-    pub fn open(file: Option<PathBuf>, worker: PathBuf, at_once: AtOnce, status: watch::Sender<WorkerStatus>) -> anyhow::Result<Self> {
+    pub fn open(file: Option<PathBuf>, worker: Worker, at_once: AtOnce, status: watch::Sender<WorkerStatus>) -> anyhow::Result<Self> {
         let local = Engine::start(Local::new(worker.clone(), at_once.clone(), status.clone()), LOCAL_PACE);
         let lanes = Lanes(Arc::new(Inner {
             local,
             at_once,
             worker: status,
-            own_worker: worker,
+            own_worker: worker.program,
             file,
             configured: Mutex::new(Configured { local: true, ..Configured::default() }),
             nowhere: Engine::start(Nowhere, TRY_AGAIN),
@@ -283,7 +283,7 @@ mod tests {
             .map(|id| Device { id: (*id).into(), name: (*id).into(), memory_bytes: None, multiply_adds_per_sec: None, bf16: false })
             .collect();
         let (status, _) = watch::channel(WorkerStatus::Ready(Probe { engine: "1".into(), libtorch: "2".into(), devices }));
-        let lanes = Lanes::open(None, PathBuf::from("worker"), AtOnce::default(), status).unwrap();
+        let lanes = Lanes::open(None, Worker { program: "worker".into(), allow_programs: false }, AtOnce::default(), status).unwrap();
         let lane = |(name, has_gpu): &(&str, bool)| Lane {
             name: (*name).to_owned(),
             text: String::new(),

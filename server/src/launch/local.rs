@@ -1,7 +1,6 @@
 //! Workers on this machine: processes of their own, which go on without the server.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,13 +8,13 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use lease::{Standing as Writer, Watch};
 use shared::api::{LaneKind, Probe, WorkerStatus};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::{Notify, watch};
 
 use super::{Fate, Job, Launcher, Listed, NotStarted, Standing, Stop, prepare};
 use crate::plain_file;
 use crate::scheduler::AtOnce;
-use crate::worker::TRIED_AGAIN;
+use crate::worker::{TRIED_AGAIN, Worker};
 
 /// Number of threads of libtorch.
 const THREADS: &str = "OMP_NUM_THREADS";
@@ -23,7 +22,7 @@ const THREADS: &str = "OMP_NUM_THREADS";
 /// Starts workers as children of this server. Its lanes are named after the devices.
 #[derive(Debug)]
 pub struct Local {
-    program: PathBuf,
+    worker: Worker,
     at_once: AtOnce,
     /// Whether the program works; set here when a start shows that it does not.
     status: watch::Sender<WorkerStatus>,
@@ -71,15 +70,15 @@ impl Children {
 }
 
 impl Local {
-    pub fn new(program: PathBuf, at_once: AtOnce, status: watch::Sender<WorkerStatus>) -> Self {
-        Local { program, at_once, status, children: Arc::default() }
+    pub fn new(worker: Worker, at_once: AtOnce, status: watch::Sender<WorkerStatus>) -> Self {
+        Local { worker, at_once, status, children: Arc::default() }
     }
 
     fn start(&self, device: &str, job: &Job) -> Result<(), NotStarted> {
         prepare(&job.dir)?;
         let logs = plain_file::append(&job.dir.log()).and_then(|log| Ok((log.try_clone()?, log)));
         let (log, other) = logs.map_err(|error| NotStarted::directory(&job.dir, error))?;
-        let mut command = Command::new(&self.program);
+        let mut command = self.worker.command();
         command.arg(job.dir.path()).env("CROSSLENS_DEVICE", device);
         if let Some(again) = &job.again {
             command.args(["--again", again]);
@@ -101,7 +100,7 @@ impl Local {
                 Ok(())
             }
             Err(error) => {
-                let message = format!("cannot start the worker `{}`: {error}; {TRIED_AGAIN}", self.program.display());
+                let message = format!("cannot start the worker `{}`: {error}; {TRIED_AGAIN}", self.worker.program.display());
                 self.status.send_replace(WorkerStatus::Broken { message: message.clone() });
                 Err(NotStarted::Lane(message))
             }

@@ -288,7 +288,7 @@ fn broken_upload(error: MultipartError) -> ApiError {
     }
 }
 
-/// The weights of a checkpoint as safetensors, with the names of PyTorch
+/// The weights of a checkpoint as safetensors, with the names of PyTorch; a program as TorchScript
 #[utoipa::path(
     get, path = "/api/checkpoints/{id}/file", tag = "checkpoints",
     params(("id" = String, Path, description = "The checkpoint, `RUN.e12`")),
@@ -309,20 +309,24 @@ pub async fn get_checkpoint_file(
     if ranges::is_known(request.headers(), &etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
+    // Not the name that the record has: a directory from elsewhere must not name other files.
+    let is_program = checkpoint.file == rundir::program_file(id.epoch);
+    let name = if is_program { rundir::program_file(id.epoch) } else { rundir::checkpoint_file(id.epoch) };
     let plain = {
-        let (dir, name) = (dir.clone(), rundir::checkpoint_file(id.epoch));
+        let (dir, name) = (dir.clone(), name.clone());
         spawn_blocking(move || dir.open(&name)).await.map_err(ApiError::internal)?
     };
     if let Err(error) = plain {
         tracing::warn!("the file of {id} is not served: {error}");
         return Err(not_found());
     }
-    let served = ServeFile::new(dir.checkpoint(&id)).oneshot(request).await.map_err(ApiError::internal)?;
+    let served = ServeFile::new(dir.path().join(&name)).oneshot(request).await.map_err(ApiError::internal)?;
     if served.status() == StatusCode::NOT_FOUND {
         return Err(not_found());
     }
     let mut response = served.map(Body::new);
-    let disposition = format!("attachment; filename=\"{id}.safetensors\"");
+    let ending = if is_program { "pt" } else { "safetensors" };
+    let disposition = format!("attachment; filename=\"{id}.{ending}\"");
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_str(&disposition).map_err(ApiError::internal)?);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));

@@ -22,6 +22,7 @@ pub async fn get_health(State(state): State<AppState>) -> Result<Json<Health>, A
         queued: state.db.count(RunState::Queued).await?,
         running: state.db.count(RunState::Running).await?,
         trash_days: state.settings.trash_days,
+        allow_programs: state.settings.allow_programs,
         problems: state.all_problems(),
     }))
 }

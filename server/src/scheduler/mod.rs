@@ -845,7 +845,7 @@ while [ ! -f "$1/go" ]; do [ -d "$1" ] || exit 1; sleep 0.02; done
                 watch::channel(WorkerStatus::Ready(Probe { engine: "1".into(), libtorch: "2".into(), devices: vec![device] }));
             let pool = crate::db::open(&folder.path().join("crosslens.db")).await.unwrap();
             let (pending, dirs) = (PendingWrites::default(), RunDirs::create(folder.path().join("runs")).unwrap());
-            let lanes = Lanes::open(None, program, AtOnce::default(), status).unwrap();
+            let lanes = Lanes::open(None, crate::worker::Worker { program, allow_programs: false }, AtOnce::default(), status).unwrap();
             let db = Db::new(pool.clone(), pending.clone());
             let scheduler = Scheduler::start(pool.clone(), pending, dirs, lanes, Duration::from_secs(5), Rules::default(), probe);
             Planned { folder, pool, db, scheduler }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
-use shared::api::{Run, RunState, Sweep, SweepSummary};
+use shared::api::{Health, Run, RunState, Sweep, SweepSummary};
 use shared::config::RunConfig;
 use shared::id::RunId;
 use shared::inspection::Inspected;
@@ -229,6 +229,32 @@ async fn several_files_become_the_folder_of_a_series() {
     let answer = upload(&server, &[("config", None, IMPORT), ("file", Some("a/x.pth"), "one"), ("file", Some("b/x.pth"), "other")]).await;
     let problem = answer.assert_problem(422, "invalid-run", Some("file"));
     assert!(problem.detail.contains("two files with the name `x.pth`"), "{}", problem.detail);
+}
+
+#[tokio::test]
+async fn a_program_is_refused_unless_the_server_was_started_to_run_them() {
+    const PROGRAM: &str = r#"{"name": "done", "data": {"dataset": "digits"}, "program": true}"#;
+    let server = TestServer::start().await;
+    let refused = upload(&server, &[("config", None, PROGRAM), ("file", Some("net.pt"), "code")]).await;
+    let problem = refused.assert_problem(422, "invalid-run", Some("program"));
+    assert!(problem.detail.contains("`--allow-programs`") && problem.detail.contains("whatever the server may do"), "{}", problem.detail);
+    assert!(!server.get("/api/health").await.json::<Health>().allow_programs);
+
+    let server = server.restart_with(|settings| settings.allow_programs = true).await;
+    assert!(server.get("/api/health").await.json::<Health>().allow_programs);
+    let answer = upload(&server, &[("config", None, PROGRAM), ("file", Some("net.pt"), "code")]).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    let run = answer.json::<Run>().id;
+    server.until(&run, |run| run.state == RunState::Succeeded).await;
+    let pair = json!({"kind": "pair", "checkpoints": [format!("{run}.last")], "pairs": [[3, 5]]});
+    let problem = server.post("/api/runs", &pair).await.assert_problem(422, "invalid-run", Some("checkpoints[0]"));
+    assert!(problem.detail.contains("is a program, which can be evaluated and attributed"), "{}", problem.detail);
+    let evaluation = json!({"kind": "evaluate", "checkpoint": format!("{run}.last")});
+    assert_eq!(server.post("/api/runs", &evaluation).await.status, StatusCode::CREATED);
+
+    let server = server.restart_with(|settings| settings.allow_programs = false).await;
+    let problem = server.post("/api/runs", &evaluation).await.assert_problem(422, "invalid-run", Some("checkpoint"));
+    assert!(problem.detail.contains("is a program, and programs are not run here"), "{}", problem.detail);
 }
 
 #[tokio::test]

@@ -326,6 +326,7 @@ pub fn settings(dir: &Path) -> Settings {
         stop_grace: Duration::from_secs(5),
         rules: Rules::default(),
         trash_days: 7,
+        allow_programs: false,
         web: Some(dir.join("web")),
         base_path: String::new(),
         public_url: None,

@@ -15,6 +15,9 @@ pub struct Health {
     pub running: u32,
     /// Number of days that a deleted run can be restored. 0: runs are deleted at once.
     pub trash_days: u32,
+    /// Whether imported programs are run: the server was started with `--allow-programs`.
+    #[serde(default)]
+    pub allow_programs: bool,
     /// Problems that need attention, in sentences, such as a full disk or a database that cannot be written.
     #[serde(default)]
     pub problems: Vec<String>,

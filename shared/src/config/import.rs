@@ -13,7 +13,7 @@ use super::threat::Norm;
 use super::train::AttributionConfig;
 use crate::eps::Eps;
 
-/// Imports checkpoints into this run. Never executes code from their files.
+/// Imports checkpoints into this run. Executes code from a file only if `program` says so.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImportConfig {
@@ -33,6 +33,11 @@ pub struct ImportConfig {
     /// Data set the network was trained on. It gives the class names, the normalization and the images to
     /// measure with.
     pub data: DataConfig,
+    /// Whether the file is a program: TorchScript as `crosslens.export` of the Python package writes it. Its run can be
+    /// evaluated and attributed. A program can do whatever the server may do, so it is refused unless the server was
+    /// started with `--allow-programs`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub program: bool,
     /// Architecture. Absent: detected from the names and shapes of the tensors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelConfig>,
@@ -111,6 +116,9 @@ fn yes() -> bool {
 fn is_true(value: &bool) -> bool {
     *value
 }
+fn is_false(value: &bool) -> bool {
+    !*value
+}
 fn first() -> u32 {
     1
 }
@@ -120,6 +128,13 @@ fn paper_attack() -> PgdConfig {
 fn none_at_once() -> AttributionConfig {
     AttributionConfig { inputs: Vec::new(), ..AttributionConfig::default() }
 }
+
+/// What it means to run a program.
+pub const PROGRAM_RIGHTS: &str =
+    "A program can do whatever the server may do: read its files, change them, and send them away. Run only those that you trust.";
+/// Why a program is not run.
+pub const PROGRAMS_REFUSED: &str =
+    "programs are not run here: start the server with `--allow-programs` (a worker by itself too) to run them";
 
 impl ImportConfig {
     /// Imports a file or folder of networks trained on `data`.
@@ -139,9 +154,10 @@ impl ImportConfig {
             source,
             checkpoints,
             data,
+            program,
             model,
-            network: _,
-            head: _,
+            network,
+            head,
             activation,
             normalization,
             strict: _,
@@ -162,6 +178,16 @@ impl ImportConfig {
         }
         let twice = normalization.is_some() && model.as_ref().is_some_and(|model| model.normalization.is_some());
         check.that("normalization", !twice, || "is set, and so is `model.normalization`; one of the two is enough".to_owned());
+        let read = [
+            ("model", model.is_some()),
+            ("network", network.is_some()),
+            ("head", head.is_some()),
+            ("activation", activation.is_some()),
+            ("normalization", normalization.is_some()),
+        ];
+        for (field, _) in read.into_iter().filter(|(_, is_set)| *program && *is_set) {
+            check.fail(field, "is not used: a program says it itself; leave it out".to_owned());
+        }
         let twice = activation.is_some() && model.as_ref().is_some_and(|model| model.activation.is_some());
         check.that("activation", !twice, || "is set, and so is `model.activation`; one of the two is enough".to_owned());
         check.range("epoch", *epoch, 0, LAST_EPOCH);

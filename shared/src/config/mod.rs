@@ -32,7 +32,7 @@ pub use check::{is_lane_name, is_local_device};
 pub use data::{DataConfig, SplitName};
 pub use evaluate::{EvaluateConfig, RestartedPgdConfig};
 pub use external::ExternalConfig;
-pub use import::{ImportConfig, NormalizationChoice, NormalizationSource, SeriesFile};
+pub use import::{ImportConfig, NormalizationChoice, NormalizationSource, PROGRAM_RIGHTS, PROGRAMS_REFUSED, SeriesFile};
 pub use method::{Method, MethodFacts};
 pub use model::{Activation, Architecture, ArchitectureFacts, ModelConfig, Normalization};
 pub use network_size::NetworkSize;

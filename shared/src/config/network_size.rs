@@ -228,9 +228,9 @@ mod tests {
             (ModelConfig { width: Some(32), ..ModelConfig::of_depth(Architecture::WideResnet, 40) }, 2_243_546, 327_599_360),
             (ModelConfig::of(Architecture::DmPreactResnet18), 12_548_426, 605_754_368),
             (ModelConfig::of(Architecture::FastPreactResnet18), 11_171_146, 555_422_720),
-            (ModelConfig::of(Architecture::XcitS12), 25_872_154, 1_564_167_936),
-            (ModelConfig { width: Some(512), ..ModelConfig::of(Architecture::XcitS12) }, 45_893_290, 2_777_093_120),
-            (ModelConfig::of(Architecture::XcitL12), 103_031_338, 6_183_624_192),
+            (ModelConfig::of(Architecture::XcitS12), 25_872_154, 1_564_267_776),
+            (ModelConfig { width: Some(512), ..ModelConfig::of(Architecture::XcitS12) }, 45_893_290, 2_777_226_240),
+            (ModelConfig::of(Architecture::XcitL12), 103_031_338, 6_183_823_872),
         ] {
             let size = NetworkSize::of(&model, [3, 32, 32], 10);
             assert_eq!((size.parameters, size.multiply_adds), (parameters, multiply_adds), "{model:?}");

@@ -14,6 +14,7 @@ mod lanes;
 mod listeners;
 mod live;
 mod many;
+mod programs;
 mod runs;
 mod session;
 mod share;

@@ -3,8 +3,8 @@
 use leptos::prelude::*;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared::api::{Run, path};
-use shared::config::{Architecture, Inputs, ModelConfig};
+use shared::api::{Health, Run, path};
+use shared::config::{Architecture, Inputs, ModelConfig, PROGRAM_RIGHTS};
 use shared::format;
 use shared::inspection::{Inspected, Inspection};
 use shared::problem::Problem;
@@ -16,9 +16,10 @@ use super::inspection::{ANSWERS, FoundSection, Looked};
 use super::section::{PgdFields, RunSection, Section};
 use super::train::ModelFields;
 use crate::api;
-use crate::components::field::{BlockField, EntryField, Field, Form, TextField, use_form};
+use crate::components::field::{BlockField, CheckField, EntryField, Field, Form, TextField, use_form};
 use crate::components::lens_bar::Segments;
 use crate::form::{self, Kind};
+use crate::load::fetched;
 
 /// Files that are inspected and then imported: one, or the checkpoints of a training. They are sent only once
 /// for both.
@@ -137,7 +138,7 @@ pub fn ImportSections(upload: Upload) -> impl IntoView {
     view! {
         <Section
             title="Source"
-            text="Weights as safetensors or of torch.save, under any name: state dicts, plain or nested, and whole modules. Nothing in a file is ever executed."
+            text="Weights as safetensors or of torch.save, under any name: state dicts, plain or nested, and whole modules. Nothing in such a file is ever executed."
         >
             <div class="field-wide">
                 <Segments
@@ -154,6 +155,7 @@ pub fn ImportSections(upload: Upload) -> impl IntoView {
                 </Show>
             </div>
             <Show when=is_file><TextField path="epoch" label="Epoch" kind=Kind::Number hint="That a single file is kept under."/></Show>
+            <ProgramField/>
         </Section>
         <DataSection/>
         <FoundSection upload/>
@@ -174,6 +176,23 @@ pub fn ImportSections(upload: Upload) -> impl IntoView {
             <EntryField path=INPUTS entry=Inputs::Clean.id() label="Attribution of clean inputs" order=vec!["adversarial", "clean"]/>
         </Section>
         <RunSection/>
+    }
+}
+
+/// Whether the file is a program, with what that means and whether the server runs programs.
+#[component]
+fn ProgramField() -> impl IntoView {
+    let health = fetched::<Health>(|| Some(path::health()));
+    let state = move || match health.ready()?.allow_programs {
+        true => Some("This server was started with --allow-programs and runs them."),
+        false => Some("This server was started without --allow-programs and refuses them."),
+    };
+    view! {
+        <CheckField
+            path="program" label="The file is a program"
+            hint="TorchScript, which crosslens.export of the Python package makes of any network; it can be evaluated and attributed."
+        />
+        <p class="field-wide field-hint">{PROGRAM_RIGHTS}" "{state}</p>
     }
 }
 

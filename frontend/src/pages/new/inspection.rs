@@ -68,8 +68,9 @@ fn about(config: &Value) -> Option<Value> {
     if config.source.contains('/') && !config.source.starts_with('/') {
         return None;
     }
-    let ImportConfig { source, checkpoints, data, model, network, head, activation, normalization, strict, .. } = *config;
-    Some(json!(ImportConfig { checkpoints, model, network, head, activation, normalization, strict, ..ImportConfig::of(source, data) }))
+    let ImportConfig { source, checkpoints, data, program, model, network, head, activation, normalization, strict, .. } = *config;
+    let of = ImportConfig::of(source, data);
+    Some(json!(ImportConfig { checkpoints, program, model, network, head, activation, normalization, strict, ..of }))
 }
 
 /// Inspects the file whenever the file or the answers change, and shows the result.
