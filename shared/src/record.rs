@@ -315,9 +315,20 @@ impl Metrics {
 
     /// The epoch with the highest selection accuracy; of equal ones, the first.
     pub fn best(&self) -> Option<&Epoch> {
+        self.best_by(Epoch::selection_accuracy)
+    }
+
+    /// The best epoch as it would be chosen by the test images themselves, as the paper does; `None` if that is how
+    /// [`Metrics::best`] is chosen, because no images are held out.
+    pub fn best_by_test(&self) -> Option<&Epoch> {
+        let held_out = self.epochs.iter().any(|epoch| epoch.holdout_robust_accuracy.is_some());
+        held_out.then(|| self.best_by(|epoch| epoch.test_robust_accuracy)).flatten()
+    }
+
+    fn best_by(&self, accuracy: fn(&Epoch) -> Option<f64>) -> Option<&Epoch> {
         let mut best: Option<(&Epoch, f64)> = None;
         for epoch in &self.epochs {
-            let Some(accuracy) = epoch.selection_accuracy() else { continue };
+            let Some(accuracy) = accuracy(epoch) else { continue };
             if best.is_none_or(|(_, highest)| accuracy > highest) {
                 best = Some((epoch, accuracy));
             }
@@ -454,6 +465,17 @@ mod tests {
         for wrong in [r#"{"epoch":3}"#, r#"{"type":"dance"}"#, r#"{"type":"checkpoint_removed"}"#, r#"{"type":"finished","best_epo"#] {
             assert!(serde_json::from_str::<Record>(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_best_by_test_images_is_told_where_others_choose_it() {
+        let held_out = |number, holdout, test| {
+            let accuracies = Epoch { test_robust_accuracy: Some(test), holdout_robust_accuracy: Some(holdout), ..fixtures::epoch(number) };
+            Record::Epoch(accuracies)
+        };
+        let metrics = Metrics::from_records([held_out(1, 0.3, 0.4), held_out(2, 0.4, 0.6), held_out(3, 0.5, 0.5)]);
+        assert_eq!((metrics.best().map(|epoch| epoch.epoch), metrics.best_by_test().map(|epoch| epoch.epoch)), (Some(3), Some(2)));
+        assert_eq!(Metrics::from_records([epoch(1, Some(0.5))]).best_by_test(), None);
     }
 
     fn finished() -> Record {

@@ -73,6 +73,10 @@ pub struct RunSummary {
     pub best: Option<EpochSummary>,
     /// The last evaluated epoch.
     pub last: Option<EpochSummary>,
+    /// The best epoch as it would be chosen by the test images themselves; absent without held-out images, where
+    /// `best` is chosen so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_by_test: Option<EpochSummary>,
     /// Robust test accuracy over the epochs; at most `SPARK_POINTS` values.
     pub spark: Vec<f64>,
     /// Results of an evaluation so far: clean, then each attack.
@@ -234,6 +238,7 @@ impl RunSummary {
             seconds_left: metrics.seconds_left(),
             best: metrics.best().map(summary),
             last: metrics.last().map(summary),
+            best_by_test: metrics.best_by_test().map(summary),
             // Sample from the end so that the newest point is always included.
             spark: robust.iter().rev().step_by(stride).rev().copied().collect(),
             evaluation: metrics.evaluation.clone(),

@@ -33,6 +33,7 @@ pub fn TrainingView(
         Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(|started| started.class_names.len()).or(of_dataset)));
     let ended = Memo::new(move |_| run.with(|run| run.state.is_finished()));
     let figures = Memo::new(move |_| run.with(|run| figures(&run.summary, classes.get(), run.state.is_finished())));
+    let summary = Memo::new(move |_| run.with(|run| run.summary.clone()));
     let setup = Memo::new(move |_| metrics.with(|metrics| metrics.started.as_ref().map(facts)));
     // No sentence while the run goes on, because best and last may still change.
     let sentence = Memo::new(move |_| run.with(|run| run.state.is_finished().then(|| findings::best_to_last(&run.summary)).flatten()));
@@ -72,6 +73,7 @@ pub fn TrainingView(
                     "Best: highest robust accuracy on the test set, as in the paper."
                 }}
             </p>
+            <ChoicesOfBest summary/>
             <EpochTable metrics/>
         </section>
         </Show>
@@ -101,6 +103,68 @@ pub fn TrainingView(
         </div>
         </div>
     }
+}
+
+/// What the choice of the best epoch by held-out images costs, and what a choice by the test images would claim.
+#[component]
+fn ChoicesOfBest(summary: Memo<RunSummary>) -> impl IntoView {
+    let row = |Choice { by, numbers }: Choice| {
+        let cells = numbers.map(|number| view! { <td class="number">{number}</td> }).collect_view();
+        view! { <tr><th scope="row">{by}</th>{cells}</tr> }
+    };
+    let table = move |choices: [Choice; 3]| {
+        view! {
+            <div class="table-box" role="region" aria-label="Choice of the best epoch" tabindex="0">
+                <table class="table table-dense">
+                    <thead>
+                        <tr>
+                            <th scope="col">"Best by"</th>
+                            {CHOICE_HEADS.map(|head| view! { <th scope="col" class="number">{head}</th> }).collect_view()}
+                        </tr>
+                    </thead>
+                    <tbody>{choices.map(row).collect_view()}</tbody>
+                </table>
+            </div>
+        }
+    };
+    move || summary.with(choices).map(table)
+}
+
+const CHOICE_HEADS: [&str; 5] = ["Epoch", "Robust", "Clean", "CAS", "CAS to last"];
+
+/// A way to choose the best epoch, and what it leads to; or the difference of two.
+#[derive(Clone, Debug, PartialEq)]
+struct Choice {
+    by: &'static str,
+    /// In the order of [`CHOICE_HEADS`].
+    numbers: [String; 5],
+}
+
+/// Both choices and the second less the first; `None` where no images are held out.
+fn choices(summary: &RunSummary) -> Option<[Choice; 3]> {
+    let (held_out, test, last) = (summary.best.as_ref()?, summary.best_by_test.as_ref()?, summary.last.as_ref()?);
+    let change = |from: Option<f64>, to: Option<f64>| Some(to? - from?);
+    let of = |by: &'static str, best: &EpochSummary| {
+        let numbers = [
+            best.epoch.to_string(),
+            format::percent(best.robust_accuracy),
+            format::percent(best.clean_accuracy),
+            format::decimal(best.cas, 2),
+            format::signed(change(best.cas, last.cas), 2),
+        ];
+        Choice { by, numbers }
+    };
+    let difference = Choice {
+        by: "Difference",
+        numbers: [
+            format::signed(f64::from(test.epoch) - f64::from(held_out.epoch), 0),
+            format::points(change(held_out.robust_accuracy, test.robust_accuracy)),
+            format::points(change(held_out.clean_accuracy, test.clean_accuracy)),
+            format::signed(change(held_out.cas, test.cas), 2),
+            format::signed(change(test.cas, held_out.cas), 2),
+        ],
+    };
+    Some([of("Held-out images", held_out), of("Test images", test), difference])
 }
 
 /// The key figures. `classes`: the number of classes, if known.
@@ -157,6 +221,18 @@ pub fn Phase(run: Memo<Run>, metrics: Memo<Metrics>) -> impl IntoView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_best_by_test_images_is_set_beside_that_by_held_out_ones() {
+        let epoch = |epoch, robust, cas| Some(EpochSummary { epoch, clean_accuracy: Some(0.8), robust_accuracy: Some(robust), cas: Some(cas) });
+        let mut summary = RunSummary { best: epoch(12, 0.48, 9.0), last: epoch(20, 0.4, 7.0), ..RunSummary::default() };
+        assert_eq!(choices(&summary), None);
+        summary.best_by_test = epoch(10, 0.5, 9.5);
+        let [held_out, test, difference] = choices(&summary).unwrap();
+        assert_eq!(held_out.numbers, ["12", "48.0 %", "80.0 %", "9.00", "−2.00"]);
+        assert_eq!(test.numbers, ["10", "50.0 %", "80.0 %", "9.50", "−2.50"]);
+        assert_eq!(difference.numbers, ["−2", "+2.0 pp", "+0.0 pp", "+0.50", "−0.50"]);
+    }
 
     #[test]
     fn a_cas_is_set_against_the_classes_there_are_and_only_what_is_missing_is_called_so() {
