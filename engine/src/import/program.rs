@@ -37,6 +37,7 @@ pub(super) fn read(path: &Path, request: &Request<'_>) -> Result<Reading, Error>
         networks: Vec::new(),
         facts,
         questions: Vec::new(),
+        checkpoints: Vec::new(),
         architecture: None,
         depth: None,
         width: None,

@@ -122,7 +122,7 @@ pub fn kind_of_network(file: &TensorFile, config: &ImportConfig) -> Result<Strin
     let identified = detect::identify(file, place, config.model.as_ref())?;
     let mut classes: Vec<String> = identified.heads.iter().map(|(_, classes)| classes.to_string()).collect();
     classes.dedup();
-    Ok(format!("{} for {} classes", named(identified.architecture, identified.width as u32), classes.join(" or ")))
+    Ok(format!("{} for {} classes", identified.model.title(), classes.join(" or ")))
 }
 
 impl Reading {
