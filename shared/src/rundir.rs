@@ -25,7 +25,7 @@ pub const CHECKPOINTS: &str = "checkpoints";
 pub const ATTRIBUTIONS: &str = "attributions";
 /// Folder of the teachers that a run trains for itself, each a run directory.
 pub const TEACHERS: &str = "teachers";
-/// Folder of the file that an import was uploaded as.
+/// Folder of what an import was uploaded as: a file, or a folder of several.
 pub const UPLOAD: &str = "upload";
 /// State from which an unfinished training run continues.
 pub const STATE: &str = "state.safetensors";

@@ -133,7 +133,7 @@ pub fn SeriesTable(found: Memo<Option<Inspection>>) -> impl IntoView {
                     />
                 </td>
                 <td class="number">{size}</td>
-                <td>{said}</td>
+                <td class="series-remark">{said}</td>
             </tr>
         }
     };
@@ -147,7 +147,7 @@ pub fn SeriesTable(found: Memo<Option<Inspection>>) -> impl IntoView {
             <fieldset class="field-wide" id=field_id(PATH) tabindex="-1">
                 <legend class="field-label">"Checkpoints"</legend>
                 <div class="table-box table-box-tall" tabindex="0" role="region" aria-label="Checkpoints of the folder">
-                    <table class="table table-dense">
+                    <table class="table table-dense series-table">
                         <thead>
                             <tr><th scope="col">"File"</th><th scope="col">"Epoch"</th><th scope="col" class="number">"Size"</th><th scope="col">"Remark"</th></tr>
                         </thead>
