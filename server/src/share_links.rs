@@ -139,9 +139,8 @@ impl ShareLinks {
 
     async fn take_in(&self) -> anyhow::Result<()> {
         // A database that once held a link knows better which of them were revoked.
-        let last: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'shares'")
-            .fetch_one(&self.pool)
-            .await?;
+        let last: i64 =
+            sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'shares'").fetch_one(&self.pool).await?;
         if last > 0 {
             return Ok(());
         }
@@ -171,7 +170,11 @@ impl ShareLinks {
                 .execute(&mut *transaction)
                 .await?;
             for run in shown {
-                sqlx::query("INSERT INTO share_runs (share, run) VALUES (?, ?)").bind(id).bind(run.as_str()).execute(&mut *transaction).await?;
+                sqlx::query("INSERT INTO share_runs (share, run) VALUES (?, ?)")
+                    .bind(id)
+                    .bind(run.as_str())
+                    .execute(&mut *transaction)
+                    .await?;
             }
         }
         transaction.commit().await?;

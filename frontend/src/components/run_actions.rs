@@ -522,11 +522,7 @@ mod tests {
                 "2 are written by other programs, which alone can pause them or go on with them.",
             ],
         );
-        check(
-            RunAction::Resume,
-            &others[1..2],
-            &["1 is written by another program, which alone can pause it or go on with it."],
-        );
+        check(RunAction::Resume, &others[1..2], &["1 is written by another program, which alone can pause it or go on with it."]);
         check(RunAction::Cancel, &others[..1], &["1 running run saves what it has and stops."]);
         check(RunAction::Tag, &mixed, &["7 runs keep their other tags."]);
         check(RunAction::Cancel, &mixed[3..4], &["1 has finished and stays as it is."]);

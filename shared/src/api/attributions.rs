@@ -246,7 +246,8 @@ mod tests {
         let of = |classes: usize| {
             let value = |i: usize, j: usize| if i == j { 1.0 } else { (((i * 7 + j * 7) % 101) as f64 / 101.0 - 0.3) / 1.7 };
             let matrix = |shift: f64| {
-                Matrix::try_from((0..classes).map(|i| (0..classes).map(|j| value(i, j) + shift).collect()).collect::<Vec<Vec<f64>>>()).unwrap()
+                Matrix::try_from((0..classes).map(|i| (0..classes).map(|j| value(i, j) + shift).collect()).collect::<Vec<Vec<f64>>>())
+                    .unwrap()
             };
             let file = fixtures::attribution("r", 1, matrix(0.0)).file;
             let ends = [Some(matrix(-0.012345)), Some(matrix(0.012345))];
@@ -290,8 +291,13 @@ mod tests {
 
     #[test]
     fn a_cell_is_resolved_where_the_intervals_do_not_overlap() {
-        let interval =
-            |low: f64, high: f64| Bootstrap { resamples: 200, cas_low: 0.0, cas_high: 1.0, low: Some(matrix(low)), high: Some(matrix(high)) };
+        let interval = |low: f64, high: f64| Bootstrap {
+            resamples: 200,
+            cas_low: 0.0,
+            cas_high: 1.0,
+            low: Some(matrix(low)),
+            high: Some(matrix(high)),
+        };
         let a = interval(0.2, 0.4);
         for (low, high, unresolved) in [(0.3, 0.5, true), (0.4, 0.6, true), (0.41, 0.6, false), (0.1, 0.19, false), (0.25, 0.3, true)] {
             let found = a.unresolved(&interval(low, high));

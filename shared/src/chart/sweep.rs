@@ -661,7 +661,11 @@ mod tests {
         let of = |index: usize| {
             let entry = |epoch, inputs, cas| Record::Attribution(fixtures::matrix_of(epoch, inputs, cas));
             let cas = 8.0 + index as f64;
-            Metrics::from_records([entry(1, Inputs::Adversarial, cas), entry(2, Inputs::Adversarial, cas - 2.0), entry(2, Inputs::Clean, 4.0)])
+            Metrics::from_records([
+                entry(1, Inputs::Adversarial, cas),
+                entry(2, Inputs::Adversarial, cas - 2.0),
+                entry(2, Inputs::Clean, 4.0),
+            ])
         };
         let metrics = sweep.runs.iter().enumerate().map(|(index, run)| (run.id.clone(), of(index))).collect();
         let chart = SweepChart::over_epochs(&sweep, "attack.eps", Unit::Cas, &metrics, Theme::Light);

@@ -55,9 +55,10 @@ fn eps_sweep_at_8() -> Preset {
     Preset {
         id: "eps-sweep-at-8".into(),
         title: "E2, E3 evaluated at 8/255".into(),
-        description: "The six radii again, with robust accuracy, the best checkpoint and CAS measured at 8/255 for each, as the paper's public \
+        description:
+            "The six radii again, with robust accuracy, the best checkpoint and CAS measured at 8/255 for each, as the paper's public \
                       code does. The paper does not say which reading its figures show."
-            .into(),
+                .into(),
         config: edited(cifar10_config(), at_8),
         small: Some(small(|config| {
             config.training.epochs = 10;

@@ -210,7 +210,10 @@ fn finding(comparison: &Comparison) -> Option<String> {
 fn Intervals(comparison: Memo<Arc<Comparison>>) -> impl IntoView {
     let is_owner = use_is_owner();
     let missing = |comparison: &Comparison| -> Vec<CheckpointId> {
-        let without = comparison.attributions.iter().filter(|attribution| attribution.file.bootstrap.as_ref().is_none_or(|bootstrap| bootstrap.cells().is_none()));
+        let without = comparison
+            .attributions
+            .iter()
+            .filter(|attribution| attribution.file.bootstrap.as_ref().is_none_or(|bootstrap| bootstrap.cells().is_none()));
         let mut ids: Vec<CheckpointId> = without.map(|attribution| attribution.file.checkpoint_id(&attribution.context.run)).collect();
         ids.dedup();
         ids

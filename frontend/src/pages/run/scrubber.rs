@@ -279,7 +279,8 @@ mod tests {
     #[test]
     fn the_slider_also_stops_at_matrices_whose_checkpoints_are_gone() {
         use shared::record::Record;
-        let metrics = Metrics::from_records([4, 1, 2].map(|epoch| Record::Attribution(shared::fixtures::matrix_of(epoch, Inputs::Clean, 1.0))));
+        let metrics =
+            Metrics::from_records([4, 1, 2].map(|epoch| Record::Attribution(shared::fixtures::matrix_of(epoch, Inputs::Clean, 1.0))));
         assert_eq!(stops(&metrics), [1, 2, 4]);
     }
 

@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn the_best_by_test_images_is_set_beside_that_by_held_out_ones() {
-        let epoch = |epoch, robust, cas| Some(EpochSummary { epoch, clean_accuracy: Some(0.8), robust_accuracy: Some(robust), cas: Some(cas) });
+        let epoch =
+            |epoch, robust, cas| Some(EpochSummary { epoch, clean_accuracy: Some(0.8), robust_accuracy: Some(robust), cas: Some(cas) });
         let mut summary = RunSummary { best: epoch(12, 0.48, 9.0), last: epoch(20, 0.4, 7.0), ..RunSummary::default() };
         assert_eq!(choices(&summary), None);
         summary.best_by_test = epoch(10, 0.5, 9.5);
