@@ -264,13 +264,13 @@ fn what_one_checkpoint_of_a_training_tells_of_its_normalization_holds_for_the_ot
         let reading = try_reading_in_series(&path, &json!({}), Some(&none), Some(source)).unwrap().into_decided(&path).unwrap();
         let expected =
             if source == NormalizationSource::None { Normalization::none(3) } else { Normalization::of(&Dataset::Cifar10.info()) };
-        assert_eq!(reading.model.normalization, Some(expected));
+        assert_eq!(reading.model.unwrap().normalization, Some(expected));
         assert!(!reading.undecided_without_images && reading.inspection.facts[1].contains("as for the other checkpoints"));
     }
     // One that has a normalization keeps it.
     let file = fixture("module.pth");
     let own = try_reading_in_series(&file, &json!({}), None, Some(NormalizationSource::None)).unwrap();
-    assert_eq!(own.model.normalization.unwrap().mean, [0.5, 0.4, 0.3]);
+    assert_eq!(own.model.unwrap().normalization.unwrap().mean, [0.5, 0.4, 0.3]);
 }
 
 #[test]
