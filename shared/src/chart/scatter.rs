@@ -100,7 +100,7 @@ impl Scatter {
         let plot = Rect::new(LEFT, TOP, side, side);
         let [(x, x_step), (y, y_step)] = self.ranges().map(|(low, high)| {
             let step = round_up((high - low) / (side / 60.0).clamp(2.0, 8.0), &ROUND);
-            (((low / step - 1e-9).floor() * step, (high / step - 1e-9).ceil() * step), step)
+            (((low / step + 1e-9).floor() * step, (high / step - 1e-9).ceil() * step), step)
         });
         ScatterLayout {
             plot,
