@@ -159,12 +159,9 @@ mod tests {
     /// A symmetric matrix from the values of its pairs, row by row.
     fn symmetric(classes: usize, pairs: &[f64]) -> Matrix {
         let mut rows = vec![vec![1.0; classes]; classes];
-        let mut pairs = pairs.iter();
-        for i in 0..classes {
-            for j in i + 1..classes {
-                rows[i][j] = *pairs.next().unwrap();
-                rows[j][i] = rows[i][j];
-            }
+        let places = (0..classes).flat_map(|i| (i + 1..classes).map(move |j| (i, j)));
+        for ((i, j), value) in places.zip(pairs) {
+            (rows[i][j], rows[j][i]) = (*value, *value);
         }
         Matrix::try_from(rows).unwrap()
     }
