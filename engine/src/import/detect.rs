@@ -111,11 +111,12 @@ pub fn nothing_known(file: &TensorFile) -> String {
         }
         Some(name) => format!("holds tensors such as `{name}`"),
     };
-    let program = match file.format() {
-        TORCH_SCRIPT => ". It is a program, TorchScript: set `program` to true to run it where programs are allowed",
-        _ => "",
-    };
-    format!("{what}, and no network known here; known are {}{program}", known())
+    match file.format() {
+        TORCH_SCRIPT => format!(
+            "{what}, and no network known here. It is a program, TorchScript: set `program` to true to run it where programs are allowed"
+        ),
+        _ => format!("{what}, and no network known here; known are {}", known()),
+    }
 }
 
 fn known() -> String {
