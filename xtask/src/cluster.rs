@@ -11,14 +11,8 @@ use crate::web::Effort;
 use crate::{app, apt, browser, libtorch, test};
 
 /// What the tests start, each with the package that has it.
-const PROGRAMS: [(&str, &str); 6] = [
-    ("slurmctld", "slurm-wlm"),
-    ("munged", "munge"),
-    ("sshd", "openssh-server"),
-    ("ssh", "openssh-client"),
-    ("rsync", "rsync"),
-    ("faketime", "faketime"),
-];
+const PROGRAMS: [(&str, &str); 5] =
+    [("slurmctld", "slurm-wlm"), ("munged", "munge"), ("sshd", "openssh-server"), ("ssh", "openssh-client"), ("rsync", "rsync")];
 
 /// Installs what is missing, builds the application and runs the tests. `args` are passed to the tests.
 pub fn test(layout: &Layout, progress: &Progress, args: &[String]) -> Result<()> {
