@@ -14,13 +14,12 @@ use strum::IntoEnumIterator;
 use super::explorer::Explorer;
 use super::heatmap::is_open;
 use super::scatter::ScatterView;
-use crate::latest::ShowLatest;
+use crate::latest::latest;
 use crate::theme::use_theme;
 
 /// Folded away at first, because its random orders take half a second for 200 classes.
 #[component]
 pub fn InterferencePanel(attribution: Memo<Arc<Attribution>>, explorer: Explorer) -> impl IntoView {
-    let theme = use_theme();
     let open = RwSignal::new(false);
     let chosen = RwSignal::new([Relation::Attribution, Relation::Traffic]);
     let has_some = Memo::new(move |_| attribution.with(|attribution| figures(attribution).next().is_some()));
@@ -32,10 +31,10 @@ pub fn InterferencePanel(attribution: Memo<Arc<Attribution>>, explorer: Explorer
         })
     });
     let found = Memo::new(move |_| open.get().then(|| attribution.with(|attribution| Interference::of(&attribution.file))));
-    let scatter = Memo::new(move |_| {
+    let scatter = move || {
         let relations = shown.get().filter(|_| open.get())?;
-        attribution.with(|attribution| Scatter::relations(&attribution.file, relations, theme.get()))
-    });
+        Some(view! { <RelationScatter attribution relations explorer/> })
+    };
     let row = move |association: Association| {
         let Association { x, y, rank_correlation, p } = association;
         let name = format!("{} and {}", x.short(), y.short());
@@ -66,12 +65,21 @@ pub fn InterferencePanel(attribution: Memo<Arc<Attribution>>, explorer: Explorer
                             <tbody>{rows}</tbody>
                         </table>
                     </div>
-                    <div><ShowLatest value=scatter fallback=|| view! { <span hidden></span> } let:scatter><ScatterView scatter explorer otherwise="Each point is a pair of classes."/></ShowLatest></div>
+                    <div>{scatter}</div>
                 </div>
             </details>
         }
     };
     move || has_some.get().then(content)
+}
+
+/// One relation against another.
+#[component]
+fn RelationScatter(attribution: Memo<Arc<Attribution>>, relations: [Relation; 2], explorer: Explorer) -> impl IntoView {
+    let theme = use_theme();
+    let drawn = move || attribution.with(|attribution| Scatter::relations(&attribution.file, relations, theme.get()));
+    let scatter = latest(untrack(drawn)?, drawn);
+    Some(view! { <ScatterView scatter explorer otherwise="Each point is a pair of classes."/> })
 }
 
 /// The pairs of relations that the file of an attribution has.
