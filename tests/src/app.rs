@@ -129,12 +129,7 @@ impl App {
 
     /// The processes of the workers that write to run directories.
     pub fn workers(&self) -> Vec<(String, u32)> {
-        let entries = std::fs::read_dir(self.data.path().join("runs")).into_iter().flatten().flatten();
-        let held = entries.filter_map(|entry| match Watch::new(&entry.path()).look() {
-            Ok(Standing::Held(Some(lease))) => Some((entry.file_name().into_string().ok()?, lease.process.pid)),
-            _ => None,
-        });
-        held.collect()
+        workers(&self.data.path().join("runs"))
     }
 
     /// The full address of a path such as `/runs/x`.
@@ -191,6 +186,16 @@ impl Drop for App {
             kill(pid, libc::SIGKILL);
         }
     }
+}
+
+/// The processes of the workers that write to the run directories of a folder.
+pub fn workers(runs: &Path) -> Vec<(String, u32)> {
+    let entries = std::fs::read_dir(runs).into_iter().flatten().flatten();
+    let held = entries.filter_map(|entry| match Watch::new(&entry.path()).look() {
+        Ok(Standing::Held(Some(lease))) => Some((entry.file_name().into_string().ok()?, lease.process.pid)),
+        _ => None,
+    });
+    held.collect()
 }
 
 /// Sends a signal to a process. Nothing happens if it has ended.

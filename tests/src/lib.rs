@@ -10,7 +10,7 @@ pub mod campaign;
 mod pictures;
 mod runs;
 
-pub use app::{App, Setup, kill, small_run};
+pub use app::{App, Setup, kill, small_run, workers};
 pub use browser::Browser;
 pub use pictures::write_pictures;
 pub use runs::write_runs;
@@ -21,7 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 /// How long a test waits for anything. Long enough that a slow machine fails no test.
-pub const DEADLINE: Duration = Duration::from_secs(90);
+pub const DEADLINE: Duration = Duration::from_secs(180);
 
 /// How often a condition is checked.
 pub const POLL: Duration = Duration::from_millis(50);

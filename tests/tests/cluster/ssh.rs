@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use serde_json::json;
 use shared::api::{LaneTrial, Lanes, Run, RunState};
+use shared::rundir;
 use tempfile::TempDir;
-use tests::{App, until};
+use tests::{App, kill, until, workers};
 use tokio::process::{Child, Command};
 
 use crate::slurm::{free_port, spawn};
@@ -122,9 +123,18 @@ async fn a_run_on_a_host_with_the_same_folder_ends_in_the_same_bytes() -> Result
     let run = app.submit(&training("box")).await?;
     trained(&app, &run, 2).await?;
     app.ask(&format!("/api/runs/{}/pause", run.id), &json!(null)).await?;
-    until("it is paused", async || Ok((app.run(&run.id).await?.state == RunState::Paused).then_some(()))).await?;
+    paused(&app, &run).await?;
     app.ask(&format!("/api/runs/{}/resume", run.id), &json!(null)).await?;
     assert_whole(&app, &run).await.map(drop)
+}
+
+async fn paused(app: &App, run: &Run) -> Result<()> {
+    until("it is paused", async || {
+        let Run { state, failure, .. } = app.run(&run.id).await?;
+        ensure!(state == RunState::Paused || !state.is_finished(), "{} ended {state:?}: {failure:?}", run.id);
+        Ok((state == RunState::Paused).then_some(()))
+    })
+    .await
 }
 
 #[tokio::test]
@@ -144,12 +154,20 @@ async fn a_run_on_a_host_without_the_folder_is_copied_there_and_followed_back() 
     let config = json!({"kind": "attribute", "device": "box", "checkpoint": format!("{}.last", run.id), "bootstrap": 50});
     app.succeeded(&config).await?;
 
-    let paused: Run = app.submit(&training("box")).await?;
-    trained(&app, &paused, 2).await?;
-    app.ask(&format!("/api/runs/{}/pause", paused.id), &json!(null)).await?;
-    until("it is paused", async || Ok((app.run(&paused.id).await?.state == RunState::Paused).then_some(()))).await?;
-    app.ask(&format!("/api/runs/{}/resume", paused.id), &json!(null)).await?;
-    assert_whole(&app, &paused).await.map(drop)
+    let run = app.submit(&training("box")).await?;
+    trained(&app, &run, 2).await?;
+    // The worker waits for the request, or it might have ended before it is passed on.
+    let workers = workers(&host.path("runs"));
+    ensure!(!workers.is_empty(), "it has ended too early");
+    let signal = |signal: i32| workers.iter().for_each(|(_, pid)| kill(*pid, signal));
+    signal(libc::SIGSTOP);
+    app.ask(&format!("/api/runs/{}/pause", run.id), &json!(null)).await?;
+    let request = host.path("runs").join(run.id.to_string()).join(rundir::STOP);
+    until("the request is passed on", async || Ok(request.exists().then_some(()))).await?;
+    signal(libc::SIGCONT);
+    paused(&app, &run).await?;
+    app.ask(&format!("/api/runs/{}/resume", run.id), &json!(null)).await?;
+    assert_whole(&app, &run).await.map(drop)
 }
 
 #[tokio::test]

@@ -72,14 +72,13 @@ async fn a_node_that_fails_costs_no_run() -> Result<()> {
     slurm.kill_node().await?;
     job(&app, &run, "Slurm misses the node", |job| job.interruptions == 1 || waits(job).is_some()).await?;
     slurm.start_node().await?;
-    let release = async || -> Result<()> {
-        let number = app.run(&run.id).await?.job.and_then(|job| job.id).context("no number")?;
-        slurm.call("scontrol", &["update", &format!("jobid={number}"), "starttime=now"]).await.map(drop)
-    };
-    until("the run goes on", async || {
-        // Slurm waits a while before it starts a job again.
-        let _ = release().await;
-        Ok((app.run(&run.id).await?.state != RunState::Queued).then_some(()))
+    until("Slurm starts the job again", async || {
+        let run = app.run(&run.id).await?;
+        let Some(number) = run.job.and_then(|job| job.id).filter(|_| !run.state.is_finished()) else { return Ok(Some(())) };
+        // By itself Slurm waits two minutes. It refuses while it clears the failed job away.
+        let _ = slurm.call("scontrol", &["update", &format!("jobid={number}"), "starttime=now"]).await;
+        let state = slurm.call("squeue", &["--noheader", "--format=%T", &format!("--jobs={number}")]).await?;
+        Ok((state == "RUNNING").then_some(()))
     })
     .await?;
     assert_whole(&app, &run).await.map(drop)
@@ -160,11 +159,11 @@ async fn other_servers_and_jobs_with_the_same_name_are_not_taken_for_a_run() -> 
     let name = job(&one, &first, "it is handed over", |job| job.id.is_some()).await?.name;
     let batch = name.rsplit_once('.').context("no position")?.0;
     let name = format!("--job-name={batch}.0");
-    slurm.call("sbatch", &[&name, "--array=0", "--output=/dev/null", "--wrap=sleep 200"]).await?;
+    let theirs = slurm.call("sbatch", &["--parsable", &name, "--array=0", "--output=/dev/null", "--wrap=sleep 600"]).await?;
     assert_whole(&one, &first).await?;
     assert_whole(&other, &second).await?;
-    let left = slurm.call("squeue", &["--noheader", "--format=%j"]).await?;
-    ensure!(left == format!("{batch}.0"), "the user's own job goes on: {left}");
+    let state = slurm.call("squeue", &["--noheader", "--format=%T", &format!("--jobs={theirs}")]).await?;
+    ensure!(state == "RUNNING", "the user's own job goes on: {state}");
     Ok(())
 }
 
