@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::api::{Lanes, Run, RunState};
+use shared::api::{JobStanding, Lanes, Run, RunState};
 use tests::{App, kill, until};
 
 use crate::lanes::LANES;
@@ -164,6 +164,31 @@ async fn other_servers_and_jobs_with_the_same_name_are_not_taken_for_a_run() -> 
     assert_whole(&other, &second).await?;
     let state = slurm.call("squeue", &["--noheader", "--format=%T", &format!("--jobs={theirs}")]).await?;
     ensure!(state == "RUNNING", "the user's own job goes on: {state}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_is_five_minutes_off_costs_no_run() -> Result<()> {
+    let slurm = Slurm::start(Site { helps: false, cpus: 4 }).await?;
+    let clock = slurm.clock()?;
+    for offset in [-300, 300] {
+        let wrong = format!("setup = [\"export LD_PRELOAD={} CLOCK_OFFSET_SECS={offset}\", ", clock.display());
+        let app = app(&LANES.replace("setup = [", &wrong), slurm.environment()).await?;
+        let [first, second] = [app.submit(&training("low")).await?, app.submit(&training("low")).await?];
+        trained(&app, &first, 2).await?;
+        // Whoever looks at it believes that it runs, and that its time is not up.
+        let run = app.run(&first.id).await?;
+        let standing = run.job.map(|job| job.standing);
+        ensure!(run.state == RunState::Running && matches!(standing, Some(JobStanding::Running { .. })), "{offset}: {standing:?}");
+        let (_, worker) = app.workers().into_iter().find(|(id, _)| *id == first.id.to_string()).context("its lease is not seen")?;
+        let environment = fs::read(format!("/proc/{worker}/environ"))?;
+        ensure!(String::from_utf8_lossy(&environment).contains("CLOCK_OFFSET_SECS="), "the clock of the worker is right");
+        for run in [&first, &second] {
+            let run = assert_whole(&app, run).await?;
+            let job = run.job.context("no job")?;
+            ensure!((job.resubmissions, job.interruptions) == (0, 0), "{offset}: {job:?}");
+        }
+    }
     Ok(())
 }
 
