@@ -7,6 +7,10 @@
 //! i, x_Ei ~ N(μ, σ²) and the other x_E are 0; x_Ci is 0 and the other x_C ~ N(μ, σ²). The linear classifier
 //! is f_i = w₁ x_Ei + w₂ Σ_{j≠i} x_Cj with w₁, w₂ ≥ 0. In an ℓ∞ ball of radius ε, the attack moves every
 //! feature by ε against the true class, which lowers each margin f_i − f_j by 2ε(w₁ + w₂).
+//!
+//! Theorem 3 says that with smoothed labels the radius at which cross-class features are given up grows from ε₀
+//! to ε₁, and that w₂ is larger below it. The smoothed surrogate here is ours: a share β of the loss is of the
+//! mean margin over the rivals instead of the smallest one. It has both properties, with ε₁ = ε₀ + βσ/(2√π).
 
 use std::f64::consts::{PI, SQRT_2, TAU};
 
@@ -37,14 +41,15 @@ pub struct Weights {
     pub cross: f64,
 }
 
-/// The loss that training minimizes under attack.
+/// The loss that training minimizes under attack. `label_smoothing` is in `[0, 1)`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
-    /// Loss of the theorem: the largest margin of a rival over the true class.
-    Surrogate,
-    /// Cross-entropy on images that maximize plain cross-entropy. `label_smoothing`, in `[0, 1)`, is spread
-    /// over the three labels.
+    /// Loss of the theorems: the largest margin of a rival over the true class; for the share
+    /// `label_smoothing` of the loss, the mean margin of the rivals.
+    Surrogate { label_smoothing: f64 },
+    /// Cross-entropy on images that maximize plain cross-entropy. `label_smoothing` is spread over the three
+    /// labels.
     CrossEntropy { label_smoothing: f64 },
 }
 
@@ -59,7 +64,7 @@ pub struct Question {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Answer {
     pub eps: f64,
-    /// Closed form for the surrogate loss.
+    /// Closed form for the surrogate with the label smoothing of the loss.
     pub theorem: Weights,
     /// Simulation with the selected loss.
     pub simulated: Weights,
@@ -93,7 +98,10 @@ pub const DRAWS: usize = 2500;
 impl Default for Question {
     /// An example with the threshold in the middle of the axis, where cross-class features are still used.
     fn default() -> Self {
-        Question { model: Model { mean: 1.0, deviation: 0.6, eps: 0.15, weight_decay: 0.5 }, loss: Loss::Surrogate }
+        Question {
+            model: Model { mean: 1.0, deviation: 0.6, eps: 0.15, weight_decay: 0.5 },
+            loss: Loss::Surrogate { label_smoothing: 0.0 },
+        }
     }
 }
 
@@ -127,7 +135,7 @@ impl Question {
             return Err(FieldError::new("label_smoothing", format!("{label_smoothing} is not from 0 to below 1")));
         }
         let loss = match get("loss") {
-            None | Some("surrogate") => Loss::Surrogate,
+            None | Some("surrogate") => Loss::Surrogate { label_smoothing },
             Some("cross_entropy") => Loss::CrossEntropy { label_smoothing },
             Some(other) => return Err(FieldError::new("loss", format!("`{other}` is not a loss; known: surrogate, cross_entropy"))),
         };
@@ -145,7 +153,7 @@ impl Question {
     pub fn values(&self) -> [String; 6] {
         let Question { model: Model { mean, deviation, eps, weight_decay }, loss } = *self;
         let (loss, label_smoothing) = match loss {
-            Loss::Surrogate => ("surrogate", 0.0),
+            Loss::Surrogate { label_smoothing } => ("surrogate", label_smoothing),
             Loss::CrossEntropy { label_smoothing } => ("cross_entropy", label_smoothing),
         };
         let [mean, deviation, eps, weight_decay, label_smoothing] =
@@ -174,7 +182,7 @@ impl Question {
             .map(|step| {
                 let model = Model { eps: end * f64::from(step) / f64::from(Self::RADII - 1), ..self.model };
                 former = model.simulate_from(self.loss, samples, former);
-                Answer { eps: model.eps, theorem: model.closed_form(), simulated: former }
+                Answer { eps: model.eps, theorem: model.closed_form(self.loss.label_smoothing()), simulated: former }
             })
             .collect()
     }
@@ -182,7 +190,14 @@ impl Question {
     /// The answer at the selected radius.
     pub fn answer(&self, samples: &Samples) -> Answer {
         let Question { model, loss } = self;
-        Answer { eps: model.eps, theorem: model.closed_form(), simulated: model.simulate(*loss, samples) }
+        Answer { eps: model.eps, theorem: model.closed_form(loss.label_smoothing()), simulated: model.simulate(*loss, samples) }
+    }
+}
+
+impl Loss {
+    pub fn label_smoothing(self) -> f64 {
+        let (Loss::Surrogate { label_smoothing } | Loss::CrossEntropy { label_smoothing }) = self;
+        label_smoothing
     }
 }
 
@@ -201,21 +216,26 @@ impl Model {
         errors
     }
 
-    /// Weights that minimize the surrogate: w₁ = (μ − 2ε)/λ and w₂ = (μ − σ/√π − 2ε)/λ, each at least 0 (the
-    /// theorem).
+    /// Weights that minimize the surrogate: w₁ = (μ − 2ε)/λ and w₂ = (μ − (1 − β)σ/√π − 2ε)/λ, each at least 0
+    /// (the theorem). β is `label_smoothing`.
     ///
     /// The attack picks the rival, so only the weaker of two cross-class features counts. The smaller of two
-    /// draws is on average σ/√π below μ.
-    pub fn closed_form(&self) -> Weights {
+    /// draws is on average σ/√π below μ. For the share β of the loss both count, whose mean is μ.
+    pub fn closed_form(&self, label_smoothing: f64) -> Weights {
         let specific = (self.mean - 2.0 * self.eps) / self.weight_decay;
-        let cross = (self.mean - self.deviation / PI.sqrt() - 2.0 * self.eps) / self.weight_decay;
+        let cross = (self.mean - self.shortfall(label_smoothing) - 2.0 * self.eps) / self.weight_decay;
         Weights { specific: specific.max(0.0), cross: cross.max(0.0) }
     }
 
-    /// ε₀ = (μ − σ/√π)/2: from this radius on, the surrogate gives cross-class features the weight 0. 0 if it
-    /// always does.
-    pub fn cross_class_limit(&self) -> f64 {
-        ((self.mean - self.deviation / PI.sqrt()) / 2.0).max(0.0)
+    /// ε₀ = (μ − σ/√π)/2, or ε₁ = (μ − (1 − β)σ/√π)/2 with label smoothing β: from this radius on, the surrogate
+    /// gives cross-class features the weight 0. 0 if it always does.
+    pub fn cross_class_limit(&self, label_smoothing: f64) -> f64 {
+        ((self.mean - self.shortfall(label_smoothing)) / 2.0).max(0.0)
+    }
+
+    /// By how much the cross-class feature that counts is on average below μ.
+    fn shortfall(&self, label_smoothing: f64) -> f64 {
+        (1.0 - label_smoothing) * self.deviation / PI.sqrt()
     }
 
     /// μ/2: from this radius on, no feature is useful.
@@ -246,7 +266,7 @@ impl Model {
     /// As `simulate`, but starts from `start`; faster if `start` is close to the solution.
     fn simulate_from(&self, loss: Loss, samples: &Samples, start: Weights) -> Weights {
         match loss {
-            Loss::Surrogate => self.minimize_surrogate(samples),
+            Loss::Surrogate { label_smoothing } => self.minimize_surrogate(label_smoothing, samples),
             Loss::CrossEntropy { label_smoothing } => self.minimize_cross_entropy(label_smoothing, samples, start),
         }
     }
@@ -258,11 +278,13 @@ impl Model {
 
     /// With w₂ ≥ 0, the strongest rival has the smaller cross-class feature, whatever the weights. The
     /// minimum is therefore at the sample means.
-    fn minimize_surrogate(&self, samples: &Samples) -> Weights {
+    fn minimize_surrogate(&self, label_smoothing: f64, samples: &Samples) -> Weights {
         let count = samples.0.len().max(1) as f64;
         let mean = |value: &dyn Fn(&[f64; 3]) -> f64| samples.0.iter().map(value).sum::<f64>() / count;
         let specific = mean(&|[own, ..]| self.feature(*own));
-        let cross = mean(&|[_, one, other]| self.feature(one.min(*other)));
+        let cross = mean(&|[_, one, other]| {
+            (1.0 - label_smoothing) * self.feature(one.min(*other)) + label_smoothing * self.feature((one + other) / 2.0)
+        });
         Weights { specific: (specific / self.weight_decay).max(0.0), cross: (cross / self.weight_decay).max(0.0) }
     }
 
@@ -372,20 +394,32 @@ mod tests {
 
     #[test]
     fn the_closed_form_is_the_theorems() {
-        let Weights { specific, cross } = MODEL.closed_form();
+        let Weights { specific, cross } = MODEL.closed_form(0.0);
         assert!((specific - 1.6).abs() < 1e-12 && (cross - (0.8 - 0.6 / PI.sqrt()) / 0.5).abs() < 1e-12);
-        let limit = MODEL.cross_class_limit();
+        let limit = MODEL.cross_class_limit(0.0);
         assert!((limit - 0.330_743_124_9).abs() < 1e-9, "{limit}");
-        let beyond = at(limit + 1e-9).closed_form();
+        let beyond = at(limit + 1e-9).closed_form(0.0);
         assert!(beyond.cross == 0.0 && beyond.specific > 0.0);
-        assert_eq!(at(MODEL.specific_limit()).closed_form(), Weights { specific: 0.0, cross: 0.0 });
+        assert_eq!(at(MODEL.specific_limit()).closed_form(0.0), Weights { specific: 0.0, cross: 0.0 });
+    }
+
+    #[test]
+    fn smoothing_keeps_cross_class_features_up_to_a_larger_radius() {
+        let (plain, smoothed) = (MODEL.cross_class_limit(0.0), MODEL.cross_class_limit(0.3));
+        assert!((smoothed - plain - 0.3 * 0.6 / (2.0 * PI.sqrt())).abs() < 1e-12 && smoothed < MODEL.specific_limit());
+        for eps in [0.0, 0.2, plain, smoothed - 1e-6] {
+            let [plain, smoothed] = [0.0, 0.3].map(|label_smoothing| at(eps).closed_form(label_smoothing));
+            assert!(smoothed.cross > plain.cross && smoothed.specific == plain.specific, "{eps}: {smoothed:?} {plain:?}");
+        }
+        assert_eq!(at(smoothed + 1e-9).closed_form(0.3).cross, 0.0);
     }
 
     #[test]
     fn the_simulated_surrogate_agrees_with_the_theorem() {
         let samples = Samples::draw(1, 20_000);
-        for eps in [0.0, 0.1, 0.3, 0.4] {
-            let (found, expected) = (at(eps).simulate(Loss::Surrogate, &samples), at(eps).closed_form());
+        for (eps, label_smoothing) in [(0.0, 0.0), (0.1, 0.0), (0.3, 0.0), (0.4, 0.0), (0.1, 0.4), (0.35, 0.4)] {
+            let loss = Loss::Surrogate { label_smoothing };
+            let (found, expected) = (at(eps).simulate(loss, &samples), at(eps).closed_form(label_smoothing));
             // Four standard errors of σ/(λ√n).
             let tolerance = 4.0 * 0.6 / 20_000f64.sqrt() / 0.5;
             assert!(
@@ -458,7 +492,7 @@ mod tests {
     #[test]
     fn a_course_is_the_simulation_at_each_radius() {
         let samples = Samples::draw(1, 1_000);
-        for loss in [Loss::Surrogate, Loss::CrossEntropy { label_smoothing: 0.1 }] {
+        for loss in [Loss::Surrogate { label_smoothing: 0.0 }, Loss::CrossEntropy { label_smoothing: 0.1 }] {
             let question = Question { model: MODEL, loss };
             let course = question.course(&samples);
             assert_eq!((course.len(), course[0].eps, course[20].eps), (21, 0.0, 0.625));

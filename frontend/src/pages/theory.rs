@@ -29,7 +29,8 @@ const SLIDERS: [Slider; 4] = [
     ("deviation", "Deviation σ", "of that feature, in the units of μ", ["0.05", "2", "0.05"]),
     ("weight_decay", "Weight decay λ", "of λ/2 · ‖w‖² in the loss", ["0.05", "2", "0.05"]),
 ];
-const SMOOTHING: Slider = ("label_smoothing", "Label smoothing", "share of the label spread over the three classes", ["0", "0.9", "0.05"]);
+const SMOOTHING: Slider =
+    ("label_smoothing", "Label smoothing", "share of the label that the classes have in common", ["0", "0.9", "0.05"]);
 
 #[component]
 pub fn TheoryPage() -> impl IntoView {
@@ -83,34 +84,25 @@ fn same_course(a: &Question, b: &Question) -> bool {
 
 #[component]
 fn Controls(question: UrlState<Question>) -> impl IntoView {
-    // The former value is restored when cross-entropy is chosen again.
-    let smoothing = RwSignal::new(SMOOTHING.3[0].to_owned());
-    let is_surrogate = Signal::derive(move || question.get().loss == Loss::Surrogate);
+    let is_surrogate = Signal::derive(move || matches!(question.get().loss, Loss::Surrogate { .. }));
     let choose = move |surrogate: bool| {
-        let asked = question.get_untracked();
-        let [.., label_smoothing] = asked.values();
-        let chosen = if surrogate {
-            smoothing.set(label_smoothing);
-            asked.with("loss", "surrogate")
-        } else {
-            asked.with("loss", "cross_entropy").and_then(|asked| asked.with("label_smoothing", &smoothing.get_untracked()))
-        };
-        if let Ok(chosen) = chosen {
-            question.set(chosen);
-        }
+        question.update(|question| {
+            let label_smoothing = question.loss.label_smoothing();
+            question.loss = if surrogate { Loss::Surrogate { label_smoothing } } else { Loss::CrossEntropy { label_smoothing } };
+        });
     };
     view! {
         <form class="panel" aria-label="Parameters of the model" on:submit=|event| event.prevent_default()>
             <div class="sliders">
-                {SLIDERS.map(|slider| view! { <Range slider question off=Signal::stored(false)/> })}
+                {SLIDERS.map(|slider| view! { <Range slider question/> })}
                 <div class="field">
                     <Segments
                         legend="Simulated loss" name="loss" value=is_surrogate set=choose
                         options=vec![(true, "Surrogate"), (false, "Cross-entropy")]
                     />
-                    <p class="field-hint">"The theorem is about the surrogate: the largest margin of a rival."</p>
+                    <p class="field-hint">"The theorems are about the surrogate: the largest margin of a rival."</p>
                 </div>
-                <Range slider=SMOOTHING question off=is_surrogate/>
+                <Range slider=SMOOTHING question/>
             </div>
         </form>
     }
@@ -118,7 +110,7 @@ fn Controls(question: UrlState<Question>) -> impl IntoView {
 
 /// A parameter, set by slider or by number.
 #[component]
-fn Range(slider: Slider, question: UrlState<Question>, off: Signal<bool>) -> impl IntoView {
+fn Range(slider: Slider, question: UrlState<Question>) -> impl IntoView {
     let (name, label, hint, [least, largest, step]) = slider;
     let index = Question::PARAMETERS.iter().position(|known| *known == name).expect("sliders are of parameters");
     let value = Memo::new(move |_| question.get().values()[index].clone());
@@ -136,11 +128,11 @@ fn Range(slider: Slider, question: UrlState<Question>, off: Signal<bool>) -> imp
             <label class="field-label" for=id.clone()>{label}</label>
             <div class="slider-row">
                 <input
-                    id=id type="range" min=least max=largest step=step aria-describedby=hint_id.clone() disabled=move || off.get()
+                    id=id type="range" min=least max=largest step=step aria-describedby=hint_id.clone()
                     prop:value=move || value.get() on:input=move |event| set(event_target_value(&event))
                 />
                 <input
-                    class="input" type="number" min=least step="any" aria-label=format!("{label} as a number") disabled=move || off.get()
+                    class="input" type="number" min=least step="any" aria-label=format!("{label} as a number")
                     aria-invalid=move || error.with(Option::is_some).then_some("true")
                     prop:value=move || value.get() on:change=move |event| set(event_target_value(&event))
                 />
@@ -156,9 +148,16 @@ fn figures(question: &Question, answer: &Answer) -> Vec<Figure> {
     let Answer { theorem, simulated, .. } = answer;
     let pair = |weights: &Weights| format!("{} · {}", format::decimal(weights.specific, 2), format::decimal(weights.cross, 2));
     let chance = |weights: Weights| format::percent(model.chance_to_beat_a_rival(weights));
-    let limit = model.cross_class_limit();
+    let label_smoothing = question.loss.label_smoothing();
+    let limit = model.cross_class_limit(label_smoothing);
+    let note = match () {
+        () if limit == 0.0 => "w₂ is 0 for any ε".to_owned(),
+        () if label_smoothing > 0.0 => format!("w₂ is 0 from here on; one-hot from {}", format::decimal(model.cross_class_limit(0.0), 3)),
+        () => "w₂ is 0 from here on".to_owned(),
+    };
+    let name = if label_smoothing > 0.0 { "ε₁ = (μ − (1 − β)σ/√π)/2" } else { "ε₀ = (μ − σ/√π)/2" };
     vec![
-        Figure::new("ε₀ = (μ − σ/√π)/2", format::decimal(limit, 3), if limit > 0.0 { "w₂ is 0 from here on" } else { "w₂ is 0 for any ε" }),
+        Figure::new(name, format::decimal(limit, 3), note),
         Figure::new("μ/2", format::decimal(model.specific_limit(), 3), "w₁ is 0 from here on"),
         Figure::new("w₁ · w₂, theorem", pair(theorem), format!("chance {}", chance(*theorem))),
         Figure::new("w₁ · w₂, simulated", pair(simulated), format!("chance {}", chance(*simulated))),
@@ -176,7 +175,9 @@ fn finding(question: &Question, answer: &Answer) -> String {
     let eps = format::decimal(model.eps, 3);
     let Weights { specific, cross } = answer.simulated;
     let chance = |cross: f64| format::percent(model.chance_to_beat_a_rival(Weights { specific: 1.0, cross }));
-    let limit = model.cross_class_limit();
+    let label_smoothing = question.loss.label_smoothing();
+    let (plain, limit) = (model.cross_class_limit(0.0), model.cross_class_limit(label_smoothing));
+    let name = if label_smoothing > 0.0 { "ε₁" } else { "ε₀" };
     if model.eps >= model.specific_limit() {
         return format!(
             "At ε = {eps}, μ/2 or more, the attack takes away more than any feature gives: nothing is learned, whatever the loss."
@@ -184,13 +185,19 @@ fn finding(question: &Question, answer: &Answer) -> String {
     }
     let ratio = if specific > 0.0 { cross / specific } else { 0.0 };
     match question.loss {
-        Loss::Surrogate if model.eps < limit => format!(
-            "At ε = {eps}, below ε₀ = {}, cross-class features are in use: w₂ is {} of w₁, a share that falls as ε grows.",
+        Loss::Surrogate { .. } if (plain..limit).contains(&model.eps) => format!(
+            "At ε = {eps}, between ε₀ = {} and ε₁ = {}, smoothed labels keep the cross-class features that one-hot labels give up: w₂ is {} of w₁.",
+            format::decimal(plain, 3),
             format::decimal(limit, 3),
             format::percent(ratio)
         ),
-        Loss::Surrogate => format!(
-            "At ε = {eps}, above ε₀ = {}, the surrogate gives cross-class features no weight, although they would help: the chance to beat a \
+        Loss::Surrogate { .. } if model.eps < limit => format!(
+            "At ε = {eps}, below ε₀ = {}, cross-class features are in use: w₂ is {} of w₁, a share that falls as ε grows.",
+            format::decimal(plain, 3),
+            format::percent(ratio)
+        ),
+        Loss::Surrogate { .. } => format!(
+            "At ε = {eps}, above {name} = {}, the surrogate gives cross-class features no weight, although they would help: the chance to beat a \
              rival is {} without them and {} with w₂ = w₁.",
             format::decimal(limit, 3),
             chance(0.0),
@@ -198,7 +205,7 @@ fn finding(question: &Question, answer: &Answer) -> String {
         ),
         Loss::CrossEntropy { .. } => {
             let beyond = if model.eps >= limit {
-                format!("The theorem says w₂ = 0 here, above ε₀ = {}; with cross-entropy", format::decimal(limit, 3))
+                format!("The theorem says w₂ = 0 here, above {name} = {}; with cross-entropy", format::decimal(limit, 3))
             } else {
                 "With cross-entropy".to_owned()
             };
@@ -254,12 +261,15 @@ fn Explanation() -> impl IntoView {
                  negative. Shared features therefore vanish at ε₀ = (μ − σ/√π)/2, own ones only at μ/2.",
                 "Yet shared features help: the chance to beat one rival under attack, Φ((w₁ + w₂)(μ − 2ε) / (σ√(w₁² + w₂²))), rises with w₂ up to w₁. \
                  That is how the paper explains robust overfitting: training drops what robustness needs.",
+                "Theorem 3: with smoothed labels shared features last longer, up to ε₁ > ε₀, and w₂ is larger below. The smoothed surrogate \
+                 here is ours: a share β of the loss counts the mean margin over both rivals, to which both shared features contribute. Then \
+                 w₂ = (μ − (1 − β)σ/√π − 2ε)/λ and ε₁ = ε₀ + βσ/(2√π).",
                 "Source: Wei, Guo, Wang, ICML 2025, arXiv 2506.05032.",
             ])}
             {part("Where it stops being true", &[
                 "The threshold belongs to the surrogate loss, which is linear in the weights. Networks are trained with cross-entropy: choose it \
                  above. Then w₂ is above 0 wherever w₁ is, up to μ/2; only the share w₂/w₁ falls as ε grows. What the theorem calls vanishing is a tendency.",
-                "Label smoothing keeps margins small and so both weights; it does not bring a threshold.",
+                "In cross-entropy, label smoothing keeps margins small and so both weights; it does not bring a threshold.",
                 "The model has three classes, independent features of one size, weights tied over classes and never negative, and no \
                  finite training set. It says in which direction robust training pushes, not what a network of a given size does, and nothing of when.",
                 "Dots are minima over 2,500 draws that are the same for every ε, found by Newton steps; that they leave the lines a little even \
@@ -283,6 +293,8 @@ fn exports_of(question: &Question) -> Vec<Export> {
 mod tests {
     use super::*;
 
+    const PLAIN: Loss = Loss::Surrogate { label_smoothing: 0.0 };
+
     #[track_caller]
     fn check(eps: f64, loss: Loss, expected: &str) {
         let question = Question { model: Model { eps, ..Question::default().model }, loss };
@@ -293,9 +305,13 @@ mod tests {
     #[test]
     fn what_is_said_follows_the_radius_and_the_loss() {
         let cross_entropy = Loss::CrossEntropy { label_smoothing: 0.0 };
-        check(0.1, Loss::Surrogate, "below ε₀ = 0.331");
-        check(0.4, Loss::Surrogate, "no weight, although they would help");
-        check(0.5, Loss::Surrogate, "nothing is learned");
+        check(0.1, PLAIN, "below ε₀ = 0.331");
+        check(0.4, PLAIN, "no weight, although they would help");
+        check(0.5, PLAIN, "nothing is learned");
+        let smoothed = Loss::Surrogate { label_smoothing: 0.3 };
+        check(0.1, smoothed, "below ε₀ = 0.331");
+        check(0.35, smoothed, "between ε₀ = 0.331 and ε₁ = 0.382");
+        check(0.4, smoothed, "above ε₁ = 0.382");
         check(0.1, cross_entropy, "With cross-entropy there is no threshold");
         check(0.4, cross_entropy, "The theorem says w₂ = 0 here");
         check(0.6, cross_entropy, "nothing is learned");

@@ -33,7 +33,7 @@ pub struct Theory {
     weight_decay: Option<String>,
     /// `surrogate`, `cross_entropy`.
     loss: Option<String>,
-    /// Label smoothing of cross-entropy, in `[0, 1)`.
+    /// Label smoothing, of the theorem as well, in `[0, 1)`.
     label_smoothing: Option<String>,
     #[serde(default)]
     #[param(inline)]

@@ -61,21 +61,23 @@ const AXIS_NAMES: f64 = 28.0;
 const BOTTOM: f64 = 38.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 14.0;
+/// Distance of two lines whose names would touch.
+const CLOSE: f64 = 24.0;
 /// Number of steps of a line of chances, which is curved.
 const CHANCE_STEPS: u32 = 100;
 
 impl TheoryChart {
     /// w₁ and w₂ from the closed form and from the simulation.
     pub fn weights(question: &Question, course: &[Answer], theme: Theme) -> Self {
-        let model = question.model;
+        let (model, label_smoothing) = (question.model, question.loss.label_smoothing());
         let end = question.largest_radius();
         // Between these radii, the closed forms are straight lines.
-        let mut corners = vec![0.0, model.cross_class_limit(), model.specific_limit(), end];
+        let mut corners = vec![0.0, model.cross_class_limit(label_smoothing), model.specific_limit(), end];
         corners.retain(|eps| *eps <= end);
         corners.sort_by(f64::total_cmp);
         corners.dedup();
         let line = |name, color, weight: fn(&Weights) -> f64| {
-            let at = |eps: &f64| (*eps, weight(&Model { eps: *eps, ..model }.closed_form()));
+            let at = |eps: &f64| (*eps, weight(&Model { eps: *eps, ..model }.closed_form(label_smoothing)));
             Curve { name, mark: Mark::Line, color, points: corners.iter().map(at).collect() }
         };
         let dots = |name, color, weight: fn(&Weights) -> f64| {
@@ -107,7 +109,7 @@ impl TheoryChart {
         let curves = vec![
             line("w₂ = w₁, the best", Mark::Dashes, 2, of_use, &fixed(1.0)),
             line("w₂ = 0", Mark::Dashes, 3, of_use, &fixed(0.0)),
-            line("theorem", Mark::Line, 0, end, &|eps| at(eps).closed_form()),
+            line("theorem", Mark::Line, 0, end, &|eps| at(eps).closed_form(question.loss.label_smoothing())),
             Curve { name: "simulated", mark: Mark::Dots, color: 0, points: simulated.collect() },
         ];
         TheoryChart { quantity: Quantity::Chance, curves, ..Self::empty(question, course, theme) }
@@ -115,14 +117,16 @@ impl TheoryChart {
 
     fn empty(question: &Question, course: &[Answer], theme: Theme) -> Self {
         let model = question.model;
-        let limits = [(model.cross_class_limit(), "ε₀"), (model.specific_limit(), "μ/2")];
+        let label_smoothing = question.loss.label_smoothing();
+        let smoothed = (label_smoothing > 0.0).then(|| (model.cross_class_limit(label_smoothing), "ε₁"));
+        let limits = [Some((model.cross_class_limit(0.0), "ε₀")), smoothed, Some((model.specific_limit(), "μ/2"))];
         TheoryChart {
             question: *question,
             course: course.to_vec(),
             quantity: Quantity::Weights,
             curves: Vec::new(),
             // If cross-class features are never useful, ε₀ is 0 and has no mark.
-            limits: limits.into_iter().filter(|(eps, _)| *eps > 0.0).collect(),
+            limits: limits.into_iter().flatten().filter(|(eps, _)| *eps > 0.0).collect(),
             eps: model.eps,
             largest_eps: question.largest_radius(),
             theme,
@@ -210,10 +214,17 @@ impl TheoryChart {
     fn paint_radii<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &TheoryLayout) -> Result<(), ChartError> {
         let palette = self.theme.palette();
         let plot = layout.plot;
-        for (eps, name) in &self.limits {
-            let x = layout.x.to_pixel(*eps);
-            pen.vertical(x, plot.top - 8.0, plot.bottom(), 4.0, palette.axis)?;
-            pen.text(name, (x, plot.top - 16.0), Align::Middle, Font::new(AXIS_SIZE + 1.0, palette.text))?;
+        let places: Vec<f64> = self.limits.iter().map(|(eps, _)| layout.x.to_pixel(*eps)).collect();
+        for (index, (x, (_, name))) in places.iter().zip(&self.limits).enumerate() {
+            pen.vertical(*x, plot.top - 8.0, plot.bottom(), 4.0, palette.axis)?;
+            // Names of lines that are close give way to each other.
+            let is_close = |other: Option<&f64>| other.is_some_and(|other| (other - x).abs() < CLOSE);
+            let align = match (is_close(places.get(index + 1)), index > 0 && is_close(places.get(index - 1))) {
+                (true, false) => Align::End,
+                (false, true) => Align::Start,
+                _ => Align::Middle,
+            };
+            pen.text(name, (*x, plot.top - 16.0), align, Font::new(AXIS_SIZE + 1.0, palette.text))?;
         }
         let x = layout.x.to_pixel(self.eps);
         pen.vertical(x, plot.top, plot.bottom(), 0.0, palette.accent)?;
@@ -328,27 +339,33 @@ mod tests {
     use super::*;
     use crate::theory::{Loss, Model, Samples};
 
+    const PLAIN: Loss = Loss::Surrogate { label_smoothing: 0.0 };
+
     fn question(eps: f64, loss: Loss) -> Question {
         Question { model: Model { eps, ..Question::default().model }, loss }
     }
 
     #[test]
     fn the_theorem_is_drawn_through_its_corners() {
-        let question = question(0.1, Loss::Surrogate);
+        let question = question(0.1, PLAIN);
         let chart = TheoryChart::weights(&question, &[], Theme::Light);
         let radii: Vec<f64> = chart.curves[1].points.iter().map(|point| point.0).collect();
-        assert_eq!(radii, [0.0, question.model.cross_class_limit(), 0.5, 0.625]);
+        assert_eq!(radii, [0.0, question.model.cross_class_limit(0.0), 0.5, 0.625]);
         assert_eq!(chart.curves[0].points[0], (0.0, 2.0));
         assert!(chart.curves[1].points[1..].iter().all(|point| point.1.abs() < 1e-12), "{:?}", chart.curves[1].points);
         assert_eq!(chart.limits.iter().map(|limit| limit.1).collect::<Vec<_>>(), ["ε₀", "μ/2"]);
         let wide = Question { model: Model { deviation: 3.0, ..question.model }, ..question };
         assert_eq!(TheoryChart::weights(&wide, &[], Theme::Light).limits, [(0.5, "μ/2")], "never of use: nothing ends");
+        let smoothed = Question { loss: Loss::Surrogate { label_smoothing: 0.3 }, ..question };
+        let limits = TheoryChart::weights(&smoothed, &[], Theme::Light).limits;
+        assert_eq!(limits.iter().map(|limit| limit.1).collect::<Vec<_>>(), ["ε₀", "ε₁", "μ/2"]);
+        assert!(limits[0].0 < limits[1].0 && limits[1].0 < limits[2].0, "{limits:?}");
     }
 
     #[test]
     fn the_axis_reaches_the_radius_asked_about() {
-        assert_eq!(TheoryChart::weights(&question(0.1, Loss::Surrogate), &[], Theme::Light).largest_eps, 0.625);
-        assert_eq!(TheoryChart::weights(&question(1.5, Loss::Surrogate), &[], Theme::Light).largest_eps, 1.5);
+        assert_eq!(TheoryChart::weights(&question(0.1, PLAIN), &[], Theme::Light).largest_eps, 0.625);
+        assert_eq!(TheoryChart::weights(&question(1.5, PLAIN), &[], Theme::Light).largest_eps, 1.5);
     }
 
     #[test]
@@ -362,7 +379,7 @@ mod tests {
         use crate::chart::svg;
         let samples = Samples::draw(1, 200);
         for eps in [0.0, 0.2, 5.0] {
-            for loss in [Loss::Surrogate, Loss::CrossEntropy { label_smoothing: 0.3 }] {
+            for loss in [PLAIN, Loss::CrossEntropy { label_smoothing: 0.3 }] {
                 let question = question(eps, loss);
                 let course = question.course(&samples);
                 for chart in [TheoryChart::weights(&question, &course, Theme::Light), TheoryChart::chance(&question, &course, Theme::Dark)]
@@ -374,7 +391,7 @@ mod tests {
                 }
             }
         }
-        let question = question(0.2, Loss::Surrogate);
+        let question = question(0.2, PLAIN);
         let drawn = svg(720, 360, &TheoryChart::weights(&question, &question.course(&samples), Theme::Light)).unwrap();
         for text in ["ε₀", "μ/2", "ε = 0.2", "w₁, theorem", "w₂, simulated", "radius ε of the attack", "2.0"] {
             assert!(drawn.contains(&format!(">\n{text}\n")), "{text} is missing");

@@ -139,6 +139,8 @@ async fn the_theory_page_keeps_its_question_in_the_address_and_shows_where_the_t
     let other = Browser::open().await?;
     other.goto(&url).await?;
     other.sees("at ε = 0.395 w₂ is").await?;
+    other.goto(&app.url("/theory?eps=0.35&label_smoothing=0.3")).await?;
+    other.sees("smoothed labels keep the cross-class features that one-hot labels give up").await?;
     other.is_quiet().await?;
     Ok(())
 }
