@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::VariantNames;
 
 use crate::api::{NewSweep, SweepAxis};
-use crate::config::RunConfig;
+use crate::config::{Addition, RunConfig};
 use crate::eps::Eps;
 use crate::id::SweepId;
 use crate::problem::FieldError;
 
 /// Fields offered for a sweep, with their labels.
-pub const FIELDS: [(&str, &str); 15] = [
+pub const FIELDS: [(&str, &str); 16] = [
     ("seed", "Seed"),
     ("attack.eps", "Radius eps"),
     ("evaluation.eps", "Evaluation eps"),
@@ -24,6 +25,7 @@ pub const FIELDS: [(&str, &str); 15] = [
     ("training.weight_decay", "Weight decay"),
     ("training.batch_size", "Batch size"),
     ("training.label_smoothing", "Label smoothing"),
+    (Addition::FIELD, "Soft labels or weights"),
     ("training.trades_beta", "TRADES β"),
     ("data.label_noise", "Label noise"),
     ("data.train_samples", "Training images"),
@@ -57,6 +59,9 @@ pub fn expand(new: &NewSweep, id: &SweepId) -> Result<Vec<RunConfig>, Vec<FieldE
         if axis.values.is_empty() {
             fail("values", "is empty; name the values the field takes".to_owned());
         }
+        if let Some(value) = axis.values.iter().find(|value| axis.field == Addition::FIELD && addition(value).is_none()) {
+            fail("values", format!("`{}` is no addition; known: {}", text(value), Addition::VARIANTS.join(", ")));
+        }
         if (1..axis.values.len()).any(|value| axis.values[..value].contains(&axis.values[value])) {
             fail("values", "holds a value twice".to_owned());
         }
@@ -84,7 +89,9 @@ pub fn expand(new: &NewSweep, id: &SweepId) -> Result<Vec<RunConfig>, Vec<FieldE
         for axis in new.axes.iter().rev() {
             let value = &axis.values[rest % axis.values.len()];
             rest /= axis.values.len();
-            set(&mut config, &axis.field, value.clone());
+            if axis.field != Addition::FIELD {
+                set(&mut config, &axis.field, value.clone());
+            }
             values.push((axis.field.as_str(), value));
         }
         values.reverse();
@@ -93,6 +100,11 @@ pub fn expand(new: &NewSweep, id: &SweepId) -> Result<Vec<RunConfig>, Vec<FieldE
             errors.into_iter().map(|error| FieldError::new(format!("config.{}", error.field), error.message)).collect()
         };
         let mut made = RunConfig::parse(&config).map_err(named)?;
+        let added = values.iter().find(|(field, _)| *field == Addition::FIELD).and_then(|(_, value)| addition(value));
+        if let (Some(added), RunConfig::Train(config)) = (added, &mut made) {
+            added.set(&mut config.training);
+            made = RunConfig::parse(&made.to_json()).map_err(named)?;
+        }
         let name = name_of(&made, &new.config, &values);
         if let RunConfig::Train(config) = &mut made {
             config.name = name;
@@ -139,6 +151,10 @@ fn set(config: &mut Value, path: &str, value: Value) {
     *target = value;
 }
 
+fn addition(value: &Value) -> Option<Addition> {
+    value.as_str()?.parse().ok()
+}
+
 /// A value as text, without quotation marks.
 pub fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
@@ -164,11 +180,40 @@ pub fn axes(configs: &[RunConfig]) -> Vec<SweepAxis> {
         values.sort_by(|a, b| number(a).partial_cmp(&number(b)).unwrap_or(std::cmp::Ordering::Equal));
         (values.len() > 1).then(|| SweepAxis { field: field.clone(), values })
     });
-    axes.collect()
+    let mut axes: Vec<SweepAxis> = axes.collect();
+    if let Some(axis) = addition_axis(configs, &axes) {
+        axes.retain(|axis| !is_of_addition(&axis.field));
+        axes.push(axis);
+    }
+    axes
+}
+
+/// The axis in place of those of [`Addition::FIELDS`], if their values follow from the addition.
+fn addition_axis(configs: &[RunConfig], axes: &[SweepAxis]) -> Option<SweepAxis> {
+    let varied: Vec<&str> = axes.iter().map(|axis| axis.field.as_str()).filter(|field| is_of_addition(field)).collect();
+    let mut found: Vec<(Addition, Vec<Value>)> = Vec::new();
+    for config in configs {
+        let added = Addition::of(&config.as_train()?.training)?;
+        let values = varied.iter().map(|field| value_of(config, field)).collect();
+        match found.iter().find(|(known, _)| *known == added) {
+            Some((_, known)) if *known != values => return None,
+            Some(_) => {}
+            None => found.push((added, values)),
+        }
+    }
+    let values = || found.iter().map(|(added, _)| added.slug().into()).collect();
+    (varied.len() > 1 && found.len() > 1).then(|| SweepAxis { field: Addition::FIELD.to_owned(), values: values() })
+}
+
+fn is_of_addition(field: &str) -> bool {
+    Addition::FIELDS.iter().any(|part| field.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
 /// Value of a field in a configuration.
 pub fn value_of(config: &RunConfig, field: &str) -> Value {
+    if field == Addition::FIELD {
+        return config.as_train().and_then(|config| Addition::of(&config.training)).map_or(Value::Null, |added| added.slug().into());
+    }
     field.split('.').fold(config.to_json(), |value, key| value.get(key).cloned().unwrap_or(Value::Null))
 }
 
@@ -253,6 +298,27 @@ mod tests {
         assert_eq!(title(&[]), "");
     }
 
+    #[test]
+    fn additions_are_an_axis_of_their_own() {
+        let axis = json!([{"field": "training.addition", "values": Addition::VARIANTS}, {"field": "seed", "values": [1, 2]}]);
+        let configs = expand(&new(axis.clone()), &"soft".parse().unwrap()).unwrap();
+        let mut found = axes(&configs);
+        found.reverse();
+        assert_eq!(serde_json::to_value(&found).unwrap(), axis);
+        let trainings: Vec<_> = configs.iter().step_by(2).map(|config| &config.as_train().unwrap().training).collect();
+        assert_eq!((trainings[0].label_smoothing, trainings[1].label_smoothing, trainings[2].label_smoothing), (0.0, 0.1, 0.0));
+        let on =
+            trainings.iter().map(|training| (training.distillation.is_some(), training.weight_averaging.is_some(), training.awp.is_some()));
+        let (no, yes) = (false, true);
+        assert_eq!(on.collect::<Vec<_>>(), [(no, no, no), (no, no, no), (yes, no, no), (no, yes, no), (no, no, yes)]);
+        assert_eq!(configs[2].title(), "Digits · PGD AT · ℓ∞ 25.5/255 · addition label_smoothing · seed 1");
+
+        // Several strengths of one addition are not one value.
+        let strengths = new(json!([{"field": "training.label_smoothing", "values": [0.0, 0.1, 0.2]}]));
+        let configs = expand(&strengths, &"s".parse().unwrap()).unwrap();
+        assert_eq!(axes(&configs), strengths.axes);
+    }
+
     #[track_caller]
     fn check(axes: Value, field: &str, part: &str) {
         let errors = expand(&new(axes), &"s".parse().unwrap()).unwrap_err();
@@ -264,6 +330,7 @@ mod tests {
         check(json!([]), "axes", "empty");
         check(json!([{"field": "seed", "values": []}]), "axes[0].values", "empty");
         check(json!([{"field": "seed", "values": [1, 1]}]), "axes[0].values", "twice");
+        check(json!([{"field": "training.addition", "values": ["none", "kd"]}]), "axes[0].values", "`kd` is no addition; known: none,");
         check(json!([{"field": "device", "values": ["cpu"]}]), "axes[0].field", "`device`");
         check(json!([{"field": "seed", "values": [1]}, {"field": "seed", "values": [2]}]), "axes[1].field", "varied twice");
         check(json!([{"field": "attack.radius", "values": ["8/255"]}]), "config.attack.radius", "unknown field");

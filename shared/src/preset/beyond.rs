@@ -1,6 +1,7 @@
 //! Experiments beyond the paper, based on its CIFAR-10 recipe.
 
 use serde_json::Value;
+use strum::VariantNames;
 
 use super::paper::{cifar10_config, edited};
 use super::small::small;
@@ -25,31 +26,36 @@ pub(super) fn presets() -> Vec<Preset> {
             "Label smoothing",
             "AT with 0.1 of each label spread over all classes.",
             "Szegedy et al. 2016, arXiv 1512.00567",
-            |config| {
-                config.training.label_smoothing = 0.1;
-            },
+            |config| Addition::LabelSmoothing.set(&mut config.training),
         ),
         variant(
             "ema",
             "Weight averaging",
             "AT evaluated with an exponential moving average of the weights.",
             "Rebuffi et al. 2021, arXiv 2103.01946",
-            |config| {
-                // A short run does not have the thousand steps that 0.999 averages over.
-                let decay = if config.training.epochs > 50 { 0.999 } else { 0.9 };
-                config.training.weight_averaging = Some(WeightAveragingConfig { decay, start_epoch: 1 });
-            },
+            |config| Addition::WeightAveraging.set(&mut config.training),
         ),
         variant(
             "awp",
             "AWP",
             "AT with the weights perturbed against the loss as well, γ = 0.01.",
             "Wu et al. 2020, arXiv 2004.05884",
-            |config| {
-                let warmup_epochs = AwpConfig::default().warmup_epochs.min(config.training.epochs / 6);
-                config.training.awp = Some(AwpConfig { warmup_epochs, ..AwpConfig::default() });
-            },
+            |config| Addition::Awp.set(&mut config.training),
         ),
+        Preset {
+            sweep: vec![SweepAxis {
+                field: Addition::FIELD.into(),
+                values: Addition::VARIANTS.iter().map(|slug| Value::from(*slug)).collect(),
+            }],
+            ..variant(
+                "soft-labels",
+                "Soft labels side by side",
+                "E1 with one-hot labels, label smoothing, distillation, weight averaging and AWP: best and last accuracy, CAS and what \
+                 training past the best costs, beside each other.",
+                "Section 4.3 of the paper; sources of each addition with its preset",
+                |_| {},
+            )
+        },
         variant(
             "wrn-34-10",
             "WideResNet-34-10",

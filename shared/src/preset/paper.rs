@@ -69,7 +69,7 @@ fn eps_sweep_at_8() -> Preset {
 }
 
 fn distillation() -> Preset {
-    let distill = |config: &mut TrainConfig| config.training.distillation = Some(DistillationConfig::default());
+    let distill = |config: &mut TrainConfig| Addition::Distillation.set(&mut config.training);
     Preset {
         id: "distillation".into(),
         title: "E4: AT with knowledge distillation".into(),
