@@ -37,8 +37,8 @@ pub fn correlation_matrix(class_attributions: &[Vec<f64>]) -> Matrix {
     Matrix::cosine(class_attributions)
 }
 
-/// Features, labels and predictions of a set of images, and W: everything that attributions are computed
-/// from.
+/// Features, labels and predictions of a set of images, and the linear map from features to logits: everything
+/// that attributions are computed from.
 #[derive(Debug)]
 pub struct Samples {
     /// g(x), `[N, n]`.
@@ -49,6 +49,17 @@ pub struct Samples {
     pub predictions: Tensor,
     /// W, `[K, n]`. It must be a copy of the network's W, because training changes that in place.
     pub weight: Tensor,
+    /// b, `[K]`, a copy as well.
+    pub bias: Tensor,
+}
+
+/// What the linear map makes of the images of each class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassLogits {
+    /// Mean logit of class j over the images of class i, `[K][K]`. A row of zeros for a class without images.
+    pub means: Vec<Vec<f64>>,
+    /// Mean over all images of the softmax probability of the classes other than their own.
+    pub non_target_mass: f64,
 }
 
 /// The attributions of all classes and their similarities.
@@ -66,12 +77,13 @@ pub struct ClassAttributions {
 impl Clone for Samples {
     /// The clone shares memory with the original. Nothing writes to these tensors.
     fn clone(&self) -> Self {
-        let Samples { features, labels, predictions, weight } = self;
+        let Samples { features, labels, predictions, weight, bias } = self;
         Samples {
             features: features.shallow_clone(),
             labels: labels.shallow_clone(),
             predictions: predictions.shallow_clone(),
             weight: weight.shallow_clone(),
+            bias: bias.shallow_clone(),
         }
     }
 }
@@ -100,6 +112,29 @@ impl Samples {
     /// image.
     pub fn weight_matrix(&self) -> Matrix {
         correlation_matrix(&rows(&self.weight.to_kind(Kind::Double)))
+    }
+
+    /// Returns the cosines of the class means of the features over the samples in `subset`, without W.
+    pub fn feature_matrix(&self, subset: Subset) -> Matrix {
+        self.attribute(Aggregation::AverageFeatures, subset).matrix
+    }
+
+    /// Computes the logits of each class for the images of each class, over all samples.
+    pub fn class_logits(&self) -> ClassLogits {
+        no_grad(|| {
+            let classes = ClassSamples::of(self, Subset::All);
+            let bias = self.bias.to_kind(Kind::Double);
+            let (mut means, mut first) = (Vec::new(), 0);
+            let mut others = Tensor::zeros([0i64; 0], classes.options());
+            for (class, samples) in (0..).zip(classes.counts.iter().copied()) {
+                let features = classes.features.narrow(0, first, samples).to_kind(Kind::Double);
+                let logits = features.matmul(&classes.weight.tr()) + &bias;
+                others += samples as f64 - logits.softmax(1, Kind::Double).select(1, class).sum(Kind::Double);
+                means.push(logits.sum_dim_intlist([0i64].as_slice(), false, Kind::Double) / samples.max(1) as f64);
+                first += samples;
+            }
+            ClassLogits { means: rows(&Tensor::stack(&means, 0)), non_target_mass: others.double_value(&[]) / first.max(1) as f64 }
+        })
     }
 
     /// Computes 95 % confidence intervals by resampling the selected samples of each class with replacement.
@@ -180,7 +215,7 @@ struct Resampled {
 
 impl ClassSamples {
     fn of(samples: &Samples, subset: Subset) -> Self {
-        let Samples { features, labels, predictions, weight } = samples;
+        let Samples { features, labels, predictions, weight, .. } = samples;
         let chosen = match subset {
             Subset::All => Tensor::arange(labels.size()[0], (Kind::Int64, labels.device())),
             Subset::Correct => predictions.eq_tensor(labels).nonzero().view([-1]),

@@ -106,6 +106,7 @@ pub fn measure_samples_in_batches(
         labels: split.labels.shallow_clone(),
         predictions: joined(batches, 1),
         weight: probe.weight().shallow_clone(),
+        bias: probe.bias().shallow_clone(),
     };
     Ok((measurement(network, split, batches), samples))
 }

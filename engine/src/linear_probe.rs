@@ -21,12 +21,14 @@ pub struct LinearProbe {
     /// Number of the stage, from 1. `None` for the penultimate features.
     stage: Option<u32>,
     weight: Tensor,
+    bias: Tensor,
 }
 
 impl LinearProbe {
-    /// Uses g(x) and a copy of the network's current W.
+    /// Uses g(x) and copies of the network's current W and bias.
     pub fn penultimate(network: &Network) -> Self {
-        LinearProbe { stage: None, weight: network.linear_weight().detach().copy() }
+        let copy = |tensor: &Tensor| tensor.detach().copy();
+        LinearProbe { stage: None, weight: copy(network.linear_weight()), bias: copy(network.linear_bias()) }
     }
 
     /// Uses the output of `stage` (from 1), averaged over positions, and fits W to the labels of `split`.
@@ -73,12 +75,20 @@ impl LinearProbe {
         let ridge = (within.trace() * RIDGE / mean.size()[0] as f64).clamp_min(f64::MIN_POSITIVE);
         let weight =
             Tensor::linalg_solve(&(within + Tensor::eye(mean.size()[0], (Kind::Double, Device::Cpu)) * ridge), &between.tr(), true);
-        Ok(LinearProbe { stage: Some(stage), weight: weight.tr().contiguous().to_device(network.device()) })
+        let weight = weight.tr().contiguous();
+        let bias = counts / samples - weight.mv(&mean);
+        let [weight, bias] = [weight, bias].map(|tensor| tensor.to_device(network.device()));
+        Ok(LinearProbe { stage: Some(stage), weight, bias })
     }
 
     /// Returns W, `[K, n]`; in float64 if it was fitted.
     pub fn weight(&self) -> &Tensor {
         &self.weight
+    }
+
+    /// Returns the intercept of the map, `[K]`; in float64 if it was fitted.
+    pub fn bias(&self) -> &Tensor {
+        &self.bias
     }
 
     /// Returns the features of `images` in the probed layer, and the logits of the network.

@@ -61,7 +61,7 @@ pub fn largest_indices(values: &[f64], count: usize) -> Vec<usize> {
 /// Returns `[N][dimensions]`. The sum of a row is the part of the sample's logit that comes from these
 /// dimensions.
 pub fn drives(samples: &Samples, dimensions: &[usize]) -> Vec<Vec<f64>> {
-    let Samples { features, labels, predictions: _, weight } = samples;
+    let Samples { features, labels, weight, .. } = samples;
     let dimensions = index_tensor(dimensions).to_device(features.device());
     let there = |rows: &Tensor| rows.index_select(1, &dimensions).to_kind(Kind::Double);
     let drives = attribution(&there(features), &there(weight), labels);
@@ -161,6 +161,7 @@ impl AttackInputs {
                 labels: self.split.labels.shallow_clone(),
                 predictions: predicted,
                 weight: network.linear_weight().detach().copy(),
+                bias: network.linear_bias().detach().copy(),
             },
         })
     }

@@ -117,6 +117,7 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(comparisons::get_comparison))
         .routes(routes!(pairs::list_pairs))
         .routes(routes!(pairs::list_cells))
+        .routes(routes!(pairs::list_interference))
         .routes(routes!(shares::list_shares, shares::create_share))
         .routes(routes!(shares::delete_share))
         .routes(routes!(shares::renew_share))

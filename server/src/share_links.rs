@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use shared::api::{NewLink, NewShare, Share};
 use shared::id::{RunId, ShareId, ShareToken};
 use shared::view::View;
-use sqlx::{FromRow, QueryBuilder, Sqlite, SqlitePool};
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
 
 use crate::db::{at, now};
@@ -75,9 +75,7 @@ impl ShareLinks {
         .bind(end)
         .fetch_one(&mut *transaction)
         .await?;
-        for run in runs {
-            sqlx::query("INSERT INTO share_runs (share, run) VALUES (?, ?)").bind(id).bind(run.as_str()).execute(&mut *transaction).await?;
-        }
+        note_runs(&mut transaction, id, runs).await?;
         transaction.commit().await?;
         self.keep().await;
         let share = self.of(&token).await?.ok_or(sqlx::Error::RowNotFound)?;
@@ -169,13 +167,7 @@ impl ShareLinks {
                 .bind(expires_at)
                 .execute(&mut *transaction)
                 .await?;
-            for run in shown {
-                sqlx::query("INSERT INTO share_runs (share, run) VALUES (?, ?)")
-                    .bind(id)
-                    .bind(run.as_str())
-                    .execute(&mut *transaction)
-                    .await?;
-            }
+            note_runs(&mut transaction, i64::from(*id), &shown).await?;
         }
         transaction.commit().await?;
         Ok(())
@@ -194,6 +186,14 @@ impl ShareLinks {
             tracing::warn!("share links are in the database only; {} cannot be written: {error}", self.file.display());
         }
     }
+}
+
+/// Notes which runs a share shows.
+async fn note_runs(transaction: &mut SqliteConnection, share: i64, runs: &[RunId]) -> sqlx::Result<()> {
+    for run in runs {
+        sqlx::query("INSERT INTO share_runs (share, run) VALUES (?, ?)").bind(share).bind(run.as_str()).execute(&mut *transaction).await?;
+    }
+    Ok(())
 }
 
 /// Begins a query for shares.

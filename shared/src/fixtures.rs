@@ -55,24 +55,12 @@ pub fn started(epochs: u32) -> Started {
 
 /// An epoch of one second in which nothing was measured but the loss.
 pub fn epoch(epoch: u32) -> Epoch {
-    Epoch {
-        epoch,
-        learning_rate: 0.1,
-        train_loss: Some(1.0),
-        train_clean_accuracy: None,
-        train_robust_accuracy: None,
-        test_clean_accuracy: None,
-        test_robust_accuracy: None,
-        test_loss: None,
-        holdout_robust_accuracy: None,
-        seconds: 1.0,
-        elapsed_secs: f64::from(epoch),
-    }
+    Epoch { learning_rate: 0.1, train_loss: Some(1.0), seconds: 1.0, elapsed_secs: f64::from(epoch), ..Epoch::unmeasured(epoch) }
 }
 
 /// A matrix that a run has recorded.
 pub fn matrix_of(epoch: u32, inputs: Inputs, cas: f64) -> AttributionEntry {
-    AttributionEntry { epoch, inputs, file: String::new(), cas, cas_normalized: cas / 90.0 }
+    AttributionEntry { epoch, inputs, file: String::new(), cas, cas_normalized: cas / 90.0, non_target_mass: None }
 }
 
 /// An attribution on adversarial inputs, with classes named `0`, `1`, ….
@@ -107,6 +95,9 @@ pub fn attribution(run: &str, epoch: u32, matrix: Matrix) -> Attribution {
             checkpoint: None,
             confusion: Vec::new(),
             weight_matrix: None,
+            feature_matrix: None,
+            mean_logits: None,
+            non_target_mass: None,
             bootstrap: None,
             feature_dim: 4,
             checkpoint_sha256: String::new(),

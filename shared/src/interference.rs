@@ -1,9 +1,9 @@
 //! Whether classes that share features are those that the attack confuses: relations between classes, held
 //! against each other.
 //!
-//! Three relations of each pair of classes are at hand for every matrix: C, the cosine of their attributions;
-//! the cosine of their rows of W, which owes nothing to images; and the traffic, which is how often images of
-//! one are taken for the other. Two relations are compared by Spearman's rank correlation over all pairs.
+//! Four relations of each pair of classes are at hand for every matrix: C, the cosine of their attributions;
+//! the cosine of their rows of W, which owes nothing to images; the cosine of their mean features, which owes
+//! nothing to W; and the traffic, which is how often images of one are taken for the other. Two relations are compared by Spearman's rank correlation over all pairs.
 //! Pairs share classes and are not independent, so its significance comes from Mantel's permutation test:
 //! Mantel 1967, <https://aacrjournals.org/cancerres/article/27/2_Part_1/209>.
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter, IntoEnumIterator, IntoStaticStr};
 
 use crate::api::AttributionFile;
+use crate::config::Aggregation;
 use crate::matrix::Matrix;
 use crate::random::SplitMix;
 
@@ -26,6 +27,8 @@ pub enum Relation {
     Attribution,
     /// Cosine of the rows of W.
     Weights,
+    /// Cosine of the mean features.
+    Features,
     /// Fraction of the images of both classes that are taken for the other one.
     Traffic,
 }
@@ -47,7 +50,7 @@ pub struct Association {
 pub struct Interference {
     /// Number of random orders of the classes behind each p.
     pub permutations: u32,
-    /// Each pair of relations that are known. Older files lack W or the confusion.
+    /// Each pair of relations that are known. Older files lack some.
     pub associations: Vec<Association>,
 }
 
@@ -56,6 +59,7 @@ impl Relation {
         match self {
             Relation::Attribution => "C",
             Relation::Weights => "cosine of the rows of W",
+            Relation::Features => "cosine of the mean features",
             Relation::Traffic => "traffic of the attack",
         }
     }
@@ -64,16 +68,32 @@ impl Relation {
         match self {
             Relation::Attribution => "C",
             Relation::Weights => "W",
+            Relation::Features => "features",
             Relation::Traffic => "traffic",
+        }
+    }
+
+    /// Whether a file has its values.
+    pub fn is_in(self, file: &AttributionFile) -> bool {
+        match self {
+            Relation::Attribution => true,
+            Relation::Weights => file.weight_matrix.is_some(),
+            // Otherwise C is the same.
+            Relation::Features => file.feature_matrix.is_some() && file.aggregation != Aggregation::AverageFeatures,
+            Relation::Traffic => !file.confusion.is_empty() && file.confusion.iter().all(|row| row.len() == file.confusion.len()),
         }
     }
 
     /// Its values for each pair; `None` if the file does not have them.
     pub fn of(self, file: &AttributionFile) -> Option<Matrix> {
+        if !self.is_in(file) {
+            return None;
+        }
         match self {
             Relation::Attribution => Some(file.matrix.clone()),
             Relation::Weights => file.weight_matrix.clone(),
-            Relation::Traffic => traffic(&file.confusion),
+            Relation::Features => file.feature_matrix.clone(),
+            Relation::Traffic => Some(traffic(&file.confusion)),
         }
     }
 }
@@ -91,17 +111,21 @@ impl Interference {
     }
 }
 
+/// Spearman's rank correlation of two relations over all pairs of classes; `None` if a file lacks one of them.
+pub fn rank_correlation(file: &AttributionFile, [x, y]: [Relation; 2]) -> Option<f64> {
+    Some(mantel(&x.of(file)?, &y.of(file)?, 0).0)
+}
+
 /// Entry `(i, j)`: of the images of classes i and j, the fraction that is taken for the other. 0 on the
 /// diagonal.
-fn traffic(confusion: &[Vec<u32>]) -> Option<Matrix> {
+fn traffic(confusion: &[Vec<u32>]) -> Matrix {
     let totals: Vec<f64> = confusion.iter().map(|row| row.iter().map(|count| f64::from(*count)).sum()).collect();
     let share = |i: usize, j: usize| match totals[i] + totals[j] {
         total if i == j || total == 0.0 => 0.0,
         total => f64::from(confusion[i][j] + confusion[j][i]) / total,
     };
-    let square = confusion.iter().all(|row| row.len() == confusion.len());
-    let rows = || (0..confusion.len()).map(|i| (0..confusion.len()).map(|j| share(i, j)).collect()).collect::<Vec<Vec<f64>>>();
-    (!confusion.is_empty() && square).then(|| Matrix::try_from(rows()).ok()).flatten()
+    let rows: Vec<Vec<f64>> = (0..confusion.len()).map(|i| (0..confusion.len()).map(|j| share(i, j)).collect()).collect();
+    Matrix::try_from(rows).expect("a square of fractions")
 }
 
 /// Spearman's rank correlation of two matrices over the pairs `i < j`, and its two-sided p.
@@ -185,10 +209,9 @@ mod tests {
 
     #[test]
     fn traffic_is_the_fraction_of_both_classes_that_is_taken_for_the_other() {
-        let found = traffic(&[vec![6, 3, 1], vec![1, 9, 0], vec![0, 0, 20]]).unwrap();
+        let found = traffic(&[vec![6, 3, 1], vec![1, 9, 0], vec![0, 0, 20]]);
         assert_eq!((found.get(0, 1), found.get(1, 0), found.get(0, 2), found.get(1, 2), found.get(0, 0)), (0.2, 0.2, 1.0 / 30.0, 0.0, 0.0));
-        assert_eq!(traffic(&[]), None);
-        assert_eq!(traffic(&[vec![0, 0], vec![0, 0]]).unwrap().get(0, 1), 0.0);
+        assert_eq!(traffic(&[vec![0, 0], vec![0, 0]]).get(0, 1), 0.0);
     }
 
     #[test]
@@ -197,6 +220,8 @@ mod tests {
         (file.weight_matrix, file.confusion) = (None, Vec::new());
         assert_eq!(Interference::of(&file).associations, []);
         file.weight_matrix = Some(file.matrix.clone());
+        assert_eq!(rank_correlation(&file, [Relation::Attribution, Relation::Weights]).map(|found| (found * 1e9).round()), Some(1e9));
+        assert_eq!(rank_correlation(&file, [Relation::Attribution, Relation::Traffic]), None);
         let [only] = Interference::of(&file).associations[..] else { panic!() };
         assert_eq!((only.x, only.y), (Relation::Attribution, Relation::Weights));
         assert!((only.rank_correlation - 1.0).abs() < 1e-12, "{only:?}");

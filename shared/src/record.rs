@@ -110,6 +110,25 @@ pub struct Epoch {
     pub elapsed_secs: f64,
 }
 
+impl Epoch {
+    /// An epoch of which nothing is known.
+    pub fn unmeasured(epoch: u32) -> Self {
+        Epoch {
+            epoch,
+            learning_rate: 0.0,
+            train_loss: None,
+            train_clean_accuracy: None,
+            train_robust_accuracy: None,
+            test_clean_accuracy: None,
+            test_robust_accuracy: None,
+            test_loss: None,
+            holdout_robust_accuracy: None,
+            seconds: 0.0,
+            elapsed_secs: 0.0,
+        }
+    }
+}
+
 /// A checkpoint was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Checkpoint {
@@ -130,6 +149,9 @@ pub struct AttributionEntry {
     pub file: String,
     pub cas: f64,
     pub cas_normalized: f64,
+    /// As in the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub non_target_mass: Option<f64>,
 }
 
 /// Result of one attack of an evaluation. Accuracies are fractions of all images.
@@ -372,7 +394,12 @@ impl Metrics {
 
     /// CAS of an epoch; `None` if it was not measured.
     pub fn cas(&self, epoch: u32, inputs: Inputs) -> Option<f64> {
-        self.attributions.iter().find(|entry| entry.epoch == epoch && entry.inputs == inputs).map(|entry| entry.cas)
+        self.attribution(epoch, inputs).map(|entry| entry.cas)
+    }
+
+    /// The attribution of an epoch, if it was measured.
+    pub fn attribution(&self, epoch: u32, inputs: Inputs) -> Option<&AttributionEntry> {
+        self.attributions.iter().find(|entry| entry.epoch == epoch && entry.inputs == inputs)
     }
 
     /// Finished fraction of the run, in `[0, 1]`.

@@ -2,6 +2,7 @@
 //!
 //! The same text is the path in the browser, the content of a share link and the name of a figure.
 
+mod cells;
 mod lens;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::str::FromStr;
 use crate::config::Inputs;
 use crate::id::{AttributionId, IdError, RunId};
 
+pub use self::cells::Cells;
 pub use self::lens::{CURVES, CurvesLens, Lens, LensOption, LossScale, Order, Ramp, Region, Scale, Show};
 
 /// Error: a text is not a view.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use shared::config::ImportConfig;
+use shared::config::{ImportConfig, LAST_EPOCH};
 use shared::inspection::FoundCheckpoint;
 
 use super::detect;
@@ -33,9 +33,6 @@ const MOST_NAMES: usize = 20;
 const MOST_LOG_BYTES: u64 = 64 << 20;
 /// Most files in a folder.
 const MOST_FILES: usize = 10_000;
-/// Largest number of an epoch.
-const LAST_EPOCH: u32 = 1_000_000;
-
 /// Endings that codes give to checkpoints. Any other file may be one as well; it is left out where it is none.
 const ENDINGS: [&str; 9] = [".safetensors", ".pickle", ".ckpt", ".pth", ".tar", ".bin", ".pkl", ".pt", ".t7"];
 const LOG_ENDINGS: [&str; 4] = [".log", ".txt", ".csv", ".tsv"];

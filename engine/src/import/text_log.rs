@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use shared::config::LAST_EPOCH;
 use shared::record::Epoch;
 
 /// Content of a log.
@@ -20,9 +21,6 @@ pub struct TextLog {
     /// What it tells of its epochs, in words.
     pub curves: Vec<&'static str>,
 }
-
-/// Largest number of an epoch.
-const LAST_EPOCH: u32 = 1_000_000;
 
 /// What a column of a table or a number of a sentence is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,6 +6,7 @@ use std::time::Instant;
 use shared::api::{AttackUsed, AttributionFile};
 use shared::config::{Aggregation, Inputs, Layer, SplitName, Subset};
 use shared::id::CheckpointId;
+use shared::matrix::Matrix;
 use shared::record::{AttributionEntry, Record};
 
 use crate::Error;
@@ -61,6 +62,7 @@ pub(super) fn write(
     } = facts;
     let classes = samples.attribute(aggregation, subset);
     let bootstrap = kept.or_save(|stop| samples.bootstrap(aggregation, subset, bootstrap, seed, stop))?;
+    let logits = samples.class_logits();
     let content = AttributionFile {
         epoch,
         inputs,
@@ -80,6 +82,9 @@ pub(super) fn write(
         accuracy: measurement.accuracy(),
         confusion: measurement.confusion.clone(),
         weight_matrix: Some(samples.weight_matrix()),
+        feature_matrix: Some(samples.feature_matrix(subset)),
+        mean_logits: Some(Matrix::try_from(logits.means).map_err(|error| Error::Data(format!("mean logits: {error}")))?),
+        non_target_mass: Some(logits.non_target_mass),
         bootstrap,
         feature_dim: samples.weight.size()[1] as u32,
         checkpoint_sha256: checkpoint_sha256.to_owned(),
@@ -119,7 +124,7 @@ fn read(dir: &RunDir, epoch: u32, inputs: Inputs) -> Result<AttributionFile, Err
 }
 
 fn record(dir: &mut RunDir, content: &AttributionFile) -> Result<(), Error> {
-    let AttributionFile { epoch, inputs, cas, cas_normalized, .. } = *content;
+    let AttributionFile { epoch, inputs, cas, cas_normalized, non_target_mass, .. } = *content;
     let file = run_dir::attribution_file(epoch, inputs);
-    dir.append(&Record::Attribution(AttributionEntry { epoch, inputs, file, cas, cas_normalized }))
+    dir.append(&Record::Attribution(AttributionEntry { epoch, inputs, file, cas, cas_normalized, non_target_mass }))
 }

@@ -220,7 +220,7 @@ fn add_measured(dir: &mut RunDir, epoch: u32, source: &ImportSource) -> Result<(
         Some(logged) => logged.clone(),
         // Among epochs with a loss, one without looks like a training that broke down.
         None if in_log(|epoch| epoch.train_loss) => return Ok(()),
-        None => unmeasured(epoch),
+        None => Epoch::unmeasured(epoch),
     };
     // A curve is of one attack and one code.
     if !in_log(|epoch| epoch.test_clean_accuracy) {
@@ -230,25 +230,8 @@ fn add_measured(dir: &mut RunDir, epoch: u32, source: &ImportSource) -> Result<(
         record.test_robust_accuracy = attributions::accuracy(dir, epoch, Inputs::Adversarial)?;
     }
     let is_new = dir.metrics().epochs.iter().all(|known| *known != record);
-    let has_any = record != unmeasured(epoch);
+    let has_any = record != Epoch::unmeasured(epoch);
     if is_new && has_any { dir.append(&Record::Epoch(record)) } else { Ok(()) }
-}
-
-/// Returns the record of an epoch of which nothing is known.
-fn unmeasured(epoch: u32) -> Epoch {
-    Epoch {
-        epoch,
-        learning_rate: 0.0,
-        train_loss: None,
-        train_clean_accuracy: None,
-        train_robust_accuracy: None,
-        test_clean_accuracy: None,
-        test_robust_accuracy: None,
-        test_loss: None,
-        holdout_robust_accuracy: None,
-        seconds: 0.0,
-        elapsed_secs: 0.0,
-    }
 }
 
 /// Finds the files at `path`: a single checkpoint, a training log of the public code, or any other folder of

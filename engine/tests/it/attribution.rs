@@ -65,6 +65,28 @@ fn class_attributions_are_means_over_true_classes() {
     assert_eq!(samples.weight_matrix(), correlation_matrix(&rows));
 }
 
+#[test]
+fn mean_logits_and_non_target_mass_are_those_of_the_network() {
+    let network = small_network(Dataset::Digits, Kind::Double);
+    let split = digits();
+    let logits = network.forward(&split.images(), BatchNormMode::Eval).logits;
+    let (logits, labels): (Vec<Vec<f64>>, Vec<i64>) = (Vec::try_from(logits.detach()).unwrap(), Vec::try_from(&split.labels).unwrap());
+    let (_, samples) = measure_digits(&split, EvalInputs::Clean, 250);
+    let found = samples.class_logits();
+    for class in 0..10 {
+        let members: Vec<&Vec<f64>> = logits.iter().zip(&labels).filter(|(_, label)| **label == class).map(|(logits, _)| logits).collect();
+        let mean = |other: usize| members.iter().map(|logits| logits[other]).sum::<f64>() / members.len() as f64;
+        assert_close("mean logits", &found.means[class as usize], &(0..10).map(mean).collect::<Vec<f64>>(), 1e-12);
+    }
+    let others = logits.iter().zip(&labels).map(|(logits, label)| {
+        let exponents: Vec<f64> = logits.iter().map(|logit| logit.exp()).collect();
+        1.0 - exponents[*label as usize] / exponents.iter().sum::<f64>()
+    });
+    let mass = others.sum::<f64>() / labels.len() as f64;
+    assert_close("non-target mass", &[found.non_target_mass], &[mass], 1e-12);
+    assert!((0.3..1.0).contains(&mass), "an untrained network is unsure: {mass}");
+}
+
 /// Results may differ by the rounding of sums in another order.
 #[test]
 fn the_size_of_batches_changes_nothing() {
@@ -105,7 +127,7 @@ fn samples(counts: &[i64], features: i64, seed: u32) -> Samples {
         let weight = Tensor::randn([classes, features], DOUBLE);
         let features = (means.index_select(0, &labels) + Tensor::randn([labels.size()[0], features], DOUBLE)).relu();
         let predictions = Tensor::randint(classes, [labels.size()[0]], (Kind::Int64, Device::Cpu));
-        Samples { features, labels, predictions, weight }
+        Samples { features, labels, predictions, weight, bias: Tensor::zeros([classes], DOUBLE) }
     })
 }
 
@@ -229,7 +251,8 @@ fn intervals_are_as_wide_as_the_delta_method_says_and_cover_the_truth_as_often_a
         let noise = random::draw(Seed::once(set, Purpose::Step), || Tensor::randn([2 * count, 2], DOUBLE) * 0.5);
         let features = means.index_select(0, &labels) + noise;
         let weight = Tensor::ones([2, 2], DOUBLE);
-        let samples = Samples { features, labels: labels.shallow_clone(), predictions: labels.shallow_clone(), weight };
+        let bias = Tensor::zeros([2], DOUBLE);
+        let samples = Samples { features, labels: labels.shallow_clone(), predictions: labels.shallow_clone(), weight, bias };
         let found = bootstrap(&samples, Aggregation::AverageThenCosine, Subset::All, 300);
         let [low, high] = found.cell(0, 1).unwrap();
         covered += u32::from((low..=high).contains(&truth));

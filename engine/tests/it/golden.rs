@@ -90,8 +90,8 @@ fn check(network: &Network, images: &Tensor, expected: &Expected, tolerance: f64
     assert_close("cross-entropy", &[loss], &[expected.mean_cross_entropy], tolerance);
 
     let predictions = output.logits.argmax(1, false);
-    let samples =
-        Samples { features: output.features, labels: labels(), predictions, weight: network.linear_weight().detach().shallow_clone() };
+    let [weight, bias] = [network.linear_weight(), network.linear_bias()].map(|tensor| tensor.detach().shallow_clone());
+    let samples = Samples { features: output.features, labels: labels(), predictions, weight, bias };
     let classes = samples.attribute(Aggregation::AverageThenCosine, Subset::All);
     let matrix = &classes.matrix;
     assert_close("norms", &classes.norms(), &expected.attribution_norms, tolerance);

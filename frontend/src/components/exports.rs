@@ -25,20 +25,22 @@ pub fn course(run: &RunId, inputs: Inputs, lens: &Lens) -> Option<Export> {
     Some(export("Selected pair over epochs", Exported::Chart, address))
 }
 
-#[component]
-pub fn Exports(#[prop(into)] exports: Signal<Vec<Export>>) -> impl IntoView {
-    let link = |what: &str, name: &str, address: String| {
+/// A row of links to the files of a figure.
+pub fn links((what, formats): Export) -> impl IntoView {
+    let link = |(name, address): (&str, String)| {
         let label = format!("{what} as {name}");
         view! { <a class="button button-small" rel="external" download="" href=address aria-label=label>{name.to_owned()}</a> }
     };
-    let group = move |(what, formats): Export| {
-        let links: Vec<_> = formats.into_iter().map(|(name, address)| link(&what, name, address)).collect();
-        view! { <p class="actions"><span class="export-name">{what}</span>{links}</p> }
-    };
+    let links: Vec<_> = formats.into_iter().map(link).collect();
+    view! { <p class="actions"><span class="export-name">{what}</span>{links}</p> }
+}
+
+#[component]
+pub fn Exports(#[prop(into)] exports: Signal<Vec<Export>>) -> impl IntoView {
     view! {
         <section class="exports" aria-label="Export">
             <h2>"Export"</h2>
-            {move || exports.get().into_iter().map(group).collect_view()}
+            {move || exports.get().into_iter().map(links).collect_view()}
         </section>
     }
 }

@@ -312,7 +312,7 @@ pub fn MatrixTable(heatmap: Memo<Heatmap>) -> impl IntoView {
         heatmap.with(|heatmap| {
             let name = |class: &usize| heatmap.name(*class);
             let value = |i: usize, j: usize| match heatmap.content {
-                Content::Cosine => format::decimal(heatmap.matrix.get(i, j), 3),
+                Content::Cosine | Content::Fraction | Content::Logit => format::decimal(heatmap.matrix.get(i, j), 3),
                 Content::Difference => format::signed(heatmap.matrix.get(i, j), 3),
             };
             let heads =

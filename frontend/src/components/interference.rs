@@ -3,19 +3,25 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use shared::api::Attribution;
+use shared::api::{Attribution, EpochCell, path};
 use shared::chart::AttributionFigure;
+use shared::chart::course::CourseOf;
 use shared::chart::scatter::Scatter;
 use shared::config::Inputs;
+use shared::export::Exported;
 use shared::format;
 use shared::interference::{Association, Interference, Relation};
 use strum::IntoEnumIterator;
 
+use super::dossier::CourseView;
 use super::explorer::Explorer;
+use super::exports::{export, links};
 use super::heatmap::is_open;
 use super::scatter::ScatterView;
 use crate::latest::latest;
+use crate::load::{Placeholder, fetched, shown as loaded};
 use crate::theme::use_theme;
+use crate::viewer::use_is_owner;
 
 /// Folded away at first, because its random orders take half a second for 200 classes.
 #[component]
@@ -34,6 +40,11 @@ pub fn InterferencePanel(attribution: Memo<Arc<Attribution>>, explorer: Explorer
     let scatter = move || {
         let relations = shown.get().filter(|_| open.get())?;
         Some(view! { <RelationScatter attribution relations explorer/> })
+    };
+    let is_owner = use_is_owner();
+    let course = move || {
+        let relations = shown.get().filter(|_| open.get())?;
+        Some(view! { <RelationCourse attribution relations/> })
     };
     let row = move |association: Association| {
         let Association { x, y, rank_correlation, p } = association;
@@ -67,6 +78,7 @@ pub fn InterferencePanel(attribution: Memo<Arc<Attribution>>, explorer: Explorer
                     </div>
                     <div>{scatter}</div>
                 </div>
+                {is_owner.then(|| view! { <div class="dossier-course"><h3>"Over the epochs"</h3>{course}</div> })}
             </details>
         }
     };
@@ -80,6 +92,33 @@ fn RelationScatter(attribution: Memo<Arc<Attribution>>, relations: [Relation; 2]
     let drawn = move || attribution.with(|attribution| Scatter::relations(&attribution.file, relations, theme.get()));
     let scatter = latest(untrack(drawn)?, drawn);
     Some(view! { <ScatterView scatter explorer otherwise="Each point is a pair of classes."/> })
+}
+
+/// The rank correlation of two relations in every matrix of the run.
+#[component]
+fn RelationCourse(attribution: Memo<Arc<Attribution>>, relations: [Relation; 2]) -> impl IntoView {
+    let [x, y] = relations;
+    let run = Memo::new(move |_| attribution.with(|attribution| (attribution.context.run.clone(), attribution.file.inputs)));
+    let address = move || {
+        let (run, inputs) = run.get();
+        format!("{}?x={x}&y={y}&inputs={}", path::run_interference(&run), inputs.id())
+    };
+    let cells = fetched::<Vec<EpochCell>>(move || Some(address()));
+    let files = move || {
+        export(format!("{} and {} over epochs", x.short(), y.short()), Exported::Chart, |format| format!("{}&format={format}", address()))
+    };
+    let course = move |cells: Vec<EpochCell>| match cells.len() {
+        0 | 1 => view! { <p class="muted">"The run holds no other matrix of these inputs with both relations."</p> }.into_any(),
+        _ => {
+            let marks = vec![(attribution.with(|attribution| attribution.file.epoch), "this")];
+            view! {
+                <CourseView of=CourseOf::RankCorrelation cells marks/>
+                {links(files())}
+            }
+            .into_any()
+        }
+    };
+    loaded(cells, Placeholder::Rows, course)
 }
 
 /// The pairs of relations that the file of an attribution has.

@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn every_option_has_a_control() {
         // The pages set how matrices are shown and the baseline, the matrix what is selected and visible, the curves theirs.
-        const ELSEWHERE: [&str; 7] = ["show", "base", "region", "cell", "epochs", "losses", "hide"];
+        const ELSEWHERE: [&str; 9] = ["cells", "traffic", "show", "base", "region", "cell", "epochs", "losses", "hide"];
         for option in Lens::OPTIONS.into_iter().filter(|option| !ELSEWHERE.contains(&option.name)) {
             assert!(include_str!("lens_bar.rs").contains(&format!("lens.{} = ", option.name)), "{} has none", option.name);
         }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use shared::api::{Attribution, AttributionContext, AttributionFile, CheckpointInfo, path};
 use shared::chart::AttributionFigure;
+use shared::chart::color_map::Content;
 use shared::chart::figure::checkpoint_name;
 use shared::chart::heatmap::Heatmap;
 use shared::config::{Inputs, Layer};
 use shared::export::Format;
 use shared::format;
 use shared::id::AttributionId;
-use shared::view::{Lens, Show, View};
+use shared::view::{Cells, Lens, Show, View};
 use strum::IntoEnumIterator;
 
 use super::NotFoundPage;
@@ -181,36 +182,34 @@ pub fn AttributionView(
 ) -> impl IntoView {
     let theme = use_theme();
     let plain_lens = Memo::new(move |_| Lens { cell: None, ..explorer.lens.get() });
-    let control = RwSignal::new(false);
-    let has_control = Memo::new(move |_| attribution.with(|attribution| attribution.file.weight_matrix.is_some()));
-    let shown = Memo::new(move |_| {
-        let control = control.get();
-        attribution
-            .with(|attribution| if control { of_weights(attribution).map(Arc::new) } else { None }.unwrap_or_else(|| attribution.clone()))
+    let cells = Memo::new(move |_| {
+        let cells = explorer.lens.get().cells;
+        attribution.with(|attribution| cells.or_attribution(&attribution.file))
     });
-    // The baseline does not apply to the rows of W.
-    let compared = Memo::new(move |_| baseline.get().filter(|_| !control.get()));
+    // A baseline applies to C alone.
+    let compared = Memo::new(move |_| baseline.get().filter(|_| cells.get() == Cells::Attribution));
     let ordering = Memo::new(move |_| plain_lens.get().ordering());
     // Clustering is slow. This memo keeps it from running with every step of a zoom or a slider.
-    let arrangement =
-        Memo::new(move |_| compared.with(|compared| shown.with(|shown| Heatmap::arrangement(shown, compared.as_deref(), &ordering.get()))));
+    let arrangement = Memo::new(move |_| {
+        compared.with(|compared| attribution.with(|shown| Heatmap::arrangement(shown, compared.as_deref(), &ordering.get())))
+    });
     let heatmap = Memo::new(move |_| {
         let (lens, theme) = (plain_lens.get(), theme.get());
-        compared.with(|compared| shown.with(|shown| Heatmap::in_order(shown, compared.as_deref(), arrangement.get(), &lens, theme)))
+        compared.with(|compared| attribution.with(|shown| Heatmap::in_order(shown, compared.as_deref(), arrangement.get(), &lens, theme)))
     });
     let show = Signal::derive(move || explorer.lens.get().show);
     let has_baseline = Memo::new(move |_| {
         let comparable = |attribution: &Arc<Attribution>| baseline.with(|baseline| attribution.comparable(baseline.as_deref()).is_some());
-        !control.get() && attribution.with(comparable)
+        cells.get() == Cells::Attribution && attribution.with(comparable)
     });
     let name = Signal::derive(move || {
         let checkpoint = attribution.with(|attribution| checkpoint_name(attribution));
         let other = baseline.with(|baseline| baseline.as_deref().map(checkpoint_name)).filter(|_| has_baseline.get());
-        match (control.get(), explorer.lens.get().show, other) {
-            (true, ..) => format!("Rows of W, {checkpoint}"),
-            (false, Show::Difference, Some(other)) => format!("{checkpoint} less {other}"),
-            (false, Show::Split, Some(other)) => format!("{other} above, {checkpoint} below the diagonal"),
-            _ => checkpoint,
+        match (cells.get(), explorer.lens.get().show, other) {
+            (Cells::Attribution, Show::Difference, Some(other)) => format!("{checkpoint} less {other}"),
+            (Cells::Attribution, Show::Split, Some(other)) => format!("{other} above, {checkpoint} below the diagonal"),
+            (Cells::Attribution, ..) => checkpoint,
+            (cells, ..) => format!("{}, {checkpoint}", cells.label()),
         }
     });
     let figures =
@@ -221,15 +220,7 @@ pub fn AttributionView(
         <div class="split">
             <div class="stack">
             <section class="panel" aria-label="Heatmap">
-                <Show when=move || has_control.get()>
-                    <Segments
-                        legend="Matrix" name="matrix" value=control.into() set=move |on| control.set(on)
-                        options=vec![(false, "Attribution"), (true, "Rows of W alone")]
-                    />
-                </Show>
-                {move || control.get().then(|| view! {
-                    <p class="muted">"The control: cosines of the classes' weights, whatever the images. What differs from it comes from the features."</p>
-                })}
+                <CellsChoice attribution cells explorer/>
                 {move || has_baseline.get().then(|| view! {
                     <Segments
                         legend="Show" name="show" options=SHOWS.to_vec() value=show
@@ -242,7 +233,7 @@ pub fn AttributionView(
             </section>
             </div>
             <div class="stack">
-                <PairCard attribution shown explorer/>
+                <PairCard attribution cells explorer/>
                 <ClassTable attribution/>
             </div>
         </div>
@@ -252,10 +243,48 @@ pub fn AttributionView(
     }
 }
 
-/// The attribution with the matrix of the rows of W in place of its own; `None` if it has none.
-fn of_weights(attribution: &Attribution) -> Option<Attribution> {
-    let matrix = attribution.file.weight_matrix.clone()?;
-    Some(Attribution { file: AttributionFile { matrix, bootstrap: None, ..attribution.file.clone() }, ..attribution.clone() })
+/// The choice of what the cells show, of what the file has.
+#[component]
+fn CellsChoice(attribution: Memo<Arc<Attribution>>, cells: Memo<Cells>, explorer: Explorer) -> impl IntoView {
+    let known = Memo::new(move |_| {
+        attribution.with(|attribution| Cells::iter().filter(|cells| cells.are_in(&attribution.file)).collect::<Vec<_>>())
+    });
+    let has_traffic = Memo::new(move |_| known.with(|known| known.contains(&Cells::Traffic)));
+    let option =
+        move |other: Cells| view! { <option value=other.to_string() prop:selected=move || cells.get() == other>{other.label()}</option> };
+    let explanation =
+        move || Some(cells.get().explanation()).filter(|text| !text.is_empty()).map(|text| view! { <p class="muted">{text}</p> });
+    let choice = move || {
+        view! {
+            <div class="lens-bar">
+                <div class="lens-choice">
+                    <label for="lens-cells">"Matrix"</label>
+                    <select
+                        class="input" id="lens-cells"
+                        on:change=move |event| {
+                            let chosen = event_target_value(&event).parse().unwrap_or_default();
+                            explorer.lens.update(|lens| lens.cells = chosen);
+                        }
+                    >
+                        {known.get().into_iter().map(option).collect_view()}
+                    </select>
+                </div>
+                {has_traffic.get().then(|| view! {
+                    <label class="choice">
+                        <input
+                            type="checkbox" prop:checked=move || explorer.lens.get().traffic
+                            on:change=move |event| explorer.lens.update(|lens| lens.traffic = event_target_checked(&event))
+                        />
+                        <span>"Traffic of the attack as discs"</span>
+                    </label>
+                })}
+            </div>
+        }
+    };
+    view! {
+        {move || (known.with(Vec::len) > 1).then(choice)}
+        {explanation}
+    }
 }
 
 /// For example `[8.4, 9.7], 95 %`.
@@ -312,20 +341,21 @@ fn change(from: Option<f64>, to: Option<f64>) -> String {
 #[component]
 fn PairCard(
     attribution: Memo<Arc<Attribution>>,
-    /// The attribution with the matrix that is shown.
-    shown: Memo<Arc<Attribution>>,
+    /// What the matrix shows.
+    cells: Memo<Cells>,
     explorer: Explorer,
 ) -> impl IntoView {
     let content = move || {
         let cell = explorer.current()?;
-        let sent = attribution.with(|attribution| confused(&attribution.file, cell));
-        shown.with(|attribution| {
+        attribution.with(|attribution| {
             let file = &attribution.file;
             let (i, j) = cell;
             if i.max(j) >= file.matrix.classes() {
                 return None;
             }
             let name = |class: usize| file.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
+            let sent = confused(file, cell);
+            let shown = other_values(cells.get(), file, cell);
             let rank = (i != j).then(|| file.matrix.rank(i, j));
             let bounds = file.bootstrap.as_ref().and_then(|bootstrap| bootstrap.cell(i, j));
             let bounds = bounds.map(|[low, high]| interval(low, high, 3));
@@ -337,7 +367,7 @@ fn PairCard(
             let fact = |(what, value): (String, String)| view! { <div><dt>{what}</dt><dd>{value}</dd></div> };
             Some(view! {
                 <h2 class="pair-name">{format!("{} · {}", name(i), name(j))}</h2>
-                <dl class="facts">{facts.into_iter().flatten().chain(sent).map(fact).collect_view()}</dl>
+                <dl class="facts">{facts.into_iter().flatten().chain(shown).chain(sent).map(fact).collect_view()}</dl>
                 <DossierLink explorer/>
             })
         })
@@ -350,6 +380,21 @@ fn PairCard(
             )}
         </section>
     }
+}
+
+/// The values of a pair in a matrix other than C; both directions where they differ.
+fn other_values(cells: Cells, file: &AttributionFile, (i, j): Cell) -> Vec<(String, String)> {
+    let other = (cells != Cells::Attribution).then(|| cells.of(file)).flatten();
+    let Some((matrix, content)) = other else { return Vec::new() };
+    let text = |value: f64| if content == Content::Fraction { format::percent(value) } else { format::decimal(value, 4) };
+    if matrix.get(i, j) == matrix.get(j, i) {
+        return vec![(cells.label().to_owned(), text(matrix.get(i, j)))];
+    }
+    let name = |class: usize| file.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
+    let line = |(image, class): Cell| {
+        (format!("Logit of {}", name(class)), format!("{} on images of {}", text(matrix.get(image, class)), name(image)))
+    };
+    [(i, j), (j, i)].map(line).into()
 }
 
 /// How many images of each class are predicted as the other, on the inputs of the matrix. For a single class:

@@ -118,10 +118,15 @@ pub async fn get_attribution(
             let bars = ClassBars::of(&attribution, other, &arrangement_of(&attribution, other, &lens), &lens, theme);
             figures::answer(bars, format, &format!("{name}-classes"), provenance).await
         }
-        AttributionFigure::AttributionWeights | AttributionFigure::AttributionTraffic | AttributionFigure::WeightsTraffic => {
+        AttributionFigure::AttributionWeights
+        | AttributionFigure::AttributionFeatures
+        | AttributionFigure::AttributionTraffic
+        | AttributionFigure::WeightsFeatures
+        | AttributionFigure::WeightsTraffic
+        | AttributionFigure::FeaturesTraffic => {
             let drawn = chart.relations().and_then(|relations| Scatter::relations(&attribution.file, relations, theme));
             let Some(scatter) = drawn else {
-                let detail = format!("`{chart}` needs the rows of W and the confusion, which the file of `{name}` does not have");
+                let detail = format!("`{chart}` needs relations between classes that the file of `{name}` does not have");
                 return Err(ApiError::on_field(Kind::InvalidQuery, "chart", detail));
             };
             figures::answer(scatter, format, &format!("{name}-{chart}"), provenance).await

@@ -5,6 +5,7 @@ use std::io::{Cursor, Read};
 
 use axum::http::header;
 use serde_json::Value;
+use shared::api::EpochCell;
 use shared::export::{Exported, Format};
 use shared::id::RunId;
 use shared::interference::{Association, Interference, Relation};
@@ -515,4 +516,26 @@ async fn relations_between_classes_are_told_and_drawn_where_the_file_has_them() 
     let csv = get(&server, &address("csv")).await.text();
     assert!(table(&csv).starts_with("class_i,class_j,attribution,traffic\n"), "{csv}");
     assert_eq!(table(&csv).lines().count(), 46);
+
+    let course = |form: &str| format!("/api/runs/{run}/interference?x=attribution&y=traffic&format={form}");
+    let cells: Vec<EpochCell> = get(&server, &course("json")).await.json();
+    let [only] = &cells[..] else { panic!("the other epochs have no confusion: {cells:?}") };
+    assert!(only.epoch == 1 && only.value > 0.6 && only.interval.is_none(), "{only:?}");
+    check(&server, course, &format!("/runs/{run}")).await;
+    assert_eq!(get(&server, &course("json").replace("traffic", "features")).await.json::<Vec<EpochCell>>(), []);
+    server.get(&course("json").replace("traffic", "logits")).await.assert_problem(400, "invalid-query", Some("y"));
+
+    // The lens says which of the matrices of the file is drawn and written.
+    let traffic = get(&server, &format!("/api/attributions/{run}.e1.adversarial.csv?cells=traffic")).await.text();
+    let first = table(&traffic).lines().nth(1).unwrap().to_owned();
+    let cell: f64 = first.split(',').nth(2).unwrap().parse().unwrap();
+    let total = f64::from(file.confusion[0].iter().sum::<u32>() + file.confusion[1].iter().sum::<u32>());
+    assert_eq!(cell, 2.0 / total, "{first}");
+    let drawn = get(&server, &format!("/api/attributions/{run}.e1.adversarial.svg?cells=traffic&traffic=1")).await.text();
+    assert!(drawn.contains("Traffic of the attack · epoch 1") && drawn.contains("<circle"), "{drawn}");
+    server.get(&format!("/api/attributions/{run}.e1.adversarial.svg?cells=logit")).await.assert_problem(
+        400,
+        "invalid-query",
+        Some("cells"),
+    );
 }

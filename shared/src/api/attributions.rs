@@ -61,6 +61,18 @@ pub struct AttributionFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Vec<f64>>>)]
     pub weight_matrix: Option<Matrix>,
+    /// A control without W: the cosines of the class means of the features, over the same samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Vec<f64>>>)]
+    pub feature_matrix: Option<Matrix>,
+    /// Entry `(i, j)`: mean logit of class j over all images of class i.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Vec<f64>>>)]
+    pub mean_logits: Option<Matrix>,
+    /// Mean over all images of the softmax probability of the classes other than their own, in `[0, 1]`. Soft
+    /// labels keep it from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub non_target_mass: Option<f64>,
     /// Intervals of CAS and of the cells; absent if they were not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<Bootstrap>,
@@ -144,32 +156,33 @@ pub struct Attribution {
     pub file: AttributionFile,
 }
 
-/// `GET /api/runs/{id}/cells`: one cell of a run's matrix at one epoch.
+/// `GET /api/runs/{id}/cells` and `GET /api/runs/{id}/interference`: a number of a run's matrix at one epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EpochCell {
     /// Epoch of the checkpoint.
     pub epoch: u32,
-    /// Value of the cell.
+    /// Value of the cell, or the rank correlation.
     pub value: f64,
     /// Lower and upper end of the bootstrap interval; absent if the matrix has no intervals.
     pub interval: Option<[f64; 2]>,
 }
 
-/// Most classes whose matrices are kept whole for every epoch: 40 kB each at 20, but 3.4 MB at 200.
+/// Most classes whose matrices are kept whole for every epoch: 50 kB each at 20, but 4.8 MB at 200.
 pub const MOST_CLASSES_WHOLE: usize = 20;
 
 impl AttributionFile {
     /// What is kept of an epoch whose checkpoint is not: all that curves, the scrubber and comparisons show.
     ///
-    /// Above [`MOST_CLASSES_WHOLE`] classes, cells have four decimals, and the control and the intervals of
-    /// cells are left out: 0.4 MB in place of 3.4 MB for 200 classes. CAS, its interval and accuracies stay
+    /// Above [`MOST_CLASSES_WHOLE`] classes, cells have four decimals, and the controls, the logits and the
+    /// intervals of cells are left out: 0.4 MB in place of 4.8 MB for 200 classes. CAS, its interval and accuracies stay
     /// exact.
     pub fn thinned(self) -> Self {
         if self.matrix.classes() <= MOST_CLASSES_WHOLE {
             return self;
         }
         let bootstrap = self.bootstrap.map(|bootstrap| Bootstrap { low: None, high: None, ..bootstrap });
-        AttributionFile { matrix: self.matrix.rounded(4), weight_matrix: None, bootstrap, ..self }
+        let matrix = self.matrix.rounded(4);
+        AttributionFile { matrix, weight_matrix: None, feature_matrix: None, mean_logits: None, bootstrap, ..self }
     }
 
     /// The measured checkpoint. `run`: the run whose directory holds this file.

@@ -48,6 +48,7 @@ paths! {
     run_config_toml(id: &RunId) "api/runs/{id}/config.toml"
     run_curves(id: &RunId) "api/runs/{id}/curves"
     run_evaluation(id: &RunId) "api/runs/{id}/evaluation"
+    run_interference(id: &RunId) "api/runs/{id}/interference"
     run_log(id: &RunId) "api/runs/{id}/log"
     run_metrics(id: &RunId) "api/runs/{id}/metrics"
     run_disk(id: &RunId) "api/runs/{id}/disk"

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::runs::change;
 use super::{EpochSummary, Job, JobStanding, Run, RunState};
 use crate::config::{Architecture, Method, Norm, RunKind};
 use crate::dataset::Dataset;
@@ -179,16 +180,12 @@ impl RunRow {
 
     /// Robust accuracy of the last checkpoint minus that of the best, a fraction.
     pub fn gap(&self) -> Option<f64> {
-        self.change(|epoch| epoch.robust_accuracy)
+        change(&self.best, &self.last, |epoch| epoch.robust_accuracy)
     }
 
     /// CAS of the last checkpoint minus CAS of the best.
     pub fn delta_cas(&self) -> Option<f64> {
-        self.change(|epoch| epoch.cas)
-    }
-
-    fn change(&self, value: impl Fn(&EpochSummary) -> Option<f64>) -> Option<f64> {
-        Some(value(self.last.as_ref()?)? - value(self.best.as_ref()?)?)
+        change(&self.best, &self.last, |epoch| epoch.cas)
     }
 }
 

@@ -205,6 +205,15 @@ impl RunState {
     }
 }
 
+/// A value of the last checkpoint minus that of the best.
+pub(super) fn change(
+    best: &Option<EpochSummary>,
+    last: &Option<EpochSummary>,
+    value: impl Fn(&EpochSummary) -> Option<f64>,
+) -> Option<f64> {
+    Some(value(last.as_ref()?)? - value(best.as_ref()?)?)
+}
+
 impl RunSummary {
     /// How configurations name the best and the last checkpoint: once if they are the same, and not at all before
     /// there is one.
@@ -218,7 +227,7 @@ impl RunSummary {
 
     /// CAS of the last checkpoint minus CAS of the best.
     pub fn delta_cas(&self) -> Option<f64> {
-        Some(self.last.as_ref()?.cas? - self.best.as_ref()?.cas?)
+        change(&self.best, &self.last, |epoch| epoch.cas)
     }
 
     /// Summarizes the records of a run. `epochs`: planned epochs, 0 if the run does not train.

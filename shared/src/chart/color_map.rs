@@ -16,6 +16,10 @@ pub enum Content {
     Cosine,
     /// Differences of two matrices, with 0 on the diagonal.
     Difference,
+    /// Fractions, with 0 on the diagonal. Their scale is always fitted.
+    Fraction,
+    /// Logits. Their scale is always fitted.
+    Logit,
 }
 
 /// A color map and the range of its values.
@@ -51,12 +55,12 @@ impl ColorMap {
     /// sequential ramp.
     pub fn for_lens(lens: &Lens, matrices: &[&Matrix], content: Content) -> Self {
         let ramp = |limit: f64| match (lens.ramp, content) {
-            (Ramp::Diverging, _) | (Ramp::Sequential, Content::Difference) => ColorMap::Diverging { limit },
-            (Ramp::Sequential, Content::Cosine) => ColorMap::Blues { limit },
+            (Ramp::Diverging, Content::Cosine) | (_, Content::Difference | Content::Logit) => ColorMap::Diverging { limit },
+            (Ramp::Sequential, Content::Cosine) | (_, Content::Fraction) => ColorMap::Blues { limit },
         };
         match (lens.scale, content) {
-            (Scale::Locked, _) => ramp(1.0),
-            (Scale::Fitted, _) => {
+            (Scale::Locked, Content::Cosine | Content::Difference) => ramp(1.0),
+            (Scale::Fitted, _) | (_, Content::Fraction | Content::Logit) => {
                 let largest = matrices
                     .iter()
                     .map(|matrix| matrix.off_diagonal_range())
@@ -194,6 +198,8 @@ fn arms(map: ColorMap, theme: Theme) -> (Option<Arm>, Arm) {
 
 #[cfg(test)]
 mod tests {
+    use strum::IntoEnumIterator;
+
     use super::super::colors::{contrast, css, text_on};
     use super::*;
 
@@ -260,6 +266,15 @@ mod tests {
         let nothing = matrix(&[&[0.0, 0.0], &[0.0, 0.0]]);
         assert_eq!(ColorMap::for_lens(&scale(Scale::Fitted), &[&nothing], Content::Difference), ColorMap::Diverging { limit: 0.01 });
         assert_eq!(ColorMap::for_lens(&scale(Scale::Paper), &[&a], Content::Difference), ColorMap::Blues { limit: 0.5 });
+    }
+
+    #[test]
+    fn fractions_and_logits_have_a_scale_of_their_own() {
+        let values = matrix(&[&[9.0, 0.25], &[-0.5, 9.0]]);
+        for chosen in Scale::iter() {
+            assert_eq!(ColorMap::for_lens(&scale(chosen), &[&values], Content::Logit), ColorMap::Diverging { limit: 0.5 });
+            assert_eq!(ColorMap::for_lens(&scale(chosen), &[&values], Content::Fraction), ColorMap::Blues { limit: 0.5 });
+        }
     }
 
     #[test]

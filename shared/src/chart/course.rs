@@ -1,4 +1,4 @@
-//! One cell of the matrix over the epochs of a run.
+//! A number of the matrix over the epochs of a run: one cell, or a rank correlation of two relations.
 
 use plotters::backend::DrawingBackend;
 use plotters::style::RGBColor;
@@ -14,9 +14,29 @@ use super::{Chart, ChartError, Figure, Pen, Rect};
 use crate::api::EpochCell;
 use crate::format;
 
-/// A cosine over epochs, with its intervals.
+/// What a course shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CourseOf {
+    /// The cosine of a pair of classes.
+    Cosine,
+    /// Spearman's rank correlation of two relations between classes.
+    RankCorrelation,
+}
+
+impl CourseOf {
+    /// Its name in a sentence, and as a column.
+    pub fn names(self) -> (&'static str, &'static str) {
+        match self {
+            CourseOf::Cosine => ("Cosine", "cosine"),
+            CourseOf::RankCorrelation => ("Rank correlation", "rank_correlation"),
+        }
+    }
+}
+
+/// Values over epochs, with their intervals.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Course {
+    pub of: CourseOf,
     /// Values by increasing epoch.
     pub cells: Vec<EpochCell>,
     /// Highlighted epochs with their names.
@@ -142,7 +162,7 @@ impl Chart for Course {
         let at = |cell: &EpochCell| format!("{} in epoch {}", format::decimal(cell.value, 2), cell.epoch);
         let highest = self.cells.iter().reduce(|best, cell| if cell.value > best.value { cell } else { best });
         let highest = highest.map(|cell| format!(", highest {}", at(cell))).unwrap_or_default();
-        format!("Cosine over epochs: from {} to {}{highest}.", at(first), at(last))
+        format!("{} over epochs: from {} to {}{highest}.", self.of.names().0, at(first), at(last))
     }
 }
 
@@ -157,7 +177,7 @@ impl Figure for Course {
         let end = |which: usize| column(&|cell| cell.interval.map_or(f64::NAN, |ends| ends[which]));
         Numbers::table(vec![
             ("epoch", Values::Integers(self.cells.iter().map(|cell| i64::from(cell.epoch)).collect())),
-            ("cosine", column(&|cell| cell.value)),
+            (self.of.names().1, column(&|cell| cell.value)),
             ("low", end(0)),
             ("high", end(1)),
         ])
@@ -174,7 +194,8 @@ impl Figure for Course {
         }
         series.retain(|line| !line.points.is_empty());
         let fixed = "scaled y ticks=false, yticklabel style={/pgf/number format/fixed}";
-        let options = [tex::SIZE, "xlabel={epoch}", "ylabel={cosine}", "ymajorgrids", fixed].map(str::to_owned).to_vec();
+        let name = format!("ylabel={{{}}}", self.of.names().0.to_ascii_lowercase());
+        let options = [tex::SIZE, "xlabel={epoch}", &name, "ymajorgrids", fixed].map(str::to_owned).to_vec();
         let verticals = self.marks.iter().map(|(epoch, name)| (f64::from(*epoch), (*name).to_owned())).collect();
         tex.series_colors(self.theme);
         tex.plot(Plot { options, series, verticals });
@@ -187,7 +208,7 @@ mod tests {
 
     fn course(values: &[(u32, f64)]) -> Course {
         let cells = values.iter().map(|(epoch, value)| EpochCell { epoch: *epoch, value: *value, interval: None }).collect();
-        Course { cells, marks: Vec::new(), theme: Theme::Light }
+        Course { of: CourseOf::Cosine, cells, marks: Vec::new(), theme: Theme::Light }
     }
 
     #[test]

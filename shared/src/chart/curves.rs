@@ -60,6 +60,8 @@ pub enum SeriesKind {
     TestClean,
     TrainRobust,
     TrainClean,
+    /// The softmax probability of the classes other than the image's own, on adversarial test images.
+    NonTarget,
     TrainLoss,
     TestLoss,
 }
@@ -75,11 +77,12 @@ pub struct Mark {
 }
 
 impl SeriesKind {
-    pub const ALL: [SeriesKind; 6] = [
+    pub const ALL: [SeriesKind; 7] = [
         SeriesKind::TestRobust,
         SeriesKind::TestClean,
         SeriesKind::TrainRobust,
         SeriesKind::TrainClean,
+        SeriesKind::NonTarget,
         SeriesKind::TrainLoss,
         SeriesKind::TestLoss,
     ];
@@ -90,6 +93,7 @@ impl SeriesKind {
             SeriesKind::TestClean => "Clean test",
             SeriesKind::TrainRobust => "Robust train",
             SeriesKind::TrainClean => "Clean train",
+            SeriesKind::NonTarget => "Non-target mass",
             SeriesKind::TrainLoss => "Train loss",
             SeriesKind::TestLoss => "Robust test loss",
         }
@@ -102,6 +106,7 @@ impl SeriesKind {
             SeriesKind::TestClean => "test_clean",
             SeriesKind::TrainRobust => "train_robust",
             SeriesKind::TrainClean => "train_clean",
+            SeriesKind::NonTarget => "non_target",
             SeriesKind::TrainLoss => "train_loss",
             SeriesKind::TestLoss => "test_loss",
         }
@@ -111,11 +116,12 @@ impl SeriesKind {
         match self {
             SeriesKind::TestRobust | SeriesKind::TestClean | SeriesKind::TestLoss => palette.series[0],
             SeriesKind::TrainRobust | SeriesKind::TrainClean | SeriesKind::TrainLoss => palette.series[1],
+            SeriesKind::NonTarget => palette.series[2],
         }
     }
 
     /// Value of an epoch: `None` if not measured, NaN if it was measured and is not a number.
-    fn value(self, epoch: &Epoch) -> Option<f64> {
+    fn value(self, epoch: &Epoch, metrics: &Metrics) -> Option<f64> {
         // In JSON, a loss that is not a number is missing, although the other values of the epoch exist.
         let gap = |loss: Option<f64>, measured: bool| loss.or_else(|| measured.then_some(f64::NAN));
         match self {
@@ -123,6 +129,7 @@ impl SeriesKind {
             SeriesKind::TestClean => epoch.test_clean_accuracy,
             SeriesKind::TrainRobust => epoch.train_robust_accuracy,
             SeriesKind::TrainClean => epoch.train_clean_accuracy,
+            SeriesKind::NonTarget => metrics.attribution(epoch.epoch, Inputs::Adversarial)?.non_target_mass,
             SeriesKind::TrainLoss => gap(epoch.train_loss, true),
             SeriesKind::TestLoss => gap(epoch.test_loss, epoch.test_robust_accuracy.is_some()),
         }
@@ -130,14 +137,14 @@ impl SeriesKind {
 
     /// The measured points. Only losses have non-finite values, as gaps.
     pub(super) fn points(self, metrics: &Metrics) -> Vec<(u32, f64)> {
-        let value = |epoch: &Epoch| self.value(epoch).filter(|value| self.is_loss() || value.is_finite());
+        let value = |epoch: &Epoch| self.value(epoch, metrics).filter(|value| self.is_loss() || value.is_finite());
         let points: Vec<(u32, f64)> = metrics.epochs.iter().filter_map(|epoch| Some((epoch.epoch, value(epoch)?))).collect();
         if points.iter().any(|point| point.1.is_finite()) { points } else { Vec::new() }
     }
 
     /// Whether the curve is a strong line. The others are thin and dashed.
     pub fn is_strong(self) -> bool {
-        !matches!(self, SeriesKind::TestClean | SeriesKind::TrainClean)
+        !matches!(self, SeriesKind::TestClean | SeriesKind::TrainClean | SeriesKind::NonTarget)
     }
 
     pub fn is_loss(self) -> bool {
@@ -526,7 +533,7 @@ impl Figure for Curves {
     /// A row for each epoch with at least one drawn value.
     fn numbers(&self) -> Numbers {
         let drawn = |kind: SeriesKind| self.series.iter().find(|series| series.kind == kind).map_or(&[][..], |series| &series.points);
-        let columns = [
+        let mut columns = vec![
             ("test_robust_accuracy", drawn(SeriesKind::TestRobust)),
             ("test_clean_accuracy", drawn(SeriesKind::TestClean)),
             ("train_robust_accuracy", drawn(SeriesKind::TrainRobust)),
@@ -535,13 +542,15 @@ impl Figure for Curves {
             ("train_loss", drawn(SeriesKind::TrainLoss)),
             ("test_loss", drawn(SeriesKind::TestLoss)),
         ];
+        // Files of runs that did not measure it stay as they were.
+        columns.extend(Some(("non_target_mass", drawn(SeriesKind::NonTarget))).filter(|(_, points)| !points.is_empty()));
         let epochs: BTreeSet<u32> = columns.iter().flat_map(|(_, points)| points.iter().map(|point| point.0)).collect();
         let values = |points: &[(u32, f64)]| {
             let known: HashMap<u32, f64> = points.iter().copied().collect();
             Values::Numbers(epochs.iter().map(|epoch| known.get(epoch).copied().unwrap_or(f64::NAN)).collect())
         };
         let epoch = ("epoch", Values::Integers(epochs.iter().copied().map(i64::from).collect()));
-        Numbers::table(once(epoch).chain(columns.map(|(name, points)| (name, values(points)))).collect())
+        Numbers::table(once(epoch).chain(columns.into_iter().map(|(name, points)| (name, values(points)))).collect())
     }
 
     fn write_tex(&self, tex: &mut Tex) {

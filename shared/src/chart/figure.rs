@@ -15,7 +15,7 @@ use crate::config::Inputs;
 use crate::export::Exported;
 use crate::format;
 use crate::matrix::Matrix;
-use crate::view::{Lens, Region, SIDES};
+use crate::view::{Cells, Lens, Region, SIDES};
 
 /// One or several matrices side by side under a title.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +30,7 @@ pub struct MatrixFigure {
 /// What the matrices are from.
 #[derive(Clone, Debug, PartialEq)]
 enum Source {
-    Attribution(Box<Attribution>),
+    Attribution { attribution: Box<Attribution>, cells: Cells },
     Comparison(Comparison),
 }
 
@@ -59,12 +59,14 @@ impl Header {
 impl MatrixFigure {
     /// The matrix of an attribution, or its view against a baseline, with title and measurements.
     pub fn attribution(attribution: Attribution, baseline: Option<&Attribution>, lens: &Lens, theme: Theme) -> Self {
+        let cells = lens.cells.or_attribution(&attribution.file);
+        let what = if cells == Cells::Attribution { String::new() } else { format!("{} · ", cells.label()) };
         MatrixFigure {
             title: attribution.context.run_title.clone(),
-            subtitle: format!("{} · {}", checkpoint_name(&attribution), measurements(&attribution)),
+            subtitle: format!("{what}{} · {}", checkpoint_name(&attribution), measurements(&attribution)),
             panels: vec![Heatmap::of(&attribution, baseline, lens, theme)],
             theme,
-            source: Source::Attribution(Box::new(attribution)),
+            source: Source::Attribution { attribution: Box::new(attribution), cells },
         }
     }
 
@@ -147,12 +149,15 @@ impl Figure for MatrixFigure {
         (width.ceil() as u32, (self.header(width).height() + tallest + 2.0 * MARGIN).ceil() as u32)
     }
 
-    /// Of an attribution its matrix alone, even if a baseline is shown. Of a comparison the matrices in the
+    /// Of an attribution the values of its lens, even if a baseline is shown. Of a comparison the matrices in the
     /// order of the sides; the table has a row per pair: its classes, the value in the baseline, and for each
     /// other side the value and the difference.
     fn numbers(&self) -> Numbers {
         let comparison = match &self.source {
-            Source::Attribution(attribution) => return Numbers::matrix(&attribution.file.matrix, &attribution.file.class_names),
+            Source::Attribution { attribution, cells } => {
+                let matrix = cells.of(&attribution.file).map_or_else(|| attribution.file.matrix.clone(), |(matrix, _)| matrix);
+                return Numbers::matrix(&matrix, &attribution.file.class_names);
+            }
             Source::Comparison(comparison) => comparison,
         };
         let (classes, ranked) = (&comparison.baseline().file.class_names, comparison.ranked());
@@ -230,6 +235,12 @@ fn write_matrix(tex: &mut Tex, index: usize, heatmap: &Heatmap, title: &str) {
         }
     }
     tex.add(format_args!("}};\n"));
+    // A cell is as wide as the side of 7 cm divided by the cells in sight.
+    let discs = if span <= 33.0 { heatmap.discs() } else { Vec::new() };
+    for ((row, column), radius) in discs {
+        let radius = radius * 7.0 / span;
+        tex.add(format_args!("\\fill [black, opacity=0.45] (axis cs:{column},{row}) circle [radius={radius:.3}cm];\n"));
+    }
     if count > 0 && !heatmap.arrangement.collapsed {
         tex.add(format_args!(
             "\\pgfplotsinvokeforeach{{0,...,{}}}{{\\filldraw [diagonal, line width=0.4pt] (axis cs:#1-0.5,#1-0.5) rectangle (axis cs:#1+0.5,#1+0.5);}}\n",

@@ -90,6 +90,12 @@ pub enum AttributionFigure {
     AttributionTraffic,
     /// One point per pair of classes: the cosine of the rows of W and the traffic of the attack.
     WeightsTraffic,
+    /// One point per pair of classes: C and the cosine of the mean features.
+    AttributionFeatures,
+    /// One point per pair of classes: the cosines of the rows of W and of the mean features.
+    WeightsFeatures,
+    /// One point per pair of classes: the cosine of the mean features and the traffic of the attack.
+    FeaturesTraffic,
 }
 
 /// Figures of the page of a comparison.
@@ -144,12 +150,15 @@ impl AttributionFigure {
             AttributionFigure::AttributionWeights => ("C and W", Exported::Chart),
             AttributionFigure::AttributionTraffic => ("C and traffic", Exported::Chart),
             AttributionFigure::WeightsTraffic => ("W and traffic", Exported::Chart),
+            AttributionFigure::AttributionFeatures => ("C and features", Exported::Chart),
+            AttributionFigure::WeightsFeatures => ("W and features", Exported::Chart),
+            AttributionFigure::FeaturesTraffic => ("Features and traffic", Exported::Chart),
         }
     }
 
     /// Whether the file of an attribution has what it shows.
     pub fn suits(self, file: &AttributionFile) -> bool {
-        self.relations().into_iter().flatten().all(|relation| relation.of(file).is_some())
+        self.relations().into_iter().flatten().all(|relation| relation.is_in(file))
     }
 
     /// The relations that it holds against each other, if it does that.
@@ -159,6 +168,9 @@ impl AttributionFigure {
             AttributionFigure::AttributionWeights => Some([Relation::Attribution, Relation::Weights]),
             AttributionFigure::AttributionTraffic => Some([Relation::Attribution, Relation::Traffic]),
             AttributionFigure::WeightsTraffic => Some([Relation::Weights, Relation::Traffic]),
+            AttributionFigure::AttributionFeatures => Some([Relation::Attribution, Relation::Features]),
+            AttributionFigure::WeightsFeatures => Some([Relation::Weights, Relation::Features]),
+            AttributionFigure::FeaturesTraffic => Some([Relation::Features, Relation::Traffic]),
         }
     }
 }

@@ -183,7 +183,7 @@ impl OverlaidCurves {
             SeriesKind::TestRobust => &run.robust,
             SeriesKind::TrainLoss => &run.train_loss,
             SeriesKind::TestLoss => &run.test_loss,
-            SeriesKind::TestClean | SeriesKind::TrainRobust | SeriesKind::TrainClean => &[],
+            SeriesKind::TestClean | SeriesKind::TrainRobust | SeriesKind::TrainClean | SeriesKind::NonTarget => &[],
         }
     }
 

@@ -108,7 +108,7 @@ pub enum NormalizationSource {
 }
 
 /// Largest number of an epoch.
-const LAST_EPOCH: u32 = 1_000_000;
+pub const LAST_EPOCH: u32 = 1_000_000;
 
 fn yes() -> bool {
     true

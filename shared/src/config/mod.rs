@@ -2,6 +2,7 @@
 //!
 //! The form, the API, `config.json` and the worker all use this one type.
 
+mod addition;
 mod attack;
 mod attribute;
 mod autoattack;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+pub use addition::Addition;
 pub use attack::{AttackConfig, BatchNormMode, PgdConfig, TRAINING_STEPS};
 pub use attribute::{Aggregation, AttributeConfig, Layer, Subset};
 pub use autoattack::{AutoAttack, AutoAttackFacts, STANDARD_QUERIES};
@@ -32,7 +34,7 @@ pub use check::{is_lane_name, is_local_device};
 pub use data::{DataConfig, SplitName};
 pub use evaluate::{EvaluateConfig, RestartedPgdConfig};
 pub use external::ExternalConfig;
-pub use import::{ImportConfig, NormalizationChoice, NormalizationSource, PROGRAM_RIGHTS, PROGRAMS_REFUSED, SeriesFile};
+pub use import::{ImportConfig, LAST_EPOCH, NormalizationChoice, NormalizationSource, PROGRAM_RIGHTS, PROGRAMS_REFUSED, SeriesFile};
 pub use method::{Method, MethodFacts};
 pub use model::{Activation, Architecture, ArchitectureFacts, ModelConfig, Normalization};
 pub use network_size::NetworkSize;

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use strum::{Display, EnumIter, EnumString, VariantNames};
 
-use super::{SIDES, ViewError};
+use super::{Cells, SIDES, ViewError};
 use crate::builtin;
 use crate::id::AttributionId;
 
@@ -90,12 +90,13 @@ pub enum LossScale {
 }
 
 /// Names of the curves that can be hidden. The sides of a comparison have the names of [`SIDES`].
-pub const CURVES: [&str; 13] = [
+pub const CURVES: [&str; 14] = [
     "test_robust",
     "test_clean",
     "train_robust",
     "train_clean",
     "cas",
+    "non_target",
     "train_loss",
     "test_loss",
     SIDES[0],
@@ -119,6 +120,10 @@ pub struct CurvesLens {
 /// Settings of matrices and curves, for the whole page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lens {
+    /// What the matrix of a single attribution shows.
+    pub cells: Cells,
+    /// Whether discs on the cells show the traffic of the attack.
+    pub traffic: bool,
     pub order: Order,
     /// Whether each block of two superclasses is shown as one cell, its mean.
     pub blocks: bool,
@@ -149,7 +154,21 @@ pub struct LensOption {
 }
 
 impl Lens {
-    pub const OPTIONS: [LensOption; 12] = [
+    pub const OPTIONS: [LensOption; 14] = [
+        LensOption {
+            name: "cells",
+            description: "What the matrix of a single attribution shows",
+            known: names::<Cells>,
+            read: |lens, text| text.parse().map(|cells| lens.cells = cells).map_err(|_| text),
+            write: |lens| lens.cells.to_string(),
+        },
+        LensOption {
+            name: "traffic",
+            description: "Whether discs on the cells show how often images of two classes are taken for the other one",
+            known: || SWITCH.join(", "),
+            read: |lens, text| switch(text).map(|on| lens.traffic = on).ok_or(text),
+            write: |lens| u8::from(lens.traffic).to_string(),
+        },
         LensOption {
             name: "order",
             description: "Order of the classes",
@@ -160,8 +179,8 @@ impl Lens {
         LensOption {
             name: "blocks",
             description: "Whether superclasses are shown, each cell the mean of its block",
-            known: || "0, 1".to_owned(),
-            read: |lens, text| ["0", "1"].iter().position(|known| *known == text).map(|index| lens.blocks = index == 1).ok_or(text),
+            known: || SWITCH.join(", "),
+            read: |lens, text| switch(text).map(|on| lens.blocks = on).ok_or(text),
             write: |lens| u8::from(lens.blocks).to_string(),
         },
         LensOption {
@@ -290,6 +309,13 @@ impl LensOption {
     }
 }
 
+/// What stands for off and on.
+const SWITCH: [&str; 2] = ["0", "1"];
+
+fn switch(text: &str) -> Option<bool> {
+    SWITCH.iter().position(|known| *known == text).map(|index| index == 1)
+}
+
 fn names<T: VariantNames>() -> String {
     T::VARIANTS.join(", ")
 }
@@ -396,6 +422,8 @@ mod tests {
     /// A lens without defaults. Names every field, so that a new one is looked at here.
     fn changed() -> Lens {
         Lens {
+            cells: Cells::Traffic,
+            traffic: true,
             order: Order::Closeness(7),
             blocks: true,
             ramp: Ramp::Sequential,
@@ -425,6 +453,7 @@ mod tests {
             let features = (0..100).map(|class| vec![1.0, f64::from(class % 7), f64::from(class * epoch % 11)]);
             let mut attribution = fixtures::attribution("r", epoch, Matrix::cosine(&features.collect::<Vec<_>>()));
             attribution.file.class_names = Dataset::Cifar100.info().class_names;
+            attribution.file.confusion = (0..100).map(|i| (0..100).map(|j| (i * j * epoch) % 13).collect()).collect();
             attribution
         };
         let (one, other, config) = (attribution(1), attribution(2), preset::demo().config);

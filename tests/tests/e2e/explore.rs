@@ -92,6 +92,33 @@ async fn an_order_and_a_scale_are_those_of_whoever_copied_the_address() -> Resul
 }
 
 #[tokio::test]
+async fn what_the_cells_show_is_chosen_and_interference_is_followed_over_the_epochs() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    let mut config = small_run(3);
+    config["attribution"] = serde_json::json!({ "every": 1, "bootstrap": 0 });
+    let run = app.succeeded(&config).await?;
+    browser.goto(&app.url(&format!("/attributions/{}.e3.adversarial", run.id))).await?;
+    let cosines = tables(&browser, 1).await?;
+    browser.choose("Matrix", "Mean logits").await?;
+    let url = browser.reaches("cells=logits").await?;
+    browser.sees("mean logit of class j over the images of class i").await?;
+    let logits = until("the cells are others", async || Ok(Some(tables(&browser, 1).await?).filter(|rows| *rows != cosines))).await?;
+    assert_eq!(logits[0], cosines[0], "the same classes in the same order");
+    let other = Browser::open().await?;
+    other.goto(&url).await?;
+    assert_eq!(tables(&other, 1).await?, logits);
+
+    browser.click("Traffic of the attack as discs").await?;
+    browser.reaches("traffic=1").await?;
+    browser.click("Interference: do shared features carry the confusion?").await?;
+    browser.sees("Over the epochs").await?;
+    browser.sees("C and traffic over epochs").await?;
+    browser.is_quiet().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_split_square_has_the_baseline_above_its_diagonal_and_the_other_below() -> Result<()> {
     let app = App::start().await?;
     let browser = Browser::open().await?;

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use leptos::ev::keydown;
 use leptos::prelude::*;
 use shared::api::{Attribution, AttributionFile, CheckpointInfo, EpochCell, path};
+use shared::chart::course::CourseOf;
 use shared::chart::figure::checkpoint_name;
 use shared::format;
 use shared::id::CheckpointId;
 
-use self::course::CourseView;
+pub use self::course::CourseView;
 use self::measured::{Measured, Wanted};
 pub use self::parts::Parts;
 use self::rank::{destinations, pair_of, ranked, stepped};
@@ -176,7 +177,7 @@ fn PairDossier(
         let marks = move || baseline.with(|baseline| subject.with(|subject| marks(subject, baseline.as_deref())));
         let course = move |cells: Vec<EpochCell>| match cells.len() {
             0 | 1 => view! { <p class="muted">"The run holds no other matrix of these inputs."</p> }.into_any(),
-            _ => view! { <CourseView cells marks=marks()/> }.into_any(),
+            _ => view! { <CourseView of=CourseOf::Cosine cells marks=marks()/> }.into_any(),
         };
         view! { <div class="dossier-course"><h3>"Over the epochs"</h3>{shown(cells, Placeholder::Rows, course)}</div> }
     });

@@ -17,8 +17,9 @@ use super::pen::{Align, Font, fitted, text_width};
 use super::{Chart, ChartError, Pen, Rect};
 use crate::api::Attribution;
 use crate::format;
+use crate::interference::Relation;
 use crate::matrix::Matrix;
-use crate::view::{Lens, Region, Show};
+use crate::view::{Cells, Lens, Region, Show};
 
 pub use self::arrangement::Arrangement;
 pub use self::layout::HeatmapLayout;
@@ -37,6 +38,8 @@ pub struct Heatmap {
     pub threshold: f64,
     /// Cells that are not distinguishable from 0, by index in the matrix; empty: no hatching.
     pub hatched: Vec<Vec<bool>>,
+    /// Fractions that discs on the cells show, by index in the matrix.
+    pub discs: Option<Matrix>,
     /// The visible part. `None`: the whole matrix.
     pub region: Option<Region>,
     /// The selected cell `(i, j)`, as class indices.
@@ -66,6 +69,8 @@ pub struct CellMark<'a> {
 /// Smallest cell with hatching; smaller ones are faded instead.
 const SMALLEST_HATCHED_CELL: f64 = 8.0;
 const HATCH_CONTRAST: f64 = 0.45;
+/// Radius of the largest disc, as a part of the cell.
+const LARGEST_DISC: f64 = 0.42;
 
 impl Heatmap {
     /// The matrix of an attribution with a lens. The baseline counts if the lens shows two matrices and it
@@ -90,8 +95,10 @@ impl Heatmap {
         lens: &Lens,
         theme: Theme,
     ) -> Self {
-        let (matrix, names) = (&attribution.file.matrix, &attribution.file.class_names);
-        let baseline = attribution.comparable(baseline);
+        let (file, names) = (&attribution.file, &attribution.file.class_names);
+        // Only values of C are compared.
+        let baseline = attribution.comparable(baseline).filter(|_| lens.cells.or_attribution(file) == Cells::Attribution);
+        let matrix = &file.matrix;
         let compared = baseline.filter(|_| lens.show == Show::Difference);
         let difference = compared.and_then(|baseline| baseline.file.matrix.difference(matrix));
         match (baseline, difference) {
@@ -103,8 +110,10 @@ impl Heatmap {
                 Heatmap::split(sides, &sides.map(|side| &side.file.matrix), arrangement, lens, theme)
             }
             _ => {
-                let map = arrangement.map(lens, &[matrix], Content::Cosine);
-                Heatmap::arranged(matrix, Content::Cosine, names, arrangement, map, lens, theme)
+                let (matrix, content) = lens.cells.of(file).unwrap_or_else(|| (matrix.clone(), Content::Cosine));
+                let map = arrangement.map(lens, &[&matrix], content);
+                let traffic = lens.traffic.then(|| Relation::Traffic.of(file)).flatten().map(|traffic| arrangement.applied(&traffic));
+                Heatmap { discs: traffic, ..Heatmap::arranged(&matrix, content, names, arrangement, map, lens, theme) }
             }
         }
     }
@@ -160,6 +169,7 @@ impl Heatmap {
             map,
             threshold,
             hatched: Vec::new(),
+            discs: None,
             title: None,
             show_legend: true,
             show_values: true,
@@ -175,7 +185,7 @@ impl Heatmap {
 
     /// Only the colored cells.
     pub fn bare(self) -> Self {
-        Heatmap { labels: Vec::new(), title: None, show_legend: false, show_values: false, ..self }
+        Heatmap { labels: Vec::new(), discs: None, title: None, show_legend: false, show_values: false, ..self }
     }
 
     /// Adds hatching, by index in the matrix.
@@ -217,7 +227,8 @@ impl Heatmap {
     pub fn without_cells(&self, layout: &HeatmapLayout) -> Self {
         let hatches = layout.cell >= SMALLEST_HATCHED_CELL && !self.hatched.is_empty();
         let numbers = self.show_values && Numbers::fitting(layout.cell) != Numbers::None;
-        if hatches || numbers {
+        let discs = layout.cell >= SMALLEST_HATCHED_CELL && self.discs.is_some();
+        if hatches || numbers || discs {
             return self.clone();
         }
         Heatmap {
@@ -229,6 +240,7 @@ impl Heatmap {
             threshold: self.threshold,
             // The note below the cells depends on whether there is hatching.
             hatched: if self.hatched.is_empty() { Vec::new() } else { vec![Vec::new()] },
+            discs: self.discs.clone(),
             region: self.region,
             selected: self.selected,
             title: self.title.clone(),
@@ -262,8 +274,41 @@ impl Heatmap {
     /// A note about hidden or hatched cells, if there are any.
     fn note(&self) -> Option<String> {
         let hatched = (!self.hatched.is_empty()).then(|| "hatched: within the 95 % intervals".to_owned());
-        let notes: Vec<String> = self.hidden.note().into_iter().chain(hatched).collect();
+        let discs = self.largest_disc().map(|largest| format!("discs: taken for the other class, at most {}", format::percent(largest)));
+        let notes: Vec<String> = self.hidden.note().into_iter().chain(hatched).chain(discs).collect();
         (!notes.is_empty()).then(|| notes.join("; "))
+    }
+
+    /// The largest fraction that a disc shows, if there are discs.
+    fn largest_disc(&self) -> Option<f64> {
+        self.discs.as_ref().map(|discs| discs.off_diagonal_range().1)
+    }
+
+    /// The discs in sight: position in the displayed order as row and column, and radius as a part of the cell.
+    pub fn discs(&self) -> Vec<((usize, usize), f64)> {
+        let (Some(discs), Some(largest)) = (&self.discs, self.largest_disc().filter(|largest| *largest > 0.0)) else { return Vec::new() };
+        let order = &self.arrangement.order;
+        let places = (0..order.len()).flat_map(|row| (0..order.len()).map(move |column| (row, column)));
+        let radius = |(row, column): (usize, usize)| match (order[row], order[column]) {
+            (i, j) if i == j => 0.0,
+            // The area of a disc shows its fraction.
+            (i, j) => LARGEST_DISC * (discs.get(i, j) / largest).sqrt(),
+        };
+        places.map(|place| (place, radius(place))).filter(|(_, radius)| *radius > 0.0).collect()
+    }
+
+    fn paint_discs<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &HeatmapLayout) -> Result<(), ChartError> {
+        if layout.cell < SMALLEST_HATCHED_CELL {
+            return Ok(());
+        }
+        let colors = self.map.colors(self.theme);
+        for ((row, column), radius) in self.discs() {
+            let (Some(y), Some(x)) = (layout.middle(row, Side::Row), layout.middle(column, Side::Column)) else { continue };
+            let cell = layout.classes(row, column);
+            let ground = self.color(cell, self.matrix.get(cell.0, cell.1), colors, false);
+            pen.disc((x, y), radius * layout.cell, mixed(ground, text_on(ground, self.theme), HATCH_CONTRAST))?;
+        }
+        Ok(())
     }
 
     fn paint_cells<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &HeatmapLayout) -> Result<(), ChartError> {
@@ -332,7 +377,8 @@ impl Heatmap {
     }
 
     fn paint_numbers<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &HeatmapLayout) -> Result<(), ChartError> {
-        let numbers = if self.show_values { Numbers::fitting(layout.cell) } else { Numbers::None };
+        // Numbers on discs are hard to read.
+        let numbers = if self.show_values && self.discs.is_none() { Numbers::fitting(layout.cell) } else { Numbers::None };
         let (Numbers::Short { size } | Numbers::Full { size }) = numbers else { return Ok(()) };
         let colors = self.map.colors(self.theme);
         for row in layout.in_sight(Side::Row) {
@@ -341,8 +387,8 @@ impl Heatmap {
                 let cell = layout.classes(row, column);
                 let value = self.matrix.get(cell.0, cell.1);
                 let text = match numbers {
-                    _ if self.is_diagonal(cell) && self.content == Content::Difference => continue,
-                    _ if self.is_diagonal(cell) => "1".to_owned(),
+                    _ if self.is_diagonal(cell) && matches!(self.content, Content::Difference | Content::Fraction) => continue,
+                    _ if self.is_diagonal(cell) && self.content == Content::Cosine => "1".to_owned(),
                     _ if value.abs() < self.threshold => continue,
                     Numbers::Full { .. } => cell_number(value),
                     Numbers::Short { .. } | Numbers::None => cell_number(value).replacen("0.", ".", 1),
@@ -442,6 +488,7 @@ impl Heatmap {
         }
         self.paint_lines(pen, layout)?;
         self.paint_labels(pen, layout)?;
+        self.paint_discs(pen, layout)?;
         self.paint_numbers(pen, layout)?;
         if let Some(rect) = layout.tree {
             self.paint_tree(pen, layout, rect)?;
@@ -475,10 +522,12 @@ impl Chart for Heatmap {
         let kind = match self.content {
             Content::Cosine => "Class-wise attribution matrix",
             Content::Difference => "Difference of two class-wise attribution matrices",
+            Content::Fraction => "Images taken for another class",
+            Content::Logit => "Mean logits",
         };
         let what = if self.arrangement.collapsed { "superclasses" } else { "classes" };
         let strongest = match self.content {
-            Content::Cosine => self.matrix.strongest(|value| value),
+            Content::Cosine | Content::Fraction | Content::Logit => self.matrix.strongest(|value| value),
             Content::Difference => self.matrix.strongest(f64::abs),
         };
         let Some((i, j)) = strongest else { return format!("{title}{kind} of fewer than two {what}.") };
@@ -494,6 +543,17 @@ impl Chart for Heatmap {
                 classes * (classes - 1),
                 format::decimal(value((i, j)), 2),
             ),
+            Content::Fraction => {
+                format!("{title}{kind}, of {classes} {what}: most often {first} and {second}, {}.", format::percent(value((i, j))))
+            }
+            Content::Logit => {
+                let (least, most) = self.matrix.off_diagonal_range();
+                format!(
+                    "{title}{kind} of {classes} {what}: those of other classes lie between {} and {}.",
+                    format::decimal(least, 2),
+                    format::decimal(most, 2)
+                )
+            }
             Content::Difference => {
                 format!("{title}{kind} of {classes} {what}: {first} and {second} changed most, by {}.", format::signed(value((i, j)), 2))
             }
@@ -554,8 +614,9 @@ impl Chart for CellMark<'_> {
         }
         let value = self.heatmap.matrix.get(i, j);
         let value = match self.heatmap.content {
-            Content::Cosine => format::decimal(value, 3),
+            Content::Cosine | Content::Logit => format::decimal(value, 3),
             Content::Difference => format::signed(value, 3),
+            Content::Fraction => format::percent(value),
         };
         format!("{} and {}: {value}", self.heatmap.name(i), self.heatmap.name(j))
     }
@@ -690,6 +751,23 @@ pub(super) mod tests {
                     assert!(drawn(&above(heatmap, side), side) == drawn(heatmap, side), "{side} px: something is missing");
                 }
             }
+        }
+
+        #[test]
+        fn discs_show_the_traffic_by_their_area_and_take_the_place_of_numbers() {
+            let traffic = Matrix::try_from(
+                (0..12).map(|i| (0..12).map(|j| f64::from(u8::from(i + j == 5)) * 0.08).collect()).collect::<Vec<Vec<f64>>>(),
+            );
+            let shown = Heatmap { discs: Some(traffic.unwrap()), ..heatmap(12) };
+            let drawn = svg(900, 900, &shown).unwrap();
+            assert_eq!(count(&drawn, "<circle"), 6, "a disc for each pair and direction");
+            assert!(drawn.contains("at most 8.0 %") && count(&drawn, ">\n.") + count(&drawn, ">\n0.") < 12, "{drawn}");
+            assert_eq!(count(&svg(90, 90, &shown).unwrap(), "<circle"), 0, "no room");
+            let [largest, half] = [0.08, 0.04].map(|least| {
+                let value = |i: usize, j: usize| if i + j == 1 { 0.08 } else { least };
+                Heatmap { discs: Some(matrix(12, value)), ..heatmap(12) }.discs().iter().map(|disc| disc.1).fold(1.0, f64::min)
+            });
+            assert!((half * 2f64.sqrt() - largest).abs() < 1e-12, "{half} {largest}");
         }
 
         #[test]
