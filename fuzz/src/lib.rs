@@ -203,6 +203,7 @@ fn config_seeds() -> Vec<Vec<u8>> {
     let measurements = [
         r#"{"kind":"attribute","checkpoint":"at-1.best","inputs":["clean"]}"#,
         r#"{"kind":"evaluate","checkpoint":"at-1.e12"}"#,
+        r#"{"kind":"eps_curve","checkpoint":"at-1.last","eps":[0,"8/255"]}"#,
         r#"{"kind":"saliency","checkpoints":["at-1.last"]}"#,
         r#"{"kind":"pair","checkpoints":["at-1.best"],"pairs":[[3,5]]}"#,
         r#"{"kind":"import","source":"/net.pth","data":{"dataset":"cifar10"}}"#,

@@ -183,7 +183,7 @@ async fn refused_program(state: &AppState, kind: RunKind, wanted: &CheckpointRef
     let run = state.db.run(&wanted.run).await.ok().flatten()?;
     match &run.config {
         RunConfig::Import(import) if !import.program => None,
-        RunConfig::Import(_) if !matches!(kind, RunKind::Evaluate | RunKind::Attribute) => {
+        RunConfig::Import(_) if !matches!(kind, RunKind::Evaluate | RunKind::EpsCurve | RunKind::Attribute) => {
             Some(format!("`{wanted}` is a program, which can be evaluated and attributed, and nothing else"))
         }
         RunConfig::Import(_) if !state.settings.allow_programs => Some(format!("`{wanted}` is a program, and {PROGRAMS_REFUSED}")),

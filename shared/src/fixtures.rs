@@ -3,11 +3,13 @@
 use serde_json::Value;
 
 use crate::api::{Attribution, AttributionContext, AttributionFile, Run, RunState, RunSummary, Share};
-use crate::config::{Aggregation, Inputs, Layer, Precision, SplitName, Subset};
+use crate::config::{Aggregation, Inputs, Layer, Norm, Precision, SplitName, Subset, ThreatModel};
+use crate::eps::Eps;
+use crate::eps_curve::wilson;
 use crate::id::{AttributionId, RunId, ShareId};
 use crate::matrix::Matrix;
 use crate::preset;
-use crate::record::{AttributionEntry, Epoch, Started};
+use crate::record::{AttributionEntry, Epoch, EpsPoint, Started};
 
 pub fn run_id(id: &str) -> RunId {
     id.parse().expect("a test names its runs in the form of an id")
@@ -112,6 +114,29 @@ pub fn attribution(run: &str, epoch: u32, matrix: Matrix) -> Attribution {
             checkpoint_sha256: String::new(),
             seconds: 1.0,
         },
+    }
+}
+
+/// The point of a curve at `eps` of 255 in ℓ∞, with so many of 1000 images classified correctly.
+pub fn eps_point(eps: f64, correct: u32) -> EpsPoint {
+    let (norm, eps) = (Norm::Linf, Eps::of_255(eps));
+    let attacked = eps.fraction() > 0.0;
+    EpsPoint {
+        norm,
+        eps,
+        step_size: attacked.then(|| ThreatModel { norm, eps }.paper_step()),
+        steps: if attacked { 20 } else { 0 },
+        images: 1000,
+        correct,
+        accuracy: f64::from(correct) / 1000.0,
+        accuracy_interval: wilson(correct, 1000),
+        loss: 1.0,
+        cas: 20.0,
+        cas_normalized: 0.2,
+        cas_interval: Some([19.0, 21.0]),
+        checkpoint: "at-1.e5".parse().expect("it is a checkpoint"),
+        checkpoint_sha256: "ab".into(),
+        seconds: 1.0,
     }
 }
 

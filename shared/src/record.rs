@@ -5,8 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::breakdown::breakdown;
-use crate::config::{Inputs, Precision};
-use crate::id::Which;
+use crate::config::{Inputs, Norm, Precision, ThreatModel};
+use crate::eps::Eps;
+use crate::id::{CheckpointId, Which};
 
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -23,6 +24,8 @@ pub enum Record {
     Attribution(AttributionEntry),
     /// An attack of an evaluation finished.
     Evaluation(EvaluationStep),
+    /// A radius of a curve over eps was measured.
+    EpsPoint(EpsPoint),
     Notice(Notice),
     Finished(Finished),
 }
@@ -146,6 +149,44 @@ pub struct EvaluationStep {
     pub seconds: f64,
 }
 
+/// What one radius of a curve over eps gave. Accuracies are fractions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EpsPoint {
+    pub norm: Norm,
+    /// Radius of the attack; at 0 the images are not attacked.
+    #[schema(value_type = String)]
+    pub eps: Eps,
+    /// Step size of PGD; absent at radius 0.
+    #[schema(value_type = Option<String>)]
+    pub step_size: Option<Eps>,
+    /// Number of steps of PGD; 0 at radius 0.
+    pub steps: u32,
+    /// Number of images, and how many of them are classified correctly.
+    pub images: u32,
+    pub correct: u32,
+    pub accuracy: f64,
+    /// 95 % interval of the accuracy over draws of the images: Wilson 1927.
+    pub accuracy_interval: [f64; 2],
+    /// Mean cross-entropy.
+    pub loss: f64,
+    /// CAS of the paper's matrix on the attacked images.
+    pub cas: f64,
+    pub cas_normalized: f64,
+    /// 95 % bootstrap interval of CAS; absent without resamples.
+    pub cas_interval: Option<[f64; 2]>,
+    #[schema(value_type = String)]
+    pub checkpoint: CheckpointId,
+    /// SHA-256 of the checkpoint file.
+    pub checkpoint_sha256: String,
+    pub seconds: f64,
+}
+
+impl EpsPoint {
+    pub fn threat(&self) -> ThreatModel {
+        ThreatModel { norm: self.norm, eps: self.eps }
+    }
+}
+
 /// A message about a run that continued.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Notice {
@@ -200,6 +241,9 @@ pub struct Metrics {
     /// Steps of an evaluation, in the order they ran.
     #[serde(default)]
     pub evaluation: Vec<EvaluationStep>,
+    /// Points of a curve over eps, in the order they were measured: by increasing radius.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub eps_curve: Vec<EpsPoint>,
     #[serde(default)]
     pub notices: Vec<Notice>,
     pub finished: Option<Finished>,
@@ -264,6 +308,11 @@ impl Metrics {
             Record::Evaluation(step) => match self.evaluation.iter_mut().find(|known| known.attack == step.attack) {
                 Some(known) => *known = step,
                 None => self.evaluation.push(step),
+            },
+            // Only where the checkpoint has become another one, such as the best of a run that goes on.
+            Record::EpsPoint(point) => match self.eps_curve.iter_mut().find(|known| known.eps == point.eps) {
+                Some(known) => *known = point,
+                None => self.eps_curve.push(point),
             },
             Record::Notice(notice) => {
                 if let (NoticeKind::Resumed, Some(epoch)) = (notice.kind, notice.epoch) {

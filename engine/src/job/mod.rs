@@ -3,6 +3,7 @@
 mod attribute;
 mod attributions;
 mod checkpoints;
+mod eps_curve;
 mod evaluate;
 mod import;
 mod pair;
@@ -61,6 +62,7 @@ fn run_config(directory: &Path, config: RunConfig, stop: &Stop) -> Result<(), Er
         RunConfig::Train(config) => train::run(directory, &config, stop),
         RunConfig::Attribute(config) => attribute::run(directory, &config, stop),
         RunConfig::Evaluate(config) => evaluate::run(directory, &config, stop),
+        RunConfig::EpsCurve(config) => eps_curve::run(directory, &config, stop),
         RunConfig::Saliency(config) => saliency::run(directory, &config, stop),
         RunConfig::Pair(config) => pair::run(directory, &config, stop),
         RunConfig::Import(config) => import::run(directory, &config, stop),

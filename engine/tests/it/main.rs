@@ -7,6 +7,7 @@ mod bench;
 mod checkpoint;
 mod data;
 mod disk;
+mod eps_curve;
 mod evaluation;
 mod golden;
 mod import;

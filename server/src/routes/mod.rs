@@ -6,6 +6,7 @@ pub mod changes;
 pub mod checkpoints;
 pub mod comparisons;
 pub mod datasets;
+pub mod eps_curves;
 pub mod estimates;
 pub mod lanes;
 pub mod meta;

@@ -89,7 +89,7 @@ async fn a_run_on_a_checkpoint_wants_one_that_is_there() {
             }
         }
     };
-    for kind in ["attribute", "evaluate", "saliency", "pair"] {
+    for kind in ["attribute", "evaluate", "eps_curve", "saliency", "pair"] {
         check(kind, format!("{trained}.best"), "").await;
         check(kind, format!("{trained}.e9"), "the run has kept the epochs 1, 2").await;
         check(kind, "none.best".to_owned(), "names a run that does not exist: `none`").await;

@@ -1,14 +1,18 @@
 //! Figures in all their forms, and what they tell of where they come from.
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read};
+use std::fs::OpenOptions;
+use std::io::{Cursor, Read, Write};
 
 use axum::http::header;
-use serde_json::Value;
+use serde_json::{Value, json};
+use shared::api::{Run, RunState};
 use shared::export::{Exported, Format};
+use shared::fixtures;
 use shared::id::RunId;
 use shared::interference::{Association, Interference, Relation};
 use shared::provenance::{Page, Provenance};
+use shared::record::{EpsPoint, Record};
 use shared::view::Lens;
 
 use crate::matrices::assert_png;
@@ -297,6 +301,42 @@ async fn curves_tell_the_view_of_their_run() {
     assert_eq!((arrays["train_loss"].numbers()[1], arrays["test_loss"].numbers()[1]), (1.5, 1.25));
     server.get(&format!("/api/runs/{run}/curves?format=pdf")).await.assert_problem(400, "invalid-query", Some("format"));
     server.get("/api/runs/none/curves").await.assert_problem(404, "run-not-found", Some("id"));
+}
+
+#[tokio::test]
+async fn a_curve_over_eps_grows_and_tells_its_checkpoint() {
+    let server = TestServer::start().await;
+    let trained = server.finish("done").await.id;
+    let config = json!({"kind": "eps_curve", "name": "gated", "checkpoint": format!("{trained}.best"), "norm": "linf", "eps": [0, 8, 16]});
+    let answer = server.post("/api/runs", &config).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let run = answer.json::<Run>().id;
+    server.until_running(&run).await;
+    let address = format!("/api/runs/{run}/eps-curve");
+    let none: Value = get(&server, &address).await.json();
+    assert_eq!(none, json!([]));
+
+    let points = [fixtures::eps_point(0.0, 900), fixtures::eps_point(8.0, 470)];
+    let lines: String = points.iter().map(|point| serde_json::to_string(&Record::EpsPoint(point.clone())).unwrap() + "\n").collect();
+    OpenOptions::new().append(true).open(server.run_dir(&run).join("metrics.jsonl")).unwrap().write_all(lines.as_bytes()).unwrap();
+    let found: Vec<EpsPoint> = get(&server, &address).await.json();
+    assert_eq!(found, points);
+    for chart in ["accuracy", "cas"] {
+        let told = check(&server, |form| format!("{address}?chart={chart}&format={form}"), &format!("/runs/{run}")).await;
+        assert_eq!((told.checkpoints.len(), told.checkpoints[0].sha256.as_str()), (1, "ab"));
+        let csv = get(&server, &format!("{address}?chart={chart}&format=csv")).await.text();
+        let lines: Vec<&str> = table(&csv).lines().collect();
+        let head = "norm,eps,step_size,steps,images,correct,accuracy,accuracy_low,accuracy_high,loss,cas,cas_normalized,cas_low,cas_high";
+        assert_eq!((lines[0], lines.len()), (head, 3));
+        assert!(lines[1].starts_with("linf,0,,0,1000,900,0.9,") && lines[2].ends_with(",1,20,0.2,19,21"), "{csv}");
+    }
+    let tex = get(&server, &format!("{address}?format=tex")).await.text();
+    assert!(tex.contains("xticklabels={{0/255},{8/255}}") && tex.contains("y error plus=up"), "{tex}");
+    server.get(&format!("{address}?format=npy")).await.assert_problem(400, "invalid-query", Some("format"));
+    server.get(&format!("{address}?chart=loss")).await.assert_problem(400, "invalid-query", Some("chart"));
+    server.get(&format!("/api/runs/{trained}/eps-curve")).await.assert_problem(404, "result-not-found", Some("id"));
+    std::fs::write(server.run_dir(&run).join("go"), "").unwrap();
+    server.until(&run, |run| run.state == RunState::Succeeded).await;
 }
 
 #[tokio::test]

@@ -47,6 +47,7 @@ paths! {
     run_checkpoints(id: &RunId) "api/runs/{id}/checkpoints"
     run_config_toml(id: &RunId) "api/runs/{id}/config.toml"
     run_curves(id: &RunId) "api/runs/{id}/curves"
+    run_eps_curve(id: &RunId) "api/runs/{id}/eps-curve"
     run_evaluation(id: &RunId) "api/runs/{id}/evaluation"
     run_log(id: &RunId) "api/runs/{id}/log"
     run_metrics(id: &RunId) "api/runs/{id}/metrics"

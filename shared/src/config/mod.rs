@@ -7,6 +7,7 @@ mod attribute;
 mod autoattack;
 mod check;
 mod data;
+mod eps_curve;
 mod evaluate;
 mod external;
 mod import;
@@ -30,6 +31,7 @@ pub use autoattack::{AutoAttack, AutoAttackFacts, STANDARD_QUERIES};
 use check::Check;
 pub use check::{is_lane_name, is_local_device};
 pub use data::{DataConfig, SplitName};
+pub use eps_curve::EpsCurveConfig;
 pub use evaluate::{EvaluateConfig, RestartedPgdConfig};
 pub use external::ExternalConfig;
 pub use import::{ImportConfig, NormalizationChoice, NormalizationSource, PROGRAM_RIGHTS, PROGRAMS_REFUSED, SeriesFile};
@@ -56,6 +58,7 @@ pub enum RunConfig {
     Train(Box<TrainConfig>),
     Attribute(Box<AttributeConfig>),
     Evaluate(Box<EvaluateConfig>),
+    EpsCurve(Box<EpsCurveConfig>),
     Saliency(Box<SaliencyConfig>),
     Pair(Box<PairConfig>),
     Import(Box<ImportConfig>),
@@ -70,6 +73,7 @@ pub enum RunKind {
     Train,
     Attribute,
     Evaluate,
+    EpsCurve,
     Saliency,
     Pair,
     Import,
@@ -93,6 +97,7 @@ macro_rules! of_any_kind {
             RunConfig::Train($inner) => $value,
             RunConfig::Attribute($inner) => $value,
             RunConfig::Evaluate($inner) => $value,
+            RunConfig::EpsCurve($inner) => $value,
             RunConfig::Saliency($inner) => $value,
             RunConfig::Pair($inner) => $value,
             RunConfig::Import($inner) => $value,
@@ -114,6 +119,7 @@ impl RunKind {
             RunKind::Train => "Training",
             RunKind::Attribute => "Attribution",
             RunKind::Evaluate => "Evaluation",
+            RunKind::EpsCurve => "Curve over eps",
             RunKind::Saliency => "Saliency",
             RunKind::Pair => "Pair",
             RunKind::Import => "Import",
@@ -130,7 +136,7 @@ impl RunKind {
     pub fn has_epochs(self) -> bool {
         match self {
             RunKind::Train | RunKind::Import | RunKind::External => true,
-            RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency | RunKind::Pair => false,
+            RunKind::Attribute | RunKind::Evaluate | RunKind::EpsCurve | RunKind::Saliency | RunKind::Pair => false,
         }
     }
 }
@@ -173,6 +179,7 @@ impl RunConfig {
             RunConfig::Train(_) => RunKind::Train,
             RunConfig::Attribute(_) => RunKind::Attribute,
             RunConfig::Evaluate(_) => RunKind::Evaluate,
+            RunConfig::EpsCurve(_) => RunKind::EpsCurve,
             RunConfig::Saliency(_) => RunKind::Saliency,
             RunConfig::Pair(_) => RunKind::Pair,
             RunConfig::Import(_) => RunKind::Import,
@@ -230,7 +237,7 @@ impl RunConfig {
             RunConfig::Train(config) => Some(config.measuring_attack()),
             RunConfig::Import(config) => Some(config.attack.clone()),
             RunConfig::External(config) => config.attack.clone(),
-            RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::Saliency(_) | RunConfig::Pair(_) => None,
+            RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::EpsCurve(_) | RunConfig::Saliency(_) | RunConfig::Pair(_) => None,
         }
     }
 
@@ -245,6 +252,7 @@ impl RunConfig {
             }
             RunConfig::Attribute(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
             RunConfig::Evaluate(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
+            RunConfig::EpsCurve(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
             RunConfig::Saliency(config) => listed(&config.checkpoints),
             RunConfig::Pair(config) => listed(&config.checkpoints),
             RunConfig::Import(_) | RunConfig::External(_) => Vec::new(),
@@ -278,6 +286,7 @@ impl TryFrom<Value> for RunConfig {
             RunKind::Train => problem::read(&object).map(RunConfig::Train),
             RunKind::Attribute => problem::read(&object).map(RunConfig::Attribute),
             RunKind::Evaluate => problem::read(&object).map(RunConfig::Evaluate),
+            RunKind::EpsCurve => problem::read(&object).map(RunConfig::EpsCurve),
             RunKind::Saliency => problem::read(&object).map(RunConfig::Saliency),
             RunKind::Pair => problem::read(&object).map(RunConfig::Pair),
             RunKind::Import => problem::read(&object).map(RunConfig::Import),
@@ -511,6 +520,27 @@ mod tests {
     }
 
     #[test]
+    fn a_curve_over_eps_has_its_radii_and_the_steps_of_the_paper_at_each() {
+        let parse = |value: Value| match RunConfig::parse(&value).unwrap() {
+            RunConfig::EpsCurve(config) => *config,
+            other => panic!("{other:?}"),
+        };
+        let config = parse(json!({"kind": "eps_curve", "checkpoint": "r-1.best"}));
+        let of_255 = |norm| config.radii(norm).iter().map(|eps| (eps.fraction() * 255.0).round()).collect::<Vec<_>>();
+        assert_eq!(of_255(Norm::Linf), [0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0]);
+        assert_eq!(of_255(Norm::L2), [0.0, 16.0, 32.0, 64.0, 96.0, 128.0, 160.0, 192.0, 256.0]);
+        let step = |norm, eps| config.attack(norm, Eps::of_255(eps)).map(|attack| attack.step_size().fraction() * 255.0);
+        assert_eq!((step(Norm::Linf, 16.0), step(Norm::L2, 256.0), step(Norm::Linf, 0.0)), (Some(4.0), Some(32.0), None));
+
+        let config =
+            parse(json!({"kind": "eps_curve", "checkpoint": "r-1.best", "norm": "l2", "eps": [0, "64/255", 1.5], "step_size": "16/255"}));
+        assert_eq!(config.radii(Norm::L2), [0.0, 64.0 / 255.0, 1.5].map(|eps| Eps::read(&eps.to_string(), Some(Norm::L2)).unwrap()));
+        assert_eq!(config.attack(Norm::L2, config.eps[2]).unwrap().step_size(), Eps::of_255(16.0));
+        let again = RunConfig::EpsCurve(Box::new(config)).to_json();
+        assert_eq!((&again["eps"], RunConfig::parse(&again).unwrap().to_json()), (&json!(["0/255", "64/255", "1.5"]), again.clone()));
+    }
+
+    #[test]
     fn runs_on_checkpoints_name_what_they_need() {
         let parse = |value| RunConfig::parse(&value);
         let config = parse(json!({"kind": "attribute", "checkpoint": "r-1.best", "layer": "stage2", "subset": "correct"})).unwrap();
@@ -525,6 +555,17 @@ mod tests {
             (json!({"kind": "evaluate", "checkpoint": "r-1.best", "autoattack": []}), "autoattack", "nothing would attack"),
             (json!({"kind": "evaluate", "checkpoint": "r-1.best", "norm": "l2"}), "eps", "is missing"),
             (json!({"kind": "evaluate", "checkpoint": "r-1.best", "eps": 1.5}), "eps", "name the norm"),
+            (
+                json!({"kind": "eps_curve", "checkpoint": "r-1.best", "norm": "linf", "eps": [0, 8, "4/255"]}),
+                "eps",
+                "has 4/255 after 8/255",
+            ),
+            (json!({"kind": "eps_curve", "checkpoint": "r-1.best", "norm": "linf", "eps": [8, "8/255"]}), "eps", "8/255 after 8/255"),
+            (json!({"kind": "eps_curve", "checkpoint": "r-1.best", "eps": ["4/255", 8]}), "eps[1]", "name the norm"),
+            (json!({"kind": "eps_curve", "checkpoint": "r-1.best", "eps": ["eight"]}), "eps[0]", "`eight`"),
+            (json!({"kind": "eps_curve", "checkpoint": "r-1.best", "norm": "linf", "eps": [0, "300/255"]}), "eps[1]", "out of range"),
+            (json!({"kind": "eps_curve", "checkpoint": "r-1.best", "eps": 0.1}), "eps", "not a list"),
+            (json!({"kind": "eps_curve", "checkpoint": "r-1.best", "steps": 0}), "steps", "0 is out of range"),
             (json!({"kind": "saliency", "checkpoints": []}), "checkpoints", "names 0"),
             (json!({"kind": "saliency", "checkpoints": ["r-1.best", "r-1.best"]}), "checkpoints", "twice"),
             (json!({"kind": "pair", "checkpoints": ["r-1.best"], "pairs": []}), "pairs", "names 0"),

@@ -9,7 +9,7 @@ use shared::record::Metrics;
 
 use super::Selection;
 use crate::components::dialog::Dialog;
-use crate::components::measure_button::MeasureButton;
+use crate::components::measure_button::{MeasureButton, Measurement};
 use crate::url_state::UrlState;
 use crate::urls;
 use crate::viewer::use_is_owner;
@@ -118,7 +118,10 @@ pub fn CheckpointTable(
                 <tbody><For each=move || epochs.get() key=ToString::to_string children=row/></tbody>
             </table>
         </div>
-        <MeasureButton checkpoints=both/>
+        <div class="actions">
+            <MeasureButton measurement=Measurement::Reported checkpoints=both/>
+            <MeasureButton measurement=Measurement::EpsCurve checkpoints=both/>
+        </div>
         {is_owner.then(|| view! { <MeasureDialog run=run_id checkpoint=measuring/> })}
     }
 }
@@ -141,6 +144,7 @@ fn MeasureDialog(
         view! {
             <ul class="measures">
                 {link(RunKind::Evaluate, &[at(which)], "AutoAttack", "The robust accuracy that papers report, or PGD with restarts.")}
+                {link(RunKind::EpsCurve, &[at(which)], "Curve over eps", "Accuracy and CAS under PGD from radius 0 to twice the usual one.")}
                 {link(RunKind::Attribute, &[at(which)], "Attribution", "The matrix on other images, inputs, samples or layers, with intervals.")}
                 {link(RunKind::Saliency, &[at(which), at(other)], "Grad-CAM", "Where it looks, beside the best or the last checkpoint on the same images.")}
                 {link(RunKind::Pair, &[at(which), at(other)], "Pairs of classes", "The dimensions they share, the images behind them, and both without these.")}
