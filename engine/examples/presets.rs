@@ -143,6 +143,13 @@ fn measured(directory: &Path, config: &RunConfig, metrics: &Metrics) -> Result<S
                 |point: &EpsPoint| format!("{}: {}, CAS {}", point.eps, format::percent(point.accuracy), format::decimal(point.cas, 2));
             Ok(metrics.eps_curve.iter().map(point).collect::<Vec<_>>().join("; "))
         }
+        RunConfig::Transfer(_) => {
+            let transfer = metrics.transfer.as_ref().context("it has no matrix")?;
+            let row =
+                |source| transfer.accuracies(source).unwrap_or_default().into_iter().map(format::percent).collect::<Vec<_>>().join(", ");
+            let sources = [None].into_iter().chain((0..transfer.checkpoints.len()).map(Some));
+            Ok(sources.map(row).collect::<Vec<_>>().join("; "))
+        }
         RunConfig::Saliency(_) => {
             let file: SaliencyFile = serde_json::from_str(&fs::read_to_string(directory.join("saliency.json"))?)?;
             let maps: usize = file.samples.iter().map(|sample| sample.maps.len()).sum();

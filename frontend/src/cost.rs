@@ -63,6 +63,10 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
                 names::split(config.split).to_ascii_lowercase()
             )]
         }
+        RunConfig::Transfer(config) => {
+            let images = images(config.samples, config.split);
+            vec![format!("Attacks {images} on each of {0} checkpoints, and classifies them with all {0}.", config.checkpoints.len())]
+        }
         // It costs nothing here.
         RunConfig::External(_) => Vec::new(),
         RunConfig::Import(config) => {

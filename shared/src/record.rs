@@ -4,10 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::AttackUsed;
 use crate::breakdown::breakdown;
 use crate::config::{Inputs, Norm, Precision, ThreatModel};
 use crate::eps::Eps;
 use crate::id::{CheckpointId, Which};
+use crate::provenance::CheckpointHash;
 
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -26,6 +28,9 @@ pub enum Record {
     Evaluation(EvaluationStep),
     /// A radius of a curve over eps was measured.
     EpsPoint(EpsPoint),
+    /// What a transfer matrix is of. Its rows follow.
+    Transfer(Transfer),
+    TransferRow(TransferRow),
     Notice(Notice),
     Finished(Finished),
 }
@@ -187,6 +192,43 @@ impl EpsPoint {
     }
 }
 
+/// How adversarial images of each of several checkpoints transfer to the others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Transfer {
+    /// The checkpoints in the order of the configuration, both as sources and as targets.
+    pub checkpoints: Vec<CheckpointHash>,
+    /// Attack on the images of each source.
+    pub attack: AttackUsed,
+    /// Number of images.
+    pub images: u32,
+    /// The rows that are measured, that of clean images first.
+    #[serde(default)]
+    pub rows: Vec<TransferRow>,
+}
+
+/// How many of the same images each checkpoint classifies correctly.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TransferRow {
+    /// Index of the checkpoint that the images were attacked on; absent: clean images.
+    pub source: Option<usize>,
+    /// Number of correct images of each checkpoint.
+    pub correct: Vec<u32>,
+    pub seconds: f64,
+}
+
+impl Transfer {
+    /// The row of a source, `None` for that of clean images; `None` if it is not measured yet.
+    pub fn row(&self, source: Option<usize>) -> Option<&TransferRow> {
+        self.rows.iter().find(|row| row.source == source)
+    }
+
+    /// The accuracy of each checkpoint on the images of a source, as [`Transfer::row`].
+    pub fn accuracies(&self, source: Option<usize>) -> Option<Vec<f64>> {
+        let of_all = |correct: &u32| f64::from(*correct) / f64::from(self.images.max(1));
+        Some(self.row(source)?.correct.iter().map(of_all).collect())
+    }
+}
+
 /// A message about a run that continued.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Notice {
@@ -244,6 +286,9 @@ pub struct Metrics {
     /// Points of a curve over eps, in the order they were measured: by increasing radius.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub eps_curve: Vec<EpsPoint>,
+    /// The transfer matrix, as far as it is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
     #[serde(default)]
     pub notices: Vec<Notice>,
     pub finished: Option<Finished>,
@@ -314,6 +359,20 @@ impl Metrics {
                 Some(known) => *known = point,
                 None => self.eps_curve.push(point),
             },
+            // A resumed run says again what its matrix is of, and goes on unless a checkpoint has become another one.
+            Record::Transfer(transfer) => {
+                if self.transfer.as_ref().is_none_or(|known| known.checkpoints != transfer.checkpoints) {
+                    self.transfer = Some(transfer);
+                }
+            }
+            Record::TransferRow(row) => {
+                let is_new = |transfer: &&mut Transfer| {
+                    transfer.row(row.source).is_none() && row.source.is_none_or(|source| source < transfer.checkpoints.len())
+                };
+                if let Some(transfer) = self.transfer.as_mut().filter(is_new) {
+                    transfer.rows.push(row);
+                }
+            }
             Record::Notice(notice) => {
                 if let (NoticeKind::Resumed, Some(epoch)) = (notice.kind, notice.epoch) {
                     self.forget_after(epoch);

@@ -128,7 +128,7 @@ pub fn result_file(kind: RunKind) -> Option<&'static str> {
         RunKind::Evaluate => Some(EVALUATION),
         RunKind::Saliency => Some(SALIENCY),
         RunKind::Pair => Some(PAIR),
-        RunKind::Train | RunKind::Attribute | RunKind::EpsCurve | RunKind::Import | RunKind::External => None,
+        RunKind::Train | RunKind::Attribute | RunKind::EpsCurve | RunKind::Transfer | RunKind::Import | RunKind::External => None,
     }
 }
 

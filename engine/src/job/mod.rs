@@ -12,6 +12,7 @@ mod saliency;
 mod source_checkpoint;
 mod teachers;
 mod train;
+mod transfer;
 
 use std::path::Path;
 
@@ -65,6 +66,7 @@ fn run_config(directory: &Path, config: RunConfig, stop: &Stop) -> Result<(), Er
         RunConfig::EpsCurve(config) => eps_curve::run(directory, &config, stop),
         RunConfig::Saliency(config) => saliency::run(directory, &config, stop),
         RunConfig::Pair(config) => pair::run(directory, &config, stop),
+        RunConfig::Transfer(config) => transfer::run(directory, &config, stop),
         RunConfig::Import(config) => import::run(directory, &config, stop),
         RunConfig::External(_) => Err(Error::RunDir {
             path: directory.to_owned(),

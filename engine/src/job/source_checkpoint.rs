@@ -86,6 +86,7 @@ impl SourceCheckpoint {
             | RunConfig::EpsCurve(_)
             | RunConfig::Saliency(_)
             | RunConfig::Pair(_)
+            | RunConfig::Transfer(_)
             | RunConfig::External(_) => 0,
         }
     }

@@ -20,6 +20,7 @@ mod series;
 mod stopping;
 mod tensor_file;
 mod training;
+mod transfer;
 mod updates;
 mod worker;
 

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use shared::api::{Run, path};
-use shared::config::{EpsCurveConfig, EvaluateConfig, RunConfig, SaliencyConfig};
+use shared::config::{EpsCurveConfig, EvaluateConfig, RunConfig, SaliencyConfig, TransferConfig};
 use shared::format;
 use shared::id::CheckpointRef;
 use shared::problem::Problem;
@@ -22,6 +22,8 @@ pub enum Measurement {
     Reported,
     /// Accuracy and CAS of each over the radius of the attack.
     EpsCurve,
+    /// How adversarial images of the checkpoints of each run transfer between them.
+    Transfer,
 }
 
 #[component]
@@ -91,6 +93,7 @@ impl Measurement {
         match self {
             Measurement::Reported => "AutoAttack and Grad-CAM",
             Measurement::EpsCurve => "Curve over eps",
+            Measurement::Transfer => "Transfer between its checkpoints",
         }
     }
 
@@ -98,6 +101,7 @@ impl Measurement {
         match self {
             Measurement::Reported => "AutoAttack of each checkpoint, and Grad-CAM of those of a run on the same images",
             Measurement::EpsCurve => "Accuracy and CAS of each checkpoint under PGD from radius 0 to twice the usual one",
+            Measurement::Transfer => "Attacks images on each kept checkpoint, up to 40 of them, and classifies them with all",
         }
     }
 
@@ -112,8 +116,19 @@ impl Measurement {
                     .collect()
             }
             Measurement::EpsCurve => each.map(|checkpoint| RunConfig::EpsCurve(Box::new(EpsCurveConfig::of(checkpoint)))).collect(),
+            Measurement::Transfer => {
+                let several = runs.iter().filter(|checkpoints| checkpoints.len() > 1);
+                let some = several.map(|checkpoints| evenly(checkpoints, TransferConfig::MOST_CHECKPOINTS));
+                some.map(|checkpoints| RunConfig::Transfer(Box::new(TransferConfig::of(checkpoints)))).collect()
+            }
         }
     }
+}
+
+/// At most `most` of the checkpoints, in even steps from the first to the last.
+fn evenly(checkpoints: &[CheckpointRef], most: usize) -> Vec<CheckpointRef> {
+    let count = checkpoints.len().min(most);
+    (0..count).map(|index| checkpoints[index * (checkpoints.len() - 1) / (count - 1).max(1)].clone()).collect()
 }
 
 #[cfg(test)]
@@ -136,6 +151,12 @@ mod tests {
             made
         };
         check(Measurement::EpsCurve, &[RunKind::EpsCurve; 3]);
+        check(Measurement::Transfer, &[RunKind::Transfer]);
+        let epochs: Vec<Which> = (1..=100).map(Which::Epoch).collect();
+        let made = Measurement::Transfer.configs(&[of("r-1", &epochs)]);
+        let needed: Vec<String> = made[0].needs().into_iter().map(|(_, checkpoint)| checkpoint.to_string()).collect();
+        assert_eq!((needed.len(), needed[0].as_str(), needed[39].as_str()), (40, "r-1.e1", "r-1.e100"));
+        assert!(made[0].validate().is_empty());
         let made = check(Measurement::Reported, &[RunKind::Evaluate, RunKind::Evaluate, RunKind::Evaluate, RunKind::Saliency]);
         let needed: Vec<String> = made[3].needs().into_iter().map(|(_, checkpoint)| checkpoint.to_string()).collect();
         assert_eq!(needed, ["r-1.best", "r-1.last"]);

@@ -20,4 +20,5 @@ pub mod shares;
 pub mod sweeps;
 pub mod system;
 pub mod theory;
+pub mod transfers;
 pub mod trash;

@@ -12,7 +12,7 @@ use shared::fixtures;
 use shared::id::RunId;
 use shared::interference::{Association, Interference, Relation};
 use shared::provenance::{Page, Provenance};
-use shared::record::{EpsPoint, Record};
+use shared::record::{EpsPoint, Record, Transfer};
 use shared::view::Lens;
 
 use crate::matrices::assert_png;
@@ -337,6 +337,39 @@ async fn a_curve_over_eps_grows_and_tells_its_checkpoint() {
     server.get(&format!("/api/runs/{trained}/eps-curve")).await.assert_problem(404, "result-not-found", Some("id"));
     std::fs::write(server.run_dir(&run).join("go"), "").unwrap();
     server.until(&run, |run| run.state == RunState::Succeeded).await;
+}
+
+#[tokio::test]
+async fn a_transfer_matrix_is_exported_as_numbers_by_source_and_target() {
+    let server = TestServer::start().await;
+    let trained = server.finish("done").await.id;
+    let config = json!({"kind": "transfer", "name": "done", "checkpoints": [format!("{trained}.e1"), format!("{trained}.e2")]});
+    let answer = server.post("/api/runs", &config).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let run = answer.json::<Run>().id;
+    server.until(&run, |run| run.state == RunState::Succeeded).await;
+    let address = format!("/api/runs/{run}/transfer");
+    server.get(&address).await.assert_problem(404, "result-not-found", Some("id"));
+
+    let mut transfer = fixtures::transfer(2);
+    let rows = std::mem::take(&mut transfer.rows);
+    let records = [Record::Transfer(transfer)].into_iter().chain(rows.into_iter().map(Record::TransferRow));
+    let lines: String = records.map(|record| serde_json::to_string(&record).unwrap() + "\n").collect();
+    OpenOptions::new().append(true).open(server.run_dir(&run).join("metrics.jsonl")).unwrap().write_all(lines.as_bytes()).unwrap();
+    let found: Transfer = get(&server, &address).await.json();
+    assert_eq!(found, fixtures::transfer(2));
+    let told = check(&server, |form| format!("{address}?format={form}"), &format!("/runs/{run}")).await;
+    assert_eq!(told.checkpoints, found.checkpoints);
+    let csv = get(&server, &format!("{address}?format=csv")).await.text();
+    assert_eq!(table(&csv), "source,at-1.e1,at-1.e2\nclean,0.9,0.9\nat-1.e1,0.4,0.61\nat-1.e2,0.6,0.4\n");
+    let arrays = unpacked(&get(&server, &format!("{address}?format=npz")).await.body);
+    assert_eq!((arrays["accuracy"].numbers(), arrays["clean"].numbers()), (vec![0.4, 0.61, 0.6, 0.4], vec![0.9, 0.9]));
+    assert!(arrays["accuracy"].header.contains("'shape': (2, 2)"));
+    let npy = get(&server, &format!("{address}?format=npy")).await.body;
+    assert!(npy.ends_with(&arrays["accuracy"].values));
+    let tex = get(&server, &format!("{address}?format=tex")).await.text();
+    assert!(tex.contains("yticklabels={clean,{epoch 1},{epoch 2}}") && tex.contains("\n0 -1 90.00\n1 -1 90.00\n0 0 40.00\n"), "{tex}");
+    server.get("/api/runs/none/transfer").await.assert_problem(404, "run-not-found", Some("id"));
 }
 
 #[tokio::test]

@@ -58,6 +58,7 @@ paths! {
     run_records(id: &RunId) "api/runs/{id}/records"
     run_resume(id: &RunId) "api/runs/{id}/resume"
     run_saliency(id: &RunId) "api/runs/{id}/saliency"
+    run_transfer(id: &RunId) "api/runs/{id}/transfer"
     shares() "api/shares"
     own_share(share: ShareId) "api/shares/{share}"
     share(share: &ShareToken) "api/shares/{share}"

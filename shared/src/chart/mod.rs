@@ -26,6 +26,7 @@ mod svg;
 pub mod sweep;
 pub mod tex;
 pub mod theory;
+pub mod transfer;
 
 use plotters::backend::DrawingBackend;
 use plotters::coord::Shift;

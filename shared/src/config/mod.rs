@@ -19,6 +19,7 @@ mod precision;
 mod saliency;
 mod threat;
 mod train;
+mod transfer;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,7 @@ pub use train::{
     AttributionConfig, AwpConfig, CheckpointConfig, DistillationConfig, EvaluationConfig, Inputs, Schedule, TrainConfig, TrainingConfig,
     WeightAveragingConfig,
 };
+pub use transfer::TransferConfig;
 
 use crate::eps;
 use crate::id::CheckpointRef;
@@ -61,6 +63,7 @@ pub enum RunConfig {
     EpsCurve(Box<EpsCurveConfig>),
     Saliency(Box<SaliencyConfig>),
     Pair(Box<PairConfig>),
+    Transfer(Box<TransferConfig>),
     Import(Box<ImportConfig>),
     External(Box<ExternalConfig>),
 }
@@ -76,6 +79,7 @@ pub enum RunKind {
     EpsCurve,
     Saliency,
     Pair,
+    Transfer,
     Import,
     /// Written by another program: cannot be submitted.
     External,
@@ -100,6 +104,7 @@ macro_rules! of_any_kind {
             RunConfig::EpsCurve($inner) => $value,
             RunConfig::Saliency($inner) => $value,
             RunConfig::Pair($inner) => $value,
+            RunConfig::Transfer($inner) => $value,
             RunConfig::Import($inner) => $value,
             RunConfig::External($inner) => $value,
         }
@@ -122,6 +127,7 @@ impl RunKind {
             RunKind::EpsCurve => "Curve over eps",
             RunKind::Saliency => "Saliency",
             RunKind::Pair => "Pair",
+            RunKind::Transfer => "Transfer",
             RunKind::Import => "Import",
             RunKind::External => "External run",
         }
@@ -136,7 +142,7 @@ impl RunKind {
     pub fn has_epochs(self) -> bool {
         match self {
             RunKind::Train | RunKind::Import | RunKind::External => true,
-            RunKind::Attribute | RunKind::Evaluate | RunKind::EpsCurve | RunKind::Saliency | RunKind::Pair => false,
+            RunKind::Attribute | RunKind::Evaluate | RunKind::EpsCurve | RunKind::Saliency | RunKind::Pair | RunKind::Transfer => false,
         }
     }
 }
@@ -182,6 +188,7 @@ impl RunConfig {
             RunConfig::EpsCurve(_) => RunKind::EpsCurve,
             RunConfig::Saliency(_) => RunKind::Saliency,
             RunConfig::Pair(_) => RunKind::Pair,
+            RunConfig::Transfer(_) => RunKind::Transfer,
             RunConfig::Import(_) => RunKind::Import,
             RunConfig::External(_) => RunKind::External,
         }
@@ -237,7 +244,12 @@ impl RunConfig {
             RunConfig::Train(config) => Some(config.measuring_attack()),
             RunConfig::Import(config) => Some(config.attack.clone()),
             RunConfig::External(config) => config.attack.clone(),
-            RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::EpsCurve(_) | RunConfig::Saliency(_) | RunConfig::Pair(_) => None,
+            RunConfig::Attribute(_)
+            | RunConfig::Evaluate(_)
+            | RunConfig::EpsCurve(_)
+            | RunConfig::Saliency(_)
+            | RunConfig::Pair(_)
+            | RunConfig::Transfer(_) => None,
         }
     }
 
@@ -255,6 +267,7 @@ impl RunConfig {
             RunConfig::EpsCurve(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
             RunConfig::Saliency(config) => listed(&config.checkpoints),
             RunConfig::Pair(config) => listed(&config.checkpoints),
+            RunConfig::Transfer(config) => listed(&config.checkpoints),
             RunConfig::Import(_) | RunConfig::External(_) => Vec::new(),
         }
     }
@@ -289,6 +302,7 @@ impl TryFrom<Value> for RunConfig {
             RunKind::EpsCurve => problem::read(&object).map(RunConfig::EpsCurve),
             RunKind::Saliency => problem::read(&object).map(RunConfig::Saliency),
             RunKind::Pair => problem::read(&object).map(RunConfig::Pair),
+            RunKind::Transfer => problem::read(&object).map(RunConfig::Transfer),
             RunKind::Import => problem::read(&object).map(RunConfig::Import),
             RunKind::External => problem::read(&object).map(RunConfig::External),
         }
@@ -573,6 +587,13 @@ mod tests {
             (json!({"kind": "pair", "checkpoints": ["r-1.best"], "pairs": [[3, 5], [3, 5]]}), "pairs", "twice"),
             (json!({"kind": "pair", "checkpoints": ["r-1.best", "r-1.last", "r-2.best"], "pairs": [[3, 5]]}), "checkpoints", "names 3"),
             (json!({"kind": "pair", "checkpoints": ["r-1.best"], "pairs": [[3, 5]], "dimensions": 0}), "dimensions", "0 is out of range"),
+            (json!({"kind": "transfer", "checkpoints": ["r-1.best"]}), "checkpoints", "names 1"),
+            (json!({"kind": "transfer", "checkpoints": ["r-1.e1", "r-1.e2", "r-1.e1"]}), "checkpoints", "twice"),
+            (
+                json!({"kind": "transfer", "checkpoints": ["r-1.e1", "r-1.e2"], "attack": {"norm": "linf", "eps": 0}}),
+                "attack.eps",
+                "above 0",
+            ),
             (json!({"kind": "import", "source": "../x.pth", "data": {"dataset": "cifar10"}}), "source", "`../x.pth`"),
             (json!({"kind": "import", "source": "", "data": {"dataset": "cifar10"}}), "source", "empty"),
             (

@@ -1,9 +1,10 @@
-//! The sections for runs that measure checkpoints: attribution, evaluation, curves over eps, saliency and pairs.
+//! The sections for runs that measure checkpoints: attribution, evaluation, curves over eps, saliency, pairs and transfer.
 
 use leptos::prelude::*;
 use serde_json::{Value, json};
 use shared::config::{
     Aggregation, AutoAttack, AutoAttackFacts, DataConfig, Inputs, Norm, PairConfig, PgdConfig, RestartedPgdConfig, SplitName, Subset,
+    TransferConfig,
 };
 use shared::dataset::Dataset;
 use shared::eps::Eps;
@@ -150,6 +151,24 @@ pub fn PairSections() -> impl IntoView {
         <Section title="Images">
             <SplitField/>
             <TextField path="images_per_class" label="Images of each class" kind=Kind::Number/>
+            <AttackBlock/>
+            <DataBlock/>
+        </Section>
+        <OtherData/>
+        <RunSection/>
+    }
+}
+
+#[component]
+pub fn TransferSections() -> impl IntoView {
+    let runs = runs_with_checkpoints();
+    view! {
+        <Section title="Checkpoints" text="Two or more over the same classes, of one run or of several. Each is attacked, and each classifies the images of all.">
+            <CheckpointList path="checkpoints" runs most=TransferConfig::MOST_CHECKPOINTS/>
+        </Section>
+        <Section title="Images">
+            <SplitField/>
+            <SamplesField/>
             <AttackBlock/>
             <DataBlock/>
         </Section>

@@ -19,6 +19,7 @@ use serde_json::Value;
 use shared::api::{Run, path};
 use shared::config::{
     AttributeConfig, DataConfig, EpsCurveConfig, EvaluateConfig, ImportConfig, PairConfig, RunConfig, RunKind, SaliencyConfig,
+    TransferConfig,
 };
 use shared::dataset::Dataset;
 use shared::id::RunId;
@@ -80,6 +81,7 @@ fn blank(kind: RunKind, checkpoints: &[String]) -> Value {
         RunKind::EpsCurve => RunConfig::EpsCurve(Box::new(EpsCurveConfig::of(any()))),
         RunKind::Saliency => RunConfig::Saliency(Box::new(SaliencyConfig::of(Vec::new()))),
         RunKind::Pair => RunConfig::Pair(Box::new(PairConfig::of(Vec::new(), Vec::new()))),
+        RunKind::Transfer => RunConfig::Transfer(Box::new(TransferConfig::of(Vec::new()))),
         RunKind::Import => RunConfig::Import(Box::new(ImportConfig::of(String::new(), DataConfig::of(Dataset::Cifar10)))),
     };
     let mut config = config.to_json();
@@ -87,7 +89,9 @@ fn blank(kind: RunKind, checkpoints: &[String]) -> Value {
         RunKind::Attribute | RunKind::Evaluate | RunKind::EpsCurve => {
             form::set_at(&mut config, "checkpoint", Some(checkpoints.first().cloned().unwrap_or_default().into()));
         }
-        RunKind::Saliency | RunKind::Pair => form::set_at(&mut config, "checkpoints", Some(checkpoints.to_vec().into())),
+        RunKind::Saliency | RunKind::Pair | RunKind::Transfer => {
+            form::set_at(&mut config, "checkpoints", Some(checkpoints.to_vec().into()))
+        }
         RunKind::Train | RunKind::Import | RunKind::External => {}
     }
     config
@@ -206,6 +210,7 @@ mod tests {
         assert_eq!(wrong(RunKind::EpsCurve, &[]), ["checkpoint"]);
         assert_eq!(wrong(RunKind::Saliency, &[]), ["checkpoints"]);
         assert_eq!(wrong(RunKind::Pair, &["at-1.best"]), ["pairs"]);
+        assert_eq!(wrong(RunKind::Transfer, &["at-1.best"]), ["checkpoints"]);
         assert_eq!(wrong(RunKind::Import, &[]), ["source"]);
         for kind in [RunKind::Train, RunKind::Attribute, RunKind::Evaluate, RunKind::EpsCurve, RunKind::Saliency] {
             assert!(wrong(kind, &["at-1.best"]).is_empty(), "{kind:?}");

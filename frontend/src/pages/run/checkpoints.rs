@@ -43,6 +43,13 @@ pub fn CheckpointTable(
             if run.state.is_finished() && !both.is_empty() { vec![both] } else { Vec::new() }
         })
     });
+    let all = Signal::derive(move || {
+        run.with(|run| {
+            let kept = |epoch: u32| CheckpointRef { run: run.id.clone(), which: Which::Epoch(epoch) };
+            let all: Vec<CheckpointRef> = epochs.get().into_iter().map(kept).collect();
+            if run.state.is_finished() { vec![all] } else { Vec::new() }
+        })
+    });
     let run_id = run.with_untracked(|run| run.id.clone());
     let row = move |epoch: u32| {
         let row = Memo::new(move |_| metrics.with(|metrics| CheckpointRow::of(metrics, epoch)));
@@ -121,6 +128,7 @@ pub fn CheckpointTable(
         <div class="actions">
             <MeasureButton measurement=Measurement::Reported checkpoints=both/>
             <MeasureButton measurement=Measurement::EpsCurve checkpoints=both/>
+            <MeasureButton measurement=Measurement::Transfer checkpoints=all/>
         </div>
         {is_owner.then(|| view! { <MeasureDialog run=run_id checkpoint=measuring/> })}
     }

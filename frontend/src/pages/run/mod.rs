@@ -14,6 +14,7 @@ mod saliency;
 mod scrubber;
 mod selected_checkpoint;
 mod training;
+mod transfer;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -39,6 +40,7 @@ use self::notices::Notices;
 use self::pair::PairView;
 use self::saliency::SaliencyView;
 use self::training::TrainingView;
+use self::transfer::TransferView;
 use super::NotFoundPage;
 use super::runs::best_to_last_address;
 use crate::baseline::adopt_pinned;
@@ -165,6 +167,7 @@ pub fn RunView(
         RunKind::EpsCurve => view! { <EpsCurveView run metrics/> }.into_any(),
         RunKind::Saliency => view! { <SaliencyView run metrics/> }.into_any(),
         RunKind::Pair => view! { <PairView run metrics/> }.into_any(),
+        RunKind::Transfer => view! { <TransferView run metrics/> }.into_any(),
     };
     view! { <Notices metrics/>{measured} }
 }
@@ -186,6 +189,9 @@ fn exports_of(run: &Run, selection: &Selection) -> Vec<Export> {
             export(figure.label(), Exported::Chart, move |format| format!("{address}?chart={figure}&format={format}"))
         };
         exports.extend(EpsCurveFigure::iter().map(of));
+    }
+    if run.config.kind() == RunKind::Transfer {
+        exports.push(export("Matrix", Exported::Matrices, |format| format!("{}?format={format}", path::run_transfer(&run.id))));
     }
     exports.push(export("Configuration", Exported::Configuration, |_| path::run_config_toml(&run.id)));
     exports
