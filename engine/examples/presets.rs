@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use shared::api::{AttributionFile, EvaluationFile, NewSweep, PairFile, RunSummary, SaliencyFile, SweepAxis};
 use shared::config::{Inputs, RunConfig};
 use shared::preset::{self, Preset, PresetGroup};
-use shared::record::{Metrics, Record};
+use shared::record::{EpsPoint, Metrics, Record};
 use shared::{format, sweep};
 
 /// Id of the preset whose network is measured.
@@ -137,6 +137,18 @@ fn measured(directory: &Path, config: &RunConfig, metrics: &Metrics) -> Result<S
             let file: EvaluationFile = serde_json::from_str(&fs::read_to_string(directory.join("evaluation.json"))?)?;
             let steps: Vec<String> = file.steps.iter().map(|step| format!("{} {}", step.attack, format::percent(step.accuracy))).collect();
             Ok(steps.join(", "))
+        }
+        RunConfig::EpsCurve(_) => {
+            let point =
+                |point: &EpsPoint| format!("{}: {}, CAS {}", point.eps, format::percent(point.accuracy), format::decimal(point.cas, 2));
+            Ok(metrics.eps_curve.iter().map(point).collect::<Vec<_>>().join("; "))
+        }
+        RunConfig::Transfer(_) => {
+            let transfer = metrics.transfer.as_ref().context("it has no matrix")?;
+            let row =
+                |source| transfer.accuracies(source).unwrap_or_default().into_iter().map(format::percent).collect::<Vec<_>>().join(", ");
+            let sources = [None].into_iter().chain((0..transfer.checkpoints.len()).map(Some));
+            Ok(sources.map(row).collect::<Vec<_>>().join("; "))
         }
         RunConfig::Saliency(_) => {
             let file: SaliencyFile = serde_json::from_str(&fs::read_to_string(directory.join("saliency.json"))?)?;

@@ -28,10 +28,19 @@ pub struct Measurement {
 }
 
 impl Measurement {
+    /// Returns the number of samples.
+    pub fn images(&self) -> u32 {
+        self.confusion.iter().flatten().sum()
+    }
+
+    /// Returns the number of samples that were classified correctly.
+    pub fn correct(&self) -> u32 {
+        (0..).zip(&self.confusion).map(|(class, row)| row[class]).sum()
+    }
+
     /// Returns the fraction of all samples that were classified correctly.
     pub fn accuracy(&self) -> f64 {
-        let correct: u32 = (0..).zip(&self.confusion).map(|(class, row)| row[class]).sum();
-        f64::from(correct) / f64::from(self.confusion.iter().flatten().sum::<u32>())
+        f64::from(self.correct()) / f64::from(self.images())
     }
 
     /// Returns the fraction of correctly classified samples in each class. 0 for a class without samples.

@@ -2,7 +2,7 @@
 //! disk space are estimated by the server.
 
 use shared::api::{DiskEstimate, EstimateBasis, RunEstimate, TimeEstimate};
-use shared::config::{Inputs, RunConfig};
+use shared::config::{Inputs, Norm, RunConfig, SplitName};
 use shared::format;
 use shared::passes::Passes;
 
@@ -23,10 +23,7 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
             vec![format!("{matrices} of {} inputs: {}{attack}.", inputs.join(" and "), names::split(config.split).to_ascii_lowercase())]
         }
         RunConfig::Evaluate(config) => {
-            let images = match config.samples {
-                Some(samples) => format!("{} of the {}", format::count(samples.into()), names::split(config.split).to_ascii_lowercase()),
-                None => format!("all {}", names::split(config.split).to_ascii_lowercase()),
-            };
+            let images = images(config.samples, config.split);
             let pgd = config.pgd.as_ref().map(|pgd| match pgd.restarts {
                 1 => format!("PGD-{}", pgd.steps),
                 restarts => format!("PGD-{} with {restarts} starts", pgd.steps),
@@ -38,6 +35,12 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
                 "Each attack runs on the images that those before it have left: the more robust the network, the longer it takes."
                     .to_owned(),
             ]
+        }
+        RunConfig::EpsCurve(config) => {
+            // Of both norms there are equally many radii.
+            let radii = config.radii(config.norm.unwrap_or(Norm::Linf)).len();
+            let images = images(config.samples, config.split);
+            vec![format!("Accuracy and CAS of {images} under PGD-{} at {radii} radii, from the smallest to the largest.", config.steps)]
         }
         RunConfig::Saliency(config) => {
             let checkpoints = match config.checkpoints.len() {
@@ -60,6 +63,10 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
                 names::split(config.split).to_ascii_lowercase()
             )]
         }
+        RunConfig::Transfer(config) => {
+            let images = images(config.samples, config.split);
+            vec![format!("Attacks {images} on each of {0} checkpoints, and classifies them with all {0}.", config.checkpoints.len())]
+        }
         // It costs nothing here.
         RunConfig::External(_) => Vec::new(),
         RunConfig::Import(config) => {
@@ -70,6 +77,15 @@ pub fn sentences(config: &RunConfig) -> Vec<String> {
             };
             vec![format!("Reads the files without executing anything in them. {measured}")]
         }
+    }
+}
+
+/// So many images of a split, in words.
+fn images(samples: Option<u32>, split: SplitName) -> String {
+    let split = names::split(split).to_ascii_lowercase();
+    match samples {
+        Some(samples) => format!("{} of the {split}", format::count(samples.into())),
+        None => format!("all {split}"),
     }
 }
 

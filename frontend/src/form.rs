@@ -22,6 +22,8 @@ pub enum Kind {
     Pairs,
     /// A perturbation size, kept in the notation in which it was typed.
     Size,
+    /// Perturbation sizes separated by commas or spaces, such as `0, 4/255, 8/255`.
+    Sizes,
 }
 
 /// Parses the text of a field; `None` if it is empty.
@@ -31,9 +33,8 @@ pub fn parse_text(kind: Kind, text: &str) -> Option<Value> {
     let text = text.trim();
     match kind {
         Kind::Text => Some(Value::from(text)),
-        Kind::Numbers => {
-            Some(text.split([',', ';', ' ']).map(str::trim).filter(|part| !part.is_empty()).map(number).collect::<Vec<_>>().into())
-        }
+        Kind::Numbers => Some(listed(text).map(number).collect::<Vec<_>>().into()),
+        Kind::Sizes => Some(listed(text).map(Value::from).collect::<Vec<_>>().into()),
         Kind::Pairs => {
             let numbers = |pair: &str| Value::from(pair.split('-').map(|part| number(part.trim())).collect::<Vec<_>>());
             Some(text.split([',', ';']).map(str::trim).filter(|pair| !pair.is_empty()).map(numbers).collect::<Vec<_>>().into())
@@ -42,6 +43,11 @@ pub fn parse_text(kind: Kind, text: &str) -> Option<Value> {
         Kind::Number => Some(number(text)),
         Kind::Size | Kind::Path => Some(Value::from(text)),
     }
+}
+
+/// The entries of a list that are separated by commas or spaces.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split([',', ';', ' ']).filter(|part| !part.is_empty())
 }
 
 /// Returns the text as a number if it is one, otherwise as a string.

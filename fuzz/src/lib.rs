@@ -203,8 +203,10 @@ fn config_seeds() -> Vec<Vec<u8>> {
     let measurements = [
         r#"{"kind":"attribute","checkpoint":"at-1.best","inputs":["clean"]}"#,
         r#"{"kind":"evaluate","checkpoint":"at-1.e12"}"#,
+        r#"{"kind":"eps_curve","checkpoint":"at-1.last","eps":[0,"8/255"]}"#,
         r#"{"kind":"saliency","checkpoints":["at-1.last"]}"#,
         r#"{"kind":"pair","checkpoints":["at-1.best"],"pairs":[[3,5]]}"#,
+        r#"{"kind":"transfer","checkpoints":["at-1.e2","at-2.last"]}"#,
         r#"{"kind":"import","source":"/net.pth","data":{"dataset":"cifar10"}}"#,
     ];
     of_presets.map(|config| config.to_string()).chain(measurements.map(str::to_owned)).map(String::into_bytes).collect()

@@ -23,8 +23,8 @@ use utoipa_axum::routes;
 
 use crate::problem::ApiError;
 use crate::routes::{
-    actions, attributions, changes, checkpoints, comparisons, datasets, estimates, lanes, meta, pages, pairs, problems, queue, runs,
-    session, shares, sweeps, system, theory, trash,
+    actions, attributions, changes, checkpoints, comparisons, datasets, eps_curves, estimates, lanes, meta, pages, pairs, problems, queue,
+    runs, session, shares, sweeps, system, theory, transfers, trash,
 };
 use crate::state::AppState;
 use crate::{api_document, auth, base_path, guests, ranges, telemetry};
@@ -88,8 +88,10 @@ pub fn router(state: AppState) -> anyhow::Result<Router> {
         .routes(routes!(actions::change_runs))
         .routes(routes!(queue::get_queue, queue::change_queue))
         .routes(routes!(runs::get_evaluation))
+        .routes(routes!(eps_curves::get_eps_curve))
         .routes(routes!(runs::get_saliency))
         .routes(routes!(runs::get_pair))
+        .routes(routes!(transfers::get_transfer))
         .routes(routes!(runs::get_config_toml))
         .routes(routes!(runs::get_metrics_tfevents))
         .routes(routes!(sweeps::list_sweeps, sweeps::create_sweep))

@@ -116,7 +116,7 @@ pub fn result_name(kind: RunKind) -> Option<&'static str> {
         RunKind::Evaluate => Some("evaluation"),
         RunKind::Saliency => Some("saliency"),
         RunKind::Pair => Some("pair"),
-        RunKind::Train | RunKind::Attribute | RunKind::Import | RunKind::External => None,
+        RunKind::Train | RunKind::Attribute | RunKind::EpsCurve | RunKind::Transfer | RunKind::Import | RunKind::External => None,
     }
 }
 

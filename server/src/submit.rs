@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use shared::api::{RunState, WorkerStatus};
-use shared::config::{ImportConfig, PROGRAM_RIGHTS, PROGRAMS_REFUSED, PairConfig, Precision, RunConfig, RunKind, is_local_device};
+use shared::config::{
+    ImportConfig, PROGRAM_RIGHTS, PROGRAMS_REFUSED, PairConfig, Precision, RunConfig, RunKind, TransferConfig, is_local_device,
+};
 use shared::dataset::Source;
 use shared::id::{CheckpointRef, RunId};
 use shared::problem::FieldError;
@@ -157,6 +159,9 @@ async fn check(
     if let RunConfig::Pair(pair) = config {
         errors.extend(missing_classes(state, pair).await);
     }
+    if let RunConfig::Transfer(transfer) = config {
+        errors.extend(mixed_data(state, transfer).await);
+    }
     if let (RunConfig::Import(import), None) = (config, upload) {
         errors.extend(missing_source(import).map(|message| FieldError::new("source", message)));
     }
@@ -183,7 +188,7 @@ async fn refused_program(state: &AppState, kind: RunKind, wanted: &CheckpointRef
     let run = state.db.run(&wanted.run).await.ok().flatten()?;
     match &run.config {
         RunConfig::Import(import) if !import.program => None,
-        RunConfig::Import(_) if !matches!(kind, RunKind::Evaluate | RunKind::Attribute) => {
+        RunConfig::Import(_) if !matches!(kind, RunKind::Evaluate | RunKind::EpsCurve | RunKind::Attribute | RunKind::Transfer) => {
             Some(format!("`{wanted}` is a program, which can be evaluated and attributed, and nothing else"))
         }
         RunConfig::Import(_) if !state.settings.allow_programs => Some(format!("`{wanted}` is a program, and {PROGRAMS_REFUSED}")),
@@ -225,6 +230,33 @@ async fn missing_classes(state: &AppState, config: &PairConfig) -> Vec<FieldErro
         )
     };
     beyond.map(named).collect()
+}
+
+/// Errors of checkpoints that are of another data set than the first one or have other classes. What is not known counts as
+/// the same: the worker compares the classes again.
+async fn mixed_data(state: &AppState, config: &TransferConfig) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut first = None;
+    for (index, checkpoint) in config.checkpoints.iter().enumerate() {
+        // Checkpoints that are not there are reported by `missing_checkpoint`.
+        let Ok(Some(run)) = state.db.run(&checkpoint.run).await else { continue };
+        let metrics = state.dirs.of(&checkpoint.run).metrics().await.unwrap_or_default();
+        let dataset = run.config.data().map(|data| data.dataset.id());
+        let classes = metrics.started.map(|started| started.class_names);
+        let (first_dataset, first_classes) = first.get_or_insert_with(|| (dataset, classes.clone()));
+        let other = "choose checkpoints of one data set and its classes";
+        let message = if dataset.zip(*first_dataset).is_some_and(|(mine, theirs)| mine != theirs) {
+            format!("`{checkpoint}` is of `{}`, and the first of `{}`; {other}", dataset.unwrap_or("?"), first_dataset.unwrap_or("?"))
+        } else if let (Some(mine), Some(theirs)) = (&classes, first_classes)
+            && mine != theirs
+        {
+            format!("`{checkpoint}` has other classes ({}) than the first ({}); {other}", mine.join(", "), theirs.join(", "))
+        } else {
+            continue;
+        };
+        errors.push(FieldError::new(format!("checkpoints[{index}]"), message));
+    }
+    errors
 }
 
 pub fn missing_source(import: &ImportConfig) -> Option<String> {

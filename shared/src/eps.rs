@@ -127,7 +127,8 @@ pub fn norm_of(config: &Value, field: &str) -> Option<Norm> {
     None
 }
 
-/// Rewrites every `eps` and `step_size` of a configuration in the form that means the same in every norm.
+/// Rewrites every `eps` and `step_size` of a configuration, a size or a list of sizes, in the form that means the same in
+/// every norm.
 ///
 /// Error: path of the first size that is invalid or ambiguous.
 pub fn write_out(config: &mut Value) -> Result<(), FieldError> {
@@ -140,27 +141,38 @@ pub fn write_out(config: &mut Value) -> Result<(), FieldError> {
     Ok(())
 }
 
-/// Sizes in the object at `path`, with their paths. Skips values that are neither text nor number.
+/// Sizes in the object at `path`, also those in lists, with their paths. Skips values that are neither text nor number.
 fn sizes(value: &Value, path: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (name, value) in value.as_object().into_iter().flatten() {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         match value {
-            Value::String(text) if is_size(name) => found.push((path, text.clone())),
-            Value::Number(number) if is_size(name) => found.push((path, number.to_string())),
+            Value::Array(list) if is_size(name) => {
+                let entries = list.iter().enumerate().map(|(index, entry)| (format!("{path}[{index}]"), entry));
+                found.extend(entries.filter_map(|(path, entry)| Some((path, size_text(entry)?))));
+            }
+            _ if is_size(name) => found.extend(size_text(value).map(|text| (path, text))),
             _ => found.extend(sizes(value, &path)),
         }
     }
     found
 }
 
+fn size_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
 fn is_size(name: &str) -> bool {
     name == "eps" || name == "step_size"
 }
 
-/// JSON pointer of a field.
+/// JSON pointer of a field such as `attack.eps` or `eps[2]`.
 fn pointer(field: &str) -> String {
-    if field.is_empty() { String::new() } else { format!("/{}", field.replace('.', "/")) }
+    if field.is_empty() { String::new() } else { format!("/{}", field.replace(['.', '['], "/").replace(']', "")) }
 }
 
 impl Serialize for Eps {
@@ -263,6 +275,7 @@ mod tests {
             "attack": {"norm": "l2", "eps": 1, "step_size": 0.1},
             "evaluation": {"step_size": "1.0"},
             "teacher": {"norm": "linf", "eps": 8, "pgd": {"step_size": 2.0}},
+            "curve": {"norm": "linf", "eps": [0, 8, "0.1"], "steps": [3]},
             "seed": 8
         });
         write_out(&mut config).unwrap();
@@ -272,11 +285,13 @@ mod tests {
                 "attack": {"norm": "l2", "eps": "255/255", "step_size": "25.5/255"},
                 "evaluation": {"step_size": "255/255"},
                 "teacher": {"norm": "linf", "eps": "8/255", "pgd": {"step_size": "2/255"}},
+                "curve": {"norm": "linf", "eps": ["0/255", "8/255", "25.5/255"], "steps": [3]},
                 "seed": 8
             })
         );
         let refused = |mut config: Value| write_out(&mut config).unwrap_err();
         assert_eq!(refused(json!({"pgd": {"step_size": 2}})).field, "pgd.step_size");
+        assert_eq!(refused(json!({"eps": ["8/255", 8]})).field, "eps[1]");
         let error = refused(json!({"attack": {"norm": "linf", "eps": 1.0}}));
         assert_eq!(error.field, "attack.eps");
         assert!(error.message.contains("two") || error.message.contains("1/255"), "{error:?}");

@@ -12,6 +12,7 @@ pub mod config;
 pub mod dataset;
 pub mod disk;
 pub mod eps;
+pub mod eps_curve;
 pub mod export;
 #[cfg(not(target_family = "wasm"))]
 pub mod fixtures;

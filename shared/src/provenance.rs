@@ -29,9 +29,10 @@ pub struct Provenance {
 }
 
 /// A checkpoint and the hash of its file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CheckpointHash {
     /// Name of the checkpoint, such as `RUN.e12`.
+    #[schema(value_type = String)]
     pub id: CheckpointId,
     pub sha256: String,
 }

@@ -4,9 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::AttackUsed;
 use crate::breakdown::breakdown;
-use crate::config::{Inputs, Precision};
-use crate::id::Which;
+use crate::config::{Inputs, Norm, Precision, ThreatModel};
+use crate::eps::Eps;
+use crate::id::{CheckpointId, Which};
+use crate::provenance::CheckpointHash;
 
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -23,6 +26,11 @@ pub enum Record {
     Attribution(AttributionEntry),
     /// An attack of an evaluation finished.
     Evaluation(EvaluationStep),
+    /// A radius of a curve over eps was measured.
+    EpsPoint(EpsPoint),
+    /// What a transfer matrix is of. Its rows follow.
+    Transfer(Transfer),
+    TransferRow(TransferRow),
     Notice(Notice),
     Finished(Finished),
 }
@@ -168,6 +176,81 @@ pub struct EvaluationStep {
     pub seconds: f64,
 }
 
+/// What one radius of a curve over eps gave. Accuracies are fractions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EpsPoint {
+    pub norm: Norm,
+    /// Radius of the attack; at 0 the images are not attacked.
+    #[schema(value_type = String)]
+    pub eps: Eps,
+    /// Step size of PGD; absent at radius 0.
+    #[schema(value_type = Option<String>)]
+    pub step_size: Option<Eps>,
+    /// Number of steps of PGD; 0 at radius 0.
+    pub steps: u32,
+    /// Number of images, and how many of them are classified correctly.
+    pub images: u32,
+    pub correct: u32,
+    pub accuracy: f64,
+    /// 95 % interval of the accuracy over draws of the images: Wilson 1927.
+    pub accuracy_interval: [f64; 2],
+    /// Mean cross-entropy.
+    pub loss: f64,
+    /// CAS of the paper's matrix on the attacked images.
+    pub cas: f64,
+    pub cas_normalized: f64,
+    /// 95 % bootstrap interval of CAS; absent without resamples.
+    pub cas_interval: Option<[f64; 2]>,
+    #[schema(value_type = String)]
+    pub checkpoint: CheckpointId,
+    /// SHA-256 of the checkpoint file.
+    pub checkpoint_sha256: String,
+    pub seconds: f64,
+}
+
+impl EpsPoint {
+    pub fn threat(&self) -> ThreatModel {
+        ThreatModel { norm: self.norm, eps: self.eps }
+    }
+}
+
+/// How adversarial images of each of several checkpoints transfer to the others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Transfer {
+    /// The checkpoints in the order of the configuration, both as sources and as targets.
+    pub checkpoints: Vec<CheckpointHash>,
+    /// Attack on the images of each source.
+    pub attack: AttackUsed,
+    /// Number of images.
+    pub images: u32,
+    /// The rows that are measured, that of clean images first.
+    #[serde(default)]
+    pub rows: Vec<TransferRow>,
+}
+
+/// How many of the same images each checkpoint classifies correctly.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TransferRow {
+    /// Index of the checkpoint that the images were attacked on; absent: clean images.
+    pub source: Option<usize>,
+    /// Number of correct images of each checkpoint.
+    pub correct: Vec<u32>,
+    pub seconds: f64,
+}
+
+impl Transfer {
+    /// The row of a source, `None` for that of clean images; `None` if it is not measured yet.
+    pub fn row(&self, source: Option<usize>) -> Option<&TransferRow> {
+        self.rows.iter().find(|row| row.source == source)
+    }
+
+    /// The accuracy of each checkpoint on the images of a source, as [`Transfer::row`].
+    pub fn accuracies(&self, source: Option<usize>) -> Option<Vec<f64>> {
+        let of_all = |correct: &u32| f64::from(*correct) / f64::from(self.images.max(1));
+        Some(self.row(source)?.correct.iter().map(of_all).collect())
+    }
+}
+
 /// A message about a run that continued.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Notice {
@@ -222,6 +305,12 @@ pub struct Metrics {
     /// Steps of an evaluation, in the order they ran.
     #[serde(default)]
     pub evaluation: Vec<EvaluationStep>,
+    /// Points of a curve over eps, in the order they were measured: by increasing radius.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub eps_curve: Vec<EpsPoint>,
+    /// The transfer matrix, as far as it is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
     #[serde(default)]
     pub notices: Vec<Notice>,
     pub finished: Option<Finished>,
@@ -287,6 +376,25 @@ impl Metrics {
                 Some(known) => *known = step,
                 None => self.evaluation.push(step),
             },
+            // Only where the checkpoint has become another one, such as the best of a run that goes on.
+            Record::EpsPoint(point) => match self.eps_curve.iter_mut().find(|known| known.eps == point.eps) {
+                Some(known) => *known = point,
+                None => self.eps_curve.push(point),
+            },
+            // A resumed run says again what its matrix is of, and goes on unless a checkpoint has become another one.
+            Record::Transfer(transfer) => {
+                if self.transfer.as_ref().is_none_or(|known| known.checkpoints != transfer.checkpoints) {
+                    self.transfer = Some(transfer);
+                }
+            }
+            Record::TransferRow(row) => {
+                let is_new = |transfer: &&mut Transfer| {
+                    transfer.row(row.source).is_none() && row.source.is_none_or(|source| source < transfer.checkpoints.len())
+                };
+                if let Some(transfer) = self.transfer.as_mut().filter(is_new) {
+                    transfer.rows.push(row);
+                }
+            }
             Record::Notice(notice) => {
                 if let (NoticeKind::Resumed, Some(epoch)) = (notice.kind, notice.epoch) {
                     self.forget_after(epoch);

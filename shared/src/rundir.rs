@@ -122,13 +122,13 @@ pub fn attribution_file(epoch: u32, inputs: Inputs) -> String {
     format!("{ATTRIBUTIONS}/e{epoch}.{}.json", inputs.id())
 }
 
-/// The file that a run of a kind ends with; `None` for kinds that end with checkpoints or attributions.
+/// The file that a run of a kind ends with; `None` for kinds that end with checkpoints, attributions or records.
 pub fn result_file(kind: RunKind) -> Option<&'static str> {
     match kind {
         RunKind::Evaluate => Some(EVALUATION),
         RunKind::Saliency => Some(SALIENCY),
         RunKind::Pair => Some(PAIR),
-        RunKind::Train | RunKind::Attribute | RunKind::Import | RunKind::External => None,
+        RunKind::Train | RunKind::Attribute | RunKind::EpsCurve | RunKind::Transfer | RunKind::Import | RunKind::External => None,
     }
 }
 

@@ -251,8 +251,10 @@ fn plans(app: &App, base: &str) -> Vec<(&'static str, Value)> {
                 json!({"checkpoint": last, "pgd": {"steps": 20, "restarts": 3}, "autoattack": ["apgd_ce", "square"], "square_queries": 200}),
             ),
         ),
+        ("eps_curve", of("eps_curve", json!({"checkpoint": last, "bootstrap": 200, "eps": ["0/255", "8/255", "16/255"]}))),
         ("saliency", of("saliency", json!({"checkpoints": [last], "images_per_class": 20, "attack": attack}))),
         ("pair", of("pair", json!({"checkpoints": [last], "pairs": [[1, 2], [3, 8]], "attack": attack}))),
+        ("transfer", of("transfer", json!({"checkpoints": [last, format!("{base}.e12")], "attack": attack}))),
         (
             "import",
             of(

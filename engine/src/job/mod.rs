@@ -3,6 +3,7 @@
 mod attribute;
 mod attributions;
 mod checkpoints;
+mod eps_curve;
 mod evaluate;
 mod import;
 mod pair;
@@ -11,6 +12,7 @@ mod saliency;
 mod source_checkpoint;
 mod teachers;
 mod train;
+mod transfer;
 
 use std::path::Path;
 
@@ -61,8 +63,10 @@ fn run_config(directory: &Path, config: RunConfig, stop: &Stop) -> Result<(), Er
         RunConfig::Train(config) => train::run(directory, &config, stop),
         RunConfig::Attribute(config) => attribute::run(directory, &config, stop),
         RunConfig::Evaluate(config) => evaluate::run(directory, &config, stop),
+        RunConfig::EpsCurve(config) => eps_curve::run(directory, &config, stop),
         RunConfig::Saliency(config) => saliency::run(directory, &config, stop),
         RunConfig::Pair(config) => pair::run(directory, &config, stop),
+        RunConfig::Transfer(config) => transfer::run(directory, &config, stop),
         RunConfig::Import(config) => import::run(directory, &config, stop),
         RunConfig::External(_) => Err(Error::RunDir {
             path: directory.to_owned(),

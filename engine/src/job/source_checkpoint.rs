@@ -81,7 +81,13 @@ impl SourceCheckpoint {
         match &self.config {
             RunConfig::Train(config) => config.seed,
             RunConfig::Import(config) => config.seed,
-            RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::Saliency(_) | RunConfig::Pair(_) | RunConfig::External(_) => 0,
+            RunConfig::Attribute(_)
+            | RunConfig::Evaluate(_)
+            | RunConfig::EpsCurve(_)
+            | RunConfig::Saliency(_)
+            | RunConfig::Pair(_)
+            | RunConfig::Transfer(_)
+            | RunConfig::External(_) => 0,
         }
     }
 

@@ -7,6 +7,7 @@ mod bench;
 mod checkpoint;
 mod data;
 mod disk;
+mod eps_curve;
 mod evaluation;
 mod golden;
 mod import;
@@ -19,6 +20,7 @@ mod series;
 mod stopping;
 mod tensor_file;
 mod training;
+mod transfer;
 mod updates;
 mod worker;
 

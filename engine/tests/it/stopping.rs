@@ -207,12 +207,18 @@ fn measurements_stopped_anywhere_end_in_the_same_bytes() {
     check("attribute", config.clone(), 11);
     config["layer"] = json!("stage2");
     check("stage", config, 11);
+    let mut config = json!({"kind": "eps_curve", "checkpoint": "base.last", "device": "cpu", "data": digits});
+    (config["eps"], config["steps"], config["bootstrap"]) = (json!([0, "4/255", "8/255"]), json!(4), json!(20));
+    check("eps curve", config, 11);
     let mut config = json!({"kind": "saliency", "checkpoints": ["base.last", "base.best"], "device": "cpu", "data": digits});
     config["inputs"] = json!(["clean", "adversarial"]);
     config["images_per_class"] = json!(12);
     check("saliency", config, 5);
     let config = json!({"kind": "pair", "checkpoints": ["base.last"], "pairs": [[1, 2], [3, 8]], "device": "cpu", "data": digits});
     check("pair", config, 6);
+    let attack = json!({"norm": "linf", "eps": "25/255", "steps": 4});
+    let config = json!({"kind": "transfer", "checkpoints": ["base.last", "base.best"], "device": "cpu", "data": digits, "attack": attack});
+    check("transfer", config, 6);
     let mut config =
         json!({"kind": "import", "source": root.path().join("base/checkpoints/e3.safetensors"), "device": "cpu", "data": digits});
     config["attack"] = json!({"norm": "linf", "eps": "25/255", "steps": 4});
@@ -417,5 +423,7 @@ fn logits_that_are_not_finite_are_refused_by_every_measurement() {
     check("stage", json!({"kind": "attribute", "checkpoint": "base.e3", "layer": "stage1", "device": "cpu"}));
     check("evaluate", json!({"kind": "evaluate", "checkpoint": "base.e3", "device": "cpu"}));
     check("saliency", json!({"kind": "saliency", "checkpoints": ["base.e3"], "device": "cpu"}));
+    check("eps curve", json!({"kind": "eps_curve", "checkpoint": "base.e3", "device": "cpu"}));
+    check("transfer", json!({"kind": "transfer", "checkpoints": ["base.e3", "base.last"], "device": "cpu"}));
     check("pair", json!({"kind": "pair", "checkpoints": ["base.e3"], "pairs": [[1, 2]], "device": "cpu"}));
 }

@@ -122,11 +122,11 @@ pub fn TextField(
     };
     let input_mode = match kind {
         Kind::Number => "decimal",
-        Kind::Text | Kind::Path | Kind::Numbers | Kind::Pairs | Kind::Size => "text",
+        Kind::Text | Kind::Path | Kind::Numbers | Kind::Pairs | Kind::Size | Kind::Sizes => "text",
     };
     let class = match kind {
         Kind::Text | Kind::Path => "input",
-        Kind::Number | Kind::Numbers | Kind::Pairs | Kind::Size => "input input-number",
+        Kind::Number | Kind::Numbers | Kind::Pairs | Kind::Size | Kind::Sizes => "input input-number",
     };
     let input = move |id: String, described: Signal<Option<String>>, invalid: Signal<Option<&'static str>>| {
         view! {

@@ -25,7 +25,7 @@ use crate::components::exports::{Export, Exports, export};
 use crate::components::heatmap::is_open;
 use crate::components::job::JobLine;
 use crate::components::key_figures::{Figure, KeyFigures};
-use crate::components::measure_button::MeasureButton;
+use crate::components::measure_button::{MeasureButton, Measurement};
 use crate::components::plot::Plot;
 use crate::components::run_actions::{
     ConcernedRun, Question, Report, ReportLine, RunActionsDialog, can, is_danger, use_carried_report, verb,
@@ -359,7 +359,10 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
             {[RunAction::Pause, RunAction::Resume, RunAction::Tag, RunAction::Cancel, RunAction::Delete].map(button).collect_view()}
             <a class="button button-small button-quiet" href=some>"Choose some of them"</a>
         </div>
-        <MeasureButton checkpoints=best_and_last/>
+        <div class="actions">
+            <MeasureButton measurement=Measurement::Reported checkpoints=best_and_last/>
+            <MeasureButton measurement=Measurement::EpsCurve checkpoints=best_and_last/>
+        </div>
         <ReportLine report undone=reload/>
         <RunActionsDialog question report done/>
     }

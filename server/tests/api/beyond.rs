@@ -74,9 +74,10 @@ async fn a_run_on_a_checkpoint_wants_one_that_is_there() {
     let server = TestServer::start().await;
     let trained = server.finish("done").await.id;
     let check = async |kind: &str, checkpoint: String, part: &str| {
-        let field = if ["saliency", "pair"].contains(&kind) { "checkpoints[0]" } else { "checkpoint" };
+        let field = if ["saliency", "pair", "transfer"].contains(&kind) { "checkpoints[0]" } else { "checkpoint" };
         let body = match kind {
             "saliency" => json!({"kind": kind, "checkpoints": [checkpoint]}),
+            "transfer" => json!({"kind": kind, "checkpoints": [checkpoint, format!("{trained}.e2")]}),
             "pair" => json!({"kind": kind, "checkpoints": [checkpoint], "pairs": [[3, 5]]}),
             _ => json!({"kind": kind, "checkpoint": checkpoint}),
         };
@@ -89,11 +90,40 @@ async fn a_run_on_a_checkpoint_wants_one_that_is_there() {
             }
         }
     };
-    for kind in ["attribute", "evaluate", "saliency", "pair"] {
+    for kind in ["attribute", "evaluate", "eps_curve", "saliency", "pair", "transfer"] {
         check(kind, format!("{trained}.best"), "").await;
         check(kind, format!("{trained}.e9"), "the run has kept the epochs 1, 2").await;
         check(kind, "none.best".to_owned(), "names a run that does not exist: `none`").await;
     }
+}
+
+#[tokio::test]
+async fn checkpoints_of_different_data_do_not_transfer() {
+    let server = TestServer::start().await;
+    let first = server.finish("done").await.id;
+    let submit = async |second: &RunId| {
+        let checkpoints = [format!("{first}.e1"), format!("{first}.e2"), format!("{second}.best")];
+        server.post("/api/runs", &json!({"kind": "transfer", "name": "done", "checkpoints": checkpoints})).await
+    };
+    let second = server.finish("done").await.id;
+    assert_eq!(submit(&second).await.status, StatusCode::CREATED);
+
+    let file = server.run_dir(&second).join("metrics.jsonl");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let renamed = text.replacen("\"class_names\":[\"", "\"class_names\":[\"not ", 1);
+    assert_ne!(renamed, text);
+    std::fs::write(&file, renamed).unwrap();
+    let problem = submit(&second).await.assert_problem(422, "invalid-run", Some("checkpoints[2]"));
+    assert!(problem.detail.contains("has other classes (not "), "{}", problem.detail);
+
+    let mut synthetic = config("done");
+    synthetic["data"] = json!({"dataset": "synthetic", "train_samples": 200, "test_samples": 100});
+    let answer = server.post("/api/runs", &synthetic).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    let other = answer.json::<Run>().id;
+    server.until(&other, |run| run.state == RunState::Succeeded).await;
+    let problem = submit(&other).await.assert_problem(422, "invalid-run", Some("checkpoints[2]"));
+    assert!(problem.detail.contains("is of `synthetic`, and the first of `digits`"), "{}", problem.detail);
 }
 
 #[tokio::test]

@@ -1,15 +1,18 @@
 //! Figures in all their forms, and what they tell of where they come from.
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read};
+use std::fs::OpenOptions;
+use std::io::{Cursor, Read, Write};
 
 use axum::http::header;
-use serde_json::Value;
-use shared::api::EpochCell;
+use serde_json::{Value, json};
+use shared::api::{EpochCell, Run, RunState};
 use shared::export::{Exported, Format};
+use shared::fixtures;
 use shared::id::RunId;
 use shared::interference::{Association, Interference, Relation};
 use shared::provenance::{Page, Provenance};
+use shared::record::{EpsPoint, Record, Transfer};
 use shared::view::Lens;
 
 use crate::matrices::assert_png;
@@ -298,6 +301,75 @@ async fn curves_tell_the_view_of_their_run() {
     assert_eq!((arrays["train_loss"].numbers()[1], arrays["test_loss"].numbers()[1]), (1.5, 1.25));
     server.get(&format!("/api/runs/{run}/curves?format=pdf")).await.assert_problem(400, "invalid-query", Some("format"));
     server.get("/api/runs/none/curves").await.assert_problem(404, "run-not-found", Some("id"));
+}
+
+#[tokio::test]
+async fn a_curve_over_eps_grows_and_tells_its_checkpoint() {
+    let server = TestServer::start().await;
+    let trained = server.finish("done").await.id;
+    let config = json!({"kind": "eps_curve", "name": "gated", "checkpoint": format!("{trained}.best"), "norm": "linf", "eps": [0, 8, 16]});
+    let answer = server.post("/api/runs", &config).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let run = answer.json::<Run>().id;
+    server.until_running(&run).await;
+    let address = format!("/api/runs/{run}/eps-curve");
+    let none: Value = get(&server, &address).await.json();
+    assert_eq!(none, json!([]));
+
+    let points = [fixtures::eps_point(0.0, 900), fixtures::eps_point(8.0, 470)];
+    let lines: String = points.iter().map(|point| serde_json::to_string(&Record::EpsPoint(point.clone())).unwrap() + "\n").collect();
+    OpenOptions::new().append(true).open(server.run_dir(&run).join("metrics.jsonl")).unwrap().write_all(lines.as_bytes()).unwrap();
+    let found: Vec<EpsPoint> = get(&server, &address).await.json();
+    assert_eq!(found, points);
+    for chart in ["accuracy", "cas"] {
+        let told = check(&server, |form| format!("{address}?chart={chart}&format={form}"), &format!("/runs/{run}")).await;
+        assert_eq!((told.checkpoints.len(), told.checkpoints[0].sha256.as_str()), (1, "ab"));
+        let csv = get(&server, &format!("{address}?chart={chart}&format=csv")).await.text();
+        let lines: Vec<&str> = table(&csv).lines().collect();
+        let head = "norm,eps,step_size,steps,images,correct,accuracy,accuracy_low,accuracy_high,loss,cas,cas_normalized,cas_low,cas_high";
+        assert_eq!((lines[0], lines.len()), (head, 3));
+        assert!(lines[1].starts_with("linf,0,,0,1000,900,0.9,") && lines[2].ends_with(",1,20,0.2,19,21"), "{csv}");
+    }
+    let tex = get(&server, &format!("{address}?format=tex")).await.text();
+    assert!(tex.contains("xticklabels={{0/255},{8/255}}") && tex.contains("y error plus=up"), "{tex}");
+    server.get(&format!("{address}?format=npy")).await.assert_problem(400, "invalid-query", Some("format"));
+    server.get(&format!("{address}?chart=loss")).await.assert_problem(400, "invalid-query", Some("chart"));
+    server.get(&format!("/api/runs/{trained}/eps-curve")).await.assert_problem(404, "result-not-found", Some("id"));
+    std::fs::write(server.run_dir(&run).join("go"), "").unwrap();
+    server.until(&run, |run| run.state == RunState::Succeeded).await;
+}
+
+#[tokio::test]
+async fn a_transfer_matrix_is_exported_as_numbers_by_source_and_target() {
+    let server = TestServer::start().await;
+    let trained = server.finish("done").await.id;
+    let config = json!({"kind": "transfer", "name": "done", "checkpoints": [format!("{trained}.e1"), format!("{trained}.e2")]});
+    let answer = server.post("/api/runs", &config).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let run = answer.json::<Run>().id;
+    server.until(&run, |run| run.state == RunState::Succeeded).await;
+    let address = format!("/api/runs/{run}/transfer");
+    server.get(&address).await.assert_problem(404, "result-not-found", Some("id"));
+
+    let mut transfer = fixtures::transfer(2);
+    let rows = std::mem::take(&mut transfer.rows);
+    let records = [Record::Transfer(transfer)].into_iter().chain(rows.into_iter().map(Record::TransferRow));
+    let lines: String = records.map(|record| serde_json::to_string(&record).unwrap() + "\n").collect();
+    OpenOptions::new().append(true).open(server.run_dir(&run).join("metrics.jsonl")).unwrap().write_all(lines.as_bytes()).unwrap();
+    let found: Transfer = get(&server, &address).await.json();
+    assert_eq!(found, fixtures::transfer(2));
+    let told = check(&server, |form| format!("{address}?format={form}"), &format!("/runs/{run}")).await;
+    assert_eq!(told.checkpoints, found.checkpoints);
+    let csv = get(&server, &format!("{address}?format=csv")).await.text();
+    assert_eq!(table(&csv), "source,at-1.e1,at-1.e2\nclean,0.9,0.9\nat-1.e1,0.4,0.61\nat-1.e2,0.6,0.4\n");
+    let arrays = unpacked(&get(&server, &format!("{address}?format=npz")).await.body);
+    assert_eq!((arrays["accuracy"].numbers(), arrays["clean"].numbers()), (vec![0.4, 0.61, 0.6, 0.4], vec![0.9, 0.9]));
+    assert!(arrays["accuracy"].header.contains("'shape': (2, 2)"));
+    let npy = get(&server, &format!("{address}?format=npy")).await.body;
+    assert!(npy.ends_with(&arrays["accuracy"].values));
+    let tex = get(&server, &format!("{address}?format=tex")).await.text();
+    assert!(tex.contains("yticklabels={clean,{epoch 1},{epoch 2}}") && tex.contains("\n0 -1 90.00\n1 -1 90.00\n0 0 40.00\n"), "{tex}");
+    server.get("/api/runs/none/transfer").await.assert_problem(404, "run-not-found", Some("id"));
 }
 
 #[tokio::test]

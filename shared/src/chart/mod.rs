@@ -12,6 +12,7 @@ pub mod colors;
 pub mod comparison;
 pub mod course;
 pub mod curves;
+pub mod eps_curve;
 pub mod figure;
 pub mod heatmap;
 mod legend;
@@ -25,6 +26,7 @@ mod svg;
 pub mod sweep;
 pub mod tex;
 pub mod theory;
+pub mod transfer;
 
 use plotters::backend::DrawingBackend;
 use plotters::coord::Shift;
@@ -129,6 +131,17 @@ pub enum SweepFigure {
     CasEpochs,
 }
 
+/// Figures of the page of a curve over eps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumIter, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum EpsCurveFigure {
+    #[default]
+    Accuracy,
+    /// CAS on the attacked images.
+    Cas,
+}
+
 /// Figures of the page of the three-class model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumIter, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -196,6 +209,16 @@ impl SweepFigure {
             SweepFigure::CasLost => "CAS, best − last",
             SweepFigure::Epochs => "Robust accuracy over epochs",
             SweepFigure::CasEpochs => "CAS over epochs",
+        }
+    }
+}
+
+impl EpsCurveFigure {
+    /// Its name in the menu of exports.
+    pub fn label(self) -> &'static str {
+        match self {
+            EpsCurveFigure::Accuracy => "Accuracy",
+            EpsCurveFigure::Cas => "CAS",
         }
     }
 }

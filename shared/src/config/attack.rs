@@ -67,7 +67,7 @@ pub struct PgdConfig {
 fn training_steps() -> u32 {
     TRAINING_STEPS
 }
-fn measuring_steps() -> u32 {
+pub(super) fn measuring_steps() -> u32 {
     20
 }
 fn as_published() -> BatchNormMode {

@@ -90,7 +90,7 @@ pub enum Layer {
 fn paper_inputs() -> Vec<Inputs> {
     vec![Inputs::Adversarial]
 }
-fn bootstrap() -> u32 {
+pub(super) fn bootstrap() -> u32 {
     1000
 }
 

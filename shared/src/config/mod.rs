@@ -8,6 +8,7 @@ mod attribute;
 mod autoattack;
 mod check;
 mod data;
+mod eps_curve;
 mod evaluate;
 mod external;
 mod import;
@@ -19,6 +20,7 @@ mod precision;
 mod saliency;
 mod threat;
 mod train;
+mod transfer;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,7 @@ pub use autoattack::{AutoAttack, AutoAttackFacts, STANDARD_QUERIES};
 use check::Check;
 pub use check::{is_lane_name, is_local_device};
 pub use data::{DataConfig, SplitName};
+pub use eps_curve::EpsCurveConfig;
 pub use evaluate::{EvaluateConfig, RestartedPgdConfig};
 pub use external::ExternalConfig;
 pub use import::{ImportConfig, LAST_EPOCH, NormalizationChoice, NormalizationSource, PROGRAM_RIGHTS, PROGRAMS_REFUSED, SeriesFile};
@@ -46,6 +49,7 @@ pub use train::{
     AttributionConfig, AwpConfig, CheckpointConfig, DistillationConfig, EvaluationConfig, Inputs, Schedule, TrainConfig, TrainingConfig,
     WeightAveragingConfig,
 };
+pub use transfer::TransferConfig;
 
 use crate::eps;
 use crate::id::CheckpointRef;
@@ -58,8 +62,10 @@ pub enum RunConfig {
     Train(Box<TrainConfig>),
     Attribute(Box<AttributeConfig>),
     Evaluate(Box<EvaluateConfig>),
+    EpsCurve(Box<EpsCurveConfig>),
     Saliency(Box<SaliencyConfig>),
     Pair(Box<PairConfig>),
+    Transfer(Box<TransferConfig>),
     Import(Box<ImportConfig>),
     External(Box<ExternalConfig>),
 }
@@ -72,8 +78,10 @@ pub enum RunKind {
     Train,
     Attribute,
     Evaluate,
+    EpsCurve,
     Saliency,
     Pair,
+    Transfer,
     Import,
     /// Written by another program: cannot be submitted.
     External,
@@ -95,8 +103,10 @@ macro_rules! of_any_kind {
             RunConfig::Train($inner) => $value,
             RunConfig::Attribute($inner) => $value,
             RunConfig::Evaluate($inner) => $value,
+            RunConfig::EpsCurve($inner) => $value,
             RunConfig::Saliency($inner) => $value,
             RunConfig::Pair($inner) => $value,
+            RunConfig::Transfer($inner) => $value,
             RunConfig::Import($inner) => $value,
             RunConfig::External($inner) => $value,
         }
@@ -116,8 +126,10 @@ impl RunKind {
             RunKind::Train => "Training",
             RunKind::Attribute => "Attribution",
             RunKind::Evaluate => "Evaluation",
+            RunKind::EpsCurve => "Curve over eps",
             RunKind::Saliency => "Saliency",
             RunKind::Pair => "Pair",
+            RunKind::Transfer => "Transfer",
             RunKind::Import => "Import",
             RunKind::External => "External run",
         }
@@ -132,7 +144,7 @@ impl RunKind {
     pub fn has_epochs(self) -> bool {
         match self {
             RunKind::Train | RunKind::Import | RunKind::External => true,
-            RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency | RunKind::Pair => false,
+            RunKind::Attribute | RunKind::Evaluate | RunKind::EpsCurve | RunKind::Saliency | RunKind::Pair | RunKind::Transfer => false,
         }
     }
 }
@@ -175,8 +187,10 @@ impl RunConfig {
             RunConfig::Train(_) => RunKind::Train,
             RunConfig::Attribute(_) => RunKind::Attribute,
             RunConfig::Evaluate(_) => RunKind::Evaluate,
+            RunConfig::EpsCurve(_) => RunKind::EpsCurve,
             RunConfig::Saliency(_) => RunKind::Saliency,
             RunConfig::Pair(_) => RunKind::Pair,
+            RunConfig::Transfer(_) => RunKind::Transfer,
             RunConfig::Import(_) => RunKind::Import,
             RunConfig::External(_) => RunKind::External,
         }
@@ -232,7 +246,12 @@ impl RunConfig {
             RunConfig::Train(config) => Some(config.measuring_attack()),
             RunConfig::Import(config) => Some(config.attack.clone()),
             RunConfig::External(config) => config.attack.clone(),
-            RunConfig::Attribute(_) | RunConfig::Evaluate(_) | RunConfig::Saliency(_) | RunConfig::Pair(_) => None,
+            RunConfig::Attribute(_)
+            | RunConfig::Evaluate(_)
+            | RunConfig::EpsCurve(_)
+            | RunConfig::Saliency(_)
+            | RunConfig::Pair(_)
+            | RunConfig::Transfer(_) => None,
         }
     }
 
@@ -247,8 +266,10 @@ impl RunConfig {
             }
             RunConfig::Attribute(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
             RunConfig::Evaluate(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
+            RunConfig::EpsCurve(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
             RunConfig::Saliency(config) => listed(&config.checkpoints),
             RunConfig::Pair(config) => listed(&config.checkpoints),
+            RunConfig::Transfer(config) => listed(&config.checkpoints),
             RunConfig::Import(_) | RunConfig::External(_) => Vec::new(),
         }
     }
@@ -280,8 +301,10 @@ impl TryFrom<Value> for RunConfig {
             RunKind::Train => problem::read(&object).map(RunConfig::Train),
             RunKind::Attribute => problem::read(&object).map(RunConfig::Attribute),
             RunKind::Evaluate => problem::read(&object).map(RunConfig::Evaluate),
+            RunKind::EpsCurve => problem::read(&object).map(RunConfig::EpsCurve),
             RunKind::Saliency => problem::read(&object).map(RunConfig::Saliency),
             RunKind::Pair => problem::read(&object).map(RunConfig::Pair),
+            RunKind::Transfer => problem::read(&object).map(RunConfig::Transfer),
             RunKind::Import => problem::read(&object).map(RunConfig::Import),
             RunKind::External => problem::read(&object).map(RunConfig::External),
         }
@@ -513,6 +536,27 @@ mod tests {
     }
 
     #[test]
+    fn a_curve_over_eps_has_its_radii_and_the_steps_of_the_paper_at_each() {
+        let parse = |value: Value| match RunConfig::parse(&value).unwrap() {
+            RunConfig::EpsCurve(config) => *config,
+            other => panic!("{other:?}"),
+        };
+        let config = parse(json!({"kind": "eps_curve", "checkpoint": "r-1.best"}));
+        let of_255 = |norm| config.radii(norm).iter().map(|eps| (eps.fraction() * 255.0).round()).collect::<Vec<_>>();
+        assert_eq!(of_255(Norm::Linf), [0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0]);
+        assert_eq!(of_255(Norm::L2), [0.0, 16.0, 32.0, 64.0, 96.0, 128.0, 160.0, 192.0, 256.0]);
+        let step = |norm, eps| config.attack(norm, Eps::of_255(eps)).map(|attack| attack.step_size().fraction() * 255.0);
+        assert_eq!((step(Norm::Linf, 16.0), step(Norm::L2, 256.0), step(Norm::Linf, 0.0)), (Some(4.0), Some(32.0), None));
+
+        let config =
+            parse(json!({"kind": "eps_curve", "checkpoint": "r-1.best", "norm": "l2", "eps": [0, "64/255", 1.5], "step_size": "16/255"}));
+        assert_eq!(config.radii(Norm::L2), [0.0, 64.0 / 255.0, 1.5].map(|eps| Eps::read(&eps.to_string(), Some(Norm::L2)).unwrap()));
+        assert_eq!(config.attack(Norm::L2, config.eps[2]).unwrap().step_size(), Eps::of_255(16.0));
+        let again = RunConfig::EpsCurve(Box::new(config)).to_json();
+        assert_eq!((&again["eps"], RunConfig::parse(&again).unwrap().to_json()), (&json!(["0/255", "64/255", "1.5"]), again.clone()));
+    }
+
+    #[test]
     fn runs_on_checkpoints_name_what_they_need() {
         let parse = |value| RunConfig::parse(&value);
         let config = parse(json!({"kind": "attribute", "checkpoint": "r-1.best", "layer": "stage2", "subset": "correct"})).unwrap();
@@ -527,6 +571,17 @@ mod tests {
             (json!({"kind": "evaluate", "checkpoint": "r-1.best", "autoattack": []}), "autoattack", "nothing would attack"),
             (json!({"kind": "evaluate", "checkpoint": "r-1.best", "norm": "l2"}), "eps", "is missing"),
             (json!({"kind": "evaluate", "checkpoint": "r-1.best", "eps": 1.5}), "eps", "name the norm"),
+            (
+                json!({"kind": "eps_curve", "checkpoint": "r-1.best", "norm": "linf", "eps": [0, 8, "4/255"]}),
+                "eps",
+                "has 4/255 after 8/255",
+            ),
+            (json!({"kind": "eps_curve", "checkpoint": "r-1.best", "norm": "linf", "eps": [8, "8/255"]}), "eps", "8/255 after 8/255"),
+            (json!({"kind": "eps_curve", "checkpoint": "r-1.best", "eps": ["4/255", 8]}), "eps[1]", "name the norm"),
+            (json!({"kind": "eps_curve", "checkpoint": "r-1.best", "eps": ["eight"]}), "eps[0]", "`eight`"),
+            (json!({"kind": "eps_curve", "checkpoint": "r-1.best", "norm": "linf", "eps": [0, "300/255"]}), "eps[1]", "out of range"),
+            (json!({"kind": "eps_curve", "checkpoint": "r-1.best", "eps": 0.1}), "eps", "not a list"),
+            (json!({"kind": "eps_curve", "checkpoint": "r-1.best", "steps": 0}), "steps", "0 is out of range"),
             (json!({"kind": "saliency", "checkpoints": []}), "checkpoints", "names 0"),
             (json!({"kind": "saliency", "checkpoints": ["r-1.best", "r-1.best"]}), "checkpoints", "twice"),
             (json!({"kind": "pair", "checkpoints": ["r-1.best"], "pairs": []}), "pairs", "names 0"),
@@ -534,6 +589,13 @@ mod tests {
             (json!({"kind": "pair", "checkpoints": ["r-1.best"], "pairs": [[3, 5], [3, 5]]}), "pairs", "twice"),
             (json!({"kind": "pair", "checkpoints": ["r-1.best", "r-1.last", "r-2.best"], "pairs": [[3, 5]]}), "checkpoints", "names 3"),
             (json!({"kind": "pair", "checkpoints": ["r-1.best"], "pairs": [[3, 5]], "dimensions": 0}), "dimensions", "0 is out of range"),
+            (json!({"kind": "transfer", "checkpoints": ["r-1.best"]}), "checkpoints", "names 1"),
+            (json!({"kind": "transfer", "checkpoints": ["r-1.e1", "r-1.e2", "r-1.e1"]}), "checkpoints", "twice"),
+            (
+                json!({"kind": "transfer", "checkpoints": ["r-1.e1", "r-1.e2"], "attack": {"norm": "linf", "eps": 0}}),
+                "attack.eps",
+                "above 0",
+            ),
             (json!({"kind": "import", "source": "../x.pth", "data": {"dataset": "cifar10"}}), "source", "`../x.pth`"),
             (json!({"kind": "import", "source": "", "data": {"dataset": "cifar10"}}), "source", "empty"),
             (

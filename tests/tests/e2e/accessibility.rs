@@ -24,6 +24,10 @@ async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
     let checkpoint = |epoch: u32| format!("{run}.e{epoch}");
     let evaluation = json!({"kind": "evaluate", "device": "cpu", "checkpoint": checkpoint(4), "samples": 10, "autoattack": ["apgd_ce"]});
     let evaluation = app.succeeded(&evaluation).await?.id;
+    let curve = json!({"kind": "eps_curve", "device": "cpu", "checkpoint": checkpoint(4), "samples": 10, "steps": 2, "bootstrap": 20});
+    let curve = app.succeeded(&curve).await?.id;
+    let transfer = json!({"kind": "transfer", "device": "cpu", "checkpoints": [checkpoint(2), checkpoint(4)], "samples": 10});
+    let transfer = app.succeeded(&transfer).await?.id;
     let saliency = json!({"kind": "saliency", "device": "cpu", "checkpoints": [checkpoint(2), checkpoint(4)]});
     let saliency = app.succeeded(&saliency).await?.id;
     let axes = json!([{"field": "seed", "values": [1, 2]}]);
@@ -42,12 +46,16 @@ async fn no_page_breaks_a_rule_of_accessibility() -> Result<()> {
         "/new?preset=cifar10".to_owned(),
         "/new?kind=attribute".to_owned(),
         "/new?kind=evaluate".to_owned(),
+        "/new?kind=eps_curve".to_owned(),
         "/new?kind=saliency".to_owned(),
         "/new?kind=pair".to_owned(),
+        "/new?kind=transfer".to_owned(),
         "/new?kind=import".to_owned(),
         format!("/runs/{run}"),
         format!("/runs/{evaluation}"),
+        format!("/runs/{curve}"),
         format!("/runs/{saliency}"),
+        format!("/runs/{transfer}"),
         "/sweeps".to_owned(),
         format!("/sweeps/{}", sweep.id),
         "/queue".to_owned(),

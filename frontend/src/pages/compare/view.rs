@@ -19,7 +19,7 @@ use crate::components::explorer::Explorer;
 use crate::components::heatmap::{HeatmapView, MatrixTable};
 use crate::components::key_figures::{Figure, KeyFigures};
 use crate::components::lens_bar::{LensBar, Segments, hidden_cells};
-use crate::components::measure_button::MeasureButton;
+use crate::components::measure_button::{MeasureButton, Measurement};
 use crate::latest::latest;
 use crate::theme::use_theme;
 use crate::url_state::UrlState;
@@ -74,7 +74,7 @@ pub fn ComparisonView(
         {move || grid()}
         <SelectedPair comparison explorer/>
         <Intervals comparison/>
-        <MeasureButton checkpoints=Signal::derive(move || comparison.with(|comparison| vec![compared(comparison)]))/>
+        <MeasureButton measurement=Measurement::Reported checkpoints=Signal::derive(move || comparison.with(|comparison| vec![compared(comparison)]))/>
         <div class="pair-of-panels">
             <ScatterPanel comparison explorer theme of/>
             <ChangedPairs comparison explorer/>

@@ -24,7 +24,13 @@ fn has_checkpoints(run: &RunRow) -> bool {
         RunKind::Train => run.epoch > 0,
         RunKind::Import => run.state.is_finished(),
         // Only the program that trains an external run knows its network.
-        RunKind::Attribute | RunKind::Evaluate | RunKind::Saliency | RunKind::Pair | RunKind::External => false,
+        RunKind::Attribute
+        | RunKind::Evaluate
+        | RunKind::EpsCurve
+        | RunKind::Saliency
+        | RunKind::Pair
+        | RunKind::Transfer
+        | RunKind::External => false,
     }
 }
 

@@ -1,9 +1,10 @@
-//! The sections for runs that measure checkpoints: attribution, evaluation, saliency and pairs.
+//! The sections for runs that measure checkpoints: attribution, evaluation, curves over eps, saliency, pairs and transfer.
 
 use leptos::prelude::*;
 use serde_json::{Value, json};
 use shared::config::{
     Aggregation, AutoAttack, AutoAttackFacts, DataConfig, Inputs, Norm, PairConfig, PgdConfig, RestartedPgdConfig, SplitName, Subset,
+    TransferConfig,
 };
 use shared::dataset::Dataset;
 use shared::eps::Eps;
@@ -49,8 +50,6 @@ pub fn AttributeSections() -> impl IntoView {
 #[component]
 pub fn EvaluateSections() -> impl IntoView {
     let form = use_form();
-    let norms =
-        [(String::new(), "As the checkpoint's run".to_owned())].into_iter().chain(options(&[Norm::Linf, Norm::L2], Norm::symbol)).collect();
     let order: Vec<&str> = AutoAttack::ALL.iter().map(|attack| attack.id()).collect();
     let attack = |attack: &AutoAttack| {
         let AutoAttackFacts { label, hint, .. } = attack.facts();
@@ -62,8 +61,8 @@ pub fn EvaluateSections() -> impl IntoView {
         <CheckpointSection/>
         <Section title="Images and threat model">
             <SplitField/>
-            <TextField path="samples" label="Images" kind=Kind::Number hint="Class by class in equal parts. Empty: all of them."/>
-            <SelectField path="norm" label="Norm" options=norms/>
+            <SamplesField/>
+            <NormField/>
             <SizeField path="eps" label="Radius eps" otherwise=Signal::stored("Empty: as the checkpoint's run.".to_owned())/>
             <DataBlock/>
         </Section>
@@ -79,6 +78,30 @@ pub fn EvaluateSections() -> impl IntoView {
                 <TextField path="pgd.restarts" label="Starts" kind=Kind::Number hint="The worst of them counts for each image."/>
                 <SizeField path="pgd.step_size" label="Step size" otherwise=Signal::stored(RULE.to_owned())/>
             </BlockField>
+        </Section>
+        <RunSection/>
+    }
+}
+
+#[component]
+pub fn EpsCurveSections() -> impl IntoView {
+    view! {
+        <CheckpointSection/>
+        <Section title="Images and radii">
+            <SplitField/>
+            <SamplesField/>
+            <NormField/>
+            <TextField
+                path="eps" label="Radii" kind=Kind::Sizes
+                hint="Increasing, such as 0, 4/255, 8/255; 0 are the images as they are. Empty: 0, 1, 2, 4, 6, 8, 10, 12 and 16 of 255 in ℓ∞, 16 times these in ℓ2."
+            />
+            <DataBlock/>
+        </Section>
+        <OtherData/>
+        <Section title="PGD and intervals">
+            <TextField path="steps" label="Steps" kind=Kind::Number/>
+            <SizeField path="step_size" label="Step size" otherwise=Signal::stored("Empty: in proportion to the radius, eps/4 for ℓ∞ and eps/8 for ℓ2, the paper's rule.".to_owned())/>
+            <TextField path="bootstrap" label="Bootstrap resamples" kind=Kind::Number hint="Of the images, for intervals of CAS. 0 gives none."/>
         </Section>
         <RunSection/>
     }
@@ -136,6 +159,24 @@ pub fn PairSections() -> impl IntoView {
     }
 }
 
+#[component]
+pub fn TransferSections() -> impl IntoView {
+    let runs = runs_with_checkpoints();
+    view! {
+        <Section title="Checkpoints" text="Two or more over the same classes, of one run or of several. Each is attacked, and each classifies the images of all.">
+            <CheckpointList path="checkpoints" runs most=TransferConfig::MOST_CHECKPOINTS/>
+        </Section>
+        <Section title="Images">
+            <SplitField/>
+            <SamplesField/>
+            <AttackBlock/>
+            <DataBlock/>
+        </Section>
+        <OtherData/>
+        <RunSection/>
+    }
+}
+
 const RULE: &str = "Empty: eps/4 for ℓ∞ and eps/8 for ℓ2, the paper's rule.";
 
 fn pgd() -> Value {
@@ -161,6 +202,18 @@ fn SplitField() -> impl IntoView {
     let splits = [(SplitName::Test, "Test"), (SplitName::Train, "Training"), (SplitName::Holdout, "Held out")];
     let splits = splits.iter().map(|(split, text)| (form::text_of(Some(&json!(split))), (*text).to_owned())).collect();
     view! { <SelectField path="split" label="Images of" options=splits/> }
+}
+
+#[component]
+fn SamplesField() -> impl IntoView {
+    view! { <TextField path="samples" label="Images" kind=Kind::Number hint="Class by class in equal parts. Empty: all of them."/> }
+}
+
+#[component]
+fn NormField() -> impl IntoView {
+    let norms =
+        [(String::new(), "As the checkpoint's run".to_owned())].into_iter().chain(options(&[Norm::Linf, Norm::L2], Norm::symbol)).collect();
+    view! { <SelectField path="norm" label="Norm" options=norms/> }
 }
 
 #[component]

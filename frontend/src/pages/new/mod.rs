@@ -17,7 +17,10 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use serde_json::Value;
 use shared::api::{Run, path};
-use shared::config::{AttributeConfig, DataConfig, EvaluateConfig, ImportConfig, PairConfig, RunConfig, RunKind, SaliencyConfig};
+use shared::config::{
+    AttributeConfig, DataConfig, EpsCurveConfig, EvaluateConfig, ImportConfig, PairConfig, RunConfig, RunKind, SaliencyConfig,
+    TransferConfig,
+};
 use shared::dataset::Dataset;
 use shared::id::RunId;
 use shared::preset::Preset;
@@ -75,16 +78,20 @@ fn blank(kind: RunKind, checkpoints: &[String]) -> Value {
         RunKind::Train | RunKind::External => shared::preset::demo().config,
         RunKind::Attribute => RunConfig::Attribute(Box::new(AttributeConfig::of(any()))),
         RunKind::Evaluate => RunConfig::Evaluate(Box::new(EvaluateConfig::of(any()))),
+        RunKind::EpsCurve => RunConfig::EpsCurve(Box::new(EpsCurveConfig::of(any()))),
         RunKind::Saliency => RunConfig::Saliency(Box::new(SaliencyConfig::of(Vec::new()))),
         RunKind::Pair => RunConfig::Pair(Box::new(PairConfig::of(Vec::new(), Vec::new()))),
+        RunKind::Transfer => RunConfig::Transfer(Box::new(TransferConfig::of(Vec::new()))),
         RunKind::Import => RunConfig::Import(Box::new(ImportConfig::of(String::new(), DataConfig::of(Dataset::Cifar10)))),
     };
     let mut config = config.to_json();
     match kind {
-        RunKind::Attribute | RunKind::Evaluate => {
+        RunKind::Attribute | RunKind::Evaluate | RunKind::EpsCurve => {
             form::set_at(&mut config, "checkpoint", Some(checkpoints.first().cloned().unwrap_or_default().into()));
         }
-        RunKind::Saliency | RunKind::Pair => form::set_at(&mut config, "checkpoints", Some(checkpoints.to_vec().into())),
+        RunKind::Saliency | RunKind::Pair | RunKind::Transfer => {
+            form::set_at(&mut config, "checkpoints", Some(checkpoints.to_vec().into()))
+        }
         RunKind::Train | RunKind::Import | RunKind::External => {}
     }
     config
@@ -200,10 +207,12 @@ mod tests {
             errors.into_iter().map(|error| error.field).collect::<Vec<_>>()
         };
         assert_eq!(wrong(RunKind::Evaluate, &[]), ["checkpoint"]);
+        assert_eq!(wrong(RunKind::EpsCurve, &[]), ["checkpoint"]);
         assert_eq!(wrong(RunKind::Saliency, &[]), ["checkpoints"]);
         assert_eq!(wrong(RunKind::Pair, &["at-1.best"]), ["pairs"]);
+        assert_eq!(wrong(RunKind::Transfer, &["at-1.best"]), ["checkpoints"]);
         assert_eq!(wrong(RunKind::Import, &[]), ["source"]);
-        for kind in [RunKind::Train, RunKind::Attribute, RunKind::Evaluate, RunKind::Saliency] {
+        for kind in [RunKind::Train, RunKind::Attribute, RunKind::Evaluate, RunKind::EpsCurve, RunKind::Saliency] {
             assert!(wrong(kind, &["at-1.best"]).is_empty(), "{kind:?}");
         }
     }

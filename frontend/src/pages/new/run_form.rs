@@ -12,7 +12,7 @@ use shared::problem::{FieldError, Problem};
 
 use super::data::{Datasets, MissingData};
 use super::import::{ImportSections, Upload};
-use super::measure::{AttributeSections, EvaluateSections, PairSections, SaliencySections};
+use super::measure::{AttributeSections, EpsCurveSections, EvaluateSections, PairSections, SaliencySections, TransferSections};
 use super::sweep::SweepSection;
 use super::train::TrainSections;
 use crate::browser::{base_uri, focus, use_open};
@@ -182,8 +182,10 @@ fn Fields(
         RunKind::Train => view! { <TrainSections/><SweepSection rows at_once/> }.into_any(),
         RunKind::Attribute => view! { <AttributeSections/> }.into_any(),
         RunKind::Evaluate => view! { <EvaluateSections/> }.into_any(),
+        RunKind::EpsCurve => view! { <EpsCurveSections/> }.into_any(),
         RunKind::Saliency => view! { <SaliencySections/> }.into_any(),
         RunKind::Pair => view! { <PairSections/> }.into_any(),
+        RunKind::Transfer => view! { <TransferSections/> }.into_any(),
         RunKind::Import => view! { <ImportSections upload/> }.into_any(),
         // It has no form: the server refuses it.
         RunKind::External => ().into_any(),

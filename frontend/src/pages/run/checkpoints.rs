@@ -9,7 +9,7 @@ use shared::record::Metrics;
 
 use super::Selection;
 use crate::components::dialog::Dialog;
-use crate::components::measure_button::MeasureButton;
+use crate::components::measure_button::{MeasureButton, Measurement};
 use crate::url_state::UrlState;
 use crate::urls;
 use crate::viewer::use_is_owner;
@@ -41,6 +41,13 @@ pub fn CheckpointTable(
             let name = |which| CheckpointRef { run: run.id.clone(), which };
             let both: Vec<CheckpointRef> = run.summary.best_and_last().into_iter().map(name).collect();
             if run.state.is_finished() && !both.is_empty() { vec![both] } else { Vec::new() }
+        })
+    });
+    let all = Signal::derive(move || {
+        run.with(|run| {
+            let kept = |epoch: u32| CheckpointRef { run: run.id.clone(), which: Which::Epoch(epoch) };
+            let all: Vec<CheckpointRef> = epochs.get().into_iter().map(kept).collect();
+            if run.state.is_finished() { vec![all] } else { Vec::new() }
         })
     });
     let run_id = run.with_untracked(|run| run.id.clone());
@@ -118,7 +125,11 @@ pub fn CheckpointTable(
                 <tbody><For each=move || epochs.get() key=ToString::to_string children=row/></tbody>
             </table>
         </div>
-        <MeasureButton checkpoints=both/>
+        <div class="actions">
+            <MeasureButton measurement=Measurement::Reported checkpoints=both/>
+            <MeasureButton measurement=Measurement::EpsCurve checkpoints=both/>
+            <MeasureButton measurement=Measurement::Transfer checkpoints=all/>
+        </div>
         {is_owner.then(|| view! { <MeasureDialog run=run_id checkpoint=measuring/> })}
     }
 }
@@ -141,6 +152,7 @@ fn MeasureDialog(
         view! {
             <ul class="measures">
                 {link(RunKind::Evaluate, &[at(which)], "AutoAttack", "The robust accuracy that papers report, or PGD with restarts.")}
+                {link(RunKind::EpsCurve, &[at(which)], "Curve over eps", "Accuracy and CAS under PGD from radius 0 to twice the usual one.")}
                 {link(RunKind::Attribute, &[at(which)], "Attribution", "The matrix on other images, inputs, samples or layers, with intervals.")}
                 {link(RunKind::Saliency, &[at(which), at(other)], "Grad-CAM", "Where it looks, beside the best or the last checkpoint on the same images.")}
                 {link(RunKind::Pair, &[at(which), at(other)], "Pairs of classes", "The dimensions they share, the images behind them, and both without these.")}

@@ -3,6 +3,7 @@
 mod checkpoints;
 mod connection;
 mod disk_space;
+mod eps_curve;
 mod evaluation;
 mod log;
 mod matrices;
@@ -13,11 +14,13 @@ mod saliency;
 mod scrubber;
 mod selected_checkpoint;
 mod training;
+mod transfer;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use shared::api::{Attribution, Run, RunAction, RunState, RunSummary, path};
+use shared::chart::EpsCurveFigure;
 use shared::config::{Inputs, RunKind};
 use shared::export::Exported;
 use shared::id::{AttributionId, RunId};
@@ -25,9 +28,11 @@ use shared::problem::Problem;
 use shared::record::Metrics;
 use shared::rundir::StopReason;
 use shared::view::{Lens, View};
+use strum::IntoEnumIterator;
 
 use self::connection::ConnectionNotice;
 use self::disk_space::DiskSpace;
+use self::eps_curve::EpsCurveView;
 use self::evaluation::EvaluationView;
 use self::log::{ConfigText, LogTail};
 use self::matrices::MatricesView;
@@ -35,6 +40,7 @@ use self::notices::Notices;
 use self::pair::PairView;
 use self::saliency::SaliencyView;
 use self::training::TrainingView;
+use self::transfer::TransferView;
 use super::NotFoundPage;
 use super::runs::best_to_last_address;
 use crate::baseline::adopt_pinned;
@@ -158,8 +164,10 @@ pub fn RunView(
         RunKind::Train | RunKind::Import | RunKind::External => view! { <TrainingView run metrics selection matrices/> }.into_any(),
         RunKind::Attribute => view! { <MatricesView run metrics/> }.into_any(),
         RunKind::Evaluate => view! { <EvaluationView run metrics/> }.into_any(),
+        RunKind::EpsCurve => view! { <EpsCurveView run metrics/> }.into_any(),
         RunKind::Saliency => view! { <SaliencyView run metrics/> }.into_any(),
         RunKind::Pair => view! { <PairView run metrics/> }.into_any(),
+        RunKind::Transfer => view! { <TransferView run metrics/> }.into_any(),
     };
     view! { <Notices metrics/>{measured} }
 }
@@ -173,6 +181,17 @@ fn exports_of(run: &Run, selection: &Selection) -> Vec<Export> {
         exports.push(export("Curves", Exported::Chart, |format| format!("{}?format={format}{query}", path::run_curves(&run.id))));
         exports.extend(course(&run.id, selection.inputs, &selection.lens));
         exports.push(export("Metrics", Exported::Metrics, |format| format!("{}.{format}", path::run_metrics(&run.id))));
+    }
+    if run.config.kind() == RunKind::EpsCurve {
+        let address = path::run_eps_curve(&run.id);
+        let of = |figure: EpsCurveFigure| {
+            let address = address.clone();
+            export(figure.label(), Exported::Chart, move |format| format!("{address}?chart={figure}&format={format}"))
+        };
+        exports.extend(EpsCurveFigure::iter().map(of));
+    }
+    if run.config.kind() == RunKind::Transfer {
+        exports.push(export("Matrix", Exported::Matrices, |format| format!("{}?format={format}", path::run_transfer(&run.id))));
     }
     exports.push(export("Configuration", Exported::Configuration, |_| path::run_config_toml(&run.id)));
     exports
