@@ -13,6 +13,7 @@ pub mod dataset;
 pub mod disk;
 pub mod eps;
 pub mod export;
+pub mod falling_cas;
 #[cfg(not(target_family = "wasm"))]
 pub mod fixtures;
 pub mod format;

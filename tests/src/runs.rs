@@ -68,7 +68,14 @@ fn records(index: u32) -> Vec<Record> {
             sha256: String::new(),
         }));
         let file = format!("attributions/e{epoch}.adversarial.json");
-        records.push(Record::Attribution(AttributionEntry { epoch, inputs: Inputs::Adversarial, file, cas, cas_normalized: cas / 90.0 }));
+        records.push(Record::Attribution(AttributionEntry {
+            epoch,
+            inputs: Inputs::Adversarial,
+            file,
+            cas,
+            cas_normalized: cas / 90.0,
+            cas_interval: None,
+        }));
     }
     records.push(Record::Finished(Finished { best_epoch: BEST, last_epoch: EPOCHS, elapsed_secs: f64::from(EPOCHS) }));
     records

@@ -4,6 +4,7 @@ mod attribute;
 mod attributions;
 mod checkpoints;
 mod evaluate;
+mod fork;
 mod import;
 mod pair;
 mod passes;

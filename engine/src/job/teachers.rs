@@ -141,6 +141,7 @@ fn teacher_config(config: &TrainConfig, method: Method) -> TrainConfig {
     let mut teacher = TrainConfig {
         name: String::new(),
         sweep: None,
+        start_from: None,
         training: TrainingConfig {
             method,
             epochs,

@@ -8,6 +8,7 @@ mod checkpoint;
 mod data;
 mod disk;
 mod evaluation;
+mod fork;
 mod golden;
 mod import;
 mod measure;

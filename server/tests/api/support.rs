@@ -411,7 +411,7 @@ fn records() -> Vec<Record> {
     let entry = |epoch: u32| {
         let AttributionFile { cas, cas_normalized, .. } = attribution(epoch);
         let file = format!("attributions/e{epoch}.adversarial.json");
-        Record::Attribution(AttributionEntry { epoch, inputs: Inputs::Adversarial, file, cas, cas_normalized })
+        Record::Attribution(AttributionEntry { epoch, inputs: Inputs::Adversarial, file, cas, cas_normalized, cas_interval: None })
     };
     vec![
         Record::Started(fixtures::started(2)),

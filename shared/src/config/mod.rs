@@ -241,7 +241,8 @@ impl RunConfig {
                 let teachers = config.training.distillation.iter().flat_map(|distillation| {
                     [("standard_teacher", &distillation.standard_teacher), ("robust_teacher", &distillation.robust_teacher)]
                 });
-                teachers.filter_map(|(name, teacher)| Some((format!("training.distillation.{name}"), teacher.as_ref()?))).collect()
+                let teachers = teachers.filter_map(|(name, teacher)| Some((format!("training.distillation.{name}"), teacher.as_ref()?)));
+                config.start_from.iter().map(|start| ("start_from".to_owned(), start)).chain(teachers).collect()
             }
             RunConfig::Attribute(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
             RunConfig::Evaluate(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],

@@ -2,20 +2,24 @@
 
 use leptos::prelude::*;
 use serde_json::{Value, json};
+use shared::api::{Run, path};
 use shared::config::{
     Activation, Architecture, ArchitectureFacts, AwpConfig, DistillationConfig, Method, Norm, Precision, RunConfig, Schedule,
     WeightAveragingConfig,
 };
+use shared::id::CheckpointRef;
 
 use super::checkpoint::{CheckpointField, runs_with_checkpoints};
 use super::data::DataSection;
 use super::section::{FoldedSection, RunSection, Section, options};
 use crate::components::field::{BlockField, CheckField, EntryField, SelectField, SizeField, TextField, use_form};
 use crate::form::{self, Kind};
+use crate::load::fetched;
 
 #[component]
 pub fn TrainSections() -> impl IntoView {
     view! {
+        <StartSection/>
         <DataSection/>
         <ModelSection/>
         <TrainingSection/>
@@ -25,6 +29,30 @@ pub fn TrainSections() -> impl IntoView {
         <EvaluationSection/>
         <KeepSection/>
         <RunSection/>
+    }
+}
+
+/// The checkpoint that the run starts from. Chosen, it fills in the data set and the network of its run.
+#[component]
+fn StartSection() -> impl IntoView {
+    let form = use_form();
+    let runs = runs_with_checkpoints();
+    let parent = Memo::new(move |_| form.text("start_from").parse::<CheckpointRef>().ok().map(|start| start.run));
+    let run = fetched::<Run>(move || parent.get().map(|run| path::run(&run)));
+    Effect::new(move || {
+        if let Some(run) = run.ready().filter(|run| Some(&run.id) == parent.get().as_ref()) {
+            let parent = run.config.to_json();
+            form.config.maybe_update(|config| form::take_from_parent(config, &parent));
+        }
+    });
+    view! {
+        <Section
+            title="Start"
+            text="From a checkpoint, training goes on with the next epoch and its learning rate. Momentum and weight averaging start anew: a \
+                  checkpoint does not hold them. Data set and network stay those of its run."
+        >
+            <CheckpointField path="start_from" label="Start from the checkpoint of" runs none="Initial weights"/>
+        </Section>
     }
 }
 
