@@ -347,7 +347,8 @@ impl Curves {
         let palette = self.theme.palette();
         let axes = &layout.axes;
         let Some(x) = self.fork.filter(|epoch| axes.shows(*epoch)).map(|epoch| axes.x_of(epoch)) else { return Ok(()) };
-        pen.vertical(x, axes.plot.top, axes.bottom(), 2.0, palette.text_muted)?;
+        // Solid, so that it covers a drop of the learning rate at the same epoch.
+        pen.vertical(x, axes.plot.top, axes.bottom(), 0.0, palette.axis)?;
         let fits = x + 5.0 + text_width(FORK, AXIS_SIZE) <= axes.plot.right();
         let (at, align) = if fits { (x + 5.0, Align::Start) } else { (x - 5.0, Align::End) };
         // Above the learning rates.
