@@ -9,7 +9,7 @@ use shared::passes::multiply_adds;
 use crate::db::DoneRun;
 
 /// Fields that change neither the duration of an epoch nor that of a run without epochs.
-const FREE: [&str; 21] = [
+const FREE: [&str; 22] = [
     "/name",
     "/seed",
     "/sweep",
@@ -31,6 +31,7 @@ const FREE: [&str; 21] = [
     "/training/decay_factor",
     "/training/label_smoothing",
     "/training/trades_beta",
+    "/training/cas_weight",
 ];
 
 /// Earlier runs that estimates are made from.

@@ -12,7 +12,7 @@ use crate::id::SweepId;
 use crate::problem::FieldError;
 
 /// Fields offered for a sweep, with their labels.
-pub const FIELDS: [(&str, &str); 15] = [
+pub const FIELDS: [(&str, &str); 16] = [
     ("seed", "Seed"),
     ("attack.eps", "Radius eps"),
     ("evaluation.eps", "Evaluation eps"),
@@ -25,6 +25,7 @@ pub const FIELDS: [(&str, &str); 15] = [
     ("training.batch_size", "Batch size"),
     ("training.label_smoothing", "Label smoothing"),
     ("training.trades_beta", "TRADES β"),
+    ("training.cas_weight", "λ of CAS"),
     ("data.label_noise", "Label noise"),
     ("data.train_samples", "Training images"),
     ("model.width", "Width"),

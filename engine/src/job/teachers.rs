@@ -148,6 +148,7 @@ fn teacher_config(config: &TrainConfig, method: Method) -> TrainConfig {
             milestones,
             label_smoothing: 0.0,
             mixup: 0.0,
+            cas_weight: None,
             distillation: None,
             weight_averaging: None,
             awp: None,

@@ -360,6 +360,12 @@ mod tests {
         assert_eq!(RunConfig::parse(&trades).unwrap_err()[0].field, "attack.random_start");
         check("/training/schedule", json!("cosine"), &[("training.milestones", "[75, 112] is not used")]);
         check("/training/label_smoothing", json!(1.0), &[("training.label_smoothing", "1 is out of range")]);
+        check("/training/cas_weight", json!(-101), &[("training.cas_weight", "-101 is out of range")]);
+        check(
+            "/training",
+            json!({"method": "pgd_at", "epochs": 15, "mixup": 1, "cas_weight": 0.5}),
+            &[("training.cas_weight", "mixup of 1")],
+        );
         check("/training/gradient_clip", json!(0.0), &[("training.gradient_clip", "above 0")]);
         check("/training/distillation", json!({"robust_weight": 0.95}), &[("training.distillation.robust_weight", "0.95 and 0.1")]);
         check("/training/awp", json!({"gamma": 0.0}), &[("training.awp.gamma", "above 0")]);

@@ -102,6 +102,10 @@ pub struct TrainingConfig {
     /// al. 2018, <https://arxiv.org/abs/1710.09412>.
     #[serde(default)]
     pub mixup: f64,
+    /// λ of the term `− λ · CAS` of the loss, with the normalized CAS of the batch in `[0, 1]`: above 0, features that
+    /// classes share are rewarded, below 0 punished. Absent or 0: no such term. Not with mixup, whose images have no class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cas_weight: Option<f64>,
     /// Maximum L2 norm of the gradient of all parameters; a larger gradient is scaled down. Absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_clip: Option<f64>,
@@ -320,6 +324,7 @@ impl TrainingConfig {
             trades_beta,
             label_smoothing,
             mixup,
+            cas_weight,
             gradient_clip,
             distillation,
             weight_averaging,
@@ -340,6 +345,14 @@ impl TrainingConfig {
         check.weight("trades_beta", *trades_beta, 1000.0);
         check.fraction("label_smoothing", *label_smoothing);
         check.weight("mixup", *mixup, 10.0);
+        if let Some(weight) = *cas_weight {
+            check.that("cas_weight", weight.abs() <= MOST_CAS_WEIGHT, || {
+                format!("{weight} is out of range; -{MOST_CAS_WEIGHT} to {MOST_CAS_WEIGHT}")
+            });
+            check.that("cas_weight", weight == 0.0 || *mixup == 0.0, || {
+                format!("{weight} needs images of one class each, and mixup of {mixup} mixes them")
+            });
+        }
         if let Some(clip) = *gradient_clip {
             check.positive("gradient_clip", clip, 1e6);
         }
@@ -368,6 +381,9 @@ impl TrainingConfig {
         }
     }
 }
+
+/// The term is at most 1, and a cross-entropy of ten classes begins at 2.3: more weight is a typing error.
+const MOST_CAS_WEIGHT: f64 = 100.0;
 
 /// Point of the run with the highest learning rate, as a fraction. From the CIFAR-10 code of Wong et al.
 /// 2020.

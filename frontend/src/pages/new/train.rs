@@ -168,6 +168,10 @@ fn AdditionsSection() -> impl IntoView {
         <FoldedSection title="Additions" set=on>
             <TextField path="training.label_smoothing" label="Label smoothing" kind=Kind::Number hint="Of each label's weight, spread over all classes; 0 is none."/>
             <TextField path="training.mixup" label="Mixup α" kind=Kind::Number hint="Pairs of images are mixed before the attack; 0 is none."/>
+            <TextField
+                path="training.cas_weight" label="λ of CAS" kind=Kind::Number
+                hint="Subtracts λ times the mean cosine of classes in the batch from the loss: above 0, shared features are rewarded, below 0 punished; empty is none."
+            />
             <TextField path="training.gradient_clip" label="Gradient clip" kind=Kind::Number hint="Largest ℓ2 norm of the gradient. Empty: none."/>
             <BlockField
                 path="training.distillation" label="Knowledge distillation" initial=distillation
@@ -195,10 +199,14 @@ fn AdditionsSection() -> impl IntoView {
 
 /// The additions that are on.
 fn additions(config: &Value) -> Vec<String> {
-    let share = |path| form::at(config, path).and_then(Value::as_f64).filter(|share| *share > 0.0);
+    let share = |path| form::at(config, path).and_then(Value::as_f64).filter(|share| *share != 0.0);
     let is_on = |path| form::at(config, path).is_some_and(|value| !value.is_null());
-    let shares =
-        [("training.label_smoothing", "label smoothing"), ("training.mixup", "mixup"), ("training.gradient_clip", "gradient clip")];
+    let shares = [
+        ("training.label_smoothing", "label smoothing"),
+        ("training.mixup", "mixup"),
+        ("training.cas_weight", "λ of CAS"),
+        ("training.gradient_clip", "gradient clip"),
+    ];
     let shares = shares.into_iter().filter_map(|(path, name)| share(path).map(|share| format!("{name} {share}")));
     let parts = [("training.distillation", "distillation"), ("training.weight_averaging", "weight averaging"), ("training.awp", "AWP")];
     let parts = parts.into_iter().filter(|(path, _)| is_on(path)).map(|(_, name)| name.to_owned());
@@ -331,7 +339,10 @@ mod tests {
     fn additions_that_are_on_are_named() {
         let named = |training: Value| additions(&json!({"training": training}));
         assert!(named(json!({"label_smoothing": 0.0, "awp": null})).is_empty());
-        let all = json!({"label_smoothing": 0.1, "mixup": 1, "gradient_clip": 0.5, "awp": {}, "distillation": {}, "weight_averaging": {}});
-        assert_eq!(named(all).join(", "), "label smoothing 0.1, mixup 1, gradient clip 0.5, distillation, weight averaging, AWP");
+        let all = json!({"label_smoothing": 0.1, "mixup": 1, "cas_weight": -0.5, "gradient_clip": 0.5, "awp": {}, "distillation": {}, "weight_averaging": {}});
+        assert_eq!(
+            named(all).join(", "),
+            "label smoothing 0.1, mixup 1, λ of CAS -0.5, gradient clip 0.5, distillation, weight averaging, AWP"
+        );
     }
 }
