@@ -43,7 +43,9 @@ char *crosslens_sgd(at::Tensor **parameters, at::Tensor **gradients, at::Tensor 
         gradient = at::empty_like(*parameters[i]).copy_(gradient);
       values.push_back(flat(*parameters[i]));
       slopes.push_back(flat(gradient));
-      buffers.push_back(flat(*velocities[i]));
+      // The kernel takes none where there is no momentum.
+      if (momentum > 0.0)
+        buffers.push_back(flat(*velocities[i]));
     }
     const bool nesterov = false, maximize = false, first = false;
     at::_fused_sgd_(values, slopes, buffers, weight_decay, momentum, learning_rate, /*dampening=*/0.0, nesterov,

@@ -137,6 +137,20 @@ pub fn switch_architecture(config: &mut Value, architecture: &str) {
     }
 }
 
+/// Takes over the data set and the network of the run whose checkpoint a run starts from. Returns whether that
+/// changes anything.
+pub fn take_from_parent(config: &mut Value, parent: &Value) -> bool {
+    let before = config.clone();
+    // Of the same data set, a run may train on other images.
+    if ["data.dataset", "data.image_size"].iter().any(|path| at(config, path) != at(parent, path)) {
+        set_at(config, "data", at(parent, "data").cloned());
+    }
+    if let Some(model) = at(parent, "model").filter(|model| !model.is_null()) {
+        set_at(config, "model", Some(model.clone()));
+    }
+    *config != before
+}
+
 /// Changes the training method and the fields that depend on it, such as attack steps and the batch norm mode
 /// of its attack.
 pub fn switch_method(config: &mut Value, method: &str) {
@@ -300,6 +314,17 @@ mod tests {
         ] {
             assert_eq!(parse_text(kind, text), expected, "{kind:?} {text:?}");
         }
+    }
+
+    #[test]
+    fn a_parent_gives_its_data_set_and_its_network() {
+        let parent = json!({"data": {"dataset": "digits"}, "model": {"width": 4}});
+        let mut config = json!({"data": {"dataset": "digits", "train_samples": 60}, "model": {"width": 4}});
+        assert!(!take_from_parent(&mut config, &parent));
+        set_at(&mut config, "data.dataset", Some("cifar10".into()));
+        set_at(&mut config, "model.width", None);
+        assert!(take_from_parent(&mut config, &parent));
+        assert_eq!(config, parent);
     }
 
     #[test]

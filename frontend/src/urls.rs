@@ -55,6 +55,14 @@ pub fn run(id: &RunId) -> String {
     format!("/runs/{id}")
 }
 
+/// The page of a run, at a checkpoint.
+pub fn checkpoint(id: &RunId, epoch: Option<u32>) -> String {
+    match epoch {
+        Some(epoch) => format!("/runs/{id}?epoch={epoch}"),
+        None => run(id),
+    }
+}
+
 pub fn sweep(id: &SweepId) -> String {
     format!("/sweeps/{id}")
 }
@@ -67,6 +75,11 @@ pub fn new_of(kind: RunKind, checkpoints: &[CheckpointRef]) -> String {
 
 pub fn new_from(run: &RunId) -> String {
     format!("/new?from={run}")
+}
+
+/// The form of a training run that starts from a checkpoint of `run`, with the configuration of that run.
+pub fn fork(run: &RunId, epoch: u32) -> String {
+    format!("/new?from={run}&fork={epoch}")
 }
 
 pub fn attribution(run: &RunId, epoch: u32, inputs: Inputs) -> String {

@@ -3,17 +3,18 @@
 
 use serde_json::Value;
 use shared::api::{DeviceQueue, Estimate, EstimateBasis, Lane, QueuedRun, RunRow, RunState, TimeEstimate};
-use shared::config::{Architecture, RunConfig};
+use shared::config::{Architecture, RunConfig, TrainConfig};
 use shared::passes::multiply_adds;
 
 use crate::db::DoneRun;
 
 /// Fields that change neither the duration of an epoch nor that of a run without epochs.
-const FREE: [&str; 20] = [
+const FREE: [&str; 22] = [
     "/name",
     "/seed",
     "/sweep",
     "/device",
+    "/start_from",
     "/attack/eps",
     "/attack/step_size",
     "/attack/norm",
@@ -30,6 +31,7 @@ const FREE: [&str; 20] = [
     "/training/decay_factor",
     "/training/label_smoothing",
     "/training/trades_beta",
+    "/training/cas_weight",
 ];
 
 /// Earlier runs that estimates are made from.
@@ -53,7 +55,7 @@ impl Experience {
             Some((run.device.clone(), config.model.architecture, multiply_adds(config)? / run.seconds))
         };
         let speeds = runs.iter().filter_map(speed).collect();
-        let paced = |run: DoneRun| (run.device, work(&run.config), run.seconds / f64::from(run.config.epochs().max(1)));
+        let paced = |run: DoneRun| (run.device, work(&run.config), run.seconds / epochs(&run.config));
         Experience { done: runs.into_iter().map(paced).collect(), speeds }
     }
 
@@ -101,7 +103,7 @@ impl Experience {
         let mut paces: Vec<f64> = same.map(|(_, _, pace)| *pace).collect();
         paces.sort_by(f64::total_cmp);
         let pace = *paces.get(paces.len() / 2)?;
-        Some(pace * f64::from(config.epochs().max(1)))
+        Some(pace * epochs(config))
     }
 
     fn estimate(&self, run: &RunRow, config: &RunConfig, measured: Option<f64>) -> Option<Estimate> {
@@ -114,6 +116,11 @@ impl Experience {
         // A resumed run has done a part already.
         Some(Estimate { seconds: seconds * (1.0 - run.fraction_done), basis })
     }
+}
+
+/// Number of epochs that a run computes; 1 if it does not train.
+fn epochs(config: &RunConfig) -> f64 {
+    f64::from(config.as_train().map_or(config.epochs(), TrainConfig::own_epochs).max(1))
 }
 
 /// Groups the runs of a queue by lane, in order, and adds up when each will finish.

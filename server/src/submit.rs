@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use shared::api::{RunState, WorkerStatus};
 use shared::config::{
-    ImportConfig, PROGRAM_RIGHTS, PROGRAMS_REFUSED, PairConfig, Precision, RunConfig, RunKind, TransferConfig, is_local_device,
+    ImportConfig, PROGRAM_RIGHTS, PROGRAMS_REFUSED, PairConfig, Precision, RunConfig, RunKind, TrainConfig, TransferConfig, is_local_device,
 };
 use shared::dataset::Source;
-use shared::id::{CheckpointRef, RunId};
+use shared::id::{CheckpointRef, RunId, Which};
 use shared::problem::FieldError;
 
 use crate::disk_space::{self, Disk};
@@ -136,6 +136,9 @@ async fn check(
         errors.push(FieldError::new("precision", format!("`bf16` is not computed by `{device}` of this machine; use `float32`")));
     }
     take_data_of_checkpoint(state, config).await;
+    if let RunConfig::Train(train) = config {
+        errors.extend(start_from(state, train).await);
+    }
     // An import that measures nothing needs no images.
     let needs_images = !matches!(config, RunConfig::Import(import) if import.attribution.inputs.is_empty());
     if let Some(data) = config.data_mut() {
@@ -181,6 +184,19 @@ async fn take_data_of_checkpoint(state: &AppState, config: &mut RunConfig) {
     if let Some(data) = data.cloned() {
         config.set_data(data);
     }
+}
+
+/// Puts the epoch of the checkpoint that a training run starts from in place of *best* and *last*, which may change
+/// until the run begins. Returns what does not fit the checkpoint.
+async fn start_from(state: &AppState, config: &mut TrainConfig) -> Vec<FieldError> {
+    let Some(start) = &mut config.start_from else { return Vec::new() };
+    // `missing_checkpoint` reports a run or a checkpoint that is not there.
+    let Ok(Some(parent)) = state.db.run(&start.run).await else { return Vec::new() };
+    if let Ok(epoch) = state.dirs.of(&start.run).metrics().await.unwrap_or_default().checkpoint_epoch(start.which) {
+        start.which = Which::Epoch(epoch);
+    }
+    let differing = config.differs_from_parent(&parent.config);
+    RunConfig::Train(Box::new(config.clone())).validate().into_iter().chain(differing).collect()
 }
 
 /// Why a run cannot use a checkpoint that is a program; `None` if it can, or the checkpoint is none.

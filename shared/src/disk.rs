@@ -41,7 +41,7 @@ pub fn estimate(config: &TrainConfig, classes: Option<u32>) -> Option<DiskEstima
     let mut kept = 0;
     let mut attributed = 0;
     let (mut best, mut best_attributed) = (0, 0);
-    for epoch in 1..=last {
+    for epoch in config.first_epoch()..=last {
         kept += u64::from(keeps(epoch));
         attributed += u64::from(attributes(epoch));
         if config.evaluates_epoch(epoch) {

@@ -63,7 +63,7 @@ pub fn epoch(epoch: u32) -> Epoch {
 
 /// A matrix that a run has recorded.
 pub fn matrix_of(epoch: u32, inputs: Inputs, cas: f64) -> AttributionEntry {
-    AttributionEntry { epoch, inputs, file: String::new(), cas, cas_normalized: cas / 90.0, non_target_mass: None }
+    AttributionEntry { epoch, inputs, file: String::new(), cas, cas_normalized: cas / 90.0, cas_interval: None, non_target_mass: None }
 }
 
 /// An attribution on adversarial inputs, with classes named `0`, `1`, ….

@@ -14,6 +14,7 @@ pub mod disk;
 pub mod eps;
 pub mod eps_curve;
 pub mod export;
+pub mod falling_cas;
 #[cfg(not(target_family = "wasm"))]
 pub mod fixtures;
 pub mod format;

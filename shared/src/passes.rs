@@ -27,7 +27,8 @@ impl Passes {
         let train = u64::from(config.data.train_samples.or(info.train_samples)?).saturating_sub(holdout);
         let test = u64::from(config.data.test_samples.or(info.test_samples)?);
         let training = &config.training;
-        let epochs = u64::from(training.epochs);
+        let before = config.first_epoch() - 1;
+        let epochs = u64::from(config.own_epochs());
         let steps = u64::from(config.attack.steps);
         let method = training.method.facts();
         let (attack, extra) = if method.adversarial { (steps, u64::from(method.extra_attack_passes)) } else { (0, 0) };
@@ -38,11 +39,11 @@ impl Passes {
         of_image.add(epochs * update, UPDATE);
         // AWP computes the loss once more to find the weight perturbation.
         if let Some(awp) = &training.awp {
-            of_image.add(update * epochs.saturating_sub(awp.warmup_epochs.into()), UPDATE);
+            of_image.add(update * u64::from(training.epochs.saturating_sub(awp.warmup_epochs.max(before))), UPDATE);
         }
         let mut teacher = Count::default();
         if let Some(distillation) = &training.distillation {
-            let teacher_epochs = distillation.teacher_epochs.map_or(epochs, u64::from);
+            let teacher_epochs = u64::from(distillation.teacher_epochs.unwrap_or(training.epochs));
             if distillation.standard_teacher.is_none() {
                 teacher.add(teacher_epochs, UPDATE);
             }
@@ -52,7 +53,7 @@ impl Passes {
             }
             of_image.add(2 * epochs, 1);
         }
-        let evaluated = (1..=training.epochs).filter(|epoch| config.evaluates_epoch(*epoch)).count() as u64;
+        let evaluated = (config.first_epoch()..=training.epochs).filter(|epoch| config.evaluates_epoch(*epoch)).count() as u64;
         let measuring = u64::from(config.evaluation.steps);
         let mut evaluation = Count::default();
         evaluation.add(evaluated * (train + 2 * test + holdout), 1);

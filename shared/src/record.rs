@@ -8,6 +8,7 @@ use crate::api::AttackUsed;
 use crate::breakdown::breakdown;
 use crate::config::{Inputs, Norm, Precision, ThreatModel};
 use crate::eps::Eps;
+use crate::falling_cas::falling_cas;
 use crate::id::{CheckpointId, Which};
 use crate::provenance::CheckpointHash;
 
@@ -16,6 +17,7 @@ use crate::provenance::CheckpointHash;
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Record {
     Started(Started),
+    Forked(Forked),
     Progress(Progress),
     Epoch(Epoch),
     Checkpoint(Checkpoint),
@@ -62,6 +64,21 @@ pub struct Started {
     /// Number of epochs for all teachers together, trained before the first epoch of the run.
     #[serde(default)]
     pub teacher_epochs: u32,
+}
+
+/// The checkpoint that a training run started from, with what its run had measured by then.
+///
+/// The copy keeps the run complete if the other one is deleted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Forked {
+    #[schema(value_type = String, example = "at-cifar10-7f3a.e108")]
+    pub checkpoint: CheckpointId,
+    /// SHA-256 of the checkpoint's file, in hexadecimal.
+    pub sha256: String,
+    /// Epochs up to that of the checkpoint, those before an earlier fork included.
+    pub epochs: Vec<Epoch>,
+    /// Attributions of these epochs. Their files are those of the other run.
+    pub attributions: Vec<AttributionEntry>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -157,6 +174,10 @@ pub struct AttributionEntry {
     pub file: String,
     pub cas: f64,
     pub cas_normalized: f64,
+    /// Lower and upper end of the 95 % bootstrap interval of CAS; absent if it was not measured, and in records of
+    /// earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cas_interval: Option<[f64; 2]>,
     /// As in the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub non_target_mass: Option<f64>,
@@ -269,6 +290,9 @@ pub enum NoticeKind {
     CatastrophicOverfitting,
     /// The training loss is not finite or has exploded, or the accuracy stays at chance.
     TrainingBrokeDown,
+    /// CAS has fallen since `epoch` while robust accuracy on the training images rose. Workers do not write this kind:
+    /// it is told from the records.
+    CasFell,
     /// A stopped run was resumed. Training continues after `epoch` (0: from the beginning); later epochs are
     /// measured again.
     Resumed,
@@ -295,6 +319,9 @@ pub struct Finished {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Metrics {
     pub started: Option<Started>,
+    /// Where the run comes from, if it did not start from initial weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork: Option<Forked>,
     pub progress: Option<Progress>,
     /// Epochs in increasing order, each once.
     pub epochs: Vec<Epoch>,
@@ -363,6 +390,7 @@ impl Metrics {
         }
         match record {
             Record::Started(started) => self.started = Some(started),
+            Record::Forked(fork) => self.fork = Some(fork),
             Record::Progress(progress) => self.progress = Some(progress),
             Record::Epoch(epoch) => put(&mut self.epochs, epoch, |entry| entry.epoch),
             Record::Checkpoint(checkpoint) => put(&mut self.checkpoints, checkpoint, |entry| entry.epoch),
@@ -424,14 +452,42 @@ impl Metrics {
         self.progress = None;
     }
 
-    /// The recorded notices, with one about lines that were left out. If none says that training broke down
-    /// but the metrics do, adds that notice.
+    /// The epoch of the checkpoint that the run started from; 0 if it started from initial weights.
+    pub fn fork_epoch(&self) -> u32 {
+        self.fork.as_ref().map_or(0, |fork| fork.checkpoint.epoch)
+    }
+
+    /// All epochs from the first, those before a fork included.
+    pub fn epochs_from_first(&self) -> impl Iterator<Item = &Epoch> {
+        self.fork.iter().flat_map(|fork| &fork.epochs).chain(&self.epochs)
+    }
+
+    /// All attributions on `inputs` by increasing epoch, those before a fork included.
+    pub fn attributions_from_first(&self, inputs: Inputs) -> impl Iterator<Item = &AttributionEntry> {
+        let all = self.fork.iter().flat_map(|fork| &fork.attributions).chain(&self.attributions);
+        all.filter(move |entry| entry.inputs == inputs)
+    }
+
+    /// What a run that starts from the checkpoint `file` of this run, `checkpoint`, keeps of it.
+    pub fn forked_at(&self, checkpoint: CheckpointId, file: &Checkpoint) -> Forked {
+        let until = |epoch: u32| epoch <= checkpoint.epoch;
+        let attributions = Inputs::ALL.iter().flat_map(|inputs| self.attributions_from_first(*inputs));
+        Forked {
+            sha256: file.sha256.clone(),
+            epochs: self.epochs_from_first().filter(|entry| until(entry.epoch)).cloned().collect(),
+            attributions: attributions.filter(|entry| until(entry.epoch)).cloned().collect(),
+            checkpoint,
+        }
+    }
+
+    /// The recorded notices, with those that the metrics tell: about a falling CAS, about lines that were left out,
+    /// and about a breakdown of training if none is recorded.
     ///
-    /// Older runs have metrics without such notices.
+    /// Older runs have metrics without a notice of a breakdown.
     pub fn all_notices(&self) -> Vec<Notice> {
         let written = self.notices.iter().any(|notice| notice.kind == NoticeKind::TrainingBrokeDown);
         let found = if written { None } else { breakdown(self) };
-        self.notices.iter().cloned().chain(found).chain(self.left_out_notice()).collect()
+        self.notices.iter().cloned().chain(found).chain(falling_cas(self)).chain(self.left_out_notice()).collect()
     }
 
     fn left_out_notice(&self) -> Option<Notice> {
@@ -502,12 +558,7 @@ impl Metrics {
 
     /// CAS of an epoch; `None` if it was not measured.
     pub fn cas(&self, epoch: u32, inputs: Inputs) -> Option<f64> {
-        self.attribution(epoch, inputs).map(|entry| entry.cas)
-    }
-
-    /// The attribution of an epoch, if it was measured.
-    pub fn attribution(&self, epoch: u32, inputs: Inputs) -> Option<&AttributionEntry> {
-        self.attributions.iter().find(|entry| entry.epoch == epoch && entry.inputs == inputs)
+        self.attributions.iter().find(|entry| entry.epoch == epoch && entry.inputs == inputs).map(|entry| entry.cas)
     }
 
     /// Finished fraction of the run, in `[0, 1]`.
@@ -519,11 +570,12 @@ impl Metrics {
         if started.epochs == 0 {
             return self.progress.as_ref().map_or(0.0, |progress| f64::from(progress.step) / f64::from(progress.steps.max(1))).min(1.0);
         }
-        let done = self.epochs.last().map_or(0, |epoch| epoch.epoch);
+        let before_run = self.fork_epoch();
+        let done = self.epochs.last().map_or(before_run, |epoch| epoch.epoch);
         let teachers = f64::from(started.teacher_epochs);
         // Number of complete epochs (with those of teachers), and the finished fraction of the current one.
         let (before, part) = match &self.progress {
-            Some(progress) if progress.phase == Phase::Teaching && done == 0 => {
+            Some(progress) if progress.phase == Phase::Teaching && done == before_run => {
                 (f64::from(progress.epoch.saturating_sub(1)), f64::from(progress.step) / f64::from(progress.steps.max(1)))
             }
             Some(progress) if progress.epoch > done && progress.phase != Phase::Teaching => {
@@ -531,12 +583,12 @@ impl Metrics {
                     Phase::Evaluating | Phase::Attributing => 1.0,
                     _ => f64::from(progress.step) / f64::from(progress.steps.max(1)),
                 };
-                (teachers + f64::from(progress.epoch.saturating_sub(1)), part)
+                (teachers + f64::from(progress.epoch.saturating_sub(before_run + 1)), part)
             }
-            _ if done == 0 => (0.0, 0.0),
-            _ => (teachers + f64::from(done), 0.0),
+            _ if done == before_run => (0.0, 0.0),
+            _ => (teachers + f64::from(done.saturating_sub(before_run)), 0.0),
         };
-        ((before + part) / (teachers + f64::from(started.epochs))).min(1.0)
+        ((before + part) / (teachers + f64::from(started.epochs.saturating_sub(before_run)))).min(1.0)
     }
 
     /// Estimated seconds left, at the average speed so far.

@@ -27,6 +27,7 @@ pub const FIELDS: [(&str, &str); 16] = [
     ("training.label_smoothing", "Label smoothing"),
     (Addition::FIELD, "Soft labels or weights"),
     ("training.trades_beta", "TRADES β"),
+    ("training.cas_weight", "λ of CAS"),
     ("data.label_noise", "Label noise"),
     ("data.train_samples", "Training images"),
     ("model.width", "Width"),

@@ -74,6 +74,7 @@ fn records(index: u32) -> Vec<Record> {
             file,
             cas,
             cas_normalized: cas / 90.0,
+            cas_interval: None,
             non_target_mass: None,
         }));
     }

@@ -126,5 +126,6 @@ fn read(dir: &RunDir, epoch: u32, inputs: Inputs) -> Result<AttributionFile, Err
 fn record(dir: &mut RunDir, content: &AttributionFile) -> Result<(), Error> {
     let AttributionFile { epoch, inputs, cas, cas_normalized, non_target_mass, .. } = *content;
     let file = run_dir::attribution_file(epoch, inputs);
-    dir.append(&Record::Attribution(AttributionEntry { epoch, inputs, file, cas, cas_normalized, non_target_mass }))
+    let cas_interval = content.bootstrap.as_ref().map(|bootstrap| [bootstrap.cas_low, bootstrap.cas_high]);
+    dir.append(&Record::Attribution(AttributionEntry { epoch, inputs, file, cas, cas_normalized, cas_interval, non_target_mass }))
 }

@@ -5,6 +5,7 @@ mod attributions;
 mod checkpoints;
 mod eps_curve;
 mod evaluate;
+mod fork;
 mod import;
 mod pair;
 mod passes;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use shared::config::{DataConfig, ModelConfig, PgdConfig, Precision, RunConfig, SplitName};
 use shared::dataset::DatasetInfo;
 use shared::id::{CheckpointId, CheckpointRef};
-use shared::record::{Metrics, Record, Started};
+use shared::record::{Forked, Metrics, Record, Started};
 use tch::{Device, Kind};
 
 use crate::Error;
@@ -23,6 +23,7 @@ pub(super) struct SourceCheckpoint {
     path: PathBuf,
     /// Configuration of the run that wrote the checkpoint.
     config: RunConfig,
+    metrics: Metrics,
 }
 
 impl SourceCheckpoint {
@@ -43,7 +44,7 @@ impl SourceCheckpoint {
             .map_err(|error| Error::Checkpoint { path: sidecar, problem: format!("cannot be read: {error}") })?;
         let file = if sidecar.model.is_some() { run_dir::checkpoint_file(epoch) } else { run_dir::program_file(epoch) };
         let path = run.join(file);
-        Ok(SourceCheckpoint { id: CheckpointId { run: wanted.run.clone(), epoch }, sidecar, path, config })
+        Ok(SourceCheckpoint { id: CheckpointId { run: wanted.run.clone(), epoch }, sidecar, path, config, metrics })
     }
 
     /// Finds several checkpoints, at least one. Fails if they do not have the same classes.
@@ -106,6 +107,11 @@ impl SourceCheckpoint {
     pub(super) fn attack(&self, asked: Option<&PgdConfig>) -> Result<PgdConfig, Error> {
         let attack = asked.or(self.sidecar.attack.as_ref()).cloned().or_else(|| self.config.measuring_attack());
         attack.ok_or_else(|| self.refused("its run names no attack; set `attack`".to_owned()))
+    }
+
+    /// Returns what a run that starts from this checkpoint keeps of the run that wrote it.
+    pub(super) fn history(&self) -> Forked {
+        self.metrics.forked_at(self.id.clone(), &self.sidecar.checkpoint)
     }
 
     /// Returns the first record of a run that measures `network` on the split `name`.

@@ -141,12 +141,14 @@ fn teacher_config(config: &TrainConfig, method: Method) -> TrainConfig {
     let mut teacher = TrainConfig {
         name: String::new(),
         sweep: None,
+        start_from: None,
         training: TrainingConfig {
             method,
             epochs,
             milestones,
             label_smoothing: 0.0,
             mixup: 0.0,
+            cas_weight: None,
             distillation: None,
             weight_averaging: None,
             awp: None,

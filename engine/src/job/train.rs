@@ -14,6 +14,7 @@ use tch::{Device, Kind};
 
 use super::attributions::{self, AttributionFacts};
 use super::checkpoints;
+use super::fork;
 use super::teachers;
 use crate::Error;
 use crate::attack::Attack;
@@ -70,6 +71,11 @@ pub(super) fn train(
         teacher_epochs: teachers::epochs(config),
     }))?;
     super::note_passed_over(&mut dir, &data.passed_over)?;
+    if let Some(from) = &config.start_from
+        && (dir.metrics().fork.is_none() || !dir.path(STATE).exists())
+    {
+        fork::start(&mut dir, config, from, &data.info, &mut state)?;
+    }
     let epoch_secs = if resumes { resume(&mut dir, config, &mut state)? } else { 0.0 };
     let before_secs = dir.metrics().epochs.last().map_or(0.0, |epoch| epoch.elapsed_secs) + epoch_secs;
     let clock = Clock { begun, before_secs };

@@ -3,6 +3,7 @@
 
 mod averaging;
 mod awp;
+mod cas_term;
 mod distillation;
 mod overfitting;
 mod state;
@@ -23,10 +24,11 @@ use crate::data::{Data, augment, batches};
 use crate::evaluate::{EvalInputs, Measurement, measure, measure_samples};
 use crate::kept::Kept;
 use crate::linear_probe::LinearProbe;
-use crate::model::Buffers;
+use crate::model::{Buffers, Output};
 use crate::optim;
 use crate::random::{self, Purpose, Seed};
 use crate::stop::Stop;
+pub use cas_term::batch_cas;
 pub use distillation::Teachers;
 pub use overfitting::catastrophic_overfitting;
 pub use state::{Snapshot, State};
@@ -167,7 +169,8 @@ pub fn train_step(
     learning_rate: f64,
     stop: &Stop,
 ) -> Result<Tensor, Error> {
-    let TrainingConfig { method, label_smoothing, awp, gradient_clip, .. } = &config.training;
+    let TrainingConfig { method, label_smoothing, cas_weight, awp, gradient_clip, .. } = &config.training;
+    let cas_weight = cas_weight.unwrap_or_default();
     let State { epoch: complete, network, optimizer, average, graphs, .. } = state;
     let Batch { images: clean, targets, start } = batch;
     let epoch = *complete + 1;
@@ -196,14 +199,19 @@ pub fn train_step(
     let soft_targets = teachers.soft_targets(&images);
     let compute_loss = || {
         let network = network.cast(config.precision);
-        match method {
+        let (loss, Output { features, logits }) = match method {
             Method::Standard | Method::PgdAt | Method::FastAt => {
-                let logits = network.forward(&images, BatchNormMode::Train).logits;
-                let loss = targets.cross_entropy(&logits, *label_smoothing, Reduction::Mean);
-                LossAndLogits { loss: soft_targets.distillation_loss(loss, &logits), logits }
+                let output = network.forward(&images, BatchNormMode::Train);
+                let loss = targets.cross_entropy(&output.logits, *label_smoothing, Reduction::Mean);
+                (soft_targets.distillation_loss(loss, &output.logits), output)
             }
             Method::Trades => trades::loss(&network, clean, &images, targets, &config.training),
-        }
+        };
+        let loss = match targets.labels() {
+            Some(labels) if cas_weight != 0.0 => loss - batch_cas(&features, network.linear_weight(), labels) * cas_weight,
+            _ => loss,
+        };
+        LossAndLogits { loss, logits }
     };
 
     // Descent. With AWP, the gradient is taken at perturbed weights.

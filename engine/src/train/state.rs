@@ -5,7 +5,7 @@ use std::path::Path;
 
 use shared::config::TrainConfig;
 use shared::dataset::DatasetInfo;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use super::averaging::AveragedNetwork;
 use super::tally::Tally;
@@ -64,6 +64,22 @@ impl State {
         let network = network();
         let optimizer = Sgd::new(&config.training, network.parameters());
         State { epoch: 0, step: 0, optimizer, average, tally: Tally::new(device), graphs: Graphs::on(device), network }
+    }
+
+    /// Goes on from the weights and running statistics of `network` after `epoch`. Momentum starts anew, and a
+    /// weight average starts from these weights.
+    ///
+    /// `network`: of the same configuration.
+    pub fn start_from(&mut self, network: &Network, epoch: u32) {
+        let average = self.average.as_ref().map(|average| &average.network);
+        no_grad(|| {
+            for own in [Some(&self.network), average].into_iter().flatten() {
+                for (own, from) in own.entries().iter().zip(network.entries()) {
+                    own.tensor.shallow_clone().copy_(&from.tensor);
+                }
+            }
+        });
+        self.epoch = epoch;
     }
 
     /// Returns the network to evaluate and to save: the averaged network if it exists, otherwise the trained

@@ -4,11 +4,10 @@
 use shared::config::{BatchNormMode, TrainingConfig};
 use tch::{Kind, Reduction, Tensor, no_grad};
 
-use super::LossAndLogits;
 use super::targets::Targets;
 use crate::Error;
 use crate::attack::{self, Attack};
-use crate::model::Network;
+use crate::model::{Network, Output};
 use crate::stop::Stop;
 
 /// Draws the start of the attack: a small normal offset. Exactly at the image, the divergence has no
@@ -28,16 +27,22 @@ pub(super) fn perturb(network: &Network, images: &Tensor, start: &Tensor, attack
 }
 
 /// Computes the cross-entropy on clean images plus β times the mean divergence of the adversarial from the
-/// clean predictions.
-pub(super) fn loss(network: &Network, images: &Tensor, adversarial: &Tensor, targets: &Targets, config: &TrainingConfig) -> LossAndLogits {
+/// clean predictions. Returns it with the output for the adversarial images.
+pub(super) fn loss(
+    network: &Network,
+    images: &Tensor,
+    adversarial: &Tensor,
+    targets: &Targets,
+    config: &TrainingConfig,
+) -> (Tensor, Output) {
     let clean = network.forward(images, BatchNormMode::Train).logits;
-    let logits = network.forward(adversarial, BatchNormMode::Train).logits;
+    let output = network.forward(adversarial, BatchNormMode::Train);
     // The authors' code passes the clean images a second time for the divergence. This gives the same logits,
     // but updates the running statistics a third time, so it is repeated here.
     no_grad(|| network.forward(images, BatchNormMode::Train));
     let natural = targets.cross_entropy(&clean, config.label_smoothing, Reduction::Mean);
-    let robust = divergence(&logits, &clean) / logits.size()[0] as f64;
-    LossAndLogits { loss: natural + robust * config.trades_beta, logits }
+    let robust = divergence(&output.logits, &clean) / output.logits.size()[0] as f64;
+    (natural + robust * config.trades_beta, output)
 }
 
 /// Returns the Kullback-Leibler divergence of the predictions of `logits` from those of `clean`, summed over

@@ -9,6 +9,7 @@ mod data;
 mod disk;
 mod eps_curve;
 mod evaluation;
+mod fork;
 mod golden;
 mod import;
 mod measure;

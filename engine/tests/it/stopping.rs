@@ -116,6 +116,7 @@ fn other_methods_stopped_anywhere_end_in_the_same_bytes() {
     for method in [Method::Standard, Method::FastAt, Method::Trades] {
         let mut config = short();
         config.training.method = method;
+        config.training.cas_weight = Some(0.5);
         if method == Method::FastAt {
             config.attack.steps = 1;
         }

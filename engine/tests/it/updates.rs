@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use engine::model::Network;
 use engine::stop::Stop;
-use engine::train::{Batch, State, Targets, Teachers, mix_with, train_step};
+use engine::train::{Batch, State, Targets, Teachers, batch_cas, mix_with, train_step};
 use serde::Deserialize;
 use shared::config::*;
 use shared::dataset::Dataset;
@@ -24,6 +24,14 @@ struct Golden {
     /// For each method and each tensor except counters: its norm and its product with noise.
     updates: BTreeMap<String, Vec<[f64; 2]>>,
     rates: BTreeMap<String, Vec<f64>>,
+    batch_cas: BatchCas,
+}
+
+#[derive(Deserialize)]
+struct BatchCas {
+    value: f64,
+    /// By the features and by W.
+    gradients: [Vec<f64>; 2],
 }
 
 fn golden() -> Golden {
@@ -110,6 +118,36 @@ fn smoothed_labels_mixed_images_and_clipped_gradients_are_those_of_torch() {
     check_alone("label_smoothing", Method::PgdAt, |training| training.label_smoothing = 0.1);
     check("mixup", &config(Method::PgdAt, |_| {}), &Teachers::default(), Some(0.3));
     check_alone("gradient_clip", Method::PgdAt, |training| training.gradient_clip = Some(0.5));
+}
+
+#[test]
+fn cas_is_rewarded_and_punished_through_features_and_weights() {
+    check_alone("cas_rewarded", Method::PgdAt, |training| training.cas_weight = Some(0.5));
+    let mut config = config(Method::Trades, |training| training.cas_weight = Some(-2.0));
+    config.attack.batch_norm = BatchNormMode::Eval;
+    check("cas_punished", &config, &Teachers::default(), None);
+}
+
+#[test]
+fn classes_without_images_are_left_out_of_the_cas_of_a_batch() {
+    let leaf = |tensor: Tensor| tensor.set_requires_grad(true);
+    let features = leaf((Tensor::from_slice(&hashed(42, 7000)).view([7, 6]) + 0.3).relu());
+    let weight = leaf(Tensor::from_slice(&hashed(60, 7001)).view([10, 6]));
+    let value = batch_cas(&features, &weight, &Tensor::from_slice(&[2_i64, 0, 2, 7, 3, 0, 7]));
+    let golden = golden().batch_cas;
+    assert_close("CAS", &values(&value), &[golden.value], 1e-12);
+    for (gradient, expected) in Tensor::run_backward(&[value], &[&features, &weight], false, false).iter().zip(&golden.gradients) {
+        assert_close("its gradient", &values(gradient), expected, 1e-12);
+    }
+    // Two images of one class, and an image without features, which has no direction: 0, with finite gradients.
+    for labels in [[4_i64, 4], [4, 5]] {
+        let features = leaf(Tensor::from_slice(&[1.0, 2.0, 0.0, 0.0]).view([2, 2]));
+        let weight = leaf(Tensor::ones([10, 2], (Kind::Double, Device::Cpu)));
+        let value = batch_cas(&features, &weight, &Tensor::from_slice(&labels));
+        assert_eq!(values(&value), [0.0]);
+        let gradients = Tensor::run_backward(&[value], &[&features, &weight], false, false);
+        assert!(gradients.iter().flat_map(values).all(f64::is_finite));
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The curves of a run, in which an epoch can be read or chosen, and the same numbers as a table.
 
+use std::collections::HashMap;
+
 use leptos::prelude::*;
 use shared::chart::Chart;
 use shared::chart::axes::EpochAxes;
@@ -172,11 +174,14 @@ pub fn EpochTable(#[prop(into)] metrics: Memo<Metrics>) -> impl IntoView {
     let open = RwSignal::new(false);
     // A memo, because records that are not of an epoch arrive every second and must not rebuild the table.
     let epochs = Memo::new(move |_| {
-        let with_cas = |metrics: &Metrics, epoch: &Epoch| (epoch.clone(), metrics.cas(epoch.epoch, Inputs::Adversarial));
         if !open.get() {
             return Vec::new();
         }
-        metrics.with(|metrics| metrics.epochs.iter().map(|epoch| with_cas(metrics, epoch)).collect())
+        metrics.with(|metrics| {
+            let cas: HashMap<u32, f64> =
+                metrics.attributions_from_first(Inputs::Adversarial).map(|entry| (entry.epoch, entry.cas)).collect();
+            metrics.epochs_from_first().map(|epoch| (epoch.clone(), cas.get(&epoch.epoch).copied())).collect::<Vec<_>>()
+        })
     });
     let row = |(epoch, cas): (Epoch, Option<f64>)| {
         view! {
@@ -259,6 +264,7 @@ mod tests {
             alarms: Vec::new(),
             best: None,
             last: None,
+            fork: None,
             cursor: None,
             lens: CurvesLens::default(),
             show_legend: false,

@@ -154,6 +154,10 @@ impl Ssh {
         let sources = job.dir.config().map(|config| config.needs().into_iter().map(|(_, source)| source.run.clone()).collect::<Vec<_>>());
         for run in sources.unwrap_or_default() {
             let beside = |path: &Path| path.with_file_name(run.as_str());
+            // A run that has begun needs no more of the one that it started from; where it does, its worker says so.
+            if !beside(from).exists() {
+                continue;
+            }
             self.copy(Copy::Source { from: &beside(from), to: &beside(&to) }).await?;
         }
         self.copy(Copy::There { from, to: &to }).await

@@ -127,6 +127,35 @@ async fn checkpoints_of_different_data_do_not_transfer() {
 }
 
 #[tokio::test]
+async fn a_fork_names_the_epoch_that_it_starts_from_and_must_fit_it() {
+    let server = TestServer::start().await;
+    let trained = server.finish("done").await.id;
+    let longer = |start: &str| {
+        let mut config = config("done");
+        config["training"]["epochs"] = json!(3);
+        config["start_from"] = json!(format!("{trained}.{start}"));
+        config
+    };
+    for (start, epoch) in [("best", 1), ("last", 2), ("e2", 2)] {
+        let answer = server.post("/api/runs", &longer(start)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        let run: Run = answer.json();
+        assert_eq!(run.config.to_json()["start_from"], format!("{trained}.e{epoch}"), "best may be another one when the run begins");
+    }
+    let check = async |edit: fn(&mut Value), field: &str, part: &str| {
+        let mut config = longer("last");
+        edit(&mut config);
+        let problem = server.post("/api/runs", &config).await.assert_problem(422, "invalid-run", Some(field));
+        assert!(problem.errors.iter().any(|error| error.message.contains(part)), "{problem:?}");
+    };
+    check(|config| config["training"]["epochs"] = json!(2), "training.epochs", "2 leaves nothing to train after").await;
+    check(|config| config["model"]["width"] = json!(4), "model.width", "`4` differs from `8`").await;
+    check(|config| config["data"] = json!({"dataset": "synthetic"}), "data.dataset", "`synthetic` differs from `digits`").await;
+    check(|config| config["start_from"] = json!("none.best"), "start_from", "names a run that does not exist: `none`").await;
+    check(|config| config["start_from"] = json!("none"), "start_from", "`none` is not a checkpoint").await;
+}
+
+#[tokio::test]
 async fn a_pair_of_classes_that_the_checkpoint_does_not_know_is_refused() {
     let server = TestServer::start().await;
     let trained = server.finish("done").await.id;

@@ -411,7 +411,15 @@ fn records() -> Vec<Record> {
     let entry = |epoch: u32| {
         let AttributionFile { cas, cas_normalized, .. } = attribution(epoch);
         let file = format!("attributions/e{epoch}.adversarial.json");
-        Record::Attribution(AttributionEntry { epoch, inputs: Inputs::Adversarial, file, cas, cas_normalized, non_target_mass: None })
+        Record::Attribution(AttributionEntry {
+            epoch,
+            inputs: Inputs::Adversarial,
+            file,
+            cas,
+            cas_normalized,
+            cas_interval: None,
+            non_target_mass: None,
+        })
     };
     vec![
         Record::Started(fixtures::started(2)),

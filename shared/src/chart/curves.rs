@@ -9,7 +9,7 @@ use plotters::style::RGBColor;
 
 use super::axes::{self, AXIS_SIZE, EpochAxes, Losses, Span, epoch_number};
 use super::colors::{Palette, Theme};
-use super::line::{parts, thinned_to};
+use super::line::{forked, parts, thinned_to};
 use super::numbers::{Numbers, Values};
 use super::pen::{Align, Font, text_width};
 use super::tex::{self, OverEpochs, Tex};
@@ -38,6 +38,8 @@ pub struct Curves {
     pub alarms: Vec<(u32, &'static str)>,
     pub best: Option<Mark>,
     pub last: Option<Mark>,
+    /// Epoch of the checkpoint that the run started from. What is before it was measured of another run.
+    pub fork: Option<u32>,
     /// The selected epoch.
     pub cursor: Option<u32>,
     /// Visible epochs and curves.
@@ -121,7 +123,7 @@ impl SeriesKind {
     }
 
     /// Value of an epoch: `None` if not measured, NaN if it was measured and is not a number.
-    fn value(self, epoch: &Epoch, metrics: &Metrics) -> Option<f64> {
+    fn value(self, epoch: &Epoch) -> Option<f64> {
         // In JSON, a loss that is not a number is missing, although the other values of the epoch exist.
         let gap = |loss: Option<f64>, measured: bool| loss.or_else(|| measured.then_some(f64::NAN));
         match self {
@@ -129,7 +131,8 @@ impl SeriesKind {
             SeriesKind::TestClean => epoch.test_clean_accuracy,
             SeriesKind::TrainRobust => epoch.train_robust_accuracy,
             SeriesKind::TrainClean => epoch.train_clean_accuracy,
-            SeriesKind::NonTarget => metrics.attribution(epoch.epoch, Inputs::Adversarial)?.non_target_mass,
+            // The records of matrices have it.
+            SeriesKind::NonTarget => None,
             SeriesKind::TrainLoss => gap(epoch.train_loss, true),
             SeriesKind::TestLoss => gap(epoch.test_loss, epoch.test_robust_accuracy.is_some()),
         }
@@ -137,8 +140,12 @@ impl SeriesKind {
 
     /// The measured points. Only losses have non-finite values, as gaps.
     pub(super) fn points(self, metrics: &Metrics) -> Vec<(u32, f64)> {
-        let value = |epoch: &Epoch| self.value(epoch, metrics).filter(|value| self.is_loss() || value.is_finite());
-        let points: Vec<(u32, f64)> = metrics.epochs.iter().filter_map(|epoch| Some((epoch.epoch, value(epoch)?))).collect();
+        let value = |epoch: &Epoch| self.value(epoch).filter(|value| self.is_loss() || value.is_finite());
+        let mass = metrics.attributions_from_first(Inputs::Adversarial).filter_map(|entry| Some((entry.epoch, entry.non_target_mass?)));
+        let points: Vec<(u32, f64)> = match self {
+            SeriesKind::NonTarget => mass.collect(),
+            _ => metrics.epochs_from_first().filter_map(|epoch| Some((epoch.epoch, value(epoch)?))).collect(),
+        };
         if points.iter().any(|point| point.1.is_finite()) { points } else { Vec::new() }
     }
 
@@ -183,6 +190,10 @@ const LEGEND_SAMPLE: f64 = legend::SAMPLE;
 const LEAST_BETWEEN_LINES: f64 = 24.0;
 /// Half the size of a diamond, and the minimum distance of two.
 const DIAMOND: f64 = 4.5;
+/// Thickness of lines before a fork.
+pub(super) const QUIET: f64 = 1.25;
+/// Name of the line at a fork.
+const FORK: &str = "fork";
 /// Cost of a label that covers a text or a mark. The unit is one covered point of a curve.
 const COVERED_TEXT: u32 = 1000;
 
@@ -204,24 +215,27 @@ impl Curves {
             let what = match notice.kind {
                 NoticeKind::CatastrophicOverfitting => "catastrophic overfitting",
                 NoticeKind::TrainingBrokeDown => "training broke down",
-                NoticeKind::Resumed | NoticeKind::Imported | NoticeKind::PassedOver | NoticeKind::LeftOut | NoticeKind::MaskedGradients => {
-                    return None;
-                }
+                NoticeKind::CasFell
+                | NoticeKind::Resumed
+                | NoticeKind::Imported
+                | NoticeKind::PassedOver
+                | NoticeKind::LeftOut
+                | NoticeKind::MaskedGradients => return None,
             };
             Some((notice.epoch?, what))
         };
         let mark = |epoch: &Epoch| Some(Mark { epoch: epoch.epoch, accuracy: epoch.test_robust_accuracy? });
-        let adversarial = metrics.attributions.iter().filter(|entry| entry.inputs == Inputs::Adversarial);
         Curves {
             epochs,
-            done: metrics.epochs.last().map_or(0, |epoch| epoch.epoch),
+            done: metrics.epochs.last().map_or(metrics.fork_epoch(), |epoch| epoch.epoch),
             ended: false,
             series: series.filter(|series| !series.points.is_empty()).collect(),
-            cas: adversarial.map(|entry| (entry.epoch, entry.cas)).collect(),
+            cas: metrics.attributions_from_first(Inputs::Adversarial).map(|entry| (entry.epoch, entry.cas)).collect(),
             drops,
             alarms: metrics.all_notices().into_iter().filter_map(alarm).collect(),
             best: metrics.best().and_then(mark),
             last: metrics.last().and_then(mark),
+            fork: metrics.fork.as_ref().map(|fork| fork.checkpoint.epoch),
             cursor: None,
             lens: CurvesLens::default(),
             show_legend: true,
@@ -340,6 +354,19 @@ impl Curves {
         Ok(())
     }
 
+    /// Draws a line where the run starts from the checkpoint of another one.
+    fn paint_fork<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &CurvesLayout) -> Result<(), ChartError> {
+        let palette = self.theme.palette();
+        let axes = &layout.axes;
+        let Some(x) = self.fork.filter(|epoch| axes.shows(*epoch)).map(|epoch| axes.x_of(epoch)) else { return Ok(()) };
+        // Solid, so that it covers a drop of the learning rate at the same epoch.
+        pen.vertical(x, axes.plot.top, axes.bottom(), 0.0, palette.axis)?;
+        let fits = x + 5.0 + text_width(FORK, AXIS_SIZE) <= axes.plot.right();
+        let (at, align) = if fits { (x + 5.0, Align::Start) } else { (x - 5.0, Align::End) };
+        // Above the learning rates.
+        pen.text(FORK, (at, axes.plot.bottom() - 23.0), align, Font::new(AXIS_SIZE, palette.text_muted))
+    }
+
     /// Draws a red line at each alarm; only the first of each kind has a text.
     fn paint_alarms<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, layout: &CurvesLayout) -> Result<(), ChartError> {
         let color = self.theme.palette().failed.strong;
@@ -368,7 +395,13 @@ impl Curves {
         let axes = &layout.axes;
         // Draw the most important curve last, above the others.
         for series in self.shown().rev() {
-            for part in parts(&series.points, axes.sight, |epoch, value| Self::place(axes, series.kind, epoch, value)) {
+            let at = |epoch: u32, value: f64| Self::place(axes, series.kind, epoch, value);
+            let (before, own) = forked(&series.points, self.fork);
+            for part in parts(before, axes.sight, at) {
+                let color = quiet(series.kind.color(palette), palette);
+                if series.kind.is_strong() { pen.path(&part, QUIET, color)? } else { pen.dashed(&part, 1.0, color)? }
+            }
+            for part in parts(own, axes.sight, at) {
                 match part[..] {
                     [only] => pen.disc(only, 2.5, series.kind.color(palette))?,
                     _ => stroke(pen, series.kind, &part, palette)?,
@@ -377,12 +410,16 @@ impl Curves {
         }
         if let Some(projection) = axes.cas {
             let at = |epoch: u32, cas: f64| (axes.x_of(epoch), projection.to_pixel(cas));
-            for part in parts(self.shown_cas(), axes.sight, at).iter().filter(|part| part.len() > 1) {
-                pen.path(part, 1.0, cas_color(palette))?;
-            }
-            let points = self.shown_cas().iter().filter(|point| axes.shows(point.0)).map(|(epoch, cas)| at(*epoch, *cas));
-            for point in thinned_to(&points.collect::<Vec<_>>(), DIAMOND) {
-                pen.polygon(&diamond(point), cas_color(palette))?;
+            let (before, own) = forked(self.shown_cas(), self.fork);
+            let color = cas_color(palette);
+            for (points, color) in [(before, quiet(color, palette)), (own, color)] {
+                for part in parts(points, axes.sight, at).iter().filter(|part| part.len() > 1) {
+                    pen.path(part, 1.0, color)?;
+                }
+                let points = points.iter().filter(|point| axes.shows(point.0)).map(|(epoch, cas)| at(*epoch, *cas));
+                for point in thinned_to(&points.collect::<Vec<_>>(), DIAMOND) {
+                    pen.polygon(&diamond(point), color)?;
+                }
             }
         }
         Ok(())
@@ -486,6 +523,7 @@ impl Chart for Curves {
         layout.axes.paint(pen, self.theme, cas_color(self.theme.palette()))?;
         self.paint_legend(pen, &layout)?;
         self.paint_drops(pen, &layout)?;
+        self.paint_fork(pen, &layout)?;
         self.paint_alarms(pen, &layout)?;
         if self.series.is_empty() {
             let text = if self.ended { "The run ended before its first epoch was done" } else { "No epoch has finished yet" };
@@ -521,7 +559,8 @@ impl Chart for Curves {
         let first = |alarm: &&(u32, &str)| self.alarms.iter().find(|other| other.1 == alarm.1) == Some(*alarm);
         let alarms = self.alarms.iter().filter(first).map(|(epoch, text)| format!(" In epoch {epoch}: {text}."));
         let sight = self.lens.epochs.map(|_| self.sight()).map(|(first, last)| format!(" In sight: epochs {first} to {last}."));
-        [accuracy, loss].into_iter().chain(alarms).chain(sight).collect()
+        let fork = self.fork.map(|epoch| format!(" Up to epoch {epoch}, the curves are those of the run that it starts from."));
+        [accuracy, loss].into_iter().chain(fork).chain(alarms).chain(sight).collect()
     }
 }
 
@@ -563,23 +602,29 @@ impl Figure for Curves {
         let sight = self.sight();
         let line = |Series { kind, points }: &Series| {
             let factor = if kind.is_loss() { 1.0 } else { 100.0 };
-            tex::Line::new(kind.name(), style(*kind), tex::course(points, sight, factor))
+            let (before, own) = forked(points, self.fork);
+            let own = tex::Line::new(kind.name(), style(*kind), tex::course(own, sight, factor));
+            let before = || tex::Line::new("", format!("{kind:?}, {}", tex::QUIET), tex::course(before, sight, factor));
+            self.fork.map(|_| before()).into_iter().chain([own])
         };
         let (losses, accuracies): (Vec<&Series>, Vec<&Series>) = self.shown().partition(|series| series.kind.is_loss());
-        let [losses, mut accuracies] = [losses, accuracies].map(|series| series.into_iter().map(line).collect::<Vec<_>>());
+        let [losses, mut accuracies] = [losses, accuracies].map(|series| series.into_iter().flat_map(line).collect::<Vec<_>>());
         let mut cas = Vec::new();
         if !self.shown_cas().is_empty() {
             const STYLE: &str = "cas, mark=diamond*";
             // The legend of this axis also names the line of the other.
             accuracies.push(tex::Line::new("CAS (right axis)", STYLE, Vec::new()));
-            cas.push(tex::Line::new("", STYLE, tex::course(self.shown_cas(), sight, 1.0)));
+            let (before, own) = forked(self.shown_cas(), self.fork);
+            cas.push(tex::Line::new("", STYLE, tex::course(own, sight, 1.0)));
+            cas.extend(self.fork.map(|_| tex::Line::new("", format!("{STYLE}, {}", tex::QUIET), tex::course(before, sight, 1.0))));
         }
         let drop = |(epoch, rate): &(u32, f64)| (f64::from(*epoch), format!("lr {rate:.4}").trim_end_matches('0').to_owned());
         // A continuously falling rate has no single drops to mark.
         const MOST_DROPS: usize = 40;
         let drops = self.drops.iter().filter(|drop| (sight.0..=sight.1).contains(&drop.0)).take(MOST_DROPS);
         let (accuracy_name, cas_name) = ("accuracy (\\%)", "CAS");
-        let (loss_is_log, verticals) = (self.loss_is_log(), drops.map(drop).collect());
+        let fork = self.fork.filter(|fork| (sight.0..=sight.1).contains(fork)).map(|fork| (f64::from(fork), FORK.to_owned()));
+        let (loss_is_log, verticals) = (self.loss_is_log(), drops.map(drop).chain(fork).collect());
         tex.over_epochs(OverEpochs { sight, accuracy_name, accuracies, cas_name, cas, losses, loss_is_log, verticals });
     }
 }
@@ -592,6 +637,12 @@ impl Chart for Cursor<'_> {
     fn describe(&self) -> String {
         format!("Epoch {}.", self.epoch)
     }
+}
+
+/// The color of what was measured before a fork: halfway to the ground.
+pub(super) fn quiet(RGBColor(red, green, blue): RGBColor, palette: &Palette) -> RGBColor {
+    let RGBColor(ground_red, ground_green, ground_blue) = palette.surface;
+    RGBColor(red.midpoint(ground_red), green.midpoint(ground_green), blue.midpoint(ground_blue))
 }
 
 /// Draws robust accuracies and losses as strong lines, clean accuracies as thin dashed lines.
@@ -747,6 +798,26 @@ mod tests {
                 assert!(drawn.contains(&format!(">\n{text}\n")), "{text} is missing");
             }
             assert_eq!(drawn.matches("<polygon").count(), 6 + 1, "a diamond for each kept epoch, and one in the legend");
+        }
+
+        #[test]
+        fn a_fork_begins_with_the_curves_of_its_parent() {
+            use crate::record::{Checkpoint, Forked};
+            let file = Checkpoint { epoch: 20, file: String::new(), size_bytes: 1, sha256: String::new() };
+            let fork: Forked = metrics(60).forked_at("at-1.e20".parse().unwrap(), &file);
+            let own = (21..=30).map(|epoch| Record::Epoch(Epoch { test_robust_accuracy: Some(0.5), ..fixtures::epoch(epoch) }));
+            let metrics = Metrics::from_records(std::iter::once(Record::Forked(fork)).chain(own));
+            let curves = Curves::of(&metrics, &config(60), Theme::Light);
+            assert_eq!((curves.fork, curves.best.map(|mark| mark.epoch), curves.done), (Some(20), Some(21), 30));
+            assert_eq!((curves.cas_at(20), curves.cas_at(30)), (Some(18.0), None));
+            assert_eq!(curves.value_at(SeriesKind::TestRobust, 13), metrics.fork.unwrap().epochs[12].test_robust_accuracy);
+            assert!(curves.describe().contains("Up to epoch 20, the curves are those of the run that it starts from."));
+            let drawn = svg(860, 380, &curves).unwrap();
+            let color = |RGBColor(red, green, blue)| format!("stroke=\"#{red:02X}{green:02X}{blue:02X}\"");
+            let (strong, palette) = (SeriesKind::TestRobust.color(Theme::Light.palette()), Theme::Light.palette());
+            assert!(drawn.contains(">\nfork\n") && drawn.contains(&color(strong)) && drawn.contains(&color(quiet(strong, palette))));
+            let without = Curves { fork: None, ..curves };
+            assert!(!svg(860, 380, &without).unwrap().contains(&color(quiet(strong, palette))));
         }
 
         #[test]

@@ -24,6 +24,13 @@ pub(super) fn parts(points: &[(u32, f64)], sight: (u32, u32), at: impl Fn(u32, f
     parts.iter().map(|part| thinned(part)).collect()
 }
 
+/// The points of a line up to the fork of its run, and those from it on. Both have the point at the fork, so that the
+/// line does not break.
+pub(super) fn forked(points: &[(u32, f64)], fork: Option<u32>) -> (&[(u32, f64)], &[(u32, f64)]) {
+    let before = points.partition_point(|point| Some(point.0) <= fork);
+    (&points[..before], &points[before.saturating_sub(1)..])
+}
+
 /// The part of a line between two vertical lines. At most one point may lie beyond each.
 fn cut(points: &[(f64, f64)], left: f64, right: f64) -> Vec<(f64, f64)> {
     const HAIR: f64 = 1e-6;

@@ -8,8 +8,8 @@ use plotters::style::RGBColor;
 use super::axes::{self, EpochAxes, Losses, Span, epoch_number};
 use super::colors::Theme;
 use super::comparison::LETTERS;
-use super::curves::{CAS, SeriesKind, diamond};
-use super::line::{parts, thinned_to};
+use super::curves::{CAS, QUIET, SeriesKind, diamond, quiet};
+use super::line::{forked, parts, thinned_to};
 use super::numbers::{Numbers, Values};
 use super::pen::{Align, Font, fitted};
 use super::tex::{self, OverEpochs, Tex};
@@ -48,6 +48,8 @@ pub struct OverlaidRun {
     pub test_loss: Vec<(u32, f64)>,
     /// CAS on adversarial inputs by epoch.
     pub cas: Vec<(u32, f64)>,
+    /// Epoch of the checkpoint that the run started from. What is before it was measured of another run.
+    pub fork: Option<u32>,
     /// Compared epochs, each with the letter of its attribution.
     pub marks: Vec<(u32, &'static str)>,
 }
@@ -113,14 +115,14 @@ pub fn run_colors(runs: &[&str]) -> Vec<usize> {
 
 impl OverlaidRun {
     pub fn of(title: &str, color: usize, metrics: &Metrics, marks: Vec<(u32, &'static str)>) -> Self {
-        let adversarial = metrics.attributions.iter().filter(|entry| entry.inputs == Inputs::Adversarial);
         OverlaidRun {
             title: title.to_owned(),
             color,
             robust: SeriesKind::TestRobust.points(metrics),
             train_loss: SeriesKind::TrainLoss.points(metrics),
             test_loss: SeriesKind::TestLoss.points(metrics),
-            cas: adversarial.map(|entry| (entry.epoch, entry.cas)).collect(),
+            cas: metrics.attributions_from_first(Inputs::Adversarial).map(|entry| (entry.epoch, entry.cas)).collect(),
+            fork: metrics.fork.as_ref().map(|fork| fork.checkpoint.epoch),
             marks,
         }
     }
@@ -229,26 +231,46 @@ impl OverlaidCurves {
         let color = self.color(run);
         if let Some(projection) = axes.cas {
             let at = |epoch: u32, cas: f64| (axes.x_of(epoch), projection.to_pixel(cas));
-            for part in parts(self.cas(run), axes.sight, at).iter().filter(|part| part.len() > 1) {
-                pen.dashed(part, 1.25, color)?;
-            }
-            let points = self.cas(run).iter().filter(|point| axes.shows(point.0)).map(|(epoch, cas)| at(*epoch, *cas));
-            for point in thinned_to(&points.collect::<Vec<_>>(), 4.5) {
-                pen.polygon(&diamond(point), color)?;
+            let (before, own) = forked(self.cas(run), run.fork);
+            for (points, color) in [(before, quiet(color, palette)), (own, color)] {
+                for part in parts(points, axes.sight, at).iter().filter(|part| part.len() > 1) {
+                    pen.dashed(part, 1.25, color)?;
+                }
+                let points = points.iter().filter(|point| axes.shows(point.0)).map(|(epoch, cas)| at(*epoch, *cas));
+                for point in thinned_to(&points.collect::<Vec<_>>(), 4.5) {
+                    pen.polygon(&diamond(point), color)?;
+                }
             }
         }
         if let Some(loss) = &axes.loss {
             let at = |epoch: u32, value: f64| (axes.x_of(epoch), loss.to_pixel(value));
-            for part in parts(self.curve(run, SeriesKind::TestLoss), axes.sight, at) {
+            let (before, own) = forked(self.curve(run, SeriesKind::TestLoss), run.fork);
+            for part in parts(before, axes.sight, at) {
+                pen.dashed(&part, 1.25, quiet(color, palette))?;
+            }
+            for part in parts(own, axes.sight, at) {
                 pen.dashed(&part, 1.25, color)?;
             }
-            for part in parts(self.curve(run, SeriesKind::TrainLoss), axes.sight, at) {
+            let (before, own) = forked(self.curve(run, SeriesKind::TrainLoss), run.fork);
+            for part in parts(before, axes.sight, at) {
+                pen.path(&part, QUIET, quiet(color, palette))?;
+            }
+            for part in parts(own, axes.sight, at) {
                 line(pen, &part, color)?;
             }
         }
         let robust = self.curve(run, SeriesKind::TestRobust);
-        for part in parts(robust, axes.sight, |epoch, value| (axes.x_of(epoch), axes.accuracy.to_pixel(value))) {
+        let at = |epoch: u32, value: f64| (axes.x_of(epoch), axes.accuracy.to_pixel(value));
+        let (before, own) = forked(robust, run.fork);
+        for part in parts(before, axes.sight, at) {
+            pen.path(&part, QUIET, quiet(color, palette))?;
+        }
+        for part in parts(own, axes.sight, at) {
             line(pen, &part, color)?;
+        }
+        if let Some((epoch, value)) = before.last().filter(|point| axes.shows(point.0)) {
+            pen.disc(at(*epoch, *value), 4.0, color)?;
+            pen.disc(at(*epoch, *value), 2.0, palette.surface)?;
         }
         for (epoch, letter) in run.marks.iter().filter(|mark| axes.shows(mark.0) && !robust.is_empty()) {
             let x = axes.x_of(*epoch);
@@ -295,9 +317,10 @@ impl Chart for OverlaidCurves {
 
     fn describe(&self) -> String {
         let run = |run: &OverlaidRun| {
-            let best = run.robust.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+            let own = || run.robust.iter().filter(|point| Some(point.0) > run.fork);
+            let best = own().max_by(|a, b| a.1.total_cmp(&b.1));
             let text = |(epoch, value): &(u32, f64)| format!("{} at epoch {}", format::percent(*value), epoch_number(*epoch));
-            match (best, run.robust.last()) {
+            match (best, own().last()) {
                 (Some(best), Some(last)) => format!("{}: best {}, last {}", run.title, text(best), text(last)),
                 _ => format!("{}: nothing measured over epochs", run.title),
             }
@@ -394,6 +417,7 @@ mod tests {
             cas: (1..=epochs).filter(|epoch| epoch % 10 == 0).map(|epoch| (epoch, 20.0)).collect(),
             train_loss: (1..=epochs).map(|epoch| (epoch, if epoch == 7 { f64::NAN } else { 2.3 / f64::from(epoch) })).collect(),
             test_loss: Vec::new(),
+            fork: None,
             marks: vec![(epochs, "A")],
         };
         OverlaidCurves::of(

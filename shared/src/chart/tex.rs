@@ -40,6 +40,8 @@ impl Line {
     }
 }
 
+/// Style of what was measured before a fork.
+pub(super) const QUIET: &str = "thin, opacity=0.5";
 /// The names of dashed lines, above the plot; inside the axis they would be clipped.
 pub(super) const SIZE: &str = "width=12cm, height=7cm, clip=false";
 pub(super) const LEGEND: &str =
@@ -209,6 +211,7 @@ mod tests {
             cas: cas.to_vec(),
             train_loss: Vec::new(),
             test_loss: Vec::new(),
+            fork: None,
             marks: Vec::new(),
         };
         let drawn = |runs: Vec<OverlaidRun>| picture(&OverlaidCurves::of(runs, Theme::Light));
@@ -232,6 +235,7 @@ mod tests {
             cas: Vec::new(),
             train_loss,
             test_loss: Vec::new(),
+            fork: None,
             marks: Vec::new(),
         };
         let overlay = OverlaidCurves::of(vec![run("One", losses), run("Two", Vec::new())], Theme::Light);

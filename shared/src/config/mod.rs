@@ -262,7 +262,8 @@ impl RunConfig {
                 let teachers = config.training.distillation.iter().flat_map(|distillation| {
                     [("standard_teacher", &distillation.standard_teacher), ("robust_teacher", &distillation.robust_teacher)]
                 });
-                teachers.filter_map(|(name, teacher)| Some((format!("training.distillation.{name}"), teacher.as_ref()?))).collect()
+                let teachers = teachers.filter_map(|(name, teacher)| Some((format!("training.distillation.{name}"), teacher.as_ref()?)));
+                config.start_from.iter().map(|start| ("start_from".to_owned(), start)).chain(teachers).collect()
             }
             RunConfig::Attribute(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
             RunConfig::Evaluate(config) => vec![("checkpoint".to_owned(), &config.checkpoint)],
@@ -384,6 +385,12 @@ mod tests {
         assert_eq!(RunConfig::parse(&trades).unwrap_err()[0].field, "attack.random_start");
         check("/training/schedule", json!("cosine"), &[("training.milestones", "[75, 112] is not used")]);
         check("/training/label_smoothing", json!(1.0), &[("training.label_smoothing", "1 is out of range")]);
+        check("/training/cas_weight", json!(-101), &[("training.cas_weight", "-101 is out of range")]);
+        check(
+            "/training",
+            json!({"method": "pgd_at", "epochs": 15, "mixup": 1, "cas_weight": 0.5}),
+            &[("training.cas_weight", "mixup of 1")],
+        );
         check("/training/gradient_clip", json!(0.0), &[("training.gradient_clip", "above 0")]);
         check("/training/distillation", json!({"robust_weight": 0.95}), &[("training.distillation.robust_weight", "0.95 and 0.1")]);
         check("/training/awp", json!({"gamma": 0.0}), &[("training.awp.gamma", "above 0")]);

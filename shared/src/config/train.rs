@@ -5,6 +5,7 @@ use serde_json::json;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
+use super::RunConfig;
 use super::attack::{AttackConfig, BatchNormMode, PgdConfig};
 use super::check::Check;
 use super::data::DataConfig;
@@ -13,7 +14,8 @@ use super::model::ModelConfig;
 use super::precision::Precision;
 use crate::builtin::cos;
 use crate::eps::Eps;
-use crate::id::{CheckpointRef, SweepId};
+use crate::id::{CheckpointRef, SweepId, Which};
+use crate::problem::FieldError;
 
 /// Trains one network and measures the attribution of each checkpoint it keeps.
 ///
@@ -35,6 +37,13 @@ pub struct TrainConfig {
     pub device: String,
     #[serde(default, skip_serializing_if = "Precision::is_float32")]
     pub precision: Precision,
+    /// Checkpoint to start from in place of initial weights: the run is a fork of another one. It takes the weights, the
+    /// batch-norm statistics and the epoch of the checkpoint, and goes on with the next epoch and its learning rate.
+    /// Momentum and weight averaging start anew. Data set and network must be those of the checkpoint. `RUN.best` and
+    /// `RUN.last` are replaced by the epoch that they name when the run is submitted. Absent: initial weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "at-cifar10-7f3a.e108")]
+    pub start_from: Option<CheckpointRef>,
     pub data: DataConfig,
     pub model: ModelConfig,
     pub training: TrainingConfig,
@@ -93,6 +102,10 @@ pub struct TrainingConfig {
     /// al. 2018, <https://arxiv.org/abs/1710.09412>.
     #[serde(default)]
     pub mixup: f64,
+    /// λ of the term `− λ · CAS` of the loss, with the normalized CAS of the batch in `[0, 1]`: above 0, features that
+    /// classes share are rewarded, below 0 punished. Absent or 0: no such term. Not with mixup, whose images have no class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cas_weight: Option<f64>,
     /// Maximum L2 norm of the gradient of all parameters; a larger gradient is scaled down. Absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_clip: Option<f64>,
@@ -311,6 +324,7 @@ impl TrainingConfig {
             trades_beta,
             label_smoothing,
             mixup,
+            cas_weight,
             gradient_clip,
             distillation,
             weight_averaging,
@@ -331,6 +345,14 @@ impl TrainingConfig {
         check.weight("trades_beta", *trades_beta, 1000.0);
         check.fraction("label_smoothing", *label_smoothing);
         check.weight("mixup", *mixup, 10.0);
+        if let Some(weight) = *cas_weight {
+            check.that("cas_weight", weight.abs() <= MOST_CAS_WEIGHT, || {
+                format!("{weight} is out of range; -{MOST_CAS_WEIGHT} to {MOST_CAS_WEIGHT}")
+            });
+            check.that("cas_weight", weight == 0.0 || *mixup == 0.0, || {
+                format!("{weight} needs images of one class each, and mixup of {mixup} mixes them")
+            });
+        }
         if let Some(clip) = *gradient_clip {
             check.positive("gradient_clip", clip, 1e6);
         }
@@ -360,6 +382,9 @@ impl TrainingConfig {
     }
 }
 
+/// The term is at most 1, and a cross-entropy of ten classes begins at 2.3: more weight is a typing error.
+const MOST_CAS_WEIGHT: f64 = 100.0;
+
 /// Point of the run with the highest learning rate, as a fraction. From the CIFAR-10 code of Wong et al.
 /// 2020.
 const CYCLIC_PEAK: f64 = 0.5;
@@ -377,9 +402,13 @@ impl TrainConfig {
             Some(eps) if eps != self.attack.eps => format!("{title} · evaluated at {eps}"),
             _ => title,
         };
-        match self.precision {
+        let title = match self.precision {
             Precision::Float32 => title,
             precision => format!("{title} · {}", precision.label()),
+        };
+        match &self.start_from {
+            Some(start) => format!("{title} · from {start}"),
+            None => title,
         }
     }
 
@@ -395,6 +424,50 @@ impl TrainConfig {
         let threat = self.attack.threat();
         let EvaluationConfig { every: _, eps, steps, step_size, random_start } = self.evaluation;
         PgdConfig { norm: threat.norm, eps: eps.unwrap_or(threat.eps), step_size, steps, random_start }
+    }
+
+    /// The first epoch to train: 1, or the one after the checkpoint to start from, if its epoch is named.
+    pub fn first_epoch(&self) -> u32 {
+        match &self.start_from {
+            Some(CheckpointRef { which: Which::Epoch(epoch), .. }) => epoch + 1,
+            Some(CheckpointRef { which: Which::Best | Which::Last, .. }) | None => 1,
+        }
+    }
+
+    /// Number of epochs that the run trains itself, without those before the checkpoint that it starts from.
+    pub fn own_epochs(&self) -> u32 {
+        (self.training.epochs + 1).saturating_sub(self.first_epoch())
+    }
+
+    /// The fields that must be those of the run whose checkpoint this run starts from, and are not.
+    pub fn differs_from_parent(&self, parent: &RunConfig) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        let mut same = |field: &str, own: String, parents: String| {
+            if own != parents {
+                errors.push(FieldError::new(field, format!("`{own}` differs from `{parents}` of the run to start from")));
+            }
+        };
+        if let Some(data) = parent.data() {
+            same("data.dataset", self.data.dataset.id().to_owned(), data.dataset.id().to_owned());
+            let size = |data: &DataConfig| format!("{:?}", data.shape());
+            same("data.image_size", size(&self.data), size(data));
+        }
+        let model = match parent {
+            RunConfig::Train(parent) => Some(&parent.model),
+            RunConfig::Import(parent) => parent.model.as_ref(),
+            _ => None,
+        };
+        if let Some(model) = model {
+            let info = self.data.dataset.info();
+            let (own, model) = (self.model.normalized_for(&info), model.normalized_for(&info));
+            let number = |value: Option<u32>| value.unwrap_or_default().to_string();
+            same("model.architecture", own.architecture.id().to_owned(), model.architecture.id().to_owned());
+            same("model.depth", number(own.depth), number(model.depth));
+            same("model.width", number(own.width), number(model.width));
+            same("model.activation", format!("{:?}", own.activation), format!("{:?}", model.activation));
+            same("model.normalization", format!("{:?}", own.normalization), format!("{:?}", model.normalization));
+        }
+        errors
     }
 
     /// Whether the checkpoint of `epoch` (from 1) is saved even if it is neither best nor last.
@@ -432,6 +505,7 @@ impl TrainConfig {
             seed: _,
             device: _,
             precision: _,
+            start_from,
             data,
             model,
             training,
@@ -444,6 +518,11 @@ impl TrainConfig {
         check.inside("data", |check| data.validate(check));
         check.inside("model", |check| model.validate(shape, &data.dataset.info().title, check));
         check.inside("training", |check| training.validate(check));
+        if let Some(start) = start_from {
+            check.that("training.epochs", self.first_epoch() <= training.epochs, || {
+                format!("{} leaves nothing to train after `{start}`", training.epochs)
+            });
+        }
         check.inside("attack", |check| attack.validate(shape, check));
         let method = training.method.facts();
         if let Some(reason) = method.needs_random_start {

@@ -78,6 +78,17 @@ pub(super) fn presets() -> Vec<Preset> {
             config.training.method = Method::Standard;
         }),
         Preset {
+            sweep: vec![SweepAxis { field: "training.cas_weight".into(), values: [-1.0, -0.5, 0.0, 0.5, 1.0].map(Value::from).to_vec() }],
+            ..variant(
+                "cas-weight",
+                "CAS rewarded and punished",
+                "Is CAS a cause of robustness? E1 with the loss − λ · CAS of the batch: λ below 0 takes shared features away, above 0 it \
+                 asks for them, 0 is the control.",
+                "CrossLens; CAS: Wei, Guo and Wang 2025",
+                |_| {},
+            )
+        },
+        Preset {
             sweep: vec![SweepAxis { field: "seed".into(), values: (0..5).map(Value::from).collect() }],
             ..variant("seeds", "Several seeds", "E1 with five seeds: mean and spread of everything that is measured.", "CrossLens", |_| {})
         },

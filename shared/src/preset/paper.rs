@@ -202,6 +202,7 @@ pub(super) fn cifar10_config() -> TrainConfig {
         seed: 0,
         device: "auto".into(),
         precision: Precision::Float32,
+        start_from: None,
         data: DataConfig { augment: true, ..DataConfig::of(Dataset::Cifar10) },
         model: ModelConfig::of(Architecture::PreactResnet18),
         training: TrainingConfig { milestones: vec![100, 150], ..TrainingConfig::of(Method::PgdAt, 200) },

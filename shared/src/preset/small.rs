@@ -70,6 +70,7 @@ fn digits_config() -> TrainConfig {
         seed: 1,
         device: "auto".into(),
         precision: Precision::Float32,
+        start_from: None,
         data: DataConfig { augment: true, ..DataConfig::of(Dataset::Digits) },
         model: ModelConfig { width: Some(16), ..ModelConfig::of(Architecture::PreactResnetSmall) },
         training: TrainingConfig { milestones: vec![20, 30], ..TrainingConfig::of(Method::PgdAt, 40) },

@@ -97,6 +97,24 @@ async fn a_field_is_varied_and_its_runs_are_one_page() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_run_forks_from_a_checkpoint_of_another() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    let parent = app.succeeded(&small_run(4)).await?;
+    browser.goto(&app.url(&format!("/runs/{}", parent.id))).await?;
+    browser.click_on("a[aria-label='Fork from epoch 2']").await?;
+    browser.sees("Goes on from epoch 2 of Small run.").await?;
+    browser.fill("Epochs", "5").await?;
+    browser.click("Start run").await?;
+    browser.reaches("/runs/at-").await?;
+    browser.sees(&format!("A fork of {}.e2", parent.id)).await?;
+    browser.sees("Succeeded").await?;
+    browser.find("[role=slider][aria-label*='Up to epoch 2, the curves are those of the run that it starts from']").await?;
+    browser.is_quiet().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_canceled_run_goes_on_where_it_was() -> Result<()> {
     let app = App::start().await?;
     let browser = Browser::open().await?;

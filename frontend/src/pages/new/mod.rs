@@ -22,7 +22,7 @@ use shared::config::{
     TransferConfig,
 };
 use shared::dataset::Dataset;
-use shared::id::RunId;
+use shared::id::{CheckpointId, RunId};
 use shared::preset::Preset;
 
 use self::presets::{Chosen, Presets};
@@ -41,7 +41,11 @@ enum Origin {
         id: String,
         small: bool,
     },
-    Run(RunId),
+    Run {
+        id: RunId,
+        /// The epoch whose checkpoint to start from, for a fork.
+        fork: Option<u32>,
+    },
     /// A kind of run other than training, for these checkpoints.
     Kind {
         kind: RunKind,
@@ -55,7 +59,7 @@ impl Origin {
         let kind = get("kind").and_then(|id| id.parse().ok()).filter(|kind: &RunKind| kind.is_submitted());
         let named = get("preset");
         match (get("from").and_then(|run| run.parse().ok()), kind) {
-            (Some(run), _) => Origin::Run(run),
+            (Some(id), _) => Origin::Run { id, fork: get("fork").and_then(|epoch| epoch.parse().ok()) },
             (None, Some(kind)) if kind != RunKind::Train && named.is_none() => {
                 let checkpoints = get("checkpoint").unwrap_or_default();
                 let checkpoints = checkpoints.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
@@ -97,6 +101,17 @@ fn blank(kind: RunKind, checkpoints: &[String]) -> Value {
     config
 }
 
+/// The configuration of a run that starts from a checkpoint of a training run.
+fn forked(run: &Run, epoch: u32) -> Value {
+    let mut config = run.config.to_json();
+    let start = CheckpointId { run: run.id.clone(), epoch };
+    form::set_at(&mut config, "start_from", Some(start.to_string().into()));
+    // Its own title says where it starts, and its sweep would not have planned it.
+    form::set_at(&mut config, "name", Some("".into()));
+    form::set_at(&mut config, "sweep", None);
+    config
+}
+
 #[component]
 pub fn NewPage() -> impl IntoView {
     use_title(|| "New run".to_owned());
@@ -116,14 +131,14 @@ pub fn NewPage() -> impl IntoView {
 #[component]
 fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> impl IntoView {
     let from = fetched::<Run>(move || match origin.get() {
-        Origin::Run(run) => Some(path::run(&run)),
+        Origin::Run { id, .. } => Some(path::run(&id)),
         Origin::Preset { .. } | Origin::Kind { .. } => None,
     });
     let presets = StoredValue::new(presets);
     let find = move |id: &str| presets.with_value(|presets| presets.iter().find(|preset| preset.id == id).cloned());
     let kind = Memo::new(move |_| match origin.get() {
         Origin::Preset { id, .. } => find(&id).map_or(RunKind::Train, |preset| preset.config.kind()),
-        Origin::Run(_) => from.ready().map_or(RunKind::Train, |run| run.config.kind()),
+        Origin::Run { .. } => from.ready().map_or(RunKind::Train, |run| run.config.kind()),
         Origin::Kind { kind, .. } => kind,
     });
     let content = move || match origin.get() {
@@ -140,12 +155,18 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
                     .into_any()
             }
         },
-        Origin::Run(id) => match from.state.get() {
-            Load::Ready(run) if run.id == id => view! {
-                <p class="origin">"A copy of "<a href=urls::href(&urls::run(&run.id))>{run.title}</a>"."</p>
-                <RunForm name=format!("from {id}") config=run.config.to_json() rows=Vec::new() smaller=None/>
+        Origin::Run { id, fork } => match from.state.get() {
+            Load::Ready(run) if run.id == id => {
+                let (config, name, what) = match fork.filter(|_| run.config.as_train().is_some()) {
+                    Some(epoch) => (forked(&run, epoch), format!("fork of {id} at {epoch}"), format!("Goes on from epoch {epoch} of ")),
+                    None => (run.config.to_json(), format!("from {id}"), "A copy of ".to_owned()),
+                };
+                view! {
+                    <p class="origin">{what}<a href=urls::href(&urls::run(&run.id))>{run.title}</a>"."</p>
+                    <RunForm name config rows=Vec::new() smaller=None/>
+                }
+                .into_any()
             }
-            .into_any(),
             Load::Failed(problem) => view! { <Failure problem retry=move || from.reload()/> }.into_any(),
             Load::Ready(_) | Load::Loading => view! { <Skeleton placeholder=Placeholder::Rows/> }.into_any(),
         },
@@ -189,7 +210,9 @@ mod tests {
         let preset = |id: &str, small| Origin::Preset { id: id.into(), small };
         check(&[], preset("demo", false));
         check(&[("preset", "l2"), ("form", "small")], preset("l2", true));
-        check(&[("from", "at-1"), ("preset", "l2")], Origin::Run("at-1".parse().unwrap()));
+        let run = |fork| Origin::Run { id: "at-1".parse().unwrap(), fork };
+        check(&[("from", "at-1"), ("preset", "l2")], run(None));
+        check(&[("from", "at-1"), ("fork", "12")], run(Some(12)));
         check(&[("kind", "train")], preset("demo", false));
         let evaluate = |checkpoints: &[&str]| Origin::Kind {
             kind: RunKind::Evaluate,
@@ -197,6 +220,17 @@ mod tests {
         };
         check(&[("kind", "evaluate")], evaluate(&[]));
         check(&[("kind", "evaluate"), ("checkpoint", "at-1.best,at-1.last")], evaluate(&["at-1.best", "at-1.last"]));
+    }
+
+    #[test]
+    fn a_fork_has_the_configuration_of_its_run_and_names_the_checkpoint() {
+        let mut run = shared::fixtures::run("at-1");
+        let RunConfig::Train(config) = &mut run.config else { panic!("the demo trains") };
+        config.sweep = Some("seeds".parse().unwrap());
+        let child = RunConfig::parse(&forked(&run, 12)).unwrap();
+        assert_eq!(child.title(), "Digits · PGD AT · ℓ∞ 25.5/255 · from at-1.e12");
+        let [child, parent] = [&child, &run.config].map(|config| config.as_train().unwrap());
+        assert_eq!((&child.sweep, &child.training), (&None, &parent.training));
     }
 
     #[test]

@@ -2,20 +2,24 @@
 
 use leptos::prelude::*;
 use serde_json::{Value, json};
+use shared::api::{Run, path};
 use shared::config::{
     Activation, Architecture, ArchitectureFacts, AwpConfig, DistillationConfig, Method, Norm, Precision, RunConfig, Schedule,
     WeightAveragingConfig,
 };
+use shared::id::CheckpointRef;
 
 use super::checkpoint::{CheckpointField, runs_with_checkpoints};
 use super::data::DataSection;
 use super::section::{FoldedSection, RunSection, Section, options};
 use crate::components::field::{BlockField, CheckField, EntryField, SelectField, SizeField, TextField, use_form};
 use crate::form::{self, Kind};
+use crate::load::fetched;
 
 #[component]
 pub fn TrainSections() -> impl IntoView {
     view! {
+        <StartSection/>
         <DataSection/>
         <ModelSection/>
         <TrainingSection/>
@@ -25,6 +29,30 @@ pub fn TrainSections() -> impl IntoView {
         <EvaluationSection/>
         <KeepSection/>
         <RunSection/>
+    }
+}
+
+/// The checkpoint that the run starts from. Chosen, it fills in the data set and the network of its run.
+#[component]
+fn StartSection() -> impl IntoView {
+    let form = use_form();
+    let runs = runs_with_checkpoints();
+    let parent = Memo::new(move |_| form.text("start_from").parse::<CheckpointRef>().ok().map(|start| start.run));
+    let run = fetched::<Run>(move || parent.get().map(|run| path::run(&run)));
+    Effect::new(move || {
+        if let Some(run) = run.ready().filter(|run| Some(&run.id) == parent.get().as_ref()) {
+            let parent = run.config.to_json();
+            form.config.maybe_update(|config| form::take_from_parent(config, &parent));
+        }
+    });
+    view! {
+        <Section
+            title="Start"
+            text="From a checkpoint, training goes on with the next epoch and its learning rate. Momentum and weight averaging start anew: a \
+                  checkpoint does not hold them. Data set and network stay those of its run."
+        >
+            <CheckpointField path="start_from" label="Start from the checkpoint of" runs none="Initial weights"/>
+        </Section>
     }
 }
 
@@ -140,6 +168,10 @@ fn AdditionsSection() -> impl IntoView {
         <FoldedSection title="Additions" set=on>
             <TextField path="training.label_smoothing" label="Label smoothing" kind=Kind::Number hint="Of each label's weight, spread over all classes; 0 is none."/>
             <TextField path="training.mixup" label="Mixup α" kind=Kind::Number hint="Pairs of images are mixed before the attack; 0 is none."/>
+            <TextField
+                path="training.cas_weight" label="λ of CAS" kind=Kind::Number
+                hint="Subtracts λ times the mean cosine of classes in the batch from the loss: above 0, shared features are rewarded, below 0 punished; empty is none."
+            />
             <TextField path="training.gradient_clip" label="Gradient clip" kind=Kind::Number hint="Largest ℓ2 norm of the gradient. Empty: none."/>
             <BlockField
                 path="training.distillation" label="Knowledge distillation" initial=distillation
@@ -167,10 +199,14 @@ fn AdditionsSection() -> impl IntoView {
 
 /// The additions that are on.
 fn additions(config: &Value) -> Vec<String> {
-    let share = |path| form::at(config, path).and_then(Value::as_f64).filter(|share| *share > 0.0);
+    let share = |path| form::at(config, path).and_then(Value::as_f64).filter(|share| *share != 0.0);
     let is_on = |path| form::at(config, path).is_some_and(|value| !value.is_null());
-    let shares =
-        [("training.label_smoothing", "label smoothing"), ("training.mixup", "mixup"), ("training.gradient_clip", "gradient clip")];
+    let shares = [
+        ("training.label_smoothing", "label smoothing"),
+        ("training.mixup", "mixup"),
+        ("training.cas_weight", "λ of CAS"),
+        ("training.gradient_clip", "gradient clip"),
+    ];
     let shares = shares.into_iter().filter_map(|(path, name)| share(path).map(|share| format!("{name} {share}")));
     let parts = [("training.distillation", "distillation"), ("training.weight_averaging", "weight averaging"), ("training.awp", "AWP")];
     let parts = parts.into_iter().filter(|(path, _)| is_on(path)).map(|(_, name)| name.to_owned());
@@ -303,7 +339,10 @@ mod tests {
     fn additions_that_are_on_are_named() {
         let named = |training: Value| additions(&json!({"training": training}));
         assert!(named(json!({"label_smoothing": 0.0, "awp": null})).is_empty());
-        let all = json!({"label_smoothing": 0.1, "mixup": 1, "gradient_clip": 0.5, "awp": {}, "distillation": {}, "weight_averaging": {}});
-        assert_eq!(named(all).join(", "), "label smoothing 0.1, mixup 1, gradient clip 0.5, distillation, weight averaging, AWP");
+        let all = json!({"label_smoothing": 0.1, "mixup": 1, "cas_weight": -0.5, "gradient_clip": 0.5, "awp": {}, "distillation": {}, "weight_averaging": {}});
+        assert_eq!(
+            named(all).join(", "),
+            "label smoothing 0.1, mixup 1, λ of CAS -0.5, gradient clip 0.5, distillation, weight averaging, AWP"
+        );
     }
 }

@@ -32,6 +32,7 @@ pub fn CheckpointTable(
     selected: Memo<Option<u32>>,
 ) -> impl IntoView {
     let is_owner = use_is_owner();
+    let trained = run.with_untracked(|run| run.config.as_train().is_some());
     let epochs =
         Memo::new(move |_| metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
     let measuring = RwSignal::new(None::<Which>);
@@ -87,6 +88,9 @@ pub fn CheckpointTable(
                         on:click=move |_| measuring.set(Some(row.with(|row| row.which(epoch))))
                     >"Measure …"</button>
                 </td>
+                {trained.then(|| view! {
+                    <td><a href=urls::href(&urls::fork(&id, epoch)) aria-label=format!("Fork from epoch {epoch}") title="Train on from here with another configuration">"Fork from here"</a></td>
+                })}
             }
         });
         view! {
@@ -119,6 +123,7 @@ pub fn CheckpointTable(
                             <th scope="col">"Heatmap"</th>
                             <th scope="col">"Weights"</th>
                             <th scope="col"><span class="visually-hidden">"Measure"</span></th>
+                            {trained.then(|| view! { <th scope="col"><span class="visually-hidden">"Fork"</span></th> })}
                         })}
                     </tr>
                 </thead>

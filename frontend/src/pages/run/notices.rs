@@ -13,7 +13,9 @@ pub fn Notices(metrics: Memo<Metrics>) -> impl IntoView {
             NoticeKind::CatastrophicOverfitting | NoticeKind::TrainingBrokeDown | NoticeKind::MaskedGradients => {
                 ("notice notice-warning", "alert")
             }
-            NoticeKind::Resumed | NoticeKind::Imported | NoticeKind::PassedOver | NoticeKind::LeftOut => ("notice", "note"),
+            NoticeKind::CasFell | NoticeKind::Resumed | NoticeKind::Imported | NoticeKind::PassedOver | NoticeKind::LeftOut => {
+                ("notice", "note")
+            }
         };
         view! {
             <div class=class role=role>
@@ -31,6 +33,8 @@ fn title(notice: &Notice) -> String {
         (NoticeKind::CatastrophicOverfitting, None) => "Catastrophic overfitting".to_owned(),
         (NoticeKind::TrainingBrokeDown, Some(epoch)) => format!("Training broke down in epoch {epoch}"),
         (NoticeKind::TrainingBrokeDown, None) => "Training broke down".to_owned(),
+        (NoticeKind::CasFell, Some(epoch)) => format!("CAS has fallen since epoch {epoch} while the fit to the training images rose"),
+        (NoticeKind::CasFell, None) => "CAS has fallen".to_owned(),
         (NoticeKind::Resumed, Some(epoch)) if epoch > 0 => format!("Resumed after epoch {epoch}"),
         (NoticeKind::Resumed, _) => "Resumed".to_owned(),
         (NoticeKind::Imported, _) => "What was found".to_owned(),
@@ -49,6 +53,7 @@ mod tests {
         let check = |kind, epoch, expected: &str| assert_eq!(title(&Notice { kind, epoch, message: String::new() }), expected);
         check(NoticeKind::CatastrophicOverfitting, Some(7), "Catastrophic overfitting in epoch 7");
         check(NoticeKind::TrainingBrokeDown, Some(3), "Training broke down in epoch 3");
+        check(NoticeKind::CasFell, Some(108), "CAS has fallen since epoch 108 while the fit to the training images rose");
         check(NoticeKind::Resumed, Some(12), "Resumed after epoch 12");
         check(NoticeKind::Resumed, Some(0), "Resumed");
         check(NoticeKind::Imported, None, "What was found");

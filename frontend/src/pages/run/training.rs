@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use shared::api::{Attribution, EpochSummary, Run, RunState, RunSummary};
 use shared::chart::curves::Curves;
 use shared::format;
-use shared::id::AttributionId;
+use shared::id::{AttributionId, Which};
 use shared::record::{Metrics, Started};
 
 use super::Selection;
@@ -18,6 +18,8 @@ use crate::findings;
 use crate::names;
 use crate::theme::use_theme;
 use crate::url_state::UrlState;
+use crate::urls;
+use crate::viewer::use_is_owner;
 
 #[component]
 pub fn TrainingView(
@@ -64,6 +66,7 @@ pub fn TrainingView(
                 <h2 id="curves-title">"Training"</h2>
                 <Phase run metrics/>
             </div>
+            <ForkLine run/>
             <CurvesView curves lens axes selected on_choose=choose/>
             <Scrubber metrics curves axes=axes.into() selected selection/>
             <p class="muted">
@@ -103,6 +106,25 @@ pub fn TrainingView(
         </div>
         </div>
     }
+}
+
+/// Names the checkpoint that a run started from, with a link.
+#[component]
+fn ForkLine(run: Memo<Run>) -> impl IntoView {
+    let is_owner = use_is_owner();
+    let start = run.with_untracked(|run| run.config.as_train().and_then(|config| config.start_from.clone()));
+    start.map(|start| {
+        let epoch = match start.which {
+            Which::Epoch(epoch) => Some(epoch),
+            Which::Best | Which::Last => None,
+        };
+        let name = start.to_string();
+        let name = match is_owner {
+            true => view! { <a href=urls::href(&urls::checkpoint(&start.run, epoch))>{name}</a> }.into_any(),
+            false => name.into_any(),
+        };
+        view! { <p class="muted">"A fork of "{name}": paler curves up to there are those of that run."</p> }
+    })
 }
 
 /// What the choice of the best epoch by held-out images costs, and what a choice by the test images would claim.
