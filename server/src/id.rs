@@ -14,10 +14,10 @@ pub fn new_run(config: &RunConfig, digits: usize) -> RunId {
         RunConfig::Train(train) => train.training.method.facts().slug,
         other => other.kind().id(),
     };
-    let data = config.data().map(|data| format!("-{}", data.dataset.id().replace('_', "-"))).unwrap_or_default();
+    let data = config.data().map(|data| format!("-{}", data.dataset.id())).unwrap_or_default();
     let random = format!("{:016x}", rand::random::<u64>());
     let name = format!("{what}{data}-{}", &random[..digits.min(16)]);
-    name.parse().expect("slugs and names of data sets are short and of [a-z0-9_-]")
+    name.replace('_', "-").parse().expect("slugs and names of data sets are short and of [a-z0-9_-]")
 }
 
 /// Makes a name such as `radius-7f3a` of what the sweep is called, or of the fields it varies.

@@ -200,7 +200,7 @@ async fn a_configuration_satisfies_its_schema() {
     let mapping = schemas["RunConfig"]["discriminator"]["mapping"].as_object().unwrap();
     let configs: Vec<Value> =
         server.get("/api/presets").await.json::<Vec<Value>>().into_iter().map(|preset| preset["config"].clone()).collect();
-    assert!(mapping.len() == 7 && configs.len() > 10);
+    assert!(mapping.len() == 9 && configs.len() > 10);
     for config in configs {
         let reference = mapping[config["kind"].as_str().unwrap()].as_str().unwrap();
         let schema = document.pointer(reference.strip_prefix('#').unwrap()).unwrap();
