@@ -13,7 +13,7 @@ use crate::id::SweepId;
 use crate::problem::FieldError;
 
 /// Fields offered for a sweep, with their labels.
-pub const FIELDS: [(&str, &str); 16] = [
+pub const FIELDS: [(&str, &str); 17] = [
     ("seed", "Seed"),
     ("attack.eps", "Radius eps"),
     ("evaluation.eps", "Evaluation eps"),
