@@ -102,7 +102,8 @@ async fn a_run_forks_from_a_checkpoint_of_another() -> Result<()> {
     let browser = Browser::open().await?;
     let parent = app.succeeded(&small_run(4)).await?;
     browser.goto(&app.url(&format!("/runs/{}", parent.id))).await?;
-    browser.click_on("a[aria-label='Fork from epoch 2']").await?;
+    browser.click_on("input[aria-label='Epoch 2']").await?;
+    browser.click("Fork from epoch 2").await?;
     browser.sees("Goes on from epoch 2 of Small run.").await?;
     browser.fill("Epochs", "5").await?;
     browser.click("Start run").await?;

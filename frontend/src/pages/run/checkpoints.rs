@@ -32,7 +32,7 @@ pub fn CheckpointTable(
     selected: Memo<Option<u32>>,
 ) -> impl IntoView {
     let is_owner = use_is_owner();
-    let trained = run.with_untracked(|run| run.config.as_train().is_some());
+    let forks = is_owner && run.with_untracked(|run| run.config.as_train().is_some());
     let epochs =
         Memo::new(move |_| metrics.with(|metrics| metrics.checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect::<Vec<_>>()));
     let measuring = RwSignal::new(None::<Which>);
@@ -88,9 +88,6 @@ pub fn CheckpointTable(
                         on:click=move |_| measuring.set(Some(row.with(|row| row.which(epoch))))
                     >"Measure …"</button>
                 </td>
-                {trained.then(|| view! {
-                    <td><a href=urls::href(&urls::fork(&id, epoch)) aria-label=format!("Fork from epoch {epoch}") title="Train on from here with another configuration">"Fork from here"</a></td>
-                })}
             }
         });
         view! {
@@ -123,7 +120,6 @@ pub fn CheckpointTable(
                             <th scope="col">"Heatmap"</th>
                             <th scope="col">"Weights"</th>
                             <th scope="col"><span class="visually-hidden">"Measure"</span></th>
-                            {trained.then(|| view! { <th scope="col"><span class="visually-hidden">"Fork"</span></th> })}
                         })}
                     </tr>
                 </thead>
@@ -134,9 +130,23 @@ pub fn CheckpointTable(
             <MeasureButton measurement=Measurement::Reported checkpoints=both/>
             <MeasureButton measurement=Measurement::EpsCurve checkpoints=both/>
             <MeasureButton measurement=Measurement::Transfer checkpoints=all/>
+            {forks.then(|| view! { <ForkLink run=run_id.clone() selected/> })}
         </div>
         {is_owner.then(|| view! { <MeasureDialog run=run_id checkpoint=measuring/> })}
     }
+}
+
+/// The form of a run that starts from the selected checkpoint.
+#[component]
+fn ForkLink(run: RunId, selected: Memo<Option<u32>>) -> impl IntoView {
+    let link = move |epoch: u32| {
+        view! {
+            <a class="button button-small" href=urls::href(&urls::fork(&run, epoch)) title="Train on from this checkpoint, with another loss for example">
+                {format!("Fork from epoch {epoch}")}
+            </a>
+        }
+    };
+    move || selected.get().map(&link)
 }
 
 /// Links to the forms of all measurements of a checkpoint.
