@@ -90,7 +90,7 @@ fn a_row_that_is_recorded_is_not_measured_again() {
 
     let mut other = tiny_config();
     other.data = shared::config::DataConfig::of(shared::dataset::Dataset::Synthetic);
-    (other.training.epochs, other.training.milestones) = (1, Vec::new());
+    (other.training.epochs, other.training.milestones, other.checkpoints.every) = (1, Vec::new(), 0);
     (other.data.train_samples, other.data.test_samples) = (Some(40), Some(40));
     train(&root, "other", other);
     let config = json!({"kind": "transfer", "checkpoints": ["base.e4", "other.last"], "device": "cpu"});
