@@ -15,6 +15,9 @@ pub fn LensBar(
     /// Number of cells whose value the chosen scale does not show.
     #[prop(into)]
     hidden: Signal<usize>,
+    /// Whether the values have a scale and colors of their own.
+    #[prop(optional, into)]
+    is_scaled: Signal<bool>,
     /// Class names for the finder; without names there is no finder.
     #[prop(optional, into)]
     names: Signal<Vec<String>>,
@@ -43,14 +46,16 @@ pub fn LensBar(
                     <span>"Means of blocks"</span>
                 </label>
             })}
-            <Segments
-                legend="Scale" name="scale" options=Scale::iter().map(|scale| (scale, scale.label())).collect() value=scale
-                set=move |scale| lens.update(|lens| lens.scale = scale)
-            />
-            <Segments
-                legend="Colors" name="ramp" options=Ramp::iter().map(|ramp| (ramp, ramp.label())).collect() value=ramp
-                set=move |ramp| lens.update(|lens| lens.ramp = ramp)
-            />
+            {move || (!is_scaled.get()).then(|| view! {
+                <Segments
+                    legend="Scale" name="scale" options=Scale::iter().map(|scale| (scale, scale.label())).collect() value=scale
+                    set=move |scale| lens.update(|lens| lens.scale = scale)
+                />
+                <Segments
+                    legend="Colors" name="ramp" options=Ramp::iter().map(|ramp| (ramp, ramp.label())).collect() value=ramp
+                    set=move |ramp| lens.update(|lens| lens.ramp = ramp)
+                />
+            })}
             <Threshold explorer/>
             {move || some.get().then(|| view! { <Finder explorer names/><ZoomButtons explorer names/> })}
             <span class="lens-warning" role="status">

@@ -227,7 +227,10 @@ pub fn AttributionView(
                         set=move |show| explorer.lens.update(|lens| lens.show = show)
                     />
                 })}
-                <LensBar explorer names hidden=Signal::derive(move || heatmap.with(hidden_cells))/>
+                <LensBar
+                    explorer names hidden=Signal::derive(move || heatmap.with(hidden_cells))
+                    is_scaled=Signal::derive(move || matches!(cells.get(), Cells::Traffic | Cells::Logits))
+                />
                 <HeatmapView name heatmap explorer/>
                 <MatrixTable heatmap/>
             </section>

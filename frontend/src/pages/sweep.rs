@@ -359,7 +359,7 @@ fn AllRuns(sweep: Memo<Sweep>, reload: Callback<()>) -> impl IntoView {
             {[RunAction::Pause, RunAction::Resume, RunAction::Tag, RunAction::Cancel, RunAction::Delete].map(button).collect_view()}
             <a class="button button-small button-quiet" href=some>"Choose some of them"</a>
         </div>
-        <div class="actions">
+        <div class="actions measurements">
             <MeasureButton measurement=Measurement::Reported checkpoints=best_and_last/>
             <MeasureButton measurement=Measurement::EpsCurve checkpoints=best_and_last/>
         </div>

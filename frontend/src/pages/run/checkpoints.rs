@@ -126,7 +126,7 @@ pub fn CheckpointTable(
                 <tbody><For each=move || epochs.get() key=ToString::to_string children=row/></tbody>
             </table>
         </div>
-        <div class="actions">
+        <div class="actions measurements">
             <MeasureButton measurement=Measurement::Reported checkpoints=both/>
             <MeasureButton measurement=Measurement::EpsCurve checkpoints=both/>
             <MeasureButton measurement=Measurement::Transfer checkpoints=all/>
