@@ -396,7 +396,7 @@ impl Curves {
         // Draw the most important curve last, above the others.
         for series in self.shown().rev() {
             let at = |epoch: u32, value: f64| Self::place(axes, series.kind, epoch, value);
-            let (before, own) = forked(&series.points, self.fork);
+            let [before, own] = forked(&series.points, self.fork);
             for part in parts(before, axes.sight, at) {
                 let color = quiet(series.kind.color(palette), palette);
                 if series.kind.is_strong() { pen.path(&part, QUIET, color)? } else { pen.dashed(&part, 1.0, color)? }
@@ -410,7 +410,7 @@ impl Curves {
         }
         if let Some(projection) = axes.cas {
             let at = |epoch: u32, cas: f64| (axes.x_of(epoch), projection.to_pixel(cas));
-            let (before, own) = forked(self.shown_cas(), self.fork);
+            let [before, own] = forked(self.shown_cas(), self.fork);
             let color = cas_color(palette);
             for (points, color) in [(before, quiet(color, palette)), (own, color)] {
                 for part in parts(points, axes.sight, at).iter().filter(|part| part.len() > 1) {
@@ -602,7 +602,7 @@ impl Figure for Curves {
         let sight = self.sight();
         let line = |Series { kind, points }: &Series| {
             let factor = if kind.is_loss() { 1.0 } else { 100.0 };
-            let (before, own) = forked(points, self.fork);
+            let [before, own] = forked(points, self.fork);
             let own = tex::Line::new(kind.name(), style(*kind), tex::course(own, sight, factor));
             let before = || tex::Line::new("", format!("{kind:?}, {}", tex::QUIET), tex::course(before, sight, factor));
             self.fork.map(|_| before()).into_iter().chain([own])
@@ -614,7 +614,7 @@ impl Figure for Curves {
             const STYLE: &str = "cas, mark=diamond*";
             // The legend of this axis also names the line of the other.
             accuracies.push(tex::Line::new("CAS (right axis)", STYLE, Vec::new()));
-            let (before, own) = forked(self.shown_cas(), self.fork);
+            let [before, own] = forked(self.shown_cas(), self.fork);
             cas.push(tex::Line::new("", STYLE, tex::course(own, sight, 1.0)));
             cas.extend(self.fork.map(|_| tex::Line::new("", format!("{STYLE}, {}", tex::QUIET), tex::course(before, sight, 1.0))));
         }

@@ -26,9 +26,9 @@ pub(super) fn parts(points: &[(u32, f64)], sight: (u32, u32), at: impl Fn(u32, f
 
 /// The points of a line up to the fork of its run, and those from it on. Both have the point at the fork, so that the
 /// line does not break.
-pub(super) fn forked(points: &[(u32, f64)], fork: Option<u32>) -> (&[(u32, f64)], &[(u32, f64)]) {
+pub(super) fn forked(points: &[(u32, f64)], fork: Option<u32>) -> [&[(u32, f64)]; 2] {
     let before = points.partition_point(|point| Some(point.0) <= fork);
-    (&points[..before], &points[before.saturating_sub(1)..])
+    [&points[..before], &points[before.saturating_sub(1)..]]
 }
 
 /// The part of a line between two vertical lines. At most one point may lie beyond each.

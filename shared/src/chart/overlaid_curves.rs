@@ -231,7 +231,7 @@ impl OverlaidCurves {
         let color = self.color(run);
         if let Some(projection) = axes.cas {
             let at = |epoch: u32, cas: f64| (axes.x_of(epoch), projection.to_pixel(cas));
-            let (before, own) = forked(self.cas(run), run.fork);
+            let [before, own] = forked(self.cas(run), run.fork);
             for (points, color) in [(before, quiet(color, palette)), (own, color)] {
                 for part in parts(points, axes.sight, at).iter().filter(|part| part.len() > 1) {
                     pen.dashed(part, 1.25, color)?;
@@ -244,14 +244,14 @@ impl OverlaidCurves {
         }
         if let Some(loss) = &axes.loss {
             let at = |epoch: u32, value: f64| (axes.x_of(epoch), loss.to_pixel(value));
-            let (before, own) = forked(self.curve(run, SeriesKind::TestLoss), run.fork);
+            let [before, own] = forked(self.curve(run, SeriesKind::TestLoss), run.fork);
             for part in parts(before, axes.sight, at) {
                 pen.dashed(&part, 1.25, quiet(color, palette))?;
             }
             for part in parts(own, axes.sight, at) {
                 pen.dashed(&part, 1.25, color)?;
             }
-            let (before, own) = forked(self.curve(run, SeriesKind::TrainLoss), run.fork);
+            let [before, own] = forked(self.curve(run, SeriesKind::TrainLoss), run.fork);
             for part in parts(before, axes.sight, at) {
                 pen.path(&part, QUIET, quiet(color, palette))?;
             }
@@ -261,7 +261,7 @@ impl OverlaidCurves {
         }
         let robust = self.curve(run, SeriesKind::TestRobust);
         let at = |epoch: u32, value: f64| (axes.x_of(epoch), axes.accuracy.to_pixel(value));
-        let (before, own) = forked(robust, run.fork);
+        let [before, own] = forked(robust, run.fork);
         for part in parts(before, axes.sight, at) {
             pen.path(&part, QUIET, quiet(color, palette))?;
         }
@@ -320,7 +320,7 @@ impl Chart for OverlaidCurves {
             let own = || run.robust.iter().filter(|point| Some(point.0) > run.fork);
             let best = own().max_by(|a, b| a.1.total_cmp(&b.1));
             let text = |(epoch, value): &(u32, f64)| format!("{} at epoch {}", format::percent(*value), epoch_number(*epoch));
-            match (best, own().last()) {
+            match (best, own().next_back()) {
                 (Some(best), Some(last)) => format!("{}: best {}, last {}", run.title, text(best), text(last)),
                 _ => format!("{}: nothing measured over epochs", run.title),
             }
