@@ -109,9 +109,9 @@ async fn what_the_cells_show_is_chosen_and_interference_is_followed_over_the_epo
     other.goto(&url).await?;
     assert_eq!(tables(&other, 1).await?, logits);
 
-    browser.click("Traffic of the attack as discs").await?;
+    browser.click_on(".lens-bar .choice input").await?;
     browser.reaches("traffic=1").await?;
-    browser.click("Interference: do shared features carry the confusion?").await?;
+    browser.click_on("details.panel > summary").await?;
     browser.sees("Over the epochs").await?;
     browser.sees("C and traffic over epochs").await?;
     browser.is_quiet().await?;
