@@ -136,8 +136,8 @@ pub async fn get_attribution(
 
 /// Whether classes that share features are those that the attack confuses
 ///
-/// Spearman's rank correlations, over all pairs of classes, of C, the cosines of the rows of W and the traffic of the
-/// attack, each with the p of Mantel's permutation test.
+/// Spearman's rank correlations, over all pairs of classes, of C, the cosines of the rows of W, the cosines of the mean
+/// features and the traffic of the attack, each with the p of Mantel's permutation test.
 #[utoipa::path(
     get, path = "/api/attributions/{id}/interference", tag = "attributions",
     params(("id" = String, Path, description = "The attribution, `RUN.e12.adversarial`")),
