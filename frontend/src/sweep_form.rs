@@ -6,27 +6,49 @@ use shared::api::{NewSweep, SweepAxis};
 use shared::problem::FieldError;
 use shared::sweep;
 
-use crate::form;
+use crate::form::{self, Kind};
 
 /// A varied field, as typed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The dotted path.
     pub field: String,
-    /// Values separated by commas.
+    /// Values separated by commas; those that are lists are in brackets, such as `[], [12, 40]`.
     pub values: String,
 }
 
 /// A preset's axis as it would be typed. The small form of a preset takes every second value.
 pub fn row(axis: &SweepAxis, small: bool) -> Row {
     let values = axis.values.iter().step_by(if small { 2 } else { 1 });
-    Row { field: axis.field.clone(), values: values.map(|value| form::text_of(Some(value))).collect::<Vec<_>>().join(", ") }
+    let typed = |value: &Value| match value {
+        Value::Array(_) => format!("[{}]", form::text_of(Some(value))),
+        other => form::text_of(Some(other)),
+    };
+    Row { field: axis.field.clone(), values: values.map(typed).collect::<Vec<_>>().join(", ") }
 }
 
 /// Parses the typed axes.
 pub fn axes(rows: &[Row]) -> Vec<SweepAxis> {
-    let values = |text: &str| text.split([',', ';']).map(str::trim).filter(|part| !part.is_empty()).map(form::number).collect();
+    let value = |part: &str| match part.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(list) => form::parse_text(Kind::Numbers, list).unwrap_or_default(),
+        None => form::number(part),
+    };
+    let values = |text: &str| parts(text).into_iter().map(str::trim).filter(|part| !part.is_empty()).map(value).collect();
     rows.iter().map(|row| SweepAxis { field: row.field.trim().to_owned(), values: values(&row.values) }).collect()
+}
+
+/// Splits a text at the commas and semicolons that are not inside brackets.
+fn parts(text: &str) -> Vec<&str> {
+    let mut inside = false;
+    text.split(|letter| {
+        inside = match letter {
+            '[' => true,
+            ']' => false,
+            _ => inside,
+        };
+        !inside && [',', ';'].contains(&letter)
+    })
+    .collect()
 }
 
 /// The number of runs in the sweep.
@@ -83,6 +105,9 @@ mod tests {
         check(&[("attack.eps", "2/255, 4/255, 8/255"), ("seed", "0, 1")], 6, "");
         check(&[("attack.eps", "2/255, 300")], 2, "attack.eps: 300/255");
         check(&[("attack.radius", "1")], 1, "attack.radius");
+        check(&[("training.left_out_features", "[], [3, 17], [5, 9]")], 3, "");
+        check(&[("training.left_out_features", "[], [3, x]")], 2, "training.left_out_features[1]: `x` is not a whole number");
+        check(&[("training.left_out_features", "[3, 17")], 1, "`[3, 17` is not a list");
         check(&[("", "1, 2")], 2, "not a field");
         check(&[("seed", "")], 0, "is empty");
         check(&[("seed", "1"), ("seed", "2")], 1, "twice");
@@ -102,5 +127,8 @@ mod tests {
         let axis = SweepAxis { field: "attack.eps".into(), values: vec![json!("2/255"), json!("4/255"), json!(8)] };
         assert_eq!(axes(&[row(&axis, false)]), std::slice::from_ref(&axis));
         assert_eq!(row(&axis, true).values, "2/255, 8");
+        let lists = SweepAxis { field: "training.milestones".into(), values: vec![json!([]), json!([75]), json!([75, 112])] };
+        assert_eq!(row(&lists, false).values, "[], [75], [75, 112]");
+        assert_eq!(axes(&[row(&lists, false)]), [lists]);
     }
 }

@@ -82,6 +82,12 @@ pub fn fork(run: &RunId, epoch: u32) -> String {
     format!("/new?from={run}&fork={epoch}")
 }
 
+/// Like [`fork`], for a run that leaves out features.
+pub fn fork_without(run: &RunId, epoch: u32, features: &[u32]) -> String {
+    let features: Vec<String> = features.iter().map(u32::to_string).collect();
+    format!("{}&without={}", fork(run, epoch), features.join(","))
+}
+
 pub fn attribution(run: &RunId, epoch: u32, inputs: Inputs) -> String {
     format!("/attributions/{}", attribution_id(run, epoch, inputs))
 }

@@ -9,7 +9,7 @@ use shared::passes::multiply_adds;
 use crate::db::DoneRun;
 
 /// Fields that change neither the duration of an epoch nor that of a run without epochs.
-const FREE: [&str; 22] = [
+const FREE: [&str; 23] = [
     "/name",
     "/seed",
     "/sweep",
@@ -32,6 +32,7 @@ const FREE: [&str; 22] = [
     "/training/label_smoothing",
     "/training/trades_beta",
     "/training/cas_weight",
+    "/training/left_out_features",
 ];
 
 /// Earlier runs that estimates are made from.

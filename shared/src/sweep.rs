@@ -13,7 +13,7 @@ use crate::id::SweepId;
 use crate::problem::FieldError;
 
 /// Fields offered for a sweep, with their labels.
-pub const FIELDS: [(&str, &str); 17] = [
+pub const FIELDS: [(&str, &str); 18] = [
     ("seed", "Seed"),
     ("attack.eps", "Radius eps"),
     ("evaluation.eps", "Evaluation eps"),
@@ -28,10 +28,17 @@ pub const FIELDS: [(&str, &str); 17] = [
     (Addition::FIELD, "Soft labels or weights"),
     ("training.trades_beta", "TRADES β"),
     ("training.cas_weight", "λ of CAS"),
+    (LEFT_OUT, "Features left out"),
     ("data.label_noise", "Label noise"),
     ("data.train_samples", "Training images"),
     ("model.width", "Width"),
 ];
+
+/// A list that configurations leave away where it is empty.
+const LEFT_OUT: &str = "training.left_out_features";
+
+/// Fields that the default title of a run tells.
+const IN_TITLE: [&str; 2] = ["attack.eps", LEFT_OUT];
 
 /// Label of a field; its path if it has no label.
 pub fn field_name(field: &str) -> &str {
@@ -118,10 +125,9 @@ pub fn expand(new: &NewSweep, id: &SweepId) -> Result<Vec<RunConfig>, Vec<FieldE
 /// Title of the base configuration plus the varied values, such as `CIFAR-10 · PGD AT · ℓ∞ 8/255 · seed 2`.
 fn name_of(made: &RunConfig, base: &Value, values: &[(&str, &Value)]) -> String {
     const LONGEST: usize = 80;
-    // The default title already contains eps.
     let made_up = base.get("name").and_then(Value::as_str).is_none_or(|name| name.trim().is_empty());
     let mut name = made.title();
-    for (field, value) in values.iter().filter(|(field, _)| !(made_up && *field == "attack.eps")) {
+    for (field, value) in values.iter().filter(|(field, _)| !(made_up && IN_TITLE.contains(field))) {
         let last = field.rsplit('.').next().unwrap_or(field).replace('_', " ");
         name += &format!(" · {last} {}", text(value));
     }
@@ -173,7 +179,7 @@ pub fn axes(configs: &[RunConfig]) -> Vec<SweepAxis> {
     let axes = fields.into_iter().filter(|field| *field != "name").filter_map(|field| {
         let mut values: Vec<Value> = Vec::new();
         for config in &flat {
-            let value = config.get(field).cloned().unwrap_or(Value::Null);
+            let value = config.get(field).cloned().unwrap_or_else(|| absent(field));
             if !values.contains(&value) {
                 values.push(value);
             }
@@ -215,7 +221,13 @@ pub fn value_of(config: &RunConfig, field: &str) -> Value {
     if field == Addition::FIELD {
         return config.as_train().and_then(|config| Addition::of(&config.training)).map_or(Value::Null, |added| added.slug().into());
     }
-    field.split('.').fold(config.to_json(), |value, key| value.get(key).cloned().unwrap_or(Value::Null))
+    let found = field.split('.').try_fold(config.to_json(), |value, key| value.get(key).cloned());
+    found.unwrap_or_else(|| absent(field))
+}
+
+/// Value of a field that a configuration leaves away.
+fn absent(field: &str) -> Value {
+    if field == LEFT_OUT { Value::Array(Vec::new()) } else { Value::Null }
 }
 
 /// Leaves of a configuration by dotted path. Lists are leaves.
@@ -320,6 +332,28 @@ mod tests {
         assert_eq!(axes(&configs), strengths.axes);
     }
 
+    #[test]
+    fn lists_are_values_and_an_empty_one_is_the_control() {
+        let new = new(json!([{"field": "training.left_out_features", "values": [[], [3, 17], [5, 9]]}]));
+        let configs = expand(&new, &"shared".parse().unwrap()).unwrap();
+        assert_eq!(axes(&configs), new.axes);
+        let titles: Vec<String> = configs.iter().map(RunConfig::title).collect();
+        assert_eq!(
+            titles,
+            [
+                "Digits · PGD AT · ℓ∞ 25.5/255",
+                "Digits · PGD AT · ℓ∞ 25.5/255 · without features 3, 17",
+                "Digits · PGD AT · ℓ∞ 25.5/255 · without features 5, 9"
+            ]
+        );
+        let texts = configs.iter().map(|config| text(&value_of(config, "training.left_out_features")));
+        assert_eq!(texts.collect::<Vec<_>>(), ["[]", "[3,17]", "[5,9]"]);
+        let mut named = new.clone();
+        named.config["name"] = json!("Mine");
+        let titles = expand(&named, &"shared".parse().unwrap()).unwrap().iter().map(RunConfig::title).collect::<Vec<_>>();
+        assert_eq!(titles, ["Mine · left out features []", "Mine · left out features [3,17]", "Mine · left out features [5,9]"]);
+    }
+
     #[track_caller]
     fn check(axes: Value, field: &str, part: &str) {
         let errors = expand(&new(axes), &"s".parse().unwrap()).unwrap_err();
@@ -336,6 +370,11 @@ mod tests {
         check(json!([{"field": "seed", "values": [1]}, {"field": "seed", "values": [2]}]), "axes[1].field", "varied twice");
         check(json!([{"field": "attack.radius", "values": ["8/255"]}]), "config.attack.radius", "unknown field");
         check(json!([{"field": "attack.eps", "values": ["eight"]}]), "config.attack.eps", "`eight`");
+        check(
+            json!([{"field": "training.left_out_features", "values": [[], [40]]}]),
+            "config.training.left_out_features",
+            "40 is not among the 32 features",
+        );
         check(json!([{"field": "seed", "values": (0..2001).collect::<Vec<_>>()}]), "axes", "2001 runs");
         let many: Vec<Value> = (0..64).map(|axis| json!({"field": format!("f{axis}"), "values": [1, 2]})).collect();
         check(json!(many), "axes", "more runs than can be counted");

@@ -149,6 +149,7 @@ fn teacher_config(config: &TrainConfig, method: Method) -> TrainConfig {
             label_smoothing: 0.0,
             mixup: 0.0,
             cas_weight: None,
+            left_out_features: Vec::new(),
             distillation: None,
             weight_averaging: None,
             awp: None,

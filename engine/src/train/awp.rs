@@ -3,6 +3,7 @@
 
 use tch::{Tensor, no_grad};
 
+use super::left_out::LeftOut;
 use crate::model::{Network, Role};
 
 /// Each perturbed weight with the offset that was added to it. Both have the same shape.
@@ -11,9 +12,9 @@ pub(super) struct Perturbation(Vec<(Tensor, Tensor)>);
 /// Adds an offset to each weight along the gradient of `loss`. Its norm is `gamma` times that of the weight.
 ///
 /// Perturbs parameters named `weight` with more than one dimension, so neither biases nor scales of
-/// normalization layers. Running statistics are restored, because the authors compute the gradient on a copy
-/// of the network.
-pub(super) fn perturb(network: &Network, gamma: f64, loss: impl FnOnce() -> Tensor) -> Perturbation {
+/// normalization layers. Columns of W that are left out stay 0, and do not count for the norm of the gradient.
+/// Running statistics are restored, because the authors compute the gradient on a copy of the network.
+pub(super) fn perturb(network: &Network, gamma: f64, left_out: Option<&LeftOut>, loss: impl FnOnce() -> Tensor) -> Perturbation {
     let weights: Vec<Tensor> = network
         .entries()
         .iter()
@@ -23,6 +24,9 @@ pub(super) fn perturb(network: &Network, gamma: f64, loss: impl FnOnce() -> Tens
     let buffers = network.buffers();
     let gradients = Tensor::run_backward(&[loss()], &weights, false, false);
     buffers.restore();
+    if let Some(left_out) = left_out {
+        left_out.mask(&weights, &gradients);
+    }
     no_grad(|| {
         let offset = |(weight, gradient): (Tensor, Tensor)| {
             // Avoids a division by zero: a weight with zero gradient is not moved.

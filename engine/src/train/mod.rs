@@ -5,6 +5,7 @@ mod averaging;
 mod awp;
 mod cas_term;
 mod distillation;
+mod left_out;
 mod overfitting;
 mod state;
 mod tally;
@@ -171,7 +172,7 @@ pub fn train_step(
 ) -> Result<Tensor, Error> {
     let TrainingConfig { method, label_smoothing, cas_weight, awp, gradient_clip, .. } = &config.training;
     let cas_weight = cas_weight.unwrap_or_default();
-    let State { epoch: complete, network, optimizer, average, graphs, .. } = state;
+    let State { epoch: complete, network, optimizer, average, graphs, left_out, .. } = state;
     let Batch { images: clean, targets, start } = batch;
     let epoch = *complete + 1;
     let attack = Attack::for_training(config);
@@ -216,9 +217,12 @@ pub fn train_step(
 
     // Descent. With AWP, the gradient is taken at perturbed weights.
     let perturbed = awp.as_ref().filter(|awp| epoch > awp.warmup_epochs);
-    let perturbation = perturbed.map(|awp| awp::perturb(network, awp.gamma, || compute_loss().loss));
+    let perturbation = perturbed.map(|awp| awp::perturb(network, awp.gamma, left_out.as_ref(), || compute_loss().loss));
     let LossAndLogits { loss, logits } = compute_loss();
     let mut gradients = Tensor::run_backward(&[&loss], network.parameters(), false, false);
+    if let Some(left_out) = left_out {
+        left_out.mask(network.parameters(), &gradients);
+    }
     if let Some(limit) = *gradient_clip {
         optim::clip_gradients(&mut gradients, limit);
     }

@@ -8,6 +8,7 @@ use shared::dataset::DatasetInfo;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::averaging::AveragedNetwork;
+use super::left_out::LeftOut;
 use super::tally::Tally;
 use crate::Error;
 use crate::checkpoint;
@@ -30,6 +31,7 @@ pub struct State {
     pub(super) tally: Tally,
     /// The attack, recorded.
     pub(super) graphs: Graphs,
+    pub(super) left_out: Option<LeftOut>,
 }
 
 /// A copy of a state on the CPU.
@@ -63,11 +65,15 @@ impl State {
         let average = config.training.weight_averaging.as_ref().map(|averaging| AveragedNetwork::new(network(), averaging));
         let network = network();
         let optimizer = Sgd::new(&config.training, network.parameters());
-        State { epoch: 0, step: 0, optimizer, average, tally: Tally::new(device), graphs: Graphs::on(device), network }
+        let left_out = LeftOut::new(&config.training.left_out_features, &network);
+        let state =
+            State { epoch: 0, step: 0, optimizer, average, tally: Tally::new(device), graphs: Graphs::on(device), network, left_out };
+        state.clear_left_out();
+        state
     }
 
-    /// Goes on from the weights and running statistics of `network` after `epoch`. Momentum starts anew, and a
-    /// weight average starts from these weights.
+    /// Goes on from the weights and running statistics of `network` after `epoch`, without the features that are
+    /// left out. Momentum starts anew, and a weight average starts from these weights.
     ///
     /// `network`: of the same configuration.
     pub fn start_from(&mut self, network: &Network, epoch: u32) {
@@ -79,7 +85,13 @@ impl State {
                 }
             }
         });
+        self.clear_left_out();
         self.epoch = epoch;
+    }
+
+    fn clear_left_out(&self) {
+        let networks = [Some(&self.network), self.average.as_ref().map(|average| &average.network)];
+        self.left_out.iter().for_each(|left_out| networks.into_iter().flatten().for_each(|network| left_out.clear(network)));
     }
 
     /// Returns the network to evaluate and to save: the averaged network if it exists, otherwise the trained

@@ -12,6 +12,7 @@ mod evaluation;
 mod fork;
 mod golden;
 mod import;
+mod left_out;
 mod measure;
 mod model;
 mod pair;

@@ -20,7 +20,7 @@ use crate::worker::{beside, files, json as config_json, metrics, outcome, wait_f
 
 /// Runs a directory to its end with workers that are each stopped at their check number `check`. Returns how
 /// many were stopped.
-fn run_in_pieces(directory: &Path, check: u32) -> u32 {
+pub(crate) fn run_in_pieces(directory: &Path, check: u32) -> u32 {
     tch::set_num_threads(1);
     for stopped in 0..200 {
         match job::run(directory, &Stop::at_check(check)) {
@@ -107,6 +107,7 @@ fn training_with_every_extension_stopped_anywhere_ends_in_the_same_bytes() {
     config.training.gradient_clip = Some(1.0);
     config.training.weight_averaging = Some(WeightAveragingConfig { decay: 0.8, start_epoch: 2 });
     config.training.awp = Some(AwpConfig { gamma: 0.01, warmup_epochs: 1 });
+    config.training.left_out_features = vec![2, 9];
     config.data.holdout_samples = 10;
     check_training("extensions", config, &[7]);
 }

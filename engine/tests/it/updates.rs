@@ -56,10 +56,9 @@ fn noise(salt: u32) -> Tensor {
 fn check(name: &str, config: &TrainConfig, teachers: &Teachers, mix: Option<f64>) {
     tch::set_num_threads(1);
     let mut state = State::new(config, &Dataset::Digits.info(), Kind::Double, Device::Cpu);
-    fill(&state.network, 0);
-    if config.training.weight_averaging.is_some() {
-        fill(state.evaluated(), 0);
-    }
+    let network = small_network(Dataset::Digits, Kind::Double);
+    fill(&network, 0);
+    state.start_from(&network, 0);
     let start = match config.training.method {
         Method::Trades => 0.001,
         Method::Standard | Method::PgdAt | Method::FastAt => 0.1,
@@ -177,6 +176,22 @@ fn weights_are_perturbed_as_the_authors_of_awp_do() {
     });
     config.attack.batch_norm = BatchNormMode::Eval;
     check("trades_awp", &config, &Teachers::default(), None);
+}
+
+/// In PyTorch, the network multiplies its features by a mask.
+#[test]
+fn features_that_are_left_out_are_those_that_torch_masks() {
+    let without = |training: &mut TrainingConfig| training.left_out_features = vec![1, 6, 11];
+    check_alone("left_out", Method::PgdAt, without);
+    let mut config = config(Method::Trades, |training| {
+        without(training);
+        training.cas_weight = Some(-2.0);
+        training.gradient_clip = Some(0.5);
+        training.weight_averaging = Some(WeightAveragingConfig { decay: 0.7, start_epoch: 0 });
+        training.awp = Some(AwpConfig { gamma: 0.005, warmup_epochs: 0 });
+    });
+    config.attack.batch_norm = BatchNormMode::Eval;
+    check("left_out_of_all_additions", &config, &Teachers::default(), None);
 }
 
 #[test]

@@ -32,6 +32,27 @@ async fn a_sweep_queues_every_combination_and_is_found_by_its_runs() {
 }
 
 #[tokio::test]
+async fn lists_are_values_of_a_sweep_and_the_empty_one_is_the_control() {
+    let server = TestServer::start().await;
+    let new = |lists: Value| json!({"config": config("done"), "axes": [{"field": "training.left_out_features", "values": lists}]});
+    let lists = json!([[], [3, 17], [5, 9]]);
+    let answer = server.post("/api/sweeps", &new(lists.clone())).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    let sweep: Sweep = answer.json();
+    for run in &sweep.runs {
+        server.until(&run.id, |run| run.state == RunState::Succeeded).await;
+    }
+    let found: Sweep = server.get(&format!("/api/sweeps/{}", sweep.id)).await.json();
+    assert_eq!((found.runs.len(), &found.axes[0].values), (3, lists.as_array().unwrap()));
+    let answer = server.get(&format!("/api/runs/{}/config.toml", sweep.runs[1].id)).await;
+    assert!(answer.text().contains("left_out_features"), "{}", answer.text());
+    assert_eq!(RunConfig::parse(&toml::from_str(&answer.text()).unwrap()).as_ref(), Ok(&sweep.runs[1].config));
+    let problem = server.post("/api/sweeps", &new(json!([[], [3, 32]]))).await;
+    let problem = problem.assert_problem(422, "invalid-run", Some("config.training.left_out_features"));
+    assert!(problem.detail.contains("32 is not among the 32 features"), "{}", problem.detail);
+}
+
+#[tokio::test]
 async fn a_sweep_with_one_wrong_run_queues_none() {
     let server = TestServer::start().await;
     let new = |axes: Value| json!({"config": config("done"), "axes": axes});

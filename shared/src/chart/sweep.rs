@@ -313,6 +313,7 @@ impl SweepChart {
         let labels = if self.x_values.is_empty() { epochs() } else { self.x_values.clone() };
         let mut free_from = f64::MIN;
         for (value, text) in labels {
+            let text = shortened(text);
             let (x, half) = (layout.x.to_pixel(value), text_width(&text, AXIS_SIZE) / 2.0);
             pen.vertical(x, plot.bottom(), plot.bottom() + 4.0, 0.0, palette.axis)?;
             if x - half >= free_from {
@@ -375,6 +376,15 @@ impl SweepSeries {
 
     fn stroke<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, points: &[(f64, f64)], palette: &Palette) -> Result<(), ChartError> {
         if self.dashed { pen.dashed(points, 1.5, self.color(palette)) } else { pen.path(points, 2.0, self.color(palette)) }
+    }
+}
+
+/// The beginning of a value that is too long for an axis, such as a list. Tables and descriptions have all of it.
+fn shortened(text: String) -> String {
+    const LONGEST: usize = 28;
+    match text.char_indices().nth(LONGEST) {
+        Some(_) => text.chars().take(LONGEST - 1).chain(['…']).collect(),
+        None => text,
     }
 }
 
@@ -623,6 +633,24 @@ mod tests {
         let layout = chart.layout(720.0, 400.0);
         let (low, high) = layout.y.values;
         assert!(low <= -10.0 && high > 0.0 && ticks(layout.y.values, layout.y_step).iter().any(|tick| tick.abs() < 1e-9), "{low} {high}");
+    }
+
+    #[test]
+    fn lists_stand_in_the_order_of_the_runs_and_long_ones_are_cut_on_the_axis() {
+        let many = json!([3, 17, 40, 55, 90, 120, 200, 310, 400, 480]);
+        let mut sweep = made(&[("data.label_noise", &[json!(0.0), json!(0.1)])]);
+        sweep.axes[0] = SweepAxis { field: "training.left_out_features".into(), values: vec![json!([]), many.clone()] };
+        for (run, value) in sweep.runs.iter_mut().zip([json!([]), many]) {
+            let mut config = run.config.to_json();
+            config["model"]["width"] = json!(128);
+            config["data"]["label_noise"] = json!(0.0);
+            config["training"]["left_out_features"] = value;
+            run.config = RunConfig::parse(&config).unwrap();
+        }
+        let places = cells(&sweep, "training.left_out_features").into_iter().map(|cell| (cell.x, cell.x_label));
+        assert_eq!(places.collect::<Vec<_>>(), [(0.0, "[]".to_owned()), (1.0, "[3,17,40,55,90,120,200,310,400,480]".to_owned())]);
+        assert_eq!(shortened("[3,17,40,55,90,120,200,310,400,480]".to_owned()), "[3,17,40,55,90,120,200,310,…");
+        assert_eq!(shortened("weight_averaging".to_owned()), "weight_averaging");
     }
 
     #[test]

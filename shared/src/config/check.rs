@@ -16,13 +16,14 @@ impl Check {
         self.errors
     }
 
-    /// Runs `check` on the fields below `prefix`.
-    pub(super) fn inside(&mut self, prefix: &str, check: impl FnOnce(&mut Check)) {
-        let outer = self.prefix.len();
+    /// Runs `check` on the fields below `prefix`. Returns whether all of them are right.
+    pub(super) fn inside(&mut self, prefix: &str, check: impl FnOnce(&mut Check)) -> bool {
+        let (outer, errors) = (self.prefix.len(), self.errors.len());
         self.prefix.push_str(prefix);
         self.prefix.push('.');
         check(self);
         self.prefix.truncate(outer);
+        self.errors.len() == errors
     }
 
     pub(super) fn fail(&mut self, field: &str, message: String) {

@@ -391,6 +391,14 @@ mod tests {
             json!({"method": "pgd_at", "epochs": 15, "mixup": 1, "cas_weight": 0.5}),
             &[("training.cas_weight", "mixup of 1")],
         );
+        for (features, part) in [
+            (json!([7, 3]), "[7, 3] does not rise"),
+            (json!([3, 3]), "[3, 3] does not rise"),
+            (json!([3, 32, 40]), "32 is not among the 32 features of the network; 0 to 31"),
+            (json!((0..32).collect::<Vec<_>>()), "names all 32 features"),
+        ] {
+            check("/training/left_out_features", features, &[("training.left_out_features", part)]);
+        }
         check("/training/gradient_clip", json!(0.0), &[("training.gradient_clip", "above 0")]);
         check("/training/distillation", json!({"robust_weight": 0.95}), &[("training.distillation.robust_weight", "0.95 and 0.1")]);
         check("/training/awp", json!({"gamma": 0.0}), &[("training.awp.gamma", "above 0")]);
@@ -408,6 +416,7 @@ mod tests {
         check("/training/epochs", json!(1.5), &[("training.epochs", "`1.5` is not a whole number, 0 or more")]);
         check("/training/momentum", json!("0,9"), &[("training.momentum", "`0,9` is not a number")]);
         check("/training/milestones", json!("30"), &[("training.milestones", "`30` is not a list")]);
+        check("/training/left_out_features", json!([3, -1]), &[("training.left_out_features[1]", "`-1` is not a whole number, 0 or more")]);
         check("/data/augment", json!("yes"), &[("data.augment", "`yes` is not true or false")]);
         check("/name", Value::Null, &[("name", "`null` is not a text")]);
         check("/training/method", json!("magic"), &[("training.method", "`magic`")]);
@@ -450,6 +459,32 @@ mod tests {
         assert_eq!(config.title(), format!("{title} · bfloat16"));
         assert_eq!(config.to_json()["precision"], "bf16");
         assert_eq!(config.as_train().unwrap().precision, Precision::Bf16);
+    }
+
+    #[test]
+    fn a_run_without_some_features_says_which_and_one_with_all_is_written_as_before() {
+        let mut config = paper();
+        assert_eq!(RunConfig::Train(Box::new(config.clone())).to_json()["training"].get("left_out_features"), None);
+        let mut check = |features: &[u32], expected: &str| {
+            config.training.left_out_features = features.to_vec();
+            let config = RunConfig::Train(Box::new(config.clone()));
+            assert_eq!(config.title(), format!("CIFAR-10 · PGD AT · ℓ∞ 8/255{expected}"));
+            assert_eq!(RunConfig::parse(&config.to_json()), Ok(config));
+        };
+        check(&[], "");
+        check(&[12], " · without feature 12");
+        check(&[3, 17, 40], " · without features 3, 17, 40");
+        check(&[0, 3, 17, 40, 511], " · without features 0, 3, 17 and 2 more");
+    }
+
+    /// The features are checked against a network that there is.
+    #[test]
+    fn features_of_a_network_that_is_wrong_itself_are_not_counted() {
+        let mut config = preset::demo().config.to_json();
+        config["training"]["left_out_features"] = json!([40]);
+        config["model"]["width"] = json!(u32::MAX);
+        let errors = RunConfig::parse(&config).unwrap_err();
+        assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["model.width"], "{errors:?}");
     }
 
     fn paper() -> TrainConfig {

@@ -11,6 +11,7 @@ use super::check::Check;
 use super::data::DataConfig;
 use super::method::Method;
 use super::model::ModelConfig;
+use super::network_size::NetworkSize;
 use super::precision::Precision;
 use crate::builtin::cos;
 use crate::eps::Eps;
@@ -106,6 +107,11 @@ pub struct TrainingConfig {
     /// classes share are rewarded, below 0 punished. Absent or 0: no such term. Not with mixup, whose images have no class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cas_weight: Option<f64>,
+    /// Indices of penultimate features g(x) to leave out, rising: their columns of W are 0 from the start and stay 0, so
+    /// that no logit depends on them. They are features of one network: name those of the checkpoint to start from, such
+    /// as the ones that a pair of classes shares there. Teachers keep all features. Empty: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out_features: Vec<u32>,
     /// Maximum L2 norm of the gradient of all parameters; a larger gradient is scaled down. Absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_clip: Option<f64>,
@@ -310,7 +316,8 @@ impl TrainingConfig {
         }
     }
 
-    fn validate(&self, check: &mut Check) {
+    /// `features`: length n of a feature vector of the network; `None` if its configuration is wrong.
+    fn validate(&self, features: Option<u64>, check: &mut Check) {
         let Self {
             method,
             epochs,
@@ -325,6 +332,7 @@ impl TrainingConfig {
             label_smoothing,
             mixup,
             cas_weight,
+            left_out_features,
             gradient_clip,
             distillation,
             weight_averaging,
@@ -351,6 +359,18 @@ impl TrainingConfig {
             });
             check.that("cas_weight", weight == 0.0 || *mixup == 0.0, || {
                 format!("{weight} needs images of one class each, and mixup of {mixup} mixes them")
+            });
+        }
+        check.that("left_out_features", left_out_features.is_sorted_by(|a, b| a < b), || {
+            format!("{left_out_features:?} does not rise; name each feature once, the lowest first")
+        });
+        if let Some(features) = features {
+            let unknown = left_out_features.iter().find(|feature| u64::from(**feature) >= features);
+            check.that("left_out_features", unknown.is_none(), || {
+                format!("{} is not among the {features} features of the network; 0 to {}", unknown.unwrap_or(&0), features - 1)
+            });
+            check.that("left_out_features", (left_out_features.len() as u64) < features, || {
+                format!("names all {features} features of the network; leave at least one")
             });
         }
         if let Some(clip) = *gradient_clip {
@@ -382,6 +402,16 @@ impl TrainingConfig {
     }
 }
 
+/// For example `feature 12`, or `features 3, 17, 40 and 7 more`.
+fn named_features(features: &[u32]) -> String {
+    /// As many as tell two lists apart in a title.
+    const NAMED: usize = 3;
+    let (named, more) = features.split_at(features.len().min(NAMED));
+    let named: Vec<String> = named.iter().map(u32::to_string).collect();
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    format!("feature{} {}{more}", if features.len() == 1 { "" } else { "s" }, named.join(", "))
+}
+
 /// The term is at most 1, and a cross-entropy of ten classes begins at 2.3: more weight is a typing error.
 const MOST_CAS_WEIGHT: f64 = 100.0;
 
@@ -401,6 +431,10 @@ impl TrainConfig {
         let title = match self.evaluation.eps {
             Some(eps) if eps != self.attack.eps => format!("{title} · evaluated at {eps}"),
             _ => title,
+        };
+        let title = match self.training.left_out_features.as_slice() {
+            [] => title,
+            features => format!("{title} · without {}", named_features(features)),
         };
         let title = match self.precision {
             Precision::Float32 => title,
@@ -515,9 +549,11 @@ impl TrainConfig {
             attribution,
         } = self;
         let shape = data.shape();
-        check.inside("data", |check| data.validate(check));
-        check.inside("model", |check| model.validate(shape, &data.dataset.info().title, check));
-        check.inside("training", |check| training.validate(check));
+        let has_images = check.inside("data", |check| data.validate(check));
+        let has_network = check.inside("model", |check| model.validate(shape, &data.dataset.info().title, check));
+        // The length of a feature vector does not depend on the number of classes.
+        let features = (has_images && has_network).then(|| NetworkSize::of(model, shape, 1).features);
+        check.inside("training", |check| training.validate(features, check));
         if let Some(start) = start_from {
             check.that("training.epochs", self.first_epoch() <= training.epochs, || {
                 format!("{} leaves nothing to train after `{start}`", training.epochs)

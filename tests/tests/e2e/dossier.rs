@@ -1,6 +1,7 @@
 //! The dossier of a pair.
 
 use anyhow::{Context, Result};
+use serde_json::json;
 use shared::api::RunState;
 use shared::config::{RunConfig, RunKind};
 use tests::{App, Browser, small_run, until};
@@ -61,5 +62,28 @@ async fn a_dossier_is_opened_walked_and_measured_by_keyboard() -> Result<()> {
     assert_eq!((measured.state, measured.config.kind()), (RunState::Succeeded, RunKind::Pair));
     let RunConfig::Pair(config) = &measured.config else { anyhow::bail!("{measured:?}") };
     assert_eq!((config.pairs.clone(), config.checkpoints.len()), (vec![[0, 3]], 2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_trains_on_without_what_two_classes_share() -> Result<()> {
+    let app = App::start().await?;
+    let browser = Browser::open().await?;
+    let parent = app.succeeded(&small_run(4)).await?;
+    let pair = json!({"kind": "pair", "device": "cpu", "checkpoints": [format!("{}.e2", parent.id)], "pairs": [[0, 3]]});
+    let pair = app.succeeded(&pair).await?;
+    browser.goto(&app.url(&format!("/runs/{}", pair.id))).await?;
+    browser.click("Train on without these 8 features").await?;
+    browser.sees("Goes on without 8 features from epoch 2 of Small run.").await?;
+    browser.sees("8 features left out").await?;
+    browser.click("Start run").await?;
+    let url = browser.reaches("/runs/at-").await?;
+    browser.sees("Trained without the features").await?;
+    browser.sees("Succeeded").await?;
+    browser.is_quiet().await?;
+    let child = app.run(url.rsplit('/').next().context("the address names the run")?).await?;
+    let config = child.config.as_train().context("it trains")?;
+    assert_eq!(config.start_from.as_ref().map(ToString::to_string), Some(format!("{}.e2", parent.id)));
+    assert_eq!(config.training.left_out_features.len(), 8);
     Ok(())
 }

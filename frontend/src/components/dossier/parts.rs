@@ -2,13 +2,16 @@
 //! images that drive them.
 
 use leptos::prelude::*;
-use shared::api::{DrivingImage, MeasuredPair, Overlap, PairAccuracy, PairFile, SaliencyMap};
+use shared::api::{DrivingImage, MeasuredPair, Overlap, PairAccuracy, PairFile, Run, SaliencyMap, path};
 use shared::config::Inputs;
 use shared::format;
+use shared::id::CheckpointId;
 
 use super::table::{Row, table};
 use crate::components::saliency_map::{SaliencyOverlay, checkpoint_name, data_url};
-use crate::names;
+use crate::load::fetched;
+use crate::viewer::use_is_owner;
+use crate::{names, urls};
 
 /// Shows the pair at `index` in the file.
 #[component]
@@ -25,6 +28,7 @@ pub fn Parts(file: PairFile, index: usize) -> impl IntoView {
                 {dimensions(&title, overlap, &names)}
                 <p class="muted">{left_out(overlap, &names)}</p>
                 {accuracies(&title, overlap, &names)}
+                {file.checkpoints.get(place).cloned().map(|checkpoint| view! { <TrainOn checkpoint dimensions=indices(overlap)/> })}
             </div>
         }
     };
@@ -42,6 +46,27 @@ pub fn Parts(file: PairFile, index: usize) -> impl IntoView {
         <p class="muted">{measured_with(&file)}</p>
     }
     .into_any()
+}
+
+fn indices(overlap: &Overlap) -> Vec<u32> {
+    overlap.dimensions.iter().map(|dimension| dimension.dimension).collect()
+}
+
+/// The form of a run that goes on from a checkpoint without these dimensions. Nothing if its run does not train.
+#[component]
+fn TrainOn(checkpoint: CheckpointId, dimensions: Vec<u32>) -> impl IntoView {
+    let is_owner = use_is_owner();
+    let CheckpointId { run, epoch } = checkpoint;
+    let address = urls::href(&urls::fork_without(&run, epoch, &dimensions));
+    let measured = fetched::<Run>(move || is_owner.then(|| path::run(&run)));
+    let trains = move || measured.ready().is_some_and(|run| run.config.as_train().is_some());
+    let title = "A fork of this checkpoint whose logits never depend on these dimensions: does training need what the classes share?";
+    let text = match dimensions.len() {
+        1 => "Train on without this feature".to_owned(),
+        count => format!("Train on without these {count} features"),
+    };
+    let link = move || view! { <a class="button button-small" href=address.clone() title=title>{text.clone()}</a> };
+    view! { <p class="actions">{move || trains().then(&link)}</p> }
 }
 
 fn class_name(file: &PairFile, class: u32) -> String {

@@ -13,6 +13,8 @@ mod series;
 mod sweep;
 mod train;
 
+use std::collections::BTreeSet;
+
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use serde_json::Value;
@@ -43,8 +45,7 @@ enum Origin {
     },
     Run {
         id: RunId,
-        /// The epoch whose checkpoint to start from, for a fork.
-        fork: Option<u32>,
+        fork: Option<Fork>,
     },
     /// A kind of run other than training, for these checkpoints.
     Kind {
@@ -53,13 +54,25 @@ enum Origin {
     },
 }
 
+/// How a run goes on from a checkpoint of another.
+#[derive(Clone, Debug, PartialEq)]
+struct Fork {
+    epoch: u32,
+    /// Features to leave out, besides those that the other run leaves out.
+    without: Vec<u32>,
+}
+
 impl Origin {
     /// Reads the origin from URL parameters. `get` returns the value of a parameter.
     fn of(get: impl Fn(&str) -> Option<String>) -> Self {
         let kind = get("kind").and_then(|id| id.parse().ok()).filter(|kind: &RunKind| kind.is_submitted());
         let named = get("preset");
         match (get("from").and_then(|run| run.parse().ok()), kind) {
-            (Some(id), _) => Origin::Run { id, fork: get("fork").and_then(|epoch| epoch.parse().ok()) },
+            (Some(id), _) => {
+                let without = || get("without").unwrap_or_default().split(',').filter_map(|feature| feature.parse().ok()).collect();
+                let fork = get("fork").and_then(|epoch| epoch.parse().ok());
+                Origin::Run { id, fork: fork.map(|epoch| Fork { epoch, without: without() }) }
+            }
             (None, Some(kind)) if kind != RunKind::Train && named.is_none() => {
                 let checkpoints = get("checkpoint").unwrap_or_default();
                 let checkpoints = checkpoints.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
@@ -101,15 +114,35 @@ fn blank(kind: RunKind, checkpoints: &[String]) -> Value {
     config
 }
 
-/// The configuration of a run that starts from a checkpoint of a training run.
-fn forked(run: &Run, epoch: u32) -> Value {
+/// The configuration of a run that starts from a checkpoint of a training run; `None` if the run does not train.
+fn forked(run: &Run, fork: &Fork) -> Option<Value> {
+    let Fork { epoch, without } = fork;
+    let left_out: BTreeSet<u32> = without.iter().chain(&run.config.as_train()?.training.left_out_features).copied().collect();
     let mut config = run.config.to_json();
-    let start = CheckpointId { run: run.id.clone(), epoch };
+    let start = CheckpointId { run: run.id.clone(), epoch: *epoch };
     form::set_at(&mut config, "start_from", Some(start.to_string().into()));
+    if !left_out.is_empty() {
+        form::set_at(&mut config, "training.left_out_features", Some(left_out.into_iter().collect::<Vec<_>>().into()));
+    }
     // Its own title says where it starts, and its sweep would not have planned it.
     form::set_at(&mut config, "name", Some("".into()));
     form::set_at(&mut config, "sweep", None);
-    config
+    Some(config)
+}
+
+/// Name of the form of a fork.
+fn form_name(id: &RunId, Fork { epoch, without }: &Fork) -> String {
+    let left_out = if without.is_empty() { String::new() } else { format!(" without {without:?}") };
+    format!("fork of {id} at {epoch}{left_out}")
+}
+
+/// What a fork does, before the title of the run that it comes from.
+fn purpose(Fork { epoch, without }: &Fork) -> String {
+    match without.len() {
+        0 => format!("Goes on from epoch {epoch} of "),
+        1 => format!("Goes on without feature {} from epoch {epoch} of ", without[0]),
+        count => format!("Goes on without {count} features from epoch {epoch} of "),
+    }
 }
 
 #[component]
@@ -157,8 +190,8 @@ fn Start(presets: Vec<Preset>, origin: Memo<Origin>, browsing: Memo<bool>) -> im
         },
         Origin::Run { id, fork } => match from.state.get() {
             Load::Ready(run) if run.id == id => {
-                let (config, name, what) = match fork.filter(|_| run.config.as_train().is_some()) {
-                    Some(epoch) => (forked(&run, epoch), format!("fork of {id} at {epoch}"), format!("Goes on from epoch {epoch} of ")),
+                let (config, name, what) = match fork.and_then(|fork| Some((forked(&run, &fork)?, fork))) {
+                    Some((config, fork)) => (config, form_name(&id, &fork), purpose(&fork)),
                     None => (run.config.to_json(), format!("from {id}"), "A copy of ".to_owned()),
                 };
                 view! {
@@ -210,9 +243,13 @@ mod tests {
         let preset = |id: &str, small| Origin::Preset { id: id.into(), small };
         check(&[], preset("demo", false));
         check(&[("preset", "l2"), ("form", "small")], preset("l2", true));
-        let run = |fork| Origin::Run { id: "at-1".parse().unwrap(), fork };
+        let run = |fork: Option<(u32, &[u32])>| {
+            let fork = fork.map(|(epoch, without)| Fork { epoch, without: without.to_vec() });
+            Origin::Run { id: "at-1".parse().unwrap(), fork }
+        };
         check(&[("from", "at-1"), ("preset", "l2")], run(None));
-        check(&[("from", "at-1"), ("fork", "12")], run(Some(12)));
+        check(&[("from", "at-1"), ("fork", "12")], run(Some((12, &[]))));
+        check(&[("from", "at-1"), ("fork", "12"), ("without", "3,17")], run(Some((12, &[3, 17]))));
         check(&[("kind", "train")], preset("demo", false));
         let evaluate = |checkpoints: &[&str]| Origin::Kind {
             kind: RunKind::Evaluate,
@@ -227,10 +264,27 @@ mod tests {
         let mut run = shared::fixtures::run("at-1");
         let RunConfig::Train(config) = &mut run.config else { panic!("the demo trains") };
         config.sweep = Some("seeds".parse().unwrap());
-        let child = RunConfig::parse(&forked(&run, 12)).unwrap();
-        assert_eq!(child.title(), "Digits · PGD AT · ℓ∞ 25.5/255 · from at-1.e12");
-        let [child, parent] = [&child, &run.config].map(|config| config.as_train().unwrap());
-        assert_eq!((&child.sweep, &child.training), (&None, &parent.training));
+        let child = |run: &Run, without: &[u32]| {
+            let config = forked(run, &Fork { epoch: 12, without: without.to_vec() }).unwrap();
+            RunConfig::parse(&config).unwrap()
+        };
+        let plain = child(&run, &[]);
+        assert_eq!(plain.title(), "Digits · PGD AT · ℓ∞ 25.5/255 · from at-1.e12");
+        let [plain, parent] = [&plain, &run.config].map(|config| config.as_train().unwrap());
+        assert_eq!((&plain.sweep, &plain.training), (&None, &parent.training));
+
+        // What the parent leaves out stays out.
+        let without = child(&run, &[3, 17]);
+        assert_eq!(without.as_train().unwrap().training.left_out_features, [3, 17]);
+        run.config = without;
+        assert_eq!(child(&run, &[5, 17]).title(), "Digits · PGD AT · ℓ∞ 25.5/255 · without features 3, 5, 17 · from at-1.e12");
+    }
+
+    #[test]
+    fn only_a_training_run_is_gone_on_with() {
+        let mut run = shared::fixtures::run("import-1");
+        run.config = RunConfig::Import(Box::new(ImportConfig::of("/x.pth".into(), DataConfig::of(Dataset::Cifar10))));
+        assert_eq!(forked(&run, &Fork { epoch: 12, without: vec![3] }), None);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub fn SweepSection(
                     <label class="field-label" for=values_id.clone()>{move || format!("Values of {}", name())}</label>
                     <input
                         class="input" type="text" autocomplete="off" spellcheck="false" id=values_id
-                        placeholder="with commas between"
+                        placeholder="with commas between; lists in brackets"
                         prop:value=with(|row| &row.values)
                         on:input=move |event| change(&|rows| rows[index].values = event_target_value(&event))
                     />

@@ -172,6 +172,10 @@ fn AdditionsSection() -> impl IntoView {
                 path="training.cas_weight" label="λ of CAS" kind=Kind::Number
                 hint="Subtracts λ times the mean cosine of classes in the batch from the loss: above 0, shared features are rewarded, below 0 punished; empty is none."
             />
+            <TextField
+                path="training.left_out_features" label="Features left out" kind=Kind::Numbers
+                hint="Indices of penultimate features whose columns of W are 0 and stay 0, rising, with commas between; the dossier of a pair names those that its classes share. Empty: none."
+            />
             <TextField path="training.gradient_clip" label="Gradient clip" kind=Kind::Number hint="Largest ℓ2 norm of the gradient. Empty: none."/>
             <BlockField
                 path="training.distillation" label="Knowledge distillation" initial=distillation
@@ -207,10 +211,12 @@ fn additions(config: &Value) -> Vec<String> {
         ("training.cas_weight", "λ of CAS"),
         ("training.gradient_clip", "gradient clip"),
     ];
+    let left_out = form::at(config, "training.left_out_features").and_then(Value::as_array).map_or(0, Vec::len);
+    let left_out = (left_out > 0).then(|| format!("{left_out} features left out"));
     let shares = shares.into_iter().filter_map(|(path, name)| share(path).map(|share| format!("{name} {share}")));
     let parts = [("training.distillation", "distillation"), ("training.weight_averaging", "weight averaging"), ("training.awp", "AWP")];
     let parts = parts.into_iter().filter(|(path, _)| is_on(path)).map(|(_, name)| name.to_owned());
-    shares.chain(parts).collect()
+    shares.chain(left_out).chain(parts).collect()
 }
 
 #[component]
@@ -338,11 +344,12 @@ mod tests {
     #[test]
     fn additions_that_are_on_are_named() {
         let named = |training: Value| additions(&json!({"training": training}));
-        assert!(named(json!({"label_smoothing": 0.0, "awp": null})).is_empty());
-        let all = json!({"label_smoothing": 0.1, "mixup": 1, "cas_weight": -0.5, "gradient_clip": 0.5, "awp": {}, "distillation": {}, "weight_averaging": {}});
+        assert!(named(json!({"label_smoothing": 0.0, "awp": null, "left_out_features": []})).is_empty());
+        let mut all = json!({"label_smoothing": 0.1, "mixup": 1, "cas_weight": -0.5, "gradient_clip": 0.5, "awp": {}, "distillation": {}, "weight_averaging": {}});
+        all["left_out_features"] = json!([3, 17]);
         assert_eq!(
             named(all).join(", "),
-            "label smoothing 0.1, mixup 1, λ of CAS -0.5, gradient clip 0.5, distillation, weight averaging, AWP"
+            "label smoothing 0.1, mixup 1, λ of CAS -0.5, gradient clip 0.5, 2 features left out, distillation, weight averaging, AWP"
         );
     }
 }

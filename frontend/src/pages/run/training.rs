@@ -67,6 +67,7 @@ pub fn TrainingView(
                 <Phase run metrics/>
             </div>
             <ForkLine run/>
+            <LeftOutLine run/>
             <CurvesView curves lens axes selected on_choose=choose/>
             <Scrubber metrics curves axes=axes.into() selected selection/>
             <p class="muted">
@@ -124,6 +125,19 @@ fn ForkLine(run: Memo<Run>) -> impl IntoView {
             false => name.into_any(),
         };
         view! { <p class="muted">"A fork of "{name}": paler curves up to there are those of that run."</p> }
+    })
+}
+
+/// Names the features that a run does without.
+#[component]
+fn LeftOutLine(run: Memo<Run>) -> impl IntoView {
+    let left_out = run.with_untracked(|run| run.config.as_train().map(|config| config.training.left_out_features.clone()));
+    left_out.filter(|features| !features.is_empty()).map(|features| {
+        let (noun, named) = match features.as_slice() {
+            [feature] => ("feature", feature.to_string()),
+            features => ("features", features.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")),
+        };
+        view! { <p class="muted">{format!("Trained without the {noun} {named}: no logit depends on them.")}</p> }
     })
 }
 
